@@ -1,0 +1,86 @@
+#include "dispatch.h"
+
+pqc_kernels pqc;
+
+static unsigned selected;
+
+static const char *const names[PQC_ISAS] = {
+    [PQC_SCALAR] = "scalar", [PQC_AVX2] = "avx2", [PQC_AVXVNNI] = "avxvnni", [PQC_AVX512] = "avx512",
+    [PQC_VNNI] = "vnni",     [PQC_NEON] = "neon", [PQC_DOTPROD] = "dotprod",
+};
+
+static void use_scalar(pqc_kernels *t)
+{
+    t->quantize_f32 = pqc_quantize_f32_scalar;
+    t->fake_quant_f32 = pqc_fake_quant_f32_scalar;
+    t->fake_quant_stream_f32 = pqc_fake_quant_f32_scalar;
+    t->quantize_each_f32 = pqc_quantize_each_f32_scalar;
+    t->fake_quant_each_f32 = pqc_fake_quant_each_f32_scalar;
+}
+
+#if PQC_X86
+static void use_avx2(pqc_kernels *t)
+{
+    t->quantize_f32 = pqc_quantize_f32_avx2;
+    t->fake_quant_f32 = pqc_fake_quant_f32_avx2;
+    t->fake_quant_stream_f32 = pqc_fake_quant_stream_f32_avx2;
+    t->quantize_each_f32 = pqc_quantize_each_f32_avx2;
+    t->fake_quant_each_f32 = pqc_fake_quant_each_f32_avx2;
+}
+
+static void use_avx512(pqc_kernels *t)
+{
+    t->quantize_f32 = pqc_quantize_f32_avx512;
+    t->fake_quant_f32 = pqc_fake_quant_f32_avx512;
+    t->fake_quant_stream_f32 = pqc_fake_quant_stream_f32_avx512;
+    t->quantize_each_f32 = pqc_quantize_each_f32_avx512;
+    t->fake_quant_each_f32 = pqc_fake_quant_each_f32_avx512;
+}
+#endif
+
+#if PQC_ARM
+static void use_neon(pqc_kernels *t)
+{
+    t->quantize_f32 = pqc_quantize_f32_neon;
+    t->fake_quant_f32 = pqc_fake_quant_f32_neon;
+    t->fake_quant_stream_f32 = pqc_fake_quant_f32_neon;
+    t->quantize_each_f32 = pqc_quantize_each_f32_neon;
+    t->fake_quant_each_f32 = pqc_fake_quant_each_f32_neon;
+}
+#endif
+
+static const struct {
+    pqc_isa isa;
+    void (*use)(pqc_kernels *);
+} order[] = {
+    {PQC_SCALAR, use_scalar},
+#if PQC_X86
+    {PQC_AVX2, use_avx2},
+    {PQC_AVX512, use_avx512},
+#endif
+#if PQC_ARM
+    {PQC_NEON, use_neon},
+#endif
+};
+
+unsigned pqc_select(unsigned allowed)
+{
+    unsigned used = (allowed & pqc_detect()) | PQC_BIT(PQC_SCALAR);
+    pqc_kernels table = {0};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) /* slowest first: the later wins */
+        if (used & PQC_BIT(order[i].isa))
+            order[i].use(&table);
+    pqc = table;
+    selected = used;
+    return used;
+}
+
+unsigned pqc_selected(void)
+{
+    return selected;
+}
+
+const char *pqc_isa_name(pqc_isa isa)
+{
+    return (unsigned)isa < PQC_ISAS ? names[isa] : NULL;
+}

@@ -1,0 +1,211 @@
+/* A pool of sleeping workers.  A job is a range cut into parts; whoever is awake takes the next part.  The caller works
+ * too and returns when all parts are done, so a worker that wakes late costs nothing.  Workers spin for a moment after a
+ * job, since layers follow each other closely, then sleep. */
+#define _GNU_SOURCE
+#include "parallel.h"
+
+#if defined(_WIN32)
+
+int pqc_available_cpus(void)
+{
+    return 1;
+}
+
+int pqc_get_num_threads(void)
+{
+    return 1;
+}
+
+void pqc_set_num_threads(int n)
+{
+    (void)n;
+}
+
+void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
+{
+    (void)grain;
+    if (n > 0)
+        fn(context, 0, n);
+}
+
+#else
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+enum { SPINS = 4000, PARTS_PER_THREAD = 4 };
+
+/* One job at a time.  `ticket` is the job's number (32 bits), how many parts it has (16) and which is the next (16):
+ * whoever increments it owns that part, and a worker that slept through a job can never take a part of it.  The plain
+ * fields are written before the ticket and read only by owners of a part. */
+static struct {
+    pqc_range_fn fn;
+    void *context;
+    ptrdiff_t n, part;
+    atomic_ullong ticket;
+    atomic_uint left; /* parts not finished */
+} job;
+
+static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* held by the thread whose job runs */
+static pthread_mutex_t sleep_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+static atomic_uint posted;  /* number of the newest job */
+static atomic_int sleepers; /* workers waiting on `wake` */
+static int workers;         /* started so far; guarded by `owner` */
+static atomic_int threads = 1;
+
+static inline void pause_cpu(void)
+{
+#if PQC_X86
+    __builtin_ia32_pause();
+#elif PQC_ARM
+    __asm__ volatile("yield");
+#endif
+}
+
+static void work_on(uint32_t number)
+{
+    for (;;) {
+        unsigned long long seen = atomic_load(&job.ticket);
+        uint32_t parts = (uint32_t)(seen >> 16) & 0xffff, next = (uint32_t)seen & 0xffff;
+        if ((uint32_t)(seen >> 32) != number || next >= parts)
+            return;
+        if (!atomic_compare_exchange_weak(&job.ticket, &seen, seen + 1))
+            continue;
+        ptrdiff_t begin = (ptrdiff_t)next * job.part;
+        ptrdiff_t end = begin + job.part < job.n ? begin + job.part : job.n;
+        job.fn(job.context, begin, end);
+        atomic_fetch_sub(&job.left, 1);
+    }
+}
+
+static uint32_t wait_for_job(uint32_t last)
+{
+    for (int i = 0; i < SPINS; i++) {
+        uint32_t number = atomic_load(&posted);
+        if (number != last)
+            return number;
+        pause_cpu();
+    }
+    pthread_mutex_lock(&sleep_lock);
+    atomic_fetch_add(&sleepers, 1);
+    while (atomic_load(&posted) == last)
+        pthread_cond_wait(&wake, &sleep_lock);
+    atomic_fetch_sub(&sleepers, 1);
+    pthread_mutex_unlock(&sleep_lock);
+    return atomic_load(&posted);
+}
+
+static void *worker(void *unused)
+{
+    (void)unused;
+    uint32_t last = atomic_load(&posted);
+    for (;;) {
+        work_on(last);
+        last = wait_for_job(last);
+    }
+    return NULL;
+}
+
+static void start_workers(int wanted)
+{
+    sigset_t all, before;
+    sigfillset(&all); /* signals belong to the caller's threads */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (workers < wanted) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, worker, NULL) != 0)
+            break;
+        pthread_detach(thread);
+        workers++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* A forked child has none of the workers, and perhaps locks that nobody will release. */
+static void forget_workers(void)
+{
+    pthread_mutex_init(&owner, NULL);
+    pthread_mutex_init(&sleep_lock, NULL);
+    pthread_cond_init(&wake, NULL);
+    atomic_store(&sleepers, 0);
+    workers = 0;
+}
+
+static void watch_for_fork(void)
+{
+    pthread_atfork(NULL, NULL, forget_workers);
+}
+
+static void post(void)
+{
+    atomic_fetch_add(&posted, 1);
+    if (atomic_load(&sleepers) == 0)
+        return;
+    pthread_mutex_lock(&sleep_lock);
+    pthread_cond_broadcast(&wake);
+    pthread_mutex_unlock(&sleep_lock);
+}
+
+void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int count = atomic_load(&threads);
+    if (n <= 0)
+        return;
+    if (n <= grain || count == 1 || pthread_mutex_trylock(&owner) != 0) {
+        fn(context, 0, n);
+        return;
+    }
+    pthread_once(&once, watch_for_fork);
+    start_workers(count - 1);
+
+    ptrdiff_t grains = n / grain; /* no part is shorter than a grain */
+    ptrdiff_t parts = (ptrdiff_t)count * PARTS_PER_THREAD;
+    parts = parts < grains ? parts : grains;
+    ptrdiff_t part = (n + parts - 1) / parts;
+    part = (part + grain - 1) / grain * grain;
+    parts = (n + part - 1) / part;
+    uint32_t number = atomic_load(&posted) + 1;
+    job.fn = fn;
+    job.context = context;
+    job.n = n;
+    job.part = part;
+    atomic_store(&job.left, (unsigned)parts);
+    atomic_store(&job.ticket, (unsigned long long)number << 32 | (unsigned long long)parts << 16);
+    post();
+    work_on(number);
+    for (int i = 0; atomic_load(&job.left) != 0; i++) {
+        if (i < SPINS)
+            pause_cpu();
+        else
+            sched_yield(); /* the worker has lost its CPU to somebody */
+    }
+    pthread_mutex_unlock(&owner);
+}
+
+int pqc_available_cpus(void)
+{
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return CPU_COUNT(&set);
+#endif
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : (int)count;
+}
+
+int pqc_get_num_threads(void)
+{
+    return atomic_load(&threads);
+}
+
+void pqc_set_num_threads(int n)
+{
+    atomic_store(&threads, n < 1 ? 1 : n > PQC_MAX_THREADS ? PQC_MAX_THREADS : n);
+}
+
+#endif

@@ -1,0 +1,70 @@
+/* What every kernel file includes: the platform, the closed list of ISAs, status codes, element types. */
+#ifndef PQC_H
+#define PQC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define PQC_X86 1
+#else
+#define PQC_X86 0
+#endif
+#if defined(__aarch64__) || defined(_M_ARM64)
+#define PQC_ARM 1
+#else
+#define PQC_ARM 0
+#endif
+
+/* PQC_EMULATE: SIMDe's headers stand in for the AVX-512 instructions, so that those bodies can be tested anywhere. */
+#if defined(__GNUC__) && !defined(PQC_EMULATE)
+#define PQC_TARGET(features) __attribute__((target(features)))
+#else
+#define PQC_TARGET(features)
+#endif
+
+/* ISAs, slowest first, named by instructions.  `avx2` means AVX2+FMA+F16C, `avx512` F+BW+DQ+VL, `avxvnni` and `vnni`
+ * add the dot products of 8 bits at 256 and at 512 bits; `neon` is the AArch64 baseline, `dotprod` adds SDOT. */
+typedef enum {
+    PQC_SCALAR,
+    PQC_AVX2,
+    PQC_AVXVNNI,
+    PQC_AVX512,
+    PQC_VNNI,
+    PQC_NEON,
+    PQC_DOTPROD,
+    PQC_ISAS
+} pqc_isa;
+
+#define PQC_BIT(isa) (1u << (isa))
+
+#define PQC_TARGET_AVX2 PQC_TARGET("avx2,fma,f16c")
+#define PQC_TARGET_AVXVNNI PQC_TARGET("avx2,fma,f16c,avxvnni")
+#define PQC_TARGET_AVX512 PQC_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")
+#define PQC_TARGET_VNNI PQC_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+#define PQC_TARGET_DOTPROD PQC_TARGET("+dotprod")
+
+typedef enum {
+    PQC_OK,
+    PQC_NEGATIVE_INPUT, /* unsigned quantisation of an x < 0 */
+    PQC_NEGATIVE_AMAX,
+    PQC_NO_MEMORY,
+} pqc_status;
+
+typedef enum {
+    PQC_F32,
+    PQC_F16,
+    PQC_BF16,
+    PQC_F64,
+} pqc_dtype;
+
+static inline ptrdiff_t pqc_dtype_size(pqc_dtype dtype)
+{
+    return dtype == PQC_F32 ? 4 : dtype == PQC_F64 ? 8 : 2;
+}
+
+/* Elements handled at a time where a kernel goes through a buffer: a few such buffers fit into L1. */
+#define PQC_BLOCK 1024
+
+#endif

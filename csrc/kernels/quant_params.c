@@ -1,0 +1,55 @@
+#include "quant_params.h"
+
+#include <math.h>
+
+static const double zero_amax = 1.0 / (1 << 24); /* the smallest float16: less counts as 0 */
+
+static double upper_bound(pqc_int_format format)
+{
+    return format.num_bits == 0 ? 0.0 : ldexp(1.0, format.num_bits - 1 + format.is_unsigned) - 1.0;
+}
+
+static double lower_bound(pqc_int_format format)
+{
+    double hi = upper_bound(format);
+    if (format.is_unsigned || format.num_bits == 0)
+        return 0.0;
+    return format.narrow_range ? -hi : -hi - 1.0;
+}
+
+pqc_int_quant pqc_int_quant_init(float amax, pqc_int_format format)
+{
+    pqc_int_quant q = {.lo = (float)lower_bound(format), .hi = (float)upper_bound(format)};
+    pqc_int_scales(&amax, &q.mul, &q.div, 1, format);
+    return q;
+}
+
+pqc_int_quant_f64 pqc_int_quant_init_f64(double amax, pqc_int_format format)
+{
+    pqc_int_quant_f64 q = {.lo = lower_bound(format), .hi = upper_bound(format)};
+    pqc_int_scales_f64(&amax, &q.mul, &q.div, 1, format);
+    return q;
+}
+
+void pqc_int_scales(const float *amax, float *mul, float *div, ptrdiff_t n, pqc_int_format format)
+{
+    float bound = (float)upper_bound(format);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        bool zero = amax[i] <= (float)zero_amax || format.num_bits == 0;
+        float scale = bound / amax[i];
+        mul[i] = zero ? 0.0f : scale;
+        div[i] = zero ? 1.0f : scale;
+    }
+}
+
+void pqc_int_scales_f64(const double *amax, double *mul, double *div, ptrdiff_t n,
+                        pqc_int_format format)
+{
+    double bound = upper_bound(format);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        bool zero = amax[i] <= zero_amax || format.num_bits == 0;
+        double scale = bound / amax[i];
+        mul[i] = zero ? 0.0 : scale;
+        div[i] = zero ? 1.0 : scale;
+    }
+}

@@ -1,0 +1,53 @@
+"""Builds the C extension `pytorch_quantization_c._C`; all other metadata is in pyproject.toml.
+
+Environment: PQC_DEBUG=1 (asserts, -O1 -g), PQC_SANITIZE=1 (ASan + UBSan), PQC_COVERAGE=1 (gcov), PQC_WERROR=1,
+PQC_EMULATE=1 (AVX-512 kernels through SIMDe's headers, for machines without AVX-512: slow, for tests only).
+"""
+import os
+import sys
+from pathlib import Path
+
+import numpy
+from setuptools import Extension, setup
+
+MSVC = sys.platform == "win32"
+
+
+def wanted(name):
+    return os.environ.get(name, "0") not in ("", "0")
+
+
+def flags():
+    if MSVC:
+        return ["/std:c11", "/O2", "/fp:precise"], []
+    compile_args = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wshadow",
+                    "-Wstrict-prototypes", "-Wvla"]
+    link_args = ["-lm", "-pthread"]
+    if wanted("PQC_WERROR"):
+        compile_args.append("-Werror")
+    if wanted("PQC_DEBUG"):
+        compile_args += ["-O1", "-g", "-UNDEBUG"]
+    if wanted("PQC_SANITIZE"):
+        sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g"]
+        compile_args += [*sanitize, "-O1"]
+        link_args += sanitize
+    if wanted("PQC_COVERAGE"):
+        compile_args += ["--coverage", "-O1"]
+        link_args.append("--coverage")
+    return compile_args, link_args
+
+
+compile_args, link_args = flags()
+macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")]
+if wanted("PQC_EMULATE"):
+    macros.append(("PQC_EMULATE", "1"))
+
+setup(ext_modules=[Extension(
+    "pytorch_quantization_c._C",
+    sources=sorted(str(path) for path in Path("csrc").glob("*/**/*.c") if "test" not in path.parts),
+    depends=sorted(str(path) for path in Path("csrc").glob("**/*.h")),
+    include_dirs=["csrc/kernels", "csrc/python", numpy.get_include()],
+    define_macros=macros,
+    extra_compile_args=compile_args,
+    extra_link_args=link_args,
+)])
