@@ -1,0 +1,46 @@
+# One runner for people and for .ci/run. PYTHON needs numpy, setuptools and what `pip install '.[dev]'` brings.
+PYTHON ?= python3
+CC ?= gcc
+CLANG ?= clang
+AARCH64_CC ?= aarch64-linux-gnu-gcc
+ISAS ?= scalar avx2 avx512 vnni
+STRICT = -std=c11 -O2 -ffp-contract=off -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
+KERNELS = $(sort $(shell find csrc/kernels -name '*.c'))
+SETUP = $(PYTHON) setup.py -q
+
+build:  ## the extension, in place
+	$(SETUP) build_ext --inplace --parallel 2
+test: build
+	$(PYTHON) -m pytest
+test-isa: build  ## the kernel tests once per instruction set, chosen as a user would
+	for isa in $(ISAS); do PQC_ISA=$$isa $(PYTHON) -m pytest -q tests/kernels || exit 1; done
+test-c:  ## the kernels without Python: natively, with sanitizers, and for aarch64 under qemu
+	csrc/test/run
+lint: lint-c lint-python
+lint-c:
+	clang-format --dry-run -Werror $$(find csrc -name '*.[ch]')
+	for cc in $(CC) $(CLANG) $(AARCH64_CC); do echo "$$cc $(STRICT)"; printf '%s\n' $(KERNELS) | \
+	    xargs -P 2 -I{} $$cc $(STRICT) -Icsrc/kernels -c {} -o /dev/null || exit 1; done
+lint-python: build
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy --strict pytorch_quantization_c
+	$(PYTHON) -m mypy.stubtest pytorch_quantization_c._C
+format:
+	clang-format -i $$(find csrc -name '*.[ch]')
+	$(PYTHON) -m ruff check --fix .
+bench: build  ## prints the tables; ARGS="--quick" for a short run
+	$(PYTHON) benchmarks/bench_quant.py $(ARGS)
+	$(PYTHON) benchmarks/bench_import.py $(ARGS)
+bench-layers: build
+	$(PYTHON) benchmarks/bench_layers.py $(ARGS)
+sanitize:  ## the suite under ASan and UBSan; CPython's own leaks are not counted
+	PQC_SANITIZE=1 $(SETUP) build --build-lib build/sanitize --build-temp build/sanitize-objects
+	cd build/sanitize && LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+	    PYTHONMALLOC=malloc $(PYTHON) -m pytest -q -c ../../pyproject.toml $(addprefix ../../,$(or $(TESTS),tests))
+coverage:  ## Python lines and C kernel lines over the suite with every instruction set
+	.ci/coverage $(PYTHON) $(ISAS)
+wheel:
+	$(PYTHON) -m pip wheel --no-deps -w dist .
+clean:
+	rm -rf build dist *.egg-info pytorch_quantization_c/_C.*.so
+.PHONY: build test test-isa test-c lint lint-c lint-python format bench bench-layers sanitize coverage wheel clean

@@ -1,0 +1,38 @@
+"""What every test shares: seeds from PQC_SEED, and folders left out when the package they need is missing."""
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+SEED = int(os.environ.get("PQC_SEED", "0"))
+NEEDS = {"torch": "torch", "ort": "onnxruntime", "dask": "dask", "plot": "matplotlib"}
+
+collect_ignore = [folder for folder, package in NEEDS.items() if find_spec(package) is None]
+settings.register_profile("pqc", deadline=None, derandomize=SEED == 0, database=None)
+settings.load_profile("pqc")
+
+
+def pytest_report_header() -> list[str]:
+    left_out = f", without {', '.join(collect_ignore)}" if collect_ignore else ""
+    return [f"PQC_SEED={SEED} PQC_ISA={os.environ.get('PQC_ISA', '')}{left_out}"]
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    """Every test starts from the same random state, whatever ran before it."""
+    state = np.random.get_state()  # noqa: NPY002  (the global state is what is being protected)
+    random.seed(SEED)
+    np.random.seed(SEED)  # noqa: NPY002
+    yield
+    np.random.set_state(state)  # noqa: NPY002
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(SEED)
