@@ -1,0 +1,93 @@
+"""`Parameter`: the ndarray subclass that modules register, with the flag `requires_grad`."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+__all__ = ["Parameter", "as_plain", "is_floating"]
+
+
+def is_floating(dtype: DTypeLike) -> bool:
+    """True for float16, float32, float64 and for ml_dtypes' bfloat16 (whose NumPy kind is not "f")."""
+    kind = np.dtype(dtype)
+    return kind.kind == "f" or kind.name == "bfloat16"
+
+
+def as_plain(value: Any) -> Any:
+    """The same memory as a plain ndarray if `value` is a Parameter, else `value`."""
+    return value.view(np.ndarray) if isinstance(value, Parameter) else value
+
+
+class Parameter(np.ndarray):
+    """An array that a Module registers as its parameter when it is assigned to an attribute.
+
+    Args:
+        data: an array, whose memory is shared, or a list or number, which becomes float32.
+        requires_grad: a mark only; nothing here computes gradients. It needs a floating type.
+
+    Arithmetic, NumPy functions and indexing give plain arrays; `copy`, `astype` and pickling keep a Parameter.
+    """
+
+    requires_grad: bool
+
+    def __new__(cls, data: ArrayLike, requires_grad: bool = True) -> Parameter:
+        array = data if isinstance(data, np.ndarray | np.generic) else np.asarray(data, dtype=np.float32)
+        parameter = np.asarray(array).view(cls)
+        parameter.requires_grad_(requires_grad)
+        return parameter
+
+    def __array_finalize__(self, source: object) -> None:
+        self.requires_grad = getattr(source, "requires_grad", True)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Parameter:
+        """Sets the flag and returns the parameter itself. RuntimeError if the type is not a floating one."""
+        if requires_grad and not is_floating(self.dtype):
+            raise RuntimeError(f"Expected a floating type for a Parameter that requires gradients, got {self.dtype}; "
+                               "pass requires_grad=False")
+        self.requires_grad = bool(requires_grad)
+        return self
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        out = kwargs.get("out")
+        if out is not None:
+            kwargs["out"] = tuple(as_plain(each) for each in out)
+        if isinstance(kwargs.get("where"), Parameter):
+            kwargs["where"] = as_plain(kwargs["where"])
+        result = getattr(ufunc, method)(*(as_plain(each) for each in inputs), **kwargs)
+        if out is None or result is NotImplemented:
+            return result
+        if not isinstance(result, tuple):
+            return result if out[0] is None else out[0]
+        return tuple(new if given is None else given for given, new in zip(out, result, strict=True))
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        result = super().__array_function__(func, types, args, kwargs)
+        out = kwargs.get("out")
+        return result if result is out else as_plain(result)
+
+    def __getitem__(self, index: Any) -> Any:
+        return as_plain(self)[index]
+
+    def __deepcopy__(self, memo: dict[int, Any] | None) -> Parameter:
+        return type(self)(np.array(as_plain(self), copy=True), self.requires_grad)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        reduced: Any = super().__reduce__()
+        return reduced[0], reduced[1], (*reduced[2], self.requires_grad)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state[:-1])
+        self.requires_grad = state[-1]
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + repr(as_plain(self))
+
+    def __format__(self, spec: str) -> str:
+        return format(as_plain(self), spec)
+
+
+def asarray(value: Any) -> NDArray[Any]:
+    """`value` as a plain array, without a copy where that is possible."""
+    return np.asarray(as_plain(value))
