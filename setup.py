@@ -1,7 +1,6 @@
 """Builds the C extension `pytorch_quantization_c._C`; all other metadata is in pyproject.toml.
 
-Environment: PQC_DEBUG=1 (asserts, -O1 -g), PQC_SANITIZE=1 (ASan + UBSan), PQC_COVERAGE=1 (gcov), PQC_WERROR=1,
-PQC_EMULATE=1 (AVX-512 kernels through SIMDe's headers, for machines without AVX-512: slow, for tests only).
+Environment: PQC_DEBUG=1 (asserts, -O1 -g), PQC_SANITIZE=1 (ASan + UBSan), PQC_COVERAGE=1 (gcov), PQC_WERROR=1.
 """
 import os
 import sys
@@ -39,8 +38,6 @@ def flags():
 
 compile_args, link_args = flags()
 macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")]
-if wanted("PQC_EMULATE"):
-    macros.append(("PQC_EMULATE", "1"))
 
 setup(ext_modules=[Extension(
     "pytorch_quantization_c._C",

@@ -49,9 +49,6 @@ static unsigned detect_vectors(void)
     found |= PQC_BIT(PQC_AVX2);
     if (has_avxvnni())
         found |= PQC_BIT(PQC_AVXVNNI);
-#ifdef PQC_EMULATE
-    return found | PQC_BIT(PQC_AVX512) | PQC_BIT(PQC_VNNI);
-#endif
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
         return found;

@@ -5,8 +5,9 @@ pqc_kernels pqc;
 static unsigned selected;
 
 static const char *const names[PQC_ISAS] = {
-    [PQC_SCALAR] = "scalar", [PQC_AVX2] = "avx2", [PQC_AVXVNNI] = "avxvnni", [PQC_AVX512] = "avx512",
-    [PQC_VNNI] = "vnni",     [PQC_NEON] = "neon", [PQC_DOTPROD] = "dotprod",
+    [PQC_SCALAR] = "scalar",   [PQC_AVX2] = "avx2", [PQC_AVXVNNI] = "avxvnni",
+    [PQC_AVX512] = "avx512",   [PQC_VNNI] = "vnni", [PQC_NEON] = "neon",
+    [PQC_DOTPROD] = "dotprod",
 };
 
 static void use_scalar(pqc_kernels *t)
@@ -16,6 +17,17 @@ static void use_scalar(pqc_kernels *t)
     t->fake_quant_stream_f32 = pqc_fake_quant_f32_scalar;
     t->quantize_each_f32 = pqc_quantize_each_f32_scalar;
     t->fake_quant_each_f32 = pqc_fake_quant_each_f32_scalar;
+    t->f16_to_f32 = pqc_f16_to_f32_scalar;
+    t->f32_to_f16 = pqc_f32_to_f16_scalar;
+    t->bf16_to_f32 = pqc_bf16_to_f32_scalar;
+    t->f32_to_bf16 = pqc_f32_to_bf16_scalar;
+    t->e4m3_f32 = pqc_e4m3_f32_scalar;
+    t->e4m3_each_f32 = pqc_e4m3_each_f32_scalar;
+    t->ste_f32 = pqc_ste_f32_scalar;
+    t->ste_each_f32 = pqc_ste_each_f32_scalar;
+    t->amax_f32 = pqc_amax_f32_scalar;
+    t->amax_each_f32 = pqc_amax_each_f32_scalar;
+    t->min_f32 = pqc_min_f32_scalar;
 }
 
 #if PQC_X86
@@ -26,6 +38,17 @@ static void use_avx2(pqc_kernels *t)
     t->fake_quant_stream_f32 = pqc_fake_quant_stream_f32_avx2;
     t->quantize_each_f32 = pqc_quantize_each_f32_avx2;
     t->fake_quant_each_f32 = pqc_fake_quant_each_f32_avx2;
+    t->f16_to_f32 = pqc_f16_to_f32_avx2;
+    t->f32_to_f16 = pqc_f32_to_f16_avx2;
+    t->bf16_to_f32 = pqc_bf16_to_f32_avx2;
+    t->f32_to_bf16 = pqc_f32_to_bf16_avx2;
+    t->e4m3_f32 = pqc_e4m3_f32_avx2;
+    t->e4m3_each_f32 = pqc_e4m3_each_f32_avx2;
+    t->ste_f32 = pqc_ste_f32_avx2;
+    t->ste_each_f32 = pqc_ste_each_f32_avx2;
+    t->amax_f32 = pqc_amax_f32_avx2;
+    t->amax_each_f32 = pqc_amax_each_f32_avx2;
+    t->min_f32 = pqc_min_f32_avx2;
 }
 
 static void use_avx512(pqc_kernels *t)
@@ -35,6 +58,17 @@ static void use_avx512(pqc_kernels *t)
     t->fake_quant_stream_f32 = pqc_fake_quant_stream_f32_avx512;
     t->quantize_each_f32 = pqc_quantize_each_f32_avx512;
     t->fake_quant_each_f32 = pqc_fake_quant_each_f32_avx512;
+    t->f16_to_f32 = pqc_f16_to_f32_avx512;
+    t->f32_to_f16 = pqc_f32_to_f16_avx512;
+    t->bf16_to_f32 = pqc_bf16_to_f32_avx512;
+    t->f32_to_bf16 = pqc_f32_to_bf16_avx512;
+    t->e4m3_f32 = pqc_e4m3_f32_avx512;
+    t->e4m3_each_f32 = pqc_e4m3_each_f32_avx512;
+    t->ste_f32 = pqc_ste_f32_avx512;
+    t->ste_each_f32 = pqc_ste_each_f32_avx512;
+    t->amax_f32 = pqc_amax_f32_avx512;
+    t->amax_each_f32 = pqc_amax_each_f32_avx512;
+    t->min_f32 = pqc_min_f32_avx512;
 }
 #endif
 
@@ -46,6 +80,17 @@ static void use_neon(pqc_kernels *t)
     t->fake_quant_stream_f32 = pqc_fake_quant_f32_neon;
     t->quantize_each_f32 = pqc_quantize_each_f32_neon;
     t->fake_quant_each_f32 = pqc_fake_quant_each_f32_neon;
+    t->f16_to_f32 = pqc_f16_to_f32_neon;
+    t->f32_to_f16 = pqc_f32_to_f16_neon;
+    t->bf16_to_f32 = pqc_bf16_to_f32_neon;
+    t->f32_to_bf16 = pqc_f32_to_bf16_neon;
+    t->e4m3_f32 = pqc_e4m3_f32_neon;
+    t->e4m3_each_f32 = pqc_e4m3_each_f32_neon;
+    t->ste_f32 = pqc_ste_f32_neon;
+    t->ste_each_f32 = pqc_ste_each_f32_neon;
+    t->amax_f32 = pqc_amax_f32_neon;
+    t->amax_each_f32 = pqc_amax_each_f32_neon;
+    t->min_f32 = pqc_min_f32_neon;
 }
 #endif
 

@@ -2,21 +2,37 @@
 #ifndef PQC_DISPATCH_H
 #define PQC_DISPATCH_H
 
+#include "amax/amax.h"
+#include "e4m3/e4m3.h"
+#include "half/half.h"
 #include "int_quant/int_quant.h"
+#include "ste/ste.h"
 
 typedef struct {
     pqc_int_quant_f32_fn *quantize_f32, *fake_quant_f32, *fake_quant_stream_f32;
     pqc_int_quant_each_f32_fn *quantize_each_f32, *fake_quant_each_f32;
+    pqc_f16_to_f32_fn *f16_to_f32;
+    pqc_f32_to_f16_fn *f32_to_f16;
+    pqc_bf16_to_f32_fn *bf16_to_f32;
+    pqc_f32_to_bf16_fn *f32_to_bf16;
+    pqc_e4m3_f32_fn *e4m3_f32;
+    pqc_e4m3_each_f32_fn *e4m3_each_f32;
+    pqc_ste_f32_fn *ste_f32;
+    pqc_ste_each_f32_fn *ste_each_f32;
+    pqc_amax_f32_fn *amax_f32;
+    pqc_amax_each_f32_fn *amax_each_f32;
+    pqc_min_f32_fn *min_f32;
 } pqc_kernels;
 
 extern pqc_kernels pqc; /* written by pqc_select alone */
 
 unsigned pqc_detect(void); /* PQC_BIT(i) is set: this CPU and its OS run ISA i */
 
-/* Fills the table with the best of the ISAs that are allowed and detected; scalar is always among them.  Returns those. */
+/* Fills the table with the best of the ISAs that are allowed and detected; scalar is always among
+ * them.  Returns those. */
 unsigned pqc_select(unsigned allowed);
 
-unsigned pqc_selected(void);              /* what pqc_select returned last */
-const char *pqc_isa_name(pqc_isa isa);    /* "scalar", "avx2", ...; NULL past the end */
+unsigned pqc_selected(void);           /* what pqc_select returned last */
+const char *pqc_isa_name(pqc_isa isa); /* "scalar", "avx2", ...; NULL past the end */
 
 #endif

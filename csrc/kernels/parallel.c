@@ -1,6 +1,7 @@
-/* A pool of sleeping workers.  A job is a range cut into parts; whoever is awake takes the next part.  The caller works
- * too and returns when all parts are done, so a worker that wakes late costs nothing.  Workers spin for a moment after a
- * job, since layers follow each other closely, then sleep. */
+/* A pool of sleeping workers.  A job is a range cut into parts; whoever is awake takes the next
+ * part.  The caller works too and returns when all parts are done, so a worker that wakes late
+ * costs nothing.  Workers spin for a moment after a job, since layers follow each other closely,
+ * then sleep. */
 #define _GNU_SOURCE
 #include "parallel.h"
 
@@ -38,9 +39,10 @@ void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
 
 enum { SPINS = 4000, PARTS_PER_THREAD = 4 };
 
-/* One job at a time.  `ticket` is the job's number (32 bits), how many parts it has (16) and which is the next (16):
- * whoever increments it owns that part, and a worker that slept through a job can never take a part of it.  The plain
- * fields are written before the ticket and read only by owners of a part. */
+/* One job at a time.  `ticket` is the job's number (32 bits), how many parts it has (16) and which
+ * is the next (16): whoever increments it owns that part, and a worker that slept through a job can
+ * never take a part of it.  The plain fields are written before the ticket and read only by owners
+ * of a part. */
 static struct {
     pqc_range_fn fn;
     void *context;

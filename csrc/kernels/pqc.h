@@ -1,4 +1,5 @@
-/* What every kernel file includes: the platform, the closed list of ISAs, status codes, element types. */
+/* What every kernel file includes: the platform, the closed list of ISAs, status codes, element
+ * types. */
 #ifndef PQC_H
 #define PQC_H
 
@@ -17,15 +18,15 @@
 #define PQC_ARM 0
 #endif
 
-/* PQC_EMULATE: SIMDe's headers stand in for the AVX-512 instructions, so that those bodies can be tested anywhere. */
-#if defined(__GNUC__) && !defined(PQC_EMULATE)
+#if defined(__GNUC__)
 #define PQC_TARGET(features) __attribute__((target(features)))
 #else
 #define PQC_TARGET(features)
 #endif
 
-/* ISAs, slowest first, named by instructions.  `avx2` means AVX2+FMA+F16C, `avx512` F+BW+DQ+VL, `avxvnni` and `vnni`
- * add the dot products of 8 bits at 256 and at 512 bits; `neon` is the AArch64 baseline, `dotprod` adds SDOT. */
+/* ISAs, slowest first, named by instructions.  `avx2` means AVX2+FMA+F16C, `avx512` F+BW+DQ+VL,
+ * `avxvnni` and `vnni` add the dot products of 8 bits at 256 and at 512 bits; `neon` is the AArch64
+ * baseline, `dotprod` adds SDOT. */
 typedef enum {
     PQC_SCALAR,
     PQC_AVX2,
@@ -64,7 +65,8 @@ static inline ptrdiff_t pqc_dtype_size(pqc_dtype dtype)
     return dtype == PQC_F32 ? 4 : dtype == PQC_F64 ? 8 : 2;
 }
 
-/* Elements handled at a time where a kernel goes through a buffer: a few such buffers fit into L1. */
+/* Elements handled at a time where a kernel goes through a buffer: a few such buffers fit into L1.
+ */
 #define PQC_BLOCK 1024
 
 #endif

@@ -53,3 +53,21 @@ void pqc_int_scales_f64(const double *amax, double *mul, double *div, ptrdiff_t 
         div[i] = zero ? 1.0 : scale;
     }
 }
+
+pqc_e4m3 pqc_e4m3_init(float amax)
+{
+    float scale = 1.0f / amax * 448.0f;
+    return (pqc_e4m3){.mul = scale, .div = scale};
+}
+
+pqc_e4m3_f64 pqc_e4m3_init_f64(double amax)
+{
+    double scale = 1.0 / amax * 448.0;
+    return (pqc_e4m3_f64){.mul = scale, .div = scale};
+}
+
+void pqc_e4m3_scales(const float *amax, float *mul, float *div, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        mul[i] = div[i] = 1.0f / amax[i] * 448.0f;
+}

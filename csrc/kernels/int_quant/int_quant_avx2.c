@@ -1,25 +1,14 @@
 #include "int_quant.h"
-#include "pqc.h"
 
 #if PQC_X86
-#include "x86.h"
-
-#define AVX2 PQC_TARGET_AVX2
+#include "avx2.h"
 
 /* max(lo, v) and min(hi, v) return their second operand if one is NaN: NaN passes. */
 AVX2 static inline __m256 quantize8(__m256 x, __m256 mul, __m256 lo, __m256 hi)
 {
-    __m256 v = _mm256_round_ps(_mm256_mul_ps(x, mul), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 v =
+        _mm256_round_ps(_mm256_mul_ps(x, mul), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     return _mm256_min_ps(hi, _mm256_max_ps(lo, v));
-}
-
-/* q / div, correctly rounded, for div with pqc_reciprocal_is_safe: one Newton step on the quotient (Markstein).  The
- * residue is taken as s*y - q, not q - s*y, so that -0 stays -0. */
-AVX2 static inline __m256 divide8(__m256 q, __m256 div, __m256 reciprocal)
-{
-    __m256 y = _mm256_mul_ps(q, reciprocal);
-    __m256 residue = _mm256_fmsub_ps(div, y, q);
-    return _mm256_fnmadd_ps(residue, reciprocal, y);
 }
 
 AVX2 void pqc_quantize_f32_avx2(const float *x, float *y, ptrdiff_t n, pqc_int_quant q)
@@ -37,8 +26,7 @@ AVX2 static void fake_quant_by_division(const float *x, float *y, ptrdiff_t n, p
     __m256 div = _mm256_set1_ps(q.div);
     ptrdiff_t i = 0;
     for (; i + 8 <= n; i += 8)
-        _mm256_storeu_ps(y + i,
-                         _mm256_div_ps(quantize8(_mm256_loadu_ps(x + i), mul, lo, hi), div));
+        _mm256_storeu_ps(y + i, _mm256_div_ps(quantize8(_mm256_loadu_ps(x + i), mul, lo, hi), div));
     pqc_fake_quant_f32_scalar(x + i, y + i, n - i, q);
 }
 

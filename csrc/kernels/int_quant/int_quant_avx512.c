@@ -1,22 +1,14 @@
 #include "int_quant.h"
-#include "pqc.h"
 
 #if PQC_X86
-#include "x86.h"
-
-#define AVX512 PQC_TARGET_AVX512
+#include "avx512.h"
 
 /* max(lo, v) and min(hi, v) return their second operand if one is NaN: NaN passes. */
 AVX512 static inline __m512 quantize16(__m512 x, __m512 mul, __m512 lo, __m512 hi)
 {
-    __m512 v = _mm512_roundscale_ps(_mm512_mul_ps(x, mul), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 v =
+        _mm512_roundscale_ps(_mm512_mul_ps(x, mul), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     return _mm512_min_ps(hi, _mm512_max_ps(lo, v));
-}
-
-/* Lanes left of n at position i. */
-AVX512 static inline __mmask16 tail16(ptrdiff_t left)
-{
-    return (__mmask16)(left >= 16 ? 0xffffu : (1u << left) - 1u);
 }
 
 AVX512 void pqc_quantize_f32_avx512(const float *x, float *y, ptrdiff_t n, pqc_int_quant q)
@@ -29,7 +21,8 @@ AVX512 void pqc_quantize_f32_avx512(const float *x, float *y, ptrdiff_t n, pqc_i
     }
 }
 
-/* The true division costs nothing here: 2.5 cycles for 16 lanes are less than their loads and stores. */
+/* The true division costs nothing here: 2.5 cycles for 16 lanes are less than their loads and
+ * stores. */
 AVX512 void pqc_fake_quant_f32_avx512(const float *x, float *y, ptrdiff_t n, pqc_int_quant q)
 {
     __m512 mul = _mm512_set1_ps(q.mul), lo = _mm512_set1_ps(q.lo), hi = _mm512_set1_ps(q.hi);
