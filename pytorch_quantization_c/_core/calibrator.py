@@ -1,0 +1,71 @@
+"""Base of the calibrators. They compute on NumPy arrays; a front converts on the way in and out."""
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .axes import Axis
+
+logger = logging.getLogger(__name__)
+
+
+class _Calibrator(ABC):
+    """Collects statistics of arrays and derives an amax from them.
+
+    A front whose arrays are not NumPy's overrides `_to_array` and `_from_array`, and nothing else.
+
+    Args:
+        num_bits: bits of the quantiser, or (4, 3).
+        axis: None, or the axis or axes that have an amax each.
+        unsigned: whether the quantiser is unsigned.
+    """
+
+    #: Name of the quantiser that owns the calibrator; messages show it.
+    name: str | None = None
+
+    def __init__(self, num_bits: int | tuple[int, int], axis: Axis, unsigned: bool) -> None:
+        self._num_bits = num_bits
+        self._axis = axis
+        self._unsigned = unsigned
+        self._warned = False
+
+    @property
+    def axis(self) -> Axis:
+        """Axis or axes with an amax each; None for one amax."""
+        return self._axis
+
+    @abstractmethod
+    def collect(self, x: Any) -> None:
+        """Takes the statistics of `x` in."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forgets what was collected."""
+
+    @abstractmethod
+    def compute_amax(self, method: str | None = None, **options: Any) -> Any:
+        """The amax, a fresh array, or None if nothing was collected. `method` None means the calibrator's own."""
+
+    def _to_array(self, x: Any) -> NDArray[Any]:
+        """The front's array as NumPy's; it is only read."""
+        return np.asarray(x)
+
+    def _from_array(self, array: NDArray[Any]) -> Any:
+        """A fresh array of the front with these values."""
+        return np.array(array)
+
+    def _owner(self) -> str:
+        return f"quantizer {self.name!r}" if self.name else "a quantizer without a name"
+
+    def _report_not_finite(self) -> None:
+        """Warns, once until the next reset, that what was collected holds a NaN or an infinity."""
+        if not self._warned:
+            self._warned = True
+            logger.warning("NaN or infinity in the calibration data of %s", self._owner())
+
+    def __repr__(self) -> str:
+        return f"num_bits={self._num_bits} axis={self._axis} unsigned={self._unsigned}"

@@ -1,0 +1,107 @@
+"""The ONNX nodes of the quantisers, built through whatever graph builder `g.op(name, ...)` the exporter hands over."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# onnx.TensorProto.DataType
+FLOAT, UINT8, INT8, FLOAT16, BFLOAT16 = 1, 2, 3, 10, 16
+HALF_TYPES = {"Half": FLOAT16, "BFloat16": BFLOAT16}
+
+Constant = Callable[[NDArray[Any]], Any]
+Annotate = Callable[[Any, Any, str], Any]
+
+
+def _described(value: Any, method: str) -> Any:
+    """What the graph knows of a value: "scalarType" or "dim"; None if it knows nothing."""
+    try:
+        return getattr(value.type(), method)()
+    except AttributeError:
+        return None
+
+
+def _between_casts(g: Any, inputs: Any, body: Callable[[Any], Any]) -> Any:
+    """`body` in float32: the quantising nodes of the runtimes take nothing else."""
+    half = HALF_TYPES.get(_described(inputs, "scalarType"))
+    if half is None:
+        return body(inputs)
+    return g.op("Cast", body(g.op("Cast", inputs, to_i=FLOAT)), to_i=half)
+
+
+def _channel_axis(shape: tuple[int, ...], rank: int | None) -> int:
+    """Axis of the inputs that an amax of this shape varies along; negative if the rank is not known."""
+    long = [axis for axis, size in enumerate(shape) if size != 1]
+    if len(long) != 1:
+        raise ValueError(f"ONNX does not support multi-axis quantization: expected `amax` to vary along one axis, "
+                         f"got shape {shape}")
+    return long[0] - len(shape) + (0 if rank is None else rank)
+
+
+def int8_symbolic(g: Any, inputs: Any, amax: NDArray[Any], num_bits: int, unsigned: bool, narrow_range: bool,
+                  constant: Constant = np.asarray) -> Any:
+    """QuantizeLinear and DequantizeLinear with the scale amax / bound, 1 where that is 0.
+
+    Args:
+        g: the graph; `g.op(name, *inputs, **attributes)` adds a node and returns its output.
+        inputs: the value to quantise.
+        amax: an array of one element, or with one axis longer than 1.
+        constant: makes the host's array, for attributes that hold one.
+
+    Raises:
+        ValueError: not 8 bits, signed and narrow (ONNX has no such range), or amax over several axes.
+    """
+    if num_bits != 8:
+        raise ValueError(f"Only INT8 ONNX export is supported: expected `num_bits` 8, got {num_bits}")
+    if narrow_range and not unsigned:
+        raise ValueError("ONNX has no narrow signed range: expected `narrow_range` False, got True")
+    scale = np.asarray(amax, np.float32) / np.float32(255 if unsigned else 127)
+    scale = np.where(scale == 0, np.float32(1), scale)
+    axis = None
+    if scale.size == 1:
+        zero = np.zeros((), np.float32)
+        scale = scale.reshape(())
+    else:
+        axis = _channel_axis(scale.shape, _described(inputs, "dim"))
+        scale = scale.reshape(-1)
+        zero = np.zeros(scale.shape, np.int32)
+    zero_point = g.op("Cast", g.op("Constant", value_t=constant(zero)), to_i=UINT8 if unsigned else INT8)
+    step = g.op("Constant", value_t=constant(scale))
+
+    def pair(value: Any) -> Any:
+        integers = g.op("QuantizeLinear", value, step, zero_point, axis_i=axis)
+        return g.op("DequantizeLinear", integers, step, zero_point, axis_i=axis)
+
+    return _between_casts(g, inputs, pair)
+
+
+def _unannotated(node: Any, inputs: Any, kind: str) -> Any:
+    return node
+
+
+def e4m3_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = np.asarray,
+                  annotate: Annotate = _unannotated) -> Any:
+    """TensorRT's FP8 nodes with the scale amax / 448, or 1 without amax.
+
+    `annotate(node, inputs, kind)` may set a node's type, `kind` being "uint8" or "float32"; its shape is that of
+    `inputs`. ValueError if amax has more than one element: the nodes know no other.
+    """
+    scale: Any = np.float32(1)
+    if amax is not None:
+        largest = np.asarray(amax, np.float32)
+        if largest.size != 1:
+            raise ValueError("E4M3 is exported with one scale: expected `amax` of one element, "
+                             f"got shape {largest.shape}")
+        with np.errstate(divide="ignore"):
+            forward = np.float32(448) / largest.reshape(())
+        scale = np.float32(1) / (forward if forward != 0 else np.float32(1))
+
+    def pair(value: Any) -> Any:
+        step = g.op("Constant", value_t=constant(np.asarray(scale, np.float32)))
+        stored = annotate(g.op("trt::TRT_FP8QuantizeLinear", value, step), inputs, "uint8")
+        step = g.op("Constant", value_t=constant(np.asarray(scale, np.float32)))
+        return annotate(g.op("trt::TRT_FP8DequantizeLinear", stored, step), inputs, "float32")
+
+    return _between_casts(g, inputs, pair)

@@ -1,0 +1,81 @@
+"""Calibrator that keeps the largest absolute value."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._core.axes import Axis, axes_to_reduce
+from ..utils.reduce_amax import reduce_amax
+from .calibrator import _Calibrator
+
+__all__ = ["MaxCalibrator"]
+
+
+class MaxCalibrator(_Calibrator):
+    """amax is the largest absolute value of everything collected, for each index of `axis` its own.
+
+    Args:
+        num_bits, axis, unsigned: see QuantDescriptor; only `axis` matters here.
+        track_amax: keep the amax of every batch in `amaxs`.
+    """
+
+    def __init__(self, num_bits: int | tuple[int, int], axis: Axis, unsigned: bool, track_amax: bool = False) -> None:
+        super().__init__(num_bits, axis, unsigned)
+        self._track_amax = track_amax
+        self._amaxs: list[NDArray[Any]] = []
+        self._calib_amax: NDArray[Any] | None = None
+
+    @property
+    def amaxs(self) -> list[NDArray[Any]]:
+        """The amax of each batch as a NumPy array, with `track_amax`; `reset` keeps them."""
+        if not self._track_amax:
+            raise AttributeError("amaxs are kept only with track_amax=True")
+        return self._amaxs
+
+    def collect(self, x: Any) -> None:
+        """Takes in the amax of `x`. A NaN stays, and is reported with the quantiser's name.
+
+        Raises:
+            RuntimeError: the shape of amax differs from the batch before.
+            ValueError: `x` is empty.
+        """
+        array = self._to_array(x)
+        local = reduce_amax(array, axes_to_reduce(self._axis, array.ndim))
+        before = self._calib_amax
+        if before is not None and before.shape != local.shape:
+            raise RuntimeError(f"amax shape changed! Expected {before.shape}, got {local.shape}")
+        if not np.isfinite(local).all():
+            self._report_not_finite()
+        self._calib_amax = local if before is None else np.asarray(np.maximum(before, local))
+        if self._track_amax:
+            self._amaxs.append(local.copy())
+
+    def reset(self) -> None:
+        """Forgets the amax; `amaxs` stays."""
+        self._calib_amax = None
+        self._warned = False
+
+    def compute_amax(self, method: str | None = None, **options: Any) -> Any:
+        """A copy of the amax, in the type of what was collected; None if nothing was.
+
+        Args:
+            method: None or "max"; there is no other.
+
+        Raises:
+            TypeError: an option; this calibrator has none.
+            ValueError: another method.
+        """
+        if options:
+            raise TypeError(f"MaxCalibrator takes no option, got {', '.join(map(repr, options))}")
+        if method not in (None, "max"):
+            raise ValueError(f"Expected `method` to be None or 'max' for MaxCalibrator, got {method!r}")
+        return None if self._calib_amax is None else self._from_array(self._calib_amax)
+
+    def __str__(self) -> str:
+        return f"MaxCalibrator(track_amax={self._track_amax})"
+
+    def __repr__(self) -> str:
+        text = f"MaxCalibrator({super().__repr__()} calib_amax={self._calib_amax} track_amax={self._track_amax}"
+        return text + (f" amaxs={self._amaxs}" if self._track_amax else "") + ")"

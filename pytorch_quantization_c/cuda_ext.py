@@ -1,0 +1,74 @@
+"""The original's compiled functions under their names. Nothing here needs CUDA; `out=` is new."""
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _C
+
+__all__ = ["fake_e4m3fy", "fake_tensor_quant", "fake_tensor_quant_", "fake_tensor_quant_with_axis"]
+
+
+def _single(amax: ArrayLike, inputs: Any) -> ArrayLike:
+    """amax as 0-d; ValueError if it has more than one element, or none."""
+    if isinstance(amax, float | int):
+        return amax
+    array = np.asarray(amax)
+    if array.size != 1:
+        raise ValueError(f"Expected `amax` of one element, got shape {array.shape} for inputs of shape "
+                         f"{np.shape(inputs)}")
+    return array.reshape(()) if isinstance(amax, np.ndarray) else array.item()
+
+
+def fake_tensor_quant(inputs: ArrayLike, amax: ArrayLike, num_bits: int = 8, unsigned: bool = False,
+                      narrow_range: bool = True, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Quantises and dequantises with one amax.
+
+    Args:
+        inputs: float16, bfloat16, float32 or float64, any shape.
+        amax: one number >= 0.
+        num_bits, unsigned, narrow_range: as for `tensor_quant.tensor_quant`.
+        out: array of the shape and type of `inputs` that takes the result; `inputs` itself is allowed.
+
+    Raises:
+        TypeError: inputs are no floats, or negative with `unsigned`.
+        ValueError: amax of another size, or negative; bits out of range; `out` of another shape or type.
+    """
+    return _C.fake_quant(inputs, _single(amax, inputs), num_bits, unsigned, narrow_range, out)
+
+
+def fake_tensor_quant_(inputs: NDArray[Any], amax: ArrayLike, num_bits: int = 8, unsigned: bool = False,
+                       narrow_range: bool = True) -> None:
+    """`fake_tensor_quant` in place. Inputs must be an array; if it is refused, it is unchanged."""
+    if not isinstance(inputs, np.ndarray):
+        raise TypeError(f"Expected `inputs` to be an array, got {type(inputs).__name__}")
+    _C.fake_quant(inputs, _single(amax, inputs), num_bits, unsigned, narrow_range, inputs)
+
+
+def fake_tensor_quant_with_axis(inputs: ArrayLike, amax: ArrayLike, axis: int, num_bits: int = 8,
+                                unsigned: bool = False, narrow_range: bool = True,
+                                out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """`fake_tensor_quant` with an amax for each index of `axis`, which may be negative.
+
+    Raises, besides what `fake_tensor_quant` does: ValueError if the size of amax is not `inputs.shape[axis]`;
+    AxisError if there is no such axis.
+    """
+    shape = np.shape(inputs)
+    index = operator.index(axis)
+    if not -len(shape) <= index < len(shape):
+        raise np.exceptions.AxisError(index, len(shape), "axis")
+    array = np.asarray(amax) if isinstance(amax, np.ndarray) else np.asarray(amax, np.float32)
+    if array.size != shape[index]:
+        raise ValueError(f"Expected `amax` of size {shape[index]}, got shape {array.shape} for inputs of shape {shape} "
+                         f"along axis {axis}")
+    broadcast = [1] * len(shape)
+    broadcast[index] = array.size
+    return _C.fake_quant(inputs, array.reshape(broadcast), num_bits, unsigned, narrow_range, out)
+
+
+def fake_e4m3fy(inputs: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Rounds to the 8-bit floats E4M3: nearest even, saturating at 448, NaN kept. `out` as for `fake_tensor_quant`."""
+    return _C.e4m3(inputs, None, out)

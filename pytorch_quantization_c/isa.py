@@ -1,0 +1,56 @@
+"""Which instruction sets the kernels use. The results are the same with every one of them.
+
+The environment variable PQC_ISA, read once at import, restricts them in the same way: `PQC_ISA=avx2`.
+"""
+from __future__ import annotations
+
+from types import TracebackType
+
+from . import _C
+
+__all__ = ["available", "known", "only", "selected"]
+
+
+def known() -> tuple[str, ...]:
+    """Names of all instruction sets that there are kernels for, slowest first."""
+    return tuple(_C.isa_known())
+
+
+def available() -> tuple[str, ...]:
+    """Those that this machine runs; "scalar" is always one of them."""
+    return tuple(_C.isa_detected())
+
+
+def selected() -> tuple[str, ...]:
+    """Those in use."""
+    return tuple(_C.isa_selected())
+
+
+class only:
+    """Restricts the kernels to some instruction sets ("scalar" is always allowed) from now on.
+
+    As a context manager, `with isa.only("avx2"):`, it puts back at the end what was selected before.
+    It holds for the whole process, not for one thread.
+
+    Raises:
+        TypeError: a name is no string.
+        ValueError: a name is unknown, or this machine does not run that instruction set.
+    """
+
+    def __init__(self, *names: str) -> None:
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"Expected `names` to be strings, got {type(name).__name__}")
+            if name not in known():
+                raise ValueError(f"Expected one of {', '.join(known())}, got {name!r}")
+            if name not in available():
+                raise ValueError(f"This machine runs {', '.join(available())}, not {name!r}")
+        self._before = selected()
+        _C.isa_select(names)
+
+    def __enter__(self) -> only:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        _C.isa_select(self._before)

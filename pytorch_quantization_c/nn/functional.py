@@ -1,0 +1,75 @@
+"""Functions for layers."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._arrays import check_broadcast, float_array
+from .._function import Function, FunctionCtx
+
+__all__ = ["ClipFunction", "clip"]
+
+
+def _arguments(input: ArrayLike, clip_value_min: ArrayLike,
+               clip_value_max: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """As arrays of the type of `input`, checked."""
+    x = float_array(input, "input")
+    low = float_array(clip_value_min, "clip_value_min").astype(x.dtype, copy=False)
+    high = float_array(clip_value_max, "clip_value_max").astype(x.dtype, copy=False)
+    check_broadcast(input=x, clip_value_min=low, clip_value_max=high)
+    return x, low, high
+
+
+class ClipFunction(Function):
+    """Clips to limits that broadcast and may be learnt (PACT, https://arxiv.org/abs/1805.06085)."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, input: ArrayLike, clip_value_min: ArrayLike,
+                clip_value_max: ArrayLike) -> NDArray[Any]:
+        """See `apply`; saves its arguments."""
+        ctx.save_for_backward(input, clip_value_min, clip_value_max)
+        return ClipFunction.apply(input, clip_value_min, clip_value_max)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad_output: ArrayLike) -> tuple[NDArray[Any], NDArray[Any] | None,
+                                                                    NDArray[Any] | None]:
+        """Gradients of input and limits: input where it lies strictly between them, each limit the sum over the rest.
+
+        The gradient of a limit is None unless it is wanted (`ctx.needs_input_grad`, or its own `requires_grad`).
+
+        Raises:
+            ValueError: a limit of several elements, learnt or not.
+        """
+        given = ctx.saved_tensors
+        x, low, high = _arguments(*given)
+        if low.size != 1 or high.size != 1:
+            raise ValueError(f"Learnable min/max can only be scalar, got size {low.shape} and {high.shape}.")
+        grad = float_array(grad_output, "grad_output")
+        check_broadcast(input=x, grad_output=grad)
+        above, below = (x > low).astype(grad.dtype), (x < high).astype(grad.dtype)
+        limits = []
+        for position, mask in ((1, above), (2, below)):
+            wanted = ctx.needs(position, given[position])
+            kind = getattr(given[1], "dtype", np.dtype(np.float32))
+            limits.append(np.asarray((grad * (1 - mask)).sum()).astype(kind) if wanted else None)
+        return grad * above * below, limits[0], limits[1]
+
+    @staticmethod
+    def apply(input: ArrayLike, clip_value_min: ArrayLike, clip_value_max: ArrayLike) -> NDArray[Any]:
+        """`max(min(input, clip_value_max), clip_value_min)`, in the type of `input`. NaN stays NaN.
+
+        Args:
+            input: float16, bfloat16, float32 or float64, any shape.
+            clip_value_min, clip_value_max: numbers, or arrays that broadcast with `input`.
+
+        Raises:
+            TypeError: an argument holds no floats.
+            ValueError: shapes that do not broadcast.
+        """
+        x, low, high = _arguments(input, clip_value_min, clip_value_max)
+        return np.asarray(np.maximum(np.minimum(x, high), low))
+
+
+clip = ClipFunction.apply

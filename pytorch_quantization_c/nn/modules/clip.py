@@ -1,0 +1,45 @@
+"""`Clip`: a layer that clips, to limits which may be learnt."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...float_nn import Module, Parameter
+from .. import functional as QF
+
+__all__ = ["Clip"]
+
+
+def learnable_limit(value: Any) -> NDArray[np.float32]:
+    """A limit to be learnt, as a float32 array of one element. ValueError if it has more."""
+    limit = np.array(value, np.float32)
+    if limit.size != 1:
+        raise ValueError("clip_value_min/clip_value_max must be scalar for initializing learnable range, "
+                         f"got shape {limit.shape}.")
+    return limit
+
+
+class Clip(Module):
+    """Clips to [clip_value_min, clip_value_max].
+
+    Args:
+        clip_value_min: lower limit, a number or an array that broadcasts.
+        clip_value_max: upper limit.
+        learn_min: make the lower limit a Parameter; then it must be one number.
+        learn_max: the same for the upper limit.
+
+    Raises:
+        ValueError: a limit to be learnt has several elements.
+    """
+
+    def __init__(self, clip_value_min: ArrayLike, clip_value_max: ArrayLike, learn_min: bool = False,
+                 learn_max: bool = False) -> None:
+        super().__init__()
+        self.clip_value_min: Any = Parameter(learnable_limit(clip_value_min)) if learn_min else clip_value_min
+        self.clip_value_max: Any = Parameter(learnable_limit(clip_value_max)) if learn_max else clip_value_max
+
+    def forward(self, inputs: ArrayLike) -> NDArray[Any]:
+        """The clipped inputs, a new array of their type."""
+        return QF.clip(inputs, self.clip_value_min, self.clip_value_max)

@@ -1,0 +1,88 @@
+"""`TensorQuantizer`: the layer that quantises what passes through it."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import calib
+from ..._arrays import float_array, is_floating
+from ..._core.descriptor import QuantDescriptor, ScaledQuantDescriptor
+from ..._core.quantizer import QuantizerRules
+from ...float_nn import Module
+from ...tensor_quant import fake_tensor_quant, scaled_e4m3, tensor_quant
+from ...utils.reduce_amax import reduce_amax
+from .clip import Clip
+
+__all__ = ["TensorQuantizer"]
+
+CALIBRATORS = {"max": "MaxCalibrator", "histogram": "HistogramCalibrator"}
+DEFAULT = QuantDescriptor()
+
+
+class TensorQuantizer(QuantizerRules, Module):
+    """Quantises arrays with a fixed, a calibrated, a learnt or each array's own range.
+
+    The stages of a forward, each with its switch: `pre_quant_scale` multiplies, the calibrator collects, the range
+    is clipped to and learnt (`learn_amax`), and the array is quantised.
+
+    Args:
+        quant_desc: how to quantise; the default is 8 bits, signed, one amax, taken from each array.
+        disabled: pass everything through.
+        if_quant: quantise.
+        if_clip: clip to a learnt range; needs `learn_amax` in the descriptor.
+        if_calib: collect what passes for calibration.
+
+    Raises:
+        TypeError: `quant_desc` is no descriptor.
+        ValueError: `if_clip` without `learn_amax`; a learnt amax of several elements.
+    """
+
+    def __init__(self, quant_desc: ScaledQuantDescriptor = DEFAULT, disabled: bool = False, if_quant: bool = True,
+                 if_clip: bool = False, if_calib: bool = False) -> None:
+        super().__init__()
+        self._set_up(quant_desc, disabled, if_quant, if_clip, if_calib)
+
+    def _new_buffer(self, value: Any) -> NDArray[Any]:
+        kept = isinstance(value, np.ndarray | np.generic) and is_floating(np.asarray(value).dtype)
+        try:
+            return np.array(value) if kept else np.array(value, np.float32)
+        except (TypeError, ValueError):
+            raise TypeError(f"Expected a number, a list or an array, got {value!r}") from None
+
+    def _fill(self, target: Any, value: Any) -> None:
+        np.copyto(target, value, casting="same_kind")
+
+    def _as_inputs(self, inputs: Any) -> NDArray[Any]:
+        return float_array(inputs, "inputs")
+
+    def _scaled_inputs(self, inputs: Any, scale: Any) -> NDArray[Any]:
+        array = float_array(inputs, "inputs")
+        return np.asarray(array * scale).astype(array.dtype, copy=False)
+
+    def _dynamic_amax(self, inputs: Any, axes: list[int] | None) -> NDArray[Any]:
+        return reduce_amax(inputs, axes)
+
+    def _as_float(self, amax: Any) -> NDArray[Any]:
+        array = np.asarray(amax)
+        return array if array.dtype.char in "fd" else array.astype(np.float32)
+
+    def _learned_amax(self) -> NDArray[Any]:
+        return np.asarray(np.maximum(-self.clip.clip_value_min, self.clip.clip_value_max))
+
+    def _quantize(self, inputs: Any, amax: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        return tensor_quant(inputs, amax, self._num_bits, self._unsigned)  # type: ignore[arg-type]
+
+    def _fake_quantize(self, inputs: Any, amax: Any) -> NDArray[Any]:
+        return fake_tensor_quant(inputs, amax, self._num_bits, self._unsigned,  # type: ignore[arg-type]
+                                 self._narrow_range)
+
+    def _e4m3(self, inputs: Any, amax: Any) -> NDArray[Any]:
+        return scaled_e4m3(inputs, amax)
+
+    def _make_clip(self, limit: float) -> Clip:
+        return Clip(-limit, limit, learn_min=True, learn_max=True)
+
+    def _make_calibrator(self, method: str) -> Any:
+        return getattr(calib, CALIBRATORS[method])(self._num_bits, self._axis, self._unsigned)
