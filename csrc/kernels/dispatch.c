@@ -21,6 +21,7 @@ static void use_scalar(pqc_kernels *t)
     t->f32_to_f16 = pqc_f32_to_f16_scalar;
     t->bf16_to_f32 = pqc_bf16_to_f32_scalar;
     t->f32_to_bf16 = pqc_f32_to_bf16_scalar;
+    t->affine_f32 = pqc_affine_f32_scalar;
     t->e4m3_f32 = pqc_e4m3_f32_scalar;
     t->e4m3_each_f32 = pqc_e4m3_each_f32_scalar;
     t->ste_f32 = pqc_ste_f32_scalar;
@@ -42,6 +43,7 @@ static void use_avx2(pqc_kernels *t)
     t->f32_to_f16 = pqc_f32_to_f16_avx2;
     t->bf16_to_f32 = pqc_bf16_to_f32_avx2;
     t->f32_to_bf16 = pqc_f32_to_bf16_avx2;
+    t->affine_f32 = pqc_affine_f32_avx2;
     t->e4m3_f32 = pqc_e4m3_f32_avx2;
     t->e4m3_each_f32 = pqc_e4m3_each_f32_avx2;
     t->ste_f32 = pqc_ste_f32_avx2;

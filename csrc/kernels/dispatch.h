@@ -2,6 +2,7 @@
 #ifndef PQC_DISPATCH_H
 #define PQC_DISPATCH_H
 
+#include "affine/affine.h"
 #include "amax/amax.h"
 #include "e4m3/e4m3.h"
 #include "half/half.h"
@@ -15,6 +16,7 @@ typedef struct {
     pqc_f32_to_f16_fn *f32_to_f16;
     pqc_bf16_to_f32_fn *bf16_to_f32;
     pqc_f32_to_bf16_fn *f32_to_bf16;
+    pqc_affine_f32_fn *affine_f32;
     pqc_e4m3_f32_fn *e4m3_f32;
     pqc_e4m3_each_f32_fn *e4m3_each_f32;
     pqc_ste_f32_fn *ste_f32;

@@ -1,0 +1,29 @@
+/* An elementwise quantisation of a whole array: every type, any number of channels, on all threads.
+ */
+#ifndef PQC_APPLY_H
+#define PQC_APPLY_H
+
+#include "pqc.h"
+
+typedef enum {
+    PQC_QUANTIZE,   /* int_quant/ */
+    PQC_FAKE_QUANT, /* int_quant/ */
+    PQC_E4M3,       /* e4m3/ */
+    PQC_STE,        /* ste/; `mul` holds amax, `grad` the gradients */
+} pqc_operation;
+
+/* Element i belongs to channel (i / inner) % channels, which has its own mul and div. */
+typedef struct {
+    pqc_operation operation;
+    pqc_dtype dtype;
+    const void *x, *grad; /* n elements of dtype */
+    void *y;              /* n elements; may be x, no other overlap */
+    ptrdiff_t n, channels, inner;
+    const void *mul, *div; /* `channels` floats each, doubles if dtype is PQC_F64 */
+    double lo, hi;
+} pqc_elementwise;
+
+/* Halves are computed in float32 and rounded once.  Same bits however the work is split. */
+void pqc_apply(const pqc_elementwise *job);
+
+#endif

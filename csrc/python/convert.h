@@ -1,0 +1,55 @@
+/* From Python's arguments to what the kernels take.  Every function names the argument in its
+ * exception. */
+#ifndef PQC_CONVERT_H
+#define PQC_CONVERT_H
+
+#include "numpy_api.h"
+#include "pqc.h"
+
+/* A new reference to a C-contiguous, aligned array of native byte order, of float32, float16,
+ * bfloat16 or float64: the object itself where it is one.  Python numbers, lists and tuples become
+ * float32.  Else TypeError naming the dtype. */
+PyArrayObject *pqc_float_array(PyObject *object, const char *name, pqc_dtype *dtype);
+
+/* A new reference to a C-contiguous array of doubles (`as_double`) or floats from numbers of any
+ * kind and size: for amax, ranges.  TypeError if it is not numbers. */
+PyArrayObject *pqc_number_array(PyObject *object, const char *name, bool as_double);
+
+/* True if the object is a Python number, or an array or NumPy scalar of float64. */
+bool pqc_is_double(PyObject *object);
+
+/* A new C-contiguous array of the same shape and dtype, not initialised. */
+PyArrayObject *pqc_new_like(PyArrayObject *array);
+
+/* An integer in [low, high]: TypeError for anything that is not one (True and 2.0 are not),
+ * ValueError naming the range. */
+int pqc_get_int(PyObject *object, const char *name, long low, long high, long *value);
+
+/* True or False, by Python's rules of truth. */
+int pqc_get_bool(PyObject *object, bool *value);
+
+/* Where a result of this shape and dtype goes: a new array if `out` is NULL or None, else `out`
+ * after its checks (TypeError for its type or dtype, ValueError for its shape or if it is
+ * read-only).  `direct` says that a kernel may write into the returned array: contiguous, and apart
+ * from `x` unless it is exactly x.  If not, the returned array is a new one, which
+ * pqc_finish_output copies to `out`. */
+PyArrayObject *pqc_begin_output(PyObject *out, PyArrayObject *x);
+
+/* What the function returns: `result`, copied into `out` if they differ.  Steals `result`. */
+PyObject *pqc_finish_output(PyArrayObject *result, PyObject *out);
+
+/* Work on fewer elements than this is not worth letting other threads run. */
+enum { PQC_KEEP_GIL = 4096 };
+
+static inline PyThreadState *pqc_release_gil(ptrdiff_t elements)
+{
+    return elements < PQC_KEEP_GIL ? NULL : PyEval_SaveThread();
+}
+
+static inline void pqc_acquire_gil(PyThreadState *state)
+{
+    if (state)
+        PyEval_RestoreThread(state);
+}
+
+#endif

@@ -1,0 +1,12 @@
+/* The functions of each py_<family>.c; module.c adds them all. */
+#ifndef PQC_FAMILIES_H
+#define PQC_FAMILIES_H
+
+#include "numpy_api.h"
+
+extern PyMethodDef pqc_affine_methods[];
+extern PyMethodDef pqc_machine_methods[];
+extern PyMethodDef pqc_quant_methods[];
+extern PyMethodDef pqc_reduce_methods[];
+
+#endif

@@ -1,0 +1,44 @@
+/* The module `_C`: private; the Python files of the package are its callers. */
+#define PQC_IMPORT_NUMPY
+#include "numpy_api.h"
+
+#include "dispatch.h"
+#include "families.h"
+
+static int module_exec(PyObject *module)
+{
+    PyMethodDef *families[] = {
+        pqc_affine_methods,
+        pqc_machine_methods,
+        pqc_quant_methods,
+        pqc_reduce_methods,
+    };
+    if (PyArray_ImportNumPyAPI() < 0)
+        return -1;
+    if (pqc_selected() == 0) /* another interpreter of this process may have done it */
+        pqc_select(~0u);
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (PyModule_AddFunctions(module, families[i]) < 0)
+            return -1;
+    return 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, (void *)module_exec},
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_C",
+    .m_doc = "C kernels of pytorch_quantization_c.",
+    .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC PyInit__C(void)
+{
+    return PyModuleDef_Init(&module_def);
+}

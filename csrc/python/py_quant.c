@@ -1,0 +1,237 @@
+/* quantize, fake_quant, e4m3 and ste: elementwise, with one amax for each channel. */
+#include "apply/apply.h"
+#include "apply/reduce.h"
+#include "convert.h"
+#include "dispatch.h"
+#include "errors.h"
+#include "families.h"
+#include "scales.h"
+
+static int get_format(PyObject *const *args, pqc_int_format *format)
+{
+    long num_bits;
+    if (pqc_get_int(args[0], "num_bits", 0, 32, &num_bits) < 0 ||
+        pqc_get_bool(args[1], &format->is_unsigned) < 0 ||
+        pqc_get_bool(args[2], &format->narrow_range) < 0)
+        return -1;
+    format->num_bits = (int)num_bits;
+    if (num_bits == 1 && !format->is_unsigned) {
+        PyErr_SetString(PyExc_ValueError,
+                        "Expected `num_bits` >= 2 for signed quantization, got 1");
+        return -1;
+    }
+    return 0;
+}
+
+static pqc_elementwise elementwise(pqc_operation operation, const pqc_operands *o,
+                                   const pqc_scales *s)
+{
+    return (pqc_elementwise){.operation = operation,
+                             .dtype = o->dtype,
+                             .x = PyArray_DATA(o->x),
+                             .n = o->n,
+                             .channels = o->channels,
+                             .inner = o->inner,
+                             .mul = s->mul,
+                             .div = s->div};
+}
+
+static pqc_status run(pqc_elementwise *job, bool check_sign)
+{
+    pqc_status status = PQC_OK;
+    PyThreadState *state = pqc_release_gil(job->n);
+    if (check_sign && pqc_reduce_min(job->x, job->dtype, job->n) < 0.0)
+        status = PQC_NEGATIVE_INPUT;
+    else
+        pqc_apply(job);
+    pqc_acquire_gil(state);
+    return status;
+}
+
+/* clamp(rint(x * scale)) or that over scale; NULL with an exception. */
+static PyArrayObject *integer(pqc_operation operation, const pqc_operands *o, const pqc_scales *s,
+                              pqc_int_format format, PyObject *out)
+{
+    PyArrayObject *y = pqc_begin_output(out, o->x);
+    if (!y)
+        return NULL;
+    pqc_int_quant_f64 bounds = pqc_int_quant_init_f64(1.0, format);
+    pqc_elementwise job = elementwise(operation, o, s);
+    job.y = PyArray_DATA(y);
+    job.lo = bounds.lo;
+    job.hi = bounds.hi;
+    if (pqc_raise(run(&job, format.is_unsigned && o->n > 0), "inputs") < 0)
+        Py_CLEAR(y);
+    return y;
+}
+
+/* The scales in the shape amax came in and in the dtype of x. */
+static PyObject *scale_array(const pqc_operands *o, PyObject *amax, pqc_int_format format)
+{
+    pqc_operands own = *o; /* the same amax, before it was repeated to fit x */
+    pqc_scales s = {0};
+    PyArrayObject *values = pqc_number_array(amax, "amax", o->is_double), *result = NULL;
+    PyArray_Descr *descr = PyArray_DESCR(o->x);
+    if (!values)
+        return NULL;
+    own.amax = PyArray_DATA(values);
+    own.channels = PyArray_SIZE(values);
+    if (pqc_scales_int(&s, &own, format) < 0)
+        goto done;
+    Py_INCREF(descr);
+    result = (PyArrayObject *)PyArray_NewFromDescr(&PyArray_Type, descr, PyArray_NDIM(values),
+                                                   PyArray_DIMS(values), NULL, NULL, 0, NULL);
+    if (!result)
+        goto done;
+    if (o->dtype == PQC_F16)
+        pqc.f32_to_f16(s.div, PyArray_DATA(result), own.channels);
+    else if (o->dtype == PQC_BF16)
+        pqc.f32_to_bf16(s.div, PyArray_DATA(result), own.channels);
+    else
+        memcpy(PyArray_DATA(result), s.div, (size_t)PyArray_NBYTES(result));
+done:
+    pqc_scales_clear(&s);
+    Py_DECREF(values);
+    return (PyObject *)result;
+}
+
+PyDoc_STRVAR(quantize_doc, "quantize(inputs, amax, num_bits, unsigned, narrow_range, /)\n--\n\n"
+                           "(clamp(rint(inputs * scale)) as floats, scale) with scale = "
+                           "(2^(num_bits-1+unsigned) - 1) / amax.");
+
+static PyObject *quantize(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    pqc_operands o = {0};
+    pqc_scales s = {0};
+    pqc_int_format format;
+    PyObject *result = NULL, *scale = NULL;
+    PyArrayObject *y = NULL;
+    (void)self;
+    if (pqc_check_count("quantize", count, 5, 5) < 0 || get_format(args + 2, &format) < 0)
+        return NULL;
+    if (pqc_operands_init(&o, args[0], args[1], "inputs", "amax") < 0 ||
+        pqc_scales_int(&s, &o, format) < 0)
+        goto done;
+    y = integer(PQC_QUANTIZE, &o, &s, format, NULL);
+    scale = y ? scale_array(&o, args[1], format) : NULL;
+    if (scale)
+        result = PyTuple_Pack(2, y, scale);
+done:
+    Py_XDECREF(y);
+    Py_XDECREF(scale);
+    pqc_scales_clear(&s);
+    pqc_operands_clear(&o);
+    return result;
+}
+
+PyDoc_STRVAR(
+    fake_quant_doc,
+    "fake_quant(inputs, amax, num_bits, unsigned, narrow_range, out=None, /)\n--\n\n"
+    "clamp(rint(inputs * scale)) / scale with scale = (2^(num_bits-1+unsigned) - 1) / amax.");
+
+static PyObject *fake_quant(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    pqc_operands o;
+    pqc_scales s = {0};
+    pqc_int_format format;
+    PyObject *out = count > 5 ? args[5] : NULL, *result = NULL;
+    (void)self;
+    if (pqc_check_count("fake_quant", count, 5, 6) < 0 || get_format(args + 2, &format) < 0)
+        return NULL;
+    if (pqc_operands_init(&o, args[0], args[1], "inputs", "amax") < 0 ||
+        pqc_scales_int(&s, &o, format) < 0)
+        goto done;
+    result = pqc_finish_output(integer(PQC_FAKE_QUANT, &o, &s, format, out), out);
+done:
+    pqc_scales_clear(&s);
+    pqc_operands_clear(&o);
+    return result;
+}
+
+PyDoc_STRVAR(
+    e4m3_doc,
+    "e4m3(inputs, amax=None, out=None, /)\n--\n\n"
+    "float8_e4m3(inputs * scale) / scale with scale = (1 / amax) * 448, or 1 without amax.");
+
+static PyObject *e4m3(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    pqc_operands o;
+    pqc_scales s = {0};
+    PyObject *amax = count > 1 ? args[1] : Py_None, *out = count > 2 ? args[2] : NULL,
+             *largest = NULL;
+    PyArrayObject *y = NULL;
+    (void)self;
+    if (pqc_check_count("e4m3", count, 1, 3) < 0)
+        return NULL;
+    largest = PyFloat_FromDouble(448.0); /* whose scale is 1 */
+    if (!largest)
+        return NULL;
+    if (pqc_operands_init(&o, args[0], amax == Py_None ? largest : amax, "inputs", "amax") < 0 ||
+        pqc_scales_e4m3(&s, &o) < 0)
+        goto done;
+    if (amax == Py_None) { /* (1 / 448) * 448 need not be 1 in binary */
+        if (o.dtype == PQC_F64)
+            s.few[0] = s.few[1] = 1.0;
+        else
+            *(float *)s.mul = *(float *)s.div = 1.0f;
+    }
+    y = pqc_begin_output(out, o.x);
+    if (y) {
+        pqc_elementwise job = elementwise(PQC_E4M3, &o, &s);
+        job.y = PyArray_DATA(y);
+        run(&job, false);
+    }
+done:
+    Py_DECREF(largest);
+    pqc_scales_clear(&s);
+    pqc_operands_clear(&o);
+    return pqc_finish_output(y, out);
+}
+
+PyDoc_STRVAR(ste_doc, "ste(inputs, amax, grad_outputs, /)\n--\n\n"
+                      "grad_outputs where |inputs| <= amax, else 0.");
+
+static PyObject *ste(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    pqc_operands o;
+    pqc_scales s = {0};
+    PyArrayObject *grad = NULL, *y = NULL;
+    pqc_dtype grad_dtype;
+    (void)self;
+    if (pqc_check_count("ste", count, 3, 3) < 0)
+        return NULL;
+    if (pqc_operands_init(&o, args[0], args[1], "inputs", "amax") < 0 ||
+        pqc_scales_amax(&s, &o) < 0)
+        goto done;
+    grad = pqc_float_array(args[2], "grad_outputs", &grad_dtype);
+    if (!grad)
+        goto done;
+    if (grad_dtype != o.dtype || !PyArray_SAMESHAPE(grad, o.x)) {
+        PyErr_Format(grad_dtype != o.dtype ? PyExc_TypeError : PyExc_ValueError,
+                     "Expected `grad_outputs` of the dtype and shape of the output, got another %s",
+                     grad_dtype != o.dtype ? "dtype" : "shape");
+        goto done;
+    }
+    y = pqc_new_like(o.x);
+    if (y) {
+        pqc_elementwise job = elementwise(PQC_STE, &o, &s);
+        job.grad = PyArray_DATA(grad);
+        job.y = PyArray_DATA(y);
+        run(&job, false);
+    }
+done:
+    Py_XDECREF(grad);
+    pqc_scales_clear(&s);
+    pqc_operands_clear(&o);
+    return (PyObject *)y;
+}
+
+#define FASTCALL(function) (PyCFunction)(void (*)(void)) function, METH_FASTCALL, function##_doc
+
+PyMethodDef pqc_quant_methods[] = {
+    {"quantize", FASTCALL(quantize)},
+    {"fake_quant", FASTCALL(fake_quant)},
+    {"e4m3", FASTCALL(e4m3)},
+    {"ste", FASTCALL(ste)},
+    {NULL, NULL, 0, NULL},
+};

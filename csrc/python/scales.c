@@ -1,0 +1,76 @@
+#include "scales.h"
+
+static int allocate(pqc_scales *s, const pqc_operands *o)
+{
+    size_t size = o->dtype == PQC_F64 ? sizeof(double) : sizeof(float), n = (size_t)o->channels;
+    s->block = NULL;
+    s->mul = s->few;
+    s->div = s->few + 1;
+    if (n <= 1)
+        return 0;
+    s->block = PyMem_RawMalloc(2 * n * size);
+    if (!s->block) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    s->mul = s->block;
+    s->div = (char *)s->block + n * size;
+    return 0;
+}
+
+int pqc_scales_int(pqc_scales *s, const pqc_operands *o, pqc_int_format format)
+{
+    if (allocate(s, o) < 0)
+        return -1;
+    if (o->dtype != PQC_F64) {
+        pqc_int_scales(o->amax, s->mul, s->div, o->channels, format);
+    } else if (o->is_double) {
+        pqc_int_scales_f64(o->amax, s->mul, s->div, o->channels, format);
+    } else { /* the scale of a float32 amax is a float32 */
+        const float *amax = o->amax;
+        for (ptrdiff_t i = 0; i < o->channels; i++) {
+            pqc_int_quant q = pqc_int_quant_init(amax[i], format);
+            ((double *)s->mul)[i] = (double)q.mul;
+            ((double *)s->div)[i] = (double)q.div;
+        }
+    }
+    return 0;
+}
+
+int pqc_scales_e4m3(pqc_scales *s, const pqc_operands *o)
+{
+    if (allocate(s, o) < 0)
+        return -1;
+    if (o->dtype != PQC_F64) {
+        pqc_e4m3_scales(o->amax, s->mul, s->div, o->channels);
+        return 0;
+    }
+    for (ptrdiff_t i = 0; i < o->channels; i++) {
+        double mul = o->is_double ? pqc_e4m3_init_f64(((const double *)o->amax)[i]).mul
+                                  : (double)pqc_e4m3_init(((const float *)o->amax)[i]).mul;
+        ((double *)s->mul)[i] = mul;
+        ((double *)s->div)[i] = mul;
+    }
+    return 0;
+}
+
+int pqc_scales_amax(pqc_scales *s, const pqc_operands *o)
+{
+    if (allocate(s, o) < 0)
+        return -1;
+    for (ptrdiff_t i = 0; i < o->channels; i++) {
+        double amax =
+            o->is_double ? ((const double *)o->amax)[i] : (double)((const float *)o->amax)[i];
+        if (o->dtype == PQC_F64)
+            ((double *)s->mul)[i] = amax;
+        else
+            ((float *)s->mul)[i] = (float)amax;
+    }
+    return 0;
+}
+
+void pqc_scales_clear(pqc_scales *s)
+{
+    PyMem_RawFree(s->block);
+    s->block = NULL;
+}

@@ -1,0 +1,24 @@
+/* The scales of each channel, from the amax in pqc_operands. */
+#ifndef PQC_SCALES_H
+#define PQC_SCALES_H
+
+#include "operands.h"
+#include "quant_params.h"
+
+/* mul and div, one value a channel, of float or (x is float64) double; a few fit without an
+ * allocation. */
+typedef struct {
+    void *mul, *div;
+    void *block;
+    double few[2];
+} pqc_scales;
+
+/* Integer scales; the bounds come from the format alone.  MemoryError and -1 if there is no memory.
+ */
+int pqc_scales_int(pqc_scales *s, const pqc_operands *o, pqc_int_format format);
+int pqc_scales_e4m3(pqc_scales *s, const pqc_operands *o);
+/* mul is amax itself, in the precision of x. */
+int pqc_scales_amax(pqc_scales *s, const pqc_operands *o);
+void pqc_scales_clear(pqc_scales *s);
+
+#endif
