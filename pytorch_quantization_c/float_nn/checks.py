@@ -1,0 +1,105 @@
+"""Checks of arguments that all layers share, and the errors they raise.
+
+torch raises RuntimeError for wrong shapes and types, NumPy code expects ValueError and TypeError: these are both.
+"""
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from .parameter import as_plain
+
+__all__ = ["DTypeError", "ShapeError", "factory", "float_array", "integer", "integers", "same_floats"]
+
+Array = NDArray[Any]
+IntOrInts = int | Sequence[int]
+
+
+class ShapeError(ValueError, RuntimeError):
+    """A shape or a size that does not fit."""
+
+
+class DTypeError(TypeError, RuntimeError):
+    """An array of a type that is not taken, or of another type than its partner."""
+
+
+def float_array(value: ArrayLike, name: str) -> Array:
+    """`value` as a plain array of native float16, bfloat16, float32 or float64; lists and numbers become float32."""
+    plain = as_plain(value)
+    array = np.asarray(plain)
+    if not isinstance(plain, np.ndarray | np.generic) and array.dtype.kind in "fiu":
+        return array.astype(np.float32)
+    if not (array.dtype.kind == "f" and array.dtype.itemsize <= 8) and array.dtype.name != "bfloat16":
+        raise DTypeError(f"Expected `{name}` of a floating type, got {array.dtype}")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def working(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type that arithmetic on `dtype` is done in: float32 for the half types, else the type itself."""
+    return dtype if dtype.itemsize >= 4 else np.dtype(np.float32)
+
+
+def same_floats(**values: ArrayLike | None) -> tuple[list[Any], np.dtype[Any]]:
+    """All `values` (None stays None) as arrays of one type to work in, and the type the result is to be rounded to."""
+    arrays: list[Any] = []
+    first: tuple[str, np.dtype[Any]] | None = None
+    for name, value in values.items():
+        if value is None:
+            arrays.append(None)
+            continue
+        array = float_array(value, name)
+        if first is None:
+            first = name, array.dtype
+        elif array.dtype != first[1]:
+            raise DTypeError(f"Expected `{name}` of type {first[1]} as `{first[0]}`, got {array.dtype}")
+        arrays.append(array.astype(working(array.dtype), copy=False))
+    assert first is not None
+    return arrays, first[1]
+
+
+def integer(value: Any, name: str, low: int | None = None) -> int:
+    """`value` as an int of at least `low`; TypeError if it is no integer, ValueError if it is too small."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"Expected an integer `{name}`, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"Expected an integer `{name}`, got {value!r}") from None
+    if low is not None and number < low:
+        raise ShapeError(f"Expected `{name}` >= {low}, got {number}")
+    return number
+
+
+def integers(value: Any, count: int, name: str, low: int | None = None) -> tuple[int, ...]:
+    """One integer for all of `count` dimensions, or one for each."""
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
+        return (integer(value, name, low),) * count
+    numbers = tuple(integer(each, name, low) for each in value)
+    if len(numbers) == 1:
+        return numbers * count
+    if len(numbers) != count:
+        raise ShapeError(f"Expected `{name}` to be one integer or {count}, got {len(numbers)}: {numbers}")
+    return numbers
+
+
+def factory(device: Any, dtype: DTypeLike | None) -> np.dtype[Any]:
+    """The type of new parameters; `device` is taken for torch's sake and must be the CPU."""
+    if device is not None and str(device) != "cpu":
+        raise ValueError(f"Expected `device` None or 'cpu', got {device!r}")
+    kind = np.dtype(np.float32 if dtype is None else dtype)
+    if not (kind.kind == "f" and kind.itemsize <= 8) and kind.name != "bfloat16":
+        raise DTypeError(f"Expected a floating `dtype`, got {kind}")
+    return kind
+
+
+def batched(array: Array, spatial: int, what: str) -> tuple[Array, bool]:
+    """The input (N, C, ...) with `spatial` dimensions; one without a batch gets one, and then the answer is True."""
+    if array.ndim not in (spatial + 1, spatial + 2):
+        raise ShapeError(f"Expected {spatial + 1}D (unbatched) or {spatial + 2}D (batched) `input` to {what}, "
+                         f"got shape {array.shape}")
+    single = array.ndim == spatial + 1
+    return (array[None] if single else array), single

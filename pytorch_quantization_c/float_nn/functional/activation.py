@@ -1,0 +1,168 @@
+"""Functions of each element, softmax, dropout."""
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+from numpy.typing import ArrayLike, DTypeLike
+
+from ..checks import Array, ShapeError, factory, float_array, same_floats, working
+from ..init import generator
+from .special import erf
+
+__all__ = ["dropout", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_softmax", "relu",
+           "relu6", "sigmoid", "silu", "softmax", "softplus", "tanh"]
+
+
+def _finish(input: ArrayLike, result: Array, inplace: bool) -> Array:
+    """The result, or `input` itself with the result written into it."""
+    if not inplace:
+        return result
+    if not isinstance(input, np.ndarray):
+        raise TypeError(f"Expected `input` to be an array for inplace=True, got {type(input).__name__}")
+    np.copyto(input, result)
+    return input
+
+
+def relu(input: ArrayLike, inplace: bool = False) -> Array:
+    """max(x, 0); NaN stays NaN."""
+    (x,), dtype = same_floats(input=input)
+    return _finish(input, np.maximum(x, x.dtype.type(0)).astype(dtype, copy=False), inplace)
+
+
+def hardtanh(input: ArrayLike, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Array:
+    """x clipped to [min_val, max_val]; NaN stays NaN."""
+    if min_val > max_val:
+        raise ValueError(f"Expected `min_val` <= `max_val`, got {min_val} and {max_val}")
+    (x,), dtype = same_floats(input=input)
+    return _finish(input, np.clip(x, x.dtype.type(min_val), x.dtype.type(max_val)).astype(dtype, copy=False), inplace)
+
+
+def relu6(input: ArrayLike, inplace: bool = False) -> Array:
+    """x clipped to [0, 6]."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def leaky_relu(input: ArrayLike, negative_slope: float = 0.01, inplace: bool = False) -> Array:
+    """x where x > 0, else negative_slope * x."""
+    (x,), dtype = same_floats(input=input)
+    return _finish(input, np.where(x > 0, x, x * x.dtype.type(negative_slope)).astype(dtype, copy=False), inplace)
+
+
+def elu(input: ArrayLike, alpha: float = 1.0, inplace: bool = False) -> Array:
+    """x where x > 0, else alpha * (exp(x) - 1)."""
+    (x,), dtype = same_floats(input=input)
+    below = x.dtype.type(alpha) * np.expm1(np.minimum(x, x.dtype.type(0)))
+    return _finish(input, np.where(x > 0, x, below).astype(dtype, copy=False), inplace)
+
+
+def _sigmoid(x: Array) -> Array:
+    small = np.exp(-np.abs(x))  # at most 1: nothing overflows
+    one = x.dtype.type(1)
+    result: Array = np.where(x >= 0, one, small) / (one + small)
+    return result
+
+
+def sigmoid(input: ArrayLike) -> Array:
+    """1 / (1 + exp(-x))."""
+    (x,), dtype = same_floats(input=input)
+    return _sigmoid(x).astype(dtype, copy=False)
+
+
+def tanh(input: ArrayLike) -> Array:
+    """The hyperbolic tangent."""
+    (x,), dtype = same_floats(input=input)
+    result: Array = np.tanh(x).astype(dtype, copy=False)
+    return result
+
+
+def silu(input: ArrayLike, inplace: bool = False) -> Array:
+    """x * sigmoid(x)."""
+    (x,), dtype = same_floats(input=input)
+    return _finish(input, (x * _sigmoid(x)).astype(dtype, copy=False), inplace)
+
+
+def softplus(input: ArrayLike, beta: float = 1.0, threshold: float = 20.0) -> Array:
+    """log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold."""
+    (x,), dtype = same_floats(input=input)
+    scaled = x * x.dtype.type(beta)
+    curve = np.logaddexp(x.dtype.type(0), scaled) / x.dtype.type(beta)
+    result: Array = np.where(scaled > threshold, x, curve).astype(dtype, copy=False)
+    return result
+
+
+def gelu(input: ArrayLike, approximate: str = "none") -> Array:
+    """x times the normal distribution function of x (Hendrycks and Gimpel 2016); "tanh" takes their approximation."""
+    (x,), dtype = same_floats(input=input)
+    kind = x.dtype.type
+    if approximate == "none":
+        result = kind(0.5) * x * (kind(1) + erf(x * kind(math.sqrt(0.5))))
+    elif approximate == "tanh":
+        inner = kind(math.sqrt(2.0 / math.pi)) * (x + kind(0.044715) * x * x * x)
+        result = kind(0.5) * x * (kind(1) + np.tanh(inner))
+    else:
+        raise ShapeError(f"Expected `approximate` 'none' or 'tanh', got {approximate!r}")
+    return np.asarray(result).astype(dtype, copy=False)
+
+
+def hardsigmoid(input: ArrayLike, inplace: bool = False) -> Array:
+    """x + 3 clipped to [0, 6], divided by 6."""
+    (x,), dtype = same_floats(input=input)
+    kind = x.dtype.type
+    return _finish(input, (np.clip(x + kind(3), kind(0), kind(6)) / kind(6)).astype(dtype, copy=False), inplace)
+
+
+def hardswish(input: ArrayLike, inplace: bool = False) -> Array:
+    """x * hardsigmoid(x)."""
+    (x,), dtype = same_floats(input=input)
+    kind = x.dtype.type
+    return _finish(input, (x * np.clip(x + kind(3), kind(0), kind(6)) / kind(6)).astype(dtype, copy=False), inplace)
+
+
+def _shifted(input: ArrayLike, dim: int | None, dtype: DTypeLike | None) -> tuple[Array, int, np.dtype[Any]]:
+    """x minus its maximum along the axis, the axis, and the type of the result."""
+    x = float_array(input, "input")
+    if dtype is not None:
+        x = x.astype(factory(None, dtype), copy=False)
+    if dim is None:
+        dim = 0 if x.ndim in (0, 1, 3) else 1
+        warnings.warn(f"Implicit dimension choice for softmax is {dim}; pass `dim`.", UserWarning, stacklevel=4)
+    result = x.dtype
+    x = x.astype(working(result), copy=False)
+    axis = normalize_axis_index(dim, max(x.ndim, 1))
+    x = np.atleast_1d(x) if x.ndim == 0 else x
+    return (x - x.max(axis=axis, keepdims=True) if x.size else x), axis, result
+
+
+def softmax(input: ArrayLike, dim: int | None = None, _stacklevel: int = 3, dtype: DTypeLike | None = None) -> Array:
+    """exp(x) divided by its sum along `dim`; computed and returned as `dtype` if that is given."""
+    x, axis, result = _shifted(input, dim, dtype)
+    e = np.exp(x)
+    y: Array = e / e.sum(axis=axis, keepdims=True)
+    return y.astype(result, copy=False).reshape(np.shape(input))
+
+
+def log_softmax(input: ArrayLike, dim: int | None = None, _stacklevel: int = 3,
+                dtype: DTypeLike | None = None) -> Array:
+    """The logarithm of `softmax`, computed without leaving the range of the type."""
+    x, axis, result = _shifted(input, dim, dtype)
+    y: Array = x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
+    return y.astype(result, copy=False).reshape(np.shape(input))
+
+
+def dropout(input: ArrayLike, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
+    """While training, zeroes each element with probability `p` and divides the others by 1 - p; else `input` itself.
+
+    The random numbers are float_nn's own: `manual_seed` repeats them.
+    """
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    x = float_array(input, "input")
+    if not training or p == 0.0:
+        return x
+    kept = generator().random(x.shape, dtype=np.float32) >= p
+    scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
+    return _finish(input, np.where(kept, x * x.dtype.type(scale), x.dtype.type(0)), inplace)
