@@ -10,17 +10,27 @@ from typing import Any
 
 from .version import __version__
 
-__all__ = ["__version__"]
+__all__ = ["__version__", "calibrating", "deactivate", "enable_onnx_export", "initialize", "load_quant_state",
+           "quant_summary", "quantized", "replace", "save_quant_state"]
 
-_SUBMODULES = frozenset({"calib", "cuda_ext", "float_nn", "isa", "nn", "optim", "quant_modules", "tensor_quant",
-                         "threads", "utils"})
+_SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "isa", "nn", "optim", "quant_modules",
+                         "quant_state", "summary", "tensor_quant", "threads", "utils"})
+_HOMES = {
+    "calibration": ("calibrating",),
+    "quant_modules": ("deactivate", "enable_onnx_export", "initialize", "quantized", "replace"),
+    "quant_state": ("load_quant_state", "save_quant_state"),
+    "summary": ("quant_summary",),
+}
+_FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return import_module(f"{__name__}.{name}")
+    if name in _FUNCTIONS:
+        return getattr(import_module(f"{__name__}.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, *_FUNCTIONS})

@@ -1,0 +1,66 @@
+"""Choosing parameters by name, for models of any host."""
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+__all__ = ["freeze_parameters", "group_parameters", "match_parameters"]
+
+logger = logging.getLogger(__name__)
+
+
+def match_parameters(model: Any, patterns: Iterable[str]) -> Iterator[Any]:
+    """The parameters whose full names a pattern is found in, once for each pattern that is.
+
+    Args:
+        model: any module.
+        patterns: regular expressions; one that is found anywhere in the name will do.
+    """
+    expressions = list(patterns)
+    for name, parameter in model.named_parameters():
+        for expression in expressions:
+            if re.search(expression, name):
+                yield parameter
+
+
+def group_parameters(model: Any, patterns_list: Sequence[list[str]], lrs: Sequence[float] | None = None,
+                     momentums: Sequence[float] | None = None,
+                     weight_decays: Sequence[float] | None = None) -> list[dict[str, Any]]:
+    """Groups of parameters with their own options, in the form that torch's optimisers take.
+
+    Args:
+        model: any module.
+        patterns_list: for each group the patterns of `match_parameters`. They ought to exclude each other; nothing
+            checks it.
+        lrs, momentums, weight_decays: one value for each group, or None.
+
+    Returns:
+        For each group `params`, a generator, and `lr`, `momentum`, `weight_decay` where given.
+
+    Raises:
+        TypeError: patterns that are not lists, or an option whose length is not that of `patterns_list`.
+    """
+    for patterns in patterns_list:
+        if not isinstance(patterns, list):
+            raise TypeError(f"Expected `patterns_list` to be a list of lists of patterns, got {patterns!r} in it")
+    groups: list[dict[str, Any]] = [{"params": match_parameters(model, patterns)} for patterns in patterns_list]
+    for argument, values in (("lrs", lrs), ("momentums", momentums), ("weight_decays", weight_decays)):
+        if values is None:
+            continue
+        if len(values) != len(groups):
+            raise TypeError(f"Expected `{argument}` to have a value for each of the {len(groups)} groups, "
+                            f"got {len(values)}")
+        for group, value in zip(groups, values, strict=True):
+            group[argument[:-1]] = value
+    return groups
+
+
+def freeze_parameters(model: Any, patterns: Iterable[str]) -> None:
+    """Sets `requires_grad` to False for the parameters that `match_parameters` finds."""
+    expressions = list(patterns)
+    for name, parameter in model.named_parameters():
+        if any(re.search(expression, name) for expression in expressions):
+            logger.info("Freeze %s", name)
+            parameter.requires_grad = False

@@ -1,0 +1,243 @@
+"""The recurrent layers' constructors, checks and traversal, for any host. The arithmetic is in `rnn_rules`."""
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from .layer_rules import pop_quant_desc_in_kwargs
+from .rnn_rules import CELLS, GATES, Direction, run_layers
+
+__all__ = ["CellRules", "RecurrentRules"]
+
+if TYPE_CHECKING:
+    FloatModule = Any  # the mixin and the Module of the host
+else:
+    FloatModule = object
+
+SETTINGS = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0, "bidirectional": False}
+
+R = TypeVar("R", bound="RecurrentRules")
+C = TypeVar("C", bound="CellRules")
+
+
+def check_dropout(dropout: Any, num_layers: int) -> None:
+    """ValueError unless `dropout` is a probability; a warning where it would have no effect."""
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float | np.number) or not 0 <= dropout <= 1:
+        raise ValueError(f"Expected `dropout` to be a number in [0, 1], the probability of zeroing, got {dropout!r}")
+    if dropout > 0 and num_layers == 1:
+        warnings.warn(f"dropout acts between recurrent layers: dropout={dropout} does nothing with num_layers=1",
+                      UserWarning, stacklevel=5)
+
+
+class RecurrentRules(FloatModule):  # type: ignore[misc]
+    """Layers of recurrent cells over sequences. The host adds `_ops`, `_new_parameter` and `_fill_uniform`."""
+
+    _ops: Any
+
+    def __init__(self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
+                 batch_first: bool = False, dropout: float = 0, bidirectional: bool = False, proj_size: int = 0,
+                 **kwargs: Any) -> None:
+        super().__init__()
+        if mode not in CELLS:
+            raise ValueError(f"Expected `mode` to be one of {', '.join(CELLS)}, got {mode!r}")
+        check_dropout(dropout, num_layers)
+        if proj_size != 0:
+            raise ValueError(f"Expected `proj_size` 0, projections are not supported, got {proj_size}")
+        self.mode, self.input_size, self.hidden_size, self.num_layers = mode, input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        rows, directions = GATES[mode] * hidden_size, 1 + bool(bidirectional)
+        self._all_weights: list[list[str]] = []
+        for layer in range(num_layers):
+            inputs = hidden_size * directions if layer else input_size
+            shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, hidden_size)}
+            if bias:
+                shapes.update(bias_ih=(rows,), bias_hh=(rows,))  # type: ignore[arg-type]
+            for suffix in ("", "_reverse")[:directions]:
+                names = {f"{name}_l{layer}{suffix}": shape for name, shape in shapes.items()}
+                for name, shape in names.items():
+                    setattr(self, name, self._new_parameter(shape))
+                self._all_weights.append(list(names))
+        self.reset_parameters()
+        descriptors = pop_quant_desc_in_kwargs(type(self), **kwargs)
+        self.init_quantizer(*descriptors, num_layers=num_layers * directions)
+
+    @classmethod
+    def from_float(cls: type[R], module: Any, **kwargs: Any) -> R:
+        """A quantised layer in the place of the float layer `module`, with its parameters (shared) and its mode."""
+        settings = {name: getattr(module, name) for name in SETTINGS}
+        made: R = cls(module.input_size, module.hidden_size, **settings, **kwargs,
+                      proj_size=getattr(module, "proj_size", 0))
+        take_over(made, module)
+        return made
+
+    def reset_parameters(self) -> None:
+        """Draws all parameters from the uniform distribution of +-1 / sqrt(hidden_size)."""
+        bound = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0.0
+        for parameter in self.parameters(recurse=False):
+            self._fill_uniform(parameter, bound)
+
+    def flatten_parameters(self) -> None:
+        """Does nothing: there is one way the parameters lie in memory here. Kept for code written for GPUs."""
+
+    @property
+    def all_weights(self) -> list[list[Any]]:
+        """The parameters of each direction of each layer."""
+        return [[getattr(self, name) for name in names] for names in self._all_weights]
+
+    def check_forward_args(self, input: Any, hidden: Any, batch_sizes: Any) -> None:
+        """RuntimeError unless the shapes of the input and of the initial states fit; `batch_sizes`: it is packed."""
+        rank = 3 if batch_sizes is None else 2
+        if len(input.shape) != rank:
+            raise RuntimeError(f"input must have {rank} dimensions, got {len(input.shape)}")
+        if input.shape[-1] != self.input_size:
+            raise RuntimeError("input.size(-1) must be equal to input_size. "
+                               f"Expected {self.input_size}, got {input.shape[-1]}")
+        batch = input.shape[0 if self.batch_first else 1] if batch_sizes is None else int(batch_sizes[0])
+        expected = (len(self._all_weights), batch, self.hidden_size)
+        for number, part in enumerate(hidden if self.mode == "LSTM" else (hidden,)):
+            if tuple(part.shape) != expected:
+                name = f"hidden[{number}]" if self.mode == "LSTM" else "hidden"
+                raise RuntimeError(f"Expected {name} size {expected}, got {tuple(part.shape)}")
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """Runs over sequences.
+
+        Args:
+            input: (time, batch, inputs), or (batch, time, inputs) if `batch_first`; or sequences of unequal lengths,
+                longest first, packed: a tuple of data (sum of batch_sizes, inputs) and batch_sizes.
+            hx: initial states (layers * directions, batch, hidden): (h, c) for an LSTM, else h. Zeros if None.
+
+        Returns:
+            The outputs of the last layer (time, batch, directions * hidden), or packed as the input is; and the final
+            states as `hx`.
+        """
+        data, sizes = (input[0], input[1]) if isinstance(input, tuple) else (input, None)
+        initial = self._initial(data, hx, sizes)
+        self.check_forward_args(data, initial if self.mode == "LSTM" else initial[0], sizes)
+        turned = sizes is None and self.batch_first
+        steps = data.swapaxes(0, 1) if turned else data
+        packed = steps if sizes is not None else steps.reshape(-1, self.input_size)
+        counts = [steps.shape[1]] * steps.shape[0] if sizes is None else check_sizes(sizes, data.shape[0])
+        if not counts:
+            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+        rate = float(self.dropout) if self.training else 0.0
+        output, finals = run_layers(self.mode, self._ops, self._layers(), packed, counts, initial, rate)
+        count = len(finals)
+        states = tuple(self._ops.cat(list(parts), 0).reshape(count, *parts[0].shape)
+                       for parts in zip(*finals, strict=True))
+        hidden = states if self.mode == "LSTM" else states[0]
+        if sizes is not None:
+            return self._packed(output, input), hidden
+        output = output.reshape(*steps.shape[:2], -1)
+        return (output.swapaxes(0, 1) if turned else output), hidden
+
+    def _initial(self, data: Any, hx: Any, sizes: Any) -> tuple[Any, ...]:
+        parts = 2 if self.mode == "LSTM" else 1
+        if hx is not None:
+            given = tuple(hx) if parts == 2 else (hx,)
+            if len(given) != parts:
+                raise RuntimeError(f"Expected hx to be a pair of arrays, got {len(given)}")
+            return given
+        batch = (data.shape[0 if self.batch_first or len(data.shape) < 2 else 1] if sizes is None
+                 else int(sizes[0]) if len(sizes) else 0)
+        return (self._ops.zeros(data, (len(self._all_weights), batch, self.hidden_size)),) * parts
+
+    def _layers(self) -> list[list[Direction]]:
+        directions = [Direction(**dict(zip(Direction._fields, weights, strict=False)), input_quantizer=input_quantizer,
+                                weight_quantizer=weight_quantizer)
+                      for weights, input_quantizer, weight_quantizer
+                      in zip(self.all_weights, self._input_quantizers, self._weight_quantizers, strict=True)]
+        each = 1 + bool(self.bidirectional)
+        return [directions[start:start + each] for start in range(0, len(directions), each)]
+
+    def extra_repr(self) -> str:
+        """The sizes, and what differs from the defaults."""
+        changed = [f"{name}={getattr(self, name)}" for name, usual in SETTINGS.items() if getattr(self, name) != usual]
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
+
+
+def check_sizes(batch_sizes: Any, rows: int) -> list[int]:
+    """The batch sizes as integers. ValueError unless they fall, end above 0 and add up to the rows of the data."""
+    sizes = [int(size) for size in batch_sizes]
+    if any(later > earlier for earlier, later in pairwise(sizes)) or (sizes and sizes[-1] < 1) or sum(sizes) != rows:
+        raise ValueError(f"Expected `batch_sizes` > 0 that never grow and add up to the {rows} rows of the data, "
+                         f"got {sizes}")
+    return sizes
+
+
+def take_over(made: Any, module: Any) -> None:
+    """Puts the parameters of a float layer, and its mode, into the quantised one."""
+    for name in made._parameters:
+        made._parameters[name] = module._parameters[name]
+    made.training = module.training
+    for quantizer in made.modules():
+        quantizer.training = module.training
+
+
+class CellRules(FloatModule):  # type: ignore[misc]
+    """One step of a recurrent layer. The host adds `_ops`, `_new_parameter` and `_fill_uniform`."""
+
+    _ops: Any
+
+    def _make_parameters(self, mode: str, input_size: int, hidden_size: int, bias: bool) -> None:
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        self._mode, rows = mode, GATES[mode] * hidden_size
+        for name, shape in (("weight_ih", (rows, input_size)), ("weight_hh", (rows, hidden_size)),
+                            ("bias_ih", (rows,)), ("bias_hh", (rows,))):
+            if bias or not name.startswith("bias"):
+                setattr(self, name, self._new_parameter(shape))
+            else:
+                self.register_parameter(name, None)
+        self.reset_parameters()
+
+    @classmethod
+    def from_float(cls: type[C], module: Any, **kwargs: Any) -> C:
+        """A quantised cell in the place of the float cell `module`, with its parameters (shared) and its mode."""
+        made: C = cls(module.input_size, module.hidden_size, module.bias, **kwargs)
+        take_over(made, module)
+        return made
+
+    def reset_parameters(self) -> None:
+        """Draws all parameters from the uniform distribution of +-1 / sqrt(hidden_size)."""
+        bound = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0.0
+        for parameter in self.parameters(recurse=False):
+            self._fill_uniform(parameter, bound)
+
+    def check_forward_input(self, input: Any) -> None:
+        """RuntimeError unless the input is (batch, input_size)."""
+        if len(input.shape) != 2 or input.shape[1] != self.input_size:
+            raise RuntimeError(f"input has inconsistent input_size: got shape {tuple(input.shape)}, "
+                               f"expected (batch, {self.input_size})")
+
+    def check_forward_hidden(self, input: Any, hx: Any, hidden_label: str = "") -> None:
+        """RuntimeError unless the state `hx` is (batch of the input, hidden_size)."""
+        expected = (input.shape[0], self.hidden_size)
+        if tuple(hx.shape) != expected:
+            raise RuntimeError(f"hidden{hidden_label} has inconsistent shape: got {tuple(hx.shape)}, "
+                               f"expected {expected}")
+
+    def _step(self, input: Any, hx: Sequence[Any] | None, input_quantizer: Any = None,
+              weight_quantizer: Any = None) -> tuple[Any, ...]:
+        self.check_forward_input(input)
+        parts = 2 if self._mode == "LSTM" else 1
+        state = (self._ops.zeros(input, (input.shape[0], self.hidden_size)),) * parts if hx is None else tuple(hx)
+        for number, part in enumerate(state):
+            self.check_forward_hidden(input, part, f"[{number}]" if parts == 2 else "")
+        direction = Direction(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, input_quantizer,
+                              weight_quantizer)
+        return CELLS[self._mode](self._ops, direction)(input, state)
+
+    def extra_repr(self) -> str:
+        """The sizes, and what differs from the defaults."""
+        text = f"{self.input_size}, {self.hidden_size}"
+        if self.bias is not True:
+            text += f", bias={self.bias}"
+        if getattr(self, "nonlinearity", "tanh") != "tanh":
+            text += f", nonlinearity={self.nonlinearity}"
+        return text

@@ -1,0 +1,164 @@
+"""Recurrent layers with quantised products, for arrays of any host.
+
+At each step the input and the hidden state are joined and quantised as one array, with one amax; so are the two weights
+of a layer, with one amax per row (one row is one gate of one unit). LSTM: Hochreiter and Schmidhuber 1997, its gates in
+torch's order (input, forget, cell, output); GRU: Cho et al. 2014, torch's variant.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple, Protocol
+
+__all__ = ["CELLS", "GATES", "ArrayOps", "Cell", "Direction", "run_layers"]
+
+
+class ArrayOps(Protocol):
+    """The few operations on arrays that a host provides."""
+
+    def cat(self, arrays: Sequence[Any], axis: int) -> Any: ...
+    def linear(self, x: Any, weight: Any, bias: Any) -> Any: ...
+    def sigmoid(self, x: Any) -> Any: ...
+    def tanh(self, x: Any) -> Any: ...
+    def relu(self, x: Any) -> Any: ...
+    def dropout(self, x: Any, p: float) -> Any: ...
+
+
+Quantizer = Callable[[Any], Any]
+State = tuple[Any, ...]  # (h, c) of an LSTM, (h,) of all others
+
+
+class Direction(NamedTuple):
+    """One direction of one layer: its arrays (None without biases) and its quantisers (None: floats)."""
+
+    weight_ih: Any
+    weight_hh: Any
+    bias_ih: Any = None
+    bias_hh: Any = None
+    input_quantizer: Quantizer | None = None
+    weight_quantizer: Quantizer | None = None
+
+
+class Cell:
+    """One step of one direction. Weights are quantised once for a whole sequence, unless statistics are collected."""
+
+    def __init__(self, ops: ArrayOps, direction: Direction) -> None:
+        self.ops, self.direction = ops, direction
+        self.inputs = direction.weight_ih.shape[1]
+        self.collects = bool(getattr(direction.weight_quantizer, "_if_calib", False))
+        self.weight = None if self.collects else self.quantized_weight()
+        self.bias = None if direction.bias_ih is None else direction.bias_ih + direction.bias_hh
+
+    def quantized_weight(self) -> Any:
+        """[weight_ih, weight_hh], quantised as one."""
+        joined = self.ops.cat([self.direction.weight_ih, self.direction.weight_hh], 1)
+        quantizer = self.direction.weight_quantizer
+        return joined if quantizer is None else quantizer(joined)
+
+    def quantized_input(self, x: Any, h: Any) -> Any:
+        """[x, h], quantised as one."""
+        joined = self.ops.cat([x, h], 1)
+        quantizer = self.direction.input_quantizer
+        return joined if quantizer is None else quantizer(joined)
+
+    def __call__(self, x: Any, state: State) -> State:
+        """The state after the input `x` (batch, inputs)."""
+        joined = self.quantized_input(x, state[0])
+        return self.step(joined, self.quantized_weight() if self.weight is None else self.weight, state)
+
+    def step(self, joined: Any, weight: Any, state: State) -> State:
+        """The state after a step, by the quantised arrays."""
+        return (self.activation(self.ops.linear(joined, weight, self.bias)),)
+
+    def activation(self, x: Any) -> Any:
+        """The nonlinearity of a plain recurrent cell."""
+        return self.ops.tanh(x)
+
+
+class ReluCell(Cell):
+    """A plain recurrent cell with relu."""
+
+    def activation(self, x: Any) -> Any:
+        """max(x, 0)."""
+        return self.ops.relu(x)
+
+
+class LSTMStep(Cell):
+    """c' = f * c + i * g; h' = o * tanh(c')."""
+
+    def step(self, joined: Any, weight: Any, state: State) -> State:
+        """The state (h, c) after a step, by the quantised arrays."""
+        gates, size = self.ops.linear(joined, weight, self.bias), state[0].shape[1]
+        i, f, o = (self.ops.sigmoid(gates[:, n * size:(n + 1) * size]) for n in (0, 1, 3))
+        c = f * state[1] + i * self.ops.tanh(gates[:, 2 * size:3 * size])
+        return o * self.ops.tanh(c), c
+
+
+class GRUStep(Cell):
+    """n = tanh(W_n x + r * (U_n h)); h' = n + z * (h - n)."""
+
+    def step(self, joined: Any, weight: Any, state: State) -> State:
+        """The state (h,) after a step, by the quantised arrays."""
+        h, size, inputs = state[0], state[0].shape[1], self.inputs
+        of_x = self.ops.linear(joined[:, :inputs], weight[:, :inputs], self.direction.bias_ih)
+        of_h = self.ops.linear(joined[:, inputs:], weight[:, inputs:], self.direction.bias_hh)
+        r, z = (self.ops.sigmoid(of_x[:, cut] + of_h[:, cut]) for cut in (slice(size), slice(size, 2 * size)))
+        n = self.ops.tanh(of_x[:, 2 * size:] + r * of_h[:, 2 * size:])
+        return (n + z * (h - n),)
+
+
+CELLS: dict[str, type[Cell]] = {"RNN_TANH": Cell, "RNN_RELU": ReluCell, "LSTM": LSTMStep, "GRU": GRUStep}
+GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
+
+
+def run_direction(cell: Cell, x: Any, batch_sizes: Sequence[int], state: State, reverse: bool) -> tuple[Any, State]:
+    """Runs over packed steps: of `x` (sum of batch_sizes, inputs) step t is the next `batch_sizes[t]` rows.
+
+    Batch sizes never grow with t: the sequences are sorted, longest first. Forwards, the state of a sequence is final
+    when it ends; backwards, a sequence joins with its initial state where it ends.
+    """
+    starts = [0, *accumulate(batch_sizes)]
+    outputs: list[Any] = [None] * len(batch_sizes)
+    initial, finished = state, []
+    if reverse:
+        state = tuple(part[:batch_sizes[-1]] for part in initial)
+    for t in reversed(range(len(batch_sizes))) if reverse else range(len(batch_sizes)):
+        size, running = batch_sizes[t], state[0].shape[0]
+        if size < running:
+            finished.append(tuple(part[size:] for part in state))
+            state = tuple(part[:size] for part in state)
+        elif size > running:
+            state = tuple(cell.ops.cat([part, first[running:size]], 0)
+                          for part, first in zip(state, initial, strict=True))
+        state = cell(x[starts[t]:starts[t] + size], state)
+        outputs[t] = state[0]
+    ends = [state, *reversed(finished)]
+    return cell.ops.cat(outputs, 0), tuple(cell.ops.cat(list(parts), 0) for parts in zip(*ends, strict=True))
+
+
+def run_layers(mode: str, ops: ArrayOps, layers: Sequence[Sequence[Direction]], x: Any, batch_sizes: Sequence[int],
+               initial: State, dropout: float) -> tuple[Any, list[State]]:
+    """All layers, each of one direction or two.
+
+    Args:
+        mode: a key of `CELLS`.
+        layers: the directions of each layer, forwards first.
+        x: packed steps (sum of batch_sizes, inputs).
+        initial: (h, c) or (h,), each (layers * directions, batch, hidden).
+        dropout: probability of zeroing between layers; 0 also for evaluation.
+
+    Returns:
+        The outputs of the last layer, packed, both directions side by side; the final state of each direction.
+    """
+    finals: list[State] = []
+    for number, directions in enumerate(layers):
+        outputs: list[Any] = []
+        for direction in directions:
+            state = tuple(part[len(finals)] for part in initial)
+            output, final = run_direction(CELLS[mode](ops, direction), x, batch_sizes, state, bool(outputs))
+            outputs.append(output)
+            finals.append(final)
+        x = outputs[0] if len(outputs) == 1 else ops.cat(outputs, 1)
+        if dropout and number < len(layers) - 1:
+            x = ops.dropout(x, dropout)
+    return x, finals
