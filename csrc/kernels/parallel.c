@@ -41,14 +41,16 @@ enum { SPINS = 4000, PARTS_PER_THREAD = 4 };
 
 /* One job at a time.  `ticket` is the job's number (32 bits), how many parts it has (16) and which
  * is the next (16): whoever increments it owns that part, and a worker that slept through a job can
- * never take a part of it.  The plain fields are written before the ticket and read only by owners
- * of a part. */
+ * never take a part of it.  The other fields are written before the ticket.  The plain ones are
+ * read only by owners of a part, and the job is not over while there is one; `helpers` may be read
+ * too late, but then the ticket has changed too. */
 static struct {
     pqc_range_fn fn;
     void *context;
     ptrdiff_t n, part;
-    atomic_ullong ticket;
-    atomic_uint left; /* parts not finished */
+    atomic_int helpers; /* workers that may join: those with an index below this */
+    _Alignas(64) atomic_ullong ticket;
+    _Alignas(64) atomic_uint left; /* parts not finished */
 } job;
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* held by the thread whose job runs */
@@ -68,17 +70,20 @@ static inline void pause_cpu(void)
 #endif
 }
 
-static void work_on(uint32_t number)
+/* Takes parts of that job while there are any; `index` is the worker's, -1 the caller's. */
+static void work_on(uint32_t number, int index)
 {
     for (;;) {
         unsigned long long seen = atomic_load(&job.ticket);
         uint32_t parts = (uint32_t)(seen >> 16) & 0xffff, next = (uint32_t)seen & 0xffff;
         if ((uint32_t)(seen >> 32) != number || next >= parts)
             return;
+        if (index >= atomic_load(&job.helpers))
+            return;
         if (!atomic_compare_exchange_weak(&job.ticket, &seen, seen + 1))
             continue;
         ptrdiff_t begin = (ptrdiff_t)next * job.part;
-        ptrdiff_t end = begin + job.part < job.n ? begin + job.part : job.n;
+        ptrdiff_t end = next + 1 == parts ? job.n : begin + job.part;
         job.fn(job.context, begin, end);
         atomic_fetch_sub(&job.left, 1);
     }
@@ -101,12 +106,11 @@ static uint32_t wait_for_job(uint32_t last)
     return atomic_load(&posted);
 }
 
-static void *worker(void *unused)
+static void *worker(void *index)
 {
-    (void)unused;
     uint32_t last = atomic_load(&posted);
     for (;;) {
-        work_on(last);
+        work_on(last, (int)(intptr_t)index);
         last = wait_for_job(last);
     }
     return NULL;
@@ -119,7 +123,7 @@ static void start_workers(int wanted)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (workers < wanted) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, worker, NULL) != 0)
+        if (pthread_create(&thread, NULL, worker, (void *)(intptr_t)workers) != 0)
             break;
         pthread_detach(thread);
         workers++;
@@ -158,28 +162,30 @@ void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
     int count = atomic_load(&threads);
     if (n <= 0)
         return;
-    if (n <= grain || count == 1 || pthread_mutex_trylock(&owner) != 0) {
+    if (n / grain < 2 || count == 1 || pthread_mutex_trylock(&owner) != 0) {
         fn(context, 0, n);
         return;
     }
     pthread_once(&once, watch_for_fork);
     start_workers(count - 1);
 
-    ptrdiff_t grains = n / grain; /* no part is shorter than a grain */
+    ptrdiff_t grains = n / grain;
     ptrdiff_t parts = (ptrdiff_t)count * PARTS_PER_THREAD;
     parts = parts < grains ? parts : grains;
-    ptrdiff_t part = (n + parts - 1) / parts;
-    part = (part + grain - 1) / grain * grain;
-    parts = (n + part - 1) / part;
+    ptrdiff_t part = (grains + parts - 1) / parts * grain;
+    parts = n / part; /* the last part takes what is left ... */
+    if (n - parts * part >= grain)
+        parts++; /* ... unless that is worth a part of its own */
     uint32_t number = atomic_load(&posted) + 1;
     job.fn = fn;
     job.context = context;
     job.n = n;
     job.part = part;
+    atomic_store(&job.helpers, count - 1);
     atomic_store(&job.left, (unsigned)parts);
     atomic_store(&job.ticket, (unsigned long long)number << 32 | (unsigned long long)parts << 16);
     post();
-    work_on(number);
+    work_on(number, -1);
     for (int i = 0; atomic_load(&job.left) != 0; i++) {
         if (i < SPINS)
             pause_cpu();

@@ -6,10 +6,10 @@
 
 typedef void (*pqc_range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
 
-/* Calls fn over disjoint ranges that cover [0, n), each but the last a multiple of `grain` long and
- * none shorter; on this thread and on idle ones of the pool.  n <= grain, one thread set, or a busy
- * pool: one call, here. fn must give the same result however [0, n) is cut.  Safe from several
- * threads at once and after fork. */
+/* Calls fn over disjoint ranges that cover [0, n), on this thread and on idle ones of the pool.  A
+ * range begins at a multiple of `grain` (>= 1) and is not shorter than that.  n < 2 * grain, one
+ * thread set, or a busy pool (so, within fn): one call, here.  fn must give the same result however
+ * [0, n) is cut.  Safe from several threads at once and after fork. */
 void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context);
 
 /* Number of threads pqc_parallel may use, 1 to PQC_MAX_THREADS. */

@@ -148,10 +148,22 @@ done:
     return result;
 }
 
-PyDoc_STRVAR(
-    e4m3_doc,
-    "e4m3(inputs, amax=None, out=None, /)\n--\n\n"
-    "float8_e4m3(inputs * scale) / scale with scale = (1 / amax) * 448, or 1 without amax.");
+/* The original takes a Python number another way than an array: one division, in double. */
+static void scale_of_number(PyObject *amax, pqc_scales *s, pqc_dtype dtype)
+{
+    if (!PyFloat_Check(amax) && !PyLong_Check(amax))
+        return;
+    double scale = 448.0 / PyFloat_AsDouble(amax);
+    if (dtype == PQC_F64)
+        s->few[0] = s->few[1] = scale;
+    else
+        *(float *)s->mul = *(float *)s->div = (float)scale;
+}
+
+PyDoc_STRVAR(e4m3_doc, "e4m3(inputs, amax=None, out=None, /)\n--\n\n"
+                       "float8_e4m3(inputs * scale) / scale with scale = (1 / amax) * 448; 448 / "
+                       "amax for a Python number;\n"
+                       "1 without amax.");
 
 static PyObject *e4m3(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -169,12 +181,7 @@ static PyObject *e4m3(PyObject *self, PyObject *const *args, Py_ssize_t count)
     if (pqc_operands_init(&o, args[0], amax == Py_None ? largest : amax, "inputs", "amax") < 0 ||
         pqc_scales_e4m3(&s, &o) < 0)
         goto done;
-    if (amax == Py_None) { /* (1 / 448) * 448 need not be 1 in binary */
-        if (o.dtype == PQC_F64)
-            s.few[0] = s.few[1] = 1.0;
-        else
-            *(float *)s.mul = *(float *)s.div = 1.0f;
-    }
+    scale_of_number(amax == Py_None ? largest : amax, &s, o.dtype);
     y = pqc_begin_output(out, o.x);
     if (y) {
         pqc_elementwise job = elementwise(PQC_E4M3, &o, &s);

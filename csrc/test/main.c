@@ -1,0 +1,67 @@
+/* Tests of the C code below Python.  Usage: kernel_tests [name ...] [-name ...]: those tests, or
+ * all; and not those after a dash. */
+#include "check.h"
+#include "dispatch.h"
+#include "tests.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    const char *name;
+    void (*run)(void);
+} test;
+
+static const test per_isa[] = {
+    {"int_quant", test_int_quant}, {"half", test_half}, {"e4m3", test_e4m3}, {"ste", test_ste},
+    {"amax", test_amax},
+};
+
+static const test once[] = {
+    {"dispatch", test_dispatch}, {"quant_params", test_quant_params},
+    {"f64", test_f64},           {"parallel", test_parallel},
+    {"fork", test_fork},
+};
+
+static bool wanted(const char *name, int argc, char **argv)
+{
+    bool all = true, named = false;
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-' && strcmp(argv[i] + 1, name) == 0)
+            return false;
+        all = all && argv[i][0] == '-';
+        named = named || strcmp(argv[i], name) == 0;
+    }
+    return all || named;
+}
+
+static int run(const test *t, const char *context)
+{
+    int before = failed_checks();
+    set_context(context);
+    t->run();
+    int failed = failed_checks() - before;
+    printf("%-12s %-8s %s\n", t->name, context, failed ? "FAILED" : "ok");
+    fflush(stdout);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    int ran = 0;
+    for (int isa = 0; isa < PQC_ISAS; isa++) {
+        if (!(pqc_detect() & PQC_BIT(isa)))
+            continue;
+        pqc_select(PQC_BIT(isa)); /* this one and scalar */
+        for (size_t i = 0; i < sizeof per_isa / sizeof *per_isa; i++)
+            if (wanted(per_isa[i].name, argc, argv))
+                ran += run(&per_isa[i], pqc_isa_name((pqc_isa)isa));
+    }
+    pqc_select(~0u);
+    for (size_t i = 0; i < sizeof once / sizeof *once; i++)
+        if (wanted(once[i].name, argc, argv))
+            ran += run(&once[i], "");
+    if (failed_checks())
+        printf("%d checks failed\n", failed_checks());
+    return failed_checks() != 0 || ran == 0;
+}

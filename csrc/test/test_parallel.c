@@ -1,0 +1,265 @@
+/* The thread pool: every element exactly once, whatever the cut, from nested calls, several threads
+ * and after fork. */
+#define _GNU_SOURCE
+#include "check.h"
+#include "parallel.h"
+#include "tests.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LONGEST = 5000 };
+
+typedef struct {
+    unsigned char visits[LONGEST]; /* plain: two threads on one element would be a race */
+    ptrdiff_t n, grain;
+    atomic_int calls, bad_ranges;
+    atomic_uint threads_seen[8];
+} record;
+
+static atomic_uint thread_numbers;
+static _Thread_local unsigned thread_number;
+
+static void visit(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    record *r = context;
+    if (thread_number == 0)
+        thread_number = atomic_fetch_add(&thread_numbers, 1) + 1;
+    if (thread_number < 256)
+        atomic_fetch_or(&r->threads_seen[thread_number / 32], 1u << thread_number % 32);
+    atomic_fetch_add(&r->calls, 1);
+    bool whole = begin == 0 && end == r->n;
+    bool fits = 0 <= begin && begin < end && end <= r->n;
+    bool cut_well = begin % r->grain == 0 && end - begin >= r->grain;
+    if (!fits || !(whole || cut_well)) {
+        atomic_fetch_add(&r->bad_ranges, 1);
+        return;
+    }
+    for (ptrdiff_t i = begin; i < end; i++)
+        r->visits[i]++;
+}
+
+static void reset(record *r, ptrdiff_t n, ptrdiff_t grain)
+{
+    memset(r, 0, sizeof *r);
+    r->n = n;
+    r->grain = grain;
+}
+
+static bool each_visited(const record *r, unsigned char times)
+{
+    for (ptrdiff_t i = 0; i < r->n; i++)
+        if (r->visits[i] != times)
+            return false;
+    return true;
+}
+
+static int threads_in(record *r)
+{
+    int count = 0;
+    for (int i = 0; i < 8; i++)
+        count += __builtin_popcount(atomic_load(&r->threads_seen[i]));
+    return count;
+}
+
+static void check_cover(void)
+{
+    static const int thread_counts[] = {1, 2, 3, 4, 7, 16};
+    static const ptrdiff_t lengths[] = {0, 1, 2, 3, 7, 8, 9, 63, 64, 65, 100, 101, 999, LONGEST};
+    static const ptrdiff_t grains[] = {1, 2, 3, 8, 10, 64, 1000, 10000};
+    static record r;
+    for (size_t t = 0; t < sizeof thread_counts / sizeof *thread_counts; t++) {
+        pqc_set_num_threads(thread_counts[t]);
+        CHECK(pqc_get_num_threads() == thread_counts[t], "set %d", thread_counts[t]);
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
+            for (size_t g = 0; g < sizeof grains / sizeof *grains; g++) {
+                reset(&r, lengths[l], grains[g]);
+                pqc_parallel(lengths[l], grains[g], visit, &r);
+                CHECK(each_visited(&r, 1) && r.bad_ranges == 0, "n %td, grain %td, %d threads",
+                      lengths[l], grains[g], thread_counts[t]);
+                bool one = thread_counts[t] == 1 || lengths[l] < 2 * grains[g];
+                CHECK(!one || r.calls == (lengths[l] > 0), "%d calls for n %td, grain %td",
+                      (int)r.calls, lengths[l], grains[g]);
+            }
+    }
+}
+
+/* Every part takes long enough that all workers wake up; never more of them than asked for, though
+ * more may exist. */
+static void slowly(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    visit(context, begin, end);
+    usleep(500);
+}
+
+static void check_thread_limit(void)
+{
+    static record r;
+    for (int threads = 6; threads >= 1; threads--) {
+        pqc_set_num_threads(threads);
+        for (int repeat = 0; repeat < 10; repeat++) {
+            reset(&r, 1000, 10);
+            pqc_parallel(r.n, r.grain, slowly, &r);
+            CHECK(each_visited(&r, 1), "%d threads", threads);
+            CHECK(threads_in(&r) <= threads, "%d threads took part, %d are set", threads_in(&r),
+                  threads);
+        }
+    }
+    pqc_set_num_threads(0);
+    CHECK(pqc_get_num_threads() == 1, "0 threads");
+    pqc_set_num_threads(PQC_MAX_THREADS + 1);
+    CHECK(pqc_get_num_threads() == PQC_MAX_THREADS, "too many threads");
+    pqc_set_num_threads(2);
+    CHECK(pqc_available_cpus() >= 1, "%d CPUs", pqc_available_cpus());
+}
+
+/* Sleeping workers wake up for a later job. */
+static void check_sleep(void)
+{
+    static record r;
+    pqc_set_num_threads(3);
+    int helped = 0;
+    for (int i = 0; i < 20; i++) {
+        usleep(3000);
+        reset(&r, 120, 10);
+        pqc_parallel(r.n, r.grain, slowly, &r);
+        CHECK(each_visited(&r, 1), "job %d", i);
+        helped += threads_in(&r) > 1;
+    }
+    CHECK(helped > 0, "no worker ever helped");
+}
+
+typedef struct {
+    record inner[32];
+} nest;
+
+static void call_again(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    nest *all = context;
+    for (ptrdiff_t i = begin; i < end; i++)
+        pqc_parallel(all->inner[i].n, all->inner[i].grain, visit, &all->inner[i]);
+}
+
+static void check_nested(void)
+{
+    static nest all;
+    pqc_set_num_threads(4);
+    for (int repeat = 0; repeat < 20; repeat++) {
+        for (int i = 0; i < 32; i++)
+            reset(&all.inner[i], 200 + i, 10);
+        pqc_parallel(32, 1, call_again, &all);
+        for (int i = 0; i < 32; i++)
+            CHECK(each_visited(&all.inner[i], 1) && all.inner[i].bad_ranges == 0, "inner job %d",
+                  i);
+    }
+}
+
+static void *many_jobs(void *failed)
+{
+    record *r = malloc(sizeof *r);
+    for (int i = 0; i < 400; i++) {
+        reset(r, 1 + i * 7 % LONGEST, 1 + i % 16);
+        pqc_parallel(r->n, r->grain, visit, r);
+        if (!each_visited(r, 1) || r->bad_ranges != 0)
+            atomic_fetch_add((atomic_int *)failed, 1);
+        if (i % 50 == 0)
+            pqc_set_num_threads(2 + i / 50 % 4);
+    }
+    free(r);
+    return NULL;
+}
+
+static void check_callers(void)
+{
+    enum { CALLERS = 4 };
+    pthread_t threads[CALLERS];
+    atomic_int failed = 0;
+    for (int i = 0; i < CALLERS; i++)
+        pthread_create(&threads[i], NULL, many_jobs, &failed);
+    for (int i = 0; i < CALLERS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(failed == 0, "%d jobs of concurrent callers", (int)failed);
+}
+
+/* 0 if the pool works in this process. */
+static int run_some_jobs(void)
+{
+    static record r;
+    int failed = 0;
+    pqc_set_num_threads(3);
+    for (int i = 0; i < 50; i++) {
+        reset(&r, 1000, 10);
+        pqc_parallel(r.n, r.grain, visit, &r);
+        failed |= !each_visited(&r, 1);
+    }
+    reset(&r, 120, 10);
+    pqc_parallel(r.n, r.grain, slowly, &r);
+    return failed | !each_visited(&r, 1) | (threads_in(&r) < 2);
+}
+
+/* The child of a process with a pool has none of its threads; a grandchild neither. */
+static void check_fork(void)
+{
+    CHECK(run_some_jobs() == 0, "before fork");
+    for (int i = 0; i < 5; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20); /* a child that hangs dies */
+            int failed = run_some_jobs();
+            pid_t grandchild = fork();
+            if (grandchild == 0)
+                _exit(run_some_jobs());
+            int status = 1;
+            waitpid(grandchild, &status, 0);
+            _exit(failed | (status != 0));
+        }
+        int status = 1;
+        waitpid(child, &status, 0);
+        CHECK(status == 0, "child %d ended with %d", i, status);
+    }
+    CHECK(run_some_jobs() == 0, "after fork");
+}
+
+/* fork() while other threads use the pool. */
+static void check_fork_while_busy(void)
+{
+    pthread_t thread;
+    atomic_int failed = 0;
+    pthread_create(&thread, NULL, many_jobs, &failed);
+    for (int i = 0; i < 10; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            _exit(run_some_jobs());
+        }
+        int status = 1;
+        waitpid(child, &status, 0);
+        CHECK(status == 0, "child %d ended with %d", i, status);
+    }
+    pthread_join(thread, NULL);
+    CHECK(failed == 0, "%d jobs of the parent", (int)failed);
+}
+
+void test_parallel(void)
+{
+    int before = pqc_get_num_threads();
+    check_cover();
+    check_thread_limit();
+    check_sleep();
+    check_nested();
+    check_callers();
+    pqc_set_num_threads(before);
+}
+
+void test_fork(void)
+{
+    int before = pqc_get_num_threads();
+    check_fork();
+    check_fork_while_busy();
+    pqc_set_num_threads(before);
+}

@@ -1,0 +1,17 @@
+/* The tests: each checks what is in the kernel table now, or code that has one body only. */
+#ifndef PQC_TESTS_H
+#define PQC_TESTS_H
+
+void test_int_quant(void);
+void test_half(void);
+void test_e4m3(void);
+void test_ste(void);
+void test_amax(void);
+
+void test_dispatch(void);
+void test_quant_params(void);
+void test_f64(void);
+void test_parallel(void);
+void test_fork(void);
+
+#endif
