@@ -17,6 +17,8 @@ static void use_scalar(pqc_kernels *t)
     t->fake_quant_stream_f32 = pqc_fake_quant_f32_scalar;
     t->quantize_each_f32 = pqc_quantize_each_f32_scalar;
     t->fake_quant_each_f32 = pqc_fake_quant_each_f32_scalar;
+    t->fake_quant_f16 = pqc_fake_quant_f16_scalar;
+    t->fake_quant_bf16 = pqc_fake_quant_bf16_scalar;
     t->f16_to_f32 = pqc_f16_to_f32_scalar;
     t->f32_to_f16 = pqc_f32_to_f16_scalar;
     t->bf16_to_f32 = pqc_bf16_to_f32_scalar;
@@ -39,6 +41,8 @@ static void use_avx2(pqc_kernels *t)
     t->fake_quant_stream_f32 = pqc_fake_quant_stream_f32_avx2;
     t->quantize_each_f32 = pqc_quantize_each_f32_avx2;
     t->fake_quant_each_f32 = pqc_fake_quant_each_f32_avx2;
+    t->fake_quant_f16 = pqc_fake_quant_f16_avx2;
+    t->fake_quant_bf16 = pqc_fake_quant_bf16_avx2;
     t->f16_to_f32 = pqc_f16_to_f32_avx2;
     t->f32_to_f16 = pqc_f32_to_f16_avx2;
     t->bf16_to_f32 = pqc_bf16_to_f32_avx2;
@@ -60,6 +64,8 @@ static void use_avx512(pqc_kernels *t)
     t->fake_quant_stream_f32 = pqc_fake_quant_stream_f32_avx512;
     t->quantize_each_f32 = pqc_quantize_each_f32_avx512;
     t->fake_quant_each_f32 = pqc_fake_quant_each_f32_avx512;
+    t->fake_quant_f16 = pqc_fake_quant_f16_avx512;
+    t->fake_quant_bf16 = pqc_fake_quant_bf16_avx512;
     t->f16_to_f32 = pqc_f16_to_f32_avx512;
     t->f32_to_f16 = pqc_f32_to_f16_avx512;
     t->bf16_to_f32 = pqc_bf16_to_f32_avx512;
@@ -82,6 +88,8 @@ static void use_neon(pqc_kernels *t)
     t->fake_quant_stream_f32 = pqc_fake_quant_f32_neon;
     t->quantize_each_f32 = pqc_quantize_each_f32_neon;
     t->fake_quant_each_f32 = pqc_fake_quant_each_f32_neon;
+    t->fake_quant_f16 = pqc_fake_quant_f16_neon;
+    t->fake_quant_bf16 = pqc_fake_quant_bf16_neon;
     t->f16_to_f32 = pqc_f16_to_f32_neon;
     t->f32_to_f16 = pqc_f32_to_f16_neon;
     t->bf16_to_f32 = pqc_bf16_to_f32_neon;

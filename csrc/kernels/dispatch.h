@@ -5,6 +5,7 @@
 #include "affine/affine.h"
 #include "amax/amax.h"
 #include "e4m3/e4m3.h"
+#include "fake_quant_half/fake_quant_half.h"
 #include "half/half.h"
 #include "int_quant/int_quant.h"
 #include "ste/ste.h"
@@ -12,6 +13,7 @@
 typedef struct {
     pqc_int_quant_f32_fn *quantize_f32, *fake_quant_f32, *fake_quant_stream_f32;
     pqc_int_quant_each_f32_fn *quantize_each_f32, *fake_quant_each_f32;
+    pqc_fake_quant_half_fn *fake_quant_f16, *fake_quant_bf16;
     pqc_f16_to_f32_fn *f16_to_f32;
     pqc_f32_to_f16_fn *f32_to_f16;
     pqc_bf16_to_f32_fn *bf16_to_f32;

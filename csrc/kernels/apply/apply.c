@@ -73,6 +73,11 @@ static void run_half(const pqc_elementwise *job, const uint16_t *x, const uint16
                      uint16_t *y, ptrdiff_t n, scales s)
 {
     bool f16 = job->dtype == PQC_F16;
+    if (job->operation == PQC_FAKE_QUANT && !s.each) {
+        pqc_int_quant q = {*s.mul, *s.div, (float)job->lo, (float)job->hi};
+        (f16 ? pqc.fake_quant_f16 : pqc.fake_quant_bf16)(x, y, n, q);
+        return;
+    }
     float wide[PQC_BLOCK], wide_grad[PQC_BLOCK];
     for (ptrdiff_t i = 0, length; i < n; i += length) {
         length = least(n - i, PQC_BLOCK);

@@ -1,7 +1,7 @@
 #include "half.h"
 
 #if PQC_ARM
-#include <arm_neon.h>
+#include "half_neon.h"
 
 void pqc_f16_to_f32_neon(const uint16_t *x, float *y, ptrdiff_t n)
 {
@@ -34,15 +34,6 @@ void pqc_bf16_to_f32_neon(const uint16_t *x, float *y, ptrdiff_t n)
         vst1q_f32(y + i + 4, vreinterpretq_f32_u32(vshll_high_n_u16(h, 16)));
     }
     pqc_bf16_to_f32_scalar(x + i, y + i, n - i);
-}
-
-/* The bfloat16 in the upper half of every lane. */
-static inline uint32x4_t to_bf16x4(float32x4_t x)
-{
-    uint32x4_t bits = vreinterpretq_u32_f32(x);
-    uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
-    uint32x4_t rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
-    return vbslq_u32(vceqq_f32(x, x), rounded, vorrq_u32(bits, vdupq_n_u32(0x400000)));
 }
 
 void pqc_f32_to_bf16_neon(const float *x, uint16_t *y, ptrdiff_t n)

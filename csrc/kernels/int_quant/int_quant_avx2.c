@@ -1,15 +1,7 @@
 #include "int_quant.h"
 
 #if PQC_X86
-#include "avx2.h"
-
-/* max(lo, v) and min(hi, v) return their second operand if one is NaN: NaN passes. */
-AVX2 static inline __m256 quantize8(__m256 x, __m256 mul, __m256 lo, __m256 hi)
-{
-    __m256 v =
-        _mm256_round_ps(_mm256_mul_ps(x, mul), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    return _mm256_min_ps(hi, _mm256_max_ps(lo, v));
-}
+#include "int_quant_avx2.h"
 
 AVX2 void pqc_quantize_f32_avx2(const float *x, float *y, ptrdiff_t n, pqc_int_quant q)
 {
@@ -20,34 +12,17 @@ AVX2 void pqc_quantize_f32_avx2(const float *x, float *y, ptrdiff_t n, pqc_int_q
     pqc_quantize_f32_scalar(x + i, y + i, n - i, q);
 }
 
-AVX2 static void fake_quant_by_division(const float *x, float *y, ptrdiff_t n, pqc_int_quant q)
-{
-    __m256 mul = _mm256_set1_ps(q.mul), lo = _mm256_set1_ps(q.lo), hi = _mm256_set1_ps(q.hi);
-    __m256 div = _mm256_set1_ps(q.div);
-    ptrdiff_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        _mm256_storeu_ps(y + i, _mm256_div_ps(quantize8(_mm256_loadu_ps(x + i), mul, lo, hi), div));
-    pqc_fake_quant_f32_scalar(x + i, y + i, n - i, q);
-}
-
 AVX2 void pqc_fake_quant_f32_avx2(const float *x, float *y, ptrdiff_t n, pqc_int_quant q)
 {
-    if (!pqc_reciprocal_is_safe(q.div)) {
-        fake_quant_by_division(x, y, n, q);
-        return;
-    }
-    __m256 mul = _mm256_set1_ps(q.mul), lo = _mm256_set1_ps(q.lo), hi = _mm256_set1_ps(q.hi);
-    __m256 div = _mm256_set1_ps(q.div), reciprocal = _mm256_set1_ps(1.0f / q.div);
+    fake_quant8 k = fake_quant8_init(q);
     ptrdiff_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        __m256 a = quantize8(_mm256_loadu_ps(x + i), mul, lo, hi);
-        __m256 b = quantize8(_mm256_loadu_ps(x + i + 8), mul, lo, hi);
-        _mm256_storeu_ps(y + i, divide8(a, div, reciprocal));
-        _mm256_storeu_ps(y + i + 8, divide8(b, div, reciprocal));
+        __m256 a = fake8(_mm256_loadu_ps(x + i), k), b = fake8(_mm256_loadu_ps(x + i + 8), k);
+        _mm256_storeu_ps(y + i, a);
+        _mm256_storeu_ps(y + i + 8, b);
     }
     if (i + 8 <= n) {
-        __m256 a = quantize8(_mm256_loadu_ps(x + i), mul, lo, hi);
-        _mm256_storeu_ps(y + i, divide8(a, div, reciprocal));
+        _mm256_storeu_ps(y + i, fake8(_mm256_loadu_ps(x + i), k));
         i += 8;
     }
     pqc_fake_quant_f32_scalar(x + i, y + i, n - i, q);
@@ -56,19 +31,17 @@ AVX2 void pqc_fake_quant_f32_avx2(const float *x, float *y, ptrdiff_t n, pqc_int
 AVX2 void pqc_fake_quant_stream_f32_avx2(const float *x, float *y, ptrdiff_t n, pqc_int_quant q)
 {
     ptrdiff_t head = (ptrdiff_t)((64 - ((uintptr_t)y & 63)) & 63) / 4; /* to a line of its own */
-    if (!pqc_reciprocal_is_safe(q.div) || ((uintptr_t)y & 3) != 0 || n < head) {
+    if (((uintptr_t)y & 3) != 0 || n < head) {
         pqc_fake_quant_f32_avx2(x, y, n, q);
         return;
     }
     pqc_fake_quant_f32_avx2(x, y, head, q);
-    __m256 mul = _mm256_set1_ps(q.mul), lo = _mm256_set1_ps(q.lo), hi = _mm256_set1_ps(q.hi);
-    __m256 div = _mm256_set1_ps(q.div), reciprocal = _mm256_set1_ps(1.0f / q.div);
+    fake_quant8 k = fake_quant8_init(q);
     ptrdiff_t i = head;
     for (; i + 16 <= n; i += 16) {
-        __m256 a = quantize8(_mm256_loadu_ps(x + i), mul, lo, hi);
-        __m256 b = quantize8(_mm256_loadu_ps(x + i + 8), mul, lo, hi);
-        _mm256_stream_ps(y + i, divide8(a, div, reciprocal));
-        _mm256_stream_ps(y + i + 8, divide8(b, div, reciprocal));
+        __m256 a = fake8(_mm256_loadu_ps(x + i), k), b = fake8(_mm256_loadu_ps(x + i + 8), k);
+        _mm256_stream_ps(y + i, a);
+        _mm256_stream_ps(y + i + 8, b);
     }
     _mm_sfence();
     pqc_fake_quant_f32_avx2(x + i, y + i, n - i, q);

@@ -1,15 +1,7 @@
 #include "int_quant.h"
 
 #if PQC_X86
-#include "avx512.h"
-
-/* max(lo, v) and min(hi, v) return their second operand if one is NaN: NaN passes. */
-AVX512 static inline __m512 quantize16(__m512 x, __m512 mul, __m512 lo, __m512 hi)
-{
-    __m512 v =
-        _mm512_roundscale_ps(_mm512_mul_ps(x, mul), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    return _mm512_min_ps(hi, _mm512_max_ps(lo, v));
-}
+#include "int_quant_avx512.h"
 
 AVX512 void pqc_quantize_f32_avx512(const float *x, float *y, ptrdiff_t n, pqc_int_quant q)
 {
@@ -21,20 +13,18 @@ AVX512 void pqc_quantize_f32_avx512(const float *x, float *y, ptrdiff_t n, pqc_i
     }
 }
 
-/* The true division costs nothing here: 2.5 cycles for 16 lanes are less than their loads and
- * stores. */
 AVX512 void pqc_fake_quant_f32_avx512(const float *x, float *y, ptrdiff_t n, pqc_int_quant q)
 {
-    __m512 mul = _mm512_set1_ps(q.mul), lo = _mm512_set1_ps(q.lo), hi = _mm512_set1_ps(q.hi);
-    __m512 div = _mm512_set1_ps(q.div);
+    fake_quant16 k = fake_quant16_init(q);
     ptrdiff_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        _mm512_storeu_ps(y + i,
-                         _mm512_div_ps(quantize16(_mm512_loadu_ps(x + i), mul, lo, hi), div));
-    if (i < n) {
+    for (; i + 32 <= n; i += 32) {
+        __m512 a = fake16(_mm512_loadu_ps(x + i), k), b = fake16(_mm512_loadu_ps(x + i + 16), k);
+        _mm512_storeu_ps(y + i, a);
+        _mm512_storeu_ps(y + i + 16, b);
+    }
+    for (; i < n; i += 16) {
         __mmask16 lanes = tail16(n - i);
-        __m512 v = quantize16(_mm512_maskz_loadu_ps(lanes, x + i), mul, lo, hi);
-        _mm512_mask_storeu_ps(y + i, lanes, _mm512_div_ps(v, div));
+        _mm512_mask_storeu_ps(y + i, lanes, fake16(_mm512_maskz_loadu_ps(lanes, x + i), k));
     }
 }
 
@@ -46,12 +36,10 @@ AVX512 void pqc_fake_quant_stream_f32_avx512(const float *x, float *y, ptrdiff_t
         return;
     }
     pqc_fake_quant_f32_avx512(x, y, head, q);
-    __m512 mul = _mm512_set1_ps(q.mul), lo = _mm512_set1_ps(q.lo), hi = _mm512_set1_ps(q.hi);
-    __m512 div = _mm512_set1_ps(q.div);
+    fake_quant16 k = fake_quant16_init(q);
     ptrdiff_t i = head;
     for (; i + 16 <= n; i += 16)
-        _mm512_stream_ps(y + i,
-                         _mm512_div_ps(quantize16(_mm512_loadu_ps(x + i), mul, lo, hi), div));
+        _mm512_stream_ps(y + i, fake16(_mm512_loadu_ps(x + i), k));
     _mm_sfence();
     pqc_fake_quant_f32_avx512(x + i, y + i, n - i, q);
 }

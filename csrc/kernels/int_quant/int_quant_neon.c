@@ -1,15 +1,7 @@
 #include "int_quant.h"
 
 #if PQC_ARM
-#include <arm_neon.h>
-
-/* A comparison is false for NaN, and for -0 < 0: both pass, as on the other ISAs.  FMAX would turn
- * -0 into lo = 0. */
-static inline float32x4_t quantize4(float32x4_t x, float32x4_t mul, float32x4_t lo, float32x4_t hi)
-{
-    float32x4_t v = vrndnq_f32(vmulq_f32(x, mul));
-    return vminq_f32(hi, vbslq_f32(vcltq_f32(v, lo), lo, v));
-}
+#include "int_quant_neon.h"
 
 void pqc_quantize_f32_neon(const float *x, float *y, ptrdiff_t n, pqc_int_quant q)
 {
