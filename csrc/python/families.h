@@ -5,6 +5,7 @@
 #include "numpy_api.h"
 
 extern PyMethodDef pqc_affine_methods[];
+extern PyMethodDef pqc_float_methods[];
 extern PyMethodDef pqc_machine_methods[];
 extern PyMethodDef pqc_quant_methods[];
 extern PyMethodDef pqc_reduce_methods[];

@@ -23,7 +23,8 @@ def test_shares_memory_and_takes_lists():
 
 @pytest.mark.parametrize("how", [lambda p: p + 1, lambda p: 2 * p, lambda p: p @ p.T, lambda p: p[0],
                                  lambda p: p.sum(0), lambda p: np.concatenate([p, p]), lambda p: np.where(p > 1, p, 0),
-                                 lambda p: p > 1, lambda p: np.add(np.ones((2, 3)), p), lambda p: np.sum(p, axis=1), lambda p: -p])
+                                 lambda p: p > 1, lambda p: np.add(np.ones((2, 3)), p),
+                                 lambda p: np.sum(p, axis=1), lambda p: -p])
 def test_results_are_plain(how):
     parameter = make()
     result, wanted = how(parameter), how(np.asarray(parameter))

@@ -1,12 +1,9 @@
 """Windows that slide over an array: sizes, and the columns a convolution multiplies."""
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-
+from ... import _C
 from ..checks import Array
 
 __all__ = ["Window", "col2im", "im2col"]
@@ -29,30 +26,21 @@ class Window:
         return set(self.kernel + self.stride) <= {1} and not any(self.padding)
 
 
-def _offsets(window: Window) -> list[tuple[int, ...]]:
-    return list(np.ndindex(*window.kernel))
-
-
-def _slices(window: Window, offset: tuple[int, ...]) -> tuple[Any, ...]:
-    return tuple(slice(o * d, o * d + (n - 1) * s + 1, s) for o, d, n, s in
-                 zip(offset, window.dilation, window.out, window.stride, strict=True))
+def _three(numbers: Sequence[int], fill: int = 1) -> tuple[int, int, int]:
+    """The numbers of up to three dimensions as those of three, which is what the C code knows."""
+    a, b, c = (fill,) * (3 - len(numbers)) + tuple(numbers)
+    return a, b, c
 
 
 def im2col(x: Array, window: Window) -> Array:
     """(planes, *size) to (planes, kernel elements, positions): what each kernel element meets at each position."""
-    padded = np.pad(x, [(0, 0), *((p, p) for p in window.padding)]) if any(window.padding) else x
-    columns = np.empty((len(x), math.prod(window.kernel), *window.out), x.dtype)
-    for number, offset in enumerate(_offsets(window)):
-        columns[:, number] = padded[(slice(None), *_slices(window, offset))]
-    return columns.reshape(len(x), math.prod(window.kernel), -1)
+    return _C.im2col(x.reshape(len(x), *_three(window.size)), _three(window.kernel), _three(window.stride),
+                     _three(window.padding, 0), _three(window.dilation), _three(window.out))
 
 
 def col2im(columns: Array, window: Window) -> Array:
     """The adjoint of `im2col`: adds each column element to the place it was read from; (planes, *size)."""
-    planes = len(columns)
-    blocks = columns.reshape(planes, math.prod(window.kernel), *window.out)
-    total = np.zeros((planes, *(n + 2 * p for n, p in zip(window.size, window.padding, strict=True))), columns.dtype)
-    for number, offset in enumerate(_offsets(window)):
-        total[(slice(None), *_slices(window, offset))] += blocks[:, number]
-    inner = tuple(slice(p, p + n) for n, p in zip(window.size, window.padding, strict=True))
-    return total[(slice(None), *inner)]
+    blocks = columns.reshape(len(columns), columns.shape[1], *_three(window.out))
+    y = _C.col2im(blocks, _three(window.size), _three(window.kernel), _three(window.stride),
+                  _three(window.padding, 0), _three(window.dilation))
+    return y.reshape(len(columns), *window.size)

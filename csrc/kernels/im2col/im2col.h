@@ -1,0 +1,34 @@
+/* The columns a convolution multiplies, and the way back.  Copies and additions: scalar code is at
+ * the speed of memory. */
+#ifndef PQC_IM2COL_H
+#define PQC_IM2COL_H
+
+#include "pqc.h"
+
+/* A window that slides over planes of `size` elements; fewer than three dimensions have leading
+ * ones.  At position o, kernel element k reads element o * stride + k * dilation - padding of each
+ * dimension; outside the plane lie zeros.  No number is negative, none exceeds 2^31 - 1. */
+typedef struct {
+    ptrdiff_t size[3], kernel[3], stride[3], padding[3], dilation[3], out[3];
+} pqc_window;
+
+static inline ptrdiff_t pqc_product3(const ptrdiff_t n[3])
+{
+    return n[0] * n[1] * n[2];
+}
+
+/* columns[plane][k][o] = what kernel element k reads at position o, for the rows [begin, end) of
+ * (plane, k) pairs in C order.
+ *   x        planes of w->size elements of `item` bytes: 1, 2, 4 or 8
+ *   columns  rows of product(w->out) elements; rows outside [begin, end) are not touched */
+void pqc_im2col_scalar(const void *x, void *columns, ptrdiff_t begin, ptrdiff_t end, size_t item,
+                       const pqc_window *w);
+
+/* The adjoint: y[plane] is zeroed, then each column element is added where im2col reads it, in the
+ * order of k, for the planes [begin, end).  Columns that lie in the padding are dropped. */
+void pqc_col2im_f32_scalar(const float *columns, float *y, ptrdiff_t begin, ptrdiff_t end,
+                           const pqc_window *w);
+void pqc_col2im_f64_scalar(const double *columns, double *y, ptrdiff_t begin, ptrdiff_t end,
+                           const pqc_window *w);
+
+#endif
