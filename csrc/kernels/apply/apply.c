@@ -1,5 +1,7 @@
 #include "apply.h"
 
+#include <string.h>
+
 #include "dispatch.h"
 #include "parallel.h"
 
@@ -138,16 +140,22 @@ static void by_runs(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-static void repeat(const float *values, float *out, ptrdiff_t begin, ptrdiff_t n,
-                   ptrdiff_t channels, ptrdiff_t inner)
+/* out[i] = the value of element begin + i's channel. */
+static void lay_out(const float *values, float *out, ptrdiff_t begin, ptrdiff_t n,
+                    ptrdiff_t channels, ptrdiff_t inner)
 {
     ptrdiff_t channel = begin / inner % channels, left = inner - begin % inner;
-    for (ptrdiff_t i = 0; i < n; i++) {
+    ptrdiff_t first = least(n, channels * inner);
+    for (ptrdiff_t i = 0; i < first; i++) {
         out[i] = values[channel];
         if (--left == 0) {
             left = inner;
             channel = channel + 1 == channels ? 0 : channel + 1;
         }
+    }
+    for (ptrdiff_t done = first, length; done < n; done += length) { /* from there on it repeats */
+        length = least(n - done, done);
+        memcpy(out + done, out, (size_t)length * sizeof *out);
     }
 }
 
@@ -161,8 +169,8 @@ static void by_blocks(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end
     for (ptrdiff_t at = begin, n; at < end; at += n) {
         n = least(end - at, block);
         if (at == begin || !fixed) {
-            repeat(job->mul, mul, at, block, job->channels, job->inner);
-            repeat(job->div, div, at, block, job->channels, job->inner);
+            lay_out(job->mul, mul, at, n, job->channels, job->inner);
+            lay_out(job->div, div, at, n, job->channels, job->inner);
         }
         run(job, at, n, (scales){mul, div, true});
     }

@@ -7,7 +7,10 @@
 #include "dispatch.h"
 #include "parallel.h"
 
-enum { GRAIN = 131072 }; /* elements worth a thread */
+enum {
+    GRAIN = 131072,            /* elements worth a thread */
+    SHORT_ROW = PQC_BLOCK / 4, /* below this a call for each row would cost more than the row */
+};
 
 typedef struct {
     const char *x;
@@ -140,6 +143,20 @@ static void reduce_all(const void *x, pqc_dtype dtype, ptrdiff_t n, void *amax)
         memcpy(amax, &bits_f32, sizeof bits_f32);
 }
 
+/* x is rows of a few elements each: a block of rows is taken as one run with a maximum for each
+ * element of it, and then that block, which has x's other dimensions, is reduced like an x. */
+static void reduce_rows(const reduction *r, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t results)
+{
+    float block[PQC_BLOCK] = {0.0f};
+    ptrdiff_t length = PQC_BLOCK / row * row, n = rows * row;
+    for (ptrdiff_t i = 0; i < n; i += length)
+        into_each(r, r->x + i * pqc_dtype_size(r->dtype), (char *)block, least(n - i, length));
+    reduction last = {(const char *)block, r->amax, PQC_F32, r->dimensions + 1, r->count - 1, -1};
+    memset(r->amax, 0, (size_t)results * sizeof(float));
+    for (ptrdiff_t i = 0; i < length; i += row)
+        walk(&last, 0, (const char *)(block + i), r->amax, 0, 0);
+}
+
 void pqc_reduce_amax(const void *x, pqc_dtype dtype, const pqc_dimension *dimensions, int count,
                      void *amax)
 {
@@ -156,6 +173,11 @@ void pqc_reduce_amax(const void *x, pqc_dtype dtype, const pqc_dimension *dimens
     memset(amax, 0, (size_t)(results * result_size(dtype)));
     if (elements == 0)
         return;
+    ptrdiff_t row = elements / dimensions[0].length;
+    if (!dimensions[0].kept && row <= SHORT_ROW && dtype != PQC_F64) {
+        reduce_rows(&r, dimensions[0].length, row, results);
+        return;
+    }
     ptrdiff_t grain = GRAIN / (elements / length) + 1;
     pqc_parallel(length, grain, walk_range, &r);
 }
