@@ -5,9 +5,11 @@ works after `import pytorch_quantization_c` alone.
 """
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
+from . import _environment
 from .version import __version__
 
 __all__ = ["__version__", "calibrating", "deactivate", "enable_onnx_export", "initialize", "load_quant_state",
@@ -22,6 +24,8 @@ _HOMES = {
     "summary": ("quant_summary",),
 }
 _FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}
+
+_environment.apply(os.environ)
 
 
 def __getattr__(name: str) -> Any:

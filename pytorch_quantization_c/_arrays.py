@@ -1,6 +1,7 @@
 """Checks of array arguments for the few operations that Python does itself."""
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,32 @@ def float_array(value: Any, name: str) -> NDArray[Any]:
 
     TypeError naming the argument and its type for anything else, arrays of integers among it.
     """
-    if isinstance(value, np.ndarray | np.generic):
-        array = np.asarray(value)
-    else:
-        try:
-            array = np.asarray(value, np.float32)
-        except (TypeError, ValueError):
-            raise TypeError(f"Expected `{name}` to be an array of floats, got {type(value).__name__}") from None
+    array = number_array(value, name)
     if not is_floating(array.dtype):
         raise TypeError(f"Expected `{name}` to be an array of floats, got {array.dtype}")
     return array
+
+
+def number_array(value: Any, name: str) -> NDArray[Any]:
+    """`value` as a plain array of floats or integers; Python numbers and lists become float32. Else TypeError."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"Expected `{name}` to hold numbers in a regular shape, got {type(value).__name__}") from None
+    if array.dtype.kind not in "iuf" and not is_floating(array.dtype):
+        got = array.dtype if isinstance(value, np.ndarray | np.generic) else type(value).__name__
+        raise TypeError(f"Expected `{name}` to be an array of floats or integers, got {got}")
+    return array if isinstance(value, np.ndarray | np.generic) else array.astype(np.float32)
+
+
+def axis_index(axis: Any, ndim: int) -> int:
+    """An axis counted from the start. TypeError if it is no integer, AxisError if there is no such axis."""
+    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+        raise TypeError(f"Expected `axis` to be an integer, got {axis!r}")
+    index = operator.index(axis)
+    if not -ndim <= index < ndim:
+        raise np.exceptions.AxisError(f"Expected `axis` from {-ndim} to {ndim - 1}, got {index}")
+    return index % ndim
 
 
 def check_broadcast(**arrays: NDArray[Any]) -> None:

@@ -1,13 +1,13 @@
 """The original's compiled functions under their names. Nothing here needs CUDA; `out=` is new."""
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _C
+from ._arrays import axis_index, number_array
 
 __all__ = ["fake_e4m3fy", "fake_tensor_quant", "fake_tensor_quant_", "fake_tensor_quant_with_axis"]
 
@@ -57,10 +57,8 @@ def fake_tensor_quant_with_axis(inputs: ArrayLike, amax: ArrayLike, axis: int, n
     AxisError if there is no such axis.
     """
     shape = np.shape(inputs)
-    index = operator.index(axis)
-    if not -len(shape) <= index < len(shape):
-        raise np.exceptions.AxisError(index, len(shape), "axis")
-    array = np.asarray(amax) if isinstance(amax, np.ndarray) else np.asarray(amax, np.float32)
+    index = axis_index(axis, len(shape))
+    array = number_array(amax, "amax")
     if array.size != shape[index]:
         raise ValueError(f"Expected `amax` of size {shape[index]}, got shape {array.shape} for inputs of shape {shape} "
                          f"along axis {axis}")

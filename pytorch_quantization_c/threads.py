@@ -11,14 +11,14 @@ def get_num_threads() -> int:
     return _C.get_num_threads()
 
 
-def set_num_threads(num_threads: int) -> None:
-    """Sets the threads that a kernel may use, the calling one among them; results do not depend on it.
+def set_num_threads(n: int) -> None:
+    """Sets how many threads a kernel may use, the calling one among them; results do not depend on it.
 
     Raises:
         TypeError: not an integer.
         ValueError: less than 1, or more than the library can hold.
     """
-    _C.set_num_threads(num_threads)
+    _C.set_num_threads(n)
 
 
 def available_cpus() -> int:

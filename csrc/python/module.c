@@ -4,6 +4,7 @@
 
 #include "dispatch.h"
 #include "families.h"
+#include "parallel.h"
 
 static int module_exec(PyObject *module)
 {
@@ -13,8 +14,10 @@ static int module_exec(PyObject *module)
     };
     if (PyArray_ImportNumPyAPI() < 0)
         return -1;
-    if (pqc_selected() == 0) /* another interpreter of this process may have done it */
+    if (pqc_selected() == 0) { /* another interpreter of this process may have done it */
         pqc_select(~0u);
+        pqc_set_num_threads(pqc_available_cpus());
+    }
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (PyModule_AddFunctions(module, families[i]) < 0)
             return -1;

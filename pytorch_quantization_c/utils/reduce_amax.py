@@ -1,7 +1,6 @@
 """Largest absolute value along axes."""
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _C
+from .._arrays import axis_index, number_array
 
 __all__ = ["reduce_amax"]
 
@@ -37,20 +37,14 @@ def reduce_amax(input: ArrayLike, axis: int | Iterable[int] | None = None, keepd
         ValueError: a tuple of more axes than `input` has; a reduction over nothing.
         TypeError: `input` holds no numbers.
     """
-    array = np.asarray(input) if isinstance(input, np.ndarray | np.generic) else np.asarray(input, np.float32)
-    if array.dtype.kind in "bcOSUMm":
-        raise TypeError(f"Expected `input` to be an array of floats or integers, got {array.dtype}")
+    array = number_array(input, "input")
     if axis is None:
         return _reduce(array, None, False)
-    if not isinstance(axis, Iterable):
-        return _reduce(array, (operator.index(axis),), keepdims)
-    axes = tuple(operator.index(each) for each in axis)
+    if isinstance(axis, str) or not isinstance(axis, Iterable):
+        return _reduce(array, (axis_index(axis, array.ndim),), keepdims)
+    axes = tuple(axis)
     if isinstance(axis, tuple) and len(axes) > array.ndim:
         raise ValueError(f"Cannot reduce more axes than tensor's dim: got {len(axes)} in `axis` for "
                          f"shape {array.shape}")
-    for each in axes:
-        if not -array.ndim <= each < array.ndim:
-            raise np.exceptions.AxisError(each, array.ndim, "axis")
-    once = tuple(sorted({each % array.ndim for each in axes}))
-    output = _reduce(array, once, True)
+    output = _reduce(array, tuple(sorted({axis_index(each, array.ndim) for each in axes})), True)
     return output.reshape([size for size in output.shape if size != 1]) if not keepdims or output.size == 1 else output

@@ -6,19 +6,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..._arrays import number_array
 from ...float_nn import Module, Parameter
 from .. import functional as QF
 
 __all__ = ["Clip"]
 
 
-def learnable_limit(value: Any) -> NDArray[np.float32]:
-    """A limit to be learnt, as a float32 array of one element. ValueError if it has more."""
-    limit = np.array(value, np.float32)
+def _learnable(value: Any, name: str) -> Parameter:
+    """A limit to be learnt, in float32. ValueError if it has several elements."""
+    limit = number_array(value, name).astype(np.float32)
     if limit.size != 1:
         raise ValueError("clip_value_min/clip_value_max must be scalar for initializing learnable range, "
                          f"got shape {limit.shape}.")
-    return limit
+    return Parameter(limit)
 
 
 class Clip(Module):
@@ -37,8 +38,8 @@ class Clip(Module):
     def __init__(self, clip_value_min: ArrayLike, clip_value_max: ArrayLike, learn_min: bool = False,
                  learn_max: bool = False) -> None:
         super().__init__()
-        self.clip_value_min: Any = Parameter(learnable_limit(clip_value_min)) if learn_min else clip_value_min
-        self.clip_value_max: Any = Parameter(learnable_limit(clip_value_max)) if learn_max else clip_value_max
+        self.clip_value_min: Any = _learnable(clip_value_min, "clip_value_min") if learn_min else clip_value_min
+        self.clip_value_max: Any = _learnable(clip_value_max, "clip_value_max") if learn_max else clip_value_max
 
     def forward(self, inputs: ArrayLike) -> NDArray[Any]:
         """The clipped inputs, a new array of their type."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import calib
-from ..._arrays import float_array, is_floating
+from ..._arrays import float_array, is_floating, number_array
 from ..._core.descriptor import QuantDescriptor, ScaledQuantDescriptor
 from ..._core.quantizer import QuantizerRules
 from ...float_nn import Module
@@ -45,17 +45,14 @@ class TensorQuantizer(QuantizerRules, Module):
         self._set_up(quant_desc, disabled, if_quant, if_clip, if_calib)
 
     def _new_buffer(self, value: Any) -> NDArray[Any]:
-        kept = isinstance(value, np.ndarray | np.generic) and is_floating(np.asarray(value).dtype)
-        try:
-            return np.array(value) if kept else np.array(value, np.float32)
-        except (TypeError, ValueError):
-            raise TypeError(f"Expected a number, a list or an array, got {value!r}") from None
+        array = number_array(value, "value")
+        return np.array(array, array.dtype if is_floating(array.dtype) else np.float32)
 
     def _fill(self, target: Any, value: Any) -> None:
         np.copyto(target, value, casting="same_kind")
 
     def _as_inputs(self, inputs: Any) -> NDArray[Any]:
-        return float_array(inputs, "inputs")
+        return inputs if isinstance(inputs, np.ndarray) else float_array(inputs, "inputs")
 
     def _scaled_inputs(self, inputs: Any, scale: Any) -> NDArray[Any]:
         array = float_array(inputs, "inputs")
@@ -65,8 +62,7 @@ class TensorQuantizer(QuantizerRules, Module):
         return reduce_amax(inputs, axes)
 
     def _as_float(self, amax: Any) -> NDArray[Any]:
-        array = np.asarray(amax)
-        return array if array.dtype.char in "fd" else array.astype(np.float32)
+        return amax if amax.dtype.char in "fd" else amax.astype(np.float32)  # type: ignore[no-any-return]
 
     def _learned_amax(self) -> NDArray[Any]:
         return np.asarray(np.maximum(-self.clip.clip_value_min, self.clip.clip_value_max))
