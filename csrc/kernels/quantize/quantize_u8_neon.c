@@ -1,0 +1,72 @@
+#include "pqc.h"
+#include "quantize_u8.h"
+
+#if PQC_ARM
+#include <arm_neon.h>
+
+typedef struct {
+    float32x4_t mul, lo, hi;
+    int32x4_t zero;
+} constants;
+
+static inline constants constants_of(pqc_u8_quant q)
+{
+    return (constants){vdupq_n_f32(q.mul), vdupq_n_f32(q.lo), vdupq_n_f32(q.hi), vdupq_n_s32(q.zero)};
+}
+
+/* FMAX and FMIN return NaN if an operand is NaN. */
+static inline float32x4_t clamped(float32x4_t x, constants c)
+{
+    return vminq_f32(c.hi, vmaxq_f32(c.lo, vmulq_f32(x, c.mul)));
+}
+
+static inline uint16x4_t rounded(float32x4_t v, constants c)
+{
+    return vmovn_u32(vreinterpretq_u32_s32(vaddq_s32(vcvtnq_s32_f32(v), c.zero)));
+}
+
+static inline unsigned flags_of(uint32x4_t ordered, uint32x4_t below, pqc_u8_quant q)
+{
+    return (vminvq_u32(ordered) == 0 ? PQC_U8_NAN : 0u) | (vmaxvq_u32(below) && q.zero == 0 ? PQC_U8_NEGATIVE : 0u);
+}
+
+unsigned pqc_quantize_u8_neon(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q)
+{
+    constants c = constants_of(q);
+    uint32x4_t ordered = vdupq_n_u32(~0u), below = vdupq_n_u32(0);
+    ptrdiff_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        float32x4_t a = vld1q_f32(x + i), b = vld1q_f32(x + i + 4);
+        below = vorrq_u32(below, vorrq_u32(vcltzq_f32(a), vcltzq_f32(b)));
+        a = clamped(a, c);
+        b = clamped(b, c);
+        ordered = vandq_u32(ordered, vandq_u32(vceqq_f32(a, a), vceqq_f32(b, b)));
+        vst1_u8(y + i, vmovn_u16(vcombine_u16(rounded(a, c), rounded(b, c))));
+    }
+    return flags_of(ordered, below, q) | pqc_quantize_u8_scalar(x + i, y + i, n - i, q);
+}
+
+unsigned pqc_quantize_u8_quads_neon(const float *x, ptrdiff_t stride, int rows, uint8_t *y, ptrdiff_t n,
+                                    pqc_u8_quant q)
+{
+    if (rows != 4)
+        return pqc_quantize_u8_quads_scalar(x, stride, rows, y, n, q);
+    constants c = constants_of(q);
+    uint32x4_t ordered = vdupq_n_u32(~0u), below = vdupq_n_u32(0);
+    ptrdiff_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint8x8x4_t quads;
+        for (int r = 0; r < 4; r++) {
+            float32x4_t a = vld1q_f32(x + r * stride + i), b = vld1q_f32(x + r * stride + i + 4);
+            below = vorrq_u32(below, vorrq_u32(vcltzq_f32(a), vcltzq_f32(b)));
+            a = clamped(a, c);
+            b = clamped(b, c);
+            ordered = vandq_u32(ordered, vandq_u32(vceqq_f32(a, a), vceqq_f32(b, b)));
+            quads.val[r] = vmovn_u16(vcombine_u16(rounded(a, c), rounded(b, c)));
+        }
+        vst4_u8(y + 4 * i, quads);
+    }
+    return flags_of(ordered, below, q) | pqc_quantize_u8_quads_scalar(x + i, stride, rows, y + 4 * i, n - i, q);
+}
+
+#endif
