@@ -31,6 +31,11 @@ static void use_scalar(pqc_kernels *t)
     t->amax_f32 = pqc_amax_f32_scalar;
     t->amax_each_f32 = pqc_amax_each_f32_scalar;
     t->min_f32 = pqc_min_f32_scalar;
+    t->quantize_u8 = pqc_quantize_u8_scalar;
+    t->quantize_u8_quads = pqc_quantize_u8_quads_scalar;
+    t->dequantize_rows = pqc_dequantize_rows_scalar;
+    t->dequantize_columns = pqc_dequantize_columns_scalar;
+    t->gemm_s8 = pqc_gemm_s8_scalar;
 }
 
 #if PQC_X86
@@ -55,6 +60,16 @@ static void use_avx2(pqc_kernels *t)
     t->amax_f32 = pqc_amax_f32_avx2;
     t->amax_each_f32 = pqc_amax_each_f32_avx2;
     t->min_f32 = pqc_min_f32_avx2;
+    t->quantize_u8 = pqc_quantize_u8_avx2;
+    t->quantize_u8_quads = pqc_quantize_u8_quads_avx2;
+    t->dequantize_rows = pqc_dequantize_rows_avx2;
+    t->dequantize_columns = pqc_dequantize_columns_avx2;
+    t->gemm_s8 = pqc_gemm_s8_avx2;
+}
+
+static void use_avxvnni(pqc_kernels *t)
+{
+    t->gemm_s8 = pqc_gemm_s8_avxvnni;
 }
 
 static void use_avx512(pqc_kernels *t)
@@ -77,6 +92,15 @@ static void use_avx512(pqc_kernels *t)
     t->amax_f32 = pqc_amax_f32_avx512;
     t->amax_each_f32 = pqc_amax_each_f32_avx512;
     t->min_f32 = pqc_min_f32_avx512;
+    t->quantize_u8 = pqc_quantize_u8_avx512;
+    t->quantize_u8_quads = pqc_quantize_u8_quads_avx512;
+    t->dequantize_rows = pqc_dequantize_rows_avx512;
+    t->dequantize_columns = pqc_dequantize_columns_avx512;
+}
+
+static void use_vnni(pqc_kernels *t)
+{
+    t->gemm_s8 = pqc_gemm_s8_vnni;
 }
 #endif
 
@@ -101,6 +125,16 @@ static void use_neon(pqc_kernels *t)
     t->amax_f32 = pqc_amax_f32_neon;
     t->amax_each_f32 = pqc_amax_each_f32_neon;
     t->min_f32 = pqc_min_f32_neon;
+    t->quantize_u8 = pqc_quantize_u8_neon;
+    t->quantize_u8_quads = pqc_quantize_u8_quads_neon;
+    t->dequantize_rows = pqc_dequantize_rows_neon;
+    t->dequantize_columns = pqc_dequantize_columns_neon;
+    t->gemm_s8 = pqc_gemm_s8_neon;
+}
+
+static void use_dotprod(pqc_kernels *t)
+{
+    t->gemm_s8 = pqc_gemm_s8_dotprod;
 }
 #endif
 
@@ -111,10 +145,13 @@ static const struct {
     {PQC_SCALAR, use_scalar},
 #if PQC_X86
     {PQC_AVX2, use_avx2},
+    {PQC_AVXVNNI, use_avxvnni},
     {PQC_AVX512, use_avx512},
+    {PQC_VNNI, use_vnni},
 #endif
 #if PQC_ARM
     {PQC_NEON, use_neon},
+    {PQC_DOTPROD, use_dotprod},
 #endif
 };
 

@@ -4,10 +4,13 @@
 
 #include "affine/affine.h"
 #include "amax/amax.h"
+#include "dequantize/dequantize.h"
 #include "e4m3/e4m3.h"
 #include "fake_quant_half/fake_quant_half.h"
+#include "gemm_s8/gemm_s8.h"
 #include "half/half.h"
 #include "int_quant/int_quant.h"
+#include "quantize/quantize_u8.h"
 #include "ste/ste.h"
 
 typedef struct {
@@ -26,6 +29,10 @@ typedef struct {
     pqc_amax_f32_fn *amax_f32;
     pqc_amax_each_f32_fn *amax_each_f32;
     pqc_min_f32_fn *min_f32;
+    pqc_quantize_u8_fn *quantize_u8;
+    pqc_quantize_u8_quads_fn *quantize_u8_quads;
+    pqc_gemm_s8_fn *gemm_s8;
+    pqc_dequantize_fn *dequantize_rows, *dequantize_columns;
 } pqc_kernels;
 
 extern pqc_kernels pqc; /* written by pqc_select alone */

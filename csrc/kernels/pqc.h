@@ -44,7 +44,7 @@ typedef enum {
 #define PQC_TARGET_AVXVNNI PQC_TARGET("avx2,fma,f16c,avxvnni")
 #define PQC_TARGET_AVX512 PQC_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")
 #define PQC_TARGET_VNNI PQC_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
-#define PQC_TARGET_DOTPROD PQC_TARGET("+dotprod")
+#define PQC_TARGET_DOTPROD PQC_TARGET("arch=armv8.2-a+dotprod")
 
 typedef enum {
     PQC_OK,

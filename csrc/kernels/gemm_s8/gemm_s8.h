@@ -1,15 +1,17 @@
-/* Products of unsigned bytes (activations, q + zero) with signed bytes (weights), summed exactly in 32 bits.
+/* Products of unsigned bytes (activations, q + zero) with signed bytes (weights), summed exactly in
+ * 32 bits.
  *
  *     acc[p][c] = start[c] + sum over j < k, i < 4 of x[pixel[p] + offset[j] + i] * w[j][c][i]
  *
- * A "pixel" is an output position of a convolution or a row of a matrix: `pixel` says where its bytes begin, `offset`
- * where the four bytes of step j lie from there.  So one kernel does every convolution without im2col, and the matrix.
- *   w      k x (16 * vectors) x 4 bytes: at each step the four weights of each of up to 64 output channels
- *   start  16 * vectors: -zero * (sum of the channel's weights), which takes the zero out of the sum
- *   sum    16 * vectors: 128 * (sum of the channel's weights), for ISAs that read x - 128 as a signed byte
- *   acc    a pixel's channels together: acc[p * 16 * vectors + c]
- * The sum wraps modulo 2^32 on the way: right whenever the true value fits (pqc_gemm_s8_fits).  No step saturates.
- * k and pixels may be 0.  Same bits from every ISA. */
+ * A "pixel" is an output position of a convolution or a row of a matrix: `pixel` says where its
+ * bytes begin, `offset` where the four bytes of step j lie from there.  So one kernel does every
+ * convolution without im2col, and the matrix. w      k x (16 * vectors) x 4 bytes: at each step the
+ * four weights of each of up to 64 output channels start  16 * vectors: -zero * (sum of the
+ * channel's weights), which takes the zero out of the sum sum    16 * vectors: 128 * (sum of the
+ * channel's weights), for ISAs that read x - 128 as a signed byte acc    a pixel's channels
+ * together: acc[p * 16 * vectors + c] The sum wraps modulo 2^32 on the way: right whenever the true
+ * value fits (pqc_gemm_s8_fits).  No step saturates. k and pixels may be 0.  Same bits from every
+ * ISA. */
 #ifndef PQC_GEMM_S8_H
 #define PQC_GEMM_S8_H
 
@@ -26,10 +28,11 @@ typedef struct {
     int vectors; /* 1 to 4 */
 } pqc_gemm_s8_block;
 
-typedef void pqc_gemm_s8_fn(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int32_t *acc);
+typedef void pqc_gemm_s8_fn(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
+                            int32_t *acc);
 
-pqc_gemm_s8_fn pqc_gemm_s8_scalar, pqc_gemm_s8_avx2, pqc_gemm_s8_avxvnni, pqc_gemm_s8_vnni, pqc_gemm_s8_neon,
-    pqc_gemm_s8_dotprod;
+pqc_gemm_s8_fn pqc_gemm_s8_scalar, pqc_gemm_s8_avx2, pqc_gemm_s8_avxvnni, pqc_gemm_s8_vnni,
+    pqc_gemm_s8_neon, pqc_gemm_s8_dotprod;
 
 /* True if no sum of `products` products of |x| <= x_bound by |w| <= w_bound leaves 32 bits. */
 static inline bool pqc_gemm_s8_fits(ptrdiff_t products, int x_bound, int w_bound)

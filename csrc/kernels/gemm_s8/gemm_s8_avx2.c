@@ -2,13 +2,13 @@
 #include "pqc.h"
 
 #if PQC_X86
-#include "x86.h"
+#include "avx2.h"
 
-#define AVX2 PQC_TARGET_AVX2
 #define INLINE AVX2 static inline __attribute__((always_inline))
 
-/* Bytes are widened to 16 bits, multiplied and added in pairs (vpmaddwd): exact, where vpmaddubsw would saturate.  A tile
- * is P pixels by 8 channels: 12 sums of 4 channels with two partial sums each, 2 weights, 1 activation, 1 product. */
+/* Bytes are widened to 16 bits, multiplied and added in pairs (vpmaddwd): exact, where vpmaddubsw
+ * would saturate.  A tile is P pixels by 8 channels: 12 sums of 4 channels with two partial sums
+ * each, 2 weights, 1 activation, 1 product. */
 enum { MOST_PIXELS = 6 };
 
 INLINE __m256i quad_of(const uint8_t *x)
@@ -30,7 +30,8 @@ INLINE __m256i joined(__m256i low, __m256i high)
 }
 
 /* Channels 8 * half to 8 * half + 7; P is a constant where this is inlined. */
-INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, int half, int32_t *acc)
+INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, int half,
+                 int32_t *acc)
 {
     const uint8_t *x[MOST_PIXELS];
     __m256i low[MOST_PIXELS], high[MOST_PIXELS];
@@ -41,7 +42,8 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
     }
     const int8_t *w = g->w + 32 * half;
     ptrdiff_t step = 64 * g->vectors, lanes = PQC_LANES * g->vectors;
-    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end; offset++, w += step) {
+    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
+         offset++, w += step) {
         __m256i w0 = weights_of(w), w1 = weights_of(w + 16);
         ptrdiff_t at = *offset;
 #pragma GCC unroll 6
@@ -58,19 +60,33 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
                             _mm256_add_epi32(start, joined(low[p], high[p])));
 }
 
-AVX2 static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int half, int32_t *acc)
+AVX2 static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int half,
+                       int32_t *acc)
 {
     switch (pixels) {
-    case 1: tile(g, pixel, 1, half, acc); break;
-    case 2: tile(g, pixel, 2, half, acc); break;
-    case 3: tile(g, pixel, 3, half, acc); break;
-    case 4: tile(g, pixel, 4, half, acc); break;
-    case 5: tile(g, pixel, 5, half, acc); break;
-    default: tile(g, pixel, 6, half, acc); break;
+    case 1:
+        tile(g, pixel, 1, half, acc);
+        break;
+    case 2:
+        tile(g, pixel, 2, half, acc);
+        break;
+    case 3:
+        tile(g, pixel, 3, half, acc);
+        break;
+    case 4:
+        tile(g, pixel, 4, half, acc);
+        break;
+    case 5:
+        tile(g, pixel, 5, half, acc);
+        break;
+    default:
+        tile(g, pixel, 6, half, acc);
+        break;
     }
 }
 
-AVX2 void pqc_gemm_s8_avx2(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int32_t *acc)
+AVX2 void pqc_gemm_s8_avx2(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
+                           int32_t *acc)
 {
     for (int half = 0; half < 2 * g->vectors; half++)
         for (int p = 0; p < pixels; p += MOST_PIXELS)

@@ -2,18 +2,13 @@
 #include "pqc.h"
 
 #if PQC_X86
-#include "x86.h"
+#include <immintrin.h>
 
 #define AVXVNNI PQC_TARGET_AVXVNNI
 #define INLINE AVXVNNI static inline __attribute__((always_inline))
 
-#ifdef PQC_EMULATE
-#define dot_u8_s8(acc, x, w) simde_mm256_dpbusd_epi32(acc, x, w)
-#else
-#define dot_u8_s8(acc, x, w) _mm256_dpbusd_avx_epi32(acc, x, w)
-#endif
-
-/* A tile is P pixels by one vector of 16 channels: 12 sums, 2 weights and 1 activation in 16 registers. */
+/* A tile is P pixels by one vector of 16 channels: 12 sums, 2 weights and 1 activation in 16
+ * registers. */
 enum { MOST_PIXELS = 6 };
 
 INLINE __m256i load(const void *at)
@@ -41,14 +36,15 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
     }
     const int8_t *w = g->w + 64 * v;
     ptrdiff_t step = 64 * g->vectors, lanes = PQC_LANES * g->vectors;
-    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end; offset++, w += step) {
+    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
+         offset++, w += step) {
         __m256i w0 = load(w), w1 = load(w + 32);
         ptrdiff_t at = *offset;
 #pragma GCC unroll 6
         for (int p = 0; p < P; p++) {
             __m256i quad = quad_of(x[p] + at);
-            low[p] = dot_u8_s8(low[p], quad, w0);
-            high[p] = dot_u8_s8(high[p], quad, w1);
+            low[p] = _mm256_dpbusd_avx_epi32(low[p], quad, w0);
+            high[p] = _mm256_dpbusd_avx_epi32(high[p], quad, w1);
         }
     }
 #pragma GCC unroll 6
@@ -59,19 +55,33 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
     }
 }
 
-AVXVNNI static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int v, int32_t *acc)
+AVXVNNI static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int v,
+                          int32_t *acc)
 {
     switch (pixels) {
-    case 1: tile(g, pixel, 1, v, acc); break;
-    case 2: tile(g, pixel, 2, v, acc); break;
-    case 3: tile(g, pixel, 3, v, acc); break;
-    case 4: tile(g, pixel, 4, v, acc); break;
-    case 5: tile(g, pixel, 5, v, acc); break;
-    default: tile(g, pixel, 6, v, acc); break;
+    case 1:
+        tile(g, pixel, 1, v, acc);
+        break;
+    case 2:
+        tile(g, pixel, 2, v, acc);
+        break;
+    case 3:
+        tile(g, pixel, 3, v, acc);
+        break;
+    case 4:
+        tile(g, pixel, 4, v, acc);
+        break;
+    case 5:
+        tile(g, pixel, 5, v, acc);
+        break;
+    default:
+        tile(g, pixel, 6, v, acc);
+        break;
     }
 }
 
-AVXVNNI void pqc_gemm_s8_avxvnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int32_t *acc)
+AVXVNNI void pqc_gemm_s8_avxvnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
+                                 int32_t *acc)
 {
     for (int v = 0; v < g->vectors; v++)
         for (int p = 0; p < pixels; p += MOST_PIXELS)

@@ -7,8 +7,9 @@
 #define DOTPROD PQC_TARGET_DOTPROD
 #define INLINE DOTPROD static inline __attribute__((always_inline))
 
-/* A tile is P pixels by 16 channels: 24 sums, 4 weights and 1 activation in 32 registers.  SDOT is signed by signed, so
- * the activation is read as x - 128 (the sign bit flipped) and 128 * (sum of weights) added in the end. */
+/* A tile is P pixels by 16 channels: 24 sums, 4 weights and 1 activation in 32 registers.  SDOT is
+ * signed by signed, so the activation is read as x - 128 (the sign bit flipped) and 128 * (sum of
+ * weights) added in the end. */
 enum { MOST_PIXELS = 6 };
 
 INLINE int8x16_t quad_of(const uint8_t *x)
@@ -34,8 +35,10 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
     }
     const int8_t *w = g->w + 64 * v;
     ptrdiff_t step = 64 * g->vectors, lanes = PQC_LANES * g->vectors;
-    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end; offset++, w += step) {
-        int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16), w2 = vld1q_s8(w + 32), w3 = vld1q_s8(w + 48);
+    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
+         offset++, w += step) {
+        int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16), w2 = vld1q_s8(w + 32),
+                  w3 = vld1q_s8(w + 48);
         ptrdiff_t at = *offset;
 #pragma GCC unroll 6
         for (int p = 0; p < P; p++) {
@@ -53,19 +56,33 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
             vst1q_s32(acc + p * lanes + PQC_LANES * v + 4 * i, sums[p][i]);
 }
 
-DOTPROD static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int v, int32_t *acc)
+DOTPROD static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int v,
+                          int32_t *acc)
 {
     switch (pixels) {
-    case 1: tile(g, pixel, 1, v, acc); break;
-    case 2: tile(g, pixel, 2, v, acc); break;
-    case 3: tile(g, pixel, 3, v, acc); break;
-    case 4: tile(g, pixel, 4, v, acc); break;
-    case 5: tile(g, pixel, 5, v, acc); break;
-    default: tile(g, pixel, 6, v, acc); break;
+    case 1:
+        tile(g, pixel, 1, v, acc);
+        break;
+    case 2:
+        tile(g, pixel, 2, v, acc);
+        break;
+    case 3:
+        tile(g, pixel, 3, v, acc);
+        break;
+    case 4:
+        tile(g, pixel, 4, v, acc);
+        break;
+    case 5:
+        tile(g, pixel, 5, v, acc);
+        break;
+    default:
+        tile(g, pixel, 6, v, acc);
+        break;
     }
 }
 
-DOTPROD void pqc_gemm_s8_dotprod(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int32_t *acc)
+DOTPROD void pqc_gemm_s8_dotprod(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
+                                 int32_t *acc)
 {
     for (int v = 0; v < g->vectors; v++)
         for (int p = 0; p < pixels; p += MOST_PIXELS)

@@ -6,8 +6,9 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* A tile is P pixels by 8 channels.  SMULL of bytes, then pairs are added into 32 bits: the activation is read as
- * x - 128, so a product is at most 128 * 128 and fits; 128 * (sum of weights) is added in the end. */
+/* A tile is P pixels by 8 channels.  SMULL of bytes, then pairs are added into 32 bits: the
+ * activation is read as x - 128, so a product is at most 128 * 128 and fits; 128 * (sum of weights)
+ * is added in the end. */
 enum { MOST_PIXELS = 4 };
 
 INLINE int8x16_t quad_of(const uint8_t *x)
@@ -23,7 +24,8 @@ INLINE int32x4_t add_products(int32x4_t acc, int8x8_t x, int8x8_t w)
 }
 
 /* Channels 8 * half to 8 * half + 7; P is a constant where this is inlined. */
-INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, int half, int32_t *acc)
+INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, int half,
+                 int32_t *acc)
 {
     const uint8_t *x[MOST_PIXELS];
     int32x4_t sums[MOST_PIXELS][4];
@@ -34,7 +36,8 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
     }
     const int8_t *w = g->w + 32 * half;
     ptrdiff_t step = 64 * g->vectors, lanes = PQC_LANES * g->vectors;
-    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end; offset++, w += step) {
+    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
+         offset++, w += step) {
         int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16);
         ptrdiff_t at = *offset;
 #pragma GCC unroll 4
@@ -52,17 +55,27 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
         int32x4_t start = vaddq_s32(vld1q_s32(g->start + c), vld1q_s32(g->sum + c));
 #pragma GCC unroll 4
         for (int p = 0; p < P; p++)
-            vst1q_s32(acc + p * lanes + c, vaddq_s32(start, vpaddq_s32(sums[p][2 * i], sums[p][2 * i + 1])));
+            vst1q_s32(acc + p * lanes + c,
+                      vaddq_s32(start, vpaddq_s32(sums[p][2 * i], sums[p][2 * i + 1])));
     }
 }
 
-static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int half, int32_t *acc)
+static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int half,
+                  int32_t *acc)
 {
     switch (pixels) {
-    case 1: tile(g, pixel, 1, half, acc); break;
-    case 2: tile(g, pixel, 2, half, acc); break;
-    case 3: tile(g, pixel, 3, half, acc); break;
-    default: tile(g, pixel, 4, half, acc); break;
+    case 1:
+        tile(g, pixel, 1, half, acc);
+        break;
+    case 2:
+        tile(g, pixel, 2, half, acc);
+        break;
+    case 3:
+        tile(g, pixel, 3, half, acc);
+        break;
+    default:
+        tile(g, pixel, 4, half, acc);
+        break;
     }
 }
 

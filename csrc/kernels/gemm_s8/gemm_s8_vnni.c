@@ -2,12 +2,13 @@
 #include "pqc.h"
 
 #if PQC_X86
-#include "x86.h"
+#include <immintrin.h>
 
 #define VNNI PQC_TARGET_VNNI
 #define INLINE VNNI static inline __attribute__((always_inline))
 
-/* The most pixels a tile takes for 1 to 4 vectors: at most 24 sums, 4 weights and one activation in 32 registers. */
+/* The most pixels a tile takes for 1 to 4 vectors: at most 24 sums, 4 weights and one activation in
+ * 32 registers. */
 static const int most_pixels[] = {0, 12, 12, 8, 6};
 
 INLINE __m512i quad_of(const uint8_t *x)
@@ -18,7 +19,8 @@ INLINE __m512i quad_of(const uint8_t *x)
 }
 
 /* P pixels by V vectors of 16 channels; P and V are constants where this is inlined. */
-INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, const int V, int32_t *acc)
+INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, const int V,
+                 int32_t *acc)
 {
     const uint8_t *x[12];
     __m512i sums[24];
@@ -30,7 +32,8 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
             sums[p * V + v] = _mm512_loadu_si512(g->start + PQC_LANES * v);
     }
     const int8_t *w = g->w;
-    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end; offset++, w += 64 * V) {
+    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
+         offset++, w += 64 * V) {
         ptrdiff_t at = *offset;
         __m512i weights[4];
 #pragma GCC unroll 4
@@ -52,66 +55,143 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
 VNNI static void tile1(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int32_t *acc)
 {
     switch (pixels) {
-    case 1: tile(g, pixel, 1, 1, acc); break;
-    case 2: tile(g, pixel, 2, 1, acc); break;
-    case 3: tile(g, pixel, 3, 1, acc); break;
-    case 4: tile(g, pixel, 4, 1, acc); break;
-    case 5: tile(g, pixel, 5, 1, acc); break;
-    case 6: tile(g, pixel, 6, 1, acc); break;
-    case 7: tile(g, pixel, 7, 1, acc); break;
-    case 8: tile(g, pixel, 8, 1, acc); break;
-    case 9: tile(g, pixel, 9, 1, acc); break;
-    case 10: tile(g, pixel, 10, 1, acc); break;
-    case 11: tile(g, pixel, 11, 1, acc); break;
-    default: tile(g, pixel, 12, 1, acc); break;
+    case 1:
+        tile(g, pixel, 1, 1, acc);
+        break;
+    case 2:
+        tile(g, pixel, 2, 1, acc);
+        break;
+    case 3:
+        tile(g, pixel, 3, 1, acc);
+        break;
+    case 4:
+        tile(g, pixel, 4, 1, acc);
+        break;
+    case 5:
+        tile(g, pixel, 5, 1, acc);
+        break;
+    case 6:
+        tile(g, pixel, 6, 1, acc);
+        break;
+    case 7:
+        tile(g, pixel, 7, 1, acc);
+        break;
+    case 8:
+        tile(g, pixel, 8, 1, acc);
+        break;
+    case 9:
+        tile(g, pixel, 9, 1, acc);
+        break;
+    case 10:
+        tile(g, pixel, 10, 1, acc);
+        break;
+    case 11:
+        tile(g, pixel, 11, 1, acc);
+        break;
+    default:
+        tile(g, pixel, 12, 1, acc);
+        break;
     }
 }
 
 VNNI static void tile2(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int32_t *acc)
 {
     switch (pixels) {
-    case 1: tile(g, pixel, 1, 2, acc); break;
-    case 2: tile(g, pixel, 2, 2, acc); break;
-    case 3: tile(g, pixel, 3, 2, acc); break;
-    case 4: tile(g, pixel, 4, 2, acc); break;
-    case 5: tile(g, pixel, 5, 2, acc); break;
-    case 6: tile(g, pixel, 6, 2, acc); break;
-    case 7: tile(g, pixel, 7, 2, acc); break;
-    case 8: tile(g, pixel, 8, 2, acc); break;
-    case 9: tile(g, pixel, 9, 2, acc); break;
-    case 10: tile(g, pixel, 10, 2, acc); break;
-    case 11: tile(g, pixel, 11, 2, acc); break;
-    default: tile(g, pixel, 12, 2, acc); break;
+    case 1:
+        tile(g, pixel, 1, 2, acc);
+        break;
+    case 2:
+        tile(g, pixel, 2, 2, acc);
+        break;
+    case 3:
+        tile(g, pixel, 3, 2, acc);
+        break;
+    case 4:
+        tile(g, pixel, 4, 2, acc);
+        break;
+    case 5:
+        tile(g, pixel, 5, 2, acc);
+        break;
+    case 6:
+        tile(g, pixel, 6, 2, acc);
+        break;
+    case 7:
+        tile(g, pixel, 7, 2, acc);
+        break;
+    case 8:
+        tile(g, pixel, 8, 2, acc);
+        break;
+    case 9:
+        tile(g, pixel, 9, 2, acc);
+        break;
+    case 10:
+        tile(g, pixel, 10, 2, acc);
+        break;
+    case 11:
+        tile(g, pixel, 11, 2, acc);
+        break;
+    default:
+        tile(g, pixel, 12, 2, acc);
+        break;
     }
 }
 
 VNNI static void tile3(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int32_t *acc)
 {
     switch (pixels) {
-    case 1: tile(g, pixel, 1, 3, acc); break;
-    case 2: tile(g, pixel, 2, 3, acc); break;
-    case 3: tile(g, pixel, 3, 3, acc); break;
-    case 4: tile(g, pixel, 4, 3, acc); break;
-    case 5: tile(g, pixel, 5, 3, acc); break;
-    case 6: tile(g, pixel, 6, 3, acc); break;
-    case 7: tile(g, pixel, 7, 3, acc); break;
-    default: tile(g, pixel, 8, 3, acc); break;
+    case 1:
+        tile(g, pixel, 1, 3, acc);
+        break;
+    case 2:
+        tile(g, pixel, 2, 3, acc);
+        break;
+    case 3:
+        tile(g, pixel, 3, 3, acc);
+        break;
+    case 4:
+        tile(g, pixel, 4, 3, acc);
+        break;
+    case 5:
+        tile(g, pixel, 5, 3, acc);
+        break;
+    case 6:
+        tile(g, pixel, 6, 3, acc);
+        break;
+    case 7:
+        tile(g, pixel, 7, 3, acc);
+        break;
+    default:
+        tile(g, pixel, 8, 3, acc);
+        break;
     }
 }
 
 VNNI static void tile4(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int32_t *acc)
 {
     switch (pixels) {
-    case 1: tile(g, pixel, 1, 4, acc); break;
-    case 2: tile(g, pixel, 2, 4, acc); break;
-    case 3: tile(g, pixel, 3, 4, acc); break;
-    case 4: tile(g, pixel, 4, 4, acc); break;
-    case 5: tile(g, pixel, 5, 4, acc); break;
-    default: tile(g, pixel, 6, 4, acc); break;
+    case 1:
+        tile(g, pixel, 1, 4, acc);
+        break;
+    case 2:
+        tile(g, pixel, 2, 4, acc);
+        break;
+    case 3:
+        tile(g, pixel, 3, 4, acc);
+        break;
+    case 4:
+        tile(g, pixel, 4, 4, acc);
+        break;
+    case 5:
+        tile(g, pixel, 5, 4, acc);
+        break;
+    default:
+        tile(g, pixel, 6, 4, acc);
+        break;
     }
 }
 
-VNNI void pqc_gemm_s8_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int32_t *acc)
+VNNI void pqc_gemm_s8_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
+                           int32_t *acc)
 {
     static pqc_gemm_s8_fn *const tiles[] = {NULL, tile1, tile2, tile3, tile4};
     int most = most_pixels[g->vectors], parts = (pixels + most - 1) / most;

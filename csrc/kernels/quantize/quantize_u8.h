@@ -1,12 +1,13 @@
 /* Quantised activations as unsigned bytes, the form the integer products read.
  *
- *     byte = clamp(rint(x * mul), lo, hi) + zero        zero is 128 for signed formats and 0 for unsigned ones
+ *     byte = clamp(rint(x * mul), lo, hi) + zero        zero is 128 for signed formats and 0 for
+ * unsigned ones
  *
- * The clamped value is the one of int_quant/, bit for bit.  Ties to even, infinities go to the bounds.
- *   flat   y[i] from x[i], n elements
- *   quads  four channels to a dword: y[4 * i + r] from x[r * stride + i], r < rows, 1 <= rows <= 4; a missing row is `zero`
- * Any alignment, no overlap, n may be 0.  Returns what a byte cannot carry, an OR of the flags below; the bytes of such
- * elements are meaningless.  Same bytes from every ISA, and the same answer to "is there a flag". */
+ * The clamped value is the one of int_quant/, bit for bit.  Ties to even, infinities go to the
+ * bounds. flat   y[i] from x[i], n elements quads  four channels to a dword: y[4 * i + r] from x[r
+ * * stride + i], r < rows, 1 <= rows <= 4; a missing row is `zero` Any alignment, no overlap, n may
+ * be 0.  Returns what a byte cannot carry, an OR of the flags below; the bytes of such elements are
+ * meaningless.  Same bytes from every ISA, and the same answer to "is there a flag". */
 #ifndef PQC_QUANTIZE_U8_H
 #define PQC_QUANTIZE_U8_H
 
@@ -23,18 +24,20 @@ typedef struct {
 } pqc_u8_quant;
 
 typedef unsigned pqc_quantize_u8_fn(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q);
-typedef unsigned pqc_quantize_u8_quads_fn(const float *x, ptrdiff_t stride, int rows, uint8_t *y, ptrdiff_t n,
-                                          pqc_u8_quant q);
+typedef unsigned pqc_quantize_u8_quads_fn(const float *x, ptrdiff_t stride, int rows, uint8_t *y,
+                                          ptrdiff_t n, pqc_u8_quant q);
 
-pqc_quantize_u8_fn pqc_quantize_u8_scalar, pqc_quantize_u8_avx2, pqc_quantize_u8_avx512, pqc_quantize_u8_neon;
-pqc_quantize_u8_quads_fn pqc_quantize_u8_quads_scalar, pqc_quantize_u8_quads_avx2, pqc_quantize_u8_quads_avx512,
-    pqc_quantize_u8_quads_neon;
+pqc_quantize_u8_fn pqc_quantize_u8_scalar, pqc_quantize_u8_avx2, pqc_quantize_u8_avx512,
+    pqc_quantize_u8_neon;
+pqc_quantize_u8_quads_fn pqc_quantize_u8_quads_scalar, pqc_quantize_u8_quads_avx2,
+    pqc_quantize_u8_quads_avx512, pqc_quantize_u8_quads_neon;
 
 /* q for an amax that is finite and not negative; at most 8 bits. */
 static inline pqc_u8_quant pqc_u8_quant_init(float amax, pqc_int_format format)
 {
     pqc_int_quant q = pqc_int_quant_init(amax, format);
-    return (pqc_u8_quant){.mul = q.mul, .lo = q.lo, .hi = q.hi, .zero = format.is_unsigned ? 0 : 128};
+    return (pqc_u8_quant){
+        .mul = q.mul, .lo = q.lo, .hi = q.hi, .zero = format.is_unsigned ? 0 : 128};
 }
 
 #endif

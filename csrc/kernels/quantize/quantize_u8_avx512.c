@@ -2,15 +2,14 @@
 #include "quantize_u8.h"
 
 #if PQC_X86
-#include "x86.h"
-
-#define AVX512 PQC_TARGET_AVX512
+#include "avx512.h"
 
 typedef struct {
     __m512 mul, lo, hi, magic;
 } constants;
 
-/* 1.5 * 2^23 + zero: adding it rounds to an integer, ties to even, and leaves the byte in the lowest 8 bits. */
+/* 1.5 * 2^23 + zero: adding it rounds to an integer, ties to even, and leaves the byte in the
+ * lowest 8 bits. */
 AVX512 static inline constants constants_of(pqc_u8_quant q)
 {
     return (constants){_mm512_set1_ps(q.mul), _mm512_set1_ps(q.lo), _mm512_set1_ps(q.hi),
@@ -26,11 +25,6 @@ AVX512 static inline __m512 clamped(__m512 x, constants c)
 AVX512 static inline __m512i rounded(__m512 v, constants c)
 {
     return _mm512_castps_si512(_mm512_add_ps(v, c.magic));
-}
-
-AVX512 static inline __mmask16 tail16(ptrdiff_t left)
-{
-    return (__mmask16)(left >= 16 ? 0xffffu : (1u << left) - 1u);
 }
 
 AVX512 static inline __mmask16 negative(__m512 x)
@@ -59,37 +53,43 @@ AVX512 unsigned pqc_quantize_u8_avx512(const float *x, uint8_t *y, ptrdiff_t n, 
     return flags_of(nan, below);
 }
 
-/* Four rows of 16 to 16 dwords.  The magic's own bits fall out of the top of every shifted row but the second. */
-AVX512 static inline __m512i interleave(__m512i a, __m512i b, __m512i c, __m512i d, __m512i magic_bits)
+/* Four rows of 16 to 16 dwords.  The magic's own bits fall out of the top of every shifted row but
+ * the second. */
+AVX512 static inline __m512i interleave(__m512i a, __m512i b, __m512i c, __m512i d,
+                                        __m512i magic_bits)
 {
     __m512i low = _mm512_ternarylogic_epi32(a, _mm512_slli_epi32(b, 8), magic_bits, 0x96);
     return _mm512_ternarylogic_epi32(low, _mm512_slli_epi32(c, 16), _mm512_slli_epi32(d, 24), 0x96);
 }
 
-AVX512 unsigned pqc_quantize_u8_quads_avx512(const float *x, ptrdiff_t stride, int rows, uint8_t *y, ptrdiff_t n,
-                                             pqc_u8_quant q)
+AVX512 unsigned pqc_quantize_u8_quads_avx512(const float *x, ptrdiff_t stride, int rows, uint8_t *y,
+                                             ptrdiff_t n, pqc_u8_quant q)
 {
     constants c = constants_of(q);
     const int magic = 0x4B400000;
     __m512i magic_bits = _mm512_set1_epi32((int)((unsigned)magic ^ (unsigned)magic << 8));
     const float *x0 = x, *x1 = rows > 1 ? x + stride : x, *x2 = rows > 2 ? x + 2 * stride : x,
                 *x3 = rows > 3 ? x + 3 * stride : x;
-    __mmask16 row1 = rows > 1 ? 0xffff : 0, row2 = rows > 2 ? 0xffff : 0, row3 = rows > 3 ? 0xffff : 0;
+    __mmask16 row1 = rows > 1 ? 0xffff : 0, row2 = rows > 2 ? 0xffff : 0,
+              row3 = rows > 3 ? 0xffff : 0;
     unsigned nan = 0, below = 0;
     for (ptrdiff_t i = 0; i < n; i += 16) {
         __mmask16 lanes = tail16(n - i);
-        __m512 v0 = _mm512_maskz_loadu_ps(lanes, x0 + i), v1 = _mm512_maskz_loadu_ps(lanes & row1, x1 + i);
-        __m512 v2 = _mm512_maskz_loadu_ps(lanes & row2, x2 + i), v3 = _mm512_maskz_loadu_ps(lanes & row3, x3 + i);
+        __m512 v0 = _mm512_maskz_loadu_ps(lanes, x0 + i),
+               v1 = _mm512_maskz_loadu_ps(lanes & row1, x1 + i);
+        __m512 v2 = _mm512_maskz_loadu_ps(lanes & row2, x2 + i),
+               v3 = _mm512_maskz_loadu_ps(lanes & row3, x3 + i);
         if (q.zero == 0)
             below |= (unsigned)negative(v0) | negative(v1) | negative(v2) | negative(v3);
         v0 = clamped(v0, c);
         v1 = clamped(v1, c);
         v2 = clamped(v2, c);
         v3 = clamped(v3, c);
-        nan |= (unsigned)_mm512_cmp_ps_mask(v0, v1, _CMP_UNORD_Q) | _mm512_cmp_ps_mask(v2, v3, _CMP_UNORD_Q);
-        _mm512_mask_storeu_epi32(y + 4 * i, lanes,
-                                 interleave(rounded(v0, c), rounded(v1, c), rounded(v2, c), rounded(v3, c),
-                                            magic_bits));
+        nan |= (unsigned)_mm512_cmp_ps_mask(v0, v1, _CMP_UNORD_Q) |
+               _mm512_cmp_ps_mask(v2, v3, _CMP_UNORD_Q);
+        _mm512_mask_storeu_epi32(
+            y + 4 * i, lanes,
+            interleave(rounded(v0, c), rounded(v1, c), rounded(v2, c), rounded(v3, c), magic_bits));
     }
     return flags_of(nan, below);
 }

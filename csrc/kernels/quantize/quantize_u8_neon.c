@@ -11,7 +11,8 @@ typedef struct {
 
 static inline constants constants_of(pqc_u8_quant q)
 {
-    return (constants){vdupq_n_f32(q.mul), vdupq_n_f32(q.lo), vdupq_n_f32(q.hi), vdupq_n_s32(q.zero)};
+    return (constants){vdupq_n_f32(q.mul), vdupq_n_f32(q.lo), vdupq_n_f32(q.hi),
+                       vdupq_n_s32(q.zero)};
 }
 
 /* FMAX and FMIN return NaN if an operand is NaN. */
@@ -27,7 +28,8 @@ static inline uint16x4_t rounded(float32x4_t v, constants c)
 
 static inline unsigned flags_of(uint32x4_t ordered, uint32x4_t below, pqc_u8_quant q)
 {
-    return (vminvq_u32(ordered) == 0 ? PQC_U8_NAN : 0u) | (vmaxvq_u32(below) && q.zero == 0 ? PQC_U8_NEGATIVE : 0u);
+    return (vminvq_u32(ordered) == 0 ? PQC_U8_NAN : 0u) |
+           (vmaxvq_u32(below) && q.zero == 0 ? PQC_U8_NEGATIVE : 0u);
 }
 
 unsigned pqc_quantize_u8_neon(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q)
@@ -46,8 +48,8 @@ unsigned pqc_quantize_u8_neon(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_qu
     return flags_of(ordered, below, q) | pqc_quantize_u8_scalar(x + i, y + i, n - i, q);
 }
 
-unsigned pqc_quantize_u8_quads_neon(const float *x, ptrdiff_t stride, int rows, uint8_t *y, ptrdiff_t n,
-                                    pqc_u8_quant q)
+unsigned pqc_quantize_u8_quads_neon(const float *x, ptrdiff_t stride, int rows, uint8_t *y,
+                                    ptrdiff_t n, pqc_u8_quant q)
 {
     if (rows != 4)
         return pqc_quantize_u8_quads_scalar(x, stride, rows, y, n, q);
@@ -66,7 +68,8 @@ unsigned pqc_quantize_u8_quads_neon(const float *x, ptrdiff_t stride, int rows, 
         }
         vst4_u8(y + 4 * i, quads);
     }
-    return flags_of(ordered, below, q) | pqc_quantize_u8_quads_scalar(x + i, stride, rows, y + 4 * i, n - i, q);
+    return flags_of(ordered, below, q) |
+           pqc_quantize_u8_quads_scalar(x + i, stride, rows, y + 4 * i, n - i, q);
 }
 
 #endif

@@ -24,8 +24,8 @@ unsigned pqc_quantize_u8_scalar(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_
     return flags;
 }
 
-unsigned pqc_quantize_u8_quads_scalar(const float *x, ptrdiff_t stride, int rows, uint8_t *y, ptrdiff_t n,
-                                      pqc_u8_quant q)
+unsigned pqc_quantize_u8_quads_scalar(const float *x, ptrdiff_t stride, int rows, uint8_t *y,
+                                      ptrdiff_t n, pqc_u8_quant q)
 {
     unsigned flags = 0;
     for (ptrdiff_t i = 0; i < n; i++)

@@ -1,0 +1,48 @@
+/* What convolutions and linear layers share: scales, and the sums of one tile. */
+#ifndef PQC_CONV_BLOCK_H
+#define PQC_CONV_BLOCK_H
+
+#include "conv_s8.h"
+#include "dequantize/dequantize.h"
+
+enum { PQC_TILE = 48, PQC_MOST_TILE = 64 }; /* pixels of a tile: wanted, at most */
+
+/* Multiply-adds worth a thread: about 10 us. */
+#define PQC_PRODUCTS_GRAIN ((ptrdiff_t)1 << 21)
+
+static inline ptrdiff_t pqc_aligned(ptrdiff_t bytes)
+{
+    return (bytes + 63) & ~(ptrdiff_t)63;
+}
+
+/* Tiles of nearly equal size for n pixels. */
+static inline ptrdiff_t pqc_tiles(ptrdiff_t n)
+{
+    return n <= PQC_MOST_TILE ? 1 : (n + PQC_TILE - 1) / PQC_TILE;
+}
+
+static inline ptrdiff_t pqc_tile_begin(ptrdiff_t n, ptrdiff_t tiles, ptrdiff_t i)
+{
+    return n / tiles * i + (i < n % tiles ? i : n % tiles);
+}
+
+/* Fills `scale` and `bias`, one value for each of the plan's output channels. */
+void pqc_conv_scales(const pqc_conv_plan *plan, const pqc_conv_call *call, float *scale,
+                     float *bias);
+
+typedef struct {
+    const pqc_conv_plan *plan;
+    const pqc_conv_piece *piece;
+    ptrdiff_t group, block;
+    bool has_zero; /* the activations are q + 128 */
+    const uint8_t *x;
+    const int32_t *offset, *pixel;
+    int pixels;
+    const float *scale, *bias; /* of the block's first channel */
+} pqc_conv_tile;
+
+/* Multiplies, and hands the sums to `store`: dequantize_rows or dequantize_columns. */
+void pqc_conv_tile_run(const pqc_conv_tile *tile, pqc_dequantize_fn *store, float *y,
+                       ptrdiff_t stride);
+
+#endif

@@ -1,0 +1,25 @@
+/* One image, quantised into the layout of conv_shape.h. */
+#ifndef PQC_CONV_IMAGE_H
+#define PQC_CONV_IMAGE_H
+
+#include "conv_shape.h"
+#include "parallel.h"
+#include "quantize/quantize_u8.h"
+
+#include <stdatomic.h>
+
+enum { PQC_IMAGE_GRAIN = 1 << 16 }; /* floats worth a thread: about 10 us */
+
+typedef struct {
+    const pqc_conv_shape *shape;
+    const pqc_conv_view *view;
+    const float *x; /* groups * in channels of view->inputs floats */
+    uint8_t *bytes; /* pqc_conv_image_bytes of them, 4-aligned */
+    pqc_u8_quant q;
+    atomic_uint flags; /* set to 0 before */
+} pqc_conv_image;
+
+/* Writes the image, border included; returns the flags of quantize_u8.h. */
+unsigned pqc_conv_image_pack(pqc_conv_image *image);
+
+#endif

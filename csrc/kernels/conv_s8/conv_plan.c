@@ -1,0 +1,182 @@
+#include "conv_plan.h"
+
+#include <string.h>
+
+static ptrdiff_t aligned(ptrdiff_t bytes)
+{
+    return (bytes + 63) & ~(ptrdiff_t)63;
+}
+
+static ptrdiff_t lanes_of(const pqc_conv_shape *shape)
+{
+    return (shape->out + 15) / 16 * 16;
+}
+
+static ptrdiff_t pieces_of(const pqc_conv_shape *shape)
+{
+    ptrdiff_t pieces = 1;
+    for (int axis = 0; axis < PQC_AXES; axis++)
+        pieces *= pqc_conv_axis_pieces(shape, axis);
+    return pieces;
+}
+
+/* Fills everything of a piece but its pointers. */
+static void piece_init(pqc_conv_piece *piece, const pqc_conv_shape *shape, ptrdiff_t number,
+                       bool wide)
+{
+    piece->k = (shape->in + 3) / 4 * (wide ? 3 : 1);
+    for (int axis = PQC_AXES - 1; axis >= 0; axis--) {
+        ptrdiff_t count = pqc_conv_axis_pieces(shape, axis);
+        piece->index[axis] = number % count;
+        piece->taps[axis] = pqc_conv_axis_taps(shape, axis, piece->index[axis]);
+        piece->k *= piece->taps[axis].count;
+        number /= count;
+    }
+    piece->chunks = piece->k > PQC_CHUNK ? (piece->k + PQC_CHUNK - 1) / PQC_CHUNK : 1;
+}
+
+static ptrdiff_t weight_bytes(const pqc_conv_shape *shape, const pqc_conv_piece *piece)
+{
+    return aligned(shape->groups * piece->k * lanes_of(shape) * 4);
+}
+
+static ptrdiff_t sum_bytes(const pqc_conv_shape *shape, const pqc_conv_piece *piece)
+{
+    return aligned(shape->groups * piece->chunks * lanes_of(shape) * 4);
+}
+
+static ptrdiff_t common_bytes(const pqc_conv_shape *shape)
+{
+    return aligned(pieces_of(shape) * (ptrdiff_t)sizeof(pqc_conv_piece)) +
+           aligned(shape->groups * shape->out * (ptrdiff_t)sizeof(double)) +
+           aligned(lanes_of(shape) * (ptrdiff_t)sizeof(int32_t));
+}
+
+ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide)
+{
+    double estimate = (double)shape->groups * (double)lanes_of(shape) * (double)(shape->in + 3) * 3;
+    for (int axis = 0; axis < PQC_AXES; axis++)
+        estimate *= (double)shape->axis[axis].kernel * (double)pqc_conv_axis_pieces(shape, axis);
+    if (estimate > 0x1p60)
+        return -1;
+    ptrdiff_t bytes = common_bytes(shape);
+    for (ptrdiff_t i = 0; i < pieces_of(shape); i++) {
+        pqc_conv_piece piece;
+        piece_init(&piece, shape, i, wide);
+        bytes += weight_bytes(shape, &piece) + 2 * sum_bytes(shape, &piece);
+    }
+    return bytes;
+}
+
+/* One weight in the layer's own order, zero past the last channels. */
+typedef struct {
+    const pqc_conv_shape *shape;
+    const uint8_t *bytes;
+} source;
+
+static int weight_at(source from, ptrdiff_t group, ptrdiff_t out, ptrdiff_t in, ptrdiff_t tap)
+{
+    const pqc_conv_shape *s = from.shape;
+    if (out >= s->out || in >= s->in)
+        return 0;
+    ptrdiff_t taps = s->axis[0].kernel * s->axis[1].kernel * s->axis[2].kernel;
+    ptrdiff_t row =
+        s->transposed ? (group * s->in + in) * s->out + out : (group * s->out + out) * s->in + in;
+    uint8_t byte = from.bytes[row * taps + tap];
+    return s->is_unsigned || byte < 128 ? byte : byte - 256;
+}
+
+/* Part 0, 1 or 2 of a weight that may be above 127. */
+static int8_t part_of(int weight, ptrdiff_t part)
+{
+    for (; part > 0; part--)
+        weight -= weight > 127 ? 127 : weight;
+    return (int8_t)(weight > 127 ? 127 : weight);
+}
+
+static ptrdiff_t tap_number(const pqc_conv_shape *s, const pqc_conv_piece *piece, ptrdiff_t i)
+{
+    ptrdiff_t number = 0, pitch = 1;
+    for (int axis = PQC_AXES - 1; axis >= 0; axis--) {
+        const pqc_conv_taps *taps = &piece->taps[axis];
+        number += (taps->first + i % taps->count * taps->step) * pitch;
+        pitch *= s->axis[axis].kernel;
+        i /= taps->count;
+    }
+    return number;
+}
+
+/* One group's weights of a piece, step by step. */
+static void pack_group(const pqc_conv_plan *plan, const pqc_conv_piece *piece, ptrdiff_t group,
+                       source from)
+{
+    ptrdiff_t taps = piece->taps[0].count * piece->taps[1].count * piece->taps[2].count;
+    ptrdiff_t quads = (plan->shape.in + 3) / 4, lanes = plan->lanes;
+    int8_t *w = piece->w + group * piece->k * lanes * 4;
+    int32_t *sum = piece->sum + group * piece->chunks * lanes;
+    for (ptrdiff_t first = 0; first < lanes; first += 64) {
+        ptrdiff_t width = lanes - first < 64 ? lanes - first : 64;
+        for (ptrdiff_t step = 0; step < piece->k; step++) {
+            ptrdiff_t tap = tap_number(&plan->shape, piece, step % taps),
+                      part = step / (taps * quads);
+            ptrdiff_t quad = step / taps % quads;
+            for (ptrdiff_t c = first; c < first + width; c++)
+                for (ptrdiff_t i = 0; i < 4; i++, w++) {
+                    *w = part_of(weight_at(from, group, c, 4 * quad + i, tap), part);
+                    sum[step / PQC_CHUNK * lanes + c] += 128 * *w;
+                }
+        }
+    }
+}
+
+static void pack_piece(const pqc_conv_plan *plan, const pqc_conv_piece *piece, source from)
+{
+    ptrdiff_t count = plan->shape.groups * piece->chunks * plan->lanes;
+    memset(piece->sum, 0, (size_t)count * sizeof *piece->sum);
+    for (ptrdiff_t group = 0; group < plan->shape.groups; group++)
+        pack_group(plan, piece, group, from);
+    for (ptrdiff_t i = 0; i < count; i++)
+        piece->start[i] = -piece->sum[i];
+}
+
+static void invert_scales(pqc_conv_plan *plan, const float *scale)
+{
+    ptrdiff_t channels = plan->shape.groups * plan->shape.out;
+    plan->least = plan->most = 1.0 / (double)scale[0];
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        double inverse = 1.0 / (double)scale[c];
+        plan->inverse[c] = inverse;
+        plan->least = inverse < plan->least ? inverse : plan->least;
+        plan->most = inverse > plan->most ? inverse : plan->most;
+    }
+}
+
+static void *take(char **memory, ptrdiff_t bytes)
+{
+    void *at = *memory;
+    *memory += aligned(bytes);
+    return at;
+}
+
+void pqc_conv_plan_init(pqc_conv_plan *plan, const pqc_conv_shape *shape, bool wide, void *memory,
+                        const void *weights, const float *scale)
+{
+    char *at = memory;
+    plan->shape = *shape;
+    plan->lanes = lanes_of(shape);
+    plan->parts = wide ? 3 : 1;
+    plan->pieces = pieces_of(shape);
+    plan->piece = take(&at, plan->pieces * (ptrdiff_t)sizeof *plan->piece);
+    plan->inverse = take(&at, shape->groups * shape->out * (ptrdiff_t)sizeof *plan->inverse);
+    plan->zeros = take(&at, plan->lanes * (ptrdiff_t)sizeof *plan->zeros);
+    memset(plan->zeros, 0, (size_t)plan->lanes * sizeof *plan->zeros);
+    invert_scales(plan, scale);
+    for (ptrdiff_t i = 0; i < plan->pieces; i++) {
+        pqc_conv_piece *piece = &plan->piece[i];
+        piece_init(piece, shape, i, wide);
+        piece->w = take(&at, weight_bytes(shape, piece));
+        piece->start = take(&at, sum_bytes(shape, piece));
+        piece->sum = take(&at, sum_bytes(shape, piece));
+        pack_piece(plan, piece, (source){shape, weights});
+    }
+}

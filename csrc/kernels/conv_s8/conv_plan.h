@@ -1,0 +1,57 @@
+/* Weights of a convolution (or a linear layer: one of kernel 1), reordered for gemm_s8, with what
+ * undoes the scales.
+ *
+ * For every piece and group: blocks of up to 64 output channels, in a block the steps of four
+ * weights each (quads of input channels slowest, then the taps), at each step the block's channels.
+ * A channel count that is no multiple of 16 is filled up with zeros.  Unsigned weights above 127
+ * are the sum of three signed bytes: their steps come three times.  Sums of more than PQC_CHUNK
+ * steps could leave 32 bits and are taken in chunks, each with its own start. */
+#ifndef PQC_CONV_PLAN_H
+#define PQC_CONV_PLAN_H
+
+#include "conv_shape.h"
+
+enum { PQC_CHUNK = 16384 }; /* steps: 65,536 products of at most 255 * 128 stay below 2^31 */
+
+typedef struct {
+    ptrdiff_t index[PQC_AXES];
+    pqc_conv_taps taps[PQC_AXES];
+    ptrdiff_t k, chunks;
+    int8_t *w;            /* groups x k x lanes x 4 */
+    int32_t *start, *sum; /* groups x chunks x lanes, of an activation with zero 128 */
+} pqc_conv_piece;
+
+typedef struct {
+    pqc_conv_shape shape;
+    ptrdiff_t lanes; /* output channels of a group, up to a multiple of 16 */
+    ptrdiff_t parts; /* 3 for unsigned weights above 127, else 1 */
+    ptrdiff_t pieces;
+    pqc_conv_piece *piece;
+    double *inverse; /* 1 / scale of the weights, for each output channel of each group */
+    double least, most;
+    int32_t *zeros; /* lanes: the start of an activation without a zero */
+} pqc_conv_plan;
+
+/* Bytes of memory a plan needs, to be 64-aligned; -1 if they cannot be counted. */
+ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide);
+
+/* Lays the plan out in `memory` and packs.
+ *   weights  bytes in the layer's own order: (groups * out, in, z, y, x), transposed (groups * in,
+ * out, z, y, x) scale    groups * out values by which the weights were multiplied wide     some
+ * weight is above 127 */
+void pqc_conv_plan_init(pqc_conv_plan *plan, const pqc_conv_shape *shape, bool wide, void *memory,
+                        const void *weights, const float *scale);
+
+/* Number of blocks of a group, and the vectors of one. */
+static inline ptrdiff_t pqc_conv_blocks(const pqc_conv_plan *plan)
+{
+    return (plan->lanes + 63) / 64;
+}
+
+static inline int pqc_conv_block_vectors(const pqc_conv_plan *plan, ptrdiff_t block)
+{
+    ptrdiff_t left = plan->lanes / 16 - 4 * block;
+    return left < 4 ? (int)left : 4;
+}
+
+#endif

@@ -1,0 +1,184 @@
+#include "conv_block.h"
+#include "conv_image.h"
+#include "dispatch.h"
+
+typedef struct {
+    const pqc_conv_plan *plan;
+    const pqc_conv_view *view;
+    const pqc_conv_call *call;
+    const pqc_conv_piece *piece;
+    pqc_conv_range range[PQC_AXES];
+    float *scale, *bias;
+    int32_t *offset;
+    uint8_t *bytes;
+    float *y; /* of this image */
+    ptrdiff_t pixels, tiles;
+} work;
+
+static ptrdiff_t longest_k(const pqc_conv_plan *plan)
+{
+    ptrdiff_t k = 0;
+    for (ptrdiff_t i = 0; i < plan->pieces; i++)
+        k = plan->piece[i].k > k ? plan->piece[i].k : k;
+    return k;
+}
+
+ptrdiff_t pqc_conv_workspace(const pqc_conv_plan *plan, const pqc_conv_view *view)
+{
+    ptrdiff_t channels = plan->shape.groups * plan->shape.out * (ptrdiff_t)sizeof(float);
+    return 2 * pqc_aligned(channels) + pqc_aligned(longest_k(plan) * (ptrdiff_t)sizeof(int32_t)) +
+           pqc_conv_image_bytes(view, &plan->shape);
+}
+
+static void lay_out(work *w)
+{
+    char *at = w->call->workspace;
+    ptrdiff_t channels =
+        pqc_aligned(w->plan->shape.groups * w->plan->shape.out * (ptrdiff_t)sizeof(float));
+    w->scale = (float *)(void *)at;
+    w->bias = (float *)(void *)(at + channels);
+    w->offset = (int32_t *)(void *)(at + 2 * channels);
+    w->bytes =
+        (uint8_t *)at + 2 * channels + pqc_aligned(longest_k(w->plan) * (ptrdiff_t)sizeof(int32_t));
+}
+
+/* Where the quad of each step lies: parts, quads, taps z, y, x with x fastest. */
+static void fill_offsets(const work *w)
+{
+    const pqc_conv_shape *shape = &w->plan->shape;
+    const pqc_conv_piece *piece = w->piece;
+    ptrdiff_t taps = 0, quads = w->view->quads;
+    for (ptrdiff_t z = 0; z < piece->taps[0].count; z++)
+        for (ptrdiff_t y = 0; y < piece->taps[1].count; y++) {
+            ptrdiff_t at = pqc_conv_axis_place(shape, w->view, 0, piece->index[0], z) +
+                           pqc_conv_axis_place(shape, w->view, 1, piece->index[1], y);
+            for (ptrdiff_t x = 0; x < piece->taps[2].count; x++) {
+                ptrdiff_t place = pqc_conv_axis_place(shape, w->view, 2, piece->index[2], x);
+                w->offset[taps++] = (int32_t)(4 * (at + place));
+            }
+        }
+    for (ptrdiff_t quad = 1; quad < w->plan->parts * quads; quad++)
+        for (ptrdiff_t tap = 0; tap < taps; tap++)
+            w->offset[quad * taps + tap] =
+                w->offset[tap] + (int32_t)(4 * (quad % quads) * w->view->plane);
+}
+
+/* Addresses of the outputs from number `first` on, in bytes of the image. */
+static void fill_pixels(const work *w, ptrdiff_t first, int pixels, int32_t *pixel)
+{
+    ptrdiff_t x = first % w->range[2].count, rest = first / w->range[2].count;
+    ptrdiff_t y = rest % w->range[1].count, z = rest / w->range[1].count;
+    ptrdiff_t row = pqc_conv_pitch(w->view, 1), layer = pqc_conv_pitch(w->view, 0);
+    for (int i = 0; i < pixels; i++) {
+        pixel[i] = (int32_t)(4 * (z * layer + y * row + x));
+        if (++x < w->range[2].count)
+            continue;
+        x = 0;
+        if (++y == w->range[1].count) {
+            y = 0;
+            z++;
+        }
+    }
+}
+
+/* A piece of a transposed convolution writes every stride-th output. */
+static void scatter(const work *w, const float *tile, ptrdiff_t first, int pixels, int channels,
+                    float *y)
+{
+    const pqc_conv_range *r = w->range;
+    for (int i = 0; i < pixels; i++) {
+        ptrdiff_t n = first + i, x = n % r[2].count, rest = n / r[2].count;
+        ptrdiff_t row = r[1].first + rest % r[1].count * r[1].step,
+                  layer = r[0].first + rest / r[1].count * r[0].step;
+        ptrdiff_t at = (layer * w->view->axis[1].out + row) * w->view->axis[2].out + r[2].first +
+                       x * r[2].step;
+        for (int c = 0; c < channels; c++)
+            y[c * w->view->outputs + at] = tile[c * PQC_MOST_TILE + i];
+    }
+}
+
+static void run_tile(const work *w, ptrdiff_t group, ptrdiff_t block, ptrdiff_t number)
+{
+    const pqc_conv_shape *shape = &w->plan->shape;
+    int32_t pixel[PQC_MOST_TILE];
+    ptrdiff_t first = pqc_tile_begin(w->pixels, w->tiles, number);
+    int pixels = (int)(pqc_tile_begin(w->pixels, w->tiles, number + 1) - first);
+    ptrdiff_t channel = group * shape->out + PQC_BLOCK_CHANNELS * block;
+    float *y = w->y + channel * w->view->outputs;
+    fill_pixels(w, first, pixels, pixel);
+    pqc_conv_tile tile = {.plan = w->plan,
+                          .piece = w->piece,
+                          .group = group,
+                          .block = block,
+                          .has_zero = w->call->q.zero != 0,
+                          .x = w->bytes + group * w->view->quads * w->view->plane * 4,
+                          .offset = w->offset,
+                          .pixel = pixel,
+                          .pixels = pixels,
+                          .scale = w->scale + channel,
+                          .bias = w->bias + channel};
+    if (!shape->transposed) {
+        pqc_conv_tile_run(&tile, pqc.dequantize_columns, y + first, w->view->outputs);
+        return;
+    }
+    float result[PQC_BLOCK_CHANNELS * PQC_MOST_TILE];
+    ptrdiff_t left = shape->out - PQC_BLOCK_CHANNELS * block;
+    pqc_conv_tile_run(&tile, pqc.dequantize_columns, result, PQC_MOST_TILE);
+    scatter(w, result, first, pixels, left < PQC_BLOCK_CHANNELS ? (int)left : PQC_BLOCK_CHANNELS,
+            y);
+}
+
+/* Tasks are numbered group, block, tile with the tile fastest: a block's weights stay in the cache.
+ */
+static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const work *w = context;
+    ptrdiff_t blocks = pqc_conv_blocks(w->plan);
+    for (ptrdiff_t i = begin; i < end; i++) {
+        ptrdiff_t block = i / w->tiles;
+        run_tile(w, block / blocks, block % blocks, i % w->tiles);
+    }
+}
+
+static void run_piece(work *w)
+{
+    w->pixels = 1;
+    for (int axis = 0; axis < PQC_AXES; axis++) {
+        w->range[axis] =
+            pqc_conv_axis_outputs(&w->plan->shape, w->view, axis, w->piece->index[axis]);
+        w->pixels *= w->range[axis].count;
+    }
+    if (w->pixels == 0)
+        return;
+    w->tiles = pqc_tiles(w->pixels);
+    if (w->plan->pieces > 1 || w->y == w->call->y) /* for one piece the first image's serve all */
+        fill_offsets(w);
+    ptrdiff_t tasks = w->plan->shape.groups * pqc_conv_blocks(w->plan) * w->tiles;
+    ptrdiff_t products = w->pixels * w->plan->lanes * w->plan->shape.groups * w->piece->k * 4;
+    pqc_parallel(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, run_tiles, w);
+}
+
+unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,
+                     const pqc_conv_call *call)
+{
+    work w = {.plan = plan, .view = view, .call = call};
+    ptrdiff_t in = plan->shape.groups * plan->shape.in, out = plan->shape.groups * plan->shape.out;
+    lay_out(&w);
+    pqc_conv_scales(plan, call, w.scale, w.bias);
+    for (ptrdiff_t n = 0; n < call->batch; n++) {
+        pqc_conv_image image = {.shape = &plan->shape,
+                                .view = view,
+                                .x = call->x + n * in * view->inputs,
+                                .bytes = w.bytes,
+                                .q = call->q};
+        unsigned flags = pqc_conv_image_pack(&image);
+        if (flags != 0)
+            return flags;
+        w.y = call->y + n * out * view->outputs;
+        for (ptrdiff_t i = 0; i < plan->pieces; i++) {
+            w.piece = &plan->piece[i];
+            run_piece(&w);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,37 @@
+/* Quantise, convolve, dequantise: y = fma((float)(integer sum), 1 / (scale_x * scale_w[c]),
+ * bias[c]).
+ *
+ * The integer sum is exact.  Its conversion to float rounds once, the scale once (from double), the
+ * fma once: 1.5 units in the last place of y - bias, if the scale is a normal number.  Same bits
+ * from every ISA and number of threads. */
+#ifndef PQC_CONV_S8_H
+#define PQC_CONV_S8_H
+
+#include "conv_plan.h"
+#include "quantize/quantize_u8.h"
+
+typedef struct {
+    const float *x;    /* batch x groups * in x inputs */
+    const float *bias; /* groups * out, or NULL */
+    float *y;          /* batch x groups * out x outputs */
+    ptrdiff_t batch;
+    pqc_u8_quant q;
+    float div;       /* by which a quantised x is divided */
+    void *workspace; /* pqc_conv_workspace bytes, 64-aligned */
+} pqc_conv_call;
+
+/* True if integers can carry it: every 1 / (div * scale_w) is a normal float. */
+bool pqc_conv_scale_is_safe(const pqc_conv_plan *plan, float div);
+
+ptrdiff_t pqc_conv_workspace(const pqc_conv_plan *plan, const pqc_conv_view *view);
+
+/* Returns the flags of quantize_u8.h: if there are any, y is not meaningful. */
+unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,
+                     const pqc_conv_call *call);
+
+/* The same for a matrix: x is rows x in, y rows x out, of a plan with one group and kernels of 1.
+ */
+ptrdiff_t pqc_linear_workspace(const pqc_conv_plan *plan, ptrdiff_t rows);
+unsigned pqc_linear_s8(const pqc_conv_plan *plan, const pqc_conv_call *call);
+
+#endif

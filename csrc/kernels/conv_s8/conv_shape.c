@@ -1,0 +1,149 @@
+#include "conv_shape.h"
+
+enum { READ_AHEAD = 1024 }; /* bytes a vector may read past the last output's address */
+
+static ptrdiff_t gcd(ptrdiff_t a, ptrdiff_t b)
+{
+    while (b != 0) {
+        ptrdiff_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+static ptrdiff_t max(ptrdiff_t a, ptrdiff_t b)
+{
+    return a > b ? a : b;
+}
+
+static ptrdiff_t min(ptrdiff_t a, ptrdiff_t b)
+{
+    return a < b ? a : b;
+}
+
+ptrdiff_t pqc_conv_outputs(const pqc_conv_shape *shape, int axis, ptrdiff_t size)
+{
+    const pqc_conv_axis *a = &shape->axis[axis];
+    ptrdiff_t reach = a->dilation * (a->kernel - 1), padding = a->before + a->after;
+    if (shape->transposed)
+        return (size - 1) * a->stride - padding + reach + a->extra + 1;
+    ptrdiff_t room = size + padding - reach - 1;
+    return room < 0 ? 0 : room / a->stride + 1;
+}
+
+/* Taps that share a phase are `period` apart; an ordinary convolution reads min(kernel, period)
+ * phases. */
+static ptrdiff_t period_of(const pqc_conv_axis *a)
+{
+    return a->stride / gcd(a->stride, a->dilation);
+}
+
+ptrdiff_t pqc_conv_axis_pieces(const pqc_conv_shape *shape, int axis)
+{
+    return shape->transposed ? shape->axis[axis].stride : 1;
+}
+
+/* Tap t of a transposed convolution writes outputs of the phase (t * dilation) mod stride. */
+pqc_conv_taps pqc_conv_axis_taps(const pqc_conv_shape *shape, int axis, ptrdiff_t piece)
+{
+    const pqc_conv_axis *a = &shape->axis[axis];
+    if (!shape->transposed)
+        return (pqc_conv_taps){0, 1, a->kernel};
+    ptrdiff_t period = period_of(a);
+    for (ptrdiff_t t = 0; t < min(period, a->kernel); t++)
+        if (t * a->dilation % a->stride == piece)
+            return (pqc_conv_taps){t, period, (a->kernel - 1 - t) / period + 1};
+    return (pqc_conv_taps){0, 1, 0};
+}
+
+/* Output o = stride * j + piece - before takes, for tap t, the input j - (t * dilation - piece) /
+ * stride. */
+static ptrdiff_t first_j(const pqc_conv_axis *a, ptrdiff_t piece)
+{
+    return a->before > piece ? (a->before - piece + a->stride - 1) / a->stride : 0;
+}
+
+static ptrdiff_t back(const pqc_conv_axis *a, pqc_conv_taps taps, ptrdiff_t piece, ptrdiff_t i)
+{
+    return ((taps.first + i * taps.step) * a->dilation - piece) / a->stride;
+}
+
+pqc_conv_range pqc_conv_axis_outputs(const pqc_conv_shape *shape, const pqc_conv_view *view,
+                                     int axis, ptrdiff_t piece)
+{
+    const pqc_conv_axis *a = &shape->axis[axis];
+    ptrdiff_t out = view->axis[axis].out;
+    if (!shape->transposed)
+        return (pqc_conv_range){0, 1, out};
+    ptrdiff_t first = first_j(a, piece) * a->stride + piece - a->before;
+    return (pqc_conv_range){first, a->stride, first < out ? (out - 1 - first) / a->stride + 1 : 0};
+}
+
+ptrdiff_t pqc_conv_axis_place(const pqc_conv_shape *shape, const pqc_conv_view *view, int axis,
+                              ptrdiff_t piece, ptrdiff_t i)
+{
+    const pqc_conv_axis *a = &shape->axis[axis];
+    if (shape->transposed) {
+        pqc_conv_taps taps = pqc_conv_axis_taps(shape, axis, piece);
+        ptrdiff_t coordinate =
+            first_j(a, piece) - back(a, taps, piece, i) + view->axis[axis].before;
+        return coordinate * pqc_conv_pitch(view, axis);
+    }
+    ptrdiff_t slot_pitch = pqc_conv_pitch(view, -1);
+    for (int later = axis + 1; later < PQC_AXES; later++)
+        slot_pitch *= view->axis[later].slots;
+    return i % period_of(a) * slot_pitch + i * a->dilation / a->stride * pqc_conv_pitch(view, axis);
+}
+
+/* The border before the first input, and how far the planes reach, over all pieces. */
+static void transposed_plane(pqc_conv_view *view, const pqc_conv_shape *shape, int axis)
+{
+    const pqc_conv_axis *a = &shape->axis[axis];
+    pqc_conv_plane *plane = &view->axis[axis];
+    ptrdiff_t before = 0, reach = 0;
+    for (ptrdiff_t piece = 0; piece < a->stride; piece++) {
+        pqc_conv_taps taps = pqc_conv_axis_taps(shape, axis, piece);
+        pqc_conv_range range = pqc_conv_axis_outputs(shape, view, axis, piece);
+        if (taps.count == 0 || range.count == 0)
+            continue;
+        ptrdiff_t j = first_j(a, piece);
+        before = max(before, back(a, taps, piece, taps.count - 1) - j);
+        reach = max(reach, j + range.count - back(a, taps, piece, 0));
+    }
+    plane->before = before;
+    plane->size = before + max(reach, 1);
+    plane->slots = 1;
+}
+
+bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
+                        const ptrdiff_t size[PQC_AXES])
+{
+    *view = (pqc_conv_view){.quads = (shape->in + 3) / 4, .plane = 1, .inputs = 1, .outputs = 1};
+    for (int axis = 0; axis < PQC_AXES; axis++) {
+        const pqc_conv_axis *a = &shape->axis[axis];
+        pqc_conv_plane *plane = &view->axis[axis];
+        plane->in = size[axis];
+        plane->out = pqc_conv_outputs(shape, axis, size[axis]);
+        if (plane->out < 1)
+            return false;
+        if (shape->transposed) {
+            transposed_plane(view, shape, axis);
+        } else {
+            plane->before = a->before;
+            plane->slots = min(a->kernel, period_of(a));
+            plane->size = plane->out + (a->kernel - 1) * a->dilation / a->stride;
+        }
+        view->inputs *= plane->in;
+        view->outputs *= plane->out;
+        if (plane->size * plane->slots > INT32_MAX / view->plane)
+            return false;
+        view->plane *= plane->size * plane->slots;
+    }
+    return view->plane <= (INT32_MAX - READ_AHEAD) / 4 / view->quads;
+}
+
+ptrdiff_t pqc_conv_image_bytes(const pqc_conv_view *view, const pqc_conv_shape *shape)
+{
+    return shape->groups * view->quads * view->plane * 4 + READ_AHEAD;
+}

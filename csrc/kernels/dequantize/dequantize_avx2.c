@@ -1,0 +1,82 @@
+#include "dequantize.h"
+#include "pqc.h"
+
+#if PQC_X86
+#include "avx2.h"
+
+#define INLINE AVX2 static inline __attribute__((always_inline))
+
+INLINE __m256 dequantized(const int32_t *acc, __m256 scale, __m256 bias)
+{
+    __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)acc);
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, bias);
+}
+
+/* What is left of `sums` from a pixel and a channel on. */
+static pqc_sums rest_of(pqc_sums sums, int pixel, int channel)
+{
+    return (pqc_sums){sums.acc + pixel * sums.ld + channel, sums.ld, sums.pixels - pixel,
+                      sums.channels - channel};
+}
+
+AVX2 void pqc_dequantize_rows_avx2(pqc_sums sums, const float *scale, const float *bias, float *y,
+                                   ptrdiff_t stride)
+{
+    int c = 0;
+    for (; c + 8 <= sums.channels; c += 8) {
+        __m256 s = _mm256_loadu_ps(scale + c), b = _mm256_loadu_ps(bias + c);
+        for (int p = 0; p < sums.pixels; p++)
+            _mm256_storeu_ps(y + p * stride + c, dequantized(sums.acc + p * sums.ld + c, s, b));
+    }
+    pqc_dequantize_rows_scalar(rest_of(sums, 0, c), scale + c, bias + c, y + c, stride);
+}
+
+INLINE void transpose(__m256 r[8])
+{
+    __m256 t[8];
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        r[i] = t[i];
+}
+
+AVX2 void pqc_dequantize_columns_avx2(pqc_sums sums, const float *scale, const float *bias,
+                                      float *y, ptrdiff_t stride)
+{
+    int c = 0, whole = sums.pixels & ~7;
+    for (; c + 8 <= sums.channels; c += 8) {
+        __m256 s = _mm256_loadu_ps(scale + c), b = _mm256_loadu_ps(bias + c);
+        for (int p = 0; p < whole; p += 8) {
+            __m256 r[8];
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; i++)
+                r[i] = dequantized(sums.acc + (p + i) * sums.ld + c, s, b);
+            transpose(r);
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; i++)
+                _mm256_storeu_ps(y + (c + i) * stride + p, r[i]);
+        }
+    }
+    pqc_sums right = rest_of(sums, 0, c), below = rest_of(sums, whole, 0);
+    right.pixels = whole;
+    pqc_dequantize_columns_scalar(right, scale + c, bias + c, y + c * stride, stride);
+    pqc_dequantize_columns_scalar(below, scale, bias, y + whole, stride);
+}
+
+#endif
