@@ -144,14 +144,11 @@ static const struct {
 } order[] = {
     {PQC_SCALAR, use_scalar},
 #if PQC_X86
-    {PQC_AVX2, use_avx2},
-    {PQC_AVXVNNI, use_avxvnni},
-    {PQC_AVX512, use_avx512},
-    {PQC_VNNI, use_vnni},
+    {PQC_AVX2, use_avx2},     {PQC_AVXVNNI, use_avxvnni},
+    {PQC_AVX512, use_avx512}, {PQC_VNNI, use_vnni},
 #endif
 #if PQC_ARM
-    {PQC_NEON, use_neon},
-    {PQC_DOTPROD, use_dotprod},
+    {PQC_NEON, use_neon},     {PQC_DOTPROD, use_dotprod},
 #endif
 };
 

@@ -1,0 +1,334 @@
+/* Convolution and linear layers on integers: packed weights as a capsule, and the call. */
+#include "apply/reduce.h"
+#include "conv_s8/conv_s8.h"
+#include "convert.h"
+#include "errors.h"
+#include "families.h"
+#include "workspace.h"
+
+#include <math.h>
+
+static const char capsule_name[] = "pytorch_quantization_c.packed_weights";
+
+typedef struct {
+    pqc_conv_plan plan;
+    int axes;              /* of the layer: 0 for a linear one */
+    pqc_int_format format; /* of the input */
+    void *memory;
+} packed;
+
+static void packed_free(PyObject *capsule)
+{
+    packed *p = PyCapsule_GetPointer(capsule, capsule_name);
+    if (p)
+        pqc_workspace_free(p->memory);
+    PyMem_RawFree(p);
+}
+
+/* One tuple of `axes` integers from `low` on into a field of the last axes. */
+static int get_numbers(PyObject *tuple, const char *name, int axes, long low, ptrdiff_t *values)
+{
+    if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != axes) {
+        PyErr_Format(PyExc_ValueError, "Expected `%s` to be a tuple of %d integers, got %R", name,
+                     axes, tuple);
+        return -1;
+    }
+    for (int i = 0; i < axes; i++) {
+        long value;
+        if (pqc_get_int(PyTuple_GET_ITEM(tuple, i), name, low, INT32_MAX, &value) < 0)
+            return -1;
+        values[PQC_AXES - axes + i] = value;
+    }
+    return 0;
+}
+
+/* stride, before, after, dilation, output_padding: args in this order. */
+static int get_axes(PyObject *const *args, int axes, pqc_conv_shape *shape)
+{
+    static const char *const names[] = {"stride", "padding before", "padding after", "dilation",
+                                        "output_padding"};
+    ptrdiff_t values[5][PQC_AXES];
+    for (int i = 0; i < 5; i++) {
+        long low = i == 0 || i == 3 ? 1 : 0;
+        for (int axis = 0; axis < PQC_AXES; axis++)
+            values[i][axis] = low;
+        if (get_numbers(args[i], names[i], axes, low, values[i]) < 0)
+            return -1;
+    }
+    for (int axis = 0; axis < PQC_AXES; axis++)
+        shape->axis[axis] = (pqc_conv_axis){.kernel = 1,
+                                            .stride = values[0][axis],
+                                            .before = values[1][axis],
+                                            .after = values[2][axis],
+                                            .dilation = values[3][axis],
+                                            .extra = values[4][axis]};
+    return 0;
+}
+
+static PyArrayObject *get_weights(PyObject *object, int *axes, bool *is_unsigned)
+{
+    if (!PyArray_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "Expected `weight` to be an array, got %R", object);
+        return NULL;
+    }
+    PyArrayObject *given = (PyArrayObject *)object;
+    int type = PyArray_TYPE(given);
+    *axes = PyArray_NDIM(given) - 2;
+    *is_unsigned = type == NPY_UINT8;
+    if ((type != NPY_INT8 && type != NPY_UINT8) || *axes < 0 || *axes > PQC_AXES ||
+        PyArray_SIZE(given) == 0) {
+        PyErr_SetString(PyExc_ValueError,
+                        "Expected `weight` to be int8 or uint8, not empty, with 2 to 5 dimensions");
+        return NULL;
+    }
+    return (PyArrayObject *)PyArray_FROM_OF(object, NPY_ARRAY_CARRAY_RO);
+}
+
+static int set_channels(pqc_conv_shape *shape, PyArrayObject *weights, int axes, long groups)
+{
+    npy_intp rows = PyArray_DIM(weights, 0);
+    for (int i = 0; i < axes; i++)
+        shape->axis[PQC_AXES - axes + i].kernel = PyArray_DIM(weights, 2 + i);
+    if (rows % groups != 0) {
+        PyErr_Format(PyExc_ValueError, "Expected `groups` to divide %zd channels, got %ld", rows,
+                     groups);
+        return -1;
+    }
+    shape->groups = groups;
+    shape->in = shape->transposed ? rows / groups : PyArray_DIM(weights, 1);
+    shape->out = shape->transposed ? PyArray_DIM(weights, 1) : rows / groups;
+    return 0;
+}
+
+static bool has_above_127(PyArrayObject *weights)
+{
+    const uint8_t *bytes = PyArray_DATA(weights);
+    for (npy_intp i = 0; i < PyArray_SIZE(weights); i++)
+        if (bytes[i] > 127)
+            return PyArray_TYPE(weights) == NPY_UINT8;
+    return false;
+}
+
+static PyObject *new_packed(const pqc_conv_shape *shape, int axes, pqc_int_format format,
+                            PyArrayObject *weights, PyArrayObject *scale)
+{
+    bool wide = has_above_127(weights);
+    ptrdiff_t bytes = pqc_conv_plan_bytes(shape, wide);
+    packed *p = PyMem_RawMalloc(sizeof *p);
+    void *memory = p && bytes >= 0 ? pqc_workspace_allocate(bytes) : NULL;
+    if (!memory) {
+        PyMem_RawFree(p);
+        return PyErr_NoMemory();
+    }
+    *p = (packed){.axes = axes, .format = format, .memory = memory};
+    Py_BEGIN_ALLOW_THREADS
+    pqc_conv_plan_init(&p->plan, shape, wide, memory, PyArray_DATA(weights), PyArray_DATA(scale));
+    Py_END_ALLOW_THREADS
+    PyObject *capsule = PyCapsule_New(p, capsule_name, packed_free);
+    if (!capsule) {
+        pqc_workspace_free(memory);
+        PyMem_RawFree(p);
+    }
+    return capsule;
+}
+
+PyDoc_STRVAR(integer_pack_doc,
+             "integer_pack(weight, scale, transposed, groups, stride, before, after, dilation, "
+             "output_padding, num_bits, unsigned, narrow_range, /)\n--\n\n"
+             "Pack int8 or uint8 weights in the layer's own order for `integer_run`.  `scale`: one "
+             "float32 for every output channel, by which the weights were multiplied.  The last "
+             "three say how the input is quantised, 2 to 8 bits.");
+
+static PyObject *integer_pack(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    pqc_conv_shape shape = {0};
+    pqc_int_format format;
+    long groups, bits;
+    int axes;
+    PyObject *capsule = NULL;
+    (void)self;
+    if (pqc_check_count("integer_pack", count, 12, 12) < 0)
+        return NULL;
+    PyArrayObject *scale = NULL, *weights = get_weights(args[0], &axes, &shape.is_unsigned);
+    if (!weights || pqc_get_bool(args[2], &shape.transposed) < 0 ||
+        pqc_get_int(args[3], "groups", 1, INT32_MAX, &groups) < 0 ||
+        get_axes(args + 4, axes, &shape) < 0 || set_channels(&shape, weights, axes, groups) < 0 ||
+        pqc_get_int(args[9], "num_bits", 2, 8, &bits) < 0 ||
+        pqc_get_bool(args[10], &format.is_unsigned) < 0 ||
+        pqc_get_bool(args[11], &format.narrow_range) < 0)
+        goto done;
+    format.num_bits = (int)bits;
+    scale = (PyArrayObject *)PyArray_FROMANY(args[1], NPY_FLOAT, 1, 1, NPY_ARRAY_CARRAY_RO);
+    if (scale && PyArray_SIZE(scale) != shape.groups * shape.out)
+        PyErr_Format(PyExc_ValueError, "Expected `scale` to have %zd elements, got %zd",
+                     shape.groups * shape.out, PyArray_SIZE(scale));
+    else if (scale)
+        capsule = new_packed(&shape, axes, format, weights, scale);
+done:
+    Py_XDECREF(weights);
+    Py_XDECREF(scale);
+    return capsule;
+}
+
+/* Everything of one call. */
+typedef struct {
+    const packed *p;
+    PyArrayObject *x, *bias, *y;
+    float amax;
+    bool in_flight;
+    pqc_conv_view view;
+    pqc_conv_call call;
+    ptrdiff_t workspace;
+} run;
+
+/* The view and the shape of the result; or why integers cannot do it. */
+static const char *set_shape(run *r, npy_intp *shape)
+{
+    const pqc_conv_plan *plan = &r->p->plan;
+    int ndim = PyArray_NDIM(r->x), axes = r->p->axes;
+    npy_intp channels = plan->shape.groups * plan->shape.in;
+    if (ndim < (axes == 0 ? 1 : axes + 1) || (axes != 0 && ndim > axes + 2))
+        return "unexpected number of dimensions";
+    if (PyArray_DIM(r->x, axes == 0 ? ndim - 1 : ndim - axes - 1) != channels)
+        return "unexpected number of channels";
+    if (PyArray_SIZE(r->x) == 0)
+        return "empty input";
+    ptrdiff_t size[PQC_AXES] = {1, 1, 1};
+    for (int i = 0; i < ndim; i++)
+        shape[i] = PyArray_DIM(r->x, i);
+    for (int i = 0; i < axes; i++)
+        size[PQC_AXES - axes + i] = shape[ndim - axes + i];
+    r->call.batch = axes == 0 ? PyArray_SIZE(r->x) / channels : ndim == axes + 2 ? shape[0] : 1;
+    shape[ndim - 1 - axes] = plan->shape.groups * plan->shape.out;
+    if (axes == 0) {
+        r->workspace = pqc_linear_workspace(plan, r->call.batch);
+        return NULL;
+    }
+    if (!pqc_conv_view_init(&r->view, &plan->shape, size))
+        return "no output, or too large an image";
+    for (int i = 0; i < axes; i++)
+        shape[ndim - axes + i] = r->view.axis[PQC_AXES - axes + i].out;
+    r->workspace = pqc_conv_workspace(plan, &r->view);
+    return NULL;
+}
+
+/* Without the GIL: the range, the scale, the layer. */
+static const char *compute(run *r)
+{
+    const pqc_conv_plan *plan = &r->p->plan;
+    pqc_dimension all = {PyArray_SIZE(r->x), false};
+    if (r->in_flight)
+        pqc_reduce_amax(r->call.x, PQC_F32, &all, 1, &r->amax);
+    if (!isfinite(r->amax) || r->amax < 0)
+        return "amax is negative or not finite";
+    pqc_int_quant q = pqc_int_quant_init(r->amax, r->p->format);
+    if (!isfinite(q.mul) || !pqc_conv_scale_is_safe(plan, q.div))
+        return "scales beyond the range of float32";
+    r->call.q = pqc_u8_quant_init(r->amax, r->p->format);
+    r->call.div = q.div;
+    unsigned flags =
+        r->p->axes == 0 ? pqc_linear_s8(plan, &r->call) : pqc_conv_s8(plan, &r->view, &r->call);
+    return flags & PQC_U8_NAN ? "NaN in the input" : flags ? "negative input" : NULL;
+}
+
+/* Allocates the result, or says why not; NULL with an exception if there is no memory. */
+static const char *run_layer(run *r)
+{
+    npy_intp shape[NPY_MAXDIMS];
+    const char *why = set_shape(r, shape);
+    if (why)
+        return why;
+    r->call.workspace = pqc_workspace_take(r->workspace);
+    if (!r->call.workspace) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    r->y = (PyArrayObject *)PyArray_SimpleNew(PyArray_NDIM(r->x), shape, NPY_FLOAT);
+    if (r->y) {
+        r->call.x = PyArray_DATA(r->x);
+        r->call.bias = r->bias ? PyArray_DATA(r->bias) : NULL;
+        r->call.y = PyArray_DATA(r->y);
+        PyThreadState *state = pqc_release_gil(PyArray_SIZE(r->x) * r->p->plan.lanes / 16);
+        why = compute(r);
+        pqc_acquire_gil(state);
+    }
+    pqc_workspace_give(r->call.workspace);
+    return why;
+}
+
+static bool is_plain_float(PyObject *object)
+{
+    return PyArray_Check(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_FLOAT &&
+           PyArray_ISNOTSWAPPED((PyArrayObject *)object);
+}
+
+/* None: the range of the input itself. */
+static int get_amax(PyObject *object, run *r)
+{
+    r->in_flight = object == Py_None;
+    if (r->in_flight)
+        return 0;
+    PyArrayObject *amax = pqc_number_array(object, "amax", false);
+    if (!amax)
+        return -1;
+    if (PyArray_SIZE(amax) == 1)
+        r->amax = *(const float *)PyArray_DATA(amax);
+    else
+        PyErr_Format(PyExc_ValueError, "Expected `amax` to have one element, got %zd",
+                     PyArray_SIZE(amax));
+    Py_DECREF(amax);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static int get_bias(PyObject *object, run *r)
+{
+    if (object == Py_None)
+        return 0;
+    ptrdiff_t channels = r->p->plan.shape.groups * r->p->plan.shape.out;
+    if (!is_plain_float(object) || PyArray_SIZE((PyArrayObject *)object) != channels) {
+        PyErr_Format(PyExc_ValueError, "Expected `bias` to be %zd float32 values", channels);
+        return -1;
+    }
+    r->bias = (PyArrayObject *)PyArray_FROM_OF(object, NPY_ARRAY_CARRAY_RO);
+    return r->bias ? 0 : -1;
+}
+
+PyDoc_STRVAR(integer_run_doc,
+             "integer_run(packed, input, amax, bias, /)\n--\n\n"
+             "The layer of `integer_pack` on a float32 array; amax None: that of the input.  A "
+             "string instead of the result says why integers cannot give it.");
+
+static PyObject *integer_run(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    run r = {0};
+    PyObject *result = NULL;
+    (void)self;
+    if (pqc_check_count("integer_run", count, 4, 4) < 0)
+        return NULL;
+    r.p = PyCapsule_GetPointer(args[0], capsule_name);
+    if (!r.p || get_amax(args[2], &r) < 0 || get_bias(args[3], &r) < 0)
+        goto done;
+    if (!is_plain_float(args[1])) {
+        result = PyUnicode_FromString("the input is not a float32 array");
+        goto done;
+    }
+    r.x = (PyArrayObject *)PyArray_FROM_OF(args[1], NPY_ARRAY_CARRAY_RO);
+    if (!r.x)
+        goto done;
+    const char *why = run_layer(&r);
+    if (why)
+        result = PyUnicode_FromString(why);
+    else
+        result = Py_XNewRef((PyObject *)r.y);
+done:
+    Py_XDECREF(r.x);
+    Py_XDECREF(r.bias);
+    Py_XDECREF(r.y);
+    return result;
+}
+
+PyMethodDef pqc_integer_methods[] = {
+    {"integer_pack", (PyCFunction)(void (*)(void))integer_pack, METH_FASTCALL, integer_pack_doc},
+    {"integer_run", (PyCFunction)(void (*)(void))integer_run, METH_FASTCALL, integer_run_doc},
+    {NULL, NULL, 0, NULL},
+};

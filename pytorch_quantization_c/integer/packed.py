@@ -1,0 +1,85 @@
+"""Integer weights and the product with them: a plain object that knows nothing of layers."""
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _C
+
+__all__ = ["Format", "Geometry", "PackedWeights"]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How an array is quantised: bits (2 to 8), unsigned or not, and whether the lowest negative value is left out."""
+
+    num_bits: int = 8
+    unsigned: bool = False
+    narrow_range: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """What `torch.nn.ConvNd` calls these; a tuple has one number for each spatial axis, a linear layer has none.
+
+    `before` and `after` are the zeros added at the two ends of each axis.
+    """
+
+    transposed: bool = False
+    groups: int = 1
+    stride: tuple[int, ...] = ()
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    output_padding: tuple[int, ...] = ()
+
+
+class PackedWeights:
+    """A linear or convolution layer's weights as integers, ready for the machine, with their scales.
+
+    Calling it computes `(x_q * w_q) / (s_x * s_w) + bias`, where `x_q = clamp(rint(x * s_x))` and the product is an
+    exact integer sum. The sum is rounded to float32, multiplied by the float32 nearest to `1 / (s_x * s_w)` and added
+    to the bias with one further rounding: within 2 units in the last place of the largest output.
+
+    Args:
+        weight: int8 or uint8, in the layer's own order: (out, in / groups, *kernel), transposed (in, out / groups,
+            *kernel), linear (out, in).
+        scale: float32, one for each output channel (or a single one): what the weights were multiplied by.
+        geometry: the layer's.
+        input_format: how inputs are to be quantised.
+
+    Raises:
+        ValueError: shapes, dtypes or formats that do not fit together.
+    """
+
+    __slots__ = ("weight", "scale", "geometry", "input_format", "_packed")
+
+    def __init__(self, weight: NDArray[Any], scale: NDArray[np.float32], geometry: Geometry,
+                 input_format: Format) -> None:
+        self.weight = weight
+        self.scale = scale
+        self.geometry = geometry
+        self.input_format = input_format
+        outputs = weight.shape[1] * geometry.groups if geometry.transposed else weight.shape[0]
+        each = np.broadcast_to(np.asarray(scale, np.float32), (outputs,)).copy()
+        self._packed = _C.integer_pack(weight, each, *astuple(geometry), *astuple(input_format))
+
+    def __call__(self, input: NDArray[np.float32], amax: Any = None,
+                 bias: NDArray[np.float32] | None = None) -> NDArray[np.float32] | str:
+        """The layer's output for a float32 array, or a string that says why integers cannot give it.
+
+        Args:
+            input: (..., in) for a linear layer, (batch, in, *sizes) or (in, *sizes) for a convolution.
+            amax: the input's range, one number; None: the largest magnitude of this input.
+            bias: one float32 for each output channel.
+        """
+        return _C.integer_run(self._packed, input, amax, bias)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PackedWeights, (self.weight, self.scale, self.geometry, self.input_format)
+
+    def __repr__(self) -> str:
+        return f"PackedWeights({self.weight.dtype}{list(self.weight.shape)}, {self.geometry}, {self.input_format})"

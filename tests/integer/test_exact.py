@@ -1,0 +1,102 @@
+"""Integer layers against int64 NumPy: the same bits on every instruction set and number of threads."""
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytorch_quantization_c.integer import Format, Geometry, PackedWeights
+
+from . import oracle
+from .cases import floats, formats, geometries, integers, kinds, on_every_isa, seeds
+
+
+def check(w, x, g, fx, rng, product, channel_axis, amax=None):
+    """amax None: in flight."""
+    outputs = w.shape[1] * g.groups if g.transposed else w.shape[0]
+    scale = rng.uniform(0.01, 100, outputs).astype(np.float32)
+    bias = rng.standard_normal(outputs).astype(np.float32)
+    range_ = np.abs(x).max() if amax is None else np.float32(amax)
+    xq = oracle.quantized(x, range_, fx) if range_ > 2**-24 else np.zeros(x.shape, np.int64)
+    scale_x = oracle.scale_of(range_, fx) if range_ > 2**-24 else np.float32(1)
+    expected = oracle.dequantized(product(xq, w.astype(np.int64)), scale_x, scale, bias, channel_axis)
+    packed = PackedWeights(w, scale, g, fx)
+    kept = x.copy()
+    for y in on_every_isa(lambda: packed(x, amax, bias)):
+        assert isinstance(y, np.ndarray), y
+        assert y.shape == expected.shape and y.dtype == np.float32
+        np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(x, kept)
+
+
+@settings(max_examples=150)
+@given(st.integers(1, 150), st.integers(1, 150), st.integers(1, 150), formats, formats, kinds, kinds, seeds,
+       st.booleans())
+def test_linear(rows, k, outputs, fx, fw, kind_x, kind_w, seed, in_flight):
+    rng = np.random.default_rng(seed)
+    w = integers(rng, kind_w, (outputs, k), fw)
+    x = floats(rng, kind_x, (rows, k), 0.7, fx)
+    check(w, x, Geometry(), fx, rng, oracle.linear, -1, None if in_flight else 0.7)
+
+
+@settings(max_examples=250)
+@given(st.data(), st.integers(1, 3), formats, formats, kinds, kinds, seeds, st.booleans())
+def test_convolution(data, axes, fx, fw, kind_x, kind_w, seed, in_flight):
+    g = data.draw(geometries(axes, False))
+    kernel = data.draw(st.tuples(*[st.integers(1, 4)] * axes))
+    sizes = tuple(max(1, d * (k - 1) + 1 - a - b) + data.draw(st.integers(0, 9 if axes == 3 else 20))
+                  for d, k, a, b in zip(g.dilation, kernel, g.before, g.after, strict=True))
+    cin, cout = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 20))
+    rng = np.random.default_rng(seed)
+    w = integers(rng, kind_w, (cout * g.groups, cin, *kernel), fw)
+    x = floats(rng, kind_x, (data.draw(st.integers(1, 3)), cin * g.groups, *sizes), 0.7, fx)
+    check(w, x, g, fx, rng, lambda a, b: oracle.conv(a, b, g), 1, None if in_flight else 0.7)
+
+
+@settings(max_examples=150)
+@given(st.data(), st.integers(1, 3), formats, formats, kinds, kinds, seeds)
+def test_transposed_convolution(data, axes, fx, fw, kind_x, kind_w, seed):
+    g = data.draw(geometries(axes, True))
+    kernel = data.draw(st.tuples(*[st.integers(1, 4)] * axes))
+    sizes = tuple(data.draw(st.integers(1, 6)) + (2 * a) // s
+                  for a, s in zip(g.before, g.stride, strict=True))
+    full = [(n - 1) * s + d * (k - 1) + 1 + e - 2 * p for n, s, d, k, e, p in
+            zip(sizes, g.stride, g.dilation, kernel, g.output_padding, g.before, strict=True)]
+    if min(full) < 1:
+        return
+    cin, cout = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 20))
+    rng = np.random.default_rng(seed)
+    w = integers(rng, kind_w, (cin * g.groups, cout, *kernel), fw)
+    x = floats(rng, kind_x, (data.draw(st.integers(1, 2)), cin * g.groups, *sizes), 0.7, fx)
+    check(w, x, g, fx, rng, lambda a, b: oracle.conv_transpose(a, b, g), 1)
+
+
+@pytest.mark.parametrize("kind", ["extreme", "alternating", "positive", "normal"])
+@pytest.mark.parametrize("fx, fw", [(Format(8, True), Format(8, False, False)),
+                                    (Format(8, False, False), Format(8, False, False)),
+                                    (Format(8, True), Format(8, True))])
+def test_sums_beyond_32_bits(kind, fx, fw, rng):
+    w = integers(rng, kind, (3, 70_000), fw)
+    x = floats(rng, "extreme" if kind == "extreme" else "positive", (2, 70_000), 0.7, fx)
+    check(w, x, Geometry(), fx, rng, oracle.linear, -1, 0.7)
+
+
+def test_long_sums_of_a_convolution(rng):
+    fx, g = Format(8, True), Geometry(False, 1, (1,), (1,), (1,), (1,), (0,))
+    w = integers(rng, "positive", (2, 25_000, 3), Format(8, False, False))
+    x = floats(rng, "positive", (1, 25_000, 3), 0.7, fx)
+    check(w, x, g, fx, rng, lambda a, b: oracle.conv(a, b, g), 1, 0.7)
+
+
+@pytest.mark.parametrize("shape, weight, padding", [
+    ((1, 64, 30, 31), (96, 64, 3, 3), 1), ((1, 3, 60, 61), (32, 3, 7, 7), 3), ((2, 70, 14, 14), (130, 70, 1, 1), 0)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolutions_of_several_tiles_and_blocks(shape, weight, padding, stride, rng):
+    g = Geometry(False, 1, (stride, stride), (padding,) * 2, (padding,) * 2, (1, 1), (0, 0))
+    w = integers(rng, "normal", weight, Format())
+    check(w, floats(rng, "normal", shape, 1, Format()), g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
+
+
+@pytest.mark.parametrize("rows, k, outputs", [(1, 768, 256), (8, 512, 512), (200, 300, 190), (700, 2000, 20)])
+def test_larger_linear_layers(rows, k, outputs, rng):
+    w = integers(rng, "normal", (outputs, k), Format())
+    check(w, floats(rng, "normal", (rows, k), 1, Format()), Geometry(), Format(), rng, oracle.linear, -1)
