@@ -13,8 +13,8 @@ typedef struct {
 } test;
 
 static const test per_isa[] = {
-    {"int_quant", test_int_quant}, {"half", test_half}, {"e4m3", test_e4m3}, {"ste", test_ste},
-    {"amax", test_amax},
+    {"int_quant", test_int_quant}, {"half", test_half},     {"e4m3", test_e4m3}, {"ste", test_ste},
+    {"amax", test_amax},           {"affine", test_affine},
 };
 
 static const test once[] = {

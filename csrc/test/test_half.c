@@ -1,64 +1,11 @@
 #include "check.h"
 #include "dispatch.h"
+#include "expect.h"
 #include "tests.h"
 
 #include <math.h>
 
 enum { CODES = 1 << 16 };
-
-/* The number of sign, exponent and mantissa bits by definition; infinities are given the value
- * after the largest finite one, as rounding needs it. */
-static double value_of(unsigned code, int mantissa_bits, int bias)
-{
-    int exponent = (int)(code >> mantissa_bits);
-    double mantissa = (double)(code & ((1u << mantissa_bits) - 1u));
-    double hidden = exponent == 0 ? 0.0 : ldexp(1.0, mantissa_bits);
-    return ldexp(mantissa + hidden, (exponent == 0 ? 1 : exponent) - bias - mantissa_bits);
-}
-
-/* The code, without sign, nearest to `size`, ties to even; codes grow with their values. */
-static unsigned nearest_code(double size, int mantissa_bits, int bias, unsigned infinity)
-{
-    unsigned low = 0, high = infinity;
-    if (size >= value_of(infinity, mantissa_bits, bias))
-        return infinity;
-    while (high - low > 1) {
-        unsigned middle = (low + high) / 2;
-        if (value_of(middle, mantissa_bits, bias) <= size)
-            low = middle;
-        else
-            high = middle;
-    }
-    double below = size - value_of(low, mantissa_bits, bias);
-    double above = value_of(high, mantissa_bits, bias) - size;
-    return below < above || (below == above && low % 2 == 0) ? low : high;
-}
-
-static uint16_t expect_f16(float x)
-{
-    unsigned sign = bits_f32(x) >> 16 & 0x8000;
-    if (x != x)
-        return (uint16_t)(sign | 0x7e00 | (bits_f32(x) >> 13 & 0x3ff));
-    return (uint16_t)(sign | nearest_code(fabs((double)x), 10, 15, 0x7c00));
-}
-
-static uint16_t expect_bf16(float x)
-{
-    unsigned sign = bits_f32(x) >> 16 & 0x8000;
-    if (x != x)
-        return (uint16_t)(bits_f32(x) >> 16 | 0x40);
-    return (uint16_t)(sign | nearest_code(fabs((double)x), 7, 127, 0x7f80));
-}
-
-static uint32_t expect_from_f16(unsigned h)
-{
-    uint32_t sign = (h & 0x8000) << 16;
-    if ((h & 0x7fff) > 0x7c00)
-        return sign | 0x7fc00000 | (h & 0x3ff) << 13;
-    if ((h & 0x7fff) == 0x7c00)
-        return sign | 0x7f800000;
-    return sign | bits_f32((float)value_of(h & 0x7fff, 10, 15));
-}
 
 static void check_narrowing(const float *x, buffer *out, ptrdiff_t n, size_t gap)
 {
@@ -101,8 +48,8 @@ static void check_neighbours(buffer *in, buffer *out, int mantissa_bits, int bia
         unsigned count = infinity - first < BATCH ? infinity - first : BATCH;
         float *x = buffer_place(in, count * 4 * sizeof *x, 0);
         for (unsigned i = 0; i < count; i++) {
-            double a = value_of(first + i, mantissa_bits, bias);
-            double b = value_of(first + i + 1, mantissa_bits, bias);
+            double a = value_of_code(first + i, mantissa_bits, bias);
+            double b = value_of_code(first + i + 1, mantissa_bits, bias);
             float middle = (float)((a + b) / 2.0);
             x[4 * i] = (float)a;
             x[4 * i + 1] = -middle;

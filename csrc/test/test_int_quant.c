@@ -1,23 +1,9 @@
 #include "check.h"
 #include "dispatch.h"
+#include "expect.h"
 #include "tests.h"
 
 #include <math.h>
-
-/* The product of two floats is exact in a double, and a quotient rounded to double and then to
- * float is the float nearest to it: both formulas round once. */
-static float expect_quantized(float x, float mul, float lo, float hi)
-{
-    double v = round_even((double)(float)((double)x * (double)mul));
-    if (v < (double)lo)
-        return lo;
-    return v > (double)hi ? hi : (float)v;
-}
-
-static float expect_fake(float x, float mul, float div, float lo, float hi)
-{
-    return (float)((double)expect_quantized(x, mul, lo, hi) / (double)div);
-}
 
 static const struct {
     float amax;
@@ -88,6 +74,29 @@ static void each_scale(buffer *in, buffer *out, ptrdiff_t n, size_t gap)
     CHECK(buffer_guards_intact(out), "fake_quant_each, n %td", n);
 }
 
+static void check_half(buffer *in, buffer *out, ptrdiff_t n, size_t gap, int c, bool f16)
+{
+    pqc_int_quant q = pqc_int_quant_init(cases[c].amax, cases[c].format);
+    uint16_t *x = buffer_place(in, (size_t)n * sizeof *x, gap);
+    uint16_t *y = buffer_place(out, (size_t)n * sizeof *y, gap);
+    for (ptrdiff_t i = 0; i < n; i++)
+        x[i] = (uint16_t)random_bits();
+    (f16 ? pqc.fake_quant_f16 : pqc.fake_quant_bf16)(x, y, n, q);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float wide = float_from(f16 ? expect_from_f16(x[i]) : (uint32_t)x[i] << 16);
+        float fake = expect_fake(wide, q.mul, q.div, q.lo, q.hi);
+        unsigned want = f16 ? expect_f16(fake) : expect_bf16(fake);
+        unsigned infinity = f16 ? 0x7c00 : 0x7f80; /* above it NaN, of any payload */
+        CHECK(fake != fake ? (y[i] & 0x7fff) > infinity : y[i] == want,
+              "%s %04x gives %04x, not %04x; case %d, n %td", f16 ? "f16" : "bf16", x[i], y[i],
+              want, c, n);
+    }
+    CHECK(buffer_guards_intact(out), "half, n %td", n);
+    (f16 ? pqc.fake_quant_f16 : pqc.fake_quant_bf16)(x, x, n, q);
+    for (ptrdiff_t i = 0; i < n; i++)
+        CHECK(x[i] == y[i], "in place, n %td", n);
+}
+
 void test_int_quant(void)
 {
     buffer in, out;
@@ -95,8 +104,11 @@ void test_int_quant(void)
     buffer_open(&out);
     for (int s = 0; s < size_count; s++) {
         size_t gap = (size_t)(s % 3) * 12;
-        for (int c = 0; c < CASES; c++)
+        for (int c = 0; c < CASES; c++) {
             one_scale(&in, &out, sizes[s], gap, c);
+            check_half(&in, &out, sizes[s], gap, c, true);
+            check_half(&in, &out, sizes[s], gap, c, false);
+        }
         each_scale(&in, &out, sizes[s], gap);
     }
     buffer_close(&in);

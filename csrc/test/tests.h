@@ -7,6 +7,7 @@ void test_half(void);
 void test_e4m3(void);
 void test_ste(void);
 void test_amax(void);
+void test_affine(void);
 
 void test_dispatch(void);
 void test_quant_params(void);
