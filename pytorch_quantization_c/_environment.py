@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 
 def apply(environ: Mapping[str, str]) -> None:
-    """Selects what the variables ask for; empty ones count as not set. ValueError naming the variable if it is wrong."""
+    """Selects what the variables ask for; empty ones count as not set. ValueError naming the variable if wrong."""
     names, count = environ.get("PQC_ISA"), environ.get("PQC_NUM_THREADS")
     if names:
         from .isa import only

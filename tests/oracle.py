@@ -39,7 +39,9 @@ def e4m3(x: Any, amax: Any = None) -> Any:
     x = np.asarray(x)
     work = floats(x)
     with np.errstate(all="ignore"):
-        scale = np.float32(1) if amax is None else np.float32(1) / np.asarray(amax, np.float32) * np.float32(448)
+        limit = np.asarray(448 if amax is None else amax)
+        limit = limit.astype(np.float64 if limit.dtype == work.dtype == np.float64 else np.float32)
+        scale = 1 / limit * 448 if amax is not None else limit.dtype.type(1)
         y = np.clip(work * scale, -448, 448).astype(ml_dtypes.float8_e4m3fn).astype(work.dtype) / scale
         return np.where(np.abs(work) < TINY, 0, y).astype(x.dtype)
 

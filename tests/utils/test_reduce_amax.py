@@ -15,7 +15,6 @@ from pytorch_quantization_c.utils import reduce_amax
 
 from .. import oracle
 
-
 DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64, np.int8, np.int64, np.uint16]
 
 
