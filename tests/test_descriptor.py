@@ -50,8 +50,8 @@ def test_equality() -> None:
     assert QuantDescriptor(axis=[0, 1]) == QuantDescriptor(axis=(0, 1)) != QuantDescriptor(axis=(1, 0))
     assert QuantDescriptor(amax=[1.0, 2.0]) != QuantDescriptor(amax=[1.0, 3.0])
     assert QuantDescriptor(amax=[1.0]) != QuantDescriptor() != QuantDescriptor(amax=1.0)
- 
-      assert QuantDescriptor() != "QuantDescriptor(8bit fake axis= per-tensor)" and QuantDescriptor() != None  # noqa: E711
+    assert QuantDescriptor() != "QuantDescriptor(8bit fake axis= per-tensor)"
+    assert QuantDescriptor() != 8
     with pytest.raises(TypeError, match="unhashable"):
         hash(QuantDescriptor())
 
