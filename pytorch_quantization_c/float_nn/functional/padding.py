@@ -56,6 +56,8 @@ def pad(input: ArrayLike, pad: Sequence[int], mode: str = "constant", value: flo
     amounts = [(0, 0)] * (x.ndim - count) + pairs
     if mode == "constant":
         x, amounts = _crop(x, amounts)
+        if value is not None and not isinstance(value, int | float | np.number):
+            raise TypeError(f"Expected `value` to be a number, got {type(value).__name__}")
         fill = np.asarray(0 if value is None else value).astype(x.dtype)
         return np.pad(x, amounts, constant_values=fill)
     if value is not None:

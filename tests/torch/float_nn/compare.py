@@ -49,3 +49,8 @@ def error_of(function):
     except Exception as error:
         return error
     return None
+
+
+def kind_of(error):
+    """The exception class that users would catch: torch's own refinements of RuntimeError are that."""
+    return next(kind for kind in type(error).__mro__ if kind in (RuntimeError, ValueError, TypeError, IndexError))

@@ -1,0 +1,170 @@
+"""Normalisation by batch, instance, group and layer statistics, which are summed in float64."""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..checks import Array, ShapeError, float_array, integer, integers, working
+
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
+
+
+def _opened(input: ArrayLike) -> tuple[Array, np.dtype[Any]]:
+    """The input in the type to work in, and the type of the result."""
+    x = float_array(input, "input")
+    return x.astype(working(x.dtype), copy=False), x.dtype
+
+
+def _vector(value: ArrayLike | None, name: str, shape: tuple[int, ...]) -> Array | None:
+    if value is None:
+        return None
+    array = float_array(value, name)
+    if array.shape != shape:
+        raise ShapeError(f"Expected `{name}` of shape {shape}, got {array.shape}")
+    return array
+
+
+def _statistics(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    """Mean and biased variance over the axes, which stay with size 1, as float64."""
+    mean = x.mean(axis=axes, keepdims=True, dtype=np.float64)
+    centred = x - mean.astype(x.dtype)
+    variance: Array = np.square(centred, out=centred).mean(axis=axes, keepdims=True, dtype=np.float64)
+    return mean, variance
+
+
+def _normalised(x: Array, mean: Array, variance: Array, weight: Array | None, bias: Array | None, eps: float,
+                dtype: np.dtype[Any]) -> Array:
+    """(x - mean) / sqrt(variance + eps) * weight + bias; all but x broadcast to it."""
+    factor = 1.0 / np.sqrt(variance.astype(np.float64) + eps)
+    if weight is not None:
+        factor = factor * weight.astype(np.float64)
+    y: Array = x - mean.astype(x.dtype)
+    y *= factor.astype(x.dtype)
+    if bias is not None:
+        y += bias.astype(x.dtype)
+    return y.astype(dtype, copy=False)
+
+
+def _update(running: Array | None, given: ArrayLike | None, value: Array, momentum: float) -> None:
+    """Moves running statistics towards `value`, in place."""
+    if running is not None:
+        if not isinstance(given, np.ndarray):
+            raise TypeError(f"Expected running statistics to be arrays, got {type(given).__name__}")
+        given[...] = (1 - momentum) * running.astype(np.float64) + momentum * value
+
+
+def _channels(x: Array, name: str = "input") -> tuple[int, tuple[int, ...]]:
+    """The number of channels, and the shape in which a vector of them broadcasts to x."""
+    if x.ndim < 2:
+        raise ShapeError(f"Expected `{name}` with at least 2 dimensions, got shape {x.shape}")
+    return x.shape[1], (1, -1, *(1,) * (x.ndim - 2))
+
+
+def batch_norm(input: ArrayLike, running_mean: ArrayLike | None, running_var: ArrayLike | None,
+               weight: ArrayLike | None = None, bias: ArrayLike | None = None, training: bool = False,
+               momentum: float = 0.1, eps: float = 1e-5) -> Array:
+    """Ioffe and Szegedy 2015: each channel with mean 0 and variance 1, then times weight plus bias.
+
+    Args:
+        input: (N, C, ...).
+        running_mean, running_var: (C). Used if not training; if training they are moved in place by `momentum`
+            towards the batch's mean and unbiased variance, unless they are None.
+        weight, bias: (C).
+        eps: added to the variance.
+    """
+    x, dtype = _opened(input)
+    count, wide = _channels(x)
+    mean, variance = _vector(running_mean, "running_mean", (count,)), _vector(running_var, "running_var", (count,))
+    w, b = _vector(weight, "weight", (count,)), _vector(bias, "bias", (count,))
+    if training:
+        axes = (0, *range(2, x.ndim))
+        size = math.prod(x.shape[axis] for axis in axes)
+        if size == 1:
+            raise ShapeError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
+        if size == 0:
+            return x.astype(dtype)
+        new_mean, new_variance = _statistics(x, axes)
+        _update(mean, running_mean, new_mean.reshape(-1), momentum)
+        _update(variance, running_var, new_variance.reshape(-1) * (size / (size - 1)), momentum)
+    else:
+        if mean is None or variance is None:
+            raise ShapeError("Expected `running_mean` and `running_var` when not training, got None")
+        new_mean, new_variance = mean.reshape(wide), variance.reshape(wide)
+    w, b = (None if each is None else each.reshape(wide) for each in (w, b))
+    return _normalised(x, new_mean, new_variance, w, b, eps, dtype)
+
+
+def instance_norm(input: ArrayLike, running_mean: ArrayLike | None = None, running_var: ArrayLike | None = None,
+                  weight: ArrayLike | None = None, bias: ArrayLike | None = None, use_input_stats: bool = True,
+                  momentum: float = 0.1, eps: float = 1e-5) -> Array:
+    """Ulyanov et al. 2016: as `batch_norm`, with statistics of each channel of each instance.
+
+    With `use_input_stats=False` the running statistics are used; else they are moved in place towards the mean of the
+    instances' statistics, unless they are None.
+    """
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    x, dtype = _opened(input)
+    count, wide = _channels(x)
+    mean, variance = _vector(running_mean, "running_mean", (count,)), _vector(running_var, "running_var", (count,))
+    w, b = _vector(weight, "weight", (count,)), _vector(bias, "bias", (count,))
+    size = math.prod(x.shape[2:])
+    if size == 1:
+        raise ShapeError(f"Expected more than 1 spatial element when training, got input size {x.shape}")
+    if x.size == 0:
+        return x.astype(dtype)
+    new_mean, new_variance = _statistics(x, tuple(range(2, x.ndim)))
+    _update(mean, running_mean, new_mean.reshape(-1, count).mean(axis=0), momentum)
+    _update(variance, running_var, new_variance.reshape(-1, count).mean(axis=0) * (size / (size - 1)), momentum)
+    w, b = (None if each is None else each.reshape(wide) for each in (w, b))
+    return _normalised(x, new_mean, new_variance, w, b, eps, dtype)
+
+
+def group_norm(input: ArrayLike, num_groups: int, weight: ArrayLike | None = None, bias: ArrayLike | None = None,
+               eps: float = 1e-5) -> Array:
+    """Wu and He 2018: (N, C, ...) with statistics of each of `num_groups` groups of channels of each instance."""
+    x, dtype = _opened(input)
+    count, wide = _channels(x)
+    groups = integer(num_groups, "num_groups", 1)
+    if count % groups:
+        raise ShapeError(f"Expected number of channels in input to be divisible by num_groups, got shape {x.shape} "
+                         f"and num_groups={groups}")
+    w, b = _vector(weight, "weight", (count,)), _vector(bias, "bias", (count,))
+    if x.size == 0:
+        return x.astype(dtype)
+    grouped = x.reshape(x.shape[0], groups, -1)
+    mean, variance = _statistics(grouped, (2,))
+    y = _normalised(grouped, mean, variance, None, None, eps, x.dtype).reshape(x.shape)
+    if w is not None:
+        y *= w.astype(x.dtype).reshape(wide)
+    if b is not None:
+        y += b.astype(x.dtype).reshape(wide)
+    return y.astype(dtype, copy=False)
+
+
+def layer_norm(input: ArrayLike, normalized_shape: int | Sequence[int], weight: ArrayLike | None = None,
+               bias: ArrayLike | None = None, eps: float = 1e-5) -> Array:
+    """Ba et al. 2016: statistics over the last dimensions, whose sizes `normalized_shape` names."""
+    x, dtype = _opened(input)
+    single = not isinstance(normalized_shape, Sequence)
+    count = 1 if single else len(normalized_shape)  # type: ignore[arg-type]
+    shape = integers(normalized_shape, count, "normalized_shape", 0)
+    if not shape:
+        raise ShapeError("Expected `normalized_shape` with at least one number, got none")
+    if x.ndim < count or x.shape[x.ndim - count:] != shape:
+        raise ShapeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, "
+                         f"{', '.join(map(str, shape))}], but got {x.shape}")
+    w, b = _vector(weight, "weight", shape), _vector(bias, "bias", shape)
+    if x.size == 0:
+        return x.astype(dtype)
+    mean, variance = _statistics(x, tuple(range(x.ndim - count, x.ndim)))
+    y = _normalised(x, mean, variance, None, None, eps, x.dtype)
+    if w is not None:
+        y *= w.astype(x.dtype)
+    if b is not None:
+        y += b.astype(x.dtype)
+    return y.astype(dtype, copy=False)
