@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import utils as quant_utils
 from .._core.axes import Axis, axes_to_reduce
-from ..utils.reduce_amax import reduce_amax
 from .calibrator import _Calibrator
 
 __all__ = ["MaxCalibrator"]
@@ -42,7 +42,7 @@ class MaxCalibrator(_Calibrator):
             ValueError: `x` is empty.
         """
         array = self._to_array(x)
-        local = reduce_amax(array, axes_to_reduce(self._axis, array.ndim))
+        local = quant_utils.reduce_amax(array, axes_to_reduce(self._axis, array.ndim))
         before = self._calib_amax
         if before is not None and before.shape != local.shape:
             raise RuntimeError(f"amax shape changed! Expected {before.shape}, got {local.shape}")

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import calib
+from ... import utils as quant_utils
 from ..._arrays import float_array, is_floating, number_array
 from ..._core.descriptor import QuantDescriptor, ScaledQuantDescriptor
 from ..._core.quantizer import QuantizerRules
 from ...float_nn import Module
 from ...tensor_quant import fake_tensor_quant, scaled_e4m3, tensor_quant
-from ...utils.reduce_amax import reduce_amax
 from .clip import Clip
 
 __all__ = ["TensorQuantizer"]
@@ -59,7 +59,7 @@ class TensorQuantizer(QuantizerRules, Module):
         return np.asarray(array * scale).astype(array.dtype, copy=False)
 
     def _dynamic_amax(self, inputs: Any, axes: list[int] | None) -> NDArray[Any]:
-        return reduce_amax(inputs, axes)
+        return quant_utils.reduce_amax(inputs, axes)
 
     def _as_float(self, amax: Any) -> NDArray[Any]:
         return amax if amax.dtype.char in "fd" else amax.astype(np.float32)  # type: ignore[no-any-return]
