@@ -16,7 +16,7 @@ __all__ = ["calculate_gain", "constant_", "generator", "kaiming_normal_", "kaimi
 
 A = TypeVar("A", bound=np.ndarray[Any, Any])
 
-_state = {"generator": np.random.default_rng()}
+_state: dict[str, np.random.Generator] = {}     # filled on first use: importing numpy.random takes its time
 _lock = threading.Lock()
 
 
@@ -33,6 +33,9 @@ def manual_seed(seed: int) -> np.random.Generator:
 
 def generator() -> np.random.Generator:
     """The generator that all random numbers of float_nn come from."""
+    if not _state:
+        with _lock:
+            _state.setdefault("generator", np.random.default_rng())
     return _state["generator"]
 
 
