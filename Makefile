@@ -3,7 +3,7 @@ PYTHON ?= python3
 CC ?= gcc
 CLANG ?= clang
 AARCH64_CC ?= aarch64-linux-gnu-gcc
-ISAS ?= scalar avx2 avx512 vnni
+ISAS ?= $(shell $(PYTHON) -c 'from pytorch_quantization_c import isa; print(*isa.available())')
 STRICT = -std=c11 -O2 -ffp-contract=off -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
 KERNELS = $(sort $(shell find csrc/kernels -name '*.c'))
 SETUP = $(PYTHON) setup.py -q
@@ -37,8 +37,8 @@ sanitize:  ## the suite under ASan and UBSan; CPython's own leaks are not counte
 	PQC_SANITIZE=1 $(SETUP) build --build-lib build/sanitize --build-temp build/sanitize-objects
 	cd build/sanitize && LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
 	    PYTHONMALLOC=malloc $(PYTHON) -m pytest -q -c ../../pyproject.toml $(addprefix ../../,$(or $(TESTS),tests))
-coverage:  ## Python lines and C kernel lines over the suite with every instruction set
-	.ci/coverage $(PYTHON) $(ISAS)
+coverage: build  ## Python lines and C kernel lines over the suite with every instruction set
+	$(PYTHON) .ci/coverage.py $(ISAS)
 wheel:
 	$(PYTHON) -m pip wheel --no-deps -w dist .
 clean:

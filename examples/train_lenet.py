@@ -4,7 +4,8 @@
 
 The network is the one of pytorch-quantization's README: two 5x5 convolutions (1-10-20), two fully connected layers
 (320-50-10). The images are scikit-learn's handwritten digits, 8x8 with values 0 to 16, enlarged to 28x28 (bilinear);
-500 of the 1,797 are held out for testing, shipped as they are, and never seen in training.
+500 of the 1,797 are held out for testing and never seen in training; they are shipped as they are, with 100 of the
+training images for calibration.
 
 The run is repeatable: one thread, deterministic algorithms, fixed seeds. It computes in float64 and rounds the weights
 to float32 at the end, so that the last bits of a sum, which differ from one CPU to another, do not reach the file.
@@ -22,6 +23,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 
 TEST_IMAGES = 500
+CALIBRATION_IMAGES = 100
 EPOCHS = 24
 BATCH = 32
 DEFAULT_OUTPUT = Path(__file__).resolve().parent.parent / "pytorch_quantization_c" / "data" / "lenet_digits.npz"
@@ -100,6 +102,7 @@ def make_arrays() -> dict[str, np.ndarray]:
     right = int((predicted == digits.target[test_rows]).sum())
     print(f"held-out accuracy {right}/{TEST_IMAGES} = {100 * right / TEST_IMAGES:.1f} %")
     return {
+        "calibration_images": digits.images[train_rows[:CALIBRATION_IMAGES]].astype(np.uint8),
         "test_images": digits.images[test_rows].astype(np.uint8),
         "test_labels": digits.target[test_rows].astype(np.uint8),
         **weights,

@@ -63,14 +63,16 @@ static PyArrayObject *any_array(PyObject *object, const char *name, const char *
 static PyArrayObject *contiguous(PyArrayObject *array, int type_num)
 {
     PyArray_Descr *descr;
-    if (type_num == NPY_NOTYPE) {
+    if (type_num != NPY_NOTYPE) {
+        descr = PyArray_DescrFromType(type_num);
+    } else if (PyArray_ISNOTSWAPPED(array)) {
         descr = PyArray_DESCR(array);
         Py_INCREF(descr);
     } else {
-        descr = PyArray_DescrFromType(type_num);
+        descr = PyArray_DescrNewByteorder(PyArray_DESCR(array), NPY_NATIVE);
     }
-    PyObject *made = PyArray_FromArray(
-        array, descr, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_NOTSWAPPED | NPY_ARRAY_FORCECAST);
+    PyObject *made =
+        descr ? PyArray_FromArray(array, descr, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST) : NULL;
     Py_DECREF(array);
     return (PyArrayObject *)made;
 }

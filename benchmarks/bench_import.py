@@ -1,0 +1,43 @@
+"""`import pytorch_quantization_c` against `import numpy`: fresh processes, interleaved, minimum and peak memory."""
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import harness
+
+PROGRAM = """
+import resource, time
+start = time.perf_counter()
+{statement}
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def measure(statement: str) -> tuple[float, float]:
+    """(seconds of the import, MiB of peak memory) in a new process."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(statement=statement)], capture_output=True, text=True, check=True
+    )
+    seconds, memory = done.stdout.split()
+    return float(seconds), float(memory)
+
+
+def main() -> None:
+    options = harness.options(__doc__)
+    statements = ["import numpy", "import pytorch_quantization_c"]
+    statements += [f"import {name}" for name in ("onnxruntime", "torch") if harness.version(name) and not options.quick]
+    runs: dict[str, list[tuple[float, float]]] = {statement: [] for statement in statements}
+    for _ in range(5 if options.quick else 15):
+        for statement in statements:
+            runs[statement].append(measure(statement))
+    fastest = {statement: min(seconds for seconds, _ in found) for statement, found in runs.items()}
+    print("Import, fresh process each time, minimum")
+    for statement, found in runs.items():
+        memory = min(peak for _, peak in found)
+        beyond = 1000 * (fastest[statement] - fastest["import numpy"])
+        print(f"{statement:32} {1000 * fastest[statement]:8.1f} ms  {beyond:+8.1f} ms to NumPy  {memory:6.0f} MiB peak")
+
+
+if __name__ == "__main__":
+    main()

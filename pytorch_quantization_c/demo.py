@@ -1,0 +1,173 @@
+"""`python -m pytorch_quantization_c demo`: a trained LeNet, quantised in several ways and measured."""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import float_nn
+from . import nn as quant_nn
+from .float_nn import functional as F
+from .tensor_quant import QuantDescriptor
+
+Array = npt.NDArray[Any]
+
+SIZE = 28
+REPEATS = 5
+
+
+class Row(NamedTuple):
+    """One line of the table: accuracy in percent, sqnr in dB (infinite for the float net), time of one batch."""
+
+    name: str
+    accuracy: float
+    sqnr: float
+    milliseconds: float
+    weight_bytes: int
+
+
+class Digits(NamedTuple):
+    """The package data: (n, 1, 28, 28) float32 images in 0 to 1, the labels of the test images, the trained weights."""
+
+    calibration_images: Array
+    test_images: Array
+    test_labels: Array
+    weights: dict[str, Array]
+
+
+class LeNet(float_nn.Module):
+    """Two convolutions, two fully connected layers; built from float or from quantised layer classes."""
+
+    def __init__(self, conv: Callable[..., Any], linear: Callable[..., Any], **descriptors: QuantDescriptor) -> None:
+        super().__init__()
+        self.conv1 = conv(1, 10, kernel_size=5, **descriptors)
+        self.conv2 = conv(10, 20, kernel_size=5, **descriptors)
+        self.fc1 = linear(320, 50, **descriptors)
+        self.fc2 = linear(50, 10, **descriptors)
+
+    def forward(self, x: Array) -> Array:
+        x = F.relu(F.max_pool2d(self.conv1(x), 2))
+        x = F.relu(F.max_pool2d(self.conv2(x), 2))
+        x = F.relu(self.fc1(x.reshape(-1, 320)))
+        logits: Array = self.fc2(x)
+        return logits
+
+
+def enlarge(images: Array) -> npt.NDArray[np.float32]:
+    """(n, 8, 8) values 0 to 16 -> (n, 1, 28, 28) float32 in 0 to 1: bilinear, borders repeated."""
+    small = images.shape[-1]
+    position = np.clip((np.arange(SIZE) + 0.5) * small / SIZE - 0.5, 0, small - 1)
+    weights = np.maximum(0, 1 - abs(position[:, None] - np.arange(small)))
+    large = weights @ (images / 16) @ weights.T
+    return large[:, None].astype(np.float32)
+
+
+def load_digits() -> Digits:
+    with (files(__package__) / "data" / "lenet_digits.npz").open("rb") as stream, np.load(stream) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    calibration_images = enlarge(arrays.pop("calibration_images"))
+    test_images, test_labels = enlarge(arrays.pop("test_images")), arrays.pop("test_labels")
+    return Digits(calibration_images, test_images, test_labels, arrays)
+
+
+def float_net(digits: Digits) -> LeNet:
+    return loaded(LeNet(float_nn.Conv2d, float_nn.Linear), digits)
+
+
+def quantised_net(digits: Digits, num_bits: int | tuple[int, int] | None = None) -> LeNet:
+    """The net of quantised layers: their default descriptors, or these bits with one amax a weight row."""
+    descriptors = {}
+    if num_bits is not None:
+        descriptors = {
+            "quant_desc_input": QuantDescriptor(num_bits=num_bits),
+            "quant_desc_weight": QuantDescriptor(num_bits=num_bits, axis=0),
+        }
+    return loaded(LeNet(quant_nn.QuantConv2d, quant_nn.QuantLinear, **descriptors), digits)
+
+
+def loaded(net: LeNet, digits: Digits) -> LeNet:
+    net.load_state_dict(digits.weights)
+    net.eval()
+    return net
+
+
+def calibrate(net: LeNet, images: Array) -> None:
+    """Max calibration: collect with quantisation off, then fix every amax."""
+    quantizers = [module for _, module in net.named_modules() if isinstance(module, quant_nn.TensorQuantizer)]
+    for quantizer in quantizers:
+        quantizer.disable_quant()
+        quantizer.enable_calib()
+    net(images)
+    for quantizer in quantizers:
+        quantizer.load_calib_amax()
+        quantizer.disable_calib()
+        quantizer.enable_quant()
+
+
+def weight_bytes(digits: Digits, bits: int = 32) -> int:
+    """Weights at this width and float32 biases; below 32 bits also one float32 scale for each weight row."""
+    total = 0
+    for name, array in digits.weights.items():
+        if name.endswith(".bias") or bits == 32:
+            total += 4 * array.size
+        else:
+            total += (array.size * bits + 7) // 8 + 4 * len(array)
+    return total
+
+
+def batches(images: Array, size: int) -> list[Array]:
+    return [images[start:start + size] for start in range(0, len(images), size)]
+
+
+def logits_and_time(net: LeNet, images: Array, batch: int) -> tuple[Array, float]:
+    """The logits of all images, and the milliseconds of the fastest full batch in a few rounds."""
+    parts = batches(images, batch)
+    logits = np.concatenate([net(part) for part in parts])
+    fastest = float("inf")
+    for _ in range(REPEATS):
+        for part in parts[:max(1, len(images) // batch)]:
+            start = time.perf_counter()
+            net(part)
+            fastest = min(fastest, time.perf_counter() - start)
+    return logits, 1000 * fastest
+
+
+def sqnr(reference: Array, noisy: Array) -> float:
+    """Signal to quantisation noise ratio in dB: 10 log10(sum(reference^2) / sum((reference - noisy)^2))."""
+    noise = np.square(reference.astype(np.float64) - noisy).sum()
+    return float(10 * np.log10(np.square(reference.astype(np.float64)).sum() / noise)) if noise else float("inf")
+
+
+def run(batch: int = 100) -> list[Row]:
+    """Measures every variant on the test images, `batch` images at a time."""
+    digits = load_digits()
+    calibrated = quantised_net(digits)
+    calibrate(calibrated, digits.calibration_images)
+    variants = [
+        ("float32", float_net(digits), 32),
+        ("8 bits, amax in flight (default)", quantised_net(digits), 8),
+        ("8 bits, max calibration", calibrated, 8),
+        ("4 bits, amax in flight", quantised_net(digits, 4), 4),
+        ("E4M3, amax in flight", quantised_net(digits, (4, 3)), 8),
+    ]
+    rows, reference = [], None
+    for name, net, bits in variants:
+        logits, milliseconds = logits_and_time(net, digits.test_images, batch)
+        reference = logits if reference is None else reference
+        accuracy = 100 * float(np.mean(logits.argmax(1) == digits.test_labels))
+        rows.append(Row(name, accuracy, sqnr(reference, logits), milliseconds, weight_bytes(digits, bits)))
+    return rows
+
+
+def table(rows: list[Row], batch: int) -> str:
+    title, speed = "LeNet on handwritten digits", f"ms / {batch} images"
+    lines = [f"{title:33} {'accuracy':>9} {'SQNR':>9} {speed:>15} {'weights':>9}"]
+    for row in rows:
+        noise = "" if row.sqnr == float("inf") else f"{row.sqnr:.1f} dB"
+        size = f"{row.weight_bytes / 1000:.1f} kB"
+        lines.append(f"{row.name:33} {row.accuracy:7.1f} % {noise:>9} {row.milliseconds:15.2f} {size:>9}")
+    return "\n".join(lines)

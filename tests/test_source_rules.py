@@ -1,0 +1,105 @@
+"""Rules of CONTRIBUTING that a compiler does not know, checked over the source tree as text."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("csrc", "pytorch_quantization_c", "tests", "benchmarks", "examples", "docs")
+LONGEST_FILE = 500
+LONGEST_GLUE_FUNCTION = 40
+RELEASE, ACQUIRE = r"(?:Py_BEGIN_ALLOW_THREADS|= pqc_release_gil)", r"(?:Py_END_ALLOW_THREADS|pqc_acquire_gil)"
+NEEDS_GIL = r"\b(return|goto)\b|\bPy_\w+\s*\(|\bPy(Err|Object|List|Tuple|Mem|Long|Float)_\w+\s*\(|\bpqc_raise\b"
+MARKS = ("TO" "DO", "FIX" "ME", "XX" "X", "raise NotImplemented" "Error", r"mark\.sk" "ip", r"mark\.xf" "ail")
+UNFINISHED = rf"\b({'|'.join(MARKS)})\b"
+LIBRARY_CALLS = r"\b(malloc|calloc|realloc|free|alloca|printf|fprintf|puts|abort|exit)\s*\("
+
+
+def sources(*suffixes: str, under: str | None = None) -> list[Path]:
+    folders = FOLDERS if under is None else (under,)
+    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*")) if path.suffix in suffixes]
+    assert found, f"no {suffixes} under {folders}: the rule would check nothing"
+    return found
+
+
+def operations(*suffixes: str) -> list[Path]:
+    """The folders of the operations: without the files that detect, dispatch and thread."""
+    return [path for path in sources(*suffixes, under="csrc/kernels") if path.parent.name != "kernels"]
+
+
+def offences(paths: list[Path], pattern: str | re.Pattern[str]) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in paths
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(pattern, line)
+    ]
+
+
+def functions(path: Path) -> Iterator[tuple[str, int, str]]:
+    """(name, line, body) of every function of a C file laid out by clang-format: `{` and `}` in the first column."""
+    lines = path.read_text().splitlines()
+    start = None
+    for number, line in enumerate(lines):
+        if line == "{":
+            start = number
+        elif line == "}" and start is not None:
+            header = next(text for text in reversed(lines[:start]) if "(" in text and not text.startswith(" "))
+            yield header.split("(")[0].split()[-1].lstrip("*"), start + 1, "\n".join(lines[start:number + 1])
+            start = None
+
+
+def test_files_are_short() -> None:
+    counts = {path: len(path.read_text().splitlines()) for path in sources(".c", ".h", ".py", ".pyi")}
+    assert not [f"{path}: {count}" for path, count in counts.items() if count > LONGEST_FILE]
+
+
+def test_nothing_is_unfinished_or_left_out() -> None:
+    assert not offences(sources(".c", ".h", ".py", ".pyi"), UNFINISHED)
+
+
+def test_kernels_know_no_python() -> None:
+    assert not offences(sources(".c", ".h", under="csrc/kernels"), r"Python\.h|PyObject|numpy")
+
+
+def test_kernels_neither_allocate_nor_print() -> None:
+    """The thread pool may allocate; nothing below it may."""
+    assert not offences(operations(".c", ".h"), LIBRARY_CALLS)
+
+
+def test_one_file_includes_numpy() -> None:
+    paths = [path for path in sources(".c", ".h", under="csrc") if path.name != "numpy_api.h"]
+    assert not offences(paths, r"#\s*include\s*<numpy/")
+
+
+def test_instruction_sets_are_chosen_by_file_not_inside_a_function() -> None:
+    for path in operations(".c"):
+        for name, line, body in functions(path):
+            assert not re.search(r"^#\s*(if|ifdef|ifndef)\b.*PQC_(X86|ARM)", body, re.M), f"{path}:{line}: {name}"
+
+
+@pytest.mark.parametrize("path", sources(".c", under="csrc/python"), ids=lambda path: path.name)
+def test_glue(path: Path) -> None:
+    """Every GIL release has its return in the same function, no `return` between them, and functions stay short."""
+    found = list(functions(path))
+    for name, line, body in found:
+        where = f"{path.name}:{line}: {name}"
+        assert body.count("\n") + 1 <= LONGEST_GLUE_FUNCTION, f"{where} is too long"
+        pairs = len(re.findall(RELEASE, body)) == len(re.findall(ACQUIRE, body))
+        assert pairs, f"{where}: the GIL is not released and taken back in pairs"
+        for inside in re.findall(f"{RELEASE}(.*?){ACQUIRE}", body, re.S):
+            assert not re.search(NEEDS_GIL, inside), f"{where}: Python without the GIL"
+
+
+def test_headers_are_guarded() -> None:
+    for path in sources(".h", under="csrc"):
+        assert re.search(r"^#ifndef (\w+)\n#define \1$|^#pragma once$", path.read_text(), re.M), path
+
+
+def test_texts_stay_short() -> None:
+    for name, most in (("README.md", 200), ("CONTRIBUTING.md", 100)):
+        assert len((ROOT / name).read_text().splitlines()) <= most, name
+    assert len((ROOT / "Makefile").read_text().splitlines()) <= 60
