@@ -153,13 +153,22 @@ def _calibrator(fresh: Any, present: Any, described: Any, arrays: Arrays) -> Any
             raise ValueError(f"its calibrator is a {described['class']}, the model's is a {type(present).__name__}")
         fresh = copy.copy(present)
     state = {key: unpack(value, arrays) for key, value in described["state"].items()}
-    known = vars(fresh)
     for key, value in state.items():
-        usual = known[key]
+        usual = _attribute(fresh, key)
         if usual is not None and value is not None and not isinstance(value, type(usual)):
             raise TypeError(f"{key} of its calibrator is a {type(value).__name__}, not a {type(usual).__name__}")
-    known.update(state)
+    vars(fresh).update(state)
     return fresh
+
+
+def _attribute(calibrator: Any, key: str) -> Any:
+    """An attribute that holds data, of the calibrator or as a default of its class. AttributeError for any other."""
+    if key in vars(calibrator):
+        return vars(calibrator)[key]
+    value = getattr(type(calibrator), key)
+    if key.startswith("__") or not (value is None or isinstance(value, bool | int | float | str)):
+        raise AttributeError(f"{key} of its calibrator holds no data")
+    return value
 
 
 def _become(quantizer: Any, fresh: Any) -> None:

@@ -78,6 +78,39 @@ def clip(x: Any, low: Any, high: Any) -> Any:
     return np.maximum(np.minimum(x, np.asarray(high, x.dtype)), np.asarray(low, x.dtype))
 
 
+def convolve(x: Any, weight: Any, bias: Any = None, stride: int = 1, dilation: int = 1, groups: int = 1) -> Any:
+    """Convolution without padding, summed in float64, in the type of x: (N, C, *sizes), (O, C / groups, *kernel)."""
+    kernel, outputs = weight.shape[2:], weight.shape[0] // groups
+    sizes = [(size - dilation * (k - 1) - 1) // stride + 1 for size, k in zip(x.shape[2:], kernel, strict=True)]
+    y = np.zeros((x.shape[0], weight.shape[0], *sizes))
+    for group in range(groups):
+        own = slice(group * outputs, (group + 1) * outputs)
+        w = weight[own].astype(np.float64)
+        part = x[:, group * w.shape[1]:(group + 1) * w.shape[1]].astype(np.float64)
+        for at in np.ndindex(*kernel):
+            window = tuple(slice(dilation * k, dilation * k + stride * (n - 1) + 1, stride)
+                           for k, n in zip(at, sizes, strict=True))
+            y[:, own] += np.einsum("nc...,oc->no...", part[(slice(None), slice(None), *window)], w[(..., *at)])
+    return (y if bias is None else y + bias.reshape(-1, *[1] * len(kernel))).astype(x.dtype)
+
+
+def convolve_transposed(x: Any, weight: Any, bias: Any = None, stride: int = 1, dilation: int = 1, groups: int = 1,
+                        output_padding: int = 0) -> Any:
+    """The adjoint of `convolve`, summed in float64, in the type of x: (N, C, *sizes), (C, O / groups, *kernel)."""
+    kernel, inputs, outputs = weight.shape[2:], weight.shape[0] // groups, weight.shape[1]
+    sizes = [(n - 1) * stride + dilation * (k - 1) + 1 + output_padding
+             for n, k in zip(x.shape[2:], kernel, strict=True)]
+    y = np.zeros((x.shape[0], outputs * groups, *sizes))
+    for group in range(groups):
+        own = slice(group * inputs, (group + 1) * inputs)
+        for at in np.ndindex(*kernel):
+            window = tuple(slice(dilation * k, dilation * k + stride * (n - 1) + 1, stride)
+                           for k, n in zip(at, x.shape[2:], strict=True))
+            y[(slice(None), slice(group * outputs, (group + 1) * outputs), *window)] += np.einsum(
+                "nc...,co->no...", x[:, own].astype(np.float64), weight[(own, slice(None), *at)].astype(np.float64))
+    return (y if bias is None else y + bias.reshape(-1, *[1] * len(kernel))).astype(x.dtype)
+
+
 def same(got: Any, wanted: Any) -> None:
     """Same type, shape and numbers; NaN equals NaN."""
     got, wanted = np.asarray(got), np.asarray(wanted)

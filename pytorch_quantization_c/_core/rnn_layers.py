@@ -31,11 +31,11 @@ def check_dropout(dropout: Any, num_layers: int) -> None:
         raise ValueError(f"Expected `dropout` to be a number in [0, 1], the probability of zeroing, got {dropout!r}")
     if dropout > 0 and num_layers == 1:
         warnings.warn(f"dropout acts between recurrent layers: dropout={dropout} does nothing with num_layers=1",
-                      UserWarning, stacklevel=5)
+                      UserWarning, stacklevel=4)
 
 
 class RecurrentRules(FloatModule):  # type: ignore[misc]
-    """Layers of recurrent cells over sequences. The host adds `_ops`, `_new_parameter` and `_fill_uniform`."""
+    """Layers of recurrent cells over sequences. The host adds `_ops`, `_as_array`, `_new_parameter` ..."""
 
     _ops: Any
 
@@ -111,42 +111,59 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         Args:
             input: (time, batch, inputs), or (batch, time, inputs) if `batch_first`; or sequences of unequal lengths,
                 longest first, packed: a tuple of data (sum of batch_sizes, inputs) and batch_sizes.
+                If the tuple says in `sorted_indices` and `unsorted_indices` how they were sorted, states are not.
             hx: initial states (layers * directions, batch, hidden): (h, c) for an LSTM, else h. Zeros if None.
 
         Returns:
             The outputs of the last layer (time, batch, directions * hidden), or packed as the input is; and the final
             states as `hx`.
         """
-        data, sizes = (input[0], input[1]) if isinstance(input, tuple) else (input, None)
-        initial = self._initial(data, hx, sizes)
-        self.check_forward_args(data, initial if self.mode == "LSTM" else initial[0], sizes)
-        turned = sizes is None and self.batch_first
-        steps = data.swapaxes(0, 1) if turned else data
-        packed = steps if sizes is not None else steps.reshape(-1, self.input_size)
-        counts = [steps.shape[1]] * steps.shape[0] if sizes is None else check_sizes(sizes, data.shape[0])
-        if not counts:
-            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
-        rate = float(self.dropout) if self.training else 0.0
-        output, finals = run_layers(self.mode, self._ops, self._layers(), packed, counts, initial, rate)
-        count = len(finals)
-        states = tuple(self._ops.cat(list(parts), 0).reshape(count, *parts[0].shape)
-                       for parts in zip(*finals, strict=True))
-        hidden = states if self.mode == "LSTM" else states[0]
-        if sizes is not None:
-            return self._packed(output, input), hidden
-        output = output.reshape(*steps.shape[:2], -1)
-        return (output.swapaxes(0, 1) if turned else output), hidden
+        if isinstance(input, tuple):
+            return self._forward_packed(input, hx)
+        data = self._as_array(input, "input")
+        initial = self._initial(data, hx, None)
+        steps = data.swapaxes(0, 1) if self.batch_first else data
+        time, batch = steps.shape[:2]
+        output, final = self._run(steps.reshape(time * batch, self.input_size), [batch] * time, initial)
+        output = output.reshape(time, batch, output.shape[-1])
+        return (output.swapaxes(0, 1) if self.batch_first else output), self._hidden(final)
+
+    def _forward_packed(self, input: Any, hx: Any) -> Any:
+        data = self._as_array(input[0], "input")
+        order, back = getattr(input, "sorted_indices", None), getattr(input, "unsorted_indices", None)
+        initial = self._initial(data, hx, input[1])
+        if order is not None:
+            initial = tuple(part[:, order] for part in initial)
+        output, final = self._run(data, check_sizes(input[1], data.shape[0]), initial)
+        if order is not None:
+            final = tuple(part[:, back] for part in final)
+        return self._packed(output, input), self._hidden(final)
 
     def _initial(self, data: Any, hx: Any, sizes: Any) -> tuple[Any, ...]:
+        """The initial states, (h, c) or (h,), whose shapes fit the data."""
         parts = 2 if self.mode == "LSTM" else 1
-        if hx is not None:
-            given = tuple(hx) if parts == 2 else (hx,)
-            if len(given) != parts:
-                raise RuntimeError(f"Expected hx to be a pair of arrays, got {len(given)}")
-            return given
-        batch = (data.shape[0 if self.batch_first or len(data.shape) < 2 else 1] if sizes is None
-                 else int(sizes[0]) if len(sizes) else 0)
-        return (self._ops.zeros(data, (len(self._all_weights), batch, self.hidden_size)),) * parts
+        if hx is None:
+            side = 0 if self.batch_first or len(data.shape) < 2 else 1
+            batch = data.shape[side] if sizes is None else int(sizes[0]) if len(sizes) else 0
+            initial = (self._ops.zeros(data, (len(self._all_weights), batch, self.hidden_size)),) * parts
+        else:
+            initial = tuple(self._as_array(part, "hx") for part in (hx if parts == 2 else (hx,)))
+            if len(initial) != parts:
+                raise RuntimeError(f"Expected hx to be a pair of arrays, got {len(initial)}")
+        self.check_forward_args(data, initial if parts == 2 else initial[0], sizes)
+        return initial
+
+    def _hidden(self, states: tuple[Any, ...]) -> Any:
+        return states if self.mode == "LSTM" else states[0]
+
+    def _run(self, packed: Any, batch_sizes: Sequence[int], initial: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        """Packed outputs and final states (layers * directions, batch, hidden)."""
+        if not batch_sizes:
+            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+        rate = float(self.dropout) if self.training else 0.0
+        output, finals = run_layers(self.mode, self._ops, self._layers(), packed, batch_sizes, initial, rate)
+        return output, tuple(self._ops.cat(list(parts), 0).reshape(len(finals), *parts[0].shape)
+                             for parts in zip(*finals, strict=True))
 
     def _layers(self) -> list[list[Direction]]:
         directions = [Direction(**dict(zip(Direction._fields, weights, strict=False)), input_quantizer=input_quantizer,
@@ -181,7 +198,7 @@ def take_over(made: Any, module: Any) -> None:
 
 
 class CellRules(FloatModule):  # type: ignore[misc]
-    """One step of a recurrent layer. The host adds `_ops`, `_new_parameter` and `_fill_uniform`."""
+    """One step of a recurrent layer. The host adds `_ops`, `_as_array`, `_new_parameter` ..."""
 
     _ops: Any
 
@@ -224,9 +241,13 @@ class CellRules(FloatModule):  # type: ignore[misc]
 
     def _step(self, input: Any, hx: Sequence[Any] | None, input_quantizer: Any = None,
               weight_quantizer: Any = None) -> tuple[Any, ...]:
+        input = self._as_array(input, "input")
         self.check_forward_input(input)
         parts = 2 if self._mode == "LSTM" else 1
-        state = (self._ops.zeros(input, (input.shape[0], self.hidden_size)),) * parts if hx is None else tuple(hx)
+        state = ((self._ops.zeros(input, (input.shape[0], self.hidden_size)),) * parts if hx is None
+                 else tuple(self._as_array(part, "hx") for part in hx))
+        if len(state) != parts:
+            raise RuntimeError(f"Expected hx to be a pair of arrays, got {len(state)}")
         for number, part in enumerate(state):
             self.check_forward_hidden(input, part, f"[{number}]" if parts == 2 else "")
         direction = Direction(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, input_quantizer,

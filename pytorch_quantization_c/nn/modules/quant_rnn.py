@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._arrays import float_array
 from ..._core.rnn_layers import CellRules, RecurrentRules
 from ...float_nn import Module, Parameter, init
 from ...float_nn import functional as F
@@ -41,6 +42,9 @@ class _NumpyParameters:
     """How parameters are made and filled."""
 
     _ops = _NumpyOps()
+
+    def _as_array(self, value: Any, name: str) -> Array:
+        return float_array(value, name)
 
     def _new_parameter(self, shape: tuple[int, ...]) -> Parameter:
         return Parameter(np.empty(shape, np.float32))

@@ -1,0 +1,52 @@
+"""The table of a model's quantisers."""
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+import pytorch_quantization_c as pq
+from pytorch_quantization_c import float_nn, nn
+from pytorch_quantization_c.tensor_quant import QuantDescriptor
+
+
+def model() -> float_nn.Module:
+    made = float_nn.Module()
+    made.conv = nn.QuantConv2d(1, 2, 3, quant_desc_input=QuantDescriptor(4, unsigned=True, amax=0.5))
+    made.pool = nn.QuantMaxPool2d(2, quant_desc_input=QuantDescriptor((4, 3), axis=(0, 1)))
+    made.both = made.pool
+    made.conv.weight_quantizer.amax = np.float32([[[[0.25]]], [[[2]]]])
+    made.conv.weight_quantizer.enable_calib()
+    made.pool.input_quantizer.disable()
+    made.last = nn.TensorQuantizer(QuantDescriptor(fake_quant=False, learn_amax=True, amax=np.nan))
+    return made
+
+
+def test_rows_as_data_and_in_print(capsys: pytest.CaptureFixture[str]) -> None:
+    net = model()
+    rows = pq.quant_summary(net)
+    assert [tuple(row)[:4] for row in rows] == [
+        ("conv._input_quantizer", 4, True, None), ("conv._weight_quantizer", 8, False, 0),
+        ("pool._input_quantizer", (4, 3), False, (0, 1)), ("last", 8, False, None)]
+    assert [row.state for row in rows] == ["quant", "calib, quant", "disabled", "clip, real quant"]
+    assert rows[2].amax is None and rows[0].amax == np.float32(0.5)
+    rows[1].amax[...] = 7
+    assert net.conv.weight_quantizer.amax.max() == 2
+    assert capsys.readouterr().out == """\
+quantizer               bits  axis    amax                 state
+conv._input_quantizer   u4    tensor  0.5                  quant
+conv._weight_quantizer  8     0       0.25 to 2 (2x1x1x1)  calib, quant
+pool._input_quantizer   E4M3  (0, 1)  dynamic              disabled
+last                    8     tensor  nan                  clip, real quant
+"""
+
+
+def test_another_file_and_the_odd_cases() -> None:
+    out = io.StringIO()
+    quantizer = nn.TensorQuantizer()
+    quantizer.disable_quant()
+    quantizer._register("_amax", np.zeros((0, 1), np.float32))
+    assert pq.quant_summary(quantizer, out)[0].state == "off"
+    assert out.getvalue().splitlines()[1].split() == ["(model)", "8", "tensor", "empty", "off"]
+    assert pq.quant_summary(float_nn.ReLU(), out) == []
