@@ -10,6 +10,7 @@ typedef struct {
     const void *from;
     void *to;
     size_t item;
+    ptrdiff_t images, channels;
     pqc_window window;
 } task;
 
@@ -78,7 +79,7 @@ static int check_kernel(PyArrayObject *columns, const pqc_window *w)
 static void copy_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     task *t = context;
-    pqc_im2col_scalar(t->from, t->to, begin, end, t->item, &t->window);
+    pqc_im2col_scalar(t->from, t->to, t->images, t->channels, begin, end, t->item, &t->window);
 }
 
 static void add_planes(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -98,10 +99,11 @@ static void run(ptrdiff_t n, ptrdiff_t cost, pqc_range_fn fn, task *t)
     pqc_acquire_gil(state);
 }
 
-PyDoc_STRVAR(im2col_doc,
-             "im2col(x, kernel, stride, padding, dilation, out, /)\n--\n\n"
-             "(planes, D, H, W) to (planes, kernel elements, positions): what each element of the "
-             "kernel meets at each position.\nAll others are tuples of 3 integers.");
+PyDoc_STRVAR(
+    im2col_doc,
+    "im2col(x, kernel, stride, padding, dilation, out, /)\n--\n\n"
+    "(images, channels, D, H, W) to (channels * kernel elements, images * positions): what "
+    "each element of the kernel meets at each position.\nAll others are tuples of 3 integers.");
 
 static PyObject *im2col(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -115,19 +117,21 @@ static PyObject *im2col(PyObject *self, PyObject *const *args, Py_ssize_t count)
     (void)self;
     if (pqc_check_count("im2col", count, 6, 6) < 0 ||
         get_triples(args + 1, names, fields, lows, 5) < 0 ||
-        !(x = wide_array(args[0], "x", 4, &dtype)))
+        !(x = wide_array(args[0], "x", 5, &dtype)))
         return NULL;
-    memcpy(t.window.size, PyArray_DIMS(x) + 1, sizeof t.window.size);
-    npy_intp planes = PyArray_DIM(x, 0);
-    if (check_volume(t.window.out, t.window.kernel, planes) < 0)
+    memcpy(t.window.size, PyArray_DIMS(x) + 2, sizeof t.window.size);
+    t.images = PyArray_DIM(x, 0);
+    t.channels = PyArray_DIM(x, 1);
+    if (check_volume(t.window.out, t.window.kernel, t.images * t.channels) < 0)
         goto done;
-    npy_intp shape[] = {planes, pqc_product3(t.window.kernel), pqc_product3(t.window.out)};
-    if (!(columns = (PyArrayObject *)PyArray_SimpleNew(3, shape, PyArray_TYPE(x))))
+    npy_intp shape[] = {t.channels * pqc_product3(t.window.kernel),
+                        t.images * pqc_product3(t.window.out)};
+    if (!(columns = (PyArrayObject *)PyArray_SimpleNew(2, shape, PyArray_TYPE(x))))
         goto done;
     t.from = PyArray_DATA(x);
     t.to = PyArray_DATA(columns);
     t.item = (size_t)pqc_dtype_size(dtype);
-    run(shape[0] * shape[1], shape[2], copy_rows, &t);
+    run(shape[0], shape[1], copy_rows, &t);
 done:
     Py_XDECREF(x);
     return (PyObject *)columns;

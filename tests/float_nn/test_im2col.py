@@ -10,13 +10,13 @@ from pytorch_quantization_c import _C, threads
 
 def oracle(x, kernel, stride, padding, dilation, out):
     """By the definition: position o of kernel element k reads o * stride + k * dilation - padding, or zero."""
-    columns = np.zeros((len(x), math.prod(kernel), math.prod(out)), x.dtype)
+    columns = np.zeros((x.shape[1], math.prod(kernel), len(x), math.prod(out)), x.dtype)
     for row, k in enumerate(np.ndindex(*kernel)):
         for column, o in enumerate(np.ndindex(*out)):
             at = [o[i] * stride[i] + k[i] * dilation[i] - padding[i] for i in range(3)]
-            if all(0 <= a < n for a, n in zip(at, x.shape[1:], strict=True)):
-                columns[:, row, column] = x[(slice(None), *at)]
-    return columns
+            if all(0 <= a < n for a, n in zip(at, x.shape[2:], strict=True)):
+                columns[:, row, :, column] = x[(slice(None), slice(None), *at)].T
+    return columns.reshape(columns.shape[0] * columns.shape[1], len(x) * math.prod(out))
 
 
 def windows(rng, count=60):
@@ -32,7 +32,7 @@ def windows(rng, count=60):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_im2col_reads_what_the_definition_says(dtype, rng):
     for planes, size, *window in windows(rng):
-        x = rng.normal(size=(planes, *size)).astype(dtype)
+        x = rng.normal(size=(planes, int(rng.integers(0, 3)), *size)).astype(dtype)
         got = _C.im2col(x, *window)
         assert got.dtype == dtype
         np.testing.assert_array_equal(got, oracle(x, *window))
@@ -46,19 +46,19 @@ def test_col2im_is_the_adjoint(dtype, rng):
         columns = rng.integers(-8, 9, (planes, math.prod(kernel), *out)).astype(dtype)
         y = _C.col2im(columns, size, kernel, stride, padding, dilation)
         assert y.shape == x.shape and y.dtype == dtype
-        wanted = (oracle(x, kernel, stride, padding, dilation, out) * columns.reshape(planes, -1, math.prod(out))
-                  if planes and math.prod(out) else np.zeros(1)).sum()
+        rows = columns.reshape(planes * math.prod(kernel), math.prod(out))
+        wanted = (oracle(x[None], kernel, stride, padding, dilation, out) * rows).sum()
         assert (x * y).sum() == wanted
 
 
 def test_positions_beyond_the_plane_are_zero():
-    x = np.ones((1, 1, 1, 3), np.float32)
-    assert _C.im2col(x, (1, 1, 1), (1, 1, 1), (0, 0, 1), (1, 1, 1), (1, 1, 6)).tolist() == [[[0, 1, 1, 1, 0, 0]]]
-    assert _C.im2col(x, (1, 1, 1), (1, 1, 1), (2, 0, 0), (1, 1, 1), (1, 1, 3)).tolist() == [[[0, 0, 0]]]
+    x = np.ones((1, 1, 1, 1, 3), np.float32)
+    assert _C.im2col(x, (1, 1, 1), (1, 1, 1), (0, 0, 1), (1, 1, 1), (1, 1, 6)).tolist() == [[0, 1, 1, 1, 0, 0]]
+    assert _C.im2col(x, (1, 1, 1), (1, 1, 1), (2, 0, 0), (1, 1, 1), (1, 1, 3)).tolist() == [[0, 0, 0]]
 
 
 def test_same_bits_from_any_number_of_threads(rng):
-    x = rng.normal(size=(40, 6, 20, 19)).astype(np.float32)
+    x = rng.normal(size=(2, 20, 6, 20, 19)).astype(np.float32)
     window = (3, 3, 2), (1, 2, 1), (1, 1, 1), (1, 1, 2), (6, 10, 19)
     before = threads.get_num_threads()
     results = []
@@ -66,7 +66,7 @@ def test_same_bits_from_any_number_of_threads(rng):
         for number in (1, 2, 5):
             threads.set_num_threads(number)
             columns = _C.im2col(x, *window)
-            y = _C.col2im(columns.reshape(40, 18, 6, 10, 19), x.shape[1:], *window[:-1])
+            y = _C.col2im(columns.reshape(40, 18, 6, 10, 19), x.shape[2:], *window[:-1])
             results.append((columns.tobytes(), y.tobytes(), _C.erf(x).tobytes()))
     finally:
         threads.set_num_threads(before)
@@ -74,13 +74,13 @@ def test_same_bits_from_any_number_of_threads(rng):
 
 
 def test_from_many_threads_at_once(rng):
-    x = rng.normal(size=(8, 1, 30, 30)).astype(np.float32)
+    x = rng.normal(size=(1, 8, 1, 30, 30)).astype(np.float32)
     window = (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), (1, 30, 30)
-    wanted, wrong = oracle(x[:1], *window), []
+    wanted, wrong = oracle(x, *window), []
 
     def work():
         for _ in range(20):
-            if not np.array_equal(_C.im2col(x, *window)[:1], wanted):
+            if not np.array_equal(_C.im2col(x, *window), wanted):
                 wrong.append(1)
 
     workers = [threading.Thread(target=work) for _ in range(4)]
@@ -100,17 +100,17 @@ def test_erf_is_the_math_module_s():
 
 T = (1, 1, 1)
 BAD = [
-    (TypeError, _C.im2col, (np.ones((1, 1, 1, 1), np.int32), T, T, T, T, T), "x.*int32"),
-    (TypeError, _C.im2col, (np.ones((1, 1, 1, 1), np.float16), T, T, T, T, T), "half"),
-    (ValueError, _C.im2col, (np.ones((1, 1, 1)), T, T, T, T, T), "4 dimensions, got 3"),
-    (TypeError, _C.im2col, (np.ones((1, 1, 1, 1)), T, (1, 1), T, T, T), "stride"),
-    (TypeError, _C.im2col, (np.ones((1, 1, 1, 1)), [1, 1, 1], T, T, T, T), "kernel"),
-    (TypeError, _C.im2col, (np.ones((1, 1, 1, 1)), T, T, (0.5, 0, 0), T, T), "padding"),
-    (ValueError, _C.im2col, (np.ones((1, 1, 1, 1)), T, (1, 0, 1), T, T, T), "stride"),
-    (ValueError, _C.im2col, (np.ones((1, 1, 1, 1)), T, T, T, T, (-1, 1, 1)), "out"),
-    (ValueError, _C.im2col, (np.ones((1, 1, 1, 1)), (1 << 31,) * 3, T, T, T, T), "kernel"),
-    (ValueError, _C.im2col, (np.ones((1, 1, 1, 1)), ((1 << 31) - 1,) * 3, T, T, T, T), "memory"),
-    (TypeError, _C.im2col, (np.ones((1, 1, 1, 1)), T, T, T, T), "expected 6"),
+    (TypeError, _C.im2col, (np.ones((1, 1, 1, 1, 1), np.int32), T, T, T, T, T), "x.*int32"),
+    (TypeError, _C.im2col, (np.ones((1, 1, 1, 1, 1), np.float16), T, T, T, T, T), "half"),
+    (ValueError, _C.im2col, (np.ones((1, 1, 1, 1)), T, T, T, T, T), "5 dimensions, got 4"),
+    (TypeError, _C.im2col, (np.ones((1, 1, 1, 1, 1)), T, (1, 1), T, T, T), "stride"),
+    (TypeError, _C.im2col, (np.ones((1, 1, 1, 1, 1)), [1, 1, 1], T, T, T, T), "kernel"),
+    (TypeError, _C.im2col, (np.ones((1, 1, 1, 1, 1)), T, T, (0.5, 0, 0), T, T), "padding"),
+    (ValueError, _C.im2col, (np.ones((1, 1, 1, 1, 1)), T, (1, 0, 1), T, T, T), "stride"),
+    (ValueError, _C.im2col, (np.ones((1, 1, 1, 1, 1)), T, T, T, T, (-1, 1, 1)), "out"),
+    (ValueError, _C.im2col, (np.ones((1, 1, 1, 1, 1)), (1 << 31,) * 3, T, T, T, T), "kernel"),
+    (ValueError, _C.im2col, (np.ones((1, 1, 1, 1, 1)), ((1 << 31) - 1,) * 3, T, T, T, T), "memory"),
+    (TypeError, _C.im2col, (np.ones((1, 1, 1, 1, 1)), T, T, T, T), "expected 6"),
     (ValueError, _C.col2im, (np.ones((1, 2, 1, 1, 1)), T, T, T, T, T), "1 kernel elements, got 2"),
     (ValueError, _C.col2im, (np.ones((1, 1, 1, 1)), T, T, T, T, T), "5 dimensions"),
     (ValueError, _C.col2im, (np.ones((1, 1, 1, 1, 1)), ((1 << 31) - 1,) * 3, T, T, T, T), "memory"),
@@ -126,6 +126,6 @@ def test_bad_arguments(error, function, arguments, text):
 
 def test_huge_strides_do_not_read_outside():
     big = (1 << 31) - 1
-    x = np.ones((1, 1, 1, 2), np.float32)
+    x = np.ones((1, 1, 1, 1, 2), np.float32)
     assert _C.im2col(x, (2, 1, 2), (big,) * 3, (big, 0, 0), (big, big, 1), (2, 1, 2)).sum() == 4
     assert _C.im2col(x, (2, 1, 2), (big,) * 3, (0, 0, 0), (big, big, big), (2, 1, 2)).sum() == 1

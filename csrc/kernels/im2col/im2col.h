@@ -17,12 +17,13 @@ static inline ptrdiff_t pqc_product3(const ptrdiff_t n[3])
     return n[0] * n[1] * n[2];
 }
 
-/* columns[plane][k][o] = what kernel element k reads at position o, for the rows [begin, end) of
- * (plane, k) pairs in C order.
- *   x        planes of w->size elements of `item` bytes: 1, 2, 4 or 8
- *   columns  rows of product(w->out) elements; rows outside [begin, end) are not touched */
-void pqc_im2col_scalar(const void *x, void *columns, ptrdiff_t begin, ptrdiff_t end, size_t item,
-                       const pqc_window *w);
+/* columns[channel][k][image][o] = what kernel element k reads at position o, for the rows
+ * [begin, end) of (channel, k) pairs in C order.
+ *   x        (images, channels) planes of w->size elements of `item` bytes: 1, 2, 4 or 8
+ *   columns  rows of images * product(w->out) elements; rows outside [begin, end) are not touched
+ */
+void pqc_im2col_scalar(const void *x, void *columns, ptrdiff_t images, ptrdiff_t channels,
+                       ptrdiff_t begin, ptrdiff_t end, size_t item, const pqc_window *w);
 
 /* The adjoint: y[plane] is zeroed, then each column element is added where im2col reads it, in the
  * order of k, for the planes [begin, end).  Columns that lie in the padding are dropped. */

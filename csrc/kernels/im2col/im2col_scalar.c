@@ -2,33 +2,32 @@
 
 #include <string.h>
 
-/* Where one line of positions meets one line of the plane. */
+/* One line of positions against one line of the plane: positions [first, first + count) lie inside
+ * it, the first of them at element `at`.  The same for all lines of a kernel element. */
 typedef struct {
-    bool inside;            /* the line of the plane exists */
-    ptrdiff_t line;         /* index of its first element in the plane */
-    ptrdiff_t first, count; /* positions that lie inside the line */
-    ptrdiff_t at;           /* element of the line that position `first` meets */
-} meeting;
+    ptrdiff_t first, count, at;
+} overlap;
 
-static inline ptrdiff_t coordinate(const pqc_window *w, int axis, ptrdiff_t o, ptrdiff_t k)
+static overlap overlap_of(const pqc_window *w, ptrdiff_t k)
 {
-    return o * w->stride[axis] + k * w->dilation[axis] - w->padding[axis];
-}
-
-/* k: kernel element; (z, y): position in the two outer dimensions. */
-static inline meeting meet(const pqc_window *w, const ptrdiff_t k[3], ptrdiff_t z, ptrdiff_t y)
-{
-    ptrdiff_t d = coordinate(w, 0, z, k[0]), h = coordinate(w, 1, y, k[1]);
-    ptrdiff_t start = coordinate(w, 2, 0, k[2]), step = w->stride[2], size = w->size[2];
-    meeting m = {0};
-    m.inside = d >= 0 && d < w->size[0] && h >= 0 && h < w->size[1];
-    m.line = m.inside ? (d * w->size[1] + h) * size : 0;
-    m.first = start < 0 ? (-start + step - 1) / step : 0;
+    ptrdiff_t start = k * w->dilation[2] - w->padding[2], step = w->stride[2], size = w->size[2];
+    overlap o = {0};
+    o.first = start < 0 ? (-start + step - 1) / step : 0;
     ptrdiff_t last = start < size ? (size - 1 - start) / step + 1 : 0; /* one past */
     last = last < w->out[2] ? last : w->out[2];
-    m.count = last > m.first ? last - m.first : 0;
-    m.at = start + m.first * step;
-    return m;
+    o.first = o.first < w->out[2] ? o.first : w->out[2];
+    o.count = last > o.first ? last - o.first : 0;
+    o.at = o.count ? start + o.first * step : 0;
+    return o;
+}
+
+/* Index in the plane of the line that kernel element k meets at (z, y), or -1: none. */
+static inline ptrdiff_t line_of(const pqc_window *w, const ptrdiff_t k[3], ptrdiff_t z, ptrdiff_t y)
+{
+    ptrdiff_t d = z * w->stride[0] + k[0] * w->dilation[0] - w->padding[0];
+    ptrdiff_t h = y * w->stride[1] + k[1] * w->dilation[1] - w->padding[1];
+    bool inside = d >= 0 && d < w->size[0] && h >= 0 && h < w->size[1];
+    return inside ? (d * w->size[1] + h) * w->size[2] : -1;
 }
 
 static inline void split(const pqc_window *w, ptrdiff_t number, ptrdiff_t k[3])
@@ -46,10 +45,26 @@ static inline void gather(const char *from, char *to, ptrdiff_t n, ptrdiff_t ste
         memcpy(to + (size_t)i * item, from + (size_t)(i * step) * item, item);
 }
 
-static void copy_line(const char *from, char *to, ptrdiff_t n, ptrdiff_t step, size_t item)
+/* Lines are short: moves of 32 bytes are done before a call of memcpy has begun. */
+static inline void copy_bytes(const char *from, char *to, size_t n)
+{
+    size_t i = 0;
+    if (n > 512) {
+        memcpy(to, from, n);
+        return;
+    }
+    for (; i + 32 <= n; i += 32)
+        memcpy(to + i, from + i, 32);
+    for (; i + 4 <= n; i += 4)
+        memcpy(to + i, from + i, 4);
+    for (; i < n; i++)
+        to[i] = from[i];
+}
+
+static inline void copy_line(const char *from, char *to, ptrdiff_t n, ptrdiff_t step, size_t item)
 {
     if (step == 1)
-        memcpy(to, from, (size_t)n * item);
+        copy_bytes(from, to, (size_t)n * item);
     else if (item == 4)
         gather(from, to, n, step, 4);
     else if (item == 8)
@@ -63,63 +78,67 @@ static void copy_line(const char *from, char *to, ptrdiff_t n, ptrdiff_t step, s
 static void fill_row(const char *plane, char *row, const ptrdiff_t k[3], size_t item,
                      const pqc_window *w)
 {
-    size_t width = (size_t)w->out[2];
+    overlap o = overlap_of(w, k[2]);
+    size_t width = (size_t)w->out[2] * item, before = (size_t)o.first * item;
+    size_t through = before + (size_t)o.count * item;
     for (ptrdiff_t z = 0; z < w->out[0]; z++)
-        for (ptrdiff_t y = 0; y < w->out[1]; y++, row += width * item) {
-            meeting m = meet(w, k, z, y);
-            if (!m.inside || m.count == 0) {
-                memset(row, 0, width * item);
+        for (ptrdiff_t y = 0; y < w->out[1]; y++, row += width) {
+            ptrdiff_t line = line_of(w, k, z, y);
+            if (line < 0 || o.count == 0) {
+                memset(row, 0, width);
                 continue;
             }
-            size_t before = (size_t)m.first, through = (size_t)(m.first + m.count);
-            memset(row, 0, before * item);
-            copy_line(plane + (size_t)(m.line + m.at) * item, row + before * item, m.count,
-                      w->stride[2], item);
-            memset(row + through * item, 0, (width - through) * item);
+            if (before)
+                memset(row, 0, before);
+            copy_line(plane + (size_t)(line + o.at) * item, row + before, o.count, w->stride[2],
+                      item);
+            if (through < width)
+                memset(row + through, 0, width - through);
         }
 }
 
-void pqc_im2col_scalar(const void *x, void *columns, ptrdiff_t begin, ptrdiff_t end, size_t item,
-                       const pqc_window *w)
+void pqc_im2col_scalar(const void *x, void *columns, ptrdiff_t images, ptrdiff_t channels,
+                       ptrdiff_t begin, ptrdiff_t end, size_t item, const pqc_window *w)
 {
     ptrdiff_t elements = pqc_product3(w->kernel);
     size_t plane = (size_t)pqc_product3(w->size) * item, row = (size_t)pqc_product3(w->out) * item;
     for (ptrdiff_t i = begin; i < end; i++) {
         ptrdiff_t k[3];
         split(w, i % elements, k);
-        fill_row((const char *)x + (size_t)(i / elements) * plane,
-                 (char *)columns + (size_t)i * row, k, item, w);
+        for (ptrdiff_t image = 0; image < images; image++)
+            fill_row((const char *)x + (size_t)(image * channels + i / elements) * plane,
+                     (char *)columns + (size_t)(i * images + image) * row, k, item, w);
     }
 }
 
 static void add_row_f32(const float *row, float *plane, const ptrdiff_t k[3], const pqc_window *w)
 {
+    overlap o = overlap_of(w, k[2]);
     ptrdiff_t step = w->stride[2];
     for (ptrdiff_t z = 0; z < w->out[0]; z++)
         for (ptrdiff_t y = 0; y < w->out[1]; y++, row += w->out[2]) {
-            meeting m = meet(w, k, z, y);
-            if (!m.inside)
+            ptrdiff_t line = line_of(w, k, z, y);
+            if (line < 0)
                 continue;
-            const float *from = row + m.first;
-            float *to = plane + m.line + m.at;
+            const float *from = row + o.first;
+            float *to = plane + line + o.at;
             if (step == 1)
-                for (ptrdiff_t i = 0; i < m.count; i++)
+                for (ptrdiff_t i = 0; i < o.count; i++)
                     to[i] += from[i];
             else
-                for (ptrdiff_t i = 0; i < m.count; i++)
+                for (ptrdiff_t i = 0; i < o.count; i++)
                     to[i * step] += from[i];
         }
 }
 
 static void add_row_f64(const double *row, double *plane, const ptrdiff_t k[3], const pqc_window *w)
 {
+    overlap o = overlap_of(w, k[2]);
     for (ptrdiff_t z = 0; z < w->out[0]; z++)
         for (ptrdiff_t y = 0; y < w->out[1]; y++, row += w->out[2]) {
-            meeting m = meet(w, k, z, y);
-            if (!m.inside)
-                continue;
-            for (ptrdiff_t i = 0; i < m.count; i++)
-                plane[m.line + m.at + i * w->stride[2]] += row[m.first + i];
+            ptrdiff_t line = line_of(w, k, z, y);
+            for (ptrdiff_t i = 0; line >= 0 && i < o.count; i++)
+                plane[line + o.at + i * w->stride[2]] += row[o.first + i];
         }
 }
 

@@ -60,10 +60,11 @@ def elu(input: ArrayLike, alpha: float = 1.0, inplace: bool = False) -> Array:
 
 
 def _sigmoid(x: Array) -> Array:
-    small = np.exp(-np.abs(x))  # at most 1: nothing overflows
-    one = x.dtype.type(1)
-    result: Array = np.where(x >= 0, one, small) / (one + small)
-    return result
+    y: Array = np.negative(x)
+    with np.errstate(over="ignore"):  # 1 / infinity is the 0 that is wanted
+        np.exp(y, out=y)
+    y += 1
+    return np.reciprocal(y, out=y)
 
 
 def sigmoid(input: ArrayLike) -> Array:

@@ -15,8 +15,9 @@ __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
 
 Padding = str | int | Sequence[int]
 
-# Columns of this many bytes are made and multiplied at a time: they stay in the cache of one core.
-CHUNK = 2 << 20
+# Images are taken together for a product until it is this many columns wide, or its columns take this many bytes.
+COLUMNS = 2048
+CHUNK = 4 << 20
 
 
 def _check_weight(weight: Array, bias: Array | None, spatial: int, groups: int, outputs: int, what: str) -> None:
@@ -49,17 +50,20 @@ def _same_padding(x: Array, weight: Array, padding: str, stride: tuple[int, ...]
 
 def _multiply(x: Array, weight: Array, window: Window, groups: int) -> Array:
     """(N, C, *size) and (groups, O / groups, C / groups * kernel) to (N, O, *out), a chunk of images at a time."""
-    count, channels = x.shape[:2]
-    positions = math.prod(window.out)
-    y = np.empty((count, groups, weight.shape[1], positions), x.dtype)
-    rows = weight.shape[2]
-    step = max(1, CHUNK // max(1, groups * rows * positions * x.itemsize))
-    for begin in range(0, count, step):
-        part = x[begin:begin + step]
-        planes = part.reshape(len(part) * channels, *window.size)
-        columns = planes if window.trivial else im2col(planes, window)
-        np.matmul(weight, columns.reshape(len(part), groups, rows, positions), out=y[begin:begin + step])
-    return y.reshape(count, groups * weight.shape[1], *window.out)
+    count, (_, outputs, rows), positions = len(x), weight.shape, math.prod(window.out)
+    y = np.empty((count, groups, outputs, positions), x.dtype)
+    step = max(1, min(COLUMNS // max(1, positions), CHUNK // max(1, groups * rows * positions * x.itemsize)))
+    if window.trivial:
+        np.matmul(weight, x.reshape(count, groups, rows, positions), out=y)
+    elif step == 1 or groups == count == 1:
+        for number in range(count):
+            np.matmul(weight, im2col(x[number:number + 1], window).reshape(groups, rows, positions), out=y[number])
+    else:
+        for begin in range(0, count, step):
+            part = x[begin:begin + step]
+            product = np.matmul(weight, im2col(part, window).reshape(groups, rows, len(part) * positions))
+            y[begin:begin + step] = product.reshape(groups, outputs, len(part), positions).transpose(2, 0, 1, 3)
+    return y.reshape(count, groups * outputs, *window.out)
 
 
 def _conv(spatial: int, input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, stride: IntOrInts,

@@ -21,9 +21,11 @@ def lstm_gates(gates: Array, cell: Array) -> State:
 
     Hochreiter and Schmidhuber 1997 with forget gates: c' = f * c + i * g, h' = o * tanh(c').
     """
-    into, forget, candidate, out = np.split(gates, 4, axis=-1)
-    new: Array = _sigmoid(forget) * cell + _sigmoid(into) * np.tanh(candidate)
-    return _sigmoid(out) * np.tanh(new), new
+    size = gates.shape[-1] // 4
+    opened = _sigmoid(gates)  # of the candidates too, unused: one call is faster than three
+    new: Array = opened[..., size:2 * size] * cell
+    new += opened[..., :size] * np.tanh(gates[..., 2 * size:3 * size])
+    return opened[..., 3 * size:] * np.tanh(new), new
 
 
 def lstm_cell(input: ArrayLike, hx: tuple[ArrayLike, ArrayLike], w_ih: ArrayLike, w_hh: ArrayLike,

@@ -58,7 +58,11 @@ def _linear_along(x: Array, axis: int, m: int, factor: float | None, align_corne
     below = np.minimum(source.astype(np.int64), n - 1)
     above = np.minimum(below + 1, n - 1)
     weight = (source - below.astype(x.dtype)).reshape(-1, *(1,) * (x.ndim - 1 - axis))
-    result: Array = np.take(x, below, axis) * (kind(1) - weight) + np.take(x, above, axis) * weight
+    result: Array = np.take(x, below, axis)
+    result *= kind(1) - weight
+    upper = np.take(x, above, axis)
+    upper *= weight
+    result += upper
     return result
 
 
@@ -98,7 +102,8 @@ def interpolate(input: ArrayLike, size: int | Sequence[int] | None = None,
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[spatial - 1](x, sizes)
     x = x.astype(working(dtype), copy=False)
-    for axis, (m, factor) in enumerate(zip(sizes, factors, strict=True), 2):
+    for axis in reversed(range(2, x.ndim)):  # the last first: rows are short then
+        m, factor = sizes[axis - 2], factors[axis - 2]
         if mode in LINEAR:
             x = _linear_along(x, axis, m, factor, bool(align_corners))
         else:

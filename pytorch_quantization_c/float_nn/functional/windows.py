@@ -33,8 +33,8 @@ def _three(numbers: Sequence[int], fill: int = 1) -> tuple[int, int, int]:
 
 
 def im2col(x: Array, window: Window) -> Array:
-    """(planes, *size) to (planes, kernel elements, positions): what each kernel element meets at each position."""
-    return _C.im2col(x.reshape(len(x), *_three(window.size)), _three(window.kernel), _three(window.stride),
+    """(N, C, *size) to (C * kernel elements, N * positions): what each kernel element meets at each position."""
+    return _C.im2col(x.reshape(*x.shape[:2], *_three(window.size)), _three(window.kernel), _three(window.stride),
                      _three(window.padding, 0), _three(window.dilation), _three(window.out))
 
 
