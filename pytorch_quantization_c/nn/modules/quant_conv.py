@@ -1,16 +1,8 @@
 """The quantised convolutions. Padding modes are the float layers' own."""
 from __future__ import annotations
 
-from ... import float_nn
+from ... import float_nn, tensor_quant
 from ..._core.layer_rules import ConvRules, ConvTransposeRules
-from ...tensor_quant import (
-    QUANT_DESC_8BIT_CONV1D_WEIGHT_PER_CHANNEL,
-    QUANT_DESC_8BIT_CONV2D_WEIGHT_PER_CHANNEL,
-    QUANT_DESC_8BIT_CONV3D_WEIGHT_PER_CHANNEL,
-    QUANT_DESC_8BIT_CONVTRANSPOSE1D_WEIGHT_PER_CHANNEL,
-    QUANT_DESC_8BIT_CONVTRANSPOSE2D_WEIGHT_PER_CHANNEL,
-    QUANT_DESC_8BIT_CONVTRANSPOSE3D_WEIGHT_PER_CHANNEL,
-)
 from . import _utils
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "QuantConv1d",
@@ -33,19 +25,19 @@ class _QuantConvNd(ConvRules, _utils.QuantMixin):
 class QuantConv1d(_QuantConvNd, float_nn.Conv1d):
     """`float_nn.Conv1d` on quantised arrays."""
 
-    default_quant_desc_weight = QUANT_DESC_8BIT_CONV1D_WEIGHT_PER_CHANNEL
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV1D_WEIGHT_PER_CHANNEL
 
 
 class QuantConv2d(_QuantConvNd, float_nn.Conv2d):
     """`float_nn.Conv2d` on quantised arrays."""
 
-    default_quant_desc_weight = QUANT_DESC_8BIT_CONV2D_WEIGHT_PER_CHANNEL
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV2D_WEIGHT_PER_CHANNEL
 
 
 class QuantConv3d(_QuantConvNd, float_nn.Conv3d):
     """`float_nn.Conv3d` on quantised arrays."""
 
-    default_quant_desc_weight = QUANT_DESC_8BIT_CONV3D_WEIGHT_PER_CHANNEL
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV3D_WEIGHT_PER_CHANNEL
 
 
 class _QuantConvTransposeNd(ConvTransposeRules, _utils.QuantMixin):
@@ -64,19 +56,19 @@ class _QuantConvTransposeNd(ConvTransposeRules, _utils.QuantMixin):
 class QuantConvTranspose1d(_QuantConvTransposeNd, float_nn.ConvTranspose1d):
     """`float_nn.ConvTranspose1d` on quantised arrays."""
 
-    default_quant_desc_weight = QUANT_DESC_8BIT_CONVTRANSPOSE1D_WEIGHT_PER_CHANNEL
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE1D_WEIGHT_PER_CHANNEL
 
 
 class QuantConvTranspose2d(_QuantConvTransposeNd, float_nn.ConvTranspose2d):
     """`float_nn.ConvTranspose2d` on quantised arrays."""
 
-    default_quant_desc_weight = QUANT_DESC_8BIT_CONVTRANSPOSE2D_WEIGHT_PER_CHANNEL
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE2D_WEIGHT_PER_CHANNEL
 
 
 class QuantConvTranspose3d(_QuantConvTransposeNd, float_nn.ConvTranspose3d):
     """`float_nn.ConvTranspose3d` on quantised arrays."""
 
-    default_quant_desc_weight = QUANT_DESC_8BIT_CONVTRANSPOSE3D_WEIGHT_PER_CHANNEL
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE3D_WEIGHT_PER_CHANNEL
 
 
 _ConvNd = _QuantConvNd

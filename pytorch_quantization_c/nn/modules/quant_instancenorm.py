@@ -5,20 +5,28 @@ argument, ValueError for a descriptor of real quantisation.
 """
 from __future__ import annotations
 
-from ... import float_nn
+from ... import float_nn, tensor_quant
 from ..._core.input_layers import InstanceNormRules
 from ._utils import QuantInputMixin
+from .tensor_quantizer import TensorQuantizer
 
 __all__ = ["QuantInstanceNorm1d", "QuantInstanceNorm2d", "QuantInstanceNorm3d"]
 
 
-class QuantInstanceNorm1d(InstanceNormRules, QuantInputMixin, float_nn.InstanceNorm1d):
+class _QuantInstanceNorm(InstanceNormRules, QuantInputMixin):
+    """What the three have in common."""
+
+    default_quant_desc_input = tensor_quant.QUANT_DESC_8BIT_PER_TENSOR
+    _input_quantizer: TensorQuantizer
+
+
+class QuantInstanceNorm1d(_QuantInstanceNorm, float_nn.InstanceNorm1d):
     """`float_nn.InstanceNorm1d` on a quantised input."""
 
 
-class QuantInstanceNorm2d(InstanceNormRules, QuantInputMixin, float_nn.InstanceNorm2d):
+class QuantInstanceNorm2d(_QuantInstanceNorm, float_nn.InstanceNorm2d):
     """`float_nn.InstanceNorm2d` on a quantised input."""
 
 
-class QuantInstanceNorm3d(InstanceNormRules, QuantInputMixin, float_nn.InstanceNorm3d):
+class QuantInstanceNorm3d(_QuantInstanceNorm, float_nn.InstanceNorm3d):
     """`float_nn.InstanceNorm3d` on a quantised input."""

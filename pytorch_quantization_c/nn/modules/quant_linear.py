@@ -3,10 +3,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import float_nn
+from ... import float_nn, tensor_quant
 from ..._core.layer_rules import LinearRules
 from ...float_nn import functional as F
-from ...tensor_quant import QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
 from . import _utils
 
 __all__ = ["Linear", "QuantLinear"]
@@ -24,7 +23,7 @@ class QuantLinear(LinearRules, _utils.QuantMixin, float_nn.Linear):
         TypeError: another keyword argument. ValueError: a descriptor of real quantisation.
     """
 
-    default_quant_desc_weight = QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
 
     def _linear(self, input: Any, weight: Any) -> Any:
         return F.linear(input, weight, self.bias)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import tensor_quant
 from ..._arrays import float_array
-from ..._core.rnn_layers import CellRules, RecurrentRules
+from ..._core import rnn_layers as quant_rnn
 from ...float_nn import Module, Parameter, init
 from ...float_nn import functional as F
-from ...tensor_quant import QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
 from . import _utils
 
 __all__ = ["LSTM", "LSTMCell", "QuantLSTM", "QuantLSTMCell"]
@@ -57,7 +57,7 @@ class _NumpyParameters:
         return like._replace(data=output) if hasattr(like, "_replace") else (output, like[1])
 
 
-class QuantRNNBase(RecurrentRules, _NumpyParameters, _utils.QuantMixin, Module):
+class QuantRNNBase(quant_rnn.RecurrentRules, _NumpyParameters, _utils.QuantMixin, Module):
     """Layers of recurrent cells whose products are quantised.
 
     Args:
@@ -78,7 +78,7 @@ class QuantRNNBase(RecurrentRules, _NumpyParameters, _utils.QuantMixin, Module):
         TypeError: another keyword argument.
     """
 
-    default_quant_desc_weight = QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
 
 
 class QuantRNN(QuantRNNBase):
@@ -106,10 +106,10 @@ class GRU(QuantRNNBase):
         super().__init__("GRU", *args, **kwargs)
 
 
-class QuantRNNCellBase(CellRules, _NumpyParameters, _utils.QuantMixin, Module):
+class QuantRNNCellBase(quant_rnn.CellRules, _NumpyParameters, _utils.QuantMixin, Module):
     """What the cells share: parameters, their initialisation and the checks of shapes."""
 
-    default_quant_desc_weight = QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
 
 
 class QuantRNNCell(QuantRNNCellBase):
