@@ -19,6 +19,12 @@ def _reduce(array: NDArray[Any], axes: tuple[int, ...] | None, keepdims: bool) -
     return _C.amax(array, axes, keepdims)
 
 
+def _own_axes(array: NDArray[Any], axes: Iterable[Any]) -> tuple[int, ...]:
+    """Each axis once, counted from the start. As in torch, a number has an axis 0 that is not there."""
+    found = {axis_index(each, max(array.ndim, 1)) for each in axes}
+    return tuple(sorted(found)) if array.ndim else ()
+
+
 def reduce_amax(input: ArrayLike, axis: int | Iterable[int] | None = None, keepdims: bool = True) -> NDArray[Any]:
     """Largest absolute value over some axes, or over all of them. A NaN wins over every number.
 
@@ -41,10 +47,10 @@ def reduce_amax(input: ArrayLike, axis: int | Iterable[int] | None = None, keepd
     if axis is None:
         return _reduce(array, None, False)
     if isinstance(axis, str) or not isinstance(axis, Iterable):
-        return _reduce(array, (axis_index(axis, array.ndim),), keepdims)
+        return _reduce(array, _own_axes(array, (axis,)), keepdims)
     axes = tuple(axis)
     if isinstance(axis, tuple) and len(axes) > array.ndim:
         raise ValueError(f"Cannot reduce more axes than tensor's dim: got {len(axes)} in `axis` for "
                          f"shape {array.shape}")
-    output = _reduce(array, tuple(sorted({axis_index(each, array.ndim) for each in axes})), True)
+    output = _reduce(array, _own_axes(array, axes), True)
     return output.reshape([size for size in output.shape if size != 1]) if not keepdims or output.size == 1 else output

@@ -51,6 +51,8 @@ def test_shapes_the_original_is_known_for() -> None:
     oracle.same(reduce_amax(x, (0, 0)), np.abs(x))
     oracle.same(reduce_amax(np.empty((0, 3), np.float32), 1), np.empty((0, 1), np.float32))
     oracle.same(reduce_amax([-2, 1]), np.float32(2))
+    for axis in (0, -1, [0]):
+        oracle.same(reduce_amax(np.float32(-3), axis), np.float32(3))
 
 
 def test_nan_wins_and_the_result_is_fresh() -> None:
