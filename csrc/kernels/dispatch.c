@@ -31,6 +31,9 @@ static void use_scalar(pqc_kernels *t)
     t->amax_f32 = pqc_amax_f32_scalar;
     t->amax_each_f32 = pqc_amax_each_f32_scalar;
     t->min_f32 = pqc_min_f32_scalar;
+    t->bin_f32 = pqc_bin_f32_scalar;
+    t->magnitudes_f32 = pqc_magnitudes_f32_scalar;
+    t->group_logs = pqc_group_logs_scalar;
     t->quantize_u8 = pqc_quantize_u8_scalar;
     t->quantize_u8_quads = pqc_quantize_u8_quads_scalar;
     t->dequantize_rows = pqc_dequantize_rows_scalar;
@@ -60,6 +63,8 @@ static void use_avx2(pqc_kernels *t)
     t->amax_f32 = pqc_amax_f32_avx2;
     t->amax_each_f32 = pqc_amax_each_f32_avx2;
     t->min_f32 = pqc_min_f32_avx2;
+    t->bin_f32 = pqc_bin_f32_avx2;
+    t->magnitudes_f32 = pqc_magnitudes_f32_avx2;
     t->quantize_u8 = pqc_quantize_u8_avx2;
     t->quantize_u8_quads = pqc_quantize_u8_quads_avx2;
     t->dequantize_rows = pqc_dequantize_rows_avx2;
@@ -92,6 +97,8 @@ static void use_avx512(pqc_kernels *t)
     t->amax_f32 = pqc_amax_f32_avx512;
     t->amax_each_f32 = pqc_amax_each_f32_avx512;
     t->min_f32 = pqc_min_f32_avx512;
+    t->bin_f32 = pqc_bin_f32_avx512;
+    t->group_logs = pqc_group_logs_avx512;
     t->quantize_u8 = pqc_quantize_u8_avx512;
     t->quantize_u8_quads = pqc_quantize_u8_quads_avx512;
     t->dequantize_rows = pqc_dequantize_rows_avx512;
@@ -125,6 +132,7 @@ static void use_neon(pqc_kernels *t)
     t->amax_f32 = pqc_amax_f32_neon;
     t->amax_each_f32 = pqc_amax_each_f32_neon;
     t->min_f32 = pqc_min_f32_neon;
+    t->bin_f32 = pqc_bin_f32_neon;
     t->quantize_u8 = pqc_quantize_u8_neon;
     t->quantize_u8_quads = pqc_quantize_u8_quads_neon;
     t->dequantize_rows = pqc_dequantize_rows_neon;

@@ -4,11 +4,13 @@
 
 #include "affine/affine.h"
 #include "amax/amax.h"
+#include "calib_search/calib_search.h"
 #include "dequantize/dequantize.h"
 #include "e4m3/e4m3.h"
 #include "fake_quant_half/fake_quant_half.h"
 #include "gemm_s8/gemm_s8.h"
 #include "half/half.h"
+#include "histogram/histogram.h"
 #include "int_quant/int_quant.h"
 #include "quantize/quantize_u8.h"
 #include "ste/ste.h"
@@ -29,6 +31,9 @@ typedef struct {
     pqc_amax_f32_fn *amax_f32;
     pqc_amax_each_f32_fn *amax_each_f32;
     pqc_min_f32_fn *min_f32;
+    pqc_bin_f32_fn *bin_f32;
+    pqc_magnitudes_f32_fn *magnitudes_f32;
+    pqc_group_logs_fn *group_logs;
     pqc_quantize_u8_fn *quantize_u8;
     pqc_quantize_u8_quads_fn *quantize_u8_quads;
     pqc_gemm_s8_fn *gemm_s8;
