@@ -5,6 +5,7 @@
 #include "numpy_api.h"
 
 extern PyMethodDef pqc_affine_methods[];
+extern PyMethodDef pqc_calib_methods[];
 extern PyMethodDef pqc_float_methods[];
 extern PyMethodDef pqc_integer_methods[];
 extern PyMethodDef pqc_machine_methods[];

@@ -32,8 +32,8 @@ static double count_at(const job *j, ptrdiff_t i)
 
 size_t pqc_entropy_scratch(pqc_search s)
 {
-    size_t rows = (size_t)s.bins + 1 + PQC_LANES;
-    return (7 * rows + (size_t)candidates_of(s, s.bins) + PQC_LANES) * sizeof(double);
+    size_t rows = (size_t)s.bins + 1 + PQC_CANDIDATES;
+    return (7 * rows + (size_t)candidates_of(s, s.bins) + PQC_CANDIDATES) * sizeof(double);
 }
 
 static double c_log_c(double c)
@@ -45,7 +45,7 @@ static double c_log_c(double c)
  * every later candidate's. */
 static void prepare(job *j, double *scratch)
 {
-    ptrdiff_t bins = j->s.bins, rows = bins + 1 + PQC_LANES;
+    ptrdiff_t bins = j->s.bins, rows = bins + 1 + PQC_CANDIDATES;
     double sum = 0.0, filled = 0.0, main = 0.0, rest = 0.0;
     j->sums = scratch;
     j->filled = j->sums + rows;
@@ -109,9 +109,9 @@ static double estimate(const job *j, ptrdiff_t i, double group_logs)
 static void estimate_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
-    double group_logs[PQC_LANES];
-    for (ptrdiff_t at = begin; at < end; at += PQC_LANES) {
-        int n = end - at < PQC_LANES ? (int)(end - at) : PQC_LANES;
+    double group_logs[PQC_CANDIDATES];
+    for (ptrdiff_t at = begin; at < end; at += PQC_CANDIDATES) {
+        int n = end - at < PQC_CANDIDATES ? (int)(end - at) : PQC_CANDIDATES;
         ptrdiff_t first = j->s.start + at * j->s.stride;
         if (!j->single)
             pqc.group_logs(&j->groups, first, j->s.stride, n, group_logs);

@@ -1,0 +1,270 @@
+/* Histograms of magnitudes, and the searches for the bin to cut at. */
+#include "calib_search/calib_search.h"
+#include "convert.h"
+#include "errors.h"
+#include "families.h"
+#include "histogram/histogram.h"
+#include "parallel.h"
+
+#include <math.h>
+
+enum { MOST_BINS = 1 << 24 };
+
+/* A new reference to a C-contiguous vector of this type with at least `least` and at most `most`
+ * numbers; the object itself where it is one. */
+static PyArrayObject *vector(PyObject *object, const char *name, int type_num, npy_intp least,
+                             npy_intp most)
+{
+    PyArrayObject *array =
+        (PyArrayObject *)PyArray_FROMANY(object, type_num, 1, 1, NPY_ARRAY_CARRAY_RO);
+    if (array && (PyArray_SIZE(array) < least || PyArray_SIZE(array) > most)) {
+        PyErr_Format(PyExc_ValueError, "Expected `%s` to have %zd to %zd numbers, got %zd", name,
+                     least, most, PyArray_SIZE(array));
+        Py_CLEAR(array);
+    }
+    return array;
+}
+
+static int check_edges(PyArrayObject *edges)
+{
+    const float *e = PyArray_DATA(edges);
+    npy_intp bins = PyArray_SIZE(edges) - 1;
+    bool good = isfinite(e[0]) && isfinite(e[bins]);
+    for (npy_intp i = 0; i < bins; i++)
+        good = good && e[i] <= e[i + 1];
+    if (!good)
+        PyErr_SetString(PyExc_ValueError, "Expected `edges` to be finite and rising");
+    return good ? 0 : -1;
+}
+
+static int check_counts(PyObject *counts, npy_intp bins)
+{
+    if (PyArray_Check(counts) && PyArray_TYPE((PyArrayObject *)counts) == NPY_INT64 &&
+        PyArray_ISCARRAY((PyArrayObject *)counts) && PyArray_SIZE((PyArrayObject *)counts) == bins)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "Expected `counts` to be a writeable array of %zd int64", bins);
+    return -1;
+}
+
+PyDoc_STRVAR(histogram_doc,
+             "histogram(x, edges, counts, skip_zeros, partial, /)\n--\n\n"
+             "Adds |x| to `counts` (int64, in place) in the bins between `edges` (float32, rising; "
+             "the last bin is closed).\n"
+             "Returns the largest |x|, NaN if any is.  If that is above the last edge, nothing is "
+             "added, or with `partial`\nonly what has a bin.");
+
+static PyObject *histogram(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    pqc_elements elements;
+    bool skip_zeros, partial;
+    void *scratch = NULL;
+    PyObject *result = NULL;
+    PyArrayObject *x = NULL, *edges = NULL;
+    (void)self;
+    if (pqc_check_count("histogram", count, 5, 5) < 0 || pqc_get_bool(args[3], &skip_zeros) < 0 ||
+        pqc_get_bool(args[4], &partial) < 0)
+        return NULL;
+    x = pqc_float_array(args[0], "x", &elements.dtype);
+    edges = x ? vector(args[1], "edges", NPY_FLOAT, 2, MOST_BINS + 1) : NULL;
+    if (!edges || check_edges(edges) < 0)
+        goto done;
+    ptrdiff_t bins = PyArray_SIZE(edges) - 1;
+    int slots = pqc_get_num_threads();
+    elements.data = PyArray_DATA(x);
+    elements.n = PyArray_SIZE(x);
+    scratch = PyMem_RawMalloc(pqc_histogram_scratch(bins, slots));
+    if (check_counts(args[2], bins) < 0 || (!scratch && PyErr_NoMemory() == NULL))
+        goto done;
+    PyThreadState *state = pqc_release_gil(elements.n);
+    float largest = pqc_histogram(elements, PyArray_DATA(edges), bins, skip_zeros, partial, scratch,
+                                  slots, PyArray_DATA((PyArrayObject *)args[2]));
+    pqc_acquire_gil(state);
+    result = PyFloat_FromDouble(largest);
+done:
+    PyMem_RawFree(scratch);
+    Py_XDECREF(x);
+    Py_XDECREF(edges);
+    return result;
+}
+
+PyDoc_STRVAR(
+    histc_edges_doc,
+    "histc_edges(high, bins, /)\n--\n\n"
+    "The edges, float32, that torch.histc(bins=bins, min=0, max=high) means: edge i is the "
+    "least x\nwith float32(x * bins) / high >= i, the last one is `high`.");
+
+static PyObject *histc_edges(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    long bins;
+    (void)self;
+    if (pqc_check_count("histc_edges", count, 2, 2) < 0 ||
+        pqc_get_int(args[1], "bins", 1, MOST_BINS, &bins) < 0)
+        return NULL;
+    float high = (float)PyFloat_AsDouble(args[0]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (!(high > 0.0f && isfinite(high))) {
+        PyErr_Format(PyExc_ValueError, "Expected `high` to be finite and above 0, got %R", args[0]);
+        return NULL;
+    }
+    npy_intp length = bins + 1;
+    PyArrayObject *edges = (PyArrayObject *)PyArray_SimpleNew(1, &length, NPY_FLOAT);
+    if (edges)
+        pqc_histc_edges(high, bins, PyArray_DATA(edges));
+    return (PyObject *)edges;
+}
+
+PyDoc_STRVAR(magnitudes_doc, "magnitudes(x, /)\n--\n\n"
+                             "(the least |x| above 0, inf if there is none; the largest finite "
+                             "|x|, 0 if there is none;\nhow many are 0; NaN; infinite).");
+
+static PyObject *magnitudes(PyObject *self, PyObject *object)
+{
+    pqc_elements elements;
+    (void)self;
+    PyArrayObject *x = pqc_float_array(object, "x", &elements.dtype);
+    if (!x)
+        return NULL;
+    elements.data = PyArray_DATA(x);
+    elements.n = PyArray_SIZE(x);
+    PyThreadState *state = pqc_release_gil(elements.n);
+    pqc_magnitudes m = pqc_magnitudes_of(elements);
+    pqc_acquire_gil(state);
+    Py_DECREF(x);
+    return Py_BuildValue("(ddLLL)", (double)m.smallest, (double)m.largest, (long long)m.zeros,
+                         (long long)m.nans, (long long)m.infs);
+}
+
+/* The arguments that both searches over candidates have: stride and start_bin. */
+static int get_search(PyArrayObject *counts, PyObject *stride, PyObject *start, long least,
+                      pqc_search *s)
+{
+    long step, first;
+    if (pqc_get_int(stride, "stride", 1, MOST_BINS, &step) < 0 ||
+        pqc_get_int(start, "start_bin", least, MOST_BINS, &first) < 0)
+        return -1;
+    *s = (pqc_search){PyArray_DATA(counts), PyArray_SIZE(counts), first, step};
+    for (ptrdiff_t i = 0; i < s->bins; i++)
+        if (s->counts[i] < 0) {
+            PyErr_SetString(PyExc_ValueError, "Expected a histogram of counts >= 0");
+            return -1;
+        }
+    return 0;
+}
+
+PyDoc_STRVAR(entropy_search_doc,
+             "entropy_search(counts, num_bits, unsigned, stride, start_bin, /)\n--\n\n"
+             "The edge to clip at for the least divergence; -1 if there is no candidate.");
+
+static PyObject *entropy_search(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    pqc_search s;
+    long num_bits;
+    bool is_unsigned;
+    PyObject *result = NULL;
+    (void)self;
+    if (pqc_check_count("entropy_search", count, 5, 5) < 0 ||
+        pqc_get_int(args[1], "num_bits", 1, 32, &num_bits) < 0 ||
+        pqc_get_bool(args[2], &is_unsigned) < 0)
+        return NULL;
+    PyArrayObject *counts = vector(args[0], "counts", NPY_INT64, 1, MOST_BINS);
+    if (!counts || get_search(counts, args[3], args[4], 1, &s) < 0)
+        goto done;
+    void *scratch = PyMem_RawMalloc(pqc_entropy_scratch(s));
+    if (!scratch) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    PyThreadState *state = PyEval_SaveThread();
+    ptrdiff_t edge = pqc_entropy_search(s, (int)num_bits, is_unsigned, scratch);
+    PyEval_RestoreThread(state);
+    PyMem_RawFree(scratch);
+    result = PyLong_FromSsize_t(edge);
+done:
+    Py_XDECREF(counts);
+    return result;
+}
+
+/* None stands for E4M3. */
+static int get_format(PyObject *num_bits, PyObject *is_unsigned, pqc_int_format *format)
+{
+    long bits = PQC_SEARCH_E4M3;
+    *format = (pqc_int_format){.narrow_range = true};
+    if (pqc_get_bool(is_unsigned, &format->is_unsigned) < 0 ||
+        (num_bits != Py_None && pqc_get_int(num_bits, "num_bits", 0, 32, &bits) < 0))
+        return -1;
+    format->num_bits = (int)bits;
+    if (bits == 1 && !format->is_unsigned) {
+        PyErr_SetString(PyExc_ValueError, "Expected `num_bits` of at least 2 if signed, got 1");
+        return -1;
+    }
+    return 0;
+}
+
+PyDoc_STRVAR(
+    mse_search_doc,
+    "mse_search(counts, centres, num_bits, unsigned, stride, start_bin, /)\n--\n\n"
+    "The bin whose centre (float32) is the amax of the least squared error; -1 if there is "
+    "no candidate.\n`num_bits` None means E4M3.");
+
+static PyObject *mse_search(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    pqc_search s;
+    pqc_int_format format;
+    PyObject *result = NULL;
+    PyArrayObject *counts = NULL, *centres = NULL;
+    (void)self;
+    if (pqc_check_count("mse_search", count, 6, 6) < 0 || get_format(args[2], args[3], &format) < 0)
+        return NULL;
+    counts = vector(args[0], "counts", NPY_INT64, 1, MOST_BINS);
+    npy_intp bins = counts ? PyArray_SIZE(counts) : 0;
+    centres = counts ? vector(args[1], "centres", NPY_FLOAT, bins, bins) : NULL;
+    if (!centres || get_search(counts, args[4], args[5], 0, &s) < 0)
+        goto done;
+    void *scratch = PyMem_RawMalloc(pqc_mse_scratch(s));
+    if (!scratch) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    PyThreadState *state = PyEval_SaveThread();
+    ptrdiff_t bin = pqc_mse_search(s, PyArray_DATA(centres), format, scratch);
+    PyEval_RestoreThread(state);
+    PyMem_RawFree(scratch);
+    result = PyLong_FromSsize_t(bin);
+done:
+    Py_XDECREF(counts);
+    Py_XDECREF(centres);
+    return result;
+}
+
+PyDoc_STRVAR(percentile_search_doc,
+             "percentile_search(counts, fraction, /)\n--\n\n"
+             "The first bin up to which at least this fraction of the counts lies; their number if "
+             "rounding allows none.");
+
+static PyObject *percentile_search(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    (void)self;
+    if (pqc_check_count("percentile_search", count, 2, 2) < 0)
+        return NULL;
+    double fraction = PyFloat_AsDouble(args[1]);
+    if (fraction == -1.0 && PyErr_Occurred())
+        return NULL;
+    PyArrayObject *counts = vector(args[0], "counts", NPY_INT64, 1, MOST_BINS);
+    if (!counts)
+        return NULL;
+    ptrdiff_t bin = pqc_percentile_search(PyArray_DATA(counts), PyArray_SIZE(counts), fraction);
+    Py_DECREF(counts);
+    return PyLong_FromSsize_t(bin);
+}
+
+#define FAST(name)                                                                                 \
+    {                                                                                              \
+#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, name##_doc                        \
+    }
+
+PyMethodDef pqc_calib_methods[] = {
+    FAST(histogram),       FAST(histc_edges), {"magnitudes", magnitudes, METH_O, magnitudes_doc},
+    FAST(entropy_search),  FAST(mse_search),  FAST(percentile_search),
+    {NULL, NULL, 0, NULL},
+};
