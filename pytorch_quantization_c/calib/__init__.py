@@ -1,4 +1,6 @@
 """Calibrators: they watch the arrays that pass a quantiser and find its range."""
+from .histogram import HistogramCalibrator
 from .max import MaxCalibrator
+from .weights import calibrate_weights
 
-__all__ = ["MaxCalibrator"]
+__all__ = ["HistogramCalibrator", "MaxCalibrator", "calibrate_weights"]

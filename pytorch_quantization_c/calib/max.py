@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from .. import utils as quant_utils
 from .._core.axes import Axis, axes_to_reduce
 from .calibrator import _Calibrator
+from .merging import check_same
 
 __all__ = ["MaxCalibrator"]
 
@@ -72,6 +73,24 @@ class MaxCalibrator(_Calibrator):
         if method not in (None, "max"):
             raise ValueError(f"Expected `method` to be None or 'max' for MaxCalibrator, got {method!r}")
         return None if self._calib_amax is None else self._from_array(self._calib_amax)
+
+    def merge(self, other: MaxCalibrator) -> None:
+        """Takes in what `other` has collected, of other data; `other` stays as it is.
+
+        Raises:
+            TypeError: `other` is no MaxCalibrator.
+            ValueError: the two are set up differently, or have an amax of another shape.
+        """
+        if not isinstance(other, MaxCalibrator):
+            raise TypeError(f"Expected `other` to be a MaxCalibrator, got {type(other).__name__}")
+        check_same(self, other, ("num_bits", "axis", "unsigned", "track_amax"))
+        mine, theirs = self._calib_amax, other._calib_amax
+        if mine is not None and theirs is not None and mine.shape != theirs.shape:
+            raise ValueError(f"Expected `other` to have an amax of shape {mine.shape}, got {theirs.shape}")
+        if theirs is not None:
+            self._calib_amax = theirs.copy() if mine is None else np.asarray(np.maximum(mine, theirs))
+        if self._track_amax:
+            self._amaxs.extend(amax.copy() for amax in other._amaxs)
 
     def __str__(self) -> str:
         return f"MaxCalibrator(track_amax={self._track_amax})"

@@ -1,0 +1,77 @@
+"""The amax of a histogram: by least divergence, by least squared error, by a share of the values."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _C
+
+METHODS = {"entropy": ("stride", "start_bin"), "mse": ("stride", "start_bin"), "percentile": ("percentile",)}
+DEFAULTS = {"stride": 1, "start_bin": 128, "percentile": 99.99}
+
+
+def checked_options(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a method, defaults filled in.
+
+    Raises:
+        TypeError: an unknown method, or an option that the method does not have.
+        ValueError: a percentile outside of 0 to 100.
+    """
+    if method not in METHODS:
+        raise TypeError(f"Unknown calibration method {method!r}: expected one of {', '.join(METHODS)}")
+    for name in given:
+        if name not in METHODS[method]:
+            raise TypeError(f"The method {method!r} takes no option {name!r}, but {', '.join(METHODS[method])}")
+    options = {name: given.get(name, DEFAULTS[name]) for name in METHODS[method]}
+    percentile = options.get("percentile", 0)
+    if not 0 <= percentile <= 100:
+        raise ValueError(f"Expected `percentile` from 0 to 100, got {percentile}")
+    return options
+
+
+def search(method: str, counts: NDArray[Any], edges: NDArray[Any], num_bits: int | tuple[int, int], unsigned: bool,
+           options: dict[str, Any]) -> np.float32:
+    """The amax of one histogram by one method, with options from `checked_options`."""
+    if method == "entropy":
+        return entropy(counts, edges, num_bits, unsigned, **options)
+    if method == "mse":
+        return mse(counts, edges, num_bits, unsigned, **options)
+    return percentile(counts, edges, **options)
+
+
+def entropy(counts: NDArray[Any], edges: NDArray[Any], num_bits: int | tuple[int, int], unsigned: bool, stride: int,
+            start_bin: int) -> np.float32:
+    """The edge to clip at so that the quantised distribution diverges least from the clipped one.
+
+    As in NVIDIA's "8-bit inference with TensorRT" (Migacz, 2017). For each i = start_bin, start_bin + stride, ... the
+    first i bins, with all that lies above added to the last of them, are P; the same bins without that, merged into
+    2^(num_bits - 1 + unsigned) levels and spread out again over the bins that are not empty, are Q; the i with the
+    least sum P log(P / Q) wins, the last one of equals. Bin 0 is read as bin 1.
+    """
+    if not isinstance(num_bits, int):
+        raise TypeError(f"Expected an integer `num_bits` for the entropy method, got {num_bits}")
+    at = _C.entropy_search(counts, num_bits, unsigned, stride, start_bin)
+    return np.float32(edges[_candidate(at, start_bin, len(counts))])
+
+
+def mse(counts: NDArray[Any], edges: NDArray[Any], num_bits: int | tuple[int, int], unsigned: bool, stride: int,
+        start_bin: int) -> np.float32:
+    """The centre of a bin that as amax gives the least squared error, every value taken for the centre of its bin."""
+    narrow = np.asarray(edges, np.float32)
+    centres = (narrow[1:] + narrow[:-1]) / np.float32(2)
+    bits = num_bits if isinstance(num_bits, int) else None
+    at = _C.mse_search(counts, centres, bits, unsigned, stride, start_bin)
+    return np.float32(centres[_candidate(at, start_bin, len(counts))])
+
+
+def percentile(counts: NDArray[Any], edges: NDArray[Any], percentile: float) -> np.float32:
+    """The left edge of the first bin with at least `percentile` percent of the values in or below it."""
+    return np.float32(edges[_C.percentile_search(counts, percentile / 100)])
+
+
+def _candidate(found: int, start_bin: int, bins: int) -> int:
+    if found < 0:
+        raise ValueError(f"Expected `start_bin` to be one of the {bins} bins of the histogram, got {start_bin}")
+    return found

@@ -1,0 +1,71 @@
+"""The amax of weights, layer by layer: rules shared by the fronts."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _C
+from .histogram import count
+from .histogram_search import checked_options, search
+
+ToArray = Callable[[Any], NDArray[Any]]
+
+
+def weight_amax(weight: NDArray[Any], axis: int | None, method: str, num_bits: int | tuple[int, int], unsigned: bool,
+                percentile: float, num_bins: int) -> NDArray[np.float32]:
+    """The amax of a weight: 0-d, or one for each index of `axis` with the other dimensions kept as 1.
+
+    mse and percentile search a histogram with `num_bins` bins from 0 to the largest magnitude. Where all is 0 so is
+    amax.
+    """
+    if method == "max":
+        reduced = None if axis is None else [i for i in range(weight.ndim) if i != axis]
+        return np.asarray(_C.amax(weight, reduced, axis is not None), np.float32)
+    if method not in ("mse", "percentile"):
+        raise TypeError(f"Unsupported calibration method {method!r}: expected 'max', 'mse' or 'percentile'")
+    options = checked_options(method, {"percentile": percentile} if method == "percentile" else {})
+    rows = weight.reshape(1, -1) if axis is None else np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
+    found = [_row_amax(row, method, num_bits, unsigned, options, num_bins) for row in rows]
+    shape = () if axis is None else tuple(n if i == axis else 1 for i, n in enumerate(weight.shape))
+    return np.array(found, np.float32).reshape(shape)
+
+
+def _row_amax(row: NDArray[Any], method: str, num_bits: int | tuple[int, int], unsigned: bool, options: dict[str, Any],
+              num_bins: int) -> np.float32:
+    largest = float(_C.amax(row, None, False)) if row.size else 0.0
+    if largest == 0:
+        return np.float32(0)
+    if not largest < np.inf:
+        raise ValueError("Expected finite weights, got NaN or an infinity")
+    edges = np.histogram_bin_edges(np.zeros(0, np.float32), num_bins, (0, np.float32(largest)))
+    counts = np.zeros(num_bins, np.int64)
+    count(row, edges, counts, False)
+    return search(method, counts, edges, num_bits, unsigned, options)
+
+
+def calibrate_weights_of(model: Any, channel_second: tuple[type, ...], to_array: ToArray, method: str, perchannel: bool,
+                         percentile: float, num_bins: int) -> None:
+    """Sets the amax of the weight quantiser of every layer that has one.
+
+    Args:
+        model: a module of the front.
+        channel_second: layers whose weight has its output channels in axis 1.
+        to_array: the front's weight as a NumPy array.
+        others: see `calib.calibrate_weights`.
+    """
+    layers = [(name, module) for name, module in model.named_modules()
+              if hasattr(module, "weight") and hasattr(module, "weight_quantizer")]
+    found = []
+    for name, module in layers:
+        axis = (1 if isinstance(module, channel_second) else 0) if perchannel else None
+        quantizer = module.weight_quantizer
+        try:
+            found.append(weight_amax(to_array(module.weight), axis, method, quantizer.num_bits, quantizer.unsigned,
+                                     percentile, num_bins))
+        except ValueError as problem:
+            raise ValueError(f"{name or 'the model'}: {problem}") from problem
+    for (_, module), amax in zip(layers, found, strict=True):
+        module.weight_quantizer.amax = amax

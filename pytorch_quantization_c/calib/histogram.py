@@ -1,0 +1,236 @@
+"""Calibrator that keeps a histogram of magnitudes."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _C
+from .._core.axes import Axis, axes_to_reduce
+from .._core.histogram import DoubleRule, NotFinite, NumpyRule, TorchRule, joined, joined_doubling
+from .._core.histogram_search import checked_options, search
+from .calibrator import _Calibrator
+from .merging import check_same
+from .weights import calibrate_weights
+
+__all__ = ["HistogramCalibrator", "calibrate_weights"]
+
+Rows = list[tuple[NDArray[np.int64], NDArray[np.float32]]]
+SAME = ("num_bits", "axis", "unsigned", "skip_zeros", "torch_hist", "grow_method")
+
+
+class HistogramCalibrator(_Calibrator):
+    """A histogram of all magnitudes collected; amax is searched in it by entropy, squared error or percentile.
+
+    Memory does not grow with the number of batches: no array is kept.
+
+    Args:
+        num_bits, axis, unsigned: see QuantDescriptor. With an `axis` there is one histogram for each of its indices.
+        num_bins: how many bins to begin with, from 1 to 2^24.
+        grow_method: what happens when a batch exceeds the range of those before. None (any other string is taken for
+            it): bins of the first batch's width are appended, so the histogram depends on the order of the batches, and
+            a small first batch makes it large. "double": the range is a power of two and doubles by merging pairs of
+            bins. The histogram is then the same, bit for bit, however the data are cut into batches and in whatever
+            order they come, and histograms of parts of the data can be merged; num_bins must be a power of two.
+        skip_zeros: leave zeros out.
+        torch_hist: bins as torch.histc makes them, from 0 on. False: as np.histogram makes them, from the least
+            magnitude of the first batch on; smaller ones in later batches are then lost. No matter with "double".
+
+    NaN and infinities raise ValueError, with the quantiser's name; nothing of that batch is kept then. With "double"
+    they are left out, counted in `num_nan` and `num_inf`, and reported once. Until a value other than 0 has come there
+    is no range; amax is 0 then.
+    """
+
+    def __init__(self, num_bits: int | tuple[int, int], axis: Axis, unsigned: bool, num_bins: int = 2048,
+                 grow_method: str | None = None, skip_zeros: bool = False, torch_hist: bool = True) -> None:
+        super().__init__(num_bits, axis, unsigned)
+        if isinstance(num_bins, bool) or not isinstance(num_bins, int | np.integer):
+            raise TypeError(f"Expected `num_bins` to be an integer, got {num_bins!r}")
+        doubles = grow_method == "double"
+        if not 1 <= num_bins <= 1 << 24 or (doubles and (num_bins < 2 or num_bins & (num_bins - 1))):
+            raise ValueError(f"Expected `num_bins` from 1 to 2^24{', a power of two' * doubles}, got {num_bins}")
+        self._num_bins = int(num_bins)
+        self._grow_method = "double" if doubles else None
+        self._skip_zeros = bool(skip_zeros)
+        self._torch_hist = bool(torch_hist)
+        self._calib_hist: NDArray[np.int64] | list[NDArray[np.int64]] | None = None
+        self._calib_bin_edges: NDArray[np.float32] | list[NDArray[np.float32]] | None = None
+        self._amax_shape: tuple[int, ...] | None = None
+        self._num_nan = 0
+        self._num_inf = 0
+
+    @property
+    def num_nan(self) -> int:
+        """How many NaN were left out."""
+        return self._num_nan
+
+    @property
+    def num_inf(self) -> int:
+        """How many infinities were left out."""
+        return self._num_inf
+
+    def collect(self, x: Any) -> None:
+        """Counts the magnitudes of `x`; float64 is rounded to float32 first.
+
+        Raises:
+            TypeError: `x` is no array of floats.
+            ValueError: `x` is empty, or (but for "double") holds NaN or infinities, or is too large for the bins.
+            RuntimeError: another number of channels than before.
+        """
+        array = self._to_array(x)
+        if array.size == 0:
+            raise ValueError(f"Expected elements to collect for {self._owner()}, got an array of shape {array.shape}")
+        if self._axis is None:
+            self._collect_rows([np.ravel(array, order="K")], ())
+            return
+        reduced = axes_to_reduce(self._axis, array.ndim) or []
+        kept = [i for i in range(array.ndim) if i not in reduced]
+        shape = tuple(1 if i in reduced else n for i, n in enumerate(array.shape))
+        shape = () if np.prod(shape) == 1 else shape     # as reduce_amax
+        if self._amax_shape not in (None, shape):
+            raise RuntimeError(f"amax shape changed! Expected {self._amax_shape}, got {shape}")
+        channels = int(np.prod([array.shape[i] for i in kept]))
+        self._collect_rows(list(np.transpose(array, kept + reduced).reshape(channels, -1)), shape)
+
+    def _collect_rows(self, rows: list[NDArray[Any]], shape: tuple[int, ...]) -> None:
+        rule = DoubleRule if self._grow_method else TorchRule if self._torch_hist else NumpyRule
+        before: Any = self._rows() or [(None, None)] * len(rows)
+        found, nans, infs = [], 0, 0
+        for row, (counts, edges) in zip(rows, before, strict=True):
+            if len(rows) > 1 and counts is not None:
+                counts = counts.copy()              # a later row may raise
+            try:
+                counts, edges = rule.add(row, counts, edges, self._num_bins, self._skip_zeros)
+            except NotFinite:
+                row, (nan, inf) = self._finite(row)
+                nans, infs = nans + nan, infs + inf
+                if row.size or counts is None:
+                    counts, edges = rule.add(row, counts, edges, self._num_bins, self._skip_zeros)
+            found.append((counts, edges))
+        if nans or infs:
+            self._report_not_finite()
+        self._num_nan, self._num_inf = self._num_nan + nans, self._num_inf + infs
+        self._amax_shape = shape
+        self._set_rows(found)
+
+    def _finite(self, row: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, int]]:
+        """The finite part of a row, and how many NaN and infinities the rest has; "double" alone goes on with it."""
+        _, _, _, nans, infs = _C.magnitudes(row)
+        if self._grow_method is None:
+            raise ValueError(f"Expected finite values to calibrate {self._owner()}, got {nans} NaN and {infs} infinite "
+                             "ones")
+        with np.errstate(over="ignore"):
+            return row[np.isfinite(row.astype(np.float32))], (nans, infs)
+
+    def _rows(self) -> Rows:
+        """Each channel's counts and edges; an empty list if nothing was collected."""
+        hist, edges = self._calib_hist, self._calib_bin_edges
+        if hist is None or edges is None:
+            return []
+        if isinstance(hist, list) or isinstance(edges, list):
+            return list(zip(hist, edges, strict=True))
+        return [(hist, edges)]
+
+    def _set_rows(self, rows: Rows) -> None:
+        if self._axis is not None:
+            self._calib_hist, self._calib_bin_edges = [row[0] for row in rows], [row[1] for row in rows]
+            return
+        self._calib_hist, self._calib_bin_edges = rows[0]
+        if self._torch_hist and not self._grow_method:
+            self._num_bins = len(self._calib_hist)      # which a reset keeps, as in the original
+
+    def reset(self) -> None:
+        """Forgets what was collected."""
+        self._calib_hist = self._calib_bin_edges = self._amax_shape = None
+        self._num_nan = self._num_inf = 0
+        self._warned = False
+
+    def compute_amax(self, method: str | None = None, *, stride: int | None = None, start_bin: int | None = None,
+                     percentile: float | None = None, **options: Any) -> Any:
+        """The amax, a fresh float32 array: 0-d, or with one element for each channel; None if nothing was collected.
+
+        What was collected does not change: more methods can be tried, and more batches collected.
+
+        Args:
+            method: "entropy" (least divergence), "mse" (least squared error) or "percentile". None means "entropy", or
+                "mse" for E4M3, for which there is no entropy.
+            stride: for entropy and mse, try every stride-th bin. Default 1.
+            start_bin: for entropy and mse, the first bin to try. Default 128.
+            percentile: for percentile, how many percent of the values to keep. Default 99.99.
+
+        Raises:
+            TypeError: an unknown method, an option of another method, entropy for E4M3.
+            ValueError: an option out of range.
+        """
+        given = {"stride": stride, "start_bin": start_bin, "percentile": percentile}
+        options.update({name: value for name, value in given.items() if value is not None})
+        if method is None:
+            method = "entropy" if isinstance(self._num_bits, int) else "mse"
+        options = checked_options(method, options)
+        rows = self._rows()
+        if not rows:
+            return None
+        found = [search(method, *row, self._num_bits, self._unsigned, options) for row in rows]
+        shape = self._amax_shape or ()
+        return self._from_array(np.array(found, np.float32).reshape(shape))
+
+    def merge(self, other: HistogramCalibrator) -> None:
+        """Adds what `other` has collected, of other data, to this calibrator; `other` stays as it is.
+
+        With grow_method="double" the result is what one calibrator would have collected of all the data, bit for bit.
+
+        Raises:
+            TypeError: `other` is no HistogramCalibrator.
+            ValueError: the two are set up differently or, but with "double", have other edges.
+        """
+        if not isinstance(other, HistogramCalibrator):
+            raise TypeError(f"Expected `other` to be a HistogramCalibrator, got {type(other).__name__}")
+        check_same(self, other, SAME + ("num_bins",) * (self._grow_method is not None))
+        mine, theirs = self._rows(), other._rows()
+        if mine and theirs and self._amax_shape != other._amax_shape:
+            raise ValueError(f"Expected `other` to have channels of shape {self._amax_shape}, got {other._amax_shape}")
+        join = joined_doubling if self._grow_method else joined
+        if theirs:
+            rows = [join(a, b) for a, b in zip(mine, theirs, strict=True)] if mine else \
+                [(counts.copy(), edges.copy()) for counts, edges in theirs]
+            self._amax_shape = other._amax_shape
+            self._set_rows(rows)
+        self._num_nan, self._num_inf = self._num_nan + other._num_nan, self._num_inf + other._num_inf
+
+    def __str__(self) -> str:
+        rows, text = self._rows(), "None"
+        if rows:
+            low, high = min(edges[0] for _, edges in rows), max(edges[-1] for _, edges in rows)
+            text = f"[{low:.3f}, ..., {high:.3f}]({max(len(edges) for _, edges in rows)})"
+        return f"HistogramCalibrator(calib_bin_edges={text}{f' x {len(rows)}' if len(rows) > 1 else ''})"
+
+    def __repr__(self) -> str:
+        return (f"HistogramCalibrator({super().__repr__()} calib_bin_edges={self._calib_bin_edges} "
+                f"calib_hist={self._calib_hist})")
+
+
+def _amax_of(method: str, calib_hist: Any, calib_bin_edges: Any, num_bits: Any, unsigned: bool, **options: Any) -> Any:
+    if calib_bin_edges is None and calib_hist is None:
+        return None
+    counts = np.asarray(calib_hist)
+    counts = counts if counts.dtype == np.int64 else counts.astype(np.int64)
+    return np.array(search(method, counts, np.asarray(calib_bin_edges), num_bits, unsigned, options), np.float32)
+
+
+def _compute_amax_entropy(calib_hist: Any, calib_bin_edges: Any, num_bits: Any, unsigned: bool, stride: int = 1,
+                          start_bin: int = 128) -> Any:
+    """The amax of one histogram by least divergence; None without one."""
+    return _amax_of("entropy", calib_hist, calib_bin_edges, num_bits, unsigned, stride=stride, start_bin=start_bin)
+
+
+def _compute_amax_mse(calib_hist: Any, calib_bin_edges: Any, num_bits: Any, unsigned: bool, stride: int = 1,
+                      start_bin: int = 128) -> Any:
+    """The amax of one histogram by least squared error; None without one."""
+    return _amax_of("mse", calib_hist, calib_bin_edges, num_bits, unsigned, stride=stride, start_bin=start_bin)
+
+
+def _compute_amax_percentile(calib_hist: Any, calib_bin_edges: Any, percentile: float) -> Any:
+    """The amax of one histogram that keeps this many percent of the values; None without one."""
+    options = checked_options("percentile", {"percentile": percentile})
+    return _amax_of("percentile", calib_hist, calib_bin_edges, None, False, **options)
