@@ -23,7 +23,8 @@ def weight_amax(weight: NDArray[Any], axis: int | None, method: str, num_bits: i
     """
     if method == "max":
         reduced = None if axis is None else [i for i in range(weight.ndim) if i != axis]
-        return np.asarray(_C.amax(weight, reduced, axis is not None), np.float32)
+        amax = np.asarray(_C.amax(weight, reduced, axis is not None), np.float32)
+        return amax.reshape(()) if amax.size == 1 else amax         # as reduce_amax
     if method not in ("mse", "percentile"):
         raise TypeError(f"Unsupported calibration method {method!r}: expected 'max', 'mse' or 'percentile'")
     options = checked_options(method, {"percentile": percentile} if method == "percentile" else {})
@@ -40,7 +41,7 @@ def _row_amax(row: NDArray[Any], method: str, num_bits: int | tuple[int, int], u
         return np.float32(0)
     if not largest < np.inf:
         raise ValueError("Expected finite weights, got NaN or an infinity")
-    edges = np.histogram_bin_edges(np.zeros(0, np.float32), num_bins, (0, np.float32(largest)))
+    edges = np.histogram_bin_edges(np.array([0, largest], np.float32), num_bins)
     counts = np.zeros(num_bins, np.int64)
     count(row, edges, counts, False)
     return search(method, counts, edges, num_bits, unsigned, options)

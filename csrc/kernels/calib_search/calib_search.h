@@ -36,7 +36,8 @@ size_t pqc_mse_scratch(pqc_search s);
  * bins if rounding never lets it; 0 if the histogram is empty. */
 ptrdiff_t pqc_percentile_search(const int64_t *counts, ptrdiff_t bins, double fraction);
 
-/* The estimate's inner loop: for each of the n <= PQC_CANDIDATES candidates i = first, first + stride,
+/* The estimate's inner loop: for each of the n <= PQC_CANDIDATES candidates i = first, first +
+ * stride,
  * ... the sum over its groups of  S log(S / k),  S the counts of the group, k its bins not empty.
  */
 enum { PQC_LOG_TABLE = 16, PQC_CANDIDATES = 8 };
