@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
+from .. import nn as quant_nn  # noqa: F401  (these three are names of the original's module)
+from .. import utils as quant_utils  # noqa: F401
 from .._core.axes import Axis, axes_to_reduce
 from .._core.histogram import DoubleRule, NotFinite, NumpyRule, TorchRule, joined, joined_doubling
 from .._core.histogram_search import checked_options, search
+from ..tensor_quant import fake_tensor_quant, scaled_e4m3  # noqa: F401
 from .calibrator import _Calibrator
 from .merging import check_same
 from .weights import calibrate_weights

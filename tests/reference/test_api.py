@@ -21,11 +21,8 @@ OTHER_SIGNATURES = {
 }
 
 
-PENDING = ("calib", "calib.histogram")
-
-
 def module_names() -> list[str]:
-    return [name for name in API if not name.startswith("(") and name not in PENDING]
+    return [name for name in API if not name.startswith("(")]
 
 
 def ours(module: str) -> Any:
