@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from pytorch_quantization_c import isa, threads
+from pytorch_quantization_c import _environment, isa, threads
 from pytorch_quantization_c.tensor_quant import fake_tensor_quant
 
 from . import oracle
@@ -72,6 +72,17 @@ def test_environment() -> None:
                                      ("PQC_NUM_THREADS", "many", "got 'many'")):
         wrong = fresh(code, **{variable: value})
         assert wrong.returncode and message in wrong.stderr
+
+
+def test_environment_is_applied_or_refused() -> None:
+    before = isa.selected(), threads.get_num_threads()
+    for wrong in ({"PQC_ISA": "sse9"}, {"PQC_NUM_THREADS": "0"}, {"PQC_NUM_THREADS": "many"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            _environment.apply(wrong)
+    _environment.apply({})
+    assert (isa.selected(), threads.get_num_threads()) == before
+    _environment.apply({"PQC_ISA": "scalar", "PQC_NUM_THREADS": "3"})
+    assert (isa.selected(), threads.get_num_threads()) == (("scalar",), 3)
 
 
 def test_threads() -> None:

@@ -5,11 +5,12 @@
 
     class TensorQuantizer(QuantizerRules, Module)
 
-calls `_set_up` after `Module.__init__`, and defines the methods under "What a front defines". All else is here.
+calls `_set_up` after `Module.__init__`, and defines the abstract methods. All else is here.
 """
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ E4M3_TOP_SPACING = 32.0     # between neighbours from 256 to 448
 STATE = ("_amax", "_pre_quant_scale")
 
 
-class QuantizerRules:
+class QuantizerRules(ABC):
     """Everything about a quantiser but the arrays. See the module's text for how a front uses it."""
 
     # The switch of quant_modules.enable_onnx_export: forward checks that the quantiser can be exported.
@@ -38,59 +39,59 @@ class QuantizerRules:
     _pre_quant_scale: Any
     clip: Any
 
-    # What a front defines
+    # What a front defines, or overrides where its arrays differ from NumPy's
 
+    @abstractmethod
     def _new_buffer(self, value: Any) -> Any:
         """A fresh array from a number, list or array: floats keep their type, all else becomes float32."""
-        raise TypeError(f"Expected {type(self).__name__} to define `_new_buffer`")
 
+    @abstractmethod
     def _fill(self, target: Any, value: Any) -> None:
         """Writes `value`, which broadcasts, into the buffer or parameter `target`, keeping its type."""
-        raise TypeError(f"Expected {type(self).__name__} to define `_fill`")
 
     def _numbers(self, array: Any) -> NDArray[Any]:
         """The front's array as a NumPy one, to look at."""
         return np.asarray(array)
 
+    @abstractmethod
     def _as_inputs(self, inputs: Any) -> Any:
         """What forward was given, as the front's array."""
-        return inputs
 
+    @abstractmethod
     def _scaled_inputs(self, inputs: Any, scale: Any) -> Any:
         """inputs * scale in the type of inputs."""
-        return inputs * scale
 
+    @abstractmethod
     def _dynamic_amax(self, inputs: Any, axes: list[int] | None) -> Any:
         """`reduce_amax(inputs, axes)`, outside of any gradient."""
-        raise TypeError(f"Expected {type(self).__name__} to define `_dynamic_amax`")
 
+    @abstractmethod
     def _as_float(self, amax: Any) -> Any:
         """amax in float32 or float64, cut off from gradients; other types become float32."""
-        return amax
 
+    @abstractmethod
     def _learned_amax(self) -> Any:
         """max(-clip.clip_value_min, clip.clip_value_max), cut off from gradients."""
-        raise TypeError(f"Expected {type(self).__name__} to define `_learned_amax`")
 
+    @abstractmethod
     def _quantize(self, inputs: Any, amax: Any) -> tuple[Any, Any]:
         """tensor_quant: integers and scale."""
-        raise TypeError(f"Expected {type(self).__name__} to define `_quantize`")
 
+    @abstractmethod
     def _fake_quantize(self, inputs: Any, amax: Any) -> Any:
         """fake_tensor_quant."""
-        raise TypeError(f"Expected {type(self).__name__} to define `_fake_quantize`")
 
+    @abstractmethod
     def _e4m3(self, inputs: Any, amax: Any) -> Any:
         """scaled_e4m3."""
-        raise TypeError(f"Expected {type(self).__name__} to define `_e4m3`")
 
+    @abstractmethod
     def _make_clip(self, limit: float) -> Any:
         """Clip(-limit, limit) with both limits learnt."""
-        raise TypeError(f"Expected {type(self).__name__} to define `_make_clip`")
 
+    @abstractmethod
     def _make_calibrator(self, method: str) -> Any:
         """The calibrator for "max" or "histogram"."""
-        raise TypeError(f"Expected {type(self).__name__} to define `_make_calibrator`")
 
     # Construction
 

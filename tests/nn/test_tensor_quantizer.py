@@ -149,6 +149,12 @@ def test_a_calibrated_amax_that_does_not_fit_is_refused() -> None:
     with pytest.raises(RuntimeError, match=r"shape \(\), as the present one, got \(3, 1, 1\)"):
         quantizer.load_calib_amax()
     assert quantizer.amax == 1
+    other = make(amax=[1.0, 2.0], axis=0)
+    other.enable_calib()
+    other.disable_quant()
+    other(np.float32([1, 2, 3]))
+    with pytest.raises(RuntimeError, match=r"shape \(2,\), as the present one, got \(3,\)"):
+        other.load_calib_amax()
     wide = make(amax=np.ones((3, 1, 1)))
     wide.enable_calib()
     wide(X)

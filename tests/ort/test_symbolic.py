@@ -1,6 +1,7 @@
 """The nodes that `symbolic` builds, run by onnxruntime and held against the formula."""
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,13 @@ def test_axis_without_a_known_rank_counts_from_the_end() -> None:
     tq.FakeTensorQuantFunction.symbolic(graph, Value("x"), np.ones((4, 1), np.float32), 8, False, False)
     axes = [attribute.i for node in graph.nodes for attribute in node.attribute if attribute.name == "axis"]
     assert axes == [-2, -2]
+
+
+def test_values_that_know_nothing_count_as_float32() -> None:
+    graph, bare = Graph(), SimpleNamespace(name="x")
+    tq.FakeTensorQuantFunction.symbolic(graph, bare, np.ones((4, 1), np.float32), 8, True, False)
+    assert [node.op_type for node in graph.nodes] == ["Constant", "Cast", "Constant", "QuantizeLinear",
+                                                      "DequantizeLinear"]
 
 
 def test_an_amax_of_zero_has_scale_one() -> None:
