@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .errors import ShapeError
 from .layer_rules import pop_quant_desc_in_kwargs
 from .rnn_rules import CELLS, GATES, Direction, run_layers
 
@@ -91,19 +92,19 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         return [[getattr(self, name) for name in names] for names in self._all_weights]
 
     def check_forward_args(self, input: Any, hidden: Any, batch_sizes: Any) -> None:
-        """RuntimeError unless the shapes of the input and of the initial states fit; `batch_sizes`: it is packed."""
+        """ShapeError unless the input (packed if there are `batch_sizes`) and the initial states fit."""
         rank = 3 if batch_sizes is None else 2
         if len(input.shape) != rank:
-            raise RuntimeError(f"input must have {rank} dimensions, got {len(input.shape)}")
+            raise ShapeError(f"input must have {rank} dimensions, got {len(input.shape)}")
         if input.shape[-1] != self.input_size:
-            raise RuntimeError("input.size(-1) must be equal to input_size. "
+            raise ShapeError("input.size(-1) must be equal to input_size. "
                                f"Expected {self.input_size}, got {input.shape[-1]}")
         batch = input.shape[0 if self.batch_first else 1] if batch_sizes is None else int(batch_sizes[0])
         expected = (len(self._all_weights), batch, self.hidden_size)
         for number, part in enumerate(hidden if self.mode == "LSTM" else (hidden,)):
             if tuple(part.shape) != expected:
                 name = f"hidden[{number}]" if self.mode == "LSTM" else "hidden"
-                raise RuntimeError(f"Expected {name} size {expected}, got {tuple(part.shape)}")
+                raise ShapeError(f"Expected {name} size {expected}, got {tuple(part.shape)}")
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """Runs over sequences.
@@ -149,7 +150,7 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         else:
             initial = tuple(self._as_array(part, "hx") for part in (hx if parts == 2 else (hx,)))
             if len(initial) != parts:
-                raise RuntimeError(f"Expected hx to be a pair of arrays, got {len(initial)}")
+                raise ShapeError(f"Expected hx to be a pair of arrays, got {len(initial)}")
         self.check_forward_args(data, initial if parts == 2 else initial[0], sizes)
         return initial
 
@@ -159,7 +160,7 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
     def _run(self, packed: Any, batch_sizes: Sequence[int], initial: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         """Packed outputs and final states (layers * directions, batch, hidden)."""
         if not batch_sizes:
-            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+            raise ShapeError("Expected sequence length to be larger than 0 in RNN")
         rate = float(self.dropout) if self.training else 0.0
         output, finals = run_layers(self.mode, self._ops, self._layers(), packed, batch_sizes, initial, rate)
         return output, tuple(self._ops.cat(list(parts), 0).reshape(len(finals), *parts[0].shape)
@@ -227,16 +228,16 @@ class CellRules(FloatModule):  # type: ignore[misc]
             self._fill_uniform(parameter, bound)
 
     def check_forward_input(self, input: Any) -> None:
-        """RuntimeError unless the input is (batch, input_size)."""
+        """ShapeError unless the input is (batch, input_size)."""
         if len(input.shape) != 2 or input.shape[1] != self.input_size:
-            raise RuntimeError(f"input has inconsistent input_size: got shape {tuple(input.shape)}, "
+            raise ShapeError(f"input has inconsistent input_size: got shape {tuple(input.shape)}, "
                                f"expected (batch, {self.input_size})")
 
     def check_forward_hidden(self, input: Any, hx: Any, hidden_label: str = "") -> None:
-        """RuntimeError unless the state `hx` is (batch of the input, hidden_size)."""
+        """ShapeError unless the state `hx` is (batch of the input, hidden_size)."""
         expected = (input.shape[0], self.hidden_size)
         if tuple(hx.shape) != expected:
-            raise RuntimeError(f"hidden{hidden_label} has inconsistent shape: got {tuple(hx.shape)}, "
+            raise ShapeError(f"hidden{hidden_label} has inconsistent shape: got {tuple(hx.shape)}, "
                                f"expected {expected}")
 
     def _step(self, input: Any, hx: Sequence[Any] | None, input_quantizer: Any = None,
@@ -247,7 +248,7 @@ class CellRules(FloatModule):  # type: ignore[misc]
         state = ((self._ops.zeros(input, (input.shape[0], self.hidden_size)),) * parts if hx is None
                  else tuple(self._as_array(part, "hx") for part in hx))
         if len(state) != parts:
-            raise RuntimeError(f"Expected hx to be a pair of arrays, got {len(state)}")
+            raise ShapeError(f"Expected hx to be a pair of arrays, got {len(state)}")
         for number, part in enumerate(state):
             self.check_forward_hidden(input, part, f"[{number}]" if parts == 2 else "")
         direction = Direction(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, input_quantizer,

@@ -14,7 +14,10 @@ __all__ = ["CELLS", "GATES", "ArrayOps", "Cell", "Direction", "run_layers"]
 
 
 class ArrayOps(Protocol):
-    """The few operations on arrays that a host provides."""
+    """The few operations on arrays that a host provides; names and arguments as torch has them.
+
+    `lstm_gates` makes the new (h, c) of the sums for the four gates, side by side, and c.
+    """
 
     def cat(self, arrays: Sequence[Any], axis: int) -> Any: ...
     def linear(self, x: Any, weight: Any, bias: Any) -> Any: ...
@@ -22,6 +25,7 @@ class ArrayOps(Protocol):
     def tanh(self, x: Any) -> Any: ...
     def relu(self, x: Any) -> Any: ...
     def dropout(self, x: Any, p: float) -> Any: ...
+    def lstm_gates(self, gates: Any, cell: Any) -> tuple[Any, Any]: ...
 
 
 Quantizer = Callable[[Any], Any]
@@ -88,10 +92,7 @@ class LSTMStep(Cell):
 
     def step(self, joined: Any, weight: Any, state: State) -> State:
         """The state (h, c) after a step, by the quantised arrays."""
-        gates, size = self.ops.linear(joined, weight, self.bias), state[0].shape[1]
-        i, f, o = (self.ops.sigmoid(gates[:, n * size:(n + 1) * size]) for n in (0, 1, 3))
-        c = f * state[1] + i * self.ops.tanh(gates[:, 2 * size:3 * size])
-        return o * self.ops.tanh(c), c
+        return self.ops.lstm_gates(self.ops.linear(joined, weight, self.bias), state[1])
 
 
 class GRUStep(Cell):

@@ -11,20 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .._core.errors import DTypeError, ShapeError
 from .parameter import as_plain
 
 __all__ = ["DTypeError", "ShapeError", "factory", "float_array", "integer", "integers", "same_floats"]
 
 Array = NDArray[Any]
 IntOrInts = int | Sequence[int]
-
-
-class ShapeError(ValueError, RuntimeError):
-    """A shape or a size that does not fit."""
-
-
-class DTypeError(TypeError, RuntimeError):
-    """An array of a type that is not taken, or of another type than its partner."""
 
 
 def float_array(value: ArrayLike, name: str) -> Array:

@@ -16,6 +16,7 @@ from ..._arrays import float_array
 from ..._core import rnn_layers as quant_rnn
 from ...float_nn import Module, Parameter, init
 from ...float_nn import functional as F
+from ...float_nn.functional.recurrent import lstm_gates
 from . import _utils
 
 __all__ = ["LSTM", "LSTMCell", "QuantLSTM", "QuantLSTMCell"]
@@ -35,6 +36,7 @@ class _NumpyOps:
     def dropout(self, x: Array, p: float) -> Array:
         return F.dropout(x, p, True)
 
+    lstm_gates = staticmethod(lstm_gates)
     linear, sigmoid, tanh, relu = (staticmethod(each) for each in (F.linear, F.sigmoid, F.tanh, F.relu))
 
 
