@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .._core.errors import DTypeError, ShapeError
 from .parameter import as_plain
 
-__all__ = ["DTypeError", "ShapeError", "factory", "float_array", "integer", "integers", "same_floats"]
+__all__ = ["DTypeError", "ShapeError", "factory", "float_array", "integer", "integers", "rounded",
+           "same_floats"]
 
 Array = NDArray[Any]
 IntOrInts = int | Sequence[int]
@@ -52,6 +53,11 @@ def same_floats(**values: ArrayLike | None) -> tuple[list[Any], np.dtype[Any]]:
         arrays.append(array.astype(working(array.dtype), copy=False))
     assert first is not None
     return arrays, first[1]
+
+
+def rounded(result: Any, dtype: np.dtype[Any]) -> Array:
+    """A result as an array (NumPy makes scalars of 0 dimensions) in its final type."""
+    return np.asarray(result).astype(dtype, copy=False)
 
 
 def integer(value: Any, name: str, low: int | None = None) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..checks import Array, ShapeError, factory, float_array, same_floats, working
+from ..checks import Array, ShapeError, factory, float_array, rounded, same_floats, working
 from ..init import generator
 from .special import erf
 
@@ -30,7 +30,7 @@ def _finish(input: ArrayLike, result: Array, inplace: bool) -> Array:
 def relu(input: ArrayLike, inplace: bool = False) -> Array:
     """max(x, 0); NaN stays NaN."""
     (x,), dtype = same_floats(input=input)
-    return _finish(input, np.maximum(x, x.dtype.type(0)).astype(dtype, copy=False), inplace)
+    return _finish(input, rounded(np.maximum(x, x.dtype.type(0)), dtype), inplace)
 
 
 def hardtanh(input: ArrayLike, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Array:
@@ -38,7 +38,7 @@ def hardtanh(input: ArrayLike, min_val: float = -1.0, max_val: float = 1.0, inpl
     if min_val > max_val:
         raise ValueError(f"Expected `min_val` <= `max_val`, got {min_val} and {max_val}")
     (x,), dtype = same_floats(input=input)
-    return _finish(input, np.clip(x, x.dtype.type(min_val), x.dtype.type(max_val)).astype(dtype, copy=False), inplace)
+    return _finish(input, rounded(np.clip(x, x.dtype.type(min_val), x.dtype.type(max_val)), dtype), inplace)
 
 
 def relu6(input: ArrayLike, inplace: bool = False) -> Array:
@@ -49,18 +49,18 @@ def relu6(input: ArrayLike, inplace: bool = False) -> Array:
 def leaky_relu(input: ArrayLike, negative_slope: float = 0.01, inplace: bool = False) -> Array:
     """x where x > 0, else negative_slope * x."""
     (x,), dtype = same_floats(input=input)
-    return _finish(input, np.where(x > 0, x, x * x.dtype.type(negative_slope)).astype(dtype, copy=False), inplace)
+    return _finish(input, rounded(np.where(x > 0, x, x * x.dtype.type(negative_slope)), dtype), inplace)
 
 
 def elu(input: ArrayLike, alpha: float = 1.0, inplace: bool = False) -> Array:
     """x where x > 0, else alpha * (exp(x) - 1)."""
     (x,), dtype = same_floats(input=input)
     below = x.dtype.type(alpha) * np.expm1(np.minimum(x, x.dtype.type(0)))
-    return _finish(input, np.where(x > 0, x, below).astype(dtype, copy=False), inplace)
+    return _finish(input, rounded(np.where(x > 0, x, below), dtype), inplace)
 
 
 def _sigmoid(x: Array) -> Array:
-    y: Array = np.negative(x)
+    y: Array = np.negative(x, out=np.empty_like(x))
     with np.errstate(over="ignore"):  # 1 / infinity is the 0 that is wanted
         np.exp(y, out=y)
     y += 1
@@ -70,29 +70,28 @@ def _sigmoid(x: Array) -> Array:
 def sigmoid(input: ArrayLike) -> Array:
     """1 / (1 + exp(-x))."""
     (x,), dtype = same_floats(input=input)
-    return _sigmoid(x).astype(dtype, copy=False)
+    return rounded(_sigmoid(x), dtype)
 
 
 def tanh(input: ArrayLike) -> Array:
     """The hyperbolic tangent."""
     (x,), dtype = same_floats(input=input)
-    result: Array = np.tanh(x).astype(dtype, copy=False)
-    return result
+    return rounded(np.tanh(x), dtype)
 
 
 def silu(input: ArrayLike, inplace: bool = False) -> Array:
     """x * sigmoid(x)."""
     (x,), dtype = same_floats(input=input)
-    return _finish(input, (x * _sigmoid(x)).astype(dtype, copy=False), inplace)
+    return _finish(input, rounded((x * _sigmoid(x)), dtype), inplace)
 
 
 def softplus(input: ArrayLike, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold."""
     (x,), dtype = same_floats(input=input)
     scaled = x * x.dtype.type(beta)
-    curve = np.logaddexp(x.dtype.type(0), scaled) / x.dtype.type(beta)
-    result: Array = np.where(scaled > threshold, x, curve).astype(dtype, copy=False)
-    return result
+    with np.errstate(invalid="ignore"):  # NaN is no accident
+        curve = np.logaddexp(x.dtype.type(0), scaled) / x.dtype.type(beta)
+    return rounded(np.where(scaled > threshold, x, curve), dtype)
 
 
 def gelu(input: ArrayLike, approximate: str = "none") -> Array:
@@ -106,21 +105,21 @@ def gelu(input: ArrayLike, approximate: str = "none") -> Array:
         result = kind(0.5) * x * (kind(1) + np.tanh(inner))
     else:
         raise ShapeError(f"Expected `approximate` 'none' or 'tanh', got {approximate!r}")
-    return np.asarray(result).astype(dtype, copy=False)
+    return rounded(result, dtype)
 
 
 def hardsigmoid(input: ArrayLike, inplace: bool = False) -> Array:
     """x + 3 clipped to [0, 6], divided by 6."""
     (x,), dtype = same_floats(input=input)
     kind = x.dtype.type
-    return _finish(input, (np.clip(x + kind(3), kind(0), kind(6)) / kind(6)).astype(dtype, copy=False), inplace)
+    return _finish(input, rounded((np.clip(x + kind(3), kind(0), kind(6)) / kind(6)), dtype), inplace)
 
 
 def hardswish(input: ArrayLike, inplace: bool = False) -> Array:
     """x * hardsigmoid(x)."""
     (x,), dtype = same_floats(input=input)
     kind = x.dtype.type
-    return _finish(input, (x * np.clip(x + kind(3), kind(0), kind(6)) / kind(6)).astype(dtype, copy=False), inplace)
+    return _finish(input, rounded((x * np.clip(x + kind(3), kind(0), kind(6)) / kind(6)), dtype), inplace)
 
 
 def _shifted(input: ArrayLike, dim: int | None, dtype: DTypeLike | None) -> tuple[Array, int, np.dtype[Any]]:

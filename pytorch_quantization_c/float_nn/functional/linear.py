@@ -10,6 +10,11 @@ from ..parameter import as_plain
 __all__ = ["embedding", "linear"]
 
 
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    ends = target[len(target) - len(shape):]
+    return len(shape) <= len(target) and all(n in (1, m) for n, m in zip(shape, ends, strict=True))
+
+
 def linear(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
     """input @ weight.T + bias.
 
@@ -28,7 +33,7 @@ def linear(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -
         raise ShapeError(f"Expected `input` with {w.shape[-1]} as last size for `weight` of shape {w.shape}, "
                          f"got shape {x.shape}")
     shape = x.shape[:-1] + w.shape[:-1]
-    if b is not None and (b.ndim > len(shape) or np.broadcast_shapes(b.shape, shape) != shape):
+    if b is not None and not _broadcasts(b.shape, shape):
         raise ShapeError(f"Expected `bias` of a shape that broadcasts to {shape}, got {b.shape}")
     rows = int(np.prod(x.shape[:-1]))
     y: Array = np.matmul(x.reshape(rows, x.shape[-1]), w.T).reshape(shape)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import Array, DTypeError, ShapeError, float_array, same_floats
+from ..checks import Array, DTypeError, ShapeError, float_array, rounded, same_floats
 from ..parameter import as_plain
 from .activation import log_softmax
 
@@ -35,14 +35,14 @@ def mse_loss(input: ArrayLike, target: ArrayLike, size_average: bool | None = No
              reduction: str = "mean") -> Array:
     """The squared differences, their sum or their mean."""
     (x, y), dtype = same_floats(input=input, target=target)
-    return _reduced(np.square(x - y), _reduction(reduction, size_average, reduce)).astype(dtype, copy=False)
+    return rounded(_reduced(np.square(x - y), _reduction(reduction, size_average, reduce)), dtype)
 
 
 def l1_loss(input: ArrayLike, target: ArrayLike, size_average: bool | None = None, reduce: bool | None = None,
             reduction: str = "mean") -> Array:
     """The absolute differences, their sum or their mean."""
     (x, y), dtype = same_floats(input=input, target=target)
-    return _reduced(np.abs(x - y), _reduction(reduction, size_average, reduce)).astype(dtype, copy=False)
+    return rounded(_reduced(np.abs(x - y), _reduction(reduction, size_average, reduce)), dtype)
 
 
 def _class_weights(weight: ArrayLike | None, classes: int, dtype: np.dtype[Any]) -> Array:
@@ -98,7 +98,7 @@ def nll_loss(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None = Non
     weights = np.where(kept, _class_weights(weight, x.shape[axis], x.dtype)[indices], x.dtype.type(0))
     picked = np.take_along_axis(x, np.expand_dims(indices, axis), axis).squeeze(axis)
     losses = np.where(kept, -picked * weights, x.dtype.type(0))
-    return _weighted(losses, weights, kind).astype(dtype, copy=False)
+    return rounded(_weighted(losses, weights, kind), dtype)
 
 
 def cross_entropy(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None,
@@ -129,4 +129,4 @@ def cross_entropy(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None 
     picked = -np.take_along_axis(logs, np.expand_dims(indices, axis), axis).squeeze(axis) * weights
     spread = np.where(kept, -(logs * wide).sum(axis=axis), 0) / classes
     losses = np.where(kept, (1 - label_smoothing) * picked + label_smoothing * spread, 0).astype(x.dtype)
-    return _weighted(losses, weights, kind).astype(dtype, copy=False)
+    return rounded(_weighted(losses, weights, kind), dtype)
