@@ -69,3 +69,8 @@ def test_name(module: str, name: str, entry: dict[str, Any]) -> None:
             assert isinstance(known, property) and (known.fset is not None) == how["settable"], attribute
     if kind == "constant" and entry["type"] == "ScaledQuantDescriptor":
         assert str(found) == entry["value"]
+
+
+@pytest.mark.parametrize("name", API["(package)"]["names"])
+def test_name_of_the_package(name: str) -> None:
+    assert getattr(importlib.import_module(PACKAGE), name) is not None

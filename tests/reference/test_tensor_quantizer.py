@@ -74,10 +74,7 @@ def step_of_e4m3(case: Case, outcome: Outcome) -> None:
     oracle.same(outcome.outputs["step_size"], np.float32(case.args["desc"]["amax"]) * np.float32(32 / 448))
 
 
-READY = [case for case in cases("05_tensor_quantizer") if case.args["desc"].get("calib_method") != "histogram"]
-
-
-@pytest.mark.parametrize("case", READY, ids=str)
+@pytest.mark.parametrize("case", cases("05_tensor_quantizer"), ids=str)
 def test_tensor_quantizer(case: Case) -> None:
     check(case, replay, {"D4": dynamic, "D5": unshared, "D6": refused, "D14": dynamic, "D15": dynamic,
                          "D21": step_of_e4m3, "D22": dynamic})
