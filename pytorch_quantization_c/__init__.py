@@ -12,15 +12,16 @@ from typing import Any
 from . import _environment
 from .version import __version__
 
-__all__ = ["__version__", "calibrating", "deactivate", "enable_onnx_export", "initialize", "load_quant_state",
-           "quant_summary", "quantized", "replace", "save_quant_state",
+__all__ = ["__version__", "calibrating", "deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen",
+           "load_quant_state", "quant_summary", "quantized", "replace", "save_frozen", "save_quant_state",
            "sensitivity"]
 
-_SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "isa", "layer_sensitivity", "nn", "optim",
-                         "quant_modules", "quant_state", "summary", "tensor_quant", "threads", "utils"})
+_SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "integer", "isa", "layer_sensitivity", "nn",
+                         "optim", "quant_modules", "quant_state", "summary", "tensor_quant", "threads", "utils"})
 _HOMES = {
     "calibration": ("calibrating",),
-    "quant_modules": ("deactivate", "enable_onnx_export", "initialize", "quantized", "replace"),
+    "quant_modules": ("deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen", "quantized", "replace",
+                      "save_frozen"),
     "quant_state": ("load_quant_state", "save_quant_state"),
     "layer_sensitivity": ("sensitivity",),
     "summary": ("quant_summary",),

@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 from . import float_nn
 from . import nn as quant_nn
 from ._core.replacement import Entry, ReplacementRules, onnx_export, replace_layers
+from .integer.frozen import freeze, load_frozen, save_frozen
 
-__all__ = ["deactivate", "enable_onnx_export", "initialize", "quantized", "replace"]
+__all__ = ["deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen", "quantized", "replace",
+           "save_frozen"]
 
 M = TypeVar("M", bound=float_nn.Module)
 

@@ -34,6 +34,7 @@ static void use_scalar(pqc_kernels *t)
     t->bin_f32 = pqc_bin_f32_scalar;
     t->magnitudes_f32 = pqc_magnitudes_f32_scalar;
     t->group_logs = pqc_group_logs_scalar;
+    t->fingerprint = pqc_fingerprint_scalar;
     t->quantize_u8 = pqc_quantize_u8_scalar;
     t->quantize_u8_quads = pqc_quantize_u8_quads_scalar;
     t->dequantize_rows = pqc_dequantize_rows_scalar;
@@ -65,6 +66,7 @@ static void use_avx2(pqc_kernels *t)
     t->min_f32 = pqc_min_f32_avx2;
     t->bin_f32 = pqc_bin_f32_avx2;
     t->magnitudes_f32 = pqc_magnitudes_f32_avx2;
+    t->fingerprint = pqc_fingerprint_avx2;
     t->quantize_u8 = pqc_quantize_u8_avx2;
     t->quantize_u8_quads = pqc_quantize_u8_quads_avx2;
     t->dequantize_rows = pqc_dequantize_rows_avx2;
@@ -99,6 +101,7 @@ static void use_avx512(pqc_kernels *t)
     t->min_f32 = pqc_min_f32_avx512;
     t->bin_f32 = pqc_bin_f32_avx512;
     t->group_logs = pqc_group_logs_avx512;
+    t->fingerprint = pqc_fingerprint_avx512;
     t->quantize_u8 = pqc_quantize_u8_avx512;
     t->quantize_u8_quads = pqc_quantize_u8_quads_avx512;
     t->dequantize_rows = pqc_dequantize_rows_avx512;

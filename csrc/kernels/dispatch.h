@@ -8,6 +8,7 @@
 #include "dequantize/dequantize.h"
 #include "e4m3/e4m3.h"
 #include "fake_quant_half/fake_quant_half.h"
+#include "fingerprint/fingerprint.h"
 #include "gemm_s8/gemm_s8.h"
 #include "half/half.h"
 #include "histogram/histogram.h"
@@ -37,6 +38,7 @@ typedef struct {
     pqc_quantize_u8_fn *quantize_u8;
     pqc_quantize_u8_quads_fn *quantize_u8_quads;
     pqc_gemm_s8_fn *gemm_s8;
+    pqc_fingerprint_fn *fingerprint;
     pqc_dequantize_fn *dequantize_rows, *dequantize_columns;
 } pqc_kernels;
 

@@ -4,6 +4,7 @@
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
+#include "fingerprint/fingerprint.h"
 #include "workspace.h"
 
 #include <math.h>
@@ -327,7 +328,28 @@ done:
     return result;
 }
 
+PyDoc_STRVAR(fingerprint_doc, "fingerprint(array, /)\n--\n\n"
+                              "A number that tells the contents of an array from other contents.");
+
+static PyObject *fingerprint(PyObject *self, PyObject *array)
+{
+    (void)self;
+    if (!PyArray_Check(array)) {
+        PyErr_Format(PyExc_TypeError, "Expected `array` to be an array, got %R", array);
+        return NULL;
+    }
+    PyArrayObject *x = (PyArrayObject *)PyArray_FROM_OF(array, NPY_ARRAY_CARRAY_RO);
+    if (!x)
+        return NULL;
+    PyThreadState *state = pqc_release_gil(PyArray_NBYTES(x) / 16);
+    pqc_mark mark = pqc_fingerprint_of(PyArray_DATA(x), PyArray_NBYTES(x));
+    pqc_acquire_gil(state);
+    Py_DECREF(x);
+    return PyBytes_FromStringAndSize((const char *)&mark, sizeof mark);
+}
+
 PyMethodDef pqc_integer_methods[] = {
+    {"fingerprint", fingerprint, METH_O, fingerprint_doc},
     {"integer_pack", (PyCFunction)(void (*)(void))integer_pack, METH_FASTCALL, integer_pack_doc},
     {"integer_run", (PyCFunction)(void (*)(void))integer_run, METH_FASTCALL, integer_run_doc},
     {NULL, NULL, 0, NULL},

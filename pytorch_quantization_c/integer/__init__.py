@@ -1,4 +1,9 @@
-"""Layers on integers: exact sums of 8-bit products, faster and smaller than floats."""
-from .packed import Format, Geometry, PackedWeights
+"""Layers on integers: exact sums of 8-bit products, faster and smaller than floats.
 
-__all__ = ["Format", "Geometry", "PackedWeights"]
+The quantised layers of `nn` compute so by themselves wherever that gives the answer of fake quantisation (DESIGN.md
+says when); `layer.execution` tells how the last call was computed. `float_only()` and PQC_INTEGER=0 forbid it.
+"""
+from .packed import Format, Geometry, PackedWeights
+from .switch import enabled, float_only
+
+__all__ = ["Format", "Geometry", "PackedWeights", "enabled", "float_only"]

@@ -47,7 +47,8 @@ class PackedWeights:
     Args:
         weight: int8 or uint8, in the layer's own order: (out, in / groups, *kernel), transposed (in, out / groups,
             *kernel), linear (out, in).
-        scale: float32, one for each output channel (or a single one): what the weights were multiplied by.
+        scale: float32, what the weights were multiplied by: one, one for each output channel, or, transposed, one for
+            each index of the weight's axis 1 (the groups share them).
         geometry: the layer's.
         input_format: how inputs are to be quantised.
 
@@ -64,7 +65,9 @@ class PackedWeights:
         self.geometry = geometry
         self.input_format = input_format
         outputs = weight.shape[1] * geometry.groups if geometry.transposed else weight.shape[0]
-        each = np.broadcast_to(np.asarray(scale, np.float32), (outputs,)).copy()
+        each = np.asarray(scale, np.float32).reshape(-1)
+        if each.size == 1 or (geometry.transposed and each.size == weight.shape[1]):
+            each = np.tile(each, outputs // each.size)
         self._packed = _C.integer_pack(weight, each, *astuple(geometry), *astuple(input_format))
 
     def __call__(self, input: NDArray[np.float32], amax: Any = None,

@@ -1,0 +1,26 @@
+/* A fingerprint of some bytes, at the speed of memory: tells whether an array has been changed.
+ *
+ * 64 lanes of 32 bits each take one word in turn by a step that is a bijection of the word, so a
+ * change of any one word changes the fingerprint; other changes escape with a chance of about
+ * 2^-64.  It is no defence against somebody who wants to be taken for somebody else. x     n bytes,
+ * any alignment, n may be 0 mark  the result: two numbers Same marks from every ISA. */
+#ifndef PQC_FINGERPRINT_H
+#define PQC_FINGERPRINT_H
+
+#include "pqc.h"
+
+enum { PQC_MARK_LANES = 64 };
+
+typedef struct {
+    uint64_t word[2];
+} pqc_mark;
+
+/* Takes `blocks` blocks of 256 bytes into the lanes. */
+typedef void pqc_fingerprint_fn(const uint8_t *x, ptrdiff_t blocks, uint32_t *lanes);
+
+pqc_fingerprint_fn pqc_fingerprint_scalar, pqc_fingerprint_avx2, pqc_fingerprint_avx512;
+
+/* The whole: with the table's kernel, on this thread. */
+pqc_mark pqc_fingerprint_of(const void *x, ptrdiff_t n);
+
+#endif

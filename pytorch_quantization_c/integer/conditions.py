@@ -1,0 +1,138 @@
+"""When a quantised layer can be computed on integers, and what its integers are.
+
+Both quantisers are on and fake, of 2 to 8 bits; the input has one amax, the weight one, or one for each output
+channel. Then fake quantisation, product and sum are the integer product divided by the scales, exactly.
+A function that finds that it cannot be done answers with a string that says why.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _C
+from .packed import Format, Geometry
+
+__all__ = ["IntegerWeight", "Kept", "format_of", "geometry_of", "integer_weight", "quantizer_refusal", "settings_of",
+           "weight_key"]
+
+
+class IntegerWeight:
+    """A weight as integers: `values` (int8, or uint8 if unsigned) and the scale of each output channel, or of all."""
+
+    __slots__ = ("values", "scale")
+
+    def __init__(self, values: NDArray[Any], scale: NDArray[np.float32]) -> None:
+        self.values = values
+        self.scale = scale
+
+    def as_float(self, transposed: bool) -> NDArray[np.float32]:
+        """The fake quantised weight, bit for bit."""
+        axis = 1 if transposed and self.scale.size > 1 else 0
+        shape = [1] * self.values.ndim
+        shape[axis] = self.scale.size
+        quotient: NDArray[np.float32] = self.values.astype(np.float32) / self.scale.reshape(shape)
+        return quotient
+
+
+class Kept:
+    """What a layer keeps between calls: its integer weight, what proves that it still holds, and the packed form.
+
+    `proof` is the `weight_key` of the weight; of a frozen layer it is the weight itself, made read-only, or None if the
+    layer has no float weight any more. `packed` is a pair of what the packed weights depend on, and these.
+    """
+
+    __slots__ = ("proof", "weight", "packed")
+
+    def __init__(self, proof: Any, weight: IntegerWeight) -> None:
+        self.proof = proof
+        self.weight = weight
+        self.packed: Any = (None, None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Kept, (self.proof, self.weight)
+
+    def is_of(self, weight: NDArray[Any] | None) -> bool:
+        """For a frozen layer: `weight` is the one it was frozen with, and was not made writable."""
+        return weight is self.proof and (weight is None or not weight.flags.writeable)
+
+    def lock(self) -> None:
+        """Makes the arrays read-only."""
+        for array in (self.weight.values, self.weight.scale, self.proof):
+            if array is not None:
+                array.setflags(write=False)
+
+
+def quantizer_refusal(quantizer: Any, whose: str) -> str | None:
+    """Why the arrays that pass a quantiser have no integer form."""
+    if quantizer._disabled or not quantizer._if_quant:
+        return f"the {whose} quantizer is off"
+    if quantizer._if_calib:
+        return f"the {whose} quantizer collects for calibration"
+    bits = quantizer._num_bits
+    if not isinstance(bits, int) or not 2 <= bits <= 8:
+        return f"the {whose} has not 2 to 8 bits"
+    if not quantizer._fake_quant:
+        return f"the {whose} quantizer is not fake"
+    if quantizer._learn_amax:
+        return f"the range of the {whose} is learnt"
+    if quantizer._buffers.get("_pre_quant_scale") is not None:
+        return f"the {whose} has a pre_quant_scale"
+    if quantizer._enable_onnx_export:
+        return "ONNX export is on"
+    return None
+
+
+def settings_of(quantizer: Any) -> tuple[int, bool, bool]:
+    """Bits, unsigned, narrow range."""
+    return quantizer._num_bits, quantizer._unsigned, quantizer._narrow_range
+
+
+def weight_key(quantizer: Any, weight: NDArray[Any]) -> tuple[Any, ...]:
+    """Equal keys prove that the integer form of the weight has not changed; the arrays are read at memory speed."""
+    amax = quantizer._buffers.get("_amax")
+    return (_C.fingerprint(weight), weight.shape, weight.dtype, None if amax is None else _C.fingerprint(amax),
+            None if amax is None else amax.shape, quantizer._axis, quantizer._scale_amax, settings_of(quantizer))
+
+
+def integer_weight(quantizer: Any, weight: NDArray[Any], transposed: bool) -> IntegerWeight | str:
+    """The weight as the quantiser rounds it."""
+    if weight.dtype != np.float32:
+        return f"the weight is {weight.dtype}"
+    if weight.size == 0:
+        return "the weight is empty"
+    weight = np.asarray(weight)
+    amax = np.asarray(quantizer._get_amax(weight))
+    shape = [1] * weight.ndim
+    channel_axis = 1 if transposed else 0
+    shape[channel_axis] = weight.shape[channel_axis]
+    if amax.size != 1 and amax.shape != tuple(shape):
+        return "the weight has another amax than one, or one for each output channel"
+    if not np.isfinite(amax).all() or (amax < 0).any():
+        return "the amax of the weight is negative or not finite"
+    bits, unsigned, narrow = settings_of(quantizer)
+    if unsigned and (weight < 0).any():
+        return "an unsigned weight is negative"
+    values, scale = _C.quantize(weight, amax, bits, unsigned, narrow)
+    if not (np.isfinite(scale).all() and np.isfinite(values).all()):
+        return "the weight or its scale is not finite"
+    return IntegerWeight(values.astype(np.uint8 if unsigned else np.int8), scale.astype(np.float32).reshape(-1))
+
+
+def geometry_of(layer: Any, shape: tuple[int, ...], output_padding: tuple[int, ...]) -> Geometry:
+    """Stride, padding and so on of a convolution whose weight has `shape`; other padding than zeros is the caller's."""
+    if layer.padding_mode != "zeros" or layer.padding == "valid":
+        before = after = (0,) * layer._spatial
+    elif layer.padding == "same":
+        total = [d * (k - 1) for k, d in zip(shape[2:], layer.dilation, strict=True)]
+        before, after = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
+    else:
+        before = after = tuple(layer.padding)
+    return Geometry(layer._transposed, layer.groups, tuple(layer.stride), before, after, tuple(layer.dilation),
+                    output_padding)
+
+
+def format_of(quantizer: Any) -> Format:
+    """How the quantiser rounds."""
+    return Format(*settings_of(quantizer))

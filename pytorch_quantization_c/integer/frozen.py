@@ -1,0 +1,118 @@
+"""Freezing the integer weights of a model, and frozen models in files."""
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .._core.safetensors import load_file, save_file
+from .execution import VALUES, IntegerExecution
+
+__all__ = ["freeze", "load_frozen", "save_frozen"]
+
+logger = logging.getLogger(__name__)
+
+M = TypeVar("M")
+
+FORMAT, VERSION = "pytorch_quantization_c frozen model", "1"
+
+
+def freeze(model: M, keep_float: bool = True) -> M:
+    """Fixes the weights of the quantised layers as integers: they are packed once and never looked at again.
+
+    A frozen layer has read-only copies of its parameters, and its weight quantiser is not asked any more. Input
+    quantisers go on as before: calibrate them first, or leave them to find each input's range. A layer that is given
+    another weight (`layer.weight = ...`) follows it and is frozen no more.
+
+    Args:
+        model: any module. Layers whose weight has no integer form (`layer.execution` after a call says why) stay.
+        keep_float: False drops the float weights: `layer.weight` is None, the state dictionary has `_integer_weight`
+            and `_integer_scale` in their place, and a pickle or a file has a quarter of the size. Where such a layer
+            must compute on floats, it uses the fake quantised weight.
+
+    Returns:
+        `model`.
+
+    Raises:
+        ValueError: no layer of the model could be frozen.
+    """
+    layers: dict[str, Any] = {name: layer for name, layer in _modules(model) if isinstance(layer, IntegerExecution)
+                              and getattr(layer, "_weight_quantizer", None) is not None}
+    refused = {name: layer._freeze(keep_float) for name, layer in layers.items()}
+    for name, why in refused.items():
+        if why:
+            logger.warning("%s is not frozen: %s.", name or "The layer", why)
+    if all(refused.values()):
+        raise ValueError(f"Expected a model with quantized layers that can be frozen, got {refused or 'none'}")
+    return model
+
+
+def _modules(model: Any) -> Any:
+    return model.named_modules()
+
+
+def save_frozen(model: Any, path: str | os.PathLike[str]) -> None:
+    """Writes a model frozen with `keep_float=False`: integer weights, scales, all other state, and the quantisers.
+
+    The file is in the safetensors format; the arrays have the names of the state dictionary. It appears whole or not
+    at all. ValueError if no layer of the model is frozen without its float weight.
+    """
+    from ..quant_state import _described
+    from ..summary import named_quantizers
+
+    arrays = {name: np.asarray(value) for name, value in model.state_dict().items() if isinstance(value, np.ndarray)}
+    if not any(name.endswith(VALUES) for name in arrays):
+        raise ValueError("Expected a model after freeze(model, keep_float=False), got one without integer weights")
+    described = {}
+    for name, quantizer in named_quantizers(model):
+        extra: dict[str, Any] = {}
+        described[name] = _described(name, quantizer, extra)
+        described[name].pop("calibrator", None)
+        arrays.update((key, value) for key, value in extra.items() if "._calibrator." not in f".{key}")
+    save_file(arrays, path, {"format": FORMAT, "version": VERSION, "quantizers": json.dumps(described)})
+
+
+def load_frozen(model: M, path: str | os.PathLike[str]) -> M:
+    """Makes `model` the one that `save_frozen` wrote; nothing is quantised again.
+
+    Args:
+        model: a quantised model of the same structure, frozen or not, calibrated or not.
+        path: a file from `save_frozen`.
+
+    Returns:
+        `model`.
+
+    Raises:
+        ValueError: no such file, a damaged one, or one of another model's quantisers; the model is then unchanged.
+        RuntimeError: other parameters than the model's, as `load_state_dict` says.
+    """
+    from ..quant_state import _become, _made, _refusal
+    from ..summary import named_quantizers
+
+    arrays, metadata = load_file(path)
+    if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
+        raise ValueError(f"Expected a frozen model of version {VERSION}, got {metadata.get('format')!r} of version "
+                         f"{metadata.get('version')!r}")
+    try:
+        described = json.loads(metadata.get("quantizers", ""))
+    except (ValueError, RecursionError):
+        raise _refusal("its settings are not valid JSON") from None
+    present = dict(named_quantizers(model))
+    if not isinstance(described, dict) or set(described) != set(present):
+        raise ValueError(f"Expected a file for the quantizers {sorted(present)}, got one for {sorted(described)}")
+    made = {name: _made(name, present[name], described[name], arrays) for name in present}
+    loaded: Any = model
+    state = {name: value for name, value in loaded.state_dict().items() if _is_of_quantizer(name, present)}
+    loaded.load_state_dict(state | {name: value for name, value in arrays.items()
+                                    if not _is_of_quantizer(name, present)})
+    for name, fresh in made.items():
+        fresh._calibrator = present[name]._calibrator
+        _become(present[name], fresh)
+    return model
+
+
+def _is_of_quantizer(array: str, quantizers: dict[str, Any]) -> bool:
+    return any(array.startswith(f"{name}." if name else "") for name in quantizers)

@@ -1,0 +1,35 @@
+"""Whether layers may compute on integers at all: for the process, by PQC_INTEGER=0 or a `with` block."""
+from __future__ import annotations
+
+import os
+from types import TracebackType
+
+__all__ = ["enabled", "float_only"]
+
+_allowed = os.environ.get("PQC_INTEGER", "") != "0"
+
+
+def enabled() -> bool:
+    """False inside `float_only`, or if the environment variable PQC_INTEGER was 0 when the package was imported."""
+    return _allowed
+
+
+class float_only:
+    """Layers compute on floats from now on: fake quantised arrays, and NumPy's product.
+
+    As a context manager, `with integer.float_only():`, it puts back at the end what was before. It holds for the whole
+    process, not for one thread. `float_only(False)` allows integers.
+    """
+
+    def __init__(self, flag: bool = True) -> None:
+        global _allowed
+        self._before = _allowed
+        _allowed = not flag
+
+    def __enter__(self) -> float_only:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        global _allowed
+        _allowed = self._before
