@@ -62,7 +62,7 @@ def enlarge(images: Array) -> npt.NDArray[np.float32]:
     small = images.shape[-1]
     position = np.clip((np.arange(SIZE) + 0.5) * small / SIZE - 0.5, 0, small - 1)
     weights = np.maximum(0, 1 - abs(position[:, None] - np.arange(small)))
-    large = weights @ (images / 16) @ weights.T
+    large: Array = weights @ (images / 16) @ weights.T
     return large[:, None].astype(np.float32)
 
 
