@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from ._core.descriptor import ScaledQuantDescriptor
 from ._core.packing import pack, unpack
 from ._core.safetensors import load_file, save_file
+from .calib import HistogramCalibrator
 from .summary import named_quantizers
 
 __all__ = ["LoadedQuantState", "load_quant_state", "save_quant_state"]
@@ -158,7 +160,24 @@ def _calibrator(fresh: Any, present: Any, described: Any, arrays: Arrays) -> Any
         if usual is not None and value is not None and not isinstance(value, type(usual)):
             raise TypeError(f"{key} of its calibrator is a {type(value).__name__}, not a {type(usual).__name__}")
     vars(fresh).update(state)
+    if isinstance(fresh, HistogramCalibrator):
+        _check_histograms(fresh)
     return fresh
+
+
+def _check_histograms(calibrator: HistogramCalibrator) -> None:
+    """ValueError unless counts and edges are such as collecting makes them."""
+    rows = calibrator._rows()
+    shape = calibrator._amax_shape or ()
+    fits = 1 <= calibrator._num_bins <= 1 << 24 and math.prod(shape) == max(len(rows), 1)
+    for counts, edges in rows:
+        fits = (fits and isinstance(counts, np.ndarray) and isinstance(edges, np.ndarray)
+                and counts.dtype == np.int64 and edges.dtype in (np.float32, np.float64)
+                and counts.ndim == edges.ndim == 1
+                and 1 <= len(counts) <= 1 << 24 and len(edges) == len(counts) + 1
+                and bool((counts >= 0).all() and np.isfinite(edges).all() and (np.diff(edges) >= 0).all()))
+    if not fits:
+        raise ValueError("its histogram's counts and edges do not belong together")
 
 
 def _attribute(calibrator: Any, key: str) -> Any:

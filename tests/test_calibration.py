@@ -11,6 +11,7 @@ import pytorch_quantization_c as pq
 from pytorch_quantization_c import float_nn, nn
 from pytorch_quantization_c.calibration import calibrating
 from pytorch_quantization_c.summary import named_quantizers
+from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 from . import oracle
 
@@ -94,6 +95,17 @@ def test_data_that_are_not_finite_are_reported_with_the_name(model: Any, bad: fl
     assert not any("mine" in text for text in told)
     assert [q.name for _, q in named_quantizers(model)] == ["0._input_quantizer", "mine", "2._input_quantizer",
                                                             "2._weight_quantizer"]
+
+
+def test_options_go_to_calibrators_that_take_them(rng: np.random.Generator) -> None:
+    layer = nn.QuantLinear(3, 2, quant_desc_input=QuantDescriptor(calib_method="histogram"))
+    x = rng.normal(size=(50, 3)).astype(np.float32)
+    with calibrating(layer, load_amax=True, method="percentile", percentile=90.0):
+        layer(x)
+    ordered = np.sort(np.abs(x).ravel())
+    one_bin = ordered[-1] / 2048
+    assert ordered[133] - one_bin <= layer.input_quantizer.amax <= ordered[136] + one_bin    # 90 % of 150 are 135
+    oracle.same(layer.weight_quantizer.amax, oracle.largest(np.asarray(layer.weight), [0]))
 
 
 @pytest.mark.parametrize("arguments", [{"load_amax": True, "method": "entropy"}, {"method": "max"}, {"percentile": 99}],

@@ -13,6 +13,7 @@ import pytorch_quantization_c as pq
 from pytorch_quantization_c import float_nn, nn
 from pytorch_quantization_c._core.packing import pack, unpack
 from pytorch_quantization_c._core.safetensors import load_file, save_file
+from pytorch_quantization_c.calib import HistogramCalibrator
 from pytorch_quantization_c.summary import named_quantizers
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
@@ -105,6 +106,54 @@ def test_a_calibration_goes_on_after_loading(tmp_path: Path) -> None:
     second(np.float32([[4, 0, 2]]))
     second.input_quantizer.load_calib_amax()
     assert float(second.input_quantizer.amax) == 5
+
+
+def test_a_histogram_survives(tmp_path: Path, rng: np.random.Generator) -> None:
+    histogram = QuantDescriptor(calib_method="histogram")
+    first, second = (nn.TensorQuantizer(each) for each in (histogram, QuantDescriptor()))
+    first.enable_calib()
+    first(rng.normal(size=500).astype(np.float32))
+    pq.save_quant_state(first, tmp_path / "q")
+    pq.load_quant_state(second, tmp_path / "q")
+    more = rng.normal(size=500).astype(np.float32) * 2
+    for quantizer in (first, second):
+        quantizer(more)
+        quantizer.load_calib_amax("percentile", percentile=99.0)
+    assert type(second._calibrator) is type(first._calibrator)
+    oracle.same(second.amax, first.amax)
+
+
+HISTOGRAMS: dict[str, Any] = {
+    "edges": {"_calib_bin_edges": np.zeros(3, np.float32)}, "counts": {"_calib_hist": np.zeros(5, np.int64)},
+    "type": {"_calib_hist": np.zeros(2048)}, "axes": {"_calib_hist": np.zeros((2048, 1), np.int64)},
+    "nothing": {"_calib_hist": np.zeros(0, np.int64), "_calib_bin_edges": np.zeros(1, np.float32)},
+    "below zero": {"_calib_hist": np.full(2048, -1)}, "NaN": {"_calib_bin_edges": np.full(2049, np.nan, np.float32)},
+    "falling": {"_calib_bin_edges": np.arange(2049, 0, -1, dtype=np.float32)}, "bins": {"_num_bins": -1},
+    "channels": {"_amax_shape": (7, 7)}, "list": {"_calib_hist": [np.zeros(2048, np.int64)]}}
+
+
+@pytest.mark.parametrize("changes", HISTOGRAMS.values(), ids=HISTOGRAMS.keys())
+def test_histograms_that_no_data_make_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
+    quantizer = nn.TensorQuantizer(QuantDescriptor(calib_method="histogram"))
+    quantizer._calibrator.collect(np.ones(3, np.float32))
+    vars(quantizer._calibrator).update(changes)
+    pq.save_quant_state(quantizer, tmp_path / "q")
+    with pytest.raises(ValueError, match="cannot be made from it"):
+        pq.load_quant_state(nn.TensorQuantizer(), tmp_path / "q")
+
+
+@pytest.mark.parametrize("axis", [None, 1])
+@pytest.mark.parametrize("options", [{}, {"torch_hist": False}, {"grow_method": "double"}], ids=str)
+@pytest.mark.parametrize("batches", [[], [0.0], [0.0, 3.0], [1.0, 2.5, 0.1]], ids=str)
+def test_every_histogram_that_data_make_comes_back(axis: Any, options: Any, batches: Any, tmp_path: Path) -> None:
+    quantizer = nn.TensorQuantizer(QuantDescriptor(calib_method="histogram", axis=axis))
+    quantizer._calibrator = HistogramCalibrator(8, axis, False, **options)
+    for scale in batches:
+        quantizer._calibrator.collect(np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3) * np.float32(scale))
+    other = nn.TensorQuantizer()
+    pq.save_quant_state(quantizer, tmp_path / "q")
+    pq.load_quant_state(other, tmp_path / "q")
+    assert_equal_models(other, quantizer)
 
 
 def test_the_arrays_have_the_names_of_the_state_dictionary(tmp_path: Path) -> None:
