@@ -50,6 +50,6 @@ def check_broadcast(**arrays: NDArray[Any]) -> None:
     """ValueError naming the arguments and their shapes unless they broadcast together."""
     try:
         np.broadcast_shapes(*(array.shape for array in arrays.values()))
-    except ValueError:
+    except (ValueError, RuntimeError):  # the latter for more axes than NumPy broadcasts
         shapes = ", ".join(f"`{name}` {array.shape}" for name, array in arrays.items())
         raise ValueError(f"Expected shapes that broadcast together, got {shapes}") from None

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _C
-from ._arrays import axis_index, number_array
+from ._arrays import axis_index, float_array, number_array
 
 __all__ = ["fake_e4m3fy", "fake_tensor_quant", "fake_tensor_quant_", "fake_tensor_quant_with_axis"]
 
@@ -16,7 +16,7 @@ def _single(amax: ArrayLike, inputs: Any) -> ArrayLike:
     """amax as 0-d; ValueError if it has more than one element, or none."""
     if isinstance(amax, float | int):
         return amax
-    array = np.asarray(amax)
+    array = number_array(amax, "amax")
     if array.size != 1:
         raise ValueError(f"Expected `amax` of one element, got shape {array.shape} for inputs of shape "
                          f"{np.shape(inputs)}")
@@ -56,7 +56,7 @@ def fake_tensor_quant_with_axis(inputs: ArrayLike, amax: ArrayLike, axis: int, n
     Raises, besides what `fake_tensor_quant` does: ValueError if the size of amax is not `inputs.shape[axis]`;
     AxisError if there is no such axis.
     """
-    shape = np.shape(inputs)
+    shape = float_array(inputs, "inputs").shape
     index = axis_index(axis, len(shape))
     array = number_array(amax, "amax")
     if array.size != shape[index]:

@@ -24,7 +24,11 @@ IntOrInts = int | Sequence[int]
 def float_array(value: ArrayLike, name: str) -> Array:
     """`value` as a plain array of native float16, bfloat16, float32 or float64; lists and numbers become float32."""
     plain = as_plain(value)
-    array = np.asarray(plain)
+    try:
+        array = np.asarray(plain)
+    except (TypeError, ValueError):
+        kind = type(value).__name__
+        raise DTypeError(f"Expected `{name}` of a floating type, got a ragged or unreadable {kind}") from None
     if not isinstance(plain, np.ndarray | np.generic) and array.dtype.kind in "fiu":
         return array.astype(np.float32)
     if not (array.dtype.kind == "f" and array.dtype.itemsize <= 8) and array.dtype.name != "bfloat16":

@@ -78,6 +78,8 @@ class IntegerExecution:
             return f"the bias is {bias.dtype}"
         if not isinstance(input, np.ndarray) or input.dtype.char != "f":
             return "the input is not a float32 array"
+        if not input.dtype.isnative:
+            input = input.astype(np.float32)
         kept = self._kept_weight()
         if type(kept) is str:
             return kept

@@ -73,7 +73,7 @@ def _conv(spatial: int, input: ArrayLike, weight: ArrayLike, bias: ArrayLike | N
     x, single = batched(x, spatial, what)
     groups = integer(groups, "groups", 1)
     steps, dilations = integers(stride, spatial, "stride", 1), integers(dilation, spatial, "dilation", 1)
-    _check_weight(w, b, spatial, groups, len(w), what)
+    _check_weight(w, b, spatial, groups, len(w) if w.ndim else 0, what)
     if x.shape[1] != w.shape[1] * groups:
         raise ShapeError(f"Given groups={groups}, weight of size {w.shape}, expected `input` to have "
                          f"{w.shape[1] * groups} channels, got shape {x.shape}")

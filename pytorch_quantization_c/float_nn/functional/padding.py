@@ -47,11 +47,14 @@ def pad(input: ArrayLike, pad: Sequence[int], mode: str = "constant", value: flo
         pad: amounts before and after the last dimension, then the one before it, and so on; negative ones cut off.
         mode: "constant" (`value`, by default 0), "reflect" (without the edge), "replicate" (the edge), "circular".
     """
-    x = float_array(input, "input") if np.asarray(as_plain(input)).dtype.kind != "i" else np.asarray(as_plain(input))
+    plain = as_plain(input)
+    whole = isinstance(plain, np.ndarray) and plain.dtype.kind == "i"
+    x = plain if whole else float_array(input, "input")
     numbers = [integer(number, "pad") for number in pad]
     count = len(numbers) // 2
     if len(numbers) % 2 or count > x.ndim:
-        raise ShapeError(f"Expected `pad` with two numbers for each of at most {x.ndim} dimensions, got {len(numbers)}")
+        raise ShapeError(f"Expected `pad` with two numbers for each of at most {x.ndim} dimensions of `input`, "
+                         f"got {len(numbers)}")
     pairs = [(numbers[2 * i], numbers[2 * i + 1]) for i in reversed(range(count))]
     amounts = [(0, 0)] * (x.ndim - count) + pairs
     if mode == "constant":

@@ -40,6 +40,8 @@ def lstm_cell(input: ArrayLike, hx: tuple[ArrayLike, ArrayLike], w_ih: ArrayLike
     """
     (x, h, c, wi, wh, bi, bh), dtype = same_floats(input=input, hidden=hx[0], cell=hx[1], w_ih=w_ih, w_hh=w_hh,
                                                   b_ih=b_ih, b_hh=b_hh)
+    if min(x.ndim, h.ndim, c.ndim) < 1:
+        raise ShapeError(f"Expected `input`, hidden and cell of shape (N, size), got {x.shape}, {h.shape}, {c.shape}")
     if wi.shape != (4 * c.shape[-1], x.shape[-1]) or wh.shape != (4 * c.shape[-1], h.shape[-1]):
         raise ShapeError(f"Expected `w_ih` and `w_hh` for sizes {x.shape[-1]}, {h.shape[-1]} and {c.shape[-1]} of "
                          f"input, hidden and cell, got shapes {wi.shape} and {wh.shape}")
