@@ -13,14 +13,20 @@ typedef struct {
 } test;
 
 static const test per_isa[] = {
-    {"int_quant", test_int_quant}, {"half", test_half},     {"e4m3", test_e4m3}, {"ste", test_ste},
-    {"amax", test_amax},           {"affine", test_affine},
+    {"int_quant", test_int_quant},
+    {"half", test_half},
+    {"e4m3", test_e4m3},
+    {"ste", test_ste},
+    {"amax", test_amax},
+    {"affine", test_affine},
+    {"quantize_u8", test_quantize_u8},
+    {"gemm_s8", test_gemm_s8},
+    {"dequantize", test_dequantize},
 };
 
 static const test once[] = {
-    {"dispatch", test_dispatch}, {"quant_params", test_quant_params},
-    {"f64", test_f64},           {"parallel", test_parallel},
-    {"fork", test_fork},
+    {"avxvnni", test_avxvnni}, {"dispatch", test_dispatch}, {"quant_params", test_quant_params},
+    {"f64", test_f64},         {"parallel", test_parallel}, {"fork", test_fork},
 };
 
 static bool wanted(const char *name, int argc, char **argv)

@@ -8,7 +8,11 @@ void test_e4m3(void);
 void test_ste(void);
 void test_amax(void);
 void test_affine(void);
+void test_quantize_u8(void);
+void test_gemm_s8(void);
+void test_dequantize(void);
 
+void test_avxvnni(void);
 void test_dispatch(void);
 void test_quant_params(void);
 void test_f64(void);

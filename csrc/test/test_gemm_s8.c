@@ -1,0 +1,132 @@
+#include "check.h"
+#include "dispatch.h"
+#include "tests.h"
+
+#include <math.h>
+
+enum { MAX_K = 40, MAX_PIXELS = 40, X_BYTES = 600 };
+
+typedef struct {
+    buffer x, w, start, sum, offset, pixel, acc, y;
+} arena;
+
+static int byte_of(bool extreme, int low, int high)
+{
+    return extreme ? (random_bits() & 1 ? low : high)
+                   : low + (int)(random_bits() % (unsigned)(high - low + 1));
+}
+
+/* The last pixel and offset reach exactly to the end of x. */
+static void fill_places(int32_t *places, ptrdiff_t n, int32_t last)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        places[i] = i + 1 == n ? last : (int32_t)(random_bits() % (uint32_t)(last + 1));
+}
+
+static int64_t exact_product(const pqc_gemm_s8_block *g, int32_t pixel, int channel)
+{
+    int64_t acc = g->start[channel];
+    for (ptrdiff_t j = 0; j < g->k; j++)
+        for (int i = 0; i < 4; i++)
+            acc += (int64_t)g->x[pixel + g->offset[j] + i] *
+                   g->w[(j * PQC_LANES * g->vectors + channel) * 4 + i];
+    return acc;
+}
+
+static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool extreme)
+{
+    int lanes = PQC_LANES * vectors;
+    uint8_t *x = buffer_place(&a->x, X_BYTES, 0);
+    int8_t *w = buffer_place(&a->w, (size_t)(k * lanes * 4), 0);
+    int32_t *start = buffer_place(&a->start, (size_t)lanes * 4, 0);
+    int32_t *sum = buffer_place(&a->sum, (size_t)lanes * 4, 0);
+    int32_t *offset = buffer_place(&a->offset, (size_t)k * 4, 0);
+    int32_t *pixel = buffer_place(&a->pixel, (size_t)pixels * 4, 0);
+    int32_t *acc = buffer_place(&a->acc, (size_t)(pixels * lanes) * 4, 24);
+    for (int i = 0; i < X_BYTES; i++)
+        x[i] = (uint8_t)byte_of(extreme, 0, 255);
+    for (ptrdiff_t i = 0; i < k * lanes * 4; i++)
+        w[i] = (int8_t)byte_of(extreme, -128, 127);
+    fill_places(offset, k, 300);
+    fill_places(pixel, pixels, X_BYTES - 4 - 300);
+    for (int c = 0; c < lanes; c++) {
+        int32_t weights = 0;
+        for (ptrdiff_t j = 0; j < k; j++)
+            for (int i = 0; i < 4; i++)
+                weights += w[(j * lanes + c) * 4 + i];
+        start[c] = -128 * weights + (int32_t)(random_bits() % 1000);
+        sum[c] = 128 * weights;
+    }
+    pqc_gemm_s8_block g = {x, offset, k, w, start, sum, vectors};
+    pqc.gemm_s8(&g, pixel, pixels, acc);
+    for (int p = 0; p < pixels; p++)
+        for (int c = 0; c < lanes; c++)
+            CHECK(acc[p * lanes + c] == exact_product(&g, pixel[p], c),
+                  "pixel %d of %d, channel %d of %d, k %td: %d", p, pixels, c, lanes, k,
+                  acc[p * lanes + c]);
+    CHECK(buffer_guards_intact(&a->acc), "%d pixels, %d channels, k %td", pixels, lanes, k);
+}
+
+static void arena_each(arena *a, void (*visit)(buffer *))
+{
+    buffer *all[] = {&a->x, &a->w, &a->start, &a->sum, &a->offset, &a->pixel, &a->acc, &a->y};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        visit(all[i]);
+}
+
+void test_gemm_s8(void)
+{
+    static const ptrdiff_t depths[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, MAX_K};
+    arena a;
+    arena_each(&a, buffer_open);
+    for (int vectors = 1; vectors <= PQC_BLOCK_VECTORS; vectors++)
+        for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
+            for (int pixels = 0; pixels <= MAX_PIXELS; pixels += pixels < 20 ? 1 : 5)
+                check_block(&a, vectors, depths[d], pixels, (pixels + vectors) % 2);
+    arena_each(&a, buffer_close);
+}
+
+/* Sums that a float does not hold exactly among them. */
+static void check_dequantize(arena *a, int pixels, int channels, bool columns)
+{
+    ptrdiff_t ld = (channels + 15) / 16 * 16, stride = (columns ? pixels : channels) + 3;
+    ptrdiff_t lines = columns ? channels : pixels, length = columns ? pixels : channels;
+    int32_t *acc = buffer_place(&a->acc, (size_t)(pixels * ld) * 4, 0);
+    float *scale = buffer_place(&a->start, (size_t)channels * 4, 0);
+    float *bias = buffer_place(&a->sum, (size_t)channels * 4, 0);
+    size_t bytes = lines == 0 || length == 0 ? 0 : (size_t)((lines - 1) * stride + length) * 4;
+    float *y = buffer_place(&a->y, bytes, 36);
+    for (ptrdiff_t i = 0; i < pixels * ld; i++)
+        acc[i] = (int32_t)random_bits() >> random_bits() % 32;
+    for (int c = 0; c < channels; c++) {
+        scale[c] =
+            ldexpf(1.0f + (float)(random_bits() >> 9) * 0x1p-23f, -(int)(random_bits() % 40));
+        bias[c] = c % 3 == 0 ? 0.0f : (float)(int32_t)random_bits() * 0x1p-20f;
+    }
+    pqc_sums sums = {acc, ld, pixels, channels};
+    (columns ? pqc.dequantize_columns : pqc.dequantize_rows)(sums, scale, bias, y, stride);
+    for (int p = 0; p < pixels; p++)
+        for (int c = 0; c < channels; c++) {
+            float got = columns ? y[c * stride + p] : y[p * stride + c];
+            float want = fmaf((float)acc[p * ld + c], scale[c], bias[c]);
+            CHECK(same_f32(got, want), "%s: pixel %d of %d, channel %d of %d: %a, not %a",
+                  columns ? "columns" : "rows", p, pixels, c, channels, (double)got, (double)want);
+        }
+    for (ptrdiff_t line = 0; line + 1 < lines && length > 0; line++)
+        for (ptrdiff_t i = length; i < stride; i++)
+            CHECK(bits_f32(y[line * stride + i]) == 0xa5a5a5a5, "%d pixels, %d channels", pixels,
+                  channels);
+    CHECK(buffer_guards_intact(&a->y), "%d pixels, %d channels", pixels, channels);
+}
+
+void test_dequantize(void)
+{
+    arena a;
+    arena_each(&a, buffer_open);
+    for (int pixels = 0; pixels <= 64; pixels += pixels < 35 ? 1 : 29)
+        for (int channels = 1; channels <= 64; channels++) {
+            check_dequantize(&a, pixels, channels, false);
+            check_dequantize(&a, pixels, channels, true);
+        }
+    arena_each(&a, buffer_close);
+}
