@@ -19,10 +19,10 @@ def quant_weight_inplace(model: Module) -> None:
     """
     for name, module in model.named_modules():
         quantizer = getattr(module, "_weight_quantizer", None)
-        if quantizer is None:
-            continue
-        if not hasattr(module, "weight"):
+        if hasattr(module, "_weight_quantizers") or (quantizer is not None and not hasattr(module, "weight")):
             logger.warning("%s has no single weight: it is left as it is", name or "the model")
+            continue
+        if quantizer is None:
             continue
         if not quantizer.fake_quant:
             logger.warning("The weight of %s becomes integers: use the model for inference only", name or "the model")

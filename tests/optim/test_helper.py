@@ -60,6 +60,15 @@ def test_weights_in_place(caplog: pytest.LogCaptureFixture) -> None:
     assert "rnn has no single weight" in caplog.text and "in place" in caplog.text
 
 
+def test_layers_of_cells_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    layer = nn.QuantLSTM(2, 2)
+    before = {name: np.array(array) for name, array in layer.state_dict().items()}
+    optim.helper.quant_weight_inplace(layer)
+    assert "the model has no single weight" in caplog.text
+    for name, array in layer.state_dict().items():
+        oracle.same(array, before[name])
+
+
 def test_integers_in_place_are_announced(caplog: pytest.LogCaptureFixture) -> None:
     layer = nn.QuantLinear(3, 2)
     weight = np.array(layer.weight)
