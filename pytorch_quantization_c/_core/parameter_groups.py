@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-__all__ = ["freeze_parameters", "group_parameters", "match_parameters"]
+__all__ = ["freeze_parameters", "group_parameters", "layers_with_quantized_weight", "match_parameters"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,3 +64,21 @@ def freeze_parameters(model: Any, patterns: Iterable[str]) -> None:
         if any(re.search(expression, name) for expression in expressions):
             logger.info("Freeze %s", name)
             parameter.requires_grad = False
+
+
+def layers_with_quantized_weight(model: Any) -> Iterator[Any]:
+    """The layers of `model` whose one weight is to be quantised in place; says what becomes of each, and of the others.
+
+    Recurrent layers, which quantise several weights as one array, are left alone.
+    """
+    for name, module in model.named_modules():
+        quantizer = getattr(module, "_weight_quantizer", None)
+        if hasattr(module, "_weight_quantizers") or (quantizer is not None and not hasattr(module, "weight")):
+            logger.warning("%s has no single weight: it is left as it is", name or "the model")
+            continue
+        if quantizer is None:
+            continue
+        if not quantizer.fake_quant:
+            logger.warning("The weight of %s becomes integers: use the model for inference only", name or "the model")
+        logger.info("Quantise the weight of %s in place", name or "the model")
+        yield module

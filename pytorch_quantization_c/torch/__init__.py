@@ -1,0 +1,16 @@
+"""The original's package on torch tensors: the same names, `torch.nn.Module`s and `torch.autograd.Function`s.
+
+    import pytorch_quantization_c.torch as pytorch_quantization
+
+or, for code that is not to be changed, `pytorch_quantization_c.torch.install()` before it is imported. On the CPU the C
+kernels of the NumPy package compute; tensors on other devices take plain torch operations.
+"""
+from __future__ import annotations
+
+from . import calib, cuda_ext, nn, optim, quant_modules, tensor_quant, utils, version
+from ._install import install
+from .quant_modules import deactivate, enable_onnx_export, initialize, quantized, replace
+from .version import __version__
+
+__all__ = ["__version__", "calib", "cuda_ext", "deactivate", "enable_onnx_export", "initialize", "install", "nn",
+           "optim", "quant_modules", "quantized", "replace", "tensor_quant", "utils", "version"]

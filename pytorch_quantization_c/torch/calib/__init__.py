@@ -1,0 +1,5 @@
+"""Calibrators: they watch the tensors that pass a quantiser and find its range."""
+from .histogram import HistogramCalibrator, calibrate_weights
+from .max import MaxCalibrator
+
+__all__ = ["HistogramCalibrator", "MaxCalibrator", "calibrate_weights"]

@@ -1,0 +1,28 @@
+"""Base class of the calibrators, for people who write their own, and what makes the NumPy package's take tensors."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..._core.calibrator import _Calibrator
+from .._convert import as_array, as_tensor
+from .._kernels import checked
+
+__all__ = ["TensorCalibrator", "_Calibrator"]
+
+
+class TensorCalibrator(_Calibrator):
+    """Before another calibrator among a class's bases: it collects tensors, and its amax is one on their device."""
+
+    _device: str | None = None
+
+    def _to_array(self, x: Any) -> NDArray[Any]:
+        tensor = checked(x, "x")
+        self._device = None if tensor.is_cpu else str(tensor.device)
+        return as_array(tensor)
+
+    def _from_array(self, array: NDArray[Any]) -> torch.Tensor:
+        return as_tensor(np.array(array), None if self._device is None else torch.device(self._device))

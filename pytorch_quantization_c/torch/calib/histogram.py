@@ -1,0 +1,49 @@
+"""Calibrator that keeps a histogram of magnitudes."""
+from __future__ import annotations
+
+from typing import Any
+
+from ... import calib
+from ..._core.weight_calibration import calibrate_weights_of
+from .. import nn as quant_nn
+from .. import utils as quant_utils
+from .._convert import as_array
+from ..tensor_quant import fake_tensor_quant, scaled_e4m3
+from .calibrator import TensorCalibrator
+
+__all__ = ["HistogramCalibrator", "calibrate_weights", "fake_tensor_quant", "quant_nn", "quant_utils", "scaled_e4m3"]
+
+
+class HistogramCalibrator(TensorCalibrator, calib.HistogramCalibrator):
+    """A histogram of all magnitudes collected; amax is searched in it by entropy, squared error or percentile.
+
+    Arguments and methods are those of the NumPy package's `HistogramCalibrator`; the histogram itself stays in NumPy
+    arrays, on the CPU.
+    """
+
+    def collect(self, x: Any) -> None:
+        """Counts the magnitudes of `x`. With `torch_hist`, RuntimeError where the base raises ValueError."""
+        try:
+            super().collect(x)
+        except ValueError as problem:
+            raise (RuntimeError if self._torch_hist else ValueError)(str(problem)) from problem
+
+
+def calibrate_weights(model: Any, method: str = "percentile", perchannel: bool = True, percentile: float = 99.99,
+                      num_bins: int = 2048) -> None:
+    """Sets the amax of every weight quantiser in `model` from the weights themselves.
+
+    Args:
+        model: any module; layers with `weight` and `weight_quantizer` are calibrated.
+        method: "max" (largest magnitude), "mse" (least squared error) or "percentile".
+        perchannel: an amax for each output channel: axis 0 of the weight, 1 for transposed convolutions.
+        percentile: for percentile, how many percent of the weights to keep.
+        num_bins: bins of the histogram, from 0 to the largest magnitude, that mse and percentile search.
+
+    Raises:
+        TypeError: another method.
+        ValueError: `percentile` out of range, NaN or infinities in a weight, fewer than 129 bins for mse.
+        RuntimeError: a quantiser has an amax of another shape.
+    """
+    transposed = (quant_nn.QuantConvTranspose1d, quant_nn.QuantConvTranspose2d, quant_nn.QuantConvTranspose3d)
+    calibrate_weights_of(model, transposed, as_array, method, perchannel, percentile, num_bins)

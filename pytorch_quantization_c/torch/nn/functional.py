@@ -1,0 +1,50 @@
+"""Functions for layers."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from .._kernels import checked, operand
+
+__all__ = ["ClipFunction", "clip"]
+
+
+class ClipFunction(Function):
+    """Clips to limits that broadcast and may be learnt (PACT, https://arxiv.org/abs/1805.06085).
+
+    `max(min(input, clip_value_max), clip_value_min)`, in the type of `input`; NaN stays NaN. The limits are numbers or
+    tensors that broadcast with `input`. The gradient of `input` passes where it lies strictly between the limits, each
+    learnt limit gets the sum over the rest; ValueError in the backward for a limit of several elements.
+    """
+
+    @staticmethod
+    def symbolic(g: Any, input: Any, clip_value_min: Any, clip_value_max: Any) -> Any:
+        """Min and Max for the TorchScript exporter."""
+        return g.op("Max", g.op("Min", input, clip_value_max), clip_value_min)
+
+    @staticmethod
+    def forward(ctx: Any, input: Any, clip_value_min: Any, clip_value_max: Any) -> Tensor:
+        """See the class; saves its arguments."""
+        x = checked(input, "input")
+        low, high = operand(clip_value_min, "clip_value_min", x), operand(clip_value_max, "clip_value_max", x)
+        ctx.save_for_backward(x, low, high)
+        return torch.maximum(torch.minimum(x, high.to(x.dtype)), low.to(x.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> Any:
+        """Gradients of input and limits; None for a limit that is not learnt."""
+        x, low, high = ctx.saved_tensors
+        if low.numel() != 1 or high.numel() != 1:
+            raise ValueError(f"Learnable min/max can only be scalar, got size {tuple(low.shape)} and "
+                             f"{tuple(high.shape)}.")
+        above, below = ((x > low.to(x.dtype)).to(grad_output.dtype), (x < high.to(x.dtype)).to(grad_output.dtype))
+        limits = [(grad_output * (1.0 - mask)).sum().to(limit.dtype).reshape(limit.shape) if wanted else None
+                  for wanted, mask, limit in zip(ctx.needs_input_grad[1:], (above, below), (low, high), strict=True)]
+        return grad_output * above * below, *limits
+
+
+clip: Callable[..., Tensor] = ClipFunction.apply

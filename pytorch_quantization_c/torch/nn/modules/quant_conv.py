@@ -1,0 +1,99 @@
+"""The quantised convolutions. Padding modes are the float layers' own."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...._core.layer_rules import ConvRules, ConvTransposeRules
+from ... import tensor_quant
+from . import _utils
+
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "QuantConv1d",
+           "QuantConv2d", "QuantConv3d", "QuantConvTranspose1d", "QuantConvTranspose2d", "QuantConvTranspose3d"]
+
+
+class _QuantConvNd(ConvRules, _utils.QuantMixin):
+    """The float layer on a quantised input (batch, in_channels, *sizes) and weight (out_channels, in/groups, *kernel).
+
+    Args:
+        in_channels ... padding_mode: as the float layer.
+        **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, with one amax for the input and one
+            for each output channel of the weight.
+
+    Raises:
+        TypeError: another keyword argument. ValueError: a descriptor of real quantisation.
+    """
+
+
+class QuantConv1d(_QuantConvNd, nn.Conv1d):
+    """`torch.nn.Conv1d` on quantised tensors."""
+
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV1D_WEIGHT_PER_CHANNEL
+
+
+class QuantConv2d(_QuantConvNd, nn.Conv2d):
+    """`torch.nn.Conv2d` on quantised tensors."""
+
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV2D_WEIGHT_PER_CHANNEL
+
+
+class QuantConv3d(_QuantConvNd, nn.Conv3d):
+    """`torch.nn.Conv3d` on quantised tensors."""
+
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV3D_WEIGHT_PER_CHANNEL
+
+
+class _QuantConvTransposeNd(ConvTransposeRules, _utils.QuantMixin):
+    """The float layer on a quantised input (batch, in_channels, *sizes) and weight (in_channels, out/groups, *kernel).
+
+    Args:
+        in_channels ... padding_mode: as the float layer.
+        **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, with one amax for the input and one
+            for each index of the weight's axis 1.
+
+    Raises:
+        TypeError: another keyword argument. ValueError: a descriptor of real quantisation, or padding other than zeros.
+    """
+
+    _function: ClassVar[Callable[..., Tensor]]
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None,
+                      output_size: Any = None) -> Tensor:
+        if self.padding_mode != "zeros":
+            raise ValueError(f"Expected `padding_mode` 'zeros' for {type(self).__name__}, got {self.padding_mode!r}")
+        padding = self._output_padding(input, output_size, self.stride, self.padding, self.kernel_size,
+                                       len(self.kernel_size), self.dilation)
+        return type(self)._function(input, weight, bias, self.stride, self.padding, padding, self.groups, self.dilation)
+
+
+class QuantConvTranspose1d(_QuantConvTransposeNd, nn.ConvTranspose1d):
+    """`torch.nn.ConvTranspose1d` on quantised tensors."""
+
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE1D_WEIGHT_PER_CHANNEL
+    _function = staticmethod(F.conv_transpose1d)
+
+
+class QuantConvTranspose2d(_QuantConvTransposeNd, nn.ConvTranspose2d):
+    """`torch.nn.ConvTranspose2d` on quantised tensors."""
+
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE2D_WEIGHT_PER_CHANNEL
+    _function = staticmethod(F.conv_transpose2d)
+
+
+class QuantConvTranspose3d(_QuantConvTransposeNd, nn.ConvTranspose3d):
+    """`torch.nn.ConvTranspose3d` on quantised tensors."""
+
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE3D_WEIGHT_PER_CHANNEL
+    _function = staticmethod(F.conv_transpose3d)
+
+
+_ConvNd = _QuantConvNd
+Conv1d = QuantConv1d
+Conv2d = QuantConv2d
+Conv3d = QuantConv3d
+ConvTranspose1d = QuantConvTranspose1d
+ConvTranspose2d = QuantConvTranspose2d
+ConvTranspose3d = QuantConvTranspose3d

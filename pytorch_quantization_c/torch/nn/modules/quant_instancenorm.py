@@ -1,0 +1,34 @@
+"""Instance normalisation with a quantised input (batch, num_features, *sizes).
+
+Arguments as the float layers', and `quant_desc_input`; by default 8 bits with one amax. TypeError for another keyword
+argument, ValueError for a descriptor of real quantisation.
+"""
+from __future__ import annotations
+
+from torch import nn
+
+from ...._core.input_layers import InstanceNormRules
+from ... import tensor_quant
+from ._utils import QuantInputMixin
+from .tensor_quantizer import TensorQuantizer
+
+__all__ = ["QuantInstanceNorm1d", "QuantInstanceNorm2d", "QuantInstanceNorm3d"]
+
+
+class _QuantInstanceNorm(InstanceNormRules, QuantInputMixin):
+    """What the three have in common."""
+
+    default_quant_desc_input = tensor_quant.QUANT_DESC_8BIT_PER_TENSOR
+    _input_quantizer: TensorQuantizer
+
+
+class QuantInstanceNorm1d(_QuantInstanceNorm, nn.InstanceNorm1d):
+    """`torch.nn.InstanceNorm1d` on a quantised input."""
+
+
+class QuantInstanceNorm2d(_QuantInstanceNorm, nn.InstanceNorm2d):
+    """`torch.nn.InstanceNorm2d` on a quantised input."""
+
+
+class QuantInstanceNorm3d(_QuantInstanceNorm, nn.InstanceNorm3d):
+    """`torch.nn.InstanceNorm3d` on a quantised input."""

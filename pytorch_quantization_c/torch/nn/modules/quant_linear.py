@@ -1,0 +1,32 @@
+"""The quantised linear layer."""
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...._core.layer_rules import LinearRules
+from ... import tensor_quant
+from . import _utils
+
+__all__ = ["Linear", "QuantLinear", "tensor_quant"]
+
+
+class QuantLinear(LinearRules, _utils.QuantMixin, nn.Linear):
+    """`torch.nn.Linear` on quantised tensors: input (..., in_features), weight (out_features, in_features).
+
+    Args:
+        in_features, out_features, bias: as `torch.nn.Linear`.
+        **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, with one amax for the input and one
+            for each row of the weight (`set_default_quant_desc_input`, `set_default_quant_desc_weight`).
+
+    Raises:
+        TypeError: another keyword argument. ValueError: a descriptor of real quantisation.
+    """
+
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
+
+    def _linear(self, input: Tensor, weight: Tensor) -> Tensor:
+        return F.linear(input, weight, self.bias)
+
+
+Linear = QuantLinear

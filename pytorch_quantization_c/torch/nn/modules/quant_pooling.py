@@ -1,0 +1,63 @@
+"""The pooling layers with a quantised input.
+
+Arguments as the float layers', and `quant_desc_input`; by default 8 bits with one amax. TypeError for another keyword
+argument, ValueError for a descriptor of real quantisation.
+"""
+from __future__ import annotations
+
+from torch import nn
+
+from ...._core.input_layers import AdaptiveAvgPoolRules, AvgPool1dRules, AvgPoolRules, MaxPoolRules
+from ._utils import QuantInputMixin
+
+__all__ = ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d",
+           "MaxPool1d", "MaxPool2d", "MaxPool3d", "QuantAdaptiveAvgPool1d", "QuantAdaptiveAvgPool2d",
+           "QuantAdaptiveAvgPool3d", "QuantAvgPool1d", "QuantAvgPool2d", "QuantAvgPool3d", "QuantMaxPool1d",
+           "QuantMaxPool2d", "QuantMaxPool3d"]
+
+
+class QuantMaxPool1d(MaxPoolRules, QuantInputMixin, nn.MaxPool1d):
+    """`torch.nn.MaxPool1d` on a quantised input."""
+
+
+class QuantMaxPool2d(MaxPoolRules, QuantInputMixin, nn.MaxPool2d):
+    """`torch.nn.MaxPool2d` on a quantised input."""
+
+
+class QuantMaxPool3d(MaxPoolRules, QuantInputMixin, nn.MaxPool3d):
+    """`torch.nn.MaxPool3d` on a quantised input."""
+
+
+class QuantAvgPool1d(AvgPool1dRules, QuantInputMixin, nn.AvgPool1d):
+    """`torch.nn.AvgPool1d` on a quantised input."""
+
+
+class QuantAvgPool2d(AvgPoolRules, QuantInputMixin, nn.AvgPool2d):
+    """`torch.nn.AvgPool2d` on a quantised input."""
+
+
+class QuantAvgPool3d(AvgPoolRules, QuantInputMixin, nn.AvgPool3d):
+    """`torch.nn.AvgPool3d` on a quantised input."""
+
+
+class QuantAdaptiveAvgPool1d(AdaptiveAvgPoolRules, QuantInputMixin, nn.AdaptiveAvgPool1d):
+    """`torch.nn.AdaptiveAvgPool1d` on a quantised input."""
+
+
+class QuantAdaptiveAvgPool2d(AdaptiveAvgPoolRules, QuantInputMixin, nn.AdaptiveAvgPool2d):
+    """`torch.nn.AdaptiveAvgPool2d` on a quantised input."""
+
+
+class QuantAdaptiveAvgPool3d(AdaptiveAvgPoolRules, QuantInputMixin, nn.AdaptiveAvgPool3d):
+    """`torch.nn.AdaptiveAvgPool3d` on a quantised input."""
+
+
+MaxPool1d = QuantMaxPool1d
+MaxPool2d = QuantMaxPool2d
+MaxPool3d = QuantMaxPool3d
+AvgPool1d = QuantAvgPool1d
+AvgPool2d = QuantAvgPool2d
+AvgPool3d = QuantAvgPool3d
+AdaptiveAvgPool1d = QuantAdaptiveAvgPool1d
+AdaptiveAvgPool2d = QuantAdaptiveAvgPool2d
+AdaptiveAvgPool3d = QuantAdaptiveAvgPool3d

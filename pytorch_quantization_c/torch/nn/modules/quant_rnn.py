@@ -1,0 +1,167 @@
+"""Recurrent layers with quantised products.
+
+One amax serves an input and the hidden state together, one amax per row serves the weights of both together: a machine
+would compute either product of a step as one. See `_core.rnn_rules` for the formulas.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module, Parameter, init
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
+
+from ...._core import rnn_layers as quant_rnn
+from ... import tensor_quant
+from . import _utils
+
+__all__ = ["LSTM", "LSTMCell", "QuantLSTM", "QuantLSTMCell"]
+
+
+class _TensorOps:
+    """The operations of the recurrent rules on tensors."""
+
+    def cat(self, tensors: Sequence[Tensor], axis: int) -> Tensor:
+        return torch.cat(list(tensors), axis)
+
+    def zeros(self, like: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return like.new_zeros(shape)
+
+    def dropout(self, x: Tensor, p: float) -> Tensor:
+        return F.dropout(x, p, True)
+
+    def lstm_gates(self, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        i, f, g, o = gates.chunk(4, 1)
+        c = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+    linear, sigmoid, tanh, relu = (staticmethod(each) for each in (F.linear, torch.sigmoid, torch.tanh, torch.relu))
+
+
+class _TensorParameters:
+    """How parameters are made and filled."""
+
+    _ops = _TensorOps()
+
+    def _as_array(self, value: Any, name: str) -> Tensor:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Expected `{name}` to be a tensor, got {type(value).__name__}")
+        return value
+
+    def _new_parameter(self, shape: tuple[int, ...]) -> Parameter:
+        return Parameter(torch.empty(shape))
+
+    def _fill_uniform(self, parameter: Parameter, bound: float) -> None:
+        init.uniform_(parameter, -bound, bound)
+
+    def _packed(self, output: Tensor, like: Any) -> Any:
+        """Packed outputs, as the packed input came."""
+        return like._replace(data=output) if isinstance(like, PackedSequence) else (output, *like[1:])
+
+
+class QuantRNNBase(quant_rnn.RecurrentRules, _TensorParameters, _utils.QuantMixin, Module):
+    """Layers of recurrent cells whose products are quantised.
+
+    Args:
+        mode: "LSTM", "GRU", "RNN_TANH" or "RNN_RELU".
+        input_size, hidden_size: numbers of inputs and of units.
+        num_layers: layers; each after the first takes the outputs of the one before.
+        bias: whether there are biases.
+        batch_first: arrays are (batch, time, ...) instead of (time, batch, ...).
+        dropout: probability of zeroing an output between layers, in training.
+        bidirectional: a second direction that runs backwards.
+        proj_size: 0.
+        **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, one amax for the input and one per row
+            for the weights. Each direction of each layer has its own quantisers: `_input_quantizers`,
+            `_weight_quantizers`.
+
+    Raises:
+        ValueError: `dropout` outside [0, 1], `proj_size` other than 0, a descriptor of real quantisation.
+        TypeError: another keyword argument.
+    """
+
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
+
+
+class QuantRNN(QuantRNNBase):
+    """Elman layers, quantised; keyword `nonlinearity`: "tanh" (default) or "relu". Arguments as `QuantRNNBase`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        modes = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
+        nonlinearity = kwargs.pop("nonlinearity", "tanh")
+        if nonlinearity not in modes:
+            raise ValueError(f"Unknown nonlinearity {nonlinearity!r}, expected 'tanh' or 'relu'")
+        super().__init__(modes[nonlinearity], *args, **kwargs)
+
+
+class QuantLSTM(QuantRNNBase):
+    """LSTM layers, quantised. Arguments as `QuantRNNBase`, without `mode`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__("LSTM", *args, **kwargs)
+
+
+class GRU(QuantRNNBase):
+    """GRU layers, quantised. Arguments as `QuantRNNBase`, without `mode`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__("GRU", *args, **kwargs)
+
+
+class QuantRNNCellBase(quant_rnn.CellRules, _TensorParameters, _utils.QuantMixin, Module):
+    """What the cells share: parameters, their initialisation and the checks of shapes."""
+
+    default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
+
+
+class QuantRNNCell(QuantRNNCellBase):
+    """An Elman cell. As in the original, it has no quantisers: it computes with floats."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh") -> None:
+        super().__init__()
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"Unknown nonlinearity {nonlinearity!r}, expected 'tanh' or 'relu'")
+        self.nonlinearity = nonlinearity
+        self._make_parameters("RNN_" + nonlinearity.upper(), input_size, hidden_size, bias)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        """The state (batch, hidden) after the input (batch, inputs) from the state `hx`, zeros if None."""
+        return self._step(input, None if hx is None else (hx,))[0]  # type: ignore[no-any-return]
+
+
+class QuantLSTMCell(QuantRNNCellBase):
+    """An LSTM cell, quantised.
+
+    Args:
+        input_size, hidden_size, bias: numbers of inputs and of units, and whether there are biases.
+        **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, one amax for the input and one per row
+            for the weights.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, **kwargs: Any) -> None:
+        super().__init__()
+        self._make_parameters("LSTM", input_size, hidden_size, bias)
+        self.init_quantizer(*_utils.pop_quant_desc_in_kwargs(type(self), **kwargs))
+
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """The states (h, c), each (batch, hidden), after the input (batch, inputs) from the states `hx`."""
+        return self._step(input, hx, self._input_quantizer, self._weight_quantizer)
+
+
+class GRUCell(QuantRNNCellBase):
+    """A GRU cell. As in the original, it has no quantisers: it computes with floats."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
+        super().__init__()
+        self._make_parameters("GRU", input_size, hidden_size, bias)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        """The state (batch, hidden) after the input (batch, inputs) from the state `hx`, zeros if None."""
+        return self._step(input, None if hx is None else (hx,))[0]  # type: ignore[no-any-return]
+
+
+LSTM = QuantLSTM
+LSTMCell = QuantLSTMCell

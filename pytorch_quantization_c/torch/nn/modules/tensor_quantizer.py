@@ -1,0 +1,94 @@
+"""`TensorQuantizer`: the layer that quantises what passes through it."""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import Module
+
+from ...._arrays import number_array
+from ...._core.quantizer import QuantizerRules
+from ... import calib
+from ... import utils as quant_utils
+from ..._convert import as_array, as_tensor
+from ..._kernels import checked
+from ...tensor_quant import QuantDescriptor, ScaledQuantDescriptor, fake_tensor_quant, scaled_e4m3, tensor_quant
+from .clip import Clip
+
+__all__ = ["Clip", "QuantDescriptor", "TensorQuantizer", "calib", "fake_tensor_quant", "quant_utils", "scaled_e4m3",
+           "tensor_quant"]
+
+CALIBRATORS = {"max": "MaxCalibrator", "histogram": "HistogramCalibrator"}
+DEFAULT = QuantDescriptor()
+
+
+class TensorQuantizer(QuantizerRules, Module):
+    """Quantises tensors with a fixed, a calibrated, a learnt or each tensor's own range.
+
+    The stages of a forward, each with its switch: `pre_quant_scale` multiplies, the calibrator collects, the range
+    is clipped to and learnt (`learn_amax`), and the tensor is quantised. Gradients pass straight through where the
+    input is within the range.
+
+    Args:
+        quant_desc: how to quantise; the default is 8 bits, signed, one amax, taken from each tensor.
+        disabled: pass everything through.
+        if_quant: quantise.
+        if_clip: clip to a learnt range; needs `learn_amax` in the descriptor.
+        if_calib: collect what passes for calibration.
+
+    Raises:
+        TypeError: `quant_desc` is no descriptor.
+        ValueError: `if_clip` without `learn_amax`; a learnt amax of several elements.
+    """
+
+    def __init__(self, quant_desc: ScaledQuantDescriptor = DEFAULT, disabled: bool = False, if_quant: bool = True,
+                 if_clip: bool = False, if_calib: bool = False) -> None:
+        super().__init__()
+        self._set_up(quant_desc, disabled, if_quant, if_clip, if_calib)
+
+    def _new_buffer(self, value: Any) -> Tensor:
+        if not isinstance(value, Tensor):
+            value = as_tensor(number_array(value, "value").copy())
+        fresh: Tensor = value.detach().clone()
+        return fresh if fresh.is_floating_point() else fresh.float()
+
+    def _fill(self, target: Tensor, value: Any) -> None:
+        target.data.copy_(value)
+
+    def _numbers(self, array: Any) -> NDArray[Any]:
+        return as_array(array)
+
+    def _as_inputs(self, inputs: Any) -> Tensor:
+        return checked(inputs, "inputs")
+
+    def _scaled_inputs(self, inputs: Tensor, scale: Tensor) -> Tensor:
+        return (inputs * scale).to(inputs.dtype)
+
+    def _dynamic_amax(self, inputs: Tensor, axes: list[int] | None) -> Tensor:
+        return quant_utils.reduce_amax(inputs, axes)
+
+    def _as_float(self, amax: Tensor) -> Tensor:
+        return amax.data if amax.dtype in (torch.float32, torch.float64) else amax.data.float()
+
+    def _learned_amax(self) -> Tensor:
+        return torch.maximum(-self.clip.clip_value_min, self.clip.clip_value_max).data
+
+    # `.data` besides: when a model is traced, an amax that was multiplied by `scale_amax` must be a constant.
+
+    def _quantize(self, inputs: Tensor, amax: Tensor) -> tuple[Tensor, Tensor]:
+        outputs, scale = tensor_quant(inputs, amax.data, self._num_bits, self._unsigned)
+        return outputs, scale.detach()
+
+    def _fake_quantize(self, inputs: Tensor, amax: Tensor) -> Tensor:
+        return fake_tensor_quant(inputs, amax.data, self._num_bits, self._unsigned, self._narrow_range)
+
+    def _e4m3(self, inputs: Tensor, amax: Tensor) -> Tensor:
+        return scaled_e4m3(inputs, amax.data)
+
+    def _make_clip(self, limit: float) -> Clip:
+        return Clip(-limit, limit, learn_min=True, learn_max=True)
+
+    def _make_calibrator(self, method: str) -> Any:
+        return getattr(calib, CALIBRATORS[method])(self._num_bits, self._axis, self._unsigned)

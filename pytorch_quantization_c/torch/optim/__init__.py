@@ -1,0 +1,4 @@
+"""Helpers for training quantised models."""
+from . import helper
+
+__all__ = ["helper"]

@@ -1,0 +1,90 @@
+"""Quantised layers in the place of float ones, without touching the code of a model.
+
+`initialize()` replaces the classes in `torch.nn`, so that models made from then on are quantised; `replace(model)`
+changes a model that exists and keeps its weights.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from torch import nn
+
+from .._core.replacement import Entry, ReplacementRules, onnx_export, replace_layers
+from . import nn as quant_nn
+
+__all__ = ["deactivate", "enable_onnx_export", "initialize", "quantized", "replace"]
+
+M = TypeVar("M", bound=nn.Module)
+
+_NAMES = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Linear", "LSTM",
+          "LSTMCell", "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d",
+          "AdaptiveAvgPool3d")
+_DEFAULT_QUANT_MAP = [Entry(nn, name, getattr(quant_nn, "Quant" + name)) for name in _NAMES]
+
+
+class QuantModuleReplacementHelper(ReplacementRules):
+    """Which classes of `torch.nn` are replaced at the moment, and what they were."""
+
+    def __init__(self) -> None:
+        super().__init__(_DEFAULT_QUANT_MAP)
+
+
+_quant_module_helper_object = QuantModuleReplacementHelper()
+
+
+def initialize(float_module_list: Iterable[str] | None = None,
+               custom_quant_modules: Iterable[Sequence[Any]] | None = None) -> None:
+    """Replaces classes of `torch.nn` by quantised ones until `deactivate()`.
+
+    Args:
+        float_module_list: names of classes to leave alone, as `["Linear"]`.
+        custom_quant_modules: (module, name, class) triples of more to replace, as
+            `[(torch.nn, "MaxPool2d", quant_nn.QuantMaxPool2d)]`; they count more than `float_module_list`.
+
+    Calling it twice is the same as calling it once, with the second arguments.
+    """
+    _quant_module_helper_object.initialize(float_module_list, custom_quant_modules)
+
+
+def deactivate() -> None:
+    """Puts the float classes back. Without `initialize()` it does nothing."""
+    _quant_module_helper_object.restore_float_modules()
+
+
+def quantized(float_module_list: Iterable[str] | None = None,
+              custom_quant_modules: Iterable[Sequence[Any]] | None = None) -> AbstractContextManager[None]:
+    """`initialize()` for the time of a `with` block. On the way out, by an exception too, all is as it was before."""
+    return _quant_module_helper_object.quantized(float_module_list, custom_quant_modules)
+
+
+def enable_onnx_export() -> AbstractContextManager[None]:
+    """For the time of a `with` block, quantisers check that they are ready to be exported to ONNX."""
+    return onnx_export(quant_nn.TensorQuantizer)
+
+
+def replace(model: M, include: str | Iterable[str] = "*", exclude: str | Iterable[str] = (),
+            custom_quant_modules: Iterable[Sequence[Any]] | None = None, **descriptors: Any) -> M:
+    """Turns float layers of `model` into quantised ones, in place, with the same parameters (the tensors are shared).
+
+    Args:
+        model: any module; layers of exactly the classes that `initialize` replaces are turned, also those shared by
+            several places.
+        include: which layers, by their full names as `named_modules` gives them: a pattern or a list of patterns.
+            "encoder.*" is a glob, "re:layer[0-3]" a regular expression that has to match from the start of the name.
+        exclude: which of these to leave alone, as "*.classifier".
+        custom_quant_modules: more classes, as for `initialize`; each needs a class method `from_float`, as those that
+            inherit from the float class and from QuantMixin or QuantInputMixin have.
+        **descriptors: `quant_desc_input`, `quant_desc_weight`; the defaults of the classes else.
+
+    Returns:
+        `model`, or its quantised form if it is itself such a layer.
+
+    Raises:
+        ValueError: a pattern that matches nothing, or a descriptor of real quantisation; the model is then unchanged.
+        TypeError: an argument of another kind.
+    """
+    table = _quant_module_helper_object.table(custom_quant_modules)
+    replaced: M = replace_layers(model, table, include, exclude, descriptors)
+    return replaced
