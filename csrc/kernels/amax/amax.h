@@ -2,12 +2,12 @@
  *
  *   amax       max |x[i]|; 0 if n is 0.  Any NaN wins; its sign is dropped.
  *   amax_each  acc[i] = max(|acc[i]|, |x[i]|), NaN wins: a running maximum for every element
- *   min        min x[i]; +inf if n is 0.  NAN if any x[i] is NaN; a minimum of -0 is reported as
- * +0.
+ *   min        min x[i]; +inf if n is 0.  NAN if any x[i] is NaN; a minimum of -0 is given as +0.
  *
  *   x, acc  n elements each, any alignment, no overlap; n may be 0
+ *
  * Magnitudes are compared as integers: |NaN| is larger than every number, so no order of the
- * comparisons can lose one. Same bits from every ISA, however the range is cut. */
+ * comparisons can lose one.  Same bits from every ISA, however the range is cut. */
 #ifndef PQC_AMAX_H
 #define PQC_AMAX_H
 

@@ -1,10 +1,14 @@
 /* Sums back to numbers: y = fma((float)acc, scale[c], bias[c]), one rounding of the sum and one of
  * the whole.
  *
- *   acc    pixels x channels sums: acc[p * ld + c]; read up to the next multiple of 16 channels, ld
- * being one scale, bias  `channels` values each rows     y[p * stride + c]: a pixel's channels
- * together, as a linear layer writes them columns  y[c * stride + p]: a channel's pixels together,
- * as a convolution writes them; pixels <= 64 Same bits from every ISA. */
+ *   acc          pixels x channels sums: acc[p * ld + c]; read up to the next multiple of 16
+ *                channels, ld being one
+ *   scale, bias  `channels` values each
+ *   rows         y[p * stride + c]: a pixel's channels together, as a linear layer writes them
+ *   columns      y[c * stride + p]: a channel's pixels together, as a convolution writes them;
+ *                pixels <= 64
+ *
+ * Same bits from every ISA. */
 #ifndef PQC_DEQUANTIZE_H
 #define PQC_DEQUANTIZE_H
 

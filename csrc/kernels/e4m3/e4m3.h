@@ -1,10 +1,11 @@
-/* Rounding to float8 E4M3FN and back ("fake"): 4 bits of exponent, 3 of mantissa, largest 448, no
+/* Rounding to float8 E4M3FN and back ("fake"): 4 bits of exponent, 3 of mantissa, 448 at most, no
  * infinities.
  *
  *     y[i] = |x[i]| < 2^-24 ? +0 : e4m3(x[i] * mul) / div
  *
  *   x, y  n elements each, any alignment; y may be x, no other overlap; n may be 0
  *   q     from pqc_e4m3_init, or {1, 1}; the `_each_` form takes a mul and a div for every element
+ *
  * e4m3 rounds to nearest, ties to even, subnormals (steps of 2^-9) included, and saturates at 448,
  * infinities too; the sign of zero is kept.  NaN stays NaN; so does a NaN that x * mul or the
  * division makes.  The division is a division, correctly rounded.  Same bits from every ISA. */

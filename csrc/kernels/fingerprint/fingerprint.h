@@ -2,8 +2,12 @@
  *
  * 64 lanes of 32 bits each take one word in turn by a step that is a bijection of the word, so a
  * change of any one word changes the fingerprint; other changes escape with a chance of about
- * 2^-64.  It is no defence against somebody who wants to be taken for somebody else. x     n bytes,
- * any alignment, n may be 0 mark  the result: two numbers Same marks from every ISA. */
+ * 2^-64.  It is no defence against somebody who wants to be taken for somebody else.
+ *
+ *   x     n bytes, any alignment, n may be 0
+ *   mark  the result: two numbers
+ *
+ * Same marks from every ISA. */
 #ifndef PQC_FINGERPRINT_H
 #define PQC_FINGERPRINT_H
 

@@ -5,13 +5,17 @@
  *
  * A "pixel" is an output position of a convolution or a row of a matrix: `pixel` says where its
  * bytes begin, `offset` where the four bytes of step j lie from there.  So one kernel does every
- * convolution without im2col, and the matrix. w      k x (16 * vectors) x 4 bytes: at each step the
- * four weights of each of up to 64 output channels start  16 * vectors: -zero * (sum of the
- * channel's weights), which takes the zero out of the sum sum    16 * vectors: 128 * (sum of the
- * channel's weights), for ISAs that read x - 128 as a signed byte acc    a pixel's channels
- * together: acc[p * 16 * vectors + c] The sum wraps modulo 2^32 on the way: right whenever the true
- * value fits (pqc_gemm_s8_fits).  No step saturates. k and pixels may be 0.  Same bits from every
- * ISA. */
+ * convolution without im2col, and the matrix.
+ *
+ *   w      k x (16 * vectors) x 4 bytes: at each step the four weights of each of up to 64 output
+ *          channels
+ *   start  16 * vectors: -zero * (sum of the channel's weights), which takes the zero out
+ *   sum    16 * vectors: 128 * (sum of the channel's weights), for ISAs that read x - 128 as a
+ *          signed byte
+ *   acc    a pixel's channels together: acc[p * 16 * vectors + c]
+ *
+ * The sum wraps modulo 2^32 on the way: right whenever the true value fits (pqc_gemm_s8_fits).  No
+ * step saturates.  k and pixels may be 0.  Same bits from every ISA. */
 #ifndef PQC_GEMM_S8_H
 #define PQC_GEMM_S8_H
 

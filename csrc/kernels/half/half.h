@@ -1,9 +1,10 @@
 /* float16 and bfloat16, as bit patterns, to float32 and back.
  *
  *   x, y  n elements each, any alignment, no overlap; n may be 0
+ *
  * To 16 bits: rounded to nearest, ties to even, overflow to infinity, subnormals kept.  A NaN stays
  * a NaN of the same sign with the upper bits of its payload, and is quiet; only bf16_to_f32 leaves
- * a signalling NaN as it is. Same bits from every ISA. */
+ * a signalling NaN as it is.  Same bits from every ISA. */
 #ifndef PQC_HALF_H
 #define PQC_HALF_H
 

@@ -1,14 +1,14 @@
 /* Symmetric integer quantisation, and quantisation followed by dequantisation ("fake").
  *
- *     quantize    y[i] = clamp(rint(x[i] * mul), lo, hi)              still a float
- *     fake_quant  y[i] = clamp(rint(x[i] * mul), lo, hi) / div        the division is a division,
- * correctly rounded
+ *     quantize    y[i] = clamp(rint(x[i] * mul), lo, hi)           still a float
+ *     fake_quant  y[i] = clamp(rint(x[i] * mul), lo, hi) / div     correctly rounded
  *
  *   x, y  n elements each, any alignment; y may be x, no other overlap; n may be 0
  *   q     from pqc_int_quant_init; the `_each_` forms take a mul (and div) for every element, the
- * bounds from q Ties to even.  NaN stays NaN, +-inf goes to the bounds, the sign of zero is kept.
- * Same bits from every ISA.  `_stream` writes around the caches: for outputs that would not fit
- * into them. */
+ *         bounds from q
+ *
+ * Ties to even.  NaN stays NaN, +-inf goes to the bounds, the sign of zero is kept.  Same bits from
+ * every ISA.  `_stream` writes around the caches: for outputs that would not fit into them. */
 #ifndef PQC_INT_QUANT_H
 #define PQC_INT_QUANT_H
 

@@ -1,13 +1,17 @@
 /* Quantised activations as unsigned bytes, the form the integer products read.
  *
- *     byte = clamp(rint(x * mul), lo, hi) + zero        zero is 128 for signed formats and 0 for
- * unsigned ones
+ *     byte = clamp(rint(x * mul), lo, hi) + zero
  *
- * The clamped value is the one of int_quant/, bit for bit.  Ties to even, infinities go to the
- * bounds. flat   y[i] from x[i], n elements quads  four channels to a dword: y[4 * i + r] from x[r
- * * stride + i], r < rows, 1 <= rows <= 4; a missing row is `zero` Any alignment, no overlap, n may
- * be 0.  Returns what a byte cannot carry, an OR of the flags below; the bytes of such elements are
- * meaningless.  Same bytes from every ISA, and the same answer to "is there a flag". */
+ * zero is 128 for signed formats and 0 for unsigned ones.  The clamped value is the one of
+ * int_quant/, bit for bit.  Ties to even, infinities go to the bounds.
+ *
+ *   flat   y[i] from x[i], n elements
+ *   quads  four channels to a dword: y[4 * i + r] from x[r * stride + i], r < rows, 1 <= rows <= 4;
+ *          a missing row is `zero`
+ *
+ * Any alignment, no overlap, n may be 0.  Returns what a byte cannot carry, an OR of the flags
+ * below; the bytes of such elements are meaningless.  Same bytes from every ISA, and the same
+ * answer to "is there a flag". */
 #ifndef PQC_QUANTIZE_U8_H
 #define PQC_QUANTIZE_U8_H
 
