@@ -18,8 +18,8 @@ test-c:  ## the kernels without Python: natively, with sanitizers, and for aarch
 	csrc/test/run
 lint: lint-c lint-python
 lint-c:
-	clang-format --dry-run -Werror $$(find csrc -name '*.[ch]')
-	for cc in $(CC) $(CLANG) $(AARCH64_CC); do echo "$$cc $(STRICT)"; printf '%s\n' $(KERNELS) | \
+	@clang-format --dry-run -Werror $$(find csrc -name '*.[ch]')
+	@for cc in $(CC) $(CLANG) $(AARCH64_CC); do echo "$$cc: csrc/kernels without a warning"; printf '%s\n' $(KERNELS) | \
 	    xargs -P 2 -I{} $$cc $(STRICT) -Icsrc/kernels -c {} -o /dev/null || exit 1; done
 lint-python: build
 	$(PYTHON) -m ruff check .
@@ -29,10 +29,10 @@ format:
 	clang-format -i $$(find csrc -name '*.[ch]')
 	$(PYTHON) -m ruff check --fix .
 bench: build  ## prints the tables; ARGS="--quick" for a short run
-	$(PYTHON) benchmarks/bench_quant.py $(ARGS)
-	$(PYTHON) benchmarks/bench_import.py $(ARGS)
+	PYTHONPATH=. $(PYTHON) benchmarks/bench_quant.py $(ARGS)
+	PYTHONPATH=. $(PYTHON) benchmarks/bench_import.py $(ARGS)
 bench-layers: build
-	$(PYTHON) benchmarks/bench_layers.py $(ARGS)
+	PYTHONPATH=. $(PYTHON) benchmarks/bench_layers.py $(ARGS)
 sanitize:  ## the suite under ASan and UBSan; CPython's own leaks are not counted
 	PQC_SANITIZE=1 $(SETUP) build --build-lib build/sanitize --build-temp build/sanitize-objects
 	cd build/sanitize && LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
