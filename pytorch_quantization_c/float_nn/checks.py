@@ -21,7 +21,7 @@ Array = NDArray[Any]
 IntOrInts = int | Sequence[int]
 
 
-def float_array(value: ArrayLike, name: str) -> Array:
+def float_array(value: ArrayLike | None, name: str) -> Array:
     """`value` as a plain array of native float16, bfloat16, float32 or float64; lists and numbers become float32."""
     plain = as_plain(value)
     try:
@@ -42,11 +42,14 @@ def working(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def same_floats(**values: ArrayLike | None) -> tuple[list[Any], np.dtype[Any]]:
-    """All `values` (None stays None) as arrays of one type to work in, and the type the result is to be rounded to."""
+    """All `values` as arrays of one type to work in, and the type the result is to be rounded to.
+
+    Biases, whose names begin with b, may be None and stay it.
+    """
     arrays: list[Any] = []
     first: tuple[str, np.dtype[Any]] | None = None
     for name, value in values.items():
-        if value is None:
+        if value is None and name.startswith("b"):
             arrays.append(None)
             continue
         array = float_array(value, name)

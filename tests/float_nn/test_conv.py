@@ -85,6 +85,11 @@ def test_many_images_and_one_give_the_same(rng):
             np.testing.assert_array_equal(y[number], F.conv2d(x[number], w, None, 1, 1, 1, 2))
 
 
+def test_output_padding_after_a_kernel_of_one():
+    y = F.conv_transpose1d(np.ones((1, 1, 3)), np.ones((1, 1, 1)), np.full(1, 5.0), output_padding=2, dilation=3)
+    assert y.tolist() == [[[6, 6, 6, 5, 5]]]
+
+
 def test_padding_by_name(rng):
     x, w = rng.normal(size=(2, 1, 7, 8)), rng.normal(size=(1, 1, 2, 4))
     assert F.conv2d(x, w, padding="valid").shape == (2, 1, 6, 5)

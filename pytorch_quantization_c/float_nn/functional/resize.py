@@ -39,8 +39,13 @@ def _sizes(size: tuple[int, ...], wanted: Any, scale_factor: Any) -> tuple[list[
     return sizes, list(factors)
 
 
-def _nearest(n: int, m: int, factor: float | None, exact: bool) -> Array:
-    """For each of m places the element of n that is nearest, in float32 as torch computes it."""
+def _nearest(n: int, m: int, factor: float | None, exact: bool, planar: bool) -> Array:
+    """For each of m places the element of n that is nearest, in float32 as torch computes it.
+
+    `planar`: in two dimensions torch does not look at the factor if the size stays or doubles.
+    """
+    if planar and not exact and m in (n, 2 * n):
+        factor = None
     scale = np.float32(1.0 / factor) if factor else np.float32(n) / np.float32(m)
     places = np.arange(m, dtype=np.float32)
     nearest: Array = np.minimum(np.floor((places + np.float32(0.5 if exact else 0)) * scale).astype(np.int64), n - 1)
@@ -49,6 +54,8 @@ def _nearest(n: int, m: int, factor: float | None, exact: bool) -> Array:
 
 def _linear_along(x: Array, axis: int, m: int, factor: float | None, align_corners: bool) -> Array:
     n, kind = x.shape[axis], x.dtype.type
+    if m == n:
+        return x
     places = np.arange(m, dtype=x.dtype)
     if align_corners:
         source = places * (kind(n - 1) / kind(m - 1) if m > 1 else kind(0))
@@ -101,11 +108,11 @@ def interpolate(input: ArrayLike, size: int | Sequence[int] | None = None,
         raise ShapeError(f"Expected `input` that is empty at most in its batch, got shape {x.shape}")
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[spatial - 1](x, sizes)
-    x = x.astype(working(dtype), copy=False)
+    given, x = x, x.astype(working(dtype), copy=False)
     for axis in reversed(range(2, x.ndim)):  # the last first: rows are short then
         m, factor = sizes[axis - 2], factors[axis - 2]
         if mode in LINEAR:
             x = _linear_along(x, axis, m, factor, bool(align_corners))
         else:
-            x = np.take(x, _nearest(x.shape[axis], m, factor, mode == "nearest-exact"), axis)
-    return x.astype(dtype, copy=False)
+            x = np.take(x, _nearest(x.shape[axis], m, factor, mode == "nearest-exact", spatial == 2), axis)
+    return x.astype(dtype, copy=np.may_share_memory(x, given))

@@ -22,8 +22,8 @@ class Window:
 
     @property
     def trivial(self) -> bool:
-        """True if the columns are the array itself: kernel 1, stride 1, no padding."""
-        return set(self.kernel + self.stride) <= {1} and not any(self.padding)
+        """True if the columns are the array itself: kernel 1, stride 1, no padding, nothing added at the end."""
+        return set(self.kernel + self.stride) <= {1} and not any(self.padding) and self.out == self.size
 
 
 def _three(numbers: Sequence[int], fill: int = 1) -> tuple[int, int, int]:
