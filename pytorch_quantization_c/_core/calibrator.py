@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .axes import Axis
+from .calibrator_file import read_state, write_state
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,25 @@ class _Calibrator(ABC):
     @abstractmethod
     def compute_amax(self, method: str | None = None, **options: Any) -> Any:
         """The amax, a fresh array, or None if nothing was collected. `method` None means the calibrator's own."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes settings and what was collected to a file (in the safetensors format), which appears whole or not."""
+        write_state(self, path)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Becomes what the calibrator was that wrote the file: its settings, and what it had collected.
+
+        Raises:
+            ValueError: no such file format, a damaged file, or one of another class; the calibrator is then unchanged.
+        """
+        state = read_state(self, path)
+        self._check_state(state)
+        vars(self).update(state)
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        """ValueError unless the attributes in `state`, read from a file, are ones that this class can have."""
+        if not isinstance(state["_unsigned"], bool) or not isinstance(state["_num_bits"], int | tuple):
+            raise ValueError("Expected a file of a calibrator, but its settings are none")
 
     def _to_array(self, x: Any) -> NDArray[Any]:
         """The front's array as NumPy's; it is only read."""

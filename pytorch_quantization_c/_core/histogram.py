@@ -36,6 +36,14 @@ def blank(bins: int) -> tuple[Counts, Edges]:
     return np.zeros(bins, np.int64), np.zeros(bins + 1, np.float32)
 
 
+def is_histogram(counts: Any, edges: Any) -> bool:
+    """Whether these are counts and edges as the rules make them."""
+    if not (isinstance(counts, np.ndarray) and isinstance(edges, np.ndarray) and counts.ndim == edges.ndim == 1):
+        return False
+    return (counts.dtype == np.int64 and edges.dtype in (np.float32, np.float64) and len(edges) == len(counts) + 1 > 1
+            and bool((counts >= 0).all() and np.isfinite(edges).all() and (np.diff(edges) >= 0).all()))
+
+
 def has_range(edges: Edges | None) -> bool:
     """Whether a value other than 0 has been counted."""
     return edges is not None and bool(edges[-1] > edges[0])

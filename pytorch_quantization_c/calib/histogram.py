@@ -10,7 +10,7 @@ from .. import _C
 from .. import nn as quant_nn  # noqa: F401  (these three are names of the original's module)
 from .. import utils as quant_utils  # noqa: F401
 from .._core.axes import Axis, axes_to_reduce
-from .._core.histogram import DoubleRule, NotFinite, NumpyRule, TorchRule, joined, joined_doubling
+from .._core.histogram import DoubleRule, NotFinite, NumpyRule, TorchRule, is_histogram, joined, joined_doubling
 from .._core.histogram_search import checked_options, search
 from ..tensor_quant import fake_tensor_quant, scaled_e4m3  # noqa: F401
 from .calibrator import _Calibrator
@@ -200,6 +200,15 @@ class HistogramCalibrator(_Calibrator):
             self._amax_shape = other._amax_shape
             self._set_rows(rows)
         self._num_nan, self._num_inf = self._num_nan + other._num_nan, self._num_inf + other._num_inf
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        super()._check_state(state)
+        hist, edges = state["_calib_hist"], state["_calib_bin_edges"]
+        if hist is None and edges is None:
+            return
+        several = isinstance(hist, list) and isinstance(edges, list) and len(hist) == len(edges)
+        if not all(is_histogram(*row) for row in (zip(hist, edges, strict=True) if several else [(hist, edges)])):
+            raise ValueError("Expected a file of a calibrator, but what it holds is no histogram")
 
     def __str__(self) -> str:
         rows, text = self._rows(), "None"

@@ -78,3 +78,38 @@ def test_a_front_converts_on_the_way_in_and_out() -> None:
     calibrator = Boxed(8, None, False)
     calibrator.collect({"data": np.float32([1, -4])})
     assert calibrator.compute_amax() == {"data": 4.0}
+
+
+def test_merging(rng: np.random.Generator) -> None:
+    batches = [rng.normal(size=(3, 4)).astype(np.float32) * scale for scale in (1, 5, 2)]
+    for axis in (None, 0):
+        a, b, whole = (MaxCalibrator(8, axis, False, track_amax=True) for _ in range(3))
+        for calibrator, part in ((a, batches[:1]), (b, batches[1:]), (whole, batches)):
+            for batch in part:
+                calibrator.collect(batch)
+        before = copy.deepcopy(b)
+        a.merge(pickle.loads(pickle.dumps(b)))
+        a.merge(MaxCalibrator(8, axis, False, track_amax=True))
+        empty = MaxCalibrator(8, axis, False, track_amax=True)
+        empty.merge(a)
+        assert repr(b) == repr(before) and repr(a) == repr(whole) == repr(empty)
+        empty.collect(10 * batches[0])
+        assert repr(a) == repr(whole)
+    with pytest.raises(TypeError, match="got ndarray"):
+        a.merge(batches[0])
+    with pytest.raises(ValueError, match="axis=0.*got None"):
+        a.merge(MaxCalibrator(8, None, False, track_amax=True))
+    other = MaxCalibrator(8, 0, False, track_amax=True)
+    other.collect(batches[0][:2])
+    with pytest.raises(ValueError, match=r"shape \(3, 1\), got \(2, 1\)"):
+        a.merge(other)
+
+
+def test_a_file(tmp_path: Any, rng: np.random.Generator) -> None:
+    calibrator = MaxCalibrator((4, 3), (0, 1), True, track_amax=True)
+    calibrator.collect(rng.normal(size=(3, 4, 2)))
+    calibrator.save(tmp_path / "state")
+    other = MaxCalibrator(8, None, False)
+    other.load(tmp_path / "state")
+    assert repr(other) == repr(calibrator)
+    oracle.same(other.compute_amax(), calibrator.compute_amax())

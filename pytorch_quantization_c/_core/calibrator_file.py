@@ -1,0 +1,42 @@
+"""What a calibrator has collected, as a file of the safetensors format: arrays, and settings as JSON metadata."""
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from .packing import pack, unpack
+from .safetensors import load_file, save_file
+
+__all__ = ["read_state", "write_state"]
+
+FORMAT, VERSION = "pytorch_quantization_c calibrator", "1"
+
+
+def write_state(calibrator: Any, path: str | os.PathLike[str]) -> None:
+    """Writes every attribute of a calibrator. TypeError if one is no plain data; the file appears whole or not."""
+    arrays: dict[str, Any] = {}
+    state = {name: pack(value, name, arrays) for name, value in vars(calibrator).items()}
+    save_file(arrays, path, {"format": FORMAT, "version": VERSION, "class": type(calibrator).__name__,
+                             "state": json.dumps(state)})
+
+
+def read_state(calibrator: Any, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The attributes in a file that `write_state` wrote. ValueError if it is not one, or of another class."""
+    arrays, metadata = load_file(path)
+    if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
+        raise _refusal(f"its format is {metadata.get('format')!r} {metadata.get('version')!r}")
+    if metadata.get("class") != type(calibrator).__name__:
+        raise _refusal(f"it is one of a {metadata.get('class')}, not of a {type(calibrator).__name__}")
+    try:
+        packed = json.loads(metadata.get("state", ""))
+        state = {name: unpack(value, arrays) for name, value in packed.items()}
+    except (ValueError, RecursionError, AttributeError) as problem:
+        raise _refusal(f"its state cannot be read: {problem}") from None
+    if set(state) - {"name"} != set(vars(calibrator)) - {"name"}:
+        raise _refusal(f"it holds {sorted(state)}")
+    return state
+
+
+def _refusal(problem: str) -> ValueError:
+    return ValueError(f"Expected a file of a calibrator, but {problem}")
