@@ -73,7 +73,8 @@ def layers_with_quantized_weight(model: Any) -> Iterator[Any]:
     """
     for name, module in model.named_modules():
         quantizer = getattr(module, "_weight_quantizer", None)
-        if hasattr(module, "_weight_quantizers") or (quantizer is not None and not hasattr(module, "weight")):
+        single = getattr(module, "weight", None) is not None
+        if hasattr(module, "_weight_quantizers") or (quantizer is not None and not single):
             logger.warning("%s has no single weight: it is left as it is", name or "the model")
             continue
         if quantizer is None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .errors import ShapeError
+from .errors import DTypeError, ShapeError
 from .layer_rules import pop_quant_desc_in_kwargs
 from .rnn_rules import CELLS, GATES, Direction, run_layers
 
@@ -24,6 +25,17 @@ SETTINGS = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0, "
 
 R = TypeVar("R", bound="RecurrentRules")
 C = TypeVar("C", bound="CellRules")
+
+
+def size_of(value: Any, name: str) -> int:
+    """`value` as an integer of at least 1. TypeError, ShapeError naming the argument otherwise."""
+    try:
+        size = operator.index(value)
+    except TypeError:
+        raise TypeError(f"Expected `{name}` to be an integer, got {value!r}") from None
+    if isinstance(value, bool) or size < 1:
+        raise ShapeError(f"Expected `{name}` >= 1, got {value!r}")
+    return size
 
 
 def check_dropout(dropout: Any, num_layers: int) -> None:
@@ -46,6 +58,8 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         super().__init__()
         if mode not in CELLS:
             raise ValueError(f"Expected `mode` to be one of {', '.join(CELLS)}, got {mode!r}")
+        input_size, hidden_size = size_of(input_size, "input_size"), size_of(hidden_size, "hidden_size")
+        num_layers = size_of(num_layers, "num_layers")
         check_dropout(dropout, num_layers)
         if proj_size != 0:
             raise ValueError(f"Expected `proj_size` 0, projections are not supported, got {proj_size}")
@@ -79,7 +93,7 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
 
     def reset_parameters(self) -> None:
         """Draws all parameters from the uniform distribution of +-1 / sqrt(hidden_size)."""
-        bound = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0.0
+        bound = 1.0 / math.sqrt(self.hidden_size)
         for parameter in self.parameters(recurse=False):
             self._fill_uniform(parameter, bound)
 
@@ -130,6 +144,8 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         return (output.swapaxes(0, 1) if self.batch_first else output), self._hidden(final)
 
     def _forward_packed(self, input: Any, hx: Any) -> Any:
+        if len(input) < 2:
+            raise TypeError(f"Expected a packed `input` to be (data, batch_sizes), got a tuple of {len(input)}")
         data = self._as_array(input[0], "input")
         order, back = getattr(input, "sorted_indices", None), getattr(input, "unsorted_indices", None)
         initial = self._initial(data, hx, input[1])
@@ -148,9 +164,7 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
             batch = data.shape[side] if sizes is None else int(sizes[0]) if len(sizes) else 0
             initial = (self._ops.zeros(data, (len(self._all_weights), batch, self.hidden_size)),) * parts
         else:
-            initial = tuple(self._as_array(part, "hx") for part in (hx if parts == 2 else (hx,)))
-            if len(initial) != parts:
-                raise ShapeError(f"Expected hx to be a pair of arrays, got {len(initial)}")
+            initial = states_of(self, hx if parts == 2 else (hx,), parts, data)
         self.check_forward_args(data, initial if parts == 2 else initial[0], sizes)
         return initial
 
@@ -180,9 +194,25 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
 
 
+def states_of(layer: Any, hx: Any, parts: int, data: Any) -> tuple[Any, ...]:
+    """The given states as arrays. TypeError, DTypeError, ShapeError if they are no pair, or of another type."""
+    if not isinstance(hx, tuple | list):
+        raise TypeError(f"Expected `hx` to be a pair of arrays (h, c), got {type(hx).__name__}")
+    if len(hx) != parts:
+        raise ShapeError(f"Expected `hx` to be a pair of arrays (h, c), got {len(hx)}")
+    states = tuple(layer._as_array(part, "hx") for part in hx)
+    for state in states:
+        if isinstance(state, np.ndarray) and state.dtype != data.dtype:     # torch promotes types
+            raise DTypeError(f"Expected `hx` of type {data.dtype} as `input`, got {state.dtype}")
+    return states
+
+
 def check_sizes(batch_sizes: Any, rows: int) -> list[int]:
     """The batch sizes as integers. ValueError unless they fall, end above 0 and add up to the rows of the data."""
-    sizes = [int(size) for size in batch_sizes]
+    try:
+        sizes = [operator.index(size) for size in batch_sizes]
+    except TypeError:
+        raise TypeError(f"Expected `batch_sizes` to be integers, got {batch_sizes!r}") from None
     if any(later > earlier for earlier, later in pairwise(sizes)) or (sizes and sizes[-1] < 1) or sum(sizes) != rows:
         raise ValueError(f"Expected `batch_sizes` > 0 that never grow and add up to the {rows} rows of the data, "
                          f"got {sizes}")
@@ -204,6 +234,7 @@ class CellRules(FloatModule):  # type: ignore[misc]
     _ops: Any
 
     def _make_parameters(self, mode: str, input_size: int, hidden_size: int, bias: bool) -> None:
+        input_size, hidden_size = size_of(input_size, "input_size"), size_of(hidden_size, "hidden_size")
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         self._mode, rows = mode, GATES[mode] * hidden_size
         for name, shape in (("weight_ih", (rows, input_size)), ("weight_hh", (rows, hidden_size)),
@@ -223,7 +254,7 @@ class CellRules(FloatModule):  # type: ignore[misc]
 
     def reset_parameters(self) -> None:
         """Draws all parameters from the uniform distribution of +-1 / sqrt(hidden_size)."""
-        bound = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0.0
+        bound = 1.0 / math.sqrt(self.hidden_size)
         for parameter in self.parameters(recurse=False):
             self._fill_uniform(parameter, bound)
 
@@ -246,9 +277,7 @@ class CellRules(FloatModule):  # type: ignore[misc]
         self.check_forward_input(input)
         parts = 2 if self._mode == "LSTM" else 1
         state = ((self._ops.zeros(input, (input.shape[0], self.hidden_size)),) * parts if hx is None
-                 else tuple(self._as_array(part, "hx") for part in hx))
-        if len(state) != parts:
-            raise ShapeError(f"Expected hx to be a pair of arrays, got {len(state)}")
+                 else states_of(self, hx, parts, input))
         for number, part in enumerate(state):
             self.check_forward_hidden(input, part, f"[{number}]" if parts == 2 else "")
         direction = Direction(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, input_quantizer,

@@ -192,6 +192,16 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         cell(np.ones((1, 3), np.float32))
     with pytest.raises(RuntimeError, match=r"hidden\[1\] has inconsistent shape: got \(2, 3\), expected \(1, 3\)"):
         cell(np.ones((1, 2), np.float32), (state[0], np.zeros((2, 3), np.float32)))
+    for x, hidden, message in ((good, 5, "pair of arrays"), (good, (state.astype(float),) * 2, "float32 as `input`"),
+                               ((good[0],), None, "tuple of 1"), ((good[:, 0], [2.5, 1.5]), None, "to be integers"),
+                               (good.astype(int), None, "`input`"), (None, None, "`input`")):
+        with pytest.raises(TypeError, match=message):
+            layer(x, hidden)
+    for arguments, error in (((2.5, 3), TypeError), ((2, "3"), TypeError), ((0, 3), ValueError), ((2, -3), ValueError),
+                             ((2, True), ValueError)):
+        for make in (nn.QuantLSTM, nn.QuantLSTMCell):
+            with pytest.raises(error, match="input_size|hidden_size"):
+                make(*arguments)
     with pytest.raises(ValueError, match="Unknown nonlinearity 'gelu'"):
         quant_rnn.QuantRNN(2, 3, nonlinearity="gelu")
     with pytest.raises(ValueError, match="`mode` to be one of"):
