@@ -22,6 +22,9 @@ static const test per_isa[] = {
     {"quantize_u8", test_quantize_u8},
     {"gemm_s8", test_gemm_s8},
     {"dequantize", test_dequantize},
+    {"histogram", test_histogram},
+    {"group_logs", test_group_logs},
+    {"fingerprint", test_fingerprint},
 };
 
 static const test once[] = {

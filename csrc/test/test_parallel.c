@@ -186,20 +186,24 @@ static void check_callers(void)
     CHECK(failed == 0, "%d jobs of concurrent callers", (int)failed);
 }
 
-/* 0 if the pool works in this process. */
+/* 0 if the pool works in this process, 2 if no worker ever helped. */
 static int run_some_jobs(void)
 {
     static record r;
-    int failed = 0;
+    int failed = 0, helped = 0;
     pqc_set_num_threads(3);
     for (int i = 0; i < 50; i++) {
         reset(&r, 1000, 10);
         pqc_parallel(r.n, r.grain, visit, &r);
         failed |= !each_visited(&r, 1);
     }
-    reset(&r, 120, 10);
-    pqc_parallel(r.n, r.grain, slowly, &r);
-    return failed | !each_visited(&r, 1) | (threads_in(&r) < 2);
+    for (int i = 0; i < 100 && helped == 0; i++) { /* a busy machine may run the caller alone */
+        reset(&r, 120, 10);
+        pqc_parallel(r.n, r.grain, slowly, &r);
+        failed |= !each_visited(&r, 1);
+        helped = threads_in(&r) > 1;
+    }
+    return failed ? 1 : helped ? 0 : 2;
 }
 
 /* The child of a process with a pool has none of its threads; a grandchild neither. */
