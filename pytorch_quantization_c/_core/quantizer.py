@@ -429,7 +429,7 @@ class QuantizerRules(ABC):
         if isinstance(self._scale, float):
             return str(self._scale)
         numbers = self._numbers(self._scale)
-        return str(numbers.item() if numbers.ndim == 0 else numbers)
+        return str(numbers.item()) if numbers.ndim == 0 else np.array2string(numbers, precision=4)
 
     def extra_repr(self) -> str:
         """The settings in one line, as the original writes them."""
