@@ -40,6 +40,7 @@ static void use_scalar(pqc_kernels *t)
     t->dequantize_rows = pqc_dequantize_rows_scalar;
     t->dequantize_columns = pqc_dequantize_columns_scalar;
     t->gemm_s8 = pqc_gemm_s8_scalar;
+    t->lines_s8 = pqc_lines_s8_scalar;
 }
 
 #if PQC_X86
@@ -72,11 +73,13 @@ static void use_avx2(pqc_kernels *t)
     t->dequantize_rows = pqc_dequantize_rows_avx2;
     t->dequantize_columns = pqc_dequantize_columns_avx2;
     t->gemm_s8 = pqc_gemm_s8_avx2;
+    t->lines_s8 = pqc_lines_s8_avx2;
 }
 
 static void use_avxvnni(pqc_kernels *t)
 {
     t->gemm_s8 = pqc_gemm_s8_avxvnni;
+    t->lines_s8 = pqc_lines_s8_avxvnni;
 }
 
 static void use_avx512(pqc_kernels *t)
@@ -111,6 +114,7 @@ static void use_avx512(pqc_kernels *t)
 static void use_vnni(pqc_kernels *t)
 {
     t->gemm_s8 = pqc_gemm_s8_vnni;
+    t->lines_s8 = pqc_lines_s8_vnni;
 }
 #endif
 
@@ -141,11 +145,13 @@ static void use_neon(pqc_kernels *t)
     t->dequantize_rows = pqc_dequantize_rows_neon;
     t->dequantize_columns = pqc_dequantize_columns_neon;
     t->gemm_s8 = pqc_gemm_s8_neon;
+    t->lines_s8 = pqc_lines_s8_neon;
 }
 
 static void use_dotprod(pqc_kernels *t)
 {
     t->gemm_s8 = pqc_gemm_s8_dotprod;
+    t->lines_s8 = pqc_lines_s8_dotprod;
 }
 #endif
 

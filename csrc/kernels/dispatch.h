@@ -13,6 +13,7 @@
 #include "half/half.h"
 #include "histogram/histogram.h"
 #include "int_quant/int_quant.h"
+#include "lines_s8/lines_s8.h"
 #include "quantize/quantize_u8.h"
 #include "ste/ste.h"
 
@@ -35,9 +36,9 @@ typedef struct {
     pqc_bin_f32_fn *bin_f32;
     pqc_magnitudes_f32_fn *magnitudes_f32;
     pqc_group_logs_fn *group_logs;
-    pqc_quantize_u8_fn *quantize_u8;
-    pqc_quantize_u8_quads_fn *quantize_u8_quads;
+    pqc_quantize_u8_fn *quantize_u8, *quantize_u8_quads;
     pqc_gemm_s8_fn *gemm_s8;
+    pqc_lines_s8_fn *lines_s8;
     pqc_fingerprint_fn *fingerprint;
     pqc_dequantize_fn *dequantize_rows, *dequantize_columns;
 } pqc_kernels;

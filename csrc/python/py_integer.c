@@ -98,6 +98,7 @@ static int set_channels(pqc_conv_shape *shape, PyArrayObject *weights, int axes,
     shape->groups = groups;
     shape->in = shape->transposed ? rows / groups : PyArray_DIM(weights, 1);
     shape->out = shape->transposed ? PyArray_DIM(weights, 1) : rows / groups;
+    shape->columns = axes > 0 && pqc_conv_wants_columns(shape);
     return 0;
 }
 
@@ -209,6 +210,11 @@ static const char *set_shape(run *r, npy_intp *shape)
         return "no output, or too large an image";
     for (int i = 0; i < axes; i++)
         shape[ndim - axes + i] = r->view.axis[PQC_AXES - axes + i].out;
+    if (pqc_conv_is_pointwise(&plan->shape)) {
+        ptrdiff_t line[PQC_AXES] = {1, 1, r->view.inputs}; /* rows do not matter */
+        if (!pqc_conv_view_init(&r->view, &plan->shape, line))
+            return "too large an image";
+    }
     r->workspace = pqc_conv_workspace(plan, &r->view);
     return NULL;
 }
@@ -227,6 +233,8 @@ static const char *compute(run *r)
         return "scales beyond the range of float32";
     r->call.q = pqc_u8_quant_init(r->amax, r->p->format);
     r->call.div = q.div;
+    if (r->p->format.is_unsigned && pqc_reduce_min(r->call.x, PQC_F32, all.length) < 0)
+        return "negative input"; /* also where no output looks */
     unsigned flags =
         r->p->axes == 0 ? pqc_linear_s8(plan, &r->call) : pqc_conv_s8(plan, &r->view, &r->call);
     return flags & PQC_U8_NAN ? "NaN in the input" : flags ? "negative input" : NULL;

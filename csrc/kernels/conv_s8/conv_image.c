@@ -6,126 +6,186 @@
 
 enum { STRIP = 512 }; /* columns quantised at a time when a stride spreads them over phases */
 
-/* A row of a quad in all its slots along x. */
+/* Neighbouring rows of a quad (in columns: of a channel), in all their slots along x. */
 typedef struct {
     const pqc_conv_image *image;
-    const float *x; /* the first channel's input row; NULL where there is only border */
-    int rows;       /* channels */
-    uint32_t *y;    /* the row in slot 0 */
-    ptrdiff_t slot_pitch;
-} row_of_quads;
+    const float *x; /* the first channel's first row */
+    uint8_t *y;     /* the first row in slot 0 */
+    ptrdiff_t rows, x_row, y_row, slot;
+    int channels;
+} row_run;
 
-static uint32_t border_of(const pqc_conv_image *image)
+static void fill(const pqc_conv_image *image, uint8_t *y, ptrdiff_t elements)
 {
-    return image->q.zero == 0 ? 0 : 0x80808080u;
+    memset(y, image->q.zero, (size_t)(elements * image->view->element));
 }
 
-static void fill(uint32_t *y, uint32_t value, ptrdiff_t n)
+static void border_rows(row_run run)
 {
-    for (ptrdiff_t i = 0; i < n; i++)
-        y[i] = value;
+    const pqc_conv_plane *plane = &run.image->view->axis[2];
+    for (ptrdiff_t slot = 0; slot < plane->slots; slot++)
+        for (ptrdiff_t row = 0; row < run.rows; row++)
+            fill(run.image, run.y + slot * run.slot + row * run.y_row, plane->size);
 }
 
-static unsigned plain_row(row_of_quads row)
+static pqc_u8_rows rows_of(row_run run)
 {
-    const pqc_conv_plane *plane = &row.image->view->axis[2];
+    return (pqc_u8_rows){.x = run.x,
+                         .y = run.y,
+                         .x_row = run.x_row,
+                         .y_row = run.y_row,
+                         .rows = run.rows,
+                         .n = run.image->view->axis[2].in,
+                         .channel = run.image->view->inputs,
+                         .channels = run.channels,
+                         .q = run.image->q};
+}
+
+/* Without phases a row of inputs is a row of the plane, between its borders. */
+static unsigned plain_rows(row_run run)
+{
+    const pqc_conv_plane *plane = &run.image->view->axis[2];
+    ptrdiff_t element = run.image->view->element;
     ptrdiff_t before = plane->before < plane->size ? plane->before : plane->size;
     ptrdiff_t room = plane->size - before, n = room < plane->in ? room : plane->in;
-    uint32_t border = border_of(row.image);
-    fill(row.y, border, before);
-    fill(row.y + before + n, border, room - n);
-    return pqc.quantize_u8_quads(row.x, row.image->view->inputs, row.rows,
-                                 (uint8_t *)(row.y + before), n, row.image->q);
+    for (ptrdiff_t row = 0; row < run.rows && plane->size > n; row++) {
+        fill(run.image, run.y + row * run.y_row, before);
+        fill(run.image, run.y + row * run.y_row + (before + n) * element, room - n);
+    }
+    pqc_u8_rows rows = rows_of(run);
+    rows.y += before * element;
+    rows.n = n;
+    return run.image->shape->columns ? pqc.quantize_u8(&rows) : pqc.quantize_u8_quads(&rows);
 }
 
 /* The columns from `column` on, already quads, to the slots' places whose coordinate they are. */
-static void spread(row_of_quads row, const uint32_t *quads, ptrdiff_t column, ptrdiff_t n)
+static void spread(row_run run, const uint32_t *quads, ptrdiff_t column, ptrdiff_t n)
 {
-    const pqc_conv_plane *plane = &row.image->view->axis[2];
-    const pqc_conv_axis *a = &row.image->shape->axis[2];
+    const pqc_conv_plane *plane = &run.image->view->axis[2];
+    const pqc_conv_axis *a = &run.image->shape->axis[2];
     for (ptrdiff_t slot = 0; slot < plane->slots; slot++) {
         ptrdiff_t phase = slot * a->dilation % a->stride, low = column + plane->before - phase;
         ptrdiff_t place = low > 0 ? (low + a->stride - 1) / a->stride : 0;
-        uint32_t *y = row.y + slot * row.slot_pitch;
+        uint32_t *y = (uint32_t *)(void *)(run.y + slot * run.slot);
         for (ptrdiff_t i = place * a->stride - low; i < n && place < plane->size; i += a->stride)
             y[place++] = quads[i];
     }
 }
 
-static unsigned strided_row(row_of_quads row)
+static unsigned strided_rows(row_run run)
 {
-    const pqc_conv_plane *plane = &row.image->view->axis[2];
     uint32_t quads[STRIP];
     unsigned flags = 0;
-    for (ptrdiff_t slot = 0; slot < plane->slots; slot++)
-        fill(row.y + slot * row.slot_pitch, border_of(row.image), plane->size);
-    for (ptrdiff_t column = 0; column < plane->in; column += STRIP) {
-        ptrdiff_t n = plane->in - column < STRIP ? plane->in - column : STRIP;
-        flags |= pqc.quantize_u8_quads(row.x + column, row.image->view->inputs, row.rows,
-                                       (uint8_t *)quads, n, row.image->q);
-        spread(row, quads, column, n);
-    }
+    border_rows(run);
+    pqc_u8_rows row = rows_of(run);
+    row.y = (uint8_t *)quads;
+    row.rows = 1;
+    for (ptrdiff_t left = run.rows; left > 0; left--, run.y += run.y_row, run.x += run.x_row)
+        for (ptrdiff_t column = 0; column < run.image->view->axis[2].in; column += STRIP) {
+            ptrdiff_t rest = run.image->view->axis[2].in - column;
+            row.x = run.x + column;
+            row.n = rest < STRIP ? rest : STRIP;
+            flags |= pqc.quantize_u8_quads(&row);
+            spread(run, quads, column, row.n);
+        }
     return flags;
 }
 
-static unsigned border_row(row_of_quads row)
+/* The step between the inputs of neighbouring rows or layers of a slot, and the input of the first;
+ * outside of [0, in) there is only border. */
+static ptrdiff_t step_of(const pqc_conv_image *image, int axis)
 {
-    const pqc_conv_plane *plane = &row.image->view->axis[2];
-    for (ptrdiff_t slot = 0; slot < plane->slots; slot++)
-        fill(row.y + slot * row.slot_pitch, border_of(row.image), plane->size);
-    return 0;
+    return image->shape->transposed || image->shape->columns ? 1 : image->shape->axis[axis].stride;
 }
 
-/* The input coordinate of a plane's row or layer; outside of [0, in) there is only border. */
-static ptrdiff_t source_of(const pqc_conv_image *image, int axis, ptrdiff_t slot, ptrdiff_t place)
+static ptrdiff_t first_of(const pqc_conv_image *image, int axis, ptrdiff_t slot)
 {
     const pqc_conv_axis *a = &image->shape->axis[axis];
-    const pqc_conv_plane *plane = &image->view->axis[axis];
-    if (image->shape->transposed)
-        return place - plane->before;
-    return place * a->stride + slot * a->dilation % a->stride - plane->before;
+    ptrdiff_t before = image->view->axis[axis].before;
+    return step_of(image, axis) == 1 ? -before : slot * a->dilation % a->stride - before;
 }
 
-/* Row number `index` of the image: group, quad, slot z, slot y, z, y with y fastest. */
-static unsigned quantize_row(const pqc_conv_image *image, ptrdiff_t index)
+/* Rows y to y + run.rows of the plane whose first row has input `first`: borders, and what lies
+ * between. */
+static unsigned rows_of_plane(row_run run, ptrdiff_t first, ptrdiff_t y)
+{
+    const pqc_conv_plane *plane = &run.image->view->axis[1];
+    ptrdiff_t step = step_of(run.image, 1), end = y + run.rows;
+    const float *x = run.x;
+    bool plain = step_of(run.image, 2) == 1;
+    ptrdiff_t low = first < 0 ? (-first + step - 1) / step : 0; /* rows [low, high) have inputs */
+    ptrdiff_t high = first < plane->in ? (plane->in - 1 - first) / step + 1 : 0;
+    low = low < y ? y : low > end ? end : low;
+    high = high < low ? low : high > end ? end : high;
+    row_run part = run;
+    part.rows = low - y;
+    border_rows(part);
+    part.y = run.y + (high - y) * run.y_row;
+    part.rows = end - high;
+    border_rows(part);
+    part.y = run.y + (low - y) * run.y_row;
+    part.rows = high - low;
+    part.x = x + (first + low * step) * run.image->view->axis[2].in;
+    part.x_row = step * run.image->view->axis[2].in;
+    return part.rows == 0 ? 0 : plain ? plain_rows(part) : strided_rows(part);
+}
+
+/* `rows` rows from number `index` on, all of one plane: group, quad, slot z, slot y, z, y with y
+ * fastest. */
+static unsigned quantize_rows_at(const pqc_conv_image *image, ptrdiff_t index, ptrdiff_t rows)
 {
     const pqc_conv_view *view = image->view;
     const pqc_conv_plane *pz = &view->axis[0], *py = &view->axis[1], *px = &view->axis[2];
     ptrdiff_t y = index % py->size, rest = index / py->size, z = rest % pz->size;
     rest /= pz->size;
     ptrdiff_t slot_y = rest % py->slots, slot_z = rest / py->slots % pz->slots;
-    ptrdiff_t quad = rest / py->slots / pz->slots, group = quad / view->quads;
-    ptrdiff_t channel = quad % view->quads * 4, left = image->shape->in - channel;
+    ptrdiff_t quad = rest / py->slots / pz->slots, width = image->shape->columns ? 1 : 4;
+    ptrdiff_t channel = quad % view->quads * width, left = image->shape->in - channel;
     ptrdiff_t pitch = pz->size * py->size * px->size;
-    ptrdiff_t iz = source_of(image, 0, slot_z, z), iy = source_of(image, 1, slot_y, y);
-    row_of_quads row = {.image = image, .rows = left < 4 ? (int)left : 4, .slot_pitch = pitch};
-    row.y = (uint32_t *)(void *)image->bytes + quad * view->plane +
-            (slot_z * py->slots + slot_y) * px->slots * pitch + (z * py->size + y) * px->size;
-    if (iz < 0 || iz >= pz->in || iy < 0 || iy >= py->in)
-        return border_row(row);
-    row.x = image->x + (group * image->shape->in + channel) * view->inputs +
-            (iz * py->in + iy) * px->in;
-    bool plain = image->shape->transposed || image->shape->axis[2].stride == 1;
-    return plain ? plain_row(row) : strided_row(row);
+    row_run run = {.image = image, .rows = rows, .channels = left < width ? (int)left : (int)width};
+    run.slot = pitch * view->element;
+    run.y_row = px->size * view->element;
+    run.y = image->bytes + quad * view->plane * view->element +
+            (slot_z * py->slots + slot_y) * px->slots * run.slot + (z * py->size + y) * run.y_row;
+    ptrdiff_t iz = first_of(image, 0, slot_z) + z * step_of(image, 0);
+    if (iz < 0 || iz >= pz->in) {
+        border_rows(run);
+        return 0;
+    }
+    run.x = image->x + (quad / view->quads * image->shape->in + channel) * view->inputs +
+            iz * py->in * px->in;
+    return rows_of_plane(run, first_of(image, 1, slot_y), y);
 }
 
-static void quantize_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+ptrdiff_t pqc_conv_image_rows(const pqc_conv_image *image)
 {
-    pqc_conv_image *image = context;
+    ptrdiff_t rows = image->shape->groups * image->view->quads;
+    for (int axis = 0; axis < 2; axis++)
+        rows *= image->view->axis[axis].slots * image->view->axis[axis].size;
+    return rows;
+}
+
+void pqc_conv_image_quantize(pqc_conv_image *image, ptrdiff_t begin, ptrdiff_t end)
+{
     unsigned flags = 0;
-    for (ptrdiff_t i = begin; i < end; i++)
-        flags |= quantize_row(image, i);
+    ptrdiff_t height = image->view->axis[1].size;
+    for (ptrdiff_t i = begin; i < end;) {
+        ptrdiff_t left = height - i % height, rows = left < end - i ? left : end - i;
+        flags |= quantize_rows_at(image, i, rows);
+        i += rows;
+    }
     if (flags != 0)
         atomic_fetch_or(&image->flags, flags);
 }
 
+static void quantize_range(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    pqc_conv_image_quantize(context, begin, end);
+}
+
 unsigned pqc_conv_image_pack(pqc_conv_image *image)
 {
-    const pqc_conv_view *view = image->view;
-    ptrdiff_t rows = image->shape->groups * view->quads;
-    ptrdiff_t row = 4 * view->axis[2].in + 64;
-    for (int axis = 0; axis < 2; axis++)
-        rows *= view->axis[axis].slots * view->axis[axis].size;
-    pqc_parallel(rows, PQC_IMAGE_GRAIN / row + 1, quantize_rows, image);
+    ptrdiff_t row = image->view->element * image->view->axis[2].in + 64;
+    pqc_parallel(pqc_conv_image_rows(image), PQC_IMAGE_GRAIN / row + 1, quantize_range, image);
     return atomic_load(&image->flags);
 }

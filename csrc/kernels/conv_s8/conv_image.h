@@ -19,7 +19,11 @@ typedef struct {
     atomic_uint flags; /* set to 0 before */
 } pqc_conv_image;
 
-/* Writes the image, border included; returns the flags of quantize_u8.h. */
+/* An image is written row by row, a group's rows together; any of them, on this thread. */
+ptrdiff_t pqc_conv_image_rows(const pqc_conv_image *image);
+void pqc_conv_image_quantize(pqc_conv_image *image, ptrdiff_t begin, ptrdiff_t end);
+
+/* Writes the image, border included, on all threads; returns the flags of quantize_u8.h. */
 unsigned pqc_conv_image_pack(pqc_conv_image *image);
 
 #endif

@@ -1,5 +1,7 @@
 #include "conv_plan.h"
 
+#include "lines_s8/lines_s8.h"
+
 #include <string.h>
 
 static ptrdiff_t aligned(ptrdiff_t bytes)
@@ -20,16 +22,22 @@ static ptrdiff_t pieces_of(const pqc_conv_shape *shape)
     return pieces;
 }
 
+/* In columns four taps along a row are one step. */
+static ptrdiff_t steps_along(const pqc_conv_shape *shape, int axis, ptrdiff_t taps)
+{
+    return shape->columns && axis == PQC_AXES - 1 ? (taps + 3) / 4 : taps;
+}
+
 /* Fills everything of a piece but its pointers. */
 static void piece_init(pqc_conv_piece *piece, const pqc_conv_shape *shape, ptrdiff_t number,
                        bool wide)
 {
-    piece->k = (shape->in + 3) / 4 * (wide ? 3 : 1);
+    piece->k = (shape->columns ? shape->in : (shape->in + 3) / 4) * (wide ? 3 : 1);
     for (int axis = PQC_AXES - 1; axis >= 0; axis--) {
         ptrdiff_t count = pqc_conv_axis_pieces(shape, axis);
         piece->index[axis] = number % count;
         piece->taps[axis] = pqc_conv_axis_taps(shape, axis, piece->index[axis]);
-        piece->k *= piece->taps[axis].count;
+        piece->k *= steps_along(shape, axis, piece->taps[axis].count);
         number /= count;
     }
     piece->chunks = piece->k > PQC_CHUNK ? (piece->k + PQC_CHUNK - 1) / PQC_CHUNK : 1;
@@ -50,6 +58,16 @@ static ptrdiff_t common_bytes(const pqc_conv_shape *shape)
     return aligned(pieces_of(shape) * (ptrdiff_t)sizeof(pqc_conv_piece)) +
            aligned(shape->groups * shape->out * (ptrdiff_t)sizeof(double)) +
            aligned(lanes_of(shape) * (ptrdiff_t)sizeof(int32_t));
+}
+
+bool pqc_conv_wants_columns(const pqc_conv_shape *shape)
+{
+    const pqc_conv_axis *row = &shape->axis[PQC_AXES - 1];
+    double taps = (double)shape->axis[0].kernel * (double)shape->axis[1].kernel;
+    double columns = taps * (double)((row->kernel + 3) / 4) * (double)shape->in;
+    double quads = taps * (double)row->kernel * (double)((shape->in + 3) / 4);
+    return !shape->transposed && row->stride + row->dilation <= PQC_COLUMNS_REACH &&
+           (columns < quads || shape->in == 1) && 3 * columns <= PQC_CHUNK;
 }
 
 ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide)
@@ -106,26 +124,37 @@ static ptrdiff_t tap_number(const pqc_conv_shape *s, const pqc_conv_piece *piece
     return number;
 }
 
+/* Weight number i of a step for an output channel: channel i of the quad, or tap i of the columns.
+ */
+static int step_weight(source from, const pqc_conv_piece *piece, ptrdiff_t group, ptrdiff_t out,
+                       ptrdiff_t step, ptrdiff_t i)
+{
+    const pqc_conv_shape *s = from.shape;
+    ptrdiff_t row = piece->taps[2].count, rows = piece->taps[0].count * piece->taps[1].count;
+    ptrdiff_t along = steps_along(s, 2, row), number = step % (rows * along),
+              quad = step / (rows * along);
+    if (!s->columns)
+        return weight_at(from, group, out, quad % ((s->in + 3) / 4) * 4 + i,
+                         tap_number(s, piece, number));
+    ptrdiff_t x = number % along * 4 + i;
+    return x < row ? weight_at(from, group, out, quad % s->in, number / along * row + x) : 0;
+}
+
 /* One group's weights of a piece, step by step. */
 static void pack_group(const pqc_conv_plan *plan, const pqc_conv_piece *piece, ptrdiff_t group,
                        source from)
 {
-    ptrdiff_t taps = piece->taps[0].count * piece->taps[1].count * piece->taps[2].count;
-    ptrdiff_t quads = (plan->shape.in + 3) / 4, lanes = plan->lanes;
+    ptrdiff_t lanes = plan->lanes, part_steps = piece->k / plan->parts;
     int8_t *w = piece->w + group * piece->k * lanes * 4;
     int32_t *sum = piece->sum + group * piece->chunks * lanes;
     for (ptrdiff_t first = 0; first < lanes; first += 64) {
         ptrdiff_t width = lanes - first < 64 ? lanes - first : 64;
-        for (ptrdiff_t step = 0; step < piece->k; step++) {
-            ptrdiff_t tap = tap_number(&plan->shape, piece, step % taps),
-                      part = step / (taps * quads);
-            ptrdiff_t quad = step / taps % quads;
+        for (ptrdiff_t step = 0; step < piece->k; step++)
             for (ptrdiff_t c = first; c < first + width; c++)
                 for (ptrdiff_t i = 0; i < 4; i++, w++) {
-                    *w = part_of(weight_at(from, group, c, 4 * quad + i, tap), part);
+                    *w = part_of(step_weight(from, piece, group, c, step, i), step / part_steps);
                     sum[step / PQC_CHUNK * lanes + c] += 128 * *w;
                 }
-        }
     }
 }
 

@@ -32,6 +32,9 @@ typedef struct {
     int32_t *zeros; /* lanes: the start of an activation without a zero */
 } pqc_conv_plan;
 
+/* True if columns need no more steps than quads, and the kernel can take them. */
+bool pqc_conv_wants_columns(const pqc_conv_shape *shape);
+
 /* Bytes of memory a plan needs, to be 64-aligned; -1 if they cannot be counted. */
 ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide);
 

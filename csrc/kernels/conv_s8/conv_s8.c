@@ -1,19 +1,5 @@
-#include "conv_block.h"
-#include "conv_image.h"
+#include "conv_work.h"
 #include "dispatch.h"
-
-typedef struct {
-    const pqc_conv_plan *plan;
-    const pqc_conv_view *view;
-    const pqc_conv_call *call;
-    const pqc_conv_piece *piece;
-    pqc_conv_range range[PQC_AXES];
-    float *scale, *bias;
-    int32_t *offset;
-    uint8_t *bytes;
-    float *y; /* of this image */
-    ptrdiff_t pixels, tiles;
-} work;
 
 static ptrdiff_t longest_k(const pqc_conv_plan *plan)
 {
@@ -30,7 +16,7 @@ ptrdiff_t pqc_conv_workspace(const pqc_conv_plan *plan, const pqc_conv_view *vie
            pqc_conv_image_bytes(view, &plan->shape);
 }
 
-static void lay_out(work *w)
+static void lay_out(pqc_conv_work *w)
 {
     char *at = w->call->workspace;
     ptrdiff_t channels =
@@ -42,9 +28,29 @@ static void lay_out(work *w)
         (uint8_t *)at + 2 * channels + pqc_aligned(longest_k(w->plan) * (ptrdiff_t)sizeof(int32_t));
 }
 
-/* Where the quad of each step lies: parts, quads, taps z, y, x with x fastest. */
-static void fill_offsets(const work *w)
+/* In columns: parts, channels, taps z, y, x with 4 taps along x in a step. */
+static void fill_column_offsets(const pqc_conv_work *w)
 {
+    const pqc_conv_view *view = w->view;
+    const pqc_conv_axis *axis = w->plan->shape.axis;
+    int32_t *offset = w->offset;
+    ptrdiff_t row = pqc_conv_pitch(view, 1), layer = pqc_conv_pitch(view, 0);
+    for (ptrdiff_t quad = 0; quad < w->plan->parts * view->quads; quad++)
+        for (ptrdiff_t z = 0; z < axis[0].kernel; z++)
+            for (ptrdiff_t y = 0; y < axis[1].kernel; y++)
+                for (ptrdiff_t x = 0; x < axis[2].kernel; x += 4)
+                    *offset++ =
+                        (int32_t)(quad % view->quads * view->plane + z * axis[0].dilation * layer +
+                                  y * axis[1].dilation * row + x * axis[2].dilation);
+}
+
+/* Where the quad of each step lies: parts, quads, taps z, y, x with x fastest. */
+static void fill_offsets(const pqc_conv_work *w)
+{
+    if (w->plan->shape.columns) {
+        fill_column_offsets(w);
+        return;
+    }
     const pqc_conv_shape *shape = &w->plan->shape;
     const pqc_conv_piece *piece = w->piece;
     ptrdiff_t taps = 0, quads = w->view->quads;
@@ -64,7 +70,7 @@ static void fill_offsets(const work *w)
 }
 
 /* Addresses of the outputs from number `first` on, in bytes of the image. */
-static void fill_pixels(const work *w, ptrdiff_t first, int pixels, int32_t *pixel)
+static void fill_pixels(const pqc_conv_work *w, ptrdiff_t first, int pixels, int32_t *pixel)
 {
     ptrdiff_t x = first % w->range[2].count, rest = first / w->range[2].count;
     ptrdiff_t y = rest % w->range[1].count, z = rest / w->range[1].count;
@@ -82,8 +88,8 @@ static void fill_pixels(const work *w, ptrdiff_t first, int pixels, int32_t *pix
 }
 
 /* A piece of a transposed convolution writes every stride-th output. */
-static void scatter(const work *w, const float *tile, ptrdiff_t first, int pixels, int channels,
-                    float *y)
+static void scatter(const pqc_conv_work *w, const float *tile, ptrdiff_t first, int pixels,
+                    int channels, float *y)
 {
     const pqc_conv_range *r = w->range;
     for (int i = 0; i < pixels; i++) {
@@ -97,7 +103,7 @@ static void scatter(const work *w, const float *tile, ptrdiff_t first, int pixel
     }
 }
 
-static void run_tile(const work *w, ptrdiff_t group, ptrdiff_t block, ptrdiff_t number)
+static void run_tile(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block, ptrdiff_t number)
 {
     const pqc_conv_shape *shape = &w->plan->shape;
     int32_t pixel[PQC_MOST_TILE];
@@ -132,7 +138,7 @@ static void run_tile(const work *w, ptrdiff_t group, ptrdiff_t block, ptrdiff_t 
  */
 static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    const work *w = context;
+    const pqc_conv_work *w = context;
     ptrdiff_t blocks = pqc_conv_blocks(w->plan);
     for (ptrdiff_t i = begin; i < end; i++) {
         ptrdiff_t block = i / w->tiles;
@@ -140,7 +146,7 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-static void run_piece(work *w)
+static void run_piece(pqc_conv_work *w)
 {
     w->pixels = 1;
     for (int axis = 0; axis < PQC_AXES; axis++) {
@@ -158,27 +164,45 @@ static void run_piece(work *w)
     pqc_parallel(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, run_tiles, w);
 }
 
+static void run_pieces(pqc_conv_work *w)
+{
+    for (ptrdiff_t i = 0; i < w->plan->pieces; i++) {
+        w->piece = &w->plan->piece[i];
+        run_piece(w);
+    }
+}
+
+static unsigned run_lines(pqc_conv_work *w)
+{
+    w->piece = w->plan->piece;
+    if (w->y == w->call->y)
+        fill_offsets(w);
+    pqc_conv_lines(w);
+    return atomic_load(&w->image.flags);
+}
+
 unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,
                      const pqc_conv_call *call)
 {
-    work w = {.plan = plan, .view = view, .call = call};
+    pqc_conv_work w = {.plan = plan, .view = view, .call = call};
     ptrdiff_t in = plan->shape.groups * plan->shape.in, out = plan->shape.groups * plan->shape.out;
     lay_out(&w);
     pqc_conv_scales(plan, call, w.scale, w.bias);
     for (ptrdiff_t n = 0; n < call->batch; n++) {
-        pqc_conv_image image = {.shape = &plan->shape,
-                                .view = view,
-                                .x = call->x + n * in * view->inputs,
-                                .bytes = w.bytes,
-                                .q = call->q};
-        unsigned flags = pqc_conv_image_pack(&image);
+        w.image = (pqc_conv_image){.shape = &plan->shape,
+                                   .view = view,
+                                   .x = call->x + n * in * view->inputs,
+                                   .bytes = w.bytes,
+                                   .q = call->q};
+        w.y = call->y + n * out * view->outputs;
+        bool fused = plan->shape.columns && plan->shape.groups > 1;
+        unsigned flags = fused ? 0 : pqc_conv_image_pack(&w.image);
+        if (flags == 0 && pqc_conv_takes_lines(&w))
+            flags = run_lines(&w);
+        else if (flags == 0)
+            run_pieces(&w);
         if (flags != 0)
             return flags;
-        w.y = call->y + n * out * view->outputs;
-        for (ptrdiff_t i = 0; i < plan->pieces; i++) {
-            w.piece = &plan->piece[i];
-            run_piece(&w);
-        }
     }
     return 0;
 }

@@ -32,6 +32,16 @@ ptrdiff_t pqc_conv_outputs(const pqc_conv_shape *shape, int axis, ptrdiff_t size
     return room < 0 ? 0 : room / a->stride + 1;
 }
 
+bool pqc_conv_is_pointwise(const pqc_conv_shape *shape)
+{
+    for (int axis = 0; axis < PQC_AXES; axis++) {
+        const pqc_conv_axis *a = &shape->axis[axis];
+        if (a->kernel != 1 || a->stride != 1 || a->before != 0 || a->after != 0 || a->extra != 0)
+            return false;
+    }
+    return true;
+}
+
 /* Taps that share a phase are `period` apart; an ordinary convolution reads min(kernel, period)
  * phases. */
 static ptrdiff_t period_of(const pqc_conv_axis *a)
@@ -119,7 +129,11 @@ static void transposed_plane(pqc_conv_view *view, const pqc_conv_shape *shape, i
 bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
                         const ptrdiff_t size[PQC_AXES])
 {
-    *view = (pqc_conv_view){.quads = (shape->in + 3) / 4, .plane = 1, .inputs = 1, .outputs = 1};
+    *view = (pqc_conv_view){.quads = shape->columns ? shape->in : (shape->in + 3) / 4,
+                            .element = shape->columns ? 1 : 4,
+                            .plane = 1,
+                            .inputs = 1,
+                            .outputs = 1};
     for (int axis = 0; axis < PQC_AXES; axis++) {
         const pqc_conv_axis *a = &shape->axis[axis];
         pqc_conv_plane *plane = &view->axis[axis];
@@ -131,8 +145,10 @@ bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
             transposed_plane(view, shape, axis);
         } else {
             plane->before = a->before;
-            plane->slots = min(a->kernel, period_of(a));
-            plane->size = plane->out + (a->kernel - 1) * a->dilation / a->stride;
+            plane->slots = shape->columns ? 1 : min(a->kernel, period_of(a));
+            plane->size = shape->columns
+                              ? (plane->out - 1) * a->stride + (a->kernel - 1) * a->dilation + 1
+                              : plane->out + (a->kernel - 1) * a->dilation / a->stride;
         }
         view->inputs *= plane->in;
         view->outputs *= plane->out;
@@ -140,10 +156,10 @@ bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
             return false;
         view->plane *= plane->size * plane->slots;
     }
-    return view->plane <= (INT32_MAX - READ_AHEAD) / 4 / view->quads;
+    return view->plane <= (INT32_MAX - READ_AHEAD) / view->element / view->quads;
 }
 
 ptrdiff_t pqc_conv_image_bytes(const pqc_conv_view *view, const pqc_conv_shape *shape)
 {
-    return shape->groups * view->quads * view->plane * 4 + READ_AHEAD;
+    return shape->groups * view->quads * view->plane * view->element + READ_AHEAD;
 }

@@ -8,6 +8,9 @@
  *
  *     dword[group][quad of channels][slot z][slot y][slot x][z][y][x]
  *
+ * Where a channel or two make a group, four neighbouring taps along a row stand in for the four
+ * channels ("columns"): the image is then bytes, without phases:  byte[group][channel][z][y][x].
+ *
  * A slot is a phase that some tap reads.  A transposed convolution of stride s is s ordinary ones
  * of stride 1 (per axis), each writing every s-th output: they are its "pieces".  An ordinary
  * convolution is one piece. */
@@ -26,8 +29,12 @@ typedef struct {
 typedef struct {
     bool transposed, is_unsigned; /* unsigned: the weights are bytes of 0 to 255 */
     ptrdiff_t groups, in, out;    /* channels of one group */
+    bool columns;
     pqc_conv_axis axis[PQC_AXES];
 } pqc_conv_shape;
+
+/* A kernel of 1, without stride or padding: the image of a channel may be taken as one line. */
+bool pqc_conv_is_pointwise(const pqc_conv_shape *shape);
 
 /* Number of outputs along an axis for `size` inputs; below 1 if the kernel does not fit. */
 ptrdiff_t pqc_conv_outputs(const pqc_conv_shape *shape, int axis, ptrdiff_t size);
@@ -43,14 +50,15 @@ pqc_conv_taps pqc_conv_axis_taps(const pqc_conv_shape *shape, int axis, ptrdiff_
 /* The packed image for inputs of a certain size. */
 typedef struct {
     ptrdiff_t in, out;     /* the axis' size */
-    ptrdiff_t size, slots; /* dwords along it in a plane; number of planes */
+    ptrdiff_t size, slots; /* elements along it in a plane; number of planes */
     ptrdiff_t before;      /* coordinate of the first input */
 } pqc_conv_plane;
 
 typedef struct {
     pqc_conv_plane axis[PQC_AXES];
-    ptrdiff_t quads;           /* of a group */
-    ptrdiff_t plane;           /* dwords of a quad: all its slots */
+    ptrdiff_t quads;           /* of a group; channels in columns */
+    ptrdiff_t plane;           /* elements of a quad: all its slots */
+    ptrdiff_t element;         /* bytes of an element: 4, or 1 in columns */
     ptrdiff_t inputs, outputs; /* of a channel */
 } pqc_conv_view;
 

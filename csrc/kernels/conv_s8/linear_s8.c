@@ -56,13 +56,16 @@ static void quantize_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     work *w = context;
     ptrdiff_t in = w->plan->shape.in;
-    unsigned flags = 0;
-    for (ptrdiff_t row = begin; row < end; row++) {
-        uint8_t *bytes = w->bytes + row * w->pitch;
-        flags |= pqc.quantize_u8(w->call->x + (w->first + row) * in, bytes, in, w->call->q);
+    unsigned flags = pqc.quantize_u8(&(pqc_u8_rows){.x = w->call->x + (w->first + begin) * in,
+                                                    .y = w->bytes + begin * w->pitch,
+                                                    .x_row = in,
+                                                    .y_row = w->pitch,
+                                                    .rows = end - begin,
+                                                    .n = in,
+                                                    .q = w->call->q});
+    for (ptrdiff_t row = begin; row < end && in < w->pitch; row++)
         for (ptrdiff_t i = in; i < w->pitch; i++)
-            bytes[i] = 0; /* its weight is 0 */
-    }
+            w->bytes[row * w->pitch + i] = 0; /* its weight is 0 */
     if (flags != 0)
         atomic_fetch_or(&w->flags, flags);
 }

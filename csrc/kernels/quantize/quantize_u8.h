@@ -1,17 +1,17 @@
 /* Quantised activations as unsigned bytes, the form the integer products read.
  *
- *     byte = clamp(rint(x * mul), lo, hi) + zero
+ *     byte = clamp(rint(x * mul), lo, hi) + zero     zero is 128 for signed formats, 0 for unsigned
  *
- * zero is 128 for signed formats and 0 for unsigned ones.  The clamped value is the one of
- * int_quant/, bit for bit.  Ties to even, infinities go to the bounds.
+ * The clamped value is the one of int_quant/, bit for bit.  Ties to even, infinities go to the
+ * bounds. For row r < rows and i < n:
  *
- *   flat   y[i] from x[i], n elements
- *   quads  four channels to a dword: y[4 * i + r] from x[r * stride + i], r < rows, 1 <= rows <= 4;
- *          a missing row is `zero`
+ *     flat    y[r * y_row + i] from x[r * x_row + i]
+ *     quads   y[r * y_row + 4 * i + c] from x[r * x_row + c * channel + i], c < channels <= 4;
+ * where there are fewer channels than 4 the byte is `zero`
  *
- * Any alignment, no overlap, n may be 0.  Returns what a byte cannot carry, an OR of the flags
- * below; the bytes of such elements are meaningless.  Same bytes from every ISA, and the same
- * answer to "is there a flag". */
+ * Any alignment, no overlap; rows and n may be 0.  Returns what a byte cannot carry, an OR of the
+ * flags below; such bytes are meaningless.  Same bytes from every ISA, and the same answer to "is
+ * there a flag". */
 #ifndef PQC_QUANTIZE_U8_H
 #define PQC_QUANTIZE_U8_H
 
@@ -27,13 +27,20 @@ typedef struct {
     int32_t zero;
 } pqc_u8_quant;
 
-typedef unsigned pqc_quantize_u8_fn(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q);
-typedef unsigned pqc_quantize_u8_quads_fn(const float *x, ptrdiff_t stride, int rows, uint8_t *y,
-                                          ptrdiff_t n, pqc_u8_quant q);
+typedef struct {
+    const float *x;
+    uint8_t *y;
+    ptrdiff_t x_row, y_row, rows, n;
+    ptrdiff_t channel;
+    int channels;
+    pqc_u8_quant q;
+} pqc_u8_rows;
+
+typedef unsigned pqc_quantize_u8_fn(const pqc_u8_rows *r);
 
 pqc_quantize_u8_fn pqc_quantize_u8_scalar, pqc_quantize_u8_avx2, pqc_quantize_u8_avx512,
     pqc_quantize_u8_neon;
-pqc_quantize_u8_quads_fn pqc_quantize_u8_quads_scalar, pqc_quantize_u8_quads_avx2,
+pqc_quantize_u8_fn pqc_quantize_u8_quads_scalar, pqc_quantize_u8_quads_avx2,
     pqc_quantize_u8_quads_avx512, pqc_quantize_u8_quads_neon;
 
 /* q for an amax that is finite and not negative; at most 8 bits. */

@@ -37,7 +37,7 @@ AVX2 static inline __m256 less_than_zero(__m256 x)
     return _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ);
 }
 
-AVX2 unsigned pqc_quantize_u8_avx2(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q)
+AVX2 static unsigned flat_row(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q)
 {
     constants c = constants_of(q);
     __m256 nan = _mm256_setzero_ps(), below = _mm256_setzero_ps();
@@ -56,14 +56,13 @@ AVX2 unsigned pqc_quantize_u8_avx2(const float *x, uint8_t *y, ptrdiff_t n, pqc_
         _mm_storel_epi64((__m128i *)(void *)(y + i), eight);
     }
     unsigned flags = flags_of(_mm256_movemask_ps(nan), _mm256_movemask_ps(below), q);
-    return flags | pqc_quantize_u8_scalar(x + i, y + i, n - i, q);
+    return flags | pqc_quantize_u8_scalar(
+                       &(pqc_u8_rows){.x = x + i, .y = y + i, .rows = 1, .n = n - i, .q = q});
 }
 
-AVX2 unsigned pqc_quantize_u8_quads_avx2(const float *x, ptrdiff_t stride, int rows, uint8_t *y,
-                                         ptrdiff_t n, pqc_u8_quant q)
+AVX2 static unsigned quads_row(const float *x, ptrdiff_t stride, uint8_t *y, ptrdiff_t n,
+                               pqc_u8_quant q)
 {
-    if (rows != 4)
-        return pqc_quantize_u8_quads_scalar(x, stride, rows, y, n, q);
     constants c = constants_of(q);
     __m256i magic_bits = _mm256_set1_epi32((int)(0x4B400000u ^ 0x4B400000u << 8));
     __m256 nan = _mm256_setzero_ps(), below = _mm256_setzero_ps();
@@ -88,7 +87,31 @@ AVX2 unsigned pqc_quantize_u8_quads_avx2(const float *x, ptrdiff_t stride, int r
         _mm256_storeu_si256((__m256i *)(void *)(y + 4 * i), quads);
     }
     unsigned flags = flags_of(_mm256_movemask_ps(nan), _mm256_movemask_ps(below), q);
-    return flags | pqc_quantize_u8_quads_scalar(x + i, stride, rows, y + 4 * i, n - i, q);
+    return flags | pqc_quantize_u8_quads_scalar(&(pqc_u8_rows){.x = x + i,
+                                                               .y = y + 4 * i,
+                                                               .rows = 1,
+                                                               .n = n - i,
+                                                               .channel = stride,
+                                                               .channels = 4,
+                                                               .q = q});
+}
+
+AVX2 unsigned pqc_quantize_u8_avx2(const pqc_u8_rows *r)
+{
+    unsigned flags = 0;
+    for (ptrdiff_t row = 0; row < r->rows; row++)
+        flags |= flat_row(r->x + row * r->x_row, r->y + row * r->y_row, r->n, r->q);
+    return flags;
+}
+
+AVX2 unsigned pqc_quantize_u8_quads_avx2(const pqc_u8_rows *r)
+{
+    unsigned flags = 0;
+    if (r->channels != 4)
+        return pqc_quantize_u8_quads_scalar(r);
+    for (ptrdiff_t row = 0; row < r->rows; row++)
+        flags |= quads_row(r->x + row * r->x_row, r->channel, r->y + row * r->y_row, r->n, r->q);
+    return flags;
 }
 
 #endif

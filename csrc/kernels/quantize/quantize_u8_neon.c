@@ -32,7 +32,7 @@ static inline unsigned flags_of(uint32x4_t ordered, uint32x4_t below, pqc_u8_qua
            (vmaxvq_u32(below) && q.zero == 0 ? PQC_U8_NEGATIVE : 0u);
 }
 
-unsigned pqc_quantize_u8_neon(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q)
+static unsigned flat_row(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q)
 {
     constants c = constants_of(q);
     uint32x4_t ordered = vdupq_n_u32(~0u), below = vdupq_n_u32(0);
@@ -45,14 +45,13 @@ unsigned pqc_quantize_u8_neon(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_qu
         ordered = vandq_u32(ordered, vandq_u32(vceqq_f32(a, a), vceqq_f32(b, b)));
         vst1_u8(y + i, vmovn_u16(vcombine_u16(rounded(a, c), rounded(b, c))));
     }
-    return flags_of(ordered, below, q) | pqc_quantize_u8_scalar(x + i, y + i, n - i, q);
+    return flags_of(ordered, below, q) |
+           pqc_quantize_u8_scalar(
+               &(pqc_u8_rows){.x = x + i, .y = y + i, .rows = 1, .n = n - i, .q = q});
 }
 
-unsigned pqc_quantize_u8_quads_neon(const float *x, ptrdiff_t stride, int rows, uint8_t *y,
-                                    ptrdiff_t n, pqc_u8_quant q)
+static unsigned quads_row(const float *x, ptrdiff_t stride, uint8_t *y, ptrdiff_t n, pqc_u8_quant q)
 {
-    if (rows != 4)
-        return pqc_quantize_u8_quads_scalar(x, stride, rows, y, n, q);
     constants c = constants_of(q);
     uint32x4_t ordered = vdupq_n_u32(~0u), below = vdupq_n_u32(0);
     ptrdiff_t i = 0;
@@ -69,7 +68,31 @@ unsigned pqc_quantize_u8_quads_neon(const float *x, ptrdiff_t stride, int rows, 
         vst4_u8(y + 4 * i, quads);
     }
     return flags_of(ordered, below, q) |
-           pqc_quantize_u8_quads_scalar(x + i, stride, rows, y + 4 * i, n - i, q);
+           pqc_quantize_u8_quads_scalar(&(pqc_u8_rows){.x = x + i,
+                                                       .y = y + 4 * i,
+                                                       .rows = 1,
+                                                       .n = n - i,
+                                                       .channel = stride,
+                                                       .channels = 4,
+                                                       .q = q});
+}
+
+unsigned pqc_quantize_u8_neon(const pqc_u8_rows *r)
+{
+    unsigned flags = 0;
+    for (ptrdiff_t row = 0; row < r->rows; row++)
+        flags |= flat_row(r->x + row * r->x_row, r->y + row * r->y_row, r->n, r->q);
+    return flags;
+}
+
+unsigned pqc_quantize_u8_quads_neon(const pqc_u8_rows *r)
+{
+    unsigned flags = 0;
+    if (r->channels != 4)
+        return pqc_quantize_u8_quads_scalar(r);
+    for (ptrdiff_t row = 0; row < r->rows; row++)
+        flags |= quads_row(r->x + row * r->x_row, r->channel, r->y + row * r->y_row, r->n, r->q);
+    return flags;
 }
 
 #endif

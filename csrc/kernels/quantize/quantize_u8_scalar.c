@@ -16,20 +16,25 @@ static inline uint8_t quantize(float x, pqc_u8_quant q, unsigned *flags)
     return (uint8_t)((int32_t)v + q.zero);
 }
 
-unsigned pqc_quantize_u8_scalar(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q)
+unsigned pqc_quantize_u8_scalar(const pqc_u8_rows *r)
 {
     unsigned flags = 0;
-    for (ptrdiff_t i = 0; i < n; i++)
-        y[i] = quantize(x[i], q, &flags);
+    for (ptrdiff_t row = 0; row < r->rows; row++)
+        for (ptrdiff_t i = 0; i < r->n; i++)
+            r->y[row * r->y_row + i] = quantize(r->x[row * r->x_row + i], r->q, &flags);
     return flags;
 }
 
-unsigned pqc_quantize_u8_quads_scalar(const float *x, ptrdiff_t stride, int rows, uint8_t *y,
-                                      ptrdiff_t n, pqc_u8_quant q)
+unsigned pqc_quantize_u8_quads_scalar(const pqc_u8_rows *r)
 {
     unsigned flags = 0;
-    for (ptrdiff_t i = 0; i < n; i++)
-        for (int r = 0; r < 4; r++)
-            y[4 * i + r] = r < rows ? quantize(x[r * stride + i], q, &flags) : (uint8_t)q.zero;
+    for (ptrdiff_t row = 0; row < r->rows; row++)
+        for (ptrdiff_t i = 0; i < r->n; i++)
+            for (int c = 0; c < 4; c++) {
+                const float *x = r->x + row * r->x_row + i;
+                r->y[row * r->y_row + 4 * i + c] = c < r->channels
+                                                       ? quantize(x[c * r->channel], r->q, &flags)
+                                                       : (uint8_t)r->q.zero;
+            }
     return flags;
 }

@@ -1,0 +1,28 @@
+/* One call of a convolution, and how its parts see it. */
+#ifndef PQC_CONV_WORK_H
+#define PQC_CONV_WORK_H
+
+#include "conv_block.h"
+#include "conv_image.h"
+
+typedef struct {
+    const pqc_conv_plan *plan;
+    const pqc_conv_view *view;
+    const pqc_conv_call *call;
+    const pqc_conv_piece *piece;
+    pqc_conv_range range[PQC_AXES];
+    float *scale, *bias;
+    int32_t *offset;
+    uint8_t *bytes;
+    pqc_conv_image image;
+    float *y; /* of this image */
+    ptrdiff_t pixels, tiles;
+} pqc_conv_work;
+
+/* Pixels along rows, for layers in columns, and for kernels of 1 with few input channels:
+ * multiplies and stores the whole image.  A depthwise layer quantises its image on the way; for
+ * others it must be there. */
+bool pqc_conv_takes_lines(const pqc_conv_work *work);
+void pqc_conv_lines(pqc_conv_work *work);
+
+#endif

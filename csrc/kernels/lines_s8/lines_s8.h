@@ -1,0 +1,46 @@
+/* The products of gemm_s8 for runs of neighbouring pixels and few channels: the lanes of a vector
+ * are pixels, so a channel is written as it lies in memory, and depthwise layers waste nothing.
+ *
+ *     y[c * pitch + p] = fma((float)sum[p][c], scale[c], bias[c])    c < channels <= 8, p < pixels
+ *     sum[p][c] = start[c] + sum over j < k, i < 4 of at(p, j, i) * w[j * w_step + 4 * c + i]
+ *     at(p, j, i) = x[offset[j] + 4 * p + i]                         quads: dilation == 0
+ *                 = x[offset[j] + p * stride + i * dilation]         columns: stride + dilation <=
+ * 5
+ *
+ * and the same for `rows` rows, each x_row bytes after the other and written y_row floats after it.
+ * In columns the four bytes of a step are four taps along a row, in quads four channels.  The sum
+ * is exact while it fits into 32 bits.  x may be read 256 bytes past the last byte used; w, start
+ * and sum for the next power of two of channels.  Same bits from every ISA. */
+#ifndef PQC_LINES_S8_H
+#define PQC_LINES_S8_H
+
+#include "pqc.h"
+
+enum { PQC_LINE_CHANNELS = 8, PQC_COLUMNS_REACH = 5 };
+
+typedef struct {
+    const uint8_t *x;
+    const int32_t *offset;
+    ptrdiff_t k;
+    const int8_t *w;
+    ptrdiff_t w_step;
+    const int32_t *start, *sum; /* sum: as in gemm_s8.h */
+    const float *scale, *bias;
+    int channels, stride, dilation;
+    ptrdiff_t rows, x_row, y_row;
+} pqc_lines_s8_block;
+
+typedef void pqc_lines_s8_fn(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
+                             ptrdiff_t pitch);
+
+pqc_lines_s8_fn pqc_lines_s8_scalar, pqc_lines_s8_avx2, pqc_lines_s8_avxvnni, pqc_lines_s8_vnni,
+    pqc_lines_s8_neon, pqc_lines_s8_dotprod;
+
+/* In a group of 4 pixels, the place of the byte for tap i of pixel p from the group's first byte;
+ * at most 15. */
+static inline int pqc_column_place(const pqc_lines_s8_block *g, int p, int i)
+{
+    return p * g->stride + i * g->dilation;
+}
+
+#endif

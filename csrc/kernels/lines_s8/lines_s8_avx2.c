@@ -1,0 +1,114 @@
+#include "lines_s8.h"
+#include "pqc.h"
+
+#if PQC_X86
+#include "avx2.h"
+
+#define INLINE AVX2 static inline __attribute__((always_inline))
+
+/* 8 pixels' quads from bytes in columns: 16 bytes for each 4 pixels, shuffled to their places. */
+INLINE __m256i quads_at(const uint8_t *x, const bool columns, int stride, __m256i places)
+{
+    if (!columns)
+        return _mm256_loadu_si256((const __m256i *)(const void *)x);
+    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)x);
+    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(x + 4 * stride));
+    return _mm256_shuffle_epi8(_mm256_set_m128i(high, low), places);
+}
+
+INLINE __m256i places_of(const pqc_lines_s8_block *g)
+{
+    uint8_t bytes[32];
+    for (int i = 0; i < 32; i++)
+        bytes[i] = (uint8_t)pqc_column_place(g, i / 4 % 4, i % 4);
+    return _mm256_loadu_si256((const __m256i *)(const void *)bytes);
+}
+
+/* A channel's four weights in every 64 bits, widened. */
+INLINE __m256i weights_at(const int8_t *w)
+{
+    int32_t bytes;
+    __builtin_memcpy(&bytes, w, 4);
+    return _mm256_cvtepi8_epi16(_mm_set1_epi32(bytes));
+}
+
+INLINE void store(const pqc_lines_s8_block *g, int c, __m256i low, __m256i high, ptrdiff_t pixels,
+                  float *y)
+{
+    float result[8];
+    __m256i sum = _mm256_permute4x64_epi64(_mm256_hadd_epi32(low, high), _MM_SHUFFLE(3, 1, 2, 0));
+    sum = _mm256_add_epi32(sum, _mm256_set1_epi32(g->start[c]));
+    __m256 value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(g->scale[c]),
+                                   _mm256_set1_ps(g->bias[c]));
+    if (pixels >= 8) {
+        _mm256_storeu_ps(y, value);
+        return;
+    }
+    _mm256_storeu_ps(result, value);
+    __builtin_memcpy(y, result, (size_t)pixels * sizeof *y);
+}
+
+/* C channels by 8 pixels, the sums of 4 pixels in two parts each: 2 * C sums, 2 widened
+ * activations. */
+INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, const bool columns,
+                 __m256i places, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+{
+    __m256i low[4], high[4];
+#pragma GCC unroll 4
+    for (int c = 0; c < C; c++)
+        low[c] = high[c] = _mm256_setzero_si256();
+    const int8_t *w = g->w;
+    for (ptrdiff_t j = 0; j < g->k; j++, w += g->w_step) {
+        __m256i quads = quads_at(x + g->offset[j], columns, g->stride, places);
+        __m256i first = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(quads));
+        __m256i second = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(quads, 1));
+#pragma GCC unroll 4
+        for (int c = 0; c < C; c++) {
+            __m256i weights = weights_at(w + 4 * c);
+            low[c] = _mm256_add_epi32(low[c], _mm256_madd_epi16(first, weights));
+            high[c] = _mm256_add_epi32(high[c], _mm256_madd_epi16(second, weights));
+        }
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < C; c++)
+        if (c < g->channels)
+            store(g, c, low[c], high[c], pixels, y + c * pitch);
+}
+
+INLINE void line(const pqc_lines_s8_block *g, const int C, const bool columns, ptrdiff_t pixels,
+                 float *y, ptrdiff_t pitch)
+{
+    __m256i places = places_of(g);
+    ptrdiff_t step = columns ? g->stride : 4;
+    for (ptrdiff_t row = 0; row < g->rows; row++)
+        for (ptrdiff_t p = 0; p < pixels; p += 8)
+            tile(g, g->x + row * g->x_row + p * step, C, columns, places, pixels - p,
+                 y + row * g->y_row + p, pitch);
+}
+
+AVX2 static void few_channels(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
+                              ptrdiff_t pitch)
+{
+    bool columns = g->dilation != 0;
+    if (g->channels > 1)
+        columns ? line(g, 4, true, pixels, y, pitch) : line(g, 4, false, pixels, y, pitch);
+    else
+        columns ? line(g, 1, true, pixels, y, pitch) : line(g, 1, false, pixels, y, pitch);
+}
+
+AVX2 void pqc_lines_s8_avx2(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
+                            ptrdiff_t pitch)
+{
+    pqc_lines_s8_block part = *g;
+    for (int c = 0; c < g->channels; c += 4) {
+        part.channels = g->channels - c < 4 ? g->channels - c : 4;
+        part.w = g->w + 4 * c;
+        part.start = g->start + c;
+        part.sum = g->sum + c;
+        part.scale = g->scale + c;
+        part.bias = g->bias + c;
+        few_channels(&part, pixels, y + c * pitch, pitch);
+    }
+}
+
+#endif
