@@ -34,7 +34,7 @@ def fake_quant(options, dtype: str = "float32", per_channel: bool = False) -> Ta
         x = numbers(n, dtype)
         amax = flat_amax = np.float32(3.0)
         if per_channel:
-            x = x.reshape(CHANNELS, -1)
+            x = x[:n - n % CHANNELS].reshape(CHANNELS, -1)
             flat_amax = np.linspace(2, 4, CHANNELS, dtype=np.float32)
             amax = flat_amax.reshape(-1, 1)
         out = np.empty_like(x)
