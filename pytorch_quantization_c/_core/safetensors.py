@@ -5,12 +5,11 @@ A file is the length of its header (8 bytes, little endian), the header (JSON: e
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
-import secrets
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -172,17 +171,19 @@ def save_file(arrays: Mapping[str, NDArray[Any]], path: str | os.PathLike[str],
               metadata: Mapping[str, str] | None = None) -> None:
     """Writes a file. It appears whole or not at all: an existing one is replaced only once the new one is complete."""
     data = serialize(arrays, metadata)
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    folder, name = os.path.split(os.fspath(path))
+    partial = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
     try:
-        with partial.open("xb") as file:
+        with open(partial, "xb") as file:
             file.write(data)
-        os.replace(partial, target)
+        os.replace(partial, path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
         raise
 
 
 def load_file(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
     """The arrays and the metadata of a file. ValueError if it is not a well-formed one."""
-    return deserialize(Path(path).read_bytes())
+    with open(path, "rb") as file:
+        return deserialize(file.read())

@@ -6,7 +6,7 @@ import sys
 
 HEAVY = (
     "torch", "onnx", "onnxruntime", "dask", "scipy", "sklearn", "yaml", "safetensors", "matplotlib", "ml_dtypes",
-    "tqdm", "unittest", "multiprocessing", "asyncio", "concurrent.futures",
+    "tqdm", "unittest", "multiprocessing", "pathlib", "random", "secrets", "tempfile", "asyncio", "concurrent.futures",
 )
 PROGRAM = """
 import sys, numpy
