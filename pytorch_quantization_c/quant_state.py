@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._core.descriptor import ScaledQuantDescriptor
+from ._core.histogram import is_histogram
 from ._core.packing import pack, unpack
 from ._core.safetensors import load_file, save_file
 from .calib import HistogramCalibrator
@@ -168,15 +169,9 @@ def _calibrator(fresh: Any, present: Any, described: Any, arrays: Arrays) -> Any
 def _check_histograms(calibrator: HistogramCalibrator) -> None:
     """ValueError unless counts and edges are such as collecting makes them."""
     rows = calibrator._rows()
-    shape = calibrator._amax_shape or ()
-    fits = 1 <= calibrator._num_bins <= 1 << 24 and math.prod(shape) == max(len(rows), 1)
-    for counts, edges in rows:
-        fits = (fits and isinstance(counts, np.ndarray) and isinstance(edges, np.ndarray)
-                and counts.dtype == np.int64 and edges.dtype in (np.float32, np.float64)
-                and counts.ndim == edges.ndim == 1
-                and 1 <= len(counts) <= 1 << 24 and len(edges) == len(counts) + 1
-                and bool((counts >= 0).all() and np.isfinite(edges).all() and (np.diff(edges) >= 0).all()))
-    if not fits:
+    channels = math.prod(calibrator._amax_shape or ())
+    if not (1 <= calibrator._num_bins <= 1 << 24 and channels == max(len(rows), 1)
+            and all(is_histogram(*row) for row in rows)):
         raise ValueError("its histogram's counts and edges do not belong together")
 
 
@@ -191,6 +186,13 @@ def _attribute(calibrator: Any, key: str) -> Any:
 
 
 def _become(quantizer: Any, fresh: Any) -> None:
-    """Gives a quantiser the settings, buffers, clip and calibrator of another."""
-    for key in (*(f"_{name}" for name in SETTINGS + SWITCHES), "name", "_scale", "_calibrator", "_buffers", "_modules"):
+    """Gives a quantiser the settings, buffers, clip and calibrator of another. Learnt limits stay the same objects."""
+    if quantizer._learn_amax and fresh._learn_amax:
+        for limit in LIMITS:
+            own, other = getattr(quantizer.clip, limit), getattr(fresh.clip, limit)
+            quantizer._fill(own, other)
+            own.requires_grad = other.requires_grad
+    else:
+        vars(quantizer)["_modules"] = vars(fresh)["_modules"]
+    for key in (*(f"_{name}" for name in SETTINGS + SWITCHES), "name", "_scale", "_calibrator", "_buffers"):
         vars(quantizer)[key] = vars(fresh)[key]

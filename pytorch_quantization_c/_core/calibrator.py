@@ -29,6 +29,9 @@ class _Calibrator(ABC):
     #: Name of the quantiser that owns the calibrator; messages show it.
     name: str | None = None
 
+    #: Where amax is to be made, for fronts whose arrays lie on devices; None is the memory.
+    _device: str | None = None
+
     def __init__(self, num_bits: int | tuple[int, int], axis: Axis, unsigned: bool) -> None:
         self._num_bits = num_bits
         self._axis = axis

@@ -33,7 +33,8 @@ def read_state(calibrator: Any, path: str | os.PathLike[str]) -> dict[str, Any]:
         state = {name: unpack(value, arrays) for name, value in packed.items()}
     except (ValueError, RecursionError, AttributeError) as problem:
         raise _refusal(f"its state cannot be read: {problem}") from None
-    if set(state) - {"name"} != set(vars(calibrator)) - {"name"}:
+    optional = {"name", "_device"}      # defaults of the class until the first array
+    if set(state) - optional != set(vars(calibrator)) - optional:
         raise _refusal(f"it holds {sorted(state)}")
     return state
 

@@ -7,10 +7,14 @@ kernels of the NumPy package compute; tensors on other devices take plain torch 
 """
 from __future__ import annotations
 
+from ..calibration import calibrating
+from ..quant_state import load_quant_state, save_quant_state
+from ..summary import quant_summary
 from . import calib, cuda_ext, nn, optim, quant_modules, tensor_quant, utils, version
 from ._install import install
 from .quant_modules import deactivate, enable_onnx_export, initialize, quantized, replace
 from .version import __version__
 
-__all__ = ["__version__", "calib", "cuda_ext", "deactivate", "enable_onnx_export", "initialize", "install", "nn",
-           "optim", "quant_modules", "quantized", "replace", "tensor_quant", "utils", "version"]
+__all__ = ["__version__", "calib", "calibrating", "cuda_ext", "deactivate", "enable_onnx_export", "initialize",
+           "install", "load_quant_state", "nn", "optim", "quant_modules", "quant_summary", "quantized", "replace",
+           "save_quant_state", "tensor_quant", "utils", "version"]

@@ -17,8 +17,6 @@ __all__ = ["TensorCalibrator", "_Calibrator"]
 class TensorCalibrator(_Calibrator):
     """Before another calibrator among a class's bases: it collects tensors, and its amax is one on their device."""
 
-    _device: str | None = None
-
     def _to_array(self, x: Any) -> NDArray[Any]:
         tensor = checked(x, "x")
         self._device = None if tensor.is_cpu else str(tensor.device)
