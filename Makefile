@@ -31,6 +31,7 @@ format:
 bench: build  ## prints the tables; ARGS="--quick" for a short run
 	PYTHONPATH=. $(PYTHON) benchmarks/bench_quant.py $(ARGS)
 	PYTHONPATH=. $(PYTHON) benchmarks/bench_import.py $(ARGS)
+	PYTHONPATH=. $(PYTHON) benchmarks/bench_calib.py $(ARGS)
 bench-layers: build
 	PYTHONPATH=. $(PYTHON) benchmarks/bench_layers.py $(ARGS)
 sanitize:  ## the suite under ASan and UBSan; CPython's own leaks are not counted

@@ -69,20 +69,16 @@ def check_growth(bins: float) -> None:
                          f"would need {bins:.3g} bins (grow_method='double' has no such limit)")
 
 
-def _begin(x: NDArray[Any], counts: Counts | None, bins: int, skip_zeros: bool) -> tuple[Counts, float, float]:
-    """Counts to add to, and the ends of the range: 0 or the least magnitude, and the largest; both 0 without one.
-
-    Zeros that came before are in bin 0, where they belong: with them the range begins at 0.
-    """
-    smallest, largest, zeros, nans, infs = _C.magnitudes(x)
-    if nans or infs:
+def _begin(x: NDArray[Any], counts: Counts | None, bins: int, skip_zeros: bool) -> tuple[Counts, float]:
+    """Counts to add to, and the largest magnitude. If that is 0, the zeros have been added: they belong to bin 0."""
+    with np.errstate(over="ignore"):
+        largest = float(np.float32(_C.amax(x, None, False)))
+    if not largest < np.inf:
         raise NotFinite
     counts = blank(bins)[0] if counts is None else counts
-    zeros = 0 if skip_zeros else zeros
-    if largest == 0:
-        counts[0] += zeros
-        return counts, 0.0, 0.0
-    return counts, 0.0 if counts[0] or zeros else smallest, largest
+    if largest == 0 and not skip_zeros:
+        counts[0] += x.size
+    return counts, largest
 
 
 class TorchRule:
@@ -95,7 +91,7 @@ class TorchRule:
     def add(x: NDArray[Any], counts: Counts | None, edges: Edges | None, bins: int,
             skip_zeros: bool) -> tuple[Counts, Edges]:
         if counts is None or edges is None or not has_range(edges):
-            counts, _, largest = _begin(x, counts, bins, skip_zeros)
+            counts, largest = _begin(x, counts, bins, skip_zeros)
             if largest == 0:
                 return counts, blank(bins)[1]
             _C.histogram(x, _thresholds(largest, bins), counts, skip_zeros, False)
@@ -140,10 +136,12 @@ class NumpyRule:
     def add(x: NDArray[Any], counts: Counts | None, edges: Edges | None, bins: int,
             skip_zeros: bool) -> tuple[Counts, Edges]:
         if counts is None or edges is None or not has_range(edges):
-            counts, smallest, largest = _begin(x, counts, bins, skip_zeros)
+            counts, largest = _begin(x, counts, bins, skip_zeros)
             if largest == 0:
                 return counts, blank(bins)[1]
-            return _first(x, counts, np.array([smallest, largest], np.float32), skip_zeros)
+            smallest, _, zeros, _, _ = _C.magnitudes(x)
+            low = 0.0 if counts[0] or (zeros and not skip_zeros) else smallest
+            return _first(x, counts, np.array([low, largest], np.float32), skip_zeros)
         largest = count(x, _in_float32(edges), counts, skip_zeros)
         if not largest > edges[-1]:
             return counts, edges
@@ -188,7 +186,7 @@ class DoubleRule:
             skip_zeros: bool) -> tuple[Counts, Edges]:
         exponent = None if edges is None else exponent_of(edges)
         if counts is None or edges is None or exponent is None:
-            counts, _, largest = _begin(x, counts, bins, skip_zeros)
+            counts, largest = _begin(x, counts, bins, skip_zeros)
             if largest == 0:
                 return counts, blank(bins)[1]
         else:

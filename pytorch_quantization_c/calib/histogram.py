@@ -10,7 +10,7 @@ from .. import _C
 from .. import nn as quant_nn  # noqa: F401  (these three are names of the original's module)
 from .. import utils as quant_utils  # noqa: F401
 from .._core.axes import Axis, axes_to_reduce
-from .._core.histogram import DoubleRule, NotFinite, NumpyRule, TorchRule, is_histogram, joined, joined_doubling
+from .._core.histogram import DoubleRule, NotFinite, NumpyRule, TorchRule, blank, is_histogram, joined, joined_doubling
 from .._core.histogram_search import checked_options, search
 from ..tensor_quant import fake_tensor_quant, scaled_e4m3  # noqa: F401
 from .calibrator import _Calibrator
@@ -93,8 +93,9 @@ class HistogramCalibrator(_Calibrator):
         shape = () if np.prod(shape) == 1 else shape     # as reduce_amax
         if self._amax_shape not in (None, shape):
             raise RuntimeError(f"amax shape changed! Expected {self._amax_shape}, got {shape}")
-        channels = int(np.prod([array.shape[i] for i in kept]))
-        self._collect_rows(list(np.transpose(array, kept + reduced).reshape(channels, -1)), shape)
+        channels = np.transpose(array, kept + reduced)
+        places = np.ndindex(*(array.shape[i] for i in kept))
+        self._collect_rows([np.ascontiguousarray(channels[place]) for place in places], shape)
 
     def _collect_rows(self, rows: list[NDArray[Any]], shape: tuple[int, ...]) -> None:
         rule = DoubleRule if self._grow_method else TorchRule if self._torch_hist else NumpyRule
@@ -108,8 +109,10 @@ class HistogramCalibrator(_Calibrator):
             except NotFinite:
                 row, (nan, inf) = self._finite(row)
                 nans, infs = nans + nan, infs + inf
-                if row.size or counts is None:
+                if row.size:
                     counts, edges = rule.add(row, counts, edges, self._num_bins, self._skip_zeros)
+                elif counts is None:
+                    counts, edges = blank(self._num_bins)
             found.append((counts, edges))
         if nans or infs:
             self._report_not_finite()

@@ -169,3 +169,16 @@ def test_refusals() -> None:
         with pytest.raises(ValueError, match="`high`|`bins`"):
             _C.histc_edges(high, bins)
     assert not counts.any()
+
+
+def test_open_ranges_of_powers_of_two(isa: str, rng: np.random.Generator) -> None:
+    """Every t is exact: what equals an edge, and what equals or exceeds the end of the range."""
+    for bins in (2, 8, 2048):
+        for exponent in (-64, -3, 0, 5, 100):
+            edges = np.ldexp(np.arange(bins + 1) / bins, exponent).astype(np.float32)
+            x = np.concatenate([edges, np.nextafter(edges, np.float32(0)), rng.random(999, np.float32) * 2 * edges[-1],
+                                np.float32([np.nan, np.inf, 3e38])])
+            kept = x[x < edges[-1]].astype(np.float64)
+            wanted = np.bincount(np.floor(np.ldexp(kept, -exponent) * bins).astype(int), minlength=bins)
+            edges[-1] = np.nextafter(edges[-1], np.float32(0))
+            np.testing.assert_array_equal(counted(x, edges, partial=True)[0], wanted)

@@ -69,11 +69,28 @@ static const float *floats(pqc_elements x, ptrdiff_t at, ptrdiff_t n, float *buf
     return buffer;
 }
 
+/* From 0 in steps of a power of two, the last bin open: nothing is rounded. */
+static bool exact(pqc_binning *b)
+{
+    int exponent;
+    float width = b->edges[1];
+    if (b->lo != 0.0f || !(width > 0.0f) || frexpf(width, &exponent) != 0.5f)
+        return false;
+    for (ptrdiff_t i = 0; i < b->bins; i++)
+        if (b->edges[i] != (float)i * width)
+            return false;
+    b->inv = 1.0f / width;
+    b->margin = PQC_BIN_EXACT;
+    return b->edges[b->bins] < (float)b->bins * width;
+}
+
 /* t is off by at most 2^-22 of itself: three roundings.  The rest is measured. */
 static pqc_binning binning_of(const float *edges, ptrdiff_t bins)
 {
     double lo = edges[0], hi = edges[bins], off = 0.0;
     pqc_binning b = {.edges = edges, .bins = bins, .lo = edges[0]};
+    if (bins > 1 && exact(&b))
+        return b;
     b.inv = (float)((double)bins / (hi - lo));
     for (ptrdiff_t i = 0; i <= bins; i++) {
         double distance = fabs((edges[i] - lo) * b.inv - (double)i);

@@ -11,7 +11,8 @@
 
 /* t = (|x| - lo) * inv is a magnitude measured in bins; the edges lie within `margin` of whole t,
  * roundings of t included.  So a t farther than that from a whole number decides; another one is
- * compared with the edge beside it. */
+ * compared with the edge beside it.  PQC_BIN_EXACT: t is exact, every one decides, also t >= bins:
+ * no bin. */
 typedef struct {
     const float *edges;
     ptrdiff_t bins;
@@ -21,6 +22,7 @@ typedef struct {
 /* With a margin below this the kernels below may be used: the edge beside t is the only candidate.
  */
 #define PQC_BIN_MARGIN 0.45f
+#define PQC_BIN_EXACT (-1.0f)
 
 typedef struct {
     uint32_t largest; /* bits of the largest |x|: above infinity is NaN */
