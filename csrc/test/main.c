@@ -30,6 +30,7 @@ static const test per_isa[] = {
 static const test once[] = {
     {"avxvnni", test_avxvnni}, {"dispatch", test_dispatch}, {"quant_params", test_quant_params},
     {"f64", test_f64},         {"parallel", test_parallel}, {"fork", test_fork},
+    {"im2col", test_im2col},   {"erf", test_erf},
 };
 
 static bool wanted(const char *name, int argc, char **argv)

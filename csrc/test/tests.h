@@ -19,6 +19,8 @@ void test_avxvnni(void);
 void test_dispatch(void);
 void test_quant_params(void);
 void test_f64(void);
+void test_im2col(void);
+void test_erf(void);
 void test_parallel(void);
 void test_fork(void);
 

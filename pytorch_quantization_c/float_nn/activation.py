@@ -7,8 +7,8 @@ from . import functional as F
 from .checks import Array
 from .module import Module
 
-__all__ = ["ELU", "GELU", "Dropout", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "LogSoftmax", "ReLU", "ReLU6",
-           "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
+__all__ = ["ELU", "GELU", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Hardsigmoid", "Hardswish", "Hardtanh",
+           "LeakyReLU", "LogSoftmax", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
 
 
 class _InPlace(Module):
@@ -202,19 +202,45 @@ class LogSoftmax(_AlongAxis):
         return f"dim={self.dim}"
 
 
-class Dropout(Module):
-    """While training, zeroes each element with probability `p` and divides the others by 1 - p; else does nothing."""
-
+class _Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
         self.p, self.inplace = p, inplace
 
+    def extra_repr(self) -> str:
+        """As torch prints it."""
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(_Dropout):
+    """While training, zeroes each element with probability `p` and divides the others by 1 - p; else does nothing."""
+
     def forward(self, input: ArrayLike) -> Array:
         """Any shape."""
         return F.dropout(input, self.p, self.training, self.inplace)
 
-    def extra_repr(self) -> str:
-        """As torch prints it."""
-        return f"p={self.p}, inplace={self.inplace}"
+
+class Dropout1d(_Dropout):
+    """`Dropout` of whole channels."""
+
+    def forward(self, input: ArrayLike) -> Array:
+        """(N, C, L) or (C, L)."""
+        return F.dropout1d(input, self.p, self.training, self.inplace)
+
+
+class Dropout2d(_Dropout):
+    """`Dropout` of whole channels."""
+
+    def forward(self, input: ArrayLike) -> Array:
+        """(N, C, H, W)."""
+        return F.dropout2d(input, self.p, self.training, self.inplace)
+
+
+class Dropout3d(_Dropout):
+    """`Dropout` of whole channels."""
+
+    def forward(self, input: ArrayLike) -> Array:
+        """(N, C, D, H, W) or (C, D, H, W)."""
+        return F.dropout3d(input, self.p, self.training, self.inplace)

@@ -260,7 +260,9 @@ class Module(StateDict):
         return self
 
     def to(self: M, dtype: DTypeLike) -> M:
-        """Converts all floating parameters and buffers to `dtype`; returns this module."""
+        """Converts all floating parameters and buffers to `dtype`; returns this module. "cpu" changes nothing."""
+        if isinstance(dtype, str) and dtype == "cpu":
+            return self
         target = np.dtype(dtype)
         if not is_floating(target):
             raise TypeError(f"Expected a floating `dtype`, got {target}")

@@ -26,6 +26,7 @@ FUNCTIONS = {
     **{f"adaptive_{kind}_pool{n}d": ([shape], 3) for kind in ("avg", "max")
        for n, shape in ((1, LINE), (2, PLANE), (3, CUBE))},
     "linear": ([LINE, (3, 7), (3,)],), "softmax": ([PLANE], 1), "log_softmax": ([PLANE], -1), "dropout": ([PLANE], 0.0),
+    **{f"dropout{n}d": ([shape], 0.0) for n, shape in ((1, LINE), (2, PLANE), (3, CUBE))},
     "batch_norm": ([PLANE, (4,), (4,), (4,), (4,)],), "instance_norm": ([PLANE, (4,), (4,), (4,), (4,)], False),
     "group_norm": ([PLANE], 2), "layer_norm": ([LINE], (7,)), "pad": ([PLANE], (1, 2)), "interpolate": ([PLANE], 7),
     "mse_loss": ([LINE, LINE],), "l1_loss": ([LINE, LINE],), "cross_entropy": ([LINE, LINE],),
@@ -128,6 +129,7 @@ LAYERS = [
     nn.AdaptiveAvgPool3d(2), nn.AdaptiveMaxPool1d(3), nn.AdaptiveMaxPool2d(2), nn.AdaptiveMaxPool3d(2), nn.ReLU(True),
     nn.ReLU6(), nn.LeakyReLU(0.2), nn.ELU(), nn.Sigmoid(), nn.Tanh(), nn.SiLU(), nn.GELU(), nn.Hardswish(),
     nn.Hardsigmoid(), nn.Hardtanh(), nn.Softplus(), nn.Softmax(1), nn.LogSoftmax(-1), nn.Dropout(), nn.Flatten(),
+    nn.Dropout1d(), nn.Dropout2d(0.2), nn.Dropout3d(0.1, True),
     nn.Unflatten(1, (2, 2)), nn.Identity(), nn.Upsample(scale_factor=2), nn.UpsamplingNearest2d(3),
     nn.UpsamplingBilinear2d(3), nn.CrossEntropyLoss(), nn.NLLLoss(np.ones(3, np.float32)), nn.MSELoss(), nn.L1Loss(),
     *(getattr(nn, f"{kind}Pad{n}d")(*((1, 2.5) if kind == "Constant" else (1,)))

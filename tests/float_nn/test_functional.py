@@ -114,6 +114,19 @@ def test_dropout_keeps_the_mean_and_repeats():
     assert 0.4 < (layer.train()(x) == 0).mean() < 0.6
 
 
+@pytest.mark.parametrize("function, shape, channels", [
+    (F.dropout1d, (40, 30, 5), 2), (F.dropout1d, (400, 5), 1), (F.dropout2d, (40, 30, 4, 5), 2),
+    (F.dropout3d, (40, 30, 2, 2, 2), 2), (F.dropout3d, (400, 2, 2, 2), 1)])
+def test_channels_are_dropped_whole(function, shape, channels):
+    y = function(np.ones(shape), 0.25)
+    flat = y.reshape(*shape[:channels], -1)
+    np.testing.assert_array_equal(flat, np.broadcast_to(flat[..., :1], flat.shape))
+    assert abs((flat[..., 0] == 0).mean() - 0.25) < 0.08 and set(np.unique(y)) == {0, 1 / 0.75}
+    with pytest.raises(ValueError, match="dimensions, got shape"):
+        function(np.ones(3))
+    np.testing.assert_array_equal(function(np.ones(shape), 0.25, False), np.ones(shape))
+
+
 def test_losses():
     x, y = np.array([1.0, 3.0, -2.0]), np.array([0.0, 5.0, -2.0])
     assert F.mse_loss(x, y) == 5 / 3 and F.l1_loss(x, y, reduction="sum") == 3

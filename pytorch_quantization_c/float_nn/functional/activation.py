@@ -1,4 +1,4 @@
-"""Functions of each element, softmax, dropout."""
+"""Functions of each element, and softmax."""
 from __future__ import annotations
 
 import math
@@ -10,10 +10,9 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, DTypeLike
 
 from ..checks import Array, ShapeError, factory, float_array, rounded, same_floats, working
-from ..init import generator
 from .special import erf
 
-__all__ = ["dropout", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_softmax", "relu",
+__all__ = ["elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_softmax", "relu",
            "relu6", "sigmoid", "silu", "softmax", "softplus", "tanh"]
 
 
@@ -151,18 +150,3 @@ def log_softmax(input: ArrayLike, dim: int | None = None, _stacklevel: int = 3,
     x, axis, result = _shifted(input, dim, dtype)
     y: Array = x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
     return y.astype(result, copy=False).reshape(np.shape(input))
-
-
-def dropout(input: ArrayLike, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
-    """While training, zeroes each element with probability `p` and divides the others by 1 - p; else `input` itself.
-
-    The random numbers are float_nn's own: `manual_seed` repeats them.
-    """
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    x = float_array(input, "input")
-    if not training or p == 0.0:
-        return x
-    kept = generator().random(x.shape, dtype=np.float32) >= p
-    scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
-    return _finish(input, np.where(kept, x * x.dtype.type(scale), x.dtype.type(0)), inplace)

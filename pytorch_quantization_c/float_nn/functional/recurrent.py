@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..checks import Array, ShapeError, same_floats
-from .activation import _sigmoid, dropout
+from .activation import _sigmoid
+from .dropout import dropout
 
 __all__ = ["lstm_cell", "lstm_gates", "scan", "stack_layers"]
 
