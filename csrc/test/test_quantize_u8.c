@@ -32,61 +32,75 @@ static void fill_bytes(float *x, ptrdiff_t n, pqc_u8_quant q)
     }
 }
 
-static void check_flat(buffer *in, buffer *out, ptrdiff_t n, size_t gap, pqc_u8_quant q)
+/* Rows with gaps between them in x and in y; `channels` 0 stands for the flat form. */
+static pqc_u8_rows place(buffer *in, buffer *out, ptrdiff_t n, size_t gap, int channels,
+                         pqc_u8_quant q)
 {
-    float *x = buffer_place(in, (size_t)n * sizeof *x, gap);
-    uint8_t *y = buffer_place(out, (size_t)n, gap);
-    fill_f32(x, n, (unsigned)n);
-    fill_bytes(x, n, q);
-    unsigned flags = pqc.quantize_u8(x, y, n, q);
-    CHECK(flags == 0, "flags %u for nothing, n %td", flags, n);
-    for (ptrdiff_t i = 0; i < n; i++)
-        CHECK(y[i] == expect_byte(x[i], q), "byte of %a is %d, not %d; n %td", (double)x[i], y[i],
-              expect_byte(x[i], q), n);
-    CHECK(buffer_guards_intact(out), "quantize_u8, n %td", n);
-    for (ptrdiff_t i = 0; i<n; i += n> 100 ? 37 : 1) {
-        float before = x[i];
-        x[i] = NAN;
-        CHECK(pqc.quantize_u8(x, y, n, q) != 0, "NaN at %td of %td is not found", i, n);
-        x[i] = -1e-3f;
-        CHECK((pqc.quantize_u8(x, y, n, q) != 0) == (q.zero == 0), "negative at %td of %td", i, n);
-        x[i] = -0.0f;
-        CHECK(pqc.quantize_u8(x, y, n, q) == 0 && y[i] == q.zero, "-0 at %td of %td", i, n);
-        x[i] = before;
-    }
-    CHECK(buffer_guards_intact(out), "quantize_u8, n %td", n);
+    ptrdiff_t rows = 1 + n % 3, width = channels ? 4 * n : n, channel = n + 3;
+    ptrdiff_t reach = channels && n > 0 ? (channels - 1) * channel + n : n;
+    ptrdiff_t x_row = reach + 5, y_row = width + 7;
+    size_t floats = n == 0 ? 0 : (size_t)((rows - 1) * x_row + reach);
+    size_t bytes = n == 0 ? 0 : (size_t)((rows - 1) * y_row + width);
+    float *x = buffer_place(in, floats * sizeof *x, gap);
+    for (size_t i = 0; i < floats; i++)
+        x[i] = NAN; /* what lies between is none of the kernel's business */
+    return (pqc_u8_rows){x, buffer_place(out, bytes, gap), x_row, y_row, rows, n, channel, channels,
+                         q};
 }
 
-static void check_quads(buffer *in, buffer *out, ptrdiff_t n, size_t gap, int rows, pqc_u8_quant q)
+static float *element(const pqc_u8_rows *r, ptrdiff_t row, int c, ptrdiff_t i)
 {
-    ptrdiff_t stride = n + 3, length = n == 0 ? 0 : (rows - 1) * stride + n;
-    float *x = buffer_place(in, (size_t)length * sizeof *x, gap);
-    uint8_t *y = buffer_place(out, (size_t)(4 * n), gap);
-    fill_f32(x, length, (unsigned)(n * ROWS + rows));
-    fill_bytes(x, length, q);
-    for (int r = 0; r + 1 < rows; r++) /* what lies between the rows is none of its business */
-        for (ptrdiff_t i = n; i < stride && n > 0; i++)
-            x[r * stride + i] = NAN;
-    unsigned flags = pqc.quantize_u8_quads(x, stride, rows, y, n, q);
-    CHECK(flags == 0, "flags %u for nothing, n %td, %d rows", flags, n, rows);
-    for (ptrdiff_t i = 0; i < n; i++)
-        for (int r = 0; r < ROWS; r++) {
-            int want = r < rows ? expect_byte(x[r * stride + i], q) : q.zero;
-            CHECK(y[4 * i + r] == want, "row %d of %d, position %td of %td is %d, not %d", r, rows,
-                  i, n, y[4 * i + r], want);
+    return (float *)(uintptr_t)(r->x + row * r->x_row + c * r->channel + i);
+}
+
+static unsigned run(const pqc_u8_rows *r)
+{
+    return (r->channels ? pqc.quantize_u8_quads : pqc.quantize_u8)(r);
+}
+
+static void check_row(const pqc_u8_rows *r, ptrdiff_t row)
+{
+    const uint8_t *y = r->y + row * r->y_row;
+    int step = r->channels ? 4 : 1;
+    for (ptrdiff_t i = 0; i < r->n; i++)
+        for (int c = 0; c < step; c++) {
+            bool missing = r->channels && c >= r->channels;
+            int want = missing ? r->q.zero : expect_byte(*element(r, row, c, i), r->q);
+            CHECK(y[step * i + c] == want, "channel %d of %d, position %td of %td is %d, not %d", c,
+                  r->channels, i, r->n, y[step * i + c], want);
         }
-    CHECK(buffer_guards_intact(out), "quads, n %td, %d rows", n, rows);
-    for (int r = 0; r < rows && n > 0; r++) {
-        ptrdiff_t at = r * stride + random_bits() % (uint32_t)n;
-        float before = x[at];
-        x[at] = NAN;
-        CHECK(pqc.quantize_u8_quads(x, stride, rows, y, n, q) != 0, "NaN in row %d, n %td", r, n);
-        x[at] = -2.0f;
-        flags = pqc.quantize_u8_quads(x, stride, rows, y, n, q);
-        CHECK((flags != 0) == (q.zero == 0), "negative in row %d, n %td", r, n);
-        x[at] = before;
-    }
-    CHECK(buffer_guards_intact(out), "quads, n %td, %d rows", n, rows);
+    for (ptrdiff_t i = step * r->n; i < r->y_row && row + 1 < r->rows && r->n > 0; i++)
+        CHECK(y[i] == 0xa5, "written between the rows: %td of %td", i, r->n);
+}
+
+static void check_flag(const pqc_u8_rows *r, float *at)
+{
+    float before = *at;
+    *at = NAN;
+    CHECK(run(r) != 0, "NaN at %td is not found, n %td", at - r->x, r->n);
+    *at = -1e-3f;
+    CHECK((run(r) != 0) == (r->q.zero == 0), "negative at %td, n %td", at - r->x, r->n);
+    *at = -0.0f;
+    CHECK(run(r) == 0, "-0 at %td, n %td", at - r->x, r->n);
+    *at = before;
+}
+
+static void check_size(buffer *in, buffer *out, ptrdiff_t n, size_t gap, int channels,
+                       pqc_u8_quant q)
+{
+    pqc_u8_rows r = place(in, out, n, gap, channels, q);
+    for (ptrdiff_t row = 0; row < r.rows; row++)
+        for (int c = 0; c < (channels ? channels : 1); c++) {
+            fill_f32(element(&r, row, c, 0), n, (unsigned)(n * ROWS + row * 7 + c));
+            fill_bytes(element(&r, row, c, 0), n, q);
+        }
+    unsigned flags = run(&r);
+    CHECK(flags == 0, "flags %u for nothing, n %td, %d channels", flags, n, channels);
+    for (ptrdiff_t row = 0; row < r.rows; row++)
+        check_row(&r, row);
+    for (ptrdiff_t i = 0; i<n; i += n> 100 ? 371 : 1)
+        check_flag(&r, element(&r, i % r.rows, channels ? (int)(i % channels) : 0, i));
+    CHECK(buffer_guards_intact(out), "n %td, %d channels", n, channels);
 }
 
 void test_quantize_u8(void)
@@ -96,12 +110,9 @@ void test_quantize_u8(void)
     buffer_open(&out);
     for (int c = 0; c < CASES; c++) {
         pqc_u8_quant q = pqc_u8_quant_init(cases[c].amax, cases[c].format);
-        for (int s = 0; s < size_count; s++) {
-            size_t gap = (size_t)(s % 3) * 12;
-            check_flat(&in, &out, sizes[s], gap, q);
-            for (int rows = 1; rows <= ROWS; rows++)
-                check_quads(&in, &out, sizes[s], gap, rows, q);
-        }
+        for (int s = 0; s < size_count; s++)
+            for (int channels = 0; channels <= ROWS; channels++)
+                check_size(&in, &out, sizes[s], (size_t)(s % 3) * 12, channels, q);
     }
     buffer_close(&in);
     buffer_close(&out);
