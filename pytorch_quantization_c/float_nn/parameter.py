@@ -1,10 +1,11 @@
 """`Parameter`: the ndarray subclass that modules register, with the flag `requires_grad`."""
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 __all__ = ["Parameter", "as_plain", "is_floating"]
 
@@ -27,7 +28,8 @@ class Parameter(np.ndarray):
         data: an array, whose memory is shared, or a list or number, which becomes float32.
         requires_grad: a mark only; nothing here computes gradients. It needs a floating type.
 
-    Arithmetic, NumPy functions and indexing give plain arrays; `copy`, `astype` and pickling keep a Parameter.
+    Arithmetic, NumPy functions, indexing and reshaping give plain arrays; `copy`, `astype`, `view` and pickling keep a
+    Parameter.
     """
 
     requires_grad: bool
@@ -88,6 +90,16 @@ class Parameter(np.ndarray):
         return format(as_plain(self), spec)
 
 
-def asarray(value: Any) -> NDArray[Any]:
-    """`value` as a plain array, without a copy where that is possible."""
-    return np.asarray(as_plain(value))
+def _plain_method(name: str) -> Any:
+    @functools.wraps(getattr(np.ndarray, name))
+    def method(self: Parameter, *args: Any, **kwargs: Any) -> Any:
+        return getattr(as_plain(self), name)(*args, **kwargs)
+    return method
+
+
+# The methods that NumPy answers with the class of the array, without asking it.
+for _name in ("argmax", "argmin", "argsort", "choose", "compress", "diagonal", "dot", "flatten", "ravel", "repeat",
+              "reshape", "squeeze", "swapaxes", "take", "transpose"):
+    setattr(Parameter, _name, _plain_method(_name))
+for _name in ("T", "mT"):
+    setattr(Parameter, _name, property(functools.partial(lambda name, self: getattr(as_plain(self), name), _name)))

@@ -32,6 +32,23 @@ def test_results_are_plain(how):
     np.testing.assert_array_equal(result, wanted)
 
 
+@pytest.mark.parametrize("name, arguments", [
+    ("argmax", (0,)), ("argmin", (1,)), ("argsort", ()), ("compress", ([True],)), ("diagonal", ()), ("flatten", ()),
+    ("ravel", ()), ("repeat", (2,)), ("reshape", (3, 2)), ("squeeze", ()), ("swapaxes", (0, 1)), ("take", ([1],)),
+    ("transpose", ()), ("dot", (np.ones((3, 1)),)), ("mean", (0,)), ("max", (0,)), ("cumsum", (0,)), ("clip", (0, 1))])
+def test_methods_give_plain_arrays(name, arguments):
+    result, wanted = getattr(make(), name)(*arguments), getattr(np.asarray(make()), name)(*arguments)
+    assert type(result) is np.ndarray
+    np.testing.assert_array_equal(result, wanted)
+
+
+def test_shapes_are_views():
+    parameter = make()
+    for view in (parameter.T, parameter.mT, parameter.reshape(6), parameter.transpose(1, 0)):
+        assert type(view) is np.ndarray and np.shares_memory(view, parameter)
+    assert parameter.T.shape == (3, 2) and parameter.reshape.__doc__ == np.ndarray.reshape.__doc__
+
+
 def test_in_place_arithmetic_keeps_the_parameter():
     parameter = make(False)
     same = parameter
