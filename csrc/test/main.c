@@ -22,6 +22,7 @@ static const test per_isa[] = {
     {"quantize_u8", test_quantize_u8},
     {"gemm_s8", test_gemm_s8},
     {"dequantize", test_dequantize},
+    {"lines_s8", test_lines_s8},
     {"histogram", test_histogram},
     {"group_logs", test_group_logs},
     {"fingerprint", test_fingerprint},

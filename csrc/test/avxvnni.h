@@ -1,0 +1,21 @@
+/* The bodies for AVX-VNNI, compiled with AVX-512's encoding of the same instruction: what has the
+ * one often lacks the other, and no emulator at hand knows it. */
+#ifndef PQC_TEST_AVXVNNI_H
+#define PQC_TEST_AVXVNNI_H
+
+#include "dispatch.h"
+
+#if PQC_X86
+#include <immintrin.h>
+
+#undef PQC_TARGET_AVXVNNI
+#define PQC_TARGET_AVXVNNI PQC_TARGET_VNNI
+#define _mm256_dpbusd_avx_epi32 _mm256_dpbusd_epi32
+#define pqc_gemm_s8_avxvnni gemm_s8_in_other_encoding
+#define pqc_lines_s8_avxvnni lines_s8_in_other_encoding
+#endif
+
+pqc_gemm_s8_fn gemm_s8_in_other_encoding;
+pqc_lines_s8_fn lines_s8_in_other_encoding;
+
+#endif
