@@ -86,24 +86,6 @@ ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide)
     return bytes;
 }
 
-/* One weight in the layer's own order, zero past the last channels. */
-typedef struct {
-    const pqc_conv_shape *shape;
-    const uint8_t *bytes;
-} source;
-
-static int weight_at(source from, ptrdiff_t group, ptrdiff_t out, ptrdiff_t in, ptrdiff_t tap)
-{
-    const pqc_conv_shape *s = from.shape;
-    if (out >= s->out || in >= s->in)
-        return 0;
-    ptrdiff_t taps = s->axis[0].kernel * s->axis[1].kernel * s->axis[2].kernel;
-    ptrdiff_t row =
-        s->transposed ? (group * s->in + in) * s->out + out : (group * s->out + out) * s->in + in;
-    uint8_t byte = from.bytes[row * taps + tap];
-    return s->is_unsigned || byte < 128 ? byte : byte - 256;
-}
-
 /* Part 0, 1 or 2 of a weight that may be above 127. */
 static int8_t part_of(int weight, ptrdiff_t part)
 {
@@ -124,46 +106,69 @@ static ptrdiff_t tap_number(const pqc_conv_shape *s, const pqc_conv_piece *piece
     return number;
 }
 
-/* Weight number i of a step for an output channel: channel i of the quad, or tap i of the columns.
- */
-static int step_weight(source from, const pqc_conv_piece *piece, ptrdiff_t group, ptrdiff_t out,
-                       ptrdiff_t step, ptrdiff_t i)
+/* Where the weights of a step lie: `count` of them `apart` elements from each other, from `first` on for output channel
+ * 0, and `next` elements further for every other channel.  The rest of the four are zeros. */
+typedef struct {
+    ptrdiff_t first, apart, next, count;
+} step_weights;
+
+static ptrdiff_t least(ptrdiff_t a, ptrdiff_t b)
 {
-    const pqc_conv_shape *s = from.shape;
-    ptrdiff_t row = piece->taps[2].count, rows = piece->taps[0].count * piece->taps[1].count;
-    ptrdiff_t along = steps_along(s, 2, row), number = step % (rows * along),
-              quad = step / (rows * along);
-    if (!s->columns)
-        return weight_at(from, group, out, quad % ((s->in + 3) / 4) * 4 + i,
-                         tap_number(s, piece, number));
-    ptrdiff_t x = number % along * 4 + i;
-    return x < row ? weight_at(from, group, out, quad % s->in, number / along * row + x) : 0;
+    return a < b ? a : b;
 }
 
-/* One group's weights of a piece, step by step. */
-static void pack_group(const pqc_conv_plan *plan, const pqc_conv_piece *piece, ptrdiff_t group,
-                       source from)
+static step_weights weights_of_step(const pqc_conv_shape *s, const pqc_conv_piece *piece,
+                                    ptrdiff_t group, ptrdiff_t step)
 {
+    ptrdiff_t taps = s->axis[0].kernel * s->axis[1].kernel * s->axis[2].kernel;
+    ptrdiff_t row = piece->taps[2].count, along = steps_along(s, 2, row);
+    ptrdiff_t number = step % (piece->taps[0].count * piece->taps[1].count * along);
+    ptrdiff_t quad = step / (piece->taps[0].count * piece->taps[1].count * along);
+    if (s->columns) {
+        ptrdiff_t x = number % along * 4, channel = group * s->out * s->in + quad % s->in;
+        return (step_weights){channel * taps + number / along * row + x, 1, s->in * taps,
+                              least(row - x, 4)};
+    }
+    ptrdiff_t in = quad % ((s->in + 3) / 4) * 4, tap = tap_number(s, piece, number);
+    if (s->transposed)
+        return (step_weights){(group * s->in + in) * s->out * taps + tap, s->out * taps, taps,
+                              least(s->in - in, 4)};
+    return (step_weights){(group * s->out * s->in + in) * taps + tap, taps, s->in * taps,
+                          least(s->in - in, 4)};
+}
+
+/* One group's weights of a piece, step by step; lanes past the last channel are zeros. */
+static void pack_group(const pqc_conv_plan *plan, const pqc_conv_piece *piece, ptrdiff_t group,
+                       const uint8_t *bytes)
+{
+    const pqc_conv_shape *s = &plan->shape;
     ptrdiff_t lanes = plan->lanes, part_steps = piece->k / plan->parts;
     int8_t *w = piece->w + group * piece->k * lanes * 4;
-    int32_t *sum = piece->sum + group * piece->chunks * lanes;
+    int32_t *sums = piece->sum + group * piece->chunks * lanes;
     for (ptrdiff_t first = 0; first < lanes; first += 64) {
-        ptrdiff_t width = lanes - first < 64 ? lanes - first : 64;
-        for (ptrdiff_t step = 0; step < piece->k; step++)
-            for (ptrdiff_t c = first; c < first + width; c++)
-                for (ptrdiff_t i = 0; i < 4; i++, w++) {
-                    *w = part_of(step_weight(from, piece, group, c, step, i), step / part_steps);
-                    sum[step / PQC_CHUNK * lanes + c] += 128 * *w;
+        ptrdiff_t width = least(lanes - first, 64), filled = least(s->out - first, width);
+        for (ptrdiff_t step = 0; step < piece->k; step++, w += 4 * width) {
+            step_weights at = weights_of_step(s, piece, group, step);
+            int32_t *sum = sums + step / PQC_CHUNK * lanes + first;
+            memset(w, 0, (size_t)(4 * width));
+            for (ptrdiff_t c = 0; c < filled; c++)
+                for (ptrdiff_t i = 0; i < at.count; i++) {
+                    uint8_t byte = bytes[at.first + (first + c) * at.next + i * at.apart];
+                    int weight = s->is_unsigned || byte < 128 ? byte : byte - 256;
+                    w[4 * c + i] =
+                        plan->parts == 1 ? (int8_t)weight : part_of(weight, step / part_steps);
+                    sum[c] += 128 * w[4 * c + i];
                 }
+        }
     }
 }
 
-static void pack_piece(const pqc_conv_plan *plan, const pqc_conv_piece *piece, source from)
+static void pack_piece(const pqc_conv_plan *plan, const pqc_conv_piece *piece, const uint8_t *bytes)
 {
     ptrdiff_t count = plan->shape.groups * piece->chunks * plan->lanes;
     memset(piece->sum, 0, (size_t)count * sizeof *piece->sum);
     for (ptrdiff_t group = 0; group < plan->shape.groups; group++)
-        pack_group(plan, piece, group, from);
+        pack_group(plan, piece, group, bytes);
     for (ptrdiff_t i = 0; i < count; i++)
         piece->start[i] = -piece->sum[i];
 }
@@ -206,6 +211,6 @@ void pqc_conv_plan_init(pqc_conv_plan *plan, const pqc_conv_shape *shape, bool w
         piece->w = take(&at, weight_bytes(shape, piece));
         piece->start = take(&at, sum_bytes(shape, piece));
         piece->sum = take(&at, sum_bytes(shape, piece));
-        pack_piece(plan, piece, (source){shape, weights});
+        pack_piece(plan, piece, weights);
     }
 }

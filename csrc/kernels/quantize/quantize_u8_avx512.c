@@ -37,25 +37,28 @@ static inline unsigned flags_of(unsigned nan, unsigned below)
     return (nan ? PQC_U8_NAN : 0u) | (below ? PQC_U8_NEGATIVE : 0u);
 }
 
-AVX512 unsigned pqc_quantize_u8_avx512(const pqc_u8_rows *r)
+AVX512 unsigned pqc_quantize_u8_avx512(const pqc_u8_rows *rows)
 {
-    constants c = constants_of(r->q);
+    const pqc_u8_rows r = *rows; /* the compiler must take bytes written for a change of *rows */
+    constants c = constants_of(r.q);
     unsigned nan = 0, below = 0;
-    for (ptrdiff_t row = 0; row < r->rows; row++)
-        for (ptrdiff_t i = 0; i < r->n; i += 16) {
-            __mmask16 lanes = tail16(r->n - i);
-            __m512 v = _mm512_maskz_loadu_ps(lanes, r->x + row * r->x_row + i);
-            if (r->q.zero == 0)
+    for (ptrdiff_t row = 0; row < r.rows; row++) {
+        const float *x = r.x + row * r.x_row;
+        uint8_t *y = r.y + row * r.y_row;
+        for (ptrdiff_t i = 0; i < r.n; i += 16) {
+            __mmask16 lanes = tail16(r.n - i);
+            __m512 v = _mm512_maskz_loadu_ps(lanes, x + i);
+            if (r.q.zero == 0)
                 below |= negative(v);
             v = clamped(v, c);
             nan |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
             __m128i bytes = _mm512_cvtepi32_epi8(rounded(v, c));
-            uint8_t *y = r->y + row * r->y_row + i;
-            if (r->n - i >= 16)
-                _mm_storeu_si128((__m128i *)(void *)y, bytes);
+            if (row < r.rows - 1 || r.n - i >= 16) /* lanes past n hold `zero` */
+                _mm_storeu_si128((__m128i *)(void *)(y + i), bytes);
             else
-                _mm_mask_storeu_epi8(y, lanes, bytes);
+                _mm_mask_storeu_epi8(y + i, lanes, bytes);
         }
+    }
     return flags_of(nan, below);
 }
 
@@ -73,21 +76,21 @@ typedef struct {
 } seen;
 
 /* One row; rows of channels that do not exist are read as zeros, which gives `zero`. */
-AVX512 static inline seen quads_row(const pqc_u8_rows *r, const float *x, uint8_t *y, constants c,
-                                    __m512i magic_bits)
+AVX512 static inline seen quads_row(pqc_u8_rows r, const float *x, uint8_t *y, bool last,
+                                    constants c, __m512i magic_bits)
 {
     seen found = {0, 0};
-    ptrdiff_t d1 = r->channels > 1 ? r->channel : 0, d2 = r->channels > 2 ? 2 * r->channel : 0;
-    ptrdiff_t d3 = r->channels > 3 ? 3 * r->channel : 0;
-    __mmask16 has1 = r->channels > 1 ? 0xffff : 0, has2 = r->channels > 2 ? 0xffff : 0;
-    __mmask16 has3 = r->channels > 3 ? 0xffff : 0;
-    for (ptrdiff_t i = 0; i < r->n; i += 16) {
-        __mmask16 lanes = tail16(r->n - i);
+    ptrdiff_t d1 = r.channels > 1 ? r.channel : 0, d2 = r.channels > 2 ? 2 * r.channel : 0;
+    ptrdiff_t d3 = r.channels > 3 ? 3 * r.channel : 0;
+    __mmask16 has1 = r.channels > 1 ? 0xffff : 0, has2 = r.channels > 2 ? 0xffff : 0;
+    __mmask16 has3 = r.channels > 3 ? 0xffff : 0;
+    for (ptrdiff_t i = 0; i < r.n; i += 16) {
+        __mmask16 lanes = tail16(r.n - i);
         __m512 v0 = _mm512_maskz_loadu_ps(lanes, x + i);
         __m512 v1 = _mm512_maskz_loadu_ps(lanes & has1, x + d1 + i);
         __m512 v2 = _mm512_maskz_loadu_ps(lanes & has2, x + d2 + i);
         __m512 v3 = _mm512_maskz_loadu_ps(lanes & has3, x + d3 + i);
-        if (r->q.zero == 0)
+        if (r.q.zero == 0)
             found.below |= (unsigned)negative(v0) | negative(v1) | negative(v2) | negative(v3);
         v0 = clamped(v0, c);
         v1 = clamped(v1, c);
@@ -97,7 +100,7 @@ AVX512 static inline seen quads_row(const pqc_u8_rows *r, const float *x, uint8_
                      _mm512_cmp_ps_mask(v2, v3, _CMP_UNORD_Q);
         __m512i quads =
             interleave(rounded(v0, c), rounded(v1, c), rounded(v2, c), rounded(v3, c), magic_bits);
-        if (r->n - i >= 16)
+        if (!last || r.n - i >= 16)
             _mm512_storeu_si512(y + 4 * i, quads);
         else
             _mm512_mask_storeu_epi32(y + 4 * i, lanes, quads);
@@ -105,13 +108,15 @@ AVX512 static inline seen quads_row(const pqc_u8_rows *r, const float *x, uint8_
     return found;
 }
 
-AVX512 unsigned pqc_quantize_u8_quads_avx512(const pqc_u8_rows *r)
+AVX512 unsigned pqc_quantize_u8_quads_avx512(const pqc_u8_rows *rows)
 {
-    constants c = constants_of(r->q);
+    const pqc_u8_rows r = *rows;
+    constants c = constants_of(r.q);
     __m512i magic_bits = _mm512_set1_epi32((int)(0x4B400000u ^ 0x4B400000u << 8));
     unsigned nan = 0, below = 0;
-    for (ptrdiff_t row = 0; row < r->rows; row++) {
-        seen found = quads_row(r, r->x + row * r->x_row, r->y + row * r->y_row, c, magic_bits);
+    for (ptrdiff_t row = 0; row < r.rows; row++) {
+        seen found = quads_row(r, r.x + row * r.x_row, r.y + row * r.y_row, row == r.rows - 1, c,
+                               magic_bits);
         nan |= found.nan;
         below |= found.below;
     }

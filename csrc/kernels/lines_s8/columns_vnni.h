@@ -1,0 +1,46 @@
+/* Quads in columns for the AVX-512 VNNI bodies. */
+#ifndef PQC_COLUMNS_VNNI_H
+#define PQC_COLUMNS_VNNI_H
+
+#include "lines_s8.h"
+
+#include <immintrin.h>
+
+#define VNNI PQC_TARGET_VNNI
+#define INLINE VNNI static inline __attribute__((always_inline))
+
+/* How 16 pixels' quads come from 64 bytes: dwords to 128-bit lanes of 4 pixels, then bytes to their places. */
+typedef struct {
+    __m512i dwords, bytes;
+} spread;
+
+INLINE spread spread_of(const pqc_lines_s8_block *g)
+{
+    int32_t dwords[16];
+    uint8_t bytes[64];
+    for (int i = 0; i < 16; i++)
+        dwords[i] = i / 4 * g->stride + i % 4;
+    for (int i = 0; i < 64; i++)
+        bytes[i] = (uint8_t)pqc_column_place(g, i / 4 % 4, i % 4);
+    return (spread){_mm512_loadu_si512(dwords), _mm512_loadu_si512(bytes)};
+}
+
+INLINE __m512i quads_at(const uint8_t *x, const bool columns, spread s)
+{
+    __m512i bytes = _mm512_loadu_si512(x);
+    return columns ? _mm512_shuffle_epi8(_mm512_permutexvar_epi32(s.dwords, bytes), s.bytes)
+                   : bytes;
+}
+
+INLINE __m512i weights_at(const int8_t *w)
+{
+    int32_t bytes;
+    __builtin_memcpy(&bytes, w, 4);
+    return _mm512_set1_epi32(bytes);
+}
+
+/* One channel with a kernel of 3, 5 or 7 rows and stride 1 or 2: several rows at a time, so that an input row is spread
+ * once for all outputs it belongs to.  False if the block is of another kind; nothing is then written. */
+bool pqc_depthwise_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y);
+
+#endif
