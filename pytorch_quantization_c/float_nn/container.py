@@ -14,6 +14,8 @@ __all__ = ["ModuleDict", "ModuleList", "Sequential"]
 class _Indexed(Module):
     """Children named "0", "1", ... in their order, which may be counted, sliced and joined like a list."""
 
+    _keeps_names = False  # when sliced
+
     def _position(self, index: int, limit: int) -> int:
         position = operator.index(index)
         if not -limit <= position < limit:
@@ -33,6 +35,14 @@ class _Indexed(Module):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(list(self._modules.values()))
+
+    def __getitem__(self, index: Any) -> Any:
+        if not isinstance(index, slice):
+            return self._modules[self._name(index)]
+        part = type(self)()
+        for number, (name, module) in enumerate(list(self._modules.items())[index]):
+            part.add_module(name if self._keeps_names else str(number), module)
+        return part
 
     def __setitem__(self, index: int, module: Module) -> None:
         setattr(self, self._name(index), module)
@@ -74,12 +84,11 @@ class _Indexed(Module):
         del self[index]
         return module
 
-    def __getitem__(self, index: Any) -> Any:
-        raise TypeError(f"Expected {self._get_name()} to define indexing")
-
 
 class Sequential(_Indexed):
     """Modules called one after the other; built from modules or from one ordered mapping of names to modules."""
+
+    _keeps_names = True
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
@@ -89,11 +98,6 @@ class Sequential(_Indexed):
         else:
             for number, module in enumerate(args):
                 self.add_module(str(number), module)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return type(self)(dict(list(self._modules.items())[index]))
-        return self._modules[self._name(index)]
 
     def __delitem__(self, index: int | slice) -> None:
         numbered = list(self._modules) == [str(number) for number in range(len(self))]
@@ -122,11 +126,6 @@ class ModuleList(_Indexed):
         super().__init__()
         if modules is not None:
             self.extend(modules)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return type(self)(list(self._modules.values())[index])
-        return self._modules[self._name(index)]
 
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         self.extend(modules)

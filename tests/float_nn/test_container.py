@@ -71,7 +71,7 @@ def test_adding_something_else_to_a_sequential():
 def test_module_list():
     net = nn.ModuleList([scale(2), scale(3)])
     net += [scale(5)]
-    assert factors(net[::2]) == [2, 5] and type(net[:1]) is nn.ModuleList
+    assert factors(net[::2]) == [2, 5] and type(net[:1]) is nn.ModuleList and list(net[1:]._modules) == ["0", "1"]
     with pytest.raises(TypeError, match="forward"):
         net(1)
     assert repr(net) == "ModuleList(\n  (0-2): 3 x Scale(size=2)\n)"

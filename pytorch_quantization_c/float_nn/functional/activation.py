@@ -98,7 +98,10 @@ def gelu(input: ArrayLike, approximate: str = "none") -> Array:
     (x,), dtype = same_floats(input=input)
     kind = x.dtype.type
     if approximate == "none":
-        result = kind(0.5) * x * (kind(1) + erf(x * kind(math.sqrt(0.5))))
+        result = np.asarray(erf(x * kind(math.sqrt(0.5))))
+        result += kind(1)
+        result *= x
+        result *= kind(0.5)
     elif approximate == "tanh":
         inner = kind(math.sqrt(2.0 / math.pi)) * (x + kind(0.044715) * x * x * x)
         result = kind(0.5) * x * (kind(1) + np.tanh(inner))
