@@ -4,7 +4,7 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from . import functional as F
-from .checks import Array
+from .checks import Array, number, probability
 from .module import Module
 
 __all__ = ["ELU", "GELU", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Hardsigmoid", "Hardswish", "Hardtanh",
@@ -36,7 +36,7 @@ class Hardtanh(Module):
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
-        if not max_val > min_val:
+        if not number(max_val, "max_val") > number(min_val, "min_val"):
             raise ValueError(f"Expected `max_val` > `min_val`, got {max_val} and {min_val}")
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
@@ -205,8 +205,7 @@ class LogSoftmax(_AlongAxis):
 class _Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        probability(p)
         self.p, self.inplace = p, inplace
 
     def extra_repr(self) -> str:

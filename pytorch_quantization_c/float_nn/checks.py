@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .._core.errors import DTypeError, ShapeError
 from .parameter import as_plain
 
-__all__ = ["DTypeError", "ShapeError", "factory", "float_array", "integer", "integers", "rounded",
-           "same_floats"]
+__all__ = ["DTypeError", "ShapeError", "factory", "float_array", "integer", "integers", "number", "probability",
+           "rounded", "same_floats"]
 
 Array = NDArray[Any]
 IntOrInts = int | Sequence[int]
@@ -65,6 +65,21 @@ def same_floats(**values: ArrayLike | None) -> tuple[list[Any], np.dtype[Any]]:
 def rounded(result: Any, dtype: np.dtype[Any]) -> Array:
     """A result as an array (NumPy makes scalars of 0 dimensions) in its final type."""
     return np.asarray(result).astype(dtype, copy=False)
+
+
+def number(value: Any, name: str) -> float:
+    """`value` as a float; TypeError if it is no number."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number) or np.iscomplexobj(value):
+        raise TypeError(f"Expected a number `{name}`, got {value!r}")
+    return float(value)
+
+
+def probability(value: Any) -> float:
+    """`value` as a float within [0, 1]."""
+    p = number(value, "p")
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {value}")
+    return p
 
 
 def integer(value: Any, name: str, low: int | None = None) -> int:

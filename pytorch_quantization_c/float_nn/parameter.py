@@ -35,7 +35,12 @@ class Parameter(np.ndarray):
     requires_grad: bool
 
     def __new__(cls, data: ArrayLike, requires_grad: bool = True) -> Parameter:
-        array = data if isinstance(data, np.ndarray | np.generic) else np.asarray(data, dtype=np.float32)
+        try:
+            array = data if isinstance(data, np.ndarray | np.generic) else np.asarray(data, dtype=np.float32)
+        except (TypeError, ValueError):
+            array = None
+        if array is None or data is None:
+            raise TypeError(f"Expected an array, a list or a number for a Parameter, got {type(data).__name__}")
         parameter = np.asarray(array).view(cls)
         parameter.requires_grad_(requires_grad)
         return parameter

@@ -146,6 +146,9 @@ class StateDict:
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        stray = next((key for key in state_dict if not isinstance(key, str)), None)
+        if stray is not None:
+            raise TypeError(f"Expected names as keys of state_dict, got {stray!r}")
         metadata = getattr(state_dict, "_metadata", {})
         missing: list[str] = []
         unexpected: list[str] = []

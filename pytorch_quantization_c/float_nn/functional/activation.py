@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..checks import Array, ShapeError, factory, float_array, rounded, same_floats, working
+from ..checks import Array, ShapeError, factory, float_array, integer, number, rounded, same_floats, working
 from .special import erf
 
 __all__ = ["elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_softmax", "relu",
@@ -34,7 +34,7 @@ def relu(input: ArrayLike, inplace: bool = False) -> Array:
 
 def hardtanh(input: ArrayLike, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Array:
     """x clipped to [min_val, max_val]; NaN stays NaN."""
-    if min_val > max_val:
+    if number(min_val, "min_val") > number(max_val, "max_val"):
         raise ValueError(f"Expected `min_val` <= `max_val`, got {min_val} and {max_val}")
     (x,), dtype = same_floats(input=input)
     return _finish(input, rounded(np.clip(x, x.dtype.type(min_val), x.dtype.type(max_val)), dtype), inplace)
@@ -48,13 +48,14 @@ def relu6(input: ArrayLike, inplace: bool = False) -> Array:
 def leaky_relu(input: ArrayLike, negative_slope: float = 0.01, inplace: bool = False) -> Array:
     """x where x > 0, else negative_slope * x."""
     (x,), dtype = same_floats(input=input)
-    return _finish(input, rounded(np.where(x > 0, x, x * x.dtype.type(negative_slope)), dtype), inplace)
+    below = x * x.dtype.type(number(negative_slope, "negative_slope"))
+    return _finish(input, rounded(np.where(x > 0, x, below), dtype), inplace)
 
 
 def elu(input: ArrayLike, alpha: float = 1.0, inplace: bool = False) -> Array:
     """x where x > 0, else alpha * (exp(x) - 1)."""
     (x,), dtype = same_floats(input=input)
-    below = x.dtype.type(alpha) * np.expm1(np.minimum(x, x.dtype.type(0)))
+    below = x.dtype.type(number(alpha, "alpha")) * np.expm1(np.minimum(x, x.dtype.type(0)))
     return _finish(input, rounded(np.where(x > 0, x, below), dtype), inplace)
 
 
@@ -87,6 +88,7 @@ def silu(input: ArrayLike, inplace: bool = False) -> Array:
 def softplus(input: ArrayLike, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold."""
     (x,), dtype = same_floats(input=input)
+    beta, threshold = number(beta, "beta"), number(threshold, "threshold")
     scaled = x * x.dtype.type(beta)
     with np.errstate(invalid="ignore"):  # NaN is no accident
         curve = np.logaddexp(x.dtype.type(0), scaled) / x.dtype.type(beta)
@@ -134,7 +136,7 @@ def _shifted(input: ArrayLike, dim: int | None, dtype: DTypeLike | None) -> tupl
         warnings.warn(f"Implicit dimension choice for softmax is {dim}; pass `dim`.", UserWarning, stacklevel=4)
     result = x.dtype
     x = x.astype(working(result), copy=False)
-    axis = normalize_axis_index(dim, max(x.ndim, 1))
+    axis = normalize_axis_index(integer(dim, "dim"), max(x.ndim, 1))
     x = np.atleast_1d(x) if x.ndim == 0 else x
     return (x - x.max(axis=axis, keepdims=True) if x.size else x), axis, result
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import Array, ShapeError, float_array
+from ..checks import Array, ShapeError, float_array, probability
 from ..init import generator
 from .activation import _finish
 
@@ -18,21 +18,15 @@ def _drop(input: ArrayLike, x: Array, shape: tuple[int, ...], p: float, inplace:
     return _finish(input, np.where(kept, x * x.dtype.type(scale), x.dtype.type(0)), inplace)
 
 
-def _checked(input: ArrayLike, p: float) -> Array:
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    return float_array(input, "input")
-
-
 def dropout(input: ArrayLike, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
     """While training, zeroes each element with probability `p` and divides the others by 1 - p; else `input` itself."""
-    x = _checked(input, p)
+    p, x = probability(p), float_array(input, "input")
     return _drop(input, x, x.shape, p, inplace) if training and p else x
 
 
 def _drop_channels(input: ArrayLike, p: float, training: bool, inplace: bool, dimensions: dict[int, int]) -> Array:
     """`dimensions`: the numbers of dimensions that are taken, and how many of the first ones count channels."""
-    x = _checked(input, p)
+    p, x = probability(p), float_array(input, "input")
     if x.ndim not in dimensions:
         raise ShapeError(f"Expected `input` with {' or '.join(map(str, dimensions))} dimensions, got shape {x.shape}")
     first = dimensions[x.ndim]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import Array, DTypeError, ShapeError, float_array, rounded, same_floats
+from ..checks import Array, DTypeError, ShapeError, float_array, number, rounded, same_floats
 from ..parameter import as_plain
 from .activation import log_softmax
 
@@ -31,18 +31,27 @@ def _reduced(losses: Array, reduction: str) -> Array:
     return np.asarray(result, dtype=losses.dtype)
 
 
+def _pair(input: ArrayLike, target: ArrayLike) -> tuple[Array, np.dtype[Any]]:
+    """input - target and the type of the result; shapes must be equal or broadcast."""
+    (x, y), dtype = same_floats(input=input, target=target)
+    try:
+        return x - y, dtype
+    except ValueError:
+        raise ShapeError(f"Expected `target` of shape {x.shape} as `input`, got {y.shape}") from None
+
+
 def mse_loss(input: ArrayLike, target: ArrayLike, size_average: bool | None = None, reduce: bool | None = None,
              reduction: str = "mean") -> Array:
     """The squared differences, their sum or their mean."""
-    (x, y), dtype = same_floats(input=input, target=target)
-    return rounded(_reduced(np.square(x - y), _reduction(reduction, size_average, reduce)), dtype)
+    difference, dtype = _pair(input, target)
+    return rounded(_reduced(np.square(difference), _reduction(reduction, size_average, reduce)), dtype)
 
 
 def l1_loss(input: ArrayLike, target: ArrayLike, size_average: bool | None = None, reduce: bool | None = None,
             reduction: str = "mean") -> Array:
     """The absolute differences, their sum or their mean."""
-    (x, y), dtype = same_floats(input=input, target=target)
-    return rounded(_reduced(np.abs(x - y), _reduction(reduction, size_average, reduce)), dtype)
+    difference, dtype = _pair(input, target)
+    return rounded(_reduced(np.abs(difference), _reduction(reduction, size_average, reduce)), dtype)
 
 
 def _class_weights(weight: ArrayLike | None, classes: int, dtype: np.dtype[Any]) -> Array:
@@ -108,7 +117,7 @@ def cross_entropy(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None 
 
     label_smoothing: the part of the target, in [0, 1], that is spread evenly over all classes.
     """
-    if not 0.0 <= label_smoothing <= 1.0:
+    if not 0.0 <= number(label_smoothing, "label_smoothing") <= 1.0:
         raise ShapeError(f"Expected `label_smoothing` in [0, 1], got {label_smoothing}")
     (x,), dtype = same_floats(input=input)
     if x.ndim == 0:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import Array, ShapeError, float_array, integer, integers, working
+from ..checks import Array, ShapeError, float_array, integer, integers, number, working
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
 
@@ -39,7 +39,7 @@ def _statistics(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
 def _normalised(x: Array, mean: Array, variance: Array, weight: Array | None, bias: Array | None, eps: float,
                 dtype: np.dtype[Any]) -> Array:
     """(x - mean) / sqrt(variance + eps) * weight + bias; all but x broadcast to it."""
-    factor = 1.0 / np.sqrt(variance.astype(np.float64) + eps)
+    factor = 1.0 / np.sqrt(variance.astype(np.float64) + number(eps, "eps"))
     if weight is not None:
         factor = factor * weight.astype(np.float64)
     y: Array = x - mean.astype(x.dtype)
@@ -51,6 +51,7 @@ def _normalised(x: Array, mean: Array, variance: Array, weight: Array | None, bi
 
 def _update(running: Array | None, given: ArrayLike | None, value: Array, momentum: float) -> None:
     """Moves running statistics towards `value`, in place."""
+    momentum = number(momentum, "momentum")
     if running is not None:
         if not isinstance(given, np.ndarray):
             raise TypeError(f"Expected running statistics to be arrays, got {type(given).__name__}")

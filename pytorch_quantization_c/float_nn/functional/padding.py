@@ -50,7 +50,9 @@ def pad(input: ArrayLike, pad: Sequence[int], mode: str = "constant", value: flo
     plain = as_plain(input)
     whole = isinstance(plain, np.ndarray) and plain.dtype.kind == "i"
     x = plain if whole else float_array(input, "input")
-    numbers = [integer(number, "pad") for number in pad]
+    if not isinstance(pad, Sequence | np.ndarray) or isinstance(pad, str):
+        raise TypeError(f"Expected `pad` to be a sequence of integers, got {pad!r}")
+    numbers = [integer(amount, "pad") for amount in pad]
     count = len(numbers) // 2
     if len(numbers) % 2 or count > x.ndim:
         raise ShapeError(f"Expected `pad` with two numbers for each of at most {x.ndim} dimensions of `input`, "

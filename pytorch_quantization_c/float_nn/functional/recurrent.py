@@ -39,6 +39,8 @@ def lstm_cell(input: ArrayLike, hx: tuple[ArrayLike, ArrayLike], w_ih: ArrayLike
         w_ih, w_hh: (4 H, input size) and (4 H, H); rows for input, forget, cell and output gate.
         b_ih, b_hh: (4 H), or both None.
     """
+    if not isinstance(hx, tuple | list) or len(hx) != 2:
+        raise TypeError(f"Expected `hx` to be a pair (hidden, cell), got {type(hx).__name__}")
     (x, h, c, wi, wh, bi, bh), dtype = same_floats(input=input, hidden=hx[0], cell=hx[1], w_ih=w_ih, w_hh=w_hh,
                                                   b_ih=b_ih, b_hh=b_hh)
     if min(x.ndim, h.ndim, c.ndim) < 1:

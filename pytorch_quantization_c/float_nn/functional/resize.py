@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import Array, ShapeError, float_array, integer, working
+from ..checks import Array, ShapeError, float_array, integer, number, working
 from .adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 __all__ = ["interpolate"]
@@ -18,7 +18,7 @@ NEAREST = ("nearest", "nearest-exact")
 
 
 def _per_dimension(value: Any, count: int, name: str) -> list[Any]:
-    values = list(value) if isinstance(value, Sequence | np.ndarray) else [value] * count
+    values = list(value) if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) else [value] * count
     if len(values) != count:
         raise ShapeError(f"Expected `{name}` to be one number or {count} as the input has spatial dimensions, "
                          f"got {tuple(values)}")
@@ -32,7 +32,9 @@ def _sizes(size: tuple[int, ...], wanted: Any, scale_factor: Any) -> tuple[list[
     if wanted is not None:
         sizes = [integer(each, "size", 1) for each in _per_dimension(wanted, len(size), "size")]
         return sizes, [None] * len(size)
-    factors = [float(each) for each in _per_dimension(scale_factor, len(size), "scale_factor")]
+    factors = [number(each, "scale_factor") for each in _per_dimension(scale_factor, len(size), "scale_factor")]
+    if not all(0 < factor < math.inf for factor in factors):
+        raise ShapeError(f"Expected `scale_factor` > 0 and finite, got {scale_factor}")
     sizes = [math.floor(n * factor) for n, factor in zip(size, factors, strict=True)]
     if min(sizes) < 1:
         raise ShapeError(f"Expected `scale_factor` that gives sizes >= 1, got {scale_factor} for {size}")
