@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .. import _C
 from .histogram import count
 from .histogram_search import checked_options, search
+from .progress import progress
 
 ToArray = Callable[[Any], NDArray[Any]]
 
@@ -60,7 +61,7 @@ def calibrate_weights_of(model: Any, channel_second: tuple[type, ...], to_array:
     layers = [(name, module) for name, module in model.named_modules()
               if hasattr(module, "weight") and hasattr(module, "weight_quantizer")]
     found = []
-    for name, module in layers:
+    for name, module in progress(layers, "weights"):
         axis = (1 if isinstance(module, channel_second) else 0) if perchannel else None
         quantizer = module.weight_quantizer
         try:
