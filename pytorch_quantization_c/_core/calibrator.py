@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .axes import Axis
-from .calibrator_file import read_state, write_state
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +56,8 @@ class _Calibrator(ABC):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes settings and what was collected to a file (in the safetensors format), which appears whole or not."""
+        from .calibrator_file import write_state  # on request: an import of the package is lean
+
         write_state(self, path)
 
     def load(self, path: str | os.PathLike[str]) -> None:
@@ -65,6 +66,8 @@ class _Calibrator(ABC):
         Raises:
             ValueError: no such file format, a damaged file, or one of another class; the calibrator is then unchanged.
         """
+        from .calibrator_file import read_state
+
         state = read_state(self, path)
         self._check_state(state)
         vars(self).update(state)

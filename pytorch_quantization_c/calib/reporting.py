@@ -4,7 +4,6 @@ from __future__ import annotations
 import math
 import os
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,7 +55,7 @@ def report(model: Any, path: str | os.PathLike[str]) -> None:
     if not found:
         raise ValueError("Expected a model with quantizers that have calibrators, got none")
     rows = "\n".join(map(_row, found))
-    Path(path).write_text(f"""<!DOCTYPE html>
+    page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Calibration</title><style>{STYLE}</style></head><body><main>
 <h1>Calibration</h1>
@@ -66,7 +65,9 @@ quantization noise, every value taken for the middle of its bin; the highlighted
 <table><thead><tr><th>Quantizer</th><th>Histogram</th><th>amax by method</th></tr></thead><tbody>
 {rows}
 </tbody></table></main></body></html>
-""", encoding="utf-8")
+"""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(page)
 
 
 def _row(each: Overview) -> str:

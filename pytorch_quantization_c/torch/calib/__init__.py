@@ -1,5 +1,6 @@
 """Calibrators: they watch the tensors that pass a quantiser and find its range."""
-from ...calib import plot, report
+from ...calib.plotting import plot
+from ...calib.reporting import report
 from .histogram import HistogramCalibrator, calibrate_weights
 from .max import MaxCalibrator
 
