@@ -9,8 +9,7 @@
  *     quads   y[r * y_row + 4 * i + c] from x[r * x_row + c * channel + i], c < channels <= 4;
  * where there are fewer channels than 4 the byte is `zero`
  *
- * Rows are written in order; up to 15 elements past each but the last may be set to `zero` before the
- * next is written.  Any alignment, no overlap; rows and n may be 0.  Returns what a byte cannot carry, an OR of the
+ * Any alignment, no overlap; rows and n may be 0.  Returns what a byte cannot carry, an OR of the
  * flags below; such bytes are meaningless.  Same bytes from every ISA, and the same answer to "is
  * there a flag". */
 #ifndef PQC_QUANTIZE_U8_H

@@ -53,7 +53,7 @@ AVX512 unsigned pqc_quantize_u8_avx512(const pqc_u8_rows *rows)
             v = clamped(v, c);
             nan |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
             __m128i bytes = _mm512_cvtepi32_epi8(rounded(v, c));
-            if (row < r.rows - 1 || r.n - i >= 16) /* lanes past n hold `zero` */
+            if (r.n - i >= 16)
                 _mm_storeu_si128((__m128i *)(void *)(y + i), bytes);
             else
                 _mm_mask_storeu_epi8(y + i, lanes, bytes);
@@ -76,8 +76,8 @@ typedef struct {
 } seen;
 
 /* One row; rows of channels that do not exist are read as zeros, which gives `zero`. */
-AVX512 static inline seen quads_row(pqc_u8_rows r, const float *x, uint8_t *y, bool last,
-                                    constants c, __m512i magic_bits)
+AVX512 static inline seen quads_row(pqc_u8_rows r, const float *x, uint8_t *y, constants c,
+                                    __m512i magic_bits)
 {
     seen found = {0, 0};
     ptrdiff_t d1 = r.channels > 1 ? r.channel : 0, d2 = r.channels > 2 ? 2 * r.channel : 0;
@@ -100,7 +100,7 @@ AVX512 static inline seen quads_row(pqc_u8_rows r, const float *x, uint8_t *y, b
                      _mm512_cmp_ps_mask(v2, v3, _CMP_UNORD_Q);
         __m512i quads =
             interleave(rounded(v0, c), rounded(v1, c), rounded(v2, c), rounded(v3, c), magic_bits);
-        if (!last || r.n - i >= 16)
+        if (r.n - i >= 16)
             _mm512_storeu_si512(y + 4 * i, quads);
         else
             _mm512_mask_storeu_epi32(y + 4 * i, lanes, quads);
@@ -115,8 +115,7 @@ AVX512 unsigned pqc_quantize_u8_quads_avx512(const pqc_u8_rows *rows)
     __m512i magic_bits = _mm512_set1_epi32((int)(0x4B400000u ^ 0x4B400000u << 8));
     unsigned nan = 0, below = 0;
     for (ptrdiff_t row = 0; row < r.rows; row++) {
-        seen found = quads_row(r, r.x + row * r.x_row, r.y + row * r.y_row, row == r.rows - 1, c,
-                               magic_bits);
+        seen found = quads_row(r, r.x + row * r.x_row, r.y + row * r.y_row, c, magic_bits);
         nan |= found.nan;
         below |= found.below;
     }
