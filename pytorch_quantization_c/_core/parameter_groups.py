@@ -44,7 +44,7 @@ def group_parameters(model: Any, patterns_list: Sequence[list[str]], lrs: Sequen
     """
     for patterns in patterns_list:
         if not isinstance(patterns, list):
-            raise TypeError(f"Expected `patterns_list` to be a list of lists of patterns, got {patterns!r} in it")
+            raise TypeError(f"`patterns_list` must be list of list of patterns, got {patterns!r} in it")
     groups: list[dict[str, Any]] = [{"params": match_parameters(model, patterns)} for patterns in patterns_list]
     for argument, values in (("lrs", lrs), ("momentums", momentums), ("weight_decays", weight_decays)):
         if values is None:

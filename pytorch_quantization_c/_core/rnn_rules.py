@@ -16,8 +16,11 @@ __all__ = ["CELLS", "GATES", "ArrayOps", "Cell", "Direction", "run_layers"]
 class ArrayOps(Protocol):
     """The few operations on arrays that a host provides; names and arguments as torch has them.
 
-    `lstm_gates` makes the new (h, c) of the sums for the four gates, side by side, and c.
+    `lstm_gates` makes the new (h, c) of the sums for the four gates, side by side, and c. With `apart` the products of
+    input and hidden state are made one by one, for the last digits of torch's own layers, else as one.
     """
+
+    apart: bool
 
     def cat(self, arrays: Sequence[Any], axis: int) -> Any: ...
     def linear(self, x: Any, weight: Any, bias: Any) -> Any: ...
@@ -72,7 +75,20 @@ class Cell:
 
     def step(self, joined: Any, weight: Any, state: State) -> State:
         """The state after a step, by the quantised arrays."""
-        return (self.activation(self.ops.linear(joined, weight, self.bias)),)
+        return (self.activation(self.sums(joined, weight)),)
+
+    def products(self, joined: Any, weight: Any) -> tuple[Any, Any]:
+        """The products of the input and of the hidden state, each with its bias."""
+        n, direction = self.inputs, self.direction
+        return (self.ops.linear(joined[:, :n], weight[:, :n], direction.bias_ih),
+                self.ops.linear(joined[:, n:], weight[:, n:], direction.bias_hh))
+
+    def sums(self, joined: Any, weight: Any) -> Any:
+        """The sum of both products."""
+        if not self.ops.apart:
+            return self.ops.linear(joined, weight, self.bias)
+        of_x, of_h = self.products(joined, weight)
+        return of_x + of_h
 
     def activation(self, x: Any) -> Any:
         """The nonlinearity of a plain recurrent cell."""
@@ -92,7 +108,7 @@ class LSTMStep(Cell):
 
     def step(self, joined: Any, weight: Any, state: State) -> State:
         """The state (h, c) after a step, by the quantised arrays."""
-        return self.ops.lstm_gates(self.ops.linear(joined, weight, self.bias), state[1])
+        return self.ops.lstm_gates(self.sums(joined, weight), state[1])
 
 
 class GRUStep(Cell):
@@ -100,9 +116,8 @@ class GRUStep(Cell):
 
     def step(self, joined: Any, weight: Any, state: State) -> State:
         """The state (h,) after a step, by the quantised arrays."""
-        h, size, inputs = state[0], state[0].shape[1], self.inputs
-        of_x = self.ops.linear(joined[:, :inputs], weight[:, :inputs], self.direction.bias_ih)
-        of_h = self.ops.linear(joined[:, inputs:], weight[:, inputs:], self.direction.bias_hh)
+        h, size = state[0], state[0].shape[1]
+        of_x, of_h = self.products(joined, weight)
         r, z = (self.ops.sigmoid(of_x[:, cut] + of_h[:, cut]) for cut in (slice(size), slice(size, 2 * size)))
         n = self.ops.tanh(of_x[:, 2 * size:] + r * of_h[:, 2 * size:])
         return (n + z * (h - n),)

@@ -27,6 +27,8 @@ Array = NDArray[Any]
 class _NumpyOps:
     """The operations of the recurrent rules on NumPy arrays."""
 
+    apart = False
+
     def cat(self, arrays: Sequence[Array], axis: int) -> Array:
         return np.concatenate(arrays, axis)
 

@@ -20,7 +20,7 @@ class TensorCalibrator(_Calibrator):
     def _to_array(self, x: Any) -> NDArray[Any]:
         tensor = checked(x, "x")
         self._device = None if tensor.is_cpu else str(tensor.device)
-        return as_array(tensor)
+        return as_array(tensor if tensor.is_floating_point() else tensor.float())
 
     def _from_array(self, array: NDArray[Any]) -> torch.Tensor:
         return as_tensor(np.array(array), None if self._device is None else torch.device(self._device))

@@ -13,9 +13,9 @@ __all__ = ["Clip"]
 
 
 def _learnable(value: Any) -> Parameter:
-    """A limit to be learnt, in float32. ValueError if it has several elements."""
+    """A limit to be learnt, in float32. ValueError if it has several elements, or is a tensor: as in the original."""
     limit = torch.as_tensor(value).detach().clone().float()
-    if limit.numel() != 1:
+    if limit.numel() != 1 or isinstance(value, torch.Tensor):
         raise ValueError("clip_value_min/clip_value_max must be scalar for initializing learnable range, "
                          f"got shape {tuple(limit.shape)}.")
     return Parameter(limit)
@@ -27,11 +27,11 @@ class Clip(Module):
     Args:
         clip_value_min: lower limit, a number or a tensor that broadcasts.
         clip_value_max: upper limit.
-        learn_min: make the lower limit a Parameter; then it must be one number.
+        learn_min: make the lower limit a Parameter; then it must be a number, or an array of one.
         learn_max: the same for the upper limit.
 
     Raises:
-        ValueError: a limit to be learnt has several elements.
+        ValueError: a limit to be learnt has several elements, or is a tensor.
     """
 
     def __init__(self, clip_value_min: Any, clip_value_max: Any, learn_min: bool = False,

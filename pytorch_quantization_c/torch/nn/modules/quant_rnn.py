@@ -24,6 +24,8 @@ __all__ = ["LSTM", "LSTMCell", "QuantLSTM", "QuantLSTMCell"]
 class _TensorOps:
     """The operations of the recurrent rules on tensors."""
 
+    apart = True
+
     def cat(self, tensors: Sequence[Tensor], axis: int) -> Tensor:
         return torch.cat(list(tensors), axis)
 
