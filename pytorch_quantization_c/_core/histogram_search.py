@@ -27,7 +27,7 @@ def checked_options(method: str, given: dict[str, Any]) -> dict[str, Any]:
     options = {name: given.get(name, DEFAULTS[name]) for name in METHODS[method]}
     percentile = options.get("percentile", 0)
     if not 0 <= percentile <= 100:
-        raise ValueError(f"Expected `percentile` from 0 to 100, got {percentile}")
+        raise ValueError(f"Expected `percentile` in the range from 0 to 100, got {percentile}")
     return options
 
 

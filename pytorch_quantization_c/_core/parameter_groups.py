@@ -50,8 +50,8 @@ def group_parameters(model: Any, patterns_list: Sequence[list[str]], lrs: Sequen
         if values is None:
             continue
         if len(values) != len(groups):
-            raise TypeError(f"Expected `{argument}` to have a value for each of the {len(groups)} groups, "
-                            f"got {len(values)}")
+            raise TypeError(f"`{argument}` must match `patterns_list`: expected a value for each of the {len(groups)} "
+                            f"groups, got {len(values)}")
         for group, value in zip(groups, values, strict=True):
             group[argument[:-1]] = value
     return groups

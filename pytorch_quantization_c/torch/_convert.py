@@ -5,7 +5,9 @@ name. A tensor on another device is copied.
 """
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
 
 import ml_dtypes
 import numpy as np
@@ -13,11 +15,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["as_array", "as_tensor", "memory_order"]
+__all__ = ["as_array", "as_tensor", "memory_order", "untraced"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
+def _noticed(made: Any) -> Any:
+    """A result after a step that the tracer sees: otherwise it takes it for a constant with a gradient, and refuses."""
+    return made.detach() if isinstance(made, Tensor) else made
+
+
+def untraced(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`, whose inner steps a tracer (torch.jit.trace, the TorchScript exporter) does not see."""
+    tracer: Any = torch._C
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        state = tracer._get_tracing_state()
+        if state is None:
+            return function(*args, **kwargs)
+        tracer._set_tracing_state(None)
+        try:
+            made: Any = function(*args, **kwargs)
+        finally:
+            tracer._set_tracing_state(state)
+        seen: Any = tuple(map(_noticed, made)) if isinstance(made, tuple) else _noticed(made)
+        return cast(R, seen)
+    return call
+
+
+@untraced
 def as_array(tensor: Tensor) -> NDArray[Any]:
     """The values of a tensor, cut off from gradients. TypeError for a type that NumPy does not have."""
     values = tensor.detach().cpu().resolve_neg()

@@ -12,7 +12,7 @@ from torch.nn import Parameter
 from .. import _C
 from ..utils.reduce_amax import reduce_amax as reduce_array
 from . import _formulas
-from ._convert import as_array, as_tensor, memory_order
+from ._convert import as_array, as_tensor, memory_order, untraced
 
 __all__ = ["amax", "checked", "e4m3", "fake_affine", "fake_quantize", "operand", "quantize", "straight_through"]
 
@@ -90,6 +90,7 @@ def straight_through(x: Tensor, amax: Tensor, grad: Tensor) -> Tensor:
     return _in_memory_order(lambda a, b, c: _C.ste(a, c, b), x, grad, amax)
 
 
+@untraced
 def amax(x: Tensor, axis: int | Iterable[int] | None, keepdims: bool = True) -> Tensor:
     """See `utils.reduce_amax`."""
     if in_c(x) and x.numel():

@@ -27,6 +27,7 @@ from .._core.descriptor import (
 )
 from .._core.errors import UnsupportedFormatError
 from . import _kernels, _onnx, cuda_ext
+from ._convert import untraced
 from ._kernels import checked, operand
 
 __all__ = [
@@ -92,6 +93,16 @@ def _check_float16_scale(amax: Tensor, num_bits: int, unsigned: bool) -> None:
         raise ValueError(f"scale is too large for FP16 with amax={amax}")
 
 
+@untraced
+def _quantized(ctx: Any, inputs: Any, amax: Any, num_bits: int, unsigned: bool,
+               narrow_range: bool) -> tuple[Tensor, Tensor]:
+    x, bound = _arguments(ctx, inputs, amax)
+    outputs, scale = _kernels.quantize(x, bound, num_bits, unsigned, narrow_range)
+    if outputs.dtype == torch.float16:
+        _check_float16_scale(bound, num_bits, unsigned)
+    return outputs, scale
+
+
 class TensorQuantFunction(Function):
     """Quantises to integers, which stay in the floating type of the input; `outputs / scale` dequantises.
 
@@ -126,10 +137,7 @@ class TensorQuantFunction(Function):
     def forward(ctx: Any, inputs: Any, amax: Any, num_bits: int = 8, unsigned: bool = False,
                 narrow_range: bool = True) -> tuple[Tensor, Tensor]:
         """See the class; saves inputs and amax."""
-        x, bound = _arguments(ctx, inputs, amax)
-        outputs, scale = _kernels.quantize(x, bound, num_bits, unsigned, narrow_range)
-        if outputs.dtype == torch.float16:
-            _check_float16_scale(bound, num_bits, unsigned)
+        outputs, scale = _quantized(ctx, inputs, amax, num_bits, unsigned, narrow_range)
         ctx.mark_non_differentiable(scale)
         return outputs, scale
 
@@ -152,6 +160,7 @@ class FakeTensorQuantFunction(Function):
         return _onnx.integer_symbolic(g, inputs, amax, num_bits, unsigned, narrow_range)
 
     @staticmethod
+    @untraced
     def forward(ctx: Any, inputs: Any, amax: Any, num_bits: int = 8, unsigned: bool = False,
                 narrow_range: bool = True) -> Tensor:
         """See the class; saves inputs and amax."""
@@ -167,6 +176,7 @@ class LegacyFakeTensorQuantFunction(Function):
     """The same as FakeTensorQuantFunction; the original kept two implementations."""
 
     @staticmethod
+    @untraced
     def forward(ctx: Any, inputs: Any, amax: Any, num_bits: int = 8, unsigned: bool = False,
                 narrow_range: bool = True) -> Tensor:
         """See the class; saves inputs and amax."""
@@ -186,6 +196,7 @@ class FakeAffineTensorQuantFunction(Function):
     """
 
     @staticmethod
+    @untraced
     def forward(ctx: Any, inputs: Any, min_range: Any, max_range: Any, num_bits: int = 8) -> Tensor:
         """See the class; saves inputs and range."""
         x = checked(inputs, "inputs")
@@ -215,6 +226,7 @@ class ScaledE4M3Function(Function):
         return _onnx.e4m3_symbolic(g, inputs, amax)
 
     @staticmethod
+    @untraced
     def forward(ctx: Any, inputs: Any, amax: Any = None, E: int = 4, M: int = 3) -> Tensor:
         """See the class; saves inputs and amax."""
         _check_format(E, M)

@@ -30,9 +30,9 @@ def test_groups() -> None:
     groups = optim.helper.group_parameters(net, [["^conv"], ["^fc", "rnn"]], lrs=[1, 2], weight_decays=[3, 4])
     assert [(each["lr"], each["weight_decay"], "momentum" in each) for each in groups] == [(1, 3, False), (2, 4, False)]
     assert [len(list(group["params"])) for group in groups] == [2, 6]
-    with pytest.raises(TypeError, match="`momentums` to have a value for each of the 1 groups, got 2"):
+    with pytest.raises(TypeError, match="`momentums` must match .* a value for each of the 1 groups, got 2"):
         optim.helper.group_parameters(net, [["conv"]], momentums=[0.1, 0.2])
-    with pytest.raises(TypeError, match="list of lists of patterns, got 'conv'"):
+    with pytest.raises(TypeError, match="list of list of patterns, got 'conv'"):
         optim.helper.group_parameters(net, ["conv"])
 
 

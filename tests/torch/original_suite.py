@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def make_harmless() -> None:
 
 def main(checkout: Path, arguments: list[str]) -> int:
     make_harmless()
+    os.chdir(checkout)
     sys.path[:0] = [str(checkout), str(Path(__file__).parents[2])]
     import pytorch_quantization_c.torch as twin
 

@@ -3,23 +3,55 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from ... import calib
 from ..._core.weight_calibration import calibrate_weights_of
+from ...calib.histogram import Rows
 from .. import nn as quant_nn
 from .. import utils as quant_utils
-from .._convert import as_array
+from .._convert import as_array, as_tensor
 from ..tensor_quant import fake_tensor_quant, scaled_e4m3
 from .calibrator import TensorCalibrator
 
 __all__ = ["HistogramCalibrator", "calibrate_weights", "fake_tensor_quant", "quant_nn", "quant_utils", "scaled_e4m3"]
 
 
+def _plain(shown: Any) -> Any:
+    return shown.numpy() if isinstance(shown, Tensor) else shown
+
+
 class HistogramCalibrator(TensorCalibrator, calib.HistogramCalibrator):
     """A histogram of all magnitudes collected; amax is searched in it by entropy, squared error or percentile.
 
-    Arguments and methods are those of the NumPy package's `HistogramCalibrator`; the histogram itself stays in NumPy
-    arrays, on the CPU.
+    Arguments and methods are those of the NumPy package's `HistogramCalibrator`. The histogram stays in NumPy arrays on
+    the CPU; with `torch_hist` it shows itself in tensors, on the same memory.
     """
+
+    @property
+    def _calib_hist(self) -> Any:
+        return self._shown("_calib_hist")
+
+    @_calib_hist.setter
+    def _calib_hist(self, value: Any) -> None:
+        vars(self)["_calib_hist"] = value
+
+    @property
+    def _calib_bin_edges(self) -> Any:
+        return self._shown("_calib_bin_edges")
+
+    @_calib_bin_edges.setter
+    def _calib_bin_edges(self, value: Any) -> None:
+        vars(self)["_calib_bin_edges"] = value
+
+    def _shown(self, name: str) -> Any:
+        kept = vars(self)[name]
+        return as_tensor(kept) if self._torch_hist and isinstance(kept, np.ndarray) else kept
+
+    def _rows(self) -> Rows:
+        shown = super()._rows()
+        return [(_plain(counts), _plain(edges)) for counts, edges in shown]
 
     def collect(self, x: Any) -> None:
         """Counts the magnitudes of `x`. With `torch_hist`, RuntimeError where the base raises ValueError."""

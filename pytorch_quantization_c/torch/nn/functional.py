@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from .._convert import untraced
 from .._kernels import checked, operand
 
 __all__ = ["ClipFunction", "clip"]
@@ -27,6 +28,7 @@ class ClipFunction(Function):
         return g.op("Max", g.op("Min", input, clip_value_max), clip_value_min)
 
     @staticmethod
+    @untraced
     def forward(ctx: Any, input: Any, clip_value_min: Any, clip_value_max: Any) -> Tensor:
         """See the class; saves its arguments."""
         x = checked(input, "input")
