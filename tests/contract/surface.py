@@ -126,6 +126,8 @@ FUNCTIONS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]] = {
     "softmax": ({}, {"dim": 1}),
     "log_softmax": ({}, {"dim": 1}),
     "dropout": ({}, {"training": False}),
+    "dropout1d": ({}, {"training": False}), "dropout2d": ({}, {"training": False}),
+    "dropout3d": ({"input": floats(2, 4, 5, 3, 2)}, {"training": False}),
     "flatten": ({}, {}),
 }
 
