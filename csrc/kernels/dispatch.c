@@ -1,8 +1,11 @@
 #include "dispatch.h"
 
-pqc_kernels pqc;
+_Atomic(const pqc_kernels *) pqc_table;
 
-static unsigned selected;
+static pqc_kernels
+    tables[PQC_BIT(PQC_ISAS)]; /* by set of ISAs; guarded by `filling` until in use */
+static bool filled[PQC_BIT(PQC_ISAS)];
+static atomic_flag filling = ATOMIC_FLAG_INIT;
 
 static const char *const names[PQC_ISAS] = {
     [PQC_SCALAR] = "scalar",   [PQC_AVX2] = "avx2", [PQC_AVXVNNI] = "avxvnni",
@@ -172,18 +175,21 @@ static const struct {
 unsigned pqc_select(unsigned allowed)
 {
     unsigned used = (allowed & pqc_detect()) | PQC_BIT(PQC_SCALAR);
-    pqc_kernels table = {0};
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++) /* slowest first: the later wins */
-        if (used & PQC_BIT(order[i].isa))
-            order[i].use(&table);
-    pqc = table;
-    selected = used;
+    while (atomic_flag_test_and_set(&filling))
+        ;
+    for (size_t i = 0; !filled[used] && i < sizeof order / sizeof *order; i++)
+        if (used & PQC_BIT(order[i].isa)) /* slowest first: the later wins */
+            order[i].use(&tables[used]);
+    filled[used] = true;
+    atomic_store(&pqc_table, &tables[used]);
+    atomic_flag_clear(&filling);
     return used;
 }
 
 unsigned pqc_selected(void)
 {
-    return selected;
+    const pqc_kernels *table = atomic_load(&pqc_table);
+    return table ? (unsigned)(table - tables) : 0;
 }
 
 const char *pqc_isa_name(pqc_isa isa)

@@ -1,6 +1,8 @@
-/* The table of kernels: filled once at import, slowest ISA first, better ones override. */
+/* The table of kernels: one for each set of ISAs, slowest first, better ones override. */
 #ifndef PQC_DISPATCH_H
 #define PQC_DISPATCH_H
+
+#include <stdatomic.h>
 
 #include "affine/affine.h"
 #include "amax/amax.h"
@@ -43,15 +45,18 @@ typedef struct {
     pqc_dequantize_fn *dequantize_rows, *dequantize_columns;
 } pqc_kernels;
 
-extern pqc_kernels pqc; /* written by pqc_select alone */
+/* The table in use.  A table never changes once it is here: pqc_select puts another in its place,
+ * and calls that run meanwhile take their kernels from either, with the same bits. */
+extern _Atomic(const pqc_kernels *) pqc_table;
+#define pqc (*atomic_load_explicit(&pqc_table, memory_order_acquire))
 
 unsigned pqc_detect(void); /* PQC_BIT(i) is set: this CPU and its OS run ISA i */
 
-/* Fills the table with the best of the ISAs that are allowed and detected; scalar is always among
- * them.  Returns those. */
+/* Puts the best kernels of the ISAs that are allowed and detected to use; scalar is always among
+ * them.  Returns those.  Safe from several threads at once, and while kernels run. */
 unsigned pqc_select(unsigned allowed);
 
-unsigned pqc_selected(void);           /* what pqc_select returned last */
+unsigned pqc_selected(void); /* those of the table in use; 0 before the first pqc_select */
 const char *pqc_isa_name(pqc_isa isa); /* "scalar", "avx2", ...; NULL past the end */
 
 #endif

@@ -52,7 +52,8 @@ static PyArrayObject *any_array(PyObject *object, const char *name, const char *
 {
     PyArrayObject *array =
         (PyArrayObject *)PyArray_FromAny(object, NULL, 0, 0, NPY_ARRAY_ENSUREARRAY, NULL);
-    if (!array && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+    if (!array && (PyErr_ExceptionMatches(PyExc_ValueError) ||
+                   PyErr_ExceptionMatches(PyExc_TypeError))) { /* others are the object's own */
         PyErr_Clear();
         PyErr_Format(PyExc_TypeError, "Expected `%s` to be %s, got a ragged or unreadable %s", name,
                      expected, Py_TYPE(object)->tp_name);
@@ -127,12 +128,13 @@ PyArrayObject *pqc_new_like(PyArrayObject *array)
 
 int pqc_get_int(PyObject *object, const char *name, long low, long high, long *value)
 {
-    if (PyBool_Check(object) || !PyIndex_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "Expected `%s` to be an integer from %ld to %ld, got %R",
+    bool looks_right = PyIndex_Check(object) && !PyBool_Check(object);
+    PyObject *index = looks_right ? PyNumber_Index(object) : NULL;
+    if (!index && (!looks_right || PyErr_ExceptionMatches(PyExc_TypeError))) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_TypeError, "Expected `%s` to be an integer from %ld to %ld, got %.80R",
                      name, low, high, object);
-        return -1;
     }
-    PyObject *index = PyNumber_Index(object);
     if (!index)
         return -1;
     int overflow = 0;
@@ -140,12 +142,15 @@ int pqc_get_int(PyObject *object, const char *name, long low, long high, long *v
     Py_DECREF(index);
     if (*value == -1 && PyErr_Occurred())
         return -1;
-    if (overflow || *value < low || *value > high) {
-        PyErr_Format(PyExc_ValueError, "Expected `%s` to be an integer from %ld to %ld, got %R",
-                     name, low, high, object);
-        return -1;
-    }
-    return 0;
+    if (!overflow && *value >= low && *value <= high)
+        return 0;
+    if (overflow) /* it may have more digits than Python prints */
+        PyErr_Format(PyExc_ValueError, "Expected `%s` to be an integer from %ld to %ld, got a %s",
+                     name, low, high, overflow > 0 ? "huge one" : "huge negative one");
+    else
+        PyErr_Format(PyExc_ValueError, "Expected `%s` to be an integer from %ld to %ld, got %ld",
+                     name, low, high, *value);
+    return -1;
 }
 
 int pqc_get_bool(PyObject *object, bool *value)

@@ -75,6 +75,10 @@ static int find_channels(pqc_operands *o)
             last = i;
         }
     o->channels = o->inner = 1;
+    if (PyArray_SIZE(o->x) == 0) { /* no element has a channel */
+        o->channels = 0;
+        return 0;
+    }
     for (int i = first; i <= last; i++)
         o->channels *= PyArray_DIM(o->x, i);
     for (int i = last + 1; last >= 0 && i < ndim; i++)

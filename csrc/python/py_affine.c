@@ -15,12 +15,11 @@ static PyArrayObject *pair_up(PyObject *min_range, PyObject *max_range, bool as_
     if (!low || !(high = pqc_number_array(max_range, "max_range", as_double)))
         goto done;
     both = (PyArrayMultiIterObject *)PyArray_MultiIterNew(2, low, high);
-    if (!both) {
-        PyErr_Clear();
+    if (!both && PyErr_ExceptionMatches(PyExc_ValueError))
         PyErr_SetString(PyExc_ValueError,
                         "Expected `min_range` and `max_range` to broadcast together");
+    if (!both)
         goto done;
-    }
     npy_intp shape[NPY_MAXDIMS + 1];
     for (int i = 0; i < both->nd; i++)
         shape[i] = both->dimensions[i];

@@ -52,12 +52,13 @@ static int get_triples(PyObject *const *args, const char *const *names, ptrdiff_
     return 0;
 }
 
-/* The product of all numbers times the item size must be a size that memory can have. */
+/* The product of all numbers times the item size must be a size that memory can have, even where one
+ * of them is 0: the others are still multiplied. */
 static int check_volume(const ptrdiff_t *a, const ptrdiff_t *b, ptrdiff_t planes)
 {
-    double volume = (double)planes * 8;
+    double volume = (double)(planes > 0 ? planes : 1) * 8;
     for (int axis = 0; axis < 3; axis++)
-        volume *= (double)a[axis] * (b ? (double)b[axis] : 1.0);
+        volume *= (double)(a[axis] > 0 ? a[axis] : 1) * (b ? (double)b[axis] : 1.0);
     if (volume < 9e18)
         return 0;
     PyErr_SetString(PyExc_ValueError, "Expected sizes whose product fits into memory");
@@ -122,7 +123,8 @@ static PyObject *im2col(PyObject *self, PyObject *const *args, Py_ssize_t count)
     memcpy(t.window.size, PyArray_DIMS(x) + 2, sizeof t.window.size);
     t.images = PyArray_DIM(x, 0);
     t.channels = PyArray_DIM(x, 1);
-    if (check_volume(t.window.out, t.window.kernel, t.images * t.channels) < 0)
+    ptrdiff_t images = t.images ? t.images : 1, channels = t.channels ? t.channels : 1;
+    if (check_volume(t.window.out, t.window.kernel, images * channels) < 0)
         goto done;
     npy_intp shape[] = {t.channels * pqc_product3(t.window.kernel),
                         t.images * pqc_product3(t.window.out)};

@@ -116,8 +116,12 @@ static PyObject *new_packed(const pqc_conv_shape *shape, int axes, pqc_int_forma
 {
     bool wide = has_above_127(weights);
     ptrdiff_t bytes = pqc_conv_plan_bytes(shape, wide);
+    if (bytes < 0) {
+        PyErr_SetString(PyExc_ValueError, "Expected a kernel and strides of less extent");
+        return NULL;
+    }
     packed *p = PyMem_RawMalloc(sizeof *p);
-    void *memory = p && bytes >= 0 ? pqc_workspace_allocate(bytes) : NULL;
+    void *memory = p ? pqc_workspace_allocate(bytes) : NULL;
     if (!memory) {
         PyMem_RawFree(p);
         return PyErr_NoMemory();

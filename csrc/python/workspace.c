@@ -1,8 +1,9 @@
 #include "workspace.h"
 
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 enum { HEADER = 64, LARGEST_KEPT = 64 << 20 };
 
@@ -21,14 +22,14 @@ static header *header_of(void *memory)
 void pqc_workspace_free(void *memory)
 {
     if (memory)
-        free(header_of(memory)->allocated);
+        PyMem_RawFree(header_of(memory)->allocated);
 }
 
 void *pqc_workspace_allocate(ptrdiff_t bytes)
 {
     if (bytes > PTRDIFF_MAX - 2 * HEADER)
         return NULL;
-    char *allocated = malloc((size_t)bytes + 2 * HEADER);
+    char *allocated = PyMem_RawMalloc((size_t)bytes + 2 * HEADER);
     if (!allocated)
         return NULL;
     char *memory = (char *)(((uintptr_t)allocated + 2 * HEADER - 1) & ~(uintptr_t)(HEADER - 1));

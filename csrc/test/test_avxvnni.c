@@ -7,8 +7,11 @@ void test_avxvnni(void)
     unsigned before = pqc_selected();
     if (!(pqc_detect() & PQC_BIT(PQC_VNNI)))
         return;
-    pqc.gemm_s8 = gemm_s8_in_other_encoding;
-    pqc.lines_s8 = lines_s8_in_other_encoding;
+    static pqc_kernels other;
+    other = pqc;
+    other.gemm_s8 = gemm_s8_in_other_encoding;
+    other.lines_s8 = lines_s8_in_other_encoding;
+    atomic_store(&pqc_table, &other);
     test_gemm_s8();
     test_lines_s8();
     pqc_select(before);

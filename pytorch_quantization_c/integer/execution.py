@@ -1,6 +1,7 @@
 """The part of a quantised layer that computes on integers where that gives the same answer."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from .packed import Geometry, PackedWeights
 __all__ = ["IntegerExecution"]
 
 LINEAR = Geometry()
+MOST_PHASES = 4096  # of a transposed convolution, which is one ordinary convolution for each of its strides
 VALUES, SCALE = "_integer_weight", "_integer_scale"
 OVERRIDABLE = ("_quant", "_float_forward", "_linear", "_conv_forward")
 _own_methods: dict[type, bool] = {}
@@ -119,6 +121,8 @@ class IntegerExecution:
             packing: Any = settings_of(quantizer)
         else:
             extra = state["output_padding"] if output_size is None else self._extra(input, output_size)
+            if getattr(self, "_transposed", False) and math.prod(state["stride"]) > MOST_PHASES:
+                return "the strides are too large"
             packing = (settings_of(quantizer), state["stride"], state["padding"], state["dilation"], state["groups"],
                        state["padding_mode"], extra)
             if state["padding_mode"] != "zeros":

@@ -194,14 +194,14 @@ static ptrdiff_t choose(job *j)
     double least = INFINITY, found = INFINITY;
     ptrdiff_t near = 0, last = -1;
     for (ptrdiff_t n = 0; n < j->candidates; n++) {
-        if (isnan(j->divergence[n]))
+        if (j->divergence[n] != j->divergence[n]) /* NaN */
             continue;
         least = j->divergence[n] < least ? j->divergence[n] : least;
         last = n; /* the answer if all are infinite */
     }
     for (ptrdiff_t n = 0; n < j->candidates; n++)
         near += j->divergence[n] <= least + tie;
-    for (ptrdiff_t n = 0; n < j->candidates && isfinite(least); n++) {
+    for (ptrdiff_t n = 0; n < j->candidates && least < INFINITY; n++) {
         if (!(j->divergence[n] <= least + tie))
             continue;
         double full = near == 1 ? least : in_full(j, j->s.start + n * j->s.stride);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { MOST_PIECES = 1 << 20 };
+
 static ptrdiff_t aligned(ptrdiff_t bytes)
 {
     return (bytes + 63) & ~(ptrdiff_t)63;
@@ -73,9 +75,16 @@ bool pqc_conv_wants_columns(const pqc_conv_shape *shape)
 ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide)
 {
     double estimate = (double)shape->groups * (double)lanes_of(shape) * (double)(shape->in + 3) * 3;
-    for (int axis = 0; axis < PQC_AXES; axis++)
-        estimate *= (double)shape->axis[axis].kernel * (double)pqc_conv_axis_pieces(shape, axis);
-    if (estimate > 0x1p60)
+    double pieces = 1.0;
+    for (int axis = 0; axis < PQC_AXES; axis++) {
+        const pqc_conv_axis *a = &shape->axis[axis];
+        double of_axis = (double)pqc_conv_axis_pieces(shape, axis);
+        if (a->kernel > INT32_MAX || (shape->transposed && of_axis * (double)a->kernel > 0x1p26))
+            return -1;
+        pieces *= of_axis;
+        estimate *= (double)a->kernel * of_axis;
+    }
+    if (estimate > 0x1p60 || pieces > MOST_PIECES)
         return -1;
     ptrdiff_t bytes = common_bytes(shape);
     for (ptrdiff_t i = 0; i < pieces_of(shape); i++) {

@@ -35,7 +35,7 @@ typedef struct {
 /* True if columns need no more steps than quads, and the kernel can take them. */
 bool pqc_conv_wants_columns(const pqc_conv_shape *shape);
 
-/* Bytes of memory a plan needs, to be 64-aligned; -1 if they cannot be counted. */
+/* Bytes of memory a plan needs, to be 64-aligned; -1 if they or the pieces are too many to count. */
 ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide);
 
 /* Lays the plan out in `memory` and packs.

@@ -137,6 +137,8 @@ bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
     for (int axis = 0; axis < PQC_AXES; axis++) {
         const pqc_conv_axis *a = &shape->axis[axis];
         pqc_conv_plane *plane = &view->axis[axis];
+        if (size[axis] > INT32_MAX)
+            return false;
         plane->in = size[axis];
         plane->out = pqc_conv_outputs(shape, axis, size[axis]);
         if (plane->out < 1)
