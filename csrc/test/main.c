@@ -26,12 +26,14 @@ static const test per_isa[] = {
     {"histogram", test_histogram},
     {"group_logs", test_group_logs},
     {"fingerprint", test_fingerprint},
+    {"collect", test_collect},
+    {"calib_search", test_calib_search},
 };
 
 static const test once[] = {
     {"avxvnni", test_avxvnni}, {"dispatch", test_dispatch}, {"quant_params", test_quant_params},
     {"f64", test_f64},         {"parallel", test_parallel}, {"fork", test_fork},
-    {"im2col", test_im2col},   {"erf", test_erf},
+    {"im2col", test_im2col},   {"erf", test_erf},           {"histc_edges", test_histc_edges},
 };
 
 static bool wanted(const char *name, int argc, char **argv)

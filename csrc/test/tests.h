@@ -15,6 +15,8 @@ void test_lines_s8(void);
 void test_histogram(void);
 void test_group_logs(void);
 void test_fingerprint(void);
+void test_collect(void);
+void test_calib_search(void);
 
 void test_avxvnni(void);
 void test_dispatch(void);
@@ -22,6 +24,7 @@ void test_quant_params(void);
 void test_f64(void);
 void test_im2col(void);
 void test_erf(void);
+void test_histc_edges(void);
 void test_parallel(void);
 void test_fork(void);
 
