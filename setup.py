@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 MSVC = sys.platform == "win32"
 
@@ -36,10 +37,20 @@ def flags():
     return compile_args, link_args
 
 
+class BuildBesideSources(build_ext):
+    """Leaves a plain build in the source tree as well: in a checkout, `python -m` and scripts find that one first."""
+
+    def run(self):
+        super().run()
+        special = any(map(wanted, ("PQC_DEBUG", "PQC_SANITIZE", "PQC_COVERAGE"))) or os.environ.get("CC")
+        if not (self.inplace or special):
+            self.copy_extensions_to_source()
+
+
 compile_args, link_args = flags()
 macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")]
 
-setup(ext_modules=[Extension(
+setup(cmdclass={"build_ext": BuildBesideSources}, ext_modules=[Extension(
     "pytorch_quantization_c._C",
     sources=sorted(str(path) for path in Path("csrc").glob("*/**/*.c") if "test" not in path.parts),
     depends=sorted(str(path) for path in Path("csrc").glob("**/*.h")),
