@@ -1,0 +1,83 @@
+"""One call of every function of `_C`, with arguments that take each of its ways through memory."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pytorch_quantization_c import _C
+
+F32, F64 = np.float32, np.float64
+ONE = (1, 1, 1)
+ZERO = (0, 0, 0)
+
+
+class Call(NamedTuple):
+    """`function(*arguments)`, a function of `_C`."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"{self.function.__name__}({', '.join(map(shown, self.arguments))})"
+
+
+def shown(argument: Any) -> str:
+    """Short, and the same in every run."""
+    if isinstance(argument, np.ndarray):
+        return f"{argument.dtype}{list(argument.shape)}"
+    return type(argument).__name__ if isinstance(argument, list) or "capsule" in repr(argument) else repr(argument)
+
+
+def ramp(*shape: int, dtype: Any = F32) -> Any:
+    return (np.arange(1, np.prod(shape, dtype=int) + 1).reshape(shape) % 17 / 4).astype(dtype)
+
+
+def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
+    """Arguments by name of function; the larger arrays have side * side elements."""
+    x, h, d = ramp(side, side), ramp(side, side, dtype=np.float16), ramp(side, side, dtype=F64)
+    strided, one = ramp(side, 2 * side)[:, ::2], F32(2)
+    rows, hole = ramp(side, 1), ramp(2, 1, side)
+    image, columns = ramp(1, 4, 1, side, side), ramp(4, 9, 1, side, side)
+    edges, counts = np.linspace(0, 5, 65, dtype=F32), np.arange(64, dtype=np.int64)
+    weight, scale = np.ones((side, side), np.int8), np.ones(side, F32)
+    linear = _C.integer_pack(weight, scale, False, 1, (), (), (), (), (), 8, False, True)
+    kernel = np.ones((8, 4, 3, 3), np.uint8)
+    geometry = ((1, 1), (1, 1), (1, 1), (1, 1), (0, 0))
+    conv = _C.integer_pack(kernel, scale[:8], False, 1, *geometry, 8, False, True)
+    return {
+        "amax": [(x, None, False), (h, (0,), True), (strided, 1, False), (d, [0, 1], True)],
+        "available_cpus": [()], "compiler": [()], "get_num_threads": [()],
+        "isa_known": [()], "isa_detected": [()], "isa_selected": [()],
+        "isa_select": [(_C.isa_selected(),)], "set_num_threads": [(_C.get_num_threads(),)],
+        "e4m3": [(x,), (h, 2.0), (strided, rows), (d, rows, np.empty_like(d)), (x, ramp(1, side), x.T.copy().T)],
+        "erf": [(x,), (d,), (strided,)],
+        "fake_affine": [(x, -1.0, 2.0, 8), (h, rows, 4 + rows, 8), (d, F64(-1), 4 + rows, 4)],
+        "fake_quant": [(x, 2.0, 8, False, True), (h, rows, 8, False, True), (d, one, 8, False, True),
+                       (ramp(2, side, side), hole, 4, False, False), (strided, rows, 8, True, True, np.empty_like(x)),
+                       (x, rows, 8, False, True, x.T.copy().T), ([[1.0, 2.0]] * 4, [0.5, 0.25], 8, False, True),
+                       (x, ramp(3, side, 1), 8, False, True)],
+        "quantize": [(x, 2.0, 8, False, True), (h, rows, 8, False, True), (d, rows, 8, False, True)],
+        "ste": [(x, 2.0, x), (h, rows, h), (d, d, d), (strided, rows, strided)],
+        "fingerprint": [(x,), (strided,)],
+        "im2col": [(image, (1, 3, 3), ONE, (0, 1, 1), ONE, (1, side, side))],
+        "col2im": [(columns, (1, side, side), (1, 3, 3), ONE, (0, 1, 1), ONE)],
+        "histc_edges": [(3.0, side)], "magnitudes": [(x,), (strided,), (h,)],
+        "histogram": [(x, edges, counts.copy(), False, True), (strided, edges[::2], counts[::2].copy(), True, True)],
+        "entropy_search": [(counts, 4, False, 1, 1), (counts.tolist(), 8, True, 2, 3)],
+        "mse_search": [(counts, edges[1:], 4, False, 1, 1), (counts, edges[1:].tolist(), None, False, 2, 3)],
+        "percentile_search": [(counts, 0.5), (counts.tolist(), 0.99)],
+        "integer_pack": [(weight, scale, False, 1, (), (), (), (), (), 8, False, True),
+                         (kernel, scale[:8].tolist(), False, 1, *geometry, 8, False, True),
+                         (np.ones((4, 2, 3), np.int8), scale[:2], True, 1, (2,), (1,), (1,), (1,), (0,), 4, False, True)],
+        "integer_run": [(linear, x, 2.0, scale), (linear, strided, None, None), (conv, image[:, :, 0], ramp(1), None)],
+    }
+
+
+def every_call(side: int) -> list[Call]:
+    return [Call(getattr(_C, name), arguments) for name, each in table(side).items() for arguments in each]
+
+
+def public_functions() -> set[str]:
+    return {name for name in dir(_C) if not name.startswith("_")}

@@ -1,0 +1,38 @@
+"""Memory that is refused: every function of `_C` raises MemoryError, keeps nothing, and leaves its arguments alone."""
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .calls import public_functions, table
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_function_is_called() -> None:
+    assert table(12).keys() == public_functions()
+
+
+def failures(mode: str, **environment: str) -> int:
+    """How many calls were refused memory; fails if one of them did something wrong."""
+    command = [sys.executable, "-c", f"import sys; sys.path.append({str(ROOT)!r}); sys.argv[1:] = [{mode!r}]; "
+               "import runpy; runpy.run_module('tests.faults.inject', run_name='__main__')"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
+                          env={**os.environ, **environment})
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return sum(int(count) for count in re.findall(r"^ *(\d+) failures", done.stdout, re.MULTILINE))
+
+
+def test_each_allocation_of_python_and_of_the_glue() -> None:
+    assert failures("allocators") > 300
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_the_memory_of_arrays(threads: str) -> None:
+    """With a limit of the address space; the C library gives memory back at once, so that the limit is felt."""
+    assert failures("arrays", PQC_NUM_THREADS=threads, MALLOC_MMAP_THRESHOLD_="65536") > 100
