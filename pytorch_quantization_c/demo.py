@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from . import float_nn
 from . import nn as quant_nn
+from .calibration import calibrating
 from .float_nn import functional as F
 from .tensor_quant import QuantDescriptor
 
@@ -97,15 +98,8 @@ def loaded(net: LeNet, digits: Digits) -> LeNet:
 
 def calibrate(net: LeNet, images: Array) -> None:
     """Max calibration: collect with quantisation off, then fix every amax."""
-    quantizers = [module for _, module in net.named_modules() if isinstance(module, quant_nn.TensorQuantizer)]
-    for quantizer in quantizers:
-        quantizer.disable_quant()
-        quantizer.enable_calib()
-    net(images)
-    for quantizer in quantizers:
-        quantizer.load_calib_amax()
-        quantizer.disable_calib()
-        quantizer.enable_quant()
+    with calibrating(net, load_amax=True):
+        net(images)
 
 
 def weight_bytes(digits: Digits, bits: int = 32) -> int:
