@@ -6,22 +6,13 @@
 
 #define INLINE AVX2 static inline __attribute__((always_inline))
 
-/* 8 pixels' quads from bytes in columns: 16 bytes for each 4 pixels, shuffled to their places. */
-INLINE __m256i quads_at(const uint8_t *x, const bool columns, int stride, __m256i places)
+/* Columns: the places of 4 pixels' quads in 16 bytes. */
+INLINE __m128i places_of(const pqc_lines_s8_block *g)
 {
-    if (!columns)
-        return _mm256_loadu_si256((const __m256i *)(const void *)x);
-    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)x);
-    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(x + 4 * stride));
-    return _mm256_shuffle_epi8(_mm256_set_m128i(high, low), places);
-}
-
-INLINE __m256i places_of(const pqc_lines_s8_block *g)
-{
-    uint8_t bytes[32];
-    for (int i = 0; i < 32; i++)
-        bytes[i] = (uint8_t)pqc_column_place(g, i / 4 % 4, i % 4);
-    return _mm256_loadu_si256((const __m256i *)(const void *)bytes);
+    uint8_t bytes[16];
+    for (int i = 0; i < 16; i++)
+        bytes[i] = (uint8_t)pqc_column_place(g, i / 4, i % 4);
+    return _mm_loadu_si128((const __m128i *)(const void *)bytes);
 }
 
 /* A channel's four weights in every 64 bits, widened. */
@@ -48,26 +39,60 @@ INLINE void store(const pqc_lines_s8_block *g, int c, __m256i low, __m256i high,
     __builtin_memcpy(y, result, (size_t)pixels * sizeof *y);
 }
 
-/* C channels by 8 pixels, the sums of 4 pixels in two parts each: 2 * C sums, 2 widened
- * activations. */
+/* The weights of a block, widened once for all its pixels. */
+enum { MOST_STEPS = 256 };
+
+typedef struct {
+    int16_t w[MOST_STEPS * 4 * 4];
+} wide_weights;
+
+AVX2 static void widen(const pqc_lines_s8_block *g, int channels, wide_weights *wide)
+{
+    int16_t *to = wide->w;
+    for (ptrdiff_t j = 0; j < g->k; j++)
+        for (int i = 0; i < 4 * channels; i++)
+            *to++ = g->w[j * g->w_step + i];
+}
+
+INLINE __m256i wide_at(const int16_t *w)
+{
+    int64_t quad;
+    __builtin_memcpy(&quad, w, 8);
+    return _mm256_set1_epi64x(quad);
+}
+
+INLINE __m256i widened(const uint8_t *x, const bool columns, __m128i places)
+{
+    __m128i quads = _mm_loadu_si128((const __m128i *)(const void *)x);
+    if (columns)
+        quads = _mm_shuffle_epi8(quads, places);
+    return _mm256_cvtepu8_epi16(quads);
+}
+
+/* C channels by 8 pixels, the sums of 4 pixels in two parts each: 2 * C sums, 2 activations.  C, `columns` and whether
+ * there are widened weights are constants where this is inlined. */
 INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, const bool columns,
-                 __m256i places, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+                 const bool wide, const int16_t *w16, __m128i places, ptrdiff_t pixels, float *y,
+                 ptrdiff_t pitch)
 {
     __m256i low[4], high[4];
+    ptrdiff_t apart = columns ? 4 * g->stride : 16, w_step = g->w_step;
 #pragma GCC unroll 4
     for (int c = 0; c < C; c++)
         low[c] = high[c] = _mm256_setzero_si256();
     const int8_t *w = g->w;
-    for (ptrdiff_t j = 0; j < g->k; j++, w += g->w_step) {
-        __m256i quads = quads_at(x + g->offset[j], columns, g->stride, places);
-        __m256i first = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(quads));
-        __m256i second = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(quads, 1));
+    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end; offset++) {
+        __m256i first = widened(x + *offset, columns, places);
+        __m256i second = widened(x + *offset + apart, columns, places);
 #pragma GCC unroll 4
         for (int c = 0; c < C; c++) {
-            __m256i weights = weights_at(w + 4 * c);
+            __m256i weights = wide ? wide_at(w16 + 4 * c) : weights_at(w + 4 * c);
             low[c] = _mm256_add_epi32(low[c], _mm256_madd_epi16(first, weights));
             high[c] = _mm256_add_epi32(high[c], _mm256_madd_epi16(second, weights));
+            __asm__("" : "+x"(low[c]), "+x"(high[c])); /* else GCC gives a sum two registers */
         }
+        w += w_step;
+        w16 += 4 * C;
     }
 #pragma GCC unroll 4
     for (int c = 0; c < C; c++)
@@ -75,25 +100,33 @@ INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, con
             store(g, c, low[c], high[c], pixels, y + c * pitch);
 }
 
-INLINE void line(const pqc_lines_s8_block *g, const int C, const bool columns, ptrdiff_t pixels,
-                 float *y, ptrdiff_t pitch)
+INLINE void line(const pqc_lines_s8_block *g, const int C, const bool columns, const bool wide,
+                 const int16_t *w16, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
 {
-    __m256i places = places_of(g);
+    __m128i places = places_of(g);
     ptrdiff_t step = columns ? g->stride : 4;
     for (ptrdiff_t row = 0; row < g->rows; row++)
         for (ptrdiff_t p = 0; p < pixels; p += 8)
-            tile(g, g->x + row * g->x_row + p * step, C, columns, places, pixels - p,
+            tile(g, g->x + row * g->x_row + p * step, C, columns, wide, w16, places, pixels - p,
                  y + row * g->y_row + p, pitch);
 }
 
 AVX2 static void few_channels(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
                               ptrdiff_t pitch)
 {
-    bool columns = g->dilation != 0;
-    if (g->channels > 1)
-        columns ? line(g, 4, true, pixels, y, pitch) : line(g, 4, false, pixels, y, pitch);
+    wide_weights wide;
+    bool columns = g->dilation != 0, fits = g->k <= MOST_STEPS;
+    if (fits)
+        widen(g, g->channels > 1 ? 4 : 1, &wide);
+    if (!fits)
+        columns ? line(g, 4, true, false, wide.w, pixels, y, pitch)
+                : line(g, 4, false, false, wide.w, pixels, y, pitch);
+    else if (g->channels > 1)
+        columns ? line(g, 4, true, true, wide.w, pixels, y, pitch)
+                : line(g, 4, false, true, wide.w, pixels, y, pitch);
     else
-        columns ? line(g, 1, true, pixels, y, pitch) : line(g, 1, false, pixels, y, pitch);
+        columns ? line(g, 1, true, true, wide.w, pixels, y, pitch)
+                : line(g, 1, false, true, wide.w, pixels, y, pitch);
 }
 
 AVX2 void pqc_lines_s8_avx2(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
