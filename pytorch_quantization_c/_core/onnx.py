@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # onnx.TensorProto.DataType
-FLOAT, UINT8, INT8, FLOAT16, BFLOAT16 = 1, 2, 3, 10, 16
+FLOAT, UINT8, INT8, FLOAT16, BFLOAT16, FLOAT8E4M3FN = 1, 2, 3, 10, 16, 17
 HALF_TYPES = {"Half": FLOAT16, "BFloat16": BFLOAT16}
 
 Constant = Callable[[NDArray[Any]], Any]
@@ -105,3 +105,18 @@ def e4m3_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = np
         return annotate(g.op("trt::TRT_FP8DequantizeLinear", stored, step), inputs, "float32")
 
     return _between_casts(g, inputs, pair)
+
+
+def float8_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = np.asarray) -> Any:
+    """The standard's nodes for E4M3, which opset 19 brought, with the scale amax / 448, or 1 without amax.
+
+    ValueError if amax has more than one element.
+    """
+    largest = np.float32(448) if amax is None else np.asarray(amax, np.float32)
+    if largest.size != 1:
+        raise ValueError(f"E4M3 is exported with one scale: expected `amax` of one element, got shape {largest.shape}")
+    scale = (largest / np.float32(448)).reshape(())
+    step = g.op("Constant", value_t=constant(np.where(scale == 0, np.float32(1), scale)))
+    zero_point = g.op("Cast", g.op("Constant", value_t=constant(np.zeros((), np.float32))), to_i=FLOAT8E4M3FN)
+    return _between_casts(g, inputs, lambda value: g.op(
+        "DequantizeLinear", g.op("QuantizeLinear", value, step, zero_point), step, zero_point))

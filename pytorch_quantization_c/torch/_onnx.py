@@ -1,17 +1,99 @@
-"""What the TorchScript exporter calls to write a quantiser as ONNX nodes."""
+"""Export to ONNX: the switch, what is refused, and the nodes for the TorchScript exporter.
+
+The nodes for the other exporter are in `_onnx_nodes`.
+"""
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import Module
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from .._core import onnx as nodes
-from ._convert import as_array, as_tensor
+from .._core.quantizer import QuantizerRules
+from .._core.replacement import onnx_export
+from ._convert import as_array, as_tensor, untraced
+from ._onnx_nodes import exporting
 
-__all__ = ["e4m3_symbolic", "integer_symbolic"]
+__all__ = ["check_ready", "e4m3_symbolic", "export", "float8_is_standard", "integer_symbolic"]
+
+logger = logging.getLogger(__name__)
+
+EXPORTERS = ("torch.jit", "torch.export", "torch._export", "torch.fx")    # whose modules wrap the one exported
+FLOAT8_NODES = ("trt", "onnx")
+OPSET_FLOAT8, OPSET_OTHER_BITS = 19, 21
+
+_names: dict[int, str] = {}     # while exporting: quantisers' full names by their id
+_float8 = [FLOAT8_NODES[0]]     # while exporting: which nodes E4M3 becomes
+
+
+def _name_quantizers(module: Module, inputs: Any) -> None:
+    """Before the forward of any module: the outermost one, the exporter's own aside, knows its quantisers' names."""
+    if id(module) not in _names and not type(module).__module__.startswith(EXPORTERS):
+        for name, each in module.named_modules():
+            if isinstance(each, QuantizerRules):
+                _names.setdefault(id(each), name)
+
+
+@contextmanager
+def export(quantizer_class: type[Any], float8: str) -> Iterator[None]:
+    """See `quant_modules.enable_onnx_export`."""
+    if float8 not in FLOAT8_NODES:
+        raise ValueError(f"Expected `float8` to be 'trt' or 'onnx', got {float8!r}")
+    before, hook = _float8[0], register_module_forward_pre_hook(_name_quantizers)
+    _float8[0] = float8
+    try:
+        with onnx_export(quantizer_class):
+            yield
+    finally:
+        hook.remove()
+        _names.clear()
+        _float8[0] = before
+
+
+def float8_is_standard() -> bool:
+    """Whether E4M3 is to become the standard's nodes instead of TensorRT's."""
+    return _float8[0] == "onnx"
+
+
+@untraced
+def check_ready(quantizer: Any) -> None:
+    """Refuses a quantiser that cannot be exported, naming it: RuntimeError without an amax, else ValueError."""
+    name = _names.get(id(quantizer)) or quantizer.name
+    shown = f"quantizer {name!r}" if name else "a quantizer without a name"
+    amax = quantizer._buffers.get("_amax")
+    if quantizer._disabled or not quantizer._if_quant:
+        return
+    if amax is None and not quantizer._learn_amax:
+        raise RuntimeError(f"Quantizer has not been calibrated: expected {shown} to have an amax for ONNX export. "
+                           "Calibrate and load amax first.")
+    if quantizer._if_calib:
+        logger.warning("%s still collects; finish calibration before exporting.", shown)
+    bits, shape = quantizer._num_bits, () if amax is None else tuple(amax.shape)
+    long = [size for size in shape if size != 1]
+    if isinstance(bits, tuple):
+        if long:
+            raise ValueError(f"E4M3 is exported per tensor: expected {shown} to have an amax of one element, "
+                             f"got shape {shape}")
+        return
+    if bits not in (4, 8, 16):
+        raise ValueError(f"ONNX has integers of 4, 8 and 16 bits: {shown} has {bits}")
+    if bits != 8 and not exporting():
+        raise ValueError(f"{shown} has {bits} bits, which ONNX has from opset {OPSET_OTHER_BITS} on, and the "
+                         "TorchScript exporter none beyond 20: call torch.onnx.export with dynamo=True and that opset")
+    if len(long) > 1:
+        raise ValueError(f"ONNX has scales along one axis: {shown} has an amax of shape {shape}")
+    if quantizer._narrow_range and not quantizer._unsigned:
+        raise ValueError(f"ONNX has no narrow signed range: {shown} has narrow_range=True")
+    if not quantizer._fake_quant:
+        raise ValueError(f"Only fake quantisation is exported: {shown} has fake_quant=False")
 
 
 def _constant(value: Any, name: str) -> NDArray[Any]:
@@ -38,11 +120,14 @@ def integer_symbolic(g: Any, inputs: Any, amax: Any, num_bits: int, unsigned: bo
 
 def _annotated(node: Any, inputs: Any, kind: str) -> Any:
     """`node` with its type; the exporter does not know TensorRT's nodes."""
-    sizes = inputs.type().sizes()
-    return node.setType(inputs.type().with_dtype(getattr(torch, kind)).with_sizes(sizes))
+    return node.setType(inputs.type().with_dtype(getattr(torch, kind)).with_sizes(inputs.type().sizes()))
 
 
 def e4m3_symbolic(g: Any, inputs: Any, amax: Any) -> Any:
-    """TensorRT's FP8 nodes; see `_core.onnx.e4m3_symbolic`."""
+    """TensorRT's FP8 nodes, or the standard's; see `_core.onnx`."""
     bound = None if amax is None else _constant(amax, "amax")
-    return nodes.e4m3_symbolic(g, inputs, bound, _tensor, _annotated)
+    if not float8_is_standard():
+        return nodes.e4m3_symbolic(g, inputs, bound, _tensor, _annotated)
+    if g.opset < OPSET_FLOAT8:
+        raise ValueError(f"Expected opset {OPSET_FLOAT8} or newer for standard float8 nodes, got {g.opset}")
+    return nodes.float8_symbolic(g, inputs, bound, _tensor)

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from .._core.replacement import Entry, ReplacementRules, onnx_export, replace_layers
+from .._core.replacement import Entry, ReplacementRules, replace_layers
+from . import _onnx
 from . import nn as quant_nn
 
 __all__ = ["deactivate", "enable_onnx_export", "initialize", "quantized", "replace"]
@@ -59,9 +60,21 @@ def quantized(float_module_list: Iterable[str] | None = None,
     return _quant_module_helper_object.quantized(float_module_list, custom_quant_modules)
 
 
-def enable_onnx_export() -> AbstractContextManager[None]:
-    """For the time of a `with` block, quantisers check that they are ready to be exported to ONNX."""
-    return onnx_export(quant_nn.TensorQuantizer)
+def enable_onnx_export(float8: str = "trt") -> AbstractContextManager[None]:
+    """For the time of a `with` block, quantisers can be exported to ONNX, and check that they are ready to be.
+
+        with enable_onnx_export():
+            torch.onnx.export(model, inputs, "model.onnx", dynamo=False)
+
+    Integer quantisers become QuantizeLinear and DequantizeLinear with constant scales: 8 bits with either exporter, 4
+    and 16 bits with `dynamo=True` and opset 21 or newer. In the block a quantiser without an amax is refused with
+    RuntimeError, one with settings that ONNX does not have with ValueError; both say which one it is.
+
+    Args:
+        float8: what E4M3 quantisers become: "trt", TensorRT's nodes TRT_FP8QuantizeLinear and TRT_FP8DequantizeLinear,
+            or "onnx", the standard's float8 (opset 19 or newer).
+    """
+    return _onnx.export(quant_nn.TensorQuantizer, float8)
 
 
 def replace(model: M, include: str | Iterable[str] = "*", exclude: str | Iterable[str] = (),

@@ -10,7 +10,7 @@ from torch.nn import Module
 
 from ...._arrays import number_array
 from ...._core.quantizer import QuantizerRules
-from ... import calib
+from ... import _onnx, _onnx_nodes, calib
 from ... import utils as quant_utils
 from ..._convert import as_array, as_tensor
 from ..._kernels import checked
@@ -22,6 +22,11 @@ __all__ = ["Clip", "QuantDescriptor", "TensorQuantizer", "calib", "fake_tensor_q
 
 CALIBRATORS = {"max": "MaxCalibrator", "histogram": "HistogramCalibrator"}
 DEFAULT = QuantDescriptor()
+
+
+def _cut_off(amax: Tensor) -> Tensor:
+    """amax as a constant: without its gradient, and, where a model is traced, without how it was computed."""
+    return amax.detach() if _onnx_nodes.exporting() else amax.data
 
 
 class TensorQuantizer(QuantizerRules, Module):
@@ -70,22 +75,28 @@ class TensorQuantizer(QuantizerRules, Module):
         return quant_utils.reduce_amax(inputs, axes)
 
     def _as_float(self, amax: Tensor) -> Tensor:
-        return amax.data if amax.dtype in (torch.float32, torch.float64) else amax.data.float()
+        return _cut_off(amax if amax.dtype in (torch.float32, torch.float64) else amax.float())
 
     def _learned_amax(self) -> Tensor:
-        return torch.maximum(-self.clip.clip_value_min, self.clip.clip_value_max).data
-
-    # `.data` besides: when a model is traced, an amax that was multiplied by `scale_amax` must be a constant.
+        return _cut_off(torch.maximum(-self.clip.clip_value_min, self.clip.clip_value_max))
 
     def _quantize(self, inputs: Tensor, amax: Tensor) -> tuple[Tensor, Tensor]:
-        outputs, scale = tensor_quant(inputs, amax.data, self._num_bits, self._unsigned)
+        outputs, scale = tensor_quant(inputs, _cut_off(amax), self._num_bits, self._unsigned)
         return outputs, scale.detach()
 
     def _fake_quantize(self, inputs: Tensor, amax: Tensor) -> Tensor:
-        return fake_tensor_quant(inputs, amax.data, self._num_bits, self._unsigned, self._narrow_range)
+        if self._enable_onnx_export and _onnx_nodes.exporting():
+            return _onnx_nodes.integer_nodes(inputs, amax, self._num_bits, self._unsigned)  # type: ignore[arg-type]
+        return fake_tensor_quant(inputs, _cut_off(amax), self._num_bits, self._unsigned, self._narrow_range)
 
     def _e4m3(self, inputs: Tensor, amax: Tensor) -> Tensor:
-        return scaled_e4m3(inputs, amax.data)
+        if self._enable_onnx_export and _onnx_nodes.exporting():
+            return _onnx_nodes.e4m3_nodes(inputs, amax, _onnx.float8_is_standard())
+        return scaled_e4m3(inputs, _cut_off(amax))
+
+    def _check_onnx_readiness(self, inputs: Tensor) -> None:
+        """Refuses, by the quantiser's name, what cannot be exported."""
+        _onnx.check_ready(self)
 
     def _make_clip(self, limit: float) -> Clip:
         return Clip(-limit, limit, learn_min=True, learn_max=True)

@@ -1,0 +1,64 @@
+"""ONNX nodes for the exporter that works with torch.export (`dynamo=True`).
+
+The nodes go into the exported program as torch's own symbolic operators, which its exporter translates, so that nothing
+has to be registered for a call of `torch.onnx.export`. Needed: torch 2.8, and what that exporter needs itself.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["e4m3_nodes", "exporting", "integer_nodes"]
+
+# By bits and sign: onnx.TensorProto.DataType.
+INTEGERS = {(4, False): 22, (4, True): 21, (8, False): 3, (8, True): 2, (16, False): 5, (16, True): 4}
+ZERO_POINTS = {3: torch.int8, 2: torch.uint8, 17: torch.float8_e4m3fn}     # other types have opset 21's `output_dtype`
+FLOAT8 = 17
+E4M3_MAX = 448.0
+
+
+def exporting() -> bool:
+    """Whether torch.export (or torch.compile) is looking at the program."""
+    return torch.compiler.is_compiling()
+
+
+def _symbolic(name: str, inputs: list[Tensor], attributes: dict[str, Any], like: Tensor, dtype: Any,
+              version: int | None) -> Tensor:
+    operators = getattr(torch.onnx, "ops", None)
+    if operators is None:
+        raise RuntimeError(f"Expected torch 2.8 or newer for the dynamo exporter, got {torch.__version__}: "
+                           "call torch.onnx.export with dynamo=False")
+    made: Tensor = operators.symbolic(name, inputs, attributes, dtype=dtype, shape=like.shape, version=version)
+    return made
+
+
+def _pair(x: Tensor, scale: Tensor, amax: Tensor, kind: int) -> Tensor:
+    """QuantizeLinear to the ONNX type `kind`, and DequantizeLinear. Scales are float32; x is cast if it is not."""
+    scale = torch.where(scale == 0, torch.ones_like(scale), scale)
+    long = [axis for axis, size in enumerate(amax.shape) if size != 1]
+    attributes = {"axis": long[0] - amax.dim() + x.dim()} if long else {}
+    scale = scale.reshape(-1) if long else scale.reshape(())
+    if kind in ZERO_POINTS:
+        bounds, version, wanted = [scale, torch.zeros(scale.shape).to(ZERO_POINTS[kind])], 19, attributes
+    else:
+        bounds, version, wanted = [scale], 21, {**attributes, "output_dtype": kind}
+    integers = _symbolic("QuantizeLinear", [x.float(), *bounds], wanted, x, kind, version)
+    return _symbolic("DequantizeLinear", [integers, *bounds], attributes, x, torch.float32, version).to(x.dtype)
+
+
+def integer_nodes(x: Tensor, amax: Tensor, num_bits: int, unsigned: bool) -> Tensor:
+    """The nodes of a fake quantiser of 4, 8 or 16 bits; `_check_onnx_readiness` has refused all others."""
+    bound = float(2 ** (num_bits - 1 + int(unsigned)) - 1)
+    return _pair(x, amax.float() / bound, amax, INTEGERS[num_bits, unsigned])
+
+
+def e4m3_nodes(x: Tensor, amax: Tensor, standard: bool) -> Tensor:
+    """The nodes of an E4M3 quantiser: standard float8, or TensorRT's own."""
+    if standard:
+        return _pair(x, amax.float() / E4M3_MAX, amax, FLOAT8)
+    forward = E4M3_MAX / amax.float().reshape(())
+    scale = 1.0 / torch.where(forward == 0, torch.ones_like(forward), forward)
+    stored = _symbolic("trt::TRT_FP8QuantizeLinear", [x.float(), scale], {}, x, torch.uint8, None)
+    return _symbolic("trt::TRT_FP8DequantizeLinear", [stored, scale], {}, x, torch.float32, None).to(x.dtype)
