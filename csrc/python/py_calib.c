@@ -8,7 +8,10 @@
 
 #include <math.h>
 
-enum { MOST_BINS = 1 << 24 };
+enum {
+    MOST_BINS = 1 << 24,
+    LEAST_ROW = 64, /* shorter ones are better copied together */
+};
 
 /* A new reference to a C-contiguous vector of this type with at least `least` and at most `most`
  * numbers; the object itself where it is one. */
@@ -29,12 +32,57 @@ static int check_edges(PyArrayObject *edges)
 {
     const float *e = PyArray_DATA(edges);
     npy_intp bins = PyArray_SIZE(edges) - 1;
-    bool good = isfinite(e[0]) && isfinite(e[bins]);
+    int good = isfinite(e[0]) && isfinite(e[bins]);
     for (npy_intp i = 0; i < bins; i++)
-        good = good && e[i] <= e[i + 1];
+        good &= e[i] <= e[i + 1];
     if (!good)
         PyErr_SetString(PyExc_ValueError, "Expected `edges` to be finite and rising");
     return good ? 0 : -1;
+}
+
+/* Whether the array's elements along this axis are `step` bytes apart, or there is but one. */
+static bool goes_on(PyArrayObject *x, int axis, npy_intp step)
+{
+    return PyArray_STRIDE(x, axis) == step || PyArray_DIM(x, axis) == 1;
+}
+
+/* Sets inner and stride if the array is rows of contiguous elements at one distance, as a
+ * channel of an image is. */
+static bool as_rows(PyArrayObject *x, pqc_elements *e)
+{
+    int last = PyArray_NDIM(x) - 1;
+    npy_intp size = PyArray_ITEMSIZE(x), rows = 1;
+    e->inner = 1;
+    for (; last >= 0 && goes_on(x, last, e->inner * size); last--)
+        e->inner *= PyArray_DIM(x, last);
+    npy_intp step = last < 0 ? e->inner * size : PyArray_STRIDE(x, last);
+    e->stride = step / size;
+    for (; last >= 0 && goes_on(x, last, rows * step); last--)
+        rows *= PyArray_DIM(x, last);
+    return last < 0 && step % size == 0 && e->inner >= LEAST_ROW && PyArray_ISALIGNED(x) &&
+           PyArray_ISNOTSWAPPED(x);
+}
+
+/* A new reference to `object` as an array of floats, and what it holds: rows where they lie, else a
+ * contiguous copy. */
+static PyArrayObject *get_elements(PyObject *object, pqc_elements *e)
+{
+    PyArrayObject *x = NULL;
+    e->dtype = PQC_F32;
+    if (PyArray_CheckExact(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_FLOAT &&
+        as_rows((PyArrayObject *)object, e)) {
+        Py_INCREF(object);
+        x = (PyArrayObject *)object;
+    } else {
+        x = pqc_float_array(object, "x", &e->dtype);
+        if (x)
+            e->inner = e->stride = PyArray_SIZE(x) > 0 ? PyArray_SIZE(x) : 1;
+    }
+    if (x) {
+        e->data = PyArray_DATA(x);
+        e->n = PyArray_SIZE(x);
+    }
+    return x;
 }
 
 static int check_counts(PyObject *counts, npy_intp bins)
@@ -64,14 +112,12 @@ static PyObject *histogram(PyObject *self, PyObject *const *args, Py_ssize_t cou
     if (pqc_check_count("histogram", count, 5, 5) < 0 || pqc_get_bool(args[3], &skip_zeros) < 0 ||
         pqc_get_bool(args[4], &partial) < 0)
         return NULL;
-    x = pqc_float_array(args[0], "x", &elements.dtype);
+    x = get_elements(args[0], &elements);
     edges = x ? vector(args[1], "edges", NPY_FLOAT, 2, MOST_BINS + 1) : NULL;
     if (!edges || check_edges(edges) < 0)
         goto done;
     ptrdiff_t bins = PyArray_SIZE(edges) - 1;
     int slots = pqc_get_num_threads();
-    elements.data = PyArray_DATA(x);
-    elements.n = PyArray_SIZE(x);
     scratch = PyMem_RawMalloc(pqc_histogram_scratch(bins, slots));
     if (check_counts(args[2], bins) < 0 || (!scratch && PyErr_NoMemory() == NULL))
         goto done;
@@ -122,11 +168,9 @@ static PyObject *magnitudes(PyObject *self, PyObject *object)
 {
     pqc_elements elements;
     (void)self;
-    PyArrayObject *x = pqc_float_array(object, "x", &elements.dtype);
+    PyArrayObject *x = get_elements(object, &elements);
     if (!x)
         return NULL;
-    elements.data = PyArray_DATA(x);
-    elements.n = PyArray_SIZE(x);
     PyThreadState *state = pqc_release_gil(elements.n);
     pqc_magnitudes m = pqc_magnitudes_of(elements);
     pqc_acquire_gil(state);

@@ -20,6 +20,7 @@ from .weights import calibrate_weights
 __all__ = ["HistogramCalibrator", "calibrate_weights"]
 
 Rows = list[tuple[NDArray[np.int64], NDArray[np.float32]]]
+SHORT = 64      # a channel in pieces of fewer elements is copied together
 SAME = ("num_bits", "axis", "unsigned", "skip_zeros", "torch_hist", "grow_method")
 
 
@@ -94,8 +95,9 @@ class HistogramCalibrator(_Calibrator):
         if self._amax_shape not in (None, shape):
             raise RuntimeError(f"amax shape changed! Expected {self._amax_shape}, got {shape}")
         channels = np.transpose(array, kept + reduced)
-        places = np.ndindex(*(array.shape[i] for i in kept))
-        self._collect_rows([np.ascontiguousarray(channels[place]) for place in places], shape)
+        if kept and np.prod(array.shape[kept[-1] + 1:]) < SHORT:
+            channels = np.ascontiguousarray(channels)
+        self._collect_rows([channels[place] for place in np.ndindex(*(array.shape[i] for i in kept))], shape)
 
     def _collect_rows(self, rows: list[NDArray[Any]], shape: tuple[int, ...]) -> None:
         rule = DoubleRule if self._grow_method else TorchRule if self._torch_hist else NumpyRule

@@ -111,6 +111,20 @@ def test_types_and_strides(isa: str, dtype: type, rng: np.random.Generator) -> N
     np.testing.assert_array_equal(counted(x[::3, 1::2], edges)[0], np.histogram(wide[::3, 1::2], edges)[0])
 
 
+@pytest.mark.parametrize("view", [
+    lambda x: x[:, 1], lambda x: x[:, 1:2], lambda x: x[1, :2], lambda x: x[::-1, 1], lambda x: x[:, 1, ::2],
+    lambda x: x[:, 1, :, 3:70], lambda x: x[:, :1].swapaxes(0, 1), lambda x: np.broadcast_to(x[0, 0], (4, 20, 100)),
+    lambda x: x[:0, 1], lambda x: x[1, 1, 3, 4], lambda x: x[:, 1, ::-1], lambda x: x[..., ::-1][:, 2],
+])
+def test_rows_where_they_lie(isa: str, view: Any, rng: np.random.Generator) -> None:
+    x = np.float32(rng.normal(size=(5, 3, 20, 100)))
+    before, part = x.copy(), view(x)
+    edges = np.linspace(0, 6, 301, dtype=np.float32)
+    np.testing.assert_array_equal(counted(part, edges)[0], np.histogram(np.abs(part), edges)[0])
+    assert _C.magnitudes(part)[1] == np.abs(part).max(initial=0)
+    np.testing.assert_array_equal(x, before)
+
+
 def test_threads_count_the_same(isa: str, thread_count: None, rng: np.random.Generator) -> None:
     x = np.float32(rng.normal(size=300_001))
     wanted, edges = np.histogram(np.abs(x), 2048)

@@ -27,6 +27,7 @@ typedef struct {
 
 typedef struct {
     pqc_elements x;
+    ptrdiff_t begin; /* of this round */
     pqc_binning binning;
     const int32_t *cells; /* see bin_any; NULL if the kernels may be used */
     slot *slots;
@@ -49,22 +50,26 @@ size_t pqc_histogram_scratch(ptrdiff_t bins, int slots)
     return (size_t)slots * each + aligned(((size_t)bins + 1) * sizeof(int32_t)) + 64;
 }
 
-/* For n <= PQC_BLOCK: the elements as float32, in `buffer` unless they are already. */
-static const float *floats(pqc_elements x, ptrdiff_t at, ptrdiff_t n, float *buffer)
+/* The elements from number `at` on as float32, *n of them or fewer, which it sets: within a row, and
+ * in `buffer` unless they are floats already. */
+static const float *floats(pqc_elements x, ptrdiff_t at, ptrdiff_t *n, float *buffer)
 {
+    ptrdiff_t row = at / x.inner, left = (row + 1) * x.inner - at;
+    at = row * x.stride + at - row * x.inner;
+    *n = *n < left ? *n : left;
     switch (x.dtype) {
     case PQC_F32:
         return (const float *)x.data + at;
     case PQC_F16:
-        pqc.f16_to_f32((const uint16_t *)x.data + at, buffer, n);
+        pqc.f16_to_f32((const uint16_t *)x.data + at, buffer, *n);
         return buffer;
     case PQC_BF16:
-        pqc.bf16_to_f32((const uint16_t *)x.data + at, buffer, n);
+        pqc.bf16_to_f32((const uint16_t *)x.data + at, buffer, *n);
         return buffer;
     case PQC_F64:
         break;
     }
-    for (ptrdiff_t i = 0; i < n; i++)
+    for (ptrdiff_t i = 0; i < *n; i++)
         buffer[i] = (float)((const double *)x.data)[at + i];
     return buffer;
 }
@@ -87,15 +92,17 @@ static bool exact(pqc_binning *b)
 /* t is off by at most 2^-22 of itself: three roundings.  The rest is measured. */
 static pqc_binning binning_of(const float *edges, ptrdiff_t bins)
 {
-    double lo = edges[0], hi = edges[bins], off = 0.0;
+    double lo = edges[0], hi = edges[bins];
     pqc_binning b = {.edges = edges, .bins = bins, .lo = edges[0]};
     if (bins > 1 && exact(&b))
         return b;
     b.inv = (float)((double)bins / (hi - lo));
+    double offs[4] = {0}; /* four, not to wait for each other */
     for (ptrdiff_t i = 0; i <= bins; i++) {
         double distance = fabs((edges[i] - lo) * b.inv - (double)i);
-        off = distance > off ? distance : off;
+        offs[i & 3] = distance > offs[i & 3] ? distance : offs[i & 3];
     }
+    double off = fmax(fmax(offs[0], offs[1]), fmax(offs[2], offs[3]));
     off += (double)bins * 0x1p-22 + 0x1p-24;
     b.margin = isfinite(b.inv) && off < 1.0 ? (float)off : 1.0f;
     return b;
@@ -168,15 +175,17 @@ static void count_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
     slot *s = take(j);
+    begin += j->begin;
+    end += j->begin;
     float buffer[BLOCK];
     uint32_t bin[BLOCK + SPARE];
     if (!s->used)
         memset(s->pairs, 0, pairs_size(j->binning.bins));
     s->used = true;
-    for (ptrdiff_t i = begin; i < end; i += BLOCK) {
-        ptrdiff_t n = end - i < BLOCK ? end - i : BLOCK;
-        n = bin_block(j, floats(j->x, i, n, buffer), n, bin, &s->seen);
-        count(bin, n, s->pairs);
+    for (ptrdiff_t i = begin, n; i < end; i += n) {
+        n = end - i < BLOCK ? end - i : BLOCK;
+        const float *x = floats(j->x, i, &n, buffer);
+        count(bin, bin_block(j, x, n, bin, &s->seen), s->pairs);
     }
     atomic_flag_clear_explicit(&s->taken, memory_order_release);
 }
@@ -241,13 +250,13 @@ static bool fits(const job *j, pqc_elements x)
 float pqc_histogram(pqc_elements x, const float *edges, ptrdiff_t bins, bool skip_zeros,
                     bool partial, void *scratch, int slots, int64_t *counts)
 {
-    job j = {.binning = binning_of(edges, bins), .count = slots};
+    job j = {.x = x, .binning = binning_of(edges, bins), .count = slots};
     uint64_t zeros = 0;
     bool good = partial || fits(&j, x);
     lay_out(&j, scratch, !(j.binning.margin < PQC_BIN_MARGIN));
     for (ptrdiff_t at = 0; at < x.n; at += ROUND) {
         ptrdiff_t n = x.n - at < ROUND ? x.n - at : ROUND;
-        j.x = (pqc_elements){(const char *)x.data + at * pqc_dtype_size(x.dtype), n, x.dtype};
+        j.begin = at;
         pqc_parallel(n, GRAIN, count_range, &j);
         good = good && (partial || largest_of(&j) <= edges[bins]);
         if (good)
@@ -266,9 +275,10 @@ pqc_magnitudes pqc_magnitudes_of(pqc_elements x)
     pqc_magnitudes m = {.smallest = INFINITY, .largest = 0.0f};
     float buffer[PQC_BLOCK];
     ptrdiff_t step = x.dtype == PQC_F32 ? 1 << 24 : PQC_BLOCK;
-    for (ptrdiff_t at = 0; at < x.n; at += step) {
-        ptrdiff_t n = x.n - at < step ? x.n - at : step;
-        pqc.magnitudes_f32(floats(x, at, n, buffer), n, &m);
+    for (ptrdiff_t at = 0, n; at < x.n; at += n) {
+        n = x.n - at < step ? x.n - at : step;
+        const float *part = floats(x, at, &n, buffer);
+        pqc.magnitudes_f32(part, n, &m);
     }
     return m;
 }

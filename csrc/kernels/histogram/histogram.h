@@ -56,10 +56,11 @@ static inline uint32_t pqc_bin_of(float v, const pqc_binning *b)
     return edge;
 }
 
-/* Elements of any dtype; what does not fit into float32 counts as infinity. */
+/* Elements of any dtype, n = rows * inner: rows of `inner`, each `stride` elements after the one
+ * before.  What does not fit into float32 counts as infinity. */
 typedef struct {
     const void *data;
-    ptrdiff_t n;
+    ptrdiff_t n, inner, stride;
     pqc_dtype dtype;
 } pqc_elements;
 
