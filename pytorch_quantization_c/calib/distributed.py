@@ -29,7 +29,8 @@ __all__ = ["calibrate", "load_amax"]
 Collected = dict[str, Any]      # name of a quantiser -> its calibrator
 FAN_IN = 8                      # answers merged by one task
 
-_own = threading.local()        # each thread of a worker has one model, that of the calibration it worked for last
+# The models that this process works with: token of a calibration -> thread -> model. Only the last calibration's stay.
+_models: dict[str, dict[int, Any]] = {}
 
 
 def calibrate(model_factory: Callable[[], Any], batches: Any, client: Any = None, method: str | None = None,
@@ -72,7 +73,11 @@ def calibrate(model_factory: Callable[[], Any], batches: Any, client: Any = None
         raise ValueError("Expected `batches` to hold at least one loader, got none")
     while len(parts) > 1:
         parts = [merge(parts[i:i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
-    return _amaxes(_run(parts[0], client), method, options, strict)
+    try:
+        collected = _run(parts[0], client)
+    finally:
+        _models.pop(token, None)        # of this process's threads; a worker forgets with the next calibration
+    return _amaxes(collected, method, options, strict)
 
 
 def load_amax(model: Any, amaxes: Mapping[str, Any], strict: bool = True) -> None:
@@ -124,12 +129,17 @@ def _batches_of(loader: Any) -> Iterator[Any]:
 
 
 def _model(model_factory: Callable[[], Any], token: str) -> Any:
-    if getattr(_own, "token", None) != token:
-        _own.model = model_factory()
-        for name, quantizer in named_quantizers(_own.model):
+    """This thread's own model."""
+    for old in [other for other in list(_models) if other != token]:
+        _models.pop(old, None)
+    mine = _models.setdefault(token, {})
+    thread = threading.get_ident()
+    if thread not in mine:
+        model = model_factory()
+        for name, quantizer in named_quantizers(model):
             quantizer._calibrator = _mergeable(name, quantizer._calibrator)
-        _own.token = token
-    return _own.model
+        mine[thread] = model
+    return mine[thread]
 
 
 def _mergeable(name: str, calibrator: Any) -> Any:
