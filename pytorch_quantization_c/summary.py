@@ -23,12 +23,13 @@ class QuantizerRow(NamedTuple):
     axis: Axis
     amax: NDArray[Any] | None
     state: str
+    execution: str = ""
 
     def cells(self) -> list[str]:
         """The row as it is printed."""
         bits = "E4M3" if isinstance(self.bits, tuple) else f"{'u' if self.unsigned else ''}{self.bits}"
         axis = "tensor" if self.axis is None else str(self.axis)
-        return [self.name or "(model)", bits, axis, _shown(self.amax), self.state]
+        return [self.name or "(model)", bits, axis, _shown(self.amax), self.state, self.execution]
 
 
 def _shown(amax: NDArray[Any] | None) -> str:
@@ -57,6 +58,13 @@ def _state(quantizer: Any) -> str:
     return ", ".join(on) or "off"
 
 
+def _executions(model: Any) -> dict[int, str]:
+    """How the layer of an input quantiser computed when it was last called, by the quantiser's id."""
+    layers = [(layer, layer._modules.get("_input_quantizer")) for _, layer in model.named_modules()]
+    found = {id(quantizer): getattr(layer, "execution", "auto") for layer, quantizer in layers if quantizer is not None}
+    return {key: execution for key, execution in found.items() if execution != "auto"}
+
+
 def quant_summary(model: Any, file: TextIO | None = None) -> list[QuantizerRow]:
     """Prints one row for each quantiser: name, bits, axis, amax and state; returns the same as data.
 
@@ -66,13 +74,16 @@ def quant_summary(model: Any, file: TextIO | None = None) -> list[QuantizerRow]:
 
     Returns:
         Rows with `name`, `bits` (an integer, or (4, 3) for E4M3), `unsigned`, `axis`, `amax` (a copy as a NumPy array,
-        or None while it is dynamic) and `state`: "disabled", or which of calib, clip and quant are on, or "off".
+        or None while it is dynamic), `state`: "disabled", or which of calib, clip and quant are on, or "off"; and
+        `execution`: for the input quantiser of a layer that has been called "int8", or "float: " and why, else "".
     """
+    executions = _executions(model)
     rows = [QuantizerRow(name, quantizer.num_bits, quantizer.unsigned, quantizer.axis,
                          None if quantizer.amax is None else np.array(quantizer._numbers(quantizer.amax)),
-                         _state(quantizer))
+                         _state(quantizer), executions.get(id(quantizer), ""))
             for name, quantizer in named_quantizers(model)]
-    table = [["quantizer", "bits", "axis", "amax", "state"], *(row.cells() for row in rows)]
+    titles = ["quantizer", "bits", "axis", "amax", "state", "execution" if executions else ""]
+    table = [titles, *(row.cells() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
     print("\n".join(lines), file=sys.stdout if file is None else file)

@@ -42,6 +42,16 @@ last                    8     tensor  nan                  clip, real quant
 """
 
 
+def test_how_a_layer_computed() -> None:
+    net, out = float_nn.Sequential(nn.QuantLinear(4, 3), nn.QuantLinear(3, 2)), io.StringIO()
+    net[1].input_quantizer.num_bits = 16
+    net(np.ones((1, 4), np.float32))
+    rows = pq.quant_summary(net, out)
+    assert [row.execution for row in rows] == ["int8", "", "float: the input has not 2 to 8 bits", ""]
+    assert out.getvalue().splitlines()[0].endswith("execution")
+    assert out.getvalue().splitlines()[1].endswith("int8")
+
+
 def test_another_file_and_the_odd_cases() -> None:
     out = io.StringIO()
     quantizer = nn.TensorQuantizer()

@@ -219,7 +219,8 @@ static const char *set_shape(run *r, npy_intp *shape)
         if (!pqc_conv_view_init(&r->view, &plan->shape, line))
             return "too large an image";
     }
-    r->workspace = pqc_conv_workspace(plan, &r->view);
+    r->call.slots = pqc_conv_slots(plan, &r->view, r->call.batch);
+    r->workspace = pqc_conv_workspace(plan, &r->view, r->call.slots);
     return NULL;
 }
 

@@ -100,3 +100,23 @@ def test_convolutions_of_several_tiles_and_blocks(shape, weight, padding, stride
 def test_larger_linear_layers(rows, k, outputs, rng):
     w = integers(rng, "normal", (outputs, k), Format())
     check(w, floats(rng, "normal", (rows, k), 1, Format()), Geometry(), Format(), rng, oracle.linear, -1)
+
+
+@pytest.mark.parametrize("weight, groups", [((32, 16, 3, 3), 1), ((48, 1, 3, 3), 48), ((48, 1, 5, 5), 48),
+                                            ((40, 16, 1, 1), 1), ((8, 1, 5, 5), 1)])
+def test_many_small_images(weight, groups, rng):
+    g = Geometry(False, groups, (1, 1), (1, 1), (1, 1), (1, 1), (0, 0))
+    w = integers(rng, "normal", weight, Format())
+    x = floats(rng, "normal", (50, weight[1] * groups, 15, 13), 1, Format())
+    check(w, x, g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 7, 9])
+@pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (3, 1), (1, 2), (2, 3), (4, 1), (1, 4), (1, 5)])
+def test_depthwise(kernel, stride, dilation, rng):
+    g = Geometry(False, 3, (stride,) * 2, (2, 3), (1, 2), (dilation,) * 2, (0, 0))
+    size = dilation * (kernel - 1) + 1
+    for width in (0, 3, 17, 40):
+        w = integers(rng, "normal", (6 if width == 3 else 3, 1, kernel, kernel), Format(8, True))
+        x = floats(rng, "normal", (2, 3, size + 7, size + width), 1, Format())
+        check(w, x, g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)

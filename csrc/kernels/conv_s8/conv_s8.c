@@ -1,5 +1,8 @@
 #include "conv_work.h"
 #include "dispatch.h"
+#include "parallel.h"
+
+enum { MOST_SLOTS = 64 };
 
 static ptrdiff_t longest_k(const pqc_conv_plan *plan)
 {
@@ -9,11 +12,21 @@ static ptrdiff_t longest_k(const pqc_conv_plan *plan)
     return k;
 }
 
-ptrdiff_t pqc_conv_workspace(const pqc_conv_plan *plan, const pqc_conv_view *view)
+ptrdiff_t pqc_conv_slots(const pqc_conv_plan *plan, const pqc_conv_view *view, ptrdiff_t batch)
+{
+    double products = (double)view->outputs * (double)plan->lanes * (double)plan->shape.groups *
+                      (double)longest_k(plan) * 4;
+    int threads = pqc_get_num_threads();
+    if (batch == 1 || threads == 1 || plan->pieces > 1 || products > 4 * (double)PQC_PRODUCTS_GRAIN)
+        return 1;
+    return threads < MOST_SLOTS ? threads : MOST_SLOTS;
+}
+
+ptrdiff_t pqc_conv_workspace(const pqc_conv_plan *plan, const pqc_conv_view *view, ptrdiff_t slots)
 {
     ptrdiff_t channels = plan->shape.groups * plan->shape.out * (ptrdiff_t)sizeof(float);
     return 2 * pqc_aligned(channels) + pqc_aligned(longest_k(plan) * (ptrdiff_t)sizeof(int32_t)) +
-           pqc_conv_image_bytes(view, &plan->shape);
+           slots * pqc_aligned(pqc_conv_image_bytes(view, &plan->shape));
 }
 
 static void lay_out(pqc_conv_work *w)
@@ -157,7 +170,7 @@ static void run_piece(pqc_conv_work *w)
     if (w->pixels == 0)
         return;
     w->tiles = pqc_tiles(w->pixels);
-    if (w->plan->pieces > 1 || w->y == w->call->y) /* for one piece the first image's serve all */
+    if (w->plan->pieces > 1) /* one piece's offsets serve all images */
         fill_offsets(w);
     ptrdiff_t tasks = w->plan->shape.groups * pqc_conv_blocks(w->plan) * w->tiles;
     ptrdiff_t products = w->pixels * w->plan->lanes * w->plan->shape.groups * w->piece->k * 4;
@@ -172,37 +185,73 @@ static void run_pieces(pqc_conv_work *w)
     }
 }
 
-static unsigned run_lines(pqc_conv_work *w)
+/* Image number n, with its quads at `bytes`. */
+static unsigned run_image(pqc_conv_work w, ptrdiff_t n, uint8_t *bytes)
 {
-    w->piece = w->plan->piece;
-    if (w->y == w->call->y)
-        fill_offsets(w);
-    pqc_conv_lines(w);
-    return atomic_load(&w->image.flags);
+    const pqc_conv_shape *shape = &w.plan->shape;
+    w.bytes = bytes;
+    w.image = (pqc_conv_image){.shape = shape,
+                               .view = w.view,
+                               .x = w.call->x + n * shape->groups * shape->in * w.view->inputs,
+                               .bytes = bytes,
+                               .q = w.call->q};
+    w.y = w.call->y + n * shape->groups * shape->out * w.view->outputs;
+    bool fused = shape->columns && shape->groups > 1;
+    unsigned flags = fused ? 0 : pqc_conv_image_pack(&w.image);
+    if (flags != 0)
+        return flags;
+    if (!pqc_conv_takes_lines(&w)) {
+        run_pieces(&w);
+        return 0;
+    }
+    pqc_conv_lines(&w);
+    return atomic_load(&w.image.flags);
+}
+
+/* Small images, each on one thread with a slot of its own for its quads. */
+typedef struct {
+    const pqc_conv_work *work;
+    ptrdiff_t slots, slot_bytes;
+    atomic_flag taken[MOST_SLOTS];
+    atomic_uint flags;
+} small_images;
+
+static void run_images(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    small_images *s = context;
+    ptrdiff_t slot = 0;
+    while (
+        atomic_flag_test_and_set(&s->taken[slot])) /* one is free: there are as many as threads */
+        slot = (slot + 1) % s->slots;
+    for (ptrdiff_t n = begin; n < end; n++)
+        atomic_fetch_or(&s->flags, run_image(*s->work, n, s->work->bytes + slot * s->slot_bytes));
+    atomic_flag_clear(&s->taken[slot]);
+}
+
+static unsigned run_small_images(const pqc_conv_work *w, ptrdiff_t slots)
+{
+    small_images s = {.work = w, .slots = slots};
+    ptrdiff_t products =
+        w->view->outputs * w->plan->lanes * w->plan->shape.groups * w->plan->piece->k * 4;
+    s.slot_bytes = pqc_aligned(pqc_conv_image_bytes(w->view, &w->plan->shape));
+    for (ptrdiff_t i = 0; i < slots; i++)
+        atomic_flag_clear(&s.taken[i]);
+    pqc_parallel(w->call->batch, PQC_PRODUCTS_GRAIN / (products + 1) + 1, run_images, &s);
+    return atomic_load(&s.flags);
 }
 
 unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,
                      const pqc_conv_call *call)
 {
-    pqc_conv_work w = {.plan = plan, .view = view, .call = call};
-    ptrdiff_t in = plan->shape.groups * plan->shape.in, out = plan->shape.groups * plan->shape.out;
+    pqc_conv_work w = {.plan = plan, .view = view, .call = call, .piece = plan->piece};
+    unsigned flags = 0;
     lay_out(&w);
     pqc_conv_scales(plan, call, w.scale, w.bias);
-    for (ptrdiff_t n = 0; n < call->batch; n++) {
-        w.image = (pqc_conv_image){.shape = &plan->shape,
-                                   .view = view,
-                                   .x = call->x + n * in * view->inputs,
-                                   .bytes = w.bytes,
-                                   .q = call->q};
-        w.y = call->y + n * out * view->outputs;
-        bool fused = plan->shape.columns && plan->shape.groups > 1;
-        unsigned flags = fused ? 0 : pqc_conv_image_pack(&w.image);
-        if (flags == 0 && pqc_conv_takes_lines(&w))
-            flags = run_lines(&w);
-        else if (flags == 0)
-            run_pieces(&w);
-        if (flags != 0)
-            return flags;
-    }
-    return 0;
+    if (plan->pieces == 1)
+        fill_offsets(&w);
+    if (call->slots > 1)
+        return run_small_images(&w, call->slots);
+    for (ptrdiff_t n = 0; n < call->batch && flags == 0; n++)
+        flags = run_image(w, n, w.bytes);
+    return flags;
 }
