@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from .. import _C
 from .packed import Format, Geometry
 
-__all__ = ["IntegerWeight", "Kept", "format_of", "geometry_of", "integer_weight", "quantizer_refusal", "settings_of",
-           "weight_key"]
+__all__ = ["IntegerWeight", "Kept", "format_of", "geometry_of", "integer_weight", "quantizer_refusal",
+           "rounded_weight", "settings_of", "weight_key"]
 
 
 class IntegerWeight:
@@ -103,7 +103,12 @@ def integer_weight(quantizer: Any, weight: NDArray[Any], transposed: bool) -> In
     if weight.size == 0:
         return "the weight is empty"
     weight = np.asarray(weight)
-    amax = np.asarray(quantizer._get_amax(weight))
+    return rounded_weight(weight, np.asarray(quantizer._get_amax(weight)), settings_of(quantizer), transposed)
+
+
+def rounded_weight(weight: NDArray[Any], amax: NDArray[Any], settings: tuple[int, bool, bool],
+                   transposed: bool) -> IntegerWeight | str:
+    """A float32 weight as integers by this amax and these bits, sign and range."""
     shape = [1] * weight.ndim
     channel_axis = 1 if transposed else 0
     shape[channel_axis] = weight.shape[channel_axis]
@@ -111,7 +116,7 @@ def integer_weight(quantizer: Any, weight: NDArray[Any], transposed: bool) -> In
         return "the weight has another amax than one, or one for each output channel"
     if not np.isfinite(amax).all() or (amax < 0).any():
         return "the amax of the weight is negative or not finite"
-    bits, unsigned, narrow = settings_of(quantizer)
+    bits, unsigned, narrow = settings
     if unsigned and (weight < 0).any():
         return "an unsigned weight is negative"
     values, scale = _C.quantize(weight, amax, bits, unsigned, narrow)

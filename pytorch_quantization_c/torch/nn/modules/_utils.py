@@ -4,6 +4,7 @@ from __future__ import annotations
 from torch.nn import ModuleList
 
 from ...._core.layer_rules import QuantInputRules, QuantRules, pop_quant_desc_in_kwargs
+from ..._integer import IntegerExecution
 from ...tensor_quant import QUANT_DESC_8BIT_PER_TENSOR, QuantDescriptor
 from .tensor_quantizer import TensorQuantizer
 
@@ -11,7 +12,7 @@ __all__ = ["QUANT_DESC_8BIT_PER_TENSOR", "QuantDescriptor", "QuantInputMixin", "
            "pop_quant_desc_in_kwargs"]
 
 
-class QuantMixin(QuantRules):
+class QuantMixin(IntegerExecution, QuantRules):
     """Adds quantisers of input and weight to a layer: inherit from the float layer and from this.
 
     `__init__` takes `**kwargs`, calls the float layer's `__init__`, then
