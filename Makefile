@@ -39,7 +39,8 @@ sanitize:  ## the suite under ASan and UBSan, but for the tests that count memor
 	cd build/sanitize && LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc $(PYTHON) -m pytest -q \
 	    --capture=sys -c ../../pyproject.toml --ignore ../../tests/dask \
-	    --ignore ../../tests/contract/test_memory.py $(addprefix ../../,$(or $(TESTS),tests))
+	    --ignore ../../tests/faults --ignore ../../tests/contract/test_memory.py \
+	    --ignore ../../tests/integer/test_memory.py $(addprefix ../../,$(or $(TESTS),tests))
 coverage: build  ## Python lines and C kernel lines over the suite with every instruction set
 	$(PYTHON) .ci/coverage.py $(ISAS)
 wheel:

@@ -10,11 +10,13 @@ import pytorch_quantization_c
 from pytorch_quantization_c import info, isa, threads
 from pytorch_quantization_c.__main__ import main
 
+from .process import run_python
+
 VERSION = pytorch_quantization_c.__version__
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "pytorch_quantization_c", *arguments], capture_output=True, text=True)
+    return run_python("-m", "pytorch_quantization_c", *arguments)
 
 
 def test_demo_prints_the_table() -> None:

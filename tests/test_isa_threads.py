@@ -1,9 +1,7 @@
 """Choosing instruction sets and threads: what is chosen, what is refused, and that results stay the same."""
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +11,7 @@ from pytorch_quantization_c import _environment, isa, threads
 from pytorch_quantization_c.tensor_quant import fake_tensor_quant
 
 from . import oracle
+from .process import run_python
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +57,7 @@ def test_only_restores_after_an_exception_and_refuses_what_is_not_there() -> Non
 
 
 def fresh(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, text=True,
-                          capture_output=True, check=False, cwd=os.path.dirname(os.path.dirname(__file__)))
+    return run_python("-c", code, **environment)
 
 
 def test_environment() -> None:

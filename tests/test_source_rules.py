@@ -103,3 +103,9 @@ def test_texts_stay_short() -> None:
     for name, most in (("README.md", 200), ("CONTRIBUTING.md", 100)):
         assert len((ROOT / name).read_text().splitlines()) <= most, name
     assert len((ROOT / "Makefile").read_text().splitlines()) <= 60
+
+
+def test_processes_are_started_in_one_place() -> None:
+    """`tests/process.py` sees to it that they use the package that is being tested."""
+    paths = [path for path in sources(".py", under="tests") if path.name not in ("process.py", "test_source_rules.py")]
+    assert not offences(paths, r"sys\.executable")

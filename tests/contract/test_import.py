@@ -1,8 +1,7 @@
 """What importing the package brings in."""
 from __future__ import annotations
 
-import subprocess
-import sys
+from ..process import run_python
 
 HEAVY = (
     "torch", "onnx", "onnxruntime", "dask", "scipy", "sklearn", "yaml", "safetensors", "matplotlib", "ml_dtypes",
@@ -19,7 +18,8 @@ print(*sorted(set(sys.modules) - before), sep="\\n")
 
 def test_import_is_lean() -> None:
     """NumPy, our own modules and small parts of the standard library: nothing that takes long to load."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    done = run_python("-c", PROGRAM)
+    assert done.returncode == 0, done.stderr
     loaded = done.stdout.split()
     assert "pytorch_quantization_c.nn" in loaded
     assert not [name for name in loaded if name in HEAVY or name.split(".")[0] in HEAVY]

@@ -70,7 +70,8 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "percentile_search": [(counts, 0.5), (counts.tolist(), 0.99)],
         "integer_pack": [(weight, scale, False, 1, (), (), (), (), (), 8, False, True),
                          (kernel, scale[:8].tolist(), False, 1, *geometry, 8, False, True),
-                         (np.ones((4, 2, 3), np.int8), scale[:2], True, 1, (2,), (1,), (1,), (1,), (0,), 4, False, True)],
+                         (np.ones((4, 2, 3), np.int8), scale[:2], True, 1, (2,), (1,), (1,), (1,), (0,), 4, False,
+                           True)],
         "integer_run": [(linear, x, 2.0, scale), (linear, strided, None, None), (conv, image[:, :, 0], ramp(1), None)],
     }
 

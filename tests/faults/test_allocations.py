@@ -1,14 +1,12 @@
 """Memory that is refused: every function of `_C` raises MemoryError, keeps nothing, and leaves its arguments alone."""
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from ..process import run_python
 from .calls import public_functions, table
 
 ROOT = Path(__file__).parents[2]
@@ -20,10 +18,8 @@ def test_every_function_is_called() -> None:
 
 def failures(mode: str, **environment: str) -> int:
     """How many calls were refused memory; fails if one of them did something wrong."""
-    command = [sys.executable, "-c", f"import sys; sys.path.append({str(ROOT)!r}); sys.argv[1:] = [{mode!r}]; "
-               "import runpy; runpy.run_module('tests.faults.inject', run_name='__main__')"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
-                          env={**os.environ, **environment})
+    done = run_python("-c", f"import sys; sys.path.append({str(ROOT)!r}); sys.argv[1:] = [{mode!r}]; "
+                      "import runpy; runpy.run_module('tests.faults.inject', run_name='__main__')", **environment)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return sum(int(count) for count in re.findall(r"^ *(\d+) failures", done.stdout, re.MULTILINE))
 

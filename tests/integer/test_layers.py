@@ -1,7 +1,4 @@
 """Quantised layers on integers: when they do it, how near they are, and that they never use stale weights."""
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +10,7 @@ from pytorch_quantization_c.float_nn import Parameter
 from pytorch_quantization_c.integer import Format
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
+from ..process import run_python
 from . import oracle
 from .cases import on_every_isa, seeds
 
@@ -246,6 +244,5 @@ def test_the_switch_and_its_nesting(rng):
 def test_the_environment_variable(value, execution):
     code = ("import numpy as np; from pytorch_quantization_c import nn; layer = nn.QuantLinear(8, 4); "
             "layer(np.ones((1, 8), np.float32)); print(layer.execution)")
-    environment = {**os.environ, "PQC_INTEGER": value, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == execution
+    found = run_python("-c", code, PQC_INTEGER=value)
+    assert found.stdout.strip() == execution, found.stderr

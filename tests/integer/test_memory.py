@@ -1,9 +1,7 @@
 """A layer needs its packed weights, one image's packed input and its output, whatever the batch."""
-import os
-import subprocess
-import sys
-
 import pytest
+
+from ..process import run_python
 
 CODE = """
 import resource
@@ -23,8 +21,6 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 - y.n
 
 @pytest.mark.parametrize("batch", ["1", "32"])
 def test_the_peak_grows_by_one_packed_image(batch):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, "-c", CODE.format(batch=batch)], env=environment, capture_output=True,
-                          text=True, check=True)
+    done = run_python("-c", CODE.format(batch=batch))
     image = 64 * 98 * 98
     assert int(done.stdout) < image + (3 << 20)  # 32 images would be 20 million bytes

@@ -1,9 +1,7 @@
 """The flow of the original's documentation, with its import lines: quantise, calibrate, evaluate, train, save, load."""
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
+from ...process import run_python
 
 SCRIPT = '''
 import copy, io, pickle, warnings
@@ -101,7 +99,6 @@ print("accuracy", (answer.argmax(1) == labels).float().mean().item())
 
 
 def test_lenet_flow() -> None:
-    done = subprocess.run([sys.executable, "-W", "error", "-c", SCRIPT], capture_output=True, text=True,
-                          cwd=Path(__file__).parents[3], timeout=120)
+    done = run_python("-W", "error", "-c", SCRIPT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("accuracy ") and float(done.stdout.split()[1]) > 0.5

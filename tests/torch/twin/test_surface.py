@@ -3,8 +3,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,14 @@ import torch
 
 import pytorch_quantization_c.torch as twin
 
+from ...process import run_python
 from ...reference import test_api as api
 
 ROOT = Path(__file__).parents[3]
 
 
 def run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    done = run_python("-c", code)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
