@@ -14,15 +14,15 @@ typedef struct {
     __m512i dwords, bytes;
 } spread;
 
+/* Dword i of the first is i / 4 * stride + i % 4; byte i of a lane of the second pqc_column_place(i / 4, i % 4). */
 INLINE spread spread_of(const pqc_lines_s8_block *g)
 {
-    int32_t dwords[16];
-    uint8_t bytes[64];
-    for (int i = 0; i < 16; i++)
-        dwords[i] = i / 4 * g->stride + i % 4;
-    for (int i = 0; i < 64; i++)
-        bytes[i] = (uint8_t)pqc_column_place(g, i / 4 % 4, i % 4);
-    return (spread){_mm512_loadu_si512(dwords), _mm512_loadu_si512(bytes)};
+    const __m512i lane = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    const __m512i within = _mm512_setr_epi32(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
+    __m512i dwords = _mm512_mullo_epi32(lane, _mm512_set1_epi32(g->stride));
+    __m512i bytes = _mm512_mullo_epi32(within, _mm512_set1_epi32(g->stride * 0x01010101));
+    return (spread){_mm512_add_epi32(dwords, within),
+                    _mm512_add_epi32(bytes, _mm512_set1_epi32(g->dilation * 0x03020100))};
 }
 
 INLINE __m512i quads_at(const uint8_t *x, const bool columns, spread s)

@@ -41,7 +41,7 @@ AVX512 unsigned pqc_quantize_u8_avx512(const pqc_u8_rows *rows)
 {
     const pqc_u8_rows r = *rows; /* the compiler must take bytes written for a change of *rows */
     constants c = constants_of(r.q);
-    unsigned nan = 0, below = 0;
+    __mmask16 nan = 0, below = 0;
     for (ptrdiff_t row = 0; row < r.rows; row++) {
         const float *x = r.x + row * r.x_row;
         uint8_t *y = r.y + row * r.y_row;
@@ -49,9 +49,9 @@ AVX512 unsigned pqc_quantize_u8_avx512(const pqc_u8_rows *rows)
             __mmask16 lanes = tail16(r.n - i);
             __m512 v = _mm512_maskz_loadu_ps(lanes, x + i);
             if (r.q.zero == 0)
-                below |= negative(v);
+                below = _kor_mask16(below, negative(v));
             v = clamped(v, c);
-            nan |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+            nan = _kor_mask16(nan, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q));
             __m128i bytes = _mm512_cvtepi32_epi8(rounded(v, c));
             if (r.n - i >= 16)
                 _mm_storeu_si128((__m128i *)(void *)(y + i), bytes);
@@ -72,7 +72,7 @@ AVX512 static inline __m512i interleave(__m512i a, __m512i b, __m512i c, __m512i
 }
 
 typedef struct {
-    unsigned nan, below;
+    __mmask16 nan, below;
 } seen;
 
 /* One row; rows of channels that do not exist are read as zeros, which gives `zero`. */
@@ -91,13 +91,13 @@ AVX512 static inline seen quads_row(pqc_u8_rows r, const float *x, uint8_t *y, c
         __m512 v2 = _mm512_maskz_loadu_ps(lanes & has2, x + d2 + i);
         __m512 v3 = _mm512_maskz_loadu_ps(lanes & has3, x + d3 + i);
         if (r.q.zero == 0)
-            found.below |= (unsigned)negative(v0) | negative(v1) | negative(v2) | negative(v3);
+            found.below |= negative(v0) | negative(v1) | negative(v2) | negative(v3);
         v0 = clamped(v0, c);
         v1 = clamped(v1, c);
         v2 = clamped(v2, c);
         v3 = clamped(v3, c);
-        found.nan |= (unsigned)_mm512_cmp_ps_mask(v0, v1, _CMP_UNORD_Q) |
-                     _mm512_cmp_ps_mask(v2, v3, _CMP_UNORD_Q);
+        found.nan = _kor_mask16(found.nan, _mm512_cmp_ps_mask(v0, v1, _CMP_UNORD_Q));
+        found.nan = _kor_mask16(found.nan, _mm512_cmp_ps_mask(v2, v3, _CMP_UNORD_Q));
         __m512i quads =
             interleave(rounded(v0, c), rounded(v1, c), rounded(v2, c), rounded(v3, c), magic_bits);
         if (r.n - i >= 16)
