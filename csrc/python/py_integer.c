@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+enum { MOST_CHANNELS = 1 << 24 }; /* a tile of rows is addressed with 31 bits */
+
 static const char capsule_name[] = "pytorch_quantization_c.packed_weights";
 
 typedef struct {
@@ -199,6 +201,8 @@ static const char *set_shape(run *r, npy_intp *shape)
         return "unexpected number of channels";
     if (PyArray_SIZE(r->x) == 0)
         return "empty input";
+    if (channels > MOST_CHANNELS)
+        return "too many channels";
     ptrdiff_t size[PQC_AXES] = {1, 1, 1};
     for (int i = 0; i < ndim; i++)
         shape[i] = PyArray_DIM(r->x, i);

@@ -141,30 +141,38 @@ static unsigned rows_of_plane(row_run run, ptrdiff_t first, ptrdiff_t y)
     return part.rows == 0 ? 0 : plain ? plain_rows(part) : strided_rows(part);
 }
 
+/* Takes the lowest digit to base n off a number; divisions are what small images would spend their time on. */
+static ptrdiff_t digit(ptrdiff_t *number, ptrdiff_t n)
+{
+    if (n == 1)
+        return 0;
+    ptrdiff_t rest = *number % n;
+    *number /= n;
+    return rest;
+}
+
 /* `rows` rows from number `index` on, all of one plane: group, quad, slot z, slot y, z, y with y
  * fastest. */
 static unsigned quantize_rows_at(const pqc_conv_image *image, ptrdiff_t index, ptrdiff_t rows)
 {
     const pqc_conv_view *view = image->view;
     const pqc_conv_plane *pz = &view->axis[0], *py = &view->axis[1], *px = &view->axis[2];
-    ptrdiff_t y = index % py->size, rest = index / py->size, z = rest % pz->size;
-    rest /= pz->size;
-    ptrdiff_t slot_y = rest % py->slots, slot_z = rest / py->slots % pz->slots;
-    ptrdiff_t quad = rest / py->slots / pz->slots, width = image->shape->columns ? 1 : 4;
-    ptrdiff_t channel = quad % view->quads * width, left = image->shape->in - channel;
+    ptrdiff_t rest = index, y = digit(&rest, py->size), z = digit(&rest, pz->size);
+    ptrdiff_t slot_y = digit(&rest, py->slots), slot_z = digit(&rest, pz->slots), plane = rest;
+    ptrdiff_t quad = digit(&rest, view->quads), group = rest, width = image->shape->columns ? 1 : 4;
+    ptrdiff_t channel = quad * width, left = image->shape->in - channel;
     ptrdiff_t pitch = pz->size * py->size * px->size;
     row_run run = {.image = image, .rows = rows, .channels = left < width ? (int)left : (int)width};
     run.slot = pitch * view->element;
     run.y_row = px->size * view->element;
-    run.y = image->bytes + quad * view->plane * view->element +
+    run.y = image->bytes + plane * view->plane * view->element +
             (slot_z * py->slots + slot_y) * px->slots * run.slot + (z * py->size + y) * run.y_row;
     ptrdiff_t iz = first_of(image, 0, slot_z) + z * step_of(image, 0);
     if (iz < 0 || iz >= pz->in) {
         border_rows(run);
         return 0;
     }
-    run.x = image->x + (quad / view->quads * image->shape->in + channel) * view->inputs +
-            iz * py->in * px->in;
+    run.x = image->x + (group * image->shape->in + channel) * view->inputs + iz * py->in * px->in;
     return rows_of_plane(run, first_of(image, 1, slot_y), y);
 }
 
