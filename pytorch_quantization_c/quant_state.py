@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import os
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ._core.calibrator import _Calibrator
 from ._core.descriptor import ScaledQuantDescriptor
-from ._core.histogram import is_histogram
 from ._core.packing import pack, unpack
 from ._core.safetensors import load_file, save_file
-from .calib import HistogramCalibrator
 from .summary import named_quantizers
 
 __all__ = ["LoadedQuantState", "load_quant_state", "save_quant_state"]
@@ -161,18 +159,9 @@ def _calibrator(fresh: Any, present: Any, described: Any, arrays: Arrays) -> Any
         if usual is not None and value is not None and not isinstance(value, type(usual)):
             raise TypeError(f"{key} of its calibrator is a {type(value).__name__}, not a {type(usual).__name__}")
     vars(fresh).update(state)
-    if isinstance(fresh, HistogramCalibrator):
-        _check_histograms(fresh)
+    if isinstance(fresh, _Calibrator):
+        fresh._check_state(vars(fresh))
     return fresh
-
-
-def _check_histograms(calibrator: HistogramCalibrator) -> None:
-    """ValueError unless counts and edges are such as collecting makes them."""
-    rows = calibrator._rows()
-    channels = math.prod(calibrator._amax_shape or ())
-    if not (1 <= calibrator._num_bins <= 1 << 24 and channels == max(len(rows), 1)
-            and all(is_histogram(*row) for row in rows)):
-        raise ValueError("its histogram's counts and edges do not belong together")
 
 
 def _attribute(calibrator: Any, key: str) -> Any:

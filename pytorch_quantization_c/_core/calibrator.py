@@ -28,6 +28,12 @@ class _Calibrator(ABC):
     #: Name of the quantiser that owns the calibrator; messages show it.
     name: str | None = None
 
+    #: The types that attributes may have in a file; a class with attributes of its own adds them.
+    _kinds: dict[str, tuple[type, ...]] = {
+        "_num_bits": (int, tuple), "_axis": (int, tuple, list, type(None)), "_unsigned": (bool,), "_warned": (bool,),
+        "name": (str, type(None)),
+    }
+
     #: Where amax is to be made, for fronts whose arrays lie on devices; None is the memory.
     _device: str | None = None
 
@@ -74,8 +80,9 @@ class _Calibrator(ABC):
 
     def _check_state(self, state: dict[str, Any]) -> None:
         """ValueError unless the attributes in `state`, read from a file, are ones that this class can have."""
-        if not isinstance(state["_unsigned"], bool) or not isinstance(state["_num_bits"], int | tuple):
-            raise ValueError("Expected a file of a calibrator, but its settings are none")
+        for key, value in state.items():
+            if type(value) not in self._kinds.get(key, (type(value),)):
+                raise ValueError(f"Expected a file of a calibrator, but its {key} is of type {type(value).__name__}")
 
     def _to_array(self, x: Any) -> NDArray[Any]:
         """The front's array as NumPy's; it is only read."""

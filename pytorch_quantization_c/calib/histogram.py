@@ -1,6 +1,7 @@
 """Calibrator that keeps a histogram of magnitudes."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,18 @@ from .. import _C
 from .. import nn as quant_nn  # noqa: F401  (these three are names of the original's module)
 from .. import utils as quant_utils  # noqa: F401
 from .._core.axes import Axis, axes_to_reduce
-from .._core.histogram import DoubleRule, NotFinite, NumpyRule, TorchRule, blank, is_histogram, joined, joined_doubling
+from .._core.histogram import (
+    MOST_BINS,
+    DoubleRule,
+    NotFinite,
+    NumpyRule,
+    TorchRule,
+    blank,
+    is_doubling,
+    is_histogram,
+    joined,
+    joined_doubling,
+)
 from .._core.histogram_search import checked_options, search
 from ..tensor_quant import fake_tensor_quant, scaled_e4m3  # noqa: F401
 from .calibrator import _Calibrator
@@ -45,6 +57,12 @@ class HistogramCalibrator(_Calibrator):
     they are left out, counted in `num_nan` and `num_inf`, and reported once. Until a value other than 0 has come there
     is no range; amax is 0 then.
     """
+
+    _kinds = {
+        **_Calibrator._kinds, "_num_bins": (int,), "_grow_method": (str, type(None)), "_skip_zeros": (bool,),
+        "_torch_hist": (bool,), "_calib_hist": (np.ndarray, list, type(None)), "_num_nan": (int,), "_num_inf": (int,),
+        "_calib_bin_edges": (np.ndarray, list, type(None)), "_amax_shape": (tuple, type(None)),
+    }
 
     def __init__(self, num_bits: int | tuple[int, int], axis: Axis, unsigned: bool, num_bins: int = 2048,
                  grow_method: str | None = None, skip_zeros: bool = False, torch_hist: bool = True) -> None:
@@ -208,11 +226,14 @@ class HistogramCalibrator(_Calibrator):
 
     def _check_state(self, state: dict[str, Any]) -> None:
         super()._check_state(state)
-        hist, edges = state["_calib_hist"], state["_calib_bin_edges"]
-        if hist is None and edges is None:
-            return
+        state = {**vars(self), **state}
+        hist, edges, bins = state["_calib_hist"], state["_calib_bin_edges"], state["_num_bins"]
         several = isinstance(hist, list) and isinstance(edges, list) and len(hist) == len(edges)
-        if not all(is_histogram(*row) for row in (zip(hist, edges, strict=True) if several else [(hist, edges)])):
+        none = hist is None and edges is None
+        rows = [] if none else list(zip(hist, edges, strict=True)) if several else [(hist, edges)]
+        doubles = state["_grow_method"] == "double"
+        if not (1 <= bins <= MOST_BINS and len(rows) == (0 if none else math.prod(state["_amax_shape"] or ()))
+                and all(is_histogram(*row) and (not doubles or is_doubling(*row, bins)) for row in rows)):
             raise ValueError("Expected a file of a calibrator, but what it holds is no histogram")
 
     def __str__(self) -> str:

@@ -22,6 +22,8 @@ class MaxCalibrator(_Calibrator):
         track_amax: keep the amax of every batch in `amaxs`.
     """
 
+    _kinds = {**_Calibrator._kinds, "_track_amax": (bool,), "_amaxs": (list,), "_calib_amax": (np.ndarray, type(None))}
+
     def __init__(self, num_bits: int | tuple[int, int], axis: Axis, unsigned: bool, track_amax: bool = False) -> None:
         super().__init__(num_bits, axis, unsigned)
         self._track_amax = track_amax
@@ -91,6 +93,12 @@ class MaxCalibrator(_Calibrator):
             self._calib_amax = theirs.copy() if mine is None else np.asarray(np.maximum(mine, theirs))
         if self._track_amax:
             self._amaxs.extend(amax.copy() for amax in other._amaxs)
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        super()._check_state(state)
+        found = [amax for amax in (state.get("_calib_amax"), *state.get("_amaxs", [])) if amax is not None]
+        if not all(isinstance(amax, np.ndarray) and amax.dtype.kind in "fiuV" for amax in found):
+            raise ValueError("Expected a file of a calibrator, but an amax in it is no array of numbers")
 
     def __str__(self) -> str:
         return f"MaxCalibrator(track_amax={self._track_amax})"

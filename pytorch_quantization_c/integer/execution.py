@@ -203,15 +203,20 @@ class IntegerExecution:
     def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool,
                               missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
         """Integers in the place of a weight make the layer a frozen one; nothing is quantised again."""
-        state_dict = dict(state_dict)
+        state_dict, parameters = dict(state_dict), self.__dict__["_parameters"]
+        frozen = self.__dict__.get("_frozen")
+        bias = parameters.get("bias")
+        if frozen is not None and frozen.proof is None and bias is not None:  # it is read-only: a copy takes the values
+            parameters["bias"] = type(bias)(np.array(bias), bias.requires_grad)
         values, scale = state_dict.pop(prefix + VALUES, None), state_dict.pop(prefix + SCALE, None)
         if values is not None or scale is not None:
             problem = self._load_integers(values, scale)
             if problem:
                 error_msgs.append(f"integer weight of {prefix[:-1] or 'the layer'}: {problem}")
-                state_dict[prefix + "weight"] = self.__dict__["_parameters"]["weight"]
+                state_dict[prefix + "weight"] = parameters["weight"]
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict,  # type: ignore[misc]
                                       missing_keys, unexpected_keys, error_msgs)
+        self._lock()
 
     def _load_integers(self, values: Any, scale: Any) -> str | None:
         if not isinstance(values, np.ndarray) or values.dtype.char not in "bB":

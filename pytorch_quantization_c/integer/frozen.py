@@ -10,6 +10,7 @@ import numpy as np
 
 from .._core.safetensors import load_file, save_file
 from .execution import VALUES, IntegerExecution
+from .restoring import whole_or_not_at_all
 
 __all__ = ["freeze", "load_frozen", "save_frozen"]
 
@@ -86,8 +87,9 @@ def load_frozen(model: M, path: str | os.PathLike[str]) -> M:
         `model`.
 
     Raises:
-        ValueError: no such file, a damaged one, or one of another model's quantisers; the model is then unchanged.
+        ValueError: no such file, a damaged one, or one of another model's quantisers.
         RuntimeError: other parameters than the model's, as `load_state_dict` says.
+        After either the model is unchanged.
     """
     from ..quant_state import _become, _made, _refusal
     from ..summary import named_quantizers
@@ -106,11 +108,12 @@ def load_frozen(model: M, path: str | os.PathLike[str]) -> M:
     made = {name: _made(name, present[name], described[name], arrays) for name in present}
     loaded: Any = model
     state = {name: value for name, value in loaded.state_dict().items() if _is_of_quantizer(name, present)}
-    loaded.load_state_dict(state | {name: value for name, value in arrays.items()
-                                    if not _is_of_quantizer(name, present)})
-    for name, fresh in made.items():
-        fresh._calibrator = present[name]._calibrator
-        _become(present[name], fresh)
+    with whole_or_not_at_all(model):
+        loaded.load_state_dict(state | {name: value for name, value in arrays.items()
+                                        if not _is_of_quantizer(name, present)})
+        for name, fresh in made.items():
+            fresh._calibrator = present[name]._calibrator
+            _become(present[name], fresh)
     return model
 
 

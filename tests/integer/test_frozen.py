@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pytorch_quantization_c import float_nn, integer, nn, quant_modules
+from pytorch_quantization_c._core.safetensors import load_file, save_file
 from pytorch_quantization_c.float_nn import Parameter
 
 KEEP = pytest.mark.parametrize("keep_float", [True, False])
@@ -122,8 +123,29 @@ def test_files(rng, tmp_path):
     assert quant_modules.load_frozen(other, tmp_path / "model") is other
     np.testing.assert_array_equal(other(x), before)
     assert other[5].weight is None and other[3].input_quantizer.num_bits == 6
-    quant_modules.load_frozen(other, tmp_path / "model")
-    np.testing.assert_array_equal(other(x), before)
+    for again in (other, quant_modules.freeze(network(rng, 0.1), keep_float=False)):
+        quant_modules.load_frozen(again, tmp_path / "model")
+        np.testing.assert_array_equal(again(x), before)
+        assert not again[5].bias.flags.writeable
+
+
+def test_a_file_that_is_refused_late_changes_nothing(rng, tmp_path):
+    model, x = network(rng), image(rng)
+    quant_modules.freeze(model, keep_float=False)
+    quant_modules.save_frozen(model, tmp_path / "model")
+    arrays, metadata = load_file(tmp_path / "model")
+    arrays["5._integer_scale"] = -arrays["5._integer_scale"]  # of the last layer
+    save_file(arrays, tmp_path / "model", metadata)
+    for other in (network(rng, 0.1), quant_modules.freeze(network(rng, 0.1), keep_float=False)):
+        before = other(x)
+        with pytest.raises(RuntimeError, match="positive"):
+            quant_modules.load_frozen(other, tmp_path / "model")
+        np.testing.assert_array_equal(other(x), before)
+    other = network(rng, 0.1)
+    with pytest.raises(RuntimeError, match="positive"):
+        quant_modules.load_frozen(other, tmp_path / "model")
+    other[0].bias[...] = 3  # writeable as before
+    assert other[0].weight is not None
 
 
 def test_state_dictionaries(rng):

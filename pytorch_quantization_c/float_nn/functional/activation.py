@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.exceptions import AxisError
 from numpy.typing import ArrayLike, DTypeLike
 
 from ..checks import Array, ShapeError, factory, float_array, integer, number, rounded, same_floats, working
@@ -136,7 +136,10 @@ def _shifted(input: ArrayLike, dim: int | None, dtype: DTypeLike | None) -> tupl
         warnings.warn(f"Implicit dimension choice for softmax is {dim}; pass `dim`.", UserWarning, stacklevel=4)
     result = x.dtype
     x = x.astype(working(result), copy=False)
-    axis = normalize_axis_index(integer(dim, "dim"), max(x.ndim, 1))
+    axis = integer(dim, "dim")
+    if not -max(x.ndim, 1) <= axis < max(x.ndim, 1):
+        raise AxisError(axis, max(x.ndim, 1), "dim")
+    axis %= max(x.ndim, 1)
     x = np.atleast_1d(x) if x.ndim == 0 else x
     return (x - x.max(axis=axis, keepdims=True) if x.size else x), axis, result
 

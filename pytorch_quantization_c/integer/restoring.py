@@ -1,0 +1,33 @@
+"""A change of a model that happens whole or not at all."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+__all__ = ["whole_or_not_at_all"]
+
+TABLES = ("_parameters", "_buffers", "_modules")
+
+
+@contextmanager
+def whole_or_not_at_all(model: Any) -> Iterator[None]:
+    """If the block raises, every module gets back its attributes, and every parameter and buffer its contents."""
+    modules = list(model.modules())
+    attributes = [(vars(module), dict(vars(module))) for module in modules]
+    tables = [(vars(module)[kind], dict(vars(module)[kind])) for module in modules for kind in TABLES]
+    arrays = [(array, array.flags.writeable, np.array(array)) for _, table in tables for array in table.values()
+              if isinstance(array, np.ndarray)]
+    try:
+        yield
+    except BaseException:
+        for now, before in (*attributes, *tables):
+            now.clear()
+            now.update(before)
+        for array, writeable, contents in arrays:
+            if writeable:  # another cannot have changed
+                array.setflags(write=True)
+                np.copyto(array, contents)
+        raise

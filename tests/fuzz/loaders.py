@@ -1,0 +1,126 @@
+"""Every reader of files: a file that it accepts, ways to damage it, and what it may say to a damaged one."""
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pytorch_quantization_c import calib, float_nn, layer_sensitivity, nn, quant_modules, quant_state
+from pytorch_quantization_c._core import safetensors
+from pytorch_quantization_c.tensor_quant import QuantDescriptor
+
+from .mutations import mutated_bytes, mutated_safetensors, mutated_text
+
+REFUSALS = (ValueError, TypeError)
+LEAST = 1 << 20  # bytes that any reader may use, however small the file: the model it makes, the text of its error
+TIMES = 12       # and for each byte of the file: JSON as Python objects
+
+X = np.linspace(-1, 1, 2 * 4 * 6 * 6, dtype=np.float32).reshape(2, 4, 6, 6)
+
+
+class Loader(NamedTuple):
+    """`read(path)` of a file with the bytes `data`; `state()` may change only if it succeeds."""
+
+    name: str
+    data: bytes
+    damage: Callable[[bytes, Random], bytes]
+    read: Callable[[Path], Any]
+    state: Callable[[], Any] = lambda: None
+    refusals: tuple[type[Exception], ...] = REFUSALS
+
+
+def small_model(method: str = "histogram") -> Any:
+    quant = QuantDescriptor(num_bits=8, calib_method=method)
+    model = float_nn.Sequential(nn.QuantConv2d(4, 4, 3, quant_desc_input=quant), nn.QuantLinear(4, 3))
+    for _, quantizer in quant_state.named_quantizers(model):
+        quantizer.disable_quant()
+        quantizer.enable_calib()
+    model(X)
+    for _, quantizer in quant_state.named_quantizers(model):
+        quantizer.enable_quant()
+        quantizer.disable_calib()
+        if isinstance(quantizer._calibrator, calib.MaxCalibrator):
+            quantizer.load_calib_amax()
+        else:
+            quantizer.load_calib_amax("entropy")
+    return model
+
+
+def state_of(model: Any) -> Callable[[], Any]:
+    def state() -> Any:
+        arrays = {name: np.asarray(value).tobytes() for name, value in model.state_dict().items()}
+        return arrays, [(repr(quantizer), repr(quantizer._calibrator)) for _, quantizer in
+                        quant_state.named_quantizers(model)]
+
+    return state
+
+
+def written(write: Callable[[Path], Any]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / "file")
+        return (Path(folder) / "file").read_bytes()
+
+
+def load_calibrator(calibrator: Any) -> Callable[[Path], Any]:
+    def read(path: Path) -> None:
+        calibrator.load(path)
+        if isinstance(calibrator, calib.HistogramCalibrator):
+            calibrator.compute_amax("percentile", percentile=99)
+        with contextlib.suppress(RuntimeError):  # the file may be of an amax of another shape
+            calibrator.collect(X)
+
+    return read
+
+
+def build() -> list[Loader]:
+    model = small_model()
+    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(3, bool), "c": np.float64(2)}
+    maximum, histogram = calib.MaxCalibrator(8, 0, False, True), calib.HistogramCalibrator(8, None, False, num_bins=32)
+    for calibrator in (maximum, histogram):
+        calibrator.collect(X)
+    frozen = quant_modules.freeze(small_model("max"), keep_float=False)
+    yaml = QuantDescriptor(num_bits=(4, 3), axis=(0, 1), amax=2.5, name="a", calib_method="histogram").to_yaml()
+    layers = layer_sensitivity._layers(small_model())
+    resume = written(lambda path: layer_sensitivity._write(path, "m", {name: 1.5 for name in layers}))
+    result = [
+        Loader("safetensors", safetensors.serialize(arrays, {"k": "v"}), mutated_safetensors, safetensors.load_file),
+        Loader("quantizer states", written(lambda path: quant_state.save_quant_state(model, path)), mutated_safetensors,
+               lambda path: quant_state.load_quant_state(model, path), state_of(model)),
+        Loader("a frozen model", written(lambda path: quant_modules.save_frozen(frozen, path)), mutated_safetensors,
+               lambda path: quant_modules.load_frozen(frozen, path), state_of(frozen), (*REFUSALS, RuntimeError)),
+        Loader("resume of sensitivity", resume, mutated_text, lambda path: layer_sensitivity._read(path, "m", layers)),
+        Loader("YAML", yaml.encode(), mutated_bytes,
+               lambda path: QuantDescriptor.from_yaml(path.read_bytes().decode("utf-8", "replace"))),
+    ]
+    for name, calibrator in (("a max calibrator", maximum), ("a histogram calibrator", histogram)):
+        result.append(Loader(name, written(calibrator.save), mutated_safetensors, load_calibrator(calibrator)))
+    return result
+
+
+def attempt(loader: Loader, data: bytes, path: Path) -> str | None:
+    """Reads `data`: None if all is well, else what is wrong."""
+    path.write_bytes(data)
+    before = loader.state()
+    tracemalloc.start()
+    try:
+        loader.read(path)
+        error = None
+    except Exception as caught:
+        error = caught
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    if peak > LEAST + TIMES * len(data):
+        return f"{peak} bytes of memory for a file of {len(data)}"
+    if error is None:
+        return None
+    if not isinstance(error, loader.refusals) or isinstance(error, UnicodeError):
+        return f"{type(error).__name__}: {error}"
+    if len(str(error)) > 500 + len(data):
+        return f"an error of {len(str(error))} characters"
+    return None if loader.state() == before else f"changed by a file that is refused: {error}"
