@@ -11,6 +11,7 @@ array of floats; NaN or an infinity in it is NotFinite. `bins` is the number of 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ Counts = NDArray[np.int64]
 Edges = NDArray[Any]
 
 MOST_BINS = 1 << 24     # more are a sign of data that do not belong together
+LONG_ROW = 1 << 13
 SMALLEST_RANGE = -64    # exponent of the smallest range of `double`: 2^-64
 MOST_COUNTED = 2.0 ** 62  # no data have so many elements; sums of such counts stay below 2^63
 FLOAT_MAX = float(np.finfo(np.float32).max)
@@ -93,6 +95,12 @@ def _begin(x: NDArray[Any], counts: Counts | None, bins: int, skip_zeros: bool) 
     return counts, largest
 
 
+def _remembered(make: Callable[[Any, int], Edges]) -> Callable[[Any, int], Edges]:
+    """A cache for functions of a range and a number of bins; long rows, which would fill the memory, are made anew."""
+    cached = functools.lru_cache(maxsize=256)(make)
+    return lambda high, bins: cached(high, bins) if bins <= LONG_ROW else make(high, bins)
+
+
 class TorchRule:
     """As with `torch.histc`: from 0 to the largest value, bins of the first batch's width are appended.
 
@@ -117,7 +125,7 @@ class TorchRule:
         return counts, edges
 
 
-@functools.lru_cache(maxsize=256)
+@_remembered
 def _thresholds(high: float, bins: int) -> Edges:
     return _C.histc_edges(high, bins)
 
@@ -223,7 +231,7 @@ def doubled(counts: Counts, times: int) -> Counts:
     return longer(merged, len(counts))
 
 
-@functools.lru_cache(maxsize=256)
+@_remembered
 def _inner_edges(exponent: int, bins: int) -> Edges:
     """Edges for counting: the last one is the largest float below the range, for the range is open."""
     edges = np.arange(bins + 1) * (2.0 ** exponent / bins)
