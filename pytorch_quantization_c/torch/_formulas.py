@@ -20,6 +20,11 @@ def _working(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
+def _scale_type(x: Tensor, amax: Tensor) -> torch.dtype:
+    """A scale is computed in float64 only if both are float64."""
+    return torch.float64 if x.dtype == amax.dtype == torch.float64 else torch.float32
+
+
 def _check(x: Tensor, amax: Tensor, num_bits: int, unsigned: bool) -> None:
     if not x.is_floating_point():
         raise TypeError(f"Expected `inputs` to be a tensor of floats, got {x.dtype}")
@@ -34,15 +39,17 @@ def _check(x: Tensor, amax: Tensor, num_bits: int, unsigned: bool) -> None:
 def _integers(x: Tensor, amax: Tensor, num_bits: int, unsigned: bool, narrow_range: bool) -> tuple[Tensor, Tensor]:
     """clamp(rint(x * bound / amax)) and the scale, in the working type."""
     _check(x, amax, num_bits, unsigned)
-    kind = _working(x)
-    amax = amax.to(kind)
-    bound = torch.tensor(2.0 ** (num_bits - 1 + int(unsigned)) - 1 if num_bits else 0.0, dtype=torch.float64)
-    low = -bound - (not narrow_range) if num_bits and not unsigned else torch.zeros((), dtype=torch.float64)
-    scale = bound.to(amax.device, kind) / amax
+    kind, amax = _working(x), amax.to(_scale_type(x, amax))
+    bound = 2.0 ** (num_bits - 1 + int(unsigned)) - 1 if num_bits else 0.0
+    low = 0.0 if unsigned or not num_bits else -bound - int(not narrow_range)
+    ends = torch.tensor([low, bound], dtype=kind, device=x.device)
+    scale = torch.tensor(bound, dtype=amax.dtype, device=amax.device) / amax
     zero = (amax <= TINY) | (num_bits == 0)
-    factor = torch.where(zero, torch.zeros_like(scale), scale)
-    outputs = (x.to(kind) * factor).round().clamp(low.to(kind).item(), bound.to(kind).item())
-    return outputs, torch.where(zero, torch.ones_like(scale), scale)
+    factor = torch.where(zero, torch.zeros_like(scale), scale).to(kind)
+    outputs = (x.to(kind) * factor).round().clamp(ends[0], ends[1])
+    if num_bits == 0:
+        outputs = torch.zeros_like(outputs)     # NaN too
+    return outputs, torch.where(zero, torch.ones_like(scale), scale).to(kind)
 
 
 def quantize(x: Tensor, amax: Tensor, num_bits: int, unsigned: bool, narrow_range: bool) -> tuple[Tensor, Tensor]:
@@ -60,7 +67,7 @@ def fake_quantize(x: Tensor, amax: Tensor, num_bits: int, unsigned: bool, narrow
 def _e4m3_scale(x: Tensor, amax: Tensor | float | None) -> Tensor:
     kind = _working(x)
     if isinstance(amax, Tensor):
-        return 1.0 / amax.to(kind) * E4M3_MAX
+        return (1.0 / amax.to(_scale_type(x, amax)) * E4M3_MAX).to(kind)
     return torch.tensor(1.0 if amax is None else E4M3_MAX / amax, dtype=kind, device=x.device)
 
 
@@ -70,8 +77,7 @@ def e4m3(x: Tensor, amax: Tensor | float | None) -> Tensor:
     values = x.to(kind)
     scaled = (values * scale).clamp(-E4M3_MAX, E4M3_MAX)
     exponent = torch.frexp(scaled.detach())[1] - 1
-    step = torch.ldexp(torch.ones((), dtype=kind, device=x.device),
-                       exponent.clamp(min=E4M3_LOWEST_EXPONENT) - MANTISSA_BITS)
+    step = torch.ldexp(torch.ones_like(scaled), exponent.clamp(min=E4M3_LOWEST_EXPONENT) - MANTISSA_BITS)
     rounded = (scaled / step).round() * step / scale
     return torch.where(values.abs() < TINY, torch.zeros((), dtype=kind, device=x.device), rounded).to(x.dtype)
 
