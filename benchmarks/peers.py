@@ -110,13 +110,14 @@ def onnxruntime_pair(x: Array, amax: Array, threads: int) -> harness.Call:
     settings.add_session_config_entry("session.intra_op.allow_spinning", "1")
     session = onnxruntime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
-    out = onnxruntime.OrtValue.ortvalue_from_numpy(np.empty_like(x))
-    binding.bind_ortvalue_input("x", onnxruntime.OrtValue.ortvalue_from_numpy(x))
-    binding.bind_ortvalue_output("y", out)
+    arrays = (x, np.empty_like(x))  # an OrtValue borrows the memory of its array
+    source, target = map(onnxruntime.OrtValue.ortvalue_from_numpy, arrays)
+    binding.bind_ortvalue_input("x", source)
+    binding.bind_ortvalue_output("y", target)
 
-    def call() -> Any:
+    def call(arrays: tuple[Array, Array] = arrays) -> Array:
         session.run_with_iobinding(binding)
-        return out
+        return arrays[1]
 
     return call
 
