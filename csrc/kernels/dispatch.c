@@ -69,6 +69,7 @@ static void use_avx2(pqc_kernels *t)
     t->amax_each_f32 = pqc_amax_each_f32_avx2;
     t->min_f32 = pqc_min_f32_avx2;
     t->bin_f32 = pqc_bin_f32_avx2;
+    t->group_logs = pqc_group_logs_avx2;
     t->magnitudes_f32 = pqc_magnitudes_f32_avx2;
     t->fingerprint = pqc_fingerprint_avx2;
     t->quantize_u8 = pqc_quantize_u8_avx2;
