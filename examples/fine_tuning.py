@@ -1,0 +1,148 @@
+"""Quantisation-aware fine-tuning of the small residual network with the torch twin. Cells begin with `# %%`."""
+
+# %% [markdown]
+# # Quantisation-aware fine-tuning
+#
+# At few bits choosing every `amax` well is not enough (`post_training.ipynb`). Here the small residual network is trained
+# a little more **with** quantisation in its forward pass. The gradient goes straight through the rounding. This is
+# PyTorch: `pytorch_quantization_c.torch` has the original's names on torch tensors, over the same C kernels.
+
+# %%
+import copy
+import logging
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+from digits import package_digits, resnet_weights, training_digits
+from resnet import SmallResNet
+from torch import nn
+
+import pytorch_quantization_c.torch as pq
+from pytorch_quantization_c.torch.tensor_quant import QuantDescriptor
+
+plt.rcParams.update({"figure.dpi": 72, "figure.figsize": (7, 3.2), "axes.grid": True, "grid.alpha": 0.3})
+logging.getLogger("pytorch_quantization_c").setLevel(logging.ERROR)
+torch.manual_seed(0)
+
+digits = package_digits()
+images, labels = (torch.from_numpy(each) for each in training_digits())
+calibration = torch.from_numpy(digits.calibration_images)
+test_images, test_labels = torch.from_numpy(digits.test_images), torch.from_numpy(digits.test_labels)
+
+net = SmallResNet().eval()
+net.load_state_dict({name: torch.from_numpy(value) for name, value in resnet_weights().items()})
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module) -> float:
+    """Percent of the test images that the model names rightly."""
+    return 100 * (model(test_images).argmax(1) == test_labels).float().mean().item()
+
+
+print(f"float32: {accuracy(net):.1f} %")
+
+# %% [markdown]
+# ## Quantise and calibrate
+#
+# The same calls as on NumPy. Activations and weights get the bits asked for, one `amax` each for the whole tensor: the
+# coarsest choice, and the one with most to regain.
+
+# %%
+def calibrated(bits: int) -> nn.Module:
+    """A quantised copy of the network, every amax the largest value of 100 images."""
+    model = pq.replace(copy.deepcopy(net), quant_desc_input=QuantDescriptor(bits),
+                       quant_desc_weight=QuantDescriptor(bits))
+    with torch.no_grad(), pq.calibrating(model, load_amax=True):
+        model(calibration)
+    return model
+
+
+BITS = (8, 6, 4, 3)
+before = {bits: accuracy(calibrated(bits)) for bits in BITS}
+for bits, value in before.items():
+    print(f"{bits} bits, calibrated only: {value:.1f} %")
+
+# %% [markdown]
+# ## Fine-tune
+#
+# A few epochs with a small, falling step. Batch normalisation stays in evaluation mode: its statistics belong to the
+# trained network. The amax of the activations stay as calibrated; those of the weights are taken anew before every
+# epoch, because the weights move.
+
+# %%
+EPOCHS, BATCH = 4, 32
+
+
+def refresh(model: nn.Module) -> None:
+    """Sets the amax of every weight quantiser to the largest weight of today."""
+    for layer in model.modules():
+        if hasattr(layer, "weight_quantizer"):
+            layer.weight_quantizer.amax = layer.weight.detach().abs().max()
+
+
+def fine_tune(model: nn.Module) -> list[float]:
+    """Trains in place; the loss of each step."""
+    rng = np.random.default_rng(1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.003, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
+    losses = []
+    for _ in range(EPOCHS):
+        refresh(model)
+        for rows in np.array_split(rng.permutation(len(images)), len(images) // BATCH):
+            loss = F.cross_entropy(model(images[rows]), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        schedule.step()
+    refresh(model)
+    return losses
+
+
+tuned, losses = {}, {}
+for bits in (4, 3):
+    tuned[bits] = calibrated(bits)
+    losses[bits] = fine_tune(tuned[bits])
+    print(f"{bits} bits: {before[bits]:.1f} % calibrated, {accuracy(tuned[bits]):.1f} % fine-tuned")
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, layout="constrained")
+for bits, values in losses.items():
+    left.semilogy(np.convolve(values, np.ones(10) / 10, "valid"), label=f"{bits} bits")
+left.set(xlabel="step", ylabel="loss, mean of 10 steps")
+left.legend()
+right.plot(BITS, [before[bits] for bits in BITS], "o-", label="calibrated")
+right.plot(list(tuned), [accuracy(model) for model in tuned.values()], "s-", label="fine-tuned")
+right.axhline(accuracy(net), color="black", linestyle=":", label="float32")
+right.set(xlabel="bits", ylabel="accuracy, %", xticks=BITS)
+right.legend()
+plt.show()
+
+# %% [markdown]
+# ## From torch to NumPy, and to integers
+#
+# The trained weights and every `amax` go to the network on NumPy, which needs no torch to run: its layers compute with
+# integers. The state dictionaries have the same names.
+
+# %%
+from pathlib import Path  # noqa: E402
+from tempfile import TemporaryDirectory  # noqa: E402
+
+import resnet_numpy  # noqa: E402
+
+import pytorch_quantization_c as numpy_pq  # noqa: E402
+
+integer = resnet_numpy.SmallResNet().eval()
+numpy_pq.replace(integer)
+with TemporaryDirectory() as folder:
+    pq.save_quant_state(tuned[4], Path(folder) / "quantizers.safetensors")
+    numpy_pq.load_quant_state(integer, Path(folder) / "quantizers.safetensors")
+integer.load_state_dict({name: value.numpy() for name, value in tuned[4].state_dict().items()})
+logits = integer(digits.test_images)
+with torch.no_grad():
+    wanted = tuned[4](test_images).numpy()
+print(f"accuracy {100 * np.mean(logits.argmax(1) == digits.test_labels):.1f} %, "
+      f"largest difference from torch {abs(logits - wanted).max() / abs(wanted).max():.1e} of the largest logit")
+print("conv2 of block1 was computed on", integer.block1.conv2.execution)
