@@ -24,6 +24,8 @@ lint-c:
 lint-python: build
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy --strict pytorch_quantization_c
+	cd examples && MYPYPATH=.. $(PYTHON) -m mypy --strict --ignore-missing-imports --follow-imports=silent \
+	    --untyped-calls-exclude=torch --untyped-calls-exclude=nbformat .
 	$(PYTHON) -m mypy.stubtest pytorch_quantization_c._C
 format:
 	clang-format -i $$(find csrc -name '*.[ch]')
@@ -43,8 +45,12 @@ sanitize:  ## the suite under ASan and UBSan, but for the tests that count memor
 	    --ignore ../../tests/integer/test_memory.py $(addprefix ../../,$(or $(TESTS),tests))
 coverage: build  ## Python lines and C kernel lines over the suite with every instruction set
 	$(PYTHON) .ci/coverage.py $(ISAS)
+notebooks: build  ## runs examples/*.py as notebooks and writes what they printed and drew; ARGS=--run-only writes nothing
+	OMP_WAIT_POLICY=passive PYTHONPATH=. $(PYTHON) examples/make_notebooks.py $(ARGS)
+docs: build  ## the pages of docs/ with the API from docstrings, into build/site; a warning is an error
+	$(PYTHON) -m mkdocs build --strict --quiet
 wheel:
 	$(PYTHON) -m pip wheel --no-deps -w dist .
 clean:
 	rm -rf build dist *.egg-info pytorch_quantization_c/_C.*.so
-.PHONY: build test test-isa test-c lint lint-c lint-python format bench bench-layers sanitize coverage wheel clean
+.PHONY: build test test-isa test-c lint lint-c lint-python format bench bench-layers sanitize coverage notebooks docs wheel clean

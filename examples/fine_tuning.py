@@ -3,9 +3,9 @@
 # %% [markdown]
 # # Quantisation-aware fine-tuning
 #
-# At few bits choosing every `amax` well is not enough (`post_training.ipynb`). Here the small residual network is trained
-# a little more **with** quantisation in its forward pass. The gradient goes straight through the rounding. This is
-# PyTorch: `pytorch_quantization_c.torch` has the original's names on torch tensors, over the same C kernels.
+# At few bits choosing every `amax` well is not enough (`post_training.ipynb`). Here the small residual network is
+# trained a little more **with** quantisation in its forward pass. The gradient goes straight through the rounding. This
+# is PyTorch: `pytorch_quantization_c.torch` has the original's names on torch tensors, over the same C kernels.
 
 # %%
 import copy
@@ -20,6 +20,7 @@ from resnet import SmallResNet
 from torch import nn
 
 import pytorch_quantization_c.torch as pq
+from pytorch_quantization_c.torch import nn as quant_nn
 from pytorch_quantization_c.torch.tensor_quant import QuantDescriptor
 
 plt.rcParams.update({"figure.dpi": 72, "figure.figsize": (7, 3.2), "axes.grid": True, "grid.alpha": 0.3})
@@ -38,7 +39,8 @@ net.load_state_dict({name: torch.from_numpy(value) for name, value in resnet_wei
 @torch.no_grad()
 def accuracy(model: nn.Module) -> float:
     """Percent of the test images that the model names rightly."""
-    return 100 * (model(test_images).argmax(1) == test_labels).float().mean().item()
+    right: float = (model(test_images).argmax(1) == test_labels).float().mean().item()
+    return 100 * right
 
 
 print(f"float32: {accuracy(net):.1f} %")
@@ -78,7 +80,7 @@ EPOCHS, BATCH = 4, 32
 def refresh(model: nn.Module) -> None:
     """Sets the amax of every weight quantiser to the largest weight of today."""
     for layer in model.modules():
-        if hasattr(layer, "weight_quantizer"):
+        if isinstance(layer, quant_nn.QuantConv2d | quant_nn.QuantLinear):
             layer.weight_quantizer.amax = layer.weight.detach().abs().max()
 
 

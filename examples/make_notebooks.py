@@ -37,11 +37,11 @@ def cells_of(script: Path) -> list[tuple[str, str]]:
 def notebook_of(script: Path) -> Any:
     cells = []
     for number, (kind, text) in enumerate(cells_of(script), 1):
-        cell = new_markdown_cell(text) if kind == "markdown" else new_code_cell(text)  # type: ignore[no-untyped-call]
+        cell = new_markdown_cell(text) if kind == "markdown" else new_code_cell(text)
         cell["id"] = f"cell-{number:02}"
         cells.append(cell)
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    return new_notebook(cells=cells, metadata=kernel)  # type: ignore[no-untyped-call]
+    return new_notebook(cells=cells, metadata=kernel)
 
 
 def run(notebook: Any) -> None:
@@ -63,7 +63,7 @@ def main() -> None:
         run(notebook)
         print(f"{name}: {time.perf_counter() - start:.1f} s", flush=True)
         if not options.run_only:
-            nbformat.write(notebook, FOLDER / f"{name}.ipynb")  # type: ignore[no-untyped-call]
+            nbformat.write(notebook, FOLDER / f"{name}.ipynb")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@
 # %%
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib.pyplot as plt
 from digits import accuracy, logits_of, package_digits, resnet_weights, sqnr
@@ -61,8 +62,9 @@ def collected(make: Callable[[], float_nn.Module], bits: int) -> float_nn.Module
     return net
 
 
-METHODS = {"max": {"method": "percentile", "percentile": 100}, "percentile": {"method": "percentile", "percentile": 99.9},
-           "entropy": {"method": "entropy"}, "mse": {"method": "mse"}}
+METHODS: dict[str, dict[str, Any]] = {
+    "max": {"method": "percentile", "percentile": 100}, "percentile": {"method": "percentile", "percentile": 99.9},
+    "entropy": {"method": "entropy"}, "mse": {"method": "mse"}}
 
 
 def load(net: float_nn.Module, how: str) -> None:
@@ -80,7 +82,8 @@ load(net, "entropy")
 rows = pq.quant_summary(net)
 
 # %% [markdown]
-# The 100th percentile of the histogram is its largest value, to within a bin: `max` without a second pass over the data.
+# The 100th percentile of the histogram is its largest value, to within a bin: `max` without a second pass over the
+# data.
 #
 # ## Every method at 8, 6, 4 and 3 bits
 
@@ -114,8 +117,8 @@ plt.show()
 # %% [markdown]
 # At 8 and 6 bits every method keeps the accuracy of the float networks, to within an image or two. The signal to noise
 # shows what accuracy hides: at 8 bits clipping (percentile, entropy) costs up to 12 dB; at 4 bits it depends on the
-# network; at 3 bits every way of clipping is ahead of the largest value. What is lost at 4 and 3 bits is for fine-tuning
-# to bring back: see `fine_tuning.ipynb`.
+# network; at 3 bits every way of clipping is ahead of the largest value. What is lost at 4 and 3 bits is for
+# fine-tuning to bring back: see `fine_tuning.ipynb`.
 #
 # ## What the methods chose
 

@@ -32,7 +32,8 @@ x = rng.standard_normal(10_000, dtype=np.float32)
 # %% [markdown]
 # ## Scale quantisation
 #
-# Real values in $[-\alpha, \alpha]$ become integers of $b$ bits. Zero stays zero, so one number, the **scale**, says it all:
+# Real values in $[-\alpha, \alpha]$ become integers of $b$ bits. Zero stays zero, so one number, the **scale**, says it
+# all:
 #
 # $$ s = \frac{2^{b-1} - 1}{\alpha} \qquad
 #    x_q = \mathrm{clip}\big(\mathrm{round}(s\,x),\; -2^{b-1}+1,\; 2^{b-1}-1\big) $$
@@ -68,14 +69,14 @@ left.legend()
 plt.show()
 
 # %% [markdown]
-# Inside $[-\alpha, \alpha]$ the error is at most half a step, $1/(2s)$: that is **rounding**. Outside it is the distance
-# to $\alpha$: that is **clipping**. Ties go to the even integer.
+# Inside $[-\alpha, \alpha]$ the error is at most half a step, $1/(2s)$: that is **rounding**. Outside it is the
+# distance to $\alpha$: that is **clipping**. Ties go to the even integer.
 
 # %%
 inside = abs(x) <= alpha
 assert abs(x_hat - x)[inside].max() <= 0.5 / scale * 1.0001
 assert np.allclose(abs(x_hat - x)[~inside], abs(x)[~inside] - alpha)
-print(tensor_quant(np.float32([0.5, 1.5, 2.5, -0.5]), 127.0)[0])
+print(tensor_quant(np.array([0.5, 1.5, 2.5, -0.5], np.float32), 127.0)[0])
 
 # %% [markdown]
 # ## How many bits
@@ -108,8 +109,8 @@ signed = fake_tensor_quant(positive, alpha, 4)
 unsigned = fake_tensor_quant(positive, alpha, 4, True)
 print(f"largest rounding error, 4 bits: signed {abs(signed - positive)[inside].max():.4f}, "
       f"unsigned {abs(unsigned - positive)[inside].max():.4f}")
-print("narrow:", tensor_quant(np.float32([-9]), 1.0, 8, False, True)[0],
-      "full:", tensor_quant(np.float32([-9]), 1.0, 8, False, False)[0])
+low = np.array([-9], np.float32)
+print("narrow:", tensor_quant(low, 1.0, 8, False, True)[0], "full:", tensor_quant(low, 1.0, 8, False, False)[0])
 
 # %% [markdown]
 # ## Affine quantisation, for comparison
@@ -145,7 +146,8 @@ whole = fake_tensor_quant(weight, abs(weight).max())
 
 def row_sqnr(quantised: NDArray[np.float32]) -> NDArray[np.float32]:
     """SQNR of each row of the weight, in dB."""
-    return 10 * np.log10((weight**2).sum(1) / ((weight - quantised) ** 2).sum(1))
+    ratio: NDArray[np.float32] = (weight**2).sum(1) / ((weight - quantised) ** 2).sum(1)
+    return 10 * np.log10(ratio)
 
 
 plt.plot(row_sqnr(by_row), "o-", label="one amax per channel")
@@ -176,14 +178,14 @@ assert np.allclose(result, integers / (float(s_a) * s_w[:, 0].astype(np.float64)
 print(f"computed on integers: {layer.execution}; largest sum {abs(integers).max()}")
 
 # %% [markdown]
-# With zero points $z_x, z_w$ the product has three more terms, one of which depends on the input: the reason why weights
-# are quantised symmetrically.
+# With zero points $z_x, z_w$ the product has three more terms, and the one with $z_w$ has to be computed anew for every
+# input: the reason why weights are quantised symmetrically.
 #
 # ## Choosing alpha
 #
-# **Calibration** looks at data and picks $\alpha$: the largest value (`max`), the quantile that keeps a share of the values
-# (`percentile`), the least divergence between the distributions (`entropy`), or the least squared error (`mse`). At
-# 8 bits the largest value will do; at 4 bits, clipping a few outliers pays.
+# **Calibration** looks at data and picks $\alpha$: the largest value (`max`), the quantile that keeps a share of the
+# values (`percentile`), the least divergence between the distributions (`entropy`), or the least squared error (`mse`).
+# At 8 bits the largest value will do; at 4 bits, clipping a few outliers pays.
 
 # %%
 heavy = (rng.standard_normal(100_000) ** 3).astype(np.float32)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,8 @@ class LeNet(torch.nn.Module):
         x = F.relu(F.max_pool2d(self.conv1(x), 2))
         x = F.relu(F.max_pool2d(self.conv2(x), 2))
         x = F.relu(self.fc1(x.reshape(-1, 320)))
-        return self.fc2(x)
+        logits: torch.Tensor = self.fc2(x)
+        return logits
 
 
 def enlarge(images: np.ndarray) -> torch.Tensor:
@@ -64,10 +66,10 @@ def shifted(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 def initialise(model: LeNet, rng: np.random.Generator) -> None:
     """Uniform in +-1/sqrt(fan in), torch's own default, drawn by NumPy: its stream is the same on every machine."""
     with torch.no_grad():
-        for layer in model.children():
+        for layer in (model.conv1, model.conv2, model.fc1, model.fc2):
             bound = 1 / np.sqrt(layer.weight[0].numel())
-            for parameter in (layer.weight, layer.bias):
-                parameter.copy_(torch.from_numpy(rng.uniform(-bound, bound, parameter.shape)))
+            for parameter in layer.parameters():
+                parameter.copy_(torch.from_numpy(rng.uniform(-bound, bound, tuple(parameter.shape))))
 
 
 def train(images: torch.Tensor, labels: torch.Tensor) -> LeNet:
@@ -89,7 +91,7 @@ def train(images: torch.Tensor, labels: torch.Tensor) -> LeNet:
     return model
 
 
-def make_arrays() -> dict[str, np.ndarray]:
+def make_arrays() -> dict[str, Any]:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     digits = load_digits()

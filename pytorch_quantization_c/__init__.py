@@ -7,10 +7,37 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _environment
 from .version import __version__
+
+if TYPE_CHECKING:  # what `__getattr__` imports on first use
+    from . import calib as calib
+    from . import cuda_ext as cuda_ext
+    from . import float_nn as float_nn
+    from . import integer as integer
+    from . import isa as isa
+    from . import nn as nn
+    from . import optim as optim
+    from . import quant_modules as quant_modules
+    from . import tensor_quant as tensor_quant
+    from . import threads as threads
+    from . import utils as utils
+    from .calibration import calibrating
+    from .layer_sensitivity import sensitivity
+    from .quant_modules import (
+        deactivate,
+        enable_onnx_export,
+        freeze,
+        initialize,
+        load_frozen,
+        quantized,
+        replace,
+        save_frozen,
+    )
+    from .quant_state import load_quant_state, save_quant_state
+    from .summary import quant_summary
 
 __all__ = ["__version__", "calibrating", "deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen",
            "load_quant_state", "quant_summary", "quantized", "replace", "save_frozen", "save_quant_state",

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import settings
 
 SEED = int(os.environ.get("PQC_SEED", "0"))
-NEEDS = {"faults": "_testcapi", "torch": "torch", "ort": "onnxruntime", "dask": "dask", "plot": "matplotlib"}
+NEEDS = {"faults": "_testcapi", "torch": "torch", "ort": "onnxruntime", "dask": "dask", "plot": "matplotlib",
+         "notebooks": "nbclient", "docs": "mkdocs"}
 
 collect_ignore = [folder for folder, package in NEEDS.items() if find_spec(package) is None]
 settings.register_profile("pqc", deadline=None, derandomize=SEED == 0, database=None)

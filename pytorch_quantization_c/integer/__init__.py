@@ -1,6 +1,6 @@
 """Layers on integers: exact sums of 8-bit products, faster and smaller than floats.
 
-The quantised layers of `nn` compute so by themselves wherever that gives the answer of fake quantisation (DESIGN.md
+The quantised layers of `nn` compute so by themselves wherever that gives the answer of fake quantisation (docs/guide.md
 says when); `layer.execution` tells how the last call was computed. `float_only()` and PQC_INTEGER=0 forbid it.
 """
 from .packed import Format, Geometry, PackedWeights
