@@ -87,9 +87,8 @@ def load_frozen(model: M, path: str | os.PathLike[str]) -> M:
         `model`.
 
     Raises:
-        ValueError: no such file, a damaged one, or one of another model's quantisers.
-        RuntimeError: other parameters than the model's, as `load_state_dict` says.
-        After either the model is unchanged.
+        ValueError: no such file, a damaged one, or one of another model's quantisers; the model is then unchanged.
+        RuntimeError: other parameters than the model's, as `load_state_dict` says; the model is then unchanged.
     """
     from ..quant_state import _become, _made, _refusal
     from ..summary import named_quantizers
