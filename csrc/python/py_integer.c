@@ -249,6 +249,28 @@ static const char *compute(run *r)
     return flags & PQC_U8_NAN ? "NaN in the input" : flags ? "negative input" : NULL;
 }
 
+/* A new float32 array; a large one begins on a cache line, so that it can be written around the caches. */
+static PyArrayObject *new_output(int ndim, const npy_intp *shape)
+{
+    enum { LARGE = 1 << 20, LINE = 64 };
+    npy_intp count = PyArray_MultiplyList(shape, ndim), padded = count + LINE / 4;
+    if (count < LARGE)
+        return (PyArrayObject *)PyArray_SimpleNew(ndim, shape, NPY_FLOAT);
+    PyArrayObject *whole = (PyArrayObject *)PyArray_SimpleNew(1, &padded, NPY_FLOAT);
+    if (!whole)
+        return NULL;
+    char *data = PyArray_DATA(whole);
+    data += -(uintptr_t)data % LINE;
+    PyArrayObject *y = (PyArrayObject *)PyArray_New(&PyArray_Type, ndim, shape, NPY_FLOAT, NULL,
+                                                    data, 0, NPY_ARRAY_CARRAY, NULL);
+    if (y && PyArray_SetBaseObject(y, (PyObject *)whole) == 0)
+        return y;
+    if (!y)
+        Py_DECREF(whole);
+    Py_XDECREF(y);
+    return NULL;
+}
+
 /* Allocates the result, or says why not; NULL with an exception if there is no memory. */
 static const char *run_layer(run *r)
 {
@@ -261,7 +283,7 @@ static const char *run_layer(run *r)
         PyErr_NoMemory();
         return NULL;
     }
-    r->y = (PyArrayObject *)PyArray_SimpleNew(PyArray_NDIM(r->x), shape, NPY_FLOAT);
+    r->y = new_output(PyArray_NDIM(r->x), shape);
     if (r->y) {
         r->call.x = PyArray_DATA(r->x);
         r->call.bias = r->bias ? PyArray_DATA(r->bias) : NULL;

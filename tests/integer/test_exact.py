@@ -120,3 +120,12 @@ def test_depthwise(kernel, stride, dilation, rng):
         w = integers(rng, "normal", (6 if width == 3 else 3, 1, kernel, kernel), Format(8, True))
         x = floats(rng, "normal", (2, 3, size + 7, size + width), 1, Format())
         check(w, x, g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
+
+
+@pytest.mark.parametrize("size", [(256, 272), (259, 277)])
+def test_outputs_larger_than_the_caches(size, rng):
+    """Written around them where the lanes are pixels; any alignment of the channels."""
+    g = Geometry(False, 1, (1, 1), (0, 0), (0, 0), (1, 1), (0, 0))
+    w = integers(rng, "normal", (67, 5, 1, 1), Format())
+    x = floats(rng, "normal", (1, 5, *size), 1, Format())
+    check(w, x, g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)

@@ -28,6 +28,7 @@ typedef struct {
     const float *scale, *bias;
     int channels, stride, dilation;
     ptrdiff_t rows, x_row, y_row;
+    bool stream; /* y is not wanted in the caches: bodies may write around them */
 } pqc_lines_s8_block;
 
 typedef void pqc_lines_s8_fn(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,

@@ -39,19 +39,36 @@ INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, con
         _mm512_store_si512(acc + 16 * i, sums[i]);
 }
 
-VNNI static void store(const pqc_lines_s8_block *g, const int32_t *acc, int V, ptrdiff_t pixels,
-                       float *y, ptrdiff_t pitch)
+INLINE void put(float *y, __mmask16 lanes, const bool stream, __m512 result)
+{
+    if (stream && lanes == 0xffff && ((uintptr_t)y & 63) == 0)
+        _mm512_stream_ps(y, result);
+    else
+        _mm512_mask_storeu_ps(y, lanes, result);
+}
+
+INLINE void store_all(const pqc_lines_s8_block *g, const int32_t *acc, int V, ptrdiff_t pixels,
+                      float *y, ptrdiff_t pitch, const bool stream)
 {
     ptrdiff_t rest = pixels - 16 * (V - 1);
     __mmask16 last = (__mmask16)(rest >= 16 ? 0xffffu : (1u << rest) - 1u);
     for (int c = 0; c < g->channels; c++, y += pitch) {
         __m512 scale = _mm512_set1_ps(g->scale[c]), bias = _mm512_set1_ps(g->bias[c]);
         for (int v = 0; v < V; v++, acc += 16) {
-            __m512 result =
-                _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(acc)), scale, bias);
-            _mm512_mask_storeu_ps(y + 16 * v, v == V - 1 ? last : (__mmask16)0xffff, result);
+            __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(acc));
+            put(y + 16 * v, v == V - 1 ? last : (__mmask16)0xffff, stream,
+                _mm512_fmadd_ps(sum, scale, bias));
         }
     }
+}
+
+VNNI static void store(const pqc_lines_s8_block *g, const int32_t *acc, int V, ptrdiff_t pixels,
+                       float *y, ptrdiff_t pitch)
+{
+    if (g->stream)
+        store_all(g, acc, V, pixels, y, pitch, true);
+    else
+        store_all(g, acc, V, pixels, y, pitch, false);
 }
 
 /* 3 vectors at a time, then what is left. */
@@ -109,6 +126,8 @@ VNNI void pqc_lines_s8_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float
     if (pqc_depthwise_vnni(g, pixels, y))
         return;
     (g->dilation == 0 ? quads_lines : columns_lines)(g, pixels, y, pitch);
+    if (g->stream)
+        _mm_sfence();
 }
 
 #endif
