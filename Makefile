@@ -46,7 +46,7 @@ sanitize:  ## the suite under ASan and UBSan, but for the tests that count memor
 coverage: build  ## Python lines and C kernel lines over the suite with every instruction set
 	$(PYTHON) .ci/coverage.py $(ISAS)
 notebooks: build  ## runs examples/*.py as notebooks and writes what they printed and drew; ARGS=--run-only writes nothing
-	OMP_WAIT_POLICY=passive PYTHONPATH=. $(PYTHON) examples/make_notebooks.py $(ARGS)
+	OMP_WAIT_POLICY=passive PYTHONPATH=$(CURDIR) $(PYTHON) examples/make_notebooks.py $(ARGS)
 docs: build  ## the pages of docs/ with the API from docstrings, into build/site; a warning is an error
 	$(PYTHON) -m mkdocs build --strict --quiet
 wheel:

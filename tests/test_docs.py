@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import doctest
 import re
+import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,6 +29,16 @@ def can_run(block: str) -> bool:
 
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in TEXTS if blocks(page) and can_run(blocks(page)[0])]
+
+
+@pytest.fixture(autouse=True)
+def no_other_name() -> Iterator[None]:
+    """Takes back `pytorch_quantization_c.torch.install()`."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] == "pytorch_quantization":
+            del sys.modules[name]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
