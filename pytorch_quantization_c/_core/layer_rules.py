@@ -184,7 +184,8 @@ class QuantRules(Quantizing):
                 quantizers = [self._new_quantizer(descriptor) for _ in range(num_layers)]
                 setattr(self, f"_{kind}_quantizers", self._new_list(quantizers))
 
-    def _quantized_weight(self) -> Any:
+    def _quantized_weight(self, input: Any) -> Any:
+        """The weight as the float path multiplies it with `input`."""
         return self._weight_quantizer(self.weight)
 
     def _integer_forward(self, input: Any, output_size: Any = None) -> Any:
@@ -197,7 +198,7 @@ class WeightLayerRules(FloatLayer):  # type: ignore[misc]
 
     def _quant(self, input: Any) -> tuple[Any, Any]:
         """The input and the weight, fake quantised."""
-        return self._input_quantizer(input), self._quantized_weight()
+        return self._input_quantizer(input), self._quantized_weight(input)
 
     def forward(self, input: Any) -> Any:
         """The float layer's result for the quantised input and weight; shapes and errors are the float layer's."""

@@ -151,13 +151,15 @@ class IntegerExecution:
 
     # Frozen layers
 
-    def _quantized_weight(self) -> Any:
-        """The weight of the float path: fake quantised, of a frozen layer from its integers."""
+    def _quantized_weight(self, input: Any) -> Any:
+        """The weight of the float path: fake quantised; of a frozen layer from its integers, in the type of `input`."""
         frozen = self.__dict__.get("_frozen")
         layer: Any = self
         if frozen is None or not frozen.is_of(layer._parameters["weight"]):
             return layer._weight_quantizer(layer.weight)
-        return frozen.weight.as_float(getattr(self, "_transposed", False))
+        weight = frozen.weight.as_float(getattr(self, "_transposed", False))
+        dtype = getattr(input, "dtype", weight.dtype)
+        return weight.astype(dtype, copy=False) if dtype.kind == "f" else weight
 
     def _freeze(self, keep_float: bool) -> str | None:
         """Fixes the weight; or says why not."""

@@ -202,3 +202,13 @@ def test_what_cannot_be_frozen(rng, tmp_path, caplog):
         quant_modules.freeze(float_nn.Linear(3, 4))
     with pytest.raises(ValueError, match="Expected a model after freeze"):
         quant_modules.save_frozen(model, tmp_path / "model")
+
+
+@KEEP
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-5), (np.float16, 1e-2)])
+def test_other_types_of_floats(dtype, tolerance, keep_float, rng):
+    model, x = network(rng, 0.1), image(rng)
+    before = quant_modules.freeze(model, keep_float)(x)
+    y = model.to(dtype)(x.astype(dtype))
+    assert y.dtype == dtype and model[5].execution.startswith("float: ")
+    np.testing.assert_allclose(y, before, rtol=tolerance, atol=tolerance * np.abs(before).max())
