@@ -24,7 +24,7 @@ def training_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The other 1,297 digits of scikit-learn, (n, 1, 28, 28) in 0 to 1, and their labels (needs scikit-learn)."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    digits: Any = load_digits()
     rows = np.random.default_rng(2024).permutation(len(digits.images))[500:]
     return demo.enlarge(digits.images[rows]), digits.target[rows].astype(np.int64)
 

@@ -185,7 +185,7 @@ with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad(),
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     wanted = model(test_images[:50]).numpy()
     print(f"{path.stat().st_size / 1e6:.1f} MB")
-[logits] = session.run(None, {"image": test_images[:50].numpy()})
+logits = np.asarray(session.run(None, {"image": test_images[:50].numpy()})[0])
 noise = np.sqrt(np.mean((logits - wanted) ** 2) / np.mean(wanted**2))
 same = 100 * np.mean(logits.argmax(1) == wanted.argmax(1))
 print(f"same class as in torch: {same:.0f} % of 50 images; difference {100 * noise:.1f} % of the logits (rms)")

@@ -94,7 +94,7 @@ def train(images: torch.Tensor, labels: torch.Tensor) -> LeNet:
 def make_arrays() -> dict[str, Any]:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    digits = load_digits()
+    digits: Any = load_digits()
     train_rows, test_rows = split(len(digits.images))
     model = train(enlarge(digits.images[train_rows]), torch.from_numpy(digits.target[train_rows].astype(np.int64)))
     weights = {name: value.detach().numpy().astype(np.float32) for name, value in model.state_dict().items()}
