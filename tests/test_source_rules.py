@@ -3,9 +3,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from pytorch_quantization_c import _C
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("csrc", "pytorch_quantization_c", "tests", "benchmarks", "examples", "docs")
@@ -92,6 +95,21 @@ def test_glue(path: Path) -> None:
         assert pairs, f"{where}: the GIL is not released and taken back in pairs"
         for inside in re.findall(f"{RELEASE}(.*?){ACQUIRE}", body, re.S):
             assert not re.search(NEEDS_GIL, inside), f"{where}: Python without the GIL"
+
+
+def test_every_operation_has_its_contract_where_its_name_says() -> None:
+    folders = {path.parent for path in operations(".c")}
+    assert not [folder.name for folder in folders if not (folder / f"{folder.name}.h").exists()]
+
+
+def test_the_map_of_the_c_side_leads_somewhere() -> None:
+    rows = re.findall(r"^\| (`.*) \| (`.*) \| (.*) \|$", (ROOT / "csrc" / "README.md").read_text(), re.M)
+    assert len(rows) >= 12
+    for names, functions_of_c, kernels in rows:
+        for module, name in re.findall(r"`(\w+)\.(\w+)", names):
+            assert hasattr(import_module(f"pytorch_quantization_c.{module}"), name), name
+        assert all(hasattr(_C, name) for name in re.findall(r"`(\w+)`", functions_of_c)), functions_of_c
+        assert all((ROOT / "csrc" / "kernels" / path).exists() for path in re.findall(r"`([\w./]+)`", kernels)), kernels
 
 
 def test_headers_are_guarded() -> None:

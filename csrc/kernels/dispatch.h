@@ -16,7 +16,7 @@
 #include "histogram/histogram.h"
 #include "int_quant/int_quant.h"
 #include "lines_s8/lines_s8.h"
-#include "quantize/quantize_u8.h"
+#include "quantize_u8/quantize_u8.h"
 #include "ste/ste.h"
 
 typedef struct {

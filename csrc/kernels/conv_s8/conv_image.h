@@ -4,7 +4,7 @@
 
 #include "conv_shape.h"
 #include "parallel.h"
-#include "quantize/quantize_u8.h"
+#include "quantize_u8/quantize_u8.h"
 
 #include <stdatomic.h>
 

@@ -8,7 +8,7 @@
 #define PQC_CONV_S8_H
 
 #include "conv_plan.h"
-#include "quantize/quantize_u8.h"
+#include "quantize_u8/quantize_u8.h"
 
 typedef struct {
     const float *x;    /* batch x groups * in x inputs */

@@ -2,8 +2,6 @@
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,8 @@ from pytorch_quantization_c.torch import nn, quant_modules
 from pytorch_quantization_c.torch import tensor_quant as tq
 from pytorch_quantization_c.torch.nn.functional import clip
 from pytorch_quantization_c.torch.tensor_quant import QuantDescriptor
+
+from ...process import run_python
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +144,6 @@ if __name__ == "__main__":
 
 def test_two_processes(tmp_path: Path) -> None:
     script = tmp_path / "distributed.py"
-    script.write_text(f"import sys\nsys.path.insert(0, {str(Path(__file__).parents[3])!r})\n" + DISTRIBUTED)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    script.write_text(DISTRIBUTED)
+    done = run_python(str(script))
     assert done.returncode == 0 and done.stdout == "same\n", done.stderr[-3000:]
