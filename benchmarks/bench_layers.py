@@ -113,7 +113,7 @@ def main() -> None:
     if options.quick:
         options.rounds, options.batch, options.threads, options.seconds = 1, [1], [1], 0.1
     most = peak()
-    lines = [harness.headline("numpy", "torch", "onnxruntime"), ""]
+    lines = [harness.headline("torch", "onnxruntime"), ""]
     if most:
         lines += [f"Peak of the dot product instruction, one core: {most / 1e9:.0f} GOPS.", ""]
     for batch in options.batch:
