@@ -6,6 +6,7 @@ A function that finds that it cannot be done answers with a string that says why
 """
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from .. import _C
 from .packed import Format, Geometry
 
 __all__ = ["IntegerWeight", "Kept", "format_of", "geometry_of", "integer_weight", "quantizer_refusal",
-           "rounded_weight", "settings_of", "weight_key"]
+           "range_refusal", "rounded_weight", "settings_of", "weight_key"]
 
 
 class IntegerWeight:
@@ -81,6 +82,14 @@ def quantizer_refusal(quantizer: Any, whose: str) -> str | None:
         return f"the {whose} has a pre_quant_scale"
     if quantizer._enable_onnx_export:
         return "ONNX export is on"
+    return None
+
+
+def range_refusal(quantizer: Any) -> str | None:
+    """Why an input has no integer form for its range: it has not one amax, by the axis or by what was loaded."""
+    amax = quantizer._buffers.get("_amax")
+    if quantizer._axis is not None or (amax is not None and math.prod(amax.shape) != 1):
+        return "the input has an amax for each channel"
     return None
 
 

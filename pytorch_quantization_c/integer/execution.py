@@ -15,6 +15,7 @@ from .conditions import (
     geometry_of,
     integer_weight,
     quantizer_refusal,
+    range_refusal,
     settings_of,
     weight_key,
 )
@@ -70,11 +71,9 @@ class IntegerExecution:
         quantizer = state["_modules"].get("_input_quantizer")
         if quantizer is None or not _is_library_class(type(self)) or not _is_library_quantizer(type(quantizer)):
             return "a class of its own"
-        why = quantizer_refusal(quantizer, "input")
+        why = quantizer_refusal(quantizer, "input") or range_refusal(quantizer)
         if why is not None:
             return why
-        if quantizer._axis is not None:
-            return "the input has an amax for each channel"
         bias = state["_parameters"]["bias"]
         if bias is not None and bias.dtype.char != "f":
             return f"the bias is {bias.dtype}"

@@ -15,7 +15,15 @@ from torch.nn import functional as F
 
 from .. import _C
 from ..integer import switch
-from ..integer.conditions import Kept, format_of, geometry_of, quantizer_refusal, rounded_weight, settings_of
+from ..integer.conditions import (
+    Kept,
+    format_of,
+    geometry_of,
+    quantizer_refusal,
+    range_refusal,
+    rounded_weight,
+    settings_of,
+)
 from ..integer.packed import Geometry, PackedWeights
 from ._convert import as_array, as_tensor
 from ._kernels import in_c
@@ -80,13 +88,12 @@ class IntegerExecution:
         layer: Any = self
         if not switch._allowed:
             return "integers are switched off"
-        why = (_watched() or _refusal(layer._input_quantizer, "input") or _refusal(layer._weight_quantizer, "weight"))
+        why = (_watched() or _refusal(layer._input_quantizer, "input") or range_refusal(layer._input_quantizer)
+               or _refusal(layer._weight_quantizer, "weight"))
         if why is not None:
             return why
         if not _is_library_class(type(self)):
             return "a class of its own"
-        if layer._input_quantizer._axis is not None:
-            return "the input has an amax for each channel"
         tensors = [input, layer.weight] + ([] if layer.bias is None else [layer.bias])
         if not all(isinstance(each, Tensor) and each.dtype == torch.float32 for each in tensors) or not in_c(*tensors):
             return "input, weight and bias are not all float32 tensors on the CPU"

@@ -161,6 +161,8 @@ REFUSALS = [
     (lambda layer: setattr(layer.input_quantizer, "num_bits", 16), "has not 2 to 8 bits"),
     (lambda layer: setattr(layer.weight_quantizer, "num_bits", (4, 3)), "has not 2 to 8 bits"),
     (lambda layer: setattr(layer.input_quantizer, "_axis", -1), "an amax for each channel"),
+    (lambda layer: setattr(layer.input_quantizer, "amax", np.linspace(1, 2, 20, dtype=np.float32)),
+     "an amax for each channel"),
     (lambda layer: setattr(layer.input_quantizer, "pre_quant_scale", 0.5), "pre_quant_scale"),
     (lambda layer: layer.double(), "is float64"),
 ]

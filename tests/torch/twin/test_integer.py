@@ -56,6 +56,16 @@ def test_as_in_float64(name: str, bits: int) -> None:
         assert torch.equal(layer(x.transpose(-1, -2).contiguous().transpose(-1, -2)), got)
 
 
+def test_an_amax_for_each_channel_of_the_input_is_computed_on_floats() -> None:
+    layer, x = nn.QuantLinear(8, 4), torch.randn(3, 8)
+    layer.input_quantizer.amax = torch.linspace(1, 2, 8)
+    with torch.no_grad():
+        got = layer(x)
+    assert layer.execution == "float: the input has an amax for each channel"
+    wanted = F.linear(layer.input_quantizer(x), layer.weight_quantizer(layer.weight), layer.bias)
+    assert torch.equal(got, wanted.detach())
+
+
 def test_a_changed_weight_or_range_is_noticed() -> None:
     layer, x = nn.QuantLinear(8, 4), torch.randn(3, 8)
     with torch.no_grad():
