@@ -59,7 +59,7 @@ def calibrate_weights_of(model: Any, channel_second: tuple[type, ...], to_array:
         others: see `calib.calibrate_weights`.
     """
     layers = [(name, module) for name, module in model.named_modules()
-              if hasattr(module, "weight") and hasattr(module, "weight_quantizer")]
+              if getattr(module, "weight", None) is not None and hasattr(module, "weight_quantizer")]
     found = []
     for name, module in progress(layers, "weights"):
         axis = (1 if isinstance(module, channel_second) else 0) if perchannel else None
@@ -69,5 +69,10 @@ def calibrate_weights_of(model: Any, channel_second: tuple[type, ...], to_array:
                                      percentile, num_bins))
         except ValueError as problem:
             raise ValueError(f"{name or 'the model'}: {problem}") from problem
+    for (name, module), amax in zip(layers, found, strict=True):
+        present = module.weight_quantizer.amax
+        if present is not None and tuple(present.shape) != amax.shape:
+            raise RuntimeError(f"{name or 'the model'}: expected a weight amax of shape {tuple(present.shape)}, as the "
+                               f"present one, got {amax.shape}; no amax was changed")
     for (_, module), amax in zip(layers, found, strict=True):
         module.weight_quantizer.amax = amax

@@ -8,6 +8,7 @@ import pytest
 
 from pytorch_quantization_c import float_nn, nn
 from pytorch_quantization_c.calib import calibrate_weights
+from pytorch_quantization_c.integer import frozen
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 from . import paper
@@ -67,3 +68,18 @@ def test_a_weight_that_is_not_finite() -> None:
     with pytest.raises(ValueError, match="fc: Expected finite weights"):
         calibrate_weights(net)
     assert net.conv.weight_quantizer.amax is None       # all or nothing
+
+
+def test_an_amax_of_another_shape_stops_it_before_any_is_changed() -> None:
+    net = Net()
+    net.fc.weight_quantizer.amax = 0.5
+    with pytest.raises(RuntimeError, match=r"fc: expected a weight amax of shape \(\), .* got \(2, 1\)"):
+        calibrate_weights(net)
+    assert net.conv.weight_quantizer.amax is None and net.fc.weight_quantizer.amax == 0.5
+
+
+def test_a_layer_frozen_without_its_float_weight_is_left_alone() -> None:
+    net = Net()
+    frozen.freeze(net.fc, keep_float=False)
+    calibrate_weights(net)
+    assert net.fc.weight_quantizer.amax is None and net.conv.weight_quantizer.amax is not None
