@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._progress import progress
+from ._core.progress import progress
 from .summary import named_quantizers
 
 __all__ = ["Sensitivity", "SensitivityRow", "sensitivity"]
@@ -114,7 +114,7 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
     with _only(layers, None):
         measure, baseline = _measure(model, batches, metric)
     found = {} if resume is None else _read(Path(resume), name, layers)
-    for layer in progress(layers, "sensitivity", show_progress):
+    for layer in progress(layers, "sensitivity", show_progress, long=1):
         if layer in found:
             continue
         with _only(layers, layer):
