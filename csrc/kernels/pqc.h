@@ -49,8 +49,6 @@ typedef enum {
 typedef enum {
     PQC_OK,
     PQC_NEGATIVE_INPUT, /* unsigned quantisation of an x < 0 */
-    PQC_NEGATIVE_AMAX,
-    PQC_NO_MEMORY,
 } pqc_status;
 
 typedef enum {
@@ -63,6 +61,11 @@ typedef enum {
 static inline ptrdiff_t pqc_dtype_size(pqc_dtype dtype)
 {
     return dtype == PQC_F32 ? 4 : dtype == PQC_F64 ? 8 : 2;
+}
+
+static inline ptrdiff_t pqc_least(ptrdiff_t a, ptrdiff_t b)
+{
+    return a < b ? a : b;
 }
 
 /* Elements handled at a time where a kernel goes through a buffer: a few such buffers fit into L1.

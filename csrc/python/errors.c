@@ -1,19 +1,12 @@
 #include "errors.h"
 
-int pqc_raise(pqc_status status, const char *argument)
+int pqc_raise(pqc_status status)
 {
     switch (status) {
     case PQC_OK:
         return 0;
     case PQC_NEGATIVE_INPUT:
         PyErr_SetString(PyExc_TypeError, "Negative values encountered in unsigned quantization.");
-        return -1;
-    case PQC_NEGATIVE_AMAX:
-        PyErr_Format(PyExc_ValueError, "Expected `%s` >= 0, got a negative value",
-                     argument ? argument : "amax");
-        return -1;
-    case PQC_NO_MEMORY:
-        PyErr_NoMemory();
         return -1;
     }
     PyErr_Format(PyExc_SystemError, "unknown status %d of a kernel", (int)status);

@@ -5,9 +5,8 @@
 #include "numpy_api.h"
 #include "pqc.h"
 
-/* 0 for PQC_OK; else sets the exception and returns -1.  `argument` is the name of the one at
- * fault, or NULL. */
-int pqc_raise(pqc_status status, const char *argument);
+/* 0 for PQC_OK; else sets the exception and returns -1. */
+int pqc_raise(pqc_status status);
 
 /* Sets TypeError "FUNCTION expected LOW to HIGH arguments, got N" and returns -1 unless LOW <= N <=
  * HIGH. */

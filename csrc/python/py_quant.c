@@ -60,7 +60,7 @@ static PyArrayObject *integer(pqc_operation operation, const pqc_operands *o, co
     job.y = PyArray_DATA(y);
     job.lo = bounds.lo;
     job.hi = bounds.hi;
-    if (pqc_raise(run(&job, format.is_unsigned && o->n > 0), "inputs") < 0)
+    if (pqc_raise(run(&job, format.is_unsigned && o->n > 0)) < 0)
         Py_CLEAR(y);
     else if (format.num_bits == 0) /* one value, 0, for infinities and NaN too */
         memset(job.y, 0, (size_t)PyArray_NBYTES(y));

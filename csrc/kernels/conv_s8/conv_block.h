@@ -10,11 +10,6 @@ enum { PQC_TILE = 48, PQC_MOST_TILE = 64 }; /* pixels of a tile: wanted, at most
 /* Multiply-adds worth a thread: about 10 us. */
 #define PQC_PRODUCTS_GRAIN ((ptrdiff_t)1 << 21)
 
-static inline ptrdiff_t pqc_aligned(ptrdiff_t bytes)
-{
-    return (bytes + 63) & ~(ptrdiff_t)63;
-}
-
 /* Tiles of nearly equal size for n pixels. */
 static inline ptrdiff_t pqc_tiles(ptrdiff_t n)
 {

@@ -6,11 +6,6 @@
 
 enum { MOST_PIECES = 1 << 20 };
 
-static ptrdiff_t aligned(ptrdiff_t bytes)
-{
-    return (bytes + 63) & ~(ptrdiff_t)63;
-}
-
 static ptrdiff_t lanes_of(const pqc_conv_shape *shape)
 {
     return (shape->out + 15) / 16 * 16;
@@ -47,19 +42,19 @@ static void piece_init(pqc_conv_piece *piece, const pqc_conv_shape *shape, ptrdi
 
 static ptrdiff_t weight_bytes(const pqc_conv_shape *shape, const pqc_conv_piece *piece)
 {
-    return aligned(shape->groups * piece->k * lanes_of(shape) * 4);
+    return pqc_aligned(shape->groups * piece->k * lanes_of(shape) * 4);
 }
 
 static ptrdiff_t sum_bytes(const pqc_conv_shape *shape, const pqc_conv_piece *piece)
 {
-    return aligned(shape->groups * piece->chunks * lanes_of(shape) * 4);
+    return pqc_aligned(shape->groups * piece->chunks * lanes_of(shape) * 4);
 }
 
 static ptrdiff_t common_bytes(const pqc_conv_shape *shape)
 {
-    return aligned(pieces_of(shape) * (ptrdiff_t)sizeof(pqc_conv_piece)) +
-           aligned(shape->groups * shape->out * (ptrdiff_t)sizeof(double)) +
-           aligned(lanes_of(shape) * (ptrdiff_t)sizeof(int32_t));
+    return pqc_aligned(pieces_of(shape) * (ptrdiff_t)sizeof(pqc_conv_piece)) +
+           pqc_aligned(shape->groups * shape->out * (ptrdiff_t)sizeof(double)) +
+           pqc_aligned(lanes_of(shape) * (ptrdiff_t)sizeof(int32_t));
 }
 
 bool pqc_conv_wants_columns(const pqc_conv_shape *shape)
@@ -121,11 +116,6 @@ typedef struct {
     ptrdiff_t first, apart, next, count;
 } step_weights;
 
-static ptrdiff_t least(ptrdiff_t a, ptrdiff_t b)
-{
-    return a < b ? a : b;
-}
-
 static step_weights weights_of_step(const pqc_conv_shape *s, const pqc_conv_piece *piece,
                                     ptrdiff_t group, ptrdiff_t step)
 {
@@ -136,14 +126,14 @@ static step_weights weights_of_step(const pqc_conv_shape *s, const pqc_conv_piec
     if (s->columns) {
         ptrdiff_t x = number % along * 4, channel = group * s->out * s->in + quad % s->in;
         return (step_weights){channel * taps + number / along * row + x, 1, s->in * taps,
-                              least(row - x, 4)};
+                              pqc_least(row - x, 4)};
     }
     ptrdiff_t in = quad % ((s->in + 3) / 4) * 4, tap = tap_number(s, piece, number);
     if (s->transposed)
         return (step_weights){(group * s->in + in) * s->out * taps + tap, s->out * taps, taps,
-                              least(s->in - in, 4)};
+                              pqc_least(s->in - in, 4)};
     return (step_weights){(group * s->out * s->in + in) * taps + tap, taps, s->in * taps,
-                          least(s->in - in, 4)};
+                          pqc_least(s->in - in, 4)};
 }
 
 /* One group's weights of a piece, step by step; lanes past the last channel are zeros. */
@@ -155,7 +145,7 @@ static void pack_group(const pqc_conv_plan *plan, const pqc_conv_piece *piece, p
     int8_t *w = piece->w + group * piece->k * lanes * 4;
     int32_t *sums = piece->sum + group * piece->chunks * lanes;
     for (ptrdiff_t first = 0; first < lanes; first += 64) {
-        ptrdiff_t width = least(lanes - first, 64), filled = least(s->out - first, width);
+        ptrdiff_t width = pqc_least(lanes - first, 64), filled = pqc_least(s->out - first, width);
         for (ptrdiff_t step = 0; step < piece->k; step++, w += 4 * width) {
             step_weights at = weights_of_step(s, piece, group, step);
             int32_t *sum = sums + step / PQC_CHUNK * lanes + first;
@@ -197,7 +187,7 @@ static void invert_scales(pqc_conv_plan *plan, const float *scale)
 static void *take(char **memory, ptrdiff_t bytes)
 {
     void *at = *memory;
-    *memory += aligned(bytes);
+    *memory += pqc_aligned(bytes);
     return at;
 }
 

@@ -32,6 +32,12 @@ typedef struct {
     int32_t *zeros; /* lanes: the start of an activation without a zero */
 } pqc_conv_plan;
 
+/* Up to a cache line. */
+static inline ptrdiff_t pqc_aligned(ptrdiff_t bytes)
+{
+    return (bytes + 63) & ~(ptrdiff_t)63;
+}
+
 /* True if columns need no more steps than quads, and the kernel can take them. */
 bool pqc_conv_wants_columns(const pqc_conv_shape *shape);
 
@@ -39,9 +45,13 @@ bool pqc_conv_wants_columns(const pqc_conv_shape *shape);
 ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide);
 
 /* Lays the plan out in `memory` and packs.
- *   weights  bytes in the layer's own order: (groups * out, in, z, y, x), transposed (groups * in,
- * out, z, y, x) scale    groups * out values by which the weights were multiplied wide     some
- * weight is above 127 */
+ *
+ *   weights  bytes in the layer's own order: (groups * out, in, z, y, x),
+ *            transposed (groups * in, out, z, y, x)
+ *
+ *   scale    groups * out values by which the weights were multiplied
+ *
+ *   wide     some weight is above 127 */
 void pqc_conv_plan_init(pqc_conv_plan *plan, const pqc_conv_shape *shape, bool wide, void *memory,
                         const void *weights, const float *scale);
 

@@ -17,11 +17,6 @@ static ptrdiff_t max(ptrdiff_t a, ptrdiff_t b)
     return a > b ? a : b;
 }
 
-static ptrdiff_t min(ptrdiff_t a, ptrdiff_t b)
-{
-    return a < b ? a : b;
-}
-
 ptrdiff_t pqc_conv_outputs(const pqc_conv_shape *shape, int axis, ptrdiff_t size)
 {
     const pqc_conv_axis *a = &shape->axis[axis];
@@ -42,7 +37,7 @@ bool pqc_conv_is_pointwise(const pqc_conv_shape *shape)
     return true;
 }
 
-/* Taps that share a phase are `period` apart; an ordinary convolution reads min(kernel, period)
+/* Taps that share a phase are `period` apart; an ordinary convolution reads pqc_least(kernel, period)
  * phases. */
 static ptrdiff_t period_of(const pqc_conv_axis *a)
 {
@@ -61,7 +56,7 @@ pqc_conv_taps pqc_conv_axis_taps(const pqc_conv_shape *shape, int axis, ptrdiff_
     if (!shape->transposed)
         return (pqc_conv_taps){0, 1, a->kernel};
     ptrdiff_t period = period_of(a);
-    for (ptrdiff_t t = 0; t < min(period, a->kernel); t++)
+    for (ptrdiff_t t = 0; t < pqc_least(period, a->kernel); t++)
         if (t * a->dilation % a->stride == piece)
             return (pqc_conv_taps){t, period, (a->kernel - 1 - t) / period + 1};
     return (pqc_conv_taps){0, 1, 0};
@@ -147,7 +142,7 @@ bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
             transposed_plane(view, shape, axis);
         } else {
             plane->before = a->before;
-            plane->slots = shape->columns ? 1 : min(a->kernel, period_of(a));
+            plane->slots = shape->columns ? 1 : pqc_least(a->kernel, period_of(a));
             plane->size = shape->columns
                               ? (plane->out - 1) * a->stride + (a->kernel - 1) * a->dilation + 1
                               : plane->out + (a->kernel - 1) * a->dilation / a->stride;
