@@ -137,7 +137,19 @@ class FakeTensorQuantFunction(Function):
               narrow_range: bool = True) -> NDArray[Any]:
         """`clamp(rint(inputs * scale)) / scale` with the scale `bound / amax`.
 
-        Arguments and errors are those of `tensor_quant`, save that a scale beyond float16 is no error.
+        Args:
+            inputs: float16, bfloat16, float32 or float64, any shape; lists and numbers become float32.
+            amax: largest absolute value, >= 0: a number, or any shape that broadcasts with `inputs`.
+            num_bits: 0 to 32; `bound` is 2^(num_bits - 1) - 1, unsigned 2^num_bits - 1.
+            unsigned: from 0 to bound, for inputs that are not negative.
+            narrow_range: signed from -bound, else from -bound - 1.
+
+        Returns:
+            An array of the shape and type of `inputs`. An amax up to 2^-24 gives 0, a NaN amax NaN in its own channel.
+
+        Raises:
+            TypeError: inputs are no floats; negative inputs with `unsigned` (unless there is a NaN among them).
+            ValueError: negative amax, shapes that do not broadcast, bits out of range, one signed bit.
         """
         return _C.fake_quant(inputs, amax, num_bits, unsigned, narrow_range)
 

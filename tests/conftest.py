@@ -12,7 +12,7 @@ from hypothesis import settings
 
 SEED = int(os.environ.get("PQC_SEED", "0"))
 NEEDS = {"faults": "_testcapi", "torch": "torch", "ort": "onnxruntime", "dask": "dask", "plot": "matplotlib",
-         "notebooks": "nbclient", "docs": "mkdocs"}
+         "notebooks": "nbclient"}
 
 collect_ignore = [folder for folder, package in NEEDS.items() if find_spec(package) is None]
 settings.register_profile("pqc", deadline=None, derandomize=SEED == 0, database=None)

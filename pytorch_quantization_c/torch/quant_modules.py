@@ -56,7 +56,10 @@ def deactivate() -> None:
 
 def quantized(float_module_list: Iterable[str] | None = None,
               custom_quant_modules: Iterable[Sequence[Any]] | None = None) -> AbstractContextManager[None]:
-    """`initialize()` for the time of a `with` block. On the way out, by an exception too, all is as it was before."""
+    """`initialize()` for the time of a `with` block. On the way out, by an exception too, all is as it was before.
+
+    `float_module_list` and `custom_quant_modules` are those of `initialize`.
+    """
     return _quant_module_helper_object.quantized(float_module_list, custom_quant_modules)
 
 
