@@ -67,4 +67,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES, *_FUNCTIONS})
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__, *_SUBMODULES, "version"})

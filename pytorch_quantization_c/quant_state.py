@@ -80,7 +80,8 @@ def load_quant_state(model: Any, path: str | os.PathLike[str], strict: bool = Tr
         The names that were missing in the file, and those that the model does not have.
 
     Raises:
-        ValueError: no such file format, a damaged file, or other names; the model is then unchanged.
+        FileNotFoundError: no such file.
+        ValueError: another format, a damaged file, or other names; the model is then unchanged.
     """
     arrays, metadata = load_file(path)
     described = _read(metadata)

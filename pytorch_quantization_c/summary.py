@@ -44,7 +44,9 @@ def _shown(amax: NDArray[Any] | None) -> str:
 
 
 def named_quantizers(model: Any) -> Iterator[tuple[str, Any]]:
-    """The full names and the quantisers of a model, each once."""
+    """The full names and the quantisers of a model, each once. TypeError if it is no module."""
+    if not hasattr(model, "named_modules"):
+        raise TypeError(f"Expected `model` to be a module, got {type(model).__name__}")
     return ((name, module) for name, module in model.named_modules() if isinstance(module, QuantizerRules))
 
 
@@ -77,11 +79,12 @@ def quant_summary(model: Any, file: TextIO | None = None) -> list[QuantizerRow]:
         or None while it is dynamic), `state`: "disabled", or which of calib, clip and quant are on, or "off"; and
         `execution`: for the input quantiser of a layer that has been called "int8", or "float: " and why, else "".
     """
+    quantizers = named_quantizers(model)
     executions = _executions(model)
     rows = [QuantizerRow(name, quantizer.num_bits, quantizer.unsigned, quantizer.axis,
                          None if quantizer.amax is None else np.array(quantizer._numbers(quantizer.amax)),
                          _state(quantizer), executions.get(id(quantizer), ""))
-            for name, quantizer in named_quantizers(model)]
+            for name, quantizer in quantizers]
     titles = ["quantizer", "bits", "axis", "amax", "state", "execution" if executions else ""]
     table = [titles, *(row.cells() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

@@ -196,6 +196,11 @@ def test_subclasses_of_float_layers_are_left_alone() -> None:
     assert [type(layer) for layer in model] == [Silent, nn.QuantLinear]
 
 
+def test_a_list_of_names_is_wanted() -> None:
+    with pytest.raises(TypeError, match="`float_module_list` to be a list of names of classes, got 3"):
+        quant_modules.initialize(3)  # type: ignore[arg-type]
+
+
 def test_functions_are_found_at_the_root() -> None:
     for name in ("initialize", "deactivate", "enable_onnx_export", "quantized", "replace"):
         assert getattr(pq, name) is getattr(quant_modules, name) and name in dir(pq)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,3 +61,18 @@ def test_another_file_and_the_odd_cases() -> None:
     assert pq.quant_summary(quantizer, out)[0].state == "off"
     assert out.getvalue().splitlines()[1].split() == ["(model)", "8", "tensor", "empty", "off"]
     assert pq.quant_summary(float_nn.ReLU(), out) == []
+
+
+@pytest.mark.parametrize("function", [pq.quant_summary, pq.replace, pq.freeze, lambda model: pq.calibrating(
+    model).__enter__(), lambda model: pq.sensitivity(model, metric=float)])
+def test_what_is_no_module_is_refused(function: Any) -> None:
+    with pytest.raises(TypeError, match="Expected `model` to be a module, got int"):
+        function(3)
+
+
+def test_dir_shows_what_is_public() -> None:
+    assert [name for name in dir(pq) if not name.startswith("__")] == sorted(
+        {*pq.__all__, "calib", "calibration", "cuda_ext", "float_nn", "integer", "isa", "layer_sensitivity", "nn",
+         "optim", "quant_modules", "quant_state", "summary", "tensor_quant", "threads", "utils", "version"}
+        - {"__version__"})
+    assert {"plot", "report"} <= set(dir(pq.calib))

@@ -42,8 +42,11 @@ class QuantizerRules(ABC):
     # What a front defines, or overrides where its arrays differ from NumPy's
 
     @abstractmethod
-    def _new_buffer(self, value: Any) -> Any:
-        """A fresh array from a number, list or array: floats keep their type, all else becomes float32."""
+    def _new_buffer(self, value: Any, name: str = "value") -> Any:
+        """A fresh array from a number, list or array: floats keep their type, all else becomes float32.
+
+        TypeError naming the argument, `name`, for anything but numbers.
+        """
 
     @abstractmethod
     def _fill(self, target: Any, value: Any) -> None:
@@ -201,7 +204,7 @@ class QuantizerRules(ABC):
         if value is None:
             logger.warning("Setting %s to None has no effect.", public)
             return
-        fresh = self._new_buffer(value)
+        fresh = self._new_buffer(value, public)
         numbers = self._numbers(fresh)
         if name == "_amax" and (numbers < 0).any():
             raise ValueError(f"Expected `amax` >= 0, got {numbers.min()}")

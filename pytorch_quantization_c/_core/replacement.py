@@ -42,7 +42,7 @@ def entries_of(custom: Custom) -> list[Entry]:
 def names_of(float_module_list: Iterable[str] | None) -> set[str]:
     """The names of a user's list. TypeError if it is one string, or holds anything else."""
     names = [] if float_module_list is None else float_module_list
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"Expected `float_module_list` to be a list of names of classes, got {float_module_list!r}")
     return set(names)
 
@@ -156,6 +156,8 @@ def replace_layers(model: Any, table: dict[Any, Any], include: str | Iterable[st
     unknown = set(descriptors) - {"quant_desc_input", "quant_desc_weight"}
     if unknown:
         raise TypeError(f"Unused keys: {', '.join(sorted(unknown))}; expected quant_desc_input or quant_desc_weight")
+    if not hasattr(model, "named_modules"):
+        raise TypeError(f"Expected `model` to be a module, got {type(model).__name__}")
     modules = list(model.named_modules(remove_duplicate=False))
     names = [name for name, _ in modules]
     wanted, unwanted = matcher("include", include, names), matcher("exclude", exclude, names)

@@ -24,3 +24,7 @@ def __getattr__(name: str) -> Any:
     if name in _ON_REQUEST:
         return getattr(import_module(f"{__name__}.{_ON_REQUEST[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_REQUEST})

@@ -38,6 +38,7 @@ def freeze(model: M, keep_float: bool = True) -> M:
         `model`.
 
     Raises:
+        TypeError: `model` is no module.
         ValueError: no layer of the model could be frozen.
     """
     layers: dict[str, Any] = {name: layer for name, layer in _modules(model) if isinstance(layer, IntegerExecution)
@@ -52,6 +53,8 @@ def freeze(model: M, keep_float: bool = True) -> M:
 
 
 def _modules(model: Any) -> Any:
+    if not hasattr(model, "named_modules"):
+        raise TypeError(f"Expected `model` to be a module, got {type(model).__name__}")
     return model.named_modules()
 
 
@@ -87,7 +90,8 @@ def load_frozen(model: M, path: str | os.PathLike[str]) -> M:
         `model`.
 
     Raises:
-        ValueError: no such file, a damaged one, or one of another model's quantisers; the model is then unchanged.
+        FileNotFoundError: no such file.
+        ValueError: a damaged one, or one of another model's quantisers; the model is then unchanged.
         RuntimeError: other parameters than the model's, as `load_state_dict` says; the model is then unchanged.
     """
     from ..quant_state import _become, _made, _refusal

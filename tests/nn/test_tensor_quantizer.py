@@ -195,6 +195,13 @@ def test_setting_amax(caplog: pytest.LogCaptureFixture) -> None:
     assert not np.shares_memory(taken.amax, source)
 
 
+def test_what_is_no_number_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="Expected `amax` to be an array"):
+        TensorQuantizer().amax = "1"
+    with pytest.raises(TypeError, match="Expected `pre_quant_scale` to be an array"):
+        TensorQuantizer().pre_quant_scale = "1"
+
+
 def test_properties() -> None:
     quantizer = make(num_bits=4, axis=1, unsigned=True)
     assert (quantizer.num_bits, quantizer.axis, quantizer.unsigned, quantizer.narrow_range, quantizer.fake_quant,

@@ -3,11 +3,11 @@
 #include "gemm_s8/gemm_s8.h"
 #include "lines_s8/lines_s8.h"
 
-/* Up to 512 channels the pixels of a strip stay in the first cache while all output channels pass
- * over them. */
 /* Outputs larger than this would push each other out of the caches: about half of the last one. */
 static const ptrdiff_t streamed_bytes = (ptrdiff_t)16 << 20;
 
+/* Up to 512 channels the pixels of a strip stay in the first cache while all output channels pass
+ * over them. */
 enum { MOST_QUADS = 128, STRIP_BYTES = 16384, STRIP = 48 };
 
 bool pqc_conv_takes_lines(const pqc_conv_work *w)

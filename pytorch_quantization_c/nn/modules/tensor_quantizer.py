@@ -44,8 +44,8 @@ class TensorQuantizer(QuantizerRules, Module):
         super().__init__()
         self._set_up(quant_desc, disabled, if_quant, if_clip, if_calib)
 
-    def _new_buffer(self, value: Any) -> NDArray[Any]:
-        array = number_array(value, "value")
+    def _new_buffer(self, value: Any, name: str = "value") -> NDArray[Any]:
+        array = number_array(value, name)
         return np.array(array, array.dtype if is_floating(array.dtype) else np.float32)
 
     def _fill(self, target: Any, value: Any) -> None:

@@ -53,9 +53,9 @@ class TensorQuantizer(QuantizerRules, Module):
         super().__init__()
         self._set_up(quant_desc, disabled, if_quant, if_clip, if_calib)
 
-    def _new_buffer(self, value: Any) -> Tensor:
+    def _new_buffer(self, value: Any, name: str = "value") -> Tensor:
         if not isinstance(value, Tensor):
-            value = as_tensor(number_array(value, "value").copy())
+            value = as_tensor(number_array(value, name).copy())
         fresh: Tensor = value.detach().clone()
         return fresh if fresh.is_floating_point() else fresh.float()
 
