@@ -10,15 +10,19 @@
 # %%
 import copy
 import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import numpy as np
+import resnet_numpy
 import torch
 import torch.nn.functional as F
 from digits import package_digits, resnet_weights, training_digits
 from resnet import SmallResNet
 from torch import nn
 
+import pytorch_quantization_c as numpy_pq
 import pytorch_quantization_c.torch as pq
 from pytorch_quantization_c.torch import nn as quant_nn
 from pytorch_quantization_c.torch.tensor_quant import QuantDescriptor
@@ -129,13 +133,6 @@ plt.show()
 # integers. The state dictionaries have the same names.
 
 # %%
-from pathlib import Path  # noqa: E402
-from tempfile import TemporaryDirectory  # noqa: E402
-
-import resnet_numpy  # noqa: E402
-
-import pytorch_quantization_c as numpy_pq  # noqa: E402
-
 integer = resnet_numpy.SmallResNet().eval()
 numpy_pq.replace(integer)
 with TemporaryDirectory() as folder:
