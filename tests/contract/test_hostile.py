@@ -81,12 +81,12 @@ def test_a_range_that_cannot_be_paired() -> None:
     with pytest.raises(ValueError, match="`min_range` and `max_range` to broadcast"):
         _C.fake_affine(np.ones(6, np.float32), np.zeros(2), np.ones(3), 8)
     with pytest.raises(MemoryError):
-        _C.fake_affine(np.ones(6, np.float32), np.zeros((2**20, 1)), np.ones((1, 2**20)), 8)
+        _C.fake_affine(np.ones(6, np.float32), np.zeros((2**23, 1)), np.zeros((1, 2**22)), 8)
 
 
 def test_views_without_memory_of_their_own() -> None:
-    """One number seen 2^40 times: the answer, or MemoryError; never a crash."""
-    endless = np.lib.stride_tricks.as_strided(np.ones(1, np.float32), (2**20, 2**20), (0, 0))
+    """One number seen 2^46 times: the answer, or MemoryError; never a crash."""
+    endless = np.lib.stride_tricks.as_strided(np.ones(1, np.float32), (2**23, 2**23), (0, 0))
     for call in (lambda: tensor_quant.fake_tensor_quant(endless, 1.0), lambda: utils.reduce_amax(endless),
                  lambda: _C.fingerprint(endless), lambda: tensor_quant.fake_tensor_quant(1.0, endless)):
         with pytest.raises(MemoryError):

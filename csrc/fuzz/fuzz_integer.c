@@ -1,0 +1,97 @@
+/* Convolutions of any shape, from packing the weights to the floats that come out. */
+#include "conv_s8/conv_s8.h"
+#include "fuzz.h"
+
+#include <math.h>
+
+static void any_axis(input *in, pqc_conv_axis *a, ptrdiff_t *size)
+{
+    *a = (pqc_conv_axis){.kernel = pick(in, 1, 4),
+                         .stride = pick(in, 1, 4),
+                         .dilation = pick(in, 1, 3),
+                         .before = pick(in, 0, 4),
+                         .after = pick(in, 0, 4)};
+    a->extra = pick(in, 0, (int)a->stride - 1);
+    *size = pick(in, 1, 12);
+}
+
+static pqc_conv_shape any_shape(input *in, ptrdiff_t *size)
+{
+    pqc_conv_shape s = {.transposed = pick(in, 0, 1), .is_unsigned = pick(in, 0, 1)};
+    s.groups = pick(in, 1, 4);
+    s.in = pick(in, 1, 20);
+    s.out = pick(in, 1, 80);
+    for (int axis = 0; axis < PQC_AXES; axis++) {
+        s.axis[axis] = (pqc_conv_axis){.kernel = 1, .stride = 1, .dilation = 1};
+        size[axis] = 1;
+        if (axis > 0)
+            any_axis(in, &s.axis[axis], &size[axis]);
+    }
+    return s;
+}
+
+/* The result, and the flags. */
+static float *result(const pqc_conv_shape *s, bool wide, const uint8_t *w, const float *scale,
+                     const ptrdiff_t *size, pqc_conv_call call, unsigned *flags, ptrdiff_t *n)
+{
+    pqc_conv_plan plan;
+    pqc_conv_view view;
+    ptrdiff_t bytes = pqc_conv_plan_bytes(s, wide);
+    void *memory = aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64);
+    pqc_conv_plan_init(&plan, s, wide, memory, w, scale);
+    float *y = NULL;
+    if (pqc_conv_view_init(&view, s, size)) {
+        ptrdiff_t room = pqc_conv_workspace(&plan, &view);
+        *n = call.batch * s->groups * s->out * view.outputs;
+        y = block(NULL, (size_t)*n * sizeof *y);
+        call.y = y;
+        call.workspace = aligned_alloc(64, (size_t)(room + 63) / 64 * 64);
+        *flags = pqc_conv_s8(&plan, &view, &call) != 0;
+        free(call.workspace);
+    }
+    free(memory);
+    return y;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    input in = {data, size};
+    ptrdiff_t sizes[PQC_AXES], n = 0;
+    pqc_conv_shape s = any_shape(&in, sizes);
+    pqc_int_format format = {pick(&in, 2, 8), pick(&in, 0, 1), pick(&in, 0, 1)};
+    pqc_conv_call call = {.batch = pick(&in, 1, 3)};
+    float amax = fabsf(take_float(&in));
+    ptrdiff_t weights = s.groups * s.in * s.out, inputs = call.batch * s.groups * s.in;
+    for (int axis = 0; axis < PQC_AXES; axis++) {
+        weights *= s.axis[axis].kernel;
+        inputs *= sizes[axis];
+    }
+    if (!(amax > 1e-3f && amax < 1e3f))
+        amax = 1.0f;
+    call.q = pqc_u8_quant_init(amax, format);
+    call.div = pqc_int_quant_init(amax, format).div;
+    uint8_t *w = block(&in, (size_t)weights);
+    float *x = block(&in, (size_t)inputs * sizeof *x), *scale = block(NULL, 320 * sizeof *scale);
+    float *bias = block(NULL, 320 * sizeof *bias);
+    bool wide = false;
+    for (ptrdiff_t i = 0; i < weights; i++)
+        wide = wide || (s.is_unsigned && w[i] > 127);
+    for (int i = 0; i < 320; i++) {
+        scale[i] = 1.0f + (float)i / 8;
+        bias[i] = (float)i - 100.0f;
+    }
+    call.x = x;
+    call.bias = format.narrow_range ? bias : NULL;
+    unsigned flags = 0, other = 0;
+    pqc_select(0);
+    float *want = result(&s, wide, w, scale, sizes, call, &flags, &n);
+    for (int isa = PQC_SCALAR; want && next_isa(&isa);) {
+        float *got = result(&s, wide, w, scale, sizes, call, &other, &n);
+        expect_bytes(&other, &flags, sizeof flags, "flags of a convolution");
+        if (!flags)
+            expect_floats(got, want, n, "convolution");
+        free(got);
+    }
+    free(want), free(w), free(x), free(scale), free(bias);
+    return 0;
+}
