@@ -3,6 +3,9 @@ PYTHON ?= python3
 CC ?= gcc
 CLANG ?= clang
 AARCH64_CC ?= aarch64-linux-gnu-gcc
+MINGW_CC ?= x86_64-w64-mingw32-gcc
+SECONDS ?= 300
+MINUTES ?= 10
 ISAS ?= $(shell $(PYTHON) -c 'from pytorch_quantization_c import isa; print(*isa.available())')
 STRICT = -std=c11 -O2 -ffp-contract=off -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
 KERNELS = $(sort $(shell find csrc/kernels -name '*.c'))
@@ -19,7 +22,7 @@ test-c:  ## the kernels without Python: natively, with sanitizers, and for aarch
 lint: lint-c lint-python
 lint-c:
 	@clang-format --dry-run -Werror $$(find csrc -name '*.[ch]')
-	@for cc in $(CC) $(CLANG) $(AARCH64_CC); do echo "$$cc: csrc/kernels without a warning"; printf '%s\n' $(KERNELS) | \
+	@for cc in $(CC) $(CLANG) $(AARCH64_CC) $$(command -v $(MINGW_CC)); do echo "$$cc: csrc/kernels without a warning"; printf '%s\n' $(KERNELS) | \
 	    xargs -P 2 -I{} $$cc $(STRICT) -Icsrc/kernels -c {} -o /dev/null || exit 1; done
 lint-python: build
 	$(PYTHON) -m ruff check .
@@ -36,12 +39,17 @@ bench: build  ## prints the tables; ARGS="--quick" for a short run
 	PYTHONPATH=. $(PYTHON) benchmarks/bench_calib.py $(ARGS)
 bench-layers: build
 	PYTHONPATH=. $(PYTHON) benchmarks/bench_layers.py $(ARGS)
+fuzz: build  ## damaged files and senseless arguments, then the kernels by libFuzzer (needs clang)
+	$(PYTHON) -m tests.fuzz.run --seconds $(SECONDS)
+	csrc/fuzz/run $(SECONDS)
+soak: build  ## everything over and over for MINUTES minutes, with memory that stays flat
+	$(PYTHON) -m tests.fuzz.soak --minutes $(MINUTES)
 sanitize:  ## the suite under ASan and UBSan, but for the tests that count memory or start processes
 	PQC_SANITIZE=1 $(SETUP) build --build-lib build/sanitize --build-temp build/sanitize-objects
 	cd build/sanitize && LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc $(PYTHON) -m pytest -q \
 	    --capture=sys -c ../../pyproject.toml --ignore ../../tests/dask \
-	    --ignore ../../tests/faults --ignore ../../tests/contract/test_memory.py \
+	    --ignore ../../tests/faults --ignore ../../tests/fuzz --ignore ../../tests/contract/test_memory.py \
 	    --ignore ../../tests/integer/test_memory.py $(addprefix ../../,$(or $(TESTS),tests))
 coverage: build  ## Python lines and C kernel lines over the suite with every instruction set
 	$(PYTHON) .ci/coverage.py $(ISAS)
@@ -55,4 +63,5 @@ wheel:
 	$(PYTHON) -m pip wheel --no-deps -w dist .
 clean:
 	rm -rf build dist *.egg-info pytorch_quantization_c/_C.*.so
-.PHONY: build test test-isa test-c lint lint-c lint-python lint-examples format bench bench-layers sanitize coverage notebooks docs wheel clean
+.PHONY: build test test-isa test-c lint lint-c lint-python lint-examples format bench bench-layers sanitize fuzz soak coverage \
+    notebooks docs wheel clean

@@ -51,7 +51,7 @@ macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION
 
 setup(cmdclass={"build_ext": BuildBesideSources}, ext_modules=[Extension(
     "pytorch_quantization_c._C",
-    sources=sorted(str(path) for path in Path("csrc").glob("*/**/*.c") if "test" not in path.parts),
+    sources=sorted(str(path) for folder in ("kernels", "python") for path in Path("csrc", folder).glob("**/*.c")),
     depends=sorted(str(path) for path in Path("csrc").glob("**/*.h")),
     include_dirs=["csrc/kernels", "csrc/python", numpy.get_include()],
     define_macros=macros,

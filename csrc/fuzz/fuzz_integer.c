@@ -41,7 +41,8 @@ static float *result(const pqc_conv_shape *s, bool wide, const uint8_t *w, const
     pqc_conv_plan_init(&plan, s, wide, memory, w, scale);
     float *y = NULL;
     if (pqc_conv_view_init(&view, s, size)) {
-        ptrdiff_t room = pqc_conv_workspace(&plan, &view);
+        call.slots = pqc_conv_slots(&plan, &view, call.batch);
+        ptrdiff_t room = pqc_conv_workspace(&plan, &view, call.slots);
         *n = call.batch * s->groups * s->out * view.outputs;
         y = block(NULL, (size_t)*n * sizeof *y);
         call.y = y;

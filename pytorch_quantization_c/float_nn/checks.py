@@ -71,7 +71,10 @@ def number(value: Any, name: str) -> float:
     """`value` as a float; TypeError if it is no number."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number) or np.iscomplexobj(value):
         raise TypeError(f"Expected a number `{name}`, got {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # of more digits than Python prints, perhaps
+        raise ValueError(f"Expected a number `{name}` within the range of floats, got a huge one") from None
 
 
 def probability(value: Any) -> float:
@@ -90,6 +93,8 @@ def integer(value: Any, name: str, low: int | None = None) -> int:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"Expected an integer `{name}`, got {value!r}") from None
+    if not -(2 ** 63) <= number < 2 ** 63:  # of more digits than Python prints, perhaps
+        raise ShapeError(f"Expected an integer `{name}` of at most 64 bits, got a huge one")
     if low is not None and number < low:
         raise ShapeError(f"Expected `{name}` >= {low}, got {number}")
     return number

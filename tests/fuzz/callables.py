@@ -23,7 +23,7 @@ OTHERS: list[Any] = [
 ]
 
 
-def any_array(random: Random, like: Any) -> Any:
+def any_array(random: Random, like: Any, repeats: int) -> Any:
     """An array of any kind; often one that differs from an accepted one in a single respect."""
     choice = random.random()
     if choice < 0.1:
@@ -36,10 +36,11 @@ def any_array(random: Random, like: Any) -> Any:
     if choice < 0.2 and values.size:
         values.flat[random.randrange(values.size)] = random.choice(VALUES)
     with np.errstate(all="ignore"):
-        return any_layout(random, values.astype(random.choice(DTYPES) if random.random() < 0.5 else np.float32))
+        values = values.astype(random.choice(DTYPES) if random.random() < 0.5 else np.float32)
+        return any_layout(random, values, repeats)
 
 
-def any_layout(random: Random, values: Any) -> Any:
+def any_layout(random: Random, values: Any, repeats: int) -> Any:
     action = random.randrange(9)
     if action == 0 and values.ndim:
         return values[::-1]
@@ -48,7 +49,7 @@ def any_layout(random: Random, values: Any) -> Any:
     if action == 2:
         return np.asfortranarray(values)
     if action == 3:
-        return np.broadcast_to(values, (random.choice((1, 2, 2**38)), *values.shape))
+        return np.broadcast_to(values, (random.choice((1, 2, repeats)), *values.shape))
     if action == 4:
         return values.T
     if action == 5:
@@ -60,7 +61,8 @@ def any_layout(random: Random, values: Any) -> Any:
 
 def arguments(case: Case, random: Random) -> dict[str, Any]:
     """Some of the arguments of a case replaced by others."""
-    replaced = {name: any_array(random, array) for name, array in case.arrays.items() if random.random() < 0.5}
+    repeats = 3 if case.name.startswith("float_nn.") else 2**38  # NumPy's own arithmetic would set out to compute
+    replaced = {name: any_array(random, array, repeats) for name, array in case.arrays.items() if random.random() < 0.5}
     if case.call.__name__ != "<lambda>":
         parameters = [name for name in inspect.signature(case.call).parameters if name not in case.arrays]
         for name in random.sample(parameters, min(len(parameters), random.choice((0, 0, 1, 1, 2)))):
@@ -79,6 +81,8 @@ def attempt(case: Case, random: Random) -> str | None:
             case(**replaced)
     except REFUSALS as caught:
         error = caught
+    except UserWarning:
+        return None
     except Exception as caught:
         return f"{type(caught).__name__}: {caught}"
     if error is not None and (len(str(error)) > 1000 or not str(error)):

@@ -1,0 +1,102 @@
+"""`make soak`: everything over and over, good calls and refused ones, with memory that stays flat.
+
+python -m tests.fuzz.soak [--minutes 10]: after the first fifth of the time the resident memory may not grow by more
+than 2 % and 4 MB; from several threads, on every instruction set, with changing numbers of threads.
+"""
+from __future__ import annotations
+
+import argparse
+import gc
+import resource
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from itertools import count
+from pathlib import Path
+from random import Random
+
+from pytorch_quantization_c import demo, isa, threads
+
+from ..faults.calls import every_call
+from . import callables, loaders
+from .limits import address_space
+
+SLACK, PART = 4 << 20, 0.02
+
+
+def resident() -> int:
+    gc.collect()
+    with open("/proc/self/statm", encoding="ascii") as stream:
+        return int(stream.read().split()[1]) * resource.getpagesize()
+
+
+def one_round(seed: int, readers: list[loaders.Loader], folder: Path, problems: set[str]) -> None:
+    """Every function of `_C`, every public callable and every reader once; now and then the demonstration's net."""
+    for call in every_call(64):
+        call.function(*call.arguments)
+    for case in callables.CASES:
+        case()
+        problem = callables.attempt(case, Random(seed))
+        if problem:
+            problems.add(f"seed {seed}: {case.name}: {problem}")
+    for reader in readers:
+        (folder / reader.name).write_bytes(reader.data)
+        reader.read(folder / reader.name)
+        problem = loaders.attempt(reader, reader.damage(reader.data, Random(seed)), folder / reader.name)
+        if problem:
+            problems.add(f"seed {seed}: {reader.name}: {problem}")
+    if seed % 20 == 0:
+        digits = demo.load_digits()
+        demo.float_net(digits)(digits.test_images[:50])
+
+
+def at_once(problems: set[str]) -> None:
+    """All public callables from four threads."""
+
+    def work() -> None:
+        try:
+            for case in callables.CASES:
+                case()
+        except Exception as error:
+            problems.add(f"from a thread: {error!r}")
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    seconds = 60 * parser.parse_args().minutes
+    warnings.simplefilter("error")
+    problems: set[str] = set()
+    readers, names = loaders.build(), isa.available()
+    started, start, peak = time.monotonic(), 0, 0
+    with tempfile.TemporaryDirectory() as folder, address_space():
+        for seed in count():
+            elapsed = time.monotonic() - started
+            if elapsed > seconds:
+                break
+            threads.set_num_threads(1 + seed % 4)
+            with isa.only(names[seed % len(names)]):
+                one_round(seed, readers, Path(folder), problems)
+                at_once(problems)
+            if elapsed < seconds / 5:
+                start = max(start, resident())
+            elif seed % 5 == 0:
+                peak = max(peak, resident())
+    print(f"{seed} rounds in {elapsed:.0f} s: {start / 2**20:.1f} MB after a fifth of the time, at most "
+          f"{peak / 2**20:.1f} MB later")
+    if peak > start * (1 + PART) + SLACK:
+        problems.add("memory has grown")
+    print(*sorted(problems), sep="\n")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
