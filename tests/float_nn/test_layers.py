@@ -206,7 +206,7 @@ X = np.ones((1, 2, 3), np.float32)
     (ValueError, "`target` of shape", lambda: F.mse_loss(X, X[0, 0, :2])),
     (TypeError, "number `label_smoothing`", lambda: F.cross_entropy(X[0], X[0], label_smoothing="a")),
     (TypeError, "ragged", lambda: F.relu([[1.0], [1.0, 2.0]])),
-    (TypeError, "Expected running", lambda: F.batch_norm(X, [0.0, 0.0], np.ones(2, np.float32), training=True)),
+    (TypeError, "Expected `running_mean`", lambda: F.batch_norm(X, [0.0, 0.0], np.ones(2, np.float32), training=True)),
 ])
 def test_bad_arguments(error, text, call):
     with pytest.raises(error, match=text):

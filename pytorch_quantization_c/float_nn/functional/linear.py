@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import Array, DTypeError, ShapeError, float_array, integer, same_floats
+from ..checks import Array, DTypeError, ShapeError, float_array, integer, number, same_floats
 from ..parameter import as_plain
 
 __all__ = ["embedding", "linear"]
@@ -61,6 +61,9 @@ def embedding(input: ArrayLike, weight: ArrayLike, padding_idx: int | None = Non
         raise IndexError(f"Expected `input` within [0, {len(table)}), got {indices.min()} to {indices.max()}")
     rows: Array = table[indices]
     if max_norm is not None:
+        max_norm, norm_type = number(max_norm, "max_norm"), number(norm_type, "norm_type")
+        if not norm_type > 0:
+            raise ValueError(f"Expected `norm_type` above 0, got {norm_type}")
         norms = np.sum(np.abs(rows.astype(np.float64)) ** norm_type, axis=-1, keepdims=True) ** (1 / norm_type)
         rows = np.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows).astype(table.dtype)
     return rows

@@ -49,13 +49,17 @@ def _normalised(x: Array, mean: Array, variance: Array, weight: Array | None, bi
     return y.astype(dtype, copy=False)
 
 
-def _update(running: Array | None, given: ArrayLike | None, value: Array, momentum: float) -> None:
-    """Moves running statistics towards `value`, in place."""
+def _update(momentum: float, *statistics: tuple[str, ArrayLike | None, Array]) -> None:
+    """Moves running statistics towards their new values, in place: all or none of them."""
     momentum = number(momentum, "momentum")
-    if running is not None:
-        if not isinstance(given, np.ndarray):
-            raise TypeError(f"Expected running statistics to be arrays, got {type(given).__name__}")
-        given[...] = (1 - momentum) * running.astype(np.float64) + momentum * value
+    for name, given, _ in statistics:
+        if given is not None and not isinstance(given, np.ndarray):
+            raise TypeError(f"Expected `{name}` to be an array, got {type(given).__name__}")
+        if given is not None and not given.flags.writeable:
+            raise ValueError(f"Expected `{name}` to be writeable, got a read-only array")
+    for _, given, value in statistics:
+        if isinstance(given, np.ndarray):
+            given[...] = (1 - momentum) * given.astype(np.float64) + momentum * value
 
 
 def _channels(x: Array, name: str = "input") -> tuple[int, tuple[int, ...]]:
@@ -89,8 +93,8 @@ def batch_norm(input: ArrayLike, running_mean: ArrayLike | None, running_var: Ar
         if size == 0:
             return x.astype(dtype)
         new_mean, new_variance = _statistics(x, axes)
-        _update(mean, running_mean, new_mean.reshape(-1), momentum)
-        _update(variance, running_var, new_variance.reshape(-1) * (size / (size - 1)), momentum)
+        _update(momentum, ("running_mean", running_mean, new_mean.reshape(-1)),
+                ("running_var", running_var, new_variance.reshape(-1) * (size / (size - 1))))
     else:
         if mean is None or variance is None:
             raise ShapeError("Expected `running_mean` and `running_var` when not training, got None")
@@ -111,7 +115,8 @@ def instance_norm(input: ArrayLike, running_mean: ArrayLike | None = None, runni
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     x, dtype = _opened(input)
     count, wide = _channels(x)
-    mean, variance = _vector(running_mean, "running_mean", (count,)), _vector(running_var, "running_var", (count,))
+    _vector(running_mean, "running_mean", (count,))
+    _vector(running_var, "running_var", (count,))
     w, b = _vector(weight, "weight", (count,)), _vector(bias, "bias", (count,))
     size = math.prod(x.shape[2:])
     if size == 1:
@@ -119,8 +124,8 @@ def instance_norm(input: ArrayLike, running_mean: ArrayLike | None = None, runni
     if x.size == 0:
         return x.astype(dtype)
     new_mean, new_variance = _statistics(x, tuple(range(2, x.ndim)))
-    _update(mean, running_mean, new_mean.reshape(-1, count).mean(axis=0), momentum)
-    _update(variance, running_var, new_variance.reshape(-1, count).mean(axis=0) * (size / (size - 1)), momentum)
+    _update(momentum, ("running_mean", running_mean, new_mean.reshape(-1, count).mean(axis=0)),
+            ("running_var", running_var, new_variance.reshape(-1, count).mean(axis=0) * (size / (size - 1))))
     w, b = (None if each is None else each.reshape(wide) for each in (w, b))
     return _normalised(x, new_mean, new_variance, w, b, eps, dtype)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import Array, ShapeError, float_array, integer
+from ..checks import Array, ShapeError, float_array, integer, number
 from ..parameter import as_plain
 
 __all__ = ["pad"]
@@ -61,9 +61,7 @@ def pad(input: ArrayLike, pad: Sequence[int], mode: str = "constant", value: flo
     amounts = [(0, 0)] * (x.ndim - count) + pairs
     if mode == "constant":
         x, amounts = _crop(x, amounts)
-        if value is not None and not isinstance(value, int | float | np.number):
-            raise TypeError(f"Expected `value` to be a number, got {type(value).__name__}")
-        fill = np.asarray(0 if value is None else value).astype(x.dtype)
+        fill = np.asarray(0 if value is None else number(value, "value")).astype(x.dtype)
         return np.pad(x, amounts, constant_values=fill)
     if value is not None:
         raise ValueError(f"Expected no `value` in mode {mode!r}, got {value}")
