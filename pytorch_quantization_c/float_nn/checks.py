@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .._arrays import is_floating
 from .._core.errors import DTypeError, ShapeError
 from .parameter import as_plain
 
@@ -31,7 +32,7 @@ def float_array(value: ArrayLike | None, name: str) -> Array:
         raise DTypeError(f"Expected `{name}` of a floating type, got a ragged or unreadable {kind}") from None
     if not isinstance(plain, np.ndarray | np.generic) and array.dtype.kind in "fiu":
         return array.astype(np.float32)
-    if not (array.dtype.kind == "f" and array.dtype.itemsize <= 8) and array.dtype.name != "bfloat16":
+    if not is_floating(array.dtype):
         raise DTypeError(f"Expected `{name}` of a floating type, got {array.dtype}")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
@@ -117,7 +118,7 @@ def factory(device: Any, dtype: DTypeLike | None) -> np.dtype[Any]:
     if device is not None and str(device) != "cpu":
         raise ValueError(f"Expected `device` None or 'cpu', got {device!r}")
     kind = np.dtype(np.float32 if dtype is None else dtype)
-    if not (kind.kind == "f" and kind.itemsize <= 8) and kind.name != "bfloat16":
+    if not is_floating(kind):
         raise DTypeError(f"Expected a floating `dtype`, got {kind}")
     return kind
 

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .parameter import Parameter, as_plain, is_floating
+from .._arrays import is_floating
+from .parameter import Parameter, as_plain
 from .state import StateDict
 
 __all__ = ["Module"]

@@ -5,15 +5,11 @@ import functools
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
-__all__ = ["Parameter", "as_plain", "is_floating"]
+from .._arrays import is_floating
 
-
-def is_floating(dtype: DTypeLike) -> bool:
-    """True for float16, float32, float64 and for ml_dtypes' bfloat16 (whose NumPy kind is not "f")."""
-    kind = np.dtype(dtype)
-    return kind.kind == "f" or kind.name == "bfloat16"
+__all__ = ["Parameter", "as_plain"]
 
 
 def as_plain(value: Any) -> Any:

@@ -160,6 +160,8 @@ def test_conversion_of_types():
         assert net.first.count.dtype == np.int64 and net.twin.weight is net.first.weight
     with pytest.raises(TypeError, match="floating `dtype`"):
         net.to(np.int32)
+    with pytest.raises(TypeError, match="floating `dtype`"):
+        net.to(np.longdouble)
     assert net.to("cpu") is net
 
 
