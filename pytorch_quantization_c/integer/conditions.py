@@ -82,6 +82,8 @@ def quantizer_refusal(quantizer: Any, whose: str) -> str | None:
         return f"the {whose} has a pre_quant_scale"
     if quantizer._enable_onnx_export:
         return "ONNX export is on"
+    if "forward" in vars(quantizer):
+        return f"the {whose} quantizer has a forward of its own"
     return None
 
 

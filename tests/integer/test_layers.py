@@ -164,6 +164,7 @@ REFUSALS = [
     (lambda layer: setattr(layer.input_quantizer, "amax", np.linspace(1, 2, 20, dtype=np.float32)),
      "an amax for each channel"),
     (lambda layer: setattr(layer.input_quantizer, "pre_quant_scale", 0.5), "pre_quant_scale"),
+    (lambda layer: setattr(layer.input_quantizer, "forward", lambda x: x * 0), "has a forward of its own"),
     (lambda layer: layer.double(), "is float64"),
 ]
 
