@@ -106,6 +106,7 @@ def test_moving_a_model_moves_its_buffers() -> None:
 
 DISTRIBUTED = '''
 import os, sys, tempfile
+os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -137,7 +138,7 @@ def work(rank, file):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(work, (os.path.join(folder, "meeting"),), 2)
+        mp.start_processes(work, (os.path.join(folder, "meeting"),), 2, start_method="fork")
     print("same")
 '''
 

@@ -94,6 +94,16 @@ class TensorQuantizer(QuantizerRules, Module):
             return _onnx_nodes.e4m3_nodes(inputs, amax, _onnx.float8_is_standard())
         return scaled_e4m3(inputs, _cut_off(amax))
 
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool,
+                              missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
+        for name, buffer in self._buffers.items():
+            given = state_dict.get(prefix + name)
+            if buffer is not None and given is not None and buffer.dim() == 0 and given.dim() == 1 and len(given) != 1:
+                # torch before 2.6 would take the first element.
+                error_msgs.append(f"Expected {prefix}{name} of shape (), got {tuple(given.shape)}")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+                                      error_msgs)
+
     def _check_onnx_readiness(self, inputs: Tensor) -> None:
         """Refuses, by the quantiser's name, what cannot be exported."""
         _onnx.check_ready(self)
