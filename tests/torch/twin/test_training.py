@@ -105,7 +105,7 @@ def test_moving_a_model_moves_its_buffers() -> None:
 
 
 DISTRIBUTED = '''
-import os, sys, tempfile
+import os, sys, tempfile, time
 os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 import torch
 import torch.distributed as dist
@@ -134,11 +134,15 @@ def work(rank, file):
         dist.all_gather(both, value)
         assert torch.equal(*both)
     assert model[2].input_quantizer.clip.clip_value_max != 1.0
-    dist.destroy_process_group()
+    # Neither goes before both are through, and then without the clean-up of gloo's threads, which may abort.
+    open(file + str(rank), "w").close()
+    while not all(os.path.exists(file + each) for each in "01"):
+        time.sleep(0.01)
+    os._exit(0)
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        mp.start_processes(work, (os.path.join(folder, "meeting"),), 2, start_method="fork")
+        mp.spawn(work, (os.path.join(folder, "meeting"),), 2)
     print("same")
 '''
 
