@@ -106,10 +106,12 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
         show_progress: a bar (with tqdm installed); None means: on a terminal.
 
     Raises:
-        ValueError: no quantiser is enabled, there are no batches, or `resume` belongs to other layers.
+        ValueError: no quantiser is enabled, a layer is frozen (its weight stays quantised whatever its quantiser says),
+            there are no batches, or `resume` belongs to other layers.
         TypeError: neither batches nor metric, both, or batches that can be gone through but once.
     """
     layers = _layers(model)
+    _refuse_frozen(model)
     name = SQNR if metric is None else getattr(metric, "__name__", type(metric).__name__)
     with _only(layers, None):
         measure, baseline = _measure(model, batches, metric)
@@ -142,6 +144,13 @@ def _layers(model: Any) -> Layers:
     if not layers:
         raise ValueError("Expected `model` to have quantizers that are enabled, got none")
     return layers
+
+
+def _refuse_frozen(model: Any) -> None:
+    for name, module in model.named_modules():
+        if getattr(module, "_frozen", None) is not None:
+            raise ValueError(f"Expected `model` without frozen layers, got one at {name or '(model)'!r}: measure the model "
+                             "before it is frozen")
 
 
 @contextmanager

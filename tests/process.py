@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,10 +14,21 @@ HOME = str(Path(pytorch_quantization_c.__file__).resolve().parent.parent)
 
 
 def run_python(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python *arguments` in an empty folder, so that no source tree lies in the way; what came out, and the code."""
+    """`python *arguments` in an empty folder, so that no source tree lies in the way; what came out, and the code.
+
+    After `timeout` seconds it and all that it started are killed: subprocess.TimeoutExpired.
+    """
     path = os.pathsep.join(filter(None, [HOME, os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, *arguments]
     with tempfile.TemporaryDirectory() as folder:
-        return subprocess.run(
-            [sys.executable, *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": path, **environment},
-            capture_output=True, text=True, timeout=timeout,
+        process = subprocess.Popen(
+            command, cwd=folder, env={**os.environ, "PYTHONPATH": path, **environment}, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
         )
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:  # processes that it started hold the pipes: they end with it
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)

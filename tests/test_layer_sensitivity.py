@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pytorch_quantization_c import float_nn, nn, sensitivity
+from pytorch_quantization_c import float_nn, nn, quant_modules, sensitivity
 from pytorch_quantization_c.layer_sensitivity import Sensitivity
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
@@ -171,3 +171,11 @@ def test_nothing_lost_by_a_layer_is_infinite(batches):
     report = sensitivity(net, whole)
     assert report.to_dict() == {"0": math.inf}
     assert isinstance(report, Sensitivity)
+
+
+@pytest.mark.parametrize("keep_float", [True, False])
+def test_frozen_layers_are_refused_by_name(model, batches, keep_float):
+    model(batches[0])
+    quant_modules.freeze(model, keep_float=keep_float)
+    with pytest.raises(ValueError, match="'first'"):
+        sensitivity(model, batches)
