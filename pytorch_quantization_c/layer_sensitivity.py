@@ -149,8 +149,8 @@ def _layers(model: Any) -> Layers:
 def _refuse_frozen(model: Any) -> None:
     for name, module in model.named_modules():
         if getattr(module, "_frozen", None) is not None:
-            raise ValueError(f"Expected `model` without frozen layers, got one at {name or '(model)'!r}: measure the model "
-                             "before it is frozen")
+            raise ValueError(f"Expected `model` without frozen layers, got one at {name or '(model)'!r}: "
+                             "measure the model before it is frozen")
 
 
 @contextmanager
