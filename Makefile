@@ -47,7 +47,7 @@ soak: build  ## everything over and over for MINUTES minutes, with memory that s
 sanitize:  ## the suite under ASan and UBSan, but for the tests that count memory or start processes
 	PQC_SANITIZE=1 $(SETUP) build --build-lib build/sanitize --build-temp build/sanitize-objects
 	cd build/sanitize && LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) libstdc++.so.6" \
-	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc $(PYTHON) -m pytest -q \
+	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc $(PYTHON) -m pytest -q -n 2 \
 	    --capture=sys -c ../../pyproject.toml --ignore ../../tests/dask \
 	    --ignore ../../tests/faults --ignore ../../tests/fuzz --ignore ../../tests/contract/test_memory.py \
 	    --ignore ../../tests/integer/test_memory.py $(addprefix ../../,$(or $(TESTS),tests))
