@@ -1,8 +1,7 @@
 """Integer weights and the product with them: a plain object that knows nothing of layers."""
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,7 @@ from .. import _C
 __all__ = ["Format", "Geometry", "PackedWeights"]
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """How an array is quantised: bits (2 to 8), unsigned or not, and whether the lowest negative value is left out."""
 
     num_bits: int = 8
@@ -21,8 +19,7 @@ class Format:
     narrow_range: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Geometry:
+class Geometry(NamedTuple):
     """What `torch.nn.ConvNd` calls these; a tuple has one number for each spatial axis, a linear layer has none.
 
     `before` and `after` are the zeros added at the two ends of each axis.
@@ -68,7 +65,7 @@ class PackedWeights:
         each = np.asarray(scale, np.float32).reshape(-1)
         if each.size == 1 or (geometry.transposed and each.size == weight.shape[1]):
             each = np.tile(each, outputs // each.size)
-        self._packed = _C.integer_pack(weight, each, *astuple(geometry), *astuple(input_format))
+        self._packed = _C.integer_pack(weight, each, *geometry, *input_format)
 
     def __call__(self, input: NDArray[np.float32], amax: Any = None,
                  bias: NDArray[np.float32] | None = None) -> NDArray[np.float32] | str:
