@@ -29,7 +29,7 @@ lint-python: build
 	$(PYTHON) -m mypy pytorch_quantization_c
 	cd examples && MYPYPATH=.. $(PYTHON) -m mypy --strict --ignore-missing-imports --follow-imports=silent \
 	    --untyped-calls-exclude=torch --untyped-calls-exclude=nbformat .
-	$(PYTHON) -m mypy.stubtest pytorch_quantization_c._C
+	$(PYTHON) -m mypy.stubtest --mypy-config-file pyproject.toml pytorch_quantization_c._C
 format:
 	clang-format -i $$(find csrc -name '*.[ch]')
 	$(PYTHON) -m ruff check --fix .

@@ -58,7 +58,7 @@ def same_floats(**values: ArrayLike | None) -> tuple[list[Any], np.dtype[Any]]:
             first = name, array.dtype
         elif array.dtype != first[1]:
             raise DTypeError(f"Expected `{name}` of type {first[1]} as `{first[0]}`, got {array.dtype}")
-        arrays.append(array.astype(working(array.dtype), copy=False))
+        arrays.append(np.asarray(array, working(array.dtype), order="C"))  # the last digits of a product hang on it
     assert first is not None
     return arrays, first[1]
 

@@ -56,7 +56,7 @@ def sweep(call: Call, expected: Any, until: int, problems: set[str]) -> int:
                 problems.add(f"{call}: allocation {at} fails, and the result is another one")
         else:
             refused, works = refused + 1, 0
-            if type(error) is not MemoryError:
+            if not isinstance(error, MemoryError):  # NumPy has a class of its own
                 problems.add(f"{call}: allocation {at} fails with {error!r}")
         at += 1
     return refused
