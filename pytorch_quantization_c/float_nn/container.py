@@ -127,8 +127,8 @@ class ModuleList(_Indexed):
         if modules is not None:
             self.extend(modules)
 
-    def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
-        self.extend(modules)
+    def __iadd__(self, other: Iterable[Module]) -> ModuleList:
+        self.extend(other)
         return self
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
