@@ -37,7 +37,6 @@ static pqc_lines_s8_block block_of(const pqc_conv_work *w, ptrdiff_t group, ptrd
         .rows = 1,
         .stream = w->call->batch * plan->shape.groups * plan->shape.out * w->view->outputs * 4 >=
                   streamed_bytes,
-        .lowest = plan->lowest,
     };
 }
 
@@ -118,6 +117,8 @@ void pqc_conv_lines(pqc_conv_work *w)
     if (!shape->columns)
         pqc_parallel(shape->groups * strips, PQC_PRODUCTS_GRAIN / (products / strips + 1) + 1,
                      run_strips, w);
+    else if (pqc_conv_planes(w))
+        return;
     else if (shape->groups > 1)
         pqc_parallel(shape->groups,
                      PQC_IMAGE_GRAIN / (products + w->view->inputs * shape->in + 1) + 1, run_groups,

@@ -2,7 +2,6 @@
 
 #if PQC_X86
 #include "columns_vnni.h"
-#include "depthwise.h"
 
 typedef struct {
     spread spread;
@@ -88,14 +87,30 @@ VNNI static void plane7(const pqc_lines_s8_block *g, int stride, ptrdiff_t pixel
         plane(g, 7, 2, 2, pixels, y);
 }
 
-bool pqc_depthwise_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y)
+/* Offsets are those of `rows` rows, evenly apart, with `steps` steps along each. */
+static bool is_grid(const pqc_lines_s8_block *g, int kernel_rows, int steps)
 {
-    pqc_depthwise_grid grid;
-    if (!pqc_depthwise_grid_of(g, &grid))
+    if (g->k != kernel_rows * steps)
         return false;
-    (grid.kernel_rows == 3   ? plane3
-     : grid.kernel_rows == 5 ? plane5
-                             : plane7)(g, grid.stride, pixels, y);
+    for (int row = 0; row < kernel_rows; row++)
+        for (int step = 0; step < steps; step++)
+            if (g->offset[row * steps + step] !=
+                g->offset[0] + row * (g->offset[steps] - g->offset[0]) + step * 4 * g->dilation)
+                return false;
+    return true;
+}
+
+bool pqc_lines_depthwise_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y)
+{
+    int steps = g->k == 3 ? 1 : 2, kernel_rows = (int)(g->k / steps);
+    if (g->channels != 1 || g->dilation == 0 || (g->k != 3 && g->k != 10 && g->k != 14) ||
+        !is_grid(g, kernel_rows, steps))
+        return false;
+    ptrdiff_t pitch = g->offset[steps] - g->offset[0];
+    int stride = g->x_row == pitch ? 1 : g->x_row == 2 * pitch ? 2 : 0;
+    if (stride == 0)
+        return false;
+    (kernel_rows == 3 ? plane3 : kernel_rows == 5 ? plane5 : plane7)(g, stride, pixels, y);
     return true;
 }
 

@@ -29,7 +29,6 @@ typedef struct {
     int channels, stride, dilation;
     ptrdiff_t rows, x_row, y_row;
     bool stream; /* y is not wanted in the caches: bodies may write around them */
-    bool lowest; /* as in gemm_s8.h */
 } pqc_lines_s8_block;
 
 typedef void pqc_lines_s8_fn(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
@@ -37,12 +36,6 @@ typedef void pqc_lines_s8_fn(const pqc_lines_s8_block *g, ptrdiff_t pixels, floa
 
 pqc_lines_s8_fn pqc_lines_s8_scalar, pqc_lines_s8_avx2, pqc_lines_s8_avxvnni, pqc_lines_s8_vnni,
     pqc_lines_s8_neon, pqc_lines_s8_dotprod;
-
-/* One channel with a kernel of 3, 5 or 7 rows and stride 1 or 2: several rows at a time, so that an
- * input row's quads are made once for all outputs they belong to.  False if the block is of another
- * kind (depthwise.h); nothing is then written. */
-bool pqc_depthwise_avx2(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y);
-bool pqc_depthwise_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y);
 
 /* The block of `most` channels, or what is left, from channel `first` on. */
 static inline pqc_lines_s8_block pqc_lines_part(const pqc_lines_s8_block *g, int first, int most)

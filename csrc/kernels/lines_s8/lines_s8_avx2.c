@@ -200,8 +200,6 @@ AVX2 void pqc_lines_s8_avx2(const pqc_lines_s8_block *g, ptrdiff_t pixels, float
                             ptrdiff_t pitch)
 {
     wide_operands wide;
-    if (pqc_depthwise_avx2(g, pixels, y))
-        return;
     if (g->k <= MOST_STEPS)
         widen_weights(g, wide.w);
     for (ptrdiff_t row = 0; row < g->rows; row++) {

@@ -99,8 +99,6 @@ AVXVNNI static void few_channels(const pqc_lines_s8_block *g, ptrdiff_t pixels, 
 AVXVNNI void pqc_lines_s8_avxvnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
                                   ptrdiff_t pitch)
 {
-    if (pqc_depthwise_avx2(g, pixels, y))
-        return;
     for (int c = 0; c < g->channels; c += 4) {
         pqc_lines_s8_block part = pqc_lines_part(g, c, 4);
         few_channels(&part, pixels, y + c * pitch, pitch);

@@ -71,22 +71,24 @@ INLINE __m256 first_of(const float *x, ptrdiff_t n)
     return _mm256_maskload_ps(x, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lanes));
 }
 
+/* The last vector steps back so as to be whole. */
 AVX2 static void flat_row(const float *x, uint8_t *y, ptrdiff_t n, constants c, seen *s)
 {
-    ptrdiff_t i = 0;
-    for (; i + 32 <= n; i += 32)
-        flat32(x + i, y + i, c, s);
-    for (; i + 8 <= n; i += 8)
-        _mm_storel_epi64((__m128i *)(void *)(y + i), flat8(_mm256_loadu_ps(x + i), c, s));
-    if (i == n)
-        return;
-    if (n >= 8) { /* the last 8 once more */
-        _mm_storel_epi64((__m128i *)(void *)(y + n - 8), flat8(_mm256_loadu_ps(x + n - 8), c, s));
-        return;
+    if (n >= 32) {
+        for (ptrdiff_t i = 0; i < n; i += 32) {
+            ptrdiff_t at = pqc_least(i, n - 32);
+            flat32(x + at, y + at, c, s);
+        }
+    } else if (n >= 8) {
+        for (ptrdiff_t i = 0; i < n; i += 8) {
+            ptrdiff_t at = pqc_least(i, n - 8);
+            _mm_storel_epi64((__m128i *)(void *)(y + at), flat8(_mm256_loadu_ps(x + at), c, s));
+        }
+    } else {
+        uint8_t bytes[8];
+        _mm_storel_epi64((__m128i *)(void *)bytes, flat8(first_of(x, n), c, s));
+        __builtin_memcpy(y, bytes, (size_t)n);
     }
-    uint8_t bytes[8];
-    _mm_storel_epi64((__m128i *)(void *)bytes, flat8(first_of(x, n), c, s));
-    __builtin_memcpy(y, bytes, (size_t)n);
 }
 
 /* 8 values of each of 4 channels to 8 quads. */
@@ -125,7 +127,7 @@ INLINE void quads_row(const float *x, ptrdiff_t channel, uint8_t *y, ptrdiff_t n
         return;
     }
     for (ptrdiff_t i = 0; i < n; i += 8) {
-        ptrdiff_t at = pqc_least(i, n - 8); /* the last vector steps back so as to be whole */
+        ptrdiff_t at = pqc_least(i, n - 8);
         _mm256_storeu_si256((__m256i *)(void *)(y + 4 * at), quads8(x + at, channel, C, c, s));
     }
 }
