@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,7 +64,8 @@ def _described(name: str, quantizer: Any, arrays: Arrays) -> dict[str, Any]:
         arrays[prefix + "_scale"] = np.array(quantizer._numbers(quantizer._scale))
     calibrator = quantizer._calibrator
     if calibrator is not None:
-        state = {key: pack(value, f"{prefix}_calibrator.{key}", arrays) for key, value in vars(calibrator).items()}
+        with getattr(calibrator, "_lock", nullcontext()):  # one of the user's own may have none
+            state = {key: pack(value, f"{prefix}_calibrator.{key}", arrays) for key, value in vars(calibrator).items()}
         described["calibrator"] = {"class": type(calibrator).__name__, "state": state}
     return described
 

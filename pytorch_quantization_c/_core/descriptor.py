@@ -21,7 +21,8 @@ CALIB_METHODS = ("max", "histogram")
 MAX_AXES = 64           # of a NumPy array
 
 
-def checked_bits(num_bits: Any) -> int | tuple[int, int]:
+def known_bits(num_bits: Any) -> int | tuple[int, int]:
+    """`num_bits` as a plain integer or (4, 3). TypeError, ValueError otherwise."""
     if isinstance(num_bits, tuple) and num_bits == E4M3:
         return E4M3
     if isinstance(num_bits, bool) or not hasattr(num_bits, "__index__"):
@@ -30,6 +31,12 @@ def checked_bits(num_bits: Any) -> int | tuple[int, int]:
     bits = operator.index(num_bits)
     if not 0 <= bits <= MAX_BITS:
         raise ValueError(f"Expected `num_bits` >= 0 and <= {MAX_BITS}, got {shown(bits)}")
+    return bits
+
+
+def checked_bits(num_bits: Any) -> int | tuple[int, int]:
+    """As `known_bits`, and a word in the log where they quantise everything to 0."""
+    bits = known_bits(num_bits)
     if bits == 0:
         logger.error("num_bits is 0: everything will be quantised to zero, which is of use for debugging only.")
     return bits
@@ -44,7 +51,7 @@ def _one_axis(axis: Any) -> int:
     return index
 
 
-def _checked_axis(axis: Any) -> Axis:
+def checked_axis(axis: Any) -> Axis:
     """None, or plain integers in the kind of sequence they came in."""
     if axis is None:
         return None
@@ -117,7 +124,7 @@ class ScaledQuantDescriptor:
             raise TypeError(f"name must be a string or None, not {type(name).__name__}")
         self._name = name
         self._fake_quant = _checked_flag("fake_quant", kwargs.pop("fake_quant", True))
-        self._axis = _checked_axis(kwargs.pop("axis", None))
+        self._axis = checked_axis(kwargs.pop("axis", None))
         self._learn_amax = _checked_flag("learn_amax", kwargs.pop("learn_amax", False))
         if self._learn_amax and self._axis is not None:
             raise TypeError(f"axis is ignored and must be None when learn_amax is true, got {self._axis!r}")

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .files import read_file
+
 __all__ = ["deserialize", "load_file", "save_file", "serialize"]
 
 MAX_HEADER = 100_000_000
@@ -185,5 +187,4 @@ def save_file(arrays: Mapping[str, NDArray[Any]], path: str | os.PathLike[str],
 
 def load_file(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
     """The arrays and the metadata of a file. ValueError if it is not a well-formed one."""
-    with open(path, "rb") as file:
-        return deserialize(file.read())
+    return deserialize(read_file(path))

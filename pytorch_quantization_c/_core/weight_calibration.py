@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
-from .histogram import count
+from .errors import shown
+from .histogram import MOST_BINS, count
 from .histogram_search import checked_options, search
 from .progress import progress
 
@@ -58,6 +59,12 @@ def calibrate_weights_of(model: Any, channel_second: tuple[type, ...], to_array:
         to_array: the front's weight as a NumPy array.
         others: see `calib.calibrate_weights`.
     """
+    if not hasattr(model, "named_modules"):
+        raise TypeError(f"Expected `model` to be a module, got {type(model).__name__}")
+    if isinstance(num_bins, bool) or not isinstance(num_bins, int | np.integer):
+        raise TypeError(f"Expected `num_bins` to be an integer, got {shown(num_bins)}")
+    if not 1 <= num_bins <= MOST_BINS:
+        raise ValueError(f"Expected `num_bins` from 1 to 2^24, got {shown(num_bins)}")
     layers = [(name, module) for name, module in model.named_modules()
               if getattr(module, "weight", None) is not None and hasattr(module, "weight_quantizer")]
     found = []

@@ -11,6 +11,7 @@ from .. import _C
 from .. import nn as quant_nn  # noqa: F401  (these three are names of the original's module)
 from .. import utils as quant_utils  # noqa: F401
 from .._core.axes import Axis, axes_to_reduce
+from .._core.calibrator import both_locked, one_at_a_time
 from .._core.histogram import (
     MOST_BINS,
     DoubleRule,
@@ -92,6 +93,7 @@ class HistogramCalibrator(_Calibrator):
         """How many infinities were left out."""
         return self._num_inf
 
+    @one_at_a_time
     def collect(self, x: Any) -> None:
         """Counts the magnitudes of `x`; float64 is rounded to float32 first.
 
@@ -166,12 +168,14 @@ class HistogramCalibrator(_Calibrator):
         if self._torch_hist and not self._grow_method:
             self._num_bins = len(self._calib_hist)      # which a reset keeps, as in the original
 
+    @one_at_a_time
     def reset(self) -> None:
         """Forgets what was collected."""
         self._calib_hist = self._calib_bin_edges = self._amax_shape = None
         self._num_nan = self._num_inf = 0
         self._warned = False
 
+    @one_at_a_time
     def compute_amax(self, method: str | None = None, *, stride: int | None = None, start_bin: int | None = None,
                      percentile: float | None = None, **options: Any) -> Any:
         """The amax, a fresh float32 array: 0-d, or with one element for each channel; None if nothing was collected.
@@ -212,6 +216,10 @@ class HistogramCalibrator(_Calibrator):
         """
         if not isinstance(other, HistogramCalibrator):
             raise TypeError(f"Expected `other` to be a HistogramCalibrator, got {type(other).__name__}")
+        with both_locked(self, other):
+            self._merge(other)
+
+    def _merge(self, other: HistogramCalibrator) -> None:
         check_same(self, other, SAME + ("num_bins",) * (self._grow_method is not None))
         mine, theirs = self._rows(), other._rows()
         if mine and theirs and self._amax_shape != other._amax_shape:
