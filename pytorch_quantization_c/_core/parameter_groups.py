@@ -79,6 +79,9 @@ def layers_with_quantized_weight(model: Any) -> Iterator[Any]:
             continue
         if quantizer is None:
             continue
+        if getattr(module, "_frozen", None) is not None:
+            logger.warning("%s is frozen, its weight is quantised: it is left as it is", name or "the model")
+            continue
         if not quantizer.fake_quant:
             logger.warning("The weight of %s becomes integers: use the model for inference only", name or "the model")
         logger.info("Quantise the weight of %s in place", name or "the model")

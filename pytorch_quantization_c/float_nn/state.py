@@ -112,6 +112,8 @@ class StateDict:
 
     def _load_one(self, name: str, own: np.ndarray[Any, Any], given: Any, assign: bool) -> str:
         """Copies `given` into `own`; returns a message with a place for the key if that is impossible, else ""."""
+        if given is own:
+            return ""
         if not isinstance(given, np.ndarray | np.generic | float | int):
             return ('While copying the parameter named "{key}", expected an array from the checkpoint, '
                     f"got {type(given).__name__}")
