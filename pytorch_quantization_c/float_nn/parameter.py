@@ -19,7 +19,7 @@ def as_plain(value: Any) -> Any:
 
 def own_copy(parameter: Parameter) -> Parameter:
     """A copy whose memory is nobody else's: made read-only, it has no base through which it could be written to."""
-    return np.array(parameter, copy=True, subok=True)  # type: ignore[return-value]
+    return np.array(parameter, copy=True, subok=True)
 
 
 class Parameter(np.ndarray):

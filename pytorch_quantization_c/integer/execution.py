@@ -208,10 +208,11 @@ class IntegerExecution:
         state_dict, parameters = dict(state_dict), self.__dict__["_parameters"]
         frozen = self.__dict__.get("_frozen")
         bias = parameters.get("bias")
-        if frozen is not None and bias is not None:  # it is read-only: a copy takes the values
+        assign = local_metadata.get("assign_to_params_buffers")
+        if frozen is not None and not assign and self._refuses_weight(frozen, state_dict, prefix, error_msgs):
+            state_dict[prefix + "bias"] = bias
+        elif frozen is not None and bias is not None:  # it is read-only: a copy takes the values
             parameters["bias"] = own_copy(bias)
-        if frozen is not None and not local_metadata.get("assign_to_params_buffers"):
-            self._refuse_weight(frozen, state_dict, prefix, error_msgs)
         values, scale = state_dict.pop(prefix + VALUES, None), state_dict.pop(prefix + SCALE, None)
         if values is not None or scale is not None:
             problem = self._load_integers(values, scale)
@@ -222,17 +223,20 @@ class IntegerExecution:
                                       missing_keys, unexpected_keys, error_msgs)
         self._lock()
 
-    def _refuse_weight(self, frozen: Kept, state_dict: dict[str, Any], prefix: str, error_msgs: list[str]) -> None:
+    def _refuses_weight(self, frozen: Kept, state_dict: dict[str, Any], prefix: str, error_msgs: list[str]) -> bool:
         """A frozen layer takes no other float weight than the one it has."""
         key = prefix + "weight"
         if frozen.proof is None or key not in state_dict or prefix + VALUES in state_dict:
-            return
+            return False
         given = np.asarray(state_dict[key])
-        if given.shape == frozen.proof.shape and not np.array_equal(given, frozen.proof):
+        if given.shape != frozen.proof.shape:
+            return False
+        state_dict[key] = frozen.proof
+        other = not np.array_equal(given, frozen.proof)
+        if other:
             error_msgs.append(f'"{key}" is the read-only weight of a frozen layer: load before freeze(), or '
                               "with assign=True, which gives the layer another weight, and it is frozen no more")
-        if given.shape == frozen.proof.shape:
-            state_dict[key] = frozen.proof
+        return other
 
     def _load_integers(self, values: Any, scale: Any) -> str | None:
         if not isinstance(values, np.ndarray) or values.dtype.char not in "bB":
