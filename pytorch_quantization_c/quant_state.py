@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ._core.calibrator import _Calibrator
 from ._core.descriptor import ScaledQuantDescriptor
+from ._core.errors import shown
 from ._core.packing import pack, unpack
 from ._core.safetensors import load_file, save_file
 from .summary import named_quantizers
@@ -105,9 +106,9 @@ def _refusal(problem: str) -> ValueError:
 
 def _read(metadata: dict[str, str]) -> dict[str, Any]:
     if metadata.get("format") != FORMAT:
-        raise _refusal(f"its format is {metadata.get('format')!r}")
+        raise _refusal(f"its format is {shown(metadata.get('format'))}")
     if metadata.get("version") != VERSION:
-        raise _refusal(f"its version is {metadata.get('version')!r}, and this library reads {VERSION!r}")
+        raise _refusal(f"its version is {shown(metadata.get('version'))}, and this library reads {VERSION!r}")
     try:
         described = json.loads(metadata.get("quantizers", ""))
     except (ValueError, RecursionError):

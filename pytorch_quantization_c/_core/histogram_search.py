@@ -24,7 +24,7 @@ def checked_options(method: str, given: dict[str, Any]) -> dict[str, Any]:
         raise TypeError(f"Unknown calibration method {shown(method)}: expected one of {', '.join(METHODS)}")
     for name in given:
         if name not in METHODS[method]:
-            raise TypeError(f"The method {method!r} takes no option {name!r}, but {', '.join(METHODS[method])}")
+            raise TypeError(f"The method {method!r} takes no option {shown(name)}, but {', '.join(METHODS[method])}")
     options = {name: given.get(name, DEFAULTS[name]) for name in METHODS[method]}
     percentile = options.get("percentile", 0)
     if not isinstance(percentile, int | float | np.number) or isinstance(percentile, np.complexfloating):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import shown
 from .files import read_file
 
 __all__ = ["deserialize", "load_file", "save_file", "serialize"]
@@ -40,7 +41,8 @@ def serialize(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | 
     if metadata is not None:
         for key, value in metadata.items():
             if not isinstance(key, str) or not isinstance(value, str):
-                raise TypeError(f"Expected `metadata` to map strings to strings, got {key!r}: {type(value).__name__}")
+                raise TypeError(f"Expected `metadata` to map strings to strings, got {shown(key)}: "
+                                f"{type(value).__name__}")
         header[METADATA] = dict(metadata)
     parts, offset = [], 0
     for name, array in sorted(_checked(arrays), key=lambda item: (-item[1].dtype.itemsize, item[0])):
@@ -58,7 +60,7 @@ def _checked(arrays: Mapping[str, NDArray[Any]]) -> list[tuple[str, NDArray[Any]
     found = []
     for name, value in arrays.items():
         if not isinstance(name, str):
-            raise TypeError(f"Expected names of arrays to be strings, got {name!r}")
+            raise TypeError(f"Expected names of arrays to be strings, got {shown(name)}")
         if name == METADATA:
             raise ValueError(f"Expected another name for an array than {METADATA!r}, which is reserved")
         array = np.asarray(value)
@@ -156,7 +158,7 @@ def _dtype(name: str, code: Any) -> np.dtype[Any]:
             raise ValueError(f"Expected the package ml_dtypes to read `{name}`, which is {code}") from None
         dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, EXTRA_DTYPES[code]))
         return dtype
-    raise _refusal(f"the type of `{name}` is {code!r}, which is not known")
+    raise _refusal(f"the type of `{name}` is {shown(code)}, which is not known")
 
 
 def _array(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], data: memoryview) -> NDArray[Any]:

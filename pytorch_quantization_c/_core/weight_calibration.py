@@ -28,7 +28,7 @@ def weight_amax(weight: NDArray[Any], axis: int | None, method: str, num_bits: i
         amax = np.asarray(_C.amax(weight, reduced, axis is not None), np.float32)
         return amax.reshape(()) if amax.size == 1 else amax         # as reduce_amax
     if method not in ("mse", "percentile"):
-        raise TypeError(f"Unsupported calibration method {method!r}: expected 'max', 'mse' or 'percentile'")
+        raise TypeError(f"Unsupported calibration method {shown(method)}: expected 'max', 'mse' or 'percentile'")
     options = checked_options(method, {"percentile": percentile} if method == "percentile" else {})
     rows = weight.reshape(1, -1) if axis is None else np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
     found = [_row_amax(row, method, num_bits, unsigned, options, num_bins) for row in rows]

@@ -12,6 +12,7 @@ from .. import nn as quant_nn  # noqa: F401  (these three are names of the origi
 from .. import utils as quant_utils  # noqa: F401
 from .._core.axes import Axis, axes_to_reduce
 from .._core.calibrator import both_locked, one_at_a_time
+from .._core.errors import shown
 from .._core.histogram import (
     MOST_BINS,
     DoubleRule,
@@ -69,7 +70,7 @@ class HistogramCalibrator(_Calibrator):
                  grow_method: str | None = None, skip_zeros: bool = False, torch_hist: bool = True) -> None:
         super().__init__(num_bits, axis, unsigned)
         if isinstance(num_bins, bool) or not isinstance(num_bins, int | np.integer):
-            raise TypeError(f"Expected `num_bins` to be an integer, got {num_bins!r}")
+            raise TypeError(f"Expected `num_bins` to be an integer, got {shown(num_bins)}")
         doubles = grow_method == "double"
         if not 1 <= num_bins <= 1 << 24 or (doubles and (num_bins < 2 or num_bins & (num_bins - 1))):
             raise ValueError(f"Expected `num_bins` from 1 to 2^24{', a power of two' * doubles}, got {num_bins}")

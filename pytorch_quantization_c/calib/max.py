@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from .. import utils as quant_utils
 from .._core.axes import Axis, axes_to_reduce
 from .._core.calibrator import both_locked, one_at_a_time
+from .._core.errors import shown
 from .calibrator import _Calibrator
 from .merging import check_same
 
@@ -77,7 +78,7 @@ class MaxCalibrator(_Calibrator):
         if options:
             raise TypeError(f"MaxCalibrator takes no option, got {', '.join(map(repr, options))}")
         if method not in (None, "max"):
-            raise ValueError(f"Expected `method` to be None or 'max' for MaxCalibrator, got {method!r}")
+            raise ValueError(f"Expected `method` to be None or 'max' for MaxCalibrator, got {shown(method)}")
         return None if self._calib_amax is None else self._from_array(self._calib_amax)
 
     def merge(self, other: MaxCalibrator) -> None:

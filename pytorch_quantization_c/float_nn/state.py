@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import shown
 from .parameter import Parameter, as_plain
 
 __all__ = ["IncompatibleKeys", "StateDict"]
@@ -150,7 +151,7 @@ class StateDict:
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
         stray = next((key for key in state_dict if not isinstance(key, str)), None)
         if stray is not None:
-            raise TypeError(f"Expected names as keys of state_dict, got {stray!r}")
+            raise TypeError(f"Expected names as keys of state_dict, got {shown(stray)}")
         metadata = getattr(state_dict, "_metadata", {})
         missing: list[str] = []
         unexpected: list[str] = []

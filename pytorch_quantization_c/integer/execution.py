@@ -210,7 +210,7 @@ class IntegerExecution:
         bias = parameters.get("bias")
         assign = local_metadata.get("assign_to_params_buffers")
         if frozen is not None and not assign and self._refuses_weight(frozen, state_dict, prefix, error_msgs):
-            state_dict[prefix + "bias"] = bias
+            state_dict.update({prefix + "bias": bias} if bias is not None else {})
         elif frozen is not None and bias is not None:  # it is read-only: a copy takes the values
             parameters["bias"] = own_copy(bias)
         values, scale = state_dict.pop(prefix + VALUES, None), state_dict.pop(prefix + SCALE, None)
