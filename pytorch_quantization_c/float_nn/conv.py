@@ -178,12 +178,15 @@ class _ConvTranspose(_ConvNd):
         shape = np.shape(input)
         n = num_spatial_dims
         outer = len(shape) - n
-        wanted = tuple(output_size)
+        if not isinstance(output_size, Sequence | np.ndarray) or isinstance(output_size, str):
+            raise TypeError(f"Expected `output_size` to be a sequence of integers, got {shown(output_size)}")
+        count = len(output_size)
+        wanted = integers(output_size, count, "output_size") if 0 < count <= n + 2 else ()
         if outer in (1, 2) and len(wanted) == n + outer:
             wanted = wanted[outer:]
         if len(wanted) != n:
             raise ValueError(f"{self._get_name()}: for {len(shape)}D input, output_size must have {n} or {len(shape)} "
-                             f"elements (got {len(output_size)})")
+                             f"elements (got {count})")
         dilations = (1,) * n if dilation is None else dilation
         low = [(size - 1) * s - 2 * p + d * (k - 1) + 1 for size, s, p, k, d in
                zip(shape[outer:], stride, padding, kernel_size, dilations, strict=True)]

@@ -19,11 +19,12 @@ NEAREST = ("nearest", "nearest-exact")
 
 
 def _per_dimension(value: Any, count: int, name: str) -> list[Any]:
-    values = list(value) if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) else [value] * count
-    if len(values) != count:
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
+        return [value] * count
+    if np.ndim(value) == 0 or len(value) != count:
         raise ShapeError(f"Expected `{name}` to be one number or {count} as the input has spatial dimensions, "
-                         f"got {tuple(values)}")
-    return values
+                         f"got {shown(value)}")
+    return list(value)
 
 
 def _sizes(size: tuple[int, ...], wanted: Any, scale_factor: Any) -> tuple[list[int], list[float | None]]:
