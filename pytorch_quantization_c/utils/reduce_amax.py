@@ -20,10 +20,10 @@ def _reduce(array: NDArray[Any], axes: tuple[int, ...] | None, keepdims: bool) -
     if array.dtype.kind in "iu":
         if array.size == 0:
             return _C.amax(array.astype(np.float32), axes, keepdims).astype(array.dtype)
-        least = np.iinfo(array.dtype).min
-        if least < 0 and array.min() == least:
-            raise ValueError(f"Expected `input` without {least}, whose magnitude {array.dtype} cannot hold")
-        return np.asarray(np.max(np.abs(array), axis=axes, keepdims=keepdims))
+        magnitudes = np.abs(array)
+        if magnitudes.min() < 0:
+            raise ValueError(f"Expected `input` without {magnitudes.min()}, whose magnitude {array.dtype} cannot hold")
+        return np.asarray(np.max(magnitudes, axis=axes, keepdims=keepdims))
     return _C.amax(array, axes, keepdims)
 
 

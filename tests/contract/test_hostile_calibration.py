@@ -96,6 +96,8 @@ def test_an_integer_without_a_magnitude(dtype: type) -> None:
     assert utils.reduce_amax(np.array([5, least + 1], dtype)) == -(least + 1)
     with pytest.raises(ValueError, match="empty"):
         utils.reduce_amax(np.array([], dtype))
+    with pytest.raises(MemoryError):  # a view of one number: its magnitudes would take 32 TiB and more
+        utils.reduce_amax(np.broadcast_to(dtype(1), (2**45,)))
 
 
 # ------------------------------------------------------------------------------------------------- several threads

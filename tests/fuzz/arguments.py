@@ -17,6 +17,8 @@ from ..contract import surface
 from .callables import OTHERS, any_array
 from .subjects import Subject, X, histogram, maximum, model
 
+HUGE = np.broadcast_to(np.float32(1), (2**20, 2**20))  # a view of one number
+COMPUTES = ("float_nn.", "sensitivity")  # NumPy's own arithmetic would set out to go through all of it
 SMALL = np.array([[0, 1, 1], [1, 0, 0]])
 FITTING: dict[str, Callable[[], Any]] = {
     "model": model, "module": model, "calibrator": histogram, "other": histogram, "model_or_calibrator": model,
@@ -34,7 +36,7 @@ STRANGE: list[Callable[[], Any]] = [
     lambda: itertools.count(), lambda: itertools.repeat("a"), lambda: (i for i in range(3)), lambda: iter([X]),
     lambda: [[1]] * 3, lambda: endless(), lambda: deep(), lambda: Nasty(), lambda: np.ma.masked_array(X, X > 0),
     lambda: X[0, 0].view(np.matrix), lambda: np.array(3.0, np.float32), lambda: X[:0], lambda: X[::-1], lambda: X.T,
-    lambda: np.broadcast_to(np.float32(1), (2**20, 2**20)), lambda: X.astype(">f8"), lambda: X.astype(object),
+    lambda: HUGE, lambda: X.astype(">f8"), lambda: X.astype(object),
     lambda: float_nn.Parameter(X.copy()), lambda: nn.QuantLinear, lambda: nn.QuantLinear(6, 2), maximum, model,
     lambda: calib, lambda: Path("nowhere/file"), lambda: "a\0b", lambda: "", lambda: {"weight": X, "": None, 3: 4},
     lambda: {"0.weight": X, "0.bias": "x"}, lambda: SMALL, lambda: range(10**9), lambda: bytearray(b"x" * 100),
@@ -119,7 +121,8 @@ def arguments(subject: Subject, random: Random) -> tuple[list[Any], dict[str, An
         if random.random() < (0.02 if needed else 0.75):
             continue
         value = fitting(subject.name, parameter)
-        keywords[parameter.name] = strange(random, value) if random.random() < odd else value
+        given = strange(random, value) if random.random() < odd else value
+        keywords[parameter.name] = value if given is HUGE and subject.name.startswith(COMPUTES) else given
         if needed and parameter.kind is parameter.POSITIONAL_ONLY:
             positional.append(keywords.pop(parameter.name))
     return positional, keywords
