@@ -16,10 +16,10 @@ from .limits import address_space
 AT_ONCE, TIMES = 8, 2
 #: What belongs to the whole process or to the object is another's a moment later: no comparison.
 CHANGES = (
-    "initialize", "deactivate", "quantized", "replace", "manual_seed", "pop", "clear", "insert", "init.", "reset", "set_",
-    "merge", "load", "collect", "Dropout", "dropout", "isa.", "only", "threads.", "sensitivity", "freeze", "append",
-    "extend", "update", "register", "add_module", "calib", "TensorQuantizer", "save", "Module", "Batch", "apply",
-    "requires_grad", "_.", "init_quantizer", "_tensor_quant_",
+    "initialize", "deactivate", "quantized", "replace", "manual_seed", "pop", "clear", "insert", "init.", "reset",
+    "set_", "merge", "load", "collect", "Dropout", "dropout", "isa.", "only", "threads.", "sensitivity", "freeze",
+    "append", "extend", "update", "register", "add_module", "calib", "TensorQuantizer", "save", "Module", "Batch",
+    "apply", "requires_grad", "_.", "init_quantizer", "_tensor_quant_",
 )
 
 
