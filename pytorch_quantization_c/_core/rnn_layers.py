@@ -277,7 +277,7 @@ class CellRules(FloatModule):  # type: ignore[misc]
         """ShapeError unless the state `hx` is (batch of the input, hidden_size)."""
         expected = (input.shape[0], self.hidden_size)
         if tuple(hx.shape) != expected:
-            raise ShapeError(f"hidden{hidden_label} has inconsistent shape: got {tuple(hx.shape)}, "
+            raise ShapeError(f"hidden{str(hidden_label):.20} has inconsistent shape: got {tuple(hx.shape)}, "
                                f"expected {expected}")
 
     def _step(self, input: Any, hx: Sequence[Any] | None, input_quantizer: Any = None,
