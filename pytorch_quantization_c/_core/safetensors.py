@@ -5,7 +5,6 @@ A file is the length of its header (8 bytes, little endian), the header (JSON: e
 """
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import shown
-from .files import read_file
+from .files import read_file, write_file
 
 __all__ = ["deserialize", "load_file", "save_file", "serialize"]
 
@@ -174,17 +173,7 @@ def _array(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], data: memory
 def save_file(arrays: Mapping[str, NDArray[Any]], path: str | os.PathLike[str],
               metadata: Mapping[str, str] | None = None) -> None:
     """Writes a file. It appears whole or not at all: an existing one is replaced only once the new one is complete."""
-    data = serialize(arrays, metadata)
-    folder, name = os.path.split(os.fspath(path))
-    partial = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
-    try:
-        with open(partial, "xb") as file:
-            file.write(data)
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(partial)
-        raise
+    write_file(path, serialize(arrays, metadata))
 
 
 def load_file(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:

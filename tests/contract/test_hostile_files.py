@@ -30,12 +30,20 @@ READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", READERS)
+WRITERS: dict[str, Callable[[Any], Any]] = {
+    "save_quant_state": lambda path: pq.save_quant_state(layer(), path),
+    "save_frozen": lambda path: pq.save_frozen(pq.freeze(layer(), keep_float=False), path),
+    "save": lambda path: calib.MaxCalibrator(8, None, False).save(path),
+    "report": lambda path: calib.report(layer(), path),
+}
+
+
+@pytest.mark.parametrize("name", [*READERS, *WRITERS])
 def test_a_number_is_no_path(name: str) -> None:
-    """open() would take it for a file that the caller has open, read it, and close it."""
-    with open(os.devnull, "rb") as mine:
+    """open() would take it for a file that the caller has open, read or write it, and close it."""
+    with open(os.devnull, "r+b") as mine:
         with pytest.raises(TypeError, match="(?i)path"):
-            READERS[name](mine.fileno())
+            {**READERS, **WRITERS}[name](mine.fileno())
         os.fstat(mine.fileno())  # still open
 
 

@@ -69,6 +69,11 @@ def settings_kept() -> Iterator[None]:
                     delattr(owner, name)
 
 
+def open_files() -> list[int]:
+    """The standard streams, by what they are: a call that takes a number for a path closes one of them."""
+    return [os.fstat(number).st_ino for number in range(3)]
+
+
 def use(result: Any) -> None:
     """Goes through what was returned, as its caller would."""
     if hasattr(result, "__enter__") and hasattr(result, "__exit__"):
@@ -88,6 +93,7 @@ def attempt(subject: Subject, random: Random) -> str | None:
              and not each.dtype.hasobject]
     before = [each.tobytes() for each in given]
     error: BaseException | None = None
+    files = open_files()
     try:
         with time_limit(SECONDS), settings_kept(), np.errstate(all="ignore"):
             call = subject.make()
@@ -98,6 +104,8 @@ def attempt(subject: Subject, random: Random) -> str | None:
         return None
     except Exception as caught:
         error = caught
+    if open_files() != files:
+        return "it closed a file that is not its own"
     written = error is None and keywords.keys() & {"inplace", "out", "training"}
     return wrong(subject, error) or (None if written else changed(subject, error, given, before))
 
