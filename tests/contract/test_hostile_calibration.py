@@ -14,6 +14,7 @@ import pytest
 
 from pytorch_quantization_c import calib, float_nn, nn, utils
 from pytorch_quantization_c.calib import HistogramCalibrator, MaxCalibrator
+from pytorch_quantization_c.calib.distributed import load_amax
 
 X = np.linspace(-1, 1, 600, dtype=np.float32).reshape(3, 4, 50)
 AT_ONCE, BATCHES = 8, 40
@@ -80,6 +81,14 @@ def test_weights_of_no_model() -> None:
     with pytest.raises(TypeError, match="`model` to be a module"):
         calib.calibrate_weights(None)
     calib.calibrate_weights(float_nn.Linear(3, 2))
+
+
+@pytest.mark.parametrize("amaxes", [None, [1.0], {"_input_quantizer": "x"}, {"_input_quantizer": [None]}], ids=str)
+def test_an_amax_of_another_kind_is_refused_whole(amaxes: Any) -> None:
+    layer = nn.QuantLinear(3, 2)
+    with pytest.raises(TypeError, match="amaxes|_input_quantizer"):
+        load_amax(layer, amaxes)
+    assert layer.input_quantizer.amax is None
 
 
 @pytest.mark.parametrize("axis", [itertools.count(), itertools.repeat(0)], ids=["count", "repeat"])
