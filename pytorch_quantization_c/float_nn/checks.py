@@ -111,11 +111,20 @@ def integers(value: Any, count: int, name: str, low: int | None = None) -> tuple
     return numbers if len(numbers) == count else numbers * count
 
 
+def any_dtype(dtype: Any) -> np.dtype[Any]:
+    """np.dtype(dtype), with one short error."""
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError, RecursionError, OverflowError):
+        raise DTypeError(f"Expected `dtype` to be a type of NumPy, got {shown(dtype)}") from None
+    return found
+
+
 def factory(device: Any, dtype: DTypeLike | None) -> np.dtype[Any]:
     """The type of new parameters; `device` is taken for torch's sake and must be the CPU."""
     if device is not None and str(device) != "cpu":
         raise ValueError(f"Expected `device` None or 'cpu', got {shown(device)}")
-    kind = np.dtype(np.float32 if dtype is None else dtype)
+    kind = any_dtype(np.float32 if dtype is None else dtype)
     if not is_floating(kind):
         raise DTypeError(f"Expected a floating `dtype`, got {kind}")
     return kind
