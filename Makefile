@@ -42,8 +42,8 @@ bench-layers: build
 fuzz: build  ## damaged files and senseless arguments, then the kernels by libFuzzer (needs clang)
 	$(PYTHON) -m tests.fuzz.run --seconds $(SECONDS)
 	csrc/fuzz/run $(SECONDS)
-soak: build  ## everything over and over for MINUTES minutes, with memory that stays flat
-	$(PYTHON) -m tests.fuzz.soak --minutes $(MINUTES)
+soak: build  ## everything over and over for MINUTES minutes, with memory that stays flat; ARGS="--threads 1" for one CPU
+	$(PYTHON) -m tests.fuzz.soak --minutes $(MINUTES) $(ARGS)
 sanitize:  ## the suite under ASan and UBSan, but for the tests that count memory or start processes
 	PQC_SANITIZE=1 $(SETUP) build --build-lib build/sanitize --build-temp build/sanitize-objects
 	cd build/sanitize && LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) libstdc++.so.6" \

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._core.errors import shown
+from ._core.files import read_file
 from ._core.progress import progress
 from .summary import named_quantizers
 
@@ -174,7 +176,7 @@ def _measure(model: Any, batches: Iterable[Any] | None, metric: Metric | None) -
             raise TypeError(f"Expected `metric` to be callable, got {type(metric).__name__}")
         if batches is not None:
             raise TypeError("Expected `batches` or `metric`, got both: a metric brings its own data")
-        return lambda: float(metric(model)), float(metric(model))
+        return lambda: _number(metric(model)), _number(metric(model))
     if batches is None:
         raise TypeError("Expected `batches` or `metric`, got neither")
     if not isinstance(batches, Iterable) or iter(batches) is batches:
@@ -184,6 +186,18 @@ def _measure(model: Any, batches: Iterable[Any] | None, metric: Metric | None) -
     if not references:
         raise ValueError("Expected `batches` to have at least one batch, got none")
     return lambda: _sqnr(model, batches, references), math.inf
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"Expected `metric` to return a number, got {shown(value)}") from None
+
+
+def _is_float(value: Any) -> bool:
+    """Whether it is a number of JSON that a float can hold."""
+    return type(value) is float or (type(value) is int and value.bit_length() < 1000)
 
 
 def _outputs(model: Any, batch: Any) -> list[NDArray[Any]]:
@@ -210,17 +224,17 @@ def _sqnr(model: Any, batches: Iterable[Any], references: list[list[NDArray[Any]
 def _read(path: Path, metric: str, layers: Layers) -> dict[str, float]:
     """What an earlier run found, or nothing if there is no such file."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_file(path))
     except FileNotFoundError:
         return {}
-    except (UnicodeDecodeError, json.JSONDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise ValueError(f"Expected `resume` to be a file of this function, got {path}: {problem}") from None
     values = data.get("layers") if isinstance(data, dict) and data.get("format") == FORMAT else None
-    if not isinstance(values, dict) or not all(type(value) in (int, float) for value in values.values()):
+    if not isinstance(values, dict) or not all(map(_is_float, values.values())):
         raise ValueError(f"Expected `resume` to be a file of this function, got {path}")
     strangers = sorted(values.keys() - layers.keys())
     if strangers or data.get("metric") != metric:
-        what = f"layer {strangers[0]!r}" if strangers else f"metric {data.get('metric')!r}"
+        what = f"layer {shown(strangers[0])}" if strangers else f"metric {shown(data.get('metric'))}"
         raise ValueError(f"Expected `resume` to belong to this model and metric, got {path} with {what}")
     return {layer: float(value) for layer, value in values.items()}
 

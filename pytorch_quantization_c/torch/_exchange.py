@@ -136,6 +136,9 @@ def _carry(side: Side, module: Any, made: Any, seen: dict[int, Any], name: str) 
 
 
 def _converted(side: Side, model: Any, into: Any) -> Any:
+    for name, each in (("model", model), ("into", into)):
+        if not hasattr(each, "named_modules") and (each is not None or name == "model"):
+            raise TypeError(f"Expected `{name}` to be a module, got {type(each).__name__}")
     made = _built(side, model, "") if into is None else into
     _carry(side, model, made, {}, "")
     return made

@@ -25,7 +25,7 @@ from .._core.descriptor import (
     QuantDescriptor,
     ScaledQuantDescriptor,
 )
-from .._core.errors import UnsupportedFormatError
+from .._core.errors import UnsupportedFormatError, shown
 from . import _kernels, _onnx, cuda_ext
 from ._convert import untraced
 from ._kernels import checked, operand
@@ -241,7 +241,7 @@ class ScaledE4M3Function(Function):
 
 def _check_format(E: int, M: int) -> None:
     if E != 4 or M != 3:
-        raise UnsupportedFormatError(f"Expected E=4 and M=3, got E={E} and M={M}")
+        raise UnsupportedFormatError(f"Expected E=4 and M=3, got E={shown(E)} and M={shown(M)}")
 
 
 tensor_quant: Callable[..., tuple[Tensor, Tensor]] = TensorQuantFunction.apply
