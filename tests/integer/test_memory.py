@@ -59,6 +59,7 @@ def test_the_peak_grows_by_one_packed_image(batch):
 @pytest.mark.parametrize("layer, shape, image", LAYERS, ids=[layer for layer, *_ in LAYERS])
 def test_all_that_a_call_allocates(layer, shape, image, batch):
     """Its weights are packed by then."""
-    done = run_python("-c", ALLOCATED.format(layer=layer, shape=shape, batch=batch, channels=2 if "Linear" in layer else 1))
+    channels = 2 if "Linear" in layer else 1
+    done = run_python("-c", ALLOCATED.format(layer=layer, shape=shape, batch=batch, channels=channels))
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < image + OBJECTS_AND_ROWS
