@@ -46,7 +46,7 @@ def measured(library: str, batch: int, threads: int, seconds: float, only: list[
 def gathered(batch: int, threads: int, options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """The best of some rounds in which every library has its turn."""
     wanted = {name: (name, {}) for name in LIBRARIES}
-    if options.avx2 and batch == 1:
+    if options.avx2 and batch == 1 and isa.available()[-1] != "avx2":
         wanted |= AVX2
     best: dict[str, dict[str, float]] = {name: {} for name in wanted}
     for _ in range(options.rounds):
