@@ -42,7 +42,7 @@ def product_kind(compiled: Any) -> str:
 
 
 def openvino_int8(shape: Shape, batch: int, threads: int) -> Iterator[Call]:
-    """Only what really runs on 8 bits counts. Input and output are bound beforehand: most of the time of a short call."""
+    """Only what really runs on 8 bits counts. Input and output are bound beforehand; that is most of a short call."""
     import openvino
 
     x = shape.data(batch)[0]
