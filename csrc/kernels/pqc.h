@@ -24,6 +24,17 @@
 #define PQC_TARGET(features)
 #endif
 
+/* Before a loop of at most n rounds whose number is a constant: unrolls it, so that an array of
+ * vectors it goes over stays in registers.  Clang does not read GCC's pragma. */
+#define PQC_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define PQC_UNROLL(n) PQC_PRAGMA(clang loop unroll(full))
+#elif defined(__GNUC__)
+#define PQC_UNROLL(n) PQC_PRAGMA(GCC unroll n)
+#else
+#define PQC_UNROLL(n)
+#endif
+
 /* ISAs, slowest first, named by instructions.  `avx2` means AVX2+FMA+F16C, `avx512` F+BW+DQ+VL,
  * `avxvnni` and `vnni` add the dot products of 8 bits at 256 and at 512 bits; `neon` is the AArch64
  * baseline, `dotprod` adds SDOT. */

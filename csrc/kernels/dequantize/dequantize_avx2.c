@@ -34,24 +34,24 @@ AVX2 void pqc_dequantize_rows_avx2(pqc_sums sums, const float *scale, const floa
 INLINE void transpose(__m256 r[8])
 {
     __m256 t[8];
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int i = 0; i < 8; i += 2) {
         t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
         t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
     }
-#pragma GCC unroll 2
+    PQC_UNROLL(2)
     for (int i = 0; i < 8; i += 4) {
         r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
         r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
         r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
         r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
     }
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int i = 0; i < 4; i++) {
         t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
         t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
     }
-#pragma GCC unroll 8
+    PQC_UNROLL(8)
     for (int i = 0; i < 8; i++)
         r[i] = t[i];
 }
@@ -64,11 +64,11 @@ AVX2 void pqc_dequantize_columns_avx2(pqc_sums sums, const float *scale, const f
         __m256 s = _mm256_loadu_ps(scale + c), b = _mm256_loadu_ps(bias + c);
         for (int p = 0; p < whole; p += 8) {
             __m256 r[8];
-#pragma GCC unroll 8
+            PQC_UNROLL(8)
             for (int i = 0; i < 8; i++)
                 r[i] = dequantized(sums.acc + (p + i) * sums.ld + c, s, b);
             transpose(r);
-#pragma GCC unroll 8
+            PQC_UNROLL(8)
             for (int i = 0; i < 8; i++)
                 _mm256_storeu_ps(y + (c + i) * stride + p, r[i]);
         }

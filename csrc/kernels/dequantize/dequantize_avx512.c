@@ -28,26 +28,26 @@ AVX512 void pqc_dequantize_rows_avx512(pqc_sums sums, const float *scale, const 
 INLINE void transpose(__m512 r[16])
 {
     __m512 t[16];
-#pragma GCC unroll 8
+    PQC_UNROLL(8)
     for (int i = 0; i < 16; i += 2) {
         t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
         t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
     }
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int i = 0; i < 16; i += 4) {
         r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
         r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
         r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
         r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
     }
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int i = 0; i < 4; i++) {
         t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
         t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
         t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
         t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
     }
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int i = 0; i < 4; i++) {
         r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
         r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
@@ -66,7 +66,7 @@ AVX512 void pqc_dequantize_columns_avx512(pqc_sums sums, const float *scale, con
                b = _mm512_maskz_loadu_ps(lanes, bias + c);
         for (int p = 0; p < sums.pixels; p += 16) {
             __m512 r[16];
-#pragma GCC unroll 16
+            PQC_UNROLL(16)
             for (int i = 0; i < 16; i++) {
                 int row =
                     p + i < sums.pixels ? p + i : sums.pixels - 1; /* the last again: not stored */
@@ -75,7 +75,7 @@ AVX512 void pqc_dequantize_columns_avx512(pqc_sums sums, const float *scale, con
             transpose(r);
             float *at = y + c * stride + p;
             __mmask16 kept = tail16(sums.pixels - p);
-#pragma GCC unroll 16
+            PQC_UNROLL(16)
             for (int i = 0; i < 16; i++)
                 if (i < channels)
                     _mm512_mask_storeu_ps(at + i * stride, kept, r[i]);

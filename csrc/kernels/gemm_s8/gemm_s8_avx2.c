@@ -39,12 +39,12 @@ INLINE __m256i joined(__m256i low, __m256i high)
 INLINE void tile(strip s, const int P, int32_t *acc)
 {
     __m256i low[MOST_PIXELS], high[MOST_PIXELS];
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int p = 0; p < P; p++)
         low[p] = high[p] = _mm256_setzero_si256();
     for (const int16_t *end = s.x + 4 * P * s.steps; s.x < end; s.x += 4 * P, s.w += s.w_step) {
         __m256i w0 = weights_of(s.w), w1 = weights_of(s.w + 16);
-#pragma GCC unroll 4
+        PQC_UNROLL(4)
         for (int p = 0; p < P; p++) {
             __m256i quad = quad_of(s.x + 4 * p);
             low[p] = _mm256_add_epi32(low[p], _mm256_madd_epi16(quad, w0));
@@ -52,7 +52,7 @@ INLINE void tile(strip s, const int P, int32_t *acc)
             __asm__("" : "+x"(low[p]), "+x"(high[p])); /* else GCC gives a sum two registers */
         }
     }
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int p = 0; p < P; p++) {
         __m256i *at = (__m256i *)(void *)(acc + p * s.lanes);
         _mm256_storeu_si256(at, _mm256_add_epi32(_mm256_loadu_si256(at), joined(low[p], high[p])));

@@ -28,7 +28,7 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
 {
     const uint8_t *x[MOST_PIXELS];
     __m256i low[MOST_PIXELS], high[MOST_PIXELS];
-#pragma GCC unroll 6
+    PQC_UNROLL(6)
     for (int p = 0; p < P; p++) {
         x[p] = g->x + pixel[p];
         low[p] = load(g->start + PQC_LANES * v);
@@ -40,14 +40,14 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
          offset++, w += step) {
         __m256i w0 = load(w), w1 = load(w + 32);
         ptrdiff_t at = *offset;
-#pragma GCC unroll 6
+        PQC_UNROLL(6)
         for (int p = 0; p < P; p++) {
             __m256i quad = quad_of(x[p] + at);
             low[p] = _mm256_dpbusd_avx_epi32(low[p], quad, w0);
             high[p] = _mm256_dpbusd_avx_epi32(high[p], quad, w1);
         }
     }
-#pragma GCC unroll 6
+    PQC_UNROLL(6)
     for (int p = 0; p < P; p++) {
         int32_t *at = acc + p * lanes + PQC_LANES * v;
         _mm256_storeu_si256((__m256i *)(void *)at, low[p]);

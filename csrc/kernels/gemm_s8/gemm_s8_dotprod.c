@@ -24,10 +24,10 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
 {
     const uint8_t *x[MOST_PIXELS];
     int32x4_t sums[MOST_PIXELS][4];
-#pragma GCC unroll 6
+    PQC_UNROLL(6)
     for (int p = 0; p < P; p++) {
         x[p] = g->x + pixel[p];
-#pragma GCC unroll 4
+        PQC_UNROLL(4)
         for (int i = 0; i < 4; i++) {
             ptrdiff_t c = PQC_LANES * v + 4 * i;
             sums[p][i] = vaddq_s32(vld1q_s32(g->start + c), vld1q_s32(g->sum + c));
@@ -40,7 +40,7 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
         int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16), w2 = vld1q_s8(w + 32),
                   w3 = vld1q_s8(w + 48);
         ptrdiff_t at = *offset;
-#pragma GCC unroll 6
+        PQC_UNROLL(6)
         for (int p = 0; p < P; p++) {
             int8x16_t quad = quad_of(x[p] + at);
             sums[p][0] = vdotq_s32(sums[p][0], w0, quad);
@@ -49,11 +49,11 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
             sums[p][3] = vdotq_s32(sums[p][3], w3, quad);
         }
     }
-#pragma GCC unroll 6
+    PQC_UNROLL(6)
     for (int p = 0; p < P; p++)
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++)
-            vst1q_s32(acc + p * lanes + PQC_LANES * v + 4 * i, sums[p][i]);
+        PQC_UNROLL(4)
+    for (int i = 0; i < 4; i++)
+        vst1q_s32(acc + p * lanes + PQC_LANES * v + 4 * i, sums[p][i]);
 }
 
 DOTPROD static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int v,

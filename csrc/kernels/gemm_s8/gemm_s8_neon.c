@@ -29,7 +29,7 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
 {
     const uint8_t *x[MOST_PIXELS];
     int32x4_t sums[MOST_PIXELS][4];
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int p = 0; p < P; p++) {
         x[p] = g->x + pixel[p];
         sums[p][0] = sums[p][1] = sums[p][2] = sums[p][3] = vdupq_n_s32(0);
@@ -40,7 +40,7 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
          offset++, w += step) {
         int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16);
         ptrdiff_t at = *offset;
-#pragma GCC unroll 4
+        PQC_UNROLL(4)
         for (int p = 0; p < P; p++) {
             int8x8_t quad = vget_low_s8(quad_of(x[p] + at));
             sums[p][0] = add_products(sums[p][0], quad, vget_low_s8(w0));
@@ -49,11 +49,11 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
             sums[p][3] = add_products(sums[p][3], quad, vget_high_s8(w1));
         }
     }
-#pragma GCC unroll 2
+    PQC_UNROLL(2)
     for (int i = 0; i < 2; i++) {
         ptrdiff_t c = 8 * half + 4 * i;
         int32x4_t start = vaddq_s32(vld1q_s32(g->start + c), vld1q_s32(g->sum + c));
-#pragma GCC unroll 4
+        PQC_UNROLL(4)
         for (int p = 0; p < P; p++)
             vst1q_s32(acc + p * lanes + c,
                       vaddq_s32(start, vpaddq_s32(sums[p][2 * i], sums[p][2 * i + 1])));

@@ -24,10 +24,10 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
 {
     const uint8_t *x[12];
     __m512i sums[24];
-#pragma GCC unroll 12
+    PQC_UNROLL(12)
     for (int p = 0; p < P; p++) {
         x[p] = g->x + pixel[p];
-#pragma GCC unroll 4
+        PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
             sums[p * V + v] = _mm512_loadu_si512(g->start + PQC_LANES * v);
     }
@@ -36,18 +36,18 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
          offset++, w += 64 * V) {
         ptrdiff_t at = *offset;
         __m512i weights[4];
-#pragma GCC unroll 4
+        PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
             weights[v] = _mm512_loadu_si512(w + 64 * v);
-#pragma GCC unroll 12
+        PQC_UNROLL(12)
         for (int p = 0; p < P; p++) {
             __m512i quad = quad_of(x[p] + at);
-#pragma GCC unroll 4
+            PQC_UNROLL(4)
             for (int v = 0; v < V; v++)
                 sums[p * V + v] = _mm512_dpbusd_epi32(sums[p * V + v], quad, weights[v]);
         }
     }
-#pragma GCC unroll 24
+    PQC_UNROLL(24)
     for (int i = 0; i < P * V; i++)
         _mm512_storeu_si512(acc + PQC_LANES * i, sums[i]);
 }

@@ -15,21 +15,21 @@ INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int R, con
                  const int S, const int XS, common c, __mmask16 lanes, float *y)
 {
     __m512i sums[4];
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int r = 0; r < R; r++)
         sums[r] = c.start;
-#pragma GCC unroll 16
+    PQC_UNROLL(16)
     for (int i = 0; i < (R - 1) * S + KY; i++)
-#pragma GCC unroll 2
-        for (int step = 0; step < XS; step++) {
-            __m512i quads = quads_at(x + i * c.pitch + step * c.next, true, c.spread);
-#pragma GCC unroll 4
-            for (int r = 0; r < R; r++)
-                if (i - r * S >= 0 && i - r * S < KY)
-                    sums[r] = _mm512_dpbusd_epi32(
-                        sums[r], quads, weights_at(g->w + ((i - r * S) * XS + step) * g->w_step));
-        }
-#pragma GCC unroll 4
+        PQC_UNROLL(2)
+    for (int step = 0; step < XS; step++) {
+        __m512i quads = quads_at(x + i * c.pitch + step * c.next, true, c.spread);
+        PQC_UNROLL(4)
+        for (int r = 0; r < R; r++)
+            if (i - r * S >= 0 && i - r * S < KY)
+                sums[r] = _mm512_dpbusd_epi32(
+                    sums[r], quads, weights_at(g->w + ((i - r * S) * XS + step) * g->w_step));
+    }
+    PQC_UNROLL(4)
     for (int r = 0; r < R; r++)
         _mm512_mask_storeu_ps(y + r * g->y_row, lanes,
                               _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), c.scale, c.bias));

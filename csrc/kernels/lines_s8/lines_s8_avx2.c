@@ -77,14 +77,14 @@ INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, con
 {
     __m256i low[4], high[4];
     ptrdiff_t apart = columns ? 4 * g->stride : 16, w_step = g->w_step;
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int c = 0; c < C; c++)
         low[c] = high[c] = _mm256_setzero_si256();
     const int8_t *w = g->w;
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end; offset++) {
         __m256i first = widened(x + *offset, columns, places);
         __m256i second = widened(x + *offset + apart, columns, places);
-#pragma GCC unroll 4
+        PQC_UNROLL(4)
         for (int c = 0; c < C; c++) {
             __m256i weights = wide ? wide_at(w16 + 4 * c) : weights_at(w + 4 * c);
             low[c] = _mm256_add_epi32(low[c], _mm256_madd_epi16(first, weights));
@@ -94,7 +94,7 @@ INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, con
         w += w_step;
         w16 += 4 * C;
     }
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int c = 0; c < C; c++)
         if (c < g->channels)
             store(g, c, low[c], high[c], pixels, y + c * pitch);

@@ -51,21 +51,21 @@ INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, con
 {
     __m256i low[4], high[4];
     ptrdiff_t apart = columns ? 8 * g->stride : 32;
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int c = 0; c < C; c++)
         low[c] = high[c] = _mm256_set1_epi32(g->start[c]);
     const int8_t *w = g->w;
     for (ptrdiff_t j = 0; j < g->k; j++, w += g->w_step) {
         __m256i first = quads_at(x + g->offset[j], columns, g->stride, places);
         __m256i second = quads_at(x + g->offset[j] + apart, columns, g->stride, places);
-#pragma GCC unroll 4
+        PQC_UNROLL(4)
         for (int c = 0; c < C; c++) {
             __m256i weights = weights_at(w + 4 * c);
             low[c] = _mm256_dpbusd_avx_epi32(low[c], first, weights);
             high[c] = _mm256_dpbusd_avx_epi32(high[c], second, weights);
         }
     }
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int c = 0; c < C; c++) {
         if (c >= g->channels)
             break;

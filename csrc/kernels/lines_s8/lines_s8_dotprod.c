@@ -55,21 +55,21 @@ INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, con
 {
     int32x4_t low[4], high[4];
     ptrdiff_t apart = columns ? 4 * g->stride : 16;
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int c = 0; c < C; c++)
         low[c] = high[c] = vdupq_n_s32(0);
     const int8_t *w = g->w;
     for (ptrdiff_t j = 0; j < g->k; j++, w += g->w_step) {
         int8x16_t first = quads_at(x + g->offset[j], columns, places);
         int8x16_t second = quads_at(x + g->offset[j] + apart, columns, places);
-#pragma GCC unroll 4
+        PQC_UNROLL(4)
         for (int c = 0; c < C; c++) {
             int8x16_t weights = weights_at(w + 4 * c);
             low[c] = add_products(low[c], first, weights);
             high[c] = add_products(high[c], second, weights);
         }
     }
-#pragma GCC unroll 4
+    PQC_UNROLL(4)
     for (int c = 0; c < C; c++) {
         if (c >= g->channels)
             break;

@@ -12,29 +12,29 @@ INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, con
 {
     __m512i sums[24];
     ptrdiff_t apart = columns ? 16 * g->stride : 64;
-#pragma GCC unroll 8
+    PQC_UNROLL(8)
     for (int c = 0; c < C; c++)
-#pragma GCC unroll 4
-        for (int v = 0; v < V; v++)
-            sums[c * V + v] = _mm512_set1_epi32(g->start[c]);
+        PQC_UNROLL(4)
+    for (int v = 0; v < V; v++)
+        sums[c * V + v] = _mm512_set1_epi32(g->start[c]);
     const int8_t *w = g->w;
     ptrdiff_t w_step = g->w_step;
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
          offset++, w += w_step) {
         const uint8_t *at = x + *offset;
         __m512i quads[4];
-#pragma GCC unroll 4
+        PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
             quads[v] = quads_at(at + v * apart, columns, s);
-#pragma GCC unroll 8
+        PQC_UNROLL(8)
         for (int c = 0; c < C; c++) {
             __m512i weights = weights_at(w + 4 * c);
-#pragma GCC unroll 4
+            PQC_UNROLL(4)
             for (int v = 0; v < V; v++)
                 sums[c * V + v] = _mm512_dpbusd_epi32(sums[c * V + v], quads[v], weights);
         }
     }
-#pragma GCC unroll 24
+    PQC_UNROLL(24)
     for (int i = 0; i < C * V; i++)
         _mm512_store_si512(acc + 16 * i, sums[i]);
 }
