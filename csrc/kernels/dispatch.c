@@ -44,6 +44,7 @@ static void use_scalar(pqc_kernels *t)
     t->dequantize_columns = pqc_dequantize_columns_scalar;
     t->gemm_s8 = pqc_gemm_s8_scalar;
     t->lines_s8 = pqc_lines_s8_scalar;
+    t->depthwise = NULL;
 }
 
 #if PQC_X86
@@ -78,6 +79,7 @@ static void use_avx2(pqc_kernels *t)
     t->dequantize_columns = pqc_dequantize_columns_avx2;
     t->gemm_s8 = pqc_gemm_s8_avx2;
     t->lines_s8 = pqc_lines_s8_avx2;
+    t->depthwise = pqc_depthwise_avx2;
 }
 
 static void use_avxvnni(pqc_kernels *t)
@@ -119,6 +121,7 @@ static void use_vnni(pqc_kernels *t)
 {
     t->gemm_s8 = pqc_gemm_s8_vnni;
     t->lines_s8 = pqc_lines_s8_vnni;
+    t->depthwise = NULL;
 }
 #endif
 

@@ -7,6 +7,7 @@
 #include "affine/affine.h"
 #include "amax/amax.h"
 #include "calib_search/calib_search.h"
+#include "depthwise/depthwise.h"
 #include "dequantize/dequantize.h"
 #include "e4m3/e4m3.h"
 #include "fake_quant_half/fake_quant_half.h"
@@ -43,6 +44,7 @@ typedef struct {
     pqc_lines_s8_fn *lines_s8;
     pqc_fingerprint_fn *fingerprint;
     pqc_dequantize_fn *dequantize_rows, *dequantize_columns;
+    pqc_depthwise_fn *depthwise; /* or NULL; last */
 } pqc_kernels;
 
 /* The table in use.  A table never changes once it is here: pqc_select puts another in its place,

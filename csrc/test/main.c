@@ -23,6 +23,7 @@ static const test per_isa[] = {
     {"gemm_s8", test_gemm_s8},
     {"dequantize", test_dequantize},
     {"lines_s8", test_lines_s8},
+    {"depthwise", test_depthwise},
     {"histogram", test_histogram},
     {"group_logs", test_group_logs},
     {"fingerprint", test_fingerprint},

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { MAX_K = 40, MAX_PIXELS = 40, X_BYTES = 600 };
+enum { MAX_K = 300, MAX_PIXELS = 40, X_BYTES = 600 };
 
 typedef struct {
     buffer x, w, start, sum, offset, pixel, acc, y;
@@ -16,11 +16,16 @@ static int byte_of(bool extreme, int low, int high)
                    : low + (int)(random_bits() % (unsigned)(high - low + 1));
 }
 
-/* The last pixel and offset reach exactly to the end of x. */
+/* Runs of neighbours, as pixels of a row and bytes of a matrix' row are, and places anywhere between them.  The last one
+ * reaches exactly to the end of x. */
 static void fill_places(int32_t *places, ptrdiff_t n, int32_t last)
 {
-    for (ptrdiff_t i = 0; i < n; i++)
-        places[i] = i + 1 == n ? last : (int32_t)(random_bits() % (uint32_t)(last + 1));
+    for (ptrdiff_t i = 0; i < n; i++) {
+        bool next = i > 0 && places[i - 1] + 4 <= last && random_bits() % 8 != 0;
+        places[i] = i + 1 == n ? last
+                    : next     ? places[i - 1] + 4
+                               : (int32_t)(random_bits() % (uint32_t)(last + 1));
+    }
 }
 
 static int64_t exact_product(const pqc_gemm_s8_block *g, int32_t pixel, int channel)
@@ -33,7 +38,7 @@ static int64_t exact_product(const pqc_gemm_s8_block *g, int32_t pixel, int chan
     return acc;
 }
 
-static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool extreme)
+static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool extreme, bool lowest)
 {
     int lanes = PQC_LANES * vectors;
     uint8_t *x = buffer_place(&a->x, X_BYTES, 0);
@@ -46,7 +51,7 @@ static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool ext
     for (int i = 0; i < X_BYTES; i++)
         x[i] = (uint8_t)byte_of(extreme, 0, 255);
     for (ptrdiff_t i = 0; i < k * lanes * 4; i++)
-        w[i] = (int8_t)byte_of(extreme, -128, 127);
+        w[i] = (int8_t)byte_of(extreme, lowest ? -128 : -127, 127);
     fill_places(offset, k, 300);
     fill_places(pixel, pixels, X_BYTES - 4 - 300);
     for (int c = 0; c < lanes; c++) {
@@ -57,7 +62,7 @@ static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool ext
         start[c] = -128 * weights + (int32_t)(random_bits() % 1000);
         sum[c] = 128 * weights;
     }
-    pqc_gemm_s8_block g = {x, offset, k, w, start, sum, vectors};
+    pqc_gemm_s8_block g = {x, offset, k, w, start, sum, vectors, lowest};
     pqc.gemm_s8(&g, pixel, pixels, acc);
     for (int p = 0; p < pixels; p++)
         for (int c = 0; c < lanes; c++)
@@ -76,13 +81,14 @@ static void arena_each(arena *a, void (*visit)(buffer *))
 
 void test_gemm_s8(void)
 {
-    static const ptrdiff_t depths[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, MAX_K};
+    static const ptrdiff_t depths[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 65, MAX_K};
     arena a;
     arena_each(&a, buffer_open);
     for (int vectors = 1; vectors <= PQC_BLOCK_VECTORS; vectors++)
         for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
             for (int pixels = 0; pixels <= MAX_PIXELS; pixels += pixels < 20 ? 1 : 5)
-                check_block(&a, vectors, depths[d], pixels, (pixels + vectors) % 2);
+                for (int lowest = 0; lowest < 2; lowest++)
+                    check_block(&a, vectors, depths[d], pixels, (pixels + vectors) % 2, lowest);
     arena_each(&a, buffer_close);
 }
 

@@ -3,15 +3,16 @@
 #include "tests.h"
 
 #include <math.h>
+#include <stdlib.h>
 
-enum { MOST_K = 9, ROWS = 2, REACH = 600, PAST = 256 };
+enum { MOST_K = 140, MOST_CHANNELS = 64, MOST_ROWS = 9, ROWS = 2, REACH = 600, PAST = 256 };
 
 typedef struct {
     buffer x, y;
     int32_t offset[MOST_K];
-    int8_t w[MOST_K * 4 * PQC_LINE_CHANNELS];
-    int32_t start[PQC_LINE_CHANNELS], sum[PQC_LINE_CHANNELS];
-    float scale[PQC_LINE_CHANNELS], bias[PQC_LINE_CHANNELS];
+    int8_t w[MOST_K * 4 * MOST_CHANNELS];
+    int32_t start[MOST_CHANNELS], sum[MOST_CHANNELS];
+    float scale[MOST_CHANNELS], bias[MOST_CHANNELS];
 } arena;
 
 static float expect(const pqc_lines_s8_block *g, ptrdiff_t row, ptrdiff_t p, int c)
@@ -28,19 +29,19 @@ static float expect(const pqc_lines_s8_block *g, ptrdiff_t row, ptrdiff_t p, int
 
 static pqc_lines_s8_block make(arena *a, ptrdiff_t k, int channels, int stride, int dilation)
 {
-    size_t bytes = ROWS * REACH + PAST;
+    size_t bytes = (3 * MOST_ROWS + 7) * REACH + PAST;
     uint8_t *x = buffer_place(&a->x, bytes, 0);
     for (size_t i = 0; i < bytes; i++)
         x[i] = (uint8_t)random_bits();
-    for (int i = 0; i < MOST_K * 4 * PQC_LINE_CHANNELS; i++)
-        a->w[i] = (int8_t)random_bits();
+    for (int i = 0; i < MOST_K * 4 * MOST_CHANNELS; i++)
+        a->w[i] = (int8_t)(random_bits() % 4 == 0 ? -128 : (int)(random_bits() % 256) - 128);
     for (int j = 0; j < MOST_K; j++)
         a->offset[j] = (int32_t)(random_bits() % 60) * 4;
-    for (int c = 0; c < PQC_LINE_CHANNELS; c++) {
+    for (int c = 0; c < MOST_CHANNELS; c++) {
         int32_t weights = 0;
         for (ptrdiff_t j = 0; j < k; j++)
             for (int i = 0; i < 4; i++)
-                weights += a->w[j * 4 * PQC_LINE_CHANNELS + 4 * c + i];
+                weights += a->w[j * 4 * MOST_CHANNELS + 4 * c + i];
         a->sum[c] = 128 * weights;
         a->start[c] = -128 * weights + (int32_t)(random_bits() % 100);
         a->scale[c] = 1.0f + (float)(random_bits() >> 9) * 0x1p-23f;
@@ -50,7 +51,7 @@ static pqc_lines_s8_block make(arena *a, ptrdiff_t k, int channels, int stride, 
                                 .offset = a->offset,
                                 .k = k,
                                 .w = a->w,
-                                .w_step = 4 * PQC_LINE_CHANNELS,
+                                .w_step = 4 * MOST_CHANNELS,
                                 .start = a->start,
                                 .sum = a->sum,
                                 .scale = a->scale,
@@ -62,40 +63,61 @@ static pqc_lines_s8_block make(arena *a, ptrdiff_t k, int channels, int stride, 
                                 .x_row = REACH};
 }
 
-static void check_block(arena *a, ptrdiff_t k, int channels, ptrdiff_t pixels, int stride,
-                        int dilation)
+static void check_block(arena *a, pqc_lines_s8_block g, ptrdiff_t pixels)
 {
-    pqc_lines_s8_block g = make(a, k, channels, stride, dilation);
     g.y_row = pixels + 3;
-    ptrdiff_t pitch = ROWS * g.y_row + 5;
-    size_t floats = (size_t)((channels - 1) * pitch + (ROWS - 1) * g.y_row + pixels);
+    ptrdiff_t pitch = g.rows * g.y_row + 5;
+    size_t floats = (size_t)((g.channels - 1) * pitch + (g.rows - 1) * g.y_row + pixels);
     float *y = buffer_place(&a->y, pixels == 0 ? 0 : floats * sizeof *y, 36);
     pqc.lines_s8(&g, pixels, y, pitch);
-    for (int c = 0; c < channels; c++)
-        for (ptrdiff_t row = 0; row < ROWS && pixels > 0; row++) {
+    for (int c = 0; c < g.channels; c++)
+        for (ptrdiff_t row = 0; row < g.rows && pixels > 0; row++) {
             const float *line = y + c * pitch + row * g.y_row;
             for (ptrdiff_t p = 0; p < pixels; p++)
                 CHECK(same_f32(line[p], expect(&g, row, p, c)),
                       "pixel %td of %td, channel %d of %d, k %td, stride %d, dilation %d: %a", p,
-                      pixels, c, channels, k, stride, dilation, (double)line[p]);
-            bool last = c + 1 == channels && row + 1 == ROWS;
+                      pixels, c, g.channels, g.k, g.stride, g.dilation, (double)line[p]);
+            bool last = c + 1 == g.channels && row + 1 == g.rows;
             for (ptrdiff_t p = pixels; p < pixels + 3 && !last; p++)
                 CHECK(bits_f32(line[p]) == 0xa5a5a5a5, "written past pixel %td", pixels);
         }
-    CHECK(buffer_guards_intact(&a->y), "%td pixels, %d channels", pixels, channels);
+    CHECK(buffer_guards_intact(&a->y), "%td pixels, %d channels", pixels, g.channels);
+}
+
+/* Rows of taps at even distances, as in a depthwise layer, which bodies take several rows at a time. */
+static void check_grid(arena *a, int kernel_rows, int row_stride, int stride, int dilation)
+{
+    int steps = kernel_rows == 3 ? 1 : 2;
+    for (int rows = 1; rows <= MOST_ROWS; rows++)
+        for (ptrdiff_t pixels = 0; pixels <= 40; pixels += pixels < 10 ? 1 : 6) {
+            pqc_lines_s8_block g = make(a, kernel_rows * steps, 1, stride, dilation);
+            for (int j = 0; j < g.k; j++)
+                a->offset[j] = j / steps * REACH + j % steps * 4 * dilation;
+            g.x_row = row_stride * REACH;
+            g.rows = rows;
+            check_block(a, g, pixels);
+        }
 }
 
 void test_lines_s8(void)
 {
     static const int forms[][2] = {{1, 0}, {1, 1}, {2, 1}, {4, 1}, {1, 2}, {3, 2}, {1, 4}, {2, 3}};
-    arena a;
-    buffer_open(&a.x);
-    buffer_open(&a.y);
+    static const ptrdiff_t depths[] = {0, 3, 6, 9, MOST_K};
+    static const int widths[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 19, MOST_CHANNELS};
+    arena *a = malloc(sizeof *a);
+    buffer_open(&a->x);
+    buffer_open(&a->y);
     for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
-        for (ptrdiff_t k = 0; k <= MOST_K; k += 3)
-            for (int channels = 1; channels <= PQC_LINE_CHANNELS; channels++)
+        for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
+            for (size_t c = 0; c < sizeof widths / sizeof *widths; c++)
                 for (ptrdiff_t pixels = 0; pixels <= 70; pixels += pixels < 20 ? 1 : 7)
-                    check_block(&a, k, channels, pixels, forms[f][0], forms[f][1]);
-    buffer_close(&a.x);
-    buffer_close(&a.y);
+                    check_block(a, make(a, depths[d], widths[c], forms[f][0], forms[f][1]), pixels);
+    for (int kernel_rows = 3; kernel_rows <= 7; kernel_rows += 2)
+        for (int row_stride = 1; row_stride <= 3; row_stride++)
+            for (int stride = 1; stride <= 2; stride++)
+                for (int dilation = 1; dilation <= 2; dilation++)
+                    check_grid(a, kernel_rows, row_stride, stride, dilation);
+    buffer_close(&a->x);
+    buffer_close(&a->y);
+    free(a);
 }

@@ -49,6 +49,7 @@ static pqc_gemm_s8_block chunk_of(const pqc_conv_tile *tile, ptrdiff_t chunk)
         .start = tile->has_zero ? piece->start + sums : tile->plan->zeros,
         .sum = piece->sum + sums,
         .vectors = vectors,
+        .lowest = tile->plan->lowest,
     };
 }
 

@@ -53,6 +53,10 @@ static unsigned plain_rows(row_run run)
     pqc_u8_rows rows = rows_of(run);
     rows.y += before * element;
     rows.n = n;
+    if (plane->size == n && run.x_row == n) { /* no border between them: one long row */
+        rows.n = n * run.rows;
+        rows.rows = 1;
+    }
     return run.image->shape->columns ? pqc.quantize_u8(&rows) : pqc.quantize_u8_quads(&rows);
 }
 

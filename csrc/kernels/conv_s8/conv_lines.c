@@ -17,24 +17,21 @@ bool pqc_conv_takes_lines(const pqc_conv_work *w)
            (pqc_conv_is_pointwise(shape) && !shape->transposed && w->plan->piece->k <= MOST_QUADS);
 }
 
-/* Up to 8 channels of a group, from `first` on. */
-static pqc_lines_s8_block block_of(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t first)
+static pqc_lines_s8_block block_of(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block)
 {
     const pqc_conv_plan *plan = w->plan;
-    ptrdiff_t block = first / PQC_BLOCK_CHANNELS, within = first % PQC_BLOCK_CHANNELS,
-              left = plan->shape.out - first;
+    ptrdiff_t first = block * PQC_BLOCK_CHANNELS, left = plan->shape.out - first;
     ptrdiff_t sums = group * plan->lanes + first, channel = group * plan->shape.out + first;
     return (pqc_lines_s8_block){
         .offset = w->offset,
         .k = w->piece->k,
-        .w = w->piece->w + (group * plan->lanes + PQC_BLOCK_CHANNELS * block) * w->piece->k * 4 +
-             4 * within,
+        .w = w->piece->w + (group * plan->lanes + first) * w->piece->k * 4,
         .w_step = PQC_LANES * pqc_conv_block_vectors(plan, block) * 4,
         .start = w->call->q.zero != 0 ? w->piece->start + sums : plan->zeros + first,
         .sum = w->piece->sum + sums,
         .scale = w->scale + channel,
         .bias = w->bias + channel,
-        .channels = left < PQC_LINE_CHANNELS ? (int)left : PQC_LINE_CHANNELS,
+        .channels = (int)pqc_least(left, PQC_BLOCK_CHANNELS),
         .stride = (int)plan->shape.axis[2].stride,
         .dilation = plan->shape.columns ? (int)plan->shape.axis[2].dilation : 0,
         .rows = 1,
@@ -45,15 +42,16 @@ static pqc_lines_s8_block block_of(const pqc_conv_work *w, ptrdiff_t group, ptrd
 
 /* Rows from `begin` to `end` of all layers of an image in columns, for the channels of one block.
  */
-static void column_rows(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t first, ptrdiff_t begin,
+static void column_rows(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block, ptrdiff_t begin,
                         ptrdiff_t end)
 {
     const pqc_conv_view *view = w->view;
     const pqc_conv_axis *axis = w->plan->shape.axis;
-    pqc_lines_s8_block g = block_of(w, group, first);
+    pqc_lines_s8_block g = block_of(w, group, block);
     ptrdiff_t row = pqc_conv_pitch(view, 1), layer = pqc_conv_pitch(view, 0),
               width = view->axis[2].out;
-    ptrdiff_t rows = view->axis[1].out, channel = group * w->plan->shape.out + first;
+    ptrdiff_t rows = view->axis[1].out,
+              channel = group * w->plan->shape.out + block * PQC_BLOCK_CHANNELS;
     g.x_row = axis[1].stride * row;
     g.y_row = width;
     for (ptrdiff_t i = begin; i < end; i += g.rows) {
@@ -65,11 +63,6 @@ static void column_rows(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t first
     }
 }
 
-static ptrdiff_t line_blocks(const pqc_conv_plan *plan)
-{
-    return (plan->shape.out + PQC_LINE_CHANNELS - 1) / PQC_LINE_CHANNELS;
-}
-
 /* Tasks are groups: a group's image is quantised, if that is still to do, and multiplied while it
  * is in the cache. */
 static void run_groups(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -78,9 +71,8 @@ static void run_groups(void *context, ptrdiff_t begin, ptrdiff_t end)
     ptrdiff_t rows = pqc_conv_image_rows(&w->image) / w->plan->shape.groups;
     for (ptrdiff_t group = begin; group < end; group++) {
         pqc_conv_image_quantize(&w->image, group * rows, (group + 1) * rows);
-        for (ptrdiff_t block = 0; block < line_blocks(w->plan); block++)
-            column_rows(w, group, block * PQC_LINE_CHANNELS, 0,
-                        w->view->outputs / w->view->axis[2].out);
+        for (ptrdiff_t block = 0; block < pqc_conv_blocks(w->plan); block++)
+            column_rows(w, group, block, 0, w->view->outputs / w->view->axis[2].out);
     }
 }
 
@@ -89,8 +81,8 @@ static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const pqc_conv_work *w = context;
     for (ptrdiff_t row = begin; row < end; row++)
-        for (ptrdiff_t block = 0; block < line_blocks(w->plan); block++)
-            column_rows(w, 0, block * PQC_LINE_CHANNELS, row, row + 1);
+        for (ptrdiff_t block = 0; block < pqc_conv_blocks(w->plan); block++)
+            column_rows(w, 0, block, row, row + 1);
 }
 
 static ptrdiff_t strip_of(const pqc_conv_work *w)
@@ -107,10 +99,10 @@ static void run_strips(void *context, ptrdiff_t begin, ptrdiff_t end)
               out = w->plan->shape.out;
     for (ptrdiff_t i = begin; i < end; i++) {
         ptrdiff_t group = i / strips, first = i % strips * strip, left = w->view->outputs - first;
-        for (ptrdiff_t block = 0; block < line_blocks(w->plan); block++) {
-            pqc_lines_s8_block g = block_of(w, group, block * PQC_LINE_CHANNELS);
+        for (ptrdiff_t block = 0; block < pqc_conv_blocks(w->plan); block++) {
+            pqc_lines_s8_block g = block_of(w, group, block);
             g.x = w->bytes + 4 * (group * w->view->quads * w->view->plane + first);
-            float *y = w->y + (group * out + block * PQC_LINE_CHANNELS) * w->view->outputs + first;
+            float *y = w->y + (group * out + block * PQC_BLOCK_CHANNELS) * w->view->outputs + first;
             pqc.lines_s8(&g, left < strip ? left : strip, y, w->view->outputs);
         }
     }
@@ -125,6 +117,8 @@ void pqc_conv_lines(pqc_conv_work *w)
     if (!shape->columns)
         pqc_parallel(shape->groups * strips, PQC_PRODUCTS_GRAIN / (products / strips + 1) + 1,
                      run_strips, w);
+    else if (pqc_conv_planes(w))
+        return;
     else if (shape->groups > 1)
         pqc_parallel(shape->groups,
                      PQC_IMAGE_GRAIN / (products + w->view->inputs * shape->in + 1) + 1, run_groups,

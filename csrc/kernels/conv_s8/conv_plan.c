@@ -184,6 +184,15 @@ static void invert_scales(pqc_conv_plan *plan, const float *scale)
     }
 }
 
+/* True if some signed weight is -128. */
+static bool has_lowest(const pqc_conv_shape *s, const void *weights)
+{
+    ptrdiff_t count = s->groups * s->out * s->in;
+    for (int axis = 0; axis < PQC_AXES; axis++)
+        count *= s->axis[axis].kernel;
+    return !s->is_unsigned && memchr(weights, 0x80, (size_t)count) != NULL;
+}
+
 static void *take(char **memory, ptrdiff_t bytes)
 {
     void *at = *memory;
@@ -198,6 +207,7 @@ void pqc_conv_plan_init(pqc_conv_plan *plan, const pqc_conv_shape *shape, bool w
     plan->shape = *shape;
     plan->lanes = lanes_of(shape);
     plan->parts = wide ? 3 : 1;
+    plan->lowest = has_lowest(shape, weights);
     plan->pieces = pieces_of(shape);
     plan->piece = take(&at, plan->pieces * (ptrdiff_t)sizeof *plan->piece);
     plan->inverse = take(&at, shape->groups * shape->out * (ptrdiff_t)sizeof *plan->inverse);

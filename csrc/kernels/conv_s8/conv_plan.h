@@ -25,6 +25,7 @@ typedef struct {
     pqc_conv_shape shape;
     ptrdiff_t lanes; /* output channels of a group, up to a multiple of 16 */
     ptrdiff_t parts; /* 3 for unsigned weights above 127, else 1 */
+    bool lowest;     /* some weight is -128 */
     ptrdiff_t pieces;
     pqc_conv_piece *piece;
     double *inverse; /* 1 / scale of the weights, for each output channel of each group */

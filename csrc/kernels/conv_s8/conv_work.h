@@ -25,4 +25,8 @@ typedef struct {
 bool pqc_conv_takes_lines(const pqc_conv_work *work);
 void pqc_conv_lines(pqc_conv_work *work);
 
+/* Depthwise layers that pqc.depthwise takes, quantised on the way.  False if this is another kind;
+ * nothing is then written. */
+bool pqc_conv_planes(pqc_conv_work *work);
+
 #endif

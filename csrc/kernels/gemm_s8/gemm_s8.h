@@ -30,6 +30,7 @@ typedef struct {
     const int8_t *w;
     const int32_t *start, *sum;
     int vectors; /* 1 to 4 */
+    bool lowest; /* some weight may be -128, whose sign cannot be changed in a byte */
 } pqc_gemm_s8_block;
 
 typedef void pqc_gemm_s8_fn(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,

@@ -1,20 +1,19 @@
+#include "few_pixels_avx2.h"
 #include "gemm_s8.h"
-#include "pqc.h"
+#include "widen_avx2.h"
 
 #if PQC_X86
-#include "avx2.h"
-
-#define INLINE AVX2 static inline __attribute__((always_inline))
 
 /* Bytes are widened to 16 bits, multiplied and added in pairs (vpmaddwd): exact, where vpmaddubsw would saturate.
  * Activations are widened once for all channels of the block, into a buffer that stays in the first cache; weights in the
- * loop.  A tile is P pixels by 8 channels: 8 sums of 4 channels with two partial sums each, 2 weights, 1 activation. */
-enum { MOST_PIXELS = 4, STEPS = 256 };
+ * loop.  A tile is P pixels by 8 channels: two partial sums for each 4 channels of a pixel, 2 weights, 1 activation. */
+enum { MOST_PIXELS = 6 };
 
 typedef struct {
-    const int16_t *x; /* steps x pixels x 4 */
+    const int16_t *x; /* of each step: 4 for each of the pixels */
+    ptrdiff_t x_step;
     const int8_t *w;
-    ptrdiff_t steps, w_step, lanes;
+    ptrdiff_t w_step, steps, lanes;
 } strip;
 
 INLINE __m256i weights_of(const int8_t *w)
@@ -39,20 +38,20 @@ INLINE __m256i joined(__m256i low, __m256i high)
 INLINE void tile(strip s, const int P, int32_t *acc)
 {
     __m256i low[MOST_PIXELS], high[MOST_PIXELS];
-    PQC_UNROLL(4)
+    PQC_UNROLL(6)
     for (int p = 0; p < P; p++)
         low[p] = high[p] = _mm256_setzero_si256();
-    for (const int16_t *end = s.x + 4 * P * s.steps; s.x < end; s.x += 4 * P, s.w += s.w_step) {
+    for (ptrdiff_t left = s.steps; left > 0; left--, s.x += s.x_step, s.w += s.w_step) {
         __m256i w0 = weights_of(s.w), w1 = weights_of(s.w + 16);
-        PQC_UNROLL(4)
+        PQC_UNROLL(6)
         for (int p = 0; p < P; p++) {
             __m256i quad = quad_of(s.x + 4 * p);
             low[p] = _mm256_add_epi32(low[p], _mm256_madd_epi16(quad, w0));
             high[p] = _mm256_add_epi32(high[p], _mm256_madd_epi16(quad, w1));
-            __asm__("" : "+x"(low[p]), "+x"(high[p])); /* else GCC gives a sum two registers */
+            PQC_IN_REGISTERS(low[p], high[p]); /* else GCC gives a sum two registers */
         }
     }
-    PQC_UNROLL(4)
+    PQC_UNROLL(6)
     for (int p = 0; p < P; p++) {
         __m256i *at = (__m256i *)(void *)(acc + p * s.lanes);
         _mm256_storeu_si256(at, _mm256_add_epi32(_mm256_loadu_si256(at), joined(low[p], high[p])));
@@ -71,47 +70,61 @@ AVX2 static void any_tile(strip s, int pixels, int32_t *acc)
     case 3:
         tile(s, 3, acc);
         break;
-    default:
+    case 4:
         tile(s, 4, acc);
+        break;
+    case 5:
+        tile(s, 5, acc);
+        break;
+    default:
+        tile(s, 6, acc);
         break;
     }
 }
 
-AVX2 static void widen(const pqc_gemm_s8_block *g, ptrdiff_t first, ptrdiff_t steps,
-                       const int32_t *pixel, int pixels, int16_t *wide)
+/* Where part i of `parts` nearly equal ones of n begins. */
+static int part_begin(int n, int parts, int i)
 {
-    for (ptrdiff_t j = first; j < first + steps; j++)
-        for (int p = 0; p < pixels; p++, wide += 4) {
-            int32_t quad;
-            __builtin_memcpy(&quad, g->x + pixel[p] + g->offset[j], 4);
-            _mm_storel_epi64((__m128i *)(void *)wide, _mm_cvtepu8_epi16(_mm_cvtsi32_si128(quad)));
-        }
+    return n / parts * i + (i < n % parts ? i : n % parts);
 }
 
-AVX2 static void few_pixels(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
-                            int32_t *acc)
+/* All channels of the steps that `wide` holds. */
+AVX2 static void widened_steps(const pqc_gemm_s8_block *g, wide_steps wide, int32_t *acc)
 {
-    int16_t wide[STEPS * MOST_PIXELS * 4];
-    strip s = {.x = wide, .w_step = 64 * g->vectors, .lanes = PQC_LANES * g->vectors};
-    for (int p = 0; p < pixels; p++)
-        __builtin_memcpy(acc + p * s.lanes, g->start, (size_t)s.lanes * sizeof *acc);
-    for (ptrdiff_t first = 0; first < g->k; first += STEPS) {
-        s.steps = g->k - first < STEPS ? g->k - first : STEPS;
-        widen(g, first, s.steps, pixel, pixels, wide);
-        for (int half = 0; half < 2 * g->vectors; half++) {
-            s.w = g->w + first * s.w_step + 32 * half;
-            any_tile(s, pixels, acc + 8 * half);
+    int tiles = (wide.pixels + MOST_PIXELS - 1) / MOST_PIXELS;
+    strip s = {.x_step = 4 * wide.pixels,
+               .w_step = 64 * g->vectors,
+               .steps = wide.steps,
+               .lanes = PQC_LANES * g->vectors};
+    for (int half = 0; half < 2 * g->vectors; half++)
+        for (int t = 0; t < tiles; t++) {
+            int first = part_begin(wide.pixels, tiles, t);
+            s.x = wide.x + 4 * first;
+            s.w = g->w + wide.first * s.w_step + 32 * half;
+            any_tile(s, part_begin(wide.pixels, tiles, t + 1) - first,
+                     acc + first * s.lanes + 8 * half);
         }
-    }
 }
 
 AVX2 void pqc_gemm_s8_avx2(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
                            int32_t *acc)
 {
-    for (int p = 0; p < pixels; p += MOST_PIXELS) {
-        int left = pixels - p;
-        few_pixels(g, pixel + p, left < MOST_PIXELS ? left : MOST_PIXELS,
-                   acc + p * PQC_LANES * g->vectors);
+    _Alignas(32) int16_t buffer[WIDE_STEPS * WIDE_PIXELS * 4];
+    int parts = (pixels + WIDE_PIXELS - 1) / WIDE_PIXELS;
+    ptrdiff_t lanes = PQC_LANES * g->vectors;
+    if (pixels <= FEW_PIXELS && !g->lowest) {
+        pqc_gemm_few_pixels_avx2(g, pixel, pixels, acc);
+        return;
+    }
+    for (int p = 0; p < pixels; p++)
+        __builtin_memcpy(acc + p * lanes, g->start, (size_t)lanes * sizeof *acc);
+    for (int i = 0; i < parts; i++) {
+        int begin = part_begin(pixels, parts, i), end = part_begin(pixels, parts, i + 1);
+        for (ptrdiff_t first = 0; first < g->k; first += WIDE_STEPS) {
+            wide_steps wide = {buffer, first, pqc_least(g->k - first, WIDE_STEPS), end - begin};
+            widen(g, pixel + begin, wide, buffer);
+            widened_steps(g, wide, acc + begin * lanes);
+        }
     }
 }
 

@@ -41,6 +41,6 @@ INLINE __m512i weights_at(const int8_t *w)
 
 /* One channel with a kernel of 3, 5 or 7 rows and stride 1 or 2: several rows at a time, so that an input row is spread
  * once for all outputs it belongs to.  False if the block is of another kind; nothing is then written. */
-bool pqc_depthwise_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y);
+bool pqc_lines_depthwise_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y);
 
 #endif

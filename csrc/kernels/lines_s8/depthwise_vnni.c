@@ -100,7 +100,7 @@ static bool is_grid(const pqc_lines_s8_block *g, int kernel_rows, int steps)
     return true;
 }
 
-bool pqc_depthwise_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y)
+bool pqc_lines_depthwise_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y)
 {
     int steps = g->k == 3 ? 1 : 2, kernel_rows = (int)(g->k / steps);
     if (g->channels != 1 || g->dilation == 0 || (g->k != 3 && g->k != 10 && g->k != 14) ||

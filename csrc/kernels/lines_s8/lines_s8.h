@@ -1,7 +1,7 @@
-/* The products of gemm_s8 for runs of neighbouring pixels and few channels: the lanes of a vector
- * are pixels, so a channel is written as it lies in memory, and depthwise layers waste nothing.
+/* The products of gemm_s8 for runs of neighbouring pixels: the lanes of a vector are pixels, so a
+ * channel is written as it lies in memory, and depthwise layers waste nothing.
  *
- *     y[c * pitch + p] = fma((float)sum[p][c], scale[c], bias[c])    c < channels <= 8, p < pixels
+ *     y[c * pitch + p] = fma((float)sum[p][c], scale[c], bias[c])    c < channels <= 64, p < pixels
  *     sum[p][c] = start[c] + sum over j < k, i < 4 of at(p, j, i) * w[j * w_step + 4 * c + i]
  *     at(p, j, i) = x[offset[j] + 4 * p + i]                         quads: dilation == 0
  *                 = x[offset[j] + p * stride + i * dilation]         columns: stride + dilation <=
@@ -10,13 +10,13 @@
  * and the same for `rows` rows, each x_row bytes after the other and written y_row floats after it.
  * In columns the four bytes of a step are four taps along a row, in quads four channels.  The sum
  * is exact while it fits into 32 bits.  x may be read 256 bytes past the last byte used; w, start
- * and sum for the next power of two of channels.  Same bits from every ISA. */
+ * and sum for up to 7 channels past the last.  Same bits from every ISA. */
 #ifndef PQC_LINES_S8_H
 #define PQC_LINES_S8_H
 
 #include "pqc.h"
 
-enum { PQC_LINE_CHANNELS = 8, PQC_COLUMNS_REACH = 5 };
+enum { PQC_COLUMNS_REACH = 5 };
 
 typedef struct {
     const uint8_t *x;
@@ -36,6 +36,19 @@ typedef void pqc_lines_s8_fn(const pqc_lines_s8_block *g, ptrdiff_t pixels, floa
 
 pqc_lines_s8_fn pqc_lines_s8_scalar, pqc_lines_s8_avx2, pqc_lines_s8_avxvnni, pqc_lines_s8_vnni,
     pqc_lines_s8_neon, pqc_lines_s8_dotprod;
+
+/* The block of `most` channels, or what is left, from channel `first` on. */
+static inline pqc_lines_s8_block pqc_lines_part(const pqc_lines_s8_block *g, int first, int most)
+{
+    pqc_lines_s8_block part = *g;
+    part.channels = g->channels - first < most ? g->channels - first : most;
+    part.w += 4 * first;
+    part.start += first;
+    part.sum += first;
+    part.scale += first;
+    part.bias += first;
+    return part;
+}
 
 /* In a group of 4 pixels, the place of the byte for tap i of pixel p from the group's first byte;
  * at most 15. */

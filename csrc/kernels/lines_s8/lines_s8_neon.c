@@ -104,14 +104,8 @@ static void few_channels(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y
 
 void pqc_lines_s8_neon(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
 {
-    pqc_lines_s8_block part = *g;
     for (int c = 0; c < g->channels; c += 4) {
-        part.channels = g->channels - c < 4 ? g->channels - c : 4;
-        part.w = g->w + 4 * c;
-        part.start = g->start + c;
-        part.sum = g->sum + c;
-        part.scale = g->scale + c;
-        part.bias = g->bias + c;
+        pqc_lines_s8_block part = pqc_lines_part(g, c, 4);
         few_channels(&part, pixels, y + c * pitch, pitch);
     }
 }

@@ -123,9 +123,12 @@ VNNI static void columns_lines(const pqc_lines_s8_block *g, ptrdiff_t pixels, fl
 VNNI void pqc_lines_s8_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
                             ptrdiff_t pitch)
 {
-    if (pqc_depthwise_vnni(g, pixels, y))
+    if (pqc_lines_depthwise_vnni(g, pixels, y))
         return;
-    (g->dilation == 0 ? quads_lines : columns_lines)(g, pixels, y, pitch);
+    for (int c = 0; c < g->channels; c += 8) {
+        pqc_lines_s8_block part = pqc_lines_part(g, c, 8);
+        (g->dilation == 0 ? quads_lines : columns_lines)(&part, pixels, y + c * pitch, pitch);
+    }
     if (g->stream)
         _mm_sfence();
 }

@@ -4,114 +4,166 @@
 #if PQC_X86
 #include "avx2.h"
 
+#define INLINE AVX2 static inline __attribute__((always_inline))
+
 typedef struct {
-    __m256 mul, lo, hi, magic;
+    __m256 mul, lo, hi;
+    __m256i zero; /* 16 bits each */
+    bool is_unsigned;
 } constants;
 
-/* 1.5 * 2^23 + zero: adding it rounds to an integer, ties to even, and leaves the byte in the
- * lowest 8 bits. */
+/* What a byte cannot carry: NaN, and of an unsigned format the least value. */
+typedef struct {
+    __m256 nan, least;
+} seen;
+
 AVX2 static inline constants constants_of(pqc_u8_quant q)
 {
     return (constants){_mm256_set1_ps(q.mul), _mm256_set1_ps(q.lo), _mm256_set1_ps(q.hi),
-                       _mm256_set1_ps(12582912.0f + (float)q.zero)};
+                       _mm256_set1_epi16((short)q.zero), q.zero == 0};
+}
+
+AVX2 static inline unsigned flags_of(seen s)
+{
+    __m256 below = _mm256_cmp_ps(s.least, _mm256_setzero_ps(), _CMP_LT_OQ);
+    return (_mm256_movemask_ps(s.nan) ? PQC_U8_NAN : 0u) |
+           (_mm256_movemask_ps(below) ? PQC_U8_NEGATIVE : 0u);
 }
 
 /* max and min in this operand order keep NaN. */
-AVX2 static inline __m256 clamped(__m256 x, constants c)
+INLINE __m256 clamped(__m256 x, constants c)
 {
     return _mm256_min_ps(c.hi, _mm256_max_ps(c.lo, _mm256_mul_ps(x, c.mul)));
 }
 
-AVX2 static inline __m256i rounded(__m256 v, constants c)
+/* 16 values to 16 bits, in the order 0-3, 8-11, 4-7, 12-15. */
+INLINE __m256i words_of(__m256 a, __m256 b, constants c, seen *s)
 {
-    return _mm256_castps_si256(_mm256_add_ps(v, c.magic));
+    if (c.is_unsigned) /* a NaN may hide a lesser value, but is refused itself */
+        s->least = _mm256_min_ps(s->least, _mm256_min_ps(a, b));
+    a = clamped(a, c);
+    b = clamped(b, c);
+    s->nan = _mm256_or_ps(s->nan, _mm256_cmp_ps(a, b, _CMP_UNORD_Q));
+    __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
+    return _mm256_add_epi16(words, c.zero);
 }
 
-static inline unsigned flags_of(int nan, int below, pqc_u8_quant q)
+INLINE void flat32(const float *x, uint8_t *y, constants c, seen *s)
 {
-    return (nan ? PQC_U8_NAN : 0u) | (below && q.zero == 0 ? PQC_U8_NEGATIVE : 0u);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i low = words_of(_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), c, s);
+    __m256i high = words_of(_mm256_loadu_ps(x + 16), _mm256_loadu_ps(x + 24), c, s);
+    __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(low, high), order);
+    _mm256_storeu_si256((__m256i *)(void *)y, bytes);
 }
 
-AVX2 static inline __m256 less_than_zero(__m256 x)
+INLINE __m128i flat8(__m256 x, constants c, seen *s)
 {
-    return _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ);
+    __m256i words = words_of(x, x, c, s);
+    __m256i bytes = _mm256_packus_epi16(words, words);
+    return _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
 }
 
-AVX2 static unsigned flat_row(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q)
+/* The first n < 8 of x, then zeros, which no flag is for. */
+INLINE __m256 first_of(const float *x, ptrdiff_t n)
 {
-    constants c = constants_of(q);
-    __m256 nan = _mm256_setzero_ps(), below = _mm256_setzero_ps();
-    __m256i low_bytes =
-        _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12,
-                         -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-    ptrdiff_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        __m256 v = _mm256_loadu_ps(x + i);
-        below = _mm256_or_ps(below, less_than_zero(v));
-        v = clamped(v, c);
-        nan = _mm256_or_ps(nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
-        __m256i bytes = _mm256_shuffle_epi8(rounded(v, c), low_bytes);
-        __m128i eight =
-            _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
-        _mm_storel_epi64((__m128i *)(void *)(y + i), eight);
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_maskload_ps(x, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lanes));
+}
+
+/* The last vector steps back so as to be whole. */
+AVX2 static void flat_row(const float *x, uint8_t *y, ptrdiff_t n, constants c, seen *s)
+{
+    if (n >= 32) {
+        for (ptrdiff_t i = 0; i < n; i += 32) {
+            ptrdiff_t at = pqc_least(i, n - 32);
+            flat32(x + at, y + at, c, s);
+        }
+    } else if (n >= 8) {
+        for (ptrdiff_t i = 0; i < n; i += 8) {
+            ptrdiff_t at = pqc_least(i, n - 8);
+            _mm_storel_epi64((__m128i *)(void *)(y + at), flat8(_mm256_loadu_ps(x + at), c, s));
+        }
+    } else {
+        uint8_t bytes[8];
+        _mm_storel_epi64((__m128i *)(void *)bytes, flat8(first_of(x, n), c, s));
+        __builtin_memcpy(y, bytes, (size_t)n);
     }
-    unsigned flags = flags_of(_mm256_movemask_ps(nan), _mm256_movemask_ps(below), q);
-    return flags | pqc_quantize_u8_scalar(
-                       &(pqc_u8_rows){.x = x + i, .y = y + i, .rows = 1, .n = n - i, .q = q});
 }
 
-AVX2 static unsigned quads_row(const float *x, ptrdiff_t stride, uint8_t *y, ptrdiff_t n,
-                               pqc_u8_quant q)
+/* 8 values of each of 4 channels to 8 quads. */
+INLINE __m256i quads_of(__m256 v0, __m256 v1, __m256 v2, __m256 v3, constants c, seen *s)
 {
-    constants c = constants_of(q);
-    __m256i magic_bits = _mm256_set1_epi32((int)(0x4B400000u ^ 0x4B400000u << 8));
-    __m256 nan = _mm256_setzero_ps(), below = _mm256_setzero_ps();
-    ptrdiff_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        const float *at = x + i;
-        __m256 v0 = _mm256_loadu_ps(at), v1 = _mm256_loadu_ps(at + stride);
-        __m256 v2 = _mm256_loadu_ps(at + 2 * stride), v3 = _mm256_loadu_ps(at + 3 * stride);
-        __m256 least = _mm256_min_ps(_mm256_min_ps(v0, v1), _mm256_min_ps(v2, v3));
-        below = _mm256_or_ps(below,
-                             less_than_zero(least)); /* a NaN may hide one, but is refused itself */
-        v0 = clamped(v0, c);
-        v1 = clamped(v1, c);
-        v2 = clamped(v2, c);
-        v3 = clamped(v3, c);
-        nan = _mm256_or_ps(nan, _mm256_or_ps(_mm256_cmp_ps(v0, v1, _CMP_UNORD_Q),
-                                             _mm256_cmp_ps(v2, v3, _CMP_UNORD_Q)));
-        __m256i low = _mm256_xor_si256(rounded(v0, c), _mm256_slli_epi32(rounded(v1, c), 8));
-        __m256i high = _mm256_xor_si256(_mm256_slli_epi32(rounded(v2, c), 16),
-                                        _mm256_slli_epi32(rounded(v3, c), 24));
-        __m256i quads = _mm256_xor_si256(_mm256_xor_si256(low, high), magic_bits);
-        _mm256_storeu_si256((__m256i *)(void *)(y + 4 * i), quads);
+    const __m256i order = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0,
+                                           4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m256i low = words_of(v0, v1, c, s), high = words_of(v2, v3, c, s);
+    return _mm256_shuffle_epi8(_mm256_packus_epi16(low, high), order);
+}
+
+/* 8 pixels of C channels; those that do not exist are zeros. */
+INLINE __m256i quads8(const float *x, ptrdiff_t channel, const int C, constants c, seen *s)
+{
+    const __m256 none = _mm256_setzero_ps();
+    return quads_of(_mm256_loadu_ps(x), C > 1 ? _mm256_loadu_ps(x + channel) : none,
+                    C > 2 ? _mm256_loadu_ps(x + 2 * channel) : none,
+                    C > 3 ? _mm256_loadu_ps(x + 3 * channel) : none, c, s);
+}
+
+INLINE __m256i few_quads(const float *x, ptrdiff_t channel, ptrdiff_t n, const int C, constants c,
+                         seen *s)
+{
+    const __m256 none = _mm256_setzero_ps();
+    return quads_of(first_of(x, n), C > 1 ? first_of(x + channel, n) : none,
+                    C > 2 ? first_of(x + 2 * channel, n) : none,
+                    C > 3 ? first_of(x + 3 * channel, n) : none, c, s);
+}
+
+INLINE void quads_row(const float *x, ptrdiff_t channel, uint8_t *y, ptrdiff_t n, const int C,
+                      constants c, seen *s)
+{
+    if (n < 8) {
+        __m256i quads = few_quads(x, channel, n, C, c, s);
+        __builtin_memcpy(y, &quads, (size_t)(4 * n));
+        return;
     }
-    unsigned flags = flags_of(_mm256_movemask_ps(nan), _mm256_movemask_ps(below), q);
-    return flags | pqc_quantize_u8_quads_scalar(&(pqc_u8_rows){.x = x + i,
-                                                               .y = y + 4 * i,
-                                                               .rows = 1,
-                                                               .n = n - i,
-                                                               .channel = stride,
-                                                               .channels = 4,
-                                                               .q = q});
+    for (ptrdiff_t i = 0; i < n; i += 8) {
+        ptrdiff_t at = pqc_least(i, n - 8);
+        _mm256_storeu_si256((__m256i *)(void *)(y + 4 * at), quads8(x + at, channel, C, c, s));
+    }
 }
 
-AVX2 unsigned pqc_quantize_u8_avx2(const pqc_u8_rows *r)
+INLINE unsigned quads_rows(const pqc_u8_rows *rows, const int C)
 {
-    unsigned flags = 0;
-    for (ptrdiff_t row = 0; row < r->rows; row++)
-        flags |= flat_row(r->x + row * r->x_row, r->y + row * r->y_row, r->n, r->q);
-    return flags;
+    const pqc_u8_rows r = *rows; /* the compiler must take bytes written for a change of *rows */
+    constants c = constants_of(r.q);
+    seen s = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    for (ptrdiff_t row = 0; row < r.rows; row++)
+        quads_row(r.x + row * r.x_row, r.channel, r.y + row * r.y_row, r.n, C, c, &s);
+    return flags_of(s);
 }
 
-AVX2 unsigned pqc_quantize_u8_quads_avx2(const pqc_u8_rows *r)
+AVX2 unsigned pqc_quantize_u8_avx2(const pqc_u8_rows *rows)
 {
-    unsigned flags = 0;
-    if (r->channels != 4)
-        return pqc_quantize_u8_quads_scalar(r);
-    for (ptrdiff_t row = 0; row < r->rows; row++)
-        flags |= quads_row(r->x + row * r->x_row, r->channel, r->y + row * r->y_row, r->n, r->q);
-    return flags;
+    const pqc_u8_rows r = *rows;
+    constants c = constants_of(r.q);
+    seen s = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    for (ptrdiff_t row = 0; row < r.rows; row++)
+        flat_row(r.x + row * r.x_row, r.y + row * r.y_row, r.n, c, &s);
+    return flags_of(s);
+}
+
+AVX2 unsigned pqc_quantize_u8_quads_avx2(const pqc_u8_rows *rows)
+{
+    switch (rows->channels) {
+    case 1:
+        return quads_rows(rows, 1);
+    case 2:
+        return quads_rows(rows, 2);
+    case 3:
+        return quads_rows(rows, 3);
+    default:
+        return quads_rows(rows, 4);
+    }
 }
 
 #endif

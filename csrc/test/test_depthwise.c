@@ -1,0 +1,118 @@
+#include "check.h"
+#include "dispatch.h"
+#include "tests.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MOST = 80 };
+
+typedef struct {
+    buffer x, y;
+} arena;
+
+static double quantized(const pqc_depthwise_plane *p, ptrdiff_t row, ptrdiff_t column)
+{
+    if (row < 0 || row >= p->height || column < 0 || column >= p->width)
+        return 0.0;
+    float v = rintf(p->x[row * p->width + column] * p->q.mul);
+    return (double)fminf(fmaxf(v, p->q.lo), p->q.hi);
+}
+
+static float expect(const pqc_depthwise_plane *p, ptrdiff_t i, ptrdiff_t j)
+{
+    double sum = 0.0;
+    for (int a = 0; a < p->kernel; a++)
+        for (int b = 0; b < p->kernel; b++)
+            sum += quantized(p, i * p->stride + a - p->top, j * p->stride + b - p->left) *
+                   (double)p->w[a * p->kernel + b];
+    return fmaf((float)sum, p->scale, p->bias);
+}
+
+static void fill(pqc_depthwise_plane *p, float *x, bool extreme)
+{
+    bool is_unsigned = random_bits() % 2;
+    p->q = (pqc_u8_quant){is_unsigned ? 255.0f : 127.0f, is_unsigned ? 0.0f : -128.0f,
+                          is_unsigned ? 255.0f : 127.0f, is_unsigned ? 0 : 128};
+    for (ptrdiff_t i = 0; i < p->height * p->width; i++) {
+        float v = extreme ? 2.0f : (float)(random_bits() >> 8) * 0x1p-24f;
+        x[i] = is_unsigned || random_bits() % 2 ? v : -v;
+    }
+    for (int i = 0; i < p->kernel * p->kernel; i++)
+        p->w[i] = extreme ? (random_bits() % 2 ? -128.0f : 127.0f)
+                          : (float)((int)(random_bits() % 256) - 128);
+    p->scale = 1.0f + (float)(random_bits() >> 9) * 0x1p-23f;
+    p->bias = (float)(int32_t)random_bits() * 0x1p-20f;
+    p->x = x;
+}
+
+static void check_plane(arena *a, pqc_depthwise_plane p, bool extreme)
+{
+    size_t inputs = (size_t)(p.height * p.width) * sizeof(float);
+    float *x = buffer_place(&a->x, inputs, 0);
+    fill(&p, x, extreme);
+    p.y = buffer_place(&a->y, (size_t)(p.out_height * p.out_width) * sizeof(float), 36);
+    unsigned flags = pqc.depthwise(&p);
+    CHECK(flags == 0, "flags %u", flags);
+    for (ptrdiff_t i = 0; i < p.out_height; i++)
+        for (ptrdiff_t j = 0; j < p.out_width; j++)
+            CHECK(same_f32(p.y[i * p.out_width + j], expect(&p, i, j)),
+                  "kernel %d, stride %d, %td x %td, padding %td, %td: %a at %td, %td", p.kernel,
+                  p.stride, p.height, p.width, p.top, p.left, (double)p.y[i * p.out_width + j], i,
+                  j);
+    CHECK(buffer_guards_intact(&a->y), "written outside of y");
+}
+
+/* A NaN, and for an unsigned format a negative value, is told of from every place that is used. */
+static void check_flags(arena *a, pqc_depthwise_plane p)
+{
+    float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
+    p.y = buffer_place(&a->y, (size_t)(p.out_height * p.out_width) * sizeof(float), 36);
+    for (ptrdiff_t at = 0; at < p.height * p.width; at++) {
+        fill(&p, x, false);
+        x[at] = NAN;
+        CHECK(pqc.depthwise(&p) & PQC_U8_NAN, "a NaN at %td of %td x %td", at, p.height, p.width);
+        x[at] = -0.5f;
+        unsigned want = p.q.zero == 0 ? PQC_U8_NEGATIVE : 0;
+        CHECK(pqc.depthwise(&p) == want, "a negative value at %td", at);
+    }
+}
+
+static pqc_depthwise_plane plane_of(int kernel, int stride, ptrdiff_t height, ptrdiff_t width,
+                                    ptrdiff_t padding)
+{
+    pqc_depthwise_plane p = {.height = height,
+                             .width = width,
+                             .kernel = kernel,
+                             .stride = stride,
+                             .top = padding,
+                             .left = padding};
+    p.out_height = (height + 2 * padding - kernel) / stride + 1;
+    p.out_width = (width + 2 * padding - kernel) / stride + 1;
+    return p;
+}
+
+void test_depthwise(void)
+{
+    static const ptrdiff_t sides[] = {1, 2, 3, 5, 7, 8, 9, 14, 15, 16, 17, 33, 57, MOST};
+    enum { SIDES = sizeof sides / sizeof *sides };
+    arena a;
+    if (pqc.depthwise == NULL)
+        return;
+    buffer_open(&a.x);
+    buffer_open(&a.y);
+    for (int kernel = 3; kernel <= PQC_DEPTHWISE_KERNEL; kernel += 2)
+        for (int stride = 1; stride <= 2; stride++)
+            for (int h = 0; h < SIDES; h++)
+                for (int w = 0; w < SIDES; w++)
+                    for (ptrdiff_t padding = 0; padding <= kernel; padding += kernel / 2)
+                        if (pqc_least(sides[h], sides[w]) + 2 * padding >= kernel)
+                            check_plane(&a, plane_of(kernel, stride, sides[h], sides[w], padding),
+                                        (h + w) % 3 == 0);
+    check_plane(&a, plane_of(3, 1, 3, PQC_DEPTHWISE_WIDTH, 0), false);
+    check_plane(&a, plane_of(7, 2, 9, PQC_DEPTHWISE_WIDTH - 1, 0), false);
+    check_flags(&a, plane_of(3, 1, 6, 11, 1));
+    check_flags(&a, plane_of(5, 1, 9, 5, 2));
+    buffer_close(&a.x);
+    buffer_close(&a.y);
+}
