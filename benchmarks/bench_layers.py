@@ -1,29 +1,32 @@
-"""Quantised layers against torch and onnxruntime, each alone in a process; fp32 in and out, amax in flight.
+"""Quantised layers against other libraries, each alone in a process; fp32 in and out, our amax in flight.
 
-A table per batch size and number of threads: our time and speed, the share of the machine's dot product peak measured
-in the same run, and how many times as long each peer takes. `--readme` writes the tables into README.md.
+A table per batch size and number of threads: our time and speed, the share of this machine's peak for products of small
+integers, measured in the same run, and how many times as long each peer takes. Peers that are not installed are left
+out: torch, onnxruntime, openvino, onednn-cpu-gomp with onednn-devel-cpu-gomp. `--write` puts one thread and batch 1
+into README.md and everything into docs/performance.md, in the section of this kind of machine.
 """
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
-import harness
-from layer_shapes import shapes
+import layer_report
+import product_peak
+from layer_shapes import IN_README
+
+from pytorch_quantization_c import isa
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
-BEGIN, END = "<!-- bench-layers -->", "<!-- /bench-layers -->"
-PEERS = {"torch fp32": {}, "ORT fp32": {}, "ORT int8": {}}
-AVX2 = {"ours, AVX2": ("ours", {"PQC_ISA": "avx2"}),
-        "torch fp32, AVX2": ("torch fp32", {"ATEN_CPU_CAPABILITY": "avx2"})}
+README, PAGE = HERE.parent / "README.md", HERE.parent / "docs" / "performance.md"
+LIBRARIES = ("ours", "torch fp32", "ORT fp32", "torch int8", "ORT int8", "OpenVINO int8", "oneDNN int8")
+# torch's own kernels, and those of oneDNN and MKL inside it; onnxruntime has no such setting.
+TORCH_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2",
+              "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+AVX2 = {"ours, AVX2": ("ours", {"PQC_ISA": "avx2"}), "torch fp32, AVX2": ("torch fp32", TORCH_AVX2)}
 
 
 def measured(library: str, batch: int, threads: int, seconds: float, only: list[str],
@@ -40,31 +43,10 @@ def measured(library: str, batch: int, threads: int, seconds: float, only: list[
     return found
 
 
-def peak() -> float | None:
-    """Operations a second of one core; None without AVX-512 VNNI or a compiler."""
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "peak.so"
-        try:
-            flags = "avx512_vnni" in Path("/proc/cpuinfo").read_text()
-            subprocess.run(["cc", "-O2", "-shared", "-fPIC", str(HERE / "vnni_peak.c"), "-o", str(library)], check=True,
-                           capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        if not flags:
-            return None
-        run = ctypes.CDLL(str(library)).pqc_peak
-        best, rounds = 0.0, 200_000
-        for _ in range(20):
-            start = time.perf_counter()
-            run(ctypes.c_long(rounds))
-            best = max(best, rounds * 20 * 128 / (time.perf_counter() - start))
-        return best
-
-
 def gathered(batch: int, threads: int, options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """The best of some rounds in which every library has its turn."""
-    wanted = {"ours": ("ours", {}), **{name: (name, {}) for name in PEERS}}
-    if options.avx2 and batch == 1:
+    wanted = {name: (name, {}) for name in LIBRARIES}
+    if options.avx2 and batch == 1 and isa.available()[-1] != "avx2":
         wanted |= AVX2
     best: dict[str, dict[str, float]] = {name: {} for name in wanted}
     for _ in range(options.rounds):
@@ -74,32 +56,7 @@ def gathered(batch: int, threads: int, options: argparse.Namespace) -> dict[str,
     return best
 
 
-def table(batch: int, threads: int, times: dict[str, dict[str, float]], most: float | None) -> list[str]:
-    peers = [name for name in times if name != "ours" and times[name]]
-    head = ["layer", "time", "GOPS", "of peak", *(f"{name} /" for name in peers)]
-    lines = [f"Batch {batch}, {threads} thread{'s' * (threads > 1)}:", "", f"| {' | '.join(head)} |",
-             "|" + "---|" * len(head)]
-    for shape in shapes(batch):
-        if shape.name not in times["ours"]:
-            continue
-        ours = times["ours"][shape.name]
-        speed = shape.operations(batch) / ours
-        share = "-" if most is None else f"{100 * speed / (most * threads):.0f} %"
-        ratios = [f"{times[name][shape.name] / ours:.2f}" if shape.name in times[name] else "-" for name in peers]
-        lines.append(f"| {' | '.join([shape.name, harness.duration(ours), f'{speed / 1e9:.0f}', share, *ratios])} |")
-    return [*lines, ""]
-
-
-def write_readme(text: str) -> None:
-    readme = README.read_text()
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    if not rest or not after:
-        raise SystemExit(f"README.md has no section between {BEGIN} and {END}")
-    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-
-
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
@@ -108,21 +65,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--avx2", action="store_true", help="also with AVX2 alone, against torch pinned to it")
     parser.add_argument("--quick", action="store_true", help="one round, batch 1, one thread")
-    parser.add_argument("--readme", action="store_true", help="write the tables into README.md")
+    parser.add_argument("--write", action="store_true", help="write the tables into README.md and docs/performance.md")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.batch, options.threads, options.seconds = 1, [1], [1], 0.1
-    most = peak()
-    lines = [harness.headline("torch", "onnxruntime"), ""]
-    if most:
-        lines += [f"Peak of the dot product instruction, one core: {most / 1e9:.0f} GOPS.", ""]
+    if options.write and (options.only or (1 not in options.batch) or (1 not in options.threads)):
+        parser.error("--write needs all shapes, batch 1 and one thread among the others")
+    if isa.selected() != isa.available():
+        parser.error("PQC_ISA is set: the tables belong to what the machine has")
+    return options
+
+
+def main() -> None:
+    options = arguments()
+    kind, peak = isa.available()[-1], product_peak.measured()
+    head = layer_report.headline(kind, peak)
+    print(head, flush=True)
+    parts, brief = [head], ""
     for batch in options.batch:
         for threads in options.threads:
-            lines += table(batch, threads, gathered(batch, threads, options), most)
-    text = "\n".join(lines)
-    print(text)
-    if options.readme:
-        write_readme(text)
+            times = gathered(batch, threads, options)
+            parts += [layer_report.title(batch, threads), layer_report.table(batch, threads, times, peak)]
+            print("", *parts[-2:], sep="\n", flush=True)
+            if batch == threads == 1:
+                brief = f"{head}\n\n{layer_report.table(batch, threads, times, peak, IN_README)}"
+    if options.write:
+        for page, text in ((README, brief), (PAGE, "\n\n".join(parts))):
+            page.write_text(layer_report.with_section(page.read_text(), kind, text))
 
 
 if __name__ == "__main__":

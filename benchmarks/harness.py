@@ -87,10 +87,14 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
-def headline(*packages: str) -> str:
-    """The machine and the versions every table must carry."""
+def machine(*packages: str) -> str:
+    """The machine and the versions every table must carry; of packages that are installed."""
     found = [f"{package} {version(package)}" for package in ("numpy", *packages) if version(package)]
-    return f"{cpu_name()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {', '.join(found)}\n" \
+    return f"{cpu_name()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {', '.join(found)}"
+
+
+def headline(*packages: str) -> str:
+    return f"{machine(*packages)}\n" \
            "ours as a time, the others as (their time / ours): above 1, ours is faster. Minimum of interleaved runs.\n"
 
 

@@ -35,6 +35,28 @@ class Shape(NamedTuple):
         return tuple(rng.standard_normal(each).astype(np.float32)  # type: ignore[return-value]
                      for each in (shape, weight, (self.outputs,)))
 
+    def quantised(self, batch: int) -> tuple[Any, Any, Any, Any, Any]:
+        """Input, step of the calibrated input, 8 bit weight, its step for each output channel, bias."""
+        x, weight, bias = self.data(batch)
+        steps = (np.abs(weight).reshape(len(weight), -1).max(1) / 127).astype(np.float32)
+        values = np.rint(weight / steps.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
+        return x, np.float32(np.abs(x).max() / 127), values, steps, bias
+
+    def reference(self, batch: int) -> Any:
+        """The layer in NumPy, float32."""
+        x, weight, bias = self.data(batch)
+        if self.rows:
+            return x @ weight.T + bias
+        windows = np.lib.stride_tricks.sliding_window_view(
+            np.pad(x, [(0, 0), (0, 0), *[(self.padding, self.padding)] * 2]), (self.kernel, self.kernel), (2, 3),
+        )[:, :, ::self.stride, ::self.stride]
+        if self.groups > 1:
+            assert self.groups == self.inputs == self.outputs, "depthwise, or not grouped"
+            products = np.einsum("nchwij,cij->nchw", windows, weight[:, 0])
+        else:
+            products = np.moveaxis(np.tensordot(windows, weight, ([1, 4, 5], [1, 2, 3])), 3, 1).copy("C")
+        return products + bias.reshape(-1, 1, 1)
+
 
 CONVOLUTIONS = [
     Shape("stem 7x7/2 3-64@224", 3, 64, 7, 224, 2, 3),
@@ -52,6 +74,9 @@ CONVOLUTIONS = [
 LINEAR = [Shape(f"linear M{rows} {inputs}-{outputs}", inputs, outputs, rows=rows)
           for inputs, outputs in ((768, 768), (768, 3072), (3072, 768)) for rows in (1, 8, 128, 512)]
 SMALL = [Shape("linear M1 64-64", 64, 64, rows=1)]
+IN_README = ("stem 7x7/2 3-64@224", "1x1 64-256@56", "3x3 64-64@56", "3x3 256-256@14", "1x1 1024-256@14",
+             "3x3 512-512@7", "LeNet 5x5 6-16@14", "depthwise 3x3 144@56", "linear M1 768-768", "linear M8 768-768",
+             "linear M128 768-768", "linear M1 64-64")
 
 
 def shapes(batch: int) -> list[Shape]:

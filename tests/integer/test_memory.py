@@ -3,7 +3,7 @@ import pytest
 
 from ..process import run_python
 
-CODE = """
+RESIDENT = """
 import resource
 import numpy as np
 from pytorch_quantization_c import nn, quant_modules, threads
@@ -18,9 +18,48 @@ assert layer.execution == "int8"
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 - y.nbytes)
 """
 
+ALLOCATED = """
+import tracemalloc
+import numpy as np
+from pytorch_quantization_c import nn, quant_modules, threads
+threads.set_num_threads(1)
+layer = quant_modules.freeze({layer}, keep_float=False)
+x = np.ones(({batch}, *{shape}), np.float32)
+layer(x[(slice(1), *[slice(None, None if axis == {channels} else 8) for axis in range(1, x.ndim)])])
+tracemalloc.start()
+y = layer(x)
+assert layer.execution == "int8", layer.execution
+print(tracemalloc.get_traced_memory()[1] - y.nbytes)
+"""
+
+# Layer, shape of an image, bytes of the packed image: channels in fours, with its border.
+LAYERS = [
+    ("nn.QuantConv2d(3, 64, 7, 2, 3)", (3, 224, 224), 4 * 230 * 230),
+    ("nn.QuantConv2d(64, 256, 1)", (64, 56, 56), 64 * 56 * 56),
+    ("nn.QuantConv2d(64, 64, 3, padding=1)", (64, 56, 56), 64 * 58 * 58),
+    ("nn.QuantConv2d(64, 64, 3, 2, 1)", (64, 56, 56), 64 * 58 * 58),
+    ("nn.QuantConv2d(64, 64, 3, padding=2, dilation=2, groups=4)", (64, 40, 40), 64 * 44 * 44),
+    ("nn.QuantConv2d(96, 96, 3, padding=1, groups=96)", (96, 56, 56), 96 * 58 * 58),
+    ("nn.QuantConvTranspose2d(32, 32, 4, 2, 1)", (32, 64, 64), 32 * 66 * 66),
+    ("nn.QuantConv1d(16, 32, 5, padding=2)", (16, 20000), 16 * 20004),
+    ("nn.QuantConv3d(8, 16, 3, padding=1)", (8, 24, 24, 24), 8 * 26 ** 3),
+    ("nn.QuantLinear(768, 768)", (512, 768), 1 << 20),  # rows go in strips of at most a mebibyte
+]
+OBJECTS_AND_ROWS = 16 << 10  # Python objects, scales, offsets, rounding up: far less than another image of any layer
+
 
 @pytest.mark.parametrize("batch", ["1", "32"])
 def test_the_peak_grows_by_one_packed_image(batch):
-    done = run_python("-c", CODE.format(batch=batch))
+    done = run_python("-c", RESIDENT.format(batch=batch))
     image = 64 * 98 * 98
     assert int(done.stdout) < image + (3 << 20)  # 32 images would be 20 million bytes
+
+
+@pytest.mark.parametrize("batch", [1, 32])
+@pytest.mark.parametrize("layer, shape, image", LAYERS, ids=[layer for layer, *_ in LAYERS])
+def test_all_that_a_call_allocates(layer, shape, image, batch):
+    """Its weights are packed by then."""
+    channels = 2 if "Linear" in layer else 1
+    done = run_python("-c", ALLOCATED.format(layer=layer, shape=shape, batch=batch, channels=channels))
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < image + OBJECTS_AND_ROWS
