@@ -94,8 +94,8 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
         print(report)
 
     The quantisers keep the settings and ranges they have (calibrate first, or leave them dynamic); those that are
-    disabled or do not quantise are left out. The model is measured in evaluation mode, and without gradients if there is
-    no `metric`; nothing is collected for calibration. Afterwards, after an exception too, every switch is as it was.
+    disabled or do not quantise are left out. The model is measured in evaluation mode, and without gradients if there
+    is no `metric`; nothing is collected for calibration. Afterwards, after an exception too, every switch is as it was.
 
     Args:
         model: a module with quantisers, on NumPy or of the torch twin.

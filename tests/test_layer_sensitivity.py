@@ -205,8 +205,8 @@ SWITCHES = ("_disabled", "_if_quant", "_if_calib", "_if_clip")
 @pytest.mark.parametrize("by_metric", [True, False])
 def test_training_mode_statistics_and_switches_stay(batches, problem, by_metric):
     """Batch norm keeps its statistics, dropout does nothing, and no calibrator sees the data."""
-    net = float_nn.Sequential(nn.QuantLinear(6, 6), float_nn.BatchNorm1d(6), float_nn.Dropout(0.5), nn.QuantLinear(6, 6),
-                              nn.QuantLinear(6, 2))
+    net = float_nn.Sequential(nn.QuantLinear(6, 6), float_nn.BatchNorm1d(6), float_nn.Dropout(0.5),
+                              nn.QuantLinear(6, 6), nn.QuantLinear(6, 2))
     net[1].eval()
     net[3].input_quantizer.enable_calib()
     net[4].input_quantizer.disable()
