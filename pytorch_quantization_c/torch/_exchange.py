@@ -98,13 +98,14 @@ def _quantizer(side: Side, module: Any) -> Any:
 
 
 def _built(side: Side, module: Any, name: str) -> Any:
-    if isinstance(module, QuantizerRules):
+    children, is_quantizer = module._modules, isinstance(module, QuantizerRules)
+    if is_quantizer:
         made = _quantizer(side, module)
     else:
         cls = _class_on(side, module, name)
         made = cls() if cls.__name__ in CONTAINERS else cls(**_arguments(module, cls))
-    for child, each in module._modules.items():
-        if each is None or not isinstance(module, QuantizerRules):
+    for child, each in children.items():
+        if each is None or not is_quantizer:
             made._modules[child] = None if each is None else _built(side, each, f"{name}.{child}" if name else child)
     return made
 
