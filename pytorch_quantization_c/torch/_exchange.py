@@ -158,5 +158,14 @@ def to_numpy(model: Any, into: Any = None) -> Any:
 
 
 def from_numpy(model: Any, into: Any = None) -> Any:
-    """`to_numpy` the other way: a torch model from one of the NumPy package."""
+    """A torch model with the layers, weights and quantisers of a model of the NumPy package. Tensors are copies.
+
+    Args:
+        model: a layer that both packages have, or Sequential, ModuleList or ModuleDict of such.
+        into: for any other model: a torch model whose modules have the same names; it takes the weights and the
+            quantisers, and is returned.
+
+    Raises:
+        TypeError, ValueError: as `to_numpy`.
+    """
     return _converted(TORCH, model, into)
