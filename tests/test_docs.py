@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 FENCE = re.compile(r"^[ \t>*+\d.-]*(```|~~~)", re.M)
-PACKAGES = ("torch", "onnxruntime", "dask", "matplotlib")
+PACKAGES = ("torch", "onnx", "onnxruntime", "dask", "matplotlib")
 
 
 def blocks(page: Path, language: str = "python") -> list[str]:
