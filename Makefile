@@ -55,7 +55,7 @@ coverage: build  ## Python lines and C kernel lines over the suite with every in
 	$(PYTHON) .ci/coverage.py $(ISAS)
 notebooks: build  ## runs examples/*.py as notebooks and writes what they printed and drew; ARGS=--run-only writes nothing
 	OMP_WAIT_POLICY=passive PYTHONPATH=$(CURDIR) $(PYTHON) examples/make_notebooks.py $(ARGS)
-lint-examples: build  ## pyright over examples/, for which the extra `notebooks` has to be there
+lint-examples: build  ## pyright over examples/ and the package, for which the extra `notebooks` has to be there
 	$(PYTHON) -m basedpyright --pythonpath "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 docs: build  ## the pages of docs/ with the API from docstrings, into build/site; a warning is an error
 	$(PYTHON) -m mkdocs build --strict --quiet

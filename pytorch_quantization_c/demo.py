@@ -1,4 +1,5 @@
 """`python -m pytorch_quantization_c demo`: a trained LeNet, quantised in several ways and measured."""
+# pyright: reportArgumentType=false
 from __future__ import annotations
 
 import os

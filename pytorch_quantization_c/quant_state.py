@@ -43,7 +43,13 @@ class LoadedQuantState(NamedTuple):
 def save_quant_state(model: Any, path: str | os.PathLike[str]) -> None:
     """Writes settings, ranges and collected statistics of all quantisers of `model`; weights are not written.
 
-    The file appears whole or not at all. TypeError if a calibrator holds something that is no plain data.
+    Args:
+        model: a module with quantisers, on NumPy or of the torch twin; either reads the other's files.
+        path: a file in the safetensors format; it appears whole or not at all.
+
+    Raises:
+        TypeError: a calibrator of one's own holds something that is no plain data.
+        OSError: the file cannot be written.
     """
     arrays: Arrays = {}
     described = {name: _described(name, quantizer, arrays) for name, quantizer in named_quantizers(model)}

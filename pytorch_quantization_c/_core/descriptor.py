@@ -1,4 +1,5 @@
 """`QuantDescriptor`: how an array is to be quantised. Immutable, comparable, to and from YAML."""
+# pyright: reportArgumentType=false
 from __future__ import annotations
 
 import logging

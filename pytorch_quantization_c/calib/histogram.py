@@ -237,12 +237,12 @@ class HistogramCalibrator(_Calibrator):
         super()._check_state(state)
         state = {**vars(self), **state}
         hist, edges, bins = state["_calib_hist"], state["_calib_bin_edges"], state["_num_bins"]
-        several = isinstance(hist, list) and isinstance(edges, list) and len(hist) == len(edges)
-        none = hist is None and edges is None
-        rows = [] if none else list(zip(hist, edges, strict=True)) if several else [(hist, edges)]
+        several = all(isinstance(each, list) for each in (hist, edges)) and len(hist) == len(edges)
+        none = all(each is None for each in (hist, edges))
+        rows: list[Any] = [] if none else list(zip(hist, edges, strict=True)) if several else [(hist, edges)]
         doubles = state["_grow_method"] == "double"
         if not (1 <= bins <= MOST_BINS and len(rows) == (0 if none else math.prod(state["_amax_shape"] or ()))
-                and all(is_histogram(*row) and (not doubles or is_doubling(*row, bins)) for row in rows)):
+                and all(is_histogram(*row) and (not doubles or is_doubling(row[0], row[1], bins)) for row in rows)):
             raise ValueError("Expected a file of a calibrator, but what it holds is no histogram")
 
     def __str__(self) -> str:

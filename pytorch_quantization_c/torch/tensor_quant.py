@@ -3,6 +3,7 @@
 All arithmetic is done in float32 (float64 for float64 tensors); the output has the type of the input. On the CPU it is
 the C kernels of the NumPy package that compute, without a copy of the data.
 """
+# pyright: reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -40,7 +40,8 @@ class _NumpyOps:
         return F.dropout(x, p, True)
 
     lstm_gates = staticmethod(lstm_gates)
-    linear, sigmoid, tanh, relu = (staticmethod(each) for each in (F.linear, F.sigmoid, F.tanh, F.relu))
+    linear, sigmoid = staticmethod(F.linear), staticmethod(F.sigmoid)
+    tanh, relu = staticmethod(F.tanh), staticmethod(F.relu)
 
 
 class _NumpyParameters:
