@@ -233,7 +233,6 @@ def _measure(model: Any, batches: Iterable[Any] | None, metric: Metric | None) -
 def _number(value: Any) -> float:
     try:
         return float(value)
-<<<<<<< HEAD
     except (TypeError, ValueError, OverflowError):
         raise TypeError(f"Expected `metric` to return a number, got {shown(value)}") from None
 
@@ -243,16 +242,8 @@ def _is_float(value: Any) -> bool:
     return type(value) is float or (type(value) is int and value.bit_length() < 1000)
 
 
-def _outputs(model: Any, batch: Any) -> list[NDArray[Any]]:
-    """What the model gives, as a list of float64 arrays."""
-=======
-    except (TypeError, ValueError):
-        raise TypeError(f"Expected `metric` to return a number, got {type(value).__name__}") from None
-
-
 def _outputs(model: Any, batch: Any) -> list[NDArray[np.float64]]:
     """What the model gives, as a list of arrays."""
->>>>>>> wt-newcomer
     if isinstance(batch, Mapping):
         result = model(**batch)
     else:
