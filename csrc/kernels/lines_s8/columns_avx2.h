@@ -7,7 +7,7 @@
 #if PQC_X86
 #include "avx2.h"
 
-#define INLINE AVX2 static inline __attribute__((always_inline))
+#define INLINE AVX2 PQC_INLINE
 
 /* Columns: the places of 4 pixels' quads in 16 bytes, twice. */
 INLINE __m256i places_of(const pqc_lines_s8_block *g)

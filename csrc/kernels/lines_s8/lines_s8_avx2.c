@@ -1,5 +1,7 @@
 #include "columns_avx2.h"
 
+#include <string.h>
+
 #if PQC_X86
 
 /* Both operands are widened to 16 bits, multiplied and added in pairs (vpmaddwd): the pixels of a pass once for all
@@ -29,7 +31,7 @@ AVX2 static void widen_weights(const pqc_lines_s8_block *g, int16_t *to)
         for (ptrdiff_t j = 0; j < g->k; j++)
             for (int c = tile_begin(g->channels, t); c < tile_begin(g->channels, t + 1); c++) {
                 int32_t quad;
-                __builtin_memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
+                memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
                 _mm_storel_epi64((__m128i *)(void *)to, _mm_cvtepi8_epi16(_mm_cvtsi32_si128(quad)));
                 to += 4;
             }
@@ -51,7 +53,7 @@ INLINE void widen_pixels(const pqc_lines_s8_block *g, const uint8_t *x, const bo
 INLINE __m256i quad_of(const int16_t *w)
 {
     int64_t quad;
-    __builtin_memcpy(&quad, w, 8);
+    memcpy(&quad, w, 8);
     return _mm256_set1_epi64x(quad);
 }
 
@@ -164,7 +166,7 @@ INLINE void long_tile(const pqc_lines_s8_block *g, const uint8_t *x, const bool 
         PQC_UNROLL(4)
         for (int c = 0; c < 4; c++) {
             int32_t quad;
-            __builtin_memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
+            memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
             __m256i weights = _mm256_cvtepi8_epi16(_mm_set1_epi32(quad));
             low[c] = _mm256_add_epi32(low[c], _mm256_madd_epi16(x0, weights));
             high[c] = _mm256_add_epi32(high[c], _mm256_madd_epi16(x1, weights));
