@@ -1,8 +1,12 @@
-#include "columns_avx2.h"
+#include "lines_s8.h"
+#include "pqc.h"
 
 #include <string.h>
 
 #if PQC_X86
+#include "avx2.h"
+
+#define INLINE AVX2 PQC_INLINE
 
 /* Both operands are widened to 16 bits, multiplied and added in pairs (vpmaddwd): the pixels of a pass once for all
  * channels, the weights once for all pixels.  A tile is C channels by 8 pixels: two partial sums for each 4 pixels of a
@@ -13,6 +17,51 @@ typedef struct {
     _Alignas(32) int16_t x[PASS / 8 * MOST_STEPS * 32]; /* vectors of 8 pixels x steps x 8 x 4 */
     int16_t w[64 * MOST_STEPS * 4];                     /* tiles x steps x channels x 4 */
 } wide_operands;
+
+/* Columns: the places of 4 pixels' quads in 16 bytes, twice. */
+INLINE __m256i places_of(const pqc_lines_s8_block *g)
+{
+    uint8_t bytes[16];
+    for (int i = 0; i < 16; i++)
+        bytes[i] = (uint8_t)pqc_column_place(g, i / 4, i % 4);
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)bytes));
+}
+
+/* 8 pixels' quads; x is that of the first. */
+INLINE __m256i quads_at(const uint8_t *x, const bool columns, int stride, __m256i places)
+{
+    if (!columns)
+        return _mm256_loadu_si256((const __m256i *)(const void *)x);
+    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)x);
+    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(x + 4 * stride));
+    return _mm256_shuffle_epi8(_mm256_set_m128i(high, low), places);
+}
+
+/* The first `pixels` < 8 of 8 results. */
+AVX2 static void put_part(float *y, ptrdiff_t pixels, __m256 result)
+{
+    float part[8];
+    _mm256_storeu_ps(part, result);
+    for (ptrdiff_t p = 0; p < pixels; p++)
+        y[p] = part[p];
+}
+
+/* The first `pixels` of 8 results, or all of them. */
+INLINE void put(float *y, ptrdiff_t pixels, __m256 result, bool stream)
+{
+    if (pixels < 8)
+        put_part(y, pixels, result);
+    else if (stream && ((uintptr_t)y & 31) == 0)
+        _mm256_stream_ps(y, result);
+    else
+        _mm256_storeu_ps(y, result);
+}
+
+/* Where vector `p / 8` begins in a line of `pixels`: the last one steps back so as to be whole, if there are 8. */
+static inline ptrdiff_t vector_begin(ptrdiff_t p, ptrdiff_t pixels)
+{
+    return p + 8 > pixels && pixels >= 8 ? pixels - 8 : p;
+}
 
 static int tiles_of(int channels)
 {
@@ -69,13 +118,19 @@ typedef struct {
     const float *scale, *bias;
     float *y;
     ptrdiff_t pitch, pixels;
+    bool stream;
 } output;
 
 static inline output output_of(const pqc_lines_s8_block *g, int first, ptrdiff_t pixels, float *y,
                                ptrdiff_t pitch)
 {
-    return (output){
-        g->start + first, g->scale + first, g->bias + first, y + first * pitch, pitch, pixels};
+    return (output){.start = g->start + first,
+                    .scale = g->scale + first,
+                    .bias = g->bias + first,
+                    .y = y + first * pitch,
+                    .pitch = pitch,
+                    .pixels = pixels,
+                    .stream = g->stream};
 }
 
 INLINE __m256 result_of(output o, int c, __m256i low, __m256i high)
@@ -105,7 +160,7 @@ INLINE void tile(const int16_t *x, const int16_t *w, ptrdiff_t steps, const int 
     }
     PQC_UNROLL(6)
     for (int c = 0; c < C; c++, o.y += o.pitch)
-        put(o.y, o.pixels, result_of(o, c, low[c], high[c]));
+        put(o.y, o.pixels, result_of(o, c, low[c], high[c]), o.stream);
 }
 
 INLINE void any_tile(const int16_t *x, const int16_t *w, ptrdiff_t steps, int channels, output o)
@@ -176,7 +231,7 @@ INLINE void long_tile(const pqc_lines_s8_block *g, const uint8_t *x, const bool 
     PQC_UNROLL(4)
     for (int c = 0; c < 4; c++)
         if (c < g->channels)
-            put(y + c * pitch, pixels, result_of(o, c, low[c], high[c]));
+            put(y + c * pitch, pixels, result_of(o, c, low[c], high[c]), false);
 }
 
 INLINE void row_of(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns,
@@ -212,6 +267,8 @@ AVX2 void pqc_lines_s8_avx2(const pqc_lines_s8_block *g, ptrdiff_t pixels, float
         else
             row_of(g, x, false, &wide, pixels, to, pitch);
     }
+    if (g->stream)
+        _mm_sfence();
 }
 
 #endif
