@@ -42,8 +42,8 @@ bench-layers: build
 fuzz: build  ## damaged files and senseless arguments, then the kernels by libFuzzer (needs clang)
 	$(PYTHON) -m tests.fuzz.run --seconds $(SECONDS)
 	csrc/fuzz/run $(SECONDS)
-soak: build  ## everything over and over for MINUTES minutes, with memory that stays flat
-	$(PYTHON) -m tests.fuzz.soak --minutes $(MINUTES)
+soak: build  ## everything over and over for MINUTES minutes, with memory that stays flat; ARGS="--threads 1" for one CPU
+	$(PYTHON) -m tests.fuzz.soak --minutes $(MINUTES) $(ARGS)
 sanitize:  ## the suite under ASan and UBSan, but for the tests that count memory or start processes
 	PQC_SANITIZE=1 $(SETUP) build --build-lib build/sanitize --build-temp build/sanitize-objects
 	cd build/sanitize && LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) libstdc++.so.6" \
@@ -55,7 +55,7 @@ coverage: build  ## Python lines and C kernel lines over the suite with every in
 	$(PYTHON) .ci/coverage.py $(ISAS)
 notebooks: build  ## runs examples/*.py as notebooks and writes what they printed and drew; ARGS=--run-only writes nothing
 	OMP_WAIT_POLICY=passive PYTHONPATH=$(CURDIR) $(PYTHON) examples/make_notebooks.py $(ARGS)
-lint-examples: build  ## pyright over examples/, for which the extra `notebooks` has to be there
+lint-examples: build  ## pyright over examples/ and the package, for which the extra `notebooks` has to be there
 	$(PYTHON) -m basedpyright --pythonpath "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 docs: build  ## the pages of docs/ with the API from docstrings, into build/site; a warning is an error
 	$(PYTHON) -m mkdocs build --strict --quiet

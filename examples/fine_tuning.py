@@ -3,9 +3,11 @@
 # %% [markdown]
 # # Quantisation-aware fine-tuning
 #
-# At few bits choosing every `amax` well is not enough (`post_training.ipynb`). Here the small residual network is
-# trained a little more **with** quantisation in its forward pass. The gradient goes straight through the rounding. This
-# is PyTorch: `pytorch_quantization_c.torch` has the original's names on torch tensors, over the same C kernels.
+# At few bits choosing every `amax` well is not enough: in `post_training.ipynb` the small residual network loses, with
+# the range of least squared error, 1.6 points of accuracy at 4 bits and 15 at 3. Here the same network is trained a
+# little more **with** quantisation in its forward pass, which brings nearly all of them back. The gradient goes
+# straight through the rounding. This is PyTorch: `pytorch_quantization_c.torch` has the original's names on torch
+# tensors, over the same C kernels.
 
 # %%
 import copy
@@ -52,15 +54,16 @@ print(f"float32: {accuracy(net):.1f} %")
 # %% [markdown]
 # ## Quantise and calibrate
 #
-# The same calls as on NumPy. Activations and weights get the bits asked for, one `amax` each for the whole tensor: the
-# coarsest choice, and the one with most to regain.
+# The calls and the settings of `post_training.ipynb`: one `amax` for each output channel of a weight, and for
+# activations the one of least squared error, which had the best signal to noise at 4 and 3 bits. So these are the
+# numbers of the last column there.
 
 # %%
 def calibrated(bits: int) -> nn.Module:
-    """A quantised copy of the network, every amax the largest value of 100 images."""
-    model = pq.replace(copy.deepcopy(net), quant_desc_input=QuantDescriptor(bits),
-                       quant_desc_weight=QuantDescriptor(bits))
-    with torch.no_grad(), pq.calibrating(model, load_amax=True):
+    """A quantised copy of the network after it has seen the 100 calibration images."""
+    model = pq.replace(copy.deepcopy(net), quant_desc_input=QuantDescriptor(bits, calib_method="histogram"),
+                       quant_desc_weight=QuantDescriptor(bits, axis=0))
+    with torch.no_grad(), pq.calibrating(model, load_amax=True, method="mse"):
         model(calibration)
     return model
 
@@ -75,17 +78,18 @@ for bits, value in before.items():
 #
 # A few epochs with a small, falling step. Batch normalisation stays in evaluation mode: its statistics belong to the
 # trained network. The amax of the activations stay as calibrated; those of the weights are taken anew before every
-# epoch, because the weights move.
+# epoch, because the weights move. None of the 500 test images is trained on.
 
 # %%
 EPOCHS, BATCH = 4, 32
 
 
 def refresh(model: nn.Module) -> None:
-    """Sets the amax of every weight quantiser to the largest weight of today."""
+    """Sets the amax of every weight quantiser to the largest weight of today in each output channel."""
     for layer in model.modules():
         if isinstance(layer, quant_nn.QuantConv2d | quant_nn.QuantLinear):
-            layer.weight_quantizer.amax = layer.weight.detach().abs().max()
+            size = layer.weight.detach().abs()
+            layer.weight_quantizer.amax = size.amax(tuple(range(1, size.ndim)), keepdim=True)
 
 
 def fine_tune(model: nn.Module) -> list[float]:
@@ -119,7 +123,7 @@ for bits, values in losses.items():
     left.semilogy(np.convolve(values, np.ones(10) / 10, "valid"), label=f"{bits} bits")
 left.set(xlabel="step", ylabel="loss, mean of 10 steps")
 left.legend()
-right.plot(BITS, [before[bits] for bits in BITS], "o-", label="calibrated")
+right.plot(BITS, [before[bits] for bits in BITS], "o-", label="calibrated (mse)")
 right.plot(list(tuned), [accuracy(model) for model in tuned.values()], "s-", label="fine-tuned")
 right.axhline(accuracy(net), color="black", linestyle=":", label="float32")
 right.set(xlabel="bits", ylabel="accuracy, %", xticks=BITS)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._core.errors import shown
+
 
 def is_floating(dtype: np.dtype[Any]) -> bool:
     """float16, float32, float64, or ml_dtypes' bfloat16."""
@@ -39,7 +41,7 @@ def number_array(value: Any, name: str) -> NDArray[Any]:
 def axis_index(axis: Any, ndim: int) -> int:
     """An axis counted from the start. TypeError if it is no integer, AxisError if there is no such axis."""
     if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise TypeError(f"Expected `axis` to be an integer, got {axis!r}")
+        raise TypeError(f"Expected `axis` to be an integer, got {shown(axis)}")
     index = operator.index(axis)
     if not -ndim <= index < ndim:
         raise np.exceptions.AxisError(f"Expected `axis` from {-ndim} to {ndim - 1}, got {index}")

@@ -35,7 +35,7 @@ class Function:
     """Base of the Function classes: static `forward(ctx, ...)` and `backward(ctx, *gradients)`, and `apply(...)`."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, *args: Any) -> Any:
+    def forward(ctx: FunctionCtx, *args: Any, **kwargs: Any) -> Any:
         """Computes the outputs and saves in `ctx` what the backward needs."""
         raise TypeError("Expected a subclass of Function that defines `forward`, got Function itself")
 

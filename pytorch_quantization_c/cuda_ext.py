@@ -42,7 +42,17 @@ def fake_tensor_quant(inputs: ArrayLike, amax: ArrayLike, num_bits: int = 8, uns
 
 def fake_tensor_quant_(inputs: NDArray[Any], amax: ArrayLike, num_bits: int = 8, unsigned: bool = False,
                        narrow_range: bool = True) -> None:
-    """`fake_tensor_quant` in place. Inputs must be an array; if it is refused, it is unchanged."""
+    """`fake_tensor_quant` in place.
+
+    Args:
+        inputs: an array of float16, bfloat16, float32 or float64, any shape, which takes the result.
+        amax, num_bits, unsigned, narrow_range: as for `fake_tensor_quant`.
+
+    Raises:
+        TypeError: inputs are no array, no floats, or negative with `unsigned`.
+        ValueError: amax of another size, or negative; bits out of range; inputs that cannot be written. After an
+            exception the array is as it was.
+    """
     if not isinstance(inputs, np.ndarray):
         raise TypeError(f"Expected `inputs` to be an array, got {type(inputs).__name__}")
     _C.fake_quant(inputs, _single(amax, inputs), num_bits, unsigned, narrow_range, inputs)
@@ -51,10 +61,18 @@ def fake_tensor_quant_(inputs: NDArray[Any], amax: ArrayLike, num_bits: int = 8,
 def fake_tensor_quant_with_axis(inputs: ArrayLike, amax: ArrayLike, axis: int, num_bits: int = 8,
                                 unsigned: bool = False, narrow_range: bool = True,
                                 out: NDArray[Any] | None = None) -> NDArray[Any]:
-    """`fake_tensor_quant` with an amax for each index of `axis`, which may be negative.
+    """`fake_tensor_quant` with an amax for each index of an axis.
 
-    Raises, besides what `fake_tensor_quant` does: ValueError if the size of amax is not `inputs.shape[axis]`;
-    AxisError if there is no such axis.
+    Args:
+        inputs: float16, bfloat16, float32 or float64, any shape with at least one axis.
+        amax: `inputs.shape[axis]` numbers >= 0, in any shape.
+        axis: which axis; negative ones count from the end.
+        num_bits, unsigned, narrow_range, out: as for `fake_tensor_quant`.
+
+    Raises:
+        TypeError: inputs are no floats, or negative with `unsigned`.
+        ValueError: amax of another size, or negative; bits out of range; `out` of another shape or type.
+        AxisError: there is no such axis.
     """
     shape = float_array(inputs, "inputs").shape
     index = axis_index(axis, len(shape))
@@ -68,5 +86,13 @@ def fake_tensor_quant_with_axis(inputs: ArrayLike, amax: ArrayLike, axis: int, n
 
 
 def fake_e4m3fy(inputs: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Rounds to the 8-bit floats E4M3: nearest even, saturating at 448, NaN kept. `out` as for `fake_tensor_quant`."""
+    """Rounds to the 8-bit floats E4M3: nearest even, saturating at 448, NaN kept.
+
+    Args:
+        inputs: float16, bfloat16, float32 or float64, any shape.
+        out: array of the shape and type of `inputs` that takes the result; `inputs` itself is allowed.
+
+    Raises:
+        TypeError: inputs are no floats. ValueError: `out` of another shape or type.
+    """
     return _C.e4m3(inputs, None, out)

@@ -1,9 +1,12 @@
 """`python -m pytorch_quantization_c demo`: a trained LeNet, quantised in several ways and measured."""
+# pyright: reportArgumentType=false
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +14,7 @@ import numpy.typing as npt
 
 from . import float_nn
 from . import nn as quant_nn
+from ._core.npz import read_arrays
 from .calibration import calibrating
 from .float_nn import functional as F
 from .tensor_quant import QuantDescriptor
@@ -19,6 +23,12 @@ Array = npt.NDArray[Any]
 
 SIZE = 28
 REPEATS = 5
+STORED = {
+    "test_images": ("|u1", (500, 8, 8)), "test_labels": ("|u1", (500,)), "calibration_images": ("|u1", (100, 8, 8)),
+    "conv1.weight": ("<f4", (10, 1, 5, 5)), "conv1.bias": ("<f4", (10,)), "conv2.weight": ("<f4", (20, 10, 5, 5)),
+    "conv2.bias": ("<f4", (20,)), "fc1.weight": ("<f4", (50, 320)), "fc1.bias": ("<f4", (50,)),
+    "fc2.weight": ("<f4", (10, 50)), "fc2.bias": ("<f4", (10,)),
+}
 
 
 class Row(NamedTuple):
@@ -67,9 +77,11 @@ def enlarge(images: Array) -> npt.NDArray[np.float32]:
     return large[:, None].astype(np.float32)
 
 
-def load_digits() -> Digits:
-    with (files(__package__) / "data" / "lenet_digits.npz").open("rb") as stream, np.load(stream) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+def load_digits(path: str | os.PathLike[str] | None = None) -> Digits:
+    """The data that came with the package, or a file like it. ValueError if it is damaged."""
+    source = files(__package__) / "data" / "lenet_digits.npz" if path is None else Path(path)
+    with source.open("rb") as stream:
+        arrays = read_arrays(stream, STORED)
     calibration_images = enlarge(arrays.pop("calibration_images"))
     test_images, test_labels = enlarge(arrays.pop("test_images")), arrays.pop("test_labels")
     return Digits(calibration_images, test_images, test_labels, arrays)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from . import _C
+from ._core.errors import shown
 
 __all__ = ["available", "known", "only", "selected"]
 
@@ -42,9 +43,9 @@ class only:
             if not isinstance(name, str):
                 raise TypeError(f"Expected `names` to be strings, got {type(name).__name__}")
             if name not in known():
-                raise ValueError(f"Expected one of {', '.join(known())}, got {name!r}")
+                raise ValueError(f"Expected one of {', '.join(known())}, got {shown(name)}")
             if name not in available():
-                raise ValueError(f"This machine runs {', '.join(available())}, not {name!r}")
+                raise ValueError(f"This machine runs {', '.join(available())}, not {shown(name)}")
         self._before = selected()
         _C.isa_select(names)
 

@@ -1,11 +1,13 @@
 """Which layers of a model suffer from quantisation: one is quantised at a time, all others stay float."""
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._core.errors import shown
+from ._core.files import read_file
 from ._core.progress import progress
 from .summary import named_quantizers
 
@@ -49,7 +53,7 @@ class Sensitivity:
 
     def __str__(self) -> str:
         """A table: rank, layer, value."""
-        width = max([len("layer"), *(len(row.layer) for row in self.rows)])
+        width = max([len("(float)"), *(len(row.layer) for row in self.rows)])
         lines = [f"{'':>4}  {'layer':<{width}}  {self.metric}", f"{'':>4}  {'(float)':<{width}}  {self.baseline:.6g}"]
         lines += [f"{rank:>4}  {row.layer:<{width}}  {row.value:.6g}" for rank, row in enumerate(self.rows, 1)]
         return "\n".join(lines)
@@ -91,38 +95,46 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
         report = sensitivity(model, batches)
         print(report)
 
-    The quantisers keep the settings and ranges they have (calibrate first, or leave them dynamic); disabled ones stay
-    disabled. Afterwards, after an exception too, the model is as it was.
+    The quantisers keep the settings and ranges they have (calibrate first, or leave them dynamic); those that are
+    disabled or do not quantise are left out. The model is measured in evaluation mode, and without gradients if there
+    is no `metric`; nothing is collected for calibration. Afterwards, after an exception too, every switch is as it was.
 
     Args:
-        model: a module with quantisers.
-        batches: what the model is called with: arrays, tuples of arguments or dicts of keyword arguments. It is gone
-            through once for each layer and once more, so a list or the like, not a generator. Not needed with `metric`.
+        model: a module with quantisers, on NumPy or of the torch twin.
+        batches: what the model is called with: arrays, tuples of arguments or dicts of keyword arguments; any iterable,
+            gone through once and kept until the end, so that a loader may shuffle. With `metric`, leave it out.
         metric: `metric(model)` gives a number, say the accuracy on a test set. None means the signal to quantisation
             noise ratio of the model's output against that of the float model, 10 log10(sum y^2 / sum (y - y_q)^2), in
-            dB; the output may be one array or a tuple or list of arrays.
+            dB; the output may be one array or a tuple, list or dict of arrays.
         higher_is_better: False for a metric such as a loss.
         resume: a JSON file that is written after each layer; if it is there, the layers in it are not measured again.
+            It belongs to the quantisers' settings and ranges; remove it when weights or data have changed.
         show_progress: a bar (with tqdm installed); None means: on a terminal.
 
+    Returns:
+        The layers and their values, the most sensitive first; a layer whose value is NaN before all others.
+
     Raises:
-        ValueError: no quantiser is enabled, a layer is frozen (its weight stays quantised whatever its quantiser says),
-            there are no batches, or `resume` belongs to other layers.
-        TypeError: neither batches nor metric, both, or batches that can be gone through but once.
+        ValueError: no quantiser quantises, a layer is frozen (its weight stays quantised whatever its quantiser says),
+            there are no batches, or `resume` belongs to other layers, another metric or other settings.
+        TypeError: neither batches nor metric, both, or a metric that gives no number.
+        FileNotFoundError: the folder of `resume` is not there.
     """
     layers = _layers(model)
     _refuse_frozen(model)
     name = SQNR if metric is None else getattr(metric, "__name__", type(metric).__name__)
-    with _only(layers, None):
-        measure, baseline = _measure(model, batches, metric)
-    found = {} if resume is None else _read(Path(resume), name, layers)
-    for layer in progress(layers, "sensitivity", show_progress, long=1):
-        if layer in found:
-            continue
-        with _only(layers, layer):
-            found[layer] = measure()
-        if resume is not None:
-            _write(Path(resume), name, found)
+    path, settings = None if resume is None else Path(resume), _settings(layers)
+    found = {} if path is None else _read(path, name, layers, settings)
+    with _evaluating(model), nullcontext() if metric is not None else _no_grad(model):
+        with _only(layers, None):
+            measure, baseline = _measure(model, batches, metric)
+        for layer in progress(layers, "sensitivity", show_progress, long=1):
+            if layer in found:
+                continue
+            with _only(layers, layer):
+                found[layer] = measure()
+            if path is not None:
+                _write(path, name, found, settings)
     sign = 1.0 if higher_is_better else -1.0
     ranked = sorted(layers, key=lambda layer: (not math.isnan(found[layer]), sign * found[layer]))
     rows = tuple(SensitivityRow(layer, found[layer], tuple(each for each, _ in layers[layer])) for layer in ranked)
@@ -133,17 +145,27 @@ Layers = dict[str, list[tuple[str, Any]]]
 
 
 def _layers(model: Any) -> Layers:
-    """Enabled quantisers by layer: a layer's own have names that begin with an underscore; others are layers."""
+    """Quantisers that quantise, by layer: a layer's own have names that begin with an underscore; others are layers."""
     layers: Layers = {}
     for name, quantizer in named_quantizers(model):
-        if quantizer._disabled:
+        if quantizer._disabled or not (quantizer._if_quant or quantizer._if_clip):
             continue
         parts = name.split(".")
         private = next((at for at, part in enumerate(parts) if part.startswith("_")), len(parts))
         layers.setdefault(".".join(parts[:private]) or "(model)", []).append((name, quantizer))
     if not layers:
-        raise ValueError("Expected `model` to have quantizers that are enabled, got none")
+        raise ValueError("Expected `model` to have quantizers that are enabled and quantize, got none")
     return layers
+
+
+def _settings(layers: Layers) -> str:
+    """A fingerprint of how the quantisers quantise."""
+    found = []
+    for name, quantizer in (each for members in layers.values() for each in members):
+        arrays = {key: quantizer._numbers(value).tolist() for key, value in quantizer.state_dict().items()}
+        found.append((name, quantizer.num_bits, quantizer.unsigned, quantizer.narrow_range, quantizer.axis,
+                      quantizer.fake_quant, quantizer._scale_amax, arrays))
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 
 
 def _refuse_frozen(model: Any) -> None:
@@ -151,6 +173,28 @@ def _refuse_frozen(model: Any) -> None:
         if getattr(module, "_frozen", None) is not None:
             raise ValueError(f"Expected `model` without frozen layers, got one at {name or '(model)'!r}: "
                              "measure the model before it is frozen")
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Evaluation mode, and no quantiser that collects, for the time of the block."""
+    training = [(module, module.training) for _, module in model.named_modules()]
+    collecting = [quantizer for _, quantizer in named_quantizers(model) if quantizer._if_calib]
+    try:
+        model.eval()
+        for quantizer in collecting:
+            quantizer._if_calib = False
+        yield
+    finally:
+        for quantizer in collecting:
+            quantizer._if_calib = True
+        for module, mode in training:
+            module.training = mode
+
+
+def _no_grad(model: Any) -> AbstractContextManager[Any]:
+    torch: Any = sys.modules.get("torch")
+    return torch.no_grad() if torch is not None and isinstance(model, torch.nn.Module) else nullcontext()
 
 
 @contextmanager
@@ -174,29 +218,59 @@ def _measure(model: Any, batches: Iterable[Any] | None, metric: Metric | None) -
             raise TypeError(f"Expected `metric` to be callable, got {type(metric).__name__}")
         if batches is not None:
             raise TypeError("Expected `batches` or `metric`, got both: a metric brings its own data")
-        return lambda: float(metric(model)), float(metric(model))
+        return lambda: _number(metric(model)), _number(metric(model))
     if batches is None:
         raise TypeError("Expected `batches` or `metric`, got neither")
-    if not isinstance(batches, Iterable) or iter(batches) is batches:
-        raise TypeError("Expected `batches` to be a list or another iterable that can be gone through several times, "
-                        f"got {type(batches).__name__}")
-    references = [_outputs(model, batch) for batch in batches]
-    if not references:
+    if not isinstance(batches, Iterable):
+        raise TypeError(f"Expected `batches` to be a list or another iterable, got {type(batches).__name__}")
+    kept = list(batches)
+    if not kept:
         raise ValueError("Expected `batches` to have at least one batch, got none")
-    return lambda: _sqnr(model, batches, references), math.inf
+    references = [_outputs(model, batch) for batch in kept]
+    return lambda: _sqnr(model, kept, references), math.inf
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+<<<<<<< HEAD
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"Expected `metric` to return a number, got {shown(value)}") from None
+
+
+def _is_float(value: Any) -> bool:
+    """Whether it is a number of JSON that a float can hold."""
+    return type(value) is float or (type(value) is int and value.bit_length() < 1000)
 
 
 def _outputs(model: Any, batch: Any) -> list[NDArray[Any]]:
     """What the model gives, as a list of float64 arrays."""
+=======
+    except (TypeError, ValueError):
+        raise TypeError(f"Expected `metric` to return a number, got {type(value).__name__}") from None
+
+
+def _outputs(model: Any, batch: Any) -> list[NDArray[np.float64]]:
+    """What the model gives, as a list of arrays."""
+>>>>>>> wt-newcomer
     if isinstance(batch, Mapping):
         result = model(**batch)
     else:
         result = model(*batch) if isinstance(batch, tuple) else model(batch)
-    results = result if isinstance(result, tuple | list) else [result]
-    return [np.asarray(each.detach() if hasattr(each, "detach") else each, dtype=np.float64) for each in results]
+    if isinstance(result, Mapping):
+        result = list(result.values())
+    return [_array(each) for each in (result if isinstance(result, tuple | list) else [result])]
 
 
-def _sqnr(model: Any, batches: Iterable[Any], references: list[list[NDArray[Any]]]) -> float:
+def _array(output: Any) -> NDArray[np.float64]:
+    try:
+        return np.asarray(output.detach().cpu().double() if hasattr(output, "detach") else output, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError("Expected `model` to return an array, or a tuple, list or dict of arrays, got "
+                        f"{type(output).__name__}") from None
+
+
+def _sqnr(model: Any, batches: list[Any], references: list[list[NDArray[np.float64]]]) -> float:
     signal = noise = 0.0
     for batch, wanted in zip(batches, references, strict=True):
         for y, y_q in zip(wanted, _outputs(model, batch), strict=True):
@@ -207,26 +281,32 @@ def _sqnr(model: Any, batches: Iterable[Any], references: list[list[NDArray[Any]
     return 10.0 * math.log10(signal / noise) if signal > 0.0 else -math.inf
 
 
-def _read(path: Path, metric: str, layers: Layers) -> dict[str, float]:
+def _read(path: Path, metric: str, layers: Layers, settings: str = "") -> dict[str, float]:
     """What an earlier run found, or nothing if there is no such file."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"Expected `resume` to be in a folder that exists, got {path}")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_file(path))
     except FileNotFoundError:
         return {}
-    except (UnicodeDecodeError, json.JSONDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise ValueError(f"Expected `resume` to be a file of this function, got {path}: {problem}") from None
     values = data.get("layers") if isinstance(data, dict) and data.get("format") == FORMAT else None
-    if not isinstance(values, dict) or not all(type(value) in (int, float) for value in values.values()):
+    if not isinstance(values, dict) or not all(map(_is_float, values.values())):
         raise ValueError(f"Expected `resume` to be a file of this function, got {path}")
     strangers = sorted(values.keys() - layers.keys())
     if strangers or data.get("metric") != metric:
-        what = f"layer {strangers[0]!r}" if strangers else f"metric {data.get('metric')!r}"
+        what = f"layer {shown(strangers[0])}" if strangers else f"metric {shown(data.get('metric'))}"
         raise ValueError(f"Expected `resume` to belong to this model and metric, got {path} with {what}")
+    if data.get("settings") != settings:
+        raise ValueError("Expected `resume` to belong to quantizers with the settings and ranges they have now, got "
+                         f"{path} of others: remove it to begin anew")
     return {layer: float(value) for layer, value in values.items()}
 
 
-def _write(path: Path, metric: str, values: dict[str, float]) -> None:
+def _write(path: Path, metric: str, values: dict[str, float], settings: str = "") -> None:
     """Replaces the file in one step: an interrupted run leaves the one before."""
     fresh = path.with_name(path.name + ".new")
-    fresh.write_text(json.dumps({"format": FORMAT, "metric": metric, "layers": values}, indent=1), encoding="utf-8")
+    data = {"format": FORMAT, "metric": metric, "settings": settings, "layers": values}
+    fresh.write_text(json.dumps(data, indent=1), encoding="utf-8")
     fresh.replace(path)

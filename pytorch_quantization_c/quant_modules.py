@@ -45,6 +45,9 @@ def initialize(float_module_list: Iterable[str] | None = None,
             `[(float_nn, "MaxPool2d", nn.QuantMaxPool2d)]`; they count more than `float_module_list`.
 
     Calling it twice is the same as calling it once, with the second arguments.
+
+    Raises:
+        TypeError: `float_module_list` is no list of names, or `custom_quant_modules` holds something but such triples.
     """
     _quant_module_helper_object.initialize(float_module_list, custom_quant_modules)
 
@@ -58,7 +61,12 @@ def quantized(float_module_list: Iterable[str] | None = None,
               custom_quant_modules: Iterable[Sequence[Any]] | None = None) -> AbstractContextManager[None]:
     """`initialize()` for the time of a `with` block. On the way out, by an exception too, all is as it was before.
 
-    `float_module_list` and `custom_quant_modules` are those of `initialize`.
+    Args:
+        float_module_list: as for `initialize`.
+        custom_quant_modules: as for `initialize`.
+
+    Raises:
+        TypeError: as `initialize`.
     """
     return _quant_module_helper_object.quantized(float_module_list, custom_quant_modules)
 

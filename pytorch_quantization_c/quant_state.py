@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from ._core.calibrator import _Calibrator
 from ._core.descriptor import ScaledQuantDescriptor
+from ._core.errors import shown
 from ._core.packing import pack, unpack
 from ._core.safetensors import load_file, save_file
 from .summary import named_quantizers
@@ -41,7 +43,13 @@ class LoadedQuantState(NamedTuple):
 def save_quant_state(model: Any, path: str | os.PathLike[str]) -> None:
     """Writes settings, ranges and collected statistics of all quantisers of `model`; weights are not written.
 
-    The file appears whole or not at all. TypeError if a calibrator holds something that is no plain data.
+    Args:
+        model: a module with quantisers, on NumPy or of the torch twin; either reads the other's files.
+        path: a file in the safetensors format; it appears whole or not at all.
+
+    Raises:
+        TypeError: a calibrator of one's own holds something that is no plain data.
+        OSError: the file cannot be written.
     """
     arrays: Arrays = {}
     described = {name: _described(name, quantizer, arrays) for name, quantizer in named_quantizers(model)}
@@ -63,7 +71,8 @@ def _described(name: str, quantizer: Any, arrays: Arrays) -> dict[str, Any]:
         arrays[prefix + "_scale"] = np.array(quantizer._numbers(quantizer._scale))
     calibrator = quantizer._calibrator
     if calibrator is not None:
-        state = {key: pack(value, f"{prefix}_calibrator.{key}", arrays) for key, value in vars(calibrator).items()}
+        with getattr(calibrator, "_lock", nullcontext()):  # one of the user's own may have none
+            state = {key: pack(value, f"{prefix}_calibrator.{key}", arrays) for key, value in vars(calibrator).items()}
         described["calibrator"] = {"class": type(calibrator).__name__, "state": state}
     return described
 
@@ -103,9 +112,9 @@ def _refusal(problem: str) -> ValueError:
 
 def _read(metadata: dict[str, str]) -> dict[str, Any]:
     if metadata.get("format") != FORMAT:
-        raise _refusal(f"its format is {metadata.get('format')!r}")
+        raise _refusal(f"its format is {shown(metadata.get('format'))}")
     if metadata.get("version") != VERSION:
-        raise _refusal(f"its version is {metadata.get('version')!r}, and this library reads {VERSION!r}")
+        raise _refusal(f"its version is {shown(metadata.get('version'))}, and this library reads {VERSION!r}")
     try:
         described = json.loads(metadata.get("quantizers", ""))
     except (ValueError, RecursionError):

@@ -79,6 +79,8 @@ def quant_summary(model: Any, file: TextIO | None = None) -> list[QuantizerRow]:
         or None while it is dynamic), `state`: "disabled", or which of calib, clip and quant are on, or "off"; and
         `execution`: for the input quantiser of a layer that has been called "int8", or "float: " and why, else "".
     """
+    if file is not None and not hasattr(file, "write"):
+        raise TypeError(f"Expected `file` to be a text stream, got {type(file).__name__}")
     quantizers = named_quantizers(model)
     executions = _executions(model)
     rows = [QuantizerRow(name, quantizer.num_bits, quantizer.unsigned, quantizer.axis,

@@ -24,7 +24,7 @@ from ._core.descriptor import (
     QuantDescriptor,
     ScaledQuantDescriptor,
 )
-from ._core.errors import UnsupportedFormatError
+from ._core.errors import UnsupportedFormatError, shown
 from ._core.onnx import e4m3_symbolic, int8_symbolic
 from ._function import Function, FunctionCtx
 
@@ -213,7 +213,7 @@ class FakeAffineTensorQuantFunction(Function):
 
 def _check_format(E: int, M: int) -> None:
     if E != 4 or M != 3:
-        raise UnsupportedFormatError(f"Expected E=4 and M=3, got E={E} and M={M}")
+        raise UnsupportedFormatError(f"Expected E=4 and M=3, got E={shown(E)} and M={shown(M)}")
 
 
 class ScaledE4M3Function(Function):

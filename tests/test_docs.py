@@ -1,6 +1,7 @@
-"""The Python code blocks of README, csrc and docs run as they stand, a page at a time, in the order of the page."""
+"""The Python code blocks of README and docs run as they stand, a page at a time, in the order of the page."""
 from __future__ import annotations
 
+import ast
 import doctest
 import re
 import sys
@@ -11,12 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
-PACKAGES = ("torch", "onnxruntime", "dask", "matplotlib")
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+FENCE = re.compile(r"^[ \t>*+\d.-]*(```|~~~)", re.M)
+PACKAGES = ("torch", "onnx", "onnxruntime", "dask", "matplotlib")
 
 
-def blocks(page: Path) -> list[str]:
-    return BLOCK.findall(page.read_text())
+def blocks(page: Path, language: str = "python") -> list[str]:
+    return [text for found, text in BLOCK.findall(page.read_text()) if found == language]
 
 
 def can_run(block: str) -> bool:
@@ -28,6 +30,7 @@ def can_run(block: str) -> bool:
 
 
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BASH = [(page, line) for page in TEXTS for block in blocks(page, "bash") for line in block.splitlines()]
 PAGES = [page for page in TEXTS if blocks(page) and can_run(blocks(page)[0])]
 
 
@@ -44,7 +47,7 @@ def no_other_name() -> Iterator[None]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "page"}
+    names: dict[str, object] = {"__name__": "__main__"}     # as in a script: worker processes get what it defines
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     for number, block in enumerate(filter(can_run, blocks(page)), 1):
         if block.startswith(">>>"):
@@ -55,6 +58,32 @@ def test_code_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
             assert not found, "".join(found)
         else:
             exec(compile(block, f"{page.name}, block {number}", "exec"), names)
+
+
+def test_no_block_is_missed() -> None:
+    """Every fence opens or closes a block that the expression above finds, and its language is one with a check."""
+    for page in TEXTS:
+        found = BLOCK.findall(page.read_text())
+        assert len(FENCE.findall(page.read_text())) == 2 * len(found), page.name
+        assert {language for language, _ in found} <= {"python", "bash", "text"}, page.name
+    assert sum(len(blocks(page)) for page in TEXTS) >= 40
+
+
+def test_no_code_hides_in_a_block_of_text() -> None:
+    for page in TEXTS:
+        for block in blocks(page, "text"):
+            with pytest.raises(SyntaxError):
+                ast.parse(block)
+
+
+@pytest.mark.parametrize(("page", "line"), BASH, ids=lambda value: str(getattr(value, "name", value)))
+def test_commands_name_what_is_there(page: Path, line: str) -> None:
+    for extra in re.findall(r"pip install '[\w.-]*\[([\w,]+)\]'", line):
+        project = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]\n")[2]
+        assert set(extra.split(",")) <= set(re.findall(r"^(\w+) =", project.partition("\n\n")[0], re.M))
+    for script in re.findall(r"python (\S+\.py)", line):
+        assert (ROOT / script).exists()
+    assert re.match(r"pip install |python |make ", line)
 
 
 def test_readme_begins_with_its_two_commands() -> None:
@@ -71,6 +100,7 @@ def test_links_to_files_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_readme_names_every_deviation() -> None:
-    rows = re.findall(r"^\| (D\d+) \|", (ROOT / "README.md").read_text(), re.M)
+def test_the_table_of_deviations_is_whole() -> None:
+    rows = re.findall(r"^\| (D\d+) \|", (ROOT / "docs" / "migration.md").read_text(), re.M)
     assert rows == [f"D{number}" for number in range(1, 26)]
+    assert "](docs/migration.md#the-deviations)" in (ROOT / "README.md").read_text()

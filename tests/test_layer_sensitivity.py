@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pytorch_quantization_c import float_nn, nn, quant_modules, sensitivity
+from pytorch_quantization_c import calibrating, float_nn, nn, quant_modules, sensitivity
 from pytorch_quantization_c.layer_sensitivity import Sensitivity
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
@@ -155,14 +155,117 @@ def test_refusals(model, batches):
         sensitivity(model)
     with pytest.raises(TypeError, match="both"):
         sensitivity(model, batches, metric=len)
-    with pytest.raises(TypeError, match="several times"):
-        sensitivity(model, iter(batches))
+    with pytest.raises(TypeError, match="`batches` to be a list"):
+        sensitivity(model, 3)
     with pytest.raises(TypeError, match="`metric`"):
         sensitivity(model, metric=3)
     with pytest.raises(ValueError, match="at least one batch"):
         sensitivity(model, [])
     with pytest.raises(ValueError, match="quantizers"):
         sensitivity(float_nn.Linear(2, 2), batches)
+    for answer in (None, "high", np.zeros(2)):
+        with pytest.raises(TypeError, match="`metric` to return a number"):
+            sensitivity(model, metric=lambda net, answer=answer: answer)
+    model.last.forward = lambda x: object()
+    with pytest.raises(TypeError, match="`model` to return an array"):
+        sensitivity(model, batches)
+
+
+def test_batches_are_gone_through_once(model, batches):
+    """A generator will do, and a loader that shuffles compares like with like."""
+    plain = sensitivity(model, batches).to_dict()
+    assert sensitivity(model, (batch for batch in batches)).to_dict() == plain
+    passes = []
+
+    class Shuffled:
+        def __iter__(self):
+            passes.append(1)
+            return iter(batches[::-1] if len(passes) % 2 else batches)
+
+    assert sensitivity(model, Shuffled()).to_dict() == pytest.approx(plain)
+    assert len(passes) == 1
+
+
+@pytest.mark.parametrize("wrap", [lambda y: {"logits": y}, lambda y: [y], lambda y: (y,)])
+def test_outputs_may_be_dicts_lists_or_tuples(model, batches, wrap):
+    plain, forward = sensitivity(model, batches).to_dict(), model.forward
+    model.forward = lambda x: wrap(forward(x))
+    assert sensitivity(model, batches).to_dict() == plain
+
+
+def state(net):
+    return {name: {key: value for key, value in vars(module).items() if key in ("training", *SWITCHES)}
+            for name, module in net.named_modules()}
+
+
+SWITCHES = ("_disabled", "_if_quant", "_if_calib", "_if_clip")
+
+
+@pytest.mark.parametrize("problem", [None, KeyError, KeyboardInterrupt])
+@pytest.mark.parametrize("by_metric", [True, False])
+def test_training_mode_statistics_and_switches_stay(batches, problem, by_metric):
+    """Batch norm keeps its statistics, dropout does nothing, and no calibrator sees the data."""
+    net = float_nn.Sequential(nn.QuantLinear(6, 6), float_nn.BatchNorm1d(6), float_nn.Dropout(0.5),
+                              nn.QuantLinear(6, 6), nn.QuantLinear(6, 2))
+    net[1].eval()
+    net[3].input_quantizer.enable_calib()
+    net[4].input_quantizer.disable()
+    before, arrays = state(net), {name: value.copy() for name, value in net.state_dict().items()}
+    seen, forward = [], net[4].forward
+
+    def watched(x):
+        seen.append([module.training for module in net.modules()])
+        if problem is not None and len(seen) == 3:
+            raise problem
+        return forward(x)
+
+    net[4].forward = watched
+    how = {"metric": lambda model: float(model(batches[0]).sum())} if by_metric else {"batches": batches[:1]}
+    if problem is None:
+        report = sensitivity(net, **how)
+        assert report.to_dict() == sensitivity(net, **how).to_dict()        # no dropout
+    else:
+        with pytest.raises(problem):
+            sensitivity(net, **how)
+    assert not np.any(seen)
+    assert state(net) == before
+    assert all(np.array_equal(value, arrays[name]) for name, value in net.state_dict().items())
+    assert net[3].input_quantizer._calibrator.compute_amax() is None
+
+
+def test_quantizers_that_do_not_quantize_are_left_out(model, batches):
+    model.first.input_quantizer.disable_quant()
+    model.first.weight_quantizer.disable_quant()
+    assert sensitivity(model, batches).to_dict().keys() == {"second", "last"}
+    with calibrating(model), pytest.raises(ValueError, match="quantize, got none"):
+        sensitivity(model, batches)
+
+
+def test_a_layer_that_gives_nan_comes_first(model):
+    values = iter([0.0, 3.0, math.nan, 1.0])
+    report = sensitivity(model, metric=lambda net: next(values))
+    assert [row.layer for row in report.rows] == ["second", "last", "first"]
+
+
+def test_a_file_of_other_settings_is_refused(model, batches, tmp_path):
+    path = tmp_path / "state.json"
+    first = sensitivity(model, batches, resume=path)
+    assert sensitivity(model, batches, resume=path) == first
+    kept = path.read_bytes()
+    for change in (lambda: setattr(model.second.weight_quantizer, "num_bits", 5),
+                   lambda: setattr(model.first.input_quantizer, "amax", 1.5)):
+        change()
+        with pytest.raises(ValueError, match="settings and ranges they have now"):
+            sensitivity(model, batches, resume=path)
+        assert path.read_bytes() == kept
+
+
+def test_a_folder_that_is_not_there_shows_before_the_work(model, tmp_path):
+    def metric(net):
+        raise AssertionError("measured")
+
+    with pytest.raises(FileNotFoundError, match="`resume`"):
+        sensitivity(model, metric=metric, resume=tmp_path / "nowhere" / "state.json")
 
 
 def test_nothing_lost_by_a_layer_is_infinite(batches):

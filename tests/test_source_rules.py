@@ -117,6 +117,8 @@ def test_the_map_of_the_c_side_leads_somewhere() -> None:
             assert hasattr(import_module(f"pytorch_quantization_c.{module}"), name), name
         assert all(hasattr(_C, name) for name in re.findall(r"`(\w+)`", functions_of_c)), functions_of_c
         assert all((ROOT / "csrc" / "kernels" / path).exists() for path in re.findall(r"`([\w./]+)`", kernels)), kernels
+    named = {name for _, functions_of_c, _ in rows for name in re.findall(r"`(\w+)`", functions_of_c)}
+    assert {name for name in vars(_C) if not name.startswith("__")} - named == {"compiler"}
 
 
 def test_headers_are_guarded() -> None:

@@ -15,7 +15,8 @@ static PyArrayObject *pair_up(PyObject *min_range, PyObject *max_range, bool as_
     if (!low || !(high = pqc_number_array(max_range, "max_range", as_double)))
         goto done;
     both = (PyArrayMultiIterObject *)PyArray_MultiIterNew(2, low, high);
-    if (!both && PyErr_ExceptionMatches(PyExc_ValueError))
+    if (!both && (PyErr_ExceptionMatches(PyExc_ValueError) ||
+                  PyErr_ExceptionMatches(PyExc_RuntimeError))) /* more axes than it takes */
         PyErr_SetString(PyExc_ValueError,
                         "Expected `min_range` and `max_range` to broadcast together");
     if (!both)

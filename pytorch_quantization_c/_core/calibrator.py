@@ -1,21 +1,49 @@
 """Base of the calibrators. They compute on NumPy arrays; a front converts on the way in and out."""
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import threading
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .axes import Axis
+from .descriptor import checked_axis, known_bits
 
 logger = logging.getLogger(__name__)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def one_at_a_time(method: F) -> F:
+    """A calibrator's method during which other threads wait that call one of the same calibrator."""
+
+    @functools.wraps(method)
+    def alone(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return alone  # type: ignore[return-value]
+
+
+def both_locked(one: _Calibrator, other: _Calibrator) -> ExitStack:
+    """A block during which both are this thread's; always in the same order, so that no two threads wait for ever."""
+    stack = ExitStack()
+    for each in sorted((one, other), key=id):
+        stack.enter_context(each._lock)
+    return stack
 
 
 class _Calibrator(ABC):
     """Collects statistics of arrays and derives an amax from them.
+
+    Several threads may use one at once: `collect` loses nothing then. A copy or a pickle has a lock of its own.
 
     A front whose arrays are not NumPy's overrides `_to_array` and `_from_array`, and nothing else.
 
@@ -24,6 +52,10 @@ class _Calibrator(ABC):
         axis: None, or the axis or axes that have an amax each.
         unsigned: whether the quantiser is unsigned.
     """
+
+    __slots__ = ("_lock", "__dict__", "__weakref__")  # the lock is no part of the state: vars() is without it
+
+    _lock: threading.RLock
 
     #: Name of the quantiser that owns the calibrator; messages show it.
     name: str | None = None
@@ -37,9 +69,18 @@ class _Calibrator(ABC):
     #: Where amax is to be made, for fronts whose arrays lie on devices; None is the memory.
     _device: str | None = None
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__new__(cls)
+        made._lock = threading.RLock()
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            return dict(vars(self))
+
     def __init__(self, num_bits: int | tuple[int, int], axis: Axis, unsigned: bool) -> None:
-        self._num_bits = num_bits
-        self._axis = axis
+        self._num_bits = known_bits(num_bits)
+        self._axis = checked_axis(axis)
         self._unsigned = unsigned
         self._warned = False
 
@@ -64,7 +105,8 @@ class _Calibrator(ABC):
         """Writes settings and what was collected to a file (in the safetensors format), which appears whole or not."""
         from .calibrator_file import write_state  # on request: an import of the package is lean
 
-        write_state(self, path)
+        with self._lock:
+            write_state(self, path)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Becomes what the calibrator was that wrote the file: its settings, and what it had collected.
@@ -75,8 +117,9 @@ class _Calibrator(ABC):
         from .calibrator_file import read_state
 
         state = read_state(self, path)
-        self._check_state(state)
-        vars(self).update(state)
+        with self._lock:
+            self._check_state(state)
+            vars(self).update(state)
 
     def _check_state(self, state: dict[str, Any]) -> None:
         """ValueError unless the attributes in `state`, read from a file, are ones that this class can have."""

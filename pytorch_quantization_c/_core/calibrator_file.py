@@ -5,6 +5,7 @@ import json
 import os
 from typing import Any
 
+from .errors import shown
 from .packing import pack, unpack
 from .safetensors import load_file, save_file
 
@@ -25,7 +26,7 @@ def read_state(calibrator: Any, path: str | os.PathLike[str]) -> dict[str, Any]:
     """The attributes in a file that `write_state` wrote. ValueError if it is not one, or of another class."""
     arrays, metadata = load_file(path)
     if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
-        raise _refusal(f"its format is {metadata.get('format')!r} {metadata.get('version')!r}")
+        raise _refusal(f"its format is {shown(metadata.get('format'))} {shown(metadata.get('version'))}")
     if metadata.get("class") != type(calibrator).__name__:
         raise _refusal(f"it is one of a {metadata.get('class')}, not of a {type(calibrator).__name__}")
     try:

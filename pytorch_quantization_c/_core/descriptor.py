@@ -1,4 +1,5 @@
 """`QuantDescriptor`: how an array is to be quantised. Immutable, comparable, to and from YAML."""
+# pyright: reportArgumentType=false
 from __future__ import annotations
 
 import logging
@@ -9,43 +10,57 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import number_array
 from .axes import Axis
+from .errors import shown
 
 logger = logging.getLogger(__name__)
 
 E4M3 = (4, 3)
 MAX_BITS = 32
 CALIB_METHODS = ("max", "histogram")
+MAX_AXES = 64           # of a NumPy array
 
 
-def checked_bits(num_bits: Any) -> int | tuple[int, int]:
+def known_bits(num_bits: Any) -> int | tuple[int, int]:
+    """`num_bits` as a plain integer or (4, 3). TypeError, ValueError otherwise."""
     if isinstance(num_bits, tuple) and num_bits == E4M3:
         return E4M3
     if isinstance(num_bits, bool) or not hasattr(num_bits, "__index__"):
-        raise TypeError(f"Expected `num_bits` to be an integer or the tuple (4, 3), got {num_bits!r} "
+        raise TypeError(f"Expected `num_bits` to be an integer or the tuple (4, 3), got {shown(num_bits)} "
                         f"of type {type(num_bits).__name__}")
     bits = operator.index(num_bits)
     if not 0 <= bits <= MAX_BITS:
-        raise ValueError(f"Expected `num_bits` >= 0 and <= {MAX_BITS}, got {bits}")
+        raise ValueError(f"Expected `num_bits` >= 0 and <= {MAX_BITS}, got {shown(bits)}")
+    return bits
+
+
+def checked_bits(num_bits: Any) -> int | tuple[int, int]:
+    """As `known_bits`, and a word in the log where they quantise everything to 0."""
+    bits = known_bits(num_bits)
     if bits == 0:
         logger.error("num_bits is 0: everything will be quantised to zero, which is of use for debugging only.")
     return bits
 
 
-def _checked_axis(axis: Any) -> Axis:
+def _one_axis(axis: Any) -> int:
+    if isinstance(axis, bool):
+        raise TypeError
+    index = operator.index(axis)
+    if not -MAX_AXES <= index < MAX_AXES:
+        raise ValueError(f"Expected `axis` from {-MAX_AXES} to {MAX_AXES - 1}, got {shown(index)}")
+    return index
+
+
+def checked_axis(axis: Any) -> Axis:
     """None, or plain integers in the kind of sequence they came in."""
     if axis is None:
         return None
     try:
-        if isinstance(axis, tuple | list):
-            if any(isinstance(each, bool) for each in axis):
-                raise TypeError
-            return type(axis)(operator.index(each) for each in axis)
-        if isinstance(axis, bool):
-            raise TypeError
-        return operator.index(axis)
+        return type(axis)(map(_one_axis, axis)) if isinstance(axis, tuple | list) else _one_axis(axis)
     except TypeError:
-        raise TypeError(f"Expected `axis` to be None, an integer or a tuple of integers, got {axis!r}") from None
+        raise TypeError("Expected `axis` to be None, an integer or a tuple of integers, "
+                        f"got {shown(axis)}") from None
 
 
 def _checked_amax(amax: Any) -> NDArray[np.float32] | None:
@@ -54,11 +69,8 @@ def _checked_amax(amax: Any) -> NDArray[np.float32] | None:
         return None
     if not isinstance(amax, float | list | np.ndarray | np.floating):
         raise TypeError(f"amax must be float, list or ndarray, not {type(amax).__name__}")
-    try:
-        with np.errstate(over="ignore"):
-            array = np.array(amax, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise TypeError(f"Expected `amax` to hold numbers in a regular shape, got {amax!r}") from None
+    with np.errstate(over="ignore"):
+        array = np.array(number_array(amax, "amax"), np.float32)
     if (array < 0).any():
         raise ValueError(f"Expected `amax` >= 0, got {array.min()}")
     array.setflags(write=False)
@@ -66,9 +78,21 @@ def _checked_amax(amax: Any) -> NDArray[np.float32] | None:
 
 
 def _checked_scale(scale_amax: Any) -> Any:
-    if scale_amax is not None and (isinstance(scale_amax, bool) or not isinstance(scale_amax, Real)):
-        raise TypeError(f"Expected `scale_amax` to be a number or None, got {scale_amax!r}")
-    return scale_amax.item() if isinstance(scale_amax, np.generic) else scale_amax
+    if scale_amax is None:
+        return None
+    if isinstance(scale_amax, bool) or not isinstance(scale_amax, Real):
+        raise TypeError(f"Expected `scale_amax` to be a number or None, got {shown(scale_amax)}")
+    try:
+        as_float = float(scale_amax)
+    except OverflowError:
+        raise ValueError(f"Expected `scale_amax` to be a number of double precision, got {shown(scale_amax)}") from None
+    return scale_amax if isinstance(scale_amax, int) else as_float
+
+
+def _checked_flag(name: str, flag: Any) -> bool:
+    if not isinstance(flag, int | np.bool_):
+        raise TypeError(f"Expected `{name}` to be True or False, got {shown(flag)}")
+    return bool(flag)
 
 
 class ScaledQuantDescriptor:
@@ -100,21 +124,21 @@ class ScaledQuantDescriptor:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a string or None, not {type(name).__name__}")
         self._name = name
-        self._fake_quant = bool(kwargs.pop("fake_quant", True))
-        self._axis = _checked_axis(kwargs.pop("axis", None))
-        self._learn_amax = bool(kwargs.pop("learn_amax", False))
+        self._fake_quant = _checked_flag("fake_quant", kwargs.pop("fake_quant", True))
+        self._axis = checked_axis(kwargs.pop("axis", None))
+        self._learn_amax = _checked_flag("learn_amax", kwargs.pop("learn_amax", False))
         if self._learn_amax and self._axis is not None:
             raise TypeError(f"axis is ignored and must be None when learn_amax is true, got {self._axis!r}")
         self._amax = _checked_amax(kwargs.pop("amax", None))
         self._scale_amax = _checked_scale(kwargs.pop("scale_amax", None))
         self._calib_method = kwargs.pop("calib_method", "max")
-        if self._calib_method not in CALIB_METHODS:
+        if not isinstance(self._calib_method, str) or self._calib_method not in CALIB_METHODS:
             known = " or ".join(repr(method) for method in CALIB_METHODS)
-            raise ValueError(f"Expected `calib_method` to be {known}, got {self._calib_method!r}")
-        self._unsigned = bool(kwargs.pop("unsigned", False))
-        self._narrow_range = bool(kwargs.pop("narrow_range", False))
+            raise ValueError(f"Expected `calib_method` to be {known}, got {shown(self._calib_method)}")
+        self._unsigned = _checked_flag("unsigned", kwargs.pop("unsigned", False))
+        self._narrow_range = _checked_flag("narrow_range", kwargs.pop("narrow_range", False))
         if kwargs:
-            raise TypeError(f"Unused keys: {', '.join(map(repr, kwargs))}")
+            raise TypeError(f"Unused keys: {', '.join(map(repr, kwargs)):.200}")
 
     @property
     def num_bits(self) -> int | tuple[int, int]:
@@ -237,13 +261,18 @@ def _read_yaml(text: str) -> Any:
         def tuple_as_list(self, node: Any) -> list[Any]:
             return self.construct_sequence(node)
 
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):  # a few of them can stand for more than there is memory for
+                raise ValueError("an alias, which a descriptor does not need")
+            return super().compose_node(parent, index)
+
     Loader.add_constructor("tag:yaml.org,2002:python/tuple", Loader.tuple_as_list)
     if not isinstance(text, str):
         raise TypeError(f"Expected `yaml_str` to be a string, got {type(text).__name__}")
     try:
         return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"Expected `yaml_str` to be YAML, got {text[:60]!r}: {error}") from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise ValueError(f"Expected `yaml_str` to be YAML, got {text[:60]!r}: {str(error)[:300]}") from error
 
 
 QuantDescriptor = ScaledQuantDescriptor

@@ -1,5 +1,8 @@
-"""Exceptions whose type the original or torch fixed although another one would say more."""
+"""Exceptions whose type the original or torch fixed although another one would say more, and values in messages."""
 from __future__ import annotations
+
+import reprlib
+from typing import Any
 
 
 class UnsupportedFormatError(NotImplementedError, ValueError):
@@ -12,3 +15,18 @@ class ShapeError(ValueError, RuntimeError):
 
 class DTypeError(TypeError, RuntimeError):
     """An array of a type that is not taken, or of another type than its partner."""
+
+
+class _Shown(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxother, self.maxstring = 2, 60, 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if x.bit_length() < 256 else f"an integer of {x.bit_length()} bits"
+
+
+def shown(value: Any) -> str:
+    """`value` for a message: short, however large, deep or tangled it is."""
+    text = _Shown().repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."

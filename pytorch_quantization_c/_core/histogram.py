@@ -11,6 +11,7 @@ array of floats; NaN or an infinity in it is NotFinite. `bins` is the number of 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -76,11 +77,12 @@ def count(x: NDArray[Any], edges: Edges, counts: Counts, skip_zeros: bool) -> fl
     return largest
 
 
-def check_growth(bins: float) -> None:
-    """ValueError if a histogram would grow beyond all measure."""
-    if not bins <= MOST_BINS:
+def check_growth(more: float, width: float, bins: int = 0) -> None:
+    """ValueError if a histogram of `bins` bins would grow beyond all measure to reach `more` further."""
+    needed = bins + (more / width if width > 0 else math.inf)
+    if not needed <= MOST_BINS:
         raise ValueError(f"Expected a batch of the size of the first one: at the first one's bin width the histogram "
-                         f"would need {bins:.3g} bins (grow_method='double' has no such limit)")
+                         f"would need {needed:.3g} bins (grow_method='double' has no such limit)")
 
 
 def _begin(x: NDArray[Any], counts: Counts | None, bins: int, skip_zeros: bool) -> tuple[Counts, float]:
@@ -132,7 +134,7 @@ def _thresholds(high: float, bins: int) -> Edges:
 
 def _arange(high: np.float32, width: np.float32) -> Edges:
     """torch.arange(0, high + width, width), cut to whole bins; torch begins anew with every 8 numbers."""
-    check_growth(float(high) / float(width))
+    check_growth(float(high), float(width))
     bins = int(np.ceil(high / width))
     step, whole = float(width), int(np.ceil(float(high + width) / float(width)))
     i = np.arange(whole)
@@ -166,7 +168,7 @@ class NumpyRule:
         if not largest > edges[-1]:
             return counts, edges
         width, high = edges[1] - edges[0], np.float32(largest)
-        check_growth(len(counts) + (float(high) - float(edges[-1])) / float(width))
+        check_growth(float(high) - float(edges[-1]), float(width), len(counts))
         edges = np.hstack((edges, np.arange(edges[-1] + width, high + width, width)))
         counts = longer(counts, len(edges) - 1)
         _C.histogram(x, _in_float32(edges), counts, skip_zeros, True)
@@ -184,7 +186,11 @@ def _in_float32(edges: Edges) -> Edges:
 
 
 def _first(x: NDArray[Any], counts: Counts, ends: Edges, skip_zeros: bool) -> tuple[Counts, Edges]:
-    edges = np.histogram_bin_edges(ends, len(counts))
+    try:
+        edges = np.histogram_bin_edges(ends, len(counts))
+    except ValueError:
+        raise ValueError(f"Expected a first batch with a range for {len(counts)} bins, got magnitudes from {ends[0]} "
+                         f"to {ends[1]}") from None
     if edges[1] - edges[0] > 8 * np.spacing(np.abs(edges).max()):
         _C.histogram(x, edges, counts, skip_zeros, True)
     else:                           # so narrow that the roundings inside np.histogram decide

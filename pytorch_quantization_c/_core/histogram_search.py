@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
+from .errors import shown
 
 METHODS = {"entropy": ("stride", "start_bin"), "mse": ("stride", "start_bin"), "percentile": ("percentile",)}
 DEFAULTS = {"stride": 1, "start_bin": 128, "percentile": 99.99}
@@ -16,18 +17,20 @@ def checked_options(method: str, given: dict[str, Any]) -> dict[str, Any]:
     """The options of a method, defaults filled in.
 
     Raises:
-        TypeError: an unknown method, or an option that the method does not have.
+        TypeError: an unknown method, an option that the method does not have, a percentile that is no number.
         ValueError: a percentile outside of 0 to 100.
     """
-    if method not in METHODS:
-        raise TypeError(f"Unknown calibration method {method!r}: expected one of {', '.join(METHODS)}")
+    if not isinstance(method, str) or method not in METHODS:
+        raise TypeError(f"Unknown calibration method {shown(method)}: expected one of {', '.join(METHODS)}")
     for name in given:
         if name not in METHODS[method]:
-            raise TypeError(f"The method {method!r} takes no option {name!r}, but {', '.join(METHODS[method])}")
+            raise TypeError(f"The method {method!r} takes no option {shown(name)}, but {', '.join(METHODS[method])}")
     options = {name: given.get(name, DEFAULTS[name]) for name in METHODS[method]}
     percentile = options.get("percentile", 0)
+    if not isinstance(percentile, int | float | np.number) or isinstance(percentile, np.complexfloating):
+        raise TypeError(f"Expected `percentile` to be a number, got {shown(percentile)}")
     if not 0 <= percentile <= 100:
-        raise ValueError(f"Expected `percentile` in the range from 0 to 100, got {percentile}")
+        raise ValueError(f"Expected `percentile` in the range from 0 to 100, got {shown(percentile)}")
     return options
 
 
@@ -59,11 +62,17 @@ def entropy(counts: NDArray[Any], edges: NDArray[Any], num_bits: int | tuple[int
 def mse(counts: NDArray[Any], edges: NDArray[Any], num_bits: int | tuple[int, int], unsigned: bool, stride: int,
         start_bin: int) -> np.float32:
     """The centre of a bin that as amax gives the least squared error, every value taken for the centre of its bin."""
-    narrow = np.asarray(edges, np.float32)
-    centres = (narrow[1:] + narrow[:-1]) / np.float32(2)
+    centres = centres_of(edges)
     bits = num_bits if isinstance(num_bits, int) else None
     at = _C.mse_search(counts, centres, bits, unsigned, stride, start_bin)
     return np.float32(centres[_candidate(at, start_bin, len(counts))])
+
+
+def centres_of(edges: NDArray[Any]) -> NDArray[np.float32]:
+    """The middle of each bin, in float32; the sum of two edges alone may be beyond its range."""
+    wide = np.asarray(edges, np.float32).astype(np.float64)
+    middles: NDArray[np.float32] = ((wide[1:] + wide[:-1]) / 2).astype(np.float32)
+    return middles
 
 
 def percentile(counts: NDArray[Any], edges: NDArray[Any], percentile: float) -> np.float32:

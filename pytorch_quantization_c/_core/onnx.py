@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import shown
+
 # onnx.TensorProto.DataType
 FLOAT, UINT8, INT8, FLOAT16, BFLOAT16, FLOAT8E4M3FN = 1, 2, 3, 10, 16, 17
 HALF_TYPES = {"Half": FLOAT16, "BFloat16": BFLOAT16}
@@ -54,7 +56,7 @@ def int8_symbolic(g: Any, inputs: Any, amax: NDArray[Any], num_bits: int, unsign
         ValueError: not 8 bits, signed and narrow (ONNX has no such range), or amax over several axes.
     """
     if num_bits != 8:
-        raise ValueError(f"Only INT8 ONNX export is supported: expected `num_bits` 8, got {num_bits}")
+        raise ValueError(f"Only INT8 ONNX export is supported: expected `num_bits` 8, got {shown(num_bits)}")
     if narrow_range and not unsigned:
         raise ValueError("ONNX has no narrow signed range: expected `narrow_range` False, got True")
     scale = np.asarray(amax, np.float32) / np.float32(255 if unsigned else 127)

@@ -23,7 +23,7 @@ def pack(value: Any, key: str, arrays: dict[str, NDArray[Any]]) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         arrays[key] = np.array(value)
         return {"scalar" if isinstance(value, np.generic) else "array": key}
-    if type(value) in (list, tuple):
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
         return {type(value).__name__: [pack(each, f"{key}.{number}", arrays) for number, each in enumerate(value)]}
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
         return {"dict": {name: pack(each, f"{key}.{name}", arrays) for name, each in value.items()}}

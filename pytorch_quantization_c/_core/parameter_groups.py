@@ -6,9 +6,32 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from .errors import shown
+
 __all__ = ["freeze_parameters", "group_parameters", "layers_with_quantized_weight", "match_parameters"]
 
 logger = logging.getLogger(__name__)
+
+
+def _module(model: Any) -> Any:
+    if not hasattr(model, "named_parameters"):
+        raise TypeError(f"Expected `model` to be a module, got {type(model).__name__}")
+    return model
+
+
+def _expressions(patterns: Iterable[str]) -> list[str]:
+    if isinstance(patterns, str) or not isinstance(patterns, Iterable):
+        raise TypeError(f"Expected `patterns` to be a list of regular expressions, got {shown(patterns)}")
+    found = list(patterns)
+    for pattern in found:
+        if not isinstance(pattern, str):
+            raise TypeError(f"Expected `patterns` to hold regular expressions, got {shown(pattern)}")
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as problem:
+            raise ValueError(f"Expected `patterns` to hold regular expressions, got {shown(pattern)}: "
+                             f"{problem}") from None
+    return found
 
 
 def match_parameters(model: Any, patterns: Iterable[str]) -> Iterator[Any]:
@@ -18,8 +41,8 @@ def match_parameters(model: Any, patterns: Iterable[str]) -> Iterator[Any]:
         model: any module.
         patterns: regular expressions; one that is found anywhere in the name will do.
     """
-    expressions = list(patterns)
-    for name, parameter in model.named_parameters():
+    expressions = _expressions(patterns)
+    for name, parameter in _module(model).named_parameters():
         for expression in expressions:
             if re.search(expression, name):
                 yield parameter
@@ -44,7 +67,7 @@ def group_parameters(model: Any, patterns_list: Sequence[list[str]], lrs: Sequen
     """
     for patterns in patterns_list:
         if not isinstance(patterns, list):
-            raise TypeError(f"`patterns_list` must be list of list of patterns, got {patterns!r} in it")
+            raise TypeError(f"`patterns_list` must be list of list of patterns, got {shown(patterns)} in it")
     groups: list[dict[str, Any]] = [{"params": match_parameters(model, patterns)} for patterns in patterns_list]
     for argument, values in (("lrs", lrs), ("momentums", momentums), ("weight_decays", weight_decays)):
         if values is None:
@@ -59,8 +82,8 @@ def group_parameters(model: Any, patterns_list: Sequence[list[str]], lrs: Sequen
 
 def freeze_parameters(model: Any, patterns: Iterable[str]) -> None:
     """Sets `requires_grad` to False for the parameters that `match_parameters` finds."""
-    expressions = list(patterns)
-    for name, parameter in model.named_parameters():
+    expressions = _expressions(patterns)
+    for name, parameter in _module(model).named_parameters():
         if any(re.search(expression, name) for expression in expressions):
             logger.info("Freeze %s", name)
             parameter.requires_grad = False
@@ -71,13 +94,16 @@ def layers_with_quantized_weight(model: Any) -> Iterator[Any]:
 
     Recurrent layers, which quantise several weights as one array, are left alone.
     """
-    for name, module in model.named_modules():
+    for name, module in _module(model).named_modules():
         quantizer = getattr(module, "_weight_quantizer", None)
         single = getattr(module, "weight", None) is not None
         if hasattr(module, "_weight_quantizers") or (quantizer is not None and not single):
             logger.warning("%s has no single weight: it is left as it is", name or "the model")
             continue
         if quantizer is None:
+            continue
+        if getattr(module, "_frozen", None) is not None:
+            logger.warning("%s is frozen, its weight is quantised: it is left as it is", name or "the model")
             continue
         if not quantizer.fake_quant:
             logger.warning("The weight of %s becomes integers: use the model for inference only", name or "the model")

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
+from .errors import shown
+
 __all__ = ["Entry", "ReplacementRules", "replace_layers"]
 
 logger = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ def entries_of(custom: Custom) -> list[Entry]:
     for item in custom or ():
         if not isinstance(item, tuple | list) or len(item) != 3 or not isinstance(item[1], str):
             raise TypeError("Expected `custom_quant_modules` to hold triples of a module, the name of a class in it "
-                            f"and the class to put there, got {item!r}")
+                            f"and the class to put there, got {shown(item)}")
         getattr(item[0], item[1])
         found.append(Entry(*item))
     return found
@@ -43,7 +45,8 @@ def names_of(float_module_list: Iterable[str] | None) -> set[str]:
     """The names of a user's list. TypeError if it is one string, or holds anything else."""
     names = [] if float_module_list is None else float_module_list
     if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"Expected `float_module_list` to be a list of names of classes, got {float_module_list!r}")
+        raise TypeError("Expected `float_module_list` to be a list of names of classes, got "
+                        f"{shown(float_module_list)}")
     return set(names)
 
 
@@ -130,10 +133,10 @@ def matcher(argument: str, patterns: str | Iterable[str], names: Sequence[str]) 
     tests = []
     for pattern in each:
         if not isinstance(pattern, str):
-            raise TypeError(f"Expected `{argument}` to be a pattern or a list of patterns, got {pattern!r}")
+            raise TypeError(f"Expected `{argument}` to be a pattern or a list of patterns, got {shown(pattern)}")
         test = _test(argument, pattern)
         if pattern != "*" and not any(map(test, names)):
-            raise ValueError(f"Expected each pattern of `{argument}` to match the name of a layer, {pattern!r} "
+            raise ValueError(f"Expected each pattern of `{argument}` to match the name of a layer, {shown(pattern)} "
                              f"matches none of: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}")
         tests.append(test)
     return lambda name: any(test(name) for test in tests)
@@ -145,7 +148,7 @@ def _test(argument: str, pattern: str) -> Callable[[str], bool]:
     try:
         expression = re.compile(pattern[3:])
     except re.error as problem:
-        raise ValueError(f"Expected `{argument}` to hold regular expressions after 're:', got {pattern!r}: "
+        raise ValueError(f"Expected `{argument}` to hold regular expressions after 're:', got {shown(pattern)}: "
                          f"{problem}") from None
     return lambda name: expression.match(name) is not None
 

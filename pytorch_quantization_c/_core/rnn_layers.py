@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .errors import DTypeError, ShapeError
+from .errors import DTypeError, ShapeError, shown
 from .layer_rules import pop_quant_desc_in_kwargs
 from .rnn_rules import CELLS, GATES, Direction, run_layers
 
@@ -32,16 +32,17 @@ def size_of(value: Any, name: str) -> int:
     try:
         size = operator.index(value)
     except TypeError:
-        raise TypeError(f"Expected `{name}` to be an integer, got {value!r}") from None
+        raise TypeError(f"Expected `{name}` to be an integer, got {shown(value)}") from None
     if isinstance(value, bool) or size < 1:
-        raise ShapeError(f"Expected `{name}` >= 1, got {value!r}")
+        raise ShapeError(f"Expected `{name}` >= 1, got {shown(value)}")
     return size
 
 
 def check_dropout(dropout: Any, num_layers: int) -> None:
     """ValueError unless `dropout` is a probability; a warning where it would have no effect."""
     if isinstance(dropout, bool) or not isinstance(dropout, int | float | np.number) or not 0 <= dropout <= 1:
-        raise ValueError(f"Expected `dropout` to be a number in [0, 1], the probability of zeroing, got {dropout!r}")
+        raise ValueError("Expected `dropout` to be a number in [0, 1], the probability of zeroing, got "
+                         f"{shown(dropout)}")
     if dropout > 0 and num_layers == 1:
         warnings.warn(f"dropout acts between recurrent layers: dropout={dropout} does nothing with num_layers=1",
                       UserWarning, stacklevel=4)
@@ -57,7 +58,7 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
                  **kwargs: Any) -> None:
         super().__init__()
         if mode not in CELLS:
-            raise ValueError(f"Expected `mode` to be one of {', '.join(CELLS)}, got {mode!r}")
+            raise ValueError(f"Expected `mode` to be one of {', '.join(CELLS)}, got {shown(mode)}")
         input_size, hidden_size = size_of(input_size, "input_size"), size_of(hidden_size, "hidden_size")
         num_layers = size_of(num_layers, "num_layers")
         check_dropout(dropout, num_layers)
@@ -85,6 +86,7 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
     @classmethod
     def from_float(cls: type[R], module: Any, **kwargs: Any) -> R:
         """A quantised layer in the place of the float layer `module`, with its parameters (shared) and its mode."""
+        check_float(cls, module, ("input_size", "hidden_size", *SETTINGS))
         settings = {name: getattr(module, name) for name in SETTINGS}
         made: R = cls(module.input_size, module.hidden_size, **settings, **kwargs,
                       proj_size=getattr(module, "proj_size", 0))
@@ -212,11 +214,17 @@ def check_sizes(batch_sizes: Any, rows: int) -> list[int]:
     try:
         sizes = [operator.index(size) for size in batch_sizes]
     except TypeError:
-        raise TypeError(f"Expected `batch_sizes` to be integers, got {batch_sizes!r}") from None
+        raise TypeError(f"Expected `batch_sizes` to be integers, got {shown(batch_sizes)}") from None
     if any(later > earlier for earlier, later in pairwise(sizes)) or (sizes and sizes[-1] < 1) or sum(sizes) != rows:
         raise ValueError(f"Expected `batch_sizes` > 0 that never grow and add up to the {rows} rows of the data, "
                          f"got {sizes}")
     return sizes
+
+
+def check_float(cls: type, module: Any, settings: tuple[str, ...]) -> None:
+    """TypeError unless `module` has these settings of a float layer."""
+    if not all(hasattr(module, name) for name in settings):
+        raise TypeError(f"Expected `module` to be the float layer of {cls.__name__}, got {type(module).__name__}")
 
 
 def take_over(made: Any, module: Any) -> None:
@@ -248,6 +256,7 @@ class CellRules(FloatModule):  # type: ignore[misc]
     @classmethod
     def from_float(cls: type[C], module: Any, **kwargs: Any) -> C:
         """A quantised cell in the place of the float cell `module`, with its parameters (shared) and its mode."""
+        check_float(cls, module, ("input_size", "hidden_size", "bias"))
         made: C = cls(module.input_size, module.hidden_size, module.bias, **kwargs)
         take_over(made, module)
         return made
@@ -268,7 +277,7 @@ class CellRules(FloatModule):  # type: ignore[misc]
         """ShapeError unless the state `hx` is (batch of the input, hidden_size)."""
         expected = (input.shape[0], self.hidden_size)
         if tuple(hx.shape) != expected:
-            raise ShapeError(f"hidden{hidden_label} has inconsistent shape: got {tuple(hx.shape)}, "
+            raise ShapeError(f"hidden{str(hidden_label):.20} has inconsistent shape: got {tuple(hx.shape)}, "
                                f"expected {expected}")
 
     def _step(self, input: Any, hx: Sequence[Any] | None, input_quantizer: Any = None,

@@ -5,7 +5,6 @@ A file is the length of its header (8 bytes, little endian), the header (JSON: e
 """
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -14,6 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .errors import shown
+from .files import read_file, write_file
 
 __all__ = ["deserialize", "load_file", "save_file", "serialize"]
 
@@ -38,7 +40,8 @@ def serialize(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | 
     if metadata is not None:
         for key, value in metadata.items():
             if not isinstance(key, str) or not isinstance(value, str):
-                raise TypeError(f"Expected `metadata` to map strings to strings, got {key!r}: {type(value).__name__}")
+                raise TypeError(f"Expected `metadata` to map strings to strings, got {shown(key)}: "
+                                f"{type(value).__name__}")
         header[METADATA] = dict(metadata)
     parts, offset = [], 0
     for name, array in sorted(_checked(arrays), key=lambda item: (-item[1].dtype.itemsize, item[0])):
@@ -56,7 +59,7 @@ def _checked(arrays: Mapping[str, NDArray[Any]]) -> list[tuple[str, NDArray[Any]
     found = []
     for name, value in arrays.items():
         if not isinstance(name, str):
-            raise TypeError(f"Expected names of arrays to be strings, got {name!r}")
+            raise TypeError(f"Expected names of arrays to be strings, got {shown(name)}")
         if name == METADATA:
             raise ValueError(f"Expected another name for an array than {METADATA!r}, which is reserved")
         array = np.asarray(value)
@@ -154,7 +157,7 @@ def _dtype(name: str, code: Any) -> np.dtype[Any]:
             raise ValueError(f"Expected the package ml_dtypes to read `{name}`, which is {code}") from None
         dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, EXTRA_DTYPES[code]))
         return dtype
-    raise _refusal(f"the type of `{name}` is {code!r}, which is not known")
+    raise _refusal(f"the type of `{name}` is {shown(code)}, which is not known")
 
 
 def _array(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], data: memoryview) -> NDArray[Any]:
@@ -170,20 +173,9 @@ def _array(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], data: memory
 def save_file(arrays: Mapping[str, NDArray[Any]], path: str | os.PathLike[str],
               metadata: Mapping[str, str] | None = None) -> None:
     """Writes a file. It appears whole or not at all: an existing one is replaced only once the new one is complete."""
-    data = serialize(arrays, metadata)
-    folder, name = os.path.split(os.fspath(path))
-    partial = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
-    try:
-        with open(partial, "xb") as file:
-            file.write(data)
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(partial)
-        raise
+    write_file(path, serialize(arrays, metadata))
 
 
 def load_file(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
     """The arrays and the metadata of a file. ValueError if it is not a well-formed one."""
-    with open(path, "rb") as file:
-        return deserialize(file.read())
+    return deserialize(read_file(path))

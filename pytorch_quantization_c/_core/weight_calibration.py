@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
-from .histogram import count
+from .errors import shown
+from .histogram import MOST_BINS, count
 from .histogram_search import checked_options, search
 from .progress import progress
 
@@ -27,7 +28,7 @@ def weight_amax(weight: NDArray[Any], axis: int | None, method: str, num_bits: i
         amax = np.asarray(_C.amax(weight, reduced, axis is not None), np.float32)
         return amax.reshape(()) if amax.size == 1 else amax         # as reduce_amax
     if method not in ("mse", "percentile"):
-        raise TypeError(f"Unsupported calibration method {method!r}: expected 'max', 'mse' or 'percentile'")
+        raise TypeError(f"Unsupported calibration method {shown(method)}: expected 'max', 'mse' or 'percentile'")
     options = checked_options(method, {"percentile": percentile} if method == "percentile" else {})
     rows = weight.reshape(1, -1) if axis is None else np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
     found = [_row_amax(row, method, num_bits, unsigned, options, num_bins) for row in rows]
@@ -58,6 +59,12 @@ def calibrate_weights_of(model: Any, channel_second: tuple[type, ...], to_array:
         to_array: the front's weight as a NumPy array.
         others: see `calib.calibrate_weights`.
     """
+    if not hasattr(model, "named_modules"):
+        raise TypeError(f"Expected `model` to be a module, got {type(model).__name__}")
+    if isinstance(num_bins, bool) or not isinstance(num_bins, int | np.integer):
+        raise TypeError(f"Expected `num_bins` to be an integer, got {shown(num_bins)}")
+    if not 1 <= num_bins <= MOST_BINS:
+        raise ValueError(f"Expected `num_bins` from 1 to 2^24, got {shown(num_bins)}")
     layers = [(name, module) for name, module in model.named_modules()
               if getattr(module, "weight", None) is not None and hasattr(module, "weight_quantizer")]
     found = []

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import number_array
+from .._core.errors import shown
 from ..calibration import calibrating
 from ..summary import named_quantizers
 from .histogram import HistogramCalibrator
@@ -89,13 +91,16 @@ def load_amax(model: Any, amaxes: Mapping[str, Any], strict: bool = True) -> Non
         strict: with False, names that the model does not have are left out.
 
     Raises:
+        TypeError: `amaxes` is no mapping, or an amax holds no numbers; the model is unchanged then.
         ValueError: the model lacks one of the names, or an amax is negative; the model is unchanged then.
     """
+    if not isinstance(amaxes, Mapping):
+        raise TypeError(f"Expected `amaxes` to map names to arrays, got {type(amaxes).__name__}")
     quantizers = dict(named_quantizers(model))
     unknown = [name for name in amaxes if name not in quantizers]
     if strict and unknown:
-        raise ValueError(f"Expected names of quantizers of the model, got {unknown}")
-    known = {name: np.asarray(amax, np.float32) for name, amax in amaxes.items() if name in quantizers}
+        raise ValueError(f"Expected names of quantizers of the model, got {shown(unknown)}")
+    known = {name: number_array(amax, name).astype(np.float32) for name, amax in amaxes.items() if name in quantizers}
     for name, amax in known.items():
         if (amax < 0).any():
             raise ValueError(f"Expected an amax >= 0 for {name}, got {amax.min()}")

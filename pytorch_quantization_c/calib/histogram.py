@@ -11,6 +11,8 @@ from .. import _C
 from .. import nn as quant_nn  # noqa: F401  (these three are names of the original's module)
 from .. import utils as quant_utils  # noqa: F401
 from .._core.axes import Axis, axes_to_reduce
+from .._core.calibrator import both_locked, one_at_a_time
+from .._core.errors import shown
 from .._core.histogram import (
     MOST_BINS,
     DoubleRule,
@@ -68,7 +70,7 @@ class HistogramCalibrator(_Calibrator):
                  grow_method: str | None = None, skip_zeros: bool = False, torch_hist: bool = True) -> None:
         super().__init__(num_bits, axis, unsigned)
         if isinstance(num_bins, bool) or not isinstance(num_bins, int | np.integer):
-            raise TypeError(f"Expected `num_bins` to be an integer, got {num_bins!r}")
+            raise TypeError(f"Expected `num_bins` to be an integer, got {shown(num_bins)}")
         doubles = grow_method == "double"
         if not 1 <= num_bins <= 1 << 24 or (doubles and (num_bins < 2 or num_bins & (num_bins - 1))):
             raise ValueError(f"Expected `num_bins` from 1 to 2^24{', a power of two' * doubles}, got {num_bins}")
@@ -92,6 +94,7 @@ class HistogramCalibrator(_Calibrator):
         """How many infinities were left out."""
         return self._num_inf
 
+    @one_at_a_time
     def collect(self, x: Any) -> None:
         """Counts the magnitudes of `x`; float64 is rounded to float32 first.
 
@@ -166,12 +169,14 @@ class HistogramCalibrator(_Calibrator):
         if self._torch_hist and not self._grow_method:
             self._num_bins = len(self._calib_hist)      # which a reset keeps, as in the original
 
+    @one_at_a_time
     def reset(self) -> None:
         """Forgets what was collected."""
         self._calib_hist = self._calib_bin_edges = self._amax_shape = None
         self._num_nan = self._num_inf = 0
         self._warned = False
 
+    @one_at_a_time
     def compute_amax(self, method: str | None = None, *, stride: int | None = None, start_bin: int | None = None,
                      percentile: float | None = None, **options: Any) -> Any:
         """The amax, a fresh float32 array: 0-d, or with one element for each channel; None if nothing was collected.
@@ -212,6 +217,10 @@ class HistogramCalibrator(_Calibrator):
         """
         if not isinstance(other, HistogramCalibrator):
             raise TypeError(f"Expected `other` to be a HistogramCalibrator, got {type(other).__name__}")
+        with both_locked(self, other):
+            self._merge(other)
+
+    def _merge(self, other: HistogramCalibrator) -> None:
         check_same(self, other, SAME + ("num_bins",) * (self._grow_method is not None))
         mine, theirs = self._rows(), other._rows()
         if mine and theirs and self._amax_shape != other._amax_shape:
@@ -228,12 +237,12 @@ class HistogramCalibrator(_Calibrator):
         super()._check_state(state)
         state = {**vars(self), **state}
         hist, edges, bins = state["_calib_hist"], state["_calib_bin_edges"], state["_num_bins"]
-        several = isinstance(hist, list) and isinstance(edges, list) and len(hist) == len(edges)
-        none = hist is None and edges is None
-        rows = [] if none else list(zip(hist, edges, strict=True)) if several else [(hist, edges)]
+        several = all(isinstance(each, list) for each in (hist, edges)) and len(hist) == len(edges)
+        none = all(each is None for each in (hist, edges))
+        rows: list[Any] = [] if none else list(zip(hist, edges, strict=True)) if several else [(hist, edges)]
         doubles = state["_grow_method"] == "double"
         if not (1 <= bins <= MOST_BINS and len(rows) == (0 if none else math.prod(state["_amax_shape"] or ()))
-                and all(is_histogram(*row) and (not doubles or is_doubling(*row, bins)) for row in rows)):
+                and all(is_histogram(*row) and (not doubles or is_doubling(row[0], row[1], bins)) for row in rows)):
             raise ValueError("Expected a file of a calibrator, but what it holds is no histogram")
 
     def __str__(self) -> str:

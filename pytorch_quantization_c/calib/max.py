@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from .. import utils as quant_utils
 from .._core.axes import Axis, axes_to_reduce
+from .._core.calibrator import both_locked, one_at_a_time
+from .._core.errors import shown
 from .calibrator import _Calibrator
 from .merging import check_same
 
@@ -37,6 +39,7 @@ class MaxCalibrator(_Calibrator):
             raise AttributeError("amaxs are kept only with track_amax=True")
         return self._amaxs
 
+    @one_at_a_time
     def collect(self, x: Any) -> None:
         """Takes in the amax of `x`. A NaN stays, and is reported with the quantiser's name.
 
@@ -55,11 +58,13 @@ class MaxCalibrator(_Calibrator):
         if self._track_amax:
             self._amaxs.append(local.copy())
 
+    @one_at_a_time
     def reset(self) -> None:
         """Forgets the amax; `amaxs` stays."""
         self._calib_amax = None
         self._warned = False
 
+    @one_at_a_time
     def compute_amax(self, method: str | None = None, **options: Any) -> Any:
         """A copy of the amax, in the type of what was collected; None if nothing was.
 
@@ -73,7 +78,7 @@ class MaxCalibrator(_Calibrator):
         if options:
             raise TypeError(f"MaxCalibrator takes no option, got {', '.join(map(repr, options))}")
         if method not in (None, "max"):
-            raise ValueError(f"Expected `method` to be None or 'max' for MaxCalibrator, got {method!r}")
+            raise ValueError(f"Expected `method` to be None or 'max' for MaxCalibrator, got {shown(method)}")
         return None if self._calib_amax is None else self._from_array(self._calib_amax)
 
     def merge(self, other: MaxCalibrator) -> None:
@@ -85,6 +90,10 @@ class MaxCalibrator(_Calibrator):
         """
         if not isinstance(other, MaxCalibrator):
             raise TypeError(f"Expected `other` to be a MaxCalibrator, got {type(other).__name__}")
+        with both_locked(self, other):
+            self._merge(other)
+
+    def _merge(self, other: MaxCalibrator) -> None:
         check_same(self, other, ("num_bits", "axis", "unsigned", "track_amax"))
         mine, theirs = self._calib_amax, other._calib_amax
         if mine is not None and theirs is not None and mine.shape != theirs.shape:

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._core.errors import shown
+
 __all__ = ["check_same"]
 
 
@@ -11,4 +13,5 @@ def check_same(calibrator: Any, other: Any, settings: tuple[str, ...]) -> None:
     for setting in settings:
         mine, theirs = (getattr(each, "_" + setting) for each in (calibrator, other))
         if mine != theirs:
-            raise ValueError(f"Expected `other` to have {setting}={mine!r}, as this calibrator has, got {theirs!r}")
+            raise ValueError(f"Expected `other` to have {setting}={shown(mine)}, as this calibrator has, "
+                             f"got {shown(theirs)}")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .. import _C
 from .._core.histogram import has_range
-from .._core.histogram_search import search
+from .._core.histogram_search import centres_of, search
 from .._core.progress import progress
 from ..summary import named_quantizers
 from .histogram import HistogramCalibrator
@@ -70,8 +70,10 @@ def _overview(name: str, calibrator: Any, quantizer: Any) -> Overview:
     bits = "E4M3" if isinstance(num_bits, tuple) else f"{'u' if unsigned else ''}int{num_bits}"
     rows = calibrator._rows() if isinstance(calibrator, HistogramCalibrator) else []
     counts, edges = _pooled(rows)
-    amaxes = {} if counts is None else {method: _amaxes(method, rows, num_bits, unsigned) for method in METHODS
-                                        if method != "entropy" or isinstance(num_bits, int)}
+    known: tuple[str, ...] = METHODS if isinstance(num_bits, int) else METHODS[1:]
+    if min((len(each) for each, _ in rows), default=0) < 2:    # nothing to search in one bin
+        known = METHODS[2:]
+    amaxes = {} if counts is None else {method: _amaxes(method, rows, num_bits, unsigned) for method in known}
     if quantizer is not None and quantizer.amax is not None and counts is not None:
         loaded = np.asarray(quantizer._numbers(quantizer.amax), np.float32).ravel()
         if loaded.size in (1, len(rows)):
@@ -115,8 +117,7 @@ def _result(method: str, amax: NDArray[np.float32], rows: list[Any], num_bits: A
     total = clipped = 0
     signal = noise = 0.0
     for limit, (counts, edges) in zip(amax, rows, strict=True):
-        narrow = np.asarray(edges, np.float32)
-        middles = (narrow[1:] + narrow[:-1]) / np.float32(2)
+        middles = centres_of(edges)
         quantised = _C.e4m3(middles, limit) if isinstance(num_bits, tuple) else \
             _C.fake_quant(np.abs(middles), limit, num_bits, unsigned, True)
         total += int(counts.sum())

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.files import write_file
 from ..version import __version__
 from .overview import PERCENTILE, MethodResult, Overview, overviews
 
@@ -45,7 +46,7 @@ def report(model: Any, path: str | os.PathLike[str]) -> None:
 
     Args:
         model: a model whose calibrators have collected, or one calibrator.
-        path: the file to write; an existing one is replaced.
+        path: the file to write; an existing one is replaced, as a whole or not at all.
 
     Raises:
         TypeError: neither a model nor a calibrator.
@@ -66,8 +67,7 @@ quantization noise, every value taken for the middle of its bin; the highlighted
 {rows}
 </tbody></table></main></body></html>
 """
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(page)
+    write_file(path, page.encode("utf-8", "replace"))
 
 
 def _row(each: Overview) -> str:

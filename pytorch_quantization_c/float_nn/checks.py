@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .._arrays import is_floating
-from .._core.errors import DTypeError, ShapeError
+from .._core.errors import DTypeError, ShapeError, shown
 from .parameter import as_plain
 
 __all__ = ["DTypeError", "ShapeError", "factory", "float_array", "integer", "integers", "number", "probability",
@@ -71,7 +71,7 @@ def rounded(result: Any, dtype: np.dtype[Any]) -> Array:
 def number(value: Any, name: str) -> float:
     """`value` as a float; TypeError if it is no number."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number) or np.iscomplexobj(value):
-        raise TypeError(f"Expected a number `{name}`, got {value!r}")
+        raise TypeError(f"Expected a number `{name}`, got {shown(value)}")
     try:
         return float(value)
     except OverflowError:  # of more digits than Python prints, perhaps
@@ -89,11 +89,11 @@ def probability(value: Any) -> float:
 def integer(value: Any, name: str, low: int | None = None) -> int:
     """`value` as an int of at least `low`; TypeError if it is no integer, ValueError if it is too small."""
     if isinstance(value, bool | np.bool_):
-        raise TypeError(f"Expected an integer `{name}`, got {value!r}")
+        raise TypeError(f"Expected an integer `{name}`, got {shown(value)}")
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"Expected an integer `{name}`, got {value!r}") from None
+        raise TypeError(f"Expected an integer `{name}`, got {shown(value)}") from None
     if not -(2 ** 63) <= number < 2 ** 63:  # of more digits than Python prints, perhaps
         raise ShapeError(f"Expected an integer `{name}` of at most 64 bits, got a huge one")
     if low is not None and number < low:
@@ -105,19 +105,26 @@ def integers(value: Any, count: int, name: str, low: int | None = None) -> tuple
     """One integer for all of `count` dimensions, or one for each."""
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
         return (integer(value, name, low),) * count
+    if len(value) not in (1, count):
+        raise ShapeError(f"Expected `{name}` to be one integer or {count}, got {len(value)}: {shown(value)}")
     numbers = tuple(integer(each, name, low) for each in value)
-    if len(numbers) == 1:
-        return numbers * count
-    if len(numbers) != count:
-        raise ShapeError(f"Expected `{name}` to be one integer or {count}, got {len(numbers)}: {numbers}")
-    return numbers
+    return numbers if len(numbers) == count else numbers * count
+
+
+def any_dtype(dtype: Any) -> np.dtype[Any]:
+    """np.dtype(dtype), with one short error."""
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError, RecursionError, OverflowError):
+        raise DTypeError(f"Expected `dtype` to be a type of NumPy, got {shown(dtype)}") from None
+    return found
 
 
 def factory(device: Any, dtype: DTypeLike | None) -> np.dtype[Any]:
     """The type of new parameters; `device` is taken for torch's sake and must be the CPU."""
     if device is not None and str(device) != "cpu":
-        raise ValueError(f"Expected `device` None or 'cpu', got {device!r}")
-    kind = np.dtype(np.float32 if dtype is None else dtype)
+        raise ValueError(f"Expected `device` None or 'cpu', got {shown(device)}")
+    kind = any_dtype(np.float32 if dtype is None else dtype)
     if not is_floating(kind):
         raise DTypeError(f"Expected a floating `dtype`, got {kind}")
     return kind

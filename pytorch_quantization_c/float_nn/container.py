@@ -195,7 +195,7 @@ class ModuleDict(Module):
         """Adds or replaces modules from a mapping or from pairs."""
         if not isinstance(modules, Iterable):
             raise TypeError(f"Expected `modules` to be a mapping or an iterable of pairs, got {type(modules).__name__}")
-        pairs = modules.items() if isinstance(modules, Mapping) else list(modules)
+        pairs: list[Any] = list(modules.items() if isinstance(modules, Mapping) else modules)
         for number, pair in enumerate(pairs):
             if len(pair) != 2:
                 raise ValueError(f"Expected pairs in `modules`, got length {len(pair)} at position {number}")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from .._core.errors import shown
 from . import functional as F
 from . import init
 from .checks import Array, IntOrInts, ShapeError, batched, factory, float_array, integer, integers
@@ -59,7 +60,7 @@ class _ConvNd(Module):
         if not isinstance(padding, str):
             return integers(padding, self._spatial, "padding")
         if padding not in ("same", "valid"):
-            raise ValueError(f"Invalid padding string {padding!r}, should be one of 'same', 'valid'")
+            raise ValueError(f"Invalid padding string {shown(padding)}, should be one of 'same', 'valid'")
         if padding == "same" and any(step != 1 for step in self.stride):
             raise ValueError("padding='same' is not supported for strided convolutions")
         return padding
@@ -164,7 +165,7 @@ class _ConvTranspose(_ConvNd):
         if padding_mode != "zeros":
             raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
         if isinstance(padding, str):
-            raise TypeError(f"Expected `padding` of integers for {type(self).__name__}, got {padding!r}")
+            raise TypeError(f"Expected `padding` of integers for {type(self).__name__}, got {shown(padding)}")
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding, groups,
                          bias, padding_mode, device, dtype)
 
@@ -177,12 +178,15 @@ class _ConvTranspose(_ConvNd):
         shape = np.shape(input)
         n = num_spatial_dims
         outer = len(shape) - n
-        wanted = tuple(output_size)
+        if not isinstance(output_size, Sequence | np.ndarray) or isinstance(output_size, str):
+            raise TypeError(f"Expected `output_size` to be a sequence of integers, got {shown(output_size)}")
+        count = len(output_size)
+        wanted = integers(output_size, count, "output_size") if 0 < count <= n + 2 else ()
         if outer in (1, 2) and len(wanted) == n + outer:
             wanted = wanted[outer:]
         if len(wanted) != n:
             raise ValueError(f"{self._get_name()}: for {len(shape)}D input, output_size must have {n} or {len(shape)} "
-                             f"elements (got {len(output_size)})")
+                             f"elements (got {count})")
         dilations = (1,) * n if dilation is None else dilation
         low = [(size - 1) * s - 2 * p + d * (k - 1) + 1 for size, s, p, k, d in
                zip(shape[outer:], stride, padding, kernel_size, dilations, strict=True)]
@@ -197,7 +201,7 @@ class _ConvTranspose(_ConvNd):
         """The layer with another weight: quantised layers call it with quantised arrays."""
         function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self._spatial - 1]
         if isinstance(self.padding, str):
-            raise ShapeError(f"Expected `padding` of integers, got {self.padding!r}")
+            raise ShapeError(f"Expected `padding` of integers, got {shown(self.padding)}")
         extra = self._output_padding(input, output_size, self.stride, self.padding, self.kernel_size, self._spatial,
                                      self.dilation)
         return function(input, weight, bias, self.stride, self.padding, extra, self.groups, self.dilation)

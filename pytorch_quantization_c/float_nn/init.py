@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .._core.errors import shown
+from .checks import number
+
 __all__ = ["calculate_gain", "constant_", "generator", "kaiming_normal_", "kaiming_uniform_", "manual_seed", "normal_",
            "ones_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_"]
 
@@ -25,7 +28,7 @@ def manual_seed(seed: int) -> np.random.Generator:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"Expected an integer `seed`, got {type(seed).__name__}")
     if seed < 0:
-        raise ValueError(f"Expected `seed` >= 0, got {seed}")
+        raise ValueError(f"Expected `seed` >= 0, got {shown(seed)}")
     with _lock:
         _state["generator"] = np.random.default_rng(int(seed))
     return _state["generator"]
@@ -39,25 +42,35 @@ def generator() -> np.random.Generator:
     return _state["generator"]
 
 
+def _array(tensor: A) -> A:
+    if not isinstance(tensor, np.ndarray):
+        raise TypeError(f"Expected `tensor` to be an array, got {type(tensor).__name__}")
+    return tensor
+
+
 def uniform_(tensor: A, a: float = 0.0, b: float = 1.0) -> A:
     """Fills with the uniform distribution on [a, b)."""
-    if a > b:
-        raise ValueError(f"Expected `a` <= `b`, got {a} and {b}")
-    tensor[...] = generator().uniform(a, b, tensor.shape)
+    low, high = number(a, "a"), number(b, "b")
+    if not low <= high or high - low == math.inf:
+        raise ValueError(f"Expected finite `a` <= `b`, got {low} and {high}")
+    tensor = _array(tensor)
+    tensor[...] = generator().uniform(low, high, tensor.shape)
     return tensor
 
 
 def normal_(tensor: A, mean: float = 0.0, std: float = 1.0) -> A:
     """Fills with the normal distribution of that mean and standard deviation."""
-    if std < 0:
-        raise ValueError(f"Expected `std` >= 0, got {std}")
-    tensor[...] = generator().normal(mean, std, tensor.shape)
+    spread = number(std, "std")
+    if not spread >= 0:
+        raise ValueError(f"Expected `std` >= 0, got {spread}")
+    tensor = _array(tensor)
+    tensor[...] = generator().normal(number(mean, "mean"), spread, tensor.shape)
     return tensor
 
 
 def constant_(tensor: A, val: float) -> A:
     """Fills with `val`."""
-    tensor[...] = val
+    _array(tensor)[...] = number(val, "val")
     return tensor
 
 
@@ -81,17 +94,18 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor by which weights before `nonlinearity` grow: sqrt(2) for relu, 5/3 for tanh, ..."""
-    slope = 0.01 if param is None else float(param)
+    slope = 0.01 if param is None else number(param, "param")
     fixed = {"relu": math.sqrt(2.0), "tanh": 5.0 / 3.0, "selu": 0.75,
              "leaky_relu": math.sqrt(2.0 / (1 + slope * slope))}
     plain = ("linear", "sigmoid", *(f"conv{transposed}{n}d" for transposed in ("", "_transpose") for n in (1, 2, 3)))
-    if nonlinearity not in plain and nonlinearity not in fixed:
-        raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
+    if not isinstance(nonlinearity, str) or (nonlinearity not in plain and nonlinearity not in fixed):
+        raise ValueError(f"Unsupported nonlinearity {shown(nonlinearity)}")
     return fixed.get(nonlinearity, 1.0)
 
 
 def _xavier_std(tensor: np.ndarray[Any, Any], gain: float) -> float:
-    return gain * math.sqrt(2.0 / sum(fans(tensor.shape)))
+    size = sum(fans(_array(tensor).shape))
+    return number(gain, "gain") * math.sqrt(2.0 / size) if size else 0.0
 
 
 def xavier_uniform_(tensor: A, gain: float = 1.0) -> A:
@@ -106,9 +120,9 @@ def xavier_normal_(tensor: A, gain: float = 1.0) -> A:
 
 
 def _kaiming_std(tensor: np.ndarray[Any, Any], a: float, mode: str, nonlinearity: str) -> float:
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"Expected `mode` 'fan_in' or 'fan_out', got {mode!r}")
-    fan = fans(tensor.shape)[mode == "fan_out"]
+    if not isinstance(mode, str) or mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"Expected `mode` 'fan_in' or 'fan_out', got {shown(mode)}")
+    fan = fans(_array(tensor).shape)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .._arrays import is_floating
+from .checks import any_dtype
 from .parameter import Parameter, as_plain
 from .state import StateDict
 
@@ -264,7 +265,7 @@ class Module(StateDict):
         """Converts all floating parameters and buffers to `dtype`; returns this module. "cpu" changes nothing."""
         if isinstance(dtype, str) and dtype == "cpu":
             return self
-        target = np.dtype(dtype)
+        target = any_dtype(dtype)
         if not is_floating(target):
             raise TypeError(f"Expected a floating `dtype`, got {target}")
         done: dict[int, Any] = {}

@@ -9,12 +9,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import functional as F
 from . import init
-from .checks import Array, ShapeError, factory, float_array, integer
+from .checks import Array, ShapeError, factory, float_array, integer, integers
 from .module import Module
 from .parameter import Parameter
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d",
            "InstanceNorm3d", "LayerNorm"]
+
+MOST_AXES = 64  # of a NumPy array
 
 
 class _NormBase(Module):
@@ -187,8 +189,10 @@ class LayerNorm(Module):
     def __init__(self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
                  bias: bool = True, device: Any = None, dtype: DTypeLike | None = None) -> None:
         super().__init__()
-        shape = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
-        self.normalized_shape = tuple(integer(size, "normalized_shape", 0) for size in shape)
+        count = len(normalized_shape) if isinstance(normalized_shape, Sequence) else 1
+        if count > MOST_AXES:
+            raise ValueError(f"Expected `normalized_shape` with at most {MOST_AXES} sizes, got {count}")
+        self.normalized_shape = integers(normalized_shape, count, "normalized_shape", 0)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         kind = factory(device, dtype)
         for name, wanted in (("weight", elementwise_affine), ("bias", elementwise_affine and bias)):

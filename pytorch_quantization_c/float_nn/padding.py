@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from .._core.errors import shown
 from . import functional as F
 from .checks import Array, IntOrInts, ShapeError, float_array, integers
 from .module import Module
@@ -24,7 +25,7 @@ class _Pad(Module):
     def __init__(self, padding: IntOrInts) -> None:
         super().__init__()
         if isinstance(padding, Sequence) and len(padding) != 2 * self._spatial:
-            raise ShapeError(f"Expected `padding` to be one integer or {2 * self._spatial}, got {tuple(padding)}")
+            raise ShapeError(f"Expected `padding` to be one integer or {2 * self._spatial}, got {shown(padding)}")
         self.padding = integers(padding, 2 * self._spatial, "padding")
 
     def forward(self, input: ArrayLike) -> Array:

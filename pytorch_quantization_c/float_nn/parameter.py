@@ -9,12 +9,17 @@ from numpy.typing import ArrayLike
 
 from .._arrays import is_floating
 
-__all__ = ["Parameter", "as_plain"]
+__all__ = ["Parameter", "as_plain", "own_copy"]
 
 
 def as_plain(value: Any) -> Any:
     """The same memory as a plain ndarray if `value` is a Parameter, else `value`."""
     return value.view(np.ndarray) if isinstance(value, Parameter) else value
+
+
+def own_copy(parameter: Parameter) -> Parameter:
+    """A copy whose memory is nobody else's: made read-only, it has no base through which it could be written to."""
+    return np.array(parameter, copy=True, subok=True)
 
 
 class Parameter(np.ndarray):
@@ -74,7 +79,7 @@ class Parameter(np.ndarray):
         return as_plain(self)[index]
 
     def __deepcopy__(self, memo: dict[int, Any] | None) -> Parameter:
-        return type(self)(np.array(as_plain(self), copy=True), self.requires_grad)
+        return own_copy(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         reduced: Any = super().__reduce__()

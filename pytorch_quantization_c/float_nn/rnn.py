@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from .._core.errors import shown
 from . import functional as F
 from . import init
 from .checks import Array, ShapeError, factory, float_array, integer, same_floats
@@ -47,7 +48,7 @@ class LSTM(Module):
         for name, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
             setattr(self, name, integer(value, name, 1))
         if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
-            raise ValueError(f"dropout should be a number in range [0, 1], got {dropout!r}")
+            raise ValueError(f"dropout should be a number in range [0, 1], got {shown(dropout)}")
         if dropout > 0 and num_layers == 1:
             warnings.warn("dropout acts between layers, so non-zero dropout expects num_layers greater than 1, "
                           f"but got dropout={dropout} and num_layers=1", UserWarning, stacklevel=2)

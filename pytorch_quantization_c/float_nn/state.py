@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import shown
 from .parameter import Parameter, as_plain
 
 __all__ = ["IncompatibleKeys", "StateDict"]
@@ -112,6 +113,8 @@ class StateDict:
 
     def _load_one(self, name: str, own: np.ndarray[Any, Any], given: Any, assign: bool) -> str:
         """Copies `given` into `own`; returns a message with a place for the key if that is impossible, else ""."""
+        if given is own:
+            return ""
         if not isinstance(given, np.ndarray | np.generic | float | int):
             return ('While copying the parameter named "{key}", expected an array from the checkpoint, '
                     f"got {type(given).__name__}")
@@ -148,7 +151,7 @@ class StateDict:
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
         stray = next((key for key in state_dict if not isinstance(key, str)), None)
         if stray is not None:
-            raise TypeError(f"Expected names as keys of state_dict, got {stray!r}")
+            raise TypeError(f"Expected names as keys of state_dict, got {shown(stray)}")
         metadata = getattr(state_dict, "_metadata", {})
         missing: list[str] = []
         unexpected: list[str] = []

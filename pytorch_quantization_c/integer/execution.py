@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..float_nn.parameter import own_copy
 from . import switch
 from .conditions import (
     IntegerWeight,
@@ -93,7 +94,7 @@ class IntegerExecution:
         if frozen is not None:
             if frozen.is_of(state["_parameters"]["weight"]):
                 return frozen
-            del state["_frozen"]  # somebody has given the layer another weight: it follows
+            state.pop("_frozen", None)  # somebody has given the layer another weight: it follows
         quantizer, weight = state["_modules"].get("_weight_quantizer"), state["_parameters"]["weight"]
         if quantizer is None or not _is_library_quantizer(type(quantizer)):
             return "a class of its own"
@@ -167,10 +168,10 @@ class IntegerExecution:
         kept = self._kept_weight() if weight is not None and _is_library_class(type(self)) else "a class of its own"
         if isinstance(kept, str):
             return None if "_frozen" in state else kept
-        own = type(weight)(np.array(weight), weight.requires_grad) if keep_float else None
+        own = own_copy(weight) if keep_float else None
         self._become_frozen(Kept(own, kept.weight))
         if bias is not None:
-            state["_parameters"]["bias"] = type(bias)(np.array(bias), bias.requires_grad)
+            state["_parameters"]["bias"] = own_copy(bias)
         self._lock()
         return None
 
@@ -207,8 +208,11 @@ class IntegerExecution:
         state_dict, parameters = dict(state_dict), self.__dict__["_parameters"]
         frozen = self.__dict__.get("_frozen")
         bias = parameters.get("bias")
-        if frozen is not None and frozen.proof is None and bias is not None:  # it is read-only: a copy takes the values
-            parameters["bias"] = type(bias)(np.array(bias), bias.requires_grad)
+        assign = local_metadata.get("assign_to_params_buffers")
+        if frozen is not None and not assign and self._refuses_weight(frozen, state_dict, prefix, error_msgs):
+            state_dict.update({prefix + "bias": bias} if bias is not None else {})
+        elif frozen is not None and bias is not None:  # it is read-only: a copy takes the values
+            parameters["bias"] = own_copy(bias)
         values, scale = state_dict.pop(prefix + VALUES, None), state_dict.pop(prefix + SCALE, None)
         if values is not None or scale is not None:
             problem = self._load_integers(values, scale)
@@ -218,6 +222,21 @@ class IntegerExecution:
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict,  # type: ignore[misc]
                                       missing_keys, unexpected_keys, error_msgs)
         self._lock()
+
+    def _refuses_weight(self, frozen: Kept, state_dict: dict[str, Any], prefix: str, error_msgs: list[str]) -> bool:
+        """A frozen layer takes no other float weight than the one it has."""
+        key = prefix + "weight"
+        if frozen.proof is None or key not in state_dict or prefix + VALUES in state_dict:
+            return False
+        given = np.asarray(state_dict[key])
+        if given.shape != frozen.proof.shape:
+            return False
+        state_dict[key] = frozen.proof
+        other = not np.array_equal(given, frozen.proof)
+        if other:
+            error_msgs.append(f'"{key}" is the read-only weight of a frozen layer: load before freeze(), or '
+                              "with assign=True, which gives the layer another weight, and it is frozen no more")
+        return other
 
     def _load_integers(self, values: Any, scale: Any) -> str | None:
         if not isinstance(values, np.ndarray) or values.dtype.char not in "bB":

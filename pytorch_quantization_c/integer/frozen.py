@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .._core.errors import shown
 from .._core.safetensors import load_file, save_file
 from .execution import VALUES, IntegerExecution
 from .restoring import whole_or_not_at_all
@@ -67,6 +68,7 @@ def save_frozen(model: Any, path: str | os.PathLike[str]) -> None:
     from ..quant_state import _described
     from ..summary import named_quantizers
 
+    _modules(model)
     arrays = {name: np.asarray(value) for name, value in model.state_dict().items() if isinstance(value, np.ndarray)}
     if not any(name.endswith(VALUES) for name in arrays):
         raise ValueError("Expected a model after freeze(model, keep_float=False), got one without integer weights")
@@ -99,8 +101,8 @@ def load_frozen(model: M, path: str | os.PathLike[str]) -> M:
 
     arrays, metadata = load_file(path)
     if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
-        raise ValueError(f"Expected a frozen model of version {VERSION}, got {metadata.get('format')!r} of version "
-                         f"{metadata.get('version')!r}")
+        raise ValueError(f"Expected a frozen model of version {VERSION}, got {shown(metadata.get('format'))} of "
+                         f"version {shown(metadata.get('version'))}")
     try:
         described = json.loads(metadata.get("quantizers", ""))
     except (ValueError, RecursionError):

@@ -50,6 +50,7 @@ class PackedWeights:
         input_format: how inputs are to be quantised.
 
     Raises:
+        TypeError: arguments of other types.
         ValueError: shapes, dtypes or formats that do not fit together.
     """
 
@@ -57,6 +58,11 @@ class PackedWeights:
 
     def __init__(self, weight: NDArray[Any], scale: NDArray[np.float32], geometry: Geometry,
                  input_format: Format) -> None:
+        if not isinstance(weight, np.ndarray):
+            raise TypeError(f"Expected `weight` to be an array, got {type(weight).__name__}")
+        if not isinstance(geometry, Geometry) or not isinstance(input_format, Format):
+            raise TypeError("Expected `geometry` to be a Geometry and `input_format` a Format, got "
+                            f"{type(geometry).__name__} and {type(input_format).__name__}")
         self.weight = weight
         self.scale = scale
         self.geometry = geometry

@@ -8,6 +8,7 @@ kernels of the NumPy package compute; tensors on other devices take plain torch 
 from __future__ import annotations
 
 from ..calibration import calibrating
+from ..layer_sensitivity import sensitivity
 from ..quant_state import load_quant_state, save_quant_state
 from ..summary import quant_summary
 from . import calib, cuda_ext, nn, optim, quant_modules, tensor_quant, utils, version
@@ -18,4 +19,4 @@ from .version import __version__
 
 __all__ = ["__version__", "calib", "calibrating", "cuda_ext", "deactivate", "enable_onnx_export", "from_numpy",
            "initialize", "install", "load_quant_state", "nn", "optim", "quant_modules", "quant_summary", "quantized",
-           "replace", "save_quant_state", "tensor_quant", "to_numpy", "utils", "version"]
+           "replace", "save_quant_state", "sensitivity", "tensor_quant", "to_numpy", "utils", "version"]

@@ -98,13 +98,14 @@ def _quantizer(side: Side, module: Any) -> Any:
 
 
 def _built(side: Side, module: Any, name: str) -> Any:
-    if isinstance(module, QuantizerRules):
+    children, is_quantizer = module._modules, isinstance(module, QuantizerRules)
+    if is_quantizer:
         made = _quantizer(side, module)
     else:
         cls = _class_on(side, module, name)
         made = cls() if cls.__name__ in CONTAINERS else cls(**_arguments(module, cls))
-    for child, each in module._modules.items():
-        if each is None or not isinstance(module, QuantizerRules):
+    for child, each in children.items():
+        if each is None or not is_quantizer:
             made._modules[child] = None if each is None else _built(side, each, f"{name}.{child}" if name else child)
     return made
 
@@ -136,6 +137,9 @@ def _carry(side: Side, module: Any, made: Any, seen: dict[int, Any], name: str) 
 
 
 def _converted(side: Side, model: Any, into: Any) -> Any:
+    for name, each in (("model", model), ("into", into)):
+        if not hasattr(each, "named_modules") and (each is not None or name == "model"):
+            raise TypeError(f"Expected `{name}` to be a module, got {type(each).__name__}")
     made = _built(side, model, "") if into is None else into
     _carry(side, model, made, {}, "")
     return made
@@ -157,5 +161,14 @@ def to_numpy(model: Any, into: Any = None) -> Any:
 
 
 def from_numpy(model: Any, into: Any = None) -> Any:
-    """`to_numpy` the other way: a torch model from one of the NumPy package."""
+    """A torch model with the layers, weights and quantisers of a model of the NumPy package. Tensors are copies.
+
+    Args:
+        model: a layer that both packages have, or Sequential, ModuleList or ModuleDict of such.
+        into: for any other model: a torch model whose modules have the same names; it takes the weights and the
+            quantisers, and is returned.
+
+    Raises:
+        TypeError, ValueError: as `to_numpy`.
+    """
     return _converted(TORCH, model, into)

@@ -3,6 +3,7 @@
 All arithmetic is done in float32 (float64 for float64 tensors); the output has the type of the input. On the CPU it is
 the C kernels of the NumPy package that compute, without a copy of the data.
 """
+# pyright: reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from .._core.descriptor import (
     QuantDescriptor,
     ScaledQuantDescriptor,
 )
-from .._core.errors import UnsupportedFormatError
+from .._core.errors import UnsupportedFormatError, shown
 from . import _kernels, _onnx, cuda_ext
 from ._convert import untraced
 from ._kernels import checked, operand
@@ -241,7 +242,7 @@ class ScaledE4M3Function(Function):
 
 def _check_format(E: int, M: int) -> None:
     if E != 4 or M != 3:
-        raise UnsupportedFormatError(f"Expected E=4 and M=3, got E={E} and M={M}")
+        raise UnsupportedFormatError(f"Expected E=4 and M=3, got E={shown(E)} and M={shown(M)}")
 
 
 tensor_quant: Callable[..., tuple[Tensor, Tensor]] = TensorQuantFunction.apply

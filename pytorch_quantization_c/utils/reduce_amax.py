@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,17 @@ from .._arrays import axis_index, number_array
 
 __all__ = ["reduce_amax"]
 
+MOST_AXES = 1000  # that may be named, some several times; an iterator may have no end
+
 
 def _reduce(array: NDArray[Any], axes: tuple[int, ...] | None, keepdims: bool) -> NDArray[Any]:
     if array.dtype.kind in "iu":
-        return np.asarray(np.max(np.abs(array), axis=axes, keepdims=keepdims))
+        if array.size == 0:
+            return _C.amax(array.astype(np.float32), axes, keepdims).astype(array.dtype)
+        magnitudes = np.abs(array)
+        if magnitudes.min() < 0:
+            raise ValueError(f"Expected `input` without {magnitudes.min()}, whose magnitude {array.dtype} cannot hold")
+        return np.asarray(np.max(magnitudes, axis=axes, keepdims=keepdims))
     return _C.amax(array, axes, keepdims)
 
 
@@ -40,7 +48,8 @@ def reduce_amax(input: ArrayLike, axis: int | Iterable[int] | None = None, keepd
 
     Raises:
         AxisError: there is no such axis.
-        ValueError: a tuple of more axes than `input` has; a reduction over nothing.
+        ValueError: a tuple of more axes than `input` has; a reduction over nothing; the least integer of a type, as
+            -128 of int8, which has no magnitude in that type.
         TypeError: `input` holds no numbers.
     """
     array = number_array(input, "input")
@@ -48,7 +57,9 @@ def reduce_amax(input: ArrayLike, axis: int | Iterable[int] | None = None, keepd
         return _reduce(array, None, False)
     if isinstance(axis, str) or not isinstance(axis, Iterable):
         return _reduce(array, _own_axes(array, (axis,)), keepdims)
-    axes = tuple(axis)
+    axes = tuple(islice(axis, MOST_AXES + 1))
+    if len(axes) > MOST_AXES:
+        raise ValueError(f"Expected at most {MOST_AXES} axes in `axis`, got more")
     if isinstance(axis, tuple) and len(axes) > array.ndim:
         raise ValueError(f"Cannot reduce more axes than tensor's dim: got {len(axes)} in `axis` for "
                          f"shape {array.shape}")

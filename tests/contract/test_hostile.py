@@ -80,6 +80,8 @@ def test_counts_whose_sum_overflows() -> None:
 def test_a_range_that_cannot_be_paired() -> None:
     with pytest.raises(ValueError, match="`min_range` and `max_range` to broadcast"):
         _C.fake_affine(np.ones(6, np.float32), np.zeros(2), np.ones(3), 8)
+    with pytest.raises(ValueError, match="`min_range` and `max_range` to broadcast"):
+        _C.fake_affine(np.ones(6, np.float32), np.zeros((1,) * 40), np.ones((1,) * 40), 8)
     with pytest.raises(MemoryError):
         _C.fake_affine(np.ones(6, np.float32), np.zeros((2**23, 1)), np.zeros((1, 2**22)), 8)
 

@@ -33,7 +33,7 @@ def any_array(random: Random, like: Any, repeats: int) -> Any:
     else:
         shape = tuple(random.choice(LENGTHS) for _ in range(random.choice((0, 1, 2, 3, 3, 4, 5))))
         values = np.resize(np.array(random.sample(VALUES, 6)), shape)
-    if choice < 0.2 and values.size:
+    if choice < 0.2 and values.size and values.dtype.kind == "f":
         values.flat[random.randrange(values.size)] = random.choice(VALUES)
     with np.errstate(all="ignore"):
         values = values.astype(random.choice(DTYPES) if random.random() < 0.5 else np.float32)

@@ -11,15 +11,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pytorch_quantization_c import calib, float_nn, layer_sensitivity, nn, quant_modules, quant_state
+from pytorch_quantization_c import calib, demo, float_nn, layer_sensitivity, nn, quant_modules, quant_state
 from pytorch_quantization_c._core import safetensors
+from pytorch_quantization_c._core.npz import read_arrays
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
-from .mutations import mutated_bytes, mutated_safetensors, mutated_text
+from .mutations import mutated_bytes, mutated_safetensors, mutated_text, mutated_zip
 
 REFUSALS = (ValueError, TypeError)
 LEAST = 1 << 20  # bytes that any reader may use, however small the file: the model it makes, the text of its error
 TIMES = 12       # and for each byte of the file: JSON as Python objects
+
+DIGITS = Path(demo.__file__).parent / "data" / "lenet_digits.npz"
 
 X = np.linspace(-1, 1, 2 * 4 * 6 * 6, dtype=np.float32).reshape(2, 4, 6, 6)
 
@@ -67,6 +70,11 @@ def written(write: Callable[[Path], Any]) -> bytes:
         return (Path(folder) / "file").read_bytes()
 
 
+def read_digits(path: Path) -> None:
+    with path.open("rb") as stream:
+        read_arrays(stream, demo.STORED)
+
+
 def load_calibrator(calibrator: Any) -> Callable[[Path], Any]:
     def read(path: Path) -> None:
         calibrator.load(path)
@@ -95,6 +103,7 @@ def build() -> list[Loader]:
         Loader("a frozen model", written(lambda path: quant_modules.save_frozen(frozen, path)), mutated_safetensors,
                lambda path: quant_modules.load_frozen(frozen, path), state_of(frozen), (*REFUSALS, RuntimeError)),
         Loader("resume of sensitivity", resume, mutated_text, lambda path: layer_sensitivity._read(path, "m", layers)),
+        Loader("the digits of the demo", DIGITS.read_bytes(), mutated_zip, read_digits),
         Loader("YAML", yaml.encode(), mutated_bytes,
                lambda path: QuantDescriptor.from_yaml(path.read_bytes().decode("utf-8", "replace"))),
     ]

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
+import zipfile
 from random import Random
 from typing import Any
 
@@ -92,3 +94,24 @@ def mutated_safetensors(data: bytes, random: Random) -> bytes:
         header = mutated_value(header, random)
     text = json.dumps(header).encode("utf-8", "surrogatepass")
     return len(text).to_bytes(8, "little") + text + body
+
+
+def mutated_zip(data: bytes, random: Random) -> bytes:
+    """As bytes; or packed anew with a damaged member, or one that is left out, doubled, or says that it is huge."""
+    if random.random() < 0.4:
+        return mutated_bytes(data, random)
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(made, "w", random.choice((0, 8))) as new:
+        names = old.namelist()
+        chosen = random.choice(names)
+        for name in names:
+            member = old.read(name)
+            if name == chosen:
+                member = random.choice((
+                    lambda member: mutated_bytes(member, random), lambda member: b"", lambda member: member * 2,
+                    lambda member: member.replace(b"(", b"(99999999999,", 1), lambda member: bytes(1 << 22),
+                    lambda member: member[:random.randrange(len(member))], lambda member: member[:10] + b"(" * 1000,
+                ))(member)
+            if name != chosen or random.random() < 0.9:
+                new.writestr(name, member)
+    return made.getvalue()

@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 from random import Random, SystemRandom
 
-from . import callables, loaders
+from . import callables, calls, loaders, subjects
 from .limits import address_space
 
 
@@ -26,7 +26,8 @@ def main() -> int:
     inputs = 0
     end = time.monotonic() + options.seconds
     readers = loaders.build()
-    print(f"seed {options.seed}, {len(readers)} readers of files, {len(callables.CASES)} callables", flush=True)
+    called = subjects.subjects()
+    print(f"seed {options.seed}, {len(readers)} readers of files, {len(called)} public callables", flush=True)
     with tempfile.TemporaryDirectory() as folder, address_space():
         for seed in range(options.seed, sys.maxsize):
             if time.monotonic() > end:
@@ -34,6 +35,7 @@ def main() -> int:
             results = [(loader.name, loaders.attempt(loader, loader.damage(loader.data, Random(seed)),
                                                      Path(folder) / "file")) for loader in readers]
             results += [(case.name, callables.attempt(case, Random(seed))) for case in callables.CASES]
+            results += [(each.name, calls.attempt(each, Random(f"{seed} {each.name}"))) for each in called]
             inputs += len(results)
             for name, problem in results:
                 if problem and f"{name}: {problem}" not in found:

@@ -1,7 +1,8 @@
 """`make soak`: everything over and over, good calls and refused ones, with memory that stays flat.
 
-python -m tests.fuzz.soak [--minutes 10]: after the first fifth of the time the resident memory may not grow by more
-than 2 % and 4 MB; from several threads, on every instruction set, with changing numbers of threads.
+python -m tests.fuzz.soak [--minutes 10] [--threads 4]: after the first fifth of the time the resident memory may not
+grow by more than 2 % and 4 MB; on every instruction set, from several threads at once, with changing numbers of threads
+of ours (at most --threads; with 1 the process computes on one CPU). The curve of the memory is printed.
 """
 from __future__ import annotations
 
@@ -20,11 +21,12 @@ from random import Random
 from pytorch_quantization_c import demo, isa, threads
 
 from ..faults.calls import every_call
-from . import callables, loaders
+from . import callables, calls, loaders, subjects
 from .limits import address_space
 
 SLACK, PART = 4 << 20, 0.02
-CYCLE = 40  # rounds after which the same inputs come again: new ones would leave new holes in the heap
+CALLED = subjects.subjects()
+CYCLE = 16  # rounds after which the same inputs come again: new ones would leave new holes in the heap
 
 
 def resident() -> int:
@@ -48,13 +50,17 @@ def one_round(seed: int, readers: list[loaders.Loader], folder: Path, problems: 
         problem = loaders.attempt(reader, reader.damage(reader.data, Random(seed % CYCLE)), folder / reader.name)
         if problem:
             problems.add(f"seed {seed}: {reader.name}: {problem}")
+    for subject in CALLED:
+        problem = calls.attempt(subject, Random(f"{seed % CYCLE} {subject.name}"))
+        if problem:
+            problems.add(f"seed {seed}: {subject.name}: {problem}")
     if seed % 20 == 0:
         digits = demo.load_digits()
         demo.float_net(digits)(digits.test_images[:50])
 
 
-def at_once(problems: set[str]) -> None:
-    """All public callables from four threads."""
+def at_once(problems: set[str], count: int) -> None:
+    """All functions and layers from so many threads."""
 
     def work() -> None:
         try:
@@ -63,7 +69,7 @@ def at_once(problems: set[str]) -> None:
         except Exception as error:
             problems.add(f"from a thread: {error!r}")
 
-    workers = [threading.Thread(target=work) for _ in range(4)]
+    workers = [threading.Thread(target=work) for _ in range(count)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -73,20 +79,25 @@ def at_once(problems: set[str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
-    seconds = 60 * parser.parse_args().minutes
+    parser.add_argument("--threads", type=int, default=4)
+    options = parser.parse_args()
+    seconds = 60 * options.minutes
     warnings.simplefilter("error")
     problems: set[str] = set()
     readers, names = loaders.build(), isa.available()
-    started, start, peak = time.monotonic(), 0, 0
+    started, start, peak, shown = time.monotonic(), 0, 0, 0.0
     with tempfile.TemporaryDirectory() as folder, address_space():
         for seed in count():
             elapsed = time.monotonic() - started
             if elapsed > seconds:
                 break
-            threads.set_num_threads(1 + seed % 4)
+            threads.set_num_threads(1 + seed % options.threads)
             with isa.only(names[seed % len(names)]):
                 one_round(seed, readers, Path(folder), problems)
-                at_once(problems)
+                at_once(problems, options.threads)
+            if elapsed >= shown:
+                print(f"{elapsed:5.0f} s  round {seed:4d}  {resident() / 2**20:6.1f} MB", flush=True)
+                shown += seconds / 20
             if elapsed < seconds / 5:
                 start = max(start, resident())
             elif seed % 5 == 0:

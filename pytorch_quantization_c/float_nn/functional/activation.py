@@ -9,6 +9,7 @@ import numpy as np
 from numpy.exceptions import AxisError
 from numpy.typing import ArrayLike, DTypeLike
 
+from ..._core.errors import shown
 from ..checks import Array, ShapeError, factory, float_array, integer, number, rounded, same_floats, working
 from .special import erf
 
@@ -108,7 +109,7 @@ def gelu(input: ArrayLike, approximate: str = "none") -> Array:
         inner = kind(math.sqrt(2.0 / math.pi)) * (x + kind(0.044715) * x * x * x)
         result = kind(0.5) * x * (kind(1) + np.tanh(inner))
     else:
-        raise ShapeError(f"Expected `approximate` 'none' or 'tanh', got {approximate!r}")
+        raise ShapeError(f"Expected `approximate` 'none' or 'tanh', got {shown(approximate)}")
     return rounded(result, dtype)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..._core.errors import shown
 from ..checks import Array, ShapeError, batched, integer, same_floats
 
 __all__ = ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
@@ -18,11 +19,10 @@ SizeOrSizes = int | None | Sequence[int | None]
 
 def _sizes(output_size: SizeOrSizes, size: tuple[int, ...]) -> tuple[int, ...]:
     """The wanted sizes, with None replaced by the input's."""
-    wanted = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * len(size)
-    if len(wanted) == 1:
-        wanted *= len(size)
-    if len(wanted) != len(size):
-        raise ShapeError(f"Expected `output_size` to be one number or {len(size)}, got {wanted}")
+    if isinstance(output_size, Sequence) and len(output_size) not in (1, len(size)):
+        raise ShapeError(f"Expected `output_size` to be one number or {len(size)}, got {shown(output_size)}")
+    wanted = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,)
+    wanted = wanted if len(wanted) == len(size) else wanted * len(size)
     return tuple(n if m is None else integer(m, "output_size", 0) for n, m in zip(size, wanted, strict=True))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..._core.errors import shown
 from ..checks import Array, IntOrInts, ShapeError, batched, integer, integers, same_floats
 from .windows import Window, col2im, im2col
 
@@ -39,7 +40,7 @@ def _same_padding(x: Array, weight: Array, padding: str, stride: tuple[int, ...]
     if padding == "valid":
         return x, (0,) * spatial
     if padding != "same":
-        raise ShapeError(f"Expected `padding` of numbers, 'same' or 'valid', got {padding!r}")
+        raise ShapeError(f"Expected `padding` of numbers, 'same' or 'valid', got {shown(padding)}")
     if any(step != 1 for step in stride):
         raise ShapeError("padding='same' is not supported for strided convolutions")
     total = [d * (k - 1) for k, d in zip(weight.shape[2:], dilation, strict=True)]

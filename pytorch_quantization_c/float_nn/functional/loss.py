@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..._core.errors import shown
 from ..checks import Array, DTypeError, ShapeError, float_array, number, rounded, same_floats
 from ..parameter import as_plain
 from .activation import log_softmax
@@ -18,7 +19,8 @@ def _reduction(reduction: str, size_average: bool | None, reduce: bool | None) -
     if size_average is not None or reduce is not None:
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
     if reduction not in ("none", "sum", "mean"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
+        text = reduction if isinstance(reduction, str) and len(reduction) < 60 else shown(reduction)
+        raise ValueError(f"{text} is not a valid value for reduction")
     return reduction
 
 

@@ -158,6 +158,8 @@ def layer_norm(input: ArrayLike, normalized_shape: int | Sequence[int], weight: 
     x, dtype = _opened(input)
     single = not isinstance(normalized_shape, Sequence)
     count = 1 if single else len(normalized_shape)  # type: ignore[arg-type]
+    if count > x.ndim:
+        raise ShapeError(f"Expected `normalized_shape` with at most the {x.ndim} sizes of `input`, got {count}")
     shape = integers(normalized_shape, count, "normalized_shape", 0)
     if not shape:
         raise ShapeError("Expected `normalized_shape` with at least one number, got none")

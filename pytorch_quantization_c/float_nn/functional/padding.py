@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..._core.errors import shown
 from ..checks import Array, ShapeError, float_array, integer, number
 from ..parameter import as_plain
 
@@ -25,7 +26,7 @@ def _crop(x: Array, amounts: list[tuple[int, int]]) -> tuple[Array, list[tuple[i
 
 def _check_mode(x: Array, count: int, amounts: list[tuple[int, int]], mode: str) -> None:
     if mode not in MODES:
-        raise ShapeError(f"Expected `mode` 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}")
+        raise ShapeError(f"Expected `mode` 'constant', 'reflect', 'replicate' or 'circular', got {shown(mode)}")
     if x.ndim not in (count + 1, count + 2):
         raise ShapeError(f"Expected `pad` of two numbers for each dimension but one or two, got {2 * count} numbers "
                          f"for `input` of shape {x.shape}")
@@ -34,9 +35,9 @@ def _check_mode(x: Array, count: int, amounts: list[tuple[int, int]], mode: str)
             continue
         most = size - 1 if mode == "reflect" else size
         if mode != "replicate" and max(pair) > most:
-            raise ShapeError(f"Expected `pad` of at most {most} for size {size} in mode {mode!r}, got {pair}")
+            raise ShapeError(f"Expected `pad` of at most {most} for size {size} in mode {shown(mode)}, got {pair}")
         if size == 0:
-            raise ShapeError(f"Expected sizes > 0 in mode {mode!r}, got shape {x.shape}")
+            raise ShapeError(f"Expected sizes > 0 in mode {shown(mode)}, got shape {x.shape}")
 
 
 def pad(input: ArrayLike, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Array:
@@ -51,7 +52,7 @@ def pad(input: ArrayLike, pad: Sequence[int], mode: str = "constant", value: flo
     whole = isinstance(plain, np.ndarray) and plain.dtype.kind == "i"
     x = plain if whole else float_array(input, "input")
     if not isinstance(pad, Sequence | np.ndarray) or isinstance(pad, str):
-        raise TypeError(f"Expected `pad` to be a sequence of integers, got {pad!r}")
+        raise TypeError(f"Expected `pad` to be a sequence of integers, got {shown(pad)}")
     numbers = [integer(amount, "pad") for amount in pad]
     count = len(numbers) // 2
     if len(numbers) % 2 or count > x.ndim:
@@ -64,7 +65,7 @@ def pad(input: ArrayLike, pad: Sequence[int], mode: str = "constant", value: flo
         fill = np.asarray(0 if value is None else number(value, "value")).astype(x.dtype)
         return np.pad(x, amounts, constant_values=fill)
     if value is not None:
-        raise ValueError(f"Expected no `value` in mode {mode!r}, got {value}")
+        raise ValueError(f"Expected no `value` in mode {shown(mode)}, got {value}")
     _check_mode(x, count, amounts, mode)
     x, amounts = _crop(x, amounts)
     return np.pad(x, amounts, mode=MODES[mode])  # type: ignore[call-overload, no-any-return]

@@ -76,7 +76,8 @@ def _max_with_indices(x: Array, axes: Sequence[_Axis]) -> tuple[Array, Array]:
     size = x.shape[2:]
     positions = np.arange(math.prod(size), dtype=np.int64).reshape(1, 1, *size)
     values, places = _padded(x, axes, -np.inf), _padded(positions, axes, 0)
-    best: Array | None = None
+    shape = (*x.shape[:2], *(axis.out for axis in axes))
+    best, index = np.full(shape, -np.inf, x.dtype), np.full(shape, -1, np.int64)
     for offset in np.ndindex(*(axis.kernel for axis in axes)):
         here = (slice(None), slice(None), *(axis.slice(o) for axis, o in zip(axes, offset, strict=True)))
         value = values[here]
@@ -84,13 +85,9 @@ def _max_with_indices(x: Array, axes: Sequence[_Axis]) -> tuple[Array, Array]:
         for number, (axis, o) in enumerate(zip(axes, offset, strict=True)):
             place = np.arange(axis.out) * axis.stride + o * axis.dilation - axis.padding
             inside = inside & ((place >= 0) & (place < axis.size)).reshape((-1,) + (1,) * (len(axes) - 1 - number))
-        if best is None:
-            best = np.full(value.shape, -np.inf, x.dtype)
-            index = np.full(value.shape, -1, np.int64)
         better = inside & ((value > best) | np.isnan(value) | (index < 0))
         np.copyto(best, value, where=better)
-        np.copyto(index, np.broadcast_to(places[here], value.shape), where=better)
-    assert best is not None
+        np.copyto(index, np.broadcast_to(places[here], shape), where=better)
     return best, index
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..._core.errors import shown
 from ..checks import Array, ShapeError, float_array, integer, number, working
 from .adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
@@ -18,11 +19,12 @@ NEAREST = ("nearest", "nearest-exact")
 
 
 def _per_dimension(value: Any, count: int, name: str) -> list[Any]:
-    values = list(value) if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) else [value] * count
-    if len(values) != count:
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
+        return [value] * count
+    if np.ndim(value) == 0 or len(value) != count:
         raise ShapeError(f"Expected `{name}` to be one number or {count} as the input has spatial dimensions, "
-                         f"got {tuple(values)}")
-    return values
+                         f"got {shown(value)}")
+    return list(value)
 
 
 def _sizes(size: tuple[int, ...], wanted: Any, scale_factor: Any) -> tuple[list[int], list[float | None]]:
@@ -96,11 +98,11 @@ def interpolate(input: ArrayLike, size: int | Sequence[int] | None = None,
         raise ShapeError(f"Expected `input` with 3, 4 or 5 dimensions, got shape {x.shape}")
     if mode not in (*LINEAR, *NEAREST, "area") or LINEAR.get(mode, spatial) != spatial:
         raise ShapeError(f"Expected `mode` 'nearest', 'nearest-exact', 'area' or the linear one for {spatial} "
-                         f"dimensions, got {mode!r}")
+                         f"dimensions, got {shown(mode)}")
     if antialias:
         raise ValueError("Expected antialias=False, got True")
     if align_corners is not None and mode not in LINEAR:
-        raise ValueError(f"Expected `align_corners` with a linear mode only, got {mode!r}")
+        raise ValueError(f"Expected `align_corners` with a linear mode only, got {shown(mode)}")
     sizes, factors = _sizes(x.shape[2:], size, scale_factor)
     if recompute_scale_factor:
         if size is not None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..checks import Array, ShapeError, float_array, integer
+from ..checks import Array, ShapeError, float_array, integer, number
 from ..parameter import as_plain
 
 __all__ = ["PackedSequence", "pack_padded_sequence", "pack_sequence", "pad_packed_sequence", "pad_sequence"]
@@ -85,9 +85,10 @@ def pad_sequence(sequences: Sequence[ArrayLike], batch_first: bool = False, padd
     if not arrays or any(each.ndim == 0 or each.shape[1:] != arrays[0].shape[1:] for each in arrays):
         raise ShapeError("Expected `sequences` whose shapes differ in the first size only, got "
                          f"{[each.shape for each in arrays]}")
-    padded = np.full((len(arrays), max(map(len, arrays)), *arrays[0].shape[1:]), padding_value, arrays[0].dtype)
-    for number, each in enumerate(arrays):
-        padded[number, :len(each)] = each
+    shape = (len(arrays), max(map(len, arrays)), *arrays[0].shape[1:])
+    padded = np.full(shape, number(padding_value, "padding_value"), arrays[0].dtype)
+    for at, each in enumerate(arrays):
+        padded[at, :len(each)] = each
     return padded if batch_first else padded.swapaxes(0, 1)
 
 

@@ -23,19 +23,31 @@ class _QuantConvNd(ConvRules, _utils.QuantMixin):
 
 
 class QuantConv1d(_QuantConvNd, float_nn.Conv1d):
-    """`float_nn.Conv1d` on quantised arrays."""
+    """`float_nn.Conv1d` on a quantised input (batch, in_channels, length) and weight.
+
+    Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
+    each output channel: axis 0). TypeError for another keyword, ValueError for a descriptor of real quantisation.
+    """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV1D_WEIGHT_PER_CHANNEL
 
 
 class QuantConv2d(_QuantConvNd, float_nn.Conv2d):
-    """`float_nn.Conv2d` on quantised arrays."""
+    """`float_nn.Conv2d` on a quantised input (batch, in_channels, height, width) and weight.
+
+    Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
+    each output channel: axis 0). TypeError for another keyword, ValueError for a descriptor of real quantisation.
+    """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV2D_WEIGHT_PER_CHANNEL
 
 
 class QuantConv3d(_QuantConvNd, float_nn.Conv3d):
-    """`float_nn.Conv3d` on quantised arrays."""
+    """`float_nn.Conv3d` on a quantised input (batch, in_channels, depth, height, width) and weight.
+
+    Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
+    each output channel: axis 0). TypeError for another keyword, ValueError for a descriptor of real quantisation.
+    """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV3D_WEIGHT_PER_CHANNEL
 
@@ -54,19 +66,31 @@ class _QuantConvTransposeNd(ConvTransposeRules, _utils.QuantMixin):
 
 
 class QuantConvTranspose1d(_QuantConvTransposeNd, float_nn.ConvTranspose1d):
-    """`float_nn.ConvTranspose1d` on quantised arrays."""
+    """`float_nn.ConvTranspose1d` on a quantised input (batch, in_channels, length) and weight.
+
+    Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
+    each index of axis 1). TypeError for another keyword, ValueError for a descriptor of real quantisation.
+    """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE1D_WEIGHT_PER_CHANNEL
 
 
 class QuantConvTranspose2d(_QuantConvTransposeNd, float_nn.ConvTranspose2d):
-    """`float_nn.ConvTranspose2d` on quantised arrays."""
+    """`float_nn.ConvTranspose2d` on a quantised input (batch, in_channels, height, width) and weight.
+
+    Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
+    each index of axis 1). TypeError for another keyword, ValueError for a descriptor of real quantisation.
+    """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE2D_WEIGHT_PER_CHANNEL
 
 
 class QuantConvTranspose3d(_QuantConvTransposeNd, float_nn.ConvTranspose3d):
-    """`float_nn.ConvTranspose3d` on quantised arrays."""
+    """`float_nn.ConvTranspose3d` on a quantised input (batch, in_channels, depth, height, width) and weight.
+
+    Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
+    each index of axis 1). TypeError for another keyword, ValueError for a descriptor of real quantisation.
+    """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE3D_WEIGHT_PER_CHANNEL
 

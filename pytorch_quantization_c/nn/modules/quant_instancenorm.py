@@ -21,12 +21,24 @@ class _QuantInstanceNorm(InstanceNormRules, QuantInputMixin):
 
 
 class QuantInstanceNorm1d(_QuantInstanceNorm, float_nn.InstanceNorm1d):
-    """`float_nn.InstanceNorm1d` on a quantised input."""
+    """`float_nn.InstanceNorm1d` on a quantised input (batch, num_features, length).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantInstanceNorm2d(_QuantInstanceNorm, float_nn.InstanceNorm2d):
-    """`float_nn.InstanceNorm2d` on a quantised input."""
+    """`float_nn.InstanceNorm2d` on a quantised input (batch, num_features, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantInstanceNorm3d(_QuantInstanceNorm, float_nn.InstanceNorm3d):
-    """`float_nn.InstanceNorm3d` on a quantised input."""
+    """`float_nn.InstanceNorm3d` on a quantised input (batch, num_features, depth, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """

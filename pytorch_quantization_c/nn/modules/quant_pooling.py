@@ -16,39 +16,75 @@ __all__ = ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AvgPo
 
 
 class QuantMaxPool1d(MaxPoolRules, QuantInputMixin, float_nn.MaxPool1d):
-    """`float_nn.MaxPool1d` on a quantised input."""
+    """`float_nn.MaxPool1d` on a quantised input (batch, channels, length).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantMaxPool2d(MaxPoolRules, QuantInputMixin, float_nn.MaxPool2d):
-    """`float_nn.MaxPool2d` on a quantised input."""
+    """`float_nn.MaxPool2d` on a quantised input (batch, channels, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantMaxPool3d(MaxPoolRules, QuantInputMixin, float_nn.MaxPool3d):
-    """`float_nn.MaxPool3d` on a quantised input."""
+    """`float_nn.MaxPool3d` on a quantised input (batch, channels, depth, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantAvgPool1d(AvgPool1dRules, QuantInputMixin, float_nn.AvgPool1d):
-    """`float_nn.AvgPool1d` on a quantised input."""
+    """`float_nn.AvgPool1d` on a quantised input (batch, channels, length).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantAvgPool2d(AvgPoolRules, QuantInputMixin, float_nn.AvgPool2d):
-    """`float_nn.AvgPool2d` on a quantised input."""
+    """`float_nn.AvgPool2d` on a quantised input (batch, channels, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantAvgPool3d(AvgPoolRules, QuantInputMixin, float_nn.AvgPool3d):
-    """`float_nn.AvgPool3d` on a quantised input."""
+    """`float_nn.AvgPool3d` on a quantised input (batch, channels, depth, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantAdaptiveAvgPool1d(AdaptiveAvgPoolRules, QuantInputMixin, float_nn.AdaptiveAvgPool1d):
-    """`float_nn.AdaptiveAvgPool1d` on a quantised input."""
+    """`float_nn.AdaptiveAvgPool1d` on a quantised input (batch, channels, length).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantAdaptiveAvgPool2d(AdaptiveAvgPoolRules, QuantInputMixin, float_nn.AdaptiveAvgPool2d):
-    """`float_nn.AdaptiveAvgPool2d` on a quantised input."""
+    """`float_nn.AdaptiveAvgPool2d` on a quantised input (batch, channels, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantAdaptiveAvgPool3d(AdaptiveAvgPoolRules, QuantInputMixin, float_nn.AdaptiveAvgPool3d):
-    """`float_nn.AdaptiveAvgPool3d` on a quantised input."""
+    """`float_nn.AdaptiveAvgPool3d` on a quantised input (batch, channels, depth, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 MaxPool1d = QuantMaxPool1d

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ... import tensor_quant
 from ..._arrays import float_array
 from ..._core import rnn_layers as quant_rnn
+from ..._core.errors import shown
 from ...float_nn import Module, Parameter, init
 from ...float_nn import functional as F
 from ...float_nn.functional.recurrent import lstm_gates
@@ -39,7 +40,8 @@ class _NumpyOps:
         return F.dropout(x, p, True)
 
     lstm_gates = staticmethod(lstm_gates)
-    linear, sigmoid, tanh, relu = (staticmethod(each) for each in (F.linear, F.sigmoid, F.tanh, F.relu))
+    linear, sigmoid = staticmethod(F.linear), staticmethod(F.sigmoid)
+    tanh, relu = staticmethod(F.tanh), staticmethod(F.relu)
 
 
 class _NumpyParameters:
@@ -92,7 +94,7 @@ class QuantRNN(QuantRNNBase):
         modes = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
         nonlinearity = kwargs.pop("nonlinearity", "tanh")
         if nonlinearity not in modes:
-            raise ValueError(f"Unknown nonlinearity {nonlinearity!r}, expected 'tanh' or 'relu'")
+            raise ValueError(f"Unknown nonlinearity {shown(nonlinearity)}, expected 'tanh' or 'relu'")
         super().__init__(modes[nonlinearity], *args, **kwargs)
 
 
@@ -122,7 +124,7 @@ class QuantRNNCell(QuantRNNCellBase):
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh") -> None:
         super().__init__()
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"Unknown nonlinearity {nonlinearity!r}, expected 'tanh' or 'relu'")
+            raise ValueError(f"Unknown nonlinearity {shown(nonlinearity)}, expected 'tanh' or 'relu'")
         self.nonlinearity = nonlinearity
         self._make_parameters("RNN_" + nonlinearity.upper(), input_size, hidden_size, bias)
 

@@ -1,4 +1,5 @@
 """Calibrator that keeps a histogram of magnitudes."""
+# pyright: reportIncompatibleVariableOverride=false
 from __future__ import annotations
 
 from typing import Any

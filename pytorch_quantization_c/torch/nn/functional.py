@@ -1,4 +1,5 @@
 """Functions for layers."""
+# pyright: reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -127,3 +127,12 @@ def test_what_does_not_fit_is_refused() -> None:
         to_numpy(TorchNet(), float_nn.Sequential())
     with pytest.raises(TypeError, match="0 to be a layer that both packages have, got Fold"):
         to_numpy(torch.nn.Sequential(torch.nn.Fold((4, 4), 2)))
+
+
+@pytest.mark.parametrize("convert", [to_numpy, from_numpy])
+@pytest.mark.parametrize("other", [None, 5, torch.ones(3), np.ones(3)], ids=lambda value: type(value).__name__)
+def test_what_is_no_module(convert: Any, other: Any) -> None:
+    with pytest.raises(TypeError, match="`model` to be a module"):
+        convert(other)
+    with pytest.raises(TypeError, match="`into` to be a module"):
+        convert(nn.QuantLinear(3, 2), into=other if other is not None else "x")

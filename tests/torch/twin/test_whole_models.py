@@ -76,3 +76,41 @@ def test_learnt_limits_stay_the_parameters_of_an_optimiser(tmp_path: Path) -> No
     twin.save_quant_state(first, tmp_path / "q")
     twin.load_quant_state(second, tmp_path / "q")
     assert second.clip.clip_value_max is limit and limit.item() == 5 and limit.requires_grad
+
+
+def test_sensitivity_is_that_of_the_arrays_and_changes_nothing() -> None:
+    torch.manual_seed(0)
+    four = twin.tensor_quant.QuantDescriptor(4)
+    model = torch.nn.Sequential(twin.nn.QuantConv2d(1, 3, 2, quant_desc_weight=four), torch.nn.BatchNorm2d(3),
+                                torch.nn.Dropout(), torch.nn.Flatten(), twin.nn.QuantLinear(27, 2)).train()
+    on_arrays = float_nn.Sequential(pq.nn.QuantConv2d(1, 3, 2, quant_desc_weight=QuantDescriptor(4)),
+                                    float_nn.BatchNorm2d(3), float_nn.Dropout(), float_nn.Flatten(),
+                                    pq.nn.QuantLinear(27, 2))
+    on_arrays.load_state_dict({name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    batches = [torch.randn(5, 1, 4, 4), torch.randn(3, 1, 4, 4)]
+    gradients = []
+    model[0].register_forward_hook(lambda *_: gradients.append(torch.is_grad_enabled()))
+
+    report = twin.sensitivity(model, batches)
+    assert report.rows[0].layer == "0"
+    wanted = pq.sensitivity(on_arrays, [batch.numpy() for batch in batches]).to_dict()
+    assert report.to_dict() == pytest.approx(wanted, abs=0.05)
+    assert gradients == [False] * 6 and torch.is_grad_enabled()
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_sensitivity_takes_bfloat16_outputs_and_leaves_gradients_to_a_metric() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(twin.nn.QuantLinear(6, 4)).bfloat16()
+    report = twin.sensitivity(model, [torch.randn(3, 6, dtype=torch.bfloat16)])
+    assert 20 < report.rows[0].value < 60
+
+    def steepness(net: torch.nn.Module) -> float:
+        x = torch.ones(1, 6, dtype=torch.bfloat16, requires_grad=True)
+        net(x).sum().backward()
+        assert x.grad is not None
+        return x.grad.norm().item()
+
+    assert twin.sensitivity(model, metric=steepness).rows[0].value > 0

@@ -29,19 +29,31 @@ class _QuantConvNd(ConvRules, _utils.QuantMixin):
 
 
 class QuantConv1d(_QuantConvNd, nn.Conv1d):
-    """`torch.nn.Conv1d` on quantised tensors."""
+    """`torch.nn.Conv1d` on a quantised input (batch, in_channels, length) and weight.
+
+    Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
+    each output channel: axis 0). TypeError for another keyword, ValueError for a descriptor of real quantisation.
+    """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV1D_WEIGHT_PER_CHANNEL
 
 
 class QuantConv2d(_QuantConvNd, nn.Conv2d):
-    """`torch.nn.Conv2d` on quantised tensors."""
+    """`torch.nn.Conv2d` on a quantised input (batch, in_channels, height, width) and weight.
+
+    Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
+    each output channel: axis 0). TypeError for another keyword, ValueError for a descriptor of real quantisation.
+    """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV2D_WEIGHT_PER_CHANNEL
 
 
 class QuantConv3d(_QuantConvNd, nn.Conv3d):
-    """`torch.nn.Conv3d` on quantised tensors."""
+    """`torch.nn.Conv3d` on a quantised input (batch, in_channels, depth, height, width) and weight.
+
+    Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
+    each output channel: axis 0). TypeError for another keyword, ValueError for a descriptor of real quantisation.
+    """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV3D_WEIGHT_PER_CHANNEL
 
@@ -70,21 +82,33 @@ class _QuantConvTransposeNd(ConvTransposeRules, _utils.QuantMixin):
 
 
 class QuantConvTranspose1d(_QuantConvTransposeNd, nn.ConvTranspose1d):
-    """`torch.nn.ConvTranspose1d` on quantised tensors."""
+    """`torch.nn.ConvTranspose1d` on a quantised input (batch, in_channels, length) and weight.
+
+    Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
+    each index of axis 1). TypeError for another keyword, ValueError for a descriptor of real quantisation.
+    """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE1D_WEIGHT_PER_CHANNEL
     _function = staticmethod(F.conv_transpose1d)
 
 
 class QuantConvTranspose2d(_QuantConvTransposeNd, nn.ConvTranspose2d):
-    """`torch.nn.ConvTranspose2d` on quantised tensors."""
+    """`torch.nn.ConvTranspose2d` on a quantised input (batch, in_channels, height, width) and weight.
+
+    Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
+    each index of axis 1). TypeError for another keyword, ValueError for a descriptor of real quantisation.
+    """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE2D_WEIGHT_PER_CHANNEL
     _function = staticmethod(F.conv_transpose2d)
 
 
 class QuantConvTranspose3d(_QuantConvTransposeNd, nn.ConvTranspose3d):
-    """`torch.nn.ConvTranspose3d` on quantised tensors."""
+    """`torch.nn.ConvTranspose3d` on a quantised input (batch, in_channels, depth, height, width) and weight.
+
+    Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
+    each index of axis 1). TypeError for another keyword, ValueError for a descriptor of real quantisation.
+    """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE3D_WEIGHT_PER_CHANNEL
     _function = staticmethod(F.conv_transpose3d)

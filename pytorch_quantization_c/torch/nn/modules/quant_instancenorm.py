@@ -23,12 +23,24 @@ class _QuantInstanceNorm(InstanceNormRules, QuantInputMixin):
 
 
 class QuantInstanceNorm1d(_QuantInstanceNorm, nn.InstanceNorm1d):
-    """`torch.nn.InstanceNorm1d` on a quantised input."""
+    """`torch.nn.InstanceNorm1d` on a quantised input (batch, num_features, length).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantInstanceNorm2d(_QuantInstanceNorm, nn.InstanceNorm2d):
-    """`torch.nn.InstanceNorm2d` on a quantised input."""
+    """`torch.nn.InstanceNorm2d` on a quantised input (batch, num_features, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantInstanceNorm3d(_QuantInstanceNorm, nn.InstanceNorm3d):
-    """`torch.nn.InstanceNorm3d` on a quantised input."""
+    """`torch.nn.InstanceNorm3d` on a quantised input (batch, num_features, depth, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """

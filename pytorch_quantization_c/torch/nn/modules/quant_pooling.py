@@ -17,39 +17,75 @@ __all__ = ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AvgPo
 
 
 class QuantMaxPool1d(MaxPoolRules, QuantInputMixin, nn.MaxPool1d):
-    """`torch.nn.MaxPool1d` on a quantised input."""
+    """`torch.nn.MaxPool1d` on a quantised input (batch, channels, length).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantMaxPool2d(MaxPoolRules, QuantInputMixin, nn.MaxPool2d):
-    """`torch.nn.MaxPool2d` on a quantised input."""
+    """`torch.nn.MaxPool2d` on a quantised input (batch, channels, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantMaxPool3d(MaxPoolRules, QuantInputMixin, nn.MaxPool3d):
-    """`torch.nn.MaxPool3d` on a quantised input."""
+    """`torch.nn.MaxPool3d` on a quantised input (batch, channels, depth, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantAvgPool1d(AvgPool1dRules, QuantInputMixin, nn.AvgPool1d):
-    """`torch.nn.AvgPool1d` on a quantised input."""
+    """`torch.nn.AvgPool1d` on a quantised input (batch, channels, length).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantAvgPool2d(AvgPoolRules, QuantInputMixin, nn.AvgPool2d):
-    """`torch.nn.AvgPool2d` on a quantised input."""
+    """`torch.nn.AvgPool2d` on a quantised input (batch, channels, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantAvgPool3d(AvgPoolRules, QuantInputMixin, nn.AvgPool3d):
-    """`torch.nn.AvgPool3d` on a quantised input."""
+    """`torch.nn.AvgPool3d` on a quantised input (batch, channels, depth, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantAdaptiveAvgPool1d(AdaptiveAvgPoolRules, QuantInputMixin, nn.AdaptiveAvgPool1d):
-    """`torch.nn.AdaptiveAvgPool1d` on a quantised input."""
+    """`torch.nn.AdaptiveAvgPool1d` on a quantised input (batch, channels, length).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantAdaptiveAvgPool2d(AdaptiveAvgPoolRules, QuantInputMixin, nn.AdaptiveAvgPool2d):
-    """`torch.nn.AdaptiveAvgPool2d` on a quantised input."""
+    """`torch.nn.AdaptiveAvgPool2d` on a quantised input (batch, channels, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 class QuantAdaptiveAvgPool3d(AdaptiveAvgPoolRules, QuantInputMixin, nn.AdaptiveAvgPool3d):
-    """`torch.nn.AdaptiveAvgPool3d` on a quantised input."""
+    """`torch.nn.AdaptiveAvgPool3d` on a quantised input (batch, channels, depth, height, width).
+
+    Arguments as there, and `quant_desc_input` (default: 8 bits, one amax). TypeError for another keyword, ValueError
+    for a descriptor of real quantisation.
+    """
 
 
 MaxPool1d = QuantMaxPool1d

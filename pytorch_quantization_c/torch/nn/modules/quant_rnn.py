@@ -40,7 +40,8 @@ class _TensorOps:
         c = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
-    linear, sigmoid, tanh, relu = (staticmethod(each) for each in (F.linear, torch.sigmoid, torch.tanh, torch.relu))
+    linear, sigmoid = staticmethod(F.linear), staticmethod(torch.sigmoid)
+    tanh, relu = staticmethod(torch.tanh), staticmethod(torch.relu)
 
 
 class _TensorParameters:

@@ -1,0 +1,40 @@
+"""Files, read and written whole."""
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+
+__all__ = ["read_file", "write_file"]
+
+
+def _checked(path: str | os.PathLike[str]) -> str:
+    if not isinstance(path, str | os.PathLike):  # a number would be a file that the caller has open
+        raise TypeError(f"Expected a path as a string or a pathlib.Path, got {type(path).__name__}")
+    return os.fspath(path)
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The contents of a file.
+
+    TypeError for anything but a path, ValueError for a device or a pipe, which may have no end.
+    """
+    name = _checked(path)
+    if not stat.S_ISREG(os.stat(name).st_mode) and not os.path.isdir(name):
+        raise ValueError(f"Expected an ordinary file, got {name!r}, which is a device or a pipe")
+    with open(name, "rb") as file:
+        return file.read()
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """The file appears whole or not at all: an existing one is replaced only once the new one is complete."""
+    folder, name = os.path.split(_checked(path))
+    partial = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
+    try:
+        with open(partial, "xb") as file:
+            file.write(data)
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise

@@ -1,0 +1,43 @@
+"""Arrays of known types and shapes out of an .npz file: whatever else the file says is not believed."""
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["read_arrays"]
+
+MAGIC = b"\x93NUMPY\x01\x00"
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, NotImplementedError, RuntimeError, OverflowError)
+
+
+def read_arrays(stream: IO[bytes], expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, NDArray[Any]]:
+    """The arrays of these names, types and shapes. ValueError unless the file has just these."""
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
+            if names != set(expected):
+                raise ValueError(f"it holds other arrays: {sorted(names ^ set(expected))!r:.200}")
+            return {name: _array(archive, name, np.dtype(code), shape) for name, (code, shape) in expected.items()}
+    except (ValueError, *DAMAGE) as problem:
+        what = str(problem) or type(problem).__name__
+        raise ValueError(f"Expected an undamaged .npz file, but {what[:300]}") from None
+
+
+def _array(archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    header = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {shape}, }}"  # as NumPy writes it
+    size = math.prod(shape) * dtype.itemsize
+    with archive.open(name + ".npy") as stream:
+        start = stream.read(10)
+        text = stream.read(int.from_bytes(start[8:], "little"))
+        if start[:8] != MAGIC or text.decode("latin1").strip() != header:
+            raise ValueError(f"`{name}` is no array of {size} bytes with the header {header}")
+        data = stream.read(size + 1)
+    if len(data) != size:
+        raise ValueError(f"`{name}` has not {size} bytes")
+    return np.frombuffer(data, dtype).reshape(shape).copy()
