@@ -97,6 +97,13 @@ def test_glue(path: Path) -> None:
             assert not re.search(NEEDS_GIL, inside), f"{where}: Python without the GIL"
 
 
+def test_what_is_not_c11_stands_in_one_place() -> None:
+    """The rest is what MSVC compiles as well. detect.c and parallel.c choose by platform, as whole sections."""
+    paths = [path for path in sources(".c", ".h", under="csrc") if path.name not in ("pqc.h", "detect.c", "parallel.c")]
+    kept = [path for path in paths if path.relative_to(ROOT / "csrc").parts[0] in ("kernels", "python")]
+    assert not offences(kept, r"__attribute__|__asm|\basm\b|__builtin_|__extension__|\btypeof\b|#\s*pragma (?!once)")
+
+
 def test_every_operation_has_its_contract_where_its_name_says() -> None:
     folders = {path.parent for path in operations(".c")}
     assert not [folder.name for folder in folders if not (folder / f"{folder.name}.h").exists()]

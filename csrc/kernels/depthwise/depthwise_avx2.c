@@ -3,7 +3,7 @@
 #if PQC_X86
 #include "avx2.h"
 
-#define INLINE AVX2 static inline __attribute__((always_inline))
+#define INLINE AVX2 PQC_INLINE
 
 /* The rows of inputs that a block of output rows needs are quantised first, so that their stores are long done when loads
  * that overlap two of them come; then outputs are made 4 rows by 8 columns at a time.  For a stride of 2 the even columns

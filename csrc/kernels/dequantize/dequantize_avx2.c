@@ -4,7 +4,7 @@
 #if PQC_X86
 #include "avx2.h"
 
-#define INLINE AVX2 static inline __attribute__((always_inline))
+#define INLINE AVX2 PQC_INLINE
 
 INLINE __m256 dequantized(const int32_t *acc, __m256 scale, __m256 bias)
 {

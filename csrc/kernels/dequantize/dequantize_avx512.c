@@ -4,7 +4,7 @@
 #if PQC_X86
 #include "avx512.h"
 
-#define INLINE AVX512 static inline __attribute__((always_inline))
+#define INLINE AVX512 PQC_INLINE
 
 INLINE __m512 dequantized(const int32_t *acc, __m512 scale, __m512 bias)
 {

@@ -1,7 +1,9 @@
 #include "few_pixels_avx2.h"
 
+#include <string.h>
+
 #if PQC_X86
-#define INLINE AVX2 static inline __attribute__((always_inline))
+#define INLINE AVX2 PQC_INLINE
 
 /* Activations are taken as x - 128, in sign and magnitude, and the sign is given to the weights: then vpmaddubsw, which
  * saturates at 2^15, gets at most 2 * 128 * 127.  So weights are used as bytes, just as they come from memory, and a
@@ -19,7 +21,7 @@ AVX2 static void fill(const pqc_gemm_s8_block *g, ptrdiff_t first, ptrdiff_t ste
     uint32_t *to = q->value;
     for (ptrdiff_t j = first; j < first + steps; j++)
         for (int p = 0; p < pixels; p++)
-            __builtin_memcpy(to++, g->x + pixel[p] + g->offset[j], 4);
+            memcpy(to++, g->x + pixel[p] + g->offset[j], 4);
     for (ptrdiff_t i = 0; i < steps * pixels; i += 8) { /* what is past the end is not used */
         __m256i *value = (__m256i *)(void *)(q->value + i);
         __m256i x = _mm256_xor_si256(_mm256_loadu_si256(value), flip);

@@ -2,6 +2,8 @@
 #include "gemm_s8.h"
 #include "widen_avx2.h"
 
+#include <string.h>
+
 #if PQC_X86
 
 /* Bytes are widened to 16 bits, multiplied and added in pairs (vpmaddwd): exact, where vpmaddubsw would saturate.
@@ -24,7 +26,7 @@ INLINE __m256i weights_of(const int8_t *w)
 INLINE __m256i quad_of(const int16_t *x)
 {
     int64_t quad;
-    __builtin_memcpy(&quad, x, 8);
+    memcpy(&quad, x, 8);
     return _mm256_set1_epi64x(quad);
 }
 
@@ -117,7 +119,7 @@ AVX2 void pqc_gemm_s8_avx2(const pqc_gemm_s8_block *g, const int32_t *pixel, int
         return;
     }
     for (int p = 0; p < pixels; p++)
-        __builtin_memcpy(acc + p * lanes, g->start, (size_t)lanes * sizeof *acc);
+        memcpy(acc + p * lanes, g->start, (size_t)lanes * sizeof *acc);
     for (int i = 0; i < parts; i++) {
         int begin = part_begin(pixels, parts, i), end = part_begin(pixels, parts, i + 1);
         for (ptrdiff_t first = 0; first < g->k; first += WIDE_STEPS) {

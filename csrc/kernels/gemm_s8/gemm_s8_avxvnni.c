@@ -3,9 +3,10 @@
 
 #if PQC_X86
 #include <immintrin.h>
+#include <string.h>
 
 #define AVXVNNI PQC_TARGET_AVXVNNI
-#define INLINE AVXVNNI static inline __attribute__((always_inline))
+#define INLINE AVXVNNI PQC_INLINE
 
 /* A tile is P pixels by one vector of 16 channels: 12 sums, 2 weights and 1 activation in 16
  * registers. */
@@ -19,7 +20,7 @@ INLINE __m256i load(const void *at)
 INLINE __m256i quad_of(const uint8_t *x)
 {
     int32_t bytes;
-    __builtin_memcpy(&bytes, x, 4);
+    memcpy(&bytes, x, 4);
     return _mm256_set1_epi32(bytes);
 }
 

@@ -3,9 +3,10 @@
 
 #if PQC_ARM
 #include <arm_neon.h>
+#include <string.h>
 
 #define DOTPROD PQC_TARGET_DOTPROD
-#define INLINE DOTPROD static inline __attribute__((always_inline))
+#define INLINE DOTPROD PQC_INLINE
 
 /* A tile is P pixels by 16 channels: 24 sums, 4 weights and 1 activation in 32 registers.  SDOT is
  * signed by signed, so the activation is read as x - 128 (the sign bit flipped) and 128 * (sum of
@@ -15,7 +16,7 @@ enum { MOST_PIXELS = 6 };
 INLINE int8x16_t quad_of(const uint8_t *x)
 {
     uint32_t bytes;
-    __builtin_memcpy(&bytes, x, 4);
+    memcpy(&bytes, x, 4);
     return vreinterpretq_s8_u32(vdupq_n_u32(bytes ^ 0x80808080u));
 }
 

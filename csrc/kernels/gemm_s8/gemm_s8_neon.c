@@ -3,8 +3,9 @@
 
 #if PQC_ARM
 #include <arm_neon.h>
+#include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE PQC_INLINE
 
 /* A tile is P pixels by 8 channels.  SMULL of bytes, then pairs are added into 32 bits: the
  * activation is read as x - 128, so a product is at most 128 * 128 and fits; 128 * (sum of weights)
@@ -14,7 +15,7 @@ enum { MOST_PIXELS = 4 };
 INLINE int8x16_t quad_of(const uint8_t *x)
 {
     uint32_t bytes;
-    __builtin_memcpy(&bytes, x, 4);
+    memcpy(&bytes, x, 4);
     return vreinterpretq_s8_u32(vdupq_n_u32(bytes ^ 0x80808080u));
 }
 

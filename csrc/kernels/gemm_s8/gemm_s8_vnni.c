@@ -3,9 +3,10 @@
 
 #if PQC_X86
 #include <immintrin.h>
+#include <string.h>
 
 #define VNNI PQC_TARGET_VNNI
-#define INLINE VNNI static inline __attribute__((always_inline))
+#define INLINE VNNI PQC_INLINE
 
 /* The most pixels a tile takes for 1 to 4 vectors: at most 24 sums, 4 weights and one activation in
  * 32 registers. */
@@ -14,7 +15,7 @@ static const int most_pixels[] = {0, 12, 12, 8, 6};
 INLINE __m512i quad_of(const uint8_t *x)
 {
     int32_t bytes;
-    __builtin_memcpy(&bytes, x, 4);
+    memcpy(&bytes, x, 4);
     return _mm512_set1_epi32(bytes);
 }
 

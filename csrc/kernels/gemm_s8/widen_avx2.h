@@ -8,7 +8,9 @@
 #if PQC_X86
 #include "avx2.h"
 
-#define INLINE AVX2 static inline __attribute__((always_inline))
+#include <string.h>
+
+#define INLINE AVX2 PQC_INLINE
 
 enum { WIDE_STEPS = 64, WIDE_PIXELS = 24 }; /* 12 KiB */
 
@@ -32,7 +34,7 @@ INLINE void store16(int16_t *to, __m256i x)
 INLINE void widen_quad(const uint8_t *x, int16_t *to)
 {
     int32_t quad;
-    __builtin_memcpy(&quad, x, 4);
+    memcpy(&quad, x, 4);
     _mm_storel_epi64((__m128i *)(void *)to, _mm_cvtepu8_epi16(_mm_cvtsi32_si128(quad)));
 }
 

@@ -7,8 +7,7 @@
 
 /* Zeros go to eight places that stand for no bin, one a lane, so that counting them does not wait
  * for itself.  A t near a whole number is rare, then the lane is done again by comparing. */
-AVX2 static __attribute__((noinline)) __m256i decide8(__m256i k, __m256 v, unsigned unsure,
-                                                      const pqc_binning *b)
+AVX2 PQC_NOINLINE __m256i decide8(__m256i k, __m256 v, unsigned unsure, const pqc_binning *b)
 {
     uint32_t bins[8];
     float values[8];

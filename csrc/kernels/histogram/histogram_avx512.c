@@ -24,8 +24,8 @@ AVX512 static inline constants constants_of(const pqc_binning *b)
     return c;
 }
 
-AVX512 static __attribute__((noinline)) __m512i decide16(__m512i k, __m512 v, __m512 t,
-                                                         __mmask16 unsure, const constants *c)
+AVX512 PQC_NOINLINE __m512i decide16(__m512i k, __m512 v, __m512 t, __mmask16 unsure,
+                                     const constants *c)
 {
     __m512i edge = _mm512_min_epu32(_mm512_cvtps_epi32(t), c->bins); /* NaN: the last edge */
     __m512 at = _mm512_mask_i32gather_ps(v, unsure, edge, c->edges, 4);
@@ -65,7 +65,7 @@ AVX512 ptrdiff_t pqc_bin_f32_avx512(const float *x, ptrdiff_t n, const pqc_binni
         if (some != 0xffff)
             k = _mm512_maskz_compress_epi32(some, k);
         _mm512_storeu_si512(out, k);
-        out += __builtin_popcount(some);
+        out += _mm_popcnt_u32(some);
     }
     uint32_t most = _mm512_reduce_max_epu32(largest);
     seen->largest = most > seen->largest ? most : seen->largest;

@@ -5,8 +5,7 @@
 #include <arm_neon.h>
 
 /* As in histogram_avx2.c, four lanes at a time. */
-static __attribute__((noinline)) uint32x4_t decide4(uint32x4_t k, float32x4_t v, uint32x4_t good,
-                                                    const pqc_binning *b)
+PQC_NOINLINE uint32x4_t decide4(uint32x4_t k, float32x4_t v, uint32x4_t good, const pqc_binning *b)
 {
     uint32_t bins[4], sure[4];
     float values[4];

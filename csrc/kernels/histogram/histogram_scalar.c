@@ -22,8 +22,7 @@ ptrdiff_t pqc_bin_f32_scalar(const float *x, ptrdiff_t n, const pqc_binning *b, 
 }
 
 /* Plain enough for the compiler to turn into vectors: blocks keep the counters in 32 bits. */
-static inline __attribute__((always_inline)) void magnitudes(const float *x, ptrdiff_t n,
-                                                             pqc_magnitudes *m)
+PQC_INLINE void magnitudes(const float *x, ptrdiff_t n, pqc_magnitudes *m)
 {
     int32_t smallest = (int32_t)pqc_bits_of(m->smallest),
             largest = (int32_t)pqc_bits_of(m->largest);

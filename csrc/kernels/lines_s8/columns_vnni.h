@@ -5,9 +5,10 @@
 #include "lines_s8.h"
 
 #include <immintrin.h>
+#include <string.h>
 
 #define VNNI PQC_TARGET_VNNI
-#define INLINE VNNI static inline __attribute__((always_inline))
+#define INLINE VNNI PQC_INLINE
 
 /* How 16 pixels' quads come from 64 bytes: dwords to 128-bit lanes of 4 pixels, then bytes to their places. */
 typedef struct {
@@ -35,7 +36,7 @@ INLINE __m512i quads_at(const uint8_t *x, const bool columns, spread s)
 INLINE __m512i weights_at(const int8_t *w)
 {
     int32_t bytes;
-    __builtin_memcpy(&bytes, w, 4);
+    memcpy(&bytes, w, 4);
     return _mm512_set1_epi32(bytes);
 }
 

@@ -1,10 +1,12 @@
 #include "lines_s8.h"
 #include "pqc.h"
 
+#include <string.h>
+
 #if PQC_X86
 #include "avx2.h"
 
-#define INLINE AVX2 static inline __attribute__((always_inline))
+#define INLINE AVX2 PQC_INLINE
 
 /* Both operands are widened to 16 bits, multiplied and added in pairs (vpmaddwd): the pixels of a pass once for all
  * channels, the weights once for all pixels.  A tile is C channels by 8 pixels: two partial sums for each 4 pixels of a
@@ -78,7 +80,7 @@ AVX2 static void widen_weights(const pqc_lines_s8_block *g, int16_t *to)
         for (ptrdiff_t j = 0; j < g->k; j++)
             for (int c = tile_begin(g->channels, t); c < tile_begin(g->channels, t + 1); c++) {
                 int32_t quad;
-                __builtin_memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
+                memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
                 _mm_storel_epi64((__m128i *)(void *)to, _mm_cvtepi8_epi16(_mm_cvtsi32_si128(quad)));
                 to += 4;
             }
@@ -100,7 +102,7 @@ INLINE void widen_pixels(const pqc_lines_s8_block *g, const uint8_t *x, const bo
 INLINE __m256i quad_of(const int16_t *w)
 {
     int64_t quad;
-    __builtin_memcpy(&quad, w, 8);
+    memcpy(&quad, w, 8);
     return _mm256_set1_epi64x(quad);
 }
 
@@ -219,7 +221,7 @@ INLINE void long_tile(const pqc_lines_s8_block *g, const uint8_t *x, const bool 
         PQC_UNROLL(4)
         for (int c = 0; c < 4; c++) {
             int32_t quad;
-            __builtin_memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
+            memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
             __m256i weights = _mm256_cvtepi8_epi16(_mm_set1_epi32(quad));
             low[c] = _mm256_add_epi32(low[c], _mm256_madd_epi16(x0, weights));
             high[c] = _mm256_add_epi32(high[c], _mm256_madd_epi16(x1, weights));

@@ -3,9 +3,10 @@
 
 #if PQC_X86
 #include <immintrin.h>
+#include <string.h>
 
 #define AVXVNNI PQC_TARGET_AVXVNNI
-#define INLINE AVXVNNI static inline __attribute__((always_inline))
+#define INLINE AVXVNNI PQC_INLINE
 
 /* 8 pixels' quads from bytes in columns: 16 bytes for each 4 pixels, shuffled to their places. */
 INLINE __m256i quads_at(const uint8_t *x, const bool columns, int stride, __m256i places)
@@ -28,7 +29,7 @@ INLINE __m256i places_of(const pqc_lines_s8_block *g)
 INLINE __m256i weights_at(const int8_t *w)
 {
     int32_t bytes;
-    __builtin_memcpy(&bytes, w, 4);
+    memcpy(&bytes, w, 4);
     return _mm256_set1_epi32(bytes);
 }
 
@@ -42,7 +43,7 @@ INLINE void store(const pqc_lines_s8_block *g, int c, __m256i sum, ptrdiff_t pix
         return;
     }
     _mm256_storeu_ps(result, value);
-    __builtin_memcpy(y, result, (size_t)pixels * sizeof *y);
+    memcpy(y, result, (size_t)pixels * sizeof *y);
 }
 
 /* C channels by 16 pixels. */

@@ -3,8 +3,9 @@
 
 #if PQC_ARM
 #include <arm_neon.h>
+#include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE PQC_INLINE
 
 /* 4 pixels' quads from 16 bytes, as signed x - 128: 128 * (sum of weights) is added in the end. */
 INLINE int8x16_t quads_at(const uint8_t *x, const bool columns, uint8x16_t places)
@@ -25,7 +26,7 @@ INLINE uint8x16_t places_of(const pqc_lines_s8_block *g)
 INLINE int8x16_t weights_at(const int8_t *w)
 {
     int32_t bytes;
-    __builtin_memcpy(&bytes, w, 4);
+    memcpy(&bytes, w, 4);
     return vreinterpretq_s8_s32(vdupq_n_s32(bytes));
 }
 
@@ -49,7 +50,7 @@ INLINE void store(const pqc_lines_s8_block *g, int c, int32x4_t sum, ptrdiff_t p
         return;
     }
     vst1q_f32(result, value);
-    __builtin_memcpy(y, result, (size_t)pixels * sizeof *y);
+    memcpy(y, result, (size_t)pixels * sizeof *y);
 }
 
 /* C channels by 8 pixels; C and `columns` are constants where this is inlined. */

@@ -4,7 +4,9 @@
 #if PQC_X86
 #include "avx2.h"
 
-#define INLINE AVX2 static inline __attribute__((always_inline))
+#include <string.h>
+
+#define INLINE AVX2 PQC_INLINE
 
 typedef struct {
     __m256 mul, lo, hi;
@@ -87,7 +89,7 @@ AVX2 static void flat_row(const float *x, uint8_t *y, ptrdiff_t n, constants c, 
     } else {
         uint8_t bytes[8];
         _mm_storel_epi64((__m128i *)(void *)bytes, flat8(first_of(x, n), c, s));
-        __builtin_memcpy(y, bytes, (size_t)n);
+        memcpy(y, bytes, (size_t)n);
     }
 }
 
@@ -123,7 +125,7 @@ INLINE void quads_row(const float *x, ptrdiff_t channel, uint8_t *y, ptrdiff_t n
 {
     if (n < 8) {
         __m256i quads = few_quads(x, channel, n, C, c, s);
-        __builtin_memcpy(y, &quads, (size_t)(4 * n));
+        memcpy(y, &quads, (size_t)(4 * n));
         return;
     }
     for (ptrdiff_t i = 0; i < n; i += 8) {
