@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import itertools
 import re
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ def blocks(page: Path, language: str = "python") -> list[str]:
 
 
 def can_run(block: str) -> bool:
-    """False if it imports a package that is not installed; a page's first block decides for the whole page."""
+    """False if it imports a package that is not installed; a page ends there, as later blocks may build on it."""
     needed = [name for name in PACKAGES if re.search(rf"^\s*(>>> )?(import|from) {name}\b", block, re.M)]
     if re.search(r"pytorch_quantization_c(\.| import )torch\b", block):
         needed.append("torch")
@@ -49,7 +50,7 @@ def test_code_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}     # as in a script: worker processes get what it defines
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
-    for number, block in enumerate(filter(can_run, blocks(page)), 1):
+    for number, block in enumerate(itertools.takewhile(can_run, blocks(page)), 1):
         if block.startswith(">>>"):
             example = doctest.DocTestParser().get_doctest(block, names, f"{page.name}, block {number}", str(page), 0)
             found: list[str] = []

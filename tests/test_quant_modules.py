@@ -1,6 +1,8 @@
 """Replacing float layers by quantised ones: in float_nn, and in a model."""
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,6 +48,28 @@ def test_twice_is_the_same_as_once_with_the_second_arguments() -> None:
     quant_modules.initialize()
     quant_modules.initialize()
     assert replaced() == everything_but()
+
+
+def test_threads_take_turns_and_lose_no_original() -> None:
+    def work() -> None:
+        for _ in range(200):
+            quant_modules.initialize()
+            with quant_modules.quantized(["Linear"]):
+                pass
+            quant_modules.deactivate()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        workers = [threading.Thread(target=work) for _ in range(8)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    finally:
+        sys.setswitchinterval(before)
+    quant_modules.deactivate()
+    assert replaced() == {}
 
 
 def test_names_and_triples() -> None:

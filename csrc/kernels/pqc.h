@@ -44,13 +44,6 @@
 #define PQC_UNROLL(n)
 #endif
 
-/* Keeps GCC from giving a vector that is added to in a loop two registers in turn. */
-#if defined(__GNUC__) && PQC_X86
-#define PQC_IN_REGISTERS(a, b) __asm__("" : "+x"(a), "+x"(b))
-#else
-#define PQC_IN_REGISTERS(a, b)
-#endif
-
 /* ISAs, slowest first, named by instructions.  `avx2` means AVX2+FMA+F16C, `avx512` F+BW+DQ+VL,
  * `avxvnni` and `vnni` add the dot products of 8 bits at 256 and at 512 bits; `neon` is the AArch64
  * baseline, `dotprod` adds SDOT. */

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -53,11 +54,14 @@ def names_of(float_module_list: Iterable[str] | None) -> set[str]:
 class ReplacementRules:
     """Replaces classes in the packages they are looked up in, and puts the originals back.
 
+    The packages belong to the whole process. Threads take turns, so that no original is lost.
+
     Args:
         table: what is replaced by default.
     """
 
     def __init__(self, table: Sequence[Entry]) -> None:
+        self._turn = threading.RLock()
         self.default_quant_map = list(table)
         self.quant_map: list[Entry] = []
         self.orginal_func_map: list[Entry] = []
@@ -68,47 +72,54 @@ class ReplacementRules:
         for name in sorted(kept - {entry.mod_name for entry in self.default_quant_map}):
             logger.warning("float_module_list names %s, which is a float layer anyway", name)
         chosen = [entry for entry in self.default_quant_map if entry.mod_name not in kept] + entries_of(custom_map)
-        self.restore_float_modules()
-        self.quant_map = chosen
+        with self._turn:
+            self.restore_float_modules()
+            self.quant_map = chosen
 
     def apply_quant_modules(self) -> None:
         """Replaces the classes, and remembers each original once."""
-        for entry in self.quant_map:
-            known = {(id(each.orig_mod), each.mod_name) for each in self.orginal_func_map}
-            if (id(entry.orig_mod), entry.mod_name) not in known:
-                original = getattr(entry.orig_mod, entry.mod_name)
-                self.orginal_func_map.append(Entry(entry.orig_mod, entry.mod_name, original))
-            setattr(entry.orig_mod, entry.mod_name, entry.replace_mod)
+        with self._turn:
+            for entry in self.quant_map:
+                known = {(id(each.orig_mod), each.mod_name) for each in self.orginal_func_map}
+                if (id(entry.orig_mod), entry.mod_name) not in known:
+                    original = getattr(entry.orig_mod, entry.mod_name)
+                    self.orginal_func_map.append(Entry(entry.orig_mod, entry.mod_name, original))
+                setattr(entry.orig_mod, entry.mod_name, entry.replace_mod)
 
     def restore_float_modules(self) -> None:
         """Puts the originals back; what was to be replaced is forgotten."""
-        for entry in self.orginal_func_map:
-            setattr(entry.orig_mod, entry.mod_name, entry.replace_mod)
-        self.orginal_func_map, self.quant_map = [], []
+        with self._turn:
+            for entry in self.orginal_func_map:
+                setattr(entry.orig_mod, entry.mod_name, entry.replace_mod)
+            self.orginal_func_map, self.quant_map = [], []
 
     def original(self, entry: Entry) -> Any:
         """The class under the name of `entry` when nothing is replaced."""
-        for each in self.orginal_func_map:
-            if each.orig_mod is entry.orig_mod and each.mod_name == entry.mod_name:
-                return each.replace_mod
-        return getattr(entry.orig_mod, entry.mod_name)
+        with self._turn:
+            for each in self.orginal_func_map:
+                if each.orig_mod is entry.orig_mod and each.mod_name == entry.mod_name:
+                    return each.replace_mod
+            return getattr(entry.orig_mod, entry.mod_name)
 
     def initialize(self, float_module_list: Iterable[str] | None, custom_quant_modules: Custom) -> None:
         """Replaces what the arguments say, and only that: an earlier call is undone."""
-        self.prepare_state(float_module_list, custom_quant_modules)
-        self.apply_quant_modules()
+        with self._turn:
+            self.prepare_state(float_module_list, custom_quant_modules)
+            self.apply_quant_modules()
 
     @contextmanager
     def quantized(self, float_module_list: Iterable[str] | None, custom_quant_modules: Custom) -> Iterator[None]:
         """`initialize` for the time of a `with` block; what was replaced before is replaced again after it."""
-        before = self.quant_map
-        self.initialize(float_module_list, custom_quant_modules)
+        with self._turn:
+            before = self.quant_map
+            self.initialize(float_module_list, custom_quant_modules)
         try:
             yield
         finally:
-            self.restore_float_modules()
-            self.quant_map = before
-            self.apply_quant_modules()
+            with self._turn:
+                self.restore_float_modules()
+                self.quant_map = before
+                self.apply_quant_modules()
 
     def table(self, custom_quant_modules: Custom) -> dict[Any, Any]:
         """Float class to quantised class: the default table, then the user's triples."""

@@ -11,9 +11,9 @@
 enum { ROWS = 4, SLACK = 10, ROOM = 8192 };
 
 typedef struct {
-    float *row; /* the first */
-    ptrdiff_t pitch,
-        half; /* floats from a row to the next, and from its even columns to its odd ones */
+    float *row;      /* the first */
+    ptrdiff_t pitch; /* floats from a row to the next */
+    ptrdiff_t half;  /* and from its even columns to its odd ones */
 } rows_of_floats;
 
 /* For the flags: NaN in any lane, and the least value (a NaN may hide one, but is refused itself). */
@@ -140,14 +140,15 @@ INLINE void tile(rows_of_floats from, const __m256 *w, const int R, const int K,
     for (int r = 0; r < R; r++)
         sums[r] = _mm256_setzero_ps();
     PQC_UNROLL(16)
-    for (int i = 0; i < (R - 1) * S + K; i++, from.row += from.pitch)
+    for (int i = 0; i < (R - 1) * S + K; i++, from.row += from.pitch) {
         PQC_UNROLL(8)
-    for (int d = 0; d < K; d++) {
-        __m256 v = _mm256_loadu_ps(from.row + (S == 1 ? d : d % 2 * from.half + d / 2));
-        PQC_UNROLL(4)
-        for (int r = 0; r < R; r++)
-            if (i - r * S >= 0 && i - r * S < K)
-                sums[r] = _mm256_fmadd_ps(v, w[(i - r * S) * K + d], sums[r]);
+        for (int d = 0; d < K; d++) {
+            __m256 v = _mm256_loadu_ps(from.row + (S == 1 ? d : d % 2 * from.half + d / 2));
+            PQC_UNROLL(4)
+            for (int r = 0; r < R; r++)
+                if (i - r * S >= 0 && i - r * S < K)
+                    sums[r] = _mm256_fmadd_ps(v, w[(i - r * S) * K + d], sums[r]);
+        }
     }
 }
 

@@ -50,7 +50,7 @@ INLINE void tile(strip s, const int P, int32_t *acc)
             __m256i quad = quad_of(s.x + 4 * p);
             low[p] = _mm256_add_epi32(low[p], _mm256_madd_epi16(quad, w0));
             high[p] = _mm256_add_epi32(high[p], _mm256_madd_epi16(quad, w1));
-            PQC_IN_REGISTERS(low[p], high[p]); /* else GCC gives a sum two registers */
+            PQC_KEEP_IN_REGISTERS(low[p], high[p]); /* else GCC gives a sum two registers */
         }
     }
     PQC_UNROLL(6)

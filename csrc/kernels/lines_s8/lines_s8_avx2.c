@@ -155,7 +155,7 @@ INLINE void tile(const int16_t *x, const int16_t *w, ptrdiff_t steps, const int 
             __m256i weights = quad_of(w + 4 * c);
             low[c] = _mm256_add_epi32(low[c], _mm256_madd_epi16(x0, weights));
             high[c] = _mm256_add_epi32(high[c], _mm256_madd_epi16(x1, weights));
-            PQC_IN_REGISTERS(low[c], high[c]); /* else GCC gives a sum two registers */
+            PQC_KEEP_IN_REGISTERS(low[c], high[c]); /* else GCC gives a sum two registers */
         }
     }
     PQC_UNROLL(6)
