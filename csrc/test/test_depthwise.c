@@ -113,6 +113,15 @@ void test_depthwise(void)
     check_plane(&a, plane_of(7, 2, 9, PQC_DEPTHWISE_WIDTH - 1, 0), false);
     check_flags(&a, plane_of(3, 1, 6, 11, 1));
     check_flags(&a, plane_of(5, 1, 9, 5, 2));
+    check_flags(&a, plane_of(3, 2, 7, 11, 1));
+    for (int stride = 1; stride <= 2; stride++)
+        for (ptrdiff_t top = 0; top <= 9; top += 3)
+            for (ptrdiff_t left = 0; left <= 40; left += 5) { /* more than there are columns, too */
+                pqc_depthwise_plane p = plane_of(5, stride, 11, 13, 3);
+                p.top = top;
+                p.left = left;
+                check_plane(&a, p, false);
+            }
     buffer_close(&a.x);
     buffer_close(&a.y);
 }

@@ -109,7 +109,10 @@ class ReplacementRules:
 
     @contextmanager
     def quantized(self, float_module_list: Iterable[str] | None, custom_quant_modules: Custom) -> Iterator[None]:
-        """`initialize` for the time of a `with` block; what was replaced before is replaced again after it."""
+        """`initialize` for the time of a `with` block; what was replaced before is replaced again after it.
+
+        Blocks of several threads must not overlap: the classes belong to the whole process.
+        """
         with self._turn:
             before = self.quant_map
             self.initialize(float_module_list, custom_quant_modules)

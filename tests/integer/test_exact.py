@@ -111,6 +111,14 @@ def test_many_small_images(weight, groups, rng):
     check(w, x, g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_depthwise_of_one_layer_whose_output_may_see_padding_alone(before, rng):
+    g = Geometry(False, 2, (3, 1, 1), (before, 1, 1), (before, 1, 1), (1, 1, 1), (0, 0, 0))
+    w = integers(rng, "normal", (2, 1, 1, 3, 3), Format())
+    x = floats(rng, "normal", (1, 2, 1, 6, 9), 1, Format())
+    check(w, x, g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
+
+
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 7, 9])
 @pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (3, 1), (1, 2), (2, 3), (4, 1), (1, 4), (1, 5)])
 def test_depthwise(kernel, stride, dilation, rng):

@@ -52,8 +52,11 @@ def perform(case: Case, given: dict[str, Any], outcome: Outcome) -> None:
 
 
 def layer_by_layer(model: LeNet, x: Any, recorded: dict[str, Any]) -> dict[str, Any]:
-    """What each layer gives for the recorded output of the one before. In a chain, the last digit of a layer, which
-    depends on the order of its sums and so on the processor, may move a value of the next by one step of its quantiser."""
+    """What each layer gives for the recorded output of the one before.
+
+    In a chain, the last digit of a layer, which depends on the order of its sums and so on the processor, may move a
+    value of the next by one step of its quantiser.
+    """
     outputs = {}
     for layer in ("conv1", "conv2", "fc1", "fc2"):
         name = f"output of {layer}"

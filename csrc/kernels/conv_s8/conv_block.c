@@ -54,7 +54,7 @@ static pqc_gemm_s8_block chunk_of(const pqc_conv_tile *tile, ptrdiff_t chunk)
 }
 
 /* More products than 32 bits can sum: the chunks are added in 64 bits. */
-static void run_chunks(const pqc_conv_tile *tile, int32_t *acc, pqc_dequantize_fn *store, float *y,
+static void run_chunks(const pqc_conv_tile *tile, int32_t *acc, bool rows, float *y,
                        ptrdiff_t stride)
 {
     int64_t total[PQC_MOST_TILE * PQC_BLOCK_CHANNELS] = {0};
@@ -65,23 +65,22 @@ static void run_chunks(const pqc_conv_tile *tile, int32_t *acc, pqc_dequantize_f
         for (ptrdiff_t i = 0; i < tile->pixels * lanes; i++)
             total[i] += acc[i];
     }
-    bool rows = store == pqc.dequantize_rows;
     for (int p = 0; p < tile->pixels; p++)
         for (int c = 0; c < channels_of(tile); c++)
             y[rows ? p * stride + c : c * stride + p] =
                 fmaf((float)total[p * lanes + c], tile->scale[c], tile->bias[c]);
 }
 
-void pqc_conv_tile_run(const pqc_conv_tile *tile, pqc_dequantize_fn *store, float *y,
-                       ptrdiff_t stride)
+void pqc_conv_tile_run(const pqc_conv_tile *tile, bool rows, float *y, ptrdiff_t stride)
 {
     _Alignas(64) int32_t acc[PQC_MOST_TILE * PQC_BLOCK_CHANNELS];
     if (tile->piece->chunks > 1) {
-        run_chunks(tile, acc, store, y, stride);
+        run_chunks(tile, acc, rows, y, stride);
         return;
     }
     pqc_gemm_s8_block g = chunk_of(tile, 0);
     pqc.gemm_s8(&g, tile->pixel, tile->pixels, acc);
-    store((pqc_sums){acc, PQC_LANES * g.vectors, tile->pixels, channels_of(tile)}, tile->scale,
-          tile->bias, y, stride);
+    (rows ? pqc.dequantize_rows : pqc.dequantize_columns)(
+        (pqc_sums){acc, PQC_LANES * g.vectors, tile->pixels, channels_of(tile)}, tile->scale,
+        tile->bias, y, stride);
 }

@@ -36,8 +36,7 @@ typedef struct {
     const float *scale, *bias; /* of the block's first channel */
 } pqc_conv_tile;
 
-/* Multiplies, and hands the sums to `store`: dequantize_rows or dequantize_columns. */
-void pqc_conv_tile_run(const pqc_conv_tile *tile, pqc_dequantize_fn *store, float *y,
-                       ptrdiff_t stride);
+/* Multiplies and dequantises: pixels to rows of y, or to columns. */
+void pqc_conv_tile_run(const pqc_conv_tile *tile, bool rows, float *y, ptrdiff_t stride);
 
 #endif

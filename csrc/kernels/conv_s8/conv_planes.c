@@ -12,7 +12,9 @@ static bool is_depthwise(const pqc_conv_work *w)
 {
     const pqc_conv_shape *shape = &w->plan->shape;
     const pqc_conv_axis *z = &shape->axis[0], *y = &shape->axis[1], *x = &shape->axis[2];
-    bool flat = z->kernel == 1 && w->view->axis[0].in == 1 && w->view->axis[0].out == 1;
+    /* With padding along z the one output might see none of the input. */
+    bool flat =
+        z->kernel == 1 && z->before == 0 && w->view->axis[0].in == 1 && w->view->axis[0].out == 1;
     bool square =
         y->kernel == x->kernel && y->stride == x->stride && y->dilation == 1 && x->dilation == 1;
     return shape->columns && shape->groups > 1 && shape->in == 1 && shape->out == 1 &&

@@ -137,12 +137,12 @@ static void run_tile(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block, p
                           .scale = w->scale + channel,
                           .bias = w->bias + channel};
     if (!shape->transposed) {
-        pqc_conv_tile_run(&tile, pqc.dequantize_columns, y + first, w->view->outputs);
+        pqc_conv_tile_run(&tile, false, y + first, w->view->outputs);
         return;
     }
     float result[PQC_BLOCK_CHANNELS * PQC_MOST_TILE];
     ptrdiff_t left = shape->out - PQC_BLOCK_CHANNELS * block;
-    pqc_conv_tile_run(&tile, pqc.dequantize_columns, result, PQC_MOST_TILE);
+    pqc_conv_tile_run(&tile, false, result, PQC_MOST_TILE);
     scatter(w, result, first, pixels, left < PQC_BLOCK_CHANNELS ? (int)left : PQC_BLOCK_CHANNELS,
             y);
 }

@@ -91,8 +91,7 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
                                   (int)(pqc_tile_begin(w->rows, w->tiles, i % w->tiles + 1) - row),
                               .scale = w->scale + channel,
                               .bias = w->bias + channel};
-        pqc_conv_tile_run(&tile, pqc.dequantize_rows, w->call->y + (w->first + row) * out + channel,
-                          out);
+        pqc_conv_tile_run(&tile, true, w->call->y + (w->first + row) * out + channel, out);
     }
 }
 

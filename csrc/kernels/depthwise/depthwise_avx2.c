@@ -118,7 +118,7 @@ INLINE seen fill(const pqc_depthwise_plane *p, ptrdiff_t first, ptrdiff_t count,
         }
         if (S == 1) {
             ptrdiff_t end = left + (n + 7) / 8 * 8,
-                      used = columns + 8; /* a vector reads 7 past the last column */
+                      used = columns + 8; /* of less than 8 outputs a vector reads more columns */
             fill_with(to.row, left, zero);
             s = p->q.zero == 0 ? quantize_row(x + row * width, to.row + left, n, true, c, s)
                                : quantize_row(x + row * width, to.row + left, n, false, c, s);
@@ -213,7 +213,7 @@ INLINE unsigned plane(const pqc_depthwise_plane *p, const int K, const int S)
     _Alignas(64) float room[ROOM + 16];
     ptrdiff_t width = p->out_width, height = p->out_height;
     ptrdiff_t half = (pqc_depthwise_columns(p) / 2 + SLACK + 7) / 8 * 8;
-    /* Values after the padding lie at a multiple of 8 floats. */
+    /* For a stride of 1 the values after the padding lie at a multiple of 8 floats. */
     rows_of_floats at = {room + (S == 1 ? (8 - p->left % 8) % 8 : 0), 2 * half, half};
     ptrdiff_t most = (ROOM / at.pitch - K) / S + 1; /* rows of outputs in a block */
     parameters all = {.scale = _mm256_set1_ps(p->scale), .bias = _mm256_set1_ps(p->bias)};

@@ -51,10 +51,11 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
         }
     }
     PQC_UNROLL(6)
-    for (int p = 0; p < P; p++)
+    for (int p = 0; p < P; p++) {
         PQC_UNROLL(4)
-    for (int i = 0; i < 4; i++)
-        vst1q_s32(acc + p * lanes + PQC_LANES * v + 4 * i, sums[p][i]);
+        for (int i = 0; i < 4; i++)
+            vst1q_s32(acc + p * lanes + PQC_LANES * v + 4 * i, sums[p][i]);
+    }
 }
 
 DOTPROD static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int v,

@@ -19,15 +19,16 @@ INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int R, con
     for (int r = 0; r < R; r++)
         sums[r] = c.start;
     PQC_UNROLL(16)
-    for (int i = 0; i < (R - 1) * S + KY; i++)
+    for (int i = 0; i < (R - 1) * S + KY; i++) {
         PQC_UNROLL(2)
-    for (int step = 0; step < XS; step++) {
-        __m512i quads = quads_at(x + i * c.pitch + step * c.next, true, c.spread);
-        PQC_UNROLL(4)
-        for (int r = 0; r < R; r++)
-            if (i - r * S >= 0 && i - r * S < KY)
-                sums[r] = _mm512_dpbusd_epi32(
-                    sums[r], quads, weights_at(g->w + ((i - r * S) * XS + step) * g->w_step));
+        for (int step = 0; step < XS; step++) {
+            __m512i quads = quads_at(x + i * c.pitch + step * c.next, true, c.spread);
+            PQC_UNROLL(4)
+            for (int r = 0; r < R; r++)
+                if (i - r * S >= 0 && i - r * S < KY)
+                    sums[r] = _mm512_dpbusd_epi32(
+                        sums[r], quads, weights_at(g->w + ((i - r * S) * XS + step) * g->w_step));
+        }
     }
     PQC_UNROLL(4)
     for (int r = 0; r < R; r++)

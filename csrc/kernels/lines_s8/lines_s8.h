@@ -4,10 +4,10 @@
  *     y[c * pitch + p] = fma((float)sum[p][c], scale[c], bias[c])    c < channels <= 64, p < pixels
  *     sum[p][c] = start[c] + sum over j < k, i < 4 of at(p, j, i) * w[j * w_step + 4 * c + i]
  *     at(p, j, i) = x[offset[j] + 4 * p + i]                         quads: dilation == 0
- *                 = x[offset[j] + p * stride + i * dilation]         columns: stride + dilation <=
- * 5
+ *                 = x[offset[j] + p * stride + i * dilation]         columns
  *
  * and the same for `rows` rows, each x_row bytes after the other and written y_row floats after it.
+ * stride + dilation is at most PQC_COLUMNS_REACH.
  * In columns the four bytes of a step are four taps along a row, in quads four channels.  The sum
  * is exact while it fits into 32 bits.  x may be read 256 bytes past the last byte used; w, start
  * and sum for up to 7 channels past the last.  Same bits from every ISA. */

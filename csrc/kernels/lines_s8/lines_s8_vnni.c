@@ -13,10 +13,11 @@ INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, con
     __m512i sums[24];
     ptrdiff_t apart = columns ? 16 * g->stride : 64;
     PQC_UNROLL(8)
-    for (int c = 0; c < C; c++)
+    for (int c = 0; c < C; c++) {
         PQC_UNROLL(4)
-    for (int v = 0; v < V; v++)
-        sums[c * V + v] = _mm512_set1_epi32(g->start[c]);
+        for (int v = 0; v < V; v++)
+            sums[c * V + v] = _mm512_set1_epi32(g->start[c]);
+    }
     const int8_t *w = g->w;
     ptrdiff_t w_step = g->w_step;
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
