@@ -10,7 +10,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,10 +52,10 @@ def public_modules() -> Iterator[Any]:
             yield importlib.import_module(found.name)
 
 
-def public_names() -> dict[str, Any]:
+def public_names(modules: Iterable[Any]) -> dict[str, Any]:
     """Path without the package's name -> function or class, each object once, under its shortest path."""
     found: dict[int, tuple[str, Any]] = {}
-    for module in public_modules():
+    for module in modules:
         for name in getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")]):
             thing = getattr(module, name)
             if not callable(thing) or not (getattr(thing, "__module__", None) or "").startswith(PACKAGE):
@@ -200,7 +200,7 @@ PASSED_ON = ("float_nn.Identity", "float_nn.Flatten", "float_nn.Unflatten")  # l
 def build_cases() -> tuple[list[Case], dict[str, str]]:
     """(cases, what could not be built or called and why)."""
     cases, refused = [], {}
-    for path, thing in public_names().items():
+    for path, thing in public_names(public_modules()).items():
         try:
             if is_layer(path, thing):
                 case = layer_case(path, thing)

@@ -105,16 +105,7 @@ def public_modules() -> Iterator[Any]:
 
 def public_names() -> dict[str, Any]:
     """Path without the package's name -> function or class, each once, under its shortest path."""
-    found: dict[int, tuple[str, Any]] = {}
-    for module in public_modules():
-        for name in getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")]):
-            thing = getattr(module, name)
-            if not callable(thing) or not (getattr(thing, "__module__", None) or "").startswith(PACKAGE):
-                continue
-            path = f"{module.__name__}.{name}".removeprefix(PACKAGE + ".")
-            if id(thing) not in found or len(path) < len(found[id(thing)][0]):
-                found[id(thing)] = (path, thing)
-    return dict(sorted(found.values()))
+    return surface.public_names(public_modules())
 
 
 def signature_of(thing: Any) -> inspect.Signature | None:

@@ -32,13 +32,6 @@ INLINE __m256 quantized(__m256 x, constants c)
     return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
-/* The first n of 8 floats, then zeros, which quantise to zeros. */
-INLINE __m256 first_of(const float *x, ptrdiff_t n)
-{
-    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_maskload_ps(x, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lanes));
-}
-
 INLINE __m256 nan_or(__m256 nan, __m256 v)
 {
     return _mm256_or_ps(nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));

@@ -23,19 +23,6 @@ INLINE __m256i weights_of(const int8_t *w)
     return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)w));
 }
 
-INLINE __m256i quad_of(const int16_t *x)
-{
-    int64_t quad;
-    memcpy(&quad, x, 8);
-    return _mm256_set1_epi64x(quad);
-}
-
-/* The partial sums of channels 0 to 3 and 4 to 7, added. */
-INLINE __m256i joined(__m256i low, __m256i high)
-{
-    return _mm256_permute4x64_epi64(_mm256_hadd_epi32(low, high), _MM_SHUFFLE(3, 1, 2, 0));
-}
-
 /* Adds to 8 channels of P pixels; P is a constant where this is inlined. */
 INLINE void tile(strip s, const int P, int32_t *acc)
 {

@@ -99,19 +99,6 @@ INLINE void widen_pixels(const pqc_lines_s8_block *g, const uint8_t *x, const bo
     }
 }
 
-INLINE __m256i quad_of(const int16_t *w)
-{
-    int64_t quad;
-    memcpy(&quad, w, 8);
-    return _mm256_set1_epi64x(quad);
-}
-
-/* The partial sums of pixels 0 to 3 and 4 to 7, added. */
-INLINE __m256i joined(__m256i low, __m256i high)
-{
-    return _mm256_permute4x64_epi64(_mm256_hadd_epi32(low, high), _MM_SHUFFLE(3, 1, 2, 0));
-}
-
 /* What becomes of some channels' sums. */
 typedef struct {
     const int32_t *start;

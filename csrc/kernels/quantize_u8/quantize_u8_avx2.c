@@ -66,13 +66,6 @@ INLINE __m128i flat8(__m256 x, constants c, seen *s)
     return _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
 }
 
-/* The first n < 8 of x, then zeros, which no flag is for. */
-INLINE __m256 first_of(const float *x, ptrdiff_t n)
-{
-    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_maskload_ps(x, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lanes));
-}
-
 /* The last vector steps back so as to be whole. */
 AVX2 static void flat_row(const float *x, uint8_t *y, ptrdiff_t n, constants c, seen *s)
 {
