@@ -41,8 +41,7 @@ static float *result(const pqc_conv_shape *s, bool wide, const uint8_t *w, const
     pqc_conv_plan_init(&plan, s, wide, memory, w, scale);
     float *y = NULL;
     if (pqc_conv_view_init(&view, s, size)) {
-        call.slots = pqc_conv_slots(&plan, &view, call.batch);
-        ptrdiff_t room = pqc_conv_workspace(&plan, &view, call.slots);
+        ptrdiff_t room = pqc_conv_prepare(&plan, &view, &call);
         *n = call.batch * s->groups * s->out * view.outputs;
         y = block(NULL, (size_t)*n * sizeof *y);
         call.y = y;

@@ -45,6 +45,7 @@ static void use_scalar(pqc_kernels *t)
     t->gemm_s8 = pqc_gemm_s8_scalar;
     t->lines_s8 = pqc_lines_s8_scalar;
     t->depthwise = NULL;
+    t->winograd = NULL;
 }
 
 #if PQC_X86
@@ -80,12 +81,14 @@ static void use_avx2(pqc_kernels *t)
     t->gemm_s8 = pqc_gemm_s8_avx2;
     t->lines_s8 = pqc_lines_s8_avx2;
     t->depthwise = pqc_depthwise_avx2;
+    t->winograd = &pqc_winograd_avx2;
 }
 
 static void use_avxvnni(pqc_kernels *t)
 {
     t->gemm_s8 = pqc_gemm_s8_avxvnni;
     t->lines_s8 = pqc_lines_s8_avxvnni;
+    t->winograd = NULL;
 }
 
 static void use_avx512(pqc_kernels *t)
@@ -122,6 +125,7 @@ static void use_vnni(pqc_kernels *t)
     t->gemm_s8 = pqc_gemm_s8_vnni;
     t->lines_s8 = pqc_lines_s8_vnni;
     t->depthwise = NULL;
+    t->winograd = NULL;
 }
 #endif
 

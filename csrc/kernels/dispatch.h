@@ -19,6 +19,7 @@
 #include "lines_s8/lines_s8.h"
 #include "quantize_u8/quantize_u8.h"
 #include "ste/ste.h"
+#include "winograd/winograd.h"
 
 typedef struct {
     pqc_int_quant_f32_fn *quantize_f32, *fake_quant_f32, *fake_quant_stream_f32;
@@ -44,7 +45,8 @@ typedef struct {
     pqc_lines_s8_fn *lines_s8;
     pqc_fingerprint_fn *fingerprint;
     pqc_dequantize_fn *dequantize_rows, *dequantize_columns;
-    pqc_depthwise_fn *depthwise; /* or NULL; last */
+    pqc_depthwise_fn *depthwise;  /* or NULL */
+    const pqc_winograd *winograd; /* or NULL */
 } pqc_kernels;
 
 /* The table in use.  A table never changes once it is here: pqc_select puts another in its place,

@@ -223,8 +223,7 @@ static const char *set_shape(run *r, npy_intp *shape)
         if (!pqc_conv_view_init(&r->view, &plan->shape, line))
             return "too large an image";
     }
-    r->call.slots = pqc_conv_slots(plan, &r->view, r->call.batch);
-    r->workspace = pqc_conv_workspace(plan, &r->view, r->call.slots);
+    r->workspace = pqc_conv_prepare(plan, &r->view, &r->call);
     return NULL;
 }
 

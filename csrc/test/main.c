@@ -24,6 +24,7 @@ static const test per_isa[] = {
     {"dequantize", test_dequantize},
     {"lines_s8", test_lines_s8},
     {"depthwise", test_depthwise},
+    {"winograd", test_winograd},
     {"histogram", test_histogram},
     {"group_logs", test_group_logs},
     {"fingerprint", test_fingerprint},

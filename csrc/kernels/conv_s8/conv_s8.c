@@ -2,8 +2,6 @@
 #include "dispatch.h"
 #include "parallel.h"
 
-enum { MOST_SLOTS = 64 };
-
 static ptrdiff_t longest_k(const pqc_conv_plan *plan)
 {
     ptrdiff_t k = 0;
@@ -12,33 +10,57 @@ static ptrdiff_t longest_k(const pqc_conv_plan *plan)
     return k;
 }
 
-ptrdiff_t pqc_conv_slots(const pqc_conv_plan *plan, const pqc_conv_view *view, ptrdiff_t batch)
+static ptrdiff_t slots_of(const pqc_conv_plan *plan, const pqc_conv_view *view, ptrdiff_t batch)
 {
     double products = (double)view->outputs * (double)plan->lanes * (double)plan->shape.groups *
                       (double)longest_k(plan) * 4;
     int threads = pqc_get_num_threads();
-    if (batch == 1 || threads == 1 || plan->pieces > 1 || products > 4 * (double)PQC_PRODUCTS_GRAIN)
-        return 1;
-    return threads < MOST_SLOTS ? threads : MOST_SLOTS;
+    bool large = plan->pieces > 1 || products > 4 * (double)PQC_PRODUCTS_GRAIN;
+    return batch == 1 || large ? 1 : threads;
 }
 
-ptrdiff_t pqc_conv_workspace(const pqc_conv_plan *plan, const pqc_conv_view *view, ptrdiff_t slots)
+static ptrdiff_t offset_bytes(const pqc_conv_plan *plan)
 {
-    ptrdiff_t channels = plan->shape.groups * plan->shape.out * (ptrdiff_t)sizeof(float);
-    return 2 * pqc_aligned(channels) + pqc_aligned(longest_k(plan) * (ptrdiff_t)sizeof(int32_t)) +
-           slots * pqc_aligned(pqc_conv_image_bytes(view, &plan->shape));
+    return pqc_aligned(longest_k(plan) * (ptrdiff_t)sizeof(int32_t));
 }
 
-static void lay_out(pqc_conv_work *w)
+static ptrdiff_t channel_bytes(const pqc_conv_plan *plan)
+{
+    return pqc_aligned(plan->shape.groups * plan->shape.out * (ptrdiff_t)sizeof(float));
+}
+
+static ptrdiff_t image_bytes(const pqc_conv_plan *plan, const pqc_conv_view *view)
+{
+    return pqc_aligned(pqc_conv_image_bytes(view, &plan->shape));
+}
+
+ptrdiff_t pqc_conv_prepare(const pqc_conv_plan *plan, const pqc_conv_view *view,
+                           pqc_conv_call *call)
+{
+    ptrdiff_t scratch = pqc.winograd ? pqc_conv_winograd_bytes(plan, view) : 0;
+    call->slots = slots_of(plan, view, call->batch);
+    call->scratches = scratch == 0 ? 0 : pqc_get_num_threads();
+    return 2 * channel_bytes(plan) + offset_bytes(plan) + call->slots * image_bytes(plan, view) +
+           call->scratches * scratch;
+}
+
+/* The memory of a call. */
+typedef struct {
+    pqc_slots images, scratch;
+} memory;
+
+static void lay_out(pqc_conv_work *w, memory *m)
 {
     char *at = w->call->workspace;
-    ptrdiff_t channels =
-        pqc_aligned(w->plan->shape.groups * w->plan->shape.out * (ptrdiff_t)sizeof(float));
+    ptrdiff_t channels = channel_bytes(w->plan), image = image_bytes(w->plan, w->view);
     w->scale = (float *)(void *)at;
     w->bias = (float *)(void *)(at + channels);
     w->offset = (int32_t *)(void *)(at + 2 * channels);
-    w->bytes =
-        (uint8_t *)at + 2 * channels + pqc_aligned(longest_k(w->plan) * (ptrdiff_t)sizeof(int32_t));
+    at += 2 * channels + offset_bytes(w->plan);
+    pqc_slots_init(&m->images, at, w->call->slots, image);
+    pqc_slots_init(&m->scratch, at + w->call->slots * image, w->call->scratches,
+                   pqc_conv_winograd_bytes(w->plan, w->view));
+    w->scratch = &m->scratch;
 }
 
 /* In columns: parts, channels, taps z, y, x with 4 taps along x in a step. */
@@ -201,7 +223,8 @@ static unsigned run_image(pqc_conv_work w, ptrdiff_t n, uint8_t *bytes)
     if (flags != 0)
         return flags;
     if (!pqc_conv_takes_lines(&w)) {
-        run_pieces(&w);
+        if (!pqc_conv_winograd(&w))
+            run_pieces(&w);
         return 0;
     }
     pqc_conv_lines(&w);
@@ -211,31 +234,24 @@ static unsigned run_image(pqc_conv_work w, ptrdiff_t n, uint8_t *bytes)
 /* Small images, each on one thread with a slot of its own for its quads. */
 typedef struct {
     const pqc_conv_work *work;
-    ptrdiff_t slots, slot_bytes;
-    atomic_flag taken[MOST_SLOTS];
+    pqc_slots *images;
     atomic_uint flags;
 } small_images;
 
 static void run_images(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     small_images *s = context;
-    ptrdiff_t slot = 0;
-    while (
-        atomic_flag_test_and_set(&s->taken[slot])) /* one is free: there are as many as threads */
-        slot = (slot + 1) % s->slots;
+    ptrdiff_t slot = pqc_slots_take(s->images);
     for (ptrdiff_t n = begin; n < end; n++)
-        atomic_fetch_or(&s->flags, run_image(*s->work, n, s->work->bytes + slot * s->slot_bytes));
-    atomic_flag_clear(&s->taken[slot]);
+        atomic_fetch_or(&s->flags, run_image(*s->work, n, pqc_slots_memory(s->images, slot)));
+    pqc_slots_give(s->images, slot);
 }
 
-static unsigned run_small_images(const pqc_conv_work *w, ptrdiff_t slots)
+static unsigned run_small_images(const pqc_conv_work *w, pqc_slots *images)
 {
-    small_images s = {.work = w, .slots = slots};
+    small_images s = {.work = w, .images = images};
     ptrdiff_t products =
         w->view->outputs * w->plan->lanes * w->plan->shape.groups * w->plan->piece->k * 4;
-    s.slot_bytes = pqc_aligned(pqc_conv_image_bytes(w->view, &w->plan->shape));
-    for (ptrdiff_t i = 0; i < slots; i++)
-        atomic_flag_clear(&s.taken[i]);
     pqc_parallel(w->call->batch, PQC_PRODUCTS_GRAIN / (products + 1) + 1, run_images, &s);
     return atomic_load(&s.flags);
 }
@@ -244,14 +260,15 @@ unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,
                      const pqc_conv_call *call)
 {
     pqc_conv_work w = {.plan = plan, .view = view, .call = call, .piece = plan->piece};
+    memory m;
     unsigned flags = 0;
-    lay_out(&w);
+    lay_out(&w, &m);
     pqc_conv_scales(plan, call, w.scale, w.bias);
     if (plan->pieces == 1)
         fill_offsets(&w);
     if (call->slots > 1)
-        return run_small_images(&w, call->slots);
+        return run_small_images(&w, &m.images);
     for (ptrdiff_t n = 0; n < call->batch && flags == 0; n++)
-        flags = run_image(w, n, w.bytes);
+        flags = run_image(w, n, m.images.memory);
     return flags;
 }

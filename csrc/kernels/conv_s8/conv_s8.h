@@ -18,15 +18,18 @@ typedef struct {
     pqc_u8_quant q;
     float div;       /* by which a quantised x is divided */
     void *workspace; /* pqc_conv_workspace bytes, 64-aligned */
-    ptrdiff_t slots; /* images in work at the same time: pqc_conv_slots; of a matrix not used */
+    ptrdiff_t slots; /* images in work at the same time, and */
+    ptrdiff_t
+        scratches; /* threads with memory for Winograd's products: pqc_conv_prepare; of a matrix not used */
 } pqc_conv_call;
 
 /* True if integers can carry it: every 1 / (div * scale_w) is a normal float. */
 bool pqc_conv_scale_is_safe(const pqc_conv_plan *plan, float div);
 
-/* Small images are shared out among the threads; of large ones there is one at a time, on all threads. */
-ptrdiff_t pqc_conv_slots(const pqc_conv_plan *plan, const pqc_conv_view *view, ptrdiff_t batch);
-ptrdiff_t pqc_conv_workspace(const pqc_conv_plan *plan, const pqc_conv_view *view, ptrdiff_t slots);
+/* Sets call->slots and call->scratches for call->batch images; returns the bytes of the workspace.  Small images are
+ * shared out among the threads; of large ones there is one at a time, on all threads. */
+ptrdiff_t pqc_conv_prepare(const pqc_conv_plan *plan, const pqc_conv_view *view,
+                           pqc_conv_call *call);
 
 /* Returns the flags of quantize_u8.h: if there are any, y is not meaningful. */
 unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,

@@ -4,6 +4,7 @@
 
 #include "conv_block.h"
 #include "conv_image.h"
+#include "slots.h"
 
 typedef struct {
     const pqc_conv_plan *plan;
@@ -17,6 +18,7 @@ typedef struct {
     pqc_conv_image image;
     float *y; /* of this image */
     ptrdiff_t pixels, tiles;
+    pqc_slots *scratch; /* for conv_winograd.c; without slots if it has nothing to do */
 } pqc_conv_work;
 
 /* Pixels along rows, for layers in columns, and for kernels of 1 with few input channels:
@@ -28,5 +30,11 @@ void pqc_conv_lines(pqc_conv_work *work);
 /* Depthwise layers that pqc.depthwise takes, quantised on the way.  False if this is another kind;
  * nothing is then written. */
 bool pqc_conv_planes(pqc_conv_work *work);
+
+/* 3 x 3 layers for which pqc.winograd, if there is one, saves products.  Bytes a thread needs for them, 0 for other layers. */
+ptrdiff_t pqc_conv_winograd_bytes(const pqc_conv_plan *plan, const pqc_conv_view *view);
+
+/* False without scratch, or if the table has changed since: nothing is then written. */
+bool pqc_conv_winograd(const pqc_conv_work *work);
 
 #endif

@@ -12,11 +12,10 @@ INLINE __m256 dequantized(const int32_t *acc, __m256 scale, __m256 bias)
     return _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, bias);
 }
 
-/* What is left of `sums` from a pixel and a channel on. */
-static pqc_sums rest_of(pqc_sums sums, int pixel, int channel)
+/* What is left of `sums` from a channel on. */
+static pqc_sums rest_of(pqc_sums sums, int channel)
 {
-    return (pqc_sums){sums.acc + pixel * sums.ld + channel, sums.ld, sums.pixels - pixel,
-                      sums.channels - channel};
+    return (pqc_sums){sums.acc + channel, sums.ld, sums.pixels, sums.channels - channel};
 }
 
 AVX2 void pqc_dequantize_rows_avx2(pqc_sums sums, const float *scale, const float *bias, float *y,
@@ -28,7 +27,7 @@ AVX2 void pqc_dequantize_rows_avx2(pqc_sums sums, const float *scale, const floa
         for (int p = 0; p < sums.pixels; p++)
             _mm256_storeu_ps(y + p * stride + c, dequantized(sums.acc + p * sums.ld + c, s, b));
     }
-    pqc_dequantize_rows_scalar(rest_of(sums, 0, c), scale + c, bias + c, y + c, stride);
+    pqc_dequantize_rows_scalar(rest_of(sums, c), scale + c, bias + c, y + c, stride);
 }
 
 INLINE void transpose(__m256 r[8])
@@ -56,27 +55,57 @@ INLINE void transpose(__m256 r[8])
         r[i] = t[i];
 }
 
+/* The first n of 8 numbers. */
+INLINE void put_first(float *y, __m256 v, int n)
+{
+    __m128 part = _mm256_castps256_ps128(v);
+    if (n >= 8) {
+        _mm256_storeu_ps(y, v);
+        return;
+    }
+    if (n & 4) {
+        _mm_storeu_ps(y, part);
+        part = _mm256_extractf128_ps(v, 1);
+        y += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)(void *)y, part);
+        part = _mm_movehl_ps(part, part);
+        y += 2;
+    }
+    if (n & 1)
+        _mm_store_ss(y, part);
+}
+
+/* Up to 8 pixels of 8 channels. */
+INLINE void put_square(const int32_t *acc, ptrdiff_t ld, int pixels, __m256 scale, __m256 bias,
+                       float *y, ptrdiff_t stride)
+{
+    __m256 r[8];
+    PQC_UNROLL(8)
+    for (int i = 0; i < 8; i++)
+        r[i] = i < pixels ? dequantized(acc + i * ld, scale, bias) : _mm256_setzero_ps();
+    transpose(r);
+    PQC_UNROLL(8)
+    for (int i = 0; i < 8; i++)
+        put_first(y + i * stride, r[i], pixels);
+}
+
 AVX2 void pqc_dequantize_columns_avx2(pqc_sums sums, const float *scale, const float *bias,
                                       float *y, ptrdiff_t stride)
 {
-    int c = 0, whole = sums.pixels & ~7;
+    int c = 0;
     for (; c + 8 <= sums.channels; c += 8) {
         __m256 s = _mm256_loadu_ps(scale + c), b = _mm256_loadu_ps(bias + c);
-        for (int p = 0; p < whole; p += 8) {
-            __m256 r[8];
-            PQC_UNROLL(8)
-            for (int i = 0; i < 8; i++)
-                r[i] = dequantized(sums.acc + (p + i) * sums.ld + c, s, b);
-            transpose(r);
-            PQC_UNROLL(8)
-            for (int i = 0; i < 8; i++)
-                _mm256_storeu_ps(y + (c + i) * stride + p, r[i]);
-        }
+        const int32_t *acc = sums.acc + c;
+        float *to = y + c * stride;
+        int p = 0;
+        for (; p + 8 <= sums.pixels; p += 8)
+            put_square(acc + p * sums.ld, sums.ld, 8, s, b, to + p, stride);
+        if (p < sums.pixels)
+            put_square(acc + p * sums.ld, sums.ld, sums.pixels - p, s, b, to + p, stride);
     }
-    pqc_sums right = rest_of(sums, 0, c), below = rest_of(sums, whole, 0);
-    right.pixels = whole;
-    pqc_dequantize_columns_scalar(right, scale + c, bias + c, y + c * stride, stride);
-    pqc_dequantize_columns_scalar(below, scale, bias, y + whole, stride);
+    pqc_dequantize_columns_scalar(rest_of(sums, c), scale + c, bias + c, y + c * stride, stride);
 }
 
 #endif
