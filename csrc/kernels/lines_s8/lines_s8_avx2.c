@@ -9,13 +9,14 @@
 #define INLINE AVX2 PQC_INLINE
 
 /* Both operands are widened to 16 bits, multiplied and added in pairs (vpmaddwd): the pixels of a pass once for all
- * channels, the weights once for all pixels.  A tile is C channels by 8 pixels: two partial sums for each 4 pixels of a
- * channel, 2 activations, 1 weight. */
-enum { MOST_CHANNELS = 6, MOST_STEPS = 128, PASS = 16 };
+ * channels, the weights once for all pixels.  A tile is up to 6 channels by up to 2 vectors of 8 pixels: 12 sums, 2
+ * activations, 1 weight. */
+enum { MOST_CHANNELS = 6, MOST_STEPS = 128, VECTORS = 2, PASS = 8 * VECTORS, STEP = 32 };
 
 typedef struct {
-    _Alignas(32) int16_t x[PASS / 8 * MOST_STEPS * 32]; /* vectors of 8 pixels x steps x 8 x 4 */
-    int16_t w[64 * MOST_STEPS * 4];                     /* tiles x steps x channels x 4 */
+    _Alignas(
+        32) int16_t x[VECTORS * MOST_STEPS * STEP]; /* vectors x steps x 2 pairs x 8 pixels x 2 */
+    int16_t w[64 * MOST_STEPS * 4];                 /* tiles x steps x channels x 4 */
 } wide_operands;
 
 /* Columns: the places of 4 pixels' quads in 16 bytes, twice. */
@@ -86,16 +87,26 @@ AVX2 static void widen_weights(const pqc_lines_s8_block *g, int16_t *to)
             }
 }
 
+/* The first two channels of 8 pixels' quads, or the last two, in 16 bits. */
+INLINE void widen_quads(__m256i quads, __m256i pair[2])
+{
+    __m256i apart = _mm256_permute4x64_epi64(quads, _MM_SHUFFLE(3, 1, 2, 0));
+    __m256i a = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(apart));
+    __m256i b = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(apart, 1));
+    __m256 low = _mm256_castsi256_ps(a), high = _mm256_castsi256_ps(b);
+    pair[0] = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88));
+    pair[1] = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0xdd));
+}
+
 INLINE void widen_pixels(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns,
                          __m256i places, int16_t *to)
 {
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
-         offset++, to += 32) {
-        __m256i quads = quads_at(x + *offset, columns, g->stride, places);
-        __m256i low = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(quads));
-        __m256i high = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(quads, 1));
-        _mm256_store_si256((__m256i *)(void *)to, low);
-        _mm256_store_si256((__m256i *)(void *)(to + 16), high);
+         offset++, to += STEP) {
+        __m256i pair[2];
+        widen_quads(quads_at(x + *offset, columns, g->stride, places), pair);
+        _mm256_store_si256((__m256i *)(void *)to, pair[0]);
+        _mm256_store_si256((__m256i *)(void *)(to + 16), pair[1]);
     }
 }
 
@@ -104,7 +115,7 @@ typedef struct {
     const int32_t *start;
     const float *scale, *bias;
     float *y;
-    ptrdiff_t pitch, pixels;
+    ptrdiff_t pitch, pixels, at[VECTORS]; /* of the line; where the vectors begin */
     bool stream;
 } output;
 
@@ -120,56 +131,78 @@ static inline output output_of(const pqc_lines_s8_block *g, int first, ptrdiff_t
                     .stream = g->stream};
 }
 
-INLINE __m256 result_of(output o, int c, __m256i low, __m256i high)
+/* One channel's V vectors of sums. */
+INLINE void put_channel(output o, int c, const int V, const __m256i *sums)
 {
-    __m256i sum = _mm256_add_epi32(joined(low, high), _mm256_set1_epi32(o.start[c]));
-    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(o.scale[c]),
-                           _mm256_set1_ps(o.bias[c]));
+    __m256 scale = _mm256_set1_ps(o.scale[c]), bias = _mm256_set1_ps(o.bias[c]);
+    __m256i start = _mm256_set1_epi32(o.start[c]);
+    float *y = o.y + c * o.pitch;
+    PQC_UNROLL(2)
+    for (int v = 0; v < V; v++)
+        put(y + o.at[v], o.pixels - o.at[v],
+            _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sums[v], start)), scale, bias),
+            o.stream);
 }
 
-/* C channels; C is a constant where this is inlined. */
-INLINE void tile(const int16_t *x, const int16_t *w, ptrdiff_t steps, const int C, output o)
+/* Two words, eight times. */
+INLINE __m256i pair_of(const int16_t *w)
 {
-    __m256i low[MOST_CHANNELS], high[MOST_CHANNELS];
+    int32_t both;
+    memcpy(&both, w, 4);
+    return _mm256_set1_epi32(both);
+}
+
+/* C channels of V vectors, which are constants where this is inlined; `vector` words lie between two of them. */
+INLINE void tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t steps, const int C,
+                 const int V, output o)
+{
+    __m256i sums[MOST_CHANNELS][VECTORS];
     PQC_UNROLL(6)
     for (int c = 0; c < C; c++)
-        low[c] = high[c] = _mm256_setzero_si256();
-    for (; steps > 0; steps--, x += 32, w += 4 * C) {
-        __m256i x0 = _mm256_load_si256((const __m256i *)(const void *)x);
-        __m256i x1 = _mm256_load_si256((const __m256i *)(const void *)(x + 16));
-        PQC_UNROLL(6)
-        for (int c = 0; c < C; c++) {
-            __m256i weights = quad_of(w + 4 * c);
-            low[c] = _mm256_add_epi32(low[c], _mm256_madd_epi16(x0, weights));
-            high[c] = _mm256_add_epi32(high[c], _mm256_madd_epi16(x1, weights));
-            PQC_KEEP_IN_REGISTERS(low[c], high[c]); /* else GCC gives a sum two registers */
+        sums[c][0] = sums[c][1] = _mm256_setzero_si256();
+    for (; steps > 0; steps--, x += STEP, w += 4 * C) {
+        PQC_UNROLL(2)
+        for (int pair = 0; pair < 2; pair++) {
+            const __m256i *at = (const __m256i *)(const void *)(x + 16 * pair);
+            __m256i x0 = _mm256_load_si256(at);
+            __m256i x1 = V == 2 ? _mm256_load_si256(at + vector / 16) : x0;
+            PQC_UNROLL(6)
+            for (int c = 0; c < C; c++) {
+                __m256i weights = pair_of(w + 4 * c + 2 * pair);
+                sums[c][0] = _mm256_add_epi32(sums[c][0], _mm256_madd_epi16(x0, weights));
+                if (V == 2)
+                    sums[c][1] = _mm256_add_epi32(sums[c][1], _mm256_madd_epi16(x1, weights));
+                PQC_KEEP_IN_REGISTERS(sums[c][0],
+                                      sums[c][1]); /* else GCC gives a sum two registers */
+            }
         }
     }
     PQC_UNROLL(6)
-    for (int c = 0; c < C; c++, o.y += o.pitch)
-        put(o.y, o.pixels, result_of(o, c, low[c], high[c]), o.stream);
+    for (int c = 0; c < C; c++)
+        put_channel(o, c, V, sums[c]);
 }
 
-INLINE void any_tile(const int16_t *x, const int16_t *w, ptrdiff_t steps, int channels, output o)
+INLINE void any_tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t steps,
+                     int channels, const int V, output o)
 {
     switch (channels) {
     case 1:
-        tile(x, w, steps, 1, o);
+        tile(x, vector, w, steps, 1, V, o);
         break;
     case 2:
-        tile(x, w, steps, 2, o);
+        tile(x, vector, w, steps, 2, V, o);
         break;
     case 3:
-        tile(x, w, steps, 3, o);
+        tile(x, vector, w, steps, 3, V, o);
         break;
     case 4:
-        tile(x, w, steps, 4, o);
+        tile(x, vector, w, steps, 4, V, o);
         break;
     case 5:
-        tile(x, w, steps, 5, o);
+        tile(x, vector, w, steps, 5, V, o);
         break;
     default:
-        tile(x, w, steps, 6, o);
+        tile(x, vector, w, steps, 6, V, o);
         break;
     }
 }
@@ -178,47 +211,50 @@ INLINE void any_tile(const int16_t *x, const int16_t *w, ptrdiff_t steps, int ch
 INLINE void pass(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns, __m256i places,
                  wide_operands *wide, ptrdiff_t begin, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
 {
-    ptrdiff_t step = columns ? g->stride : 4, end = pqc_least(begin + PASS, pixels);
-    ptrdiff_t steps = 32 * g->k;
-    int16_t *to = wide->x;
-    for (ptrdiff_t p = begin; p < end; p += 8, to += steps)
-        widen_pixels(g, x + vector_begin(p, pixels) * step, columns, places, to);
+    ptrdiff_t step = columns ? g->stride : 4, vector = STEP * g->k;
+    ptrdiff_t at[VECTORS] = {vector_begin(begin, pixels), vector_begin(begin + 8, pixels)};
+    bool both = begin + 8 < pixels;
+    widen_pixels(g, x + at[0] * step, columns, places, wide->x);
+    if (both)
+        widen_pixels(g, x + at[1] * step, columns, places, wide->x + vector);
     for (int t = 0; t < tiles_of(g->channels); t++) {
         int first = tile_begin(g->channels, t), channels = tile_begin(g->channels, t + 1) - first;
-        const int16_t *from = wide->x, *w = wide->w + 4 * g->k * first;
-        for (ptrdiff_t p = begin; p < end; p += 8, from += steps) {
-            ptrdiff_t at = vector_begin(p, pixels);
-            any_tile(from, w, g->k, channels, output_of(g, first, pixels - at, y + at, pitch));
-        }
+        const int16_t *w = wide->w + 4 * g->k * first;
+        output o = output_of(g, first, pixels, y, pitch);
+        o.at[0] = at[0];
+        o.at[1] = at[1];
+        if (both)
+            any_tile(wide->x, vector, w, g->k, channels, 2, o);
+        else
+            any_tile(wide->x, vector, w, g->k, channels, 1, o);
     }
 }
 
-/* Lines of more steps than there is room for: 4 channels at a time, widened in the loop. */
+/* Lines of more steps than there is room for: 4 channels of 8 pixels at a time, widened in the loop. */
 INLINE void long_tile(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns,
-                      __m256i places, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+                      __m256i places, output o)
 {
-    __m256i low[4], high[4];
+    __m256i sums[4];
     PQC_UNROLL(4)
     for (int c = 0; c < 4; c++)
-        low[c] = high[c] = _mm256_setzero_si256();
+        sums[c] = _mm256_setzero_si256();
     for (ptrdiff_t j = 0; j < g->k; j++) {
-        __m256i quads = quads_at(x + g->offset[j], columns, g->stride, places);
-        __m256i x0 = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(quads));
-        __m256i x1 = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(quads, 1));
+        __m256i pair[2];
+        widen_quads(quads_at(x + g->offset[j], columns, g->stride, places), pair);
         PQC_UNROLL(4)
         for (int c = 0; c < 4; c++) {
             int32_t quad;
             memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
-            __m256i weights = _mm256_cvtepi8_epi16(_mm_set1_epi32(quad));
-            low[c] = _mm256_add_epi32(low[c], _mm256_madd_epi16(x0, weights));
-            high[c] = _mm256_add_epi32(high[c], _mm256_madd_epi16(x1, weights));
+            __m256i w = _mm256_cvtepi8_epi16(_mm_set1_epi32(quad));
+            __m256i first = _mm256_madd_epi16(pair[0], _mm256_shuffle_epi32(w, 0xa0));
+            __m256i second = _mm256_madd_epi16(pair[1], _mm256_shuffle_epi32(w, 0xf5));
+            sums[c] = _mm256_add_epi32(sums[c], _mm256_add_epi32(first, second));
         }
     }
-    output o = output_of(g, 0, pixels, y, pitch);
     PQC_UNROLL(4)
     for (int c = 0; c < 4; c++)
         if (c < g->channels)
-            put(y + c * pitch, pixels, result_of(o, c, low[c], high[c]), false);
+            put_channel(o, c, 1, &sums[c]);
 }
 
 INLINE void row_of(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns,
@@ -232,10 +268,10 @@ INLINE void row_of(const pqc_lines_s8_block *g, const uint8_t *x, const bool col
     }
     for (int c = 0; c < g->channels; c += 4) {
         pqc_lines_s8_block part = pqc_lines_part(g, c, 4);
+        output o = output_of(&part, 0, pixels, y + c * pitch, pitch);
         for (ptrdiff_t p = 0; p < pixels; p += 8) {
-            ptrdiff_t at = vector_begin(p, pixels);
-            long_tile(&part, x + at * (columns ? g->stride : 4), columns, places, pixels - at,
-                      y + c * pitch + at, pitch);
+            o.at[0] = vector_begin(p, pixels);
+            long_tile(&part, x + o.at[0] * (columns ? g->stride : 4), columns, places, o);
         }
     }
 }
