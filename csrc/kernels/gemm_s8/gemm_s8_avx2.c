@@ -18,6 +18,20 @@ typedef struct {
     ptrdiff_t w_step, steps, lanes;
 } strip;
 
+/* 4 words, four times. */
+INLINE __m256i quad_of(const int16_t *x)
+{
+    int64_t quad;
+    memcpy(&quad, x, 8);
+    return _mm256_set1_epi64x(quad);
+}
+
+/* Of 4 times 2 partial sums in `low` and in `high`: the 8 sums, in order. */
+INLINE __m256i joined(__m256i low, __m256i high)
+{
+    return _mm256_permute4x64_epi64(_mm256_hadd_epi32(low, high), _MM_SHUFFLE(3, 1, 2, 0));
+}
+
 INLINE __m256i weights_of(const int8_t *w)
 {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)w));

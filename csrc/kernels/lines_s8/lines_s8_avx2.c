@@ -87,24 +87,13 @@ AVX2 static void widen_weights(const pqc_lines_s8_block *g, int16_t *to)
             }
 }
 
-/* The first two channels of 8 pixels' quads, or the last two, in 16 bits. */
-INLINE void widen_quads(__m256i quads, __m256i pair[2])
-{
-    __m256i apart = _mm256_permute4x64_epi64(quads, _MM_SHUFFLE(3, 1, 2, 0));
-    __m256i a = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(apart));
-    __m256i b = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(apart, 1));
-    __m256 low = _mm256_castsi256_ps(a), high = _mm256_castsi256_ps(b);
-    pair[0] = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88));
-    pair[1] = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0xdd));
-}
-
 INLINE void widen_pixels(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns,
                          __m256i places, int16_t *to)
 {
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
          offset++, to += STEP) {
         __m256i pair[2];
-        widen_quads(quads_at(x + *offset, columns, g->stride, places), pair);
+        widen_pairs(quads_at(x + *offset, columns, g->stride, places), false, pair);
         _mm256_store_si256((__m256i *)(void *)to, pair[0]);
         _mm256_store_si256((__m256i *)(void *)(to + 16), pair[1]);
     }
@@ -144,14 +133,6 @@ INLINE void put_channel(output o, int c, const int V, const __m256i *sums)
             o.stream);
 }
 
-/* Two words, eight times. */
-INLINE __m256i pair_of(const int16_t *w)
-{
-    int32_t both;
-    memcpy(&both, w, 4);
-    return _mm256_set1_epi32(both);
-}
-
 /* C channels of V vectors, which are constants where this is inlined; `vector` words lie between two of them. */
 INLINE void tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t steps, const int C,
                  const int V, output o)
@@ -168,7 +149,7 @@ INLINE void tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t
             __m256i x1 = V == 2 ? _mm256_load_si256(at + vector / 16) : x0;
             PQC_UNROLL(6)
             for (int c = 0; c < C; c++) {
-                __m256i weights = pair_of(w + 4 * c + 2 * pair);
+                __m256i weights = pair_at(w + 4 * c + 2 * pair);
                 sums[c][0] = _mm256_add_epi32(sums[c][0], _mm256_madd_epi16(x0, weights));
                 if (V == 2)
                     sums[c][1] = _mm256_add_epi32(sums[c][1], _mm256_madd_epi16(x1, weights));
@@ -240,7 +221,7 @@ INLINE void long_tile(const pqc_lines_s8_block *g, const uint8_t *x, const bool 
         sums[c] = _mm256_setzero_si256();
     for (ptrdiff_t j = 0; j < g->k; j++) {
         __m256i pair[2];
-        widen_quads(quads_at(x + g->offset[j], columns, g->stride, places), pair);
+        widen_pairs(quads_at(x + g->offset[j], columns, g->stride, places), false, pair);
         PQC_UNROLL(4)
         for (int c = 0; c < 4; c++) {
             int32_t quad;

@@ -29,25 +29,6 @@ INLINE void store_words(void *to, __m256i v)
     _mm256_storeu_si256((__m256i *)to, v);
 }
 
-/* The two pairs of one step for 8 channels, from their 8 x 4 bytes. */
-INLINE void pairs_of(const int8_t *w, __m256i pair[2])
-{
-    __m256i bytes = _mm256_permute4x64_epi64(load_words(w), _MM_SHUFFLE(3, 1, 2, 0));
-    __m256i a = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(bytes));
-    __m256i b = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(bytes, 1));
-    __m256 low = _mm256_castsi256_ps(a), high = _mm256_castsi256_ps(b);
-    pair[0] = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88));
-    pair[1] = _mm256_castps_si256(_mm256_shuffle_ps(low, high, 0xdd));
-}
-
-/* Two words, eight times. */
-INLINE __m256i pair_at(const int16_t *x)
-{
-    int32_t both;
-    memcpy(&both, x, 4);
-    return _mm256_set1_epi32(both);
-}
-
 /* P pixels; P is a constant where this is inlined.  Adds to acc, or begins at 0; acc_step numbers lie from a pixel to the
  * next. */
 INLINE void pairs_tile(pairs_strip s, const int P, bool more, int32_t *acc, ptrdiff_t acc_step)

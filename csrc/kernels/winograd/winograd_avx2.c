@@ -96,9 +96,9 @@ INLINE void transform_weights(const int8_t *w, ptrdiff_t w_step, int16_t *u, ptr
     PQC_UNROLL(3)
     for (int i = 0; i < 3; i++, w += 3 * w_step) {
         __m256i a[2], b[2], c[2];
-        pairs_of(w, a);
-        pairs_of(w + w_step, b);
-        pairs_of(w + 2 * w_step, c);
+        widen_pairs(load_words(w), true, a);
+        widen_pairs(load_words(w + w_step), true, b);
+        widen_pairs(load_words(w + 2 * w_step), true, c);
         first[i] = widened(a[0], b[0], c[0]);
         second[i] = widened(a[1], b[1], c[1]);
     }
