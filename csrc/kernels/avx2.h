@@ -30,6 +30,16 @@ AVX2 PQC_INLINE __m256 first_of(const float *x, ptrdiff_t n)
     return _mm256_maskload_ps(x, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lanes));
 }
 
+AVX2 PQC_INLINE __m256i load_words(const void *from)
+{
+    return _mm256_loadu_si256((const __m256i *)from);
+}
+
+AVX2 PQC_INLINE void store_words(void *to, __m256i v)
+{
+    _mm256_storeu_si256((__m256i *)to, v);
+}
+
 /* Two words, eight times. */
 AVX2 PQC_INLINE __m256i pair_at(const int16_t *x)
 {

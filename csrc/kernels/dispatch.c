@@ -81,7 +81,7 @@ static void use_avx2(pqc_kernels *t)
     t->gemm_s8 = pqc_gemm_s8_avx2;
     t->lines_s8 = pqc_lines_s8_avx2;
     t->depthwise = pqc_depthwise_avx2;
-    t->winograd = &pqc_winograd_avx2;
+    t->winograd = pqc_winograd_avx2;
 }
 
 static void use_avxvnni(pqc_kernels *t)

@@ -5,7 +5,7 @@
 enum { WIDEST = 30, MOST_QUADS = 20, REST = 64, LANES = PQC_WINOGRAD_CHANNELS };
 
 typedef struct {
-    buffer x, w, v, u, m, start, upper, lower;
+    buffer x, w, v, u, m, start, sums;
 } arena;
 
 /* One layer: the image has `height` x `width` quads in each of `quads` planes. */
@@ -56,50 +56,53 @@ static layer random_layer(arena *a, ptrdiff_t quads, ptrdiff_t height, ptrdiff_t
 }
 
 /* The tiles from `from` to `to` of one row of tiles, from products of tile `from` on. */
-static void check_sums(arena *a, const layer *l, const int32_t *m, ptrdiff_t m_pitch,
-                       ptrdiff_t down, ptrdiff_t from, ptrdiff_t to)
+static void check_sums(arena *a, const layer *l, const pqc_winograd *k, const int32_t *m,
+                       ptrdiff_t m_pitch, ptrdiff_t down, ptrdiff_t from, ptrdiff_t to)
 {
-    size_t bytes = (size_t)(2 * (to - from) * LANES) * sizeof(int32_t);
-    int32_t *sums[2] = {buffer_place(&a->upper, bytes, 4), buffer_place(&a->lower, bytes, 8)};
-    pqc.winograd->sums(m, m_pitch, to - from, l->start, sums[0], sums[1]);
-    for (ptrdiff_t row = 2 * down; row < pqc_least(2 * down + 2, l->height - 2); row++)
-        for (ptrdiff_t column = 2 * from; column < pqc_least(2 * to, l->width - 2); column++)
+    ptrdiff_t side = k->side, pixels = side * (to - from), pitch = pixels * LANES;
+    size_t bytes = (size_t)(side * pitch) * sizeof(int32_t);
+    int32_t *sums = buffer_place(&a->sums, bytes, 8);
+    k->sums(m, m_pitch, to - from, l->start, sums, pitch);
+    for (ptrdiff_t row = side * down; row < pqc_least(side * (down + 1), l->height - 2); row++)
+        for (ptrdiff_t column = side * from; column < pqc_least(side * to, l->width - 2); column++)
             for (int c = 0; c < LANES; c++) {
-                int32_t got = sums[row % 2][(column - 2 * from) * LANES + c];
+                int32_t got = sums[row % side * pitch + (column - side * from) * LANES + c];
                 CHECK(got == expect(l, row, column, c),
-                      "%td quads of %td x %td, row %td, column %td, channel %d: %d", l->quads,
-                      l->height, l->width, row, column, c, got);
+                      "side %td, %td quads of %td x %td, row %td, column %td, channel %d: %d", side,
+                      l->quads, l->height, l->width, row, column, c, got);
             }
-    CHECK(buffer_guards_intact(&a->upper) && buffer_guards_intact(&a->lower), "%td tiles",
-          to - from);
+    CHECK(buffer_guards_intact(&a->sums), "side %td, %td tiles", side, to - from);
 }
 
 /* A run of tiles as a patch takes them; the products in two parts of the quads, if there are as many. */
-static void check_patch(arena *a, const layer *l, ptrdiff_t first, ptrdiff_t tiles)
+static void check_patch(arena *a, const layer *l, const pqc_winograd *k, ptrdiff_t first,
+                        ptrdiff_t tiles)
 {
-    const pqc_winograd *k = pqc.winograd;
     pqc_winograd_image image = {l->x,         l->quads,  4 * l->height * l->width,
-                                4 * l->width, l->height, (l->width - 1) / 2};
+                                4 * l->width, l->height, (l->width - 3 + k->side) / k->side};
+    ptrdiff_t positions = (k->side + 2) * (k->side + 2), cut = l->quads / 2;
     ptrdiff_t v_pitch = tiles + PQC_WINOGRAD_SPARE,
               m_pitch = tiles + (ptrdiff_t)(random_bits() % 3);
-    ptrdiff_t cut = l->quads / 2, part[] = {cut, l->quads - cut}, p16 = PQC_WINOGRAD_POSITIONS;
-    int16_t *v = buffer_place(&a->v, (size_t)(p16 * l->quads * v_pitch * 4) * sizeof *v, 2);
-    int32_t *m = buffer_place(&a->m, (size_t)(p16 * m_pitch * LANES) * sizeof *m, 4);
+    int16_t *v = buffer_place(&a->v, (size_t)(positions * l->quads * v_pitch * 4) * sizeof *v, 2);
+    int32_t *m = buffer_place(&a->m, (size_t)(positions * m_pitch * LANES) * sizeof *m, 4);
     k->inputs(&image, first, tiles, v_pitch, v);
-    for (int i = cut == 0; i < 2; i++) {
-        ptrdiff_t before = i * cut;
-        int16_t *u =
-            buffer_place(&a->u, (size_t)(p16 * pqc_winograd_weights(part[i])) * sizeof *u, 2);
-        k->weights(l->w + before * 9 * l->w_step, l->w_step, part[i], u);
-        CHECK(buffer_guards_intact(&a->u), "weights of %td quads", part[i]);
-        k->products(v + before * v_pitch * 4, l->quads, v_pitch, u, part[i], tiles, before > 0, m,
-                    m_pitch);
+    for (ptrdiff_t quad = 0; quad < l->quads;) {
+        ptrdiff_t now = quad < cut ? cut : l->quads - quad;
+        size_t words = (size_t)(positions * pqc_winograd_weights(now));
+        int16_t *u = buffer_place(&a->u, words * sizeof *u, 2);
+        pqc_winograd_operands operands = {
+            (int)positions, v + quad * v_pitch * 4, l->quads, v_pitch, u, m_pitch};
+        k->weights(l->w + quad * 9 * l->w_step, l->w_step, now, u);
+        CHECK(buffer_guards_intact(&a->u), "side %d, weights of %td quads", k->side, now);
+        k->products(&operands, now, tiles, quad > 0, m);
+        quad += now;
     }
-    CHECK(buffer_guards_intact(&a->v) && buffer_guards_intact(&a->m), "%td tiles", tiles);
+    CHECK(buffer_guards_intact(&a->v) && buffer_guards_intact(&a->m), "side %d, %td tiles", k->side,
+          tiles);
     for (ptrdiff_t done = 0; done < tiles;) {
         ptrdiff_t from = (first + done) % image.across;
         ptrdiff_t now = pqc_least(image.across - from, tiles - done);
-        check_sums(a, l, m + done * LANES, m_pitch, (first + done) / image.across, from,
+        check_sums(a, l, k, m + done * LANES, m_pitch, (first + done) / image.across, from,
                    from + now);
         done += now;
     }
@@ -107,9 +110,14 @@ static void check_patch(arena *a, const layer *l, ptrdiff_t first, ptrdiff_t til
 
 static void arena_each(arena *a, void (*visit)(buffer *))
 {
-    buffer *all[] = {&a->x, &a->w, &a->v, &a->u, &a->m, &a->start, &a->upper, &a->lower};
+    buffer *all[] = {&a->x, &a->w, &a->v, &a->u, &a->m, &a->start, &a->sums};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         visit(all[i]);
+}
+
+static ptrdiff_t tiles_of(ptrdiff_t size, int side)
+{
+    return (size - 3 + side) / side;
 }
 
 void test_winograd(void)
@@ -122,10 +130,15 @@ void test_winograd(void)
         for (ptrdiff_t width = 3; width <= WIDEST; width++) {
             ptrdiff_t quads = 1 + random_bits() % (width == 5 ? MOST_QUADS : 3);
             layer l = random_layer(&a, quads, height, width, width % 2);
-            ptrdiff_t all = (height - 1) / 2 * ((width - 1) / 2), first = random_bits() % all;
-            check_patch(&a, &l, 0, all);
-            check_patch(&a, &l, first, all - first);
-            check_patch(&a, &l, 0, all - first);
+            for (int i = 0; i < PQC_WINOGRAD_SIDES; i++) {
+                const pqc_winograd *k = &pqc.winograd[i];
+                ptrdiff_t all = tiles_of(height, k->side) * tiles_of(width, k->side);
+                ptrdiff_t first = random_bits() % all;
+                check_patch(&a, &l, k, 0, all);
+                check_patch(&a, &l, k, first, all - first);
+                if (first > 0)
+                    check_patch(&a, &l, k, 0, first);
+            }
         }
     arena_each(&a, buffer_close);
 }

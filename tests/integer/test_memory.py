@@ -32,7 +32,7 @@ assert layer.execution == "int8", layer.execution
 print(tracemalloc.get_traced_memory()[1] - y.nbytes)
 """
 
-WINOGRAD = 512 << 10  # what a thread needs for 3 x 3 layers where they go that way, whatever the size of the image
+WINOGRAD = 768 << 10  # what a thread needs for 3 x 3 layers where they go that way, whatever the size of the image
 
 # Layer, shape of an image, bytes of the packed image: channels in fours, with its border.
 LAYERS = [

@@ -53,10 +53,11 @@ def test_threads_and_small_images(rng):
                 np.testing.assert_array_equal(packed(x, 0.7, None), expected)
 
 
-@pytest.mark.parametrize("channels", [1824, 1825])  # the last and the first for which 4 times the sum fits into 32 bits, or not
+# The last number of channels for which 4 or 64 times the sum fits into 32 bits whatever the weights, and the next one.
+@pytest.mark.parametrize("channels, size", [(1827, 7), (1828, 7), (114, 20), (115, 20)])
 @pytest.mark.parametrize("low, high", [(-128, -128), (127, 127), (-128, 127)])
-def test_largest_sums(channels, low, high):
+def test_largest_sums(channels, size, low, high):
     fx = Format(8, True)
     w = np.where(np.arange(9).reshape(3, 3) % 2 == 0, low, high) * np.ones((17, channels, 1, 1))
-    x = np.full((1, channels, 6, 7), 0.7, np.float32)
+    x = np.full((1, channels, size, size), 0.7, np.float32)
     check_layer(x, w.astype(np.int8), fx=fx)

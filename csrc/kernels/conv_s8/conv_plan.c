@@ -193,6 +193,20 @@ static bool has_lowest(const pqc_conv_shape *s, const void *weights)
     return !s->is_unsigned && memchr(weights, 0x80, (size_t)count) != NULL;
 }
 
+static ptrdiff_t heaviest_channel(const pqc_conv_shape *s, const uint8_t *weights)
+{
+    ptrdiff_t count = s->in, heaviest = 0;
+    for (int axis = 0; axis < PQC_AXES; axis++)
+        count *= s->axis[axis].kernel;
+    for (ptrdiff_t channel = 0; channel < s->groups * s->out; channel++, weights += count) {
+        ptrdiff_t sum = 0;
+        for (ptrdiff_t i = 0; i < count; i++)
+            sum += s->is_unsigned || weights[i] < 128 ? weights[i] : 256 - weights[i];
+        heaviest = sum > heaviest ? sum : heaviest;
+    }
+    return heaviest;
+}
+
 static void *take(char **memory, ptrdiff_t bytes)
 {
     void *at = *memory;
@@ -208,6 +222,7 @@ void pqc_conv_plan_init(pqc_conv_plan *plan, const pqc_conv_shape *shape, bool w
     plan->lanes = lanes_of(shape);
     plan->parts = wide ? 3 : 1;
     plan->lowest = has_lowest(shape, weights);
+    plan->heaviest = shape->transposed ? 0 : heaviest_channel(shape, weights);
     plan->pieces = pieces_of(shape);
     plan->piece = take(&at, plan->pieces * (ptrdiff_t)sizeof *plan->piece);
     plan->inverse = take(&at, shape->groups * shape->out * (ptrdiff_t)sizeof *plan->inverse);

@@ -26,6 +26,8 @@ typedef struct {
     ptrdiff_t lanes; /* output channels of a group, up to a multiple of 16 */
     ptrdiff_t parts; /* 3 for unsigned weights above 127, else 1 */
     bool lowest;     /* some weight is -128 */
+    ptrdiff_t
+        heaviest; /* the largest sum of an output channel's |weights|; of transposed ones not used */
     ptrdiff_t pieces;
     pqc_conv_piece *piece;
     double *inverse; /* 1 / scale of the weights, for each output channel of each group */

@@ -34,14 +34,19 @@ static ptrdiff_t image_bytes(const pqc_conv_plan *plan, const pqc_conv_view *vie
     return pqc_aligned(pqc_conv_image_bytes(view, &plan->shape));
 }
 
+static ptrdiff_t scratch_bytes(const pqc_conv_plan *plan, const pqc_conv_view *view, int side)
+{
+    return side == 0 ? 0 : pqc_conv_winograd_bytes(plan, view, side);
+}
+
 ptrdiff_t pqc_conv_prepare(const pqc_conv_plan *plan, const pqc_conv_view *view,
                            pqc_conv_call *call)
 {
-    ptrdiff_t scratch = pqc.winograd ? pqc_conv_winograd_bytes(plan, view) : 0;
     call->slots = slots_of(plan, view, call->batch);
-    call->scratches = scratch == 0 ? 0 : pqc_get_num_threads();
+    call->side = pqc.winograd ? pqc_conv_winograd_side(plan, view) : 0;
+    call->threads = call->side == 0 ? 0 : pqc_get_num_threads();
     return 2 * channel_bytes(plan) + offset_bytes(plan) + call->slots * image_bytes(plan, view) +
-           call->scratches * scratch;
+           call->threads * scratch_bytes(plan, view, call->side);
 }
 
 /* The memory of a call. */
@@ -58,8 +63,8 @@ static void lay_out(pqc_conv_work *w, memory *m)
     w->offset = (int32_t *)(void *)(at + 2 * channels);
     at += 2 * channels + offset_bytes(w->plan);
     pqc_slots_init(&m->images, at, w->call->slots, image);
-    pqc_slots_init(&m->scratch, at + w->call->slots * image, w->call->scratches,
-                   pqc_conv_winograd_bytes(w->plan, w->view));
+    pqc_slots_init(&m->scratch, at + w->call->slots * image, w->call->threads,
+                   scratch_bytes(w->plan, w->view, w->call->side));
     w->scratch = &m->scratch;
 }
 

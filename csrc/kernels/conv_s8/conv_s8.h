@@ -18,16 +18,17 @@ typedef struct {
     pqc_u8_quant q;
     float div;       /* by which a quantised x is divided */
     void *workspace; /* pqc_conv_workspace bytes, 64-aligned */
-    ptrdiff_t slots; /* images in work at the same time, and */
-    ptrdiff_t
-        scratches; /* threads with memory for Winograd's products: pqc_conv_prepare; of a matrix not used */
+    /* From pqc_conv_prepare; of a matrix not used. */
+    ptrdiff_t slots; /* images in work at the same time */
+    int side;        /* of Winograd's tiles, or 0 */
+    int threads;     /* that have memory for those */
 } pqc_conv_call;
 
 /* True if integers can carry it: every 1 / (div * scale_w) is a normal float. */
 bool pqc_conv_scale_is_safe(const pqc_conv_plan *plan, float div);
 
-/* Sets call->slots and call->scratches for call->batch images; returns the bytes of the workspace.  Small images are
- * shared out among the threads; of large ones there is one at a time, on all threads. */
+/* Chooses the way of a call of call->batch images; returns the bytes of the workspace.  Small images are shared out among
+ * the threads; of large ones there is one at a time, on all threads. */
 ptrdiff_t pqc_conv_prepare(const pqc_conv_plan *plan, const pqc_conv_view *view,
                            pqc_conv_call *call);
 

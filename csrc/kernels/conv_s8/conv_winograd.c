@@ -3,15 +3,19 @@
 #include "parallel.h"
 
 /* A patch is a run of tiles whose transformed inputs stay in the second cache while all output channels pass over them,
- * 16 at a time.  The weights are transformed anew for each patch: the more tiles it has, the less that costs.  */
-enum { PATCH_WORDS = 8192, LEAST_PATCH = 8, MOST_PATCH = 96, STEP_QUADS = 64, STRIP = 32 };
-
-/* Less than this, and the transformations cost more than they save. */
-enum { LEAST_CHANNELS = 16, LEAST_TILES = 8 };
+ * 16 at a time.  The weights are transformed anew for each patch: the more tiles it has, the less that costs. */
+enum {
+    PATCH_BYTES = 1 << 18,
+    LEAST_PATCH = 8,
+    MOST_PATCH = 96,
+    STEP_QUADS = 64,
+    STRIP_PIXELS = 64
+};
 
 typedef struct {
-    ptrdiff_t across, tiles, patches,
-        most;                /* tiles in a row of them, in all, in the largest patch */
+    int side, positions;     /* of a tile: 2 or 4, and 16 or 36 */
+    ptrdiff_t across, tiles; /* tiles in a row of them, and in all */
+    ptrdiff_t patches, most; /* and tiles in the largest patch */
     ptrdiff_t blocks, parts; /* 16 output channels each, and in how many tasks */
     ptrdiff_t v_words, u_words, v_pitch, m_pitch;
 } layout;
@@ -26,20 +30,21 @@ static ptrdiff_t clamped(ptrdiff_t n, ptrdiff_t low, ptrdiff_t high)
     return n < low ? low : n > high ? high : n;
 }
 
-static layout layout_of(const pqc_conv_plan *plan, const pqc_conv_view *view)
+static layout layout_of(const pqc_conv_plan *plan, const pqc_conv_view *view, int side)
 {
-    layout l = {.across = divided_up(view->axis[2].out, 2),
-                .blocks = plan->lanes / PQC_WINOGRAD_CHANNELS};
-    ptrdiff_t quads = view->quads;
-    l.tiles = l.across * divided_up(view->axis[1].out, 2);
-    l.patches = divided_up(l.tiles, clamped(PATCH_WORDS / (4 * quads), LEAST_PATCH, MOST_PATCH));
+    layout l = {.side = side, .positions = (side + 2) * (side + 2)};
+    ptrdiff_t quads = view->quads,
+              tile_bytes = l.positions * quads * 4 * (ptrdiff_t)sizeof(int16_t);
+    l.across = divided_up(view->axis[2].out, side);
+    l.tiles = l.across * divided_up(view->axis[1].out, side);
+    l.patches = divided_up(l.tiles, clamped(PATCH_BYTES / tile_bytes, LEAST_PATCH, MOST_PATCH));
     l.most = divided_up(l.tiles, l.patches);
+    l.blocks = plan->lanes / PQC_WINOGRAD_CHANNELS;
     l.parts = clamped(8 / (l.patches * plan->shape.groups), 1, divided_up(l.blocks, 4));
     l.v_pitch = l.most + PQC_WINOGRAD_SPARE;
-    l.m_pitch =
-        l.most | 1; /* a power of two would put all positions into the same place of the cache */
-    l.v_words = (PQC_WINOGRAD_POSITIONS * quads * l.v_pitch * 4 + 31) & ~(ptrdiff_t)31;
-    l.u_words = PQC_WINOGRAD_POSITIONS * pqc_winograd_weights(pqc_least(quads, STEP_QUADS));
+    l.m_pitch = l.most | 1; /* else all positions might lie in the same place of the cache */
+    l.v_words = (l.positions * quads * l.v_pitch * 4 + 31) & ~(ptrdiff_t)31;
+    l.u_words = l.positions * pqc_winograd_weights(pqc_least(quads, STEP_QUADS));
     return l;
 }
 
@@ -53,20 +58,42 @@ static bool suits(const pqc_conv_plan *plan, const pqc_conv_view *view)
     const pqc_conv_shape *shape = &plan->shape;
     const pqc_conv_axis *z = &shape->axis[0];
     bool flat = z->kernel == 1 && z->before == 0 && view->axis[0].in == 1 && view->axis[0].out == 1;
-    if (shape->transposed || shape->columns || plan->parts != 1 || !flat ||
-        !is_square(&shape->axis[1]) || !is_square(&shape->axis[2]) || shape->in < LEAST_CHANNELS ||
-        shape->out < LEAST_CHANNELS || !pqc_winograd_fits(view->quads * 4))
-        return false;
-    ptrdiff_t tiles = divided_up(view->axis[1].out, 2) * divided_up(view->axis[2].out, 2);
-    return tiles >= LEAST_TILES && 3 * view->outputs >= 8 * tiles;
+    return flat && is_square(&shape->axis[1]) && is_square(&shape->axis[2]) && !shape->transposed &&
+           !shape->columns && plan->parts == 1;
 }
 
-ptrdiff_t pqc_conv_winograd_bytes(const pqc_conv_plan *plan, const pqc_conv_view *view)
+/* Vector operations of AVX2 for a group, of which 2 make 16 products. */
+static double cost_of(const layout *l, const pqc_conv_plan *plan, const pqc_conv_view *view)
 {
-    if (!suits(plan, view))
-        return 0;
-    layout l = layout_of(plan, view);
-    ptrdiff_t products = PQC_WINOGRAD_POSITIONS * l.m_pitch * PQC_WINOGRAD_CHANNELS;
+    static const struct {
+        double quad, weights, sums; /* of a tile, of 4 x 16 channels, of 16 channels of a tile */
+    } costs[] = {{20, 280, 140}, {80, 560, 620}};
+    int i = l->side == 4;
+    double quads = (double)view->quads, blocks = (double)(plan->lanes / PQC_WINOGRAD_CHANNELS);
+    double tile =
+        quads * costs[i].quad + blocks * costs[i].sums + quads * blocks * 8 * l->positions;
+    return (double)l->tiles * tile + (double)l->patches * quads * blocks * costs[i].weights;
+}
+
+int pqc_conv_winograd_side(const pqc_conv_plan *plan, const pqc_conv_view *view)
+{
+    double least = (double)view->outputs * (double)view->quads * (double)plan->lanes / 16 * 9 * 8;
+    int best = 0;
+    for (int side = 2; side <= 4 && suits(plan, view); side += 2) {
+        layout l = layout_of(plan, view, side);
+        double cost = cost_of(&l, plan, view);
+        if (cost < least && pqc_winograd_fits(side, plan->heaviest)) {
+            least = cost;
+            best = side;
+        }
+    }
+    return best;
+}
+
+ptrdiff_t pqc_conv_winograd_bytes(const pqc_conv_plan *plan, const pqc_conv_view *view, int side)
+{
+    layout l = layout_of(plan, view, side);
+    ptrdiff_t products = l.positions * l.m_pitch * PQC_WINOGRAD_CHANNELS;
     return pqc_aligned(2 * (l.v_words + l.u_words) + 4 * products);
 }
 
@@ -102,6 +129,7 @@ static void multiply(const patch *p, ptrdiff_t block)
     const pqc_conv_work *w = p->job->work;
     const layout *l = &p->job->l;
     ptrdiff_t quads = w->view->quads, first = block / 4;
+    pqc_winograd_operands operands = {l->positions, p->v, quads, l->v_pitch, p->u, l->m_pitch};
     ptrdiff_t w_step = PQC_LANES * pqc_conv_block_vectors(w->plan, first) * 4;
     const int8_t *weights =
         w->piece->w + (p->group * w->plan->lanes + PQC_BLOCK_CHANNELS * first) * w->piece->k * 4 +
@@ -109,39 +137,40 @@ static void multiply(const patch *p, ptrdiff_t block)
     for (ptrdiff_t quad = 0; quad < quads; quad += STEP_QUADS) {
         ptrdiff_t now = pqc_least(quads - quad, STEP_QUADS);
         p->job->kernels->weights(weights + quad * 9 * w_step, w_step, now, p->u);
-        p->job->kernels->products(p->v + quad * l->v_pitch * 4, quads, l->v_pitch, p->u, now,
-                                  p->tiles, quad > 0, p->m, l->m_pitch);
+        operands.v = p->v + quad * l->v_pitch * 4;
+        p->job->kernels->products(&operands, now, p->tiles, quad > 0, p->m);
     }
 }
 
 /* `tiles` tiles from number `from` of the patch on, which lie beside each other. */
 static void put(const patch *p, ptrdiff_t block, ptrdiff_t from, ptrdiff_t tiles)
 {
-    _Alignas(64) int32_t sums[2][2 * STRIP * PQC_WINOGRAD_CHANNELS];
+    _Alignas(64) int32_t sums[4][STRIP_PIXELS * PQC_WINOGRAD_CHANNELS];
     const pqc_conv_work *w = p->job->work;
     const layout *l = &p->job->l;
     ptrdiff_t width = w->view->axis[2].out, height = w->view->axis[1].out;
     ptrdiff_t channel = PQC_WINOGRAD_CHANNELS * block, lane = p->group * w->plan->lanes + channel;
-    ptrdiff_t row = 2 * ((p->first + from) / l->across), x = 2 * ((p->first + from) % l->across);
+    ptrdiff_t row = l->side * ((p->first + from) / l->across);
+    ptrdiff_t x = l->side * ((p->first + from) % l->across);
     const int32_t *start = w->call->q.zero != 0 ? w->piece->start + lane : w->plan->zeros + channel;
     p->job->kernels->sums(p->m + from * PQC_WINOGRAD_CHANNELS, l->m_pitch, tiles, start, sums[0],
-                          sums[1]);
+                          STRIP_PIXELS * PQC_WINOGRAD_CHANNELS);
     ptrdiff_t channels = pqc_least(w->plan->shape.out - channel, PQC_WINOGRAD_CHANNELS);
     channel += p->group * w->plan->shape.out;
-    for (ptrdiff_t i = 0; i < pqc_least(2, height - row); i++)
-        pqc.dequantize_columns((pqc_sums){sums[i], PQC_WINOGRAD_CHANNELS,
-                                          (int)pqc_least(2 * tiles, width - x), (int)channels},
-                               w->scale + channel, w->bias + channel,
-                               w->y + channel * w->view->outputs + (row + i) * width + x,
-                               w->view->outputs);
+    for (ptrdiff_t i = 0; i < pqc_least(l->side, height - row); i++)
+        pqc.dequantize_columns(
+            (pqc_sums){sums[i], PQC_WINOGRAD_CHANNELS, (int)pqc_least(l->side * tiles, width - x),
+                       (int)channels},
+            w->scale + channel, w->bias + channel,
+            w->y + channel * w->view->outputs + (row + i) * width + x, w->view->outputs);
 }
 
 static void put_block(const patch *p, ptrdiff_t block)
 {
-    ptrdiff_t across = p->job->l.across;
+    const layout *l = &p->job->l;
     for (ptrdiff_t done = 0; done < p->tiles;) {
-        ptrdiff_t left = pqc_least(across - (p->first + done) % across, p->tiles - done);
-        ptrdiff_t now = pqc_least(left, STRIP);
+        ptrdiff_t left = pqc_least(l->across - (p->first + done) % l->across, p->tiles - done);
+        ptrdiff_t now = pqc_least(left, STRIP_PIXELS / l->side);
         put(p, block, done, now);
         done += now;
     }
@@ -177,14 +206,14 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 bool pqc_conv_winograd(const pqc_conv_work *w)
 {
-    if (w->scratch->count == 0)
+    const pqc_winograd *kernels = pqc.winograd;
+    int side = w->call->side;
+    if (side == 0 || kernels == NULL)
         return false;
-    job j = {w, pqc.winograd, layout_of(w->plan, w->view)};
-    if (j.kernels == NULL)
-        return false;
+    job j = {w, &kernels[side == 4], layout_of(w->plan, w->view, side)};
     ptrdiff_t tasks = w->plan->shape.groups * j.l.patches * j.l.parts;
-    ptrdiff_t products = PQC_WINOGRAD_POSITIONS * j.l.tiles * w->view->quads * 4 * w->plan->lanes *
-                         w->plan->shape.groups;
+    ptrdiff_t products =
+        j.l.positions * j.l.tiles * w->view->quads * 4 * w->plan->lanes * w->plan->shape.groups;
     pqc_parallel(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, run_tasks, &j);
     return true;
 }

@@ -1,30 +1,37 @@
-/* Sums of a 3 x 3 convolution of stride 1 by Winograd's F(2 x 2, 3 x 3) (Lavin and Gray, arXiv 1509.09308): 2 x 2 outputs
- * from 16 products where the definition takes 36.  In integers it is exact: with d the 4 x 4 inputs of a tile of outputs and
- * g the 3 x 3 weights,
+/* Sums of a 3 x 3 convolution of stride 1 by Winograd's F(m x m, 3 x 3), m = 2 or 4 (Lavin and Gray, arXiv 1509.09308): a
+ * tile of m x m outputs from (m + 2)^2 products where the definition takes 9 m^2: 4 or 2.25 for an output instead of 9.
  *
- *     4 * sums = A' [(B' d B) . (G g G')] A
+ * In integers it is exact.  With d the (m + 2) x (m + 2) inputs of a tile and g the 3 x 3 weights,
  *
- *          1  0 -1  0         2  0  0           1  1  1  0
- *     B' = 0  1  1  0     G = 1  1  1      A' = 0  1 -1 -1
- *          0 -1  1  0         1 -1  1
- *          0  1  0 -1         0  0  2
+ *     s^2 * sums = A' [(B' d B) . (G g G')] A
  *
- * An element of B' d B is at most 4 * 255, one of G g G' at most 9 * 128: both fit into 16 bits, whose products x86 adds
- * in pairs into 32.  Those sums wrap modulo 2^32, which is right as long as 4 * sums fits (pqc_winograd_fits).
+ * m = 2, s = 2:       1  0 -1  0         2  0  0         1  1  1  0
+ *                B' = 0  1  1  0     G = 1  1  1    A' = 0  1 -1 -1
+ *                     0 -1  1  0         1 -1  1
+ *                     0  1  0 -1         0  0  2
  *
- * The transformed operands, of 16 positions p in the 4 x 4 square:
+ * m = 4, s = 24:      4  0 -5  0  1  0       1  0  0         6 -4 -4  1  1  0
+ *                     0 -4 -4  1  1  0       1  1  1         0 -4  4  2 -2  0
+ *                B' = 0  4 -4 -1  1  0   G = 1 -1  1    A' = 0 -4 -4  4  4  0
+ *                     0 -2 -1  2  1  0       1  2  4         0 -4  4  8 -8 24
+ *                     0  2 -1 -2  1  0       1 -2  4
+ *                     0  4  0 -5  0  1       0  0  1
+ *
+ * An element of B' d B is at most 4 * 255, or 68 * 255; one of G g G' at most 9 * 128, or 49 * 128: both fit into 16 bits,
+ * whose products x86 adds in pairs into 32.  All sums wrap modulo 2^32, and so does the division by s^2: by 9 as the product
+ * with 9's inverse, by 4 or 64 as a shift, which is right if 4 or 64 times the sum fits (pqc_winograd_fits).
+ *
+ * The transformed operands, of positions p in the square of (m + 2)^2:
  *
  *   inputs    [p][quad of channels][tile][channel]: 16 bits; v_pitch tiles from a quad to the next
  *   weights   [p][quad of channels][pair of channels][16 output channels][channel]: 16 bits
- *   products  [p][tile][16 output channels]: 32 bits; m_pitch tiles from a position to the next
- *
- * The table's field is NULL where the products of gemm_s8 are faster. */
+ *   products  [p][tile][16 output channels]: 32 bits; m_pitch tiles from a position to the next */
 #ifndef PQC_WINOGRAD_H
 #define PQC_WINOGRAD_H
 
 #include "pqc.h"
 
-enum { PQC_WINOGRAD_POSITIONS = 16, PQC_WINOGRAD_CHANNELS = 16, PQC_WINOGRAD_SPARE = 3 };
+enum { PQC_WINOGRAD_CHANNELS = 16, PQC_WINOGRAD_SPARE = 3, PQC_WINOGRAD_SIDES = 2 };
 
 /* Words of transformed weights from a position to the next.  The spare ones keep the positions out of each other's way in
  * the first cache: without them their distance is often a power of two. */
@@ -42,6 +49,16 @@ typedef struct {
 } pqc_winograd_image;
 
 typedef struct {
+    int positions;
+    const int16_t *v;
+    ptrdiff_t v_quads, v_pitch; /* v_quads: from a position to the next */
+    const int16_t *u;
+    ptrdiff_t m_pitch;
+} pqc_winograd_operands;
+
+typedef struct {
+    int side; /* m */
+
     /* Tiles `first` to `first + tiles` in reading order; writes up to PQC_WINOGRAD_SPARE tiles more, reads up to 64 bytes
      * past the end of a row. */
     void (*inputs)(const pqc_winograd_image *image, ptrdiff_t first, ptrdiff_t tiles,
@@ -50,21 +67,23 @@ typedef struct {
     /* The weights of 16 output channels, w_step bytes from a step to the next: quads slowest, then the taps. */
     void (*weights)(const int8_t *w, ptrdiff_t w_step, ptrdiff_t quads, int16_t *u);
 
-    /* Products summed over `quads` of the v_quads quads of v and all of u, added to m if `more`. */
-    void (*products)(const int16_t *v, ptrdiff_t v_quads, ptrdiff_t v_pitch, const int16_t *u,
-                     ptrdiff_t quads, ptrdiff_t tiles, bool more, int32_t *m, ptrdiff_t m_pitch);
+    /* Products summed over `quads` quads: all of u, as many of v.  Added to m if `more`. */
+    void (*products)(const pqc_winograd_operands *operands, ptrdiff_t quads, ptrdiff_t tiles,
+                     bool more, int32_t *m);
 
-    /* start[c] + sum for 16 channels of the outputs of some tiles, from m's on: [pixel][channel], 2 pixels for each tile. */
+    /* start[c] + sum for 16 channels of some tiles beside each other: to[pixel][channel] for each of the m rows of pixels,
+     * to_row numbers from one to the next. */
     void (*sums)(const int32_t *m, ptrdiff_t m_pitch, ptrdiff_t tiles, const int32_t *start,
-                 int32_t *upper, int32_t *lower);
+                 int32_t *to, ptrdiff_t to_row);
 } pqc_winograd;
 
-extern const pqc_winograd pqc_winograd_avx2;
+/* m = 2 and m = 4.  The table's field is NULL where the products of gemm_s8 are faster. */
+extern const pqc_winograd pqc_winograd_avx2[PQC_WINOGRAD_SIDES];
 
-/* True if 4 times the sum of 9 products of 255 by 128 for each channel fits into 32 bits. */
-static inline bool pqc_winograd_fits(ptrdiff_t channels)
+/* True if the sums fit: each |sum| is at most 255 * (sum of the channel's |weights|). */
+static inline bool pqc_winograd_fits(int side, ptrdiff_t weights)
 {
-    return channels <= INT32_MAX / (4 * 9 * 255 * 128);
+    return weights <= INT32_MAX / ((side == 2 ? 4 : 64) * 255);
 }
 
 #endif

@@ -1,0 +1,82 @@
+/* What the transformations of both tile sizes on AVX2 share: their loops, and the loads. */
+#ifndef PQC_TRANSFORMS_AVX2_H
+#define PQC_TRANSFORMS_AVX2_H
+
+#include "pqc.h"
+#include "winograd.h"
+
+#if PQC_X86
+#include "avx2.h"
+
+#define INLINE AVX2 PQC_INLINE
+
+enum { MOST_ROWS = 6 };
+
+INLINE __m128i bytes_at(const uint8_t *x)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)x);
+}
+
+/* B' d B of four channels of four neighbouring tiles; `position` words lie from a position to the next. */
+typedef void inputs_fn(const uint8_t *const *row, ptrdiff_t at, int16_t *v, ptrdiff_t position);
+
+/* Both are constants where this is inlined. */
+INLINE void transform_inputs(const pqc_winograd_image *image, ptrdiff_t first, ptrdiff_t tiles,
+                             ptrdiff_t v_pitch, int16_t *v, const int side, inputs_fn *transform)
+{
+    ptrdiff_t position = image->quads * v_pitch * 4;
+    for (ptrdiff_t done = 0; done < tiles;) {
+        ptrdiff_t down = (first + done) / image->across, x = (first + done) % image->across;
+        ptrdiff_t count = pqc_least(image->across - x, tiles - done);
+        for (ptrdiff_t quad = 0; quad < image->quads; quad++) {
+            const uint8_t *plane = image->x + quad * image->plane, *row[MOST_ROWS];
+            for (int i = 0; i < side + 2; i++)
+                row[i] = plane + pqc_least(side * down + i, image->rows - 1) * image->row;
+            for (ptrdiff_t t = 0; t < count; t += 4)
+                transform(row, 4 * side * (x + t), v + (quad * v_pitch + done + t) * 4, position);
+        }
+        done += count;
+    }
+}
+
+/* G g G' of two input channels and 8 output channels. */
+typedef void weights_fn(__m256i taps[9], int16_t *u, ptrdiff_t position);
+
+INLINE void transform_weights(const int8_t *w, ptrdiff_t w_step, ptrdiff_t quads, int16_t *u,
+                              weights_fn *transform)
+{
+    ptrdiff_t position = pqc_winograd_weights(quads);
+    for (ptrdiff_t quad = 0; quad < quads; quad++, w += 9 * w_step)
+        for (int half = 0; half < 2; half++) {
+            __m256i pair[2][9];
+            PQC_UNROLL(9)
+            for (int tap = 0; tap < 9; tap++) {
+                __m256i both[2];
+                widen_pairs(load_words(w + tap * w_step + 32 * half), true, both);
+                pair[0][tap] = both[0];
+                pair[1][tap] = both[1];
+            }
+            int16_t *to = u + quad * 4 * PQC_WINOGRAD_CHANNELS + 16 * half;
+            transform(pair[0], to, position);
+            transform(pair[1], to + 32, position);
+        }
+}
+
+/* 8 channels of one tile; `position` and `to_row` numbers lie between positions, and between rows of pixels. */
+typedef void sums_fn(const int32_t *m, ptrdiff_t position, __m256i start, int32_t *to,
+                     ptrdiff_t to_row);
+
+INLINE void transform_products(const int32_t *m, ptrdiff_t m_pitch, ptrdiff_t tiles,
+                               const int32_t *start, int32_t *to, ptrdiff_t to_row, const int side,
+                               sums_fn *transform)
+{
+    for (int half = 0; half < PQC_WINOGRAD_CHANNELS; half += 8) {
+        __m256i first = load_words(start + half);
+        for (ptrdiff_t t = 0; t < tiles; t++)
+            transform(m + t * PQC_WINOGRAD_CHANNELS + half, m_pitch * PQC_WINOGRAD_CHANNELS, first,
+                      to + side * t * PQC_WINOGRAD_CHANNELS + half, to_row);
+    }
+}
+
+#endif
+#endif
