@@ -46,11 +46,9 @@ static void fill(pqc_depthwise_plane *p, float *x, bool extreme)
     p->x = x;
 }
 
-static void check_plane(arena *a, pqc_depthwise_plane p, bool extreme)
+/* The outputs of a plane that is filled already. */
+static void check_outputs(arena *a, pqc_depthwise_plane p)
 {
-    size_t inputs = (size_t)(p.height * p.width) * sizeof(float);
-    float *x = buffer_place(&a->x, inputs, 0);
-    fill(&p, x, extreme);
     p.y = buffer_place(&a->y, (size_t)(p.out_height * p.out_width) * sizeof(float), 36);
     unsigned flags = pqc.depthwise(&p);
     CHECK(flags == 0, "flags %u", flags);
@@ -61,6 +59,41 @@ static void check_plane(arena *a, pqc_depthwise_plane p, bool extreme)
                   p.stride, p.height, p.width, p.top, p.left, (double)p.y[i * p.out_width + j], i,
                   j);
     CHECK(buffer_guards_intact(&a->y), "written outside of y");
+}
+
+static void check_plane(arena *a, pqc_depthwise_plane p, bool extreme)
+{
+    float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
+    fill(&p, x, extreme);
+    check_outputs(a, p);
+}
+
+/* A single value far out of range, of every kind, is clamped at every place. */
+static void check_far(arena *a, pqc_depthwise_plane p)
+{
+    static const float far[] = {1.5f, 200.0f, 300.0f, 0x1p25f, 0x1p100f, INFINITY};
+    float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
+    fill(&p, x, false);
+    for (ptrdiff_t at = 0; at < p.height * p.width; at++) {
+        float before = x[at];
+        for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
+            x[at] = p.q.zero != 0 && random_bits() % 2 ? -far[i] : far[i];
+            check_outputs(a, p);
+        }
+        x[at] = before;
+    }
+}
+
+/* Rows and columns that no output sees may hold anything. */
+static void check_unused(arena *a, pqc_depthwise_plane p)
+{
+    float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
+    fill(&p, x, false);
+    for (ptrdiff_t at = 0; at < p.height * p.width; at++)
+        if (at / p.width + p.top >= (p.out_height - 1) * p.stride + p.kernel ||
+            at % p.width + p.left >= pqc_depthwise_columns(&p))
+            x[at] = at % 2 ? NAN : -INFINITY;
+    check_outputs(a, p);
 }
 
 /* A NaN, and for an unsigned format a negative value, is told of from every place that is used. */
@@ -114,6 +147,19 @@ void test_depthwise(void)
     check_flags(&a, plane_of(3, 1, 6, 11, 1));
     check_flags(&a, plane_of(5, 1, 9, 5, 2));
     check_flags(&a, plane_of(3, 2, 7, 11, 1));
+    check_flags(&a, plane_of(5, 2, 9, 37, 2));
+    for (int kernel = 3; kernel <= PQC_DEPTHWISE_KERNEL; kernel += 2)
+        for (int stride = 1; stride <= 2; stride++)
+            for (int i = 0; i < 4; i++) { /* both formats */
+                check_far(&a, plane_of(kernel, stride, 7, 21, kernel / 2));
+                pqc_depthwise_plane p = plane_of(kernel, stride, 12, 28, 1);
+                p.out_height -= i;
+                p.out_width -= 3 * i;
+                check_unused(&a, p);
+            }
+    check_plane(&a, plane_of(3, 1, 150, 4, 1), false); /* in several blocks */
+    check_plane(&a, plane_of(3, 1, 150, 60, 1), false);
+    check_plane(&a, plane_of(5, 2, 151, 90, 2), true);
     for (int stride = 1; stride <= 2; stride++)
         for (ptrdiff_t top = 0; top <= 9; top += 3)
             for (ptrdiff_t left = 0; left <= 40; left += 5) { /* more than there are columns, too */

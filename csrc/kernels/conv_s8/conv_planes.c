@@ -41,10 +41,12 @@ static void fill_group(const pqc_conv_work *w, ptrdiff_t group, pqc_depthwise_pl
 {
     ptrdiff_t step = w->plan->lanes * 4;
     const int8_t *packed = w->piece->w + group * w->piece->k * step;
-    int kernel = plane->kernel, along = (kernel + 3) / 4;
-    for (int y = 0; y < kernel; y++)
-        for (int x = 0; x < kernel; x++)
-            plane->w[y * kernel + x] = packed[(y * along + x / 4) * step + x % 4];
+    int kernel = plane->kernel;
+    float *weights = plane->w;
+    for (int y = 0; y < kernel; y++, weights += kernel)
+        for (int x = 0; x < kernel; x += 4, packed += step)
+            for (int tap = 0; tap < 4 && x + tap < kernel; tap++)
+                weights[x + tap] = packed[tap];
     plane->x = w->image.x + group * w->view->inputs;
     plane->y = w->y + group * w->view->outputs;
     plane->scale = w->scale[group];

@@ -4,10 +4,10 @@
  *     sum = sum over a, b < kernel of q(x[i * stride + a - top][j * stride + b - left]) * w[a][b]
  *     q(x) = clamp(rint(x * mul), lo, hi), and 0 outside of the image
  *
- * The lanes hold integers as floats: a sum of 49 products of at most 255 * 128 stays below 2^24 and
- * so is exact.  top and left are not negative, there is an output, q.zero is 0 for an unsigned
- * format.  Same bits as quantize_u8/ and lines_s8/ give.  Returns the flags of quantize_u8.h
- * for the x that are used: if there are any, y is not meaningful.
+ * The sum of 49 products of at most 255 * 128 stays below 2^24 and so is exact as a float, too.
+ * top and left are not negative, there is an output, q.zero is 0 for an unsigned format.  Same bits
+ * as quantize_u8/ and lines_s8/ give.  Returns the flags of quantize_u8.h for the x that are used:
+ * if there are any, y is not meaningful.
  *
  * The table's field is NULL where lines_s8 is faster. */
 #ifndef PQC_DEPTHWISE_H
