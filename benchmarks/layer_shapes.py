@@ -1,6 +1,7 @@
 """The layers that bench_layers.py measures, and the data they get."""
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +27,9 @@ class Shape(NamedTuple):
         out = (self.size + 2 * self.padding - self.kernel) // self.stride + 1
         return 2.0 * batch * out * out * self.outputs * self.inputs // self.groups * self.kernel ** 2
 
+    @lru_cache(2)
     def data(self, batch: int) -> tuple[Any, Any, Any]:
-        """Input, weight and bias, float32."""
+        """Input, weight and bias, float32; they are not to be written to."""
         rng = np.random.default_rng(len(self.name))
         shape = (self.rows, self.inputs) if self.rows else (batch, self.inputs, self.size, self.size)
         weight = (self.outputs, self.inputs) if self.rows else (self.outputs, self.inputs // self.groups,
@@ -42,6 +44,7 @@ class Shape(NamedTuple):
         values = np.rint(weight / steps.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
         return x, np.float32(np.abs(x).max() / 127), values, steps, bias
 
+    @lru_cache(2)
     def reference(self, batch: int) -> Any:
         """The layer in NumPy, float32."""
         x, weight, bias = self.data(batch)
