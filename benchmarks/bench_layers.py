@@ -1,9 +1,9 @@
 """Quantised layers against other libraries, each in a process of its own; fp32 in and out, our amax in flight.
 
 A table per batch size and number of threads: our time and speed, the share of this machine's peak for products of small
-integers, measured all through the run, and how many times as long each peer takes. Peers that are not installed are left
-out: torch, onnxruntime, openvino, onednn-cpu-gomp with onednn-devel-cpu-gomp. `--write` puts one thread and batch 1
-into README.md and everything into docs/performance.md, in the section of this kind of machine.
+integers, measured all through the run, and how many times as long each peer takes. Peers that are not installed are
+left out: torch, onnxruntime, openvino, onednn-cpu-gomp with onednn-devel-cpu-gomp. `--write` puts one thread and
+batch 1 into README.md and everything into docs/performance.md, in the section of this kind of machine.
 """
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def gathered(batch: int, threads: int, options: argparse.Namespace, meter: Meter
 
     def progress(what: str) -> None:
         meter.measure()
-        print(f"{time.monotonic() - begin:4.0f} s  batch {batch}, threads {threads}, {what}", file=sys.stderr, flush=True)
+        spent = time.monotonic() - begin
+        print(f"{spent:4.0f} s  batch {batch}, threads {threads}, {what}", file=sys.stderr, flush=True)
 
     with layer_turns.started(wanted, batch, threads) as workers:
         return layer_turns.least(workers, names, options.rounds, options.seconds, progress)

@@ -27,9 +27,11 @@ class Shape(NamedTuple):
         out = (self.size + 2 * self.padding - self.kernel) // self.stride + 1
         return 2.0 * batch * out * out * self.outputs * self.inputs // self.groups * self.kernel ** 2
 
-    @lru_cache(2)
     def data(self, batch: int) -> tuple[Any, Any, Any]:
         """Input, weight and bias, float32; they are not to be written to."""
+        return drawn(self, batch)
+
+    def draw(self, batch: int) -> tuple[Any, Any, Any]:
         rng = np.random.default_rng(len(self.name))
         shape = (self.rows, self.inputs) if self.rows else (batch, self.inputs, self.size, self.size)
         weight = (self.outputs, self.inputs) if self.rows else (self.outputs, self.inputs // self.groups,
@@ -44,9 +46,11 @@ class Shape(NamedTuple):
         values = np.rint(weight / steps.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
         return x, np.float32(np.abs(x).max() / 127), values, steps, bias
 
-    @lru_cache(2)
     def reference(self, batch: int) -> Any:
         """The layer in NumPy, float32."""
+        return computed(self, batch)
+
+    def compute(self, batch: int) -> Any:
         x, weight, bias = self.data(batch)
         if self.rows:
             return x @ weight.T + bias
@@ -60,6 +64,9 @@ class Shape(NamedTuple):
             products = np.moveaxis(np.tensordot(windows, weight, ([1, 4, 5], [1, 2, 3])), 3, 1).copy("C")
         return products + bias.reshape(-1, 1, 1)
 
+
+# A peer asks for these several times.
+drawn, computed = lru_cache(2)(Shape.draw), lru_cache(2)(Shape.compute)
 
 CONVOLUTIONS = [
     Shape("stem 7x7/2 3-64@224", 3, 64, 7, 224, 2, 3),

@@ -132,7 +132,7 @@ class IntegerExecution:
             amax = quantizer._get_amax(input) if input.size else None
         state, settings = self.__dict__, settings_of(quantizer)
         shape: dict[str, Any] = NO_GEOMETRY
-        extra = None
+        extra, packing = None, settings
         if "stride" in state:
             shape = {name: state[name] for name in GEOMETRY}
             extra = shape["output_padding"] if output_size is None else self._extra(input, output_size)
@@ -140,7 +140,7 @@ class IntegerExecution:
                 return "the strides are too large"
             if shape["padding_mode"] != "zeros":
                 input = self._padded(input)
-        packing = (settings, *shape.values(), extra)
+            packing = (settings, *shape.values(), extra)
         made_for, packed = kept.packed
         if made_for != packing:
             geometry = LINEAR if extra is None else geometry_of(self, kept.weight.values.shape, extra)

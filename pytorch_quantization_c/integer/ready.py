@@ -1,8 +1,8 @@
 """What must be as it is for a frozen layer to be called in one step: written down once, compared by C in every call.
 
-`IntegerExecution._try_integers` looks at all this one by one and says what forbids integers; where nothing does, the next
-call needs to know only that nothing has changed since. Values that can change in place (a weight made writable, an amax
-of another size) are looked at by C itself.
+`IntegerExecution._try_integers` looks at all this one by one and says what forbids integers; where nothing does, the
+next call needs to know only that nothing has changed since. What can change in place (a weight made writable, an amax
+of another size) is looked at by C itself.
 """
 from __future__ import annotations
 

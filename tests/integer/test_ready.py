@@ -129,7 +129,7 @@ ALL = [(make, name, *change) for make, changes in ((linear, CHANGES | OF_LINEAR)
        for name, change in changes.items()]
 
 
-@pytest.mark.parametrize("make, name, change, execution", ALL, ids=[f"{make.__name__} {name}" for make, name, *_ in ALL])
+@pytest.mark.parametrize("make, name, change, execution", ALL, ids=[f"{case[0].__name__} {case[1]}" for case in ALL])
 def test_a_change_is_seen(make, name, change, execution):
     used, fresh = (make(np.random.default_rng(1)) for _ in range(2))
     x = inputs(used)
@@ -255,7 +255,8 @@ def test_what_is_no_prepared_call_is_refused():
     good = layer._frozen.ready
     packed, *rest, guards = good
     for ready in (None, (), good[:4], [*good], (packed, *rest, None), (packed, *rest, (1,)), (packed, *rest, ((),)),
-                  (packed, *rest, ((None, type(layer), ("a",), ()),)), (packed, *rest, ((None, type(layer), "a", "b"),)),
+                  (packed, *rest, ((None, type(layer), ("a",), ()),)),
+                  (packed, *rest, ((None, type(layer), "a", "b"),)),
                   (packed, *rest, (({}, dict, ([],), (1,)),))):
         with pytest.raises(TypeError):
             _C.integer_call(ready, layer, x)
