@@ -1,22 +1,21 @@
-"""Quantised layers against other libraries, each alone in a process; fp32 in and out, our amax in flight.
+"""Quantised layers against other libraries, each in a process of its own; fp32 in and out, our amax in flight.
 
 A table per batch size and number of threads: our time and speed, the share of this machine's peak for products of small
-integers, measured in the same run, and how many times as long each peer takes. Peers that are not installed are left
-out: torch, onnxruntime, openvino, onednn-cpu-gomp with onednn-devel-cpu-gomp. `--write` puts one thread and batch 1
-into README.md and everything into docs/performance.md, in the section of this kind of machine.
+integers, measured all through the run, and how many times as long each peer takes. Peers that are not installed are
+left out: torch, onnxruntime, openvino, onednn-cpu-gomp with onednn-devel-cpu-gomp. `--write` puts one thread and
+batch 1 into README.md and everything into docs/performance.md, in the section of this kind of machine.
 """
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 import layer_report
-import product_peak
-from layer_shapes import IN_README
+import layer_turns
+from layer_shapes import IN_README, shapes
+from product_peak import Meter
 
 from pytorch_quantization_c import isa
 
@@ -29,31 +28,22 @@ TORCH_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL
 AVX2 = {"ours, AVX2": ("ours", {"PQC_ISA": "avx2"}), "torch fp32, AVX2": ("torch fp32", TORCH_AVX2)}
 
 
-def measured(library: str, batch: int, threads: int, seconds: float, only: list[str],
-             environment: dict[str, str]) -> dict[str, float]:
-    """Seconds of each shape; none if the library is not installed."""
-    command = [sys.executable, str(HERE / "layer_worker.py"), library, str(batch), str(threads), str(seconds), *only]
-    paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths, **environment}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        print(f"{library} left out: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
-        return {}
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def gathered(batch: int, threads: int, options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """The best of some rounds in which every library has its turn."""
-    wanted = {name: (name, {}) for name in LIBRARIES}
+def gathered(batch: int, threads: int, options: argparse.Namespace, meter: Meter) -> dict[str, dict[str, float]]:
+    """The least time of each library for each shape."""
+    wanted: dict[str, tuple[str, dict[str, str]]] = {name: (name, {}) for name in LIBRARIES}
     if options.avx2 and batch == 1 and isa.available()[-1] != "avx2":
         wanted |= AVX2
-    best: dict[str, dict[str, float]] = {name: {} for name in wanted}
-    for _ in range(options.rounds):
-        for name, (library, environment) in wanted.items():
-            for shape, seconds in measured(library, batch, threads, options.seconds, options.only, environment).items():
-                best[name][shape] = min(seconds, best[name].get(shape, float("inf")))
-    return best
+    names = [shape.name for shape in shapes(batch)
+             if not options.only or any(text in shape.name for text in options.only)]
+    begin = time.monotonic()
+
+    def progress(what: str) -> None:
+        meter.measure()
+        spent = time.monotonic() - begin
+        print(f"{spent:4.0f} s  batch {batch}, threads {threads}, {what}", file=sys.stderr, flush=True)
+
+    with layer_turns.started(wanted, batch, threads) as workers:
+        return layer_turns.least(workers, names, options.rounds, options.seconds, progress)
 
 
 def arguments() -> argparse.Namespace:
@@ -61,14 +51,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--only", nargs="+", default=[], help="shapes whose name has one of these texts")
-    parser.add_argument("--seconds", type=float, default=0.3, help="for one shape of one library")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=0.01, help="of a turn, for each form of a layer")
+    parser.add_argument("--rounds", type=int, default=20, help="turns of each library for each shape")
     parser.add_argument("--avx2", action="store_true", help="also with AVX2 alone, against torch pinned to it")
-    parser.add_argument("--quick", action="store_true", help="one round, batch 1, one thread")
+    parser.add_argument("--quick", action="store_true", help="few rounds, batch 1, one thread")
     parser.add_argument("--write", action="store_true", help="write the tables into README.md and docs/performance.md")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.batch, options.threads, options.seconds = 1, [1], [1], 0.1
+        options.rounds, options.batch, options.threads = layer_turns.PASSES, [1], [1]
+    if options.rounds < layer_turns.PASSES:
+        parser.error(f"--rounds has to be {layer_turns.PASSES} or more")
     if options.write and (options.only or (1 not in options.batch) or (1 not in options.threads)):
         parser.error("--write needs all shapes, batch 1 and one thread among the others")
     if isa.selected() != isa.available():
@@ -77,19 +69,19 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    options = arguments()
-    kind, peak = isa.available()[-1], product_peak.measured()
-    head = layer_report.headline(kind, peak)
-    print(head, flush=True)
-    parts, brief = [head], ""
+    options, meter, kind = arguments(), Meter(), isa.available()[-1]
+    times: dict[tuple[int, int], dict[str, dict[str, float]]] = {}
     for batch in options.batch:
         for threads in options.threads:
-            times = gathered(batch, threads, options)
-            parts += [layer_report.title(batch, threads), layer_report.table(batch, threads, times, peak)]
-            print("", *parts[-2:], sep="\n", flush=True)
-            if batch == threads == 1:
-                brief = f"{head}\n\n{layer_report.table(batch, threads, times, peak, IN_README)}"
-    if options.write:
+            times[batch, threads] = gathered(batch, threads, options, meter)
+            print("", layer_report.title(batch, threads), "",
+                  layer_report.table(batch, threads, times[batch, threads], meter.peak), sep="\n", flush=True)
+    head = layer_report.headline(kind, meter.peak)
+    print("", head, sep="\n")
+    if options.write:  # with the peak of the whole run
+        brief = f"{head}\n\n{layer_report.table(1, 1, times[1, 1], meter.peak, IN_README)}"
+        parts = [head, *(part for setting, found in times.items() for part in (
+            layer_report.title(*setting), layer_report.table(*setting, found, meter.peak)))]
         for page, text in ((README, brief), (PAGE, "\n\n".join(parts))):
             page.write_text(layer_report.with_section(page.read_text(), kind, text))
 

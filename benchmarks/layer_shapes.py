@@ -1,6 +1,7 @@
 """The layers that bench_layers.py measures, and the data they get."""
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,10 @@ class Shape(NamedTuple):
         return 2.0 * batch * out * out * self.outputs * self.inputs // self.groups * self.kernel ** 2
 
     def data(self, batch: int) -> tuple[Any, Any, Any]:
-        """Input, weight and bias, float32."""
+        """Input, weight and bias, float32; they are not to be written to."""
+        return drawn(self, batch)
+
+    def draw(self, batch: int) -> tuple[Any, Any, Any]:
         rng = np.random.default_rng(len(self.name))
         shape = (self.rows, self.inputs) if self.rows else (batch, self.inputs, self.size, self.size)
         weight = (self.outputs, self.inputs) if self.rows else (self.outputs, self.inputs // self.groups,
@@ -44,6 +48,9 @@ class Shape(NamedTuple):
 
     def reference(self, batch: int) -> Any:
         """The layer in NumPy, float32."""
+        return computed(self, batch)
+
+    def compute(self, batch: int) -> Any:
         x, weight, bias = self.data(batch)
         if self.rows:
             return x @ weight.T + bias
@@ -57,6 +64,9 @@ class Shape(NamedTuple):
             products = np.moveaxis(np.tensordot(windows, weight, ([1, 4, 5], [1, 2, 3])), 3, 1).copy("C")
         return products + bias.reshape(-1, 1, 1)
 
+
+# A peer asks for these several times.
+drawn, computed = lru_cache(2)(Shape.draw), lru_cache(2)(Shape.compute)
 
 CONVOLUTIONS = [
     Shape("stem 7x7/2 3-64@224", 3, 64, 7, 224, 2, 3),

@@ -1,10 +1,12 @@
-"""One library, alone in a process, on all shapes: prints the seconds of a call as JSON. Started by bench_layers.py.
+"""One library, alone in a process, measures the shapes that it is asked for. Started by layer_turns.py.
 
-A library's answer is compared with NumPy's before it is timed.
+It reads lines [shape, seconds] and answers each with the seconds of a call, or null if the library has no such layer.
+Layers are made when they are asked for first; a library's answer is compared with NumPy's before it is timed.
 """
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -52,8 +54,8 @@ def checked(library: str, call: Call, exact: Any) -> Call:
     return call
 
 
-def best(call: Call, seconds: float) -> float:
-    times = calls_in_a_block(call)
+def best(call: Call, times: int, seconds: float) -> float:
+    call()  # its own data in the caches, not its neighbour's
     least, spent = float("inf"), 0.0
     while spent < seconds:
         once = timed(call, times)
@@ -61,17 +63,25 @@ def best(call: Call, seconds: float) -> float:
     return least
 
 
+def made(library: str, shape: Shape, batch: int, threads: int) -> list[tuple[Call, int]]:
+    """The forms that the library has of a layer, and how many calls to time together."""
+    exact = shape.reference(batch)
+    calls = [checked(library, call, exact) for call in LIBRARIES[library](shape, batch, threads)]
+    return [(call, calls_in_a_block(call)) for call in calls]
+
+
 def main() -> None:
-    library, batch, threads, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-    wanted = sys.argv[5:]
-    found = {}
-    for shape in shapes(batch):
-        if not wanted or any(text in shape.name for text in wanted):
-            exact = shape.reference(batch)
-            calls = [checked(library, call, exact) for call in LIBRARIES[library](shape, batch, threads)]
-            if calls:
-                found[shape.name] = min(best(call, seconds / len(calls)) for call in calls)
-    print(json.dumps(found))
+    library, batch, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no answer
+    known = {shape.name: shape for shape in shapes(batch)}
+    forms: dict[str, list[tuple[Call, int]]] = {}
+    for line in sys.stdin:
+        name, seconds = json.loads(line)
+        if name not in forms:
+            forms[name] = made(library, known[name], batch, threads)
+        found = min((best(*form, seconds) for form in forms[name]), default=None)
+        print(json.dumps(found), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pytorch_quantization_c import isa
 
@@ -22,12 +22,29 @@ class Peak(NamedTuple):
     speed: float  # operations a second of one core
 
 
-def measured() -> Peak | None:
-    """Of the best instruction that this machine has; None if there is none in the list, or no compiler."""
-    kind = next((name for name in INSTRUCTIONS if name in isa.available()), None)
-    if kind is None:
-        return None
-    instruction, operations = INSTRUCTIONS[kind]
+class Meter:
+    """Measures again and again; `peak` is the most that was seen, None if no instruction or compiler is there."""
+
+    def __init__(self) -> None:
+        self.peak: Peak | None = None
+        self.run: Any = None
+        self.kind = next((name for name in INSTRUCTIONS if name in isa.available()), "")
+        if self.kind:
+            self.run = compiled(f"peak_{self.kind}")
+
+    def measure(self, times: int = 10, rounds: int = 300_000) -> None:
+        if self.run is None:
+            return
+        instruction, operations = INSTRUCTIONS[self.kind]
+        for _ in range(times):
+            start = time.perf_counter()
+            self.run(ctypes.c_long(rounds))
+            speed = rounds * ACCUMULATORS * operations / (time.perf_counter() - start)
+            if self.peak is None or speed > self.peak.speed:
+                self.peak = Peak(instruction, speed)
+
+
+def compiled(function: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "peak.so"
         command = ["cc", "-O2", "-shared", "-fPIC", str(SOURCE), "-o", str(library)]
@@ -35,10 +52,4 @@ def measured() -> Peak | None:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
             return None
-        run = getattr(ctypes.CDLL(str(library)), f"peak_{kind}")
-    best, rounds = 0.0, 300_000
-    for _ in range(30):
-        start = time.perf_counter()
-        run(ctypes.c_long(rounds))
-        best = max(best, rounds * ACCUMULATORS * operations / (time.perf_counter() - start))
-    return Peak(instruction, best)
+        return getattr(ctypes.CDLL(str(library)), function)

@@ -30,6 +30,9 @@ def im2col(
     x: ArrayLike, kernel: tuple[int, int, int], stride: tuple[int, int, int], padding: tuple[int, int, int],
     dilation: tuple[int, int, int], out: tuple[int, int, int], /,
 ) -> _FloatArray: ...
+def integer_call(
+    ready: tuple[Any, ...], layer: object, input: object, /
+) -> NDArray[np.float32] | str | None: ...
 def integer_pack(
     weight: NDArray[np.int8] | NDArray[np.uint8], scale: NDArray[np.float32], transposed: bool, groups: int,
     stride: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...], dilation: tuple[int, ...],

@@ -1,7 +1,10 @@
 """The benchmark of layers: its own reference, its refusal of wrong answers, and the pages that it writes."""
 from __future__ import annotations
 
+import signal
+import sys
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,8 @@ from pytorch_quantization_c import threads
 
 from .benchmarks import load
 
-shapes, worker, report, peak = (load(name) for name in ("layer_shapes", "layer_worker", "layer_report", "product_peak"))
+shapes, worker, report, peak, turns = map(load, ("layer_shapes", "layer_worker", "layer_report", "product_peak",
+                                                 "layer_turns"))
 
 SMALL = [shapes.Shape("conv", 3, 8, 3, 9, 2, 1), shapes.Shape("pointwise", 8, 4, 1, 5),
          shapes.Shape("depthwise", 6, 6, 3, 7, 1, 1, 6), shapes.Shape("linear", 16, 5, rows=3)]
@@ -89,3 +93,43 @@ def test_the_pages_have_a_place_for_it() -> None:
         assert "\nNEW\n" in report.with_section(page.read_text(), "avx2", "NEW")
     names = {shape.name for shape in shapes.shapes(1)}
     assert set(shapes.IN_README) <= names and "linear M1 64-64" in shapes.IN_README
+
+
+class Turns:
+    """A worker that answers from a list, and writes down when it was asked."""
+
+    def __init__(self, name: str, answers: list[float | None], asked: list[str]) -> None:
+        self.name, self.answers, self.asked = name, answers, asked
+
+    def ask(self, shape: str, seconds: float) -> float | None:
+        self.asked.append(self.name)
+        if not self.answers:
+            raise turns.Gone("no more")
+        return self.answers.pop(0)
+
+
+def test_workers_take_turns_and_the_least_counts(capsys: Any) -> None:
+    asked: list[str] = []
+    rounds = turns.PASSES
+    workers = {"ours": Turns("ours", [3.0, 2.0, 4.0, 5.0], asked), "none": Turns("none", [None] * rounds, asked),
+               "peer": Turns("peer", [1.0, 1.5], asked)}
+    assert turns.least(workers, ["shape"], rounds, 0.0, lambda what: None) == {
+        "ours": {"shape": 2.0}, "none": {}, "peer": {}}
+    assert capsys.readouterr().err == "peer left out: no more\n"
+    for n in range(2):
+        assert sorted(asked[3 * n:3 * n + 3]) == ["none", "ours", "peer"]
+    assert asked.count("ours") == rounds and asked[0] != asked[3]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes are stopped by a signal that this system lacks")
+def test_a_worker_measures_and_is_stopped_between_turns() -> None:
+    with turns.started({"ours": ("ours", {}), "nobody": ("nobody", {})}, 1, 1) as workers:
+        ours = workers["ours"]
+        for _ in range(2):
+            assert 0 < ours.ask("linear M1 64-64", 1e-3) < 1
+            if sys.platform == "linux":
+                state = Path(f"/proc/{ours.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+                assert state == "T"
+        with pytest.raises(turns.Gone, match="nobody"):
+            workers["nobody"].ask("linear M1 64-64", 1e-3)
+    assert all(worker.process.returncode is not None for worker in workers.values())

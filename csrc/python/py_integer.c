@@ -5,6 +5,7 @@
 #include "errors.h"
 #include "families.h"
 #include "fingerprint/fingerprint.h"
+#include "guards.h"
 #include "workspace.h"
 
 #include <math.h>
@@ -301,12 +302,25 @@ static bool is_plain_float(PyObject *object)
            PyArray_ISNOTSWAPPED((PyArrayObject *)object);
 }
 
+/* As the kernels read it; mostly it is so already. */
+static PyArrayObject *contiguous(PyArrayObject *array)
+{
+    if (PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY_RO))
+        return (PyArrayObject *)Py_NewRef((PyObject *)array);
+    return (PyArrayObject *)PyArray_FROM_OF((PyObject *)array, NPY_ARRAY_CARRAY_RO);
+}
+
 /* None: the range of the input itself. */
 static int get_amax(PyObject *object, run *r)
 {
     r->in_flight = object == Py_None;
     if (r->in_flight)
         return 0;
+    if (is_plain_float(object) && PyArray_SIZE((PyArrayObject *)object) == 1 &&
+        PyArray_ISALIGNED((PyArrayObject *)object)) {
+        r->amax = *(const float *)PyArray_DATA((PyArrayObject *)object);
+        return 0;
+    }
     PyArrayObject *amax = pqc_number_array(object, "amax", false);
     if (!amax)
         return -1;
@@ -319,17 +333,41 @@ static int get_amax(PyObject *object, run *r)
     return PyErr_Occurred() ? -1 : 0;
 }
 
+static bool is_bias(PyObject *object, ptrdiff_t channels)
+{
+    return is_plain_float(object) && PyArray_SIZE((PyArrayObject *)object) == channels;
+}
+
 static int get_bias(PyObject *object, run *r)
 {
     if (object == Py_None)
         return 0;
     ptrdiff_t channels = r->p->plan.shape.groups * r->p->plan.shape.out;
-    if (!is_plain_float(object) || PyArray_SIZE((PyArrayObject *)object) != channels) {
+    if (!is_bias(object, channels)) {
         PyErr_Format(PyExc_ValueError, "Expected `bias` to be %zd float32 values", channels);
         return -1;
     }
-    r->bias = (PyArrayObject *)PyArray_FROM_OF(object, NPY_ARRAY_CARRAY_RO);
+    r->bias = contiguous((PyArrayObject *)object);
     return r->bias ? 0 : -1;
+}
+
+/* The result, or a string that says why there is none. */
+static PyObject *finished(run *r, PyObject *input)
+{
+    if (!is_plain_float(input))
+        return PyUnicode_FromString("the input is not a float32 array");
+    r->x = contiguous((PyArrayObject *)input);
+    if (!r->x)
+        return NULL;
+    const char *why = run_layer(r);
+    return why ? PyUnicode_FromString(why) : Py_XNewRef((PyObject *)r->y);
+}
+
+static void clear(run *r)
+{
+    Py_XDECREF(r->x);
+    Py_XDECREF(r->bias);
+    Py_XDECREF(r->y);
 }
 
 PyDoc_STRVAR(integer_run_doc,
@@ -345,24 +383,61 @@ static PyObject *integer_run(PyObject *self, PyObject *const *args, Py_ssize_t c
     if (pqc_check_count("integer_run", count, 4, 4) < 0)
         return NULL;
     r.p = PyCapsule_GetPointer(args[0], capsule_name);
-    if (!r.p || get_amax(args[2], &r) < 0 || get_bias(args[3], &r) < 0)
-        goto done;
-    if (!is_plain_float(args[1])) {
-        result = PyUnicode_FromString("the input is not a float32 array");
-        goto done;
+    if (r.p && get_amax(args[2], &r) == 0 && get_bias(args[3], &r) == 0)
+        result = finished(&r, args[1]);
+    clear(&r);
+    return result;
+}
+
+/* What a prepared call has beside its input: packed weights, amax, bias, weight, guards. */
+typedef struct {
+    PyObject *packed, *amax, *bias, *weight, *guards;
+} ready;
+
+static int get_ready(PyObject *object, ready *r)
+{
+    if (!PyTuple_Check(object) || PyTuple_GET_SIZE(object) != 5) {
+        PyErr_Format(PyExc_TypeError, "Expected `ready` to be a tuple of 5, got %R", object);
+        return -1;
     }
-    r.x = (PyArrayObject *)PyArray_FROM_OF(args[1], NPY_ARRAY_CARRAY_RO);
-    if (!r.x)
-        goto done;
-    const char *why = run_layer(&r);
-    if (why)
-        result = PyUnicode_FromString(why);
-    else
-        result = Py_XNewRef((PyObject *)r.y);
-done:
-    Py_XDECREF(r.x);
-    Py_XDECREF(r.bias);
-    Py_XDECREF(r.y);
+    *r = (ready){PyTuple_GET_ITEM(object, 0), PyTuple_GET_ITEM(object, 1),
+                 PyTuple_GET_ITEM(object, 2), PyTuple_GET_ITEM(object, 3),
+                 PyTuple_GET_ITEM(object, 4)};
+    return 0;
+}
+
+/* Of arrays the guards compare the objects: what can change in place is looked at here. */
+static bool arrays_are_as_before(const ready *r, const packed *p)
+{
+    ptrdiff_t channels = p->plan.shape.groups * p->plan.shape.out;
+    bool is_number = PyArray_Check(r->amax) && PyArray_SIZE((PyArrayObject *)r->amax) == 1;
+    bool is_frozen = PyArray_Check(r->weight) && !PyArray_ISWRITEABLE((PyArrayObject *)r->weight);
+    return (r->amax == Py_None || is_number) && (r->weight == Py_None || is_frozen) &&
+           (r->bias == Py_None || is_bias(r->bias, channels));
+}
+
+PyDoc_STRVAR(integer_call_doc,
+             "integer_call(ready, layer, input, /)\n--\n\n"
+             "`integer_run` if nothing of the layer has changed that the tuple `ready` names (see "
+             "integer/ready.py) and the input is a float32 array; else None.");
+
+static PyObject *integer_call(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    run r = {0};
+    ready given;
+    PyObject *result = NULL;
+    (void)self;
+    if (pqc_check_count("integer_call", count, 3, 3) < 0 || get_ready(args[0], &given) < 0)
+        return NULL;
+    r.p = PyCapsule_GetPointer(given.packed, capsule_name);
+    int as_before = r.p ? pqc_guards_hold(given.guards, args[1]) : -1;
+    if (as_before < 0)
+        return NULL;
+    if (!as_before || !is_plain_float(args[2]) || !arrays_are_as_before(&given, r.p))
+        Py_RETURN_NONE;
+    if (get_amax(given.amax, &r) == 0 && get_bias(given.bias, &r) == 0)
+        result = finished(&r, args[2]);
+    clear(&r);
     return result;
 }
 
@@ -388,6 +463,7 @@ static PyObject *fingerprint(PyObject *self, PyObject *array)
 
 PyMethodDef pqc_integer_methods[] = {
     {"fingerprint", fingerprint, METH_O, fingerprint_doc},
+    {"integer_call", (PyCFunction)(void (*)(void))integer_call, METH_FASTCALL, integer_call_doc},
     {"integer_pack", (PyCFunction)(void (*)(void))integer_pack, METH_FASTCALL, integer_pack_doc},
     {"integer_run", (PyCFunction)(void (*)(void))integer_run, METH_FASTCALL, integer_run_doc},
     {NULL, NULL, 0, NULL},

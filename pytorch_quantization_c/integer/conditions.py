@@ -41,15 +41,17 @@ class Kept:
     """What a layer keeps between calls: its integer weight, what proves that it still holds, and the packed form.
 
     `proof` is the `weight_key` of the weight; of a frozen layer it is the weight itself, made read-only, or None if the
-    layer has no float weight any more. `packed` is a pair of what the packed weights depend on, and these.
+    layer has no float weight any more. `packed` is a pair of what the packed weights depend on, and these; `ready` is
+    what a call of a frozen layer needs if nothing has changed since the last one.
     """
 
-    __slots__ = ("proof", "weight", "packed")
+    __slots__ = ("proof", "weight", "packed", "ready")
 
     def __init__(self, proof: Any, weight: IntegerWeight) -> None:
         self.proof = proof
         self.weight = weight
         self.packed: Any = (None, None)
+        self.ready: tuple[Any, ...] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Kept, (self.proof, self.weight)

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._C import integer_call
 from ..float_nn.parameter import own_copy
 from . import switch
 from .conditions import (
     IntegerWeight,
     Kept,
-    format_of,
     geometry_of,
     integer_weight,
     quantizer_refusal,
@@ -20,11 +20,15 @@ from .conditions import (
     settings_of,
     weight_key,
 )
-from .packed import Geometry, PackedWeights
+from .packed import Format, Geometry, PackedWeights
+from .ready import ABSENT, ready_call
 
 __all__ = ["IntegerExecution"]
 
 LINEAR = Geometry()
+GEOMETRY = ("stride", "padding", "dilation", "groups", "padding_mode", "output_padding")
+NO_GEOMETRY = {"stride": ABSENT}  # of a linear layer
+STEPS = ("_try_integers", "_kept_weight", "_run_integers")
 MOST_PHASES = 4096  # of a transposed convolution, which is one ordinary convolution for each of its strides
 VALUES, SCALE = "_integer_weight", "_integer_scale"
 OVERRIDABLE = ("_quant", "_float_forward", "_linear", "_conv_forward")
@@ -39,6 +43,11 @@ def _is_library_class(cls: type) -> bool:
         known = all(method.__module__.startswith("pytorch_quantization_c.") for method in methods)
         _own_methods[cls] = known
     return known
+
+
+def _has_library_steps(cls: Any) -> bool:
+    """False if a subclass has put a method of its own in the place of a step that a call in one step passes over."""
+    return all(getattr(cls, name) is getattr(IntegerExecution, name) for name in STEPS)
 
 
 def _is_library_quantizer(cls: type) -> bool:
@@ -58,11 +67,16 @@ class IntegerExecution:
 
     def _integer_forward(self, input: Any, output_size: Any = None) -> Any:
         """The result by integer arithmetic, or None if this layer, as it is set, cannot be computed so."""
-        answer = self._try_integers(input, output_size)
+        state, answer = self.__dict__, None
+        frozen = state.get("_frozen")
+        if frozen is not None and frozen.ready is not None and output_size is None:
+            answer = integer_call(frozen.ready, self, input)
+        if answer is None:
+            answer = self._try_integers(input, output_size)
         if type(answer) is str:
-            self.__dict__["execution"] = "float: " + answer
+            state["execution"] = "float: " + answer
             return None
-        self.__dict__["execution"] = "int8"
+        state["execution"] = "int8"
         return answer
 
     def _try_integers(self, input: Any, output_size: Any) -> Any:
@@ -116,22 +130,24 @@ class IntegerExecution:
         amax = quantizer._buffers.get("_amax")
         if quantizer._scale_amax is not None:
             amax = quantizer._get_amax(input) if input.size else None
-        state = self.__dict__
-        if "stride" not in state:
-            packing: Any = settings_of(quantizer)
-        else:
-            extra = state["output_padding"] if output_size is None else self._extra(input, output_size)
-            if getattr(self, "_transposed", False) and math.prod(state["stride"]) > MOST_PHASES:
+        state, settings = self.__dict__, settings_of(quantizer)
+        shape: dict[str, Any] = NO_GEOMETRY
+        extra, packing = None, settings
+        if "stride" in state:
+            shape = {name: state[name] for name in GEOMETRY}
+            extra = shape["output_padding"] if output_size is None else self._extra(input, output_size)
+            if getattr(self, "_transposed", False) and math.prod(shape["stride"]) > MOST_PHASES:
                 return "the strides are too large"
-            packing = (settings_of(quantizer), state["stride"], state["padding"], state["dilation"], state["groups"],
-                       state["padding_mode"], extra)
-            if state["padding_mode"] != "zeros":
+            if shape["padding_mode"] != "zeros":
                 input = self._padded(input)
+            packing = (settings, *shape.values(), extra)
         made_for, packed = kept.packed
         if made_for != packing:
-            geometry = LINEAR if "stride" not in state else geometry_of(self, kept.weight.values.shape, extra)
-            packed = PackedWeights(kept.weight.values, kept.weight.scale, geometry, format_of(quantizer))
+            geometry = LINEAR if extra is None else geometry_of(self, kept.weight.values.shape, extra)
+            packed = PackedWeights(kept.weight.values, kept.weight.scale, geometry, Format(*settings))
             kept.packed = packing, packed
+        if state.get("_frozen") is kept and output_size is None and _has_library_steps(type(self)):
+            kept.ready = ready_call(self, kept, quantizer, bias, shape, packed)
         return packed(input, amax, bias)
 
     def _extra(self, input: Any, output_size: Any) -> tuple[int, ...]:

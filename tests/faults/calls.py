@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace as Namespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,9 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
     kernel = np.ones((8, 4, 3, 3), np.uint8)
     geometry = ((1, 1), (1, 1), (1, 1), (1, 1), (0, 0))
     conv = _C.integer_pack(kernel, scale[:8], False, 1, *geometry, 8, False, True)
+    layer = Namespace(kind=float)
+    guards = ((None, Namespace, ("kind", "other"), (float, ...)), (_C.__dict__, dict, ("nothing",), (...,)),
+              (float, type, ("real",), (float.real,)))
     return {
         "amax": [(x, None, False), (h, (0,), True), (strided, 1, False), (d, [0, 1], True)],
         "available_cpus": [()], "compiler": [()], "get_num_threads": [()],
@@ -72,6 +76,9 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
                          (kernel, scale[:8].tolist(), False, 1, *geometry, 8, False, True),
                          (np.ones((4, 2, 3), np.int8), scale[:2], True, 1, (2,), (1,), (1,), (1,), (0,), 4, False,
                            True)],
+        "integer_call": [((linear, None, scale, None, guards), layer, x),
+                         ((conv, ramp(1), None, None, guards), layer, image[:, :, 0]),
+                         ((linear, None, None, None, guards), Namespace(kind=8), x)],
         "integer_run": [(linear, x, 2.0, scale), (linear, strided, None, None), (conv, image[:, :, 0], ramp(1), None)],
     }
 

@@ -1,0 +1,103 @@
+"""Processes that measure a library each, in turns: all but the one whose turn it is are stopped.
+
+A stopped process takes no time, whatever its threads were doing; in its own turn a library may spin as it likes. So the
+libraries of a shape are measured within a second, in which a busy machine is the same for all.
+"""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PASSES = 4  # over all shapes, so that a shape's rounds are minutes apart and not all in a bad one
+
+
+class Gone(Exception):
+    """The process has ended: the library is not installed, or gave a wrong answer."""
+
+
+class Worker:
+    """layer_worker.py on one library, stopped between its turns."""
+
+    def __init__(self, library: str, batch: int, threads: int, environment: Mapping[str, str]) -> None:
+        paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "layer_worker.py"), library, str(batch), str(threads)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=self.errors, text=True, env={**os.environ, "PYTHONPATH": paths,
+                                                                       **environment})
+        self.stop()
+
+    def stop(self) -> None:
+        """Returns when no thread of it runs any more."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+
+    def ask(self, shape: str, seconds: float) -> float | None:
+        """Seconds of a call, the least in a turn that takes about `seconds`; None if there is no such layer."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.send_signal(signal.SIGCONT)
+        try:
+            print(json.dumps([shape, seconds]), file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            self.process.wait()
+            self.errors.seek(0)
+            raise Gone((self.errors.read().strip().splitlines() or ["it gave no reason"])[-1])
+        self.stop()
+        found: float | None = json.loads(answer)
+        return found
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.errors.close()
+
+
+@contextmanager
+def started(wanted: Mapping[str, tuple[str, Mapping[str, str]]], batch: int,
+            threads: int) -> Iterator[dict[str, Worker]]:
+    """A worker for each name: of a library, with some environment."""
+    workers: dict[str, Worker] = {}
+    try:
+        for name, (library, environment) in wanted.items():
+            workers[name] = Worker(library, batch, threads, environment)
+        yield workers
+    finally:
+        for worker in workers.values():
+            worker.end()
+
+
+def least(workers: Mapping[str, Worker], shapes: Sequence[str], rounds: int, seconds: float,
+          between: Callable[[str], None]) -> dict[str, dict[str, float]]:
+    """The least time of every worker for every shape; `between` is told what is measured next.
+
+    In each of the rounds every worker has a turn, none always first.  A worker that ends is left out, with a line.
+    """
+    best: dict[str, dict[str, float]] = {name: {} for name in workers}
+    there = list(workers)
+    for part in range(PASSES):
+        for number, shape in enumerate(shapes):
+            between(f"pass {part + 1} of {PASSES}, {number + 1} of {len(shapes)}: {shape}")
+            for _ in range((rounds + part) // PASSES):
+                there.append(there.pop(0))
+                for name in tuple(there):
+                    try:
+                        found = workers[name].ask(shape, seconds)
+                    except Gone as why:
+                        print(f"{name} left out: {why}", file=sys.stderr)
+                        there.remove(name)
+                        best[name] = {}
+                        continue
+                    if found is not None:
+                        best[name][shape] = min(found, best[name].get(shape, float("inf")))
+    return best

@@ -1,0 +1,54 @@
+"""What must be as it is for a frozen layer to be called in one step: written down once, compared by C in every call.
+
+`IntegerExecution._try_integers` looks at all this one by one and says what forbids integers; where nothing does, the
+next call needs to know only that nothing has changed since. What can change in place (a weight made writable, an amax
+of another size) is looked at by C itself.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+from . import switch
+from .conditions import Kept
+from .packed import PackedWeights
+
+__all__ = ["ready_call"]
+
+ABSENT = ...
+# How an input quantiser is set whose input has one amax of its own, or finds it; beside its format.
+SETTINGS: dict[str, Any] = {"_disabled": False, "_if_quant": True, "_if_calib": False, "_fake_quant": True,
+                            "_learn_amax": False, "_axis": None, "_scale_amax": None, "_enable_onnx_export": ABSENT,
+                            "forward": ABSENT}
+Guard = tuple[Any, type, tuple[str, ...], tuple[Any, ...]]
+
+
+def guard(holder: Any, cls: type, values: dict[str, Any]) -> Guard:
+    """`holder` is of this class, and has these very objects: a dictionary as items, a type as attributes, anything else
+    in its own dictionary; ABSENT ones not. None for the holder is the layer."""
+    return holder, cls, tuple(values), tuple(values.values())
+
+
+def ready_call(layer: Any, kept: Kept, quantizer: Any, bias: Any, geometry: dict[str, Any],
+               packed: PackedWeights) -> tuple[Any, ...] | None:
+    """The first argument of `_C.integer_call`; None if a call of this layer needs more than one step.
+
+    The values that are compared are those that `packed` was made with, not read again: another thread may have changed
+    them in between.
+    """
+    state, buffers = vars(layer), quantizer._buffers
+    amax = buffers.get("_amax", ABSENT)
+    if geometry.get("padding_mode", "zeros") != "zeros" or quantizer._scale_amax is not None:
+        return None
+    bits, unsigned, narrow = packed.input_format
+    rounding = {"_num_bits": bits, "_unsigned": unsigned, "_narrow_range": narrow, "_buffers": buffers}
+    modules, parameters = state["_modules"], state["_parameters"]
+    guards = (
+        guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **geometry}),
+        guard(modules, dict, {"_input_quantizer": quantizer}),
+        guard(parameters, dict, {"weight": kept.proof, "bias": bias}),
+        guard(quantizer, type(quantizer), SETTINGS | rounding),
+        guard(buffers, dict, {"_amax": amax, "_pre_quant_scale": ABSENT}),
+        guard(type(quantizer), type(type(quantizer)), {"_enable_onnx_export": False}),
+        guard(vars(switch), dict, {"_allowed": True}),
+    )
+    return packed._packed, None if amax is ABSENT else amax, bias, kept.proof, guards

@@ -1,0 +1,271 @@
+"""A frozen layer that was called before does what one does that is called for the first time, whatever has changed."""
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from pytorch_quantization_c import _C, integer, nn, quant_modules
+from pytorch_quantization_c.float_nn import Parameter
+from pytorch_quantization_c.tensor_quant import QuantDescriptor
+
+
+class Doubled(nn.QuantLinear):
+    def _linear(self, input, weight):
+        return 2 * super()._linear(input, weight)
+
+
+class OwnQuantizer(nn.TensorQuantizer):
+    pass
+
+
+def linear(rng, cls=nn.QuantLinear, amax=None):
+    layer = cls(12, 8, quant_desc_input=QuantDescriptor(amax=amax))
+    layer.weight[...], layer.bias[...] = rng.standard_normal((8, 12)), rng.standard_normal(8)
+    return quant_modules.freeze(layer)
+
+
+def conv(rng):
+    layer = nn.QuantConv2d(4, 8, 3, padding=1)
+    layer.weight[...], layer.bias[...] = rng.standard_normal((8, 4, 3, 3)), rng.standard_normal(8)
+    return quant_modules.freeze(layer)
+
+
+def inputs(layer, seed=5):
+    shape = (3, 12) if isinstance(layer, nn.QuantLinear) else (2, 4, 7, 6)
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def outcome(layer, x):
+    """What a call gives, or the error that it raises, and what the layer says about it."""
+    try:
+        answer = layer(x)
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        return type(error), str(error), layer.execution
+    return answer.shape, answer.dtype, answer.tobytes(), layer.execution
+
+
+def is_ready(layer, x):
+    frozen = vars(layer).get("_frozen")
+    return frozen is not None and frozen.ready is not None and _C.integer_call(frozen.ready, layer, x) is not None
+
+
+def attribute(name, value):
+    return lambda layer: setattr(layer, name, value)
+
+
+def of_quantizer(name, value):
+    return lambda layer: setattr(layer.input_quantizer, name, value)
+
+
+def buffer(name, value):
+    return lambda layer: layer.input_quantizer._buffers.update({name: np.array(value, np.float32)})
+
+
+def parameter(name, value):
+    return lambda layer: layer._parameters.update({name: value})
+
+
+def quantizer(**settings):
+    return lambda layer: setattr(layer, "_input_quantizer", nn.TensorQuantizer(QuantDescriptor(**settings)))
+
+
+def replaced(holder, name):
+    """Another dictionary in the place of one, with other contents."""
+    def change(layer):
+        target = layer if holder == "layer" else layer.input_quantizer
+        vars(target)[name] = dict(vars(target)[name], **{
+            "_modules": {"_input_quantizer": nn.TensorQuantizer(QuantDescriptor(num_bits=4))},
+            "_parameters": {"bias": None}, "_buffers": {"_amax": np.float32(0.5)}}[name])
+    return change
+
+
+def other_state(layer):
+    """Another dictionary of all attributes."""
+    layer.input_quantizer.__dict__ = dict(vars(layer.input_quantizer), _num_bits=4)
+
+
+ONES = np.ones(8, np.float32)
+CHANGES = {
+    "disabled": (lambda layer: layer.input_quantizer.disable(), "float: the input quantizer is off"),
+    "no quant": (lambda layer: layer.input_quantizer.disable_quant(), "float: the input quantizer is off"),
+    "calibration": (lambda layer: layer.input_quantizer.enable_calib(), "float: the input quantizer collects"),
+    "bits": (of_quantizer("num_bits", 4), "int8"),
+    "wide": (of_quantizer("num_bits", 12), "float: the input has not 2 to 8 bits"),
+    "unsigned": (of_quantizer("unsigned", True), "float: negative input"),
+    "narrow": (of_quantizer("narrow_range", True), "int8"),
+    "real": (of_quantizer("_fake_quant", False), "float: the input quantizer is not fake"),
+    "learnt without clip": (of_quantizer("_learn_amax", True), "float: the range of the input is learnt"),
+    "learnt": (quantizer(amax=1.0, learn_amax=True), "float: the range of the input is learnt"),
+    "axis": (of_quantizer("_axis", 0), "float: the input has an amax for each channel"),
+    "scaled": (of_quantizer("_scale_amax", 0.5), "int8"),
+    "own forward": (of_quantizer("forward", lambda x: x), "float: the input quantizer has a forward"),
+    "export": (of_quantizer("_enable_onnx_export", True), "float: ONNX export is on"),
+    "amax": (of_quantizer("amax", 0.5), "int8"),
+    "amax of several": (buffer("_amax", [1, 2]), "float: the input has an amax for each channel"),
+    "pre_quant_scale": (of_quantizer("pre_quant_scale", 2.0), "float: the input has a pre_quant_scale"),
+    "another quantizer": (quantizer(num_bits=4), "int8"),
+    "class of the quantizer": (of_quantizer("__class__", OwnQuantizer), "float: a class of its own"),
+    "state of the quantizer": (other_state, "int8"),
+    "modules": (replaced("layer", "_modules"), "int8"),
+    "parameters": (replaced("layer", "_parameters"), "int8"),
+    "buffers": (replaced("quantizer", "_buffers"), "int8"),
+    "bias": (attribute("bias", Parameter(ONES)), "int8"),
+    "no bias": (attribute("bias", None), "int8"),
+    "wide bias": (parameter("bias", Parameter(ONES.astype(np.float64))), "float: the bias is float64"),
+    "writable": (lambda layer: layer.weight.setflags(write=True), "int8"),
+}
+OF_LINEAR = {
+    "weight": (lambda layer: setattr(layer, "weight", Parameter(np.ones((8, 12), np.float32))), "int8"),
+    "class": (lambda layer: setattr(layer, "__class__", Doubled), "float: a class of its own"),
+}
+OF_CONV = {
+    "stride": (attribute("stride", (2, 1)), "int8"), "padding": (attribute("padding", (0, 1)), "int8"),
+    "dilation": (attribute("dilation", (2, 2)), "int8"),
+    "padding_mode": (attribute("padding_mode", "reflect"), "int8"),
+}
+ALL = [(make, name, *change) for make, changes in ((linear, CHANGES | OF_LINEAR), (conv, CHANGES | OF_CONV))
+       for name, change in changes.items()]
+
+
+@pytest.mark.parametrize("make, name, change, execution", ALL, ids=[f"{case[0].__name__} {case[1]}" for case in ALL])
+def test_a_change_is_seen(make, name, change, execution):
+    used, fresh = (make(np.random.default_rng(1)) for _ in range(2))
+    x = inputs(used)
+    before = used(x)
+    assert is_ready(used, x)
+    np.testing.assert_array_equal(used(x), before)
+    for layer in (used, fresh):
+        change(layer)
+    assert not is_ready(used, x)
+    outcomes = [outcome(layer, x) for layer in (used, used, fresh)]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert outcomes[0][-1].startswith(execution)
+    if name not in ("writable", "narrow"):
+        assert outcomes[0][-2] != before.tobytes()
+
+
+def test_switches_of_the_process_are_seen():
+    layer = linear(np.random.default_rng(1), amax=2.0)
+    x = inputs(layer)
+    before = layer(x)
+    with integer.float_only():
+        layer(x)
+        assert layer.execution == "float: integers are switched off"
+    nn.TensorQuantizer._enable_onnx_export = True
+    try:
+        layer(x)
+        assert layer.execution == "float: ONNX export is on"
+    finally:
+        del nn.TensorQuantizer._enable_onnx_export
+    np.testing.assert_array_equal(layer(x), before)
+    assert layer.execution == "int8" and is_ready(layer, x)
+
+
+@pytest.mark.parametrize("make, change", [(linear, of_quantizer("_scale_amax", 0.5)),
+                                          (conv, attribute("padding_mode", "reflect"))])
+def test_what_takes_more_than_one_step_is_not_prepared(make, change):
+    layer = make(np.random.default_rng(1))
+    change(layer)
+    layer(inputs(layer))
+    assert layer.execution == "int8" and layer._frozen.ready is None
+
+
+@pytest.mark.parametrize("make", [linear, conv])
+def test_any_input_gets_the_answer_of_a_first_call(make):
+    used, fresh = (make(np.random.default_rng(1)) for _ in range(2))
+    x = inputs(used)
+    used(x)
+    bad = np.where(x > 2, np.float32(np.nan), x)
+    for each in (x[0], x[:, ::-1][:, ::-1], np.asfortranarray(x), x.astype(">f4"), x.astype(np.float64), x.tolist(),
+                 bad, x[:0], Parameter(x), x[:, 1:], "text", None, np.float32(3)):
+        assert outcome(used, each) == outcome(fresh, each)
+    assert is_ready(used, x)
+
+
+def test_a_fixed_amax_is_read_in_every_call():
+    layer = linear(np.random.default_rng(1), amax=1.5)
+    x = inputs(layer)
+    layer(x)
+    assert is_ready(layer, x)
+    layer.input_quantizer.amax[...] = 0.25
+    assert is_ready(layer, x)
+    np.testing.assert_array_equal(layer(x), linear(np.random.default_rng(1), amax=0.25)(x))
+    layer.input_quantizer.amax[...] = np.nan
+    layer(x)
+    assert layer.execution == "float: amax is negative or not finite"
+
+
+@pytest.mark.parametrize("step", ["_integer_forward", "_try_integers", "_kept_weight", "_run_integers", "forward"])
+def test_a_step_of_a_subclass_is_taken(step):
+    taken = []
+
+    def own(self, *args, **kwargs):
+        taken.append(step)
+        return getattr(nn.QuantLinear, step)(self, *args, **kwargs)
+
+    layer = linear(np.random.default_rng(1), type("Own", (nn.QuantLinear,), {step: own}))
+    for count in range(1, 4):
+        taken.clear()
+        layer(inputs(layer))
+        assert taken == [step] and layer.execution == "int8", count
+
+
+def test_a_change_in_another_thread_gives_one_answer_or_the_other():
+    layer = linear(np.random.default_rng(1))
+    x, answers = inputs(layer), {}
+    for bits in (8, 4):
+        layer.input_quantizer.num_bits = bits
+        answers[bits] = layer(x).tobytes()
+
+    def call(_):
+        return layer(x).tobytes()
+
+    def change(n):
+        layer.input_quantizer.num_bits = (8, 4)[n % 2]
+
+    with ThreadPoolExecutor(3) as pool:
+        changing = pool.map(change, range(500))
+        found = set(pool.map(call, range(500)))
+        list(changing)
+    assert found <= set(answers.values())
+    for bits, answer in answers.items():
+        layer.input_quantizer.num_bits = bits
+        assert layer(x).tobytes() == answer
+
+
+def test_a_layer_goes_with_its_last_reference():
+    layer = linear(np.random.default_rng(1))
+    layer(inputs(layer))
+    assert layer._frozen.ready is not None
+    gone = weakref.ref(layer.input_quantizer)
+    gc.disable()
+    try:
+        del layer
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_what_is_no_prepared_call_is_refused():
+    layer = linear(np.random.default_rng(1))
+    x = inputs(layer)
+    y = layer(x)
+    good = layer._frozen.ready
+    packed, *rest, guards = good
+    for ready in (None, (), good[:4], [*good], (packed, *rest, None), (packed, *rest, (1,)), (packed, *rest, ((),)),
+                  (packed, *rest, ((None, type(layer), ("a",), ()),)),
+                  (packed, *rest, ((None, type(layer), "a", "b"),)),
+                  (packed, *rest, (({}, dict, ([],), (1,)),))):
+        with pytest.raises(TypeError):
+            _C.integer_call(ready, layer, x)
+    with pytest.raises(ValueError):
+        _C.integer_call((object(), *rest, guards), layer, x)
+    with pytest.raises(AttributeError):
+        _C.integer_call((packed, *rest, ((float, type, ("nothing",), (1,)),)), layer, x)
+    with pytest.raises(AttributeError):
+        _C.integer_call((packed, *rest, ((None, float, ("nothing",), (1,)),)), 1.0, x)
+    for others in ((1, None, None), (None, 1, None), (None, None, 1), (None, x, None), (x, None, None)):
+        assert _C.integer_call((packed, *others, ()), layer, x) is None
+    np.testing.assert_array_equal(_C.integer_call((packed, *rest, ()), layer, x), y)
