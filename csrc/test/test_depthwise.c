@@ -29,28 +29,50 @@ static float expect(const pqc_depthwise_plane *p, ptrdiff_t i, ptrdiff_t j)
     return fmaf((float)sum, p->scale, p->bias);
 }
 
-static void fill(pqc_depthwise_plane *p, float *x, bool extreme)
+/* What the values of a plane are. */
+enum { PLAIN, LARGEST, ODD, KINDS };
+
+static const struct {
+    float mul, lo, hi;
+    int32_t zero;
+} formats[] = {{127.0f, -128.0f, 127.0f, 128}, {255.0f, 0.0f, 255.0f, 0},
+               {127.0f, -127.0f, 127.0f, 128}, {7.0f, -8.0f, 7.0f, 128},
+               {15.0f, 0.0f, 15.0f, 0},        {0x1p100f, -128.0f, 127.0f, 128}};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+/* Out of every integer's range, ties, and a zero with a sign. */
+static float odd(float mul)
 {
-    bool is_unsigned = random_bits() % 2;
-    p->q = (pqc_u8_quant){is_unsigned ? 255.0f : 127.0f, is_unsigned ? 0.0f : -128.0f,
-                          is_unsigned ? 255.0f : 127.0f, is_unsigned ? 0 : 128};
+    const float values[] = {INFINITY,       3e38f,        3e9f / mul,   0x1p31f / mul,
+                            40000.0f / mul, 300.0f / mul, 200.5f / mul, 2.5f / mul,
+                            0.5f / mul,     0x1p-149f,    0.0f};
+    return values[random_bits() % (sizeof values / sizeof *values)];
+}
+
+static void fill(pqc_depthwise_plane *p, float *x, int kind)
+{
+    int format = (int)(random_bits() % FORMATS);
+    p->q = (pqc_u8_quant){formats[format].mul, formats[format].lo, formats[format].hi,
+                          formats[format].zero};
     for (ptrdiff_t i = 0; i < p->height * p->width; i++) {
-        float v = extreme ? 2.0f : (float)(random_bits() >> 8) * 0x1p-24f;
-        x[i] = is_unsigned || random_bits() % 2 ? v : -v;
+        float v = kind == ODD       ? odd(p->q.mul)
+                  : kind == LARGEST ? 2.0f
+                                    : (float)(random_bits() >> 8) * 0x1p-24f;
+        x[i] = p->q.zero == 0 ? (v == 0.0f && kind == ODD ? -v : v) : random_bits() % 2 ? v : -v;
     }
     for (int i = 0; i < p->kernel * p->kernel; i++)
-        p->w[i] = extreme ? (random_bits() % 2 ? -128.0f : 127.0f)
-                          : (float)((int)(random_bits() % 256) - 128);
+        p->w[i] = kind == LARGEST ? (random_bits() % 2 ? -128.0f : 127.0f)
+                                  : (float)((int)(random_bits() % 256) - 128);
     p->scale = 1.0f + (float)(random_bits() >> 9) * 0x1p-23f;
     p->bias = (float)(int32_t)random_bits() * 0x1p-20f;
     p->x = x;
 }
 
-static void check_plane(arena *a, pqc_depthwise_plane p, bool extreme)
+static void check_plane(arena *a, pqc_depthwise_plane p, int kind)
 {
     size_t inputs = (size_t)(p.height * p.width) * sizeof(float);
     float *x = buffer_place(&a->x, inputs, 0);
-    fill(&p, x, extreme);
+    fill(&p, x, kind);
     p.y = buffer_place(&a->y, (size_t)(p.out_height * p.out_width) * sizeof(float), 36);
     unsigned flags = pqc.depthwise(&p);
     CHECK(flags == 0, "flags %u", flags);
@@ -69,12 +91,27 @@ static void check_flags(arena *a, pqc_depthwise_plane p)
     float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
     p.y = buffer_place(&a->y, (size_t)(p.out_height * p.out_width) * sizeof(float), 36);
     for (ptrdiff_t at = 0; at < p.height * p.width; at++) {
-        fill(&p, x, false);
+        fill(&p, x, PLAIN);
         x[at] = NAN;
         CHECK(pqc.depthwise(&p) & PQC_U8_NAN, "a NaN at %td of %td x %td", at, p.height, p.width);
         x[at] = -0.5f;
         unsigned want = p.q.zero == 0 ? PQC_U8_NEGATIVE : 0;
         CHECK(pqc.depthwise(&p) == want, "a negative value at %td", at);
+    }
+}
+
+/* A last row and a last column that no output reads are not told of. */
+static void check_unused(arena *a, pqc_depthwise_plane p)
+{
+    float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
+    p.y = buffer_place(&a->y, (size_t)(p.out_height * p.out_width) * sizeof(float), 36);
+    for (int i = 0; i < FORMATS; i++) {
+        fill(&p, x, PLAIN);
+        for (ptrdiff_t j = 0; j < p.width; j++)
+            x[(p.height - 1) * p.width + j] = NAN;
+        for (ptrdiff_t j = 0; j < p.height; j++)
+            x[j * p.width + p.width - 1] = NAN;
+        CHECK(pqc.depthwise(&p) == 0, "%td x %td: told of what is not used", p.height, p.width);
     }
 }
 
@@ -108,19 +145,29 @@ void test_depthwise(void)
                     for (ptrdiff_t padding = 0; padding <= kernel; padding += kernel / 2)
                         if (pqc_least(sides[h], sides[w]) + 2 * padding >= kernel)
                             check_plane(&a, plane_of(kernel, stride, sides[h], sides[w], padding),
-                                        (h + w) % 3 == 0);
-    check_plane(&a, plane_of(3, 1, 3, PQC_DEPTHWISE_WIDTH, 0), false);
-    check_plane(&a, plane_of(7, 2, 9, PQC_DEPTHWISE_WIDTH - 1, 0), false);
+                                        (h + w) % KINDS);
+    for (int kernel = 3; kernel <= PQC_DEPTHWISE_KERNEL; kernel += 2)
+        for (int stride = 1; stride <= 2; stride++)
+            for (ptrdiff_t width = 1; width <= 70; width++)
+                check_plane(&a, plane_of(kernel, stride, 6 + width % 9, width, kernel / 2),
+                            (int)width % KINDS);
+    check_plane(&a, plane_of(3, 1, 3, PQC_DEPTHWISE_WIDTH, 0), PLAIN);
+    check_plane(&a, plane_of(7, 2, 9, PQC_DEPTHWISE_WIDTH - 1, 0), ODD);
     check_flags(&a, plane_of(3, 1, 6, 11, 1));
     check_flags(&a, plane_of(5, 1, 9, 5, 2));
     check_flags(&a, plane_of(3, 2, 7, 11, 1));
+    check_flags(&a, plane_of(3, 1, 8, 30, 1));
+    check_flags(&a, plane_of(7, 1, 5, 70, 3));
+    check_unused(&a, plane_of(3, 2, 8, 12, 0));
+    check_unused(&a, plane_of(5, 2, 20, 30, 0));
+    check_unused(&a, plane_of(7, 2, 10, 80, 0));
     for (int stride = 1; stride <= 2; stride++)
         for (ptrdiff_t top = 0; top <= 9; top += 3)
             for (ptrdiff_t left = 0; left <= 40; left += 5) { /* more than there are columns, too */
                 pqc_depthwise_plane p = plane_of(5, stride, 11, 13, 3);
                 p.top = top;
                 p.left = left;
-                check_plane(&a, p, false);
+                check_plane(&a, p, PLAIN);
             }
     buffer_close(&a.x);
     buffer_close(&a.y);

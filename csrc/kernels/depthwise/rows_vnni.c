@@ -1,0 +1,150 @@
+#include "rows_vnni.h"
+
+#if PQC_X86
+#include "avx512.h"
+
+#define INLINE AVX512 PQC_INLINE
+
+enum { UNIT = PQC_DEPTHWISE_UNIT, MOST_UNITS = PQC_DEPTHWISE_WIDTH / UNIT };
+
+typedef struct {
+    const pqc_depthwise_plane *plane;
+    ptrdiff_t first, count;      /* the rows wanted, by their numbers in the image */
+    ptrdiff_t low, high;         /* those of them that it has */
+    ptrdiff_t left, n, units;    /* columns of padding and of the image; units of a row */
+    __mmask16 lanes[MOST_UNITS]; /* where a unit has columns of the image */
+} rows;
+
+typedef struct {
+    __m512 mul;
+    __m512i zero, low, high; /* 16 bits; bytes */
+} constants;
+
+static inline unsigned first_lanes(ptrdiff_t n)
+{
+    return n <= 0 ? 0u : n >= UNIT ? 0xffffu : (1u << n) - 1u;
+}
+
+static rows rows_of(const pqc_depthwise_plane *p, ptrdiff_t first, ptrdiff_t count)
+{
+    ptrdiff_t columns = pqc_depthwise_columns(p), left = pqc_least(p->left, columns);
+    rows r = {.plane = p, .first = first - p->top, .count = count, .left = left};
+    r.low = r.first < 0 ? 0 : r.first;
+    r.high = pqc_least(p->height, r.first + count);
+    r.n = pqc_least(p->width, columns - left);
+    r.units = pqc_depthwise_pitch(columns) / UNIT;
+    for (ptrdiff_t i = 0; i < r.units; i++)
+        r.lanes[i] =
+            (__mmask16)(first_lanes(left + r.n - UNIT * i) & ~first_lanes(left - UNIT * i));
+    return r;
+}
+
+/* Four units to 64 bytes.  What is out of range becomes the least integer, which is right for large negative values
+ * only: *seen tells whether there was one, and for an unsigned format whether an x had its sign bit set. */
+INLINE __m512i bytes_of(const __m512 *x, const bool is_unsigned, constants c, __m512i *seen)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512i q[4];
+    PQC_UNROLL(4)
+    for (int i = 0; i < 4; i++) {
+        q[i] = _mm512_cvtps_epi32(_mm512_mul_ps(x[i], c.mul));
+        *seen = is_unsigned
+                    ? _mm512_ternarylogic_epi32(*seen, _mm512_castps_si512(x[i]), q[i], 0xfe)
+                    : _mm512_min_epi32(*seen, q[i]);
+    }
+    __m512i words0 = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), c.zero);
+    __m512i words1 = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), c.zero);
+    __m512i bytes = _mm512_packus_epi16(words0, words1);
+    bytes = _mm512_min_epu8(c.high, _mm512_max_epu8(c.low, bytes));
+    return _mm512_permutexvar_epi32(order, bytes);
+}
+
+/* The compiler must take bytes written for a change of anything it has not in a variable. */
+typedef struct {
+    uintptr_t x, pitch; /* bytes; before the image where there is padding */
+    size_t row, count;  /* of the image, if less than count */
+} place;
+
+INLINE place place_of(const rows *r)
+{
+    const pqc_depthwise_plane *p = r->plane;
+    return (place){(uintptr_t)p->x + (uintptr_t)(r->first * p->width - r->left) * 4,
+                   (uintptr_t)p->width * 4, (size_t)(r->first - r->low),
+                   r->high < r->low ? 0 : (size_t)(r->high - r->low)};
+}
+
+/* A unit of the row that is `down` rows from `at`; zeros where the image is not. */
+INLINE __m512 unit_at(place at, ptrdiff_t down, ptrdiff_t unit, __mmask16 lanes)
+{
+    const void *x =
+        (const void *)(at.x + (uintptr_t)down * at.pitch + (uintptr_t)(4 * UNIT * unit));
+    return _mm512_maskz_loadu_ps(at.row + (size_t)down < at.count ? lanes : 0, x);
+}
+
+INLINE constants constants_of(pqc_u8_quant q)
+{
+    return (constants){_mm512_set1_ps(q.mul), _mm512_set1_epi16((short)q.zero),
+                       _mm512_set1_epi8((char)((int)q.lo + q.zero)),
+                       _mm512_set1_epi8((char)((int)q.hi + q.zero))};
+}
+
+/* ALONG is how many of the four units belong to one row.  True if there may be a flag. */
+INLINE bool quantize(const rows *r, uint8_t *y, const int ALONG, const bool is_unsigned)
+{
+    const ptrdiff_t units = ALONG == 4 ? r->units : ALONG, down = 4 / ALONG;
+    const __m512i least = _mm512_set1_epi32(INT32_MIN);
+    constants c = constants_of(r->plane->q);
+    place at = place_of(r);
+    __m512i seen = _mm512_setzero_si512();
+    for (ptrdiff_t left = r->count; left > 0; left -= down) {
+        for (ptrdiff_t unit = 0; unit < units; unit += ALONG, y += 64) {
+            __m512 x[4];
+            PQC_UNROLL(4)
+            for (int i = 0; i < 4; i++)
+                x[i] = unit_at(at, i / ALONG, unit + i % ALONG, r->lanes[unit + i % ALONG]);
+            _mm512_storeu_si512(y, bytes_of(x, is_unsigned, c, &seen));
+        }
+        at.x += (uintptr_t)down * at.pitch;
+        at.row += (size_t)down;
+    }
+    return is_unsigned ? _mm512_movepi32_mask(seen) != 0
+                       : _mm512_cmpeq_epi32_mask(seen, least) != 0;
+}
+
+AVX512 static bool quantize_signed(const rows *r, uint8_t *y)
+{
+    return r->units == 1   ? quantize(r, y, 1, false)
+           : r->units == 2 ? quantize(r, y, 2, false)
+                           : quantize(r, y, 4, false);
+}
+
+AVX512 static bool quantize_unsigned(const rows *r, uint8_t *y)
+{
+    return r->units == 1   ? quantize(r, y, 1, true)
+           : r->units == 2 ? quantize(r, y, 2, true)
+                           : quantize(r, y, 4, true);
+}
+
+/* Again, by what knows NaN, infinity and -0. */
+static unsigned quantize_exactly(const rows *r, uint8_t *y)
+{
+    const pqc_depthwise_plane *p = r->plane;
+    ptrdiff_t pitch = r->units * UNIT;
+    return pqc_quantize_u8_avx512(&(pqc_u8_rows){.x = p->x + r->low * p->width,
+                                                 .y = y + (r->low - r->first) * pitch + r->left,
+                                                 .x_row = p->width,
+                                                 .y_row = pitch,
+                                                 .rows = r->high - r->low,
+                                                 .n = r->n,
+                                                 .q = p->q});
+}
+
+unsigned pqc_depthwise_rows_vnni(const pqc_depthwise_plane *p, ptrdiff_t first, ptrdiff_t count,
+                                 uint8_t *y)
+{
+    rows r = rows_of(p, first, count);
+    bool strange = p->q.zero == 0 ? quantize_unsigned(&r, y) : quantize_signed(&r, y);
+    return strange ? quantize_exactly(&r, y) : 0;
+}
+
+#endif
