@@ -5,10 +5,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST = 80 };
+enum { MOST = 80, STEP = 20 };
 
 typedef struct {
     buffer x, y;
+    int8_t taps[PQC_DEPTHWISE_KERNEL * 2 * STEP];
 } arena;
 
 static double quantized(const pqc_depthwise_plane *p, ptrdiff_t row, ptrdiff_t column)
@@ -49,7 +50,21 @@ static float odd(float mul)
     return values[random_bits() % (sizeof values / sizeof *values)];
 }
 
-static void fill(pqc_depthwise_plane *p, float *x, int kind)
+/* The weights in bytes, among others that are not theirs. */
+static void fill_taps(pqc_depthwise_plane *p, int8_t *taps)
+{
+    int along = (p->kernel + 3) / 4;
+    for (int i = 0; i < PQC_DEPTHWISE_KERNEL * 2 * STEP; i++)
+        taps[i] = 77;
+    for (int y = 0; y < p->kernel; y++)
+        for (int x = 0; x < 4 * along; x++)
+            taps[(y * along + x / 4) * STEP + x % 4] =
+                (int8_t)(x < p->kernel ? p->w[y * p->kernel + x] : 0.0f);
+    p->taps = taps;
+    p->taps_step = STEP;
+}
+
+static void fill(arena *a, pqc_depthwise_plane *p, float *x, int kind)
 {
     int format = (int)(random_bits() % FORMATS);
     p->q = (pqc_u8_quant){formats[format].mul, formats[format].lo, formats[format].hi,
@@ -63,6 +78,7 @@ static void fill(pqc_depthwise_plane *p, float *x, int kind)
     for (int i = 0; i < p->kernel * p->kernel; i++)
         p->w[i] = kind == LARGEST ? (random_bits() % 2 ? -128.0f : 127.0f)
                                   : (float)((int)(random_bits() % 256) - 128);
+    fill_taps(p, a->taps);
     p->scale = 1.0f + (float)(random_bits() >> 9) * 0x1p-23f;
     p->bias = (float)(int32_t)random_bits() * 0x1p-20f;
     p->x = x;
@@ -72,7 +88,7 @@ static void check_plane(arena *a, pqc_depthwise_plane p, int kind)
 {
     size_t inputs = (size_t)(p.height * p.width) * sizeof(float);
     float *x = buffer_place(&a->x, inputs, 0);
-    fill(&p, x, kind);
+    fill(a, &p, x, kind);
     p.y = buffer_place(&a->y, (size_t)(p.out_height * p.out_width) * sizeof(float), 36);
     unsigned flags = pqc.depthwise(&p);
     CHECK(flags == 0, "flags %u", flags);
@@ -91,7 +107,7 @@ static void check_flags(arena *a, pqc_depthwise_plane p)
     float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
     p.y = buffer_place(&a->y, (size_t)(p.out_height * p.out_width) * sizeof(float), 36);
     for (ptrdiff_t at = 0; at < p.height * p.width; at++) {
-        fill(&p, x, PLAIN);
+        fill(a, &p, x, PLAIN);
         x[at] = NAN;
         CHECK(pqc.depthwise(&p) & PQC_U8_NAN, "a NaN at %td of %td x %td", at, p.height, p.width);
         x[at] = -0.5f;
@@ -106,7 +122,7 @@ static void check_unused(arena *a, pqc_depthwise_plane p)
     float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
     p.y = buffer_place(&a->y, (size_t)(p.out_height * p.out_width) * sizeof(float), 36);
     for (int i = 0; i < FORMATS; i++) {
-        fill(&p, x, PLAIN);
+        fill(a, &p, x, PLAIN);
         for (ptrdiff_t j = 0; j < p.width; j++)
             x[(p.height - 1) * p.width + j] = NAN;
         for (ptrdiff_t j = 0; j < p.height; j++)

@@ -36,15 +36,28 @@ static pqc_depthwise_plane common_of(const pqc_conv_work *w)
                                  .out_width = w->view->axis[2].out};
 }
 
-/* The weights lie in steps of four taps along a row. */
+/* The weights lie in steps of four taps along a row.  K, the kernel's size, is a constant: small planes feel the time. */
+PQC_INLINE void unpack(const int8_t *packed, ptrdiff_t step, const int K, float *w)
+{
+    for (int y = 0; y < K; y++, packed += (K + 3) / 4 * step, w += K) {
+        PQC_UNROLL(8)
+        for (int x = 0; x < K; x++)
+            w[x] = packed[x / 4 * step + x % 4];
+    }
+}
+
 static void fill_group(const pqc_conv_work *w, ptrdiff_t group, pqc_depthwise_plane *plane)
 {
     ptrdiff_t step = w->plan->lanes * 4;
     const int8_t *packed = w->piece->w + group * w->piece->k * step;
-    int kernel = plane->kernel, along = (kernel + 3) / 4;
-    for (int y = 0; y < kernel; y++)
-        for (int x = 0; x < kernel; x++)
-            plane->w[y * kernel + x] = packed[(y * along + x / 4) * step + x % 4];
+    if (plane->kernel == 3)
+        unpack(packed, step, 3, plane->w);
+    else if (plane->kernel == 5)
+        unpack(packed, step, 5, plane->w);
+    else
+        unpack(packed, step, 7, plane->w);
+    plane->taps = packed;
+    plane->taps_step = step;
     plane->x = w->image.x + group * w->view->inputs;
     plane->y = w->y + group * w->view->outputs;
     plane->scale = w->scale[group];

@@ -23,6 +23,8 @@ typedef struct {
     int kernel, stride; /* 3, 5 or 7; 1 or 2 */
     ptrdiff_t top, left;
     float w[PQC_DEPTHWISE_KERNEL * PQC_DEPTHWISE_KERNEL]; /* kernel x kernel integers of 8 bits */
+    const int8_t *taps;  /* the same in bytes: steps of four taps, zeros past the end of a row */
+    ptrdiff_t taps_step; /* bytes from a step to the next */
     pqc_u8_quant q;
     float scale, bias;
     float *y;

@@ -4,6 +4,8 @@
 #include "avx512.h"
 #include "rows_vnni.h"
 
+#include <string.h>
+
 #define VNNI PQC_TARGET_VNNI
 #define INLINE VNNI PQC_INLINE
 
@@ -16,20 +18,6 @@ typedef struct {
     __m512 scale, bias;
     ptrdiff_t pitch;
 } common;
-
-/* The taps of each row of the kernel, four a step; bytes past the last are zeros. */
-INLINE void weights_of(const pqc_depthwise_plane *p, const int K, __m512i *w)
-{
-    const int steps = (K + 3) / 4;
-    PQC_UNROLL(8)
-    for (int row = 0; row < K; row++) {
-        __m256 taps = _mm256_maskz_loadu_ps((__mmask8)((1 << K) - 1), p->w + row * K);
-        __m128i bytes = _mm256_cvtepi32_epi8(_mm256_cvtps_epi32(taps));
-        w[row * steps] = _mm512_broadcastd_epi32(bytes);
-        if (steps == 2)
-            w[row * steps + 1] = _mm512_broadcastd_epi32(_mm_srli_epi64(bytes, 32));
-    }
-}
 
 /* A sum begins so that bytes of `zero` add up to nothing. */
 INLINE __m512i start_of(const __m512i *w, const int n, int zero)
@@ -54,8 +42,14 @@ INLINE common common_of(const pqc_depthwise_plane *p, const int K, const int S, 
                 .scale = _mm512_set1_ps(p->scale),
                 .bias = _mm512_set1_ps(p->bias),
                 .pitch = pqc_depthwise_pitch(pqc_depthwise_columns(p))};
-    weights_of(p, K, c.w);
-    c.start = start_of(c.w, K * ((K + 3) / 4), p->q.zero);
+    const int steps = K * ((K + 3) / 4);
+    PQC_UNROLL(16)
+    for (int i = 0; i < steps; i++) {
+        int32_t taps;
+        memcpy(&taps, p->taps + i * p->taps_step, sizeof taps);
+        c.w[i] = _mm512_set1_epi32(taps);
+    }
+    c.start = start_of(c.w, steps, p->q.zero);
     return c;
 }
 

@@ -25,18 +25,21 @@ static inline unsigned first_lanes(ptrdiff_t n)
     return n <= 0 ? 0u : n >= UNIT ? 0xffffu : (1u << n) - 1u;
 }
 
-static rows rows_of(const pqc_depthwise_plane *p, ptrdiff_t first, ptrdiff_t count)
+/* In place: a struct that is returned would be copied while its parts are still on the way to memory. */
+static void find_rows(rows *r, const pqc_depthwise_plane *p, ptrdiff_t first, ptrdiff_t count)
 {
     ptrdiff_t columns = pqc_depthwise_columns(p), left = pqc_least(p->left, columns);
-    rows r = {.plane = p, .first = first - p->top, .count = count, .left = left};
-    r.low = r.first < 0 ? 0 : r.first;
-    r.high = pqc_least(p->height, r.first + count);
-    r.n = pqc_least(p->width, columns - left);
-    r.units = pqc_depthwise_pitch(columns) / UNIT;
-    for (ptrdiff_t i = 0; i < r.units; i++)
-        r.lanes[i] =
-            (__mmask16)(first_lanes(left + r.n - UNIT * i) & ~first_lanes(left - UNIT * i));
-    return r;
+    ptrdiff_t n = pqc_least(p->width, columns - left);
+    r->plane = p;
+    r->first = first - p->top;
+    r->count = count;
+    r->low = r->first < 0 ? 0 : r->first;
+    r->high = pqc_least(p->height, r->first + count);
+    r->left = left;
+    r->n = n;
+    r->units = pqc_depthwise_pitch(columns) / UNIT;
+    for (ptrdiff_t i = 0; i < r->units; i++)
+        r->lanes[i] = (__mmask16)(first_lanes(left + n - UNIT * i) & ~first_lanes(left - UNIT * i));
 }
 
 /* Four units to 64 bytes.  What is out of range becomes the least integer, which is right for large negative values
@@ -142,7 +145,8 @@ static unsigned quantize_exactly(const rows *r, uint8_t *y)
 unsigned pqc_depthwise_rows_vnni(const pqc_depthwise_plane *p, ptrdiff_t first, ptrdiff_t count,
                                  uint8_t *y)
 {
-    rows r = rows_of(p, first, count);
+    rows r;
+    find_rows(&r, p, first, count);
     bool strange = p->q.zero == 0 ? quantize_unsigned(&r, y) : quantize_signed(&r, y);
     return strange ? quantize_exactly(&r, y) : 0;
 }
