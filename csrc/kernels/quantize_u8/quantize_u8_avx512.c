@@ -71,13 +71,38 @@ AVX512 static inline __m512i interleave(__m512i a, __m512i b, __m512i c, __m512i
     return _mm512_ternarylogic_epi32(low, _mm512_slli_epi32(c, 16), _mm512_slli_epi32(d, 24), 0x96);
 }
 
+/* The first `left` of 16 quads. */
+AVX512 static inline void put(__m512i quads, uint8_t *y, ptrdiff_t left)
+{
+    if (left >= 16)
+        _mm512_storeu_si512(y, quads);
+    else
+        _mm512_mask_storeu_epi32(y, tail16(left), quads);
+}
+
+AVX512 static inline void put_half(__m256i quads, uint8_t *y, ptrdiff_t left)
+{
+    if (y && left >= 8)
+        _mm256_storeu_si256((__m256i *)(void *)y, quads);
+    else if (y)
+        _mm256_mask_storeu_epi32(y, (__mmask8)((1u << left) - 1u), quads);
+}
+
+AVX512 static inline void put_apart(__m512i quads, uint8_t *even, uint8_t *odd, ptrdiff_t left)
+{
+    const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    quads = _mm512_permutexvar_epi32(order, quads);
+    put_half(_mm512_castsi512_si256(quads), even, (left + 1) / 2);
+    put_half(_mm512_extracti64x4_epi64(quads, 1), odd, left / 2);
+}
+
 typedef struct {
     __mmask16 nan, below;
 } seen;
 
 /* One row; rows of channels that do not exist are read as zeros, which gives `zero`. */
-AVX512 static inline seen quads_row(pqc_u8_rows r, const float *x, uint8_t *y, constants c,
-                                    __m512i magic_bits)
+AVX512 static inline seen quads_row(pqc_u8_rows r, const float *x, uint8_t *y, uint8_t *odd,
+                                    constants c, __m512i magic_bits)
 {
     seen found = {0, 0};
     ptrdiff_t d1 = r.channels > 1 ? r.channel : 0, d2 = r.channels > 2 ? 2 * r.channel : 0;
@@ -100,10 +125,10 @@ AVX512 static inline seen quads_row(pqc_u8_rows r, const float *x, uint8_t *y, c
         found.nan = _kor_mask16(found.nan, _mm512_cmp_ps_mask(v2, v3, _CMP_UNORD_Q));
         __m512i quads =
             interleave(rounded(v0, c), rounded(v1, c), rounded(v2, c), rounded(v3, c), magic_bits);
-        if (r.n - i >= 16)
-            _mm512_storeu_si512(y + 4 * i, quads);
+        if (r.apart)
+            put_apart(quads, y ? y + 2 * i : NULL, odd ? odd + 2 * i : NULL, r.n - i);
         else
-            _mm512_mask_storeu_epi32(y + 4 * i, lanes, quads);
+            put(quads, y + 4 * i, r.n - i);
     }
     return found;
 }
@@ -115,7 +140,8 @@ AVX512 unsigned pqc_quantize_u8_quads_avx512(const pqc_u8_rows *rows)
     __m512i magic_bits = _mm512_set1_epi32((int)(0x4B400000u ^ 0x4B400000u << 8));
     unsigned nan = 0, below = 0;
     for (ptrdiff_t row = 0; row < r.rows; row++) {
-        seen found = quads_row(r, r.x + row * r.x_row, r.y + row * r.y_row, c, magic_bits);
+        seen found = quads_row(r, r.x + row * r.x_row, r.y ? r.y + row * r.y_row : NULL,
+                               r.odd ? r.odd + row * r.y_row : NULL, c, magic_bits);
         nan |= found.nan;
         below |= found.below;
     }
