@@ -22,13 +22,16 @@ static uint8_t expect_byte(float x, pqc_u8_quant q)
     return (uint8_t)((int)expect_quantized(x, q.mul, q.lo, q.hi) + q.zero);
 }
 
-/* What a byte can carry: no NaN, nothing negative where it is unsigned, and no infinity if mul is
- * 0. */
-static void fill_bytes(float *x, ptrdiff_t n, pqc_u8_quant q)
+/* What a byte can carry: no NaN, nothing negative where it is unsigned, and no infinity if mul is 0.  Tame: nor anything
+ * outside of the integers, for which bodies may have another way. */
+static void fill_bytes(float *x, ptrdiff_t n, pqc_u8_quant q, bool tame)
 {
     for (ptrdiff_t i = 0; i < n; i++) {
         bool nan = x[i] != x[i] || (q.mul == 0.0f && fabsf(x[i]) == INFINITY);
-        x[i] = nan ? 0.5f : q.zero == 0 ? fabsf(x[i]) : x[i];
+        bool wild = tame && !(fabsf(x[i] * q.mul) < 0x1p30f);
+        x[i] = nan || wild ? 0.5f : q.zero == 0 ? fabsf(x[i]) : x[i];
+        if (tame && !(fabsf(x[i] * q.mul) < 0x1p30f))
+            x[i] = 0.0f;
     }
 }
 
@@ -94,13 +97,13 @@ static void check_flag(const pqc_u8_rows *r, float *at)
 }
 
 static void check_size(buffer *in, buffer *out, ptrdiff_t n, size_t gap, int channels,
-                       pqc_u8_quant q)
+                       pqc_u8_quant q, bool tame)
 {
     pqc_u8_rows r = place(in, out, n, gap, channels, q);
     for (ptrdiff_t row = 0; row < r.rows; row++)
         for (int c = 0; c < (channels ? channels : 1); c++) {
             fill_f32(element(&r, row, c, 0), n, (unsigned)(n * ROWS + row * 7 + c));
-            fill_bytes(element(&r, row, c, 0), n, q);
+            fill_bytes(element(&r, row, c, 0), n, q, tame);
         }
     unsigned flags = run(&r);
     CHECK(flags == 0, "flags %u for nothing, n %td, %d channels", flags, n, channels);
@@ -132,13 +135,13 @@ static uint8_t *place_half(buffer *b, const pqc_u8_rows *r, ptrdiff_t quads, siz
 
 /* Even and odd quads to two places, or one of them nowhere. */
 static void check_apart(buffer *in, buffer out[2], ptrdiff_t n, size_t gap, int channels,
-                        pqc_u8_quant q)
+                        pqc_u8_quant q, bool tame)
 {
     pqc_u8_rows r = place(in, out, n, gap, channels, q);
     for (ptrdiff_t row = 0; row < r.rows; row++)
         for (int c = 0; c < channels; c++) {
             fill_f32(element(&r, row, c, 0), n, (unsigned)(n * ROWS + row * 7 + c));
-            fill_bytes(element(&r, row, c, 0), n, q);
+            fill_bytes(element(&r, row, c, 0), n, q, tame);
         }
     r.apart = true;
     for (unsigned wanted = 1; wanted <= 3; wanted++) {
@@ -162,14 +165,16 @@ void test_quantize_u8(void)
     buffer_open(&in);
     buffer_open(&outs[0]);
     buffer_open(&outs[1]);
-    for (int c = 0; c < CASES; c++) {
-        pqc_u8_quant q = pqc_u8_quant_init(cases[c].amax, cases[c].format);
+    for (int i = 0; i < 2 * CASES; i++) {
+        bool tame = i % 2;
+        pqc_u8_quant q = pqc_u8_quant_init(cases[i / 2].amax, cases[i / 2].format);
         for (int s = 0; s < size_count; s++)
-            for (int channels = 0; channels <= ROWS; channels++)
-                check_size(&in, &outs[0], sizes[s], (size_t)(s % 3) * 12, channels, q);
-        for (int s = 0; s < size_count; s++)
-            for (int channels = 1; channels <= ROWS; channels++)
-                check_apart(&in, outs, sizes[s], (size_t)(s % 3) * 12, channels, q);
+            for (int channels = 0; channels <= ROWS; channels++) {
+                size_t gap = (size_t)(s % 3) * 12;
+                check_size(&in, &outs[0], sizes[s], gap, channels, q, tame);
+                if (channels > 0)
+                    check_apart(&in, outs, sizes[s], gap, channels, q, tame);
+            }
     }
     buffer_close(&in);
     buffer_close(&outs[0]);

@@ -1,7 +1,7 @@
 #include "rows_vnni.h"
 
 #if PQC_X86
-#include "avx512.h"
+#include "quantize_u8/quads_avx512.h"
 
 #define INLINE AVX512 PQC_INLINE
 
@@ -14,11 +14,6 @@ typedef struct {
     ptrdiff_t left, n, units;    /* columns of padding and of the image; units of a row */
     __mmask16 lanes[MOST_UNITS]; /* where a unit has columns of the image */
 } rows;
-
-typedef struct {
-    __m512 mul;
-    __m512i zero, low, high; /* 16 bits; bytes */
-} constants;
 
 static inline unsigned first_lanes(ptrdiff_t n)
 {
@@ -40,26 +35,6 @@ static void find_rows(rows *r, const pqc_depthwise_plane *p, ptrdiff_t first, pt
     r->units = pqc_depthwise_pitch(columns) / UNIT;
     for (ptrdiff_t i = 0; i < r->units; i++)
         r->lanes[i] = (__mmask16)(first_lanes(left + n - UNIT * i) & ~first_lanes(left - UNIT * i));
-}
-
-/* Four units to 64 bytes.  What is out of range becomes the least integer, which is right for large negative values
- * only: *seen tells whether there was one, and for an unsigned format whether an x had its sign bit set. */
-INLINE __m512i bytes_of(const __m512 *x, const bool is_unsigned, constants c, __m512i *seen)
-{
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    __m512i q[4];
-    PQC_UNROLL(4)
-    for (int i = 0; i < 4; i++) {
-        q[i] = _mm512_cvtps_epi32(_mm512_mul_ps(x[i], c.mul));
-        *seen = is_unsigned
-                    ? _mm512_ternarylogic_epi32(*seen, _mm512_castps_si512(x[i]), q[i], 0xfe)
-                    : _mm512_min_epi32(*seen, q[i]);
-    }
-    __m512i words0 = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), c.zero);
-    __m512i words1 = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), c.zero);
-    __m512i bytes = _mm512_packus_epi16(words0, words1);
-    bytes = _mm512_min_epu8(c.high, _mm512_max_epu8(c.low, bytes));
-    return _mm512_permutexvar_epi32(order, bytes);
 }
 
 /* The compiler must take bytes written for a change of anything it has not in a variable. */
@@ -84,19 +59,11 @@ INLINE __m512 unit_at(place at, ptrdiff_t down, ptrdiff_t unit, __mmask16 lanes)
     return _mm512_maskz_loadu_ps(at.row + (size_t)down < at.count ? lanes : 0, x);
 }
 
-INLINE constants constants_of(pqc_u8_quant q)
-{
-    return (constants){_mm512_set1_ps(q.mul), _mm512_set1_epi16((short)q.zero),
-                       _mm512_set1_epi8((char)((int)q.lo + q.zero)),
-                       _mm512_set1_epi8((char)((int)q.hi + q.zero))};
-}
-
 /* ALONG is how many of the four units belong to one row.  True if there may be a flag. */
 INLINE bool quantize(const rows *r, uint8_t *y, const int ALONG, const bool is_unsigned)
 {
     const ptrdiff_t units = ALONG == 4 ? r->units : ALONG, down = 4 / ALONG;
-    const __m512i least = _mm512_set1_epi32(INT32_MIN);
-    constants c = constants_of(r->plane->q);
+    pack_constants c = pack_constants_of(r->plane->q);
     place at = place_of(r);
     __m512i seen = _mm512_setzero_si512();
     for (ptrdiff_t left = r->count; left > 0; left -= down) {
@@ -105,13 +72,12 @@ INLINE bool quantize(const rows *r, uint8_t *y, const int ALONG, const bool is_u
             PQC_UNROLL(4)
             for (int i = 0; i < 4; i++)
                 x[i] = unit_at(at, i / ALONG, unit + i % ALONG, r->lanes[unit + i % ALONG]);
-            _mm512_storeu_si512(y, bytes_of(x, is_unsigned, c, &seen));
+            _mm512_storeu_si512(y, in_order(pack(x, is_unsigned, c, &seen)));
         }
         at.x += (uintptr_t)down * at.pitch;
         at.row += (size_t)down;
     }
-    return is_unsigned ? _mm512_movepi32_mask(seen) != 0
-                       : _mm512_cmpeq_epi32_mask(seen, least) != 0;
+    return is_strange(seen, is_unsigned);
 }
 
 AVX512 static bool quantize_signed(const rows *r, uint8_t *y)
@@ -133,13 +99,14 @@ static unsigned quantize_exactly(const rows *r, uint8_t *y)
 {
     const pqc_depthwise_plane *p = r->plane;
     ptrdiff_t pitch = r->units * UNIT;
-    return pqc_quantize_u8_avx512(&(pqc_u8_rows){.x = p->x + r->low * p->width,
-                                                 .y = y + (r->low - r->first) * pitch + r->left,
-                                                 .x_row = p->width,
-                                                 .y_row = pitch,
-                                                 .rows = r->high - r->low,
-                                                 .n = r->n,
-                                                 .q = p->q});
+    return pqc_quantize_u8_exact_avx512(
+        &(pqc_u8_rows){.x = p->x + r->low * p->width,
+                       .y = y + (r->low - r->first) * pitch + r->left,
+                       .x_row = p->width,
+                       .y_row = pitch,
+                       .rows = r->high - r->low,
+                       .n = r->n,
+                       .q = p->q});
 }
 
 unsigned pqc_depthwise_rows_vnni(const pqc_depthwise_plane *p, ptrdiff_t first, ptrdiff_t count,
