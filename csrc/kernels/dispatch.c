@@ -124,7 +124,7 @@ static void use_vnni(pqc_kernels *t)
 {
     t->gemm_s8 = pqc_gemm_s8_vnni;
     t->lines_s8 = pqc_lines_s8_vnni;
-    t->depthwise = NULL;
+    t->depthwise = pqc_depthwise_vnni;
     t->winograd = NULL;
 }
 #endif

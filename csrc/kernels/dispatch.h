@@ -45,7 +45,7 @@ typedef struct {
     pqc_lines_s8_fn *lines_s8;
     pqc_fingerprint_fn *fingerprint;
     pqc_dequantize_fn *dequantize_rows, *dequantize_columns;
-    pqc_depthwise_fn *depthwise;  /* or NULL */
+    pqc_depthwise_fn *depthwise;  /* or NULL: these two are the last */
     const pqc_winograd *winograd; /* or NULL */
 } pqc_kernels;
 

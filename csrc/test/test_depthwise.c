@@ -5,11 +5,17 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST = 80 };
+enum { MOST = 80, STEP = 20 };
 
 typedef struct {
     buffer x, y;
+    int8_t taps[PQC_DEPTHWISE_KERNEL * 2 * STEP];
 } arena;
+
+static int weight(const pqc_depthwise_plane *p, int y, int x)
+{
+    return p->taps[(y * ((p->kernel + 3) / 4) + x / 4) * p->taps_step + x % 4];
+}
 
 static double quantized(const pqc_depthwise_plane *p, ptrdiff_t row, ptrdiff_t column)
 {
@@ -25,22 +31,57 @@ static float expect(const pqc_depthwise_plane *p, ptrdiff_t i, ptrdiff_t j)
     for (int a = 0; a < p->kernel; a++)
         for (int b = 0; b < p->kernel; b++)
             sum += quantized(p, i * p->stride + a - p->top, j * p->stride + b - p->left) *
-                   (double)p->w[a * p->kernel + b];
+                   weight(p, a, b);
     return fmaf((float)sum, p->scale, p->bias);
 }
 
-static void fill(pqc_depthwise_plane *p, float *x, bool extreme)
+/* What the values of a plane are. */
+enum { PLAIN, LARGEST, ODD, KINDS };
+
+static const struct {
+    float mul, lo, hi;
+    int32_t zero;
+} formats[] = {{127.0f, -128.0f, 127.0f, 128}, {255.0f, 0.0f, 255.0f, 0},
+               {127.0f, -127.0f, 127.0f, 128}, {7.0f, -8.0f, 7.0f, 128},
+               {15.0f, 0.0f, 15.0f, 0},        {0x1p100f, -128.0f, 127.0f, 128}};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+/* Out of every integer's range, ties, and a zero with a sign. */
+static float odd(float mul)
 {
-    bool is_unsigned = random_bits() % 2;
-    p->q = (pqc_u8_quant){is_unsigned ? 255.0f : 127.0f, is_unsigned ? 0.0f : -128.0f,
-                          is_unsigned ? 255.0f : 127.0f, is_unsigned ? 0 : 128};
+    const float values[] = {INFINITY,       3e38f,        3e9f / mul,   0x1p31f / mul,
+                            40000.0f / mul, 300.0f / mul, 200.5f / mul, 2.5f / mul,
+                            0.5f / mul,     0x1p-149f,    0.0f};
+    return values[random_bits() % (sizeof values / sizeof *values)];
+}
+
+/* The weights, among bytes that are not theirs. */
+static void fill_taps(pqc_depthwise_plane *p, int8_t *taps, bool largest)
+{
+    int along = (p->kernel + 3) / 4;
+    for (int i = 0; i < PQC_DEPTHWISE_KERNEL * 2 * STEP; i++)
+        taps[i] = 77;
+    for (int y = 0; y < p->kernel; y++)
+        for (int x = 0; x < 4 * along; x++) {
+            int w = largest ? (random_bits() % 2 ? -128 : 127) : (int)(random_bits() % 256) - 128;
+            taps[(y * along + x / 4) * STEP + x % 4] = (int8_t)(x < p->kernel ? w : 0);
+        }
+    p->taps = taps;
+    p->taps_step = STEP;
+}
+
+static void fill(arena *a, pqc_depthwise_plane *p, float *x, int kind)
+{
+    int format = (int)(random_bits() % FORMATS);
+    p->q = (pqc_u8_quant){formats[format].mul, formats[format].lo, formats[format].hi,
+                          formats[format].zero};
     for (ptrdiff_t i = 0; i < p->height * p->width; i++) {
-        float v = extreme ? 2.0f : (float)(random_bits() >> 8) * 0x1p-24f;
-        x[i] = is_unsigned || random_bits() % 2 ? v : -v;
+        float v = kind == ODD       ? odd(p->q.mul)
+                  : kind == LARGEST ? 2.0f
+                                    : (float)(random_bits() >> 8) * 0x1p-24f;
+        x[i] = p->q.zero == 0 ? (v == 0.0f && kind == ODD ? -v : v) : random_bits() % 2 ? v : -v;
     }
-    for (int i = 0; i < p->kernel * p->kernel; i++)
-        p->w[i] = extreme ? (random_bits() % 2 ? -128.0f : 127.0f)
-                          : (float)((int)(random_bits() % 256) - 128);
+    fill_taps(p, a->taps, kind == LARGEST);
     p->scale = 1.0f + (float)(random_bits() >> 9) * 0x1p-23f;
     p->bias = (float)(int32_t)random_bits() * 0x1p-20f;
     p->x = x;
@@ -61,10 +102,10 @@ static void check_outputs(arena *a, pqc_depthwise_plane p)
     CHECK(buffer_guards_intact(&a->y), "written outside of y");
 }
 
-static void check_plane(arena *a, pqc_depthwise_plane p, bool extreme)
+static void check_plane(arena *a, pqc_depthwise_plane p, int kind)
 {
     float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
-    fill(&p, x, extreme);
+    fill(a, &p, x, kind);
     check_outputs(a, p);
 }
 
@@ -73,7 +114,7 @@ static void check_far(arena *a, pqc_depthwise_plane p)
 {
     static const float far[] = {1.5f, 200.0f, 300.0f, 0x1p25f, 0x1p100f, INFINITY};
     float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
-    fill(&p, x, false);
+    fill(a, &p, x, PLAIN);
     for (ptrdiff_t at = 0; at < p.height * p.width; at++) {
         float before = x[at];
         for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
@@ -88,7 +129,7 @@ static void check_far(arena *a, pqc_depthwise_plane p)
 static void check_unused(arena *a, pqc_depthwise_plane p)
 {
     float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
-    fill(&p, x, false);
+    fill(a, &p, x, PLAIN);
     for (ptrdiff_t at = 0; at < p.height * p.width; at++)
         if (at / p.width + p.top >= (p.out_height - 1) * p.stride + p.kernel ||
             at % p.width + p.left >= pqc_depthwise_columns(&p))
@@ -102,7 +143,7 @@ static void check_flags(arena *a, pqc_depthwise_plane p)
     float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
     p.y = buffer_place(&a->y, (size_t)(p.out_height * p.out_width) * sizeof(float), 36);
     for (ptrdiff_t at = 0; at < p.height * p.width; at++) {
-        fill(&p, x, false);
+        fill(a, &p, x, PLAIN);
         x[at] = NAN;
         CHECK(pqc.depthwise(&p) & PQC_U8_NAN, "a NaN at %td of %td x %td", at, p.height, p.width);
         x[at] = -0.5f;
@@ -141,32 +182,40 @@ void test_depthwise(void)
                     for (ptrdiff_t padding = 0; padding <= kernel; padding += kernel / 2)
                         if (pqc_least(sides[h], sides[w]) + 2 * padding >= kernel)
                             check_plane(&a, plane_of(kernel, stride, sides[h], sides[w], padding),
-                                        (h + w) % 3 == 0);
-    check_plane(&a, plane_of(3, 1, 3, PQC_DEPTHWISE_WIDTH, 0), false);
-    check_plane(&a, plane_of(7, 2, 9, PQC_DEPTHWISE_WIDTH - 1, 0), false);
+                                        (h + w) % KINDS);
+    for (int kernel = 3; kernel <= PQC_DEPTHWISE_KERNEL; kernel += 2)
+        for (int stride = 1; stride <= 2; stride++)
+            for (ptrdiff_t width = 1; width <= 70; width++)
+                check_plane(&a, plane_of(kernel, stride, 6 + width % 9, width, kernel / 2),
+                            (int)width % KINDS);
+    check_plane(&a, plane_of(3, 1, 3, PQC_DEPTHWISE_WIDTH, 0), PLAIN);
+    check_plane(&a, plane_of(7, 2, 9, PQC_DEPTHWISE_WIDTH - 1, 0), ODD);
     check_flags(&a, plane_of(3, 1, 6, 11, 1));
     check_flags(&a, plane_of(5, 1, 9, 5, 2));
     check_flags(&a, plane_of(3, 2, 7, 11, 1));
     check_flags(&a, plane_of(5, 2, 9, 37, 2));
+    check_flags(&a, plane_of(3, 1, 8, 30, 1));
+    check_flags(&a, plane_of(7, 1, 5, 70, 3));
     for (int kernel = 3; kernel <= PQC_DEPTHWISE_KERNEL; kernel += 2)
         for (int stride = 1; stride <= 2; stride++)
-            for (int i = 0; i < 4; i++) { /* both formats */
+            for (int i = 0; i < 4; i++) { /* several formats */
                 check_far(&a, plane_of(kernel, stride, 7, 21, kernel / 2));
                 pqc_depthwise_plane p = plane_of(kernel, stride, 12, 28, 1);
                 p.out_height -= i;
                 p.out_width -= 3 * i;
                 check_unused(&a, p);
+                check_unused(&a, plane_of(kernel, 2, 20, 78 + i, 0));
             }
-    check_plane(&a, plane_of(3, 1, 150, 4, 1), false); /* in several blocks */
-    check_plane(&a, plane_of(3, 1, 150, 60, 1), false);
-    check_plane(&a, plane_of(5, 2, 151, 90, 2), true);
+    check_plane(&a, plane_of(3, 1, 150, 4, 1), PLAIN); /* in several blocks */
+    check_plane(&a, plane_of(3, 1, 150, 60, 1), PLAIN);
+    check_plane(&a, plane_of(5, 2, 151, 90, 2), LARGEST);
     for (int stride = 1; stride <= 2; stride++)
         for (ptrdiff_t top = 0; top <= 9; top += 3)
             for (ptrdiff_t left = 0; left <= 40; left += 5) { /* more than there are columns, too */
                 pqc_depthwise_plane p = plane_of(5, stride, 11, 13, 3);
                 p.top = top;
                 p.left = left;
-                check_plane(&a, p, false);
+                check_plane(&a, p, PLAIN);
             }
     buffer_close(&a.x);
     buffer_close(&a.y);

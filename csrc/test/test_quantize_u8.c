@@ -22,13 +22,16 @@ static uint8_t expect_byte(float x, pqc_u8_quant q)
     return (uint8_t)((int)expect_quantized(x, q.mul, q.lo, q.hi) + q.zero);
 }
 
-/* What a byte can carry: no NaN, nothing negative where it is unsigned, and no infinity if mul is
- * 0. */
-static void fill_bytes(float *x, ptrdiff_t n, pqc_u8_quant q)
+/* What a byte can carry: no NaN, nothing negative where it is unsigned, and no infinity if mul is 0.  Tame: nor anything
+ * outside of the integers, for which bodies may have another way. */
+static void fill_bytes(float *x, ptrdiff_t n, pqc_u8_quant q, bool tame)
 {
     for (ptrdiff_t i = 0; i < n; i++) {
         bool nan = x[i] != x[i] || (q.mul == 0.0f && fabsf(x[i]) == INFINITY);
-        x[i] = nan ? 0.5f : q.zero == 0 ? fabsf(x[i]) : x[i];
+        bool wild = tame && !(fabsf(x[i] * q.mul) < 0x1p30f);
+        x[i] = nan || wild ? 0.5f : q.zero == 0 ? fabsf(x[i]) : x[i];
+        if (tame && !(fabsf(x[i] * q.mul) < 0x1p30f))
+            x[i] = 0.0f;
     }
 }
 
@@ -44,8 +47,15 @@ static pqc_u8_rows place(buffer *in, buffer *out, ptrdiff_t n, size_t gap, int c
     float *x = buffer_place(in, floats * sizeof *x, gap);
     for (size_t i = 0; i < floats; i++)
         x[i] = NAN; /* what lies between is none of the kernel's business */
-    return (pqc_u8_rows){x, buffer_place(out, bytes, gap), x_row, y_row, rows, n, channel, channels,
-                         q};
+    return (pqc_u8_rows){.x = x,
+                         .y = buffer_place(out, bytes, gap),
+                         .x_row = x_row,
+                         .y_row = y_row,
+                         .rows = rows,
+                         .n = n,
+                         .channel = channel,
+                         .channels = channels,
+                         .q = q};
 }
 
 static float *element(const pqc_u8_rows *r, ptrdiff_t row, int c, ptrdiff_t i)
@@ -87,13 +97,13 @@ static void check_flag(const pqc_u8_rows *r, float *at)
 }
 
 static void check_size(buffer *in, buffer *out, ptrdiff_t n, size_t gap, int channels,
-                       pqc_u8_quant q)
+                       pqc_u8_quant q, bool tame)
 {
     pqc_u8_rows r = place(in, out, n, gap, channels, q);
     for (ptrdiff_t row = 0; row < r.rows; row++)
         for (int c = 0; c < (channels ? channels : 1); c++) {
             fill_f32(element(&r, row, c, 0), n, (unsigned)(n * ROWS + row * 7 + c));
-            fill_bytes(element(&r, row, c, 0), n, q);
+            fill_bytes(element(&r, row, c, 0), n, q, tame);
         }
     unsigned flags = run(&r);
     CHECK(flags == 0, "flags %u for nothing, n %td, %d channels", flags, n, channels);
@@ -104,17 +114,69 @@ static void check_size(buffer *in, buffer *out, ptrdiff_t n, size_t gap, int cha
     CHECK(buffer_guards_intact(out), "n %td, %d channels", n, channels);
 }
 
+static void check_half(const pqc_u8_rows *r, const uint8_t *y, int first, const buffer *b)
+{
+    for (ptrdiff_t row = 0; row < r->rows; row++)
+        for (ptrdiff_t i = first; i < r->n; i += 2)
+            for (int c = 0; c < 4; c++) {
+                int want = c < r->channels ? expect_byte(*element(r, row, c, i), r->q) : r->q.zero;
+                int found = y[row * r->y_row + 4 * (i / 2) + c];
+                CHECK(found == want, "apart, channel %d of %d, position %td of %td is %d, not %d",
+                      c, r->channels, i, r->n, found, want);
+            }
+    CHECK(buffer_guards_intact(b), "apart, n %td, %d channels", r->n, r->channels);
+}
+
+static uint8_t *place_half(buffer *b, const pqc_u8_rows *r, ptrdiff_t quads, size_t gap)
+{
+    size_t bytes = quads == 0 ? 0 : (size_t)((r->rows - 1) * r->y_row + 4 * quads);
+    return buffer_place(b, bytes, gap);
+}
+
+/* Even and odd quads to two places, or one of them nowhere. */
+static void check_apart(buffer *in, buffer out[2], ptrdiff_t n, size_t gap, int channels,
+                        pqc_u8_quant q, bool tame)
+{
+    pqc_u8_rows r = place(in, out, n, gap, channels, q);
+    for (ptrdiff_t row = 0; row < r.rows; row++)
+        for (int c = 0; c < channels; c++) {
+            fill_f32(element(&r, row, c, 0), n, (unsigned)(n * ROWS + row * 7 + c));
+            fill_bytes(element(&r, row, c, 0), n, q, tame);
+        }
+    r.apart = true;
+    for (unsigned wanted = 1; wanted <= 3; wanted++) {
+        uint8_t *even = place_half(&out[0], &r, (n + 1) / 2, gap);
+        uint8_t *odd = place_half(&out[1], &r, n / 2, gap);
+        r.y = wanted & 1 ? even : NULL;
+        r.odd = wanted & 2 ? odd : NULL;
+        CHECK(run(&r) == 0, "apart, flags for nothing, n %td, %d channels", n, channels);
+        if (wanted & 1)
+            check_half(&r, even, 0, &out[0]);
+        if (wanted & 2)
+            check_half(&r, odd, 1, &out[1]);
+        for (ptrdiff_t i = 0; i<n; i += n> 100 ? 371 : 1)
+            check_flag(&r, element(&r, i % r.rows, (int)(i % channels), i));
+    }
+}
+
 void test_quantize_u8(void)
 {
-    buffer in, out;
+    buffer in, outs[2];
     buffer_open(&in);
-    buffer_open(&out);
-    for (int c = 0; c < CASES; c++) {
-        pqc_u8_quant q = pqc_u8_quant_init(cases[c].amax, cases[c].format);
+    buffer_open(&outs[0]);
+    buffer_open(&outs[1]);
+    for (int i = 0; i < 2 * CASES; i++) {
+        bool tame = i % 2;
+        pqc_u8_quant q = pqc_u8_quant_init(cases[i / 2].amax, cases[i / 2].format);
         for (int s = 0; s < size_count; s++)
-            for (int channels = 0; channels <= ROWS; channels++)
-                check_size(&in, &out, sizes[s], (size_t)(s % 3) * 12, channels, q);
+            for (int channels = 0; channels <= ROWS; channels++) {
+                size_t gap = (size_t)(s % 3) * 12;
+                check_size(&in, &outs[0], sizes[s], gap, channels, q, tame);
+                if (channels > 0)
+                    check_apart(&in, outs, sizes[s], gap, channels, q, tame);
+            }
     }
     buffer_close(&in);
-    buffer_close(&out);
+    buffer_close(&outs[0]);
+    buffer_close(&outs[1]);
 }

@@ -60,15 +60,32 @@ static unsigned plain_rows(row_run run)
     return run.image->shape->columns ? pqc.quantize_u8(&rows) : pqc.quantize_u8_quads(&rows);
 }
 
-/* Every stride-th quad; the usual stride by itself, for the compiler to vectorise. */
+/* A stride of 2: the kernel writes both phases, or the one there is.  Columns past the plane's end are not used. */
+static unsigned rows_apart(row_run run)
+{
+    const pqc_conv_plane *plane = &run.image->view->axis[2];
+    ptrdiff_t room = 2 * plane->size - plane->before, element = run.image->view->element;
+    uint8_t *one = plane->slots > 1 ? run.y + run.slot : NULL; /* of the odd coordinates */
+    pqc_u8_rows rows = rows_of(run);
+    border_rows(run);
+    if (room <= 0)
+        return 0;
+    rows.n = pqc_least(plane->in, room);
+    rows.apart = true;
+    if (plane->before % 2 == 0) {
+        rows.y = run.y + plane->before / 2 * element;
+        rows.odd = one ? one + plane->before / 2 * element : NULL;
+    } else {
+        rows.y = one ? one + plane->before / 2 * element : NULL;
+        rows.odd = run.y + (plane->before + 1) / 2 * element;
+    }
+    return pqc.quantize_u8_quads(&rows);
+}
+
 static void pick(uint32_t *restrict y, const uint32_t *restrict x, ptrdiff_t n, ptrdiff_t stride)
 {
-    if (stride == 2)
-        for (ptrdiff_t i = 0; i < n; i++)
-            y[i] = x[2 * i];
-    else
-        for (ptrdiff_t i = 0; i < n; i++)
-            y[i] = x[stride * i];
+    for (ptrdiff_t i = 0; i < n; i++)
+        y[i] = x[stride * i];
 }
 
 /* The columns from `column` on, already quads, to the slots' places whose coordinate they are. */
@@ -142,7 +159,10 @@ static unsigned rows_of_plane(row_run run, ptrdiff_t first, ptrdiff_t y)
     part.rows = high - low;
     part.x = x + (first + low * step) * run.image->view->axis[2].in;
     part.x_row = step * run.image->view->axis[2].in;
-    return part.rows == 0 ? 0 : plain ? plain_rows(part) : strided_rows(part);
+    return part.rows == 0                          ? 0
+           : plain                                 ? plain_rows(part)
+           : run.image->shape->axis[2].stride == 2 ? rows_apart(part)
+                                                   : strided_rows(part);
 }
 
 /* Takes the lowest digit to base n off a number; divisions are what small images would spend their time on. */

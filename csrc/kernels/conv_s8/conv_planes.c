@@ -36,17 +36,11 @@ static pqc_depthwise_plane common_of(const pqc_conv_work *w)
                                  .out_width = w->view->axis[2].out};
 }
 
-/* The weights lie in steps of four taps along a row. */
 static void fill_group(const pqc_conv_work *w, ptrdiff_t group, pqc_depthwise_plane *plane)
 {
     ptrdiff_t step = w->plan->lanes * 4;
-    const int8_t *packed = w->piece->w + group * w->piece->k * step;
-    int kernel = plane->kernel;
-    float *weights = plane->w;
-    for (int y = 0; y < kernel; y++, weights += kernel)
-        for (int x = 0; x < kernel; x += 4, packed += step)
-            for (int tap = 0; tap < 4 && x + tap < kernel; tap++)
-                weights[x + tap] = packed[tap];
+    plane->taps = w->piece->w + group * w->piece->k * step;
+    plane->taps_step = step;
     plane->x = w->image.x + group * w->view->inputs;
     plane->y = w->y + group * w->view->outputs;
     plane->scale = w->scale[group];

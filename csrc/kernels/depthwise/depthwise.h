@@ -1,4 +1,4 @@
-/* One channel of a depthwise convolution, quantised on the way; no form in bytes is made.
+/* One channel of a depthwise convolution, quantised on the way; no image in bytes is made.
  *
  *     y[i][j] = fma((float)sum, scale, bias)        i < out_height, j < out_width
  *     sum = sum over a, b < kernel of q(x[i * stride + a - top][j * stride + b - left]) * w[a][b]
@@ -9,7 +9,7 @@
  * as quantize_u8/ and lines_s8/ give.  Returns the flags of quantize_u8.h for the x that are used:
  * if there are any, y is not meaningful.
  *
- * The table's field is NULL where lines_s8 is faster. */
+ * The table's field is NULL where only lines_s8 knows depthwise layers. */
 #ifndef PQC_DEPTHWISE_H
 #define PQC_DEPTHWISE_H
 
@@ -22,7 +22,8 @@ typedef struct {
     ptrdiff_t height, width;
     int kernel, stride; /* 3, 5 or 7; 1 or 2 */
     ptrdiff_t top, left;
-    float w[PQC_DEPTHWISE_KERNEL * PQC_DEPTHWISE_KERNEL]; /* kernel x kernel integers */
+    const int8_t *taps;  /* w, in steps of four taps along a row, with zeros past its end */
+    ptrdiff_t taps_step; /* bytes from a step to the next */
     pqc_u8_quant q;
     float scale, bias;
     float *y;
@@ -31,7 +32,7 @@ typedef struct {
 
 typedef unsigned pqc_depthwise_fn(const pqc_depthwise_plane *p);
 
-pqc_depthwise_fn pqc_depthwise_avx2;
+pqc_depthwise_fn pqc_depthwise_avx2, pqc_depthwise_vnni;
 
 /* The padded columns that outputs read; at most PQC_DEPTHWISE_WIDTH. */
 static inline ptrdiff_t pqc_depthwise_columns(const pqc_depthwise_plane *p)

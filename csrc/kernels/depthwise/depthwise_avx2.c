@@ -31,10 +31,17 @@ typedef struct {
     float scale, bias;
 } parameters;
 
+/* One row, with zeros past its end; no row, outside of the kernel. */
 INLINE __m256i weights_of(const pqc_depthwise_plane *p, const int K, int row)
 {
-    return row < 0 || row >= K ? _mm256_setzero_si256()
-                               : _mm256_cvtps_epi32(first_of(p->w + row * K, K));
+    const int along = (K + 3) / 4;
+    int32_t step[2] = {0, 0};
+    if (row < 0 || row >= K)
+        return _mm256_setzero_si256();
+    PQC_UNROLL(2)
+    for (int i = 0; i < along; i++)
+        memcpy(&step[i], p->taps + (row * along + i) * p->taps_step, 4);
+    return _mm256_cvtepi8_epi32(_mm_setr_epi32(step[0], step[1], 0, 0));
 }
 
 INLINE void set_weights(const pqc_depthwise_plane *p, const int K, const int S, int32_t *pairs)

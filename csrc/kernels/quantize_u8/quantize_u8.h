@@ -8,6 +8,8 @@
  *     flat    y[r * y_row + i] from x[r * x_row + i]
  *     quads   y[r * y_row + 4 * i + c] from x[r * x_row + c * channel + i], c < channels <= 4;
  * where there are fewer channels than 4 the byte is `zero`
+ *     quads apart    (for a stride of 2) quad i of a row is at 4 * (i / 2), in y if i is even, in
+ * `odd` if not; a pointer that is NULL stands for quads that are not wanted, though told of
  *
  * Any alignment, no overlap; rows and n may be 0.  Returns what a byte cannot carry, an OR of the
  * flags below; such bytes are meaningless.  Same bytes from every ISA, and the same answer to "is
@@ -33,6 +35,8 @@ typedef struct {
     ptrdiff_t x_row, y_row, rows, n;
     ptrdiff_t channel;
     int channels;
+    bool apart;
+    uint8_t *odd;
     pqc_u8_quant q;
 } pqc_u8_rows;
 

@@ -127,8 +127,60 @@ INLINE void quads_row(const float *x, ptrdiff_t channel, uint8_t *y, ptrdiff_t n
     }
 }
 
+INLINE void put_some(uint8_t *y, const uint32_t *quads, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n && y; i++)
+        memcpy(y + 4 * i, quads + i, 4);
+}
+
+/* `quads` of n <= 8 pixels in the order 0, 2, 4, 6, 1, 3, 5, 7. */
+INLINE void put_apart(__m256i quads, uint8_t *even, uint8_t *odd, ptrdiff_t n)
+{
+    const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+    quads = _mm256_permutevar8x32_epi32(quads, order);
+    if (n < 8) {
+        uint32_t some[8];
+        _mm256_storeu_si256((__m256i *)(void *)some, quads);
+        put_some(even, some, (n + 1) / 2);
+        put_some(odd, some + 4, n / 2);
+        return;
+    }
+    if (even)
+        _mm_storeu_si128((__m128i *)(void *)even, _mm256_castsi256_si128(quads));
+    if (odd)
+        _mm_storeu_si128((__m128i *)(void *)odd, _mm256_extracti128_si256(quads, 1));
+}
+
+/* The last whole vector steps back to an even pixel; one pixel may be left then. */
+INLINE void quads_row_apart(const float *x, ptrdiff_t channel, uint8_t *even, uint8_t *odd,
+                            ptrdiff_t n, const int C, constants c, seen *s)
+{
+    ptrdiff_t whole = n >= 8 ? n / 2 * 2 : 0;
+    for (ptrdiff_t i = 0; i < whole; i += 8) {
+        ptrdiff_t at = pqc_least(i, whole - 8);
+        put_apart(quads8(x + at, channel, C, c, s), even ? even + 2 * at : NULL,
+                  odd ? odd + 2 * at : NULL, 8);
+    }
+    if (whole < n)
+        put_apart(few_quads(x + whole, channel, n - whole, C, c, s), even ? even + 2 * whole : NULL,
+                  odd ? odd + 2 * whole : NULL, n - whole);
+}
+
+INLINE unsigned quads_rows_apart(const pqc_u8_rows *rows, const int C)
+{
+    const pqc_u8_rows r = *rows;
+    constants c = constants_of(r.q);
+    seen s = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    for (ptrdiff_t row = 0; row < r.rows; row++)
+        quads_row_apart(r.x + row * r.x_row, r.channel, r.y ? r.y + row * r.y_row : NULL,
+                        r.odd ? r.odd + row * r.y_row : NULL, r.n, C, c, &s);
+    return flags_of(s);
+}
+
 INLINE unsigned quads_rows(const pqc_u8_rows *rows, const int C)
 {
+    if (rows->apart)
+        return quads_rows_apart(rows, C);
     const pqc_u8_rows r = *rows; /* the compiler must take bytes written for a change of *rows */
     constants c = constants_of(r.q);
     seen s = {_mm256_setzero_ps(), _mm256_setzero_ps()};

@@ -2,124 +2,118 @@
 #include "quantize_u8.h"
 
 #if PQC_X86
-#include "avx512.h"
+#include "quads_avx512.h"
 
-typedef struct {
-    __m512 mul, lo, hi, magic;
-} constants;
+#define INLINE AVX512 PQC_INLINE
 
-/* 1.5 * 2^23 + zero: adding it rounds to an integer, ties to even, and leaves the byte in the
- * lowest 8 bits. */
-AVX512 static inline constants constants_of(pqc_u8_quant q)
+/* Bytes by packing; if there was anything packing cannot do, all of them again. */
+
+INLINE __m512i bytes64(const float *x, const bool is_unsigned, pack_constants c, __m512i *seen)
 {
-    return (constants){_mm512_set1_ps(q.mul), _mm512_set1_ps(q.lo), _mm512_set1_ps(q.hi),
-                       _mm512_set1_ps(12582912.0f + (float)q.zero)};
+    __m512 v[4];
+    PQC_UNROLL(4)
+    for (int i = 0; i < 4; i++)
+        v[i] = _mm512_loadu_ps(x + 16 * i);
+    return in_order(pack(v, is_unsigned, c, seen));
 }
 
-/* max and min in this operand order keep NaN. */
-AVX512 static inline __m512 clamped(__m512 x, constants c)
+/* n < 64. */
+INLINE void few_bytes(const float *x, uint8_t *y, ptrdiff_t n, const bool is_unsigned,
+                      pack_constants c, __m512i *seen)
 {
-    return _mm512_min_ps(c.hi, _mm512_max_ps(c.lo, _mm512_mul_ps(x, c.mul)));
+    __m512 v[4];
+    PQC_UNROLL(4)
+    for (int i = 0; i < 4; i++)
+        v[i] = n > 16 * i ? _mm512_maskz_loadu_ps(tail16(n - 16 * i), x + 16 * i)
+                          : _mm512_setzero_ps();
+    _mm512_mask_storeu_epi8(y, ((uint64_t)1 << n) - 1, in_order(pack(v, is_unsigned, c, seen)));
 }
 
-AVX512 static inline __m512i rounded(__m512 v, constants c)
+/* The last vector steps back so as to be whole. */
+INLINE bool flat_rows(pqc_u8_rows r, const bool is_unsigned)
 {
-    return _mm512_castps_si512(_mm512_add_ps(v, c.magic));
-}
-
-AVX512 static inline __mmask16 negative(__m512 x)
-{
-    return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
-}
-
-static inline unsigned flags_of(unsigned nan, unsigned below)
-{
-    return (nan ? PQC_U8_NAN : 0u) | (below ? PQC_U8_NEGATIVE : 0u);
-}
-
-AVX512 unsigned pqc_quantize_u8_avx512(const pqc_u8_rows *rows)
-{
-    const pqc_u8_rows r = *rows; /* the compiler must take bytes written for a change of *rows */
-    constants c = constants_of(r.q);
-    __mmask16 nan = 0, below = 0;
+    pack_constants c = pack_constants_of(r.q);
+    __m512i seen = _mm512_setzero_si512();
     for (ptrdiff_t row = 0; row < r.rows; row++) {
         const float *x = r.x + row * r.x_row;
         uint8_t *y = r.y + row * r.y_row;
-        for (ptrdiff_t i = 0; i < r.n; i += 16) {
-            __mmask16 lanes = tail16(r.n - i);
-            __m512 v = _mm512_maskz_loadu_ps(lanes, x + i);
-            if (r.q.zero == 0)
-                below = _kor_mask16(below, negative(v));
-            v = clamped(v, c);
-            nan = _kor_mask16(nan, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q));
-            __m128i bytes = _mm512_cvtepi32_epi8(rounded(v, c));
-            if (r.n - i >= 16)
-                _mm_storeu_si128((__m128i *)(void *)(y + i), bytes);
-            else
-                _mm_mask_storeu_epi8(y + i, lanes, bytes);
-        }
-    }
-    return flags_of(nan, below);
-}
-
-/* Four rows of 16 to 16 dwords.  The magic's own bits fall out of the top of every shifted row but
- * the second. */
-AVX512 static inline __m512i interleave(__m512i a, __m512i b, __m512i c, __m512i d,
-                                        __m512i magic_bits)
-{
-    __m512i low = _mm512_ternarylogic_epi32(a, _mm512_slli_epi32(b, 8), magic_bits, 0x96);
-    return _mm512_ternarylogic_epi32(low, _mm512_slli_epi32(c, 16), _mm512_slli_epi32(d, 24), 0x96);
-}
-
-typedef struct {
-    __mmask16 nan, below;
-} seen;
-
-/* One row; rows of channels that do not exist are read as zeros, which gives `zero`. */
-AVX512 static inline seen quads_row(pqc_u8_rows r, const float *x, uint8_t *y, constants c,
-                                    __m512i magic_bits)
-{
-    seen found = {0, 0};
-    ptrdiff_t d1 = r.channels > 1 ? r.channel : 0, d2 = r.channels > 2 ? 2 * r.channel : 0;
-    ptrdiff_t d3 = r.channels > 3 ? 3 * r.channel : 0;
-    __mmask16 has1 = r.channels > 1 ? 0xffff : 0, has2 = r.channels > 2 ? 0xffff : 0;
-    __mmask16 has3 = r.channels > 3 ? 0xffff : 0;
-    for (ptrdiff_t i = 0; i < r.n; i += 16) {
-        __mmask16 lanes = tail16(r.n - i);
-        __m512 v0 = _mm512_maskz_loadu_ps(lanes, x + i);
-        __m512 v1 = _mm512_maskz_loadu_ps(lanes & has1, x + d1 + i);
-        __m512 v2 = _mm512_maskz_loadu_ps(lanes & has2, x + d2 + i);
-        __m512 v3 = _mm512_maskz_loadu_ps(lanes & has3, x + d3 + i);
-        if (r.q.zero == 0)
-            found.below |= negative(v0) | negative(v1) | negative(v2) | negative(v3);
-        v0 = clamped(v0, c);
-        v1 = clamped(v1, c);
-        v2 = clamped(v2, c);
-        v3 = clamped(v3, c);
-        found.nan = _kor_mask16(found.nan, _mm512_cmp_ps_mask(v0, v1, _CMP_UNORD_Q));
-        found.nan = _kor_mask16(found.nan, _mm512_cmp_ps_mask(v2, v3, _CMP_UNORD_Q));
-        __m512i quads =
-            interleave(rounded(v0, c), rounded(v1, c), rounded(v2, c), rounded(v3, c), magic_bits);
-        if (r.n - i >= 16)
-            _mm512_storeu_si512(y + 4 * i, quads);
+        if (r.n < 64)
+            few_bytes(x, y, r.n, is_unsigned, c, &seen);
         else
-            _mm512_mask_storeu_epi32(y + 4 * i, lanes, quads);
+            for (ptrdiff_t i = 0; i < r.n; i += 64) {
+                ptrdiff_t at = pqc_least(i, r.n - 64);
+                _mm512_storeu_si512(y + at, bytes64(x + at, is_unsigned, c, &seen));
+            }
     }
-    return found;
+    return is_strange(seen, is_unsigned);
 }
 
-AVX512 unsigned pqc_quantize_u8_quads_avx512(const pqc_u8_rows *rows)
+/* 16 pixels, or those in `lanes`, of C channels; those that do not exist are zeros. */
+INLINE __m512i quads16(const float *x, ptrdiff_t channel, const int C, __mmask16 lanes,
+                       const bool is_unsigned, pack_constants c, __m512i *seen)
 {
-    const pqc_u8_rows r = *rows;
-    constants c = constants_of(r.q);
-    __m512i magic_bits = _mm512_set1_epi32((int)(0x4B400000u ^ 0x4B400000u << 8));
-    unsigned nan = 0, below = 0;
+    const __m512i transposed =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    __m512 v[4];
+    PQC_UNROLL(4)
+    for (int i = 0; i < 4; i++)
+        v[i] = i < C ? _mm512_maskz_loadu_ps(lanes, x + i * channel) : _mm512_setzero_ps();
+    return _mm512_shuffle_epi8(pack(v, is_unsigned, c, seen), transposed);
+}
+
+INLINE void put_at(const pqc_u8_rows *r, ptrdiff_t row, ptrdiff_t i, __m512i quads, ptrdiff_t left)
+{
+    ptrdiff_t at = row * r->y_row + (r->apart ? 2 : 4) * i;
+    if (r->apart)
+        put_apart(quads, r->y ? r->y + at : NULL, r->odd ? r->odd + at : NULL, left);
+    else
+        put(quads, r->y + at, left);
+}
+
+INLINE bool quads_rows(pqc_u8_rows r, const int C, const bool is_unsigned)
+{
+    pack_constants c = pack_constants_of(r.q);
+    __m512i seen = _mm512_setzero_si512();
     for (ptrdiff_t row = 0; row < r.rows; row++) {
-        seen found = quads_row(r, r.x + row * r.x_row, r.y + row * r.y_row, c, magic_bits);
-        nan |= found.nan;
-        below |= found.below;
+        const float *x = r.x + row * r.x_row;
+        ptrdiff_t i = 0;
+        for (; i + 16 <= r.n; i += 16)
+            put_at(&r, row, i, quads16(x + i, r.channel, C, 0xffff, is_unsigned, c, &seen), 16);
+        if (i < r.n)
+            put_at(&r, row, i, quads16(x + i, r.channel, C, tail16(r.n - i), is_unsigned, c, &seen),
+                   r.n - i);
     }
-    return flags_of(nan, below);
+    return is_strange(seen, is_unsigned);
+}
+
+INLINE bool quads(const pqc_u8_rows *r, const bool is_unsigned)
+{
+    return r->channels == 1   ? quads_rows(*r, 1, is_unsigned)
+           : r->channels == 2 ? quads_rows(*r, 2, is_unsigned)
+           : r->channels == 3 ? quads_rows(*r, 3, is_unsigned)
+                              : quads_rows(*r, 4, is_unsigned);
+}
+
+AVX512 static bool quads_signed(const pqc_u8_rows *r)
+{
+    return quads(r, false);
+}
+
+AVX512 static bool quads_unsigned(const pqc_u8_rows *r)
+{
+    return quads(r, true);
+}
+
+AVX512 unsigned pqc_quantize_u8_avx512(const pqc_u8_rows *r)
+{
+    bool strange = r->q.zero == 0 ? flat_rows(*r, true) : flat_rows(*r, false);
+    return strange ? pqc_quantize_u8_exact_avx512(r) : 0;
+}
+
+AVX512 unsigned pqc_quantize_u8_quads_avx512(const pqc_u8_rows *r)
+{
+    bool strange = r->q.zero == 0 ? quads_unsigned(r) : quads_signed(r);
+    return strange ? pqc_quantize_u8_quads_exact_avx512(r) : 0;
 }
 
 #endif

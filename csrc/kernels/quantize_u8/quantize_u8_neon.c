@@ -50,26 +50,47 @@ static unsigned flat_row(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q
                &(pqc_u8_rows){.x = x + i, .y = y + i, .rows = 1, .n = n - i, .q = q});
 }
 
-static unsigned quads_row(const float *x, ptrdiff_t stride, uint8_t *y, ptrdiff_t n, pqc_u8_quant q)
+/* Eight quads: all to y, or the even ones there and the others to `odd`. */
+static inline void put(uint8x8x4_t quads, uint8_t *y, uint8_t *odd, bool apart)
 {
+    if (!apart) {
+        vst4_u8(y, quads);
+        return;
+    }
+    uint32_t all[8];
+    vst4_u8((uint8_t *)all, quads);
+    uint32x4x2_t halves = vld2q_u32(all);
+    if (y)
+        vst1q_u8(y, vreinterpretq_u8_u32(halves.val[0]));
+    if (odd)
+        vst1q_u8(odd, vreinterpretq_u8_u32(halves.val[1]));
+}
+
+/* One row. */
+static unsigned quads_row(const pqc_u8_rows *r, const float *x, uint8_t *y, uint8_t *odd)
+{
+    ptrdiff_t n = r->n, stride = r->channel, step = r->apart ? 2 : 4;
+    pqc_u8_quant q = r->q;
     constants c = constants_of(q);
     uint32x4_t ordered = vdupq_n_u32(~0u), below = vdupq_n_u32(0);
     ptrdiff_t i = 0;
     for (; i + 8 <= n; i += 8) {
         uint8x8x4_t quads;
-        for (int r = 0; r < 4; r++) {
-            float32x4_t a = vld1q_f32(x + r * stride + i), b = vld1q_f32(x + r * stride + i + 4);
+        for (int k = 0; k < 4; k++) {
+            float32x4_t a = vld1q_f32(x + k * stride + i), b = vld1q_f32(x + k * stride + i + 4);
             below = vorrq_u32(below, vorrq_u32(vcltzq_f32(a), vcltzq_f32(b)));
             a = clamped(a, c);
             b = clamped(b, c);
             ordered = vandq_u32(ordered, vandq_u32(vceqq_f32(a, a), vceqq_f32(b, b)));
-            quads.val[r] = vmovn_u16(vcombine_u16(rounded(a, c), rounded(b, c)));
+            quads.val[k] = vmovn_u16(vcombine_u16(rounded(a, c), rounded(b, c)));
         }
-        vst4_u8(y + 4 * i, quads);
+        put(quads, y ? y + step * i : NULL, odd ? odd + step * i : NULL, r->apart);
     }
     return flags_of(ordered, below, q) |
            pqc_quantize_u8_quads_scalar(&(pqc_u8_rows){.x = x + i,
-                                                       .y = y + 4 * i,
+                                                       .y = y ? y + step * i : NULL,
+                                                       .odd = odd ? odd + step * i : NULL,
+                                                       .apart = r->apart,
                                                        .rows = 1,
                                                        .n = n - i,
                                                        .channel = stride,
@@ -91,7 +112,8 @@ unsigned pqc_quantize_u8_quads_neon(const pqc_u8_rows *r)
     if (r->channels != 4)
         return pqc_quantize_u8_quads_scalar(r);
     for (ptrdiff_t row = 0; row < r->rows; row++)
-        flags |= quads_row(r->x + row * r->x_row, r->channel, r->y + row * r->y_row, r->n, r->q);
+        flags |= quads_row(r, r->x + row * r->x_row, r->y ? r->y + row * r->y_row : NULL,
+                           r->odd ? r->odd + row * r->y_row : NULL);
     return flags;
 }
 

@@ -25,6 +25,13 @@ unsigned pqc_quantize_u8_scalar(const pqc_u8_rows *r)
     return flags;
 }
 
+/* NULL if it is not wanted. */
+static uint8_t *quad_of(const pqc_u8_rows *r, ptrdiff_t row, ptrdiff_t i)
+{
+    uint8_t *y = r->apart && i % 2 ? r->odd : r->y;
+    return y ? y + row * r->y_row + 4 * (r->apart ? i / 2 : i) : NULL;
+}
+
 unsigned pqc_quantize_u8_quads_scalar(const pqc_u8_rows *r)
 {
     unsigned flags = 0;
@@ -32,9 +39,11 @@ unsigned pqc_quantize_u8_quads_scalar(const pqc_u8_rows *r)
         for (ptrdiff_t i = 0; i < r->n; i++)
             for (int c = 0; c < 4; c++) {
                 const float *x = r->x + row * r->x_row + i;
-                r->y[row * r->y_row + 4 * i + c] = c < r->channels
-                                                       ? quantize(x[c * r->channel], r->q, &flags)
-                                                       : (uint8_t)r->q.zero;
+                uint8_t *quad = quad_of(r, row, i);
+                uint8_t byte = c < r->channels ? quantize(x[c * r->channel], r->q, &flags)
+                                               : (uint8_t)r->q.zero;
+                if (quad)
+                    quad[c] = byte;
             }
     return flags;
 }
