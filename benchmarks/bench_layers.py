@@ -43,7 +43,10 @@ def gathered(batch: int, threads: int, options: argparse.Namespace, meter: Meter
         print(f"{spent:4.0f} s  batch {batch}, threads {threads}, {what}", file=sys.stderr, flush=True)
 
     with layer_turns.started(wanted, batch, threads) as workers:
-        return layer_turns.least(workers, names, options.rounds, options.seconds, progress)
+        found = layer_turns.least(workers, names, options.rounds, options.seconds, progress)
+    if found["ours"].keys() != set(names):
+        sys.exit("ours has not been measured: the reason is above")
+    return found
 
 
 def arguments() -> argparse.Namespace:

@@ -1,7 +1,8 @@
 """Processes that measure a library each, in turns: all but the one whose turn it is are stopped.
 
 A stopped process takes no time, whatever its threads were doing; in its own turn a library may spin as it likes. So the
-libraries of a shape are measured within a second, in which a busy machine is the same for all.
+libraries take turns within a second or so (the first turn makes the layer, too), in which a busy machine is the same
+for all.
 """
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -38,10 +39,11 @@ class Worker:
     def stop(self) -> None:
         """Returns when no thread of it runs any more."""
         self.process.send_signal(signal.SIGSTOP)
-        os.waitpid(self.process.pid, os.WUNTRACED)
+        with suppress(ChildProcessError):  # it has ended: whoever asks next is told
+            os.waitpid(self.process.pid, os.WUNTRACED)
 
     def ask(self, shape: str, seconds: float) -> float | None:
-        """Seconds of a call, the least in a turn that takes about `seconds`; None if there is no such layer."""
+        """Seconds of a call, the least of a turn of `seconds` for each form; None if there is no such layer."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.send_signal(signal.SIGCONT)
         try:
@@ -52,7 +54,7 @@ class Worker:
         if not answer:
             self.process.wait()
             self.errors.seek(0)
-            raise Gone((self.errors.read().strip().splitlines() or ["it gave no reason"])[-1])
+            raise Gone((self.errors.read().strip().splitlines() or [f"it ended with {self.process.returncode}"])[-1])
         self.stop()
         found: float | None = json.loads(answer)
         return found
@@ -89,7 +91,7 @@ def least(workers: Mapping[str, Worker], shapes: Sequence[str], rounds: int, sec
         for number, shape in enumerate(shapes):
             between(f"pass {part + 1} of {PASSES}, {number + 1} of {len(shapes)}: {shape}")
             for _ in range((rounds + part) // PASSES):
-                there.append(there.pop(0))
+                there = there[1:] + there[:1]
                 for name in tuple(there):
                     try:
                         found = workers[name].ask(shape, seconds)

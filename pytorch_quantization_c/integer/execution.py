@@ -29,6 +29,8 @@ LINEAR = Geometry()
 GEOMETRY = ("stride", "padding", "dilation", "groups", "padding_mode", "output_padding")
 NO_GEOMETRY = {"stride": ABSENT}  # of a linear layer
 STEPS = ("_try_integers", "_kept_weight", "_run_integers")
+NO_STEPS = dict.fromkeys(STEPS, ABSENT)  # of the object's own
+NO_FLOATS = "the input is not a float32 array"
 MOST_PHASES = 4096  # of a transposed convolution, which is one ordinary convolution for each of its strides
 VALUES, SCALE = "_integer_weight", "_integer_scale"
 OVERRIDABLE = ("_quant", "_float_forward", "_linear", "_conv_forward")
@@ -45,9 +47,9 @@ def _is_library_class(cls: type) -> bool:
     return known
 
 
-def _has_library_steps(cls: Any) -> bool:
-    """False if a subclass has put a method of its own in the place of a step that a call in one step passes over."""
-    return all(getattr(cls, name) is getattr(IntegerExecution, name) for name in STEPS)
+def _has_library_steps(layer: Any) -> bool:
+    """False if the class has a method of its own in the place of a step that a call in one step passes over."""
+    return all(getattr(type(layer), name) is getattr(IntegerExecution, name) for name in STEPS)
 
 
 def _is_library_quantizer(cls: type) -> bool:
@@ -69,10 +71,13 @@ class IntegerExecution:
         """The result by integer arithmetic, or None if this layer, as it is set, cannot be computed so."""
         state, answer = self.__dict__, None
         frozen = state.get("_frozen")
-        if frozen is not None and frozen.ready is not None and output_size is None:
-            answer = integer_call(frozen.ready, self, input)
+        ready = None if frozen is None else frozen.ready
+        if ready is not None and output_size is None:
+            answer = integer_call(ready, self, input)
         if answer is None:
             answer = self._try_integers(input, output_size)
+            if ready is not None and type(answer) is str and answer != NO_FLOATS:
+                frozen.ready = None  # it would keep alive what the layer has no longer
         if type(answer) is str:
             state["execution"] = "float: " + answer
             return None
@@ -93,7 +98,7 @@ class IntegerExecution:
         if bias is not None and bias.dtype.char != "f":
             return f"the bias is {bias.dtype}"
         if not isinstance(input, np.ndarray) or input.dtype.char != "f":
-            return "the input is not a float32 array"
+            return NO_FLOATS
         if not input.dtype.isnative:
             input = input.astype(np.float32)
         kept = self._kept_weight()
@@ -140,14 +145,14 @@ class IntegerExecution:
                 return "the strides are too large"
             if shape["padding_mode"] != "zeros":
                 input = self._padded(input)
-            packing = (settings, *shape.values(), extra)
+            packing = (settings, *(tuple(v) if type(v) is list else v for v in shape.values()), extra)
         made_for, packed = kept.packed
         if made_for != packing:
             geometry = LINEAR if extra is None else geometry_of(self, kept.weight.values.shape, extra)
             packed = PackedWeights(kept.weight.values, kept.weight.scale, geometry, Format(*settings))
             kept.packed = packing, packed
-        if state.get("_frozen") is kept and output_size is None and _has_library_steps(type(self)):
-            kept.ready = ready_call(self, kept, quantizer, bias, shape, packed)
+        if state.get("_frozen") is kept and output_size is None and _has_library_steps(self):
+            kept.ready = ready_call(self, kept, quantizer, settings, bias, shape | NO_STEPS, packed)
         return packed(input, amax, bias)
 
     def _extra(self, input: Any, output_size: Any) -> tuple[int, ...]:

@@ -28,26 +28,34 @@ def guard(holder: Any, cls: type, values: dict[str, Any]) -> Guard:
     return holder, cls, tuple(values), tuple(values.values())
 
 
-def ready_call(layer: Any, kept: Kept, quantizer: Any, bias: Any, geometry: dict[str, Any],
-               packed: PackedWeights) -> tuple[Any, ...] | None:
+def own_settings(quantizer: Any) -> dict[str, Any] | None:
+    """The quantiser's own objects for SETTINGS, 0 for False as well; None if one is another than it has to be."""
+    found = {name: vars(quantizer).get(name, ABSENT) for name in SETTINGS}
+    same = (value is wanted or (type(value) is int and value == wanted)
+            for value, wanted in zip(found.values(), SETTINGS.values(), strict=True))
+    return found if all(same) else None
+
+
+def ready_call(layer: Any, kept: Kept, quantizer: Any, settings: tuple[int, bool, bool], bias: Any,
+               own: dict[str, Any], packed: PackedWeights) -> tuple[Any, ...] | None:
     """The first argument of `_C.integer_call`; None if a call of this layer needs more than one step.
 
-    The values that are compared are those that `packed` was made with, not read again: another thread may have changed
-    them in between.
+    `settings` and `own`, of the layer itself, are those that `packed` was made with, not read again: another thread may
+    have changed them in between.
     """
-    state, buffers = vars(layer), quantizer._buffers
-    amax = buffers.get("_amax", ABSENT)
-    if geometry.get("padding_mode", "zeros") != "zeros" or quantizer._scale_amax is not None:
+    state, buffers, switches = vars(layer), quantizer._buffers, own_settings(quantizer)
+    if own.get("padding_mode", "zeros") != "zeros" or switches is None or list in map(type, own.values()):
         return None
-    bits, unsigned, narrow = packed.input_format
+    amax, no_scale = buffers.get("_amax", ABSENT), None if "_pre_quant_scale" in buffers else ABSENT
+    bits, unsigned, narrow = settings
     rounding = {"_num_bits": bits, "_unsigned": unsigned, "_narrow_range": narrow, "_buffers": buffers}
     modules, parameters = state["_modules"], state["_parameters"]
     guards = (
-        guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **geometry}),
+        guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **own}),
         guard(modules, dict, {"_input_quantizer": quantizer}),
         guard(parameters, dict, {"weight": kept.proof, "bias": bias}),
-        guard(quantizer, type(quantizer), SETTINGS | rounding),
-        guard(buffers, dict, {"_amax": amax, "_pre_quant_scale": ABSENT}),
+        guard(quantizer, type(quantizer), switches | rounding),
+        guard(buffers, dict, {"_amax": amax, "_pre_quant_scale": no_scale}),
         guard(type(quantizer), type(type(quantizer)), {"_enable_onnx_export": False}),
         guard(vars(switch), dict, {"_allowed": True}),
     )

@@ -1,5 +1,7 @@
 """A frozen layer that was called before does what one does that is called for the first time, whatever has changed."""
 import gc
+import threading
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +31,12 @@ def linear(rng, cls=nn.QuantLinear, amax=None):
 def conv(rng):
     layer = nn.QuantConv2d(4, 8, 3, padding=1)
     layer.weight[...], layer.bias[...] = rng.standard_normal((8, 4, 3, 3)), rng.standard_normal(8)
+    return quant_modules.freeze(layer)
+
+
+def transposed(rng):
+    layer = nn.QuantConvTranspose2d(4, 8, 3, 2)
+    layer.weight[...], layer.bias[...] = rng.standard_normal((4, 8, 3, 3)), rng.standard_normal(8)
     return quant_modules.freeze(layer)
 
 
@@ -115,6 +123,7 @@ CHANGES = {
     "no bias": (attribute("bias", None), "int8"),
     "wide bias": (parameter("bias", Parameter(ONES.astype(np.float64))), "float: the bias is float64"),
     "writable": (lambda layer: layer.weight.setflags(write=True), "int8"),
+    "own step": (attribute("_run_integers", lambda *_: "a step of its own"), "float: a step of its own"),
 }
 OF_LINEAR = {
     "weight": (lambda layer: setattr(layer, "weight", Parameter(np.ones((8, 12), np.float32))), "int8"),
@@ -125,7 +134,9 @@ OF_CONV = {
     "dilation": (attribute("dilation", (2, 2)), "int8"),
     "padding_mode": (attribute("padding_mode", "reflect"), "int8"),
 }
-ALL = [(make, name, *change) for make, changes in ((linear, CHANGES | OF_LINEAR), (conv, CHANGES | OF_CONV))
+OF_TRANSPOSED = {"output_padding": (attribute("output_padding", (1, 0)), "int8")}
+MAKERS = ((linear, CHANGES | OF_LINEAR), (conv, CHANGES | OF_CONV), (transposed, OF_TRANSPOSED))
+ALL = [(make, name, *change) for make, changes in MAKERS
        for name, change in changes.items()]
 
 
@@ -212,27 +223,85 @@ def test_a_step_of_a_subclass_is_taken(step):
         assert taken == [step] and layer.execution == "int8", count
 
 
-def test_a_change_in_another_thread_gives_one_answer_or_the_other():
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_size_of_the_output_is_heeded(first):
+    """With and without, in either order, and again."""
+    layer = transposed(np.random.default_rng(1))
+    x = inputs(layer)
+    for size in [None, (16, 13)][first:] + [None, (16, 13), None]:
+        fresh = transposed(np.random.default_rng(1))
+        y = layer(x, output_size=size)
+        assert y.shape == (2, 8, *(size or (15, 13))) and layer.execution == "int8"
+        np.testing.assert_array_equal(y, fresh(x, output_size=size))
+
+
+def test_groups_are_seen():
+    """Which a layer whose weight stays cannot change and compute: it says what one does that is called first."""
+    used, fresh = (conv(np.random.default_rng(1)) for _ in range(2))
+    x = inputs(used)
+    used(x)
+    for layer in (used, fresh):
+        layer.groups = 2
+    assert not is_ready(used, x) and outcome(used, x) == outcome(fresh, x)
+
+
+def test_a_list_that_changes_in_place_is_seen():
+    used, fresh = (conv(np.random.default_rng(1)) for _ in range(2))
+    used.stride = [1, 1]
+    used(inputs(used))
+    used.stride[0] = 2
+    fresh.stride = (2, 1)
+    np.testing.assert_array_equal(used(inputs(used)), fresh(inputs(used)))
+
+
+@pytest.mark.parametrize("name, value", [("_disabled", 0), ("_if_quant", 1), ("unsigned", 0), ("narrow_range", 0)])
+def test_a_number_for_a_truth_is_prepared_too(name, value):
+    layer = linear(np.random.default_rng(1))
+    setattr(layer.input_quantizer, name, value)
+    layer.input_quantizer._buffers["_pre_quant_scale"] = None
+    before = layer(inputs(layer))
+    assert is_ready(layer, inputs(layer))
+    np.testing.assert_array_equal(before, layer(inputs(layer)))
+
+
+@pytest.mark.parametrize("name, values", [("num_bits", (8, 4)), ("_scale_amax", (None, 0.5))])
+def test_a_change_in_another_thread_gives_one_answer_or_the_other(name, values):
     layer = linear(np.random.default_rng(1))
     x, answers = inputs(layer), {}
-    for bits in (8, 4):
-        layer.input_quantizer.num_bits = bits
-        answers[bits] = layer(x).tobytes()
+    for value in values:
+        setattr(layer.input_quantizer, name, value)
+        answers[value] = layer(x).tobytes()
+    done = threading.Event()
 
-    def call(_):
-        return layer(x).tobytes()
+    def change():
+        while not done.is_set():
+            for value in values:
+                setattr(layer.input_quantizer, name, value)
+                time.sleep(1e-5)
 
-    def change(n):
-        layer.input_quantizer.num_bits = (8, 4)[n % 2]
-
-    with ThreadPoolExecutor(3) as pool:
-        changing = pool.map(change, range(500))
-        found = set(pool.map(call, range(500)))
-        list(changing)
-    assert found <= set(answers.values())
-    for bits, answer in answers.items():
-        layer.input_quantizer.num_bits = bits
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            found = set(pool.map(lambda _: layer(x).tobytes(), range(3000)))
+    finally:
+        done.set()
+        changing.join()
+    assert found == set(answers.values())
+    for value, answer in answers.items():
+        setattr(layer.input_quantizer, name, value)
         assert layer(x).tobytes() == answer
+
+
+def test_what_a_layer_has_no_longer_is_not_kept():
+    layer = linear(np.random.default_rng(1))
+    layer(inputs(layer))
+    gone = weakref.ref(layer.input_quantizer)
+    layer._input_quantizer = nn.TensorQuantizer(QuantDescriptor())
+    layer.input_quantizer.disable()
+    layer(inputs(layer))
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_layer_goes_with_its_last_reference():

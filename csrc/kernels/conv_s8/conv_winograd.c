@@ -4,13 +4,12 @@
 
 /* A patch is a run of tiles whose transformed inputs stay in the second cache while all output channels pass over them,
  * 16 at a time.  The weights are transformed anew for each patch: the more tiles it has, the less that costs. */
-enum {
-    PATCH_BYTES = 1 << 18,
-    LEAST_PATCH = 8,
-    MOST_PATCH = 96,
-    STEP_QUADS = 64,
-    STRIP_PIXELS = 64
-};
+enum { PATCH_BYTES = 1 << 18, LEAST_PATCH = 8, MOST_PATCH = 96, STEP_QUADS = 64 };
+
+/* Layers for which a thread would need more memory, with very many channels, go another way. */
+enum { MOST_BYTES = 768 << 10 };
+
+enum { STRIP_PIXELS = 64 }; /* of a row, dequantised at a time */
 
 typedef struct {
     int side, positions;     /* of a tile: 2 or 4, and 16 or 36 */
@@ -75,6 +74,12 @@ static double cost_of(const layout *l, const pqc_conv_plan *plan, const pqc_conv
     return (double)l->tiles * tile + (double)l->patches * quads * blocks * costs[i].weights;
 }
 
+static ptrdiff_t bytes_of(const layout *l)
+{
+    ptrdiff_t products = l->positions * l->m_pitch * PQC_WINOGRAD_CHANNELS;
+    return pqc_aligned(2 * (l->v_words + l->u_words) + 4 * products);
+}
+
 int pqc_conv_winograd_side(const pqc_conv_plan *plan, const pqc_conv_view *view)
 {
     double least = (double)view->outputs * (double)view->quads * (double)plan->lanes / 16 * 9 * 8;
@@ -82,7 +87,7 @@ int pqc_conv_winograd_side(const pqc_conv_plan *plan, const pqc_conv_view *view)
     for (int side = 2; side <= 4 && suits(plan, view); side += 2) {
         layout l = layout_of(plan, view, side);
         double cost = cost_of(&l, plan, view);
-        if (cost < least && pqc_winograd_fits(side, plan->heaviest)) {
+        if (cost < least && pqc_winograd_fits(side, plan->heaviest) && bytes_of(&l) <= MOST_BYTES) {
             least = cost;
             best = side;
         }
@@ -93,8 +98,7 @@ int pqc_conv_winograd_side(const pqc_conv_plan *plan, const pqc_conv_view *view)
 ptrdiff_t pqc_conv_winograd_bytes(const pqc_conv_plan *plan, const pqc_conv_view *view, int side)
 {
     layout l = layout_of(plan, view, side);
-    ptrdiff_t products = l.positions * l.m_pitch * PQC_WINOGRAD_CHANNELS;
-    return pqc_aligned(2 * (l.v_words + l.u_words) + 4 * products);
+    return bytes_of(&l);
 }
 
 typedef struct {
