@@ -1,4 +1,4 @@
-/* What several AVX2 bodies share; only <op>_avx2.c files include it. */
+/* What several AVX2 bodies share; only their files include it. */
 #ifndef PQC_AVX2_H
 #define PQC_AVX2_H
 
@@ -23,11 +23,17 @@ AVX2 static inline __m256 abs8(__m256 x)
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
 }
 
+/* All bits of the first n of 8 lanes. */
+AVX2 PQC_INLINE __m256i first_lanes(ptrdiff_t n)
+{
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lanes);
+}
+
 /* The first n of 8 floats, then zeros. */
 AVX2 PQC_INLINE __m256 first_of(const float *x, ptrdiff_t n)
 {
-    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_maskload_ps(x, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lanes));
+    return _mm256_maskload_ps(x, first_lanes(n));
 }
 
 AVX2 PQC_INLINE __m256i load_words(const void *from)

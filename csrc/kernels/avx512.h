@@ -1,4 +1,4 @@
-/* What several AVX-512 bodies share; only <op>_avx512.c files include it. */
+/* What several AVX-512 bodies share; only their files include it. */
 #ifndef PQC_AVX512_H
 #define PQC_AVX512_H
 

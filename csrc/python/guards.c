@@ -20,10 +20,11 @@ static int same_attributes(PyObject *type, PyObject *names, PyObject *values)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
         PyObject *found = PyObject_GetAttr(type, PyTuple_GET_ITEM(names, i));
-        if (!found)
+        if (!found && !PyErr_ExceptionMatches(PyExc_AttributeError))
             return -1;
-        bool same = found == PyTuple_GET_ITEM(values, i);
-        Py_DECREF(found);
+        PyErr_Clear();
+        bool same = (found ? found : Py_Ellipsis) == PyTuple_GET_ITEM(values, i);
+        Py_XDECREF(found);
         if (!same)
             return 0;
     }
@@ -37,8 +38,12 @@ static int holds(PyObject *holder, PyObject *names, PyObject *values)
     if (PyType_Check(holder))
         return same_attributes(holder, names, values);
     PyObject *dict = PyObject_GenericGetDict(holder, NULL);
-    if (!dict)
-        return -1;
+    if (!dict) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError))
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
     int same = same_items(dict, names, values);
     Py_DECREF(dict);
     return same;

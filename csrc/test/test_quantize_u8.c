@@ -109,7 +109,8 @@ static void check_size(buffer *in, buffer *out, ptrdiff_t n, size_t gap, int cha
     CHECK(flags == 0, "flags %u for nothing, n %td, %d channels", flags, n, channels);
     for (ptrdiff_t row = 0; row < r.rows; row++)
         check_row(&r, row);
-    for (ptrdiff_t i = 0; i<n; i += n> 100 ? 371 : 1)
+    ptrdiff_t step = n > 100 ? 371 : 1;
+    for (ptrdiff_t i = 0; i < n; i += step)
         check_flag(&r, element(&r, i % r.rows, channels ? (int)(i % channels) : 0, i));
     CHECK(buffer_guards_intact(out), "n %td, %d channels", n, channels);
 }
@@ -154,7 +155,8 @@ static void check_apart(buffer *in, buffer out[2], ptrdiff_t n, size_t gap, int 
             check_half(&r, even, 0, &out[0]);
         if (wanted & 2)
             check_half(&r, odd, 1, &out[1]);
-        for (ptrdiff_t i = 0; i<n; i += n> 100 ? 371 : 1)
+        ptrdiff_t step = n > 100 ? 371 : 1;
+        for (ptrdiff_t i = 0; i < n; i += step)
             check_flag(&r, element(&r, i % r.rows, (int)(i % channels), i));
     }
 }

@@ -1,6 +1,10 @@
 #include "check.h"
+#include "conv_s8/conv_work.h"
 #include "dispatch.h"
 #include "tests.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 enum { WIDEST = 30, MOST_QUADS = 20, REST = 64, LANES = PQC_WINOGRAD_CHANNELS };
 
@@ -120,11 +124,61 @@ static ptrdiff_t tiles_of(ptrdiff_t size, int side)
     return (size - 3 + side) / side;
 }
 
+/* Which tiles a layer of some channels, whose weights are all the same, is computed with. */
+static int side_of(ptrdiff_t in, ptrdiff_t out, ptrdiff_t size, pqc_conv_axis axis, int weight)
+{
+    pqc_conv_shape shape = {.groups = 1,
+                            .in = in,
+                            .out = out,
+                            .axis = {{.kernel = 1, .stride = 1, .dilation = 1}, axis, axis}};
+    const ptrdiff_t image[PQC_AXES] = {1, size, size};
+    size_t count = (size_t)(in * out * axis.kernel * axis.kernel);
+    size_t bytes = (size_t)pqc_conv_plan_bytes(&shape, false);
+    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    int8_t *weights = malloc(count);
+    float *scale = malloc((size_t)out * sizeof *scale);
+    pqc_conv_plan plan;
+    pqc_conv_view view;
+    memset(weights, weight, count);
+    for (ptrdiff_t c = 0; c < out; c++)
+        scale[c] = 1.0f;
+    pqc_conv_plan_init(&plan, &shape, false, memory, weights, scale);
+    int side = pqc_conv_view_init(&view, &shape, image) ? pqc_conv_winograd_side(&plan, &view) : -1;
+    free(scale);
+    free(weights);
+    free(memory);
+    return side;
+}
+
+static void check_choice(void)
+{
+    const pqc_conv_axis same = {.kernel = 3, .stride = 1, .dilation = 1, .before = 1, .after = 1};
+    pqc_conv_axis other = same;
+    CHECK(side_of(64, 64, 56, same, 20) == 4, "many tiles");
+    CHECK(side_of(512, 64, 6, same, 20) == 2, "few tiles");
+    CHECK(side_of(64, 64, 56, same, -128) == 4 && side_of(114, 32, 20, same, -128) == 4,
+          "sums fit");
+    CHECK(side_of(115, 32, 20, same, -128) == 2, "64 times the sum may not fit");
+    CHECK(side_of(1827, 17, 4, same, -128) == 2, "4 times the sum fits");
+    CHECK(side_of(1828, 17, 4, same, -128) == 0, "4 times the sum may not fit");
+    CHECK(side_of(4, 4, 8, same, 1) == 0, "too few channels");
+    CHECK(side_of(7300, 16, 4, same, 1) == 0, "sums in chunks");
+    other.stride = 2;
+    CHECK(side_of(64, 64, 56, other, 1) == 0, "a stride");
+    other = same;
+    other.dilation = 2;
+    CHECK(side_of(64, 64, 56, other, 1) == 0, "a dilation");
+    other = same;
+    other.kernel = 5;
+    CHECK(side_of(64, 64, 56, other, 1) == 0, "5 x 5");
+}
+
 void test_winograd(void)
 {
     arena a;
     if (pqc.winograd == NULL)
         return;
+    check_choice();
     arena_each(&a, buffer_open);
     for (ptrdiff_t height = 3; height <= 9; height++)
         for (ptrdiff_t width = 3; width <= WIDEST; width++) {

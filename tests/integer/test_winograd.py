@@ -54,10 +54,16 @@ def test_threads_and_small_images(rng):
 
 
 # The last number of channels for which 4 or 64 times the sum fits into 32 bits whatever the weights, and the next one.
-@pytest.mark.parametrize("channels, size", [(1827, 7), (1828, 7), (114, 20), (115, 20)])
+@pytest.mark.parametrize("channels, size", [(1827, 4), (1828, 4), (114, 20), (115, 20)])
 @pytest.mark.parametrize("low, high", [(-128, -128), (127, 127), (-128, 127)])
 def test_largest_sums(channels, size, low, high):
     fx = Format(8, True)
     w = np.where(np.arange(9).reshape(3, 3) % 2 == 0, low, high) * np.ones((17, channels, 1, 1))
     x = np.full((1, channels, size, size), 0.7, np.float32)
     check_layer(x, w.astype(np.int8), fx=fx)
+
+
+def test_more_channels_than_one_chunk(rng):
+    """Light weights, so that the sums fit; but they are taken in two parts."""
+    w = rng.integers(-1, 2, (16, 7300, 3, 3)).astype(np.int8)
+    check_layer(floats(rng, "normal", (1, 7300, 6, 6), 1, Format()), w)

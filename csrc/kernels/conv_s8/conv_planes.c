@@ -11,14 +11,11 @@ typedef struct {
 static bool is_depthwise(const pqc_conv_work *w)
 {
     const pqc_conv_shape *shape = &w->plan->shape;
-    const pqc_conv_axis *z = &shape->axis[0], *y = &shape->axis[1], *x = &shape->axis[2];
-    /* With padding along z the one output might see none of the input. */
-    bool flat =
-        z->kernel == 1 && z->before == 0 && w->view->axis[0].in == 1 && w->view->axis[0].out == 1;
+    const pqc_conv_axis *y = &shape->axis[1], *x = &shape->axis[2];
     bool square =
         y->kernel == x->kernel && y->stride == x->stride && y->dilation == 1 && x->dilation == 1;
     return shape->columns && shape->groups > 1 && shape->in == 1 && shape->out == 1 &&
-           w->plan->parts == 1 && flat && square &&
+           w->plan->parts == 1 && pqc_conv_is_flat(shape, w->view) && square &&
            (x->kernel == 3 || x->kernel == 5 || x->kernel == 7) && x->stride <= 2;
 }
 

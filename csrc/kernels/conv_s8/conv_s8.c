@@ -44,7 +44,10 @@ ptrdiff_t pqc_conv_prepare(const pqc_conv_plan *plan, const pqc_conv_view *view,
 {
     call->slots = slots_of(plan, view, call->batch);
     call->side = pqc.winograd ? pqc_conv_winograd_side(plan, view) : 0;
-    call->threads = call->side == 0 ? 0 : pqc_get_num_threads();
+    ptrdiff_t tasks = call->side == 0   ? 0
+                      : call->slots > 1 ? call->batch
+                                        : pqc_conv_winograd_tasks(plan, view, call->side);
+    call->threads = call->side == 0 ? 0 : (int)pqc_least(pqc_get_num_threads(), tasks);
     return 2 * channel_bytes(plan) + offset_bytes(plan) + call->slots * image_bytes(plan, view) +
            call->threads * scratch_bytes(plan, view, call->side);
 }

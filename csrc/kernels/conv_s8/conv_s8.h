@@ -17,7 +17,7 @@ typedef struct {
     ptrdiff_t batch;
     pqc_u8_quant q;
     float div;       /* by which a quantised x is divided */
-    void *workspace; /* pqc_conv_workspace bytes, 64-aligned */
+    void *workspace; /* pqc_conv_prepare or pqc_linear_workspace bytes, 64-aligned */
     /* From pqc_conv_prepare; of a matrix not used. */
     ptrdiff_t slots; /* images in work at the same time */
     int side;        /* of Winograd's tiles, or 0 */

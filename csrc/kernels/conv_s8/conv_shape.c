@@ -37,6 +37,12 @@ bool pqc_conv_is_pointwise(const pqc_conv_shape *shape)
     return true;
 }
 
+bool pqc_conv_is_flat(const pqc_conv_shape *shape, const pqc_conv_view *view)
+{
+    const pqc_conv_axis *z = &shape->axis[0];
+    return z->kernel == 1 && z->before == 0 && view->axis[0].in == 1 && view->axis[0].out == 1;
+}
+
 /* Taps that share a phase are `period` apart; an ordinary convolution reads pqc_least(kernel, period)
  * phases. */
 static ptrdiff_t period_of(const pqc_conv_axis *a)

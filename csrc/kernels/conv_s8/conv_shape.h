@@ -62,6 +62,10 @@ typedef struct {
     ptrdiff_t inputs, outputs; /* of a channel */
 } pqc_conv_view;
 
+/* One layer of inputs and outputs, which is all that a kernel sees: with padding along z the one output might see none of
+ * the input. */
+bool pqc_conv_is_flat(const pqc_conv_shape *shape, const pqc_conv_view *view);
+
 /* False if some axis has no output, or a group's image would not be addressable with 31 bits. */
 bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
                         const ptrdiff_t size[PQC_AXES]);

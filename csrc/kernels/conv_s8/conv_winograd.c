@@ -55,10 +55,9 @@ static bool is_square(const pqc_conv_axis *a)
 static bool suits(const pqc_conv_plan *plan, const pqc_conv_view *view)
 {
     const pqc_conv_shape *shape = &plan->shape;
-    const pqc_conv_axis *z = &shape->axis[0];
-    bool flat = z->kernel == 1 && z->before == 0 && view->axis[0].in == 1 && view->axis[0].out == 1;
-    return flat && is_square(&shape->axis[1]) && is_square(&shape->axis[2]) && !shape->transposed &&
-           !shape->columns && plan->parts == 1;
+    return pqc_conv_is_flat(shape, view) && is_square(&shape->axis[1]) &&
+           is_square(&shape->axis[2]) && !shape->transposed && !shape->columns &&
+           plan->parts == 1 && plan->piece->chunks == 1;
 }
 
 /* Vector operations of AVX2 for a group, of which 2 make 16 products. */
@@ -74,15 +73,23 @@ static double cost_of(const layout *l, const pqc_conv_plan *plan, const pqc_conv
     return (double)l->tiles * tile + (double)l->patches * quads * blocks * costs[i].weights;
 }
 
+static ptrdiff_t tasks_of(const layout *l, const pqc_conv_plan *plan)
+{
+    return plan->shape.groups * l->patches * l->parts;
+}
+
 static ptrdiff_t bytes_of(const layout *l)
 {
     ptrdiff_t products = l->positions * l->m_pitch * PQC_WINOGRAD_CHANNELS;
     return pqc_aligned(2 * (l->v_words + l->u_words) + 4 * products);
 }
 
+static const double WORTH_IT = 0.85; /* of the operations: there are more loads and stores */
+
 int pqc_conv_winograd_side(const pqc_conv_plan *plan, const pqc_conv_view *view)
 {
-    double least = (double)view->outputs * (double)view->quads * (double)plan->lanes / 16 * 9 * 8;
+    double outputs = (double)view->outputs * (double)view->quads * (double)plan->lanes;
+    double least = WORTH_IT * outputs / 16 * 9 * 8; /* the operations of the definition */
     int best = 0;
     for (int side = 2; side <= 4 && suits(plan, view); side += 2) {
         layout l = layout_of(plan, view, side);
@@ -99,6 +106,12 @@ ptrdiff_t pqc_conv_winograd_bytes(const pqc_conv_plan *plan, const pqc_conv_view
 {
     layout l = layout_of(plan, view, side);
     return bytes_of(&l);
+}
+
+ptrdiff_t pqc_conv_winograd_tasks(const pqc_conv_plan *plan, const pqc_conv_view *view, int side)
+{
+    layout l = layout_of(plan, view, side);
+    return tasks_of(&l, plan);
 }
 
 typedef struct {
@@ -215,7 +228,7 @@ bool pqc_conv_winograd(const pqc_conv_work *w)
     if (side == 0 || kernels == NULL)
         return false;
     job j = {w, &kernels[side == 4], layout_of(w->plan, w->view, side)};
-    ptrdiff_t tasks = w->plan->shape.groups * j.l.patches * j.l.parts;
+    ptrdiff_t tasks = tasks_of(&j.l, w->plan);
     ptrdiff_t products =
         j.l.positions * j.l.tiles * w->view->quads * 4 * w->plan->lanes * w->plan->shape.groups;
     pqc_parallel(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, run_tasks, &j);

@@ -18,7 +18,7 @@ typedef struct {
     pqc_conv_image image;
     float *y; /* of this image */
     ptrdiff_t pixels, tiles;
-    pqc_slots *scratch; /* for conv_winograd.c, one for each thread */
+    pqc_slots *scratch; /* for conv_winograd.c: of call->threads threads, others wait */
 } pqc_conv_work;
 
 /* Pixels along rows, for layers in columns, and for kernels of 1 with few input channels:
@@ -34,7 +34,8 @@ bool pqc_conv_planes(pqc_conv_work *work);
 /* The tiles with which pqc.winograd, if there is one, is the fastest way for a layer, 2 or 4 outputs high and wide; or 0. */
 int pqc_conv_winograd_side(const pqc_conv_plan *plan, const pqc_conv_view *view);
 
-/* Bytes a thread needs for them. */
+/* The tasks of an image, and the bytes that a thread needs for them. */
+ptrdiff_t pqc_conv_winograd_tasks(const pqc_conv_plan *plan, const pqc_conv_view *view, int side);
 ptrdiff_t pqc_conv_winograd_bytes(const pqc_conv_plan *plan, const pqc_conv_view *view, int side);
 
 /* False if the call has no side, or the table has changed since: nothing is then written. */

@@ -85,7 +85,7 @@ INLINE void tile(const int32_t *const *at, ptrdiff_t pitch, const int32_t *pairs
         for (int i = 0; i < I; i++) {
             PQC_UNROLL(2)
             for (int c = 0; c < 2; c++)
-                v[c] = words_at(at[c % C] + i * pitch + d);
+                v[c] = load_words(at[c % C] + i * pitch + d);
             if (C == 2)
                 PQC_KEEP_IN_REGISTERS(v[0], v[1]);
             else
@@ -147,6 +147,7 @@ INLINE void rows(lines from, const parameters *p, const int R, const int K, cons
     for (; j < to.width; j += 8)
         columns(from, p, 1, R, K, S, (ptrdiff_t[]){pqc_least(j, to.width - 8)}, to);
 }
+
 INLINE void block(lines from, const parameters *p, const int K, const int S, outputs to)
 {
     for (; to.height > 2;

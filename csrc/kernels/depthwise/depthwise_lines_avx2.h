@@ -73,16 +73,6 @@ AVX2 PQC_INLINE __m256i words_of(__m256 a, __m256 b, const bool careful, const b
     return _mm256_max_epi16(c->lo_word, _mm256_min_epi16(c->hi_word, words));
 }
 
-AVX2 PQC_INLINE __m256i words_at(const int32_t *x)
-{
-    return _mm256_loadu_si256((const __m256i *)(const void *)x);
-}
-
-AVX2 PQC_INLINE void put_words(void *to, __m256i words)
-{
-    _mm256_storeu_si256((__m256i *)to, words);
-}
-
 /* What all lines of a plane have in common, in columns: zeros before the n inputs, the place after their last vector, and
  * the end of what is read.  The masks are for the last vectors. */
 typedef struct {
@@ -101,12 +91,12 @@ AVX2 PQC_INLINE void pair_rows(const float *x, const float *next, int32_t *to, c
     for (; i + 8 <= f->n; i += 8) {
         __m256i words =
             words_of(_mm256_loadu_ps(x + i), _mm256_loadu_ps(next + i), careful, is_unsigned, c, s);
-        put_words(to + i, _mm256_shuffle_epi8(words, order));
+        store_words(to + i, _mm256_shuffle_epi8(words, order));
     }
     if (i < f->n) {
         __m256i words = words_of(_mm256_maskload_ps(x + i, f->mask),
                                  _mm256_maskload_ps(next + i, f->mask), careful, is_unsigned, c, s);
-        put_words(to + i, _mm256_shuffle_epi8(words, order));
+        store_words(to + i, _mm256_shuffle_epi8(words, order));
     }
 }
 
@@ -120,13 +110,13 @@ AVX2 PQC_INLINE void one_row(const float *x, int16_t *to, const line_shape *f, c
                b = _mm256_castps128_ps256(_mm_loadu_ps(x + i + 4));
         a = _mm256_insertf128_ps(a, _mm_loadu_ps(x + i + 8), 1);
         b = _mm256_insertf128_ps(b, _mm_loadu_ps(x + i + 12), 1);
-        put_words(to + i, words_of(a, b, careful, is_unsigned, c, s));
+        store_words(to + i, words_of(a, b, careful, is_unsigned, c, s));
     }
     if (i < f->n) {
         __m256 a = _mm256_maskload_ps(x + i, f->mask),
                b = _mm256_maskload_ps(x + i + pqc_least(f->n - i, 8), f->next_mask);
         __m256 low = _mm256_permute2f128_ps(a, b, 0x20), high = _mm256_permute2f128_ps(a, b, 0x31);
-        put_words(to + i, words_of(low, high, careful, is_unsigned, c, s));
+        store_words(to + i, words_of(low, high, careful, is_unsigned, c, s));
     }
 }
 
@@ -135,12 +125,7 @@ AVX2 PQC_INLINE void one_row(const float *x, int16_t *to, const line_shape *f, c
 AVX2 PQC_INLINE void put_zeros(int32_t *line, ptrdiff_t begin, ptrdiff_t end, __m256i zero)
 {
     for (; begin < end; begin += 8)
-        put_words(line + begin, zero);
-}
-
-AVX2 PQC_INLINE __m256i mask_of(ptrdiff_t n)
-{
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+        store_words(line + begin, zero);
 }
 
 AVX2 PQC_INLINE line_shape shape_of(const pqc_depthwise_plane *p, const int S)
@@ -154,8 +139,8 @@ AVX2 PQC_INLINE line_shape shape_of(const pqc_depthwise_plane *p, const int S)
                         .n = n,
                         .after = start + left + (n + unit - 1) / unit * unit,
                         .end = start + lines_used(p),
-                        .mask = mask_of(n % unit),
-                        .next_mask = mask_of(n % unit - 8),
+                        .mask = first_lanes(n % unit),
+                        .next_mask = first_lanes(n % unit - 8),
                         .zero = zero};
 }
 

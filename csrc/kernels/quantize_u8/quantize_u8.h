@@ -5,11 +5,12 @@
  * The clamped value is the one of int_quant/, bit for bit.  Ties to even, infinities go to the
  * bounds. For row r < rows and i < n:
  *
- *     flat    y[r * y_row + i] from x[r * x_row + i]
- *     quads   y[r * y_row + 4 * i + c] from x[r * x_row + c * channel + i], c < channels <= 4;
- * where there are fewer channels than 4 the byte is `zero`
- *     quads apart    (for a stride of 2) quad i of a row is at 4 * (i / 2), in y if i is even, in
- * `odd` if not; a pointer that is NULL stands for quads that are not wanted, though told of
+ *     flat          y[r * y_row + i] from x[r * x_row + i]
+ *     quads         y[r * y_row + 4 * i + c] from x[r * x_row + c * channel + i], c < channels <= 4
+ *     quads apart   for a stride of 2: the same at 4 * (i / 2), in y if i is even, in `odd` if not
+ *
+ * Where there are fewer channels than 4 the byte is `zero`.  Of quads apart one pointer may be NULL:
+ * those are not wanted, though told of.
  *
  * Any alignment, no overlap; rows and n may be 0.  Returns what a byte cannot carry, an OR of the
  * flags below; such bytes are meaningless.  Same bytes from every ISA, and the same answer to "is
