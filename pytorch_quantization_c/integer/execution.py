@@ -70,7 +70,7 @@ class IntegerExecution:
     def _integer_forward(self, input: Any, output_size: Any = None) -> Any:
         """The result by integer arithmetic, or None if this layer, as it is set, cannot be computed so."""
         state, answer = self.__dict__, None
-        frozen = state.get("_frozen")
+        frozen: Any = state.get("_frozen")
         ready = None if frozen is None else frozen.ready
         if ready is not None and output_size is None:
             answer = integer_call(ready, self, input)
@@ -137,7 +137,8 @@ class IntegerExecution:
             amax = quantizer._get_amax(input) if input.size else None
         state, settings = self.__dict__, settings_of(quantizer)
         shape: dict[str, Any] = NO_GEOMETRY
-        extra, packing = None, settings
+        extra: Any = None
+        packing: Any = (settings,)
         if "stride" in state:
             shape = {name: state[name] for name in GEOMETRY}
             extra = shape["output_padding"] if output_size is None else self._extra(input, output_size)
