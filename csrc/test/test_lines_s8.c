@@ -33,8 +33,10 @@ static pqc_lines_s8_block make(arena *a, ptrdiff_t k, int channels, int stride, 
     uint8_t *x = buffer_place(&a->x, bytes, 0);
     for (size_t i = 0; i < bytes; i++)
         x[i] = (uint8_t)random_bits();
-    for (int i = 0; i < MOST_K * 4 * MOST_CHANNELS; i++)
-        a->w[i] = (int8_t)(random_bits() % 4 == 0 ? -128 : (int)(random_bits() % 256) - 128);
+    for (ptrdiff_t i = 0; i < k * 4 * MOST_CHANNELS; i++) {
+        uint32_t bits = random_bits();
+        a->w[i] = (int8_t)(bits % 4 == 0 ? -128 : (int)(bits >> 8 & 255) - 128);
+    }
     for (int j = 0; j < MOST_K; j++)
         a->offset[j] = (int32_t)(random_bits() % 60) * 4;
     for (int c = 0; c < MOST_CHANNELS; c++) {
@@ -99,6 +101,8 @@ static void check_grid(arena *a, int kernel_rows, int row_stride, int stride, in
         }
 }
 
+enum { MUCH = 1000 }; /* products of a pixel, beyond which not every number of pixels is tried */
+
 void test_lines_s8(void)
 {
     static const int forms[][2] = {{1, 0}, {1, 1}, {2, 1}, {4, 1}, {1, 2}, {3, 2}, {1, 4}, {2, 3}};
@@ -110,7 +114,9 @@ void test_lines_s8(void)
     for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
         for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
             for (size_t c = 0; c < sizeof widths / sizeof *widths; c++)
-                for (ptrdiff_t pixels = 0; pixels <= 70; pixels += pixels < 20 ? 1 : 7)
+                for (ptrdiff_t pixels = 0; pixels <= 70; pixels += depths[d] * widths[c] > MUCH ? 9
+                                                                   : pixels < 20                ? 1
+                                                                                                : 7)
                     check_block(a, make(a, depths[d], widths[c], forms[f][0], forms[f][1]), pixels);
     for (int kernel_rows = 3; kernel_rows <= 7; kernel_rows += 2)
         for (int row_stride = 1; row_stride <= 3; row_stride++)

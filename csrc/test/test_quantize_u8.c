@@ -109,8 +109,8 @@ static void check_size(buffer *in, buffer *out, ptrdiff_t n, size_t gap, int cha
     CHECK(flags == 0, "flags %u for nothing, n %td, %d channels", flags, n, channels);
     for (ptrdiff_t row = 0; row < r.rows; row++)
         check_row(&r, row);
-    ptrdiff_t step = n > 100 ? 371 : 1;
-    for (ptrdiff_t i = 0; i < n; i += step)
+    ptrdiff_t step = n > 100 ? 371 : n > 20 ? 5 : 1;
+    for (ptrdiff_t i = n % step; i < n; i += step)
         check_flag(&r, element(&r, i % r.rows, channels ? (int)(i % channels) : 0, i));
     CHECK(buffer_guards_intact(out), "n %td, %d channels", n, channels);
 }
@@ -155,11 +155,13 @@ static void check_apart(buffer *in, buffer out[2], ptrdiff_t n, size_t gap, int 
             check_half(&r, even, 0, &out[0]);
         if (wanted & 2)
             check_half(&r, odd, 1, &out[1]);
-        ptrdiff_t step = n > 100 ? 371 : 1;
-        for (ptrdiff_t i = 0; i < n; i += step)
+        ptrdiff_t step = n > 100 ? 371 : n > 20 ? 5 : 1;
+        for (ptrdiff_t i = n % step; i < n; i += step)
             check_flag(&r, element(&r, i % r.rows, (int)(i % channels), i));
     }
 }
+
+enum { LONG = 130 };
 
 void test_quantize_u8(void)
 {
@@ -173,8 +175,10 @@ void test_quantize_u8(void)
         for (int s = 0; s < size_count; s++)
             for (int channels = 0; channels <= ROWS; channels++) {
                 size_t gap = (size_t)(s % 3) * 12;
+                if (tame && sizes[s] > LONG)
+                    continue; /* emulators take their time */
                 check_size(&in, &outs[0], sizes[s], gap, channels, q, tame);
-                if (channels > 0)
+                if (channels > 0 && sizes[s] <= LONG)
                     check_apart(&in, outs, sizes[s], gap, channels, q, tame);
             }
     }
