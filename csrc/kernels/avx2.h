@@ -36,6 +36,28 @@ AVX2 PQC_INLINE __m256 first_of(const float *x, ptrdiff_t n)
     return _mm256_maskload_ps(x, first_lanes(n));
 }
 
+/* The first n of 8 numbers. */
+AVX2 PQC_INLINE void store_first(float *y, __m256 v, ptrdiff_t n)
+{
+    __m128 part = _mm256_castps256_ps128(v);
+    if (n >= 8) {
+        _mm256_storeu_ps(y, v);
+        return;
+    }
+    if (n & 4) {
+        _mm_storeu_ps(y, part);
+        part = _mm256_extractf128_ps(v, 1);
+        y += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)(void *)y, part);
+        part = _mm_movehl_ps(part, part);
+        y += 2;
+    }
+    if (n & 1)
+        _mm_store_ss(y, part);
+}
+
 AVX2 PQC_INLINE __m256i load_words(const void *from)
 {
     return _mm256_loadu_si256((const __m256i *)from);

@@ -55,28 +55,6 @@ INLINE void transpose(__m256 r[8])
         r[i] = t[i];
 }
 
-/* The first n of 8 numbers. */
-INLINE void put_first(float *y, __m256 v, int n)
-{
-    __m128 part = _mm256_castps256_ps128(v);
-    if (n >= 8) {
-        _mm256_storeu_ps(y, v);
-        return;
-    }
-    if (n & 4) {
-        _mm_storeu_ps(y, part);
-        part = _mm256_extractf128_ps(v, 1);
-        y += 4;
-    }
-    if (n & 2) {
-        _mm_storel_pi((__m64 *)(void *)y, part);
-        part = _mm_movehl_ps(part, part);
-        y += 2;
-    }
-    if (n & 1)
-        _mm_store_ss(y, part);
-}
-
 /* Up to 8 pixels of 8 channels. */
 INLINE void put_square(const int32_t *acc, ptrdiff_t ld, int pixels, __m256 scale, __m256 bias,
                        float *y, ptrdiff_t stride)
@@ -88,7 +66,7 @@ INLINE void put_square(const int32_t *acc, ptrdiff_t ld, int pixels, __m256 scal
     transpose(r);
     PQC_UNROLL(8)
     for (int i = 0; i < 8; i++)
-        put_first(y + i * stride, r[i], pixels);
+        store_first(y + i * stride, r[i], pixels);
 }
 
 AVX2 void pqc_dequantize_columns_avx2(pqc_sums sums, const float *scale, const float *bias,

@@ -25,11 +25,6 @@ INLINE __m256i widened16(const uint8_t *x)
     return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)x));
 }
 
-INLINE void store16(int16_t *to, __m256i x)
-{
-    _mm256_storeu_si256((__m256i *)(void *)to, x);
-}
-
 /* One pixel's quad in one step. */
 INLINE void widen_quad(const uint8_t *x, int16_t *to)
 {
@@ -49,7 +44,7 @@ AVX2 static void widen_neighbours(const pqc_gemm_s8_block *g, int32_t pixel, wid
                                   int16_t *to)
 {
     for (ptrdiff_t j = 0; j < wide.steps; j++, to += 4 * wide.pixels)
-        store16(to, widened16(g->x + pixel + g->offset[wide.first + j]));
+        store_words(to, widened16(g->x + pixel + g->offset[wide.first + j]));
 }
 
 /* 4 pixels anywhere, in 4 neighbouring steps: a transposition of quads. */
@@ -59,10 +54,10 @@ INLINE void widen_block(const uint8_t *x, const int32_t *pixel, ptrdiff_t step, 
     __m256i c = widened16(x + pixel[2]), d = widened16(x + pixel[3]);
     __m256i ab02 = _mm256_unpacklo_epi64(a, b), ab13 = _mm256_unpackhi_epi64(a, b);
     __m256i cd02 = _mm256_unpacklo_epi64(c, d), cd13 = _mm256_unpackhi_epi64(c, d);
-    store16(to, _mm256_permute2x128_si256(ab02, cd02, 0x20));
-    store16(to + step, _mm256_permute2x128_si256(ab13, cd13, 0x20));
-    store16(to + 2 * step, _mm256_permute2x128_si256(ab02, cd02, 0x31));
-    store16(to + 3 * step, _mm256_permute2x128_si256(ab13, cd13, 0x31));
+    store_words(to, _mm256_permute2x128_si256(ab02, cd02, 0x20));
+    store_words(to + step, _mm256_permute2x128_si256(ab13, cd13, 0x20));
+    store_words(to + 2 * step, _mm256_permute2x128_si256(ab02, cd02, 0x31));
+    store_words(to + 3 * step, _mm256_permute2x128_si256(ab13, cd13, 0x31));
 }
 
 /* Up to 4 pixels anywhere. */

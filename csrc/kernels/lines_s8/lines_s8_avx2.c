@@ -38,24 +38,13 @@ INLINE __m256i quads_at(const uint8_t *x, const bool columns, int stride, __m256
     return _mm256_shuffle_epi8(_mm256_set_m128i(high, low), places);
 }
 
-/* The first `pixels` < 8 of 8 results. */
-AVX2 static void put_part(float *y, ptrdiff_t pixels, __m256 result)
-{
-    float part[8];
-    _mm256_storeu_ps(part, result);
-    for (ptrdiff_t p = 0; p < pixels; p++)
-        y[p] = part[p];
-}
-
 /* The first `pixels` of 8 results, or all of them. */
 INLINE void put(float *y, ptrdiff_t pixels, __m256 result, bool stream)
 {
-    if (pixels < 8)
-        put_part(y, pixels, result);
-    else if (stream && ((uintptr_t)y & 31) == 0)
+    if (stream && pixels >= 8 && ((uintptr_t)y & 31) == 0)
         _mm256_stream_ps(y, result);
     else
-        _mm256_storeu_ps(y, result);
+        store_first(y, result, pixels);
 }
 
 /* Where vector `p / 8` begins in a line of `pixels`: the last one steps back so as to be whole, if there are 8. */
