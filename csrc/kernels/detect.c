@@ -1,4 +1,5 @@
 /* Which ISAs this CPU and its operating system run. */
+#define _DEFAULT_SOURCE /* syscall */
 #include "dispatch.h"
 
 #if PQC_X86
@@ -33,6 +34,28 @@ static bool has_avxvnni(void)
     return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1);
 }
 
+#if PQC_AMX_COMPILES
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The tiles' 8 KiB are part of a thread's state only in processes that have asked for them.  The kernel refuses if it does
+ * not know them, or if a signal stack is too small for them. */
+static bool has_amx(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18, TILES_OF_BYTES = 3 << 24 };
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) ||
+        (edx & TILES_OF_BYTES) != TILES_OF_BYTES)
+        return false;
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0;
+}
+#else
+static bool has_amx(void)
+{
+    return false;
+}
+#endif
+
 static bool has_f16c(void)
 {
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
@@ -53,9 +76,10 @@ static unsigned detect_vectors(void)
         !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
         return found;
     found |= PQC_BIT(PQC_AVX512);
-    if (__builtin_cpu_supports("avx512vnni"))
-        found |= PQC_BIT(PQC_VNNI);
-    return found;
+    if (!__builtin_cpu_supports("avx512vnni"))
+        return found;
+    found |= PQC_BIT(PQC_VNNI);
+    return has_amx() ? found | PQC_BIT(PQC_AMX) : found;
 }
 #endif
 

@@ -8,9 +8,9 @@ static bool filled[PQC_BIT(PQC_ISAS)];
 static atomic_flag filling = ATOMIC_FLAG_INIT;
 
 static const char *const names[PQC_ISAS] = {
-    [PQC_SCALAR] = "scalar",   [PQC_AVX2] = "avx2", [PQC_AVXVNNI] = "avxvnni",
-    [PQC_AVX512] = "avx512",   [PQC_VNNI] = "vnni", [PQC_NEON] = "neon",
-    [PQC_DOTPROD] = "dotprod",
+    [PQC_SCALAR] = "scalar", [PQC_AVX2] = "avx2",       [PQC_AVXVNNI] = "avxvnni",
+    [PQC_AVX512] = "avx512", [PQC_VNNI] = "vnni",       [PQC_AMX] = "amx",
+    [PQC_NEON] = "neon",     [PQC_DOTPROD] = "dotprod",
 };
 
 static void use_scalar(pqc_kernels *t)
@@ -46,6 +46,7 @@ static void use_scalar(pqc_kernels *t)
     t->lines_s8 = pqc_lines_s8_scalar;
     t->depthwise = NULL;
     t->winograd = NULL;
+    t->unit = NULL;
 }
 
 #if PQC_X86
@@ -129,6 +130,13 @@ static void use_vnni(pqc_kernels *t)
 }
 #endif
 
+#if PQC_AMX_COMPILES
+static void use_amx(pqc_kernels *t)
+{
+    t->unit = &pqc_unit_amx;
+}
+#endif
+
 #if PQC_ARM
 static void use_neon(pqc_kernels *t)
 {
@@ -174,6 +182,9 @@ static const struct {
 #if PQC_X86
     {PQC_AVX2, use_avx2},     {PQC_AVXVNNI, use_avxvnni},
     {PQC_AVX512, use_avx512}, {PQC_VNNI, use_vnni},
+#endif
+#if PQC_AMX_COMPILES
+    {PQC_AMX, use_amx},
 #endif
 #if PQC_ARM
     {PQC_NEON, use_neon},     {PQC_DOTPROD, use_dotprod},

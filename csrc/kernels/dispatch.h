@@ -19,6 +19,7 @@
 #include "lines_s8/lines_s8.h"
 #include "quantize_u8/quantize_u8.h"
 #include "ste/ste.h"
+#include "matrix_unit/matrix_unit.h"
 #include "winograd/winograd.h"
 
 typedef struct {
@@ -45,8 +46,9 @@ typedef struct {
     pqc_lines_s8_fn *lines_s8;
     pqc_fingerprint_fn *fingerprint;
     pqc_dequantize_fn *dequantize_rows, *dequantize_columns;
-    pqc_depthwise_fn *depthwise;  /* or NULL: these two are the last */
+    pqc_depthwise_fn *depthwise;  /* or NULL: these three are the last */
     const pqc_winograd *winograd; /* or NULL */
+    const pqc_matrix_unit *unit;  /* or NULL */
 } pqc_kernels;
 
 /* The table in use.  A table never changes once it is here: pqc_select puts another in its place,

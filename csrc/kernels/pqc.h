@@ -18,6 +18,15 @@
 #define PQC_ARM 0
 #endif
 
+/* Tiles: Linux lets a process use them on request, and compilers know them since GCC 11 and clang 12. */
+#if PQC_X86 && defined(__linux__) && defined(__clang__)
+#define PQC_AMX_COMPILES (__clang_major__ >= 12)
+#elif PQC_X86 && defined(__linux__) && defined(__GNUC__)
+#define PQC_AMX_COMPILES (__GNUC__ >= 11)
+#else
+#define PQC_AMX_COMPILES 0
+#endif
+
 /* What is not C11 stands here only.  PQC_INLINE: a function whose vectors have to stay in registers.
  * PQC_NOINLINE: one that is rarely called from a loop.  PQC_KEEP_IN_REGISTERS: of two vectors on
  * x86.  MSVC has no targets: it takes every intrinsic. */
@@ -45,7 +54,7 @@
 #endif
 
 /* ISAs, slowest first, named by instructions.  `avx2` means AVX2+FMA+F16C, `avx512` F+BW+DQ+VL,
- * `avxvnni` and `vnni` add the dot products of 8 bits at 256 and at 512 bits; `neon` is the AArch64
+ * `avxvnni` and `vnni` add the dot products of 8 bits at 256 and at 512 bits, `amx` to `vnni` the tiles of 8 bits; `neon` is the AArch64
  * baseline, `dotprod` adds SDOT. */
 typedef enum {
     PQC_SCALAR,
@@ -53,6 +62,7 @@ typedef enum {
     PQC_AVXVNNI,
     PQC_AVX512,
     PQC_VNNI,
+    PQC_AMX,
     PQC_NEON,
     PQC_DOTPROD,
     PQC_ISAS
@@ -64,6 +74,8 @@ typedef enum {
 #define PQC_TARGET_AVXVNNI PQC_TARGET("avx2,fma,f16c,avxvnni")
 #define PQC_TARGET_AVX512 PQC_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")
 #define PQC_TARGET_VNNI PQC_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+#define PQC_TARGET_AMX                                                                             \
+    PQC_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,amx-tile,amx-int8")
 #define PQC_TARGET_DOTPROD PQC_TARGET("arch=armv8.2-a+dotprod")
 
 typedef enum {

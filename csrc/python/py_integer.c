@@ -101,7 +101,8 @@ static int set_channels(pqc_conv_shape *shape, PyArrayObject *weights, int axes,
     shape->groups = groups;
     shape->in = shape->transposed ? rows / groups : PyArray_DIM(weights, 1);
     shape->out = shape->transposed ? PyArray_DIM(weights, 1) : rows / groups;
-    shape->columns = axes > 0 && pqc_conv_wants_columns(shape);
+    shape->matrix = axes == 0;
+    shape->columns = !shape->matrix && pqc_conv_wants_columns(shape);
     return 0;
 }
 
@@ -114,10 +115,11 @@ static bool has_above_127(PyArrayObject *weights)
     return false;
 }
 
-static PyObject *new_packed(const pqc_conv_shape *shape, int axes, pqc_int_format format,
+static PyObject *new_packed(pqc_conv_shape *shape, int axes, pqc_int_format format,
                             PyArrayObject *weights, PyArrayObject *scale)
 {
     bool wide = has_above_127(weights);
+    shape->unit = pqc_conv_wanted_unit(shape, wide);
     ptrdiff_t bytes = pqc_conv_plan_bytes(shape, wide);
     if (bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "Expected a kernel and strides of less extent");

@@ -28,17 +28,23 @@ static void fill_places(int32_t *places, ptrdiff_t n, int32_t last)
     }
 }
 
+static const int8_t *weights_at(const pqc_gemm_s8_block *g, ptrdiff_t step, int channel)
+{
+    return g->w + step * g->step + channel / PQC_LANES * g->apart + channel % PQC_LANES * 4;
+}
+
 static int64_t exact_product(const pqc_gemm_s8_block *g, int32_t pixel, int channel)
 {
     int64_t acc = g->start[channel];
     for (ptrdiff_t j = 0; j < g->k; j++)
         for (int i = 0; i < 4; i++)
-            acc += (int64_t)g->x[pixel + g->offset[j] + i] *
-                   g->w[(j * PQC_LANES * g->vectors + channel) * 4 + i];
+            acc += (int64_t)g->x[pixel + g->offset[j] + i] * weights_at(g, j, channel)[i];
     return acc;
 }
 
-static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool extreme, bool lowest)
+/* A step's channels beside each other, or 16 channels' steps. */
+static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool extreme, bool lowest,
+                        bool together)
 {
     int lanes = PQC_LANES * vectors;
     uint8_t *x = buffer_place(&a->x, X_BYTES, 0);
@@ -54,15 +60,24 @@ static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool ext
         w[i] = (int8_t)byte_of(extreme, lowest ? -128 : -127, 127);
     fill_places(offset, k, 300);
     fill_places(pixel, pixels, X_BYTES - 4 - 300);
+    pqc_gemm_s8_block g = {.x = x,
+                           .offset = offset,
+                           .k = k,
+                           .w = w,
+                           .step = together ? 64 * vectors : 64,
+                           .apart = together ? 64 : 64 * k,
+                           .start = start,
+                           .sum = sum,
+                           .vectors = vectors,
+                           .lowest = lowest};
     for (int c = 0; c < lanes; c++) {
         int32_t weights = 0;
         for (ptrdiff_t j = 0; j < k; j++)
             for (int i = 0; i < 4; i++)
-                weights += w[(j * lanes + c) * 4 + i];
+                weights += weights_at(&g, j, c)[i];
         start[c] = -128 * weights + (int32_t)(random_bits() % 1000);
         sum[c] = 128 * weights;
     }
-    pqc_gemm_s8_block g = {x, offset, k, w, start, sum, vectors, lowest};
     pqc.gemm_s8(&g, pixel, pixels, acc);
     for (int p = 0; p < pixels; p++)
         for (int c = 0; c < lanes; c++)
@@ -87,8 +102,9 @@ void test_gemm_s8(void)
     for (int vectors = 1; vectors <= PQC_BLOCK_VECTORS; vectors++)
         for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
             for (int pixels = 0; pixels <= MAX_PIXELS; pixels += pixels < 20 ? 1 : 5)
-                for (int lowest = 0; lowest < 2; lowest++)
-                    check_block(&a, vectors, depths[d], pixels, (pixels + vectors) % 2, lowest);
+                for (int i = 0; i < 4; i++)
+                    check_block(&a, vectors, depths[d], pixels, (pixels + vectors) % 2, i % 2 == 0,
+                                i < 2);
     arena_each(&a, buffer_close);
 }
 

@@ -26,7 +26,7 @@ void pqc_conv_scales(const pqc_conv_plan *plan, const pqc_conv_call *call, float
         memset(bias, 0, (size_t)channels * sizeof *bias);
 }
 
-static int channels_of(const pqc_conv_tile *tile)
+int pqc_conv_tile_channels(const pqc_conv_tile *tile)
 {
     ptrdiff_t left = tile->plan->shape.out - PQC_BLOCK_CHANNELS * tile->block;
     return left < PQC_BLOCK_CHANNELS ? (int)left : PQC_BLOCK_CHANNELS;
@@ -40,17 +40,26 @@ static pqc_gemm_s8_block chunk_of(const pqc_conv_tile *tile, ptrdiff_t chunk)
     ptrdiff_t sums =
         (tile->group * piece->chunks + chunk) * lanes + PQC_BLOCK_CHANNELS * tile->block;
     int vectors = pqc_conv_block_vectors(tile->plan, tile->block);
+    bool narrow = tile->plan->shape.unit != NULL;
+    ptrdiff_t step = 4 * PQC_LANES * (narrow ? 1 : vectors);
     return (pqc_gemm_s8_block){
         .x = tile->x,
         .offset = tile->offset + first,
         .k = left < PQC_CHUNK ? left : PQC_CHUNK,
         .w = piece->w + (tile->group * lanes + PQC_BLOCK_CHANNELS * tile->block) * piece->k * 4 +
-             first * PQC_LANES * vectors * 4,
+             first * step,
+        .step = step,
+        .apart = narrow ? 4 * PQC_LANES * piece->k : 4 * PQC_LANES,
         .start = tile->has_zero ? piece->start + sums : tile->plan->zeros,
         .sum = piece->sum + sums,
         .vectors = vectors,
         .lowest = tile->plan->lowest,
     };
+}
+
+pqc_gemm_s8_block pqc_conv_tile_products(const pqc_conv_tile *tile)
+{
+    return chunk_of(tile, 0);
 }
 
 /* More products than 32 bits can sum: the chunks are added in 64 bits. */
@@ -66,7 +75,7 @@ static void run_chunks(const pqc_conv_tile *tile, int32_t *acc, bool rows, float
             total[i] += acc[i];
     }
     for (int p = 0; p < tile->pixels; p++)
-        for (int c = 0; c < channels_of(tile); c++)
+        for (int c = 0; c < pqc_conv_tile_channels(tile); c++)
             y[rows ? p * stride + c : c * stride + p] =
                 fmaf((float)total[p * lanes + c], tile->scale[c], tile->bias[c]);
 }
@@ -78,9 +87,9 @@ void pqc_conv_tile_run(const pqc_conv_tile *tile, bool rows, float *y, ptrdiff_t
         run_chunks(tile, acc, rows, y, stride);
         return;
     }
-    pqc_gemm_s8_block g = chunk_of(tile, 0);
+    pqc_gemm_s8_block g = pqc_conv_tile_products(tile);
     pqc.gemm_s8(&g, tile->pixel, tile->pixels, acc);
     (rows ? pqc.dequantize_rows : pqc.dequantize_columns)(
-        (pqc_sums){acc, PQC_LANES * g.vectors, tile->pixels, channels_of(tile)}, tile->scale,
-        tile->bias, y, stride);
+        (pqc_sums){acc, PQC_LANES * g.vectors, tile->pixels, pqc_conv_tile_channels(tile)},
+        tile->scale, tile->bias, y, stride);
 }

@@ -4,6 +4,7 @@
 
 #include "conv_s8.h"
 #include "dequantize/dequantize.h"
+#include "gemm_s8/gemm_s8.h"
 
 enum { PQC_TILE = 48, PQC_MOST_TILE = 64 }; /* pixels of a tile: wanted, at most */
 
@@ -35,6 +36,10 @@ typedef struct {
     int pixels;
     const float *scale, *bias; /* of the block's first channel */
 } pqc_conv_tile;
+
+/* The products of a tile whose sums fit into 32 bits. */
+pqc_gemm_s8_block pqc_conv_tile_products(const pqc_conv_tile *tile);
+int pqc_conv_tile_channels(const pqc_conv_tile *tile);
 
 /* Multiplies and dequantises: pixels to rows of y, or to columns. */
 void pqc_conv_tile_run(const pqc_conv_tile *tile, bool rows, float *y, ptrdiff_t stride);

@@ -3,9 +3,6 @@
 #include "gemm_s8/gemm_s8.h"
 #include "lines_s8/lines_s8.h"
 
-/* Outputs larger than this would push each other out of the caches: about half of the last one. */
-static const ptrdiff_t streamed_bytes = (ptrdiff_t)16 << 20;
-
 /* Up to 512 channels the pixels of a strip stay in the first cache while all output channels pass
  * over them. */
 enum { MOST_QUADS = 128, STRIP_BYTES = 16384, STRIP = 48 };
@@ -13,8 +10,8 @@ enum { MOST_QUADS = 128, STRIP_BYTES = 16384, STRIP = 48 };
 bool pqc_conv_takes_lines(const pqc_conv_work *w)
 {
     const pqc_conv_shape *shape = &w->plan->shape;
-    return shape->columns ||
-           (pqc_conv_is_pointwise(shape) && !shape->transposed && w->plan->piece->k <= MOST_QUADS);
+    return !shape->unit && (shape->columns || (pqc_conv_is_pointwise(shape) && !shape->transposed &&
+                                               w->plan->piece->k <= MOST_QUADS));
 }
 
 static pqc_lines_s8_block block_of(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block)
@@ -35,8 +32,7 @@ static pqc_lines_s8_block block_of(const pqc_conv_work *w, ptrdiff_t group, ptrd
         .stride = (int)plan->shape.axis[2].stride,
         .dilation = plan->shape.columns ? (int)plan->shape.axis[2].dilation : 0,
         .rows = 1,
-        .stream = w->call->batch * plan->shape.groups * plan->shape.out * w->view->outputs * 4 >=
-                  streamed_bytes,
+        .stream = w->stream,
     };
 }
 

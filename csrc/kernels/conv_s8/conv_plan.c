@@ -1,6 +1,6 @@
 #include "conv_plan.h"
 
-#include "lines_s8/lines_s8.h"
+#include "dispatch.h"
 
 #include <string.h>
 
@@ -42,7 +42,8 @@ static void piece_init(pqc_conv_piece *piece, const pqc_conv_shape *shape, ptrdi
 
 static ptrdiff_t weight_bytes(const pqc_conv_shape *shape, const pqc_conv_piece *piece)
 {
-    return pqc_aligned(shape->groups * piece->k * lanes_of(shape) * 4);
+    return pqc_aligned(shape->groups * pqc_conv_stored_steps(shape, piece->k) * lanes_of(shape) *
+                       4);
 }
 
 static ptrdiff_t sum_bytes(const pqc_conv_shape *shape, const pqc_conv_piece *piece)
@@ -65,6 +66,16 @@ bool pqc_conv_wants_columns(const pqc_conv_shape *shape)
     double quads = taps * (double)row->kernel * (double)((shape->in + 3) / 4);
     return !shape->transposed && row->stride + row->dilation <= PQC_COLUMNS_REACH &&
            (columns < quads || shape->in == 1) && 3 * columns <= PQC_CHUNK;
+}
+
+/* Depthwise layers have one output channel in a tile of 16.  A unit's set-up takes as long as some 100,000 products. */
+const pqc_matrix_unit *pqc_conv_wanted_unit(const pqc_conv_shape *shape, bool wide)
+{
+    pqc_conv_piece piece;
+    piece_init(&piece, shape, 0, wide);
+    bool grouped_columns = shape->columns && shape->groups > 1;
+    return wide || grouped_columns || piece.chunks > 1 || shape->out < 4 || piece.k < 4 ? NULL
+                                                                                        : pqc.unit;
 }
 
 ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide)
@@ -121,14 +132,17 @@ static step_weights weights_of_step(const pqc_conv_shape *s, const pqc_conv_piec
 {
     ptrdiff_t taps = s->axis[0].kernel * s->axis[1].kernel * s->axis[2].kernel;
     ptrdiff_t row = piece->taps[2].count, along = steps_along(s, 2, row);
-    ptrdiff_t number = step % (piece->taps[0].count * piece->taps[1].count * along);
-    ptrdiff_t quad = step / (piece->taps[0].count * piece->taps[1].count * along);
+    ptrdiff_t numbers = piece->taps[0].count * piece->taps[1].count * along;
+    ptrdiff_t quads = (s->in + 3) / 4, chunk = pqc_conv_chunk(s, quads, 0);
+    ptrdiff_t begin = step / (chunk * numbers) * chunk, rest = step - begin * numbers;
+    chunk = pqc_conv_chunk(s, quads, begin);
+    ptrdiff_t number = rest / chunk, quad = begin + rest % chunk;
     if (s->columns) {
         ptrdiff_t x = number % along * 4, channel = group * s->out * s->in + quad % s->in;
         return (step_weights){channel * taps + number / along * row + x, 1, s->in * taps,
                               pqc_least(row - x, 4)};
     }
-    ptrdiff_t in = quad % ((s->in + 3) / 4) * 4, tap = tap_number(s, piece, number);
+    ptrdiff_t in = quad % quads * 4, tap = tap_number(s, piece, number);
     if (s->transposed)
         return (step_weights){(group * s->in + in) * s->out * taps + tap, s->out * taps, taps,
                               pqc_least(s->in - in, 4)};
@@ -136,27 +150,43 @@ static step_weights weights_of_step(const pqc_conv_shape *s, const pqc_conv_piec
                           pqc_least(s->in - in, 4)};
 }
 
-/* One group's weights of a piece, step by step; lanes past the last channel are zeros. */
+/* Where the four weights of a step lie for an output channel. */
+static int8_t *place_of(const pqc_conv_plan *plan, const pqc_conv_piece *piece, ptrdiff_t group,
+                        ptrdiff_t step, ptrdiff_t channel)
+{
+    ptrdiff_t stored = pqc_conv_stored_steps(&plan->shape, piece->k);
+    int8_t *w = piece->w + group * stored * plan->lanes * 4;
+    if (plan->shape.unit && !plan->shape.matrix) {
+        ptrdiff_t tile = channel / PQC_SIDE * (stored / PQC_SIDE) + step / PQC_SIDE;
+        return w + tile * PQC_TILE_BYTES + channel % PQC_SIDE * 4 * PQC_SIDE + step % PQC_SIDE * 4;
+    }
+    ptrdiff_t most = plan->shape.unit ? PQC_LANES : PQC_BLOCK_CHANNELS;
+    ptrdiff_t first = channel / most * most, width = pqc_least(plan->lanes - first, most);
+    return w + (first * stored + step * width + channel - first) * 4;
+}
+
+/* One group's weights of a piece; all bytes are zeros before. */
 static void pack_group(const pqc_conv_plan *plan, const pqc_conv_piece *piece, ptrdiff_t group,
                        const uint8_t *bytes)
 {
     const pqc_conv_shape *s = &plan->shape;
-    ptrdiff_t lanes = plan->lanes, part_steps = piece->k / plan->parts;
-    int8_t *w = piece->w + group * piece->k * lanes * 4;
-    int32_t *sums = piece->sum + group * piece->chunks * lanes;
-    for (ptrdiff_t first = 0; first < lanes; first += 64) {
-        ptrdiff_t width = pqc_least(lanes - first, 64), filled = pqc_least(s->out - first, width);
-        for (ptrdiff_t step = 0; step < piece->k; step++, w += 4 * width) {
+    ptrdiff_t part_steps = piece->k / plan->parts;
+    int32_t *sums = piece->sum + group * piece->chunks * plan->lanes;
+    for (ptrdiff_t first = 0; first < s->out; first += PQC_SIDE) {
+        ptrdiff_t filled = pqc_least(s->out - first, PQC_SIDE);
+        for (ptrdiff_t step = 0; step < piece->k; step++) {
             step_weights at = weights_of_step(s, piece, group, step);
-            int32_t *sum = sums + step / PQC_CHUNK * lanes + first;
-            memset(w, 0, (size_t)(4 * width));
+            int32_t *sum = sums + step / PQC_CHUNK * plan->lanes + first;
+            int8_t *w = place_of(plan, piece, group, step, first);
+            ptrdiff_t apart = place_of(plan, piece, group, step, first + 1) - w;
             for (ptrdiff_t c = 0; c < filled; c++)
                 for (ptrdiff_t i = 0; i < at.count; i++) {
                     uint8_t byte = bytes[at.first + (first + c) * at.next + i * at.apart];
                     int weight = s->is_unsigned || byte < 128 ? byte : byte - 256;
-                    w[4 * c + i] =
+                    int8_t part =
                         plan->parts == 1 ? (int8_t)weight : part_of(weight, step / part_steps);
-                    sum[c] += 128 * w[4 * c + i];
+                    w[c * apart + i] = part;
+                    sum[c] += 128 * part;
                 }
         }
     }
@@ -166,6 +196,7 @@ static void pack_piece(const pqc_conv_plan *plan, const pqc_conv_piece *piece, c
 {
     ptrdiff_t count = plan->shape.groups * piece->chunks * plan->lanes;
     memset(piece->sum, 0, (size_t)count * sizeof *piece->sum);
+    memset(piece->w, 0, (size_t)weight_bytes(&plan->shape, piece));
     for (ptrdiff_t group = 0; group < plan->shape.groups; group++)
         pack_group(plan, piece, group, bytes);
     for (ptrdiff_t i = 0; i < count; i++)

@@ -1,11 +1,16 @@
-/* Weights of a convolution (or a linear layer: one of kernel 1), reordered for gemm_s8, with what
+/* Weights of a convolution (or a linear layer: one of kernel 1), reordered for gemm_s8 or for a matrix unit, with what
  * undoes the scales.
  *
  * For every piece and group: blocks of up to 64 output channels, in a block the steps of four
  * weights each (quads of input channels slowest, then the taps), at each step the block's channels.
  * A channel count that is no multiple of 16 is filled up with zeros.  Unsigned weights above 127
  * are the sum of three signed bytes: their steps come three times.  Sums of more than PQC_CHUNK
- * steps could leave 32 bits and are taken in chunks, each with its own start. */
+ * steps could leave 32 bits and are taken in chunks, each with its own start.
+ *
+ * For a matrix unit (shape.unit): blocks of 16 output channels, as matrix_unit.h has them, 16 steps at a time.  There the
+ * steps are in chunks of 16 quads, with the taps between the chunks and the quads of one.  Such a plan is
+ * multiplied by that unit, whatever the table of kernels has become since: the sums are the same.  Of linear layers: the
+ * order above, but in blocks of 16 output channels. */
 #ifndef PQC_CONV_PLAN_H
 #define PQC_CONV_PLAN_H
 
@@ -17,7 +22,7 @@ typedef struct {
     ptrdiff_t index[PQC_AXES];
     pqc_conv_taps taps[PQC_AXES];
     ptrdiff_t k, chunks;
-    int8_t *w;            /* groups x k x lanes x 4 */
+    int8_t *w;            /* groups x k x lanes x 4; k up to a multiple of 16 for a matrix unit */
     int32_t *start, *sum; /* groups x chunks x lanes, of an activation with zero 128 */
 } pqc_conv_piece;
 
@@ -44,6 +49,9 @@ static inline ptrdiff_t pqc_aligned(ptrdiff_t bytes)
 /* True if columns need no more steps than quads, and the kernel can take them. */
 bool pqc_conv_wants_columns(const pqc_conv_shape *shape);
 
+/* The matrix unit of the table of kernels, if there is one and it is the fastest way for a convolution with these weights. */
+const pqc_matrix_unit *pqc_conv_wanted_unit(const pqc_conv_shape *shape, bool wide);
+
 /* Bytes of memory a plan needs, to be 64-aligned; -1 if they or the pieces are too many to count. */
 ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide);
 
@@ -57,6 +65,18 @@ ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide);
  *   wide     some weight is above 127 */
 void pqc_conv_plan_init(pqc_conv_plan *plan, const pqc_conv_shape *shape, bool wide, void *memory,
                         const void *weights, const float *scale);
+
+/* Steps as they are stored. */
+static inline ptrdiff_t pqc_conv_stored_steps(const pqc_conv_shape *shape, ptrdiff_t k)
+{
+    return shape->unit && !shape->matrix ? (k + PQC_SIDE - 1) / PQC_SIDE * PQC_SIDE : k;
+}
+
+/* Quads that lie between the taps: of a unit's convolutions 16, of others one; then what is left of `quads`, from `quad` on. */
+static inline ptrdiff_t pqc_conv_chunk(const pqc_conv_shape *shape, ptrdiff_t quads, ptrdiff_t quad)
+{
+    return shape->unit && !shape->columns ? pqc_least(quads - quad, PQC_SIDE) : 1;
+}
 
 /* Number of blocks of a group, and the vectors of one. */
 static inline ptrdiff_t pqc_conv_blocks(const pqc_conv_plan *plan)

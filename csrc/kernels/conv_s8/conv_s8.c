@@ -2,6 +2,9 @@
 #include "dispatch.h"
 #include "parallel.h"
 
+/* Outputs larger than this would push each other out of the caches: about half of the last one. */
+#define STREAMED_BYTES ((ptrdiff_t)16 << 20)
+
 static ptrdiff_t longest_k(const pqc_conv_plan *plan)
 {
     ptrdiff_t k = 0;
@@ -34,22 +37,26 @@ static ptrdiff_t image_bytes(const pqc_conv_plan *plan, const pqc_conv_view *vie
     return pqc_aligned(pqc_conv_image_bytes(view, &plan->shape));
 }
 
-static ptrdiff_t scratch_bytes(const pqc_conv_plan *plan, const pqc_conv_view *view, int side)
-{
-    return side == 0 ? 0 : pqc_conv_winograd_bytes(plan, view, side);
-}
-
 ptrdiff_t pqc_conv_prepare(const pqc_conv_plan *plan, const pqc_conv_view *view,
                            pqc_conv_call *call)
 {
+    ptrdiff_t tasks = 0;
     call->slots = slots_of(plan, view, call->batch);
-    call->side = pqc.winograd ? pqc_conv_winograd_side(plan, view) : 0;
-    ptrdiff_t tasks = call->side == 0   ? 0
-                      : call->slots > 1 ? call->batch
-                                        : pqc_conv_winograd_tasks(plan, view, call->side);
-    call->threads = call->side == 0 ? 0 : (int)pqc_least(pqc_get_num_threads(), tasks);
+    call->side = pqc.winograd && !plan->shape.unit ? pqc_conv_winograd_side(plan, view) : 0;
+    call->scratch = 0;
+    if (plan->shape.unit) {
+        pqc_conv_unit_needs need = pqc_conv_unit_need(plan, view);
+        tasks = need.tasks;
+        call->scratch = need.bytes;
+    } else if (call->side != 0) {
+        tasks = pqc_conv_winograd_tasks(plan, view, call->side);
+        call->scratch = pqc_conv_winograd_bytes(plan, view, call->side);
+    }
+    if (call->slots > 1 && tasks > 0)
+        tasks = call->batch;
+    call->threads = (int)pqc_least(pqc_get_num_threads(), tasks);
     return 2 * channel_bytes(plan) + offset_bytes(plan) + call->slots * image_bytes(plan, view) +
-           call->threads * scratch_bytes(plan, view, call->side);
+           call->threads * call->scratch;
 }
 
 /* The memory of a call. */
@@ -66,8 +73,7 @@ static void lay_out(pqc_conv_work *w, memory *m)
     w->offset = (int32_t *)(void *)(at + 2 * channels);
     at += 2 * channels + offset_bytes(w->plan);
     pqc_slots_init(&m->images, at, w->call->slots, image);
-    pqc_slots_init(&m->scratch, at + w->call->slots * image, w->call->threads,
-                   scratch_bytes(w->plan, w->view, w->call->side));
+    pqc_slots_init(&m->scratch, at + w->call->slots * image, w->call->threads, w->call->scratch);
     w->scratch = &m->scratch;
 }
 
@@ -87,7 +93,24 @@ static void fill_column_offsets(const pqc_conv_work *w)
                                   y * axis[1].dilation * row + x * axis[2].dilation);
 }
 
-/* Where the quad of each step lies: parts, quads, taps z, y, x with x fastest. */
+/* The first quad's taps are there, and each's distance from a quad to the next is the same: from the last step to the first,
+ * for those taps are read until the end. */
+static void spread_over_quads(const pqc_conv_work *w, ptrdiff_t taps)
+{
+    ptrdiff_t quads = w->view->quads, plane = 4 * w->view->plane;
+    ptrdiff_t chunk = pqc_conv_chunk(&w->plan->shape, quads, 0);
+    ptrdiff_t first = (w->plan->parts * quads - 1) / chunk * chunk;
+    for (; first >= 0; first -= chunk) {
+        ptrdiff_t width = pqc_conv_chunk(&w->plan->shape, quads, first);
+        ptrdiff_t at = first % quads * plane;
+        int32_t *offset = w->offset + first * taps;
+        for (ptrdiff_t tap = taps - 1; tap >= 0; tap--)
+            for (ptrdiff_t i = width - 1; i >= 0; i--)
+                offset[tap * width + i] = w->offset[tap] + (int32_t)(at + i * plane);
+    }
+}
+
+/* Where the quad of each step lies: parts, quads, taps z, y, x with x fastest; the order of conv_plan.h. */
 static void fill_offsets(const pqc_conv_work *w)
 {
     if (w->plan->shape.columns) {
@@ -96,7 +119,7 @@ static void fill_offsets(const pqc_conv_work *w)
     }
     const pqc_conv_shape *shape = &w->plan->shape;
     const pqc_conv_piece *piece = w->piece;
-    ptrdiff_t taps = 0, quads = w->view->quads;
+    ptrdiff_t taps = 0;
     for (ptrdiff_t z = 0; z < piece->taps[0].count; z++)
         for (ptrdiff_t y = 0; y < piece->taps[1].count; y++) {
             ptrdiff_t at = pqc_conv_axis_place(shape, w->view, 0, piece->index[0], z) +
@@ -106,14 +129,10 @@ static void fill_offsets(const pqc_conv_work *w)
                 w->offset[taps++] = (int32_t)(4 * (at + place));
             }
         }
-    for (ptrdiff_t quad = 1; quad < w->plan->parts * quads; quad++)
-        for (ptrdiff_t tap = 0; tap < taps; tap++)
-            w->offset[quad * taps + tap] =
-                w->offset[tap] + (int32_t)(4 * (quad % quads) * w->view->plane);
+    spread_over_quads(w, taps);
 }
 
-/* Addresses of the outputs from number `first` on, in bytes of the image. */
-static void fill_pixels(const pqc_conv_work *w, ptrdiff_t first, int pixels, int32_t *pixel)
+void pqc_conv_pixels(const pqc_conv_work *w, ptrdiff_t first, int pixels, int32_t *pixel)
 {
     ptrdiff_t x = first % w->range[2].count, rest = first / w->range[2].count;
     ptrdiff_t y = rest % w->range[1].count, z = rest / w->range[1].count;
@@ -154,7 +173,7 @@ static void run_tile(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block, p
     int pixels = (int)(pqc_tile_begin(w->pixels, w->tiles, number + 1) - first);
     ptrdiff_t channel = group * shape->out + PQC_BLOCK_CHANNELS * block;
     float *y = w->y + channel * w->view->outputs;
-    fill_pixels(w, first, pixels, pixel);
+    pqc_conv_pixels(w, first, pixels, pixel);
     pqc_conv_tile tile = {.plan = w->plan,
                           .piece = w->piece,
                           .group = group,
@@ -199,9 +218,13 @@ static void run_piece(pqc_conv_work *w)
     }
     if (w->pixels == 0)
         return;
-    w->tiles = pqc_tiles(w->pixels);
     if (w->plan->pieces > 1) /* one piece's offsets serve all images */
         fill_offsets(w);
+    if (w->plan->shape.unit) {
+        pqc_conv_unit(w);
+        return;
+    }
+    w->tiles = pqc_tiles(w->pixels);
     ptrdiff_t tasks = w->plan->shape.groups * pqc_conv_blocks(w->plan) * w->tiles;
     ptrdiff_t products = w->pixels * w->plan->lanes * w->plan->shape.groups * w->piece->k * 4;
     pqc_parallel(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, run_tiles, w);
@@ -272,6 +295,8 @@ unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,
     unsigned flags = 0;
     lay_out(&w, &m);
     pqc_conv_scales(plan, call, w.scale, w.bias);
+    w.stream =
+        call->batch * plan->shape.groups * plan->shape.out * view->outputs * 4 >= STREAMED_BYTES;
     if (plan->pieces == 1)
         fill_offsets(&w);
     if (call->slots > 1)

@@ -19,9 +19,10 @@ typedef struct {
     float div;       /* by which a quantised x is divided */
     void *workspace; /* pqc_conv_prepare or pqc_linear_workspace bytes, 64-aligned */
     /* From pqc_conv_prepare; of a matrix not used. */
-    ptrdiff_t slots; /* images in work at the same time */
-    int side;        /* of Winograd's tiles, or 0 */
-    int threads;     /* that have memory for those */
+    ptrdiff_t slots;   /* images in work at the same time */
+    int side;          /* of Winograd's tiles, or 0 */
+    int threads;       /* that have memory for their part of the work, */
+    ptrdiff_t scratch; /* each of so many bytes */
 } pqc_conv_call;
 
 /* True if integers can carry it: every 1 / (div * scale_w) is a normal float. */

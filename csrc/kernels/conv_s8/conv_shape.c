@@ -127,6 +127,13 @@ static void transposed_plane(pqc_conv_view *view, const pqc_conv_shape *shape, i
     plane->slots = 1;
 }
 
+/* A matrix unit reads 16 quads at a time: an odd number of cache lines from each other, they lie in different places of the
+ * first cache. */
+static ptrdiff_t apart(ptrdiff_t dwords)
+{
+    return ((dwords + 15) / 16 | 1) * 16;
+}
+
 bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
                         const ptrdiff_t size[PQC_AXES])
 {
@@ -159,6 +166,8 @@ bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
             return false;
         view->plane *= plane->size * plane->slots;
     }
+    if (shape->unit && !shape->columns)
+        view->plane = apart(view->plane);
     return view->plane <= (INT32_MAX - READ_AHEAD) / view->element / view->quads;
 }
 

@@ -17,7 +17,7 @@
 #ifndef PQC_CONV_SHAPE_H
 #define PQC_CONV_SHAPE_H
 
-#include "pqc.h"
+#include "matrix_unit/matrix_unit.h"
 
 enum { PQC_AXES = 3 };
 
@@ -30,6 +30,8 @@ typedef struct {
     bool transposed, is_unsigned; /* unsigned: the weights are bytes of 0 to 255 */
     ptrdiff_t groups, in, out;    /* channels of one group */
     bool columns;
+    bool matrix;                 /* a linear layer: kernels of 1, rows instead of images */
+    const pqc_matrix_unit *unit; /* the matrix unit that multiplies a convolution, or NULL */
     pqc_conv_axis axis[PQC_AXES];
 } pqc_conv_shape;
 

@@ -18,7 +18,9 @@ typedef struct {
     pqc_conv_image image;
     float *y; /* of this image */
     ptrdiff_t pixels, tiles;
-    pqc_slots *scratch; /* for conv_winograd.c: of call->threads threads, others wait */
+    bool stream; /* y is larger than the caches */
+    pqc_slots
+        *scratch; /* for conv_winograd.c and conv_unit.c: of call->threads threads, others wait */
 } pqc_conv_work;
 
 /* Pixels along rows, for layers in columns, and for kernels of 1 with few input channels:
@@ -40,5 +42,18 @@ ptrdiff_t pqc_conv_winograd_bytes(const pqc_conv_plan *plan, const pqc_conv_view
 
 /* False if the call has no side, or the table has changed since: nothing is then written. */
 bool pqc_conv_winograd(const pqc_conv_work *work);
+
+/* Layers of plans for a matrix unit: how many tasks an image has, and the bytes that a thread needs for them. */
+typedef struct {
+    ptrdiff_t tasks, bytes;
+} pqc_conv_unit_needs;
+
+pqc_conv_unit_needs pqc_conv_unit_need(const pqc_conv_plan *plan, const pqc_conv_view *view);
+
+/* The work's piece, whose ranges are set. */
+void pqc_conv_unit(const pqc_conv_work *work);
+
+/* Addresses of the piece's outputs from number `first` on, in bytes of the image. */
+void pqc_conv_pixels(const pqc_conv_work *work, ptrdiff_t first, int pixels, int32_t *pixel);
 
 #endif

@@ -3,8 +3,12 @@
 #include "parallel.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
-enum { STRIP_BYTES = 1 << 20, QUANTIZE_GRAIN = 1 << 16 };
+enum { STRIP_BYTES = 1 << 20, GROUP_BYTES = 640 << 10, QUANTIZE_GRAIN = 1 << 16 };
+
+/* With fewer rows the weights' way from the caches takes longer than their products. */
+enum { LEAST_UNIT_ROWS = 5 };
 
 /* A strip of rows is quantised and multiplied at a time: it stays in the cache, and memory does not
  * grow with rows. */
@@ -16,26 +20,37 @@ typedef struct {
     uint8_t *bytes;
     ptrdiff_t pitch; /* bytes of a row */
     ptrdiff_t first, rows, tiles;
+    ptrdiff_t group;             /* blocks of output channels */
+    const pqc_matrix_unit *unit; /* or NULL: then */
+    ptrdiff_t block;             /* is 1, else 16: so many rows are stored together */
     atomic_uint flags;
 } work;
 
-static ptrdiff_t pitch_of(const pqc_conv_plan *plan)
+static const pqc_matrix_unit *unit_of(const pqc_conv_plan *plan, ptrdiff_t rows)
 {
-    return (plan->shape.in + 3) / 4 * 4;
+    return rows >= LEAST_UNIT_ROWS ? plan->shape.unit : NULL;
+}
+
+static ptrdiff_t pitch_of(const pqc_conv_plan *plan, bool unit)
+{
+    ptrdiff_t step = unit ? 4 * PQC_SIDE : 4;
+    return (plan->shape.in + step - 1) / step * step;
 }
 
 static ptrdiff_t strip_of(const pqc_conv_plan *plan, ptrdiff_t rows)
 {
-    ptrdiff_t strip = STRIP_BYTES / pitch_of(plan);
+    ptrdiff_t strip = STRIP_BYTES / pitch_of(plan, false) / PQC_MOST_TILE * PQC_MOST_TILE;
     strip = strip < PQC_MOST_TILE ? PQC_MOST_TILE : strip;
     return rows < strip ? rows : strip;
 }
 
 ptrdiff_t pqc_linear_workspace(const pqc_conv_plan *plan, ptrdiff_t rows)
 {
+    bool unit = unit_of(plan, rows) != NULL;
+    ptrdiff_t strip = strip_of(plan, rows), block = unit ? PQC_SIDE : 1;
     return 2 * pqc_aligned(plan->shape.out * (ptrdiff_t)sizeof(float)) +
            pqc_aligned(plan->piece->k * (ptrdiff_t)sizeof(int32_t)) +
-           pqc_aligned(strip_of(plan, rows) * pitch_of(plan));
+           pqc_aligned((strip + block - 1) / block * block * pitch_of(plan, unit));
 }
 
 static void lay_out(work *w)
@@ -47,27 +62,99 @@ static void lay_out(work *w)
     w->offset = (int32_t *)(void *)(at + 2 * channels);
     w->bytes =
         (uint8_t *)at + 2 * channels + pqc_aligned(w->plan->piece->k * (ptrdiff_t)sizeof(int32_t));
-    ptrdiff_t quads = w->pitch / 4;
+    ptrdiff_t quads = pitch_of(w->plan, false) / 4;
     for (ptrdiff_t step = 0; step < w->plan->piece->k; step++)
         w->offset[step] = (int32_t)(4 * (step % quads));
+}
+
+static unsigned quantize(const work *w, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t column,
+                         ptrdiff_t n, uint8_t *y, ptrdiff_t y_row)
+{
+    ptrdiff_t in = w->plan->shape.in;
+    unsigned flags =
+        pqc.quantize_u8(&(pqc_u8_rows){.x = w->call->x + (w->first + row) * in + column,
+                                       .y = y,
+                                       .x_row = in,
+                                       .y_row = y_row,
+                                       .rows = rows,
+                                       .n = n,
+                                       .q = w->call->q});
+    for (ptrdiff_t i = 0; i < rows && n % 4 != 0; i++)
+        memset(y + i * y_row + n, 0, (size_t)(4 - n % 4)); /* their weights are 0 */
+    return flags;
 }
 
 static void quantize_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     work *w = context;
-    ptrdiff_t in = w->plan->shape.in;
-    unsigned flags = pqc.quantize_u8(&(pqc_u8_rows){.x = w->call->x + (w->first + begin) * in,
-                                                    .y = w->bytes + begin * w->pitch,
-                                                    .x_row = in,
-                                                    .y_row = w->pitch,
-                                                    .rows = end - begin,
-                                                    .n = in,
-                                                    .q = w->call->q});
-    for (ptrdiff_t row = begin; row < end && in < w->pitch; row++)
-        for (ptrdiff_t i = in; i < w->pitch; i++)
-            w->bytes[row * w->pitch + i] = 0; /* its weight is 0 */
+    unsigned flags = quantize(w, begin, end - begin, 0, w->plan->shape.in,
+                              w->bytes + begin * w->pitch, w->pitch);
     if (flags != 0)
         atomic_fetch_or(&w->flags, flags);
+}
+
+/* Blocks of 16 rows, as matrix_unit.h has them. */
+static void quantize_blocks(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    work *w = context;
+    unsigned flags = 0;
+    for (ptrdiff_t row = PQC_SIDE * begin; row < pqc_least(PQC_SIDE * end, w->rows);
+         row += PQC_SIDE)
+        for (ptrdiff_t column = 0; column < w->plan->shape.in; column += 4 * PQC_SIDE)
+            flags |= quantize(w, row, pqc_least(w->rows - row, PQC_SIDE), column,
+                              pqc_least(w->plan->shape.in - column, 4 * PQC_SIDE),
+                              w->bytes + row * w->pitch + PQC_SIDE * column, 4 * PQC_SIDE);
+    if (flags != 0)
+        atomic_fetch_or(&w->flags, flags);
+}
+
+/* Blocks whose weights stay in the second cache while the rows pass over them: the wider, the longer is the part of a row
+ * that is written at once. */
+static ptrdiff_t group_of(const pqc_conv_plan *plan)
+{
+    ptrdiff_t most = GROUP_BYTES / (4 * PQC_BLOCK_CHANNELS * plan->piece->k),
+              blocks = pqc_conv_blocks(plan);
+    ptrdiff_t groups = most > 0 ? (blocks + most - 1) / most : blocks;
+    return (blocks + groups - 1) / groups;
+}
+
+/* The output channels of a block, and the rows of a tile.  Tasks are numbered group of blocks, tile, block. */
+typedef struct {
+    ptrdiff_t block, row;
+    int rows;
+} place;
+
+static ptrdiff_t first_row(const work *w, ptrdiff_t tile)
+{
+    ptrdiff_t blocks = (w->rows + w->block - 1) / w->block;
+    return pqc_least(w->block * pqc_tile_begin(blocks, w->tiles, tile), w->rows);
+}
+
+static place place_of(const work *w, ptrdiff_t task)
+{
+    ptrdiff_t first = task / (w->group * w->tiles) * w->group, rest = task % (w->group * w->tiles);
+    ptrdiff_t blocks = pqc_least(w->group, pqc_conv_blocks(w->plan) - first);
+    ptrdiff_t tile = rest / blocks, row = first_row(w, tile);
+    return (place){first + rest % blocks, row, (int)(first_row(w, tile + 1) - row)};
+}
+
+static float *output_of(const work *w, place at)
+{
+    return w->call->y + (w->first + at.row) * w->plan->shape.out + PQC_BLOCK_CHANNELS * at.block;
+}
+
+static pqc_conv_tile tile_of(const work *w, place at, const int32_t *pixel)
+{
+    return (pqc_conv_tile){.plan = w->plan,
+                           .piece = w->plan->piece,
+                           .block = at.block,
+                           .has_zero = w->call->q.zero != 0,
+                           .x = w->bytes + at.row * w->pitch,
+                           .offset = w->offset,
+                           .pixel = pixel,
+                           .pixels = at.rows,
+                           .scale = w->scale + PQC_BLOCK_CHANNELS * at.block,
+                           .bias = w->bias + PQC_BLOCK_CHANNELS * at.block};
 }
 
 static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -77,40 +164,58 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
     for (int i = 0; i < PQC_MOST_TILE; i++)
         pixel[i] = (int32_t)(i * w->pitch);
     for (ptrdiff_t i = begin; i < end; i++) {
-        ptrdiff_t block = i / w->tiles, channel = PQC_BLOCK_CHANNELS * block,
-                  out = w->plan->shape.out;
-        ptrdiff_t row = pqc_tile_begin(w->rows, w->tiles, i % w->tiles);
-        pqc_conv_tile tile = {.plan = w->plan,
-                              .piece = w->plan->piece,
-                              .block = block,
-                              .has_zero = w->call->q.zero != 0,
-                              .x = w->bytes + row * w->pitch,
-                              .offset = w->offset,
-                              .pixel = pixel,
-                              .pixels =
-                                  (int)(pqc_tile_begin(w->rows, w->tiles, i % w->tiles + 1) - row),
-                              .scale = w->scale + channel,
-                              .bias = w->bias + channel};
-        pqc_conv_tile_run(&tile, true, w->call->y + (w->first + row) * out + channel, out);
+        place at = place_of(w, i);
+        pqc_conv_tile tile = tile_of(w, at, pixel);
+        pqc_conv_tile_run(&tile, true, output_of(w, at), w->plan->shape.out);
     }
+}
+
+static void run_tiles_on_unit(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    _Alignas(64) int32_t acc[PQC_MOST_TILE * PQC_BLOCK_CHANNELS];
+    const work *w = context;
+    w->unit->begin(w->plan->piece->k);
+    for (ptrdiff_t i = begin; i < end; i++) {
+        place at = place_of(w, i);
+        pqc_conv_tile tile = tile_of(w, at, NULL);
+        pqc_gemm_s8_block g = pqc_conv_tile_products(&tile);
+        w->unit->rows(&g, tile.x, (at.rows + PQC_SIDE - 1) / PQC_SIDE, acc);
+        pqc_sums sums = {acc, PQC_LANES * g.vectors, at.rows, pqc_conv_tile_channels(&tile)};
+        pqc.dequantize_rows(sums, tile.scale, tile.bias, output_of(w, at), w->plan->shape.out);
+    }
+    w->unit->end();
+}
+
+/* On the unit the row blocks of a tile are pairs, as far as they go. */
+static void run_strip(work *w)
+{
+    ptrdiff_t blocks = (w->rows + w->block - 1) / w->block;
+    ptrdiff_t most = PQC_MOST_TILE / w->block;
+    w->tiles = w->unit ? (blocks + most - 1) / most : pqc_tiles(w->rows);
+    pqc_parallel(blocks, QUANTIZE_GRAIN / (w->plan->shape.in * w->block) + 1,
+                 w->unit ? quantize_blocks : quantize_rows, w);
+    if (atomic_load(&w->flags) != 0)
+        return;
+    ptrdiff_t tasks = pqc_conv_blocks(w->plan) * w->tiles;
+    ptrdiff_t products = w->rows * w->plan->lanes * w->plan->piece->k * 4;
+    pqc_parallel(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1,
+                 w->unit ? run_tiles_on_unit : run_tiles, w);
 }
 
 unsigned pqc_linear_s8(const pqc_conv_plan *plan, const pqc_conv_call *call)
 {
-    work w = {.plan = plan, .call = call, .pitch = pitch_of(plan)};
+    work w = {.plan = plan, .call = call, .group = group_of(plan)};
     ptrdiff_t strip = strip_of(plan, call->batch);
+    unsigned flags = 0;
+    w.unit = unit_of(plan, call->batch);
+    w.block = w.unit ? PQC_SIDE : 1;
+    w.pitch = pitch_of(plan, w.unit != NULL);
     lay_out(&w);
     pqc_conv_scales(plan, call, w.scale, w.bias);
-    for (; w.first < call->batch; w.first += strip) {
-        w.rows = call->batch - w.first < strip ? call->batch - w.first : strip;
-        w.tiles = pqc_tiles(w.rows);
-        pqc_parallel(w.rows, QUANTIZE_GRAIN / plan->shape.in + 1, quantize_rows, &w);
-        unsigned flags = atomic_load(&w.flags);
-        if (flags != 0)
-            return flags;
-        ptrdiff_t tasks = pqc_conv_blocks(plan) * w.tiles;
-        ptrdiff_t products = w.rows * plan->lanes * plan->piece->k * 4;
-        pqc_parallel(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, run_tiles, &w);
+    for (; w.first < call->batch && flags == 0; w.first += strip) {
+        w.rows = pqc_least(call->batch - w.first, strip);
+        run_strip(&w);
+        flags = atomic_load(&w.flags);
     }
-    return 0;
+    return flags;
 }

@@ -30,9 +30,15 @@ AVX2 static void fill(const pqc_gemm_s8_block *g, ptrdiff_t first, ptrdiff_t ste
     }
 }
 
+/* Where vectors of 8 channels have their weights: the second 32 bytes after the first, the third `apart` after it. */
+typedef struct {
+    const int8_t *w;
+    ptrdiff_t step, apart;
+} weights;
+
 /* Adds to H vectors of 8 channels for P pixels; P and H are constants where this is inlined. */
-INLINE void tile(const quads *q, const int8_t *w, ptrdiff_t w_step, ptrdiff_t steps, const int P,
-                 const int H, int32_t *acc, ptrdiff_t lanes)
+INLINE void tile(const quads *q, weights from, ptrdiff_t steps, const int P, const int H,
+                 int32_t *acc, ptrdiff_t lanes)
 {
     enum { AHEAD = 8 };
     const __m256i ones = _mm256_set1_epi16(1);
@@ -42,17 +48,19 @@ INLINE void tile(const quads *q, const int8_t *w, ptrdiff_t w_step, ptrdiff_t st
     for (int i = 0; i < P * H; i++)
         sums[i] =
             _mm256_loadu_si256((const __m256i *)(const void *)(acc + i / H * lanes + i % H * 8));
-    for (; steps > 0; steps--, w += w_step, magnitude += P, value += P) {
+    for (; steps > 0; steps--, from.w += from.step, magnitude += P, value += P) {
         PQC_UNROLL(4)
         for (int line = 0; line < H; line += 2)
-            _mm_prefetch((const char *)(w + AHEAD * w_step + 32 * line), _MM_HINT_T0);
+            _mm_prefetch((const char *)(from.w + AHEAD * from.step + line / 2 * from.apart),
+                         _MM_HINT_T0);
         PQC_UNROLL(2)
         for (int p = 0; p < P; p++) {
             __m256i m = _mm256_set1_epi32((int)magnitude[p]), v = _mm256_set1_epi32((int)value[p]);
             PQC_UNROLL(8)
             for (int h = 0; h < H; h++) {
-                __m256i weights = _mm256_loadu_si256((const __m256i *)(const void *)(w + 32 * h));
-                __m256i pairs = _mm256_maddubs_epi16(m, _mm256_sign_epi8(weights, v));
+                const int8_t *at = from.w + h / 2 * from.apart + h % 2 * 32;
+                __m256i w = _mm256_loadu_si256((const __m256i *)(const void *)at);
+                __m256i pairs = _mm256_maddubs_epi16(m, _mm256_sign_epi8(w, v));
                 __m256i *sum = &sums[p * H + h];
                 *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
             }
@@ -67,22 +75,22 @@ INLINE void tile(const quads *q, const int8_t *w, ptrdiff_t w_step, ptrdiff_t st
 AVX2 static void all_channels(const pqc_gemm_s8_block *g, const quads *q, ptrdiff_t first,
                               ptrdiff_t steps, int pixels, int32_t *acc)
 {
-    ptrdiff_t w_step = 64 * g->vectors, lanes = PQC_LANES * g->vectors;
-    const int8_t *w = g->w + first * w_step;
+    ptrdiff_t lanes = PQC_LANES * g->vectors;
+    weights from = {g->w + first * g->step, g->step, g->apart};
     int halves = 2 * g->vectors, h = 0;
     if (pixels == 1 && halves == 8) {
-        tile(q, w, w_step, steps, 1, 8, acc, lanes);
+        tile(q, from, steps, 1, 8, acc, lanes);
         return;
     }
-    for (; h + 4 <= halves; h += 4)
+    for (; h + 4 <= halves; h += 4, from.w += 2 * from.apart)
         if (pixels == 1)
-            tile(q, w + 32 * h, w_step, steps, 1, 4, acc + 8 * h, lanes);
+            tile(q, from, steps, 1, 4, acc + 8 * h, lanes);
         else
-            tile(q, w + 32 * h, w_step, steps, 2, 4, acc + 8 * h, lanes);
+            tile(q, from, steps, 2, 4, acc + 8 * h, lanes);
     if (h < halves && pixels == 1)
-        tile(q, w + 32 * h, w_step, steps, 1, 2, acc + 8 * h, lanes);
+        tile(q, from, steps, 1, 2, acc + 8 * h, lanes);
     else if (h < halves)
-        tile(q, w + 32 * h, w_step, steps, 2, 2, acc + 8 * h, lanes);
+        tile(q, from, steps, 2, 2, acc + 8 * h, lanes);
 }
 
 AVX2 void pqc_gemm_few_pixels_avx2(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,

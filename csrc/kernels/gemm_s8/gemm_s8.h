@@ -1,14 +1,14 @@
 /* Products of unsigned bytes (activations, q + zero) with signed bytes (weights), summed exactly in
  * 32 bits.
  *
- *     acc[p][c] = start[c] + sum over j < k, i < 4 of x[pixel[p] + offset[j] + i] * w[j][c][i]
+ *     acc[p][c] = start[c] + sum over j < k, i < 4 of x[pixel[p] + offset[j] + i] * w(j, c)[i]
  *
  * A "pixel" is an output position of a convolution or a row of a matrix: `pixel` says where its
  * bytes begin, `offset` where the four bytes of step j lie from there.  So one kernel does every
  * convolution without im2col, and the matrix.
  *
- *   w      k x (16 * vectors) x 4 bytes: at each step the four weights of each of up to 64 output
- *          channels
+ *   w      at w + j * step + v * apart the four weights in step j of each of the output channels
+ *          16 * v to 16 * v + 15
  *   start  16 * vectors: -zero * (sum of the channel's weights), which takes the zero out
  *   sum    16 * vectors: 128 * (sum of the channel's weights), for ISAs that read x - 128 as a
  *          signed byte
@@ -28,6 +28,7 @@ typedef struct {
     const int32_t *offset;
     ptrdiff_t k;
     const int8_t *w;
+    ptrdiff_t step, apart;
     const int32_t *start, *sum;
     int vectors; /* 1 to 4 */
     bool lowest; /* some weight may be -128, whose sign cannot be changed in a byte */

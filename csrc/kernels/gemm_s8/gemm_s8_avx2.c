@@ -96,14 +96,14 @@ AVX2 static void widened_steps(const pqc_gemm_s8_block *g, wide_steps wide, int3
 {
     int tiles = (wide.pixels + MOST_PIXELS - 1) / MOST_PIXELS;
     strip s = {.x_step = 4 * wide.pixels,
-               .w_step = 64 * g->vectors,
+               .w_step = g->step,
                .steps = wide.steps,
                .lanes = PQC_LANES * g->vectors};
     for (int half = 0; half < 2 * g->vectors; half++)
         for (int t = 0; t < tiles; t++) {
             int first = part_begin(wide.pixels, tiles, t);
             s.x = wide.x + 4 * first;
-            s.w = g->w + wide.first * s.w_step + 32 * half;
+            s.w = g->w + wide.first * s.w_step + half / 2 * g->apart + half % 2 * 32;
             any_tile(s, part_begin(wide.pixels, tiles, t + 1) - first,
                      acc + first * s.lanes + 8 * half);
         }

@@ -35,8 +35,8 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
         low[p] = load(g->start + PQC_LANES * v);
         high[p] = load(g->start + PQC_LANES * v + 8);
     }
-    const int8_t *w = g->w + 64 * v;
-    ptrdiff_t step = 64 * g->vectors, lanes = PQC_LANES * g->vectors;
+    const int8_t *w = g->w + v * g->apart;
+    ptrdiff_t step = g->step, lanes = PQC_LANES * g->vectors;
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
          offset++, w += step) {
         __m256i w0 = load(w), w1 = load(w + 32);

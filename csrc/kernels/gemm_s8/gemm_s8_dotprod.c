@@ -34,8 +34,8 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
             sums[p][i] = vaddq_s32(vld1q_s32(g->start + c), vld1q_s32(g->sum + c));
         }
     }
-    const int8_t *w = g->w + 64 * v;
-    ptrdiff_t step = 64 * g->vectors, lanes = PQC_LANES * g->vectors;
+    const int8_t *w = g->w + v * g->apart;
+    ptrdiff_t step = g->step, lanes = PQC_LANES * g->vectors;
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
          offset++, w += step) {
         int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16), w2 = vld1q_s8(w + 32),

@@ -35,8 +35,8 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
         x[p] = g->x + pixel[p];
         sums[p][0] = sums[p][1] = sums[p][2] = sums[p][3] = vdupq_n_s32(0);
     }
-    const int8_t *w = g->w + 32 * half;
-    ptrdiff_t step = 64 * g->vectors, lanes = PQC_LANES * g->vectors;
+    const int8_t *w = g->w + half / 2 * g->apart + half % 2 * 32;
+    ptrdiff_t step = g->step, lanes = PQC_LANES * g->vectors;
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
          offset++, w += step) {
         int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16);

@@ -4,8 +4,8 @@
 static int32_t product(const pqc_gemm_s8_block *g, const uint8_t *x, int c)
 {
     uint32_t acc = (uint32_t)g->start[c];
-    const int8_t *w = g->w + 4 * c;
-    for (ptrdiff_t j = 0; j < g->k; j++, w += 4 * PQC_LANES * g->vectors) {
+    const int8_t *w = g->w + c / PQC_LANES * g->apart + c % PQC_LANES * 4;
+    for (ptrdiff_t j = 0; j < g->k; j++, w += g->step) {
         const uint8_t *quad = x + g->offset[j];
         acc += (uint32_t)(quad[0] * w[0] + quad[1] * w[1] + quad[2] * w[2] + quad[3] * w[3]);
     }

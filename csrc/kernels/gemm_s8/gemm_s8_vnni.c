@@ -8,7 +8,7 @@
 #define VNNI PQC_TARGET_VNNI
 #define INLINE VNNI PQC_INLINE
 
-/* The most pixels a tile takes for 1 to 4 vectors: at most 24 sums, 4 weights and one activation in
+/* The most pixels a tile takes for 1 to 4 vectors beside each other: at most 24 sums, 4 weights and one activation in
  * 32 registers. */
 static const int most_pixels[] = {0, 12, 12, 8, 6};
 
@@ -19,27 +19,29 @@ INLINE __m512i quad_of(const uint8_t *x)
     return _mm512_set1_epi32(bytes);
 }
 
-/* P pixels by V vectors of 16 channels; P and V are constants where this is inlined. */
-INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, const int V,
-                 int32_t *acc)
+/* P pixels by the V vectors of 16 channels from `first` on; P and V are constants where this is inlined, and so are step and
+ * apart where they can be: registers are short. */
+INLINE void tile_at(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, const int V,
+                    int first, ptrdiff_t step, ptrdiff_t apart, int32_t *acc)
 {
     const uint8_t *x[12];
     __m512i sums[24];
+    ptrdiff_t ld = PQC_LANES * g->vectors;
     PQC_UNROLL(12)
     for (int p = 0; p < P; p++) {
         x[p] = g->x + pixel[p];
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
-            sums[p * V + v] = _mm512_loadu_si512(g->start + PQC_LANES * v);
+            sums[p * V + v] = _mm512_loadu_si512(g->start + PQC_LANES * (first + v));
     }
-    const int8_t *w = g->w;
+    const int8_t *w = g->w + first * apart;
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
-         offset++, w += 64 * V) {
+         offset++, w += step) {
         ptrdiff_t at = *offset;
         __m512i weights[4];
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
-            weights[v] = _mm512_loadu_si512(w + 64 * v);
+            weights[v] = _mm512_loadu_si512(w + v * apart);
         PQC_UNROLL(12)
         for (int p = 0; p < P; p++) {
             __m512i quad = quad_of(x[p] + at);
@@ -48,9 +50,49 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
                 sums[p * V + v] = _mm512_dpbusd_epi32(sums[p * V + v], quad, weights[v]);
         }
     }
-    PQC_UNROLL(24)
-    for (int i = 0; i < P * V; i++)
-        _mm512_storeu_si512(acc + PQC_LANES * i, sums[i]);
+    PQC_UNROLL(12)
+    for (int p = 0; p < P; p++) {
+        PQC_UNROLL(4)
+        for (int v = 0; v < V; v++)
+            _mm512_storeu_si512(acc + p * ld + PQC_LANES * (first + v), sums[p * V + v]);
+    }
+}
+
+/* All channels, a step's beside each other. */
+INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, const int V,
+                 int32_t *acc)
+{
+    tile_at(g, pixel, P, V, 0, 64 * V, 64, acc);
+}
+
+/* All channels, 16 of them beside each other: four such streams at a time, or one. */
+INLINE void apart_tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, int32_t *acc)
+{
+    if (g->vectors == PQC_BLOCK_VECTORS) {
+        tile_at(g, pixel, P, PQC_BLOCK_VECTORS, 0, g->step, g->apart, acc);
+        return;
+    }
+    for (int v = 0; v < g->vectors; v++)
+        tile_at(g, pixel, P, 1, v, g->step, g->apart, acc);
+}
+
+VNNI static void tile_apart(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
+                            int32_t *acc)
+{
+    switch (pixels) {
+    case 1:
+        apart_tile(g, pixel, 1, acc);
+        break;
+    case 2:
+        apart_tile(g, pixel, 2, acc);
+        break;
+    case 3:
+        apart_tile(g, pixel, 3, acc);
+        break;
+    default:
+        apart_tile(g, pixel, 4, acc);
+        break;
+    }
 }
 
 VNNI static void tile1(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int32_t *acc)
@@ -195,10 +237,12 @@ VNNI void pqc_gemm_s8_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int
                            int32_t *acc)
 {
     static pqc_gemm_s8_fn *const tiles[] = {NULL, tile1, tile2, tile3, tile4};
-    int most = most_pixels[g->vectors], parts = (pixels + most - 1) / most;
+    bool together = g->apart == 64 && g->step == 64 * g->vectors;
+    pqc_gemm_s8_fn *run = together ? tiles[g->vectors] : tile_apart;
+    int most = together ? most_pixels[g->vectors] : 4, parts = (pixels + most - 1) / most;
     while (parts > 0) { /* parts of nearly equal size: 8 pixels are 4 + 4, not 6 + 2 */
         int part = (pixels + parts - 1) / parts;
-        tiles[g->vectors](g, pixel, part, acc);
+        run(g, pixel, part, acc);
         pixel += part;
         acc += part * PQC_LANES * g->vectors;
         pixels -= part;

@@ -2,33 +2,17 @@
 #include "pqc.h"
 
 #if PQC_X86
-#include <immintrin.h>
+#include "columns_avx512.h"
+
 #include <string.h>
 
 #define VNNI PQC_TARGET_VNNI
 #define INLINE VNNI PQC_INLINE
 
-/* How 16 pixels' quads come from 64 bytes: dwords to 128-bit lanes of 4 pixels, then bytes to their places. */
-typedef struct {
-    __m512i dwords, bytes;
-} spread;
-
-/* Dword i of the first is i / 4 * stride + i % 4; byte i of a lane of the second pqc_column_place(i / 4, i % 4). */
-INLINE spread spread_of(const pqc_lines_s8_block *g)
-{
-    const __m512i lane = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-    const __m512i within = _mm512_setr_epi32(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
-    __m512i dwords = _mm512_mullo_epi32(lane, _mm512_set1_epi32(g->stride));
-    __m512i bytes = _mm512_mullo_epi32(within, _mm512_set1_epi32(g->stride * 0x01010101));
-    return (spread){_mm512_add_epi32(dwords, within),
-                    _mm512_add_epi32(bytes, _mm512_set1_epi32(g->dilation * 0x03020100))};
-}
-
-INLINE __m512i quads_at(const uint8_t *x, const bool columns, spread s)
+INLINE __m512i quads_at(const uint8_t *x, const bool columns, column_spread s)
 {
     __m512i bytes = _mm512_loadu_si512(x);
-    return columns ? _mm512_shuffle_epi8(_mm512_permutexvar_epi32(s.dwords, bytes), s.bytes)
-                   : bytes;
+    return columns ? spread_columns(bytes, s) : bytes;
 }
 
 INLINE __m512i weights_at(const int8_t *w)
@@ -42,7 +26,7 @@ INLINE __m512i weights_at(const int8_t *w)
  * registers.  C, V and `columns` are constants where this is inlined.  The sums go through memory:
  * with their use in here, GCC would keep them there. */
 INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, const int V,
-                 const bool columns, spread s, int32_t *acc)
+                 const bool columns, column_spread s, int32_t *acc)
 {
     __m512i sums[24];
     ptrdiff_t apart = columns ? 16 * g->stride : 64;
@@ -108,7 +92,7 @@ VNNI static void store(const pqc_lines_s8_block *g, const int32_t *acc, int V, p
 
 /* 3 vectors at a time, then what is left. */
 INLINE void line(const pqc_lines_s8_block *g, const uint8_t *x, const int C, const bool columns,
-                 spread s, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+                 column_spread s, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
 {
     _Alignas(64) int32_t acc[24 * 16];
     ptrdiff_t step = columns ? g->stride : 4;
@@ -128,7 +112,7 @@ INLINE void line(const pqc_lines_s8_block *g, const uint8_t *x, const int C, con
 INLINE void lines(const pqc_lines_s8_block *g, const int C, const bool columns, ptrdiff_t pixels,
                   float *y, ptrdiff_t pitch)
 {
-    spread s = spread_of(g);
+    column_spread s = column_spread_of(g->stride, g->dilation);
     for (ptrdiff_t row = 0; row < g->rows; row++)
         line(g, g->x + row * g->x_row, C, columns, s, pixels, y + row * g->y_row, pitch);
 }

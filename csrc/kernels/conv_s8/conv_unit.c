@@ -1,0 +1,266 @@
+#include "conv_work.h"
+#include "parallel.h"
+
+/* A strip of pixels is multiplied with all output channels, 32 of each at a time.  Where no 16 quads lie equally apart its
+ * bytes are put together in a panel first.  If the weights stay in the second cache the panel should stay in the first; if
+ * not, few strips mean reading them few times. */
+enum {
+    MOST_STRIP = PQC_STRIP / PQC_SIDE,
+    PANEL_BYTES = 32 << 10,
+    LARGE_PANEL_BYTES = 512 << 10,
+    SECOND_CACHE = 1 << 20
+};
+
+/* Multiply-adds worth a thread: about 10 us. */
+#define UNIT_GRAIN (4 * PQC_PRODUCTS_GRAIN)
+
+/* Pixels are taken in lines, 16 at a time.  Quads: a line is a layer with its borders, whose sums are not put anywhere;
+ * columns: a row.  Where more than half would be borders: pixel by pixel, all in one line. */
+typedef struct {
+    ptrdiff_t lines, length;  /* pixels of a line */
+    ptrdiff_t of_line, tiles; /* of 16 pixels: of a line, of all */
+    ptrdiff_t strip, strips;  /* tiles of a strip, at most; strips */
+    ptrdiff_t pairs, parts;   /* of output channels: 32 each, and in how many tasks */
+    bool gathered;
+    bool direct; /* without a panel */
+} layout;
+
+typedef struct {
+    const pqc_conv_work *w;
+    const pqc_matrix_unit *unit;
+    layout l;
+} job;
+
+static ptrdiff_t divided_up(ptrdiff_t n, ptrdiff_t by)
+{
+    return (n + by - 1) / by;
+}
+
+static ptrdiff_t clamped(ptrdiff_t n, ptrdiff_t low, ptrdiff_t high)
+{
+    return n < low ? low : n > high ? high : n;
+}
+
+static layout layout_of(const pqc_conv_plan *plan, const pqc_conv_view *view,
+                        const pqc_conv_range range[PQC_AXES], ptrdiff_t k)
+{
+    ptrdiff_t layers = range[0].count, rows = range[1].count, width = range[2].count;
+    ptrdiff_t with_borders = (rows - 1) * pqc_conv_pitch(view, 1) + width;
+    layout l = {.pairs = divided_up(plan->shape.out, PQC_PAIR)};
+    l.gathered = !plan->shape.columns && with_borders > 2 * rows * width;
+    l.lines = l.gathered ? 1 : plan->shape.columns ? layers * rows : layers;
+    l.length = l.gathered ? layers * rows * width : plan->shape.columns ? width : with_borders;
+    l.of_line = divided_up(l.length, PQC_SIDE);
+    l.tiles = l.lines * l.of_line;
+    l.direct = !plan->shape.columns && !l.gathered && view->quads % PQC_SIDE == 0;
+    bool large = plan->lanes * k * 4 > SECOND_CACHE;
+    ptrdiff_t most =
+        l.direct ? MOST_STRIP : (large ? LARGE_PANEL_BYTES : PANEL_BYTES) / (4 * PQC_SIDE * k + 1);
+    l.strips = divided_up(l.tiles, clamped(most / 2 * 2, 2, MOST_STRIP));
+    l.strip = divided_up(divided_up(l.tiles, l.strips), 2) * 2;
+    l.strips = divided_up(l.tiles, l.strip);
+    l.parts = clamped(8 / (l.strips * plan->shape.groups), 1, divided_up(l.pairs, 2));
+    return l;
+}
+
+static void ranges_of(const pqc_conv_plan *plan, const pqc_conv_view *view,
+                      const pqc_conv_piece *piece, pqc_conv_range range[PQC_AXES])
+{
+    for (int axis = 0; axis < PQC_AXES; axis++)
+        range[axis] = pqc_conv_axis_outputs(&plan->shape, view, axis, piece->index[axis]);
+}
+
+/* Of all pieces, the tasks and bytes of the one that has the most. */
+pqc_conv_unit_needs pqc_conv_unit_need(const pqc_conv_plan *plan, const pqc_conv_view *view)
+{
+    pqc_conv_unit_needs need = {0, 0};
+    for (ptrdiff_t i = 0; i < plan->pieces; i++) {
+        const pqc_conv_piece *piece = &plan->piece[i];
+        pqc_conv_range range[PQC_AXES];
+        ranges_of(plan, view, piece, range);
+        if (range[0].count * range[1].count * range[2].count == 0)
+            continue;
+        layout l = layout_of(plan, view, range, piece->k);
+        ptrdiff_t tasks = plan->shape.groups * l.strips * l.parts;
+        ptrdiff_t bytes = l.direct ? 0 : pqc_aligned(l.strip * piece->k * 4 * PQC_SIDE);
+        need.tasks = tasks > need.tasks ? tasks : need.tasks;
+        need.bytes = bytes > need.bytes ? bytes : need.bytes;
+    }
+    return need;
+}
+
+/* Where the output at some place of the piece's ranges goes. */
+static ptrdiff_t to_of(const pqc_conv_work *w, ptrdiff_t z, ptrdiff_t y, ptrdiff_t x)
+{
+    const pqc_conv_range *r = w->range;
+    ptrdiff_t row =
+        (r[0].first + z * r[0].step) * w->view->axis[1].out + r[1].first + y * r[1].step;
+    return row * w->view->axis[2].out + r[2].first + x * r[2].step;
+}
+
+/* Results of `count` pixels from place `from` on; with those before, if they follow them. */
+static int add_put(const pqc_conv_work *w, pqc_put *put, int puts, int from, int count,
+                   ptrdiff_t to)
+{
+    pqc_put *last = put + puts - 1;
+    if (puts > 0 && from % PQC_SIDE != 0 && w->range[2].step == 1 &&
+        last->from + last->count == from && last->to + last->count == to) {
+        last->count += count;
+        return puts;
+    }
+    put[puts] = (pqc_put){from, count, to};
+    return puts + 1;
+}
+
+/* Pixels from `first` on of a line with rows `pitch` long, of which range[2].count count. */
+static int row_puts(const pqc_conv_work *w, ptrdiff_t line, ptrdiff_t first, ptrdiff_t end,
+                    ptrdiff_t pitch, int from, pqc_put *put, int puts)
+{
+    ptrdiff_t width = w->range[2].count, rows = w->range[1].count;
+    for (ptrdiff_t at = first; at < end;) {
+        ptrdiff_t row = at / pitch, x = at % pitch;
+        ptrdiff_t count = pqc_least(width, x + end - at) - x;
+        if (count > 0)
+            puts = add_put(w, put, puts, from + (int)(at - first), (int)count,
+                           to_of(w, line + row / rows, row % rows, x));
+        at += pitch - x;
+    }
+    return puts;
+}
+
+static int puts_of(const job *j, ptrdiff_t tile, int from, pqc_put *put, int puts)
+{
+    const pqc_conv_work *w = j->w;
+    ptrdiff_t line = tile / j->l.of_line, first = tile % j->l.of_line * PQC_SIDE;
+    ptrdiff_t end = pqc_least(first + PQC_SIDE, j->l.length), rows = w->range[1].count;
+    if (!w->plan->shape.columns)
+        return row_puts(w, line, first, end,
+                        j->l.gathered ? w->range[2].count : pqc_conv_pitch(w->view, 1), from, put,
+                        puts);
+    return add_put(w, put, puts, from, (int)(end - first),
+                   to_of(w, line / rows, line % rows, first));
+}
+
+/* The image's bytes from which a tile's pixels are counted on. */
+static const uint8_t *place_of(const job *j, const uint8_t *x, ptrdiff_t tile)
+{
+    const pqc_conv_work *w = j->w;
+    const pqc_conv_axis *axis = w->plan->shape.axis;
+    ptrdiff_t line = tile / j->l.of_line, first = tile % j->l.of_line * PQC_SIDE;
+    ptrdiff_t row = pqc_conv_pitch(w->view, 1), layer = pqc_conv_pitch(w->view, 0);
+    if (j->l.gathered)
+        return x;
+    if (!w->plan->shape.columns)
+        return x + 4 * (line * layer + first);
+    ptrdiff_t z = line / w->range[1].count, y = line % w->range[1].count;
+    return x + z * axis[0].stride * layer + y * axis[1].stride * row + first * axis[2].stride;
+}
+
+static void fill_panel(const job *j, const uint8_t *x, ptrdiff_t tile, uint8_t *panel)
+{
+    const pqc_conv_work *w = j->w;
+    const pqc_conv_axis *along = &w->plan->shape.axis[2];
+    ptrdiff_t first = tile % j->l.of_line * PQC_SIDE;
+    int32_t pixel[PQC_SIDE] = {0};
+    pqc_panel p = {.offset = w->offset, .k = w->piece->k};
+    if (j->l.gathered) {
+        pqc_conv_pixels(w, first, (int)pqc_least(PQC_SIDE, j->l.length - first), pixel);
+        p.pixel = pixel;
+    } else if (w->plan->shape.columns) {
+        p.stride = (int)along->stride;
+        p.dilation = (int)along->dilation;
+    }
+    j->unit->panel(&p, place_of(j, x, tile), panel);
+}
+
+/* Tiles of pixels whose sums are put together. */
+typedef struct {
+    const uint8_t *x;     /* the group's image */
+    const uint8_t *panel; /* if it is not direct */
+    ptrdiff_t first, tiles;
+    pqc_put put[PQC_STRIP]; /* so many if each pixel stands alone */
+    int puts;
+} strip;
+
+static pqc_unit_pixels pixels_of(const job *j, const strip *s, ptrdiff_t i)
+{
+    int blocks = (int)pqc_least(s->tiles - i, 2);
+    if (!j->l.direct) {
+        ptrdiff_t tile = 4 * PQC_SIDE * j->w->piece->k;
+        return (pqc_unit_pixels){s->panel + i * tile, NULL, 4 * PQC_SIDE, tile, blocks};
+    }
+    const uint8_t *x = place_of(j, s->x, s->first + i);
+    const uint8_t *next = place_of(j, s->x, s->first + i + blocks - 1);
+    return (pqc_unit_pixels){x, j->w->offset, 4 * j->w->view->plane, next - x, blocks};
+}
+
+/* A part of the output channels of a group. */
+static void multiply(const job *j, const strip *s, ptrdiff_t group, ptrdiff_t part)
+{
+    _Alignas(64) int32_t sums[PQC_PAIR * PQC_STRIP + PQC_SIDE]; /* vectors may begin anywhere */
+    const pqc_conv_work *w = j->w;
+    const pqc_conv_plan *plan = w->plan;
+    ptrdiff_t k = w->piece->k, out = plan->shape.out;
+    ptrdiff_t block = pqc_conv_stored_steps(&plan->shape, k) / PQC_SIDE * PQC_TILE_BYTES;
+    for (ptrdiff_t pair = pqc_tile_begin(j->l.pairs, j->l.parts, part);
+         pair < pqc_tile_begin(j->l.pairs, j->l.parts, part + 1); pair++) {
+        ptrdiff_t channel = PQC_PAIR * pair, left = pqc_least(out - channel, PQC_PAIR);
+        ptrdiff_t sum = group * plan->lanes + channel, output = group * out + channel;
+        const int8_t *weights = w->piece->w + sum / PQC_SIDE * block;
+        for (ptrdiff_t i = 0; i < s->tiles; i += 2) {
+            pqc_unit_pixels pixels = pixels_of(j, s, i);
+            j->unit->columns(weights, left > PQC_SIDE ? 2 : 1, &pixels, k, sums + PQC_SIDE * i);
+        }
+        pqc_unit_to to = {.start = w->call->q.zero != 0 ? w->piece->start + sum : plan->zeros,
+                          .scale = w->scale + output,
+                          .bias = w->bias + output,
+                          .put = s->put,
+                          .puts = s->puts,
+                          .step = w->range[2].step,
+                          .pitch = w->view->outputs,
+                          .stream = w->stream};
+        j->unit->put(&to, sums, (int)left, w->y + output * w->view->outputs);
+    }
+}
+
+static void begin_strip(const job *j, strip *s, ptrdiff_t group, ptrdiff_t number, uint8_t *panel)
+{
+    const pqc_conv_view *view = j->w->view;
+    s->x = j->w->bytes + group * view->quads * view->plane * view->element;
+    s->panel = panel;
+    s->first = number * j->l.strip;
+    s->tiles = pqc_least(j->l.strip, j->l.tiles - s->first);
+    s->puts = 0;
+    for (ptrdiff_t i = 0; i < s->tiles; i++) {
+        s->puts = puts_of(j, s->first + i, (int)i * PQC_SIDE, s->put, s->puts);
+        if (!j->l.direct)
+            fill_panel(j, s->x, s->first + i, panel + 4 * PQC_SIDE * j->w->piece->k * i);
+    }
+}
+
+/* Tasks are numbered group, strip, part with the part fastest: a thread begins a strip once for several parts. */
+static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const job *j = context;
+    ptrdiff_t slot = pqc_slots_take(j->w->scratch), begun = -1;
+    strip s;
+    j->unit->begin(j->w->piece->k);
+    for (ptrdiff_t i = begin; i < end; i++) {
+        ptrdiff_t number = i / j->l.parts, group = number / j->l.strips;
+        if (number != begun)
+            begin_strip(j, &s, group, number % j->l.strips, pqc_slots_memory(j->w->scratch, slot));
+        begun = number;
+        multiply(j, &s, group, i % j->l.parts);
+    }
+    j->unit->end();
+    pqc_slots_give(j->w->scratch, slot);
+}
+
+void pqc_conv_unit(const pqc_conv_work *w)
+{
+    job j = {w, w->plan->shape.unit, layout_of(w->plan, w->view, w->range, w->piece->k)};
+    ptrdiff_t tasks = w->plan->shape.groups * j.l.strips * j.l.parts;
+    ptrdiff_t products =
+        j.l.tiles * PQC_SIDE * w->piece->k * 4 * w->plan->lanes * w->plan->shape.groups;
+    pqc_parallel(tasks, UNIT_GRAIN / (products / tasks + 1) + 1, run_tasks, &j);
+}

@@ -1,0 +1,86 @@
+/* Sums by a matrix unit, in tiles of 16 x 16: a tile of one operand by one of the other adds 16 steps of four products to
+ * each of 256 sums.  Exact modulo 2^32, as in gemm_s8.h.
+ *
+ * A convolution's sums lie with the pixels side by side, so that a channel is written as it lies in memory.
+ *
+ *   w      [block of 16 channels][16 steps][channel][step][4 bytes]; a last group of steps may be shorter
+ *   pixels [16 steps][pixel][4 bytes], of 16 pixels: straight from an image, if the steps of a group lie equally apart, or
+ *          put together in a panel
+ *   sums   [channel][PQC_STRIP pixels]
+ *
+ * A linear layer's sums have a row's channels side by side.
+ *
+ *   x      [block of 16 rows][16 steps][row][step][4 bytes]; a last group of steps has room for 16
+ *   w      as in gemm_s8.h, with a step of 64 bytes
+ *   acc    [row][16 * vectors] */
+#ifndef PQC_MATRIX_UNIT_H
+#define PQC_MATRIX_UNIT_H
+
+#include "gemm_s8/gemm_s8.h"
+
+enum {
+    PQC_SIDE = 16,             /* channels, pixels or rows of a tile, and its steps */
+    PQC_PAIR = 2 * PQC_SIDE,   /* most of each that are multiplied at a time */
+    PQC_TILE_BYTES = 1024,     /* of weights: 16 channels, 16 steps, 4 bytes */
+    PQC_STRIP = 16 * PQC_SIDE, /* most pixels whose sums are put together */
+};
+
+/* Two blocks of 16 pixels, or one: step j of group g at x[offset[16 * g] + j * row], the other block's `apart` bytes further.
+ * Without offsets a group's 16 rows of 64 bytes follow the last one's. */
+typedef struct {
+    const uint8_t *x;
+    const int32_t *offset;
+    ptrdiff_t row, apart;
+    int blocks;
+} pqc_unit_pixels;
+
+/* How a panel is put together.  Step j of pixel p has its bytes, as in lines_s8.h, at
+ *     x[offset[j] + pixel[p] + i]                             if there is a `pixel`,
+ *     x[offset[j] + 4 * p + i]                                else, quads: dilation == 0
+ *     x[offset[j] + p * stride + i * dilation]                columns */
+typedef struct {
+    const int32_t *offset;
+    ptrdiff_t k;
+    const int32_t *pixel;
+    int stride, dilation;
+} pqc_panel;
+
+/* Sums beside each other, and where their results go. */
+typedef struct {
+    int from, count; /* pixels, at most 16 */
+    ptrdiff_t to;    /* floats from the channel's first */
+} pqc_put;
+
+/* y[c * pitch + to + i * step] = fma((float)(start[c] + sums[c][from + i]), scale[c], bias[c]) for the pixels i of each put */
+typedef struct {
+    const int32_t *start;
+    const float *scale, *bias;
+    const pqc_put *put;
+    int puts;
+    ptrdiff_t step, pitch;
+    bool stream; /* y is not wanted in the caches */
+} pqc_unit_to;
+
+typedef struct {
+    /* From `begin` to `end` this thread may take sums of k steps. */
+    void (*begin)(ptrdiff_t k);
+    void (*end)(void);
+
+    /* One or two blocks of 16 channels; straight from an image k is a multiple of 16. */
+    void (*columns)(const int8_t *w, int blocks, const pqc_unit_pixels *pixels, ptrdiff_t k,
+                    int32_t *sums);
+
+    /* g's channels, whose x and offsets are not used, of some blocks of rows. */
+    void (*rows)(const pqc_gemm_s8_block *g, const uint8_t *x, int blocks, int32_t *acc);
+
+    /* One block of 16 pixels.  Reads up to 64 bytes from the last byte used on. */
+    void (*panel)(const pqc_panel *p, const uint8_t *x, uint8_t *panel);
+
+    void (*put)(const pqc_unit_to *to, const int32_t *sums, int channels, float *y);
+} pqc_matrix_unit;
+
+#if PQC_AMX_COMPILES
+extern const pqc_matrix_unit pqc_unit_amx;
+#endif
+
+#endif

@@ -1,0 +1,211 @@
+#include "matrix_unit.h"
+
+#if PQC_AMX_COMPILES
+#include "panel_avx512.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define AMX PQC_TARGET_AMX
+#define INLINE AMX PQC_INLINE
+
+/* The unit's eight registers: 0 to 3 are sums; the operands of 16 steps and of a shorter last group have two each.  Macros,
+ * since GCC writes them into the names of the registers. */
+#define LEFT 4
+#define RIGHT 5
+#define LEFT_REST 6
+#define RIGHT_REST 7
+#define REGISTERS 8
+
+/* What the hardware reads. */
+typedef struct {
+    uint8_t palette, first_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} tile_shapes;
+
+AMX static void begin(ptrdiff_t k)
+{
+    int rest = k % PQC_SIDE > 0 ? (int)(k % PQC_SIDE) : PQC_SIDE;
+    tile_shapes s = {.palette = 1};
+    for (int i = 0; i < REGISTERS; i++) {
+        s.row_bytes[i] = 64;
+        s.rows[i] = PQC_SIDE;
+    }
+    s.rows[RIGHT_REST] = (uint8_t)rest;
+    s.row_bytes[LEFT_REST] = (uint16_t)(4 * rest);
+    __asm__ volatile("" : : "r"(&s) : "memory"); /* GCC takes it that 8 bytes of s are read */
+    _tile_loadconfig(&s);
+}
+
+AMX static void end(void)
+{
+    _tile_release();
+}
+
+/* The operands' first tiles: up to two on the left and four on the right, `apart` bytes from each other; `row` bytes between
+ * the rows of one. */
+typedef struct {
+    const uint8_t *tile;
+    ptrdiff_t apart, row;
+} operand;
+
+/* Adds 16 steps, or the rest of them.  Of 2 x 2 tiles the right ones, which may lie across cache lines, are loaded once. */
+#define GROUP(multiply, L, R)                                                                      \
+    do {                                                                                           \
+        _tile_loadd(R, right.tile, right.row);                                                     \
+        _tile_loadd(L, left.tile, left.row);                                                       \
+        multiply(0, L, R);                                                                         \
+        if (lefts == 2) {                                                                          \
+            _tile_loadd(L, left.tile + left.apart, left.row);                                      \
+            multiply(2, L, R);                                                                     \
+        }                                                                                          \
+        if (rights >= 2) {                                                                         \
+            _tile_loadd(R, right.tile + right.apart, right.row);                                   \
+            if (lefts == 2) {                                                                      \
+                multiply(3, L, R);                                                                 \
+                _tile_loadd(L, left.tile, left.row);                                               \
+            }                                                                                      \
+            multiply(1, L, R);                                                                     \
+        }                                                                                          \
+        if (rights >= 3) {                                                                         \
+            _tile_loadd(R, right.tile + 2 * right.apart, right.row);                               \
+            multiply(2, L, R);                                                                     \
+        }                                                                                          \
+        if (rights >= 4) {                                                                         \
+            _tile_loadd(R, right.tile + 3 * right.apart, right.row);                               \
+            multiply(3, L, R);                                                                     \
+        }                                                                                          \
+    } while (0)
+
+#define ALL_GROUPS(multiply)                                                                       \
+    do {                                                                                           \
+        for (; k >= PQC_SIDE; k -= PQC_SIDE) {                                                     \
+            GROUP(multiply, LEFT, RIGHT);                                                          \
+            left.tile += PQC_TILE_BYTES;                                                           \
+            right.tile += PQC_TILE_BYTES;                                                          \
+        }                                                                                          \
+        if (k > 0)                                                                                 \
+            GROUP(multiply, LEFT_REST, RIGHT_REST);                                                \
+    } while (0)
+
+/* `to` has `row` bytes from a row to the next; on the left, a tile's rows follow the other's. */
+INLINE void store(const int lefts, const int rights, int32_t *to, ptrdiff_t row)
+{
+    int32_t *below = to + PQC_SIDE * row / 4;
+    _tile_stored(0, to, row);
+    if (rights >= 2)
+        _tile_stored(1, to + PQC_SIDE, row);
+    if (rights >= 3)
+        _tile_stored(2, to + 2 * PQC_SIDE, row);
+    if (rights >= 4)
+        _tile_stored(3, to + 3 * PQC_SIDE, row);
+    if (lefts == 2)
+        _tile_stored(2, below, row);
+    if (lefts == 2 && rights == 2)
+        _tile_stored(3, below + PQC_SIDE, row);
+}
+
+/* Channels on the left, pixels on the right. */
+INLINE void columns_of(operand left, operand right, const int32_t *offset, ptrdiff_t k,
+                       const int lefts, const int rights, int32_t *sums)
+{
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    if (offset == NULL) {
+        ALL_GROUPS(_tile_dpbsud);
+    } else {
+        const uint8_t *x = right.tile;
+        for (; k > 0; k -= PQC_SIDE, left.tile += PQC_TILE_BYTES, offset += PQC_SIDE) {
+            right.tile = x + *offset;
+            GROUP(_tile_dpbsud, LEFT, RIGHT);
+        }
+    }
+    store(lefts, rights, sums, 4 * PQC_STRIP);
+}
+
+AMX static void columns(const int8_t *w, int blocks, const pqc_unit_pixels *pixels, ptrdiff_t k,
+                        int32_t *sums)
+{
+    ptrdiff_t groups = (k + PQC_SIDE - 1) / PQC_SIDE;
+    operand left = {(const uint8_t *)w, groups * PQC_TILE_BYTES, 64};
+    operand right = {pixels->x, pixels->apart, pixels->row};
+    if (blocks == 2 && pixels->blocks == 2)
+        columns_of(left, right, pixels->offset, k, 2, 2, sums);
+    else if (blocks == 2)
+        columns_of(left, right, pixels->offset, k, 2, 1, sums);
+    else if (pixels->blocks == 2)
+        columns_of(left, right, pixels->offset, k, 1, 2, sums);
+    else
+        columns_of(left, right, pixels->offset, k, 1, 1, sums);
+}
+
+/* Rows on the left, channels on the right.  `ld` sums from a row to the next. */
+INLINE void rows_of(operand left, operand right, ptrdiff_t k, const int lefts, const int rights,
+                    const int32_t *start, int32_t *acc, ptrdiff_t ld)
+{
+    _tile_loadd(0, start, 0);
+    if (rights >= 2)
+        _tile_loadd(1, start + PQC_LANES, 0);
+    if (rights >= 3)
+        _tile_loadd(2, start + 2 * PQC_LANES, 0);
+    if (rights >= 4)
+        _tile_loadd(3, start + 3 * PQC_LANES, 0);
+    if (lefts == 2)
+        _tile_loadd(2, start, 0);
+    if (lefts == 2 && rights == 2)
+        _tile_loadd(3, start + PQC_LANES, 0);
+    ALL_GROUPS(_tile_dpbusd);
+    store(lefts, rights, acc, 4 * ld);
+}
+
+/* Two blocks of rows by up to two of channels at a time. */
+INLINE void two_blocks(const pqc_gemm_s8_block *g, operand left, int32_t *acc)
+{
+    ptrdiff_t ld = PQC_LANES * g->vectors;
+    for (int v = 0; v < g->vectors; v += 2) {
+        operand right = {(const uint8_t *)g->w + v * g->apart, g->apart, 64};
+        const int32_t *start = g->start + PQC_LANES * v;
+        if (v + 1 < g->vectors)
+            rows_of(left, right, g->k, 2, 2, start, acc + PQC_LANES * v, ld);
+        else
+            rows_of(left, right, g->k, 2, 1, start, acc + PQC_LANES * v, ld);
+    }
+}
+
+/* One block of rows by all of the channels. */
+INLINE void one_block(const pqc_gemm_s8_block *g, operand left, int32_t *acc)
+{
+    ptrdiff_t ld = PQC_LANES * g->vectors;
+    operand right = {(const uint8_t *)g->w, g->apart, 64};
+    if (g->vectors == 4)
+        rows_of(left, right, g->k, 1, 4, g->start, acc, ld);
+    else if (g->vectors == 3)
+        rows_of(left, right, g->k, 1, 3, g->start, acc, ld);
+    else if (g->vectors == 2)
+        rows_of(left, right, g->k, 1, 2, g->start, acc, ld);
+    else
+        rows_of(left, right, g->k, 1, 1, g->start, acc, ld);
+}
+
+AMX static void rows(const pqc_gemm_s8_block *g, const uint8_t *x, int blocks, int32_t *acc)
+{
+    operand left = {x, (g->k + PQC_SIDE - 1) / PQC_SIDE * PQC_TILE_BYTES, 64};
+    for (; blocks > 1; blocks -= 2, left.tile += 2 * left.apart) {
+        two_blocks(g, left, acc);
+        acc += 2 * PQC_SIDE * PQC_LANES * g->vectors;
+    }
+    if (blocks > 0)
+        one_block(g, left, acc);
+}
+
+const pqc_matrix_unit pqc_unit_amx = {.begin = begin,
+                                      .end = end,
+                                      .columns = columns,
+                                      .rows = rows,
+                                      .panel = pqc_panel_avx512,
+                                      .put = pqc_put_avx512};
+
+#endif
