@@ -25,13 +25,21 @@ LIBRARIES = ("ours", "torch fp32", "ORT fp32", "torch int8", "ORT int8", "OpenVI
 # torch's own kernels, and those of oneDNN and MKL inside it; onnxruntime has no such setting.
 TORCH_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2",
               "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+# For libraries that ask for AMX in ways of their own, beside without_tiles.py.
+NO_TILES = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI", "DNNL_MAX_CPU_ISA": "AVX512_CORE_VNNI"}
 AVX2 = {"ours, AVX2": ("ours", {"PQC_ISA": "avx2"}), "torch fp32, AVX2": ("torch fp32", TORCH_AVX2)}
+
+
+def kinds_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """The instruction sets that the layers are measured with."""
+    return tuple(name for name in isa.available() if options.tiles or name != "amx")
 
 
 def gathered(batch: int, threads: int, options: argparse.Namespace, meter: Meter) -> dict[str, dict[str, float]]:
     """The least time of each library for each shape."""
-    wanted: dict[str, tuple[str, dict[str, str]]] = {name: (name, {}) for name in LIBRARIES}
-    if options.avx2 and batch == 1 and isa.available()[-1] != "avx2":
+    limits = {} if options.tiles else NO_TILES
+    wanted: dict[str, tuple[str, dict[str, str]]] = {name: (name, limits) for name in LIBRARIES}
+    if options.avx2 and batch == 1 and kinds_of(options)[-1] != "avx2":
         wanted |= AVX2
     names = [shape.name for shape in shapes(batch)
              if not options.only or any(text in shape.name for text in options.only)]
@@ -42,7 +50,7 @@ def gathered(batch: int, threads: int, options: argparse.Namespace, meter: Meter
         spent = time.monotonic() - begin
         print(f"{spent:4.0f} s  batch {batch}, threads {threads}, {what}", file=sys.stderr, flush=True)
 
-    with layer_turns.started(wanted, batch, threads) as workers:
+    with layer_turns.started(wanted, batch, threads, options.tiles) as workers:
         found = layer_turns.least(workers, names, options.rounds, options.seconds, progress)
     if found["ours"].keys() != set(names):
         sys.exit("ours has not been measured: the reason is above")
@@ -57,6 +65,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0.01, help="of a turn, for each form of a layer")
     parser.add_argument("--rounds", type=int, default=20, help="turns of each library for each shape")
     parser.add_argument("--avx2", action="store_true", help="also with AVX2 alone, against torch pinned to it")
+    parser.add_argument("--no-tiles", dest="tiles", action="store_false",
+                        help="all libraries without AMX, as on a machine with AVX-512 VNNI only")
     parser.add_argument("--quick", action="store_true", help="few rounds, batch 1, one thread")
     parser.add_argument("--write", action="store_true", help="write the tables into README.md and docs/performance.md")
     options = parser.parse_args()
@@ -72,7 +82,9 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    options, meter, kind = arguments(), Meter(), isa.available()[-1]
+    options = arguments()
+    kinds = kinds_of(options)
+    meter, kind = Meter(kinds), kinds[-1]
     times: dict[tuple[int, int], dict[str, dict[str, float]]] = {}
     for batch in options.batch:
         for threads in options.threads:

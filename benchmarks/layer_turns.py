@@ -27,13 +27,14 @@ class Gone(Exception):
 class Worker:
     """layer_worker.py on one library, stopped between its turns."""
 
-    def __init__(self, library: str, batch: int, threads: int, environment: Mapping[str, str]) -> None:
+    def __init__(self, library: str, batch: int, threads: int, environment: Mapping[str, str],
+                 tiles: bool = True) -> None:
         paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "layer_worker.py"), library, str(batch), str(threads)], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self.errors, text=True, env={**os.environ, "PYTHONPATH": paths,
-                                                                       **environment})
+            [sys.executable, *([] if tiles else [str(HERE / "without_tiles.py")]), str(HERE / "layer_worker.py"), library,
+             str(batch), str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            env={**os.environ, "PYTHONPATH": paths, **environment})
         self.stop()
 
     def stop(self) -> None:
@@ -66,13 +67,13 @@ class Worker:
 
 
 @contextmanager
-def started(wanted: Mapping[str, tuple[str, Mapping[str, str]]], batch: int,
-            threads: int) -> Iterator[dict[str, Worker]]:
-    """A worker for each name: of a library, with some environment."""
+def started(wanted: Mapping[str, tuple[str, Mapping[str, str]]], batch: int, threads: int,
+            tiles: bool = True) -> Iterator[dict[str, Worker]]:
+    """A worker for each name: of a library, with some environment; without `tiles` none has a right to AMX."""
     workers: dict[str, Worker] = {}
     try:
         for name, (library, environment) in wanted.items():
-            workers[name] = Worker(library, batch, threads, environment)
+            workers[name] = Worker(library, batch, threads, environment, tiles)
         yield workers
     finally:
         for worker in workers.values():

@@ -5,15 +5,14 @@ import ctypes
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from pytorch_quantization_c import isa
 
 SOURCE = Path(__file__).with_name("product_peak.c")
 ACCUMULATORS = 12
 # By instruction set: the instruction, and its multiplications and additions.
-INSTRUCTIONS = {"vnni": ("vpdpbusd, 512 bits", 128), "avxvnni": ("vpdpbusd, 256 bits", 64),
+INSTRUCTIONS = {"amx": ("tdpbusd, random bytes", 32768), "vnni": ("vpdpbusd, 512 bits", 128), "avxvnni": ("vpdpbusd, 256 bits", 64),
                 "avx2": ("vpmaddwd + vpaddd, 256 bits", 32)}
 
 
@@ -23,12 +22,12 @@ class Peak(NamedTuple):
 
 
 class Meter:
-    """Measures again and again; `peak` is the most that was seen, None if no instruction or compiler is there."""
+    """Measures the best of some instruction sets again and again; `peak` is the most that was seen, None if no instruction or compiler is there."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Sequence[str]) -> None:
         self.peak: Peak | None = None
         self.run: Any = None
-        self.kind = next((name for name in INSTRUCTIONS if name in isa.available()), "")
+        self.kind = next((name for name in INSTRUCTIONS if name in kinds), "")
         if self.kind:
             self.run = compiled(f"peak_{self.kind}")
 

@@ -172,17 +172,24 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 static void run_tiles_on_unit(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    _Alignas(64) int32_t acc[PQC_MOST_TILE * PQC_BLOCK_CHANNELS];
     const work *w = context;
+    pqc_unit_pending pending;
+    pending.turn = pending.to.rows = 0;
+    pending.ld = PQC_PAIR;
     w->unit->begin(w->plan->piece->k);
     for (ptrdiff_t i = begin; i < end; i++) {
         place at = place_of(w, i);
         pqc_conv_tile tile = tile_of(w, at, NULL);
         pqc_gemm_s8_block g = pqc_conv_tile_products(&tile);
-        w->unit->rows(&g, tile.x, (at.rows + PQC_SIDE - 1) / PQC_SIDE, acc);
-        pqc_sums sums = {acc, PQC_LANES * g.vectors, at.rows, pqc_conv_tile_channels(&tile)};
-        pqc.dequantize_rows(sums, tile.scale, tile.bias, output_of(w, at), w->plan->shape.out);
+        pqc_unit_rows to = {.scale = tile.scale,
+                            .bias = tile.bias,
+                            .y = output_of(w, at),
+                            .stride = w->plan->shape.out,
+                            .rows = at.rows,
+                            .channels = pqc_conv_tile_channels(&tile)};
+        w->unit->rows(&g, tile.x, &to, &pending);
     }
+    w->unit->write(&pending);
     w->unit->end();
 }
 

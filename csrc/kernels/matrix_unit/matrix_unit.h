@@ -8,11 +8,10 @@
  *          put together in a panel
  *   sums   [channel][PQC_STRIP pixels]
  *
- * A linear layer's sums have a row's channels side by side.
+ * A linear layer's sums have a row's channels side by side, and are made results while the unit is at the next ones.
  *
  *   x      [block of 16 rows][16 steps][row][step][4 bytes]; a last group of steps has room for 16
- *   w      as in gemm_s8.h, with a step of 64 bytes
- *   acc    [row][16 * vectors] */
+ *   w      as in gemm_s8.h, with a step of 64 bytes */
 #ifndef PQC_MATRIX_UNIT_H
 #define PQC_MATRIX_UNIT_H
 
@@ -61,6 +60,22 @@ typedef struct {
     bool stream; /* y is not wanted in the caches */
 } pqc_unit_to;
 
+/* y[r * stride + c] = fma((float)sums[r][c], scale[c], bias[c]) */
+typedef struct {
+    const float *scale, *bias;
+    float *y;
+    ptrdiff_t stride;
+    int rows, channels;
+} pqc_unit_rows;
+
+/* Sums of some rows and channels, the last ones that the unit has made: their results are not written yet. */
+typedef struct {
+    _Alignas(64) int32_t sums[2][PQC_PAIR * PQC_PAIR];
+    int turn; /* whose they are */
+    ptrdiff_t ld;
+    pqc_unit_rows to;
+} pqc_unit_pending;
+
 typedef struct {
     /* From `begin` to `end` this thread may take sums of k steps. */
     void (*begin)(ptrdiff_t k);
@@ -70,8 +85,10 @@ typedef struct {
     void (*columns)(const int8_t *w, int blocks, const pqc_unit_pixels *pixels, ptrdiff_t k,
                     int32_t *sums);
 
-    /* g's channels, whose x and offsets are not used, of some blocks of rows. */
-    void (*rows)(const pqc_gemm_s8_block *g, const uint8_t *x, int blocks, int32_t *acc);
+    /* g's channels, whose x and offsets are not used.  The pending results are written, and some of these are pending. */
+    void (*rows)(const pqc_gemm_s8_block *g, const uint8_t *x, const pqc_unit_rows *to,
+                 pqc_unit_pending *pending);
+    void (*write)(pqc_unit_pending *pending);
 
     /* One block of 16 pixels.  Reads up to 64 bytes from the last byte used on. */
     void (*panel)(const pqc_panel *p, const uint8_t *x, uint8_t *panel);

@@ -1,9 +1,9 @@
 #include "matrix_unit.h"
 
 #if PQC_AMX_COMPILES
+#include "avx512.h"
 #include "panel_avx512.h"
 
-#include <immintrin.h>
 #include <string.h>
 
 #define AMX PQC_TARGET_AMX
@@ -78,12 +78,13 @@ typedef struct {
         }                                                                                          \
     } while (0)
 
-#define ALL_GROUPS(multiply)                                                                       \
+#define ALL_GROUPS(multiply, meanwhile)                                                            \
     do {                                                                                           \
         for (; k >= PQC_SIDE; k -= PQC_SIDE) {                                                     \
             GROUP(multiply, LEFT, RIGHT);                                                          \
             left.tile += PQC_TILE_BYTES;                                                           \
             right.tile += PQC_TILE_BYTES;                                                          \
+            meanwhile;                                                                             \
         }                                                                                          \
         if (k > 0)                                                                                 \
             GROUP(multiply, LEFT_REST, RIGHT_REST);                                                \
@@ -115,7 +116,7 @@ INLINE void columns_of(operand left, operand right, const int32_t *offset, ptrdi
     _tile_zero(2);
     _tile_zero(3);
     if (offset == NULL) {
-        ALL_GROUPS(_tile_dpbsud);
+        ALL_GROUPS(_tile_dpbsud, (void)0);
     } else {
         const uint8_t *x = right.tile;
         for (; k > 0; k -= PQC_SIDE, left.tile += PQC_TILE_BYTES, offset += PQC_SIDE) {
@@ -142,10 +143,33 @@ AMX static void columns(const int8_t *w, int blocks, const pqc_unit_pixels *pixe
         columns_of(left, right, pixels->offset, k, 1, 1, sums);
 }
 
-/* Rows on the left, channels on the right.  `ld` sums from a row to the next. */
-INLINE void rows_of(operand left, operand right, ptrdiff_t k, const int lefts, const int rights,
-                    const int32_t *start, int32_t *acc, ptrdiff_t ld)
+/* Rows of results, as far as there are any: into other instructions' spare time, if they are few. */
+INLINE void write_rows(pqc_unit_rows *to, const int32_t **sums, ptrdiff_t ld, int rows)
 {
+    for (; rows > 0 && to->rows > 0; rows--, to->rows--, to->y += to->stride, *sums += ld)
+        for (int c = 0; c < to->channels; c += PQC_LANES) {
+            __mmask16 lanes = tail16(to->channels - c);
+            __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(*sums + c));
+            __m512 scale = _mm512_maskz_loadu_ps(lanes, to->scale + c);
+            __m512 bias = _mm512_maskz_loadu_ps(lanes, to->bias + c);
+            _mm512_mask_storeu_ps(to->y + c, lanes, _mm512_fmadd_ps(sum, scale, bias));
+        }
+}
+
+AMX static void write(pqc_unit_pending *pending)
+{
+    const int32_t *sums = pending->sums[pending->turn];
+    write_rows(&pending->to, &sums, pending->ld, pending->to.rows);
+}
+
+/* Rows on the left, channels on the right. */
+INLINE void rows_of(operand left, operand right, ptrdiff_t k, const int lefts, const int rights,
+                    const int32_t *start, pqc_unit_rows next, pqc_unit_pending *pending)
+{
+    pqc_unit_rows to = pending->to;
+    const int32_t *sums = pending->sums[pending->turn];
+    ptrdiff_t ld = pending->ld;
+    int some = (int)(to.rows / (k / PQC_SIDE + 1)) + 1;
     _tile_loadd(0, start, 0);
     if (rights >= 2)
         _tile_loadd(1, start + PQC_LANES, 0);
@@ -157,54 +181,72 @@ INLINE void rows_of(operand left, operand right, ptrdiff_t k, const int lefts, c
         _tile_loadd(2, start, 0);
     if (lefts == 2 && rights == 2)
         _tile_loadd(3, start + PQC_LANES, 0);
-    ALL_GROUPS(_tile_dpbusd);
-    store(lefts, rights, acc, 4 * ld);
+    ALL_GROUPS(_tile_dpbusd, write_rows(&to, &sums, ld, some));
+    write_rows(&to, &sums, ld, to.rows);
+    pending->turn = !pending->turn;
+    pending->ld = PQC_LANES * rights;
+    pending->to = next;
+    store(lefts, rights, pending->sums[pending->turn], 4 * pending->ld);
+}
+
+/* The rows and channels from some place on, at most so many. */
+static pqc_unit_rows part_of(const pqc_unit_rows *to, int row, int rows, int channel, int channels)
+{
+    return (pqc_unit_rows){.scale = to->scale + channel,
+                           .bias = to->bias + channel,
+                           .y = to->y + row * to->stride + channel,
+                           .stride = to->stride,
+                           .rows = to->rows - row < rows ? to->rows - row : rows,
+                           .channels = to->channels - channel < channels ? to->channels - channel
+                                                                         : channels};
 }
 
 /* Two blocks of rows by up to two of channels at a time. */
-INLINE void two_blocks(const pqc_gemm_s8_block *g, operand left, int32_t *acc)
+INLINE void two_blocks(const pqc_gemm_s8_block *g, operand left, int row, const pqc_unit_rows *to,
+                       pqc_unit_pending *pending)
 {
-    ptrdiff_t ld = PQC_LANES * g->vectors;
     for (int v = 0; v < g->vectors; v += 2) {
         operand right = {(const uint8_t *)g->w + v * g->apart, g->apart, 64};
         const int32_t *start = g->start + PQC_LANES * v;
+        pqc_unit_rows next = part_of(to, row, PQC_PAIR, PQC_LANES * v, PQC_PAIR);
         if (v + 1 < g->vectors)
-            rows_of(left, right, g->k, 2, 2, start, acc + PQC_LANES * v, ld);
+            rows_of(left, right, g->k, 2, 2, start, next, pending);
         else
-            rows_of(left, right, g->k, 2, 1, start, acc + PQC_LANES * v, ld);
+            rows_of(left, right, g->k, 2, 1, start, next, pending);
     }
 }
 
 /* One block of rows by all of the channels. */
-INLINE void one_block(const pqc_gemm_s8_block *g, operand left, int32_t *acc)
+INLINE void one_block(const pqc_gemm_s8_block *g, operand left, pqc_unit_rows next,
+                      pqc_unit_pending *pending)
 {
-    ptrdiff_t ld = PQC_LANES * g->vectors;
     operand right = {(const uint8_t *)g->w, g->apart, 64};
     if (g->vectors == 4)
-        rows_of(left, right, g->k, 1, 4, g->start, acc, ld);
+        rows_of(left, right, g->k, 1, 4, g->start, next, pending);
     else if (g->vectors == 3)
-        rows_of(left, right, g->k, 1, 3, g->start, acc, ld);
+        rows_of(left, right, g->k, 1, 3, g->start, next, pending);
     else if (g->vectors == 2)
-        rows_of(left, right, g->k, 1, 2, g->start, acc, ld);
+        rows_of(left, right, g->k, 1, 2, g->start, next, pending);
     else
-        rows_of(left, right, g->k, 1, 1, g->start, acc, ld);
+        rows_of(left, right, g->k, 1, 1, g->start, next, pending);
 }
 
-AMX static void rows(const pqc_gemm_s8_block *g, const uint8_t *x, int blocks, int32_t *acc)
+AMX static void rows(const pqc_gemm_s8_block *g, const uint8_t *x, const pqc_unit_rows *to,
+                     pqc_unit_pending *pending)
 {
     operand left = {x, (g->k + PQC_SIDE - 1) / PQC_SIDE * PQC_TILE_BYTES, 64};
-    for (; blocks > 1; blocks -= 2, left.tile += 2 * left.apart) {
-        two_blocks(g, left, acc);
-        acc += 2 * PQC_SIDE * PQC_LANES * g->vectors;
-    }
-    if (blocks > 0)
-        one_block(g, left, acc);
+    int row = 0;
+    for (; to->rows - row > PQC_SIDE; row += PQC_PAIR, left.tile += 2 * left.apart)
+        two_blocks(g, left, row, to, pending);
+    if (row < to->rows)
+        one_block(g, left, part_of(to, row, PQC_SIDE, 0, to->channels), pending);
 }
 
 const pqc_matrix_unit pqc_unit_amx = {.begin = begin,
                                       .end = end,
                                       .columns = columns,
                                       .rows = rows,
+                                      .write = write,
                                       .panel = pqc_panel_avx512,
                                       .put = pqc_put_avx512};
 
