@@ -244,7 +244,7 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     const job *j = context;
     ptrdiff_t slot = pqc_slots_take(j->w->scratch), begun = -1;
     strip s;
-    j->unit->begin(j->w->piece->k);
+    j->unit->begin(j->w->piece->k, PQC_SIDE);
     for (ptrdiff_t i = begin; i < end; i++) {
         ptrdiff_t number = i / j->l.parts, group = number / j->l.strips;
         if (number != begun)

@@ -176,7 +176,7 @@ static void run_tiles_on_unit(void *context, ptrdiff_t begin, ptrdiff_t end)
     pqc_unit_pending pending;
     pending.turn = pending.to.rows = 0;
     pending.ld = PQC_PAIR;
-    w->unit->begin(w->plan->piece->k);
+    w->unit->begin(w->plan->piece->k, (int)pqc_least(w->rows, PQC_SIDE));
     for (ptrdiff_t i = begin; i < end; i++) {
         place at = place_of(w, i);
         pqc_conv_tile tile = tile_of(w, at, NULL);

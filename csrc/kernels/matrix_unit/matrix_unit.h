@@ -77,8 +77,9 @@ typedef struct {
 } pqc_unit_pending;
 
 typedef struct {
-    /* From `begin` to `end` this thread may take sums of k steps. */
-    void (*begin)(ptrdiff_t k);
+    /* From `begin` to `end` this thread may take sums of k steps.  `lefts` is 16, or the number of all rows if those are
+     * fewer. */
+    void (*begin)(ptrdiff_t k, int lefts);
     void (*end)(void);
 
     /* One or two blocks of 16 channels; straight from an image k is a multiple of 16. */

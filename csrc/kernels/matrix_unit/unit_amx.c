@@ -24,14 +24,15 @@ typedef struct {
     uint8_t rows[16];
 } tile_shapes;
 
-AMX static void begin(ptrdiff_t k)
+AMX static void begin(ptrdiff_t k, int lefts)
 {
     int rest = k % PQC_SIDE > 0 ? (int)(k % PQC_SIDE) : PQC_SIDE;
     tile_shapes s = {.palette = 1};
     for (int i = 0; i < REGISTERS; i++) {
         s.row_bytes[i] = 64;
-        s.rows[i] = PQC_SIDE;
+        s.rows[i] = (uint8_t)lefts;
     }
+    s.rows[RIGHT] = PQC_SIDE;
     s.rows[RIGHT_REST] = (uint8_t)rest;
     s.row_bytes[LEFT_REST] = (uint16_t)(4 * rest);
     __asm__ volatile("" : : "r"(&s) : "memory"); /* GCC takes it that 8 bytes of s are read */
