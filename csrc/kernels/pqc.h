@@ -35,11 +35,13 @@
 #define PQC_INLINE static inline __attribute__((always_inline))
 #define PQC_NOINLINE static __attribute__((noinline))
 #define PQC_KEEP_IN_REGISTERS(a, b) __asm__("" : "+x"(a), "+x"(b))
+#define PQC_KEEP_IN_REGISTER(a) __asm__("" : "+v"(a))
 #else
 #define PQC_TARGET(features)
 #define PQC_INLINE static __forceinline
 #define PQC_NOINLINE static __declspec(noinline)
 #define PQC_KEEP_IN_REGISTERS(a, b) ((void)0)
+#define PQC_KEEP_IN_REGISTER(a) ((void)0)
 #endif
 
 /* Before a loop of at most n rounds whose number is a constant: unrolls it, so that an array of

@@ -19,6 +19,14 @@ INLINE __m512i quad_of(const uint8_t *x)
     return _mm512_set1_epi32(bytes);
 }
 
+/* Else GCC loads a vector of weights again for each pixel, which takes longer than the products. */
+INLINE __m512i loaded_once(const int8_t *w)
+{
+    __m512i weights = _mm512_loadu_si512(w);
+    PQC_KEEP_IN_REGISTER(weights);
+    return weights;
+}
+
 /* P pixels by the V vectors of 16 channels from `first` on; P and V are constants where this is inlined, and so are step and
  * apart where they can be: registers are short. */
 INLINE void tile_at(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, const int V,
@@ -41,7 +49,7 @@ INLINE void tile_at(const pqc_gemm_s8_block *g, const int32_t *pixel, const int 
         __m512i weights[4];
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
-            weights[v] = _mm512_loadu_si512(w + v * apart);
+            weights[v] = loaded_once(w + v * apart);
         PQC_UNROLL(12)
         for (int p = 0; p < P; p++) {
             __m512i quad = quad_of(x[p] + at);
