@@ -68,14 +68,15 @@ bool pqc_conv_wants_columns(const pqc_conv_shape *shape)
            (columns < quads || shape->in == 1) && 3 * columns <= PQC_CHUNK;
 }
 
-/* Depthwise layers have one output channel in a tile of 16.  A unit's set-up takes as long as some 100,000 products. */
+/* Steps of which a tile takes 16 at a time, however many there are: with fewer than these vectors are faster. */
+enum { LEAST_UNIT_STEPS = 8 };
+
 const pqc_matrix_unit *pqc_conv_wanted_unit(const pqc_conv_shape *shape, bool wide)
 {
     pqc_conv_piece piece;
     piece_init(&piece, shape, 0, wide);
-    bool grouped_columns = shape->columns && shape->groups > 1;
-    return wide || grouped_columns || piece.chunks > 1 || shape->out < 4 || piece.k < 4 ? NULL
-                                                                                        : pqc.unit;
+    bool depthwise = shape->columns && shape->groups > 1;
+    return wide || depthwise || piece.k < LEAST_UNIT_STEPS || piece.chunks > 1 ? NULL : pqc.unit;
 }
 
 ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide)
