@@ -197,7 +197,7 @@ static pqc_unit_pixels pixels_of(const job *j, const strip *s, ptrdiff_t i)
 /* A part of the output channels of a group. */
 static void multiply(const job *j, const strip *s, ptrdiff_t group, ptrdiff_t part)
 {
-    _Alignas(64) int32_t sums[PQC_PAIR * PQC_STRIP + PQC_SIDE]; /* vectors may begin anywhere */
+    _Alignas(64) int32_t sums[PQC_PAIR * PQC_SUMS_PITCH]; /* vectors may begin anywhere */
     const pqc_conv_work *w = j->w;
     const pqc_conv_plan *plan = w->plan;
     ptrdiff_t k = w->piece->k, out = plan->shape.out;

@@ -6,7 +6,7 @@
  *   w      [block of 16 channels][16 steps][channel][step][4 bytes]; a last group of steps may be shorter
  *   pixels [16 steps][pixel][4 bytes], of 16 pixels: straight from an image, if the steps of a group lie equally apart, or
  *          put together in a panel
- *   sums   [channel][PQC_STRIP pixels]
+ *   sums   [channel][PQC_SUMS_PITCH pixels]
  *
  * A linear layer's sums have a row's channels side by side, and are made results while the unit is at the next ones.
  *
@@ -22,6 +22,9 @@ enum {
     PQC_PAIR = 2 * PQC_SIDE,   /* most of each that are multiplied at a time */
     PQC_TILE_BYTES = 1024,     /* of weights: 16 channels, 16 steps, 4 bytes */
     PQC_STRIP = 16 * PQC_SIDE, /* most pixels whose sums are put together */
+    PQC_SUMS_PITCH =
+        PQC_STRIP +
+        PQC_SIDE, /* not a power of two: rows of a tile would share a place in the first cache */
 };
 
 /* Two blocks of 16 pixels, or one: step j of group g at x[offset[16 * g] + j * row], the other block's `apart` bytes further.

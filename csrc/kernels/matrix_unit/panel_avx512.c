@@ -42,7 +42,7 @@ INLINE void put(const pqc_unit_to *to, const int32_t *sums, int channels, float 
 {
     const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     __m512i index = _mm512_mullo_epi32(lanes, _mm512_set1_epi32((int)to->step));
-    for (int c = 0; c < channels; c++, sums += PQC_STRIP, y += to->pitch) {
+    for (int c = 0; c < channels; c++, sums += PQC_SUMS_PITCH, y += to->pitch) {
         __m512i start = _mm512_set1_epi32(to->start[c]);
         __m512 scale = _mm512_set1_ps(to->scale[c]), bias = _mm512_set1_ps(to->bias[c]);
         for (const pqc_put *p = to->put, *end = p + to->puts; p < end; p++) {

@@ -125,7 +125,7 @@ INLINE void columns_of(operand left, operand right, const int32_t *offset, ptrdi
             GROUP(_tile_dpbsud, LEFT, RIGHT);
         }
     }
-    store(lefts, rights, sums, 4 * PQC_STRIP);
+    store(lefts, rights, sums, 4 * PQC_SUMS_PITCH);
 }
 
 AMX static void columns(const int8_t *w, int blocks, const pqc_unit_pixels *pixels, ptrdiff_t k,
