@@ -46,6 +46,7 @@ static void use_scalar(pqc_kernels *t)
     t->lines_s8 = pqc_lines_s8_scalar;
     t->depthwise = NULL;
     t->winograd = NULL;
+    t->gemm_rows = NULL;
     t->unit = NULL;
 }
 
@@ -124,6 +125,7 @@ static void use_avx512(pqc_kernels *t)
 static void use_vnni(pqc_kernels *t)
 {
     t->gemm_s8 = pqc_gemm_s8_vnni;
+    t->gemm_rows = pqc_gemm_rows_vnni;
     t->lines_s8 = pqc_lines_s8_vnni;
     t->depthwise = pqc_depthwise_vnni;
     t->winograd = NULL;

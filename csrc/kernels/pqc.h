@@ -102,6 +102,16 @@ static inline ptrdiff_t pqc_least(ptrdiff_t a, ptrdiff_t b)
     return a < b ? a : b;
 }
 
+static inline ptrdiff_t pqc_divided_up(ptrdiff_t n, ptrdiff_t by)
+{
+    return (n + by - 1) / by;
+}
+
+static inline ptrdiff_t pqc_clamped(ptrdiff_t n, ptrdiff_t low, ptrdiff_t high)
+{
+    return n < low ? low : n > high ? high : n;
+}
+
 /* Elements handled at a time where a kernel goes through a buffer: a few such buffers fit into L1.
  */
 #define PQC_BLOCK 1024

@@ -88,8 +88,14 @@ void pqc_conv_tile_run(const pqc_conv_tile *tile, bool rows, float *y, ptrdiff_t
         return;
     }
     pqc_gemm_s8_block g = pqc_conv_tile_products(tile);
+    pqc_rows to = {tile->scale, tile->bias, y, stride, tile->pixels, pqc_conv_tile_channels(tile)};
+    pqc_gemm_rows_fn *gemm_rows = pqc.gemm_rows;
+    if (rows && gemm_rows) {
+        gemm_rows(&g, tile->pixel, &to);
+        return;
+    }
     pqc.gemm_s8(&g, tile->pixel, tile->pixels, acc);
-    (rows ? pqc.dequantize_rows : pqc.dequantize_columns)(
-        (pqc_sums){acc, PQC_LANES * g.vectors, tile->pixels, pqc_conv_tile_channels(tile)},
-        tile->scale, tile->bias, y, stride);
+    (rows ? pqc.dequantize_rows
+          : pqc.dequantize_columns)((pqc_sums){acc, PQC_LANES * g.vectors, to.rows, to.channels},
+                                    tile->scale, tile->bias, y, stride);
 }

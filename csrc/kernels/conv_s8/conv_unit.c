@@ -31,35 +31,25 @@ typedef struct {
     layout l;
 } job;
 
-static ptrdiff_t divided_up(ptrdiff_t n, ptrdiff_t by)
-{
-    return (n + by - 1) / by;
-}
-
-static ptrdiff_t clamped(ptrdiff_t n, ptrdiff_t low, ptrdiff_t high)
-{
-    return n < low ? low : n > high ? high : n;
-}
-
 static layout layout_of(const pqc_conv_plan *plan, const pqc_conv_view *view,
                         const pqc_conv_range range[PQC_AXES], ptrdiff_t k)
 {
     ptrdiff_t layers = range[0].count, rows = range[1].count, width = range[2].count;
     ptrdiff_t with_borders = (rows - 1) * pqc_conv_pitch(view, 1) + width;
-    layout l = {.pairs = divided_up(plan->shape.out, PQC_PAIR)};
+    layout l = {.pairs = pqc_divided_up(plan->shape.out, PQC_PAIR)};
     l.gathered = !plan->shape.columns && with_borders > 2 * rows * width;
     l.lines = l.gathered ? 1 : plan->shape.columns ? layers * rows : layers;
     l.length = l.gathered ? layers * rows * width : plan->shape.columns ? width : with_borders;
-    l.of_line = divided_up(l.length, PQC_SIDE);
+    l.of_line = pqc_divided_up(l.length, PQC_SIDE);
     l.tiles = l.lines * l.of_line;
     l.direct = !plan->shape.columns && !l.gathered && view->quads % PQC_SIDE == 0;
     bool large = plan->lanes * k * 4 > SECOND_CACHE;
     ptrdiff_t most =
         l.direct ? MOST_STRIP : (large ? LARGE_PANEL_BYTES : PANEL_BYTES) / (4 * PQC_SIDE * k + 1);
-    l.strips = divided_up(l.tiles, clamped(most / 2 * 2, 2, MOST_STRIP));
-    l.strip = divided_up(divided_up(l.tiles, l.strips), 2) * 2;
-    l.strips = divided_up(l.tiles, l.strip);
-    l.parts = clamped(8 / (l.strips * plan->shape.groups), 1, divided_up(l.pairs, 2));
+    l.strips = pqc_divided_up(l.tiles, pqc_clamped(most / 2 * 2, 2, MOST_STRIP));
+    l.strip = pqc_divided_up(pqc_divided_up(l.tiles, l.strips), 2) * 2;
+    l.strips = pqc_divided_up(l.tiles, l.strip);
+    l.parts = pqc_clamped(8 / (l.strips * plan->shape.groups), 1, pqc_divided_up(l.pairs, 2));
     return l;
 }
 

@@ -19,27 +19,18 @@ typedef struct {
     ptrdiff_t v_words, u_words, v_pitch, m_pitch;
 } layout;
 
-static ptrdiff_t divided_up(ptrdiff_t n, ptrdiff_t by)
-{
-    return (n + by - 1) / by;
-}
-
-static ptrdiff_t clamped(ptrdiff_t n, ptrdiff_t low, ptrdiff_t high)
-{
-    return n < low ? low : n > high ? high : n;
-}
-
 static layout layout_of(const pqc_conv_plan *plan, const pqc_conv_view *view, int side)
 {
     layout l = {.side = side, .positions = (side + 2) * (side + 2)};
     ptrdiff_t quads = view->quads,
               tile_bytes = l.positions * quads * 4 * (ptrdiff_t)sizeof(int16_t);
-    l.across = divided_up(view->axis[2].out, side);
-    l.tiles = l.across * divided_up(view->axis[1].out, side);
-    l.patches = divided_up(l.tiles, clamped(PATCH_BYTES / tile_bytes, LEAST_PATCH, MOST_PATCH));
-    l.most = divided_up(l.tiles, l.patches);
+    l.across = pqc_divided_up(view->axis[2].out, side);
+    l.tiles = l.across * pqc_divided_up(view->axis[1].out, side);
+    l.patches =
+        pqc_divided_up(l.tiles, pqc_clamped(PATCH_BYTES / tile_bytes, LEAST_PATCH, MOST_PATCH));
+    l.most = pqc_divided_up(l.tiles, l.patches);
     l.blocks = plan->lanes / PQC_WINOGRAD_CHANNELS;
-    l.parts = clamped(8 / (l.patches * plan->shape.groups), 1, divided_up(l.blocks, 4));
+    l.parts = pqc_clamped(8 / (l.patches * plan->shape.groups), 1, pqc_divided_up(l.blocks, 4));
     l.v_pitch = l.most + PQC_WINOGRAD_SPARE;
     l.m_pitch = l.most | 1; /* else all positions might lie in the same place of the cache */
     l.v_words = (l.positions * quads * l.v_pitch * 4 + 31) & ~(ptrdiff_t)31;

@@ -34,7 +34,7 @@ static const pqc_matrix_unit *unit_of(const pqc_conv_plan *plan, ptrdiff_t rows)
 static ptrdiff_t pitch_of(const pqc_conv_plan *plan, bool unit)
 {
     ptrdiff_t step = unit ? 4 * PQC_SIDE : 4;
-    return (plan->shape.in + step - 1) / step * step;
+    return pqc_divided_up(plan->shape.in, step) * step;
 }
 
 static ptrdiff_t strip_of(const pqc_conv_plan *plan, ptrdiff_t rows)
@@ -50,7 +50,7 @@ ptrdiff_t pqc_linear_workspace(const pqc_conv_plan *plan, ptrdiff_t rows)
     ptrdiff_t strip = strip_of(plan, rows), block = unit ? PQC_SIDE : 1;
     return 2 * pqc_aligned(plan->shape.out * (ptrdiff_t)sizeof(float)) +
            pqc_aligned(plan->piece->k * (ptrdiff_t)sizeof(int32_t)) +
-           pqc_aligned((strip + block - 1) / block * block * pitch_of(plan, unit));
+           pqc_aligned(pqc_divided_up(strip, block) * block * pitch_of(plan, unit));
 }
 
 static void lay_out(work *w)
@@ -114,8 +114,8 @@ static ptrdiff_t group_of(const pqc_conv_plan *plan)
 {
     ptrdiff_t most = GROUP_BYTES / (4 * PQC_BLOCK_CHANNELS * plan->piece->k),
               blocks = pqc_conv_blocks(plan);
-    ptrdiff_t groups = most > 0 ? (blocks + most - 1) / most : blocks;
-    return (blocks + groups - 1) / groups;
+    ptrdiff_t groups = most > 0 ? pqc_divided_up(blocks, most) : blocks;
+    return pqc_divided_up(blocks, groups);
 }
 
 /* The output channels of a block, and the rows of a tile.  Tasks are numbered group of blocks, tile, block. */
@@ -126,7 +126,7 @@ typedef struct {
 
 static ptrdiff_t first_row(const work *w, ptrdiff_t tile)
 {
-    ptrdiff_t blocks = (w->rows + w->block - 1) / w->block;
+    ptrdiff_t blocks = pqc_divided_up(w->rows, w->block);
     return pqc_least(w->block * pqc_tile_begin(blocks, w->tiles, tile), w->rows);
 }
 
@@ -181,12 +181,12 @@ static void run_tiles_on_unit(void *context, ptrdiff_t begin, ptrdiff_t end)
         place at = place_of(w, i);
         pqc_conv_tile tile = tile_of(w, at, NULL);
         pqc_gemm_s8_block g = pqc_conv_tile_products(&tile);
-        pqc_unit_rows to = {.scale = tile.scale,
-                            .bias = tile.bias,
-                            .y = output_of(w, at),
-                            .stride = w->plan->shape.out,
-                            .rows = at.rows,
-                            .channels = pqc_conv_tile_channels(&tile)};
+        pqc_rows to = {.scale = tile.scale,
+                       .bias = tile.bias,
+                       .y = output_of(w, at),
+                       .stride = w->plan->shape.out,
+                       .rows = at.rows,
+                       .channels = pqc_conv_tile_channels(&tile)};
         w->unit->rows(&g, tile.x, &to, &pending);
     }
     w->unit->write(&pending);
@@ -196,9 +196,9 @@ static void run_tiles_on_unit(void *context, ptrdiff_t begin, ptrdiff_t end)
 /* On the unit the row blocks of a tile are pairs, as far as they go. */
 static void run_strip(work *w)
 {
-    ptrdiff_t blocks = (w->rows + w->block - 1) / w->block;
+    ptrdiff_t blocks = pqc_divided_up(w->rows, w->block);
     ptrdiff_t most = PQC_MOST_TILE / w->block;
-    w->tiles = w->unit ? (blocks + most - 1) / most : pqc_tiles(w->rows);
+    w->tiles = w->unit ? pqc_divided_up(blocks, most) : pqc_tiles(w->rows);
     pqc_parallel(blocks, QUANTIZE_GRAIN / (w->plan->shape.in * w->block) + 1,
                  w->unit ? quantize_blocks : quantize_rows, w);
     if (atomic_load(&w->flags) != 0)

@@ -40,6 +40,18 @@ typedef void pqc_gemm_s8_fn(const pqc_gemm_s8_block *g, const int32_t *pixel, in
 pqc_gemm_s8_fn pqc_gemm_s8_scalar, pqc_gemm_s8_avx2, pqc_gemm_s8_avxvnni, pqc_gemm_s8_vnni,
     pqc_gemm_s8_neon, pqc_gemm_s8_dotprod;
 
+/* Results of `rows` pixels: y[p * stride + c] = fma((float)sum[p][c], scale[c], bias[c]), c < channels <= 16 * vectors. */
+typedef struct {
+    const float *scale, *bias;
+    float *y;
+    ptrdiff_t stride;
+    int rows, channels;
+} pqc_rows;
+
+typedef void pqc_gemm_rows_fn(const pqc_gemm_s8_block *g, const int32_t *pixel, const pqc_rows *to);
+
+pqc_gemm_rows_fn pqc_gemm_rows_vnni;
+
 /* True if no sum of `products` products of |x| <= x_bound by |w| <= w_bound leaves 32 bits. */
 static inline bool pqc_gemm_s8_fits(ptrdiff_t products, int x_bound, int w_bound)
 {

@@ -2,7 +2,8 @@
 #include "pqc.h"
 
 #if PQC_X86
-#include <immintrin.h>
+#include "avx512.h"
+
 #include <string.h>
 
 #define VNNI PQC_TARGET_VNNI
@@ -10,6 +11,7 @@
 
 /* The most pixels a tile takes for 1 to 4 vectors beside each other: at most 24 sums, 4 weights and one activation in
  * 32 registers. */
+enum { MOST_APART = 4 }; /* and where 16 channels lie beside each other */
 static const int most_pixels[] = {0, 12, 12, 8, 6};
 
 INLINE __m512i quad_of(const uint8_t *x)
@@ -241,20 +243,59 @@ VNNI static void tile4(const pqc_gemm_s8_block *g, const int32_t *pixel, int pix
     }
 }
 
+static bool are_together(const pqc_gemm_s8_block *g)
+{
+    return g->apart == 64 && g->step == 64 * g->vectors;
+}
+
+static pqc_gemm_s8_fn *tile_of(const pqc_gemm_s8_block *g)
+{
+    static pqc_gemm_s8_fn *const tiles[] = {NULL, tile1, tile2, tile3, tile4};
+    return are_together(g) ? tiles[g->vectors] : tile_apart;
+}
+
+static int most_rows(const pqc_gemm_s8_block *g)
+{
+    return are_together(g) ? most_pixels[g->vectors] : MOST_APART;
+}
+
 VNNI void pqc_gemm_s8_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
                            int32_t *acc)
 {
-    static pqc_gemm_s8_fn *const tiles[] = {NULL, tile1, tile2, tile3, tile4};
-    bool together = g->apart == 64 && g->step == 64 * g->vectors;
-    pqc_gemm_s8_fn *run = together ? tiles[g->vectors] : tile_apart;
-    int most = together ? most_pixels[g->vectors] : 4, parts = (pixels + most - 1) / most;
+    int most = most_rows(g), parts = (pixels + most - 1) / most;
     while (parts > 0) { /* parts of nearly equal size: 8 pixels are 4 + 4, not 6 + 2 */
         int part = (pixels + parts - 1) / parts;
-        run(g, pixel, part, acc);
+        tile_of(g)(g, pixel, part, acc);
         pixel += part;
         acc += part * PQC_LANES * g->vectors;
         pixels -= part;
         parts--;
+    }
+}
+
+/* A tile, and its results while they are in the first cache: their way to memory and the next products take the same time.
+ * (With the conversion in the tile itself GCC would keep the sums in memory.) */
+VNNI void pqc_gemm_rows_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, const pqc_rows *to)
+{
+    _Alignas(64) int32_t acc[24 * PQC_LANES];
+    int most = most_rows(g), parts = (to->rows + most - 1) / most, ld = PQC_LANES * g->vectors;
+    float *y = to->y;
+    for (int left = to->rows; parts > 0; parts--) {
+        int part = (left + parts - 1) / parts;
+        tile_of(g)(g, pixel, part, acc);
+        for (int c = 0; c < to->channels; c += PQC_LANES) {
+            __mmask16 lanes = tail16(to->channels - c);
+            __m512 scale = _mm512_maskz_loadu_ps(lanes, to->scale + c);
+            __m512 bias = _mm512_maskz_loadu_ps(lanes, to->bias + c);
+            for (int p = 0; p < part; p++) {
+                __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(acc + p * ld + c));
+                _mm512_mask_storeu_ps(y + p * to->stride + c, lanes,
+                                      _mm512_fmadd_ps(sum, scale, bias));
+            }
+        }
+        pixel += part;
+        y += part * to->stride;
+        left -= part;
     }
 }
 

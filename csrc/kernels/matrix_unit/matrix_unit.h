@@ -63,20 +63,12 @@ typedef struct {
     bool stream; /* y is not wanted in the caches */
 } pqc_unit_to;
 
-/* y[r * stride + c] = fma((float)sums[r][c], scale[c], bias[c]) */
-typedef struct {
-    const float *scale, *bias;
-    float *y;
-    ptrdiff_t stride;
-    int rows, channels;
-} pqc_unit_rows;
-
 /* Sums of some rows and channels, the last ones that the unit has made: their results are not written yet. */
 typedef struct {
     _Alignas(64) int32_t sums[2][PQC_PAIR * PQC_PAIR];
     int turn; /* whose they are */
     ptrdiff_t ld;
-    pqc_unit_rows to;
+    pqc_rows to;
 } pqc_unit_pending;
 
 typedef struct {
@@ -90,7 +82,7 @@ typedef struct {
                     int32_t *sums);
 
     /* g's channels, whose x and offsets are not used.  The pending results are written, and some of these are pending. */
-    void (*rows)(const pqc_gemm_s8_block *g, const uint8_t *x, const pqc_unit_rows *to,
+    void (*rows)(const pqc_gemm_s8_block *g, const uint8_t *x, const pqc_rows *to,
                  pqc_unit_pending *pending);
     void (*write)(pqc_unit_pending *pending);
 

@@ -145,7 +145,7 @@ AMX static void columns(const int8_t *w, int blocks, const pqc_unit_pixels *pixe
 }
 
 /* Rows of results, as far as there are any: into other instructions' spare time, if they are few. */
-INLINE void write_rows(pqc_unit_rows *to, const int32_t **sums, ptrdiff_t ld, int rows)
+INLINE void write_rows(pqc_rows *to, const int32_t **sums, ptrdiff_t ld, int rows)
 {
     for (; rows > 0 && to->rows > 0; rows--, to->rows--, to->y += to->stride, *sums += ld)
         for (int c = 0; c < to->channels; c += PQC_LANES) {
@@ -165,9 +165,9 @@ AMX static void write(pqc_unit_pending *pending)
 
 /* Rows on the left, channels on the right. */
 INLINE void rows_of(operand left, operand right, ptrdiff_t k, const int lefts, const int rights,
-                    const int32_t *start, pqc_unit_rows next, pqc_unit_pending *pending)
+                    const int32_t *start, pqc_rows next, pqc_unit_pending *pending)
 {
-    pqc_unit_rows to = pending->to;
+    pqc_rows to = pending->to;
     const int32_t *sums = pending->sums[pending->turn];
     ptrdiff_t ld = pending->ld;
     int some = (int)(to.rows / (k / PQC_SIDE + 1)) + 1;
@@ -191,25 +191,25 @@ INLINE void rows_of(operand left, operand right, ptrdiff_t k, const int lefts, c
 }
 
 /* The rows and channels from some place on, at most so many. */
-static pqc_unit_rows part_of(const pqc_unit_rows *to, int row, int rows, int channel, int channels)
+static pqc_rows part_of(const pqc_rows *to, int row, int rows, int channel, int channels)
 {
-    return (pqc_unit_rows){.scale = to->scale + channel,
-                           .bias = to->bias + channel,
-                           .y = to->y + row * to->stride + channel,
-                           .stride = to->stride,
-                           .rows = to->rows - row < rows ? to->rows - row : rows,
-                           .channels = to->channels - channel < channels ? to->channels - channel
-                                                                         : channels};
+    return (pqc_rows){.scale = to->scale + channel,
+                      .bias = to->bias + channel,
+                      .y = to->y + row * to->stride + channel,
+                      .stride = to->stride,
+                      .rows = to->rows - row < rows ? to->rows - row : rows,
+                      .channels =
+                          to->channels - channel < channels ? to->channels - channel : channels};
 }
 
 /* Two blocks of rows by up to two of channels at a time. */
-INLINE void two_blocks(const pqc_gemm_s8_block *g, operand left, int row, const pqc_unit_rows *to,
+INLINE void two_blocks(const pqc_gemm_s8_block *g, operand left, int row, const pqc_rows *to,
                        pqc_unit_pending *pending)
 {
     for (int v = 0; v < g->vectors; v += 2) {
         operand right = {(const uint8_t *)g->w + v * g->apart, g->apart, 64};
         const int32_t *start = g->start + PQC_LANES * v;
-        pqc_unit_rows next = part_of(to, row, PQC_PAIR, PQC_LANES * v, PQC_PAIR);
+        pqc_rows next = part_of(to, row, PQC_PAIR, PQC_LANES * v, PQC_PAIR);
         if (v + 1 < g->vectors)
             rows_of(left, right, g->k, 2, 2, start, next, pending);
         else
@@ -218,7 +218,7 @@ INLINE void two_blocks(const pqc_gemm_s8_block *g, operand left, int row, const 
 }
 
 /* One block of rows by all of the channels. */
-INLINE void one_block(const pqc_gemm_s8_block *g, operand left, pqc_unit_rows next,
+INLINE void one_block(const pqc_gemm_s8_block *g, operand left, pqc_rows next,
                       pqc_unit_pending *pending)
 {
     operand right = {(const uint8_t *)g->w, g->apart, 64};
@@ -232,7 +232,7 @@ INLINE void one_block(const pqc_gemm_s8_block *g, operand left, pqc_unit_rows ne
         rows_of(left, right, g->k, 1, 1, g->start, next, pending);
 }
 
-AMX static void rows(const pqc_gemm_s8_block *g, const uint8_t *x, const pqc_unit_rows *to,
+AMX static void rows(const pqc_gemm_s8_block *g, const uint8_t *x, const pqc_rows *to,
                      pqc_unit_pending *pending)
 {
     operand left = {x, (g->k + PQC_SIDE - 1) / PQC_SIDE * PQC_TILE_BYTES, 64};
