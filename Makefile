@@ -12,7 +12,7 @@ KERNELS = $(sort $(shell find csrc/kernels -name '*.c'))
 SETUP = $(PYTHON) setup.py -q
 
 build:  ## the extension, in place
-	$(SETUP) build_ext --inplace --parallel 2
+	$(SETUP) build_ext --inplace
 test: build
 	$(PYTHON) -m pytest
 test-isa: build  ## the kernel tests once per instruction set, chosen as a user would
