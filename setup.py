@@ -29,7 +29,7 @@ def flags():
     if wanted("PQC_DEBUG"):
         compile_args += ["-O1", "-g", "-UNDEBUG"]
     if wanted("PQC_SANITIZE"):
-        sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g"]
+        sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g1"]
         compile_args += [*sanitize, "-O1"]
         link_args += sanitize
     if wanted("PQC_COVERAGE"):
