@@ -20,8 +20,9 @@ test-isa: build  ## the kernel tests once per instruction set, chosen as a user 
 test-c:  ## the kernels without Python: natively, with sanitizers, and for aarch64 under qemu
 	csrc/test/run
 lint: lint-c lint-python
-lint-c:
-	@clang-format --dry-run -Werror $$(find csrc -name '*.[ch]')
+lint-layout:
+	clang-format --dry-run -Werror $$(find csrc -name '*.[ch]')
+lint-c: lint-layout
 	@for cc in $(CC) $(CLANG) $(AARCH64_CC) $$(command -v $(MINGW_CC)); do echo "$$cc: csrc/kernels without a warning"; printf '%s\n' $(KERNELS) | \
 	    xargs -P 2 -I{} $$cc $(STRICT) -Icsrc/kernels -c {} -o /dev/null || exit 1; done
 lint-python: build
@@ -63,5 +64,5 @@ wheel:
 	$(PYTHON) -m pip wheel --no-deps -w dist .
 clean:
 	rm -rf build dist *.egg-info pytorch_quantization_c/_C.*.so
-.PHONY: build test test-isa test-c lint lint-c lint-python lint-examples format bench bench-layers sanitize fuzz soak coverage \
-    notebooks docs wheel clean
+.PHONY: build test test-isa test-c lint lint-layout lint-c lint-python lint-examples format bench bench-layers sanitize fuzz soak \
+    coverage notebooks docs wheel clean
