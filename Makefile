@@ -8,6 +8,8 @@ SECONDS ?= 300
 MINUTES ?= 10
 ISAS ?= $(shell $(PYTHON) -c 'from pytorch_quantization_c import isa; print(*isa.available())')
 STRICT = -std=c11 -O2 -ffp-contract=off -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
+NOT_SANITIZED = dask faults fuzz notebooks plot contract/test_memory.py integer/test_memory.py test_command_line.py test_docs.py \
+    test_source_rules.py torch/twin/test_readme_flow.py torch/twin/test_surface.py
 KERNELS = $(sort $(shell find csrc/kernels -name '*.c'))
 SETUP = $(PYTHON) setup.py -q
 
@@ -45,13 +47,12 @@ fuzz: build  ## damaged files and senseless arguments, then the kernels by libFu
 	csrc/fuzz/run $(SECONDS)
 soak: build  ## everything over and over for MINUTES minutes, with memory that stays flat; ARGS="--threads 1" for one CPU
 	$(PYTHON) -m tests.fuzz.soak --minutes $(MINUTES) $(ARGS)
-sanitize:  ## the suite under ASan and UBSan, but for the tests that count memory or start processes
+sanitize:  ## the suite under ASan and UBSan, but for tests that count memory, start processes or spend their time in other code
 	PQC_SANITIZE=1 $(SETUP) build --build-lib build/sanitize --build-temp build/sanitize-objects
 	cd build/sanitize && LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) libstdc++.so.6" \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc $(PYTHON) -m pytest -q -n 2 \
-	    --capture=sys -c ../../pyproject.toml --ignore ../../tests/dask \
-	    --ignore ../../tests/faults --ignore ../../tests/fuzz --ignore ../../tests/contract/test_memory.py \
-	    --ignore ../../tests/integer/test_memory.py $(addprefix ../../,$(or $(TESTS),tests))
+	    --capture=sys -c ../../pyproject.toml $(addprefix --ignore ../../tests/,$(NOT_SANITIZED)) \
+	    --deselect tests/torch/twin/test_training.py::test_two_processes $(addprefix ../../,$(or $(TESTS),tests))
 coverage: build  ## Python lines and C kernel lines over the suite with every instruction set
 	$(PYTHON) .ci/coverage.py $(ISAS)
 notebooks: build  ## runs examples/*.py as notebooks and writes what they printed and drew; ARGS=--run-only writes nothing
