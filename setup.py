@@ -4,6 +4,7 @@ Environment: PQC_DEBUG=1 (asserts, -O1 -g), PQC_SANITIZE=1 (ASan + UBSan), PQC_C
 """
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -28,7 +29,7 @@ def flags():
     if wanted("PQC_DEBUG"):
         compile_args += ["-O1", "-g", "-UNDEBUG"]
     if wanted("PQC_SANITIZE"):
-        sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g"]
+        sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g1"]
         compile_args += [*sanitize, "-O1"]
         link_args += sanitize
     if wanted("PQC_COVERAGE"):
@@ -38,7 +39,21 @@ def flags():
 
 
 class BuildBesideSources(build_ext):
-    """Leaves a plain build in the source tree as well: in a checkout, `python -m` and scripts find that one first."""
+    """Compiles a source on each processor, up to `--parallel`.
+
+    Leaves a plain build in the source tree as well: in a checkout, `python -m` and scripts find that one first.
+    """
+
+    def build_extension(self, ext):
+        if not MSVC:
+            one_by_one = self.compiler.compile
+
+            def at_once(sources, **options):
+                with ThreadPoolExecutor(self.parallel or min(os.cpu_count() or 1, 8)) as pool:
+                    return sum(pool.map(lambda source: one_by_one([source], **options), sources), [])
+
+            self.compiler.compile = at_once
+        super().build_extension(ext)
 
     def run(self):
         super().run()

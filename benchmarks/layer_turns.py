@@ -16,7 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytorch_quantization_c
+
 HERE = Path(__file__).parent
+HOME = str(Path(pytorch_quantization_c.__file__).resolve().parent.parent)  # where the workers find the same package
 PASSES = 4  # over all shapes, so that a shape's rounds are minutes apart and not all in a bad one
 
 
@@ -29,7 +32,7 @@ class Worker:
 
     def __init__(self, library: str, batch: int, threads: int, environment: Mapping[str, str],
                  tiles: bool = True) -> None:
-        paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+        paths = os.pathsep.join(filter(None, [HOME, os.environ.get("PYTHONPATH")]))
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [sys.executable, *([] if tiles else [str(HERE / "without_tiles.py")]), str(HERE / "layer_worker.py"), library,

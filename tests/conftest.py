@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from pytorch_quantization_c import float_nn
+
 SEED = int(os.environ.get("PQC_SEED", "0"))
 NEEDS = {"faults": "_testcapi", "torch": "torch", "ort": "onnxruntime", "dask": "dask", "plot": "matplotlib",
          "notebooks": "nbclient"}
@@ -30,6 +32,7 @@ def seeded() -> Iterator[None]:
     state = np.random.get_state()  # noqa: NPY002  (the global state is what is being protected)
     random.seed(SEED)
     np.random.seed(SEED)  # noqa: NPY002
+    float_nn.manual_seed(SEED)
     yield
     np.random.set_state(state)  # noqa: NPY002
 

@@ -61,11 +61,11 @@ def test_an_empty_array_needs_no_memory_for_its_scales() -> None:
 
 def test_a_transposed_convolution_with_strides_without_end() -> None:
     layer = nn.QuantConvTranspose1d(2, 3, 2, stride=2**17)
-    started = time.monotonic()
+    started = time.process_time()
     output = layer(np.ones((1, 2, 1), np.float32))
     assert layer.execution == "float: the strides are too large"
     assert output.shape == (1, 3, 2) and np.isfinite(output).all()
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     with pytest.raises(ValueError, match="strides"):
         _C.integer_pack(np.ones((2, 3, 1, 1, 1), np.int8), np.ones(3, np.float32), True, 1, (2**17,) * 3, (0,) * 3,
                         (0,) * 3, (1,) * 3, (0,) * 3, 8, False, True)

@@ -22,10 +22,10 @@ BOMB = f"a0: &a0 [9, 9, 9]\n{PAIRS}\n"  # 3^30 numbers, if written out
     "!!python/object/apply:os.getcwd []", "a: 1\n---\nb: 2", "num_bits: !!python/tuple 4", "<<: [1, 2]",
 ], ids=lambda text: text[-30:])
 def test_yaml_that_is_no_descriptor_is_a_value_error(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ValueError, match="Expected `yaml_str` to be YAML") as caught:
         QuantDescriptor.from_yaml(text)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert len(str(caught.value)) < 500
 
 
@@ -60,10 +60,10 @@ ENDLESS.append(ENDLESS)
     ("learn_amax", nested(12), TypeError),
 ], ids=lambda value: str(type(value).__name__) if not isinstance(value, str) else value)
 def test_one_short_error_that_names_the_argument(name: str, value: Any, error: type[Exception]) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(error, match=name) as caught:
         QuantDescriptor(**{name: value})
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert len(str(caught.value)) < 300
 
 

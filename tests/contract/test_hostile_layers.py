@@ -104,7 +104,7 @@ def test_the_bias_of_a_frozen_layer_can_be_loaded() -> None:
     made = nn.QuantLinear(6, 3)
     before = pq.freeze(made)(X)
     made.load_state_dict({"weight": np.array(made.weight), "bias": made.bias + np.float32(1)})
-    np.testing.assert_allclose(made(X), before + 1, rtol=1e-5)
+    np.testing.assert_allclose(made(X), before + 1, rtol=1e-5, atol=1e-6)  # the one may cancel
     assert not made.bias.flags.writeable
 
 

@@ -11,6 +11,10 @@ from .calls import public_functions, table
 
 ROOT = Path(__file__).parents[2]
 
+# The C library gives memory back at once, so that a limit of the address space is felt; and threads share one arena, as
+# each of their own takes 64 MB of that space, at whatever moment two threads happen to want memory at once.
+FELT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+
 
 def test_every_function_is_called() -> None:
     assert table(12).keys() == public_functions()
@@ -30,12 +34,11 @@ def test_each_allocation_of_python_and_of_the_glue() -> None:
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_the_memory_of_arrays(threads: str) -> None:
-    """With a limit of the address space; the C library gives memory back at once, so that the limit is felt."""
-    assert failures("arrays", PQC_NUM_THREADS=threads, MALLOC_MMAP_THRESHOLD_="65536") > 100
+    """With a limit of the address space."""
+    assert failures("arrays", PQC_NUM_THREADS=threads, **FELT) > 100
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_layers_calibrators_and_files(threads: str) -> None:
     """Whole layers, made afresh; OPENBLAS_NUM_THREADS: with several threads that library ends the process instead."""
-    assert failures("", "layers", PQC_NUM_THREADS=threads, MALLOC_MMAP_THRESHOLD_="65536",
-                    OPENBLAS_NUM_THREADS="1") > 30
+    assert failures("", "layers", PQC_NUM_THREADS=threads, OPENBLAS_NUM_THREADS="1", **FELT) > 30

@@ -37,14 +37,15 @@ print(tracemalloc.get_traced_memory()[1] - y.nbytes)
 # What a thread needs for 3 x 3 layers where they go by Winograd's products, whatever the layer and the image.
 WINOGRAD = 768 << 10 if isa.selected()[-1] in ("avx2", "avx512") else 0
 
-# Layer, shape of an image, bytes of the packed image: channels in fours, with its border.
+# Layer, shape of an image, bytes of the packed image: channels in fours, with its border; and with thousands of
+# channels those of where the inputs of an output lie, which is a byte for each.
 LAYERS = [
     ("nn.QuantConv2d(3, 64, 7, 2, 3)", (3, 224, 224), 4 * 230 * 230),
     ("nn.QuantConv2d(64, 256, 1)", (64, 56, 56), 64 * 56 * 56),
     ("nn.QuantConv2d(64, 64, 3, padding=1)", (64, 56, 56), 64 * 58 * 58 + WINOGRAD),
     ("nn.QuantConv2d(64, 64, 3, padding=1)", (64, 200, 200), 64 * 202 * 202 + WINOGRAD),
     ("nn.QuantConv2d(512, 512, 3, padding=1)", (512, 7, 7), 512 * 9 * 9 + WINOGRAD),
-    ("nn.QuantConv2d(2048, 64, 3, padding=1)", (2048, 14, 14), 2048 * 16 * 16 + WINOGRAD),
+    ("nn.QuantConv2d(2048, 64, 3, padding=1)", (2048, 14, 14), 2048 * (16 * 16 + 9) + WINOGRAD),
     ("nn.QuantConv2d(64, 64, 3, 2, 1)", (64, 56, 56), 64 * 58 * 58),
     ("nn.QuantConv2d(64, 64, 3, padding=2, dilation=2, groups=4)", (64, 40, 40), 64 * 44 * 44),
     ("nn.QuantConv2d(96, 96, 3, padding=1, groups=96)", (96, 56, 56), 96 * 58 * 58),
