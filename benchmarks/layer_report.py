@@ -13,7 +13,8 @@ from product_peak import Peak
 
 BEGIN, END = "<!-- bench-layers -->", "<!-- /bench-layers -->"
 SECTION = re.compile(r"^<!-- machine (\w+) -->\n(.*?)\n<!-- /machine -->$", re.M | re.S)
-KINDS = {"amx": "AVX-512 with AMX", "vnni": "AVX-512 with VNNI", "avx512": "AVX-512 without VNNI", "avxvnni": "AVX-VNNI", "avx2": "AVX2 alone",
+KINDS = {"amx": "AVX-512 with AMX", "vnni": "AVX-512 with VNNI", "avx512": "AVX-512 without VNNI",
+         "avxvnni": "AVX-VNNI", "avx2": "AVX2 alone",
          "dotprod": "NEON with dot products", "neon": "NEON", "scalar": "no vectors"}
 PACKAGES = ("torch", "onnxruntime", "openvino", "onednn-cpu-gomp")
 Times = Mapping[str, Mapping[str, float]]

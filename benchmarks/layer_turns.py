@@ -34,9 +34,10 @@ class Worker:
                  tiles: bool = True) -> None:
         paths = os.pathsep.join(filter(None, [HOME, os.environ.get("PYTHONPATH")]))
         self.errors = tempfile.TemporaryFile("w+")
+        scripts = [] if tiles else [str(HERE / "without_tiles.py")]
         self.process = subprocess.Popen(
-            [sys.executable, *([] if tiles else [str(HERE / "without_tiles.py")]), str(HERE / "layer_worker.py"), library,
-             str(batch), str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            [sys.executable, *scripts, str(HERE / "layer_worker.py"), library, str(batch), str(threads)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
             env={**os.environ, "PYTHONPATH": paths, **environment})
         self.stop()
 

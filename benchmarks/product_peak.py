@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 SOURCE = Path(__file__).with_name("product_peak.c")
 ACCUMULATORS = 12
 # By instruction set: the instruction, and its multiplications and additions.
-INSTRUCTIONS = {"amx": ("tdpbusd, random bytes", 32768), "vnni": ("vpdpbusd, 512 bits", 128), "avxvnni": ("vpdpbusd, 256 bits", 64),
-                "avx2": ("vpmaddwd + vpaddd, 256 bits", 32)}
+INSTRUCTIONS = {"amx": ("tdpbusd, random bytes", 32768), "vnni": ("vpdpbusd, 512 bits", 128),
+                "avxvnni": ("vpdpbusd, 256 bits", 64), "avx2": ("vpmaddwd + vpaddd, 256 bits", 32)}
 
 
 class Peak(NamedTuple):
@@ -22,7 +22,10 @@ class Peak(NamedTuple):
 
 
 class Meter:
-    """Measures the best of some instruction sets again and again; `peak` is the most that was seen, None if no instruction or compiler is there."""
+    """Measures the best of some instruction sets again and again.
+
+    `peak` is the most that was seen, None if no instruction or compiler is there.
+    """
 
     def __init__(self, kinds: Sequence[str]) -> None:
         self.peak: Peak | None = None

@@ -29,19 +29,22 @@
 
 /* What is not C11 stands here only.  PQC_INLINE: a function whose vectors have to stay in registers.
  * PQC_NOINLINE: one that is rarely called from a loop.  PQC_KEEP_IN_REGISTERS: of two vectors on
- * x86.  MSVC has no targets: it takes every intrinsic. */
+ * x86; _REGISTER: of one, with AVX-512.  PQC_WRITTEN_WHOLE: what p points to is, before something that
+ * reads it unseen.  MSVC has no targets: it takes every intrinsic. */
 #if defined(__GNUC__) || defined(__clang__)
 #define PQC_TARGET(features) __attribute__((target(features)))
 #define PQC_INLINE static inline __attribute__((always_inline))
 #define PQC_NOINLINE static __attribute__((noinline))
 #define PQC_KEEP_IN_REGISTERS(a, b) __asm__("" : "+x"(a), "+x"(b))
 #define PQC_KEEP_IN_REGISTER(a) __asm__("" : "+v"(a))
+#define PQC_WRITTEN_WHOLE(p) __asm__ volatile("" : : "r"(p) : "memory")
 #else
 #define PQC_TARGET(features)
 #define PQC_INLINE static __forceinline
 #define PQC_NOINLINE static __declspec(noinline)
 #define PQC_KEEP_IN_REGISTERS(a, b) ((void)0)
 #define PQC_KEEP_IN_REGISTER(a) ((void)0)
+#define PQC_WRITTEN_WHOLE(p) ((void)0)
 #endif
 
 /* Before a loop of at most n rounds whose number is a constant: unrolls it, so that an array of

@@ -35,7 +35,7 @@ AMX static void begin(ptrdiff_t k, int lefts)
     s.rows[RIGHT] = PQC_SIDE;
     s.rows[RIGHT_REST] = (uint8_t)rest;
     s.row_bytes[LEFT_REST] = (uint16_t)(4 * rest);
-    __asm__ volatile("" : : "r"(&s) : "memory"); /* GCC takes it that 8 bytes of s are read */
+    PQC_WRITTEN_WHOLE(&s); /* GCC's intrinsic says that it reads 8 bytes */
     _tile_loadconfig(&s);
 }
 
