@@ -1,4 +1,6 @@
-"""Runs a script in a process that has no right to AMX, so that its libraries take their next best: python without_tiles.py script ...
+"""Runs a script in a process that has no right to AMX, so that its libraries take their next best.
+
+    python without_tiles.py script [argument ...]
 
 Linux gives a process the tiles on request, and refuses while a signal stack is too small for them.
 """
