@@ -208,14 +208,15 @@ ptrdiff_t pqc_conv_image_rows(const pqc_conv_image *image)
     return rows;
 }
 
+/* Backwards: the end of the image, which was looked at for its amax last, is still in the cache. */
 void pqc_conv_image_quantize(pqc_conv_image *image, ptrdiff_t begin, ptrdiff_t end)
 {
     unsigned flags = 0;
     ptrdiff_t height = image->view->axis[1].size;
-    for (ptrdiff_t i = begin; i < end;) {
-        ptrdiff_t left = height - i % height, rows = left < end - i ? left : end - i;
+    for (ptrdiff_t i = end; i > begin;) {
+        ptrdiff_t of_plane = (i - 1) % height + 1, rows = pqc_least(of_plane, i - begin);
+        i -= rows;
         flags |= quantize_rows_at(image, i, rows);
-        i += rows;
     }
     if (flags != 0)
         atomic_fetch_or(&image->flags, flags);

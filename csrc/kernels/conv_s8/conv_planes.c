@@ -44,7 +44,7 @@ static void fill_group(const pqc_conv_work *w, ptrdiff_t group, pqc_depthwise_pl
     plane->bias = w->bias[group];
 }
 
-/* Backwards: the end of the image, which was looked at for its amax last, is still in the cache. */
+/* Backwards, as in conv_image.c. */
 static void run_planes(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     planes *p = context;

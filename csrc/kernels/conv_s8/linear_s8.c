@@ -93,13 +93,12 @@ static void quantize_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
         atomic_fetch_or(&w->flags, flags);
 }
 
-/* Blocks of 16 rows, as matrix_unit.h has them. */
+/* Blocks of 16 rows, as matrix_unit.h has them.  Backwards, as in conv_image.c. */
 static void quantize_blocks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     work *w = context;
     unsigned flags = 0;
-    for (ptrdiff_t row = PQC_SIDE * begin; row < pqc_least(PQC_SIDE * end, w->rows);
-         row += PQC_SIDE)
+    for (ptrdiff_t row = PQC_SIDE * (end - 1); row >= PQC_SIDE * begin; row -= PQC_SIDE)
         for (ptrdiff_t column = 0; column < w->plan->shape.in; column += 4 * PQC_SIDE)
             flags |= quantize(w, row, pqc_least(w->rows - row, PQC_SIDE), column,
                               pqc_least(w->plan->shape.in - column, 4 * PQC_SIDE),
