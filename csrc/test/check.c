@@ -96,6 +96,12 @@ uint32_t random_bits(void)
     return (uint32_t)(state >> 32);
 }
 
+int random_byte(bool extreme, int low, int high)
+{
+    return extreme ? (random_bits() & 1 ? low : high)
+                   : low + (int)(random_bits() % (unsigned)(high - low + 1));
+}
+
 uint32_t bits_f32(float x)
 {
     uint32_t bits;

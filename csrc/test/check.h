@@ -39,6 +39,7 @@ enum { LARGEST_SIZE = 4099 };
 void fill_f32(float *x, ptrdiff_t n, unsigned seed);
 void fill_f64(double *x, ptrdiff_t n, unsigned seed);
 uint32_t random_bits(void);
+int random_byte(bool extreme, int low, int high); /* from low to high; extreme: one of these */
 
 /* Equal bits, or both NaN. */
 bool same_f32(float a, float b);

@@ -25,6 +25,7 @@ static const test per_isa[] = {
     {"lines_s8", test_lines_s8},
     {"depthwise", test_depthwise},
     {"winograd", test_winograd},
+    {"matrix_unit", test_matrix_unit},
     {"histogram", test_histogram},
     {"group_logs", test_group_logs},
     {"fingerprint", test_fingerprint},

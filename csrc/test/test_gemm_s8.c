@@ -10,12 +10,6 @@ typedef struct {
     buffer x, w, start, sum, offset, pixel, acc, y;
 } arena;
 
-static int byte_of(bool extreme, int low, int high)
-{
-    return extreme ? (random_bits() & 1 ? low : high)
-                   : low + (int)(random_bits() % (unsigned)(high - low + 1));
-}
-
 /* Runs of neighbours, as pixels of a row and bytes of a matrix' row are, and places anywhere between them.  The last one
  * reaches exactly to the end of x. */
 static void fill_places(int32_t *places, ptrdiff_t n, int32_t last)
@@ -55,9 +49,9 @@ static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool ext
     int32_t *pixel = buffer_place(&a->pixel, (size_t)pixels * 4, 0);
     int32_t *acc = buffer_place(&a->acc, (size_t)(pixels * lanes) * 4, 24);
     for (int i = 0; i < X_BYTES; i++)
-        x[i] = (uint8_t)byte_of(extreme, 0, 255);
+        x[i] = (uint8_t)random_byte(extreme, 0, 255);
     for (ptrdiff_t i = 0; i < k * lanes * 4; i++)
-        w[i] = (int8_t)byte_of(extreme, lowest ? -128 : -127, 127);
+        w[i] = (int8_t)random_byte(extreme, lowest ? -128 : -127, 127);
     fill_places(offset, k, 300);
     fill_places(pixel, pixels, X_BYTES - 4 - 300);
     pqc_gemm_s8_block g = {.x = x,

@@ -21,12 +21,6 @@ typedef struct {
     const int32_t *start;
 } layer;
 
-static int byte_of(bool extreme, int low, int high)
-{
-    return extreme ? (random_bits() & 1 ? low : high)
-                   : low + (int)(random_bits() % (unsigned)(high - low + 1));
-}
-
 static int64_t expect(const layer *l, ptrdiff_t row, ptrdiff_t column, ptrdiff_t channel)
 {
     int64_t sum = l->start[channel];
@@ -49,9 +43,9 @@ static layer random_layer(arena *a, ptrdiff_t quads, ptrdiff_t height, ptrdiff_t
     int8_t *w = buffer_place(&a->w, (size_t)(9 * quads * l.w_step), 0);
     int32_t *start = buffer_place(&a->start, LANES * sizeof *start, 0);
     for (size_t i = 0; i < bytes + REST; i++)
-        x[i] = (uint8_t)byte_of(extreme, 0, 255);
+        x[i] = (uint8_t)random_byte(extreme, 0, 255);
     for (ptrdiff_t i = 0; i < 9 * quads * l.w_step; i++)
-        w[i] = (int8_t)byte_of(extreme, -128, 127);
+        w[i] = (int8_t)random_byte(extreme, -128, 127);
     for (int i = 0; i < LANES; i++)
         start[i] = (int32_t)(random_bits() % 100000) - 50000;
     l.w = w;
