@@ -36,6 +36,32 @@ static int64_t exact_product(const pqc_gemm_s8_block *g, int32_t pixel, int chan
     return acc;
 }
 
+/* The same sums as results; of the last 16 channels there may be fewer. */
+static void check_rows(arena *a, const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
+                       const int32_t *acc)
+{
+    float scale[PQC_BLOCK_CHANNELS], bias[PQC_BLOCK_CHANNELS];
+    int lanes = PQC_LANES * g->vectors, channels = lanes - (int)(random_bits() % PQC_LANES);
+    ptrdiff_t stride = channels + (ptrdiff_t)(random_bits() % 9);
+    ptrdiff_t n = pixels == 0 ? 0 : (pixels - 1) * stride + channels;
+    float *y = buffer_place(&a->y, (size_t)n * 4, 12);
+    for (int c = 0; c < channels; c++) {
+        scale[c] = 0x1.234568p-10f * (float)(c + 1);
+        bias[c] = (float)(random_bits() % 1000) - 500.3f;
+    }
+    pqc_rows to = {scale, bias, y, stride, pixels, channels};
+    pqc.gemm_rows(g, pixel, &to);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        ptrdiff_t p = i / stride, c = i % stride;
+        uint32_t want = 0xa5a5a5a5;
+        if (c < channels)
+            want = bits_f32(fmaf((float)acc[p * lanes + c], scale[c], bias[c]));
+        CHECK(bits_f32(y[i]) == want, "pixel %td of %d, channel %td of %d: %a", p, pixels, c,
+              channels, (double)y[i]);
+    }
+    CHECK(buffer_guards_intact(&a->y), "%d pixels, %d channels", pixels, channels);
+}
+
 /* A step's channels beside each other, or 16 channels' steps. */
 static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool extreme, bool lowest,
                         bool together)
@@ -79,6 +105,8 @@ static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool ext
                   "pixel %d of %d, channel %d of %d, k %td: %d", p, pixels, c, lanes, k,
                   acc[p * lanes + c]);
     CHECK(buffer_guards_intact(&a->acc), "%d pixels, %d channels, k %td", pixels, lanes, k);
+    if (pqc.gemm_rows)
+        check_rows(a, &g, pixel, pixels, acc);
 }
 
 static void arena_each(arena *a, void (*visit)(buffer *))
