@@ -24,7 +24,10 @@ def thread_count(n: int) -> Iterator[None]:
 
 
 def on_every_isa(run):
-    """`run()` on every instruction set, with 1 to 4 threads in turn; all answers."""
+    """`run()` on every instruction set, with 1 to 4 threads in turn; all answers.
+
+    It has to pack its layer: weights packed for a matrix unit are multiplied by it whatever is selected later.
+    """
     answers = []
     for i, names in enumerate(ISAS):
         with isa.only(*names), thread_count(1 + i % 4):

@@ -19,9 +19,8 @@ def check(w, x, g, fx, rng, product, channel_axis, amax=None):
     xq = oracle.quantized(x, range_, fx) if range_ > 2**-24 else np.zeros(x.shape, np.int64)
     scale_x = oracle.scale_of(range_, fx) if range_ > 2**-24 else np.float32(1)
     expected = oracle.dequantized(product(xq, w.astype(np.int64)), scale_x, scale, bias, channel_axis)
-    packed = PackedWeights(w, scale, g, fx)
     kept = x.copy()
-    for y in on_every_isa(lambda: packed(x, amax, bias)):
+    for y in on_every_isa(lambda: PackedWeights(w, scale, g, fx)(x, amax, bias)):
         assert isinstance(y, np.ndarray), y
         assert y.shape == expected.shape and y.dtype == np.float32
         np.testing.assert_array_equal(y, expected)

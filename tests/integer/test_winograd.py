@@ -1,13 +1,16 @@
 """3 x 3 layers of enough channels go through Winograd's products on some instruction sets: the same exact sums."""
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytorch_quantization_c import isa
 from pytorch_quantization_c.integer import Format, Geometry, PackedWeights
 
 from . import oracle
-from .cases import floats, formats, integers, kinds, seeds, thread_count
+from .cases import ISAS, floats, formats, integers, kinds, seeds, thread_count
 from .test_exact import check
 
 
@@ -43,14 +46,17 @@ def test_patches_and_parts(cin, cout, height, width, rng):
 def test_threads_and_small_images(rng):
     g, fx = geometry(((1, 1), (1, 1))), Format()
     w, scale = integers(rng, "normal", (48, 32, 3, 3), fx), np.full(48, 1, np.float32)
-    packed = PackedWeights(w, scale, g, fx)
+    packed = []
+    for names in ISAS:
+        with isa.only(*names):
+            packed.append(PackedWeights(w, scale, g, fx))
     for batch, size in ((1, 40), (30, 9)):
         x = floats(rng, "normal", (batch, 32, size, size), 0.7, fx)
         sums = oracle.conv(oracle.quantized(x, 0.7, fx), w.astype(np.int64), g)
         expected = oracle.dequantized(sums, oracle.scale_of(np.float32(0.7), fx), scale, np.zeros(48, np.float32), 1)
-        for count in range(1, 5):
-            with thread_count(count):
-                np.testing.assert_array_equal(packed(x, 0.7, None), expected)
+        for count, (names, each) in product(range(1, 5), zip(ISAS, packed, strict=True)):
+            with thread_count(count), isa.only(*names):
+                np.testing.assert_array_equal(each(x, 0.7, None), expected)
 
 
 # The last number of channels for which 4 or 64 times the sum fits into 32 bits whatever the weights, and the next one.
