@@ -61,6 +61,8 @@ INLINE void put(const pqc_unit_to *to, const int32_t *sums, int channels, float 
                 _mm512_mask_storeu_ps(at, mask, result);
         }
     }
+    if (stream)
+        _mm_sfence();
 }
 
 AVX512 void pqc_put_avx512(const pqc_unit_to *to, const int32_t *sums, int channels, float *y)
