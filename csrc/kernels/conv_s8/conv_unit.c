@@ -72,7 +72,8 @@ pqc_conv_unit_needs pqc_conv_unit_need(const pqc_conv_plan *plan, const pqc_conv
             continue;
         layout l = layout_of(plan, view, range, piece->k);
         ptrdiff_t tasks = plan->shape.groups * l.strips * l.parts;
-        ptrdiff_t bytes = l.direct ? 0 : pqc_aligned(l.strip * piece->k * 4 * PQC_SIDE);
+        ptrdiff_t panels = l.direct ? 0 : pqc_least(l.strip, l.tiles);
+        ptrdiff_t bytes = panels * piece->k * 4 * PQC_SIDE;
         need.tasks = tasks > need.tasks ? tasks : need.tasks;
         need.bytes = bytes > need.bytes ? bytes : need.bytes;
     }

@@ -37,9 +37,9 @@ static ptrdiff_t pitch_of(const pqc_conv_plan *plan, bool unit)
     return pqc_divided_up(plan->shape.in, step) * step;
 }
 
-static ptrdiff_t strip_of(const pqc_conv_plan *plan, ptrdiff_t rows)
+static ptrdiff_t strip_of(const pqc_conv_plan *plan, bool unit, ptrdiff_t rows)
 {
-    ptrdiff_t strip = STRIP_BYTES / pitch_of(plan, false) / PQC_MOST_TILE * PQC_MOST_TILE;
+    ptrdiff_t strip = STRIP_BYTES / pitch_of(plan, unit) / PQC_MOST_TILE * PQC_MOST_TILE;
     strip = strip < PQC_MOST_TILE ? PQC_MOST_TILE : strip;
     return rows < strip ? rows : strip;
 }
@@ -47,7 +47,7 @@ static ptrdiff_t strip_of(const pqc_conv_plan *plan, ptrdiff_t rows)
 ptrdiff_t pqc_linear_workspace(const pqc_conv_plan *plan, ptrdiff_t rows)
 {
     bool unit = unit_of(plan, rows) != NULL;
-    ptrdiff_t strip = strip_of(plan, rows), block = unit ? PQC_SIDE : 1;
+    ptrdiff_t strip = strip_of(plan, unit, rows), block = unit ? PQC_SIDE : 1;
     return 2 * pqc_aligned(plan->shape.out * (ptrdiff_t)sizeof(float)) +
            pqc_aligned(plan->piece->k * (ptrdiff_t)sizeof(int32_t)) +
            pqc_aligned(pqc_divided_up(strip, block) * block * pitch_of(plan, unit));
@@ -211,9 +211,9 @@ static void run_strip(work *w)
 unsigned pqc_linear_s8(const pqc_conv_plan *plan, const pqc_conv_call *call)
 {
     work w = {.plan = plan, .call = call, .group = group_of(plan)};
-    ptrdiff_t strip = strip_of(plan, call->batch);
     unsigned flags = 0;
     w.unit = unit_of(plan, call->batch);
+    ptrdiff_t strip = strip_of(plan, w.unit != NULL, call->batch);
     w.block = w.unit ? PQC_SIDE : 1;
     w.pitch = pitch_of(plan, w.unit != NULL);
     lay_out(&w);
