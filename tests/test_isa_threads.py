@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,40 @@ def restored() -> Iterator[None]:
 def test_known_available_selected() -> None:
     assert isa.known()[0] == "scalar" and len(set(isa.known())) == len(isa.known())
     assert "scalar" in isa.available() and set(isa.selected()) <= set(isa.available()) <= set(isa.known())
+
+
+def test_amx_adds_to_what_it_needs() -> None:
+    known = isa.known()
+    assert known.index("avx2") < known.index("avx512") < known.index("vnni") < known.index("amx")
+    if "amx" not in isa.available():
+        pytest.skip("not on this machine")
+    assert {"scalar", "avx2", "avx512", "vnni"} < set(isa.available())
+    assert {"amx_tile", "amx_int8", "avx512_vnni"} <= set(Path("/proc/cpuinfo").read_text().split())
+
+
+SMALL_SIGNAL_STACK = """
+import ctypes
+
+class Stack(ctypes.Structure):
+    _fields_ = [("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+
+memory = ctypes.create_string_buffer(8192)
+stack = Stack(ctypes.cast(memory, ctypes.c_void_p), 0, len(memory))
+assert ctypes.CDLL(None).sigaltstack(ctypes.byref(stack), None) == 0
+import numpy as np
+from pytorch_quantization_c import isa, nn
+layer = nn.QuantLinear(64, 8)
+layer(np.ones((64, 64), np.float32))
+print(layer.execution, *isa.available())
+"""
+
+
+def test_amx_is_not_used_where_the_system_refuses_it() -> None:
+    """It does in a process with a signal stack on which the tiles have no room."""
+    if "amx" not in isa.available():
+        pytest.skip("not on this machine")
+    done = fresh(SMALL_SIGNAL_STACK)
+    assert done.stdout.split() == ["int8", *[name for name in isa.available() if name != "amx"]], done.stderr
 
 
 @pytest.mark.parametrize("name", isa.available())
@@ -70,6 +105,32 @@ def test_environment() -> None:
                                      ("PQC_NUM_THREADS", "many", "got 'many'")):
         wrong = fresh(code, **{variable: value})
         assert wrong.returncode and message in wrong.stderr
+
+
+LAYERS = """
+import hashlib
+import numpy as np
+from pytorch_quantization_c import isa, nn
+
+rng = np.random.default_rng(1)
+for layer, shape in ((nn.QuantLinear(100, 50), (40, 100)), (nn.QuantConv2d(3, 24, 7, 2, 3), (1, 3, 30, 31)),
+                     (nn.QuantConv2d(64, 40, 3, padding=1), (2, 64, 14, 15)),
+                     (nn.QuantConv2d(20, 17, 3), (2, 20, 9, 9)),
+                     (nn.QuantConvTranspose2d(20, 17, 3, 2), (1, 20, 9, 9))):
+    layer.weight[...] = rng.standard_normal(layer.weight.shape)
+    layer.bias[...] = 0
+    y = layer(rng.standard_normal(shape).astype(np.float32))
+    print(layer.execution, hashlib.sha256(y.tobytes()).hexdigest())
+"""
+
+
+def test_layers_give_the_same_bits_whatever_the_environment_selects() -> None:
+    wanted = fresh(LAYERS, PQC_ISA="scalar").stdout
+    assert wanted.count("int8 ") == 5 and wanted.count("\n") == 5
+    for names in (("amx",), ("scalar", "avx2", "avx512", "vnni"), ("amx", "avx2"), ("neon", "dotprod"), ("avx2",)):
+        if set(names) <= set(isa.available()):
+            assert fresh(LAYERS, PQC_ISA=",".join(names)).stdout == wanted, names
+    assert fresh(LAYERS, PQC_ISA="", PQC_NUM_THREADS="3").stdout == wanted
 
 
 def test_environment_is_applied_or_refused() -> None:
