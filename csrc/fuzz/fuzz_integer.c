@@ -18,9 +18,10 @@ static void any_axis(input *in, pqc_conv_axis *a, ptrdiff_t *size)
 static pqc_conv_shape any_shape(input *in, ptrdiff_t *size)
 {
     pqc_conv_shape s = {.transposed = pick(in, 0, 1), .is_unsigned = pick(in, 0, 1)};
-    s.groups = pick(in, 1, 4);
-    s.in = pick(in, 1, 20);
-    s.out = pick(in, 1, 80);
+    bool straight = pick(in, 0, 3) == 0; /* a matrix unit reads such images as they lie */
+    s.groups = pick(in, 1, straight ? 2 : 4);
+    s.in = straight ? 64 : pick(in, 1, 20);
+    s.out = pick(in, 1, straight ? 20 : 80);
     for (int axis = 0; axis < PQC_AXES; axis++) {
         s.axis[axis] = (pqc_conv_axis){.kernel = 1, .stride = 1, .dilation = 1};
         size[axis] = 1;
@@ -33,15 +34,17 @@ static pqc_conv_shape any_shape(input *in, ptrdiff_t *size)
             s.axis[axis].stride = s.axis[axis].dilation = 1;
             s.axis[axis].extra = 0;
         }
+    s.columns = pqc_conv_wants_columns(&s);
     return s;
 }
 
-/* The result, and the flags. */
-static float *result(const pqc_conv_shape *s, bool wide, const uint8_t *w, const float *scale,
+/* The result, and the flags; on the matrix unit of the table, if it wants the layer. */
+static float *result(pqc_conv_shape *s, bool wide, const uint8_t *w, const float *scale,
                      const ptrdiff_t *size, pqc_conv_call call, unsigned *flags, ptrdiff_t *n)
 {
     pqc_conv_plan plan;
     pqc_conv_view view;
+    s->unit = pqc_conv_wanted_unit(s, wide);
     ptrdiff_t bytes = pqc_conv_plan_bytes(s, wide);
     void *memory = aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64);
     pqc_conv_plan_init(&plan, s, wide, memory, w, scale);
