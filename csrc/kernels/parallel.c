@@ -1,6 +1,6 @@
-/* A pool of sleeping workers.  A job is a range cut into parts; whoever is awake takes the next
- * part.  The caller works too and returns when all parts are done, so a worker that wakes late
- * costs nothing.  Workers spin for a moment after a job, since layers follow each other closely,
+/* A pool of sleeping workers.  A job is a range cut into parts, neighbouring ones for each thread: call after call a thread
+ * finds its parts of the arrays in its own caches.  Who has none left takes others'.  The caller works too and returns when
+ * all parts are done, so a worker that wakes late costs nothing.  Workers spin for a moment after a job, since layers follow each other closely,
  * then sleep. */
 #define _GNU_SOURCE
 #include "parallel.h"
@@ -39,18 +39,22 @@ void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
 
 enum { SPINS = 4000, PARTS_PER_THREAD = 4 };
 
-/* One job at a time.  `ticket` is the job's number (32 bits), how many parts it has (16) and which
- * is the next (16): whoever increments it owns that part, and a worker that slept through a job can
- * never take a part of it.  The other fields are written before the ticket.  The plain ones are
- * read only by owners of a part, and the job is not over while there is one; `helpers` may be read
- * too late, but then the ticket has changed too. */
+/* A thread's parts: the job's number (32 bits), the end of the parts (16) and which is the next (16).  Whoever increments it
+ * owns that part, and a worker that slept through a job can never take a part of it. */
+typedef struct {
+    _Alignas(64) atomic_ullong ticket;
+} hand;
+
+/* One job at a time.  The other fields are written before the tickets.  The plain ones are read only by owners of a part, and
+ * the job is not over while there is one; `count` may be read too late, but then the tickets have changed too. */
 static struct {
     pqc_range_fn fn;
     void *context;
     ptrdiff_t n, part;
-    atomic_int helpers; /* workers that may join: those with an index below this */
-    _Alignas(64) atomic_ullong ticket;
+    unsigned parts;
+    atomic_int count; /* threads that take part: the caller, and workers by their index */
     _Alignas(64) atomic_uint left; /* parts not finished */
+    hand hands[PQC_MAX_THREADS];
 } job;
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* held by the thread whose job runs */
@@ -70,22 +74,31 @@ static inline void pause_cpu(void)
 #endif
 }
 
-/* Takes parts of that job while there are any; `index` is the worker's, -1 the caller's. */
+/* The next part of a hand, or -1. */
+static ptrdiff_t take(hand *h, uint32_t number)
+{
+    unsigned long long seen = atomic_load(&h->ticket);
+    for (;;) {
+        uint32_t end = (uint32_t)(seen >> 16) & 0xffff, next = (uint32_t)seen & 0xffff;
+        if ((uint32_t)(seen >> 32) != number || next >= end)
+            return -1;
+        if (atomic_compare_exchange_weak(&h->ticket, &seen, seen + 1))
+            return next;
+    }
+}
+
+/* Takes parts of that job while there are any, its own first; `index` is the thread's, 0 the caller's. */
 static void work_on(uint32_t number, int index)
 {
-    for (;;) {
-        unsigned long long seen = atomic_load(&job.ticket);
-        uint32_t parts = (uint32_t)(seen >> 16) & 0xffff, next = (uint32_t)seen & 0xffff;
-        if ((uint32_t)(seen >> 32) != number || next >= parts)
-            return;
-        if (index >= atomic_load(&job.helpers))
-            return;
-        if (!atomic_compare_exchange_weak(&job.ticket, &seen, seen + 1))
-            continue;
-        ptrdiff_t begin = (ptrdiff_t)next * job.part;
-        ptrdiff_t end = next + 1 == parts ? job.n : begin + job.part;
-        job.fn(job.context, begin, end);
-        atomic_fetch_sub(&job.left, 1);
+    int count = atomic_load(&job.count);
+    for (int i = 0; i < count && index < count; i++) {
+        hand *h = &job.hands[(index + i) % count];
+        for (ptrdiff_t part; (part = take(h, number)) >= 0;) {
+            ptrdiff_t begin = part * job.part;
+            ptrdiff_t end = part + 1 == job.parts ? job.n : begin + job.part;
+            job.fn(job.context, begin, end);
+            atomic_fetch_sub(&job.left, 1);
+        }
     }
 }
 
@@ -110,7 +123,7 @@ static void *worker(void *index)
 {
     uint32_t last = atomic_load(&posted);
     for (;;) {
-        work_on(last, (int)(intptr_t)index);
+        work_on(last, 1 + (int)(intptr_t)index);
         last = wait_for_job(last);
     }
     return NULL;
@@ -156,6 +169,15 @@ static void post(void)
     pthread_mutex_unlock(&sleep_lock);
 }
 
+static void deal(uint32_t number, unsigned parts, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        unsigned begin = parts * i / count, end = parts * (i + 1) / count;
+        atomic_store(&job.hands[i].ticket,
+                     (unsigned long long)number << 32 | (unsigned long long)end << 16 | begin);
+    }
+}
+
 void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -181,11 +203,12 @@ void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
     job.context = context;
     job.n = n;
     job.part = part;
-    atomic_store(&job.helpers, count - 1);
+    job.parts = (unsigned)parts;
+    atomic_store(&job.count, count);
     atomic_store(&job.left, (unsigned)parts);
-    atomic_store(&job.ticket, (unsigned long long)number << 32 | (unsigned long long)parts << 16);
+    deal(number, (unsigned)parts, (unsigned)count);
     post();
-    work_on(number, -1);
+    work_on(number, 0);
     for (int i = 0; atomic_load(&job.left) != 0; i++) {
         if (i < SPINS)
             pause_cpu();

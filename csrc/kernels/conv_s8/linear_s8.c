@@ -7,6 +7,9 @@
 
 enum { STRIP_BYTES = 1 << 20, GROUP_BYTES = 640 << 10, QUANTIZE_GRAIN = 1 << 16 };
 
+/* To fetch a weight takes as long as so many products. */
+enum { FETCH = 4 };
+
 /* One row is faster by vectors: the weights come from the caches, and tiles take them no faster. */
 enum { LEAST_UNIT_ROWS = 2 };
 
@@ -203,7 +206,8 @@ static void run_strip(work *w)
     if (atomic_load(&w->flags) != 0)
         return;
     ptrdiff_t tasks = pqc_conv_blocks(w->plan) * w->tiles;
-    ptrdiff_t products = w->rows * w->plan->lanes * w->plan->piece->k * 4;
+    ptrdiff_t products =
+        pqc_clamped(w->rows, FETCH, PTRDIFF_MAX) * w->plan->lanes * w->plan->piece->k * 4;
     pqc_parallel(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1,
                  w->unit ? run_tiles_on_unit : run_tiles, w);
 }
