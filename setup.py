@@ -39,7 +39,7 @@ def flags():
 
 
 class BuildBesideSources(build_ext):
-    """Compiles a source on each processor, up to `--parallel`.
+    """Compiles as many sources at a time as there are processors, at most 8, or as `--parallel` says.
 
     Leaves a plain build in the source tree as well: in a checkout, `python -m` and scripts find that one first.
     """

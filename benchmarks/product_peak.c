@@ -44,6 +44,7 @@ __attribute__((target("avx2"))) void peak_avx2(long rounds)
     ACCUMULATORS MADE_AND_USED(sums[i]);
 }
 
+#if defined(__linux__) && (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
 /* 16384 products of 8 bits and as many additions an instruction, 12 of them by four accumulators.  With constant bytes it is
  * faster than any layer can be: the processor slows down as its power goes up. */
 __attribute__((target("amx-tile,amx-int8"))) void peak_amx(long rounds)
@@ -77,3 +78,4 @@ __attribute__((target("amx-tile,amx-int8"))) void peak_amx(long rounds)
     }
     _tile_release();
 }
+#endif

@@ -54,4 +54,4 @@ def compiled(function: str) -> Any:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
             return None
-        return getattr(ctypes.CDLL(str(library)), function)
+        return getattr(ctypes.CDLL(str(library)), function, None)

@@ -30,6 +30,8 @@ def selected() -> tuple[str, ...]:
 class only:
     """Restricts the kernels to some instruction sets ("scalar" is always allowed) from now on.
 
+    Weights that were packed for AMX are multiplied by it also when it is not among them: the results are the same.
+
     As a context manager, `with isa.only("avx2"):`, it puts back at the end what was selected before.
     It holds for the whole process, not for one thread.
 

@@ -62,6 +62,19 @@ def test_amx_is_not_used_where_the_system_refuses_it() -> None:
     assert done.stdout.split() == ["int8", *[name for name in isa.available() if name != "amx"]], done.stderr
 
 
+SIGNAL_STACK_AFTERWARDS = SMALL_SIGNAL_STACK.split("assert ")[0].replace("import ctypes", "import ctypes\nimport "
+    "pytorch_quantization_c") + "print(ctypes.CDLL(None).sigaltstack(ctypes.byref(stack), None))"
+
+
+@pytest.mark.parametrize("names, answer", [("avx2", "0"), ("scalar,avx2,avx512,vnni", "0"), ("", "-1")])
+def test_amx_is_asked_for_only_where_it_is_wanted(names: str, answer: str) -> None:
+    """With the right to use tiles a process cannot have small signal stacks any more."""
+    if "amx" not in isa.available():
+        pytest.skip("not on this machine")
+    done = fresh(SIGNAL_STACK_AFTERWARDS, PQC_ISA=names)
+    assert done.stdout.split() == [answer], done.stderr
+
+
 @pytest.mark.parametrize("name", isa.available())
 def test_only(name: str) -> None:
     before = isa.selected()

@@ -38,16 +38,26 @@ static bool has_avxvnni(void)
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The tiles' 8 KiB are part of a thread's state only in processes that have asked for them.  The kernel refuses if it does
- * not know them, or if a signal stack is too small for them. */
+enum { ARCH_GET_XCOMP_SUPP = 0x1021, ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
+
+static atomic_bool tiles_refused;
+
 static bool has_amx(void)
 {
-    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18, TILES_OF_BYTES = 3 << 24 };
+    enum { TILES_OF_BYTES = 3 << 24 };
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) ||
-        (edx & TILES_OF_BYTES) != TILES_OF_BYTES)
-        return false;
-    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0;
+    uint64_t supported = 0;
+    return !atomic_load(&tiles_refused) && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) &&
+           (edx & TILES_OF_BYTES) == TILES_OF_BYTES &&
+           syscall(SYS_arch_prctl, ARCH_GET_XCOMP_SUPP, &supported) == 0 &&
+           (supported >> XTILEDATA & 1);
+}
+
+bool pqc_request_tiles(void)
+{
+    bool granted = syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0;
+    atomic_store(&tiles_refused, !granted);
+    return granted;
 }
 #else
 static bool has_amx(void)

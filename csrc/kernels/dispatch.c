@@ -196,6 +196,10 @@ static const struct {
 unsigned pqc_select(unsigned allowed)
 {
     unsigned used = (allowed & pqc_detect()) | PQC_BIT(PQC_SCALAR);
+#if PQC_AMX_COMPILES
+    if ((used & PQC_BIT(PQC_AMX)) && !pqc_request_tiles())
+        used &= ~PQC_BIT(PQC_AMX);
+#endif
     while (atomic_flag_test_and_set(&filling))
         ;
     for (size_t i = 0; !filled[used] && i < sizeof order / sizeof *order; i++)

@@ -17,9 +17,9 @@
 #include "histogram/histogram.h"
 #include "int_quant/int_quant.h"
 #include "lines_s8/lines_s8.h"
+#include "matrix_unit/matrix_unit.h"
 #include "quantize_u8/quantize_u8.h"
 #include "ste/ste.h"
-#include "matrix_unit/matrix_unit.h"
 #include "winograd/winograd.h"
 
 typedef struct {
@@ -58,6 +58,13 @@ extern _Atomic(const pqc_kernels *) pqc_table;
 #define pqc (*atomic_load_explicit(&pqc_table, memory_order_acquire))
 
 unsigned pqc_detect(void); /* PQC_BIT(i) is set: this CPU and its OS run ISA i */
+
+#if PQC_AMX_COMPILES
+/* Asks for the right to use tiles, whose 8 KiB are part of a thread's state only in processes that have it.  Linux refuses
+ * while a thread has a signal stack too small for them, and from then on refuses such stacks.  Once refused, AMX is not
+ * detected any more. */
+bool pqc_request_tiles(void);
+#endif
 
 /* Puts the best kernels of the ISAs that are allowed and detected to use; scalar is always among
  * them.  Returns those.  Safe from several threads at once, and while kernels run. */

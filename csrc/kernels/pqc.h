@@ -59,8 +59,8 @@
 #endif
 
 /* ISAs, slowest first, named by instructions.  `avx2` means AVX2+FMA+F16C, `avx512` F+BW+DQ+VL,
- * `avxvnni` and `vnni` add the dot products of 8 bits at 256 and at 512 bits, `amx` to `vnni` the tiles of 8 bits; `neon` is the AArch64
- * baseline, `dotprod` adds SDOT. */
+ * `avxvnni` and `vnni` add the dot products of 8 bits at 256 and at 512 bits, `amx` to `vnni` the
+ * tiles of 8 bits; `neon` is the AArch64 baseline, `dotprod` adds SDOT. */
 typedef enum {
     PQC_SCALAR,
     PQC_AVX2,

@@ -6,6 +6,15 @@
 #include "families.h"
 #include "parallel.h"
 
+#include <stdlib.h>
+
+/* The package will select what PQC_ISA names: until then nothing that a process has to ask for. */
+static bool is_restricted(void)
+{
+    const char *names = getenv("PQC_ISA");
+    return names && *names;
+}
+
 static int module_exec(PyObject *module)
 {
     PyMethodDef *families[] = {
@@ -15,7 +24,7 @@ static int module_exec(PyObject *module)
     if (PyArray_ImportNumPyAPI() < 0)
         return -1;
     if (pqc_selected() == 0) { /* another interpreter of this process may have done it */
-        pqc_select(~0u);
+        pqc_select(is_restricted() ? ~PQC_BIT(PQC_AMX) : ~0u);
         pqc_set_num_threads(pqc_available_cpus());
     }
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)

@@ -8,8 +8,9 @@
 
 enum { PQC_TILE = 48, PQC_MOST_TILE = 64 }; /* pixels of a tile: wanted, at most */
 
-/* Multiply-adds worth a thread: about 10 us. */
+/* Multiply-adds worth a thread: about 10 us of vectors', or of a matrix unit's in convolutions. */
 #define PQC_PRODUCTS_GRAIN ((ptrdiff_t)1 << 21)
+#define PQC_UNIT_GRAIN ((ptrdiff_t)1 << 23)
 
 /* Tiles of nearly equal size for n pixels. */
 static inline ptrdiff_t pqc_tiles(ptrdiff_t n)

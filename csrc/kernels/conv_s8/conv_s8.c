@@ -13,12 +13,17 @@ static ptrdiff_t longest_k(const pqc_conv_plan *plan)
     return k;
 }
 
+static ptrdiff_t grain_of(const pqc_conv_plan *plan)
+{
+    return plan->shape.unit ? PQC_UNIT_GRAIN : PQC_PRODUCTS_GRAIN;
+}
+
 static ptrdiff_t slots_of(const pqc_conv_plan *plan, const pqc_conv_view *view, ptrdiff_t batch)
 {
     double products = (double)view->outputs * (double)plan->lanes * (double)plan->shape.groups *
                       (double)longest_k(plan) * 4;
     int threads = pqc_get_num_threads();
-    bool large = plan->pieces > 1 || products > 4 * (double)PQC_PRODUCTS_GRAIN;
+    bool large = plan->pieces > 1 || products > 4 * (double)grain_of(plan);
     return batch == 1 || large ? 1 : threads;
 }
 
@@ -283,7 +288,7 @@ static unsigned run_small_images(const pqc_conv_work *w, pqc_slots *images)
     small_images s = {.work = w, .images = images};
     ptrdiff_t products =
         w->view->outputs * w->plan->lanes * w->plan->shape.groups * w->plan->piece->k * 4;
-    pqc_parallel(w->call->batch, PQC_PRODUCTS_GRAIN / (products + 1) + 1, run_images, &s);
+    pqc_parallel(w->call->batch, grain_of(w->plan) / (products + 1) + 1, run_images, &s);
     return atomic_load(&s.flags);
 }
 

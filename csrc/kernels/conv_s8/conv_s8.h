@@ -18,11 +18,11 @@ typedef struct {
     pqc_u8_quant q;
     float div;       /* by which a quantised x is divided */
     void *workspace; /* pqc_conv_prepare or pqc_linear_workspace bytes, 64-aligned */
-    /* From pqc_conv_prepare; of a matrix not used. */
-    ptrdiff_t slots;   /* images in work at the same time */
-    int side;          /* of Winograd's tiles, or 0 */
-    int threads;       /* that have memory for their part of the work, */
-    ptrdiff_t scratch; /* each of so many bytes */
+    /* From pqc_conv_prepare; of a matrix not used: images in work at the same time; the side of Winograd's tiles, or 0; threads
+     * that have memory for their part of the work, each of so many bytes. */
+    ptrdiff_t slots;
+    int side, threads;
+    ptrdiff_t scratch;
 } pqc_conv_call;
 
 /* True if integers can carry it: every 1 / (div * scale_w) is a normal float. */

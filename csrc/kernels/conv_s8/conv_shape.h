@@ -31,7 +31,7 @@ typedef struct {
     ptrdiff_t groups, in, out;    /* channels of one group */
     bool columns;
     bool matrix;                 /* a linear layer: kernels of 1, rows instead of images */
-    const pqc_matrix_unit *unit; /* the matrix unit that multiplies a convolution, or NULL */
+    const pqc_matrix_unit *unit; /* the matrix unit that multiplies it, or NULL */
     pqc_conv_axis axis[PQC_AXES];
 } pqc_conv_shape;
 
@@ -58,8 +58,9 @@ typedef struct {
 
 typedef struct {
     pqc_conv_plane axis[PQC_AXES];
-    ptrdiff_t quads;           /* of a group; channels in columns */
-    ptrdiff_t plane;           /* elements of a quad: all its slots */
+    ptrdiff_t quads; /* of a group; channels in columns */
+    ptrdiff_t
+        plane; /* elements from a quad to the next: all its slots, and for a matrix unit a few more */
     ptrdiff_t element;         /* bytes of an element: 4, or 1 in columns */
     ptrdiff_t inputs, outputs; /* of a channel */
 } pqc_conv_view;

@@ -8,11 +8,9 @@ enum {
     MOST_STRIP = PQC_STRIP / PQC_SIDE,
     PANEL_BYTES = 32 << 10,
     LARGE_PANEL_BYTES = 512 << 10,
-    SECOND_CACHE = 1 << 20
+    SECOND_CACHE = 1 << 20,
+    TASKS = 8 /* of an image at least, if it has so many blocks */
 };
-
-/* Multiply-adds worth a thread: about 10 us. */
-#define UNIT_GRAIN (4 * PQC_PRODUCTS_GRAIN)
 
 /* Pixels are taken in lines, 16 at a time.  Quads: a line is a layer with its borders, whose sums are not put anywhere;
  * columns: a row.  Where more than half would be borders: pixel by pixel, all in one line. */
@@ -47,9 +45,11 @@ static layout layout_of(const pqc_conv_plan *plan, const pqc_conv_view *view,
     ptrdiff_t most =
         l.direct ? MOST_STRIP : (large ? LARGE_PANEL_BYTES : PANEL_BYTES) / (4 * PQC_SIDE * k + 1);
     l.strips = pqc_divided_up(l.tiles, pqc_clamped(most / 2 * 2, 2, MOST_STRIP));
+    ptrdiff_t wanted = pqc_least(TASKS / (plan->shape.groups * l.pairs), l.tiles / 4);
+    l.strips = pqc_clamped(wanted, l.strips, PTRDIFF_MAX);
     l.strip = pqc_divided_up(pqc_divided_up(l.tiles, l.strips), 2) * 2;
     l.strips = pqc_divided_up(l.tiles, l.strip);
-    l.parts = pqc_clamped(8 / (l.strips * plan->shape.groups), 1, pqc_divided_up(l.pairs, 2));
+    l.parts = pqc_clamped(TASKS / (l.strips * plan->shape.groups), 1, l.pairs);
     return l;
 }
 
@@ -93,11 +93,12 @@ static ptrdiff_t to_of(const pqc_conv_work *w, ptrdiff_t z, ptrdiff_t y, ptrdiff
 static int add_put(const pqc_conv_work *w, pqc_put *put, int puts, int from, int count,
                    ptrdiff_t to)
 {
-    pqc_put *last = put + puts - 1;
-    if (puts > 0 && from % PQC_SIDE != 0 && w->range[2].step == 1 &&
-        last->from + last->count == from && last->to + last->count == to) {
-        last->count += count;
-        return puts;
+    if (puts > 0 && from % PQC_SIDE != 0 && w->range[2].step == 1) {
+        pqc_put *last = put + puts - 1;
+        if (last->from + last->count == from && last->to + last->count == to) {
+            last->count += count;
+            return puts;
+        }
     }
     put[puts] = (pqc_put){from, count, to};
     return puts + 1;
@@ -133,7 +134,7 @@ static int puts_of(const job *j, ptrdiff_t tile, int from, pqc_put *put, int put
 }
 
 /* The image's bytes from which a tile's pixels are counted on. */
-static const uint8_t *place_of(const job *j, const uint8_t *x, ptrdiff_t tile)
+static const uint8_t *pixels_at(const job *j, const uint8_t *x, ptrdiff_t tile)
 {
     const pqc_conv_work *w = j->w;
     const pqc_conv_axis *axis = w->plan->shape.axis;
@@ -161,7 +162,7 @@ static void fill_panel(const job *j, const uint8_t *x, ptrdiff_t tile, uint8_t *
         p.stride = (int)along->stride;
         p.dilation = (int)along->dilation;
     }
-    j->unit->panel(&p, place_of(j, x, tile), panel);
+    j->unit->panel(&p, pixels_at(j, x, tile), panel);
 }
 
 /* Tiles of pixels whose sums are put together. */
@@ -180,8 +181,8 @@ static pqc_unit_pixels pixels_of(const job *j, const strip *s, ptrdiff_t i)
         ptrdiff_t tile = 4 * PQC_SIDE * j->w->piece->k;
         return (pqc_unit_pixels){s->panel + i * tile, NULL, 4 * PQC_SIDE, tile, blocks};
     }
-    const uint8_t *x = place_of(j, s->x, s->first + i);
-    const uint8_t *next = place_of(j, s->x, s->first + i + blocks - 1);
+    const uint8_t *x = pixels_at(j, s->x, s->first + i);
+    const uint8_t *next = pixels_at(j, s->x, s->first + i + blocks - 1);
     return (pqc_unit_pixels){x, j->w->offset, 4 * j->w->view->plane, next - x, blocks};
 }
 
@@ -253,5 +254,5 @@ void pqc_conv_unit(const pqc_conv_work *w)
     ptrdiff_t tasks = w->plan->shape.groups * j.l.strips * j.l.parts;
     ptrdiff_t products =
         j.l.tiles * PQC_SIDE * w->piece->k * 4 * w->plan->lanes * w->plan->shape.groups;
-    pqc_parallel(tasks, UNIT_GRAIN / (products / tasks + 1) + 1, run_tasks, &j);
+    pqc_parallel(tasks, PQC_UNIT_GRAIN / (products / tasks + 1) + 1, run_tasks, &j);
 }

@@ -2,7 +2,7 @@
 #include "pqc.h"
 
 #if PQC_X86
-#include "avx512.h"
+#include "rows_avx512.h"
 
 #include <string.h>
 
@@ -11,7 +11,9 @@
 
 /* The most pixels a tile takes for 1 to 4 vectors beside each other: at most 24 sums, 4 weights and one activation in
  * 32 registers. */
-enum { MOST_APART = 4 }; /* and where 16 channels lie beside each other */
+enum {
+    MOST_APART = 1
+}; /* and where 16 channels lie beside each other: only rows that come alone have them so */
 static const int most_pixels[] = {0, 12, 12, 8, 6};
 
 INLINE __m512i quad_of(const uint8_t *x)
@@ -75,34 +77,17 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
     tile_at(g, pixel, P, V, 0, 64 * V, 64, acc);
 }
 
-/* All channels, 16 of them beside each other: four such streams at a time, or one. */
-INLINE void apart_tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, int32_t *acc)
-{
-    if (g->vectors == PQC_BLOCK_VECTORS) {
-        tile_at(g, pixel, P, PQC_BLOCK_VECTORS, 0, g->step, g->apart, acc);
-        return;
-    }
-    for (int v = 0; v < g->vectors; v++)
-        tile_at(g, pixel, P, 1, v, g->step, g->apart, acc);
-}
-
+/* One pixel in all channels, 16 of them beside each other: of a full block four streams at a time. */
 VNNI static void tile_apart(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
                             int32_t *acc)
 {
-    switch (pixels) {
-    case 1:
-        apart_tile(g, pixel, 1, acc);
-        break;
-    case 2:
-        apart_tile(g, pixel, 2, acc);
-        break;
-    case 3:
-        apart_tile(g, pixel, 3, acc);
-        break;
-    default:
-        apart_tile(g, pixel, 4, acc);
-        break;
+    (void)pixels; /* MOST_APART */
+    if (g->vectors == PQC_BLOCK_VECTORS) {
+        tile_at(g, pixel, 1, PQC_BLOCK_VECTORS, 0, g->step, g->apart, acc);
+        return;
     }
+    for (int v = 0; v < g->vectors; v++)
+        tile_at(g, pixel, 1, 1, v, g->step, g->apart, acc);
 }
 
 VNNI static void tile1(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int32_t *acc)
@@ -283,16 +268,8 @@ VNNI void pqc_gemm_rows_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, c
     for (int left = to->rows; parts > 0; parts--) {
         int part = (left + parts - 1) / parts;
         tile_of(g)(g, pixel, part, acc);
-        for (int c = 0; c < to->channels; c += PQC_LANES) {
-            __mmask16 lanes = tail16(to->channels - c);
-            __m512 scale = _mm512_maskz_loadu_ps(lanes, to->scale + c);
-            __m512 bias = _mm512_maskz_loadu_ps(lanes, to->bias + c);
-            for (int p = 0; p < part; p++) {
-                __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(acc + p * ld + c));
-                _mm512_mask_storeu_ps(y + p * to->stride + c, lanes,
-                                      _mm512_fmadd_ps(sum, scale, bias));
-            }
-        }
+        for (int p = 0; p < part; p++)
+            write_row(acc + p * ld, to, y + p * to->stride);
         pixel += part;
         y += part * to->stride;
         left -= part;

@@ -17,14 +17,13 @@
 
 #include "gemm_s8/gemm_s8.h"
 
+/* Rows of sums do not lie a power of two apart: those of a tile would share a place in the first cache. */
 enum {
     PQC_SIDE = 16,             /* channels, pixels or rows of a tile, and its steps */
     PQC_PAIR = 2 * PQC_SIDE,   /* most of each that are multiplied at a time */
     PQC_TILE_BYTES = 1024,     /* of weights: 16 channels, 16 steps, 4 bytes */
     PQC_STRIP = 16 * PQC_SIDE, /* most pixels whose sums are put together */
-    PQC_SUMS_PITCH =
-        PQC_STRIP +
-        PQC_SIDE, /* not a power of two: rows of a tile would share a place in the first cache */
+    PQC_SUMS_PITCH = PQC_STRIP + PQC_SIDE,
 };
 
 /* Two blocks of 16 pixels, or one: step j of group g at x[offset[16 * g] + j * row], the other block's `apart` bytes further.

@@ -1,8 +1,8 @@
 #include "matrix_unit.h"
 
 #if PQC_AMX_COMPILES
-#include "avx512.h"
-#include "panel_avx512.h"
+#include "gemm_s8/rows_avx512.h"
+#include "unit_avx512.h"
 
 #include <string.h>
 
@@ -148,13 +148,7 @@ AMX static void columns(const int8_t *w, int blocks, const pqc_unit_pixels *pixe
 INLINE void write_rows(pqc_rows *to, const int32_t **sums, ptrdiff_t ld, int rows)
 {
     for (; rows > 0 && to->rows > 0; rows--, to->rows--, to->y += to->stride, *sums += ld)
-        for (int c = 0; c < to->channels; c += PQC_LANES) {
-            __mmask16 lanes = tail16(to->channels - c);
-            __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(*sums + c));
-            __m512 scale = _mm512_maskz_loadu_ps(lanes, to->scale + c);
-            __m512 bias = _mm512_maskz_loadu_ps(lanes, to->bias + c);
-            _mm512_mask_storeu_ps(to->y + c, lanes, _mm512_fmadd_ps(sum, scale, bias));
-        }
+        write_row(*sums, to, to->y);
 }
 
 AMX static void write(pqc_unit_pending *pending)

@@ -1,6 +1,6 @@
 /* What carries operands and sums to and from a matrix unit that comes with AVX-512. */
-#ifndef PQC_PANEL_AVX512_H
-#define PQC_PANEL_AVX512_H
+#ifndef PQC_UNIT_AVX512_H
+#define PQC_UNIT_AVX512_H
 
 #include "matrix_unit.h"
 
