@@ -62,8 +62,8 @@ def test_amx_is_not_used_where_the_system_refuses_it() -> None:
     assert done.stdout.split() == ["int8", *[name for name in isa.available() if name != "amx"]], done.stderr
 
 
-SIGNAL_STACK_AFTERWARDS = SMALL_SIGNAL_STACK.split("assert ")[0].replace("import ctypes", "import ctypes\nimport "
-    "pytorch_quantization_c") + "print(ctypes.CDLL(None).sigaltstack(ctypes.byref(stack), None))"
+SIGNAL_STACK_AFTERWARDS = ("from pytorch_quantization_c import isa" + SMALL_SIGNAL_STACK.split("assert ")[0]
+                           + "print(ctypes.CDLL(None).sigaltstack(ctypes.byref(stack), None))")
 
 
 @pytest.mark.parametrize("names, answer", [("avx2", "0"), ("scalar,avx2,avx512,vnni", "0"), ("", "-1")])
