@@ -26,6 +26,7 @@ static const test per_isa[] = {
     {"depthwise", test_depthwise},
     {"winograd", test_winograd},
     {"matrix_unit", test_matrix_unit},
+    {"conv_unit", test_conv_unit},
     {"histogram", test_histogram},
     {"group_logs", test_group_logs},
     {"fingerprint", test_fingerprint},

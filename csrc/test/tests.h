@@ -14,6 +14,7 @@ void test_dequantize(void);
 void test_depthwise(void);
 void test_winograd(void);
 void test_matrix_unit(void);
+void test_conv_unit(void);
 void test_lines_s8(void);
 void test_histogram(void);
 void test_group_logs(void);

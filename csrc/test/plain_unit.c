@@ -1,0 +1,161 @@
+#include "plain_unit.h"
+
+#include "check.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+static atomic_uint ways;
+
+/* What this thread said when it began. */
+static _Thread_local struct {
+    bool is;
+    ptrdiff_t k;
+    int lefts;
+} begun;
+
+unsigned plain_unit_ways(void)
+{
+    return atomic_exchange(&ways, 0);
+}
+
+static void begin(ptrdiff_t k, int lefts)
+{
+    CHECK(!begun.is && lefts >= 1 && lefts <= PQC_SIDE, "k %td, %d lefts", k, lefts);
+    begun.is = true;
+    begun.k = k;
+    begun.lefts = lefts;
+}
+
+static void end(void)
+{
+    CHECK(begun.is, "an end without a beginning");
+    begun.is = false;
+}
+
+/* The four bytes of a row, or of a channel, in a step: in blocks of 16, then groups of 16 steps. */
+static ptrdiff_t place_of(ptrdiff_t row, ptrdiff_t step, ptrdiff_t k)
+{
+    ptrdiff_t group = row / PQC_SIDE * pqc_divided_up(k, PQC_SIDE) + step / PQC_SIDE;
+    return PQC_TILE_BYTES * group + 64 * (row % PQC_SIDE) + 4 * (step % PQC_SIDE);
+}
+
+static uint32_t products(const uint8_t *x, const int8_t *w)
+{
+    return (uint32_t)(x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3]);
+}
+
+static const uint8_t *step_of(const pqc_unit_pixels *pixels, ptrdiff_t step)
+{
+    ptrdiff_t in_group = step % PQC_SIDE;
+    return pixels->offset ? pixels->x + pixels->offset[step - in_group] + in_group * pixels->row
+                          : pixels->x + 64 * step;
+}
+
+/* All of a tile's pixels, wanted or not, as the hardware takes them. */
+static void columns(const int8_t *w, int blocks, const pqc_unit_pixels *pixels, ptrdiff_t k,
+                    int32_t *sums)
+{
+    bool straight = pixels->offset != NULL;
+    CHECK(begun.is && begun.k == k && begun.lefts == PQC_SIDE, "k %td, begun with %td, %d", k,
+          begun.k, begun.lefts);
+    CHECK(!straight || k % PQC_SIDE == 0, "k %td, straight from an image", k);
+    CHECK((blocks == 1 || blocks == 2) && (pixels->blocks == 1 || pixels->blocks == 2),
+          "%d blocks by %d", blocks, pixels->blocks);
+    atomic_fetch_or(&ways, straight ? PLAIN_STRAIGHT : 0);
+    for (ptrdiff_t c = 0; c < PQC_SIDE * blocks; c++, sums += PQC_SUMS_PITCH)
+        for (int block = 0; block < pixels->blocks; block++) {
+            uint32_t sum[PQC_SIDE] = {0};
+            for (ptrdiff_t j = 0; j < k; j++) {
+                const uint8_t *x = step_of(pixels, j) + block * pixels->apart;
+                for (ptrdiff_t p = 0; p < PQC_SIDE; p++)
+                    sum[p] += products(x + 4 * p, w + place_of(c, j, k));
+            }
+            memcpy(sums + PQC_SIDE * block, sum, sizeof sum);
+        }
+}
+
+static void write(pqc_unit_pending *pending)
+{
+    const pqc_rows *to = &pending->to;
+    for (ptrdiff_t row = 0; row < to->rows; row++)
+        for (ptrdiff_t c = 0; c < to->channels; c++)
+            to->y[row * to->stride + c] =
+                fmaf((float)pending->sums[pending->turn][row * pending->ld + c], to->scale[c],
+                     to->bias[c]);
+    pending->to.rows = 0;
+}
+
+static int32_t row_sum(const pqc_gemm_s8_block *g, const uint8_t *x, ptrdiff_t row, ptrdiff_t c)
+{
+    const int8_t *w = g->w + c / PQC_LANES * g->apart + c % PQC_LANES * 4;
+    uint32_t sum = (uint32_t)g->start[c];
+    for (ptrdiff_t j = 0; j < g->k; j++)
+        sum += products(x + place_of(row, j, g->k), w + 64 * j);
+    return (int32_t)sum;
+}
+
+/* A block of rows at a time, by all channels; the last one's results are pending. */
+static void rows(const pqc_gemm_s8_block *g, const uint8_t *x, const pqc_rows *to,
+                 pqc_unit_pending *pending)
+{
+    CHECK(begun.is && begun.k == g->k, "k %td, begun with %td", g->k, begun.k);
+    CHECK(begun.lefts == PQC_SIDE || to->rows <= begun.lefts, "%d rows, begun with %d", to->rows,
+          begun.lefts);
+    CHECK(g->step == 64, "weights %td bytes apart", g->step);
+    atomic_fetch_or(&ways, PLAIN_ROWS);
+    for (int first = 0; first < to->rows; first += PQC_SIDE) {
+        write(pending);
+        pending->turn = !pending->turn;
+        pending->ld = PQC_LANES * g->vectors;
+        pending->to = *to;
+        pending->to.rows = (int)pqc_least(to->rows - first, PQC_SIDE);
+        pending->to.y = to->y + first * to->stride;
+        int32_t *sums = pending->sums[pending->turn];
+        for (ptrdiff_t row = 0; row < begun.lefts; row++)
+            for (ptrdiff_t c = 0; c < pending->ld; c++)
+                sums[row * pending->ld + c] = row_sum(g, x, first + row, c);
+    }
+}
+
+static void panel(const pqc_panel *p, const uint8_t *x, uint8_t *to)
+{
+    atomic_fetch_or(&ways, p->pixel           ? PLAIN_GATHERED
+                           : p->dilation == 0 ? PLAIN_QUADS
+                                              : PLAIN_COLUMNS);
+    for (ptrdiff_t j = 0; j < p->k; j++)
+        for (ptrdiff_t pixel = 0; pixel < PQC_SIDE; pixel++)
+            for (ptrdiff_t i = 0; i < 4; i++) {
+                ptrdiff_t at = p->pixel           ? p->pixel[pixel] + i
+                               : p->dilation == 0 ? 4 * pixel + i
+                                                  : pixel * p->stride + i * p->dilation;
+                *to++ = x[p->offset[j] + at];
+            }
+}
+
+static void put(const pqc_unit_to *to, const int32_t *sums, int channels, float *y)
+{
+    atomic_fetch_or(&ways, to->step != 1 ? PLAIN_APART : 0);
+    CHECK(channels >= 1 && channels <= PQC_PAIR, "%d channels", channels);
+    for (const pqc_put *p = to->put, *last = p + to->puts; p < last; p++) {
+        CHECK(p->from >= 0 && p->count >= 1 && p->count <= PQC_SIDE &&
+                  p->from + p->count <= PQC_STRIP,
+              "%d pixels from %d on", p->count, p->from);
+        for (ptrdiff_t c = 0; c < channels; c++)
+            for (ptrdiff_t i = 0; i < p->count; i++) {
+                uint32_t sum = (uint32_t)to->start[c];
+                sum += (uint32_t)sums[c * PQC_SUMS_PITCH + p->from + i];
+                y[c * to->pitch + p->to + i * to->step] =
+                    fmaf((float)(int32_t)sum, to->scale[c], to->bias[c]);
+            }
+    }
+}
+
+const pqc_matrix_unit plain_unit = {.begin = begin,
+                                    .end = end,
+                                    .columns = columns,
+                                    .rows = rows,
+                                    .write = write,
+                                    .panel = panel,
+                                    .put = put};

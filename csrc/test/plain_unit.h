@@ -1,0 +1,22 @@
+/* A matrix unit in plain C, as matrix_unit.h wants it: what drives a unit is tested on every machine, and the sanitizers see
+ * each byte that is read. */
+#ifndef PQC_PLAIN_UNIT_H
+#define PQC_PLAIN_UNIT_H
+
+#include "matrix_unit/matrix_unit.h"
+
+extern const pqc_matrix_unit plain_unit;
+
+/* How pixels came to it, and results left it. */
+enum {
+    PLAIN_STRAIGHT = 1, /* from an image */
+    PLAIN_QUADS = 2,    /* in panels */
+    PLAIN_GATHERED = 4,
+    PLAIN_COLUMNS = 8,
+    PLAIN_APART = 16, /* results with others' between them */
+    PLAIN_ROWS = 32
+};
+
+unsigned plain_unit_ways(void); /* since this was asked last */
+
+#endif
