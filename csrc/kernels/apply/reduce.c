@@ -8,7 +8,7 @@
 #include "parallel.h"
 
 enum {
-    GRAIN = 131072,            /* elements worth a thread */
+    GRAIN = 32768,             /* elements worth a thread: 1 us or more */
     SHORT_ROW = PQC_BLOCK / 4, /* below this a call for each row would cost more than the row */
 };
 

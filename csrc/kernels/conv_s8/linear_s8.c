@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { STRIP_BYTES = 1 << 20, GROUP_BYTES = 640 << 10, QUANTIZE_GRAIN = 1 << 16 };
+enum { STRIP_BYTES = 1 << 20, GROUP_BYTES = 640 << 10, QUANTIZE_GRAIN = 1 << 14 };
 
 /* To fetch a weight takes as long as so many products. */
 enum { FETCH = 4 };
