@@ -157,7 +157,7 @@ static int8_t *place_of(const pqc_conv_plan *plan, const pqc_conv_piece *piece, 
 {
     ptrdiff_t stored = pqc_conv_stored_steps(&plan->shape, piece->k);
     int8_t *w = piece->w + group * stored * plan->lanes * 4;
-    if (plan->shape.unit && !plan->shape.matrix) {
+    if (pqc_conv_in_tiles(&plan->shape)) {
         ptrdiff_t tile = channel / PQC_SIDE * (stored / PQC_SIDE) + step / PQC_SIDE;
         return w + tile * PQC_TILE_BYTES + channel % PQC_SIDE * 4 * PQC_SIDE + step % PQC_SIDE * 4;
     }

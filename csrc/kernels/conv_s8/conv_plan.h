@@ -22,7 +22,7 @@ typedef struct {
     ptrdiff_t index[PQC_AXES];
     pqc_conv_taps taps[PQC_AXES];
     ptrdiff_t k, chunks;
-    int8_t *w;            /* groups x k x lanes x 4; k up to a multiple of 16 for a matrix unit */
+    int8_t *w;            /* groups x k x lanes x 4; k up to a multiple of 16 in tiles */
     int32_t *start, *sum; /* groups x chunks x lanes, of an activation with zero 128 */
 } pqc_conv_piece;
 
@@ -49,7 +49,7 @@ static inline ptrdiff_t pqc_aligned(ptrdiff_t bytes)
 /* True if columns need no more steps than quads, and the kernel can take them. */
 bool pqc_conv_wants_columns(const pqc_conv_shape *shape);
 
-/* The matrix unit of the table of kernels, if there is one and it is the fastest way for a convolution with these weights. */
+/* The matrix unit of the table of kernels, if there is one and it is the fastest way for a layer with these weights. */
 const pqc_matrix_unit *pqc_conv_wanted_unit(const pqc_conv_shape *shape, bool wide);
 
 /* Bytes of memory a plan needs, to be 64-aligned; -1 if they or the pieces are too many to count. */
@@ -66,10 +66,16 @@ ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide);
 void pqc_conv_plan_init(pqc_conv_plan *plan, const pqc_conv_shape *shape, bool wide, void *memory,
                         const void *weights, const float *scale);
 
+/* True if the weights lie in tiles of 16 channels by 16 steps. */
+static inline bool pqc_conv_in_tiles(const pqc_conv_shape *shape)
+{
+    return shape->unit && !shape->matrix;
+}
+
 /* Steps as they are stored. */
 static inline ptrdiff_t pqc_conv_stored_steps(const pqc_conv_shape *shape, ptrdiff_t k)
 {
-    return shape->unit && !shape->matrix ? (k + PQC_SIDE - 1) / PQC_SIDE * PQC_SIDE : k;
+    return pqc_conv_in_tiles(shape) ? pqc_divided_up(k, PQC_SIDE) * PQC_SIDE : k;
 }
 
 /* Quads that lie between the taps: of a unit's convolutions 16, of others one; then what is left of `quads`, from `quad` on. */

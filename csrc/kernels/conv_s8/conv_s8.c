@@ -47,13 +47,16 @@ ptrdiff_t pqc_conv_prepare(const pqc_conv_plan *plan, const pqc_conv_view *view,
 {
     ptrdiff_t tasks = 0;
     call->slots = slots_of(plan, view, call->batch);
-    call->side = pqc.winograd && !plan->shape.unit ? pqc_conv_winograd_side(plan, view) : 0;
+    call->side = 0;
     call->scratch = 0;
     if (plan->shape.unit) {
         pqc_conv_unit_needs need = pqc_conv_unit_need(plan, view);
         tasks = need.tasks;
         call->scratch = need.bytes;
-    } else if (call->side != 0) {
+    } else if (pqc.winograd) {
+        call->side = pqc_conv_winograd_side(plan, view);
+    }
+    if (call->side != 0) {
         tasks = pqc_conv_winograd_tasks(plan, view, call->side);
         call->scratch = pqc_conv_winograd_bytes(plan, view, call->side);
     }
@@ -158,13 +161,10 @@ void pqc_conv_pixels(const pqc_conv_work *w, ptrdiff_t first, int pixels, int32_
 static void scatter(const pqc_conv_work *w, const float *tile, ptrdiff_t first, int pixels,
                     int channels, float *y)
 {
-    const pqc_conv_range *r = w->range;
+    ptrdiff_t width = w->range[2].count, rows = w->range[1].count;
     for (int i = 0; i < pixels; i++) {
-        ptrdiff_t n = first + i, x = n % r[2].count, rest = n / r[2].count;
-        ptrdiff_t row = r[1].first + rest % r[1].count * r[1].step,
-                  layer = r[0].first + rest / r[1].count * r[0].step;
-        ptrdiff_t at = (layer * w->view->axis[1].out + row) * w->view->axis[2].out + r[2].first +
-                       x * r[2].step;
+        ptrdiff_t n = first + i, row = n / width;
+        ptrdiff_t at = pqc_conv_output(w, row / rows, row % rows, n % width);
         for (int c = 0; c < channels; c++)
             y[c * w->view->outputs + at] = tile[c * PQC_MOST_TILE + i];
     }
@@ -215,12 +215,8 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
 
 static void run_piece(pqc_conv_work *w)
 {
-    w->pixels = 1;
-    for (int axis = 0; axis < PQC_AXES; axis++) {
-        w->range[axis] =
-            pqc_conv_axis_outputs(&w->plan->shape, w->view, axis, w->piece->index[axis]);
-        w->pixels *= w->range[axis].count;
-    }
+    pqc_conv_ranges(w->plan, w->view, w->piece, w->range);
+    w->pixels = w->range[0].count * w->range[1].count * w->range[2].count;
     if (w->pixels == 0)
         return;
     if (w->plan->pieces > 1) /* one piece's offsets serve all images */

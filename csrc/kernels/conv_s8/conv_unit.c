@@ -53,13 +53,6 @@ static layout layout_of(const pqc_conv_plan *plan, const pqc_conv_view *view,
     return l;
 }
 
-static void ranges_of(const pqc_conv_plan *plan, const pqc_conv_view *view,
-                      const pqc_conv_piece *piece, pqc_conv_range range[PQC_AXES])
-{
-    for (int axis = 0; axis < PQC_AXES; axis++)
-        range[axis] = pqc_conv_axis_outputs(&plan->shape, view, axis, piece->index[axis]);
-}
-
 /* Of all pieces, the tasks and bytes of the one that has the most. */
 pqc_conv_unit_needs pqc_conv_unit_need(const pqc_conv_plan *plan, const pqc_conv_view *view)
 {
@@ -67,7 +60,7 @@ pqc_conv_unit_needs pqc_conv_unit_need(const pqc_conv_plan *plan, const pqc_conv
     for (ptrdiff_t i = 0; i < plan->pieces; i++) {
         const pqc_conv_piece *piece = &plan->piece[i];
         pqc_conv_range range[PQC_AXES];
-        ranges_of(plan, view, piece, range);
+        pqc_conv_ranges(plan, view, piece, range);
         if (range[0].count * range[1].count * range[2].count == 0)
             continue;
         layout l = layout_of(plan, view, range, piece->k);
@@ -78,15 +71,6 @@ pqc_conv_unit_needs pqc_conv_unit_need(const pqc_conv_plan *plan, const pqc_conv
         need.bytes = bytes > need.bytes ? bytes : need.bytes;
     }
     return need;
-}
-
-/* Where the output at some place of the piece's ranges goes. */
-static ptrdiff_t to_of(const pqc_conv_work *w, ptrdiff_t z, ptrdiff_t y, ptrdiff_t x)
-{
-    const pqc_conv_range *r = w->range;
-    ptrdiff_t row =
-        (r[0].first + z * r[0].step) * w->view->axis[1].out + r[1].first + y * r[1].step;
-    return row * w->view->axis[2].out + r[2].first + x * r[2].step;
 }
 
 /* Results of `count` pixels from place `from` on; with those before, if they follow them. */
@@ -114,7 +98,7 @@ static int row_puts(const pqc_conv_work *w, ptrdiff_t line, ptrdiff_t first, ptr
         ptrdiff_t count = pqc_least(width, x + end - at) - x;
         if (count > 0)
             puts = add_put(w, put, puts, from + (int)(at - first), (int)count,
-                           to_of(w, line + row / rows, row % rows, x));
+                           pqc_conv_output(w, line + row / rows, row % rows, x));
         at += pitch - x;
     }
     return puts;
@@ -130,7 +114,7 @@ static int puts_of(const job *j, ptrdiff_t tile, int from, pqc_put *put, int put
                         j->l.gathered ? w->range[2].count : pqc_conv_pitch(w->view, 1), from, put,
                         puts);
     return add_put(w, put, puts, from, (int)(end - first),
-                   to_of(w, line / rows, line % rows, first));
+                   pqc_conv_output(w, line / rows, line % rows, first));
 }
 
 /* The image's bytes from which a tile's pixels are counted on. */

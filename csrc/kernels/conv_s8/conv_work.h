@@ -23,6 +23,24 @@ typedef struct {
         *scratch; /* for conv_winograd.c and conv_unit.c: of call->threads threads, others wait */
 } pqc_conv_work;
 
+/* The outputs of a piece along each axis. */
+static inline void pqc_conv_ranges(const pqc_conv_plan *plan, const pqc_conv_view *view,
+                                   const pqc_conv_piece *piece, pqc_conv_range range[PQC_AXES])
+{
+    for (int axis = 0; axis < PQC_AXES; axis++)
+        range[axis] = pqc_conv_axis_outputs(&plan->shape, view, axis, piece->index[axis]);
+}
+
+/* Where the output at some place of the piece's ranges goes: floats from the channel's first. */
+static inline ptrdiff_t pqc_conv_output(const pqc_conv_work *w, ptrdiff_t z, ptrdiff_t y,
+                                        ptrdiff_t x)
+{
+    const pqc_conv_range *r = w->range;
+    ptrdiff_t row =
+        (r[0].first + z * r[0].step) * w->view->axis[1].out + r[1].first + y * r[1].step;
+    return row * w->view->axis[2].out + r[2].first + x * r[2].step;
+}
+
 /* Pixels along rows, for layers in columns, and for kernels of 1 with few input channels:
  * multiplies and stores the whole image.  A depthwise layer quantises its image on the way; for
  * others it must be there. */

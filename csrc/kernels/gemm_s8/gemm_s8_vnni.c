@@ -11,10 +11,10 @@
 
 /* The most pixels a tile takes for 1 to 4 vectors beside each other: at most 24 sums, 4 weights and one activation in
  * 32 registers. */
-enum {
-    MOST_APART = 1
-}; /* and where 16 channels lie beside each other: only rows that come alone have them so */
 static const int most_pixels[] = {0, 12, 12, 8, 6};
+
+/* The same where only 16 channels lie beside each other: rows that come alone have them so. */
+enum { MOST_APART = 1 };
 
 INLINE __m512i quad_of(const uint8_t *x)
 {
@@ -247,7 +247,7 @@ static int most_rows(const pqc_gemm_s8_block *g)
 VNNI void pqc_gemm_s8_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
                            int32_t *acc)
 {
-    int most = most_rows(g), parts = (pixels + most - 1) / most;
+    int most = most_rows(g), parts = (int)pqc_divided_up(pixels, most);
     while (parts > 0) { /* parts of nearly equal size: 8 pixels are 4 + 4, not 6 + 2 */
         int part = (pixels + parts - 1) / parts;
         tile_of(g)(g, pixel, part, acc);
@@ -263,7 +263,8 @@ VNNI void pqc_gemm_s8_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int
 VNNI void pqc_gemm_rows_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, const pqc_rows *to)
 {
     _Alignas(64) int32_t acc[24 * PQC_LANES];
-    int most = most_rows(g), parts = (to->rows + most - 1) / most, ld = PQC_LANES * g->vectors;
+    int most = most_rows(g), parts = (int)pqc_divided_up(to->rows, most),
+        ld = PQC_LANES * g->vectors;
     float *y = to->y;
     for (int left = to->rows; parts > 0; parts--) {
         int part = (left + parts - 1) / parts;

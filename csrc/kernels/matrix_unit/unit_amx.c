@@ -131,7 +131,7 @@ INLINE void columns_of(operand left, operand right, const int32_t *offset, ptrdi
 AMX static void columns(const int8_t *w, int blocks, const pqc_unit_pixels *pixels, ptrdiff_t k,
                         int32_t *sums)
 {
-    ptrdiff_t groups = (k + PQC_SIDE - 1) / PQC_SIDE;
+    ptrdiff_t groups = pqc_divided_up(k, PQC_SIDE);
     operand left = {(const uint8_t *)w, groups * PQC_TILE_BYTES, 64};
     operand right = {pixels->x, pixels->apart, pixels->row};
     if (blocks == 2 && pixels->blocks == 2)
@@ -229,7 +229,7 @@ INLINE void one_block(const pqc_gemm_s8_block *g, operand left, pqc_rows next,
 AMX static void rows(const pqc_gemm_s8_block *g, const uint8_t *x, const pqc_rows *to,
                      pqc_unit_pending *pending)
 {
-    operand left = {x, (g->k + PQC_SIDE - 1) / PQC_SIDE * PQC_TILE_BYTES, 64};
+    operand left = {x, pqc_divided_up(g->k, PQC_SIDE) * PQC_TILE_BYTES, 64};
     int row = 0;
     for (; to->rows - row > PQC_SIDE; row += PQC_PAIR, left.tile += 2 * left.apart)
         two_blocks(g, left, row, to, pending);
