@@ -22,9 +22,11 @@ void pqc_set_num_threads(int n)
     (void)n;
 }
 
-void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
+void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, bool backwards, pqc_range_fn fn,
+                         void *context)
 {
     (void)grain;
+    (void)backwards;
     if (n > 0)
         fn(context, 0, n);
 }
@@ -39,19 +41,20 @@ void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
 
 enum { SPINS = 4000, PARTS_PER_THREAD = 4 };
 
-/* A thread's parts: the job's number (32 bits), the end of the parts (16) and which is the next (16).  Whoever increments it
- * owns that part, and a worker that slept through a job can never take a part of it. */
+/* A thread's parts: the job's number (32 bits), the end of the parts (16) and which is the next (16).  Whoever takes one off
+ * either end owns that part, and a worker that slept through a job can never take a part of it. */
 typedef struct {
     _Alignas(64) atomic_ullong ticket;
 } hand;
 
 /* One job at a time.  The other fields are written before the tickets.  The plain ones are read only by owners of a part, and
- * the job is not over while there is one; `count` may be read too late, but then the tickets have changed too. */
+ * the job is not over while there is one; the atomic ones may be read too late, but then the tickets have changed too. */
 static struct {
     pqc_range_fn fn;
     void *context;
     ptrdiff_t n, part;
     unsigned parts;
+    atomic_bool backwards;
     atomic_int count; /* threads that take part: the caller, and workers by their index */
     _Alignas(64) atomic_uint left; /* parts not finished */
     hand hands[PQC_MAX_THREADS];
@@ -75,15 +78,16 @@ static inline void pause_cpu(void)
 }
 
 /* The next part of a hand, or -1. */
-static ptrdiff_t take(hand *h, uint32_t number)
+static ptrdiff_t take(hand *h, uint32_t number, bool backwards)
 {
     unsigned long long seen = atomic_load(&h->ticket);
     for (;;) {
         uint32_t end = (uint32_t)(seen >> 16) & 0xffff, next = (uint32_t)seen & 0xffff;
         if ((uint32_t)(seen >> 32) != number || next >= end)
             return -1;
-        if (atomic_compare_exchange_weak(&h->ticket, &seen, seen + 1))
-            return next;
+        if (atomic_compare_exchange_weak(&h->ticket, &seen,
+                                         backwards ? seen - (1 << 16) : seen + 1))
+            return backwards ? end - 1 : next;
     }
 }
 
@@ -91,9 +95,10 @@ static ptrdiff_t take(hand *h, uint32_t number)
 static void work_on(uint32_t number, int index)
 {
     int count = atomic_load(&job.count);
+    bool backwards = atomic_load(&job.backwards);
     for (int i = 0; i < count && index < count; i++) {
         hand *h = &job.hands[(index + i) % count];
-        for (ptrdiff_t part; (part = take(h, number)) >= 0;) {
+        for (ptrdiff_t part; (part = take(h, number, backwards)) >= 0;) {
             ptrdiff_t begin = part * job.part;
             ptrdiff_t end = part + 1 == job.parts ? job.n : begin + job.part;
             job.fn(job.context, begin, end);
@@ -178,7 +183,8 @@ static void deal(uint32_t number, unsigned parts, unsigned count)
     }
 }
 
-void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
+void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, bool backwards, pqc_range_fn fn,
+                         void *context)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     int count = atomic_load(&threads);
@@ -204,6 +210,7 @@ void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
     job.n = n;
     job.part = part;
     job.parts = (unsigned)parts;
+    atomic_store(&job.backwards, backwards);
     atomic_store(&job.count, count);
     atomic_store(&job.left, (unsigned)parts);
     deal(number, (unsigned)parts, (unsigned)count);
@@ -240,3 +247,8 @@ void pqc_set_num_threads(int n)
 }
 
 #endif
+
+void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
+{
+    pqc_parallel_turned(n, grain, false, fn, context);
+}

@@ -9,6 +9,7 @@
 #include "workspace.h"
 
 #include <math.h>
+#include <stdatomic.h>
 
 enum { MOST_CHANNELS = 1 << 24 }; /* a tile of rows is addressed with 31 bits */
 
@@ -19,6 +20,7 @@ typedef struct {
     int axes;              /* of the layer: 0 for a linear one */
     pqc_int_format format; /* of the input */
     void *memory;
+    atomic_uint calls;
 } packed;
 
 static void packed_free(PyObject *capsule)
@@ -183,7 +185,7 @@ done:
 
 /* Everything of one call. */
 typedef struct {
-    const packed *p;
+    packed *p;
     PyArrayObject *x, *bias, *y;
     float amax;
     bool in_flight;
@@ -290,6 +292,8 @@ static const char *run_layer(run *r)
         r->call.x = PyArray_DATA(r->x);
         r->call.bias = r->bias ? PyArray_DATA(r->bias) : NULL;
         r->call.y = PyArray_DATA(r->y);
+        r->call.backwards =
+            atomic_fetch_add_explicit(&r->p->calls, 1, memory_order_relaxed) % 2 != 0;
         PyThreadState *state = pqc_release_gil(PyArray_SIZE(r->x) * r->p->plan.lanes / 16);
         why = compute(r);
         pqc_acquire_gil(state);

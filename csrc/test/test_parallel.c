@@ -85,7 +85,43 @@ static void check_cover(void)
                 bool one = thread_counts[t] == 1 || lengths[l] < 2 * grains[g];
                 CHECK(!one || r.calls == (lengths[l] > 0), "%d calls for n %td, grain %td",
                       (int)r.calls, lengths[l], grains[g]);
+                pqc_parallel_turned(lengths[l], grains[g], true, visit, &r);
+                CHECK(each_visited(&r, 2) && r.bad_ranges == 0,
+                      "backwards, n %td, grain %td, %d threads", lengths[l], grains[g],
+                      thread_counts[t]);
             }
+    }
+}
+
+/* Where the caller's ranges begin, in their order. */
+typedef struct {
+    ptrdiff_t begins[64];
+    int count;
+    pthread_t caller;
+} order;
+
+static void note_begin(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    order *o = context;
+    (void)end;
+    if (pthread_equal(pthread_self(), o->caller))
+        o->begins[o->count++] = begin;
+    usleep(200);
+}
+
+/* A thread goes over its own ranges in one direction, then over those it takes from others; with two threads the order
+ * turns once at most. */
+static void check_order(void)
+{
+    pqc_set_num_threads(2);
+    for (int repeat = 0; repeat < 20; repeat++) {
+        bool backwards = repeat % 2;
+        order o = {.caller = pthread_self()};
+        pqc_parallel_turned(800, 100, backwards, note_begin, &o);
+        int turns = 0;
+        for (int i = 1; i < o.count; i++)
+            turns += (o.begins[i] < o.begins[i - 1]) != backwards;
+        CHECK(o.count > 0 && turns <= 1, "%d turns in %d ranges", turns, o.count);
     }
 }
 
@@ -253,6 +289,7 @@ void test_parallel(void)
 {
     int before = pqc_get_num_threads();
     check_cover();
+    check_order();
     check_thread_limit();
     check_sleep();
     check_nested();

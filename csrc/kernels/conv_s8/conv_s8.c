@@ -208,8 +208,8 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
     const pqc_conv_work *w = context;
     ptrdiff_t blocks = pqc_conv_blocks(w->plan);
     for (ptrdiff_t i = begin; i < end; i++) {
-        ptrdiff_t block = i / w->tiles;
-        run_tile(w, block / blocks, block % blocks, i % w->tiles);
+        ptrdiff_t task = pqc_turned(begin, end, w->backwards, i), block = task / w->tiles;
+        run_tile(w, block / blocks, block % blocks, task % w->tiles);
     }
 }
 
@@ -228,7 +228,8 @@ static void run_piece(pqc_conv_work *w)
     w->tiles = pqc_tiles(w->pixels);
     ptrdiff_t tasks = w->plan->shape.groups * pqc_conv_blocks(w->plan) * w->tiles;
     ptrdiff_t products = w->pixels * w->plan->lanes * w->plan->shape.groups * w->piece->k * 4;
-    pqc_parallel(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, run_tiles, w);
+    pqc_parallel_turned(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, w->backwards,
+                        run_tiles, w);
 }
 
 static void run_pieces(pqc_conv_work *w)
@@ -250,6 +251,7 @@ static unsigned run_image(pqc_conv_work w, ptrdiff_t n, uint8_t *bytes)
                                .bytes = bytes,
                                .q = w.call->q};
     w.y = w.call->y + n * shape->groups * shape->out * w.view->outputs;
+    w.backwards = w.call->backwards != (n % 2 != 0);
     bool fused = shape->columns && shape->groups > 1;
     unsigned flags = fused ? 0 : pqc_conv_image_pack(&w.image);
     if (flags != 0)

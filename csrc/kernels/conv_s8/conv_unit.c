@@ -178,8 +178,10 @@ static void multiply(const job *j, const strip *s, ptrdiff_t group, ptrdiff_t pa
     const pqc_conv_plan *plan = w->plan;
     ptrdiff_t k = w->piece->k, out = plan->shape.out;
     ptrdiff_t block = pqc_conv_stored_steps(&plan->shape, k) / PQC_SIDE * PQC_TILE_BYTES;
-    for (ptrdiff_t pair = pqc_tile_begin(j->l.pairs, j->l.parts, part);
-         pair < pqc_tile_begin(j->l.pairs, j->l.parts, part + 1); pair++) {
+    ptrdiff_t first = pqc_tile_begin(j->l.pairs, j->l.parts, part);
+    ptrdiff_t end = pqc_tile_begin(j->l.pairs, j->l.parts, part + 1);
+    for (ptrdiff_t n = first; n < end; n++) {
+        ptrdiff_t pair = pqc_turned(first, end, w->backwards, n);
         ptrdiff_t channel = PQC_PAIR * pair, left = pqc_least(out - channel, PQC_PAIR);
         ptrdiff_t sum = group * plan->lanes + channel, output = group * out + channel;
         const int8_t *weights = w->piece->w + sum / PQC_SIDE * block;
@@ -222,11 +224,12 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     strip s;
     j->unit->begin(j->w->piece->k, PQC_SIDE);
     for (ptrdiff_t i = begin; i < end; i++) {
-        ptrdiff_t number = i / j->l.parts, group = number / j->l.strips;
+        ptrdiff_t task = pqc_turned(begin, end, j->w->backwards, i);
+        ptrdiff_t number = task / j->l.parts, group = number / j->l.strips;
         if (number != begun)
             begin_strip(j, &s, group, number % j->l.strips, pqc_slots_memory(j->w->scratch, slot));
         begun = number;
-        multiply(j, &s, group, i % j->l.parts);
+        multiply(j, &s, group, task % j->l.parts);
     }
     j->unit->end();
     pqc_slots_give(j->w->scratch, slot);
@@ -238,5 +241,6 @@ void pqc_conv_unit(const pqc_conv_work *w)
     ptrdiff_t tasks = w->plan->shape.groups * j.l.strips * j.l.parts;
     ptrdiff_t products =
         j.l.tiles * PQC_SIDE * w->piece->k * 4 * w->plan->lanes * w->plan->shape.groups;
-    pqc_parallel(tasks, PQC_UNIT_GRAIN / (products / tasks + 1) + 1, run_tasks, &j);
+    pqc_parallel_turned(tasks, PQC_UNIT_GRAIN / (products / tasks + 1) + 1, w->backwards, run_tasks,
+                        &j);
 }

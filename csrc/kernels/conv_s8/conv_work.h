@@ -18,7 +18,8 @@ typedef struct {
     pqc_conv_image image;
     float *y; /* of this image */
     ptrdiff_t pixels, tiles;
-    bool stream; /* y is larger than the caches */
+    bool stream;    /* y is larger than the caches */
+    bool backwards; /* over the weights of this image */
     pqc_slots
         *scratch; /* for conv_winograd.c and conv_unit.c: of call->threads threads, others wait */
 } pqc_conv_work;

@@ -66,8 +66,10 @@ static void lay_out(work *w)
     w->bytes =
         (uint8_t *)at + 2 * channels + pqc_aligned(w->plan->piece->k * (ptrdiff_t)sizeof(int32_t));
     ptrdiff_t quads = pitch_of(w->plan, false) / 4;
-    for (ptrdiff_t step = 0; step < w->plan->piece->k; step++)
-        w->offset[step] = (int32_t)(4 * (step % quads));
+    int32_t *offset = w->offset;
+    for (ptrdiff_t part = 0; part < w->plan->parts; part++)
+        for (ptrdiff_t quad = 0; quad < quads; quad++)
+            *offset++ = (int32_t)(4 * quad);
 }
 
 static unsigned quantize(const work *w, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t column,
@@ -120,9 +122,12 @@ static ptrdiff_t group_of(const pqc_conv_plan *plan)
     return pqc_divided_up(blocks, groups);
 }
 
-/* The output channels of a block, and the rows of a tile.  Tasks are numbered group of blocks, tile, block. */
+/* Tasks are numbered group of blocks, tile, block.  They are gone through step by step, as a division takes as long as many
+ * products. */
 typedef struct {
-    ptrdiff_t block, row;
+    ptrdiff_t first, end; /* blocks of the group */
+    ptrdiff_t block, tile;
+    ptrdiff_t row; /* the tile's first */
     int rows;
 } place;
 
@@ -132,12 +137,43 @@ static ptrdiff_t first_row(const work *w, ptrdiff_t tile)
     return pqc_least(w->block * pqc_tile_begin(blocks, w->tiles, tile), w->rows);
 }
 
+static void enter_group(const work *w, place *at, ptrdiff_t first)
+{
+    at->first = first;
+    at->end = pqc_least(first + w->group, pqc_conv_blocks(w->plan));
+}
+
+static void enter_tile(const work *w, place *at, ptrdiff_t tile)
+{
+    at->tile = tile;
+    at->row = first_row(w, tile);
+    at->rows = (int)(first_row(w, tile + 1) - at->row);
+}
+
 static place place_of(const work *w, ptrdiff_t task)
 {
-    ptrdiff_t first = task / (w->group * w->tiles) * w->group, rest = task % (w->group * w->tiles);
-    ptrdiff_t blocks = pqc_least(w->group, pqc_conv_blocks(w->plan) - first);
-    ptrdiff_t tile = rest / blocks, row = first_row(w, tile);
-    return (place){first + rest % blocks, row, (int)(first_row(w, tile + 1) - row)};
+    ptrdiff_t of_group = w->group * w->tiles, rest = task % of_group;
+    place at;
+    enter_group(w, &at, task / of_group * w->group);
+    enter_tile(w, &at, rest / (at.end - at.first));
+    at.block = at.first + rest % (at.end - at.first);
+    return at;
+}
+
+/* To the next task, or the one before. */
+static void step(const work *w, place *at)
+{
+    int by = w->call->backwards ? -1 : 1;
+    at->block += by;
+    if (at->first <= at->block && at->block < at->end)
+        return;
+    ptrdiff_t tile = at->tile + by;
+    if (tile < 0 || tile == w->tiles) {
+        enter_group(w, at, at->first + by * w->group);
+        tile = tile < 0 ? w->tiles - 1 : 0;
+    }
+    enter_tile(w, at, tile);
+    at->block = by < 0 ? at->end - 1 : at->first;
 }
 
 static float *output_of(const work *w, place at)
@@ -165,8 +201,8 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
     int32_t pixel[PQC_MOST_TILE];
     for (int i = 0; i < PQC_MOST_TILE; i++)
         pixel[i] = (int32_t)(i * w->pitch);
-    for (ptrdiff_t i = begin; i < end; i++) {
-        place at = place_of(w, i);
+    place at = place_of(w, w->call->backwards ? end - 1 : begin);
+    for (ptrdiff_t left = end - begin; left > 0; left--, step(w, &at)) {
         pqc_conv_tile tile = tile_of(w, at, pixel);
         pqc_conv_tile_run(&tile, true, output_of(w, at), w->plan->shape.out);
     }
@@ -179,8 +215,8 @@ static void run_tiles_on_unit(void *context, ptrdiff_t begin, ptrdiff_t end)
     pending.turn = pending.to.rows = 0;
     pending.ld = PQC_PAIR;
     w->unit->begin(w->plan->piece->k, (int)pqc_least(w->rows, PQC_SIDE));
-    for (ptrdiff_t i = begin; i < end; i++) {
-        place at = place_of(w, i);
+    place at = place_of(w, w->call->backwards ? end - 1 : begin);
+    for (ptrdiff_t left = end - begin; left > 0; left--, step(w, &at)) {
         pqc_conv_tile tile = tile_of(w, at, NULL);
         pqc_gemm_s8_block g = pqc_conv_tile_products(&tile);
         pqc_rows to = {.scale = tile.scale,
@@ -208,8 +244,8 @@ static void run_strip(work *w)
     ptrdiff_t tasks = pqc_conv_blocks(w->plan) * w->tiles;
     ptrdiff_t products =
         pqc_clamped(w->rows, FETCH, PTRDIFF_MAX) * w->plan->lanes * w->plan->piece->k * 4;
-    pqc_parallel(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1,
-                 w->unit ? run_tiles_on_unit : run_tiles, w);
+    pqc_parallel_turned(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, w->call->backwards,
+                        w->unit ? run_tiles_on_unit : run_tiles, w);
 }
 
 unsigned pqc_linear_s8(const pqc_conv_plan *plan, const pqc_conv_call *call)
