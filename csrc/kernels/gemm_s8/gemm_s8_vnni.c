@@ -263,17 +263,14 @@ VNNI void pqc_gemm_s8_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int
 VNNI void pqc_gemm_rows_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, const pqc_rows *to)
 {
     _Alignas(64) int32_t acc[24 * PQC_LANES];
-    int most = most_rows(g), parts = (int)pqc_divided_up(to->rows, most),
-        ld = PQC_LANES * g->vectors;
-    float *y = to->y;
-    for (int left = to->rows; parts > 0; parts--) {
-        int part = (left + parts - 1) / parts;
+    int most = most_rows(g), parts = (int)pqc_divided_up(to->rows, most);
+    for (pqc_rows left = *to; parts > 0; parts--) {
+        int part = (left.rows + parts - 1) / parts;
         tile_of(g)(g, pixel, part, acc);
-        for (int p = 0; p < part; p++)
-            write_row(acc + p * ld, to, y + p * to->stride);
+        put_rows(acc, PQC_LANES * g->vectors, part, &left);
         pixel += part;
-        y += part * to->stride;
-        left -= part;
+        left.y += part * left.stride;
+        left.rows -= part;
     }
 }
 

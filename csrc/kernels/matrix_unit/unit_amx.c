@@ -148,7 +148,7 @@ AMX static void columns(const int8_t *w, int blocks, const pqc_unit_pixels *pixe
 INLINE void write_rows(pqc_rows *to, const int32_t **sums, ptrdiff_t ld, int rows)
 {
     for (; rows > 0 && to->rows > 0; rows--, to->rows--, to->y += to->stride, *sums += ld)
-        write_row(*sums, to, to->y);
+        put_rows(*sums, ld, 1, to);
 }
 
 AMX static void write(pqc_unit_pending *pending)
