@@ -212,8 +212,8 @@ static void open_operands(operands *o, const pqc_conv_shape *shape, ptrdiff_t ba
     o->call = (pqc_conv_call){.x = o->x,
                               .bias = turn % 3 == 2 ? NULL : o->bias,
                               .batch = batch,
-                              .q = turn % 2 ? (pqc_u8_quant){1.0f, 0.0f, 255.0f, 0}
-                                            : (pqc_u8_quant){1.0f, -128.0f, 127.0f, 128},
+                              .q = turn % 2 ? (pqc_u8_quant){1.0f, 0.0f, 255.0f, 0, false}
+                                            : (pqc_u8_quant){1.0f, -128.0f, 127.0f, 128, false},
                               .div = 3.7f};
     fill_operands(o, activations, channels * shape->in * o->taps, turn / 2 % 2);
     o->memory = aligned_block(pqc_conv_plan_bytes(shape, false));

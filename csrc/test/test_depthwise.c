@@ -74,7 +74,7 @@ static void fill(arena *a, pqc_depthwise_plane *p, float *x, int kind)
 {
     int format = (int)(random_bits() % FORMATS);
     p->q = (pqc_u8_quant){formats[format].mul, formats[format].lo, formats[format].hi,
-                          formats[format].zero};
+                          formats[format].zero, false};
     for (ptrdiff_t i = 0; i < p->height * p->width; i++) {
         float v = kind == ODD       ? odd(p->q.mul)
                   : kind == LARGEST ? 2.0f
@@ -107,6 +107,9 @@ static void check_plane(arena *a, pqc_depthwise_plane p, int kind)
     float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
     fill(a, &p, x, kind);
     check_outputs(a, p);
+    p.q.bounded = true;
+    if (kind == PLAIN && p.q.mul <= 255.0f)
+        check_outputs(a, p);
 }
 
 /* A single value far out of range, of every kind, is clamped at every place. */
@@ -196,6 +199,9 @@ void test_depthwise(void)
     check_flags(&a, plane_of(5, 2, 9, 37, 2));
     check_flags(&a, plane_of(3, 1, 8, 30, 1));
     check_flags(&a, plane_of(7, 1, 5, 70, 3));
+    check_flags(&a, plane_of(3, 1, 30, 20, 1)); /* in several runs of rows */
+    check_flags(&a, plane_of(3, 2, 43, 35, 0));
+    check_far(&a, plane_of(3, 1, 40, 18, 1));
     for (int kernel = 3; kernel <= PQC_DEPTHWISE_KERNEL; kernel += 2)
         for (int stride = 1; stride <= 2; stride++)
             for (int i = 0; i < 4; i++) { /* several formats */

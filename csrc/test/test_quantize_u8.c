@@ -161,6 +161,29 @@ static void check_apart(buffer *in, buffer out[2], ptrdiff_t n, size_t gap, int 
     }
 }
 
+/* Values up to the amax itself, where a body needs not look for others. */
+static void check_bounded(buffer *in, buffer *out, ptrdiff_t n, int channels, float amax,
+                          pqc_u8_quant q)
+{
+    const float most[] = {
+        amax, nextafterf(amax, 0.0f), amax * 0.5f, 0.5f / q.mul, 1.5f / q.mul, 0x1p-149f, 0.0f};
+    pqc_u8_rows r = place(in, out, n, 4, channels, q);
+    r.q.bounded = true;
+    for (ptrdiff_t row = 0; row < r.rows; row++)
+        for (int c = 0; c < (channels ? channels : 1); c++)
+            for (ptrdiff_t i = 0; i < n; i++) {
+                float x = most[random_bits() % (sizeof most / sizeof *most)];
+                x = random_bits() % 2 ? x : amax * (float)(random_bits() >> 8) * 0x1p-24f;
+                x = fminf(x, amax);
+                bool minus = random_bits() % 2 && (q.zero != 0 || x == 0.0f);
+                *element(&r, row, c, i) = minus ? -x : x;
+            }
+    CHECK(run(&r) == 0, "bounded, flags for nothing, n %td, %d channels", n, channels);
+    for (ptrdiff_t row = 0; row < r.rows; row++)
+        check_row(&r, row);
+    CHECK(buffer_guards_intact(out), "bounded, n %td, %d channels", n, channels);
+}
+
 enum { LONG = 130 };
 
 void test_quantize_u8(void)
@@ -178,6 +201,8 @@ void test_quantize_u8(void)
                 if (tame && sizes[s] > LONG)
                     continue; /* emulators take their time */
                 check_size(&in, &outs[0], sizes[s], gap, channels, q, tame);
+                if (q.mul > 0.0f)
+                    check_bounded(&in, &outs[0], sizes[s], channels, cases[i / 2].amax, q);
                 if (channels > 0 && sizes[s] <= LONG)
                     check_apart(&in, outs, sizes[s], gap, channels, q, tame);
             }

@@ -13,6 +13,9 @@
  * by four taps.  An input row is read once for all the outputs it belongs to. */
 enum { ROWS = 7, ROOM = 16384, SLACK = 128, STEPS = 2 * PQC_DEPTHWISE_KERNEL };
 
+/* Bytes of a block from which on a 3 x 3 kernel waits for memory; larger kernels have enough to do. */
+enum { LARGE = 512 };
+
 typedef struct {
     __m512i w[STEPS], start, dwords, bytes;
     __m512 scale, bias;
@@ -103,18 +106,32 @@ INLINE void rows(const uint8_t *x, const common *c, const int R, const int K, co
     }
 }
 
-/* The last rows step back so as to be ROWS. */
-INLINE void block(const uint8_t *x, const common *c, const int K, const int S, const bool SAME,
-                  ptrdiff_t width, ptrdiff_t height, float *y)
+VNNI static void fetch(const float *y, ptrdiff_t n)
 {
-    if (height < ROWS)
-        for (ptrdiff_t row = 0; row < height; row++)
-            rows(x + row * S * c->pitch, c, 1, K, S, SAME, width, y + row * width);
-    else
-        for (ptrdiff_t i = 0; i < height; i += ROWS) {
-            ptrdiff_t row = pqc_least(i, height - ROWS);
-            rows(x + row * S * c->pitch, c, ROWS, K, S, SAME, width, y + row * width);
+    for (const char *at = (const char *)y, *end = (const char *)(y + n); at < end; at += 64)
+        _mm_prefetch(at, _MM_HINT_T0);
+}
+
+/* R rows at a time; the last step back so as to be as many.  AHEAD: the inputs of the next rows are made bytes, and the
+ * place of their outputs is fetched, before some are multiplied, which takes as long as the way from memory. */
+INLINE unsigned block(pqc_depthwise_rows *bytes, const common *c, const int R, const int K,
+                      const int S, const bool SAME, const bool AHEAD, ptrdiff_t height, float *y)
+{
+    const ptrdiff_t width = bytes->plane->out_width;
+    unsigned flags = pqc_depthwise_rows_vnni(bytes, AHEAD ? (R - 1) * S + K : bytes->count);
+    if (AHEAD)
+        fetch(y, R * width);
+    for (ptrdiff_t row = 0, next, i = 0; i < height; i += R, row = next) {
+        next = pqc_least(i + R, height - R);
+        if (AHEAD) {
+            ptrdiff_t wanted = (next + R - 1) * S + K;
+            if (bytes->done < wanted)
+                flags |= pqc_depthwise_rows_vnni(bytes, wanted);
+            fetch(y + (row + R) * width, (next - row) * width);
         }
+        rows(bytes->y + row * S * c->pitch, c, R, K, S, SAME, width, y + row * width);
+    }
+    return flags;
 }
 
 /* Rows of outputs in a block; division takes long. */
@@ -129,14 +146,19 @@ INLINE unsigned plane(const pqc_depthwise_plane *p, const int K, const int S, co
 {
     _Alignas(64) uint8_t room[ROOM + SLACK];
     const common c = common_of(p, K, S, SAME);
-    ptrdiff_t width = p->out_width, height = p->out_height;
+    ptrdiff_t height = p->out_height;
     ptrdiff_t most = most_rows(height, c.pitch, K, S);
     unsigned flags = 0;
+    pqc_depthwise_rows bytes;
     for (ptrdiff_t i = 0; i < height; i += most) {
         ptrdiff_t row = i > 0 && height - i < ROWS ? height - ROWS : i;
         ptrdiff_t count = pqc_least(height - row, most);
-        flags |= pqc_depthwise_rows_vnni(p, row * S, (count - 1) * S + K, room);
-        block(room, &c, K, S, SAME, width, count, p->y + row * width);
+        pqc_depthwise_rows_init(&bytes, p, row * S, (count - 1) * S + K, room);
+        float *y = p->y + row * p->out_width;
+        flags |= count < ROWS ? block(&bytes, &c, 1, K, S, SAME, false, count, y)
+                 : K == 3 && bytes.count * c.pitch > LARGE
+                     ? block(&bytes, &c, ROWS, K, S, SAME, true, count, y)
+                     : block(&bytes, &c, ROWS, K, S, SAME, false, count, y);
     }
     return flags;
 }

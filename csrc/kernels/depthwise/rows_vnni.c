@@ -5,36 +5,34 @@
 
 #define INLINE AVX512 PQC_INLINE
 
-enum { UNIT = PQC_DEPTHWISE_UNIT, MOST_UNITS = PQC_DEPTHWISE_WIDTH / UNIT };
+enum { UNIT = PQC_DEPTHWISE_UNIT };
 
-typedef struct {
-    const pqc_depthwise_plane *plane;
-    ptrdiff_t first, count;      /* the rows wanted, by their numbers in the image */
-    ptrdiff_t low, high;         /* those of them that it has */
-    ptrdiff_t left, n, units;    /* columns of padding and of the image; units of a row */
-    __mmask16 lanes[MOST_UNITS]; /* where a unit has columns of the image */
-} rows;
+enum { WORTH_A_CALL = 512 }; /* bytes */
+
+typedef pqc_depthwise_rows rows;
 
 static inline unsigned first_lanes(ptrdiff_t n)
 {
     return n <= 0 ? 0u : n >= UNIT ? 0xffffu : (1u << n) - 1u;
 }
 
-/* In place: a struct that is returned would be copied while its parts are still on the way to memory. */
-static void find_rows(rows *r, const pqc_depthwise_plane *p, ptrdiff_t first, ptrdiff_t count)
+void pqc_depthwise_rows_init(rows *r, const pqc_depthwise_plane *p, ptrdiff_t first,
+                             ptrdiff_t count, uint8_t *y)
 {
     ptrdiff_t columns = pqc_depthwise_columns(p), left = pqc_least(p->left, columns);
     ptrdiff_t n = pqc_least(p->width, columns - left);
     r->plane = p;
+    r->y = y;
     r->first = first - p->top;
     r->count = count;
+    r->done = 0;
     r->low = r->first < 0 ? 0 : r->first;
     r->high = pqc_least(p->height, r->first + count);
     r->left = left;
     r->n = n;
     r->units = pqc_depthwise_pitch(columns) / UNIT;
     for (ptrdiff_t i = 0; i < r->units; i++)
-        r->lanes[i] = (__mmask16)(first_lanes(left + n - UNIT * i) & ~first_lanes(left - UNIT * i));
+        r->lanes[i] = (uint16_t)(first_lanes(left + n - UNIT * i) & ~first_lanes(left - UNIT * i));
 }
 
 /* The compiler must take bytes written for a change of anything it has not in a variable. */
@@ -43,11 +41,13 @@ typedef struct {
     size_t row, count;  /* of the image, if less than count */
 } place;
 
+/* Of the first row that is not done. */
 INLINE place place_of(const rows *r)
 {
     const pqc_depthwise_plane *p = r->plane;
-    return (place){(uintptr_t)p->x + (uintptr_t)(r->first * p->width - r->left) * 4,
-                   (uintptr_t)p->width * 4, (size_t)(r->first - r->low),
+    ptrdiff_t row = r->first + r->done;
+    return (place){(uintptr_t)p->x + (uintptr_t)(row * p->width - r->left) * 4,
+                   (uintptr_t)p->width * 4, (size_t)(row - r->low),
                    r->high < r->low ? 0 : (size_t)(r->high - r->low)};
 }
 
@@ -60,62 +60,77 @@ INLINE __m512 unit_at(place at, ptrdiff_t down, ptrdiff_t unit, __mmask16 lanes)
 }
 
 /* ALONG is how many of the four units belong to one row.  True if there may be a flag. */
-INLINE bool quantize(const rows *r, uint8_t *y, const int ALONG, const bool is_unsigned)
+INLINE bool quantize(rows *r, ptrdiff_t wanted, const int ALONG, const pack_kind kind)
 {
     const ptrdiff_t units = ALONG == 4 ? r->units : ALONG, down = 4 / ALONG;
     pack_constants c = pack_constants_of(r->plane->q);
     place at = place_of(r);
     __m512i seen = _mm512_setzero_si512();
-    for (ptrdiff_t left = r->count; left > 0; left -= down) {
+    uint8_t *y = r->y + r->done * units * UNIT;
+    ptrdiff_t done = r->done;
+    for (; done < wanted; done += down) {
         for (ptrdiff_t unit = 0; unit < units; unit += ALONG, y += 64) {
             __m512 x[4];
             PQC_UNROLL(4)
             for (int i = 0; i < 4; i++)
                 x[i] = unit_at(at, i / ALONG, unit + i % ALONG, r->lanes[unit + i % ALONG]);
-            _mm512_storeu_si512(y, in_order(pack(x, is_unsigned, c, &seen)));
+            _mm512_storeu_si512(y, in_order(pack(x, kind, c, &seen)));
         }
         at.x += (uintptr_t)down * at.pitch;
         at.row += (size_t)down;
     }
-    return is_strange(seen, is_unsigned);
+    r->done = done;
+    return is_strange(seen, kind);
 }
 
-AVX512 static bool quantize_signed(const rows *r, uint8_t *y)
+INLINE bool quantize_units(rows *r, ptrdiff_t wanted, const pack_kind kind)
 {
-    return r->units == 1   ? quantize(r, y, 1, false)
-           : r->units == 2 ? quantize(r, y, 2, false)
-                           : quantize(r, y, 4, false);
+    return r->units == 1   ? quantize(r, wanted, 1, kind)
+           : r->units == 2 ? quantize(r, wanted, 2, kind)
+                           : quantize(r, wanted, 4, kind);
 }
 
-AVX512 static bool quantize_unsigned(const rows *r, uint8_t *y)
+AVX512 static bool quantize_signed(rows *r, ptrdiff_t wanted)
 {
-    return r->units == 1   ? quantize(r, y, 1, true)
-           : r->units == 2 ? quantize(r, y, 2, true)
-                           : quantize(r, y, 4, true);
+    return quantize_units(r, wanted, PACK_SIGNED);
 }
 
-/* Again, by what knows NaN, infinity and -0. */
-static unsigned quantize_exactly(const rows *r, uint8_t *y)
+AVX512 static bool quantize_unsigned(rows *r, ptrdiff_t wanted)
+{
+    return quantize_units(r, wanted, PACK_UNSIGNED);
+}
+
+AVX512 static bool quantize_bounded(rows *r, ptrdiff_t wanted)
+{
+    return quantize_units(r, wanted, PACK_BOUNDED);
+}
+
+/* Those from number `begin` on again, by what knows NaN, infinity and -0. */
+static unsigned quantize_exactly(const rows *r, ptrdiff_t begin)
 {
     const pqc_depthwise_plane *p = r->plane;
     ptrdiff_t pitch = r->units * UNIT;
+    ptrdiff_t low = pqc_clamped(r->first + begin, r->low, r->high);
+    ptrdiff_t high = pqc_clamped(r->first + r->done, low, r->high);
     return pqc_quantize_u8_exact_avx512(
-        &(pqc_u8_rows){.x = p->x + r->low * p->width,
-                       .y = y + (r->low - r->first) * pitch + r->left,
+        &(pqc_u8_rows){.x = p->x + low * p->width,
+                       .y = r->y + (low - r->first) * pitch + r->left,
                        .x_row = p->width,
                        .y_row = pitch,
-                       .rows = r->high - r->low,
+                       .rows = high - low,
                        .n = r->n,
                        .q = p->q});
 }
 
-unsigned pqc_depthwise_rows_vnni(const pqc_depthwise_plane *p, ptrdiff_t first, ptrdiff_t count,
-                                 uint8_t *y)
+unsigned pqc_depthwise_rows_vnni(rows *r, ptrdiff_t wanted)
 {
-    rows r;
-    find_rows(&r, p, first, count);
-    bool strange = p->q.zero == 0 ? quantize_unsigned(&r, y) : quantize_signed(&r, y);
-    return strange ? quantize_exactly(&r, y) : 0;
+    ptrdiff_t begin = r->done;
+    wanted = pqc_clamped(begin + WORTH_A_CALL / (r->units * UNIT), wanted, r->count);
+    pack_kind kind = pack_kind_of(r->plane->q);
+    bool strange = kind == PACK_BOUNDED    ? quantize_bounded(r, wanted)
+                   : kind == PACK_UNSIGNED ? quantize_unsigned(r, wanted)
+                                           : quantize_signed(r, wanted);
+    return strange ? quantize_exactly(r, begin) : 0;
 }
 
 #endif

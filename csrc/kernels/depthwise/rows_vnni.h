@@ -4,7 +4,10 @@
 
 #include "depthwise.h"
 
-enum { PQC_DEPTHWISE_UNIT = 16 };
+enum {
+    PQC_DEPTHWISE_UNIT = 16,
+    PQC_DEPTHWISE_MOST_UNITS = PQC_DEPTHWISE_WIDTH / PQC_DEPTHWISE_UNIT
+};
 
 /* Bytes from a row to the next: one unit, two or a multiple of four, as 64 bytes are written at a time. */
 static inline ptrdiff_t pqc_depthwise_pitch(ptrdiff_t columns)
@@ -13,9 +16,24 @@ static inline ptrdiff_t pqc_depthwise_pitch(ptrdiff_t columns)
     return PQC_DEPTHWISE_UNIT * (units <= 2 ? units : (units + 3) / 4 * 4);
 }
 
-/* Padded rows `first` to `first + count` to y, whose size is a multiple of 64 bytes: what is left of the last 64 is
- * written, too.  Bytes outside of the image are p->q.zero.  Returns the flags of quantize_u8.h. */
-unsigned pqc_depthwise_rows_vnni(const pqc_depthwise_plane *p, ptrdiff_t first, ptrdiff_t count,
-                                 uint8_t *y);
+/* Some of a plane's padded rows on their way to bytes. */
+typedef struct {
+    const pqc_depthwise_plane *plane;
+    uint8_t *y;
+    ptrdiff_t first, count,
+        done; /* rows wanted, by their numbers in the image; those that are bytes, maybe a few more */
+    ptrdiff_t low, high;      /* those of them that the image has */
+    ptrdiff_t left, n, units; /* columns of padding and of the image; units of a row */
+    uint16_t lanes[PQC_DEPTHWISE_MOST_UNITS]; /* where a unit has columns of the image */
+} pqc_depthwise_rows;
+
+/* Padded rows `first` to `first + count` of a plane are to be made bytes at y, whose size is a multiple of 64 bytes: what
+ * is left of the last 64 is written, too.  In place: a struct that is returned would be copied while its parts are still on
+ * the way to memory. */
+void pqc_depthwise_rows_init(pqc_depthwise_rows *r, const pqc_depthwise_plane *p, ptrdiff_t first,
+                             ptrdiff_t count, uint8_t *y);
+
+/* The first `wanted` of them at least.  Bytes outside of the image are q.zero.  Returns the flags of quantize_u8.h. */
+unsigned pqc_depthwise_rows_vnni(pqc_depthwise_rows *r, ptrdiff_t wanted);
 
 #endif

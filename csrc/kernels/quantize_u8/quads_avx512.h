@@ -20,30 +20,47 @@ AVX512 static inline pack_constants pack_constants_of(pqc_u8_quant q)
                             _mm512_set1_epi8((char)((int)q.hi + q.zero))};
 }
 
+/* What has to be looked for among the values: nothing if they are bounded. */
+typedef enum { PACK_SIGNED, PACK_UNSIGNED, PACK_BOUNDED } pack_kind;
+
+AVX512 static inline pack_kind pack_kind_of(pqc_u8_quant q)
+{
+    return q.bounded ? PACK_BOUNDED : q.zero == 0 ? PACK_UNSIGNED : PACK_SIGNED;
+}
+
+/* f(..., kind) with the kind a constant. */
+#define PACK_OF_KIND(q, f, ...)                                                                    \
+    (pack_kind_of(q) == PACK_BOUNDED    ? f(__VA_ARGS__, PACK_BOUNDED)                             \
+     : pack_kind_of(q) == PACK_UNSIGNED ? f(__VA_ARGS__, PACK_UNSIGNED)                            \
+                                        : f(__VA_ARGS__, PACK_SIGNED))
+
 /* Bytes of four vectors: each 128-bit lane has that lane of the first, then of the second and so on.  What is out of
  * every integer's range becomes the least integer, which is right for large negative values only: *seen (zeros at
  * first) remembers whether there was one, and for an unsigned format whether an x had its sign bit set. */
-AVX512 PQC_INLINE __m512i pack(const __m512 *x, const bool is_unsigned, pack_constants c,
+AVX512 PQC_INLINE __m512i pack(const __m512 *x, const pack_kind kind, pack_constants c,
                                __m512i *seen)
 {
     __m512i q[4];
     PQC_UNROLL(4)
     for (int i = 0; i < 4; i++) {
         q[i] = _mm512_cvtps_epi32(_mm512_mul_ps(x[i], c.mul));
-        *seen = is_unsigned
-                    ? _mm512_ternarylogic_epi32(*seen, _mm512_castps_si512(x[i]), q[i], 0xfe)
-                    : _mm512_min_epi32(*seen, q[i]);
+        if (kind == PACK_UNSIGNED)
+            *seen = _mm512_ternarylogic_epi32(*seen, _mm512_castps_si512(x[i]), q[i], 0xfe);
+        else if (kind == PACK_SIGNED)
+            *seen = _mm512_min_epi32(*seen, q[i]);
     }
     __m512i words0 = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), c.zero);
     __m512i words1 = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), c.zero);
     __m512i bytes = _mm512_packus_epi16(words0, words1);
-    return _mm512_min_epu8(c.high, _mm512_max_epu8(c.low, bytes));
+    return kind == PACK_BOUNDED ? bytes : _mm512_min_epu8(c.high, _mm512_max_epu8(c.low, bytes));
 }
 
-AVX512 PQC_INLINE bool is_strange(__m512i seen, const bool is_unsigned)
+AVX512 PQC_INLINE bool is_strange(__m512i seen, const pack_kind kind)
 {
-    return is_unsigned ? _mm512_movepi32_mask(seen) != 0
-                       : _mm512_cmpeq_epi32_mask(seen, _mm512_set1_epi32(INT32_MIN)) != 0;
+    return kind == PACK_UNSIGNED
+               ? _mm512_movepi32_mask(seen) != 0
+               : kind == PACK_SIGNED &&
+                     _mm512_cmpeq_epi32_mask(seen, _mm512_set1_epi32(INT32_MIN)) != 0;
 }
 
 /* Packed bytes in the order of the four vectors. */

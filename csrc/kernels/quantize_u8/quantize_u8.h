@@ -25,9 +25,12 @@ enum {
     PQC_U8_NEGATIVE = 2, /* some x < 0 with zero == 0 */
 };
 
+/* bounded: every x is known to be a number within the amax that mul came from, and not below 0 if zero is 0.  Then a body
+ * need not look for others. */
 typedef struct {
     float mul, lo, hi;
     int32_t zero;
+    bool bounded;
 } pqc_u8_quant;
 
 typedef struct {

@@ -8,17 +8,17 @@
 
 /* Bytes by packing; if there was anything packing cannot do, all of them again. */
 
-INLINE __m512i bytes64(const float *x, const bool is_unsigned, pack_constants c, __m512i *seen)
+INLINE __m512i bytes64(const float *x, const pack_kind kind, pack_constants c, __m512i *seen)
 {
     __m512 v[4];
     PQC_UNROLL(4)
     for (int i = 0; i < 4; i++)
         v[i] = _mm512_loadu_ps(x + 16 * i);
-    return in_order(pack(v, is_unsigned, c, seen));
+    return in_order(pack(v, kind, c, seen));
 }
 
 /* n < 64. */
-INLINE void few_bytes(const float *x, uint8_t *y, ptrdiff_t n, const bool is_unsigned,
+INLINE void few_bytes(const float *x, uint8_t *y, ptrdiff_t n, const pack_kind kind,
                       pack_constants c, __m512i *seen)
 {
     __m512 v[4];
@@ -26,11 +26,11 @@ INLINE void few_bytes(const float *x, uint8_t *y, ptrdiff_t n, const bool is_uns
     for (int i = 0; i < 4; i++)
         v[i] = n > 16 * i ? _mm512_maskz_loadu_ps(tail16(n - 16 * i), x + 16 * i)
                           : _mm512_setzero_ps();
-    _mm512_mask_storeu_epi8(y, ((uint64_t)1 << n) - 1, in_order(pack(v, is_unsigned, c, seen)));
+    _mm512_mask_storeu_epi8(y, ((uint64_t)1 << n) - 1, in_order(pack(v, kind, c, seen)));
 }
 
 /* The last vector steps back so as to be whole. */
-INLINE bool flat_rows(pqc_u8_rows r, const bool is_unsigned)
+INLINE bool flat_rows(pqc_u8_rows r, const pack_kind kind)
 {
     pack_constants c = pack_constants_of(r.q);
     __m512i seen = _mm512_setzero_si512();
@@ -38,19 +38,19 @@ INLINE bool flat_rows(pqc_u8_rows r, const bool is_unsigned)
         const float *x = r.x + row * r.x_row;
         uint8_t *y = r.y + row * r.y_row;
         if (r.n < 64)
-            few_bytes(x, y, r.n, is_unsigned, c, &seen);
+            few_bytes(x, y, r.n, kind, c, &seen);
         else
             for (ptrdiff_t i = 0; i < r.n; i += 64) {
                 ptrdiff_t at = pqc_least(i, r.n - 64);
-                _mm512_storeu_si512(y + at, bytes64(x + at, is_unsigned, c, &seen));
+                _mm512_storeu_si512(y + at, bytes64(x + at, kind, c, &seen));
             }
     }
-    return is_strange(seen, is_unsigned);
+    return is_strange(seen, kind);
 }
 
 /* 16 pixels, or those in `lanes`, of C channels; those that do not exist are zeros. */
 INLINE __m512i quads16(const float *x, ptrdiff_t channel, const int C, __mmask16 lanes,
-                       const bool is_unsigned, pack_constants c, __m512i *seen)
+                       const pack_kind kind, pack_constants c, __m512i *seen)
 {
     const __m512i transposed =
         _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
@@ -58,7 +58,7 @@ INLINE __m512i quads16(const float *x, ptrdiff_t channel, const int C, __mmask16
     PQC_UNROLL(4)
     for (int i = 0; i < 4; i++)
         v[i] = i < C ? _mm512_maskz_loadu_ps(lanes, x + i * channel) : _mm512_setzero_ps();
-    return _mm512_shuffle_epi8(pack(v, is_unsigned, c, seen), transposed);
+    return _mm512_shuffle_epi8(pack(v, kind, c, seen), transposed);
 }
 
 INLINE void put_at(const pqc_u8_rows *r, ptrdiff_t row, ptrdiff_t i, __m512i quads, ptrdiff_t left)
@@ -70,7 +70,7 @@ INLINE void put_at(const pqc_u8_rows *r, ptrdiff_t row, ptrdiff_t i, __m512i qua
         put(quads, r->y + at, left);
 }
 
-INLINE bool quads_rows(pqc_u8_rows r, const int C, const bool is_unsigned)
+INLINE bool quads_rows(pqc_u8_rows r, const int C, const pack_kind kind)
 {
     pack_constants c = pack_constants_of(r.q);
     __m512i seen = _mm512_setzero_si512();
@@ -78,41 +78,48 @@ INLINE bool quads_rows(pqc_u8_rows r, const int C, const bool is_unsigned)
         const float *x = r.x + row * r.x_row;
         ptrdiff_t i = 0;
         for (; i + 16 <= r.n; i += 16)
-            put_at(&r, row, i, quads16(x + i, r.channel, C, 0xffff, is_unsigned, c, &seen), 16);
+            put_at(&r, row, i, quads16(x + i, r.channel, C, 0xffff, kind, c, &seen), 16);
         if (i < r.n)
-            put_at(&r, row, i, quads16(x + i, r.channel, C, tail16(r.n - i), is_unsigned, c, &seen),
+            put_at(&r, row, i, quads16(x + i, r.channel, C, tail16(r.n - i), kind, c, &seen),
                    r.n - i);
     }
-    return is_strange(seen, is_unsigned);
+    return is_strange(seen, kind);
 }
 
-INLINE bool quads(const pqc_u8_rows *r, const bool is_unsigned)
+INLINE bool quads(const pqc_u8_rows *r, const pack_kind kind)
 {
-    return r->channels == 1   ? quads_rows(*r, 1, is_unsigned)
-           : r->channels == 2 ? quads_rows(*r, 2, is_unsigned)
-           : r->channels == 3 ? quads_rows(*r, 3, is_unsigned)
-                              : quads_rows(*r, 4, is_unsigned);
+    return r->channels == 1   ? quads_rows(*r, 1, kind)
+           : r->channels == 2 ? quads_rows(*r, 2, kind)
+           : r->channels == 3 ? quads_rows(*r, 3, kind)
+                              : quads_rows(*r, 4, kind);
 }
 
 AVX512 static bool quads_signed(const pqc_u8_rows *r)
 {
-    return quads(r, false);
+    return quads(r, PACK_SIGNED);
 }
 
 AVX512 static bool quads_unsigned(const pqc_u8_rows *r)
 {
-    return quads(r, true);
+    return quads(r, PACK_UNSIGNED);
+}
+
+AVX512 static bool quads_bounded(const pqc_u8_rows *r)
+{
+    return quads(r, PACK_BOUNDED);
 }
 
 AVX512 unsigned pqc_quantize_u8_avx512(const pqc_u8_rows *r)
 {
-    bool strange = r->q.zero == 0 ? flat_rows(*r, true) : flat_rows(*r, false);
-    return strange ? pqc_quantize_u8_exact_avx512(r) : 0;
+    return PACK_OF_KIND(r->q, flat_rows, *r) ? pqc_quantize_u8_exact_avx512(r) : 0;
 }
 
 AVX512 unsigned pqc_quantize_u8_quads_avx512(const pqc_u8_rows *r)
 {
-    bool strange = r->q.zero == 0 ? quads_unsigned(r) : quads_signed(r);
+    pack_kind kind = pack_kind_of(r->q);
+    bool strange = kind == PACK_BOUNDED    ? quads_bounded(r)
+                   : kind == PACK_UNSIGNED ? quads_unsigned(r)
+                                           : quads_signed(r);
     return strange ? pqc_quantize_u8_quads_exact_avx512(r) : 0;
 }
 
