@@ -276,7 +276,7 @@ static void run_images(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     small_images *s = context;
     ptrdiff_t slot = pqc_slots_take(s->images);
-    for (ptrdiff_t n = begin; n < end; n++)
+    for (ptrdiff_t n = end - 1; n >= begin; n--)
         atomic_fetch_or(&s->flags, run_image(*s->work, n, pqc_slots_memory(s->images, slot)));
     pqc_slots_give(s->images, slot);
 }
@@ -304,7 +304,7 @@ unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,
         fill_offsets(&w);
     if (call->slots > 1)
         return run_small_images(&w, &m.images);
-    for (ptrdiff_t n = 0; n < call->batch && flags == 0; n++)
+    for (ptrdiff_t n = call->batch - 1; n >= 0 && flags == 0; n--) /* as in conv_image.c */
         flags = run_image(w, n, m.images.memory);
     return flags;
 }

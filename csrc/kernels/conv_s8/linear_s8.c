@@ -258,7 +258,8 @@ unsigned pqc_linear_s8(const pqc_conv_plan *plan, const pqc_conv_call *call)
     w.pitch = pitch_of(plan, w.unit != NULL);
     lay_out(&w);
     pqc_conv_scales(plan, call, w.scale, w.bias);
-    for (; w.first < call->batch && flags == 0; w.first += strip) {
+    for (w.first = (call->batch - 1) / strip * strip; w.first >= 0 && flags == 0;
+         w.first -= strip) { /* backwards, as in conv_image.c */
         w.rows = pqc_least(call->batch - w.first, strip);
         run_strip(&w);
         flags = atomic_load(&w.flags);
