@@ -257,7 +257,7 @@ static const char *compute(run *r)
 /* A new float32 array; a large one begins on a cache line, so that it can be written around the caches. */
 static PyArrayObject *new_output(int ndim, const npy_intp *shape)
 {
-    enum { LARGE = 1 << 20, LINE = 64 };
+    enum { LARGE = 1 << 12, LINE = 64 };
     npy_intp count = PyArray_MultiplyList(shape, ndim), padded = count + LINE / 4;
     if (count < LARGE)
         return (PyArrayObject *)PyArray_SimpleNew(ndim, shape, NPY_FLOAT);

@@ -144,27 +144,58 @@ AMX static void columns(const int8_t *w, int blocks, const pqc_unit_pixels *pixe
         columns_of(left, right, pixels->offset, k, 1, 1, sums);
 }
 
-/* Rows of results, as far as there are any: into other instructions' spare time, if they are few. */
-INLINE void write_rows(pqc_rows *to, const int32_t **sums, ptrdiff_t ld, int rows)
+/* Scale and bias of 32 channels, in registers. */
+typedef struct {
+    __m512 scale[2], bias[2];
+} pair_scales;
+
+INLINE pair_scales pair_scales_of(const pqc_rows *to)
+{
+    return (pair_scales){{_mm512_loadu_ps(to->scale), _mm512_loadu_ps(to->scale + PQC_LANES)},
+                         {_mm512_loadu_ps(to->bias), _mm512_loadu_ps(to->bias + PQC_LANES)}};
+}
+
+INLINE void put_pair(const int32_t *sums, const pair_scales *s, float *y)
+{
+    PQC_UNROLL(2)
+    for (int v = 0; v < 2; v++) {
+        __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums + PQC_LANES * v));
+        _mm512_storeu_ps(y + PQC_LANES * v, _mm512_fmadd_ps(sum, s->scale[v], s->bias[v]));
+    }
+}
+
+/* Rows of results, as far as there are any: into other instructions' spare time, if they are few.  `pair` is NULL unless
+ * there are 32 channels. */
+INLINE void write_rows(pqc_rows *to, const int32_t **sums, ptrdiff_t ld, int rows,
+                       const pair_scales *pair)
 {
     for (; rows > 0 && to->rows > 0; rows--, to->rows--, to->y += to->stride, *sums += ld)
-        put_rows(*sums, ld, 1, to);
+        if (pair)
+            put_pair(*sums, pair, to->y);
+        else
+            put_rows(*sums, ld, 1, to);
 }
 
 AMX static void write(pqc_unit_pending *pending)
 {
     const int32_t *sums = pending->sums[pending->turn];
-    write_rows(&pending->to, &sums, pending->ld, pending->to.rows);
+    write_rows(&pending->to, &sums, pending->ld, pending->to.rows, NULL);
 }
 
-/* Rows on the left, channels on the right. */
+/* Rows on the left, channels on the right.  PAIR: the pending results are of 32 channels. */
 INLINE void rows_of(operand left, operand right, ptrdiff_t k, const int lefts, const int rights,
-                    const int32_t *start, pqc_rows next, pqc_unit_pending *pending)
+                    const bool PAIR, const int32_t *start, pqc_rows next, pqc_unit_pending *pending)
 {
     pqc_rows to = pending->to;
     const int32_t *sums = pending->sums[pending->turn];
     ptrdiff_t ld = pending->ld;
     int some = (int)(to.rows / (k / PQC_SIDE + 1)) + 1;
+    pair_scales scales;
+    const pair_scales *pair = NULL;
+    if (PAIR) {
+        scales = pair_scales_of(&to);
+        pair = &scales;
+    }
     _tile_loadd(0, start, 0);
     if (rights >= 2)
         _tile_loadd(1, start + PQC_LANES, 0);
@@ -176,8 +207,8 @@ INLINE void rows_of(operand left, operand right, ptrdiff_t k, const int lefts, c
         _tile_loadd(2, start, 0);
     if (lefts == 2 && rights == 2)
         _tile_loadd(3, start + PQC_LANES, 0);
-    ALL_GROUPS(_tile_dpbusd, write_rows(&to, &sums, ld, some));
-    write_rows(&to, &sums, ld, to.rows);
+    ALL_GROUPS(_tile_dpbusd, write_rows(&to, &sums, ld, some, pair));
+    write_rows(&to, &sums, ld, to.rows, pair);
     pending->turn = !pending->turn;
     pending->ld = PQC_LANES * rights;
     pending->to = next;
@@ -204,10 +235,13 @@ INLINE void two_blocks(const pqc_gemm_s8_block *g, operand left, int row, const 
         operand right = {(const uint8_t *)g->w + v * g->apart, g->apart, 64};
         const int32_t *start = g->start + PQC_LANES * v;
         pqc_rows next = part_of(to, row, PQC_PAIR, PQC_LANES * v, PQC_PAIR);
-        if (v + 1 < g->vectors)
-            rows_of(left, right, g->k, 2, 2, start, next, pending);
+        bool pair = pending->to.rows > 0 && pending->to.channels == PQC_PAIR;
+        if (v + 1 == g->vectors)
+            rows_of(left, right, g->k, 2, 1, false, start, next, pending);
+        else if (pair)
+            rows_of(left, right, g->k, 2, 2, true, start, next, pending);
         else
-            rows_of(left, right, g->k, 2, 1, start, next, pending);
+            rows_of(left, right, g->k, 2, 2, false, start, next, pending);
     }
 }
 
@@ -217,13 +251,13 @@ INLINE void one_block(const pqc_gemm_s8_block *g, operand left, pqc_rows next,
 {
     operand right = {(const uint8_t *)g->w, g->apart, 64};
     if (g->vectors == 4)
-        rows_of(left, right, g->k, 1, 4, g->start, next, pending);
+        rows_of(left, right, g->k, 1, 4, false, g->start, next, pending);
     else if (g->vectors == 3)
-        rows_of(left, right, g->k, 1, 3, g->start, next, pending);
+        rows_of(left, right, g->k, 1, 3, false, g->start, next, pending);
     else if (g->vectors == 2)
-        rows_of(left, right, g->k, 1, 2, g->start, next, pending);
+        rows_of(left, right, g->k, 1, 2, false, g->start, next, pending);
     else
-        rows_of(left, right, g->k, 1, 1, g->start, next, pending);
+        rows_of(left, right, g->k, 1, 1, false, g->start, next, pending);
 }
 
 AMX static void rows(const pqc_gemm_s8_block *g, const uint8_t *x, const pqc_rows *to,
