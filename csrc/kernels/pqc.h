@@ -115,6 +115,12 @@ static inline ptrdiff_t pqc_clamped(ptrdiff_t n, ptrdiff_t low, ptrdiff_t high)
     return n < low ? low : n > high ? high : n;
 }
 
+/* Bytes from `at` to the next address that is a multiple of `boundary`, a power of two. */
+static inline ptrdiff_t pqc_bytes_to(const void *at, ptrdiff_t boundary)
+{
+    return (ptrdiff_t)(-(uintptr_t)at & (uintptr_t)(boundary - 1));
+}
+
 /* Elements handled at a time where a kernel goes through a buffer: a few such buffers fit into L1.
  */
 #define PQC_BLOCK 1024

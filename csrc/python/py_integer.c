@@ -265,7 +265,7 @@ static PyArrayObject *new_output(int ndim, const npy_intp *shape)
     if (!whole)
         return NULL;
     char *data = PyArray_DATA(whole);
-    data += -(uintptr_t)data % LINE;
+    data += pqc_bytes_to(data, LINE);
     PyArrayObject *y = (PyArrayObject *)PyArray_New(&PyArray_Type, ndim, shape, NPY_FLOAT, NULL,
                                                     data, 0, NPY_ARRAY_CARRAY, NULL);
     if (y && PyArray_SetBaseObject(y, (PyObject *)whole) == 0)

@@ -13,6 +13,10 @@
 
 #include "pqc.h"
 
+/* From so many elements on, a body's loads are aligned after the first: one across two cache lines takes as long as two, and
+ * NumPy's large arrays begin 16 bytes after a line. */
+enum { PQC_AMAX_LONG = 256 };
+
 typedef float pqc_amax_f32_fn(const float *x, ptrdiff_t n);
 typedef void pqc_amax_each_f32_fn(const float *x, float *acc, ptrdiff_t n);
 typedef float pqc_min_f32_fn(const float *x, ptrdiff_t n);

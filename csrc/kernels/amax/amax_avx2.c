@@ -32,6 +32,10 @@ AVX2 float pqc_amax_f32_avx2(const float *x, ptrdiff_t n)
 {
     __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
     ptrdiff_t i = 0;
+    if (n >= PQC_AMAX_LONG) {
+        a = magnitude8(x);
+        i = pqc_bytes_to(x, 32) / 4;
+    }
     for (; i + 32 <= n; i += 32) {
         a = _mm256_max_epu32(a, magnitude8(x + i));
         b = _mm256_max_epu32(b, magnitude8(x + i + 8));
@@ -61,6 +65,11 @@ AVX2 float pqc_min_f32_avx2(const float *x, ptrdiff_t n)
     __m256 a = _mm256_set1_ps(INFINITY), b = a, c = a, d = a;
     __m256 nan = _mm256_setzero_ps();
     ptrdiff_t i = 0;
+    if (n >= PQC_AMAX_LONG) {
+        a = _mm256_loadu_ps(x);
+        nan = _mm256_cmp_ps(a, a, _CMP_UNORD_Q);
+        i = pqc_bytes_to(x, 32) / 4;
+    }
     for (; i + 32 <= n; i += 32) {
         __m256 v = _mm256_loadu_ps(x + i), w = _mm256_loadu_ps(x + i + 8);
         a = _mm256_min_ps(a, v);

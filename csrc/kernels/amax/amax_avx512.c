@@ -21,6 +21,10 @@ AVX512 float pqc_amax_f32_avx512(const float *x, ptrdiff_t n)
 {
     __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
     ptrdiff_t i = 0;
+    if (n >= PQC_AMAX_LONG) {
+        a = magnitude16(x);
+        i = pqc_bytes_to(x, 64) / 4;
+    }
     for (; i + 64 <= n; i += 64) {
         a = _mm512_max_epu32(a, magnitude16(x + i));
         b = _mm512_max_epu32(b, magnitude16(x + i + 16));
@@ -52,6 +56,11 @@ AVX512 float pqc_min_f32_avx512(const float *x, ptrdiff_t n)
     __m512 inf = _mm512_set1_ps(INFINITY), a = inf, b = inf, c = inf, d = inf;
     unsigned nan = 0;
     ptrdiff_t i = 0;
+    if (n >= PQC_AMAX_LONG) {
+        a = _mm512_loadu_ps(x);
+        nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+        i = pqc_bytes_to(x, 64) / 4;
+    }
     for (; i + 64 <= n; i += 64) {
         __m512 v = _mm512_loadu_ps(x + i), w = _mm512_loadu_ps(x + i + 16);
         a = _mm512_min_ps(a, v);

@@ -30,7 +30,7 @@ AVX2 void pqc_fake_quant_f32_avx2(const float *x, float *y, ptrdiff_t n, pqc_int
 
 AVX2 void pqc_fake_quant_stream_f32_avx2(const float *x, float *y, ptrdiff_t n, pqc_int_quant q)
 {
-    ptrdiff_t head = (ptrdiff_t)((64 - ((uintptr_t)y & 63)) & 63) / 4; /* to a line of its own */
+    ptrdiff_t head = pqc_bytes_to(y, 64) / 4; /* to a line of its own */
     if (((uintptr_t)y & 3) != 0 || n < head) {
         pqc_fake_quant_f32_avx2(x, y, n, q);
         return;
