@@ -1,4 +1,4 @@
-/* Activations of some steps and pixels, as 16 bits and in the order in which the tiles read them. */
+/* Quads of some steps as two pairs of words, bytes 0 and 2 and bytes 1 and 3: so no byte has to change its lane. */
 #ifndef PQC_WIDEN_AVX2_H
 #define PQC_WIDEN_AVX2_H
 
@@ -12,94 +12,109 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-enum { WIDE_STEPS = 64, WIDE_PIXELS = 24 }; /* 12 KiB */
+enum { WIDE_STEPS = 32, WIDE_PIXELS = 64, WIDE_RUN = 8 };
+
+/* Where a pixel has the first of its pairs; those of bytes 1 and 3 are WIDE_STEPS later. */
+enum { WIDE_PIXEL = 2 * WIDE_STEPS };
 
 typedef struct {
-    const int16_t *x; /* steps x pixels x 4 */
-    ptrdiff_t first, steps;
+    const uint8_t *x;
+    const int32_t *offset, *pixel;
+    ptrdiff_t steps;
     int pixels;
-} wide_steps;
+    bool runs[WIDE_STEPS / WIDE_RUN]; /* 8 steps whose quads lie beside each other */
+} wide_part;
 
-INLINE __m256i widened16(const uint8_t *x)
+/* 8 quads of activations. */
+INLINE void put_pairs(__m256i quads, int32_t *to)
 {
-    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)x));
+    store_words(to, _mm256_and_si256(quads, _mm256_set1_epi32(0x00ff00ff)));
+    store_words(to + WIDE_STEPS, _mm256_srli_epi16(quads, 8));
 }
 
-/* One pixel's quad in one step. */
-INLINE void widen_quad(const uint8_t *x, int16_t *to)
+static inline void put_pair(const uint8_t *x, int32_t *to)
 {
-    int32_t quad;
+    uint32_t quad;
     memcpy(&quad, x, 4);
-    _mm_storel_epi64((__m128i *)(void *)to, _mm_cvtepu8_epi16(_mm_cvtsi32_si128(quad)));
+    to[0] = (int32_t)(quad & 0x00ff00ff);
+    to[WIDE_STEPS] = (int32_t)(quad >> 8 & 0x00ff00ff);
 }
 
-/* True if each of 4 places lies 4 bytes after the one before: they are 16 bytes to load at once. */
-static inline bool neighbours(const int32_t *place)
+/* True if each of n places lies 4 bytes after the one before. */
+static inline bool are_neighbours(const int32_t *place, int n)
 {
-    return place[1] - place[0] == 4 && place[2] - place[0] == 8 && place[3] - place[0] == 12;
+    for (int i = 1; i < n; i++)
+        if (place[i] - place[0] != 4 * i)
+            return false;
+    return true;
 }
 
-/* 4 neighbouring pixels, in all steps. */
-AVX2 static void widen_neighbours(const pqc_gemm_s8_block *g, int32_t pixel, wide_steps wide,
-                                  int16_t *to)
+AVX2 static void widen_pixel(const wide_part *w, const uint8_t *x, int32_t *to)
 {
-    for (ptrdiff_t j = 0; j < wide.steps; j++, to += 4 * wide.pixels)
-        store_words(to, widened16(g->x + pixel + g->offset[wide.first + j]));
-}
-
-/* 4 pixels anywhere, in 4 neighbouring steps: a transposition of quads. */
-INLINE void widen_block(const uint8_t *x, const int32_t *pixel, ptrdiff_t step, int16_t *to)
-{
-    __m256i a = widened16(x + pixel[0]), b = widened16(x + pixel[1]);
-    __m256i c = widened16(x + pixel[2]), d = widened16(x + pixel[3]);
-    __m256i ab02 = _mm256_unpacklo_epi64(a, b), ab13 = _mm256_unpackhi_epi64(a, b);
-    __m256i cd02 = _mm256_unpacklo_epi64(c, d), cd13 = _mm256_unpackhi_epi64(c, d);
-    store_words(to, _mm256_permute2x128_si256(ab02, cd02, 0x20));
-    store_words(to + step, _mm256_permute2x128_si256(ab13, cd13, 0x20));
-    store_words(to + 2 * step, _mm256_permute2x128_si256(ab02, cd02, 0x31));
-    store_words(to + 3 * step, _mm256_permute2x128_si256(ab13, cd13, 0x31));
-}
-
-/* Up to 4 pixels anywhere. */
-AVX2 static void widen_apart(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
-                             wide_steps wide, int16_t *to)
-{
-    const int32_t *offset = g->offset + wide.first;
-    ptrdiff_t step = 4 * wide.pixels;
-    for (ptrdiff_t j = 0; j < wide.steps;) {
-        if (pixels == 4 && wide.steps - j >= 4 && neighbours(offset + j)) {
-            widen_block(g->x + offset[j], pixel, step, to + j * step);
-            j += 4;
-            continue;
+    for (ptrdiff_t j = 0; j < w->steps;)
+        if (w->steps - j >= WIDE_RUN && w->runs[j / WIDE_RUN]) {
+            put_pairs(load_words(x + w->offset[j]), to + j);
+            j += WIDE_RUN;
+        } else {
+            for (ptrdiff_t end = pqc_least(j + WIDE_RUN, w->steps); j < end; j++)
+                put_pair(x + w->offset[j], to + j);
         }
-        for (int p = 0; p < pixels; p++)
-            widen_quad(g->x + pixel[p] + offset[j], to + j * step + 4 * p);
-        j++;
+}
+
+/* 4 pixels' quads in steps j and j + 4. */
+INLINE __m256i four_at(const uint8_t *x, const int32_t *offset)
+{
+    return _mm256_inserti128_si256(
+        _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(x + offset[0]))),
+        _mm_loadu_si128((const __m128i *)(const void *)(x + offset[4])), 1);
+}
+
+/* 4 neighbouring pixels: a transposition for each 8 steps. */
+AVX2 static void widen_four(const wide_part *w, const uint8_t *x, int32_t *to)
+{
+    const int32_t *offset = w->offset;
+    ptrdiff_t j = 0;
+    for (; j + 8 <= w->steps; j += 8, offset += 8, to += 8) {
+        __m256i a = four_at(x, offset), b = four_at(x, offset + 1);
+        __m256i c = four_at(x, offset + 2), d = four_at(x, offset + 3);
+        __m256i ab01 = _mm256_unpacklo_epi32(a, b), ab23 = _mm256_unpackhi_epi32(a, b);
+        __m256i cd01 = _mm256_unpacklo_epi32(c, d), cd23 = _mm256_unpackhi_epi32(c, d);
+        put_pairs(_mm256_unpacklo_epi64(ab01, cd01), to);
+        put_pairs(_mm256_unpackhi_epi64(ab01, cd01), to + WIDE_PIXEL);
+        put_pairs(_mm256_unpacklo_epi64(ab23, cd23), to + 2 * WIDE_PIXEL);
+        put_pairs(_mm256_unpackhi_epi64(ab23, cd23), to + 3 * WIDE_PIXEL);
     }
+    for (; j < w->steps; j++, offset++, to++)
+        for (int p = 0; p < 4; p++)
+            put_pair(x + *offset + 4 * p, to + p * WIDE_PIXEL);
 }
 
-/* How many of the next `left` pixels, at most 4, to take before 4 neighbours begin. */
-static inline int until_neighbours(const int32_t *pixel, int left)
+/* Steps [first, first + steps) of some pixels to pixels x 2 pairs x WIDE_STEPS. */
+AVX2 static void widen_pixels(const pqc_gemm_s8_block *g, ptrdiff_t first, ptrdiff_t steps,
+                              const int32_t *pixel, int pixels, int32_t *to)
 {
-    int n = 1;
-    while (n < 4 && n < left && !(left - n >= 4 && neighbours(pixel + n)))
-        n++;
-    return n;
-}
-
-/* Fills wide.x, whose memory is `to`. */
-AVX2 static inline void widen(const pqc_gemm_s8_block *g, const int32_t *pixel, wide_steps wide,
-                              int16_t *to)
-{
-    for (int p = 0; p < wide.pixels;) {
-        int left = wide.pixels - p;
-        if (left >= 4 && neighbours(pixel + p)) {
-            widen_neighbours(g, pixel[p], wide, to + 4 * p);
+    wide_part w = {g->x, g->offset + first, pixel, steps, pixels, {false}};
+    for (ptrdiff_t j = 0; j + WIDE_RUN <= steps; j += WIDE_RUN)
+        w.runs[j / WIDE_RUN] = are_neighbours(w.offset + j, WIDE_RUN);
+    for (int p = 0; p < pixels;)
+        if (pixels - p >= 4 && are_neighbours(pixel + p, 4)) {
+            widen_four(&w, g->x + pixel[p], to + p * WIDE_PIXEL);
             p += 4;
         } else {
-            int pixels = until_neighbours(pixel + p, left);
-            widen_apart(g, pixel + p, pixels, wide, to + 4 * p);
-            p += pixels;
+            widen_pixel(&w, g->x + pixel[p], to + p * WIDE_PIXEL);
+            p++;
+        }
+}
+
+/* 16 channels' weights of some steps, `step` bytes from one to the next, to steps x 2 pairs x 16. */
+INLINE void widen_weights(const int8_t *w, ptrdiff_t step, ptrdiff_t steps, int16_t *to)
+{
+    for (; steps > 0; steps--, w += step, to += 64) {
+        PQC_UNROLL(2)
+        for (int half = 0; half < 2; half++) {
+            __m256i quads = load_words(w + 32 * half);
+            store_words(to + 16 * half, _mm256_srai_epi16(_mm256_slli_epi16(quads, 8), 8));
+            store_words(to + 32 + 16 * half, _mm256_srai_epi16(quads, 8));
         }
     }
 }
