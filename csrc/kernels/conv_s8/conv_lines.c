@@ -5,7 +5,7 @@
 
 /* Up to 512 channels the pixels of a strip stay in the first cache while all output channels pass
  * over them. */
-enum { MOST_QUADS = 128, STRIP_BYTES = 16384, STRIP = 48 };
+enum { MOST_QUADS = 128, STRIP_BYTES = 16384, STRIP = 48, FEW_ROWS = 8 };
 
 bool pqc_conv_takes_lines(const pqc_conv_work *w)
 {
@@ -72,13 +72,13 @@ static void run_groups(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-/* Tasks are rows of one group, all output channels. */
+/* Tasks are rows of one group, all output channels: a few rows at a time, for some kernels prepare the weights. */
 static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const pqc_conv_work *w = context;
-    for (ptrdiff_t row = begin; row < end; row++)
+    for (ptrdiff_t row = begin; row < end; row += FEW_ROWS)
         for (ptrdiff_t block = 0; block < pqc_conv_blocks(w->plan); block++)
-            column_rows(w, 0, block, row, row + 1);
+            column_rows(w, 0, block, row, pqc_least(row + FEW_ROWS, end));
 }
 
 static ptrdiff_t strip_of(const pqc_conv_work *w)

@@ -8,8 +8,8 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-/* Both operands are widened to 16 bits, multiplied and added in pairs (vpmaddwd): the pixels of a pass once for all
- * channels, the weights once for all pixels.  A tile is up to 6 channels by up to 2 vectors of 8 pixels: 12 sums, 2
+/* Both operands are widened to 16 bits, in pairs of bytes 0 and 2 and bytes 1 and 3 of a quad (so no byte changes its lane),
+ * multiplied and added (vpmaddwd): the pixels of a pass once for all channels, the weights once for all pixels.  A tile is up to 6 channels by up to 2 vectors of 8 pixels: 12 sums, 2
  * activations, 1 weight. */
 enum { MOST_CHANNELS = 6, MOST_STEPS = 128, VECTORS = 2, PASS = 8 * VECTORS, STEP = 32 };
 
@@ -71,7 +71,9 @@ AVX2 static void widen_weights(const pqc_lines_s8_block *g, int16_t *to)
             for (int c = tile_begin(g->channels, t); c < tile_begin(g->channels, t + 1); c++) {
                 int32_t quad;
                 memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
-                _mm_storel_epi64((__m128i *)(void *)to, _mm_cvtepi8_epi16(_mm_cvtsi32_si128(quad)));
+                __m128i w = _mm_cvtsi32_si128(quad), first = _mm_slli_epi16(w, 8);
+                w = _mm_srai_epi16(_mm_unpacklo_epi32(first, w), 8);
+                _mm_storel_epi64((__m128i *)(void *)to, w);
                 to += 4;
             }
 }
@@ -81,10 +83,9 @@ INLINE void widen_pixels(const pqc_lines_s8_block *g, const uint8_t *x, const bo
 {
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
          offset++, to += STEP) {
-        __m256i pair[2];
-        widen_pairs(quads_at(x + *offset, columns, g->stride, places), false, pair);
-        _mm256_store_si256((__m256i *)(void *)to, pair[0]);
-        _mm256_store_si256((__m256i *)(void *)(to + 16), pair[1]);
+        __m256i quads = quads_at(x + *offset, columns, g->stride, places);
+        store_words(to, _mm256_and_si256(quads, _mm256_set1_epi32(0x00ff00ff)));
+        store_words(to + 16, _mm256_srli_epi16(quads, 8));
     }
 }
 
@@ -209,15 +210,16 @@ INLINE void long_tile(const pqc_lines_s8_block *g, const uint8_t *x, const bool 
     for (int c = 0; c < 4; c++)
         sums[c] = _mm256_setzero_si256();
     for (ptrdiff_t j = 0; j < g->k; j++) {
-        __m256i pair[2];
-        widen_pairs(quads_at(x + g->offset[j], columns, g->stride, places), false, pair);
+        __m256i quads = quads_at(x + g->offset[j], columns, g->stride, places);
+        __m256i even = _mm256_and_si256(quads, _mm256_set1_epi32(0x00ff00ff));
+        __m256i odd = _mm256_srli_epi16(quads, 8);
         PQC_UNROLL(4)
         for (int c = 0; c < 4; c++) {
             int32_t quad;
             memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
-            __m256i w = _mm256_cvtepi8_epi16(_mm_set1_epi32(quad));
-            __m256i first = _mm256_madd_epi16(pair[0], _mm256_shuffle_epi32(w, 0xa0));
-            __m256i second = _mm256_madd_epi16(pair[1], _mm256_shuffle_epi32(w, 0xf5));
+            __m256i w = _mm256_set1_epi32(quad);
+            __m256i first = _mm256_madd_epi16(even, _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+            __m256i second = _mm256_madd_epi16(odd, _mm256_srai_epi16(w, 8));
             sums[c] = _mm256_add_epi32(sums[c], _mm256_add_epi32(first, second));
         }
     }
