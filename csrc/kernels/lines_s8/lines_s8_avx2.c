@@ -137,6 +137,7 @@ INLINE void tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t
             const __m256i *at = (const __m256i *)(const void *)(x + 16 * pair);
             __m256i x0 = _mm256_load_si256(at);
             __m256i x1 = V == 2 ? _mm256_load_si256(at + vector / 16) : x0;
+            PQC_KEEP_IN_REGISTERS(x0, x1);
             PQC_UNROLL(6)
             for (int c = 0; c < C; c++) {
                 __m256i weights = pair_at(w + 4 * c + 2 * pair);
