@@ -77,8 +77,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (!(amax > 1e-3f && amax < 1e3f))
         amax = 1.0f;
-    call.q = pqc_u8_quant_init(amax, format);
-    call.div = pqc_int_quant_init(amax, format).div;
+    pqc_int_quant q = pqc_int_quant_init(amax, format);
+    call.q = pqc_u8_quant_of(q, format);
+    call.div = q.div;
     uint8_t *w = block(&in, (size_t)weights);
     float *x = block(&in, (size_t)inputs * sizeof *x), *scale = block(NULL, 320 * sizeof *scale);
     float *bias = block(NULL, 320 * sizeof *bias);

@@ -9,24 +9,33 @@ static double upper_bound(pqc_int_format format)
     return format.num_bits == 0 ? 0.0 : ldexp(1.0, format.num_bits - 1 + format.is_unsigned) - 1.0;
 }
 
-static double lower_bound(pqc_int_format format)
+static double lower_bound(double upper, pqc_int_format format)
 {
-    double hi = upper_bound(format);
     if (format.is_unsigned || format.num_bits == 0)
         return 0.0;
-    return format.narrow_range ? -hi : -hi - 1.0;
+    return format.narrow_range ? -upper : -upper - 1.0;
+}
+
+static void set_scale(float amax, float bound, pqc_int_format format, float *mul, float *div)
+{
+    bool zero = amax <= (float)zero_amax || format.num_bits == 0;
+    float scale = bound / amax;
+    *mul = zero ? 0.0f : scale;
+    *div = zero ? 1.0f : scale;
 }
 
 pqc_int_quant pqc_int_quant_init(float amax, pqc_int_format format)
 {
-    pqc_int_quant q = {.lo = (float)lower_bound(format), .hi = (float)upper_bound(format)};
-    pqc_int_scales(&amax, &q.mul, &q.div, 1, format);
+    double hi = upper_bound(format);
+    pqc_int_quant q = {.lo = (float)lower_bound(hi, format), .hi = (float)hi};
+    set_scale(amax, q.hi, format, &q.mul, &q.div);
     return q;
 }
 
 pqc_int_quant_f64 pqc_int_quant_init_f64(double amax, pqc_int_format format)
 {
-    pqc_int_quant_f64 q = {.lo = lower_bound(format), .hi = upper_bound(format)};
+    double hi = upper_bound(format);
+    pqc_int_quant_f64 q = {.lo = lower_bound(hi, format), .hi = hi};
     pqc_int_scales_f64(&amax, &q.mul, &q.div, 1, format);
     return q;
 }
@@ -34,12 +43,8 @@ pqc_int_quant_f64 pqc_int_quant_init_f64(double amax, pqc_int_format format)
 void pqc_int_scales(const float *amax, float *mul, float *div, ptrdiff_t n, pqc_int_format format)
 {
     float bound = (float)upper_bound(format);
-    for (ptrdiff_t i = 0; i < n; i++) {
-        bool zero = amax[i] <= (float)zero_amax || format.num_bits == 0;
-        float scale = bound / amax[i];
-        mul[i] = zero ? 0.0f : scale;
-        div[i] = zero ? 1.0f : scale;
-    }
+    for (ptrdiff_t i = 0; i < n; i++)
+        set_scale(amax[i], bound, format, &mul[i], &div[i]);
 }
 
 void pqc_int_scales_f64(const double *amax, double *mul, double *div, ptrdiff_t n,

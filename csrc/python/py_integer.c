@@ -244,7 +244,7 @@ static const char *compute(run *r)
     pqc_int_quant q = pqc_int_quant_init(r->amax, r->p->format);
     if (!isfinite(q.mul) || !pqc_conv_scale_is_safe(plan, q.div))
         return "scales beyond the range of float32";
-    r->call.q = pqc_u8_quant_init(r->amax, r->p->format);
+    r->call.q = pqc_u8_quant_of(q, r->p->format);
     r->call.q.bounded = r->in_flight;
     r->call.div = q.div;
     if (r->p->format.is_unsigned && pqc_reduce_min(r->call.x, PQC_F32, all.length) < 0)

@@ -194,7 +194,8 @@ void test_quantize_u8(void)
     buffer_open(&outs[1]);
     for (int i = 0; i < 2 * CASES; i++) {
         bool tame = i % 2;
-        pqc_u8_quant q = pqc_u8_quant_init(cases[i / 2].amax, cases[i / 2].format);
+        pqc_int_format format = cases[i / 2].format;
+        pqc_u8_quant q = pqc_u8_quant_of(pqc_int_quant_init(cases[i / 2].amax, format), format);
         for (int s = 0; s < size_count; s++)
             for (int channels = 0; channels <= ROWS; channels++) {
                 size_t gap = (size_t)(s % 3) * 12;

@@ -199,7 +199,7 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const work *w = context;
     int32_t pixel[PQC_MOST_TILE];
-    for (int i = 0; i < PQC_MOST_TILE; i++)
+    for (int i = 0; i < pqc_least(w->rows, PQC_MOST_TILE); i++)
         pixel[i] = (int32_t)(i * w->pitch);
     place at = place_of(w, w->call->backwards ? end - 1 : begin);
     for (ptrdiff_t left = end - begin; left > 0; left--, step(w, &at)) {

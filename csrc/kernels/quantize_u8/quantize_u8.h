@@ -51,10 +51,9 @@ pqc_quantize_u8_fn pqc_quantize_u8_scalar, pqc_quantize_u8_avx2, pqc_quantize_u8
 pqc_quantize_u8_fn pqc_quantize_u8_quads_scalar, pqc_quantize_u8_quads_avx2,
     pqc_quantize_u8_quads_avx512, pqc_quantize_u8_quads_neon;
 
-/* q for an amax that is finite and not negative; at most 8 bits. */
-static inline pqc_u8_quant pqc_u8_quant_init(float amax, pqc_int_format format)
+/* The form of q for bytes; at most 8 bits. */
+static inline pqc_u8_quant pqc_u8_quant_of(pqc_int_quant q, pqc_int_format format)
 {
-    pqc_int_quant q = pqc_int_quant_init(amax, format);
     return (pqc_u8_quant){
         .mul = q.mul, .lo = q.lo, .hi = q.hi, .zero = format.is_unsigned ? 0 : 128};
 }
