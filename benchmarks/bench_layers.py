@@ -94,7 +94,8 @@ def main() -> None:
     head = layer_report.headline(kind, meter.peak)
     print("", head, sep="\n")
     if options.write:  # with the peak of the whole run
-        brief = f"{head}\n\n{layer_report.table(1, 1, times[1, 1], meter.peak, IN_README)}"
+        peers = {name: found for name, found in times[1, 1].items() if name not in AVX2}
+        brief = f"{head}\n\n{layer_report.table(1, 1, peers, meter.peak, IN_README)}"
         parts = [head, *(part for setting, found in times.items() for part in (
             layer_report.title(*setting), layer_report.table(*setting, found, meter.peak)))]
         for page, text in ((README, brief), (PAGE, "\n\n".join(parts))):
