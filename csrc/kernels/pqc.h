@@ -115,6 +115,12 @@ static inline ptrdiff_t pqc_clamped(ptrdiff_t n, ptrdiff_t low, ptrdiff_t high)
     return n < low ? low : n > high ? high : n;
 }
 
+/* Where part i of `parts` nearly equal ones of n begins. */
+static inline ptrdiff_t pqc_part_begin(ptrdiff_t n, ptrdiff_t parts, ptrdiff_t i)
+{
+    return n / parts * i + pqc_least(i, n % parts);
+}
+
 /* Bytes from `at` to the next address that is a multiple of `boundary`, a power of two. */
 static inline ptrdiff_t pqc_bytes_to(const void *at, ptrdiff_t boundary)
 {

@@ -18,11 +18,6 @@ static inline ptrdiff_t pqc_tiles(ptrdiff_t n)
     return n <= PQC_MOST_TILE ? 1 : (n + PQC_TILE - 1) / PQC_TILE;
 }
 
-static inline ptrdiff_t pqc_tile_begin(ptrdiff_t n, ptrdiff_t tiles, ptrdiff_t i)
-{
-    return n / tiles * i + (i < n % tiles ? i : n % tiles);
-}
-
 /* Fills `scale` and `bias`, one value for each of the plan's output channels. */
 void pqc_conv_scales(const pqc_conv_plan *plan, const pqc_conv_call *call, float *scale,
                      float *bias);

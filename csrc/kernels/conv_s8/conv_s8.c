@@ -174,8 +174,8 @@ static void run_tile(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block, p
 {
     const pqc_conv_shape *shape = &w->plan->shape;
     int32_t pixel[PQC_MOST_TILE];
-    ptrdiff_t first = pqc_tile_begin(w->pixels, w->tiles, number);
-    int pixels = (int)(pqc_tile_begin(w->pixels, w->tiles, number + 1) - first);
+    ptrdiff_t first = pqc_part_begin(w->pixels, w->tiles, number);
+    int pixels = (int)(pqc_part_begin(w->pixels, w->tiles, number + 1) - first);
     ptrdiff_t channel = group * shape->out + PQC_BLOCK_CHANNELS * block;
     float *y = w->y + channel * w->view->outputs;
     pqc_conv_pixels(w, first, pixels, pixel);

@@ -178,8 +178,8 @@ static void multiply(const job *j, const strip *s, ptrdiff_t group, ptrdiff_t pa
     const pqc_conv_plan *plan = w->plan;
     ptrdiff_t k = w->piece->k, out = plan->shape.out;
     ptrdiff_t block = pqc_conv_stored_steps(&plan->shape, k) / PQC_SIDE * PQC_TILE_BYTES;
-    ptrdiff_t first = pqc_tile_begin(j->l.pairs, j->l.parts, part);
-    ptrdiff_t end = pqc_tile_begin(j->l.pairs, j->l.parts, part + 1);
+    ptrdiff_t first = pqc_part_begin(j->l.pairs, j->l.parts, part);
+    ptrdiff_t end = pqc_part_begin(j->l.pairs, j->l.parts, part + 1);
     for (ptrdiff_t n = first; n < end; n++) {
         ptrdiff_t pair = pqc_turned(first, end, w->backwards, n);
         ptrdiff_t channel = PQC_PAIR * pair, left = pqc_least(out - channel, PQC_PAIR);

@@ -198,13 +198,13 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
         ptrdiff_t number = i / l->parts, part = i % l->parts;
         if (number != transformed) {
             p.group = number / l->patches;
-            p.first = pqc_tile_begin(l->tiles, l->patches, number % l->patches);
-            p.tiles = pqc_tile_begin(l->tiles, l->patches, number % l->patches + 1) - p.first;
+            p.first = pqc_part_begin(l->tiles, l->patches, number % l->patches);
+            p.tiles = pqc_part_begin(l->tiles, l->patches, number % l->patches + 1) - p.first;
             transform(&p);
             transformed = number;
         }
-        for (ptrdiff_t block = pqc_tile_begin(l->blocks, l->parts, part);
-             block < pqc_tile_begin(l->blocks, l->parts, part + 1); block++) {
+        for (ptrdiff_t block = pqc_part_begin(l->blocks, l->parts, part);
+             block < pqc_part_begin(l->blocks, l->parts, part + 1); block++) {
             multiply(&p, block);
             put_block(&p, block);
         }

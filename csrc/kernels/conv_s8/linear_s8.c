@@ -134,7 +134,7 @@ typedef struct {
 static ptrdiff_t first_row(const work *w, ptrdiff_t tile)
 {
     ptrdiff_t blocks = pqc_divided_up(w->rows, w->block);
-    return pqc_least(w->block * pqc_tile_begin(blocks, w->tiles, tile), w->rows);
+    return pqc_least(w->block * pqc_part_begin(blocks, w->tiles, tile), w->rows);
 }
 
 static void enter_group(const work *w, place *at, ptrdiff_t first)

@@ -66,12 +66,6 @@ AVX2 static void any_tile(const int32_t *x, const int16_t *w, ptrdiff_t steps, i
     }
 }
 
-/* Where part i of `parts` nearly equal ones of n begins. */
-static int part_begin(int n, int parts, int i)
-{
-    return n / parts * i + (i < n % parts ? i : n % parts);
-}
-
 /* Steps [first, first + steps) of all channels and at most WIDE_PIXELS pixels, whose sums have begun. */
 AVX2 static void add_steps(const pqc_gemm_s8_block *g, ptrdiff_t first, ptrdiff_t steps,
                            const int32_t *pixel, int pixels, int32_t *acc)
@@ -84,8 +78,9 @@ AVX2 static void add_steps(const pqc_gemm_s8_block *g, ptrdiff_t first, ptrdiff_
     for (int v = 0; v < g->vectors; v++) {
         widen_weights(g->w + first * g->step + v * g->apart, g->step, steps, w);
         for (int t = 0; t < tiles; t++) {
-            int begin = part_begin(pixels, tiles, t), end = part_begin(pixels, tiles, t + 1);
-            any_tile(x + begin * WIDE_PIXEL, w, steps, end - begin,
+            ptrdiff_t begin = pqc_part_begin(pixels, tiles, t),
+                      end = pqc_part_begin(pixels, tiles, t + 1);
+            any_tile(x + begin * WIDE_PIXEL, w, steps, (int)(end - begin),
                      acc + begin * lanes + PQC_LANES * v, lanes);
         }
     }
@@ -103,10 +98,11 @@ AVX2 void pqc_gemm_s8_avx2(const pqc_gemm_s8_block *g, const int32_t *pixel, int
     for (int p = 0; p < pixels; p++)
         memcpy(acc + p * lanes, g->start, (size_t)lanes * sizeof *acc);
     for (int i = 0; i < parts; i++) {
-        int begin = part_begin(pixels, parts, i), end = part_begin(pixels, parts, i + 1);
+        ptrdiff_t begin = pqc_part_begin(pixels, parts, i),
+                  end = pqc_part_begin(pixels, parts, i + 1);
         for (ptrdiff_t first = 0; first < g->k; first += WIDE_STEPS)
-            add_steps(g, first, pqc_least(g->k - first, WIDE_STEPS), pixel + begin, end - begin,
-                      acc + begin * lanes);
+            add_steps(g, first, pqc_least(g->k - first, WIDE_STEPS), pixel + begin,
+                      (int)(end - begin), acc + begin * lanes);
     }
 }
 

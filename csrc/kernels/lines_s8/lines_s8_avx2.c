@@ -60,8 +60,7 @@ static int tiles_of(int channels)
 
 static int tile_begin(int channels, int tile)
 {
-    int tiles = tiles_of(channels), rest = channels % tiles;
-    return channels / tiles * tile + (tile < rest ? tile : rest);
+    return (int)pqc_part_begin(channels, tiles_of(channels), tile);
 }
 
 AVX2 static void widen_weights(const pqc_lines_s8_block *g, int16_t *to)
