@@ -5,6 +5,7 @@ first one) no thread of ours runs yet.
 """
 from __future__ import annotations
 
+import errno
 import resource
 import sys
 import tempfile
@@ -86,6 +87,8 @@ def tries(make: Callable[[], Callable[[], Any]], problems: set[str], name: str) 
         except MemoryError:
             pass
         except BaseException as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOMEM and name == "files":
+                continue  # a folder that cannot be opened: so Python says it
             problems.add(f"{name}: without {refused * STEP} bytes it fails with {error!r}")
             return refused
         finally:
