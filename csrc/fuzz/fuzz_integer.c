@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ptrdiff_t sizes[PQC_AXES], n = 0;
     pqc_conv_shape s = any_shape(&in, sizes);
     pqc_int_format format = {pick(&in, 2, 8), pick(&in, 0, 1), pick(&in, 0, 1)};
-    pqc_conv_call call = {.batch = pick(&in, 1, 3)};
+    pqc_conv_call call = {.batch = pick(&in, 1, 3), .backwards = pick(&in, 0, 1)};
     float amax = fabsf(take_float(&in));
     ptrdiff_t weights = s.groups * s.in * s.out, inputs = call.batch * s.groups * s.in;
     for (int axis = 0; axis < PQC_AXES; axis++) {

@@ -76,16 +76,4 @@ AVX2 PQC_INLINE __m256i pair_at(const int16_t *x)
     return _mm256_set1_epi32(both);
 }
 
-/* The first two of each of 8 times 4 bytes, and the last two, in 16 bits. */
-AVX2 PQC_INLINE void widen_pairs(__m256i quads, const bool is_signed, __m256i pair[2])
-{
-    __m256i apart = _mm256_permute4x64_epi64(quads, _MM_SHUFFLE(3, 1, 2, 0));
-    __m128i a = _mm256_castsi256_si128(apart), b = _mm256_extracti128_si256(apart, 1);
-    __m256i low = is_signed ? _mm256_cvtepi8_epi16(a) : _mm256_cvtepu8_epi16(a);
-    __m256i high = is_signed ? _mm256_cvtepi8_epi16(b) : _mm256_cvtepu8_epi16(b);
-    __m256 x = _mm256_castsi256_ps(low), y = _mm256_castsi256_ps(high);
-    pair[0] = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0x88));
-    pair[1] = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0xdd));
-}
-
 #endif

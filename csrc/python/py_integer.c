@@ -254,7 +254,8 @@ static const char *compute(run *r)
     return flags & PQC_U8_NAN ? "NaN in the input" : flags ? "negative input" : NULL;
 }
 
-/* A new float32 array; a large one begins on a cache line, so that it can be written around the caches. */
+/* A new float32 array; from 16 KiB on it begins on a cache line, so that no store is across two and a large one can be
+ * written around the caches.  Such an array is a view of one that is a line longer. */
 static PyArrayObject *new_output(int ndim, const npy_intp *shape)
 {
     enum { LARGE = 1 << 12, LINE = 64 };

@@ -212,6 +212,7 @@ static void open_operands(operands *o, const pqc_conv_shape *shape, ptrdiff_t ba
     o->call = (pqc_conv_call){.x = o->x,
                               .bias = turn % 3 == 2 ? NULL : o->bias,
                               .batch = batch,
+                              .backwards = turn / 3 % 2,
                               .q = turn % 2 ? (pqc_u8_quant){1.0f, 0.0f, 255.0f, 0, false}
                                             : (pqc_u8_quant){1.0f, -128.0f, 127.0f, 128, false},
                               .div = 3.7f};
@@ -367,8 +368,11 @@ void test_conv_unit(void)
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
                 check_linear(rows[r], in[i], out[c], turn++);
     if (pqc_selected() == PQC_BIT(PQC_SCALAR)) { /* large ones, for which one time is enough */
-        check_linear(65, 3416, 129, 0); /* two groups of blocks of channels, the second shorter */
-        check_linear(66, 16388, 1, 1);  /* two strips of rows, the second shorter */
+        for (unsigned i = 0; i < 6; i += 3) {    /* forwards and backwards */
+            check_linear(65, 3416, 129, i);      /* two groups of blocks, the second shorter */
+            check_linear(66, 16388, 1, i + 1);   /* two strips of rows, the second shorter */
+        }
+        check_linear(0, 16, 16, 0);
     }
     pqc_set_num_threads(before);
 }

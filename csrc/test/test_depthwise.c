@@ -215,6 +215,8 @@ void test_depthwise(void)
     check_plane(&a, plane_of(3, 1, 150, 4, 1), PLAIN); /* in several blocks */
     check_plane(&a, plane_of(3, 1, 150, 60, 1), PLAIN);
     check_plane(&a, plane_of(5, 2, 151, 90, 2), LARGEST);
+    check_plane(&a, plane_of(3, 2, 150, 120, 1), ODD);
+    check_plane(&a, plane_of(3, 1, 190, 110, 1), ODD);
     for (int stride = 1; stride <= 2; stride++)
         for (ptrdiff_t top = 0; top <= 9; top += 3)
             for (ptrdiff_t left = 0; left <= 40; left += 5) { /* more than there are columns, too */

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { MAX_K = 300, MAX_PIXELS = 40, X_BYTES = 600 };
+enum { MAX_K = 300, MAX_PIXELS = 130, X_BYTES = 600 };
 
 typedef struct {
     buffer x, w, start, sum, offset, pixel, acc, y;
@@ -123,7 +123,10 @@ void test_gemm_s8(void)
     arena_each(&a, buffer_open);
     for (int vectors = 1; vectors <= PQC_BLOCK_VECTORS; vectors++)
         for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
-            for (int pixels = 0; pixels <= MAX_PIXELS; pixels += pixels < 20 ? 1 : 5)
+            for (int pixels = 0; pixels <= MAX_PIXELS; pixels += pixels < 20   ? 1
+                                                                 : pixels < 60 ? 5
+                                                                 : pixels < 66 ? 1
+                                                                               : 32)
                 for (int i = 0; i < 4; i++)
                     check_block(&a, vectors, depths[d], pixels, (pixels + vectors) % 2, i % 2 == 0,
                                 i < 2);

@@ -44,6 +44,7 @@ class Module(StateDict):
         return self.forward(input)  # by itself: a tuple would cost a small layer a tenth of its time
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """To be defined by the class, as in torch: one that a class behind this one has is not found."""
         raise TypeError(f"Expected {self._get_name()} to define `forward`, got none")
 
     # Registration

@@ -43,13 +43,13 @@ def test_forward_and_call():
 
 def test_a_call_passes_on_all_that_it_is_given():
     class Echo(nn.Module):
-        def forward(self, *args, **kwargs):
+        def forward(self, /, *args, **kwargs):
             return args, kwargs
 
     echo = Echo()
     assert echo() == ((), {})
     assert echo(None) == ((None,), {})
-    assert echo(1, 2, self_=3, input=4) == ((1, 2), {"self_": 3, "input": 4})
+    assert echo(1, 2, self=3, input=4) == ((1, 2), {"self": 3, "input": 4})
     assert echo(input=1) == ((), {"input": 1})
     echo.forward = lambda x: x + 1
     assert echo(1) == 2

@@ -17,8 +17,8 @@ typedef struct {
     ptrdiff_t batch;
     pqc_u8_quant q;
     float div; /* by which a quantised x is divided */
-    bool
-        backwards; /* go over the weights from their end: every other call does, for what was read last is still cached */
+    /* Go over the weights from their end.  Every other call does: what was read last is still in the cache. */
+    bool backwards;
     void *workspace; /* pqc_conv_prepare or pqc_linear_workspace bytes, 64-aligned */
     /* From pqc_conv_prepare; of a matrix not used: images in work at the same time; the side of Winograd's tiles, or 0; threads
      * that have memory for their part of the work, each of so many bytes. */

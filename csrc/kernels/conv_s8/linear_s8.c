@@ -161,7 +161,7 @@ static place place_of(const work *w, ptrdiff_t task)
 }
 
 /* To the next task, or the one before. */
-static void step(const work *w, place *at)
+static void move_on(const work *w, place *at)
 {
     int by = w->call->backwards ? -1 : 1;
     at->block += by;
@@ -202,7 +202,7 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
     for (int i = 0; i < pqc_least(w->rows, PQC_MOST_TILE); i++)
         pixel[i] = (int32_t)(i * w->pitch);
     place at = place_of(w, w->call->backwards ? end - 1 : begin);
-    for (ptrdiff_t left = end - begin; left > 0; left--, step(w, &at)) {
+    for (ptrdiff_t left = end - begin; left > 0; left--, move_on(w, &at)) {
         pqc_conv_tile tile = tile_of(w, at, pixel);
         pqc_conv_tile_run(&tile, true, output_of(w, at), w->plan->shape.out);
     }
@@ -216,7 +216,7 @@ static void run_tiles_on_unit(void *context, ptrdiff_t begin, ptrdiff_t end)
     pending.ld = PQC_PAIR;
     w->unit->begin(w->plan->piece->k, (int)pqc_least(w->rows, PQC_SIDE));
     place at = place_of(w, w->call->backwards ? end - 1 : begin);
-    for (ptrdiff_t left = end - begin; left > 0; left--, step(w, &at)) {
+    for (ptrdiff_t left = end - begin; left > 0; left--, move_on(w, &at)) {
         pqc_conv_tile tile = tile_of(w, at, NULL);
         pqc_gemm_s8_block g = pqc_conv_tile_products(&tile);
         pqc_rows to = {.scale = tile.scale,
@@ -252,6 +252,8 @@ unsigned pqc_linear_s8(const pqc_conv_plan *plan, const pqc_conv_call *call)
 {
     work w = {.plan = plan, .call = call, .group = group_of(plan)};
     unsigned flags = 0;
+    if (call->batch == 0)
+        return 0;
     w.unit = unit_of(plan, call->batch);
     ptrdiff_t strip = strip_of(plan, w.unit != NULL, call->batch);
     w.block = w.unit ? PQC_SIDE : 1;

@@ -13,9 +13,6 @@
  * by four taps.  An input row is read once for all the outputs it belongs to. */
 enum { ROWS = 7, ROOM = 16384, SLACK = 128, STEPS = 2 * PQC_DEPTHWISE_KERNEL };
 
-/* Bytes of a block from which on a 3 x 3 kernel waits for memory; larger kernels have enough to do. */
-enum { LARGE = 512 };
-
 typedef struct {
     __m512i w[STEPS], start, dwords, bytes;
     __m512 scale, bias;
@@ -114,7 +111,7 @@ INLINE void fetch(const float *y, ptrdiff_t n)
 }
 
 /* R rows at a time; the last step back so as to be as many.  AHEAD: the inputs of the next rows are made bytes, and the
- * place of their outputs is fetched, before some are multiplied, which takes as long as the way from memory. */
+ * place of their outputs is fetched, before some are multiplied, which takes as long as the way from memory.  Kernels larger than 3 x 3 have enough to do. */
 INLINE unsigned block(pqc_depthwise_rows *bytes, const common *c, const int R, const int K,
                       const int S, const bool SAME, const bool AHEAD, ptrdiff_t height, float *y)
 {
@@ -157,7 +154,7 @@ INLINE unsigned plane(const pqc_depthwise_plane *p, const int K, const int S, co
         pqc_depthwise_rows_init(&bytes, p, row * S, (count - 1) * S + K, room);
         float *y = p->y + row * p->out_width;
         flags |= count < ROWS ? block(&bytes, &c, 1, K, S, SAME, false, count, y)
-                 : K == 3 && bytes.count * c.pitch > LARGE
+                 : K == 3 && bytes.count * c.pitch > PQC_DEPTHWISE_WORTH
                      ? block(&bytes, &c, ROWS, K, S, SAME, true, count, y)
                      : block(&bytes, &c, ROWS, K, S, SAME, false, count, y);
     }

@@ -7,8 +7,6 @@
 
 enum { UNIT = PQC_DEPTHWISE_UNIT };
 
-enum { WORTH_A_CALL = 512 }; /* bytes */
-
 typedef pqc_depthwise_rows rows;
 
 static inline unsigned first_lanes(ptrdiff_t n)
@@ -125,7 +123,7 @@ static unsigned quantize_exactly(const rows *r, ptrdiff_t begin)
 unsigned pqc_depthwise_rows_vnni(rows *r, ptrdiff_t wanted)
 {
     ptrdiff_t begin = r->done;
-    wanted = pqc_clamped(begin + WORTH_A_CALL / (r->units * UNIT), wanted, r->count);
+    wanted = pqc_clamped(begin + PQC_DEPTHWISE_WORTH / (r->units * UNIT), wanted, r->count);
     pack_kind kind = pack_kind_of(r->plane->q);
     bool strange = kind == PACK_BOUNDED    ? quantize_bounded(r, wanted)
                    : kind == PACK_UNSIGNED ? quantize_unsigned(r, wanted)

@@ -4,9 +4,11 @@
 
 #include "depthwise.h"
 
+/* WORTH: bytes that are worth a call; a block of less is made at once. */
 enum {
     PQC_DEPTHWISE_UNIT = 16,
-    PQC_DEPTHWISE_MOST_UNITS = PQC_DEPTHWISE_WIDTH / PQC_DEPTHWISE_UNIT
+    PQC_DEPTHWISE_MOST_UNITS = PQC_DEPTHWISE_WIDTH / PQC_DEPTHWISE_UNIT,
+    PQC_DEPTHWISE_WORTH = 512
 };
 
 /* Bytes from a row to the next: one unit, two or a multiple of four, as 64 bytes are written at a time. */
@@ -20,9 +22,9 @@ static inline ptrdiff_t pqc_depthwise_pitch(ptrdiff_t columns)
 typedef struct {
     const pqc_depthwise_plane *plane;
     uint8_t *y;
-    ptrdiff_t first, count,
-        done; /* rows wanted, by their numbers in the image; those that are bytes, maybe a few more */
-    ptrdiff_t low, high;      /* those of them that the image has */
+    ptrdiff_t first, count;   /* the rows, by their numbers in the image */
+    ptrdiff_t low, high;      /* those of them that it has */
+    ptrdiff_t done;           /* how many are bytes; maybe more than there are */
     ptrdiff_t left, n, units; /* columns of padding and of the image; units of a row */
     uint16_t lanes[PQC_DEPTHWISE_MOST_UNITS]; /* where a unit has columns of the image */
 } pqc_depthwise_rows;

@@ -18,10 +18,8 @@ enum { WIDE_STEPS = 32, WIDE_PIXELS = 64, WIDE_RUN = 8 };
 enum { WIDE_PIXEL = 2 * WIDE_STEPS };
 
 typedef struct {
-    const uint8_t *x;
-    const int32_t *offset, *pixel;
+    const int32_t *offset;
     ptrdiff_t steps;
-    int pixels;
     bool runs[WIDE_STEPS / WIDE_RUN]; /* 8 steps whose quads lie beside each other */
 } wide_part;
 
@@ -93,7 +91,7 @@ AVX2 static void widen_four(const wide_part *w, const uint8_t *x, int32_t *to)
 AVX2 static void widen_pixels(const pqc_gemm_s8_block *g, ptrdiff_t first, ptrdiff_t steps,
                               const int32_t *pixel, int pixels, int32_t *to)
 {
-    wide_part w = {g->x, g->offset + first, pixel, steps, pixels, {false}};
+    wide_part w = {g->offset + first, steps, {false}};
     for (ptrdiff_t j = 0; j + WIDE_RUN <= steps; j += WIDE_RUN)
         w.runs[j / WIDE_RUN] = are_neighbours(w.offset + j, WIDE_RUN);
     for (int p = 0; p < pixels;)

@@ -9,8 +9,8 @@
 #define INLINE AVX2 PQC_INLINE
 
 /* Both operands are widened to 16 bits, in pairs of bytes 0 and 2 and bytes 1 and 3 of a quad (so no byte changes its lane),
- * multiplied and added (vpmaddwd): the pixels of a pass once for all channels, the weights once for all pixels.  A tile is up to 6 channels by up to 2 vectors of 8 pixels: 12 sums, 2
- * activations, 1 weight. */
+ * multiplied and added (vpmaddwd): the pixels of a pass once for all channels, the weights once for all pixels.  A tile is up
+ * to 6 channels by up to 2 vectors of 8 pixels: 12 sums, 2 activations, 1 weight. */
 enum { MOST_CHANNELS = 6, MOST_STEPS = 128, VECTORS = 2, PASS = 8 * VECTORS, STEP = 32 };
 
 typedef struct {

@@ -28,12 +28,6 @@ AVX512 static inline pack_kind pack_kind_of(pqc_u8_quant q)
     return q.bounded ? PACK_BOUNDED : q.zero == 0 ? PACK_UNSIGNED : PACK_SIGNED;
 }
 
-/* f(..., kind) with the kind a constant. */
-#define PACK_OF_KIND(q, f, ...)                                                                    \
-    (pack_kind_of(q) == PACK_BOUNDED    ? f(__VA_ARGS__, PACK_BOUNDED)                             \
-     : pack_kind_of(q) == PACK_UNSIGNED ? f(__VA_ARGS__, PACK_UNSIGNED)                            \
-                                        : f(__VA_ARGS__, PACK_SIGNED))
-
 /* Bytes of four vectors: each 128-bit lane has that lane of the first, then of the second and so on.  What is out of
  * every integer's range becomes the least integer, which is right for large negative values only: *seen (zeros at
  * first) remembers whether there was one, and for an unsigned format whether an x had its sign bit set. */

@@ -111,7 +111,11 @@ AVX512 static bool quads_bounded(const pqc_u8_rows *r)
 
 AVX512 unsigned pqc_quantize_u8_avx512(const pqc_u8_rows *r)
 {
-    return PACK_OF_KIND(r->q, flat_rows, *r) ? pqc_quantize_u8_exact_avx512(r) : 0;
+    pack_kind kind = pack_kind_of(r->q);
+    bool strange = kind == PACK_BOUNDED    ? flat_rows(*r, PACK_BOUNDED)
+                   : kind == PACK_UNSIGNED ? flat_rows(*r, PACK_UNSIGNED)
+                                           : flat_rows(*r, PACK_SIGNED);
+    return strange ? pqc_quantize_u8_exact_avx512(r) : 0;
 }
 
 AVX512 unsigned pqc_quantize_u8_quads_avx512(const pqc_u8_rows *r)

@@ -42,6 +42,17 @@ INLINE void transform_inputs(const pqc_winograd_image *image, ptrdiff_t first, p
 /* G g G' of two input channels and 8 output channels. */
 typedef void weights_fn(__m256i taps[9], int16_t *u, ptrdiff_t position);
 
+/* The first two of each of 8 times 4 signed bytes, and the last two, in 16 bits. */
+INLINE void widen_pairs(__m256i quads, __m256i pair[2])
+{
+    __m256i apart = _mm256_permute4x64_epi64(quads, _MM_SHUFFLE(3, 1, 2, 0));
+    __m256i low = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(apart));
+    __m256i high = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(apart, 1));
+    __m256 x = _mm256_castsi256_ps(low), y = _mm256_castsi256_ps(high);
+    pair[0] = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0x88));
+    pair[1] = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0xdd));
+}
+
 INLINE void transform_weights(const int8_t *w, ptrdiff_t w_step, ptrdiff_t quads, int16_t *u,
                               weights_fn *transform)
 {
@@ -52,7 +63,7 @@ INLINE void transform_weights(const int8_t *w, ptrdiff_t w_step, ptrdiff_t quads
             PQC_UNROLL(9)
             for (int tap = 0; tap < 9; tap++) {
                 __m256i both[2];
-                widen_pairs(load_words(w + tap * w_step + 32 * half), true, both);
+                widen_pairs(load_words(w + tap * w_step + 32 * half), both);
                 pair[0][tap] = both[0];
                 pair[1][tap] = both[1];
             }
