@@ -368,9 +368,10 @@ void test_conv_unit(void)
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
                 check_linear(rows[r], in[i], out[c], turn++);
     if (pqc_selected() == PQC_BIT(PQC_SCALAR)) { /* large ones, for which one time is enough */
-        for (unsigned i = 0; i < 6; i += 3) {    /* forwards and backwards */
-            check_linear(65, 3416, 129, i);      /* two groups of blocks, the second shorter */
-            check_linear(66, 16388, 1, i + 1);   /* two strips of rows, the second shorter */
+        for (unsigned i = 0; i < 12; i += 3) {   /* forwards and backwards, in parts and in one */
+            pqc_set_num_threads(i < 6 ? 3 : 1);
+            check_linear(65, 3416, 129, i);    /* two groups of blocks, the second shorter */
+            check_linear(66, 16388, 1, i + 1); /* two strips of rows, the second shorter */
         }
         check_linear(0, 16, 16, 0);
     }
