@@ -111,7 +111,8 @@ INLINE void fetch(const float *y, ptrdiff_t n)
 }
 
 /* R rows at a time; the last step back so as to be as many.  AHEAD: the inputs of the next rows are made bytes, and the
- * place of their outputs is fetched, before some are multiplied, which takes as long as the way from memory.  Kernels larger than 3 x 3 have enough to do. */
+ * place of their outputs is fetched, before some are multiplied, which takes as long as the way from memory.  Kernels larger
+ * than 3 x 3 have enough to do. */
 INLINE unsigned block(pqc_depthwise_rows *bytes, const common *c, const int R, const int K,
                       const int S, const bool SAME, const bool AHEAD, ptrdiff_t height, float *y)
 {

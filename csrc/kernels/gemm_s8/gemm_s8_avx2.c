@@ -72,12 +72,11 @@ AVX2 static void add_steps(const pqc_gemm_s8_block *g, ptrdiff_t first, ptrdiff_
 {
     _Alignas(32) int32_t x[WIDE_PIXELS * WIDE_PIXEL];
     _Alignas(32) int16_t w[WIDE_STEPS * 64];
-    int tiles = (pixels + MOST_PIXELS - 1) / MOST_PIXELS;
-    ptrdiff_t lanes = PQC_LANES * g->vectors;
+    ptrdiff_t tiles = pqc_divided_up(pixels, MOST_PIXELS), lanes = PQC_LANES * g->vectors;
     widen_pixels(g, first, steps, pixel, pixels, x);
     for (int v = 0; v < g->vectors; v++) {
         widen_weights(g->w + first * g->step + v * g->apart, g->step, steps, w);
-        for (int t = 0; t < tiles; t++) {
+        for (ptrdiff_t t = 0; t < tiles; t++) {
             ptrdiff_t begin = pqc_part_begin(pixels, tiles, t),
                       end = pqc_part_begin(pixels, tiles, t + 1);
             any_tile(x + begin * WIDE_PIXEL, w, steps, (int)(end - begin),
@@ -89,15 +88,14 @@ AVX2 static void add_steps(const pqc_gemm_s8_block *g, ptrdiff_t first, ptrdiff_
 AVX2 void pqc_gemm_s8_avx2(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
                            int32_t *acc)
 {
-    int parts = (pixels + WIDE_PIXELS - 1) / WIDE_PIXELS;
-    ptrdiff_t lanes = PQC_LANES * g->vectors;
+    ptrdiff_t parts = pqc_divided_up(pixels, WIDE_PIXELS), lanes = PQC_LANES * g->vectors;
     if (pixels <= FEW_PIXELS && !g->lowest) {
         pqc_gemm_few_pixels_avx2(g, pixel, pixels, acc);
         return;
     }
     for (int p = 0; p < pixels; p++)
         memcpy(acc + p * lanes, g->start, (size_t)lanes * sizeof *acc);
-    for (int i = 0; i < parts; i++) {
+    for (ptrdiff_t i = 0; i < parts; i++) {
         ptrdiff_t begin = pqc_part_begin(pixels, parts, i),
                   end = pqc_part_begin(pixels, parts, i + 1);
         for (ptrdiff_t first = 0; first < g->k; first += WIDE_STEPS)

@@ -20,7 +20,8 @@ enum { WIDE_PIXEL = 2 * WIDE_STEPS };
 typedef struct {
     const int32_t *offset;
     ptrdiff_t steps;
-    bool runs[WIDE_STEPS / WIDE_RUN]; /* 8 steps whose quads lie beside each other */
+    bool runs[WIDE_STEPS /
+              WIDE_RUN]; /* there are WIDE_RUN steps, whose quads lie beside each other */
 } wide_part;
 
 /* 8 quads of activations. */
@@ -50,7 +51,7 @@ static inline bool are_neighbours(const int32_t *place, int n)
 AVX2 static void widen_pixel(const wide_part *w, const uint8_t *x, int32_t *to)
 {
     for (ptrdiff_t j = 0; j < w->steps;)
-        if (w->steps - j >= WIDE_RUN && w->runs[j / WIDE_RUN]) {
+        if (w->runs[j / WIDE_RUN]) {
             put_pairs(load_words(x + w->offset[j]), to + j);
             j += WIDE_RUN;
         } else {
@@ -72,7 +73,7 @@ AVX2 static void widen_four(const wide_part *w, const uint8_t *x, int32_t *to)
 {
     const int32_t *offset = w->offset;
     ptrdiff_t j = 0;
-    for (; j + 8 <= w->steps; j += 8, offset += 8, to += 8) {
+    for (; j + WIDE_RUN <= w->steps; j += WIDE_RUN, offset += WIDE_RUN, to += WIDE_RUN) {
         __m256i a = four_at(x, offset), b = four_at(x, offset + 1);
         __m256i c = four_at(x, offset + 2), d = four_at(x, offset + 3);
         __m256i ab01 = _mm256_unpacklo_epi32(a, b), ab23 = _mm256_unpackhi_epi32(a, b);

@@ -55,7 +55,7 @@ static inline ptrdiff_t vector_begin(ptrdiff_t p, ptrdiff_t pixels)
 
 static int tiles_of(int channels)
 {
-    return (channels + MOST_CHANNELS - 1) / MOST_CHANNELS;
+    return (int)pqc_divided_up(channels, MOST_CHANNELS);
 }
 
 static int tile_begin(int channels, int tile)
