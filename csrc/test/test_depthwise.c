@@ -5,19 +5,22 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST = 80, STEP = 20 };
+enum { MOST = 80, STEP = 20, CHANNEL = PQC_DEPTHWISE_KERNEL * 2 * STEP, CHANNELS = 100 };
 
 typedef struct {
     buffer x, y;
-    int8_t taps[PQC_DEPTHWISE_KERNEL * 2 * STEP];
+    int8_t taps[CHANNELS * CHANNEL];
+    float scale[CHANNELS], bias[CHANNELS];
 } arena;
 
-static int weight(const pqc_depthwise_plane *p, int y, int x)
+/* Everything below looks at the first channel of p only, where nothing else is said. */
+
+static int weight(const pqc_depthwise_planes *p, int y, int x)
 {
     return p->taps[(y * ((p->kernel + 3) / 4) + x / 4) * p->taps_step + x % 4];
 }
 
-static double quantized(const pqc_depthwise_plane *p, ptrdiff_t row, ptrdiff_t column)
+static double quantized(const pqc_depthwise_planes *p, ptrdiff_t row, ptrdiff_t column)
 {
     if (row < 0 || row >= p->height || column < 0 || column >= p->width)
         return 0.0;
@@ -25,14 +28,31 @@ static double quantized(const pqc_depthwise_plane *p, ptrdiff_t row, ptrdiff_t c
     return (double)fminf(fmaxf(v, p->q.lo), p->q.hi);
 }
 
-static float expect(const pqc_depthwise_plane *p, ptrdiff_t i, ptrdiff_t j)
+static float expect(const pqc_depthwise_planes *p, ptrdiff_t i, ptrdiff_t j)
 {
     double sum = 0.0;
     for (int a = 0; a < p->kernel; a++)
         for (int b = 0; b < p->kernel; b++)
             sum += quantized(p, i * p->stride + a - p->top, j * p->stride + b - p->left) *
                    weight(p, a, b);
-    return fmaf((float)sum, p->scale, p->bias);
+    return fmaf((float)sum, *p->scale, *p->bias);
+}
+
+/* Floats of all channels. */
+static ptrdiff_t inputs_of(const pqc_depthwise_planes *p)
+{
+    return p->channels * p->height * p->width;
+}
+
+static float *place_x(arena *a, const pqc_depthwise_planes *p)
+{
+    return buffer_place(&a->x, (size_t)inputs_of(p) * sizeof(float), 0);
+}
+
+static float *place_y(arena *a, const pqc_depthwise_planes *p)
+{
+    ptrdiff_t n = p->channels * p->out_height * p->out_width;
+    return buffer_place(&a->y, (size_t)n * sizeof(float), 36);
 }
 
 /* What the values of a plane are. */
@@ -56,55 +76,64 @@ static float odd(float mul)
 }
 
 /* The weights, among bytes that are not theirs. */
-static void fill_taps(pqc_depthwise_plane *p, int8_t *taps, bool largest)
+static void fill_taps(pqc_depthwise_planes *p, int8_t *taps, bool largest)
 {
     int along = (p->kernel + 3) / 4;
-    for (int i = 0; i < PQC_DEPTHWISE_KERNEL * 2 * STEP; i++)
-        taps[i] = 77;
-    for (int y = 0; y < p->kernel; y++)
-        for (int x = 0; x < 4 * along; x++) {
-            int w = largest ? (random_bits() % 2 ? -128 : 127) : (int)(random_bits() % 256) - 128;
-            taps[(y * along + x / 4) * STEP + x % 4] = (int8_t)(x < p->kernel ? w : 0);
-        }
     p->taps = taps;
     p->taps_step = STEP;
+    p->taps_channel = CHANNEL;
+    for (ptrdiff_t c = 0; c < p->channels; c++, taps += CHANNEL) {
+        for (int i = 0; i < CHANNEL; i++)
+            taps[i] = 77;
+        for (int y = 0; y < p->kernel; y++)
+            for (int x = 0; x < 4 * along; x++) {
+                int w =
+                    largest ? (random_bits() % 2 ? -128 : 127) : (int)(random_bits() % 256) - 128;
+                taps[(y * along + x / 4) * STEP + x % 4] = (int8_t)(x < p->kernel ? w : 0);
+            }
+    }
 }
 
-static void fill(arena *a, pqc_depthwise_plane *p, float *x, int kind)
+static void fill(arena *a, pqc_depthwise_planes *p, float *x, int kind)
 {
     int format = (int)(random_bits() % FORMATS);
     p->q = (pqc_u8_quant){formats[format].mul, formats[format].lo, formats[format].hi,
                           formats[format].zero, false};
-    for (ptrdiff_t i = 0; i < p->height * p->width; i++) {
+    for (ptrdiff_t i = 0; i < inputs_of(p); i++) {
         float v = kind == ODD       ? odd(p->q.mul)
                   : kind == LARGEST ? 2.0f
                                     : (float)(random_bits() >> 8) * 0x1p-24f;
         x[i] = p->q.zero == 0 ? (v == 0.0f && kind == ODD ? -v : v) : random_bits() % 2 ? v : -v;
     }
     fill_taps(p, a->taps, kind == LARGEST);
-    p->scale = 1.0f + (float)(random_bits() >> 9) * 0x1p-23f;
-    p->bias = (float)(int32_t)random_bits() * 0x1p-20f;
+    for (ptrdiff_t c = 0; c < p->channels; c++) {
+        a->scale[c] = 1.0f + (float)(random_bits() >> 9) * 0x1p-23f;
+        a->bias[c] = (float)(int32_t)random_bits() * 0x1p-20f;
+    }
+    p->scale = a->scale;
+    p->bias = a->bias;
     p->x = x;
 }
 
-/* The outputs of a plane that is filled already. */
-static void check_outputs(arena *a, pqc_depthwise_plane p)
+/* The outputs of all channels, which are filled already. */
+static void check_outputs(arena *a, pqc_depthwise_planes p)
 {
-    p.y = buffer_place(&a->y, (size_t)(p.out_height * p.out_width) * sizeof(float), 36);
+    p.y = place_y(a, &p);
     unsigned flags = pqc.depthwise(&p);
     CHECK(flags == 0, "flags %u", flags);
-    for (ptrdiff_t i = 0; i < p.out_height; i++)
-        for (ptrdiff_t j = 0; j < p.out_width; j++)
-            CHECK(same_f32(p.y[i * p.out_width + j], expect(&p, i, j)),
-                  "kernel %d, stride %d, %td x %td, padding %td, %td: %a at %td, %td", p.kernel,
-                  p.stride, p.height, p.width, p.top, p.left, (double)p.y[i * p.out_width + j], i,
-                  j);
+    for (ptrdiff_t c = 0; c < p.channels; c++, pqc_depthwise_move(&p, 1))
+        for (ptrdiff_t i = 0; i < p.out_height; i++)
+            for (ptrdiff_t j = 0; j < p.out_width; j++)
+                CHECK(same_f32(p.y[i * p.out_width + j], expect(&p, i, j)),
+                      "kernel %d, stride %d, %td x %td, padding %td, %td: %a at %td, %td, %td",
+                      p.kernel, p.stride, p.height, p.width, p.top, p.left,
+                      (double)p.y[i * p.out_width + j], c, i, j);
     CHECK(buffer_guards_intact(&a->y), "written outside of y");
 }
 
-static void check_plane(arena *a, pqc_depthwise_plane p, int kind)
+static void check_plane(arena *a, pqc_depthwise_planes p, int kind)
 {
-    float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
+    float *x = place_x(a, &p);
     fill(a, &p, x, kind);
     check_outputs(a, p);
     p.q.bounded = true;
@@ -113,12 +142,12 @@ static void check_plane(arena *a, pqc_depthwise_plane p, int kind)
 }
 
 /* A single value far out of range, of every kind, is clamped at every place. */
-static void check_far(arena *a, pqc_depthwise_plane p)
+static void check_far(arena *a, pqc_depthwise_planes p)
 {
     static const float far[] = {1.5f, 200.0f, 300.0f, 0x1p25f, 0x1p100f, INFINITY};
-    float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
+    float *x = place_x(a, &p);
     fill(a, &p, x, PLAIN);
-    for (ptrdiff_t at = 0; at < p.height * p.width; at++) {
+    for (ptrdiff_t at = 0; at < inputs_of(&p); at++) {
         float before = x[at];
         for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
             x[at] = p.q.zero != 0 && random_bits() % 2 ? -far[i] : far[i];
@@ -129,23 +158,23 @@ static void check_far(arena *a, pqc_depthwise_plane p)
 }
 
 /* Rows and columns that no output sees may hold anything. */
-static void check_unused(arena *a, pqc_depthwise_plane p)
+static void check_unused(arena *a, pqc_depthwise_planes p)
 {
-    float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
+    float *x = place_x(a, &p);
     fill(a, &p, x, PLAIN);
-    for (ptrdiff_t at = 0; at < p.height * p.width; at++)
-        if (at / p.width + p.top >= (p.out_height - 1) * p.stride + p.kernel ||
+    for (ptrdiff_t at = 0; at < inputs_of(&p); at++)
+        if (at / p.width % p.height + p.top >= (p.out_height - 1) * p.stride + p.kernel ||
             at % p.width + p.left >= pqc_depthwise_columns(&p))
             x[at] = at % 2 ? NAN : -INFINITY;
     check_outputs(a, p);
 }
 
 /* A NaN, and for an unsigned format a negative value, is told of from every place that is used. */
-static void check_flags(arena *a, pqc_depthwise_plane p)
+static void check_flags(arena *a, pqc_depthwise_planes p)
 {
-    float *x = buffer_place(&a->x, (size_t)(p.height * p.width) * sizeof(float), 0);
-    p.y = buffer_place(&a->y, (size_t)(p.out_height * p.out_width) * sizeof(float), 36);
-    for (ptrdiff_t at = 0; at < p.height * p.width; at++) {
+    float *x = place_x(a, &p);
+    p.y = place_y(a, &p);
+    for (ptrdiff_t at = 0; at < inputs_of(&p); at++) {
         fill(a, &p, x, PLAIN);
         x[at] = NAN;
         CHECK(pqc.depthwise(&p) & PQC_U8_NAN, "a NaN at %td of %td x %td", at, p.height, p.width);
@@ -155,18 +184,32 @@ static void check_flags(arena *a, pqc_depthwise_plane p)
     }
 }
 
-static pqc_depthwise_plane plane_of(int kernel, int stride, ptrdiff_t height, ptrdiff_t width,
-                                    ptrdiff_t padding)
+static pqc_depthwise_planes plane_of(int kernel, int stride, ptrdiff_t height, ptrdiff_t width,
+                                     ptrdiff_t padding)
 {
-    pqc_depthwise_plane p = {.height = height,
-                             .width = width,
-                             .kernel = kernel,
-                             .stride = stride,
-                             .top = padding,
-                             .left = padding};
+    pqc_depthwise_planes p = {.channels = 1,
+                              .height = height,
+                              .width = width,
+                              .kernel = kernel,
+                              .stride = stride,
+                              .top = padding,
+                              .left = padding};
     p.out_height = (height + 2 * padding - kernel) / stride + 1;
     p.out_width = (width + 2 * padding - kernel) / stride + 1;
     return p;
+}
+
+/* Of small ones some are made together. */
+static void check_channels(arena *a, ptrdiff_t channels, pqc_depthwise_planes p)
+{
+    p.channels = channels;
+    for (int kind = 0; kind < KINDS; kind++)
+        check_plane(a, p, kind);
+    p.far = true;
+    check_plane(a, p, PLAIN);
+    check_unused(a, p);
+    if (inputs_of(&p) < 3000)
+        check_flags(a, p);
 }
 
 void test_depthwise(void)
@@ -206,12 +249,20 @@ void test_depthwise(void)
         for (int stride = 1; stride <= 2; stride++)
             for (int i = 0; i < 4; i++) { /* several formats */
                 check_far(&a, plane_of(kernel, stride, 7, 21, kernel / 2));
-                pqc_depthwise_plane p = plane_of(kernel, stride, 12, 28, 1);
+                pqc_depthwise_planes p = plane_of(kernel, stride, 12, 28, 1);
                 p.out_height -= i;
                 p.out_width -= 3 * i;
                 check_unused(&a, p);
                 check_unused(&a, plane_of(kernel, 2, 20, 78 + i, 0));
             }
+    check_channels(&a, 3, plane_of(3, 1, 5, 9, 1));
+    check_channels(&a, 2, plane_of(5, 2, 9, 30, 2));
+    check_channels(&a, 7, plane_of(3, 2, 9, 11, 1));
+    check_channels(&a, CHANNELS, plane_of(3, 1, 14, 14, 1));
+    check_channels(&a, CHANNELS, plane_of(3, 1, 1, 1, 1));
+    check_channels(&a, CHANNELS, plane_of(7, 1, 7, 16, 3));
+    check_channels(&a, 3, plane_of(3, 1, 150, 120, 1));
+    check_channels(&a, 2, plane_of(3, 2, 190, 111, 1));
     check_plane(&a, plane_of(3, 1, 150, 4, 1), PLAIN); /* in several blocks */
     check_plane(&a, plane_of(3, 1, 150, 60, 1), PLAIN);
     check_plane(&a, plane_of(5, 2, 151, 90, 2), LARGEST);
@@ -220,7 +271,7 @@ void test_depthwise(void)
     for (int stride = 1; stride <= 2; stride++)
         for (ptrdiff_t top = 0; top <= 9; top += 3)
             for (ptrdiff_t left = 0; left <= 40; left += 5) { /* more than there are columns, too */
-                pqc_depthwise_plane p = plane_of(5, stride, 11, 13, 3);
+                pqc_depthwise_planes p = plane_of(5, stride, 11, 13, 3);
                 p.top = top;
                 p.left = left;
                 check_plane(&a, p, PLAIN);

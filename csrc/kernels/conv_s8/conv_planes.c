@@ -5,7 +5,7 @@
 typedef struct {
     pqc_conv_work *work;
     pqc_depthwise_fn *depthwise;
-    pqc_depthwise_plane plane; /* what all groups have in common */
+    pqc_depthwise_planes planes;
 } planes;
 
 static bool is_depthwise(const pqc_conv_work *w)
@@ -19,50 +19,49 @@ static bool is_depthwise(const pqc_conv_work *w)
            (x->kernel == 3 || x->kernel == 5 || x->kernel == 7) && x->stride <= 2;
 }
 
-static pqc_depthwise_plane common_of(const pqc_conv_work *w)
+static pqc_depthwise_planes planes_of(const pqc_conv_work *w)
 {
-    const pqc_conv_axis *axis = w->plan->shape.axis;
-    return (pqc_depthwise_plane){.height = w->view->axis[1].in,
-                                 .width = w->view->axis[2].in,
-                                 .kernel = (int)axis[2].kernel,
-                                 .stride = (int)axis[2].stride,
-                                 .top = axis[1].before,
-                                 .left = axis[2].before,
-                                 .q = w->call->q,
-                                 .out_height = w->view->axis[1].out,
-                                 .out_width = w->view->axis[2].out};
-}
-
-static void fill_group(const pqc_conv_work *w, ptrdiff_t group, pqc_depthwise_plane *plane)
-{
+    const pqc_conv_shape *shape = &w->plan->shape;
+    const pqc_conv_axis *axis = shape->axis;
+    const pqc_conv_view *view = w->view;
     ptrdiff_t step = w->plan->lanes * 4;
-    plane->taps = w->piece->w + group * w->piece->k * step;
-    plane->taps_step = step;
-    plane->x = w->image.x + group * w->view->inputs;
-    plane->y = w->y + group * w->view->outputs;
-    plane->scale = w->scale[group];
-    plane->bias = w->bias[group];
+    return (pqc_depthwise_planes){.x = w->image.x,
+                                  .channels = shape->groups,
+                                  .height = view->axis[1].in,
+                                  .width = view->axis[2].in,
+                                  .kernel = (int)axis[2].kernel,
+                                  .stride = (int)axis[2].stride,
+                                  .top = axis[1].before,
+                                  .left = axis[2].before,
+                                  .taps = w->piece->w,
+                                  .taps_step = step,
+                                  .taps_channel = w->piece->k * step,
+                                  .q = w->call->q,
+                                  .scale = w->scale,
+                                  .bias = w->bias,
+                                  .y = w->y,
+                                  .out_height = view->axis[1].out,
+                                  .out_width = view->axis[2].out,
+                                  .far = w->far};
 }
 
-/* Backwards, as in conv_image.c. */
 static void run_planes(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     planes *p = context;
-    pqc_depthwise_plane plane = p->plane;
-    unsigned flags = 0;
-    for (ptrdiff_t group = end - 1; group >= begin; group--) {
-        fill_group(p->work, group, &plane);
-        flags |= p->depthwise(&plane);
-    }
+    pqc_depthwise_planes part = p->planes;
+    part.channels = end - begin;
+    pqc_depthwise_move(&part, begin);
+    unsigned flags = p->depthwise(&part);
     if (flags != 0)
         atomic_fetch_or(&p->work->image.flags, flags);
 }
 
 bool pqc_conv_planes(pqc_conv_work *w)
 {
-    planes p = {.work = w, .depthwise = pqc.depthwise, .plane = common_of(w)};
+    planes p = {.work = w, .depthwise = pqc.depthwise, .planes = planes_of(w)};
     if (p.depthwise == NULL || !is_depthwise(w) ||
-        pqc_depthwise_columns(&p.plane) > PQC_DEPTHWISE_WIDTH)
+        pqc_depthwise_columns(&p.planes) > PQC_DEPTHWISE_WIDTH ||
+        p.planes.width > PQC_DEPTHWISE_WIDTH)
         return false;
     ptrdiff_t products = w->view->outputs * w->piece->k * 4;
     pqc_parallel(w->plan->shape.groups, PQC_IMAGE_GRAIN / (products + w->view->inputs + 1) + 1,

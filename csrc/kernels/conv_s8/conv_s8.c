@@ -298,8 +298,10 @@ unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,
     unsigned flags = 0;
     lay_out(&w, &m);
     pqc_conv_scales(plan, call, w.scale, w.bias);
-    w.stream =
-        call->batch * plan->shape.groups * plan->shape.out * view->outputs * 4 >= STREAMED_BYTES;
+    ptrdiff_t out = call->batch * plan->shape.groups * plan->shape.out * view->outputs * 4;
+    ptrdiff_t in = call->batch * plan->shape.groups * plan->shape.in * view->inputs * 4;
+    w.stream = out >= STREAMED_BYTES;
+    w.far = in + out >= STREAMED_BYTES;
     if (plan->pieces == 1)
         fill_offsets(&w);
     if (call->slots > 1)

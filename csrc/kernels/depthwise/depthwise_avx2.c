@@ -32,7 +32,7 @@ typedef struct {
 } parameters;
 
 /* One row, with zeros past its end; no row, outside of the kernel. */
-INLINE __m256i weights_of(const pqc_depthwise_plane *p, const int K, int row)
+INLINE __m256i weights_of(const pqc_depthwise_planes *p, const int K, int row)
 {
     const int along = (K + 3) / 4;
     int32_t step[2] = {0, 0};
@@ -44,7 +44,7 @@ INLINE __m256i weights_of(const pqc_depthwise_plane *p, const int K, int row)
     return _mm256_cvtepi8_epi32(_mm_setr_epi32(step[0], step[1], 0, 0));
 }
 
-INLINE void set_weights(const pqc_depthwise_plane *p, const int K, const int S, int32_t *pairs)
+INLINE void set_weights(const pqc_depthwise_planes *p, const int K, const int S, int32_t *pairs)
 {
     const __m256i low_half = _mm256_set1_epi32(0xffff);
     const int L = lines_of(K, S), N = (S == 1 ? 2 : 1) * L;
@@ -168,7 +168,7 @@ INLINE void put_narrow(const float *from, ptrdiff_t width, ptrdiff_t height, flo
             y[i] = from[i];
 }
 
-INLINE unsigned plane(const pqc_depthwise_plane *p, const int K, const int S)
+INLINE unsigned plane(const pqc_depthwise_planes *p, const int K, const int S)
 {
     _Alignas(64) int32_t room[LINES_ROOM];
     _Alignas(32) float narrow[NARROW * 8];
@@ -178,7 +178,7 @@ INLINE unsigned plane(const pqc_depthwise_plane *p, const int K, const int S)
     /* An odd number of output rows is rounded up, so `most` has to be even. */
     ptrdiff_t room_for = LINES_ROOM / to.pitch - lines_of(K, S);
     ptrdiff_t most = S == 1 ? 2 * (room_for + 1) : (room_for / 2 + 1) / 2 * 2;
-    parameters all = {.scale = p->scale, .bias = p->bias};
+    parameters all = {.scale = *p->scale, .bias = *p->bias};
     unsigned flags = 0;
     set_weights(p, K, S, all.pairs);
     if (width < 8)
@@ -195,24 +195,34 @@ INLINE unsigned plane(const pqc_depthwise_plane *p, const int K, const int S)
     return flags;
 }
 
-AVX2 static unsigned plane3(const pqc_depthwise_plane *p)
+AVX2 static unsigned plane3(const pqc_depthwise_planes *p)
 {
     return p->stride == 1 ? plane(p, 3, 1) : plane(p, 3, 2);
 }
 
-AVX2 static unsigned plane5(const pqc_depthwise_plane *p)
+AVX2 static unsigned plane5(const pqc_depthwise_planes *p)
 {
     return p->stride == 1 ? plane(p, 5, 1) : plane(p, 5, 2);
 }
 
-AVX2 static unsigned plane7(const pqc_depthwise_plane *p)
+AVX2 static unsigned plane7(const pqc_depthwise_planes *p)
 {
     return p->stride == 1 ? plane(p, 7, 1) : plane(p, 7, 2);
 }
 
-AVX2 unsigned pqc_depthwise_avx2(const pqc_depthwise_plane *p)
+/* From the last channel to the first: what the amax read last may still be cached. */
+AVX2 unsigned pqc_depthwise_avx2(const pqc_depthwise_planes *p)
 {
-    return p->kernel == 3 ? plane3(p) : p->kernel == 5 ? plane5(p) : plane7(p);
+    pqc_depthwise_planes channel = *p;
+    unsigned flags = 0;
+    pqc_depthwise_move(&channel, p->channels);
+    for (ptrdiff_t i = 0; i < p->channels; i++) {
+        pqc_depthwise_move(&channel, -1);
+        flags |= p->kernel == 3   ? plane3(&channel)
+                 : p->kernel == 5 ? plane5(&channel)
+                                  : plane7(&channel);
+    }
+    return flags;
 }
 
 #endif

@@ -34,19 +34,19 @@ typedef struct {
 static const float lines_zeros[PQC_DEPTHWISE_WIDTH]; /* a row of padding */
 
 /* Columns before column 0: the inputs lie at a multiple of 32 bytes, or for a stride of 2 a word behind it. */
-AVX2 PQC_INLINE ptrdiff_t lines_start(const pqc_depthwise_plane *p, const int S)
+AVX2 PQC_INLINE ptrdiff_t lines_start(const pqc_depthwise_planes *p, const int S)
 {
     return S == 1 ? -p->left & 7 : -(p->left & -2) & 15;
 }
 
 /* Those that are read: of less than 8 outputs a vector reads more columns. */
-AVX2 PQC_INLINE ptrdiff_t lines_used(const pqc_depthwise_plane *p)
+AVX2 PQC_INLINE ptrdiff_t lines_used(const pqc_depthwise_planes *p)
 {
     ptrdiff_t columns = pqc_depthwise_columns(p), least = 7 * p->stride + p->kernel + 1;
     return columns + 1 > least ? columns + 1 : least;
 }
 
-AVX2 PQC_INLINE lines lines_in(int32_t *room, const pqc_depthwise_plane *p, const int S)
+AVX2 PQC_INLINE lines lines_in(int32_t *room, const pqc_depthwise_planes *p, const int S)
 {
     ptrdiff_t unit = S == 1 ? 8 : 16, start = lines_start(p, S);
     ptrdiff_t columns = (start + lines_used(p) + 2 * unit) / unit * unit;
@@ -128,7 +128,7 @@ AVX2 PQC_INLINE void put_zeros(int32_t *line, ptrdiff_t begin, ptrdiff_t end, __
         store_words(line + begin, zero);
 }
 
-AVX2 PQC_INLINE line_shape shape_of(const pqc_depthwise_plane *p, const int S)
+AVX2 PQC_INLINE line_shape shape_of(const pqc_depthwise_planes *p, const int S)
 {
     const ptrdiff_t columns = pqc_depthwise_columns(p), left = pqc_least(p->left, columns);
     const ptrdiff_t n = pqc_least(p->width, columns - left), unit = S == 1 ? 8 : 16;
@@ -144,8 +144,8 @@ AVX2 PQC_INLINE line_shape shape_of(const pqc_depthwise_plane *p, const int S)
                         .zero = zero};
 }
 
-AVX2 PQC_INLINE lines_seen fill_with(const pqc_depthwise_plane *p, ptrdiff_t first, ptrdiff_t count,
-                                     lines to, const int S, const bool careful,
+AVX2 PQC_INLINE lines_seen fill_with(const pqc_depthwise_planes *p, ptrdiff_t first,
+                                     ptrdiff_t count, lines to, const int S, const bool careful,
                                      const bool is_unsigned)
 {
     const lines_constants c = {_mm256_set1_ps(p->q.mul), _mm256_set1_ps(p->q.lo),
@@ -172,7 +172,7 @@ AVX2 PQC_INLINE lines_seen fill_with(const pqc_depthwise_plane *p, ptrdiff_t fir
     return s;
 }
 
-AVX2 PQC_NOINLINE lines_seen fill_quickly(const pqc_depthwise_plane *p, ptrdiff_t first,
+AVX2 PQC_NOINLINE lines_seen fill_quickly(const pqc_depthwise_planes *p, ptrdiff_t first,
                                           ptrdiff_t count, lines to)
 {
     if (p->q.zero != 0)
@@ -183,7 +183,7 @@ AVX2 PQC_NOINLINE lines_seen fill_quickly(const pqc_depthwise_plane *p, ptrdiff_
 }
 
 /* What is not worth speed: values beyond 16 bits, or NaN. */
-AVX2 PQC_NOINLINE unsigned fill_carefully(const pqc_depthwise_plane *p, ptrdiff_t first,
+AVX2 PQC_NOINLINE unsigned fill_carefully(const pqc_depthwise_planes *p, ptrdiff_t first,
                                           ptrdiff_t count, lines to)
 {
     lines_seen s = p->stride == 1 ? fill_with(p, first, count, to, 1, true, true)
@@ -192,7 +192,7 @@ AVX2 PQC_NOINLINE unsigned fill_carefully(const pqc_depthwise_plane *p, ptrdiff_
 }
 
 /* `count` lines, of which padded row `first` is the first; a row beyond those that outputs use is zeros.  Returns flags. */
-AVX2 PQC_INLINE unsigned fill_lines(const pqc_depthwise_plane *p, ptrdiff_t first, ptrdiff_t count,
+AVX2 PQC_INLINE unsigned fill_lines(const pqc_depthwise_planes *p, ptrdiff_t first, ptrdiff_t count,
                                     lines to)
 {
     lines_seen s = fill_quickly(p, first, count, to);

@@ -1,189 +1,175 @@
-#include "pqc.h"
+#include "tiles_vnni.h"
 
 #if PQC_X86
-#include "avx512.h"
-#include "rows_vnni.h"
+#include "quantize_u8/quads_avx512.h"
 
-#include <string.h>
-
-#define VNNI PQC_TARGET_VNNI
-#define INLINE VNNI PQC_INLINE
-
-/* A block of the plane's rows is made bytes, then outputs are made ROWS rows at a time: dwords of four neighbouring bytes
- * by four taps.  An input row is read once for all the outputs it belongs to. */
-enum { ROWS = 7, ROOM = 16384, SLACK = 128, STEPS = 2 * PQC_DEPTHWISE_KERNEL };
+/* Padded rows are made bytes, all of a few small channels or some of a large one, and multiplied while they are in the first
+ * cache.  TOGETHER: bytes of small channels that are worth a turn. */
+enum { ROOM = 16384, TOGETHER = 4096 };
 
 typedef struct {
-    __m512i w[STEPS], start, dwords, bytes;
-    __m512 scale, bias;
-    ptrdiff_t pitch;
-} common;
+    _Alignas(64) uint8_t before[BEFORE], room[ROOM], behind[BEHIND];
+} memory;
 
-/* A sum begins so that bytes of `zero` add up to nothing. */
-INLINE __m512i start_of(const __m512i *w, const int n, int zero)
+/* The padded rows for some rows of outputs: how many there are, and those that the image has, which begin at number `low`. */
+typedef struct {
+    ptrdiff_t above, low, rows, below;
+} padded;
+
+static inline padded padded_of(const pqc_depthwise_planes *p, int K, int S, ptrdiff_t first,
+                               ptrdiff_t count)
 {
-    __m512i sum = _mm512_setzero_si512();
-    PQC_UNROLL(16)
-    for (int i = 0; i < n; i++)
-        sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8((char)zero), w[i]);
-    return _mm512_sub_epi32(_mm512_setzero_si512(), sum);
+    ptrdiff_t begin = first * S - p->top, end = begin + (count - 1) * S + K;
+    ptrdiff_t low = pqc_clamped(begin, 0, p->height), high = pqc_clamped(end, low, p->height);
+    ptrdiff_t above = pqc_least(low - begin, end - begin);
+    return (padded){above, low, high - low, end - begin - above - (high - low)};
 }
 
-/* How the dwords of 16 pixels come from bytes: to each 128-bit lane the 16 bytes from its first pixel on (or all lanes
- * have the same 16, which is enough for 14 pixels and 3 taps), then within the lanes. */
-INLINE common common_of(const pqc_depthwise_plane *p, const int K, const int S, const bool SAME)
+static inline ptrdiff_t step_of(const pqc_depthwise_planes *p, padded r)
 {
-    const __m512i pixel = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    __m512i within = _mm512_and_si512(pixel, _mm512_set1_epi32(3));
-    __m512i lane = _mm512_srli_epi32(pixel, 2);
-    __m512i places = _mm512_mullo_epi32(SAME ? pixel : within, _mm512_set1_epi32(S * 0x01010101));
-    common c = {.dwords = _mm512_add_epi32(S == 1 ? lane : _mm512_add_epi32(lane, lane), within),
-                .bytes = _mm512_add_epi32(places, _mm512_set1_epi32(0x03020100)),
-                .scale = _mm512_set1_ps(p->scale),
-                .bias = _mm512_set1_ps(p->bias),
-                .pitch = pqc_depthwise_pitch(pqc_depthwise_columns(p))};
-    const int steps = K * ((K + 3) / 4);
-    PQC_UNROLL(16)
-    for (int i = 0; i < steps; i++) {
-        int32_t taps;
-        memcpy(&taps, p->taps + i * p->taps_step, sizeof taps);
-        c.w[i] = _mm512_set1_epi32(taps);
-    }
-    c.start = start_of(c.w, steps, p->q.zero);
-    return c;
+    return (r.above + r.rows + r.below) * p->width;
 }
 
-INLINE __m512i window_at(const uint8_t *x, const bool SAME, __m512i dwords)
+static void set_zeros(const pqc_depthwise_planes *p, padded r, ptrdiff_t channels, uint8_t *room)
 {
-    if (SAME)
-        return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)x));
-    return _mm512_permutexvar_epi32(dwords, _mm512_loadu_si512(x));
-}
-
-/* R rows of 16 pixels; K is the kernel's size, S the stride: all constants. */
-INLINE void tile(const uint8_t *x, const common *c, const int R, const int K, const int S,
-                 const bool SAME, __m512i *sums)
-{
-    const int steps = (K + 3) / 4;
-    PQC_UNROLL(8)
-    for (int r = 0; r < R; r++)
-        sums[r] = c->start;
-    PQC_UNROLL(32)
-    for (int i = 0; i < (R - 1) * S + K; i++) {
-        __m512i window = window_at(x + i * c->pitch, SAME, c->dwords);
-        PQC_UNROLL(2)
-        for (int step = 0; step < steps; step++) {
-            __m512i places = _mm512_add_epi8(c->bytes, _mm512_set1_epi8((char)(4 * step)));
-            __m512i quads = _mm512_shuffle_epi8(window, places);
-            PQC_UNROLL(8)
-            for (int r = 0; r < R; r++)
-                if (i - r * S >= 0 && i - r * S < K)
-                    sums[r] = _mm512_dpbusd_epi32(sums[r], quads, c->w[(i - r * S) * steps + step]);
-        }
+    for (ptrdiff_t i = 0; i < channels; i++, room += step_of(p, r)) {
+        memset(room, p->q.zero, (size_t)(r.above * p->width));
+        memset(room + (r.above + r.rows) * p->width, p->q.zero, (size_t)(r.below * p->width));
     }
 }
 
-/* R rows of outputs.  Where 16 lanes fit they are stored whole: the next pixels' store puts right what is wrong. */
-INLINE void rows(const uint8_t *x, const common *c, const int R, const int K, const int S,
-                 const bool SAME, ptrdiff_t width, float *y)
+static unsigned set_bytes(const pqc_depthwise_planes *p, padded r, uint8_t *room)
 {
-    const int N = SAME ? 17 - K : 16;
-    for (ptrdiff_t j = 0; j < width; j += N, x += N * S, y += N) {
-        __m512i sums[ROWS];
-        tile(x, c, R, K, S, SAME, sums);
-        __mmask16 lanes = tail16(pqc_least(width - j, N));
-        PQC_UNROLL(8)
-        for (int r = 0; r < R; r++) {
-            __m512 v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), c->scale, c->bias);
-            if (width - j >= 16)
-                _mm512_storeu_ps(y + r * width, v);
-            else
-                _mm512_mask_storeu_ps(y + r * width, lanes, v);
-        }
-    }
+    return pqc_quantize_u8_avx512(&(pqc_u8_rows){.x = p->x + r.low * p->width,
+                                                 .y = room + r.above * p->width,
+                                                 .x_row = p->height * p->width,
+                                                 .y_row = step_of(p, r),
+                                                 .rows = p->channels,
+                                                 .n = r.rows * p->width,
+                                                 .q = p->q});
 }
 
-/* Inline: to GCC a function that only fetches does nothing, and its calls are left out. */
-INLINE void fetch(const float *y, ptrdiff_t n)
+/* `count` rows of outputs from `first` on, of all channels. */
+INLINE unsigned put_rows(const pqc_depthwise_planes *p, const row_layout *l, uint8_t *room,
+                         padded r, const int K, const int S, const bool SAME, ptrdiff_t first,
+                         ptrdiff_t count)
 {
-    for (const char *at = (const char *)y, *end = (const char *)(y + n); at < end; at += 64)
-        _mm_prefetch(at, _MM_HINT_T0);
-}
-
-/* R rows at a time; the last step back so as to be as many.  AHEAD: the inputs of the next rows are made bytes, and the
- * place of their outputs is fetched, before some are multiplied, which takes as long as the way from memory.  Kernels larger
- * than 3 x 3 have enough to do. */
-INLINE unsigned block(pqc_depthwise_rows *bytes, const common *c, const int R, const int K,
-                      const int S, const bool SAME, const bool AHEAD, ptrdiff_t height, float *y)
-{
-    const ptrdiff_t width = bytes->plane->out_width;
-    unsigned flags = pqc_depthwise_rows_vnni(bytes, AHEAD ? (R - 1) * S + K : bytes->count);
-    if (AHEAD)
-        fetch(y, R * width);
-    for (ptrdiff_t row = 0, next, i = 0; i < height; i += R, row = next) {
-        next = pqc_least(i + R, height - R);
-        if (AHEAD) {
-            ptrdiff_t wanted = (next + R - 1) * S + K;
-            if (bytes->done < wanted)
-                flags |= pqc_depthwise_rows_vnni(bytes, wanted);
-            fetch(y + (row + R) * width, (next - row) * width);
+    const ptrdiff_t inputs = r.rows * p->width, made = count * p->out_width;
+    pqc_depthwise_planes one = *p;
+    outputs to = {.x = room, .pitch = p->width, .width = p->out_width, .height = count};
+    unsigned flags = set_bytes(p, r, room);
+    for (ptrdiff_t i = 0; i < p->channels; i++) {
+        channel c;
+        set_channel(&one, l, K, &c);
+        to.y = one.y + first * to.width;
+        if (p->far) {
+            to.next_x =
+                (uintptr_t)(one.x + r.low * p->width) - 4 * (uintptr_t)(p->channels * inputs);
+            to.next_y = (uintptr_t)to.y - 4 * (uintptr_t)(p->channels * made);
         }
-        rows(bytes->y + row * S * c->pitch, c, R, K, S, SAME, width, y + row * width);
+        if (count < ROWS)
+            put_outputs(to, l, &c, 1, K, S, SAME);
+        else
+            put_outputs(to, l, &c, ROWS, K, S, SAME);
+        to.x += step_of(p, r);
+        pqc_depthwise_move(&one, 1);
     }
     return flags;
 }
 
-/* Rows of outputs in a block; division takes long. */
-INLINE ptrdiff_t most_rows(ptrdiff_t height, ptrdiff_t pitch, const int K, const int S)
+/* From the last channel to the first, here and below: what the amax read last may still be cached. */
+INLINE unsigned put_small(const pqc_depthwise_planes *p, const row_layout *l, memory *m,
+                          const int K, const int S, const bool SAME)
 {
-    if (((height - 1) * S + K) * pitch <= ROOM)
-        return height;
-    return ((ROOM / pitch - K) / S + 1) / ROWS * ROWS;
-}
-
-INLINE unsigned plane(const pqc_depthwise_plane *p, const int K, const int S, const bool SAME)
-{
-    _Alignas(64) uint8_t room[ROOM + SLACK];
-    const common c = common_of(p, K, S, SAME);
-    ptrdiff_t height = p->out_height;
-    ptrdiff_t most = most_rows(height, c.pitch, K, S);
+    pqc_depthwise_planes some = *p;
+    padded r = padded_of(p, K, S, 0, p->out_height);
+    ptrdiff_t most = TOGETHER / step_of(p, r);
     unsigned flags = 0;
-    pqc_depthwise_rows bytes;
-    for (ptrdiff_t i = 0; i < height; i += most) {
-        ptrdiff_t row = i > 0 && height - i < ROWS ? height - ROWS : i;
-        ptrdiff_t count = pqc_least(height - row, most);
-        pqc_depthwise_rows_init(&bytes, p, row * S, (count - 1) * S + K, room);
-        float *y = p->y + row * p->out_width;
-        flags |= count < ROWS ? block(&bytes, &c, 1, K, S, SAME, false, count, y)
-                 : K == 3 && bytes.count * c.pitch > PQC_DEPTHWISE_WORTH
-                     ? block(&bytes, &c, ROWS, K, S, SAME, true, count, y)
-                     : block(&bytes, &c, ROWS, K, S, SAME, false, count, y);
+    some.channels = 0;
+    set_zeros(p, r, pqc_clamped(most, 1, p->channels), m->room);
+    pqc_depthwise_move(&some, p->channels);
+    for (ptrdiff_t left = p->channels; left > 0; left -= some.channels) {
+        some.channels = pqc_clamped(most, 1, left);
+        pqc_depthwise_move(&some, -some.channels);
+        flags |= put_rows(&some, l, m->room, r, K, S, SAME, 0, p->out_height);
     }
     return flags;
+}
+
+INLINE unsigned put_large(const pqc_depthwise_planes *p, const row_layout *l, memory *m,
+                          const int K, const int S, const bool SAME)
+{
+    const ptrdiff_t most = ((ROOM / p->width - K) / S + 1) / ROWS * ROWS;
+    const ptrdiff_t parts = (p->out_height + most - 1) / most;
+    pqc_depthwise_planes one = *p;
+    unsigned flags = 0;
+    one.channels = 1;
+    pqc_depthwise_move(&one, p->channels);
+    for (ptrdiff_t i = 0; i < p->channels; i++) {
+        pqc_depthwise_move(&one, -1);
+        for (ptrdiff_t part = parts - 1; part >= 0; part--) {
+            ptrdiff_t first = part * most, count = pqc_least(p->out_height - first, most);
+            if (part > 0 && count < ROWS) {
+                count = ROWS;
+                first = p->out_height - count;
+            }
+            padded r = padded_of(p, K, S, first, count);
+            set_zeros(p, r, 1, m->room);
+            flags |= put_rows(&one, l, m->room, r, K, S, SAME, first, count);
+        }
+    }
+    return flags;
+}
+
+/* Flags of the inputs that outputs use: others were made bytes, too. */
+static unsigned used_flags(const pqc_depthwise_planes *p, memory *m)
+{
+    ptrdiff_t rows = (p->out_height - 1) * p->stride + p->kernel - p->top;
+    ptrdiff_t columns = pqc_depthwise_columns(p) - p->left;
+    unsigned flags = 0;
+    for (ptrdiff_t i = 0; i < p->channels; i++)
+        flags |=
+            pqc_quantize_u8_exact_avx512(&(pqc_u8_rows){.x = p->x + i * p->height * p->width,
+                                                        .y = m->room,
+                                                        .x_row = p->width,
+                                                        .rows = pqc_clamped(rows, 0, p->height),
+                                                        .n = pqc_clamped(columns, 0, p->width),
+                                                        .q = p->q});
+    return flags;
+}
+
+INLINE unsigned planes(const pqc_depthwise_planes *p, const int K, const int S, const bool SAME)
+{
+    memory m;
+    row_layout l;
+    bool small = ((p->out_height - 1) * S + K) * p->width <= ROOM;
+    lay_out(p, S, SAME, &l);
+    unsigned flags = small ? put_small(p, &l, &m, K, S, SAME) : put_large(p, &l, &m, K, S, SAME);
+    return flags != 0 ? used_flags(p, &m) : 0;
 }
 
 /* A window of 16 bytes for all lanes makes two pixels less at a sixth of the work less. */
-VNNI static unsigned plane3(const pqc_depthwise_plane *p)
+VNNI static unsigned planes3(const pqc_depthwise_planes *p)
 {
     ptrdiff_t same = (p->out_width + 13) / 14, own = (p->out_width + 15) / 16;
-    return p->stride == 2        ? plane(p, 3, 2, false)
-           : 5 * same <= 6 * own ? plane(p, 3, 1, true)
-                                 : plane(p, 3, 1, false);
+    return p->stride == 2        ? planes(p, 3, 2, false)
+           : 5 * same <= 6 * own ? planes(p, 3, 1, true)
+                                 : planes(p, 3, 1, false);
 }
 
-VNNI static unsigned plane5(const pqc_depthwise_plane *p)
+VNNI static unsigned planes5(const pqc_depthwise_planes *p)
 {
-    return p->stride == 1 ? plane(p, 5, 1, false) : plane(p, 5, 2, false);
+    return p->stride == 1 ? planes(p, 5, 1, false) : planes(p, 5, 2, false);
 }
 
-VNNI static unsigned plane7(const pqc_depthwise_plane *p)
+VNNI static unsigned planes7(const pqc_depthwise_planes *p)
 {
-    return p->stride == 1 ? plane(p, 7, 1, false) : plane(p, 7, 2, false);
+    return p->stride == 1 ? planes(p, 7, 1, false) : planes(p, 7, 2, false);
 }
 
-VNNI unsigned pqc_depthwise_vnni(const pqc_depthwise_plane *p)
+VNNI unsigned pqc_depthwise_vnni(const pqc_depthwise_planes *p)
 {
-    return p->kernel == 3 ? plane3(p) : p->kernel == 5 ? plane5(p) : plane7(p);
+    return p->kernel == 3 ? planes3(p) : p->kernel == 5 ? planes5(p) : planes7(p);
 }
 
 #endif

@@ -29,7 +29,8 @@ INLINE void few_bytes(const float *x, uint8_t *y, ptrdiff_t n, const pack_kind k
     _mm512_mask_storeu_epi8(y, ((uint64_t)1 << n) - 1, in_order(pack(v, kind, c, seen)));
 }
 
-/* The last vector steps back so as to be whole. */
+/* The second step is short, so that loads cross no lines of the cache from there on; the last steps back so as to be
+ * whole. */
 INLINE bool flat_rows(pqc_u8_rows r, const pack_kind kind)
 {
     pack_constants c = pack_constants_of(r.q);
@@ -37,13 +38,16 @@ INLINE bool flat_rows(pqc_u8_rows r, const pack_kind kind)
     for (ptrdiff_t row = 0; row < r.rows; row++) {
         const float *x = r.x + row * r.x_row;
         uint8_t *y = r.y + row * r.y_row;
-        if (r.n < 64)
+        ptrdiff_t past = (ptrdiff_t)((uintptr_t)x % 64 / 4);
+        if (r.n < 64) {
             few_bytes(x, y, r.n, kind, c, &seen);
-        else
-            for (ptrdiff_t i = 0; i < r.n; i += 64) {
-                ptrdiff_t at = pqc_least(i, r.n - 64);
-                _mm512_storeu_si512(y + at, bytes64(x + at, kind, c, &seen));
-            }
+            continue;
+        }
+        _mm512_storeu_si512(y, bytes64(x, kind, c, &seen));
+        for (ptrdiff_t i = 64 - past; i < r.n; i += 64) {
+            ptrdiff_t at = pqc_least(i, r.n - 64);
+            _mm512_storeu_si512(y + at, bytes64(x + at, kind, c, &seen));
+        }
     }
     return is_strange(seen, kind);
 }
