@@ -47,6 +47,7 @@ static void use_scalar(pqc_kernels *t)
     t->depthwise = NULL;
     t->winograd = NULL;
     t->gemm_rows = NULL;
+    t->gemm_row = NULL;
     t->unit = NULL;
 }
 
@@ -126,6 +127,7 @@ static void use_vnni(pqc_kernels *t)
 {
     t->gemm_s8 = pqc_gemm_s8_vnni;
     t->gemm_rows = pqc_gemm_rows_vnni;
+    t->gemm_row = pqc_gemm_row_vnni;
     t->lines_s8 = pqc_lines_s8_vnni;
     t->depthwise = pqc_depthwise_vnni;
     t->winograd = NULL;

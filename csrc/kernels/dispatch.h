@@ -46,8 +46,9 @@ typedef struct {
     pqc_lines_s8_fn *lines_s8;
     pqc_fingerprint_fn *fingerprint;
     pqc_dequantize_fn *dequantize_rows, *dequantize_columns;
-    pqc_depthwise_fn *depthwise;  /* or NULL: these four are the last */
+    pqc_depthwise_fn *depthwise;  /* or NULL: these five are the last */
     pqc_gemm_rows_fn *gemm_rows;  /* or NULL */
+    pqc_gemm_row_fn *gemm_row;    /* or NULL */
     const pqc_winograd *winograd; /* or NULL */
     const pqc_matrix_unit *unit;  /* or NULL */
 } pqc_kernels;

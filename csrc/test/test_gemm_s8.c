@@ -7,7 +7,7 @@
 enum { MAX_K = 300, MAX_PIXELS = 130, X_BYTES = 600 };
 
 typedef struct {
-    buffer x, w, start, sum, offset, pixel, acc, y;
+    buffer x, w, start, sum, offset, pixel, acc, y, inverse, bias;
 } arena;
 
 /* Runs of neighbours, as pixels of a row and bytes of a matrix' row are, and places anywhere between them.  The last one
@@ -109,9 +109,63 @@ static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool ext
         check_rows(a, &g, pixel, pixels, acc);
 }
 
+/* Where pqc_gemm_row has the weights of a step: the last block has as many vectors as it needs. */
+static ptrdiff_t row_weights(const pqc_gemm_row *r, ptrdiff_t step, ptrdiff_t channel)
+{
+    ptrdiff_t first = channel / PQC_BLOCK_CHANNELS * PQC_BLOCK_CHANNELS, in = channel - first;
+    ptrdiff_t lanes = pqc_least((r->channels - first + 15) / 16 * 16, PQC_BLOCK_CHANNELS);
+    ptrdiff_t place = r->narrow ? in / 16 * 16 * r->k + step * 16 + in % 16 : step * lanes + in;
+    return 4 * (first * r->k + place);
+}
+
+static void check_row(arena *a, ptrdiff_t channels, ptrdiff_t k, bool extreme)
+{
+    ptrdiff_t lanes = (channels + 15) / 16 * 16;
+    uint8_t *x = buffer_place(&a->x, (size_t)(4 * k), 0);
+    int8_t *w = buffer_place(&a->w, (size_t)(4 * k * lanes), 0);
+    int32_t *start = buffer_place(&a->start, (size_t)lanes * 4, 0);
+    double *inverse = buffer_place(&a->inverse, (size_t)channels * 8, 0);
+    float *bias = buffer_place(&a->bias, (size_t)channels * 4, 0);
+    for (ptrdiff_t i = 0; i < 4 * k; i++)
+        x[i] = (uint8_t)random_byte(extreme, 0, 255);
+    for (ptrdiff_t i = 0; i < 4 * k * lanes; i++)
+        w[i] = (int8_t)random_byte(extreme, -128, 127);
+    for (ptrdiff_t c = 0; c < lanes; c++)
+        start[c] = (int32_t)(random_bits() % 100000) - 50000;
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        inverse[c] = 0x1.23456789abcdp-9 * (double)(1 + random_bits() % 1000);
+        bias[c] = (float)(random_bits() % 1000) - 500.3f;
+    }
+    for (int way = 0; way < 8; way++) {
+        pqc_gemm_row r = {.x = x,
+                          .k = k,
+                          .w = w,
+                          .narrow = way & 1,
+                          .start = start,
+                          .scale = 0x1.6a09e667f3bcdp-5,
+                          .inverse = inverse,
+                          .bias = way & 2 ? bias : NULL,
+                          .channels = channels,
+                          .backwards = way & 4};
+        r.y = buffer_place(&a->y, (size_t)channels * 4, 12);
+        pqc.gemm_row(&r);
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            int64_t sum = start[c];
+            for (ptrdiff_t j = 0; j < k; j++)
+                for (int i = 0; i < 4; i++)
+                    sum += (int64_t)x[4 * j + i] * w[row_weights(&r, j, c) + i];
+            float want = fmaf((float)sum, (float)(r.scale * inverse[c]), r.bias ? bias[c] : 0.0f);
+            CHECK(bits_f32(r.y[c]) == bits_f32(want), "way %d, channel %td of %td, k %td: %a", way,
+                  c, channels, k, (double)r.y[c]);
+        }
+        CHECK(buffer_guards_intact(&a->y), "way %d, %td channels, k %td", way, channels, k);
+    }
+}
+
 static void arena_each(arena *a, void (*visit)(buffer *))
 {
-    buffer *all[] = {&a->x, &a->w, &a->start, &a->sum, &a->offset, &a->pixel, &a->acc, &a->y};
+    buffer *all[] = {&a->x,     &a->w,   &a->start, &a->sum,     &a->offset,
+                     &a->pixel, &a->acc, &a->y,     &a->inverse, &a->bias};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         visit(all[i]);
 }
@@ -130,6 +184,10 @@ void test_gemm_s8(void)
                 for (int i = 0; i < 4; i++)
                     check_block(&a, vectors, depths[d], pixels, (pixels + vectors) % 2, i % 2 == 0,
                                 i < 2);
+    for (ptrdiff_t channels = 1; channels <= 200 && pqc.gemm_row;
+         channels += channels < 70 ? 1 : 13)
+        for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
+            check_row(&a, channels, depths[d], channels % 2);
     arena_each(&a, buffer_close);
 }
 

@@ -26,12 +26,18 @@ typedef struct {
     ptrdiff_t group;             /* blocks of output channels */
     const pqc_matrix_unit *unit; /* or NULL: then */
     ptrdiff_t block;             /* is 1, else 16: so many rows are stored together */
+    pqc_gemm_row_fn *gemm_row;   /* if it can take the only row there is, or NULL */
     atomic_uint flags;
 } work;
 
 static const pqc_matrix_unit *unit_of(const pqc_conv_plan *plan, ptrdiff_t rows)
 {
     return rows >= LEAST_UNIT_ROWS ? plan->shape.unit : NULL;
+}
+
+static pqc_gemm_row_fn *gemm_row_of(const pqc_conv_plan *plan, ptrdiff_t rows)
+{
+    return rows == 1 && plan->parts == 1 && plan->piece->chunks == 1 ? pqc.gemm_row : NULL;
 }
 
 static ptrdiff_t pitch_of(const pqc_conv_plan *plan, bool unit)
@@ -65,11 +71,17 @@ static void lay_out(work *w)
     w->offset = (int32_t *)(void *)(at + 2 * channels);
     w->bytes =
         (uint8_t *)at + 2 * channels + pqc_aligned(w->plan->piece->k * (ptrdiff_t)sizeof(int32_t));
-    ptrdiff_t quads = pitch_of(w->plan, false) / 4;
+}
+
+/* What tiles need and one row does not. */
+static void set_up_tiles(work *w)
+{
     int32_t *offset = w->offset;
+    ptrdiff_t quads = pitch_of(w->plan, false) / 4;
     for (ptrdiff_t part = 0; part < w->plan->parts; part++)
         for (ptrdiff_t quad = 0; quad < quads; quad++)
             *offset++ = (int32_t)(4 * quad);
+    pqc_conv_scales(w->plan, w->call, w->scale, w->bias);
 }
 
 static unsigned quantize(const work *w, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t column,
@@ -208,6 +220,27 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
+/* Blocks of the only row. */
+static void run_row(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const work *w = context;
+    const pqc_conv_plan *plan = w->plan;
+    const pqc_conv_piece *piece = plan->piece;
+    ptrdiff_t first = PQC_BLOCK_CHANNELS * begin;
+    pqc_gemm_row row = {.x = w->bytes,
+                        .k = piece->k,
+                        .w = piece->w + 4 * piece->k * first,
+                        .narrow = plan->shape.unit != NULL,
+                        .start = (w->call->q.zero != 0 ? piece->start : plan->zeros) + first,
+                        .scale = 1.0 / (double)w->call->div,
+                        .inverse = plan->inverse + first,
+                        .bias = w->call->bias ? w->call->bias + first : NULL,
+                        .y = w->call->y + first,
+                        .channels = pqc_least(plan->shape.out, PQC_BLOCK_CHANNELS * end) - first,
+                        .backwards = w->call->backwards};
+    w->gemm_row(&row);
+}
+
 static void run_tiles_on_unit(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const work *w = context;
@@ -245,7 +278,10 @@ static void run_strip(work *w)
     ptrdiff_t products =
         pqc_clamped(w->rows, FETCH, PTRDIFF_MAX) * w->plan->lanes * w->plan->piece->k * 4;
     pqc_parallel_turned(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, w->call->backwards,
-                        w->unit ? run_tiles_on_unit : run_tiles, w);
+                        w->unit       ? run_tiles_on_unit
+                        : w->gemm_row ? run_row
+                                      : run_tiles,
+                        w);
 }
 
 unsigned pqc_linear_s8(const pqc_conv_plan *plan, const pqc_conv_call *call)
@@ -257,9 +293,11 @@ unsigned pqc_linear_s8(const pqc_conv_plan *plan, const pqc_conv_call *call)
     w.unit = unit_of(plan, call->batch);
     ptrdiff_t strip = strip_of(plan, w.unit != NULL, call->batch);
     w.block = w.unit ? PQC_SIDE : 1;
+    w.gemm_row = gemm_row_of(plan, call->batch);
     w.pitch = pitch_of(plan, w.unit != NULL);
     lay_out(&w);
-    pqc_conv_scales(plan, call, w.scale, w.bias);
+    if (w.gemm_row == NULL)
+        set_up_tiles(&w);
     for (w.first = (call->batch - 1) / strip * strip; w.first >= 0 && flags == 0;
          w.first -= strip) { /* backwards, as in conv_image.c */
         w.rows = pqc_least(call->batch - w.first, strip);

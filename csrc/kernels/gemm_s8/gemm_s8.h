@@ -52,6 +52,31 @@ typedef void pqc_gemm_rows_fn(const pqc_gemm_s8_block *g, const int32_t *pixel, 
 
 pqc_gemm_rows_fn pqc_gemm_rows_vnni;
 
+/* Results of one row of a matrix, y[c] = fma((float)sum[c], (float)(scale * inverse[c]), bias[c]), of all blocks of output
+ * channels in one go: what each would take to set out is up to a quarter of its products.
+ *
+ *   x      4 * k bytes, the steps behind each other
+ *   w      blocks of PQC_BLOCK_CHANNELS channels, and one of those that are left, behind each other; in each a step's channels
+ *          are beside each other, or where `narrow` those of 16 channels, whose steps are behind each other
+ *   start  channels, up to a multiple of 16 */
+typedef struct {
+    const uint8_t *x;
+    ptrdiff_t k;
+    const int8_t *w;
+    bool narrow;
+    const int32_t *start;
+    double scale;
+    const double *inverse;
+    const float *bias; /* NULL: zeros */
+    float *y;
+    ptrdiff_t channels;
+    bool backwards; /* from the last block to the first */
+} pqc_gemm_row;
+
+typedef void pqc_gemm_row_fn(const pqc_gemm_row *r);
+
+pqc_gemm_row_fn pqc_gemm_row_vnni;
+
 /* True if no sum of `products` products of |x| <= x_bound by |w| <= w_bound leaves 32 bits. */
 static inline bool pqc_gemm_s8_fits(ptrdiff_t products, int x_bound, int w_bound)
 {
