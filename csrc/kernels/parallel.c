@@ -52,7 +52,7 @@ typedef struct {
 static struct {
     pqc_range_fn fn;
     void *context;
-    ptrdiff_t n, part;
+    ptrdiff_t n, grain;
     unsigned parts;
     atomic_bool backwards;
     atomic_int count; /* threads that take part: the caller, and workers by their index */
@@ -91,6 +91,15 @@ static ptrdiff_t take(hand *h, uint32_t number, bool backwards)
     }
 }
 
+/* Where a part begins.  Larger parts come between smaller ones, so that the threads' shares are nearly equal as well. */
+static ptrdiff_t first_of(ptrdiff_t part)
+{
+    ptrdiff_t grains = job.n / job.grain;
+    return part == job.parts
+               ? job.n
+               : (grains / job.parts * part + grains % job.parts * part / job.parts) * job.grain;
+}
+
 /* Takes parts of that job while there are any, its own first; `index` is the thread's, 0 the caller's. */
 static void work_on(uint32_t number, int index)
 {
@@ -99,9 +108,7 @@ static void work_on(uint32_t number, int index)
     for (int i = 0; i < count && index < count; i++) {
         hand *h = &job.hands[(index + i) % count];
         for (ptrdiff_t part; (part = take(h, number, backwards)) >= 0;) {
-            ptrdiff_t begin = part * job.part;
-            ptrdiff_t end = part + 1 == job.parts ? job.n : begin + job.part;
-            job.fn(job.context, begin, end);
+            job.fn(job.context, first_of(part), first_of(part + 1));
             atomic_fetch_sub(&job.left, 1);
         }
     }
@@ -197,18 +204,12 @@ void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, bool backwards, pqc_range
     pthread_once(&once, watch_for_fork);
     start_workers(count - 1);
 
-    ptrdiff_t grains = n / grain;
-    ptrdiff_t parts = (ptrdiff_t)count * PARTS_PER_THREAD;
-    parts = parts < grains ? parts : grains;
-    ptrdiff_t part = (grains + parts - 1) / parts * grain;
-    parts = n / part; /* the last part takes what is left ... */
-    if (n - parts * part >= grain)
-        parts++; /* ... unless that is worth a part of its own */
+    ptrdiff_t parts = pqc_least((ptrdiff_t)count * PARTS_PER_THREAD, n / grain);
     uint32_t number = atomic_load(&posted) + 1;
     job.fn = fn;
     job.context = context;
     job.n = n;
-    job.part = part;
+    job.grain = grain;
     job.parts = (unsigned)parts;
     atomic_store(&job.backwards, backwards);
     atomic_store(&job.count, count);

@@ -93,6 +93,42 @@ static void check_cover(void)
     }
 }
 
+/* Which grains begin a range. */
+typedef struct {
+    atomic_bool begins[LONGEST];
+    ptrdiff_t grain;
+} cuts;
+
+static void note_cut(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    cuts *c = context;
+    (void)end;
+    atomic_store(&c->begins[begin / c->grain], true);
+}
+
+/* No range is more than a grain longer than another, and neither is what threads are dealt: a quarter each of the ranges
+ * of four threads. */
+static void check_shares(int threads, ptrdiff_t grains, ptrdiff_t grain)
+{
+    static cuts c;
+    ptrdiff_t at[LONGEST + 1], parts = 0;
+    memset(&c, 0, sizeof c);
+    c.grain = grain;
+    pqc_set_num_threads(threads);
+    pqc_parallel(grains * grain + grain - 1, grain, note_cut, &c);
+    for (ptrdiff_t i = 0; i < grains; i++)
+        if (c.begins[i])
+            at[parts++] = i;
+    at[parts] = grains;
+    for (ptrdiff_t i = 0; i < parts; i++)
+        CHECK(labs(at[i + 1] - at[i] - grains / parts) <= 1, "%td of %td grains", at[i], grains);
+    for (int i = 0; i < threads; i++) {
+        ptrdiff_t share = at[parts * (i + 1) / threads] - at[parts * i / threads];
+        CHECK(labs(share - grains / threads) <= 1, "thread %d of %d: %td of %td grains", i, threads,
+              share, grains);
+    }
+}
+
 /* Where the caller's ranges begin, in their order. */
 typedef struct {
     ptrdiff_t begins[64];
@@ -292,6 +328,9 @@ void test_parallel(void)
 {
     int before = pqc_get_num_threads();
     check_cover();
+    for (int threads = 2; threads <= 5; threads++)
+        for (ptrdiff_t grains = 2; grains <= 200; grains++)
+            check_shares(threads, grains, 1 + grains % 3);
     check_order();
     check_thread_limit();
     check_sleep();
