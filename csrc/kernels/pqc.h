@@ -30,7 +30,7 @@
 /* What is not C11 stands here only.  PQC_INLINE: a function whose vectors have to stay in registers.
  * PQC_NOINLINE: one that is rarely called from a loop.  PQC_KEEP_IN_REGISTERS: of two vectors on
  * x86; _REGISTER: of one, with AVX-512.  PQC_WRITTEN_WHOLE: what p points to is, before something that
- * reads it unseen.  MSVC has no targets: it takes every intrinsic. */
+ * reads it unseen.  PQC_FETCH_TO_WRITE: into the second cache.  MSVC has no targets: it takes every intrinsic. */
 #if defined(__GNUC__) || defined(__clang__)
 #define PQC_TARGET(features) __attribute__((target(features)))
 #define PQC_INLINE static inline __attribute__((always_inline))
@@ -38,6 +38,7 @@
 #define PQC_KEEP_IN_REGISTERS(a, b) __asm__("" : "+x"(a), "+x"(b))
 #define PQC_KEEP_IN_REGISTER(a) __asm__("" : "+v"(a))
 #define PQC_WRITTEN_WHOLE(p) __asm__ volatile("" : : "r"(p) : "memory")
+#define PQC_FETCH_TO_WRITE(p) __builtin_prefetch(p, 1, 2)
 #else
 #define PQC_TARGET(features)
 #define PQC_INLINE static __forceinline
@@ -45,6 +46,7 @@
 #define PQC_KEEP_IN_REGISTERS(a, b) ((void)0)
 #define PQC_KEEP_IN_REGISTER(a) ((void)0)
 #define PQC_WRITTEN_WHOLE(p) ((void)0)
+#define PQC_FETCH_TO_WRITE(p) ((void)(p))
 #endif
 
 /* Before a loop of at most n rounds whose number is a constant: unrolls it, so that an array of

@@ -5,6 +5,9 @@
 /* Outputs larger than this would push each other out of the caches: about half of the last one. */
 #define STREAMED_BYTES ((ptrdiff_t)16 << 20)
 
+/* So much stays in the second cache, but for what there is besides. */
+#define NEAR_BYTES ((ptrdiff_t)2 << 20)
+
 static ptrdiff_t longest_k(const pqc_conv_plan *plan)
 {
     ptrdiff_t k = 0;
@@ -170,6 +173,14 @@ static void scatter(const pqc_conv_work *w, const float *tile, ptrdiff_t first, 
     }
 }
 
+/* Where a tile's outputs go, which takes less than its products. */
+static void fetch_outputs(const pqc_conv_work *w, const pqc_conv_tile *tile, const float *y)
+{
+    for (int c = 0; c < pqc_conv_tile_channels(tile); c++, y += w->view->outputs)
+        for (int i = 0; i < tile->pixels; i += 16)
+            PQC_FETCH_TO_WRITE(y + i);
+}
+
 static void run_tile(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block, ptrdiff_t number)
 {
     const pqc_conv_shape *shape = &w->plan->shape;
@@ -191,6 +202,8 @@ static void run_tile(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block, p
                           .scale = w->scale + channel,
                           .bias = w->bias + channel};
     if (!shape->transposed) {
+        if (!w->near)
+            fetch_outputs(w, &tile, y + first);
         pqc_conv_tile_run(&tile, false, y + first, w->view->outputs);
         return;
     }
@@ -302,6 +315,7 @@ unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,
     ptrdiff_t in = call->batch * plan->shape.groups * plan->shape.in * view->inputs * 4;
     w.stream = out >= STREAMED_BYTES;
     w.far = in + out >= STREAMED_BYTES;
+    w.near = in + out < NEAR_BYTES;
     if (plan->pieces == 1)
         fill_offsets(&w);
     if (call->slots > 1)

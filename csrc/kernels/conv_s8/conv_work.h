@@ -19,7 +19,7 @@ typedef struct {
     float *y; /* of this image */
     ptrdiff_t pixels, tiles;
     bool stream;    /* y is larger than the caches */
-    bool far;       /* x and y of all images are, together */
+    bool far, near; /* x and y of all images are larger, or smaller than the second one, together */
     bool backwards; /* over the weights of this image */
     pqc_slots
         *scratch; /* for conv_winograd.c and conv_unit.c: of call->threads threads, others wait */
