@@ -12,6 +12,9 @@ enum { PQC_TILE = 48, PQC_MOST_TILE = 64 }; /* pixels of a tile: wanted, at most
 #define PQC_PRODUCTS_GRAIN ((ptrdiff_t)1 << 21)
 #define PQC_UNIT_GRAIN ((ptrdiff_t)1 << 23)
 
+/* Inputs and outputs of so much stay in the second cache. */
+#define PQC_NEAR_BYTES ((ptrdiff_t)2 << 20)
+
 /* Tiles of nearly equal size for n pixels. */
 static inline ptrdiff_t pqc_tiles(ptrdiff_t n)
 {

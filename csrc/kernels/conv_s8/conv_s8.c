@@ -5,9 +5,6 @@
 /* Outputs larger than this would push each other out of the caches: about half of the last one. */
 #define STREAMED_BYTES ((ptrdiff_t)16 << 20)
 
-/* So much stays in the second cache, but for what there is besides. */
-#define NEAR_BYTES ((ptrdiff_t)2 << 20)
-
 static ptrdiff_t longest_k(const pqc_conv_plan *plan)
 {
     ptrdiff_t k = 0;
@@ -315,7 +312,7 @@ unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,
     ptrdiff_t in = call->batch * plan->shape.groups * plan->shape.in * view->inputs * 4;
     w.stream = out >= STREAMED_BYTES;
     w.far = in + out >= STREAMED_BYTES;
-    w.near = in + out < NEAR_BYTES;
+    w.near = in + out < PQC_NEAR_BYTES;
     if (plan->pieces == 1)
         fill_offsets(&w);
     if (call->slots > 1)

@@ -23,6 +23,7 @@ typedef struct {
     uint8_t *bytes;
     ptrdiff_t pitch; /* bytes of a row */
     ptrdiff_t first, rows, tiles;
+    bool near;                   /* x and y stay in the second cache */
     ptrdiff_t group;             /* blocks of output channels */
     const pqc_matrix_unit *unit; /* or NULL: then */
     ptrdiff_t block;             /* is 1, else 16: so many rows are stored together */
@@ -207,6 +208,14 @@ static pqc_conv_tile tile_of(const work *w, place at, const int32_t *pixel)
                            .bias = w->bias + PQC_BLOCK_CHANNELS * at.block};
 }
 
+/* Where a tile's outputs go, which takes less than its products. */
+static void fetch_outputs(const work *w, const pqc_conv_tile *tile, const float *y)
+{
+    for (int i = 0; i < tile->pixels; i++, y += w->plan->shape.out)
+        for (int c = 0; c < pqc_conv_tile_channels(tile); c += 16)
+            PQC_FETCH_TO_WRITE(y + c);
+}
+
 static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const work *w = context;
@@ -216,6 +225,8 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
     place at = place_of(w, w->call->backwards ? end - 1 : begin);
     for (ptrdiff_t left = end - begin; left > 0; left--, move_on(w, &at)) {
         pqc_conv_tile tile = tile_of(w, at, pixel);
+        if (!w->near)
+            fetch_outputs(w, &tile, output_of(w, at));
         pqc_conv_tile_run(&tile, true, output_of(w, at), w->plan->shape.out);
     }
 }
@@ -293,6 +304,7 @@ unsigned pqc_linear_s8(const pqc_conv_plan *plan, const pqc_conv_call *call)
     w.unit = unit_of(plan, call->batch);
     ptrdiff_t strip = strip_of(plan, w.unit != NULL, call->batch);
     w.block = w.unit ? PQC_SIDE : 1;
+    w.near = call->batch * (plan->shape.in + plan->shape.out) * 4 < PQC_NEAR_BYTES;
     w.gemm_row = gemm_row_of(plan, call->batch);
     w.pitch = pitch_of(plan, w.unit != NULL);
     lay_out(&w);
