@@ -22,11 +22,20 @@ INLINE __m512i weights_at(const int8_t *w)
     return _mm512_set1_epi32(bytes);
 }
 
+INLINE void put(float *y, __mmask16 lanes, const bool STREAM, __m512 result)
+{
+    if (STREAM && lanes == 0xffff && ((uintptr_t)y & 63) == 0)
+        _mm512_stream_ps(y, result);
+    else
+        _mm512_mask_storeu_ps(y, lanes, result);
+}
+
 /* C channels by V vectors of 16 pixels: at most 24 sums, 3 activations and one weight in 32
- * registers.  C, V and `columns` are constants where this is inlined.  The sums go through memory:
- * with their use in here, GCC would keep them there. */
+ * registers.  C, V, `columns` and STREAM are constants where this is inlined.  `kept` are the lanes of the last vector that
+ * are pixels. */
 INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, const int V,
-                 const bool columns, column_spread s, int32_t *acc)
+                 const bool columns, const bool STREAM, column_spread s, __mmask16 kept, float *y,
+                 ptrdiff_t pitch)
 {
     __m512i sums[24];
     ptrdiff_t apart = columns ? 16 * g->stride : 64;
@@ -53,90 +62,70 @@ INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, con
                 sums[c * V + v] = _mm512_dpbusd_epi32(sums[c * V + v], quads[v], weights);
         }
     }
+    /* Else GCC would keep them in memory, because of what follows. */
     PQC_UNROLL(24)
     for (int i = 0; i < C * V; i++)
-        _mm512_store_si512(acc + 16 * i, sums[i]);
-}
-
-INLINE void put(float *y, __mmask16 lanes, const bool stream, __m512 result)
-{
-    if (stream && lanes == 0xffff && ((uintptr_t)y & 63) == 0)
-        _mm512_stream_ps(y, result);
-    else
-        _mm512_mask_storeu_ps(y, lanes, result);
-}
-
-INLINE void store_all(const pqc_lines_s8_block *g, const int32_t *acc, int V, ptrdiff_t pixels,
-                      float *y, ptrdiff_t pitch, const bool stream)
-{
-    ptrdiff_t rest = pixels - 16 * (V - 1);
-    __mmask16 last = (__mmask16)(rest >= 16 ? 0xffffu : (1u << rest) - 1u);
-    for (int c = 0; c < g->channels; c++, y += pitch) {
+        PQC_KEEP_IN_REGISTER(sums[i]);
+    PQC_UNROLL(8)
+    for (int c = 0; c < C; c++) {
+        if (c == g->channels)
+            break;
         __m512 scale = _mm512_set1_ps(g->scale[c]), bias = _mm512_set1_ps(g->bias[c]);
-        for (int v = 0; v < V; v++, acc += 16) {
-            __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(acc));
-            put(y + 16 * v, v == V - 1 ? last : (__mmask16)0xffff, stream,
-                _mm512_fmadd_ps(sum, scale, bias));
-        }
+        PQC_UNROLL(4)
+        for (int v = 0; v < V; v++)
+            put(y + c * pitch + 16 * v, v == V - 1 ? kept : (__mmask16)0xffff, STREAM,
+                _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[c * V + v]), scale, bias));
     }
-}
-
-VNNI static void store(const pqc_lines_s8_block *g, const int32_t *acc, int V, ptrdiff_t pixels,
-                       float *y, ptrdiff_t pitch)
-{
-    if (g->stream)
-        store_all(g, acc, V, pixels, y, pitch, true);
-    else
-        store_all(g, acc, V, pixels, y, pitch, false);
 }
 
 /* 3 vectors at a time, then what is left. */
 INLINE void line(const pqc_lines_s8_block *g, const uint8_t *x, const int C, const bool columns,
-                 column_spread s, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+                 const bool STREAM, column_spread s, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
 {
-    _Alignas(64) int32_t acc[24 * 16];
     ptrdiff_t step = columns ? g->stride : 4;
-    for (; pixels > 32; pixels -= 48, x += 48 * step, y += 48) {
-        tile(g, x, C, 3, columns, s, acc);
-        store(g, acc, 3, pixels < 48 ? pixels : 48, y, pitch);
-    }
-    if (pixels > 16) {
-        tile(g, x, C, 2, columns, s, acc);
-        store(g, acc, 2, pixels, y, pitch);
-    } else if (pixels > 0) {
-        tile(g, x, C, 1, columns, s, acc);
-        store(g, acc, 1, pixels, y, pitch);
-    }
+    for (; pixels > 32; pixels -= 48, x += 48 * step, y += 48)
+        tile(g, x, C, 3, columns, STREAM, s, tail16(pixels - 32), y, pitch);
+    if (pixels > 16)
+        tile(g, x, C, 2, columns, STREAM, s, tail16(pixels - 16), y, pitch);
+    else if (pixels > 0)
+        tile(g, x, C, 1, columns, STREAM, s, tail16(pixels), y, pitch);
 }
 
-INLINE void lines(const pqc_lines_s8_block *g, const int C, const bool columns, ptrdiff_t pixels,
-                  float *y, ptrdiff_t pitch)
+INLINE void lines(const pqc_lines_s8_block *g, const int C, const bool columns, const bool STREAM,
+                  ptrdiff_t pixels, float *y, ptrdiff_t pitch)
 {
     column_spread s = column_spread_of(g->stride, g->dilation);
     for (ptrdiff_t row = 0; row < g->rows; row++)
-        line(g, g->x + row * g->x_row, C, columns, s, pixels, y + row * g->y_row, pitch);
+        line(g, g->x + row * g->x_row, C, columns, STREAM, s, pixels, y + row * g->y_row, pitch);
+}
+
+INLINE void some_lines(const pqc_lines_s8_block *g, const bool columns, const bool STREAM,
+                       ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+{
+    if (g->channels > 4)
+        lines(g, 8, columns, STREAM, pixels, y, pitch);
+    else if (g->channels > 1)
+        lines(g, 4, columns, STREAM, pixels, y, pitch);
+    else
+        lines(g, 1, columns, STREAM, pixels, y, pitch);
 }
 
 VNNI static void quads_lines(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
                              ptrdiff_t pitch)
 {
-    if (g->channels > 4)
-        lines(g, 8, false, pixels, y, pitch);
-    else if (g->channels > 1)
-        lines(g, 4, false, pixels, y, pitch);
+    if (g->stream)
+        some_lines(g, false, true, pixels, y, pitch);
     else
-        lines(g, 1, false, pixels, y, pitch);
+        some_lines(g, false, false, pixels, y, pitch);
 }
 
 VNNI static void columns_lines(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
                                ptrdiff_t pitch)
 {
-    if (g->channels > 4)
-        lines(g, 8, true, pixels, y, pitch);
-    else if (g->channels > 1)
-        lines(g, 4, true, pixels, y, pitch);
+    if (g->stream)
+        some_lines(g, true, true, pixels, y, pitch);
     else
-        lines(g, 1, true, pixels, y, pitch);
+        some_lines(g, true, false, pixels, y, pitch);
 }
 
 VNNI void pqc_lines_s8_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
