@@ -1,7 +1,7 @@
 #include "matrix_unit.h"
 
 #if PQC_AMX_COMPILES
-#include "gemm_s8/rows_avx512.h"
+#include "rows_avx512.h"
 #include "unit_avx512.h"
 
 #include <string.h>

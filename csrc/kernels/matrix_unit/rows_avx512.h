@@ -3,7 +3,7 @@
 #define PQC_ROWS_AVX512_H
 
 #include "avx512.h"
-#include "gemm_s8.h"
+#include "gemm_s8/gemm_s8.h"
 
 /* The first of `to`'s rows, as many as are said; `ld` sums from a row to the next. */
 AVX512 PQC_INLINE void put_rows(const int32_t *sums, ptrdiff_t ld, int rows, const pqc_rows *to)
