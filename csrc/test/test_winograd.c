@@ -28,8 +28,9 @@ static int64_t expect(const layer *l, ptrdiff_t row, ptrdiff_t column, ptrdiff_t
         for (ptrdiff_t tap = 0; tap < 9; tap++)
             for (ptrdiff_t i = 0; i < 4; i++) {
                 ptrdiff_t at = (quad * l->height + row + tap / 3) * l->width + column + tap % 3;
-                sum += (int64_t)l->x[4 * at + i] *
-                       l->w[(quad * 9 + tap) * l->w_step + 4 * channel + i];
+                sum +=
+                    (int64_t)l->x[4 * at + i] *
+                    l->w[((tap / 3 * l->quads + quad) * 3 + tap % 3) * l->w_step + 4 * channel + i];
             }
     return sum;
 }
@@ -90,7 +91,7 @@ static void check_patch(arena *a, const layer *l, const pqc_winograd *k, ptrdiff
         int16_t *u = buffer_place(&a->u, words * sizeof *u, 2);
         pqc_winograd_operands operands = {
             (int)positions, v + quad * v_pitch * 4, l->quads, v_pitch, u, m_pitch};
-        k->weights(l->w + quad * 9 * l->w_step, l->w_step, now, u);
+        k->weights(l->w + quad * 3 * l->w_step, l->w_step, l->quads * 3 * l->w_step, now, u);
         CHECK(buffer_guards_intact(&a->u), "side %d, weights of %td quads", k->side, now);
         k->products(&operands, now, tiles, quad > 0, m);
         quad += now;

@@ -95,6 +95,18 @@ def test_convolutions_of_several_tiles_and_blocks(shape, weight, padding, stride
     check(w, floats(rng, "normal", shape, 1, Format()), g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
 
 
+@pytest.mark.parametrize("kernel, before, after", [(3, 1, 1), (3, 0, 2), (3, 4, 5), (5, 2, 2), (7, 3, 3), (2, 1, 0), (3, 9, 9)])
+@pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 3), (3, 2)])
+@pytest.mark.parametrize("fx", [Format(), Format(8, True)])
+def test_rows_of_taps_that_lie_on_padding(kernel, before, after, stride, dilation, fx, rng):
+    g = Geometry(False, 2, (stride,) * 2, (before, 1), (after, 1), (dilation, 1), (0, 0))
+    rows = max(1, dilation * (kernel - 1) + 1 - before - after)
+    w = integers(rng, "normal", (140, 10, kernel, 3), Format())
+    for height in (rows, rows + 1, rows + 6):
+        x = floats(rng, "normal", (1, 20, height, 8), 1, fx)
+        check(w, x, g, fx, rng, lambda a, b: oracle.conv(a, b, g), 1)
+
+
 @pytest.mark.parametrize("rows, k, outputs", [(1, 768, 256), (8, 512, 512), (200, 300, 190), (700, 2000, 20)])
 def test_larger_linear_layers(rows, k, outputs, rng):
     w = integers(rng, "normal", (outputs, k), Format())

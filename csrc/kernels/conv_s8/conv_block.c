@@ -59,7 +59,15 @@ static pqc_gemm_s8_block chunk_of(const pqc_conv_tile *tile, ptrdiff_t chunk)
 
 pqc_gemm_s8_block pqc_conv_tile_products(const pqc_conv_tile *tile)
 {
-    return chunk_of(tile, 0);
+    pqc_gemm_s8_block g = chunk_of(tile, 0);
+    if (tile->steps) {
+        g.offset += tile->steps->first;
+        g.w += tile->steps->first * g.step;
+        g.k = tile->steps->k;
+        g.start = tile->steps->start;
+        g.sum = tile->steps->sum;
+    }
+    return g;
 }
 
 /* More products than 32 bits can sum: the chunks are added in 64 bits. */

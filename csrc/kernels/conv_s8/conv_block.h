@@ -25,9 +25,16 @@ static inline ptrdiff_t pqc_tiles(ptrdiff_t n)
 void pqc_conv_scales(const pqc_conv_plan *plan, const pqc_conv_call *call, float *scale,
                      float *bias);
 
+/* Some steps behind each other, and what their sums begin with. */
+typedef struct {
+    ptrdiff_t first, k;
+    int32_t start[PQC_BLOCK_CHANNELS], sum[PQC_BLOCK_CHANNELS];
+} pqc_conv_steps;
+
 typedef struct {
     const pqc_conv_plan *plan;
     const pqc_conv_piece *piece;
+    const pqc_conv_steps *steps; /* the others add up to nothing; NULL: all */
     ptrdiff_t group, block;
     bool has_zero; /* the activations are q + 128 */
     const uint8_t *x;

@@ -51,6 +51,14 @@ static ptrdiff_t sum_bytes(const pqc_conv_shape *shape, const pqc_conv_piece *pi
     return pqc_aligned(shape->groups * piece->chunks * lanes_of(shape) * 4);
 }
 
+/* Of chunks no rows are left out. */
+static ptrdiff_t before_bytes(const pqc_conv_shape *shape, const pqc_conv_piece *piece, bool wide)
+{
+    if (!pqc_conv_by_rows(shape, wide ? 3 : 1) || piece->chunks > 1)
+        return 0;
+    return pqc_aligned(shape->groups * (piece->taps[1].count + 1) * lanes_of(shape) * 4);
+}
+
 static ptrdiff_t common_bytes(const pqc_conv_shape *shape)
 {
     return pqc_aligned(pieces_of(shape) * (ptrdiff_t)sizeof(pqc_conv_piece)) +
@@ -97,7 +105,8 @@ ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide)
     for (ptrdiff_t i = 0; i < pieces_of(shape); i++) {
         pqc_conv_piece piece;
         piece_init(&piece, shape, i, wide);
-        bytes += weight_bytes(shape, &piece) + 2 * sum_bytes(shape, &piece);
+        bytes += weight_bytes(shape, &piece) + 2 * sum_bytes(shape, &piece) +
+                 before_bytes(shape, &piece, wide);
     }
     return bytes;
 }
@@ -128,16 +137,25 @@ typedef struct {
     ptrdiff_t first, apart, next, count;
 } step_weights;
 
-static step_weights weights_of_step(const pqc_conv_shape *s, const pqc_conv_piece *piece,
+static step_weights weights_of_step(const pqc_conv_plan *plan, const pqc_conv_piece *piece,
                                     ptrdiff_t group, ptrdiff_t step)
 {
+    const pqc_conv_shape *s = &plan->shape;
     ptrdiff_t taps = s->axis[0].kernel * s->axis[1].kernel * s->axis[2].kernel;
     ptrdiff_t row = piece->taps[2].count, along = steps_along(s, 2, row);
-    ptrdiff_t numbers = piece->taps[0].count * piece->taps[1].count * along;
-    ptrdiff_t quads = (s->in + 3) / 4, chunk = pqc_conv_chunk(s, quads, 0);
-    ptrdiff_t begin = step / (chunk * numbers) * chunk, rest = step - begin * numbers;
-    chunk = pqc_conv_chunk(s, quads, begin);
-    ptrdiff_t number = rest / chunk, quad = begin + rest % chunk;
+    ptrdiff_t rows = piece->taps[1].count, layers = piece->taps[0].count;
+    ptrdiff_t quads = (s->in + 3) / 4, number, quad;
+    if (pqc_conv_by_rows(s, plan->parts)) {
+        ptrdiff_t layer = step / row % layers;
+        quad = step / (row * layers) % quads;
+        number = (layer * rows + step / (row * layers * quads)) * row + step % row;
+    } else {
+        ptrdiff_t numbers = layers * rows * along, chunk = pqc_conv_chunk(s, quads, 0);
+        ptrdiff_t begin = step / (chunk * numbers) * chunk, rest = step - begin * numbers;
+        chunk = pqc_conv_chunk(s, quads, begin);
+        number = rest / chunk;
+        quad = begin + rest % chunk;
+    }
     if (s->columns) {
         ptrdiff_t x = number % along * 4, channel = group * s->out * s->in + quad % s->in;
         return (step_weights){channel * taps + number / along * row + x, 1, s->in * taps,
@@ -166,6 +184,24 @@ static int8_t *place_of(const pqc_conv_plan *plan, const pqc_conv_piece *piece, 
     return w + (first * stored + step * width + channel - first) * 4;
 }
 
+/* Where the sums of a step's row of taps are, for the time being without the rows in front; or NULL. */
+static int32_t *row_of(const pqc_conv_plan *plan, const pqc_conv_piece *piece, ptrdiff_t group,
+                       ptrdiff_t step)
+{
+    ptrdiff_t rows = piece->taps[1].count;
+    if (piece->before == NULL)
+        return NULL;
+    return piece->before + (group * (rows + 1) + step / (piece->k / rows) + 1) * plan->lanes;
+}
+
+static void add_rows_in_front(const pqc_conv_plan *plan, const pqc_conv_piece *piece)
+{
+    ptrdiff_t numbers = (piece->taps[1].count + 1) * plan->lanes;
+    for (ptrdiff_t group = 0; group < plan->shape.groups; group++)
+        for (ptrdiff_t i = plan->lanes; i < numbers; i++)
+            piece->before[group * numbers + i] += piece->before[group * numbers + i - plan->lanes];
+}
+
 /* One group's weights of a piece; all bytes are zeros before. */
 static void pack_group(const pqc_conv_plan *plan, const pqc_conv_piece *piece, ptrdiff_t group,
                        const uint8_t *bytes)
@@ -176,10 +212,11 @@ static void pack_group(const pqc_conv_plan *plan, const pqc_conv_piece *piece, p
     for (ptrdiff_t first = 0; first < s->out; first += PQC_SIDE) {
         ptrdiff_t filled = pqc_least(s->out - first, PQC_SIDE);
         for (ptrdiff_t step = 0; step < piece->k; step++) {
-            step_weights at = weights_of_step(s, piece, group, step);
+            step_weights at = weights_of_step(plan, piece, group, step);
             int32_t *sum = sums + step / PQC_CHUNK * plan->lanes + first;
             int8_t *w = place_of(plan, piece, group, step, first);
             ptrdiff_t apart = place_of(plan, piece, group, step, first + 1) - w;
+            int32_t *row = row_of(plan, piece, group, step);
             for (ptrdiff_t c = 0; c < filled; c++)
                 for (ptrdiff_t i = 0; i < at.count; i++) {
                     uint8_t byte = bytes[at.first + (first + c) * at.next + i * at.apart];
@@ -188,6 +225,8 @@ static void pack_group(const pqc_conv_plan *plan, const pqc_conv_piece *piece, p
                         plan->parts == 1 ? (int8_t)weight : part_of(weight, step / part_steps);
                     w[c * apart + i] = part;
                     sum[c] += 128 * part;
+                    if (row)
+                        row[first + c] += 128 * part;
                 }
         }
     }
@@ -198,8 +237,12 @@ static void pack_piece(const pqc_conv_plan *plan, const pqc_conv_piece *piece, c
     ptrdiff_t count = plan->shape.groups * piece->chunks * plan->lanes;
     memset(piece->sum, 0, (size_t)count * sizeof *piece->sum);
     memset(piece->w, 0, (size_t)weight_bytes(&plan->shape, piece));
+    if (piece->before)
+        memset(piece->before, 0, (size_t)before_bytes(&plan->shape, piece, plan->parts > 1));
     for (ptrdiff_t group = 0; group < plan->shape.groups; group++)
         pack_group(plan, piece, group, bytes);
+    if (piece->before)
+        add_rows_in_front(plan, piece);
     for (ptrdiff_t i = 0; i < count; i++)
         piece->start[i] = -piece->sum[i];
 }
@@ -267,6 +310,8 @@ void pqc_conv_plan_init(pqc_conv_plan *plan, const pqc_conv_shape *shape, bool w
         piece->w = take(&at, weight_bytes(shape, piece));
         piece->start = take(&at, sum_bytes(shape, piece));
         piece->sum = take(&at, sum_bytes(shape, piece));
+        ptrdiff_t bytes = before_bytes(shape, piece, wide);
+        piece->before = bytes > 0 ? take(&at, bytes) : NULL;
         pack_piece(plan, piece, weights);
     }
 }

@@ -3,6 +3,8 @@
  *
  * For every piece and group: blocks of up to 64 output channels, in a block the steps of four
  * weights each (quads of input channels slowest, then the taps), at each step the block's channels.
+ * Of kernels with several rows of taps the rows are slowest, before the quads, so that rows which fall on padding can be left
+ * out (pqc_conv_by_rows).
  * A channel count that is no multiple of 16 is filled up with zeros.  Unsigned weights above 127
  * are the sum of three signed bytes: their steps come three times.  Sums of more than PQC_CHUNK
  * steps could leave 32 bits and are taken in chunks, each with its own start.
@@ -24,6 +26,8 @@ typedef struct {
     ptrdiff_t k, chunks;
     int8_t *w;            /* groups x k x lanes x 4; k up to a multiple of 16 in tiles */
     int32_t *start, *sum; /* groups x chunks x lanes, of an activation with zero 128 */
+    int32_t
+        *before; /* groups x (rows of taps + 1) x lanes: the sum of the rows in front; or NULL */
 } pqc_conv_piece;
 
 typedef struct {
@@ -39,6 +43,13 @@ typedef struct {
     double least, most;
     int32_t *zeros; /* lanes: the start of an activation without a zero */
 } pqc_conv_plan;
+
+/* True if steps are ordered by rows of taps. */
+static inline bool pqc_conv_by_rows(const pqc_conv_shape *shape, ptrdiff_t parts)
+{
+    return !shape->columns && !shape->unit && !shape->transposed && parts == 1 &&
+           shape->axis[1].kernel > 1;
+}
 
 /* Up to a cache line. */
 static inline ptrdiff_t pqc_aligned(ptrdiff_t bytes)

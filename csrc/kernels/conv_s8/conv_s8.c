@@ -118,11 +118,33 @@ static void spread_over_quads(const pqc_conv_work *w, ptrdiff_t taps)
     }
 }
 
+/* Taps y, quads, taps z, x. */
+static void fill_offsets_by_rows(const pqc_conv_work *w)
+{
+    const pqc_conv_shape *shape = &w->plan->shape;
+    const pqc_conv_piece *piece = w->piece;
+    ptrdiff_t layers = piece->taps[0].count, columns = piece->taps[2].count;
+    ptrdiff_t apart = layers * columns, quads = w->view->quads;
+    int32_t *offset = w->offset;
+    for (ptrdiff_t y = 0; y < piece->taps[1].count; y++, offset += quads * apart)
+        for (ptrdiff_t i = 0; i < apart; i++) {
+            ptrdiff_t at = pqc_conv_axis_place(shape, w->view, 0, piece->index[0], i / columns) +
+                           pqc_conv_axis_place(shape, w->view, 1, piece->index[1], y) +
+                           pqc_conv_axis_place(shape, w->view, 2, piece->index[2], i % columns);
+            for (ptrdiff_t quad = 0; quad < quads; quad++)
+                offset[quad * apart + i] = (int32_t)(4 * (at + quad * w->view->plane));
+        }
+}
+
 /* Where the quad of each step lies: parts, quads, taps z, y, x with x fastest; the order of conv_plan.h. */
 static void fill_offsets(const pqc_conv_work *w)
 {
     if (w->plan->shape.columns) {
         fill_column_offsets(w);
+        return;
+    }
+    if (pqc_conv_by_rows(&w->plan->shape, w->plan->parts)) {
+        fill_offsets_by_rows(w);
         return;
     }
     const pqc_conv_shape *shape = &w->plan->shape;
@@ -140,89 +162,6 @@ static void fill_offsets(const pqc_conv_work *w)
     spread_over_quads(w, taps);
 }
 
-void pqc_conv_pixels(const pqc_conv_work *w, ptrdiff_t first, int pixels, int32_t *pixel)
-{
-    ptrdiff_t x = first % w->range[2].count, rest = first / w->range[2].count;
-    ptrdiff_t y = rest % w->range[1].count, z = rest / w->range[1].count;
-    ptrdiff_t row = pqc_conv_pitch(w->view, 1), layer = pqc_conv_pitch(w->view, 0);
-    for (int i = 0; i < pixels; i++) {
-        pixel[i] = (int32_t)(4 * (z * layer + y * row + x));
-        if (++x < w->range[2].count)
-            continue;
-        x = 0;
-        if (++y == w->range[1].count) {
-            y = 0;
-            z++;
-        }
-    }
-}
-
-/* A piece of a transposed convolution writes every stride-th output. */
-static void scatter(const pqc_conv_work *w, const float *tile, ptrdiff_t first, int pixels,
-                    int channels, float *y)
-{
-    ptrdiff_t width = w->range[2].count, rows = w->range[1].count;
-    for (int i = 0; i < pixels; i++) {
-        ptrdiff_t n = first + i, row = n / width;
-        ptrdiff_t at = pqc_conv_output(w, row / rows, row % rows, n % width);
-        for (int c = 0; c < channels; c++)
-            y[c * w->view->outputs + at] = tile[c * PQC_MOST_TILE + i];
-    }
-}
-
-/* Where a tile's outputs go, which takes less than its products. */
-static void fetch_outputs(const pqc_conv_work *w, const pqc_conv_tile *tile, const float *y)
-{
-    for (int c = 0; c < pqc_conv_tile_channels(tile); c++, y += w->view->outputs)
-        for (int i = 0; i < tile->pixels; i += 16)
-            PQC_FETCH_TO_WRITE(y + i);
-}
-
-static void run_tile(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block, ptrdiff_t number)
-{
-    const pqc_conv_shape *shape = &w->plan->shape;
-    int32_t pixel[PQC_MOST_TILE];
-    ptrdiff_t first = pqc_part_begin(w->pixels, w->tiles, number);
-    int pixels = (int)(pqc_part_begin(w->pixels, w->tiles, number + 1) - first);
-    ptrdiff_t channel = group * shape->out + PQC_BLOCK_CHANNELS * block;
-    float *y = w->y + channel * w->view->outputs;
-    pqc_conv_pixels(w, first, pixels, pixel);
-    pqc_conv_tile tile = {.plan = w->plan,
-                          .piece = w->piece,
-                          .group = group,
-                          .block = block,
-                          .has_zero = w->call->q.zero != 0,
-                          .x = w->bytes + group * w->view->quads * w->view->plane * 4,
-                          .offset = w->offset,
-                          .pixel = pixel,
-                          .pixels = pixels,
-                          .scale = w->scale + channel,
-                          .bias = w->bias + channel};
-    if (!shape->transposed) {
-        if (!w->near)
-            fetch_outputs(w, &tile, y + first);
-        pqc_conv_tile_run(&tile, false, y + first, w->view->outputs);
-        return;
-    }
-    float result[PQC_BLOCK_CHANNELS * PQC_MOST_TILE];
-    ptrdiff_t left = shape->out - PQC_BLOCK_CHANNELS * block;
-    pqc_conv_tile_run(&tile, false, result, PQC_MOST_TILE);
-    scatter(w, result, first, pixels, left < PQC_BLOCK_CHANNELS ? (int)left : PQC_BLOCK_CHANNELS,
-            y);
-}
-
-/* Tasks are numbered group, block, tile with the tile fastest: a block's weights stay in the cache.
- */
-static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    const pqc_conv_work *w = context;
-    ptrdiff_t blocks = pqc_conv_blocks(w->plan);
-    for (ptrdiff_t i = begin; i < end; i++) {
-        ptrdiff_t task = pqc_turned(begin, end, w->backwards, i), block = task / w->tiles;
-        run_tile(w, block / blocks, block % blocks, task % w->tiles);
-    }
-}
-
 static void run_piece(pqc_conv_work *w)
 {
     pqc_conv_ranges(w->plan, w->view, w->piece, w->range);
@@ -235,11 +174,7 @@ static void run_piece(pqc_conv_work *w)
         pqc_conv_unit(w);
         return;
     }
-    w->tiles = pqc_tiles(w->pixels);
-    ptrdiff_t tasks = w->plan->shape.groups * pqc_conv_blocks(w->plan) * w->tiles;
-    ptrdiff_t products = w->pixels * w->plan->lanes * w->plan->shape.groups * w->piece->k * 4;
-    pqc_parallel_turned(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, w->backwards,
-                        run_tiles, w);
+    pqc_conv_tiles(w);
 }
 
 static void run_pieces(pqc_conv_work *w)

@@ -144,7 +144,8 @@ static void multiply(const patch *p, ptrdiff_t block)
         block % 4 * PQC_WINOGRAD_CHANNELS * 4;
     for (ptrdiff_t quad = 0; quad < quads; quad += STEP_QUADS) {
         ptrdiff_t now = pqc_least(quads - quad, STEP_QUADS);
-        p->job->kernels->weights(weights + quad * 9 * w_step, w_step, now, p->u);
+        p->job->kernels->weights(weights + quad * 3 * w_step, w_step, quads * 3 * w_step, now,
+                                 p->u);
         operands.v = p->v + quad * l->v_pitch * 4;
         p->job->kernels->products(&operands, now, p->tiles, quad > 0, p->m);
     }

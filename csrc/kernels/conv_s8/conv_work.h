@@ -17,7 +17,7 @@ typedef struct {
     uint8_t *bytes;
     pqc_conv_image image;
     float *y; /* of this image */
-    ptrdiff_t pixels, tiles;
+    ptrdiff_t pixels;
     bool stream;    /* y is larger than the caches */
     bool far, near; /* x and y of all images are larger, or smaller than the second one, together */
     bool backwards; /* over the weights of this image */
@@ -42,6 +42,9 @@ static inline ptrdiff_t pqc_conv_output(const pqc_conv_work *w, ptrdiff_t z, ptr
         (r[0].first + z * r[0].step) * w->view->axis[1].out + r[1].first + y * r[1].step;
     return row * w->view->axis[2].out + r[2].first + x * r[2].step;
 }
+
+/* The products and results of a piece, whose ranges and pixels are set, by tiles of pixels. */
+void pqc_conv_tiles(const pqc_conv_work *work);
 
 /* Pixels along rows, for layers in columns, and for kernels of 1 with few input channels:
  * multiplies and stores the whole image.  A depthwise layer quantises its image on the way; for

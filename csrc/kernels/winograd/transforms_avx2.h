@@ -53,17 +53,17 @@ INLINE void widen_pairs(__m256i quads, __m256i pair[2])
     pair[1] = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0xdd));
 }
 
-INLINE void transform_weights(const int8_t *w, ptrdiff_t w_step, ptrdiff_t quads, int16_t *u,
-                              weights_fn *transform)
+INLINE void transform_weights(const int8_t *w, ptrdiff_t w_step, ptrdiff_t w_row, ptrdiff_t quads,
+                              int16_t *u, weights_fn *transform)
 {
     ptrdiff_t position = pqc_winograd_weights(quads);
-    for (ptrdiff_t quad = 0; quad < quads; quad++, w += 9 * w_step)
+    for (ptrdiff_t quad = 0; quad < quads; quad++, w += 3 * w_step)
         for (int half = 0; half < 2; half++) {
             __m256i pair[2][9];
             PQC_UNROLL(9)
             for (int tap = 0; tap < 9; tap++) {
                 __m256i both[2];
-                widen_pairs(load_words(w + tap * w_step + 32 * half), both);
+                widen_pairs(load_words(w + tap / 3 * w_row + tap % 3 * w_step + 32 * half), both);
                 pair[0][tap] = both[0];
                 pair[1][tap] = both[1];
             }

@@ -64,8 +64,9 @@ typedef struct {
     void (*inputs)(const pqc_winograd_image *image, ptrdiff_t first, ptrdiff_t tiles,
                    ptrdiff_t v_pitch, int16_t *v);
 
-    /* The weights of 16 output channels, w_step bytes from a step to the next: quads slowest, then the taps. */
-    void (*weights)(const int8_t *w, ptrdiff_t w_step, ptrdiff_t quads, int16_t *u);
+    /* The weights of 16 output channels: of each row of taps, w_row bytes apart, the quads' three taps, w_step bytes apart. */
+    void (*weights)(const int8_t *w, ptrdiff_t w_step, ptrdiff_t w_row, ptrdiff_t quads,
+                    int16_t *u);
 
     /* Products summed over `quads` quads: all of u, as many of v.  Added to m if `more`. */
     void (*products)(const pqc_winograd_operands *operands, ptrdiff_t quads, ptrdiff_t tiles,

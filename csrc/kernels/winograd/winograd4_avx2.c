@@ -140,9 +140,10 @@ AVX2 void pqc_winograd4_inputs_avx2(const pqc_winograd_image *image, ptrdiff_t f
     transform_inputs(image, first, tiles, v_pitch, v, 4, four_tiles);
 }
 
-AVX2 void pqc_winograd4_weights_avx2(const int8_t *w, ptrdiff_t w_step, ptrdiff_t quads, int16_t *u)
+AVX2 void pqc_winograd4_weights_avx2(const int8_t *w, ptrdiff_t w_step, ptrdiff_t w_row,
+                                     ptrdiff_t quads, int16_t *u)
 {
-    transform_weights(w, w_step, quads, u, one_pair);
+    transform_weights(w, w_step, w_row, quads, u, one_pair);
 }
 
 AVX2 void pqc_winograd4_sums_avx2(const int32_t *m, ptrdiff_t m_pitch, ptrdiff_t tiles,
