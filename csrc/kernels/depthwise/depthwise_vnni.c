@@ -54,7 +54,7 @@ INLINE unsigned put_rows(const pqc_depthwise_planes *p, const row_layout *l, uin
                          padded r, const int K, const int S, const bool SAME, ptrdiff_t first,
                          ptrdiff_t count)
 {
-    const ptrdiff_t inputs = r.rows * p->width, made = count * p->out_width;
+    const ptrdiff_t inputs = r.rows * p->width, made = count * p->out_width, step = step_of(p, r);
     pqc_depthwise_planes one = *p;
     outputs to = {.x = room, .pitch = p->width, .width = p->out_width, .height = count};
     unsigned flags = set_bytes(p, r, room);
@@ -71,7 +71,7 @@ INLINE unsigned put_rows(const pqc_depthwise_planes *p, const row_layout *l, uin
             put_outputs(to, l, &c, 1, K, S, SAME);
         else
             put_outputs(to, l, &c, ROWS, K, S, SAME);
-        to.x += step_of(p, r);
+        to.x += step;
         pqc_depthwise_move(&one, 1);
     }
     return flags;

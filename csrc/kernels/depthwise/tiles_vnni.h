@@ -35,7 +35,7 @@ typedef struct {
 typedef struct {
     __m512i dwords, bytes, zero;
     tile_place tile[TILES];
-    int tiles;
+    int tiles, starts; /* starts: of tiles with a part outside */
 } row_layout;
 
 /* Sums begin so that bytes of `zero` add up to nothing: the first for tiles that are all inside, then one for each other. */
@@ -63,11 +63,10 @@ INLINE void lay_out(const pqc_depthwise_planes *p, const int S, const bool SAME,
     __m512i lane = _mm512_srli_epi32(pixel, 2);
     __m512i places = _mm512_add_epi32(_mm512_mullo_epi32(pixel, times), taps);
     __m512i next = _mm512_add_epi8(places, _mm512_set1_epi8(4));
-    uint16_t starts = 0;
     l->dwords = _mm512_add_epi32(S == 1 ? lane : _mm512_add_epi32(lane, lane), within);
     l->bytes = SAME ? places : _mm512_add_epi32(_mm512_mullo_epi32(within, times), taps);
     l->zero = _mm512_set1_epi8((char)p->q.zero);
-    l->tiles = 0;
+    l->tiles = l->starts = 0;
     for (ptrdiff_t j = 0; j < p->out_width; j += SAME ? 14 : 16) {
         tile_place *t = &l->tile[l->tiles++];
         ptrdiff_t at = j * S - p->left, left = p->out_width - j;
@@ -75,7 +74,7 @@ INLINE void lay_out(const pqc_depthwise_planes *p, const int S, const bool SAME,
         t->inside[1] = between(next, -at, p->width - at);
         t->at = pqc_clamped(at, -BEFORE, p->width);
         t->lanes = left >= 16 ? 0xffff : tail16(SAME ? pqc_least(left, 14) : left);
-        t->start = (t->inside[0] & t->inside[1]) == UINT64_MAX ? 0 : ++starts;
+        t->start = (t->inside[0] & t->inside[1]) == UINT64_MAX ? 0 : (uint16_t)++l->starts;
     }
 }
 
@@ -101,7 +100,8 @@ INLINE void set_channel(const pqc_depthwise_planes *p, const row_layout *l, cons
     }
     c->scale = _mm512_set1_ps(*p->scale);
     c->bias = _mm512_set1_ps(*p->bias);
-    c->start[0] = start_of(c->w, K, l->zero, all);
+    if (l->starts < l->tiles)
+        c->start[0] = start_of(c->w, K, l->zero, all);
     for (int i = 0; i < l->tiles; i++)
         if (l->tile[i].start != 0)
             c->start[l->tile[i].start] = start_of(c->w, K, l->zero, l->tile[i].inside);
