@@ -1,7 +1,8 @@
 /* A pool of sleeping workers.  A job is a range cut into parts, neighbouring ones for each thread: call after call a thread
  * finds its parts of the arrays in its own caches.  Who has none left takes others'.  The caller works too and returns when
- * all parts are done, so a worker that wakes late costs nothing.  Workers spin for a moment after a job, since layers follow each other closely,
- * then sleep. */
+ * all parts are done, so a worker that wakes late costs nothing.  Workers spin for a moment after a job, since layers follow
+ * each other closely, then sleep.  To wake them takes the caller 10 us, and them longer: a small job does so only if there were
+ * others just before, so that they will be awake for the next. */
 #define _GNU_SOURCE
 #include "parallel.h"
 
@@ -22,10 +23,11 @@ void pqc_set_num_threads(int n)
     (void)n;
 }
 
-void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, bool backwards, pqc_range_fn fn,
-                         void *context)
+void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards,
+                         pqc_range_fn fn, void *context)
 {
     (void)grain;
+    (void)worth;
     (void)backwards;
     if (n > 0)
         fn(context, 0, n);
@@ -37,9 +39,13 @@ void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, bool backwards, pqc_range
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { SPINS = 4000, PARTS_PER_THREAD = 4 };
+/* LARGE: what is worth waking somebody.  MANY: jobs of a model's layers rather than of one.  Nanoseconds: how long a
+ * worker spins, and less, so that it still does when as much time goes by between jobs. */
+enum { LARGE = 16, MANY = 6, SPIN = 70000, SOON = 50000 };
+enum { PARTS_PER_THREAD = 4, PAUSES = 64, PATIENCE = 4000 };
 
 /* A thread's parts: the job's number (32 bits), the end of the parts (16) and which is the next (16).  Whoever takes one off
  * either end owns that part, and a worker that slept through a job can never take a part of it. */
@@ -65,7 +71,11 @@ static pthread_mutex_t sleep_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static atomic_uint posted;  /* number of the newest job */
 static atomic_int sleepers; /* workers waiting on `wake` */
-static int workers;         /* started so far; guarded by `owner` */
+
+/* Guarded by `owner`. */
+static int workers;     /* started so far */
+static long long ended; /* when the last job was over */
+static int missed;      /* small jobs that workers slept through, one soon after the other */
 static atomic_int threads = 1;
 
 static inline void pause_cpu(void)
@@ -75,6 +85,13 @@ static inline void pause_cpu(void)
 #elif PQC_ARM
     __asm__ volatile("yield");
 #endif
+}
+
+static long long nanoseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
 /* The next part of a hand, or -1. */
@@ -116,12 +133,15 @@ static void work_on(uint32_t number, int index)
 
 static uint32_t wait_for_job(uint32_t last)
 {
-    for (int i = 0; i < SPINS; i++) {
-        uint32_t number = atomic_load(&posted);
-        if (number != last)
-            return number;
-        pause_cpu();
-    }
+    long long end = nanoseconds() + SPIN;
+    do {
+        for (int i = 0; i < PAUSES; i++) {
+            uint32_t number = atomic_load(&posted);
+            if (number != last)
+                return number;
+            pause_cpu();
+        }
+    } while (nanoseconds() < end);
     pthread_mutex_lock(&sleep_lock);
     atomic_fetch_add(&sleepers, 1);
     while (atomic_load(&posted) == last)
@@ -190,22 +210,23 @@ static void deal(uint32_t number, unsigned parts, unsigned count)
     }
 }
 
-void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, bool backwards, pqc_range_fn fn,
-                         void *context)
+/* True if the workers are awake, or should be. */
+static bool are_wanted(ptrdiff_t worth, int wanted)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    int count = atomic_load(&threads);
-    if (n <= 0)
-        return;
-    if (n / grain < 2 || count == 1 || pthread_mutex_trylock(&owner) != 0) {
-        fn(context, 0, n);
-        return;
+    if (worth >= LARGE || (workers >= wanted && atomic_load(&sleepers) == 0)) {
+        missed = 0;
+        return true;
     }
-    pthread_once(&once, watch_for_fork);
-    start_workers(count - 1);
+    missed = nanoseconds() - ended < SOON ? missed + 1 : 0;
+    return missed >= MANY;
+}
 
+static void share(ptrdiff_t n, ptrdiff_t grain, int count, bool backwards, pqc_range_fn fn,
+                  void *context)
+{
     ptrdiff_t parts = pqc_least((ptrdiff_t)count * PARTS_PER_THREAD, n / grain);
     uint32_t number = atomic_load(&posted) + 1;
+    start_workers(count - 1);
     job.fn = fn;
     job.context = context;
     job.n = n;
@@ -218,11 +239,30 @@ void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, bool backwards, pqc_range
     post();
     work_on(number, 0);
     for (int i = 0; atomic_load(&job.left) != 0; i++) {
-        if (i < SPINS)
+        if (i < PATIENCE)
             pause_cpu();
         else
             sched_yield(); /* the worker has lost its CPU to somebody */
     }
+}
+
+void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards,
+                         pqc_range_fn fn, void *context)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int count = atomic_load(&threads);
+    if (n <= 0)
+        return;
+    if (n / grain < 2 || count == 1 || pthread_mutex_trylock(&owner) != 0) {
+        fn(context, 0, n);
+        return;
+    }
+    pthread_once(&once, watch_for_fork);
+    if (are_wanted(worth, count - 1))
+        share(n, grain, count, backwards, fn, context);
+    else
+        fn(context, 0, n);
+    ended = nanoseconds();
     pthread_mutex_unlock(&owner);
 }
 
@@ -251,5 +291,5 @@ void pqc_set_num_threads(int n)
 
 void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
 {
-    pqc_parallel_turned(n, grain, false, fn, context);
+    pqc_parallel_turned(n, grain, n / grain, false, fn, context);
 }

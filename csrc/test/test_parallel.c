@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LONGEST = 5000 };
+enum { LONGEST = 5000, MUCH = 1000 };
 
 typedef struct {
     unsigned char visits[LONGEST]; /* plain: two threads on one element would be a race */
@@ -85,7 +85,7 @@ static void check_cover(void)
                 bool one = thread_counts[t] == 1 || lengths[l] < 2 * grains[g];
                 CHECK(!one || r.calls == (lengths[l] > 0), "%d calls for n %td, grain %td",
                       (int)r.calls, lengths[l], grains[g]);
-                pqc_parallel_turned(lengths[l], grains[g], true, visit, &r);
+                pqc_parallel_turned(lengths[l], grains[g], MUCH, true, visit, &r);
                 CHECK(each_visited(&r, 2) && r.bad_ranges == 0,
                       "backwards, n %td, grain %td, %d threads", lengths[l], grains[g],
                       thread_counts[t]);
@@ -115,7 +115,7 @@ static void check_shares(int threads, ptrdiff_t grains, ptrdiff_t grain)
     memset(&c, 0, sizeof c);
     c.grain = grain;
     pqc_set_num_threads(threads);
-    pqc_parallel(grains * grain + grain - 1, grain, note_cut, &c);
+    pqc_parallel_turned(grains * grain + grain - 1, grain, MUCH, false, note_cut, &c);
     for (ptrdiff_t i = 0; i < grains; i++)
         if (c.begins[i])
             at[parts++] = i;
@@ -154,7 +154,7 @@ static void check_order(void)
     for (int repeat = 0; repeat < 2000 && (told[0] < 10 || told[1] < 10); repeat++) {
         bool backwards = repeat % 2;
         order o = {.caller = pthread_self()};
-        pqc_parallel_turned(800, 100, backwards, note_begin, &o);
+        pqc_parallel_turned(800, 100, MUCH, backwards, note_begin, &o);
         int turns = 0;
         for (int i = 1; i < o.count; i++)
             turns += (o.begins[i] < o.begins[i - 1]) != backwards;
@@ -202,11 +202,34 @@ static void check_sleep(void)
     for (int i = 0; i < 20; i++) {
         usleep(3000);
         reset(&r, 120, 10);
-        pqc_parallel(r.n, r.grain, slowly, &r);
+        pqc_parallel_turned(r.n, r.grain, MUCH, false, slowly, &r);
         CHECK(each_visited(&r, 1), "job %d", i);
         helped += threads_in(&r) > 1;
     }
     CHECK(helped > 0, "no worker ever helped");
+}
+
+static int ranges_of_little(void)
+{
+    static record r;
+    reset(&r, 12, 1);
+    pqc_parallel(r.n, r.grain, visit, &r);
+    CHECK(each_visited(&r, 1), "a small job");
+    return r.calls;
+}
+
+/* A small job that comes alone wakes nobody; many in a row do. */
+static void check_little(void)
+{
+    int alone = 0, shared = 0;
+    pqc_set_num_threads(2);
+    for (int i = 0; i < 20; i++) {
+        usleep(5000);
+        alone += ranges_of_little() == 1;
+    }
+    for (int i = 0; i < 1000 && shared == 0; i++)
+        shared += ranges_of_little() > 1;
+    CHECK(alone > 0 && shared > 0, "%d jobs alone, %d shared", alone, shared);
 }
 
 typedef struct {
@@ -274,7 +297,7 @@ static int run_some_jobs(void)
     }
     for (int i = 0; i < 100 && helped == 0; i++) { /* a busy machine may run the caller alone */
         reset(&r, 120, 10);
-        pqc_parallel(r.n, r.grain, slowly, &r);
+        pqc_parallel_turned(r.n, r.grain, MUCH, false, slowly, &r);
         failed |= !each_visited(&r, 1);
         helped = threads_in(&r) > 1;
     }
@@ -334,6 +357,7 @@ void test_parallel(void)
     check_order();
     check_thread_limit();
     check_sleep();
+    check_little();
     check_nested();
     check_callers();
     pqc_set_num_threads(before);

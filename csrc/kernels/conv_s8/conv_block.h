@@ -8,9 +8,9 @@
 
 enum { PQC_TILE = 48, PQC_MOST_TILE = 64 }; /* pixels of a tile: wanted, at most */
 
-/* Multiply-adds worth a thread: about 10 us of vectors', or of a matrix unit's in convolutions. */
-#define PQC_PRODUCTS_GRAIN ((ptrdiff_t)1 << 21)
-#define PQC_UNIT_GRAIN ((ptrdiff_t)1 << 23)
+/* Multiply-adds worth a thread: about 5 us of vectors', or of a matrix unit's in convolutions. */
+#define PQC_PRODUCTS_GRAIN ((ptrdiff_t)1 << 20)
+#define PQC_UNIT_GRAIN ((ptrdiff_t)1 << 22)
 
 /* Inputs and outputs of so much stay in the second cache. */
 #define PQC_NEAR_BYTES ((ptrdiff_t)2 << 20)

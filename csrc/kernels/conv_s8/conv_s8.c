@@ -23,7 +23,7 @@ static ptrdiff_t slots_of(const pqc_conv_plan *plan, const pqc_conv_view *view, 
     double products = (double)view->outputs * (double)plan->lanes * (double)plan->shape.groups *
                       (double)longest_k(plan) * 4;
     int threads = pqc_get_num_threads();
-    bool large = plan->pieces > 1 || products > 4 * (double)grain_of(plan);
+    bool large = plan->pieces > 1 || products > 8 * (double)grain_of(plan);
     return batch == 1 || large ? 1 : threads;
 }
 
@@ -231,8 +231,7 @@ static unsigned run_small_images(const pqc_conv_work *w, pqc_slots *images)
     small_images s = {.work = w, .images = images};
     ptrdiff_t products =
         w->view->outputs * w->plan->lanes * w->plan->shape.groups * w->plan->piece->k * 4;
-    ptrdiff_t grain = grain_of(w->plan) / 2; /* as much time again goes into what is not products */
-    pqc_parallel(w->call->batch, grain / (products + 1) + 1, run_images, &s);
+    pqc_parallel(w->call->batch, grain_of(w->plan) / (products + 1) + 1, run_images, &s);
     return atomic_load(&s.flags);
 }
 

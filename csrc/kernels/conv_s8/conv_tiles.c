@@ -174,6 +174,6 @@ void pqc_conv_tiles(const pqc_conv_work *w)
     find_bands(&j);
     ptrdiff_t tasks = w->plan->shape.groups * pqc_conv_blocks(w->plan) * j.tiles;
     ptrdiff_t products = w->pixels * w->plan->lanes * w->plan->shape.groups * w->piece->k * 4;
-    pqc_parallel_turned(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, w->backwards,
-                        run_tiles, &j);
+    pqc_parallel_turned(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1,
+                        products / PQC_PRODUCTS_GRAIN, w->backwards, run_tiles, &j);
 }

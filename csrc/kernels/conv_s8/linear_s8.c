@@ -288,7 +288,8 @@ static void run_strip(work *w)
     ptrdiff_t tasks = pqc_conv_blocks(w->plan) * w->tiles;
     ptrdiff_t products =
         pqc_clamped(w->rows, FETCH, PTRDIFF_MAX) * w->plan->lanes * w->plan->piece->k * 4;
-    pqc_parallel_turned(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, w->call->backwards,
+    pqc_parallel_turned(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1,
+                        products / PQC_PRODUCTS_GRAIN, w->call->backwards,
                         w->unit       ? run_tiles_on_unit
                         : w->gemm_row ? run_row
                                       : run_tiles,
