@@ -129,3 +129,13 @@ unsigned pqc_detect(void)
 {
     return PQC_BIT(PQC_SCALAR) | detect_vectors();
 }
+
+bool pqc_last_cache_is_far(void)
+{
+#if PQC_X86 && !defined(_MSC_VER)
+    __builtin_cpu_init();
+    return __builtin_cpu_is("intel") != 0;
+#else
+    return false;
+#endif
+}

@@ -88,9 +88,21 @@ static void run_chunks(const pqc_conv_tile *tile, int32_t *acc, bool rows, float
                 fmaf((float)total[p * lanes + c], tile->scale[c], tile->bias[c]);
 }
 
+/* Where results go, which takes less than the products. */
+static void fetch_places(const pqc_conv_tile *tile, bool rows, const float *y, ptrdiff_t stride)
+{
+    int channels = pqc_conv_tile_channels(tile), lines = rows ? tile->pixels : channels;
+    int length = rows ? channels : tile->pixels;
+    for (int i = 0; i < lines; i++, y += stride)
+        for (int j = 0; j < length; j += 16)
+            PQC_FETCH_TO_WRITE(y + j);
+}
+
 void pqc_conv_tile_run(const pqc_conv_tile *tile, bool rows, float *y, ptrdiff_t stride)
 {
     _Alignas(64) int32_t acc[PQC_MOST_TILE * PQC_BLOCK_CHANNELS];
+    if (tile->fetch)
+        fetch_places(tile, rows, y, stride);
     if (tile->piece->chunks > 1) {
         run_chunks(tile, acc, rows, y, stride);
         return;

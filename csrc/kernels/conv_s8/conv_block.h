@@ -37,6 +37,7 @@ typedef struct {
     const pqc_conv_steps *steps; /* the others add up to nothing; NULL: all */
     ptrdiff_t group, block;
     bool has_zero; /* the activations are q + 128 */
+    bool fetch;    /* the results' places are not in the second cache */
     const uint8_t *x;
     const int32_t *offset, *pixel;
     int pixels;

@@ -246,7 +246,7 @@ unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,
     ptrdiff_t out = call->batch * plan->shape.groups * plan->shape.out * view->outputs * 4;
     ptrdiff_t in = call->batch * plan->shape.groups * plan->shape.in * view->inputs * 4;
     w.stream = out >= STREAMED_BYTES;
-    w.far = in + out >= STREAMED_BYTES;
+    w.far = in + out >= (pqc_last_cache_is_far() ? PQC_NEAR_BYTES : STREAMED_BYTES);
     w.near = in + out < PQC_NEAR_BYTES;
     if (plan->pieces == 1)
         fill_offsets(&w);

@@ -109,14 +109,6 @@ static void scatter(const pqc_conv_work *w, const float *tile, ptrdiff_t first, 
     }
 }
 
-/* Where a tile's outputs go, which takes less than its products. */
-static void fetch_outputs(const pqc_conv_work *w, const pqc_conv_tile *tile, const float *y)
-{
-    for (int c = 0; c < pqc_conv_tile_channels(tile); c++, y += w->view->outputs)
-        for (int i = 0; i < tile->pixels; i += 16)
-            PQC_FETCH_TO_WRITE(y + i);
-}
-
 static void run_tile(const job *j, ptrdiff_t group, ptrdiff_t block, ptrdiff_t number)
 {
     const pqc_conv_work *w = j->work;
@@ -135,6 +127,7 @@ static void run_tile(const job *j, ptrdiff_t group, ptrdiff_t block, ptrdiff_t n
                           .group = group,
                           .block = block,
                           .has_zero = w->call->q.zero != 0,
+                          .fetch = !w->near && !shape->transposed,
                           .x = w->bytes + group * w->view->quads * w->view->plane * 4,
                           .offset = w->offset,
                           .pixel = pixel,
@@ -147,8 +140,6 @@ static void run_tile(const job *j, ptrdiff_t group, ptrdiff_t block, ptrdiff_t n
         tile.steps = &steps;
     }
     if (!shape->transposed) {
-        if (!w->near)
-            fetch_outputs(w, &tile, y + first);
         pqc_conv_tile_run(&tile, false, y + first, w->view->outputs);
         return;
     }

@@ -200,20 +200,13 @@ static pqc_conv_tile tile_of(const work *w, place at, const int32_t *pixel)
                            .piece = w->plan->piece,
                            .block = at.block,
                            .has_zero = w->call->q.zero != 0,
+                           .fetch = !w->near,
                            .x = w->bytes + at.row * w->pitch,
                            .offset = w->offset,
                            .pixel = pixel,
                            .pixels = at.rows,
                            .scale = w->scale + PQC_BLOCK_CHANNELS * at.block,
                            .bias = w->bias + PQC_BLOCK_CHANNELS * at.block};
-}
-
-/* Where a tile's outputs go, which takes less than its products. */
-static void fetch_outputs(const work *w, const pqc_conv_tile *tile, const float *y)
-{
-    for (int i = 0; i < tile->pixels; i++, y += w->plan->shape.out)
-        for (int c = 0; c < pqc_conv_tile_channels(tile); c += 16)
-            PQC_FETCH_TO_WRITE(y + c);
 }
 
 static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -225,8 +218,6 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
     place at = place_of(w, w->call->backwards ? end - 1 : begin);
     for (ptrdiff_t left = end - begin; left > 0; left--, move_on(w, &at)) {
         pqc_conv_tile tile = tile_of(w, at, pixel);
-        if (!w->near)
-            fetch_outputs(w, &tile, output_of(w, at));
         pqc_conv_tile_run(&tile, true, output_of(w, at), w->plan->shape.out);
     }
 }

@@ -29,7 +29,7 @@ typedef struct {
     const float *scale, *bias; /* of each channel */
     float *y;
     ptrdiff_t out_height, out_width;
-    bool far; /* x and y come from behind the caches */
+    bool far; /* what is next of x and y is worth fetching */
 } pqc_depthwise_planes;
 
 typedef unsigned pqc_depthwise_fn(const pqc_depthwise_planes *p);
