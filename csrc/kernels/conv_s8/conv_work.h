@@ -18,9 +18,9 @@ typedef struct {
     pqc_conv_image image;
     float *y; /* of this image */
     ptrdiff_t pixels;
-    bool stream; /* y is larger than the caches */
-    bool far,
-        near; /* x and y of all images: what is next is worth fetching; all stays in the second cache */
+    bool stream;    /* y is larger than the caches */
+    bool far;       /* what is next of x and y is worth fetching */
+    bool near;      /* x and y of all images stay in the second cache */
     bool backwards; /* over the weights of this image */
     pqc_slots
         *scratch; /* for conv_winograd.c and conv_unit.c: of call->threads threads, others wait */
