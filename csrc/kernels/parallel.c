@@ -1,6 +1,6 @@
 /* A pool of sleeping workers.  A job is a range cut into parts, neighbouring ones for each thread: call after call a thread
  * finds its parts of the arrays in its own caches.  Who has none left takes others'.  The caller works too and returns when
- * all parts are done, so a worker that wakes late costs nothing.  Workers spin for a moment after a job, since layers follow
+ * all parts are done, so nobody waits for a worker that wakes late.  Workers spin for a moment after a job, since layers follow
  * each other closely, then sleep.  To wake them takes the caller 10 us, and them longer: a small job does so only if there were
  * others just before, so that they will be awake for the next. */
 #define _GNU_SOURCE
@@ -23,8 +23,8 @@ void pqc_set_num_threads(int n)
     (void)n;
 }
 
-void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards,
-                         pqc_range_fn fn, void *context)
+static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards, pqc_range_fn fn,
+                void *context)
 {
     (void)grain;
     (void)worth;
@@ -42,7 +42,7 @@ void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool bac
 #include <time.h>
 #include <unistd.h>
 
-/* LARGE: what is worth waking somebody.  MANY: jobs of a model's layers rather than of one.  Nanoseconds: how long a
+/* LARGE: units that are worth waking somebody.  MANY: jobs of a model's layers rather than of one.  Nanoseconds: how long a
  * worker spins, and less, so that it still does when as much time goes by between jobs. */
 enum { LARGE = 16, MANY = 6, SPIN = 70000, SOON = 50000 };
 enum { PARTS_PER_THREAD = 4, PAUSES = 64, PATIENCE = 4000 };
@@ -71,12 +71,12 @@ static pthread_mutex_t sleep_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static atomic_uint posted;  /* number of the newest job */
 static atomic_int sleepers; /* workers waiting on `wake` */
+static atomic_int threads = 1;
 
 /* Guarded by `owner`. */
 static int workers;     /* started so far */
 static long long ended; /* when the last job was over */
 static int missed;      /* small jobs that workers slept through, one soon after the other */
-static atomic_int threads = 1;
 
 static inline void pause_cpu(void)
 {
@@ -176,9 +176,12 @@ static void start_workers(int wanted)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* A forked child has none of the workers, and perhaps locks that nobody will release. */
+/* A forked child has none of the workers, and perhaps locks that nobody will release, and parts of a job that its new workers
+ * must not take for theirs. */
 static void forget_workers(void)
 {
+    for (int i = 0; i < PQC_MAX_THREADS; i++)
+        atomic_store(&job.hands[i].ticket, 0);
     pthread_mutex_init(&owner, NULL);
     pthread_mutex_init(&sleep_lock, NULL);
     pthread_cond_init(&wake, NULL);
@@ -246,8 +249,9 @@ static void share(ptrdiff_t n, ptrdiff_t grain, int count, bool backwards, pqc_r
     }
 }
 
-void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards,
-                         pqc_range_fn fn, void *context)
+/* `worth`: units of the whole job. */
+static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards, pqc_range_fn fn,
+                void *context)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     int count = atomic_load(&threads);
@@ -291,5 +295,19 @@ void pqc_set_num_threads(int n)
 
 void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
 {
-    pqc_parallel_turned(n, grain, n / grain, false, fn, context);
+    run(n, grain, PTRDIFF_MAX, false, fn, context);
+}
+
+void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, bool backwards,
+                         pqc_range_fn fn, void *context)
+{
+    if (n <= 0)
+        return;
+    ptrdiff_t each = pqc_clamped(cost / n, 1, unit);
+    run(n, pqc_divided_up(unit, each), cost / unit, backwards, fn, context);
+}
+
+void pqc_parallel_tasks(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, pqc_range_fn fn, void *context)
+{
+    pqc_parallel_turned(n, cost, unit, false, fn, context);
 }

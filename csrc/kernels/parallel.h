@@ -12,10 +12,14 @@ typedef void (*pqc_range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
  * [0, n) is cut.  Safe from several threads at once and after fork. */
 void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context);
 
-/* The same.  `worth`: how much it is, in what is worth a thread (grains, if they are no more than that): for little nobody is
- * woken.  If `backwards`, each thread takes its ranges from the last to the first.  Who goes over the same data again and again
- * turns round each time, in the ranges as well: what was read last is still in the cache. */
-void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards,
+/* The same for n tasks that cost `cost` together, where `unit` takes a few microseconds: a range costs that at least.  If all
+ * is little and the workers sleep, one call, here. */
+void pqc_parallel_tasks(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, pqc_range_fn fn,
+                        void *context);
+
+/* The same.  If `backwards`, each thread takes its ranges from the last to the first.  Who goes over the same data again and
+ * again turns round each time, in the ranges as well: what was read last is still in the cache. */
+void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, bool backwards,
                          pqc_range_fn fn, void *context);
 
 /* The number of the i-th of [begin, end). */

@@ -212,6 +212,14 @@ static void check_channels(arena *a, ptrdiff_t channels, pqc_depthwise_planes p)
         check_flags(a, p);
 }
 
+/* With so much padding above and below that some rows see nothing else. */
+static pqc_depthwise_planes tall(pqc_depthwise_planes p, ptrdiff_t padding)
+{
+    p.top = padding;
+    p.out_height = (p.height + 2 * padding - p.kernel) / p.stride + 1;
+    return p;
+}
+
 void test_depthwise(void)
 {
     static const ptrdiff_t sides[] = {1, 2, 3, 5, 7, 8, 9, 14, 15, 16, 17, 33, 57, MOST};
@@ -261,6 +269,12 @@ void test_depthwise(void)
     check_channels(&a, CHANNELS, plane_of(3, 1, 14, 14, 1));
     check_channels(&a, CHANNELS, plane_of(3, 1, 1, 1, 1));
     check_channels(&a, CHANNELS, plane_of(7, 1, 7, 16, 3));
+    for (ptrdiff_t padding = 1; padding <= 90; padding += padding == 1 ? 12 : 11) {
+        check_channels(&a, 1, tall(plane_of(3, 1, 10, 580, 1), padding));
+        check_channels(&a, 1, tall(plane_of(5, 2, 33, 300, 2), padding));
+    }
+    for (ptrdiff_t width = 125; width <= 131; width++) /* around what is made at a time */
+        check_channels(&a, 2, plane_of(3, 1, 126, width, 1));
     check_channels(&a, 3, plane_of(3, 1, 150, 120, 1));
     check_channels(&a, 2, plane_of(3, 2, 190, 111, 1));
     check_plane(&a, plane_of(3, 1, 150, 4, 1), PLAIN); /* in several blocks */

@@ -85,7 +85,8 @@ static void check_cover(void)
                 bool one = thread_counts[t] == 1 || lengths[l] < 2 * grains[g];
                 CHECK(!one || r.calls == (lengths[l] > 0), "%d calls for n %td, grain %td",
                       (int)r.calls, lengths[l], grains[g]);
-                pqc_parallel_turned(lengths[l], grains[g], MUCH, true, visit, &r);
+                pqc_parallel_turned(lengths[l], lengths[l] * MUCH, grains[g] * MUCH, true, visit,
+                                    &r);
                 CHECK(each_visited(&r, 2) && r.bad_ranges == 0,
                       "backwards, n %td, grain %td, %d threads", lengths[l], grains[g],
                       thread_counts[t]);
@@ -115,7 +116,7 @@ static void check_shares(int threads, ptrdiff_t grains, ptrdiff_t grain)
     memset(&c, 0, sizeof c);
     c.grain = grain;
     pqc_set_num_threads(threads);
-    pqc_parallel_turned(grains * grain + grain - 1, grain, MUCH, false, note_cut, &c);
+    pqc_parallel(grains * grain + grain - 1, grain, note_cut, &c);
     for (ptrdiff_t i = 0; i < grains; i++)
         if (c.begins[i])
             at[parts++] = i;
@@ -154,7 +155,7 @@ static void check_order(void)
     for (int repeat = 0; repeat < 2000 && (told[0] < 10 || told[1] < 10); repeat++) {
         bool backwards = repeat % 2;
         order o = {.caller = pthread_self()};
-        pqc_parallel_turned(800, 100, MUCH, backwards, note_begin, &o);
+        pqc_parallel_turned(8, 8 * MUCH, MUCH / 2, backwards, note_begin, &o);
         int turns = 0;
         for (int i = 1; i < o.count; i++)
             turns += (o.begins[i] < o.begins[i - 1]) != backwards;
@@ -202,7 +203,7 @@ static void check_sleep(void)
     for (int i = 0; i < 20; i++) {
         usleep(3000);
         reset(&r, 120, 10);
-        pqc_parallel_turned(r.n, r.grain, MUCH, false, slowly, &r);
+        pqc_parallel(r.n, r.grain, slowly, &r);
         CHECK(each_visited(&r, 1), "job %d", i);
         helped += threads_in(&r) > 1;
     }
@@ -213,7 +214,7 @@ static int ranges_of_little(void)
 {
     static record r;
     reset(&r, 12, 1);
-    pqc_parallel(r.n, r.grain, visit, &r);
+    pqc_parallel_tasks(r.n, 12 * MUCH, MUCH, visit, &r);
     CHECK(each_visited(&r, 1), "a small job");
     return r.calls;
 }
@@ -297,7 +298,7 @@ static int run_some_jobs(void)
     }
     for (int i = 0; i < 100 && helped == 0; i++) { /* a busy machine may run the caller alone */
         reset(&r, 120, 10);
-        pqc_parallel_turned(r.n, r.grain, MUCH, false, slowly, &r);
+        pqc_parallel(r.n, r.grain, slowly, &r);
         failed |= !each_visited(&r, 1);
         helped = threads_in(&r) > 1;
     }

@@ -24,15 +24,17 @@ def thread_count(n: int) -> Iterator[None]:
         threads.set_num_threads(before)
 
 
-def on_every_isa(run):
-    """`run()` on every instruction set, with 1 to 4 threads in turn, on the best one with 1 and with 3; all answers.
+def on_every_isa(pack, run=lambda answer: answer, times=1):
+    """`run(pack())` on every instruction set, with 1 to 4 threads in turn, on the best one with 1 and with 3; all answers.
 
-    It has to pack its layer: weights packed for a matrix unit are multiplied by it whatever is selected later.
+    A layer is packed each time: weights packed for a matrix unit are multiplied by it whatever is selected later. Small
+    layers are shared out among sleeping workers only if there are many in a row: `times`.
     """
     answers = []
     for names, count in WAYS:
         with isa.only(*names), thread_count(count):
-            answers.append(run())
+            layer = pack()
+            answers += [run(layer) for _ in range(times)]
     return answers
 
 

@@ -10,7 +10,7 @@ from . import oracle
 from .cases import floats, formats, geometries, integers, kinds, on_every_isa, seeds
 
 
-def check(w, x, g, fx, rng, product, channel_axis, amax=None):
+def check(w, x, g, fx, rng, product, channel_axis, amax=None, times=1):
     """amax None: in flight."""
     outputs = w.shape[1] * g.groups if g.transposed else w.shape[0]
     scale = rng.uniform(0.01, 100, outputs).astype(np.float32)
@@ -20,7 +20,7 @@ def check(w, x, g, fx, rng, product, channel_axis, amax=None):
     scale_x = oracle.scale_of(range_, fx) if range_ > 2**-24 else np.float32(1)
     expected = oracle.dequantized(product(xq, w.astype(np.int64)), scale_x, scale, bias, channel_axis)
     kept = x.copy()
-    for y in on_every_isa(lambda: PackedWeights(w, scale, g, fx)(x, amax, bias)):
+    for y in on_every_isa(lambda: PackedWeights(w, scale, g, fx), lambda layer: layer(x, amax, bias), times):
         assert isinstance(y, np.ndarray), y
         assert y.shape == expected.shape and y.dtype == np.float32
         np.testing.assert_array_equal(y, expected)
@@ -77,6 +77,7 @@ def test_sums_beyond_32_bits(kind, fx, fw, rng):
     w = integers(rng, kind, (3, 70_000), fw)
     x = floats(rng, "extreme" if kind == "extreme" else "positive", (2, 70_000), 0.7, fx)
     check(w, x, Geometry(), fx, rng, oracle.linear, -1, 0.7)
+    check(w, x[1:], Geometry(), fx, rng, oracle.linear, -1, 0.7)
 
 
 def test_long_sums_of_a_convolution(rng):
@@ -95,16 +96,24 @@ def test_convolutions_of_several_tiles_and_blocks(shape, weight, padding, stride
     check(w, floats(rng, "normal", shape, 1, Format()), g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
 
 
-@pytest.mark.parametrize("kernel, before, after", [(3, 1, 1), (3, 0, 2), (3, 4, 5), (5, 2, 2), (7, 3, 3), (2, 1, 0), (3, 9, 9)])
+@pytest.mark.parametrize("kernel, before, after", [(3, 1, 1), (3, 0, 2), (3, 4, 5), (5, 2, 2), (7, 3, 3), (2, 1, 0), (3, 9, 9),
+                                                   (8, 3, 4), (9, 4, 4)])
 @pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 3), (3, 2)])
 @pytest.mark.parametrize("fx", [Format(), Format(8, True)])
 def test_rows_of_taps_that_lie_on_padding(kernel, before, after, stride, dilation, fx, rng):
     g = Geometry(False, 2, (stride,) * 2, (before, 1), (after, 1), (dilation, 1), (0, 0))
     rows = max(1, dilation * (kernel - 1) + 1 - before - after)
     w = integers(rng, "normal", (140, 10, kernel, 3), Format())
-    for height in (rows, rows + 1, rows + 6):
+    for height in (rows, rows + 1, rows + 6, rows + 12):
         x = floats(rng, "normal", (1, 20, height, 8), 1, fx)
         check(w, x, g, fx, rng, lambda a, b: oracle.conv(a, b, g), 1)
+
+
+@pytest.mark.parametrize("outputs", [1024, 1000])
+@pytest.mark.parametrize("fw", [Format(), Format(8, True)])
+def test_one_row_shared_by_threads(outputs, fw, rng):
+    w = integers(rng, "normal", (outputs, 1030), fw)
+    check(w, floats(rng, "normal", (1, 1030), 1, Format()), Geometry(), Format(), rng, oracle.linear, -1, times=40)
 
 
 @pytest.mark.parametrize("rows, k, outputs", [(1, 768, 256), (8, 512, 512), (200, 300, 190), (700, 2000, 20)])

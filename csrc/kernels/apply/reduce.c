@@ -129,7 +129,7 @@ static void total_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 static void reduce_all(const void *x, pqc_dtype dtype, ptrdiff_t n, void *amax)
 {
     total t = {.x = x, .dtype = dtype};
-    pqc_parallel(n, GRAIN, total_range, &t);
+    pqc_parallel_tasks(n, n, GRAIN, total_range, &t);
     uint64_t bits_f64 = atomic_load(&t.amax_f64);
     uint32_t bits_f32 = atomic_load(&t.amax_f32);
     if (dtype == PQC_F64)
@@ -173,8 +173,7 @@ void pqc_reduce_amax(const void *x, pqc_dtype dtype, const pqc_dimension *dimens
         reduce_rows(&r, dimensions[0].length, row, results);
         return;
     }
-    ptrdiff_t grain = GRAIN / (elements / length) + 1;
-    pqc_parallel(length, grain, walk_range, &r);
+    pqc_parallel_tasks(length, elements, GRAIN, walk_range, &r);
 }
 
 double pqc_reduce_min(const void *x, pqc_dtype dtype, ptrdiff_t n)

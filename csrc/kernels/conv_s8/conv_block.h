@@ -8,7 +8,7 @@
 
 enum { PQC_TILE = 48, PQC_MOST_TILE = 64 }; /* pixels of a tile: wanted, at most */
 
-/* Multiply-adds worth a thread: about 5 us of vectors', or of a matrix unit's in convolutions. */
+/* Multiply-adds, as the unit of pqc_parallel_tasks: about 5 us of vectors', or of a matrix unit's in convolutions. */
 #define PQC_PRODUCTS_GRAIN ((ptrdiff_t)1 << 20)
 #define PQC_UNIT_GRAIN ((ptrdiff_t)1 << 22)
 

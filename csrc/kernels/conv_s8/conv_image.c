@@ -230,6 +230,7 @@ static void quantize_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 unsigned pqc_conv_image_pack(pqc_conv_image *image)
 {
     ptrdiff_t row = image->view->element * image->view->axis[2].in + 64;
-    pqc_parallel(pqc_conv_image_rows(image), PQC_IMAGE_GRAIN / row + 1, quantize_range, image);
+    ptrdiff_t rows = pqc_conv_image_rows(image);
+    pqc_parallel_tasks(rows, rows * row, PQC_IMAGE_GRAIN, quantize_range, image);
     return atomic_load(&image->flags);
 }

@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-enum { PQC_IMAGE_GRAIN = 1 << 14 }; /* floats worth a thread: about 3 us */
+enum { PQC_IMAGE_GRAIN = 1 << 14 }; /* floats, as a unit: about 3 us */
 
 typedef struct {
     const pqc_conv_shape *shape;

@@ -111,14 +111,13 @@ void pqc_conv_lines(pqc_conv_work *w)
     ptrdiff_t rows = w->view->outputs / w->view->axis[2].out,
               strips = (w->view->outputs + strip - 1) / strip;
     if (!shape->columns)
-        pqc_parallel(shape->groups * strips, PQC_PRODUCTS_GRAIN / (products / strips + 1) + 1,
-                     run_strips, w);
+        pqc_parallel_tasks(shape->groups * strips, shape->groups * products, PQC_PRODUCTS_GRAIN,
+                           run_strips, w);
     else if (pqc_conv_planes(w))
         return;
     else if (shape->groups > 1)
-        pqc_parallel(shape->groups,
-                     PQC_IMAGE_GRAIN / (products + w->view->inputs * shape->in + 1) + 1, run_groups,
-                     w);
+        pqc_parallel_tasks(shape->groups, shape->groups * (products + w->view->inputs * shape->in),
+                           PQC_IMAGE_GRAIN, run_groups, w);
     else
-        pqc_parallel(rows, PQC_PRODUCTS_GRAIN / (products / rows + 1) + 1, run_rows, w);
+        pqc_parallel_tasks(rows, products, PQC_PRODUCTS_GRAIN, run_rows, w);
 }

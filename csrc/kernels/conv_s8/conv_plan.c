@@ -191,7 +191,8 @@ static int32_t *row_of(const pqc_conv_plan *plan, const pqc_conv_piece *piece, p
     ptrdiff_t rows = piece->taps[1].count;
     if (piece->before == NULL)
         return NULL;
-    return piece->before + (group * (rows + 1) + step / (piece->k / rows) + 1) * plan->lanes;
+    return piece->before +
+           (group * (rows + 1) + step / pqc_conv_row_steps(piece) + 1) * plan->lanes;
 }
 
 static void add_rows_in_front(const pqc_conv_plan *plan, const pqc_conv_piece *piece)

@@ -1,13 +1,16 @@
 /* Weights of a convolution (or a linear layer: one of kernel 1), reordered for gemm_s8 or for a matrix unit, with what
  * undoes the scales.
  *
- * For every piece and group: blocks of up to 64 output channels, in a block the steps of four
- * weights each (quads of input channels slowest, then the taps), at each step the block's channels.
- * Of kernels with several rows of taps the rows are slowest, before the quads, so that rows which fall on padding can be left
- * out (pqc_conv_by_rows).
- * A channel count that is no multiple of 16 is filled up with zeros.  Unsigned weights above 127
- * are the sum of three signed bytes: their steps come three times.  Sums of more than PQC_CHUNK
- * steps could leave 32 bits and are taken in chunks, each with its own start.
+ * For every piece and group: blocks of up to 64 output channels, in a block the steps of four weights each, at each step the
+ * block's channels.  A channel count that is no multiple of 16 is filled up with zeros.  The steps are in this order, the last
+ * fastest:
+ *
+ *     pqc_conv_by_rows   taps y, quads of input channels, taps z, x: rows that fall on padding can be left out
+ *     columns            channels, taps z, y, x, four of these in a step
+ *     otherwise          parts, quads of input channels, taps z, y, x
+ *
+ * Unsigned weights above 127 are the sum of three signed bytes: their steps come three times, in three parts.  Sums of more
+ * than PQC_CHUNK steps could leave 32 bits and are taken in chunks, each with its own start.
  *
  * For a matrix unit (shape.unit): blocks of 16 output channels, as matrix_unit.h has them, 16 steps at a time.  There the
  * steps are in chunks of 16 quads, with the taps between the chunks and the quads of one.  Such a plan is
@@ -49,6 +52,12 @@ static inline bool pqc_conv_by_rows(const pqc_conv_shape *shape, ptrdiff_t parts
 {
     return !shape->columns && !shape->unit && !shape->transposed && parts == 1 &&
            shape->axis[1].kernel > 1;
+}
+
+/* Steps of one row of taps, where they are by rows. */
+static inline ptrdiff_t pqc_conv_row_steps(const pqc_conv_piece *piece)
+{
+    return piece->k / piece->taps[1].count;
 }
 
 /* Up to a cache line. */

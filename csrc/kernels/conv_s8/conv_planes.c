@@ -64,7 +64,8 @@ bool pqc_conv_planes(pqc_conv_work *w)
         p.planes.width > PQC_DEPTHWISE_WIDTH)
         return false;
     ptrdiff_t products = w->view->outputs * w->piece->k * 4;
-    pqc_parallel(w->plan->shape.groups, PQC_IMAGE_GRAIN / (products + w->view->inputs + 1) + 1,
-                 run_planes, &p);
+    ptrdiff_t groups = w->plan->shape.groups;
+    pqc_parallel_tasks(groups, groups * (products + w->view->inputs), PQC_IMAGE_GRAIN, run_planes,
+                       &p);
     return true;
 }

@@ -136,7 +136,7 @@ static void fill_offsets_by_rows(const pqc_conv_work *w)
         }
 }
 
-/* Where the quad of each step lies: parts, quads, taps z, y, x with x fastest; the order of conv_plan.h. */
+/* Where the quad of each step lies, in the order of conv_plan.h. */
 static void fill_offsets(const pqc_conv_work *w)
 {
     if (w->plan->shape.columns) {
@@ -231,7 +231,8 @@ static unsigned run_small_images(const pqc_conv_work *w, pqc_slots *images)
     small_images s = {.work = w, .images = images};
     ptrdiff_t products =
         w->view->outputs * w->plan->lanes * w->plan->shape.groups * w->plan->piece->k * 4;
-    pqc_parallel(w->call->batch, grain_of(w->plan) / (products + 1) + 1, run_images, &s);
+    pqc_parallel_tasks(w->call->batch, w->call->batch * products, grain_of(w->plan), run_images,
+                       &s);
     return atomic_load(&s.flags);
 }
 

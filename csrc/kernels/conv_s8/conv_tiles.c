@@ -71,8 +71,8 @@ static void set_steps(const pqc_conv_tile *tile, const band *b, pqc_conv_steps *
     ptrdiff_t channels = PQC_LANES * pqc_conv_block_vectors(tile->plan, tile->block);
     const int32_t *before = piece->before + (tile->group * (rows + 1) + b->tap) * lanes +
                             PQC_BLOCK_CHANNELS * tile->block;
-    steps->first = piece->k / rows * b->tap;
-    steps->k = piece->k / rows * b->taps;
+    steps->first = pqc_conv_row_steps(piece) * b->tap;
+    steps->k = pqc_conv_row_steps(piece) * b->taps;
     for (ptrdiff_t c = 0; c < channels; c++) {
         steps->sum[c] = before[b->taps * lanes + c] - before[c];
         steps->start[c] = tile->has_zero ? -steps->sum[c] : 0;
@@ -165,6 +165,5 @@ void pqc_conv_tiles(const pqc_conv_work *w)
     find_bands(&j);
     ptrdiff_t tasks = w->plan->shape.groups * pqc_conv_blocks(w->plan) * j.tiles;
     ptrdiff_t products = w->pixels * w->plan->lanes * w->plan->shape.groups * w->piece->k * 4;
-    pqc_parallel_turned(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1,
-                        products / PQC_PRODUCTS_GRAIN, w->backwards, run_tiles, &j);
+    pqc_parallel_turned(tasks, products, PQC_PRODUCTS_GRAIN, w->backwards, run_tiles, &j);
 }

@@ -241,6 +241,5 @@ void pqc_conv_unit(const pqc_conv_work *w)
     ptrdiff_t tasks = w->plan->shape.groups * j.l.strips * j.l.parts;
     ptrdiff_t products =
         j.l.tiles * PQC_SIDE * w->piece->k * 4 * w->plan->lanes * w->plan->shape.groups;
-    pqc_parallel_turned(tasks, PQC_UNIT_GRAIN / (products / tasks + 1) + 1,
-                        products / PQC_UNIT_GRAIN, w->backwards, run_tasks, &j);
+    pqc_parallel_turned(tasks, products, PQC_UNIT_GRAIN, w->backwards, run_tasks, &j);
 }

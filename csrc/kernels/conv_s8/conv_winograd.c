@@ -144,6 +144,7 @@ static void multiply(const patch *p, ptrdiff_t block)
         block % 4 * PQC_WINOGRAD_CHANNELS * 4;
     for (ptrdiff_t quad = 0; quad < quads; quad += STEP_QUADS) {
         ptrdiff_t now = pqc_least(quads - quad, STEP_QUADS);
+        /* By rows of taps, as all layers are that come here. */
         p->job->kernels->weights(weights + quad * 3 * w_step, w_step, quads * 3 * w_step, now,
                                  p->u);
         operands.v = p->v + quad * l->v_pitch * 4;
@@ -223,6 +224,6 @@ bool pqc_conv_winograd(const pqc_conv_work *w)
     ptrdiff_t tasks = tasks_of(&j.l, w->plan);
     ptrdiff_t products =
         j.l.positions * j.l.tiles * w->view->quads * 4 * w->plan->lanes * w->plan->shape.groups;
-    pqc_parallel(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1, run_tasks, &j);
+    pqc_parallel_tasks(tasks, products, PQC_PRODUCTS_GRAIN, run_tasks, &j);
     return true;
 }

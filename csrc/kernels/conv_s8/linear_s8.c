@@ -272,15 +272,14 @@ static void run_strip(work *w)
     ptrdiff_t blocks = pqc_divided_up(w->rows, w->block);
     ptrdiff_t most = PQC_MOST_TILE / w->block;
     w->tiles = w->unit ? pqc_divided_up(blocks, most) : pqc_tiles(w->rows);
-    pqc_parallel(blocks, QUANTIZE_GRAIN / (w->plan->shape.in * w->block) + 1,
-                 w->unit ? quantize_blocks : quantize_rows, w);
+    pqc_parallel_tasks(blocks, w->rows * w->plan->shape.in, QUANTIZE_GRAIN,
+                       w->unit ? quantize_blocks : quantize_rows, w);
     if (atomic_load(&w->flags) != 0)
         return;
     ptrdiff_t tasks = pqc_conv_blocks(w->plan) * w->tiles;
     ptrdiff_t products =
         pqc_clamped(w->rows, FETCH, PTRDIFF_MAX) * w->plan->lanes * w->plan->piece->k * 4;
-    pqc_parallel_turned(tasks, PQC_PRODUCTS_GRAIN / (products / tasks + 1) + 1,
-                        products / PQC_PRODUCTS_GRAIN, w->call->backwards,
+    pqc_parallel_turned(tasks, products, PQC_PRODUCTS_GRAIN, w->call->backwards,
                         w->unit       ? run_tiles_on_unit
                         : w->gemm_row ? run_row
                                       : run_tiles,

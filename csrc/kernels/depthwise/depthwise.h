@@ -22,9 +22,9 @@ typedef struct {
     ptrdiff_t channels, height, width;
     int kernel, stride; /* 3, 5 or 7; 1 or 2 */
     ptrdiff_t top, left;
-    const int8_t *taps; /* w, in steps of four taps along a row, with zeros past its end */
-    ptrdiff_t taps_step,
-        taps_channel; /* bytes from a step to the next, from a channel to the next */
+    const int8_t *taps;     /* w, in steps of four taps along a row, with zeros past its end */
+    ptrdiff_t taps_step;    /* bytes from a step to the next */
+    ptrdiff_t taps_channel; /* bytes from a channel to the next */
     pqc_u8_quant q;
     const float *scale, *bias; /* of each channel */
     float *y;

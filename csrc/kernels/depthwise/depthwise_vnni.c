@@ -21,7 +21,7 @@ static inline padded padded_of(const pqc_depthwise_planes *p, int K, int S, ptrd
 {
     ptrdiff_t begin = first * S - p->top, end = begin + (count - 1) * S + K;
     ptrdiff_t low = pqc_clamped(begin, 0, p->height), high = pqc_clamped(end, low, p->height);
-    ptrdiff_t above = pqc_least(low - begin, end - begin);
+    ptrdiff_t above = pqc_clamped(-begin, 0, end - begin);
     return (padded){above, low, high - low, end - begin - above - (high - low)};
 }
 

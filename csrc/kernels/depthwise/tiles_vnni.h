@@ -23,7 +23,8 @@ enum {
     BEHIND = 64
 };
 
-/* The outputs of a row that are made together: their first byte's distance from the row's, which bytes of their dwords the
+/* The outputs of a row that are made together: their first byte's distance from the row's (or some other, if the row has none
+ * of their bytes), which bytes of their dwords the
  * row has (those of the first four taps, then of the next), which lanes are outputs, and with which of the channel's sums
  * they begin. */
 typedef struct {

@@ -6,6 +6,8 @@
 
 #define INLINE AVX512 PQC_INLINE
 
+enum { ALIGNED = 192 };
+
 /* Bytes by packing; if there was anything packing cannot do, all of them again. */
 
 INLINE __m512i bytes64(const float *x, const pack_kind kind, pack_constants c, __m512i *seen)
@@ -29,7 +31,7 @@ INLINE void few_bytes(const float *x, uint8_t *y, ptrdiff_t n, const pack_kind k
     _mm512_mask_storeu_epi8(y, ((uint64_t)1 << n) - 1, in_order(pack(v, kind, c, seen)));
 }
 
-/* The second step is short, so that loads cross no lines of the cache from there on; the last steps back so as to be
+/* Where there are ALIGNED values the second step is short, so that loads cross no lines of the cache from there on; the last steps back so as to be
  * whole. */
 INLINE bool flat_rows(pqc_u8_rows r, const pack_kind kind)
 {
@@ -38,7 +40,7 @@ INLINE bool flat_rows(pqc_u8_rows r, const pack_kind kind)
     for (ptrdiff_t row = 0; row < r.rows; row++) {
         const float *x = r.x + row * r.x_row;
         uint8_t *y = r.y + row * r.y_row;
-        ptrdiff_t past = (ptrdiff_t)((uintptr_t)x % 64 / 4);
+        ptrdiff_t past = r.n < ALIGNED ? 0 : (ptrdiff_t)((uintptr_t)x % 64 / 4);
         if (r.n < 64) {
             few_bytes(x, y, r.n, kind, c, &seen);
             continue;
