@@ -25,7 +25,7 @@ def thread_count(n: int) -> Iterator[None]:
 
 
 def on_every_isa(pack, run=lambda answer: answer, times=1):
-    """`run(pack())` on every instruction set, with 1 to 4 threads in turn, on the best one with 1 and with 3; all answers.
+    """`run(pack())` on every instruction set, with 1 to 4 threads in turn, on the best one with 1 and 3; all answers.
 
     A layer is packed each time: weights packed for a matrix unit are multiplied by it whatever is selected later. Small
     layers are shared out among sleeping workers only if there are many in a row: `times`.

@@ -96,8 +96,8 @@ def test_convolutions_of_several_tiles_and_blocks(shape, weight, padding, stride
     check(w, floats(rng, "normal", shape, 1, Format()), g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
 
 
-@pytest.mark.parametrize("kernel, before, after", [(3, 1, 1), (3, 0, 2), (3, 4, 5), (5, 2, 2), (7, 3, 3), (2, 1, 0), (3, 9, 9),
-                                                   (8, 3, 4), (9, 4, 4)])
+@pytest.mark.parametrize("kernel, before, after", [(3, 1, 1), (3, 0, 2), (3, 4, 5), (5, 2, 2), (7, 3, 3), (2, 1, 0),
+                                                   (3, 9, 9), (8, 3, 4), (9, 4, 4)])
 @pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 3), (3, 2)])
 @pytest.mark.parametrize("fx", [Format(), Format(8, True)])
 def test_rows_of_taps_that_lie_on_padding(kernel, before, after, stride, dilation, fx, rng):
