@@ -88,8 +88,9 @@ static void run_chunks(const pqc_conv_tile *tile, int32_t *acc, bool rows, float
                 fmaf((float)total[p * lanes + c], tile->scale[c], tile->bias[c]);
 }
 
-/* Where results go, which takes less than the products. */
-static void fetch_places(const pqc_conv_tile *tile, bool rows, const float *y, ptrdiff_t stride)
+/* Where results go, which takes less than the products.  Inline: to GCC a function that only fetches does nothing, and its
+ * calls may be left out. */
+PQC_INLINE void fetch_places(const pqc_conv_tile *tile, bool rows, const float *y, ptrdiff_t stride)
 {
     int channels = pqc_conv_tile_channels(tile), lines = rows ? tile->pixels : channels;
     int length = rows ? channels : tile->pixels;

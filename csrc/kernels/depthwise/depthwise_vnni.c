@@ -7,10 +7,6 @@
  * cache.  TOGETHER: bytes of small channels that are worth a turn. */
 enum { ROOM = 16384, TOGETHER = 4096 };
 
-typedef struct {
-    _Alignas(64) uint8_t before[BEFORE], room[ROOM], behind[BEHIND];
-} memory;
-
 /* The padded rows for some rows of outputs: how many there are, and those that the image has, which begin at number `low`. */
 typedef struct {
     ptrdiff_t above, low, rows, below;
@@ -78,7 +74,7 @@ INLINE unsigned put_rows(const pqc_depthwise_planes *p, const row_layout *l, uin
 }
 
 /* From the last channel to the first, here and below: what the amax read last may still be cached. */
-INLINE unsigned put_small(const pqc_depthwise_planes *p, const row_layout *l, memory *m,
+INLINE unsigned put_small(const pqc_depthwise_planes *p, const row_layout *l, uint8_t *room,
                           const int K, const int S, const bool SAME)
 {
     pqc_depthwise_planes some = *p;
@@ -86,21 +82,21 @@ INLINE unsigned put_small(const pqc_depthwise_planes *p, const row_layout *l, me
     ptrdiff_t most = TOGETHER / step_of(p, r);
     unsigned flags = 0;
     some.channels = 0;
-    set_zeros(p, r, pqc_clamped(most, 1, p->channels), m->room);
+    set_zeros(p, r, pqc_clamped(most, 1, p->channels), room);
     pqc_depthwise_move(&some, p->channels);
     for (ptrdiff_t left = p->channels; left > 0; left -= some.channels) {
         some.channels = pqc_clamped(most, 1, left);
         pqc_depthwise_move(&some, -some.channels);
-        flags |= put_rows(&some, l, m->room, r, K, S, SAME, 0, p->out_height);
+        flags |= put_rows(&some, l, room, r, K, S, SAME, 0, p->out_height);
     }
     return flags;
 }
 
-INLINE unsigned put_large(const pqc_depthwise_planes *p, const row_layout *l, memory *m,
+INLINE unsigned put_large(const pqc_depthwise_planes *p, const row_layout *l, uint8_t *room,
                           const int K, const int S, const bool SAME)
 {
     const ptrdiff_t most = ((ROOM / p->width - K) / S + 1) / ROWS * ROWS;
-    const ptrdiff_t parts = (p->out_height + most - 1) / most;
+    const ptrdiff_t parts = pqc_divided_up(p->out_height, most);
     pqc_depthwise_planes one = *p;
     unsigned flags = 0;
     one.channels = 1;
@@ -114,15 +110,15 @@ INLINE unsigned put_large(const pqc_depthwise_planes *p, const row_layout *l, me
                 first = p->out_height - count;
             }
             padded r = padded_of(p, K, S, first, count);
-            set_zeros(p, r, 1, m->room);
-            flags |= put_rows(&one, l, m->room, r, K, S, SAME, first, count);
+            set_zeros(p, r, 1, room);
+            flags |= put_rows(&one, l, room, r, K, S, SAME, first, count);
         }
     }
     return flags;
 }
 
 /* Flags of the inputs that outputs use: others were made bytes, too. */
-static unsigned used_flags(const pqc_depthwise_planes *p, memory *m)
+static unsigned used_flags(const pqc_depthwise_planes *p, uint8_t *room)
 {
     ptrdiff_t rows = (p->out_height - 1) * p->stride + p->kernel - p->top;
     ptrdiff_t columns = pqc_depthwise_columns(p) - p->left;
@@ -130,7 +126,7 @@ static unsigned used_flags(const pqc_depthwise_planes *p, memory *m)
     for (ptrdiff_t i = 0; i < p->channels; i++)
         flags |=
             pqc_quantize_u8_exact_avx512(&(pqc_u8_rows){.x = p->x + i * p->height * p->width,
-                                                        .y = m->room,
+                                                        .y = room,
                                                         .x_row = p->width,
                                                         .rows = pqc_clamped(rows, 0, p->height),
                                                         .n = pqc_clamped(columns, 0, p->width),
@@ -140,18 +136,20 @@ static unsigned used_flags(const pqc_depthwise_planes *p, memory *m)
 
 INLINE unsigned planes(const pqc_depthwise_planes *p, const int K, const int S, const bool SAME)
 {
-    memory m;
+    _Alignas(64) uint8_t memory[BEFORE + ROOM + BEHIND];
+    uint8_t *room = memory + BEFORE;
     row_layout l;
     bool small = ((p->out_height - 1) * S + K) * p->width <= ROOM;
     lay_out(p, S, SAME, &l);
-    unsigned flags = small ? put_small(p, &l, &m, K, S, SAME) : put_large(p, &l, &m, K, S, SAME);
-    return flags != 0 ? used_flags(p, &m) : 0;
+    unsigned flags =
+        small ? put_small(p, &l, room, K, S, SAME) : put_large(p, &l, room, K, S, SAME);
+    return flags != 0 ? used_flags(p, room) : 0;
 }
 
 /* A window of 16 bytes for all lanes makes two pixels less at a sixth of the work less. */
 VNNI static unsigned planes3(const pqc_depthwise_planes *p)
 {
-    ptrdiff_t same = (p->out_width + 13) / 14, own = (p->out_width + 15) / 16;
+    ptrdiff_t same = pqc_divided_up(p->out_width, 14), own = pqc_divided_up(p->out_width, 16);
     return p->stride == 2        ? planes(p, 3, 2, false)
            : 5 * same <= 6 * own ? planes(p, 3, 1, true)
                                  : planes(p, 3, 1, false);

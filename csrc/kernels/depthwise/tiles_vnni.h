@@ -24,9 +24,8 @@ enum {
 };
 
 /* The outputs of a row that are made together: their first byte's distance from the row's (or some other, if the row has none
- * of their bytes), which bytes of their dwords the
- * row has (those of the first four taps, then of the next), which lanes are outputs, and with which of the channel's sums
- * they begin. */
+ * of their bytes), which bytes of their dwords the row has (those of the first four taps, then of the next), which lanes are
+ * outputs, and with which of the channel's sums they begin. */
 typedef struct {
     uint64_t inside[2];
     ptrdiff_t at;

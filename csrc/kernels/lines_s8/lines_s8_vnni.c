@@ -110,22 +110,25 @@ INLINE void some_lines(const pqc_lines_s8_block *g, const bool columns, const bo
         lines(g, 1, columns, STREAM, pixels, y, pitch);
 }
 
+INLINE void any_lines(const pqc_lines_s8_block *g, const bool columns, ptrdiff_t pixels, float *y,
+                      ptrdiff_t pitch)
+{
+    if (g->stream)
+        some_lines(g, columns, true, pixels, y, pitch);
+    else
+        some_lines(g, columns, false, pixels, y, pitch);
+}
+
 VNNI static void quads_lines(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
                              ptrdiff_t pitch)
 {
-    if (g->stream)
-        some_lines(g, false, true, pixels, y, pitch);
-    else
-        some_lines(g, false, false, pixels, y, pitch);
+    any_lines(g, false, pixels, y, pitch);
 }
 
 VNNI static void columns_lines(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
                                ptrdiff_t pitch)
 {
-    if (g->stream)
-        some_lines(g, true, true, pixels, y, pitch);
-    else
-        some_lines(g, true, false, pixels, y, pitch);
+    any_lines(g, true, pixels, y, pitch);
 }
 
 VNNI void pqc_lines_s8_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
