@@ -1,0 +1,39 @@
+"""Whole networks from ONNX files: loaded, run operator by operator, and saved with quantisers in them.
+
+In memory a network is an `onnx_ir.Model`, and a quantiser one node of it (see `nodes`). The functions are imported on
+first use and need the extra `onnx`; nothing here is imported with the package itself.
+"""
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what `__getattr__` imports on first use
+    from .interpreter import Interpreter, interpret
+    from .reader import load
+
+__all__ = ["Interpreter", "interpret", "load"]
+
+_HOMES = {"interpreter": ("Interpreter", "interpret"), "reader": ("load",)}
+_FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}
+_EXTRA = ("onnx_ir", "onnx", "onnxscript")
+
+
+def _require_extra(name: str) -> None:
+    missing = [package for package in _EXTRA if find_spec(package) is None]
+    if missing:
+        raise ImportError(f"`graph.{name}` needs the extra `onnx`, of which {', '.join(missing)} is missing: "
+                          "pip install 'pytorch-quantization-c[onnx]'")
+
+
+def __getattr__(name: str) -> Any:
+    home = _FUNCTIONS.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _require_extra(name)
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})

@@ -1,0 +1,207 @@
+"""The quantisers of a graph: one node each, in a domain of our own.
+
+`FakeQuant(x, amax) -> y` rounds by a constant range, `DynamicFakeQuant(x) -> y` by the range of x itself. With
+bound = 2^(bits - 1 + unsigned) - 1 and scale = fl(bound / amax), both in float32,
+
+    q = clamp(rint(x * scale) + zero_point, lo, hi),    y = (q - zero_point) / scale
+
+where lo is 0 if unsigned, else -bound if narrow, else -bound - 1, and hi is bound. An amax up to 2^-24 gives zeros.
+A NaN stays NaN. This is the library's own `fake_tensor_quant` with a zero point beside it.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["DOMAIN", "DYNAMIC", "E4M3", "FAKE_QUANT", "Quantizer", "QuantizerSpec", "declare", "fake_quant",
+           "is_quantizer", "quantizer", "quantizers", "set_amax"]
+
+DOMAIN, VERSION = "pytorch_quantization_c", 1
+FAKE_QUANT, DYNAMIC = "FakeQuant", "DynamicFakeQuant"
+E4M3 = (4, 3)
+
+
+@dataclass(frozen=True)
+class QuantizerSpec:
+    """What the attributes of a quantiser's node say.
+
+    bits: 2 to 16, or (4, 3) for E4M3, which has none of the other fields but `axis`.
+    unsigned, narrow: as `unsigned` and `narrow_range` of a QuantDescriptor.
+    zero_point: the integer that stands for 0. None is 0 with the library's rule that a negative number in an unsigned
+        quantiser is an error; 0 clamps it. One for each index of `axis` as a tuple.
+    axis: the axis of x that amax has one element for each index of; None for one amax.
+    block: blocks of so many along `axis` have an amax each; then amax has the rank of x.
+    two_sided: of a dynamic quantiser: its range is that from min(x, 0) to max(x, 0), whose width is amax, and the zero
+        point follows from it.
+    """
+
+    bits: int | tuple[int, int] = 8
+    unsigned: bool = False
+    narrow: bool = True
+    zero_point: int | tuple[int, ...] | None = None
+    axis: int | None = None
+    block: int | None = None
+    two_sided: bool = False
+
+    def __post_init__(self) -> None:
+        if self.bits != E4M3 and not (isinstance(self.bits, int) and 2 <= self.bits <= 16):
+            raise ValueError(f"Expected `bits` from 2 to 16 or (4, 3), got {self.bits}")
+        points = self.zero_point if isinstance(self.zero_point, tuple) else (self.zero_point or 0,)
+        if self.bits == E4M3 and any(points):
+            raise ValueError(f"Expected no `zero_point` for E4M3, got {self.zero_point}")
+        if self.bits != E4M3 and not self.low <= min(points) <= max(points) <= self.bound:
+            raise ValueError(f"Expected `zero_point` within [{self.low}, {self.bound}], got {self.zero_point}")
+        if self.axis is None and (self.block is not None or isinstance(self.zero_point, tuple)):
+            raise ValueError("Expected an `axis` for blocks or several zero points, got None")
+        if self.block is not None and self.block < 1:
+            raise ValueError(f"Expected `block` >= 1, got {self.block}")
+
+    @property
+    def bound(self) -> int:
+        """The largest integer; of E4M3 its largest number."""
+        return 448 if isinstance(self.bits, tuple) else int(2 ** (self.bits - 1 + self.unsigned)) - 1
+
+    @property
+    def low(self) -> int:
+        """The least integer."""
+        if self.unsigned:
+            return 0
+        return -self.bound if self.narrow or self.bits == E4M3 else -self.bound - 1
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of a node that says this; what is absent is at its default."""
+        found: dict[str, Any] = {"bits": list(self.bits) if isinstance(self.bits, tuple) else self.bits,
+                                 "unsigned": int(self.unsigned), "narrow": int(self.narrow)}
+        if self.zero_point is not None:
+            found["zero_point"] = list(self.zero_point) if isinstance(self.zero_point, tuple) else self.zero_point
+        found.update({name: value for name, value in (("axis", self.axis), ("block", self.block)) if value is not None})
+        return found | ({"two_sided": 1} if self.two_sided else {})
+
+
+class Quantizer(NamedTuple):
+    """A quantiser's node, read: `amax` is a copy, None of a dynamic one."""
+
+    node: ir.Node
+    spec: QuantizerSpec
+    amax: NDArray[np.float32] | None
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.node.name or ""
+
+    @property
+    def input(self) -> ir.Value:
+        """The value that is quantised."""
+        value = self.node.inputs[0]
+        assert value is not None
+        return value
+
+    @property
+    def output(self) -> ir.Value:
+        """The quantised value."""
+        return self.node.outputs[0]
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether the range is that of each input."""
+        return self.amax is None
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether what is quantised is a constant."""
+        return self.input.const_value is not None
+
+
+def is_quantizer(node: ir.Node | None) -> bool:
+    """Whether a node is one of ours."""
+    return node is not None and node.domain == DOMAIN and node.op_type in (FAKE_QUANT, DYNAMIC)
+
+
+def declare(model: ir.Model) -> None:
+    """Makes our domain known to a model, as every model with one of our nodes needs it."""
+    model.opset_imports[DOMAIN] = VERSION
+
+
+def fake_quant(graph: ir.Graph, x: ir.Value, amax: ArrayLike | None, spec: QuantizerSpec, name: str) -> ir.Node:
+    """A new quantiser of `x`, which the caller puts into `graph` before the nodes that are to read its output.
+
+    Args:
+        amax: float32: one number, one for each index of `spec.axis`, or one for each block; None: dynamic. It becomes
+            the initializer `name + ".amax"` of the graph.
+        name: of the node; its output is called `name + ".y"`.
+
+    Raises:
+        ValueError: amax is negative, not finite, or of a rank that does not belong to `spec`.
+    """
+    inputs: list[ir.Value | None] = [x]
+    if amax is not None:
+        inputs.append(_initializer(graph, f"{name}.amax", checked_amax(amax, spec, name)))
+    output = ir.Value(name=f"{name}.y", shape=x.shape, type=x.type)
+    kind = DYNAMIC if amax is None else FAKE_QUANT
+    return ir.Node(DOMAIN, kind, inputs, ir.convenience.convert_attributes(spec.attributes()), outputs=[output],
+                   name=name)
+
+
+def checked_amax(amax: ArrayLike, spec: QuantizerSpec, name: str) -> NDArray[np.float32]:
+    """`amax` as a float32 array that fits a spec."""
+    array = np.asarray(amax, np.float32)
+    if spec.axis is None or (spec.block is None and array.size == 1 and array.ndim != 1):
+        array = array.reshape(()) if array.size == 1 else array
+    rank = 0 if spec.axis is None else 1
+    if spec.block is None and array.ndim != rank:
+        raise ValueError(f"Expected `amax` of quantiser {name!r} with {rank} dimensions, got shape {array.shape}")
+    if not (np.isfinite(array).all() and (array >= 0).all()):
+        bad = array[~(np.isfinite(array) & (array >= 0))].ravel()[0]
+        raise ValueError(f"Expected `amax` of quantiser {name!r} >= 0 and finite, got {bad}")
+    return array
+
+
+def _initializer(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
+    tensor = ir.tensor(array, name=name)
+    value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    graph.register_initializer(value)
+    return value
+
+
+def quantizer(node: ir.Node) -> Quantizer:
+    """Reads a quantiser's node. ValueError, with its name, if it is none that `fake_quant` could have made."""
+    if not is_quantizer(node):
+        raise ValueError(f"Expected node {node.name!r} to be a quantiser, got {node.domain}.{node.op_type}")
+    found = {name: attribute.value for name, attribute in node.attributes.items()}
+    for name in ("bits", "zero_point"):
+        if name in found and not isinstance(found[name], int):
+            found[name] = tuple(found[name])
+    for name in ("unsigned", "narrow", "two_sided"):
+        if name in found:
+            found[name] = bool(found[name])
+    try:
+        spec = QuantizerSpec(**found)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Quantiser {node.name!r}: {error}") from None
+    if node.op_type == DYNAMIC:
+        return Quantizer(node, spec, None)
+    value = node.inputs[1] if len(node.inputs) > 1 else None
+    if value is None or value.const_value is None:
+        raise ValueError(f"Expected a constant `amax` of quantiser {node.name!r}")
+    return Quantizer(node, spec, checked_amax(value.const_value.numpy(), spec, node.name or ""))
+
+
+def quantizers(model: ir.Model | ir.Graph | Iterable[ir.Node]) -> Iterator[Quantizer]:
+    """The quantisers of a model's main graph, in its order."""
+    graph = model.graph if isinstance(model, ir.Model) else model
+    return (quantizer(node) for node in graph if is_quantizer(node))
+
+
+def set_amax(node: ir.Node, amax: ArrayLike) -> None:
+    """Gives a quantiser with a constant range another one; ValueError as in `fake_quant`."""
+    spec, value = quantizer(node).spec, node.inputs[1]
+    assert value is not None
+    array = checked_amax(amax, spec, node.name or "")
+    value.const_value = ir.tensor(array, name=value.name)
+    value.shape = ir.Shape(array.shape)
