@@ -25,6 +25,7 @@ from ._core.descriptor import (
     ScaledQuantDescriptor,
 )
 from ._core.errors import UnsupportedFormatError, shown
+from ._core.formats import E4M3
 from ._core.onnx import e4m3_symbolic, int8_symbolic
 from ._function import Function, FunctionCtx
 
@@ -229,7 +230,7 @@ class ScaledE4M3Function(Function):
     def forward(ctx: FunctionCtx, inputs: ArrayLike, amax: ArrayLike | None = None, E: int = 4,
                 M: int = 3) -> NDArray[Any]:
         """See `apply`; saves inputs and amax."""
-        ctx.save_for_backward(inputs, 448.0 if amax is None else amax)
+        ctx.save_for_backward(inputs, E4M3.bound if amax is None else amax)
         return ScaledE4M3Function.apply(inputs, amax, E, M)
 
     @staticmethod

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .axes import Axis
-from .descriptor import checked_axis, known_bits
+from .descriptor import checked_axis
+from .formats import known_bits
 
 logger = logging.getLogger(__name__)
 

@@ -13,26 +13,12 @@ from numpy.typing import NDArray
 from .._arrays import number_array
 from .axes import Axis
 from .errors import shown
+from .formats import known_bits
 
 logger = logging.getLogger(__name__)
 
-E4M3 = (4, 3)
-MAX_BITS = 32
 CALIB_METHODS = ("max", "histogram")
 MAX_AXES = 64           # of a NumPy array
-
-
-def known_bits(num_bits: Any) -> int | tuple[int, int]:
-    """`num_bits` as a plain integer or (4, 3). TypeError, ValueError otherwise."""
-    if isinstance(num_bits, tuple) and num_bits == E4M3:
-        return E4M3
-    if isinstance(num_bits, bool) or not hasattr(num_bits, "__index__"):
-        raise TypeError(f"Expected `num_bits` to be an integer or the tuple (4, 3), got {shown(num_bits)} "
-                        f"of type {type(num_bits).__name__}")
-    bits = operator.index(num_bits)
-    if not 0 <= bits <= MAX_BITS:
-        raise ValueError(f"Expected `num_bits` >= 0 and <= {MAX_BITS}, got {shown(bits)}")
-    return bits
 
 
 def checked_bits(num_bits: Any) -> int | tuple[int, int]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .. import _C
 from .errors import shown
+from .formats import Float, number_format
 
 METHODS = {"entropy": ("stride", "start_bin"), "mse": ("stride", "start_bin"), "percentile": ("percentile",)}
 DEFAULTS = {"stride": 1, "start_bin": 128, "percentile": 99.99}
@@ -53,9 +54,10 @@ def entropy(counts: NDArray[Any], edges: NDArray[Any], num_bits: int | tuple[int
     2^(num_bits - 1 + unsigned) levels and spread out again over the bins that are not empty, are Q; the i with the
     least sum P log(P / Q) wins, the last one of equals. Bin 0 is read as bin 1.
     """
-    if not isinstance(num_bits, int):
+    format = number_format(num_bits)
+    if isinstance(format, Float):
         raise TypeError(f"Expected an integer `num_bits` for the entropy method, got {num_bits}")
-    at = _C.entropy_search(counts, num_bits, unsigned, stride, start_bin)
+    at = _C.entropy_search(counts, format.bits, unsigned, stride, start_bin)
     return np.float32(edges[_candidate(at, start_bin, len(counts))])
 
 
@@ -63,7 +65,8 @@ def mse(counts: NDArray[Any], edges: NDArray[Any], num_bits: int | tuple[int, in
         start_bin: int) -> np.float32:
     """The centre of a bin that as amax gives the least squared error, every value taken for the centre of its bin."""
     centres = centres_of(edges)
-    bits = num_bits if isinstance(num_bits, int) else None
+    format = number_format(num_bits)
+    bits = None if isinstance(format, Float) else format.bits
     at = _C.mse_search(counts, centres, bits, unsigned, stride, start_bin)
     return np.float32(centres[_candidate(at, start_bin, len(counts))])
 

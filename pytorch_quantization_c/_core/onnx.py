@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import shown
+from .formats import E4M3, Int
 
 # onnx.TensorProto.DataType
 FLOAT, UINT8, INT8, FLOAT16, BFLOAT16, FLOAT8E4M3FN = 1, 2, 3, 10, 16, 17
@@ -59,7 +60,7 @@ def int8_symbolic(g: Any, inputs: Any, amax: NDArray[Any], num_bits: int, unsign
         raise ValueError(f"Only INT8 ONNX export is supported: expected `num_bits` 8, got {shown(num_bits)}")
     if narrow_range and not unsigned:
         raise ValueError("ONNX has no narrow signed range: expected `narrow_range` False, got True")
-    scale = np.asarray(amax, np.float32) / np.float32(255 if unsigned else 127)
+    scale = np.asarray(amax, np.float32) / np.float32(Int(8, unsigned).bound)
     scale = np.where(scale == 0, np.float32(1), scale)
     axis = None
     if scale.size == 1:
@@ -97,7 +98,7 @@ def e4m3_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = np
             raise ValueError("E4M3 is exported with one scale: expected `amax` of one element, "
                              f"got shape {largest.shape}")
         with np.errstate(divide="ignore"):
-            forward = np.float32(448) / largest.reshape(())
+            forward = np.float32(E4M3.bound) / largest.reshape(())
         scale = np.float32(1) / (forward if forward != 0 else np.float32(1))
 
     def pair(value: Any) -> Any:
@@ -114,10 +115,10 @@ def float8_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = 
 
     ValueError if amax has more than one element.
     """
-    largest = np.float32(448) if amax is None else np.asarray(amax, np.float32)
+    largest = np.float32(E4M3.bound) if amax is None else np.asarray(amax, np.float32)
     if largest.size != 1:
         raise ValueError(f"E4M3 is exported with one scale: expected `amax` of one element, got shape {largest.shape}")
-    scale = (largest / np.float32(448)).reshape(())
+    scale = (largest / np.float32(E4M3.bound)).reshape(())
     step = g.op("Constant", value_t=constant(np.where(scale == 0, np.float32(1), scale)))
     zero_point = g.op("Cast", g.op("Constant", value_t=constant(np.zeros((), np.float32))), to_i=FLOAT8E4M3FN)
     return _between_casts(g, inputs, lambda value: g.op(

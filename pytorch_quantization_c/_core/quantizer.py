@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from .axes import Axis, axes_to_reduce
 from .descriptor import ScaledQuantDescriptor, checked_bits
+from .formats import Float, Int, number_format
 
 logger = logging.getLogger(__name__)
 
-E4M3_MAX = 448.0
-E4M3_TOP_SPACING = 32.0     # between neighbours from 256 to 448
 STATE = ("_amax", "_pre_quant_scale")
 
 
@@ -147,11 +146,14 @@ class QuantizerRules(ABC):
         self._num_bits = checked_bits(value)
 
     @property
+    def format(self) -> Int | Float:
+        """The number format: bits, sign and range."""
+        return number_format(self._num_bits, bool(self._unsigned), bool(self._narrow_range))
+
+    @property
     def maxbound(self) -> int | float:
         """The largest quantised value: 448 for E4M3, 0 for 0 bits."""
-        if isinstance(self._num_bits, tuple):
-            return E4M3_MAX
-        return (1 << max(self._num_bits - 1 + int(self._unsigned), 0)) - 1
+        return self.format.bound
 
     @property
     def unsigned(self) -> bool:
@@ -228,12 +230,13 @@ class QuantizerRules(ABC):
         if amax is None:
             logger.warning("There is no step_size while amax is dynamic.")
             return None
-        if isinstance(self._num_bits, tuple):
-            return amax * (E4M3_TOP_SPACING / E4M3_MAX)
-        if not self.maxbound:
+        format = self.format
+        if not format.bound:
             logger.warning("There is no step_size with one quantized value.")
             return None
-        return amax / float(self.maxbound)
+        if isinstance(format, Float):
+            return amax * (format.top_spacing / format.bound)
+        return amax / float(format.bound)
 
     @property
     def axis(self) -> Axis:
@@ -387,7 +390,7 @@ class QuantizerRules(ABC):
         return self.clip(inputs) if self._if_clip else inputs
 
     def _quant_forward(self, inputs: Any) -> Any:
-        if isinstance(self._num_bits, tuple):
+        if isinstance(self.format, Float):
             return self._e4m3(inputs, self._get_amax(inputs))
         if self._learn_amax:
             inputs, amax = self.clip(inputs), self._learned_amax()
@@ -413,7 +416,7 @@ class QuantizerRules(ABC):
         if self._if_calib:
             logger.warning("%s still collects; finish calibration before exporting.", self._shown_name())
         shape = self._numbers(self.amax).shape
-        if isinstance(self._num_bits, tuple) and np.prod(shape) != 1:
+        if isinstance(self.format, Float) and np.prod(shape) != 1:
             raise RuntimeError(f"E4M3 is exported per tensor: expected an amax of one element, got shape {shape}")
 
     # Text and state

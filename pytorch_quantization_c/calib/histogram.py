@@ -13,6 +13,7 @@ from .. import utils as quant_utils  # noqa: F401
 from .._core.axes import Axis, axes_to_reduce
 from .._core.calibrator import both_locked, one_at_a_time
 from .._core.errors import shown
+from .._core.formats import Float, number_format
 from .._core.histogram import (
     MOST_BINS,
     DoubleRule,
@@ -197,7 +198,7 @@ class HistogramCalibrator(_Calibrator):
         given = {"stride": stride, "start_bin": start_bin, "percentile": percentile}
         options.update({name: value for name, value in given.items() if value is not None})
         if method is None:
-            method = "entropy" if isinstance(self._num_bits, int) else "mse"
+            method = "mse" if isinstance(number_format(self._num_bits), Float) else "entropy"
         options = checked_options(method, options)
         rows = self._rows()
         if not rows:

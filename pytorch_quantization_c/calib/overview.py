@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
+from .._core.formats import Float, Int, number_format
 from .._core.histogram import has_range
 from .._core.histogram_search import centres_of, search
 from .._core.progress import progress
@@ -67,10 +68,10 @@ def overviews(model_or_calibrator: Any) -> list[Overview]:
 
 def _overview(name: str, calibrator: Any, quantizer: Any) -> Overview:
     num_bits, unsigned = calibrator._num_bits, calibrator._unsigned
-    bits = "E4M3" if isinstance(num_bits, tuple) else f"{'u' if unsigned else ''}int{num_bits}"
+    format = number_format(num_bits, unsigned)
     rows = calibrator._rows() if isinstance(calibrator, HistogramCalibrator) else []
     counts, edges = _pooled(rows)
-    known: tuple[str, ...] = METHODS if isinstance(num_bits, int) else METHODS[1:]
+    known: tuple[str, ...] = METHODS if isinstance(format, Int) else METHODS[1:]
     if min((len(each) for each, _ in rows), default=0) < 2:    # nothing to search in one bin
         known = METHODS[2:]
     amaxes = {} if counts is None else {method: _amaxes(method, rows, num_bits, unsigned) for method in known}
@@ -84,7 +85,7 @@ def _overview(name: str, calibrator: Any, quantizer: Any) -> Overview:
         if amax is not None:
             results.append(MethodResult("max", np.asarray(amax, np.float32).ravel(), 0.0, np.nan))
     channels = len(rows) or max((result.amax.size for result in results), default=0)
-    return Overview(name, type(calibrator).__name__, bits, channels, counts, edges, results,
+    return Overview(name, type(calibrator).__name__, str(format), channels, counts, edges, results,
                     getattr(calibrator, "_num_nan", 0) + getattr(calibrator, "_num_inf", 0))
 
 
@@ -118,7 +119,7 @@ def _result(method: str, amax: NDArray[np.float32], rows: list[Any], num_bits: A
     signal = noise = 0.0
     for limit, (counts, edges) in zip(amax, rows, strict=True):
         middles = centres_of(edges)
-        quantised = _C.e4m3(middles, limit) if isinstance(num_bits, tuple) else \
+        quantised = _C.e4m3(middles, limit) if isinstance(number_format(num_bits), Float) else \
             _C.fake_quant(np.abs(middles), limit, num_bits, unsigned, True)
         total += int(counts.sum())
         clipped += int(counts[middles > limit].sum())

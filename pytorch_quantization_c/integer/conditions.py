@@ -13,28 +13,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
-from .packed import Format, Geometry
+from .._core.formats import Int, Quantization, number_format
+from .packed import Geometry
 
 __all__ = ["IntegerWeight", "Kept", "format_of", "geometry_of", "integer_weight", "quantizer_refusal",
-           "range_refusal", "rounded_weight", "settings_of", "weight_key"]
+           "range_refusal", "rounded_weight", "weight_key"]
 
 
 class IntegerWeight:
-    """A weight as integers: `values` (int8, or uint8 if unsigned) and the scale of each output channel, or of all."""
+    """A weight as integers: `values` (int8, or uint8 if unsigned) and what they stand for."""
 
-    __slots__ = ("values", "scale")
+    __slots__ = ("values", "quantization")
 
-    def __init__(self, values: NDArray[Any], scale: NDArray[np.float32]) -> None:
+    def __init__(self, values: NDArray[Any], quantization: Quantization) -> None:
         self.values = values
-        self.scale = scale
+        self.quantization = quantization
 
-    def as_float(self, transposed: bool) -> NDArray[np.float32]:
+    @property
+    def scale(self) -> NDArray[np.float32]:
+        """Of each output channel, or of all."""
+        return self.quantization.scale
+
+    def as_float(self) -> NDArray[np.float32]:
         """The fake quantised weight, bit for bit."""
-        axis = 1 if transposed and self.scale.size > 1 else 0
-        shape = [1] * self.values.ndim
-        shape[axis] = self.scale.size
-        quotient: NDArray[np.float32] = self.values.astype(np.float32) / self.scale.reshape(shape)
-        return quotient
+        return self.quantization.dequantize(self.values)
+
+
+def weight_quantization(format: Int, scale: NDArray[np.float32], transposed: bool) -> Quantization:
+    """Of a weight with one scale, or one for each output channel."""
+    axis = None if scale.size == 1 else 1 if transposed else 0
+    return Quantization(format, axis, None, scale)
 
 
 class Kept:
@@ -73,8 +81,8 @@ def quantizer_refusal(quantizer: Any, whose: str) -> str | None:
         return f"the {whose} quantizer is off"
     if quantizer._if_calib:
         return f"the {whose} quantizer collects for calibration"
-    bits = quantizer._num_bits
-    if not isinstance(bits, int) or not 2 <= bits <= 8:
+    format = quantizer.format
+    if not isinstance(format, Int) or not 2 <= format.bits <= 8:
         return f"the {whose} has not 2 to 8 bits"
     if not quantizer._fake_quant:
         return f"the {whose} quantizer is not fake"
@@ -97,16 +105,18 @@ def range_refusal(quantizer: Any) -> str | None:
     return None
 
 
-def settings_of(quantizer: Any) -> tuple[int, bool, bool]:
-    """Bits, unsigned, narrow range."""
-    return quantizer._num_bits, quantizer._unsigned, quantizer._narrow_range
+def format_of(quantizer: Any) -> Int:
+    """How a quantiser that `quantizer_refusal` has nothing against rounds."""
+    format = number_format(quantizer._num_bits, bool(quantizer._unsigned), bool(quantizer._narrow_range))
+    assert isinstance(format, Int)
+    return format
 
 
 def weight_key(quantizer: Any, weight: NDArray[Any]) -> tuple[Any, ...]:
     """Equal keys prove that the integer form of the weight has not changed; the arrays are read at memory speed."""
     amax = quantizer._buffers.get("_amax")
     return (_C.fingerprint(weight), weight.shape, weight.dtype, None if amax is None else _C.fingerprint(amax),
-            None if amax is None else amax.shape, quantizer._axis, quantizer._scale_amax, settings_of(quantizer))
+            None if amax is None else amax.shape, quantizer._axis, quantizer._scale_amax, format_of(quantizer))
 
 
 def integer_weight(quantizer: Any, weight: NDArray[Any], transposed: bool) -> IntegerWeight | str:
@@ -116,12 +126,12 @@ def integer_weight(quantizer: Any, weight: NDArray[Any], transposed: bool) -> In
     if weight.size == 0:
         return "the weight is empty"
     weight = np.asarray(weight)
-    return rounded_weight(weight, np.asarray(quantizer._get_amax(weight)), settings_of(quantizer), transposed)
+    return rounded_weight(weight, np.asarray(quantizer._get_amax(weight)), format_of(quantizer), transposed)
 
 
-def rounded_weight(weight: NDArray[Any], amax: NDArray[Any], settings: tuple[int, bool, bool],
+def rounded_weight(weight: NDArray[Any], amax: NDArray[Any], format: Int,
                    transposed: bool) -> IntegerWeight | str:
-    """A float32 weight as integers by this amax and these bits, sign and range."""
+    """A float32 weight as integers of this format, by this amax."""
     shape = [1] * weight.ndim
     channel_axis = 1 if transposed else 0
     shape[channel_axis] = weight.shape[channel_axis]
@@ -129,13 +139,13 @@ def rounded_weight(weight: NDArray[Any], amax: NDArray[Any], settings: tuple[int
         return "the weight has another amax than one, or one for each output channel"
     if not np.isfinite(amax).all() or (amax < 0).any():
         return "the amax of the weight is negative or not finite"
-    bits, unsigned, narrow = settings
-    if unsigned and (weight < 0).any():
+    if format.unsigned and (weight < 0).any():
         return "an unsigned weight is negative"
-    values, scale = _C.quantize(weight, amax, bits, unsigned, narrow)
+    values, scale = _C.quantize(weight, amax, format.bits, format.unsigned, format.narrow)
     if not (np.isfinite(scale).all() and np.isfinite(values).all()):
         return "the weight or its scale is not finite"
-    return IntegerWeight(values.astype(np.uint8 if unsigned else np.int8), scale.astype(np.float32).reshape(-1))
+    codes = values.astype(np.uint8 if format.unsigned else np.int8)
+    return IntegerWeight(codes, weight_quantization(format, scale.astype(np.float32).reshape(-1), transposed))
 
 
 def geometry_of(layer: Any, shape: tuple[int, ...], output_padding: tuple[int, ...]) -> Geometry:
@@ -149,8 +159,3 @@ def geometry_of(layer: Any, shape: tuple[int, ...], output_padding: tuple[int, .
         before = after = tuple(layer.padding)
     return Geometry(layer._transposed, layer.groups, tuple(layer.stride), before, after, tuple(layer.dilation),
                     output_padding)
-
-
-def format_of(quantizer: Any) -> Format:
-    """How the quantiser rounds."""
-    return Format(*settings_of(quantizer))

@@ -8,19 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._C import integer_call
+from .._core.formats import Int
 from ..float_nn.parameter import own_copy
 from . import switch
 from .conditions import (
     IntegerWeight,
     Kept,
+    format_of,
     geometry_of,
     integer_weight,
     quantizer_refusal,
     range_refusal,
-    settings_of,
     weight_key,
+    weight_quantization,
 )
-from .packed import Format, Geometry, PackedWeights
+from .packed import NO_FLOATS, Geometry, PackedWeights
 from .ready import ABSENT, ready_call
 
 __all__ = ["IntegerExecution"]
@@ -30,7 +32,6 @@ GEOMETRY = ("stride", "padding", "dilation", "groups", "padding_mode", "output_p
 NO_GEOMETRY = {"stride": ABSENT}  # of a linear layer
 STEPS = ("_try_integers", "_kept_weight", "_run_integers")
 NO_STEPS = dict.fromkeys(STEPS, ABSENT)  # of the object's own
-NO_FLOATS = "the input is not a float32 array"
 MOST_PHASES = 4096  # of a transposed convolution, which is one ordinary convolution for each of its strides
 VALUES, SCALE = "_integer_weight", "_integer_scale"
 OVERRIDABLE = ("_quant", "_float_forward", "_linear", "_conv_forward")
@@ -135,10 +136,10 @@ class IntegerExecution:
         amax = quantizer._buffers.get("_amax")
         if quantizer._scale_amax is not None:
             amax = quantizer._get_amax(input) if input.size else None
-        state, settings = self.__dict__, settings_of(quantizer)
+        state, format = self.__dict__, format_of(quantizer)
         shape: dict[str, Any] = NO_GEOMETRY
         extra: Any = None
-        packing: Any = (settings,)
+        packing: Any = (format,)
         if "stride" in state:
             shape = {name: state[name] for name in GEOMETRY}
             extra = shape["output_padding"] if output_size is None else self._extra(input, output_size)
@@ -146,15 +147,15 @@ class IntegerExecution:
                 return "the strides are too large"
             if shape["padding_mode"] != "zeros":
                 input = self._padded(input)
-            packing = (settings, *(tuple(v) if type(v) is list else v for v in shape.values()), extra)
+            packing = (format, *(tuple(v) if type(v) is list else v for v in shape.values()), extra)
         made_for, packed = kept.packed
         if made_for != packing:
             geometry = LINEAR if extra is None else geometry_of(self, kept.weight.values.shape, extra)
-            packed = PackedWeights(kept.weight.values, kept.weight.scale, geometry, Format(*settings))
+            packed = PackedWeights(kept.weight.values, kept.weight.scale, geometry, format)
             kept.packed = packing, packed
         if state.get("_frozen") is kept and output_size is None and _has_library_steps(self):
-            kept.ready = ready_call(self, kept, quantizer, settings, bias, shape | NO_STEPS, packed)
-        return packed(input, amax, bias)
+            kept.ready = ready_call(self, kept, quantizer, format, bias, shape | NO_STEPS, packed)
+        return packed.product(input, amax, bias)
 
     def _extra(self, input: Any, output_size: Any) -> tuple[int, ...]:
         state: Any = self
@@ -179,7 +180,7 @@ class IntegerExecution:
         layer: Any = self
         if frozen is None or not frozen.is_of(layer._parameters["weight"]):
             return layer._weight_quantizer(layer.weight)
-        weight = frozen.weight.as_float(getattr(self, "_transposed", False))
+        weight = frozen.weight.as_float()
         dtype = getattr(input, "dtype", weight.dtype)
         return weight.astype(dtype, copy=False) if dtype.kind == "f" else weight
 
@@ -267,11 +268,13 @@ class IntegerExecution:
         shape = weight.shape if weight is not None else frozen.weight.values.shape if frozen is not None else None
         if values.shape != shape:
             return f"size mismatch: the checkpoint has shape {values.shape}, the layer {shape}"
-        channels = shape[1] if getattr(self, "_transposed", False) else shape[0]
+        transposed = getattr(self, "_transposed", False)
+        channels = shape[1] if transposed else shape[0]
         if not isinstance(scale, np.ndarray) or scale.dtype.char != "f" or scale.shape not in ((1,), (channels,)):
             return f"expected a scale of shape (1,) or ({channels},), float32"
         if not (np.isfinite(scale).all() and (scale > 0).all()):
             return "expected positive finite scales"
-        self._become_frozen(Kept(None, IntegerWeight(values.copy(), scale.copy())))
+        quantization = weight_quantization(Int(8, values.dtype.char == "B"), scale.copy(), transposed)
+        self._become_frozen(Kept(None, IntegerWeight(values.copy(), quantization)))
         self.__dict__["_frozen"].lock()
         return None

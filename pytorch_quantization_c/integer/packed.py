@@ -7,12 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
+from .._core.formats import Int
 
 __all__ = ["Format", "Geometry", "PackedWeights"]
 
 
+NO_FLOATS = "the input is not a float32 array"
+
+
 class Format(NamedTuple):
-    """How an array is quantised: bits (2 to 8), unsigned or not, and whether the lowest negative value is left out."""
+    """Deprecated: the `Int` of earlier versions, narrow unless it says otherwise. `PackedWeights` still takes it."""
 
     num_bits: int = 8
     unsigned: bool = False
@@ -47,7 +51,7 @@ class PackedWeights:
         scale: float32, what the weights were multiplied by: one, one for each output channel, or, transposed, one for
             each index of the weight's axis 1 (the groups share them).
         geometry: the layer's.
-        input_format: how inputs are to be quantised.
+        input_format: how inputs are to be quantised: `Int` of 2 to 8 bits.
 
     Raises:
         TypeError: arguments of other types.
@@ -57,11 +61,13 @@ class PackedWeights:
     __slots__ = ("weight", "scale", "geometry", "input_format", "_packed")
 
     def __init__(self, weight: NDArray[Any], scale: NDArray[np.float32], geometry: Geometry,
-                 input_format: Format) -> None:
+                 input_format: Int | Format) -> None:
         if not isinstance(weight, np.ndarray):
             raise TypeError(f"Expected `weight` to be an array, got {type(weight).__name__}")
-        if not isinstance(geometry, Geometry) or not isinstance(input_format, Format):
-            raise TypeError("Expected `geometry` to be a Geometry and `input_format` a Format, got "
+        if isinstance(input_format, Format):
+            input_format = Int(*input_format)
+        if not isinstance(geometry, Geometry) or not isinstance(input_format, Int):
+            raise TypeError("Expected `geometry` to be a Geometry and `input_format` an Int, got "
                             f"{type(geometry).__name__} and {type(input_format).__name__}")
         self.weight = weight
         self.scale = scale
@@ -71,17 +77,32 @@ class PackedWeights:
         each = np.asarray(scale, np.float32).reshape(-1)
         if each.size == 1 or (geometry.transposed and each.size == weight.shape[1]):
             each = np.tile(each, outputs // each.size)
-        self._packed = _C.integer_pack(weight, each, *geometry, *input_format)
+        self._packed = _C.integer_pack(weight, each, *geometry, input_format.bits, input_format.unsigned,
+                                       input_format.narrow)
 
     def __call__(self, input: NDArray[np.float32], amax: Any = None,
-                 bias: NDArray[np.float32] | None = None) -> NDArray[np.float32] | str:
-        """The layer's output for a float32 array, or a string that says why integers cannot give it.
+                 bias: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """The layer's output for a float32 array.
 
         Args:
             input: (..., in) for a linear layer, (batch, in, *sizes) or (in, *sizes) for a convolution.
             amax: the input's range, one number; None: the largest magnitude of this input.
             bias: one float32 for each output channel.
+
+        Raises:
+            TypeError: `input` is no float32 array.
+            ValueError: integers cannot give it: another shape, NaN in the input, a negative value for an unsigned
+                format, an amax that is negative or not finite, scales beyond the range of float32.
         """
+        answer = self.product(input, amax, bias)
+        if isinstance(answer, str):
+            kind = TypeError if answer == NO_FLOATS else ValueError
+            raise kind(f"Expected an input and an amax that integers can compute with: {answer}")
+        return answer
+
+    def product(self, input: NDArray[np.float32], amax: Any = None,
+                bias: NDArray[np.float32] | None = None) -> NDArray[np.float32] | str:
+        """As a call, for layers that can compute on floats as well: a string says why integers cannot give it."""
         return _C.integer_run(self._packed, input, amax, bias)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._core.formats import Int
 from . import switch
 from .conditions import Kept
 from .packed import PackedWeights
@@ -19,6 +20,7 @@ ABSENT = ...
 SETTINGS: dict[str, Any] = {"_disabled": False, "_if_quant": True, "_if_calib": False, "_fake_quant": True,
                             "_learn_amax": False, "_axis": None, "_scale_amax": None, "_enable_onnx_export": ABSENT,
                             "forward": ABSENT}
+ROUNDING = ("_num_bits", "_unsigned", "_narrow_range")
 Guard = tuple[Any, type, tuple[str, ...], tuple[Any, ...]]
 
 
@@ -36,19 +38,21 @@ def own_settings(quantizer: Any) -> dict[str, Any] | None:
     return found if all(same) else None
 
 
-def ready_call(layer: Any, kept: Kept, quantizer: Any, settings: tuple[int, bool, bool], bias: Any,
+def ready_call(layer: Any, kept: Kept, quantizer: Any, format: Int, bias: Any,
                own: dict[str, Any], packed: PackedWeights) -> tuple[Any, ...] | None:
     """The first argument of `_C.integer_call`; None if a call of this layer needs more than one step.
 
-    `settings` and `own`, of the layer itself, are those that `packed` was made with, not read again: another thread may
-    have changed them in between.
+    `format` and `own`, of the layer itself, are those that `packed` was made with: another thread may have changed them
+    in between.
     """
     state, buffers, switches = vars(layer), quantizer._buffers, own_settings(quantizer)
     if own.get("padding_mode", "zeros") != "zeros" or switches is None or list in map(type, own.values()):
         return None
     amax, no_scale = buffers.get("_amax", ABSENT), None if "_pre_quant_scale" in buffers else ABSENT
-    bits, unsigned, narrow = settings
-    rounding = {"_num_bits": bits, "_unsigned": unsigned, "_narrow_range": narrow, "_buffers": buffers}
+    rounding = {name: vars(quantizer).get(name) for name in ROUNDING}
+    if rounding != {"_num_bits": format.bits, "_unsigned": format.unsigned, "_narrow_range": format.narrow}:
+        return None
+    rounding["_buffers"] = buffers
     modules, parameters = state["_modules"], state["_parameters"]
     guards = (
         guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **own}),

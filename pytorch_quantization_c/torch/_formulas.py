@@ -8,12 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .._core.formats import E4M3, Int
+
 __all__ = ["e4m3", "fake_affine", "fake_quantize", "quantize", "straight_through"]
 
 TINY = 2.0 ** -24           # up to here an amax counts as zero
-E4M3_MAX = 448.0
-E4M3_LOWEST_EXPONENT = -6   # of the normal numbers
-MANTISSA_BITS = 3
 
 
 def _working(x: Tensor) -> torch.dtype:
@@ -40,10 +39,9 @@ def _integers(x: Tensor, amax: Tensor, num_bits: int, unsigned: bool, narrow_ran
     """clamp(rint(x * bound / amax)) and the scale, in the working type."""
     _check(x, amax, num_bits, unsigned)
     kind, amax = _working(x), amax.to(_scale_type(x, amax))
-    bound = 2.0 ** (num_bits - 1 + int(unsigned)) - 1 if num_bits else 0.0
-    low = 0.0 if unsigned or not num_bits else -bound - int(not narrow_range)
-    ends = torch.tensor([low, bound], dtype=kind, device=x.device)
-    scale = torch.tensor(bound, dtype=amax.dtype, device=amax.device) / amax
+    codes = Int(num_bits, unsigned, narrow_range)
+    ends = torch.tensor([codes.low, codes.bound], dtype=kind, device=x.device)
+    scale = torch.tensor(codes.bound, dtype=amax.dtype, device=amax.device) / amax
     zero = (amax <= TINY) | (num_bits == 0)
     factor = torch.where(zero, torch.zeros_like(scale), scale).to(kind)
     outputs = (x.to(kind) * factor).round().clamp(ends[0], ends[1])
@@ -67,17 +65,17 @@ def fake_quantize(x: Tensor, amax: Tensor, num_bits: int, unsigned: bool, narrow
 def _e4m3_scale(x: Tensor, amax: Tensor | float | None) -> Tensor:
     kind = _working(x)
     if isinstance(amax, Tensor):
-        return (1.0 / amax.to(_scale_type(x, amax)) * E4M3_MAX).to(kind)
-    return torch.tensor(1.0 if amax is None else E4M3_MAX / amax, dtype=kind, device=x.device)
+        return (1.0 / amax.to(_scale_type(x, amax)) * E4M3.bound).to(kind)
+    return torch.tensor(1.0 if amax is None else E4M3.bound / amax, dtype=kind, device=x.device)
 
 
 def e4m3(x: Tensor, amax: Tensor | float | None) -> Tensor:
     """Rounded to E4M3 after scaling amax to 448."""
     kind, scale = _working(x), _e4m3_scale(x, amax)
     values = x.to(kind)
-    scaled = (values * scale).clamp(-E4M3_MAX, E4M3_MAX)
+    scaled = (values * scale).clamp(-E4M3.bound, E4M3.bound)
     exponent = torch.frexp(scaled.detach())[1] - 1
-    step = torch.ldexp(torch.ones_like(scaled), exponent.clamp(min=E4M3_LOWEST_EXPONENT) - MANTISSA_BITS)
+    step = torch.ldexp(torch.ones_like(scaled), exponent.clamp(min=E4M3.lowest_exponent) - E4M3.mantissa)
     rounded = (scaled / step).round() * step / scale
     return torch.where(values.abs() < TINY, torch.zeros((), dtype=kind, device=x.device), rounded).to(x.dtype)
 

@@ -22,7 +22,6 @@ from ..integer.conditions import (
     quantizer_refusal,
     range_refusal,
     rounded_weight,
-    settings_of,
 )
 from ..integer.packed import Geometry, PackedWeights
 from ._convert import as_array, as_tensor
@@ -111,10 +110,10 @@ class IntegerExecution:
             return "the weight is empty"
         amax = quantizer.amax
         proof = (_C.fingerprint(weight), weight.shape, None if amax is None else as_array(amax).tobytes(),
-                 None if amax is None else amax.shape, quantizer._axis, quantizer._scale_amax, settings_of(quantizer))
+                 None if amax is None else amax.shape, quantizer._axis, quantizer._scale_amax, format_of(quantizer))
         kept: Kept | None = vars(self).get("_kept")
         if kept is None or kept.proof != proof:
-            found = rounded_weight(weight, as_array(quantizer._get_amax(layer.weight)), settings_of(quantizer),
+            found = rounded_weight(weight, as_array(quantizer._get_amax(layer.weight)), format_of(quantizer),
                                    self._transposed)
             if isinstance(found, str):
                 return found
@@ -124,7 +123,7 @@ class IntegerExecution:
     def _run_integers(self, kept: Kept, input: Tensor, output_size: Any) -> NDArray[Any] | str:
         layer: Any = self
         quantizer = layer._input_quantizer
-        packing: Any = settings_of(quantizer)
+        packing: Any = format_of(quantizer)
         extra = None
         if hasattr(layer, "stride"):
             extra = layer.output_padding if output_size is None else layer._output_padding(
@@ -141,7 +140,8 @@ class IntegerExecution:
         amax = None
         if quantizer.amax is not None or quantizer._scale_amax is not None:
             amax = as_array(quantizer._get_amax(input)) if input.numel() or quantizer.amax is not None else None
-        answer: NDArray[Any] | str = packed(as_array(input), amax, None if layer.bias is None else as_array(layer.bias))
+        bias = None if layer.bias is None else as_array(layer.bias)
+        answer: NDArray[Any] | str = packed.product(as_array(input), amax, bias)
         return answer
 
     def __getstate__(self) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._core.formats import E4M3, Int
+
 __all__ = ["e4m3_nodes", "exporting", "integer_nodes"]
 
 # By bits and sign: onnx.TensorProto.DataType.
 INTEGERS = {(4, False): 22, (4, True): 21, (8, False): 3, (8, True): 2, (16, False): 5, (16, True): 4}
 ZERO_POINTS = {3: torch.int8, 2: torch.uint8, 17: torch.float8_e4m3fn}     # other types have opset 21's `output_dtype`
 FLOAT8 = 17
-E4M3_MAX = 448.0
 
 
 def exporting() -> bool:
@@ -50,15 +51,15 @@ def _pair(x: Tensor, scale: Tensor, amax: Tensor, kind: int) -> Tensor:
 
 def integer_nodes(x: Tensor, amax: Tensor, num_bits: int, unsigned: bool) -> Tensor:
     """The nodes of a fake quantiser of 4, 8 or 16 bits; `_check_onnx_readiness` has refused all others."""
-    bound = float(2 ** (num_bits - 1 + int(unsigned)) - 1)
+    bound = float(Int(num_bits, unsigned).bound)
     return _pair(x, amax.float() / bound, amax, INTEGERS[num_bits, unsigned])
 
 
 def e4m3_nodes(x: Tensor, amax: Tensor, standard: bool) -> Tensor:
     """The nodes of an E4M3 quantiser: standard float8, or TensorRT's own."""
     if standard:
-        return _pair(x, amax.float() / E4M3_MAX, amax, FLOAT8)
-    forward = E4M3_MAX / amax.float().reshape(())
+        return _pair(x, amax.float() / E4M3.bound, amax, FLOAT8)
+    forward = E4M3.bound / amax.float().reshape(())
     scale = 1.0 / torch.where(forward == 0, torch.ones_like(forward), forward)
     stored = _symbolic("trt::TRT_FP8QuantizeLinear", [x.float(), scale], {}, x, torch.uint8, None)
     return _symbolic("trt::TRT_FP8DequantizeLinear", [stored, scale], {}, x, torch.float32, None).to(x.dtype)

@@ -27,6 +27,7 @@ from .._core.descriptor import (
     ScaledQuantDescriptor,
 )
 from .._core.errors import UnsupportedFormatError, shown
+from .._core.formats import E4M3
 from . import _kernels, _onnx, cuda_ext
 from ._convert import untraced
 from ._kernels import checked, operand
@@ -43,7 +44,6 @@ __all__ = [
 
 FLOAT16_MAX = 65504.0
 TINY = 2.0 ** -24
-E4M3_MAX = 448.0
 
 
 class _StraightThrough(Function):
@@ -231,7 +231,7 @@ class ScaledE4M3Function(Function):
     def forward(ctx: Any, inputs: Any, amax: Any = None, E: int = 4, M: int = 3) -> Tensor:
         """See the class; saves inputs and amax."""
         _check_format(E, M)
-        x, bound = _arguments(ctx, inputs, E4M3_MAX if amax is None else amax)
+        x, bound = _arguments(ctx, inputs, E4M3.bound if amax is None else amax)
         return _kernels.e4m3(x, amax if amax is None or isinstance(amax, int | float) else bound)
 
     @staticmethod

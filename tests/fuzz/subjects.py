@@ -65,7 +65,7 @@ def maximum() -> Any:
 
 
 def packed() -> Any:
-    return integer.PackedWeights(np.ones((3, 6), np.int8), np.ones(3, np.float32), integer.Geometry(), integer.Format())
+    return integer.PackedWeights(np.ones((3, 6), np.int8), np.ones(3, np.float32), integer.Geometry(), integer.Int(8))
 
 
 OBJECTS: dict[str, Callable[[], Any]] = {  # an object of each class that its constructor alone does not make useful

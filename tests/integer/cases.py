@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from pytorch_quantization_c import isa, threads
-from pytorch_quantization_c.integer import Format, Geometry
+from pytorch_quantization_c.integer import Geometry, Int
 
 from .oracle import bounds
 
@@ -38,7 +38,8 @@ def on_every_isa(pack, run=lambda answer: answer, times=1):
     return answers
 
 
-formats = st.builds(Format, st.integers(2, 8), st.booleans(), st.booleans())
+INT8 = Int(8, narrow=True)
+formats = st.builds(Int, st.integers(2, 8), st.booleans(), st.booleans())
 kinds = st.sampled_from(["normal", "extreme", "alternating", "positive", "tiny", "zero"])
 seeds = st.integers(0, 2**32 - 1)
 

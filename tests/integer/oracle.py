@@ -3,19 +3,19 @@ from itertools import product
 
 import numpy as np
 
-from pytorch_quantization_c.integer import Format, Geometry
+from pytorch_quantization_c.integer import Geometry, Int
 
 
-def bounds(f: Format) -> tuple[int, int]:
-    high = 2 ** (f.num_bits - 1 + f.unsigned) - 1
-    return (0 if f.unsigned else -high - (not f.narrow_range)), high
+def bounds(f: Int) -> tuple[int, int]:
+    high = 2 ** (f.bits - 1 + f.unsigned) - 1
+    return (0 if f.unsigned else -high - (not f.narrow)), high
 
 
-def scale_of(amax, f: Format) -> np.float32:
+def scale_of(amax, f: Int) -> np.float32:
     return np.float32(bounds(f)[1]) / np.float32(amax)
 
 
-def quantized(x, amax, f: Format):
+def quantized(x, amax, f: Int):
     """int64; the product is rounded to float32 first, as the quantiser's contract says."""
     low, high = bounds(f)
     return np.clip(np.rint(x.astype(np.float32) * scale_of(amax, f)), low, high).astype(np.int64)

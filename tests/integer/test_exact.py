@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytorch_quantization_c.integer import Format, Geometry, PackedWeights
+from pytorch_quantization_c.integer import Geometry, Int, PackedWeights
 
 from . import oracle
-from .cases import floats, formats, geometries, integers, kinds, on_every_isa, seeds
+from .cases import INT8, floats, formats, geometries, integers, kinds, on_every_isa, seeds
 
 
 def check(w, x, g, fx, rng, product, channel_axis, amax=None, times=1):
@@ -70,9 +70,9 @@ def test_transposed_convolution(data, axes, fx, fw, kind_x, kind_w, seed):
 
 
 @pytest.mark.parametrize("kind", ["extreme", "alternating", "positive", "normal"])
-@pytest.mark.parametrize("fx, fw", [(Format(8, True), Format(8, False, False)),
-                                    (Format(8, False, False), Format(8, False, False)),
-                                    (Format(8, True), Format(8, True))])
+@pytest.mark.parametrize("fx, fw", [(Int(8, True), Int(8)),
+                                    (Int(8), Int(8)),
+                                    (Int(8, True), Int(8, True))])
 def test_sums_beyond_32_bits(kind, fx, fw, rng):
     w = integers(rng, kind, (3, 70_000), fw)
     x = floats(rng, "extreme" if kind == "extreme" else "positive", (2, 70_000), 0.7, fx)
@@ -81,8 +81,8 @@ def test_sums_beyond_32_bits(kind, fx, fw, rng):
 
 
 def test_long_sums_of_a_convolution(rng):
-    fx, g = Format(8, True), Geometry(False, 1, (1,), (1,), (1,), (1,), (0,))
-    w = integers(rng, "positive", (2, 25_000, 3), Format(8, False, False))
+    fx, g = Int(8, True), Geometry(False, 1, (1,), (1,), (1,), (1,), (0,))
+    w = integers(rng, "positive", (2, 25_000, 3), Int(8))
     x = floats(rng, "positive", (1, 25_000, 3), 0.7, fx)
     check(w, x, g, fx, rng, lambda a, b: oracle.conv(a, b, g), 1, 0.7)
 
@@ -92,51 +92,51 @@ def test_long_sums_of_a_convolution(rng):
 @pytest.mark.parametrize("stride", [1, 2])
 def test_convolutions_of_several_tiles_and_blocks(shape, weight, padding, stride, rng):
     g = Geometry(False, 1, (stride, stride), (padding,) * 2, (padding,) * 2, (1, 1), (0, 0))
-    w = integers(rng, "normal", weight, Format())
-    check(w, floats(rng, "normal", shape, 1, Format()), g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
+    w = integers(rng, "normal", weight, INT8)
+    check(w, floats(rng, "normal", shape, 1, INT8), g, INT8, rng, lambda a, b: oracle.conv(a, b, g), 1)
 
 
 @pytest.mark.parametrize("kernel, before, after", [(3, 1, 1), (3, 0, 2), (3, 4, 5), (5, 2, 2), (7, 3, 3), (2, 1, 0),
                                                    (3, 9, 9), (8, 3, 4), (9, 4, 4)])
 @pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 3), (3, 2)])
-@pytest.mark.parametrize("fx", [Format(), Format(8, True)])
+@pytest.mark.parametrize("fx", [INT8, Int(8, True)])
 def test_rows_of_taps_that_lie_on_padding(kernel, before, after, stride, dilation, fx, rng):
     g = Geometry(False, 2, (stride,) * 2, (before, 1), (after, 1), (dilation, 1), (0, 0))
     rows = max(1, dilation * (kernel - 1) + 1 - before - after)
-    w = integers(rng, "normal", (140, 10, kernel, 3), Format())
+    w = integers(rng, "normal", (140, 10, kernel, 3), INT8)
     for height in (rows, rows + 1, rows + 6, rows + 12):
         x = floats(rng, "normal", (1, 20, height, 8), 1, fx)
         check(w, x, g, fx, rng, lambda a, b: oracle.conv(a, b, g), 1)
 
 
 @pytest.mark.parametrize("outputs", [1024, 1000])
-@pytest.mark.parametrize("fw", [Format(), Format(8, True)])
+@pytest.mark.parametrize("fw", [INT8, Int(8, True)])
 def test_one_row_shared_by_threads(outputs, fw, rng):
     w = integers(rng, "normal", (outputs, 1030), fw)
-    check(w, floats(rng, "normal", (1, 1030), 1, Format()), Geometry(), Format(), rng, oracle.linear, -1, times=40)
+    check(w, floats(rng, "normal", (1, 1030), 1, INT8), Geometry(), INT8, rng, oracle.linear, -1, times=40)
 
 
 @pytest.mark.parametrize("rows, k, outputs", [(1, 768, 256), (8, 512, 512), (200, 300, 190), (700, 2000, 20)])
 def test_larger_linear_layers(rows, k, outputs, rng):
-    w = integers(rng, "normal", (outputs, k), Format())
-    check(w, floats(rng, "normal", (rows, k), 1, Format()), Geometry(), Format(), rng, oracle.linear, -1)
+    w = integers(rng, "normal", (outputs, k), INT8)
+    check(w, floats(rng, "normal", (rows, k), 1, INT8), Geometry(), INT8, rng, oracle.linear, -1)
 
 
 @pytest.mark.parametrize("weight, groups", [((32, 16, 3, 3), 1), ((48, 1, 3, 3), 48), ((48, 1, 5, 5), 48),
                                             ((40, 16, 1, 1), 1), ((8, 1, 5, 5), 1)])
 def test_many_small_images(weight, groups, rng):
     g = Geometry(False, groups, (1, 1), (1, 1), (1, 1), (1, 1), (0, 0))
-    w = integers(rng, "normal", weight, Format())
-    x = floats(rng, "normal", (50, weight[1] * groups, 15, 13), 1, Format())
-    check(w, x, g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
+    w = integers(rng, "normal", weight, INT8)
+    x = floats(rng, "normal", (50, weight[1] * groups, 15, 13), 1, INT8)
+    check(w, x, g, INT8, rng, lambda a, b: oracle.conv(a, b, g), 1)
 
 
 @pytest.mark.parametrize("before", [0, 1])
 def test_depthwise_of_one_layer_whose_output_may_see_padding_alone(before, rng):
     g = Geometry(False, 2, (3, 1, 1), (before, 1, 1), (before, 1, 1), (1, 1, 1), (0, 0, 0))
-    w = integers(rng, "normal", (2, 1, 1, 3, 3), Format())
-    x = floats(rng, "normal", (1, 2, 1, 6, 9), 1, Format())
-    check(w, x, g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
+    w = integers(rng, "normal", (2, 1, 1, 3, 3), INT8)
+    x = floats(rng, "normal", (1, 2, 1, 6, 9), 1, INT8)
+    check(w, x, g, INT8, rng, lambda a, b: oracle.conv(a, b, g), 1)
 
 
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 7, 9])
@@ -145,15 +145,15 @@ def test_depthwise(kernel, stride, dilation, rng):
     g = Geometry(False, 3, (stride,) * 2, (2, 3), (1, 2), (dilation,) * 2, (0, 0))
     size = dilation * (kernel - 1) + 1
     for width in (0, 3, 17, 40):
-        w = integers(rng, "normal", (6 if width == 3 else 3, 1, kernel, kernel), Format(8, True))
-        x = floats(rng, "normal", (2, 3, size + 7, size + width), 1, Format())
-        check(w, x, g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
+        w = integers(rng, "normal", (6 if width == 3 else 3, 1, kernel, kernel), Int(8, True))
+        x = floats(rng, "normal", (2, 3, size + 7, size + width), 1, INT8)
+        check(w, x, g, INT8, rng, lambda a, b: oracle.conv(a, b, g), 1)
 
 
 @pytest.mark.parametrize("size", [(256, 272), (259, 277)])
 def test_outputs_larger_than_the_caches(size, rng):
     """Written around them where the lanes are pixels; any alignment of the channels."""
     g = Geometry(False, 1, (1, 1), (0, 0), (0, 0), (1, 1), (0, 0))
-    w = integers(rng, "normal", (67, 5, 1, 1), Format())
-    x = floats(rng, "normal", (1, 5, *size), 1, Format())
-    check(w, x, g, Format(), rng, lambda a, b: oracle.conv(a, b, g), 1)
+    w = integers(rng, "normal", (67, 5, 1, 1), INT8)
+    x = floats(rng, "normal", (1, 5, *size), 1, INT8)
+    check(w, x, g, INT8, rng, lambda a, b: oracle.conv(a, b, g), 1)

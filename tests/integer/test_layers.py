@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pytorch_quantization_c import integer, nn
 from pytorch_quantization_c.float_nn import Parameter
-from pytorch_quantization_c.integer import Format
+from pytorch_quantization_c.integer import Int
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 from ..process import run_python
@@ -29,7 +29,7 @@ def made(rng, cls, *args, **kwargs):
 
 def fake(x, amax, bits=8, unsigned=False, narrow=False):
     """Fake quantised in float64, with the float32 scale."""
-    f = Format(bits, unsigned, narrow)
+    f = Int(bits, unsigned, narrow)
     low, high = oracle.bounds(f)
     scale = np.float32(high) / np.asarray(amax, np.float32)
     return np.clip(np.rint(x * scale), low, high).astype(np.float64) / scale.astype(np.float64)

@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 from pytorch_quantization_c import isa
-from pytorch_quantization_c.integer import Format, Geometry, PackedWeights
+from pytorch_quantization_c.integer import Geometry, Int, PackedWeights
 
 from . import oracle
-from .cases import ISAS, floats, integers, on_every_isa, thread_count
+from .cases import INT8, ISAS, floats, integers, on_every_isa, thread_count
 from .test_exact import check
 
-FORMATS = [(Format(), Format()), (Format(8, True), Format(8, False, False))]
+FORMATS = [(INT8, INT8), (Int(8, True), Int(8))]
 
 
 def geometry(axes, stride=1, padding=0, dilation=1, groups=1, transposed=False, extra=0):
@@ -102,16 +102,16 @@ def test_ways_of_a_convolution(transposed, shape, weight, rest, rng):
 def test_output_channels(cin, rng):
     g = geometry(2, padding=1)
     for cout in range(1, 71):
-        w = integers(rng, "normal", (cout, cin, 3, 3), Format())
-        check(w, floats(rng, "normal", (1, cin, 5, 7), 0.7, Format()), g, Format(), rng, product_of(g), 1)
+        w = integers(rng, "normal", (cout, cin, 3, 3), INT8)
+        check(w, floats(rng, "normal", (1, cin, 5, 7), 0.7, INT8), g, INT8, rng, product_of(g), 1)
 
 
 @pytest.mark.parametrize("width", range(1, 36))
 def test_widths(width, rng):
     for cin, kernel, stride in ((64, 3, 1), (20, 3, 1), (1, 5, 2)):
         g = geometry(2, stride=stride, padding=kernel // 2)
-        x = floats(rng, "normal", (1, cin, 1 + width % 5, width), 0.7, Format())
-        check(integers(rng, "normal", (18, cin, kernel, kernel), Format()), x, g, Format(), rng, product_of(g), 1)
+        x = floats(rng, "normal", (1, cin, 1 + width % 5, width), 0.7, INT8)
+        check(integers(rng, "normal", (18, cin, kernel, kernel), INT8), x, g, INT8, rng, product_of(g), 1)
 
 
 @pytest.mark.parametrize("rows", range(1, 71))
@@ -125,15 +125,15 @@ def test_rows_of_a_linear_layer(rows, rng):
 @pytest.mark.parametrize("rows", [1, 2, 33])
 def test_lengths_of_a_linear_layer(rows, rng):
     for k in (*range(25, 100), 768, 2048, 3001):
-        w = integers(rng, "normal", (21, k), Format())
-        check(w, floats(rng, "normal", (rows, k), 0.7, Format()), Geometry(), Format(), rng, oracle.linear, -1)
+        w = integers(rng, "normal", (21, k), INT8)
+        check(w, floats(rng, "normal", (rows, k), 0.7, INT8), Geometry(), INT8, rng, oracle.linear, -1)
 
 
 @pytest.mark.parametrize("width", [32, 36])
 def test_outputs_larger_than_the_caches(width, rng):
     g = geometry(2)
-    w = integers(rng, "normal", (67, width, 1, 1), Format())
-    check(w, floats(rng, "normal", (1, width, 259, 256), 1, Format()), g, Format(), rng, product_of(g), 1)
+    w = integers(rng, "normal", (67, width, 1, 1), INT8)
+    check(w, floats(rng, "normal", (1, width, 259, 256), 1, INT8), g, INT8, rng, product_of(g), 1)
 
 
 @pytest.mark.parametrize("row", [0, 15, 16, 32])
@@ -143,7 +143,7 @@ def test_what_a_linear_layer_refuses(row, column, rng):
         x = np.ones((33, 100), np.float32)
         x[row, column] = value
         for got in on_every_isa(lambda x=x: PackedWeights(np.ones((4, 100), np.int8), np.float32(1), Geometry(),
-                                                          Format(8, True))(x, 1.0)):
+                                                          Int(8, True)).product(x, 1.0)):
             assert got == why
 
 
@@ -153,7 +153,7 @@ LARGEST = 16_384 * 4  # products of a sum that is taken at once
 @pytest.mark.parametrize("low, high", [(-128, -128), (127, 127), (-128, 127)])
 @pytest.mark.parametrize("more", [0, 1])
 def test_largest_sums(low, high, more, rng):
-    fx, k = Format(8, True), LARGEST + more
+    fx, k = Int(8, True), LARGEST + more
     w = np.where(np.arange(20 * k).reshape(20, k) % 2 == 0, low, high).astype(np.int8)
     x = np.full((6, k), 0.7, np.float32)
     check(w, x, Geometry(), fx, rng, oracle.linear, -1, 0.7)
@@ -176,7 +176,7 @@ KINDS = [((7, 100), (50, 100), Geometry()),
 @pytest.mark.parametrize("threads", [1, 3])
 def test_packed_for_one_and_run_by_another(shape, weight, g, threads, rng):
     """Whatever was selected when a layer was packed, and is now."""
-    f = Format()
+    f = INT8
     w, scale = integers(rng, "normal", weight, f), np.float32(3)
     x = floats(rng, "normal", shape, 0.7, f)
     sums = product_of(g)(oracle.quantized(x, 0.7, f), w.astype(np.int64))

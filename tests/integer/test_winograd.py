@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytorch_quantization_c import isa
-from pytorch_quantization_c.integer import Format, Geometry, PackedWeights
+from pytorch_quantization_c.integer import Geometry, Int, PackedWeights
 
 from . import oracle
-from .cases import ISAS, floats, formats, integers, kinds, seeds, thread_count
+from .cases import INT8, ISAS, floats, formats, integers, kinds, seeds, thread_count
 from .test_exact import check
 
 
@@ -21,7 +21,7 @@ def geometry(padding, groups=1):
 
 def check_layer(x, w, padding=((1, 1), (1, 1)), groups=1, fx=None, amax=0.7):
     g = geometry(padding, groups)
-    check(w, x, g, fx or Format(), np.random.default_rng(0), lambda a, b: oracle.conv(a, b, g), 1, amax)
+    check(w, x, g, fx or INT8, np.random.default_rng(0), lambda a, b: oracle.conv(a, b, g), 1, amax)
 
 
 @settings(max_examples=150)
@@ -39,12 +39,12 @@ def test_any_shape(data, fx, fw, kind_x, kind_w, seed):
 @pytest.mark.parametrize("cin, cout, height, width", [
     (64, 64, 56, 56), (16, 16, 3, 300), (16, 33, 131, 4), (300, 20, 9, 9), (520, 160, 7, 7), (128, 200, 14, 15)])
 def test_patches_and_parts(cin, cout, height, width, rng):
-    w = integers(rng, "normal", (cout, cin, 3, 3), Format())
-    check_layer(floats(rng, "normal", (1, cin, height, width), 1, Format()), w, amax=None)
+    w = integers(rng, "normal", (cout, cin, 3, 3), INT8)
+    check_layer(floats(rng, "normal", (1, cin, height, width), 1, INT8), w, amax=None)
 
 
 def test_threads_and_small_images(rng):
-    g, fx = geometry(((1, 1), (1, 1))), Format()
+    g, fx = geometry(((1, 1), (1, 1))), INT8
     w, scale = integers(rng, "normal", (48, 32, 3, 3), fx), np.full(48, 1, np.float32)
     packed = []
     for names in ISAS:
@@ -63,7 +63,7 @@ def test_threads_and_small_images(rng):
 @pytest.mark.parametrize("channels, size", [(1827, 4), (1828, 4), (114, 20), (115, 20)])
 @pytest.mark.parametrize("low, high", [(-128, -128), (127, 127), (-128, 127)])
 def test_largest_sums(channels, size, low, high):
-    fx = Format(8, True)
+    fx = Int(8, True)
     w = np.where(np.arange(9).reshape(3, 3) % 2 == 0, low, high) * np.ones((17, channels, 1, 1))
     x = np.full((1, channels, size, size), 0.7, np.float32)
     check_layer(x, w.astype(np.int8), fx=fx)
@@ -72,4 +72,4 @@ def test_largest_sums(channels, size, low, high):
 def test_more_channels_than_one_chunk(rng):
     """Light weights, so that the sums fit; but they are taken in two parts."""
     w = rng.integers(-1, 2, (16, 7300, 3, 3)).astype(np.int8)
-    check_layer(floats(rng, "normal", (1, 7300, 6, 6), 1, Format()), w)
+    check_layer(floats(rng, "normal", (1, 7300, 6, 6), 1, INT8), w)
