@@ -10,7 +10,7 @@ ISAS ?= $(shell $(PYTHON) -c 'from pytorch_quantization_c import isa; print(*isa
 STRICT = -std=c11 -O2 -ffp-contract=off -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
 NOT_SANITIZED = dask faults fuzz notebooks plot contract/test_memory.py integer/test_memory.py test_command_line.py test_docs.py \
     test_source_rules.py torch/twin/test_readme_flow.py torch/twin/test_surface.py
-KERNELS = $(sort $(shell find csrc/kernels -name '*.c'))
+FLOORS = kernels runtime operators
 SETUP = $(PYTHON) setup.py -q
 
 build:  ## the extension, in place
@@ -25,8 +25,9 @@ lint: lint-c lint-python
 lint-layout:
 	clang-format --dry-run -Werror $$(find csrc -name '*.[ch]')
 lint-c: lint-layout
-	@for cc in $(CC) $(CLANG) $(AARCH64_CC) $$(command -v $(MINGW_CC)); do echo "$$cc: csrc/kernels without a warning"; printf '%s\n' $(KERNELS) | \
-	    xargs -P 2 -I{} $$cc $(STRICT) -Icsrc/kernels -c {} -o /dev/null || exit 1; done
+	@for cc in $(CC) $(CLANG) $(AARCH64_CC) $$(command -v $(MINGW_CC)); do \
+	    echo "$$cc: no warning, and no header of a floor above"; below=; for floor in $(FLOORS); do below="$$below -Icsrc/$$floor"; \
+	        find csrc/$$floor -name '*.c' | xargs -P 2 -I{} $$cc $(STRICT) $$below -c {} -o /dev/null || exit 1; done; done
 lint-python: build
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy pytorch_quantization_c

@@ -12,6 +12,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 MSVC = sys.platform == "win32"
+FLOORS = ("kernels", "runtime", "operators", "python")  # each knows those before it
 
 
 def wanted(name):
@@ -66,9 +67,9 @@ macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION
 
 setup(cmdclass={"build_ext": BuildBesideSources}, ext_modules=[Extension(
     "pytorch_quantization_c._C",
-    sources=sorted(str(path) for folder in ("kernels", "python") for path in Path("csrc", folder).glob("**/*.c")),
+    sources=sorted(str(path) for floor in FLOORS for path in Path("csrc", floor).glob("**/*.c")),
     depends=sorted(str(path) for path in Path("csrc").glob("**/*.h")),
-    include_dirs=["csrc/kernels", "csrc/python", numpy.get_include()],
+    include_dirs=[*(f"csrc/{floor}" for floor in FLOORS), numpy.get_include()],
     define_macros=macros,
     extra_compile_args=compile_args,
     extra_link_args=link_args,

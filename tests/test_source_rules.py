@@ -12,6 +12,8 @@ from pytorch_quantization_c import _C
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("csrc", "pytorch_quantization_c", "tests", "benchmarks", "examples", "docs")
+FLOORS = ("kernels", "runtime", "operators", "python")  # each includes what is below it and its own, nothing above
+ISAS = "scalar|avx2|avxvnni|avx512|vnni|amx|neon|dotprod"
 LONGEST_FILE = 500
 LONGEST_GLUE_FUNCTION = 40
 RELEASE, ACQUIRE = r"(?:Py_BEGIN_ALLOW_THREADS|= pqc_release_gil)", r"(?:Py_END_ALLOW_THREADS|pqc_acquire_gil)"
@@ -28,9 +30,8 @@ def sources(*suffixes: str, under: str | None = None) -> list[Path]:
     return found
 
 
-def operations(*suffixes: str) -> list[Path]:
-    """The folders of the operations: without the files that detect, dispatch and thread."""
-    return [path for path in sources(*suffixes, under="csrc/kernels") if path.parent.name != "kernels"]
+def below_python(*suffixes: str) -> list[Path]:
+    return [path for floor in FLOORS[:-1] for path in sources(*suffixes, under=f"csrc/{floor}")]
 
 
 def offences(paths: list[Path], pattern: str | re.Pattern[str]) -> list[str]:
@@ -65,12 +66,13 @@ def test_nothing_is_unfinished_or_left_out() -> None:
 
 
 def test_kernels_know_no_python() -> None:
-    assert not offences(sources(".c", ".h", under="csrc/kernels"), r"Python\.h|PyObject|numpy")
+    assert not offences(below_python(".c", ".h"), r"Python\.h|PyObject|numpy")
 
 
 def test_kernels_neither_allocate_nor_print() -> None:
-    """The thread pool may allocate; nothing below it may."""
-    assert not offences(operations(".c", ".h"), LIBRARY_CALLS)
+    """The thread pool may allocate; nothing else below the glue may."""
+    paths = [path for path in below_python(".c", ".h") if path.parent.name != "runtime"]
+    assert not offences(paths, LIBRARY_CALLS)
 
 
 def test_one_file_includes_numpy() -> None:
@@ -79,7 +81,7 @@ def test_one_file_includes_numpy() -> None:
 
 
 def test_instruction_sets_are_chosen_by_file_not_inside_a_function() -> None:
-    for path in operations(".c"):
+    for path in sources(".c", under="csrc/kernels"):
         for name, line, body in functions(path):
             assert not re.search(r"^#\s*(if|ifdef|ifndef)\b.*PQC_(X86|ARM)", body, re.M), f"{path}:{line}: {name}"
 
@@ -100,13 +102,48 @@ def test_glue(path: Path) -> None:
 def test_what_is_not_c11_stands_in_one_place() -> None:
     """The rest is what MSVC compiles as well. detect.c and parallel.c choose by platform, as whole sections."""
     paths = [path for path in sources(".c", ".h", under="csrc") if path.name not in ("pqc.h", "detect.c", "parallel.c")]
-    kept = [path for path in paths if path.relative_to(ROOT / "csrc").parts[0] in ("kernels", "python")]
+    kept = [path for path in paths if path.relative_to(ROOT / "csrc").parts[0] in FLOORS]
     assert not offences(kept, r"__attribute__|__asm|\basm\b|__builtin_|__extension__|\btypeof\b|#\s*pragma (?!once)")
 
 
 def test_every_operation_has_its_contract_where_its_name_says() -> None:
-    folders = {path.parent for path in operations(".c")}
+    folders = {path.parent for path in sources(".c", under="csrc/kernels")}
     assert not [folder.name for folder in folders if not (folder / f"{folder.name}.h").exists()]
+
+
+def test_the_name_of_a_kernel_file_says_operation_and_instruction_set() -> None:
+    """`<op>/<op>.h` is the contract, `<op>/<op>[_<variant>]_<isa>.c` a body; helpers of one instruction set alike in `.h`."""
+    for path in sources(".c", ".h", under="csrc/kernels"):
+        op = path.parent.name
+        if path.parent.parent.name == "csrc":
+            assert re.fullmatch(rf"(pqc|bits|(\w+_)?({ISAS}))\.h", path.name), path
+        else:
+            contract = r"|\.h" if path.suffix == ".h" else ""
+            assert re.fullmatch(rf"{op}((_\w+)?_({ISAS})\{path.suffix}{contract})", path.name), path
+
+
+def includes(path: Path) -> Iterator[tuple[Path, str]]:
+    """The files of ours that a file includes, and their floors."""
+    places = [path.parent, *(ROOT / "csrc" / floor for floor in FLOORS)]
+    for name in re.findall(r'^\s*#\s*include "([^"]+)"', path.read_text(), re.M):
+        found = [place / name for place in places if (place / name).exists()]
+        assert found, f"{path}: {name}"
+        yield found[0], found[0].resolve().relative_to(ROOT / "csrc").parts[0]
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_no_floor_includes_one_above_it(floor: str) -> None:
+    seen = 0
+    for path in sources(".c", ".h", under=f"csrc/{floor}"):
+        for header, of in includes(path):
+            seen += 1
+            assert FLOORS.index(of) <= FLOORS.index(floor), f"{path} includes {header} of {of}/"
+    assert seen > 5
+
+
+def test_microkernels_know_no_table_and_no_threads() -> None:
+    """A kernel is given everything: it looks nothing up, takes no lock and starts nothing."""
+    assert not offences(sources(".c", ".h", under="csrc/kernels"), r"\bpqc_(table|parallel\w*|select|detect)\b|\bpqc\.(?!h\b)\w")
 
 
 def test_the_map_of_the_c_side_leads_somewhere() -> None:
@@ -116,7 +153,7 @@ def test_the_map_of_the_c_side_leads_somewhere() -> None:
         for module, name in re.findall(r"`(\w+)\.(\w+)", names):
             assert hasattr(import_module(f"pytorch_quantization_c.{module}"), name), name
         assert all(hasattr(_C, name) for name in re.findall(r"`(\w+)`", functions_of_c)), functions_of_c
-        assert all((ROOT / "csrc" / "kernels" / path).exists() for path in re.findall(r"`([\w./]+)`", kernels)), kernels
+        assert all((ROOT / "csrc" / path).exists() for path in re.findall(r"`([\w./]+)`", kernels)), kernels
     named = {name for _, functions_of_c, _ in rows for name in re.findall(r"`(\w+)`", functions_of_c)}
     assert {name for name in vars(_C) if not name.startswith("__")} - named == {"compiler"}
 

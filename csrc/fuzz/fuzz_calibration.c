@@ -1,5 +1,5 @@
 /* Histograms with any edges, and the searches in any histogram. */
-#include "calib_search/calib_search.h"
+#include "search.h"
 #include "fuzz.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* Convolutions of any shape, from packing the weights to the floats that come out. */
-#include "conv_s8/conv_s8.h"
+#include "conv.h"
 #include "fuzz.h"
 
 #include <math.h>

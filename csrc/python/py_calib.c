@@ -1,5 +1,5 @@
 /* Histograms of magnitudes, and the searches for the bin to cut at. */
-#include "calib_search/calib_search.h"
+#include "search.h"
 #include "convert.h"
 #include "errors.h"
 #include "families.h"

@@ -3,7 +3,7 @@
 #include "erf/erf.h"
 #include "errors.h"
 #include "families.h"
-#include "im2col/im2col.h"
+#include "im2col.h"
 #include "parallel.h"
 
 typedef struct {

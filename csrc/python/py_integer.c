@@ -1,6 +1,6 @@
 /* Convolution and linear layers on integers: packed weights as a capsule, and the call. */
-#include "apply/reduce.h"
-#include "conv_s8/conv_s8.h"
+#include "reduce.h"
+#include "conv.h"
 #include "convert.h"
 #include "errors.h"
 #include "families.h"

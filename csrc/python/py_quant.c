@@ -1,6 +1,6 @@
 /* quantize, fake_quant, e4m3 and ste: elementwise, with one amax for each channel. */
-#include "apply/apply.h"
-#include "apply/reduce.h"
+#include "elementwise.h"
+#include "reduce.h"
 #include "convert.h"
 #include "dispatch.h"
 #include "errors.h"

@@ -1,5 +1,5 @@
 /* amax: the largest magnitude over any axes. */
-#include "apply/reduce.h"
+#include "reduce.h"
 #include "convert.h"
 #include "errors.h"
 #include "families.h"

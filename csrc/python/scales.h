@@ -3,7 +3,7 @@
 #define PQC_SCALES_H
 
 #include "operands.h"
-#include "quant_params.h"
+#include "quant_params/quant_params.h"
 
 /* mul and div, one value a channel, of float or (x is float64) double; a few fit without an
  * allocation. */

@@ -1,5 +1,5 @@
 #include "avxvnni.h"
 
 #if PQC_X86
-#include "../kernels/gemm_s8/gemm_s8_avxvnni.c"
+#include "../kernels/igemm_u8s8/igemm_u8s8_avxvnni.c"
 #endif

@@ -1,5 +1,5 @@
 #include "avxvnni.h"
 
 #if PQC_X86
-#include "../kernels/lines_s8/lines_s8_avxvnni.c"
+#include "../kernels/conv_chw_u8s8/conv_chw_u8s8_avxvnni.c"
 #endif

@@ -1,9 +1,9 @@
-/* A matrix unit in plain C, as matrix_unit.h wants it: what drives a unit is tested on every machine, and the sanitizers see
+/* A matrix unit in plain C, as amx_gemm.h wants it: what drives a unit is tested on every machine, and the sanitizers see
  * each byte that is read. */
 #ifndef PQC_PLAIN_UNIT_H
 #define PQC_PLAIN_UNIT_H
 
-#include "matrix_unit/matrix_unit.h"
+#include "amx_gemm/amx_gemm.h"
 
 extern const pqc_matrix_unit plain_unit;
 

@@ -1,7 +1,7 @@
 /* Several threads in the library at once, while another changes the table of kernels and the number
  * of threads: for ThreadSanitizer, and every answer is still right. */
-#include "apply/apply.h"
-#include "apply/reduce.h"
+#include "elementwise.h"
+#include "reduce.h"
 #include "check.h"
 #include "dispatch.h"
 #include "parallel.h"

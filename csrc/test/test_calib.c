@@ -1,6 +1,6 @@
 /* What calibration runs on: bins, a first look at magnitudes, the entropy search's estimate; and the
  * fingerprint. */
-#include "calib_search/calib_search.h"
+#include "search.h"
 #include "check.h"
 #include "dispatch.h"
 #include "fingerprint/fingerprint.h"

@@ -1,4 +1,4 @@
-#include "calib_search/calib_search.h"
+#include "search.h"
 #include "check.h"
 #include "dispatch.h"
 #include "tests.h"

@@ -1,6 +1,6 @@
 /* The layers that a matrix unit multiplies, on one in plain C: images, panels, weights and results lie where it wants them. */
 #include "check.h"
-#include "conv_s8/conv_s8.h"
+#include "conv.h"
 #include "dispatch.h"
 #include "parallel.h"
 #include "plain_unit.h"

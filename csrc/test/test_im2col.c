@@ -1,6 +1,6 @@
 #include "check.h"
 #include "erf/erf.h"
-#include "im2col/im2col.h"
+#include "im2col.h"
 #include "tests.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 #include "check.h"
-#include "conv_s8/conv_work.h"
+#include "conv_work.h"
 #include "dispatch.h"
 #include "tests.h"
 

@@ -12,7 +12,7 @@
 #ifndef PQC_E4M3_H
 #define PQC_E4M3_H
 
-#include "quant_params.h"
+#include "quant_params/quant_params.h"
 
 typedef void pqc_e4m3_f32_fn(const float *x, float *y, ptrdiff_t n, pqc_e4m3 q);
 typedef void pqc_e4m3_each_f32_fn(const float *x, float *y, ptrdiff_t n, const float *mul,

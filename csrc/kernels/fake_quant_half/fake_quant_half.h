@@ -7,7 +7,7 @@
 #ifndef PQC_FAKE_QUANT_HALF_H
 #define PQC_FAKE_QUANT_HALF_H
 
-#include "quant_params.h"
+#include "quant_params/quant_params.h"
 
 typedef void pqc_fake_quant_half_fn(const uint16_t *x, uint16_t *y, ptrdiff_t n, pqc_int_quant q);
 

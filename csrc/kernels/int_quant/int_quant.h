@@ -12,7 +12,7 @@
 #ifndef PQC_INT_QUANT_H
 #define PQC_INT_QUANT_H
 
-#include "quant_params.h"
+#include "quant_params/quant_params.h"
 
 typedef void pqc_int_quant_f32_fn(const float *x, float *y, ptrdiff_t n, pqc_int_quant q);
 typedef void pqc_int_quant_each_f32_fn(const float *x, float *y, ptrdiff_t n, const float *mul,

@@ -3,7 +3,7 @@
 #define PQC_INT_QUANT_AVX2_H
 
 #include "avx2.h"
-#include "quant_params.h"
+#include "quant_params/quant_params.h"
 
 /* max(lo, v) and min(hi, v) return their second operand if one is NaN: NaN passes. */
 AVX2 static inline __m256 quantize8(__m256 x, __m256 mul, __m256 lo, __m256 hi)

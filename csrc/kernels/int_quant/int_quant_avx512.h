@@ -3,7 +3,7 @@
 #define PQC_INT_QUANT_AVX512_H
 
 #include "avx512.h"
-#include "quant_params.h"
+#include "quant_params/quant_params.h"
 
 /* max(lo, v) and min(hi, v) return their second operand if one is NaN: NaN passes. */
 AVX512 static inline __m512 quantize16(__m512 x, __m512 mul, __m512 lo, __m512 hi)

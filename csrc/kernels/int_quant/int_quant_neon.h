@@ -4,7 +4,7 @@
 
 #include <arm_neon.h>
 
-#include "quant_params.h"
+#include "quant_params/quant_params.h"
 
 /* A comparison is false for NaN, and for -0 < 0: both pass, as on the other ISAs.  FMAX would turn
  * -0 into lo = 0. */

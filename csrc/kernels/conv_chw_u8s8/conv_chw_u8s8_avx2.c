@@ -1,0 +1,269 @@
+#include "conv_chw_u8s8.h"
+#include "pqc.h"
+
+#include <string.h>
+
+#if PQC_X86
+#include "avx2.h"
+
+#define INLINE AVX2 PQC_INLINE
+
+/* Both operands are widened to 16 bits, in pairs of bytes 0 and 2 and bytes 1 and 3 of a quad (so no byte changes its lane),
+ * multiplied and added (vpmaddwd): the pixels of a pass once for all channels, the weights once for all pixels.  A tile is up
+ * to 6 channels by up to 2 vectors of 8 pixels: 12 sums, 2 activations, 1 weight. */
+enum { MOST_CHANNELS = 6, MOST_STEPS = 128, VECTORS = 2, PASS = 8 * VECTORS, STEP = 32 };
+
+typedef struct {
+    _Alignas(
+        32) int16_t x[VECTORS * MOST_STEPS * STEP]; /* vectors x steps x 2 pairs x 8 pixels x 2 */
+    int16_t w[64 * MOST_STEPS * 4];                 /* tiles x steps x channels x 4 */
+} wide_operands;
+
+/* Columns: the places of 4 pixels' quads in 16 bytes, twice. */
+INLINE __m256i places_of(const pqc_lines_s8_block *g)
+{
+    uint8_t bytes[16];
+    for (int i = 0; i < 16; i++)
+        bytes[i] = (uint8_t)pqc_column_place(g, i / 4, i % 4);
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)bytes));
+}
+
+/* 8 pixels' quads; x is that of the first. */
+INLINE __m256i quads_at(const uint8_t *x, const bool columns, int stride, __m256i places)
+{
+    if (!columns)
+        return _mm256_loadu_si256((const __m256i *)(const void *)x);
+    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)x);
+    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(x + 4 * stride));
+    return _mm256_shuffle_epi8(_mm256_set_m128i(high, low), places);
+}
+
+/* The first `pixels` of 8 results, or all of them. */
+INLINE void put(float *y, ptrdiff_t pixels, __m256 result, bool stream)
+{
+    if (stream && pixels >= 8 && ((uintptr_t)y & 31) == 0)
+        _mm256_stream_ps(y, result);
+    else
+        store_first(y, result, pixels);
+}
+
+/* Where vector `p / 8` begins in a line of `pixels`: the last one steps back so as to be whole, if there are 8. */
+static inline ptrdiff_t vector_begin(ptrdiff_t p, ptrdiff_t pixels)
+{
+    return p + 8 > pixels && pixels >= 8 ? pixels - 8 : p;
+}
+
+static int tiles_of(int channels)
+{
+    return (int)pqc_divided_up(channels, MOST_CHANNELS);
+}
+
+static int tile_begin(int channels, int tile)
+{
+    return (int)pqc_part_begin(channels, tiles_of(channels), tile);
+}
+
+AVX2 static void widen_weights(const pqc_lines_s8_block *g, int16_t *to)
+{
+    for (int t = 0; t < tiles_of(g->channels); t++)
+        for (ptrdiff_t j = 0; j < g->k; j++)
+            for (int c = tile_begin(g->channels, t); c < tile_begin(g->channels, t + 1); c++) {
+                int32_t quad;
+                memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
+                __m128i w = _mm_cvtsi32_si128(quad), first = _mm_slli_epi16(w, 8);
+                w = _mm_srai_epi16(_mm_unpacklo_epi32(first, w), 8);
+                _mm_storel_epi64((__m128i *)(void *)to, w);
+                to += 4;
+            }
+}
+
+INLINE void widen_pixels(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns,
+                         __m256i places, int16_t *to)
+{
+    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
+         offset++, to += STEP) {
+        __m256i quads = quads_at(x + *offset, columns, g->stride, places);
+        store_words(to, _mm256_and_si256(quads, _mm256_set1_epi32(0x00ff00ff)));
+        store_words(to + 16, _mm256_srli_epi16(quads, 8));
+    }
+}
+
+/* What becomes of some channels' sums. */
+typedef struct {
+    const int32_t *start;
+    const float *scale, *bias;
+    float *y;
+    ptrdiff_t pitch, pixels, at[VECTORS]; /* of the line; where the vectors begin */
+    bool stream;
+} output;
+
+static inline output output_of(const pqc_lines_s8_block *g, int first, ptrdiff_t pixels, float *y,
+                               ptrdiff_t pitch)
+{
+    return (output){.start = g->start + first,
+                    .scale = g->scale + first,
+                    .bias = g->bias + first,
+                    .y = y + first * pitch,
+                    .pitch = pitch,
+                    .pixels = pixels,
+                    .stream = g->stream};
+}
+
+/* One channel's V vectors of sums. */
+INLINE void put_channel(output o, int c, const int V, const __m256i *sums)
+{
+    __m256 scale = _mm256_set1_ps(o.scale[c]), bias = _mm256_set1_ps(o.bias[c]);
+    __m256i start = _mm256_set1_epi32(o.start[c]);
+    float *y = o.y + c * o.pitch;
+    PQC_UNROLL(2)
+    for (int v = 0; v < V; v++)
+        put(y + o.at[v], o.pixels - o.at[v],
+            _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sums[v], start)), scale, bias),
+            o.stream);
+}
+
+/* C channels of V vectors, which are constants where this is inlined; `vector` words lie between two of them. */
+INLINE void tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t steps, const int C,
+                 const int V, output o)
+{
+    __m256i sums[MOST_CHANNELS][VECTORS];
+    PQC_UNROLL(6)
+    for (int c = 0; c < C; c++)
+        sums[c][0] = sums[c][1] = _mm256_setzero_si256();
+    for (; steps > 0; steps--, x += STEP, w += 4 * C) {
+        PQC_UNROLL(2)
+        for (int pair = 0; pair < 2; pair++) {
+            const __m256i *at = (const __m256i *)(const void *)(x + 16 * pair);
+            __m256i x0 = _mm256_load_si256(at);
+            __m256i x1 = V == 2 ? _mm256_load_si256(at + vector / 16) : x0;
+            PQC_KEEP_IN_REGISTERS(x0, x1);
+            PQC_UNROLL(6)
+            for (int c = 0; c < C; c++) {
+                __m256i weights = pair_at(w + 4 * c + 2 * pair);
+                sums[c][0] = _mm256_add_epi32(sums[c][0], _mm256_madd_epi16(x0, weights));
+                if (V == 2)
+                    sums[c][1] = _mm256_add_epi32(sums[c][1], _mm256_madd_epi16(x1, weights));
+                PQC_KEEP_IN_REGISTERS(sums[c][0],
+                                      sums[c][1]); /* else GCC gives a sum two registers */
+            }
+        }
+    }
+    PQC_UNROLL(6)
+    for (int c = 0; c < C; c++)
+        put_channel(o, c, V, sums[c]);
+}
+
+INLINE void any_tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t steps,
+                     int channels, const int V, output o)
+{
+    switch (channels) {
+    case 1:
+        tile(x, vector, w, steps, 1, V, o);
+        break;
+    case 2:
+        tile(x, vector, w, steps, 2, V, o);
+        break;
+    case 3:
+        tile(x, vector, w, steps, 3, V, o);
+        break;
+    case 4:
+        tile(x, vector, w, steps, 4, V, o);
+        break;
+    case 5:
+        tile(x, vector, w, steps, 5, V, o);
+        break;
+    default:
+        tile(x, vector, w, steps, 6, V, o);
+        break;
+    }
+}
+
+/* Up to PASS pixels from `begin` on, all channels. */
+INLINE void pass(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns, __m256i places,
+                 wide_operands *wide, ptrdiff_t begin, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+{
+    ptrdiff_t step = columns ? g->stride : 4, vector = STEP * g->k;
+    ptrdiff_t at[VECTORS] = {vector_begin(begin, pixels), vector_begin(begin + 8, pixels)};
+    bool both = begin + 8 < pixels;
+    widen_pixels(g, x + at[0] * step, columns, places, wide->x);
+    if (both)
+        widen_pixels(g, x + at[1] * step, columns, places, wide->x + vector);
+    for (int t = 0; t < tiles_of(g->channels); t++) {
+        int first = tile_begin(g->channels, t), channels = tile_begin(g->channels, t + 1) - first;
+        const int16_t *w = wide->w + 4 * g->k * first;
+        output o = output_of(g, first, pixels, y, pitch);
+        o.at[0] = at[0];
+        o.at[1] = at[1];
+        if (both)
+            any_tile(wide->x, vector, w, g->k, channels, 2, o);
+        else
+            any_tile(wide->x, vector, w, g->k, channels, 1, o);
+    }
+}
+
+/* Lines of more steps than there is room for: 4 channels of 8 pixels at a time, widened in the loop. */
+INLINE void long_tile(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns,
+                      __m256i places, output o)
+{
+    __m256i sums[4];
+    PQC_UNROLL(4)
+    for (int c = 0; c < 4; c++)
+        sums[c] = _mm256_setzero_si256();
+    for (ptrdiff_t j = 0; j < g->k; j++) {
+        __m256i quads = quads_at(x + g->offset[j], columns, g->stride, places);
+        __m256i even = _mm256_and_si256(quads, _mm256_set1_epi32(0x00ff00ff));
+        __m256i odd = _mm256_srli_epi16(quads, 8);
+        PQC_UNROLL(4)
+        for (int c = 0; c < 4; c++) {
+            int32_t quad;
+            memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
+            __m256i w = _mm256_set1_epi32(quad);
+            __m256i first = _mm256_madd_epi16(even, _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+            __m256i second = _mm256_madd_epi16(odd, _mm256_srai_epi16(w, 8));
+            sums[c] = _mm256_add_epi32(sums[c], _mm256_add_epi32(first, second));
+        }
+    }
+    PQC_UNROLL(4)
+    for (int c = 0; c < 4; c++)
+        if (c < g->channels)
+            put_channel(o, c, 1, &sums[c]);
+}
+
+INLINE void row_of(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns,
+                   wide_operands *wide, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+{
+    __m256i places = places_of(g);
+    if (g->k <= MOST_STEPS) {
+        for (ptrdiff_t p = 0; p < pixels; p += PASS)
+            pass(g, x, columns, places, wide, p, pixels, y, pitch);
+        return;
+    }
+    for (int c = 0; c < g->channels; c += 4) {
+        pqc_lines_s8_block part = pqc_lines_part(g, c, 4);
+        output o = output_of(&part, 0, pixels, y + c * pitch, pitch);
+        for (ptrdiff_t p = 0; p < pixels; p += 8) {
+            o.at[0] = vector_begin(p, pixels);
+            long_tile(&part, x + o.at[0] * (columns ? g->stride : 4), columns, places, o);
+        }
+    }
+}
+
+AVX2 void pqc_lines_s8_avx2(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
+                            ptrdiff_t pitch)
+{
+    wide_operands wide;
+    if (g->k <= MOST_STEPS)
+        widen_weights(g, wide.w);
+    for (ptrdiff_t row = 0; row < g->rows; row++) {
+        const uint8_t *x = g->x + row * g->x_row;
+        float *to = y + row * g->y_row;
+        if (g->dilation != 0)
+            row_of(g, x, true, &wide, pixels, to, pitch);
+        else
+            row_of(g, x, false, &wide, pixels, to, pitch);
+    }
+    if (g->stream)
+        _mm_sfence();
+}
+
+#endif

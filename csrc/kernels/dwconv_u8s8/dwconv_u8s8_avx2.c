@@ -1,0 +1,228 @@
+#include "dwconv_u8s8_avx2.h"
+
+#if PQC_X86
+
+#define INLINE AVX2 PQC_INLINE
+
+/* The lines (depthwise_lines_avx2.h) that a block of output rows needs are made first, so that their stores are long done
+ * when loads that overlap two of them come; then outputs are made ROWS rows by 8 columns at a time. */
+enum { ROWS = 4, PITCH = 8, NARROW = 64 };
+
+/* Of the kernel's size and the stride: the lines of an output row, what of a line's pairs, and the first line of a row. */
+INLINE int lines_of(const int K, const int S)
+{
+    return S == 1 ? (K + 1) / 2 : K;
+}
+
+INLINE int pairs_of(const int K, const int S)
+{
+    return S == 1 ? K : (K + 1) / 2;
+}
+
+INLINE ptrdiff_t first_line(ptrdiff_t row, const int S)
+{
+    return S == 1 ? row / 2 : 2 * row;
+}
+
+/* Pairs of weights: for a stride of 1 those of an even output row, then of an odd one, whose first tap is the second half
+ * of a pair. */
+typedef struct {
+    int32_t pairs[(PQC_DEPTHWISE_KERNEL + 1) * PITCH];
+    float scale, bias;
+} parameters;
+
+/* One row, with zeros past its end; no row, outside of the kernel. */
+INLINE __m256i weights_of(const pqc_depthwise_planes *p, const int K, int row)
+{
+    const int along = (K + 3) / 4;
+    int32_t step[2] = {0, 0};
+    if (row < 0 || row >= K)
+        return _mm256_setzero_si256();
+    PQC_UNROLL(2)
+    for (int i = 0; i < along; i++)
+        memcpy(&step[i], p->taps + (row * along + i) * p->taps_step, 4);
+    return _mm256_cvtepi8_epi32(_mm_setr_epi32(step[0], step[1], 0, 0));
+}
+
+INLINE void set_weights(const pqc_depthwise_planes *p, const int K, const int S, int32_t *pairs)
+{
+    const __m256i low_half = _mm256_set1_epi32(0xffff);
+    const int L = lines_of(K, S), N = (S == 1 ? 2 : 1) * L;
+    PQC_UNROLL(8)
+    for (int i = 0; i < N; i++, pairs += PITCH) {
+        int row = S == 1 ? 2 * (i % L) - i / L : i;
+        __m256i w = weights_of(p, K, row), next = weights_of(p, K, row + 1);
+        if (S == 1) {
+            w = _mm256_or_si256(_mm256_and_si256(w, low_half), _mm256_slli_epi32(next, 16));
+            _mm256_storeu_si256((__m256i *)(void *)pairs, w);
+        } else {
+            __m128i words =
+                _mm_packs_epi32(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1));
+            _mm_storeu_si128((__m128i *)(void *)pairs, words);
+        }
+    }
+}
+
+/* Products of 8 columns of R rows at C places; all but `at` and `pairs` are constants.  Left to themselves compilers
+ * would add in another order and keep all weights, with more values at a time than there are registers. */
+INLINE void tile(const int32_t *const *at, ptrdiff_t pitch, const int32_t *pairs, const int C,
+                 const int R, const int K, const int S, __m256i (*sums)[ROWS])
+{
+    const int L = lines_of(K, S), N = (S == 1 ? 2 : 1) * L, I = (int)first_line(R - 1, S) + L;
+    PQC_UNROLL(8)
+    for (int i = 0; i < C * R; i++)
+        sums[i / R][i % R] = _mm256_setzero_si256();
+    PQC_UNROLL(8)
+    for (int d = 0; d < pairs_of(K, S); d++) {
+        __m256i w[PQC_DEPTHWISE_KERNEL + 1], v[2];
+        PQC_UNROLL(8)
+        for (int i = 0; i < N; i++)
+            w[i] = _mm256_set1_epi32(pairs[i * PITCH + d]);
+        PQC_UNROLL(4)
+        for (int i = 1; i < N; i += 2)
+            PQC_KEEP_IN_REGISTERS(w[i - 1], w[i]);
+        PQC_UNROLL(16)
+        for (int i = 0; i < I; i++) {
+            PQC_UNROLL(2)
+            for (int c = 0; c < 2; c++)
+                v[c] = load_words(at[c % C] + i * pitch + d);
+            if (C == 2)
+                PQC_KEEP_IN_REGISTERS(v[0], v[1]);
+            else
+                PQC_KEEP_IN_REGISTERS(v[0], w[0]);
+            PQC_UNROLL(2)
+            for (int c = 0; c < C; c++) {
+                PQC_UNROLL(4)
+                for (int r = 0; r < R; r++) {
+                    int l = i - (int)first_line(r, S), parity = S == 1 ? r % 2 : 0;
+                    if (l >= 0 && l < L)
+                        sums[c][r] = _mm256_add_epi32(sums[c][r],
+                                                      _mm256_madd_epi16(v[c], w[parity * L + l]));
+                    if (r % 2 == 1 && i >= first_line(r - 1, S) && i < first_line(r, S) + L)
+                        PQC_KEEP_IN_REGISTERS(sums[c][r - 1], sums[c][r]);
+                }
+            }
+        }
+    }
+}
+
+/* Outputs of a block; at least 8 columns. */
+typedef struct {
+    float *y;
+    ptrdiff_t pitch, width, height;
+} outputs;
+
+INLINE void put(__m256i sums, __m256 scale, __m256 bias, float *y)
+{
+    _mm256_storeu_ps(y, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), scale, bias));
+}
+
+/* Up to R rows of 8 columns from each of C columns on. */
+INLINE void columns(lines from, const parameters *p, const int C, const int R, const int K,
+                    const int S, const ptrdiff_t *column, outputs to)
+{
+    const __m256 scale = _mm256_set1_ps(p->scale), bias = _mm256_set1_ps(p->bias);
+    const int32_t *at[2];
+    __m256i sums[2][ROWS];
+    for (int c = 0; c < C; c++)
+        at[c] = from.line + column[c];
+    tile(at, from.pitch, p->pairs, C, R, K, S, sums);
+    PQC_UNROLL(4)
+    for (int r = 0; r < R; r++, to.y += to.pitch) {
+        if (r == R - 1 && r >= to.height)
+            break;
+        PQC_UNROLL(2)
+        for (int c = 0; c < C; c++)
+            put(sums[c][r], scale, bias, to.y + column[c]);
+    }
+}
+
+/* Up to R rows. */
+INLINE void rows(lines from, const parameters *p, const int R, const int K, const int S, outputs to)
+{
+    const int C = K == 7 && S == 1 ? 1 : 2;
+    ptrdiff_t j = 0;
+    for (; C == 2 && j + 8 < to.width; j += 16)
+        columns(from, p, 2, R, K, S, (ptrdiff_t[]){j, pqc_least(j + 8, to.width - 8)}, to);
+    for (; j < to.width; j += 8)
+        columns(from, p, 1, R, K, S, (ptrdiff_t[]){pqc_least(j, to.width - 8)}, to);
+}
+
+INLINE void block(lines from, const parameters *p, const int K, const int S, outputs to)
+{
+    for (; to.height > 2;
+         to.height -= 4, to.y += 4 * to.pitch, from.line += first_line(4, S) * from.pitch)
+        rows(from, p, 4, K, S, to);
+    if (to.height > 0)
+        rows(from, p, 2, K, S, to);
+}
+
+/* Rows of less than 8 floats, which lie 8 apart.  Where there is room, what is too much is written over by the next row. */
+INLINE void put_narrow(const float *from, ptrdiff_t width, ptrdiff_t height, float *y,
+                       const float *end)
+{
+    for (; height > 0 && end - y >= 8; height--, y += width, from += 8)
+        _mm256_storeu_ps(y, _mm256_load_ps(from));
+    for (; height > 0; height--, y += width, from += 8)
+        for (ptrdiff_t i = 0; i < width; i++)
+            y[i] = from[i];
+}
+
+INLINE unsigned plane(const pqc_depthwise_planes *p, const int K, const int S)
+{
+    _Alignas(64) int32_t room[LINES_ROOM];
+    _Alignas(32) float narrow[NARROW * 8];
+    const ptrdiff_t width = p->out_width, height = p->out_height;
+    const float *end = p->y + height * width;
+    lines to = lines_in(room, p, S);
+    /* An odd number of output rows is rounded up, so `most` has to be even. */
+    ptrdiff_t room_for = LINES_ROOM / to.pitch - lines_of(K, S);
+    ptrdiff_t most = S == 1 ? 2 * (room_for + 1) : (room_for / 2 + 1) / 2 * 2;
+    parameters all = {.scale = *p->scale, .bias = *p->bias};
+    unsigned flags = 0;
+    set_weights(p, K, S, all.pairs);
+    if (width < 8)
+        most = pqc_least(most, NARROW);
+    for (ptrdiff_t i = 0; i < height; i += most) {
+        ptrdiff_t count = pqc_least(height - i, most), even = (count + 1) / 2 * 2;
+        float *y = p->y + i * width;
+        flags |= fill_lines(p, i * S, first_line(even - 1, S) + lines_of(K, S), to);
+        block(to, &all, K, S,
+              width < 8 ? (outputs){narrow, 8, 8, count} : (outputs){y, width, width, count});
+        if (width < 8)
+            put_narrow(narrow, width, count, y, end);
+    }
+    return flags;
+}
+
+AVX2 static unsigned plane3(const pqc_depthwise_planes *p)
+{
+    return p->stride == 1 ? plane(p, 3, 1) : plane(p, 3, 2);
+}
+
+AVX2 static unsigned plane5(const pqc_depthwise_planes *p)
+{
+    return p->stride == 1 ? plane(p, 5, 1) : plane(p, 5, 2);
+}
+
+AVX2 static unsigned plane7(const pqc_depthwise_planes *p)
+{
+    return p->stride == 1 ? plane(p, 7, 1) : plane(p, 7, 2);
+}
+
+/* From the last channel to the first: what the amax read last may still be cached. */
+AVX2 unsigned pqc_depthwise_avx2(const pqc_depthwise_planes *p)
+{
+    pqc_depthwise_planes channel = *p;
+    unsigned flags = 0;
+    pqc_depthwise_move(&channel, p->channels);
+    for (ptrdiff_t i = 0; i < p->channels; i++) {
+        pqc_depthwise_move(&channel, -1);
+        flags |= p->kernel == 3   ? plane3(&channel)
+                 : p->kernel == 5 ? plane5(&channel)
+                                  : plane7(&channel);
+    }
+    return flags;
+}
+
+#endif

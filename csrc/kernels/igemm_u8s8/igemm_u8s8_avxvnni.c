@@ -1,0 +1,92 @@
+#include "igemm_u8s8.h"
+#include "pqc.h"
+
+#if PQC_X86
+#include <immintrin.h>
+#include <string.h>
+
+#define AVXVNNI PQC_TARGET_AVXVNNI
+#define INLINE AVXVNNI PQC_INLINE
+
+/* A tile is P pixels by one vector of 16 channels: 12 sums, 2 weights and 1 activation in 16
+ * registers. */
+enum { MOST_PIXELS = 6 };
+
+INLINE __m256i load(const void *at)
+{
+    return _mm256_loadu_si256((const __m256i *)at);
+}
+
+INLINE __m256i quad_of(const uint8_t *x)
+{
+    int32_t bytes;
+    memcpy(&bytes, x, 4);
+    return _mm256_set1_epi32(bytes);
+}
+
+/* Channels 16 * v to 16 * v + 15; P is a constant where this is inlined. */
+INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, int v, int32_t *acc)
+{
+    const uint8_t *x[MOST_PIXELS];
+    __m256i low[MOST_PIXELS], high[MOST_PIXELS];
+    PQC_UNROLL(6)
+    for (int p = 0; p < P; p++) {
+        x[p] = g->x + pixel[p];
+        low[p] = load(g->start + PQC_LANES * v);
+        high[p] = load(g->start + PQC_LANES * v + 8);
+    }
+    const int8_t *w = g->w + v * g->apart;
+    ptrdiff_t step = g->step, lanes = PQC_LANES * g->vectors;
+    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
+         offset++, w += step) {
+        __m256i w0 = load(w), w1 = load(w + 32);
+        ptrdiff_t at = *offset;
+        PQC_UNROLL(6)
+        for (int p = 0; p < P; p++) {
+            __m256i quad = quad_of(x[p] + at);
+            low[p] = _mm256_dpbusd_avx_epi32(low[p], quad, w0);
+            high[p] = _mm256_dpbusd_avx_epi32(high[p], quad, w1);
+        }
+    }
+    PQC_UNROLL(6)
+    for (int p = 0; p < P; p++) {
+        int32_t *at = acc + p * lanes + PQC_LANES * v;
+        _mm256_storeu_si256((__m256i *)(void *)at, low[p]);
+        _mm256_storeu_si256((__m256i *)(void *)(at + 8), high[p]);
+    }
+}
+
+AVXVNNI static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int v,
+                          int32_t *acc)
+{
+    switch (pixels) {
+    case 1:
+        tile(g, pixel, 1, v, acc);
+        break;
+    case 2:
+        tile(g, pixel, 2, v, acc);
+        break;
+    case 3:
+        tile(g, pixel, 3, v, acc);
+        break;
+    case 4:
+        tile(g, pixel, 4, v, acc);
+        break;
+    case 5:
+        tile(g, pixel, 5, v, acc);
+        break;
+    default:
+        tile(g, pixel, 6, v, acc);
+        break;
+    }
+}
+
+AVXVNNI void pqc_gemm_s8_avxvnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
+                                 int32_t *acc)
+{
+    for (int v = 0; v < g->vectors; v++)
+        for (int p = 0; p < pixels; p += MOST_PIXELS)
+            tiles(g, pixel + p, pixels - p, v, acc + p * PQC_LANES * g->vectors);
+}
+
+#endif

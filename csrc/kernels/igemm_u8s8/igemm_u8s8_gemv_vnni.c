@@ -1,0 +1,91 @@
+#include "igemm_u8s8.h"
+
+#if PQC_X86
+#include "avx512.h"
+
+#include <string.h>
+
+#define VNNI PQC_TARGET_VNNI
+#define INLINE VNNI PQC_INLINE
+
+INLINE __m512 scales_of(double scale, const double *inverse, __mmask16 lanes)
+{
+    __m512d by = _mm512_set1_pd(scale);
+    __m512d low = _mm512_maskz_loadu_pd((__mmask8)lanes, inverse);
+    __m512d high = _mm512_maskz_loadu_pd((__mmask8)(lanes >> 8), inverse + 8);
+    __m256 first = _mm512_cvtpd_ps(_mm512_mul_pd(by, low));
+    __m256 second = _mm512_cvtpd_ps(_mm512_mul_pd(by, high));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(first), second, 1);
+}
+
+/* V vectors of 16 channels from `first` on; NARROW: 16 channels' steps lie behind each other.  Two sums for each: a product waits
+ * for the one before it longer than weights are on their way. */
+INLINE void block(pqc_gemm_row r, ptrdiff_t first, const int V, const bool NARROW)
+{
+    const ptrdiff_t step = NARROW ? 64 : 64 * V, apart = NARROW ? 64 * r.k : 64;
+    const int8_t *w = r.w + 4 * r.k * first;
+    __m512i sums[2 * PQC_BLOCK_VECTORS];
+    PQC_UNROLL(8)
+    for (int i = 0; i < 2 * V; i++)
+        sums[i] =
+            i < V ? _mm512_loadu_si512(r.start + first + PQC_LANES * i) : _mm512_setzero_si512();
+    for (ptrdiff_t j = 0; j < r.k; j += 2, w += 2 * step) {
+        PQC_UNROLL(8)
+        for (int i = 0; i < 2 * V; i++) {
+            if (i >= V && j + 1 == r.k)
+                break;
+            int32_t quad;
+            memcpy(&quad, r.x + 4 * (j + i / V), sizeof quad);
+            __m512i weights = _mm512_loadu_si512(w + i / V * step + i % V * apart);
+            sums[i] = _mm512_dpbusd_epi32(sums[i], _mm512_set1_epi32(quad), weights);
+        }
+    }
+    PQC_UNROLL(4)
+    for (int v = 0; v < V; v++) {
+        ptrdiff_t at = first + PQC_LANES * v;
+        __mmask16 lanes = tail16(r.channels - at);
+        __m512 sum = _mm512_cvtepi32_ps(_mm512_add_epi32(sums[v], sums[V + v]));
+        __m512 scale = scales_of(r.scale, r.inverse + at, lanes);
+        __m512 bias = r.bias ? _mm512_maskz_loadu_ps(lanes, r.bias + at) : _mm512_setzero_ps();
+        _mm512_mask_storeu_ps(r.y + at, lanes, _mm512_fmadd_ps(sum, scale, bias));
+    }
+}
+
+INLINE void last_block(pqc_gemm_row r, ptrdiff_t first, const bool NARROW)
+{
+    switch (pqc_divided_up(r.channels - first, PQC_LANES)) {
+    case 1:
+        block(r, first, 1, NARROW);
+        break;
+    case 2:
+        block(r, first, 2, NARROW);
+        break;
+    case 3:
+        block(r, first, 3, NARROW);
+        break;
+    default:
+        block(r, first, 4, NARROW);
+        break;
+    }
+}
+
+INLINE void row(pqc_gemm_row r, const bool NARROW)
+{
+    const ptrdiff_t whole = r.channels / PQC_BLOCK_CHANNELS * PQC_BLOCK_CHANNELS;
+    if (r.backwards && whole < r.channels)
+        last_block(r, whole, NARROW);
+    for (ptrdiff_t i = 0; i < whole; i += PQC_BLOCK_CHANNELS)
+        block(r, r.backwards ? whole - PQC_BLOCK_CHANNELS - i : i, PQC_BLOCK_VECTORS, NARROW);
+    if (!r.backwards && whole < r.channels)
+        last_block(r, whole, NARROW);
+}
+
+VNNI void pqc_gemm_row_vnni(const pqc_gemm_row *r)
+{
+    if (r->narrow)
+        row(*r, true);
+    else
+        row(*r, false);
+}
+
+#endif

@@ -1,0 +1,89 @@
+#include "requantize.h"
+#include "pqc.h"
+
+#if PQC_X86
+#include "avx2.h"
+
+#define INLINE AVX2 PQC_INLINE
+
+INLINE __m256 dequantized(const int32_t *acc, __m256 scale, __m256 bias)
+{
+    __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)acc);
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, bias);
+}
+
+/* What is left of `sums` from a channel on. */
+static pqc_sums rest_of(pqc_sums sums, int channel)
+{
+    return (pqc_sums){sums.acc + channel, sums.ld, sums.pixels, sums.channels - channel};
+}
+
+AVX2 void pqc_dequantize_rows_avx2(pqc_sums sums, const float *scale, const float *bias, float *y,
+                                   ptrdiff_t stride)
+{
+    int c = 0;
+    for (; c + 8 <= sums.channels; c += 8) {
+        __m256 s = _mm256_loadu_ps(scale + c), b = _mm256_loadu_ps(bias + c);
+        for (int p = 0; p < sums.pixels; p++)
+            _mm256_storeu_ps(y + p * stride + c, dequantized(sums.acc + p * sums.ld + c, s, b));
+    }
+    pqc_dequantize_rows_scalar(rest_of(sums, c), scale + c, bias + c, y + c, stride);
+}
+
+INLINE void transpose(__m256 r[8])
+{
+    __m256 t[8];
+    PQC_UNROLL(4)
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    PQC_UNROLL(2)
+    for (int i = 0; i < 8; i += 4) {
+        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    PQC_UNROLL(4)
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+    }
+    PQC_UNROLL(8)
+    for (int i = 0; i < 8; i++)
+        r[i] = t[i];
+}
+
+/* Up to 8 pixels of 8 channels. */
+INLINE void put_square(const int32_t *acc, ptrdiff_t ld, int pixels, __m256 scale, __m256 bias,
+                       float *y, ptrdiff_t stride)
+{
+    __m256 r[8];
+    PQC_UNROLL(8)
+    for (int i = 0; i < 8; i++)
+        r[i] = i < pixels ? dequantized(acc + i * ld, scale, bias) : _mm256_setzero_ps();
+    transpose(r);
+    PQC_UNROLL(8)
+    for (int i = 0; i < 8; i++)
+        store_first(y + i * stride, r[i], pixels);
+}
+
+AVX2 void pqc_dequantize_columns_avx2(pqc_sums sums, const float *scale, const float *bias,
+                                      float *y, ptrdiff_t stride)
+{
+    int c = 0;
+    for (; c + 8 <= sums.channels; c += 8) {
+        __m256 s = _mm256_loadu_ps(scale + c), b = _mm256_loadu_ps(bias + c);
+        const int32_t *acc = sums.acc + c;
+        float *to = y + c * stride;
+        int p = 0;
+        for (; p + 8 <= sums.pixels; p += 8)
+            put_square(acc + p * sums.ld, sums.ld, 8, s, b, to + p, stride);
+        if (p < sums.pixels)
+            put_square(acc + p * sums.ld, sums.ld, sums.pixels - p, s, b, to + p, stride);
+    }
+    pqc_dequantize_columns_scalar(rest_of(sums, c), scale + c, bias + c, y + c * stride, stride);
+}
+
+#endif

@@ -1,0 +1,86 @@
+#include "requantize.h"
+#include "pqc.h"
+
+#if PQC_X86
+#include "avx512.h"
+
+#define INLINE AVX512 PQC_INLINE
+
+INLINE __m512 dequantized(const int32_t *acc, __m512 scale, __m512 bias)
+{
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(acc)), scale, bias);
+}
+
+AVX512 void pqc_dequantize_rows_avx512(pqc_sums sums, const float *scale, const float *bias,
+                                       float *y, ptrdiff_t stride)
+{
+    for (int c = 0; c < sums.channels; c += 16) {
+        __mmask16 lanes = tail16(sums.channels - c);
+        __m512 s = _mm512_maskz_loadu_ps(lanes, scale + c),
+               b = _mm512_maskz_loadu_ps(lanes, bias + c);
+        for (int p = 0; p < sums.pixels; p++)
+            _mm512_mask_storeu_ps(y + p * stride + c, lanes,
+                                  dequantized(sums.acc + p * sums.ld + c, s, b));
+    }
+}
+
+/* 16 x 16 by pairs of rows, then of pairs, then of halves of registers. */
+INLINE void transpose(__m512 r[16])
+{
+    __m512 t[16];
+    PQC_UNROLL(8)
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    PQC_UNROLL(4)
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    PQC_UNROLL(4)
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
+    }
+    PQC_UNROLL(4)
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
+        r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
+        r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
+        r[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+}
+
+AVX512 void pqc_dequantize_columns_avx512(pqc_sums sums, const float *scale, const float *bias,
+                                          float *y, ptrdiff_t stride)
+{
+    for (int c = 0; c < sums.channels; c += 16) {
+        int channels = sums.channels - c < 16 ? sums.channels - c : 16;
+        __mmask16 lanes = tail16(channels);
+        __m512 s = _mm512_maskz_loadu_ps(lanes, scale + c),
+               b = _mm512_maskz_loadu_ps(lanes, bias + c);
+        for (int p = 0; p < sums.pixels; p += 16) {
+            __m512 r[16];
+            PQC_UNROLL(16)
+            for (int i = 0; i < 16; i++) {
+                int row =
+                    p + i < sums.pixels ? p + i : sums.pixels - 1; /* the last again: not stored */
+                r[i] = dequantized(sums.acc + row * sums.ld + c, s, b);
+            }
+            transpose(r);
+            float *at = y + c * stride + p;
+            __mmask16 kept = tail16(sums.pixels - p);
+            PQC_UNROLL(16)
+            for (int i = 0; i < 16; i++)
+                if (i < channels)
+                    _mm512_mask_storeu_ps(at + i * stride, kept, r[i]);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,24 @@
+#include "search_logs.h"
+
+static double one(const pqc_groups *g, ptrdiff_t i)
+{
+    int64_t levels = (int64_t)1 << g->shift, at = levels - 1; /* so the shift rounds up */
+    double before = 0.0, filled_before = 0.0, sum = 0.0;
+    for (int64_t group = 0; group < levels; group++) {
+        at += i;
+        ptrdiff_t border = (ptrdiff_t)(at >> g->shift);
+        double s = g->sums[border] - before, k = g->filled[border] - filled_before;
+        before = g->sums[border];
+        filled_before = g->filled[border];
+        if (s > 0.0)
+            sum += s * (pqc_log(s, g) - g->logs[(ptrdiff_t)k]);
+    }
+    return sum;
+}
+
+void pqc_group_logs_scalar(const pqc_groups *g, ptrdiff_t first, ptrdiff_t stride, int n,
+                           double *sums)
+{
+    for (int k = 0; k < n; k++)
+        sums[k] = one(g, first + k * stride);
+}

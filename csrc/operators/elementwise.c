@@ -1,0 +1,200 @@
+#include "elementwise.h"
+
+#include <string.h>
+
+#include "dispatch.h"
+#include "parallel.h"
+
+enum {
+    GRAIN = 65536,     /* elements worth a thread */
+    GRAIN_F64 = 16384, /* the same where the kernel is scalar */
+    SHORT_RUN = 32,    /* runs of one channel below this go through a vector of scales */
+    STREAM_RUN = 4096, /* shortest run to be written around the caches, in elements */
+    STREAM_BYTES = 16 << 20,
+};
+
+/* The scales of a run: one for all of it, or one for each element. */
+typedef struct {
+    const float *mul, *div;
+    bool each;
+} scales;
+
+static void run_f32_each(const pqc_elementwise *job, const float *x, const float *grad, float *y,
+                         ptrdiff_t n, scales s)
+{
+    pqc_int_quant q = {.lo = (float)job->lo, .hi = (float)job->hi};
+    switch (job->operation) {
+    case PQC_QUANTIZE:
+        pqc.quantize_each_f32(x, y, n, s.mul, s.div, q);
+        break;
+    case PQC_FAKE_QUANT:
+        pqc.fake_quant_each_f32(x, y, n, s.mul, s.div, q);
+        break;
+    case PQC_E4M3:
+        pqc.e4m3_each_f32(x, y, n, s.mul, s.div);
+        break;
+    case PQC_STE:
+        pqc.ste_each_f32(x, grad, y, n, s.mul);
+        break;
+    }
+}
+
+static void run_f32(const pqc_elementwise *job, const float *x, const float *grad, float *y,
+                    ptrdiff_t n, scales s)
+{
+    if (s.each) {
+        run_f32_each(job, x, grad, y, n, s);
+        return;
+    }
+    pqc_int_quant q = {*s.mul, *s.div, (float)job->lo, (float)job->hi};
+    switch (job->operation) {
+    case PQC_QUANTIZE:
+        pqc.quantize_f32(x, y, n, q);
+        break;
+    case PQC_FAKE_QUANT:
+        if (n >= STREAM_RUN && job->n >= STREAM_BYTES / 4 && job->x != job->y)
+            pqc.fake_quant_stream_f32(x, y, n, q);
+        else
+            pqc.fake_quant_f32(x, y, n, q);
+        break;
+    case PQC_E4M3:
+        pqc.e4m3_f32(x, y, n, (pqc_e4m3){*s.mul, *s.div});
+        break;
+    case PQC_STE:
+        pqc.ste_f32(x, grad, y, n, *s.mul);
+        break;
+    }
+}
+
+static void run_half(const pqc_elementwise *job, const uint16_t *x, const uint16_t *grad,
+                     uint16_t *y, ptrdiff_t n, scales s)
+{
+    bool f16 = job->dtype == PQC_F16;
+    if (job->operation == PQC_FAKE_QUANT && !s.each) {
+        pqc_int_quant q = {*s.mul, *s.div, (float)job->lo, (float)job->hi};
+        (f16 ? pqc.fake_quant_f16 : pqc.fake_quant_bf16)(x, y, n, q);
+        return;
+    }
+    float wide[PQC_BLOCK], wide_grad[PQC_BLOCK];
+    for (ptrdiff_t i = 0, length; i < n; i += length) {
+        length = pqc_least(n - i, PQC_BLOCK);
+        (f16 ? pqc.f16_to_f32 : pqc.bf16_to_f32)(x + i, wide, length);
+        if (grad)
+            (f16 ? pqc.f16_to_f32 : pqc.bf16_to_f32)(grad + i, wide_grad, length);
+        run_f32(job, wide, wide_grad, wide, length, s);
+        (f16 ? pqc.f32_to_f16 : pqc.f32_to_bf16)(wide, y + i, length);
+        s.mul += s.each ? length : 0;
+        s.div += s.each ? length : 0;
+    }
+}
+
+static void run(const pqc_elementwise *job, ptrdiff_t at, ptrdiff_t n, scales s)
+{
+    if (job->dtype == PQC_F32)
+        run_f32(job, (const float *)job->x + at, job->grad ? (const float *)job->grad + at : NULL,
+                (float *)job->y + at, n, s);
+    else
+        run_half(job, (const uint16_t *)job->x + at,
+                 job->grad ? (const uint16_t *)job->grad + at : NULL, (uint16_t *)job->y + at, n,
+                 s);
+}
+
+static void run_f64(const pqc_elementwise *job, ptrdiff_t at, ptrdiff_t n, ptrdiff_t channel)
+{
+    const double *x = (const double *)job->x + at;
+    double *y = (double *)job->y + at;
+    double mul = ((const double *)job->mul)[channel], div = ((const double *)job->div)[channel];
+    switch (job->operation) {
+    case PQC_QUANTIZE:
+        pqc_quantize_f64_scalar(x, y, n, (pqc_int_quant_f64){mul, div, job->lo, job->hi});
+        break;
+    case PQC_FAKE_QUANT:
+        pqc_fake_quant_f64_scalar(x, y, n, (pqc_int_quant_f64){mul, div, job->lo, job->hi});
+        break;
+    case PQC_E4M3:
+        pqc_e4m3_f64_scalar(x, y, n, (pqc_e4m3_f64){mul, div});
+        break;
+    case PQC_STE:
+        pqc_ste_f64_scalar(x, (const double *)job->grad + at, y, n, mul);
+        break;
+    }
+}
+
+/* One kernel call for each stretch of a channel. */
+static void by_runs(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end)
+{
+    for (ptrdiff_t at = begin, next; at < end; at = next) {
+        ptrdiff_t channel = at / job->inner % job->channels;
+        next = job->channels == 1 ? end : pqc_least(end, (at / job->inner + 1) * job->inner);
+        if (job->dtype == PQC_F64) {
+            run_f64(job, at, next - at, channel);
+            continue;
+        }
+        const float *mul = job->mul, *div = job->div;
+        run(job, at, next - at, (scales){mul + channel, div + channel, false});
+    }
+}
+
+/* out[i] = the value of element begin + i's channel. */
+static void lay_out(const float *values, float *out, ptrdiff_t begin, ptrdiff_t n,
+                    ptrdiff_t channels, ptrdiff_t inner)
+{
+    ptrdiff_t channel = begin / inner % channels, left = inner - begin % inner;
+    ptrdiff_t first = pqc_least(n, channels * inner);
+    for (ptrdiff_t i = 0; i < first; i++) {
+        out[i] = values[channel];
+        if (--left == 0) {
+            left = inner;
+            channel = channel + 1 == channels ? 0 : channel + 1;
+        }
+    }
+    for (ptrdiff_t done = first, length; done < n; done += length) { /* from there on it repeats */
+        length = pqc_least(n - done, done);
+        memcpy(out + done, out, (size_t)length * sizeof *out);
+    }
+}
+
+/* Runs too short for a call each: blocks with the scales of their elements laid out beside them. */
+static void by_blocks(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end)
+{
+    float mul[PQC_BLOCK], div[PQC_BLOCK];
+    ptrdiff_t period = job->channels * job->inner;
+    bool fixed = period <= PQC_BLOCK; /* then every block has the same scales */
+    ptrdiff_t block = fixed ? PQC_BLOCK / period * period : PQC_BLOCK;
+    for (ptrdiff_t at = begin, n; at < end; at += n) {
+        n = pqc_least(end - at, block);
+        if (at == begin || !fixed) {
+            lay_out(job->mul, mul, at, n, job->channels, job->inner);
+            lay_out(job->div, div, at, n, job->channels, job->inner);
+        }
+        run(job, at, n, (scales){mul, div, true});
+    }
+}
+
+/* Every element has a channel of its own: the scales lie there already. */
+static void by_elements(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end)
+{
+    const float *mul = job->mul, *div = job->div;
+    for (ptrdiff_t at = begin, n; at < end; at += n) {
+        ptrdiff_t channel = at % job->channels;
+        n = pqc_least(end - at, job->channels - channel);
+        run(job, at, n, (scales){mul + channel, div + channel, true});
+    }
+}
+
+static void apply_range(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const pqc_elementwise *job = context;
+    if (job->dtype == PQC_F64 || job->channels == 1 || job->inner >= SHORT_RUN)
+        by_runs(job, begin, end);
+    else if (job->inner == 1 && job->channels >= PQC_BLOCK)
+        by_elements(job, begin, end);
+    else
+        by_blocks(job, begin, end);
+}
+
+void pqc_apply(const pqc_elementwise *job)
+{
+    pqc_elementwise copy = *job;
+    pqc_parallel(job->n, job->dtype == PQC_F64 ? GRAIN_F64 : GRAIN, apply_range, &copy);
+}

@@ -1,0 +1,81 @@
+/* The table of kernels: one for each set of ISAs, slowest first, better ones override. */
+#ifndef PQC_DISPATCH_H
+#define PQC_DISPATCH_H
+
+#include <stdatomic.h>
+
+#include "affine/affine.h"
+#include "amax/amax.h"
+#include "search_logs/search_logs.h"
+#include "dwconv_u8s8/dwconv_u8s8.h"
+#include "requantize/requantize.h"
+#include "e4m3/e4m3.h"
+#include "fake_quant_half/fake_quant_half.h"
+#include "fingerprint/fingerprint.h"
+#include "igemm_u8s8/igemm_u8s8.h"
+#include "half/half.h"
+#include "histogram/histogram.h"
+#include "int_quant/int_quant.h"
+#include "conv_chw_u8s8/conv_chw_u8s8.h"
+#include "amx_gemm/amx_gemm.h"
+#include "pack_u8/pack_u8.h"
+#include "ste/ste.h"
+#include "winograd/winograd.h"
+
+typedef struct {
+    pqc_int_quant_f32_fn *quantize_f32, *fake_quant_f32, *fake_quant_stream_f32;
+    pqc_int_quant_each_f32_fn *quantize_each_f32, *fake_quant_each_f32;
+    pqc_fake_quant_half_fn *fake_quant_f16, *fake_quant_bf16;
+    pqc_f16_to_f32_fn *f16_to_f32;
+    pqc_f32_to_f16_fn *f32_to_f16;
+    pqc_bf16_to_f32_fn *bf16_to_f32;
+    pqc_f32_to_bf16_fn *f32_to_bf16;
+    pqc_affine_f32_fn *affine_f32;
+    pqc_e4m3_f32_fn *e4m3_f32;
+    pqc_e4m3_each_f32_fn *e4m3_each_f32;
+    pqc_ste_f32_fn *ste_f32;
+    pqc_ste_each_f32_fn *ste_each_f32;
+    pqc_amax_f32_fn *amax_f32;
+    pqc_amax_each_f32_fn *amax_each_f32;
+    pqc_min_f32_fn *min_f32;
+    pqc_bin_f32_fn *bin_f32;
+    pqc_magnitudes_f32_fn *magnitudes_f32;
+    pqc_group_logs_fn *group_logs;
+    pqc_quantize_u8_fn *quantize_u8, *quantize_u8_quads;
+    pqc_gemm_s8_fn *gemm_s8;
+    pqc_lines_s8_fn *lines_s8;
+    pqc_fingerprint_fn *fingerprint;
+    pqc_dequantize_fn *dequantize_rows, *dequantize_columns;
+    pqc_depthwise_fn *depthwise;  /* or NULL: these five are the last */
+    pqc_gemm_rows_fn *gemm_rows;  /* or NULL */
+    pqc_gemm_row_fn *gemm_row;    /* or NULL */
+    const pqc_winograd *winograd; /* or NULL */
+    const pqc_matrix_unit *unit;  /* or NULL */
+} pqc_kernels;
+
+/* The table in use.  A table never changes once it is here: pqc_select puts another in its place,
+ * and calls that run meanwhile take their kernels from either, with the same bits. */
+extern _Atomic(const pqc_kernels *) pqc_table;
+#define pqc (*atomic_load_explicit(&pqc_table, memory_order_acquire))
+
+unsigned pqc_detect(void); /* PQC_BIT(i) is set: this CPU and its OS run ISA i */
+
+/* True if one core reads its last cache at a third of the speed at which others do: 35 GB/s of an Emerald Rapids, 98 of a Zen 4.
+ * What comes from there is then worth being fetched. */
+bool pqc_last_cache_is_far(void);
+
+#if PQC_AMX_COMPILES
+/* Asks for the right to use tiles, whose 8 KiB are part of a thread's state only in processes that have it.  Linux refuses
+ * while a thread has a signal stack too small for them, and from then on refuses such stacks.  Once refused, AMX is not
+ * detected any more. */
+bool pqc_request_tiles(void);
+#endif
+
+/* Puts the best kernels of the ISAs that are allowed and detected to use; scalar is always among
+ * them.  Returns those.  Safe from several threads at once, and while kernels run. */
+unsigned pqc_select(unsigned allowed);
+
+unsigned pqc_selected(void); /* those of the table in use; 0 before the first pqc_select */
+const char *pqc_isa_name(pqc_isa isa); /* "scalar", "avx2", ...; NULL past the end */
+
+#endif
