@@ -1,0 +1,53 @@
+"""Exact integer sums with zero points, in floats that are wide enough to hold them."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .table import Array
+
+__all__ = ["fma", "layer_scale", "rounded_sums"]
+
+EXACT_F32 = 2 ** 24  # integers below it are float32 numbers, and so is every partial sum of them
+
+
+def rounded_sums(product: Callable[[Array, Array], Array], x: Array, weight: Array, largest: float) -> Array:
+    """The exact sums of products of two arrays of integers, each rounded once to float32.
+
+    Args:
+        product: the layer without bias, on arrays of one floating type.
+        x, weight: integers in float32.
+        largest: no sum of magnitudes of products is larger; beyond 2^53 the sums would not be exact.
+    """
+    if largest < EXACT_F32:
+        return product(x, weight)
+    return product(x.astype(np.float64), weight.astype(np.float64)).astype(np.float32)
+
+
+def layer_scale(x_scale: Any, weight_scale: Array) -> Array:
+    """The float32 nearest to 1 / (scale of input * scale of weight), as the library's layers compute it."""
+    with np.errstate(divide="ignore", over="ignore"):
+        product: Array = (1.0 / np.float64(x_scale)) * (1.0 / weight_scale.astype(np.float64))
+        return product.astype(np.float32)
+
+
+def fma(sums: Array, scale: Array, bias: Array | None) -> Array:
+    """sums * scale + bias in float32 with one rounding; all broadcast.
+
+    The product is exact in float64, and the sum is rounded there to odd (Boldo and Melquiond 2008), so that rounding it
+    once more to float32 gives what one rounding would have.
+    """
+    if bias is None:
+        return np.asarray(sums * scale, np.float32)
+    product = sums.astype(np.float64) * scale.astype(np.float64)
+    other = np.broadcast_to(bias.astype(np.float64), product.shape)
+    total = product + other
+    part = total - product
+    error = (product - (total - part)) + (other - part)  # two-sum: total + error is exact
+    bits = total.view(np.int64)
+    inexact = (error != 0) & (bits & 1 == 0)
+    towards_zero = (error < 0) != (total < 0)
+    bits += np.where(inexact, np.where(towards_zero, -1, 1), 0)
+    return total.astype(np.float32)

@@ -1,0 +1,55 @@
+"""What a graph is given: names, types and shapes."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from .steps import GraphError
+
+__all__ = ["checked_feeds", "described_type"]
+
+
+def described_type(value: ir.Value) -> str:
+    """The type of a value as onnxruntime names it."""
+    kind = value.type
+    if isinstance(kind, ir.TensorType):
+        name = {"FLOAT": "float", "DOUBLE": "double"}.get(kind.dtype.name, kind.dtype.name.lower())
+        return f"tensor({name})"
+    return str(kind)
+
+
+def _shape(value: ir.Value) -> list[int | str | None] | None:
+    return None if value.shape is None else [dim if isinstance(dim, int) else dim.value for dim in value.shape]
+
+
+def _checked(value: ir.Value, given: Any) -> Any:
+    dtype = value.dtype
+    if not isinstance(value.type, ir.TensorType) or dtype is None or dtype == ir.DataType.STRING:
+        return given
+    wanted = dtype.numpy()
+    array = np.asarray(given) if isinstance(given, np.ndarray | np.generic) else np.asarray(given, wanted)
+    if array.dtype != wanted:
+        raise GraphError(f"Expected input {value.name!r} of {wanted}, got {array.dtype}")
+    shape = _shape(value)
+    fits = shape is None or (len(shape) == array.ndim and all(
+        not isinstance(n, int) or n == m for n, m in zip(shape, array.shape, strict=True)))
+    if not fits:
+        raise GraphError(f"Expected input {value.name!r} of shape {shape}, got {list(array.shape)}")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def checked_feeds(graph: ir.Graph, feeds: Mapping[str, Any]) -> dict[ir.Value, Any]:
+    """The arrays of the inputs. GraphError that names the input if one is missing, unknown or does not fit."""
+    if not isinstance(feeds, Mapping):
+        raise GraphError(f"Expected `feeds` to be a dictionary of arrays by input name, got {type(feeds).__name__}")
+    names = {value.name: value for value in graph.inputs}
+    for name in feeds:
+        if name not in names:
+            raise GraphError(f"Expected inputs {sorted(map(str, names))}, got {name!r}")
+    missing = [name for name, value in names.items() if name not in feeds and value.const_value is None]
+    if missing:
+        raise GraphError(f"Expected inputs {sorted(map(str, names))}, got none for {missing[0]!r}")
+    return {names[name]: _checked(names[name], given) for name, given in feeds.items()}

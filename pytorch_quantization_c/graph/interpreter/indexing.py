@@ -1,0 +1,77 @@
+"""Operators that pick elements."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from .table import Array, Function, attribute, operator
+
+
+def _checked(indices: Array, size: int) -> Array:
+    if indices.size and not -size <= int(indices.min()) <= int(indices.max()) < size:
+        raise ValueError(f"Expected indices within [{-size}, {size}), got {indices.min()} to {indices.max()}")
+    return np.asarray(indices)
+
+
+@operator("Gather")
+def _gather(node: ir.Node, opset: int) -> Function:
+    axis = attribute(node, "axis", 0)
+    return lambda x, indices: np.take(x, _checked(indices, x.shape[axis]), axis)
+
+
+@operator("GatherElements")
+def _gather_elements(node: ir.Node, opset: int) -> Function:
+    axis = attribute(node, "axis", 0)
+
+    def run(x: Array, indices: Array) -> Array:
+        places = list(np.ogrid[tuple(slice(size) for size in indices.shape)])
+        places[axis] = _checked(indices, x.shape[axis])
+        return np.asarray(x[tuple(places)])
+    return run
+
+
+@operator("Slice")
+def _slice(node: ir.Node, opset: int) -> Function:
+    def run(x: Array, starts: Array, ends: Array, axes: Any = None, steps: Any = None) -> Array:
+        where = [slice(None)] * x.ndim
+        chosen = range(len(starts)) if axes is None else axes
+        strides = [1] * len(starts) if steps is None else steps
+        for axis, start, end, step in zip(chosen, starts, ends, strides, strict=True):
+            size, start, end = x.shape[axis], int(start), int(end)
+            start, end = (n + size if n < 0 else n for n in (start, end))
+            if step > 0:
+                where[axis] = slice(min(max(start, 0), size), min(max(end, 0), size), int(step))
+            else:
+                last = min(max(end, -1), size - 1)
+                where[axis] = slice(min(max(start, 0), size - 1), None if last < 0 else last, int(step))
+        return x[tuple(where)]
+    return run
+
+
+@operator("ArgMax", "ArgMin")
+def _arg(node: ir.Node, opset: int) -> Function:
+    axis, keep = attribute(node, "axis", 0), bool(attribute(node, "keepdims", 1))
+    last, find = attribute(node, "select_last_index", 0), np.argmax if node.op_type == "ArgMax" else np.argmin
+
+    def run(x: Array) -> Array:
+        if not last:
+            return np.asarray(find(x, axis, keepdims=keep)).astype(np.int64)
+        found = x.shape[axis] - 1 - find(np.flip(x, axis), axis, keepdims=keep)
+        return np.asarray(found).astype(np.int64)
+    return run
+
+
+@operator("CumSum")
+def _cum_sum(node: ir.Node, opset: int) -> Function | None:
+    if attribute(node, "exclusive", 0):
+        return None
+    reverse = attribute(node, "reverse", 0)
+
+    def run(x: Array, axis: Array) -> Array:
+        along = int(axis.reshape(-1)[0])
+        if reverse:
+            return np.flip(np.cumsum(np.flip(x, along), along, x.dtype), along)
+        return np.cumsum(x, along, x.dtype)
+    return run

@@ -1,0 +1,60 @@
+"""Normalisation."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from ...float_nn import functional as F
+from .table import Array, Function, attribute, operator
+
+
+@operator("BatchNormalization", floats=True)
+def _batch_norm(node: ir.Node, opset: int) -> Function | None:
+    eps = attribute(node, "epsilon", 1e-5)
+    if attribute(node, "training_mode", 0) or len(node.outputs) > 1:
+        return None
+    return lambda x, weight, bias, mean, variance: F.batch_norm(x, mean, variance, weight, bias, eps=eps)
+
+
+@operator("InstanceNormalization", floats=True)
+def _instance_norm(node: ir.Node, opset: int) -> Function:
+    eps = attribute(node, "epsilon", 1e-5)
+
+    def run(x: Array, weight: Array, bias: Array) -> Any:
+        return NotImplemented if np.prod(x.shape[2:]) == 1 else F.instance_norm(x, weight=weight, bias=bias, eps=eps)
+    return run
+
+
+@operator("LayerNormalization", floats=True)
+def _layer_norm(node: ir.Node, opset: int) -> Function | None:
+    axis, eps = attribute(node, "axis", -1), attribute(node, "epsilon", 1e-5)
+    if len(node.outputs) > 1 or attribute(node, "stash_type", 1) != 1:
+        return None
+
+    def run(x: Array, weight: Array, bias: Any = None) -> Any:
+        shape = x.shape[axis % x.ndim:]
+        if weight.shape != shape or (bias is not None and bias.shape != shape):
+            return NotImplemented
+        return F.layer_norm(x, shape, weight, bias, eps)
+    return run
+
+
+@operator("GroupNormalization", floats=True)
+def _group_norm(node: ir.Node, opset: int) -> Function | None:
+    groups, eps = attribute(node, "num_groups"), attribute(node, "epsilon", 1e-5)
+    if opset < 21:
+        return None  # where scale and bias are those of groups
+    return lambda x, weight, bias: F.group_norm(x, groups, weight, bias, eps)
+
+
+@operator("LpNormalization", floats=True)
+def _lp_norm(node: ir.Node, opset: int) -> Function:
+    axis, p = attribute(node, "axis", -1), attribute(node, "p", 2)
+
+    def run(x: Array) -> Array:
+        total = (np.abs(x) if p == 1 else np.square(x)).sum(axis=axis, keepdims=True)
+        norm = total if p == 1 else np.sqrt(total)
+        return np.asarray(np.divide(x, norm, out=np.zeros_like(x), where=norm != 0))
+    return run

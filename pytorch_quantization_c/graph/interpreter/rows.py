@@ -1,0 +1,88 @@
+"""Operators along axes: products of matrices, reductions, softmax."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from ...float_nn import functional as F
+from .table import Array, Function, attribute, operator
+
+
+@operator("MatMul")
+def _matmul(node: ir.Node, opset: int) -> Function:
+    return np.matmul
+
+
+@operator("Gemm")
+def _gemm(node: ir.Node, opset: int) -> Function:
+    alpha, beta = attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0)
+    flip_a, flip_b = attribute(node, "transA", 0), attribute(node, "transB", 0)
+
+    def run(a: Array, b: Array, c: Any = None) -> Array:
+        if a.ndim != 2 or b.ndim != 2:
+            raise ValueError(f"Expected two matrices, got shapes {a.shape} and {b.shape}")
+        y = np.matmul(a.T if flip_a else a, b.T if flip_b else b)
+        if alpha != 1:
+            y *= y.dtype.type(alpha)
+        if c is not None:
+            y += c if beta == 1 else c * c.dtype.type(beta)
+        return np.asarray(y)
+    return run
+
+
+@operator("Einsum")
+def _einsum(node: ir.Node, opset: int) -> Function:
+    equation = attribute(node, "equation")
+    return lambda *arrays: np.einsum(equation, *arrays, optimize=len(arrays) > 2)
+
+
+def _log_sum_exp(x: Array, axis: Any, keepdims: bool) -> Array:
+    top = x.max(axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, x.dtype.type(0))
+    total = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
+    return np.asarray(total if keepdims else np.squeeze(total, axis))
+
+
+REDUCTIONS: dict[str, Callable[[Array, Any, bool], Any]] = {
+    "ReduceL1": lambda x, axis, keepdims: np.abs(x).sum(axis=axis, keepdims=keepdims, dtype=x.dtype),
+    "ReduceL2": lambda x, axis, keepdims: np.sqrt(np.square(x).sum(axis=axis, keepdims=keepdims, dtype=x.dtype)),
+    "ReduceMax": lambda x, axis, keepdims: x.max(axis=axis, keepdims=keepdims),
+    "ReduceMean": lambda x, axis, keepdims: x.mean(axis=axis, keepdims=keepdims, dtype=x.dtype),
+    "ReduceMin": lambda x, axis, keepdims: x.min(axis=axis, keepdims=keepdims),
+    "ReduceProd": lambda x, axis, keepdims: x.prod(axis=axis, keepdims=keepdims, dtype=x.dtype),
+    "ReduceSum": lambda x, axis, keepdims: x.sum(axis=axis, keepdims=keepdims, dtype=x.dtype),
+    "ReduceSumSquare": lambda x, axis, keepdims: np.square(x).sum(axis=axis, keepdims=keepdims, dtype=x.dtype),
+}
+
+
+@operator(*REDUCTIONS, "ReduceLogSumExp", floats=True)
+def _reduce(node: ir.Node, opset: int) -> Function:
+    reduce: Callable[[Array, Any, bool], Any] = REDUCTIONS.get(node.op_type, _log_sum_exp)
+    fixed, keep = attribute(node, "axes"), bool(attribute(node, "keepdims", 1))
+    nothing = bool(attribute(node, "noop_with_empty_axes", 0))
+
+    def run(x: Array, axes: Any = None) -> Any:
+        chosen = fixed if axes is None else tuple(int(axis) for axis in axes)
+        if not chosen:
+            if nothing:
+                return NotImplemented
+            chosen = tuple(range(x.ndim))
+        if not x.size:
+            return NotImplemented
+        return np.asarray(reduce(x, tuple(axis % x.ndim for axis in chosen), keep))
+    return run
+
+
+@operator("Softmax", floats=True)
+def _softmax(node: ir.Node, opset: int) -> Function:
+    axis = attribute(node, "axis", -1)
+    return lambda x: F.softmax(x, axis)
+
+
+@operator("LogSoftmax", floats=True)
+def _log_softmax(node: ir.Node, opset: int) -> Function:
+    axis = attribute(node, "axis", -1)
+    return lambda x: F.log_softmax(x, axis)

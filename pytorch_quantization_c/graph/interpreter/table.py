@@ -1,0 +1,83 @@
+"""The operators that are computed by functions of our own, and how such a function is found.
+
+A maker gets a node and the version of its operator set, and returns the function of its inputs; None if it does not
+know this form of the operator, which `onnx.reference` computes then. So does a function that returns NotImplemented.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+__all__ = ["Array", "Function", "MOST_ELEMENTS", "attribute", "checked_shape", "constant", "function_of", "has_inputs",
+           "operator", "operators"]
+
+Array = NDArray[Any]
+Function = Callable[..., Any]
+Maker = Callable[[ir.Node, int], Function | None]
+
+MOST_ELEMENTS = 2 ** 31 - 1  # of a value
+FAMILIES = ("elementwise", "indexing", "logic", "movement", "norms", "padding", "recurrent", "resize", "rows",
+            "windows")
+_makers: dict[str, Maker] = {}
+_typed: set[str] = set()
+
+
+def operator(*names: str, floats: bool = False) -> Callable[[Maker], Maker]:
+    """Registers a maker under the names of operators of the standard; `floats`: for float32 and float64 alone."""
+    def register(maker: Maker) -> Maker:
+        _makers.update(dict.fromkeys(names, maker))
+        if floats:
+            _typed.update(names)
+        return maker
+    return register
+
+
+def operators() -> dict[str, Maker]:
+    """All makers by the names of their operators."""
+    for family in FAMILIES:
+        import_module(f".{family}", __package__)
+    return _makers
+
+
+def function_of(node: ir.Node, opset: int) -> tuple[Function, bool] | None:
+    """The function of a node, and whether it knows float32 and float64 alone; None if there is none."""
+    maker = operators().get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    function = None if maker is None else maker(node, opset)
+    return None if function is None else (function, node.op_type in _typed)
+
+
+def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
+    """The value of an attribute: numbers, strings, and tuples of them."""
+    found = node.attributes.get(name)
+    return default if found is None else found.value
+
+
+def has_inputs(node: ir.Node, *numbers: int) -> bool:
+    """Whether any of these optional inputs is given."""
+    return any(number < len(node.inputs) and node.inputs[number] is not None for number in numbers)
+
+
+def constant(node: ir.Node, number: int) -> Array | None:
+    """An input that is a constant of the graph, or None."""
+    value = node.inputs[number] if number < len(node.inputs) else None
+    if value is None or value.const_value is None or value.is_graph_input():
+        return None
+    return value.const_value.numpy()
+
+
+def checked_shape(shape: Any) -> tuple[int, ...]:
+    """A shape that an operator is to fill. ValueError if it has negative sizes or too many elements."""
+    sizes = tuple(int(size) for size in np.asarray(shape).reshape(-1))
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"Expected sizes >= 0, got {sizes}")
+    count = 1
+    for size in sizes:
+        count *= size
+    if count > MOST_ELEMENTS:
+        raise ValueError(f"Expected at most {MOST_ELEMENTS} elements, got {count} in shape {sizes}")
+    return sizes
