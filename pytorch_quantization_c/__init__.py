@@ -35,20 +35,21 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
         quantized,
         replace,
         save_frozen,
+        unquantized_layers,
     )
     from .quant_state import load_quant_state, save_quant_state
     from .summary import quant_summary
 
 __all__ = ["__version__", "calibrating", "deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen",
            "load_quant_state", "quant_summary", "quantized", "replace", "save_frozen", "save_quant_state",
-           "sensitivity"]
+           "sensitivity", "unquantized_layers"]
 
 _SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "integer", "isa", "layer_sensitivity", "nn",
                          "optim", "quant_modules", "quant_state", "summary", "tensor_quant", "threads", "utils"})
 _HOMES = {
     "calibration": ("calibrating",),
     "quant_modules": ("deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen", "quantized", "replace",
-                      "save_frozen"),
+                      "save_frozen", "unquantized_layers"),
     "quant_state": ("load_quant_state", "save_quant_state"),
     "layer_sensitivity": ("sensitivity",),
     "summary": ("quant_summary",),

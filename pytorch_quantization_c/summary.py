@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._core.axes import Axis
+from ._core.models import require_module
 from ._core.quantizer import QuantizerRules
+from .integer.conditions import quantizer_refusal
 
-__all__ = ["QuantizerRow", "named_quantizers", "quant_summary"]
+__all__ = ["QuantSummary", "QuantizerRow", "named_quantizers", "quant_summary"]
 
 
 class QuantizerRow(NamedTuple):
@@ -45,8 +47,7 @@ def _shown(amax: NDArray[Any] | None) -> str:
 
 def named_quantizers(model: Any) -> Iterator[tuple[str, Any]]:
     """The full names and the quantisers of a model, each once. TypeError if it is no module."""
-    if not hasattr(model, "named_modules"):
-        raise TypeError(f"Expected `model` to be a module, got {type(model).__name__}")
+    require_module(model)
     return ((name, module) for name, module in model.named_modules() if isinstance(module, QuantizerRules))
 
 
@@ -61,13 +62,46 @@ def _state(quantizer: Any) -> str:
 
 
 def _executions(model: Any) -> dict[int, str]:
-    """How the layer of an input quantiser computed when it was last called, by the quantiser's id."""
-    layers = [(layer, layer._modules.get("_input_quantizer")) for _, layer in model.named_modules()]
-    found = {id(quantizer): getattr(layer, "execution", "auto") for layer, quantizer in layers if quantizer is not None}
-    return {key: execution for key, execution in found.items() if execution != "auto"}
+    """How the layer of an input quantiser computed when it was last called, by the quantiser's id.
+
+    Left out is what the quantisers' switches made of that call and would not make of the next one, as in calibration.
+    """
+    found = {}
+    for _, layer in model.named_modules():
+        quantizers = {whose: layer._modules.get(f"_{whose}_quantizer") for whose in ("input", "weight")}
+        execution = getattr(layer, "execution", "auto")
+        if quantizers["input"] is not None and execution != "auto" and not _is_stale(execution, quantizers):
+            found[id(quantizers["input"])] = execution
+    return found
 
 
-def quant_summary(model: Any, file: TextIO | None = None) -> list[QuantizerRow]:
+def _is_stale(execution: str, quantizers: dict[str, Any]) -> bool:
+    for whose, quantizer in quantizers.items():
+        switched = (f"float: the {whose} quantizer is off", f"float: the {whose} quantizer collects for calibration")
+        if quantizer is not None and execution in switched:
+            return execution != f"float: {quantizer_refusal(quantizer, whose)}"
+    return False
+
+
+class QuantSummary(list[QuantizerRow]):
+    """The rows of `quant_summary`. `str` gives the table; so does `repr`, unless it was printed to standard output."""
+
+    def __init__(self, rows: Iterable[QuantizerRow], printed: bool) -> None:
+        super().__init__(rows)
+        self._printed = printed
+
+    def __str__(self) -> str:
+        executed = any(row.execution for row in self)
+        titles = ["quantizer", "bits", "axis", "amax", "state", "execution" if executed else ""]
+        table = [titles, *(row.cells() for row in self)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        return "\n".join("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} quantizers>" if self._printed else str(self)
+
+
+def quant_summary(model: Any, file: TextIO | None = None) -> QuantSummary:
     """Prints one row for each quantiser: name, bits, axis, amax and state; returns the same as data.
 
     Args:
@@ -77,19 +111,16 @@ def quant_summary(model: Any, file: TextIO | None = None) -> list[QuantizerRow]:
     Returns:
         Rows with `name`, `bits` (an integer, or (4, 3) for E4M3), `unsigned`, `axis`, `amax` (a copy as a NumPy array,
         or None while it is dynamic), `state`: "disabled", or which of calib, clip and quant are on, or "off"; and
-        `execution`: for the input quantiser of a layer that has been called "int8", or "float: " and why, else "".
+        `execution`: for the input quantiser of a layer that has been called "int8", or "float: " and why, else "", and
+        "" too if the quantisers have since been switched on, as after calibration. `str` of it is the table.
     """
     if file is not None and not hasattr(file, "write"):
         raise TypeError(f"Expected `file` to be a text stream, got {type(file).__name__}")
     quantizers = named_quantizers(model)
     executions = _executions(model)
-    rows = [QuantizerRow(name, quantizer.num_bits, quantizer.unsigned, quantizer.axis,
-                         None if quantizer.amax is None else np.array(quantizer._numbers(quantizer.amax)),
-                         _state(quantizer), executions.get(id(quantizer), ""))
-            for name, quantizer in quantizers]
-    titles = ["quantizer", "bits", "axis", "amax", "state", "execution" if executions else ""]
-    table = [titles, *(row.cells() for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
-    print("\n".join(lines), file=sys.stdout if file is None else file)
+    rows = QuantSummary([QuantizerRow(name, quantizer.num_bits, quantizer.unsigned, quantizer.axis,
+                                      None if quantizer.amax is None else np.array(quantizer._numbers(quantizer.amax)),
+                                      _state(quantizer), executions.get(id(quantizer), ""))
+                         for name, quantizer in quantizers], printed=file is None or file is sys.stdout)
+    print(rows, file=sys.stdout if file is None else file)
     return rows

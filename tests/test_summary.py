@@ -1,6 +1,7 @@
 """The table of a model's quantisers."""
 from __future__ import annotations
 
+import code
 import io
 from typing import Any
 
@@ -51,6 +52,29 @@ def test_how_a_layer_computed() -> None:
     assert [row.execution for row in rows] == ["int8", "", "float: the input has not 2 to 8 bits", ""]
     assert out.getvalue().splitlines()[0].endswith("execution")
     assert out.getvalue().splitlines()[1].endswith("int8")
+
+
+def test_after_calibration_it_does_not_say_that_the_quantizers_are_off() -> None:
+    net, out = nn.QuantLinear(4, 3), io.StringIO()
+    with pq.calibrating(net, load_amax=True):
+        net(np.ones((1, 4), np.float32))
+        assert pq.quant_summary(net, out)[0].execution == "float: the input quantizer is off"
+    assert [row.execution for row in pq.quant_summary(net, out)] == ["", ""]
+    net.input_quantizer.disable()
+    net(np.ones((1, 4), np.float32))
+    assert pq.quant_summary(net, out)[0].execution == "float: the input quantizer is off"
+
+
+def test_what_is_returned_prints_itself_once(capsys: pytest.CaptureFixture[str]) -> None:
+    console = code.InteractiveConsole({"pq": pq, "net": model(), "out": io.StringIO()})
+    console.push("pq.quant_summary(net)")
+    printed = capsys.readouterr().out
+    assert printed.count("conv._input_quantizer") == 1 and "QuantizerRow(" not in printed
+    console.push("pq.quant_summary(net, out)")
+    table = capsys.readouterr().out
+    assert table.count("conv._input_quantizer") == 1 and printed.startswith(table)
+    rows = pq.quant_summary(model())
+    assert capsys.readouterr().out == f"{rows}\n" and list(rows) == rows and len(rows) == 4
 
 
 def test_another_file_and_the_odd_cases() -> None:

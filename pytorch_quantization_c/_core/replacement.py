@@ -1,20 +1,18 @@
-"""Putting quantised layers in the place of float ones: in a package of layers, or in a model that exists.
+"""Putting quantised classes in the place of float ones in a package of layers.
 
 Independent of the host: a table of entries says which name of which package stands for which quantised class.
 """
 from __future__ import annotations
 
 import logging
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from .errors import shown
 
-__all__ = ["Entry", "ReplacementRules", "replace_layers"]
+__all__ = ["Entry", "ReplacementRules", "onnx_export"]
 
 logger = logging.getLogger(__name__)
 
@@ -139,63 +137,3 @@ def onnx_export(quantizer_class: Any) -> Iterator[None]:
         yield
     finally:
         quantizer_class._enable_onnx_export = before
-
-
-def matcher(argument: str, patterns: str | Iterable[str], names: Sequence[str]) -> Callable[[str], bool]:
-    """A test whether a name matches a pattern. ValueError for a bad expression or a pattern that no name matches."""
-    each = [patterns] if isinstance(patterns, str) else list(patterns)
-    tests = []
-    for pattern in each:
-        if not isinstance(pattern, str):
-            raise TypeError(f"Expected `{argument}` to be a pattern or a list of patterns, got {shown(pattern)}")
-        test = _test(argument, pattern)
-        if pattern != "*" and not any(map(test, names)):
-            raise ValueError(f"Expected each pattern of `{argument}` to match the name of a layer, {shown(pattern)} "
-                             f"matches none of: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}")
-        tests.append(test)
-    return lambda name: any(test(name) for test in tests)
-
-
-def _test(argument: str, pattern: str) -> Callable[[str], bool]:
-    if not pattern.startswith("re:"):
-        return lambda name: fnmatchcase(name, pattern)
-    try:
-        expression = re.compile(pattern[3:])
-    except re.error as problem:
-        raise ValueError(f"Expected `{argument}` to hold regular expressions after 're:', got {shown(pattern)}: "
-                         f"{problem}") from None
-    return lambda name: expression.match(name) is not None
-
-
-def replace_layers(model: Any, table: dict[Any, Any], include: str | Iterable[str], exclude: str | Iterable[str],
-                   descriptors: dict[str, Any]) -> Any:
-    """See `quant_modules.replace`. `table` maps exact float classes to classes with `from_float`."""
-    unknown = set(descriptors) - {"quant_desc_input", "quant_desc_weight"}
-    if unknown:
-        raise TypeError(f"Unused keys: {', '.join(sorted(unknown))}; expected quant_desc_input or quant_desc_weight")
-    if not hasattr(model, "named_modules"):
-        raise TypeError(f"Expected `model` to be a module, got {type(model).__name__}")
-    modules = list(model.named_modules(remove_duplicate=False))
-    names = [name for name, _ in modules]
-    wanted, unwanted = matcher("include", include, names), matcher("exclude", exclude, names)
-    made: dict[int, Any] = {}
-    for name, module in modules:
-        if type(module) in table and wanted(name) and not unwanted(name) and id(module) not in made:
-            made[id(module)] = converted(module, table[type(module)], descriptors)
-            logger.info("%s is now a %s", name or "the model", type(made[id(module)]).__name__)
-    for _, module in modules:
-        for name, child in module._modules.items():
-            if id(child) in made:
-                module._modules[name] = made[id(child)]
-    return made.get(id(model), model)
-
-
-def converted(module: Any, quantized_class: Any, descriptors: dict[str, Any]) -> Any:
-    """The quantised layer for a float one. Layers without a weight do not mind a descriptor for it."""
-    if not hasattr(quantized_class, "from_float"):
-        name = quantized_class.__name__
-        raise TypeError(f"Expected {name} to have a class method from_float(module, **descriptors): "
-                        "QuantMixin and QuantInputMixin bring one")
-    has_weight = hasattr(quantized_class, "default_quant_desc_weight")
-    given = {name: value for name, value in descriptors.items() if has_weight or name != "quant_desc_weight"}
-    return quantized_class.from_float(module, **given)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .._core.errors import shown
+from .._core.models import require_module
 from .._core.safetensors import load_file, save_file
 from .execution import VALUES, IntegerExecution
 from .restoring import whole_or_not_at_all
@@ -54,8 +55,7 @@ def freeze(model: M, keep_float: bool = True) -> M:
 
 
 def _modules(model: Any) -> Any:
-    if not hasattr(model, "named_modules"):
-        raise TypeError(f"Expected `model` to be a module, got {type(model).__name__}")
+    require_module(model)
     return model.named_modules()
 
 

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from .._core.replacement import Entry, ReplacementRules, replace_layers
+from .._core.layer_replacement import replace_layers
+from .._core.replacement import Entry, ReplacementRules
+from .._core.unquantized import UnquantizedLayer, unquantized
 from . import _onnx
 from . import nn as quant_nn
 
-__all__ = ["deactivate", "enable_onnx_export", "initialize", "quantized", "replace"]
+__all__ = ["deactivate", "enable_onnx_export", "initialize", "quantized", "replace", "unquantized_layers"]
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -97,6 +99,7 @@ def replace(model: M, include: str | Iterable[str] = "*", exclude: str | Iterabl
             several places.
         include: which layers, by their full names as `named_modules` gives them: a pattern or a list of patterns.
             "encoder.*" is a glob, "re:layer[0-3]" a regular expression that has to match from the start of the name.
+            A glob that matches a container, as "encoder" does, means the layers inside.
         exclude: which of these to leave alone, as "*.classifier".
         custom_quant_modules: more classes, as for `initialize`; each needs a class method `from_float`, as those that
             inherit from the float class and from QuantMixin or QuantInputMixin have.
@@ -105,10 +108,33 @@ def replace(model: M, include: str | Iterable[str] = "*", exclude: str | Iterabl
     Returns:
         `model`, or its quantised form if it is itself such a layer.
 
+    Layers that cannot be taken (see `unquantized_layers`) are named in one UserWarning; a call that turns no layer
+    warns and says why.
+
     Raises:
-        ValueError: a pattern that matches nothing, or a descriptor of real quantisation; the model is then unchanged.
-        TypeError: an argument of another kind.
+        ValueError: a pattern of `include` that matches no layer that can be quantised, one of `exclude` that matches
+            nothing, or a descriptor of real quantisation; the model is then unchanged.
+        TypeError: an argument of another kind, or a model of the other package. Errors of a layer begin with its name.
     """
     table = _quant_module_helper_object.table(custom_quant_modules)
-    replaced: M = replace_layers(model, table, include, exclude, descriptors)
+    replaced: M = replace_layers(model, table, "torch", include, exclude, descriptors)
     return replaced
+
+
+def unquantized_layers(model: M, custom_quant_modules: Iterable[Sequence[Any]] | None = None) -> list[UnquantizedLayer]:
+    """The layers of `model` that compute with float weights, and why: what `replace` cannot take, or has not taken.
+
+    Listed are layers of a class that `initialize` replaces, that derive from one or that wrap one (attention, compiled
+    layers, layers in plain lists), and others whose weight is a matrix but have no quantised form, as GRU.
+
+    Args:
+        model: any module.
+        custom_quant_modules: more classes that `replace` is given, as there.
+
+    Returns:
+        A list of `name`, `kind` (the name of the class) and `reason`, in the order of the model.
+
+    Raises:
+        TypeError: `model` is no module, or `custom_quant_modules` holds something but triples.
+    """
+    return unquantized(model, _quant_module_helper_object.table(custom_quant_modules))

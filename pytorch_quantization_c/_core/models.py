@@ -1,0 +1,59 @@
+"""Whether an argument is a model, of which front, and what can be done with what is none."""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["front_of", "require_front", "require_module"]
+
+ONNX = ("layers in memory are quantised, not a graph: make the network of float_nn or torch layers, take its weights "
+        "with onnx.numpy_helper.to_array and load_state_dict, quantise that, and export it under enable_onnx_export()")
+ROOTS = {"numpy": "pytorch_quantization_c", "torch": "pytorch_quantization_c.torch"}
+MODELS = {"numpy": "a float_nn model", "torch": "a torch model"}
+
+
+def require_module(model: Any, argument: str = "model") -> None:
+    """TypeError, with what can be done about it, unless `model` is a module of either front."""
+    if isinstance(model, type) and hasattr(model, "named_modules"):
+        raise TypeError(f"Expected `{argument}` to be a module, got the class {model.__name__}: "
+                        f"make one, `{model.__name__}(...)`")
+    if not hasattr(model, "named_modules"):
+        raise TypeError(f"Expected `{argument}` to be a module, got {type(model).__name__}{_remedy(model)}")
+
+
+def _remedy(value: Any) -> str:
+    packages = {cls.__module__.partition(".")[0] for cls in type(value).__mro__}
+    path = os.fsdecode(value) if isinstance(value, str | bytes | os.PathLike) else ""
+    if packages & {"onnx", "onnx_ir", "onnxruntime"} or path.endswith(".onnx"):
+        return f", which is an ONNX model: {ONNX}"
+    if path:
+        return ", which is a path: make the model and load the file into it"
+    if isinstance(value, Mapping):
+        return ", which is a mapping: a state dictionary goes into a model by `model.load_state_dict(state)`"
+    if packages & {"tensorflow", "keras", "jax", "flax"}:
+        return ", of another framework: make the network of float_nn or torch layers and load its weights"
+    return ""
+
+
+def front_of(model: Any) -> str | None:
+    """"torch" for a torch.nn.Module, "numpy" for a module of float_nn, None for another class with modules."""
+    homes = [cls.__module__ for cls in type(model).__mro__]
+    if any(home.startswith("torch.nn.") for home in homes):
+        return "torch"
+    return "numpy" if any(home.startswith("pytorch_quantization_c.float_nn") for home in homes) else None
+
+
+def require_front(model: Any, front: str, function: str) -> None:
+    """TypeError if `model` is none, or of the other front: the message says what to call instead."""
+    require_module(model)
+    found = front_of(model)
+    if found is not None and found != front:
+        raise TypeError(f"Expected `model` to be {MODELS[front]}, got {type(model).__name__}, which is "
+                        f"{MODELS[found]}: call {_instead(found, function)}")
+
+
+def _instead(found: str, function: str) -> str:
+    if function in ("freeze", "save_frozen", "load_frozen") and found == "torch":
+        return f"{ROOTS['torch']}.to_numpy(model) first, {function} takes its result"
+    return f"{ROOTS[found]}.{function}"
