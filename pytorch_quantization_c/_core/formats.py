@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass
 from functools import lru_cache
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class Int:
         narrow: leaves out the lowest signed code, so that the range is symmetric; unsigned formats ignore it.
 
     Raises:
+        TypeError: `bits` is no integer, or a flag neither True nor False.
         ValueError: `bits` out of range.
     """
 
@@ -38,6 +40,11 @@ class Int:
     narrow: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("unsigned", "narrow"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"Expected `{name}` to be True or False, got {shown(getattr(self, name))}")
+        if isinstance(self.bits, bool) or not isinstance(self.bits, int):
+            raise TypeError(f"Expected `bits` to be an integer, got {shown(self.bits)}")
         if not 0 <= self.bits <= MAX_BITS:
             raise ValueError(f"Expected `bits` >= 0 and <= {MAX_BITS}, got {shown(self.bits)}")
 
@@ -82,8 +89,9 @@ class Float:
     mantissa: int
 
     def __post_init__(self) -> None:
-        if (self.exponent, self.mantissa) != (4, 3):
-            raise ValueError(f"Expected the float format (4, 3), got {shown((self.exponent, self.mantissa))}")
+        bits = self.exponent, self.mantissa
+        if not all(type(each) is int for each in bits) or bits != (4, 3):
+            raise ValueError(f"Expected the float format (4, 3), got {shown(bits)}")
 
     @property
     def bound(self) -> float:
@@ -149,6 +157,7 @@ class Quantization:
         zero: the code of the value 0, one for each scale; None for a symmetric format.
 
     Raises:
+        TypeError: an argument of another type.
         ValueError: a scale or zero point of another shape, a block without an axis or below 1.
     """
 
@@ -159,6 +168,12 @@ class Quantization:
     zero: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
+        for name, kind in (("format", (Int, Float)), ("axis", (int, NoneType)), ("block", (int, NoneType)),
+                           ("scale", np.ndarray), ("zero", (np.ndarray, NoneType))):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"Expected another type than {type(getattr(self, name)).__name__} for `{name}`")
+        if self.scale.dtype != np.float32:
+            raise TypeError(f"Expected `scale` to be a float32 array, got {self.scale.dtype}")
         if self.scale.ndim != 1 or (self.axis is None and self.scale.size != 1):
             raise ValueError(f"Expected `scale` with one dimension, and one element without an axis, got shape "
                              f"{self.scale.shape} with axis {self.axis}")
@@ -170,8 +185,10 @@ class Quantization:
     def dequantize(self, codes: NDArray[Any]) -> NDArray[np.float32]:
         """The values of `codes`, as float32; the division is the true one, so fake quantisation has the same bits.
 
-        ValueError if the axis of `codes` does not fit the number of scales.
+        TypeError for anything but an array; ValueError if its axis does not fit the number of scales.
         """
+        if not isinstance(codes, np.ndarray):
+            raise TypeError(f"Expected `codes` to be an array, got {type(codes).__name__}")
         values = codes.astype(np.float32)
         if self.zero is not None:
             values -= self._along(self.zero, codes).astype(np.float32)
@@ -182,7 +199,7 @@ class Quantization:
         """`each` in a shape that broadcasts with `codes`."""
         if self.axis is None:
             return each.reshape(())
-        length = codes.shape[self.axis]
+        length = codes.shape[self.axis] if -codes.ndim <= self.axis < codes.ndim else -1
         if -(-length // (self.block or 1)) != each.size:
             raise ValueError(f"Expected {each.size} scales along axis {self.axis}, got an array of shape {codes.shape}")
         if self.block is not None:

@@ -80,3 +80,19 @@ def test_what_does_not_fit_is_refused(arguments, message):
 def test_codes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="Expected 3 scales along axis 1, got an array of shape"):
         Quantization(Int(8), 1, None, np.ones(3, np.float32)).dequantize(np.zeros((3, 4), np.int8))
+
+
+@pytest.mark.parametrize("arguments", [("8",), (True,), (8.0,), (8, 1), (8, False, None)])
+def test_integers_of_other_types_are_refused(arguments):
+    with pytest.raises(TypeError, match="Expected `(bits|unsigned|narrow)` to be"):
+        Int(*arguments)
+
+
+@pytest.mark.parametrize("arguments, name", [
+    ((8, None, None, np.ones(1, np.float32)), "format"), ((Int(8), "0", None, np.ones(1, np.float32)), "axis"),
+    ((Int(8), 0, 2.0, np.ones(1, np.float32)), "block"), ((Int(8), None, None, [1.0]), "scale"),
+    ((Int(8), None, None, np.ones(1)), "scale"), ((Int(8), None, None, np.ones(1, np.float32), 0), "zero"),
+])
+def test_other_types_are_refused(arguments, name):
+    with pytest.raises(TypeError, match=f"`{name}`"):
+        Quantization(*arguments)
