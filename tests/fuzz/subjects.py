@@ -23,7 +23,7 @@ from ..contract import surface
 PACKAGE = pytorch_quantization_c.__name__
 WHOLE = ("float_nn", "float_nn.functional", "integer")
 PROGRAMS = ("demo", "info")  # what `python -m` runs; the file that demo reads is among the loaders
-TWIN = "torch"  # a package of its own: tests/torch
+APART = ("graph", "torch")  # packages that an extra brings: tests/graph, tests/torch
 
 ELSEWHERE = {
     "calib.distributed.calibrate": "needs Dask; tests/dask",
@@ -91,7 +91,7 @@ ROW = layer_sensitivity.SensitivityRow("a", 1.0, ("a._input_quantizer",))
 def is_public(path: str) -> bool:
     """No part begins with an underscore; of the packages in WHOLE only what they list is public."""
     parent, _, name = path.rpartition(".")
-    if name.startswith("_") or path in (TWIN, *PROGRAMS):
+    if name.startswith("_") or path in (*APART, *PROGRAMS):
         return False
     listed = parent not in WHOLE or name in importlib.import_module(f"{PACKAGE}.{parent}").__all__
     return listed and (not parent or is_public(parent))
