@@ -24,7 +24,8 @@ static float count(const float *x, ptrdiff_t n, const float *edges, ptrdiff_t bi
 static void search(input in, const int64_t *counts, ptrdiff_t bins, const float *centres,
                    ptrdiff_t *found)
 {
-    pqc_search s = {counts, bins, pick(&in, 1, 40), pick(&in, 1, 5)};
+    pqc_search s = {
+        .counts = counts, .bins = bins, .start = pick(&in, 1, 40), .stride = pick(&in, 1, 5)};
     int bits = pick(&in, 2, 32);
     void *scratch = malloc(pqc_entropy_scratch(s));
     found[0] = pqc_entropy_search(s, bits, pick(&in, 0, 1), scratch);

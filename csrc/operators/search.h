@@ -7,10 +7,14 @@
 
 #include "quant_params/quant_params.h"
 
-/* The candidates: start, start + stride, ... */
+/* The candidates: start, start + stride, ...  A search that may last calls `stop`, unless that is NULL, every few dozen
+ * milliseconds, on the thread that called it; if it returns true the answer is PQC_STOPPED. */
+enum { PQC_STOPPED = -2 };
 typedef struct {
     const int64_t *counts; /* bins of them, none negative */
     ptrdiff_t bins, start, stride;
+    bool (*stop)(void *stop_context);
+    void *stop_context;
 } pqc_search;
 
 /* entropy: a candidate i in [1, bins] clips at edge i.  p is the histogram's first i bins (bin 0

@@ -6,7 +6,11 @@
 #include <float.h>
 #include <math.h>
 
-enum { GRAIN = 64 };
+enum {
+    GRAIN = 64,
+    SLICE =
+        1 << 21, /* groups or bins looked at between two questions whether to stop: some 10 ms */
+};
 
 /* Estimates are right to about 1e-12: those within this of the least are computed in full. */
 static const double tie = 1e-10;
@@ -17,7 +21,8 @@ typedef struct {
     ptrdiff_t candidates;
     double total;
     double *sums, *filled, *clogc, *logs, *divergence, *work;
-    bool single; /* as many levels as bins or more: every group is one bin */
+    ptrdiff_t slice; /* the first candidate of the slice at work */
+    bool single;     /* as many levels as bins or more: every group is one bin */
 } job;
 
 static ptrdiff_t candidates_of(pqc_search s, ptrdiff_t last)
@@ -110,6 +115,8 @@ static void estimate_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
     double group_logs[PQC_CANDIDATES];
+    begin += j->slice;
+    end += j->slice;
     for (ptrdiff_t at = begin; at < end; at += PQC_CANDIDATES) {
         int n = end - at < PQC_CANDIDATES ? (int)(end - at) : PQC_CANDIDATES;
         ptrdiff_t first = j->s.start + at * j->s.stride;
@@ -120,6 +127,25 @@ static void estimate_range(void *context, ptrdiff_t begin, ptrdiff_t end)
             j->divergence[at + k] = estimate(j, i, j->single ? j->clogc[i] : group_logs[k]);
         }
     }
+}
+
+static bool stopped(const job *j)
+{
+    return j->s.stop && j->s.stop(j->s.stop_context);
+}
+
+/* False if stopped. */
+static bool estimate_all(job *j)
+{
+    ptrdiff_t cost = j->single ? 1 : (ptrdiff_t)1 << j->groups.shift;
+    ptrdiff_t most = (SLICE / cost / GRAIN + 2) * GRAIN;
+    for (j->slice = 0; j->slice < j->candidates; j->slice += most) {
+        ptrdiff_t left = j->candidates - j->slice;
+        if (stopped(j))
+            return false;
+        pqc_parallel(left < most ? left : most, GRAIN, estimate_range, j);
+    }
+    return true;
 }
 
 /* NumPy's order of a sum: eight running sums within 128 numbers, halves above. */
@@ -188,11 +214,11 @@ static double in_full(const job *j, ptrdiff_t i)
     return pairwise_sum(p, i);
 }
 
-/* The last of the least. */
+/* The last of the least, or PQC_STOPPED. */
 static ptrdiff_t choose(job *j)
 {
     double least = INFINITY, found = INFINITY;
-    ptrdiff_t near = 0, last = -1;
+    ptrdiff_t near = 0, last = -1, looked_at = 0;
     for (ptrdiff_t n = 0; n < j->candidates; n++) {
         if (j->divergence[n] != j->divergence[n]) /* NaN */
             continue;
@@ -204,6 +230,10 @@ static ptrdiff_t choose(job *j)
     for (ptrdiff_t n = 0; n < j->candidates && least < INFINITY; n++) {
         if (!(j->divergence[n] <= least + tie))
             continue;
+        looked_at += j->s.start + n * j->s.stride;
+        if (looked_at > SLICE && stopped(j))
+            return PQC_STOPPED;
+        looked_at = looked_at > SLICE ? 0 : looked_at;
         double full = near == 1 ? least : in_full(j, j->s.start + n * j->s.stride);
         if (full <= found) {
             found = full;
@@ -222,6 +252,8 @@ ptrdiff_t pqc_entropy_search(pqc_search s, int num_bits, bool is_unsigned, void 
     j.single = shift >= 31 || ((ptrdiff_t)1 << shift) >= s.bins;
     j.groups.shift = j.single ? 0 : shift;
     prepare(&j, scratch);
-    pqc_parallel(j.candidates, GRAIN, estimate_range, &j);
-    return s.start + choose(&j) * s.stride;
+    if (!estimate_all(&j))
+        return PQC_STOPPED;
+    ptrdiff_t chosen = choose(&j);
+    return chosen == PQC_STOPPED ? PQC_STOPPED : s.start + chosen * s.stride;
 }

@@ -1,44 +1,31 @@
-#include "search.h"
-
-#include "dispatch.h"
+#include "search_mse_error.h"
 #include "parallel.h"
 
 #include <math.h>
 
-enum { GRAIN = 32, E4M3_LEVELS = 127 };
+enum {
+    GRAIN = 8,
+    FIRST_RANGES = 1024,
+    SLICE =
+        1 << 21, /* levels or bins looked at between two questions whether to stop: some 10 ms */
+};
 
-/* Estimates take centres for evenly spaced and products for exact; a centre that is put on the
- * wrong side of a border for that lies on it, where both sides have one error. */
-static const double near = 5e-5;
-
-/* The levels q of a quantiser with amax 1: above border `at` the level is higher by `rise` / 2 and
- * its square by `square`. */
+/* `width` neighbouring candidates from `at` on, and what the error of one is at least; of one candidate an estimate. */
 typedef struct {
-    double at, rise, square;
-} step;
-
-/* For centres from j on: how many values they have, and the sum of those. */
-typedef struct {
-    double count, sum;
-} above;
+    ptrdiff_t at;
+    double least;
+} range;
 
 typedef struct {
     pqc_search s;
     const float *centres;
-    pqc_int_format format;
-    ptrdiff_t candidates, steps; /* steps = 0: no estimates, everything in full */
-    double squares;              /* sum of counts * centre^2 */
-    double origin, per_width;    /* bin number of c is (c - origin) * per_width */
-    step *ladder;
-    above *above;
-    double *error;
-    float *work; /* bins of them */
+    pqc_mse_table table;
+    ptrdiff_t end;   /* candidates from here on have the error of one before */
+    ptrdiff_t width; /* of the ranges */
+    range *ranges;
+    ptrdiff_t slice; /* the first range of the slice at work */
+    double *errors;  /* of the candidates in the middle of the ranges */
 } job;
-
-static bool is_e4m3(const job *j)
-{
-    return j->format.num_bits == PQC_SEARCH_E4M3;
-}
 
 static ptrdiff_t candidates_of(pqc_search s)
 {
@@ -47,101 +34,8 @@ static ptrdiff_t candidates_of(pqc_search s)
 
 size_t pqc_mse_scratch(pqc_search s)
 {
-    size_t bins = (size_t)s.bins;
-    return (bins + 1) * (sizeof(step) + sizeof(above) + sizeof(float)) +
-           ((size_t)candidates_of(s) + E4M3_LEVELS + 2) * sizeof(double) * 4;
-}
-
-/* The positive levels of E4M3: 7 subnormals, then 8 a binade, the last being 448. */
-static double e4m3_level(ptrdiff_t k)
-{
-    return k < 8 ? (double)k / 512.0 : ldexp((double)(8 + k % 8), (int)(k / 8) - 10);
-}
-
-static double level(const job *j, ptrdiff_t k)
-{
-    if (is_e4m3(j))
-        return e4m3_level(k) / 448.0;
-    return (double)k / (ldexp(1.0, j->format.num_bits - 1 + j->format.is_unsigned) - 1.0);
-}
-
-static ptrdiff_t steps_of(const job *j)
-{
-    int bits = j->format.num_bits - 1 + j->format.is_unsigned;
-    if (is_e4m3(j))
-        return E4M3_LEVELS - 1;
-    return bits <= 0 || bits > 30 ? 0 : ((ptrdiff_t)1 << bits) - 1;
-}
-
-static bool evenly_spaced(job *j)
-{
-    ptrdiff_t bins = j->s.bins;
-    double first = j->centres[0],
-           width = ((double)j->centres[bins - 1] - first) / (double)(bins - 1);
-    double off = 0.0;
-    if (!(width > 0.0 && first >= 0.0))
-        return false;
-    j->origin = first;
-    j->per_width = 1.0 / width;
-    for (ptrdiff_t i = 0; i < bins; i++)
-        off = fmax(off, fabs((j->centres[i] - first) * j->per_width - (double)i));
-    return off <
-           fmin(1e-3 + 1e-6 * (double)bins, 0.4); /* float32 edges are off by some 1e-7 * bins */
-}
-
-static void prepare(job *j, double *scratch)
-{
-    ptrdiff_t bins = j->s.bins, steps = steps_of(j);
-    double count = 0.0, sum = 0.0;
-    j->error = scratch;
-    j->ladder = (step *)(scratch + j->candidates);
-    j->above = (above *)(j->ladder + bins + 1 + E4M3_LEVELS);
-    j->work = (float *)(j->above + bins + 1);
-    j->above[bins] = (above){0.0, 0.0};
-    for (ptrdiff_t i = bins; i-- > 0;) {
-        double n = (double)j->s.counts[i], c = j->centres[i];
-        count += n;
-        sum += n * c;
-        j->squares += n * c * c;
-        j->above[i] = (above){count, sum};
-    }
-    j->steps = bins > 1 && steps <= bins && evenly_spaced(j) ? steps : 0;
-    for (ptrdiff_t k = 0; k < j->steps; k++) {
-        double low = level(j, k), high = level(j, k + 1);
-        j->ladder[k] = (step){(low + high) / 2, 2 * (high - low), high * high - low * low};
-    }
-}
-
-typedef struct {
-    double sum, count;
-} change;
-
-/* What step k changes, if amax is `scale` bins and bin 0 is at `origin`: everything above its border
- * is that much higher. */
-static inline void climb(const job *j, ptrdiff_t k, double scale, double origin, change *c)
-{
-    double place = j->ladder[k].at * scale - origin; /* its whole part: the first centre above */
-    const above *a = &j->above[place > 0.0 ? (ptrdiff_t)place : 0];
-    c->sum += j->ladder[k].rise * a->sum;
-    c->count += j->ladder[k].square * a->count;
-}
-
-/* The squared error if everything became 0, changed by what each step up the ladder does.  The last
- * border is below amax, which is a centre: no place is beyond the last bin.  Four sums do not wait
- * for each other. */
-static double estimate(const job *j, double amax)
-{
-    double scale = amax * j->per_width, origin = j->origin * j->per_width - 1.0;
-    change c[4] = {{0.0, 0.0}};
-    ptrdiff_t k = 0;
-    for (; k + 4 <= j->steps; k += 4)
-        for (int i = 0; i < 4; i++)
-            climb(j, k + i, scale, origin, &c[i]);
-    for (; k < j->steps; k++)
-        climb(j, k, scale, origin, &c[0]);
-    double from_sum = (c[0].sum + c[1].sum) + (c[2].sum + c[3].sum);
-    double from_count = (c[0].count + c[1].count) + (c[2].count + c[3].count);
-    return j->squares - amax * from_sum + amax * amax * from_count;
+    return pqc_mse_table_scratch(s.bins) +
+           ((size_t)candidates_of(s) + 1) * (sizeof(range) + sizeof(double));
 }
 
 static float candidate(const job *j, ptrdiff_t n)
@@ -149,59 +43,155 @@ static float candidate(const job *j, ptrdiff_t n)
     return j->centres[j->s.start + n * j->s.stride];
 }
 
-static double in_full(const job *j, float amax)
+static pqc_mse_quant quant_of(const job *j, ptrdiff_t n)
 {
-    ptrdiff_t bins = j->s.bins;
-    double sum = 0.0;
-    if (is_e4m3(j))
-        pqc.e4m3_f32(j->centres, j->work, bins, pqc_e4m3_init(amax));
-    else
-        pqc.fake_quant_f32(j->centres, j->work, bins, pqc_int_quant_init(amax, j->format));
-    for (ptrdiff_t i = 0; i < bins; i++) {
-        double off = (double)j->work[i] - (double)j->centres[i];
-        sum += j->s.counts[i] == 0 ? 0.0 : off * off * (double)j->s.counts[i];
-    }
-    return sum;
+    return pqc_mse_quant_of(&j->table, candidate(j, n));
 }
 
-static void estimate_range(void *context, ptrdiff_t begin, ptrdiff_t end)
+static bool stopped(const job *j)
+{
+    return j->s.stop && j->s.stop(j->s.stop_context);
+}
+
+/* Whether a candidate quantises as the one before. */
+static bool is_repeated(const job *j, ptrdiff_t n, const pqc_mse_quant *q)
+{
+    if (n == 0)
+        return false;
+    pqc_mse_quant before = quant_of(j, n - 1);
+    return (before.zero && q->zero) || (before.mul == q->mul && before.div == q->div);
+}
+
+static void bound(job *j, ptrdiff_t number)
+{
+    range *r = &j->ranges[number];
+    ptrdiff_t last = (r->at + j->width < j->end ? r->at + j->width : j->end) - 1;
+    pqc_mse_quant q = quant_of(j, r->at + (last - r->at) / 2);
+    double error = pqc_mse_estimate(&j->table, &q);
+    j->errors[number] = error;
+    if (j->width == 1)
+        r->least = is_repeated(j, r->at, &q) ? INFINITY : error;
+    else if (q.zero) /* these are the first */
+        r->least = 0.0;
+    else
+        r->least =
+            pqc_mse_least(&j->table, error, quant_of(j, r->at).top, q.top, quant_of(j, last).top);
+}
+
+static void bound_slice(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
-    for (ptrdiff_t n = begin; n < end; n++)
-        j->error[n] = estimate(j, candidate(j, n));
+    for (ptrdiff_t i = begin; i < end; i++)
+        bound(j, j->slice + i);
 }
 
-static double least_error(const job *j)
+static void full_slice(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    double least = INFINITY;
-    for (ptrdiff_t n = 0; n < j->candidates; n++)
-        if (candidate(j, n) >= 0.0f && j->error[n] < least)
-            least = j->error[n];
-    return least;
+    job *j = context;
+    for (ptrdiff_t i = j->slice + begin; i < j->slice + end; i++)
+        j->errors[i] = pqc_mse_in_full(&j->table, candidate(j, j->ranges[i].at));
+}
+
+/* Calls fn for all ranges, of which each costs so much, and asks now and then whether to stop: then false. */
+static bool in_slices(job *j, ptrdiff_t n, ptrdiff_t cost, ptrdiff_t grain, pqc_range_fn fn)
+{
+    ptrdiff_t most = SLICE / (cost + 1) + 2;
+    for (j->slice = 0; j->slice < n; j->slice += most) {
+        if (stopped(j))
+            return false;
+        pqc_parallel(n - j->slice < most ? n - j->slice : most, grain, fn, j);
+    }
+    return true;
+}
+
+/* Keeps the ranges that may hold an error of at most `limit`. */
+static ptrdiff_t keep(job *j, ptrdiff_t n, double limit)
+{
+    ptrdiff_t kept = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        if (j->ranges[i].least <= limit)
+            j->ranges[kept++] = j->ranges[i];
+    return kept;
+}
+
+static ptrdiff_t halve(job *j, ptrdiff_t n)
+{
+    ptrdiff_t half = j->width / 2, last = j->ranges[n - 1].at + half;
+    for (ptrdiff_t i = n; i-- > 0;) {
+        ptrdiff_t at = j->ranges[i].at;
+        j->ranges[2 * i] = (range){.at = at};
+        if (at + half < j->end)
+            j->ranges[2 * i + 1] = (range){.at = at + half};
+    }
+    j->width = half;
+    return 2 * n - (last >= j->end);
+}
+
+/* The candidates that may be the best, by halving the ranges that may hold one; -1 if stopped. */
+static ptrdiff_t narrow_down(job *j)
+{
+    ptrdiff_t cost = j->table.levels ? j->table.steps : j->table.n, n = 0;
+    double best = INFINITY, rounding = pqc_mse_rounding(&j->table);
+    double order = 2.4e-16 * (double)(j->table.n + 8); /* of the additions in full, relative */
+    for (j->width = 1; j->end / j->width > FIRST_RANGES;)
+        j->width *= 2;
+    for (ptrdiff_t at = 0; at < j->end; at += j->width)
+        j->ranges[n++] = (range){.at = at};
+    for (;; n = halve(j, n)) {
+        if (!in_slices(j, n, cost, GRAIN, bound_slice))
+            return -1;
+        for (ptrdiff_t i = 0; i < n; i++)
+            best = fmin(best, j->errors[i]);
+        n = keep(j, n, best + 2.0 * rounding + order * best);
+        if (j->width == 1)
+            return n;
+    }
+}
+
+/* The first candidate from which on everything becomes 0, and one more. */
+static ptrdiff_t end_of(const job *j, ptrdiff_t n)
+{
+    ptrdiff_t low = 0, high = n;
+    while (low < high) {
+        ptrdiff_t middle = low + (high - low) / 2;
+        pqc_mse_quant q = quant_of(j, middle);
+        if (!q.zero && pqc_mse_all_zero(&j->table, &q))
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low < n ? low + 1 : n;
+}
+
+static ptrdiff_t every_candidate(job *j, ptrdiff_t n)
+{
+    ptrdiff_t kept = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        if (candidate(j, i) >= 0.0f)
+            j->ranges[kept++] = (range){.at = i};
+    return kept;
 }
 
 ptrdiff_t pqc_mse_search(pqc_search s, const float *centres, pqc_int_format format, void *scratch)
 {
-    job j = {.s = s, .centres = centres, .format = format, .candidates = candidates_of(s)};
-    ptrdiff_t answer = -1;
-    double found = INFINITY, limit = INFINITY;
-    if (j.candidates == 0)
+    job j = {.s = s, .centres = centres};
+    ptrdiff_t candidates = candidates_of(s), n = 0, best = 0;
+    if (candidates == 0)
         return -1;
-    prepare(&j, scratch);
-    if (j.steps > 0) {
-        pqc_parallel(j.candidates, GRAIN, estimate_range, &j);
-        double least = least_error(&j);
-        limit = least + near * fabs(least) + 1e-12 * j.squares;
+    j.errors = (double *)((char *)scratch + pqc_mse_table_scratch(s.bins));
+    j.ranges = (range *)(j.errors + candidates + 1);
+    bool rising = pqc_mse_table_init(&j.table, s, centres, format, scratch);
+    if (rising && j.table.n == 0)
+        return s.start;
+    if (rising) {
+        j.end = end_of(&j, candidates);
+        n = narrow_down(&j);
+    } else {
+        n = every_candidate(&j, candidates);
     }
-    for (ptrdiff_t n = 0; n < j.candidates; n++) {
-        float amax = candidate(&j, n);
-        if (!(amax >= 0.0f) || (j.steps > 0 && j.error[n] > limit))
-            continue;
-        double full = in_full(&j, amax);
-        if (answer < 0 || full < found) {
-            found = full;
-            answer = s.start + n * s.stride;
-        }
-    }
-    return answer;
+    if (n < 0 || !in_slices(&j, n, j.table.n, 1, full_slice))
+        return PQC_STOPPED;
+    for (ptrdiff_t i = 1; i < n; i++)
+        best = j.errors[i] < j.errors[best] ? i : best;
+    return n == 0 ? -1 : s.start + j.ranges[best].at * s.stride;
 }

@@ -4,6 +4,7 @@
 #include "errors.h"
 #include "families.h"
 #include "histogram/histogram.h"
+#include "interrupt.h"
 #include "parallel.h"
 
 #include <math.h>
@@ -187,7 +188,10 @@ static int get_search(PyArrayObject *counts, PyObject *stride, PyObject *start, 
     if (pqc_get_int(stride, "stride", 1, MOST_BINS, &step) < 0 ||
         pqc_get_int(start, "start_bin", least, MOST_BINS, &first) < 0)
         return -1;
-    *s = (pqc_search){PyArray_DATA(counts), PyArray_SIZE(counts), first, step};
+    *s = (pqc_search){.counts = PyArray_DATA(counts),
+                      .bins = PyArray_SIZE(counts),
+                      .start = first,
+                      .stride = step};
     for (ptrdiff_t i = 0; i < s->bins; i++)
         if (s->counts[i] < 0) {
             PyErr_SetString(PyExc_ValueError, "Expected a histogram of counts >= 0");
@@ -220,10 +224,11 @@ static PyObject *entropy_search(PyObject *self, PyObject *const *args, Py_ssize_
         goto done;
     }
     PyThreadState *state = PyEval_SaveThread();
+    s.stop = pqc_interrupted, s.stop_context = &state;
     ptrdiff_t edge = pqc_entropy_search(s, (int)num_bits, is_unsigned, scratch);
     PyEval_RestoreThread(state);
     PyMem_RawFree(scratch);
-    result = PyLong_FromSsize_t(edge);
+    result = edge == PQC_STOPPED ? NULL : PyLong_FromSsize_t(edge);
 done:
     Py_XDECREF(counts);
     return result;
@@ -271,10 +276,11 @@ static PyObject *mse_search(PyObject *self, PyObject *const *args, Py_ssize_t co
         goto done;
     }
     PyThreadState *state = PyEval_SaveThread();
+    s.stop = pqc_interrupted, s.stop_context = &state;
     ptrdiff_t bin = pqc_mse_search(s, PyArray_DATA(centres), format, scratch);
     PyEval_RestoreThread(state);
     PyMem_RawFree(scratch);
-    result = PyLong_FromSsize_t(bin);
+    result = bin == PQC_STOPPED ? NULL : PyLong_FromSsize_t(bin);
 done:
     Py_XDECREF(counts);
     Py_XDECREF(centres);

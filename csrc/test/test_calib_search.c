@@ -50,7 +50,7 @@ static double divergence(ptrdiff_t i, int64_t levels)
 
 static void check_entropy(int num_bits, bool is_unsigned, ptrdiff_t start, ptrdiff_t stride)
 {
-    pqc_search s = {counts, BINS, start, stride};
+    pqc_search s = {.counts = counts, .bins = BINS, .start = start, .stride = stride};
     void *scratch = malloc(pqc_entropy_scratch(s));
     ptrdiff_t got = pqc_entropy_search(s, num_bits, is_unsigned, scratch);
     int64_t levels = (int64_t)1 << (num_bits - 1 + is_unsigned);
@@ -75,7 +75,7 @@ static double error_of(ptrdiff_t candidate, pqc_int_format format)
 
 static void check_mse(int num_bits, bool is_unsigned, ptrdiff_t start, ptrdiff_t stride)
 {
-    pqc_search s = {counts, BINS, start, stride};
+    pqc_search s = {.counts = counts, .bins = BINS, .start = start, .stride = stride};
     pqc_int_format format = {num_bits, is_unsigned, true};
     void *scratch = malloc(pqc_mse_scratch(s));
     ptrdiff_t got = pqc_mse_search(s, centres, format, scratch);

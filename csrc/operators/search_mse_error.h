@@ -1,0 +1,54 @@
+/* The squared error of one amax over a histogram, in full or from running sums over the levels. */
+#ifndef PQC_SEARCH_MSE_ERROR_H
+#define PQC_SEARCH_MSE_ERROR_H
+
+#include "search.h"
+
+/* For the filled bins from one on: how many values they have, the sum of those and of their squares. */
+typedef struct {
+    double count, sum, square;
+} pqc_above;
+
+/* What a candidate quantises with: level k is `levels[k] / div`. */
+typedef struct {
+    float amax, mul, div;
+    double top; /* the largest level */
+    bool zero;  /* everything becomes 0 */
+} pqc_mse_quant;
+
+typedef struct {
+    pqc_int_format format;
+    const float *x;       /* n filled bins' centres, rising, and */
+    const double *weight; /* their counts */
+    ptrdiff_t n;
+    const pqc_above *above; /* n + 1 */
+    const int32_t *start;   /* cells + 1: the first centre in each of equal cells from x[0] on */
+    ptrdiff_t cells;
+    double per_cell;
+    const float *levels; /* steps + 1, or NULL: more levels than are worth looking up */
+    ptrdiff_t steps;
+} pqc_mse_table;
+
+/* Room for a table of `bins` bins, in bytes. */
+size_t pqc_mse_table_scratch(ptrdiff_t bins);
+/* False if the centres are not rising from 0 or more, or so large that a level might overflow.  The table lies in
+ * scratch, with x and weight even then: in the order of the bins. */
+bool pqc_mse_table_init(pqc_mse_table *t, pqc_search s, const float *centres, pqc_int_format format,
+                        void *scratch);
+
+pqc_mse_quant pqc_mse_quant_of(const pqc_mse_table *t, float amax);
+
+/* The sum of weight * (quantised - x)^2 in the order of the bins: this decides. */
+double pqc_mse_in_full(const pqc_mse_table *t, float amax);
+
+/* The same, but for rounding: at most pqc_mse_rounding away. */
+double pqc_mse_estimate(const pqc_mse_table *t, const pqc_mse_quant *q);
+double pqc_mse_rounding(const pqc_mse_table *t);
+
+/* No amax with a largest level in [low, high] has a smaller error than this, if `error` is that of one in between. */
+double pqc_mse_least(const pqc_mse_table *t, double error, double low, double at, double high);
+
+/* Whether all of x become 0. */
+bool pqc_mse_all_zero(const pqc_mse_table *t, const pqc_mse_quant *q);
+
+#endif

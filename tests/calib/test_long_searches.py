@@ -1,0 +1,79 @@
+"""Searches in millions of bins: the answer is the definition's, it comes soon, and Ctrl-C is answered on the way."""
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytorch_quantization_c import _C
+
+from ..process import run_python
+from . import paper
+
+BINS = 3_600_000
+EDGES: dict[str, Any] = {
+    "even": lambda bins, high: np.linspace(0, high, bins + 1),
+    "squares": lambda bins, high: np.linspace(0, 1, bins + 1) ** 2 * high,
+    "geometric": lambda bins, high: np.geomspace(1e-6, high, bins + 1),
+    "random": lambda bins, high: np.sort(np.random.default_rng(1).uniform(0, high, bins + 1)),
+    "equal": lambda bins, high: np.sort(np.random.default_rng(1).integers(0, 999, bins + 1)) / 999 * high,
+}
+
+
+def histogram(kind: str, bins: int, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Counts of normal values: as many as twice the bins."""
+    edges = EDGES[kind](bins, 5.0).astype(np.float32)
+    return rng.poisson(np.exp(-edges[1:] ** 2 / 2) * np.diff(edges) * 1.6 * bins), edges
+
+
+@pytest.mark.parametrize("kind", EDGES)
+@pytest.mark.parametrize("num_bits", [3, 8, (4, 3)], ids=str)
+def test_mse_of_uneven_edges_is_the_definition_s(kind: str, num_bits: Any, rng: np.random.Generator) -> None:
+    counts, edges = histogram(kind, 1500, rng)
+    errors = paper.squared_errors(counts, edges, num_bits, False, 1, 100)
+    at = _C.mse_search(counts, paper.centres(edges), None if num_bits == (4, 3) else num_bits, False, 1, 100)
+    assert errors[at] <= min(errors.values()) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("kind", EDGES)
+def test_mse_time_is_not_quadratic(kind: str, rng: np.random.Generator) -> None:
+    """Tried one by one, 3.6 million candidates in as many bins take hours."""
+    counts, edges = histogram(kind, BINS, rng)
+    begin = time.process_time()
+    _C.mse_search(counts, paper.centres(edges), 8, False, 1, 128)
+    assert time.process_time() - begin < 10
+
+
+INTERRUPTED = """
+import signal, threading, time
+import numpy as np
+from pytorch_quantization_c import _C
+
+bins = 3_600_000
+counts = np.random.default_rng(0).integers(0, 9, bins)
+centres = np.arange(bins, dtype=np.float32)
+if {uneven}:
+    centres[:1] = -1
+sent = []
+def interrupt():
+    sent.append(time.monotonic())
+    signal.raise_signal(signal.SIGINT)
+threading.Timer(0.3, interrupt).start()
+try:
+    {call}
+except KeyboardInterrupt:
+    print(time.monotonic() - sent[0])
+"""
+
+
+@pytest.mark.parametrize(("call", "uneven"), [
+    ("_C.entropy_search(counts, 16, False, 1, 128)", False),
+    ("_C.mse_search(counts, centres, 16, False, 1, 128)", False),
+    ("_C.mse_search(counts, centres, 8, False, 1, 128)", True),
+], ids=["entropy", "mse", "mse in full"])
+def test_ctrl_c_is_answered(call: str, uneven: bool) -> None:
+    found = run_python("-c", INTERRUPTED.format(call=call, uneven=uneven))
+    assert found.stdout, found.stderr
+    assert float(found.stdout) < 1.0    # 0.02 s on an idle machine
