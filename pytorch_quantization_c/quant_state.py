@@ -59,8 +59,9 @@ def save_quant_state(model: Any, path: str | os.PathLike[str]) -> None:
 def _described(name: str, quantizer: Any, arrays: Arrays) -> dict[str, Any]:
     prefix = f"{name}." if name else ""
     for buffer in BUFFERS:
-        if quantizer._buffers.get(buffer) is not None:
-            arrays[prefix + buffer] = np.array(quantizer._numbers(quantizer._buffers[buffer]))
+        value = quantizer._state(buffer)
+        if value is not None:
+            arrays[prefix + buffer] = np.array(quantizer._numbers(value))
     if quantizer._learn_amax:
         for limit in LIMITS:
             arrays[f"{prefix}clip.{limit}"] = np.array(quantizer._numbers(getattr(quantizer.clip, limit)))
@@ -193,5 +194,6 @@ def _become(quantizer: Any, fresh: Any) -> None:
             own.requires_grad = other.requires_grad
     else:
         vars(quantizer)["_modules"] = vars(fresh)["_modules"]
-    for key in (*(f"_{name}" for name in SETTINGS + SWITCHES), "name", "_scale", "_calibrator", "_buffers"):
+    for key in (*(f"_{name}" for name in SETTINGS + SWITCHES), "name", "_scale", "_calibrator", "_buffers",
+                "_parameters"):
         vars(quantizer)[key] = vars(fresh)[key]

@@ -31,9 +31,13 @@ class QuantizerRules(ABC):
     # The switch of quant_modules.enable_onnx_export: forward checks that the quantiser can be exported.
     _enable_onnx_export = False
 
+    #: The original's older switch: set on the class, it does for the time of an export what enable_onnx_export() does.
+    use_fb_fake_quant = False
+
     #: Shown in messages about this quantiser; the descriptor's name at first.
-    name: str | None
+    name: str | None = None
     _buffers: Any
+    _parameters: Any
     _amax: Any
     _pre_quant_scale: Any
     clip: Any
@@ -46,6 +50,14 @@ class QuantizerRules(ABC):
 
         TypeError naming the argument, `name`, for anything but numbers.
         """
+
+    @abstractmethod
+    def _is_array(self, value: Any) -> bool:
+        """Whether `value` is the front's array of floats."""
+
+    @abstractmethod
+    def _is_parameter(self, value: Any) -> bool:
+        """Whether `value` is the front's parameter."""
 
     @abstractmethod
     def _fill(self, target: Any, value: Any) -> None:
@@ -131,8 +143,32 @@ class QuantizerRules(ABC):
         return float(amax.item())
 
     def _register(self, name: str, value: Any) -> None:
-        register: Any = self.register_buffer  # type: ignore[attr-defined]
-        register(name, self._new_buffer(value))
+        parameter = self._parameters.get(name)
+        if parameter is None:
+            self._buffers[name] = self._new_buffer(value)
+        else:
+            self._fill(parameter, value)
+
+    # Ranges and scales of inputs: buffers, or parameters where somebody learns them
+
+    def _state(self, name: str) -> Any:
+        """The buffer or the parameter of this name, one of `STATE`; None if there is neither."""
+        found = self._buffers.get(name)
+        return self._parameters.get(name) if found is None else found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As a module's; but what is put in the place of a range or a scale of inputs is a buffer from the start."""
+        if name not in STATE or name in self._parameters or self._is_parameter(value):
+            super().__setattr__(name, value)
+        else:
+            self._buffers[name] = value if value is None or self._is_array(value) else self._new_buffer(value, name)
+
+    def _adopt(self) -> None:
+        """Makes buffers of ranges that an unpickled object has as plain attributes."""
+        for name in STATE:
+            value = vars(self).pop(name, None)
+            if value is not None:
+                setattr(self, name, value)
 
     # Properties
 
@@ -185,7 +221,7 @@ class QuantizerRules(ABC):
     @property
     def amax(self) -> Any:
         """The range as the buffer itself, or None while it is computed from each array."""
-        return self._buffers.get("_amax")
+        return self._state("_amax")
 
     @amax.setter
     def amax(self, value: Any) -> None:
@@ -195,7 +231,7 @@ class QuantizerRules(ABC):
     @property
     def pre_quant_scale(self) -> Any:
         """Factor on every input, or None; it applies even if the quantiser is disabled (SmoothQuant)."""
-        return self._buffers.get("_pre_quant_scale")
+        return self._state("_pre_quant_scale")
 
     @pre_quant_scale.setter
     def pre_quant_scale(self, value: Any) -> None:
@@ -210,7 +246,7 @@ class QuantizerRules(ABC):
         numbers = self._numbers(fresh)
         if name == "_amax" and (numbers < 0).any():
             raise ValueError(f"Expected `amax` >= 0, got {numbers.min()}")
-        buffer = self._buffers.get(name)
+        buffer = self._state(name)
         if buffer is None:
             self._register(name, fresh)
         elif tuple(buffer.shape) != tuple(fresh.shape):
@@ -324,7 +360,7 @@ class QuantizerRules(ABC):
                 raise RuntimeError(message + " Passing 'strict=False' to `load_calib_amax()` will ignore the error.")
             logger.warning("%s amax of %s is NaN now.", message, self._shown_name())
             found = self._new_buffer(np.float32(np.nan))
-        amax = self._buffers.get("_amax")
+        amax = self.amax
         if amax is None:
             self._register("_amax", found)
         else:
@@ -403,7 +439,7 @@ class QuantizerRules(ABC):
 
     def _get_amax(self, inputs: Any) -> Any:
         """The fixed amax, or that of the inputs; times scale_amax."""
-        amax = self._buffers.get("_amax")
+        amax = self.amax
         if amax is None:
             amax = self._dynamic_amax(inputs, axes_to_reduce(self._axis, inputs.ndim))
         amax = self._as_float(amax)
@@ -461,7 +497,7 @@ class QuantizerRules(ABC):
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any) -> None:
         """Makes the buffers that the state has and this quantiser has not yet, in whatever shape they come."""
         for name in STATE:
-            there, here = prefix + name in state_dict, self._buffers.get(name) is not None
+            there, here = prefix + name in state_dict, self._state(name) is not None
             if there and not here:
                 self._register(name, state_dict[prefix + name])
             elif here:

@@ -192,7 +192,7 @@ class HistogramCalibrator(_Calibrator):
             percentile: for percentile, how many percent of the values to keep. Default 99.99.
 
         Raises:
-            TypeError: an unknown method, an option of another method, entropy for E4M3.
+            TypeError: an unknown method or option, entropy for E4M3. Another method's option is ignored.
             ValueError: an option out of range.
         """
         given = {"stride": stride, "start_bin": start_bin, "percentile": percentile}

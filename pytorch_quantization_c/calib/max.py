@@ -10,6 +10,7 @@ from .. import utils as quant_utils
 from .._core.axes import Axis, axes_to_reduce
 from .._core.calibrator import both_locked, one_at_a_time
 from .._core.errors import shown
+from .._core.histogram_search import check_option_names
 from .calibrator import _Calibrator
 from .merging import check_same
 
@@ -70,13 +71,13 @@ class MaxCalibrator(_Calibrator):
 
         Args:
             method: None or "max"; there is no other.
+            **options: `stride`, `start_bin` and `percentile`, which are of no use here, are ignored.
 
         Raises:
-            TypeError: an option; this calibrator has none.
+            TypeError: any other option.
             ValueError: another method.
         """
-        if options:
-            raise TypeError(f"MaxCalibrator takes no option, got {', '.join(map(repr, options))}")
+        check_option_names(options)
         if method not in (None, "max"):
             raise ValueError(f"Expected `method` to be None or 'max' for MaxCalibrator, got {shown(method)}")
         return None if self._calib_amax is None else self._from_array(self._calib_amax)

@@ -88,7 +88,7 @@ def quantizer_refusal(quantizer: Any, whose: str) -> str | None:
         return f"the {whose} quantizer is not fake"
     if quantizer._learn_amax:
         return f"the range of the {whose} is learnt"
-    if quantizer._buffers.get("_pre_quant_scale") is not None:
+    if quantizer.pre_quant_scale is not None:
         return f"the {whose} has a pre_quant_scale"
     if quantizer._enable_onnx_export:
         return "ONNX export is on"
@@ -99,7 +99,7 @@ def quantizer_refusal(quantizer: Any, whose: str) -> str | None:
 
 def range_refusal(quantizer: Any) -> str | None:
     """Why an input has no integer form for its range: it has not one amax, by the axis or by what was loaded."""
-    amax = quantizer._buffers.get("_amax")
+    amax = quantizer.amax
     if quantizer._axis is not None or (amax is not None and math.prod(amax.shape) != 1):
         return "the input has an amax for each channel"
     return None
@@ -114,7 +114,7 @@ def format_of(quantizer: Any) -> Int:
 
 def weight_key(quantizer: Any, weight: NDArray[Any]) -> tuple[Any, ...]:
     """Equal keys prove that the integer form of the weight has not changed; the arrays are read at memory speed."""
-    amax = quantizer._buffers.get("_amax")
+    amax = quantizer.amax
     return (_C.fingerprint(weight), weight.shape, weight.dtype, None if amax is None else _C.fingerprint(amax),
             None if amax is None else amax.shape, quantizer._axis, quantizer._scale_amax, format_of(quantizer))
 

@@ -133,7 +133,7 @@ class IntegerExecution:
         return kept
 
     def _run_integers(self, kept: Kept, quantizer: Any, input: NDArray[np.float32], bias: Any, output_size: Any) -> Any:
-        amax = quantizer._buffers.get("_amax")
+        amax = quantizer.amax
         if quantizer._scale_amax is not None:
             amax = quantizer._get_amax(input) if input.size else None
         state, format = self.__dict__, format_of(quantizer)

@@ -19,7 +19,7 @@ ABSENT = ...
 # How an input quantiser is set whose input has one amax of its own, or finds it; beside its format.
 SETTINGS: dict[str, Any] = {"_disabled": False, "_if_quant": True, "_if_calib": False, "_fake_quant": True,
                             "_learn_amax": False, "_axis": None, "_scale_amax": None, "_enable_onnx_export": ABSENT,
-                            "forward": ABSENT}
+                            "use_fb_fake_quant": ABSENT, "forward": ABSENT}
 ROUNDING = ("_num_bits", "_unsigned", "_narrow_range")
 Guard = tuple[Any, type, tuple[str, ...], tuple[Any, ...]]
 
@@ -46,13 +46,14 @@ def ready_call(layer: Any, kept: Kept, quantizer: Any, format: Int, bias: Any,
     in between.
     """
     state, buffers, switches = vars(layer), quantizer._buffers, own_settings(quantizer)
-    if own.get("padding_mode", "zeros") != "zeros" or switches is None or list in map(type, own.values()):
+    if own.get("padding_mode", "zeros") != "zeros" or switches is None or list in map(type, own.values()) \
+            or quantizer._parameters:
         return None
     amax, no_scale = buffers.get("_amax", ABSENT), None if "_pre_quant_scale" in buffers else ABSENT
     rounding = {name: vars(quantizer).get(name) for name in ROUNDING}
     if rounding != {"_num_bits": format.bits, "_unsigned": format.unsigned, "_narrow_range": format.narrow}:
         return None
-    rounding["_buffers"] = buffers
+    rounding["_buffers"], rounding["_parameters"] = buffers, quantizer._parameters
     modules, parameters = state["_modules"], state["_parameters"]
     guards = (
         guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **own}),
@@ -60,7 +61,8 @@ def ready_call(layer: Any, kept: Kept, quantizer: Any, format: Int, bias: Any,
         guard(parameters, dict, {"weight": kept.proof, "bias": bias}),
         guard(quantizer, type(quantizer), switches | rounding),
         guard(buffers, dict, {"_amax": amax, "_pre_quant_scale": no_scale}),
-        guard(type(quantizer), type(type(quantizer)), {"_enable_onnx_export": False}),
+        guard(quantizer._parameters, dict, {"_amax": ABSENT, "_pre_quant_scale": ABSENT}),
+        guard(type(quantizer), type(type(quantizer)), {"_enable_onnx_export": False, "use_fb_fake_quant": False}),
         guard(vars(switch), dict, {"_allowed": True}),
     )
     return packed._packed, None if amax is ABSENT else amax, bias, kept.proof, guards

@@ -68,7 +68,7 @@ def check_ready(quantizer: Any) -> None:
     """Refuses a quantiser that cannot be exported, naming it: RuntimeError without an amax, else ValueError."""
     name = _names.get(id(quantizer)) or quantizer.name
     shown = f"quantizer {name!r}" if name else "a quantizer without a name"
-    amax = quantizer._buffers.get("_amax")
+    amax = quantizer.amax
     if quantizer._disabled or not quantizer._if_quant:
         return
     if amax is None and not quantizer._learn_amax:

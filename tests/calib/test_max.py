@@ -54,7 +54,7 @@ def test_refusals() -> None:
                                  (lambda: MaxCalibrator(8, None, False).collect(np.empty(0)), ValueError, "empty"),
                                  (lambda: calibrator.amaxs, AttributeError, "track_amax=True"),
                                  (lambda: calibrator.compute_amax("mse"), ValueError, "'mse'"),
-                                 (lambda: calibrator.compute_amax(stride=2), TypeError, "'stride'"),
+                                 (lambda: calibrator.compute_amax(colour=2), TypeError, "'colour'"),
                                  (lambda: _Calibrator(8, None, False), TypeError, "abstract")):
         with pytest.raises(error, match=message):
             call()

@@ -104,8 +104,11 @@ def test_D23_compute_amax_has_one_form() -> None:
         assert 0 < calibrator.compute_amax() <= 3
     assert histogram.compute_amax() == histogram.compute_amax("entropy", stride=1, start_bin=128)
     assert e4m3.compute_amax() == e4m3.compute_amax("mse")
-    for calibrator, method, option in ((largest, None, "percentile"), (histogram, "entropy", "percentile"),
-                                       (histogram, "mse", "percentile"), (histogram, "percentile", "stride"),
-                                       (histogram, "percentile", "start_bin"), (histogram, None, "colour")):
-        with pytest.raises(TypeError, match=f"'{option}'"):
-            calibrator.compute_amax(method, **{option: 1})
+    used = {None: ("stride", "start_bin"), "entropy": ("stride", "start_bin"), "mse": ("stride", "start_bin"),
+            "percentile": ("percentile",)}
+    for calibrator, method in ((largest, None), (largest, "max"), *((histogram, method) for method in used)):
+        ignored = {name: value for name, value in (("stride", 3), ("start_bin", 1), ("percentile", 50.0))
+                   if calibrator is largest or name not in used[method]}
+        assert calibrator.compute_amax(method, **ignored) == calibrator.compute_amax(method)
+        with pytest.raises(TypeError, match="stride, start_bin, percentile, got 'colour'"):
+            calibrator.compute_amax(method, colour=1)

@@ -80,8 +80,10 @@ def test_D23_one_form_of_compute_amax() -> None:
     for arguments in ((), ("max",), (None,)):
         quantizer.load_calib_amax(*arguments)
         assert quantizer.amax == 3
-    with pytest.raises(TypeError, match="'percentile'"):
-        quantizer.load_calib_amax(percentile=99.9)
+    quantizer.load_calib_amax(percentile=99.9, stride=2, start_bin=5)
+    assert quantizer.amax == 3
+    with pytest.raises(TypeError, match="'colour'"):
+        quantizer.load_calib_amax(colour=99.9)
     with pytest.raises(ValueError, match="`method` to be None or 'max' for MaxCalibrator, got 'entropy'"):
         quantizer.load_calib_amax("entropy")
 

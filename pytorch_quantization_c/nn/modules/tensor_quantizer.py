@@ -11,7 +11,7 @@ from ... import utils as quant_utils
 from ..._arrays import float_array, is_floating, number_array
 from ..._core.descriptor import QuantDescriptor, ScaledQuantDescriptor
 from ..._core.quantizer import QuantizerRules
-from ...float_nn import Module
+from ...float_nn import Module, Parameter
 from ...tensor_quant import fake_tensor_quant, scaled_e4m3, tensor_quant
 from .clip import Clip
 
@@ -47,6 +47,12 @@ class TensorQuantizer(QuantizerRules, Module):
     def _new_buffer(self, value: Any, name: str = "value") -> NDArray[Any]:
         array = number_array(value, name)
         return np.array(array, array.dtype if is_floating(array.dtype) else np.float32)
+
+    def _is_array(self, value: Any) -> bool:
+        return isinstance(value, np.ndarray) and is_floating(value.dtype)
+
+    def _is_parameter(self, value: Any) -> bool:
+        return isinstance(value, Parameter)
 
     def _fill(self, target: Any, value: Any) -> None:
         np.copyto(target, value, casting="same_kind")

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Module, Parameter
 
 from ...._arrays import number_array
 from ...._core.quantizer import QuantizerRules
@@ -58,6 +58,12 @@ class TensorQuantizer(QuantizerRules, Module):
             value = as_tensor(number_array(value, name).copy())
         fresh: Tensor = value.detach().clone()
         return fresh if fresh.is_floating_point() else fresh.float()
+
+    def _is_array(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and value.is_floating_point()
+
+    def _is_parameter(self, value: Any) -> bool:
+        return isinstance(value, Parameter)
 
     def _fill(self, target: Tensor, value: Any) -> None:
         target.data.copy_(value)
