@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from .axes import Axis, axes_to_reduce
 from .descriptor import ScaledQuantDescriptor, checked_bits
 from .formats import Float, Int, number_format
+from .quantizer_text import QuantizerText
 
 logger = logging.getLogger(__name__)
 
 STATE = ("_amax", "_pre_quant_scale")
 
 
-class QuantizerRules(ABC):
+class QuantizerRules(QuantizerText, ABC):
     """Everything about a quantiser but the arrays. See the module's text for how a front uses it."""
 
     # The switch of quant_modules.enable_onnx_export: forward checks that the quantiser can be exported.
@@ -455,44 +456,7 @@ class QuantizerRules(ABC):
         if isinstance(self.format, Float) and np.prod(shape) != 1:
             raise RuntimeError(f"E4M3 is exported per tensor: expected an amax of one element, got shape {shape}")
 
-    # Text and state
-
-    def _short_amax(self, fmt: str = ".4f") -> str:
-        if self.amax is None:
-            return "dynamic"
-        numbers = self._numbers(self.amax)
-        if numbers.size == 1:
-            return format(float(numbers.item()), fmt)
-        if numbers.size == 0:
-            return "[](0)"
-        return f"[{float(numbers.min()):{fmt}}, {float(numbers.max()):{fmt}}]({numbers.size})"
-
-    def _short_scale(self) -> str:
-        if isinstance(self._scale, float):
-            return str(self._scale)
-        numbers = self._numbers(self._scale)
-        return str(numbers.item()) if numbers.ndim == 0 else np.array2string(numbers, precision=4)
-
-    def extra_repr(self) -> str:
-        """The settings in one line, as the original writes them."""
-        if self._disabled:
-            return "disabled"
-        parts = [
-            f"{'unsigned ' if self._unsigned else ''}{self._num_bits}bit",
-            "narrow" if self._narrow_range else "",
-            "fake" if self._fake_quant else "",
-            "per-tensor" if self._axis is None else f"axis={self._axis}",
-            f"amax={self._short_amax()}",
-            f"*{self._scale_amax}" if self._scale_amax else "",
-            "pre_quant_scale" if self.pre_quant_scale is not None else "",
-            "learned" if self._learn_amax else "",
-            f"calibrator={type(self._calibrator).__name__}" if self._calibrator is not None else "",
-            f"scale={self._short_scale()}" if self._scale is not None else "",
-            "quant" if self._if_quant else "",
-            "clip" if self._if_clip else "",
-            "calib" if self._if_calib else "",
-        ]
-        return " ".join(part for part in parts if part)
+    # State
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any) -> None:
         """Makes the buffers that the state has and this quantiser has not yet, in whatever shape they come."""
