@@ -1,4 +1,4 @@
-"""PQC_ISA and PQC_NUM_THREADS: read once, when the package is imported."""
+"""PQC_ISA, PQC_NUM_THREADS and PQC_INTEGER: read once, when the package is imported."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 def apply(environ: Mapping[str, str]) -> None:
     """Selects what the variables ask for; empty ones count as not set. ValueError naming the variable if wrong."""
-    names, count = environ.get("PQC_ISA"), environ.get("PQC_NUM_THREADS")
+    names, count, integer = (environ.get(f"PQC_{name}") for name in ("ISA", "NUM_THREADS", "INTEGER"))
+    if integer not in (None, "", "0", "1"):
+        raise ValueError(f"Expected PQC_INTEGER to be 0 (compute on floats) or 1, got {integer!r}")
     if names:
         from .isa import only
 

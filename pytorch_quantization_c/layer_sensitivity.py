@@ -26,6 +26,8 @@ Metric = Callable[[Any], float]
 
 FORMAT = "pytorch_quantization_c sensitivity 1"
 SQNR = "SQNR of the output, dB"
+BATCH = ("a batch is an array, a tuple of the model's arguments or a dict of its keyword arguments, without labels: "
+         "sensitivity(model, (x for x, y in loader))")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Sensitivity:
     baseline: float
     rows: tuple[SensitivityRow, ...]
 
+    def __repr__(self) -> str:
+        """The table."""
+        return str(self)
+
     def __str__(self) -> str:
         """A table: rank, layer, value."""
         width = max([len("(float)"), *(len(row.layer) for row in self.rows)])
@@ -72,8 +78,11 @@ class Sensitivity:
             The axes.
         """
         if axes is None:
-            import matplotlib.pyplot as plt
-
+            try:
+                import matplotlib.pyplot as plt
+            except ImportError:
+                raise ImportError("Expected matplotlib to be installed: "
+                                  "pip install 'pytorch-quantization-c[plot]'") from None
             _, axes = plt.subplots(figsize=(7, 1.2 + 0.28 * len(self.rows)), layout="constrained")
         names = [row.layer for row in self.rows]
         finite = [row.value if math.isfinite(row.value) else math.nan for row in self.rows]
@@ -131,7 +140,7 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
         for layer in progress(layers, "sensitivity", show_progress, long=1):
             if layer in found:
                 continue
-            with _only(layers, layer):
+            with _only(layers, layer), _saying_what_is_kept(found, layers, path):
                 found[layer] = measure()
             if path is not None:
                 _write(path, name, found, settings)
@@ -144,6 +153,18 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
 Layers = dict[str, list[tuple[str, Any]]]
 
 
+@contextmanager
+def _saying_what_is_kept(found: dict[str, float], layers: Layers, path: Path | None) -> Iterator[None]:
+    """Ctrl-C is answered with how much is kept for another call."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        done = f"{len(found)} of {len(layers)} layers are measured"
+        stop.args = (f"{done} and kept in {path}: the same call goes on from there" if path is not None else
+                     f"{done} and lost: resume='file.json' keeps them",)
+        raise
+
+
 def _layers(model: Any) -> Layers:
     """Quantisers that quantise, by layer: a layer's own have names that begin with an underscore; others are layers."""
     layers: Layers = {}
@@ -154,7 +175,8 @@ def _layers(model: Any) -> Layers:
         private = next((at for at, part in enumerate(parts) if part.startswith("_")), len(parts))
         layers.setdefault(".".join(parts[:private]) or "(model)", []).append((name, quantizer))
     if not layers:
-        raise ValueError("Expected `model` to have quantizers that are enabled and quantize, got none")
+        remedy = "" if any(named_quantizers(model)) else ": call pq.replace(model) first"
+        raise ValueError(f"Expected `model` to have quantizers that are enabled and quantize, got none{remedy}")
     return layers
 
 
@@ -223,11 +245,24 @@ def _measure(model: Any, batches: Iterable[Any] | None, metric: Metric | None) -
         raise TypeError("Expected `batches` or `metric`, got neither")
     if not isinstance(batches, Iterable):
         raise TypeError(f"Expected `batches` to be a list or another iterable, got {type(batches).__name__}")
+    if hasattr(batches, "shape") or isinstance(batches, str | Mapping):
+        raise TypeError(f"Expected `batches` to be a list of batches, got one {type(batches).__name__}: [x] is a list "
+                        f"of one; {BATCH}")
     kept = list(batches)
     if not kept:
         raise ValueError("Expected `batches` to have at least one batch, got none")
-    references = [_outputs(model, batch) for batch in kept]
+    references = [_reference(model, batch) for batch in kept]
     return lambda: _sqnr(model, kept, references), math.inf
+
+
+def _reference(model: Any, batch: Any) -> list[NDArray[np.float64]]:
+    """What the float model gives. A batch that it does not take may be one of inputs and labels."""
+    try:
+        return _outputs(model, batch)
+    except (TypeError, AttributeError) as problem:
+        if isinstance(batch, list | tuple) and len(batch) > 1:
+            raise TypeError(f"The model does not take a batch of {len(batch)} items ({problem}). {BATCH}") from problem
+        raise
 
 
 def _number(value: Any) -> float:

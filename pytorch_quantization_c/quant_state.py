@@ -19,7 +19,7 @@ from ._core.descriptor import ScaledQuantDescriptor
 from ._core.errors import shown
 from ._core.packing import pack, unpack
 from ._core.safetensors import load_file, save_file
-from .summary import named_quantizers
+from .summary import named_quantizers, quantizers_of
 
 __all__ = ["LoadedQuantState", "load_quant_state", "save_quant_state"]
 
@@ -91,11 +91,12 @@ def load_quant_state(model: Any, path: str | os.PathLike[str], strict: bool = Tr
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another format, a damaged file, or other names; the model is then unchanged.
+        ValueError: a model without quantisers, another format, a damaged file, or other names; the model is then
+            unchanged.
     """
     arrays, metadata = load_file(path)
     described = _read(metadata)
-    present = dict(named_quantizers(model))
+    present = quantizers_of(model)
     result = LoadedQuantState([name for name in present if name not in described],
                               [name for name in described if name not in present])
     if strict and any(result):
@@ -111,9 +112,18 @@ def _refusal(problem: str) -> ValueError:
     return ValueError(f"Expected a file of quantizers, but {problem}")
 
 
+def _home(format: str | None) -> str:
+    """What to call for a file of another kind."""
+    if format == "pytorch_quantization_c frozen model":
+        return ": call load_frozen(model, path)"
+    if format == "pytorch_quantization_c calibrator":
+        return ": call HistogramCalibrator.load(path)"
+    return ": weights and ranges alone go into a model by load_state_dict" if format in (None, "pt", "np") else ""
+
+
 def _read(metadata: dict[str, str]) -> dict[str, Any]:
     if metadata.get("format") != FORMAT:
-        raise _refusal(f"its format is {shown(metadata.get('format'))}")
+        raise _refusal(f"its format is {shown(metadata.get('format'))}{_home(metadata.get('format'))}")
     if metadata.get("version") != VERSION:
         raise _refusal(f"its version is {shown(metadata.get('version'))}, and this library reads {VERSION!r}")
     try:

@@ -51,6 +51,14 @@ def named_quantizers(model: Any) -> Iterator[tuple[str, Any]]:
     return ((name, module) for name, module in model.named_modules() if isinstance(module, QuantizerRules))
 
 
+def quantizers_of(model: Any) -> dict[str, Any]:
+    """The quantisers of a model that is to have some, by their full names. ValueError if it has none."""
+    found = dict(named_quantizers(model))
+    if not found:
+        raise ValueError("Expected `model` to have quantizers, got none: call pq.replace(model) first")
+    return found
+
+
 def _state(quantizer: Any) -> str:
     if quantizer._disabled:
         return "disabled"

@@ -26,6 +26,13 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         return file.read()
 
 
+def _of_path(problem: OSError, folder: str, path: str) -> OSError:
+    """The same error about the caller's own path; a folder that is not there is named."""
+    if isinstance(problem, FileNotFoundError) and folder and not os.path.isdir(folder):
+        return FileNotFoundError(problem.errno, f"Expected a file in a folder that exists, {folder!r} does not", path)
+    return OSError(problem.errno, problem.strerror, path)
+
+
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """The file appears whole or not at all: an existing one is replaced only once the new one is complete."""
     folder, name = os.path.split(_checked(path))
@@ -34,6 +41,12 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         with open(partial, "xb") as file:
             file.write(data)
         os.replace(partial, path)
+    except OSError as problem:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+        if problem.filename != partial:
+            raise
+        raise _of_path(problem, folder, os.fspath(path)) from None
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(partial)

@@ -99,17 +99,22 @@ def _refusal(problem: str) -> ValueError:
     return ValueError("Expected a safetensors file, but " + problem)
 
 
+#: How other files begin that a caller may take for one of ours.
+OTHERS = {b"PK\x03\x04": "a zip archive, as np.savez and torch.save write", b"\x93NUMPY": "an .npy file",
+          b"\x89HDF": "an HDF5 file", b"\x80\x02": "a pickle", b"\x80\x04": "a pickle", b"\x80\x05": "a pickle",
+          b"GGUF": "a GGUF file", b"{": "JSON", b"\x08": "an ONNX model, or another protocol buffer"}
+
+
 def _header(data: bytes) -> tuple[dict[str, Any], int]:
-    if len(data) < 8:
-        raise _refusal(f"it has only {len(data)} bytes")
     length = int.from_bytes(data[:8], "little")
-    if length > MAX_HEADER:
-        raise _refusal(f"its header claims {length} bytes; at most {MAX_HEADER} are read")
-    if 8 + length > len(data):
-        raise _refusal(f"its header claims {length} bytes and {len(data) - 8} follow")
+    problem = (f"it has only {len(data)} bytes" if len(data) < 8 else
+               f"its header claims {length} bytes; at most {MAX_HEADER} are read" if length > MAX_HEADER else
+               f"its header claims {length} bytes and {len(data) - 8} follow" if 8 + length > len(data) else
+               "its header does not begin with a brace" if data[8:9] != b"{" else "")
+    if problem:
+        other = next((what for start, what in OTHERS.items() if data.startswith(start)), None)
+        raise _refusal(f"got {other}" if other else problem)
     text = data[8:8 + length]
-    if text[:1] != b"{":
-        raise _refusal("its header does not begin with a brace")
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
     except (ValueError, RecursionError) as problem:
@@ -154,7 +159,8 @@ def _dtype(name: str, code: Any) -> np.dtype[Any]:
         try:
             import ml_dtypes
         except ImportError:
-            raise ValueError(f"Expected the package ml_dtypes to read `{name}`, which is {code}") from None
+            raise ValueError(f"Expected ml_dtypes to be installed to read `{name}`, which is {code}: pip install "
+                             "'pytorch-quantization-c[torch]'") from None
         dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, EXTRA_DTYPES[code]))
         return dtype
     raise _refusal(f"the type of `{name}` is {shown(code)}, which is not known")

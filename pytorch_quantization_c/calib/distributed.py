@@ -55,6 +55,9 @@ def calibrate(model_factory: Callable[[], Any], batches: Any, client: Any = None
         strict: with False, quantisers that have seen nothing are left out instead of being an error.
         **options: passed on like `method`, as `percentile=99.99`.
 
+    Worker processes of a client import the script that starts them: it makes the client below
+    `if __name__ == "__main__":`, or they fail to start.
+
     Histogram calibrators are switched to grow_method="double"; numbers of bins are rounded up to powers of two. NaN and
     infinities are left out and reported in the worker's log.
 
@@ -64,9 +67,10 @@ def calibrate(model_factory: Callable[[], Any], batches: Any, client: Any = None
     Raises:
         ImportError: there is no Dask.
         ValueError: there are no batches, or no quantisers that could be calibrated.
-        TypeError: a calibrator that cannot be merged; an option that is not known.
+        TypeError: `model_factory` makes no model; a calibrator that cannot be merged; an option that is not known.
         RuntimeError: a quantiser has seen nothing.
     """
+    _check_factory(model_factory)
     delayed = _dask().delayed
     token = uuid.uuid4().hex
     collect, merge = delayed(_collect, pure=False), delayed(_merge, pure=False)
@@ -109,6 +113,19 @@ def load_amax(model: Any, amaxes: Mapping[str, Any], strict: bool = True) -> Non
         quantizers[name].amax = amax
 
 
+def _check_factory(model_factory: Any) -> None:
+    """TypeError unless it can be called to make a model."""
+    if hasattr(model_factory, "named_modules") and not isinstance(model_factory, type):
+        raise TypeError("Expected `model_factory` to be a function that makes the model, got the "
+                        f"{_kind(model_factory)} itself: write one that makes it and reads its weights")
+    if not callable(model_factory):
+        raise TypeError(f"Expected `model_factory` to be a function that makes the model, got {_kind(model_factory)}")
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
 def _dask() -> Any:
     try:
         import dask
@@ -141,6 +158,8 @@ def _model(model_factory: Callable[[], Any], token: str) -> Any:
     thread = threading.get_ident()
     if thread not in mine:
         model = model_factory()
+        if not hasattr(model, "named_modules"):
+            raise TypeError(f"Expected `model_factory` to return a model, got {_kind(model)}")
         for name, quantizer in named_quantizers(model):
             quantizer._calibrator = _mergeable(name, quantizer._calibrator)
         mine[thread] = model

@@ -19,6 +19,8 @@ __all__ = ["DTypeError", "ShapeError", "factory", "float_array", "integer", "int
            "rounded", "same_floats"]
 
 Array = NDArray[Any]
+#: Arguments of functions that hold a layer's parameters, in words.
+LAYERS_OWN = {"weight": "weights are", "bias": "bias is", "w_ih": "weights are", "w_hh": "weights are"}
 IntOrInts = int | Sequence[int]
 
 
@@ -57,10 +59,19 @@ def same_floats(**values: ArrayLike | None) -> tuple[list[Any], np.dtype[Any]]:
         if first is None:
             first = name, array.dtype
         elif array.dtype != first[1]:
-            raise DTypeError(f"Expected `{name}` of type {first[1]} as `{first[0]}`, got {array.dtype}")
+            raise _other_type(name, array.dtype, *first)
         arrays.append(np.asarray(array, working(array.dtype), order="C"))  # the last digits of a product hang on it
     assert first is not None
     return arrays, first[1]
+
+
+def _other_type(name: str, dtype: np.dtype[Any], input: str, given: np.dtype[Any]) -> DTypeError:
+    """Of two arrays of different types: the layer's own decides, and the input is what the caller can change."""
+    if name not in LAYERS_OWN:
+        return DTypeError(f"Expected `{name}` of type {given} as `{input}`, got {dtype}")
+    cast = f"x.astype(np.{dtype})" if dtype.name in ("float16", "float32", "float64") else f"x.astype({str(dtype)!r})"
+    return DTypeError(f"Expected `{input}` of the layer's type: `{input}` is {given}, the layer's {LAYERS_OWN[name]} "
+                      f"{dtype}: `{cast}`")
 
 
 def rounded(result: Any, dtype: np.dtype[Any]) -> Array:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .._core.errors import shown
-from .._core.models import require_module
+from .._core.models import require_front
 from .._core.safetensors import load_file, save_file
 from .execution import VALUES, IntegerExecution
 from .restoring import whole_or_not_at_all
@@ -40,23 +40,22 @@ def freeze(model: M, keep_float: bool = True) -> M:
         `model`.
 
     Raises:
-        TypeError: `model` is no module.
+        TypeError: `model` is no module, or one of torch: `to_numpy` makes it one of arrays.
         ValueError: no layer of the model could be frozen.
     """
-    layers: dict[str, Any] = {name: layer for name, layer in _modules(model) if isinstance(layer, IntegerExecution)
+    require_front(model, "numpy", "freeze")
+    any_model: Any = model
+    layers: dict[str, Any] = {name: layer for name, layer in any_model.named_modules()
+                              if isinstance(layer, IntegerExecution)
                               and getattr(layer, "_weight_quantizer", None) is not None}
     refused = {name: layer._freeze(keep_float) for name, layer in layers.items()}
     for name, why in refused.items():
         if why:
             logger.warning("%s is not frozen: %s.", name or "The layer", why)
     if all(refused.values()):
-        raise ValueError(f"Expected a model with quantized layers that can be frozen, got {refused or 'none'}")
+        raise ValueError("Expected a model with quantized layers that can be frozen, got "
+                         f"{refused or 'none: call pq.replace(model) first'}")
     return model
-
-
-def _modules(model: Any) -> Any:
-    require_module(model)
-    return model.named_modules()
 
 
 def save_frozen(model: Any, path: str | os.PathLike[str]) -> None:
@@ -68,12 +67,14 @@ def save_frozen(model: Any, path: str | os.PathLike[str]) -> None:
     from ..quant_state import _described
     from ..summary import named_quantizers
 
-    _modules(model)
+    require_front(model, "numpy", "save_frozen")
+    named = list(named_quantizers(model))
     arrays = {name: np.asarray(value) for name, value in model.state_dict().items() if isinstance(value, np.ndarray)}
     if not any(name.endswith(VALUES) for name in arrays):
-        raise ValueError("Expected a model after freeze(model, keep_float=False), got one without integer weights")
+        raise ValueError("Expected a model after freeze(model, keep_float=False), got one without integer weights"
+                         + ("" if named else ": call pq.replace(model), calibrate and freeze it first"))
     described = {}
-    for name, quantizer in named_quantizers(model):
+    for name, quantizer in named:
         extra: dict[str, Any] = {}
         described[name] = _described(name, quantizer, extra)
         described[name].pop("calibrator", None)
@@ -96,18 +97,21 @@ def load_frozen(model: M, path: str | os.PathLike[str]) -> M:
         ValueError: a damaged one, or one of another model's quantisers; the model is then unchanged.
         RuntimeError: other parameters than the model's, as `load_state_dict` says; the model is then unchanged.
     """
+    from ..quant_state import FORMAT as QUANTIZERS
     from ..quant_state import _become, _made, _refusal
-    from ..summary import named_quantizers
+    from ..summary import quantizers_of
 
+    require_front(model, "numpy", "load_frozen")
     arrays, metadata = load_file(path)
     if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
+        other = ": call load_quant_state(model, path)" if metadata.get("format") == QUANTIZERS else ""
         raise ValueError(f"Expected a frozen model of version {VERSION}, got {shown(metadata.get('format'))} of "
-                         f"version {shown(metadata.get('version'))}")
+                         f"version {shown(metadata.get('version'))}{other}")
     try:
         described = json.loads(metadata.get("quantizers", ""))
     except (ValueError, RecursionError):
         raise _refusal("its settings are not valid JSON") from None
-    present = dict(named_quantizers(model))
+    present = quantizers_of(model)
     if not isinstance(described, dict) or set(described) != set(present):
         raise ValueError(f"Expected a file for the quantizers {sorted(present)}, got one for {sorted(described)}")
     made = {name: _made(name, present[name], described[name], arrays) for name in present}

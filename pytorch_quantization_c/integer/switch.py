@@ -6,7 +6,7 @@ from types import TracebackType
 
 __all__ = ["enabled", "float_only"]
 
-_allowed = os.environ.get("PQC_INTEGER", "") != "0"
+_allowed = os.environ.get("PQC_INTEGER", "") != "0"  # `_environment` refuses anything but 0 and 1
 
 
 def enabled() -> bool:

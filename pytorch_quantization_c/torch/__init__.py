@@ -7,6 +7,11 @@ kernels of the NumPy package compute; tensors on other devices take plain torch 
 """
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+if find_spec("torch") is None:
+    raise ImportError("Expected torch to be installed: pip install 'pytorch-quantization-c[torch]'", name="torch")
+
 from ..calibration import calibrating
 from ..layer_sensitivity import sensitivity
 from ..quant_state import load_quant_state, save_quant_state

@@ -11,6 +11,7 @@ import torch
 from .. import float_nn
 from .. import nn as array_nn
 from .._core.descriptor import QuantDescriptor
+from .._core.models import front_of, require_module
 from .._core.quantizer import QuantizerRules
 from . import nn as tensor_nn
 from ._convert import as_array, as_tensor
@@ -30,6 +31,12 @@ class Side(NamedTuple):
     floats: Any
     parameter: Any
     buffer: Any
+    front: str
+
+    @property
+    def replace(self) -> str:
+        """The function that quantises a model of the package."""
+        return "pytorch_quantization_c.replace" if self.front == "numpy" else "pytorch_quantization_c.torch.replace"
 
 
 def _array(value: Any) -> Any:
@@ -48,8 +55,8 @@ def _tensor_parameter(value: Any) -> torch.nn.Parameter:
     return torch.nn.Parameter(_tensor(value), bool(value.requires_grad))
 
 
-NUMPY = Side(array_nn, float_nn, _array_parameter, _array)
-TORCH = Side(tensor_nn, torch.nn, _tensor_parameter, _tensor)
+NUMPY = Side(array_nn, float_nn, _array_parameter, _array, "numpy")
+TORCH = Side(tensor_nn, torch.nn, _tensor_parameter, _tensor, "torch")
 
 
 def _class_on(side: Side, module: Any, name: str) -> Any:
@@ -116,7 +123,8 @@ def _carry(side: Side, module: Any, made: Any, seen: dict[int, Any], name: str) 
         full = f"{name}.{child}" if name else child
         if each is not None and isinstance(each, QuantizerRules) and not isinstance(made._modules.get(child),
                                                                                    QuantizerRules):
-            raise ValueError(f"Expected `into` to have a quantizer {full!r}")
+            raise ValueError(f"Expected `into` to have a quantizer {full!r}: quantise it as the model is, with "
+                             f"{side.replace}(into)")
         if each is not None and made._modules.get(child) is None:
             raise ValueError(f"Expected `into` to have a module {full!r}")
         if each is not None:
@@ -137,9 +145,14 @@ def _carry(side: Side, module: Any, made: Any, seen: dict[int, Any], name: str) 
 
 
 def _converted(side: Side, model: Any, into: Any) -> Any:
-    for name, each in (("model", model), ("into", into)):
-        if not hasattr(each, "named_modules") and (each is not None or name == "model"):
-            raise TypeError(f"Expected `{name}` to be a module, got {type(each).__name__}")
+    require_module(model)
+    if into is not None:
+        require_module(into, "into")
+    if front_of(model) == side.front:
+        raise TypeError("Expected `model` of the other package, got "
+                        f"{type(model).__name__}, a {side.front} model already")
+    if front_of(into) not in (None, side.front):
+        raise TypeError(f"Expected `into` to be a {side.front} model, got {type(into).__name__} of the other package")
     made = _built(side, model, "") if into is None else into
     _carry(side, model, made, {}, "")
     return made

@@ -74,3 +74,12 @@ def strange() -> Net:
 def test_a_calibrator_without_merge() -> None:
     with pytest.raises(TypeError, match="first to have `merge`, got Strange"):
         calibrate(strange, loaders(8))
+
+
+@pytest.mark.parametrize(("factory", "message"), [
+    (Net(), "to be a function that makes the model, got the Net itself"), (3, "to be a function that makes the model, got int"),
+    (dict, "to return a model, got dict"), (lambda: None, "to return a model, got NoneType")],
+    ids=["model", "number", "other class", "nothing"])
+def test_a_factory_that_makes_no_model(factory: Any, message: str) -> None:
+    with pytest.raises(TypeError, match="Expected `model_factory` " + message):
+        calibrate(factory, loaders(8))

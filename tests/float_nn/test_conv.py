@@ -135,7 +135,7 @@ def test_first_numbers_stay_within_their_bounds():
 @pytest.mark.parametrize("error, text, call", [
     (TypeError, "`input` of a floating type, got int32",
      lambda: F.conv1d(np.ones((1, 1, 3), np.int32), np.ones((1, 1, 1)))),
-    (TypeError, "`weight` of type float32 as `input`, got float64",
+    (TypeError, "`input` is float32, the layer.s weights are float64: `x.astype\\(np.float64\\)`",
      lambda: F.conv1d(np.ones((1, 1, 3), np.float32), np.ones((1, 1, 1)))),
     (ValueError, r"3D \(unbatched\) or 4D", lambda: F.conv2d(np.ones((2, 2)), np.ones((1, 1, 1, 1)))),
     (ValueError, "4D `weight`", lambda: F.conv2d(np.ones((1, 2, 2)), np.ones((1, 1, 1)))),
