@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ._core.errors import shown
 from ._core.files import read_file
 from ._core.progress import progress
+from ._core.training_mode import warn_of_training
 from .summary import named_quantizers
 
 __all__ = ["Sensitivity", "SensitivityRow", "sensitivity"]
@@ -134,6 +135,7 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
     name = SQNR if metric is None else getattr(metric, "__name__", type(metric).__name__)
     path, settings = None if resume is None else Path(resume), _settings(layers)
     found = {} if path is None else _read(path, name, layers, settings)
+    warn_of_training(model, "sensitivity")
     with _evaluating(model), nullcontext() if metric is not None else _no_grad(model):
         with _only(layers, None):
             measure, baseline = _measure(model, batches, metric)

@@ -1,18 +1,23 @@
 """Which axes a reduction runs over, given the axes that keep their own amax."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 Axis = int | tuple[int, ...] | list[int] | None
 
 
-def axes_to_reduce(axis: Axis, ndim: int) -> list[int] | None:
-    """The axes of an `ndim`-dimensional array that share an amax; None means all of them.
+def axes_to_reduce(axis: Axis, shape: Sequence[int], owner: str = "a quantizer") -> list[int] | None:
+    """The axes of an array of this shape that share an amax; None means all of them.
 
-    `axis` names those that have one amax each; a negative one counts from the end, one that the array does not
-    have is ignored (a descriptor is often made before the arrays are known).
+    `axis` names those that have one amax each; a negative one counts from the end. ValueError that names `owner`, the
+    axis and the shape if the array does not have one of them.
     """
     if axis is None:
         return None
-    kept = {i + ndim if i < 0 else i for i in (axis if isinstance(axis, Iterable) else (axis,))}
+    ndim, named = len(shape), tuple(axis) if isinstance(axis, Iterable) else (axis,)
+    for each in named:
+        if not -ndim <= each < ndim:
+            raise ValueError(f"Expected an input that has the axis {each} of {owner} (axis={axis}), got shape "
+                             f"{tuple(shape)}")
+    kept = {i + ndim if i < 0 else i for i in named}
     return [i for i in range(ndim) if i not in kept]

@@ -54,7 +54,7 @@ class _Calibrator(ABC):
         unsigned: whether the quantiser is unsigned.
     """
 
-    __slots__ = ("_lock", "__dict__", "__weakref__")  # the lock is no part of the state: vars() is without it
+    __slots__ = ("_lock", "_nonfinite", "__dict__", "__weakref__")  # the first two are no part of the state, vars()
 
     _lock: threading.RLock
 
@@ -67,12 +67,16 @@ class _Calibrator(ABC):
         "name": (str, type(None)),
     }
 
+    #: What a NaN or an infinity in the data does: "raise" and "ignore" as in `calibrating`, None is the class's own way.
+    _nonfinite: str | None
+
     #: Where amax is to be made, for fronts whose arrays lie on devices; None is the memory.
     _device: str | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__new__(cls)
         made._lock = threading.RLock()
+        made._nonfinite = None
         return made
 
     def __getstate__(self) -> dict[str, Any]:
@@ -101,6 +105,10 @@ class _Calibrator(ABC):
     @abstractmethod
     def compute_amax(self, method: str | None = None, **options: Any) -> Any:
         """The amax, a fresh array, or None if nothing was collected. `method` None means the calibrator's own."""
+
+    def _start_afresh(self) -> None:
+        """Becomes as it was when it was made."""
+        self.reset()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes settings and what was collected to a file (in the safetensors format), which appears whole or not."""
@@ -138,6 +146,10 @@ class _Calibrator(ABC):
 
     def _owner(self) -> str:
         return f"quantizer {self.name!r}" if self.name else "a quantizer without a name"
+
+    def _refuse_not_finite(self, nans: int, infs: int) -> None:
+        raise ValueError(f"Expected finite values to calibrate {self._owner()}, got {nans} NaN and {infs} infinite "
+                         "ones: calibrating(model, nonfinite=\"ignore\") leaves them out")
 
     def _report_not_finite(self) -> None:
         """Warns, once until the next reset, that what was collected holds a NaN or an infinity."""

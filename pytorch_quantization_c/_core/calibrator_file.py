@@ -34,7 +34,7 @@ def read_state(calibrator: Any, path: str | os.PathLike[str]) -> dict[str, Any]:
         state = {name: unpack(value, arrays) for name, value in packed.items()}
     except (ValueError, RecursionError, AttributeError) as problem:
         raise _refusal(f"its state cannot be read: {problem}") from None
-    optional = {"name", "_device"}      # defaults of the class until the first array
+    optional = {"name", "_device", "_first_bins"}      # defaults of the class until the first array
     if set(state) - optional != set(vars(calibrator)) - optional:
         raise _refusal(f"it holds {sorted(state)}")
     return state

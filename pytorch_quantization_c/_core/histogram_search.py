@@ -1,6 +1,7 @@
 """The amax of a histogram: by least divergence, by least squared error, by a share of the values."""
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,10 @@ from .errors import shown
 from .formats import Float, number_format
 
 METHODS = {"entropy": ("stride", "start_bin"), "mse": ("stride", "start_bin"), "percentile": ("percentile",)}
+MUCH = 0.01     # a share of the values that is worth a word when it is clipped
+
+logger = logging.getLogger(__name__)
+
 DEFAULTS = {"stride": 1, "start_bin": 128, "percentile": 99.99}
 
 
@@ -59,12 +64,22 @@ def entropy(counts: NDArray[Any], edges: NDArray[Any], num_bits: int | tuple[int
     first i bins, with all that lies above added to the last of them, are P; the same bins without that, merged into
     2^(num_bits - 1 + unsigned) levels and spread out again over the bins that are not empty, are Q; the i with the
     least sum P log(P / Q) wins, the last one of equals. Bin 0 is read as bin 1.
+
+    An i that clips more values than it keeps is no candidate: with next to nothing below it, Q equals P and would win.
+    Without a candidate nothing is clipped.
     """
     format = number_format(num_bits)
     if isinstance(format, Float):
         raise TypeError(f"Expected an integer `num_bits` for the entropy method, got {num_bits}")
-    at = _C.entropy_search(counts, format.bits, unsigned, stride, start_bin)
-    return np.float32(edges[_candidate(at, start_bin, len(counts))])
+    at = _candidate(_C.entropy_search(counts, format.bits, unsigned, stride, start_bin), start_bin, len(counts))
+    kept = np.cumsum(counts, dtype=np.float64)
+    if 2 * kept[at - 1] < kept[-1]:
+        half = int(np.argmax(2 * kept >= kept[-1])) + 1        # the first i that keeps half of the values
+        start = start_bin + -(-(half - start_bin) // stride) * stride
+        if start > len(counts):
+            return np.float32(edges[-1])
+        at = _C.entropy_search(counts, format.bits, unsigned, stride, start)
+    return np.float32(edges[at])
 
 
 def mse(counts: NDArray[Any], edges: NDArray[Any], num_bits: int | tuple[int, int], unsigned: bool, stride: int,
@@ -85,8 +100,54 @@ def centres_of(edges: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def percentile(counts: NDArray[Any], edges: NDArray[Any], percentile: float) -> np.float32:
-    """The left edge of the first bin with at least `percentile` percent of the values in or below it."""
-    return np.float32(edges[_C.percentile_search(counts, percentile / 100)])
+    """The left edge of the first bin with at least `percentile` percent of the values in or below it.
+
+    The right edge if the left one is 0 though a value is not: a range of 0 would let nothing through.
+    """
+    at = _C.percentile_search(counts, percentile / 100)
+    return np.float32(edges[at + (edges[at] == 0 and edges[-1] > 0 and counts.any())])
+
+
+def up_to_the_largest(counts: NDArray[Any], edges: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A histogram without the empty bins above the largest value; one of zeros only as it is."""
+    filled = np.flatnonzero(counts)
+    bins = int(filled[-1]) + 1 if filled.size and filled[-1] > 0 else len(counts)
+    return counts[:bins], edges[:bins + 1]
+
+
+def clipped_share(counts: NDArray[Any], edges: NDArray[Any], amax: Any) -> float:
+    """The share of the values in bins whose lower edge lies above amax."""
+    total = float(counts.sum(dtype=np.float64))
+    return float(counts[edges[:-1] > amax].sum(dtype=np.float64)) / total if total else 0.0
+
+
+def report_clipping(owner: str, method: str, rows: Any, found: Any, options: dict[str, Any]) -> None:
+    """Logs an amax that clips over 1 % of its values, unless a percentile asks for that, and one that D26 has mended.
+
+    Args:
+        owner: whose amax it is, for the message.
+        method: by which `found` was searched, with `options`.
+        rows: pairs of counts and edges.
+        found: the amax of each.
+    """
+    if not rows:
+        return
+    allowed = MUCH
+    if method == "percentile":
+        fraction = options["percentile"] / 100
+        allowed = max(MUCH, 1 - fraction)
+        flat = [(counts, edges) for counts, edges in rows
+                if edges[0] == 0 < edges[-1] and counts.any() and counts[0] / counts.sum() >= fraction]
+        if flat:
+            counts, edges = flat[0]
+            logger.warning("One bin, from 0 to %.5g, holds %.6g %% of the values of %s: amax is its upper edge. One "
+                           "outlier can stretch the bins so; method='mse' or num_bins=%d say more", edges[1],
+                           100 * counts[0] / counts.sum(), owner, 8 * len(counts))
+    worst = max(range(len(rows)), key=lambda i: clipped_share(*rows[i], found[i]))
+    share = clipped_share(*rows[worst], found[worst])
+    if share > allowed:
+        logger.warning("The amax %.5g of %s, by method %r, clips %.3g %% of its values%s", found[worst], owner, method,
+                       100 * share, f" in channel {worst}" if len(rows) > 1 else "")
 
 
 def _candidate(found: int, start_bin: int, bins: int) -> int:

@@ -76,6 +76,10 @@ class QuantizerRules(QuantizerText, ABC):
     def _scaled_inputs(self, inputs: Any, scale: Any) -> Any:
         """inputs * scale in the type of inputs."""
 
+    def _is_empty(self, inputs: Any) -> bool:
+        """Whether there are no elements."""
+        return bool(inputs.size == 0)
+
     @abstractmethod
     def _dynamic_amax(self, inputs: Any, axes: list[int] | None) -> Any:
         """`reduce_amax(inputs, axes)`, outside of any gradient."""
@@ -361,6 +365,17 @@ class QuantizerRules(QuantizerText, ABC):
                 raise RuntimeError(message + " Passing 'strict=False' to `load_calib_amax()` will ignore the error.")
             logger.warning("%s amax of %s is NaN now.", message, self._shown_name())
             found = self._new_buffer(np.float32(np.nan))
+        self._take_amax(found)
+
+    def _load_if_seen(self, *args: Any, **kwargs: Any) -> bool:
+        """`load_calib_amax` unless the calibrator has seen nothing; whether it has."""
+        self._calibrator.name = self.name
+        found = self._calibrator.compute_amax(*args, **kwargs)
+        if found is not None:
+            self._take_amax(found)
+        return found is not None
+
+    def _take_amax(self, found: Any) -> None:
         amax = self.amax
         if amax is None:
             self._register("_amax", found)
@@ -442,7 +457,9 @@ class QuantizerRules(QuantizerText, ABC):
         """The fixed amax, or that of the inputs; times scale_amax."""
         amax = self.amax
         if amax is None:
-            amax = self._dynamic_amax(inputs, axes_to_reduce(self._axis, inputs.ndim))
+            if self._is_empty(inputs):
+                return self._new_buffer(np.float32(0))  # the range of nothing
+            amax = self._dynamic_amax(inputs, axes_to_reduce(self._axis, inputs.shape, self._shown_name()))
         amax = self._as_float(amax)
         return amax if self._scale_amax is None else amax * self._scale_amax
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .._arrays import number_array
 from .._core.errors import shown
-from ..calibration import calibrating
+from ..calibration import collecting
 from ..summary import named_quantizers
 from .histogram import HistogramCalibrator
 from .max import MaxCalibrator
@@ -171,6 +171,7 @@ def _mergeable(name: str, calibrator: Any) -> Any:
         doubles = copy.copy(calibrator)
         bins = max(2, 1 << (calibrator._num_bins - 1).bit_length())
         doubles._grow_method, doubles._num_bins = "double", bins
+        doubles._first_bins = None
         return doubles
     if calibrator is not None and not hasattr(calibrator, "merge"):
         raise TypeError(f"Expected the calibrator of {name} to have `merge`, got {type(calibrator).__name__}")
@@ -181,10 +182,7 @@ def _collect(model_factory: Callable[[], Any], loader: Any, token: str,
              forward: Callable[[Any, Any], Any] | None) -> Collected:
     model = _model(model_factory, token)
     quantizers = list(named_quantizers(model))
-    for _, quantizer in quantizers:
-        if quantizer._calibrator is not None:
-            quantizer._calibrator.reset()
-    with calibrating(model):
+    with collecting(model, nonfinite="ignore"):
         for batch in _batches_of(loader):
             model(batch) if forward is None else forward(model, batch)
     return {name: copy.deepcopy(quantizer._calibrator) for name, quantizer in quantizers

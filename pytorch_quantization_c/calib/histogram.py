@@ -26,7 +26,7 @@ from .._core.histogram import (
     joined,
     joined_doubling,
 )
-from .._core.histogram_search import checked_options, search
+from .._core.histogram_search import checked_options, report_clipping, search, up_to_the_largest
 from ..tensor_quant import fake_tensor_quant, scaled_e4m3  # noqa: F401
 from .calibrator import _Calibrator
 from .merging import check_same
@@ -64,8 +64,12 @@ class HistogramCalibrator(_Calibrator):
     _kinds = {
         **_Calibrator._kinds, "_num_bins": (int,), "_grow_method": (str, type(None)), "_skip_zeros": (bool,),
         "_torch_hist": (bool,), "_calib_hist": (np.ndarray, list, type(None)), "_num_nan": (int,), "_num_inf": (int,),
+        "_first_bins": (int, type(None)),
         "_calib_bin_edges": (np.ndarray, list, type(None)), "_amax_shape": (tuple, type(None)),
     }
+
+    #: The `num_bins` it was made with, once the histogram has grown.
+    _first_bins: int | None = None
 
     def __init__(self, num_bits: int | tuple[int, int], axis: Axis, unsigned: bool, num_bins: int = 2048,
                  grow_method: str | None = None, skip_zeros: bool = False, torch_hist: bool = True) -> None:
@@ -97,20 +101,21 @@ class HistogramCalibrator(_Calibrator):
 
     @one_at_a_time
     def collect(self, x: Any) -> None:
-        """Counts the magnitudes of `x`; float64 is rounded to float32 first.
+        """Counts the magnitudes of `x`; float64 is rounded to float32 first. An empty `x` counts as nothing.
 
         Raises:
             TypeError: `x` is no array of floats.
-            ValueError: `x` is empty, or (but for "double") holds NaN or infinities, or is too large for the bins.
+            ValueError: `x` (but for "double") holds NaN or infinities, is too large for the bins, or does not have the
+                axis.
             RuntimeError: another number of channels than before.
         """
         array = self._to_array(x)
+        reduced = axes_to_reduce(self._axis, array.shape, self._owner()) or []
         if array.size == 0:
-            raise ValueError(f"Expected elements to collect for {self._owner()}, got an array of shape {array.shape}")
+            return
         if self._axis is None:
             self._collect_rows([np.ravel(array, order="K")], ())
             return
-        reduced = axes_to_reduce(self._axis, array.ndim) or []
         kept = [i for i in range(array.ndim) if i not in reduced]
         shape = tuple(1 if i in reduced else n for i, n in enumerate(array.shape))
         shape = () if np.prod(shape) == 1 else shape     # as reduce_amax
@@ -145,11 +150,10 @@ class HistogramCalibrator(_Calibrator):
         self._set_rows(found)
 
     def _finite(self, row: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, int]]:
-        """The finite part of a row, and how many NaN and infinities the rest has; "double" alone goes on with it."""
+        """The finite part of a row, and how many NaN and infinities the rest has; ValueError unless they are ignored."""
         _, _, _, nans, infs = _C.magnitudes(row)
-        if self._grow_method is None:
-            raise ValueError(f"Expected finite values to calibrate {self._owner()}, got {nans} NaN and {infs} infinite "
-                             "ones")
+        if self._nonfinite == "raise" or (self._nonfinite is None and self._grow_method is None):
+            self._refuse_not_finite(nans, infs)
         with np.errstate(over="ignore"):
             return row[np.isfinite(row.astype(np.float32))], (nans, infs)
 
@@ -168,6 +172,8 @@ class HistogramCalibrator(_Calibrator):
             return
         self._calib_hist, self._calib_bin_edges = rows[0]
         if self._torch_hist and not self._grow_method:
+            if self._first_bins is None and self._num_bins != len(self._calib_hist):
+                self._first_bins = self._num_bins
             self._num_bins = len(self._calib_hist)      # which a reset keeps, as in the original
 
     @one_at_a_time
@@ -176,6 +182,10 @@ class HistogramCalibrator(_Calibrator):
         self._calib_hist = self._calib_bin_edges = self._amax_shape = None
         self._num_nan = self._num_inf = 0
         self._warned = False
+
+    def _start_afresh(self) -> None:
+        super()._start_afresh()
+        self._num_bins = self._first_bins or self._num_bins
 
     @one_at_a_time
     def compute_amax(self, method: str | None = None, *, stride: int | None = None, start_bin: int | None = None,
@@ -200,12 +210,18 @@ class HistogramCalibrator(_Calibrator):
         if method is None:
             method = "mse" if isinstance(number_format(self._num_bits), Float) else "entropy"
         options = checked_options(method, options)
-        rows = self._rows()
+        rows = self._searched_rows()
         if not rows:
             return None
-        found = [search(method, *row, self._num_bits, self._unsigned, options) for row in rows]
+        found = [search(method, *row, self._num_bits, self._unsigned, _within(options, method, self._num_bins, row)) for row in rows]
+        report_clipping(self._owner(), method, rows, found, options)
         shape = self._amax_shape or ()
         return self._from_array(np.array(found, np.float32).reshape(shape))
+
+    def _searched_rows(self) -> Rows:
+        """The rows in which amax is searched: ranges that are powers of two end far above the largest value."""
+        rows = self._rows()
+        return [up_to_the_largest(*row) for row in rows] if self._grow_method else rows
 
     def merge(self, other: HistogramCalibrator) -> None:
         """Adds what `other` has collected, of other data, to this calibrator; `other` stays as it is.
@@ -242,7 +258,7 @@ class HistogramCalibrator(_Calibrator):
         none = all(each is None for each in (hist, edges))
         rows: list[Any] = [] if none else list(zip(hist, edges, strict=True)) if several else [(hist, edges)]
         doubles = state["_grow_method"] == "double"
-        if not (1 <= bins <= MOST_BINS and len(rows) == (0 if none else math.prod(state["_amax_shape"] or ()))
+        if not (1 <= bins <= MOST_BINS and 1 <= (state.get("_first_bins") or 1) <= MOST_BINS and len(rows) == (0 if none else math.prod(state["_amax_shape"] or ()))
                 and all(is_histogram(*row) and (not doubles or is_doubling(row[0], row[1], bins)) for row in rows)):
             raise ValueError("Expected a file of a calibrator, but what it holds is no histogram")
 
@@ -256,6 +272,13 @@ class HistogramCalibrator(_Calibrator):
     def __repr__(self) -> str:
         return (f"HistogramCalibrator({super().__repr__()} calib_bin_edges={self._calib_bin_edges} "
                 f"calib_hist={self._calib_hist})")
+
+
+def _within(options: dict[str, Any], method: str, bins: int, row: tuple[Any, Any]) -> dict[str, Any]:
+    """The options for a row of `bins` bins without the empty ones at its end: a start among these is the last bin."""
+    last, start = len(row[0]) - (method == "mse"), options.get("start_bin", 0)
+    within = isinstance(start, int | np.integer) and last < start <= bins - (method == "mse")
+    return options | {"start_bin": last} if within and len(row[0]) < bins else options
 
 
 def _amax_of(method: str, calib_hist: Any, calib_bin_edges: Any, num_bits: Any, unsigned: bool, **options: Any) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import utils as quant_utils
+from .._arrays import number_array
 from .._core.axes import Axis, axes_to_reduce
 from .._core.calibrator import both_locked, one_at_a_time
 from .._core.errors import shown
@@ -42,14 +43,22 @@ class MaxCalibrator(_Calibrator):
 
     @one_at_a_time
     def collect(self, x: Any) -> None:
-        """Takes in the amax of `x`. A NaN stays, and is reported with the quantiser's name.
+        """Takes in the amax of `x`. A NaN stays, and is reported with the quantiser's name; an empty `x` is nothing.
 
         Raises:
             RuntimeError: the shape of amax differs from the batch before.
-            ValueError: `x` is empty.
+            ValueError: `x` does not have the axis; `calibrating` asks for it, and `x` holds a NaN or an infinity.
         """
-        array = self._to_array(x)
-        local = quant_utils.reduce_amax(array, axes_to_reduce(self._axis, array.ndim))
+        array = number_array(self._to_array(x), "input")
+        reduced = axes_to_reduce(self._axis, array.shape, self._owner())
+        if array.size == 0:
+            return
+        local = quant_utils.reduce_amax(array, reduced)
+        if self._nonfinite is not None and not np.isfinite(local).all():
+            finite = self._finite(array)
+            if finite is None:
+                return
+            local = quant_utils.reduce_amax(finite, reduced)
         before = self._calib_amax
         if before is not None and before.shape != local.shape:
             raise RuntimeError(f"amax shape changed! Expected {before.shape}, got {local.shape}")
@@ -58,6 +67,19 @@ class MaxCalibrator(_Calibrator):
         self._calib_amax = local if before is None else np.asarray(np.maximum(before, local))
         if self._track_amax:
             self._amaxs.append(local.copy())
+
+    def _finite(self, array: NDArray[Any]) -> NDArray[Any] | None:
+        """`array` with 0 for every NaN and infinity, None if it has nothing else; ValueError unless they are ignored."""
+        finite = np.isfinite(array)
+        if self._nonfinite == "raise":
+            nans = int(np.isnan(array).sum())
+            self._refuse_not_finite(nans, int(array.size - finite.sum()) - nans)
+        self._report_not_finite()
+        return np.where(finite, array, array.dtype.type(0)) if finite.any() else None
+
+    def _start_afresh(self) -> None:
+        super()._start_afresh()
+        self._amaxs = []
 
     @one_at_a_time
     def reset(self) -> None:

@@ -69,7 +69,7 @@ def overviews(model_or_calibrator: Any) -> list[Overview]:
 def _overview(name: str, calibrator: Any, quantizer: Any) -> Overview:
     num_bits, unsigned = calibrator._num_bits, calibrator._unsigned
     format = number_format(num_bits, unsigned)
-    rows = calibrator._rows() if isinstance(calibrator, HistogramCalibrator) else []
+    rows = calibrator._searched_rows() if isinstance(calibrator, HistogramCalibrator) else []
     counts, edges = _pooled(rows)
     known: tuple[str, ...] = METHODS if isinstance(format, Int) else METHODS[1:]
     if min((len(each) for each, _ in rows), default=0) < 2:    # nothing to search in one bin

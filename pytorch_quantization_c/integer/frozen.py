@@ -11,6 +11,7 @@ import numpy as np
 from .._core.errors import shown
 from .._core.models import require_front
 from .._core.safetensors import load_file, save_file
+from .._core.training_mode import warn_of_training
 from .execution import VALUES, IntegerExecution
 from .restoring import whole_or_not_at_all
 
@@ -48,6 +49,7 @@ def freeze(model: M, keep_float: bool = True) -> M:
     layers: dict[str, Any] = {name: layer for name, layer in any_model.named_modules()
                               if isinstance(layer, IntegerExecution)
                               and getattr(layer, "_weight_quantizer", None) is not None}
+    warn_of_training(model, "freeze")
     refused = {name: layer._freeze(keep_float) for name, layer in layers.items()}
     for name, why in refused.items():
         if why:

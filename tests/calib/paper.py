@@ -46,6 +46,8 @@ def divergences(hist: Any, num_bits: int, unsigned: bool, stride: int, start_bin
     for i in range(start_bin, len(counts) + 1, stride):
         p = counts[:i].copy()
         p[-1] += counts[i:].sum()
+        if 2 * sum(map(int, hist[:i])) < sum(map(int, hist)):
+            continue                        # D31: it clips more than it keeps
         found[i] = relative_entropy(p.astype(np.float64), flattened(counts[:i], 1 << (num_bits - 1 + unsigned)))
     return found
 
@@ -76,12 +78,12 @@ def squared_errors(hist: Any, edges: Any, num_bits: Any, unsigned: bool, stride:
 
 
 def percentile(hist: Any, edges: Any, percent: float) -> Any:
-    """The left edge of the first bin up to which at least that share of the counts lies."""
+    """The left edge of the first bin up to which at least that share of the counts lies; the right one if that is 0."""
     share = 0.0
-    for count, edge in zip(hist, edges[:-1], strict=True):
+    for count, edge, next_edge in zip(hist, edges[:-1], edges[1:], strict=True):
         share += count / hist.sum()
         if share >= percent / 100:
-            return np.float32(edge)
+            return np.float32(edge or next_edge)
     return np.float32(edges[-1])
 
 

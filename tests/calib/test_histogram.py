@@ -87,12 +87,12 @@ def test_types(dtype: Any, axis: Any, rng: np.random.Generator) -> None:
     assert a.compute_amax().dtype == np.float32
 
 
-@pytest.mark.parametrize("axis", [0, 1, -1, (0, 2), [1, 0], (0, 1, 2), 5])
+@pytest.mark.parametrize("axis", [0, 1, -1, (0, 2), [1, 0], (0, 1, 2)])
 @pytest.mark.parametrize("options", [{}, {"torch_hist": False}, {"grow_method": "double"}])
 def test_a_channel_is_a_calibrator_of_its_own(axis: Any, options: dict[str, Any], rng: np.random.Generator) -> None:
     batches = [each[:, :, :5] * np.float32([1, 2, 0.1])[:, None] for each in growing(rng)]
     calibrator = collected(batches, axis, num_bins=64, **options)
-    kept = [i % 3 for i in (axis if isinstance(axis, tuple | list) else [axis]) if i < 3]
+    kept = [i % 3 for i in (axis if isinstance(axis, tuple | list) else [axis])]
     shape = tuple(n if i in kept else 1 for i, n in enumerate((4, 3, 5)))
     for compute in METHODS:
         compute = {**compute, **({} if compute["method"] == "percentile" else {"start_bin": 32})}
@@ -298,7 +298,7 @@ def test_memory_is_constant(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda: collected([np.empty((0, 3), np.float32)], name="fc"), ValueError, r"'fc'.*shape \(0, 3\)"),
+    (lambda: collected([np.empty((0, 3), np.float32)], 2, name="fc"), ValueError, r"'fc'.*shape \(0, 3\)"),
     (lambda: collected([np.ones(3, int)]), TypeError, "int64"),
     (lambda: collected([np.ones((4, 3), np.float32), np.ones((5, 3), np.float32)], 0), RuntimeError,
      "amax shape changed!"),

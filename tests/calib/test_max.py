@@ -17,11 +17,11 @@ from .. import oracle
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
-@pytest.mark.parametrize("axis", [None, 0, 1, -1, (0, 2), [1, 2], 5])
+@pytest.mark.parametrize("axis", [None, 0, 1, -1, (0, 2), [1, 2]])
 def test_running_maximum(dtype: type, axis: Any, rng: np.random.Generator) -> None:
     calibrator = MaxCalibrator(8, axis, False, track_amax=True)
     batches = [(rng.normal(size=(3, 4, 5)) * scale).astype(dtype) for scale in (1, 3, 2)]
-    kept = None if axis in (None, 5) else (axis,) if isinstance(axis, int) else axis
+    kept = None if axis is None else (axis,) if isinstance(axis, int) else axis
     assert calibrator.compute_amax() is None and calibrator.axis == axis
     for count, batch in enumerate(batches, 1):
         calibrator.collect(batch)
@@ -49,9 +49,8 @@ def test_refusals() -> None:
     calibrator = MaxCalibrator(8, 0, False)
     calibrator.collect(np.ones((3, 2), np.float32))
     for call, error, message in ((lambda: calibrator.collect(np.ones((4, 2))), RuntimeError, "amax shape changed!"),
-                                 (lambda: calibrator.collect(np.empty((0, 2))), RuntimeError, "amax shape changed!"),
                                  (lambda: calibrator.collect("x"), TypeError, "`input`"),
-                                 (lambda: MaxCalibrator(8, None, False).collect(np.empty(0)), ValueError, "empty"),
+                                 (lambda: MaxCalibrator(8, 2, False).collect(np.ones((3, 2))), ValueError, "axis 2"),
                                  (lambda: calibrator.amaxs, AttributeError, "track_amax=True"),
                                  (lambda: calibrator.compute_amax("mse"), ValueError, "'mse'"),
                                  (lambda: calibrator.compute_amax(colour=2), TypeError, "'colour'"),

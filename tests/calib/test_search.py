@@ -45,7 +45,7 @@ def check_entropy(hist: Any, edges: Any, num_bits: int, unsigned: bool, stride: 
     assert amax.dtype == np.float32 and amax.shape == ()
     at = int(np.flatnonzero(edges == amax)[0])
     if not numbers:
-        assert at == max(found)
+        assert at == max(found, default=len(hist))
         return
     least = min(numbers.values())
     last = max(i for i, value in numbers.items() if value == least or value <= least + 1e-14)

@@ -28,10 +28,10 @@ X = np.random.default_rng(3).normal(size=(3, 4, 5)).astype(np.float32)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
-@pytest.mark.parametrize("axis", [None, 0, 1, 2, -1, (0, 1), [0, 2], (0, 1, 2), 7])
+@pytest.mark.parametrize("axis", [None, 0, 1, 2, -1, (0, 1), [0, 2], (0, 1, 2)])
 def test_dynamic_range(dtype: type, axis: Any) -> None:
     x = X.astype(dtype)
-    kept = axis if axis is None or isinstance(axis, tuple | list) else (axis,) if axis != 7 else None
+    kept = axis if axis is None or isinstance(axis, tuple | list) else (axis,)
     amax = oracle.largest(x, kept)
     oracle.same(make(axis=axis)(x), oracle.integer(x, amax, 8, False, False)[1])
     oracle.same(make(axis=axis, scale_amax=0.5, narrow_range=True)(x),

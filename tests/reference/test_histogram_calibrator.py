@@ -79,8 +79,20 @@ def axis_is_taken(case: Case, outcome: Outcome) -> None:
     assert outcome.error is None and outcome.values["str"] == "HistogramCalibrator(calib_bin_edges=None)"
 
 
+def upper_edge_of_the_first_bin(case: Case, outcome: Outcome) -> None:
+    """D26: above 0, and no more than the width of one bin."""
+    largest = max(np.abs(batch).max() for batch in case.given().values())
+    assert outcome.error is None and 0 < outcome.outputs["amax"] <= largest / case.args["num_bins"] * (1 + 1e-6)
+
+
+def empty_counts_as_nothing(case: Case, outcome: Outcome) -> None:
+    """D28: no histogram comes of empty batches."""
+    assert outcome.error is None and all(batch.size == 0 for batch in case.given().values())
+    assert not outcome.outputs
+
+
 EXPECTED = {"D1": histogram_stays, "D7": edges_fit_the_bins, "D8": some_candidate, "D9": range_of_the_first_with_one,
-            "D22": axis_is_taken}
+            "D22": axis_is_taken, "D26": upper_edge_of_the_first_bin, "D28": empty_counts_as_nothing}
 
 
 @pytest.mark.parametrize("case", cases("06_calibrators", "calib.Hist"), ids=str)

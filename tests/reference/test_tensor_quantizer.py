@@ -70,6 +70,12 @@ def refused(case: Case, outcome: Outcome) -> None:
     assert isinstance(outcome.error, ValueError) and outcome.at == -1 and "calib_method" in str(outcome.error)
 
 
+def axis_refused(case: Case, outcome: Outcome) -> None:
+    """D30: the message names the axis and the shape."""
+    assert isinstance(outcome.error, ValueError) and outcome.at == 0
+    assert f"axis {case.args['desc']['axis']}" in str(outcome.error) and "(4, 6, 5)" in str(outcome.error)
+
+
 def step_of_e4m3(case: Case, outcome: Outcome) -> None:
     oracle.same(outcome.outputs["step_size"], np.float32(case.args["desc"]["amax"]) * np.float32(32 / 448))
 
@@ -77,4 +83,4 @@ def step_of_e4m3(case: Case, outcome: Outcome) -> None:
 @pytest.mark.parametrize("case", cases("05_tensor_quantizer"), ids=str)
 def test_tensor_quantizer(case: Case) -> None:
     check(case, replay, {"D4": dynamic, "D5": unshared, "D6": refused, "D14": dynamic, "D15": dynamic,
-                         "D21": step_of_e4m3, "D22": dynamic})
+                         "D21": step_of_e4m3, "D22": dynamic, "D30": axis_refused})

@@ -59,7 +59,8 @@ def quantizer_steps(case: Case, given: dict[str, Any]) -> Outcome:
 def test_tensor_quantizer(case: Case) -> None:
     dynamic = quantizer_cases.dynamic
     check(case, quantizer_steps, {"D4": dynamic, "D5": quantizer_cases.unshared, "D6": quantizer_cases.refused,
-                                  "D14": dynamic, "D15": dynamic, "D21": quantizer_cases.step_of_e4m3, "D22": dynamic})
+                                  "D14": dynamic, "D15": dynamic, "D21": quantizer_cases.step_of_e4m3, "D22": dynamic,
+                                  "D30": quantizer_cases.axis_refused})
 
 
 def max_calibrator(case: Case, given: dict[str, Any]) -> Outcome:

@@ -77,6 +77,9 @@ class TensorQuantizer(QuantizerRules, Module):
     def _scaled_inputs(self, inputs: Tensor, scale: Tensor) -> Tensor:
         return (inputs * scale).to(inputs.dtype)
 
+    def _is_empty(self, inputs: Tensor) -> bool:
+        return not torch.jit.is_tracing() and inputs.numel() == 0
+
     def _dynamic_amax(self, inputs: Tensor, axes: list[int] | None) -> Tensor:
         return quant_utils.reduce_amax(inputs, axes)
 
