@@ -58,7 +58,7 @@ def collected(make: Callable[[], float_nn.Module], bits: int, calibrator: str = 
     """The quantised network after it has seen the calibration images."""
     net = pq.replace(make(), quant_desc_input=QuantDescriptor(bits, calib_method=calibrator),
                      quant_desc_weight=QuantDescriptor(bits, axis=0))
-    with pq.calibrating(net):
+    with pq.calibrating(net, load_amax=True):
         net(digits.calibration_images)
     return net
 
