@@ -67,7 +67,7 @@ class _Calibrator(ABC):
         "name": (str, type(None)),
     }
 
-    #: What a NaN or an infinity in the data does: "raise" and "ignore" as in `calibrating`, None is the class's own way.
+    #: What a NaN or an infinity in the data does: "raise" or "ignore" as in `calibrating`, None: the class's own way.
     _nonfinite: str | None
 
     #: Where amax is to be made, for fronts whose arrays lie on devices; None is the memory.

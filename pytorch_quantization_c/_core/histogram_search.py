@@ -143,8 +143,9 @@ def report_clipping(owner: str, method: str, rows: Any, found: Any, options: dic
             logger.warning("One bin, from 0 to %.5g, holds %.6g %% of the values of %s: amax is its upper edge. One "
                            "outlier can stretch the bins so; method='mse' or num_bins=%d say more", edges[1],
                            100 * counts[0] / counts.sum(), owner, 8 * len(counts))
-    worst = max(range(len(rows)), key=lambda i: clipped_share(*rows[i], found[i]))
-    share = clipped_share(*rows[worst], found[worst])
+    shares = [clipped_share(counts, edges, amax) for (counts, edges), amax in zip(rows, found, strict=True)]
+    share = max(shares)
+    worst = shares.index(share)
     if share > allowed:
         logger.warning("The amax %.5g of %s, by method %r, clips %.3g %% of its values%s", found[worst], owner, method,
                        100 * share, f" in channel {worst}" if len(rows) > 1 else "")

@@ -150,7 +150,7 @@ class HistogramCalibrator(_Calibrator):
         self._set_rows(found)
 
     def _finite(self, row: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, int]]:
-        """The finite part of a row, and how many NaN and infinities the rest has; ValueError unless they are ignored."""
+        """The finite part of a row, and how many NaN and infinities are left out; ValueError unless they may be."""
         _, _, _, nans, infs = _C.magnitudes(row)
         if self._nonfinite == "raise" or (self._nonfinite is None and self._grow_method is None):
             self._refuse_not_finite(nans, infs)
@@ -213,7 +213,8 @@ class HistogramCalibrator(_Calibrator):
         rows = self._searched_rows()
         if not rows:
             return None
-        found = [search(method, *row, self._num_bits, self._unsigned, _within(options, method, self._num_bins, row)) for row in rows]
+        found = [search(method, *row, self._num_bits, self._unsigned, _within(options, method, self._num_bins, row))
+                 for row in rows]
         report_clipping(self._owner(), method, rows, found, options)
         shape = self._amax_shape or ()
         return self._from_array(np.array(found, np.float32).reshape(shape))
@@ -258,7 +259,10 @@ class HistogramCalibrator(_Calibrator):
         none = all(each is None for each in (hist, edges))
         rows: list[Any] = [] if none else list(zip(hist, edges, strict=True)) if several else [(hist, edges)]
         doubles = state["_grow_method"] == "double"
-        if not (1 <= bins <= MOST_BINS and 1 <= (state.get("_first_bins") or 1) <= MOST_BINS and len(rows) == (0 if none else math.prod(state["_amax_shape"] or ()))
+        first = state.get("_first_bins")
+        first = bins if first is None else first
+        if not (1 <= bins <= MOST_BINS and 1 <= first <= MOST_BINS
+                and len(rows) == (0 if none else math.prod(state["_amax_shape"] or ()))
                 and all(is_histogram(*row) and (not doubles or is_doubling(row[0], row[1], bins)) for row in rows)):
             raise ValueError("Expected a file of a calibrator, but what it holds is no histogram")
 

@@ -69,7 +69,7 @@ class MaxCalibrator(_Calibrator):
             self._amaxs.append(local.copy())
 
     def _finite(self, array: NDArray[Any]) -> NDArray[Any] | None:
-        """`array` with 0 for every NaN and infinity, None if it has nothing else; ValueError unless they are ignored."""
+        """`array` with 0 for NaN and infinities, None if it has nothing else; ValueError unless they are left out."""
         finite = np.isfinite(array)
         if self._nonfinite == "raise":
             nans = int(np.isnan(array).sum())

@@ -78,7 +78,7 @@ class TensorQuantizer(QuantizerRules, Module):
         return (inputs * scale).to(inputs.dtype)
 
     def _is_empty(self, inputs: Tensor) -> bool:
-        return not torch.jit.is_tracing() and inputs.numel() == 0
+        return torch._C._get_tracing_state() is None and inputs.numel() == 0
 
     def _dynamic_amax(self, inputs: Tensor, axes: list[int] | None) -> Tensor:
         return quant_utils.reduce_amax(inputs, axes)
