@@ -130,7 +130,7 @@ def _load(model: Any, quantizers: Quantizers, given: dict[str, Any], strict: boo
             if amax is None:
                 quantizer._buffers.pop("_amax", None)
             else:
-                quantizer._register("_amax", amax)
+                quantizer._fill(quantizer.amax, quantizer._new_buffer(amax))
         if isinstance(problem, RuntimeError):
             raise RuntimeError(f"{at or 'The model'}: {problem}") from problem
         raise
