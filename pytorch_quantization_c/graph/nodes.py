@@ -18,6 +18,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import ArrayLike, NDArray
 
+from .._core.formats import Float, Int, number_format
+
 __all__ = ["DOMAIN", "DYNAMIC", "E4M3", "FAKE_QUANT", "Quantizer", "QuantizerSpec", "declare", "fake_quant",
            "is_quantizer", "quantizer", "quantizers", "set_amax"]
 
@@ -62,16 +64,19 @@ class QuantizerSpec:
             raise ValueError(f"Expected `block` >= 1, got {self.block}")
 
     @property
+    def format(self) -> Int | Float:
+        """Of the codes."""
+        return number_format(self.bits, self.unsigned, self.narrow)
+
+    @property
     def bound(self) -> int:
-        """The largest integer; of E4M3 its largest number."""
-        return 448 if isinstance(self.bits, tuple) else int(2 ** (self.bits - 1 + self.unsigned)) - 1
+        """The largest code; of E4M3 its largest number."""
+        return int(self.format.bound)
 
     @property
     def low(self) -> int:
-        """The least integer."""
-        if self.unsigned:
-            return 0
-        return -self.bound if self.narrow or self.bits == E4M3 else -self.bound - 1
+        """The least code."""
+        return self.format.low if isinstance(self.format, Int) else -self.bound
 
     def attributes(self) -> dict[str, Any]:
         """The attributes of a node that says this; what is absent is at its default."""

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx_ir as ir
 
+from ..._core.formats import Int
 from ...integer import switch
 from ...integer.conditions import rounded_weight
-from ...integer.packed import Format, PackedWeights
 from ...integer.packed import Geometry as PackedGeometry
+from ...integer.packed import PackedWeights
 from ..arithmetic import fake_quantize, integers, spread
 from ..nodes import Quantizer, QuantizerSpec, is_quantizer, quantizer
 from .exact import fma, layer_scale, rounded_sums
@@ -122,19 +123,16 @@ class IntegerLayer:
                 return made
             self._packed = {geometry: made}  # sizes seldom change it, and then one is enough
             packed = made
-        return packed(np.ascontiguousarray(x), self.x.amax, self.bias)
+        return packed.product(np.ascontiguousarray(x), self.x.amax, self.bias)
 
     def _pack(self, geometry: PackedGeometry) -> PackedWeights | str:
         w, transposed = self.weight, self.node.op_type == "ConvTranspose"
         array, axis = self._rows(w.array), 1 if transposed else 0
         amax = w.amax if w.amax.size == 1 else spread(w.amax, array.ndim, axis)
-        assert isinstance(w.spec.bits, int)
-        found = rounded_weight(array, amax, (w.spec.bits, w.spec.unsigned, w.spec.narrow), transposed)
-        if isinstance(found, str):
-            return found
-        spec = self.x.spec
-        assert isinstance(spec.bits, int)
-        return PackedWeights(found.values, found.scale, geometry, Format(spec.bits, spec.unsigned, spec.narrow))
+        weight_format, input_format = w.spec.format, self.x.spec.format
+        assert isinstance(weight_format, Int) and isinstance(input_format, Int)
+        found = rounded_weight(array, amax, weight_format, transposed)
+        return found if isinstance(found, str) else PackedWeights(found.values, found.scale, geometry, input_format)
 
     def _geometry(self, x: Array) -> PackedGeometry:
         weight = self.weight.array

@@ -135,6 +135,7 @@ def _constant(node: ir.Node, opset: int) -> Function | None:
 @operator("Range")
 def _range(node: ir.Node, opset: int) -> Function:
     def run(start: Array, limit: Array, delta: Array) -> Array:
+        start, limit, delta = (each.reshape(()) for each in (start, limit, delta))
         count = max(0, int(np.ceil((limit - start) / delta)))
         checked_shape([count])
         return np.asarray(start + np.arange(count, dtype=start.dtype) * delta).astype(start.dtype)

@@ -16,7 +16,7 @@ def _places(n: int, m: int, scale: float, coordinates: str) -> Array:
     """Where the m new elements lie among the n old ones."""
     new = np.arange(m, dtype=np.float64)
     if coordinates == "align_corners":
-        return new * ((n - 1) / (m - 1)) if m > 1 else np.zeros(m)
+        return new * ((n - 1) / (n * scale - 1)) if m > 1 else np.zeros(m)
     if coordinates == "asymmetric":
         return new / scale
     if coordinates == "pytorch_half_pixel" and m == 1:

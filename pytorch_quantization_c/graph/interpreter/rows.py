@@ -33,7 +33,7 @@ def _gemm(node: ir.Node, opset: int) -> Function:
     return run
 
 
-@operator("Einsum")
+@operator("Einsum", floats=True)
 def _einsum(node: ir.Node, opset: int) -> Function:
     equation = attribute(node, "equation")
     return lambda *arrays: np.einsum(equation, *arrays, optimize=len(arrays) > 2)
