@@ -5,6 +5,8 @@ import functools
 
 import dask
 import dask.array
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -77,7 +79,8 @@ def test_a_calibrator_without_merge() -> None:
 
 
 @pytest.mark.parametrize(("factory", "message"), [
-    (Net(), "to be a function that makes the model, got the Net itself"), (3, "to be a function that makes the model, got int"),
+    (Net(), "to be a function that makes the model, got the Net itself"),
+    (3, "to be a function that makes the model, got int"),
     (dict, "to return a model, got dict"), (lambda: None, "to return a model, got NoneType")],
     ids=["model", "number", "other class", "nothing"])
 def test_a_factory_that_makes_no_model(factory: Any, message: str) -> None:
