@@ -2,11 +2,9 @@
 # pyright: reportArgumentType=false
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +12,7 @@ import numpy.typing as npt
 
 from . import float_nn
 from . import nn as quant_nn
+from ._core.files import FilePath, open_file
 from ._core.npz import read_arrays
 from .calibration import calibrating
 from .float_nn import functional as F
@@ -77,11 +76,14 @@ def enlarge(images: Array) -> npt.NDArray[np.float32]:
     return large[:, None].astype(np.float32)
 
 
-def load_digits(path: str | os.PathLike[str] | None = None) -> Digits:
+def load_digits(path: FilePath | None = None) -> Digits:
     """The data that came with the package, or a file like it. ValueError if it is damaged."""
-    source = files(__package__) / "data" / "lenet_digits.npz" if path is None else Path(path)
-    with source.open("rb") as stream:
-        arrays = read_arrays(stream, STORED)
+    if path is None:
+        with (files(__package__) / "data" / "lenet_digits.npz").open("rb") as stream:
+            arrays = read_arrays(stream, STORED)
+    else:
+        with open_file(path) as (stream, _):
+            arrays = read_arrays(stream, STORED)
     calibration_images = enlarge(arrays.pop("calibration_images"))
     test_images, test_labels = enlarge(arrays.pop("test_images")), arrays.pop("test_labels")
     return Digits(calibration_images, test_images, test_labels, arrays)

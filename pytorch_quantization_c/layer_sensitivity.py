@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._core.errors import shown
-from ._core.files import read_file
+from ._core.files import FilePath, read_file, write_file
 from ._core.progress import progress
 from ._core.training_mode import warn_of_training
 from .summary import named_quantizers
@@ -26,6 +26,7 @@ __all__ = ["Sensitivity", "SensitivityRow", "sensitivity"]
 Metric = Callable[[Any], float]
 
 FORMAT = "pytorch_quantization_c sensitivity 1"
+MAX_FILE = 1 << 26   # bytes: a few hundred thousand layers
 SQNR = "SQNR of the output, dB"
 BATCH = ("a batch is an array, a tuple of the model's arguments or a dict of its keyword arguments, without labels: "
          "sensitivity(model, (x for x, y in loader))")
@@ -98,7 +99,7 @@ class Sensitivity:
 
 
 def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric | None = None, *,
-                higher_is_better: bool = True, resume: str | os.PathLike[str] | None = None,
+                higher_is_better: bool = True, resume: FilePath | None = None,
                 show_progress: bool | None = None) -> Sensitivity:
     """Quantises one layer at a time and ranks the layers by what that costs.
 
@@ -133,7 +134,7 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
     layers = _layers(model)
     _refuse_frozen(model)
     name = SQNR if metric is None else getattr(metric, "__name__", type(metric).__name__)
-    path, settings = None if resume is None else Path(resume), _settings(layers)
+    path, settings = None if resume is None else Path(os.fsdecode(resume)), _settings(layers)
     found = {} if path is None else _read(path, name, layers, settings)
     warn_of_training(model, "sensitivity")
     with _evaluating(model), nullcontext() if metric is not None else _no_grad(model):
@@ -314,7 +315,7 @@ def _read(path: Path, metric: str, layers: Layers, settings: str = "") -> dict[s
     if not path.parent.is_dir():
         raise FileNotFoundError(f"Expected `resume` to be in a folder that exists, got {path}")
     try:
-        data = json.loads(read_file(path))
+        data = json.loads(read_file(path, MAX_FILE))
     except FileNotFoundError:
         return {}
     except (ValueError, RecursionError) as problem:
@@ -334,7 +335,5 @@ def _read(path: Path, metric: str, layers: Layers, settings: str = "") -> dict[s
 
 def _write(path: Path, metric: str, values: dict[str, float], settings: str = "") -> None:
     """Replaces the file in one step: an interrupted run leaves the one before."""
-    fresh = path.with_name(path.name + ".new")
     data = {"format": FORMAT, "metric": metric, "settings": settings, "layers": values}
-    fresh.write_text(json.dumps(data, indent=1), encoding="utf-8")
-    fresh.replace(path)
+    write_file(path, json.dumps(data, indent=1).encode())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from ._core.calibrator import _Calibrator
 from ._core.descriptor import ScaledQuantDescriptor
 from ._core.errors import shown
+from ._core.files import FilePath
 from ._core.packing import pack, unpack
 from ._core.safetensors import load_file, save_file
 from .summary import named_quantizers, quantizers_of
@@ -40,7 +40,7 @@ class LoadedQuantState(NamedTuple):
     unexpected_keys: list[str]
 
 
-def save_quant_state(model: Any, path: str | os.PathLike[str]) -> None:
+def save_quant_state(model: Any, path: FilePath) -> None:
     """Writes settings, ranges and collected statistics of all quantisers of `model`; weights are not written.
 
     Args:
@@ -78,7 +78,7 @@ def _described(name: str, quantizer: Any, arrays: Arrays) -> dict[str, Any]:
     return described
 
 
-def load_quant_state(model: Any, path: str | os.PathLike[str], strict: bool = True) -> LoadedQuantState:
+def load_quant_state(model: Any, path: FilePath, strict: bool = True) -> LoadedQuantState:
     """Makes the quantisers of `model` what those in the file were, whatever they are now.
 
     Args:
@@ -94,7 +94,7 @@ def load_quant_state(model: Any, path: str | os.PathLike[str], strict: bool = Tr
         ValueError: a model without quantisers, another format, a damaged file, or other names; the model is then
             unchanged.
     """
-    arrays, metadata = load_file(path)
+    arrays, metadata = load_file(path, _read)
     described = _read(metadata)
     present = quantizers_of(model)
     result = LoadedQuantState([name for name in present if name not in described],

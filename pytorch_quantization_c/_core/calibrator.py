@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from .axes import Axis
 from .descriptor import checked_axis
+from .files import FilePath
 from .formats import known_bits
 
 logger = logging.getLogger(__name__)
@@ -110,14 +110,14 @@ class _Calibrator(ABC):
         """Becomes as it was when it was made."""
         self.reset()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: FilePath) -> None:
         """Writes settings and what was collected to a file (in the safetensors format), which appears whole or not."""
         from .calibrator_file import write_state  # on request: an import of the package is lean
 
         with self._lock:
             write_state(self, path)
 
-    def load(self, path: str | os.PathLike[str]) -> None:
+    def load(self, path: FilePath) -> None:
         """Becomes what the calibrator was that wrote the file: its settings, and what it had collected.
 
         Raises:

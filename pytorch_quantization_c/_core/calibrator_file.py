@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 from .errors import shown
+from .files import FilePath
 from .packing import pack, unpack
 from .safetensors import load_file, save_file
 
@@ -14,7 +14,7 @@ __all__ = ["read_state", "write_state"]
 FORMAT, VERSION = "pytorch_quantization_c calibrator", "1"
 
 
-def write_state(calibrator: Any, path: str | os.PathLike[str]) -> None:
+def write_state(calibrator: Any, path: FilePath) -> None:
     """Writes every attribute of a calibrator. TypeError if one is no plain data; the file appears whole or not."""
     arrays: dict[str, Any] = {}
     state = {name: pack(value, name, arrays) for name, value in vars(calibrator).items()}
@@ -22,13 +22,15 @@ def write_state(calibrator: Any, path: str | os.PathLike[str]) -> None:
                              "state": json.dumps(state)})
 
 
-def read_state(calibrator: Any, path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_state(calibrator: Any, path: FilePath) -> dict[str, Any]:
     """The attributes in a file that `write_state` wrote. ValueError if it is not one, or of another class."""
-    arrays, metadata = load_file(path)
-    if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
-        raise _refusal(f"its format is {shown(metadata.get('format'))} {shown(metadata.get('version'))}")
-    if metadata.get("class") != type(calibrator).__name__:
-        raise _refusal(f"it is one of a {metadata.get('class')}, not of a {type(calibrator).__name__}")
+    def check(metadata: dict[str, str]) -> None:
+        if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
+            raise _refusal(f"its format is {shown(metadata.get('format'))} {shown(metadata.get('version'))}")
+        if metadata.get("class") != type(calibrator).__name__:
+            raise _refusal(f"it is one of a {metadata.get('class')}, not of a {type(calibrator).__name__}")
+
+    arrays, metadata = load_file(path, check)
     try:
         packed = json.loads(metadata.get("state", ""))
         state = {name: unpack(value, arrays) for name, value in packed.items()}

@@ -5,17 +5,17 @@ A file is the length of its header (8 bytes, little endian), the header (JSON: e
 """
 from __future__ import annotations
 
+import io
 import json
 import math
-import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import shown
-from .files import read_file, write_file
+from .files import FilePath, open_file, write_file
 
 __all__ = ["deserialize", "load_file", "save_file", "serialize"]
 
@@ -77,7 +77,12 @@ def deserialize(data: bytes) -> tuple[Arrays, dict[str, str]]:
     Raises:
         ValueError: the bytes are not a well-formed file; the message says what is wrong.
     """
-    header, start = _header(data)
+    return _read(io.BytesIO(data), len(data), None)
+
+
+def _read(file: IO[bytes], size: int,
+          check: Callable[[dict[str, str]], object] | None) -> tuple[Arrays, dict[str, str]]:
+    header, start = _header(file, size)
     metadata = header.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _refusal(f"{METADATA} is no map of strings")
@@ -87,12 +92,27 @@ def deserialize(data: bytes) -> tuple[Arrays, dict[str, str]]:
         if begin != end:
             raise _refusal(f"the data of `{name}` begin at byte {begin} instead of {end}")
         end = stop
-    if end != len(data) - start:
-        raise _refusal(f"the header describes {end} bytes of data, the file has {len(data) - start}")
-    body = memoryview(data)[start:]
-    arrays = {name: _array(name, dtype, shape, body[begin:stop])
+    if end != size - start:
+        raise _refusal(f"the header describes {end} bytes of data, the file has {size - start}")
+    if check is not None:
+        check(metadata)
+    arrays = {name: _array(name, dtype, shape, _body(file, stop - begin))
               for name, dtype, shape, begin, stop in entries}
     return {name: arrays[name] for name in header}, metadata
+
+
+def _body(file: IO[bytes], size: int) -> memoryview:
+    try:
+        room = np.empty(size, np.uint8)
+    except MemoryError:
+        raise _refusal(f"an array of {size} bytes is too large for the memory of this machine") from None
+    data, done = memoryview(room.data), 0
+    while done < size:
+        found = file.readinto(data[done:])  # type: ignore[attr-defined]
+        if not found:
+            raise _refusal(f"it ends {size - done} bytes before the end of an array")
+        done += found
+    return data
 
 
 def _refusal(problem: str) -> ValueError:
@@ -105,20 +125,22 @@ OTHERS = {b"PK\x03\x04": "a zip archive, as np.savez and torch.save write", b"\x
           b"GGUF": "a GGUF file", b"{": "JSON", b"\x08": "an ONNX model, or another protocol buffer"}
 
 
-def _header(data: bytes) -> tuple[dict[str, Any], int]:
-    length = int.from_bytes(data[:8], "little")
-    problem = (f"it has only {len(data)} bytes" if len(data) < 8 else
+def _header(file: IO[bytes], size: int) -> tuple[dict[str, Any], int]:
+    """The header, and where the data begin. Nothing is read that the size of the file does not allow for."""
+    start = file.read(9)
+    length = int.from_bytes(start[:8], "little")
+    problem = (f"it has only {size} bytes" if size < 8 else
                f"its header claims {length} bytes; at most {MAX_HEADER} are read" if length > MAX_HEADER else
-               f"its header claims {length} bytes and {len(data) - 8} follow" if 8 + length > len(data) else
-               "its header does not begin with a brace" if data[8:9] != b"{" else "")
+               f"its header claims {length} bytes and {size - 8} follow" if 8 + length > size else
+               "its header does not begin with a brace" if not length or start[8:] != b"{" else "")
     if problem:
-        other = next((what for start, what in OTHERS.items() if data.startswith(start)), None)
+        other = next((what for begin, what in OTHERS.items() if start.startswith(begin)), None)
         raise _refusal(f"got {other}" if other else problem)
-    text = data[8:8 + length]
+    text = start[8:] + file.read(length - 1)
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
-    except (ValueError, RecursionError) as problem:
-        raise _refusal(f"its header is not valid JSON: {problem}") from None
+    except (ValueError, RecursionError) as error:
+        raise _refusal(f"its header is not valid JSON: {error}") from None
     return header, 8 + length
 
 
@@ -176,12 +198,16 @@ def _array(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], data: memory
         raise _refusal(f"`{name}` is not an array NumPy can hold: {problem}") from None
 
 
-def save_file(arrays: Mapping[str, NDArray[Any]], path: str | os.PathLike[str],
-              metadata: Mapping[str, str] | None = None) -> None:
+def save_file(arrays: Mapping[str, NDArray[Any]], path: FilePath, metadata: Mapping[str, str] | None = None) -> None:
     """Writes a file. It appears whole or not at all: an existing one is replaced only once the new one is complete."""
     write_file(path, serialize(arrays, metadata))
 
 
-def load_file(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, str]]:
-    """The arrays and the metadata of a file. ValueError if it is not a well-formed one."""
-    return deserialize(read_file(path))
+def load_file(path: FilePath,
+              check: Callable[[dict[str, str]], object] | None = None) -> tuple[Arrays, dict[str, str]]:
+    """The arrays and the metadata of a file. ValueError if it is not a well-formed one.
+
+    `check` is called with the metadata before any array is read, and may refuse the file.
+    """
+    with open_file(path) as (file, size):
+        return _read(file, size, check)

@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 import math
-import os
 from html import escape
 from typing import Any
 
 import numpy as np
 
-from .._core.files import write_file
+from .._core.files import FilePath, write_file
 from ..version import __version__
 from .overview import PERCENTILE, MethodResult, Overview, overviews
 
@@ -39,7 +38,7 @@ i { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin
 COLOURS = {"entropy": "var(--entropy)", "mse": "var(--mse)", "percentile": "var(--percentile)", "in use": "var(--use)"}
 
 
-def report(model: Any, path: str | os.PathLike[str]) -> None:
+def report(model: Any, path: FilePath) -> None:
     """Writes a page with a row for each quantiser: histogram, and amax, clipped share and SQNR of every method.
 
     The page opens without a network. SQNR is the ratio of the signal to the quantisation noise, from the histogram.

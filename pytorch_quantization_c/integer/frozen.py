@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from typing import Any, TypeVar
 
 import numpy as np
 
 from .._core.errors import shown
+from .._core.files import FilePath
 from .._core.models import require_front
 from .._core.safetensors import load_file, save_file
 from .._core.training_mode import warn_of_training
@@ -60,7 +60,7 @@ def freeze(model: M, keep_float: bool = True) -> M:
     return model
 
 
-def save_frozen(model: Any, path: str | os.PathLike[str]) -> None:
+def save_frozen(model: Any, path: FilePath) -> None:
     """Writes a model frozen with `keep_float=False`: integer weights, scales, all other state, and the quantisers.
 
     The file is in the safetensors format; the arrays have the names of the state dictionary. It appears whole or not
@@ -84,7 +84,7 @@ def save_frozen(model: Any, path: str | os.PathLike[str]) -> None:
     save_file(arrays, path, {"format": FORMAT, "version": VERSION, "quantizers": json.dumps(described)})
 
 
-def load_frozen(model: M, path: str | os.PathLike[str]) -> M:
+def load_frozen(model: M, path: FilePath) -> M:
     """Makes `model` the one that `save_frozen` wrote; nothing is quantised again.
 
     Args:
@@ -99,16 +99,11 @@ def load_frozen(model: M, path: str | os.PathLike[str]) -> M:
         ValueError: a damaged one, or one of another model's quantisers; the model is then unchanged.
         RuntimeError: other parameters than the model's, as `load_state_dict` says; the model is then unchanged.
     """
-    from ..quant_state import FORMAT as QUANTIZERS
     from ..quant_state import _become, _made, _refusal
     from ..summary import quantizers_of
 
     require_front(model, "numpy", "load_frozen")
-    arrays, metadata = load_file(path)
-    if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
-        other = ": call load_quant_state(model, path)" if metadata.get("format") == QUANTIZERS else ""
-        raise ValueError(f"Expected a frozen model of version {VERSION}, got {shown(metadata.get('format'))} of "
-                         f"version {shown(metadata.get('version'))}{other}")
+    arrays, metadata = load_file(path, _check_format)
     try:
         described = json.loads(metadata.get("quantizers", ""))
     except (ValueError, RecursionError):
@@ -126,6 +121,15 @@ def load_frozen(model: M, path: str | os.PathLike[str]) -> M:
             fresh._calibrator = present[name]._calibrator
             _become(present[name], fresh)
     return model
+
+
+def _check_format(metadata: dict[str, str]) -> None:
+    from ..quant_state import FORMAT as QUANTIZERS
+
+    if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
+        other = ": call load_quant_state(model, path)" if metadata.get("format") == QUANTIZERS else ""
+        raise ValueError(f"Expected a frozen model of version {VERSION}, got {shown(metadata.get('format'))} of "
+                         f"version {shown(metadata.get('version'))}{other}")
 
 
 def _is_of_quantizer(array: str, quantizers: dict[str, Any]) -> bool:
