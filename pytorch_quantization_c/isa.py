@@ -8,6 +8,7 @@ from types import TracebackType
 
 from . import _C
 from ._core.errors import shown
+from ._core.switches import Switch
 
 __all__ = ["available", "known", "only", "selected"]
 
@@ -25,6 +26,9 @@ def available() -> tuple[str, ...]:
 def selected() -> tuple[str, ...]:
     """Those in use."""
     return tuple(_C.isa_selected())
+
+
+_switch: Switch[tuple[str, ...]] = Switch(_C.isa_select, selected())
 
 
 class only:
@@ -48,12 +52,13 @@ class only:
                 raise ValueError(f"Expected one of {', '.join(known())}, got {shown(name)}")
             if name not in available():
                 raise ValueError(f"This machine runs {', '.join(available())}, not {shown(name)}")
-        self._before = selected()
-        _C.isa_select(names)
+        self._names = names
+        _switch.ask(self, names)
 
     def __enter__(self) -> only:
+        _switch.enter(self, self._names)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        _C.isa_select(self._before)
+        _switch.leave(self)

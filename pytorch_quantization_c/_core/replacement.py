@@ -4,6 +4,7 @@ Independent of the host: a table of entries says which name of which package sta
 """
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from .errors import shown
+from .switches import Block, Switch
 
 __all__ = ["Entry", "ReplacementRules", "onnx_export"]
 
@@ -60,6 +62,7 @@ class ReplacementRules:
 
     def __init__(self, table: Sequence[Entry]) -> None:
         self._turn = threading.RLock()
+        self._blocks: Switch[list[Entry]] | None = None  # while there are some
         self.default_quant_map = list(table)
         self.quant_map: list[Entry] = []
         self.orginal_func_map: list[Entry] = []
@@ -109,18 +112,28 @@ class ReplacementRules:
     def quantized(self, float_module_list: Iterable[str] | None, custom_quant_modules: Custom) -> Iterator[None]:
         """`initialize` for the time of a `with` block; what was replaced before is replaced again after it.
 
-        Blocks of several threads must not overlap: the classes belong to the whole process.
+        The classes belong to the whole process. Where blocks of several threads overlap, the newest one counts, and
+        when the last has ended, in whatever order, all is as it was before the first.
         """
+        block = Block()
         with self._turn:
             before = self.quant_map
-            self.initialize(float_module_list, custom_quant_modules)
+            self.prepare_state(float_module_list, custom_quant_modules)
+            self._blocks = self._blocks or Switch(self._replace_only, before)
+            self._blocks.ask(block, self.quant_map)
+            self._blocks.enter(block, self.quant_map)
         try:
             yield
         finally:
             with self._turn:
-                self.restore_float_modules()
-                self.quant_map = before
-                self.apply_quant_modules()
+                self._blocks.leave(block)
+                if not self._blocks.is_asked:
+                    self._blocks = None
+
+    def _replace_only(self, entries: list[Entry]) -> None:
+        self.restore_float_modules()
+        self.quant_map = entries
+        self.apply_quant_modules()
 
     def table(self, custom_quant_modules: Custom) -> dict[Any, Any]:
         """Float class to quantised class: the default table, then the user's triples."""
@@ -128,12 +141,18 @@ class ReplacementRules:
                 for entry in [*self.default_quant_map, *entries_of(custom_quant_modules)]}
 
 
+EXPORT = "_enable_onnx_export"
+_exports: dict[Any, Switch[bool]] = {}  # of each class of quantisers
+
+
 @contextmanager
 def onnx_export(quantizer_class: Any) -> Iterator[None]:
     """Sets the export flag of a class of quantisers for the time of a `with` block, whatever happens in it."""
-    before = quantizer_class._enable_onnx_export
-    quantizer_class._enable_onnx_export = True
+    block = Block()
+    switch = _exports.setdefault(quantizer_class, Switch(functools.partial(setattr, quantizer_class, EXPORT), False))
+    switch.ask(block, True)
+    switch.enter(block, True)
     try:
         yield
     finally:
-        quantizer_class._enable_onnx_export = before
+        switch.leave(block)

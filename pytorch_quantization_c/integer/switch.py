@@ -4,9 +4,19 @@ from __future__ import annotations
 import os
 from types import TracebackType
 
+from .._core.switches import Switch
+
 __all__ = ["enabled", "float_only"]
 
 _allowed = os.environ.get("PQC_INTEGER", "") != "0"  # `_environment` refuses anything but 0 and 1
+
+
+def _put(allowed: bool) -> None:
+    global _allowed
+    _allowed = allowed
+
+
+_switch = Switch(_put, _allowed)
 
 
 def enabled() -> bool:
@@ -22,14 +32,13 @@ class float_only:
     """
 
     def __init__(self, flag: bool = True) -> None:
-        global _allowed
-        self._before = _allowed
-        _allowed = not flag
+        self._value = not flag
+        _switch.ask(self, self._value)
 
     def __enter__(self) -> float_only:
+        _switch.enter(self, self._value)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        global _allowed
-        _allowed = self._before
+        _switch.leave(self)

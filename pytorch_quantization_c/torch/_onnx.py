@@ -4,6 +4,7 @@ The nodes for the other exporter are in `_onnx_nodes`.
 """
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from .._core import onnx as nodes
 from .._core.quantizer import QuantizerRules
 from .._core.replacement import onnx_export
+from .._core.switches import Block, Switch
 from ._convert import as_array, as_tensor, untraced
 from ._onnx_nodes import exporting
 
@@ -32,6 +34,8 @@ OPSET_FLOAT8, OPSET_OTHER_BITS = 19, 21
 
 _names: dict[int, str] = {}     # while exporting: quantisers' full names by their id
 _float8 = [FLOAT8_NODES[0]]     # while exporting: which nodes E4M3 becomes
+
+_switch = Switch(functools.partial(_float8.__setitem__, 0), _float8[0])
 
 
 def _name_quantizers(module: Module, inputs: Any) -> None:
@@ -47,15 +51,17 @@ def export(quantizer_class: type[Any], float8: str) -> Iterator[None]:
     """See `quant_modules.enable_onnx_export`."""
     if float8 not in FLOAT8_NODES:
         raise ValueError(f"Expected `float8` to be 'trt' or 'onnx', got {float8!r}")
-    before, hook = _float8[0], register_module_forward_pre_hook(_name_quantizers)
-    _float8[0] = float8
+    block, hook = Block(), register_module_forward_pre_hook(_name_quantizers)
+    _switch.ask(block, float8)
+    _switch.enter(block, float8)
     try:
         with onnx_export(quantizer_class):
             yield
     finally:
         hook.remove()
-        _names.clear()
-        _float8[0] = before
+        _switch.leave(block)
+        if not _switch.is_asked:
+            _names.clear()
 
 
 def float8_is_standard() -> bool:

@@ -1,0 +1,80 @@
+"""Values of the whole process that blocks change, in any threads: when the last one has ended all is as before."""
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Block", "Switch"]
+
+T = TypeVar("T")
+
+
+class Block:
+    """Stands for a `with` block that has no object of its own."""
+
+
+class _Entry(Generic[T]):
+    """A value that was asked for: by a block, open or yet to be entered, or for good if the block is gone."""
+
+    def __init__(self, block: Any, value: T) -> None:
+        self.block, self.value = weakref.ref(block), value
+        self.thread, self.is_open = threading.get_ident(), False
+
+
+class Switch(Generic[T]):
+    """The newest value asked for is in force.
+
+    Blocks of several threads overlap in any order, so none may put back what it found: another block may have set
+    that. Instead each one takes back its own request, and the newest of the others holds.
+
+    Args:
+        put: puts a value in force. If it raises, nothing has changed.
+        initial: the value in force.
+    """
+
+    def __init__(self, put: Callable[[T], object], initial: T) -> None:
+        self._put, self._initial = put, initial
+        self._turn = threading.RLock()
+        self._entries: list[_Entry[T]] = []
+
+    def ask(self, block: Any, value: T) -> None:
+        """Puts a value in force: for good, or until `leave` if the block is entered."""
+        with self._turn:
+            self._put(value)
+            self._entries.append(_Entry(block, value))
+            self._merge()
+
+    def enter(self, block: Any, value: T) -> None:
+        """Opens a block that has asked for a value. One that ended, or was taken back with another, asks again."""
+        with self._turn:
+            waiting = [entry for entry in self._entries if entry.block() is block and not entry.is_open]
+            if not waiting:
+                self.ask(block, value)
+                waiting = self._entries[-1:]
+            waiting[-1].is_open = True
+
+    def leave(self, block: Any) -> None:
+        """Takes back what a block has asked for, and what was asked for in it for good, in this thread."""
+        with self._turn:
+            at = max(number for number, entry in enumerate(self._entries) if entry.block() is block and entry.is_open)
+            mine = threading.get_ident()
+            self._entries[at:] = [entry for entry in self._entries[at + 1:] if entry.is_open or entry.thread != mine]
+            self._put(self._entries[-1].value if self._entries else self._initial)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a request holds, so that what is in force may be another value than the one at first."""
+        return bool(self._entries)
+
+    def _merge(self) -> None:
+        """Of requests for good, one after the other, only the last counts."""
+        kept: list[_Entry[T]] = []
+        for entry in self._entries:
+            if kept and kept[-1].block() is None and entry.block() is None:
+                kept.pop()
+            kept.append(entry)
+        if kept and kept[0].block() is None:
+            self._initial = kept.pop(0).value
+        self._entries = kept
