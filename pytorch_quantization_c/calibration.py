@@ -57,7 +57,9 @@ def calibrating(model: Any, load_amax: bool = False, method: str | None = None, 
         raise ValueError(f"Expected `nonfinite` to be 'raise' or 'ignore', got {shown(nonfinite)}")
     given = options if method is None else {"method": method, **options}
     if given and not (load_amax and any(_takes_method(quantizer) for _, quantizer in quantizers)):
-        raise TypeError(f"Expected {', '.join(given)} only with `load_amax` and a calibrator that takes a method")
+        raise TypeError(f"Expected {', '.join(given)} only with `load_amax` and a calibrator that takes a method"
+                        + (": the model's are all max calibrators, a method needs "
+                           'QuantDescriptor(calib_method="histogram")' if load_amax else ""))
     warn_of_training(model, "calibrating")
     with collecting(model, resume, nonfinite):
         yield model
@@ -70,10 +72,12 @@ def calibrating(model: Any, load_amax: bool = False, method: str | None = None, 
 
 def calibrated_quantizers(model: Any) -> Quantizers:
     """The quantisers that a block calibrates, with their names; ValueError if there is none."""
-    found = [(name, quantizer) for name, quantizer in named_quantizers(model)
+    present = list(named_quantizers(model))
+    found = [(name, quantizer) for name, quantizer in present
              if not quantizer._disabled and quantizer._calibrator is not None]
     if not found:
-        raise ValueError("Expected `model` to have quantizers that are enabled and have calibrators, got none")
+        raise ValueError("Expected `model` to have quantizers that are enabled and have calibrators, got none"
+                         + ("" if present else ": call pq.replace(model) first"))
     return found
 
 
@@ -106,6 +110,14 @@ def _observing(model: Any) -> Iterator[None]:
             quantizer._if_quant, quantizer._if_calib = if_quant, if_calib
 
 
+def _unseen(names: list[str], count: int) -> str:
+    if len(names) == count:
+        return "Expected the model to be called in the block: the block saw no batch"
+    more = f", nor {len(names) - 1} more" if names[1:] else ""
+    return (f"{names[0] or 'The model'}: Calibrator returned None, because the block has not reached this quantizer"
+            f"{more}: call all of the model, or pass strict=False")
+
+
 def _takes_method(quantizer: Any) -> bool:
     return not isinstance(quantizer._calibrator, MaxCalibrator)
 
@@ -117,11 +129,10 @@ def _load(model: Any, quantizers: Quantizers, given: dict[str, Any], strict: boo
     at, loaded, unseen = "", 0, []
     try:
         for at, quantizer in quantizers:  # noqa: B007  (the name of the one that raised)
-            options = given if _takes_method(quantizer) else {}
-            if strict:
-                quantizer.load_calib_amax(**options)
-            elif not quantizer._load_if_seen(**options):
+            if not quantizer._load_if_seen(**(given if _takes_method(quantizer) else {})):
                 unseen.append((at, quantizer))
+        if unseen and strict:
+            raise RuntimeError(_unseen([name for name, _ in unseen], len(quantizers)))
         loaded = len(quantizers) - len(unseen)
         for at, quantizer in collect_own_weights(model, unseen):  # noqa: B007
             quantizer.load_calib_amax(**(given if _takes_method(quantizer) else {}))
@@ -131,7 +142,7 @@ def _load(model: Any, quantizers: Quantizers, given: dict[str, Any], strict: boo
                 quantizer._buffers.pop("_amax", None)
             else:
                 quantizer._fill(quantizer.amax, quantizer._new_buffer(amax))
-        if isinstance(problem, RuntimeError):
+        if isinstance(problem, RuntimeError) and not (unseen and strict):
             raise RuntimeError(f"{at or 'The model'}: {problem}") from problem
         raise
     if unseen:

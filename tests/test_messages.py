@@ -14,6 +14,7 @@ import pytest
 import pytorch_quantization_c as pq
 from pytorch_quantization_c import float_nn, nn
 from pytorch_quantization_c._core.safetensors import save_file
+from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 from .process import run_python
 
@@ -174,3 +175,46 @@ def test_a_package_that_is_missing(package: str, extra: str, statement: str) -> 
     wanted = f"Expected {package.capitalize() if package == 'dask' else package} to be installed: " \
              f"pip install 'pytorch-quantization-c[{extra}]'\n"
     assert done.stdout == wanted, done.stderr
+
+
+def calibrated(**options: Any) -> None:
+    with pq.calibrating(net(), load_amax=True, **options) as model:
+        model(X)
+
+
+def test_a_method_for_max_calibrators() -> None:
+    with pytest.raises(TypeError, match=r"a method needs QuantDescriptor\(calib_method=\"histogram\"\)"):
+        calibrated(method="entropy")
+    with pytest.raises(ValueError, match=REPLACE_FIRST), pq.calibrating(float_nn.Linear(3, 2)):
+        pass
+
+
+def test_a_block_that_saw_no_batch() -> None:
+    with pytest.raises(RuntimeError) as caught, pq.calibrating(net(), load_amax=True):
+        pass
+    assert str(caught.value) == "Expected the model to be called in the block: the block saw no batch"
+    with pytest.raises(RuntimeError, match=r"2\._input_quantizer: .* not reached .*, nor 1 more: .*strict=False"), \
+            pq.calibrating(net(), load_amax=True) as model:
+        model[0](X)
+    assert model[0].input_quantizer.amax is None
+
+
+@pytest.mark.parametrize("percentile", [0.9999, 1, 49])
+def test_a_percentile_that_is_a_fraction(percentile: float) -> None:
+    model = pq.replace(float_nn.Linear(3, 2), quant_desc_input=QuantDescriptor(calib_method="histogram"))
+    message = f"percentile={percentile} clips all but {percentile} % .* in percent, as 99.99"
+    with pytest.warns(UserWarning, match=message):
+        with pq.calibrating(model, load_amax=True, method="percentile", percentile=percentile):
+            model(X)
+    with pytest.warns(UserWarning, match="in percent"):
+        pq.calib.calibrate_weights(model, "percentile", percentile=percentile)
+    pq.calib.calibrate_weights(model, "percentile", percentile=50)
+
+
+def test_a_state_dictionary_holds_ranges_and_not_bits() -> None:
+    four, model = pq.replace(float_nn.Linear(3, 2), quant_desc_input=QuantDescriptor(4)), nn.QuantLinear(3, 2)
+    with pytest.warns(UserWarning, match="num_bits 4 is loaded into quantizers with 8: .* save_quant_state") as caught:
+        model.load_state_dict(four.state_dict())
+    assert len(caught) == 1
+    model.load_state_dict(nn.QuantLinear(3, 2).state_dict())
+    model.load_state_dict(dict(four.state_dict()))      # from anywhere else: nothing is known of its bits

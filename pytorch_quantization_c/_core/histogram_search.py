@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,6 +45,14 @@ def checked_options(method: str, given: dict[str, Any]) -> dict[str, Any]:
     if not 0 <= percentile <= 100:
         raise ValueError(f"Expected `percentile` in the range from 0 to 100, got {shown(percentile)}")
     return options
+
+
+def warn_of_small_percentile(options: dict[str, Any]) -> None:
+    """A percentile below 50 clips most values: a fraction was meant, perhaps."""
+    percentile = options.get("percentile", 0)
+    if 0 < percentile < 50:
+        warnings.warn(f"percentile={percentile} clips all but {percentile} % of the values: it is given in percent, "
+                      "as 99.99", UserWarning, stacklevel=3)
 
 
 def search(method: str, counts: NDArray[Any], edges: NDArray[Any], num_bits: int | tuple[int, int], unsigned: bool,

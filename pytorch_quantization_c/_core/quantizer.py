@@ -20,6 +20,7 @@ from .axes import Axis, axes_to_reduce
 from .descriptor import ScaledQuantDescriptor, checked_bits
 from .formats import Float, Int, number_format
 from .quantizer_text import QuantizerText
+from .state_bits import note_bits, warn_of_other_bits
 
 logger = logging.getLogger(__name__)
 
@@ -475,12 +476,18 @@ class QuantizerRules(QuantizerText, ABC):
 
     # State
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any) -> None:
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
+        note_bits(destination, prefix, self._num_bits)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *args: Any,
+                              **kwargs: Any) -> None:
         """Makes the buffers that the state has and this quantiser has not yet, in whatever shape they come."""
+        warn_of_other_bits(local_metadata, self._num_bits)
         for name in STATE:
             there, here = prefix + name in state_dict, self._state(name) is not None
             if there and not here:
                 self._register(name, state_dict[prefix + name])
             elif here:
                 logger.debug("%s%s: %s.", prefix, name, "overwritten" if there else "not in the state")
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)  # type: ignore[misc]
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args, **kwargs)  # type: ignore[misc]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .. import _C
 from .errors import shown
 from .histogram import MOST_BINS, count
-from .histogram_search import checked_options, search
+from .histogram_search import checked_options, search, warn_of_small_percentile
 from .progress import progress
 
 ToArray = Callable[[Any], NDArray[Any]]
@@ -30,6 +30,7 @@ def weight_amax(weight: NDArray[Any], axis: int | None, method: str, num_bits: i
     if method not in ("mse", "percentile"):
         raise TypeError(f"Unsupported calibration method {shown(method)}: expected 'max', 'mse' or 'percentile'")
     options = checked_options(method, {"percentile": percentile} if method == "percentile" else {})
+    warn_of_small_percentile(options)
     rows = weight.reshape(1, -1) if axis is None else np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
     found = [_row_amax(row, method, num_bits, unsigned, options, num_bins) for row in rows]
     shape = () if axis is None else tuple(n if i == axis else 1 for i, n in enumerate(weight.shape))

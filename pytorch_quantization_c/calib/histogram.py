@@ -26,7 +26,13 @@ from .._core.histogram import (
     joined,
     joined_doubling,
 )
-from .._core.histogram_search import checked_options, report_clipping, search, up_to_the_largest
+from .._core.histogram_search import (
+    checked_options,
+    report_clipping,
+    search,
+    up_to_the_largest,
+    warn_of_small_percentile,
+)
 from ..tensor_quant import fake_tensor_quant, scaled_e4m3  # noqa: F401
 from .calibrator import _Calibrator
 from .merging import check_same
@@ -210,6 +216,7 @@ class HistogramCalibrator(_Calibrator):
         if method is None:
             method = "mse" if isinstance(number_format(self._num_bits), Float) else "entropy"
         options = checked_options(method, options)
+        warn_of_small_percentile(options)
         rows = self._searched_rows()
         if not rows:
             return None

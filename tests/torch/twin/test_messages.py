@@ -12,6 +12,7 @@ import pytorch_quantization_c as array_pq
 import pytorch_quantization_c.torch as pq
 from pytorch_quantization_c import float_nn
 from pytorch_quantization_c.torch import nn as quant_nn
+from pytorch_quantization_c.torch.tensor_quant import QuantDescriptor
 
 X = torch.ones(2, 3)
 
@@ -78,3 +79,13 @@ def test_what_a_batch_is() -> None:
 def test_reports_print_themselves_as_tables() -> None:
     report = pq.sensitivity(pq.replace(TorchNet()).eval(), [X])
     assert repr(report) == str(report) and "SensitivityRow(" not in repr(report)
+
+
+def test_a_state_dictionary_holds_ranges_and_not_bits(tmp_path: Path) -> None:
+    four = pq.replace(TorchNet(), quant_desc_input=QuantDescriptor(4), quant_desc_weight=QuantDescriptor((4, 3)))
+    torch.save(four.state_dict(), tmp_path / "four.pt")
+    model = pq.replace(TorchNet())
+    with pytest.warns(UserWarning, match="it holds ranges, not bits; save_quant_state") as caught:
+        model.load_state_dict(torch.load(tmp_path / "four.pt", weights_only=True))
+    assert [str(each.message).split("num_bits ")[1].partition(" is")[0] for each in caught] == ["4", "(4, 3)"]
+    model.load_state_dict(pq.replace(TorchNet()).state_dict())
