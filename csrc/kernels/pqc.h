@@ -49,6 +49,22 @@
 #define PQC_FETCH_TO_WRITE(p) ((void)(p))
 #endif
 
+/* ARM's register of the floating-point mode. */
+#if PQC_ARM && (defined(__GNUC__) || defined(__clang__))
+static inline uint64_t pqc_read_fpcr(void)
+{
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    return mode;
+}
+#define PQC_READ_FPCR() pqc_read_fpcr()
+#define PQC_WRITE_FPCR(mode) __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)(mode)) : "memory")
+#elif PQC_ARM
+#include <intrin.h>
+#define PQC_READ_FPCR() ((uint64_t)_ReadStatusReg(ARM64_FPCR))
+#define PQC_WRITE_FPCR(mode) _WriteStatusReg(ARM64_FPCR, (__int64)(mode))
+#endif
+
 /* Before a loop of at most n rounds whose number is a constant: unrolls it, so that an array of
  * vectors it goes over stays in registers.  Clang does not read GCC's pragma. */
 #define PQC_PRAGMA(text) _Pragma(#text)

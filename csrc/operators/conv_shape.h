@@ -69,7 +69,8 @@ typedef struct {
  * the input. */
 bool pqc_conv_is_flat(const pqc_conv_shape *shape, const pqc_conv_view *view);
 
-/* False if some axis has no output, or a group's image would not be addressable with 31 bits. */
+/* False if some axis has no output, the outputs are too many to count, or a group's image would not be addressable with 31
+ * bits. */
 bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
                         const ptrdiff_t size[PQC_AXES]);
 

@@ -47,13 +47,23 @@ static PyArrayObject *refuse_dtype(PyArrayObject *array, const char *name, const
     return NULL;
 }
 
+/* Whether the exception was raised by Python code, so by the object's own: NumPy's have no traceback yet. */
+static bool is_raised_in_python(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    bool has_traceback = traceback != NULL;
+    PyErr_Restore(type, value, traceback);
+    return has_traceback;
+}
+
 /* np.asarray(object), with an exception that names the argument. */
 static PyArrayObject *any_array(PyObject *object, const char *name, const char *expected)
 {
     PyArrayObject *array =
         (PyArrayObject *)PyArray_FromAny(object, NULL, 0, 0, NPY_ARRAY_ENSUREARRAY, NULL);
-    if (!array && (PyErr_ExceptionMatches(PyExc_ValueError) ||
-                   PyErr_ExceptionMatches(PyExc_TypeError))) { /* others are the object's own */
+    if (!array && !is_raised_in_python() &&
+        (PyErr_ExceptionMatches(PyExc_ValueError) || PyErr_ExceptionMatches(PyExc_TypeError))) {
         PyErr_Clear();
         PyErr_Format(PyExc_TypeError, "Expected `%s` to be %s, got a ragged or unreadable %s", name,
                      expected, Py_TYPE(object)->tp_name);
@@ -109,6 +119,16 @@ PyArrayObject *pqc_number_array(PyObject *object, const char *name, bool as_doub
     if (!is_real(array))
         return refuse_dtype(array, name, expected);
     return contiguous(array, as_double ? NPY_DOUBLE : NPY_FLOAT);
+}
+
+int pqc_check_unchanged(PyArrayObject *array, const char *name, int type_num)
+{
+    if (PyArray_TYPE(array) == type_num && PyArray_ISCARRAY_RO(array))
+        return 0;
+    PyErr_Format(PyExc_ValueError,
+                 "Expected `%s` to keep its dtype and layout while other arguments are converted",
+                 name);
+    return -1;
 }
 
 bool pqc_is_double(PyObject *object)

@@ -3,6 +3,7 @@
 #ifndef PQC_CONVERT_H
 #define PQC_CONVERT_H
 
+#include "float_mode.h"
 #include "numpy_api.h"
 #include "pqc.h"
 
@@ -14,6 +15,10 @@ PyArrayObject *pqc_float_array(PyObject *object, const char *name, pqc_dtype *dt
 /* A new reference to a C-contiguous array of doubles (`as_double`) or floats from numbers of any
  * kind and size: for amax, ranges.  TypeError if it is not numbers. */
 PyArrayObject *pqc_number_array(PyObject *object, const char *name, bool as_double);
+
+/* 0 if such an array still has this type and layout.  Converting another argument may run code of the caller's that gives
+ * it others: ValueError and -1.  Arrays are therefore looked at only after everything is converted. */
+int pqc_check_unchanged(PyArrayObject *array, const char *name, int type_num);
 
 /* True if the object is a Python number, or an array or NumPy scalar of float64. */
 bool pqc_is_double(PyObject *object);

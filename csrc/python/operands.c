@@ -101,8 +101,12 @@ int pqc_operands_lay_out(pqc_operands *o, PyArrayObject *values, const char *x_n
     bool grows = ndim != PyArray_NDIM(o->x);
     for (int i = 0; i < ndim && !grows; i++)
         grows = shape[i] != PyArray_DIM(o->x, i);
-    if (grows && stretch(&o->x, ndim, shape) < 0)
-        return -1;
+    if (grows) { /* to drop the last reference might run code: not before pqc_operands_clear */
+        Py_INCREF(o->x);
+        o->given_x = o->x;
+        if (stretch(&o->x, ndim, shape) < 0)
+            return -1;
+    }
     Py_INCREF(values);
     Py_XSETREF(o->values, values);
     if (find_channels(o) < 0)
@@ -121,19 +125,6 @@ static void use_number(pqc_operands *o, double number)
     o->amax = &o->number;
     o->channels = o->inner = 1;
     o->n = PyArray_SIZE(o->x);
-}
-
-static int use_array(pqc_operands *o, PyObject *amax, const char *x_name, const char *amax_name)
-{
-    PyArrayObject *values = pqc_number_array(amax, amax_name, o->is_double);
-    if (!values)
-        return -1;
-    o->amax_ndim = PyArray_NDIM(values);
-    for (int i = 0; i < o->amax_ndim; i++)
-        o->amax_shape[i] = PyArray_DIM(values, i);
-    int failed = pqc_operands_lay_out(o, values, x_name, amax_name);
-    Py_DECREF(values);
-    return failed;
 }
 
 static int check_sign(const pqc_operands *o, const char *amax_name)
@@ -158,15 +149,19 @@ static int check_sign(const pqc_operands *o, const char *amax_name)
 int pqc_operands_init(pqc_operands *o, PyObject *x, PyObject *amax, const char *x_name,
                       const char *amax_name)
 {
-    o->values = NULL;
-    o->amax_ndim = 0;
+    *o = (pqc_operands){0};
     o->x = pqc_float_array(x, x_name, &o->dtype);
     if (!o->x)
         return -1;
+    int x_type = PyArray_TYPE(o->x);
     o->is_double = o->dtype == PQC_F64 && pqc_is_double(amax);
-    if (PyFloat_CheckExact(amax))
+    if (PyFloat_CheckExact(amax)) {
         use_number(o, PyFloat_AS_DOUBLE(amax));
-    else if (use_array(o, amax, x_name, amax_name) < 0)
+        return check_sign(o, amax_name);
+    }
+    o->given_amax = pqc_number_array(amax, amax_name, o->is_double);
+    if (!o->given_amax || pqc_check_unchanged(o->x, x_name, x_type) < 0 ||
+        pqc_operands_lay_out(o, o->given_amax, x_name, amax_name) < 0)
         return -1;
     return check_sign(o, amax_name);
 }
@@ -175,4 +170,6 @@ void pqc_operands_clear(pqc_operands *o)
 {
     Py_CLEAR(o->x);
     Py_CLEAR(o->values);
+    Py_CLEAR(o->given_x);
+    Py_CLEAR(o->given_amax);
 }

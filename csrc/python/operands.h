@@ -12,13 +12,12 @@ typedef struct {
     ptrdiff_t n, channels, inner;
     const void *amax;      /* one value a channel: floats, or doubles if `is_double` */
     PyArrayObject *values; /* what amax points into, or NULL: into `number` */
+    PyArrayObject *given_x, *given_amax; /* before they were stretched; or NULL */
     bool is_double;
     union {
         float f32;
         double f64;
     } number;
-    int amax_ndim; /* the shape amax came in */
-    npy_intp amax_shape[NPY_MAXDIMS];
 } pqc_operands;
 
 /* Sets *o, which pqc_operands_clear must clear even after a failure.  amax is read as float32; as

@@ -12,7 +12,8 @@ static PyArrayObject *pair_up(PyObject *min_range, PyObject *max_range, bool as_
     PyArrayObject *low = pqc_number_array(min_range, "min_range", as_double), *high = NULL,
                   *pairs = NULL;
     PyArrayMultiIterObject *both = NULL;
-    if (!low || !(high = pqc_number_array(max_range, "max_range", as_double)))
+    if (!low || !(high = pqc_number_array(max_range, "max_range", as_double)) ||
+        pqc_check_unchanged(low, "min_range", as_double ? NPY_DOUBLE : NPY_FLOAT) < 0)
         goto done;
     both = (PyArrayMultiIterObject *)PyArray_MultiIterNew(2, low, high);
     if (!both && (PyErr_ExceptionMatches(PyExc_ValueError) ||
@@ -89,12 +90,16 @@ static PyObject *fake_affine(PyObject *self, PyObject *const *args, Py_ssize_t c
 {
     pqc_operands o = {0};
     PyArrayObject *original = NULL, *pairs = NULL, *which = NULL, *y = NULL;
+    PyArray_Descr *descr = NULL;
     long num_bits;
     (void)self;
     if (pqc_check_count("fake_affine", count, 4, 4) < 0 ||
         pqc_get_int(args[3], "num_bits", 1, 32, &num_bits) < 0 ||
         !(original = pqc_float_array(args[0], "inputs", &o.dtype)))
         return NULL;
+    pqc_float_mode mode = pqc_set_default_float_mode();
+    descr = PyArray_DESCR(original);
+    Py_INCREF(descr);
     bool is_double = o.dtype == PQC_F64;
     PyArray_Descr *wide = PyArray_DescrFromType(is_double ? NPY_DOUBLE : NPY_FLOAT);
     o.x = cast(original, wide);
@@ -109,8 +114,10 @@ static PyObject *fake_affine(PyObject *self, PyObject *const *args, Py_ssize_t c
         affine_f32(&o, PyArray_DATA(pairs), PyArray_DATA(y), (int)num_bits);
     pqc_acquire_gil(state);
     if (o.dtype == PQC_F16 || o.dtype == PQC_BF16)
-        Py_SETREF(y, cast(y, PyArray_DESCR(original)));
+        Py_SETREF(y, cast(y, descr));
 done:
+    pqc_restore_float_mode(mode);
+    Py_DECREF(descr);
     Py_XDECREF(original);
     Py_XDECREF(pairs);
     Py_XDECREF(which);

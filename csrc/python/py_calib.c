@@ -12,15 +12,15 @@
 enum {
     MOST_BINS = 1 << 24,
     LEAST_ROW = 64, /* shorter ones are better copied together */
+    COPY = NPY_ARRAY_CARRAY_RO | NPY_ARRAY_ENSUREARRAY | NPY_ARRAY_ENSURECOPY,
 };
 
-/* A new reference to a C-contiguous vector of this type with at least `least` and at most `most`
- * numbers; the object itself where it is one. */
+/* A copy as a C-contiguous vector of this type with at least `least` and at most `most` numbers.  What is checked here or
+ * read twice by a search cannot be changed meanwhile, by other arguments or by other threads. */
 static PyArrayObject *vector(PyObject *object, const char *name, int type_num, npy_intp least,
                              npy_intp most)
 {
-    PyArrayObject *array =
-        (PyArrayObject *)PyArray_FROMANY(object, type_num, 1, 1, NPY_ARRAY_CARRAY_RO);
+    PyArrayObject *array = (PyArrayObject *)PyArray_FROMANY(object, type_num, 1, 1, COPY);
     if (array && (PyArray_SIZE(array) < least || PyArray_SIZE(array) > most)) {
         PyErr_Format(PyExc_ValueError, "Expected `%s` to have %zd to %zd numbers, got %zd", name,
                      least, most, PyArray_SIZE(array));
@@ -113,21 +113,23 @@ static PyObject *histogram(PyObject *self, PyObject *const *args, Py_ssize_t cou
     if (pqc_check_count("histogram", count, 5, 5) < 0 || pqc_get_bool(args[3], &skip_zeros) < 0 ||
         pqc_get_bool(args[4], &partial) < 0)
         return NULL;
-    x = get_elements(args[0], &elements);
-    edges = x ? vector(args[1], "edges", NPY_FLOAT, 2, MOST_BINS + 1) : NULL;
-    if (!edges || check_edges(edges) < 0)
+    pqc_float_mode mode = pqc_set_default_float_mode();
+    edges = vector(args[1], "edges", NPY_FLOAT, 2, MOST_BINS + 1);
+    if (!edges || check_edges(edges) < 0 || !(x = get_elements(args[0], &elements)))
         goto done;
     ptrdiff_t bins = PyArray_SIZE(edges) - 1;
     int slots = pqc_get_num_threads();
     scratch = PyMem_RawMalloc(pqc_histogram_scratch(bins, slots));
     if (check_counts(args[2], bins) < 0 || (!scratch && PyErr_NoMemory() == NULL))
         goto done;
+    int64_t *counts = PyArray_DATA((PyArrayObject *)args[2]);
     PyThreadState *state = pqc_release_gil(elements.n);
     float largest = pqc_histogram(elements, PyArray_DATA(edges), bins, skip_zeros, partial, scratch,
-                                  slots, PyArray_DATA((PyArrayObject *)args[2]));
+                                  slots, counts);
     pqc_acquire_gil(state);
     result = PyFloat_FromDouble(largest);
 done:
+    pqc_restore_float_mode(mode);
     PyMem_RawFree(scratch);
     Py_XDECREF(x);
     Py_XDECREF(edges);
@@ -156,8 +158,10 @@ static PyObject *histc_edges(PyObject *self, PyObject *const *args, Py_ssize_t c
     }
     npy_intp length = bins + 1;
     PyArrayObject *edges = (PyArrayObject *)PyArray_SimpleNew(1, &length, NPY_FLOAT);
+    pqc_float_mode mode = pqc_set_default_float_mode();
     if (edges)
         pqc_histc_edges(high, bins, PyArray_DATA(edges));
+    pqc_restore_float_mode(mode);
     return (PyObject *)edges;
 }
 
@@ -172,32 +176,42 @@ static PyObject *magnitudes(PyObject *self, PyObject *object)
     PyArrayObject *x = get_elements(object, &elements);
     if (!x)
         return NULL;
+    pqc_float_mode mode = pqc_set_default_float_mode();
     PyThreadState *state = pqc_release_gil(elements.n);
     pqc_magnitudes m = pqc_magnitudes_of(elements);
     pqc_acquire_gil(state);
+    pqc_restore_float_mode(mode);
     Py_DECREF(x);
     return Py_BuildValue("(ddLLL)", (double)m.smallest, (double)m.largest, (long long)m.zeros,
                          (long long)m.nans, (long long)m.infs);
 }
 
 /* The arguments that both searches over candidates have: stride and start_bin. */
-static int get_search(PyArrayObject *counts, PyObject *stride, PyObject *start, long least,
-                      pqc_search *s)
+static int get_candidates(PyObject *const *args, long least, pqc_search *s)
 {
     long step, first;
-    if (pqc_get_int(stride, "stride", 1, MOST_BINS, &step) < 0 ||
-        pqc_get_int(start, "start_bin", least, MOST_BINS, &first) < 0)
+    if (pqc_get_int(args[0], "stride", 1, MOST_BINS, &step) < 0 ||
+        pqc_get_int(args[1], "start_bin", least, MOST_BINS, &first) < 0)
         return -1;
-    *s = (pqc_search){.counts = PyArray_DATA(counts),
-                      .bins = PyArray_SIZE(counts),
-                      .start = first,
-                      .stride = step};
+    *s = (pqc_search){.start = first, .stride = step};
+    return 0;
+}
+
+/* A copy of the counts, which the search points to. */
+static PyArrayObject *get_counts(PyObject *object, pqc_search *s)
+{
+    PyArrayObject *counts = vector(object, "counts", NPY_INT64, 1, MOST_BINS);
+    if (!counts)
+        return NULL;
+    s->counts = PyArray_DATA(counts);
+    s->bins = PyArray_SIZE(counts);
     for (ptrdiff_t i = 0; i < s->bins; i++)
         if (s->counts[i] < 0) {
             PyErr_SetString(PyExc_ValueError, "Expected a histogram of counts >= 0");
-            return -1;
+            Py_DECREF(counts);
+            return NULL;
         }
-    return 0;
+    return counts;
 }
 
 PyDoc_STRVAR(entropy_search_doc,
@@ -213,10 +227,11 @@ static PyObject *entropy_search(PyObject *self, PyObject *const *args, Py_ssize_
     (void)self;
     if (pqc_check_count("entropy_search", count, 5, 5) < 0 ||
         pqc_get_int(args[1], "num_bits", 1, 32, &num_bits) < 0 ||
-        pqc_get_bool(args[2], &is_unsigned) < 0)
+        pqc_get_bool(args[2], &is_unsigned) < 0 || get_candidates(args + 3, 1, &s) < 0)
         return NULL;
-    PyArrayObject *counts = vector(args[0], "counts", NPY_INT64, 1, MOST_BINS);
-    if (!counts || get_search(counts, args[3], args[4], 1, &s) < 0)
+    pqc_float_mode mode = pqc_set_default_float_mode();
+    PyArrayObject *counts = get_counts(args[0], &s);
+    if (!counts)
         goto done;
     void *scratch = PyMem_RawMalloc(pqc_entropy_scratch(s));
     if (!scratch) {
@@ -230,6 +245,7 @@ static PyObject *entropy_search(PyObject *self, PyObject *const *args, Py_ssize_
     PyMem_RawFree(scratch);
     result = edge == PQC_STOPPED ? NULL : PyLong_FromSsize_t(edge);
 done:
+    pqc_restore_float_mode(mode);
     Py_XDECREF(counts);
     return result;
 }
@@ -263,12 +279,13 @@ static PyObject *mse_search(PyObject *self, PyObject *const *args, Py_ssize_t co
     PyObject *result = NULL;
     PyArrayObject *counts = NULL, *centres = NULL;
     (void)self;
-    if (pqc_check_count("mse_search", count, 6, 6) < 0 || get_format(args[2], args[3], &format) < 0)
+    if (pqc_check_count("mse_search", count, 6, 6) < 0 ||
+        get_format(args[2], args[3], &format) < 0 || get_candidates(args + 4, 0, &s) < 0)
         return NULL;
-    counts = vector(args[0], "counts", NPY_INT64, 1, MOST_BINS);
-    npy_intp bins = counts ? PyArray_SIZE(counts) : 0;
-    centres = counts ? vector(args[1], "centres", NPY_FLOAT, bins, bins) : NULL;
-    if (!centres || get_search(counts, args[4], args[5], 0, &s) < 0)
+    pqc_float_mode mode = pqc_set_default_float_mode();
+    counts = get_counts(args[0], &s);
+    centres = counts ? vector(args[1], "centres", NPY_FLOAT, s.bins, s.bins) : NULL;
+    if (!centres)
         goto done;
     void *scratch = PyMem_RawMalloc(pqc_mse_scratch(s));
     if (!scratch) {
@@ -282,6 +299,7 @@ static PyObject *mse_search(PyObject *self, PyObject *const *args, Py_ssize_t co
     PyMem_RawFree(scratch);
     result = bin == PQC_STOPPED ? NULL : PyLong_FromSsize_t(bin);
 done:
+    pqc_restore_float_mode(mode);
     Py_XDECREF(counts);
     Py_XDECREF(centres);
     return result;
@@ -303,7 +321,9 @@ static PyObject *percentile_search(PyObject *self, PyObject *const *args, Py_ssi
     PyArrayObject *counts = vector(args[0], "counts", NPY_INT64, 1, MOST_BINS);
     if (!counts)
         return NULL;
+    pqc_float_mode mode = pqc_set_default_float_mode();
     ptrdiff_t bin = pqc_percentile_search(PyArray_DATA(counts), PyArray_SIZE(counts), fraction);
+    pqc_restore_float_mode(mode);
     Py_DECREF(counts);
     return PyLong_FromSsize_t(bin);
 }

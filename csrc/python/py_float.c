@@ -195,8 +195,9 @@ static PyObject *erf_of(PyObject *self, PyObject *object)
         t.from = PyArray_DATA(x);
         t.to = PyArray_DATA(y);
         t.item = (size_t)pqc_dtype_size(dtype);
-        PyThreadState *state = pqc_release_gil(PyArray_SIZE(x));
-        pqc_parallel(PyArray_SIZE(x), 4096, erf_range, &t);
+        npy_intp size = PyArray_SIZE(x); /* another thread may change the array */
+        PyThreadState *state = pqc_release_gil(size);
+        pqc_parallel(size, 4096, erf_range, &t);
         pqc_acquire_gil(state);
     }
     Py_XDECREF(x);

@@ -4,14 +4,17 @@
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
-#include "fingerprint/fingerprint.h"
 #include "guards.h"
 #include "workspace.h"
 
 #include <math.h>
 #include <stdatomic.h>
 
-enum { MOST_CHANNELS = 1 << 24 }; /* a tile of rows is addressed with 31 bits */
+enum {
+    MOST_CHANNELS = 1 << 24, /* a tile of rows is addressed with 31 bits */
+    PLAIN_ARRAY = NPY_ARRAY_CARRAY_RO |
+                  NPY_ARRAY_ENSUREARRAY, /* not of a subclass, whose own code would run */
+};
 
 static const char capsule_name[] = "pytorch_quantization_c.packed_weights";
 
@@ -87,12 +90,17 @@ static PyArrayObject *get_weights(PyObject *object, int *axes, bool *is_unsigned
                         "Expected `weight` to be int8 or uint8, not empty, with 2 to 5 dimensions");
         return NULL;
     }
-    return (PyArrayObject *)PyArray_FROM_OF(object, NPY_ARRAY_CARRAY_RO);
+    return (PyArrayObject *)PyArray_FROM_OF(object, PLAIN_ARRAY);
 }
 
 static int set_channels(pqc_conv_shape *shape, PyArrayObject *weights, int axes, long groups)
 {
     npy_intp rows = PyArray_DIM(weights, 0);
+    if (axes == 0 && groups != 1) {
+        PyErr_Format(PyExc_ValueError, "Expected `groups` 1 with a matrix for `weight`, got %ld",
+                     groups);
+        return -1;
+    }
     for (int i = 0; i < axes; i++)
         shape->axis[PQC_AXES - axes + i].kernel = PyArray_DIM(weights, 2 + i);
     if (rows % groups != 0) {
@@ -145,6 +153,27 @@ static PyObject *new_packed(pqc_conv_shape *shape, int axes, pqc_int_format form
     return capsule;
 }
 
+/* That no other argument has changed them meanwhile. */
+static int check_weights(PyArrayObject *weights, int axes, bool is_unsigned)
+{
+    if (pqc_check_unchanged(weights, "weight", is_unsigned ? NPY_UINT8 : NPY_INT8) < 0)
+        return -1;
+    if (PyArray_NDIM(weights) == axes + 2 && PyArray_SIZE(weights) > 0)
+        return 0;
+    PyErr_SetString(PyExc_ValueError,
+                    "Expected `weight` to keep its shape while other arguments are converted");
+    return -1;
+}
+
+static int check_scale(PyArrayObject *scale, const pqc_conv_shape *shape)
+{
+    if (PyArray_SIZE(scale) == shape->groups * shape->out)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "Expected `scale` to have %zd elements, got %zd",
+                 shape->groups * shape->out, PyArray_SIZE(scale));
+    return -1;
+}
+
 PyDoc_STRVAR(integer_pack_doc,
              "integer_pack(weight, scale, transposed, groups, stride, before, after, dilation, "
              "output_padding, num_bits, unsigned, narrow_range, /)\n--\n\n"
@@ -162,22 +191,21 @@ static PyObject *integer_pack(PyObject *self, PyObject *const *args, Py_ssize_t 
     (void)self;
     if (pqc_check_count("integer_pack", count, 12, 12) < 0)
         return NULL;
+    pqc_float_mode mode = pqc_set_default_float_mode();
     PyArrayObject *scale = NULL, *weights = get_weights(args[0], &axes, &shape.is_unsigned);
     if (!weights || pqc_get_bool(args[2], &shape.transposed) < 0 ||
         pqc_get_int(args[3], "groups", 1, INT32_MAX, &groups) < 0 ||
-        get_axes(args + 4, axes, &shape) < 0 || set_channels(&shape, weights, axes, groups) < 0 ||
-        pqc_get_int(args[9], "num_bits", 2, 8, &bits) < 0 ||
+        get_axes(args + 4, axes, &shape) < 0 || pqc_get_int(args[9], "num_bits", 2, 8, &bits) < 0 ||
         pqc_get_bool(args[10], &format.is_unsigned) < 0 ||
         pqc_get_bool(args[11], &format.narrow_range) < 0)
         goto done;
     format.num_bits = (int)bits;
-    scale = (PyArrayObject *)PyArray_FROMANY(args[1], NPY_FLOAT, 1, 1, NPY_ARRAY_CARRAY_RO);
-    if (scale && PyArray_SIZE(scale) != shape.groups * shape.out)
-        PyErr_Format(PyExc_ValueError, "Expected `scale` to have %zd elements, got %zd",
-                     shape.groups * shape.out, PyArray_SIZE(scale));
-    else if (scale)
+    scale = (PyArrayObject *)PyArray_FROMANY(args[1], NPY_FLOAT, 1, 1, PLAIN_ARRAY);
+    if (scale && check_weights(weights, axes, shape.is_unsigned) == 0 &&
+        set_channels(&shape, weights, axes, groups) == 0 && check_scale(scale, &shape) == 0)
         capsule = new_packed(&shape, axes, format, weights, scale);
 done:
+    pqc_restore_float_mode(mode);
     Py_XDECREF(weights);
     Py_XDECREF(scale);
     return capsule;
@@ -191,7 +219,7 @@ typedef struct {
     bool in_flight;
     pqc_conv_view view;
     pqc_conv_call call;
-    ptrdiff_t workspace;
+    ptrdiff_t workspace, elements; /* elements of x: another thread may change the array */
 } run;
 
 /* The view and the shape of the result; or why integers cannot do it. */
@@ -236,7 +264,7 @@ static const char *set_shape(run *r, npy_intp *shape)
 static const char *compute(run *r)
 {
     const pqc_conv_plan *plan = &r->p->plan;
-    pqc_dimension all = {PyArray_SIZE(r->x), false};
+    pqc_dimension all = {r->elements, false};
     if (r->in_flight)
         pqc_reduce_amax(r->call.x, PQC_F32, &all, 1, &r->amax);
     if (!isfinite(r->amax) || r->amax < 0)
@@ -292,11 +320,12 @@ static const char *run_layer(run *r)
     r->y = new_output(PyArray_NDIM(r->x), shape);
     if (r->y) {
         r->call.x = PyArray_DATA(r->x);
+        r->elements = PyArray_SIZE(r->x);
         r->call.bias = r->bias ? PyArray_DATA(r->bias) : NULL;
         r->call.y = PyArray_DATA(r->y);
         r->call.backwards =
             atomic_fetch_add_explicit(&r->p->calls, 1, memory_order_relaxed) % 2 != 0;
-        PyThreadState *state = pqc_release_gil(PyArray_SIZE(r->x) * r->p->plan.lanes / 16);
+        PyThreadState *state = pqc_release_gil(r->elements * r->p->plan.lanes / 16);
         why = compute(r);
         pqc_acquire_gil(state);
     }
@@ -315,7 +344,7 @@ static PyArrayObject *contiguous(PyArrayObject *array)
 {
     if (PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY_RO))
         return (PyArrayObject *)Py_NewRef((PyObject *)array);
-    return (PyArrayObject *)PyArray_FROM_OF((PyObject *)array, NPY_ARRAY_CARRAY_RO);
+    return (PyArrayObject *)PyArray_FROM_OF((PyObject *)array, PLAIN_ARRAY);
 }
 
 /* None: the range of the input itself. */
@@ -391,8 +420,10 @@ static PyObject *integer_run(PyObject *self, PyObject *const *args, Py_ssize_t c
     if (pqc_check_count("integer_run", count, 4, 4) < 0)
         return NULL;
     r.p = PyCapsule_GetPointer(args[0], capsule_name);
+    pqc_float_mode mode = pqc_set_default_float_mode();
     if (r.p && get_amax(args[2], &r) == 0 && get_bias(args[3], &r) == 0)
         result = finished(&r, args[1]);
+    pqc_restore_float_mode(mode);
     clear(&r);
     return result;
 }
@@ -443,34 +474,15 @@ static PyObject *integer_call(PyObject *self, PyObject *const *args, Py_ssize_t 
         return NULL;
     if (!as_before || !is_plain_float(args[2]) || !arrays_are_as_before(&given, r.p))
         Py_RETURN_NONE;
+    pqc_float_mode mode = pqc_set_default_float_mode();
     if (get_amax(given.amax, &r) == 0 && get_bias(given.bias, &r) == 0)
         result = finished(&r, args[2]);
+    pqc_restore_float_mode(mode);
     clear(&r);
     return result;
 }
 
-PyDoc_STRVAR(fingerprint_doc, "fingerprint(array, /)\n--\n\n"
-                              "A number that tells the contents of an array from other contents.");
-
-static PyObject *fingerprint(PyObject *self, PyObject *array)
-{
-    (void)self;
-    if (!PyArray_Check(array)) {
-        PyErr_Format(PyExc_TypeError, "Expected `array` to be an array, got %R", array);
-        return NULL;
-    }
-    PyArrayObject *x = (PyArrayObject *)PyArray_FROM_OF(array, NPY_ARRAY_CARRAY_RO);
-    if (!x)
-        return NULL;
-    PyThreadState *state = pqc_release_gil(PyArray_NBYTES(x) / 16);
-    pqc_mark mark = pqc_fingerprint_of(PyArray_DATA(x), PyArray_NBYTES(x));
-    pqc_acquire_gil(state);
-    Py_DECREF(x);
-    return PyBytes_FromStringAndSize((const char *)&mark, sizeof mark);
-}
-
 PyMethodDef pqc_integer_methods[] = {
-    {"fingerprint", fingerprint, METH_O, fingerprint_doc},
     {"integer_call", (PyCFunction)(void (*)(void))integer_call, METH_FASTCALL, integer_call_doc},
     {"integer_pack", (PyCFunction)(void (*)(void))integer_pack, METH_FASTCALL, integer_pack_doc},
     {"integer_run", (PyCFunction)(void (*)(void))integer_run, METH_FASTCALL, integer_run_doc},

@@ -63,26 +63,25 @@ static PyArrayObject *integer(pqc_operation operation, const pqc_operands *o, co
     if (pqc_raise(run(&job, format.is_unsigned && o->n > 0)) < 0)
         Py_CLEAR(y);
     else if (format.num_bits == 0) /* one value, 0, for infinities and NaN too */
-        memset(job.y, 0, (size_t)PyArray_NBYTES(y));
+        memset(job.y, 0, (size_t)(o->n * pqc_dtype_size(o->dtype)));
     return y;
 }
 
 /* The scales in the shape amax came in and in the dtype of x. */
-static PyObject *scale_array(const pqc_operands *o, PyObject *amax, pqc_int_format format)
+static PyObject *scale_array(const pqc_operands *o, pqc_int_format format)
 {
     pqc_operands own = *o; /* the same amax, before it was repeated to fit x */
     pqc_scales s = {0};
-    PyArrayObject *values = pqc_number_array(amax, "amax", o->is_double), *result = NULL;
+    PyArrayObject *values = o->given_amax, *result = NULL;
     PyArray_Descr *descr = PyArray_DESCR(o->x);
-    if (!values)
-        return NULL;
-    own.amax = PyArray_DATA(values);
-    own.channels = PyArray_SIZE(values);
+    own.amax = values ? PyArray_DATA(values) : (const void *)&o->number;
+    own.channels = values ? PyArray_SIZE(values) : 1;
     if (pqc_scales_int(&s, &own, format) < 0)
         goto done;
     Py_INCREF(descr);
-    result = (PyArrayObject *)PyArray_NewFromDescr(&PyArray_Type, descr, PyArray_NDIM(values),
-                                                   PyArray_DIMS(values), NULL, NULL, 0, NULL);
+    result = (PyArrayObject *)PyArray_NewFromDescr(
+        &PyArray_Type, descr, values ? PyArray_NDIM(values) : 0,
+        values ? PyArray_DIMS(values) : NULL, NULL, NULL, 0, NULL);
     if (!result)
         goto done;
     if (o->dtype == PQC_F16)
@@ -93,7 +92,6 @@ static PyObject *scale_array(const pqc_operands *o, PyObject *amax, pqc_int_form
         memcpy(PyArray_DATA(result), s.div, (size_t)PyArray_NBYTES(result));
 done:
     pqc_scales_clear(&s);
-    Py_DECREF(values);
     return (PyObject *)result;
 }
 
@@ -111,14 +109,16 @@ static PyObject *quantize(PyObject *self, PyObject *const *args, Py_ssize_t coun
     (void)self;
     if (pqc_check_count("quantize", count, 5, 5) < 0 || get_format(args + 2, &format) < 0)
         return NULL;
+    pqc_float_mode mode = pqc_set_default_float_mode();
     if (pqc_operands_init(&o, args[0], args[1], "inputs", "amax") < 0 ||
         pqc_scales_int(&s, &o, format) < 0)
         goto done;
-    y = integer(PQC_QUANTIZE, &o, &s, format, NULL);
-    scale = y ? scale_array(&o, args[1], format) : NULL;
-    if (scale)
+    scale = scale_array(&o, format); /* of amax as it is now: another thread may write into it */
+    y = scale ? integer(PQC_QUANTIZE, &o, &s, format, NULL) : NULL;
+    if (y)
         result = PyTuple_Pack(2, y, scale);
 done:
+    pqc_restore_float_mode(mode);
     Py_XDECREF(y);
     Py_XDECREF(scale);
     pqc_scales_clear(&s);
@@ -140,26 +140,41 @@ static PyObject *fake_quant(PyObject *self, PyObject *const *args, Py_ssize_t co
     (void)self;
     if (pqc_check_count("fake_quant", count, 5, 6) < 0 || get_format(args + 2, &format) < 0)
         return NULL;
+    pqc_float_mode mode = pqc_set_default_float_mode();
     if (pqc_operands_init(&o, args[0], args[1], "inputs", "amax") < 0 ||
         pqc_scales_int(&s, &o, format) < 0)
         goto done;
     result = pqc_finish_output(integer(PQC_FAKE_QUANT, &o, &s, format, out), out);
 done:
+    pqc_restore_float_mode(mode);
     pqc_scales_clear(&s);
     pqc_operands_clear(&o);
     return result;
 }
 
 /* The original takes a Python number another way than an array: one division, in double. */
-static void scale_of_number(PyObject *amax, pqc_scales *s, pqc_dtype dtype)
+static void scale_of_number(double amax, pqc_scales *s, pqc_dtype dtype)
 {
-    if (!PyFloat_Check(amax) && !PyLong_Check(amax))
-        return;
-    double scale = 448.0 / PyFloat_AsDouble(amax);
+    double scale = 448.0 / amax;
     if (dtype == PQC_F64)
         s->few[0] = s->few[1] = scale;
     else
         *(float *)s->mul = *(float *)s->div = (float)scale;
+}
+
+/* A Python number as a float; None, whose scale is 1, as 448; anything else as it is.  New reference. */
+static PyObject *number_or_array(PyObject *amax, bool *is_number)
+{
+    *is_number =
+        amax == Py_None || PyFloat_Check(amax) || (PyLong_Check(amax) && !PyBool_Check(amax));
+    if (amax == Py_None)
+        return PyFloat_FromDouble(448.0);
+    if (*is_number) {
+        double value = PyFloat_AsDouble(amax);
+        return value == -1.0 && PyErr_Occurred() ? NULL : PyFloat_FromDouble(value);
+    }
+    Py_INCREF(amax);
+    return amax;
 }
 
 PyDoc_STRVAR(e4m3_doc, "e4m3(inputs, amax=None, out=None, /)\n--\n\n"
@@ -171,19 +186,20 @@ static PyObject *e4m3(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     pqc_operands o;
     pqc_scales s = {0};
-    PyObject *amax = count > 1 ? args[1] : Py_None, *out = count > 2 ? args[2] : NULL,
-             *largest = NULL;
+    PyObject *out = count > 2 ? args[2] : NULL;
     PyArrayObject *y = NULL;
+    bool is_number;
     (void)self;
     if (pqc_check_count("e4m3", count, 1, 3) < 0)
         return NULL;
-    largest = PyFloat_FromDouble(448.0); /* whose scale is 1 */
-    if (!largest)
+    PyObject *amax = number_or_array(count > 1 ? args[1] : Py_None, &is_number);
+    if (!amax)
         return NULL;
-    if (pqc_operands_init(&o, args[0], amax == Py_None ? largest : amax, "inputs", "amax") < 0 ||
-        pqc_scales_e4m3(&s, &o) < 0)
+    pqc_float_mode mode = pqc_set_default_float_mode();
+    if (pqc_operands_init(&o, args[0], amax, "inputs", "amax") < 0 || pqc_scales_e4m3(&s, &o) < 0)
         goto done;
-    scale_of_number(amax == Py_None ? largest : amax, &s, o.dtype);
+    if (is_number)
+        scale_of_number(PyFloat_AS_DOUBLE(amax), &s, o.dtype);
     y = pqc_begin_output(out, o.x);
     if (y) {
         pqc_elementwise job = elementwise(PQC_E4M3, &o, &s);
@@ -191,7 +207,8 @@ static PyObject *e4m3(PyObject *self, PyObject *const *args, Py_ssize_t count)
         run(&job, false);
     }
 done:
-    Py_DECREF(largest);
+    pqc_restore_float_mode(mode);
+    Py_DECREF(amax);
     pqc_scales_clear(&s);
     pqc_operands_clear(&o);
     return pqc_finish_output(y, out);
@@ -202,18 +219,18 @@ PyDoc_STRVAR(ste_doc, "ste(inputs, amax, grad_outputs, /)\n--\n\n"
 
 static PyObject *ste(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    pqc_operands o;
+    pqc_operands o = {0};
     pqc_scales s = {0};
     PyArrayObject *grad = NULL, *y = NULL;
     pqc_dtype grad_dtype;
     (void)self;
     if (pqc_check_count("ste", count, 3, 3) < 0)
         return NULL;
-    if (pqc_operands_init(&o, args[0], args[1], "inputs", "amax") < 0 ||
-        pqc_scales_amax(&s, &o) < 0)
-        goto done;
+    pqc_float_mode mode = pqc_set_default_float_mode();
     grad = pqc_float_array(args[2], "grad_outputs", &grad_dtype);
-    if (!grad)
+    int grad_type = grad ? PyArray_TYPE(grad) : NPY_NOTYPE;
+    if (!grad || pqc_operands_init(&o, args[0], args[1], "inputs", "amax") < 0 ||
+        pqc_check_unchanged(grad, "grad_outputs", grad_type) < 0 || pqc_scales_amax(&s, &o) < 0)
         goto done;
     if (grad_dtype != o.dtype || !PyArray_SAMESHAPE(grad, o.x)) {
         PyErr_Format(grad_dtype != o.dtype ? PyExc_TypeError : PyExc_ValueError,
@@ -229,6 +246,7 @@ static PyObject *ste(PyObject *self, PyObject *const *args, Py_ssize_t count)
         run(&job, false);
     }
 done:
+    pqc_restore_float_mode(mode);
     Py_XDECREF(grad);
     pqc_scales_clear(&s);
     pqc_operands_clear(&o);

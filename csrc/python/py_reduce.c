@@ -1,33 +1,43 @@
-/* amax: the largest magnitude over any axes. */
+/* What one pass over an array finds: the largest magnitude over any axes, a fingerprint. */
 #include "reduce.h"
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
+#include "fingerprint/fingerprint.h"
 
-/* Marks the reduced dimensions; None means all. */
-static int get_axes(PyObject *axes, int ndim, bool *reduced)
+/* A new reference to None or to a tuple of Python's own integers. */
+static PyObject *get_axes(PyObject *axes)
+{
+    if (axes == Py_None)
+        return Py_NewRef(axes);
+    PyObject *given = PyIndex_Check(axes) ? PyTuple_Pack(1, axes) : PySequence_Tuple(axes);
+    PyObject *numbers = given ? PyTuple_New(PyTuple_GET_SIZE(given)) : NULL;
+    for (Py_ssize_t i = 0; numbers && i < PyTuple_GET_SIZE(given); i++) {
+        PyObject *number = PyNumber_Index(PyTuple_GET_ITEM(given, i));
+        if (number)
+            PyTuple_SET_ITEM(numbers, i, number);
+        else
+            Py_CLEAR(numbers);
+    }
+    Py_XDECREF(given);
+    return numbers;
+}
+
+/* Marks the reduced dimensions of what get_axes returned; runs no code of the caller's. */
+static int mark_reduced(PyObject *axes, int ndim, bool *reduced)
 {
     for (int i = 0; i < ndim; i++)
         reduced[i] = axes == Py_None;
-    if (axes == Py_None)
-        return 0;
-    PyObject *sequence = PyIndex_Check(axes) ? PyTuple_Pack(1, axes) : PySequence_Tuple(axes);
-    if (!sequence)
-        return -1;
-    int failed = 0;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(sequence) && !failed; i++) {
-        Py_ssize_t axis = PyNumber_AsSsize_t(PyTuple_GET_ITEM(sequence, i), NULL);
-        failed = axis == -1 && PyErr_Occurred();
-        if (!failed && (axis < -ndim || axis >= ndim)) {
+    for (Py_ssize_t i = 0; axes != Py_None && i < PyTuple_GET_SIZE(axes); i++) {
+        Py_ssize_t axis = PyNumber_AsSsize_t(PyTuple_GET_ITEM(axes, i), NULL);
+        if (axis < -ndim || axis >= ndim) {
             PyErr_Format(PyExc_IndexError, "Expected `axis` from %d to %d, got %zd", -ndim,
                          ndim - 1, axis);
-            failed = 1;
+            return -1;
         }
-        if (!failed)
-            reduced[axis < 0 ? axis + ndim : axis] = true;
+        reduced[axis < 0 ? axis + ndim : axis] = true;
     }
-    Py_DECREF(sequence);
-    return failed ? -1 : 0;
+    return 0;
 }
 
 /* The shape of the result, and x's dimensions with neighbours of one kind taken together. */
@@ -51,9 +61,8 @@ static int plan(PyArrayObject *x, const bool *reduced, bool keepdims, npy_intp *
 }
 
 /* Halves have their amax in float32; it goes back to their type, exactly. */
-static PyArrayObject *in_dtype_of(PyArrayObject *x, PyArrayObject *wide)
+static PyArrayObject *in_dtype(PyArray_Descr *descr, PyArrayObject *wide)
 {
-    PyArray_Descr *descr = PyArray_DESCR(x);
     if (descr->type_num == PyArray_TYPE(wide))
         return wide;
     Py_INCREF(descr);
@@ -62,44 +71,80 @@ static PyArrayObject *in_dtype_of(PyArrayObject *x, PyArrayObject *wide)
     return narrow;
 }
 
+/* A new array of the largest magnitudes. */
+static PyArrayObject *reduce(PyArrayObject *x, pqc_dtype dtype, const bool *reduced, bool keepdims)
+{
+    pqc_dimension dimensions[NPY_MAXDIMS];
+    npy_intp shape[NPY_MAXDIMS], size = PyArray_SIZE(x);
+    int ndim = 0, groups = plan(x, reduced, keepdims, shape, &ndim, dimensions);
+    PyArrayObject *result =
+        (PyArrayObject *)PyArray_SimpleNew(ndim, shape, dtype == PQC_F64 ? NPY_DOUBLE : NPY_FLOAT);
+    if (!result)
+        return NULL;
+    if (size == 0 && PyArray_SIZE(result) > 0) {
+        PyErr_SetString(PyExc_ValueError,
+                        "Expected `input` to have elements to reduce, got an empty array");
+        Py_DECREF(result);
+        return NULL;
+    }
+    PyArray_Descr *descr = PyArray_DESCR(x); /* another thread may change it */
+    Py_INCREF(descr);
+    PyThreadState *state = pqc_release_gil(size);
+    pqc_reduce_amax(PyArray_DATA(x), dtype, dimensions, groups, PyArray_DATA(result));
+    pqc_acquire_gil(state);
+    result = in_dtype(descr, result);
+    Py_DECREF(descr);
+    return result;
+}
+
 PyDoc_STRVAR(amax_doc,
              "amax(input, axes, keepdims, /)\n--\n\n"
              "max |input| over `axes` (None: all); NaN wins, an empty reduction is a ValueError.");
 
 static PyObject *amax(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    pqc_dimension dimensions[NPY_MAXDIMS];
     bool reduced[NPY_MAXDIMS], keepdims;
-    npy_intp shape[NPY_MAXDIMS];
     pqc_dtype dtype;
-    int ndim = 0;
+    PyObject *axes = NULL;
+    PyArrayObject *x = NULL, *result = NULL;
     (void)self;
-    if (pqc_check_count("amax", count, 3, 3) < 0 || pqc_get_bool(args[2], &keepdims) < 0)
+    if (pqc_check_count("amax", count, 3, 3) < 0 || pqc_get_bool(args[2], &keepdims) < 0 ||
+        !(axes = get_axes(args[1])))
         return NULL;
-    PyArrayObject *x = pqc_float_array(args[0], "input", &dtype), *result = NULL;
-    if (!x || get_axes(args[1], PyArray_NDIM(x), reduced) < 0)
-        goto done;
-    int groups = plan(x, reduced, keepdims, shape, &ndim, dimensions);
-    result =
-        (PyArrayObject *)PyArray_SimpleNew(ndim, shape, dtype == PQC_F64 ? NPY_DOUBLE : NPY_FLOAT);
-    if (!result)
-        goto done;
-    if (PyArray_SIZE(x) == 0 && PyArray_SIZE(result) > 0) {
-        PyErr_SetString(PyExc_ValueError,
-                        "Expected `input` to have elements to reduce, got an empty array");
-        Py_CLEAR(result);
-        goto done;
-    }
-    PyThreadState *state = pqc_release_gil(PyArray_SIZE(x));
-    pqc_reduce_amax(PyArray_DATA(x), dtype, dimensions, groups, PyArray_DATA(result));
-    pqc_acquire_gil(state);
-    result = in_dtype_of(x, result);
-done:
+    pqc_float_mode mode = pqc_set_default_float_mode();
+    x = pqc_float_array(args[0], "input", &dtype);
+    if (x && mark_reduced(axes, PyArray_NDIM(x), reduced) == 0)
+        result = reduce(x, dtype, reduced, keepdims);
+    pqc_restore_float_mode(mode);
     Py_XDECREF(x);
+    Py_DECREF(axes);
     return (PyObject *)result;
+}
+
+PyDoc_STRVAR(fingerprint_doc, "fingerprint(array, /)\n--\n\n"
+                              "A number that tells the contents of an array from other contents.");
+
+static PyObject *fingerprint(PyObject *self, PyObject *array)
+{
+    (void)self;
+    if (!PyArray_Check(array)) {
+        PyErr_Format(PyExc_TypeError, "Expected `array` to be an array, got %R", array);
+        return NULL;
+    }
+    PyArrayObject *x =
+        (PyArrayObject *)PyArray_FROM_OF(array, NPY_ARRAY_CARRAY_RO | NPY_ARRAY_ENSUREARRAY);
+    if (!x)
+        return NULL;
+    npy_intp bytes = PyArray_NBYTES(x);
+    PyThreadState *state = pqc_release_gil(bytes / 16);
+    pqc_mark mark = pqc_fingerprint_of(PyArray_DATA(x), bytes);
+    pqc_acquire_gil(state);
+    Py_DECREF(x);
+    return PyBytes_FromStringAndSize((const char *)&mark, sizeof mark);
 }
 
 PyMethodDef pqc_reduce_methods[] = {
     {"amax", (PyCFunction)(void (*)(void))amax, METH_FASTCALL, amax_doc},
+    {"fingerprint", fingerprint, METH_O, fingerprint_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "parallel.h"
 
+#include "float_mode.h"
+
 #if defined(_WIN32)
 
 int pqc_available_cpus(void)
@@ -154,6 +156,7 @@ static uint32_t wait_for_job(uint32_t last)
 static void *worker(void *index)
 {
     uint32_t last = atomic_load(&posted);
+    pqc_set_default_float_mode(); /* not what the thread that started it had */
     for (;;) {
         work_on(last, 1 + (int)(intptr_t)index);
         last = wait_for_job(last);
@@ -293,9 +296,17 @@ void pqc_set_num_threads(int n)
 
 #endif
 
+static void run_in_default_mode(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards,
+                                pqc_range_fn fn, void *context)
+{
+    pqc_float_mode before = pqc_set_default_float_mode();
+    run(n, grain, worth, backwards, fn, context);
+    pqc_restore_float_mode(before);
+}
+
 void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
 {
-    run(n, grain, PTRDIFF_MAX, false, fn, context);
+    run_in_default_mode(n, grain, PTRDIFF_MAX, false, fn, context);
 }
 
 void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, bool backwards,
@@ -304,7 +315,7 @@ void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, bool backw
     if (n <= 0)
         return;
     ptrdiff_t each = pqc_clamped(cost / n, 1, unit);
-    run(n, pqc_divided_up(unit, each), cost / unit, backwards, fn, context);
+    run_in_default_mode(n, pqc_divided_up(unit, each), cost / unit, backwards, fn, context);
 }
 
 void pqc_parallel_tasks(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, pqc_range_fn fn, void *context)

@@ -9,7 +9,8 @@ typedef void (*pqc_range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
 /* Calls fn over disjoint ranges that cover [0, n), on this thread and on idle ones of the pool.  A
  * range begins at a multiple of `grain` (>= 1) and is not shorter than that.  n < 2 * grain, one
  * thread set, or a busy pool (so, within fn): one call, here.  fn must give the same result however
- * [0, n) is cut.  Safe from several threads at once and after fork. */
+ * [0, n) is cut; it runs in the default floating-point mode on every thread.  Safe from several threads at once and after
+ * fork. */
 void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context);
 
 /* The same for n tasks that cost `cost` together, where `unit` takes a few microseconds: a range costs that at least.  If all

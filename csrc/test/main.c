@@ -40,6 +40,7 @@ static const test once[] = {
     {"quant_params", test_quant_params},
     {"f64", test_f64},
     {"parallel", test_parallel},
+    {"float_mode", test_float_mode},
     {"fork", test_fork},
     {"at_once", test_at_once},
     {"im2col", test_im2col},

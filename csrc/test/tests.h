@@ -30,6 +30,7 @@ void test_im2col(void);
 void test_erf(void);
 void test_histc_edges(void);
 void test_parallel(void);
+void test_float_mode(void);
 void test_at_once(void);
 void test_fork(void);
 
