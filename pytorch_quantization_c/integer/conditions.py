@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
+from .._core.errors import ShapeError, shown
 from .._core.formats import Int, Quantization, number_format
 from .packed import Geometry
 
@@ -121,11 +122,11 @@ def weight_key(quantizer: Any, weight: NDArray[Any]) -> tuple[Any, ...]:
 
 def integer_weight(quantizer: Any, weight: NDArray[Any], transposed: bool) -> IntegerWeight | str:
     """The weight as the quantiser rounds it."""
-    if weight.dtype != np.float32:
+    if weight.dtype.char != "f":
         return f"the weight is {weight.dtype}"
     if weight.size == 0:
         return "the weight is empty"
-    weight = np.asarray(weight)
+    weight = np.asarray(weight, np.float32)     # in the machine's order of bytes
     return rounded_weight(weight, np.asarray(quantizer._get_amax(weight)), format_of(quantizer), transposed)
 
 
@@ -148,8 +149,28 @@ def rounded_weight(weight: NDArray[Any], amax: NDArray[Any], format: Int,
     return IntegerWeight(codes, weight_quantization(format, scale.astype(np.float32).reshape(-1), transposed))
 
 
+def _check_steps(layer: Any, output_padding: tuple[int, ...]) -> None:
+    steps, dilations = tuple(layer.stride), tuple(layer.dilation)
+    padding = layer.padding if isinstance(layer.padding, str) else tuple(layer.padding)
+    for name, values, least in (("stride", steps, 1), ("dilation", dilations, 1), ("padding", padding, 0),
+                                ("output_padding", output_padding, 0)):
+        if not isinstance(values, str) and min(values, default=least) < least:
+            raise ShapeError(f"Expected `{name}` >= {least}, got {min(values)}")
+    if isinstance(padding, str) and padding not in ("same", "valid"):
+        raise ShapeError(f"Expected `padding` of numbers, 'same' or 'valid', got {shown(padding)}")
+    if padding == "same" and max(steps) > 1:
+        raise ShapeError("padding='same' is not supported for strided convolutions")
+    if layer._transposed and any(e >= max(s, d) for e, s, d in zip(output_padding, steps, dilations, strict=True)):
+        raise ShapeError(f"Expected `output_padding` smaller than stride {steps} or dilation {dilations}, "
+                         f"got {tuple(output_padding)}")
+
+
 def geometry_of(layer: Any, shape: tuple[int, ...], output_padding: tuple[int, ...]) -> Geometry:
-    """Stride, padding and so on of a convolution whose weight has `shape`; other padding than zeros is the caller's."""
+    """Stride, padding and so on of a convolution whose weight has `shape`; other padding than zeros is the caller's.
+
+    ShapeError for what the float layer refuses, too.
+    """
+    _check_steps(layer, output_padding)
     if layer.padding_mode != "zeros" or layer.padding == "valid":
         before = after = (0,) * layer._spatial
     elif layer.padding == "same":

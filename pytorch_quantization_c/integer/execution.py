@@ -98,6 +98,8 @@ class IntegerExecution:
         bias = state["_parameters"]["bias"]
         if bias is not None and bias.dtype.char != "f":
             return f"the bias is {bias.dtype}"
+        if bias is not None and not bias.dtype.isnative:
+            bias = np.asarray(bias, np.float32)
         if not isinstance(input, np.ndarray) or input.dtype.char != "f":
             return NO_FLOATS
         if not input.dtype.isnative:
@@ -194,7 +196,7 @@ class IntegerExecution:
         own = own_copy(weight) if keep_float else None
         self._become_frozen(Kept(own, kept.weight))
         if bias is not None:
-            state["_parameters"]["bias"] = own_copy(bias)
+            state["_parameters"]["bias"] = own_copy(bias if bias.dtype.isnative else bias.astype(bias.dtype.type))
         self._lock()
         return None
 

@@ -56,7 +56,11 @@ def as_array(tensor: Tensor) -> NDArray[Any]:
 
 
 def as_tensor(array: NDArray[Any], device: torch.device | None = None) -> Tensor:
-    """The array, which must be writable, as a tensor on the CPU, or a copy of it on another `device`."""
+    """The array, which must be writable, as a tensor on the CPU, or a copy of it on another `device`.
+
+    torch has no byte-swapped tensors: such an array is copied.
+    """
+    array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     if array.dtype == BFLOAT16:
         tensor = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     else:
