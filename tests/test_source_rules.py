@@ -95,6 +95,8 @@ def test_glue(path: Path) -> None:
         assert body.count("\n") + 1 <= LONGEST_GLUE_FUNCTION, f"{where} is too long"
         pairs = len(re.findall(RELEASE, body)) == len(re.findall(ACQUIRE, body))
         assert pairs, f"{where}: the GIL is not released and taken back in pairs"
+        modes = body.count("pqc_set_default_float_mode") == body.count("pqc_restore_float_mode")
+        assert modes, f"{where}: the caller's floating-point mode is not put back"
         for inside in re.findall(f"{RELEASE}(.*?){ACQUIRE}", body, re.S):
             assert not re.search(NEEDS_GIL, inside), f"{where}: Python without the GIL"
 

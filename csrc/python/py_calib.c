@@ -149,16 +149,14 @@ static PyObject *histc_edges(PyObject *self, PyObject *const *args, Py_ssize_t c
     if (pqc_check_count("histc_edges", count, 2, 2) < 0 ||
         pqc_get_int(args[1], "bins", 1, MOST_BINS, &bins) < 0)
         return NULL;
-    float high = (float)PyFloat_AsDouble(args[0]);
-    if (PyErr_Occurred())
-        return NULL;
-    if (!(high > 0.0f && isfinite(high))) {
-        PyErr_Format(PyExc_ValueError, "Expected `high` to be finite and above 0, got %R", args[0]);
-        return NULL;
-    }
-    npy_intp length = bins + 1;
-    PyArrayObject *edges = (PyArrayObject *)PyArray_SimpleNew(1, &length, NPY_FLOAT);
     pqc_float_mode mode = pqc_set_default_float_mode();
+    PyArrayObject *edges = NULL;
+    npy_intp length = bins + 1;
+    float high = (float)PyFloat_AsDouble(args[0]);
+    if (!PyErr_Occurred() && !(high > 0.0f && isfinite(high)))
+        PyErr_Format(PyExc_ValueError, "Expected `high` to be finite and above 0, got %R", args[0]);
+    if (!PyErr_Occurred())
+        edges = (PyArrayObject *)PyArray_SimpleNew(1, &length, NPY_FLOAT);
     if (edges)
         pqc_histc_edges(high, bins, PyArray_DATA(edges));
     pqc_restore_float_mode(mode);
@@ -180,10 +178,11 @@ static PyObject *magnitudes(PyObject *self, PyObject *object)
     PyThreadState *state = pqc_release_gil(elements.n);
     pqc_magnitudes m = pqc_magnitudes_of(elements);
     pqc_acquire_gil(state);
-    pqc_restore_float_mode(mode);
+    PyObject *result = Py_BuildValue("(ddLLL)", (double)m.smallest, (double)m.largest,
+                                     (long long)m.zeros, (long long)m.nans, (long long)m.infs);
+    pqc_restore_float_mode(mode); /* not before the widening of a subnormal */
     Py_DECREF(x);
-    return Py_BuildValue("(ddLLL)", (double)m.smallest, (double)m.largest, (long long)m.zeros,
-                         (long long)m.nans, (long long)m.infs);
+    return result;
 }
 
 /* The arguments that both searches over candidates have: stride and start_bin. */

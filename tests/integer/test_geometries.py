@@ -66,7 +66,8 @@ def test_every_geometry_gives_the_int64_result_or_is_refused(axes: int, kernel: 
     refused = answered = 0
     for rows, columns in ((6, 1), (6, 5), (4, 3)):
         for g in geometries(axes):
-            w = rng.integers(low, high + 1, (rows, columns, *(kernel,) * axes)).astype(np.uint8 if unsigned else np.int8)
+            w = rng.integers(low, high + 1, (rows, columns, *(kernel,) * axes))
+            w = w.astype(np.uint8 if unsigned else np.int8)
             inputs = rows if g.transposed else columns * g.groups
             outputs = columns * g.groups if g.transposed else rows
             x = rng.standard_normal((2, inputs, *LENGTHS[axes])).astype(np.float32)

@@ -1,0 +1,125 @@
+"""Arguments that change others while they are converted: an exception or an answer, never memory out of bounds."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytorch_quantization_c import _C
+
+SIZE = 6000
+ONES, ZEROS = (1, 1, 1), (0, 0, 0)
+
+MUTATIONS: dict[str, Callable[[np.ndarray], None]] = {
+    "dtype": lambda a: setattr(a, "dtype", np.int8),
+    "wider": lambda a: setattr(a, "dtype", np.complex128),
+    "shape": lambda a: setattr(a, "shape", (-1, 1, 1, 2)),
+    "strides": lambda a: setattr(a, "strides", (0,) * a.ndim),
+    "smaller": lambda a: a.resize((3,), refcheck=False),
+    "larger": lambda a: a.resize((9000,), refcheck=False),
+    "read-only": lambda a: a.setflags(write=False),
+}
+
+
+class Changing:
+    """Stands for `value` and changes `victim` whenever it is asked for it."""
+
+    def __init__(self, value: Any, victim: np.ndarray, change: Callable[[np.ndarray], None]) -> None:
+        self.value, self.victim, self.change = value, victim, change
+
+    def _answer(self) -> Any:
+        try:
+            self.change(self.victim)
+        except (ValueError, TypeError, DeprecationWarning, AttributeError):
+            pass  # NumPy refuses the change: nothing is to be seen
+        return self.value
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.asarray(self._answer(), dtype)
+
+    def __index__(self) -> int:
+        return int(self._answer())
+
+    def __bool__(self) -> bool:
+        return bool(self._answer())
+
+    def __float__(self) -> float:
+        return float(self._answer())
+
+    def __iter__(self) -> Any:
+        return iter(self._answer())
+
+
+def floats(*shape: int) -> np.ndarray:
+    return np.linspace(0.5, 1.5, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+
+
+CALLS: dict[str, Callable[[], list[Any]]] = {
+    "quantize": lambda: [floats(60, 100), floats(60, 1), 8, False, True],
+    "fake_quant": lambda: [floats(60, 100), floats(60, 1), 8, False, True, floats(60, 100)],
+    "e4m3": lambda: [floats(60, 100), floats(60, 1), floats(60, 100)],
+    "ste": lambda: [floats(60, 100), floats(60, 1), floats(60, 100)],
+    "fake_affine": lambda: [floats(60, 100), floats(60, 1), floats(60, 1) + 1, 8],
+    "amax": lambda: [floats(60, 100), (0,), True],
+    "histogram": lambda: [floats(SIZE), np.linspace(0, 2, 65, dtype=np.float32), np.zeros(64, np.int64), False, False],
+    "entropy_search": lambda: [np.arange(1, 2049), 8, False, 7, 128],
+    "mse_search": lambda: [np.arange(1, 2049), floats(2048), 8, False, 7, 128],
+    "percentile_search": lambda: [np.arange(1, 2049), 0.9],
+    "im2col": lambda: [floats(1, 2, 3, 10, 100), ONES, ONES, ZEROS, ONES, (3, 10, 100)],
+    "col2im": lambda: [floats(6, 1, 1, 10, 100), (1, 10, 100), ONES, ONES, ZEROS, ONES],
+    "integer_pack": lambda: [np.ones((60, 25, 2), np.int8), floats(60), False, 1, (1,), (0,), (0,), (1,), (0,), 8,
+                             False, True],
+    "integer_run": lambda: [_C.integer_pack(np.ones((60, 100), np.int8), floats(60), False, 1, (), (), (), (), (), 8,
+                                            False, True), floats(60, 100), floats(1), floats(60)],
+}
+CASES = [(name, at, victim) for name, make in CALLS.items()
+         for at in range(len(make())) for victim in range(len(make()))
+         if at != victim and isinstance(make()[victim], np.ndarray)]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.parametrize("name, at, victim", CASES)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_argument_changes_another(name: str, at: int, victim: int, mutation: str) -> None:
+    arguments = CALLS[name]()
+    changing = Changing(arguments[at], arguments[victim], MUTATIONS[mutation])
+    arguments[at] = (changing, *arguments[at][1:]) if isinstance(arguments[at], tuple) and arguments[at] else changing
+    if isinstance(arguments[at], tuple):
+        changing.value = CALLS[name]()[at][0]
+    try:
+        getattr(_C, name)(*arguments)
+    except (TypeError, ValueError, IndexError):
+        pass
+
+
+class Raising:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise self.error
+
+
+class RaisingInt(int):
+    def __float__(self) -> float:
+        raise ValueError("mine")
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), TypeError("mine"), RuntimeError("mine")], ids=repr)
+def test_exceptions_of_a_conversion_reach_the_caller(error: Exception) -> None:
+    x = floats(6)
+    for call in (lambda: _C.fake_quant(x, Raising(error), 8, False, True), lambda: _C.e4m3(x, Raising(error)),
+                 lambda: _C.ste(x, Raising(error), x), lambda: _C.fake_affine(x, Raising(error), 1.0, 8),
+                 lambda: _C.quantize(Raising(error), 1.0, 8, False, True)):
+        with pytest.raises(type(error)) as caught:
+            call()
+        assert caught.value is error
+
+
+def test_an_exception_of_float_reaches_the_caller() -> None:
+    with pytest.raises(ValueError, match="mine"):
+        _C.e4m3(floats(6), RaisingInt(1))
+    with pytest.raises(OverflowError):
+        _C.e4m3(floats(6), 10**400)
