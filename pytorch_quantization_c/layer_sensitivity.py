@@ -40,6 +40,10 @@ class SensitivityRow:
     value: float
     quantizers: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, str) or not isinstance(self.value, float | int):
+            raise TypeError(f"Expected a name and a number, got {shown(self.layer)} and {shown(self.value)}")
+
 
 @dataclass(frozen=True)
 class Sensitivity:
@@ -54,6 +58,12 @@ class Sensitivity:
     metric: str
     baseline: float
     rows: tuple[SensitivityRow, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.metric, str) or not isinstance(self.baseline, float | int):
+            raise TypeError(f"Expected a name and a number, got {shown(self.metric)} and {shown(self.baseline)}")
+        if not isinstance(self.rows, tuple) or not all(isinstance(row, SensitivityRow) for row in self.rows):
+            raise TypeError(f"Expected `rows` to be a tuple of SensitivityRow, got {shown(self.rows)}")
 
     def __repr__(self) -> str:
         """The table."""

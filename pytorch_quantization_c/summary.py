@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._core.axes import Axis
+from ._core.errors import shown
 from ._core.models import require_module
 from ._core.quantizer import QuantizerRules
 from .integer.conditions import quantizer_refusal
@@ -96,7 +97,9 @@ class QuantSummary(list[QuantizerRow]):
 
     def __init__(self, rows: Iterable[QuantizerRow], printed: bool) -> None:
         super().__init__(rows)
-        self._printed = printed
+        if not all(isinstance(row, QuantizerRow) for row in self):
+            raise TypeError(f"Expected `rows` to hold QuantizerRow, got {shown(list(self))}")
+        self._printed = bool(printed)
 
     def __str__(self) -> str:
         executed = any(row.execution for row in self)

@@ -172,7 +172,7 @@ class QuantizerRules(QuantizerText, ABC):
     def _adopt(self) -> None:
         """Makes buffers of ranges that an unpickled object has as plain attributes."""
         for name in STATE:
-            value = vars(self).pop(name, None)
+            value = self.__dict__.pop(name, None)
             if value is not None:
                 setattr(self, name, value)
 
@@ -477,7 +477,7 @@ class QuantizerRules(QuantizerText, ABC):
     # State
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
+        super()._save_to_state_dict(destination, prefix, keep_vars)
         note_bits(destination, prefix, self._num_bits)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *args: Any,
@@ -490,4 +490,4 @@ class QuantizerRules(QuantizerText, ABC):
                 self._register(name, state_dict[prefix + name])
             elif here:
                 logger.debug("%s%s: %s.", prefix, name, "overwritten" if there else "not in the state")
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args, **kwargs)  # type: ignore[misc]
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args, **kwargs)

@@ -2,11 +2,10 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import dask
 import dask.array
-from typing import Any
-
 import numpy as np
 import pytest
 
