@@ -218,3 +218,17 @@ def test_a_state_dictionary_holds_ranges_and_not_bits() -> None:
     assert len(caught) == 1
     model.load_state_dict(nn.QuantLinear(3, 2).state_dict())
     model.load_state_dict(dict(four.state_dict()))      # from anywhere else: nothing is known of its bits
+
+
+def test_arguments_in_the_wrong_place() -> None:
+    with pytest.raises(TypeError, match=r"got the model Sequential: replace\(model\) quantises one that exists"):
+        pq.initialize(net())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="got 'entropy': it searches a 'histogram', and is chosen when amax is loaded"):
+        QuantDescriptor(calib_method="entropy")
+    with pytest.raises(TypeError, match="`bias` to be a bool, got a QuantDescriptor: name the argument"):
+        nn.QuantLinear(3, 2, QuantDescriptor(4))  # type: ignore[arg-type]
+
+
+def test_weights_of_a_float_model(caplog: pytest.LogCaptureFixture) -> None:
+    pq.calib.calibrate_weights(float_nn.Linear(3, 2))
+    assert "No amax was set: the model has no layer with a weight quantizer" in caplog.text

@@ -210,6 +210,9 @@ class LinearRules(WeightLayerRules):
     """`y = quant(x) @ quant(weight).T + bias`."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, **kwargs: Any) -> None:
+        if isinstance(bias, ScaledQuantDescriptor):
+            raise TypeError("Expected `bias` to be a bool, got a QuantDescriptor: name the argument, "
+                            "quant_desc_input=... or quant_desc_weight=...")
         super().__init__(in_features, out_features, bias)
         self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
 

@@ -46,8 +46,10 @@ def names_of(float_module_list: Iterable[str] | None) -> set[str]:
     """The names of a user's list. TypeError if it is one string, or holds anything else."""
     names = [] if float_module_list is None else float_module_list
     if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+        is_model = hasattr(float_module_list, "named_modules")
         raise TypeError("Expected `float_module_list` to be a list of names of classes, got "
-                        f"{shown(float_module_list)}")
+                        + (f"the model {type(names).__name__}: replace(model) quantises one that exists" if is_model
+                           else shown(float_module_list)))
     return set(names)
 
 

@@ -1,6 +1,7 @@
 """The amax of weights, layer by layer: rules shared by the fronts."""
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from .errors import shown
 from .histogram import MOST_BINS, count
 from .histogram_search import checked_options, search, warn_of_small_percentile
 from .progress import progress
+
+logger = logging.getLogger(__name__)
 
 ToArray = Callable[[Any], NDArray[Any]]
 
@@ -60,14 +63,14 @@ def calibrate_weights_of(model: Any, channel_second: tuple[type, ...], to_array:
         to_array: the front's weight as a NumPy array.
         others: see `calib.calibrate_weights`.
     """
-    if not hasattr(model, "named_modules"):
-        raise TypeError(f"Expected `model` to be a module, got {type(model).__name__}")
     if isinstance(num_bins, bool) or not isinstance(num_bins, int | np.integer):
         raise TypeError(f"Expected `num_bins` to be an integer, got {shown(num_bins)}")
     if not 1 <= num_bins <= MOST_BINS:
         raise ValueError(f"Expected `num_bins` from 1 to 2^24, got {shown(num_bins)}")
     layers = [(name, module) for name, module in model.named_modules()
               if getattr(module, "weight", None) is not None and hasattr(module, "weight_quantizer")]
+    if not layers:
+        logger.warning("No amax was set: the model has no layer with a weight quantizer, pq.replace(model) makes them")
     found = []
     for name, module in progress(layers, "weights"):
         axis = (1 if isinstance(module, channel_second) else 0) if perchannel else None

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn as quant_nn
+from .._core.models import require_front
 from .._core.weight_calibration import calibrate_weights_of
 
 __all__ = ["calibrate_weights"]
@@ -29,5 +30,6 @@ def calibrate_weights(model: Any, method: str = "percentile", perchannel: bool =
         ValueError: `percentile` out of range, NaN or infinities in a weight, fewer than 129 bins for mse.
         RuntimeError: a quantiser has an amax of another shape.
     """
+    require_front(model, "numpy", "calib.calibrate_weights")
     transposed = (quant_nn.QuantConvTranspose1d, quant_nn.QuantConvTranspose2d, quant_nn.QuantConvTranspose3d)
     calibrate_weights_of(model, transposed, np.asarray, method, perchannel, percentile, num_bins)

@@ -117,7 +117,7 @@ class StateDict:
             return ""
         if not isinstance(given, np.ndarray | np.generic | float | int):
             return ('While copying the parameter named "{key}", expected an array from the checkpoint, '
-                    f"got {type(given).__name__}")
+                    f"got {type(given).__name__}" + (": pass its .numpy()" if hasattr(given, "numpy") else ""))
         array = np.asarray(as_plain(given))
         if array.shape != own.shape:
             return (f"size mismatch for {{key}}: copying a param with shape {array.shape} from checkpoint, "

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ... import calib
+from ..._core.models import require_front
 from ..._core.weight_calibration import calibrate_weights_of
 from ...calib.histogram import Rows
 from .. import nn as quant_nn
@@ -78,5 +79,6 @@ def calibrate_weights(model: Any, method: str = "percentile", perchannel: bool =
         ValueError: `percentile` out of range, NaN or infinities in a weight, fewer than 129 bins for mse.
         RuntimeError: a quantiser has an amax of another shape.
     """
+    require_front(model, "torch", "calib.calibrate_weights")
     transposed = (quant_nn.QuantConvTranspose1d, quant_nn.QuantConvTranspose2d, quant_nn.QuantConvTranspose3d)
     calibrate_weights_of(model, transposed, as_array, method, perchannel, percentile, num_bins)

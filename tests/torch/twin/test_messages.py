@@ -89,3 +89,15 @@ def test_a_state_dictionary_holds_ranges_and_not_bits(tmp_path: Path) -> None:
         model.load_state_dict(torch.load(tmp_path / "four.pt", weights_only=True))
     assert [str(each.message).split("num_bits ")[1].partition(" is")[0] for each in caught] == ["4", "(4, 3)"]
     model.load_state_dict(pq.replace(TorchNet()).state_dict())
+
+
+def test_weights_of_a_model_of_the_other_package() -> None:
+    with pytest.raises(TypeError, match="a torch model: call pytorch_quantization_c.torch.calib.calibrate_weights"):
+        array_pq.calib.calibrate_weights(pq.replace(TorchNet()))
+    with pytest.raises(TypeError, match="a float_nn model: call pytorch_quantization_c.calib.calibrate_weights"):
+        pq.calib.calibrate_weights(array_pq.replace(ArrayNet()))
+
+
+def test_a_state_dictionary_of_tensors() -> None:
+    with pytest.raises(RuntimeError, match="expected an array from the checkpoint, got Tensor: pass its .numpy()"):
+        ArrayNet().load_state_dict(TorchNet().state_dict())
