@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .errors import ShapeError
+
 Axis = int | tuple[int, ...] | list[int] | None
 
 
@@ -17,7 +19,7 @@ def axes_to_reduce(axis: Axis, shape: Sequence[int], owner: str = "a quantizer")
     ndim, named = len(shape), tuple(axis) if isinstance(axis, Iterable) else (axis,)
     for each in named:
         if not -ndim <= each < ndim:
-            raise ValueError(f"Expected an input that has the axis {each} of {owner} (axis={axis}), got shape "
+            raise ShapeError(f"Expected an input that has the axis {each} of {owner} (axis={axis}), got shape "
                              f"{tuple(shape)}")
     kept = {i + ndim if i < 0 else i for i in named}
     return [i for i in range(ndim) if i not in kept]

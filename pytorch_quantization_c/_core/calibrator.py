@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .axes import Axis
 from .descriptor import checked_axis
+from .errors import NotFiniteError
 from .files import FilePath
 from .formats import known_bits
 
@@ -148,8 +149,8 @@ class _Calibrator(ABC):
         return f"quantizer {self.name!r}" if self.name else "a quantizer without a name"
 
     def _refuse_not_finite(self, nans: int, infs: int) -> None:
-        raise ValueError(f"Expected finite values to calibrate {self._owner()}, got {nans} NaN and {infs} infinite "
-                         "ones: calibrating(model, nonfinite=\"ignore\") leaves them out")
+        raise NotFiniteError(f"Expected finite values to calibrate {self._owner()}, got {nans} NaN and {infs} infinite "
+                             "ones: calibrating(model, nonfinite=\"ignore\") leaves them out")
 
     def _report_not_finite(self) -> None:
         """Warns, once until the next reset, that what was collected holds a NaN or an infinity."""

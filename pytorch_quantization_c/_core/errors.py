@@ -13,6 +13,10 @@ class ShapeError(ValueError, RuntimeError):
     """A shape or a size that does not fit."""
 
 
+class NotFiniteError(ValueError, RuntimeError):
+    """A NaN or an infinity in data that have to be finite; the original raises either, by the kind of histogram."""
+
+
 class DTypeError(TypeError, RuntimeError):
     """An array of a type that is not taken, or of another type than its partner."""
 

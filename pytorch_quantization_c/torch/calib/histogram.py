@@ -60,7 +60,9 @@ class HistogramCalibrator(TensorCalibrator, calib.HistogramCalibrator):
         try:
             super().collect(x)
         except ValueError as problem:
-            raise (RuntimeError if self._torch_hist else ValueError)(str(problem)) from problem
+            if not self._torch_hist or isinstance(problem, RuntimeError):
+                raise
+            raise RuntimeError(str(problem)) from problem
 
 
 def calibrate_weights(model: Any, method: str = "percentile", perchannel: bool = True, percentile: float = 99.99,
