@@ -10,12 +10,16 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what `__getattr__` imports on first use
+    from .errors import GraphError
     from .interpreter import Interpreter, interpret
     from .reader import load
+    from .session import Session, compile
+    from .writer import save
 
-__all__ = ["Interpreter", "interpret", "load"]
+__all__ = ["GraphError", "Interpreter", "Session", "compile", "interpret", "load", "save"]
 
-_HOMES = {"interpreter": ("Interpreter", "interpret"), "reader": ("load",)}
+_HOMES = {"errors": ("GraphError",), "interpreter": ("Interpreter", "interpret"), "reader": ("load",),
+          "session": ("Session", "compile"), "writer": ("save",)}
 _FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}
 _EXTRA = ("onnx_ir", "onnx", "onnxscript")
 

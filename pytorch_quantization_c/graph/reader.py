@@ -4,23 +4,167 @@ from __future__ import annotations
 import os
 
 import onnx
+import onnx.inliner
+import onnx.version_converter
 import onnx_ir as ir
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from .._core.files import read_file
+from .checks import check_model, check_weights
+from .errors import GraphError
+from .external import embed_external
+from .foreign import import_integers
+from .nodes import DOMAIN, DYNAMIC, FAKE_QUANT
 
-__all__ = ["load"]
+__all__ = ["MAX_OPSET", "MIN_OPSET", "load"]
+
+MIN_OPSET, RAISED_OPSET, MAX_OPSET = 9, 13, 25
+OURS = [(DOMAIN, FAKE_QUANT), (DOMAIN, DYNAMIC)]
+
+Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
 
-def load(model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model) -> ir.Model:
-    """A network as an `onnx_ir.Model`.
+def _parsed(data: bytes, what: str) -> onnx.ModelProto:
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:
+        raise GraphError(f"Expected {what} to be an ONNX model, got bytes that are none: {error}") from None
+    if not data or not model.HasField("graph"):
+        raise GraphError(f"Expected {what} to be an ONNX model, got one without a graph: it may be cut off")
+    return model
+
+
+def _proto(model: Source) -> onnx.ModelProto:
+    """The model, all its tensors in it, as a copy that may be changed."""
+    folder = None
+    if isinstance(model, str | os.PathLike):
+        path = os.fspath(model)
+        proto, folder = _parsed(read_file(path), repr(path)), os.path.dirname(os.path.abspath(path))
+    elif isinstance(model, bytes):
+        proto = _parsed(model, "`model`")
+    elif isinstance(model, onnx.ModelProto):
+        proto = onnx.ModelProto()
+        proto.CopyFrom(model)
+    elif isinstance(model, ir.Model):
+        proto = _unlinked(model)
+    else:
+        raise TypeError("Expected `model` to be a path, bytes, an onnx.ModelProto or an onnx_ir.Model, "
+                        f"got {type(model).__name__}")
+    embed_external(proto, folder)
+    return proto
+
+
+def _unlinked(model: ir.Model) -> onnx.ModelProto:
+    """A model in memory as a proto; its tensors in other files are those that its owner has opened."""
+    model = model.clone()
+    for graph in [model.graph, *model.graph.subgraphs()]:
+        for value in graph.initializers.values():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                value.const_value = ir.tensor(value.const_value.numpy(), name=value.name)
+    return ir.to_proto(model)
+
+
+def _standard_opset(model: onnx.ModelProto) -> int:
+    """The version of the standard's operators. GraphError if it is none that is known."""
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if not versions:
+        raise GraphError("Expected an opset of the standard's operators, got none")
+    if not MIN_OPSET <= versions[0] <= MAX_OPSET:
+        raise GraphError(f"Expected opset {MIN_OPSET} to {MAX_OPSET}, got {versions[0]}")
+    return int(versions[0])
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    if not model.functions:
+        return model
+    try:
+        inlined: onnx.ModelProto = onnx.inliner.inline_selected_functions(model, OURS, exclude=True)
+        return inlined
+    except Exception as error:
+        names = ", ".join(f"{each.domain}.{each.name}" for each in model.functions)
+        raise GraphError(f"Expected functions that can be inlined, got {names}: {error}") from None
+
+
+def _raised(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """The model at an opset at least this high, the names of its nodes kept."""
+    if _standard_opset(model) >= opset:
+        return model
+    names = {output: node.name for node in model.graph.node for output in node.output}
+    try:
+        raised = onnx.version_converter.convert_version(model, opset)
+    except Exception as error:
+        raise GraphError(f"Expected a model of opset {_standard_opset(model)} that can be raised to {opset}: "
+                         f"{error}") from None
+    for node in raised.graph.node:
+        node.name = node.name or next((names[output] for output in node.output if output in names), "")
+    return raised
+
+
+def _name_nodes(graph: ir.Graph, taken: set[str | None]) -> None:
+    """Gives the nodes without a name one after their first output."""
+    for node in graph:
+        if not node.name:
+            base = f"{node.op_type}_{node.outputs[0].name}" if node.outputs else node.op_type
+            name, number = base, 1
+            while name in taken:
+                name, number = f"{base}_{number}", number + 1
+            node.name = name
+            taken.add(name)
+
+
+def _sorted(model: ir.Model) -> None:
+    try:
+        model.graph.sort()
+    except ValueError as error:
+        raise GraphError(f"Expected a graph without cycles: {error}") from None
+
+
+def raise_opset(model: ir.Model, opset: int) -> ir.Model:
+    """A model at an opset at least this high, for what older ones cannot say."""
+    if model.opset_imports.get("", opset) >= opset:
+        return model
+    return _converted(_raised(ir.to_proto(model), opset))
+
+
+def load(model: Source) -> ir.Model:
+    """A network as an `onnx_ir.Model`, its quantisers as nodes of our own (see `graph.nodes`).
+
+    Opsets below 13 are raised to it, functions are inlined, constants become initialisers, nodes without a name get
+    one. QuantizeLinear and DequantizeLinear pairs, and the operators on integers of other quantisers' files, become
+    quantisers before float layers. Everything else stays as it is: names, shapes, metadata, inputs and outputs.
 
     Args:
-        model: a path, the contents of a file, an `onnx.ModelProto`, or an `onnx_ir.Model`, which is copied.
+        model: a path, the contents of a file, an `onnx.ModelProto`, or an `onnx_ir.Model`; it is not changed.
+
+    Raises:
+        GraphError: not a model, a damaged one, or one that nothing here can run; names the node or the value.
+        TypeError: `model` is nothing of the kind.
+        OSError: the file cannot be read.
     """
-    if isinstance(model, ir.Model):
-        return model.clone()
-    if isinstance(model, str | os.PathLike):
-        model = read_file(model)
-    if isinstance(model, bytes):
-        model = onnx.load_model_from_string(model)
-    return ir.from_proto(model)
+    proto = _inlined(_proto(model))
+    _standard_opset(proto)
+    _checked(proto)
+    loaded = _converted(_raised(proto, RAISED_OPSET))
+    _sorted(loaded)
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(loaded)
+    _name_nodes(loaded.graph, {node.name for node in loaded.graph.all_nodes()})
+    import_integers(loaded)
+    check_weights(loaded)
+    return loaded
+
+
+def _checked(proto: onnx.ModelProto) -> None:
+    try:
+        check_model(proto)
+    except GraphError:
+        raise
+    except Exception as error:
+        raise GraphError(f"Expected an ONNX model, got one that cannot be checked: {error}") from None
+
+
+def _converted(proto: onnx.ModelProto) -> ir.Model:
+    try:
+        model: ir.Model = ir.from_proto(proto)
+        return model
+    except Exception as error:
+        raise GraphError(f"Expected an ONNX model, got one that cannot be read: {error}") from None

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 import onnx_ir as ir
 
+from ..errors import GraphError
 from .reference import captured
-from .steps import GraphError, Step, named
+from .steps import Step, named
 from .table import attribute
 
 __all__ = ["control_step"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from .steps import GraphError
+from ..errors import GraphError
 
 __all__ = ["checked_feeds", "described_type"]
 

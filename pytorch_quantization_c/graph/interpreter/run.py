@@ -9,10 +9,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ..errors import GraphError
 from .control import control_step
 from .feeds import checked_feeds
 from .integer import integer_step
-from .steps import GraphError, Step, plain_step
+from .steps import Step, plain_step
 from .table import constant
 
 __all__ = ["Interpreter", "Plan", "interpret"]

@@ -8,17 +8,14 @@ import numpy as np
 import onnx_ir as ir
 
 from ..arithmetic import fake_quantize
+from ..errors import GraphError, shown_node
 from ..nodes import is_quantizer, quantizer
 from .reference import reads_of, reference
 from .table import function_of
 
-__all__ = ["GraphError", "Step", "named", "plain_step", "quantizer_step", "shown_arrays"]
+__all__ = ["Step", "named", "plain_step", "quantizer_step", "shown_arrays"]
 
 Compute = Callable[[Sequence[Any]], Sequence[Any]]
-
-
-class GraphError(ValueError):
-    """What is wrong with a graph or with what it was given; names the node."""
 
 
 class Step:
@@ -57,10 +54,7 @@ class Step:
 
 def named(node: ir.Node) -> str:
     """A node for a message."""
-    kind = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-    if node.name:
-        return f"Node {node.name!r} ({kind})"
-    return f"The node of {next((value.name for value in node.outputs if value.name), 'no output')!r} ({kind})"
+    return shown_node(node.op_type, node.domain, node.name, [value.name or "" for value in node.outputs])
 
 
 def shown_arrays(values: Sequence[ir.Value | None], arrays: Sequence[Any]) -> str:

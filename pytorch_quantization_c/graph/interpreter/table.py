@@ -21,7 +21,7 @@ Function = Callable[..., Any]
 Maker = Callable[[ir.Node, int], Function | None]
 
 MOST_ELEMENTS = 2 ** 31 - 1  # of a value
-FAMILIES = ("elementwise", "indexing", "logic", "movement", "norms", "padding", "recurrent", "resize", "rows",
+FAMILIES = ("elementwise", "indexing", "linear", "logic", "movement", "norms", "padding", "recurrent", "resize", "rows",
             "windows")
 _makers: dict[str, Maker] = {}
 _typed: set[str] = set()

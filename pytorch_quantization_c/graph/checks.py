@@ -1,0 +1,114 @@
+"""Whether a model is one: names, types, shapes and sizes, before anything is computed."""
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import onnx.checker
+import onnx.shape_inference
+import onnx_ir as ir
+
+from .errors import GraphError, shown_node
+from .external import node_tensors
+
+__all__ = ["check_model", "check_weights"]
+
+MOST_ELEMENTS = 2 ** 31 - 1
+LARGEST_PROTO = 2 ** 31 - 1  # bytes
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
+STANDARD = ("", "ai.onnx")
+
+
+def _shown(node: onnx.NodeProto) -> str:
+    return shown_node(node.op_type, node.domain, node.name, list(node.output))
+
+
+def _check_tensor(tensor: onnx.TensorProto, where: str) -> None:
+    dims, kind = tuple(tensor.dims), tensor.data_type
+    if min(dims, default=0) < 0 or math.prod(dims) > MOST_ELEMENTS:
+        raise GraphError(f"Expected {where} of at most {MOST_ELEMENTS} elements, got shape {dims}")
+    try:
+        dtype = ir.DataType(kind)
+    except ValueError:
+        raise GraphError(f"Expected {where} of a type of ONNX, got number {kind}") from None
+    if dtype in (ir.DataType.UNDEFINED, ir.DataType.STRING) or not tensor.HasField("raw_data"):
+        return
+    wanted = -(-math.prod(dims) * dtype.bitwidth // 8)
+    if len(tensor.raw_data) != wanted:
+        raise GraphError(f"Expected {where} of {wanted} bytes for {dtype.name}{list(dims)}, got {len(tensor.raw_data)}")
+
+
+def _check_nodes(graph: onnx.GraphProto, context: onnx.checker.C.CheckerContext) -> None:
+    for tensor in graph.initializer:
+        _check_tensor(tensor, f"initialiser {tensor.name!r}")
+    made = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        for name in node.output:
+            if name and name in made:
+                raise GraphError(f"{_shown(node)}: expected a value of its own, got {name!r}, which is another's too")
+        made.update(name for name in node.output if name)
+        for tensor in node_tensors(node):
+            _check_tensor(tensor, f"the tensor in {_shown(node)}")
+        _check_node(node, context)
+
+
+def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _check_node(node: onnx.NodeProto, context: onnx.checker.C.CheckerContext) -> None:
+    graphs = list(_subgraphs(node))
+    for graph in graphs:
+        _check_nodes(graph, context)
+    if graphs or node.domain not in STANDARD:
+        return
+    try:
+        onnx.checker.check_node(node, context)
+    except onnx.checker.ValidationError as error:
+        raise GraphError(f"{_shown(node)}: {str(error).splitlines()[0]}") from None
+
+
+def check_model(model: onnx.ModelProto) -> None:
+    """Nodes, tensors and types of a model. GraphError that names what is wrong."""
+    if not model.HasField("graph") or not model.graph.output:
+        raise GraphError("Expected a model with a graph that has outputs, got none: the file may be cut off")
+    context = onnx.checker.C.CheckerContext()
+    context.ir_version = model.ir_version or onnx.IR_VERSION
+    context.opset_imports = {entry.domain: entry.version for entry in model.opset_import}
+    known = {"", *(entry.domain for entry in model.opset_import)}
+    for node in model.graph.node:
+        if node.domain not in known and node.domain != "ai.onnx":
+            raise GraphError(f"{_shown(node)}: expected a domain of the model's opset imports {sorted(known)}, "
+                             f"got {node.domain!r}")
+    _check_nodes(model.graph, context)
+    _check_types(model)
+
+
+def _check_types(model: onnx.ModelProto) -> None:
+    """Element types and shapes that operators do not take, as shape inference finds them."""
+    if model.ByteSize() > LARGEST_PROTO:
+        return
+    try:
+        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    except onnx.shape_inference.InferenceError as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise GraphError(f"Expected types and shapes that agree, got {' '.join(lines)}") from None
+
+
+def check_weights(model: ir.Model) -> None:
+    """GraphError if a layer multiplies with a constant that holds a NaN or an infinity."""
+    for node in model.graph.all_nodes():
+        for value in node.inputs[1:] if node.op_type in LAYERS and node.domain == "" else ():
+            tensor = None if value is None else value.const_value
+            if tensor is None or tensor.dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE):
+                continue
+            array = tensor.numpy()
+            if not np.isfinite(array).all():
+                bad = array[~np.isfinite(array)].ravel()[0]
+                raise GraphError(f"{shown_node(node.op_type, '', node.name, [])}: expected finite numbers in "
+                                 f"{tensor.name!r}, got {bad}")

@@ -1,0 +1,23 @@
+"""Networks that other tools have quantised, into the form of our own."""
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from .import_dynamic import import_dynamic
+from .import_qdq import import_qdq
+from .import_qlinear import import_qlinear
+
+__all__ = ["import_integers"]
+
+MARKS = ("Linear", "Integer", "QGemm")
+
+
+def import_integers(model: ir.Model) -> None:
+    """Operators on integers become quantisers and float operators, in place; what has no such form is left as it is."""
+    if not any(mark in node.op_type for node in model.graph for mark in MARKS):
+        return
+    import_dynamic(model)
+    import_qlinear(model)
+    import_qdq(model)
+    RemoveUnusedNodesPass()(model)
