@@ -10,16 +10,18 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what `__getattr__` imports on first use
+    from .calibration import calibrate
     from .errors import GraphError
     from .interpreter import Interpreter, interpret
+    from .quantizing import quantize
     from .reader import load
     from .session import Session, compile
     from .writer import save
 
-__all__ = ["GraphError", "Interpreter", "Session", "compile", "interpret", "load", "save"]
+__all__ = ["GraphError", "Interpreter", "Session", "calibrate", "compile", "interpret", "load", "quantize", "save"]
 
-_HOMES = {"errors": ("GraphError",), "interpreter": ("Interpreter", "interpret"), "reader": ("load",),
-          "session": ("Session", "compile"), "writer": ("save",)}
+_HOMES = {"calibration": ("calibrate",), "errors": ("GraphError",), "interpreter": ("Interpreter", "interpret"),
+          "quantizing": ("quantize",), "reader": ("load",), "session": ("Session", "compile"), "writer": ("save",)}
 _FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}
 _EXTRA = ("onnx_ir", "onnx", "onnxscript")
 

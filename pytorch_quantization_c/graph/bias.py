@@ -1,0 +1,114 @@
+"""Bias correction on graphs: what rounding weights and inputs shifts on average is taken off the layers' biases."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from ..methods.bias_correction import MeanError, corrected_bias
+from .batches import Feeds
+from .interpreter import Interpreter
+from .nodes import is_quantizer
+from .passes.editing import floats, graph_of, is_op, new_constant, only_reader, rank, set_constant
+from .passes.layers import Layer, as_channels, layer_of
+
+SHADOW = ".quantized"
+
+
+def correct_biases(model: ir.Model, feeds: Iterable[Feeds]) -> None:
+    """Corrects the biases of all quantised layers, in place.
+
+    Each layer's error is measured on inputs of the float model, so that layers do not depend on each other and one
+    pass is enough.
+    """
+    shadowed, names = _shadowed(model)
+    errors = {name: MeanError(layer.channel_axis) for name, layer in names.items()}
+    interpreter = Interpreter(shadowed)
+    for each in feeds:
+        _measure(interpreter, each, errors)
+    for node in tuple(model.graph):
+        if node.name in errors and errors[node.name].count:
+            _add(node, errors[node.name].mean())
+
+
+def quantized_layer(node: ir.Node) -> Layer | None:
+    """The layer that a node is, if its input and its weight are quantised; the weight is the float one."""
+    if not is_op(node, "Conv", "ConvTranspose", "Gemm", "MatMul"):
+        return None
+    sources = [None if value is None else value.producer() for value in node.inputs[:2]]
+    if not all(is_quantizer(source) for source in sources):
+        return None
+    return layer_of(_unquantized(node))
+
+
+def _unquantized(node: ir.Node) -> ir.Node:
+    """A node like this one that reads what its quantisers read; in no graph."""
+    inputs = [source.inputs[0] if value is not None and (source := value.producer()) is not None
+              and is_quantizer(source) else value for value in node.inputs]
+    return ir.Node(node.domain, node.op_type, inputs, node.attributes.values(), name=node.name)
+
+
+def _shadowed(model: ir.Model) -> tuple[ir.Model, dict[str, Layer]]:
+    """The float model with each quantised layer beside its float one, on the same float input."""
+    made = model.clone()
+    found: dict[str, Layer] = {}
+    for node in tuple(made.graph):
+        layer = quantized_layer(node)
+        if layer is None:
+            continue
+        node.outputs[0].name, name = f"{node.outputs[0].name}{SHADOW}", node.outputs[0].name
+        layer.node.outputs[0].name = name
+        made.graph.insert_after(node, layer.node)
+        ir.convenience.replace_all_uses_with(node.outputs[0], layer.node.outputs[0], replace_graph_outputs=True)
+        found[str(node.name)] = layer
+        node.name = f"{node.name}{SHADOW}"
+    return made, found
+
+
+def _measure(interpreter: Interpreter, feeds: Feeds, errors: dict[str, MeanError]) -> None:
+    waiting: dict[str, NDArray[Any]] = {}
+
+    def observe(name: str, array: Any) -> None:
+        owner = owners[name]
+        if owner not in waiting:
+            waiting[owner] = array
+            return
+        first = waiting.pop(owner)
+        is_shadow = name.endswith(SHADOW)
+        errors[owner].add(first if is_shadow else array, array if is_shadow else first)
+
+    owners = {}
+    for node in interpreter.model.graph:
+        name = str(node.name).removesuffix(SHADOW)
+        if name in errors:
+            owners[str(node.outputs[0].name)] = name
+    interpreter.run(feeds, [], observe, owners)
+
+
+def _add(node: ir.Node, amount: NDArray[np.float64]) -> None:
+    """Adds a number a channel to what a layer gives."""
+    layer = quantized_layer(node)
+    assert layer is not None
+    if node.op_type != "MatMul" and not layer.has_other_bias:
+        set_constant(node, 2, corrected_bias(layer.bias, amount), "corrected")
+        return
+    out = node.outputs[0]
+    reader = only_reader(out)
+    index = 0 if reader is None or reader.inputs[0] is not out else 1
+    bias = floats(reader.inputs[index]) if reader is not None and is_op(reader, "Add") else None
+    found = None if bias is None else as_channels(bias, rank(out), layer.channel_axis, layer.channels)
+    if reader is not None and found is not None:
+        set_constant(reader, index, corrected_bias(found, amount), "corrected")
+        return
+    graph = graph_of(node)
+    constant = new_constant(graph, f"{node.name}.correction", corrected_bias(None, amount))
+    added = ir.node("Add", [out, constant], name=f"{node.name}.corrected")
+    after = added.outputs[0]
+    after.shape, after.type = out.shape, out.type
+    after.name, out.name = out.name, f"{out.name}.uncorrected"
+    ir.convenience.replace_all_uses_with(out, after, replace_graph_outputs=True)
+    added.replace_input_with(0, out)
+    graph.insert_after(node, added)

@@ -1,0 +1,123 @@
+"""Ranges of a graph's quantisers, found in one pass over data, whose size the memory does not grow with."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from .._core.progress import progress as with_bar
+from .batches import Feeds, feeds_of, samples
+from .collectors import Collector
+from .interpreter import Interpreter
+from .nodes import Quantizer, quantizers
+from .ranges import Range, checked_method, range_of
+from .sharing import group_of
+
+__all__ = ["calibrate"]
+
+
+def without_quantizers(model: ir.Model) -> ir.Model:
+    """A copy in which the readers of a quantiser read what it quantises."""
+    bare = model.clone()
+    for found in tuple(quantizers(bare)):
+        ir.convenience.replace_all_uses_with(found.output, found.input, replace_graph_outputs=True)
+        bare.graph.remove(found.node, safe=True)
+    return bare
+
+
+class Calibration:
+    """Collectors for the inputs of quantisers, those of a group in common, filled by running the float model.
+
+    Args:
+        model: a model with quantisers; those of weights are left alone.
+        method: see `ranges`; 16-bit quantisers always take "max".
+    """
+
+    def __init__(self, model: ir.Model, method: str, percentile: float) -> None:
+        checked_method(method, percentile)
+        self.method, self.percentile = method, percentile
+        self.model = model
+        self.quantizers = [each for each in quantizers(model) if not each.is_weight]
+        self._interpreter = Interpreter(without_quantizers(model))
+        self.collectors: dict[str, Collector] = {}
+        self._watched: dict[str, list[Collector]] = {}
+        for each in self.quantizers:
+            collector = self.collectors.setdefault(group_of(each.node), Collector(self._method(each) != "max"))
+            watched = self._watched.setdefault(str(each.input.name), [])
+            if collector not in watched:
+                watched.append(collector)
+
+    def _method(self, quantizer: Quantizer) -> str:
+        bits = quantizer.spec.bits
+        return "max" if isinstance(bits, int) and bits > 8 else self.method
+
+    def collect(self, feeds: Feeds) -> None:
+        """Runs one batch."""
+        self._interpreter.run(feeds, [], self._observe, self._watched)
+
+    def _observe(self, name: str, array: Any) -> None:
+        for collector in self._watched.get(name, ()):
+            try:
+                collector.add(array)
+            except ValueError as problem:
+                raise ValueError(f"Expected finite values to calibrate, got {problem} in {self._described(name)}") \
+                    from None
+
+    def _described(self, name: str) -> str:
+        value = next(each.input for each in self.quantizers if each.input.name == name)
+        node = value.producer()
+        return f"{name!r}" + (" (an input of the model)" if node is None else
+                              f" (output of node {node.name!r}, a {node.op_type})")
+
+    def ranges(self, zero_point: Any) -> dict[str, Range]:
+        """The range of each quantiser, by its name."""
+        return {each.name: range_of(self.collectors[group_of(each.node)], self._method(each), self.percentile,
+                                    each.spec, zero_point is not False) for each in self.quantizers}
+
+
+def each_sample(model: ir.Model, batches: Any, progress: bool | None) -> Iterator[Feeds]:
+    """The feeds of all batches, cut as small as the model takes them."""
+    for feeds in _with_bar(model, batches, progress):
+        yield from samples(model, feeds)
+
+
+def _with_bar(model: ir.Model, batches: Any, progress: bool | None) -> Iterable[Feeds]:
+    if hasattr(batches, "__len__") and not hasattr(batches, "get_next"):
+        return feeds_of(model, with_bar(batches, "calibrating", progress))
+    return feeds_of(model, batches)
+
+
+def calibrate(model: ir.Model, batches: Any, *, method: str = "max", percentile: float = 99.99,
+              zero_point: Any = "auto", progress: bool | None = None) -> dict[str, NDArray[np.float32] | Range]:
+    """The ranges of the quantisers of activations, from a pass of the float model over data.
+
+    The model is not changed. The result does not depend on how the data are cut into batches where the model treats
+    each index of axis 0 by itself, and memory does not grow with their number.
+
+    Args:
+        model: a model with quantisers, as `quantize` returns it; `quantize(model, None)` has dynamic ones.
+        batches: arrays (one input), tuples or dicts by input name; any iterable, a DataLoader, or anything with
+            `get_next()`.
+        method: "max", "mse", "entropy" or "percentile".
+        percentile: how many percent of the values "percentile" keeps.
+        zero_point: "auto" for the two ends of a range, False for one amax.
+        progress: a bar (with tqdm installed); None means: on a terminal.
+
+    Returns:
+        By the name of the quantiser: amax, or (low, high).
+
+    Raises:
+        ValueError: no quantiser, no batch, a batch that does not fit, NaN or infinity in a value, an unknown method.
+    """
+    calibration = Calibration(model, method, percentile)
+    if not calibration.quantizers:
+        raise ValueError("Expected `model` to have quantisers of activations, got none")
+    for feeds in each_sample(model, batches, progress):
+        calibration.collect(feeds)
+    found: Mapping[str, Range] = calibration.ranges(zero_point)
+    if zero_point is False:
+        return {name: np.float32(max(-low, high)) for name, (low, high) in found.items()}  # type: ignore[misc]
+    return dict(found)

@@ -1,0 +1,96 @@
+"""Which layers are quantised, and how each: `exclude`, `overrides` and the two descriptors of `quantize`."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import onnx_ir as ir
+
+from .._core.descriptor import QuantDescriptor
+from .._core.errors import shown
+from .._core.layer_patterns import chosen_by, patterns_of
+from .nodes import QuantizerSpec
+
+Patterns = str | Iterable[str]
+Override = QuantDescriptor | Mapping[str, QuantDescriptor | None] | None
+
+
+def node_matcher(argument: str, patterns: Patterns, nodes: list[ir.Node]) -> Callable[[ir.Node], bool]:
+    """A test whether a pattern (a glob, or `re:` and an expression) matches a node's name or its operator.
+
+    Raises:
+        ValueError: a bad expression, or a pattern that matches none of `nodes`.
+    """
+    names = sorted({text for node in nodes for text in (node.name or "", node.op_type)})
+    chosen = chosen_by(patterns_of(argument, patterns, names))
+    return lambda node: (node.name or "") in chosen or node.op_type in chosen
+
+
+class Choices:
+    """What `quantize` was asked for, layer by layer.
+
+    Args:
+        layers: the nodes that could run on integers.
+        input, weight: descriptors of all layers; axis 0 of `weight` stands for the axis of output channels.
+        exclude: patterns of layers that stay float.
+        overrides: by pattern, descriptors {"input": ..., "weight": ...} of the layers that match; one descriptor is
+            for both (a weight keeps its axis), None leaves the layer, or that input, float. The last that matches wins.
+    """
+
+    def __init__(self, layers: list[ir.Node], input: QuantDescriptor, weight: QuantDescriptor, exclude: Patterns,
+                 overrides: Mapping[str, Override]) -> None:
+        self._default = {"input": _checked("input", input), "weight": _checked("weight", weight)}
+        if not isinstance(overrides, Mapping):
+            raise TypeError(f"Expected `overrides` to be a dict from patterns to descriptors, got {shown(overrides)}")
+        self._excluded = node_matcher("exclude", exclude, layers) if exclude else lambda node: False
+        self._overrides = [(node_matcher("overrides", pattern, layers), self._one(pattern, override))
+                           for pattern, override in overrides.items()]
+
+    def _one(self, pattern: str, override: Override) -> dict[str, QuantDescriptor | None]:
+        if override is None:
+            return {"input": None, "weight": None}
+        if isinstance(override, QuantDescriptor):
+            weight = override.dict() | {"axis": self._default["weight"].axis}
+            return {"input": _checked(f"overrides[{pattern!r}]", override), "weight": QuantDescriptor(**weight)}
+        if not isinstance(override, Mapping) or set(override) - {"input", "weight"}:
+            raise TypeError(f"Expected `overrides[{pattern!r}]` to be a QuantDescriptor, None, or a dict with the keys "
+                            f"'input' and 'weight', got {shown(override)}")
+        return {key: None if each is None else _checked(key, each) for key, each in override.items()}
+
+    def _chosen(self, node: ir.Node, kind: str) -> QuantDescriptor | None:
+        chosen: QuantDescriptor | None = self._default[kind]
+        for matches, override in self._overrides:
+            if kind in override and matches(node):
+                chosen = override[kind]
+        return chosen
+
+    def wanted(self, node: ir.Node) -> bool:
+        """Whether the layer is quantised: both its input and its weight, or it would not run on integers."""
+        return not self._excluded(node) and self._chosen(node, "input") is not None and \
+            self._chosen(node, "weight") is not None
+
+    def descriptor(self, node: ir.Node, kind: str) -> QuantDescriptor:
+        """The descriptor of a wanted layer's "input" or "weight"."""
+        found = self._chosen(node, kind)
+        assert found is not None
+        return found
+
+
+def _checked(name: str, descriptor: Any) -> QuantDescriptor:
+    if not isinstance(descriptor, QuantDescriptor):
+        raise TypeError(f"Expected `{name}` to be a QuantDescriptor, got {shown(descriptor)}")
+    if name == "input" and descriptor.axis is not None:
+        raise ValueError(f"Expected `input` with axis None, as integer layers have one range for it, got axis "
+                         f"{descriptor.axis}")
+    if name == "weight" and descriptor.axis not in (None, 0):
+        raise ValueError(f"Expected `weight` with axis None, or 0 for one range each output channel, got axis "
+                         f"{descriptor.axis}")
+    return descriptor
+
+
+def spec_of(descriptor: QuantDescriptor, axis: int | None = None) -> QuantizerSpec:
+    """The quantiser that a descriptor asks for."""
+    bits: Any = descriptor.num_bits
+    if bits == (4, 3):
+        return QuantizerSpec(bits, axis=axis)
+    return QuantizerSpec(bits, descriptor.unsigned, descriptor.narrow_range, 0 if descriptor.unsigned else None, axis)

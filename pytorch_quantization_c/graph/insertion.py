@@ -1,0 +1,70 @@
+"""Quantisers put into a graph where placement says."""
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from .._core.descriptor import QuantDescriptor
+from .choices import Choices, spec_of
+from .nodes import QuantizerSpec, fake_quant
+from .passes.editing import floats, graph_of
+from .placement import Site, adds_and, input_sites, residual_sites, weights_of
+from .sharing import set_group
+from .targets import Target
+
+
+def insert_quantizers(model: ir.Model, layers: list[ir.Node], choices: Choices, target: Target, residual: str) -> None:
+    """Puts quantisers in: of weights with their ranges, of activations dynamic ones."""
+    kind = target.residual if residual == "auto" else residual
+    readers = adds_and(model, target.quantized_ops) if kind == "u8" else {}
+    readers = {node: inputs for node, inputs in readers.items() if choices.wanted(node)}
+    readers |= {node: [0] for node in layers}
+    sites = input_sites(model, readers, lambda node: repr(choices.descriptor(node, "input").dict()))
+    if kind == "16":
+        sites += residual_sites(model, layers)
+    weights: dict[tuple[ir.Value, QuantizerSpec], ir.Value] = {}
+    for node in layers:
+        _quantize_weights(node, choices.descriptor(node, "weight"), weights)
+    order = {node: number for number, node in enumerate(model.graph)}
+    names: set[str] = set()
+    for site in sites:
+        spec = QuantizerSpec(16) if site.kind == "residual" else spec_of(choices.descriptor(site.owner, "input"))
+        _insert(site, spec, _free_name(site, names), order)
+
+
+def _free_name(site: Site, taken: set[str]) -> str:
+    base = f"{site.owner.name}.{site.kind}"
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}.{number}"
+    taken.add(name)
+    return name
+
+
+def _insert(site: Site, spec: QuantizerSpec, name: str, order: dict[ir.Node, int]) -> None:
+    first = min((node for node, _ in site.uses), key=order.__getitem__)
+    graph = graph_of(first)
+    node = fake_quant(graph, site.value, None, spec, name)
+    set_group(node, site.group or name)
+    graph.insert_before(first, node)
+    for reader, index in site.uses:
+        reader.replace_input_with(index, node.outputs[0])
+
+
+def _quantize_weights(node: ir.Node, descriptor: QuantDescriptor,
+                      made: dict[tuple[ir.Value, QuantizerSpec], ir.Value]) -> None:
+    for index, axis in weights_of(node):
+        value, array = node.inputs[index], floats(node.inputs[index])
+        assert value is not None and array is not None
+        if not np.isfinite(array).all():
+            raise ValueError(f"Expected finite weights, got NaN or infinity in {value.name!r} of node {node.name!r}")
+        spec = spec_of(descriptor, None if descriptor.axis is None else axis)
+        if (value, spec) not in made:
+            rest = tuple(at for at in range(array.ndim) if at != axis) if spec.axis is not None else None
+            amax = np.abs(array).max(axis=rest) if descriptor.amax is None else descriptor.amax
+            name = f"{node.name}.weight" if index == 1 else f"{node.name}.recurrent_weight"
+            new = fake_quant(graph_of(node), value, amax, spec, name)
+            graph_of(node).insert_before(node, new)
+            made[value, spec] = new.outputs[0]
+        node.replace_input_with(index, made[value, spec])

@@ -1,0 +1,24 @@
+"""What `quantize` does to a model before it places quantisers: the same function in fewer nodes."""
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes.common import CommonSubexpressionEliminationPass, RemoveUnusedNodesPass
+
+from .affine import fold_affine
+from .cleanup import remove_no_ops
+from .constants import fold_constants
+from .patterns import recognise
+
+__all__ = ["prepare"]
+
+
+def prepare(model: ir.Model) -> None:
+    """Folds constants, BatchNorm and affine steps, removes what does nothing and recognises activations; in place."""
+    fold_constants(model)
+    remove_no_ops(model)
+    CommonSubexpressionEliminationPass()(model)
+    recognise(model)
+    fold_affine(model)
+    remove_no_ops(model)
+    RemoveUnusedNodesPass()(model)
+    fold_constants(model)

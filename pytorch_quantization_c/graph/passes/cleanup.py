@@ -1,0 +1,111 @@
+"""Nodes that do nothing are taken out: Identity, Dropout, no-op Cast and Reshape, pairs of Reshape or Transpose."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from .editing import attribute, bypass, constant, is_op, read_once, same_shape, scalar
+
+RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+
+
+def remove_no_ops(model: ir.Model) -> None:
+    """Takes out of the main graph what changes no number and no shape. Subgraphs stay as they are."""
+    changed = True
+    while changed:
+        changed = False
+        for node in tuple(model.graph):
+            if node.graph is None or not is_op(node, *RULES):
+                continue
+            changed |= RULES[node.op_type](node)
+
+
+def _identity(node: ir.Node) -> bool:
+    value = node.inputs[0]
+    return value is not None and bypass(node, value)
+
+
+def _dropout(node: ir.Node) -> bool:
+    training = node.inputs[2] if len(node.inputs) > 2 else None
+    if training is not None and (scalar_bool := constant(training)) is None or training is not None and scalar_bool:
+        return False
+    if len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
+        return False
+    return _identity(node)
+
+
+def _cast(node: ir.Node) -> bool:
+    value = node.inputs[0]
+    return value is not None and value.dtype is not None and value.dtype == attribute(node, "to", None) and \
+        bypass(node, value)
+
+
+def _reshaping(node: ir.Node) -> bool:
+    """A Reshape to the same shape, or of a value that was reshaped before and that nobody else reads."""
+    value, out = node.inputs[0], node.outputs[0]
+    if value is None:
+        return False
+    if same_shape(value, out):
+        return bypass(node, value)
+    before = value.producer()
+    if not (is_op(node, "Reshape") and is_op(before, *RESHAPING) and read_once(value)):
+        return False
+    shape = constant(node.inputs[1])
+    if shape is None or (shape == 0).any() or before is None:
+        return False
+    node.replace_input_with(0, before.inputs[0])
+    before.graph.remove(before, safe=True)  # type: ignore[union-attr]
+    return True
+
+
+def _transpose(node: ir.Node) -> bool:
+    value = node.inputs[0]
+    order = attribute(node, "perm", None)
+    if value is None or order is None:
+        return False
+    if list(order) == list(range(len(order))):
+        return bypass(node, value)
+    before = value.producer()
+    if not (is_op(before, "Transpose") and read_once(value)) or before is None:
+        return False
+    first = attribute(before, "perm", None)
+    if first is None:
+        return False
+    node.attributes["perm"] = ir.AttrInt64s("perm", [first[axis] for axis in order])
+    node.replace_input_with(0, before.inputs[0])
+    before.graph.remove(before, safe=True)  # type: ignore[union-attr]
+    return True
+
+
+def _neutral(node: ir.Node) -> bool:
+    """Adding 0, or multiplying by 1, without growing the shape."""
+    neutral = 0.0 if node.op_type in ("Add", "Sub") else 1.0
+    for index in (1,) if node.op_type in ("Sub", "Div") else (1, 0):
+        array, value = constant(node.inputs[index]), node.inputs[1 - index]
+        if array is None or value is None or array.dtype.kind != "f" or not (array == neutral).all():
+            continue
+        if same_shape(value, node.outputs[0]):
+            return bypass(node, value)
+    return False
+
+
+def _pad(node: ir.Node) -> bool:
+    pads, value = constant(node.inputs[1]) if len(node.inputs) > 1 else None, node.inputs[0]
+    return pads is not None and value is not None and not np.any(pads) and bypass(node, value)
+
+
+def _resize(node: ir.Node) -> bool:
+    """To the size it has."""
+    value = node.inputs[0]
+    plain = attribute(node, "coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize"
+    return value is not None and plain and bool(value.shape and value.shape.is_static()) and \
+        same_shape(value, node.outputs[0]) and scalar(value) is None and bypass(node, value)
+
+
+RULES: dict[str, Callable[[ir.Node], bool]] = {
+    "Identity": _identity, "Dropout": _dropout, "Cast": _cast, "Reshape": _reshaping, "Flatten": _reshaping,
+    "Squeeze": _reshaping, "Unsqueeze": _reshaping, "Expand": _reshaping, "Transpose": _transpose, "Add": _neutral,
+    "Sub": _neutral, "Mul": _neutral, "Div": _neutral, "Pad": _pad, "Resize": _resize,
+}

@@ -1,0 +1,142 @@
+"""`quantize`: a float model in, the same model with quantisers in it out."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import onnx_ir as ir
+
+from .._core.descriptor import QuantDescriptor
+from .._core.errors import shown
+from .bias import correct_biases
+from .calibration import Calibration, each_sample
+from .choices import Choices, Override, Patterns
+from .insertion import insert_quantizers
+from .nodes import Quantizer, declare, fake_quant, quantizers
+from .opsets import raise_opset
+from .passes import prepare
+from .passes.editing import substitute
+from .placement import layers_of
+from .ranges import Range, checked_method, fitted
+from .targets import Target, target_of
+
+__all__ = ["quantize"]
+
+INPUT, WEIGHT = QuantDescriptor(8), QuantDescriptor(8, axis=0)
+METHODS = ("bias_correction",)
+KEPT = 64           # samples that methods see again
+
+
+def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
+             weight: QuantDescriptor = WEIGHT, method: str = "max", percentile: float = 99.99,
+             zero_point: Any = "auto", residual: str = "auto", target: str = "here", exclude: Patterns = (),
+             overrides: Mapping[str, Override] | None = None, methods: Iterable[str] = METHODS,
+             progress: bool | None = None) -> ir.Model:
+    """A copy of the model that is folded and has a quantiser wherever a layer reads integers.
+
+    Args:
+        model: a float model, as `load` or `trace` returns it; it is left as it was.
+        batches: calibration data: arrays (one input), tuples or dicts by input name, in any iterable that is gone
+            through once, or anything with `get_next()`. None: no data, ranges are found at every call.
+        input, weight: how activations and weights of layers are quantised; axis 0 of `weight` means one range for each
+            output channel.
+        method: how ranges of activations are found: "max", "mse", "entropy" or "percentile".
+        percentile: how many percent of the values the method "percentile" keeps.
+        zero_point: "auto": unsigned where nothing is negative, a zero point for lopsided ranges, else symmetric;
+            False: always symmetric.
+        residual: "auto" keeps what only Adds and layers read as 16-bit integers, where the target can; "u8" quantises
+            both inputs of an Add to 8 bits; "float" leaves them.
+        target: "here", "onnxruntime", "openvino" or "tensorrt": where quantisers go, and what a file may say.
+        exclude: patterns (globs, or `re:` and an expression) of names or operators of layers that stay float.
+        overrides: by pattern, other descriptors: {"input": ..., "weight": ...}, one for both, or None for float.
+        methods: what is done beside finding ranges: "bias_correction", or nothing.
+        progress: a bar (with tqdm installed); None means: on a terminal.
+
+    Returns:
+        The model with `FakeQuant` nodes, or `DynamicFakeQuant` ones without data; inputs, outputs, names and metadata
+        are those of `model`.
+
+    Raises:
+        ValueError: nothing to quantise, a pattern that matches nothing, a batch that does not fit, NaN or infinity in
+            a value (named, with its node), or an argument out of range.
+        TypeError: an argument of the wrong type.
+    """
+    checked_method(method, percentile)
+    wanted = _checked(model, zero_point, residual, methods, target)
+    made = model.clone()
+    raise_opset(made, wanted.opset)
+    prepare(made)
+    _name_nodes(made)
+    candidates = layers_of(made, lambda node: True)
+    choices = Choices(candidates, input, weight, exclude, overrides or {})
+    layers = [node for node in candidates if choices.wanted(node)]
+    if not layers:
+        raise ValueError("Expected `model` to have layers to quantise (Conv, ConvTranspose, Gemm, MatMul, LSTM or GRU "
+                         f"with constant weights), got none of {len(candidates)} left by `exclude` and `overrides`")
+    declare(made)
+    insert_quantizers(made, layers, choices, wanted, residual if batches is not None else "float")
+    if batches is None:
+        _leave_dynamic(made, wanted.zero_points and zero_point == "auto")
+        return made
+    kept = _calibrate(made, batches, method, percentile, zero_point if wanted.zero_points else False, progress)
+    if "bias_correction" in methods:
+        correct_biases(made, kept)
+    return made
+
+
+def _checked(model: Any, zero_point: Any, residual: str, methods: Any, target: str) -> Target:
+    if not isinstance(model, ir.Model):
+        raise TypeError(f"Expected `model` to be an onnx_ir.Model, as `graph.load` returns it, got "
+                        f"{type(model).__name__}")
+    if zero_point not in ("auto", False):
+        raise ValueError(f"Expected `zero_point` to be 'auto' or False, got {shown(zero_point)}")
+    if residual not in ("auto", "u8", "float"):
+        raise ValueError(f"Expected `residual` to be 'auto', 'u8' or 'float', got {shown(residual)}")
+    unknown = [each for each in ([methods] if isinstance(methods, str) else methods) if each not in METHODS]
+    if isinstance(methods, str) or unknown:
+        raise ValueError(f"Expected `methods` to be a tuple of names out of {METHODS}, got {shown(methods)}")
+    return target_of(target)
+
+
+def _name_nodes(model: ir.Model) -> None:
+    """Every node gets a name of its own."""
+    taken: set[str] = set()
+    for number, node in enumerate(model.graph):
+        name = node.name or f"{node.op_type}_{number}"
+        while name in taken:
+            name = f"{name}_{number}"
+        node.name = name
+        taken.add(name)
+
+
+def _leave_dynamic(model: ir.Model, two_sided: bool) -> None:
+    for found in tuple(quantizers(model)):
+        if found.is_dynamic and two_sided and isinstance(found.spec.bits, int):
+            spec = replace(found.spec, unsigned=True, narrow=False, zero_point=None, two_sided=True)
+            substitute(found.node, fake_quant(model.graph, found.input, None, spec, found.name))
+
+
+def _calibrate(model: ir.Model, batches: Any, method: str, percentile: float, zero_point: Any,
+               progress: bool | None) -> list[dict[str, Any]]:
+    """Gives the quantisers of activations their ranges; returns the first samples."""
+    calibration = Calibration(model, method, percentile)
+    kept: list[dict[str, Any]] = []
+    for feeds in each_sample(model, batches, progress):
+        calibration.collect(feeds)
+        if len(kept) < KEPT:
+            kept.append(feeds)
+    ranges = calibration.ranges(zero_point)
+    for found in tuple(quantizers(model)):
+        if found.name in ranges:
+            fix(model, found, ranges[found.name], zero_point)
+    return kept
+
+
+def fix(model: ir.Model, found: Quantizer, ends: Range, zero_point: Any) -> None:
+    """Gives a quantiser of an activation a constant range."""
+    symmetric = isinstance(found.spec.bits, tuple) or found.spec.bits > 8
+    spec, amax = fitted(found.spec, ends, False if symmetric else zero_point)
+    node = fake_quant(model.graph, found.input, amax, spec, found.name)
+    node.metadata_props.update(found.node.metadata_props)
+    substitute(found.node, node)

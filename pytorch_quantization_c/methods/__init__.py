@@ -1,0 +1,1 @@
+"""Methods that lessen what quantisation costs: array functions, which know no model."""

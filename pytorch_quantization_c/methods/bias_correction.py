@@ -1,0 +1,53 @@
+"""Bias correction: the mean error that quantisation puts on each output channel is taken off the bias.
+
+Empirical, as in section 4.2 of Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization Through Weight
+Equalization and Bias Correction (2019).
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["MeanError", "corrected_bias"]
+
+
+class MeanError:
+    """The mean over all data, by channel, of what a float layer gives less what the quantised one gives.
+
+    Args:
+        axis: the axis of channels.
+    """
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+        self.count = 0
+        self._sum: NDArray[np.float64] | None = None
+
+    def add(self, expected: ArrayLike, got: ArrayLike) -> None:
+        """Counts the outputs of both layers for the same inputs. ValueError if their shapes differ."""
+        wanted, given = np.asarray(expected), np.asarray(got)
+        if wanted.shape != given.shape:
+            raise ValueError(f"Expected `got` of shape {wanted.shape}, got {given.shape}")
+        rest = tuple(at for at in range(wanted.ndim) if at != self.axis % wanted.ndim)
+        error = np.subtract(wanted, given, dtype=np.float64).sum(axis=rest)
+        self._sum = error if self._sum is None else self._sum + error
+        self.count += wanted.size // max(len(error), 1)
+
+    def mean(self) -> NDArray[np.float64]:
+        """The mean error of each channel. ValueError before anything was counted."""
+        if self._sum is None or not self.count:
+            raise ValueError("Expected outputs to have been added, got none")
+        return self._sum / self.count
+
+
+def corrected_bias(bias: ArrayLike | None, error: Any) -> NDArray[np.float32]:
+    """The bias with the mean error of each channel added, in float32.
+
+    Args:
+        bias: one number a channel, or None for no bias.
+        error: what `MeanError.mean` gives.
+    """
+    before = 0.0 if bias is None else np.asarray(bias, np.float64)
+    return np.asarray(before + np.asarray(error, np.float64), np.float32)

@@ -1,0 +1,123 @@
+"""Ranges of a graph: exact, the same however the data are cut, and found by plain NumPy as well."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytorch_quantization_c import graph
+from pytorch_quantization_c.graph.collectors import Collector
+from pytorch_quantization_c.graph.nodes import QuantizerSpec
+from pytorch_quantization_c.graph.ranges import range_of
+from tests.graph.networks import convolutional, images, network, normal
+
+METHODS = ("max", "mse", "entropy", "percentile")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ranges_do_not_depend_on_batches(rng: np.random.Generator, method: str) -> None:
+    model, data = graph.quantize(convolutional(rng), None), images(rng, 12)
+    whole = graph.calibrate(model, [data], method=method)
+    for cuts in ([1, 2, 3], [5], list(range(1, 12))):
+        parts = np.split(data, cuts)
+        assert graph.calibrate(model, parts, method=method) == whole
+        assert graph.calibrate(model, (each for each in reversed(parts)), method=method) == whole
+
+
+def test_the_biases_do_not_depend_on_batches(rng: np.random.Generator) -> None:
+    model, data = convolutional(rng), images(rng, 6)
+    x = {"x": images(rng, 2)}
+    whole, parts = graph.quantize(model, [data]), graph.quantize(model, iter(np.split(data, [1, 4])))
+    np.testing.assert_array_equal(graph.interpret(whole, x)[0], graph.interpret(parts, x)[0])
+
+
+def test_ranges_by_max_are_those_of_the_float_values(rng: np.random.Generator) -> None:
+    model = convolutional(rng)
+    dynamic, data = graph.quantize(model, None), images(rng, 4)
+    ranges = graph.calibrate(dynamic, [data])
+    values: dict[str, Any] = {}
+    graph.Interpreter(model).run({"x": data}, observe=lambda name, array: values.update({name: array}))
+    assert ranges["conv0.input"] == (data.min(), data.max())
+    np.testing.assert_allclose(ranges["conv3.input"], (0, values["r1"].max()), rtol=1e-5)
+    symmetric = graph.calibrate(dynamic, [data], zero_point=False)
+    assert symmetric["conv0.input"] == np.abs(data).max()
+
+
+@pytest.mark.parametrize("values", ["normal", "relu", "swish"])
+def test_mse_finds_the_range_of_least_error(rng: np.random.Generator, values: str) -> None:
+    x = normal(rng, 1 << 16)
+    x = {"normal": x, "relu": np.maximum(x, 0), "swish": x / (1 + np.exp(-3 * x))}[values]
+    x[:4] *= 6
+    collector = Collector(True)
+    collector.add(x)
+    low, high = range_of(collector, "mse", 100, QuantizerSpec(8), values == "swish")
+
+    def error(least: float, most: float) -> float:
+        step = (most - least) / 255 if values != "normal" else most / 127
+        codes = np.clip(np.rint(x.astype(np.float64) / step), np.rint(least / step), np.rint(most / step))
+        return float(np.square(codes * step - x).sum())
+
+    if values == "normal":
+        low, high = -max(-low, high), max(-low, high)
+    best = min(error(x.min() * a if values == "swish" else low / high * b * x.max(), x.max() * b)
+               for a in np.linspace(0.2, 1, 17) for b in np.linspace(0.2, 1, 41))
+    assert error(low, high) <= 1.03 * best
+    assert high < x.max()
+
+
+def test_percentiles_leave_out_the_same_share_on_either_side(rng: np.random.Generator) -> None:
+    x = np.concatenate([normal(rng, 100_000), 10 + normal(rng, 100_000)]).astype(np.float32)
+    collector = Collector(True)
+    collector.add(x)
+    low, high = range_of(collector, "percentile", 99.0, QuantizerSpec(8), True)
+    np.testing.assert_allclose((low, high), np.quantile(x, [0.005, 0.995]), atol=0.02)
+    low, high = range_of(collector, "percentile", 99.0, QuantizerSpec(8), False)
+    np.testing.assert_allclose(high, np.quantile(np.abs(x), 0.99), atol=0.02)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_is_named_by_value_and_node(rng: np.random.Generator, bad: float) -> None:
+    model = network("a = Sqrt (x) b = Conv (a, w) y = Relu (b)", w=normal(rng, 3, 4, 1, 1))
+    data = np.abs(normal(rng, 2, 4, 9, 9))
+    data[0, 0, 0, 0] = -1 if np.isnan(bad) else bad
+    with pytest.raises(ValueError, match=r"'a' \(output of node 'sqrt0', a Sqrt\)"):
+        graph.quantize(model, [data])
+
+
+def test_batches_come_in_every_form(rng: np.random.Generator) -> None:
+    model = network("a = Add (x, z) y = Conv (a, w)", "float[N,4,9,9] x, float[N,4,9,9] z", w=normal(rng, 3, 4, 1, 1))
+    x, z = normal(rng, 4, 4, 9, 9), normal(rng, 4, 4, 9, 9)
+
+    class Reader:
+        def __init__(self) -> None:
+            self.rest = [{"x": x, "z": z}]
+
+        def get_next(self) -> Any:
+            return self.rest.pop() if self.rest else None
+
+    dynamic = graph.quantize(model, None)
+    forms: list[Any] = [[(x, z)], [[x, z]], [{"z": z, "x": x}], iter([(x, z)]), Reader(),
+                        [(x.astype(np.float64), z.tolist())]]
+    results = [graph.calibrate(dynamic, form) for form in forms]
+    assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize("batches, message", [
+    ([], "at least one batch"), ([{"q": 1}], r"inputs \['x'\]"), ([(1, 2)], "a batch of 1 arrays"),
+    ([np.zeros((2, 3, 9, 9), np.float32)], r"input 'x' of batch 0 of shape .*4, 9, 9.*\[2, 3, 9, 9\]"),
+    ([np.zeros((2, 4, 9, 9), np.float32), np.zeros((4, 9), np.float32)], "batch 1 of shape"),
+    ([np.zeros((2, 4, 9, 9), np.int64)], "to hold float32, got int64")])
+def test_bad_batches_are_refused(rng: np.random.Generator, batches: Any, message: str) -> None:
+    model = network("y = Conv (x, w)", w=normal(rng, 3, 4, 1, 1))
+    with pytest.raises(ValueError, match=message):
+        graph.quantize(model, batches)
+    with pytest.raises(TypeError, match="Expected `batches`"):
+        graph.quantize(model, np.zeros((2, 4, 9, 9), np.float32))
+
+
+def test_batches_of_a_model_with_a_fixed_size(rng: np.random.Generator) -> None:
+    model = network("y = Conv (x, w)", "float[1,4,9,9] x", w=normal(rng, 3, 4, 1, 1))
+    data = normal(rng, 6, 4, 9, 9)
+    dynamic = graph.quantize(model, None)
+    assert graph.calibrate(dynamic, [data]) == graph.calibrate(dynamic, list(np.split(data, 6)))
