@@ -24,7 +24,8 @@ M = TypeVar("M", bound=float_nn.Module)
 _NAMES = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Linear", "LSTM",
           "LSTMCell", "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d",
           "AdaptiveAvgPool3d")
-_DEFAULT_QUANT_MAP = [Entry(float_nn, name, getattr(quant_nn, "Quant" + name)) for name in _NAMES]
+_quant_entry = Entry     # the original's name, for entries that are appended to the table
+_DEFAULT_QUANT_MAP = [_quant_entry(float_nn, name, getattr(quant_nn, "Quant" + name)) for name in _NAMES]
 
 
 class QuantModuleReplacementHelper(ReplacementRules):

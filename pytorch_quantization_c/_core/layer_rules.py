@@ -72,6 +72,9 @@ class Quantizing(FloatLayer):  # type: ignore[misc]
 
     default_quant_desc_input: ClassVar[ScaledQuantDescriptor] = QUANT_DESC_8BIT_PER_TENSOR
 
+    #: The float layer in whose place this one stands, if it does not inherit from it.
+    _float_class: ClassVar[Any] = None
+
     #: The host's TensorQuantizer and ModuleList.
     _new_quantizer: ClassVar[Any]
     _new_list: ClassVar[Any]
@@ -89,7 +92,7 @@ class Quantizing(FloatLayer):  # type: ignore[misc]
             module: a layer of a class that this one inherits from.
             **kwargs: `quant_desc_input`, `quant_desc_weight`; the defaults of the class else.
         """
-        if not issubclass(cls, type(module)):
+        if not issubclass(cls, type(module)) and cls._float_class is not type(module):
             raise TypeError(f"Expected `module` to be of a class that {cls.__name__} inherits from, "
                             f"got {type(module).__name__}")
         made = cls.__new__(cls)

@@ -11,8 +11,11 @@ from .errors import shown
 from .formats import E4M3, Int
 
 # onnx.TensorProto.DataType
-FLOAT, UINT8, INT8, FLOAT16, BFLOAT16, FLOAT8E4M3FN = 1, 2, 3, 10, 16, 17
-HALF_TYPES = {"Half": FLOAT16, "BFloat16": BFLOAT16}
+FLOAT, UINT8, INT8, FLOAT16, DOUBLE, BFLOAT16, FLOAT8E4M3FN = 1, 2, 3, 10, 11, 16, 17
+OTHER_TYPES = {"Half": FLOAT16, "BFloat16": BFLOAT16, "Double": DOUBLE}
+
+TINY = 2.0 ** -24                                       # integers: up to here an amax quantises everything to 0
+LEAST_SCALE = float(np.finfo(np.float32).tiny)          # which does that in a file, where no scale may be 0
 
 Constant = Callable[[NDArray[Any]], Any]
 Annotate = Callable[[Any, Any, str], Any]
@@ -28,10 +31,10 @@ def _described(value: Any, method: str) -> Any:
 
 def _between_casts(g: Any, inputs: Any, body: Callable[[Any], Any]) -> Any:
     """`body` in float32: the quantising nodes of the runtimes take nothing else."""
-    half = HALF_TYPES.get(_described(inputs, "scalarType"))
-    if half is None:
+    other = OTHER_TYPES.get(_described(inputs, "scalarType"))
+    if other is None:
         return body(inputs)
-    return g.op("Cast", body(g.op("Cast", inputs, to_i=FLOAT)), to_i=half)
+    return g.op("Cast", body(g.op("Cast", inputs, to_i=FLOAT)), to_i=other)
 
 
 def _channel_axis(shape: tuple[int, ...], rank: int | None) -> int:
@@ -43,9 +46,19 @@ def _channel_axis(shape: tuple[int, ...], rank: int | None) -> int:
     return long[0] - len(shape) + (0 if rank is None else rank)
 
 
+def _finite(amax: Any) -> NDArray[np.float32]:
+    """amax in float32. ValueError for one that no runtime could compute with."""
+    numbers = np.asarray(amax, np.float32)
+    if not np.isfinite(numbers).all():
+        found = numbers[~np.isfinite(numbers)].flat[0]
+        raise ValueError(f"Expected a finite `amax` for ONNX export, got {found}: "
+                         "calibrate again, without batches that hold NaN or infinities")
+    return numbers
+
+
 def int8_symbolic(g: Any, inputs: Any, amax: NDArray[Any], num_bits: int, unsigned: bool, narrow_range: bool,
                   constant: Constant = np.asarray) -> Any:
-    """QuantizeLinear and DequantizeLinear with the scale amax / bound, 1 where that is 0.
+    """QuantizeLinear and DequantizeLinear with the scale amax / bound; the least normal one where all is 0.
 
     Args:
         g: the graph; `g.op(name, *inputs, **attributes)` adds a node and returns its output.
@@ -54,14 +67,14 @@ def int8_symbolic(g: Any, inputs: Any, amax: NDArray[Any], num_bits: int, unsign
         constant: makes the host's array, for attributes that hold one.
 
     Raises:
-        ValueError: not 8 bits, signed and narrow (ONNX has no such range), or amax over several axes.
+        ValueError: not 8 bits, signed and narrow (ONNX has no such range), amax over several axes or not finite.
     """
     if num_bits != 8:
         raise ValueError(f"Only INT8 ONNX export is supported: expected `num_bits` 8, got {shown(num_bits)}")
     if narrow_range and not unsigned:
         raise ValueError("ONNX has no narrow signed range: expected `narrow_range` False, got True")
-    scale = np.asarray(amax, np.float32) / np.float32(Int(8, unsigned).bound)
-    scale = np.where(scale == 0, np.float32(1), scale)
+    largest = _finite(amax)
+    scale = np.where(largest <= TINY, np.float32(LEAST_SCALE), largest / np.float32(Int(8, unsigned).bound))
     axis = None
     if scale.size == 1:
         zero = np.zeros((), np.float32)
@@ -93,13 +106,13 @@ def e4m3_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = np
     """
     scale: Any = np.float32(1)
     if amax is not None:
-        largest = np.asarray(amax, np.float32)
+        largest = _finite(amax)
         if largest.size != 1:
             raise ValueError("E4M3 is exported with one scale: expected `amax` of one element, "
                              f"got shape {largest.shape}")
         with np.errstate(divide="ignore"):
             forward = np.float32(E4M3.bound) / largest.reshape(())
-        scale = np.float32(1) / (forward if forward != 0 else np.float32(1))
+        scale = np.maximum(np.float32(1) / forward, np.float32(LEAST_SCALE))
 
     def pair(value: Any) -> Any:
         step = g.op("Constant", value_t=constant(np.asarray(scale, np.float32)))
@@ -115,11 +128,11 @@ def float8_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = 
 
     ValueError if amax has more than one element.
     """
-    largest = np.float32(E4M3.bound) if amax is None else np.asarray(amax, np.float32)
+    largest = _finite(E4M3.bound if amax is None else amax)
     if largest.size != 1:
         raise ValueError(f"E4M3 is exported with one scale: expected `amax` of one element, got shape {largest.shape}")
     scale = (largest / np.float32(E4M3.bound)).reshape(())
-    step = g.op("Constant", value_t=constant(np.where(scale == 0, np.float32(1), scale)))
+    step = g.op("Constant", value_t=constant(np.maximum(scale, np.float32(LEAST_SCALE))))
     zero_point = g.op("Cast", g.op("Constant", value_t=constant(np.zeros((), np.float32))), to_i=FLOAT8E4M3FN)
     return _between_casts(g, inputs, lambda value: g.op(
         "DequantizeLinear", g.op("QuantizeLinear", value, step, zero_point), step, zero_point))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .axes import Axis, axes_to_reduce
 from .descriptor import ScaledQuantDescriptor, checked_bits
 from .formats import Float, Int, number_format
-from .quantizer_text import QuantizerText
+from .quantizer_text import QuantizerText, tell_reader
 from .state_bits import note_bits, warn_of_other_bits
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,10 @@ class QuantizerRules(QuantizerText, ABC):
 
     #: Shown in messages about this quantiser; the descriptor's name at first.
     name: str | None = None
+    # Objects that were pickled by older versions of the original lack these.
+    _narrow_range = False
+    _if_clip = False
+    _calibrator: Any = None
     _buffers: Any
     _parameters: Any
     _amax: Any
@@ -169,13 +173,6 @@ class QuantizerRules(QuantizerText, ABC):
         else:
             self._buffers[name] = value if value is None or self._is_array(value) else self._new_buffer(value, name)
 
-    def _adopt(self) -> None:
-        """Makes buffers of ranges that an unpickled object has as plain attributes."""
-        for name in STATE:
-            value = self.__dict__.pop(name, None)
-            if value is not None:
-                setattr(self, name, value)
-
     # Properties
 
     @property
@@ -219,9 +216,9 @@ class QuantizerRules(QuantizerText, ABC):
     def scale(self) -> Any:
         """What the last real quantisation multiplied by; 1.0 for a fake quantiser, None before the first array."""
         if self._fake_quant:
-            logger.warning("A fake quantizer has no scale of its own.")
+            tell_reader("A fake quantizer has no scale of its own.")
         elif self._scale is None:
-            logger.warning("No array was quantized yet, so there is no scale.")
+            tell_reader("No array was quantized yet, so there is no scale.")
         return self._scale
 
     @property
@@ -270,11 +267,11 @@ class QuantizerRules(QuantizerText, ABC):
         """
         amax = self.amax
         if amax is None:
-            logger.warning("There is no step_size while amax is dynamic.")
+            tell_reader("There is no step_size while amax is dynamic.")
             return None
         format = self.format
         if not format.bound:
-            logger.warning("There is no step_size with one quantized value.")
+            tell_reader("There is no step_size with one quantized value.")
             return None
         if isinstance(format, Float):
             return amax * (format.top_spacing / format.bound)
@@ -427,7 +424,7 @@ class QuantizerRules(QuantizerText, ABC):
             TypeError, ValueError: see `tensor_quant.tensor_quant`.
             RuntimeError: export is switched on and the quantiser has no amax.
         """
-        if self._enable_onnx_export:
+        if self._exports_onnx():
             self._check_onnx_readiness(inputs)
         if self.pre_quant_scale is not None:
             inputs = self._scaled_inputs(inputs, self.pre_quant_scale)
@@ -463,6 +460,10 @@ class QuantizerRules(QuantizerText, ABC):
             amax = self._dynamic_amax(inputs, axes_to_reduce(self._axis, inputs.shape, self._shown_name()))
         amax = self._as_float(amax)
         return amax if self._scale_amax is None else amax * self._scale_amax
+
+    def _exports_onnx(self) -> bool:
+        """Whether this forward is one of an export to ONNX."""
+        return self._enable_onnx_export
 
     def _check_onnx_readiness(self, inputs: Any) -> None:
         if self.amax is None:

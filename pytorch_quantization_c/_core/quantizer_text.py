@@ -1,6 +1,8 @@
 """The line that a quantiser prints of itself."""
 from __future__ import annotations
 
+import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,15 @@ if TYPE_CHECKING:
 else:
     Quantizer = object
 
-__all__ = ["QuantizerText"]
+__all__ = ["QuantizerText", "tell_reader"]
+
+logger = logging.getLogger(__name__)
+
+
+def tell_reader(message: str) -> None:
+    """A warning to whoever reads a property; none to torch's tracers, which read every attribute of a module."""
+    if not sys._getframe(2).f_globals.get("__name__", "").startswith("torch."):
+        logger.warning(message)
 
 
 class QuantizerText(Quantizer):  # type: ignore[misc]

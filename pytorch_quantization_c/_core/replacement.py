@@ -59,13 +59,13 @@ class ReplacementRules:
     The packages belong to the whole process. Threads take turns, so that no original is lost.
 
     Args:
-        table: what is replaced by default.
+        table: what is replaced by default; the very list, so that what is added to it later counts.
     """
 
-    def __init__(self, table: Sequence[Entry]) -> None:
+    def __init__(self, table: list[Entry]) -> None:
         self._turn = threading.RLock()
         self._blocks: Switch[list[Entry]] | None = None  # while there are some
-        self.default_quant_map = list(table)
+        self.default_quant_map = table
         self.quant_map: list[Entry] = []
         self.orginal_func_map: list[Entry] = []
 

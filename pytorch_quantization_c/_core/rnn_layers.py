@@ -52,6 +52,7 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
     """Layers of recurrent cells over sequences. The host adds `_ops`, `_as_array`, `_new_parameter` ..."""
 
     _ops: Any
+    proj_size: int = 0      # which an object pickled by the original does not have of its own
 
     def __init__(self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
                  batch_first: bool = False, dropout: float = 0, bidirectional: bool = False, proj_size: int = 0,

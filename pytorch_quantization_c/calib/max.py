@@ -59,7 +59,7 @@ class MaxCalibrator(_Calibrator):
             if finite is None:
                 return
             local = quant_utils.reduce_amax(finite, reduced)
-        before = self._calib_amax
+        before = self._largest()
         if before is not None and before.shape != local.shape:
             raise RuntimeError(f"amax shape changed! Expected {before.shape}, got {local.shape}")
         if not np.isfinite(local).all():
@@ -80,6 +80,10 @@ class MaxCalibrator(_Calibrator):
     def _start_afresh(self) -> None:
         super()._start_afresh()
         self._amaxs = []
+
+    def _largest(self) -> NDArray[Any] | None:
+        """What was collected, as an array."""
+        return self._calib_amax
 
     @one_at_a_time
     def reset(self) -> None:
@@ -102,7 +106,8 @@ class MaxCalibrator(_Calibrator):
         check_option_names(options)
         if method not in (None, "max"):
             raise ValueError(f"Expected `method` to be None or 'max' for MaxCalibrator, got {shown(method)}")
-        return None if self._calib_amax is None else self._from_array(self._calib_amax)
+        largest = self._largest()
+        return None if largest is None else self._from_array(largest)
 
     def merge(self, other: MaxCalibrator) -> None:
         """Takes in what `other` has collected, of other data; `other` stays as it is.
@@ -118,7 +123,7 @@ class MaxCalibrator(_Calibrator):
 
     def _merge(self, other: MaxCalibrator) -> None:
         check_same(self, other, ("num_bits", "axis", "unsigned", "track_amax"))
-        mine, theirs = self._calib_amax, other._calib_amax
+        mine, theirs = self._largest(), other._largest()
         if mine is not None and theirs is not None and mine.shape != theirs.shape:
             raise ValueError(f"Expected `other` to have an amax of shape {mine.shape}, got {theirs.shape}")
         if theirs is not None:

@@ -19,8 +19,11 @@ from ..summary import quant_summary
 from . import calib, cuda_ext, nn, optim, quant_modules, tensor_quant, utils, version
 from ._exchange import from_numpy, to_numpy
 from ._install import install
+from ._logging import follow_absl
 from .quant_modules import deactivate, enable_onnx_export, initialize, quantized, replace, unquantized_layers
 from .version import __version__
+
+follow_absl()
 
 __all__ = ["__version__", "calib", "calibrating", "cuda_ext", "deactivate", "enable_onnx_export", "from_numpy",
            "initialize", "install", "load_quant_state", "nn", "optim", "quant_modules", "quant_summary", "quantized",

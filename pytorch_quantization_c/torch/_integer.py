@@ -26,6 +26,7 @@ from ..integer.conditions import (
 from ..integer.packed import Geometry, PackedWeights
 from ._convert import as_array, as_tensor
 from ._kernels import in_c
+from ._onnx_nodes import exporting_program
 
 __all__ = ["IntegerExecution"]
 
@@ -79,6 +80,8 @@ class IntegerExecution:
 
     def _integer_forward(self, input: Any, output_size: Any = None) -> Any:
         """The result by integer arithmetic, or None if this layer, as it is set, cannot be computed so."""
+        if exporting_program():
+            return None
         answer = self._try_integers(input, output_size)
         vars(self)["execution"] = "float: " + answer if isinstance(answer, str) else "int8"
         return None if isinstance(answer, str) else answer

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Module, Parameter
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from .._core import onnx as nodes
@@ -22,9 +23,10 @@ from .._core.quantizer import QuantizerRules
 from .._core.replacement import onnx_export
 from .._core.switches import Block, Switch
 from ._convert import as_array, as_tensor, untraced
-from ._onnx_nodes import exporting
+from ._onnx_nodes import exporting, exporting_program, onnx_exporting
 
-__all__ = ["check_ready", "e4m3_symbolic", "export", "float8_is_standard", "integer_symbolic"]
+__all__ = ["check_ready", "check_switched_on", "check_traced_range", "e4m3_symbolic", "export",
+           "float8_is_standard", "integer_symbolic"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +71,52 @@ def float8_is_standard() -> bool:
     return _float8[0] == "onnx"
 
 
+def _shown(quantizer: Any) -> str:
+    """The quantiser's full name in the outermost module that is being called, or the name that it has itself."""
+    name = _names.get(id(quantizer))
+    frame = None if name else sys._getframe(1)
+    while frame is not None:
+        module = frame.f_locals.get("self")
+        if isinstance(module, Module) and not type(module).__module__.startswith(EXPORTERS):
+            name = next((found for found, each in module.named_modules() if each is quantizer), None) or name
+        frame = frame.f_back
+    name = name or quantizer.name
+    return f"quantizer {name!r}" if name else "a quantizer without a name"
+
+
+def check_traced_range(quantizer: Any, inputs: Tensor) -> None:
+    """RuntimeError where torch.jit.trace would take the range of its example for a constant. A parameter's is one."""
+    tracer: Any = torch._C
+    if not exporting() and tracer._get_tracing_state() is not None and not isinstance(inputs, Parameter):
+        raise RuntimeError(f"The range of {_shown(quantizer)} is dynamic, and a trace would freeze that of the example "
+                           "inputs as a constant. Calibrate first: `with calibrating(model, load_amax=True)`")
+
+
+def _real(tensor: Tensor) -> Tensor | None:
+    """The tensor itself; of one that torch.export has put a fake in the place of, the one with values, if found."""
+    mode = getattr(tensor, "fake_mode", None)
+    if mode is None:
+        return tensor
+    try:
+        memo = mode.fake_tensor_converter.meta_converter
+        return next((real for real, key in memo.describer.lookup_tensor.items() if memo.tensor_memo.get(key) is tensor),
+                    None)
+    except AttributeError:
+        return None
+
+
+def _check_finite(quantizer: Any, shown: str) -> None:
+    amax = quantizer._learned_amax() if quantizer._learn_amax else quantizer.amax
+    values = _real(amax)
+    if values is not None and not bool(values.isfinite().all()):
+        raise ValueError(f"Expected a finite amax for ONNX export, but that of {shown} holds NaN or infinity: "
+                         "calibrate again, without such values in the batches")
+
+
 @untraced
 def check_ready(quantizer: Any) -> None:
     """Refuses a quantiser that cannot be exported, naming it: RuntimeError without an amax, else ValueError."""
-    name = _names.get(id(quantizer)) or quantizer.name
-    shown = f"quantizer {name!r}" if name else "a quantizer without a name"
+    shown = _shown(quantizer)
     amax = quantizer.amax
     if quantizer._disabled or not quantizer._if_quant:
         return
@@ -82,6 +125,7 @@ def check_ready(quantizer: Any) -> None:
                            "Calibrate and load amax first.")
     if quantizer._if_calib:
         logger.warning("%s still collects; finish calibration before exporting.", shown)
+    _check_finite(quantizer, shown)
     bits, shape = quantizer._num_bits, () if amax is None else tuple(amax.shape)
     long = [size for size in shape if size != 1]
     if isinstance(bits, tuple):
@@ -102,6 +146,13 @@ def check_ready(quantizer: Any) -> None:
         raise ValueError(f"Only fake quantisation is exported: {shown} has fake_quant=False")
 
 
+def check_switched_on(quantizer: Any) -> None:
+    """RuntimeError where the exporter with torch.export would not find the quantiser's nodes."""
+    if exporting_program() and onnx_exporting() and not quantizer._exports_onnx():
+        raise RuntimeError(f"Expected {_shown(quantizer)} to be exported to ONNX inside `with quant_modules."
+                           "enable_onnx_export():`, or after `TensorQuantizer.use_fb_fake_quant = True`")
+
+
 def _constant(value: Any, name: str) -> NDArray[Any]:
     """The numbers of a bound that is constant in the graph. ValueError for one that is computed there."""
     if not isinstance(value, Tensor | int | float):
@@ -112,7 +163,8 @@ def _constant(value: Any, name: str) -> NDArray[Any]:
         return as_array(value.float())
     if isinstance(value, int | float):
         return np.asarray(value, np.float32)
-    raise ValueError(f"Expected `{name}` to be a constant for ONNX export, got one that is computed from the inputs")
+    raise ValueError(f"Expected `{name}` to be a constant for ONNX export, got one that is computed from the inputs: "
+                     "calibrate, and export inside `with quant_modules.enable_onnx_export():`")
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

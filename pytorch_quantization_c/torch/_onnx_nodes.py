@@ -11,8 +11,14 @@ import torch
 from torch import Tensor
 
 from .._core.formats import E4M3, Int
+from .._core.onnx import LEAST_SCALE, TINY
 
-__all__ = ["e4m3_nodes", "exporting", "integer_nodes"]
+try:
+    from torch.onnx._internal.exporter import _flags
+except ImportError:     # an older torch
+    _flags = None  # type: ignore[assignment]
+
+__all__ = ["e4m3_nodes", "exporting", "exporting_program", "integer_nodes", "onnx_exporting"]
 
 # By bits and sign: onnx.TensorProto.DataType.
 INTEGERS = {(4, False): 22, (4, True): 21, (8, False): 3, (8, True): 2, (16, False): 5, (16, True): 4}
@@ -23,6 +29,16 @@ FLOAT8 = 17
 def exporting() -> bool:
     """Whether torch.export (or torch.compile) is looking at the program."""
     return torch.compiler.is_compiling()
+
+
+def exporting_program() -> bool:
+    """Whether torch.export, alone or under an exporter to ONNX, is looking at the program."""
+    return torch.compiler.is_compiling() and bool(getattr(torch.compiler, "is_exporting", bool)())
+
+
+def onnx_exporting() -> bool:
+    """Whether one of the exporters to ONNX is at work; torch's own question is always answered no while it compiles."""
+    return torch.onnx.is_in_onnx_export() or bool(getattr(_flags, "_is_onnx_exporting", False))
 
 
 def _symbolic(name: str, inputs: list[Tensor], attributes: dict[str, Any], like: Tensor, dtype: Any,
@@ -37,7 +53,7 @@ def _symbolic(name: str, inputs: list[Tensor], attributes: dict[str, Any], like:
 
 def _pair(x: Tensor, scale: Tensor, amax: Tensor, kind: int) -> Tensor:
     """QuantizeLinear to the ONNX type `kind`, and DequantizeLinear. Scales are float32; x is cast if it is not."""
-    scale = torch.where(scale == 0, torch.ones_like(scale), scale)
+    scale = scale.clamp(min=LEAST_SCALE)
     long = [axis for axis, size in enumerate(amax.shape) if size != 1]
     attributes = {"axis": long[0] - amax.dim() + x.dim()} if long else {}
     scale = scale.reshape(-1) if long else scale.reshape(())
@@ -52,14 +68,14 @@ def _pair(x: Tensor, scale: Tensor, amax: Tensor, kind: int) -> Tensor:
 def integer_nodes(x: Tensor, amax: Tensor, num_bits: int, unsigned: bool) -> Tensor:
     """The nodes of a fake quantiser of 4, 8 or 16 bits; `_check_onnx_readiness` has refused all others."""
     bound = float(Int(num_bits, unsigned).bound)
-    return _pair(x, amax.float() / bound, amax, INTEGERS[num_bits, unsigned])
+    scale = torch.where(amax.float() <= TINY, torch.zeros_like(amax.float()), amax.float() / bound)
+    return _pair(x, scale, amax, INTEGERS[num_bits, unsigned])
 
 
 def e4m3_nodes(x: Tensor, amax: Tensor, standard: bool) -> Tensor:
     """The nodes of an E4M3 quantiser: standard float8, or TensorRT's own."""
     if standard:
         return _pair(x, amax.float() / E4M3.bound, amax, FLOAT8)
-    forward = E4M3.bound / amax.float().reshape(())
-    scale = 1.0 / torch.where(forward == 0, torch.ones_like(forward), forward)
+    scale = (1.0 / (E4M3.bound / amax.float().reshape(()))).clamp(min=LEAST_SCALE)
     stored = _symbolic("trt::TRT_FP8QuantizeLinear", [x.float(), scale], {}, x, torch.uint8, None)
     return _symbolic("trt::TRT_FP8DequantizeLinear", [stored, scale], {}, x, torch.float32, None).to(x.dtype)

@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from torch import nn
+from torch.nn.modules import transformer
 
 from .._core.layer_replacement import replace_layers
-from .._core.replacement import Entry, ReplacementRules
+from .._core.replacement import Custom, Entry, ReplacementRules
 from .._core.unquantized import UnquantizedLayer, unquantized
 from . import _onnx
 from . import nn as quant_nn
@@ -24,7 +25,8 @@ M = TypeVar("M", bound=nn.Module)
 _NAMES = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Linear", "LSTM",
           "LSTMCell", "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d",
           "AdaptiveAvgPool3d")
-_DEFAULT_QUANT_MAP = [Entry(nn, name, getattr(quant_nn, "Quant" + name)) for name in _NAMES]
+_quant_entry = Entry     # the original's name, for entries that are appended to the table
+_DEFAULT_QUANT_MAP = [_quant_entry(nn, name, getattr(quant_nn, "Quant" + name)) for name in _NAMES]
 
 
 class QuantModuleReplacementHelper(ReplacementRules):
@@ -32,6 +34,12 @@ class QuantModuleReplacementHelper(ReplacementRules):
 
     def __init__(self) -> None:
         super().__init__(_DEFAULT_QUANT_MAP)
+
+    def prepare_state(self, float_module_list: Iterable[str] | None = None, custom_map: Custom = None) -> None:
+        """As the base; torch's own transformer layers, which take their Linear by another name, take the same class."""
+        super().prepare_state(float_module_list, custom_map)
+        self.quant_map += [Entry(transformer, name, cls) for module, name, cls in self.quant_map
+                           if module is nn and hasattr(transformer, name)]
 
 
 _quant_module_helper_object = QuantModuleReplacementHelper()

@@ -69,6 +69,8 @@ def _straight_through(ctx: Any, grad_outputs: Tensor) -> Any:
 def _arguments(ctx: Any, inputs: Any, amax: Any) -> tuple[Tensor, Tensor]:
     """Inputs and amax as tensors, saved for the backward."""
     x = checked(inputs, "inputs")
+    if x.is_complex():
+        raise TypeError(f"Expected `inputs` to be a tensor of floats or integers, got {x.dtype}")
     bound = operand(amax, "amax", x)
     if bound.numel() != 1:
         _check_broadcast(x, bound)
@@ -94,14 +96,47 @@ def _check_float16_scale(amax: Tensor, num_bits: int, unsigned: bool) -> None:
         raise ValueError(f"scale is too large for FP16 with amax={amax}")
 
 
+class _NoContext:
+    """Stands for the context of a Function where no gradient is wanted."""
+
+    def save_for_backward(self, *tensors: Tensor) -> None:
+        pass
+
+
 @untraced
 def _quantized(ctx: Any, inputs: Any, amax: Any, num_bits: int, unsigned: bool,
                narrow_range: bool) -> tuple[Tensor, Tensor]:
     x, bound = _arguments(ctx, inputs, amax)
+    x = x if x.is_floating_point() else x.float()
     outputs, scale = _kernels.quantize(x, bound, num_bits, unsigned, narrow_range)
     if outputs.dtype == torch.float16:
         _check_float16_scale(bound, num_bits, unsigned)
     return outputs, scale
+
+
+def _fake_quantized(ctx: Any, inputs: Any, amax: Any, num_bits: int, unsigned: bool, narrow_range: bool) -> Tensor:
+    """Quantised and dequantised. As in the original, of integers by the scale in their own type."""
+    x, bound = _arguments(ctx, inputs, amax)
+    if x.is_floating_point():
+        return _kernels.fake_quantize(x, bound, num_bits, unsigned, narrow_range)
+    outputs, scale = _kernels.quantize(x.float(), bound, num_bits, unsigned, narrow_range)
+    return outputs / scale.to(x.dtype)
+
+
+def _tensor_quant(inputs: Any, amax: Any, num_bits: int = 8, unsigned: bool = False,
+                  narrow_range: bool = True) -> tuple[Tensor, Tensor]:
+    """`tensor_quant` without a gradient, the original's shared body of its functions."""
+    return _quantized(_NoContext(), inputs, amax, num_bits, unsigned, narrow_range)
+
+
+def _fake_tensor_quant_backward(inputs: Tensor, amax: Any, grad_outputs: Tensor) -> Tensor:
+    """`grad_outputs` where |inputs| <= amax, else 0."""
+    return _kernels.straight_through(checked(inputs, "inputs"), operand(amax, "amax", inputs), grad_outputs)
+
+
+def _onnx_int8_helper(g: Any, inputs: Any, amax: Any, num_bits: int, unsigned: bool, narrow_range: bool) -> Any:
+    """The QuantizeLinear and DequantizeLinear nodes for the TorchScript exporter."""
+    return _onnx.integer_symbolic(g, inputs, amax, num_bits, unsigned, narrow_range)
 
 
 class TensorQuantFunction(Function):
@@ -111,7 +146,7 @@ class TensorQuantFunction(Function):
     integers `clamp(rint(inputs * scale))` and the scale `bound / amax`.
 
     Args:
-        inputs: a tensor of float16, bfloat16, float32 or float64, any shape.
+        inputs: a tensor of float16, bfloat16, float32 or float64, any shape; integers are taken as float32.
         amax: largest absolute value, >= 0: a number, or a tensor of any shape that broadcasts with `inputs`.
         num_bits: 0 to 32; `bound` is 2^(num_bits - 1) - 1, unsigned 2^num_bits - 1.
         unsigned: from 0 to bound, for inputs that are not negative.
@@ -122,7 +157,7 @@ class TensorQuantFunction(Function):
         outputs 0 and scale 1; a NaN amax gives NaN, in its own channel alone.
 
     Raises:
-        TypeError: inputs are no floats; negative inputs with `unsigned` (unless there is a NaN among them).
+        TypeError: inputs are no tensor of real numbers; negative inputs with `unsigned` (unless a NaN is among them).
         ValueError: negative amax, bits out of range, one signed bit, or a scale beyond the largest float16 for float16
             inputs.
         RuntimeError: shapes that do not broadcast.
@@ -165,7 +200,7 @@ class FakeTensorQuantFunction(Function):
     def forward(ctx: Any, inputs: Any, amax: Any, num_bits: int = 8, unsigned: bool = False,
                 narrow_range: bool = True) -> Tensor:
         """See the class; saves inputs and amax."""
-        return _kernels.fake_quantize(*_arguments(ctx, inputs, amax), num_bits, unsigned, narrow_range)
+        return _fake_quantized(ctx, inputs, amax, num_bits, unsigned, narrow_range)
 
     @staticmethod
     def backward(ctx: Any, grad_outputs: Tensor) -> Any:
@@ -181,7 +216,7 @@ class LegacyFakeTensorQuantFunction(Function):
     def forward(ctx: Any, inputs: Any, amax: Any, num_bits: int = 8, unsigned: bool = False,
                 narrow_range: bool = True) -> Tensor:
         """See the class; saves inputs and amax."""
-        return _kernels.fake_quantize(*_arguments(ctx, inputs, amax), num_bits, unsigned, narrow_range)
+        return _fake_quantized(ctx, inputs, amax, num_bits, unsigned, narrow_range)
 
     @staticmethod
     def backward(ctx: Any, grad_outputs: Tensor) -> Any:

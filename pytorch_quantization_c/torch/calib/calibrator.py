@@ -17,6 +17,14 @@ __all__ = ["TensorCalibrator", "_Calibrator"]
 class TensorCalibrator(_Calibrator):
     """Before another calibrator among a class's bases: it collects tensors, and its amax is one on their device."""
 
+    _grow_method: str | None = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes the original's objects, too: any way of growing but "double" is one and the same."""
+        vars(self).update(state)
+        if self._grow_method != "double":
+            self._grow_method = None
+
     def _to_array(self, x: Any) -> NDArray[Any]:
         tensor = checked(x, "x")
         self._device = None if tensor.is_cpu else str(tensor.device)

@@ -20,8 +20,9 @@ from .calibrator import TensorCalibrator
 __all__ = ["HistogramCalibrator", "calibrate_weights", "fake_tensor_quant", "quant_nn", "quant_utils", "scaled_e4m3"]
 
 
-def _plain(shown: Any) -> Any:
-    return shown.numpy() if isinstance(shown, Tensor) else shown
+def _plain(shown: Any, dtype: Any) -> Any:
+    """A channel's counts or edges as an array; the original counts in floats."""
+    return np.asarray(as_array(shown) if isinstance(shown, Tensor) else shown).astype(dtype, copy=False)
 
 
 class HistogramCalibrator(TensorCalibrator, calib.HistogramCalibrator):
@@ -30,6 +31,12 @@ class HistogramCalibrator(TensorCalibrator, calib.HistogramCalibrator):
     Arguments and methods are those of the NumPy package's `HistogramCalibrator`. The histogram stays in NumPy arrays on
     the CPU; with `torch_hist` it shows itself in tensors, on the same memory.
     """
+
+    # Objects that were pickled by the original lack these.
+    _amax_shape: tuple[int, ...] | None = None
+    _num_nan = 0
+    _num_inf = 0
+    _warned = False
 
     @property
     def _calib_hist(self) -> Any:
@@ -53,7 +60,7 @@ class HistogramCalibrator(TensorCalibrator, calib.HistogramCalibrator):
 
     def _rows(self) -> Rows:
         shown = super()._rows()
-        return [(_plain(counts), _plain(edges)) for counts, edges in shown]
+        return [(_plain(counts, np.int64), _plain(edges, np.float32)) for counts, edges in shown]
 
     def collect(self, x: Any) -> None:
         """Counts the magnitudes of `x`. With `torch_hist`, RuntimeError where the base raises ValueError."""

@@ -1,5 +1,6 @@
 """Quantiser and quantised layers. `Linear` is `QuantLinear` and so on, for models that take their layers from here."""
 from . import functional
+from ._fast_paths import close_fast_paths
 from .modules.clip import Clip
 from .modules.quant_conv import (
     Conv1d,
@@ -39,6 +40,8 @@ from .modules.quant_pooling import (
 )
 from .modules.quant_rnn import LSTM, LSTMCell, QuantLSTM, QuantLSTMCell
 from .modules.tensor_quantizer import TensorQuantizer
+
+close_fast_paths()
 
 __all__ = [
     "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "Clip",

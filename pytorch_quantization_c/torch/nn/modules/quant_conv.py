@@ -1,4 +1,7 @@
-"""The quantised convolutions. Padding modes are the float layers' own."""
+"""The quantised convolutions. Padding modes are the float layers' own.
+
+As in the original they are no torch.nn.Conv2d and so on: code that initialises layers by isinstance passes over them.
+"""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,29 +9,55 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.utils import _ntuple
 
-from ...._core.layer_rules import ConvRules, ConvTransposeRules
+from ...._core.layer_rules import ConvTransposeRules, WeightLayerRules
 from ... import tensor_quant
 from . import _utils
+from ._utils import QuantDescriptor
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "QuantConv1d",
            "QuantConv2d", "QuantConv3d", "QuantConvTranspose1d", "QuantConvTranspose2d", "QuantConvTranspose3d"]
 
 
-class _QuantConvNd(ConvRules, _utils.QuantMixin):
-    """The float layer on a quantised input (batch, in_channels, *sizes) and weight (out_channels, in/groups, *kernel).
+class _QuantConvNd(WeightLayerRules, _utils.QuantMixin, _ConvNd):
+    """Base of the convolutions, for one's own, too: the float layer's arguments, then the descriptors.
 
     Args:
-        in_channels ... padding_mode: as the float layer.
-        **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, with one amax for the input and one
-            for each output channel of the weight.
+        in_channels ... padding_mode: as torch's `_ConvNd`; sizes are tuples.
+        quant_desc_input, quant_desc_weight: descriptors of fake quantisation.
 
     Raises:
-        TypeError: another keyword argument. ValueError: a descriptor of real quantisation.
+        TypeError: no descriptor. ValueError: a descriptor of real quantisation.
     """
 
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
+                 transposed: bool, output_padding: Any, groups: int, bias: bool, padding_mode: str,
+                 quant_desc_input: QuantDescriptor, quant_desc_weight: QuantDescriptor) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, transposed, output_padding,
+                         groups, bias, padding_mode)
+        self.init_quantizer(quant_desc_input, quant_desc_weight)
 
-class QuantConv1d(_QuantConvNd, nn.Conv1d):
+    def _float_forward(self, input: Any) -> Tensor:
+        return self._conv_forward(*self._quant(input), self.bias)
+
+
+class _Conv(_QuantConvNd):
+    """What the three convolutions share; a single number stands for one in each dimension."""
+
+    _dimensions: ClassVar[int]
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+                 dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros",
+                 **kwargs: Any) -> None:
+        each = _ntuple(self._dimensions)  # type: ignore[no-untyped-call]
+        super().__init__(in_channels, out_channels, each(kernel_size), each(stride),
+                         padding if isinstance(padding, str) else each(padding), each(dilation), False, each(0),
+                         groups, bias, padding_mode, *_utils.pop_quant_desc_in_kwargs(type(self), **kwargs))
+
+
+class QuantConv1d(_Conv):
     """`torch.nn.Conv1d` on a quantised input (batch, in_channels, length) and weight.
 
     Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
@@ -36,9 +65,11 @@ class QuantConv1d(_QuantConvNd, nn.Conv1d):
     """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV1D_WEIGHT_PER_CHANNEL
+    _dimensions, _float_class = 1, nn.Conv1d
+    _conv_forward = nn.Conv1d._conv_forward
 
 
-class QuantConv2d(_QuantConvNd, nn.Conv2d):
+class QuantConv2d(_Conv):
     """`torch.nn.Conv2d` on a quantised input (batch, in_channels, height, width) and weight.
 
     Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
@@ -46,9 +77,11 @@ class QuantConv2d(_QuantConvNd, nn.Conv2d):
     """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV2D_WEIGHT_PER_CHANNEL
+    _dimensions, _float_class = 2, nn.Conv2d
+    _conv_forward = nn.Conv2d._conv_forward
 
 
-class QuantConv3d(_QuantConvNd, nn.Conv3d):
+class QuantConv3d(_Conv):
     """`torch.nn.Conv3d` on a quantised input (batch, in_channels, depth, height, width) and weight.
 
     Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
@@ -56,21 +89,24 @@ class QuantConv3d(_QuantConvNd, nn.Conv3d):
     """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV3D_WEIGHT_PER_CHANNEL
+    _dimensions, _float_class = 3, nn.Conv3d
+    _conv_forward = nn.Conv3d._conv_forward
 
 
-class _QuantConvTransposeNd(ConvTransposeRules, _utils.QuantMixin):
-    """The float layer on a quantised input (batch, in_channels, *sizes) and weight (in_channels, out/groups, *kernel).
+class _QuantConvTransposeNd(ConvTransposeRules, _utils.QuantMixin, _ConvTransposeNd):
+    """Base of the transposed convolutions, for one's own, too. Arguments and errors as `_QuantConvNd`.
 
-    Args:
-        in_channels ... padding_mode: as the float layer.
-        **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, with one amax for the input and one
-            for each index of the weight's axis 1.
-
-    Raises:
-        TypeError: another keyword argument. ValueError: a descriptor of real quantisation, or padding other than zeros.
+    ValueError in the forward for padding other than zeros.
     """
 
     _function: ClassVar[Callable[..., Tensor]]
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
+                 transposed: bool, output_padding: Any, groups: int, bias: bool, padding_mode: str,
+                 quant_desc_input: QuantDescriptor, quant_desc_weight: QuantDescriptor) -> None:
+        _ConvTransposeNd.__init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, transposed,
+                                  output_padding, groups, bias, padding_mode)
+        self.init_quantizer(quant_desc_input, quant_desc_weight)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None,
                       output_size: Any = None) -> Tensor:
@@ -81,7 +117,21 @@ class _QuantConvTransposeNd(ConvTransposeRules, _utils.QuantMixin):
         return type(self)._function(input, weight, bias, self.stride, self.padding, padding, self.groups, self.dilation)
 
 
-class QuantConvTranspose1d(_QuantConvTransposeNd, nn.ConvTranspose1d):
+class _ConvTranspose(_QuantConvTransposeNd):
+    """What the three transposed convolutions share; a single number stands for one in each dimension."""
+
+    _dimensions: ClassVar[int]
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+                 output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1,
+                 padding_mode: str = "zeros", **kwargs: Any) -> None:
+        each = _ntuple(self._dimensions)  # type: ignore[no-untyped-call]
+        super().__init__(in_channels, out_channels, each(kernel_size), each(stride), each(padding), each(dilation),
+                         True, each(output_padding), groups, bias, padding_mode,
+                         *_utils.pop_quant_desc_in_kwargs(type(self), **kwargs))
+
+
+class QuantConvTranspose1d(_ConvTranspose):
     """`torch.nn.ConvTranspose1d` on a quantised input (batch, in_channels, length) and weight.
 
     Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
@@ -89,10 +139,11 @@ class QuantConvTranspose1d(_QuantConvTransposeNd, nn.ConvTranspose1d):
     """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE1D_WEIGHT_PER_CHANNEL
+    _dimensions, _float_class = 1, nn.ConvTranspose1d
     _function = staticmethod(F.conv_transpose1d)
 
 
-class QuantConvTranspose2d(_QuantConvTransposeNd, nn.ConvTranspose2d):
+class QuantConvTranspose2d(_ConvTranspose):
     """`torch.nn.ConvTranspose2d` on a quantised input (batch, in_channels, height, width) and weight.
 
     Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
@@ -100,10 +151,11 @@ class QuantConvTranspose2d(_QuantConvTransposeNd, nn.ConvTranspose2d):
     """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE2D_WEIGHT_PER_CHANNEL
+    _dimensions, _float_class = 2, nn.ConvTranspose2d
     _function = staticmethod(F.conv_transpose2d)
 
 
-class QuantConvTranspose3d(_QuantConvTransposeNd, nn.ConvTranspose3d):
+class QuantConvTranspose3d(_ConvTranspose):
     """`torch.nn.ConvTranspose3d` on a quantised input (batch, in_channels, depth, height, width) and weight.
 
     Arguments as there, `quant_desc_input` (default: 8 bits, one amax) and `quant_desc_weight` (8 bits, one amax for
@@ -111,10 +163,10 @@ class QuantConvTranspose3d(_QuantConvTransposeNd, nn.ConvTranspose3d):
     """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONVTRANSPOSE3D_WEIGHT_PER_CHANNEL
+    _dimensions, _float_class = 3, nn.ConvTranspose3d
     _function = staticmethod(F.conv_transpose3d)
 
 
-_ConvNd = _QuantConvNd
 Conv1d = QuantConv1d
 Conv2d = QuantConv2d
 Conv3d = QuantConv3d

@@ -144,6 +144,8 @@ class QuantLSTMCell(QuantRNNCellBase):
             for the weights.
     """
 
+    _mode = "LSTM"      # which an object pickled by the original does not have of its own
+
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, **kwargs: Any) -> None:
         super().__init__()
         self._make_parameters("LSTM", input_size, hidden_size, bias)

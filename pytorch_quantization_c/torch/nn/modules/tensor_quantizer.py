@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from ...._arrays import number_array
-from ...._core.quantizer import QuantizerRules
-from ... import _onnx, _onnx_nodes, calib
+from ...._core.quantizer import STATE, QuantizerRules
+from ... import _formulas, _onnx, _onnx_nodes, calib
 from ... import utils as quant_utils
 from ..._convert import as_array, as_tensor
 from ..._kernels import checked
@@ -53,6 +53,13 @@ class TensorQuantizer(QuantizerRules, Module):
         super().__init__()
         self._set_up(quant_desc, disabled, if_quant, if_clip, if_calib)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The original's objects may have a range that is no buffer."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        for name in STATE:
+            if vars(self).get(name) is not None:
+                setattr(self, name, vars(self).pop(name))
+
     def _new_buffer(self, value: Any, name: str = "value") -> Tensor:
         if not isinstance(value, Tensor):
             value = as_tensor(number_array(value, name).copy())
@@ -72,6 +79,7 @@ class TensorQuantizer(QuantizerRules, Module):
         return as_array(array)
 
     def _as_inputs(self, inputs: Any) -> Tensor:
+        _onnx.check_switched_on(self)
         return checked(inputs, "inputs")
 
     def _scaled_inputs(self, inputs: Tensor, scale: Tensor) -> Tensor:
@@ -81,6 +89,10 @@ class TensorQuantizer(QuantizerRules, Module):
         return torch._C._get_tracing_state() is None and inputs.numel() == 0
 
     def _dynamic_amax(self, inputs: Tensor, axes: list[int] | None) -> Tensor:
+        if _onnx_nodes.exporting_program():
+            largest = inputs.detach().abs()
+            return largest.max() if axes is None else largest.amax(axes, keepdim=True)
+        _onnx.check_traced_range(self, inputs)
         return quant_utils.reduce_amax(inputs, axes)
 
     def _as_float(self, amax: Tensor) -> Tensor:
@@ -94,13 +106,18 @@ class TensorQuantizer(QuantizerRules, Module):
         return outputs, scale.detach()
 
     def _fake_quantize(self, inputs: Tensor, amax: Tensor) -> Tensor:
-        if self._enable_onnx_export and _onnx_nodes.exporting():
+        if self._exports_onnx() and _onnx_nodes.exporting():
             return _onnx_nodes.integer_nodes(inputs, amax, self._num_bits, self._unsigned)  # type: ignore[arg-type]
+        if _onnx_nodes.exporting_program():
+            return _formulas.fake_quantize(inputs, amax, self._num_bits, self._unsigned,  # type: ignore[arg-type]
+                                           self._narrow_range, check=False)
         return fake_tensor_quant(inputs, _cut_off(amax), self._num_bits, self._unsigned, self._narrow_range)
 
     def _e4m3(self, inputs: Tensor, amax: Tensor) -> Tensor:
-        if self._enable_onnx_export and _onnx_nodes.exporting():
+        if self._exports_onnx() and _onnx_nodes.exporting():
             return _onnx_nodes.e4m3_nodes(inputs, amax, _onnx.float8_is_standard())
+        if _onnx_nodes.exporting_program():
+            return _formulas.e4m3(inputs, amax)
         return scaled_e4m3(inputs, _cut_off(amax))
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool,
@@ -112,6 +129,9 @@ class TensorQuantizer(QuantizerRules, Module):
                 error_msgs.append(f"Expected {prefix}{name} of shape (), got {tuple(given.shape)}")
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
                                       error_msgs)
+
+    def _exports_onnx(self) -> bool:
+        return self._enable_onnx_export or (self.use_fb_fake_quant and _onnx_nodes.onnx_exporting())
 
     def _check_onnx_readiness(self, inputs: Tensor) -> None:
         """Refuses, by the quantiser's name, what cannot be exported."""
