@@ -139,7 +139,7 @@ def test_a_model_pickled_by_the_original_is_calibrated_again(method: str, make: 
     assert repr(model) == repr(old)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.trace`:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_tracers_read_properties_in_silence(caplog: pytest.LogCaptureFixture) -> None:
     layer = quant_nn.QuantLinear(4, 2)
     with twin.calibrating(layer, load_amax=True):
