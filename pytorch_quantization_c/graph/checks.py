@@ -17,6 +17,7 @@ __all__ = ["check_model", "check_weights"]
 
 MOST_ELEMENTS = 2 ** 31 - 1
 LARGEST_PROTO = 2 ** 31 - 1  # bytes
+MAX_TEXT = 400  # of what shape inference says: one line a node
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
 STANDARD = ("", "ai.onnx")
 
@@ -96,8 +97,8 @@ def _check_types(model: onnx.ModelProto) -> None:
     try:
         onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     except onnx.shape_inference.InferenceError as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise GraphError(f"Expected types and shapes that agree, got {' '.join(lines)}") from None
+        text = " ".join(line for line in str(error).splitlines()[:2] if line.strip())
+        raise GraphError(f"Expected types and shapes that agree, got {text[:MAX_TEXT]}") from None
 
 
 def check_weights(model: ir.Model) -> None:

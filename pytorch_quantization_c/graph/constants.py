@@ -23,6 +23,7 @@ def new_constant(graph: ir.Graph, array: Any, name: str) -> ir.Value:
         free, number = f"{name}_{number}", number + 1
     tensor = ir.tensor(array, name=free)
     tensor.name = free
-    value = ir.Value(name=free, shape=ir.Shape(tensor.shape.numpy()), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    kind, shape = ir.TensorType(tensor.dtype), ir.Shape(tensor.shape.numpy())
+    value = ir.Value(name=free, shape=shape, type=kind, const_value=tensor)
     graph.register_initializer(value)
     return value

@@ -5,9 +5,8 @@ import os
 
 import onnx
 import onnx.inliner
-import onnx.version_converter
 import onnx_ir as ir
-from onnx_ir.passes.common import LiftConstantsToInitializersPass
+from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveInitializersFromInputsPass
 
 from .._core.files import read_file
 from .checks import check_model, check_weights
@@ -15,10 +14,12 @@ from .errors import GraphError
 from .external import embed_external
 from .foreign import import_integers
 from .nodes import DOMAIN, DYNAMIC, FAKE_QUANT
+from .opset import converted, raised, standard_opset
 
-__all__ = ["MAX_OPSET", "MIN_OPSET", "load"]
+__all__ = ["load"]
 
-MIN_OPSET, RAISED_OPSET, MAX_OPSET = 9, 13, 25
+RAISED_OPSET = 13
+OVERRIDABLE_IR_VERSION = 4  # up to which an initialiser had to be among the inputs although nobody is to feed it
 OURS = [(DOMAIN, FAKE_QUANT), (DOMAIN, DYNAMIC)]
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
@@ -64,16 +65,6 @@ def _unlinked(model: ir.Model) -> onnx.ModelProto:
     return ir.to_proto(model)
 
 
-def _standard_opset(model: onnx.ModelProto) -> int:
-    """The version of the standard's operators. GraphError if it is none that is known."""
-    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
-    if not versions:
-        raise GraphError("Expected an opset of the standard's operators, got none")
-    if not MIN_OPSET <= versions[0] <= MAX_OPSET:
-        raise GraphError(f"Expected opset {MIN_OPSET} to {MAX_OPSET}, got {versions[0]}")
-    return int(versions[0])
-
-
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     if not model.functions:
         return model
@@ -83,21 +74,6 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     except Exception as error:
         names = ", ".join(f"{each.domain}.{each.name}" for each in model.functions)
         raise GraphError(f"Expected functions that can be inlined, got {names}: {error}") from None
-
-
-def _raised(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The model at an opset at least this high, the names of its nodes kept."""
-    if _standard_opset(model) >= opset:
-        return model
-    names = {output: node.name for node in model.graph.node for output in node.output}
-    try:
-        raised = onnx.version_converter.convert_version(model, opset)
-    except Exception as error:
-        raise GraphError(f"Expected a model of opset {_standard_opset(model)} that can be raised to {opset}: "
-                         f"{error}") from None
-    for node in raised.graph.node:
-        node.name = node.name or next((names[output] for output in node.output if output in names), "")
-    return raised
 
 
 def _name_nodes(graph: ir.Graph, taken: set[str | None]) -> None:
@@ -119,13 +95,6 @@ def _sorted(model: ir.Model) -> None:
         raise GraphError(f"Expected a graph without cycles: {error}") from None
 
 
-def raise_opset(model: ir.Model, opset: int) -> ir.Model:
-    """A model at an opset at least this high, for what older ones cannot say."""
-    if model.opset_imports.get("", opset) >= opset:
-        return model
-    return _converted(_raised(ir.to_proto(model), opset))
-
-
 def load(model: Source) -> ir.Model:
     """A network as an `onnx_ir.Model`, its quantisers as nodes of our own (see `graph.nodes`).
 
@@ -142,10 +111,14 @@ def load(model: Source) -> ir.Model:
         OSError: the file cannot be read.
     """
     proto = _inlined(_proto(model))
-    _standard_opset(proto)
+    standard_opset(proto)
+    is_old = proto.ir_version < OVERRIDABLE_IR_VERSION
+    proto.ir_version = max(proto.ir_version, OVERRIDABLE_IR_VERSION)
     _checked(proto)
-    loaded = _converted(_raised(proto, RAISED_OPSET))
+    loaded = converted(raised(proto, RAISED_OPSET))
     _sorted(loaded)
+    if is_old:
+        RemoveInitializersFromInputsPass()(loaded)
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(loaded)
     _name_nodes(loaded.graph, {node.name for node in loaded.graph.all_nodes()})
     import_integers(loaded)
@@ -160,11 +133,3 @@ def _checked(proto: onnx.ModelProto) -> None:
         raise
     except Exception as error:
         raise GraphError(f"Expected an ONNX model, got one that cannot be checked: {error}") from None
-
-
-def _converted(proto: onnx.ModelProto) -> ir.Model:
-    try:
-        model: ir.Model = ir.from_proto(proto)
-        return model
-    except Exception as error:
-        raise GraphError(f"Expected an ONNX model, got one that cannot be read: {error}") from None

@@ -19,7 +19,7 @@ from .constants import constant_of, new_constant
 from .dynamic_nodes import dynamic_nodes
 from .errors import GraphError
 from .nodes import DOMAIN, Quantizer, is_quantizer, quantizer
-from .reader import raise_opset
+from .opset import raise_opset
 
 __all__ = ["TARGETS", "exported", "save"]
 

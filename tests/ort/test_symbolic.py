@@ -10,7 +10,7 @@ import pytest
 from pytorch_quantization_c import tensor_quant as tq
 
 from .. import oracle
-from .graph import Graph, Value
+from .symbolic_graph import Graph, Value
 
 
 @pytest.mark.parametrize("cls", [tq.FakeTensorQuantFunction, tq.TensorQuantFunction])

@@ -58,3 +58,19 @@ def _lp_norm(node: ir.Node, opset: int) -> Function:
         norm = total if p == 1 else np.sqrt(total)
         return np.asarray(np.divide(x, norm, out=np.zeros_like(x), where=norm != 0))
     return run
+
+
+@operator("LRN", floats=True)
+def _local_response_norm(node: ir.Node, opset: int) -> Function:
+    alpha, beta = attribute(node, "alpha", 1e-4), attribute(node, "beta", 0.75)
+    bias, size = attribute(node, "bias", 1.0), attribute(node, "size")
+
+    def run(x: Array) -> Array:
+        before = (size - 1) // 2
+        amounts = [(0, 0), (before, size - 1 - before), *[(0, 0)] * (x.ndim - 2)]
+        squares, total = np.pad(np.square(x), amounts), np.zeros_like(x)
+        for start in range(size):
+            total += squares[:, start:start + x.shape[1]]
+        kind = x.dtype.type
+        return np.asarray(x / np.power(kind(bias) + kind(alpha / size) * total, kind(beta)))
+    return run
