@@ -30,7 +30,7 @@
 /* What is not C11 stands here only.  PQC_INLINE: a function whose vectors have to stay in registers.
  * PQC_NOINLINE: one that is rarely called from a loop.  PQC_KEEP_IN_REGISTERS: of two vectors on
  * x86; _REGISTER: of one, with AVX-512.  PQC_WRITTEN_WHOLE: what p points to is, before something that
- * reads it unseen.  PQC_FETCH_TO_WRITE: into the second cache.  MSVC has no targets: it takes every intrinsic. */
+ * reads it unseen.  PQC_FETCH_TO_WRITE: into L2.  MSVC has no targets: it takes every intrinsic. */
 #if defined(__GNUC__) || defined(__clang__)
 #define PQC_TARGET(features) __attribute__((target(features)))
 #define PQC_INLINE static inline __attribute__((always_inline))
@@ -118,17 +118,28 @@ static inline ptrdiff_t pqc_dtype_size(pqc_dtype dtype)
     return dtype == PQC_F32 ? 4 : dtype == PQC_F64 ? 8 : 2;
 }
 
-static inline ptrdiff_t pqc_least(ptrdiff_t a, ptrdiff_t b)
+static inline ptrdiff_t pqc_min(ptrdiff_t a, ptrdiff_t b)
 {
     return a < b ? a : b;
 }
 
-static inline ptrdiff_t pqc_divided_up(ptrdiff_t n, ptrdiff_t by)
+static inline ptrdiff_t pqc_max(ptrdiff_t a, ptrdiff_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline ptrdiff_t pqc_div_round_up(ptrdiff_t n, ptrdiff_t by)
 {
     return (n + by - 1) / by;
 }
 
-static inline ptrdiff_t pqc_clamped(ptrdiff_t n, ptrdiff_t low, ptrdiff_t high)
+/* Up to a multiple of `by`. */
+static inline ptrdiff_t pqc_round_up(ptrdiff_t n, ptrdiff_t by)
+{
+    return pqc_div_round_up(n, by) * by;
+}
+
+static inline ptrdiff_t pqc_clamp(ptrdiff_t n, ptrdiff_t low, ptrdiff_t high)
 {
     return n < low ? low : n > high ? high : n;
 }
@@ -136,7 +147,7 @@ static inline ptrdiff_t pqc_clamped(ptrdiff_t n, ptrdiff_t low, ptrdiff_t high)
 /* Where part i of `parts` nearly equal ones of n begins. */
 static inline ptrdiff_t pqc_part_begin(ptrdiff_t n, ptrdiff_t parts, ptrdiff_t i)
 {
-    return n / parts * i + pqc_least(i, n % parts);
+    return n / parts * i + pqc_min(i, n % parts);
 }
 
 /* Bytes from `at` to the next address that is a multiple of `boundary`, a power of two. */

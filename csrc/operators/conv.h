@@ -1,11 +1,10 @@
-/* Quantise, convolve, dequantise: y = fma((float)(integer sum), 1 / (scale_x * scale_w[c]),
- * bias[c]).
+/* Quantise, convolve, requantise: y = fma((float)(integer sum), 1 / (scale_x * scale_w[c]), bias[c]).
  *
  * The integer sum is exact.  Its conversion to float rounds once, the scale once (from double), the
  * fma once: 1.5 units in the last place of y - bias, if the scale is a normal number.  Same bits
  * from every ISA and number of threads. */
-#ifndef PQC_CONV_S8_H
-#define PQC_CONV_S8_H
+#ifndef PQC_CONV_H
+#define PQC_CONV_H
 
 #include "conv_pack_weights.h"
 #include "pack_u8/pack_u8.h"
@@ -17,31 +16,30 @@ typedef struct {
     ptrdiff_t batch;
     pqc_u8_quant q;
     float div; /* by which a quantised x is divided */
-    /* Go over the weights from their end.  Every other call does: what was read last is still in the cache. */
+    /* Go over the weights from their end.  Alternate it on each call, so that the most recently used ones are still cached. */
     bool backwards;
     void *workspace; /* pqc_conv_prepare or pqc_linear_workspace bytes, 64-aligned */
-    /* From pqc_conv_prepare; of a matrix not used: images in work at the same time; the side of Winograd's tiles, or 0; threads
-     * that have memory for their part of the work, each of so many bytes. */
-    ptrdiff_t slots;
+    /* From pqc_conv_prepare; of a matrix not used: images packed and multiplied at the same time; the side of Winograd's tiles, or
+     * 0; threads that have scratch memory, and its bytes for each. */
+    ptrdiff_t images_in_flight;
     int side, threads;
     ptrdiff_t scratch;
 } pqc_conv_call;
 
 /* True if integers can carry it: every 1 / (div * scale_w) is a normal float. */
-bool pqc_conv_scale_is_safe(const pqc_conv_plan *plan, float div);
+bool pqc_conv_scale_is_safe(const pqc_packed_weights *packed, float div);
 
-/* Chooses the way of a call of call->batch images; returns the bytes of the workspace.  Small images are shared out among
+/* Chooses the algorithm for call->batch images; returns the bytes of the workspace.  Small images are shared out among
  * the threads; of large ones there is one at a time, on all threads. */
-ptrdiff_t pqc_conv_prepare(const pqc_conv_plan *plan, const pqc_conv_view *view,
+ptrdiff_t pqc_conv_prepare(const pqc_packed_weights *packed, const pqc_conv_view *view,
                            pqc_conv_call *call);
 
 /* Returns the flags of pack_u8.h: if there are any, y is not meaningful. */
-unsigned pqc_conv_s8(const pqc_conv_plan *plan, const pqc_conv_view *view,
-                     const pqc_conv_call *call);
+unsigned pqc_conv_run(const pqc_packed_weights *packed, const pqc_conv_view *view,
+                      const pqc_conv_call *call);
 
-/* The same for a matrix: x is rows x in, y rows x out, of a plan with one group and kernels of 1.
- */
-ptrdiff_t pqc_linear_workspace(const pqc_conv_plan *plan, ptrdiff_t rows);
-unsigned pqc_linear_s8(const pqc_conv_plan *plan, const pqc_conv_call *call);
+/* The same for a matrix: x is rows x in, y rows x out, of weights with one group and kernels of 1. */
+ptrdiff_t pqc_linear_workspace(const pqc_packed_weights *packed, ptrdiff_t rows);
+unsigned pqc_linear_run(const pqc_packed_weights *packed, const pqc_conv_call *call);
 
 #endif

@@ -1,72 +1,70 @@
 #include "conv_work.h"
 #include "parallel.h"
 
-/* A strip of pixels is multiplied with all output channels, 32 of each at a time.  Where no 16 quads lie equally apart its
- * bytes are put together in a panel first.  If the weights stay in the second cache the panel should stay in the first; if
- * not, few strips mean reading them few times. */
+/* An M-block is multiplied with all output channels, 32 of each at a time.  Where no 16 c4 blocks are equally spaced its bytes
+ * are gathered in a B panel first.  If the weights stay in L2 the panel should stay in L1; if not, few M-blocks mean reading
+ * them few times. */
 enum {
-    MOST_STRIP = PQC_STRIP / PQC_SIDE,
-    PANEL_BYTES = 32 << 10,
-    LARGE_PANEL_BYTES = 512 << 10,
-    SECOND_CACHE = 1 << 20,
+    MAX_MBLOCK_TILES = PQC_AMX_MAX_MC / PQC_AMX_SIDE,
     TASKS = 8 /* of an image at least, if it has so many blocks */
 };
 
-/* Pixels are taken in lines, 16 at a time.  Quads: a line is a layer with its borders, whose sums are not put anywhere;
- * columns: a row.  Where more than half would be borders: pixel by pixel, all in one line. */
+/* Pixels are taken in lines, 16 at a time.  c4 blocks: a line is a layer with its borders, whose sums are not stored;
+ * tap-packed: a row.  Where more than half would be borders: pixel by pixel, all in one line. */
 typedef struct {
-    ptrdiff_t lines, length;  /* pixels of a line */
-    ptrdiff_t of_line, tiles; /* of 16 pixels: of a line, of all */
-    ptrdiff_t strip, strips;  /* tiles of a strip, at most; strips */
-    ptrdiff_t pairs, parts;   /* of output channels: 32 each, and in how many tasks */
+    ptrdiff_t lines, length;   /* pixels of a line */
+    ptrdiff_t of_line, tiles;  /* of 16 pixels: of a line, of all */
+    ptrdiff_t mblock, mblocks; /* tiles of an M-block, at most; M-blocks */
+    ptrdiff_t pairs, parts;    /* of output channels: 32 each, and in how many tasks */
     bool gathered;
     bool direct; /* without a panel */
 } layout;
 
 typedef struct {
     const pqc_conv_work *w;
-    const pqc_matrix_unit *unit;
+    const pqc_amx_gemm *amx;
     layout l;
 } job;
 
-static layout layout_of(const pqc_conv_plan *plan, const pqc_conv_view *view,
+static layout layout_of(const pqc_packed_weights *packed, const pqc_conv_view *view,
                         const pqc_conv_range range[PQC_AXES], ptrdiff_t k)
 {
     ptrdiff_t layers = range[0].count, rows = range[1].count, width = range[2].count;
     ptrdiff_t with_borders = (rows - 1) * pqc_conv_pitch(view, 1) + width;
-    layout l = {.pairs = pqc_divided_up(plan->shape.out, PQC_PAIR)};
-    l.gathered = !plan->shape.columns && with_borders > 2 * rows * width;
-    l.lines = l.gathered ? 1 : plan->shape.columns ? layers * rows : layers;
-    l.length = l.gathered ? layers * rows * width : plan->shape.columns ? width : with_borders;
-    l.of_line = pqc_divided_up(l.length, PQC_SIDE);
+    layout l = {.pairs = pqc_div_round_up(packed->shape.out, PQC_AMX_PAIR)};
+    l.gathered = !packed->shape.kw4 && with_borders > 2 * rows * width;
+    l.lines = l.gathered ? 1 : packed->shape.kw4 ? layers * rows : layers;
+    l.length = l.gathered ? layers * rows * width : packed->shape.kw4 ? width : with_borders;
+    l.of_line = pqc_div_round_up(l.length, PQC_AMX_SIDE);
     l.tiles = l.lines * l.of_line;
-    l.direct = !plan->shape.columns && !l.gathered && view->quads % PQC_SIDE == 0;
-    bool large = plan->lanes * k * 4 > SECOND_CACHE;
+    l.direct = !packed->shape.kw4 && !l.gathered && view->c4_blocks % PQC_AMX_SIDE == 0;
+    bool large = packed->padded_out * k * 4 > PQC_L2_AMX_WEIGHTS;
     ptrdiff_t most =
-        l.direct ? MOST_STRIP : (large ? LARGE_PANEL_BYTES : PANEL_BYTES) / (4 * PQC_SIDE * k + 1);
-    l.strips = pqc_divided_up(l.tiles, pqc_clamped(most / 2 * 2, 2, MOST_STRIP));
-    ptrdiff_t wanted = pqc_least(TASKS / (plan->shape.groups * l.pairs), l.tiles / 4);
-    l.strips = pqc_clamped(wanted, l.strips, PTRDIFF_MAX);
-    l.strip = pqc_divided_up(pqc_divided_up(l.tiles, l.strips), 2) * 2;
-    l.strips = pqc_divided_up(l.tiles, l.strip);
-    l.parts = pqc_clamped(TASKS / (l.strips * plan->shape.groups), 1, l.pairs);
+        l.direct ? MAX_MBLOCK_TILES
+                 : (large ? PQC_L2_AMX_PANEL : PQC_L1_AMX_PANEL) / (4 * PQC_AMX_SIDE * k + 1);
+    l.mblocks = pqc_div_round_up(l.tiles, pqc_clamp(most / 2 * 2, 2, MAX_MBLOCK_TILES));
+    ptrdiff_t wanted = pqc_min(TASKS / (packed->shape.groups * l.pairs), l.tiles / 4);
+    l.mblocks = pqc_clamp(wanted, l.mblocks, PTRDIFF_MAX);
+    l.mblock = pqc_div_round_up(pqc_div_round_up(l.tiles, l.mblocks), 2) * 2;
+    l.mblocks = pqc_div_round_up(l.tiles, l.mblock);
+    l.parts = pqc_clamp(TASKS / (l.mblocks * packed->shape.groups), 1, l.pairs);
     return l;
 }
 
-/* Of all pieces, the tasks and bytes of the one that has the most. */
-pqc_conv_unit_needs pqc_conv_unit_need(const pqc_conv_plan *plan, const pqc_conv_view *view)
+/* Of all subconvolutions, the tasks and bytes of the one that has the most. */
+pqc_conv_amx_needs pqc_conv_amx_need(const pqc_packed_weights *packed, const pqc_conv_view *view)
 {
-    pqc_conv_unit_needs need = {0, 0};
-    for (ptrdiff_t i = 0; i < plan->pieces; i++) {
-        const pqc_conv_piece *piece = &plan->piece[i];
+    pqc_conv_amx_needs need = {0, 0};
+    for (ptrdiff_t i = 0; i < packed->subconvs; i++) {
+        const pqc_subconv *sub = &packed->sub[i];
         pqc_conv_range range[PQC_AXES];
-        pqc_conv_ranges(plan, view, piece, range);
+        pqc_conv_ranges(packed, view, sub, range);
         if (range[0].count * range[1].count * range[2].count == 0)
             continue;
-        layout l = layout_of(plan, view, range, piece->k);
-        ptrdiff_t tasks = plan->shape.groups * l.strips * l.parts;
-        ptrdiff_t panels = l.direct ? 0 : pqc_least(l.strip, l.tiles);
-        ptrdiff_t bytes = panels * piece->k * 4 * PQC_SIDE;
+        layout l = layout_of(packed, view, range, sub->k);
+        ptrdiff_t tasks = packed->shape.groups * l.mblocks * l.parts;
+        ptrdiff_t panels = l.direct ? 0 : pqc_min(l.mblock, l.tiles);
+        ptrdiff_t bytes = panels * sub->k * 4 * PQC_AMX_SIDE;
         need.tasks = tasks > need.tasks ? tasks : need.tasks;
         need.bytes = bytes > need.bytes ? bytes : need.bytes;
     }
@@ -74,46 +72,46 @@ pqc_conv_unit_needs pqc_conv_unit_need(const pqc_conv_plan *plan, const pqc_conv
 }
 
 /* Results of `count` pixels from place `from` on; with those before, if they follow them. */
-static int add_put(const pqc_conv_work *w, pqc_put *put, int puts, int from, int count,
+static int add_run(const pqc_conv_work *w, pqc_amx_run *run, int runs, int from, int count,
                    ptrdiff_t to)
 {
-    if (puts > 0 && from % PQC_SIDE != 0 && w->range[2].step == 1) {
-        pqc_put *last = put + puts - 1;
+    if (runs > 0 && from % PQC_AMX_SIDE != 0 && w->range[2].step == 1) {
+        pqc_amx_run *last = run + runs - 1;
         if (last->from + last->count == from && last->to + last->count == to) {
             last->count += count;
-            return puts;
+            return runs;
         }
     }
-    put[puts] = (pqc_put){from, count, to};
-    return puts + 1;
+    run[runs] = (pqc_amx_run){from, count, to};
+    return runs + 1;
 }
 
 /* Pixels from `first` on of a line with rows `pitch` long, of which range[2].count count. */
-static int row_puts(const pqc_conv_work *w, ptrdiff_t line, ptrdiff_t first, ptrdiff_t end,
-                    ptrdiff_t pitch, int from, pqc_put *put, int puts)
+static int row_runs(const pqc_conv_work *w, ptrdiff_t line, ptrdiff_t first, ptrdiff_t end,
+                    ptrdiff_t pitch, int from, pqc_amx_run *run, int runs)
 {
     ptrdiff_t width = w->range[2].count, rows = w->range[1].count;
     for (ptrdiff_t at = first; at < end;) {
         ptrdiff_t row = at / pitch, x = at % pitch;
-        ptrdiff_t count = pqc_least(width, x + end - at) - x;
+        ptrdiff_t count = pqc_min(width, x + end - at) - x;
         if (count > 0)
-            puts = add_put(w, put, puts, from + (int)(at - first), (int)count,
+            runs = add_run(w, run, runs, from + (int)(at - first), (int)count,
                            pqc_conv_output(w, line + row / rows, row % rows, x));
         at += pitch - x;
     }
-    return puts;
+    return runs;
 }
 
-static int puts_of(const job *j, ptrdiff_t tile, int from, pqc_put *put, int puts)
+static int runs_of(const job *j, ptrdiff_t tile, int from, pqc_amx_run *run, int runs)
 {
     const pqc_conv_work *w = j->w;
-    ptrdiff_t line = tile / j->l.of_line, first = tile % j->l.of_line * PQC_SIDE;
-    ptrdiff_t end = pqc_least(first + PQC_SIDE, j->l.length), rows = w->range[1].count;
-    if (!w->plan->shape.columns)
-        return row_puts(w, line, first, end,
-                        j->l.gathered ? w->range[2].count : pqc_conv_pitch(w->view, 1), from, put,
-                        puts);
-    return add_put(w, put, puts, from, (int)(end - first),
+    ptrdiff_t line = tile / j->l.of_line, first = tile % j->l.of_line * PQC_AMX_SIDE;
+    ptrdiff_t end = pqc_min(first + PQC_AMX_SIDE, j->l.length), rows = w->range[1].count;
+    if (!w->packed->shape.kw4)
+        return row_runs(w, line, first, end,
+                        j->l.gathered ? w->range[2].count : pqc_conv_pitch(w->view, 1), from, run,
+                        runs);
+    return add_run(w, run, runs, from, (int)(end - first),
                    pqc_conv_output(w, line / rows, line % rows, first));
 }
 
@@ -121,12 +119,12 @@ static int puts_of(const job *j, ptrdiff_t tile, int from, pqc_put *put, int put
 static const uint8_t *pixels_at(const job *j, const uint8_t *x, ptrdiff_t tile)
 {
     const pqc_conv_work *w = j->w;
-    const pqc_conv_axis *axis = w->plan->shape.axis;
-    ptrdiff_t line = tile / j->l.of_line, first = tile % j->l.of_line * PQC_SIDE;
+    const pqc_conv_axis *axis = w->packed->shape.axis;
+    ptrdiff_t line = tile / j->l.of_line, first = tile % j->l.of_line * PQC_AMX_SIDE;
     ptrdiff_t row = pqc_conv_pitch(w->view, 1), layer = pqc_conv_pitch(w->view, 0);
     if (j->l.gathered)
         return x;
-    if (!w->plan->shape.columns)
+    if (!w->packed->shape.kw4)
         return x + 4 * (line * layer + first);
     ptrdiff_t z = line / w->range[1].count, y = line % w->range[1].count;
     return x + z * axis[0].stride * layer + y * axis[1].stride * row + first * axis[2].stride;
@@ -135,111 +133,114 @@ static const uint8_t *pixels_at(const job *j, const uint8_t *x, ptrdiff_t tile)
 static void fill_panel(const job *j, const uint8_t *x, ptrdiff_t tile, uint8_t *panel)
 {
     const pqc_conv_work *w = j->w;
-    const pqc_conv_axis *along = &w->plan->shape.axis[2];
-    ptrdiff_t first = tile % j->l.of_line * PQC_SIDE;
-    int32_t pixel[PQC_SIDE] = {0};
-    pqc_panel p = {.offset = w->offset, .k = w->piece->k};
+    const pqc_conv_axis *along = &w->packed->shape.axis[2];
+    ptrdiff_t first = tile % j->l.of_line * PQC_AMX_SIDE;
+    int32_t pixel[PQC_AMX_SIDE] = {0};
+    pqc_amx_panel p = {.offset = w->offset, .k = w->sub->k};
     if (j->l.gathered) {
-        pqc_conv_pixels(w, first, (int)pqc_least(PQC_SIDE, j->l.length - first), pixel);
+        pqc_conv_pixels(w, first, (int)pqc_min(PQC_AMX_SIDE, j->l.length - first), pixel);
         p.pixel = pixel;
-    } else if (w->plan->shape.columns) {
+    } else if (w->packed->shape.kw4) {
         p.stride = (int)along->stride;
         p.dilation = (int)along->dilation;
     }
-    j->unit->panel(&p, pixels_at(j, x, tile), panel);
+    j->amx->panel(&p, pixels_at(j, x, tile), panel);
 }
 
-/* Tiles of pixels whose sums are put together. */
+/* Tiles of pixels whose sums are stored together. */
 typedef struct {
     const uint8_t *x;     /* the group's image */
     const uint8_t *panel; /* if it is not direct */
     ptrdiff_t first, tiles;
-    pqc_put put[PQC_STRIP]; /* so many if each pixel stands alone */
-    int puts;
-} strip;
+    pqc_amx_run run[PQC_AMX_MAX_MC]; /* so many if each pixel stands alone */
+    int runs;
+} mblock;
 
-static pqc_unit_pixels pixels_of(const job *j, const strip *s, ptrdiff_t i)
+static pqc_amx_pixels pixels_of(const job *j, const mblock *s, ptrdiff_t i)
 {
-    int blocks = (int)pqc_least(s->tiles - i, 2);
+    int blocks = (int)pqc_min(s->tiles - i, 2);
     if (!j->l.direct) {
-        ptrdiff_t tile = 4 * PQC_SIDE * j->w->piece->k;
-        return (pqc_unit_pixels){s->panel + i * tile, NULL, 4 * PQC_SIDE, tile, blocks};
+        ptrdiff_t tile = 4 * PQC_AMX_SIDE * j->w->sub->k;
+        return (pqc_amx_pixels){s->panel + i * tile, NULL, 4 * PQC_AMX_SIDE, tile, blocks};
     }
     const uint8_t *x = pixels_at(j, s->x, s->first + i);
     const uint8_t *next = pixels_at(j, s->x, s->first + i + blocks - 1);
-    return (pqc_unit_pixels){x, j->w->offset, 4 * j->w->view->plane, next - x, blocks};
+    return (pqc_amx_pixels){x, j->w->offset, 4 * j->w->view->block_stride, next - x, blocks};
 }
 
 /* A part of the output channels of a group. */
-static void multiply(const job *j, const strip *s, ptrdiff_t group, ptrdiff_t part)
+static void multiply(const job *j, const mblock *s, ptrdiff_t group, ptrdiff_t part)
 {
-    _Alignas(64) int32_t sums[PQC_PAIR * PQC_SUMS_PITCH]; /* vectors may begin anywhere */
+    _Alignas(64) int32_t sums[PQC_AMX_PAIR * PQC_AMX_SUMS_STRIDE]; /* vectors may begin anywhere */
     const pqc_conv_work *w = j->w;
-    const pqc_conv_plan *plan = w->plan;
-    ptrdiff_t k = w->piece->k, out = plan->shape.out;
-    ptrdiff_t block = pqc_conv_stored_steps(&plan->shape, k) / PQC_SIDE * PQC_TILE_BYTES;
+    const pqc_packed_weights *packed = w->packed;
+    ptrdiff_t k = w->sub->k, out = packed->shape.out;
+    ptrdiff_t block = pqc_conv_stored_k(&packed->shape, k) / PQC_AMX_SIDE * PQC_AMX_TILE_BYTES;
     ptrdiff_t first = pqc_part_begin(j->l.pairs, j->l.parts, part);
     ptrdiff_t end = pqc_part_begin(j->l.pairs, j->l.parts, part + 1);
     for (ptrdiff_t n = first; n < end; n++) {
         ptrdiff_t pair = pqc_turned(first, end, w->backwards, n);
-        ptrdiff_t channel = PQC_PAIR * pair, left = pqc_least(out - channel, PQC_PAIR);
-        ptrdiff_t sum = group * plan->lanes + channel, output = group * out + channel;
-        const int8_t *weights = w->piece->w + sum / PQC_SIDE * block;
+        ptrdiff_t channel = PQC_AMX_PAIR * pair, left = pqc_min(out - channel, PQC_AMX_PAIR);
+        ptrdiff_t sum = group * packed->padded_out + channel, output = group * out + channel;
+        const int8_t *weights = w->sub->w + sum / PQC_AMX_SIDE * block;
         for (ptrdiff_t i = 0; i < s->tiles; i += 2) {
-            pqc_unit_pixels pixels = pixels_of(j, s, i);
-            j->unit->columns(weights, left > PQC_SIDE ? 2 : 1, &pixels, k, sums + PQC_SIDE * i);
+            pqc_amx_pixels pixels = pixels_of(j, s, i);
+            j->amx->gemm_nchw(weights, left > PQC_AMX_SIDE ? 2 : 1, &pixels, k,
+                              sums + PQC_AMX_SIDE * i);
         }
-        pqc_unit_to to = {.start = w->call->q.zero != 0 ? w->piece->start + sum : plan->zeros,
-                          .scale = w->scale + output,
-                          .bias = w->bias + output,
-                          .put = s->put,
-                          .puts = s->puts,
-                          .step = w->range[2].step,
-                          .pitch = w->view->outputs,
-                          .stream = w->stream};
-        j->unit->put(&to, sums, (int)left, w->y + output * w->view->outputs);
+        pqc_amx_store to = {.compensation = w->call->q.zero != 0 ? w->sub->compensation + sum
+                                                                 : packed->no_compensation,
+                            .scale = w->scale + output,
+                            .bias = w->bias + output,
+                            .run = s->run,
+                            .runs = s->runs,
+                            .pixel_stride = w->range[2].step,
+                            .channel_stride = w->view->outputs,
+                            .stream = w->stream};
+        j->amx->store(&to, sums, (int)left, w->y + output * w->view->outputs);
     }
 }
 
-static void begin_strip(const job *j, strip *s, ptrdiff_t group, ptrdiff_t number, uint8_t *panel)
+static void begin_mblock(const job *j, mblock *s, ptrdiff_t group, ptrdiff_t number, uint8_t *panel)
 {
     const pqc_conv_view *view = j->w->view;
-    s->x = j->w->bytes + group * view->quads * view->plane * view->element;
+    s->x = j->w->bytes + group * view->c4_blocks * view->block_stride * view->element;
     s->panel = panel;
-    s->first = number * j->l.strip;
-    s->tiles = pqc_least(j->l.strip, j->l.tiles - s->first);
-    s->puts = 0;
+    s->first = number * j->l.mblock;
+    s->tiles = pqc_min(j->l.mblock, j->l.tiles - s->first);
+    s->runs = 0;
     for (ptrdiff_t i = 0; i < s->tiles; i++) {
-        s->puts = puts_of(j, s->first + i, (int)i * PQC_SIDE, s->put, s->puts);
+        s->runs = runs_of(j, s->first + i, (int)i * PQC_AMX_SIDE, s->run, s->runs);
         if (!j->l.direct)
-            fill_panel(j, s->x, s->first + i, panel + 4 * PQC_SIDE * j->w->piece->k * i);
+            fill_panel(j, s->x, s->first + i, panel + 4 * PQC_AMX_SIDE * j->w->sub->k * i);
     }
 }
 
-/* Tasks are numbered group, strip, part with the part fastest: a thread begins a strip once for several parts. */
+/* Tasks are numbered group, M-block, part with the part fastest: a thread begins an M-block once for several parts. */
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const job *j = context;
-    ptrdiff_t slot = pqc_slots_take(j->w->scratch), begun = -1;
-    strip s;
-    j->unit->begin(j->w->piece->k, PQC_SIDE);
+    ptrdiff_t taken = pqc_scratch_pool_acquire(j->w->scratch), begun = -1;
+    mblock s;
+    j->amx->begin(j->w->sub->k, PQC_AMX_SIDE);
     for (ptrdiff_t i = begin; i < end; i++) {
         ptrdiff_t task = pqc_turned(begin, end, j->w->backwards, i);
-        ptrdiff_t number = task / j->l.parts, group = number / j->l.strips;
+        ptrdiff_t number = task / j->l.parts, group = number / j->l.mblocks;
         if (number != begun)
-            begin_strip(j, &s, group, number % j->l.strips, pqc_slots_memory(j->w->scratch, slot));
+            begin_mblock(j, &s, group, number % j->l.mblocks,
+                         pqc_scratch_pool_at(j->w->scratch, taken));
         begun = number;
         multiply(j, &s, group, task % j->l.parts);
     }
-    j->unit->end();
-    pqc_slots_give(j->w->scratch, slot);
+    j->amx->end();
+    pqc_scratch_pool_release(j->w->scratch, taken);
 }
 
-void pqc_conv_unit(const pqc_conv_work *w)
+void pqc_conv_amx(const pqc_conv_work *w)
 {
-    job j = {w, w->plan->shape.unit, layout_of(w->plan, w->view, w->range, w->piece->k)};
-    ptrdiff_t tasks = w->plan->shape.groups * j.l.strips * j.l.parts;
+    job j = {w, w->packed->shape.amx, layout_of(w->packed, w->view, w->range, w->sub->k)};
+    ptrdiff_t tasks = w->packed->shape.groups * j.l.mblocks * j.l.parts;
     ptrdiff_t products =
-        j.l.tiles * PQC_SIDE * w->piece->k * 4 * w->plan->lanes * w->plan->shape.groups;
-    pqc_parallel_turned(tasks, products, PQC_UNIT_GRAIN, w->backwards, run_tasks, &j);
+        j.l.tiles * PQC_AMX_SIDE * w->sub->k * 4 * w->packed->padded_out * w->packed->shape.groups;
+    pqc_parallel_turned(tasks, products, PQC_AMX_GRAIN, w->backwards, run_tasks, &j);
 }

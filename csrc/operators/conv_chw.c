@@ -1,61 +1,60 @@
+#include "conv_chw_u8s8/conv_chw_u8s8.h"
 #include "conv_work.h"
 #include "dispatch.h"
-#include "igemm_u8s8/igemm_u8s8.h"
-#include "conv_chw_u8s8/conv_chw_u8s8.h"
+#include "parallel.h"
 
-/* Up to 512 channels the pixels of a strip stay in the first cache while all output channels pass
- * over them. */
-enum { MOST_QUADS = 128, STRIP_BYTES = 16384, STRIP = 48, FEW_ROWS = 8 };
+/* Up to 512 channels an M-block's pixels stay in L1 while all output channels pass over them. */
+enum { MAX_C4_BLOCKS = 128, MIN_MC = 48, FEW_ROWS = 8 };
 
-bool pqc_conv_takes_lines(const pqc_conv_work *w)
+bool pqc_conv_takes_chw(const pqc_conv_work *w)
 {
-    const pqc_conv_shape *shape = &w->plan->shape;
-    return !shape->unit && (shape->columns || (pqc_conv_is_pointwise(shape) && !shape->transposed &&
-                                               w->plan->piece->k <= MOST_QUADS));
+    const pqc_conv_shape *shape = &w->packed->shape;
+    return !shape->amx && (shape->kw4 || (pqc_conv_is_pointwise(shape) && !shape->transposed &&
+                                          w->packed->sub->k <= MAX_C4_BLOCKS));
 }
 
-static pqc_lines_s8_block block_of(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block)
+static pqc_conv_chw_params params_of(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t panel)
 {
-    const pqc_conv_plan *plan = w->plan;
-    ptrdiff_t first = block * PQC_BLOCK_CHANNELS, left = plan->shape.out - first;
-    ptrdiff_t sums = group * plan->lanes + first, channel = group * plan->shape.out + first;
-    return (pqc_lines_s8_block){
+    const pqc_packed_weights *packed = w->packed;
+    ptrdiff_t first = panel * PQC_NR, left = packed->shape.out - first;
+    ptrdiff_t sums = group * packed->padded_out + first,
+              channel = group * packed->shape.out + first;
+    return (pqc_conv_chw_params){
         .offset = w->offset,
-        .k = w->piece->k,
-        .w = w->piece->w + (group * plan->lanes + first) * w->piece->k * 4,
-        .w_step = PQC_LANES * pqc_conv_block_vectors(plan, block) * 4,
-        .start = w->call->q.zero != 0 ? w->piece->start + sums : plan->zeros + first,
-        .sum = w->piece->sum + sums,
+        .k = w->sub->k,
+        .w = w->sub->w + (group * packed->padded_out + first) * w->sub->k * 4,
+        .k_stride = PQC_LANES * pqc_panel_vectors(packed, panel) * 4,
+        .compensation =
+            w->call->q.zero != 0 ? w->sub->compensation + sums : packed->no_compensation + first,
+        .weight_sums = w->sub->weight_sums + sums,
         .scale = w->scale + channel,
         .bias = w->bias + channel,
-        .channels = (int)pqc_least(left, PQC_BLOCK_CHANNELS),
-        .stride = (int)plan->shape.axis[2].stride,
-        .dilation = plan->shape.columns ? (int)plan->shape.axis[2].dilation : 0,
+        .channels = (int)pqc_min(left, PQC_NR),
+        .stride = (int)packed->shape.axis[2].stride,
+        .dilation = packed->shape.kw4 ? (int)packed->shape.axis[2].dilation : 0,
         .rows = 1,
         .stream = w->stream,
     };
 }
 
-/* Rows from `begin` to `end` of all layers of an image in columns, for the channels of one block.
- */
-static void column_rows(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block, ptrdiff_t begin,
-                        ptrdiff_t end)
+/* Rows from `begin` to `end` of all layers of a tap-packed image, for the channels of one panel. */
+static void kw4_rows(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t panel, ptrdiff_t begin,
+                     ptrdiff_t end)
 {
     const pqc_conv_view *view = w->view;
-    const pqc_conv_axis *axis = w->plan->shape.axis;
-    pqc_lines_s8_block g = block_of(w, group, block);
+    const pqc_conv_axis *axis = w->packed->shape.axis;
+    pqc_conv_chw_params g = params_of(w, group, panel);
     ptrdiff_t row = pqc_conv_pitch(view, 1), layer = pqc_conv_pitch(view, 0),
               width = view->axis[2].out;
-    ptrdiff_t rows = view->axis[1].out,
-              channel = group * w->plan->shape.out + block * PQC_BLOCK_CHANNELS;
+    ptrdiff_t rows = view->axis[1].out, channel = group * w->packed->shape.out + panel * PQC_NR;
     g.x_row = axis[1].stride * row;
     g.y_row = width;
     for (ptrdiff_t i = begin; i < end; i += g.rows) {
         ptrdiff_t z = i / rows, y = i % rows;
         g.rows = rows - y < end - i ? rows - y : end - i;
-        g.x =
-            w->bytes + group * view->quads * view->plane + z * axis[0].stride * layer + y * g.x_row;
-        pqc.lines_s8(&g, width, w->y + channel * view->outputs + i * width, view->outputs);
+        g.x = w->bytes + group * view->c4_blocks * view->block_stride + z * axis[0].stride * layer +
+              y * g.x_row;
+        pqc.conv_chw_u8s8(&g, width, w->y + channel * view->outputs + i * width, view->outputs);
     }
 }
 
@@ -64,11 +63,11 @@ static void column_rows(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t block
 static void run_groups(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     pqc_conv_work *w = context;
-    ptrdiff_t rows = pqc_conv_image_rows(&w->image) / w->plan->shape.groups;
+    ptrdiff_t rows = pqc_conv_image_rows(&w->image) / w->packed->shape.groups;
     for (ptrdiff_t group = begin; group < end; group++) {
         pqc_conv_image_quantize(&w->image, group * rows, (group + 1) * rows);
-        for (ptrdiff_t block = 0; block < pqc_conv_blocks(w->plan); block++)
-            column_rows(w, group, block, 0, w->view->outputs / w->view->axis[2].out);
+        for (ptrdiff_t panel = 0; panel < pqc_panels(w->packed); panel++)
+            kw4_rows(w, group, panel, 0, w->view->outputs / w->view->axis[2].out);
     }
 }
 
@@ -77,47 +76,51 @@ static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const pqc_conv_work *w = context;
     for (ptrdiff_t row = begin; row < end; row += FEW_ROWS)
-        for (ptrdiff_t block = 0; block < pqc_conv_blocks(w->plan); block++)
-            column_rows(w, 0, block, row, pqc_least(row + FEW_ROWS, end));
+        for (ptrdiff_t panel = 0; panel < pqc_panels(w->packed); panel++)
+            kw4_rows(w, 0, panel, row, pqc_min(row + FEW_ROWS, end));
 }
 
-static ptrdiff_t strip_of(const pqc_conv_work *w)
+/* Pixels of an M-block, and M-blocks of an image. */
+static ptrdiff_t mc_of(const pqc_conv_work *w)
 {
-    ptrdiff_t strips = STRIP_BYTES / (4 * STRIP * w->piece->k + 1);
-    return STRIP * (strips < 1 ? 1 : strips);
+    return MIN_MC * pqc_max(1, PQC_L1_CHW_PANEL / (4 * MIN_MC * w->sub->k + 1));
 }
 
-/* Tasks are strips of pixels of one group, all output channels. */
-static void run_strips(void *context, ptrdiff_t begin, ptrdiff_t end)
+static ptrdiff_t mblocks_of(const pqc_conv_work *w)
+{
+    return pqc_div_round_up(w->view->outputs, mc_of(w));
+}
+
+/* Tasks are M-blocks of one group, all output channels. */
+static void run_mblocks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const pqc_conv_work *w = context;
-    ptrdiff_t strip = strip_of(w), strips = (w->view->outputs + strip - 1) / strip,
-              out = w->plan->shape.out;
+    ptrdiff_t mc = mc_of(w), mblocks = mblocks_of(w), out = w->packed->shape.out;
     for (ptrdiff_t i = begin; i < end; i++) {
-        ptrdiff_t group = i / strips, first = i % strips * strip, left = w->view->outputs - first;
-        for (ptrdiff_t block = 0; block < pqc_conv_blocks(w->plan); block++) {
-            pqc_lines_s8_block g = block_of(w, group, block);
-            g.x = w->bytes + 4 * (group * w->view->quads * w->view->plane + first);
-            float *y = w->y + (group * out + block * PQC_BLOCK_CHANNELS) * w->view->outputs + first;
-            pqc.lines_s8(&g, left < strip ? left : strip, y, w->view->outputs);
+        ptrdiff_t group = i / mblocks, first = i % mblocks * mc;
+        ptrdiff_t pixels = pqc_min(w->view->outputs - first, mc);
+        for (ptrdiff_t panel = 0; panel < pqc_panels(w->packed); panel++) {
+            pqc_conv_chw_params g = params_of(w, group, panel);
+            g.x = w->bytes + 4 * (group * w->view->c4_blocks * w->view->block_stride + first);
+            float *y = w->y + (group * out + panel * PQC_NR) * w->view->outputs + first;
+            pqc.conv_chw_u8s8(&g, pixels, y, w->view->outputs);
         }
     }
 }
 
-void pqc_conv_lines(pqc_conv_work *w)
+void pqc_conv_chw(pqc_conv_work *w)
 {
-    const pqc_conv_shape *shape = &w->plan->shape;
-    ptrdiff_t products = w->view->outputs * shape->out * w->piece->k * 4, strip = strip_of(w);
-    ptrdiff_t rows = w->view->outputs / w->view->axis[2].out,
-              strips = (w->view->outputs + strip - 1) / strip;
-    if (!shape->columns)
-        pqc_parallel_tasks(shape->groups * strips, shape->groups * products, PQC_PRODUCTS_GRAIN,
-                           run_strips, w);
-    else if (pqc_conv_planes(w))
+    const pqc_conv_shape *shape = &w->packed->shape;
+    ptrdiff_t products = w->view->outputs * shape->out * w->sub->k * 4;
+    ptrdiff_t rows = w->view->outputs / w->view->axis[2].out;
+    if (!shape->kw4)
+        pqc_parallel_tasks(shape->groups * mblocks_of(w), shape->groups * products, PQC_MAC_GRAIN,
+                           run_mblocks, w);
+    else if (pqc_conv_dwconv(w))
         return;
     else if (shape->groups > 1)
         pqc_parallel_tasks(shape->groups, shape->groups * (products + w->view->inputs * shape->in),
                            PQC_IMAGE_GRAIN, run_groups, w);
     else
-        pqc_parallel_tasks(rows, products, PQC_PRODUCTS_GRAIN, run_rows, w);
+        pqc_parallel_tasks(rows, products, PQC_MAC_GRAIN, run_rows, w);
 }

@@ -1,6 +1,6 @@
 /* One image, quantised into the layout of conv_shape.h. */
-#ifndef PQC_CONV_IMAGE_H
-#define PQC_CONV_IMAGE_H
+#ifndef PQC_CONV_PACK_INPUT_H
+#define PQC_CONV_PACK_INPUT_H
 
 #include "conv_shape.h"
 #include "parallel.h"
@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-enum { PQC_IMAGE_GRAIN = 1 << 14 }; /* floats, as a unit: about 3 us */
+enum { PQC_IMAGE_GRAIN = 1 << 14 }; /* floats, as a grain: about 3 us */
 
 typedef struct {
     const pqc_conv_shape *shape;

@@ -4,126 +4,126 @@
 
 #include <string.h>
 
-enum { MOST_PIECES = 1 << 20 };
+enum { MAX_SUBCONVS = 1 << 20 };
 
-static ptrdiff_t lanes_of(const pqc_conv_shape *shape)
+static ptrdiff_t padded_out_of(const pqc_conv_shape *shape)
 {
-    return (shape->out + 15) / 16 * 16;
+    return pqc_round_up(shape->out, PQC_LANES);
 }
 
-static ptrdiff_t pieces_of(const pqc_conv_shape *shape)
+static ptrdiff_t subconvs_of(const pqc_conv_shape *shape)
 {
-    ptrdiff_t pieces = 1;
+    ptrdiff_t subconvs = 1;
     for (int axis = 0; axis < PQC_AXES; axis++)
-        pieces *= pqc_conv_axis_pieces(shape, axis);
-    return pieces;
+        subconvs *= pqc_conv_axis_subconvs(shape, axis);
+    return subconvs;
 }
 
-/* In columns four taps along a row are one step. */
-static ptrdiff_t steps_along(const pqc_conv_shape *shape, int axis, ptrdiff_t taps)
+/* Tap-packed, four taps along a row are one kr group. */
+static ptrdiff_t k_along(const pqc_conv_shape *shape, int axis, ptrdiff_t taps)
 {
-    return shape->columns && axis == PQC_AXES - 1 ? (taps + 3) / 4 : taps;
+    return shape->kw4 && axis == PQC_AXES - 1 ? (taps + 3) / 4 : taps;
 }
 
-/* Fills everything of a piece but its pointers. */
-static void piece_init(pqc_conv_piece *piece, const pqc_conv_shape *shape, ptrdiff_t number,
-                       bool wide)
+/* Fills everything of a subconvolution but its pointers. */
+static void subconv_init(pqc_subconv *sub, const pqc_conv_shape *shape, ptrdiff_t number, bool wide)
 {
-    piece->k = (shape->columns ? shape->in : (shape->in + 3) / 4) * (wide ? 3 : 1);
+    sub->k = (shape->kw4 ? shape->in : (shape->in + 3) / 4) * (wide ? 3 : 1);
     for (int axis = PQC_AXES - 1; axis >= 0; axis--) {
-        ptrdiff_t count = pqc_conv_axis_pieces(shape, axis);
-        piece->index[axis] = number % count;
-        piece->taps[axis] = pqc_conv_axis_taps(shape, axis, piece->index[axis]);
-        piece->k *= steps_along(shape, axis, piece->taps[axis].count);
+        ptrdiff_t count = pqc_conv_axis_subconvs(shape, axis);
+        sub->index[axis] = number % count;
+        sub->taps[axis] = pqc_conv_axis_taps(shape, axis, sub->index[axis]);
+        sub->k *= k_along(shape, axis, sub->taps[axis].count);
         number /= count;
     }
-    piece->chunks = piece->k > PQC_CHUNK ? (piece->k + PQC_CHUNK - 1) / PQC_CHUNK : 1;
+    sub->k_splits = sub->k > PQC_MAX_K ? (sub->k + PQC_MAX_K - 1) / PQC_MAX_K : 1;
 }
 
-static ptrdiff_t weight_bytes(const pqc_conv_shape *shape, const pqc_conv_piece *piece)
+static ptrdiff_t weight_bytes(const pqc_conv_shape *shape, const pqc_subconv *sub)
 {
-    return pqc_aligned(shape->groups * pqc_conv_stored_steps(shape, piece->k) * lanes_of(shape) *
-                       4);
+    return pqc_line_aligned(shape->groups * pqc_conv_stored_k(shape, sub->k) *
+                            padded_out_of(shape) * 4);
 }
 
-static ptrdiff_t sum_bytes(const pqc_conv_shape *shape, const pqc_conv_piece *piece)
+static ptrdiff_t sum_bytes(const pqc_conv_shape *shape, const pqc_subconv *sub)
 {
-    return pqc_aligned(shape->groups * piece->chunks * lanes_of(shape) * 4);
+    return pqc_line_aligned(shape->groups * sub->k_splits * padded_out_of(shape) * 4);
 }
 
-/* Of chunks no rows are left out. */
-static ptrdiff_t before_bytes(const pqc_conv_shape *shape, const pqc_conv_piece *piece, bool wide)
+/* Of K splits no rows are left out. */
+static ptrdiff_t row_sums_bytes(const pqc_conv_shape *shape, const pqc_subconv *sub, bool wide)
 {
-    if (!pqc_conv_by_rows(shape, wide ? 3 : 1) || piece->chunks > 1)
+    if (!pqc_conv_k_by_rows(shape, wide ? 3 : 1) || sub->k_splits > 1)
         return 0;
-    return pqc_aligned(shape->groups * (piece->taps[1].count + 1) * lanes_of(shape) * 4);
+    return pqc_line_aligned(shape->groups * (sub->taps[1].count + 1) * padded_out_of(shape) * 4);
 }
 
 static ptrdiff_t common_bytes(const pqc_conv_shape *shape)
 {
-    return pqc_aligned(pieces_of(shape) * (ptrdiff_t)sizeof(pqc_conv_piece)) +
-           pqc_aligned(shape->groups * shape->out * (ptrdiff_t)sizeof(double)) +
-           pqc_aligned(lanes_of(shape) * (ptrdiff_t)sizeof(int32_t));
+    return pqc_line_aligned(subconvs_of(shape) * (ptrdiff_t)sizeof(pqc_subconv)) +
+           pqc_line_aligned(shape->groups * shape->out * (ptrdiff_t)sizeof(double)) +
+           pqc_line_aligned(padded_out_of(shape) * (ptrdiff_t)sizeof(int32_t));
 }
 
-bool pqc_conv_wants_columns(const pqc_conv_shape *shape)
+bool pqc_conv_wants_kw4(const pqc_conv_shape *shape)
 {
     const pqc_conv_axis *row = &shape->axis[PQC_AXES - 1];
     double taps = (double)shape->axis[0].kernel * (double)shape->axis[1].kernel;
     double columns = taps * (double)((row->kernel + 3) / 4) * (double)shape->in;
-    double quads = taps * (double)row->kernel * (double)((shape->in + 3) / 4);
-    return !shape->transposed && row->stride + row->dilation <= PQC_COLUMNS_REACH &&
-           (columns < quads || shape->in == 1) && 3 * columns <= PQC_CHUNK;
+    double c4_blocks = taps * (double)row->kernel * (double)((shape->in + 3) / 4);
+    return !shape->transposed && row->stride + row->dilation <= PQC_KW4_REACH &&
+           (columns < c4_blocks || shape->in == 1) && 3 * columns <= PQC_MAX_K;
 }
 
-/* Steps of which a tile takes 16 at a time, however many there are: with fewer than these vectors are faster. */
-enum { LEAST_UNIT_STEPS = 8 };
+/* kr groups of which a tile takes 16 at a time, however many there are: with fewer than these vectors are faster. */
+enum { MIN_AMX_K = 8 };
 
-const pqc_matrix_unit *pqc_conv_wanted_unit(const pqc_conv_shape *shape, bool wide)
+const pqc_amx_gemm *pqc_conv_wanted_amx(const pqc_conv_shape *shape, bool wide)
 {
-    pqc_conv_piece piece;
-    piece_init(&piece, shape, 0, wide);
-    bool depthwise = shape->columns && shape->groups > 1;
-    return wide || depthwise || piece.k < LEAST_UNIT_STEPS || piece.chunks > 1 ? NULL : pqc.unit;
+    pqc_subconv sub;
+    subconv_init(&sub, shape, 0, wide);
+    bool depthwise = shape->kw4 && shape->groups > 1;
+    return wide || depthwise || sub.k < MIN_AMX_K || sub.k_splits > 1 ? NULL : pqc.amx_gemm;
 }
 
-ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide)
+ptrdiff_t pqc_packed_weights_bytes(const pqc_conv_shape *shape, bool wide)
 {
-    double estimate = (double)shape->groups * (double)lanes_of(shape) * (double)(shape->in + 3) * 3;
-    double pieces = 1.0;
+    double estimate =
+        (double)shape->groups * (double)padded_out_of(shape) * (double)(shape->in + 3) * 3;
+    double subconvs = 1.0;
     for (int axis = 0; axis < PQC_AXES; axis++) {
         const pqc_conv_axis *a = &shape->axis[axis];
-        double of_axis = (double)pqc_conv_axis_pieces(shape, axis);
+        double of_axis = (double)pqc_conv_axis_subconvs(shape, axis);
         if (a->kernel > INT32_MAX || (shape->transposed && of_axis * (double)a->kernel > 0x1p26))
             return -1;
-        pieces *= of_axis;
+        subconvs *= of_axis;
         estimate *= (double)a->kernel * of_axis;
     }
-    if (estimate > 0x1p60 || pieces > MOST_PIECES)
+    if (estimate > 0x1p60 || subconvs > MAX_SUBCONVS)
         return -1;
     ptrdiff_t bytes = common_bytes(shape);
-    for (ptrdiff_t i = 0; i < pieces_of(shape); i++) {
-        pqc_conv_piece piece;
-        piece_init(&piece, shape, i, wide);
-        bytes += weight_bytes(shape, &piece) + 2 * sum_bytes(shape, &piece) +
-                 before_bytes(shape, &piece, wide);
+    for (ptrdiff_t i = 0; i < subconvs_of(shape); i++) {
+        pqc_subconv sub;
+        subconv_init(&sub, shape, i, wide);
+        bytes += weight_bytes(shape, &sub) + 2 * sum_bytes(shape, &sub) +
+                 row_sums_bytes(shape, &sub, wide);
     }
     return bytes;
 }
 
-/* Part 0, 1 or 2 of a weight that may be above 127. */
-static int8_t part_of(int weight, ptrdiff_t part)
+/* Weight plane 0, 1 or 2 of a weight that may be above 127. */
+static int8_t weight_plane_of(int weight, ptrdiff_t plane)
 {
-    for (; part > 0; part--)
+    for (; plane > 0; plane--)
         weight -= weight > 127 ? 127 : weight;
     return (int8_t)(weight > 127 ? 127 : weight);
 }
 
-static ptrdiff_t tap_number(const pqc_conv_shape *s, const pqc_conv_piece *piece, ptrdiff_t i)
+static ptrdiff_t tap_number(const pqc_conv_shape *s, const pqc_subconv *sub, ptrdiff_t i)
 {
     ptrdiff_t number = 0, pitch = 1;
     for (int axis = PQC_AXES - 1; axis >= 0; axis--) {
-        const pqc_conv_taps *taps = &piece->taps[axis];
+        const pqc_conv_taps *taps = &sub->taps[axis];
         number += (taps->first + i % taps->count * taps->step) * pitch;
         pitch *= s->axis[axis].kernel;
         i /= taps->count;
@@ -131,137 +131,141 @@ static ptrdiff_t tap_number(const pqc_conv_shape *s, const pqc_conv_piece *piece
     return number;
 }
 
-/* Where the weights of a step lie: `count` of them `apart` elements from each other, from `first` on for output channel
+/* Where the weights of a kr group lie: `count` of them `pitch` elements from each other, from `first` on for output channel
  * 0, and `next` elements further for every other channel.  The rest of the four are zeros. */
 typedef struct {
-    ptrdiff_t first, apart, next, count;
-} step_weights;
+    ptrdiff_t first, pitch, next, count;
+} group_weights;
 
-static step_weights weights_of_step(const pqc_conv_plan *plan, const pqc_conv_piece *piece,
-                                    ptrdiff_t group, ptrdiff_t step)
+static group_weights weights_of_group(const pqc_packed_weights *packed, const pqc_subconv *sub,
+                                      ptrdiff_t group, ptrdiff_t kr)
 {
-    const pqc_conv_shape *s = &plan->shape;
+    const pqc_conv_shape *s = &packed->shape;
     ptrdiff_t taps = s->axis[0].kernel * s->axis[1].kernel * s->axis[2].kernel;
-    ptrdiff_t row = piece->taps[2].count, along = steps_along(s, 2, row);
-    ptrdiff_t rows = piece->taps[1].count, layers = piece->taps[0].count;
-    ptrdiff_t quads = (s->in + 3) / 4, number, quad;
-    if (pqc_conv_by_rows(s, plan->parts)) {
-        ptrdiff_t layer = step / row % layers;
-        quad = step / (row * layers) % quads;
-        number = (layer * rows + step / (row * layers * quads)) * row + step % row;
+    ptrdiff_t row = sub->taps[2].count, along = k_along(s, 2, row);
+    ptrdiff_t rows = sub->taps[1].count, layers = sub->taps[0].count;
+    ptrdiff_t c4_blocks = (s->in + 3) / 4, number, c4;
+    if (pqc_conv_k_by_rows(s, packed->weight_planes)) {
+        ptrdiff_t layer = kr / row % layers;
+        c4 = kr / (row * layers) % c4_blocks;
+        number = (layer * rows + kr / (row * layers * c4_blocks)) * row + kr % row;
     } else {
-        ptrdiff_t numbers = layers * rows * along, chunk = pqc_conv_chunk(s, quads, 0);
-        ptrdiff_t begin = step / (chunk * numbers) * chunk, rest = step - begin * numbers;
-        chunk = pqc_conv_chunk(s, quads, begin);
-        number = rest / chunk;
-        quad = begin + rest % chunk;
+        ptrdiff_t numbers = layers * rows * along, run = pqc_conv_c4_run(s, c4_blocks, 0);
+        ptrdiff_t begin = kr / (run * numbers) * run, rest = kr - begin * numbers;
+        run = pqc_conv_c4_run(s, c4_blocks, begin);
+        number = rest / run;
+        c4 = begin + rest % run;
     }
-    if (s->columns) {
-        ptrdiff_t x = number % along * 4, channel = group * s->out * s->in + quad % s->in;
-        return (step_weights){channel * taps + number / along * row + x, 1, s->in * taps,
-                              pqc_least(row - x, 4)};
+    if (s->kw4) {
+        ptrdiff_t x = number % along * 4, channel = group * s->out * s->in + c4 % s->in;
+        return (group_weights){channel * taps + number / along * row + x, 1, s->in * taps,
+                               pqc_min(row - x, 4)};
     }
-    ptrdiff_t in = quad % quads * 4, tap = tap_number(s, piece, number);
+    ptrdiff_t in = c4 % c4_blocks * 4, tap = tap_number(s, sub, number);
     if (s->transposed)
-        return (step_weights){(group * s->in + in) * s->out * taps + tap, s->out * taps, taps,
-                              pqc_least(s->in - in, 4)};
-    return (step_weights){(group * s->out * s->in + in) * taps + tap, taps, s->in * taps,
-                          pqc_least(s->in - in, 4)};
+        return (group_weights){(group * s->in + in) * s->out * taps + tap, s->out * taps, taps,
+                               pqc_min(s->in - in, 4)};
+    return (group_weights){(group * s->out * s->in + in) * taps + tap, taps, s->in * taps,
+                           pqc_min(s->in - in, 4)};
 }
 
-/* Where the four weights of a step lie for an output channel. */
-static int8_t *place_of(const pqc_conv_plan *plan, const pqc_conv_piece *piece, ptrdiff_t group,
-                        ptrdiff_t step, ptrdiff_t channel)
+/* Where the four weights of a kr group lie for an output channel. */
+static int8_t *place_of(const pqc_packed_weights *packed, const pqc_subconv *sub, ptrdiff_t group,
+                        ptrdiff_t kr, ptrdiff_t channel)
 {
-    ptrdiff_t stored = pqc_conv_stored_steps(&plan->shape, piece->k);
-    int8_t *w = piece->w + group * stored * plan->lanes * 4;
-    if (pqc_conv_in_tiles(&plan->shape)) {
-        ptrdiff_t tile = channel / PQC_SIDE * (stored / PQC_SIDE) + step / PQC_SIDE;
-        return w + tile * PQC_TILE_BYTES + channel % PQC_SIDE * 4 * PQC_SIDE + step % PQC_SIDE * 4;
+    ptrdiff_t stored = pqc_conv_stored_k(&packed->shape, sub->k);
+    int8_t *w = sub->w + group * stored * packed->padded_out * 4;
+    if (pqc_conv_in_amx_tiles(&packed->shape)) {
+        ptrdiff_t tile = channel / PQC_AMX_SIDE * (stored / PQC_AMX_SIDE) + kr / PQC_AMX_SIDE;
+        return w + tile * PQC_AMX_TILE_BYTES + channel % PQC_AMX_SIDE * 4 * PQC_AMX_SIDE +
+               kr % PQC_AMX_SIDE * 4;
     }
-    ptrdiff_t most = plan->shape.unit ? PQC_LANES : PQC_BLOCK_CHANNELS;
-    ptrdiff_t first = channel / most * most, width = pqc_least(plan->lanes - first, most);
-    return w + (first * stored + step * width + channel - first) * 4;
+    ptrdiff_t most = packed->shape.amx ? PQC_LANES : PQC_NR;
+    ptrdiff_t first = channel / most * most, width = pqc_min(packed->padded_out - first, most);
+    return w + (first * stored + kr * width + channel - first) * 4;
 }
 
-/* Where the sums of a step's row of taps are, for the time being without the rows in front; or NULL. */
-static int32_t *row_of(const pqc_conv_plan *plan, const pqc_conv_piece *piece, ptrdiff_t group,
-                       ptrdiff_t step)
+/* Where the sums of a kr group's row of taps are, for the time being without the rows in front; or NULL. */
+static int32_t *row_of(const pqc_packed_weights *packed, const pqc_subconv *sub, ptrdiff_t group,
+                       ptrdiff_t kr)
 {
-    ptrdiff_t rows = piece->taps[1].count;
-    if (piece->before == NULL)
+    ptrdiff_t rows = sub->taps[1].count;
+    if (sub->row_sums == NULL)
         return NULL;
-    return piece->before +
-           (group * (rows + 1) + step / pqc_conv_row_steps(piece) + 1) * plan->lanes;
+    return sub->row_sums + (group * (rows + 1) + kr / pqc_conv_row_k(sub) + 1) * packed->padded_out;
 }
 
-static void add_rows_in_front(const pqc_conv_plan *plan, const pqc_conv_piece *piece)
+static void accumulate_row_sums(const pqc_packed_weights *packed, const pqc_subconv *sub)
 {
-    ptrdiff_t numbers = (piece->taps[1].count + 1) * plan->lanes;
-    for (ptrdiff_t group = 0; group < plan->shape.groups; group++)
-        for (ptrdiff_t i = plan->lanes; i < numbers; i++)
-            piece->before[group * numbers + i] += piece->before[group * numbers + i - plan->lanes];
+    ptrdiff_t numbers = (sub->taps[1].count + 1) * packed->padded_out;
+    for (ptrdiff_t group = 0; group < packed->shape.groups; group++)
+        for (ptrdiff_t i = packed->padded_out; i < numbers; i++)
+            sub->row_sums[group * numbers + i] +=
+                sub->row_sums[group * numbers + i - packed->padded_out];
 }
 
-/* One group's weights of a piece; all bytes are zeros before. */
-static void pack_group(const pqc_conv_plan *plan, const pqc_conv_piece *piece, ptrdiff_t group,
+/* One group's weights of a subconvolution; all bytes are zeros before. */
+static void pack_group(const pqc_packed_weights *packed, const pqc_subconv *sub, ptrdiff_t group,
                        const uint8_t *bytes)
 {
-    const pqc_conv_shape *s = &plan->shape;
-    ptrdiff_t part_steps = piece->k / plan->parts;
-    int32_t *sums = piece->sum + group * piece->chunks * plan->lanes;
-    for (ptrdiff_t first = 0; first < s->out; first += PQC_SIDE) {
-        ptrdiff_t filled = pqc_least(s->out - first, PQC_SIDE);
-        for (ptrdiff_t step = 0; step < piece->k; step++) {
-            step_weights at = weights_of_step(plan, piece, group, step);
-            int32_t *sum = sums + step / PQC_CHUNK * plan->lanes + first;
-            int8_t *w = place_of(plan, piece, group, step, first);
-            ptrdiff_t apart = place_of(plan, piece, group, step, first + 1) - w;
-            int32_t *row = row_of(plan, piece, group, step);
+    const pqc_conv_shape *s = &packed->shape;
+    ptrdiff_t plane_k = sub->k / packed->weight_planes;
+    int32_t *sums = sub->weight_sums + group * sub->k_splits * packed->padded_out;
+    for (ptrdiff_t first = 0; first < s->out; first += PQC_AMX_SIDE) {
+        ptrdiff_t filled = pqc_min(s->out - first, PQC_AMX_SIDE);
+        for (ptrdiff_t kr = 0; kr < sub->k; kr++) {
+            group_weights at = weights_of_group(packed, sub, group, kr);
+            int32_t *sum = sums + kr / PQC_MAX_K * packed->padded_out + first;
+            int8_t *w = place_of(packed, sub, group, kr, first);
+            ptrdiff_t pitch = place_of(packed, sub, group, kr, first + 1) - w;
+            int32_t *row = row_of(packed, sub, group, kr);
             for (ptrdiff_t c = 0; c < filled; c++)
                 for (ptrdiff_t i = 0; i < at.count; i++) {
-                    uint8_t byte = bytes[at.first + (first + c) * at.next + i * at.apart];
+                    uint8_t byte = bytes[at.first + (first + c) * at.next + i * at.pitch];
                     int weight = s->is_unsigned || byte < 128 ? byte : byte - 256;
-                    int8_t part =
-                        plan->parts == 1 ? (int8_t)weight : part_of(weight, step / part_steps);
-                    w[c * apart + i] = part;
-                    sum[c] += 128 * part;
+                    int8_t w8 = packed->weight_planes == 1
+                                      ? (int8_t)weight
+                                      : weight_plane_of(weight, kr / plane_k);
+                    w[c * pitch + i] = w8;
+                    sum[c] += 128 * w8;
                     if (row)
-                        row[first + c] += 128 * part;
+                        row[first + c] += 128 * w8;
                 }
         }
     }
 }
 
-static void pack_piece(const pqc_conv_plan *plan, const pqc_conv_piece *piece, const uint8_t *bytes)
+static void pack_subconv(const pqc_packed_weights *packed, const pqc_subconv *sub,
+                         const uint8_t *bytes)
 {
-    ptrdiff_t count = plan->shape.groups * piece->chunks * plan->lanes;
-    memset(piece->sum, 0, (size_t)count * sizeof *piece->sum);
-    memset(piece->w, 0, (size_t)weight_bytes(&plan->shape, piece));
-    if (piece->before)
-        memset(piece->before, 0, (size_t)before_bytes(&plan->shape, piece, plan->parts > 1));
-    for (ptrdiff_t group = 0; group < plan->shape.groups; group++)
-        pack_group(plan, piece, group, bytes);
-    if (piece->before)
-        add_rows_in_front(plan, piece);
+    ptrdiff_t count = packed->shape.groups * sub->k_splits * packed->padded_out;
+    memset(sub->weight_sums, 0, (size_t)count * sizeof *sub->weight_sums);
+    memset(sub->w, 0, (size_t)weight_bytes(&packed->shape, sub));
+    if (sub->row_sums)
+        memset(sub->row_sums, 0,
+               (size_t)row_sums_bytes(&packed->shape, sub, packed->weight_planes > 1));
+    for (ptrdiff_t group = 0; group < packed->shape.groups; group++)
+        pack_group(packed, sub, group, bytes);
+    if (sub->row_sums)
+        accumulate_row_sums(packed, sub);
     for (ptrdiff_t i = 0; i < count; i++)
-        piece->start[i] = -piece->sum[i];
+        sub->compensation[i] = -sub->weight_sums[i];
 }
 
-static void invert_scales(pqc_conv_plan *plan, const float *scale)
+static void invert_scales(pqc_packed_weights *packed, const float *scale)
 {
-    ptrdiff_t channels = plan->shape.groups * plan->shape.out;
-    plan->least = plan->most = 1.0 / (double)scale[0];
+    ptrdiff_t channels = packed->shape.groups * packed->shape.out;
+    packed->min_inverse = packed->max_inverse = 1.0 / (double)scale[0];
     for (ptrdiff_t c = 0; c < channels; c++) {
         double inverse = 1.0 / (double)scale[c];
-        plan->inverse[c] = inverse;
-        plan->least = inverse < plan->least ? inverse : plan->least;
-        plan->most = inverse > plan->most ? inverse : plan->most;
+        packed->inverse[c] = inverse;
+        packed->min_inverse = inverse < packed->min_inverse ? inverse : packed->min_inverse;
+        packed->max_inverse = inverse > packed->max_inverse ? inverse : packed->max_inverse;
     }
 }
 
 /* True if some signed weight is -128. */
-static bool has_lowest(const pqc_conv_shape *s, const void *weights)
+static bool finds_min_weight(const pqc_conv_shape *s, const void *weights)
 {
     ptrdiff_t count = s->groups * s->out * s->in;
     for (int axis = 0; axis < PQC_AXES; axis++)
@@ -269,50 +273,52 @@ static bool has_lowest(const pqc_conv_shape *s, const void *weights)
     return !s->is_unsigned && memchr(weights, 0x80, (size_t)count) != NULL;
 }
 
-static ptrdiff_t heaviest_channel(const pqc_conv_shape *s, const uint8_t *weights)
+static ptrdiff_t max_weight_sum_of(const pqc_conv_shape *s, const uint8_t *weights)
 {
-    ptrdiff_t count = s->in, heaviest = 0;
+    ptrdiff_t count = s->in, max_weight_sum = 0;
     for (int axis = 0; axis < PQC_AXES; axis++)
         count *= s->axis[axis].kernel;
     for (ptrdiff_t channel = 0; channel < s->groups * s->out; channel++, weights += count) {
         ptrdiff_t sum = 0;
         for (ptrdiff_t i = 0; i < count; i++)
             sum += s->is_unsigned || weights[i] < 128 ? weights[i] : 256 - weights[i];
-        heaviest = sum > heaviest ? sum : heaviest;
+        max_weight_sum = sum > max_weight_sum ? sum : max_weight_sum;
     }
-    return heaviest;
+    return max_weight_sum;
 }
 
 static void *take(char **memory, ptrdiff_t bytes)
 {
     void *at = *memory;
-    *memory += pqc_aligned(bytes);
+    *memory += pqc_line_aligned(bytes);
     return at;
 }
 
-void pqc_conv_plan_init(pqc_conv_plan *plan, const pqc_conv_shape *shape, bool wide, void *memory,
-                        const void *weights, const float *scale)
+void pqc_pack_weights(pqc_packed_weights *packed, const pqc_conv_shape *shape, bool wide,
+                      void *memory, const void *weights, const float *scale)
 {
     char *at = memory;
-    plan->shape = *shape;
-    plan->lanes = lanes_of(shape);
-    plan->parts = wide ? 3 : 1;
-    plan->lowest = has_lowest(shape, weights);
-    plan->heaviest = shape->transposed ? 0 : heaviest_channel(shape, weights);
-    plan->pieces = pieces_of(shape);
-    plan->piece = take(&at, plan->pieces * (ptrdiff_t)sizeof *plan->piece);
-    plan->inverse = take(&at, shape->groups * shape->out * (ptrdiff_t)sizeof *plan->inverse);
-    plan->zeros = take(&at, plan->lanes * (ptrdiff_t)sizeof *plan->zeros);
-    memset(plan->zeros, 0, (size_t)plan->lanes * sizeof *plan->zeros);
-    invert_scales(plan, scale);
-    for (ptrdiff_t i = 0; i < plan->pieces; i++) {
-        pqc_conv_piece *piece = &plan->piece[i];
-        piece_init(piece, shape, i, wide);
-        piece->w = take(&at, weight_bytes(shape, piece));
-        piece->start = take(&at, sum_bytes(shape, piece));
-        piece->sum = take(&at, sum_bytes(shape, piece));
-        ptrdiff_t bytes = before_bytes(shape, piece, wide);
-        piece->before = bytes > 0 ? take(&at, bytes) : NULL;
-        pack_piece(plan, piece, weights);
+    packed->shape = *shape;
+    packed->padded_out = padded_out_of(shape);
+    packed->weight_planes = wide ? 3 : 1;
+    packed->has_min_weight = finds_min_weight(shape, weights);
+    packed->max_weight_sum = shape->transposed ? 0 : max_weight_sum_of(shape, weights);
+    packed->subconvs = subconvs_of(shape);
+    packed->sub = take(&at, packed->subconvs * (ptrdiff_t)sizeof *packed->sub);
+    packed->inverse = take(&at, shape->groups * shape->out * (ptrdiff_t)sizeof *packed->inverse);
+    packed->no_compensation =
+        take(&at, packed->padded_out * (ptrdiff_t)sizeof *packed->no_compensation);
+    memset(packed->no_compensation, 0,
+           (size_t)packed->padded_out * sizeof *packed->no_compensation);
+    invert_scales(packed, scale);
+    for (ptrdiff_t i = 0; i < packed->subconvs; i++) {
+        pqc_subconv *sub = &packed->sub[i];
+        subconv_init(sub, shape, i, wide);
+        sub->w = take(&at, weight_bytes(shape, sub));
+        sub->compensation = take(&at, sum_bytes(shape, sub));
+        sub->weight_sums = take(&at, sum_bytes(shape, sub));
+        ptrdiff_t bytes = row_sums_bytes(shape, sub, wide);
+        sub->row_sums = bytes > 0 ? take(&at, bytes) : NULL;
+        pack_subconv(packed, sub, weights);
     }
 }

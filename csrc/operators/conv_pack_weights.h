@@ -1,81 +1,76 @@
-/* Weights of a convolution (or a linear layer: one of kernel 1), reordered for gemm_s8 or for a matrix unit, with what
- * undoes the scales.
+/* Weights of a convolution (or of a linear layer: one with kernels of 1), packed for igemm_u8s8 or for AMX, with what undoes
+ * their scales.
  *
- * For every piece and group: blocks of up to 64 output channels, in a block the steps of four weights each, at each step the
- * block's channels.  A channel count that is no multiple of 16 is filled up with zeros.  The steps are in this order, the last
- * fastest:
+ * For every subconvolution and group: panels of up to nr = 64 output channels, in a panel kr groups of four weights each, in a
+ * kr group the panel's channels.  A channel count that is no multiple of 16 is padded with zeros.  The order of the kr groups,
+ * the last index fastest:
  *
- *     pqc_conv_by_rows   taps y, quads of input channels, taps z, x: rows that fall on padding can be left out
- *     columns            channels, taps z, y, x, four of these in a step
- *     otherwise          parts, quads of input channels, taps z, y, x
+ *     pqc_conv_k_by_rows   taps y, c4 blocks, taps z, x: rows of taps that fall on padding can be left out
+ *     kw4                  channels, taps z, y, x, four of these in a kr group
+ *     otherwise            weight planes, c4 blocks, taps z, y, x
  *
- * Unsigned weights above 127 are the sum of three signed bytes: their steps come three times, in three parts.  Sums of more
- * than PQC_CHUNK steps could leave 32 bits and are taken in chunks, each with its own start.
+ * Unsigned weights above 127 are the sum of three signed bytes: their kr groups come three times, in three weight planes.  Sums
+ * over more than PQC_MAX_K kr groups could leave 32 bits: K is split, and each split has its own compensation.
  *
- * For a matrix unit (shape.unit): blocks of 16 output channels, as amx_gemm.h has them, 16 steps at a time.  There the
- * steps are in chunks of 16 quads, with the taps between the chunks and the quads of one.  Such a plan is
- * multiplied by that unit, whatever the table of kernels has become since: the sums are the same.  Of linear layers: the
- * order above, but in blocks of 16 output channels. */
-#ifndef PQC_CONV_PLAN_H
-#define PQC_CONV_PLAN_H
+ * For AMX (shape.amx): panels of nr = 16 as amx_gemm.h has them, 16 kr groups at a time, in the order: runs of 16 c4 blocks,
+ * taps, c4 blocks of the run.  Such weights are multiplied by AMX whatever the table of kernels has become since: the sums are
+ * the same.  Of linear layers: the order above, but in panels of nr = 16. */
+#ifndef PQC_CONV_PACK_WEIGHTS_H
+#define PQC_CONV_PACK_WEIGHTS_H
 
+#include "cache_sizes.h"
 #include "conv_shape.h"
 
-enum { PQC_CHUNK = 16384 }; /* steps: 65,536 products of at most 255 * 128 stay below 2^31 */
+enum { PQC_MAX_K = 16384 }; /* kr groups: 65,536 products of at most 255 * 128 stay below 2^31 */
 
 typedef struct {
     ptrdiff_t index[PQC_AXES];
     pqc_conv_taps taps[PQC_AXES];
-    ptrdiff_t k, chunks;
-    int8_t *w;            /* groups x k x lanes x 4; k up to a multiple of 16 in tiles */
-    int32_t *start, *sum; /* groups x chunks x lanes, of an activation with zero 128 */
-    int32_t
-        *before; /* groups x (rows of taps + 1) x lanes: the sum of the rows in front; or NULL */
-} pqc_conv_piece;
+    ptrdiff_t k, k_splits;
+    int8_t *w; /* groups x k x padded_out x 4; k up to a multiple of 16 in AMX tiles */
+    int32_t *compensation,
+        *weight_sums; /* groups x k_splits x padded_out, for a zero point of 128 */
+    int32_t *
+        row_sums; /* groups x (rows of taps + 1) x padded_out: 128 * (sum of all rows before); or NULL */
+} pqc_subconv;
 
 typedef struct {
     pqc_conv_shape shape;
-    ptrdiff_t lanes; /* output channels of a group, up to a multiple of 16 */
-    ptrdiff_t parts; /* 3 for unsigned weights above 127, else 1 */
-    bool lowest;     /* some weight is -128 */
+    ptrdiff_t padded_out;    /* output channels of a group, up to a multiple of 16 */
+    ptrdiff_t weight_planes; /* 3 for unsigned weights above 127, else 1 */
+    bool has_min_weight;     /* some weight is -128 */
     ptrdiff_t
-        heaviest; /* the largest sum of an output channel's |weights|; of transposed ones not used */
-    ptrdiff_t pieces;
-    pqc_conv_piece *piece;
+        max_weight_sum; /* over output channels: sum of |weight|; of transposed ones not used */
+    ptrdiff_t subconvs;
+    pqc_subconv *sub;
     double *inverse; /* 1 / scale of the weights, for each output channel of each group */
-    double least, most;
-    int32_t *zeros; /* lanes: the start of an activation without a zero */
-} pqc_conv_plan;
+    double min_inverse, max_inverse;
+    int32_t *no_compensation; /* padded_out zeros, for a zero point of 0 */
+} pqc_packed_weights;
 
-/* True if steps are ordered by rows of taps. */
-static inline bool pqc_conv_by_rows(const pqc_conv_shape *shape, ptrdiff_t parts)
+/* True if kr groups are ordered by rows of taps. */
+static inline bool pqc_conv_k_by_rows(const pqc_conv_shape *shape, ptrdiff_t weight_planes)
 {
-    return !shape->columns && !shape->unit && !shape->transposed && parts == 1 &&
+    return !shape->kw4 && !shape->amx && !shape->transposed && weight_planes == 1 &&
            shape->axis[1].kernel > 1;
 }
 
-/* Steps of one row of taps, where they are by rows. */
-static inline ptrdiff_t pqc_conv_row_steps(const pqc_conv_piece *piece)
+/* kr groups of one row of taps, where they are ordered by rows. */
+static inline ptrdiff_t pqc_conv_row_k(const pqc_subconv *sub)
 {
-    return piece->k / piece->taps[1].count;
+    return sub->k / sub->taps[1].count;
 }
 
-/* Up to a cache line. */
-static inline ptrdiff_t pqc_aligned(ptrdiff_t bytes)
-{
-    return (bytes + 63) & ~(ptrdiff_t)63;
-}
+/* True if tap packing needs no more kr groups than c4 blocks do, and the kernel can take it. */
+bool pqc_conv_wants_kw4(const pqc_conv_shape *shape);
 
-/* True if columns need no more steps than quads, and the kernel can take them. */
-bool pqc_conv_wants_columns(const pqc_conv_shape *shape);
+/* The table's AMX kernels, if there are any and they are the fastest way for a layer with these weights. */
+const pqc_amx_gemm *pqc_conv_wanted_amx(const pqc_conv_shape *shape, bool wide);
 
-/* The matrix unit of the table of kernels, if there is one and it is the fastest way for a layer with these weights. */
-const pqc_matrix_unit *pqc_conv_wanted_unit(const pqc_conv_shape *shape, bool wide);
+/* Bytes of memory packed weights need, to be 64-aligned; -1 if they or the subconvolutions are too many to count. */
+ptrdiff_t pqc_packed_weights_bytes(const pqc_conv_shape *shape, bool wide);
 
-/* Bytes of memory a plan needs, to be 64-aligned; -1 if they or the pieces are too many to count. */
-ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide);
-
-/* Lays the plan out in `memory` and packs.
+/* Lays the packed weights out in `memory` and packs.
  *
  *   weights  bytes in the layer's own order: (groups * out, in, z, y, x),
  *            transposed (groups * in, out, z, y, x)
@@ -83,37 +78,37 @@ ptrdiff_t pqc_conv_plan_bytes(const pqc_conv_shape *shape, bool wide);
  *   scale    groups * out values by which the weights were multiplied
  *
  *   wide     some weight is above 127 */
-void pqc_conv_plan_init(pqc_conv_plan *plan, const pqc_conv_shape *shape, bool wide, void *memory,
-                        const void *weights, const float *scale);
+void pqc_pack_weights(pqc_packed_weights *packed, const pqc_conv_shape *shape, bool wide,
+                      void *memory, const void *weights, const float *scale);
 
-/* True if the weights lie in tiles of 16 channels by 16 steps. */
-static inline bool pqc_conv_in_tiles(const pqc_conv_shape *shape)
+/* True if the weights lie in tiles of 16 channels by 16 kr groups. */
+static inline bool pqc_conv_in_amx_tiles(const pqc_conv_shape *shape)
 {
-    return shape->unit && !shape->matrix;
+    return shape->amx && !shape->matrix;
 }
 
-/* Steps as they are stored. */
-static inline ptrdiff_t pqc_conv_stored_steps(const pqc_conv_shape *shape, ptrdiff_t k)
+/* kr groups as they are stored. */
+static inline ptrdiff_t pqc_conv_stored_k(const pqc_conv_shape *shape, ptrdiff_t k)
 {
-    return pqc_conv_in_tiles(shape) ? pqc_divided_up(k, PQC_SIDE) * PQC_SIDE : k;
+    return pqc_conv_in_amx_tiles(shape) ? pqc_round_up(k, PQC_AMX_SIDE) : k;
 }
 
-/* Quads that lie between the taps: of a unit's convolutions 16, of others one; then what is left of `quads`, from `quad` on. */
-static inline ptrdiff_t pqc_conv_chunk(const pqc_conv_shape *shape, ptrdiff_t quads, ptrdiff_t quad)
+/* c4 blocks between which no taps lie: 16 for AMX, else one; fewer if fewer than that are left from `c4` on. */
+static inline ptrdiff_t pqc_conv_c4_run(const pqc_conv_shape *shape, ptrdiff_t c4_blocks,
+                                        ptrdiff_t c4)
 {
-    return shape->unit && !shape->columns ? pqc_least(quads - quad, PQC_SIDE) : 1;
+    return shape->amx && !shape->kw4 ? pqc_min(c4_blocks - c4, PQC_AMX_SIDE) : 1;
 }
 
-/* Number of blocks of a group, and the vectors of one. */
-static inline ptrdiff_t pqc_conv_blocks(const pqc_conv_plan *plan)
+/* Number of panels of a group, and the vectors of one. */
+static inline ptrdiff_t pqc_panels(const pqc_packed_weights *packed)
 {
-    return (plan->lanes + 63) / 64;
+    return pqc_div_round_up(packed->padded_out, PQC_NR);
 }
 
-static inline int pqc_conv_block_vectors(const pqc_conv_plan *plan, ptrdiff_t block)
+static inline int pqc_panel_vectors(const pqc_packed_weights *packed, ptrdiff_t panel)
 {
-    ptrdiff_t left = plan->lanes / 16 - 4 * block;
-    return left < 4 ? (int)left : 4;
+    return (int)pqc_min(packed->padded_out / PQC_LANES - PQC_NR_VECTORS * panel, PQC_NR_VECTORS);
 }
 
 #endif

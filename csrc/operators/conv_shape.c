@@ -14,11 +14,6 @@ static ptrdiff_t gcd(ptrdiff_t a, ptrdiff_t b)
     return a;
 }
 
-static ptrdiff_t max(ptrdiff_t a, ptrdiff_t b)
-{
-    return a > b ? a : b;
-}
-
 ptrdiff_t pqc_conv_outputs(const pqc_conv_shape *shape, int axis, ptrdiff_t size)
 {
     const pqc_conv_axis *a = &shape->axis[axis];
@@ -45,91 +40,90 @@ bool pqc_conv_is_flat(const pqc_conv_shape *shape, const pqc_conv_view *view)
     return z->kernel == 1 && z->before == 0 && view->axis[0].in == 1 && view->axis[0].out == 1;
 }
 
-/* Taps that share a phase are `period` apart; an ordinary convolution reads pqc_least(kernel, period)
+/* Taps that share a phase are `period` apart; an ordinary convolution reads pqc_min(kernel, period)
  * phases. */
 static ptrdiff_t period_of(const pqc_conv_axis *a)
 {
     return a->stride / gcd(a->stride, a->dilation);
 }
 
-ptrdiff_t pqc_conv_axis_pieces(const pqc_conv_shape *shape, int axis)
+ptrdiff_t pqc_conv_axis_subconvs(const pqc_conv_shape *shape, int axis)
 {
     return shape->transposed ? shape->axis[axis].stride : 1;
 }
 
 /* Tap t of a transposed convolution writes outputs of the phase (t * dilation) mod stride. */
-pqc_conv_taps pqc_conv_axis_taps(const pqc_conv_shape *shape, int axis, ptrdiff_t piece)
+pqc_conv_taps pqc_conv_axis_taps(const pqc_conv_shape *shape, int axis, ptrdiff_t sub)
 {
     const pqc_conv_axis *a = &shape->axis[axis];
     if (!shape->transposed)
         return (pqc_conv_taps){0, 1, a->kernel};
     ptrdiff_t period = period_of(a);
-    for (ptrdiff_t t = 0; t < pqc_least(period, a->kernel); t++)
-        if (t * a->dilation % a->stride == piece)
+    for (ptrdiff_t t = 0; t < pqc_min(period, a->kernel); t++)
+        if (t * a->dilation % a->stride == sub)
             return (pqc_conv_taps){t, period, (a->kernel - 1 - t) / period + 1};
     return (pqc_conv_taps){0, 1, 0};
 }
 
-/* Output o = stride * j + piece - before takes, for tap t, the input j - (t * dilation - piece) /
+/* Output o = stride * j + sub - before takes, for tap t, the input j - (t * dilation - sub) /
  * stride. */
-static ptrdiff_t first_j(const pqc_conv_axis *a, ptrdiff_t piece)
+static ptrdiff_t first_j(const pqc_conv_axis *a, ptrdiff_t sub)
 {
-    return a->before > piece ? (a->before - piece + a->stride - 1) / a->stride : 0;
+    return a->before > sub ? (a->before - sub + a->stride - 1) / a->stride : 0;
 }
 
-static ptrdiff_t back(const pqc_conv_axis *a, pqc_conv_taps taps, ptrdiff_t piece, ptrdiff_t i)
+static ptrdiff_t back(const pqc_conv_axis *a, pqc_conv_taps taps, ptrdiff_t sub, ptrdiff_t i)
 {
-    return ((taps.first + i * taps.step) * a->dilation - piece) / a->stride;
+    return ((taps.first + i * taps.step) * a->dilation - sub) / a->stride;
 }
 
 pqc_conv_range pqc_conv_axis_outputs(const pqc_conv_shape *shape, const pqc_conv_view *view,
-                                     int axis, ptrdiff_t piece)
+                                     int axis, ptrdiff_t sub)
 {
     const pqc_conv_axis *a = &shape->axis[axis];
     ptrdiff_t out = view->axis[axis].out;
     if (!shape->transposed)
         return (pqc_conv_range){0, 1, out};
-    ptrdiff_t first = first_j(a, piece) * a->stride + piece - a->before;
+    ptrdiff_t first = first_j(a, sub) * a->stride + sub - a->before;
     return (pqc_conv_range){first, a->stride, first < out ? (out - 1 - first) / a->stride + 1 : 0};
 }
 
 ptrdiff_t pqc_conv_axis_place(const pqc_conv_shape *shape, const pqc_conv_view *view, int axis,
-                              ptrdiff_t piece, ptrdiff_t i)
+                              ptrdiff_t sub, ptrdiff_t i)
 {
     const pqc_conv_axis *a = &shape->axis[axis];
     if (shape->transposed) {
-        pqc_conv_taps taps = pqc_conv_axis_taps(shape, axis, piece);
-        ptrdiff_t coordinate =
-            first_j(a, piece) - back(a, taps, piece, i) + view->axis[axis].before;
+        pqc_conv_taps taps = pqc_conv_axis_taps(shape, axis, sub);
+        ptrdiff_t coordinate = first_j(a, sub) - back(a, taps, sub, i) + view->axis[axis].before;
         return coordinate * pqc_conv_pitch(view, axis);
     }
     ptrdiff_t slot_pitch = pqc_conv_pitch(view, -1);
     for (int later = axis + 1; later < PQC_AXES; later++)
-        slot_pitch *= view->axis[later].slots;
+        slot_pitch *= view->axis[later].phases;
     return i % period_of(a) * slot_pitch + i * a->dilation / a->stride * pqc_conv_pitch(view, axis);
 }
 
-/* The border before the first input, and how far the planes reach, over all pieces. */
-static void transposed_plane(pqc_conv_view *view, const pqc_conv_shape *shape, int axis)
+/* The border before the first input, and how far the phases reach, over all subconvolutions. */
+static void transposed_layout(pqc_conv_view *view, const pqc_conv_shape *shape, int axis)
 {
     const pqc_conv_axis *a = &shape->axis[axis];
-    pqc_conv_plane *plane = &view->axis[axis];
+    pqc_conv_axis_layout *plane = &view->axis[axis];
     ptrdiff_t before = 0, reach = 0;
-    for (ptrdiff_t piece = 0; piece < a->stride; piece++) {
-        pqc_conv_taps taps = pqc_conv_axis_taps(shape, axis, piece);
-        pqc_conv_range range = pqc_conv_axis_outputs(shape, view, axis, piece);
+    for (ptrdiff_t sub = 0; sub < a->stride; sub++) {
+        pqc_conv_taps taps = pqc_conv_axis_taps(shape, axis, sub);
+        pqc_conv_range range = pqc_conv_axis_outputs(shape, view, axis, sub);
         if (taps.count == 0 || range.count == 0)
             continue;
-        ptrdiff_t j = first_j(a, piece);
-        before = max(before, back(a, taps, piece, taps.count - 1) - j);
-        reach = max(reach, j + range.count - back(a, taps, piece, 0));
+        ptrdiff_t j = first_j(a, sub);
+        before = pqc_max(before, back(a, taps, sub, taps.count - 1) - j);
+        reach = pqc_max(reach, j + range.count - back(a, taps, sub, 0));
     }
     plane->before = before;
-    plane->size = before + max(reach, 1);
-    plane->slots = 1;
+    plane->size = before + pqc_max(reach, 1);
+    plane->phases = 1;
 }
 
-/* A matrix unit reads 16 quads at a time: an odd number of cache lines from each other, they lie in different places of the
+/* A matrix unit reads 16 c4 blocks at a time: an odd number of cache lines from each other, they lie in different places of the
  * first cache. */
 static ptrdiff_t apart(ptrdiff_t dwords)
 {
@@ -139,14 +133,14 @@ static ptrdiff_t apart(ptrdiff_t dwords)
 bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
                         const ptrdiff_t size[PQC_AXES])
 {
-    *view = (pqc_conv_view){.quads = shape->columns ? shape->in : (shape->in + 3) / 4,
-                            .element = shape->columns ? 1 : 4,
-                            .plane = 1,
+    *view = (pqc_conv_view){.c4_blocks = shape->kw4 ? shape->in : (shape->in + 3) / 4,
+                            .element = shape->kw4 ? 1 : 4,
+                            .block_stride = 1,
                             .inputs = 1,
                             .outputs = 1};
     for (int axis = 0; axis < PQC_AXES; axis++) {
         const pqc_conv_axis *a = &shape->axis[axis];
-        pqc_conv_plane *plane = &view->axis[axis];
+        pqc_conv_axis_layout *plane = &view->axis[axis];
         if (size[axis] > INT32_MAX)
             return false;
         plane->in = size[axis];
@@ -154,26 +148,26 @@ bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
         if (plane->out < 1 || plane->out > MOST_OUTPUTS / view->outputs)
             return false;
         if (shape->transposed) {
-            transposed_plane(view, shape, axis);
+            transposed_layout(view, shape, axis);
         } else {
             plane->before = a->before;
-            plane->slots = shape->columns ? 1 : pqc_least(a->kernel, period_of(a));
-            plane->size = shape->columns
+            plane->phases = shape->kw4 ? 1 : pqc_min(a->kernel, period_of(a));
+            plane->size = shape->kw4
                               ? (plane->out - 1) * a->stride + (a->kernel - 1) * a->dilation + 1
                               : plane->out + (a->kernel - 1) * a->dilation / a->stride;
         }
         view->inputs *= plane->in;
         view->outputs *= plane->out;
-        if (plane->size * plane->slots > INT32_MAX / view->plane)
+        if (plane->size * plane->phases > INT32_MAX / view->block_stride)
             return false;
-        view->plane *= plane->size * plane->slots;
+        view->block_stride *= plane->size * plane->phases;
     }
-    if (shape->unit && !shape->columns)
-        view->plane = apart(view->plane);
-    return view->plane <= (INT32_MAX - READ_AHEAD) / view->element / view->quads;
+    if (shape->amx && !shape->kw4)
+        view->block_stride = apart(view->block_stride);
+    return view->block_stride <= (INT32_MAX - READ_AHEAD) / view->element / view->c4_blocks;
 }
 
 ptrdiff_t pqc_conv_image_bytes(const pqc_conv_view *view, const pqc_conv_shape *shape)
 {
-    return shape->groups * view->quads * view->plane * view->element + READ_AHEAD;
+    return shape->groups * view->c4_blocks * view->block_stride * view->element + READ_AHEAD;
 }

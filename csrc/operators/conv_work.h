@@ -1,16 +1,16 @@
-/* One call of a convolution, and how its parts see it. */
+/* One call of a convolution, and how the rival algorithms see it. */
 #ifndef PQC_CONV_WORK_H
 #define PQC_CONV_WORK_H
 
-#include "igemm_mblock.h"
 #include "conv_pack_input.h"
+#include "igemm_mblock.h"
 #include "scratch_pool.h"
 
 typedef struct {
-    const pqc_conv_plan *plan;
+    const pqc_packed_weights *packed;
     const pqc_conv_view *view;
     const pqc_conv_call *call;
-    const pqc_conv_piece *piece;
+    const pqc_subconv *sub;
     pqc_conv_range range[PQC_AXES];
     float *scale, *bias;
     int32_t *offset;
@@ -18,23 +18,22 @@ typedef struct {
     pqc_conv_image image;
     float *y; /* of this image */
     ptrdiff_t pixels;
-    bool stream;    /* y is larger than the caches */
-    bool far;       /* what is next of x and y is worth fetching */
-    bool near;      /* x and y of all images stay in the second cache */
-    bool backwards; /* over the weights of this image */
-    pqc_slots
-        *scratch; /* for conv_winograd.c and conv_amx.c: of call->threads threads, others wait */
+    bool stream;               /* y is larger than the caches */
+    bool prefetch;             /* what is next of x and y is worth fetching */
+    bool fits_l2;              /* x and y of all images stay in L2 */
+    bool backwards;            /* over the weights of this image */
+    pqc_scratch_pool *scratch; /* of Winograd and AMX: for call->threads threads, others wait */
 } pqc_conv_work;
 
-/* The outputs of a piece along each axis. */
-static inline void pqc_conv_ranges(const pqc_conv_plan *plan, const pqc_conv_view *view,
-                                   const pqc_conv_piece *piece, pqc_conv_range range[PQC_AXES])
+/* The outputs of a subconvolution along each axis. */
+static inline void pqc_conv_ranges(const pqc_packed_weights *packed, const pqc_conv_view *view,
+                                   const pqc_subconv *sub, pqc_conv_range range[PQC_AXES])
 {
     for (int axis = 0; axis < PQC_AXES; axis++)
-        range[axis] = pqc_conv_axis_outputs(&plan->shape, view, axis, piece->index[axis]);
+        range[axis] = pqc_conv_axis_outputs(&packed->shape, view, axis, sub->index[axis]);
 }
 
-/* Where the output at some place of the piece's ranges goes: floats from the channel's first. */
+/* Where the output at some place of the subconvolution's ranges goes: floats from the channel's first. */
 static inline ptrdiff_t pqc_conv_output(const pqc_conv_work *w, ptrdiff_t z, ptrdiff_t y,
                                         ptrdiff_t x)
 {
@@ -44,40 +43,41 @@ static inline ptrdiff_t pqc_conv_output(const pqc_conv_work *w, ptrdiff_t z, ptr
     return row * w->view->axis[2].out + r[2].first + x * r[2].step;
 }
 
-/* The products and results of a piece, whose ranges and pixels are set, by tiles of pixels. */
-void pqc_conv_tiles(const pqc_conv_work *work);
+/* igemm: the lanes are output channels.  A subconvolution, whose ranges and pixels are set, by M-blocks of pixels. */
+void pqc_conv_igemm(const pqc_conv_work *work);
 
-/* Pixels along rows, for layers in columns, and for kernels of 1 with few input channels:
- * multiplies and stores the whole image.  A depthwise layer quantises its image on the way; for
- * others it must be there. */
-bool pqc_conv_takes_lines(const pqc_conv_work *work);
-void pqc_conv_lines(pqc_conv_work *work);
+/* chw: the lanes are pixels, for tap-packed layers, and for kernels of 1 with few input channels: multiplies and stores the
+ * whole image.  A depthwise layer quantises its image on the way; for others it must be there. */
+bool pqc_conv_takes_chw(const pqc_conv_work *work);
+void pqc_conv_chw(pqc_conv_work *work);
 
-/* Depthwise layers that pqc.depthwise takes, quantised on the way.  False if this is another kind;
+/* Depthwise layers that pqc.dwconv_u8s8 takes, quantised on the way.  False if this is another kind;
  * nothing is then written. */
-bool pqc_conv_planes(pqc_conv_work *work);
+bool pqc_conv_dwconv(pqc_conv_work *work);
 
 /* The tiles with which pqc.winograd, if there is one, is the fastest way for a layer, 2 or 4 outputs high and wide; or 0. */
-int pqc_conv_winograd_side(const pqc_conv_plan *plan, const pqc_conv_view *view);
+int pqc_conv_winograd_side(const pqc_packed_weights *packed, const pqc_conv_view *view);
 
 /* The tasks of an image, and the bytes that a thread needs for them. */
-ptrdiff_t pqc_conv_winograd_tasks(const pqc_conv_plan *plan, const pqc_conv_view *view, int side);
-ptrdiff_t pqc_conv_winograd_bytes(const pqc_conv_plan *plan, const pqc_conv_view *view, int side);
+ptrdiff_t pqc_conv_winograd_tasks(const pqc_packed_weights *packed, const pqc_conv_view *view,
+                                  int side);
+ptrdiff_t pqc_conv_winograd_bytes(const pqc_packed_weights *packed, const pqc_conv_view *view,
+                                  int side);
 
 /* False if the call has no side, or the table has changed since: nothing is then written. */
 bool pqc_conv_winograd(const pqc_conv_work *work);
 
-/* Layers of plans for a matrix unit: how many tasks an image has, and the bytes that a thread needs for them. */
+/* Layers packed for AMX: how many tasks an image has, and the bytes that a thread needs for them. */
 typedef struct {
     ptrdiff_t tasks, bytes;
-} pqc_conv_unit_needs;
+} pqc_conv_amx_needs;
 
-pqc_conv_unit_needs pqc_conv_unit_need(const pqc_conv_plan *plan, const pqc_conv_view *view);
+pqc_conv_amx_needs pqc_conv_amx_need(const pqc_packed_weights *packed, const pqc_conv_view *view);
 
-/* The work's piece, whose ranges are set. */
-void pqc_conv_unit(const pqc_conv_work *work);
+/* A subconvolution whose ranges are set. */
+void pqc_conv_amx(const pqc_conv_work *work);
 
-/* Addresses of the piece's outputs from number `first` on, in bytes of the image. */
+/* Addresses of the subconvolution's outputs from number `first` on, in bytes of the image. */
 void pqc_conv_pixels(const pqc_conv_work *work, ptrdiff_t first, int pixels, int32_t *pixel);
 
 #endif

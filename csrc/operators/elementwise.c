@@ -77,7 +77,7 @@ static void run_half(const pqc_elementwise *job, const uint16_t *x, const uint16
     }
     float wide[PQC_BLOCK], wide_grad[PQC_BLOCK];
     for (ptrdiff_t i = 0, length; i < n; i += length) {
-        length = pqc_least(n - i, PQC_BLOCK);
+        length = pqc_min(n - i, PQC_BLOCK);
         (f16 ? pqc.f16_to_f32 : pqc.bf16_to_f32)(x + i, wide, length);
         if (grad)
             (f16 ? pqc.f16_to_f32 : pqc.bf16_to_f32)(grad + i, wide_grad, length);
@@ -125,7 +125,7 @@ static void by_runs(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end)
 {
     for (ptrdiff_t at = begin, next; at < end; at = next) {
         ptrdiff_t channel = at / job->inner % job->channels;
-        next = job->channels == 1 ? end : pqc_least(end, (at / job->inner + 1) * job->inner);
+        next = job->channels == 1 ? end : pqc_min(end, (at / job->inner + 1) * job->inner);
         if (job->dtype == PQC_F64) {
             run_f64(job, at, next - at, channel);
             continue;
@@ -140,7 +140,7 @@ static void lay_out(const float *values, float *out, ptrdiff_t begin, ptrdiff_t 
                     ptrdiff_t channels, ptrdiff_t inner)
 {
     ptrdiff_t channel = begin / inner % channels, left = inner - begin % inner;
-    ptrdiff_t first = pqc_least(n, channels * inner);
+    ptrdiff_t first = pqc_min(n, channels * inner);
     for (ptrdiff_t i = 0; i < first; i++) {
         out[i] = values[channel];
         if (--left == 0) {
@@ -149,7 +149,7 @@ static void lay_out(const float *values, float *out, ptrdiff_t begin, ptrdiff_t 
         }
     }
     for (ptrdiff_t done = first, length; done < n; done += length) { /* from there on it repeats */
-        length = pqc_least(n - done, done);
+        length = pqc_min(n - done, done);
         memcpy(out + done, out, (size_t)length * sizeof *out);
     }
 }
@@ -162,7 +162,7 @@ static void by_blocks(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end
     bool fixed = period <= PQC_BLOCK; /* then every block has the same scales */
     ptrdiff_t block = fixed ? PQC_BLOCK / period * period : PQC_BLOCK;
     for (ptrdiff_t at = begin, n; at < end; at += n) {
-        n = pqc_least(end - at, block);
+        n = pqc_min(end - at, block);
         if (at == begin || !fixed) {
             lay_out(job->mul, mul, at, n, job->channels, job->inner);
             lay_out(job->div, div, at, n, job->channels, job->inner);
@@ -177,7 +177,7 @@ static void by_elements(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t e
     const float *mul = job->mul, *div = job->div;
     for (ptrdiff_t at = begin, n; at < end; at += n) {
         ptrdiff_t channel = at % job->channels;
-        n = pqc_least(end - at, job->channels - channel);
+        n = pqc_min(end - at, job->channels - channel);
         run(job, at, n, (scales){mul + channel, div + channel, true});
     }
 }

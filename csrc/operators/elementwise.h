@@ -1,7 +1,7 @@
 /* An elementwise quantisation of a whole array: every type, any number of channels, on all threads.
  */
-#ifndef PQC_APPLY_H
-#define PQC_APPLY_H
+#ifndef PQC_ELEMENTWISE_H
+#define PQC_ELEMENTWISE_H
 
 #include "pqc.h"
 

@@ -7,116 +7,117 @@
 #include <math.h>
 #include <string.h>
 
-bool pqc_conv_scale_is_safe(const pqc_conv_plan *plan, float div)
+bool pqc_conv_scale_is_safe(const pqc_packed_weights *packed, float div)
 {
     double inverse = 1.0 / (double)div;
-    return inverse * plan->least >= FLT_MIN && inverse * plan->most <= FLT_MAX;
+    return inverse * packed->min_inverse >= FLT_MIN && inverse * packed->max_inverse <= FLT_MAX;
 }
 
-void pqc_conv_scales(const pqc_conv_plan *plan, const pqc_conv_call *call, float *scale,
+void pqc_conv_scales(const pqc_packed_weights *packed, const pqc_conv_call *call, float *scale,
                      float *bias)
 {
-    ptrdiff_t channels = plan->shape.groups * plan->shape.out;
+    ptrdiff_t channels = packed->shape.groups * packed->shape.out;
     double inverse = 1.0 / (double)call->div;
     for (ptrdiff_t c = 0; c < channels; c++)
-        scale[c] = (float)(inverse * plan->inverse[c]);
+        scale[c] = (float)(inverse * packed->inverse[c]);
     if (call->bias)
         memcpy(bias, call->bias, (size_t)channels * sizeof *bias);
     else
         memset(bias, 0, (size_t)channels * sizeof *bias);
 }
 
-int pqc_conv_tile_channels(const pqc_conv_tile *tile)
+int pqc_mblock_channels(const pqc_mblock *block)
 {
-    ptrdiff_t left = tile->plan->shape.out - PQC_BLOCK_CHANNELS * tile->block;
-    return left < PQC_BLOCK_CHANNELS ? (int)left : PQC_BLOCK_CHANNELS;
+    ptrdiff_t left = block->packed->shape.out - PQC_NR * block->panel;
+    return left < PQC_NR ? (int)left : PQC_NR;
 }
 
-/* The steps of one chunk. */
-static pqc_gemm_s8_block chunk_of(const pqc_conv_tile *tile, ptrdiff_t chunk)
+/* The kr groups of one split. */
+static pqc_igemm_params k_split_of(const pqc_mblock *block, ptrdiff_t split)
 {
-    const pqc_conv_piece *piece = tile->piece;
-    ptrdiff_t lanes = tile->plan->lanes, first = chunk * PQC_CHUNK, left = piece->k - first;
-    ptrdiff_t sums =
-        (tile->group * piece->chunks + chunk) * lanes + PQC_BLOCK_CHANNELS * tile->block;
-    int vectors = pqc_conv_block_vectors(tile->plan, tile->block);
-    bool narrow = tile->plan->shape.unit != NULL;
-    ptrdiff_t step = 4 * PQC_LANES * (narrow ? 1 : vectors);
-    return (pqc_gemm_s8_block){
-        .x = tile->x,
-        .offset = tile->offset + first,
-        .k = left < PQC_CHUNK ? left : PQC_CHUNK,
-        .w = piece->w + (tile->group * lanes + PQC_BLOCK_CHANNELS * tile->block) * piece->k * 4 +
-             first * step,
-        .step = step,
-        .apart = narrow ? 4 * PQC_LANES * piece->k : 4 * PQC_LANES,
-        .start = tile->has_zero ? piece->start + sums : tile->plan->zeros,
-        .sum = piece->sum + sums,
+    const pqc_subconv *sub = block->sub;
+    ptrdiff_t padded_out = block->packed->padded_out, first = split * PQC_MAX_K,
+              left = sub->k - first;
+    ptrdiff_t sums = (block->group * sub->k_splits + split) * padded_out + PQC_NR * block->panel;
+    int vectors = pqc_panel_vectors(block->packed, block->panel);
+    bool narrow = block->packed->shape.amx != NULL;
+    ptrdiff_t k_stride = 4 * PQC_LANES * (narrow ? 1 : vectors);
+    return (pqc_igemm_params){
+        .x = block->x,
+        .offset = block->offset + first,
+        .k = left < PQC_MAX_K ? left : PQC_MAX_K,
+        .w = sub->w + (block->group * padded_out + PQC_NR * block->panel) * sub->k * 4 +
+             first * k_stride,
+        .k_stride = k_stride,
+        .panel_stride = narrow ? 4 * PQC_LANES * sub->k : 4 * PQC_LANES,
+        .compensation = block->has_zero ? sub->compensation + sums : block->packed->no_compensation,
+        .weight_sums = sub->weight_sums + sums,
         .vectors = vectors,
-        .lowest = tile->plan->lowest,
+        .has_min_weight = block->packed->has_min_weight,
     };
 }
 
-pqc_gemm_s8_block pqc_conv_tile_products(const pqc_conv_tile *tile)
+pqc_igemm_params pqc_mblock_igemm(const pqc_mblock *block)
 {
-    pqc_gemm_s8_block g = chunk_of(tile, 0);
-    if (tile->steps) {
-        g.offset += tile->steps->first;
-        g.w += tile->steps->first * g.step;
-        g.k = tile->steps->k;
-        g.start = tile->steps->start;
-        g.sum = tile->steps->sum;
+    pqc_igemm_params g = k_split_of(block, 0);
+    if (block->range) {
+        g.offset += block->range->first;
+        g.w += block->range->first * g.k_stride;
+        g.k = block->range->k;
+        g.compensation = block->range->compensation;
+        g.weight_sums = block->range->weight_sums;
     }
     return g;
 }
 
-/* More products than 32 bits can sum: the chunks are added in 64 bits. */
-static void run_chunks(const pqc_conv_tile *tile, int32_t *acc, bool rows, float *y,
-                       ptrdiff_t stride)
+/* More products than 32 bits can sum: the K splits are added in 64 bits. */
+static void run_k_splits(const pqc_mblock *block, int32_t *acc, bool nhwc, float *y,
+                         ptrdiff_t stride)
 {
-    int64_t total[PQC_MOST_TILE * PQC_BLOCK_CHANNELS] = {0};
-    ptrdiff_t lanes = PQC_LANES * pqc_conv_block_vectors(tile->plan, tile->block);
-    for (ptrdiff_t chunk = 0; chunk < tile->piece->chunks; chunk++) {
-        pqc_gemm_s8_block g = chunk_of(tile, chunk);
-        pqc.gemm_s8(&g, tile->pixel, tile->pixels, acc);
-        for (ptrdiff_t i = 0; i < tile->pixels * lanes; i++)
+    int64_t total[PQC_MAX_MC * PQC_NR] = {0};
+    ptrdiff_t padded_out = PQC_LANES * pqc_panel_vectors(block->packed, block->panel);
+    for (ptrdiff_t split = 0; split < block->sub->k_splits; split++) {
+        pqc_igemm_params g = k_split_of(block, split);
+        pqc.igemm_u8s8(&g, block->pixel, block->pixels, acc);
+        for (ptrdiff_t i = 0; i < block->pixels * padded_out; i++)
             total[i] += acc[i];
     }
-    for (int p = 0; p < tile->pixels; p++)
-        for (int c = 0; c < pqc_conv_tile_channels(tile); c++)
-            y[rows ? p * stride + c : c * stride + p] =
-                fmaf((float)total[p * lanes + c], tile->scale[c], tile->bias[c]);
+    for (int p = 0; p < block->pixels; p++)
+        for (int c = 0; c < pqc_mblock_channels(block); c++)
+            y[nhwc ? p * stride + c : c * stride + p] =
+                fmaf((float)total[p * padded_out + c], block->scale[c], block->bias[c]);
 }
 
 /* Where results go, which takes less than the products.  Inline: to GCC a function that only fetches does nothing, and its
  * calls may be left out. */
-PQC_INLINE void fetch_places(const pqc_conv_tile *tile, bool rows, const float *y, ptrdiff_t stride)
+PQC_INLINE void prefetch_places(const pqc_mblock *block, bool nhwc, const float *y,
+                                ptrdiff_t stride)
 {
-    int channels = pqc_conv_tile_channels(tile), lines = rows ? tile->pixels : channels;
-    int length = rows ? channels : tile->pixels;
+    int channels = pqc_mblock_channels(block), lines = nhwc ? block->pixels : channels;
+    int length = nhwc ? channels : block->pixels;
     for (int i = 0; i < lines; i++, y += stride)
         for (int j = 0; j < length; j += 16)
             PQC_FETCH_TO_WRITE(y + j);
 }
 
-void pqc_conv_tile_run(const pqc_conv_tile *tile, bool rows, float *y, ptrdiff_t stride)
+void pqc_mblock_run(const pqc_mblock *block, bool nhwc, float *y, ptrdiff_t stride)
 {
-    _Alignas(64) int32_t acc[PQC_MOST_TILE * PQC_BLOCK_CHANNELS];
-    if (tile->fetch)
-        fetch_places(tile, rows, y, stride);
-    if (tile->piece->chunks > 1) {
-        run_chunks(tile, acc, rows, y, stride);
+    _Alignas(64) int32_t acc[PQC_MAX_MC * PQC_NR];
+    if (block->prefetch)
+        prefetch_places(block, nhwc, y, stride);
+    if (block->sub->k_splits > 1) {
+        run_k_splits(block, acc, nhwc, y, stride);
         return;
     }
-    pqc_gemm_s8_block g = pqc_conv_tile_products(tile);
-    pqc_rows to = {tile->scale, tile->bias, y, stride, tile->pixels, pqc_conv_tile_channels(tile)};
-    pqc_gemm_rows_fn *gemm_rows = pqc.gemm_rows;
-    if (rows && gemm_rows) {
-        gemm_rows(&g, tile->pixel, &to);
+    pqc_igemm_params g = pqc_mblock_igemm(block);
+    pqc_rows to = {block->scale, block->bias, y, stride, block->pixels, pqc_mblock_channels(block)};
+    pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32 = pqc.igemm_u8s8_f32;
+    if (nhwc && igemm_u8s8_f32) {
+        igemm_u8s8_f32(&g, block->pixel, &to);
         return;
     }
-    pqc.gemm_s8(&g, tile->pixel, tile->pixels, acc);
-    (rows ? pqc.dequantize_rows
-          : pqc.dequantize_columns)((pqc_sums){acc, PQC_LANES * g.vectors, to.rows, to.channels},
-                                    tile->scale, tile->bias, y, stride);
+    pqc.igemm_u8s8(&g, block->pixel, block->pixels, acc);
+    (nhwc ? pqc.requantize_nhwc
+          : pqc.requantize_nchw)((pqc_sums){acc, PQC_LANES * g.vectors, to.rows, to.channels},
+                                 block->scale, block->bias, y, stride);
 }

@@ -38,7 +38,7 @@ static float amax_run(pqc_dtype dtype, const char *x, ptrdiff_t n)
         return pqc.amax_f32((const float *)(const void *)x, n);
     float wide[PQC_BLOCK], best = 0.0f;
     for (ptrdiff_t i = 0, length; i < n; i += length) {
-        length = pqc_least(n - i, PQC_BLOCK);
+        length = pqc_min(n - i, PQC_BLOCK);
         widen(dtype, x + i * 2, wide, length);
         float now = pqc.amax_f32(wide, length);
         pqc_amax_each_f32_scalar(&now, &best, 1);
@@ -68,7 +68,7 @@ static void into_each(const reduction *r, const char *x, char *amax, ptrdiff_t n
     } else {
         float wide[PQC_BLOCK];
         for (ptrdiff_t i = 0, length; i < n; i += length) {
-            length = pqc_least(n - i, PQC_BLOCK);
+            length = pqc_min(n - i, PQC_BLOCK);
             widen(r->dtype, x + i * 2, wide, length);
             pqc.amax_each_f32(wide, (float *)(void *)amax + i, length);
         }
@@ -145,7 +145,7 @@ static void reduce_rows(const reduction *r, ptrdiff_t rows, ptrdiff_t row, ptrdi
     float block[PQC_BLOCK] = {0.0f};
     ptrdiff_t length = PQC_BLOCK / row * row, n = rows * row;
     for (ptrdiff_t i = 0; i < n; i += length)
-        into_each(r, r->x + i * pqc_dtype_size(r->dtype), (char *)block, pqc_least(n - i, length));
+        into_each(r, r->x + i * pqc_dtype_size(r->dtype), (char *)block, pqc_min(n - i, length));
     reduction last = {(const char *)block, r->amax, PQC_F32, r->dimensions + 1, r->count - 1, -1};
     memset(r->amax, 0, (size_t)results * sizeof(float));
     for (ptrdiff_t i = 0; i < length; i += row)
@@ -184,7 +184,7 @@ double pqc_reduce_min(const void *x, pqc_dtype dtype, ptrdiff_t n)
         return pqc.min_f32(x, n);
     float wide[PQC_BLOCK], minima[2] = {INFINITY, 0.0f};
     for (ptrdiff_t i = 0, length; i < n; i += length) {
-        length = pqc_least(n - i, PQC_BLOCK);
+        length = pqc_min(n - i, PQC_BLOCK);
         widen(dtype, (const char *)x + i * 2, wide, length);
         minima[1] = pqc.min_f32(wide, length);
         minima[0] = pqc_min_f32_scalar(minima, 2);

@@ -2,8 +2,8 @@
  *
  * All three give one answer on every ISA and any number of threads: what may differ in its last
  * bits, the fast estimate of a candidate, only chooses which candidates are computed in full. */
-#ifndef PQC_CALIB_SEARCH_H
-#define PQC_CALIB_SEARCH_H
+#ifndef PQC_SEARCH_H
+#define PQC_SEARCH_H
 
 #include "quant_params/quant_params.h"
 

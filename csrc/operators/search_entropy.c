@@ -93,14 +93,14 @@ static ptrdiff_t last_group(const job *j, ptrdiff_t i)
 /* The sum of p log(p / q), from the parts:
  * (sum of r log r - sum over groups of S log(S/k) - tail log(S/k of the last group)) / T
  * + log(sum of q / T),  r the counts with the tail added to the last. */
-static double estimate(const job *j, ptrdiff_t i, double group_logs)
+static double estimate(const job *j, ptrdiff_t i, double search_logs)
 {
     double below = j->sums[i], tail = j->total - below, c = count_at(j, i - 1);
     if (j->total == 0.0 || below == 0.0)
         return NAN;
     if (c == 0.0 && tail > 0.0)
         return INFINITY;
-    double all = j->clogc[i - 1] - group_logs;
+    double all = j->clogc[i - 1] - search_logs;
     if (c > 0.0)
         all += (c + tail) * pqc_log(c + tail, &j->groups);
     if (tail > 0.0) {
@@ -114,17 +114,17 @@ static double estimate(const job *j, ptrdiff_t i, double group_logs)
 static void estimate_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
-    double group_logs[PQC_CANDIDATES];
+    double search_logs[PQC_CANDIDATES];
     begin += j->slice;
     end += j->slice;
     for (ptrdiff_t at = begin; at < end; at += PQC_CANDIDATES) {
         int n = end - at < PQC_CANDIDATES ? (int)(end - at) : PQC_CANDIDATES;
         ptrdiff_t first = j->s.start + at * j->s.stride;
         if (!j->single)
-            pqc.group_logs(&j->groups, first, j->s.stride, n, group_logs);
+            pqc.search_logs(&j->groups, first, j->s.stride, n, search_logs);
         for (int k = 0; k < n; k++) {
             ptrdiff_t i = first + k * j->s.stride;
-            j->divergence[at + k] = estimate(j, i, j->single ? j->clogc[i] : group_logs[k]);
+            j->divergence[at + k] = estimate(j, i, j->single ? j->clogc[i] : search_logs[k]);
         }
     }
 }

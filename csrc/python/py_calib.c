@@ -10,8 +10,8 @@
 #include <math.h>
 
 enum {
-    MOST_BINS = 1 << 24,
-    LEAST_ROW = 64, /* shorter ones are better copied together */
+    MAX_BINS = 1 << 24,
+    MIN_ROW = 64, /* shorter ones are better copied together */
     COPY = NPY_ARRAY_CARRAY_RO | NPY_ARRAY_ENSUREARRAY | NPY_ARRAY_ENSURECOPY,
 };
 
@@ -60,7 +60,7 @@ static bool as_rows(PyArrayObject *x, pqc_elements *e)
     e->stride = step / size;
     for (; last >= 0 && goes_on(x, last, rows * step); last--)
         rows *= PyArray_DIM(x, last);
-    return last < 0 && step % size == 0 && e->inner >= LEAST_ROW && PyArray_ISALIGNED(x) &&
+    return last < 0 && step % size == 0 && e->inner >= MIN_ROW && PyArray_ISALIGNED(x) &&
            PyArray_ISNOTSWAPPED(x);
 }
 
@@ -114,7 +114,7 @@ static PyObject *histogram(PyObject *self, PyObject *const *args, Py_ssize_t cou
         pqc_get_bool(args[4], &partial) < 0)
         return NULL;
     pqc_float_mode mode = pqc_set_default_float_mode();
-    edges = vector(args[1], "edges", NPY_FLOAT, 2, MOST_BINS + 1);
+    edges = vector(args[1], "edges", NPY_FLOAT, 2, MAX_BINS + 1);
     if (!edges || check_edges(edges) < 0 || !(x = get_elements(args[0], &elements)))
         goto done;
     ptrdiff_t bins = PyArray_SIZE(edges) - 1;
@@ -147,7 +147,7 @@ static PyObject *histc_edges(PyObject *self, PyObject *const *args, Py_ssize_t c
     long bins;
     (void)self;
     if (pqc_check_count("histc_edges", count, 2, 2) < 0 ||
-        pqc_get_int(args[1], "bins", 1, MOST_BINS, &bins) < 0)
+        pqc_get_int(args[1], "bins", 1, MAX_BINS, &bins) < 0)
         return NULL;
     pqc_float_mode mode = pqc_set_default_float_mode();
     PyArrayObject *edges = NULL;
@@ -189,8 +189,8 @@ static PyObject *magnitudes(PyObject *self, PyObject *object)
 static int get_candidates(PyObject *const *args, long least, pqc_search *s)
 {
     long step, first;
-    if (pqc_get_int(args[0], "stride", 1, MOST_BINS, &step) < 0 ||
-        pqc_get_int(args[1], "start_bin", least, MOST_BINS, &first) < 0)
+    if (pqc_get_int(args[0], "stride", 1, MAX_BINS, &step) < 0 ||
+        pqc_get_int(args[1], "start_bin", least, MAX_BINS, &first) < 0)
         return -1;
     *s = (pqc_search){.start = first, .stride = step};
     return 0;
@@ -199,7 +199,7 @@ static int get_candidates(PyObject *const *args, long least, pqc_search *s)
 /* A copy of the counts, which the search points to. */
 static PyArrayObject *get_counts(PyObject *object, pqc_search *s)
 {
-    PyArrayObject *counts = vector(object, "counts", NPY_INT64, 1, MOST_BINS);
+    PyArrayObject *counts = vector(object, "counts", NPY_INT64, 1, MAX_BINS);
     if (!counts)
         return NULL;
     s->counts = PyArray_DATA(counts);
@@ -317,7 +317,7 @@ static PyObject *percentile_search(PyObject *self, PyObject *const *args, Py_ssi
     double fraction = PyFloat_AsDouble(args[1]);
     if (fraction == -1.0 && PyErr_Occurred())
         return NULL;
-    PyArrayObject *counts = vector(args[0], "counts", NPY_INT64, 1, MOST_BINS);
+    PyArrayObject *counts = vector(args[0], "counts", NPY_INT64, 1, MAX_BINS);
     if (!counts)
         return NULL;
     pqc_float_mode mode = pqc_set_default_float_mode();

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 
 enum {
-    MOST_CHANNELS = 1 << 24, /* a tile of rows is addressed with 31 bits */
+    MAX_CHANNELS = 1 << 24, /* a tile of rows is addressed with 31 bits */
     PLAIN_ARRAY = NPY_ARRAY_CARRAY_RO |
                   NPY_ARRAY_ENSUREARRAY, /* not of a subclass, whose own code would run */
 };
@@ -19,7 +19,7 @@ enum {
 static const char capsule_name[] = "pytorch_quantization_c.packed_weights";
 
 typedef struct {
-    pqc_conv_plan plan;
+    pqc_packed_weights plan;
     int axes;              /* of the layer: 0 for a linear one */
     pqc_int_format format; /* of the input */
     void *memory;
@@ -112,7 +112,7 @@ static int set_channels(pqc_conv_shape *shape, PyArrayObject *weights, int axes,
     shape->in = shape->transposed ? rows / groups : PyArray_DIM(weights, 1);
     shape->out = shape->transposed ? PyArray_DIM(weights, 1) : rows / groups;
     shape->matrix = axes == 0;
-    shape->columns = !shape->matrix && pqc_conv_wants_columns(shape);
+    shape->kw4 = !shape->matrix && pqc_conv_wants_kw4(shape);
     return 0;
 }
 
@@ -129,8 +129,8 @@ static PyObject *new_packed(pqc_conv_shape *shape, int axes, pqc_int_format form
                             PyArrayObject *weights, PyArrayObject *scale)
 {
     bool wide = has_above_127(weights);
-    shape->unit = pqc_conv_wanted_unit(shape, wide);
-    ptrdiff_t bytes = pqc_conv_plan_bytes(shape, wide);
+    shape->amx = pqc_conv_wanted_amx(shape, wide);
+    ptrdiff_t bytes = pqc_packed_weights_bytes(shape, wide);
     if (bytes < 0) {
         PyErr_SetString(PyExc_ValueError, "Expected a kernel and strides of less extent");
         return NULL;
@@ -143,7 +143,7 @@ static PyObject *new_packed(pqc_conv_shape *shape, int axes, pqc_int_format form
     }
     *p = (packed){.axes = axes, .format = format, .memory = memory};
     Py_BEGIN_ALLOW_THREADS
-    pqc_conv_plan_init(&p->plan, shape, wide, memory, PyArray_DATA(weights), PyArray_DATA(scale));
+    pqc_pack_weights(&p->plan, shape, wide, memory, PyArray_DATA(weights), PyArray_DATA(scale));
     Py_END_ALLOW_THREADS
     PyObject *capsule = PyCapsule_New(p, capsule_name, packed_free);
     if (!capsule) {
@@ -225,7 +225,7 @@ typedef struct {
 /* The view and the shape of the result; or why integers cannot do it. */
 static const char *set_shape(run *r, npy_intp *shape)
 {
-    const pqc_conv_plan *plan = &r->p->plan;
+    const pqc_packed_weights *plan = &r->p->plan;
     int ndim = PyArray_NDIM(r->x), axes = r->p->axes;
     npy_intp channels = plan->shape.groups * plan->shape.in;
     if (ndim < (axes == 0 ? 1 : axes + 1) || (axes != 0 && ndim > axes + 2))
@@ -234,7 +234,7 @@ static const char *set_shape(run *r, npy_intp *shape)
         return "unexpected number of channels";
     if (PyArray_SIZE(r->x) == 0)
         return "empty input";
-    if (channels > MOST_CHANNELS)
+    if (channels > MAX_CHANNELS)
         return "too many channels";
     ptrdiff_t size[PQC_AXES] = {1, 1, 1};
     for (int i = 0; i < ndim; i++)
@@ -263,7 +263,7 @@ static const char *set_shape(run *r, npy_intp *shape)
 /* Without the GIL: the range, the scale, the layer. */
 static const char *compute(run *r)
 {
-    const pqc_conv_plan *plan = &r->p->plan;
+    const pqc_packed_weights *plan = &r->p->plan;
     pqc_dimension all = {r->elements, false};
     if (r->in_flight)
         pqc_reduce_amax(r->call.x, PQC_F32, &all, 1, &r->amax);
@@ -278,7 +278,7 @@ static const char *compute(run *r)
     if (r->p->format.is_unsigned && pqc_reduce_min(r->call.x, PQC_F32, all.length) < 0)
         return "negative input"; /* also where no output looks */
     unsigned flags =
-        r->p->axes == 0 ? pqc_linear_s8(plan, &r->call) : pqc_conv_s8(plan, &r->view, &r->call);
+        r->p->axes == 0 ? pqc_linear_run(plan, &r->call) : pqc_conv_run(plan, &r->view, &r->call);
     return flags & PQC_U8_NAN ? "NaN in the input" : flags ? "negative input" : NULL;
 }
 
@@ -325,7 +325,7 @@ static const char *run_layer(run *r)
         r->call.y = PyArray_DATA(r->y);
         r->call.backwards =
             atomic_fetch_add_explicit(&r->p->calls, 1, memory_order_relaxed) % 2 != 0;
-        PyThreadState *state = pqc_release_gil(r->elements * r->p->plan.lanes / 16);
+        PyThreadState *state = pqc_release_gil(r->elements * r->p->plan.padded_out / 16);
         why = compute(r);
         pqc_acquire_gil(state);
     }

@@ -36,19 +36,19 @@ static void use_scalar(pqc_kernels *t)
     t->min_f32 = pqc_min_f32_scalar;
     t->bin_f32 = pqc_bin_f32_scalar;
     t->magnitudes_f32 = pqc_magnitudes_f32_scalar;
-    t->group_logs = pqc_group_logs_scalar;
+    t->search_logs = pqc_search_logs_scalar;
     t->fingerprint = pqc_fingerprint_scalar;
-    t->quantize_u8 = pqc_quantize_u8_scalar;
-    t->quantize_u8_quads = pqc_quantize_u8_quads_scalar;
-    t->dequantize_rows = pqc_dequantize_rows_scalar;
-    t->dequantize_columns = pqc_dequantize_columns_scalar;
-    t->gemm_s8 = pqc_gemm_s8_scalar;
-    t->lines_s8 = pqc_lines_s8_scalar;
-    t->depthwise = NULL;
+    t->pack_u8 = pqc_pack_u8_scalar;
+    t->pack_u8_c4 = pqc_pack_u8_c4_scalar;
+    t->requantize_nhwc = pqc_requantize_nhwc_scalar;
+    t->requantize_nchw = pqc_requantize_nchw_scalar;
+    t->igemm_u8s8 = pqc_igemm_u8s8_scalar;
+    t->conv_chw_u8s8 = pqc_conv_chw_u8s8_scalar;
+    t->dwconv_u8s8 = NULL;
     t->winograd = NULL;
-    t->gemm_rows = NULL;
-    t->gemm_row = NULL;
-    t->unit = NULL;
+    t->igemm_u8s8_f32 = NULL;
+    t->gemv_u8s8 = NULL;
+    t->amx_gemm = NULL;
 }
 
 #if PQC_X86
@@ -74,23 +74,23 @@ static void use_avx2(pqc_kernels *t)
     t->amax_each_f32 = pqc_amax_each_f32_avx2;
     t->min_f32 = pqc_min_f32_avx2;
     t->bin_f32 = pqc_bin_f32_avx2;
-    t->group_logs = pqc_group_logs_avx2;
+    t->search_logs = pqc_search_logs_avx2;
     t->magnitudes_f32 = pqc_magnitudes_f32_avx2;
     t->fingerprint = pqc_fingerprint_avx2;
-    t->quantize_u8 = pqc_quantize_u8_avx2;
-    t->quantize_u8_quads = pqc_quantize_u8_quads_avx2;
-    t->dequantize_rows = pqc_dequantize_rows_avx2;
-    t->dequantize_columns = pqc_dequantize_columns_avx2;
-    t->gemm_s8 = pqc_gemm_s8_avx2;
-    t->lines_s8 = pqc_lines_s8_avx2;
-    t->depthwise = pqc_depthwise_avx2;
+    t->pack_u8 = pqc_pack_u8_avx2;
+    t->pack_u8_c4 = pqc_pack_u8_c4_avx2;
+    t->requantize_nhwc = pqc_requantize_nhwc_avx2;
+    t->requantize_nchw = pqc_requantize_nchw_avx2;
+    t->igemm_u8s8 = pqc_igemm_u8s8_avx2;
+    t->conv_chw_u8s8 = pqc_conv_chw_u8s8_avx2;
+    t->dwconv_u8s8 = pqc_dwconv_u8s8_avx2;
     t->winograd = pqc_winograd_avx2;
 }
 
 static void use_avxvnni(pqc_kernels *t)
 {
-    t->gemm_s8 = pqc_gemm_s8_avxvnni;
-    t->lines_s8 = pqc_lines_s8_avxvnni;
+    t->igemm_u8s8 = pqc_igemm_u8s8_avxvnni;
+    t->conv_chw_u8s8 = pqc_conv_chw_u8s8_avxvnni;
     t->winograd = NULL;
 }
 
@@ -115,21 +115,21 @@ static void use_avx512(pqc_kernels *t)
     t->amax_each_f32 = pqc_amax_each_f32_avx512;
     t->min_f32 = pqc_min_f32_avx512;
     t->bin_f32 = pqc_bin_f32_avx512;
-    t->group_logs = pqc_group_logs_avx512;
+    t->search_logs = pqc_search_logs_avx512;
     t->fingerprint = pqc_fingerprint_avx512;
-    t->quantize_u8 = pqc_quantize_u8_avx512;
-    t->quantize_u8_quads = pqc_quantize_u8_quads_avx512;
-    t->dequantize_rows = pqc_dequantize_rows_avx512;
-    t->dequantize_columns = pqc_dequantize_columns_avx512;
+    t->pack_u8 = pqc_pack_u8_avx512;
+    t->pack_u8_c4 = pqc_pack_u8_c4_avx512;
+    t->requantize_nhwc = pqc_requantize_nhwc_avx512;
+    t->requantize_nchw = pqc_requantize_nchw_avx512;
 }
 
 static void use_vnni(pqc_kernels *t)
 {
-    t->gemm_s8 = pqc_gemm_s8_vnni;
-    t->gemm_rows = pqc_gemm_rows_vnni;
-    t->gemm_row = pqc_gemm_row_vnni;
-    t->lines_s8 = pqc_lines_s8_vnni;
-    t->depthwise = pqc_depthwise_vnni;
+    t->igemm_u8s8 = pqc_igemm_u8s8_vnni;
+    t->igemm_u8s8_f32 = pqc_igemm_u8s8_f32_vnni;
+    t->gemv_u8s8 = pqc_igemm_u8s8_gemv_vnni;
+    t->conv_chw_u8s8 = pqc_conv_chw_u8s8_vnni;
+    t->dwconv_u8s8 = pqc_dwconv_u8s8_vnni;
     t->winograd = NULL;
 }
 #endif
@@ -137,7 +137,7 @@ static void use_vnni(pqc_kernels *t)
 #if PQC_AMX_COMPILES
 static void use_amx(pqc_kernels *t)
 {
-    t->unit = &pqc_unit_amx;
+    t->amx_gemm = &pqc_amx_gemm_amx;
 }
 #endif
 
@@ -163,18 +163,18 @@ static void use_neon(pqc_kernels *t)
     t->amax_each_f32 = pqc_amax_each_f32_neon;
     t->min_f32 = pqc_min_f32_neon;
     t->bin_f32 = pqc_bin_f32_neon;
-    t->quantize_u8 = pqc_quantize_u8_neon;
-    t->quantize_u8_quads = pqc_quantize_u8_quads_neon;
-    t->dequantize_rows = pqc_dequantize_rows_neon;
-    t->dequantize_columns = pqc_dequantize_columns_neon;
-    t->gemm_s8 = pqc_gemm_s8_neon;
-    t->lines_s8 = pqc_lines_s8_neon;
+    t->pack_u8 = pqc_pack_u8_neon;
+    t->pack_u8_c4 = pqc_pack_u8_c4_neon;
+    t->requantize_nhwc = pqc_requantize_nhwc_neon;
+    t->requantize_nchw = pqc_requantize_nchw_neon;
+    t->igemm_u8s8 = pqc_igemm_u8s8_neon;
+    t->conv_chw_u8s8 = pqc_conv_chw_u8s8_neon;
 }
 
 static void use_dotprod(pqc_kernels *t)
 {
-    t->gemm_s8 = pqc_gemm_s8_dotprod;
-    t->lines_s8 = pqc_lines_s8_dotprod;
+    t->igemm_u8s8 = pqc_igemm_u8s8_dotprod;
+    t->conv_chw_u8s8 = pqc_conv_chw_u8s8_dotprod;
 }
 #endif
 

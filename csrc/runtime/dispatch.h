@@ -40,17 +40,17 @@ typedef struct {
     pqc_min_f32_fn *min_f32;
     pqc_bin_f32_fn *bin_f32;
     pqc_magnitudes_f32_fn *magnitudes_f32;
-    pqc_group_logs_fn *group_logs;
-    pqc_quantize_u8_fn *quantize_u8, *quantize_u8_quads;
-    pqc_gemm_s8_fn *gemm_s8;
-    pqc_lines_s8_fn *lines_s8;
+    pqc_search_logs_fn *search_logs;
+    pqc_pack_u8_fn *pack_u8, *pack_u8_c4;
+    pqc_igemm_u8s8_fn *igemm_u8s8;
+    pqc_conv_chw_u8s8_fn *conv_chw_u8s8;
     pqc_fingerprint_fn *fingerprint;
-    pqc_dequantize_fn *dequantize_rows, *dequantize_columns;
-    pqc_depthwise_fn *depthwise;  /* or NULL: these five are the last */
-    pqc_gemm_rows_fn *gemm_rows;  /* or NULL */
-    pqc_gemm_row_fn *gemm_row;    /* or NULL */
-    const pqc_winograd *winograd; /* or NULL */
-    const pqc_matrix_unit *unit;  /* or NULL */
+    pqc_requantize_fn *requantize_nhwc, *requantize_nchw;
+    pqc_dwconv_u8s8_fn *dwconv_u8s8;       /* or NULL: these five are the last */
+    pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32; /* or NULL */
+    pqc_gemv_u8s8_fn *gemv_u8s8;           /* or NULL */
+    const pqc_winograd *winograd;          /* or NULL */
+    const pqc_amx_gemm *amx_gemm;          /* or NULL */
 } pqc_kernels;
 
 /* The table in use.  A table never changes once it is here: pqc_select puts another in its place,

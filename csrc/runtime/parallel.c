@@ -230,7 +230,7 @@ static bool are_wanted(ptrdiff_t worth, int wanted)
 static void share(ptrdiff_t n, ptrdiff_t grain, int count, bool backwards, pqc_range_fn fn,
                   void *context)
 {
-    ptrdiff_t parts = pqc_least((ptrdiff_t)count * PARTS_PER_THREAD, n / grain);
+    ptrdiff_t parts = pqc_min((ptrdiff_t)count * PARTS_PER_THREAD, n / grain);
     uint32_t number = atomic_load(&posted) + 1;
     start_workers(count - 1);
     job.fn = fn;
@@ -314,8 +314,8 @@ void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, bool backw
 {
     if (n <= 0)
         return;
-    ptrdiff_t each = pqc_clamped(cost / n, 1, unit);
-    run_in_default_mode(n, pqc_divided_up(unit, each), cost / unit, backwards, fn, context);
+    ptrdiff_t each = pqc_clamp(cost / n, 1, unit);
+    run_in_default_mode(n, pqc_div_round_up(unit, each), cost / unit, backwards, fn, context);
 }
 
 void pqc_parallel_tasks(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, pqc_range_fn fn, void *context)

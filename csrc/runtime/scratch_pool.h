@@ -1,6 +1,6 @@
-/* Equal pieces of memory that threads take in turn. */
-#ifndef PQC_SLOTS_H
-#define PQC_SLOTS_H
+/* Equal blocks of scratch memory that threads take and give back. */
+#ifndef PQC_SCRATCH_POOL_H
+#define PQC_SCRATCH_POOL_H
 
 #include "parallel.h"
 
@@ -8,11 +8,12 @@
 
 typedef struct {
     uint8_t *memory;
-    ptrdiff_t count, bytes; /* slots, and bytes of one */
+    ptrdiff_t count, bytes; /* blocks, and bytes of one */
     atomic_flag taken[PQC_MAX_THREADS];
-} pqc_slots;
+} pqc_scratch_pool;
 
-static inline void pqc_slots_init(pqc_slots *s, void *memory, ptrdiff_t count, ptrdiff_t bytes)
+static inline void pqc_scratch_pool_init(pqc_scratch_pool *s, void *memory, ptrdiff_t count,
+                                         ptrdiff_t bytes)
 {
     s->memory = memory;
     s->count = count;
@@ -21,23 +22,23 @@ static inline void pqc_slots_init(pqc_slots *s, void *memory, ptrdiff_t count, p
         atomic_flag_clear(&s->taken[i]);
 }
 
-/* Waits until one is free; with a slot for each thread one is. */
-static inline ptrdiff_t pqc_slots_take(pqc_slots *s)
+/* The number of a free block; waits for one, unless there is one for each thread. */
+static inline ptrdiff_t pqc_scratch_pool_acquire(pqc_scratch_pool *s)
 {
-    ptrdiff_t slot = 0;
-    while (atomic_flag_test_and_set(&s->taken[slot]))
-        slot = (slot + 1) % s->count;
-    return slot;
+    ptrdiff_t block = 0;
+    while (atomic_flag_test_and_set(&s->taken[block]))
+        block = (block + 1) % s->count;
+    return block;
 }
 
-static inline void *pqc_slots_memory(const pqc_slots *s, ptrdiff_t slot)
+static inline void *pqc_scratch_pool_at(const pqc_scratch_pool *s, ptrdiff_t block)
 {
-    return s->memory + slot * s->bytes;
+    return s->memory + block * s->bytes;
 }
 
-static inline void pqc_slots_give(pqc_slots *s, ptrdiff_t slot)
+static inline void pqc_scratch_pool_release(pqc_scratch_pool *s, ptrdiff_t block)
 {
-    atomic_flag_clear(&s->taken[slot]);
+    atomic_flag_clear(&s->taken[block]);
 }
 
 #endif

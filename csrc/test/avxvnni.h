@@ -11,11 +11,11 @@
 #undef PQC_TARGET_AVXVNNI
 #define PQC_TARGET_AVXVNNI PQC_TARGET_VNNI
 #define _mm256_dpbusd_avx_epi32 _mm256_dpbusd_epi32
-#define pqc_gemm_s8_avxvnni gemm_s8_in_other_encoding
-#define pqc_lines_s8_avxvnni lines_s8_in_other_encoding
+#define pqc_igemm_u8s8_avxvnni igemm_u8s8_in_other_encoding
+#define pqc_conv_chw_u8s8_avxvnni conv_chw_u8s8_in_other_encoding
 #endif
 
-pqc_gemm_s8_fn gemm_s8_in_other_encoding;
-pqc_lines_s8_fn lines_s8_in_other_encoding;
+pqc_igemm_u8s8_fn igemm_u8s8_in_other_encoding;
+pqc_conv_chw_u8s8_fn conv_chw_u8s8_in_other_encoding;
 
 #endif

@@ -9,11 +9,11 @@ void test_avxvnni(void)
         return;
     static pqc_kernels other;
     other = pqc;
-    other.gemm_s8 = gemm_s8_in_other_encoding;
-    other.lines_s8 = lines_s8_in_other_encoding;
+    other.igemm_u8s8 = igemm_u8s8_in_other_encoding;
+    other.conv_chw_u8s8 = conv_chw_u8s8_in_other_encoding;
     atomic_store(&pqc_table, &other);
-    test_gemm_s8();
-    test_lines_s8();
+    test_igemm_u8s8();
+    test_conv_chw_u8s8();
     pqc_select(before);
 #endif
 }

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_BINS = 300 };
+enum { MAX_BINS = 300 };
 
 static ptrdiff_t expect_bin(double v, const float *edges, ptrdiff_t bins)
 {
@@ -49,7 +49,7 @@ static void fill_near_edges(float *x, ptrdiff_t n, const pqc_binning *b)
 
 static void check_bins(buffer *in, buffer *out, ptrdiff_t n, const pqc_binning *b)
 {
-    int64_t wanted[MOST_BINS] = {0}, got[MOST_BINS] = {0}, zeros = 0;
+    int64_t wanted[MAX_BINS] = {0}, got[MAX_BINS] = {0}, zeros = 0;
     uint32_t largest = 0x3f800000;
     float *x = buffer_place(in, (size_t)n * sizeof *x, 0);
     uint32_t *bin = buffer_place(out, (size_t)(n + 16) * sizeof *bin, 0);
@@ -102,8 +102,8 @@ void test_histogram(void)
     static const struct {
         ptrdiff_t bins;
         float lo, hi;
-    } rules[] = {{1, 0.0f, 1.0f}, {7, 0.0f, 3.7f}, {128, 0.0f, 100.0f}, {MOST_BINS, 0.25f, 9.0f}};
-    float edges[MOST_BINS + 1];
+    } rules[] = {{1, 0.0f, 1.0f}, {7, 0.0f, 3.7f}, {128, 0.0f, 100.0f}, {MAX_BINS, 0.25f, 9.0f}};
+    float edges[MAX_BINS + 1];
     buffer in, out;
     buffer_open(&in);
     buffer_open(&out);
@@ -136,28 +136,28 @@ static double expect_group_logs(const int64_t *counts, ptrdiff_t candidate, int6
 
 void test_group_logs(void)
 {
-    static double sums[MOST_BINS + 1 + PQC_CANDIDATES], filled[MOST_BINS + 1 + PQC_CANDIDATES];
-    static double logs[MOST_BINS + 1 + PQC_CANDIDATES];
-    int64_t counts[MOST_BINS];
+    static double sums[MAX_BINS + 1 + PQC_CANDIDATES], filled[MAX_BINS + 1 + PQC_CANDIDATES];
+    static double logs[MAX_BINS + 1 + PQC_CANDIDATES];
+    int64_t counts[MAX_BINS];
     pqc_groups g = {.sums = sums, .filled = filled, .logs = logs};
     for (int i = 0; i < PQC_LOG_TABLE; i++) {
         g.inverse[i] = 1.0 / (1.0 + (i + 0.5) / PQC_LOG_TABLE);
         g.log_inverse[i] = log(g.inverse[i]);
     }
-    for (int i = 0; i < MOST_BINS; i++)
+    for (int i = 0; i < MAX_BINS; i++)
         counts[i] = random_bits() % 3 ? random_bits() >> random_bits() % 32 : 0;
-    for (int i = 0; i < MOST_BINS + PQC_CANDIDATES; i++) {
-        sums[i + 1] = sums[i] + (i < MOST_BINS ? (double)counts[i] : 0.0);
-        filled[i + 1] = filled[i] + (i < MOST_BINS && counts[i] != 0);
+    for (int i = 0; i < MAX_BINS + PQC_CANDIDATES; i++) {
+        sums[i + 1] = sums[i] + (i < MAX_BINS ? (double)counts[i] : 0.0);
+        filled[i + 1] = filled[i] + (i < MAX_BINS && counts[i] != 0);
         logs[i + 1] = log(i + 1);
     }
     for (g.shift = 1; g.shift <= 8; g.shift++)
-        for (ptrdiff_t first = 1; first < MOST_BINS - 40; first += 13)
+        for (ptrdiff_t first = 1; first < MAX_BINS - 40; first += 13)
             for (ptrdiff_t stride = 1; stride <= 5; stride += 2)
                 for (int n = 1; n <= PQC_CANDIDATES; n++) {
                     double got[PQC_CANDIDATES + 1];
                     got[n] = -77.0;
-                    pqc.group_logs(&g, first, stride, n, got);
+                    pqc.search_logs(&g, first, stride, n, got);
                     for (int k = 0; k < n; k++) {
                         double want =
                             expect_group_logs(counts, first + k * stride, (int64_t)1 << g.shift);
@@ -171,10 +171,10 @@ void test_group_logs(void)
 
 void test_fingerprint(void)
 {
-    enum { MOST_BLOCKS = 5, BLOCK = 4 * PQC_MARK_LANES };
+    enum { MAX_BLOCKS = 5, BLOCK = 4 * PQC_MARK_LANES };
     buffer in;
     buffer_open(&in);
-    for (ptrdiff_t blocks = 0; blocks <= MOST_BLOCKS; blocks++) {
+    for (ptrdiff_t blocks = 0; blocks <= MAX_BLOCKS; blocks++) {
         uint32_t lanes[PQC_MARK_LANES], wanted[PQC_MARK_LANES];
         uint8_t *x = buffer_place(&in, (size_t)(blocks * BLOCK), (size_t)blocks);
         for (ptrdiff_t i = 0; i < blocks * BLOCK; i++)

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BINS = 5000 };
+enum { MAX_BINS = 5000 };
 
-static float edges[MOST_BINS + 1];
+static float edges[MAX_BINS + 1];
 
 /* The bin of a magnitude by looking at every edge; bins if it has none. */
 static ptrdiff_t place(double v, ptrdiff_t bins)
@@ -24,7 +24,7 @@ static ptrdiff_t place(double v, ptrdiff_t bins)
 
 static void check_counts(pqc_elements elements, const float *x, ptrdiff_t bins, bool skip_zeros)
 {
-    static int64_t counts[MOST_BINS], wanted[MOST_BINS + 1];
+    static int64_t counts[MAX_BINS], wanted[MAX_BINS + 1];
     void *scratch = malloc(pqc_histogram_scratch(bins, 2));
     memset(wanted, 0, sizeof wanted);
     for (ptrdiff_t k = 0; k < bins; k++)

@@ -14,9 +14,9 @@ void test_dispatch(void)
     CHECK(pqc.amax_f32 == pqc_amax_f32_scalar, "scalar is not what runs");
     void *fields[sizeof pqc / sizeof(void *)];
     memcpy(fields, &pqc, sizeof pqc);
-    CHECK(pqc.depthwise == NULL && pqc.gemm_rows == NULL && pqc.gemm_row == NULL &&
-              pqc.winograd == NULL && pqc.unit == NULL,
-          "the scalar bodies are lines_s8, gemm_s8");
+    CHECK(pqc.dwconv_u8s8 == NULL && pqc.igemm_u8s8_f32 == NULL && pqc.gemv_u8s8 == NULL &&
+              pqc.winograd == NULL && pqc.amx_gemm == NULL,
+          "the scalar bodies are conv_chw_u8s8, igemm_u8s8");
     for (size_t i = 0; i + 5 < sizeof fields / sizeof *fields; i++) /* those five are the last */
         CHECK(fields[i] != NULL, "field %zu of the table has no scalar body", i);
     CHECK(pqc_select(~0u) == found && pqc_selected() == found, "not all detected ISAs selected");

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDEST = 30, MOST_QUADS = 20, REST = 64, LANES = PQC_WINOGRAD_CHANNELS };
+enum { WIDEST = 30, MAX_QUADS = 20, REST = 64, LANES = PQC_WINOGRAD_CHANNELS };
 
 typedef struct {
     buffer x, w, v, u, m, start, sums;
@@ -62,8 +62,8 @@ static void check_sums(arena *a, const layer *l, const pqc_winograd *k, const in
     size_t bytes = (size_t)(side * pitch) * sizeof(int32_t);
     int32_t *sums = buffer_place(&a->sums, bytes, 8);
     k->sums(m, m_pitch, to - from, l->start, sums, pitch);
-    for (ptrdiff_t row = side * down; row < pqc_least(side * (down + 1), l->height - 2); row++)
-        for (ptrdiff_t column = side * from; column < pqc_least(side * to, l->width - 2); column++)
+    for (ptrdiff_t row = side * down; row < pqc_min(side * (down + 1), l->height - 2); row++)
+        for (ptrdiff_t column = side * from; column < pqc_min(side * to, l->width - 2); column++)
             for (int c = 0; c < LANES; c++) {
                 int32_t got = sums[row % side * pitch + (column - side * from) * LANES + c];
                 CHECK(got == expect(l, row, column, c),
@@ -100,7 +100,7 @@ static void check_patch(arena *a, const layer *l, const pqc_winograd *k, ptrdiff
           tiles);
     for (ptrdiff_t done = 0; done < tiles;) {
         ptrdiff_t from = (first + done) % image.across;
-        ptrdiff_t now = pqc_least(image.across - from, tiles - done);
+        ptrdiff_t now = pqc_min(image.across - from, tiles - done);
         check_sums(a, l, k, m + done * LANES, m_pitch, (first + done) / image.across, from,
                    from + now);
         done += now;
@@ -128,16 +128,16 @@ static int side_of(ptrdiff_t in, ptrdiff_t out, ptrdiff_t size, pqc_conv_axis ax
                             .axis = {{.kernel = 1, .stride = 1, .dilation = 1}, axis, axis}};
     const ptrdiff_t image[PQC_AXES] = {1, size, size};
     size_t count = (size_t)(in * out * axis.kernel * axis.kernel);
-    size_t bytes = (size_t)pqc_conv_plan_bytes(&shape, false);
+    size_t bytes = (size_t)pqc_packed_weights_bytes(&shape, false);
     void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
     int8_t *weights = malloc(count);
     float *scale = malloc((size_t)out * sizeof *scale);
-    pqc_conv_plan plan;
+    pqc_packed_weights plan;
     pqc_conv_view view;
     memset(weights, weight, count);
     for (ptrdiff_t c = 0; c < out; c++)
         scale[c] = 1.0f;
-    pqc_conv_plan_init(&plan, &shape, false, memory, weights, scale);
+    pqc_pack_weights(&plan, &shape, false, memory, weights, scale);
     int side = pqc_conv_view_init(&view, &shape, image) ? pqc_conv_winograd_side(&plan, &view) : -1;
     free(scale);
     free(weights);
@@ -177,7 +177,7 @@ void test_winograd(void)
     arena_each(&a, buffer_open);
     for (ptrdiff_t height = 3; height <= 9; height++)
         for (ptrdiff_t width = 3; width <= WIDEST; width++) {
-            ptrdiff_t quads = 1 + random_bits() % (width == 5 ? MOST_QUADS : 3);
+            ptrdiff_t quads = 1 + random_bits() % (width == 5 ? MAX_QUADS : 3);
             layer l = random_layer(&a, quads, height, width, width % 2);
             for (int i = 0; i < PQC_WINOGRAD_SIDES; i++) {
                 const pqc_winograd *k = &pqc.winograd[i];

@@ -9,12 +9,12 @@
 #define AMX PQC_TARGET_AMX
 #define INLINE AMX PQC_INLINE
 
-/* The unit's eight registers: 0 to 3 are sums; the operands of 16 steps and of a shorter last group have two each.  Macros,
+/* AMX's eight tile registers: 0 to 3 are sums; the operands of 16 kr groups and of a shorter last K tile have two each.  Macros,
  * since GCC writes them into the names of the registers. */
-#define LEFT 4
-#define RIGHT 5
-#define LEFT_REST 6
-#define RIGHT_REST 7
+#define A_TILE 4
+#define B_TILE 5
+#define A_REST 6
+#define B_REST 7
 #define REGISTERS 8
 
 /* What the hardware reads. */
@@ -24,17 +24,17 @@ typedef struct {
     uint8_t rows[16];
 } tile_shapes;
 
-AMX static void begin(ptrdiff_t k, int lefts)
+AMX static void begin(ptrdiff_t k, int a_rows)
 {
-    int rest = k % PQC_SIDE > 0 ? (int)(k % PQC_SIDE) : PQC_SIDE;
+    int rest = k % PQC_AMX_SIDE > 0 ? (int)(k % PQC_AMX_SIDE) : PQC_AMX_SIDE;
     tile_shapes s = {.palette = 1};
     for (int i = 0; i < REGISTERS; i++) {
         s.row_bytes[i] = 64;
-        s.rows[i] = (uint8_t)lefts;
+        s.rows[i] = (uint8_t)a_rows;
     }
-    s.rows[RIGHT] = PQC_SIDE;
-    s.rows[RIGHT_REST] = (uint8_t)rest;
-    s.row_bytes[LEFT_REST] = (uint16_t)(4 * rest);
+    s.rows[B_TILE] = PQC_AMX_SIDE;
+    s.rows[B_REST] = (uint8_t)rest;
+    s.row_bytes[A_REST] = (uint16_t)(4 * rest);
     PQC_WRITTEN_WHOLE(&s); /* GCC's intrinsic says that it reads 8 bytes */
     _tile_loadconfig(&s);
 }
@@ -44,73 +44,73 @@ AMX static void end(void)
     _tile_release();
 }
 
-/* The operands' first tiles: up to two on the left and four on the right, `apart` bytes from each other; `row` bytes between
+/* The operands' first tiles: up to two of A and four of B, `tile_stride` bytes from each other; `row` bytes between
  * the rows of one. */
 typedef struct {
     const uint8_t *tile;
-    ptrdiff_t apart, row;
+    ptrdiff_t tile_stride, row;
 } operand;
 
-/* Adds 16 steps, or the rest of them.  Of 2 x 2 tiles the right ones, which may lie across cache lines, are loaded once. */
+/* Adds 16 kr groups, or the rest of them.  Of 2 x 2 tiles those of B, which may lie across cache lines, are loaded once. */
 #define GROUP(multiply, L, R)                                                                      \
     do {                                                                                           \
-        _tile_loadd(R, right.tile, right.row);                                                     \
-        _tile_loadd(L, left.tile, left.row);                                                       \
+        _tile_loadd(R, b.tile, b.row);                                                             \
+        _tile_loadd(L, a.tile, a.row);                                                             \
         multiply(0, L, R);                                                                         \
-        if (lefts == 2) {                                                                          \
-            _tile_loadd(L, left.tile + left.apart, left.row);                                      \
+        if (a_tiles == 2) {                                                                        \
+            _tile_loadd(L, a.tile + a.tile_stride, a.row);                                         \
             multiply(2, L, R);                                                                     \
         }                                                                                          \
-        if (rights >= 2) {                                                                         \
-            _tile_loadd(R, right.tile + right.apart, right.row);                                   \
-            if (lefts == 2) {                                                                      \
+        if (b_tiles >= 2) {                                                                        \
+            _tile_loadd(R, b.tile + b.tile_stride, b.row);                                         \
+            if (a_tiles == 2) {                                                                    \
                 multiply(3, L, R);                                                                 \
-                _tile_loadd(L, left.tile, left.row);                                               \
+                _tile_loadd(L, a.tile, a.row);                                                     \
             }                                                                                      \
             multiply(1, L, R);                                                                     \
         }                                                                                          \
-        if (rights >= 3) {                                                                         \
-            _tile_loadd(R, right.tile + 2 * right.apart, right.row);                               \
+        if (b_tiles >= 3) {                                                                        \
+            _tile_loadd(R, b.tile + 2 * b.tile_stride, b.row);                                     \
             multiply(2, L, R);                                                                     \
         }                                                                                          \
-        if (rights >= 4) {                                                                         \
-            _tile_loadd(R, right.tile + 3 * right.apart, right.row);                               \
+        if (b_tiles >= 4) {                                                                        \
+            _tile_loadd(R, b.tile + 3 * b.tile_stride, b.row);                                     \
             multiply(3, L, R);                                                                     \
         }                                                                                          \
     } while (0)
 
 #define ALL_GROUPS(multiply, meanwhile)                                                            \
     do {                                                                                           \
-        for (; k >= PQC_SIDE; k -= PQC_SIDE) {                                                     \
-            GROUP(multiply, LEFT, RIGHT);                                                          \
-            left.tile += PQC_TILE_BYTES;                                                           \
-            right.tile += PQC_TILE_BYTES;                                                          \
+        for (; k >= PQC_AMX_SIDE; k -= PQC_AMX_SIDE) {                                             \
+            GROUP(multiply, A_TILE, B_TILE);                                                       \
+            a.tile += PQC_AMX_TILE_BYTES;                                                          \
+            b.tile += PQC_AMX_TILE_BYTES;                                                          \
             meanwhile;                                                                             \
         }                                                                                          \
         if (k > 0)                                                                                 \
-            GROUP(multiply, LEFT_REST, RIGHT_REST);                                                \
+            GROUP(multiply, A_REST, B_REST);                                                       \
     } while (0)
 
-/* `to` has `row` bytes from a row to the next; on the left, a tile's rows follow the other's. */
-INLINE void store(const int lefts, const int rights, int32_t *to, ptrdiff_t row)
+/* `to` has `row` bytes from a row to the next; a tile's rows of A follow the other's. */
+INLINE void store_tiles(const int a_tiles, const int b_tiles, int32_t *to, ptrdiff_t row)
 {
-    int32_t *below = to + PQC_SIDE * row / 4;
+    int32_t *below = to + PQC_AMX_SIDE * row / 4;
     _tile_stored(0, to, row);
-    if (rights >= 2)
-        _tile_stored(1, to + PQC_SIDE, row);
-    if (rights >= 3)
-        _tile_stored(2, to + 2 * PQC_SIDE, row);
-    if (rights >= 4)
-        _tile_stored(3, to + 3 * PQC_SIDE, row);
-    if (lefts == 2)
+    if (b_tiles >= 2)
+        _tile_stored(1, to + PQC_AMX_SIDE, row);
+    if (b_tiles >= 3)
+        _tile_stored(2, to + 2 * PQC_AMX_SIDE, row);
+    if (b_tiles >= 4)
+        _tile_stored(3, to + 3 * PQC_AMX_SIDE, row);
+    if (a_tiles == 2)
         _tile_stored(2, below, row);
-    if (lefts == 2 && rights == 2)
-        _tile_stored(3, below + PQC_SIDE, row);
+    if (a_tiles == 2 && b_tiles == 2)
+        _tile_stored(3, below + PQC_AMX_SIDE, row);
 }
 
-/* Channels on the left, pixels on the right. */
-INLINE void columns_of(operand left, operand right, const int32_t *offset, ptrdiff_t k,
-                       const int lefts, const int rights, int32_t *sums)
+/* A: channels, B: pixels. */
+INLINE void nchw_tiles(operand a, operand b, const int32_t *offset, ptrdiff_t k, const int a_tiles,
+                       const int b_tiles, int32_t *sums)
 {
     _tile_zero(0);
     _tile_zero(1);
@@ -119,29 +119,29 @@ INLINE void columns_of(operand left, operand right, const int32_t *offset, ptrdi
     if (offset == NULL) {
         ALL_GROUPS(_tile_dpbsud, (void)0);
     } else {
-        const uint8_t *x = right.tile;
-        for (; k > 0; k -= PQC_SIDE, left.tile += PQC_TILE_BYTES, offset += PQC_SIDE) {
-            right.tile = x + *offset;
-            GROUP(_tile_dpbsud, LEFT, RIGHT);
+        const uint8_t *x = b.tile;
+        for (; k > 0; k -= PQC_AMX_SIDE, a.tile += PQC_AMX_TILE_BYTES, offset += PQC_AMX_SIDE) {
+            b.tile = x + *offset;
+            GROUP(_tile_dpbsud, A_TILE, B_TILE);
         }
     }
-    store(lefts, rights, sums, 4 * PQC_SUMS_PITCH);
+    store_tiles(a_tiles, b_tiles, sums, 4 * PQC_AMX_SUMS_STRIDE);
 }
 
-AMX static void columns(const int8_t *w, int blocks, const pqc_unit_pixels *pixels, ptrdiff_t k,
-                        int32_t *sums)
+AMX static void gemm_nchw(const int8_t *w, int blocks, const pqc_amx_pixels *pixels, ptrdiff_t k,
+                          int32_t *sums)
 {
-    ptrdiff_t groups = pqc_divided_up(k, PQC_SIDE);
-    operand left = {(const uint8_t *)w, groups * PQC_TILE_BYTES, 64};
-    operand right = {pixels->x, pixels->apart, pixels->row};
+    ptrdiff_t groups = pqc_div_round_up(k, PQC_AMX_SIDE);
+    operand a = {(const uint8_t *)w, groups * PQC_AMX_TILE_BYTES, 64};
+    operand b = {pixels->x, pixels->block_stride, pixels->k_stride};
     if (blocks == 2 && pixels->blocks == 2)
-        columns_of(left, right, pixels->offset, k, 2, 2, sums);
+        nchw_tiles(a, b, pixels->offset, k, 2, 2, sums);
     else if (blocks == 2)
-        columns_of(left, right, pixels->offset, k, 2, 1, sums);
+        nchw_tiles(a, b, pixels->offset, k, 2, 1, sums);
     else if (pixels->blocks == 2)
-        columns_of(left, right, pixels->offset, k, 1, 2, sums);
+        nchw_tiles(a, b, pixels->offset, k, 1, 2, sums);
     else
-        columns_of(left, right, pixels->offset, k, 1, 1, sums);
+        nchw_tiles(a, b, pixels->offset, k, 1, 1, sums);
 }
 
 /* Scale and bias of 32 channels, in registers. */
@@ -155,7 +155,7 @@ INLINE pair_scales pair_scales_of(const pqc_rows *to)
                          {_mm512_loadu_ps(to->bias), _mm512_loadu_ps(to->bias + PQC_LANES)}};
 }
 
-INLINE void put_pair(const int32_t *sums, const pair_scales *s, float *y)
+INLINE void store_pair(const int32_t *sums, const pair_scales *s, float *y)
 {
     PQC_UNROLL(2)
     for (int v = 0; v < 2; v++) {
@@ -166,53 +166,54 @@ INLINE void put_pair(const int32_t *sums, const pair_scales *s, float *y)
 
 /* Rows of results, as far as there are any: into other instructions' spare time, if they are few.  `pair` is NULL unless
  * there are 32 channels. */
-INLINE void write_rows(pqc_rows *to, const int32_t **sums, ptrdiff_t ld, int rows,
+INLINE void flush_rows(pqc_rows *to, const int32_t **sums, ptrdiff_t ld, int rows,
                        const pair_scales *pair)
 {
     for (; rows > 0 && to->rows > 0; rows--, to->rows--, to->y += to->stride, *sums += ld)
         if (pair)
-            put_pair(*sums, pair, to->y);
+            store_pair(*sums, pair, to->y);
         else
-            put_rows(*sums, ld, 1, to);
+            store_rows(*sums, ld, 1, to);
 }
 
-AMX static void write(pqc_unit_pending *pending)
+AMX static void flush(pqc_amx_pending *pending)
 {
     const int32_t *sums = pending->sums[pending->turn];
-    write_rows(&pending->to, &sums, pending->ld, pending->to.rows, NULL);
+    flush_rows(&pending->to, &sums, pending->ld, pending->to.rows, NULL);
 }
 
-/* Rows on the left, channels on the right.  PAIR: the pending results are of 32 channels. */
-INLINE void rows_of(operand left, operand right, ptrdiff_t k, const int lefts, const int rights,
-                    const bool PAIR, const int32_t *start, pqc_rows next, pqc_unit_pending *pending)
+/* A: rows, B: channels.  PAIR: the pending results are of 32 channels. */
+INLINE void row_tiles(operand a, operand b, ptrdiff_t k, const int a_tiles, const int b_tiles,
+                      const bool PAIR, const int32_t *compensation, pqc_rows next,
+                      pqc_amx_pending *pending)
 {
     pqc_rows to = pending->to;
     const int32_t *sums = pending->sums[pending->turn];
     ptrdiff_t ld = pending->ld;
-    int some = (int)(to.rows / (k / PQC_SIDE + 1)) + 1;
+    int some = (int)(to.rows / (k / PQC_AMX_SIDE + 1)) + 1;
     pair_scales scales;
     const pair_scales *pair = NULL;
     if (PAIR) {
         scales = pair_scales_of(&to);
         pair = &scales;
     }
-    _tile_loadd(0, start, 0);
-    if (rights >= 2)
-        _tile_loadd(1, start + PQC_LANES, 0);
-    if (rights >= 3)
-        _tile_loadd(2, start + 2 * PQC_LANES, 0);
-    if (rights >= 4)
-        _tile_loadd(3, start + 3 * PQC_LANES, 0);
-    if (lefts == 2)
-        _tile_loadd(2, start, 0);
-    if (lefts == 2 && rights == 2)
-        _tile_loadd(3, start + PQC_LANES, 0);
-    ALL_GROUPS(_tile_dpbusd, write_rows(&to, &sums, ld, some, pair));
-    write_rows(&to, &sums, ld, to.rows, pair);
+    _tile_loadd(0, compensation, 0);
+    if (b_tiles >= 2)
+        _tile_loadd(1, compensation + PQC_LANES, 0);
+    if (b_tiles >= 3)
+        _tile_loadd(2, compensation + 2 * PQC_LANES, 0);
+    if (b_tiles >= 4)
+        _tile_loadd(3, compensation + 3 * PQC_LANES, 0);
+    if (a_tiles == 2)
+        _tile_loadd(2, compensation, 0);
+    if (a_tiles == 2 && b_tiles == 2)
+        _tile_loadd(3, compensation + PQC_LANES, 0);
+    ALL_GROUPS(_tile_dpbusd, flush_rows(&to, &sums, ld, some, pair));
+    flush_rows(&to, &sums, ld, to.rows, pair);
     pending->turn = !pending->turn;
-    pending->ld = PQC_LANES * rights;
+    pending->ld = PQC_LANES * b_tiles;
     pending->to = next;
-    store(lefts, rights, pending->sums[pending->turn], 4 * pending->ld);
+    store_tiles(a_tiles, b_tiles, pending->sums[pending->turn], 4 * pending->ld);
 }
 
 /* The rows and channels from some place on, at most so many. */
@@ -228,55 +229,54 @@ static pqc_rows part_of(const pqc_rows *to, int row, int rows, int channel, int 
 }
 
 /* Two blocks of rows by up to two of channels at a time. */
-INLINE void two_blocks(const pqc_gemm_s8_block *g, operand left, int row, const pqc_rows *to,
-                       pqc_unit_pending *pending)
+INLINE void two_blocks(const pqc_igemm_params *g, operand a, int row, const pqc_rows *to,
+                       pqc_amx_pending *pending)
 {
     for (int v = 0; v < g->vectors; v += 2) {
-        operand right = {(const uint8_t *)g->w + v * g->apart, g->apart, 64};
-        const int32_t *start = g->start + PQC_LANES * v;
-        pqc_rows next = part_of(to, row, PQC_PAIR, PQC_LANES * v, PQC_PAIR);
-        bool pair = pending->to.rows > 0 && pending->to.channels == PQC_PAIR;
+        operand b = {(const uint8_t *)g->w + v * g->panel_stride, g->panel_stride, 64};
+        const int32_t *compensation = g->compensation + PQC_LANES * v;
+        pqc_rows next = part_of(to, row, PQC_AMX_PAIR, PQC_LANES * v, PQC_AMX_PAIR);
+        bool pair = pending->to.rows > 0 && pending->to.channels == PQC_AMX_PAIR;
         if (v + 1 == g->vectors)
-            rows_of(left, right, g->k, 2, 1, false, start, next, pending);
+            row_tiles(a, b, g->k, 2, 1, false, compensation, next, pending);
         else if (pair)
-            rows_of(left, right, g->k, 2, 2, true, start, next, pending);
+            row_tiles(a, b, g->k, 2, 2, true, compensation, next, pending);
         else
-            rows_of(left, right, g->k, 2, 2, false, start, next, pending);
+            row_tiles(a, b, g->k, 2, 2, false, compensation, next, pending);
     }
 }
 
 /* One block of rows by all of the channels. */
-INLINE void one_block(const pqc_gemm_s8_block *g, operand left, pqc_rows next,
-                      pqc_unit_pending *pending)
+INLINE void one_block(const pqc_igemm_params *g, operand a, pqc_rows next, pqc_amx_pending *pending)
 {
-    operand right = {(const uint8_t *)g->w, g->apart, 64};
+    operand b = {(const uint8_t *)g->w, g->panel_stride, 64};
     if (g->vectors == 4)
-        rows_of(left, right, g->k, 1, 4, false, g->start, next, pending);
+        row_tiles(a, b, g->k, 1, 4, false, g->compensation, next, pending);
     else if (g->vectors == 3)
-        rows_of(left, right, g->k, 1, 3, false, g->start, next, pending);
+        row_tiles(a, b, g->k, 1, 3, false, g->compensation, next, pending);
     else if (g->vectors == 2)
-        rows_of(left, right, g->k, 1, 2, false, g->start, next, pending);
+        row_tiles(a, b, g->k, 1, 2, false, g->compensation, next, pending);
     else
-        rows_of(left, right, g->k, 1, 1, false, g->start, next, pending);
+        row_tiles(a, b, g->k, 1, 1, false, g->compensation, next, pending);
 }
 
-AMX static void rows(const pqc_gemm_s8_block *g, const uint8_t *x, const pqc_rows *to,
-                     pqc_unit_pending *pending)
+AMX static void gemm_nhwc(const pqc_igemm_params *g, const uint8_t *x, const pqc_rows *to,
+                          pqc_amx_pending *pending)
 {
-    operand left = {x, pqc_divided_up(g->k, PQC_SIDE) * PQC_TILE_BYTES, 64};
+    operand a = {x, pqc_div_round_up(g->k, PQC_AMX_SIDE) * PQC_AMX_TILE_BYTES, 64};
     int row = 0;
-    for (; to->rows - row > PQC_SIDE; row += PQC_PAIR, left.tile += 2 * left.apart)
-        two_blocks(g, left, row, to, pending);
+    for (; to->rows - row > PQC_AMX_SIDE; row += PQC_AMX_PAIR, a.tile += 2 * a.tile_stride)
+        two_blocks(g, a, row, to, pending);
     if (row < to->rows)
-        one_block(g, left, part_of(to, row, PQC_SIDE, 0, to->channels), pending);
+        one_block(g, a, part_of(to, row, PQC_AMX_SIDE, 0, to->channels), pending);
 }
 
-const pqc_matrix_unit pqc_unit_amx = {.begin = begin,
-                                      .end = end,
-                                      .columns = columns,
-                                      .rows = rows,
-                                      .write = write,
-                                      .panel = pqc_panel_avx512,
-                                      .put = pqc_put_avx512};
+const pqc_amx_gemm pqc_amx_gemm_amx = {.begin = begin,
+                                       .end = end,
+                                       .gemm_nchw = gemm_nchw,
+                                       .gemm_nhwc = gemm_nhwc,
+                                       .flush = flush,
+                                       .panel = pqc_amx_gemm_panel_avx512,
+                                       .store = pqc_amx_gemm_store_avx512};
 
 #endif

@@ -1,12 +1,12 @@
 /* Rows of sums to where pqc_rows says, once they are in memory. */
-#ifndef PQC_ROWS_AVX512_H
-#define PQC_ROWS_AVX512_H
+#ifndef PQC_AMX_GEMM_ROWS_AVX512_H
+#define PQC_AMX_GEMM_ROWS_AVX512_H
 
 #include "avx512.h"
 #include "igemm_u8s8/igemm_u8s8.h"
 
 /* The first of `to`'s rows, as many as are said; `ld` sums from a row to the next. */
-AVX512 PQC_INLINE void put_rows(const int32_t *sums, ptrdiff_t ld, int rows, const pqc_rows *to)
+AVX512 PQC_INLINE void store_rows(const int32_t *sums, ptrdiff_t ld, int rows, const pqc_rows *to)
 {
     for (int c = 0; c < to->channels; c += PQC_LANES) {
         __mmask16 lanes = tail16(to->channels - c);

@@ -8,38 +8,38 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-/* Both operands are widened to 16 bits, in pairs of bytes 0 and 2 and bytes 1 and 3 of a quad (so no byte changes its lane),
+/* Both operands are widened to 16 bits, in pairs of bytes 0 and 2 and bytes 1 and 3 of a c4 block (so no byte changes its lane),
  * multiplied and added (vpmaddwd): the pixels of a pass once for all channels, the weights once for all pixels.  A tile is up
  * to 6 channels by up to 2 vectors of 8 pixels: 12 sums, 2 activations, 1 weight. */
-enum { MOST_CHANNELS = 6, MOST_STEPS = 128, VECTORS = 2, PASS = 8 * VECTORS, STEP = 32 };
+enum { MAX_CHANNELS = 6, MAX_KR_GROUPS = 128, VECTORS = 2, PASS = 8 * VECTORS, KR_WORDS = 32 };
 
 typedef struct {
-    _Alignas(
-        32) int16_t x[VECTORS * MOST_STEPS * STEP]; /* vectors x steps x 2 pairs x 8 pixels x 2 */
-    int16_t w[64 * MOST_STEPS * 4];                 /* tiles x steps x channels x 4 */
+    _Alignas(32) int16_t
+        x[VECTORS * MAX_KR_GROUPS * KR_WORDS]; /* vectors x kr groups x 2 pairs x 8 pixels x 2 */
+    int16_t w[64 * MAX_KR_GROUPS * 4];         /* tiles x kr groups x channels x 4 */
 } wide_operands;
 
-/* Columns: the places of 4 pixels' quads in 16 bytes, twice. */
-INLINE __m256i places_of(const pqc_lines_s8_block *g)
+/* Columns: the places of 4 pixels' c4 blocks in 16 bytes, twice. */
+INLINE __m256i kw4_places_of(const pqc_conv_chw_params *g)
 {
     uint8_t bytes[16];
     for (int i = 0; i < 16; i++)
-        bytes[i] = (uint8_t)pqc_column_place(g, i / 4, i % 4);
+        bytes[i] = (uint8_t)pqc_kw4_place(g, i / 4, i % 4);
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)bytes));
 }
 
-/* 8 pixels' quads; x is that of the first. */
-INLINE __m256i quads_at(const uint8_t *x, const bool columns, int stride, __m256i places)
+/* 8 pixels' c4 blocks; x is that of the first. */
+INLINE __m256i c4_at(const uint8_t *x, const bool kw4, int stride, __m256i kw4_places)
 {
-    if (!columns)
+    if (!kw4)
         return _mm256_loadu_si256((const __m256i *)(const void *)x);
     __m128i low = _mm_loadu_si128((const __m128i *)(const void *)x);
     __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(x + 4 * stride));
-    return _mm256_shuffle_epi8(_mm256_set_m128i(high, low), places);
+    return _mm256_shuffle_epi8(_mm256_set_m128i(high, low), kw4_places);
 }
 
 /* The first `pixels` of 8 results, or all of them. */
-INLINE void put(float *y, ptrdiff_t pixels, __m256 result, bool stream)
+INLINE void store(float *y, ptrdiff_t pixels, __m256 result, bool stream)
 {
     if (stream && pixels >= 8 && ((uintptr_t)y & 31) == 0)
         _mm256_stream_ps(y, result);
@@ -47,7 +47,7 @@ INLINE void put(float *y, ptrdiff_t pixels, __m256 result, bool stream)
         store_first(y, result, pixels);
 }
 
-/* Where vector `p / 8` begins in a line of `pixels`: the last one steps back so as to be whole, if there are 8. */
+/* Where vector `p / 8` begins in a row of `pixels`: the last one steps back so as to be whole, if there are 8. */
 static inline ptrdiff_t vector_begin(ptrdiff_t p, ptrdiff_t pixels)
 {
     return p + 8 > pixels && pixels >= 8 ? pixels - 8 : p;
@@ -55,7 +55,7 @@ static inline ptrdiff_t vector_begin(ptrdiff_t p, ptrdiff_t pixels)
 
 static int tiles_of(int channels)
 {
-    return (int)pqc_divided_up(channels, MOST_CHANNELS);
+    return (int)pqc_div_round_up(channels, MAX_CHANNELS);
 }
 
 static int tile_begin(int channels, int tile)
@@ -63,74 +63,75 @@ static int tile_begin(int channels, int tile)
     return (int)pqc_part_begin(channels, tiles_of(channels), tile);
 }
 
-AVX2 static void widen_weights(const pqc_lines_s8_block *g, int16_t *to)
+AVX2 static void widen_weights(const pqc_conv_chw_params *g, int16_t *to)
 {
     for (int t = 0; t < tiles_of(g->channels); t++)
         for (ptrdiff_t j = 0; j < g->k; j++)
             for (int c = tile_begin(g->channels, t); c < tile_begin(g->channels, t + 1); c++) {
-                int32_t quad;
-                memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
-                __m128i w = _mm_cvtsi32_si128(quad), first = _mm_slli_epi16(w, 8);
+                int32_t c4;
+                memcpy(&c4, g->w + j * g->k_stride + 4 * c, 4);
+                __m128i w = _mm_cvtsi32_si128(c4), first = _mm_slli_epi16(w, 8);
                 w = _mm_srai_epi16(_mm_unpacklo_epi32(first, w), 8);
                 _mm_storel_epi64((__m128i *)(void *)to, w);
                 to += 4;
             }
 }
 
-INLINE void widen_pixels(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns,
-                         __m256i places, int16_t *to)
+INLINE void widen_pixels(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw4,
+                         __m256i kw4_places, int16_t *to)
 {
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
-         offset++, to += STEP) {
-        __m256i quads = quads_at(x + *offset, columns, g->stride, places);
-        store_words(to, _mm256_and_si256(quads, _mm256_set1_epi32(0x00ff00ff)));
-        store_words(to + 16, _mm256_srli_epi16(quads, 8));
+         offset++, to += KR_WORDS) {
+        __m256i c4 = c4_at(x + *offset, kw4, g->stride, kw4_places);
+        store_words(to, _mm256_and_si256(c4, _mm256_set1_epi32(0x00ff00ff)));
+        store_words(to + 16, _mm256_srli_epi16(c4, 8));
     }
 }
 
 /* What becomes of some channels' sums. */
 typedef struct {
-    const int32_t *start;
+    const int32_t *compensation;
     const float *scale, *bias;
     float *y;
-    ptrdiff_t pitch, pixels, at[VECTORS]; /* of the line; where the vectors begin */
+    ptrdiff_t channel_stride, pixels, at[VECTORS]; /* of the row; where the vectors begin */
     bool stream;
 } output;
 
-static inline output output_of(const pqc_lines_s8_block *g, int first, ptrdiff_t pixels, float *y,
-                               ptrdiff_t pitch)
+static inline output output_of(const pqc_conv_chw_params *g, int first, ptrdiff_t pixels, float *y,
+                               ptrdiff_t channel_stride)
 {
-    return (output){.start = g->start + first,
+    return (output){.compensation = g->compensation + first,
                     .scale = g->scale + first,
                     .bias = g->bias + first,
-                    .y = y + first * pitch,
-                    .pitch = pitch,
+                    .y = y + first * channel_stride,
+                    .channel_stride = channel_stride,
                     .pixels = pixels,
                     .stream = g->stream};
 }
 
 /* One channel's V vectors of sums. */
-INLINE void put_channel(output o, int c, const int V, const __m256i *sums)
+INLINE void store_channel(output o, int c, const int V, const __m256i *sums)
 {
     __m256 scale = _mm256_set1_ps(o.scale[c]), bias = _mm256_set1_ps(o.bias[c]);
-    __m256i start = _mm256_set1_epi32(o.start[c]);
-    float *y = o.y + c * o.pitch;
+    __m256i compensation = _mm256_set1_epi32(o.compensation[c]);
+    float *y = o.y + c * o.channel_stride;
     PQC_UNROLL(2)
     for (int v = 0; v < V; v++)
-        put(y + o.at[v], o.pixels - o.at[v],
-            _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sums[v], start)), scale, bias),
-            o.stream);
+        store(y + o.at[v], o.pixels - o.at[v],
+              _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sums[v], compensation)), scale,
+                              bias),
+              o.stream);
 }
 
 /* C channels of V vectors, which are constants where this is inlined; `vector` words lie between two of them. */
-INLINE void tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t steps, const int C,
-                 const int V, output o)
+INLINE void tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t kr_groups,
+                 const int C, const int V, output o)
 {
-    __m256i sums[MOST_CHANNELS][VECTORS];
+    __m256i sums[MAX_CHANNELS][VECTORS];
     PQC_UNROLL(6)
     for (int c = 0; c < C; c++)
         sums[c][0] = sums[c][1] = _mm256_setzero_si256();
-    for (; steps > 0; steps--, x += STEP, w += 4 * C) {
+    for (; kr_groups > 0; kr_groups--, x += KR_WORDS, w += 4 * C) {
         PQC_UNROLL(2)
         for (int pair = 0; pair < 2; pair++) {
             const __m256i *at = (const __m256i *)(const void *)(x + 16 * pair);
@@ -150,48 +151,49 @@ INLINE void tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t
     }
     PQC_UNROLL(6)
     for (int c = 0; c < C; c++)
-        put_channel(o, c, V, sums[c]);
+        store_channel(o, c, V, sums[c]);
 }
 
-INLINE void any_tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t steps,
+INLINE void any_tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t kr_groups,
                      int channels, const int V, output o)
 {
     switch (channels) {
     case 1:
-        tile(x, vector, w, steps, 1, V, o);
+        tile(x, vector, w, kr_groups, 1, V, o);
         break;
     case 2:
-        tile(x, vector, w, steps, 2, V, o);
+        tile(x, vector, w, kr_groups, 2, V, o);
         break;
     case 3:
-        tile(x, vector, w, steps, 3, V, o);
+        tile(x, vector, w, kr_groups, 3, V, o);
         break;
     case 4:
-        tile(x, vector, w, steps, 4, V, o);
+        tile(x, vector, w, kr_groups, 4, V, o);
         break;
     case 5:
-        tile(x, vector, w, steps, 5, V, o);
+        tile(x, vector, w, kr_groups, 5, V, o);
         break;
     default:
-        tile(x, vector, w, steps, 6, V, o);
+        tile(x, vector, w, kr_groups, 6, V, o);
         break;
     }
 }
 
 /* Up to PASS pixels from `begin` on, all channels. */
-INLINE void pass(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns, __m256i places,
-                 wide_operands *wide, ptrdiff_t begin, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+INLINE void pass(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw4, __m256i kw4_places,
+                 wide_operands *wide, ptrdiff_t begin, ptrdiff_t pixels, float *y,
+                 ptrdiff_t channel_stride)
 {
-    ptrdiff_t step = columns ? g->stride : 4, vector = STEP * g->k;
+    ptrdiff_t pixel_bytes = kw4 ? g->stride : 4, vector = KR_WORDS * g->k;
     ptrdiff_t at[VECTORS] = {vector_begin(begin, pixels), vector_begin(begin + 8, pixels)};
     bool both = begin + 8 < pixels;
-    widen_pixels(g, x + at[0] * step, columns, places, wide->x);
+    widen_pixels(g, x + at[0] * pixel_bytes, kw4, kw4_places, wide->x);
     if (both)
-        widen_pixels(g, x + at[1] * step, columns, places, wide->x + vector);
+        widen_pixels(g, x + at[1] * pixel_bytes, kw4, kw4_places, wide->x + vector);
     for (int t = 0; t < tiles_of(g->channels); t++) {
         int first = tile_begin(g->channels, t), channels = tile_begin(g->channels, t + 1) - first;
         const int16_t *w = wide->w + 4 * g->k * first;
-        output o = output_of(g, first, pixels, y, pitch);
+        output o = output_of(g, first, pixels, y, channel_stride);
         o.at[0] = at[0];
         o.at[1] = at[1];
         if (both)
@@ -201,23 +203,23 @@ INLINE void pass(const pqc_lines_s8_block *g, const uint8_t *x, const bool colum
     }
 }
 
-/* Lines of more steps than there is room for: 4 channels of 8 pixels at a time, widened in the loop. */
-INLINE void long_tile(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns,
-                      __m256i places, output o)
+/* Rows of more kr groups than there is room for: 4 channels of 8 pixels at a time, widened in the loop. */
+INLINE void long_tile(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw4,
+                      __m256i kw4_places, output o)
 {
     __m256i sums[4];
     PQC_UNROLL(4)
     for (int c = 0; c < 4; c++)
         sums[c] = _mm256_setzero_si256();
     for (ptrdiff_t j = 0; j < g->k; j++) {
-        __m256i quads = quads_at(x + g->offset[j], columns, g->stride, places);
-        __m256i even = _mm256_and_si256(quads, _mm256_set1_epi32(0x00ff00ff));
-        __m256i odd = _mm256_srli_epi16(quads, 8);
+        __m256i c4 = c4_at(x + g->offset[j], kw4, g->stride, kw4_places);
+        __m256i even = _mm256_and_si256(c4, _mm256_set1_epi32(0x00ff00ff));
+        __m256i odd = _mm256_srli_epi16(c4, 8);
         PQC_UNROLL(4)
         for (int c = 0; c < 4; c++) {
-            int32_t quad;
-            memcpy(&quad, g->w + j * g->w_step + 4 * c, 4);
-            __m256i w = _mm256_set1_epi32(quad);
+            int32_t bytes;
+            memcpy(&bytes, g->w + j * g->k_stride + 4 * c, 4);
+            __m256i w = _mm256_set1_epi32(bytes);
             __m256i first = _mm256_madd_epi16(even, _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
             __m256i second = _mm256_madd_epi16(odd, _mm256_srai_epi16(w, 8));
             sums[c] = _mm256_add_epi32(sums[c], _mm256_add_epi32(first, second));
@@ -226,41 +228,41 @@ INLINE void long_tile(const pqc_lines_s8_block *g, const uint8_t *x, const bool 
     PQC_UNROLL(4)
     for (int c = 0; c < 4; c++)
         if (c < g->channels)
-            put_channel(o, c, 1, &sums[c]);
+            store_channel(o, c, 1, &sums[c]);
 }
 
-INLINE void row_of(const pqc_lines_s8_block *g, const uint8_t *x, const bool columns,
-                   wide_operands *wide, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+INLINE void row_of(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw4,
+                   wide_operands *wide, ptrdiff_t pixels, float *y, ptrdiff_t channel_stride)
 {
-    __m256i places = places_of(g);
-    if (g->k <= MOST_STEPS) {
+    __m256i kw4_places = kw4_places_of(g);
+    if (g->k <= MAX_KR_GROUPS) {
         for (ptrdiff_t p = 0; p < pixels; p += PASS)
-            pass(g, x, columns, places, wide, p, pixels, y, pitch);
+            pass(g, x, kw4, kw4_places, wide, p, pixels, y, channel_stride);
         return;
     }
     for (int c = 0; c < g->channels; c += 4) {
-        pqc_lines_s8_block part = pqc_lines_part(g, c, 4);
-        output o = output_of(&part, 0, pixels, y + c * pitch, pitch);
+        pqc_conv_chw_params part = pqc_conv_chw_part(g, c, 4);
+        output o = output_of(&part, 0, pixels, y + c * channel_stride, channel_stride);
         for (ptrdiff_t p = 0; p < pixels; p += 8) {
             o.at[0] = vector_begin(p, pixels);
-            long_tile(&part, x + o.at[0] * (columns ? g->stride : 4), columns, places, o);
+            long_tile(&part, x + o.at[0] * (kw4 ? g->stride : 4), kw4, kw4_places, o);
         }
     }
 }
 
-AVX2 void pqc_lines_s8_avx2(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
-                            ptrdiff_t pitch)
+AVX2 void pqc_conv_chw_u8s8_avx2(const pqc_conv_chw_params *g, ptrdiff_t pixels, float *y,
+                                 ptrdiff_t channel_stride)
 {
     wide_operands wide;
-    if (g->k <= MOST_STEPS)
+    if (g->k <= MAX_KR_GROUPS)
         widen_weights(g, wide.w);
     for (ptrdiff_t row = 0; row < g->rows; row++) {
         const uint8_t *x = g->x + row * g->x_row;
         float *to = y + row * g->y_row;
         if (g->dilation != 0)
-            row_of(g, x, true, &wide, pixels, to, pitch);
+            row_of(g, x, true, &wide, pixels, to, channel_stride);
         else
-            row_of(g, x, false, &wide, pixels, to, pitch);
+            row_of(g, x, false, &wide, pixels, to, channel_stride);
     }
     if (g->stream)
         _mm_sfence();

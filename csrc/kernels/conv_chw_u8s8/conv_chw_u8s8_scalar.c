@@ -3,24 +3,26 @@
 #include <math.h>
 
 /* Unsigned, so that wrapping is defined. */
-static int32_t product(const pqc_lines_s8_block *g, ptrdiff_t row, ptrdiff_t pixel, int c)
+static int32_t product(const pqc_conv_chw_params *g, ptrdiff_t row, ptrdiff_t pixel, int c)
 {
-    ptrdiff_t step = g->dilation == 0 ? 4 : g->stride, apart = g->dilation == 0 ? 1 : g->dilation;
-    uint32_t acc = (uint32_t)g->start[c];
+    ptrdiff_t pixel_bytes = g->dilation == 0 ? 4 : g->stride,
+              tap_bytes = g->dilation == 0 ? 1 : g->dilation;
+    uint32_t acc = (uint32_t)g->compensation[c];
     for (ptrdiff_t j = 0; j < g->k; j++) {
-        const uint8_t *x = g->x + row * g->x_row + g->offset[j] + pixel * step;
-        const int8_t *w = g->w + j * g->w_step + 4 * c;
-        acc +=
-            (uint32_t)(x[0] * w[0] + x[apart] * w[1] + x[2 * apart] * w[2] + x[3 * apart] * w[3]);
+        const uint8_t *x = g->x + row * g->x_row + g->offset[j] + pixel * pixel_bytes;
+        const int8_t *w = g->w + j * g->k_stride + 4 * c;
+        acc += (uint32_t)(x[0] * w[0] + x[tap_bytes] * w[1] + x[2 * tap_bytes] * w[2] +
+                          x[3 * tap_bytes] * w[3]);
     }
     return (int32_t)acc;
 }
 
-void pqc_lines_s8_scalar(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+void pqc_conv_chw_u8s8_scalar(const pqc_conv_chw_params *g, ptrdiff_t pixels, float *y,
+                              ptrdiff_t channel_stride)
 {
     for (int c = 0; c < g->channels; c++)
         for (ptrdiff_t row = 0; row < g->rows; row++)
             for (ptrdiff_t p = 0; p < pixels; p++)
-                y[c * pitch + row * g->y_row + p] =
+                y[c * channel_stride + row * g->y_row + p] =
                     fmaf((float)product(g, row, p, c), g->scale[c], g->bias[c]);
 }

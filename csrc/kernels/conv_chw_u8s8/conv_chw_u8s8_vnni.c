@@ -9,10 +9,10 @@
 #define VNNI PQC_TARGET_VNNI
 #define INLINE VNNI PQC_INLINE
 
-INLINE __m512i quads_at(const uint8_t *x, const bool columns, column_spread s)
+INLINE __m512i c4_at(const uint8_t *x, const bool kw4, kw4_spread s)
 {
     __m512i bytes = _mm512_loadu_si512(x);
-    return columns ? spread_columns(bytes, s) : bytes;
+    return kw4 ? spread_kw4(bytes, s) : bytes;
 }
 
 INLINE __m512i weights_at(const int8_t *w)
@@ -22,7 +22,7 @@ INLINE __m512i weights_at(const int8_t *w)
     return _mm512_set1_epi32(bytes);
 }
 
-INLINE void put(float *y, __mmask16 lanes, const bool STREAM, __m512 result)
+INLINE void store(float *y, __mmask16 lanes, const bool STREAM, __m512 result)
 {
     if (STREAM && lanes == 0xffff && ((uintptr_t)y & 63) == 0)
         _mm512_stream_ps(y, result);
@@ -31,35 +31,35 @@ INLINE void put(float *y, __mmask16 lanes, const bool STREAM, __m512 result)
 }
 
 /* C channels by V vectors of 16 pixels: at most 24 sums, 3 activations and one weight in 32
- * registers.  C, V, `columns` and STREAM are constants where this is inlined.  `kept` are the lanes of the last vector that
+ * registers.  C, V, `kw4` and STREAM are constants where this is inlined.  `kept` are the lanes of the last vector that
  * are pixels. */
-INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, const int V,
-                 const bool columns, const bool STREAM, column_spread s, __mmask16 kept, float *y,
-                 ptrdiff_t pitch)
+INLINE void tile(const pqc_conv_chw_params *g, const uint8_t *x, const int C, const int V,
+                 const bool kw4, const bool STREAM, kw4_spread s, __mmask16 kept, float *y,
+                 ptrdiff_t channel_stride)
 {
     __m512i sums[24];
-    ptrdiff_t apart = columns ? 16 * g->stride : 64;
+    ptrdiff_t vector_bytes = kw4 ? 16 * g->stride : 64;
     PQC_UNROLL(8)
     for (int c = 0; c < C; c++) {
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
-            sums[c * V + v] = _mm512_set1_epi32(g->start[c]);
+            sums[c * V + v] = _mm512_set1_epi32(g->compensation[c]);
     }
     const int8_t *w = g->w;
-    ptrdiff_t w_step = g->w_step;
+    ptrdiff_t k_stride = g->k_stride;
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
-         offset++, w += w_step) {
+         offset++, w += k_stride) {
         const uint8_t *at = x + *offset;
-        __m512i quads[4];
+        __m512i c4[4];
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
-            quads[v] = quads_at(at + v * apart, columns, s);
+            c4[v] = c4_at(at + v * vector_bytes, kw4, s);
         PQC_UNROLL(8)
         for (int c = 0; c < C; c++) {
             __m512i weights = weights_at(w + 4 * c);
             PQC_UNROLL(4)
             for (int v = 0; v < V; v++)
-                sums[c * V + v] = _mm512_dpbusd_epi32(sums[c * V + v], quads[v], weights);
+                sums[c * V + v] = _mm512_dpbusd_epi32(sums[c * V + v], c4[v], weights);
         }
     }
     /* Else GCC would keep them in memory, because of what follows. */
@@ -73,70 +73,73 @@ INLINE void tile(const pqc_lines_s8_block *g, const uint8_t *x, const int C, con
         __m512 scale = _mm512_set1_ps(g->scale[c]), bias = _mm512_set1_ps(g->bias[c]);
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
-            put(y + c * pitch + 16 * v, v == V - 1 ? kept : (__mmask16)0xffff, STREAM,
-                _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[c * V + v]), scale, bias));
+            store(y + c * channel_stride + 16 * v, v == V - 1 ? kept : (__mmask16)0xffff, STREAM,
+                  _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[c * V + v]), scale, bias));
     }
 }
 
 /* 3 vectors at a time, then what is left. */
-INLINE void line(const pqc_lines_s8_block *g, const uint8_t *x, const int C, const bool columns,
-                 const bool STREAM, column_spread s, ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+INLINE void one_row(const pqc_conv_chw_params *g, const uint8_t *x, const int C, const bool kw4,
+                    const bool STREAM, kw4_spread s, ptrdiff_t pixels, float *y,
+                    ptrdiff_t channel_stride)
 {
-    ptrdiff_t step = columns ? g->stride : 4;
-    for (; pixels > 32; pixels -= 48, x += 48 * step, y += 48)
-        tile(g, x, C, 3, columns, STREAM, s, tail16(pixels - 32), y, pitch);
+    ptrdiff_t pixel_bytes = kw4 ? g->stride : 4;
+    for (; pixels > 32; pixels -= 48, x += 48 * pixel_bytes, y += 48)
+        tile(g, x, C, 3, kw4, STREAM, s, tail16(pixels - 32), y, channel_stride);
     if (pixels > 16)
-        tile(g, x, C, 2, columns, STREAM, s, tail16(pixels - 16), y, pitch);
+        tile(g, x, C, 2, kw4, STREAM, s, tail16(pixels - 16), y, channel_stride);
     else if (pixels > 0)
-        tile(g, x, C, 1, columns, STREAM, s, tail16(pixels), y, pitch);
+        tile(g, x, C, 1, kw4, STREAM, s, tail16(pixels), y, channel_stride);
 }
 
-INLINE void lines(const pqc_lines_s8_block *g, const int C, const bool columns, const bool STREAM,
-                  ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+INLINE void all_rows(const pqc_conv_chw_params *g, const int C, const bool kw4, const bool STREAM,
+                     ptrdiff_t pixels, float *y, ptrdiff_t channel_stride)
 {
-    column_spread s = column_spread_of(g->stride, g->dilation);
+    kw4_spread s = kw4_spread_of(g->stride, g->dilation);
     for (ptrdiff_t row = 0; row < g->rows; row++)
-        line(g, g->x + row * g->x_row, C, columns, STREAM, s, pixels, y + row * g->y_row, pitch);
+        one_row(g, g->x + row * g->x_row, C, kw4, STREAM, s, pixels, y + row * g->y_row,
+                channel_stride);
 }
 
-INLINE void some_lines(const pqc_lines_s8_block *g, const bool columns, const bool STREAM,
-                       ptrdiff_t pixels, float *y, ptrdiff_t pitch)
+INLINE void rows_by_channels(const pqc_conv_chw_params *g, const bool kw4, const bool STREAM,
+                             ptrdiff_t pixels, float *y, ptrdiff_t channel_stride)
 {
     if (g->channels > 4)
-        lines(g, 8, columns, STREAM, pixels, y, pitch);
+        all_rows(g, 8, kw4, STREAM, pixels, y, channel_stride);
     else if (g->channels > 1)
-        lines(g, 4, columns, STREAM, pixels, y, pitch);
+        all_rows(g, 4, kw4, STREAM, pixels, y, channel_stride);
     else
-        lines(g, 1, columns, STREAM, pixels, y, pitch);
+        all_rows(g, 1, kw4, STREAM, pixels, y, channel_stride);
 }
 
-INLINE void any_lines(const pqc_lines_s8_block *g, const bool columns, ptrdiff_t pixels, float *y,
-                      ptrdiff_t pitch)
+INLINE void any_rows(const pqc_conv_chw_params *g, const bool kw4, ptrdiff_t pixels, float *y,
+                     ptrdiff_t channel_stride)
 {
     if (g->stream)
-        some_lines(g, columns, true, pixels, y, pitch);
+        rows_by_channels(g, kw4, true, pixels, y, channel_stride);
     else
-        some_lines(g, columns, false, pixels, y, pitch);
+        rows_by_channels(g, kw4, false, pixels, y, channel_stride);
 }
 
-VNNI static void quads_lines(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
-                             ptrdiff_t pitch)
+VNNI static void c4_rows(const pqc_conv_chw_params *g, ptrdiff_t pixels, float *y,
+                         ptrdiff_t channel_stride)
 {
-    any_lines(g, false, pixels, y, pitch);
+    any_rows(g, false, pixels, y, channel_stride);
 }
 
-VNNI static void columns_lines(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
-                               ptrdiff_t pitch)
+VNNI static void kw4_rows(const pqc_conv_chw_params *g, ptrdiff_t pixels, float *y,
+                          ptrdiff_t channel_stride)
 {
-    any_lines(g, true, pixels, y, pitch);
+    any_rows(g, true, pixels, y, channel_stride);
 }
 
-VNNI void pqc_lines_s8_vnni(const pqc_lines_s8_block *g, ptrdiff_t pixels, float *y,
-                            ptrdiff_t pitch)
+VNNI void pqc_conv_chw_u8s8_vnni(const pqc_conv_chw_params *g, ptrdiff_t pixels, float *y,
+                                 ptrdiff_t channel_stride)
 {
     for (int c = 0; c < g->channels; c += 8) {
-        pqc_lines_s8_block part = pqc_lines_part(g, c, 8);
-        (g->dilation == 0 ? quads_lines : columns_lines)(&part, pixels, y + c * pitch, pitch);
+        pqc_conv_chw_params part = pqc_conv_chw_part(g, c, 8);
+        (g->dilation == 0 ? c4_rows : kw4_rows)(&part, pixels, y + c * channel_stride,
+                                                channel_stride);
     }
     if (g->stream)
         _mm_sfence();

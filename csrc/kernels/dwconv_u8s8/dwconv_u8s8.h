@@ -9,41 +9,41 @@
  * as pack_u8/ and conv_chw_u8s8/ give.  Returns the flags of pack_u8.h for the x that are used:
  * if there are any, y is not meaningful.
  *
- * The table's field is NULL where only lines_s8 knows depthwise layers. */
-#ifndef PQC_DEPTHWISE_H
-#define PQC_DEPTHWISE_H
+ * The table's field is NULL where only conv_chw_u8s8 knows depthwise layers. */
+#ifndef PQC_DWCONV_U8S8_H
+#define PQC_DWCONV_U8S8_H
 
 #include "pack_u8/pack_u8.h"
 
-enum { PQC_DEPTHWISE_KERNEL = 7, PQC_DEPTHWISE_WIDTH = 640 };
+enum { PQC_DWCONV_MAX_KERNEL = 7, PQC_DWCONV_MAX_WIDTH = 640 };
 
 typedef struct {
     const float *x; /* of the first channel; that of the next comes behind it, as in y */
     ptrdiff_t channels, height, width;
     int kernel, stride; /* 3, 5 or 7; 1 or 2 */
     ptrdiff_t top, left;
-    const int8_t *taps;     /* w, in steps of four taps along a row, with zeros past its end */
-    ptrdiff_t taps_step;    /* bytes from a step to the next */
+    const int8_t *taps;     /* w, in kr groups of four taps along a row, with zeros past its end */
+    ptrdiff_t taps_step;    /* bytes from a kr group to the next */
     ptrdiff_t taps_channel; /* bytes from a channel to the next */
     pqc_u8_quant q;
     const float *scale, *bias; /* of each channel */
     float *y;
     ptrdiff_t out_height, out_width;
-    bool far; /* what is next of x and y is worth fetching */
-} pqc_depthwise_planes;
+    bool prefetch; /* what is next of x and y is worth fetching */
+} pqc_dwconv_params;
 
-typedef unsigned pqc_depthwise_fn(const pqc_depthwise_planes *p);
+typedef unsigned pqc_dwconv_u8s8_fn(const pqc_dwconv_params *p);
 
-pqc_depthwise_fn pqc_depthwise_avx2, pqc_depthwise_vnni;
+pqc_dwconv_u8s8_fn pqc_dwconv_u8s8_avx2, pqc_dwconv_u8s8_vnni;
 
-/* The padded columns that outputs read; these and the width are at most PQC_DEPTHWISE_WIDTH. */
-static inline ptrdiff_t pqc_depthwise_columns(const pqc_depthwise_planes *p)
+/* The padded width that outputs read; these and the width are at most PQC_DWCONV_MAX_WIDTH. */
+static inline ptrdiff_t pqc_dwconv_padded_width(const pqc_dwconv_params *p)
 {
     return (p->out_width - 1) * p->stride + p->kernel;
 }
 
 /* So many channels further on, which may be negative. */
-static inline void pqc_depthwise_move(pqc_depthwise_planes *p, ptrdiff_t channels)
+static inline void pqc_dwconv_move(pqc_dwconv_params *p, ptrdiff_t channels)
 {
     p->x += channels * p->height * p->width;
     p->y += channels * p->out_height * p->out_width;

@@ -4,7 +4,7 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-/* The lines (depthwise_lines_avx2.h) that a block of output rows needs are made first, so that their stores are long done
+/* The lines (dwconv_u8s8_avx2.h) that a block of output rows needs are made first, so that their stores are long done
  * when loads that overlap two of them come; then outputs are made ROWS rows by 8 columns at a time. */
 enum { ROWS = 4, PITCH = 8, NARROW = 64 };
 
@@ -27,12 +27,12 @@ INLINE ptrdiff_t first_line(ptrdiff_t row, const int S)
 /* Pairs of weights: for a stride of 1 those of an even output row, then of an odd one, whose first tap is the second half
  * of a pair. */
 typedef struct {
-    int32_t pairs[(PQC_DEPTHWISE_KERNEL + 1) * PITCH];
+    int32_t pairs[(PQC_DWCONV_MAX_KERNEL + 1) * PITCH];
     float scale, bias;
 } parameters;
 
 /* One row, with zeros past its end; no row, outside of the kernel. */
-INLINE __m256i weights_of(const pqc_depthwise_planes *p, const int K, int row)
+INLINE __m256i weights_of(const pqc_dwconv_params *p, const int K, int row)
 {
     const int along = (K + 3) / 4;
     int32_t step[2] = {0, 0};
@@ -44,7 +44,7 @@ INLINE __m256i weights_of(const pqc_depthwise_planes *p, const int K, int row)
     return _mm256_cvtepi8_epi32(_mm_setr_epi32(step[0], step[1], 0, 0));
 }
 
-INLINE void set_weights(const pqc_depthwise_planes *p, const int K, const int S, int32_t *pairs)
+INLINE void set_weights(const pqc_dwconv_params *p, const int K, const int S, int32_t *pairs)
 {
     const __m256i low_half = _mm256_set1_epi32(0xffff);
     const int L = lines_of(K, S), N = (S == 1 ? 2 : 1) * L;
@@ -74,7 +74,7 @@ INLINE void tile(const int32_t *const *at, ptrdiff_t pitch, const int32_t *pairs
         sums[i / R][i % R] = _mm256_setzero_si256();
     PQC_UNROLL(8)
     for (int d = 0; d < pairs_of(K, S); d++) {
-        __m256i w[PQC_DEPTHWISE_KERNEL + 1], v[2];
+        __m256i w[PQC_DWCONV_MAX_KERNEL + 1], v[2];
         PQC_UNROLL(8)
         for (int i = 0; i < N; i++)
             w[i] = _mm256_set1_epi32(pairs[i * PITCH + d]);
@@ -112,7 +112,7 @@ typedef struct {
     ptrdiff_t pitch, width, height;
 } outputs;
 
-INLINE void put(__m256i sums, __m256 scale, __m256 bias, float *y)
+INLINE void store(__m256i sums, __m256 scale, __m256 bias, float *y)
 {
     _mm256_storeu_ps(y, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), scale, bias));
 }
@@ -133,7 +133,7 @@ INLINE void columns(lines from, const parameters *p, const int C, const int R, c
             break;
         PQC_UNROLL(2)
         for (int c = 0; c < C; c++)
-            put(sums[c][r], scale, bias, to.y + column[c]);
+            store(sums[c][r], scale, bias, to.y + column[c]);
     }
 }
 
@@ -143,9 +143,9 @@ INLINE void rows(lines from, const parameters *p, const int R, const int K, cons
     const int C = K == 7 && S == 1 ? 1 : 2;
     ptrdiff_t j = 0;
     for (; C == 2 && j + 8 < to.width; j += 16)
-        columns(from, p, 2, R, K, S, (ptrdiff_t[]){j, pqc_least(j + 8, to.width - 8)}, to);
+        columns(from, p, 2, R, K, S, (ptrdiff_t[]){j, pqc_min(j + 8, to.width - 8)}, to);
     for (; j < to.width; j += 8)
-        columns(from, p, 1, R, K, S, (ptrdiff_t[]){pqc_least(j, to.width - 8)}, to);
+        columns(from, p, 1, R, K, S, (ptrdiff_t[]){pqc_min(j, to.width - 8)}, to);
 }
 
 INLINE void block(lines from, const parameters *p, const int K, const int S, outputs to)
@@ -158,8 +158,8 @@ INLINE void block(lines from, const parameters *p, const int K, const int S, out
 }
 
 /* Rows of less than 8 floats, which lie 8 apart.  Where there is room, what is too much is written over by the next row. */
-INLINE void put_narrow(const float *from, ptrdiff_t width, ptrdiff_t height, float *y,
-                       const float *end)
+INLINE void store_narrow(const float *from, ptrdiff_t width, ptrdiff_t height, float *y,
+                         const float *end)
 {
     for (; height > 0 && end - y >= 8; height--, y += width, from += 8)
         _mm256_storeu_ps(y, _mm256_load_ps(from));
@@ -168,7 +168,7 @@ INLINE void put_narrow(const float *from, ptrdiff_t width, ptrdiff_t height, flo
             y[i] = from[i];
 }
 
-INLINE unsigned plane(const pqc_depthwise_planes *p, const int K, const int S)
+INLINE unsigned plane(const pqc_dwconv_params *p, const int K, const int S)
 {
     _Alignas(64) int32_t room[LINES_ROOM];
     _Alignas(32) float narrow[NARROW * 8];
@@ -182,42 +182,42 @@ INLINE unsigned plane(const pqc_depthwise_planes *p, const int K, const int S)
     unsigned flags = 0;
     set_weights(p, K, S, all.pairs);
     if (width < 8)
-        most = pqc_least(most, NARROW);
+        most = pqc_min(most, NARROW);
     for (ptrdiff_t i = 0; i < height; i += most) {
-        ptrdiff_t count = pqc_least(height - i, most), even = (count + 1) / 2 * 2;
+        ptrdiff_t count = pqc_min(height - i, most), even = (count + 1) / 2 * 2;
         float *y = p->y + i * width;
         flags |= fill_lines(p, i * S, first_line(even - 1, S) + lines_of(K, S), to);
         block(to, &all, K, S,
               width < 8 ? (outputs){narrow, 8, 8, count} : (outputs){y, width, width, count});
         if (width < 8)
-            put_narrow(narrow, width, count, y, end);
+            store_narrow(narrow, width, count, y, end);
     }
     return flags;
 }
 
-AVX2 static unsigned plane3(const pqc_depthwise_planes *p)
+AVX2 static unsigned plane3(const pqc_dwconv_params *p)
 {
     return p->stride == 1 ? plane(p, 3, 1) : plane(p, 3, 2);
 }
 
-AVX2 static unsigned plane5(const pqc_depthwise_planes *p)
+AVX2 static unsigned plane5(const pqc_dwconv_params *p)
 {
     return p->stride == 1 ? plane(p, 5, 1) : plane(p, 5, 2);
 }
 
-AVX2 static unsigned plane7(const pqc_depthwise_planes *p)
+AVX2 static unsigned plane7(const pqc_dwconv_params *p)
 {
     return p->stride == 1 ? plane(p, 7, 1) : plane(p, 7, 2);
 }
 
 /* From the last channel to the first: what the amax read last may still be cached. */
-AVX2 unsigned pqc_depthwise_avx2(const pqc_depthwise_planes *p)
+AVX2 unsigned pqc_dwconv_u8s8_avx2(const pqc_dwconv_params *p)
 {
-    pqc_depthwise_planes channel = *p;
+    pqc_dwconv_params channel = *p;
     unsigned flags = 0;
-    pqc_depthwise_move(&channel, p->channels);
+    pqc_dwconv_move(&channel, p->channels);
     for (ptrdiff_t i = 0; i < p->channels; i++) {
-        pqc_depthwise_move(&channel, -1);
+        pqc_dwconv_move(&channel, -1);
         flags |= p->kernel == 3   ? plane3(&channel)
                  : p->kernel == 5 ? plane5(&channel)
                                   : plane7(&channel);

@@ -4,8 +4,8 @@
  *     stride 2   a line for a padded row, columns 2 i and 2 i + 1 in pair i
  *
  * Either way the pairs of neighbouring outputs are neighbours. */
-#ifndef PQC_DEPTHWISE_LINES_AVX2_H
-#define PQC_DEPTHWISE_LINES_AVX2_H
+#ifndef PQC_DWCONV_U8S8_AVX2_H
+#define PQC_DWCONV_U8S8_AVX2_H
 
 #include "dwconv_u8s8.h"
 
@@ -31,22 +31,22 @@ typedef struct {
     __m256i lo_word, hi_word;
 } lines_constants;
 
-static const float lines_zeros[PQC_DEPTHWISE_WIDTH]; /* a row of padding */
+static const float lines_zeros[PQC_DWCONV_MAX_WIDTH]; /* a row of padding */
 
 /* Columns before column 0: the inputs lie at a multiple of 32 bytes, or for a stride of 2 a word behind it. */
-AVX2 PQC_INLINE ptrdiff_t lines_start(const pqc_depthwise_planes *p, const int S)
+AVX2 PQC_INLINE ptrdiff_t lines_start(const pqc_dwconv_params *p, const int S)
 {
     return S == 1 ? -p->left & 7 : -(p->left & -2) & 15;
 }
 
 /* Those that are read: of less than 8 outputs a vector reads more columns. */
-AVX2 PQC_INLINE ptrdiff_t lines_used(const pqc_depthwise_planes *p)
+AVX2 PQC_INLINE ptrdiff_t lines_used(const pqc_dwconv_params *p)
 {
-    ptrdiff_t columns = pqc_depthwise_columns(p), least = 7 * p->stride + p->kernel + 1;
+    ptrdiff_t columns = pqc_dwconv_padded_width(p), least = 7 * p->stride + p->kernel + 1;
     return columns + 1 > least ? columns + 1 : least;
 }
 
-AVX2 PQC_INLINE lines lines_in(int32_t *room, const pqc_depthwise_planes *p, const int S)
+AVX2 PQC_INLINE lines lines_in(int32_t *room, const pqc_dwconv_params *p, const int S)
 {
     ptrdiff_t unit = S == 1 ? 8 : 16, start = lines_start(p, S);
     ptrdiff_t columns = (start + lines_used(p) + 2 * unit) / unit * unit;
@@ -73,7 +73,7 @@ AVX2 PQC_INLINE __m256i words_of(__m256 a, __m256 b, const bool careful, const b
     return _mm256_max_epi16(c->lo_word, _mm256_min_epi16(c->hi_word, words));
 }
 
-/* What all lines of a plane have in common, in columns: zeros before the n inputs, the place after their last vector, and
+/* What all lines of a plane have in common, tap-packed: zeros before the n inputs, the place after their last vector, and
  * the end of what is read.  The masks are for the last vectors. */
 typedef struct {
     ptrdiff_t before, n, after, end;
@@ -114,7 +114,7 @@ AVX2 PQC_INLINE void one_row(const float *x, int16_t *to, const line_shape *f, c
     }
     if (i < f->n) {
         __m256 a = _mm256_maskload_ps(x + i, f->mask),
-               b = _mm256_maskload_ps(x + i + pqc_least(f->n - i, 8), f->next_mask);
+               b = _mm256_maskload_ps(x + i + pqc_min(f->n - i, 8), f->next_mask);
         __m256 low = _mm256_permute2f128_ps(a, b, 0x20), high = _mm256_permute2f128_ps(a, b, 0x31);
         store_words(to + i, words_of(low, high, careful, is_unsigned, c, s));
     }
@@ -128,10 +128,10 @@ AVX2 PQC_INLINE void put_zeros(int32_t *line, ptrdiff_t begin, ptrdiff_t end, __
         store_words(line + begin, zero);
 }
 
-AVX2 PQC_INLINE line_shape shape_of(const pqc_depthwise_planes *p, const int S)
+AVX2 PQC_INLINE line_shape shape_of(const pqc_dwconv_params *p, const int S)
 {
-    const ptrdiff_t columns = pqc_depthwise_columns(p), left = pqc_least(p->left, columns);
-    const ptrdiff_t n = pqc_least(p->width, columns - left), unit = S == 1 ? 8 : 16;
+    const ptrdiff_t columns = pqc_dwconv_padded_width(p), left = pqc_min(p->left, columns);
+    const ptrdiff_t n = pqc_min(p->width, columns - left), unit = S == 1 ? 8 : 16;
     const ptrdiff_t start = lines_start(p, S);
     __m256i zero = _mm256_setzero_si256(), same = zero;
     PQC_KEEP_IN_REGISTERS(zero, same);
@@ -144,8 +144,8 @@ AVX2 PQC_INLINE line_shape shape_of(const pqc_depthwise_planes *p, const int S)
                         .zero = zero};
 }
 
-AVX2 PQC_INLINE lines_seen fill_with(const pqc_depthwise_planes *p, ptrdiff_t first,
-                                     ptrdiff_t count, lines to, const int S, const bool careful,
+AVX2 PQC_INLINE lines_seen fill_with(const pqc_dwconv_params *p, ptrdiff_t first, ptrdiff_t count,
+                                     lines to, const int S, const bool careful,
                                      const bool is_unsigned)
 {
     const lines_constants c = {_mm256_set1_ps(p->q.mul), _mm256_set1_ps(p->q.lo),
@@ -153,7 +153,7 @@ AVX2 PQC_INLINE lines_seen fill_with(const pqc_depthwise_planes *p, ptrdiff_t fi
                                _mm256_set1_epi16((short)p->q.hi)};
     const line_shape f = shape_of(p, S);
     const ptrdiff_t width = p->width, used = (p->out_height - 1) * S + p->kernel - p->top;
-    const ptrdiff_t height = pqc_least(p->height, used);
+    const ptrdiff_t height = pqc_min(p->height, used);
     const float *rows = p->x;
     lines_seen s = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_si256()};
     int32_t *line = to.line - lines_start(p, S) / S;
@@ -172,7 +172,7 @@ AVX2 PQC_INLINE lines_seen fill_with(const pqc_depthwise_planes *p, ptrdiff_t fi
     return s;
 }
 
-AVX2 PQC_NOINLINE lines_seen fill_quickly(const pqc_depthwise_planes *p, ptrdiff_t first,
+AVX2 PQC_NOINLINE lines_seen fill_quickly(const pqc_dwconv_params *p, ptrdiff_t first,
                                           ptrdiff_t count, lines to)
 {
     if (p->q.zero != 0)
@@ -183,7 +183,7 @@ AVX2 PQC_NOINLINE lines_seen fill_quickly(const pqc_depthwise_planes *p, ptrdiff
 }
 
 /* What is not worth speed: values beyond 16 bits, or NaN. */
-AVX2 PQC_NOINLINE unsigned fill_carefully(const pqc_depthwise_planes *p, ptrdiff_t first,
+AVX2 PQC_NOINLINE unsigned fill_carefully(const pqc_dwconv_params *p, ptrdiff_t first,
                                           ptrdiff_t count, lines to)
 {
     lines_seen s = p->stride == 1 ? fill_with(p, first, count, to, 1, true, true)
@@ -192,7 +192,7 @@ AVX2 PQC_NOINLINE unsigned fill_carefully(const pqc_depthwise_planes *p, ptrdiff
 }
 
 /* `count` lines, of which padded row `first` is the first; a row beyond those that outputs use is zeros.  Returns flags. */
-AVX2 PQC_INLINE unsigned fill_lines(const pqc_depthwise_planes *p, ptrdiff_t first, ptrdiff_t count,
+AVX2 PQC_INLINE unsigned fill_lines(const pqc_dwconv_params *p, ptrdiff_t first, ptrdiff_t count,
                                     lines to)
 {
     lines_seen s = fill_quickly(p, first, count, to);

@@ -12,21 +12,21 @@ typedef struct {
     ptrdiff_t above, low, rows, below;
 } padded;
 
-static inline padded padded_of(const pqc_depthwise_planes *p, int K, int S, ptrdiff_t first,
+static inline padded padded_of(const pqc_dwconv_params *p, int K, int S, ptrdiff_t first,
                                ptrdiff_t count)
 {
     ptrdiff_t begin = first * S - p->top, end = begin + (count - 1) * S + K;
-    ptrdiff_t low = pqc_clamped(begin, 0, p->height), high = pqc_clamped(end, low, p->height);
-    ptrdiff_t above = pqc_clamped(-begin, 0, end - begin);
+    ptrdiff_t low = pqc_clamp(begin, 0, p->height), high = pqc_clamp(end, low, p->height);
+    ptrdiff_t above = pqc_clamp(-begin, 0, end - begin);
     return (padded){above, low, high - low, end - begin - above - (high - low)};
 }
 
-static inline ptrdiff_t step_of(const pqc_depthwise_planes *p, padded r)
+static inline ptrdiff_t step_of(const pqc_dwconv_params *p, padded r)
 {
     return (r.above + r.rows + r.below) * p->width;
 }
 
-static void set_zeros(const pqc_depthwise_planes *p, padded r, ptrdiff_t channels, uint8_t *room)
+static void set_zeros(const pqc_dwconv_params *p, padded r, ptrdiff_t channels, uint8_t *room)
 {
     for (ptrdiff_t i = 0; i < channels; i++, room += step_of(p, r)) {
         memset(room, p->q.zero, (size_t)(r.above * p->width));
@@ -34,107 +34,106 @@ static void set_zeros(const pqc_depthwise_planes *p, padded r, ptrdiff_t channel
     }
 }
 
-static unsigned set_bytes(const pqc_depthwise_planes *p, padded r, uint8_t *room)
+static unsigned set_bytes(const pqc_dwconv_params *p, padded r, uint8_t *room)
 {
-    return pqc_quantize_u8_avx512(&(pqc_u8_rows){.x = p->x + r.low * p->width,
-                                                 .y = room + r.above * p->width,
-                                                 .x_row = p->height * p->width,
-                                                 .y_row = step_of(p, r),
-                                                 .rows = p->channels,
-                                                 .n = r.rows * p->width,
-                                                 .q = p->q});
+    return pqc_pack_u8_avx512(&(pqc_u8_rows){.x = p->x + r.low * p->width,
+                                             .y = room + r.above * p->width,
+                                             .x_row = p->height * p->width,
+                                             .y_row = step_of(p, r),
+                                             .rows = p->channels,
+                                             .n = r.rows * p->width,
+                                             .q = p->q});
 }
 
 /* `count` rows of outputs from `first` on, of all channels. */
-INLINE unsigned put_rows(const pqc_depthwise_planes *p, const row_layout *l, uint8_t *room,
-                         padded r, const int K, const int S, const bool SAME, ptrdiff_t first,
-                         ptrdiff_t count)
+INLINE unsigned store_rows(const pqc_dwconv_params *p, const row_layout *l, uint8_t *room, padded r,
+                           const int K, const int S, const bool SAME, ptrdiff_t first,
+                           ptrdiff_t count)
 {
     const ptrdiff_t inputs = r.rows * p->width, made = count * p->out_width, step = step_of(p, r);
-    pqc_depthwise_planes one = *p;
+    pqc_dwconv_params one = *p;
     outputs to = {.x = room, .pitch = p->width, .width = p->out_width, .height = count};
     unsigned flags = set_bytes(p, r, room);
     for (ptrdiff_t i = 0; i < p->channels; i++) {
         channel c;
         set_channel(&one, l, K, &c);
         to.y = one.y + first * to.width;
-        if (p->far) {
+        if (p->prefetch) {
             to.next_x =
                 (uintptr_t)(one.x + r.low * p->width) - 4 * (uintptr_t)(p->channels * inputs);
             to.next_y = (uintptr_t)to.y - 4 * (uintptr_t)(p->channels * made);
         }
         if (count < ROWS)
-            put_outputs(to, l, &c, 1, K, S, SAME);
+            store_outputs(to, l, &c, 1, K, S, SAME);
         else
-            put_outputs(to, l, &c, ROWS, K, S, SAME);
+            store_outputs(to, l, &c, ROWS, K, S, SAME);
         to.x += step;
-        pqc_depthwise_move(&one, 1);
+        pqc_dwconv_move(&one, 1);
     }
     return flags;
 }
 
 /* From the last channel to the first, here and below: what the amax read last may still be cached. */
-INLINE unsigned put_small(const pqc_depthwise_planes *p, const row_layout *l, uint8_t *room,
-                          const int K, const int S, const bool SAME)
+INLINE unsigned store_small(const pqc_dwconv_params *p, const row_layout *l, uint8_t *room,
+                            const int K, const int S, const bool SAME)
 {
-    pqc_depthwise_planes some = *p;
+    pqc_dwconv_params some = *p;
     padded r = padded_of(p, K, S, 0, p->out_height);
     ptrdiff_t most = TOGETHER / step_of(p, r);
     unsigned flags = 0;
     some.channels = 0;
-    set_zeros(p, r, pqc_clamped(most, 1, p->channels), room);
-    pqc_depthwise_move(&some, p->channels);
+    set_zeros(p, r, pqc_clamp(most, 1, p->channels), room);
+    pqc_dwconv_move(&some, p->channels);
     for (ptrdiff_t left = p->channels; left > 0; left -= some.channels) {
-        some.channels = pqc_clamped(most, 1, left);
-        pqc_depthwise_move(&some, -some.channels);
-        flags |= put_rows(&some, l, room, r, K, S, SAME, 0, p->out_height);
+        some.channels = pqc_clamp(most, 1, left);
+        pqc_dwconv_move(&some, -some.channels);
+        flags |= store_rows(&some, l, room, r, K, S, SAME, 0, p->out_height);
     }
     return flags;
 }
 
-INLINE unsigned put_large(const pqc_depthwise_planes *p, const row_layout *l, uint8_t *room,
-                          const int K, const int S, const bool SAME)
+INLINE unsigned store_large(const pqc_dwconv_params *p, const row_layout *l, uint8_t *room,
+                            const int K, const int S, const bool SAME)
 {
     const ptrdiff_t most = ((ROOM / p->width - K) / S + 1) / ROWS * ROWS;
-    const ptrdiff_t parts = pqc_divided_up(p->out_height, most);
-    pqc_depthwise_planes one = *p;
+    const ptrdiff_t parts = pqc_div_round_up(p->out_height, most);
+    pqc_dwconv_params one = *p;
     unsigned flags = 0;
     one.channels = 1;
-    pqc_depthwise_move(&one, p->channels);
+    pqc_dwconv_move(&one, p->channels);
     for (ptrdiff_t i = 0; i < p->channels; i++) {
-        pqc_depthwise_move(&one, -1);
+        pqc_dwconv_move(&one, -1);
         for (ptrdiff_t part = parts - 1; part >= 0; part--) {
-            ptrdiff_t first = part * most, count = pqc_least(p->out_height - first, most);
+            ptrdiff_t first = part * most, count = pqc_min(p->out_height - first, most);
             if (part > 0 && count < ROWS) {
                 count = ROWS;
                 first = p->out_height - count;
             }
             padded r = padded_of(p, K, S, first, count);
             set_zeros(p, r, 1, room);
-            flags |= put_rows(&one, l, room, r, K, S, SAME, first, count);
+            flags |= store_rows(&one, l, room, r, K, S, SAME, first, count);
         }
     }
     return flags;
 }
 
 /* Flags of the inputs that outputs use: others were made bytes, too. */
-static unsigned used_flags(const pqc_depthwise_planes *p, uint8_t *room)
+static unsigned used_flags(const pqc_dwconv_params *p, uint8_t *room)
 {
     ptrdiff_t rows = (p->out_height - 1) * p->stride + p->kernel - p->top;
-    ptrdiff_t columns = pqc_depthwise_columns(p) - p->left;
+    ptrdiff_t columns = pqc_dwconv_padded_width(p) - p->left;
     unsigned flags = 0;
     for (ptrdiff_t i = 0; i < p->channels; i++)
-        flags |=
-            pqc_quantize_u8_exact_avx512(&(pqc_u8_rows){.x = p->x + i * p->height * p->width,
-                                                        .y = room,
-                                                        .x_row = p->width,
-                                                        .rows = pqc_clamped(rows, 0, p->height),
-                                                        .n = pqc_clamped(columns, 0, p->width),
-                                                        .q = p->q});
+        flags |= pqc_pack_u8_exact_avx512(&(pqc_u8_rows){.x = p->x + i * p->height * p->width,
+                                                         .y = room,
+                                                         .x_row = p->width,
+                                                         .rows = pqc_clamp(rows, 0, p->height),
+                                                         .n = pqc_clamp(columns, 0, p->width),
+                                                         .q = p->q});
     return flags;
 }
 
-INLINE unsigned planes(const pqc_depthwise_planes *p, const int K, const int S, const bool SAME)
+INLINE unsigned planes(const pqc_dwconv_params *p, const int K, const int S, const bool SAME)
 {
     _Alignas(64) uint8_t memory[BEFORE + ROOM + BEHIND];
     uint8_t *room = memory + BEFORE;
@@ -142,30 +141,30 @@ INLINE unsigned planes(const pqc_depthwise_planes *p, const int K, const int S, 
     bool small = ((p->out_height - 1) * S + K) * p->width <= ROOM;
     lay_out(p, S, SAME, &l);
     unsigned flags =
-        small ? put_small(p, &l, room, K, S, SAME) : put_large(p, &l, room, K, S, SAME);
+        small ? store_small(p, &l, room, K, S, SAME) : store_large(p, &l, room, K, S, SAME);
     return flags != 0 ? used_flags(p, room) : 0;
 }
 
 /* A window of 16 bytes for all lanes makes two pixels less at a sixth of the work less. */
-VNNI static unsigned planes3(const pqc_depthwise_planes *p)
+VNNI static unsigned planes3(const pqc_dwconv_params *p)
 {
-    ptrdiff_t same = pqc_divided_up(p->out_width, 14), own = pqc_divided_up(p->out_width, 16);
+    ptrdiff_t same = pqc_div_round_up(p->out_width, 14), own = pqc_div_round_up(p->out_width, 16);
     return p->stride == 2        ? planes(p, 3, 2, false)
            : 5 * same <= 6 * own ? planes(p, 3, 1, true)
                                  : planes(p, 3, 1, false);
 }
 
-VNNI static unsigned planes5(const pqc_depthwise_planes *p)
+VNNI static unsigned planes5(const pqc_dwconv_params *p)
 {
     return p->stride == 1 ? planes(p, 5, 1, false) : planes(p, 5, 2, false);
 }
 
-VNNI static unsigned planes7(const pqc_depthwise_planes *p)
+VNNI static unsigned planes7(const pqc_dwconv_params *p)
 {
     return p->stride == 1 ? planes(p, 7, 1, false) : planes(p, 7, 2, false);
 }
 
-VNNI unsigned pqc_depthwise_vnni(const pqc_depthwise_planes *p)
+VNNI unsigned pqc_dwconv_u8s8_vnni(const pqc_dwconv_params *p)
 {
     return p->kernel == 3 ? planes3(p) : p->kernel == 5 ? planes5(p) : planes7(p);
 }

@@ -1,7 +1,7 @@
 /* Outputs of a channel from padded rows of bytes: dwords of four neighbouring bytes by four taps.  Rows lie without a gap
  * between them, so bytes of the row before and behind are masked away; only above and below there are bytes of `zero`. */
-#ifndef PQC_DEPTHWISE_TILES_VNNI_H
-#define PQC_DEPTHWISE_TILES_VNNI_H
+#ifndef PQC_DWCONV_U8S8_VNNI_H
+#define PQC_DWCONV_U8S8_VNNI_H
 
 #include "dwconv_u8s8.h"
 
@@ -17,8 +17,8 @@
  * up to BEHIND from its end on. */
 enum {
     ROWS = 7,
-    STEPS = 2 * PQC_DEPTHWISE_KERNEL,
-    TILES = PQC_DEPTHWISE_WIDTH / 14 + 1,
+    STEPS = 2 * PQC_DWCONV_MAX_KERNEL,
+    TILES = PQC_DWCONV_MAX_WIDTH / 14 + 1,
     BEFORE = 64,
     BEHIND = 64
 };
@@ -48,14 +48,14 @@ typedef struct {
 /* Which of a tile's bytes, by their distance from its first, are from `low` on and before `high`. */
 INLINE uint64_t between(__m512i places, ptrdiff_t low, ptrdiff_t high)
 {
-    __m512i from = _mm512_set1_epi8((char)pqc_clamped(low, 0, BEFORE));
-    __m512i to = _mm512_set1_epi8((char)pqc_clamped(high, 0, BEFORE));
+    __m512i from = _mm512_set1_epi8((char)pqc_clamp(low, 0, BEFORE));
+    __m512i to = _mm512_set1_epi8((char)pqc_clamp(high, 0, BEFORE));
     return _mm512_cmpge_epi8_mask(places, from) & _mm512_cmplt_epi8_mask(places, to);
 }
 
 /* S is the stride.  The dwords of 16 pixels come from bytes: to each 128-bit lane the 16 bytes from its first pixel on (or
  * with SAME all lanes have the same 16, which is enough for 14 pixels and 3 taps), then within the lanes. */
-INLINE void lay_out(const pqc_depthwise_planes *p, const int S, const bool SAME, row_layout *l)
+INLINE void lay_out(const pqc_dwconv_params *p, const int S, const bool SAME, row_layout *l)
 {
     const __m512i pixel = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i taps = _mm512_set1_epi32(0x03020100), times = _mm512_set1_epi32(S * 0x01010101);
@@ -72,8 +72,8 @@ INLINE void lay_out(const pqc_depthwise_planes *p, const int S, const bool SAME,
         ptrdiff_t at = j * S - p->left, left = p->out_width - j;
         t->inside[0] = between(places, -at, p->width - at);
         t->inside[1] = between(next, -at, p->width - at);
-        t->at = pqc_clamped(at, -BEFORE, p->width);
-        t->lanes = left >= 16 ? 0xffff : tail16(SAME ? pqc_least(left, 14) : left);
+        t->at = pqc_clamp(at, -BEFORE, p->width);
+        t->lanes = left >= 16 ? 0xffff : tail16(SAME ? pqc_min(left, 14) : left);
         t->start = (t->inside[0] & t->inside[1]) == UINT64_MAX ? 0 : (uint16_t)++l->starts;
     }
 }
@@ -89,7 +89,7 @@ INLINE __m512i start_of(const __m512i *w, const int K, __m512i zero, const uint6
 }
 
 /* Of the first channel of p; K is the kernel's size. */
-INLINE void set_channel(const pqc_depthwise_planes *p, const row_layout *l, const int K, channel *c)
+INLINE void set_channel(const pqc_dwconv_params *p, const row_layout *l, const int K, channel *c)
 {
     static const uint64_t all[2] = {UINT64_MAX, UINT64_MAX};
     PQC_UNROLL(16)
@@ -129,11 +129,11 @@ INLINE void sum_up(const uint8_t *x, ptrdiff_t pitch, const tile_place *t, const
         PQC_UNROLL(2)
         for (int step = 0; step < steps; step++) {
             __m512i bytes = _mm512_add_epi8(l->bytes, _mm512_set1_epi8((char)(4 * step)));
-            __m512i quads = _mm512_maskz_shuffle_epi8(t->inside[step], window, bytes);
+            __m512i c4 = _mm512_maskz_shuffle_epi8(t->inside[step], window, bytes);
             PQC_UNROLL(8)
             for (int r = 0; r < R; r++)
                 if (i - r * S >= 0 && i - r * S < K)
-                    sums[r] = _mm512_dpbusd_epi32(sums[r], quads, c->w[(i - r * S) * steps + step]);
+                    sums[r] = _mm512_dpbusd_epi32(sums[r], c4, c->w[(i - r * S) * steps + step]);
         }
     }
 }
@@ -148,24 +148,24 @@ typedef struct {
 } outputs;
 
 /* Inline: to GCC a function that only fetches does nothing, and its calls are left out. */
-INLINE void fetch(uintptr_t at, ptrdiff_t begin, ptrdiff_t end)
+INLINE void prefetch_ahead(uintptr_t at, ptrdiff_t begin, ptrdiff_t end)
 {
     for (uintptr_t i = at + 4 * (uintptr_t)begin; i < at + 4 * (uintptr_t)end; i += 64)
         _mm_prefetch((const char *)i, _MM_HINT_T1);
 }
 
 /* R rows at a time, the last step back so as to be as many.  What lanes write that are no outputs the next tile puts right. */
-INLINE void put_outputs(outputs to, const row_layout *l, const channel *c, const int R, const int K,
-                        const int S, const bool SAME)
+INLINE void store_outputs(outputs to, const row_layout *l, const channel *c, const int R,
+                          const int K, const int S, const bool SAME)
 {
     const int tiles = l->tiles;
     for (ptrdiff_t i = 0; i < to.height; i += R) {
-        ptrdiff_t row = pqc_least(i, to.height - R);
+        ptrdiff_t row = pqc_min(i, to.height - R);
         const uint8_t *x = to.x + row * S * to.pitch;
         float *y = to.y + row * to.width;
         if (to.next_x != 0) {
-            fetch(to.next_x, i * S * to.pitch, (i + R) * S * to.pitch);
-            fetch(to.next_y, i * to.width, (i + R) * to.width);
+            prefetch_ahead(to.next_x, i * S * to.pitch, (i + R) * S * to.pitch);
+            prefetch_ahead(to.next_y, i * to.width, (i + R) * to.width);
         }
         for (int j = 0; j < tiles; j++, y += SAME ? 14 : 16) {
             const tile_place t = l->tile[j];

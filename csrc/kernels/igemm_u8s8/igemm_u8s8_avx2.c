@@ -7,27 +7,27 @@
 #if PQC_X86
 
 /* Bytes are widened to 16 bits, multiplied and added in pairs (vpmaddwd): exact, where vpmaddubsw would saturate.  Both
- * operands of some steps are widened beforehand, into buffers that stay in the first cache: activations once for all
+ * operands of some kr groups are widened beforehand, into buffers that stay in L1: activations once for all
  * channels of the block, weights once for all pixels.  A tile is P pixels by 16 channels: 12 sums, 2 weights, 1 activation. */
-enum { MOST_PIXELS = 6 };
+enum { MAX_PIXELS = 6 };
 
-/* Adds steps x 2 pairs to 16 channels of P pixels; P is a constant where this is inlined. */
-INLINE void tile(const int32_t *x, const int16_t *w, ptrdiff_t steps, const int P, int32_t *acc,
+/* Adds kr groups x 2 pairs to 16 channels of P pixels; P is a constant where this is inlined. */
+INLINE void tile(const int32_t *x, const int16_t *w, ptrdiff_t kr_groups, const int P, int32_t *acc,
                  ptrdiff_t lanes)
 {
-    __m256i low[MOST_PIXELS], high[MOST_PIXELS];
+    __m256i low[MAX_PIXELS], high[MAX_PIXELS];
     PQC_UNROLL(6)
     for (int p = 0; p < P; p++) {
         low[p] = load_words(acc + p * lanes);
         high[p] = load_words(acc + p * lanes + 8);
     }
-    for (; steps > 0; steps--, x++, w += 64) {
+    for (; kr_groups > 0; kr_groups--, x++, w += 64) {
         PQC_UNROLL(2)
         for (int pair = 0; pair < 2; pair++) {
             __m256i w0 = load_words(w + 32 * pair), w1 = load_words(w + 32 * pair + 16);
             PQC_UNROLL(6)
             for (int p = 0; p < P; p++) {
-                __m256i both = _mm256_set1_epi32(x[p * WIDE_PIXEL + pair * WIDE_STEPS]);
+                __m256i both = _mm256_set1_epi32(x[p * WIDE_PIXEL + pair * WIDE_KR_GROUPS]);
                 low[p] = _mm256_add_epi32(low[p], _mm256_madd_epi16(both, w0));
                 high[p] = _mm256_add_epi32(high[p], _mm256_madd_epi16(both, w1));
                 PQC_KEEP_IN_REGISTERS(low[p], high[p]); /* else GCC gives a sum two registers */
@@ -41,66 +41,66 @@ INLINE void tile(const int32_t *x, const int16_t *w, ptrdiff_t steps, const int 
     }
 }
 
-AVX2 static void any_tile(const int32_t *x, const int16_t *w, ptrdiff_t steps, int pixels,
+AVX2 static void any_tile(const int32_t *x, const int16_t *w, ptrdiff_t kr_groups, int pixels,
                           int32_t *acc, ptrdiff_t lanes)
 {
     switch (pixels) {
     case 1:
-        tile(x, w, steps, 1, acc, lanes);
+        tile(x, w, kr_groups, 1, acc, lanes);
         break;
     case 2:
-        tile(x, w, steps, 2, acc, lanes);
+        tile(x, w, kr_groups, 2, acc, lanes);
         break;
     case 3:
-        tile(x, w, steps, 3, acc, lanes);
+        tile(x, w, kr_groups, 3, acc, lanes);
         break;
     case 4:
-        tile(x, w, steps, 4, acc, lanes);
+        tile(x, w, kr_groups, 4, acc, lanes);
         break;
     case 5:
-        tile(x, w, steps, 5, acc, lanes);
+        tile(x, w, kr_groups, 5, acc, lanes);
         break;
     default:
-        tile(x, w, steps, 6, acc, lanes);
+        tile(x, w, kr_groups, 6, acc, lanes);
         break;
     }
 }
 
-/* Steps [first, first + steps) of all channels and at most WIDE_PIXELS pixels, whose sums have begun. */
-AVX2 static void add_steps(const pqc_gemm_s8_block *g, ptrdiff_t first, ptrdiff_t steps,
-                           const int32_t *pixel, int pixels, int32_t *acc)
+/* kr groups [first, first + kr groups) of all channels and at most WIDE_PIXELS pixels, whose sums have begun. */
+AVX2 static void add_kr_groups(const pqc_igemm_params *g, ptrdiff_t first, ptrdiff_t kr_groups,
+                               const int32_t *pixel, int pixels, int32_t *acc)
 {
     _Alignas(32) int32_t x[WIDE_PIXELS * WIDE_PIXEL];
-    _Alignas(32) int16_t w[WIDE_STEPS * 64];
-    ptrdiff_t tiles = pqc_divided_up(pixels, MOST_PIXELS), lanes = PQC_LANES * g->vectors;
-    widen_pixels(g, first, steps, pixel, pixels, x);
+    _Alignas(32) int16_t w[WIDE_KR_GROUPS * 64];
+    ptrdiff_t tiles = pqc_div_round_up(pixels, MAX_PIXELS), lanes = PQC_LANES * g->vectors;
+    widen_pixels(g, first, kr_groups, pixel, pixels, x);
     for (int v = 0; v < g->vectors; v++) {
-        widen_weights(g->w + first * g->step + v * g->apart, g->step, steps, w);
+        widen_weights(g->w + first * g->k_stride + v * g->panel_stride, g->k_stride, kr_groups, w);
         for (ptrdiff_t t = 0; t < tiles; t++) {
             ptrdiff_t begin = pqc_part_begin(pixels, tiles, t),
                       end = pqc_part_begin(pixels, tiles, t + 1);
-            any_tile(x + begin * WIDE_PIXEL, w, steps, (int)(end - begin),
+            any_tile(x + begin * WIDE_PIXEL, w, kr_groups, (int)(end - begin),
                      acc + begin * lanes + PQC_LANES * v, lanes);
         }
     }
 }
 
-AVX2 void pqc_gemm_s8_avx2(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
-                           int32_t *acc)
+AVX2 void pqc_igemm_u8s8_avx2(const pqc_igemm_params *g, const int32_t *pixel, int pixels,
+                              int32_t *acc)
 {
-    ptrdiff_t parts = pqc_divided_up(pixels, WIDE_PIXELS), lanes = PQC_LANES * g->vectors;
-    if (pixels <= FEW_PIXELS && !g->lowest) {
-        pqc_gemm_few_pixels_avx2(g, pixel, pixels, acc);
+    ptrdiff_t parts = pqc_div_round_up(pixels, WIDE_PIXELS), lanes = PQC_LANES * g->vectors;
+    if (pixels <= MAX_SMALL_M && !g->has_min_weight) {
+        pqc_igemm_u8s8_small_m_avx2(g, pixel, pixels, acc);
         return;
     }
     for (int p = 0; p < pixels; p++)
-        memcpy(acc + p * lanes, g->start, (size_t)lanes * sizeof *acc);
+        memcpy(acc + p * lanes, g->compensation, (size_t)lanes * sizeof *acc);
     for (ptrdiff_t i = 0; i < parts; i++) {
         ptrdiff_t begin = pqc_part_begin(pixels, parts, i),
                   end = pqc_part_begin(pixels, parts, i + 1);
-        for (ptrdiff_t first = 0; first < g->k; first += WIDE_STEPS)
-            add_steps(g, first, pqc_least(g->k - first, WIDE_STEPS), pixel + begin,
-                      (int)(end - begin), acc + begin * lanes);
+        for (ptrdiff_t first = 0; first < g->k; first += WIDE_KR_GROUPS)
+            add_kr_groups(g, first, pqc_min(g->k - first, WIDE_KR_GROUPS), pixel + begin,
+                          (int)(end - begin), acc + begin * lanes);
     }
 }
 

@@ -10,14 +10,14 @@
 
 /* A tile is P pixels by one vector of 16 channels: 12 sums, 2 weights and 1 activation in 16
  * registers. */
-enum { MOST_PIXELS = 6 };
+enum { MAX_PIXELS = 6 };
 
 INLINE __m256i load(const void *at)
 {
     return _mm256_loadu_si256((const __m256i *)at);
 }
 
-INLINE __m256i quad_of(const uint8_t *x)
+INLINE __m256i broadcast_c4(const uint8_t *x)
 {
     int32_t bytes;
     memcpy(&bytes, x, 4);
@@ -25,27 +25,27 @@ INLINE __m256i quad_of(const uint8_t *x)
 }
 
 /* Channels 16 * v to 16 * v + 15; P is a constant where this is inlined. */
-INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, int v, int32_t *acc)
+INLINE void tile(const pqc_igemm_params *g, const int32_t *pixel, const int P, int v, int32_t *acc)
 {
-    const uint8_t *x[MOST_PIXELS];
-    __m256i low[MOST_PIXELS], high[MOST_PIXELS];
+    const uint8_t *x[MAX_PIXELS];
+    __m256i low[MAX_PIXELS], high[MAX_PIXELS];
     PQC_UNROLL(6)
     for (int p = 0; p < P; p++) {
         x[p] = g->x + pixel[p];
-        low[p] = load(g->start + PQC_LANES * v);
-        high[p] = load(g->start + PQC_LANES * v + 8);
+        low[p] = load(g->compensation + PQC_LANES * v);
+        high[p] = load(g->compensation + PQC_LANES * v + 8);
     }
-    const int8_t *w = g->w + v * g->apart;
-    ptrdiff_t step = g->step, lanes = PQC_LANES * g->vectors;
+    const int8_t *w = g->w + v * g->panel_stride;
+    ptrdiff_t k_stride = g->k_stride, lanes = PQC_LANES * g->vectors;
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
-         offset++, w += step) {
+         offset++, w += k_stride) {
         __m256i w0 = load(w), w1 = load(w + 32);
         ptrdiff_t at = *offset;
         PQC_UNROLL(6)
         for (int p = 0; p < P; p++) {
-            __m256i quad = quad_of(x[p] + at);
-            low[p] = _mm256_dpbusd_avx_epi32(low[p], quad, w0);
-            high[p] = _mm256_dpbusd_avx_epi32(high[p], quad, w1);
+            __m256i c4 = broadcast_c4(x[p] + at);
+            low[p] = _mm256_dpbusd_avx_epi32(low[p], c4, w0);
+            high[p] = _mm256_dpbusd_avx_epi32(high[p], c4, w1);
         }
     }
     PQC_UNROLL(6)
@@ -56,7 +56,7 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
     }
 }
 
-AVXVNNI static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int v,
+AVXVNNI static void tiles(const pqc_igemm_params *g, const int32_t *pixel, int pixels, int v,
                           int32_t *acc)
 {
     switch (pixels) {
@@ -81,11 +81,11 @@ AVXVNNI static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int 
     }
 }
 
-AVXVNNI void pqc_gemm_s8_avxvnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
-                                 int32_t *acc)
+AVXVNNI void pqc_igemm_u8s8_avxvnni(const pqc_igemm_params *g, const int32_t *pixel, int pixels,
+                                    int32_t *acc)
 {
     for (int v = 0; v < g->vectors; v++)
-        for (int p = 0; p < pixels; p += MOST_PIXELS)
+        for (int p = 0; p < pixels; p += MAX_PIXELS)
             tiles(g, pixel + p, pixels - p, v, acc + p * PQC_LANES * g->vectors);
 }
 

@@ -11,9 +11,9 @@
 /* A tile is P pixels by 16 channels: 24 sums, 4 weights and 1 activation in 32 registers.  SDOT is
  * signed by signed, so the activation is read as x - 128 (the sign bit flipped) and 128 * (sum of
  * weights) added in the end. */
-enum { MOST_PIXELS = 6 };
+enum { MAX_PIXELS = 6 };
 
-INLINE int8x16_t quad_of(const uint8_t *x)
+INLINE int8x16_t broadcast_c4(const uint8_t *x)
 {
     uint32_t bytes;
     memcpy(&bytes, x, 4);
@@ -21,33 +21,33 @@ INLINE int8x16_t quad_of(const uint8_t *x)
 }
 
 /* Channels 16 * v to 16 * v + 15; P is a constant where this is inlined. */
-INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, int v, int32_t *acc)
+INLINE void tile(const pqc_igemm_params *g, const int32_t *pixel, const int P, int v, int32_t *acc)
 {
-    const uint8_t *x[MOST_PIXELS];
-    int32x4_t sums[MOST_PIXELS][4];
+    const uint8_t *x[MAX_PIXELS];
+    int32x4_t sums[MAX_PIXELS][4];
     PQC_UNROLL(6)
     for (int p = 0; p < P; p++) {
         x[p] = g->x + pixel[p];
         PQC_UNROLL(4)
         for (int i = 0; i < 4; i++) {
             ptrdiff_t c = PQC_LANES * v + 4 * i;
-            sums[p][i] = vaddq_s32(vld1q_s32(g->start + c), vld1q_s32(g->sum + c));
+            sums[p][i] = vaddq_s32(vld1q_s32(g->compensation + c), vld1q_s32(g->weight_sums + c));
         }
     }
-    const int8_t *w = g->w + v * g->apart;
-    ptrdiff_t step = g->step, lanes = PQC_LANES * g->vectors;
+    const int8_t *w = g->w + v * g->panel_stride;
+    ptrdiff_t k_stride = g->k_stride, lanes = PQC_LANES * g->vectors;
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
-         offset++, w += step) {
+         offset++, w += k_stride) {
         int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16), w2 = vld1q_s8(w + 32),
                   w3 = vld1q_s8(w + 48);
         ptrdiff_t at = *offset;
         PQC_UNROLL(6)
         for (int p = 0; p < P; p++) {
-            int8x16_t quad = quad_of(x[p] + at);
-            sums[p][0] = vdotq_s32(sums[p][0], w0, quad);
-            sums[p][1] = vdotq_s32(sums[p][1], w1, quad);
-            sums[p][2] = vdotq_s32(sums[p][2], w2, quad);
-            sums[p][3] = vdotq_s32(sums[p][3], w3, quad);
+            int8x16_t c4 = broadcast_c4(x[p] + at);
+            sums[p][0] = vdotq_s32(sums[p][0], w0, c4);
+            sums[p][1] = vdotq_s32(sums[p][1], w1, c4);
+            sums[p][2] = vdotq_s32(sums[p][2], w2, c4);
+            sums[p][3] = vdotq_s32(sums[p][3], w3, c4);
         }
     }
     PQC_UNROLL(6)
@@ -58,7 +58,7 @@ INLINE void tile(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, 
     }
 }
 
-DOTPROD static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, int v,
+DOTPROD static void tiles(const pqc_igemm_params *g, const int32_t *pixel, int pixels, int v,
                           int32_t *acc)
 {
     switch (pixels) {
@@ -83,11 +83,11 @@ DOTPROD static void tiles(const pqc_gemm_s8_block *g, const int32_t *pixel, int 
     }
 }
 
-DOTPROD void pqc_gemm_s8_dotprod(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
-                                 int32_t *acc)
+DOTPROD void pqc_igemm_u8s8_dotprod(const pqc_igemm_params *g, const int32_t *pixel, int pixels,
+                                    int32_t *acc)
 {
     for (int v = 0; v < g->vectors; v++)
-        for (int p = 0; p < pixels; p += MOST_PIXELS)
+        for (int p = 0; p < pixels; p += MAX_PIXELS)
             tiles(g, pixel + p, pixels - p, v, acc + p * PQC_LANES * g->vectors);
 }
 

@@ -18,26 +18,26 @@ INLINE __m512 scales_of(double scale, const double *inverse, __mmask16 lanes)
     return _mm512_insertf32x8(_mm512_castps256_ps512(first), second, 1);
 }
 
-/* V vectors of 16 channels from `first` on; NARROW: 16 channels' steps lie behind each other.  Two sums for each: a product waits
+/* V vectors of 16 channels from `first` on; NARROW: 16 channels' kr groups lie behind each other.  Two sums for each: a product waits
  * for the one before it longer than weights are on their way. */
-INLINE void block(pqc_gemm_row r, ptrdiff_t first, const int V, const bool NARROW)
+INLINE void block(pqc_gemv_params r, ptrdiff_t first, const int V, const bool NARROW)
 {
-    const ptrdiff_t step = NARROW ? 64 : 64 * V, apart = NARROW ? 64 * r.k : 64;
+    const ptrdiff_t k_stride = NARROW ? 64 : 64 * V, panel_stride = NARROW ? 64 * r.k : 64;
     const int8_t *w = r.w + 4 * r.k * first;
-    __m512i sums[2 * PQC_BLOCK_VECTORS];
+    __m512i sums[2 * PQC_NR_VECTORS];
     PQC_UNROLL(8)
     for (int i = 0; i < 2 * V; i++)
-        sums[i] =
-            i < V ? _mm512_loadu_si512(r.start + first + PQC_LANES * i) : _mm512_setzero_si512();
-    for (ptrdiff_t j = 0; j < r.k; j += 2, w += 2 * step) {
+        sums[i] = i < V ? _mm512_loadu_si512(r.compensation + first + PQC_LANES * i)
+                        : _mm512_setzero_si512();
+    for (ptrdiff_t j = 0; j < r.k; j += 2, w += 2 * k_stride) {
         PQC_UNROLL(8)
         for (int i = 0; i < 2 * V; i++) {
             if (i >= V && j + 1 == r.k)
                 break;
-            int32_t quad;
-            memcpy(&quad, r.x + 4 * (j + i / V), sizeof quad);
-            __m512i weights = _mm512_loadu_si512(w + i / V * step + i % V * apart);
-            sums[i] = _mm512_dpbusd_epi32(sums[i], _mm512_set1_epi32(quad), weights);
+            int32_t c4;
+            memcpy(&c4, r.x + 4 * (j + i / V), sizeof c4);
+            __m512i weights = _mm512_loadu_si512(w + i / V * k_stride + i % V * panel_stride);
+            sums[i] = _mm512_dpbusd_epi32(sums[i], _mm512_set1_epi32(c4), weights);
         }
     }
     PQC_UNROLL(4)
@@ -51,9 +51,9 @@ INLINE void block(pqc_gemm_row r, ptrdiff_t first, const int V, const bool NARRO
     }
 }
 
-INLINE void last_block(pqc_gemm_row r, ptrdiff_t first, const bool NARROW)
+INLINE void last_block(pqc_gemv_params r, ptrdiff_t first, const bool NARROW)
 {
-    switch (pqc_divided_up(r.channels - first, PQC_LANES)) {
+    switch (pqc_div_round_up(r.channels - first, PQC_LANES)) {
     case 1:
         block(r, first, 1, NARROW);
         break;
@@ -69,18 +69,18 @@ INLINE void last_block(pqc_gemm_row r, ptrdiff_t first, const bool NARROW)
     }
 }
 
-INLINE void row(pqc_gemm_row r, const bool NARROW)
+INLINE void row(pqc_gemv_params r, const bool NARROW)
 {
-    const ptrdiff_t whole = r.channels / PQC_BLOCK_CHANNELS * PQC_BLOCK_CHANNELS;
+    const ptrdiff_t whole = r.channels / PQC_NR * PQC_NR;
     if (r.backwards && whole < r.channels)
         last_block(r, whole, NARROW);
-    for (ptrdiff_t i = 0; i < whole; i += PQC_BLOCK_CHANNELS)
-        block(r, r.backwards ? whole - PQC_BLOCK_CHANNELS - i : i, PQC_BLOCK_VECTORS, NARROW);
+    for (ptrdiff_t i = 0; i < whole; i += PQC_NR)
+        block(r, r.backwards ? whole - PQC_NR - i : i, PQC_NR_VECTORS, NARROW);
     if (!r.backwards && whole < r.channels)
         last_block(r, whole, NARROW);
 }
 
-VNNI void pqc_gemm_row_vnni(const pqc_gemm_row *r)
+VNNI void pqc_igemm_u8s8_gemv_vnni(const pqc_gemv_params *r)
 {
     if (r->narrow)
         row(*r, true);

@@ -9,14 +9,14 @@
 #define VNNI PQC_TARGET_VNNI
 #define INLINE VNNI PQC_INLINE
 
-/* Where only 16 channels lie beside each other: weights packed for a matrix unit, of which one row is wanted. */
-enum { MOST_APART = 1 };
+/* Where only 16 channels are neighbours: weights packed for AMX, of which one row is wanted. */
+enum { MAX_MR_NARROW = 1 };
 
 /* The most pixels a tile takes for 1 to 4 vectors beside each other: at most 24 sums, 4 weights and one activation in
  * 32 registers. */
-static const int most_pixels[] = {MOST_APART, 12, 12, 8, 6};
+static const int most_pixels[] = {MAX_MR_NARROW, 12, 12, 8, 6};
 
-INLINE __m512i quad_of(const uint8_t *x)
+INLINE __m512i broadcast_c4(const uint8_t *x)
 {
     int32_t bytes;
     memcpy(&bytes, x, 4);
@@ -33,8 +33,8 @@ INLINE __m512i loaded_once(const int8_t *w)
 
 /* P pixels by the V vectors of 16 channels from `first` on; P and V are constants where this is inlined, and so are step and
  * apart where they can be: registers are short. */
-INLINE void sum_up(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, const int V,
-                   int first, ptrdiff_t step, ptrdiff_t apart, __m512i *sums)
+INLINE void sum_up(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
+                   int first, ptrdiff_t k_stride, ptrdiff_t panel_stride, __m512i *sums)
 {
     const uint8_t *x[12];
     PQC_UNROLL(12)
@@ -42,22 +42,22 @@ INLINE void sum_up(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P
         x[p] = g->x + pixel[p];
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
-            sums[p * V + v] = _mm512_loadu_si512(g->start + PQC_LANES * (first + v));
+            sums[p * V + v] = _mm512_loadu_si512(g->compensation + PQC_LANES * (first + v));
     }
-    const int8_t *w = g->w + first * apart;
+    const int8_t *w = g->w + first * panel_stride;
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
-         offset++, w += step) {
+         offset++, w += k_stride) {
         ptrdiff_t at = *offset;
         __m512i weights[4];
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
-            weights[v] = loaded_once(w + v * apart);
+            weights[v] = loaded_once(w + v * panel_stride);
         PQC_UNROLL(12)
         for (int p = 0; p < P; p++) {
-            __m512i quad = quad_of(x[p] + at);
+            __m512i c4 = broadcast_c4(x[p] + at);
             PQC_UNROLL(4)
             for (int v = 0; v < V; v++)
-                sums[p * V + v] = _mm512_dpbusd_epi32(sums[p * V + v], quad, weights[v]);
+                sums[p * V + v] = _mm512_dpbusd_epi32(sums[p * V + v], c4, weights[v]);
         }
     }
     /* Else GCC would keep them in memory, because of what follows. */
@@ -72,7 +72,7 @@ typedef struct {
     pqc_rows to;
 } destination;
 
-INLINE void put_sums(const __m512i *sums, const int P, const int V, ptrdiff_t ld, int32_t *acc)
+INLINE void store_sums(const __m512i *sums, const int P, const int V, ptrdiff_t ld, int32_t *acc)
 {
     PQC_UNROLL(12)
     for (int p = 0; p < P; p++) {
@@ -82,8 +82,8 @@ INLINE void put_sums(const __m512i *sums, const int P, const int V, ptrdiff_t ld
     }
 }
 
-INLINE void put_results(const __m512i *sums, const int P, const int V, int first,
-                        const pqc_rows *to)
+INLINE void store_results(const __m512i *sums, const int P, const int V, int first,
+                          const pqc_rows *to)
 {
     PQC_UNROLL(4)
     for (int v = 0; v < V; v++) {
@@ -99,39 +99,40 @@ INLINE void put_results(const __m512i *sums, const int P, const int V, int first
     }
 }
 
-INLINE void tile_at(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, const int V,
-                    int first, ptrdiff_t step, ptrdiff_t apart, const bool ROWS,
+INLINE void tile_at(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
+                    int first, ptrdiff_t k_stride, ptrdiff_t panel_stride, const bool ROWS,
                     const destination *out)
 {
     __m512i sums[24];
-    sum_up(g, pixel, P, V, first, step, apart, sums);
+    sum_up(g, pixel, P, V, first, k_stride, panel_stride, sums);
     if (ROWS)
-        put_results(sums, P, V, first, &out->to);
+        store_results(sums, P, V, first, &out->to);
     else
-        put_sums(sums, P, V, PQC_LANES * g->vectors, out->acc + PQC_LANES * first);
+        store_sums(sums, P, V, PQC_LANES * g->vectors, out->acc + PQC_LANES * first);
 }
 
-/* All channels, a step's beside each other. */
-INLINE void tile_beside(const pqc_gemm_s8_block *g, const int32_t *pixel, const int P, const int V,
+/* All channels, a kr group's beside each other. */
+INLINE void tile_beside(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
                         const bool ROWS, const destination *out)
 {
     tile_at(g, pixel, P, V, 0, 64 * V, 64, ROWS, out);
 }
 
 /* One pixel in all channels, 16 of them beside each other: of a full block four streams at a time. */
-INLINE void tile_apart(const pqc_gemm_s8_block *g, const int32_t *pixel, const bool ROWS,
+INLINE void tile_apart(const pqc_igemm_params *g, const int32_t *pixel, const bool ROWS,
                        const destination *out)
 {
-    if (g->vectors == PQC_BLOCK_VECTORS) {
-        tile_at(g, pixel, MOST_APART, PQC_BLOCK_VECTORS, 0, g->step, g->apart, ROWS, out);
+    if (g->vectors == PQC_NR_VECTORS) {
+        tile_at(g, pixel, MAX_MR_NARROW, PQC_NR_VECTORS, 0, g->k_stride, g->panel_stride, ROWS,
+                out);
         return;
     }
     for (int v = 0; v < g->vectors; v++)
-        tile_at(g, pixel, MOST_APART, 1, v, g->step, g->apart, ROWS, out);
+        tile_at(g, pixel, MAX_MR_NARROW, 1, v, g->k_stride, g->panel_stride, ROWS, out);
 }
 
 /* At most most_pixels[V]. */
-INLINE void pixels_beside(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels, const int V,
+INLINE void pixels_beside(const pqc_igemm_params *g, const int32_t *pixel, int pixels, const int V,
                           const bool ROWS, const destination *out)
 {
     if (V <= 2 && pixels == 12)
@@ -161,11 +162,11 @@ INLINE void pixels_beside(const pqc_gemm_s8_block *g, const int32_t *pixel, int 
 }
 
 /* Functions of their own: in a larger one addresses would be kept in vectors. */
-typedef void tile_fn(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
+typedef void tile_fn(const pqc_igemm_params *g, const int32_t *pixel, int pixels,
                      const destination *out);
 
 #define TILE(name, V, ROWS)                                                                        \
-    VNNI static void name(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,            \
+    VNNI static void name(const pqc_igemm_params *g, const int32_t *pixel, int pixels,             \
                           const destination *out)                                                  \
     {                                                                                              \
         if (V != 0)                                                                                \
@@ -186,18 +187,18 @@ TILE(rows3, 3, true)
 TILE(rows4, 4, true)
 
 /* By the vectors beside each other, 0 where 16 channels are apart. */
-static tile_fn *const tiles[2][PQC_BLOCK_VECTORS + 1] = {{sums_apart, sums1, sums2, sums3, sums4},
-                                                         {rows_apart, rows1, rows2, rows3, rows4}};
+static tile_fn *const tiles[2][PQC_NR_VECTORS + 1] = {{sums_apart, sums1, sums2, sums3, sums4},
+                                                      {rows_apart, rows1, rows2, rows3, rows4}};
 
-static int vectors_beside(const pqc_gemm_s8_block *g)
+static int vectors_beside(const pqc_igemm_params *g)
 {
-    return g->apart == 64 && g->step == 64 * g->vectors ? g->vectors : 0;
+    return g->panel_stride == 64 && g->k_stride == 64 * g->vectors ? g->vectors : 0;
 }
 
-VNNI void pqc_gemm_s8_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
-                           int32_t *acc)
+VNNI void pqc_igemm_u8s8_vnni(const pqc_igemm_params *g, const int32_t *pixel, int pixels,
+                              int32_t *acc)
 {
-    int beside = vectors_beside(g), parts = (int)pqc_divided_up(pixels, most_pixels[beside]);
+    int beside = vectors_beside(g), parts = (int)pqc_div_round_up(pixels, most_pixels[beside]);
     destination out = {.acc = acc};
     for (; parts > 0; parts--) { /* parts of nearly equal size: 8 pixels are 4 + 4, not 6 + 2 */
         int part = (pixels + parts - 1) / parts;
@@ -208,9 +209,10 @@ VNNI void pqc_gemm_s8_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, int
     }
 }
 
-VNNI void pqc_gemm_rows_vnni(const pqc_gemm_s8_block *g, const int32_t *pixel, const pqc_rows *to)
+VNNI void pqc_igemm_u8s8_f32_vnni(const pqc_igemm_params *g, const int32_t *pixel,
+                                  const pqc_rows *to)
 {
-    int beside = vectors_beside(g), parts = (int)pqc_divided_up(to->rows, most_pixels[beside]);
+    int beside = vectors_beside(g), parts = (int)pqc_div_round_up(to->rows, most_pixels[beside]);
     destination out = {.to = *to};
     for (; parts > 0; parts--) {
         int part = (out.to.rows + parts - 1) / parts;

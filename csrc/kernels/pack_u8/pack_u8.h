@@ -6,17 +6,17 @@
  * bounds. For row r < rows and i < n:
  *
  *     flat          y[r * y_row + i] from x[r * x_row + i]
- *     quads         y[r * y_row + 4 * i + c] from x[r * x_row + c * channel + i], c < channels <= 4
- *     quads apart   for a stride of 2: the same at 4 * (i / 2), in y if i is even, in `odd` if not
+ *     c4            y[r * y_row + 4 * i + c] from x[r * x_row + c * channel + i], c < channels <= 4
+ *     deinterleaved for a stride of 2: the same at 4 * (i / 2), in y if i is even, in `odd` if not
  *
- * Where there are fewer channels than 4 the byte is `zero`.  Of quads apart one pointer may be NULL:
+ * Where there are fewer channels than 4 the byte is `zero`.  Deinterleaved, one pointer may be NULL:
  * those are not wanted, though told of.
  *
  * Any alignment, no overlap; rows and n may be 0.  Returns what a byte cannot carry, an OR of the
  * flags below; such bytes are meaningless.  Same bytes from every ISA, and the same answer to "is
  * there a flag". */
-#ifndef PQC_QUANTIZE_U8_H
-#define PQC_QUANTIZE_U8_H
+#ifndef PQC_PACK_U8_H
+#define PQC_PACK_U8_H
 
 #include "quant_params/quant_params.h"
 
@@ -39,17 +39,16 @@ typedef struct {
     ptrdiff_t x_row, y_row, rows, n;
     ptrdiff_t channel;
     int channels;
-    bool apart;
+    bool deinterleave;
     uint8_t *odd;
     pqc_u8_quant q;
 } pqc_u8_rows;
 
-typedef unsigned pqc_quantize_u8_fn(const pqc_u8_rows *r);
+typedef unsigned pqc_pack_u8_fn(const pqc_u8_rows *r);
 
-pqc_quantize_u8_fn pqc_quantize_u8_scalar, pqc_quantize_u8_avx2, pqc_quantize_u8_avx512,
-    pqc_quantize_u8_neon;
-pqc_quantize_u8_fn pqc_quantize_u8_quads_scalar, pqc_quantize_u8_quads_avx2,
-    pqc_quantize_u8_quads_avx512, pqc_quantize_u8_quads_neon;
+pqc_pack_u8_fn pqc_pack_u8_scalar, pqc_pack_u8_avx2, pqc_pack_u8_avx512, pqc_pack_u8_neon;
+pqc_pack_u8_fn pqc_pack_u8_c4_scalar, pqc_pack_u8_c4_avx2, pqc_pack_u8_c4_avx512,
+    pqc_pack_u8_c4_neon;
 
 /* The form of q for bytes; at most 8 bits. */
 static inline pqc_u8_quant pqc_u8_quant_of(pqc_int_quant q, pqc_int_format format)

@@ -66,17 +66,17 @@ INLINE __m128i flat8(__m256 x, constants c, seen *s)
     return _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
 }
 
-/* The last vector steps back so as to be whole. */
+/* The last vector kr groups back so as to be whole. */
 AVX2 static void flat_row(const float *x, uint8_t *y, ptrdiff_t n, constants c, seen *s)
 {
     if (n >= 32) {
         for (ptrdiff_t i = 0; i < n; i += 32) {
-            ptrdiff_t at = pqc_least(i, n - 32);
+            ptrdiff_t at = pqc_min(i, n - 32);
             flat32(x + at, y + at, c, s);
         }
     } else if (n >= 8) {
         for (ptrdiff_t i = 0; i < n; i += 8) {
-            ptrdiff_t at = pqc_least(i, n - 8);
+            ptrdiff_t at = pqc_min(i, n - 8);
             _mm_storel_epi64((__m128i *)(void *)(y + at), flat8(_mm256_loadu_ps(x + at), c, s));
         }
     } else {
@@ -86,7 +86,7 @@ AVX2 static void flat_row(const float *x, uint8_t *y, ptrdiff_t n, constants c, 
     }
 }
 
-/* 8 values of each of 4 channels to 8 quads. */
+/* 8 values of each of 4 channels to 8 c4 blocks. */
 INLINE __m256i quads_of(__m256 v0, __m256 v1, __m256 v2, __m256 v3, constants c, seen *s)
 {
     const __m256i order = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0,
@@ -117,47 +117,47 @@ INLINE void quads_row(const float *x, ptrdiff_t channel, uint8_t *y, ptrdiff_t n
                       constants c, seen *s)
 {
     if (n < 8) {
-        __m256i quads = few_quads(x, channel, n, C, c, s);
-        memcpy(y, &quads, (size_t)(4 * n));
+        __m256i c4 = few_quads(x, channel, n, C, c, s);
+        memcpy(y, &c4, (size_t)(4 * n));
         return;
     }
     for (ptrdiff_t i = 0; i < n; i += 8) {
-        ptrdiff_t at = pqc_least(i, n - 8);
+        ptrdiff_t at = pqc_min(i, n - 8);
         _mm256_storeu_si256((__m256i *)(void *)(y + 4 * at), quads8(x + at, channel, C, c, s));
     }
 }
 
-INLINE void put_some(uint8_t *y, const uint32_t *quads, ptrdiff_t n)
+INLINE void put_some(uint8_t *y, const uint32_t *c4, ptrdiff_t n)
 {
     for (ptrdiff_t i = 0; i < n && y; i++)
-        memcpy(y + 4 * i, quads + i, 4);
+        memcpy(y + 4 * i, c4 + i, 4);
 }
 
-/* `quads` of n <= 8 pixels in the order 0, 2, 4, 6, 1, 3, 5, 7. */
-INLINE void put_apart(__m256i quads, uint8_t *even, uint8_t *odd, ptrdiff_t n)
+/* `c4 blocks` of n <= 8 pixels in the order 0, 2, 4, 6, 1, 3, 5, 7. */
+INLINE void put_apart(__m256i c4, uint8_t *even, uint8_t *odd, ptrdiff_t n)
 {
     const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
-    quads = _mm256_permutevar8x32_epi32(quads, order);
+    c4 = _mm256_permutevar8x32_epi32(c4, order);
     if (n < 8) {
         uint32_t some[8];
-        _mm256_storeu_si256((__m256i *)(void *)some, quads);
+        _mm256_storeu_si256((__m256i *)(void *)some, c4);
         put_some(even, some, (n + 1) / 2);
         put_some(odd, some + 4, n / 2);
         return;
     }
     if (even)
-        _mm_storeu_si128((__m128i *)(void *)even, _mm256_castsi256_si128(quads));
+        _mm_storeu_si128((__m128i *)(void *)even, _mm256_castsi256_si128(c4));
     if (odd)
-        _mm_storeu_si128((__m128i *)(void *)odd, _mm256_extracti128_si256(quads, 1));
+        _mm_storeu_si128((__m128i *)(void *)odd, _mm256_extracti128_si256(c4, 1));
 }
 
-/* The last whole vector steps back to an even pixel; one pixel may be left then. */
+/* The last whole vector kr groups back to an even pixel; one pixel may be left then. */
 INLINE void quads_row_apart(const float *x, ptrdiff_t channel, uint8_t *even, uint8_t *odd,
                             ptrdiff_t n, const int C, constants c, seen *s)
 {
     ptrdiff_t whole = n >= 8 ? n / 2 * 2 : 0;
     for (ptrdiff_t i = 0; i < whole; i += 8) {
-        ptrdiff_t at = pqc_least(i, whole - 8);
+        ptrdiff_t at = pqc_min(i, whole - 8);
         put_apart(quads8(x + at, channel, C, c, s), even ? even + 2 * at : NULL,
                   odd ? odd + 2 * at : NULL, 8);
     }
@@ -179,7 +179,7 @@ INLINE unsigned quads_rows_apart(const pqc_u8_rows *rows, const int C)
 
 INLINE unsigned quads_rows(const pqc_u8_rows *rows, const int C)
 {
-    if (rows->apart)
+    if (rows->deinterleave)
         return quads_rows_apart(rows, C);
     const pqc_u8_rows r = *rows; /* the compiler must take bytes written for a change of *rows */
     constants c = constants_of(r.q);
@@ -189,7 +189,7 @@ INLINE unsigned quads_rows(const pqc_u8_rows *rows, const int C)
     return flags_of(s);
 }
 
-AVX2 unsigned pqc_quantize_u8_avx2(const pqc_u8_rows *rows)
+AVX2 unsigned pqc_pack_u8_avx2(const pqc_u8_rows *rows)
 {
     const pqc_u8_rows r = *rows;
     constants c = constants_of(r.q);
@@ -199,7 +199,7 @@ AVX2 unsigned pqc_quantize_u8_avx2(const pqc_u8_rows *rows)
     return flags_of(s);
 }
 
-AVX2 unsigned pqc_quantize_u8_quads_avx2(const pqc_u8_rows *rows)
+AVX2 unsigned pqc_pack_u8_c4_avx2(const pqc_u8_rows *rows)
 {
     switch (rows->channels) {
     case 1:

@@ -31,7 +31,7 @@ INLINE void few_bytes(const float *x, uint8_t *y, ptrdiff_t n, const pack_kind k
     _mm512_mask_storeu_epi8(y, ((uint64_t)1 << n) - 1, in_order(pack(v, kind, c, seen)));
 }
 
-/* From ALIGNED values on the second step is short, so that loads cross no lines of the cache behind it; the last steps back
+/* From ALIGNED values on the second step is short, so that loads cross no lines of the cache behind it; the last kr groups back
  * so as to be whole. */
 INLINE bool flat_rows(pqc_u8_rows r, const pack_kind kind)
 {
@@ -47,7 +47,7 @@ INLINE bool flat_rows(pqc_u8_rows r, const pack_kind kind)
         }
         _mm512_storeu_si512(y, bytes64(x, kind, c, &seen));
         for (ptrdiff_t i = 64 - past; i < r.n; i += 64) {
-            ptrdiff_t at = pqc_least(i, r.n - 64);
+            ptrdiff_t at = pqc_min(i, r.n - 64);
             _mm512_storeu_si512(y + at, bytes64(x + at, kind, c, &seen));
         }
     }
@@ -67,13 +67,13 @@ INLINE __m512i quads16(const float *x, ptrdiff_t channel, const int C, __mmask16
     return _mm512_shuffle_epi8(pack(v, kind, c, seen), transposed);
 }
 
-INLINE void put_at(const pqc_u8_rows *r, ptrdiff_t row, ptrdiff_t i, __m512i quads, ptrdiff_t left)
+INLINE void put_at(const pqc_u8_rows *r, ptrdiff_t row, ptrdiff_t i, __m512i c4, ptrdiff_t left)
 {
-    ptrdiff_t at = row * r->y_row + (r->apart ? 2 : 4) * i;
-    if (r->apart)
-        put_apart(quads, r->y ? r->y + at : NULL, r->odd ? r->odd + at : NULL, left);
+    ptrdiff_t at = row * r->y_row + (r->deinterleave ? 2 : 4) * i;
+    if (r->deinterleave)
+        put_apart(c4, r->y ? r->y + at : NULL, r->odd ? r->odd + at : NULL, left);
     else
-        put(quads, r->y + at, left);
+        store(c4, r->y + at, left);
 }
 
 INLINE bool quads_rows(pqc_u8_rows r, const int C, const pack_kind kind)
@@ -92,7 +92,7 @@ INLINE bool quads_rows(pqc_u8_rows r, const int C, const pack_kind kind)
     return is_strange(seen, kind);
 }
 
-INLINE bool quads(const pqc_u8_rows *r, const pack_kind kind)
+INLINE bool c4(const pqc_u8_rows *r, const pack_kind kind)
 {
     return r->channels == 1   ? quads_rows(*r, 1, kind)
            : r->channels == 2 ? quads_rows(*r, 2, kind)
@@ -102,35 +102,35 @@ INLINE bool quads(const pqc_u8_rows *r, const pack_kind kind)
 
 AVX512 static bool quads_signed(const pqc_u8_rows *r)
 {
-    return quads(r, PACK_SIGNED);
+    return c4(r, PACK_SIGNED);
 }
 
 AVX512 static bool quads_unsigned(const pqc_u8_rows *r)
 {
-    return quads(r, PACK_UNSIGNED);
+    return c4(r, PACK_UNSIGNED);
 }
 
 AVX512 static bool quads_bounded(const pqc_u8_rows *r)
 {
-    return quads(r, PACK_BOUNDED);
+    return c4(r, PACK_BOUNDED);
 }
 
-AVX512 unsigned pqc_quantize_u8_avx512(const pqc_u8_rows *r)
+AVX512 unsigned pqc_pack_u8_avx512(const pqc_u8_rows *r)
 {
     pack_kind kind = pack_kind_of(r->q);
     bool strange = kind == PACK_BOUNDED    ? flat_rows(*r, PACK_BOUNDED)
                    : kind == PACK_UNSIGNED ? flat_rows(*r, PACK_UNSIGNED)
                                            : flat_rows(*r, PACK_SIGNED);
-    return strange ? pqc_quantize_u8_exact_avx512(r) : 0;
+    return strange ? pqc_pack_u8_exact_avx512(r) : 0;
 }
 
-AVX512 unsigned pqc_quantize_u8_quads_avx512(const pqc_u8_rows *r)
+AVX512 unsigned pqc_pack_u8_c4_avx512(const pqc_u8_rows *r)
 {
     pack_kind kind = pack_kind_of(r->q);
     bool strange = kind == PACK_BOUNDED    ? quads_bounded(r)
                    : kind == PACK_UNSIGNED ? quads_unsigned(r)
                                            : quads_signed(r);
-    return strange ? pqc_quantize_u8_quads_exact_avx512(r) : 0;
+    return strange ? pqc_pack_u8_c4_exact_avx512(r) : 0;
 }
 
 #endif

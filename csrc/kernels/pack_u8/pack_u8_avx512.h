@@ -1,12 +1,12 @@
-/* What the AVX-512 bodies share: bytes of 64 values by packing, and where quads go. */
-#ifndef PQC_QUADS_AVX512_H
-#define PQC_QUADS_AVX512_H
+/* What the AVX-512 bodies share: bytes of 64 values by packing, and where c4 blocks go. */
+#ifndef PQC_PACK_U8_AVX512_H
+#define PQC_PACK_U8_AVX512_H
 
 #include "avx512.h"
 #include "pack_u8.h"
 
 /* Any values; tells of flags.  What packing cannot do is given to these. */
-pqc_quantize_u8_fn pqc_quantize_u8_exact_avx512, pqc_quantize_u8_quads_exact_avx512;
+pqc_pack_u8_fn pqc_pack_u8_exact_avx512, pqc_pack_u8_c4_exact_avx512;
 
 typedef struct {
     __m512 mul;
@@ -64,29 +64,29 @@ AVX512 PQC_INLINE __m512i in_order(__m512i packed)
     return _mm512_permutexvar_epi32(order, packed);
 }
 
-/* The first `left` of 16 quads. */
-AVX512 static inline void put(__m512i quads, uint8_t *y, ptrdiff_t left)
+/* The first `left` of 16 c4 blocks. */
+AVX512 static inline void store(__m512i c4, uint8_t *y, ptrdiff_t left)
 {
     if (left >= 16)
-        _mm512_storeu_si512(y, quads);
+        _mm512_storeu_si512(y, c4);
     else
-        _mm512_mask_storeu_epi32(y, tail16(left), quads);
+        _mm512_mask_storeu_epi32(y, tail16(left), c4);
 }
 
-AVX512 static inline void put_half(__m256i quads, uint8_t *y, ptrdiff_t left)
+AVX512 static inline void put_half(__m256i c4, uint8_t *y, ptrdiff_t left)
 {
     if (y && left >= 8)
-        _mm256_storeu_si256((__m256i *)(void *)y, quads);
+        _mm256_storeu_si256((__m256i *)(void *)y, c4);
     else if (y)
-        _mm256_mask_storeu_epi32(y, (__mmask8)((1u << left) - 1u), quads);
+        _mm256_mask_storeu_epi32(y, (__mmask8)((1u << left) - 1u), c4);
 }
 
-AVX512 static inline void put_apart(__m512i quads, uint8_t *even, uint8_t *odd, ptrdiff_t left)
+AVX512 static inline void put_apart(__m512i c4, uint8_t *even, uint8_t *odd, ptrdiff_t left)
 {
     const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
-    quads = _mm512_permutexvar_epi32(order, quads);
-    put_half(_mm512_castsi512_si256(quads), even, (left + 1) / 2);
-    put_half(_mm512_extracti64x4_epi64(quads, 1), odd, left / 2);
+    c4 = _mm512_permutexvar_epi32(order, c4);
+    put_half(_mm512_castsi512_si256(c4), even, (left + 1) / 2);
+    put_half(_mm512_extracti64x4_epi64(c4, 1), odd, left / 2);
 }
 
 #endif

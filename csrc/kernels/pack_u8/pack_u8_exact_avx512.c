@@ -37,7 +37,7 @@ static inline unsigned flags_of(unsigned nan, unsigned below)
     return (nan ? PQC_U8_NAN : 0u) | (below ? PQC_U8_NEGATIVE : 0u);
 }
 
-AVX512 unsigned pqc_quantize_u8_exact_avx512(const pqc_u8_rows *rows)
+AVX512 unsigned pqc_pack_u8_exact_avx512(const pqc_u8_rows *rows)
 {
     const pqc_u8_rows r = *rows; /* the compiler must take bytes written for a change of *rows */
     constants c = constants_of(r.q);
@@ -98,17 +98,17 @@ AVX512 static inline seen quads_row(pqc_u8_rows r, const float *x, uint8_t *y, u
         v3 = clamped(v3, c);
         found.nan = _kor_mask16(found.nan, _mm512_cmp_ps_mask(v0, v1, _CMP_UNORD_Q));
         found.nan = _kor_mask16(found.nan, _mm512_cmp_ps_mask(v2, v3, _CMP_UNORD_Q));
-        __m512i quads =
+        __m512i c4 =
             interleave(rounded(v0, c), rounded(v1, c), rounded(v2, c), rounded(v3, c), magic_bits);
-        if (r.apart)
-            put_apart(quads, y ? y + 2 * i : NULL, odd ? odd + 2 * i : NULL, r.n - i);
+        if (r.deinterleave)
+            put_apart(c4, y ? y + 2 * i : NULL, odd ? odd + 2 * i : NULL, r.n - i);
         else
-            put(quads, y + 4 * i, r.n - i);
+            store(c4, y + 4 * i, r.n - i);
     }
     return found;
 }
 
-AVX512 unsigned pqc_quantize_u8_quads_exact_avx512(const pqc_u8_rows *rows)
+AVX512 unsigned pqc_pack_u8_c4_exact_avx512(const pqc_u8_rows *rows)
 {
     const pqc_u8_rows r = *rows;
     constants c = constants_of(r.q);

@@ -46,19 +46,19 @@ static unsigned flat_row(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q
         vst1_u8(y + i, vmovn_u16(vcombine_u16(rounded(a, c), rounded(b, c))));
     }
     return flags_of(ordered, below, q) |
-           pqc_quantize_u8_scalar(
+           pqc_pack_u8_scalar(
                &(pqc_u8_rows){.x = x + i, .y = y + i, .rows = 1, .n = n - i, .q = q});
 }
 
-/* Eight quads: all to y, or the even ones there and the others to `odd`. */
-static inline void put(uint8x8x4_t quads, uint8_t *y, uint8_t *odd, bool apart)
+/* Eight c4 blocks: all to y, or the even ones there and the others to `odd`. */
+static inline void store(uint8x8x4_t c4, uint8_t *y, uint8_t *odd, bool deinterleave)
 {
-    if (!apart) {
-        vst4_u8(y, quads);
+    if (!deinterleave) {
+        vst4_u8(y, c4);
         return;
     }
     uint32_t all[8];
-    vst4_u8((uint8_t *)all, quads);
+    vst4_u8((uint8_t *)all, c4);
     uint32x4x2_t halves = vld2q_u32(all);
     if (y)
         vst1q_u8(y, vreinterpretq_u8_u32(halves.val[0]));
@@ -69,36 +69,36 @@ static inline void put(uint8x8x4_t quads, uint8_t *y, uint8_t *odd, bool apart)
 /* One row. */
 static unsigned quads_row(const pqc_u8_rows *r, const float *x, uint8_t *y, uint8_t *odd)
 {
-    ptrdiff_t n = r->n, stride = r->channel, step = r->apart ? 2 : 4;
+    ptrdiff_t n = r->n, stride = r->channel, step = r->deinterleave ? 2 : 4;
     pqc_u8_quant q = r->q;
     constants c = constants_of(q);
     uint32x4_t ordered = vdupq_n_u32(~0u), below = vdupq_n_u32(0);
     ptrdiff_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        uint8x8x4_t quads;
+        uint8x8x4_t c4;
         for (int k = 0; k < 4; k++) {
             float32x4_t a = vld1q_f32(x + k * stride + i), b = vld1q_f32(x + k * stride + i + 4);
             below = vorrq_u32(below, vorrq_u32(vcltzq_f32(a), vcltzq_f32(b)));
             a = clamped(a, c);
             b = clamped(b, c);
             ordered = vandq_u32(ordered, vandq_u32(vceqq_f32(a, a), vceqq_f32(b, b)));
-            quads.val[k] = vmovn_u16(vcombine_u16(rounded(a, c), rounded(b, c)));
+            c4.val[k] = vmovn_u16(vcombine_u16(rounded(a, c), rounded(b, c)));
         }
-        put(quads, y ? y + step * i : NULL, odd ? odd + step * i : NULL, r->apart);
+        store(c4, y ? y + step * i : NULL, odd ? odd + step * i : NULL, r->deinterleave);
     }
     return flags_of(ordered, below, q) |
-           pqc_quantize_u8_quads_scalar(&(pqc_u8_rows){.x = x + i,
-                                                       .y = y ? y + step * i : NULL,
-                                                       .odd = odd ? odd + step * i : NULL,
-                                                       .apart = r->apart,
-                                                       .rows = 1,
-                                                       .n = n - i,
-                                                       .channel = stride,
-                                                       .channels = 4,
-                                                       .q = q});
+           pqc_pack_u8_c4_scalar(&(pqc_u8_rows){.x = x + i,
+                                                .y = y ? y + step * i : NULL,
+                                                .odd = odd ? odd + step * i : NULL,
+                                                .deinterleave = r->deinterleave,
+                                                .rows = 1,
+                                                .n = n - i,
+                                                .channel = stride,
+                                                .channels = 4,
+                                                .q = q});
 }
 
-unsigned pqc_quantize_u8_neon(const pqc_u8_rows *r)
+unsigned pqc_pack_u8_neon(const pqc_u8_rows *r)
 {
     unsigned flags = 0;
     for (ptrdiff_t row = 0; row < r->rows; row++)
@@ -106,11 +106,11 @@ unsigned pqc_quantize_u8_neon(const pqc_u8_rows *r)
     return flags;
 }
 
-unsigned pqc_quantize_u8_quads_neon(const pqc_u8_rows *r)
+unsigned pqc_pack_u8_c4_neon(const pqc_u8_rows *r)
 {
     unsigned flags = 0;
     if (r->channels != 4)
-        return pqc_quantize_u8_quads_scalar(r);
+        return pqc_pack_u8_c4_scalar(r);
     for (ptrdiff_t row = 0; row < r->rows; row++)
         flags |= quads_row(r, r->x + row * r->x_row, r->y ? r->y + row * r->y_row : NULL,
                            r->odd ? r->odd + row * r->y_row : NULL);

@@ -16,7 +16,7 @@ static inline uint8_t quantize(float x, pqc_u8_quant q, unsigned *flags)
     return (uint8_t)((int32_t)v + q.zero);
 }
 
-unsigned pqc_quantize_u8_scalar(const pqc_u8_rows *r)
+unsigned pqc_pack_u8_scalar(const pqc_u8_rows *r)
 {
     unsigned flags = 0;
     for (ptrdiff_t row = 0; row < r->rows; row++)
@@ -28,22 +28,22 @@ unsigned pqc_quantize_u8_scalar(const pqc_u8_rows *r)
 /* NULL if it is not wanted. */
 static uint8_t *quad_of(const pqc_u8_rows *r, ptrdiff_t row, ptrdiff_t i)
 {
-    uint8_t *y = r->apart && i % 2 ? r->odd : r->y;
-    return y ? y + row * r->y_row + 4 * (r->apart ? i / 2 : i) : NULL;
+    uint8_t *y = r->deinterleave && i % 2 ? r->odd : r->y;
+    return y ? y + row * r->y_row + 4 * (r->deinterleave ? i / 2 : i) : NULL;
 }
 
-unsigned pqc_quantize_u8_quads_scalar(const pqc_u8_rows *r)
+unsigned pqc_pack_u8_c4_scalar(const pqc_u8_rows *r)
 {
     unsigned flags = 0;
     for (ptrdiff_t row = 0; row < r->rows; row++)
         for (ptrdiff_t i = 0; i < r->n; i++)
             for (int c = 0; c < 4; c++) {
                 const float *x = r->x + row * r->x_row + i;
-                uint8_t *quad = quad_of(r, row, i);
+                uint8_t *c4 = quad_of(r, row, i);
                 uint8_t byte = c < r->channels ? quantize(x[c * r->channel], r->q, &flags)
                                                : (uint8_t)r->q.zero;
-                if (quad)
-                    quad[c] = byte;
+                if (c4)
+                    c4[c] = byte;
             }
     return flags;
 }

@@ -9,8 +9,8 @@
  *                pixels <= 64
  *
  * Same bits from every ISA. */
-#ifndef PQC_DEQUANTIZE_H
-#define PQC_DEQUANTIZE_H
+#ifndef PQC_REQUANTIZE_H
+#define PQC_REQUANTIZE_H
 
 #include "pqc.h"
 
@@ -20,12 +20,12 @@ typedef struct {
     int pixels, channels;
 } pqc_sums;
 
-typedef void pqc_dequantize_fn(pqc_sums sums, const float *scale, const float *bias, float *y,
+typedef void pqc_requantize_fn(pqc_sums sums, const float *scale, const float *bias, float *y,
                                ptrdiff_t stride);
 
-pqc_dequantize_fn pqc_dequantize_rows_scalar, pqc_dequantize_rows_avx2, pqc_dequantize_rows_avx512,
-    pqc_dequantize_rows_neon;
-pqc_dequantize_fn pqc_dequantize_columns_scalar, pqc_dequantize_columns_avx2,
-    pqc_dequantize_columns_avx512, pqc_dequantize_columns_neon;
+pqc_requantize_fn pqc_requantize_nhwc_scalar, pqc_requantize_nhwc_avx2, pqc_requantize_nhwc_avx512,
+    pqc_requantize_nhwc_neon;
+pqc_requantize_fn pqc_requantize_nchw_scalar, pqc_requantize_nchw_avx2, pqc_requantize_nchw_avx512,
+    pqc_requantize_nchw_neon;
 
 #endif

@@ -18,7 +18,7 @@ static pqc_sums rest_of(pqc_sums sums, int channel)
     return (pqc_sums){sums.acc + channel, sums.ld, sums.pixels, sums.channels - channel};
 }
 
-AVX2 void pqc_dequantize_rows_avx2(pqc_sums sums, const float *scale, const float *bias, float *y,
+AVX2 void pqc_requantize_nhwc_avx2(pqc_sums sums, const float *scale, const float *bias, float *y,
                                    ptrdiff_t stride)
 {
     int c = 0;
@@ -27,7 +27,7 @@ AVX2 void pqc_dequantize_rows_avx2(pqc_sums sums, const float *scale, const floa
         for (int p = 0; p < sums.pixels; p++)
             _mm256_storeu_ps(y + p * stride + c, dequantized(sums.acc + p * sums.ld + c, s, b));
     }
-    pqc_dequantize_rows_scalar(rest_of(sums, c), scale + c, bias + c, y + c, stride);
+    pqc_requantize_nhwc_scalar(rest_of(sums, c), scale + c, bias + c, y + c, stride);
 }
 
 INLINE void transpose(__m256 r[8])
@@ -56,8 +56,8 @@ INLINE void transpose(__m256 r[8])
 }
 
 /* Up to 8 pixels of 8 channels. */
-INLINE void put_square(const int32_t *acc, ptrdiff_t ld, int pixels, __m256 scale, __m256 bias,
-                       float *y, ptrdiff_t stride)
+INLINE void store_square(const int32_t *acc, ptrdiff_t ld, int pixels, __m256 scale, __m256 bias,
+                         float *y, ptrdiff_t stride)
 {
     __m256 r[8];
     PQC_UNROLL(8)
@@ -69,8 +69,8 @@ INLINE void put_square(const int32_t *acc, ptrdiff_t ld, int pixels, __m256 scal
         store_first(y + i * stride, r[i], pixels);
 }
 
-AVX2 void pqc_dequantize_columns_avx2(pqc_sums sums, const float *scale, const float *bias,
-                                      float *y, ptrdiff_t stride)
+AVX2 void pqc_requantize_nchw_avx2(pqc_sums sums, const float *scale, const float *bias, float *y,
+                                   ptrdiff_t stride)
 {
     int c = 0;
     for (; c + 8 <= sums.channels; c += 8) {
@@ -79,11 +79,11 @@ AVX2 void pqc_dequantize_columns_avx2(pqc_sums sums, const float *scale, const f
         float *to = y + c * stride;
         int p = 0;
         for (; p + 8 <= sums.pixels; p += 8)
-            put_square(acc + p * sums.ld, sums.ld, 8, s, b, to + p, stride);
+            store_square(acc + p * sums.ld, sums.ld, 8, s, b, to + p, stride);
         if (p < sums.pixels)
-            put_square(acc + p * sums.ld, sums.ld, sums.pixels - p, s, b, to + p, stride);
+            store_square(acc + p * sums.ld, sums.ld, sums.pixels - p, s, b, to + p, stride);
     }
-    pqc_dequantize_columns_scalar(rest_of(sums, c), scale + c, bias + c, y + c * stride, stride);
+    pqc_requantize_nchw_scalar(rest_of(sums, c), scale + c, bias + c, y + c * stride, stride);
 }
 
 #endif

@@ -11,7 +11,7 @@ INLINE __m512 dequantized(const int32_t *acc, __m512 scale, __m512 bias)
     return _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(acc)), scale, bias);
 }
 
-AVX512 void pqc_dequantize_rows_avx512(pqc_sums sums, const float *scale, const float *bias,
+AVX512 void pqc_requantize_nhwc_avx512(pqc_sums sums, const float *scale, const float *bias,
                                        float *y, ptrdiff_t stride)
 {
     for (int c = 0; c < sums.channels; c += 16) {
@@ -56,8 +56,8 @@ INLINE void transpose(__m512 r[16])
     }
 }
 
-AVX512 void pqc_dequantize_columns_avx512(pqc_sums sums, const float *scale, const float *bias,
-                                          float *y, ptrdiff_t stride)
+AVX512 void pqc_requantize_nchw_avx512(pqc_sums sums, const float *scale, const float *bias,
+                                       float *y, ptrdiff_t stride)
 {
     for (int c = 0; c < sums.channels; c += 16) {
         int channels = sums.channels - c < 16 ? sums.channels - c : 16;

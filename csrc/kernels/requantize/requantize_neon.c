@@ -16,7 +16,7 @@ static pqc_sums rest_of(pqc_sums sums, int pixel, int channel)
                       sums.channels - channel};
 }
 
-void pqc_dequantize_rows_neon(pqc_sums sums, const float *scale, const float *bias, float *y,
+void pqc_requantize_nhwc_neon(pqc_sums sums, const float *scale, const float *bias, float *y,
                               ptrdiff_t stride)
 {
     int c = 0;
@@ -25,7 +25,7 @@ void pqc_dequantize_rows_neon(pqc_sums sums, const float *scale, const float *bi
         for (int p = 0; p < sums.pixels; p++)
             vst1q_f32(y + p * stride + c, dequantized(sums.acc + p * sums.ld + c, s, b));
     }
-    pqc_dequantize_rows_scalar(rest_of(sums, 0, c), scale + c, bias + c, y + c, stride);
+    pqc_requantize_nhwc_scalar(rest_of(sums, 0, c), scale + c, bias + c, y + c, stride);
 }
 
 static inline void store_transposed(const float32x4_t r[4], float *y, ptrdiff_t stride)
@@ -38,8 +38,8 @@ static inline void store_transposed(const float32x4_t r[4], float *y, ptrdiff_t 
     }
 }
 
-void pqc_dequantize_columns_neon(pqc_sums sums, const float *scale, const float *bias, float *y,
-                                 ptrdiff_t stride)
+void pqc_requantize_nchw_neon(pqc_sums sums, const float *scale, const float *bias, float *y,
+                              ptrdiff_t stride)
 {
     int c = 0, whole = sums.pixels & ~3;
     for (; c + 4 <= sums.channels; c += 4) {
@@ -53,8 +53,8 @@ void pqc_dequantize_columns_neon(pqc_sums sums, const float *scale, const float 
     }
     pqc_sums right = rest_of(sums, 0, c), below = rest_of(sums, whole, 0);
     right.pixels = whole;
-    pqc_dequantize_columns_scalar(right, scale + c, bias + c, y + c * stride, stride);
-    pqc_dequantize_columns_scalar(below, scale, bias, y + whole, stride);
+    pqc_requantize_nchw_scalar(right, scale + c, bias + c, y + c * stride, stride);
+    pqc_requantize_nchw_scalar(below, scale, bias, y + whole, stride);
 }
 
 #endif

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-void pqc_dequantize_rows_scalar(pqc_sums sums, const float *scale, const float *bias, float *y,
+void pqc_requantize_nhwc_scalar(pqc_sums sums, const float *scale, const float *bias, float *y,
                                 ptrdiff_t stride)
 {
     for (int p = 0; p < sums.pixels; p++)
@@ -10,8 +10,8 @@ void pqc_dequantize_rows_scalar(pqc_sums sums, const float *scale, const float *
             y[p * stride + c] = fmaf((float)sums.acc[p * sums.ld + c], scale[c], bias[c]);
 }
 
-void pqc_dequantize_columns_scalar(pqc_sums sums, const float *scale, const float *bias, float *y,
-                                   ptrdiff_t stride)
+void pqc_requantize_nchw_scalar(pqc_sums sums, const float *scale, const float *bias, float *y,
+                                ptrdiff_t stride)
 {
     for (int c = 0; c < sums.channels; c++)
         for (int p = 0; p < sums.pixels; p++)

@@ -17,10 +17,10 @@ typedef struct {
     int shift;            /* levels = 1 << shift */
     double inverse[PQC_LOG_TABLE], log_inverse[PQC_LOG_TABLE]; /* see pqc_log */
 } pqc_groups;
-typedef void pqc_group_logs_fn(const pqc_groups *g, ptrdiff_t first, ptrdiff_t stride, int n,
-                               double *sums);
+typedef void pqc_search_logs_fn(const pqc_groups *g, ptrdiff_t first, ptrdiff_t stride, int n,
+                                double *sums);
 
-pqc_group_logs_fn pqc_group_logs_scalar, pqc_group_logs_avx2, pqc_group_logs_avx512;
+pqc_search_logs_fn pqc_search_logs_scalar, pqc_search_logs_avx2, pqc_search_logs_avx512;
 
 /* log x of a normal x > 0, to 1e-14: x = 2^e m, m in [1, 2); the upper four bits of m choose c near
  * 1 / m, r = m c - 1 is at most 1/32, log x = e log 2 - log c + r - r^2/2 + ... */

@@ -63,12 +63,12 @@ AVX2 static void four(const pqc_groups *g, ptrdiff_t first, double *sums)
     _mm256_storeu_pd(sums, sum);
 }
 
-AVX2 void pqc_group_logs_avx2(const pqc_groups *g, ptrdiff_t first, ptrdiff_t stride, int n,
-                              double *sums)
+AVX2 void pqc_search_logs_avx2(const pqc_groups *g, ptrdiff_t first, ptrdiff_t stride, int n,
+                               double *sums)
 {
     double found[PQC_CANDIDATES];
     if (stride != 1) {
-        pqc_group_logs_scalar(g, first, stride, n, sums);
+        pqc_search_logs_scalar(g, first, stride, n, sums);
         return;
     }
     for (int k = 0; k < n; k += 4)

@@ -29,11 +29,11 @@ AVX512 static inline __m512d log8(__m512d x, const pqc_groups *g)
     return _mm512_fmadd_pd(p, r, l);
 }
 
-AVX512 void pqc_group_logs_avx512(const pqc_groups *g, ptrdiff_t first, ptrdiff_t stride, int n,
-                                  double *sums)
+AVX512 void pqc_search_logs_avx512(const pqc_groups *g, ptrdiff_t first, ptrdiff_t stride, int n,
+                                   double *sums)
 {
     if (stride != 1) {
-        pqc_group_logs_scalar(g, first, stride, n, sums);
+        pqc_search_logs_scalar(g, first, stride, n, sums);
         return;
     }
     const __m512i lanes = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);

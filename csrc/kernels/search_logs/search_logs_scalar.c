@@ -16,8 +16,8 @@ static double one(const pqc_groups *g, ptrdiff_t i)
     return sum;
 }
 
-void pqc_group_logs_scalar(const pqc_groups *g, ptrdiff_t first, ptrdiff_t stride, int n,
-                           double *sums)
+void pqc_search_logs_scalar(const pqc_groups *g, ptrdiff_t first, ptrdiff_t stride, int n,
+                            double *sums)
 {
     for (int k = 0; k < n; k++)
         sums[k] = one(g, first + k * stride);

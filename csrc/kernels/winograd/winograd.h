@@ -23,9 +23,9 @@
  *
  * The transformed operands, of positions p in the square of (m + 2)^2:
  *
- *   inputs    [p][quad of channels][tile][channel]: 16 bits; v_pitch tiles from a quad to the next
- *   weights   [p][quad of channels][pair of channels][16 output channels][channel]: 16 bits
- *   products  [p][tile][16 output channels]: 32 bits; m_pitch tiles from a position to the next */
+ *   inputs    [p][c4 block of channels][tile][channel]: 16 bits; v_stride tiles from a c4 block to the next
+ *   weights   [p][c4 block of channels][pair of channels][16 output channels][channel]: 16 bits
+ *   products  [p][tile][16 output channels]: 32 bits; m_stride tiles from a position to the next */
 #ifndef PQC_WINOGRAD_H
 #define PQC_WINOGRAD_H
 
@@ -34,26 +34,27 @@
 enum { PQC_WINOGRAD_CHANNELS = 16, PQC_WINOGRAD_SPARE = 3, PQC_WINOGRAD_SIDES = 2 };
 
 /* Words of transformed weights from a position to the next.  The spare ones keep the positions out of each other's way in
- * the first cache: without them their distance is often a power of two. */
-static inline ptrdiff_t pqc_winograd_weights(ptrdiff_t quads)
+ * L1: without them their distance is often a power of two. */
+static inline ptrdiff_t pqc_winograd_weights(ptrdiff_t c4_blocks)
 {
-    return quads * 4 * PQC_WINOGRAD_CHANNELS + 32;
+    return c4_blocks * 4 * PQC_WINOGRAD_CHANNELS + 32;
 }
 
-/* A group's quads as conv_shape.h lays them out: each a plane of rows, with the border. */
+/* A group's c4 blocks as conv_shape.h lays them out: each a plane of rows, with the border. */
 typedef struct {
     const uint8_t *x;
-    ptrdiff_t quads, plane, row; /* bytes from a quad to the next, and from a row to the next */
-    ptrdiff_t rows;              /* rows past the last one are read as the last one */
-    ptrdiff_t across;            /* tiles in a row of tiles */
+    ptrdiff_t c4_blocks, block_stride,
+        row;          /* bytes from a c4 block to the next, and from a row to the next */
+    ptrdiff_t rows;   /* rows past the last one are read as the last one */
+    ptrdiff_t across; /* tiles in a row of tiles */
 } pqc_winograd_image;
 
 typedef struct {
     int positions;
     const int16_t *v;
-    ptrdiff_t v_quads, v_pitch; /* v_quads: from a position to the next */
+    ptrdiff_t v_blocks, v_stride; /* v_quads: from a position to the next */
     const int16_t *u;
-    ptrdiff_t m_pitch;
+    ptrdiff_t m_stride;
 } pqc_winograd_operands;
 
 typedef struct {
@@ -62,23 +63,23 @@ typedef struct {
     /* Tiles `first` to `first + tiles` in reading order; writes up to PQC_WINOGRAD_SPARE tiles more, reads up to 64 bytes
      * past the end of a row. */
     void (*inputs)(const pqc_winograd_image *image, ptrdiff_t first, ptrdiff_t tiles,
-                   ptrdiff_t v_pitch, int16_t *v);
+                   ptrdiff_t v_stride, int16_t *v);
 
-    /* The weights of 16 output channels: of each row of taps, w_row bytes apart, the quads' three taps, w_step bytes apart. */
-    void (*weights)(const int8_t *w, ptrdiff_t w_step, ptrdiff_t w_row, ptrdiff_t quads,
+    /* The weights of 16 output channels: of each row of taps, w_row bytes apart, the c4 blocks' three taps, k_stride bytes apart. */
+    void (*weights)(const int8_t *w, ptrdiff_t k_stride, ptrdiff_t w_row, ptrdiff_t c4_blocks,
                     int16_t *u);
 
-    /* Products summed over `quads` quads: all of u, as many of v.  Added to m if `more`. */
-    void (*products)(const pqc_winograd_operands *operands, ptrdiff_t quads, ptrdiff_t tiles,
+    /* Products summed over `c4 blocks` c4 blocks: all of u, as many of v.  Added to m if `more`. */
+    void (*products)(const pqc_winograd_operands *operands, ptrdiff_t c4_blocks, ptrdiff_t tiles,
                      bool more, int32_t *m);
 
-    /* start[c] + sum for 16 channels of some tiles beside each other: to[pixel][channel] for each of the m rows of pixels,
+    /* compensation[c] + sum for 16 channels of some neighbouring tiles: to[pixel][channel] for each of the m rows of pixels,
      * to_row numbers from one to the next. */
-    void (*sums)(const int32_t *m, ptrdiff_t m_pitch, ptrdiff_t tiles, const int32_t *start,
+    void (*sums)(const int32_t *m, ptrdiff_t m_stride, ptrdiff_t tiles, const int32_t *compensation,
                  int32_t *to, ptrdiff_t to_row);
 } pqc_winograd;
 
-/* m = 2 and m = 4.  The table's field is NULL where the products of gemm_s8 are faster. */
+/* m = 2 and m = 4.  The table's field is NULL where the products of igemm_u8s8 are faster. */
 extern const pqc_winograd pqc_winograd_avx2[PQC_WINOGRAD_SIDES];
 
 /* True if the sums fit: each |sum| is at most 255 * (sum of the channel's |weights|). */

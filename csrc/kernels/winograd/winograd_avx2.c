@@ -6,23 +6,23 @@
 #define INLINE AVX2 PQC_INLINE
 
 /* Multiplied and added in pairs (vpmaddwd).  A block is up to 6 tiles by 16 channels: 12 sums, 2 weights, 1 input. */
-enum { MOST_TILES = 6, STEP = 4 * PQC_WINOGRAD_CHANNELS };
+enum { MAX_TILES = 6, STEP = 4 * PQC_WINOGRAD_CHANNELS };
 
 typedef struct {
     const int16_t *v, *u;
-    ptrdiff_t v_step, quads; /* words of v from a quad to the next */
-} strip;
+    ptrdiff_t v_step, c4_blocks; /* words of v from a c4 block to the next */
+} block_operands;
 
 /* P tiles; P is a constant where this is inlined.  Adds to m if `more`. */
-INLINE void block(strip s, const int P, bool more, int32_t *m)
+INLINE void block(block_operands s, const int P, bool more, int32_t *m)
 {
-    __m256i low[MOST_TILES], high[MOST_TILES];
+    __m256i low[MAX_TILES], high[MAX_TILES];
     PQC_UNROLL(6)
     for (int p = 0; p < P; p++) {
         low[p] = more ? load_words(m + 16 * p) : _mm256_setzero_si256();
         high[p] = more ? load_words(m + 16 * p + 8) : _mm256_setzero_si256();
     }
-    for (ptrdiff_t left = s.quads; left > 0; left--, s.v += s.v_step, s.u += STEP) {
+    for (ptrdiff_t left = s.c4_blocks; left > 0; left--, s.v += s.v_step, s.u += STEP) {
         PQC_UNROLL(2)
         for (int pair = 0; pair < 2; pair++) {
             __m256i w0 = load_words(s.u + 32 * pair), w1 = load_words(s.u + 32 * pair + 16);
@@ -45,7 +45,7 @@ INLINE void block(strip s, const int P, bool more, int32_t *m)
     }
 }
 
-AVX2 static void any_block(strip s, ptrdiff_t tiles, bool more, int32_t *m)
+AVX2 static void any_block(block_operands s, ptrdiff_t tiles, bool more, int32_t *m)
 {
     switch (tiles) {
     case 1:
@@ -70,9 +70,9 @@ AVX2 static void any_block(strip s, ptrdiff_t tiles, bool more, int32_t *m)
 }
 
 /* Any number of tiles, in blocks of nearly equal size. */
-INLINE void all_tiles(strip s, ptrdiff_t tiles, bool more, int32_t *m)
+INLINE void all_tiles(block_operands s, ptrdiff_t tiles, bool more, int32_t *m)
 {
-    for (ptrdiff_t blocks = (tiles + MOST_TILES - 1) / MOST_TILES; blocks > 0; blocks--) {
+    for (ptrdiff_t blocks = (tiles + MAX_TILES - 1) / MAX_TILES; blocks > 0; blocks--) {
         ptrdiff_t now = (tiles + blocks - 1) / blocks;
         any_block(s, now, more, m);
         s.v += 4 * now;
@@ -81,13 +81,13 @@ INLINE void all_tiles(strip s, ptrdiff_t tiles, bool more, int32_t *m)
     }
 }
 
-AVX2 static void products(const pqc_winograd_operands *o, ptrdiff_t quads, ptrdiff_t tiles,
+AVX2 static void products(const pqc_winograd_operands *o, ptrdiff_t c4_blocks, ptrdiff_t tiles,
                           bool more, int32_t *m)
 {
     for (int p = 0; p < o->positions; p++) {
-        strip s = {o->v + p * o->v_quads * o->v_pitch * 4, o->u + p * pqc_winograd_weights(quads),
-                   o->v_pitch * 4, quads};
-        all_tiles(s, tiles, more, m + p * o->m_pitch * PQC_WINOGRAD_CHANNELS);
+        block_operands s = {o->v + p * o->v_blocks * o->v_stride * 4,
+                            o->u + p * pqc_winograd_weights(c4_blocks), o->v_stride * 4, c4_blocks};
+        all_tiles(s, tiles, more, m + p * o->m_stride * PQC_WINOGRAD_CHANNELS);
     }
 }
 

@@ -7,7 +7,7 @@ typedef struct {
     __m256i at[4];
 } four;
 
-/* Of 8 neighbouring quads, `a` and `b`: those with an even number, or an odd one, in 16 bits. */
+/* Of 8 neighbouring c4 blocks, `a` and `b`: those with an even number, or an odd one, in 16 bits. */
 INLINE __m256i every_other(__m128i a, __m128i b, const bool odd)
 {
     __m128 x = _mm_castsi128_ps(a), y = _mm_castsi128_ps(b);
@@ -15,7 +15,7 @@ INLINE __m256i every_other(__m128i a, __m128i b, const bool odd)
     return _mm256_cvtepu8_epi16(_mm_castps_si128(picked));
 }
 
-/* d B of one row of four neighbouring tiles, which begin at every other quad. */
+/* d B of one row of four neighbouring tiles, which begin at every other c4 block. */
 INLINE four across(const uint8_t *x)
 {
     __m128i a = bytes_at(x), b = bytes_at(x + 16), c = bytes_at(x + 8), d = bytes_at(x + 24);
@@ -77,7 +77,7 @@ INLINE two narrowed(__m256i a, __m256i b, __m256i c, __m256i d)
         {_mm256_add_epi32(_mm256_add_epi32(a, b), c), _mm256_sub_epi32(_mm256_sub_epi32(b, c), d)}};
 }
 
-INLINE void one_tile(const int32_t *m, ptrdiff_t position, __m256i start, int32_t *to,
+INLINE void one_tile(const int32_t *m, ptrdiff_t position, __m256i compensation, int32_t *to,
                      ptrdiff_t to_row)
 {
     two row[4];
@@ -90,28 +90,28 @@ INLINE void one_tile(const int32_t *m, ptrdiff_t position, __m256i start, int32_
         two column = narrowed(row[0].at[j], row[1].at[j], row[2].at[j], row[3].at[j]);
         PQC_UNROLL(2)
         for (int i = 0; i < 2; i++) {
-            __m256i sum = _mm256_add_epi32(column.at[i], _mm256_slli_epi32(start, 2));
+            __m256i sum = _mm256_add_epi32(column.at[i], _mm256_slli_epi32(compensation, 2));
             store_words(to + i * to_row + j * PQC_WINOGRAD_CHANNELS, _mm256_srai_epi32(sum, 2));
         }
     }
 }
 
 AVX2 void pqc_winograd2_inputs_avx2(const pqc_winograd_image *image, ptrdiff_t first,
-                                    ptrdiff_t tiles, ptrdiff_t v_pitch, int16_t *v)
+                                    ptrdiff_t tiles, ptrdiff_t v_stride, int16_t *v)
 {
-    transform_inputs(image, first, tiles, v_pitch, v, 2, four_tiles);
+    transform_inputs(image, first, tiles, v_stride, v, 2, four_tiles);
 }
 
-AVX2 void pqc_winograd2_weights_avx2(const int8_t *w, ptrdiff_t w_step, ptrdiff_t w_row,
-                                     ptrdiff_t quads, int16_t *u)
+AVX2 void pqc_winograd2_weights_avx2(const int8_t *w, ptrdiff_t k_stride, ptrdiff_t w_row,
+                                     ptrdiff_t c4_blocks, int16_t *u)
 {
-    transform_weights(w, w_step, w_row, quads, u, one_pair);
+    transform_weights(w, k_stride, w_row, c4_blocks, u, one_pair);
 }
 
-AVX2 void pqc_winograd2_sums_avx2(const int32_t *m, ptrdiff_t m_pitch, ptrdiff_t tiles,
-                                  const int32_t *start, int32_t *to, ptrdiff_t to_row)
+AVX2 void pqc_winograd2_sums_avx2(const int32_t *m, ptrdiff_t m_stride, ptrdiff_t tiles,
+                                  const int32_t *compensation, int32_t *to, ptrdiff_t to_row)
 {
-    transform_products(m, m_pitch, tiles, start, to, to_row, 2, one_tile);
+    transform_products(m, m_stride, tiles, compensation, to, to_row, 2, one_tile);
 }
 
 #endif

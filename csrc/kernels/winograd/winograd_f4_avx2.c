@@ -20,7 +20,7 @@ INLINE six mixed(const __m256i d[6])
                   _mm256_sub_epi16(_mm256_sub_epi16(d[5], d[3]), _mm256_slli_epi16(e, 2))}};
 }
 
-/* d B of one row of four neighbouring tiles, which begin at every fourth quad. */
+/* d B of one row of four neighbouring tiles, which begin at every fourth c4 block. */
 INLINE six across(const uint8_t *x)
 {
     __m128i r0 = bytes_at(x), r1 = bytes_at(x + 16), r2 = bytes_at(x + 32), r3 = bytes_at(x + 48);
@@ -103,13 +103,13 @@ INLINE four narrowed(const __m256i m[6])
 }
 
 /* 576 = 9 * 64 times the sum: the product with 1 / 9 modulo 2^32 leaves 64 times the sum. */
-INLINE __m256i divided(__m256i x, __m256i start)
+INLINE __m256i divided(__m256i x, __m256i compensation)
 {
     __m256i sum = _mm256_mullo_epi32(x, _mm256_set1_epi32(0x38e38e39));
-    return _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_slli_epi32(start, 6)), 6);
+    return _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_slli_epi32(compensation, 6)), 6);
 }
 
-INLINE void one_tile(const int32_t *m, ptrdiff_t position, __m256i start, int32_t *to,
+INLINE void one_tile(const int32_t *m, ptrdiff_t position, __m256i compensation, int32_t *to,
                      ptrdiff_t to_row)
 {
     four column[6];
@@ -130,26 +130,27 @@ INLINE void one_tile(const int32_t *m, ptrdiff_t position, __m256i start, int32_
         four row = narrowed(x);
         PQC_UNROLL(4)
         for (int j = 0; j < 4; j++)
-            store_words(to + i * to_row + j * PQC_WINOGRAD_CHANNELS, divided(row.at[j], start));
+            store_words(to + i * to_row + j * PQC_WINOGRAD_CHANNELS,
+                        divided(row.at[j], compensation));
     }
 }
 
 AVX2 void pqc_winograd4_inputs_avx2(const pqc_winograd_image *image, ptrdiff_t first,
-                                    ptrdiff_t tiles, ptrdiff_t v_pitch, int16_t *v)
+                                    ptrdiff_t tiles, ptrdiff_t v_stride, int16_t *v)
 {
-    transform_inputs(image, first, tiles, v_pitch, v, 4, four_tiles);
+    transform_inputs(image, first, tiles, v_stride, v, 4, four_tiles);
 }
 
-AVX2 void pqc_winograd4_weights_avx2(const int8_t *w, ptrdiff_t w_step, ptrdiff_t w_row,
-                                     ptrdiff_t quads, int16_t *u)
+AVX2 void pqc_winograd4_weights_avx2(const int8_t *w, ptrdiff_t k_stride, ptrdiff_t w_row,
+                                     ptrdiff_t c4_blocks, int16_t *u)
 {
-    transform_weights(w, w_step, w_row, quads, u, one_pair);
+    transform_weights(w, k_stride, w_row, c4_blocks, u, one_pair);
 }
 
-AVX2 void pqc_winograd4_sums_avx2(const int32_t *m, ptrdiff_t m_pitch, ptrdiff_t tiles,
-                                  const int32_t *start, int32_t *to, ptrdiff_t to_row)
+AVX2 void pqc_winograd4_sums_avx2(const int32_t *m, ptrdiff_t m_stride, ptrdiff_t tiles,
+                                  const int32_t *compensation, int32_t *to, ptrdiff_t to_row)
 {
-    transform_products(m, m_pitch, tiles, start, to, to_row, 4, one_tile);
+    transform_products(m, m_stride, tiles, compensation, to, to_row, 4, one_tile);
 }
 
 #endif

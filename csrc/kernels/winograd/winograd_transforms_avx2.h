@@ -1,6 +1,6 @@
 /* What the transformations of both tile sizes on AVX2 share: their loops, and the loads. */
-#ifndef PQC_TRANSFORMS_AVX2_H
-#define PQC_TRANSFORMS_AVX2_H
+#ifndef PQC_WINOGRAD_TRANSFORMS_AVX2_H
+#define PQC_WINOGRAD_TRANSFORMS_AVX2_H
 
 #include "pqc.h"
 #include "winograd.h"
@@ -10,7 +10,7 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-enum { MOST_ROWS = 6 };
+enum { MAX_ROWS = 6 };
 
 INLINE __m128i bytes_at(const uint8_t *x)
 {
@@ -22,18 +22,18 @@ typedef void inputs_fn(const uint8_t *const *row, ptrdiff_t at, int16_t *v, ptrd
 
 /* Both are constants where this is inlined. */
 INLINE void transform_inputs(const pqc_winograd_image *image, ptrdiff_t first, ptrdiff_t tiles,
-                             ptrdiff_t v_pitch, int16_t *v, const int side, inputs_fn *transform)
+                             ptrdiff_t v_stride, int16_t *v, const int side, inputs_fn *transform)
 {
-    ptrdiff_t position = image->quads * v_pitch * 4;
+    ptrdiff_t position = image->c4_blocks * v_stride * 4;
     for (ptrdiff_t done = 0; done < tiles;) {
         ptrdiff_t down = (first + done) / image->across, x = (first + done) % image->across;
-        ptrdiff_t count = pqc_least(image->across - x, tiles - done);
-        for (ptrdiff_t quad = 0; quad < image->quads; quad++) {
-            const uint8_t *plane = image->x + quad * image->plane, *row[MOST_ROWS];
+        ptrdiff_t count = pqc_min(image->across - x, tiles - done);
+        for (ptrdiff_t c4 = 0; c4 < image->c4_blocks; c4++) {
+            const uint8_t *block_stride = image->x + c4 * image->block_stride, *row[MAX_ROWS];
             for (int i = 0; i < side + 2; i++)
-                row[i] = plane + pqc_least(side * down + i, image->rows - 1) * image->row;
+                row[i] = block_stride + pqc_min(side * down + i, image->rows - 1) * image->row;
             for (ptrdiff_t t = 0; t < count; t += 4)
-                transform(row, 4 * side * (x + t), v + (quad * v_pitch + done + t) * 4, position);
+                transform(row, 4 * side * (x + t), v + (c4 * v_stride + done + t) * 4, position);
         }
         done += count;
     }
@@ -43,9 +43,9 @@ INLINE void transform_inputs(const pqc_winograd_image *image, ptrdiff_t first, p
 typedef void weights_fn(__m256i taps[9], int16_t *u, ptrdiff_t position);
 
 /* The first two of each of 8 times 4 signed bytes, and the last two, in 16 bits. */
-INLINE void widen_pairs(__m256i quads, __m256i pair[2])
+INLINE void widen_pairs(__m256i c4_blocks, __m256i pair[2])
 {
-    __m256i apart = _mm256_permute4x64_epi64(quads, _MM_SHUFFLE(3, 1, 2, 0));
+    __m256i apart = _mm256_permute4x64_epi64(c4_blocks, _MM_SHUFFLE(3, 1, 2, 0));
     __m256i low = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(apart));
     __m256i high = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(apart, 1));
     __m256 x = _mm256_castsi256_ps(low), y = _mm256_castsi256_ps(high);
@@ -53,38 +53,38 @@ INLINE void widen_pairs(__m256i quads, __m256i pair[2])
     pair[1] = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0xdd));
 }
 
-INLINE void transform_weights(const int8_t *w, ptrdiff_t w_step, ptrdiff_t w_row, ptrdiff_t quads,
-                              int16_t *u, weights_fn *transform)
+INLINE void transform_weights(const int8_t *w, ptrdiff_t k_stride, ptrdiff_t w_row,
+                              ptrdiff_t c4_blocks, int16_t *u, weights_fn *transform)
 {
-    ptrdiff_t position = pqc_winograd_weights(quads);
-    for (ptrdiff_t quad = 0; quad < quads; quad++, w += 3 * w_step)
+    ptrdiff_t position = pqc_winograd_weights(c4_blocks);
+    for (ptrdiff_t c4 = 0; c4 < c4_blocks; c4++, w += 3 * k_stride)
         for (int half = 0; half < 2; half++) {
             __m256i pair[2][9];
             PQC_UNROLL(9)
             for (int tap = 0; tap < 9; tap++) {
                 __m256i both[2];
-                widen_pairs(load_words(w + tap / 3 * w_row + tap % 3 * w_step + 32 * half), both);
+                widen_pairs(load_words(w + tap / 3 * w_row + tap % 3 * k_stride + 32 * half), both);
                 pair[0][tap] = both[0];
                 pair[1][tap] = both[1];
             }
-            int16_t *to = u + quad * 4 * PQC_WINOGRAD_CHANNELS + 16 * half;
+            int16_t *to = u + c4 * 4 * PQC_WINOGRAD_CHANNELS + 16 * half;
             transform(pair[0], to, position);
             transform(pair[1], to + 32, position);
         }
 }
 
 /* 8 channels of one tile; `position` and `to_row` numbers lie between positions, and between rows of pixels. */
-typedef void sums_fn(const int32_t *m, ptrdiff_t position, __m256i start, int32_t *to,
+typedef void sums_fn(const int32_t *m, ptrdiff_t position, __m256i compensation, int32_t *to,
                      ptrdiff_t to_row);
 
-INLINE void transform_products(const int32_t *m, ptrdiff_t m_pitch, ptrdiff_t tiles,
-                               const int32_t *start, int32_t *to, ptrdiff_t to_row, const int side,
-                               sums_fn *transform)
+INLINE void transform_products(const int32_t *m, ptrdiff_t m_stride, ptrdiff_t tiles,
+                               const int32_t *compensation, int32_t *to, ptrdiff_t to_row,
+                               const int side, sums_fn *transform)
 {
     for (int half = 0; half < PQC_WINOGRAD_CHANNELS; half += 8) {
-        __m256i first = load_words(start + half);
+        __m256i first = load_words(compensation + half);
         for (ptrdiff_t t = 0; t < tiles; t++)
-            transform(m + t * PQC_WINOGRAD_CHANNELS + half, m_pitch * PQC_WINOGRAD_CHANNELS, first,
+            transform(m + t * PQC_WINOGRAD_CHANNELS + half, m_stride * PQC_WINOGRAD_CHANNELS, first,
                       to + side * t * PQC_WINOGRAD_CHANNELS + half, to_row);
     }
 }

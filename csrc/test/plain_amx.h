@@ -1,11 +1,11 @@
 /* A matrix unit in plain C, as amx_gemm.h wants it: what drives a unit is tested on every machine, and the sanitizers see
  * each byte that is read. */
-#ifndef PQC_PLAIN_UNIT_H
-#define PQC_PLAIN_UNIT_H
+#ifndef PQC_PLAIN_AMX_H
+#define PQC_PLAIN_AMX_H
 
 #include "amx_gemm/amx_gemm.h"
 
-extern const pqc_matrix_unit plain_unit;
+extern const pqc_amx_gemm plain_amx;
 
 /* How pixels came to it, and results left it. */
 enum {
@@ -17,6 +17,6 @@ enum {
     PLAIN_ROWS = 32
 };
 
-unsigned plain_unit_ways(void); /* since this was asked last */
+unsigned plain_amx_ways(void); /* since this was asked last */
 
 #endif

@@ -1,4 +1,4 @@
-#include "plain_unit.h"
+#include "plain_amx.h"
 
 #include "check.h"
 
@@ -15,14 +15,14 @@ static _Thread_local struct {
     int lefts;
 } begun;
 
-unsigned plain_unit_ways(void)
+unsigned plain_amx_ways(void)
 {
     return atomic_exchange(&ways, 0);
 }
 
 static void begin(ptrdiff_t k, int lefts)
 {
-    CHECK(!begun.is && lefts >= 1 && lefts <= PQC_SIDE, "k %td, %d lefts", k, lefts);
+    CHECK(!begun.is && lefts >= 1 && lefts <= PQC_AMX_SIDE, "k %td, %d lefts", k, lefts);
     begun.is = true;
     begun.k = k;
     begun.lefts = lefts;
@@ -37,8 +37,8 @@ static void end(void)
 /* The four bytes of a row, or of a channel, in a step: in blocks of 16, then groups of 16 steps. */
 static ptrdiff_t place_of(ptrdiff_t row, ptrdiff_t step, ptrdiff_t k)
 {
-    ptrdiff_t group = row / PQC_SIDE * pqc_divided_up(k, PQC_SIDE) + step / PQC_SIDE;
-    return PQC_TILE_BYTES * group + 64 * (row % PQC_SIDE) + 4 * (step % PQC_SIDE);
+    ptrdiff_t group = row / PQC_AMX_SIDE * pqc_div_round_up(k, PQC_AMX_SIDE) + step / PQC_AMX_SIDE;
+    return PQC_AMX_TILE_BYTES * group + 64 * (row % PQC_AMX_SIDE) + 4 * (step % PQC_AMX_SIDE);
 }
 
 static uint32_t products(const uint8_t *x, const int8_t *w)
@@ -46,37 +46,38 @@ static uint32_t products(const uint8_t *x, const int8_t *w)
     return (uint32_t)(x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3]);
 }
 
-static const uint8_t *step_of(const pqc_unit_pixels *pixels, ptrdiff_t step)
+static const uint8_t *step_of(const pqc_amx_pixels *pixels, ptrdiff_t step)
 {
-    ptrdiff_t in_group = step % PQC_SIDE;
-    return pixels->offset ? pixels->x + pixels->offset[step - in_group] + in_group * pixels->row
-                          : pixels->x + 64 * step;
+    ptrdiff_t in_group = step % PQC_AMX_SIDE;
+    return pixels->offset
+               ? pixels->x + pixels->offset[step - in_group] + in_group * pixels->k_stride
+               : pixels->x + 64 * step;
 }
 
 /* All of a tile's pixels, wanted or not, as the hardware takes them. */
-static void columns(const int8_t *w, int blocks, const pqc_unit_pixels *pixels, ptrdiff_t k,
-                    int32_t *sums)
+static void gemm_nchw(const int8_t *w, int blocks, const pqc_amx_pixels *pixels, ptrdiff_t k,
+                      int32_t *sums)
 {
     bool straight = pixels->offset != NULL;
-    CHECK(begun.is && begun.k == k && begun.lefts == PQC_SIDE, "k %td, begun with %td, %d", k,
+    CHECK(begun.is && begun.k == k && begun.lefts == PQC_AMX_SIDE, "k %td, begun with %td, %d", k,
           begun.k, begun.lefts);
-    CHECK(!straight || k % PQC_SIDE == 0, "k %td, straight from an image", k);
+    CHECK(!straight || k % PQC_AMX_SIDE == 0, "k %td, straight from an image", k);
     CHECK((blocks == 1 || blocks == 2) && (pixels->blocks == 1 || pixels->blocks == 2),
           "%d blocks by %d", blocks, pixels->blocks);
     atomic_fetch_or(&ways, straight ? PLAIN_STRAIGHT : 0);
-    for (ptrdiff_t c = 0; c < PQC_SIDE * blocks; c++, sums += PQC_SUMS_PITCH)
+    for (ptrdiff_t c = 0; c < PQC_AMX_SIDE * blocks; c++, sums += PQC_AMX_SUMS_STRIDE)
         for (int block = 0; block < pixels->blocks; block++) {
-            uint32_t sum[PQC_SIDE] = {0};
+            uint32_t sum[PQC_AMX_SIDE] = {0};
             for (ptrdiff_t j = 0; j < k; j++) {
-                const uint8_t *x = step_of(pixels, j) + block * pixels->apart;
-                for (ptrdiff_t p = 0; p < PQC_SIDE; p++)
+                const uint8_t *x = step_of(pixels, j) + block * pixels->block_stride;
+                for (ptrdiff_t p = 0; p < PQC_AMX_SIDE; p++)
                     sum[p] += products(x + 4 * p, w + place_of(c, j, k));
             }
-            memcpy(sums + PQC_SIDE * block, sum, sizeof sum);
+            memcpy(sums + PQC_AMX_SIDE * block, sum, sizeof sum);
         }
 }
 
-static void write(pqc_unit_pending *pending)
+static void flush(pqc_amx_pending *pending)
 {
     const pqc_rows *to = &pending->to;
     for (ptrdiff_t row = 0; row < to->rows; row++)
@@ -87,30 +88,30 @@ static void write(pqc_unit_pending *pending)
     pending->to.rows = 0;
 }
 
-static int32_t row_sum(const pqc_gemm_s8_block *g, const uint8_t *x, ptrdiff_t row, ptrdiff_t c)
+static int32_t row_sum(const pqc_igemm_params *g, const uint8_t *x, ptrdiff_t row, ptrdiff_t c)
 {
-    const int8_t *w = g->w + c / PQC_LANES * g->apart + c % PQC_LANES * 4;
-    uint32_t sum = (uint32_t)g->start[c];
+    const int8_t *w = g->w + c / PQC_LANES * g->panel_stride + c % PQC_LANES * 4;
+    uint32_t sum = (uint32_t)g->compensation[c];
     for (ptrdiff_t j = 0; j < g->k; j++)
         sum += products(x + place_of(row, j, g->k), w + 64 * j);
     return (int32_t)sum;
 }
 
 /* A block of rows at a time, by all channels; the last one's results are pending. */
-static void rows(const pqc_gemm_s8_block *g, const uint8_t *x, const pqc_rows *to,
-                 pqc_unit_pending *pending)
+static void gemm_nhwc(const pqc_igemm_params *g, const uint8_t *x, const pqc_rows *to,
+                      pqc_amx_pending *pending)
 {
     CHECK(begun.is && begun.k == g->k, "k %td, begun with %td", g->k, begun.k);
-    CHECK(begun.lefts == PQC_SIDE || to->rows <= begun.lefts, "%d rows, begun with %d", to->rows,
-          begun.lefts);
-    CHECK(g->step == 64, "weights %td bytes apart", g->step);
+    CHECK(begun.lefts == PQC_AMX_SIDE || to->rows <= begun.lefts, "%d rows, begun with %d",
+          to->rows, begun.lefts);
+    CHECK(g->k_stride == 64, "weights %td bytes apart", g->k_stride);
     atomic_fetch_or(&ways, PLAIN_ROWS);
-    for (int first = 0; first < to->rows; first += PQC_SIDE) {
-        write(pending);
+    for (int first = 0; first < to->rows; first += PQC_AMX_SIDE) {
+        flush(pending);
         pending->turn = !pending->turn;
         pending->ld = PQC_LANES * g->vectors;
         pending->to = *to;
-        pending->to.rows = (int)pqc_least(to->rows - first, PQC_SIDE);
+        pending->to.rows = (int)pqc_min(to->rows - first, PQC_AMX_SIDE);
         pending->to.y = to->y + first * to->stride;
         int32_t *sums = pending->sums[pending->turn];
         for (ptrdiff_t row = 0; row < begun.lefts; row++)
@@ -119,13 +120,13 @@ static void rows(const pqc_gemm_s8_block *g, const uint8_t *x, const pqc_rows *t
     }
 }
 
-static void panel(const pqc_panel *p, const uint8_t *x, uint8_t *to)
+static void panel(const pqc_amx_panel *p, const uint8_t *x, uint8_t *to)
 {
     atomic_fetch_or(&ways, p->pixel           ? PLAIN_GATHERED
                            : p->dilation == 0 ? PLAIN_QUADS
                                               : PLAIN_COLUMNS);
     for (ptrdiff_t j = 0; j < p->k; j++)
-        for (ptrdiff_t pixel = 0; pixel < PQC_SIDE; pixel++)
+        for (ptrdiff_t pixel = 0; pixel < PQC_AMX_SIDE; pixel++)
             for (ptrdiff_t i = 0; i < 4; i++) {
                 ptrdiff_t at = p->pixel           ? p->pixel[pixel] + i
                                : p->dilation == 0 ? 4 * pixel + i
@@ -134,28 +135,28 @@ static void panel(const pqc_panel *p, const uint8_t *x, uint8_t *to)
             }
 }
 
-static void put(const pqc_unit_to *to, const int32_t *sums, int channels, float *y)
+static void store(const pqc_amx_store *to, const int32_t *sums, int channels, float *y)
 {
-    atomic_fetch_or(&ways, to->step != 1 ? PLAIN_APART : 0);
-    CHECK(channels >= 1 && channels <= PQC_PAIR, "%d channels", channels);
-    for (const pqc_put *p = to->put, *last = p + to->puts; p < last; p++) {
-        CHECK(p->from >= 0 && p->count >= 1 && p->count <= PQC_SIDE &&
-                  p->from + p->count <= PQC_STRIP,
+    atomic_fetch_or(&ways, to->pixel_stride != 1 ? PLAIN_APART : 0);
+    CHECK(channels >= 1 && channels <= PQC_AMX_PAIR, "%d channels", channels);
+    for (const pqc_amx_run *p = to->run, *last = p + to->runs; p < last; p++) {
+        CHECK(p->from >= 0 && p->count >= 1 && p->count <= PQC_AMX_SIDE &&
+                  p->from + p->count <= PQC_AMX_MAX_MC,
               "%d pixels from %d on", p->count, p->from);
         for (ptrdiff_t c = 0; c < channels; c++)
             for (ptrdiff_t i = 0; i < p->count; i++) {
-                uint32_t sum = (uint32_t)to->start[c];
-                sum += (uint32_t)sums[c * PQC_SUMS_PITCH + p->from + i];
-                y[c * to->pitch + p->to + i * to->step] =
+                uint32_t sum = (uint32_t)to->compensation[c];
+                sum += (uint32_t)sums[c * PQC_AMX_SUMS_STRIDE + p->from + i];
+                y[c * to->channel_stride + p->to + i * to->pixel_stride] =
                     fmaf((float)(int32_t)sum, to->scale[c], to->bias[c]);
             }
     }
 }
 
-const pqc_matrix_unit plain_unit = {.begin = begin,
-                                    .end = end,
-                                    .columns = columns,
-                                    .rows = rows,
-                                    .write = write,
-                                    .panel = panel,
-                                    .put = put};
+const pqc_amx_gemm plain_amx = {.begin = begin,
+                                .end = end,
+                                .gemm_nchw = gemm_nchw,
+                                .gemm_nhwc = gemm_nhwc,
+                                .flush = flush,
+                                .panel = panel,
+                                .store = store};

@@ -65,7 +65,7 @@ static float *element(const pqc_u8_rows *r, ptrdiff_t row, int c, ptrdiff_t i)
 
 static unsigned run(const pqc_u8_rows *r)
 {
-    return (r->channels ? pqc.quantize_u8_quads : pqc.quantize_u8)(r);
+    return (r->channels ? pqc.pack_u8_c4 : pqc.pack_u8)(r);
 }
 
 static void check_row(const pqc_u8_rows *r, ptrdiff_t row)
@@ -144,7 +144,7 @@ static void check_apart(buffer *in, buffer out[2], ptrdiff_t n, size_t gap, int 
             fill_f32(element(&r, row, c, 0), n, (unsigned)(n * ROWS + row * 7 + c));
             fill_bytes(element(&r, row, c, 0), n, q, tame);
         }
-    r.apart = true;
+    r.deinterleave = true;
     for (unsigned wanted = 1; wanted <= 3; wanted++) {
         uint8_t *even = place_half(&out[0], &r, (n + 1) / 2, gap);
         uint8_t *odd = place_half(&out[1], &r, n / 2, gap);
@@ -186,7 +186,7 @@ static void check_bounded(buffer *in, buffer *out, ptrdiff_t n, int channels, fl
 
 enum { LONG = 130 };
 
-void test_quantize_u8(void)
+void test_pack_u8(void)
 {
     buffer in, outs[2];
     buffer_open(&in);

@@ -7,7 +7,7 @@
 enum { MAX_K = 300, MAX_PIXELS = 130, X_BYTES = 600 };
 
 typedef struct {
-    buffer x, w, start, sum, offset, pixel, acc, y, inverse, bias;
+    buffer x, w, compensation, weight_sums, offset, pixel, acc, y, inverse, bias;
 } arena;
 
 /* Runs of neighbours, as pixels of a row and bytes of a matrix' row are, and places anywhere between them.  The last one
@@ -22,14 +22,15 @@ static void fill_places(int32_t *places, ptrdiff_t n, int32_t last)
     }
 }
 
-static const int8_t *weights_at(const pqc_gemm_s8_block *g, ptrdiff_t step, int channel)
+static const int8_t *weights_at(const pqc_igemm_params *g, ptrdiff_t step, int channel)
 {
-    return g->w + step * g->step + channel / PQC_LANES * g->apart + channel % PQC_LANES * 4;
+    return g->w + step * g->k_stride + channel / PQC_LANES * g->panel_stride +
+           channel % PQC_LANES * 4;
 }
 
-static int64_t exact_product(const pqc_gemm_s8_block *g, int32_t pixel, int channel)
+static int64_t exact_product(const pqc_igemm_params *g, int32_t pixel, int channel)
 {
-    int64_t acc = g->start[channel];
+    int64_t acc = g->compensation[channel];
     for (ptrdiff_t j = 0; j < g->k; j++)
         for (int i = 0; i < 4; i++)
             acc += (int64_t)g->x[pixel + g->offset[j] + i] * weights_at(g, j, channel)[i];
@@ -37,10 +38,10 @@ static int64_t exact_product(const pqc_gemm_s8_block *g, int32_t pixel, int chan
 }
 
 /* The same sums as results; of the last 16 channels there may be fewer. */
-static void check_rows(arena *a, const pqc_gemm_s8_block *g, const int32_t *pixel, int pixels,
+static void check_rows(arena *a, const pqc_igemm_params *g, const int32_t *pixel, int pixels,
                        const int32_t *acc)
 {
-    float scale[PQC_BLOCK_CHANNELS], bias[PQC_BLOCK_CHANNELS];
+    float scale[PQC_NR], bias[PQC_NR];
     int lanes = PQC_LANES * g->vectors, channels = lanes - (int)(random_bits() % PQC_LANES);
     ptrdiff_t stride = channels + (ptrdiff_t)(random_bits() % 9);
     ptrdiff_t n = pixels == 0 ? 0 : (pixels - 1) * stride + channels;
@@ -50,7 +51,7 @@ static void check_rows(arena *a, const pqc_gemm_s8_block *g, const int32_t *pixe
         bias[c] = (float)(random_bits() % 1000) - 500.3f;
     }
     pqc_rows to = {scale, bias, y, stride, pixels, channels};
-    pqc.gemm_rows(g, pixel, &to);
+    pqc.igemm_u8s8_f32(g, pixel, &to);
     for (ptrdiff_t i = 0; i < n; i++) {
         ptrdiff_t p = i / stride, c = i % stride;
         uint32_t want = 0xa5a5a5a5;
@@ -69,8 +70,8 @@ static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool ext
     int lanes = PQC_LANES * vectors;
     uint8_t *x = buffer_place(&a->x, X_BYTES, 0);
     int8_t *w = buffer_place(&a->w, (size_t)(k * lanes * 4), 0);
-    int32_t *start = buffer_place(&a->start, (size_t)lanes * 4, 0);
-    int32_t *sum = buffer_place(&a->sum, (size_t)lanes * 4, 0);
+    int32_t *compensation = buffer_place(&a->compensation, (size_t)lanes * 4, 0);
+    int32_t *sum = buffer_place(&a->weight_sums, (size_t)lanes * 4, 0);
     int32_t *offset = buffer_place(&a->offset, (size_t)k * 4, 0);
     int32_t *pixel = buffer_place(&a->pixel, (size_t)pixels * 4, 0);
     int32_t *acc = buffer_place(&a->acc, (size_t)(pixels * lanes) * 4, 24);
@@ -80,40 +81,40 @@ static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool ext
         w[i] = (int8_t)random_byte(extreme, lowest ? -128 : -127, 127);
     fill_places(offset, k, 300);
     fill_places(pixel, pixels, X_BYTES - 4 - 300);
-    pqc_gemm_s8_block g = {.x = x,
-                           .offset = offset,
-                           .k = k,
-                           .w = w,
-                           .step = together ? 64 * vectors : 64,
-                           .apart = together ? 64 : 64 * k,
-                           .start = start,
-                           .sum = sum,
-                           .vectors = vectors,
-                           .lowest = lowest};
+    pqc_igemm_params g = {.x = x,
+                          .offset = offset,
+                          .k = k,
+                          .w = w,
+                          .k_stride = together ? 64 * vectors : 64,
+                          .panel_stride = together ? 64 : 64 * k,
+                          .compensation = compensation,
+                          .weight_sums = sum,
+                          .vectors = vectors,
+                          .has_min_weight = lowest};
     for (int c = 0; c < lanes; c++) {
         int32_t weights = 0;
         for (ptrdiff_t j = 0; j < k; j++)
             for (int i = 0; i < 4; i++)
                 weights += weights_at(&g, j, c)[i];
-        start[c] = -128 * weights + (int32_t)(random_bits() % 1000);
+        compensation[c] = -128 * weights + (int32_t)(random_bits() % 1000);
         sum[c] = 128 * weights;
     }
-    pqc.gemm_s8(&g, pixel, pixels, acc);
+    pqc.igemm_u8s8(&g, pixel, pixels, acc);
     for (int p = 0; p < pixels; p++)
         for (int c = 0; c < lanes; c++)
             CHECK(acc[p * lanes + c] == exact_product(&g, pixel[p], c),
                   "pixel %d of %d, channel %d of %d, k %td: %d", p, pixels, c, lanes, k,
                   acc[p * lanes + c]);
     CHECK(buffer_guards_intact(&a->acc), "%d pixels, %d channels, k %td", pixels, lanes, k);
-    if (pqc.gemm_rows)
+    if (pqc.igemm_u8s8_f32)
         check_rows(a, &g, pixel, pixels, acc);
 }
 
-/* Where pqc_gemm_row has the weights of a step: the last block has as many vectors as it needs. */
-static ptrdiff_t row_weights(const pqc_gemm_row *r, ptrdiff_t step, ptrdiff_t channel)
+/* Where pqc_gemv_params has the weights of a step: the last block has as many vectors as it needs. */
+static ptrdiff_t row_weights(const pqc_gemv_params *r, ptrdiff_t step, ptrdiff_t channel)
 {
-    ptrdiff_t first = channel / PQC_BLOCK_CHANNELS * PQC_BLOCK_CHANNELS, in = channel - first;
-    ptrdiff_t lanes = pqc_least((r->channels - first + 15) / 16 * 16, PQC_BLOCK_CHANNELS);
+    ptrdiff_t first = channel / PQC_NR * PQC_NR, in = channel - first;
+    ptrdiff_t lanes = pqc_min((r->channels - first + 15) / 16 * 16, PQC_NR);
     ptrdiff_t place = r->narrow ? in / 16 * 16 * r->k + step * 16 + in % 16 : step * lanes + in;
     return 4 * (first * r->k + place);
 }
@@ -123,7 +124,7 @@ static void check_row(arena *a, ptrdiff_t channels, ptrdiff_t k, bool extreme)
     ptrdiff_t lanes = (channels + 15) / 16 * 16;
     uint8_t *x = buffer_place(&a->x, (size_t)(4 * k), 0);
     int8_t *w = buffer_place(&a->w, (size_t)(4 * k * lanes), 0);
-    int32_t *start = buffer_place(&a->start, (size_t)lanes * 4, 0);
+    int32_t *compensation = buffer_place(&a->compensation, (size_t)lanes * 4, 0);
     double *inverse = buffer_place(&a->inverse, (size_t)channels * 8, 0);
     float *bias = buffer_place(&a->bias, (size_t)channels * 4, 0);
     for (ptrdiff_t i = 0; i < 4 * k; i++)
@@ -131,26 +132,26 @@ static void check_row(arena *a, ptrdiff_t channels, ptrdiff_t k, bool extreme)
     for (ptrdiff_t i = 0; i < 4 * k * lanes; i++)
         w[i] = (int8_t)random_byte(extreme, -128, 127);
     for (ptrdiff_t c = 0; c < lanes; c++)
-        start[c] = (int32_t)(random_bits() % 100000) - 50000;
+        compensation[c] = (int32_t)(random_bits() % 100000) - 50000;
     for (ptrdiff_t c = 0; c < channels; c++) {
         inverse[c] = 0x1.23456789abcdp-9 * (double)(1 + random_bits() % 1000);
         bias[c] = (float)(random_bits() % 1000) - 500.3f;
     }
     for (int way = 0; way < 8; way++) {
-        pqc_gemm_row r = {.x = x,
-                          .k = k,
-                          .w = w,
-                          .narrow = way & 1,
-                          .start = start,
-                          .scale = 0x1.6a09e667f3bcdp-5,
-                          .inverse = inverse,
-                          .bias = way & 2 ? bias : NULL,
-                          .channels = channels,
-                          .backwards = way & 4};
+        pqc_gemv_params r = {.x = x,
+                             .k = k,
+                             .w = w,
+                             .narrow = way & 1,
+                             .compensation = compensation,
+                             .scale = 0x1.6a09e667f3bcdp-5,
+                             .inverse = inverse,
+                             .bias = way & 2 ? bias : NULL,
+                             .channels = channels,
+                             .backwards = way & 4};
         r.y = buffer_place(&a->y, (size_t)channels * 4, 12);
-        pqc.gemm_row(&r);
+        pqc.gemv_u8s8(&r);
         for (ptrdiff_t c = 0; c < channels; c++) {
-            int64_t sum = start[c];
+            int64_t sum = compensation[c];
             for (ptrdiff_t j = 0; j < k; j++)
                 for (int i = 0; i < 4; i++)
                     sum += (int64_t)x[4 * j + i] * w[row_weights(&r, j, c) + i];
@@ -164,18 +165,18 @@ static void check_row(arena *a, ptrdiff_t channels, ptrdiff_t k, bool extreme)
 
 static void arena_each(arena *a, void (*visit)(buffer *))
 {
-    buffer *all[] = {&a->x,     &a->w,   &a->start, &a->sum,     &a->offset,
-                     &a->pixel, &a->acc, &a->y,     &a->inverse, &a->bias};
+    buffer *all[] = {&a->x,   &a->w, &a->compensation, &a->weight_sums, &a->offset, &a->pixel,
+                     &a->acc, &a->y, &a->inverse,      &a->bias};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         visit(all[i]);
 }
 
-void test_gemm_s8(void)
+void test_igemm_u8s8(void)
 {
     static const ptrdiff_t depths[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 65, MAX_K};
     arena a;
     arena_each(&a, buffer_open);
-    for (int vectors = 1; vectors <= PQC_BLOCK_VECTORS; vectors++)
+    for (int vectors = 1; vectors <= PQC_NR_VECTORS; vectors++)
         for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
             for (int pixels = 0; pixels <= MAX_PIXELS; pixels += pixels < 20   ? 1
                                                                  : pixels < 60 ? 5
@@ -184,7 +185,7 @@ void test_gemm_s8(void)
                 for (int i = 0; i < 4; i++)
                     check_block(&a, vectors, depths[d], pixels, (pixels + vectors) % 2, i % 2 == 0,
                                 i < 2);
-    for (ptrdiff_t channels = 1; channels <= 200 && pqc.gemm_row;
+    for (ptrdiff_t channels = 1; channels <= 200 && pqc.gemv_u8s8;
          channels += channels < 70 ? 1 : 13)
         for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
             check_row(&a, channels, depths[d], channels % 2);
@@ -197,8 +198,8 @@ static void check_dequantize(arena *a, int pixels, int channels, bool columns)
     ptrdiff_t ld = (channels + 15) / 16 * 16, stride = (columns ? pixels : channels) + 3;
     ptrdiff_t lines = columns ? channels : pixels, length = columns ? pixels : channels;
     int32_t *acc = buffer_place(&a->acc, (size_t)(pixels * ld) * 4, 0);
-    float *scale = buffer_place(&a->start, (size_t)channels * 4, 0);
-    float *bias = buffer_place(&a->sum, (size_t)channels * 4, 0);
+    float *scale = buffer_place(&a->compensation, (size_t)channels * 4, 0);
+    float *bias = buffer_place(&a->weight_sums, (size_t)channels * 4, 0);
     size_t bytes = lines == 0 || length == 0 ? 0 : (size_t)((lines - 1) * stride + length) * 4;
     float *y = buffer_place(&a->y, bytes, 36);
     for (ptrdiff_t i = 0; i < pixels * ld; i++)
@@ -209,7 +210,7 @@ static void check_dequantize(arena *a, int pixels, int channels, bool columns)
         bias[c] = c % 3 == 0 ? 0.0f : (float)(int32_t)random_bits() * 0x1p-20f;
     }
     pqc_sums sums = {acc, ld, pixels, channels};
-    (columns ? pqc.dequantize_columns : pqc.dequantize_rows)(sums, scale, bias, y, stride);
+    (columns ? pqc.requantize_nchw : pqc.requantize_nhwc)(sums, scale, bias, y, stride);
     for (int p = 0; p < pixels; p++)
         for (int c = 0; c < channels; c++) {
             float got = columns ? y[c * stride + p] : y[p * stride + c];

@@ -3,17 +3,17 @@
 #include "conv.h"
 #include "dispatch.h"
 #include "parallel.h"
-#include "plain_unit.h"
+#include "plain_amx.h"
 #include "tests.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { THREADS = 3, MOST_TAPS = 64 };
+enum { THREADS = 3, MAX_TAPS = 64 };
 
 typedef struct {
-    unsigned ways; /* of plain_unit.h, all that have to be taken */
+    unsigned ways; /* of plain_amx.h, all that have to be taken */
     ptrdiff_t batch;
     ptrdiff_t size[PQC_AXES];
     pqc_conv_shape shape;
@@ -93,7 +93,7 @@ static const layer layers[] = {
      {.groups = 1,
       .in = 3,
       .out = 33,
-      .columns = true,
+      .kw4 = true,
       .axis = {ONE, {7, 2, 1, 3, 3, 0}, {7, 2, 1, 3, 3, 0}}}},
     {PLAIN_COLUMNS,
      1,
@@ -101,7 +101,7 @@ static const layer layers[] = {
      {.groups = 1,
       .in = 1,
       .out = 15,
-      .columns = true,
+      .kw4 = true,
       .axis = {{2, 3, 1, 1, 0, 0}, PLAIN(3, 1), {6, 1, 4, 2, 9, 0}}}},
     {PLAIN_COLUMNS,
      1,
@@ -109,12 +109,12 @@ static const layer layers[] = {
      {.groups = 1,
       .in = 2,
       .out = 66,
-      .columns = true,
+      .kw4 = true,
       .axis = {ONE, {2, 3, 2, 0, 1, 0}, {4, 4, 1, 0, 3, 0}}}},
     {PLAIN_COLUMNS, /* threads begin in the midst of a strip */
      1,
      {1, 54, 4},
-     {.groups = 1, .in = 4, .out = 200, .columns = true, .axis = {ONE, PLAIN(7, 0), PLAIN(4, 0)}}},
+     {.groups = 1, .in = 4, .out = 200, .kw4 = true, .axis = {ONE, PLAIN(7, 0), PLAIN(4, 0)}}},
     /* transposed: a stride's pieces, each with its results apart */
     {PLAIN_STRAIGHT,
      1,
@@ -162,7 +162,7 @@ typedef struct {
     uint8_t *w;
     float *x, *scale, *bias;
     void *memory; /* the plan's */
-    pqc_conv_plan plan;
+    pqc_packed_weights plan;
     pqc_conv_call call;
 } operands;
 
@@ -217,8 +217,8 @@ static void open_operands(operands *o, const pqc_conv_shape *shape, ptrdiff_t ba
                                             : (pqc_u8_quant){1.0f, -128.0f, 127.0f, 128, false},
                               .div = 3.7f};
     fill_operands(o, activations, channels * shape->in * o->taps, turn / 2 % 2);
-    o->memory = aligned_block(pqc_conv_plan_bytes(shape, false));
-    pqc_conv_plan_init(&o->plan, shape, false, o->memory, o->w, o->scale);
+    o->memory = aligned_block(pqc_packed_weights_bytes(shape, false));
+    pqc_pack_weights(&o->plan, shape, false, o->memory, o->w, o->scale);
 }
 
 static void close_operands(operands *o)
@@ -265,14 +265,14 @@ static int64_t exact_tap(const operands *o, ptrdiff_t image, ptrdiff_t channel, 
 
 /* What each tap sees for an output, in all channels alike. */
 static void inputs_of(const operands *o, const pqc_conv_view *view, ptrdiff_t output,
-                      ptrdiff_t input[MOST_TAPS])
+                      ptrdiff_t input[MAX_TAPS])
 {
     const pqc_conv_axis *axis = o->shape->axis;
     for (ptrdiff_t tap = 0; tap < o->taps; tap++) {
         ptrdiff_t to = output, t = tap, pitch = 1;
         input[tap] = 0;
         for (int i = PQC_AXES - 1; i >= 0 && input[tap] >= 0; i--) {
-            const pqc_conv_plane *plane = &view->axis[i];
+            const pqc_conv_axis_layout *plane = &view->axis[i];
             ptrdiff_t at = input_of(&axis[i], o->shape->transposed, plane->in, to % plane->out,
                                     t % axis[i].kernel);
             input[tap] = at < 0 ? -1 : input[tap] + at * pitch;
@@ -286,7 +286,7 @@ static void inputs_of(const operands *o, const pqc_conv_view *view, ptrdiff_t ou
 static void check_output(const operands *o, const pqc_conv_view *view, ptrdiff_t output,
                          const float *y, ptrdiff_t number)
 {
-    ptrdiff_t channels = o->shape->groups * o->shape->out, input[MOST_TAPS];
+    ptrdiff_t channels = o->shape->groups * o->shape->out, input[MAX_TAPS];
     inputs_of(o, view, output, input);
     for (ptrdiff_t i = 0; i < o->call.batch * channels; i++) {
         int64_t sum = 0;
@@ -305,17 +305,17 @@ static void check_layer(const layer *l, ptrdiff_t number, unsigned turn)
     operands o;
     pqc_conv_view view;
     pqc_conv_shape shape = l->shape;
-    shape.unit = &plain_unit;
+    shape.amx = &plain_amx;
     open_operands(&o, &shape, l->batch, l->size[0] * l->size[1] * l->size[2], turn);
     bool fits = pqc_conv_view_init(&view, &shape, l->size);
-    CHECK(fits && o.taps <= MOST_TAPS, "layer %td has no outputs", number);
+    CHECK(fits && o.taps <= MAX_TAPS, "layer %td has no outputs", number);
     ptrdiff_t n = l->batch * shape.groups * shape.out * view.outputs;
     float *y = block(n, sizeof *y);
     void *workspace = aligned_block(pqc_conv_prepare(&o.plan, &view, &o.call));
     o.call.y = y;
     o.call.workspace = workspace;
     memset(y, 0xff, (size_t)n * sizeof *y);
-    unsigned flags = pqc_conv_s8(&o.plan, &view, &o.call), ways = plain_unit_ways();
+    unsigned flags = pqc_conv_run(&o.plan, &view, &o.call), ways = plain_amx_ways();
     CHECK(flags == 0 && ways == l->ways, "layer %td: flags %u, ways %#x", number, flags, ways);
     for (ptrdiff_t output = 0; output < view.outputs; output++)
         check_output(&o, &view, output, y, number);
@@ -333,7 +333,7 @@ static void check_linear(ptrdiff_t rows, ptrdiff_t in, ptrdiff_t out, unsigned t
                             .out = out,
                             .is_unsigned = turn % 5 == 4,
                             .matrix = true,
-                            .unit = &plain_unit,
+                            .amx = &plain_amx,
                             .axis = {ONE, ONE, ONE}};
     open_operands(&o, &shape, rows, 1, turn);
     float *y = block(rows * out, sizeof *y);
@@ -341,7 +341,7 @@ static void check_linear(ptrdiff_t rows, ptrdiff_t in, ptrdiff_t out, unsigned t
     o.call.y = y;
     o.call.workspace = workspace;
     memset(y, 0xff, (size_t)(rows * out) * sizeof *y);
-    unsigned flags = pqc_linear_s8(&o.plan, &o.call), ways = plain_unit_ways();
+    unsigned flags = pqc_linear_run(&o.plan, &o.call), ways = plain_amx_ways();
     CHECK(flags == 0 && ways == (rows > 1 ? PLAIN_ROWS : 0), "flags %u, ways %#x", flags, ways);
     for (ptrdiff_t i = 0; i < rows * out; i++) {
         float want = result(&o, exact_tap(&o, i / out, i % out, 0, 0), i % out);
@@ -354,7 +354,7 @@ static void check_linear(ptrdiff_t rows, ptrdiff_t in, ptrdiff_t out, unsigned t
     close_operands(&o);
 }
 
-void test_conv_unit(void)
+void test_conv_amx(void)
 {
     static const ptrdiff_t rows[] = {1, 2, 3, 15, 16, 17, 33, 48, 64, 70};
     static const ptrdiff_t in[] = {1, 5, 64, 130}, out[] = {1, 16, 33, 70};

@@ -5,73 +5,73 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MOST_K = 140, MOST_CHANNELS = 64, MOST_ROWS = 9, ROWS = 2, REACH = 600, PAST = 256 };
+enum { MAX_K = 140, MAX_CHANNELS = 64, MAX_ROWS = 9, ROWS = 2, REACH = 600, PAST = 256 };
 
 typedef struct {
     buffer x, y;
-    int32_t offset[MOST_K];
-    int8_t w[MOST_K * 4 * MOST_CHANNELS];
-    int32_t start[MOST_CHANNELS], sum[MOST_CHANNELS];
-    float scale[MOST_CHANNELS], bias[MOST_CHANNELS];
+    int32_t offset[MAX_K];
+    int8_t w[MAX_K * 4 * MAX_CHANNELS];
+    int32_t compensation[MAX_CHANNELS], weight_sums[MAX_CHANNELS];
+    float scale[MAX_CHANNELS], bias[MAX_CHANNELS];
 } arena;
 
-static float expect(const pqc_lines_s8_block *g, ptrdiff_t row, ptrdiff_t p, int c)
+static float expect(const pqc_conv_chw_params *g, ptrdiff_t row, ptrdiff_t p, int c)
 {
-    int64_t sum = g->start[c];
+    int64_t sum = g->compensation[c];
     for (ptrdiff_t j = 0; j < g->k; j++)
         for (int i = 0; i < 4; i++) {
             ptrdiff_t at = g->dilation == 0 ? 4 * p + i : p * g->stride + i * g->dilation;
-            sum +=
-                (int64_t)g->x[row * g->x_row + g->offset[j] + at] * g->w[j * g->w_step + 4 * c + i];
+            sum += (int64_t)g->x[row * g->x_row + g->offset[j] + at] *
+                   g->w[j * g->k_stride + 4 * c + i];
         }
     return fmaf((float)sum, g->scale[c], g->bias[c]);
 }
 
-static pqc_lines_s8_block make(arena *a, ptrdiff_t k, int channels, int stride, int dilation)
+static pqc_conv_chw_params make(arena *a, ptrdiff_t k, int channels, int stride, int dilation)
 {
-    size_t bytes = (3 * MOST_ROWS + 7) * REACH + PAST;
+    size_t bytes = (3 * MAX_ROWS + 7) * REACH + PAST;
     uint8_t *x = buffer_place(&a->x, bytes, 0);
     for (size_t i = 0; i < bytes; i++)
         x[i] = (uint8_t)random_bits();
-    for (ptrdiff_t i = 0; i < k * 4 * MOST_CHANNELS; i++) {
+    for (ptrdiff_t i = 0; i < k * 4 * MAX_CHANNELS; i++) {
         uint32_t bits = random_bits();
         a->w[i] = (int8_t)(bits % 4 == 0 ? -128 : (int)(bits >> 8 & 255) - 128);
     }
-    for (int j = 0; j < MOST_K; j++)
+    for (int j = 0; j < MAX_K; j++)
         a->offset[j] = (int32_t)(random_bits() % 60) * 4;
-    for (int c = 0; c < MOST_CHANNELS; c++) {
+    for (int c = 0; c < MAX_CHANNELS; c++) {
         int32_t weights = 0;
         for (ptrdiff_t j = 0; j < k; j++)
             for (int i = 0; i < 4; i++)
-                weights += a->w[j * 4 * MOST_CHANNELS + 4 * c + i];
-        a->sum[c] = 128 * weights;
-        a->start[c] = -128 * weights + (int32_t)(random_bits() % 100);
+                weights += a->w[j * 4 * MAX_CHANNELS + 4 * c + i];
+        a->weight_sums[c] = 128 * weights;
+        a->compensation[c] = -128 * weights + (int32_t)(random_bits() % 100);
         a->scale[c] = 1.0f + (float)(random_bits() >> 9) * 0x1p-23f;
         a->bias[c] = (float)(int32_t)random_bits() * 0x1p-20f;
     }
-    return (pqc_lines_s8_block){.x = x,
-                                .offset = a->offset,
-                                .k = k,
-                                .w = a->w,
-                                .w_step = 4 * MOST_CHANNELS,
-                                .start = a->start,
-                                .sum = a->sum,
-                                .scale = a->scale,
-                                .bias = a->bias,
-                                .channels = channels,
-                                .stride = stride,
-                                .dilation = dilation,
-                                .rows = ROWS,
-                                .x_row = REACH};
+    return (pqc_conv_chw_params){.x = x,
+                                 .offset = a->offset,
+                                 .k = k,
+                                 .w = a->w,
+                                 .k_stride = 4 * MAX_CHANNELS,
+                                 .compensation = a->compensation,
+                                 .weight_sums = a->weight_sums,
+                                 .scale = a->scale,
+                                 .bias = a->bias,
+                                 .channels = channels,
+                                 .stride = stride,
+                                 .dilation = dilation,
+                                 .rows = ROWS,
+                                 .x_row = REACH};
 }
 
-static void check_block(arena *a, pqc_lines_s8_block g, ptrdiff_t pixels)
+static void check_block(arena *a, pqc_conv_chw_params g, ptrdiff_t pixels)
 {
     g.y_row = pixels + 3;
     ptrdiff_t pitch = g.rows * g.y_row + 5;
     size_t floats = (size_t)((g.channels - 1) * pitch + (g.rows - 1) * g.y_row + pixels);
     float *y = buffer_place(&a->y, pixels == 0 ? 0 : floats * sizeof *y, 36);
-    pqc.lines_s8(&g, pixels, y, pitch);
+    pqc.conv_chw_u8s8(&g, pixels, y, pitch);
     for (int c = 0; c < g.channels; c++)
         for (ptrdiff_t row = 0; row < g.rows && pixels > 0; row++) {
             const float *line = y + c * pitch + row * g.y_row;
@@ -90,9 +90,9 @@ static void check_block(arena *a, pqc_lines_s8_block g, ptrdiff_t pixels)
 static void check_grid(arena *a, int kernel_rows, int row_stride, int stride, int dilation)
 {
     int steps = kernel_rows == 3 ? 1 : 2;
-    for (int rows = 1; rows <= MOST_ROWS; rows++)
+    for (int rows = 1; rows <= MAX_ROWS; rows++)
         for (ptrdiff_t pixels = 0; pixels <= 40; pixels += pixels < 10 ? 1 : 6) {
-            pqc_lines_s8_block g = make(a, kernel_rows * steps, 1, stride, dilation);
+            pqc_conv_chw_params g = make(a, kernel_rows * steps, 1, stride, dilation);
             for (int j = 0; j < g.k; j++)
                 a->offset[j] = j / steps * REACH + j % steps * 4 * dilation;
             g.x_row = row_stride * REACH;
@@ -103,11 +103,11 @@ static void check_grid(arena *a, int kernel_rows, int row_stride, int stride, in
 
 enum { MUCH = 1000 }; /* products of a pixel, beyond which not every number of pixels is tried */
 
-void test_lines_s8(void)
+void test_conv_chw_u8s8(void)
 {
     static const int forms[][2] = {{1, 0}, {1, 1}, {2, 1}, {4, 1}, {1, 2}, {3, 2}, {1, 4}, {2, 3}};
-    static const ptrdiff_t depths[] = {0, 3, 6, 9, MOST_K};
-    static const int widths[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 19, MOST_CHANNELS};
+    static const ptrdiff_t depths[] = {0, 3, 6, 9, MAX_K};
+    static const int widths[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 19, MAX_CHANNELS};
     arena *a = malloc(sizeof *a);
     buffer_open(&a->x);
     buffer_open(&a->y);

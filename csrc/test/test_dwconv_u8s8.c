@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST = 80, STEP = 20, CHANNEL = PQC_DEPTHWISE_KERNEL * 2 * STEP, CHANNELS = 100 };
+enum { MOST = 80, STEP = 20, CHANNEL = PQC_DWCONV_MAX_KERNEL * 2 * STEP, CHANNELS = 100 };
 
 typedef struct {
     buffer x, y;
@@ -15,12 +15,12 @@ typedef struct {
 
 /* Everything below looks at the first channel of p only, where nothing else is said. */
 
-static int weight(const pqc_depthwise_planes *p, int y, int x)
+static int weight(const pqc_dwconv_params *p, int y, int x)
 {
     return p->taps[(y * ((p->kernel + 3) / 4) + x / 4) * p->taps_step + x % 4];
 }
 
-static double quantized(const pqc_depthwise_planes *p, ptrdiff_t row, ptrdiff_t column)
+static double quantized(const pqc_dwconv_params *p, ptrdiff_t row, ptrdiff_t column)
 {
     if (row < 0 || row >= p->height || column < 0 || column >= p->width)
         return 0.0;
@@ -28,7 +28,7 @@ static double quantized(const pqc_depthwise_planes *p, ptrdiff_t row, ptrdiff_t 
     return (double)fminf(fmaxf(v, p->q.lo), p->q.hi);
 }
 
-static float expect(const pqc_depthwise_planes *p, ptrdiff_t i, ptrdiff_t j)
+static float expect(const pqc_dwconv_params *p, ptrdiff_t i, ptrdiff_t j)
 {
     double sum = 0.0;
     for (int a = 0; a < p->kernel; a++)
@@ -39,17 +39,17 @@ static float expect(const pqc_depthwise_planes *p, ptrdiff_t i, ptrdiff_t j)
 }
 
 /* Floats of all channels. */
-static ptrdiff_t inputs_of(const pqc_depthwise_planes *p)
+static ptrdiff_t inputs_of(const pqc_dwconv_params *p)
 {
     return p->channels * p->height * p->width;
 }
 
-static float *place_x(arena *a, const pqc_depthwise_planes *p)
+static float *place_x(arena *a, const pqc_dwconv_params *p)
 {
     return buffer_place(&a->x, (size_t)inputs_of(p) * sizeof(float), 0);
 }
 
-static float *place_y(arena *a, const pqc_depthwise_planes *p)
+static float *place_y(arena *a, const pqc_dwconv_params *p)
 {
     ptrdiff_t n = p->channels * p->out_height * p->out_width;
     return buffer_place(&a->y, (size_t)n * sizeof(float), 36);
@@ -76,7 +76,7 @@ static float odd(float mul)
 }
 
 /* The weights, among bytes that are not theirs. */
-static void fill_taps(pqc_depthwise_planes *p, int8_t *taps, bool largest)
+static void fill_taps(pqc_dwconv_params *p, int8_t *taps, bool largest)
 {
     int along = (p->kernel + 3) / 4;
     p->taps = taps;
@@ -94,7 +94,7 @@ static void fill_taps(pqc_depthwise_planes *p, int8_t *taps, bool largest)
     }
 }
 
-static void fill(arena *a, pqc_depthwise_planes *p, float *x, int kind)
+static void fill(arena *a, pqc_dwconv_params *p, float *x, int kind)
 {
     int format = (int)(random_bits() % FORMATS);
     p->q = (pqc_u8_quant){formats[format].mul, formats[format].lo, formats[format].hi,
@@ -116,12 +116,12 @@ static void fill(arena *a, pqc_depthwise_planes *p, float *x, int kind)
 }
 
 /* The outputs of all channels, which are filled already. */
-static void check_outputs(arena *a, pqc_depthwise_planes p)
+static void check_outputs(arena *a, pqc_dwconv_params p)
 {
     p.y = place_y(a, &p);
-    unsigned flags = pqc.depthwise(&p);
+    unsigned flags = pqc.dwconv_u8s8(&p);
     CHECK(flags == 0, "flags %u", flags);
-    for (ptrdiff_t c = 0; c < p.channels; c++, pqc_depthwise_move(&p, 1))
+    for (ptrdiff_t c = 0; c < p.channels; c++, pqc_dwconv_move(&p, 1))
         for (ptrdiff_t i = 0; i < p.out_height; i++)
             for (ptrdiff_t j = 0; j < p.out_width; j++)
                 CHECK(same_f32(p.y[i * p.out_width + j], expect(&p, i, j)),
@@ -131,7 +131,7 @@ static void check_outputs(arena *a, pqc_depthwise_planes p)
     CHECK(buffer_guards_intact(&a->y), "written outside of y");
 }
 
-static void check_plane(arena *a, pqc_depthwise_planes p, int kind)
+static void check_plane(arena *a, pqc_dwconv_params p, int kind)
 {
     float *x = place_x(a, &p);
     fill(a, &p, x, kind);
@@ -142,7 +142,7 @@ static void check_plane(arena *a, pqc_depthwise_planes p, int kind)
 }
 
 /* A single value far out of range, of every kind, is clamped at every place. */
-static void check_far(arena *a, pqc_depthwise_planes p)
+static void check_far(arena *a, pqc_dwconv_params p)
 {
     static const float far[] = {1.5f, 200.0f, 300.0f, 0x1p25f, 0x1p100f, INFINITY};
     float *x = place_x(a, &p);
@@ -158,54 +158,54 @@ static void check_far(arena *a, pqc_depthwise_planes p)
 }
 
 /* Rows and columns that no output sees may hold anything. */
-static void check_unused(arena *a, pqc_depthwise_planes p)
+static void check_unused(arena *a, pqc_dwconv_params p)
 {
     float *x = place_x(a, &p);
     fill(a, &p, x, PLAIN);
     for (ptrdiff_t at = 0; at < inputs_of(&p); at++)
         if (at / p.width % p.height + p.top >= (p.out_height - 1) * p.stride + p.kernel ||
-            at % p.width + p.left >= pqc_depthwise_columns(&p))
+            at % p.width + p.left >= pqc_dwconv_padded_width(&p))
             x[at] = at % 2 ? NAN : -INFINITY;
     check_outputs(a, p);
 }
 
 /* A NaN, and for an unsigned format a negative value, is told of from every place that is used. */
-static void check_flags(arena *a, pqc_depthwise_planes p)
+static void check_flags(arena *a, pqc_dwconv_params p)
 {
     float *x = place_x(a, &p);
     p.y = place_y(a, &p);
     for (ptrdiff_t at = 0; at < inputs_of(&p); at++) {
         fill(a, &p, x, PLAIN);
         x[at] = NAN;
-        CHECK(pqc.depthwise(&p) & PQC_U8_NAN, "a NaN at %td of %td x %td", at, p.height, p.width);
+        CHECK(pqc.dwconv_u8s8(&p) & PQC_U8_NAN, "a NaN at %td of %td x %td", at, p.height, p.width);
         x[at] = -0.5f;
         unsigned want = p.q.zero == 0 ? PQC_U8_NEGATIVE : 0;
-        CHECK(pqc.depthwise(&p) == want, "a negative value at %td", at);
+        CHECK(pqc.dwconv_u8s8(&p) == want, "a negative value at %td", at);
     }
 }
 
-static pqc_depthwise_planes plane_of(int kernel, int stride, ptrdiff_t height, ptrdiff_t width,
-                                     ptrdiff_t padding)
+static pqc_dwconv_params plane_of(int kernel, int stride, ptrdiff_t height, ptrdiff_t width,
+                                  ptrdiff_t padding)
 {
-    pqc_depthwise_planes p = {.channels = 1,
-                              .height = height,
-                              .width = width,
-                              .kernel = kernel,
-                              .stride = stride,
-                              .top = padding,
-                              .left = padding};
+    pqc_dwconv_params p = {.channels = 1,
+                           .height = height,
+                           .width = width,
+                           .kernel = kernel,
+                           .stride = stride,
+                           .top = padding,
+                           .left = padding};
     p.out_height = (height + 2 * padding - kernel) / stride + 1;
     p.out_width = (width + 2 * padding - kernel) / stride + 1;
     return p;
 }
 
 /* Of small ones some are made together. */
-static void check_channels(arena *a, ptrdiff_t channels, pqc_depthwise_planes p)
+static void check_channels(arena *a, ptrdiff_t channels, pqc_dwconv_params p)
 {
     p.channels = channels;
     for (int kind = 0; kind < KINDS; kind++)
         check_plane(a, p, kind);
-    p.far = true;
+    p.prefetch = true;
     check_plane(a, p, PLAIN);
     check_unused(a, p);
     if (inputs_of(&p) < 3000)
@@ -213,37 +213,37 @@ static void check_channels(arena *a, ptrdiff_t channels, pqc_depthwise_planes p)
 }
 
 /* With so much padding above and below that some rows see nothing else. */
-static pqc_depthwise_planes tall(pqc_depthwise_planes p, ptrdiff_t padding)
+static pqc_dwconv_params tall(pqc_dwconv_params p, ptrdiff_t padding)
 {
     p.top = padding;
     p.out_height = (p.height + 2 * padding - p.kernel) / p.stride + 1;
     return p;
 }
 
-void test_depthwise(void)
+void test_dwconv_u8s8(void)
 {
     static const ptrdiff_t sides[] = {1, 2, 3, 5, 7, 8, 9, 14, 15, 16, 17, 33, 57, MOST};
     enum { SIDES = sizeof sides / sizeof *sides };
     arena a;
-    if (pqc.depthwise == NULL)
+    if (pqc.dwconv_u8s8 == NULL)
         return;
     buffer_open(&a.x);
     buffer_open(&a.y);
-    for (int kernel = 3; kernel <= PQC_DEPTHWISE_KERNEL; kernel += 2)
+    for (int kernel = 3; kernel <= PQC_DWCONV_MAX_KERNEL; kernel += 2)
         for (int stride = 1; stride <= 2; stride++)
             for (int h = 0; h < SIDES; h++)
                 for (int w = 0; w < SIDES; w++)
                     for (ptrdiff_t padding = 0; padding <= kernel; padding += kernel / 2)
-                        if (pqc_least(sides[h], sides[w]) + 2 * padding >= kernel)
+                        if (pqc_min(sides[h], sides[w]) + 2 * padding >= kernel)
                             check_plane(&a, plane_of(kernel, stride, sides[h], sides[w], padding),
                                         (h + w) % KINDS);
-    for (int kernel = 3; kernel <= PQC_DEPTHWISE_KERNEL; kernel += 2)
+    for (int kernel = 3; kernel <= PQC_DWCONV_MAX_KERNEL; kernel += 2)
         for (int stride = 1; stride <= 2; stride++)
             for (ptrdiff_t width = 1; width <= 70; width++)
                 check_plane(&a, plane_of(kernel, stride, 6 + width % 9, width, kernel / 2),
                             (int)width % KINDS);
-    check_plane(&a, plane_of(3, 1, 3, PQC_DEPTHWISE_WIDTH, 0), PLAIN);
-    check_plane(&a, plane_of(7, 2, 9, PQC_DEPTHWISE_WIDTH - 1, 0), ODD);
+    check_plane(&a, plane_of(3, 1, 3, PQC_DWCONV_MAX_WIDTH, 0), PLAIN);
+    check_plane(&a, plane_of(7, 2, 9, PQC_DWCONV_MAX_WIDTH - 1, 0), ODD);
     check_flags(&a, plane_of(3, 1, 6, 11, 1));
     check_flags(&a, plane_of(5, 1, 9, 5, 2));
     check_flags(&a, plane_of(3, 2, 7, 11, 1));
@@ -253,11 +253,11 @@ void test_depthwise(void)
     check_flags(&a, plane_of(3, 1, 30, 20, 1)); /* in several runs of rows */
     check_flags(&a, plane_of(3, 2, 43, 35, 0));
     check_far(&a, plane_of(3, 1, 40, 18, 1));
-    for (int kernel = 3; kernel <= PQC_DEPTHWISE_KERNEL; kernel += 2)
+    for (int kernel = 3; kernel <= PQC_DWCONV_MAX_KERNEL; kernel += 2)
         for (int stride = 1; stride <= 2; stride++)
             for (int i = 0; i < 4; i++) { /* several formats */
                 check_far(&a, plane_of(kernel, stride, 7, 21, kernel / 2));
-                pqc_depthwise_planes p = plane_of(kernel, stride, 12, 28, 1);
+                pqc_dwconv_params p = plane_of(kernel, stride, 12, 28, 1);
                 p.out_height -= i;
                 p.out_width -= 3 * i;
                 check_unused(&a, p);
@@ -285,7 +285,7 @@ void test_depthwise(void)
     for (int stride = 1; stride <= 2; stride++)
         for (ptrdiff_t top = 0; top <= 9; top += 3)
             for (ptrdiff_t left = 0; left <= 40; left += 5) { /* more than there are columns, too */
-                pqc_depthwise_planes p = plane_of(5, stride, 11, 13, 3);
+                pqc_dwconv_params p = plane_of(5, stride, 11, 13, 3);
                 p.top = top;
                 p.left = left;
                 check_plane(&a, p, PLAIN);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNTOUCHED = 0x5a5a5a5a, MOST_PUTS = 24, MOST_ROWS = 64, LONG_GROUPS = 1100 };
+enum { UNTOUCHED = 0x5a5a5a5a, MAX_PUTS = 24, MAX_ROWS = 64, LONG_GROUPS = 1100 };
 
 static const ptrdiff_t depths[] = {0, 1, 3, 4, 15, 16, 17, 31, 32, 33, 47, 48, 65};
 enum { DEPTHS = sizeof depths / sizeof *depths };
@@ -43,7 +43,7 @@ static void *random_bytes(buffer *b, ptrdiff_t bytes, bool extreme, int low)
 
 static ptrdiff_t groups_of(ptrdiff_t k)
 {
-    return (k + PQC_SIDE - 1) / PQC_SIDE;
+    return (k + PQC_AMX_SIDE - 1) / PQC_AMX_SIDE;
 }
 
 static bool same_modulo(int32_t got, int64_t want)
@@ -54,8 +54,8 @@ static bool same_modulo(int32_t got, int64_t want)
 /* A row's four bytes of a step, or a channel's: in blocks of 16, then groups of 16 steps. */
 static ptrdiff_t in_groups(ptrdiff_t row, ptrdiff_t step, ptrdiff_t k)
 {
-    ptrdiff_t tile = row / PQC_SIDE * groups_of(k) + step / PQC_SIDE;
-    return PQC_TILE_BYTES * tile + 64 * (row % PQC_SIDE) + 4 * (step % PQC_SIDE);
+    ptrdiff_t tile = row / PQC_AMX_SIDE * groups_of(k) + step / PQC_AMX_SIDE;
+    return PQC_AMX_TILE_BYTES * tile + 64 * (row % PQC_AMX_SIDE) + 4 * (step % PQC_AMX_SIDE);
 }
 
 static float any_scale(void)
@@ -76,7 +76,7 @@ static float result(int64_t sum, float scale, float bias)
 /* Some rows by some channels. */
 typedef struct {
     arena *a;
-    pqc_gemm_s8_block g;
+    pqc_igemm_params g;
     const uint8_t *x;
     pqc_rows to;
 } product;
@@ -98,13 +98,13 @@ static product any_product(arena *a, ptrdiff_t k, int rows, int channels, bool e
         bias[c] = any_bias();
     }
     memset(y, 0x5a, bytes);
-    ptrdiff_t blocks = groups_of(rows), x_bytes = blocks * groups_of(k) * PQC_TILE_BYTES;
+    ptrdiff_t blocks = groups_of(rows), x_bytes = blocks * groups_of(k) * PQC_AMX_TILE_BYTES;
     return (product){.a = a,
                      .g = {.k = k,
                            .w = random_bytes(&a->w, (vectors - 1) * apart + 64 * k, extreme, -128),
-                           .step = 64,
-                           .apart = apart,
-                           .start = start,
+                           .k_stride = 64,
+                           .panel_stride = apart,
+                           .compensation = start,
                            .vectors = vectors},
                      .x = random_bytes(&a->x, x_bytes, extreme, 0),
                      .to = {scale, bias, y, stride, rows, channels}};
@@ -112,9 +112,9 @@ static product any_product(arena *a, ptrdiff_t k, int rows, int channels, bool e
 
 static int64_t exact_row(const product *p, ptrdiff_t row, ptrdiff_t channel)
 {
-    const pqc_gemm_s8_block *g = &p->g;
-    const int8_t *w = g->w + channel / PQC_LANES * g->apart + channel % PQC_LANES * 4;
-    int64_t sum = g->start[channel];
+    const pqc_igemm_params *g = &p->g;
+    const int8_t *w = g->w + channel / PQC_LANES * g->panel_stride + channel % PQC_LANES * 4;
+    int64_t sum = g->compensation[channel];
     for (ptrdiff_t j = 0; j < g->k; j++)
         for (int i = 0; i < 4; i++)
             sum += (int64_t)p->x[in_groups(row, j, g->k) + i] * w[64 * j + i];
@@ -139,29 +139,30 @@ static void check_product(const product *p)
 /* Two products after each other, which may differ in their channels, and in their rows if these are 16 or more. */
 static void check_rows(arenas *a, ptrdiff_t k, int rows, int channels, bool extreme)
 {
-    pqc_unit_pending pending = {.to = {.rows = 0}};
-    int others = rows < PQC_SIDE ? rows : 1 + (int)(random_bits() % MOST_ROWS);
+    pqc_amx_pending pending = {.to = {.rows = 0}};
+    int others = rows < PQC_AMX_SIDE ? rows : 1 + (int)(random_bits() % MAX_ROWS);
     product first = any_product(&a->at[0], k, rows, channels, extreme);
-    product second =
-        any_product(&a->at[1], k, others, 1 + (int)(random_bits() % PQC_BLOCK_CHANNELS), extreme);
-    pqc.unit->begin(k, rows < PQC_SIDE ? rows : PQC_SIDE);
-    pqc.unit->rows(&first.g, first.x, &first.to, &pending);
-    pqc.unit->rows(&second.g, second.x, &second.to, &pending);
-    pqc.unit->write(&pending);
-    pqc.unit->end();
+    product second = any_product(&a->at[1], k, others, 1 + (int)(random_bits() % PQC_NR), extreme);
+    pqc.amx_gemm->begin(k, rows < PQC_AMX_SIDE ? rows : PQC_AMX_SIDE);
+    pqc.amx_gemm->gemm_nhwc(&first.g, first.x, &first.to, &pending);
+    pqc.amx_gemm->gemm_nhwc(&second.g, second.x, &second.to, &pending);
+    pqc.amx_gemm->flush(&pending);
+    pqc.amx_gemm->end();
     check_product(&first);
     check_product(&second);
 }
 
-static int64_t exact_pixel(const int8_t *w, ptrdiff_t channel, const pqc_unit_pixels *pixels,
+static int64_t exact_pixel(const int8_t *w, ptrdiff_t channel, const pqc_amx_pixels *pixels,
                            ptrdiff_t pixel, ptrdiff_t k)
 {
-    const uint8_t *x = pixels->x + pixel / PQC_SIDE * pixels->apart + pixel % PQC_SIDE * 4;
+    const uint8_t *x =
+        pixels->x + pixel / PQC_AMX_SIDE * pixels->block_stride + pixel % PQC_AMX_SIDE * 4;
     int64_t sum = 0;
     for (ptrdiff_t j = 0; j < k; j++) {
-        ptrdiff_t in_group = j % PQC_SIDE;
-        const uint8_t *at =
-            pixels->offset ? x + pixels->offset[j - in_group] + in_group * pixels->row : x + 64 * j;
+        ptrdiff_t in_group = j % PQC_AMX_SIDE;
+        const uint8_t *at = pixels->offset
+                                ? x + pixels->offset[j - in_group] + in_group * pixels->k_stride
+                                : x + 64 * j;
         for (int i = 0; i < 4; i++)
             sum += (int64_t)at[i] * w[in_groups(channel, j, k) + i];
     }
@@ -169,22 +170,22 @@ static int64_t exact_pixel(const int8_t *w, ptrdiff_t channel, const pqc_unit_pi
 }
 
 /* Between the blocks' sums a channel has room for other strips', which stay as they are. */
-static void check_columns(arenas *a, const int8_t *w, int blocks, const pqc_unit_pixels *pixels,
+static void check_columns(arenas *a, const int8_t *w, int blocks, const pqc_amx_pixels *pixels,
                           ptrdiff_t k)
 {
-    int channels = PQC_SIDE * blocks, count = PQC_SIDE * pixels->blocks;
-    ptrdiff_t n = (channels - 1) * PQC_SUMS_PITCH + count;
+    int channels = PQC_AMX_SIDE * blocks, count = PQC_AMX_SIDE * pixels->blocks;
+    ptrdiff_t n = (channels - 1) * PQC_AMX_SUMS_STRIDE + count;
     int32_t *sums = buffer_place(&a->sums, (size_t)n * 4, 20);
     memset(sums, 0x5a, (size_t)n * 4);
-    pqc.unit->begin(k, PQC_SIDE);
-    pqc.unit->columns(w, blocks, pixels, k, sums);
-    pqc.unit->end();
+    pqc.amx_gemm->begin(k, PQC_AMX_SIDE);
+    pqc.amx_gemm->gemm_nchw(w, blocks, pixels, k, sums);
+    pqc.amx_gemm->end();
     for (ptrdiff_t i = 0; i < n; i++) {
-        ptrdiff_t channel = i / PQC_SUMS_PITCH, pixel = i % PQC_SUMS_PITCH;
+        ptrdiff_t channel = i / PQC_AMX_SUMS_STRIDE, pixel = i % PQC_AMX_SUMS_STRIDE;
         CHECK(same_modulo(sums[i], pixel < count ? exact_pixel(w, channel, pixels, pixel, k)
                                                  : (int64_t)UNTOUCHED),
               "channel %td of %d, pixel %td of %d, k %td, rows %td apart: %d", channel, channels,
-              pixel, count, k, pixels->row, sums[i]);
+              pixel, count, k, pixels->k_stride, sums[i]);
     }
     CHECK(buffer_guards_intact(&a->sums), "%d channels, %d pixels, k %td", channels, count, k);
 }
@@ -193,9 +194,9 @@ static void check_panels(arenas *a, int blocks, int pixel_blocks, ptrdiff_t k, b
 {
     ptrdiff_t apart = 64 * (k + (ptrdiff_t)(random_bits() % 3));
     const int8_t *w =
-        random_bytes(&a->at[0].w, blocks * groups_of(k) * PQC_TILE_BYTES, extreme, -128);
+        random_bytes(&a->at[0].w, blocks * groups_of(k) * PQC_AMX_TILE_BYTES, extreme, -128);
     const uint8_t *x = random_bytes(&a->at[0].x, (pixel_blocks - 1) * apart + 64 * k, extreme, 0);
-    pqc_unit_pixels pixels = {x, NULL, 64, apart, pixel_blocks};
+    pqc_amx_pixels pixels = {x, NULL, 64, apart, pixel_blocks};
     check_columns(a, w, blocks, &pixels, k);
 }
 
@@ -203,39 +204,41 @@ static void check_panels(arenas *a, int blocks, int pixel_blocks, ptrdiff_t k, b
 static void check_straight(arenas *a, int blocks, int pixel_blocks, ptrdiff_t groups, ptrdiff_t row,
                            bool extreme)
 {
-    ptrdiff_t k = PQC_SIDE * groups, apart = (ptrdiff_t)(random_bits() % 200), last = 301;
-    const int8_t *w = random_bytes(&a->at[0].w, blocks * groups * PQC_TILE_BYTES, extreme, -128);
-    ptrdiff_t bytes = last + (PQC_SIDE - 1) * row + (pixel_blocks - 1) * apart + 64;
+    ptrdiff_t k = PQC_AMX_SIDE * groups, apart = (ptrdiff_t)(random_bits() % 200), last = 301;
+    const int8_t *w =
+        random_bytes(&a->at[0].w, blocks * groups * PQC_AMX_TILE_BYTES, extreme, -128);
+    ptrdiff_t bytes = last + (PQC_AMX_SIDE - 1) * row + (pixel_blocks - 1) * apart + 64;
     const uint8_t *x = random_bytes(&a->at[0].x, bytes, extreme, 0);
     int32_t *offset = buffer_place(&a->offset, (size_t)k * 4, 0);
     for (ptrdiff_t j = 0; j < k; j++)
-        offset[j] = j % PQC_SIDE != 0 ? INT32_MAX : (int32_t)(random_bits() % (uint32_t)(last + 1));
+        offset[j] =
+            j % PQC_AMX_SIDE != 0 ? INT32_MAX : (int32_t)(random_bits() % (uint32_t)(last + 1));
     if (k > 0)
-        offset[k - PQC_SIDE] = (int32_t)last;
-    pqc_unit_pixels pixels = {x, offset, row, apart, pixel_blocks};
+        offset[k - PQC_AMX_SIDE] = (int32_t)last;
+    pqc_amx_pixels pixels = {x, offset, row, apart, pixel_blocks};
     check_columns(a, w, blocks, &pixels, k);
 }
 
 /* Products that leave 32 bits on the way, on either side. */
 static void check_long_sums(arenas *a, int weight)
 {
-    ptrdiff_t k = PQC_SIDE * LONG_GROUPS;
-    uint8_t *x = buffer_place(&a->at[0].x, PQC_TILE_BYTES + 4, 0);
+    ptrdiff_t k = PQC_AMX_SIDE * LONG_GROUPS;
+    uint8_t *x = buffer_place(&a->at[0].x, PQC_AMX_TILE_BYTES + 4, 0);
     int32_t *offset = buffer_place(&a->offset, (size_t)k * 4, 0);
-    int8_t *w = malloc((size_t)(LONG_GROUPS * PQC_TILE_BYTES));
-    memset(x, 255, PQC_TILE_BYTES + 4);
-    memset(w, weight, (size_t)(LONG_GROUPS * PQC_TILE_BYTES));
+    int8_t *w = malloc((size_t)(LONG_GROUPS * PQC_AMX_TILE_BYTES));
+    memset(x, 255, PQC_AMX_TILE_BYTES + 4);
+    memset(w, weight, (size_t)(LONG_GROUPS * PQC_AMX_TILE_BYTES));
     for (ptrdiff_t j = 0; j < k; j++)
-        offset[j] = (int32_t)(j / PQC_SIDE % 2 * 4);
+        offset[j] = (int32_t)(j / PQC_AMX_SIDE % 2 * 4);
     x[7] = 3;
     w[5] = 1;
-    pqc_unit_pixels pixels = {x, offset, 64, 0, 1};
+    pqc_amx_pixels pixels = {x, offset, 64, 0, 1};
     check_columns(a, w, 1, &pixels, k);
     free(w);
 }
 
 /* Any offsets; the last byte used is 63 before the image's end. */
-static void check_panel(arenas *a, pqc_panel p, int32_t pixel_reach)
+static void check_panel(arenas *a, pqc_amx_panel p, int32_t pixel_reach)
 {
     int last = p.pixel ? pixel_reach + 3 : p.dilation == 0 ? 63 : 15 * p.stride + 3 * p.dilation;
     int32_t *offset = buffer_place(&a->offset, (size_t)p.k * 4, 0), most = 500;
@@ -244,7 +247,7 @@ static void check_panel(arenas *a, pqc_panel p, int32_t pixel_reach)
     for (ptrdiff_t j = 0; j < p.k; j++)
         offset[j] = j == p.k / 2 ? most : (int32_t)(random_bits() % (uint32_t)most);
     p.offset = offset;
-    pqc.unit->panel(&p, x, panel);
+    pqc.amx_gemm->panel(&p, x, panel);
     for (ptrdiff_t n = 0; n < 64 * p.k; n++) {
         int pixel = (int)(n % 64 / 4), i = (int)(n % 4);
         int at = p.pixel           ? p.pixel[pixel] + i
@@ -260,67 +263,71 @@ static void check_panel(arenas *a, pqc_panel p, int32_t pixel_reach)
 static void check_ways_of_panels(arenas *a, ptrdiff_t k)
 {
     enum { REACH = 700 };
-    int32_t pixel[PQC_SIDE];
-    check_panel(a, (pqc_panel){.k = k}, 0);
-    for (int stride = 1; stride < PQC_COLUMNS_REACH; stride++)
-        for (int dilation = 1; stride + dilation <= PQC_COLUMNS_REACH; dilation++)
-            check_panel(a, (pqc_panel){.k = k, .stride = stride, .dilation = dilation}, 0);
-    for (int i = 0; i < PQC_SIDE; i++)
+    int32_t pixel[PQC_AMX_SIDE];
+    check_panel(a, (pqc_amx_panel){.k = k}, 0);
+    for (int stride = 1; stride < PQC_KW4_REACH; stride++)
+        for (int dilation = 1; stride + dilation <= PQC_KW4_REACH; dilation++)
+            check_panel(a, (pqc_amx_panel){.k = k, .stride = stride, .dilation = dilation}, 0);
+    for (int i = 0; i < PQC_AMX_SIDE; i++)
         pixel[i] = i == 5 ? REACH : (int32_t)(random_bits() % REACH);
-    check_panel(a, (pqc_panel){.k = k, .pixel = pixel}, REACH);
+    check_panel(a, (pqc_amx_panel){.k = k, .pixel = pixel}, REACH);
 }
 
 /* Results beside each other, with gaps; `lines`: that begin and end on cache lines, if y does. */
-static int random_puts(pqc_put *put, ptrdiff_t step, bool lines, ptrdiff_t *length)
+static int random_puts(pqc_amx_run *put, ptrdiff_t step, bool lines, ptrdiff_t *length)
 {
-    int puts = (int)(random_bits() % (MOST_PUTS + 1));
+    int puts = (int)(random_bits() % (MAX_PUTS + 1));
     ptrdiff_t to = 0;
     for (int i = 0; i < puts; i++) {
-        int count = lines && i % 3 != 0 ? PQC_SIDE : (int)(1 + random_bits() % PQC_SIDE);
-        to += lines ? PQC_SIDE * (ptrdiff_t)(random_bits() % 2) : (ptrdiff_t)(random_bits() % 6);
-        put[i] = (pqc_put){(int)(random_bits() % (unsigned)(PQC_STRIP - count + 1)), count, to};
+        int count = lines && i % 3 != 0 ? PQC_AMX_SIDE : (int)(1 + random_bits() % PQC_AMX_SIDE);
+        to +=
+            lines ? PQC_AMX_SIDE * (ptrdiff_t)(random_bits() % 2) : (ptrdiff_t)(random_bits() % 6);
+        put[i] =
+            (pqc_amx_run){(int)(random_bits() % (unsigned)(PQC_AMX_MAX_MC - count + 1)), count, to};
         to += (count - 1) * step + 1;
-        to = lines ? (to + PQC_SIDE - 1) / PQC_SIDE * PQC_SIDE : to;
+        to = lines ? (to + PQC_AMX_SIDE - 1) / PQC_AMX_SIDE * PQC_AMX_SIDE : to;
     }
     *length = to;
     return puts;
 }
 
-static void put_as_told(const pqc_unit_to *to, const int32_t *sums, int channels, float *y)
+static void put_as_told(const pqc_amx_store *to, const int32_t *sums, int channels, float *y)
 {
     for (int c = 0; c < channels; c++)
-        for (const pqc_put *p = to->put; p < to->put + to->puts; p++)
+        for (const pqc_amx_run *p = to->run; p < to->run + to->runs; p++)
             for (int i = 0; i < p->count; i++) {
-                int64_t sum = (int64_t)to->start[c] + sums[c * PQC_SUMS_PITCH + p->from + i];
-                y[c * to->pitch + p->to + i * to->step] = result(sum, to->scale[c], to->bias[c]);
+                int64_t sum =
+                    (int64_t)to->compensation[c] + sums[c * PQC_AMX_SUMS_STRIDE + p->from + i];
+                y[c * to->channel_stride + p->to + i * to->pixel_stride] =
+                    result(sum, to->scale[c], to->bias[c]);
             }
 }
 
 /* All of y, what lies between the results included. */
 static void check_put(arenas *a, int channels, ptrdiff_t step, bool lines, bool stream)
 {
-    pqc_put put[MOST_PUTS];
-    ptrdiff_t length,
-        room = lines ? PQC_SIDE * (ptrdiff_t)(random_bits() % 3) : (ptrdiff_t)(random_bits() % 40);
+    pqc_amx_run put[MAX_PUTS];
+    ptrdiff_t length, room = lines ? PQC_AMX_SIDE * (ptrdiff_t)(random_bits() % 3)
+                                   : (ptrdiff_t)(random_bits() % 40);
     int puts = random_puts(put, step, lines, &length);
     ptrdiff_t pitch = length + room, n = (channels - 1) * pitch + length;
-    int32_t start[PQC_PAIR];
-    float scale[PQC_PAIR], bias[PQC_PAIR];
-    int32_t *sums = buffer_place(&a->sums, (PQC_PAIR * PQC_SUMS_PITCH) * 4, 0);
+    int32_t start[PQC_AMX_PAIR];
+    float scale[PQC_AMX_PAIR], bias[PQC_AMX_PAIR];
+    int32_t *sums = buffer_place(&a->sums, (PQC_AMX_PAIR * PQC_AMX_SUMS_STRIDE) * 4, 0);
     float *y = buffer_place(&a->at[0].y, (size_t)n * 4, lines ? 0 : 4 * (random_bits() % 16));
     float *want = malloc((size_t)(n + 1) * 4);
-    for (int i = 0; i < PQC_PAIR * PQC_SUMS_PITCH; i++)
+    for (int i = 0; i < PQC_AMX_PAIR * PQC_AMX_SUMS_STRIDE; i++)
         sums[i] = (int32_t)random_bits() >> random_bits() % 32;
-    for (int c = 0; c < PQC_PAIR; c++) {
+    for (int c = 0; c < PQC_AMX_PAIR; c++) {
         start[c] = c % 4 == 0 ? 0 : (int32_t)random_bits() >> random_bits() % 32;
         scale[c] = any_scale();
         bias[c] = any_bias();
     }
-    pqc_unit_to to = {start, scale, bias, put, puts, step, pitch, stream};
+    pqc_amx_store to = {start, scale, bias, put, puts, step, pitch, stream};
     memset(y, 0x5a, (size_t)n * 4);
     memset(want, 0x5a, (size_t)n * 4);
     put_as_told(&to, sums, channels, want);
-    pqc.unit->put(&to, sums, channels, y);
+    pqc.amx_gemm->store(&to, sums, channels, y);
     for (ptrdiff_t i = 0; i < n; i++)
         CHECK(bits_f32(y[i]) == bits_f32(want[i]),
               "channel %td of %d, float %td of %td, step %td%s: %a, not %a", i / pitch, channels,
@@ -332,8 +339,8 @@ static void check_put(arenas *a, int channels, ptrdiff_t step, bool lines, bool 
 
 static void check_linear_layers(arenas *a)
 {
-    static const int rows[] = {1, 2, 5, 15, 16, 17, 31, 32, 33, 47, 48, 49, MOST_ROWS};
-    static const int channels[] = {1, 15, 16, 17, 32, 33, 48, 49, PQC_BLOCK_CHANNELS};
+    static const int rows[] = {1, 2, 5, 15, 16, 17, 31, 32, 33, 47, 48, 49, MAX_ROWS};
+    static const int channels[] = {1, 15, 16, 17, 32, 33, 48, 49, PQC_NR};
     for (size_t d = 0; d < DEPTHS; d++)
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
             for (size_t c = 0; c < sizeof channels / sizeof *channels; c++)
@@ -356,17 +363,17 @@ static void check_convolutions(arenas *a)
     check_long_sums(a, 127);
 }
 
-void test_matrix_unit(void)
+void test_amx_gemm(void)
 {
     arenas a;
-    if (pqc.unit == NULL)
+    if (pqc.amx_gemm == NULL)
         return;
     arenas_each(&a, buffer_open);
     check_linear_layers(&a);
     check_convolutions(&a);
     for (ptrdiff_t k = 0; k <= 40; k++)
         check_ways_of_panels(&a, k);
-    for (int channels = 1; channels <= PQC_PAIR; channels++)
+    for (int channels = 1; channels <= PQC_AMX_PAIR; channels++)
         for (ptrdiff_t step = 1; step <= 7; step += 1 + step / 3)
             for (int i = 0; i < 8; i++)
                 check_put(&a, channels, step, i % 2, i / 2 % 2);
