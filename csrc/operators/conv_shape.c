@@ -2,7 +2,7 @@
 
 enum { READ_AHEAD = 1024 }; /* bytes a vector may read past the last output's address */
 
-static const ptrdiff_t MOST_OUTPUTS = (ptrdiff_t)1 << 40; /* of a channel */
+static const ptrdiff_t MAX_OUTPUTS = (ptrdiff_t)1 << 40; /* of a channel */
 
 static ptrdiff_t gcd(ptrdiff_t a, ptrdiff_t b)
 {
@@ -145,7 +145,7 @@ bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
             return false;
         plane->in = size[axis];
         plane->out = pqc_conv_outputs(shape, axis, size[axis]);
-        if (plane->out < 1 || plane->out > MOST_OUTPUTS / view->outputs)
+        if (plane->out < 1 || plane->out > MAX_OUTPUTS / view->outputs)
             return false;
         if (shape->transposed) {
             transposed_layout(view, shape, axis);
