@@ -20,6 +20,7 @@ from ...integer.packed import PackedWeights
 from ..arithmetic import fake_quantize, integers, spread
 from ..nodes import Quantizer, QuantizerSpec, is_quantizer, quantizer
 from .exact import fma, layer_scale, rounded_sums
+from .grid import quantizer_behind
 from .steps import Step
 from .table import Array, Function, attribute, constant, function_of
 from .windows import conv_geometry, transposed_geometry
@@ -211,10 +212,11 @@ def integer_step(node: ir.Node, opset: int, added: Array | None = None) -> Step 
 
     `added`: what an Add behind a MatMul adds, one number for each output.
     """
-    first = node.inputs[0].producer() if node.op_type in LAYERS and node.domain == "" and node.inputs[0] else None
-    if first is None or not is_quantizer(first) or not _plain_gemm(node):
+    value = node.inputs[0] if node.op_type in LAYERS and node.domain == "" else None
+    x = quantizer_behind(value)
+    if value is None or x is None or not _plain_gemm(node):
         return None
-    x, weight = quantizer(first), _quantized_weight(node.inputs[1])
+    weight = _quantized_weight(node.inputs[1])
     if weight is None or (node.op_type in ("Gemm", "MatMul") and weight.array.ndim != 2):
         return None
     axis = _channel_axis(node, weight.array.ndim)
@@ -226,6 +228,6 @@ def integer_step(node: ir.Node, opset: int, added: Array | None = None) -> Step 
     if not known:
         return None
     layer = IntegerLayer(node, x, weight, bias, plain[0])
-    return Step(node, [x.input], layer, "int8")
+    return Step(node, [x.input if x.output is value else value], layer, "int8")
 
 Compute = Callable[[Sequence[Any]], Sequence[Any]]
