@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ._core.errors import shown
 from ._core.files import FilePath, read_file, write_file
+from ._core.models import is_frozen
 from ._core.progress import progress
 from ._core.training_mode import warn_of_training
 from .summary import named_quantizers
@@ -205,7 +206,7 @@ def _settings(layers: Layers) -> str:
 
 def _refuse_frozen(model: Any) -> None:
     for name, module in model.named_modules():
-        if getattr(module, "_frozen", None) is not None:
+        if is_frozen(module):
             raise ValueError(f"Expected `model` without frozen layers, got one at {name or '(model)'!r}: "
                              "measure the model before it is frozen")
 

@@ -12,7 +12,7 @@ from ._core.axes import Axis
 from ._core.errors import shown
 from ._core.models import require_module
 from ._core.quantizer import QuantizerRules
-from .integer.conditions import quantizer_refusal
+from .integer.eligibility import quantizer_refusal
 
 __all__ = ["QuantSummary", "QuantizerRow", "named_quantizers", "quant_summary"]
 

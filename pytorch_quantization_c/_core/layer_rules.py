@@ -140,11 +140,10 @@ class QuantInputRules(Quantizing):
 class QuantRules(Quantizing):
     """A layer that quantises its input and its weight.
 
-    `execution` says how it is to compute; `_integer_forward` may answer with integer arithmetic, or None.
+    A front puts `IntegerLayer` before it, with the engine that may answer by integer arithmetic.
     """
 
     default_quant_desc_weight: ClassVar[ScaledQuantDescriptor] = QUANT_DESC_8BIT_PER_TENSOR
-    execution: str = "auto"
 
     @classmethod
     def set_default_quant_desc_weight(cls, value: ScaledQuantDescriptor) -> None:
@@ -187,14 +186,6 @@ class QuantRules(Quantizing):
                 quantizers = [self._new_quantizer(descriptor) for _ in range(num_layers)]
                 setattr(self, f"_{kind}_quantizers", self._new_list(quantizers))
 
-    def _quantized_weight(self, input: Any) -> Any:
-        """The weight as the float path multiplies it with `input`."""
-        return self._weight_quantizer(self.weight)
-
-    def _integer_forward(self, input: Any, output_size: Any = None) -> Any:
-        """The result by integer arithmetic, or None if this layer, as it is set, cannot be computed so."""
-        return None
-
 
 class WeightLayerRules(FloatLayer):  # type: ignore[misc]
     """A layer of input and weight: integer arithmetic if that is possible, else the float layer on quantised arrays."""
@@ -205,7 +196,7 @@ class WeightLayerRules(FloatLayer):  # type: ignore[misc]
 
     def forward(self, input: Any) -> Any:
         """The float layer's result for the quantised input and weight; shapes and errors are the float layer's."""
-        answer = self._integer_forward(input)
+        answer = self._engine.run(self, input)
         return self._float_forward(input) if answer is None else answer
 
 
@@ -248,7 +239,7 @@ class ConvTransposeRules(WeightLayerRules):
 
     def forward(self, input: Any, output_size: Any = None) -> Any:
         """The float layer's result for the quantised input and weight; `output_size` picks among the possible sizes."""
-        answer = self._integer_forward(input, output_size)
+        answer = self._engine.run(self, input, output_size)
         return self._float_forward(input, output_size) if answer is None else answer
 
     def _float_forward(self, input: Any, output_size: Any = None) -> Any:

@@ -45,6 +45,11 @@ def front_of(model: Any) -> str | None:
     return "numpy" if any(home.startswith("pytorch_quantization_c.float_nn") for home in homes) else None
 
 
+def is_frozen(module: Any) -> bool:
+    """Whether a module is a layer whose weight was fixed as integers."""
+    return getattr(vars(module).get("_engine"), "frozen", None) is not None
+
+
 def require_front(model: Any, front: str, function: str) -> None:
     """TypeError if `model` is none, or of the other front: the message says what to call instead."""
     require_module(model)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from .errors import shown
+from .models import is_frozen
 
 __all__ = ["freeze_parameters", "group_parameters", "layers_with_quantized_weight", "match_parameters"]
 
@@ -102,7 +103,7 @@ def layers_with_quantized_weight(model: Any) -> Iterator[Any]:
             continue
         if quantizer is None:
             continue
-        if getattr(module, "_frozen", None) is not None:
+        if is_frozen(module):
             logger.warning("%s is frozen, its weight is quantised: it is left as it is", name or "the model")
             continue
         if not quantizer.fake_quant:

@@ -4,7 +4,7 @@ The quantised layers of `nn` compute so by themselves wherever that gives the an
 says when); `layer.execution` tells how the last call was computed. `float_only()` and PQC_INTEGER=0 forbid it.
 """
 from .._core.formats import Float, Int, Quantization
+from .float_only import enabled, float_only
 from .packed import Format, Geometry, PackedWeights
-from .switch import enabled, float_only
 
 __all__ = ["Float", "Format", "Geometry", "Int", "PackedWeights", "Quantization", "enabled", "float_only"]

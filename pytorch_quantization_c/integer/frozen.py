@@ -9,11 +9,11 @@ import numpy as np
 
 from .._core.errors import shown
 from .._core.files import FilePath
+from .._core.integer_layer import VALUES, IntegerLayer
 from .._core.models import require_front
 from .._core.safetensors import load_file, save_file
 from .._core.training_mode import warn_of_training
-from .execution import VALUES, IntegerExecution
-from .restoring import whole_or_not_at_all
+from .rollback import whole_or_not_at_all
 
 __all__ = ["freeze", "load_frozen", "save_frozen"]
 
@@ -47,10 +47,10 @@ def freeze(model: M, keep_float: bool = True) -> M:
     require_front(model, "numpy", "freeze")
     any_model: Any = model
     layers: dict[str, Any] = {name: layer for name, layer in any_model.named_modules()
-                              if isinstance(layer, IntegerExecution)
+                              if isinstance(layer, IntegerLayer)
                               and getattr(layer, "_weight_quantizer", None) is not None}
     warn_of_training(model, "freeze")
-    refused = {name: layer._freeze(keep_float) for name, layer in layers.items()}
+    refused = {name: layer._engine.freeze(layer, keep_float) for name, layer in layers.items()}
     for name, why in refused.items():
         if why:
             logger.warning("%s is not frozen: %s.", name or "The layer", why)

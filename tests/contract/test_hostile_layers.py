@@ -93,7 +93,7 @@ def test_loading_into_a_frozen_layer() -> None:
         made.load_state_dict(state)
     made.load_state_dict(made.state_dict())  # what it has
     made.load_state_dict({"0.weight": np.array(made[0].weight)})
-    assert hasattr(made[0], "_frozen") and not made[0].weight.flags.writeable
+    assert made[0]._engine.frozen is not None and not made[0].weight.flags.writeable
     with pytest.raises(RuntimeError, match="size mismatch"):
         made.load_state_dict({"0.weight": np.ones((3, 5), np.float32)})
     made.load_state_dict(state, assign=True)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from pytorch_quantization_c import _C, integer, nn, quant_modules, threads
-from pytorch_quantization_c.integer import switch
 
 from .arguments import arguments
 from .subjects import Subject
@@ -48,7 +47,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 @contextlib.contextmanager
 def settings_kept() -> Iterator[None]:
     """Puts back what a call may change for the whole process; files go to a folder of their own."""
-    isas, count, allowed, folder = _C.isa_selected(), threads.get_num_threads(), switch._allowed, os.getcwd()
+    isas, count, allowed, folder = _C.isa_selected(), threads.get_num_threads(), integer.enabled(), os.getcwd()
     classes = [each for each in vars(nn).values() if isinstance(each, type)]
     defaults = [(each, name, each.__dict__.get(name)) for each in classes for name in DEFAULTS]
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):

@@ -17,6 +17,7 @@ import numpy as np
 import pytorch_quantization_c
 from pytorch_quantization_c import calib, float_nn, integer, layer_sensitivity, nn, quant_state, summary, tensor_quant
 from pytorch_quantization_c.calib import overview
+from pytorch_quantization_c.methods import bias_correction
 
 from ..contract import surface
 
@@ -78,6 +79,7 @@ OBJECTS: dict[str, Callable[[], Any]] = {  # an object of each class that its co
     "calib.overview.MethodResult": lambda: overview.overviews(histogram())[0].results[0],
     "integer.PackedWeights": packed, "integer.Float": lambda: integer.Float(4, 3),
     "integer.Quantization": lambda: integer.Quantization(integer.Int(8), None, None, np.ones(1, np.float32)),
+    "methods.bias_correction.MeanError": lambda: bias_correction.MeanError(1),
     "float_nn.utils.rnn.PackedSequence": lambda: float_nn.utils.rnn.pack_padded_sequence(X[0], [6, 5, 2, 1, 1, 1]),
     "layer_sensitivity.Sensitivity": lambda: layer_sensitivity.Sensitivity("m", 1.0, (ROW,)),
     "layer_sensitivity.SensitivityRow": lambda: ROW,

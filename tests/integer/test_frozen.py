@@ -95,7 +95,7 @@ def test_copies_and_pickles_stay_frozen(travel, keep_float, rng):
     before = model(x)
     other = travel(model)
     np.testing.assert_array_equal(other(x), before)
-    assert other[5]._frozen is not model[5]._frozen
+    assert other[5]._engine.frozen is not model[5]._engine.frozen
     assert not other[5].bias.flags.writeable if keep_float else other[5].weight is None
     other[5].weight = Parameter(np.zeros((10, 40 * 10 * 14), np.float32))
     np.testing.assert_array_equal(other(x), np.tile(np.asarray(model[5].bias), (2, 1)))

@@ -5,11 +5,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pytorch_quantization_c.integer import Format, Geometry, PackedWeights
+from pytorch_quantization_c.integer import Geometry, Int, PackedWeights
 
 from .oracle import bounds, conv, conv_transpose, dequantized, quantized, scale_of
 
-INPUT = Format(8, False, True)
+INPUT = Int(8, narrow=True)
 AMAX = 2.0
 LENGTHS = {0: (), 1: (5,), 2: (4, 5), 3: (3, 4, 5)}
 
@@ -42,7 +42,7 @@ def got(x: np.ndarray, w: np.ndarray, g: Geometry, scale: np.ndarray, bias: np.n
         packed = PackedWeights(w, scale, g, INPUT)
     except ValueError:
         return None
-    answer = packed(x, AMAX, bias)
+    answer = packed.product(x, AMAX, bias)
     return None if isinstance(answer, str) else answer
 
 
@@ -61,7 +61,7 @@ def has_output(g: Geometry, w: np.ndarray, lengths: tuple[int, ...]) -> bool:
 @pytest.mark.parametrize("axes", [0, 1, 2, 3])
 def test_every_geometry_gives_the_int64_result_or_is_refused(axes: int, kernel: int, unsigned: bool,
                                                              rng: np.random.Generator) -> None:
-    f = Format(8, unsigned, False)
+    f = Int(8, unsigned)
     low, high = bounds(f)
     refused = answered = 0
     for rows, columns in ((6, 1), (6, 5), (4, 3)):
@@ -102,7 +102,7 @@ def test_sizes_whose_product_overflows(field: str, transposed: bool) -> None:
         except ValueError:
             continue
         try:
-            answer = packed(x, AMAX)
+            answer = packed.product(x, AMAX)
         except MemoryError:
             continue
         assert isinstance(answer, str) or answer.shape[:2] == (1, 2)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytorch_quantization_c import float_nn, integer, nn
+from pytorch_quantization_c import float_nn, nn
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 from .. import oracle
@@ -48,17 +48,6 @@ def test_negative_inputs_of_an_unsigned_quantiser_are_refused() -> None:
     layer = nn.QuantLinear(3, 2, quant_desc_input=QuantDescriptor(unsigned=True))
     with pytest.raises(TypeError, match="Negative values encountered in unsigned quantization"):
         layer(-np.ones((1, 3), np.float32))
-
-
-def test_integer_hook_may_answer_and_may_decline() -> None:
-    layer = nn.QuantLinear(3, 2)
-    x = np.ones((1, 3), np.float32)
-    with integer.float_only():
-        declined = layer(x)
-    layer._integer_forward = lambda input, output_size=None: np.full((1, 2), 7.0)
-    np.testing.assert_array_equal(layer(x), [[7, 7]])
-    layer._integer_forward = lambda input, output_size=None: None
-    np.testing.assert_array_equal(layer(x), declined)
 
 
 def test_a_float_layer_patched_away_is_still_the_base() -> None:

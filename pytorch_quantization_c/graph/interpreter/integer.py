@@ -13,10 +13,10 @@ import numpy as np
 import onnx_ir as ir
 
 from ..._core.formats import Int
-from ...integer import switch
-from ...integer.conditions import rounded_weight
+from ...integer.float_only import enabled
 from ...integer.packed import Geometry as PackedGeometry
 from ...integer.packed import PackedWeights
+from ...integer.weights import quantized_weight
 from ..arithmetic import fake_quantize, integers, spread
 from ..nodes import Quantizer, QuantizerSpec, is_quantizer, quantizer
 from .exact import fma, layer_scale, rounded_sums
@@ -84,7 +84,7 @@ class IntegerLayer:
         return [self._floats(x) if isinstance(answer, str) else answer]
 
     def _try(self, x: Array) -> Array | str:
-        if not switch._allowed:
+        if not enabled():
             return "integers are switched off"
         if x.dtype != np.float32:
             return "the input is not a float32 array"
@@ -132,7 +132,7 @@ class IntegerLayer:
         amax = w.amax if w.amax.size == 1 else spread(w.amax, array.ndim, axis)
         weight_format, input_format = w.spec.format, self.x.spec.format
         assert isinstance(weight_format, Int) and isinstance(input_format, Int)
-        found = rounded_weight(array, amax, weight_format, transposed)
+        found = quantized_weight(array, amax, weight_format, transposed)
         return found if isinstance(found, str) else PackedWeights(found.values, found.scale, geometry, input_format)
 
     def _geometry(self, x: Array) -> PackedGeometry:

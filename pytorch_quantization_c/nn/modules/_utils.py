@@ -1,17 +1,18 @@
 """What people who write their own quantised layers need: the mixins and the keyword arguments of the descriptors."""
 from __future__ import annotations
 
+from ..._core.integer_layer import EngineOfLayer, IntegerLayer
 from ..._core.layer_rules import QuantInputRules, QuantRules, pop_quant_desc_in_kwargs
 from ...float_nn import ModuleList
-from ...integer.execution import IntegerExecution
 from ...tensor_quant import QUANT_DESC_8BIT_PER_TENSOR, QuantDescriptor
+from ._integer import ArrayEngine
 from .tensor_quantizer import TensorQuantizer
 
 __all__ = ["QUANT_DESC_8BIT_PER_TENSOR", "QuantDescriptor", "QuantInputMixin", "QuantMixin", "TensorQuantizer",
            "pop_quant_desc_in_kwargs"]
 
 
-class QuantMixin(IntegerExecution, QuantRules):
+class QuantMixin(IntegerLayer, QuantRules):
     """Adds quantisers of input and weight to a layer: inherit from the float layer and from this.
 
     `__init__` takes `**kwargs`, calls the float layer's `__init__`, then
@@ -19,6 +20,7 @@ class QuantMixin(IntegerExecution, QuantRules):
     `self.weight_quantizer`.
     """
 
+    _engine = EngineOfLayer(ArrayEngine)
     _new_quantizer = TensorQuantizer
     _new_list = ModuleList
 

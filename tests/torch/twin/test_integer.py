@@ -86,12 +86,12 @@ def test_a_changed_weight_or_range_is_noticed() -> None:
     (lambda layer: layer.weight_quantizer.enable_calib(), "weight quantizer collects"),
     (lambda layer: setattr(layer.weight_quantizer, "num_bits", 9), "weight has not 2 to 8 bits"),
     (lambda layer: layer.double(), "not all float32"),
-    (lambda layer: setattr(layer.weight_quantizer, "amax", [1.0, 2.0]), "another amax than one")])
+    (lambda layer: setattr(layer.weight_quantizer, "amax", [1.0, 2.0]), "neither per-tensor nor per-output-channel")])
 def test_otherwise_on_floats(change: Any, reason: str) -> None:
     layer = nn.QuantLinear(2, 2)
     change(layer)
     with torch.no_grad():
-        assert layer._integer_forward(torch.randn(3, 2)) is None
+        assert layer._engine.run(layer, torch.randn(3, 2)) is None
     assert layer.execution.startswith("float: ") and reason in layer.execution
 
 
@@ -122,5 +122,5 @@ def test_copies_carry_no_integers() -> None:
     with torch.no_grad():
         wanted = layer(x)
         for again in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-            assert "_kept" in vars(layer) and "_kept" not in vars(again)
+            assert layer._engine.cached is not None and again._engine.cached is None
             assert torch.equal(again(x), wanted) and again.execution == "int8"

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 from torch.nn import ModuleList
 
+from ...._core.integer_layer import EngineOfLayer, IntegerLayer
 from ...._core.layer_rules import QuantInputRules, QuantRules, pop_quant_desc_in_kwargs
-from ..._integer import IntegerExecution
+from ..._integer import TensorEngine
 from ...tensor_quant import QUANT_DESC_8BIT_PER_TENSOR, QuantDescriptor
 from .tensor_quantizer import TensorQuantizer
 
@@ -12,7 +13,7 @@ __all__ = ["QUANT_DESC_8BIT_PER_TENSOR", "QuantDescriptor", "QuantInputMixin", "
            "pop_quant_desc_in_kwargs"]
 
 
-class QuantMixin(IntegerExecution, QuantRules):
+class QuantMixin(IntegerLayer, QuantRules):
     """Adds quantisers of input and weight to a layer: inherit from the float layer and from this.
 
     `__init__` takes `**kwargs`, calls the float layer's `__init__`, then
@@ -20,6 +21,7 @@ class QuantMixin(IntegerExecution, QuantRules):
     `self.weight_quantizer`.
     """
 
+    _engine = EngineOfLayer(TensorEngine)
     _new_quantizer = TensorQuantizer
     _new_list = ModuleList
 

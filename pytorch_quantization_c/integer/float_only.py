@@ -1,6 +1,7 @@
 """Whether layers may compute on integers at all: for the process, by PQC_INTEGER=0 or a `with` block."""
 from __future__ import annotations
 
+import functools
 import os
 from types import TracebackType
 
@@ -8,20 +9,13 @@ from .._core.switches import Switch
 
 __all__ = ["enabled", "float_only"]
 
-_allowed = os.environ.get("PQC_INTEGER", "") != "0"  # `_environment` refuses anything but 0 and 1
-
-
-def _put(allowed: bool) -> None:
-    global _allowed
-    _allowed = allowed
-
-
-_switch = Switch(_put, _allowed)
+STATE = {"allowed": os.environ.get("PQC_INTEGER", "") != "0"}  # `_environment` refuses anything but 0 and 1
+_switch = Switch(functools.partial(STATE.__setitem__, "allowed"), STATE["allowed"])
 
 
 def enabled() -> bool:
     """False inside `float_only`, or if the environment variable PQC_INTEGER was 0 when the package was imported."""
-    return _allowed
+    return STATE["allowed"]
 
 
 class float_only:

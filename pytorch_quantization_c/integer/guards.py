@@ -1,19 +1,18 @@
 """What must be as it is for a frozen layer to be called in one step: written down once, compared by C in every call.
 
-`IntegerExecution._try_integers` looks at all this one by one and says what forbids integers; where nothing does, the
-next call needs to know only that nothing has changed since. What can change in place (a weight made writable, an amax
-of another size) is looked at by C itself.
+The engine looks at all this one by one and says what forbids integers; where nothing does, the next call needs to know
+only that nothing has changed since. What can change in place (a weight made writable, an amax of another size) is
+looked at by C itself.
 """
 from __future__ import annotations
 
 from typing import Any
 
 from .._core.formats import Int
-from . import switch
-from .conditions import Kept
-from .packed import PackedWeights
+from .float_only import STATE
+from .weights import CachedWeight
 
-__all__ = ["ready_call"]
+__all__ = ["guarded_call"]
 
 ABSENT = ...
 # How an input quantiser is set whose input has one amax of its own, or finds it; beside its format.
@@ -38,16 +37,17 @@ def own_settings(quantizer: Any) -> dict[str, Any] | None:
     return found if all(same) else None
 
 
-def ready_call(layer: Any, kept: Kept, quantizer: Any, format: Int, bias: Any,
-               own: dict[str, Any], packed: PackedWeights) -> tuple[Any, ...] | None:
+def guarded_call(layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any,
+                 own: dict[str, Any]) -> tuple[Any, ...] | None:
     """The first argument of `_C.integer_call`; None if a call of this layer needs more than one step.
 
-    `format` and `own`, of the layer itself, are those that `packed` was made with: another thread may have changed them
-    in between.
+    `format` and `own`, the settings of a convolution, are those that the weight was packed for: another thread may have
+    changed them in between.
     """
     state, buffers, switches = vars(layer), quantizer._buffers, own_settings(quantizer)
-    if own.get("padding_mode", "zeros") != "zeros" or switches is None or list in map(type, own.values()) \
-            or quantizer._parameters:
+    own = own or {"stride": ABSENT}
+    one_step = own.get("padding_mode", "zeros") == "zeros" and list not in map(type, own.values())
+    if cached.packed is None or switches is None or not one_step or quantizer._parameters:
         return None
     amax, no_scale = buffers.get("_amax", ABSENT), None if "_pre_quant_scale" in buffers else ABSENT
     rounding = {name: vars(quantizer).get(name) for name in ROUNDING}
@@ -58,11 +58,11 @@ def ready_call(layer: Any, kept: Kept, quantizer: Any, format: Int, bias: Any,
     guards = (
         guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **own}),
         guard(modules, dict, {"_input_quantizer": quantizer}),
-        guard(parameters, dict, {"weight": kept.proof, "bias": bias}),
+        guard(parameters, dict, {"weight": cached.proof, "bias": bias}),
         guard(quantizer, type(quantizer), switches | rounding),
         guard(buffers, dict, {"_amax": amax, "_pre_quant_scale": no_scale}),
         guard(quantizer._parameters, dict, {"_amax": ABSENT, "_pre_quant_scale": ABSENT}),
         guard(type(quantizer), type(type(quantizer)), {"_enable_onnx_export": False, "use_fb_fake_quant": False}),
-        guard(vars(switch), dict, {"_allowed": True}),
+        guard(STATE, dict, {"allowed": True}),
     )
-    return packed._packed, None if amax is ABSENT else amax, bias, kept.proof, guards
+    return cached.packed._packed, None if amax is ABSENT else amax, bias, cached.proof, guards

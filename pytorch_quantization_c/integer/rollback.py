@@ -16,7 +16,8 @@ TABLES = ("_parameters", "_buffers", "_modules")
 def whole_or_not_at_all(model: Any) -> Iterator[None]:
     """If the block raises, every module gets back its attributes, and every parameter and buffer its contents."""
     modules = list(model.modules())
-    attributes = [(vars(module), dict(vars(module))) for module in modules]
+    engines = [vars(module)["_engine"] for module in modules if "_engine" in vars(module)]
+    attributes = [(vars(each), dict(vars(each))) for each in (*modules, *engines)]
     tables = [(vars(module)[kind], dict(vars(module)[kind])) for module in modules for kind in TABLES]
     arrays = [(array, array.flags.writeable, np.array(array)) for _, table in tables for array in table.values()
               if isinstance(array, np.ndarray)]

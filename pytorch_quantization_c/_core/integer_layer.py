@@ -1,0 +1,341 @@
+"""What a quantised layer computes on integers with, for any front: an engine that the layer owns.
+
+The engine decides for each call whether integers give the answer, keeps the integer weight between calls for as long as
+it is proved unchanged, and freezes it for good on request. A front derives from `IntegerEngine`, which knows layers and
+quantisers by their attributes alone and arrays through a few hooks.
+"""
+from __future__ import annotations
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..integer.eligibility import format_of, geometry_of, quantizer_refusal, range_refusal
+from ..integer.float_only import enabled
+from ..integer.packed import Geometry, PackedWeights
+from ..integer.weights import CachedWeight, IntegerWeight, quantized_weight, weight_key, weight_quantization
+from .formats import Int
+
+__all__ = ["SCALE", "VALUES", "EngineOfLayer", "IntegerEngine", "IntegerLayer"]
+
+VALUES, SCALE = "_integer_weight", "_integer_scale"  # in the state of a layer that is frozen without its float weight
+OWN_CLASS = "a class of its own"
+OVERRIDABLE = ("_quant", "_float_forward", "_linear", "_conv_forward")
+LINEAR = Geometry()
+GEOMETRY = ("stride", "padding", "dilation", "groups", "padding_mode", "output_padding")
+MAX_PHASES = 4096  # of a transposed convolution, which is one ordinary convolution for each of its strides
+
+
+class IntegerEngine(ABC):
+    """The integer arithmetic of one layer, and what is kept for it between calls.
+
+    On integers the sum of products is exact; it is rounded to float32, multiplied by the float32 nearest to
+    1 / (scale of input * scale of weight), and the bias is added with one more rounding: within 2 units in the last
+    place of the layer's largest output of what the fake-quantised layer is in float64.
+    """
+
+    execution: str
+    cached: CachedWeight | None
+    frozen: CachedWeight | None
+
+    #: Modules whose classes may define the steps of a layer, and the one module of quantisers.
+    library: ClassVar[tuple[str, ...]]
+    quantizers: ClassVar[str]
+    _library_classes: ClassVar[dict[type, bool]] = {}
+
+    def __init__(self) -> None:
+        self.execution = "auto"
+        self.cached = self.frozen = None
+
+    # What a front defines
+
+    @abstractmethod
+    def _parameter(self, layer: Any, name: str) -> Any:
+        """The front's `weight` or `bias` of a layer, or None."""
+
+    @abstractmethod
+    def _refusal(self, layer: Any, input: Any) -> str | None:
+        """Why the front cannot hand these arrays to the engine."""
+
+    @abstractmethod
+    def _as_array(self, value: Any) -> NDArray[Any]:
+        """The front's array as a NumPy one that shares its memory."""
+
+    @abstractmethod
+    def _as_result(self, array: NDArray[Any]) -> Any:
+        """A new NumPy array as the front's."""
+
+    @abstractmethod
+    def _padded(self, layer: Any, input: Any) -> Any:
+        """The input of a convolution with another padding mode than zeros, padded."""
+
+    @abstractmethod
+    def _still_frozen(self, layer: Any, frozen: CachedWeight) -> bool:
+        """Whether the layer has the weight that it was frozen with."""
+
+    @abstractmethod
+    def _frozen_proof(self, layer: Any, keep_float: bool) -> Any:
+        """Gives a layer that is being frozen the weight it is to have, and answers with what proves it."""
+
+    # A call
+
+    def run(self, layer: Any, input: Any, output_size: Any = None) -> Any:
+        """The result by integer arithmetic, or None if this layer, as it is set, cannot be computed so."""
+        return self._noted(self._answer(layer, input, output_size))
+
+    def _noted(self, answer: Any) -> Any:
+        if type(answer) is str:
+            self.execution = "float: " + answer
+            return None
+        self.execution = "int8"
+        return answer
+
+    def _answer(self, layer: Any, input: Any, output_size: Any) -> Any:
+        """The result, or a sentence that says why integers cannot give it."""
+        if not enabled():
+            return "integers are switched off"
+        quantizer = layer._modules.get("_input_quantizer")
+        if quantizer is None or not self._is_library_class(type(layer)) or not self._is_library_quantizer(quantizer):
+            return OWN_CLASS
+        why = self._quantizer_refusal(quantizer, "input") or range_refusal(quantizer) or self._refusal(layer, input)
+        if why is not None:
+            return why
+        cached = self.cached_weight(layer)
+        if isinstance(cached, str):
+            return cached
+        return self._product(layer, cached, quantizer, input, output_size)
+
+    def cached_weight(self, layer: Any) -> CachedWeight | str:
+        """The integer weight: of a frozen layer, the one of the last call if it is proved unchanged, or a new one."""
+        if self.frozen is not None:
+            if self._still_frozen(layer, self.frozen):
+                return self.frozen
+            self.frozen = None  # somebody has given the layer another weight: it follows
+        quantizer, weight = layer._modules.get("_weight_quantizer"), self._parameter(layer, "weight")
+        if quantizer is None or not self._is_library_quantizer(quantizer):
+            return OWN_CLASS
+        why = self._quantizer_refusal(quantizer, "weight")
+        if why is not None:
+            return why
+        if weight is None:
+            return "there is no weight"
+        array, key = self._as_array(weight), self._weight_key(quantizer, weight)
+        cached = self.cached
+        if cached is None or cached.proof != key:
+            if array.dtype.char != "f":
+                return f"the weight is {array.dtype}"
+            if array.size == 0:
+                return "the weight is empty"
+            amax = self._as_array(quantizer._get_amax(weight))
+            found = quantized_weight(array, amax, format_of(quantizer), _is_transposed(layer))
+            if isinstance(found, str):
+                return found
+            cached = self.cached = CachedWeight(key, found)
+        return cached
+
+    def _weight_key(self, quantizer: Any, weight: Any) -> tuple[Any, ...]:
+        amax = quantizer.amax
+        return weight_key(self._as_array(weight), None if amax is None else self._as_array(amax),
+                          (quantizer._axis, quantizer._scale_amax, format_of(quantizer)))
+
+    def _product(self, layer: Any, cached: CachedWeight, quantizer: Any, input: Any, output_size: Any) -> Any:
+        amax, format, bias = self._amax(quantizer, input), format_of(quantizer), self._parameter(layer, "bias")
+        settings = {name: vars(layer)[name] for name in GEOMETRY} if "stride" in vars(layer) else {}
+        extra = settings.get("output_padding")
+        if settings:
+            if output_size is not None:
+                extra = _output_padding(layer, input, output_size)
+            if _is_transposed(layer) and math.prod(settings["stride"]) > MAX_PHASES:
+                return "the strides are too large"
+            if settings["padding_mode"] != "zeros":
+                input = self._padded(layer, input)
+        packed = self._packed(layer, cached, format, settings, extra)
+        if self.frozen is cached and output_size is None:
+            self._called(layer, cached, quantizer, format, bias, settings)
+        answer = packed.product(self._as_array(input), None if amax is None else self._as_array(amax),
+                                None if bias is None else self._as_array(bias))
+        return answer if isinstance(answer, str) else self._as_result(answer)
+
+    def _amax(self, quantizer: Any, input: Any) -> Any:
+        """The range of the input as the front's array, or None: found in flight."""
+        if quantizer._scale_amax is None:
+            return quantizer.amax
+        return quantizer._get_amax(input) if math.prod(input.shape) else None
+
+    @staticmethod
+    def _packed(layer: Any, cached: CachedWeight, format: Int, settings: dict[str, Any], extra: Any) -> PackedWeights:
+        """The packed weights for these settings of a convolution; a linear layer has none."""
+        wanted = (format, *(tuple(each) if type(each) is list else each for each in settings.values()), extra)
+        packed = cached.packed
+        if packed is None or cached.packed_for != wanted:
+            geometry = geometry_of(layer, cached.weight.values.shape, tuple(extra)) if settings else LINEAR
+            packed = PackedWeights(cached.weight.values, cached.weight.scale, geometry, format)
+            cached.packed, cached.packed_for = packed, wanted
+        return packed
+
+    @abstractmethod
+    def _called(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any,
+                settings: dict[str, Any]) -> None:
+        """Told of the call of a frozen layer before it happens, to prepare the next one."""
+
+    def _is_library_class(self, cls: type) -> bool:
+        """True unless a subclass has put a method of its own in the place of one that integers would pass over."""
+        known = self._library_classes.get(cls)
+        if known is None:
+            methods = [getattr(cls, name) for name in OVERRIDABLE if hasattr(cls, name)]
+            known = all(method.__module__.startswith(self.library) for method in methods)
+            self._library_classes[cls] = known
+        return known
+
+    def _is_library_quantizer(self, quantizer: Any) -> bool:
+        return type(quantizer).__module__ == self.quantizers
+
+    def _quantizer_refusal(self, quantizer: Any, whose: str) -> str | None:
+        return quantizer_refusal(quantizer, whose)
+
+    # The float path
+
+    def float_weight(self, layer: Any, input: Any) -> Any:
+        """The weight of the float path: fake quantised; of a frozen layer from its integers, in the type of `input`."""
+        frozen = self.frozen
+        if frozen is None or not self._still_frozen(layer, frozen):
+            return layer._weight_quantizer(layer.weight)
+        return self._in_type_of(input, frozen.weight.as_float())
+
+    @abstractmethod
+    def _in_type_of(self, input: Any, weight: NDArray[np.float32]) -> Any:
+        """`weight` as the front's array, in the floating-point type of `input`."""
+
+    # Frozen layers
+
+    def freeze(self, layer: Any, keep_float: bool) -> str | None:
+        """Fixes the weight; or says why not."""
+        has_weight = self._parameter(layer, "weight") is not None and self._is_library_class(type(layer))
+        cached = self.cached_weight(layer) if has_weight else OWN_CLASS
+        if isinstance(cached, str):
+            return None if self.frozen is not None else cached
+        self._become_frozen(CachedWeight(self._frozen_proof(layer, keep_float), cached.weight))
+        self.lock(layer)
+        return None
+
+    def _become_frozen(self, frozen: CachedWeight) -> None:
+        for array in (frozen.weight.values, frozen.weight.scale):
+            array.setflags(write=False)
+        self.frozen, self.cached = frozen, None
+
+    @abstractmethod
+    def lock(self, layer: Any) -> None:
+        """Makes the arrays of a frozen layer read-only, where the front's can be."""
+
+    @abstractmethod
+    def before_load(self, layer: Any, state_dict: dict[str, Any], prefix: str, assign: bool,
+                    error_msgs: list[str]) -> None:
+        """Prepares a frozen layer for a state: what cannot take it makes room, what must not change is left out."""
+
+    def has_no_float(self, layer: Any) -> bool:
+        """Whether the layer is frozen without its float weight."""
+        return self.frozen is not None and self._parameter(layer, "weight") is None
+
+    def load(self, layer: Any, values: Any, scale: Any) -> str | None:
+        """Becomes a frozen layer by integers from a state; or says what is wrong with them."""
+        arrays = [None if value is None else self._as_array(value) for value in (values, scale)]
+        values, scale = (array if isinstance(array, np.ndarray) else None for array in arrays)
+        if values is None or values.dtype.char not in "bB":
+            return "expected int8 or uint8 values"
+        weight, frozen = self._parameter(layer, "weight"), self.frozen
+        shape = tuple(weight.shape) if weight is not None else None if frozen is None else frozen.weight.values.shape
+        if values.shape != shape:
+            return f"size mismatch: the checkpoint has shape {values.shape}, the layer {shape}"
+        channels = values.shape[1 if _is_transposed(layer) else 0]
+        if scale is None or scale.dtype.char != "f" or scale.shape not in ((1,), (channels,)):
+            return f"expected a scale of shape (1,) or ({channels},), float32"
+        if not (np.isfinite(scale).all() and (scale > 0).all()):
+            return "expected positive finite scales"
+        quantization = weight_quantization(Int(8, values.dtype.char == "B"), scale.copy(), _is_transposed(layer))
+        proof = self._frozen_proof(layer, keep_float=False)
+        self._become_frozen(CachedWeight(proof, IntegerWeight(values.copy(), quantization)))
+        return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"execution": self.execution, "frozen": self.frozen}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self.execution, frozen = state["execution"], state["frozen"]
+        if frozen is not None:
+            self._become_frozen(frozen)
+
+
+def _is_transposed(layer: Any) -> bool:
+    return bool(getattr(layer, "transposed", False))
+
+
+def _output_padding(layer: Any, input: Any, output_size: Any) -> tuple[int, ...]:
+    found: tuple[int, ...] = layer._output_padding(input, output_size, layer.stride, layer.padding, layer.kernel_size,
+                                                   len(layer.kernel_size), layer.dilation)
+    return found
+
+
+class EngineOfLayer:
+    """The attribute `_engine` of a layer: made when it is first asked for, then an attribute of the layer's own."""
+
+    def __init__(self, engine: type[IntegerEngine]) -> None:
+        self.engine = engine
+
+    def __get__(self, layer: Any, owner: type) -> Any:
+        if layer is None:
+            return self
+        return vars(layer).setdefault("_engine", self.engine())
+
+
+class IntegerLayer:
+    """Mixin of the layers with an input and a weight quantiser: the engine's share of pickles, copies and states.
+
+    `execution` says how the last call was computed: "int8", or "float: " and why; "auto" before the first.
+    """
+
+    _engine: Any
+
+    @property
+    def execution(self) -> str:
+        """How the last call was computed: "int8", or "float: " and why; "auto" before the first."""
+        engine = vars(self).get("_engine")
+        return "auto" if engine is None else engine.execution
+
+    def _quantized_weight(self, input: Any) -> Any:
+        """The weight as the float path multiplies it with `input`."""
+        return self._engine.float_weight(self, input)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
+        engine = vars(self).get("_engine")
+        if engine is not None and engine.has_no_float(self):
+            destination[prefix + VALUES] = engine._as_result(engine.frozen.weight.values)
+            destination[prefix + SCALE] = engine._as_result(engine.frozen.weight.scale)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool,
+                              missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
+        """Integers in the place of a weight make the layer a frozen one; nothing is quantised again."""
+        state_dict, engine = dict(state_dict), self._engine
+        engine.before_load(self, state_dict, prefix, bool(local_metadata.get("assign_to_params_buffers")), error_msgs)
+        values, scale = state_dict.pop(prefix + VALUES, None), state_dict.pop(prefix + SCALE, None)
+        if values is not None or scale is not None:
+            problem = engine.load(self, values, scale)
+            if problem:
+                error_msgs.append(f"integer weight of {prefix[:-1] or 'the layer'}: {problem}")
+                state_dict[prefix + "weight"] = self._parameters["weight"]  # type: ignore[attr-defined]
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict,  # type: ignore[misc]
+                                      missing_keys, unexpected_keys, error_msgs)
+        engine.lock(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        parent = getattr(super(), "__setstate__", self.__dict__.update)
+        parent(state)
+        engine = vars(self).get("_engine")
+        if engine is not None:
+            engine = vars(self)["_engine"] = copy.copy(engine)  # a shallow copy of a layer has an engine of its own
+            engine.lock(self)

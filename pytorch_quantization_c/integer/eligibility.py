@@ -1,0 +1,86 @@
+"""When a quantised layer can be computed on integers, and in which form.
+
+Both quantisers are on and fake, of 2 to 8 bits; the input has one amax, the weight one, or one for each output
+channel. Then fake quantisation, product and sum are the integer product divided by the scales, exactly.
+A function that finds that it cannot be done answers with a string that says why.
+"""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .._core.errors import ShapeError, shown
+from .._core.formats import Int, number_format
+from .packed import Geometry
+
+__all__ = ["format_of", "geometry_of", "quantizer_refusal", "range_refusal"]
+
+
+def quantizer_refusal(quantizer: Any, whose: str) -> str | None:
+    """Why the arrays that pass a quantiser have no integer form."""
+    if quantizer._disabled or not quantizer._if_quant:
+        return f"the {whose} quantizer is off"
+    if quantizer._if_calib:
+        return f"the {whose} quantizer collects for calibration"
+    format = quantizer.format
+    if not isinstance(format, Int) or not 2 <= format.bits <= 8:
+        return f"the {whose} has not 2 to 8 bits"
+    if not quantizer._fake_quant:
+        return f"the {whose} quantizer is not fake"
+    if quantizer._learn_amax:
+        return f"the range of the {whose} is learnt"
+    if quantizer.pre_quant_scale is not None:
+        return f"the {whose} has a pre_quant_scale"
+    if quantizer._enable_onnx_export:
+        return "ONNX export is on"
+    if "forward" in vars(quantizer):
+        return f"the {whose} quantizer has a forward of its own"
+    return None
+
+
+def range_refusal(quantizer: Any) -> str | None:
+    """Why an input has no integer form for its range: it has not one amax, by the axis or by what was loaded."""
+    amax = quantizer.amax
+    if quantizer._axis is not None or (amax is not None and math.prod(amax.shape) != 1):
+        return "the input has an amax for each channel"
+    return None
+
+
+def format_of(quantizer: Any) -> Int:
+    """How a quantiser that `quantizer_refusal` has nothing against rounds."""
+    format = number_format(quantizer._num_bits, bool(quantizer._unsigned), bool(quantizer._narrow_range))
+    assert isinstance(format, Int)
+    return format
+
+
+def _check_steps(layer: Any, output_padding: tuple[int, ...]) -> None:
+    steps, dilations = tuple(layer.stride), tuple(layer.dilation)
+    padding = layer.padding if isinstance(layer.padding, str) else tuple(layer.padding)
+    for name, values, least in (("stride", steps, 1), ("dilation", dilations, 1), ("padding", padding, 0),
+                                ("output_padding", output_padding, 0)):
+        if not isinstance(values, str) and min(values, default=least) < least:
+            raise ShapeError(f"Expected `{name}` >= {least}, got {min(values)}")
+    if isinstance(padding, str) and padding not in ("same", "valid"):
+        raise ShapeError(f"Expected `padding` of numbers, 'same' or 'valid', got {shown(padding)}")
+    if padding == "same" and max(steps) > 1:
+        raise ShapeError("padding='same' is not supported for strided convolutions")
+    if layer.transposed and any(e >= max(s, d) for e, s, d in zip(output_padding, steps, dilations, strict=True)):
+        raise ShapeError(f"Expected `output_padding` smaller than stride {steps} or dilation {dilations}, "
+                         f"got {tuple(output_padding)}")
+
+
+def geometry_of(layer: Any, shape: tuple[int, ...], output_padding: tuple[int, ...]) -> Geometry:
+    """Stride, padding and so on of a convolution whose weight has `shape`; other padding than zeros is the caller's.
+
+    ShapeError for what the float layer refuses, too.
+    """
+    _check_steps(layer, output_padding)
+    if layer.padding_mode != "zeros" or layer.padding == "valid":
+        before = after = (0,) * (len(shape) - 2)
+    elif layer.padding == "same":
+        total = [d * (k - 1) for k, d in zip(shape[2:], layer.dilation, strict=True)]
+        before, after = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
+    else:
+        before = after = tuple(layer.padding)
+    return Geometry(bool(layer.transposed), layer.groups, tuple(layer.stride), before, after, tuple(layer.dilation),
+                    output_padding)

@@ -1,0 +1,115 @@
+"""The integer engine of layers on NumPy arrays: frozen layers have read-only arrays and are called in one step."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._C import integer_call
+from ..._core.formats import Int
+from ..._core.integer_layer import VALUES, IntegerEngine
+from ...float_nn import functional as F
+from ...float_nn.checks import batched
+from ...float_nn.parameter import own_copy
+from ...integer.guards import guarded_call
+from ...integer.packed import NO_FLOATS
+from ...integer.weights import CachedWeight
+
+__all__ = ["ArrayEngine"]
+
+
+class ArrayEngine(IntegerEngine):
+    """See `IntegerEngine`. The proof of a frozen weight is the array itself, read-only, or None if it was dropped."""
+
+    library = ("pytorch_quantization_c.",)
+    quantizers = "pytorch_quantization_c.nn.modules.tensor_quantizer"
+
+    def run(self, layer: Any, input: Any, output_size: Any = None) -> Any:
+        """The result by integer arithmetic, or None; of a frozen layer in one step, if nothing has changed."""
+        frozen = self.frozen
+        guarded = None if frozen is None else frozen.guarded
+        if guarded is None or output_size is not None:
+            return self._noted(self._answer(layer, input, output_size))
+        answer = integer_call(guarded, layer, input)
+        if answer is None:
+            answer = self._answer(layer, input, output_size)
+            if type(answer) is str and answer != NO_FLOATS and frozen is not None:
+                frozen.guarded = None  # it would keep alive what the layer has no longer
+        return self._noted(answer)
+
+    def _called(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any,
+                settings: dict[str, Any]) -> None:
+        cached.guarded = guarded_call(layer, cached, quantizer, format, bias, settings)
+
+    def _parameter(self, layer: Any, name: str) -> Any:
+        return layer.__dict__["_parameters"].get(name)
+
+    def _refusal(self, layer: Any, input: Any) -> str | None:
+        bias = self._parameter(layer, "bias")
+        if bias is not None and bias.dtype.char != "f":
+            return f"the bias is {bias.dtype}"
+        return None if isinstance(input, np.ndarray) and input.dtype.char == "f" else NO_FLOATS
+
+    def _as_array(self, value: Any) -> NDArray[Any]:
+        array: NDArray[Any] = np.asarray(value)
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+    def _as_result(self, array: NDArray[Any]) -> Any:
+        return array
+
+    def _in_type_of(self, input: Any, weight: NDArray[np.float32]) -> Any:
+        dtype = getattr(input, "dtype", weight.dtype)
+        return weight.astype(dtype, copy=False) if dtype.kind == "f" else weight
+
+    def _padded(self, layer: Any, input: Any) -> Any:
+        x, single = batched(input, len(layer.kernel_size), type(layer).__name__)
+        padded = F.pad(x, layer._reversed_padding_repeated_twice, mode=layer.padding_mode)
+        return padded[0] if single else padded
+
+    # Frozen layers
+
+    def _still_frozen(self, layer: Any, frozen: CachedWeight) -> bool:
+        weight = self._parameter(layer, "weight")
+        return weight is frozen.proof and (weight is None or not weight.flags.writeable)
+
+    def _frozen_proof(self, layer: Any, keep_float: bool) -> Any:
+        parameters = layer.__dict__["_parameters"]
+        weight = parameters["weight"] = own_copy(parameters["weight"]) if keep_float else None
+        bias = parameters.get("bias")
+        if bias is not None:
+            parameters["bias"] = own_copy(bias if bias.dtype.isnative else bias.astype(bias.dtype.type))
+        return weight
+
+    def lock(self, layer: Any) -> None:
+        """Makes the arrays of a frozen layer read-only."""
+        if self.frozen is not None:
+            for array in (self.frozen.proof, self._parameter(layer, "bias")):
+                if array is not None:
+                    array.setflags(write=False)
+
+    def before_load(self, layer: Any, state_dict: dict[str, Any], prefix: str, assign: bool,
+                    error_msgs: list[str]) -> None:
+        """A frozen layer takes no other float weight than the one it has; a copy of its bias takes the values."""
+        bias = self._parameter(layer, "bias")
+        if self.frozen is None:
+            return
+        if not assign and self._refuses_weight(self.frozen, state_dict, prefix, error_msgs):
+            state_dict.update({prefix + "bias": bias} if bias is not None else {})
+        elif bias is not None:
+            layer.__dict__["_parameters"]["bias"] = own_copy(bias)
+
+    @staticmethod
+    def _refuses_weight(frozen: CachedWeight, state_dict: dict[str, Any], prefix: str, error_msgs: list[str]) -> bool:
+        key = prefix + "weight"
+        if frozen.proof is None or key not in state_dict or prefix + VALUES in state_dict:
+            return False
+        given = np.asarray(state_dict[key])
+        if given.shape != frozen.proof.shape:
+            return False
+        state_dict[key] = frozen.proof
+        other = not np.array_equal(given, frozen.proof)
+        if other:
+            error_msgs.append(f'"{key}" is the read-only weight of a frozen layer: load before freeze(), or '
+                              "with assign=True, which gives the layer another weight, and it is frozen no more")
+        return other
