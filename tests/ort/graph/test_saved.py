@@ -1,0 +1,120 @@
+"""Quantised graphs in files: read again they have the same bits, and onnxruntime and OpenVINO compute the same."""
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from pytorch_quantization_c import graph
+from pytorch_quantization_c.graph.nodes import quantizers
+
+from ...graph.quantized import FORMATS, Format, quantized
+from .networks import batches, classifier
+from .peer import run, signal_to_noise
+
+
+def saved(folder: Path, model: ir.Model) -> str:
+    path = str(folder / "saved.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what other runtimes do otherwise
+        graph.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=str)
+@pytest.mark.parametrize("opset", [13, 17, 21])
+def test_files_give_the_same_bits(rng: np.random.Generator, tmp_path: Path, form: Format, opset: int) -> None:
+    """`interpret(load(save(q)))` equals `interpret(q)`; the file is valid and of the opset that the format needs."""
+    (feeds,) = batches(rng, 1, 8)
+    model = quantized(classifier(rng, opset), feeds, form)
+    path = saved(tmp_path, model)
+    loaded = graph.load(path)
+    assert np.array_equal(graph.interpret(model, feeds)[0], graph.interpret(loaded, feeds)[0])
+    said = [(found.name, found.spec, found.amax is None) for found in quantizers(model)]
+    assert [(found.name, found.spec, found.amax is None) for found in quantizers(loaded)] == said
+    for ours, theirs in zip(quantizers(model), quantizers(loaded), strict=True):
+        assert ours.amax is None or np.array_equal(ours.amax, theirs.amax)  # type: ignore[arg-type]
+    proto = onnx.load(path)
+    onnx.checker.check_model(proto, full_check=True)
+    needed = form.opset if form.opset > 17 else 13
+    assert [(each.domain, each.version) for each in proto.opset_import] == [("", max(opset, needed))]
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=str)
+def test_onnxruntime_computes_the_same(rng: np.random.Generator, tmp_path: Path, form: Format) -> None:
+    """The difference is far below the noise of quantising, but where a format clamps elsewhere."""
+    proto, (feeds,) = classifier(rng), batches(rng, 1, 16)
+    model = quantized(proto, feeds, form)
+    (reference,), (ours,) = run(proto, feeds), graph.interpret(model, feeds)
+    (theirs,) = run(saved(tmp_path, model), feeds)
+    if form.clamps:
+        assert signal_to_noise(theirs, ours) >= signal_to_noise(ours, reference) + 20
+    else:
+        assert signal_to_noise(theirs, reference) >= signal_to_noise(ours, reference) - 3
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=str)
+def test_metadata_that_do_not_fit_are_not_trusted(rng: np.random.Generator, tmp_path: Path, form: Format) -> None:
+    """A step that somebody has changed is the file's word; damaged metadata are as if they were not there."""
+    (feeds,) = batches(rng, 1, 8)
+    path = saved(tmp_path, quantized(classifier(rng), feeds, form))
+    proto = onnx.load(path)
+    for tensor in proto.graph.initializer:
+        if tensor.name == "stem.x.scale":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * 2, tensor.name))
+    by_name = {found.name: found for found in quantizers(graph.load(proto))}
+    before = {found.name: found for found in quantizers(graph.load(path))}
+    if not form.dynamic:
+        changed, same = by_name["stem.x"], before["stem.x"]
+        assert changed.amax is not None and same.amax is not None
+        assert np.allclose(changed.amax / changed.spec.bound, 2 * same.amax / same.spec.bound)
+    for node in proto.graph.node:
+        for entry in node.metadata_props:
+            entry.value = entry.value[: len(entry.value) // 2]
+    assert form.dynamic or len(list(quantizers(graph.load(proto)))) == len(before)
+
+
+def test_what_a_file_cannot_say_is_a_warning(rng: np.random.Generator, tmp_path: Path) -> None:
+    (feeds,) = batches(rng, 1, 8)
+    for form, target, text in ((FORMATS[1], "here", "other runtimes clamp to -128, not to -127"),
+                               (FORMATS[2], "tensorrt", "TensorRT takes signed integers without zero points alone")):
+        model = quantized(classifier(rng), feeds, form)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            graph.save(model, tmp_path / "a.onnx", target=target)
+        assert f"Quantiser 'stem.x' of 'x': {text}" in [str(each.message) for each in seen]
+    with pytest.raises(ValueError, match="Expected `target` to be one of here, onnxruntime"):
+        graph.save(quantized(classifier(rng), feeds, FORMATS[0]), tmp_path / "b.onnx", target="phone")
+    assert not (tmp_path / "b.onnx").exists()
+
+
+def test_everything_else_is_kept(rng: np.random.Generator, tmp_path: Path) -> None:
+    """Names, shapes, metadata and texts of the model; it itself is left as it was."""
+    proto, (feeds,) = classifier(rng), batches(rng, 1, 8)
+    proto.producer_name, proto.doc_string, proto.model_version, proto.domain = "somebody", "a text", 7, "there"
+    onnx.helper.set_model_props(proto, {"author": "me"})
+    model = quantized(proto, feeds, FORMATS[0])
+    before = ir.to_proto(model).SerializeToString(deterministic=True)
+    kept = onnx.load(saved(tmp_path, model))
+    assert ir.to_proto(model).SerializeToString(deterministic=True) == before
+    assert (kept.producer_name, kept.doc_string, kept.model_version, kept.domain) == ("somebody", "a text", 7, "there")
+    assert {each.key: each.value for each in kept.metadata_props} == {"author": "me"}
+    assert kept.graph.input[0] == proto.graph.input[0] and kept.graph.output[0] == proto.graph.output[0]
+    names = {node.name for node in kept.graph.node}
+    assert names >= {node.name for node in proto.graph.node}
+
+
+def test_weights_are_as_small_as_their_codes(rng: np.random.Generator, tmp_path: Path) -> None:
+    big: Any = rng.normal(size=(256, 256))
+    from onnx.helper import make_node
+
+    from .peer import model_of
+    proto = model_of([make_node("Gemm", ["x", "w"], ["y"], "fc", transB=1)], {"x": [4, 256]}, ["y"], {"w": big})
+    feeds = {"x": rng.normal(size=(4, 256)).astype(np.float32)}
+    sizes = [Path(saved(tmp_path, quantized(proto, feeds, form))).stat().st_size for form in FORMATS]
+    assert sizes[0] < 256 * 256 + 8000 and sizes[5] < 256 * 256 // 2 + 8000
