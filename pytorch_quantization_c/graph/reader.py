@@ -114,6 +114,7 @@ def load(model: Source) -> ir.Model:
     standard_opset(proto)
     is_old = proto.ir_version < OVERRIDABLE_IR_VERSION
     proto.ir_version = max(proto.ir_version, OVERRIDABLE_IR_VERSION)
+    proto = _in_order(proto)
     _checked(proto)
     loaded = converted(raised(proto, RAISED_OPSET))
     _sorted(loaded)
@@ -124,6 +125,18 @@ def load(model: Source) -> ir.Model:
     import_integers(loaded)
     check_weights(loaded)
     return loaded
+
+
+def _in_order(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with every node behind those that it reads."""
+    later = {output for node in proto.graph.node for output in node.output}
+    for node in proto.graph.node:
+        if any(name in later for name in node.input if name):
+            model = converted(proto)
+            _sorted(model)
+            return ir.to_proto(model)
+        later.difference_update(node.output)
+    return proto
 
 
 def _checked(proto: onnx.ModelProto) -> None:

@@ -30,7 +30,10 @@ def _checked(value: ir.Value, given: Any) -> Any:
     if not isinstance(value.type, ir.TensorType) or dtype is None or dtype == ir.DataType.STRING:
         return given
     wanted = dtype.numpy()
-    array = np.asarray(given) if isinstance(given, np.ndarray | np.generic) else np.asarray(given, wanted)
+    try:
+        array = np.asarray(given) if isinstance(given, np.ndarray | np.generic) else np.asarray(given, wanted)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise GraphError(f"Expected input {value.name!r} of {wanted}, got {type(given).__name__}: {error}") from None
     if array.dtype != wanted:
         raise GraphError(f"Expected input {value.name!r} of {wanted}, got {array.dtype}")
     shape = _shape(value)

@@ -153,10 +153,23 @@ class Interpreter:
         values = checked_feeds(self.model.graph, feeds)
         with np.errstate(all="ignore"):
             if observe is None:
-                return self.plan.run(values, wanted)
+                return self._own(self.plan.run(values, wanted), values)
             watched = set(self._values.values()) if watch is None else {self._value(name) for name in watch}
             report = observe
-            return self.plan.run(values, wanted, lambda value, array: report(value.name or "", array), watched)
+            found = self.plan.run(values, wanted, lambda value, array: report(value.name or "", array), watched)
+        return self._own(found, values)
+
+    def _own(self, results: list[Any], values: Mapping[ir.Value, Any]) -> list[Any]:
+        """The results, copied where they lie in an input, in a constant, or in each other."""
+        taken = [array for array in (*values.values(), *self.plan.constants.values()) if isinstance(array, np.ndarray)]
+        own = []
+        for result in results:
+            shared = isinstance(result, np.ndarray) and (
+                not result.flags.writeable or any(np.may_share_memory(result, other) for other in taken))
+            own.append(result.copy() if shared else result)
+            if isinstance(result, np.ndarray):
+                taken.append(own[-1])
+        return own
 
     def _value(self, name: str) -> ir.Value:
         if name not in self._values:

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-__all__ = ["constant", "model_of", "run", "signal_to_noise"]
+__all__ = ["run", "signal_to_noise"]
 
 Array = NDArray[Any]
 
@@ -29,21 +29,3 @@ def signal_to_noise(got: Any, expected: Any) -> float:
     expected = np.asarray(expected, np.float64)
     noise = np.square(np.asarray(got, np.float64) - expected).sum()
     return float("inf") if noise == 0 else float(10 * np.log10(np.square(expected).sum() / noise))
-
-
-def constant(name: str, array: Any) -> onnx.TensorProto:
-    """An initialiser; floats become float32."""
-    array = np.asarray(array)
-    return onnx.numpy_helper.from_array(array.astype(np.float32) if array.dtype == np.float64 else array, name)
-
-
-def model_of(nodes: list[onnx.NodeProto], inputs: Mapping[str, Any], outputs: Mapping[str, Any] | list[str],
-             constants: Mapping[str, Any], opset: int = 17) -> onnx.ModelProto:
-    """A model with float32 inputs and outputs of these shapes."""
-    shapes = outputs if isinstance(outputs, Mapping) else dict.fromkeys(outputs)
-    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in inputs.items()]
-    results = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, each) for name, each in shapes.items()]
-    graph = onnx.helper.make_graph(nodes, "g", values, results, [constant(k, v) for k, v in constants.items()])
-    imports = [onnx.helper.make_opsetid("", opset)]
-    return onnx.helper.make_model(graph, opset_imports=imports,
-                                  ir_version=onnx.helper.find_min_ir_version_for(imports))

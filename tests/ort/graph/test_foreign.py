@@ -13,8 +13,9 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.nodes import quantizers
 
-from .networks import batches, classifier
-from .peer import model_of, run, signal_to_noise
+from ...graph.models import model_of
+from ...graph.small_network import batches, classifier
+from .peer import run, signal_to_noise
 
 LESS_NOISE = 6.0  # dB that our difference from onnxruntime lies below the noise of quantising
 U8, S8, U16, S16 = QuantType.QUInt8, QuantType.QInt8, QuantType.QUInt16, QuantType.QInt16

@@ -14,7 +14,7 @@ from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.nodes import quantizers
 
 from ...graph.quantized import FORMATS, Format, quantized
-from .networks import batches, classifier
+from ...graph.small_network import batches, classifier
 from .peer import run, signal_to_noise
 
 
@@ -113,7 +113,7 @@ def test_weights_are_as_small_as_their_codes(rng: np.random.Generator, tmp_path:
     big: Any = rng.normal(size=(256, 256))
     from onnx.helper import make_node
 
-    from .peer import model_of
+    from ...graph.models import model_of
     proto = model_of([make_node("Gemm", ["x", "w"], ["y"], "fc", transB=1)], {"x": [4, 256]}, ["y"], {"w": big})
     feeds = {"x": rng.normal(size=(4, 256)).astype(np.float32)}
     sizes = [Path(saved(tmp_path, quantized(proto, feeds, form))).stat().st_size for form in FORMATS]

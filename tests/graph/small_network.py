@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx.helper import make_node
 
-from .peer import model_of
+from .models import model_of
 
 __all__ = ["batches", "classifier"]
 
