@@ -34,14 +34,26 @@ def _check_tensor(tensor: onnx.TensorProto, where: str) -> None:
         dtype = ir.DataType(kind)
     except ValueError:
         raise GraphError(f"Expected {where} of a type of ONNX, got number {kind}") from None
-    if dtype in (ir.DataType.UNDEFINED, ir.DataType.STRING) or not tensor.HasField("raw_data"):
+    if dtype == ir.DataType.UNDEFINED:
+        raise GraphError(f"Expected {where} of a type of ONNX, got none")
+    if not tensor.HasField("raw_data"):
+        _check_numbers(tensor, where)
         return
     wanted = -(-math.prod(dims) * dtype.bitwidth // 8)
     if len(tensor.raw_data) != wanted:
         raise GraphError(f"Expected {where} of {wanted} bytes for {dtype.name}{list(dims)}, got {len(tensor.raw_data)}")
 
 
-def _check_nodes(graph: onnx.GraphProto, context: onnx.checker.C.CheckerContext) -> None:
+def _check_numbers(tensor: onnx.TensorProto, where: str) -> None:
+    """Of a tensor whose numbers lie in fields of their own types."""
+    try:
+        onnx.numpy_helper.to_array(tensor)
+    except Exception as error:
+        raise GraphError(f"Expected {where} with numbers for its shape {tuple(tensor.dims)}, got: {error}") from None
+
+
+def _check_nodes(graph: onnx.GraphProto, context: onnx.checker.C.CheckerContext, outside: frozenset[str]) -> None:
+    """Tensors, names and nodes of a graph; `outside`: the values around it that it may read."""
     for tensor in graph.initializer:
         _check_tensor(tensor, f"initialiser {tensor.name!r}")
     made = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
@@ -49,10 +61,17 @@ def _check_nodes(graph: onnx.GraphProto, context: onnx.checker.C.CheckerContext)
         for name in node.output:
             if name and name in made:
                 raise GraphError(f"{_shown(node)}: expected a value of its own, got {name!r}, which is another's too")
-        made.update(name for name in node.output if name)
         for tensor in node_tensors(node):
             _check_tensor(tensor, f"the tensor in {_shown(node)}")
-        _check_node(node, context)
+        for name in node.input:
+            if name and name not in made and name not in outside:
+                raise GraphError(f"{_shown(node)}: expected inputs that an input, a constant or a node ahead gives, "
+                                 f"got {name!r}")
+        _check_node(node, context, outside | made)
+        made.update(name for name in node.output if name)
+    for value in graph.output:
+        if value.name not in made and value.name not in outside:
+            raise GraphError(f"Expected outputs that the graph computes, got {value.name!r}")
 
 
 def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -62,10 +81,10 @@ def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         yield from attribute.graphs
 
 
-def _check_node(node: onnx.NodeProto, context: onnx.checker.C.CheckerContext) -> None:
+def _check_node(node: onnx.NodeProto, context: onnx.checker.C.CheckerContext, known: frozenset[str]) -> None:
     graphs = list(_subgraphs(node))
     for graph in graphs:
-        _check_nodes(graph, context)
+        _check_nodes(graph, context, known)
     if graphs or node.domain not in STANDARD:
         return
     try:
@@ -86,7 +105,7 @@ def check_model(model: onnx.ModelProto) -> None:
         if node.domain not in known and node.domain != "ai.onnx":
             raise GraphError(f"{_shown(node)}: expected a domain of the model's opset imports {sorted(known)}, "
                              f"got {node.domain!r}")
-    _check_nodes(model.graph, context)
+    _check_nodes(model.graph, context, frozenset())
     _check_types(model)
 
 

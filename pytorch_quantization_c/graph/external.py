@@ -39,9 +39,9 @@ def _place(tensor: onnx.TensorProto, folder: str) -> tuple[str, int, int | None]
     """The file of a tensor, and the offset and length in it. GraphError if that is not a file of the folder."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location, root = entries.get("location", ""), os.path.realpath(folder)
-    path = os.path.realpath(os.path.join(root, location))
-    inside = os.path.commonpath([root, path]) == root if location and not os.path.isabs(location) else False
-    if not inside or "\0" in location:
+    relative = bool(location) and not os.path.isabs(location) and "\0" not in location
+    path = os.path.realpath(os.path.join(root, location)) if relative else ""
+    if not relative or os.path.commonpath([root, path]) != root:
         raise GraphError(f"Expected tensor {tensor.name!r} in a file of the model's folder, got {location!r}")
     if not os.path.isfile(path):
         raise GraphError(f"Expected tensor {tensor.name!r} in the file {location!r} of the model's folder, got none")

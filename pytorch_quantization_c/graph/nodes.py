@@ -183,8 +183,9 @@ def quantizer(node: ir.Node) -> Quantizer:
         if name in found and not isinstance(found[name], int):
             found[name] = tuple(found[name])
     for name in ("unsigned", "narrow", "two_sided"):
-        if name in found:
-            found[name] = bool(found[name])
+        if found.get(name, 0) not in (0, 1):
+            raise ValueError(f"Quantiser {node.name!r}: expected `{name}` to be 0 or 1, got {found[name]}")
+        found[name] = bool(found.get(name, 0))
     try:
         spec = QuantizerSpec(**found)
     except (TypeError, ValueError) as error:

@@ -110,12 +110,22 @@ def load(model: Source) -> ir.Model:
         TypeError: `model` is nothing of the kind.
         OSError: the file cannot be read.
     """
-    proto = _inlined(_proto(model))
+    proto = _proto(model)
+    try:
+        return _loaded(proto)
+    except (GraphError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file may go wrong anywhere
+        raise GraphError(f"Expected an ONNX model, got one that cannot be read: {error}") from error
+
+
+def _loaded(proto: onnx.ModelProto) -> ir.Model:
+    proto = _inlined(proto)
     standard_opset(proto)
     is_old = proto.ir_version < OVERRIDABLE_IR_VERSION
     proto.ir_version = max(proto.ir_version, OVERRIDABLE_IR_VERSION)
     proto = _in_order(proto)
-    _checked(proto)
+    check_model(proto)
     loaded = converted(raised(proto, RAISED_OPSET))
     _sorted(loaded)
     if is_old:
@@ -137,12 +147,3 @@ def _in_order(proto: onnx.ModelProto) -> onnx.ModelProto:
             return ir.to_proto(model)
         later.difference_update(node.output)
     return proto
-
-
-def _checked(proto: onnx.ModelProto) -> None:
-    try:
-        check_model(proto)
-    except GraphError:
-        raise
-    except Exception as error:
-        raise GraphError(f"Expected an ONNX model, got one that cannot be checked: {error}") from None
