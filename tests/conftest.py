@@ -26,6 +26,13 @@ def pytest_report_header() -> list[str]:
     return [f"PQC_SEED={SEED} PQC_ISA={os.environ.get('PQC_ISA', '')}{left_out}"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A name with an address in it is another one in every process: pytest-xdist refuses such tests."""
+    moving = sorted({item.nodeid.partition("[")[0] for item in items if " at 0x" in item.nodeid})
+    if moving:
+        raise pytest.UsageError(f"Expected names that stay, give `ids` to the parameters of {', '.join(moving)}")
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> Iterator[None]:
     """Every test starts from the same random state, whatever ran before it."""

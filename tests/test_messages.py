@@ -29,7 +29,8 @@ def net() -> Any:
 @pytest.mark.parametrize(("make", "shape"), [
     (lambda: nn.QuantLinear(3, 2), (2, 3)), (lambda: float_nn.Linear(3, 2), (2, 3)),
     (lambda: nn.QuantLSTM(3, 2), (4, 2, 3)), (lambda: nn.QuantConv1d(3, 2, 1), (1, 3, 4)),
-    (lambda: nn.QuantConvTranspose1d(3, 2, 1), (1, 3, 4)), (lambda: float_nn.LSTM(3, 2), (4, 2, 3))], ids=str)
+    (lambda: nn.QuantConvTranspose1d(3, 2, 1), (1, 3, 4)), (lambda: float_nn.LSTM(3, 2), (4, 2, 3))],
+    ids=["QuantLinear", "Linear", "QuantLSTM", "QuantConv1d", "QuantConvTranspose1d", "LSTM"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float16])
 def test_an_input_of_another_type(make: Callable[[], Any], shape: tuple[int, ...], dtype: Any) -> None:
     message = f"`input` is {np.dtype(dtype)}, the layer's weights are float32: `x.astype(np.float32)`"

@@ -129,7 +129,7 @@ class ModelProto(Foreign, home="onnx.onnx_ml_pb2"):
     ("net.onnx", "ONNX model"), (Path("net.onnx"), "ONNX model"), ("net.pt", "got str, which is a path"),
     ({"weight": 1}, "got dict, which is a mapping: .*load_state_dict"),
     (float_nn.Linear, "the class Linear: make one")],
-    ids=str)
+    ids=["ModelProto", "str", "Path", "other path", "dict", "class"])
 @pytest.mark.parametrize("function", [pq.replace, pq.quant_summary, pq.unquantized_layers, pq.freeze,
                                       lambda model: pq.calibrating(model).__enter__(),
                                       lambda model: pq.sensitivity(model, metric=float)])

@@ -56,7 +56,7 @@ def read_file(path: FilePath, limit: int = 1 << 31) -> bytes:
     with open_file(path) as (file, size):
         if size > limit:
             raise ValueError(f"Expected a file of at most {limit} bytes, got {_checked(path)!r} of {size}")
-        return file.read(limit)
+        return file.read(size)
 
 
 def write_file(path: FilePath, data: bytes) -> None:

@@ -39,7 +39,9 @@ def parametrized() -> nn.Module:
     (lambda: torch.compile(nn.Linear(2, 2)), "_orig_mod", "torch.compile has compiled it"),
     (lambda: Plain(nn.Linear(2, 2)), "layers[0]", "plain list"),
     (lambda: nn.GRU(2, 2), "", "the weight `weight_ih_l0`"),
-    (lambda: nn.Bilinear(2, 2, 2), "", "no quantised form")], ids=str)
+    (lambda: nn.Bilinear(2, 2, 2), "", "no quantised form")],
+    ids=["attention", "projection", "in an encoder", "parametrized", "lazy", "scripted", "traced", "compiled", "listed",
+         "GRU", "Bilinear"])
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:Lazy modules:UserWarning")
 def test_what_stays_float_is_said(make: Any, name: str, reason: str) -> None:
     model = nn.Sequential(make(), nn.Linear(2, 2))

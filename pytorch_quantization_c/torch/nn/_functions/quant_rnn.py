@@ -26,6 +26,12 @@ def LSTMCell(input: Tensor, hidden: tuple[Tensor, Tensor], w_ih: Tensor, w_hh: T
     return h, c
 
 
+def _direction(tensors: Any, input_quantizer: Any, weight_quantizer: Any) -> Direction:
+    """Of two weights and, unless the layer has none, two biases."""
+    w_ih, w_hh, b_ih, b_hh = (*tensors, None, None)[:4]
+    return Direction(w_ih, w_hh, b_ih, b_hh, input_quantizer, weight_quantizer)
+
+
 def RNN(mode: str, input_size: int, hidden_size: int, num_layers: int = 1, batch_first: bool = False,
         dropout: float = 0, train: bool = True, bidirectional: bool = False, variable_length: bool = False,
         dropout_state: Any = None, flat_weight: Any = None) -> Callable[..., tuple[Tensor, Any]]:
@@ -43,15 +49,14 @@ def RNN(mode: str, input_size: int, hidden_size: int, num_layers: int = 1, batch
     """
     if mode not in CELLS:
         raise ValueError(f"Expected `mode` to be one of {', '.join(CELLS)}, got {mode!r}")
-    each = 1 + bool(bidirectional)
+    each_layer = 1 + bool(bidirectional)
 
     def forward(input: Tensor, weight: Any, hidden: Any, batch_sizes: Any, input_quantizers: Any = None,
                 weight_quantizers: Any = None) -> tuple[Tensor, Any]:
-        count = num_layers * each
+        count = num_layers * each_layer
         quantizers = [[None] * count if given is None else given for given in (input_quantizers, weight_quantizers)]
-        directions = [Direction(*tensors, *[None] * (4 - len(tensors)), input_quantizer, weight_quantizer)
-                      for tensors, input_quantizer, weight_quantizer in zip(weight, *quantizers, strict=True)]
-        layers = [directions[start:start + each] for start in range(0, count, each)]
+        directions = [_direction(*each) for each in zip(weight, *quantizers, strict=True)]
+        layers = [directions[start:start + each_layer] for start in range(0, count, each_layer)]
         steps = input if variable_length or not batch_first else input.transpose(0, 1)
         sizes = [int(size) for size in batch_sizes] if variable_length else [steps.shape[1]] * steps.shape[0]
         packed = steps if variable_length else steps.reshape(-1, steps.shape[-1])

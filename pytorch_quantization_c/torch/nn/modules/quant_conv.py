@@ -33,7 +33,7 @@ class _QuantConvNd(WeightLayerRules, _utils.QuantMixin, _ConvNd):
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
-                 transposed: bool, output_padding: Any, groups: int, bias: bool, padding_mode: str,
+                 transposed: bool, output_padding: Any, groups: int, bias: bool, padding_mode: Any,
                  quant_desc_input: QuantDescriptor, quant_desc_weight: QuantDescriptor) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, transposed, output_padding,
                          groups, bias, padding_mode)
@@ -112,8 +112,9 @@ class _QuantConvTransposeNd(ConvTransposeRules, _utils.QuantMixin, _ConvTranspos
                       output_size: Any = None) -> Tensor:
         if self.padding_mode != "zeros":
             raise ValueError(f"Expected `padding_mode` 'zeros' for {type(self).__name__}, got {self.padding_mode!r}")
-        padding = self._output_padding(input, output_size, self.stride, self.padding, self.kernel_size,
-                                       len(self.kernel_size), self.dilation)
+        output_padding: Callable[..., Any] = self._output_padding   # torch's annotations ask for lists, it takes tuples
+        padding = output_padding(input, output_size, self.stride, self.padding, self.kernel_size,
+                                 len(self.kernel_size), self.dilation)
         return type(self)._function(input, weight, bias, self.stride, self.padding, padding, self.groups, self.dilation)
 
 

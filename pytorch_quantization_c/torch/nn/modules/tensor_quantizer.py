@@ -56,9 +56,10 @@ class TensorQuantizer(QuantizerRules, Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The original's objects may have a range that is no buffer."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
+        plain: dict[str, Any] = self.__dict__
         for name in STATE:
-            if vars(self).get(name) is not None:
-                setattr(self, name, vars(self).pop(name))
+            if plain.get(name) is not None:
+                setattr(self, name, plain.pop(name))
 
     def _new_buffer(self, value: Any, name: str = "value") -> Tensor:
         if not isinstance(value, Tensor):
