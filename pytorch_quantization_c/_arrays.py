@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._core.errors import shown
+from ._core.tracing import TracedArray
 
 
 def is_floating(dtype: np.dtype[Any]) -> bool:
@@ -20,6 +21,8 @@ def float_array(value: Any, name: str) -> NDArray[Any]:
 
     TypeError naming the argument and its type for anything else, arrays of integers among it.
     """
+    if isinstance(value, TracedArray) and is_floating(value.dtype):
+        return value
     array = number_array(value, name)
     if not is_floating(array.dtype):
         raise TypeError(f"Expected `{name}` to be an array of floats, got {array.dtype}")

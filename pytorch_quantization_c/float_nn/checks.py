@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .._arrays import is_floating
 from .._core.errors import DTypeError, ShapeError, shown
+from .._core.tracing import TracedArray
 from .parameter import as_plain
 
 __all__ = ["DTypeError", "ShapeError", "factory", "float_array", "integer", "integers", "number", "probability",
@@ -26,6 +27,10 @@ IntOrInts = int | Sequence[int]
 
 def float_array(value: ArrayLike | None, name: str) -> Array:
     """`value` as a plain array of native float16, bfloat16, float32 or float64; lists and numbers become float32."""
+    if type(value) is np.ndarray and value.dtype.char in "fd" and value.dtype.isnative:
+        return value
+    if isinstance(value, TracedArray) and is_floating(value.dtype):
+        return value
     plain = as_plain(value)
     try:
         array = np.asarray(plain)

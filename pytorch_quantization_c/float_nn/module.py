@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .._arrays import is_floating
+from .._core import tracing
 from .checks import any_dtype
 from .parameter import Parameter, as_plain
 from .state import StateDict
@@ -39,6 +40,8 @@ class Module(StateDict):
         self.__dict__.update(state)
 
     def __call__(self, input: Any = ABSENT, /, *args: Any, **kwargs: Any) -> Any:
+        if tracing.tracer is not None:
+            return tracing.tracer.module(self, () if input is ABSENT else (input, *args), kwargs)
         if args or kwargs or input is ABSENT:
             return self.forward(*(() if input is ABSENT else (input,)), *args, **kwargs)
         return self.forward(input)  # by itself: a tuple would cost a small layer a tenth of its time

@@ -8,13 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arrays import is_floating
+from .._core.tracing import TracedArray
 
-__all__ = ["Parameter", "as_plain", "own_copy"]
+__all__ = ["Parameter", "as_array", "as_plain", "own_copy"]
 
 
 def as_plain(value: Any) -> Any:
     """The same memory as a plain ndarray if `value` is a Parameter, else `value`."""
     return value.view(np.ndarray) if isinstance(value, Parameter) else value
+
+
+def as_array(value: Any) -> Any:
+    """`value` as a plain ndarray; one that is being traced stays what it is."""
+    return value if isinstance(value, TracedArray) else np.asarray(as_plain(value))
 
 
 def own_copy(parameter: Parameter) -> Parameter:

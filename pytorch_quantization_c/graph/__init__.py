@@ -16,12 +16,15 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from .quantizing import quantize
     from .reader import load
     from .session import Session, compile
+    from .tracing import trace
     from .writer import save
 
-__all__ = ["GraphError", "Interpreter", "Session", "calibrate", "compile", "interpret", "load", "quantize", "save"]
+__all__ = ["GraphError", "Interpreter", "Session", "calibrate", "compile", "interpret", "load", "quantize", "save",
+           "trace"]
 
 _HOMES = {"calibration": ("calibrate",), "errors": ("GraphError",), "interpreter": ("Interpreter", "interpret"),
-          "quantizing": ("quantize",), "reader": ("load",), "session": ("Session", "compile"), "writer": ("save",)}
+          "quantizing": ("quantize",), "reader": ("load",), "session": ("Session", "compile"), "tracing": ("trace",),
+          "writer": ("save",)}
 _FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}
 _EXTRA = ("onnx_ir", "onnx", "onnxscript")
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import check_broadcast, float_array
+from .._core.tracing import traceable
 from .._function import Function, FunctionCtx
 
 __all__ = ["ClipFunction", "clip"]
@@ -68,8 +69,13 @@ class ClipFunction(Function):
             TypeError: an argument holds no floats.
             ValueError: shapes that do not broadcast.
         """
-        x, low, high = _arguments(input, clip_value_min, clip_value_max)
-        return np.asarray(np.maximum(np.minimum(x, high), low))
+        return _clipped(input, clip_value_min, clip_value_max)
+
+
+@traceable
+def _clipped(input: ArrayLike, clip_value_min: ArrayLike, clip_value_max: ArrayLike) -> NDArray[Any]:
+    x, low, high = _arguments(input, clip_value_min, clip_value_max)
+    return np.asarray(np.maximum(np.minimum(x, high), low))
 
 
 clip = ClipFunction.apply

@@ -10,6 +10,7 @@ from numpy.exceptions import AxisError
 from numpy.typing import ArrayLike, DTypeLike
 
 from ..._core.errors import shown
+from ..._core.tracing import traceable
 from ..checks import Array, ShapeError, factory, float_array, integer, number, rounded, same_floats, working
 from .special import erf
 
@@ -27,12 +28,14 @@ def _finish(input: ArrayLike, result: Array, inplace: bool) -> Array:
     return input
 
 
+@traceable
 def relu(input: ArrayLike, inplace: bool = False) -> Array:
     """max(x, 0); NaN stays NaN."""
     (x,), dtype = same_floats(input=input)
     return _finish(input, rounded(np.maximum(x, x.dtype.type(0)), dtype), inplace)
 
 
+@traceable
 def hardtanh(input: ArrayLike, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Array:
     """x clipped to [min_val, max_val]; NaN stays NaN."""
     if number(min_val, "min_val") > number(max_val, "max_val"):
@@ -41,11 +44,13 @@ def hardtanh(input: ArrayLike, min_val: float = -1.0, max_val: float = 1.0, inpl
     return _finish(input, rounded(np.clip(x, x.dtype.type(min_val), x.dtype.type(max_val)), dtype), inplace)
 
 
+@traceable
 def relu6(input: ArrayLike, inplace: bool = False) -> Array:
     """x clipped to [0, 6]."""
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
+@traceable
 def leaky_relu(input: ArrayLike, negative_slope: float = 0.01, inplace: bool = False) -> Array:
     """x where x > 0, else negative_slope * x."""
     (x,), dtype = same_floats(input=input)
@@ -53,6 +58,7 @@ def leaky_relu(input: ArrayLike, negative_slope: float = 0.01, inplace: bool = F
     return _finish(input, rounded(np.where(x > 0, x, below), dtype), inplace)
 
 
+@traceable
 def elu(input: ArrayLike, alpha: float = 1.0, inplace: bool = False) -> Array:
     """x where x > 0, else alpha * (exp(x) - 1)."""
     (x,), dtype = same_floats(input=input)
@@ -68,24 +74,28 @@ def _sigmoid(x: Array) -> Array:
     return np.reciprocal(y, out=y)
 
 
+@traceable
 def sigmoid(input: ArrayLike) -> Array:
     """1 / (1 + exp(-x))."""
     (x,), dtype = same_floats(input=input)
     return rounded(_sigmoid(x), dtype)
 
 
+@traceable
 def tanh(input: ArrayLike) -> Array:
     """The hyperbolic tangent."""
     (x,), dtype = same_floats(input=input)
     return rounded(np.tanh(x), dtype)
 
 
+@traceable
 def silu(input: ArrayLike, inplace: bool = False) -> Array:
     """x * sigmoid(x)."""
     (x,), dtype = same_floats(input=input)
     return _finish(input, rounded((x * _sigmoid(x)), dtype), inplace)
 
 
+@traceable
 def softplus(input: ArrayLike, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """log(1 + exp(beta * x)) / beta, and x itself where beta * x > threshold."""
     (x,), dtype = same_floats(input=input)
@@ -96,6 +106,7 @@ def softplus(input: ArrayLike, beta: float = 1.0, threshold: float = 20.0) -> Ar
     return rounded(np.where(scaled > threshold, x, curve), dtype)
 
 
+@traceable
 def gelu(input: ArrayLike, approximate: str = "none") -> Array:
     """x times the normal distribution function of x (Hendrycks and Gimpel 2016); "tanh" takes their approximation."""
     (x,), dtype = same_floats(input=input)
@@ -113,6 +124,7 @@ def gelu(input: ArrayLike, approximate: str = "none") -> Array:
     return rounded(result, dtype)
 
 
+@traceable
 def hardsigmoid(input: ArrayLike, inplace: bool = False) -> Array:
     """x + 3 clipped to [0, 6], divided by 6."""
     (x,), dtype = same_floats(input=input)
@@ -120,6 +132,7 @@ def hardsigmoid(input: ArrayLike, inplace: bool = False) -> Array:
     return _finish(input, rounded((np.clip(x + kind(3), kind(0), kind(6)) / kind(6)), dtype), inplace)
 
 
+@traceable
 def hardswish(input: ArrayLike, inplace: bool = False) -> Array:
     """x * hardsigmoid(x)."""
     (x,), dtype = same_floats(input=input)
@@ -134,7 +147,7 @@ def _shifted(input: ArrayLike, dim: int | None, dtype: DTypeLike | None) -> tupl
         x = x.astype(factory(None, dtype), copy=False)
     if dim is None:
         dim = 0 if x.ndim in (0, 1, 3) else 1
-        warnings.warn(f"Implicit dimension choice for softmax is {dim}; pass `dim`.", UserWarning, stacklevel=4)
+        warnings.warn(f"Implicit dimension choice for softmax is {dim}; pass `dim`.", UserWarning, stacklevel=5)
     result = x.dtype
     x = x.astype(working(result), copy=False)
     axis = integer(dim, "dim")
@@ -145,6 +158,7 @@ def _shifted(input: ArrayLike, dim: int | None, dtype: DTypeLike | None) -> tupl
     return (x - x.max(axis=axis, keepdims=True) if x.size else x), axis, result
 
 
+@traceable
 def softmax(input: ArrayLike, dim: int | None = None, _stacklevel: int = 3, dtype: DTypeLike | None = None) -> Array:
     """exp(x) divided by its sum along `dim`; computed and returned as `dtype` if that is given."""
     x, axis, result = _shifted(input, dim, dtype)
@@ -153,6 +167,7 @@ def softmax(input: ArrayLike, dim: int | None = None, _stacklevel: int = 3, dtyp
     return y.astype(result, copy=False).reshape(np.shape(input))
 
 
+@traceable
 def log_softmax(input: ArrayLike, dim: int | None = None, _stacklevel: int = 3,
                 dtype: DTypeLike | None = None) -> Array:
     """The logarithm of `softmax`, computed without leaving the range of the type."""

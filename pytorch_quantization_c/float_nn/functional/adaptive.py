@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..._core.errors import shown
+from ..._core.tracing import traceable
 from ..checks import Array, ShapeError, batched, integer, same_floats
 
 __all__ = ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
@@ -81,31 +82,37 @@ def _adaptive_max(spatial: int, input: ArrayLike, output_size: SizeOrSizes, retu
     return (y, index) if return_indices else y
 
 
+@traceable
 def adaptive_avg_pool1d(input: ArrayLike, output_size: SizeOrSizes) -> Array:
     """Averages of (N, C, L) or (C, L) over windows chosen so that the result has `output_size` (None: as it is)."""
     return _adaptive_avg(1, input, output_size)
 
 
+@traceable
 def adaptive_avg_pool2d(input: ArrayLike, output_size: SizeOrSizes) -> Array:
     """Averages of (N, C, H, W) or (C, H, W) over windows chosen so that the result has `output_size`."""
     return _adaptive_avg(2, input, output_size)
 
 
+@traceable
 def adaptive_avg_pool3d(input: ArrayLike, output_size: SizeOrSizes) -> Array:
     """Averages of (N, C, D, H, W) or (C, D, H, W) over windows chosen so that the result has `output_size`."""
     return _adaptive_avg(3, input, output_size)
 
 
+@traceable
 def adaptive_max_pool1d(input: ArrayLike, output_size: SizeOrSizes, return_indices: bool = False) -> Any:
     """Maxima, and if asked their flat places, of (N, C, L) or (C, L) over windows that give `output_size`."""
     return _adaptive_max(1, input, output_size, return_indices)
 
 
+@traceable
 def adaptive_max_pool2d(input: ArrayLike, output_size: SizeOrSizes, return_indices: bool = False) -> Any:
     """Maxima, and if asked their flat places, of (N, C, H, W) or (C, H, W) over windows that give `output_size`."""
     return _adaptive_max(2, input, output_size, return_indices)
 
 
+@traceable
 def adaptive_max_pool3d(input: ArrayLike, output_size: SizeOrSizes, return_indices: bool = False) -> Any:
     """Maxima, and if asked their flat places, of (N, C, D, H, W) or (C, D, H, W) over windows."""
     return _adaptive_max(3, input, output_size, return_indices)

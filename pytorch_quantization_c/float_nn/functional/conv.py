@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..._core.errors import shown
+from ..._core.tracing import traceable
 from ..checks import Array, IntOrInts, ShapeError, batched, integer, integers, same_floats
 from .windows import Window, col2im, im2col
 
@@ -169,33 +170,39 @@ _TRANSPOSE = """{dimensions}D transposed convolution: the adjoint of `conv{dimen
     """
 
 
+@traceable
 def conv1d(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: IntOrInts = 1,
            padding: Padding = 0, dilation: IntOrInts = 1, groups: int = 1) -> Array:
     return _conv(1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@traceable
 def conv2d(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: IntOrInts = 1,
            padding: Padding = 0, dilation: IntOrInts = 1, groups: int = 1) -> Array:
     return _conv(2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@traceable
 def conv3d(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: IntOrInts = 1,
            padding: Padding = 0, dilation: IntOrInts = 1, groups: int = 1) -> Array:
     return _conv(3, input, weight, bias, stride, padding, dilation, groups)
 
 
+@traceable
 def conv_transpose1d(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: IntOrInts = 1,
                      padding: IntOrInts = 0, output_padding: IntOrInts = 0, groups: int = 1,
                      dilation: IntOrInts = 1) -> Array:
     return _conv_transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@traceable
 def conv_transpose2d(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: IntOrInts = 1,
                      padding: IntOrInts = 0, output_padding: IntOrInts = 0, groups: int = 1,
                      dilation: IntOrInts = 1) -> Array:
     return _conv_transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@traceable
 def conv_transpose3d(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: IntOrInts = 1,
                      padding: IntOrInts = 0, output_padding: IntOrInts = 0, groups: int = 1,
                      dilation: IntOrInts = 1) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..._core.tracing import traceable
 from ..checks import Array, DTypeError, ShapeError, float_array, integer, number, same_floats
 from ..parameter import as_plain
 
@@ -15,6 +16,7 @@ def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     return len(shape) <= len(target) and all(n in (1, m) for n, m in zip(shape, ends, strict=True))
 
 
+@traceable
 def linear(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
     """input @ weight.T + bias.
 
@@ -42,6 +44,7 @@ def linear(input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -
     return y.astype(dtype, copy=False)
 
 
+@traceable
 def embedding(input: ArrayLike, weight: ArrayLike, padding_idx: int | None = None, max_norm: float | None = None,
               norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Array:
     """The rows of `weight` (count, size) named by the integers of `input`: shape (*input.shape, size).

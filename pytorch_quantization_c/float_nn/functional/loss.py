@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..._core.errors import shown
+from ..._core.tracing import traceable
 from ..checks import Array, DTypeError, ShapeError, float_array, number, rounded, same_floats
 from ..parameter import as_plain
 from .activation import log_softmax
@@ -42,6 +43,7 @@ def _pair(input: ArrayLike, target: ArrayLike) -> tuple[Array, np.dtype[Any]]:
         raise ShapeError(f"Expected `target` of shape {x.shape} as `input`, got {y.shape}") from None
 
 
+@traceable
 def mse_loss(input: ArrayLike, target: ArrayLike, size_average: bool | None = None, reduce: bool | None = None,
              reduction: str = "mean") -> Array:
     """The squared differences, their sum or their mean."""
@@ -49,6 +51,7 @@ def mse_loss(input: ArrayLike, target: ArrayLike, size_average: bool | None = No
     return rounded(_reduced(np.square(difference), _reduction(reduction, size_average, reduce)), dtype)
 
 
+@traceable
 def l1_loss(input: ArrayLike, target: ArrayLike, size_average: bool | None = None, reduce: bool | None = None,
             reduction: str = "mean") -> Array:
     """The absolute differences, their sum or their mean."""
@@ -89,6 +92,7 @@ def _weighted(losses: Array, weights: Array, reduction: str) -> Array:
     return np.asarray(mean, dtype=losses.dtype)
 
 
+@traceable
 def nll_loss(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, size_average: bool | None = None,
              ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean") -> Array:
     """Minus the input's element of the target's class.
@@ -112,6 +116,7 @@ def nll_loss(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None = Non
     return rounded(_weighted(losses, weights, kind), dtype)
 
 
+@traceable
 def cross_entropy(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None,
                   size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
                   reduction: str = "mean", label_smoothing: float = 0.0) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..._core.tracing import traceable
 from ..checks import Array, ShapeError, float_array, integer, integers, number, working
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
@@ -69,6 +70,7 @@ def _channels(x: Array, name: str = "input") -> tuple[int, tuple[int, ...]]:
     return x.shape[1], (1, -1, *(1,) * (x.ndim - 2))
 
 
+@traceable
 def batch_norm(input: ArrayLike, running_mean: ArrayLike | None, running_var: ArrayLike | None,
                weight: ArrayLike | None = None, bias: ArrayLike | None = None, training: bool = False,
                momentum: float = 0.1, eps: float = 1e-5) -> Array:
@@ -103,6 +105,7 @@ def batch_norm(input: ArrayLike, running_mean: ArrayLike | None, running_var: Ar
     return _normalised(x, new_mean, new_variance, w, b, eps, dtype)
 
 
+@traceable
 def instance_norm(input: ArrayLike, running_mean: ArrayLike | None = None, running_var: ArrayLike | None = None,
                   weight: ArrayLike | None = None, bias: ArrayLike | None = None, use_input_stats: bool = True,
                   momentum: float = 0.1, eps: float = 1e-5) -> Array:
@@ -130,6 +133,7 @@ def instance_norm(input: ArrayLike, running_mean: ArrayLike | None = None, runni
     return _normalised(x, new_mean, new_variance, w, b, eps, dtype)
 
 
+@traceable
 def group_norm(input: ArrayLike, num_groups: int, weight: ArrayLike | None = None, bias: ArrayLike | None = None,
                eps: float = 1e-5) -> Array:
     """Wu and He 2018: (N, C, ...) with statistics of each of `num_groups` groups of channels of each instance."""
@@ -152,6 +156,7 @@ def group_norm(input: ArrayLike, num_groups: int, weight: ArrayLike | None = Non
     return y.astype(dtype, copy=False)
 
 
+@traceable
 def layer_norm(input: ArrayLike, normalized_shape: int | Sequence[int], weight: ArrayLike | None = None,
                bias: ArrayLike | None = None, eps: float = 1e-5) -> Array:
     """Ba et al. 2016: statistics over the last dimensions, whose sizes `normalized_shape` names."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..._core.errors import shown
+from ..._core.tracing import traceable
 from ..checks import Array, ShapeError, float_array, integer, number
 from ..parameter import as_plain
 
@@ -40,6 +41,7 @@ def _check_mode(x: Array, count: int, amounts: list[tuple[int, int]], mode: str)
             raise ShapeError(f"Expected sizes > 0 in mode {shown(mode)}, got shape {x.shape}")
 
 
+@traceable
 def pad(input: ArrayLike, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Array:
     """Adds elements at both ends of the last dimensions.
 

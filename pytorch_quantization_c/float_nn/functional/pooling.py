@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..._core.tracing import traceable
 from ..checks import Array, IntOrInts, ShapeError, batched, integer, integers, same_floats
 
 __all__ = ["avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool1d_with_indices", "max_pool2d",
@@ -130,12 +131,14 @@ def _avg_pool(spatial: int, input: ArrayLike, kernel_size: IntOrInts, stride: An
     return y[0] if single else y
 
 
+@traceable
 def max_pool1d(input: ArrayLike, kernel_size: IntOrInts, stride: Any = None, padding: IntOrInts = 0,
                dilation: IntOrInts = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:
     """The maximum of each window of (N, C, L) or (C, L); see `max_pool2d`."""
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@traceable
 def max_pool2d(input: ArrayLike, kernel_size: IntOrInts, stride: Any = None, padding: IntOrInts = 0,
                dilation: IntOrInts = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:
     """The maximum of each window.
@@ -149,12 +152,14 @@ def max_pool2d(input: ArrayLike, kernel_size: IntOrInts, stride: Any = None, pad
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@traceable
 def max_pool3d(input: ArrayLike, kernel_size: IntOrInts, stride: Any = None, padding: IntOrInts = 0,
                dilation: IntOrInts = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:
     """The maximum of each window of (N, C, D, H, W) or (C, D, H, W); see `max_pool2d`."""
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@traceable
 def max_pool1d_with_indices(input: ArrayLike, kernel_size: IntOrInts, stride: Any = None, padding: IntOrInts = 0,
                             dilation: IntOrInts = 1, ceil_mode: bool = False,
                             return_indices: bool = False) -> tuple[Array, Array]:
@@ -162,6 +167,7 @@ def max_pool1d_with_indices(input: ArrayLike, kernel_size: IntOrInts, stride: An
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, True)  # type: ignore[return-value]
 
 
+@traceable
 def max_pool2d_with_indices(input: ArrayLike, kernel_size: IntOrInts, stride: Any = None, padding: IntOrInts = 0,
                             dilation: IntOrInts = 1, ceil_mode: bool = False,
                             return_indices: bool = False) -> tuple[Array, Array]:
@@ -169,6 +175,7 @@ def max_pool2d_with_indices(input: ArrayLike, kernel_size: IntOrInts, stride: An
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, True)  # type: ignore[return-value]
 
 
+@traceable
 def max_pool3d_with_indices(input: ArrayLike, kernel_size: IntOrInts, stride: Any = None, padding: IntOrInts = 0,
                             dilation: IntOrInts = 1, ceil_mode: bool = False,
                             return_indices: bool = False) -> tuple[Array, Array]:
@@ -176,12 +183,14 @@ def max_pool3d_with_indices(input: ArrayLike, kernel_size: IntOrInts, stride: An
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, True)  # type: ignore[return-value]
 
 
+@traceable
 def avg_pool1d(input: ArrayLike, kernel_size: IntOrInts, stride: Any = None, padding: IntOrInts = 0,
                ceil_mode: bool = False, count_include_pad: bool = True) -> Array:
     """The average of each window of (N, C, L) or (C, L); see `avg_pool2d`."""
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
+@traceable
 def avg_pool2d(input: ArrayLike, kernel_size: IntOrInts, stride: Any = None, padding: IntOrInts = 0,
                ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None) -> Array:
     """The average of each window.
@@ -196,6 +205,7 @@ def avg_pool2d(input: ArrayLike, kernel_size: IntOrInts, stride: Any = None, pad
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@traceable
 def avg_pool3d(input: ArrayLike, kernel_size: IntOrInts, stride: Any = None, padding: IntOrInts = 0,
                ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None) -> Array:
     """The average of each window of (N, C, D, H, W) or (C, D, H, W); see `avg_pool2d`."""

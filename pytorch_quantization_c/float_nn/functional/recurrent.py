@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..._core.tracing import traceable
 from ..checks import Array, ShapeError, same_floats
 from .activation import _sigmoid
 from .dropout import dropout
@@ -17,6 +18,7 @@ Step = Callable[[Array, State], State]
 Layer = Callable[[int, Array], tuple[Array, Step]]
 
 
+@traceable
 def lstm_gates(gates: Array, cell: Array) -> State:
     """New (hidden, cell) of shape (..., H) from the sums (..., 4 H) for input, forget, cell and output gate.
 
@@ -29,6 +31,7 @@ def lstm_gates(gates: Array, cell: Array) -> State:
     return opened[..., 3 * size:] * np.tanh(new), new
 
 
+@traceable
 def lstm_cell(input: ArrayLike, hx: tuple[ArrayLike, ArrayLike], w_ih: ArrayLike, w_hh: ArrayLike,
               b_ih: ArrayLike | None = None, b_hh: ArrayLike | None = None) -> State:
     """One step of an LSTM: the new (hidden, cell).

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..._core.errors import shown
+from ..._core.tracing import traceable
 from ..checks import Array, ShapeError, float_array, integer, number, working
 from .adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
@@ -77,6 +78,7 @@ def _linear_along(x: Array, axis: int, m: int, factor: float | None, align_corne
     return result
 
 
+@traceable
 def interpolate(input: ArrayLike, size: int | Sequence[int] | None = None,
                 scale_factor: float | Sequence[float] | None = None, mode: str = "nearest",
                 align_corners: bool | None = None, recompute_scale_factor: bool | None = None,

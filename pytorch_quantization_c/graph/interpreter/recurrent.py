@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ...float_nn import functional as F
+from ...float_nn.functional.recurrent import lstm_gates
 from .table import Array, Function, attribute, operator
 
 
@@ -53,19 +54,23 @@ def _lstm(node: ir.Node, opset: int) -> Function | None:
         size = _check(x, weight, recurrent, 4)
         if peepholes is not None or (lengths is not None and np.any(lengths != len(x))):
             return NotImplemented
-        directions = len(weight)
-        h, c = (_start(state, directions, x, size).copy() for state in (h0, c0))
-        y = np.empty((len(x), directions, x.shape[1], size), x.dtype)
-        for d in range(directions):
-            ahead = _products(x, weight[d])
-            if bias is not None:
-                ahead += bias[d, :4 * size] + bias[d, 4 * size:]
+        h, c = (_start(state, len(weight), x, size).copy() for state in (h0, c0))
+        y = np.empty((len(x), len(weight), x.shape[1], size), x.dtype)
+        for d in range(len(weight)):
+            w, r = _rows(weight[d]), _rows(recurrent[d]).T
+            b = None if bias is None else _rows(bias[d, :4 * size]) + _rows(bias[d, 4 * size:])
+            ahead = F.linear(x, w, b)
             for t in _order(node, d, len(x)):
-                i, o, f, g = np.split(ahead[t] + h[d] @ recurrent[d].T, 4, axis=-1)
-                c[d] = F.sigmoid(f) * c[d] + F.sigmoid(i) * np.tanh(g)
-                h[d] = y[t, d] = F.sigmoid(o) * np.tanh(c[d])
+                h[d], c[d] = lstm_gates(ahead[t] + h[d] @ r, c[d])
+                y[t, d] = h[d]
         return (y, h, c)[:len(node.outputs)]
     return run
+
+
+def _rows(array: Array) -> Array:
+    """Rows for input, output, forget gate and candidate in the order of float_nn: input, forget, candidate, output."""
+    i, o, f, g = np.split(array, 4)
+    return np.concatenate([i, f, g, o])
 
 
 @operator("GRU", floats=True)

@@ -1,0 +1,104 @@
+"""Quantisers and quantised layers as nodes."""
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._core.formats import Float, Int
+from ..nodes import E4M3, QuantizerSpec
+from .array import Traced
+from .functions import records
+from .refusal import refuse
+
+if TYPE_CHECKING:
+    from .recording import Recording
+
+__all__ = ["record_quantizer", "weight_of_frozen"]
+
+
+def record_quantizer(recording: Recording, quantizer: Any, inputs: Any, name: str) -> Any:
+    """What a `TensorQuantizer` makes of a traced array, or of a constant."""
+    x = inputs if isinstance(inputs, Traced) else recording.constant(inputs, name="weight")
+    if quantizer.pre_quant_scale is not None:
+        x = recording.cast(x * quantizer.pre_quant_scale, x.dtype)
+    if quantizer._disabled:
+        return x
+    if quantizer._if_calib:
+        refuse(f"quantiser {name!r}, which collects for calibration", "finish calibrating first")
+    if not quantizer._if_quant:
+        return quantizer.clip(x) if quantizer._if_clip else x
+    if not quantizer._fake_quant:
+        refuse(f"quantiser {name!r}, which gives integers", "a layer's quantisers are fake ones")
+    amax = quantizer.amax
+    if quantizer._learn_amax and not isinstance(quantizer.format, Float):
+        x, amax = quantizer.clip(x), quantizer._learned_amax()
+    if amax is not None:
+        amax = quantizer._as_float(amax)
+        return recorded(recording, x, amax if quantizer._scale_amax is None else amax * quantizer._scale_amax,
+                        _spec(quantizer.format), name)
+    spec = _spec(quantizer.format)
+    if x._value is not None and x._value.const_value is not None:  # the range of a constant is a constant
+        return recorded(recording, x, quantizer._get_amax(x.view(np.ndarray)), spec, name)
+    axes = quantizer._axis if isinstance(quantizer._axis, tuple | list) else [quantizer._axis]
+    if quantizer._scale_amax is not None or len(axes) != 1 or isinstance(quantizer.format, Float):
+        refuse(f"quantiser {name!r} without an amax", "with `scale_amax`, several axes or E4M3 it needs one: calibrate "
+               "first")
+    return recording.quantized(x, None, replace(spec, axis=axes[0]), name)
+
+
+def _spec(format: Int | Float) -> QuantizerSpec:
+    if isinstance(format, Float):
+        return QuantizerSpec(bits=E4M3)
+    if not 2 <= format.bits <= 16:
+        refuse(f"a quantiser of {format.bits} bits", "a graph has 2 to 16")
+    return QuantizerSpec(format.bits, format.unsigned, format.narrow)
+
+
+def recorded(recording: Recording, x: Traced, amax: Any, spec: QuantizerSpec, name: str | None = None) -> Any:
+    """A quantiser by an amax that broadcasts with x: one number, or one for each index of one axis."""
+    if isinstance(amax, Traced):
+        refuse("a quantiser by an amax that is computed from the input", "a quantiser without an amax does that")
+    values: NDArray[Any] = np.asarray(amax)
+    wide = (1,) * (x.ndim - values.ndim) + values.shape
+    axes = [axis for axis, size in enumerate(wide) if size != 1]
+    if len(axes) > 1 or len(wide) > x.ndim:
+        refuse(f"a quantiser by an amax of shape {values.shape}", "a graph has one number, or one for each index of "
+               "one axis")
+    if not axes:
+        return recording.quantized(x, values.reshape(()), spec, name)
+    return recording.quantized(x, values.reshape(-1), replace(spec, axis=axes[0]), name)
+
+
+@records("fake_quant")
+def _fake_quant(recording: Recording, inputs: Any, amax: Any, num_bits: int, unsigned: bool, narrow_range: bool,
+                out: None = None) -> Any:
+    return recorded(recording, inputs, amax, _spec(Int(num_bits, bool(unsigned), bool(narrow_range))))
+
+
+@records("e4m3")
+def _e4m3(recording: Recording, inputs: Any, amax: Any, out: None = None) -> Any:
+    return recorded(recording, inputs, np.float32(448) if amax is None else amax, QuantizerSpec(bits=E4M3))
+
+
+def weight_of_frozen(layer: Any, name: str) -> tuple[Any, QuantizerSpec, str] | None:
+    """Amax, rounding and name of the weight quantiser of a frozen layer; None of any other."""
+    kept = getattr(layer, "_frozen", None)
+    if kept is None:
+        return None
+    quantization = kept.weight.quantization
+    axis = None if quantization.scale.size == 1 else 1 if getattr(layer, "_transposed", False) else 0
+    format = quantization.format
+    spec = QuantizerSpec(format.bits, format.unsigned, format.narrow, axis=axis)
+    amax = np.array([_amax_of(scale, format.bound) for scale in quantization.scale.reshape(-1)], np.float32)
+    return (amax.reshape(()) if axis is None else amax), spec, f"{name}._weight_quantizer"
+
+
+def _amax_of(scale: np.float32, bound: float) -> np.float32:
+    """A float32 amax whose scale fl(bound / amax) is this one."""
+    guess = np.float32(bound) / scale
+    near = [guess, np.nextafter(guess, np.float32(math.inf)), np.nextafter(guess, np.float32(0))]
+    return next((amax for amax in near if np.float32(bound) / amax == scale), guess)

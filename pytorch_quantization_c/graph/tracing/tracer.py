@@ -1,0 +1,90 @@
+"""The tracer: who is asked by layers, functions and quantisers for as long as a trace runs."""
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..._core import tracing
+from ..._core.layer_rules import QuantRules
+from ...nn.modules.tensor_quantizer import TensorQuantizer
+from . import norms, windows  # noqa: F401  (they register their recorders)
+from .array import plain_all, traced_within
+from .functions import call_recorded
+from .layers import is_plain_lstm, record_lstm
+from .quantizers import record_quantizer, weight_of_frozen
+from .recording import Recording
+
+__all__ = ["RunTracer", "tracing_with"]
+
+_LOCK = threading.Lock()
+
+
+class RunTracer:
+    """Records the calls of one thread into one recording."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self._thread = threading.get_ident()
+        self._suspended = False
+
+    def _is_mine(self) -> bool:
+        return not self._suspended and threading.get_ident() == self._thread
+
+    def _is_asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        return self._is_mine() and next(traced_within((args, kwargs)), None) is not None
+
+    def function(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """See `_core.tracing.Tracer`."""
+        if not self._is_asked(args, kwargs):
+            return function(*args, **kwargs)
+        return call_recorded(self.recording, function, args, kwargs)
+
+    def module(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """See `_core.tracing.Tracer`. A quantiser of a constant is recorded as well."""
+        is_quantizer = isinstance(module, TensorQuantizer)
+        if not (is_quantizer and self._is_mine()) and not self._is_asked(args, kwargs):
+            return module.forward(*args, **kwargs)
+        recording = self.recording
+        with recording.inside(module):
+            if is_quantizer:
+                made = record_quantizer(recording, module, *args, recording.scope[-1], **kwargs)
+            elif is_plain_lstm(module):
+                made = record_lstm(recording, module, *args, **kwargs)
+            elif isinstance(module, QuantRules) and hasattr(module, "_float_forward"):
+                made = self._quantized_layer(module, args, kwargs)
+            else:
+                return module.forward(*args, **kwargs)
+            return recording.rebound(made, self._really(module, args, kwargs))
+
+    def _really(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the module computes when nobody records it."""
+        self._suspended = True
+        try:
+            return module.forward(*plain_all(args), **plain_all(kwargs))
+        finally:
+            self._suspended = False
+
+    def _quantized_layer(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        recording = self.recording
+        if not type(layer).forward.__module__.startswith("pytorch_quantization_c."):
+            return layer.forward(*args, **kwargs)
+        recording.frozen = weight_of_frozen(layer, recording.scope[-1])
+        try:
+            return layer._float_forward(*args, **kwargs)
+        finally:
+            recording.frozen = None
+
+
+@contextmanager
+def tracing_with(recording: Recording) -> Iterator[None]:
+    """Calls of this thread are recorded; one trace of a process at a time."""
+    with _LOCK, np.errstate(all="ignore"):
+        tracing.tracer = RunTracer(recording)
+        try:
+            yield
+        finally:
+            tracing.tracer = None
