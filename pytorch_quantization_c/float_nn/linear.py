@@ -140,7 +140,7 @@ class Flatten(Module):
 
     def forward(self, input: ArrayLike) -> Array:
         """The input in its new shape, without a copy where that is possible."""
-        x = as_array(input)
+        x: Array = as_array(input)
         ndim = max(x.ndim, 1)
         for dim in (self.start_dim, self.end_dim):
             if not -ndim <= dim < ndim:
@@ -167,7 +167,7 @@ class Unflatten(Module):
 
     def forward(self, input: ArrayLike) -> Array:
         """The input in its new shape, without a copy where that is possible."""
-        x = as_array(input)
+        x: Array = as_array(input)
         if not -x.ndim <= self.dim < x.ndim:
             raise IndexError(f"Dimension out of range (expected to be in range of [{-x.ndim}, {x.ndim - 1}], "
                              f"but got {self.dim})")

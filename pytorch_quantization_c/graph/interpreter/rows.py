@@ -20,10 +20,13 @@ def _matmul(node: ir.Node, opset: int) -> Function:
 def _gemm(node: ir.Node, opset: int) -> Function:
     alpha, beta = attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0)
     flip_a, flip_b = attribute(node, "transA", 0), attribute(node, "transB", 0)
+    layer = flip_b and not flip_a and alpha == beta == 1
 
     def run(a: Array, b: Array, c: Any = None) -> Array:
         if a.ndim != 2 or b.ndim != 2:
             raise ValueError(f"Expected two matrices, got shapes {a.shape} and {b.shape}")
+        if layer and a.dtype.char in "fd" and b.size and a.dtype == b.dtype and (c is None or c.dtype == a.dtype):
+            return F.linear(a, b, c)
         y = np.matmul(a.T if flip_a else a, b.T if flip_b else b)
         if alpha != 1:
             y *= y.dtype.type(alpha)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from ..._core.tracing import TracedArray
 from .refusal import refuse
@@ -50,7 +49,7 @@ class Traced(TracedArray):
             raise TypeError("iteration over a 0-d array")
         return (self[i] for i in range(len(self)))
 
-    def reshape(self, *shape: Any, order: Any = "C", **kwargs: Any) -> Any:  # type: ignore[override]
+    def reshape(self, *shape: Any, order: Any = "C", **kwargs: Any) -> Any:
         """As of any array."""
         return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order, **kwargs)
 
@@ -58,17 +57,13 @@ class Traced(TracedArray):
         """As of any array."""
         return np.transpose(self, (axes[0] if len(axes) == 1 else axes) if axes else None)
 
-    def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
         """As of any array; always a value of its own unless the type is the same."""
         return recording_of((self,)).cast(self, np.dtype(dtype))
 
     def flatten(self, order: Any = "C") -> Any:
         """As of any array."""
         return np.ravel(self, order)
-
-    def dot(self, other: Any, out: None = None) -> Any:  # type: ignore[override]
-        """As of any array."""
-        return np.dot(self, other)
 
     @property
     def T(self) -> Any:
@@ -79,11 +74,6 @@ class Traced(TracedArray):
     def mT(self) -> Any:
         """As of any array."""
         return np.swapaxes(self, -1, -2)
-
-    @property
-    def real(self) -> Any:
-        """The array itself."""
-        return self
 
     def __repr__(self) -> str:
         return f"Traced({self.dtype}{list(self.shape)})"
@@ -147,8 +137,8 @@ def _refused_method(name: str, what: str, remedy: str) -> Any:
 _ESCAPES = ("keep it an array: what a number decides in Python is the same for all inputs of the graph, so it must not "
             "hang on the values")
 _IN_PLACE = "make a new array instead, as in `y = np.where(...)` or `x = x + y`"
-_METHODS = ("argmax", "argmin", "clip", "copy", "cumsum", "max", "mean", "min", "prod", "ravel", "repeat", "round",
-            "squeeze", "std", "sum", "swapaxes", "take", "var")
+_METHODS = ("argmax", "argmin", "clip", "copy", "cumsum", "dot", "max", "mean", "min", "prod", "ravel", "repeat",
+            "round", "squeeze", "std", "sum", "swapaxes", "take", "var")
 _OUT = ("__array__", "__bool__", "__complex__", "__contains__", "__deepcopy__", "__dlpack__", "__float__", "__index__",
         "__int__", "__reduce__", "__reduce_ex__", "all", "any", "dump", "dumps", "item", "tobytes", "tofile", "tolist")
 _WRITES = ("__delitem__", "__setitem__", "byteswap", "fill", "itemset", "partition", "put", "resize", "setfield",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -50,14 +49,14 @@ def call_recorded(recording: Recording, function: Any, args: tuple[Any, ...], kw
     if given.get("inplace"):
         refuse(f"`{name}` with inplace=True, a write in place", "leave `inplace` out")
     real = function(*plain_all(args), **plain_all(kwargs))
-    dtype = getattr(next(iter(given.values())), "dtype", None)
-    half = dtype is not None and dtype.itemsize == 2 and dtype.kind in "fV"
-    if half and name not in KEEPS_HALF:  # computed in float32 and rounded once
+    dtype: Any = getattr(next(iter(given.values())), "dtype", None)
+    half = isinstance(dtype, np.dtype) and dtype.itemsize == 2 and dtype.kind in "fV" and name not in KEEPS_HALF
+    if half:  # computed in float32 and rounded once
         single = np.dtype(np.float32)
         given = {key: recording.cast(value, single) if _is_of(value, dtype) else value
                  for key, value in given.items()}
     made = recorder(recording, **given)
-    return recording.rebound(recording.cast(made, dtype) if half and name not in KEEPS_HALF else made, real)
+    return recording.rebound(recording.cast(made, dtype) if half else made, real)
 
 
 KEEPS_HALF = ("pad", "embedding", "fake_quant", "e4m3", "dropout", "dropout1d", "dropout2d", "dropout3d")

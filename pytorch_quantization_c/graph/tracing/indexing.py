@@ -35,7 +35,7 @@ def get_item(recording: Recording, x: Traced, index: Any) -> Any:
 
 def _picked(recording: Recording, x: Any, parts: list[Any]) -> Any:
     """By one part for each axis, and None where a new one is to be."""
-    starts, ends, axes, steps = [], [], [], []
+    bounds: list[tuple[int, int, int, int]] = []  # start, end, axis, step
     dropped, gathered, new, axis, place = [], [], [], 0, 0
     for part in parts:
         if part is None:
@@ -45,7 +45,7 @@ def _picked(recording: Recording, x: Any, parts: list[Any]) -> Any:
         if isinstance(part, slice):
             if part != slice(None):
                 start, end, step = _bounds(part)
-                starts, ends, axes, steps = [*starts, start], [*ends, end], [*axes, axis], [*steps, step]
+                bounds.append((start, end, axis, step))
             place += 1
         elif isinstance(part, np.ndarray | list):
             gathered.append((axis, part))
@@ -53,13 +53,13 @@ def _picked(recording: Recording, x: Any, parts: list[Any]) -> Any:
         else:
             number = _index(part)
             end = number + 1 if number != -1 else END
-            starts, ends, axes, steps = [*starts, number], [*ends, end], [*axes, axis], [*steps, 1]
+            bounds.append((number, end, axis, 1))
             dropped.append(axis)
         axis += 1
     if gathered and dropped:
         refuse("indexing with an array and a number at once", "index one axis after the other")
-    if axes:
-        x = recording.emit("Slice", x, *(np.array(each, np.int64) for each in (starts, ends, axes, steps)))
+    if bounds:
+        x = recording.emit("Slice", x, *(np.array(each, np.int64) for each in zip(*bounds, strict=True)))
     for where, indices in gathered:
         x = along(recording, x, indices, where)
     if dropped:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...float_nn import LSTM
-from .array import Traced
 from .refusal import refuse
 
 if TYPE_CHECKING:

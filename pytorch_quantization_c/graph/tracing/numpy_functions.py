@@ -29,11 +29,12 @@ def call_function(recording: Recording, function: Any, args: Any, kwargs: Any) -
     if kwargs.get("out") is not None:
         refuse(f"`numpy.{name}` with `out=`", "take the result that it returns")
     if name in NO_VALUES and function.__module__.partition(".")[0] == "numpy":
-        return function(*plain_all(args), **{**plain_all(kwargs), **({"subok": False} if name.endswith("_like") else {})})
-    handler = HANDLERS.get(name)
-    if handler is None or function is not getattr(np, function.__name__, None):
+        own = {"subok": False} if name.endswith("_like") else {}
+        return function(*plain_all(args), **plain_all(kwargs), **own)
+    is_numpys = getattr(np, name, None) is function
+    if name not in HANDLERS or not is_numpys:
         refuse(f"`{function.__module__}.{name}`", "it has no counterpart in ONNX that is known here")
-    made = handler(recording, *args, **kwargs)
+    made = HANDLERS[name](recording, *args, **kwargs)
     return recording.rebound(made, function(*plain_all(args), **plain_all(kwargs)))
 
 
@@ -258,9 +259,9 @@ def _triangle(recording: Recording, m: Any, k: int = 0) -> Any:
 def _reduction(op: str) -> Handler:
     def reduce(recording: Recording, a: Any, axis: Any = None, dtype: Any = None, out: None = None,
                keepdims: Any = False, **others: Any) -> Any:
-        if any(value is not np._NoValue and value is not True for value in others.values()):  # type: ignore[attr-defined]
+        if any(value is not np._NoValue and value is not True for value in others.values()):
             refuse(f"a reduction with {', '.join(f'`{name}`' for name in others)}")
-        keepdims = keepdims is not np._NoValue and bool(keepdims)  # type: ignore[attr-defined]
+        keepdims = keepdims is not np._NoValue and bool(keepdims)
         if op in ("ReduceSum", "ReduceProd", "ReduceMean"):
             a = recording.cast(a, _summed(a.dtype, dtype, op))
         axes = None if axis is None else _ints([each % a.ndim for each in _axes(axis)])
@@ -273,7 +274,7 @@ def _summed(dtype: np.dtype[Any], wanted: Any, op: str) -> np.dtype[Any]:
         return np.dtype(wanted)
     if op == "ReduceMean":
         return dtype if dtype.kind == "f" else np.dtype(np.float64)
-    return np.add.reduce(np.zeros(1, dtype)).dtype if dtype.kind in "bui" else dtype  # type: ignore[no-any-return]
+    return np.dtype(np.cumsum(np.zeros(1, dtype)).dtype.str) if dtype.kind in "bui" else dtype
 
 
 for _name, _op in (("sum", "ReduceSum"), ("mean", "ReduceMean"), ("prod", "ReduceProd"), ("max", "ReduceMax"),
@@ -284,7 +285,7 @@ for _name, _op in (("sum", "ReduceSum"), ("mean", "ReduceMean"), ("prod", "Reduc
 @handles("var")
 def _var(recording: Recording, a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: Any = 0,
          keepdims: Any = False, **others: Any) -> Any:
-    if ddof or dtype is not None or any(value is not np._NoValue for value in others.values()):  # type: ignore[attr-defined]
+    if ddof or dtype is not None or any(value is not np._NoValue for value in others.values()):
         refuse("a variance with other arguments than `axis` and `keepdims`")
     distance = a - np.mean(a, axis=axis, keepdims=True)
     return np.mean(distance * distance, axis=axis, keepdims=keepdims is True)
@@ -317,7 +318,7 @@ def _cumsum(recording: Recording, a: Any, axis: Any = None, dtype: Any = None) -
 @handles("clip")
 def _clip(recording: Recording, a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None,
           **others: Any) -> Any:
-    low, high = (other if given is None or given is np._NoValue else given  # type: ignore[attr-defined]
+    low, high = (other if given is None or given is np._NoValue else given
                  for given, other in ((a_min, min), (a_max, max)))
     if isinstance(low, float | int) and isinstance(high, float | int) and a.dtype.kind == "f":
         return recording.emit("Clip", a, a.dtype.type(low), a.dtype.type(high))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["record_quantizer", "weight_of_frozen"]
 
 
-def record_quantizer(recording: Recording, quantizer: Any, inputs: Any, name: str) -> Any:
+def record_quantizer(recording: Recording, quantizer: Any, name: str, inputs: Any) -> Any:
     """What a `TensorQuantizer` makes of a traced array, or of a constant."""
     x = inputs if isinstance(inputs, Traced) else recording.constant(inputs, name="weight")
     if quantizer.pre_quant_scale is not None:
@@ -86,10 +86,10 @@ def _e4m3(recording: Recording, inputs: Any, amax: Any, out: None = None) -> Any
 
 def weight_of_frozen(layer: Any, name: str) -> tuple[Any, QuantizerSpec, str] | None:
     """Amax, rounding and name of the weight quantiser of a frozen layer; None of any other."""
-    kept = getattr(layer, "_frozen", None)
-    if kept is None:
+    engine = getattr(layer, "_engine", None)
+    if engine is None or engine.frozen is None or not engine._still_frozen(layer, engine.frozen):
         return None
-    quantization = kept.weight.quantization
+    quantization = engine.frozen.weight.quantization
     axis = None if quantization.scale.size == 1 else 1 if getattr(layer, "_transposed", False) else 0
     format = quantization.format
     spec = QuantizerSpec(format.bits, format.unsigned, format.narrow, axis=axis)

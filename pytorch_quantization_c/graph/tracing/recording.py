@@ -119,7 +119,8 @@ class Recording:
         order = _memory_order(given)
         if order is not None:
             base = self._stored(given.transpose(order), name)
-            return self.emit("Transpose", base, perm=np.argsort(order).tolist())
+            turned: Traced = self.emit("Transpose", base, perm=np.argsort(order).tolist())
+            return turned
         return self._stored(given, name)
 
     def _stored(self, given: Array, name: str) -> Traced:
@@ -206,7 +207,7 @@ class Recording:
             return x
         array = np.asarray(plain(array))
         if array.shape != x.shape or array.dtype != x.dtype:
-            refuse(f"a result of type {array.dtype} and shape {array.shape}, where the graph has {x.dtype} and {x.shape}")
+            refuse(f"a result of {array.dtype}{list(array.shape)}, where the graph has {x.dtype}{list(x.shape)}")
         return self.wrapped(x._value, array)
 
 

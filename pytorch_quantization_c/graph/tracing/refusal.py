@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from ..interpreter.steps import GraphError
+from ..errors import GraphError
 
 __all__ = ["TraceError", "place", "refuse"]
 

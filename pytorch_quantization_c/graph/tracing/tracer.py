@@ -51,7 +51,7 @@ class RunTracer:
         recording = self.recording
         with recording.inside(module):
             if is_quantizer:
-                made = record_quantizer(recording, module, *args, recording.scope[-1], **kwargs)
+                made = record_quantizer(recording, module, recording.scope[-1], *args, **kwargs)
             elif is_plain_lstm(module):
                 made = record_lstm(recording, module, *args, **kwargs)
             elif isinstance(module, QuantRules) and hasattr(module, "_float_forward"):

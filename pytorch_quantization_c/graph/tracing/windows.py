@@ -45,7 +45,7 @@ def _conv_transpose(spatial: int) -> Any:
     def record(recording: Recording, input: Any, weight: Any, bias: Any, stride: Any, padding: Any,
                output_padding: Any, groups: int, dilation: Any) -> Any:
         weight = recording.weight(weight)
-        each = {name: list(integers(value, spatial, name)) for name, value in (
+        each: dict[str, Any] = {name: list(integers(value, spatial, name)) for name, value in (
             ("strides", stride), ("dilations", dilation), ("output_padding", output_padding))}
         pads = [*integers(padding, spatial, "padding", 0)] * 2
         return _batched(recording, input, spatial, lambda x: recording.emit(
@@ -151,7 +151,7 @@ def _interpolate(recording: Recording, input: Any, size: Any, scale_factor: Any,
         return _adaptive(spatial, "GlobalAveragePool", "ReduceMean")(recording, input, sizes)
     coordinates = {"nearest": "asymmetric", "nearest-exact": "half_pixel"}.get(
         mode, "align_corners" if align_corners else "half_pixel")
-    settings = {"mode": "nearest" if mode.startswith("nearest") else "linear", "nearest_mode": "floor",
+    settings: dict[str, Any] = {"mode": "nearest" if mode.startswith("nearest") else "linear", "nearest_mode": "floor",
                 "coordinate_transformation_mode": coordinates}
     if mode == "nearest-exact":
         settings["nearest_mode"] = "round_prefer_ceil"
