@@ -18,14 +18,17 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from . import float_nn as float_nn
     from . import integer as integer
     from . import isa as isa
+    from . import model as model
     from . import nn as nn
     from . import optim as optim
     from . import quant_modules as quant_modules
     from . import tensor_quant as tensor_quant
     from . import threads as threads
     from . import utils as utils
-    from .calibration import calibrating
-    from .layer_sensitivity import sensitivity
+    from .model.calibrating import calibrating
+    from .model.sensitivity import sensitivity
+    from .model.state_file import load_quant_state, save_quant_state
+    from .model.summary import quant_summary
     from .quant_modules import (
         deactivate,
         enable_onnx_export,
@@ -37,22 +40,20 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
         save_frozen,
         unquantized_layers,
     )
-    from .quant_state import load_quant_state, save_quant_state
-    from .summary import quant_summary
 
 __all__ = ["__version__", "calibrating", "deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen",
            "load_quant_state", "quant_summary", "quantized", "replace", "save_frozen", "save_quant_state",
            "sensitivity", "unquantized_layers"]
 
-_SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "integer", "isa", "layer_sensitivity", "nn",
-                         "optim", "quant_modules", "quant_state", "summary", "tensor_quant", "threads", "utils"})
+_SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "integer", "isa", "layer_sensitivity", "model",
+                         "nn", "optim", "quant_modules", "quant_state", "summary", "tensor_quant", "threads", "utils"})
 _HOMES = {
-    "calibration": ("calibrating",),
+    "model.calibrating": ("calibrating",),
     "quant_modules": ("deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen", "quantized", "replace",
                       "save_frozen", "unquantized_layers"),
-    "quant_state": ("load_quant_state", "save_quant_state"),
-    "layer_sensitivity": ("sensitivity",),
-    "summary": ("quant_summary",),
+    "model.state_file": ("load_quant_state", "save_quant_state"),
+    "model.sensitivity": ("sensitivity",),
+    "model.summary": ("quant_summary",),
 }
 _FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}
 

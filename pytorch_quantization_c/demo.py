@@ -14,8 +14,8 @@ from . import float_nn
 from . import nn as quant_nn
 from ._core.files import FilePath, open_file
 from ._core.npz import read_arrays
-from .calibration import calibrating
 from .float_nn import functional as F
+from .model.calibrating import calibrating
 from .tensor_quant import QuantDescriptor
 
 Array = npt.NDArray[Any]

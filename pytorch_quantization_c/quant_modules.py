@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from . import float_nn
 from . import nn as quant_nn
-from ._core.layer_replacement import replace_layers
 from ._core.replacement import Entry, ReplacementRules, onnx_export
-from ._core.unquantized import UnquantizedLayer, unquantized
-from .integer.frozen import freeze, load_frozen, save_frozen
+from .model.freeze import freeze, load_frozen, save_frozen
+from .model.replace import replace_layers
+from .model.unquantized import UnquantizedLayer, unquantized
 
 __all__ = ["deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen", "quantized", "replace",
            "save_frozen", "unquantized_layers"]

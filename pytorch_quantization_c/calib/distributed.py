@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from .._arrays import number_array
 from .._core.errors import shown
-from ..calibration import collecting
-from ..summary import named_quantizers
+from ..model.calibrating import collecting
+from ..model.quantizers import named_quantizers
 from .histogram import HistogramCalibrator
 from .max import MaxCalibrator
 

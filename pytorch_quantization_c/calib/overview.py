@@ -11,7 +11,7 @@ from .._core.formats import Float, Int, number_format
 from .._core.histogram import has_range
 from .._core.histogram_search import centres_of, search
 from .._core.progress import progress
-from ..summary import named_quantizers
+from ..model.quantizers import named_quantizers
 from .histogram import HistogramCalibrator
 from .max import MaxCalibrator
 

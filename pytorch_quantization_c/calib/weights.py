@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import nn as quant_nn
 from .._core.models import require_front
-from .._core.weight_calibration import calibrate_weights_of
+from ..model.weight_calibration import calibrate_weights_of
 
 __all__ = ["calibrate_weights"]
 

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from .._core.descriptor import QuantDescriptor
 from .._core.errors import shown
-from .._core.layer_patterns import chosen_by, patterns_of
+from ..model.patterns import chosen_by, patterns_of
 from .nodes import QuantizerSpec
 
 Patterns = str | Iterable[str]

@@ -12,10 +12,10 @@ from importlib.util import find_spec
 if find_spec("torch") is None:
     raise ImportError("Expected torch to be installed: pip install 'pytorch-quantization-c[torch]'", name="torch")
 
-from ..calibration import calibrating
-from ..layer_sensitivity import sensitivity
-from ..quant_state import load_quant_state, save_quant_state
-from ..summary import quant_summary
+from ..model.calibrating import calibrating
+from ..model.sensitivity import sensitivity
+from ..model.state_file import load_quant_state, save_quant_state
+from ..model.summary import quant_summary
 from . import calib, cuda_ext, nn, optim, quant_modules, tensor_quant, utils, version
 from ._exchange import from_numpy, to_numpy
 from ._install import install

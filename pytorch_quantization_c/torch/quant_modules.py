@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 from torch import nn
 from torch.nn.modules import transformer
 
-from .._core.layer_replacement import replace_layers
 from .._core.replacement import Custom, Entry, ReplacementRules
-from .._core.unquantized import UnquantizedLayer, unquantized
+from ..model.replace import replace_layers
+from ..model.unquantized import UnquantizedLayer, unquantized
 from . import _onnx
 from . import nn as quant_nn
 

@@ -15,7 +15,7 @@ from pytorch_quantization_c import float_nn, nn
 from pytorch_quantization_c._core.progress import progress
 from pytorch_quantization_c.calib import HistogramCalibrator, MaxCalibrator, report
 from pytorch_quantization_c.calib.overview import overviews
-from pytorch_quantization_c.calibration import calibrating
+from pytorch_quantization_c.model.calibrating import calibrating
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 from . import paper

@@ -20,7 +20,7 @@ import pytorch_quantization_c
 from pytorch_quantization_c import float_nn
 
 PACKAGE = pytorch_quantization_c.__name__
-NOT_ARRAYS = ("torch", "graph", "demo", "info", "data", "integer")  # sub-packages with tests of their own
+NOT_ARRAYS = ("torch", "graph", "demo", "info", "data", "integer", "model")  # sub-packages with tests of their own
 WHOLE = ("float_nn", "float_nn.functional")  # packages whose modules are not public, only what the package lists
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import pytorch_quantization_c as pq
-from pytorch_quantization_c import calib, demo, layer_sensitivity, nn
+from pytorch_quantization_c import calib, demo, nn
+from pytorch_quantization_c.model import sensitivity
 
 X = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
 
@@ -69,8 +70,8 @@ def test_what_is_no_such_file_is_a_value_error(name: str, content: bytes, tmp_pa
 @pytest.mark.parametrize("value", ["10" * 300, '"9"', "true", "null", "[1]"])
 def test_results_of_sensitivity_that_are_no_floats(value: str, tmp_path: Path) -> None:
     path = tmp_path / "file"
-    path.write_text(f'{{"format": {json.dumps(layer_sensitivity.FORMAT)}, '
-                    f'"metric": {json.dumps(layer_sensitivity.SQNR)}, "layers": {{"(model)": {value}}}}}')
+    path.write_text(f'{{"format": {json.dumps(sensitivity.FORMAT)}, '
+                    f'"metric": {json.dumps(sensitivity.SQNR)}, "layers": {{"(model)": {value}}}}}')
     with pytest.raises(ValueError, match="`resume`"):
         READERS["sensitivity"](path)
 

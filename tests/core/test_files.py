@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import pytorch_quantization_c as pq
-from pytorch_quantization_c import calib, demo, layer_sensitivity, nn
+from pytorch_quantization_c import calib, demo, nn
 from pytorch_quantization_c._core import files
 from pytorch_quantization_c._core.files import read_file, write_file
 from pytorch_quantization_c._core.safetensors import load_file, serialize
+from pytorch_quantization_c.model import sensitivity
 
 from ..process import run_python
 
@@ -260,4 +261,4 @@ def test_a_terabyte_that_its_header_describes(tmp_path: Path, monkeypatch: pytes
 
 
 def test_limits_of_the_readers() -> None:
-    assert layer_sensitivity.MAX_FILE == 1 << 26 and files.SUFFIX == ".partial"
+    assert sensitivity.MAX_FILE == 1 << 26 and files.SUFFIX == ".partial"

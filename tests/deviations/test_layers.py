@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pytorch_quantization_c import float_nn, nn, quant_modules
-from pytorch_quantization_c.calibration import calibrating
-from pytorch_quantization_c.quant_state import load_quant_state, save_quant_state
+from pytorch_quantization_c.model.calibrating import calibrating
+from pytorch_quantization_c.model.state_file import load_quant_state, save_quant_state
 
 from .. import oracle
 

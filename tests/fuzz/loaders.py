@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pytorch_quantization_c import calib, demo, float_nn, layer_sensitivity, nn, quant_modules, quant_state
+from pytorch_quantization_c import calib, demo, float_nn, nn, quant_modules
 from pytorch_quantization_c._core import safetensors
 from pytorch_quantization_c._core.npz import read_arrays
+from pytorch_quantization_c.model import sensitivity, state_file
+from pytorch_quantization_c.model.quantizers import named_quantizers
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 from .mutations import mutated_bytes, mutated_safetensors, mutated_text, mutated_zip
@@ -41,11 +43,11 @@ class Loader(NamedTuple):
 def small_model(method: str = "histogram") -> Any:
     quant = QuantDescriptor(num_bits=8, calib_method=method)
     model = float_nn.Sequential(nn.QuantConv2d(4, 4, 3, quant_desc_input=quant), nn.QuantLinear(4, 3))
-    for _, quantizer in quant_state.named_quantizers(model):
+    for _, quantizer in named_quantizers(model):
         quantizer.disable_quant()
         quantizer.enable_calib()
     model(X)
-    for _, quantizer in quant_state.named_quantizers(model):
+    for _, quantizer in named_quantizers(model):
         quantizer.enable_quant()
         quantizer.disable_calib()
         if isinstance(quantizer._calibrator, calib.MaxCalibrator):
@@ -59,7 +61,7 @@ def state_of(model: Any) -> Callable[[], Any]:
     def state() -> Any:
         arrays = {name: np.asarray(value).tobytes() for name, value in model.state_dict().items()}
         return arrays, [(repr(quantizer), repr(quantizer._calibrator)) for _, quantizer in
-                        quant_state.named_quantizers(model)]
+                        named_quantizers(model)]
 
     return state
 
@@ -94,15 +96,15 @@ def build() -> list[Loader]:
         calibrator.collect(X)
     frozen = quant_modules.freeze(small_model("max"), keep_float=False)
     yaml = QuantDescriptor(num_bits=(4, 3), axis=(0, 1), amax=2.5, name="a", calib_method="histogram").to_yaml()
-    layers = layer_sensitivity._layers(small_model())
-    resume = written(lambda path: layer_sensitivity._write(path, "m", {name: 1.5 for name in layers}))
+    layers = sensitivity._layers(small_model())
+    resume = written(lambda path: sensitivity._write(path, "m", {name: 1.5 for name in layers}))
     result = [
         Loader("safetensors", safetensors.serialize(arrays, {"k": "v"}), mutated_safetensors, safetensors.load_file),
-        Loader("quantizer states", written(lambda path: quant_state.save_quant_state(model, path)), mutated_safetensors,
-               lambda path: quant_state.load_quant_state(model, path), state_of(model)),
+        Loader("quantizer states", written(lambda path: state_file.save_quant_state(model, path)), mutated_safetensors,
+               lambda path: state_file.load_quant_state(model, path), state_of(model)),
         Loader("a frozen model", written(lambda path: quant_modules.save_frozen(frozen, path)), mutated_safetensors,
                lambda path: quant_modules.load_frozen(frozen, path), state_of(frozen), (*REFUSALS, RuntimeError)),
-        Loader("resume of sensitivity", resume, mutated_text, lambda path: layer_sensitivity._read(path, "m", layers)),
+        Loader("resume of sensitivity", resume, mutated_text, lambda path: sensitivity._read(path, "m", layers)),
         Loader("the digits of the demo", DIGITS.read_bytes(), mutated_zip, read_digits),
         Loader("YAML", yaml.encode(), mutated_bytes,
                lambda path: QuantDescriptor.from_yaml(path.read_bytes().decode("utf-8", "replace"))),

@@ -22,7 +22,7 @@ from pytorch_quantization_c.methods import bias_correction
 from ..contract import surface
 
 PACKAGE = pytorch_quantization_c.__name__
-WHOLE = ("float_nn", "float_nn.functional", "integer")
+WHOLE = ("float_nn", "float_nn.functional", "integer", "model")
 PROGRAMS = ("demo", "info")  # what `python -m` runs; the file that demo reads is among the loaders
 APART = ("graph", "torch")  # packages that an extra brings: tests/graph, tests/torch
 

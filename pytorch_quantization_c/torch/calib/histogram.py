@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ... import calib
 from ..._core.models import require_front
-from ..._core.weight_calibration import calibrate_weights_of
 from ...calib.histogram import Rows
+from ...model.weight_calibration import calibrate_weights_of
 from .. import nn as quant_nn
 from .. import utils as quant_utils
 from .._convert import as_array, as_tensor

@@ -12,7 +12,7 @@ import torch
 import pytorch_quantization_c as pq
 from pytorch_quantization_c import float_nn
 from pytorch_quantization_c import torch as twin
-from pytorch_quantization_c.summary import named_quantizers
+from pytorch_quantization_c.model.quantizers import named_quantizers
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .calibrator import _Calibrator
+from .._core.calibrator import _Calibrator
 
 
 @contextmanager

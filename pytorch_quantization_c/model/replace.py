@@ -10,10 +10,10 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from .descriptor import ScaledQuantDescriptor
-from .layer_patterns import Pattern, chosen_by, patterns_of
-from .layer_rules import check_fake
-from .models import require_front
+from .._core.descriptor import ScaledQuantDescriptor
+from .._core.layer_rules import check_fake
+from .._core.models import require_front
+from .patterns import Pattern, chosen_by, patterns_of
 from .unquantized import beyond_reach, is_quantized, is_seized
 
 __all__ = ["replace_layers"]

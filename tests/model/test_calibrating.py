@@ -9,11 +9,11 @@ import pytest
 
 import pytorch_quantization_c as pq
 from pytorch_quantization_c import float_nn, nn
-from pytorch_quantization_c.calibration import calibrating
-from pytorch_quantization_c.summary import named_quantizers
+from pytorch_quantization_c.model.calibrating import calibrating
+from pytorch_quantization_c.model.quantizers import named_quantizers
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
-from . import oracle
+from .. import oracle
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
-from .errors import shown
-from .histogram import MOST_BINS, count
-from .histogram_search import checked_options, search, warn_of_small_percentile
-from .progress import progress
+from .._core.errors import shown
+from .._core.histogram import MOST_BINS, count
+from .._core.histogram_search import checked_options, search, warn_of_small_percentile
+from .._core.progress import progress
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .layer_rules import Quantizing
-from .models import require_module
-from .quantizer import QuantizerRules
+from .._core.layer_rules import Quantizing
+from .._core.models import require_module
+from .._core.quantizer import QuantizerRules
 
 __all__ = ["UnquantizedLayer", "beyond_reach", "is_quantized", "is_seized", "unquantized"]
 

@@ -14,10 +14,10 @@ from pytorch_quantization_c import float_nn, nn
 from pytorch_quantization_c._core.packing import pack, unpack
 from pytorch_quantization_c._core.safetensors import load_file, save_file
 from pytorch_quantization_c.calib import HistogramCalibrator
-from pytorch_quantization_c.summary import named_quantizers
+from pytorch_quantization_c.model.quantizers import named_quantizers
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
-from . import oracle
+from .. import oracle
 
 SETTINGS = ["_num_bits", "_axis", "_fake_quant", "_unsigned", "_narrow_range", "_scale_amax", "_learn_amax",
             "_disabled", "_if_quant", "_if_clip", "_if_calib", "name"]

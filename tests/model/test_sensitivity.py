@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pytorch_quantization_c import calibrating, float_nn, nn, quant_modules, sensitivity
-from pytorch_quantization_c.layer_sensitivity import Sensitivity
+from pytorch_quantization_c.model.sensitivity import Sensitivity
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 COARSE = {"quant_desc_input": QuantDescriptor(num_bits=3), "quant_desc_weight": QuantDescriptor(num_bits=3, axis=0)}

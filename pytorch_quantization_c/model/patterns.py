@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from .descriptor import ScaledQuantDescriptor
-from .errors import shown
+from .._core.descriptor import ScaledQuantDescriptor
+from .._core.errors import shown
 
 __all__ = ["Pattern", "chosen_by", "patterns_of"]
 

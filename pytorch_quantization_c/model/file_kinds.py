@@ -1,0 +1,16 @@
+"""The kinds of files in the safetensors format that the library writes, and what reads each."""
+from __future__ import annotations
+
+__all__ = ["FROZEN", "QUANTIZERS", "loader_of"]
+
+FROZEN, QUANTIZERS = "pytorch_quantization_c frozen model", "pytorch_quantization_c quantizers"
+LOADERS = {FROZEN: "load_frozen(model, path)", QUANTIZERS: "load_quant_state(model, path)",
+           "pytorch_quantization_c calibrator": "HistogramCalibrator.load(path)"}
+
+
+def loader_of(metadata: dict[str, str]) -> str:
+    """What to call for a file with these metadata, as the end of a message; "" if that is not known."""
+    format = metadata.get("format")
+    if format in LOADERS:
+        return f": call {LOADERS[format]}"
+    return ": weights and ranges alone go into a model by load_state_dict" if format in (None, "pt", "np") else ""

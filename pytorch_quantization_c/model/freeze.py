@@ -1,0 +1,128 @@
+"""Freezing the integer weights of a model, and frozen models in files."""
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .._core.errors import shown
+from .._core.files import FilePath
+from .._core.integer_layer import VALUES, IntegerLayer
+from .._core.models import require_front
+from .._core.safetensors import load_file, save_file
+from .codec import adopt, describe, described_in, rebuild
+from .file_kinds import FROZEN, loader_of
+from .quantizers import named_quantizers, quantizers_of
+from .rollback import whole_or_not_at_all
+from .training_mode import warn_of_training
+
+__all__ = ["freeze", "load_frozen", "save_frozen"]
+
+logger = logging.getLogger(__name__)
+
+M = TypeVar("M")
+
+VERSION = "1"
+
+
+def freeze(model: M, keep_float: bool = True) -> M:
+    """Fixes the weights of the quantised layers as integers: they are packed once and never looked at again.
+
+    A frozen layer has read-only copies of its parameters, and its weight quantiser is not asked any more. Input
+    quantisers go on as before: calibrate them first, or leave them to find each input's range. A layer that is given
+    another weight (`layer.weight = ...`) follows it and is frozen no more.
+
+    Args:
+        model: any module. Layers whose weight has no integer form (`layer.execution` after a call says why) stay.
+        keep_float: False drops the float weights: `layer.weight` is None, the state dictionary has `_integer_weight`
+            and `_integer_scale` in their place, and a pickle or a file has a quarter of the size. Where such a layer
+            must compute on floats, it uses the fake quantised weight.
+
+    Returns:
+        `model`.
+
+    Raises:
+        TypeError: `model` is no module, or one of torch: `to_numpy` makes it one of arrays.
+        ValueError: no layer of the model could be frozen.
+    """
+    require_front(model, "numpy", "freeze")
+    any_model: Any = model
+    layers: dict[str, Any] = {name: layer for name, layer in any_model.named_modules()
+                              if isinstance(layer, IntegerLayer)
+                              and getattr(layer, "_weight_quantizer", None) is not None}
+    warn_of_training(model, "freeze")
+    refused = {name: layer._engine.freeze(layer, keep_float) for name, layer in layers.items()}
+    for name, why in refused.items():
+        if why:
+            logger.warning("%s is not frozen: %s.", name or "The layer", why)
+    if all(refused.values()):
+        raise ValueError("Expected a model with quantized layers that can be frozen, got "
+                         f"{refused or 'none: call pq.replace(model) first'}")
+    return model
+
+
+def save_frozen(model: Any, path: FilePath) -> None:
+    """Writes a model frozen with `keep_float=False`: integer weights, scales, all other state, and the quantisers.
+
+    The file is in the safetensors format; the arrays have the names of the state dictionary. It appears whole or not
+    at all. ValueError if no layer of the model is frozen without its float weight.
+    """
+    require_front(model, "numpy", "save_frozen")
+    named = list(named_quantizers(model))
+    arrays = {name: np.asarray(value) for name, value in model.state_dict().items() if isinstance(value, np.ndarray)}
+    if not any(name.endswith(VALUES) for name in arrays):
+        raise ValueError("Expected a model after freeze(model, keep_float=False), got one without integer weights"
+                         + ("" if named else ": call pq.replace(model), calibrate and freeze it first"))
+    described = {}
+    for name, quantizer in named:
+        extra: dict[str, Any] = {}
+        described[name] = describe(name, quantizer, extra)
+        described[name].pop("calibrator", None)
+        arrays.update((key, value) for key, value in extra.items() if "._calibrator." not in f".{key}")
+    save_file(arrays, path, {"format": FROZEN, "version": VERSION, "quantizers": json.dumps(described)})
+
+
+def load_frozen(model: M, path: FilePath) -> M:
+    """Makes `model` the one that `save_frozen` wrote; nothing is quantised again.
+
+    Args:
+        model: a quantised model of the same structure, frozen or not, calibrated or not.
+        path: a file from `save_frozen`.
+
+    Returns:
+        `model`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a damaged one, or one of another model's quantisers; the model is then unchanged.
+        RuntimeError: other parameters than the model's, as `load_state_dict` says; the model is then unchanged.
+    """
+    require_front(model, "numpy", "load_frozen")
+    arrays, metadata = load_file(path, _check_format)
+    described = described_in(metadata)
+    present = quantizers_of(model)
+    if set(described) != set(present):
+        raise ValueError(f"Expected a file for the quantizers {sorted(present)}, got one for {sorted(described)}")
+    made = {name: rebuild(name, present[name], described[name], arrays) for name in present}
+    loaded: Any = model
+    state = {name: value for name, value in loaded.state_dict().items() if _is_of_quantizer(name, present)}
+    with whole_or_not_at_all(model):
+        loaded.load_state_dict(state | {name: value for name, value in arrays.items()
+                                        if not _is_of_quantizer(name, present)})
+        for name, fresh in made.items():
+            fresh._calibrator = present[name]._calibrator
+            adopt(present[name], fresh)
+    return model
+
+
+def _check_format(metadata: dict[str, str]) -> None:
+    if metadata.get("format") != FROZEN or metadata.get("version") != VERSION:
+        other = "" if metadata.get("format") == FROZEN else loader_of(metadata)
+        raise ValueError(f"Expected a frozen model of version {VERSION}, got {shown(metadata.get('format'))} of "
+                         f"version {shown(metadata.get('version'))}{other}")
+
+
+def _is_of_quantizer(array: str, quantizers: dict[str, Any]) -> bool:
+    return any(array.startswith(f"{name}." if name else "") for name in quantizers)
