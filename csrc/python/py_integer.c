@@ -5,6 +5,7 @@
 #include "errors.h"
 #include "families.h"
 #include "guards.h"
+#include "unchanged.h"
 #include "workspace.h"
 
 #include <math.h>
@@ -428,7 +429,8 @@ static PyObject *integer_run(PyObject *self, PyObject *const *args, Py_ssize_t c
     return result;
 }
 
-/* What a prepared call has beside its input: packed weights, amax, bias, weight, guards. */
+/* What a prepared call has beside its input: packed weights, amax, bias, what proves the weight,
+ * guards. */
 typedef struct {
     PyObject *packed, *amax, *bias, *weight, *guards;
 } ready;
@@ -446,19 +448,19 @@ static int get_ready(PyObject *object, ready *r)
 }
 
 /* Of arrays the guards compare the objects: what can change in place is looked at here. */
-static bool arrays_are_as_before(const ready *r, const packed *p)
+static int arrays_are_as_before(const ready *r, const packed *p)
 {
     ptrdiff_t channels = p->plan.shape.groups * p->plan.shape.out;
     bool is_number = PyArray_Check(r->amax) && PyArray_SIZE((PyArrayObject *)r->amax) == 1;
-    bool is_frozen = PyArray_Check(r->weight) && !PyArray_ISWRITEABLE((PyArrayObject *)r->weight);
-    return (r->amax == Py_None || is_number) && (r->weight == Py_None || is_frozen) &&
-           (r->bias == Py_None || is_bias(r->bias, channels));
+    if (!(r->amax == Py_None || is_number) || !(r->bias == Py_None || is_bias(r->bias, channels)))
+        return 0;
+    return pqc_is_unchanged(r->weight);
 }
 
 PyDoc_STRVAR(integer_call_doc,
              "integer_call(ready, layer, input, /)\n--\n\n"
              "`integer_run` if nothing of the layer has changed that the tuple `ready` names (see "
-             "integer/ready.py) and the input is a float32 array; else None.");
+             "integer/guards.py) and the input is a float32 array; else None.");
 
 static PyObject *integer_call(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -470,9 +472,11 @@ static PyObject *integer_call(PyObject *self, PyObject *const *args, Py_ssize_t 
         return NULL;
     r.p = PyCapsule_GetPointer(given.packed, capsule_name);
     int as_before = r.p ? pqc_guards_hold(given.guards, args[1]) : -1;
+    if (as_before > 0)
+        as_before = is_plain_float(args[2]) ? arrays_are_as_before(&given, r.p) : 0;
     if (as_before < 0)
         return NULL;
-    if (!as_before || !is_plain_float(args[2]) || !arrays_are_as_before(&given, r.p))
+    if (!as_before)
         Py_RETURN_NONE;
     pqc_float_mode mode = pqc_set_default_float_mode();
     if (get_amax(given.amax, &r) == 0 && get_bias(given.bias, &r) == 0)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
+from operator import attrgetter, itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..integer.eligibility import format_of, geometry_of, quantizer_refusal, range_refusal
-from ..integer.float_only import enabled
+from ..integer.eligibility import format_or_refusal, geometry_of, range_refusal
+from ..integer.float_only import STATE
 from ..integer.packed import Geometry, PackedWeights
 from ..integer.weights import CachedWeight, IntegerWeight, quantized_weight, weight_key, weight_quantization
 from .formats import Int
@@ -27,6 +28,8 @@ OWN_CLASS = "a class of its own"
 OVERRIDABLE = ("_quant", "_float_forward", "_linear", "_conv_forward")
 LINEAR = Geometry()
 GEOMETRY = ("stride", "padding", "dilation", "groups", "padding_mode", "output_padding")
+_geometry = itemgetter(*GEOMETRY)
+_weight_settings = attrgetter("_axis", "_scale_amax", "_num_bits", "_unsigned", "_narrow_range")
 MAX_PHASES = 4096  # of a transposed convolution, which is one ordinary convolution for each of its strides
 
 
@@ -46,6 +49,8 @@ class IntegerEngine(ABC):
     library: ClassVar[tuple[str, ...]]
     quantizers: ClassVar[str]
     _library_classes: ClassVar[dict[type, bool]] = {}
+
+    _format_or_refusal = staticmethod(format_or_refusal)
 
     def __init__(self) -> None:
         self.execution = "auto"
@@ -88,6 +93,7 @@ class IntegerEngine(ABC):
         return self._noted(self._answer(layer, input, output_size))
 
     def _noted(self, answer: Any) -> Any:
+        """Notes how a call was computed; None for a sentence that says why it was not."""
         if type(answer) is str:
             self.execution = "float: " + answer
             return None
@@ -96,18 +102,21 @@ class IntegerEngine(ABC):
 
     def _answer(self, layer: Any, input: Any, output_size: Any) -> Any:
         """The result, or a sentence that says why integers cannot give it."""
-        if not enabled():
+        if not STATE["allowed"]:
             return "integers are switched off"
         quantizer = layer._modules.get("_input_quantizer")
-        if quantizer is None or not self._is_library_class(type(layer)) or not self._is_library_quantizer(quantizer):
+        if not (self._library_classes.get(type(layer)) or self._is_library_class(type(layer))):
             return OWN_CLASS
-        why = self._quantizer_refusal(quantizer, "input") or range_refusal(quantizer) or self._refusal(layer, input)
+        if quantizer is None or type(quantizer).__module__ != self.quantizers:
+            return OWN_CLASS
+        format, amax = self._format_or_refusal(quantizer, "input"), quantizer._state("_amax")
+        why = format if type(format) is str else range_refusal(quantizer, amax) or self._refusal(layer, input)
         if why is not None:
             return why
         cached = self.cached_weight(layer)
         if isinstance(cached, str):
             return cached
-        return self._product(layer, cached, quantizer, input, output_size)
+        return self._product(layer, cached, quantizer, format, amax, input, output_size)
 
     def cached_weight(self, layer: Any) -> CachedWeight | str:
         """The integer weight: of a frozen layer, the one of the last call if it is proved unchanged, or a new one."""
@@ -116,11 +125,11 @@ class IntegerEngine(ABC):
                 return self.frozen
             self.frozen = None  # somebody has given the layer another weight: it follows
         quantizer, weight = layer._modules.get("_weight_quantizer"), self._parameter(layer, "weight")
-        if quantizer is None or not self._is_library_quantizer(quantizer):
+        if quantizer is None or type(quantizer).__module__ != self.quantizers:
             return OWN_CLASS
-        why = self._quantizer_refusal(quantizer, "weight")
-        if why is not None:
-            return why
+        format = self._format_or_refusal(quantizer, "weight")
+        if isinstance(format, str):
+            return format
         if weight is None:
             return "there is no weight"
         array, key = self._as_array(weight), self._weight_key(quantizer, weight)
@@ -131,45 +140,49 @@ class IntegerEngine(ABC):
             if array.size == 0:
                 return "the weight is empty"
             amax = self._as_array(quantizer._get_amax(weight))
-            found = quantized_weight(array, amax, format_of(quantizer), _is_transposed(layer))
+            found = quantized_weight(array, amax, format, _is_transposed(layer))
             if isinstance(found, str):
                 return found
             cached = self.cached = CachedWeight(key, found)
         return cached
 
     def _weight_key(self, quantizer: Any, weight: Any) -> tuple[Any, ...]:
-        amax = quantizer.amax
+        amax = quantizer._state("_amax")
         return weight_key(self._as_array(weight), None if amax is None else self._as_array(amax),
-                          (quantizer._axis, quantizer._scale_amax, format_of(quantizer)))
+                          _weight_settings(quantizer))
 
-    def _product(self, layer: Any, cached: CachedWeight, quantizer: Any, input: Any, output_size: Any) -> Any:
-        amax, format, bias = self._amax(quantizer, input), format_of(quantizer), self._parameter(layer, "bias")
-        settings = {name: vars(layer)[name] for name in GEOMETRY} if "stride" in vars(layer) else {}
-        extra = settings.get("output_padding")
+    def _product(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, amax: Any, input: Any,
+                 output_size: Any) -> Any:
+        bias, state = self._parameter(layer, "bias"), layer.__dict__
+        if amax is not None or quantizer._scale_amax is not None:
+            amax = self._amax(quantizer, amax, input)
+        settings, extra = (_geometry(state), state["output_padding"]) if "stride" in state else ((), None)
         if settings:
             if output_size is not None:
                 extra = _output_padding(layer, input, output_size)
-            if _is_transposed(layer) and math.prod(settings["stride"]) > MAX_PHASES:
+            if _is_transposed(layer) and math.prod(state["stride"]) > MAX_PHASES:
                 return "the strides are too large"
-            if settings["padding_mode"] != "zeros":
+            if state["padding_mode"] != "zeros":
                 input = self._padded(layer, input)
         packed = self._packed(layer, cached, format, settings, extra)
-        if self.frozen is cached and output_size is None:
-            self._called(layer, cached, quantizer, format, bias, settings)
+        if output_size is None:
+            self._called(layer, cached, quantizer, format, bias, dict(zip(GEOMETRY, settings, strict=False)))
         answer = packed.product(self._as_array(input), None if amax is None else self._as_array(amax),
                                 None if bias is None else self._as_array(bias))
         return answer if isinstance(answer, str) else self._as_result(answer)
 
-    def _amax(self, quantizer: Any, input: Any) -> Any:
-        """The range of the input as the front's array, or None: found in flight."""
+    def _amax(self, quantizer: Any, amax: Any, input: Any) -> Any:
+        """The range of the input, scaled, as the front's array; None: found in flight."""
         if quantizer._scale_amax is None:
-            return quantizer.amax
+            return amax
         return quantizer._get_amax(input) if math.prod(input.shape) else None
 
     @staticmethod
-    def _packed(layer: Any, cached: CachedWeight, format: Int, settings: dict[str, Any], extra: Any) -> PackedWeights:
+    def _packed(layer: Any, cached: CachedWeight, format: Int, settings: tuple[Any, ...], extra: Any) -> PackedWeights:
         """The packed weights for these settings of a convolution; a linear layer has none."""
-        wanted = (format, *(tuple(each) if type(each) is list else each for each in settings.values()), extra)
+        if list in map(type, settings):  # which may change in place
+            settings = tuple(tuple(each) if type(each) is list else each for each in settings)
+        wanted = format, settings, extra if type(extra) is tuple or extra is None else tuple(extra)
         packed = cached.packed
         if packed is None or cached.packed_for != wanted:
             geometry = geometry_of(layer, cached.weight.values.shape, tuple(extra)) if settings else LINEAR
@@ -180,7 +193,7 @@ class IntegerEngine(ABC):
     @abstractmethod
     def _called(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any,
                 settings: dict[str, Any]) -> None:
-        """Told of the call of a frozen layer before it happens, to prepare the next one."""
+        """Told of a call before it happens, to prepare the next one."""
 
     def _is_library_class(self, cls: type) -> bool:
         """True unless a subclass has put a method of its own in the place of one that integers would pass over."""
@@ -190,12 +203,6 @@ class IntegerEngine(ABC):
             known = all(method.__module__.startswith(self.library) for method in methods)
             self._library_classes[cls] = known
         return known
-
-    def _is_library_quantizer(self, quantizer: Any) -> bool:
-        return type(quantizer).__module__ == self.quantizers
-
-    def _quantizer_refusal(self, quantizer: Any, whose: str) -> str | None:
-        return quantizer_refusal(quantizer, whose)
 
     # The float path
 

@@ -7,50 +7,50 @@ A function that finds that it cannot be done answers with a string that says why
 from __future__ import annotations
 
 import math
+from operator import attrgetter
 from typing import Any
 
 from .._core.errors import ShapeError, shown
 from .._core.formats import Int, number_format
 from .packed import Geometry
 
-__all__ = ["format_of", "geometry_of", "quantizer_refusal", "range_refusal"]
+__all__ = ["format_or_refusal", "geometry_of", "range_refusal"]
+
+# What a quantiser is asked in every call, at once, and what a fake quantiser at work answers.
+_switches = attrgetter("_disabled", "_if_quant", "_if_calib", "_fake_quant", "_learn_amax", "_enable_onnx_export")
+_AT_WORK = (False, True, False, True, False, False)
 
 
-def quantizer_refusal(quantizer: Any, whose: str) -> str | None:
-    """Why the arrays that pass a quantiser have no integer form."""
+def format_or_refusal(quantizer: Any, whose: str) -> Int | str:
+    """The format of the integers that a quantiser makes, or why the arrays that pass it have no integer form."""
+    format = number_format(quantizer._num_bits, bool(quantizer._unsigned), bool(quantizer._narrow_range))
+    why = None if _switches(quantizer) == _AT_WORK else _switch_refusal(quantizer, whose)
+    if why is not None:
+        return why
+    if not isinstance(format, Int) or not 2 <= format.bits <= 8:
+        return f"the {whose} has not 2 to 8 bits"
+    if (quantizer._buffers or quantizer._parameters) and quantizer._state("_pre_quant_scale") is not None:
+        return f"the {whose} has a pre_quant_scale"
+    return f"the {whose} quantizer has a forward of its own" if "forward" in vars(quantizer) else format
+
+
+def _switch_refusal(quantizer: Any, whose: str) -> str | None:
     if quantizer._disabled or not quantizer._if_quant:
         return f"the {whose} quantizer is off"
     if quantizer._if_calib:
         return f"the {whose} quantizer collects for calibration"
-    format = quantizer.format
-    if not isinstance(format, Int) or not 2 <= format.bits <= 8:
-        return f"the {whose} has not 2 to 8 bits"
     if not quantizer._fake_quant:
         return f"the {whose} quantizer is not fake"
     if quantizer._learn_amax:
         return f"the range of the {whose} is learnt"
-    if quantizer.pre_quant_scale is not None:
-        return f"the {whose} has a pre_quant_scale"
-    if quantizer._enable_onnx_export:
-        return "ONNX export is on"
-    if "forward" in vars(quantizer):
-        return f"the {whose} quantizer has a forward of its own"
-    return None
+    return "ONNX export is on" if quantizer._enable_onnx_export else None
 
 
-def range_refusal(quantizer: Any) -> str | None:
+def range_refusal(quantizer: Any, amax: Any) -> str | None:
     """Why an input has no integer form for its range: it has not one amax, by the axis or by what was loaded."""
-    amax = quantizer.amax
     if quantizer._axis is not None or (amax is not None and math.prod(amax.shape) != 1):
         return "the input has an amax for each channel"
     return None
-
-
-def format_of(quantizer: Any) -> Int:
-    """How a quantiser that `quantizer_refusal` has nothing against rounds."""
-    format = number_format(quantizer._num_bits, bool(quantizer._unsigned), bool(quantizer._narrow_range))
-    assert isinstance(format, Int)
-    return format
 
 
 def _check_steps(layer: Any, output_padding: tuple[int, ...]) -> None:

@@ -1,13 +1,16 @@
-"""What must be as it is for a frozen layer to be called in one step: written down once, compared by C in every call.
+"""What must be as it is for a layer to be called in one step: written down once, compared by C in every call.
 
 The engine looks at all this one by one and says what forbids integers; where nothing does, the next call needs to know
-only that nothing has changed since. What can change in place (a weight made writable, an amax of another size) is
-looked at by C itself.
+only that nothing has changed since. Guards name objects; what can change in place, the arrays, is looked at by C itself
+(see csrc/python/unchanged.h).
 """
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from .. import _C
 from .._core.formats import Int
 from .float_only import STATE
 from .weights import CachedWeight
@@ -15,11 +18,12 @@ from .weights import CachedWeight
 __all__ = ["guarded_call"]
 
 ABSENT = ...
-# How an input quantiser is set whose input has one amax of its own, or finds it; beside its format.
-SETTINGS: dict[str, Any] = {"_disabled": False, "_if_quant": True, "_if_calib": False, "_fake_quant": True,
-                            "_learn_amax": False, "_axis": None, "_scale_amax": None, "_enable_onnx_export": ABSENT,
-                            "use_fb_fake_quant": ABSENT, "forward": ABSENT}
+# How a quantiser is set that quantises and does nothing else; beside its format and its range.
+SWITCHES: dict[str, Any] = {"_disabled": False, "_if_quant": True, "_if_calib": False, "_fake_quant": True,
+                            "_learn_amax": False, "_enable_onnx_export": ABSENT, "use_fb_fake_quant": ABSENT,
+                            "forward": ABSENT}
 ROUNDING = ("_num_bits", "_unsigned", "_narrow_range")
+RANGE = ("_axis", "_scale_amax")
 Guard = tuple[Any, type, tuple[str, ...], tuple[Any, ...]]
 
 
@@ -29,40 +33,73 @@ def guard(holder: Any, cls: type, values: dict[str, Any]) -> Guard:
     return holder, cls, tuple(values), tuple(values.values())
 
 
-def own_settings(quantizer: Any) -> dict[str, Any] | None:
-    """The quantiser's own objects for SETTINGS, 0 for False as well; None if one is another than it has to be."""
-    found = {name: vars(quantizer).get(name, ABSENT) for name in SETTINGS}
+def own_switches(quantizer: Any) -> dict[str, Any] | None:
+    """The quantiser's own objects for SWITCHES, 0 for False as well; None if one is another than it has to be."""
+    found = {name: vars(quantizer).get(name, ABSENT) for name in SWITCHES}
     same = (value is wanted or (type(value) is int and value == wanted)
-            for value, wanted in zip(found.values(), SETTINGS.values(), strict=True))
+            for value, wanted in zip(found.values(), SWITCHES.values(), strict=True))
     return found if all(same) else None
 
 
-def guarded_call(layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any,
-                 own: dict[str, Any]) -> tuple[Any, ...] | None:
+def quantizer_guards(quantizer: Any, format: Int, range: tuple[Any, ...]) -> tuple[Guard, ...] | None:
+    """That a quantiser rounds to `format` and has `range` for RANGE; None if it does not by now, or does more."""
+    state, buffers, parameters, cls = vars(quantizer), quantizer._buffers, quantizer._parameters, type(quantizer)
+    switches = own_switches(quantizer)
+    rounding, ranges = ({name: state.get(name) for name in names} for names in (ROUNDING, RANGE))
+    if switches is None or parameters or tuple(ranges.values()) != range:
+        return None
+    if tuple(rounding.values()) != (format.bits, format.unsigned, format.narrow):
+        return None
+    no_scale = None if "_pre_quant_scale" in buffers else ABSENT
+    return (
+        guard(quantizer, cls, {**switches, **rounding, **ranges, "_buffers": buffers, "_parameters": parameters}),
+        guard(buffers, dict, {"_amax": buffers.get("_amax", ABSENT), "_pre_quant_scale": no_scale}),
+        guard(parameters, dict, {"_amax": ABSENT, "_pre_quant_scale": ABSENT}),
+        guard(cls, type(cls), {"_enable_onnx_export": False, "use_fb_fake_quant": False}),
+    )
+
+
+def weight_proof(weight: Any, amax: Any, cached: CachedWeight) -> Any:
+    """What proves to C that the weight and its quantiser's amax still have the contents that `cached` was made of.
+
+    None if the amax has changed since.
+    """
+    mark, amax_mark = cached.proof[0], cached.proof[3]
+    proof = (weight, cached.weight.values, mark)
+    if amax is None:
+        return (proof,) if amax_mark is None else None
+    like = np.array(amax)
+    if like.dtype.char != "f" or not like.dtype.isnative or _C.fingerprint(like) != amax_mark:
+        return None
+    return proof, (amax, like, None)
+
+
+def guarded_call(layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any, own: dict[str, Any],
+                 frozen: bool) -> tuple[Any, ...] | None:
     """The first argument of `_C.integer_call`; None if a call of this layer needs more than one step.
 
     `format` and `own`, the settings of a convolution, are those that the weight was packed for: another thread may have
     changed them in between.
     """
-    state, buffers, switches = vars(layer), quantizer._buffers, own_settings(quantizer)
-    own = own or {"stride": ABSENT}
     one_step = own.get("padding_mode", "zeros") == "zeros" and list not in map(type, own.values())
-    if cached.packed is None or switches is None or not one_step or quantizer._parameters:
+    guards = quantizer_guards(quantizer, format, (None, None))
+    if cached.packed is None or guards is None or not one_step:
         return None
-    amax, no_scale = buffers.get("_amax", ABSENT), None if "_pre_quant_scale" in buffers else ABSENT
-    rounding = {name: vars(quantizer).get(name) for name in ROUNDING}
-    if rounding != {"_num_bits": format.bits, "_unsigned": format.unsigned, "_narrow_range": format.narrow}:
-        return None
-    rounding["_buffers"], rounding["_parameters"] = buffers, quantizer._parameters
-    modules, parameters = state["_modules"], state["_parameters"]
-    guards = (
-        guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **own}),
-        guard(modules, dict, {"_input_quantizer": quantizer}),
-        guard(parameters, dict, {"weight": cached.proof, "bias": bias}),
-        guard(quantizer, type(quantizer), switches | rounding),
-        guard(buffers, dict, {"_amax": amax, "_pre_quant_scale": no_scale}),
-        guard(quantizer._parameters, dict, {"_amax": ABSENT, "_pre_quant_scale": ABSENT}),
-        guard(type(quantizer), type(type(quantizer)), {"_enable_onnx_export": False, "use_fb_fake_quant": False}),
+    modules, parameters = vars(layer)["_modules"], vars(layer)["_parameters"]
+    weight, children, proof = parameters["weight"], {"_input_quantizer": quantizer}, cached.proof
+    if not frozen:
+        other = modules["_weight_quantizer"]
+        children["_weight_quantizer"] = other
+        others = quantizer_guards(other, cached.weight.quantization.format, cached.proof[5][:2])
+        proof = weight_proof(weight, other._buffers.get("_amax"), cached)
+        if others is None or proof is None:
+            return None
+        guards += others
+    amax = quantizer._buffers.get("_amax")
+    guards += (
+        guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **(own or {"stride": ABSENT})}),
+        guard(modules, dict, children),
+        guard(parameters, dict, {"weight": weight, "bias": bias}),
         guard(STATE, dict, {"allowed": True}),
     )
-    return cached.packed._packed, None if amax is ABSENT else amax, bias, cached.proof, guards
+    return cached.packed._packed, amax, bias, proof, guards

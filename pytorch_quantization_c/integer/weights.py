@@ -36,8 +36,8 @@ class CachedWeight:
     """An integer weight, what proves that it still is the layer's, and its packed form.
 
     `proof` belongs to the engine that made it: the `weight_key` of the weight, or what stands for it in a frozen layer.
-    `packed` is what `packed_for` led to; `guarded` is what a call of a frozen layer needs if nothing has changed since
-    the last one (see `guards`).
+    `packed` is what `packed_for` led to; `guarded` is what a call needs if nothing has changed since the last one (see
+    `guards`).
     """
 
     __slots__ = ("proof", "weight", "packed", "packed_for", "guarded")

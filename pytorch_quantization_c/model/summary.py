@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .._core.axes import Axis
 from .._core.errors import shown
-from ..integer.eligibility import quantizer_refusal
+from ..integer.eligibility import format_or_refusal
 from .quantizers import named_quantizers
 
 __all__ = ["QuantSummary", "QuantizerRow", "quant_summary"]
@@ -73,7 +73,7 @@ def _is_stale(execution: str, quantizers: dict[str, Any]) -> bool:
     for whose, quantizer in quantizers.items():
         switched = (f"float: the {whose} quantizer is off", f"float: the {whose} quantizer collects for calibration")
         if quantizer is not None and execution in switched:
-            return execution != f"float: {quantizer_refusal(quantizer, whose)}"
+            return execution != f"float: {format_or_refusal(quantizer, whose)}"
     return False
 
 

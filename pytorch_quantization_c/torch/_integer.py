@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from .._core.formats import Int
 from .._core.integer_layer import IntegerEngine
+from ..integer.eligibility import format_or_refusal
 from ..integer.weights import CachedWeight
 from ._convert import as_array, as_tensor
 from ._kernels import in_c
@@ -47,17 +48,18 @@ class TensorEngine(IntegerEngine):
     def _answer(self, layer: Any, input: Any, output_size: Any) -> Any:
         return _watched() or super()._answer(layer, input, output_size)
 
-    def _quantizer_refusal(self, quantizer: Any, whose: str) -> str | None:
+    @staticmethod
+    def _format_or_refusal(quantizer: Any, whose: str) -> Any:
         if quantizer._forward_hooks or quantizer._forward_pre_hooks:
             return f"the {whose} quantizer has hooks"
-        return super()._quantizer_refusal(quantizer, whose)
+        return format_or_refusal(quantizer, whose)
 
     def _parameter(self, layer: Any, name: str) -> Any:
         return getattr(layer, name, None)  # parametrized and pruned weights are no parameters
 
     def _called(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any,
                 settings: dict[str, Any]) -> None:
-        """Each call proves anew that the float weight has not changed."""
+        """Nothing is prepared: what torch asks of a call is looked at each time."""
 
     def _refusal(self, layer: Any, input: Any) -> str | None:
         named = (input, layer.weight, layer.bias)
@@ -66,10 +68,8 @@ class TensorEngine(IntegerEngine):
             return None
         return "input, weight and bias are not all float32 tensors on the CPU"
 
-    def _amax(self, quantizer: Any, input: Any) -> Any:
-        if quantizer.amax is None and (quantizer._scale_amax is None or not input.numel()):
-            return None
-        return quantizer._get_amax(input)
+    def _amax(self, quantizer: Any, amax: Any, input: Any) -> Any:
+        return None if amax is None and not input.numel() else quantizer._get_amax(input)
 
     def _as_array(self, value: Any) -> NDArray[Any]:
         return as_array(value)

@@ -1,7 +1,8 @@
-"""A frozen layer that was called before does what one does that is called for the first time, whatever has changed."""
+"""A layer that was called before does what one does that is called for the first time, whatever has changed."""
 import gc
 import threading
 import time
+import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,22 +23,22 @@ class OwnQuantizer(nn.TensorQuantizer):
     pass
 
 
-def linear(rng, cls=nn.QuantLinear, amax=None):
+def linear(rng, cls=nn.QuantLinear, amax=None, frozen=True):
     layer = cls(12, 8, quant_desc_input=QuantDescriptor(amax=amax))
     layer.weight[...], layer.bias[...] = rng.standard_normal((8, 12)), rng.standard_normal(8)
-    return quant_modules.freeze(layer)
+    return quant_modules.freeze(layer) if frozen else layer
 
 
-def conv(rng):
+def conv(rng, frozen=True):
     layer = nn.QuantConv2d(4, 8, 3, padding=1)
     layer.weight[...], layer.bias[...] = rng.standard_normal((8, 4, 3, 3)), rng.standard_normal(8)
-    return quant_modules.freeze(layer)
+    return quant_modules.freeze(layer) if frozen else layer
 
 
-def transposed(rng):
+def transposed(rng, frozen=True):
     layer = nn.QuantConvTranspose2d(4, 8, 3, 2)
     layer.weight[...], layer.bias[...] = rng.standard_normal((4, 8, 3, 3)), rng.standard_normal(8)
-    return quant_modules.freeze(layer)
+    return quant_modules.freeze(layer) if frozen else layer
 
 
 def inputs(layer, seed=5):
@@ -55,8 +56,8 @@ def outcome(layer, x):
 
 
 def is_ready(layer, x):
-    frozen = layer._engine.frozen
-    return frozen is not None and frozen.guarded is not None and _C.integer_call(frozen.guarded, layer, x) is not None
+    cached = layer._engine.frozen or layer._engine.cached
+    return cached is not None and cached.guarded is not None and _C.integer_call(cached.guarded, layer, x) is not None
 
 
 def attribute(name, value):
@@ -139,9 +140,13 @@ ALL = [(make, name, *change) for make, changes in MAKERS
        for name, change in changes.items()]
 
 
-@pytest.mark.parametrize("make, name, change, execution", ALL, ids=[f"{case[0].__name__} {case[1]}" for case in ALL])
-def test_a_change_is_seen(make, name, change, execution):
-    used, fresh = (make(np.random.default_rng(1)) for _ in range(2))
+EACH = [(*case, frozen) for case in ALL for frozen in (True, False) if frozen or case[1] != "writable"]
+
+
+@pytest.mark.parametrize("make, name, change, execution, frozen", EACH,
+                         ids=[f"{'frozen ' * case[4]}{case[0].__name__} {case[1]}" for case in EACH])
+def test_a_change_is_seen(make, name, change, execution, frozen):
+    used, fresh = (make(np.random.default_rng(1), frozen=frozen) for _ in range(2))
     x = inputs(used)
     before = used(x)
     assert is_ready(used, x)
@@ -154,6 +159,63 @@ def test_a_change_is_seen(make, name, change, execution):
     assert outcomes[0][-1].startswith(execution)
     if name not in ("writable", "narrow"):
         assert outcomes[0][-2] != before.tobytes()
+
+
+def of_weight(name, value):
+    return lambda layer: setattr(layer.weight_quantizer, name, value)
+
+
+def in_place(layer):
+    layer.weight[1, 2] += 1
+
+
+OF_WEIGHT = {
+    "in place": (in_place, "int8"),
+    "disabled": (lambda layer: layer.weight_quantizer.disable(), "float: the weight quantizer is off"),
+    "bits": (of_weight("num_bits", 4), "int8"), "unsigned": (of_weight("unsigned", True), "float: an unsigned weight"),
+    "narrow": (of_weight("narrow_range", True), "int8"), "scaled": (of_weight("_scale_amax", 0.5), "int8"),
+    "axis": (of_weight("_axis", None), "int8"), "amax": (of_weight("amax", 0.5), "int8"),
+    "amax in place": (lambda layer: layer.weight_quantizer.amax.fill(0.25), "int8"),
+    "amax of another shape": (lambda layer: setattr(layer.weight_quantizer, "_amax", np.ones((8, 1), np.float32)),
+                              "int8"),
+    "amax of several": (lambda layer: setattr(layer.weight_quantizer, "_amax", np.ones(12, np.float32)),
+                        "float: the weight's amax"),
+    "pre_quant_scale": (of_weight("pre_quant_scale", 2.0), "float: the weight has a pre_quant_scale"),
+    "forward": (of_weight("forward", lambda x: x), "float: the weight quantizer has a forward"),
+    "class": (of_weight("__class__", OwnQuantizer), "float: a class of its own"),
+    "another": (lambda layer: setattr(layer, "_weight_quantizer", nn.TensorQuantizer(QuantDescriptor(num_bits=3))),
+                "int8"),
+}
+
+@pytest.mark.parametrize("with_amax", [False, True])
+@pytest.mark.parametrize("name", OF_WEIGHT)
+def test_a_change_of_a_weight_that_is_not_frozen_is_seen(name, with_amax):
+    change, execution = OF_WEIGHT[name]
+    used, fresh = (linear(np.random.default_rng(1), frozen=False) for _ in range(2))
+    if with_amax or name == "amax in place":
+        for layer in (used, fresh):
+            layer.weight_quantizer.amax = np.full((8, 1) if name == "amax of another shape" else (), 2, np.float32)
+    x = inputs(used)
+    before = used(x)
+    assert is_ready(used, x)
+    for layer in (used, fresh):
+        change(layer)
+    assert not is_ready(used, x)
+    outcomes = [outcome(layer, x) for layer in (used, used, fresh)]
+    assert outcomes[0] == outcomes[1] == outcomes[2] and outcomes[0][-1].startswith(execution)
+    if name != "narrow" and not (name == "axis" and with_amax):
+        assert outcomes[0][-2] != before.tobytes()
+
+
+def test_another_shape_of_the_same_weight_is_seen():
+    layer = linear(np.random.default_rng(1), frozen=False)
+    x = inputs(layer)
+    layer(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        layer.weight.shape = (12, 8)
+    with pytest.raises(ValueError, match="12"):
+        layer(x)
 
 
 def test_switches_of_the_process_are_seen():
@@ -332,6 +394,9 @@ def test_what_is_no_prepared_call_is_refused():
     for gone in ((float, type, ("nothing",), (1,)), (None, float, ("nothing",), (1,))):
         assert _C.integer_call((packed, *rest, (gone,)), 1.0, x) is None
     assert _C.integer_call((packed, *rest, ((float, type, ("nothing",), (...,)),)), layer, x) is not None
-    for others in ((1, None, None), (None, 1, None), (None, None, 1), (None, x, None), (x, None, None)):
+    for proof in (1, (1,), ((x, x),), ((x, 1, None),), ((x, x, 1),), ((x, x.astype(np.float64), None),)):
+        with pytest.raises(TypeError, match="Expected what proves a weight"):
+            _C.integer_call((packed, None, None, proof, ()), layer, x)
+    for others in ((1, None, None), (None, 1, None), (None, x, None), (x, None, None), (None, None, ((x, y, None),))):
         assert _C.integer_call((packed, *others, ()), layer, x) is None
     np.testing.assert_array_equal(_C.integer_call((packed, *rest, ()), layer, x), y)

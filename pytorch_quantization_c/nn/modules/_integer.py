@@ -1,4 +1,4 @@
-"""The integer engine of layers on NumPy arrays: frozen layers have read-only arrays and are called in one step."""
+"""The integer engine of layers on NumPy arrays: frozen layers have read-only arrays, and a second call is one step."""
 from __future__ import annotations
 
 from typing import Any
@@ -26,21 +26,21 @@ class ArrayEngine(IntegerEngine):
     quantizers = "pytorch_quantization_c.nn.modules.tensor_quantizer"
 
     def run(self, layer: Any, input: Any, output_size: Any = None) -> Any:
-        """The result by integer arithmetic, or None; of a frozen layer in one step, if nothing has changed."""
-        frozen = self.frozen
-        guarded = None if frozen is None else frozen.guarded
+        """The result by integer arithmetic, or None; in one step, if nothing has changed since the last call."""
+        cached = self.frozen or self.cached
+        guarded = None if cached is None else cached.guarded
         if guarded is None or output_size is not None:
             return self._noted(self._answer(layer, input, output_size))
         answer = integer_call(guarded, layer, input)
         if answer is None:
             answer = self._answer(layer, input, output_size)
-            if type(answer) is str and answer != NO_FLOATS and frozen is not None:
-                frozen.guarded = None  # it would keep alive what the layer has no longer
+            if type(answer) is str and answer != NO_FLOATS and cached is not None:
+                cached.guarded = None  # it would keep alive what the layer has no longer
         return self._noted(answer)
 
     def _called(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any,
                 settings: dict[str, Any]) -> None:
-        cached.guarded = guarded_call(layer, cached, quantizer, format, bias, settings)
+        cached.guarded = guarded_call(layer, cached, quantizer, format, bias, settings, self.frozen is cached)
 
     def _parameter(self, layer: Any, name: str) -> Any:
         return layer.__dict__["_parameters"].get(name)
@@ -52,7 +52,7 @@ class ArrayEngine(IntegerEngine):
         return None if isinstance(input, np.ndarray) and input.dtype.char == "f" else NO_FLOATS
 
     def _as_array(self, value: Any) -> NDArray[Any]:
-        array: NDArray[Any] = np.asarray(value)
+        array: NDArray[Any] = value if isinstance(value, np.ndarray) else np.asarray(value)
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
     def _as_result(self, array: NDArray[Any]) -> Any:
