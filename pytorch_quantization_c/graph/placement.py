@@ -39,9 +39,31 @@ class Site:
     owner: ir.Node
 
 
-def layers_of(model: ir.Model, wanted: Callable[[ir.Node], bool]) -> list[ir.Node]:
-    """The nodes that are to run on integers: products with a constant, LSTM and GRU, of the main graph."""
-    return [node for node in model.graph if (layer_of(node) or is_recurrent(node)) and wanted(node)]
+def layers_of(model: ir.Model) -> list[ir.Node]:
+    """The nodes that could run on integers: products with a constant, LSTM and GRU, of the main graph."""
+    return [node for node in model.graph if layer_of(node) or is_recurrent(node)]
+
+
+def is_spectral(node: ir.Node) -> bool:
+    """Whether a layer's output is only squared and summed: the real and imaginary parts of a spectrum.
+
+    Its quiet bins are far below the loudest one and count as much once a logarithm or a root is taken, so they do not
+    survive integers. Moving data between the layer and the squares does not matter.
+    """
+    return _is_only_squared(node.outputs[0])
+
+
+def _is_only_squared(value: ir.Value) -> bool:
+    return bool(value.uses()) and not value.is_graph_output() and all(
+        is_square(use.node) or (is_op(use.node, "Slice", *MOVING) and _is_only_squared(use.node.outputs[0]))
+        for use in value.uses())
+
+
+def is_square(node: ir.Node) -> bool:
+    """Whether the node squares, and an Add, a root or a logarithm follows."""
+    squares = is_op(node, "Pow") and scalar(node.inputs[1]) == 2 or \
+        is_op(node, "Mul") and node.inputs[0] is node.inputs[1]
+    return squares and all(is_op(use.node, "Add", "Sqrt", "Log") for use in node.outputs[0].uses())
 
 
 def is_recurrent(node: ir.Node) -> bool:
@@ -166,8 +188,11 @@ def _residual(node: ir.Node, layers: set[ir.Node], order: dict[ir.Node, int]) ->
 
 
 def _is_kept(value: ir.Value | None, layers: set[ir.Node]) -> bool:
-    """Whether a value is computed in floats and read by Adds and layers only."""
-    if value is None:
+    """Whether a value is computed in floats and read by Adds and layers only, and is a layer's or somebody else's too.
+
+    What one Add alone reads is no residual unless a layer makes it: a sum of squares has a range too wide for integers.
+    """
+    if value is None or (len(value.uses()) == 1 and value.producer() not in layers):
         return False
     readers = [use.node for use in value.uses()]
     return (value.producer() is not None and not value.is_graph_output() and value.dtype == ir.DataType.FLOAT

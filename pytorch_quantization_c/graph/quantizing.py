@@ -17,7 +17,7 @@ from .nodes import Quantizer, declare, fake_quant, quantizers
 from .opsets import raise_opset
 from .passes import prepare
 from .passes.editing import substitute
-from .placement import layers_of
+from .placement import is_spectral, layers_of
 from .ranges import Range, checked_method, fitted
 from .targets import Target, target_of
 
@@ -68,9 +68,9 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     raise_opset(made, wanted.opset)
     prepare(made)
     _name_nodes(made)
-    candidates = layers_of(made, lambda node: True)
+    candidates = layers_of(made)
     choices = Choices(candidates, input, weight, exclude, overrides or {})
-    layers = [node for node in candidates if choices.wanted(node)]
+    layers = [node for node in candidates if choices.wanted(node) and not is_spectral(node)]
     if not layers:
         raise ValueError("Expected `model` to have layers to quantise (Conv, ConvTranspose, Gemm, MatMul, LSTM or GRU "
                          f"with constant weights), got none of {len(candidates)} left by `exclude` and `overrides`")
