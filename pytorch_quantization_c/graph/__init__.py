@@ -11,20 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from .calibration import calibrate
+    from .comparison import Comparison, ComparisonRow, compare
     from .errors import GraphError
     from .interpreter import Interpreter, interpret
+    from .node_summary import SummaryRow, summary
     from .quantizing import quantize
     from .reader import load
     from .session import Session, compile
     from .tracing import trace
     from .writer import save
 
-__all__ = ["GraphError", "Interpreter", "Session", "calibrate", "compile", "interpret", "load", "quantize", "save",
-           "trace"]
+__all__ = ["Comparison", "ComparisonRow", "GraphError", "Interpreter", "Session", "SummaryRow", "calibrate", "compare",
+           "compile", "interpret", "load", "quantize", "save", "summary", "trace"]
 
-_HOMES = {"calibration": ("calibrate",), "errors": ("GraphError",), "interpreter": ("Interpreter", "interpret"),
-          "quantizing": ("quantize",), "reader": ("load",), "session": ("Session", "compile"), "tracing": ("trace",),
-          "writer": ("save",)}
+_HOMES = {"calibration": ("calibrate",), "comparison": ("Comparison", "ComparisonRow", "compare"),
+          "errors": ("GraphError",), "interpreter": ("Interpreter", "interpret"),
+          "node_summary": ("SummaryRow", "summary"), "quantizing": ("quantize",), "reader": ("load",),
+          "session": ("Session", "compile"), "tracing": ("trace",), "writer": ("save",)}
 _FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}
 _EXTRA = ("onnx_ir", "onnx", "onnxscript")
 

@@ -13,10 +13,11 @@ from .bias import correct_biases
 from .calibration import Calibration, each_sample
 from .choices import Choices, Override, Patterns
 from .insertion import insert_quantizers
-from .nodes import Quantizer, declare, fake_quant, quantizers
-from .opsets import raise_opset
+from .nodes import DOMAIN, Quantizer, declare, fake_quant, quantizers
+from .opset import raise_opset
 from .passes import prepare
 from .passes.editing import substitute
+from .passes.weights import dequantize_weights
 from .placement import is_spectral, layers_of
 from .ranges import Range, checked_method, fitted
 from .targets import Target, target_of
@@ -65,7 +66,9 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     checked_method(method, percentile)
     wanted = _checked(model, zero_point, residual, methods, target)
     made = model.clone()
-    raise_opset(made, wanted.opset)
+    dequantize_weights(made)
+    made = raise_opset(made, wanted.opset)
+    made.metadata_props[f"{DOMAIN}.target"] = target
     prepare(made)
     _name_nodes(made)
     candidates = layers_of(made)

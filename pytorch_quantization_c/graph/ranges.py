@@ -16,7 +16,7 @@ from .nodes import QuantizerSpec
 
 Range = tuple[float, float]
 METHODS = ("max", "mse", "entropy", "percentile")
-LOPSIDED = 0.9      # a zero point where the width is below this part of a symmetric range's
+LOPSIDED = 0.99     # a zero point where the width is below this part of a symmetric range's
 STEPS, ROUNDS = 80, 3
 
 

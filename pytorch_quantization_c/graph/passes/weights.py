@@ -1,0 +1,22 @@
+"""Weights that a file holds as integers, made floats again before they are quantised anew."""
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from ..arithmetic import fake_quantize
+from ..nodes import quantizers
+from .editing import bypass, new_constant
+
+
+def dequantize_weights(model: ir.Model) -> None:
+    """Puts the numbers that quantised constants stand for in their place.
+
+    Raises:
+        ValueError: a quantiser of an activation: the model has been quantised before.
+    """
+    for found in tuple(quantizers(model)):
+        if not found.is_weight or found.input.const_value is None:
+            raise ValueError(f"Expected a float model, got one with the quantiser {found.name!r}: quantise the model "
+                             "that it was made from")
+        array = fake_quantize(found.input.const_value.numpy(), found.amax, found.spec)
+        bypass(found.node, new_constant(model.graph, f"{found.input.name}.dequantized", array))
