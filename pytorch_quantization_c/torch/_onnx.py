@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import Module, Parameter
 from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.utils._python_dispatch import _disable_current_modes
 
 from .._core import onnx as nodes
 from .._core.quantizer import QuantizerRules
@@ -105,10 +106,16 @@ def _real(tensor: Tensor) -> Tensor | None:
         return None
 
 
+def _numbers(values: Tensor) -> NDArray[Any]:
+    """As an array, read past torch.export, which would record each operation instead."""
+    with _disable_current_modes():
+        return as_array(values.detach().float())
+
+
 def _check_finite(quantizer: Any, shown: str) -> None:
     amax = quantizer._learned_amax() if quantizer._learn_amax else quantizer.amax
     values = _real(amax)
-    if values is not None and not bool(values.isfinite().all()):
+    if values is not None and not np.isfinite(_numbers(values)).all():
         raise ValueError(f"Expected a finite amax for ONNX export, but that of {shown} holds NaN or infinity: "
                          "calibrate again, without such values in the batches")
 
