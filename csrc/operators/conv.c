@@ -74,8 +74,10 @@ static void lay_out(pqc_conv_work *w, memory *m)
 {
     char *at = w->call->workspace;
     ptrdiff_t channels = channel_bytes(w->packed), image = image_bytes(w->packed, w->view);
-    w->scale = (float *)(void *)at;
-    w->bias = (float *)(void *)(at + channels);
+    float *scale = (float *)(void *)at, *bias = (float *)(void *)(at + channels);
+    pqc_conv_scales(w->packed, w->call, scale, bias);
+    w->to = (pqc_output){
+        .scale = scale, .bias = bias, .pixel_stride = 1, .channel_stride = w->view->outputs};
     w->offset = (int32_t *)(void *)(at + 2 * channels);
     at += 2 * channels + offset_bytes(w->packed);
     pqc_scratch_pool_init(&m->images, at, w->call->images_in_flight, image);
@@ -194,7 +196,7 @@ static unsigned run_image(pqc_conv_work w, ptrdiff_t n, uint8_t *bytes)
                                .x = w.call->x + n * shape->groups * shape->in * w.view->inputs,
                                .bytes = bytes,
                                .q = w.call->q};
-    w.y = w.call->y + n * shape->groups * shape->out * w.view->outputs;
+    w.to.y = w.call->y + n * shape->groups * shape->out * w.view->outputs;
     w.backwards = w.call->backwards != (n % 2 != 0);
     bool fused = shape->kw4 && shape->groups > 1;
     unsigned flags = fused ? 0 : pqc_conv_image_pack(&w.image);
@@ -242,10 +244,9 @@ unsigned pqc_conv_run(const pqc_packed_weights *packed, const pqc_conv_view *vie
     memory m;
     unsigned flags = 0;
     lay_out(&w, &m);
-    pqc_conv_scales(packed, call, w.scale, w.bias);
     ptrdiff_t out = call->batch * packed->shape.groups * packed->shape.out * view->outputs * 4;
     ptrdiff_t in = call->batch * packed->shape.groups * packed->shape.in * view->inputs * 4;
-    w.stream = out >= PQC_LLC_STREAM;
+    w.to.stream = out >= PQC_LLC_STREAM;
     w.prefetch = in + out >= (pqc_last_cache_is_far() ? PQC_L2_WORKING_SET : PQC_LLC_STREAM);
     w.fits_l2 = in + out < PQC_L2_WORKING_SET;
     if (packed->subconvs == 1)

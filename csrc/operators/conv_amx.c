@@ -188,16 +188,13 @@ static void multiply(const job *j, const mblock *s, ptrdiff_t group, ptrdiff_t p
             j->amx->gemm_nchw(weights, left > PQC_AMX_SIDE ? 2 : 1, &pixels, k,
                               sums + PQC_AMX_SIDE * i);
         }
-        pqc_amx_store to = {.compensation = w->call->q.zero != 0 ? w->sub->compensation + sum
-                                                                 : packed->no_compensation,
-                            .scale = w->scale + output,
-                            .bias = w->bias + output,
-                            .run = s->run,
-                            .runs = s->runs,
-                            .pixel_stride = w->range[2].step,
-                            .channel_stride = w->view->outputs,
-                            .stream = w->stream};
-        j->amx->store(&to, sums, (int)left, w->y + output * w->view->outputs);
+        pqc_amx_store stage = {.compensation = w->call->q.zero != 0 ? w->sub->compensation + sum
+                                                                    : packed->no_compensation,
+                               .to = pqc_output_from(&w->to, output),
+                               .run = s->run,
+                               .runs = s->runs};
+        stage.to.pixel_stride = w->range[2].step;
+        j->amx->store(&stage, sums, (int)left);
     }
 }
 

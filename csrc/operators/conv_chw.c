@@ -17,8 +17,7 @@ static pqc_conv_chw_params params_of(const pqc_conv_work *w, ptrdiff_t group, pt
 {
     const pqc_packed_weights *packed = w->packed;
     ptrdiff_t first = panel * PQC_NR, left = packed->shape.out - first;
-    ptrdiff_t sums = group * packed->padded_out + first,
-              channel = group * packed->shape.out + first;
+    ptrdiff_t sums = group * packed->padded_out + first;
     return (pqc_conv_chw_params){
         .offset = w->offset,
         .k = w->sub->k,
@@ -27,13 +26,11 @@ static pqc_conv_chw_params params_of(const pqc_conv_work *w, ptrdiff_t group, pt
         .compensation =
             w->call->q.zero != 0 ? w->sub->compensation + sums : packed->no_compensation + first,
         .weight_sums = w->sub->weight_sums + sums,
-        .scale = w->scale + channel,
-        .bias = w->bias + channel,
+        .to = pqc_output_from(&w->to, group * packed->shape.out + first),
         .channels = (int)pqc_min(left, PQC_NR),
         .stride = (int)packed->shape.axis[2].stride,
         .dilation = packed->shape.kw4 ? (int)packed->shape.axis[2].dilation : 0,
         .rows = 1,
-        .stream = w->stream,
     };
 }
 
@@ -46,7 +43,8 @@ static void kw4_rows(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t panel, p
     pqc_conv_chw_params g = params_of(w, group, panel);
     ptrdiff_t row = pqc_conv_pitch(view, 1), layer = pqc_conv_pitch(view, 0),
               width = view->axis[2].out;
-    ptrdiff_t rows = view->axis[1].out, channel = group * w->packed->shape.out + panel * PQC_NR;
+    ptrdiff_t rows = view->axis[1].out;
+    float *first_y = g.to.y;
     g.x_row = axis[1].stride * row;
     g.y_row = width;
     for (ptrdiff_t i = begin; i < end; i += g.rows) {
@@ -54,7 +52,8 @@ static void kw4_rows(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t panel, p
         g.rows = rows - y < end - i ? rows - y : end - i;
         g.x = w->bytes + group * view->c4_blocks * view->block_stride + z * axis[0].stride * layer +
               y * g.x_row;
-        pqc.conv_chw_u8s8(&g, width, w->y + channel * view->outputs + i * width, view->outputs);
+        g.to.y = first_y + i * width;
+        pqc.conv_chw_u8s8(&g, width);
     }
 }
 
@@ -95,15 +94,15 @@ static ptrdiff_t mblocks_of(const pqc_conv_work *w)
 static void run_mblocks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const pqc_conv_work *w = context;
-    ptrdiff_t mc = mc_of(w), mblocks = mblocks_of(w), out = w->packed->shape.out;
+    ptrdiff_t mc = mc_of(w), mblocks = mblocks_of(w);
     for (ptrdiff_t i = begin; i < end; i++) {
         ptrdiff_t group = i / mblocks, first = i % mblocks * mc;
         ptrdiff_t pixels = pqc_min(w->view->outputs - first, mc);
         for (ptrdiff_t panel = 0; panel < pqc_panels(w->packed); panel++) {
             pqc_conv_chw_params g = params_of(w, group, panel);
+            g.to.y += first;
             g.x = w->bytes + 4 * (group * w->view->c4_blocks * w->view->block_stride + first);
-            float *y = w->y + (group * out + panel * PQC_NR) * w->view->outputs + first;
-            pqc.conv_chw_u8s8(&g, pixels, y, w->view->outputs);
+            pqc.conv_chw_u8s8(&g, pixels);
         }
     }
 }

@@ -37,9 +37,7 @@ static pqc_dwconv_params params_of(const pqc_conv_work *w)
                                .taps_step = step,
                                .taps_channel = w->sub->k * step,
                                .q = w->call->q,
-                               .scale = w->scale,
-                               .bias = w->bias,
-                               .y = w->y,
+                               .to = w->to,
                                .out_height = view->axis[1].out,
                                .out_width = view->axis[2].out,
                                .prefetch = w->prefetch};

@@ -122,7 +122,7 @@ static void run_mblock(const job *j, ptrdiff_t group, ptrdiff_t panel, ptrdiff_t
     ptrdiff_t begin = pqc_part_begin(b->pixels, b->mblocks, number - b->mblock);
     ptrdiff_t end = pqc_part_begin(b->pixels, b->mblocks, number - b->mblock + 1);
     ptrdiff_t first = b->pixel + begin, channel = group * shape->out + PQC_NR * panel;
-    float *y = w->y + channel * w->view->outputs;
+    pqc_output to = pqc_output_from(&w->to, channel);
     pqc_mblock mblock = {.packed = w->packed,
                          .sub = w->sub,
                          .group = group,
@@ -133,20 +133,22 @@ static void run_mblock(const job *j, ptrdiff_t group, ptrdiff_t panel, ptrdiff_t
                          .offset = w->offset,
                          .pixel = pixel,
                          .pixels = (int)(end - begin),
-                         .scale = w->scale + channel,
-                         .bias = w->bias + channel};
+                         .to = to};
     pqc_conv_pixels(w, first, mblock.pixels, pixel);
     if (b->taps < shape->axis[1].kernel) {
         set_k_range(&mblock, b, &range);
         mblock.range = &range;
     }
     if (!shape->transposed) {
-        pqc_mblock_run(&mblock, false, y + first, w->view->outputs);
+        mblock.to.y += first;
+        pqc_mblock_run(&mblock);
         return;
     }
     float result[PQC_NR * PQC_MAX_MC];
-    pqc_mblock_run(&mblock, false, result, PQC_MAX_MC);
-    scatter(w, result, first, mblock.pixels, pqc_mblock_channels(&mblock), y);
+    mblock.to.y = result;
+    mblock.to.channel_stride = PQC_MAX_MC;
+    pqc_mblock_run(&mblock);
+    scatter(w, result, first, mblock.pixels, pqc_mblock_channels(&mblock), to.y);
 }
 
 /* Tasks are numbered group, panel, M-block with the M-block fastest: a panel's weights stay in the cache. */

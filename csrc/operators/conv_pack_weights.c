@@ -223,9 +223,8 @@ static void pack_group(const pqc_packed_weights *packed, const pqc_subconv *sub,
                 for (ptrdiff_t i = 0; i < at.count; i++) {
                     uint8_t byte = bytes[at.first + (first + c) * at.next + i * at.pitch];
                     int weight = s->is_unsigned || byte < 128 ? byte : byte - 256;
-                    int8_t w8 = packed->weight_planes == 1
-                                      ? (int8_t)weight
-                                      : weight_plane_of(weight, kr / plane_k);
+                    int8_t w8 = packed->weight_planes == 1 ? (int8_t)weight
+                                                           : weight_plane_of(weight, kr / plane_k);
                     w[c * pitch + i] = w8;
                     sum[c] += 128 * w8;
                     if (row)

@@ -172,12 +172,12 @@ static void store(const patch *p, ptrdiff_t block, ptrdiff_t from, ptrdiff_t til
                           PANEL_PIXELS * PQC_WINOGRAD_CHANNELS);
     ptrdiff_t channels = pqc_min(w->packed->shape.out - channel, PQC_WINOGRAD_CHANNELS);
     channel += p->group * w->packed->shape.out;
-    for (ptrdiff_t i = 0; i < pqc_min(l->side, height - row); i++)
+    pqc_output to = pqc_output_from(&w->to, channel);
+    to.y += row * width + x;
+    for (ptrdiff_t i = 0; i < pqc_min(l->side, height - row); i++, to.y += width)
         pqc.requantize_nchw((pqc_sums){sums[i], PQC_WINOGRAD_CHANNELS,
                                        (int)pqc_min(l->side * tiles, width - x), (int)channels},
-                            w->scale + channel, w->bias + channel,
-                            w->y + channel * w->view->outputs + (row + i) * width + x,
-                            w->view->outputs);
+                            &to);
 }
 
 static void store_block(const patch *p, ptrdiff_t block)

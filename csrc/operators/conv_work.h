@@ -12,13 +12,11 @@ typedef struct {
     const pqc_conv_call *call;
     const pqc_subconv *sub;
     pqc_conv_range range[PQC_AXES];
-    float *scale, *bias;
+    pqc_output to; /* of this image, nchw; streamed if all images are larger than the caches */
     int32_t *offset;
     uint8_t *bytes;
     pqc_conv_image image;
-    float *y; /* of this image */
     ptrdiff_t pixels;
-    bool stream;               /* y is larger than the caches */
     bool prefetch;             /* what is next of x and y is worth fetching */
     bool fits_l2;              /* x and y of all images stay in L2 */
     bool backwards;            /* over the weights of this image */

@@ -4,7 +4,6 @@
 #include "igemm_u8s8/igemm_u8s8.h"
 
 #include <float.h>
-#include <math.h>
 #include <string.h>
 
 bool pqc_conv_scale_is_safe(const pqc_packed_weights *packed, float div)
@@ -71,11 +70,11 @@ pqc_igemm_params pqc_mblock_igemm(const pqc_mblock *block)
 }
 
 /* More products than 32 bits can sum: the K splits are added in 64 bits. */
-static void run_k_splits(const pqc_mblock *block, int32_t *acc, bool nhwc, float *y,
-                         ptrdiff_t stride)
+static void run_k_splits(const pqc_mblock *block, int32_t *acc)
 {
     int64_t total[PQC_MAX_MC * PQC_NR] = {0};
     ptrdiff_t padded_out = PQC_LANES * pqc_panel_vectors(block->packed, block->panel);
+    const pqc_output *to = &block->to;
     for (ptrdiff_t split = 0; split < block->sub->k_splits; split++) {
         pqc_igemm_params g = k_split_of(block, split);
         pqc.igemm_u8s8(&g, block->pixel, block->pixels, acc);
@@ -84,40 +83,41 @@ static void run_k_splits(const pqc_mblock *block, int32_t *acc, bool nhwc, float
     }
     for (int p = 0; p < block->pixels; p++)
         for (int c = 0; c < pqc_mblock_channels(block); c++)
-            y[nhwc ? p * stride + c : c * stride + p] =
-                fmaf((float)total[p * padded_out + c], block->scale[c], block->bias[c]);
+            to->y[p * to->pixel_stride + c * to->channel_stride] =
+                pqc_finish((float)total[p * padded_out + c], to, c);
 }
 
 /* Where results go, which takes less than the products.  Inline: to GCC a function that only fetches does nothing, and its
  * calls may be left out. */
-PQC_INLINE void prefetch_places(const pqc_mblock *block, bool nhwc, const float *y,
-                                ptrdiff_t stride)
+PQC_INLINE void prefetch_places(const pqc_mblock *block, bool nhwc)
 {
+    const pqc_output *to = &block->to;
+    const float *y = to->y;
     int channels = pqc_mblock_channels(block), lines = nhwc ? block->pixels : channels;
     int length = nhwc ? channels : block->pixels;
-    for (int i = 0; i < lines; i++, y += stride)
+    for (int i = 0; i < lines; i++, y += nhwc ? to->pixel_stride : to->channel_stride)
         for (int j = 0; j < length; j += 16)
             PQC_FETCH_TO_WRITE(y + j);
 }
 
-void pqc_mblock_run(const pqc_mblock *block, bool nhwc, float *y, ptrdiff_t stride)
+void pqc_mblock_run(const pqc_mblock *block)
 {
     _Alignas(64) int32_t acc[PQC_MAX_MC * PQC_NR];
+    bool nhwc = block->to.channel_stride == 1;
     if (block->prefetch)
-        prefetch_places(block, nhwc, y, stride);
+        prefetch_places(block, nhwc);
     if (block->sub->k_splits > 1) {
-        run_k_splits(block, acc, nhwc, y, stride);
+        run_k_splits(block, acc);
         return;
     }
     pqc_igemm_params g = pqc_mblock_igemm(block);
-    pqc_rows to = {block->scale, block->bias, y, stride, block->pixels, pqc_mblock_channels(block)};
+    pqc_output_block out = {block->to, block->pixels, pqc_mblock_channels(block)};
     pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32 = pqc.igemm_u8s8_f32;
     if (nhwc && igemm_u8s8_f32) {
-        igemm_u8s8_f32(&g, block->pixel, &to);
+        igemm_u8s8_f32(&g, block->pixel, &out);
         return;
     }
     pqc.igemm_u8s8(&g, block->pixel, block->pixels, acc);
-    (nhwc ? pqc.requantize_nhwc
-          : pqc.requantize_nchw)((pqc_sums){acc, PQC_LANES * g.vectors, to.rows, to.channels},
-                                 block->scale, block->bias, y, stride);
+    (nhwc ? pqc.requantize_nhwc : pqc.requantize_nchw)(
+        (pqc_sums){acc, PQC_LANES * g.vectors, out.pixels, out.channels}, &out.to);
 }

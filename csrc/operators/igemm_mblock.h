@@ -39,14 +39,14 @@ typedef struct {
     const uint8_t *x;
     const int32_t *offset, *pixel;
     int pixels;
-    const float *scale, *bias; /* of the panel's first channel */
+    pqc_output to; /* of the panel's first channel and the first pixel */
 } pqc_mblock;
 
 /* The products of an M-block whose sums fit into 32 bits. */
 pqc_igemm_params pqc_mblock_igemm(const pqc_mblock *block);
 int pqc_mblock_channels(const pqc_mblock *block);
 
-/* Multiplies and requantises: pixels to rows of y (nhwc), or channels (nchw). */
-void pqc_mblock_run(const pqc_mblock *block, bool nhwc, float *y, ptrdiff_t stride);
+/* Multiplies and requantises. */
+void pqc_mblock_run(const pqc_mblock *block);
 
 #endif

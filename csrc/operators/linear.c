@@ -189,9 +189,14 @@ static void move_on(const work *w, place *at)
     at->panel = by < 0 ? at->end - 1 : at->first;
 }
 
-static float *output_of(const work *w, place at)
+static pqc_output output_of(const work *w, place at)
 {
-    return w->call->y + (w->first + at.row) * w->packed->shape.out + PQC_NR * at.panel;
+    ptrdiff_t channel = PQC_NR * at.panel, out = w->packed->shape.out;
+    return (pqc_output){.scale = w->scale + channel,
+                        .bias = w->bias + channel,
+                        .y = w->call->y + (w->first + at.row) * out + channel,
+                        .pixel_stride = out,
+                        .channel_stride = 1};
 }
 
 static pqc_mblock mblock_of(const work *w, place at, const int32_t *pixel)
@@ -205,8 +210,7 @@ static pqc_mblock mblock_of(const work *w, place at, const int32_t *pixel)
                         .offset = w->offset,
                         .pixel = pixel,
                         .pixels = at.rows,
-                        .scale = w->scale + PQC_NR * at.panel,
-                        .bias = w->bias + PQC_NR * at.panel};
+                        .to = output_of(w, at)};
 }
 
 static void run_mblocks(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -218,7 +222,7 @@ static void run_mblocks(void *context, ptrdiff_t begin, ptrdiff_t end)
     place at = place_of(w, w->call->backwards ? end - 1 : begin);
     for (ptrdiff_t left = end - begin; left > 0; left--, move_on(w, &at)) {
         pqc_mblock mblock = mblock_of(w, at, pixel);
-        pqc_mblock_run(&mblock, true, output_of(w, at), w->packed->shape.out);
+        pqc_mblock_run(&mblock);
     }
 }
 
@@ -238,8 +242,9 @@ static void run_gemv(void *context, ptrdiff_t begin, ptrdiff_t end)
             (w->call->q.zero != 0 ? sub->compensation : packed->no_compensation) + first,
         .scale = 1.0 / (double)w->call->div,
         .inverse = packed->inverse + first,
-        .bias = w->call->bias ? w->call->bias + first : NULL,
-        .y = w->call->y + first,
+        .to = {.bias = w->call->bias ? w->call->bias + first : NULL,
+               .y = w->call->y + first,
+               .channel_stride = 1},
         .channels = pqc_min(packed->shape.out, PQC_NR * end) - first,
         .backwards = w->call->backwards};
     w->gemv(&row);
@@ -249,20 +254,15 @@ static void run_mblocks_on_amx(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const work *w = context;
     pqc_amx_pending pending;
-    pending.turn = pending.to.rows = 0;
+    pending.turn = pending.block.pixels = 0;
     pending.ld = PQC_AMX_PAIR;
     w->amx->begin(w->packed->sub->k, (int)pqc_min(w->rows, PQC_AMX_SIDE));
     place at = place_of(w, w->call->backwards ? end - 1 : begin);
     for (ptrdiff_t left = end - begin; left > 0; left--, move_on(w, &at)) {
         pqc_mblock mblock = mblock_of(w, at, NULL);
         pqc_igemm_params g = pqc_mblock_igemm(&mblock);
-        pqc_rows to = {.scale = mblock.scale,
-                       .bias = mblock.bias,
-                       .y = output_of(w, at),
-                       .stride = w->packed->shape.out,
-                       .rows = at.rows,
-                       .channels = pqc_mblock_channels(&mblock)};
-        w->amx->gemm_nhwc(&g, mblock.x, &to, &pending);
+        pqc_output_block block = {mblock.to, at.rows, pqc_mblock_channels(&mblock)};
+        w->amx->gemm_nhwc(&g, mblock.x, &block, &pending);
     }
     w->amx->flush(&pending);
     w->amx->end();

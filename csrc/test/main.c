@@ -21,7 +21,7 @@ static const test per_isa[] = {
     {"affine", test_affine},
     {"pack_u8", test_pack_u8},
     {"igemm_u8s8", test_igemm_u8s8},
-    {"dequantize", test_dequantize},
+    {"requantize", test_requantize},
     {"conv_chw_u8s8", test_conv_chw_u8s8},
     {"dwconv_u8s8", test_dwconv_u8s8},
     {"winograd", test_winograd},

@@ -12,7 +12,7 @@ static atomic_uint ways;
 static _Thread_local struct {
     bool is;
     ptrdiff_t k;
-    int lefts;
+    int a_rows;
 } begun;
 
 unsigned plain_amx_ways(void)
@@ -20,12 +20,12 @@ unsigned plain_amx_ways(void)
     return atomic_exchange(&ways, 0);
 }
 
-static void begin(ptrdiff_t k, int lefts)
+static void begin(ptrdiff_t k, int a_rows)
 {
-    CHECK(!begun.is && lefts >= 1 && lefts <= PQC_AMX_SIDE, "k %td, %d lefts", k, lefts);
+    CHECK(!begun.is && a_rows >= 1 && a_rows <= PQC_AMX_SIDE, "k %td, %d a_rows", k, a_rows);
     begun.is = true;
     begun.k = k;
-    begun.lefts = lefts;
+    begun.a_rows = a_rows;
 }
 
 static void end(void)
@@ -59,8 +59,8 @@ static void gemm_nchw(const int8_t *w, int blocks, const pqc_amx_pixels *pixels,
                       int32_t *sums)
 {
     bool straight = pixels->offset != NULL;
-    CHECK(begun.is && begun.k == k && begun.lefts == PQC_AMX_SIDE, "k %td, begun with %td, %d", k,
-          begun.k, begun.lefts);
+    CHECK(begun.is && begun.k == k && begun.a_rows == PQC_AMX_SIDE, "k %td, begun with %td, %d", k,
+          begun.k, begun.a_rows);
     CHECK(!straight || k % PQC_AMX_SIDE == 0, "k %td, straight from an image", k);
     CHECK((blocks == 1 || blocks == 2) && (pixels->blocks == 1 || pixels->blocks == 2),
           "%d blocks by %d", blocks, pixels->blocks);
@@ -79,13 +79,13 @@ static void gemm_nchw(const int8_t *w, int blocks, const pqc_amx_pixels *pixels,
 
 static void flush(pqc_amx_pending *pending)
 {
-    const pqc_rows *to = &pending->to;
-    for (ptrdiff_t row = 0; row < to->rows; row++)
-        for (ptrdiff_t c = 0; c < to->channels; c++)
-            to->y[row * to->stride + c] =
-                fmaf((float)pending->sums[pending->turn][row * pending->ld + c], to->scale[c],
-                     to->bias[c]);
-    pending->to.rows = 0;
+    const pqc_output_block *b = &pending->block;
+    for (ptrdiff_t row = 0; row < b->pixels; row++)
+        for (ptrdiff_t c = 0; c < b->channels; c++)
+            b->to.y[row * b->to.pixel_stride + c] =
+                fmaf((float)pending->sums[pending->turn][row * pending->ld + c], b->to.scale[c],
+                     b->to.bias[c]);
+    pending->block.pixels = 0;
 }
 
 static int32_t row_sum(const pqc_igemm_params *g, const uint8_t *x, ptrdiff_t row, ptrdiff_t c)
@@ -98,23 +98,23 @@ static int32_t row_sum(const pqc_igemm_params *g, const uint8_t *x, ptrdiff_t ro
 }
 
 /* A block of rows at a time, by all channels; the last one's results are pending. */
-static void gemm_nhwc(const pqc_igemm_params *g, const uint8_t *x, const pqc_rows *to,
+static void gemm_nhwc(const pqc_igemm_params *g, const uint8_t *x, const pqc_output_block *block,
                       pqc_amx_pending *pending)
 {
     CHECK(begun.is && begun.k == g->k, "k %td, begun with %td", g->k, begun.k);
-    CHECK(begun.lefts == PQC_AMX_SIDE || to->rows <= begun.lefts, "%d rows, begun with %d",
-          to->rows, begun.lefts);
+    CHECK(begun.a_rows == PQC_AMX_SIDE || block->pixels <= begun.a_rows, "%d rows, begun with %d",
+          block->pixels, begun.a_rows);
     CHECK(g->k_stride == 64, "weights %td bytes apart", g->k_stride);
     atomic_fetch_or(&ways, PLAIN_ROWS);
-    for (int first = 0; first < to->rows; first += PQC_AMX_SIDE) {
+    for (int first = 0; first < block->pixels; first += PQC_AMX_SIDE) {
         flush(pending);
         pending->turn = !pending->turn;
         pending->ld = PQC_LANES * g->vectors;
-        pending->to = *to;
-        pending->to.rows = (int)pqc_min(to->rows - first, PQC_AMX_SIDE);
-        pending->to.y = to->y + first * to->stride;
+        pending->block = *block;
+        pending->block.pixels = (int)pqc_min(block->pixels - first, PQC_AMX_SIDE);
+        pending->block.to.y += first * block->to.pixel_stride;
         int32_t *sums = pending->sums[pending->turn];
-        for (ptrdiff_t row = 0; row < begun.lefts; row++)
+        for (ptrdiff_t row = 0; row < begun.a_rows; row++)
             for (ptrdiff_t c = 0; c < pending->ld; c++)
                 sums[row * pending->ld + c] = row_sum(g, x, first + row, c);
     }
@@ -122,9 +122,7 @@ static void gemm_nhwc(const pqc_igemm_params *g, const uint8_t *x, const pqc_row
 
 static void panel(const pqc_amx_panel *p, const uint8_t *x, uint8_t *to)
 {
-    atomic_fetch_or(&ways, p->pixel           ? PLAIN_GATHERED
-                           : p->dilation == 0 ? PLAIN_QUADS
-                                              : PLAIN_COLUMNS);
+    atomic_fetch_or(&ways, p->pixel ? PLAIN_GATHERED : p->dilation == 0 ? PLAIN_C4 : PLAIN_KW4);
     for (ptrdiff_t j = 0; j < p->k; j++)
         for (ptrdiff_t pixel = 0; pixel < PQC_AMX_SIDE; pixel++)
             for (ptrdiff_t i = 0; i < 4; i++) {
@@ -135,19 +133,20 @@ static void panel(const pqc_amx_panel *p, const uint8_t *x, uint8_t *to)
             }
 }
 
-static void store(const pqc_amx_store *to, const int32_t *sums, int channels, float *y)
+static void store(const pqc_amx_store *s, const int32_t *sums, int channels)
 {
-    atomic_fetch_or(&ways, to->pixel_stride != 1 ? PLAIN_APART : 0);
+    const pqc_output *to = &s->to;
+    atomic_fetch_or(&ways, to->pixel_stride != 1 ? PLAIN_SCATTERED : 0);
     CHECK(channels >= 1 && channels <= PQC_AMX_PAIR, "%d channels", channels);
-    for (const pqc_amx_run *p = to->run, *last = p + to->runs; p < last; p++) {
+    for (const pqc_amx_run *p = s->run, *last = p + s->runs; p < last; p++) {
         CHECK(p->from >= 0 && p->count >= 1 && p->count <= PQC_AMX_SIDE &&
                   p->from + p->count <= PQC_AMX_MAX_MC,
               "%d pixels from %d on", p->count, p->from);
         for (ptrdiff_t c = 0; c < channels; c++)
             for (ptrdiff_t i = 0; i < p->count; i++) {
-                uint32_t sum = (uint32_t)to->compensation[c];
+                uint32_t sum = (uint32_t)s->compensation[c];
                 sum += (uint32_t)sums[c * PQC_AMX_SUMS_STRIDE + p->from + i];
-                y[c * to->channel_stride + p->to + i * to->pixel_stride] =
+                to->y[c * to->channel_stride + p->to + i * to->pixel_stride] =
                     fmaf((float)(int32_t)sum, to->scale[c], to->bias[c]);
             }
     }

@@ -10,10 +10,10 @@ extern const pqc_amx_gemm plain_amx;
 /* How pixels came to it, and results left it. */
 enum {
     PLAIN_STRAIGHT = 1, /* from an image */
-    PLAIN_QUADS = 2,    /* in panels */
+    PLAIN_C4 = 2,       /* in panels */
     PLAIN_GATHERED = 4,
-    PLAIN_COLUMNS = 8,
-    PLAIN_APART = 16, /* results with others' between them */
+    PLAIN_KW4 = 8,
+    PLAIN_SCATTERED = 16, /* results with others' between them */
     PLAIN_ROWS = 32
 };
 

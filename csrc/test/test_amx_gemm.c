@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNTOUCHED = 0x5a5a5a5a, MAX_PUTS = 24, MAX_ROWS = 64, LONG_GROUPS = 1100 };
+enum { UNTOUCHED = 0x5a5a5a5a, MAX_RUNS = 24, MAX_ROWS = 64, LONG_GROUPS = 1100 };
 
 static const ptrdiff_t depths[] = {0, 1, 3, 4, 15, 16, 17, 31, 32, 33, 47, 48, 65};
 enum { DEPTHS = sizeof depths / sizeof *depths };
@@ -78,7 +78,7 @@ typedef struct {
     arena *a;
     pqc_igemm_params g;
     const uint8_t *x;
-    pqc_rows to;
+    pqc_output_block block;
 } product;
 
 /* The starts are any 32 bits: many a sum leaves them and comes back. */
@@ -107,7 +107,7 @@ static product any_product(arena *a, ptrdiff_t k, int rows, int channels, bool e
                            .compensation = start,
                            .vectors = vectors},
                      .x = random_bytes(&a->x, x_bytes, extreme, 0),
-                     .to = {scale, bias, y, stride, rows, channels}};
+                     .block = {{scale, bias, y, stride, 1, false}, rows, channels}};
 }
 
 static int64_t exact_row(const product *p, ptrdiff_t row, ptrdiff_t channel)
@@ -123,29 +123,29 @@ static int64_t exact_row(const product *p, ptrdiff_t row, ptrdiff_t channel)
 
 static void check_product(const product *p)
 {
-    const pqc_rows *to = &p->to;
-    for (ptrdiff_t i = 0; i < (to->rows - 1) * to->stride + to->channels; i++) {
-        ptrdiff_t row = i / to->stride, c = i % to->stride;
+    const pqc_output *to = &p->block.to;
+    int rows = p->block.pixels, channels = p->block.channels;
+    for (ptrdiff_t i = 0; i < (rows - 1) * to->pixel_stride + channels; i++) {
+        ptrdiff_t row = i / to->pixel_stride, c = i % to->pixel_stride;
         uint32_t want = UNTOUCHED;
-        if (c < to->channels)
+        if (c < channels)
             want = bits_f32(result(exact_row(p, row, c), to->scale[c], to->bias[c]));
-        CHECK(bits_f32(to->y[i]) == want, "row %td of %d, channel %td of %d, k %td: %a", row,
-              to->rows, c, to->channels, p->g.k, (double)to->y[i]);
+        CHECK(bits_f32(to->y[i]) == want, "row %td of %d, channel %td of %d, k %td: %a", row, rows,
+              c, channels, p->g.k, (double)to->y[i]);
     }
-    CHECK(buffer_guards_intact(&p->a->y), "%d rows, %d channels, k %td", to->rows, to->channels,
-          p->g.k);
+    CHECK(buffer_guards_intact(&p->a->y), "%d rows, %d channels, k %td", rows, channels, p->g.k);
 }
 
 /* Two products after each other, which may differ in their channels, and in their rows if these are 16 or more. */
 static void check_rows(arenas *a, ptrdiff_t k, int rows, int channels, bool extreme)
 {
-    pqc_amx_pending pending = {.to = {.rows = 0}};
+    pqc_amx_pending pending = {.block = {.pixels = 0}};
     int others = rows < PQC_AMX_SIDE ? rows : 1 + (int)(random_bits() % MAX_ROWS);
     product first = any_product(&a->at[0], k, rows, channels, extreme);
     product second = any_product(&a->at[1], k, others, 1 + (int)(random_bits() % PQC_NR), extreme);
     pqc.amx_gemm->begin(k, rows < PQC_AMX_SIDE ? rows : PQC_AMX_SIDE);
-    pqc.amx_gemm->gemm_nhwc(&first.g, first.x, &first.to, &pending);
-    pqc.amx_gemm->gemm_nhwc(&second.g, second.x, &second.to, &pending);
+    pqc.amx_gemm->gemm_nhwc(&first.g, first.x, &first.block, &pending);
+    pqc.amx_gemm->gemm_nhwc(&second.g, second.x, &second.block, &pending);
     pqc.amx_gemm->flush(&pending);
     pqc.amx_gemm->end();
     check_product(&first);
@@ -274,42 +274,43 @@ static void check_ways_of_panels(arenas *a, ptrdiff_t k)
 }
 
 /* Results beside each other, with gaps; `lines`: that begin and end on cache lines, if y does. */
-static int random_puts(pqc_amx_run *put, ptrdiff_t step, bool lines, ptrdiff_t *length)
+static int random_runs(pqc_amx_run *run, ptrdiff_t step, bool lines, ptrdiff_t *length)
 {
-    int puts = (int)(random_bits() % (MAX_PUTS + 1));
+    int runs = (int)(random_bits() % (MAX_RUNS + 1));
     ptrdiff_t to = 0;
-    for (int i = 0; i < puts; i++) {
+    for (int i = 0; i < runs; i++) {
         int count = lines && i % 3 != 0 ? PQC_AMX_SIDE : (int)(1 + random_bits() % PQC_AMX_SIDE);
         to +=
             lines ? PQC_AMX_SIDE * (ptrdiff_t)(random_bits() % 2) : (ptrdiff_t)(random_bits() % 6);
-        put[i] =
+        run[i] =
             (pqc_amx_run){(int)(random_bits() % (unsigned)(PQC_AMX_MAX_MC - count + 1)), count, to};
         to += (count - 1) * step + 1;
         to = lines ? (to + PQC_AMX_SIDE - 1) / PQC_AMX_SIDE * PQC_AMX_SIDE : to;
     }
     *length = to;
-    return puts;
+    return runs;
 }
 
-static void put_as_told(const pqc_amx_store *to, const int32_t *sums, int channels, float *y)
+static void store_as_told(const pqc_amx_store *s, const int32_t *sums, int channels, float *y)
 {
+    const pqc_output *to = &s->to;
     for (int c = 0; c < channels; c++)
-        for (const pqc_amx_run *p = to->run; p < to->run + to->runs; p++)
+        for (const pqc_amx_run *p = s->run; p < s->run + s->runs; p++)
             for (int i = 0; i < p->count; i++) {
                 int64_t sum =
-                    (int64_t)to->compensation[c] + sums[c * PQC_AMX_SUMS_STRIDE + p->from + i];
+                    (int64_t)s->compensation[c] + sums[c * PQC_AMX_SUMS_STRIDE + p->from + i];
                 y[c * to->channel_stride + p->to + i * to->pixel_stride] =
                     result(sum, to->scale[c], to->bias[c]);
             }
 }
 
 /* All of y, what lies between the results included. */
-static void check_put(arenas *a, int channels, ptrdiff_t step, bool lines, bool stream)
+static void check_store(arenas *a, int channels, ptrdiff_t step, bool lines, bool stream)
 {
-    pqc_amx_run put[MAX_PUTS];
+    pqc_amx_run run[MAX_RUNS];
     ptrdiff_t length, room = lines ? PQC_AMX_SIDE * (ptrdiff_t)(random_bits() % 3)
                                    : (ptrdiff_t)(random_bits() % 40);
-    int puts = random_puts(put, step, lines, &length);
+    int runs = random_runs(run, step, lines, &length);
     ptrdiff_t pitch = length + room, n = (channels - 1) * pitch + length;
     int32_t start[PQC_AMX_PAIR];
     float scale[PQC_AMX_PAIR], bias[PQC_AMX_PAIR];
@@ -323,16 +324,16 @@ static void check_put(arenas *a, int channels, ptrdiff_t step, bool lines, bool 
         scale[c] = any_scale();
         bias[c] = any_bias();
     }
-    pqc_amx_store to = {start, scale, bias, put, puts, step, pitch, stream};
+    pqc_amx_store store = {start, {scale, bias, y, step, pitch, stream}, run, runs};
     memset(y, 0x5a, (size_t)n * 4);
     memset(want, 0x5a, (size_t)n * 4);
-    put_as_told(&to, sums, channels, want);
-    pqc.amx_gemm->store(&to, sums, channels, y);
+    store_as_told(&store, sums, channels, want);
+    pqc.amx_gemm->store(&store, sums, channels);
     for (ptrdiff_t i = 0; i < n; i++)
         CHECK(bits_f32(y[i]) == bits_f32(want[i]),
               "channel %td of %d, float %td of %td, step %td%s: %a, not %a", i / pitch, channels,
               i % pitch, length, step, stream ? ", streamed" : "", (double)y[i], (double)want[i]);
-    CHECK(buffer_guards_intact(&a->at[0].y), "%d channels, %d puts, step %td", channels, puts,
+    CHECK(buffer_guards_intact(&a->at[0].y), "%d channels, %d runs, step %td", channels, runs,
           step);
     free(want);
 }
@@ -376,6 +377,6 @@ void test_amx_gemm(void)
     for (int channels = 1; channels <= PQC_AMX_PAIR; channels++)
         for (ptrdiff_t step = 1; step <= 7; step += 1 + step / 3)
             for (int i = 0; i < 8; i++)
-                check_put(&a, channels, step, i % 2, i / 2 % 2);
+                check_store(&a, channels, step, i % 2, i / 2 % 2);
     arenas_each(&a, buffer_close);
 }

@@ -24,7 +24,7 @@ static float expect(const pqc_conv_chw_params *g, ptrdiff_t row, ptrdiff_t p, in
             sum += (int64_t)g->x[row * g->x_row + g->offset[j] + at] *
                    g->w[j * g->k_stride + 4 * c + i];
         }
-    return fmaf((float)sum, g->scale[c], g->bias[c]);
+    return fmaf((float)sum, g->to.scale[c], g->to.bias[c]);
 }
 
 static pqc_conv_chw_params make(arena *a, ptrdiff_t k, int channels, int stride, int dilation)
@@ -56,8 +56,7 @@ static pqc_conv_chw_params make(arena *a, ptrdiff_t k, int channels, int stride,
                                  .k_stride = 4 * MAX_CHANNELS,
                                  .compensation = a->compensation,
                                  .weight_sums = a->weight_sums,
-                                 .scale = a->scale,
-                                 .bias = a->bias,
+                                 .to = {.scale = a->scale, .bias = a->bias, .pixel_stride = 1},
                                  .channels = channels,
                                  .stride = stride,
                                  .dilation = dilation,
@@ -71,7 +70,9 @@ static void check_block(arena *a, pqc_conv_chw_params g, ptrdiff_t pixels)
     ptrdiff_t pitch = g.rows * g.y_row + 5;
     size_t floats = (size_t)((g.channels - 1) * pitch + (g.rows - 1) * g.y_row + pixels);
     float *y = buffer_place(&a->y, pixels == 0 ? 0 : floats * sizeof *y, 36);
-    pqc.conv_chw_u8s8(&g, pixels, y, pitch);
+    g.to.y = y;
+    g.to.channel_stride = pitch;
+    pqc.conv_chw_u8s8(&g, pixels);
     for (int c = 0; c < g.channels; c++)
         for (ptrdiff_t row = 0; row < g.rows && pixels > 0; row++) {
             const float *line = y + c * pitch + row * g.y_row;

@@ -35,7 +35,7 @@ static float expect(const pqc_dwconv_params *p, ptrdiff_t i, ptrdiff_t j)
         for (int b = 0; b < p->kernel; b++)
             sum += quantized(p, i * p->stride + a - p->top, j * p->stride + b - p->left) *
                    weight(p, a, b);
-    return fmaf((float)sum, *p->scale, *p->bias);
+    return fmaf((float)sum, *p->to.scale, *p->to.bias);
 }
 
 /* Floats of all channels. */
@@ -110,24 +110,24 @@ static void fill(arena *a, pqc_dwconv_params *p, float *x, int kind)
         a->scale[c] = 1.0f + (float)(random_bits() >> 9) * 0x1p-23f;
         a->bias[c] = (float)(int32_t)random_bits() * 0x1p-20f;
     }
-    p->scale = a->scale;
-    p->bias = a->bias;
+    p->to = (pqc_output){.scale = a->scale, .bias = a->bias, .pixel_stride = 1};
     p->x = x;
 }
 
 /* The outputs of all channels, which are filled already. */
 static void check_outputs(arena *a, pqc_dwconv_params p)
 {
-    p.y = place_y(a, &p);
+    p.to.y = place_y(a, &p);
+    p.to.channel_stride = p.out_height * p.out_width;
     unsigned flags = pqc.dwconv_u8s8(&p);
     CHECK(flags == 0, "flags %u", flags);
     for (ptrdiff_t c = 0; c < p.channels; c++, pqc_dwconv_move(&p, 1))
         for (ptrdiff_t i = 0; i < p.out_height; i++)
             for (ptrdiff_t j = 0; j < p.out_width; j++)
-                CHECK(same_f32(p.y[i * p.out_width + j], expect(&p, i, j)),
+                CHECK(same_f32(p.to.y[i * p.out_width + j], expect(&p, i, j)),
                       "kernel %d, stride %d, %td x %td, padding %td, %td: %a at %td, %td, %td",
                       p.kernel, p.stride, p.height, p.width, p.top, p.left,
-                      (double)p.y[i * p.out_width + j], c, i, j);
+                      (double)p.to.y[i * p.out_width + j], c, i, j);
     CHECK(buffer_guards_intact(&a->y), "written outside of y");
 }
 
@@ -173,7 +173,8 @@ static void check_unused(arena *a, pqc_dwconv_params p)
 static void check_flags(arena *a, pqc_dwconv_params p)
 {
     float *x = place_x(a, &p);
-    p.y = place_y(a, &p);
+    p.to.y = place_y(a, &p);
+    p.to.channel_stride = p.out_height * p.out_width;
     for (ptrdiff_t at = 0; at < inputs_of(&p); at++) {
         fill(a, &p, x, PLAIN);
         x[at] = NAN;

@@ -50,8 +50,8 @@ static void check_rows(arena *a, const pqc_igemm_params *g, const int32_t *pixel
         scale[c] = 0x1.234568p-10f * (float)(c + 1);
         bias[c] = (float)(random_bits() % 1000) - 500.3f;
     }
-    pqc_rows to = {scale, bias, y, stride, pixels, channels};
-    pqc.igemm_u8s8_f32(g, pixel, &to);
+    pqc_output_block block = {{scale, bias, y, stride, 1, false}, pixels, channels};
+    pqc.igemm_u8s8_f32(g, pixel, &block);
     for (ptrdiff_t i = 0; i < n; i++) {
         ptrdiff_t p = i / stride, c = i % stride;
         uint32_t want = 0xa5a5a5a5;
@@ -145,19 +145,20 @@ static void check_row(arena *a, ptrdiff_t channels, ptrdiff_t k, bool extreme)
                              .compensation = compensation,
                              .scale = 0x1.6a09e667f3bcdp-5,
                              .inverse = inverse,
-                             .bias = way & 2 ? bias : NULL,
+                             .to = {.bias = way & 2 ? bias : NULL, .channel_stride = 1},
                              .channels = channels,
                              .backwards = way & 4};
-        r.y = buffer_place(&a->y, (size_t)channels * 4, 12);
+        r.to.y = buffer_place(&a->y, (size_t)channels * 4, 12);
         pqc.gemv_u8s8(&r);
         for (ptrdiff_t c = 0; c < channels; c++) {
             int64_t sum = compensation[c];
             for (ptrdiff_t j = 0; j < k; j++)
                 for (int i = 0; i < 4; i++)
                     sum += (int64_t)x[4 * j + i] * w[row_weights(&r, j, c) + i];
-            float want = fmaf((float)sum, (float)(r.scale * inverse[c]), r.bias ? bias[c] : 0.0f);
-            CHECK(bits_f32(r.y[c]) == bits_f32(want), "way %d, channel %td of %td, k %td: %a", way,
-                  c, channels, k, (double)r.y[c]);
+            float want =
+                fmaf((float)sum, (float)(r.scale * inverse[c]), r.to.bias ? bias[c] : 0.0f);
+            CHECK(bits_f32(r.to.y[c]) == bits_f32(want), "way %d, channel %td of %td, k %td: %a",
+                  way, c, channels, k, (double)r.to.y[c]);
         }
         CHECK(buffer_guards_intact(&a->y), "way %d, %td channels, k %td", way, channels, k);
     }
@@ -193,10 +194,10 @@ void test_igemm_u8s8(void)
 }
 
 /* Sums that a float does not hold exactly among them. */
-static void check_dequantize(arena *a, int pixels, int channels, bool columns)
+static void check_requantize(arena *a, int pixels, int channels, bool nchw)
 {
-    ptrdiff_t ld = (channels + 15) / 16 * 16, stride = (columns ? pixels : channels) + 3;
-    ptrdiff_t lines = columns ? channels : pixels, length = columns ? pixels : channels;
+    ptrdiff_t ld = (channels + 15) / 16 * 16, stride = (nchw ? pixels : channels) + 3;
+    ptrdiff_t lines = nchw ? channels : pixels, length = nchw ? pixels : channels;
     int32_t *acc = buffer_place(&a->acc, (size_t)(pixels * ld) * 4, 0);
     float *scale = buffer_place(&a->compensation, (size_t)channels * 4, 0);
     float *bias = buffer_place(&a->weight_sums, (size_t)channels * 4, 0);
@@ -210,13 +211,14 @@ static void check_dequantize(arena *a, int pixels, int channels, bool columns)
         bias[c] = c % 3 == 0 ? 0.0f : (float)(int32_t)random_bits() * 0x1p-20f;
     }
     pqc_sums sums = {acc, ld, pixels, channels};
-    (columns ? pqc.requantize_nchw : pqc.requantize_nhwc)(sums, scale, bias, y, stride);
+    pqc_output to = {scale, bias, y, nchw ? 1 : stride, nchw ? stride : 1, false};
+    (nchw ? pqc.requantize_nchw : pqc.requantize_nhwc)(sums, &to);
     for (int p = 0; p < pixels; p++)
         for (int c = 0; c < channels; c++) {
-            float got = columns ? y[c * stride + p] : y[p * stride + c];
+            float got = nchw ? y[c * stride + p] : y[p * stride + c];
             float want = fmaf((float)acc[p * ld + c], scale[c], bias[c]);
             CHECK(same_f32(got, want), "%s: pixel %d of %d, channel %d of %d: %a, not %a",
-                  columns ? "columns" : "rows", p, pixels, c, channels, (double)got, (double)want);
+                  nchw ? "nchw" : "nhwc", p, pixels, c, channels, (double)got, (double)want);
         }
     for (ptrdiff_t line = 0; line + 1 < lines && length > 0; line++)
         for (ptrdiff_t i = length; i < stride; i++)
@@ -225,14 +227,14 @@ static void check_dequantize(arena *a, int pixels, int channels, bool columns)
     CHECK(buffer_guards_intact(&a->y), "%d pixels, %d channels", pixels, channels);
 }
 
-void test_dequantize(void)
+void test_requantize(void)
 {
     arena a;
     arena_each(&a, buffer_open);
     for (int pixels = 0; pixels <= 64; pixels += pixels < 35 ? 1 : 29)
         for (int channels = 1; channels <= 64; channels++) {
-            check_dequantize(&a, pixels, channels, false);
-            check_dequantize(&a, pixels, channels, true);
+            check_requantize(&a, pixels, channels, false);
+            check_requantize(&a, pixels, channels, true);
         }
     arena_each(&a, buffer_close);
 }

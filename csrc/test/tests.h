@@ -10,7 +10,7 @@ void test_amax(void);
 void test_affine(void);
 void test_pack_u8(void);
 void test_igemm_u8s8(void);
-void test_dequantize(void);
+void test_requantize(void);
 void test_dwconv_u8s8(void);
 void test_winograd(void);
 void test_amx_gemm(void);

@@ -52,15 +52,12 @@ typedef struct {
     ptrdiff_t to;    /* floats from the channel's first */
 } pqc_amx_run;
 
-/* y[c * channel_stride + to + i * pixel_stride] = fma((float)(compensation[c] + sums[c][from + i]), scale[c], bias[c]) for the
- * pixels i of each run. */
+/* The pixels i of each run: y[c * channel_stride + to + i * pixel_stride] = finish(compensation[c] + sums[c][from + i]). */
 typedef struct {
     const int32_t *compensation;
-    const float *scale, *bias;
+    pqc_output to; /* nchw */
     const pqc_amx_run *run;
     int runs;
-    ptrdiff_t pixel_stride, channel_stride;
-    bool stream; /* y is not wanted in the caches */
 } pqc_amx_store;
 
 /* Sums of some rows and channels, the last ones that AMX has made: their results are not written yet. */
@@ -68,7 +65,7 @@ typedef struct {
     _Alignas(64) int32_t sums[2][PQC_AMX_PAIR * PQC_AMX_PAIR];
     int turn; /* whose they are */
     ptrdiff_t ld;
-    pqc_rows to;
+    pqc_output_block block; /* nhwc */
 } pqc_amx_pending;
 
 typedef struct {
@@ -82,14 +79,14 @@ typedef struct {
                       int32_t *sums);
 
     /* g's channels, whose x and offsets are not used.  The pending results are written, and some of these are pending. */
-    void (*gemm_nhwc)(const pqc_igemm_params *g, const uint8_t *x, const pqc_rows *to,
+    void (*gemm_nhwc)(const pqc_igemm_params *g, const uint8_t *x, const pqc_output_block *block,
                       pqc_amx_pending *pending);
     void (*flush)(pqc_amx_pending *pending);
 
     /* One block of 16 pixels.  Reads up to 64 bytes from the last byte used on. */
     void (*panel)(const pqc_amx_panel *p, const uint8_t *x, uint8_t *panel);
 
-    void (*store)(const pqc_amx_store *to, const int32_t *sums, int channels, float *y);
+    void (*store)(const pqc_amx_store *s, const int32_t *sums, int channels);
 } pqc_amx_gemm;
 
 #if PQC_AMX_COMPILES

@@ -144,58 +144,58 @@ AMX static void gemm_nchw(const int8_t *w, int blocks, const pqc_amx_pixels *pix
         nchw_tiles(a, b, pixels->offset, k, 1, 1, sums);
 }
 
-/* Scale and bias of 32 channels, in registers. */
+/* Of 32 channels, in registers. */
 typedef struct {
-    __m512 scale[2], bias[2];
-} pair_scales;
+    output16 of[2];
+} pair_output;
 
-INLINE pair_scales pair_scales_of(const pqc_rows *to)
+INLINE pair_output pair_output_of(const pqc_output *o)
 {
-    return (pair_scales){{_mm512_loadu_ps(to->scale), _mm512_loadu_ps(to->scale + PQC_LANES)},
-                         {_mm512_loadu_ps(to->bias), _mm512_loadu_ps(to->bias + PQC_LANES)}};
+    return (pair_output){
+        {output16_of_channels(o, 0, 0xffff), output16_of_channels(o, PQC_LANES, 0xffff)}};
 }
 
-INLINE void store_pair(const int32_t *sums, const pair_scales *s, float *y)
+INLINE void store_pair(const int32_t *sums, const pair_output *o, float *y)
 {
     PQC_UNROLL(2)
-    for (int v = 0; v < 2; v++) {
-        __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums + PQC_LANES * v));
-        _mm512_storeu_ps(y + PQC_LANES * v, _mm512_fmadd_ps(sum, s->scale[v], s->bias[v]));
-    }
+    for (int v = 0; v < 2; v++)
+        _mm512_storeu_ps(y + PQC_LANES * v,
+                         finish16(_mm512_load_si512(sums + PQC_LANES * v), o->of[v]));
 }
 
 /* Rows of results, as far as there are any: into other instructions' spare time, if they are few.  `pair` is NULL unless
  * there are 32 channels. */
-INLINE void flush_rows(pqc_rows *to, const int32_t **sums, ptrdiff_t ld, int rows,
-                       const pair_scales *pair)
+INLINE void flush_rows(pqc_output_block *b, const int32_t **sums, ptrdiff_t ld, int rows,
+                       const pair_output *pair)
 {
-    for (; rows > 0 && to->rows > 0; rows--, to->rows--, to->y += to->stride, *sums += ld)
+    for (; rows > 0 && b->pixels > 0;
+         rows--, b->pixels--, b->to.y += b->to.pixel_stride, *sums += ld)
         if (pair)
-            store_pair(*sums, pair, to->y);
+            store_pair(*sums, pair, b->to.y);
         else
-            store_rows(*sums, ld, 1, to);
+            store_rows(*sums, ld, 1, b);
 }
 
 AMX static void flush(pqc_amx_pending *pending)
 {
     const int32_t *sums = pending->sums[pending->turn];
-    flush_rows(&pending->to, &sums, pending->ld, pending->to.rows, NULL);
+    flush_rows(&pending->block, &sums, pending->ld, pending->block.pixels, NULL);
 }
 
 /* A: rows, B: channels.  PAIR: the pending results are of 32 channels. */
 INLINE void row_tiles(operand a, operand b, ptrdiff_t k, const int a_tiles, const int b_tiles,
-                      const bool PAIR, const int32_t *compensation, pqc_rows next,
+                      const bool PAIR, const int32_t *compensation, pqc_output_block next,
                       pqc_amx_pending *pending)
 {
-    pqc_rows to = pending->to;
+    pqc_output_block block = pending->block;
     const int32_t *sums = pending->sums[pending->turn];
     ptrdiff_t ld = pending->ld;
-    int some = (int)(to.rows / (k / PQC_AMX_SIDE + 1)) + 1;
-    pair_scales scales;
-    const pair_scales *pair = NULL;
+    int some = (int)(block.pixels / (k / PQC_AMX_SIDE + 1)) + 1;
+    pair_output both;
+    const pair_output *pair = NULL;
     if (PAIR) {
-        scales = pair_scales_of(&to);
-        pair = &scales;
+        both = pair_output_of(&block.to);
+        pair = &both;
     }
     _tile_loadd(0, compensation, 0);
     if (b_tiles >= 2)
@@ -208,35 +208,34 @@ INLINE void row_tiles(operand a, operand b, ptrdiff_t k, const int a_tiles, cons
         _tile_loadd(2, compensation, 0);
     if (a_tiles == 2 && b_tiles == 2)
         _tile_loadd(3, compensation + PQC_LANES, 0);
-    ALL_GROUPS(_tile_dpbusd, flush_rows(&to, &sums, ld, some, pair));
-    flush_rows(&to, &sums, ld, to.rows, pair);
+    ALL_GROUPS(_tile_dpbusd, flush_rows(&block, &sums, ld, some, pair));
+    flush_rows(&block, &sums, ld, block.pixels, pair);
     pending->turn = !pending->turn;
     pending->ld = PQC_LANES * b_tiles;
-    pending->to = next;
+    pending->block = next;
     store_tiles(a_tiles, b_tiles, pending->sums[pending->turn], 4 * pending->ld);
 }
 
 /* The rows and channels from some place on, at most so many. */
-static pqc_rows part_of(const pqc_rows *to, int row, int rows, int channel, int channels)
+static pqc_output_block part_of(const pqc_output_block *b, int row, int rows, int channel,
+                                int channels)
 {
-    return (pqc_rows){.scale = to->scale + channel,
-                      .bias = to->bias + channel,
-                      .y = to->y + row * to->stride + channel,
-                      .stride = to->stride,
-                      .rows = to->rows - row < rows ? to->rows - row : rows,
-                      .channels =
-                          to->channels - channel < channels ? to->channels - channel : channels};
+    pqc_output_block part = {.to = pqc_output_from(&b->to, channel),
+                             .pixels = (int)pqc_min(b->pixels - row, rows),
+                             .channels = (int)pqc_min(b->channels - channel, channels)};
+    part.to.y += row * b->to.pixel_stride;
+    return part;
 }
 
 /* Two blocks of rows by up to two of channels at a time. */
-INLINE void two_blocks(const pqc_igemm_params *g, operand a, int row, const pqc_rows *to,
+INLINE void two_blocks(const pqc_igemm_params *g, operand a, int row, const pqc_output_block *block,
                        pqc_amx_pending *pending)
 {
     for (int v = 0; v < g->vectors; v += 2) {
         operand b = {(const uint8_t *)g->w + v * g->panel_stride, g->panel_stride, 64};
         const int32_t *compensation = g->compensation + PQC_LANES * v;
-        pqc_rows next = part_of(to, row, PQC_AMX_PAIR, PQC_LANES * v, PQC_AMX_PAIR);
-        bool pair = pending->to.rows > 0 && pending->to.channels == PQC_AMX_PAIR;
+        pqc_output_block next = part_of(block, row, PQC_AMX_PAIR, PQC_LANES * v, PQC_AMX_PAIR);
+        bool pair = pending->block.pixels > 0 && pending->block.channels == PQC_AMX_PAIR;
         if (v + 1 == g->vectors)
             row_tiles(a, b, g->k, 2, 1, false, compensation, next, pending);
         else if (pair)
@@ -247,7 +246,8 @@ INLINE void two_blocks(const pqc_igemm_params *g, operand a, int row, const pqc_
 }
 
 /* One block of rows by all of the channels. */
-INLINE void one_block(const pqc_igemm_params *g, operand a, pqc_rows next, pqc_amx_pending *pending)
+INLINE void one_block(const pqc_igemm_params *g, operand a, pqc_output_block next,
+                      pqc_amx_pending *pending)
 {
     operand b = {(const uint8_t *)g->w, g->panel_stride, 64};
     if (g->vectors == 4)
@@ -260,15 +260,15 @@ INLINE void one_block(const pqc_igemm_params *g, operand a, pqc_rows next, pqc_a
         row_tiles(a, b, g->k, 1, 1, false, g->compensation, next, pending);
 }
 
-AMX static void gemm_nhwc(const pqc_igemm_params *g, const uint8_t *x, const pqc_rows *to,
-                          pqc_amx_pending *pending)
+AMX static void gemm_nhwc(const pqc_igemm_params *g, const uint8_t *x,
+                          const pqc_output_block *block, pqc_amx_pending *pending)
 {
     operand a = {x, pqc_div_round_up(g->k, PQC_AMX_SIDE) * PQC_AMX_TILE_BYTES, 64};
     int row = 0;
-    for (; to->rows - row > PQC_AMX_SIDE; row += PQC_AMX_PAIR, a.tile += 2 * a.tile_stride)
-        two_blocks(g, a, row, to, pending);
-    if (row < to->rows)
-        one_block(g, a, part_of(to, row, PQC_AMX_SIDE, 0, to->channels), pending);
+    for (; block->pixels - row > PQC_AMX_SIDE; row += PQC_AMX_PAIR, a.tile += 2 * a.tile_stride)
+        two_blocks(g, a, row, block, pending);
+    if (row < block->pixels)
+        one_block(g, a, part_of(block, row, PQC_AMX_SIDE, 0, block->channels), pending);
 }
 
 const pqc_amx_gemm pqc_amx_gemm_amx = {.begin = begin,

@@ -5,7 +5,6 @@
 #include "amx_gemm.h"
 
 void pqc_amx_gemm_panel_avx512(const pqc_amx_panel *p, const uint8_t *x, uint8_t *panel);
-void pqc_amx_gemm_store_avx512(const pqc_amx_store *to, const int32_t *sums, int channels,
-                               float *y);
+void pqc_amx_gemm_store_avx512(const pqc_amx_store *s, const int32_t *sums, int channels);
 
 #endif

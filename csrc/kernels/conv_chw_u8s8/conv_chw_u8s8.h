@@ -1,7 +1,7 @@
 /* The products of igemm_u8s8 for runs of neighbouring pixels: the lanes of a vector are pixels, so a channel is written as it
  * lies in memory (chw), and depthwise layers waste nothing.
  *
- *     y[c * channel_stride + p] = fma((float)sum[p][c], scale[c], bias[c])    c < channels <= 64, p < pixels
+ *     to.y[c * to.channel_stride + p] = finish(sum[p][c])            c < channels <= 64, p < pixels; requantize.h
  *     sum[p][c] = compensation[c] + sum over j < k, i < 4 of at(p, j, i) * w[j * k_stride + 4 * c + i]
  *     at(p, j, i) = x[offset[j] + 4 * p + i]                         c4: dilation == 0
  *                 = x[offset[j] + p * stride + i * dilation]         kw4 (tap-packed)
@@ -14,7 +14,7 @@
 #ifndef PQC_CONV_CHW_U8S8_H
 #define PQC_CONV_CHW_U8S8_H
 
-#include "pqc.h"
+#include "requantize/requantize.h"
 
 enum { PQC_KW4_REACH = 5 };
 
@@ -25,14 +25,12 @@ typedef struct {
     const int8_t *w;
     ptrdiff_t k_stride;
     const int32_t *compensation, *weight_sums; /* as in igemm_u8s8.h */
-    const float *scale, *bias;
+    pqc_output to;                             /* nchw */
     int channels, stride, dilation;
     ptrdiff_t rows, x_row, y_row;
-    bool stream; /* y is not wanted in the caches: bodies may write around them */
 } pqc_conv_chw_params;
 
-typedef void pqc_conv_chw_u8s8_fn(const pqc_conv_chw_params *g, ptrdiff_t pixels, float *y,
-                                  ptrdiff_t channel_stride);
+typedef void pqc_conv_chw_u8s8_fn(const pqc_conv_chw_params *g, ptrdiff_t pixels);
 
 pqc_conv_chw_u8s8_fn pqc_conv_chw_u8s8_scalar, pqc_conv_chw_u8s8_avx2, pqc_conv_chw_u8s8_avxvnni,
     pqc_conv_chw_u8s8_vnni, pqc_conv_chw_u8s8_neon, pqc_conv_chw_u8s8_dotprod;
@@ -46,8 +44,7 @@ static inline pqc_conv_chw_params pqc_conv_chw_part(const pqc_conv_chw_params *g
     part.w += 4 * first;
     part.compensation += first;
     part.weight_sums += first;
-    part.scale += first;
-    part.bias += first;
+    part.to = pqc_output_from(&g->to, first);
     return part;
 }
 

@@ -1,10 +1,9 @@
 #include "conv_chw_u8s8.h"
-#include "pqc.h"
 
 #include <string.h>
 
 #if PQC_X86
-#include "avx2.h"
+#include "requantize/requantize_avx2.h"
 
 #define INLINE AVX2 PQC_INLINE
 
@@ -91,41 +90,34 @@ INLINE void widen_pixels(const pqc_conv_chw_params *g, const uint8_t *x, const b
 /* What becomes of some channels' sums. */
 typedef struct {
     const int32_t *compensation;
-    const float *scale, *bias;
-    float *y;
-    ptrdiff_t channel_stride, pixels, at[VECTORS]; /* of the row; where the vectors begin */
-    bool stream;
-} output;
+    pqc_output to;
+    ptrdiff_t pixels, at[VECTORS]; /* of the row; where the vectors begin */
+} row_output;
 
-static inline output output_of(const pqc_conv_chw_params *g, int first, ptrdiff_t pixels, float *y,
-                               ptrdiff_t channel_stride)
+static inline row_output row_output_of(const pqc_conv_chw_params *g, int first, ptrdiff_t pixels,
+                                       float *y)
 {
-    return (output){.compensation = g->compensation + first,
-                    .scale = g->scale + first,
-                    .bias = g->bias + first,
-                    .y = y + first * channel_stride,
-                    .channel_stride = channel_stride,
-                    .pixels = pixels,
-                    .stream = g->stream};
+    row_output o = {g->compensation + first, g->to, pixels, {0}};
+    o.to.y = y;
+    o.to = pqc_output_from(&o.to, first);
+    return o;
 }
 
 /* One channel's V vectors of sums. */
-INLINE void store_channel(output o, int c, const int V, const __m256i *sums)
+INLINE void store_channel(row_output o, int c, const int V, const __m256i *sums)
 {
-    __m256 scale = _mm256_set1_ps(o.scale[c]), bias = _mm256_set1_ps(o.bias[c]);
+    output8 of = output8_of_channel(&o.to, c);
     __m256i compensation = _mm256_set1_epi32(o.compensation[c]);
-    float *y = o.y + c * o.channel_stride;
+    float *y = o.to.y + c * o.to.channel_stride;
     PQC_UNROLL(2)
     for (int v = 0; v < V; v++)
-        store(y + o.at[v], o.pixels - o.at[v],
-              _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sums[v], compensation)), scale,
-                              bias),
-              o.stream);
+        store(y + o.at[v], o.pixels - o.at[v], finish8(_mm256_add_epi32(sums[v], compensation), of),
+              o.to.stream);
 }
 
 /* C channels of V vectors, which are constants where this is inlined; `vector` words lie between two of them. */
 INLINE void tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t kr_groups,
-                 const int C, const int V, output o)
+                 const int C, const int V, row_output o)
 {
     __m256i sums[MAX_CHANNELS][VECTORS];
     PQC_UNROLL(6)
@@ -155,7 +147,7 @@ INLINE void tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t
 }
 
 INLINE void any_tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t kr_groups,
-                     int channels, const int V, output o)
+                     int channels, const int V, row_output o)
 {
     switch (channels) {
     case 1:
@@ -181,8 +173,7 @@ INLINE void any_tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdi
 
 /* Up to PASS pixels from `begin` on, all channels. */
 INLINE void pass(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw4, __m256i kw4_places,
-                 wide_operands *wide, ptrdiff_t begin, ptrdiff_t pixels, float *y,
-                 ptrdiff_t channel_stride)
+                 wide_operands *wide, ptrdiff_t begin, ptrdiff_t pixels, float *y)
 {
     ptrdiff_t pixel_bytes = kw4 ? g->stride : 4, vector = KR_WORDS * g->k;
     ptrdiff_t at[VECTORS] = {vector_begin(begin, pixels), vector_begin(begin + 8, pixels)};
@@ -193,7 +184,7 @@ INLINE void pass(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw4,
     for (int t = 0; t < tiles_of(g->channels); t++) {
         int first = tile_begin(g->channels, t), channels = tile_begin(g->channels, t + 1) - first;
         const int16_t *w = wide->w + 4 * g->k * first;
-        output o = output_of(g, first, pixels, y, channel_stride);
+        row_output o = row_output_of(g, first, pixels, y);
         o.at[0] = at[0];
         o.at[1] = at[1];
         if (both)
@@ -205,7 +196,7 @@ INLINE void pass(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw4,
 
 /* Rows of more kr groups than there is room for: 4 channels of 8 pixels at a time, widened in the loop. */
 INLINE void long_tile(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw4,
-                      __m256i kw4_places, output o)
+                      __m256i kw4_places, row_output o)
 {
     __m256i sums[4];
     PQC_UNROLL(4)
@@ -232,17 +223,17 @@ INLINE void long_tile(const pqc_conv_chw_params *g, const uint8_t *x, const bool
 }
 
 INLINE void row_of(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw4,
-                   wide_operands *wide, ptrdiff_t pixels, float *y, ptrdiff_t channel_stride)
+                   wide_operands *wide, ptrdiff_t pixels, float *y)
 {
     __m256i kw4_places = kw4_places_of(g);
     if (g->k <= MAX_KR_GROUPS) {
         for (ptrdiff_t p = 0; p < pixels; p += PASS)
-            pass(g, x, kw4, kw4_places, wide, p, pixels, y, channel_stride);
+            pass(g, x, kw4, kw4_places, wide, p, pixels, y);
         return;
     }
     for (int c = 0; c < g->channels; c += 4) {
         pqc_conv_chw_params part = pqc_conv_chw_part(g, c, 4);
-        output o = output_of(&part, 0, pixels, y + c * channel_stride, channel_stride);
+        row_output o = row_output_of(&part, 0, pixels, y + c * g->to.channel_stride);
         for (ptrdiff_t p = 0; p < pixels; p += 8) {
             o.at[0] = vector_begin(p, pixels);
             long_tile(&part, x + o.at[0] * (kw4 ? g->stride : 4), kw4, kw4_places, o);
@@ -250,21 +241,20 @@ INLINE void row_of(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw
     }
 }
 
-AVX2 void pqc_conv_chw_u8s8_avx2(const pqc_conv_chw_params *g, ptrdiff_t pixels, float *y,
-                                 ptrdiff_t channel_stride)
+AVX2 void pqc_conv_chw_u8s8_avx2(const pqc_conv_chw_params *g, ptrdiff_t pixels)
 {
     wide_operands wide;
     if (g->k <= MAX_KR_GROUPS)
         widen_weights(g, wide.w);
     for (ptrdiff_t row = 0; row < g->rows; row++) {
         const uint8_t *x = g->x + row * g->x_row;
-        float *to = y + row * g->y_row;
+        float *y = g->to.y + row * g->y_row;
         if (g->dilation != 0)
-            row_of(g, x, true, &wide, pixels, to, channel_stride);
+            row_of(g, x, true, &wide, pixels, y);
         else
-            row_of(g, x, false, &wide, pixels, to, channel_stride);
+            row_of(g, x, false, &wide, pixels, y);
     }
-    if (g->stream)
+    if (g->to.stream)
         _mm_sfence();
 }
 

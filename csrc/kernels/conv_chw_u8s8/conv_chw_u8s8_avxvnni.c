@@ -1,7 +1,8 @@
 #include "conv_chw_u8s8.h"
-#include "pqc.h"
 
 #if PQC_X86
+#include "requantize/requantize_avx2.h"
+
 #include <immintrin.h>
 #include <string.h>
 
@@ -36,8 +37,7 @@ INLINE __m256i weights_at(const int8_t *w)
 INLINE void store(const pqc_conv_chw_params *g, int c, __m256i sum, ptrdiff_t pixels, float *y)
 {
     float result[8];
-    __m256 value = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(g->scale[c]),
-                                   _mm256_set1_ps(g->bias[c]));
+    __m256 value = finish8(sum, output8_of_channel(&g->to, c));
     if (pixels >= 8) {
         _mm256_storeu_ps(y, value);
         return;
@@ -99,12 +99,11 @@ AVXVNNI static void few_channels(const pqc_conv_chw_params *g, ptrdiff_t pixels,
             : one_row(g, 1, false, pixels, y, channel_stride);
 }
 
-AVXVNNI void pqc_conv_chw_u8s8_avxvnni(const pqc_conv_chw_params *g, ptrdiff_t pixels, float *y,
-                                       ptrdiff_t channel_stride)
+AVXVNNI void pqc_conv_chw_u8s8_avxvnni(const pqc_conv_chw_params *g, ptrdiff_t pixels)
 {
     for (int c = 0; c < g->channels; c += 4) {
         pqc_conv_chw_params part = pqc_conv_chw_part(g, c, 4);
-        few_channels(&part, pixels, y + c * channel_stride, channel_stride);
+        few_channels(&part, pixels, part.to.y, part.to.channel_stride);
     }
 }
 

@@ -1,7 +1,8 @@
 #include "conv_chw_u8s8.h"
-#include "pqc.h"
 
 #if PQC_ARM
+#include "requantize/requantize_neon.h"
+
 #include <arm_neon.h>
 #include <string.h>
 
@@ -40,8 +41,7 @@ INLINE void store(const pqc_conv_chw_params *g, int c, int32x4_t sum, ptrdiff_t 
 {
     float result[4];
     sum = vaddq_s32(sum, vdupq_n_s32(g->compensation[c] + g->weight_sums[c]));
-    float32x4_t value =
-        vfmaq_f32(vdupq_n_f32(g->bias[c]), vcvtq_f32_s32(sum), vdupq_n_f32(g->scale[c]));
+    float32x4_t value = finish4(sum, output4_of_channel(&g->to, c));
     if (pixels >= 4) {
         vst1q_f32(y, value);
         return;
@@ -103,12 +103,11 @@ DOTPROD static void few_channels(const pqc_conv_chw_params *g, ptrdiff_t pixels,
             : one_row(g, 1, false, pixels, y, channel_stride);
 }
 
-DOTPROD void pqc_conv_chw_u8s8_dotprod(const pqc_conv_chw_params *g, ptrdiff_t pixels, float *y,
-                                       ptrdiff_t channel_stride)
+DOTPROD void pqc_conv_chw_u8s8_dotprod(const pqc_conv_chw_params *g, ptrdiff_t pixels)
 {
     for (int c = 0; c < g->channels; c += 4) {
         pqc_conv_chw_params part = pqc_conv_chw_part(g, c, 4);
-        few_channels(&part, pixels, y + c * channel_stride, channel_stride);
+        few_channels(&part, pixels, part.to.y, part.to.channel_stride);
     }
 }
 

@@ -1,7 +1,5 @@
 #include "conv_chw_u8s8.h"
 
-#include <math.h>
-
 /* Unsigned, so that wrapping is defined. */
 static int32_t product(const pqc_conv_chw_params *g, ptrdiff_t row, ptrdiff_t pixel, int c)
 {
@@ -17,12 +15,11 @@ static int32_t product(const pqc_conv_chw_params *g, ptrdiff_t row, ptrdiff_t pi
     return (int32_t)acc;
 }
 
-void pqc_conv_chw_u8s8_scalar(const pqc_conv_chw_params *g, ptrdiff_t pixels, float *y,
-                              ptrdiff_t channel_stride)
+void pqc_conv_chw_u8s8_scalar(const pqc_conv_chw_params *g, ptrdiff_t pixels)
 {
     for (int c = 0; c < g->channels; c++)
         for (ptrdiff_t row = 0; row < g->rows; row++)
             for (ptrdiff_t p = 0; p < pixels; p++)
-                y[c * channel_stride + row * g->y_row + p] =
-                    fmaf((float)product(g, row, p, c), g->scale[c], g->bias[c]);
+                g->to.y[c * g->to.channel_stride + row * g->y_row + p] =
+                    pqc_finish((float)product(g, row, p, c), &g->to, c);
 }

@@ -1,8 +1,8 @@
 #include "conv_chw_u8s8.h"
-#include "pqc.h"
 
 #if PQC_X86
 #include "kw4_avx512.h"
+#include "requantize/requantize_avx512.h"
 
 #include <string.h>
 
@@ -70,11 +70,11 @@ INLINE void tile(const pqc_conv_chw_params *g, const uint8_t *x, const int C, co
     for (int c = 0; c < C; c++) {
         if (c == g->channels)
             break;
-        __m512 scale = _mm512_set1_ps(g->scale[c]), bias = _mm512_set1_ps(g->bias[c]);
+        output16 of = output16_of_channel(&g->to, c);
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
             store(y + c * channel_stride + 16 * v, v == V - 1 ? kept : (__mmask16)0xffff, STREAM,
-                  _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[c * V + v]), scale, bias));
+                  finish16(sums[c * V + v], of));
     }
 }
 
@@ -115,7 +115,7 @@ INLINE void rows_by_channels(const pqc_conv_chw_params *g, const bool kw4, const
 INLINE void any_rows(const pqc_conv_chw_params *g, const bool kw4, ptrdiff_t pixels, float *y,
                      ptrdiff_t channel_stride)
 {
-    if (g->stream)
+    if (g->to.stream)
         rows_by_channels(g, kw4, true, pixels, y, channel_stride);
     else
         rows_by_channels(g, kw4, false, pixels, y, channel_stride);
@@ -133,15 +133,13 @@ VNNI static void kw4_rows(const pqc_conv_chw_params *g, ptrdiff_t pixels, float 
     any_rows(g, true, pixels, y, channel_stride);
 }
 
-VNNI void pqc_conv_chw_u8s8_vnni(const pqc_conv_chw_params *g, ptrdiff_t pixels, float *y,
-                                 ptrdiff_t channel_stride)
+VNNI void pqc_conv_chw_u8s8_vnni(const pqc_conv_chw_params *g, ptrdiff_t pixels)
 {
     for (int c = 0; c < g->channels; c += 8) {
         pqc_conv_chw_params part = pqc_conv_chw_part(g, c, 8);
-        (g->dilation == 0 ? c4_rows : kw4_rows)(&part, pixels, y + c * channel_stride,
-                                                channel_stride);
+        (g->dilation == 0 ? c4_rows : kw4_rows)(&part, pixels, part.to.y, part.to.channel_stride);
     }
-    if (g->stream)
+    if (g->to.stream)
         _mm_sfence();
 }
 

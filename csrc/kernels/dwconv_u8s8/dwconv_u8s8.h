@@ -1,6 +1,6 @@
 /* Channels of a depthwise convolution, quantised on the way; no image in bytes is made.  Of each channel:
  *
- *     y[i][j] = fma((float)sum, scale, bias)        i < out_height, j < out_width
+ *     y[i][j] = finish(sum)        i < out_height, j < out_width; requantize.h
  *     sum = sum over a, b < kernel of q(x[i * stride + a - top][j * stride + b - left]) * w[a][b]
  *     q(x) = clamp(rint(x * mul), lo, hi), and 0 outside of the image
  *
@@ -14,11 +14,12 @@
 #define PQC_DWCONV_U8S8_H
 
 #include "pack_u8/pack_u8.h"
+#include "requantize/requantize.h"
 
 enum { PQC_DWCONV_MAX_KERNEL = 7, PQC_DWCONV_MAX_WIDTH = 640 };
 
 typedef struct {
-    const float *x; /* of the first channel; that of the next comes behind it, as in y */
+    const float *x; /* of the first channel; that of the next comes behind it */
     ptrdiff_t channels, height, width;
     int kernel, stride; /* 3, 5 or 7; 1 or 2 */
     ptrdiff_t top, left;
@@ -26,8 +27,7 @@ typedef struct {
     ptrdiff_t taps_step;    /* bytes from a kr group to the next */
     ptrdiff_t taps_channel; /* bytes from a channel to the next */
     pqc_u8_quant q;
-    const float *scale, *bias; /* of each channel */
-    float *y;
+    pqc_output to; /* nchw, a channel's plane behind the one before */
     ptrdiff_t out_height, out_width;
     bool prefetch; /* what is next of x and y is worth fetching */
 } pqc_dwconv_params;
@@ -46,10 +46,8 @@ static inline ptrdiff_t pqc_dwconv_padded_width(const pqc_dwconv_params *p)
 static inline void pqc_dwconv_move(pqc_dwconv_params *p, ptrdiff_t channels)
 {
     p->x += channels * p->height * p->width;
-    p->y += channels * p->out_height * p->out_width;
     p->taps += channels * p->taps_channel;
-    p->scale += channels;
-    p->bias += channels;
+    p->to = pqc_output_from(&p->to, channels);
 }
 
 #endif

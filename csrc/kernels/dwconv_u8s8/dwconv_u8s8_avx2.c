@@ -1,6 +1,7 @@
 #include "dwconv_u8s8_avx2.h"
 
 #if PQC_X86
+#include "requantize/requantize_avx2.h"
 
 #define INLINE AVX2 PQC_INLINE
 
@@ -28,7 +29,7 @@ INLINE ptrdiff_t first_line(ptrdiff_t row, const int S)
  * of a pair. */
 typedef struct {
     int32_t pairs[(PQC_DWCONV_MAX_KERNEL + 1) * PITCH];
-    float scale, bias;
+    pqc_output to;
 } parameters;
 
 /* One row, with zeros past its end; no row, outside of the kernel. */
@@ -112,16 +113,11 @@ typedef struct {
     ptrdiff_t pitch, width, height;
 } outputs;
 
-INLINE void store(__m256i sums, __m256 scale, __m256 bias, float *y)
-{
-    _mm256_storeu_ps(y, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), scale, bias));
-}
-
 /* Up to R rows of 8 columns from each of C columns on. */
 INLINE void columns(lines from, const parameters *p, const int C, const int R, const int K,
                     const int S, const ptrdiff_t *column, outputs to)
 {
-    const __m256 scale = _mm256_set1_ps(p->scale), bias = _mm256_set1_ps(p->bias);
+    const output8 of = output8_of_channel(&p->to, 0);
     const int32_t *at[2];
     __m256i sums[2][ROWS];
     for (int c = 0; c < C; c++)
@@ -133,7 +129,7 @@ INLINE void columns(lines from, const parameters *p, const int C, const int R, c
             break;
         PQC_UNROLL(2)
         for (int c = 0; c < C; c++)
-            store(sums[c][r], scale, bias, to.y + column[c]);
+            _mm256_storeu_ps(to.y + column[c], finish8(sums[c][r], of));
     }
 }
 
@@ -173,19 +169,19 @@ INLINE unsigned plane(const pqc_dwconv_params *p, const int K, const int S)
     _Alignas(64) int32_t room[LINES_ROOM];
     _Alignas(32) float narrow[NARROW * 8];
     const ptrdiff_t width = p->out_width, height = p->out_height;
-    const float *end = p->y + height * width;
+    const float *end = p->to.y + height * width;
     lines to = lines_in(room, p, S);
     /* An odd number of output rows is rounded up, so `most` has to be even. */
     ptrdiff_t room_for = LINES_ROOM / to.pitch - lines_of(K, S);
     ptrdiff_t most = S == 1 ? 2 * (room_for + 1) : (room_for / 2 + 1) / 2 * 2;
-    parameters all = {.scale = *p->scale, .bias = *p->bias};
+    parameters all = {.to = p->to};
     unsigned flags = 0;
     set_weights(p, K, S, all.pairs);
     if (width < 8)
         most = pqc_min(most, NARROW);
     for (ptrdiff_t i = 0; i < height; i += most) {
         ptrdiff_t count = pqc_min(height - i, most), even = (count + 1) / 2 * 2;
-        float *y = p->y + i * width;
+        float *y = p->to.y + i * width;
         flags |= fill_lines(p, i * S, first_line(even - 1, S) + lines_of(K, S), to);
         block(to, &all, K, S,
               width < 8 ? (outputs){narrow, 8, 8, count} : (outputs){y, width, width, count});

@@ -57,7 +57,7 @@ INLINE unsigned store_rows(const pqc_dwconv_params *p, const row_layout *l, uint
     for (ptrdiff_t i = 0; i < p->channels; i++) {
         channel c;
         set_channel(&one, l, K, &c);
-        to.y = one.y + first * to.width;
+        to.y = one.to.y + first * to.width;
         if (p->prefetch) {
             to.next_x =
                 (uintptr_t)(one.x + r.low * p->width) - 4 * (uintptr_t)(p->channels * inputs);

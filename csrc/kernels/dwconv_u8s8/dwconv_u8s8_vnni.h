@@ -6,7 +6,7 @@
 #include "dwconv_u8s8.h"
 
 #if PQC_X86
-#include "avx512.h"
+#include "requantize/requantize_avx512.h"
 
 #include <string.h>
 
@@ -41,7 +41,7 @@ typedef struct {
 /* Sums begin so that bytes of `zero` add up to nothing: the first for tiles that are all inside, then one for each other. */
 typedef struct {
     __m512i w[STEPS];
-    __m512 scale, bias;
+    output16 of;
     __m512i start[TILES + 1];
 } channel;
 
@@ -98,8 +98,7 @@ INLINE void set_channel(const pqc_dwconv_params *p, const row_layout *l, const i
         memcpy(&taps, p->taps + i * p->taps_step, sizeof taps);
         c->w[i] = _mm512_set1_epi32(taps);
     }
-    c->scale = _mm512_set1_ps(*p->scale);
-    c->bias = _mm512_set1_ps(*p->bias);
+    c->of = output16_of_channel(&p->to, 0);
     if (l->starts < l->tiles)
         c->start[0] = start_of(c->w, K, l->zero, all);
     for (int i = 0; i < l->tiles; i++)
@@ -173,8 +172,7 @@ INLINE void store_outputs(outputs to, const row_layout *l, const channel *c, con
             sum_up(x + t.at, to.pitch, &t, l, c, R, K, S, SAME, sums);
             PQC_UNROLL(8)
             for (int r = 0; r < R; r++) {
-                __m512 v = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), c->scale, c->bias);
-                _mm512_mask_storeu_ps(y + r * to.width, t.lanes, v);
+                _mm512_mask_storeu_ps(y + r * to.width, t.lanes, finish16(sums[r], c->of));
             }
         }
     }

@@ -19,7 +19,7 @@
 #ifndef PQC_IGEMM_U8S8_H
 #define PQC_IGEMM_U8S8_H
 
-#include "pqc.h"
+#include "requantize/requantize.h"
 
 enum { PQC_LANES = 16, PQC_NR_VECTORS = 4, PQC_NR = 64 };
 
@@ -40,20 +40,13 @@ typedef void pqc_igemm_u8s8_fn(const pqc_igemm_params *g, const int32_t *pixel, 
 pqc_igemm_u8s8_fn pqc_igemm_u8s8_scalar, pqc_igemm_u8s8_avx2, pqc_igemm_u8s8_avxvnni,
     pqc_igemm_u8s8_vnni, pqc_igemm_u8s8_neon, pqc_igemm_u8s8_dotprod;
 
-/* Results of `rows` pixels: y[p * stride + c] = fma((float)sum[p][c], scale[c], bias[c]), c < channels <= nr. */
-typedef struct {
-    const float *scale, *bias;
-    float *y;
-    ptrdiff_t stride;
-    int rows, channels;
-} pqc_rows;
-
+/* The same sums through the output stage, nhwc; channels <= nr. */
 typedef void pqc_igemm_u8s8_f32_fn(const pqc_igemm_params *g, const int32_t *pixel,
-                                   const pqc_rows *to);
+                                   const pqc_output_block *block);
 
 pqc_igemm_u8s8_f32_fn pqc_igemm_u8s8_f32_vnni;
 
-/* A vector by a matrix: y[c] = fma((float)sum[c], (float)(scale * inverse[c]), bias[c]), all panels of output channels in one
+/* A vector by a matrix, through the output stage with scales of (float)(scale * inverse[c]): all panels of output channels in one
  * call: per-panel set-up would cost up to a quarter of the multiplies.
  *
  *   x             4 * k bytes, the kr groups one after the other
@@ -67,8 +60,7 @@ typedef struct {
     const int32_t *compensation;
     double scale;
     const double *inverse;
-    const float *bias; /* NULL: zeros */
-    float *y;
+    pqc_output to; /* its scale is not used; bias may be NULL: zeros */
     ptrdiff_t channels;
     bool backwards; /* from the last panel to the first */
 } pqc_gemv_params;

@@ -1,7 +1,7 @@
 #include "igemm_u8s8.h"
 
 #if PQC_X86
-#include "avx512.h"
+#include "requantize/requantize_avx512.h"
 
 #include <string.h>
 
@@ -44,10 +44,11 @@ INLINE void block(pqc_gemv_params r, ptrdiff_t first, const int V, const bool NA
     for (int v = 0; v < V; v++) {
         ptrdiff_t at = first + PQC_LANES * v;
         __mmask16 lanes = tail16(r.channels - at);
-        __m512 sum = _mm512_cvtepi32_ps(_mm512_add_epi32(sums[v], sums[V + v]));
-        __m512 scale = scales_of(r.scale, r.inverse + at, lanes);
-        __m512 bias = r.bias ? _mm512_maskz_loadu_ps(lanes, r.bias + at) : _mm512_setzero_ps();
-        _mm512_mask_storeu_ps(r.y + at, lanes, _mm512_fmadd_ps(sum, scale, bias));
+        output16 of = {.scale = scales_of(r.scale, r.inverse + at, lanes),
+                       .bias = r.to.bias ? _mm512_maskz_loadu_ps(lanes, r.to.bias + at)
+                                         : _mm512_setzero_ps()};
+        _mm512_mask_storeu_ps(r.to.y + at, lanes,
+                              finish16(_mm512_add_epi32(sums[v], sums[V + v]), of));
     }
 }
 

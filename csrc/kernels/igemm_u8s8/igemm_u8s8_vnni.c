@@ -1,20 +1,18 @@
 #include "igemm_u8s8.h"
-#include "pqc.h"
 
 #if PQC_X86
-#include "avx512.h"
+#include "requantize/requantize_avx512.h"
 
 #include <string.h>
 
 #define VNNI PQC_TARGET_VNNI
 #define INLINE VNNI PQC_INLINE
 
-/* Where only 16 channels are neighbours: weights packed for AMX, of which one row is wanted. */
-enum { MAX_MR_NARROW = 1 };
+enum { MAX_MR = 12 };
 
-/* The most pixels a tile takes for 1 to 4 vectors beside each other: at most 24 sums, 4 weights and one activation in
- * 32 registers. */
-static const int most_pixels[] = {MAX_MR_NARROW, 12, 12, 8, 6};
+/* The most pixels (mr) of a body by the vectors of its panel: at most 24 sums, 4 weights and one activation in 32 registers.
+ * Panels of nr = 16, packed for AMX, are multiplied by one row only. */
+static const int max_mr[] = {1, 12, 12, 8, 6};
 
 INLINE __m512i broadcast_c4(const uint8_t *x)
 {
@@ -31,8 +29,8 @@ INLINE __m512i loaded_once(const int8_t *w)
     return weights;
 }
 
-/* P pixels by the V vectors of 16 channels from `first` on; P and V are constants where this is inlined, and so are step and
- * apart where they can be: registers are short. */
+/* P pixels by the V vectors of 16 channels from `first` on; P and V are constants where this is inlined, and so are the strides
+ * where they can be: registers are short. */
 INLINE void sum_up(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
                    int first, ptrdiff_t k_stride, ptrdiff_t panel_stride, __m512i *sums)
 {
@@ -66,10 +64,10 @@ INLINE void sum_up(const pqc_igemm_params *g, const int32_t *pixel, const int P,
         PQC_KEEP_IN_REGISTER(sums[i]);
 }
 
-/* Where sums go: as they are or, with ROWS, as results. */
+/* Where sums go: as they are or, with F32, through the output stage. */
 typedef struct {
     int32_t *acc;
-    pqc_rows to;
+    pqc_output_block block;
 } destination;
 
 INLINE void store_sums(const __m512i *sums, const int P, const int V, ptrdiff_t ld, int32_t *acc)
@@ -83,114 +81,100 @@ INLINE void store_sums(const __m512i *sums, const int P, const int V, ptrdiff_t 
 }
 
 INLINE void store_results(const __m512i *sums, const int P, const int V, int first,
-                          const pqc_rows *to)
+                          const pqc_output_block *b)
 {
     PQC_UNROLL(4)
     for (int v = 0; v < V; v++) {
         int at = PQC_LANES * (first + v);
-        __mmask16 lanes = tail16(to->channels - at);
-        __m512 scale = _mm512_maskz_loadu_ps(lanes, to->scale + at);
-        __m512 bias = _mm512_maskz_loadu_ps(lanes, to->bias + at);
+        __mmask16 lanes = tail16(b->channels - at);
+        output16 of = output16_of_channels(&b->to, at, lanes);
         PQC_UNROLL(12)
         for (int p = 0; p < P; p++)
-            _mm512_mask_storeu_ps(
-                to->y + p * to->stride + at, lanes,
-                _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[p * V + v]), scale, bias));
+            _mm512_mask_storeu_ps(b->to.y + p * b->to.pixel_stride + at, lanes,
+                                  finish16(sums[p * V + v], of));
     }
 }
 
-INLINE void tile_at(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
-                    int first, ptrdiff_t k_stride, ptrdiff_t panel_stride, const bool ROWS,
-                    const destination *out)
+INLINE void multiply(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
+                     int first, ptrdiff_t k_stride, ptrdiff_t panel_stride, const bool F32,
+                     const destination *out)
 {
     __m512i sums[24];
     sum_up(g, pixel, P, V, first, k_stride, panel_stride, sums);
-    if (ROWS)
-        store_results(sums, P, V, first, &out->to);
+    if (F32)
+        store_results(sums, P, V, first, &out->block);
     else
         store_sums(sums, P, V, PQC_LANES * g->vectors, out->acc + PQC_LANES * first);
 }
 
-/* All channels, a kr group's beside each other. */
-INLINE void tile_beside(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
-                        const bool ROWS, const destination *out)
-{
-    tile_at(g, pixel, P, V, 0, 64 * V, 64, ROWS, out);
-}
-
-/* One pixel in all channels, 16 of them beside each other: of a full block four streams at a time. */
-INLINE void tile_apart(const pqc_igemm_params *g, const int32_t *pixel, const bool ROWS,
-                       const destination *out)
+/* One pixel by panels of nr = 16: of four panels four streams of weights at a time. */
+INLINE void multiply_narrow(const pqc_igemm_params *g, const int32_t *pixel, const bool F32,
+                            const destination *out)
 {
     if (g->vectors == PQC_NR_VECTORS) {
-        tile_at(g, pixel, MAX_MR_NARROW, PQC_NR_VECTORS, 0, g->k_stride, g->panel_stride, ROWS,
-                out);
+        multiply(g, pixel, 1, PQC_NR_VECTORS, 0, g->k_stride, g->panel_stride, F32, out);
         return;
     }
     for (int v = 0; v < g->vectors; v++)
-        tile_at(g, pixel, MAX_MR_NARROW, 1, v, g->k_stride, g->panel_stride, ROWS, out);
+        multiply(g, pixel, 1, 1, v, g->k_stride, g->panel_stride, F32, out);
 }
 
-/* At most most_pixels[V]. */
-INLINE void pixels_beside(const pqc_igemm_params *g, const int32_t *pixel, int pixels, const int V,
-                          const bool ROWS, const destination *out)
-{
-    if (V <= 2 && pixels == 12)
-        tile_beside(g, pixel, 12, V, ROWS, out);
-    else if (V <= 2 && pixels == 11)
-        tile_beside(g, pixel, 11, V, ROWS, out);
-    else if (V <= 2 && pixels == 10)
-        tile_beside(g, pixel, 10, V, ROWS, out);
-    else if (V <= 2 && pixels == 9)
-        tile_beside(g, pixel, 9, V, ROWS, out);
-    else if (V <= 3 && pixels == 8)
-        tile_beside(g, pixel, 8, V, ROWS, out);
-    else if (V <= 3 && pixels == 7)
-        tile_beside(g, pixel, 7, V, ROWS, out);
-    else if (pixels == 6)
-        tile_beside(g, pixel, 6, V, ROWS, out);
-    else if (pixels == 5)
-        tile_beside(g, pixel, 5, V, ROWS, out);
-    else if (pixels == 4)
-        tile_beside(g, pixel, 4, V, ROWS, out);
-    else if (pixels == 3)
-        tile_beside(g, pixel, 3, V, ROWS, out);
-    else if (pixels == 2)
-        tile_beside(g, pixel, 2, V, ROWS, out);
-    else
-        tile_beside(g, pixel, 1, V, ROWS, out);
-}
+/* Bodies of mr x nr, functions of their own: in a larger one addresses would be kept in vectors. */
+typedef void body_fn(const pqc_igemm_params *g, const int32_t *pixel, const destination *out);
 
-/* Functions of their own: in a larger one addresses would be kept in vectors. */
-typedef void tile_fn(const pqc_igemm_params *g, const int32_t *pixel, int pixels,
-                     const destination *out);
-
-#define TILE(name, V, ROWS)                                                                        \
-    VNNI static void name(const pqc_igemm_params *g, const int32_t *pixel, int pixels,             \
-                          const destination *out)                                                  \
+#define BODY(MR, NR)                                                                               \
+    VNNI static void acc_##MR##x##NR(const pqc_igemm_params *g, const int32_t *pixel,              \
+                                     const destination *out)                                       \
     {                                                                                              \
-        if (V != 0)                                                                                \
-            pixels_beside(g, pixel, pixels, V, ROWS, out);                                         \
-        else                                                                                       \
-            tile_apart(g, pixel, ROWS, out);                                                       \
+        multiply(g, pixel, MR, NR / PQC_LANES, 0, 4 * NR, 64, false, out);                         \
+    }                                                                                              \
+    VNNI static void f32_##MR##x##NR(const pqc_igemm_params *g, const int32_t *pixel,              \
+                                     const destination *out)                                       \
+    {                                                                                              \
+        multiply(g, pixel, MR, NR / PQC_LANES, 0, 4 * NR, 64, true, out);                          \
     }
 
-TILE(sums_apart, 0, false)
-TILE(sums1, 1, false)
-TILE(sums2, 2, false)
-TILE(sums3, 3, false)
-TILE(sums4, 4, false)
-TILE(rows_apart, 0, true)
-TILE(rows1, 1, true)
-TILE(rows2, 2, true)
-TILE(rows3, 3, true)
-TILE(rows4, 4, true)
+BODY(1, 16)
+BODY(2, 16)
+BODY(3, 16) BODY(4, 16) BODY(5, 16) BODY(6, 16) BODY(7, 16) BODY(8, 16) BODY(9, 16) BODY(10, 16)
+    BODY(11, 16) BODY(12, 16) BODY(1, 32) BODY(2, 32) BODY(3, 32) BODY(4, 32) BODY(5, 32)
+        BODY(6, 32) BODY(7, 32) BODY(8, 32) BODY(9, 32) BODY(10, 32) BODY(11, 32) BODY(12, 32)
+            BODY(1, 48) BODY(2, 48) BODY(3, 48) BODY(4, 48) BODY(5, 48) BODY(6, 48) BODY(7, 48)
+                BODY(8, 48) BODY(1, 64) BODY(2, 64) BODY(3, 64) BODY(4, 64) BODY(5, 64) BODY(6, 64)
 
-/* By the vectors beside each other, 0 where 16 channels are apart. */
-static tile_fn *const tiles[2][PQC_NR_VECTORS + 1] = {{sums_apart, sums1, sums2, sums3, sums4},
-                                                      {rows_apart, rows1, rows2, rows3, rows4}};
+                    VNNI static void acc_1xnarrow(const pqc_igemm_params *g, const int32_t *pixel,
+                                                  const destination *out)
+{
+    multiply_narrow(g, pixel, false, out);
+}
 
-static int vectors_beside(const pqc_igemm_params *g)
+VNNI static void f32_1xnarrow(const pqc_igemm_params *g, const int32_t *pixel,
+                              const destination *out)
+{
+    multiply_narrow(g, pixel, true, out);
+}
+
+/* By the panel's vectors, 0 for panels of nr = 16, and mr - 1. */
+static body_fn *const acc_bodies[PQC_NR_VECTORS + 1][MAX_MR] = {
+    {acc_1xnarrow},
+    {acc_1x16, acc_2x16, acc_3x16, acc_4x16, acc_5x16, acc_6x16, acc_7x16, acc_8x16, acc_9x16,
+     acc_10x16, acc_11x16, acc_12x16},
+    {acc_1x32, acc_2x32, acc_3x32, acc_4x32, acc_5x32, acc_6x32, acc_7x32, acc_8x32, acc_9x32,
+     acc_10x32, acc_11x32, acc_12x32},
+    {acc_1x48, acc_2x48, acc_3x48, acc_4x48, acc_5x48, acc_6x48, acc_7x48, acc_8x48},
+    {acc_1x64, acc_2x64, acc_3x64, acc_4x64, acc_5x64, acc_6x64}};
+
+static body_fn *const f32_bodies[PQC_NR_VECTORS + 1][MAX_MR] = {
+    {f32_1xnarrow},
+    {f32_1x16, f32_2x16, f32_3x16, f32_4x16, f32_5x16, f32_6x16, f32_7x16, f32_8x16, f32_9x16,
+     f32_10x16, f32_11x16, f32_12x16},
+    {f32_1x32, f32_2x32, f32_3x32, f32_4x32, f32_5x32, f32_6x32, f32_7x32, f32_8x32, f32_9x32,
+     f32_10x32, f32_11x32, f32_12x32},
+    {f32_1x48, f32_2x48, f32_3x48, f32_4x48, f32_5x48, f32_6x48, f32_7x48, f32_8x48},
+    {f32_1x64, f32_2x64, f32_3x64, f32_4x64, f32_5x64, f32_6x64}};
+
+/* The vectors of a wide panel, or 0. */
+static int panel_vectors(const pqc_igemm_params *g)
 {
     return g->panel_stride == 64 && g->k_stride == 64 * g->vectors ? g->vectors : 0;
 }
@@ -198,28 +182,29 @@ static int vectors_beside(const pqc_igemm_params *g)
 VNNI void pqc_igemm_u8s8_vnni(const pqc_igemm_params *g, const int32_t *pixel, int pixels,
                               int32_t *acc)
 {
-    int beside = vectors_beside(g), parts = (int)pqc_div_round_up(pixels, most_pixels[beside]);
+    int vectors = panel_vectors(g), parts = (int)pqc_div_round_up(pixels, max_mr[vectors]);
     destination out = {.acc = acc};
     for (; parts > 0; parts--) { /* parts of nearly equal size: 8 pixels are 4 + 4, not 6 + 2 */
-        int part = (pixels + parts - 1) / parts;
-        tiles[false][beside](g, pixel, part, &out);
-        pixel += part;
-        out.acc += part * PQC_LANES * g->vectors;
-        pixels -= part;
+        int mr = (pixels + parts - 1) / parts;
+        acc_bodies[vectors][mr - 1](g, pixel, &out);
+        pixel += mr;
+        out.acc += mr * PQC_LANES * g->vectors;
+        pixels -= mr;
     }
 }
 
 VNNI void pqc_igemm_u8s8_f32_vnni(const pqc_igemm_params *g, const int32_t *pixel,
-                                  const pqc_rows *to)
+                                  const pqc_output_block *block)
 {
-    int beside = vectors_beside(g), parts = (int)pqc_div_round_up(to->rows, most_pixels[beside]);
-    destination out = {.to = *to};
+    int vectors = panel_vectors(g), left = block->pixels;
+    int parts = (int)pqc_div_round_up(left, max_mr[vectors]);
+    destination out = {.block = *block};
     for (; parts > 0; parts--) {
-        int part = (out.to.rows + parts - 1) / parts;
-        tiles[true][beside](g, pixel, part, &out);
-        pixel += part;
-        out.to.y += part * out.to.stride;
-        out.to.rows -= part;
+        int mr = (left + parts - 1) / parts;
+        f32_bodies[vectors][mr - 1](g, pixel, &out);
+        pixel += mr;
+        out.block.to.y += mr * block->to.pixel_stride;
+        left -= mr;
     }
 }
 

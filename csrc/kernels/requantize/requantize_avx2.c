@@ -1,15 +1,13 @@
 #include "requantize.h"
-#include "pqc.h"
 
 #if PQC_X86
-#include "avx2.h"
+#include "requantize_avx2.h"
 
 #define INLINE AVX2 PQC_INLINE
 
-INLINE __m256 dequantized(const int32_t *acc, __m256 scale, __m256 bias)
+INLINE __m256 finished(const int32_t *acc, output8 o)
 {
-    __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)acc);
-    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, bias);
+    return finish8(_mm256_loadu_si256((const __m256i *)(const void *)acc), o);
 }
 
 /* What is left of `sums` from a channel on. */
@@ -18,16 +16,17 @@ static pqc_sums rest_of(pqc_sums sums, int channel)
     return (pqc_sums){sums.acc + channel, sums.ld, sums.pixels, sums.channels - channel};
 }
 
-AVX2 void pqc_requantize_nhwc_avx2(pqc_sums sums, const float *scale, const float *bias, float *y,
-                                   ptrdiff_t stride)
+AVX2 void pqc_requantize_nhwc_avx2(pqc_sums sums, const pqc_output *o)
 {
     int c = 0;
     for (; c + 8 <= sums.channels; c += 8) {
-        __m256 s = _mm256_loadu_ps(scale + c), b = _mm256_loadu_ps(bias + c);
+        output8 of = output8_of_channels(o, c);
         for (int p = 0; p < sums.pixels; p++)
-            _mm256_storeu_ps(y + p * stride + c, dequantized(sums.acc + p * sums.ld + c, s, b));
+            _mm256_storeu_ps(o->y + p * o->pixel_stride + c,
+                             finished(sums.acc + p * sums.ld + c, of));
     }
-    pqc_requantize_nhwc_scalar(rest_of(sums, c), scale + c, bias + c, y + c, stride);
+    pqc_output rest = pqc_output_from(o, c);
+    pqc_requantize_nhwc_scalar(rest_of(sums, c), &rest);
 }
 
 INLINE void transpose(__m256 r[8])
@@ -56,34 +55,35 @@ INLINE void transpose(__m256 r[8])
 }
 
 /* Up to 8 pixels of 8 channels. */
-INLINE void store_square(const int32_t *acc, ptrdiff_t ld, int pixels, __m256 scale, __m256 bias,
-                         float *y, ptrdiff_t stride)
+INLINE void store_square(const int32_t *acc, ptrdiff_t ld, int pixels, output8 of, float *y,
+                         ptrdiff_t stride)
 {
     __m256 r[8];
     PQC_UNROLL(8)
     for (int i = 0; i < 8; i++)
-        r[i] = i < pixels ? dequantized(acc + i * ld, scale, bias) : _mm256_setzero_ps();
+        r[i] = i < pixels ? finished(acc + i * ld, of) : _mm256_setzero_ps();
     transpose(r);
     PQC_UNROLL(8)
     for (int i = 0; i < 8; i++)
         store_first(y + i * stride, r[i], pixels);
 }
 
-AVX2 void pqc_requantize_nchw_avx2(pqc_sums sums, const float *scale, const float *bias, float *y,
-                                   ptrdiff_t stride)
+AVX2 void pqc_requantize_nchw_avx2(pqc_sums sums, const pqc_output *o)
 {
     int c = 0;
     for (; c + 8 <= sums.channels; c += 8) {
-        __m256 s = _mm256_loadu_ps(scale + c), b = _mm256_loadu_ps(bias + c);
+        output8 of = output8_of_channels(o, c);
         const int32_t *acc = sums.acc + c;
-        float *to = y + c * stride;
+        float *to = o->y + c * o->channel_stride;
         int p = 0;
         for (; p + 8 <= sums.pixels; p += 8)
-            store_square(acc + p * sums.ld, sums.ld, 8, s, b, to + p, stride);
+            store_square(acc + p * sums.ld, sums.ld, 8, of, to + p, o->channel_stride);
         if (p < sums.pixels)
-            store_square(acc + p * sums.ld, sums.ld, sums.pixels - p, s, b, to + p, stride);
+            store_square(acc + p * sums.ld, sums.ld, sums.pixels - p, of, to + p,
+                         o->channel_stride);
     }
-    pqc_requantize_nchw_scalar(rest_of(sums, c), scale + c, bias + c, y + c * stride, stride);
+    pqc_output rest = pqc_output_from(o, c);
+    pqc_requantize_nchw_scalar(rest_of(sums, c), &rest);
 }
 
 #endif

@@ -1,26 +1,23 @@
 #include "requantize.h"
-#include "pqc.h"
 
 #if PQC_X86
-#include "avx512.h"
+#include "requantize_avx512.h"
 
 #define INLINE AVX512 PQC_INLINE
 
-INLINE __m512 dequantized(const int32_t *acc, __m512 scale, __m512 bias)
+INLINE __m512 finished(const int32_t *acc, output16 o)
 {
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(acc)), scale, bias);
+    return finish16(_mm512_loadu_si512(acc), o);
 }
 
-AVX512 void pqc_requantize_nhwc_avx512(pqc_sums sums, const float *scale, const float *bias,
-                                       float *y, ptrdiff_t stride)
+AVX512 void pqc_requantize_nhwc_avx512(pqc_sums sums, const pqc_output *o)
 {
     for (int c = 0; c < sums.channels; c += 16) {
         __mmask16 lanes = tail16(sums.channels - c);
-        __m512 s = _mm512_maskz_loadu_ps(lanes, scale + c),
-               b = _mm512_maskz_loadu_ps(lanes, bias + c);
+        output16 of = output16_of_channels(o, c, lanes);
         for (int p = 0; p < sums.pixels; p++)
-            _mm512_mask_storeu_ps(y + p * stride + c, lanes,
-                                  dequantized(sums.acc + p * sums.ld + c, s, b));
+            _mm512_mask_storeu_ps(o->y + p * o->pixel_stride + c, lanes,
+                                  finished(sums.acc + p * sums.ld + c, of));
     }
 }
 
@@ -56,29 +53,27 @@ INLINE void transpose(__m512 r[16])
     }
 }
 
-AVX512 void pqc_requantize_nchw_avx512(pqc_sums sums, const float *scale, const float *bias,
-                                       float *y, ptrdiff_t stride)
+AVX512 void pqc_requantize_nchw_avx512(pqc_sums sums, const pqc_output *o)
 {
     for (int c = 0; c < sums.channels; c += 16) {
         int channels = sums.channels - c < 16 ? sums.channels - c : 16;
         __mmask16 lanes = tail16(channels);
-        __m512 s = _mm512_maskz_loadu_ps(lanes, scale + c),
-               b = _mm512_maskz_loadu_ps(lanes, bias + c);
+        output16 of = output16_of_channels(o, c, lanes);
         for (int p = 0; p < sums.pixels; p += 16) {
             __m512 r[16];
             PQC_UNROLL(16)
             for (int i = 0; i < 16; i++) {
                 int row =
                     p + i < sums.pixels ? p + i : sums.pixels - 1; /* the last again: not stored */
-                r[i] = dequantized(sums.acc + row * sums.ld + c, s, b);
+                r[i] = finished(sums.acc + row * sums.ld + c, of);
             }
             transpose(r);
-            float *at = y + c * stride + p;
+            float *at = o->y + c * o->channel_stride + p;
             __mmask16 kept = tail16(sums.pixels - p);
             PQC_UNROLL(16)
             for (int i = 0; i < 16; i++)
                 if (i < channels)
-                    _mm512_mask_storeu_ps(at + i * stride, kept, r[i]);
+                    _mm512_mask_storeu_ps(at + i * o->channel_stride, kept, r[i]);
         }
     }
 }

@@ -1,12 +1,10 @@
-#include "requantize.h"
-#include "pqc.h"
+#include "requantize_neon.h"
 
 #if PQC_ARM
-#include <arm_neon.h>
 
-static inline float32x4_t dequantized(const int32_t *acc, float32x4_t scale, float32x4_t bias)
+PQC_INLINE float32x4_t finished(const int32_t *acc, output4 o)
 {
-    return vfmaq_f32(bias, vcvtq_f32_s32(vld1q_s32(acc)), scale);
+    return finish4(vld1q_s32(acc), o);
 }
 
 /* What is left of `sums` from a pixel and a channel on. */
@@ -16,16 +14,16 @@ static pqc_sums rest_of(pqc_sums sums, int pixel, int channel)
                       sums.channels - channel};
 }
 
-void pqc_requantize_nhwc_neon(pqc_sums sums, const float *scale, const float *bias, float *y,
-                              ptrdiff_t stride)
+void pqc_requantize_nhwc_neon(pqc_sums sums, const pqc_output *o)
 {
     int c = 0;
     for (; c + 4 <= sums.channels; c += 4) {
-        float32x4_t s = vld1q_f32(scale + c), b = vld1q_f32(bias + c);
+        output4 of = output4_of_channels(o, c);
         for (int p = 0; p < sums.pixels; p++)
-            vst1q_f32(y + p * stride + c, dequantized(sums.acc + p * sums.ld + c, s, b));
+            vst1q_f32(o->y + p * o->pixel_stride + c, finished(sums.acc + p * sums.ld + c, of));
     }
-    pqc_requantize_nhwc_scalar(rest_of(sums, 0, c), scale + c, bias + c, y + c, stride);
+    pqc_output rest = pqc_output_from(o, c);
+    pqc_requantize_nhwc_scalar(rest_of(sums, 0, c), &rest);
 }
 
 static inline void store_transposed(const float32x4_t r[4], float *y, ptrdiff_t stride)
@@ -38,23 +36,24 @@ static inline void store_transposed(const float32x4_t r[4], float *y, ptrdiff_t 
     }
 }
 
-void pqc_requantize_nchw_neon(pqc_sums sums, const float *scale, const float *bias, float *y,
-                              ptrdiff_t stride)
+void pqc_requantize_nchw_neon(pqc_sums sums, const pqc_output *o)
 {
     int c = 0, whole = sums.pixels & ~3;
     for (; c + 4 <= sums.channels; c += 4) {
-        float32x4_t s = vld1q_f32(scale + c), b = vld1q_f32(bias + c);
+        output4 of = output4_of_channels(o, c);
         for (int p = 0; p < whole; p += 4) {
             float32x4_t r[4];
             for (int i = 0; i < 4; i++)
-                r[i] = dequantized(sums.acc + (p + i) * sums.ld + c, s, b);
-            store_transposed(r, y + c * stride + p, stride);
+                r[i] = finished(sums.acc + (p + i) * sums.ld + c, of);
+            store_transposed(r, o->y + c * o->channel_stride + p, o->channel_stride);
         }
     }
     pqc_sums right = rest_of(sums, 0, c), below = rest_of(sums, whole, 0);
+    pqc_output channels = pqc_output_from(o, c), pixels = *o;
     right.pixels = whole;
-    pqc_requantize_nchw_scalar(right, scale + c, bias + c, y + c * stride, stride);
-    pqc_requantize_nchw_scalar(below, scale, bias, y + whole, stride);
+    pixels.y += whole;
+    pqc_requantize_nchw_scalar(right, &channels);
+    pqc_requantize_nchw_scalar(below, &pixels);
 }
 
 #endif

@@ -1,0 +1,29 @@
+/* The output stage (requantize.h) of 8 sums. */
+#ifndef PQC_REQUANTIZE_AVX2_H
+#define PQC_REQUANTIZE_AVX2_H
+
+#include "avx2.h"
+#include "requantize.h"
+
+typedef struct {
+    __m256 scale, bias;
+} output8;
+
+/* Of 8 neighbouring channels. */
+AVX2 PQC_INLINE output8 output8_of_channels(const pqc_output *o, ptrdiff_t channel)
+{
+    return (output8){_mm256_loadu_ps(o->scale + channel), _mm256_loadu_ps(o->bias + channel)};
+}
+
+/* Of 8 pixels of a channel. */
+AVX2 PQC_INLINE output8 output8_of_channel(const pqc_output *o, ptrdiff_t channel)
+{
+    return (output8){_mm256_set1_ps(o->scale[channel]), _mm256_set1_ps(o->bias[channel])};
+}
+
+AVX2 PQC_INLINE __m256 finish8(__m256i sums, output8 o)
+{
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), o.scale, o.bias);
+}
+
+#endif

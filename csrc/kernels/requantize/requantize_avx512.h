@@ -1,0 +1,31 @@
+/* The output stage (requantize.h) of 16 sums. */
+#ifndef PQC_REQUANTIZE_AVX512_H
+#define PQC_REQUANTIZE_AVX512_H
+
+#include "avx512.h"
+#include "requantize.h"
+
+typedef struct {
+    __m512 scale, bias;
+} output16;
+
+/* Of the first `lanes` of 16 neighbouring channels. */
+AVX512 PQC_INLINE output16 output16_of_channels(const pqc_output *o, ptrdiff_t channel,
+                                                __mmask16 lanes)
+{
+    return (output16){_mm512_maskz_loadu_ps(lanes, o->scale + channel),
+                      _mm512_maskz_loadu_ps(lanes, o->bias + channel)};
+}
+
+/* Of 16 pixels of a channel. */
+AVX512 PQC_INLINE output16 output16_of_channel(const pqc_output *o, ptrdiff_t channel)
+{
+    return (output16){_mm512_set1_ps(o->scale[channel]), _mm512_set1_ps(o->bias[channel])};
+}
+
+AVX512 PQC_INLINE __m512 finish16(__m512i sums, output16 o)
+{
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), o.scale, o.bias);
+}
+
+#endif
