@@ -67,3 +67,12 @@ def test_cases_of_onnx(operator: str) -> None:
         for feeds, outputs in data_sets(case):
             for got, expected in zip(interpreter.run(feeds), outputs, strict=True):
                 assert_close(case.name, got, expected)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_table_in_the_documentation() -> None:
+    """Says what is so: written anew by `python -m tests.graph.operator_table`."""
+    from .operator_table import PAGE, page
+
+    with np.errstate(all="ignore"):
+        assert PAGE.read_text() == page()

@@ -13,8 +13,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Function", "MOST_ELEMENTS", "attribute", "checked_shape", "constant", "function_of", "has_inputs",
-           "operator", "operators"]
+__all__ = ["FLOATS_ALONE", "MOST_ELEMENTS", "Array", "Function", "attribute", "checked_shape", "constant",
+           "function_of", "operator", "operators"]
 
 Array = NDArray[Any]
 Function = Callable[..., Any]
@@ -24,7 +24,7 @@ MOST_ELEMENTS = 2 ** 31 - 1  # of a value
 FAMILIES = ("elementwise", "indexing", "linear", "logic", "movement", "norms", "padding", "recurrent", "resize", "rows",
             "windows")
 _makers: dict[str, Maker] = {}
-_typed: set[str] = set()
+FLOATS_ALONE: set[str] = set()  # operators whose functions know float32 and float64 alone
 
 
 def operator(*names: str, floats: bool = False) -> Callable[[Maker], Maker]:
@@ -32,7 +32,7 @@ def operator(*names: str, floats: bool = False) -> Callable[[Maker], Maker]:
     def register(maker: Maker) -> Maker:
         _makers.update(dict.fromkeys(names, maker))
         if floats:
-            _typed.update(names)
+            FLOATS_ALONE.update(names)
         return maker
     return register
 
@@ -48,18 +48,13 @@ def function_of(node: ir.Node, opset: int) -> tuple[Function, bool] | None:
     """The function of a node, and whether it knows float32 and float64 alone; None if there is none."""
     maker = operators().get(node.op_type) if node.domain in ("", "ai.onnx") else None
     function = None if maker is None else maker(node, opset)
-    return None if function is None else (function, node.op_type in _typed)
+    return None if function is None else (function, node.op_type in FLOATS_ALONE)
 
 
 def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
     """The value of an attribute: numbers, strings, and tuples of them."""
     found = node.attributes.get(name)
     return default if found is None else found.value
-
-
-def has_inputs(node: ir.Node, *numbers: int) -> bool:
-    """Whether any of these optional inputs is given."""
-    return any(number < len(node.inputs) and node.inputs[number] is not None for number in numbers)
 
 
 def constant(node: ir.Node, number: int) -> Array | None:

@@ -1,0 +1,34 @@
+"""The table of the operators that graphs know: `python -m tests.graph.operator_table` writes docs/operators.md."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytorch_quantization_c.graph.interpreter.table import FLOATS_ALONE, operators
+
+from .test_operators import RUN_BY_GRAPHS, cases
+
+__all__ = ["PAGE", "page"]
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators.md"
+HEAD = """# Operators of graphs
+
+What `graph.interpret` and `graph.compile` compute by functions of their own, from opset 13 on (older models are
+raised). Each passes all the cases that ONNX has for it: values within 1e-5, types and shapes exactly. Every other
+operator of the standard, and forms of these that a function does not know, are computed by `onnx.reference`.
+
+| operator | types | cases of ONNX |
+|---|---|---|
+"""
+
+
+def page() -> str:
+    """The page as it has to be."""
+    rows = []
+    for name in sorted([*operators(), *RUN_BY_GRAPHS]):
+        types = "float32, float64" if name in FLOATS_ALONE else "any" if name in RUN_BY_GRAPHS else "numbers"
+        rows.append(f"| {name} | {types} | {len(cases()[name])} |\n")
+    return HEAD + "".join(rows)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
