@@ -17,6 +17,8 @@ typedef struct {
     void *stop_context;
 } pqc_search;
 
+bool pqc_search_stopped(const pqc_search *s);
+
 /* entropy: a candidate i in [1, bins] clips at edge i.  p is the histogram's first i bins (bin 0
  * read as bin 1), what lies above added to the last of them; q is the same bins without that, each
  * of `levels` = 2^(num_bits - 1 + is_unsigned) equal groups flattened over its bins that are not

@@ -1,0 +1,75 @@
+#include "search_ranges.h"
+
+#include <math.h>
+
+enum {
+    GRAIN = 8,
+    FIRST_RANGES = 1024,
+    SLICE = 1 << 20, /* numbers read between two questions whether to stop: some 10 ms */
+};
+
+bool pqc_search_stopped(const pqc_search *s)
+{
+    return s->stop && s->stop(s->stop_context);
+}
+
+bool pqc_in_slices(pqc_ranges *r, ptrdiff_t n, ptrdiff_t cost, ptrdiff_t grain, pqc_range_fn fn,
+                   void *context)
+{
+    ptrdiff_t most = SLICE / (cost + 1) + 2;
+    for (r->slice = 0; r->slice < n; r->slice += most) {
+        if (pqc_search_stopped(r->search))
+            return false;
+        pqc_parallel(n - r->slice < most ? n - r->slice : most, grain, fn, context);
+    }
+    return true;
+}
+
+static void bound_slice(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    pqc_ranges *r = context;
+    for (ptrdiff_t i = r->slice + begin; i < r->slice + end; i++)
+        r->bound(r, i, pqc_min(r->ranges[i].at + r->width, r->candidates));
+}
+
+/* Keeps the ranges that may hold a score of at most `limit`. */
+static ptrdiff_t keep(pqc_ranges *r, ptrdiff_t n, double limit)
+{
+    ptrdiff_t kept = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        if (r->ranges[i].least <= limit)
+            r->ranges[kept++] = r->ranges[i];
+    return kept;
+}
+
+static ptrdiff_t halve(pqc_ranges *r, ptrdiff_t n)
+{
+    ptrdiff_t half = r->width / 2, last = n > 0 ? r->ranges[n - 1].at + half : 0;
+    for (ptrdiff_t i = n; i-- > 0;) {
+        ptrdiff_t at = r->ranges[i].at;
+        r->ranges[2 * i] = (pqc_range){.at = at};
+        if (at + half < r->candidates)
+            r->ranges[2 * i + 1] = (pqc_range){.at = at + half};
+    }
+    r->width = half;
+    return 2 * n - (n > 0 && last >= r->candidates);
+}
+
+ptrdiff_t pqc_narrow_down(pqc_ranges *r)
+{
+    ptrdiff_t n = 0;
+    r->best = INFINITY;
+    for (r->width = 1; r->candidates / r->width > FIRST_RANGES;)
+        r->width *= 2;
+    for (ptrdiff_t at = 0; at < r->candidates; at += r->width)
+        r->ranges[n++] = (pqc_range){.at = at};
+    for (;; n = halve(r, n)) {
+        if (!pqc_in_slices(r, n, r->cost, GRAIN, bound_slice, r))
+            return -1;
+        for (ptrdiff_t i = 0; i < n; i++)
+            r->best = fmin(r->best, r->found[i]);
+        n = keep(r, n, r->best + r->slack + r->rate * r->best);
+        if (r->width == 1)
+            return n;
+    }
+}
