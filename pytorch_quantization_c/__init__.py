@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from . import threads as threads
     from . import utils as utils
     from .model.calibrating import calibrating
+    from .model.fold_batch_norm import fold_batch_norm
     from .model.sensitivity import sensitivity
     from .model.state_file import load_quant_state, save_quant_state
     from .model.summary import quant_summary
@@ -42,15 +43,16 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
         unquantized_layers,
     )
 
-__all__ = ["__version__", "calibrating", "deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen",
-           "load_quant_state", "quant_summary", "quantized", "replace", "save_frozen", "save_quant_state",
-           "sensitivity", "unquantized_layers"]
+__all__ = ["__version__", "calibrating", "deactivate", "enable_onnx_export", "fold_batch_norm", "freeze", "initialize",
+           "load_frozen", "load_quant_state", "quant_summary", "quantized", "replace", "save_frozen",
+           "save_quant_state", "sensitivity", "unquantized_layers"]
 
 _SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "graph", "integer", "isa", "layer_sensitivity",
                          "model", "nn", "optim", "quant_modules", "quant_state", "summary", "tensor_quant", "threads",
                          "utils"})
 _HOMES = {
     "model.calibrating": ("calibrating",),
+    "model.fold_batch_norm": ("fold_batch_norm",),
     "quant_modules": ("deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen", "quantized", "replace",
                       "save_frozen", "unquantized_layers"),
     "model.state_file": ("load_quant_state", "save_quant_state"),

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _C, cuda_ext
 from ._arrays import check_broadcast, float_array
-from ._core import tracing
 from ._core.descriptor import (
     QUANT_DESC_8BIT_CONV1D_WEIGHT_PER_CHANNEL,
     QUANT_DESC_8BIT_CONV2D_WEIGHT_PER_CHANNEL,
@@ -110,8 +109,6 @@ class TensorQuantFunction(Function):
             ValueError: negative amax, shapes that do not broadcast, bits out of range, one signed bit, or a scale
                 beyond the largest float16 for float16 inputs.
         """
-        if tracing.tracer is not None:
-            return tracing.tracer.function(_quantize, (inputs, amax, num_bits, unsigned, narrow_range), {})  # type: ignore[no-any-return]
         return _quantize(inputs, amax, num_bits, unsigned, narrow_range)
 
 
@@ -155,8 +152,6 @@ class FakeTensorQuantFunction(Function):
             TypeError: inputs are no floats; negative inputs with `unsigned` (unless there is a NaN among them).
             ValueError: negative amax, shapes that do not broadcast, bits out of range, one signed bit.
         """
-        if tracing.tracer is not None:
-            return tracing.tracer.function(_C.fake_quant, (inputs, amax, num_bits, unsigned, narrow_range), {})  # type: ignore[no-any-return]
         return _C.fake_quant(inputs, amax, num_bits, unsigned, narrow_range)
 
 
@@ -179,8 +174,6 @@ class LegacyFakeTensorQuantFunction(Function):
     def apply(inputs: ArrayLike, amax: ArrayLike, num_bits: int = 8, unsigned: bool = False,
               narrow_range: bool = True) -> NDArray[Any]:
         """`fake_tensor_quant` under its older name."""
-        if tracing.tracer is not None:
-            return tracing.tracer.function(_C.fake_quant, (inputs, amax, num_bits, unsigned, narrow_range), {})  # type: ignore[no-any-return]
         return _C.fake_quant(inputs, amax, num_bits, unsigned, narrow_range)
 
 
@@ -216,8 +209,6 @@ class FakeAffineTensorQuantFunction(Function):
             TypeError: inputs are no floats.
             ValueError: shapes that do not broadcast, bits out of range.
         """
-        if tracing.tracer is not None:
-            return tracing.tracer.function(_C.fake_affine, (inputs, min_range, max_range, num_bits), {})  # type: ignore[no-any-return]
         return _C.fake_affine(inputs, min_range, max_range, num_bits)
 
 
@@ -264,8 +255,6 @@ class ScaledE4M3Function(Function):
             ValueError: shapes that do not broadcast.
         """
         _check_format(E, M)
-        if tracing.tracer is not None:
-            return tracing.tracer.function(_C.e4m3, (inputs, amax), {})  # type: ignore[no-any-return]
         return _C.e4m3(inputs, amax)
 
 

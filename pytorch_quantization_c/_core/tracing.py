@@ -1,16 +1,19 @@
 """What layers, functions and quantisers ask while a model is being traced.
 
-`graph.trace` puts a tracer here for as long as it runs. Everything else reads one name, `tracer`, which is None.
+`graph.trace` and `fold_batch_norm` put a tracer here for as long as they run a model. All others read one name,
+`tracer`, which is None.
 """
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-__all__ = ["TracedArray", "Tracer", "traceable"]
+__all__ = ["TracedArray", "Tracer", "asking", "traceable"]
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -20,7 +23,7 @@ class TracedArray(np.ndarray):
 
 
 class Tracer(Protocol):
-    """Who records calls. Calls of other threads, and those without a traced array, are to be made as ever."""
+    """Who records calls. Calls of other threads, and those without anything traced, are to be made as ever."""
 
     def function(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of a call of a function."""
@@ -30,13 +33,26 @@ class Tracer(Protocol):
 
 
 tracer: Tracer | None = None
+_lock = threading.Lock()
+
+
+@contextmanager
+def asking(whom: Tracer) -> Iterator[None]:
+    """For the time of a `with` block this tracer is asked; one at a time in a process."""
+    global tracer
+    with _lock:
+        tracer = whom
+        try:
+            yield
+        finally:
+            tracer = None
 
 
 def traceable(function: C) -> C:
     """A function that asks the tracer first, if there is one."""
     @functools.wraps(function)
-    def asking(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
         if tracer is None:
             return function(*args, **kwargs)
         return tracer.function(function, args, kwargs)
-    return asking  # type: ignore[return-value]
+    return call  # type: ignore[return-value]

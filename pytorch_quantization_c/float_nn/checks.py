@@ -27,11 +27,11 @@ IntOrInts = int | Sequence[int]
 
 def float_array(value: ArrayLike | None, name: str) -> Array:
     """`value` as a plain array of native float16, bfloat16, float32 or float64; lists and numbers become float32."""
-    if type(value) is np.ndarray and value.dtype.char in "fd" and value.dtype.isnative:
-        return value
-    if isinstance(value, TracedArray) and is_floating(value.dtype):
-        return value
     plain = as_plain(value)
+    if type(plain) is np.ndarray and plain.dtype.char in "fd" and plain.dtype.isnative:
+        return plain
+    if isinstance(plain, TracedArray) and is_floating(plain.dtype):
+        return plain
     try:
         array = np.asarray(plain)
     except (TypeError, ValueError):

@@ -13,6 +13,7 @@ if find_spec("torch") is None:
     raise ImportError("Expected torch to be installed: pip install 'pytorch-quantization-c[torch]'", name="torch")
 
 from ..model.calibrating import calibrating
+from ..model.fold_batch_norm import fold_batch_norm
 from ..model.sensitivity import sensitivity
 from ..model.state_file import load_quant_state, save_quant_state
 from ..model.summary import quant_summary
@@ -25,7 +26,7 @@ from .version import __version__
 
 follow_absl()
 
-__all__ = ["__version__", "calib", "calibrating", "cuda_ext", "deactivate", "enable_onnx_export", "from_numpy",
-           "initialize", "install", "load_quant_state", "nn", "optim", "quant_modules", "quant_summary", "quantized",
-           "replace", "save_quant_state", "sensitivity", "tensor_quant", "to_numpy", "unquantized_layers", "utils",
-           "version"]
+__all__ = ["__version__", "calib", "calibrating", "cuda_ext", "deactivate", "enable_onnx_export", "fold_batch_norm",
+           "from_numpy", "initialize", "install", "load_quant_state", "nn", "optim", "quant_modules", "quant_summary",
+           "quantized", "replace", "save_quant_state", "sensitivity", "tensor_quant", "to_numpy", "unquantized_layers",
+           "utils", "version"]

@@ -42,7 +42,7 @@ def call_recorded(recording: Recording, function: Any, args: tuple[Any, ...], kw
     name = function.__qualname__
     recorder = RECORDERS.get(name)
     if recorder is None:
-        refuse(f"`{name}`", "it is not part of what a trained model computes")
+        refuse(f"`{name}`", "a graph has no operator for it")
     bound = _signature(function).bind(*args, **kwargs)
     bound.apply_defaults()
     given = bound.arguments

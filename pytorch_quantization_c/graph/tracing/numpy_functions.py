@@ -271,7 +271,8 @@ def _reduction(op: str) -> Handler:
 
 def _summed(dtype: np.dtype[Any], wanted: Any, op: str) -> np.dtype[Any]:
     if wanted is not None:
-        return np.dtype(wanted)
+        named: np.dtype[Any] = np.dtype(wanted)
+        return named
     if op == "ReduceMean":
         return dtype if dtype.kind == "f" else np.dtype(np.float64)
     return np.dtype(np.cumsum(np.zeros(1, dtype)).dtype.str) if dtype.kind in "bui" else dtype

@@ -1,6 +1,8 @@
 """The tracer: who is asked by layers, functions and quantisers for as long as a trace runs."""
 from __future__ import annotations
 
+import functools
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,20 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from ... import _C
 from ..._core import tracing
 from ..._core.layer_rules import QuantRules
+from ...nn.modules._integer import ArrayEngine
 from ...nn.modules.tensor_quantizer import TensorQuantizer
 from . import norms, windows  # noqa: F401  (they register their recorders)
-from .array import plain_all, traced_within
+from .array import Traced, plain_all, traced_within
 from .functions import call_recorded
 from .layers import is_plain_lstm, record_lstm
 from .quantizers import record_quantizer, weight_of_frozen
 from .recording import Recording
 
 __all__ = ["RunTracer", "tracing_with"]
-
-_LOCK = threading.Lock()
-
 
 class RunTracer:
     """Records the calls of one thread into one recording."""
@@ -79,12 +80,34 @@ class RunTracer:
             recording.frozen = None
 
 
+def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function in C that asks the tracer first."""
+    @functools.wraps(function)
+    def asking(*args: Any) -> Any:
+        return function(*args) if tracing.tracer is None else tracing.tracer.function(function, args, {})
+    return asking
+
+
+@contextmanager
+def _c_asks() -> Iterator[None]:
+    """The functions in C, which look into any array, ask as well; by an exchange, as they are to cost nothing else."""
+    functions = {name: value for name, value in vars(_C).items() if inspect.isbuiltin(value)}
+    run = ArrayEngine.run
+
+    def float_only(self: Any, layer: Any, input: Any, output_size: Any = None) -> Any:
+        return None if isinstance(input, Traced) else run(self, layer, input, output_size)
+
+    vars(_C).update({name: _asking(function) for name, function in functions.items()})
+    ArrayEngine.run = float_only  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        vars(_C).update(functions)
+        ArrayEngine.run = run  # type: ignore[method-assign]
+
+
 @contextmanager
 def tracing_with(recording: Recording) -> Iterator[None]:
     """Calls of this thread are recorded; one trace of a process at a time."""
-    with _LOCK, np.errstate(all="ignore"):
-        tracing.tracer = RunTracer(recording)
-        try:
-            yield
-        finally:
-            tracing.tracer = None
+    with tracing.asking(RunTracer(recording)), np.errstate(all="ignore"), _c_asks():
+        yield
