@@ -83,8 +83,12 @@ class IntegerEngine(ABC):
         """Whether the layer has the weight that it was frozen with."""
 
     @abstractmethod
+    def _freeze_refusal(self, layer: Any) -> str | None:
+        """Why a layer with such a weight cannot be frozen, whatever the weight."""
+
+    @abstractmethod
     def _frozen_proof(self, layer: Any, keep_float: bool) -> Any:
-        """Gives a layer that is being frozen the weight it is to have, and answers with what proves it."""
+        """Gives a layer that is being frozen the weight and bias it is to have, and answers with what proves them."""
 
     # A call
 
@@ -221,13 +225,20 @@ class IntegerEngine(ABC):
 
     def freeze(self, layer: Any, keep_float: bool) -> str | None:
         """Fixes the weight; or says why not."""
+        why = self._freeze_refusal(layer)
+        if why is not None:
+            return why
         has_weight = self._parameter(layer, "weight") is not None and self._is_library_class(type(layer))
         cached = self.cached_weight(layer) if has_weight else OWN_CLASS
         if isinstance(cached, str):
             return None if self.frozen is not None else cached
-        self._become_frozen(CachedWeight(self._frozen_proof(layer, keep_float), cached.weight))
-        self.lock(layer)
+        self.take(layer, cached.weight, keep_float)
         return None
+
+    def take(self, layer: Any, weight: IntegerWeight, keep_float: bool) -> None:
+        """Freezes the layer with an integer weight that is known to be its own."""
+        self._become_frozen(CachedWeight(self._frozen_proof(layer, keep_float), weight))
+        self.lock(layer)
 
     def _become_frozen(self, frozen: CachedWeight) -> None:
         for array in (frozen.weight.values, frozen.weight.scale):
@@ -249,6 +260,9 @@ class IntegerEngine(ABC):
 
     def load(self, layer: Any, values: Any, scale: Any) -> str | None:
         """Becomes a frozen layer by integers from a state; or says what is wrong with them."""
+        why = self._freeze_refusal(layer)
+        if why is not None:
+            return why
         arrays = [None if value is None else self._as_array(value) for value in (values, scale)]
         values, scale = (array if isinstance(array, np.ndarray) else None for array in arrays)
         if values is None or values.dtype.char not in "bB":
@@ -263,7 +277,7 @@ class IntegerEngine(ABC):
         if not (np.isfinite(scale).all() and (scale > 0).all()):
             return "expected positive finite scales"
         quantization = weight_quantization(Int(8, values.dtype.char == "B"), scale.copy(), _is_transposed(layer))
-        proof = self._frozen_proof(layer, keep_float=False)
+        proof = self._frozen_proof(layer, keep_float=False)  # and no lock: the bias is still to be loaded
         self._become_frozen(CachedWeight(proof, IntegerWeight(values.copy(), quantization)))
         return None
 
@@ -334,7 +348,8 @@ class IntegerLayer:
             problem = engine.load(self, values, scale)
             if problem:
                 error_msgs.append(f"integer weight of {prefix[:-1] or 'the layer'}: {problem}")
-                state_dict[prefix + "weight"] = self._parameters["weight"]  # type: ignore[attr-defined]
+                present = self._parameters.get("weight")  # type: ignore[attr-defined]
+                state_dict.update({} if present is None else {prefix + "weight": present})
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict,  # type: ignore[misc]
                                       missing_keys, unexpected_keys, error_msgs)
         engine.lock(self)

@@ -56,10 +56,4 @@ def require_front(model: Any, front: str, function: str) -> None:
     found = front_of(model)
     if found is not None and found != front:
         raise TypeError(f"Expected `model` to be {MODELS[front]}, got {type(model).__name__}, which is "
-                        f"{MODELS[found]}: call {_instead(found, function)}")
-
-
-def _instead(found: str, function: str) -> str:
-    if function in ("freeze", "save_frozen", "load_frozen") and found == "torch":
-        return f"{ROOTS['torch']}.to_numpy(model) first, {function} takes its result"
-    return f"{ROOTS[found]}.{function}"
+                        f"{MODELS[found]}: call {ROOTS[found]}.{function}")

@@ -3,14 +3,12 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import Any, TypeVar, cast
 
 from .._core.errors import shown
 from .._core.files import FilePath
-from .._core.integer_layer import VALUES, IntegerLayer
-from .._core.models import require_front
+from .._core.integer_layer import VALUES, IntegerEngine, IntegerLayer
+from .._core.models import require_module
 from .._core.safetensors import load_file, save_file
 from .codec import adopt, describe, described_in, rebuild
 from .file_kinds import FROZEN, loader_of
@@ -30,12 +28,14 @@ VERSION = "1"
 def freeze(model: M, keep_float: bool = True) -> M:
     """Fixes the weights of the quantised layers as integers: they are packed once and never looked at again.
 
-    A frozen layer has read-only copies of its parameters, and its weight quantiser is not asked any more. Input
-    quantisers go on as before: calibrate them first, or leave them to find each input's range. A layer that is given
-    another weight (`layer.weight = ...`) follows it and is frozen no more.
+    A frozen layer has copies of its parameters, read-only arrays or tensors that take no gradients, and its weight
+    quantiser is not asked any more. Input quantisers go on as before: calibrate them first, or leave them to find each
+    input's range. A layer that is given another weight (`layer.weight = ...`, or, of a tensor, other values in place)
+    follows it and is frozen no more.
 
     Args:
-        model: any module. Layers whose weight has no integer form (`layer.execution` after a call says why) stay.
+        model: a module, on NumPy or of the torch twin. Layers whose weight has no integer form (a warning says why)
+            stay as they are.
         keep_float: False drops the float weights: `layer.weight` is None, the state dictionary has `_integer_weight`
             and `_integer_scale` in their place, and a pickle or a file has a quarter of the size. Where such a layer
             must compute on floats, it uses the fake quantised weight.
@@ -44,10 +44,10 @@ def freeze(model: M, keep_float: bool = True) -> M:
         `model`.
 
     Raises:
-        TypeError: `model` is no module, or one of torch: `to_numpy` makes it one of arrays.
+        TypeError: `model` is no module.
         ValueError: no layer of the model could be frozen.
     """
-    require_front(model, "numpy", "freeze")
+    require_module(model)
     any_model: Any = model
     layers: dict[str, Any] = {name: layer for name, layer in any_model.named_modules()
                               if isinstance(layer, IntegerLayer)
@@ -66,16 +66,21 @@ def freeze(model: M, keep_float: bool = True) -> M:
 def save_frozen(model: Any, path: FilePath) -> None:
     """Writes a model frozen with `keep_float=False`: integer weights, scales, all other state, and the quantisers.
 
-    The file is in the safetensors format; the arrays have the names of the state dictionary. It appears whole or not
-    at all. ValueError if no layer of the model is frozen without its float weight.
+    Args:
+        model: a module, on NumPy or of the torch twin; either loads the other's files.
+        path: a file in the safetensors format, whose arrays have the names of the state dictionary. It appears whole or
+            not at all.
+
+    Raises:
+        ValueError: no layer of the model is frozen without its float weight.
+        OSError: the file cannot be written.
     """
-    require_front(model, "numpy", "save_frozen")
-    named = list(named_quantizers(model))
-    arrays = {name: np.asarray(value) for name, value in model.state_dict().items() if isinstance(value, np.ndarray)}
-    if not any(name.endswith(VALUES) for name in arrays):
+    named, state = list(named_quantizers(model)), model.state_dict()
+    if not any(name.endswith(VALUES) for name in state):
         raise ValueError("Expected a model after freeze(model, keep_float=False), got one without integer weights"
                          + ("" if named else ": call pq.replace(model), calibrate and freeze it first"))
-    described = {}
+    described, engine = {}, _engine_of(model)
+    arrays = {name: engine._as_array(value) for name, value in state.items() if hasattr(value, "dtype")}
     for name, quantizer in named:
         extra: dict[str, Any] = {}
         described[name] = describe(name, quantizer, extra)
@@ -88,7 +93,8 @@ def load_frozen(model: M, path: FilePath) -> M:
     """Makes `model` the one that `save_frozen` wrote; nothing is quantised again.
 
     Args:
-        model: a quantised model of the same structure, frozen or not, calibrated or not.
+        model: a quantised model of the same structure, frozen or not, calibrated or not; on NumPy or of the torch twin,
+            whichever wrote the file.
         path: a file from `save_frozen`.
 
     Returns:
@@ -99,22 +105,31 @@ def load_frozen(model: M, path: FilePath) -> M:
         ValueError: a damaged one, or one of another model's quantisers; the model is then unchanged.
         RuntimeError: other parameters than the model's, as `load_state_dict` says; the model is then unchanged.
     """
-    require_front(model, "numpy", "load_frozen")
+    require_module(model)
     arrays, metadata = load_file(path, _check_format)
     described = described_in(metadata)
     present = quantizers_of(model)
     if set(described) != set(present):
         raise ValueError(f"Expected a file for the quantizers {sorted(present)}, got one for {sorted(described)}")
     made = {name: rebuild(name, present[name], described[name], arrays) for name in present}
-    loaded: Any = model
+    loaded, engine = cast(Any, model), _engine_of(model)
     state = {name: value for name, value in loaded.state_dict().items() if _is_of_quantizer(name, present)}
     with whole_or_not_at_all(model):
-        loaded.load_state_dict(state | {name: value for name, value in arrays.items()
+        loaded.load_state_dict(state | {name: engine._as_result(value) for name, value in arrays.items()
                                         if not _is_of_quantizer(name, present)})
         for name, fresh in made.items():
             fresh._calibrator = present[name]._calibrator
             adopt(present[name], fresh)
     return model
+
+
+def _engine_of(model: Any) -> IntegerEngine:
+    """Any engine of a model, which knows the arrays of its front. ValueError if no layer has one."""
+    layer: Any = next((each for each in model.modules() if isinstance(each, IntegerLayer)), None)
+    if layer is None:
+        raise ValueError("Expected `model` to have quantized layers with weights, got none")
+    engine: IntegerEngine = layer._engine
+    return engine
 
 
 def _check_format(metadata: dict[str, str]) -> None:

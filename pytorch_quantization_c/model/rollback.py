@@ -1,7 +1,7 @@
-"""A change of a model that happens whole or not at all."""
+"""A change of a model, of either front, that happens whole or not at all."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,16 +19,29 @@ def whole_or_not_at_all(model: Any) -> Iterator[None]:
     engines = [vars(module)["_engine"] for module in modules if "_engine" in vars(module)]
     attributes = [(vars(each), dict(vars(each))) for each in (*modules, *engines)]
     tables = [(vars(module)[kind], dict(vars(module)[kind])) for module in modules for kind in TABLES]
-    arrays = [(array, array.flags.writeable, np.array(array)) for _, table in tables for array in table.values()
-              if isinstance(array, np.ndarray)]
+    arrays = [_snapshot(array) for _, table in tables for array in table.values() if hasattr(array, "dtype")]
     try:
         yield
     except BaseException:
         for now, before in (*attributes, *tables):
             now.clear()
             now.update(before)
-        for array, writeable, contents in arrays:
-            if writeable:  # another cannot have changed
-                array.setflags(write=True)
-                np.copyto(array, contents)
+        for restore in arrays:
+            restore()
         raise
+
+
+def _snapshot(array: Any) -> Callable[[], None]:
+    """What puts back the present contents of an array or a tensor."""
+    if not isinstance(array, np.ndarray):
+        before = array.detach().clone()
+        return lambda: array.detach().copy_(before)
+    if not array.flags.writeable:  # it cannot change
+        return lambda: None
+    contents = np.array(array)
+
+    def restore() -> None:
+        array.setflags(write=True)
+        np.copyto(array, contents)
+
+    return restore

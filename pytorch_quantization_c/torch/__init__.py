@@ -21,12 +21,22 @@ from . import calib, cuda_ext, nn, optim, quant_modules, tensor_quant, utils, ve
 from ._exchange import from_numpy, to_numpy
 from ._install import install
 from ._logging import follow_absl
-from .quant_modules import deactivate, enable_onnx_export, initialize, quantized, replace, unquantized_layers
+from .quant_modules import (
+    deactivate,
+    enable_onnx_export,
+    freeze,
+    initialize,
+    load_frozen,
+    quantized,
+    replace,
+    save_frozen,
+    unquantized_layers,
+)
 from .version import __version__
 
 follow_absl()
 
 __all__ = ["__version__", "calib", "calibrating", "cuda_ext", "deactivate", "enable_onnx_export", "fold_batch_norm",
-           "from_numpy", "initialize", "install", "load_quant_state", "nn", "optim", "quant_modules", "quant_summary",
-           "quantized", "replace", "save_quant_state", "sensitivity", "tensor_quant", "to_numpy", "unquantized_layers",
-           "utils", "version"]
+           "freeze", "from_numpy", "initialize", "install", "load_frozen", "load_quant_state", "nn", "optim",
+           "quant_modules", "quant_summary", "quantized", "replace", "save_frozen", "save_quant_state", "sensitivity",
+           "tensor_quant", "to_numpy", "unquantized_layers", "utils", "version"]

@@ -11,7 +11,7 @@ import torch
 from .. import float_nn
 from .. import nn as array_nn
 from .._core.descriptor import QuantDescriptor
-from .._core.models import front_of, require_module
+from .._core.models import front_of, is_frozen, require_module
 from .._core.quantizer import QuantizerRules
 from . import nn as tensor_nn
 from ._convert import as_array, as_tensor
@@ -141,6 +141,8 @@ def _carry(side: Side, module: Any, made: Any, seen: dict[int, Any], name: str) 
             if value is not None:
                 seen.setdefault(id(value), make(value))
             here[key] = None if value is None else seen[id(value)]
+    if is_frozen(module):  # the integers are read-only: both may have them
+        made._engine.take(made, module._engine.frozen.weight, keep_float=module._parameters["weight"] is not None)
     made.training = module.training
 
 

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn import functional as F
 
 from .._core.formats import Int
 from .._core.integer_layer import IntegerEngine
 from ..integer.eligibility import format_or_refusal
-from ..integer.weights import CachedWeight
-from ._convert import as_array, as_tensor
+from ..integer.weights import CachedWeight, weight_key
+from ._convert import as_array, as_tensor, untraced
 from ._kernels import in_c
 
 __all__ = ["TensorEngine"]
@@ -31,6 +32,16 @@ def _watched() -> str | None:
     if torch.is_autocast_enabled("cpu"):
         return "autocast is on"
     return "the model is being traced" if torch._C._get_tracing_state() is not None else None
+
+
+def _constant(parameter: Tensor) -> Parameter:
+    """A copy that takes no gradients."""
+    return Parameter(parameter.detach().clone(), requires_grad=False)
+
+
+def _proof(weight: Tensor) -> tuple[Any, ...]:
+    """What changes if a frozen float weight is changed in place."""
+    return weight_key(as_array(weight), None, ())
 
 
 class TensorEngine(IntegerEngine):
@@ -72,14 +83,26 @@ class TensorEngine(IntegerEngine):
         return None if amax is None and not input.numel() else quantizer._get_amax(input)
 
     def _as_array(self, value: Any) -> NDArray[Any]:
-        return as_array(value)
+        return as_array(value) if isinstance(value, Tensor) else np.asarray(value)
 
     def _as_result(self, array: NDArray[Any]) -> Tensor:
         return as_tensor(array if array.flags.writeable else array.copy())
 
     def _in_type_of(self, input: Any, weight: NDArray[np.float32]) -> Tensor:
-        dtype = input.dtype if isinstance(input, Tensor) and input.is_floating_point() else torch.float32
-        return as_tensor(weight).to(dtype)
+        return untraced(as_tensor)(weight).to(input if input.is_floating_point() else torch.float32)
+
+    def float_weight(self, layer: Any, input: Any) -> Any:
+        """As the base's; what torch records (traces, compiles, exports) has the quantiser of a float weight in it.
+
+        RuntimeError where ONNX nodes of the quantiser are wanted and there is no float weight.
+        """
+        recorded = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
+        if recorded and layer.weight is not None:
+            return layer._weight_quantizer(layer.weight)
+        if recorded and layer._weight_quantizer._exports_onnx():
+            raise RuntimeError(f"Expected {type(layer).__name__} to have a float weight for ONNX export, got one "
+                               "frozen with keep_float=False: export the model before that")
+        return super().float_weight(layer, input)
 
     def _padded(self, layer: Any, input: Any) -> Any:
         return F.pad(input, layer._reversed_padding_repeated_twice, mode=layer.padding_mode)
@@ -90,13 +113,21 @@ class TensorEngine(IntegerEngine):
         weight = self._parameter(layer, "weight")
         if weight is None or frozen.proof is None:
             return weight is frozen.proof
-        return bool(self._weight_key(layer._weight_quantizer, weight) == frozen.proof)
+        return bool(_proof(weight) == frozen.proof)
+
+    def _freeze_refusal(self, layer: Any) -> str | None:
+        if "weight" not in layer._parameters:
+            return ("the weight is computed, by pruning or a parametrization: make it a parameter first, with "
+                    "prune.remove or parametrize.remove_parametrizations")
+        weight = layer._parameters["weight"]
+        return None if weight is None or in_c(weight) else "the weight is no dense tensor on the CPU"
 
     def _frozen_proof(self, layer: Any, keep_float: bool) -> Any:
-        if keep_float:
-            return self._weight_key(layer._weight_quantizer, layer.weight)
-        layer._parameters["weight"] = None
-        return None
+        parameters = layer._parameters
+        if parameters.get("bias") is not None:
+            parameters["bias"] = _constant(parameters["bias"])
+        weight = parameters["weight"] = _constant(parameters["weight"]) if keep_float else None
+        return None if weight is None else _proof(weight)
 
     def lock(self, layer: Any) -> None:
         """Tensors cannot be made read-only."""

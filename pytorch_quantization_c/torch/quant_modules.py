@@ -13,12 +13,14 @@ from torch import nn
 from torch.nn.modules import transformer
 
 from .._core.replacement import Custom, Entry, ReplacementRules
+from ..model.freeze import freeze, load_frozen, save_frozen
 from ..model.replace import replace_layers
 from ..model.unquantized import UnquantizedLayer, unquantized
 from . import _onnx
 from . import nn as quant_nn
 
-__all__ = ["deactivate", "enable_onnx_export", "initialize", "quantized", "replace", "unquantized_layers"]
+__all__ = ["deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen", "quantized", "replace",
+           "save_frozen", "unquantized_layers"]
 
 M = TypeVar("M", bound=nn.Module)
 

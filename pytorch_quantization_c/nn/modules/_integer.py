@@ -73,6 +73,9 @@ class ArrayEngine(IntegerEngine):
         weight = self._parameter(layer, "weight")
         return weight is frozen.proof and (weight is None or not weight.flags.writeable)
 
+    def _freeze_refusal(self, layer: Any) -> str | None:
+        return None
+
     def _frozen_proof(self, layer: Any, keep_float: bool) -> Any:
         parameters = layer.__dict__["_parameters"]
         weight = parameters["weight"] = own_copy(parameters["weight"]) if keep_float else None

@@ -34,10 +34,10 @@ def _encoder_call(self: Any, *args: Any, **kwargs: Any) -> Any:
 class _Identity(nn.Module):
     """An output projection that changes nothing: the quantised one is called with what comes out."""
 
-    def __init__(self, like: Tensor) -> None:
+    def __init__(self, size: int, like: Tensor) -> None:
         super().__init__()
-        self.weight = torch.eye(like.shape[0], dtype=like.dtype, device=like.device)
-        self.bias = like.new_zeros(like.shape[0]).detach()
+        self.weight = torch.eye(size, dtype=like.dtype, device=like.device)
+        self.bias = like.new_zeros(size).detach()
 
 
 def _attention_call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -45,8 +45,9 @@ def _attention_call(self: Any, *args: Any, **kwargs: Any) -> Any:
     projection = self._modules.get("out_proj")
     if not isinstance(projection, Quantizing):
         return nn.Module.__call__(self, *args, **kwargs)
+    like = next(each for each in self._parameters.values() if each is not None)
     inner, outer = copy.copy(self), copy.copy(self)
-    vars(inner)["_modules"] = {**self._modules, "out_proj": _Identity(projection.weight)}
+    vars(inner)["_modules"] = {**self._modules, "out_proj": _Identity(projection.out_features, like)}
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         output, weights = type(self).forward(inner, *args, **kwargs)
