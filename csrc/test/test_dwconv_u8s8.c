@@ -110,7 +110,9 @@ static void fill(arena *a, pqc_dwconv_params *p, float *x, int kind)
         a->scale[c] = 1.0f + (float)(random_bits() >> 9) * 0x1p-23f;
         a->bias[c] = (float)(int32_t)random_bits() * 0x1p-20f;
     }
-    p->to = (pqc_output){.scale = a->scale, .bias = a->bias, .pixel_stride = 1};
+    p->to.scale = a->scale;
+    p->to.bias = a->bias;
+    p->to.pixel_stride = 1;
     p->x = x;
 }
 
