@@ -75,6 +75,11 @@ def test_kernels_neither_allocate_nor_print() -> None:
     assert not offences(paths, LIBRARY_CALLS)
 
 
+def test_glue_hands_work_down() -> None:
+    """Loops over channels and threads stand in the operators: the glue starts no thread."""
+    assert not offences(sources(".c", ".h", under="csrc/python"), r"\bpqc_parallel\w*\s*\(")
+
+
 def test_one_file_includes_numpy() -> None:
     paths = [path for path in sources(".c", ".h", under="csrc") if path.name != "numpy_api.h"]
     assert not offences(paths, r"#\s*include\s*<numpy/")

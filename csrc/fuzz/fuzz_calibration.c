@@ -1,6 +1,7 @@
 /* Histograms with any edges, and the searches in any histogram. */
 #include "search.h"
 #include "fuzz.h"
+#include "histogram.h"
 
 #include <math.h>
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "dispatch.h"
+#include "erf/erf.h"
 #include "parallel.h"
 
 enum {
@@ -197,4 +198,24 @@ void pqc_apply(const pqc_elementwise *job)
 {
     pqc_elementwise copy = *job;
     pqc_parallel(job->n, job->dtype == PQC_F64 ? GRAIN_F64 : GRAIN, apply_range, &copy);
+}
+
+typedef struct {
+    const void *x;
+    void *y;
+    bool is_double;
+} erf_work;
+
+static void erf_range(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const erf_work *w = context;
+    if (w->is_double)
+        pqc_erf_f64_scalar((const double *)w->x + begin, (double *)w->y + begin, end - begin);
+    else
+        pqc_erf_f32_scalar((const float *)w->x + begin, (float *)w->y + begin, end - begin);
+}
+
+void pqc_erf(const void *x, void *y, ptrdiff_t n, bool is_double)
+{
+    pqc_parallel(n, 4096, erf_range, &(erf_work){x, y, is_double});
 }

@@ -26,4 +26,7 @@ typedef struct {
 /* Halves are computed in float32 and rounded once.  Same bits however the work is split. */
 void pqc_apply(const pqc_elementwise *job);
 
+/* The error function of n floats, or doubles, on all threads. */
+void pqc_erf(const void *x, void *y, ptrdiff_t n, bool is_double);
+
 #endif

@@ -1,4 +1,4 @@
-#include "fingerprint/fingerprint.h"
+#include "fingerprint.h"
 
 #include "dispatch.h"
 

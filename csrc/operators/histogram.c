@@ -1,4 +1,4 @@
-#include "histogram/histogram.h"
+#include "histogram.h"
 
 #include "bits.h"
 #include "dispatch.h"

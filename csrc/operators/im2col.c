@@ -1,5 +1,7 @@
 #include "im2col.h"
 
+#include "parallel.h"
+
 #include <string.h>
 
 /* One line of positions against one line of the plane: positions [first, first + count) lie inside
@@ -97,8 +99,8 @@ static void fill_row(const char *plane, char *row, const ptrdiff_t k[3], size_t 
         }
 }
 
-void pqc_im2col_scalar(const void *x, void *columns, ptrdiff_t images, ptrdiff_t channels,
-                       ptrdiff_t begin, ptrdiff_t end, size_t item, const pqc_window *w)
+void pqc_im2col_rows(const void *x, void *columns, ptrdiff_t images, ptrdiff_t channels,
+                     ptrdiff_t begin, ptrdiff_t end, size_t item, const pqc_window *w)
 {
     ptrdiff_t elements = pqc_product3(w->kernel);
     size_t plane = (size_t)pqc_product3(w->size) * item, row = (size_t)pqc_product3(w->out) * item;
@@ -142,7 +144,7 @@ static void add_row_f64(const double *row, double *plane, const ptrdiff_t k[3], 
         }
 }
 
-void pqc_col2im_f32_scalar(const float *columns, float *y, ptrdiff_t begin, ptrdiff_t end,
+void pqc_col2im_f32_planes(const float *columns, float *y, ptrdiff_t begin, ptrdiff_t end,
                            const pqc_window *w)
 {
     ptrdiff_t elements = pqc_product3(w->kernel), size = pqc_product3(w->size);
@@ -157,7 +159,7 @@ void pqc_col2im_f32_scalar(const float *columns, float *y, ptrdiff_t begin, ptrd
     }
 }
 
-void pqc_col2im_f64_scalar(const double *columns, double *y, ptrdiff_t begin, ptrdiff_t end,
+void pqc_col2im_f64_planes(const double *columns, double *y, ptrdiff_t begin, ptrdiff_t end,
                            const pqc_window *w)
 {
     ptrdiff_t elements = pqc_product3(w->kernel), size = pqc_product3(w->size);
@@ -170,4 +172,37 @@ void pqc_col2im_f64_scalar(const double *columns, double *y, ptrdiff_t begin, pt
             add_row_f64(columns + (plane * elements + number) * positions, y + plane * size, k, w);
         }
     }
+}
+
+static void copy_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const pqc_im2col_work *w = context;
+    pqc_im2col_rows(w->from, w->to, w->images, w->channels, begin, end, w->item, &w->window);
+}
+
+static void add_planes(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const pqc_im2col_work *w = context;
+    if (w->item == 4)
+        pqc_col2im_f32_planes(w->from, w->to, begin, end, &w->window);
+    else
+        pqc_col2im_f64_planes(w->from, w->to, begin, end, &w->window);
+}
+
+/* The least number of tasks worth a thread, of `elements` each. */
+static ptrdiff_t grain_of(ptrdiff_t elements)
+{
+    return 1 + (16 << 10) / (elements + 1);
+}
+
+void pqc_im2col(pqc_im2col_work *w)
+{
+    ptrdiff_t rows = w->channels * pqc_product3(w->window.kernel);
+    pqc_parallel(rows, grain_of(w->images * pqc_product3(w->window.out)), copy_rows, w);
+}
+
+void pqc_col2im(pqc_im2col_work *w)
+{
+    ptrdiff_t of_plane = pqc_product3(w->window.kernel) * pqc_product3(w->window.out);
+    pqc_parallel(w->images * w->channels, grain_of(of_plane), add_planes, w);
 }

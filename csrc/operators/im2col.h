@@ -22,14 +22,26 @@ static inline ptrdiff_t pqc_product3(const ptrdiff_t n[3])
  *   x        (images, channels) planes of w->size elements of `item` bytes: 1, 2, 4 or 8
  *   columns  rows of images * product(w->out) elements; rows outside [begin, end) are not touched
  */
-void pqc_im2col_scalar(const void *x, void *columns, ptrdiff_t images, ptrdiff_t channels,
-                       ptrdiff_t begin, ptrdiff_t end, size_t item, const pqc_window *w);
+void pqc_im2col_rows(const void *x, void *columns, ptrdiff_t images, ptrdiff_t channels,
+                     ptrdiff_t begin, ptrdiff_t end, size_t item, const pqc_window *w);
 
 /* The adjoint: y[plane] is zeroed, then each column element is added where im2col reads it, in the
  * order of k, for the planes [begin, end).  Columns that lie in the padding are dropped. */
-void pqc_col2im_f32_scalar(const float *columns, float *y, ptrdiff_t begin, ptrdiff_t end,
+void pqc_col2im_f32_planes(const float *columns, float *y, ptrdiff_t begin, ptrdiff_t end,
                            const pqc_window *w);
-void pqc_col2im_f64_scalar(const double *columns, double *y, ptrdiff_t begin, ptrdiff_t end,
+void pqc_col2im_f64_planes(const double *columns, double *y, ptrdiff_t begin, ptrdiff_t end,
                            const pqc_window *w);
+
+/* Both on all threads. */
+typedef struct {
+    const void *from;
+    void *to;
+    size_t item;                /* bytes of an element; of col2im 4 or 8: float or double */
+    ptrdiff_t images, channels; /* of col2im images * channels planes */
+    pqc_window window;
+} pqc_im2col_work;
+
+void pqc_im2col(pqc_im2col_work *work);
+void pqc_col2im(pqc_im2col_work *work);
 
 #endif

@@ -1,7 +1,6 @@
 /* fake_affine: a range instead of an amax. */
-#include "affine/affine.h"
+#include "affine.h"
 #include "convert.h"
-#include "dispatch.h"
 #include "errors.h"
 #include "families.h"
 #include "operands.h"
@@ -53,33 +52,25 @@ static PyArrayObject *count_up(PyArrayObject *pairs)
     return numbers;
 }
 
-static void affine_f32(const pqc_operands *o, const float *pairs, float *y, int num_bits)
-{
-    const float *x = PyArray_DATA(o->x);
-    const double *which = o->amax;
-    ptrdiff_t run = o->channels == 1 ? o->n : o->inner;
-    for (ptrdiff_t at = 0; at < o->n; at += run) {
-        const float *pair = pairs + 2 * (ptrdiff_t)which[at / run % o->channels];
-        pqc.affine_f32(x + at, y + at, run, pqc_affine_init(pair[0], pair[1], num_bits));
-    }
-}
-
-static void affine_f64(const pqc_operands *o, const double *pairs, double *y, int num_bits)
-{
-    const double *x = PyArray_DATA(o->x);
-    const double *which = o->amax;
-    ptrdiff_t run = o->channels == 1 ? o->n : o->inner;
-    for (ptrdiff_t at = 0; at < o->n; at += run) {
-        const double *pair = pairs + 2 * (ptrdiff_t)which[at / run % o->channels];
-        pqc_affine_f64_scalar(x + at, y + at, run, pqc_affine_init_f64(pair[0], pair[1], num_bits));
-    }
-}
-
 /* Halves go through a float32 copy and are rounded once. */
 static PyArrayObject *cast(PyArrayObject *array, PyArray_Descr *descr)
 {
     Py_INCREF(descr);
     return (PyArrayObject *)PyArray_CastToType(array, descr, 0);
+}
+
+static pqc_affine_work work_of(const pqc_operands *o, PyArrayObject *pairs, PyArrayObject *y,
+                               long num_bits)
+{
+    return (pqc_affine_work){.x = PyArray_DATA(o->x),
+                             .y = PyArray_DATA(y),
+                             .n = o->n,
+                             .channels = o->channels,
+                             .inner = o->inner,
+                             .ranges = PyArray_DATA(pairs),
+                             .range_of = o->amax,
+                             .num_bits = (int)num_bits,
+                             .is_double = o->dtype == PQC_F64};
 }
 
 PyDoc_STRVAR(fake_affine_doc, "fake_affine(inputs, min_range, max_range, num_bits, /)\n--\n\n"
@@ -107,11 +98,9 @@ static PyObject *fake_affine(PyObject *self, PyObject *const *args, Py_ssize_t c
     if (!o.x || !(pairs = pair_up(args[1], args[2], is_double)) || !(which = count_up(pairs)) ||
         pqc_operands_lay_out(&o, which, "inputs", "min_range") < 0 || !(y = pqc_new_like(o.x)))
         goto done;
+    pqc_affine_work work = work_of(&o, pairs, y, num_bits);
     PyThreadState *state = pqc_release_gil(o.n);
-    if (is_double)
-        affine_f64(&o, PyArray_DATA(pairs), PyArray_DATA(y), (int)num_bits);
-    else
-        affine_f32(&o, PyArray_DATA(pairs), PyArray_DATA(y), (int)num_bits);
+    pqc_fake_affine(&work);
     pqc_acquire_gil(state);
     if (o.dtype == PQC_F16 || o.dtype == PQC_BF16)
         Py_SETREF(y, cast(y, descr));

@@ -3,7 +3,7 @@
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
-#include "histogram/histogram.h"
+#include "histogram.h"
 #include "interrupt.h"
 #include "parallel.h"
 

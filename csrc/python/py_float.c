@@ -1,18 +1,9 @@
 /* What the float layers need and NumPy does not have: im2col, its adjoint, erf. */
 #include "convert.h"
-#include "erf/erf.h"
+#include "elementwise.h"
 #include "errors.h"
 #include "families.h"
 #include "im2col.h"
-#include "parallel.h"
-
-typedef struct {
-    const void *from;
-    void *to;
-    size_t item;
-    ptrdiff_t images, channels;
-    pqc_window window;
-} task;
 
 /* float32 or float64; TypeError for the half types, which the callers widen first. */
 static PyArrayObject *wide_array(PyObject *object, const char *name, int dimensions,
@@ -77,29 +68,6 @@ static int check_kernel(PyArrayObject *columns, const pqc_window *w)
     return -1;
 }
 
-static void copy_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    task *t = context;
-    pqc_im2col_scalar(t->from, t->to, t->images, t->channels, begin, end, t->item, &t->window);
-}
-
-static void add_planes(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    task *t = context;
-    if (t->item == 4)
-        pqc_col2im_f32_scalar(t->from, t->to, begin, end, &t->window);
-    else
-        pqc_col2im_f64_scalar(t->from, t->to, begin, end, &t->window);
-}
-
-/* Runs over n pieces of work of `cost` elements each, without the GIL if that is worth it. */
-static void run(ptrdiff_t n, ptrdiff_t cost, pqc_range_fn fn, task *t)
-{
-    PyThreadState *state = pqc_release_gil(n * cost);
-    pqc_parallel(n, 1 + (16 << 10) / (cost + 1), fn, t);
-    pqc_acquire_gil(state);
-}
-
 PyDoc_STRVAR(
     im2col_doc,
     "im2col(x, kernel, stride, padding, dilation, out, /)\n--\n\n"
@@ -110,7 +78,7 @@ static PyObject *im2col(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     static const char *const names[] = {"kernel", "stride", "padding", "dilation", "out"};
     static const long lows[] = {1, 1, 0, 1, 0};
-    task t = {0};
+    pqc_im2col_work t = {0};
     ptrdiff_t *const fields[] = {t.window.kernel, t.window.stride, t.window.padding,
                                  t.window.dilation, t.window.out};
     PyArrayObject *x = NULL, *columns = NULL;
@@ -133,7 +101,9 @@ static PyObject *im2col(PyObject *self, PyObject *const *args, Py_ssize_t count)
     t.from = PyArray_DATA(x);
     t.to = PyArray_DATA(columns);
     t.item = (size_t)pqc_dtype_size(dtype);
-    run(shape[0], shape[1], copy_rows, &t);
+    PyThreadState *state = pqc_release_gil(shape[0] * shape[1]);
+    pqc_im2col(&t);
+    pqc_acquire_gil(state);
 done:
     Py_XDECREF(x);
     return (PyObject *)columns;
@@ -148,7 +118,7 @@ static PyObject *col2im(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     static const char *const names[] = {"size", "kernel", "stride", "padding", "dilation"};
     static const long lows[] = {0, 1, 1, 0, 1};
-    task t = {0};
+    pqc_im2col_work t = {0};
     ptrdiff_t *const fields[] = {t.window.size, t.window.kernel, t.window.stride, t.window.padding,
                                  t.window.dilation};
     PyArrayObject *columns = NULL, *y = NULL;
@@ -167,37 +137,30 @@ static PyObject *col2im(PyObject *self, PyObject *const *args, Py_ssize_t count)
     t.from = PyArray_DATA(columns);
     t.to = PyArray_DATA(y);
     t.item = (size_t)pqc_dtype_size(dtype);
-    run(shape[0], shape[0] ? PyArray_SIZE(columns) / shape[0] : 0, add_planes, &t);
+    t.images = 1;
+    t.channels = shape[0];
+    PyThreadState *state = pqc_release_gil(PyArray_SIZE(columns));
+    pqc_col2im(&t);
+    pqc_acquire_gil(state);
 done:
     Py_XDECREF(columns);
     return (PyObject *)y;
-}
-
-static void erf_range(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    task *t = context;
-    if (t->item == 4)
-        pqc_erf_f32_scalar((const float *)t->from + begin, (float *)t->to + begin, end - begin);
-    else
-        pqc_erf_f64_scalar((const double *)t->from + begin, (double *)t->to + begin, end - begin);
 }
 
 PyDoc_STRVAR(erf_doc, "erf(x, /)\n--\n\nThe error function of float32 or float64 elements.");
 
 static PyObject *erf_of(PyObject *self, PyObject *object)
 {
-    task t = {0};
     pqc_dtype dtype;
     PyArrayObject *x = wide_array(object, "x", 0, &dtype);
     PyArrayObject *y = x ? pqc_new_like(x) : NULL;
     (void)self;
     if (y) {
-        t.from = PyArray_DATA(x);
-        t.to = PyArray_DATA(y);
-        t.item = (size_t)pqc_dtype_size(dtype);
         npy_intp size = PyArray_SIZE(x); /* another thread may change the array */
+        const void *from = PyArray_DATA(x);
+        void *to = PyArray_DATA(y);
         PyThreadState *state = pqc_release_gil(size);
-        pqc_parallel(size, 4096, erf_range, &t);
+        pqc_erf(from, to, size, dtype == PQC_F64);
         pqc_acquire_gil(state);
     }
     Py_XDECREF(x);

@@ -3,7 +3,7 @@
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
-#include "fingerprint/fingerprint.h"
+#include "fingerprint.h"
 
 /* A new reference to None or to a tuple of Python's own integers. */
 static PyObject *get_axes(PyObject *axes)

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "convert.h"
-#include "fingerprint/fingerprint.h"
+#include "fingerprint.h"
 
 static bool is_dense_float(PyArrayObject *x)
 {

@@ -4,6 +4,7 @@
 #include "reduce.h"
 #include "check.h"
 #include "dispatch.h"
+#include "histogram.h"
 #include "parallel.h"
 #include "tests.h"
 

@@ -3,8 +3,8 @@
 #include "search.h"
 #include "check.h"
 #include "dispatch.h"
-#include "fingerprint/fingerprint.h"
-#include "histogram/histogram.h"
+#include "fingerprint.h"
+#include "histogram.h"
 #include "tests.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 #include "check.h"
 #include "dispatch.h"
-#include "histogram/histogram.h"
+#include "histogram.h"
 #include "tests.h"
 
 #include <math.h>

@@ -57,8 +57,8 @@ static void check_im2col(buffer *in, buffer *out, const pqc_window *w, size_t ga
             x[i] = (unsigned char)(random_bits() | 1);
         unsigned char *columns = buffer_place(out, bytes, gap);
         ptrdiff_t middle = draw(0, rows);
-        pqc_im2col_scalar(x, columns, IMAGES, CHANNELS, 0, middle, item, w);
-        pqc_im2col_scalar(x, columns, IMAGES, CHANNELS, middle, rows, item, w);
+        pqc_im2col_rows(x, columns, IMAGES, CHANNELS, 0, middle, item, w);
+        pqc_im2col_rows(x, columns, IMAGES, CHANNELS, middle, rows, item, w);
         for (ptrdiff_t i = 0; i < rows * IMAGES * positions; i++) {
             ptrdiff_t o = i % positions, image = i / positions % IMAGES;
             ptrdiff_t row = i / positions / IMAGES;
@@ -92,7 +92,7 @@ static void check_col2im(buffer *in, buffer *out, const pqc_window *w, size_t ga
         if (at >= 0)
             wanted[at] += (double)from[i];
     }
-    pqc_col2im_f32_scalar(from, to, 0, 1, w);
+    pqc_col2im_f32_planes(from, to, 0, 1, w);
     for (ptrdiff_t i = 0; i < size; i++)
         CHECK((double)to[i] == wanted[i], "col2im f32, element %td", i);
     CHECK(buffer_guards_intact(out), "col2im f32, size %td", size);
@@ -100,7 +100,7 @@ static void check_col2im(buffer *in, buffer *out, const pqc_window *w, size_t ga
     for (ptrdiff_t i = 0; i < n; i++)
         wide[i] = (double)from[i];
     double *to64 = buffer_place(out, (size_t)size * sizeof *to64, gap);
-    pqc_col2im_f64_scalar(wide, to64, 0, 1, w);
+    pqc_col2im_f64_planes(wide, to64, 0, 1, w);
     for (ptrdiff_t i = 0; i < size; i++)
         CHECK(to64[i] == wanted[i], "col2im f64, element %td", i);
     CHECK(buffer_guards_intact(out), "col2im f64, size %td", size);

@@ -25,7 +25,4 @@ typedef void pqc_fingerprint_fn(const uint8_t *x, ptrdiff_t blocks, uint32_t *la
 
 pqc_fingerprint_fn pqc_fingerprint_scalar, pqc_fingerprint_avx2, pqc_fingerprint_avx512;
 
-/* The whole: with the table's kernel, on this thread. */
-pqc_mark pqc_fingerprint_of(const void *x, ptrdiff_t n);
-
 #endif
