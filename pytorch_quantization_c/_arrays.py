@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._core.errors import shown
+from ._core.errors import is_raised_in_python, shown
 from ._core.tracing import TracedArray
 
 
@@ -33,7 +33,9 @@ def number_array(value: Any, name: str) -> NDArray[Any]:
     """`value` as a plain array of floats or integers; Python numbers and lists become float32. Else TypeError."""
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
+        if is_raised_in_python(error):
+            raise
         raise TypeError(f"Expected `{name}` to hold numbers in a regular shape, got {type(value).__name__}") from None
     if array.dtype.kind not in "iuf" and not is_floating(array.dtype):
         got = array.dtype if isinstance(value, np.ndarray | np.generic) else type(value).__name__

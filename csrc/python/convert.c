@@ -150,7 +150,8 @@ int pqc_get_int(PyObject *object, const char *name, long low, long high, long *v
 {
     bool looks_right = PyIndex_Check(object) && !PyBool_Check(object);
     PyObject *index = looks_right ? PyNumber_Index(object) : NULL;
-    if (!index && (!looks_right || PyErr_ExceptionMatches(PyExc_TypeError))) {
+    if (!index &&
+        (!looks_right || (PyErr_ExceptionMatches(PyExc_TypeError) && !is_raised_in_python()))) {
         PyErr_Clear();
         PyErr_Format(PyExc_TypeError, "Expected `%s` to be an integer from %ld to %ld, got %.80R",
                      name, low, high, object);

@@ -34,3 +34,11 @@ def shown(value: Any) -> str:
     """`value` for a message: short, however large, deep or tangled it is."""
     text = _Shown().repr(value)
     return text if len(text) <= 120 else text[:117] + "..."
+
+
+def is_raised_in_python(error: BaseException) -> bool:
+    """Whether Python code below the function that caught it raised `error`, as an object's own `__array__` or `__float__`.
+
+    An exception of C code, such as NumPy's or torch's, has no frame of its own.
+    """
+    return error.__traceback__ is not None and error.__traceback__.tb_next is not None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .._arrays import is_floating
-from .._core.errors import DTypeError, ShapeError, shown
+from .._core.errors import DTypeError, ShapeError, is_raised_in_python, shown
 from .._core.tracing import TracedArray
 from .parameter import as_plain
 
@@ -34,7 +34,9 @@ def float_array(value: ArrayLike | None, name: str) -> Array:
         return plain
     try:
         array = np.asarray(plain)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
+        if is_raised_in_python(error):
+            raise
         kind = type(value).__name__
         raise DTypeError(f"Expected `{name}` of a floating type, got a ragged or unreadable {kind}") from None
     if not isinstance(plain, np.ndarray | np.generic) and array.dtype.kind in "fiu":

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arrays import is_floating
+from .._core.errors import is_raised_in_python
 from .._core.tracing import TracedArray
 
 __all__ = ["Parameter", "as_array", "as_plain", "own_copy"]
@@ -44,7 +45,9 @@ class Parameter(np.ndarray):
     def __new__(cls, data: ArrayLike, requires_grad: bool = True) -> Parameter:
         try:
             array = data if isinstance(data, np.ndarray | np.generic) else np.asarray(data, dtype=np.float32)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError) as error:
+            if is_raised_in_python(error):
+                raise
             array = None
         if array is None or data is None:
             raise TypeError(f"Expected an array, a list or a number for a Parameter, got {type(data).__name__}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import Parameter
 
 from .. import _C
+from .._core.errors import is_raised_in_python
 from ..utils.reduce_amax import reduce_amax as reduce_array
 from . import _formulas
 from ._convert import as_array, as_tensor, memory_order, untraced
@@ -29,8 +31,12 @@ def operand(value: Any, name: str, like: Tensor) -> Tensor:
     if isinstance(value, Tensor):
         return value if value.is_floating_point() else value.float()
     try:
+        if hasattr(value, "__array__") and not isinstance(value, np.ndarray | np.generic):
+            value = np.asarray(value)  # torch would not ask
         made = torch.as_tensor(value, device=like.device)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError) as error:
+        if is_raised_in_python(error):
+            raise
         raise TypeError(f"Expected `{name}` to be a number, a list or a tensor, got {type(value).__name__}") from None
     return made if made.dtype == torch.float64 and like.dtype == torch.float64 else made.float()
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytorch_quantization_c import _C
+from pytorch_quantization_c import _C, _arrays, float_nn, tensor_quant
 
 SIZE = 6000
 ONES, ZEROS = (1, 1, 1), (0, 0, 0)
@@ -123,3 +123,22 @@ def test_an_exception_of_float_reaches_the_caller() -> None:
         _C.e4m3(floats(6), RaisingInt(1))
     with pytest.raises(OverflowError):
         _C.e4m3(floats(6), 10**400)
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), TypeError("mine"), RuntimeError("mine")], ids=repr)
+def test_exceptions_of_a_conversion_in_python_reach_the_caller(error: Exception) -> None:
+    for call in (lambda: _arrays.number_array(Raising(error), "amax"), lambda: _arrays.float_array(Raising(error), "x"),
+                 lambda: float_nn.Parameter(Raising(error)), lambda: float_nn.ReLU()(Raising(error)),
+                 lambda: tensor_quant.fake_tensor_quant(floats(6), Raising(error)),
+                 lambda: _C.amax(Raising(error), None, True)):
+        with pytest.raises(type(error)) as caught:
+            call()
+        assert caught.value is error
+
+
+def test_an_exception_of_index_reaches_the_caller() -> None:
+    class Index:
+        def __index__(self) -> int:
+            raise TypeError("mine")
+    with pytest.raises(TypeError, match="^mine$"):
+        _C.fake_quant(floats(6), 1.0, Index(), False, True)
