@@ -33,26 +33,19 @@ class Calibration:
 
     Args:
         model: a model with quantisers; those of weights are left alone.
-        method: see `ranges`; 16-bit quantisers always take "max".
+        histograms: whether a method needs more than the ends of the values.
     """
 
-    def __init__(self, model: ir.Model, method: str, percentile: float) -> None:
-        checked_method(method, percentile)
-        self.method, self.percentile = method, percentile
-        self.model = model
+    def __init__(self, model: ir.Model, histograms: bool) -> None:
         self.quantizers = [each for each in quantizers(model) if not each.is_weight]
         self._interpreter = Interpreter(without_quantizers(model))
         self.collectors: dict[str, Collector] = {}
         self._watched: dict[str, list[Collector]] = {}
         for each in self.quantizers:
-            collector = self.collectors.setdefault(group_of(each.node), Collector(self._method(each) != "max"))
+            collector = self.collectors.setdefault(group_of(each.node), Collector(histograms and not _is_wide(each)))
             watched = self._watched.setdefault(str(each.input.name), [])
             if collector not in watched:
                 watched.append(collector)
-
-    def _method(self, quantizer: Quantizer) -> str:
-        bits = quantizer.spec.bits
-        return "max" if isinstance(bits, int) and bits > 8 else self.method
 
     def collect(self, feeds: Feeds) -> None:
         """Runs one batch."""
@@ -72,10 +65,14 @@ class Calibration:
         return f"{name!r}" + (" (an input of the model)" if node is None else
                               f" (output of node {node.name!r}, a {node.op_type})")
 
-    def ranges(self, zero_point: Any) -> dict[str, Range]:
-        """The range of each quantiser, by its name."""
-        return {each.name: range_of(self.collectors[group_of(each.node)], self._method(each), self.percentile,
-                                    each.spec, zero_point is not False) for each in self.quantizers}
+    def ranges(self, method: str, percentile: float, zero_point: Any) -> dict[str, Range]:
+        """The range of each quantiser by one method, by its name; quantisers of more than 8 bits take "max"."""
+        return {each.name: range_of(self.collectors[group_of(each.node)], "max" if _is_wide(each) else method,
+                                    percentile, each.spec, zero_point is not False) for each in self.quantizers}
+
+
+def _is_wide(quantizer: Quantizer) -> bool:
+    return isinstance(quantizer.spec.bits, int) and quantizer.spec.bits > 8
 
 
 def each_sample(model: ir.Model, batches: Any, progress: bool | None) -> Iterator[Feeds]:
@@ -112,12 +109,13 @@ def calibrate(model: ir.Model, batches: Any, *, method: str = "max", percentile:
     Raises:
         ValueError: no quantiser, no batch, a batch that does not fit, NaN or infinity in a value, an unknown method.
     """
-    calibration = Calibration(model, method, percentile)
+    checked_method(method, percentile)
+    calibration = Calibration(model, method != "max")
     if not calibration.quantizers:
         raise ValueError("Expected `model` to have quantisers of activations, got none")
     for feeds in each_sample(model, batches, progress):
         calibration.collect(feeds)
-    found: Mapping[str, Range] = calibration.ranges(zero_point)
+    found: Mapping[str, Range] = calibration.ranges(method, percentile, zero_point)
     if zero_point is False:
         return {name: np.float32(max(-low, high)) for name, (low, high) in found.items()}  # type: ignore[misc]
     return dict(found)

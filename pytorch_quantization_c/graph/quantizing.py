@@ -9,8 +9,9 @@ import onnx_ir as ir
 
 from .._core.descriptor import QuantDescriptor
 from .._core.errors import shown
+from .batches import Feeds
 from .bias import correct_biases
-from .calibration import Calibration, each_sample
+from .calibration import Calibration, each_sample, without_quantizers
 from .choices import Choices, Override, Patterns
 from .insertion import insert_quantizers
 from .nodes import DOMAIN, Quantizer, declare, fake_quant, quantizers
@@ -19,7 +20,9 @@ from .passes import prepare
 from .passes.editing import substitute
 from .passes.weights import dequantize_weights
 from .placement import is_spectral, layers_of
-from .ranges import Range, checked_method, fitted
+from .ranges import AUTO, Range, checked_method, fitted
+from .ranges import METHODS as RANGES
+from .selection import best_of
 from .targets import Target, target_of
 
 __all__ = ["quantize"]
@@ -30,7 +33,7 @@ KEPT = 64           # samples that methods see again
 
 
 def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
-             weight: QuantDescriptor = WEIGHT, method: str = "max", percentile: float = 99.99,
+             weight: QuantDescriptor = WEIGHT, method: str = AUTO, percentile: float = 99.99,
              zero_point: Any = "auto", residual: str = "auto", target: str = "here", exclude: Patterns = (),
              overrides: Mapping[str, Override] | None = None, methods: Iterable[str] = METHODS,
              progress: bool | None = None) -> ir.Model:
@@ -42,7 +45,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             through once, or anything with `get_next()`. None: no data, ranges are found at every call.
         input, weight: how activations and weights of layers are quantised; axis 0 of `weight` means one range for each
             output channel.
-        method: how ranges of activations are found: "max", "mse", "entropy" or "percentile".
+        method: how ranges of activations are found: "max", "mse", "entropy" or "percentile"; "auto" makes the model by
+            "max" and by "mse" and keeps the one whose outputs have less noise on the first samples.
         percentile: how many percent of the values the method "percentile" keeps.
         zero_point: "auto": unsigned where nothing is negative, a zero point for lopsided ranges, else symmetric;
             False: always symmetric.
@@ -63,7 +67,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             a value (named, with its node), or an argument out of range.
         TypeError: an argument of the wrong type.
     """
-    checked_method(method, percentile)
+    checked_method(method, percentile, (AUTO, *RANGES))
     wanted = _checked(model, zero_point, residual, methods, target)
     made = model.clone()
     dequantize_weights(made)
@@ -71,21 +75,23 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     made.metadata_props[f"{DOMAIN}.target"] = target
     prepare(made)
     _name_nodes(made)
-    candidates = layers_of(made)
-    choices = Choices(candidates, input, weight, exclude, overrides or {})
-    layers = [node for node in candidates if choices.wanted(node) and not is_spectral(node)]
+    eligible = layers_of(made)
+    choices = Choices(eligible, input, weight, exclude, overrides or {})
+    layers = [node for node in eligible if choices.wanted(node) and not is_spectral(node)]
     if not layers:
         raise ValueError("Expected `model` to have layers to quantise (Conv, ConvTranspose, Gemm, MatMul, LSTM or GRU "
-                         f"with constant weights), got none of {len(candidates)} left by `exclude` and `overrides`")
+                         f"with constant weights), got none of {len(eligible)} left by `exclude` and `overrides`")
     declare(made)
     insert_quantizers(made, layers, choices, wanted, residual if batches is not None else "float")
     if batches is None:
         _leave_dynamic(made, wanted.zero_points and zero_point == "auto")
         return made
-    kept = _calibrate(made, batches, method, percentile, zero_point if wanted.zero_points else False, progress)
-    if "bias_correction" in methods:
-        correct_biases(made, kept)
-    return made
+    calibration, kept = _calibrated(made, batches, method, progress)
+    points = zero_point if wanted.zero_points else False
+    found = [calibration.ranges(each, percentile, points) for each in (("max", "mse") if method == AUTO else (method,))]
+    candidates = [_finished(made, ranges, points, kept if "bias_correction" in methods else [])
+                  for number, ranges in enumerate(found) if ranges not in found[:number]]
+    return best_of(candidates, without_quantizers(made), kept)
 
 
 def _checked(model: Any, zero_point: Any, residual: str, methods: Any, target: str) -> Target:
@@ -120,20 +126,26 @@ def _leave_dynamic(model: ir.Model, two_sided: bool) -> None:
             substitute(found.node, fake_quant(model.graph, found.input, None, spec, found.name))
 
 
-def _calibrate(model: ir.Model, batches: Any, method: str, percentile: float, zero_point: Any,
-               progress: bool | None) -> list[dict[str, Any]]:
-    """Gives the quantisers of activations their ranges; returns the first samples."""
-    calibration = Calibration(model, method, percentile)
-    kept: list[dict[str, Any]] = []
+def _calibrated(model: ir.Model, batches: Any, method: str, progress: bool | None) -> tuple[Calibration, list[Feeds]]:
+    """What was collected, and the first samples."""
+    calibration = Calibration(model, method != "max")
+    kept: list[Feeds] = []
     for feeds in each_sample(model, batches, progress):
         calibration.collect(feeds)
         if len(kept) < KEPT:
             kept.append(feeds)
-    ranges = calibration.ranges(zero_point)
-    for found in tuple(quantizers(model)):
+    return calibration, kept
+
+
+def _finished(model: ir.Model, ranges: dict[str, Range], zero_point: Any, samples: list[Feeds]) -> ir.Model:
+    """A copy whose quantisers of activations have these ranges, and whose biases are corrected on the samples."""
+    made = model.clone()
+    for found in tuple(quantizers(made)):
         if found.name in ranges:
-            fix(model, found, ranges[found.name], zero_point)
-    return kept
+            fix(made, found, ranges[found.name], zero_point)
+    if samples:
+        correct_biases(made, samples)
+    return made
 
 
 def fix(model: ir.Model, found: Quantizer, ends: Range, zero_point: Any) -> None:

@@ -16,6 +16,7 @@ from .nodes import QuantizerSpec
 
 Range = tuple[float, float]
 METHODS = ("max", "mse", "entropy", "percentile")
+AUTO = "auto"       # the better of max and mse for the whole model
 LOPSIDED = 0.99     # a zero point where the width is below this part of a symmetric range's
 STEPS, ROUNDS = 80, 3
 
@@ -140,9 +141,9 @@ def fitted(spec: QuantizerSpec, found: Range, zero_point: Any) -> tuple[Quantize
     return replace(wide, zero_point=point), width
 
 
-def checked_method(method: str, share: float) -> None:
+def checked_method(method: str, share: float, known: tuple[str, ...] = METHODS) -> None:
     """ValueError for an unknown method or a percentile outside of 0 to 100."""
-    if method not in METHODS:
-        raise ValueError(f"Expected `method` to be one of {', '.join(METHODS)}, got {shown(method)}")
+    if method not in known:
+        raise ValueError(f"Expected `method` to be one of {', '.join(known)}, got {shown(method)}")
     if not 0 < share <= 100:
         raise ValueError(f"Expected `percentile` above 0 and up to 100, got {shown(share)}")

@@ -140,7 +140,7 @@ def test_recurrent_layers_have_quantized_weights(rng: np.random.Generator) -> No
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ({"method": "best"}, "Expected `method` to be one of max, mse, entropy, percentile"),
+    ({"method": "best"}, "Expected `method` to be one of auto, max, mse, entropy, percentile"),
     ({"percentile": 0}, "Expected `percentile`"), ({"zero_point": True}, "Expected `zero_point`"),
     ({"residual": "u4"}, "Expected `residual`"), ({"target": "tpu"}, "Expected `target` to be one of here"),
     ({"methods": ("magic",)}, "Expected `methods`"), ({"methods": "bias_correction"}, "Expected `methods`"),
@@ -161,3 +161,21 @@ def test_weights_of_nan_are_refused_by_name(rng: np.random.Generator) -> None:
 def test_the_operators_stay_the_same(rng: np.random.Generator) -> None:
     assert operators(graph.quantize(convolutional(rng), [images(rng, 2)])) == \
         ["Conv", "Relu", "Conv", "Relu", "Conv", "Add", "Relu", "GlobalAveragePool", "Flatten", "Gemm"]
+
+
+@pytest.mark.parametrize("outliers", [True, False])
+def test_the_default_is_the_better_of_max_and_mse(rng: np.random.Generator, outliers: bool) -> None:
+    """The outputs are all that is in the long tail, or all but that."""
+    model = network("a = Relu (x) b = Conv (a, w) y = Clip (b, low, high)", "float[N,4,9,9] x",
+                    w=np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1), low=5.0 if outliers else -2.0,
+                    high=60.0 if outliers else 2.0)
+    data = normal(rng, 16, 4, 9, 9)
+    data[:, :, 0, 0] = 50 * rng.random((16, 4))
+    ends = {method: found(graph.quantize(model, [data], method=method))["conv1.input"].amax
+            for method in ("max", "mse")}
+    assert ends["mse"] is not None and ends["max"] is not None and ends["mse"] <= ends["max"]
+    noise = {}
+    for method in ("auto", "max", "mse"):
+        int8 = graph.quantize(model, [data], method=method)
+        noise[method] = sqnr(graph.interpret(model, {"x": data})[0], graph.interpret(int8, {"x": data})[0])
+    assert noise["auto"] == max(noise["max"], noise["mse"])
