@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from functools import lru_cache
 from types import NoneType
 from typing import Any
 
@@ -138,11 +137,18 @@ def known_bits(num_bits: Any) -> int | tuple[int, int]:
     return bits
 
 
-@lru_cache(maxsize=256)
+# Made once: every call of a quantiser asks, and torch.compile warns of functools' caches.
+_INTEGERS = {(bits, unsigned, narrow): Int(bits, unsigned, narrow)
+             for bits in range(MAX_BITS + 1) for unsigned in (False, True) for narrow in (False, True)}
+
+
 def number_format(num_bits: int | tuple[int, int], unsigned: bool = False, narrow: bool = False) -> Int | Float:
     """The format that a descriptor asks for; a float format has its sign and its whole range always."""
     bits = known_bits(num_bits)
-    return Float(*bits) if isinstance(bits, tuple) else Int(bits, unsigned, narrow)
+    if isinstance(bits, tuple):
+        return E4M3
+    plain = type(unsigned) is bool and type(narrow) is bool
+    return _INTEGERS[bits, unsigned, narrow] if plain else Int(bits, unsigned, narrow)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ def exported(model: torch.nn.Module, x: torch.Tensor, path: Any, dynamo: bool) -
     return session.run(None, {"x": x.numpy()})[0]
 
 
-@pytest.mark.parametrize("dynamo", [False])
+@pytest.mark.parametrize("dynamo", [False, True])
 @pytest.mark.parametrize("amax", [float("nan"), float("inf")])
 def test_a_range_that_is_not_finite_is_refused_by_name(amax: float, dynamo: bool, tmp_path: Any) -> None:
     model = layer(amax)
@@ -36,7 +36,7 @@ def test_a_range_that_is_not_finite_is_refused_by_name(amax: float, dynamo: bool
         exported(model, torch.randn(2, 4), tmp_path / "x.onnx", dynamo)
 
 
-@pytest.mark.parametrize("dynamo", [False])
+@pytest.mark.parametrize("dynamo", [False, True])
 def test_D27_a_range_of_zero_lets_nothing_through(dynamo: bool, tmp_path: Any) -> None:
     model, x = layer(0.0), torch.randn(2, 4) * 10
     with quant_modules.enable_onnx_export():
@@ -44,7 +44,7 @@ def test_D27_a_range_of_zero_lets_nothing_through(dynamo: bool, tmp_path: Any) -
     assert np.allclose(answer, model[0].bias.detach().numpy(), atol=1e-30)
 
 
-@pytest.mark.parametrize("dynamo", [False])
+@pytest.mark.parametrize("dynamo", [False, True])
 def test_a_model_in_double_precision(dynamo: bool, tmp_path: Any) -> None:
     model, x = layer(2.0).double(), torch.randn(2, 4).double()
     with quant_modules.enable_onnx_export():
@@ -52,7 +52,7 @@ def test_a_model_in_double_precision(dynamo: bool, tmp_path: Any) -> None:
     assert np.allclose(answer, model(x).detach().numpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize("dynamo", [False])
+@pytest.mark.parametrize("dynamo", [False, True])
 def test_the_original_s_older_switch_exports(dynamo: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = layer(2.0), torch.randn(2, 4)
     assert TensorQuantizer.use_fb_fake_quant is False

@@ -12,7 +12,9 @@ import pytorch_quantization_c.torch as twin
 from pytorch_quantization_c.torch import nn as quant_nn
 from pytorch_quantization_c.torch.tensor_quant import QuantDescriptor
 
-pytestmark = pytest.mark.filterwarnings("ignore")   # of torch, about its own compilers
+# torch.compile's own step, once for each autograd.Function
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:<class 'torch.autograd.function.Function'> should not be instantiated:DeprecationWarning")
 
 X = torch.randn(2, 3, 8, 8)
 
