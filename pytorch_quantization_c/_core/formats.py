@@ -144,11 +144,12 @@ _INTEGERS = {(bits, unsigned, narrow): Int(bits, unsigned, narrow)
 
 def number_format(num_bits: int | tuple[int, int], unsigned: bool = False, narrow: bool = False) -> Int | Float:
     """The format that a descriptor asks for; a float format has its sign and its whole range always."""
+    plain = type(num_bits) is int and type(unsigned) is bool and type(narrow) is bool
+    found = _INTEGERS.get((num_bits, unsigned, narrow)) if plain else None  # type: ignore[arg-type]
+    if found is not None:
+        return found
     bits = known_bits(num_bits)
-    if isinstance(bits, tuple):
-        return E4M3
-    plain = type(unsigned) is bool and type(narrow) is bool
-    return _INTEGERS[bits, unsigned, narrow] if plain else Int(bits, unsigned, narrow)
+    return E4M3 if isinstance(bits, tuple) else Int(bits, unsigned, narrow)
 
 
 @dataclass(frozen=True, eq=False)

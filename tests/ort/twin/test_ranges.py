@@ -11,7 +11,9 @@ import torch
 from pytorch_quantization_c.torch import quant_modules
 from pytorch_quantization_c.torch.nn import QuantLinear, TensorQuantizer
 
-pytestmark = pytest.mark.filterwarnings("ignore")   # of torch, about its exporters
+# Of torch, about its exporters: the older one is deprecated, the newer one converts models between opsets.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore::UserWarning:torch",
+                                        "ignore::UserWarning:onnxscript")
 
 
 def layer(amax: float) -> torch.nn.Module:

@@ -13,7 +13,10 @@ import pytorch_quantization_c.torch as twin
 from pytorch_quantization_c.torch import nn as quant_nn
 from pytorch_quantization_c.torch import quant_modules
 
-pytestmark = pytest.mark.filterwarnings("ignore")   # of torch, about its own compilers
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`replace` cannot take:UserWarning",     # the attention inside
+    "ignore:<class 'torch.autograd.function.Function'> should not be instantiated:DeprecationWarning",
+    "ignore:Dynamo does not know how to trace the builtin `pytorch_quantization_c:UserWarning")
 
 X = torch.randn(2, 5, 16)
 

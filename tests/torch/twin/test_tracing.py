@@ -12,9 +12,11 @@ import pytorch_quantization_c.torch as twin
 from pytorch_quantization_c.torch import nn as quant_nn
 from pytorch_quantization_c.torch.tensor_quant import QuantDescriptor
 
-# torch.compile's own step, once for each autograd.Function
+# Of torch.compile: its own step on an autograd.Function, C functions, which it calls as they are, and its look at `.grad`.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:<class 'torch.autograd.function.Function'> should not be instantiated:DeprecationWarning")
+    "ignore:<class 'torch.autograd.function.Function'> should not be instantiated:DeprecationWarning",
+    "ignore:Dynamo does not know how to trace the builtin `pytorch_quantization_c:UserWarning",
+    "ignore:The .grad attribute of a Tensor that is not a leaf Tensor:UserWarning")
 
 X = torch.randn(2, 3, 8, 8)
 
