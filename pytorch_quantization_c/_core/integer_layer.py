@@ -114,7 +114,9 @@ class IntegerEngine(ABC):
         if quantizer is None or type(quantizer).__module__ != self.quantizers:
             return OWN_CLASS
         format, amax = self._format_or_refusal(quantizer, "input"), quantizer._state("_amax")
-        why = format if type(format) is str else range_refusal(quantizer, amax) or self._refusal(layer, input)
+        if isinstance(format, str):
+            return format
+        why = range_refusal(quantizer, amax) or self._refusal(layer, input)
         if why is not None:
             return why
         cached = self.cached_weight(layer)

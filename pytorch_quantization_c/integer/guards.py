@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _C
-from .._core.formats import Int
+from .._core.formats import Float, Int
 from .float_only import STATE
 from .weights import CachedWeight
 
@@ -41,14 +41,14 @@ def own_switches(quantizer: Any) -> dict[str, Any] | None:
     return found if all(same) else None
 
 
-def quantizer_guards(quantizer: Any, format: Int, range: tuple[Any, ...]) -> tuple[Guard, ...] | None:
+def quantizer_guards(quantizer: Any, format: Int | Float, range: tuple[Any, ...]) -> tuple[Guard, ...] | None:
     """That a quantiser rounds to `format` and has `range` for RANGE; None if it does not by now, or does more."""
     state, buffers, parameters, cls = vars(quantizer), quantizer._buffers, quantizer._parameters, type(quantizer)
     switches = own_switches(quantizer)
     rounding, ranges = ({name: state.get(name) for name in names} for names in (ROUNDING, RANGE))
     if switches is None or parameters or tuple(ranges.values()) != range:
         return None
-    if tuple(rounding.values()) != (format.bits, format.unsigned, format.narrow):
+    if isinstance(format, Float) or tuple(rounding.values()) != (format.bits, format.unsigned, format.narrow):
         return None
     no_scale = None if "_pre_quant_scale" in buffers else ABSENT
     return (

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pytorch_quantization_c import float_nn, integer, nn
-from pytorch_quantization_c.model.calibrating import calibrating
 from pytorch_quantization_c.float_nn import functional as F
+from pytorch_quantization_c.model.calibrating import calibrating
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 from .cases import Case, Outcome, attempt, cases, check

@@ -275,7 +275,8 @@ def _summed(dtype: np.dtype[Any], wanted: Any, op: str) -> np.dtype[Any]:
         return named
     if op == "ReduceMean":
         return dtype if dtype.kind == "f" else np.dtype(np.float64)
-    return np.dtype(np.cumsum(np.zeros(1, dtype)).dtype.str) if dtype.kind in "bui" else dtype
+    summed: np.dtype[Any] = np.dtype(np.cumsum(np.zeros(1, dtype)).dtype.str) if dtype.kind in "bui" else dtype
+    return summed
 
 
 for _name, _op in (("sum", "ReduceSum"), ("mean", "ReduceMean"), ("prod", "ReduceProd"), ("max", "ReduceMax"),

@@ -12,7 +12,7 @@ import pytorch_quantization_c.torch as twin
 from pytorch_quantization_c.torch import nn as quant_nn
 from pytorch_quantization_c.torch.tensor_quant import QuantDescriptor
 
-# Of torch.compile: its own step on an autograd.Function, C functions, which it calls as they are, and its look at `.grad`.
+# Of torch.compile: its own step on an autograd.Function, functions in C, called as they are, its look at `.grad`.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:<class 'torch.autograd.function.Function'> should not be instantiated:DeprecationWarning",
     "ignore:Dynamo does not know how to trace the builtin `pytorch_quantization_c:UserWarning",
