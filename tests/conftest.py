@@ -14,7 +14,7 @@ from pytorch_quantization_c import float_nn
 
 SEED = int(os.environ.get("PQC_SEED", "0"))
 NEEDS = {"faults": "_testcapi", "torch": "torch", "ort": "onnxruntime", "dask": "dask", "plot": "matplotlib",
-         "notebooks": "nbclient", "graph": "onnxscript"}
+         "notebooks": "nbclient", "graph": "onnxscript", "openvino": "openvino", "nncf": "nncf"}
 
 collect_ignore = [folder for folder, package in NEEDS.items() if find_spec(package) is None]
 settings.register_profile("pqc", deadline=None, derandomize=SEED == 0, database=None)

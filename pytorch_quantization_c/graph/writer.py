@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.checker
+import onnx.external_data_helper
 import onnx.shape_inference
 import onnx_ir as ir
 from numpy.typing import NDArray

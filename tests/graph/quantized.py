@@ -10,13 +10,14 @@ import onnx_ir as ir
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.nodes import QuantizerSpec, declare, fake_quant
 
-__all__ = ["FORMATS", "Format", "quantized"]
+__all__ = ["FORMATS", "Format", "channels", "lopsided", "quantized"]
 
 Spec = QuantizerSpec
 Range = tuple[Spec, Any]
 
 
-def _channels(bits: int) -> Callable[[Any, int], Range]:
+def channels(bits: int) -> Callable[[Any, int], Range]:
+    """Weights of so many bits with a range for each output channel."""
     def of(weight: Any, axis: int) -> Range:
         return Spec(bits, axis=axis), np.abs(weight).max(axis=tuple(i for i in range(weight.ndim) if i != axis))
     return of
@@ -48,23 +49,24 @@ class Format:
         return self.name
 
 
-def _lopsided(x: Any) -> Spec:
+def lopsided(x: Any) -> Spec:
+    """Unsigned, with a zero point where there are negative numbers."""
     return Spec(8, True, zero_point=0 if x.min() >= 0 else 110)
 
 
 FORMATS = [
-    Format("signed", 17, lambda x: Spec(narrow=False), _channels(8)),
-    Format("narrow", 17, lambda x: Spec(), _channels(8), clamps=False),
-    Format("zero points", 17, _lopsided, _channels(8)),
-    Format("7 bits", 17, lambda x: Spec(7, True, zero_point=50), _channels(7), clamps=False),
-    Format("3 bits", 21, lambda x: Spec(narrow=False), _channels(3)),
-    Format("4 bits", 21, lambda x: Spec(narrow=False), _channels(4)),
-    Format("16 bits", 21, lambda x: Spec(16, narrow=False), _channels(8)),
+    Format("signed", 17, lambda x: Spec(narrow=False), channels(8)),
+    Format("narrow", 17, lambda x: Spec(), channels(8), clamps=False),
+    Format("zero points", 17, lopsided, channels(8)),
+    Format("7 bits", 17, lambda x: Spec(7, True, zero_point=50), channels(7), clamps=False),
+    Format("3 bits", 21, lambda x: Spec(narrow=False), channels(3)),
+    Format("4 bits", 21, lambda x: Spec(narrow=False), channels(4)),
+    Format("16 bits", 21, lambda x: Spec(16, narrow=False), channels(8)),
     Format("blocks of 4 bits", 21, lambda x: Spec(narrow=False), _blocks(4, 4)),
     Format("blocks of 8 bits", 21, lambda x: Spec(narrow=False), _blocks(8, 5)),
     Format("E4M3", 19, lambda x: Spec((4, 3)), _e4m3),
-    Format("dynamic", 17, lambda x: Spec(narrow=False), _channels(8), True),
-    Format("dynamic, two-sided", 17, lambda x: Spec(8, True, two_sided=True), _channels(8), True),
+    Format("dynamic", 17, lambda x: Spec(narrow=False), channels(8), True),
+    Format("dynamic, two-sided", 17, lambda x: Spec(8, True, two_sided=True), channels(8), True),
 ]
 
 

@@ -22,6 +22,7 @@ class Runner(Protocol):
 
     def run(self, values: dict[ir.Value, Any], wanted: Sequence[ir.Value]) -> list[Any]:
         """The wanted values from those that are known."""
+        ...
 
 
 MakeRunner = Callable[[ir.Graph], Runner]
