@@ -136,11 +136,12 @@ typedef void body_fn(const pqc_igemm_params *g, const int32_t *pixel, const dest
 
 BODY(1, 16)
 BODY(2, 16)
-BODY(3, 16) BODY(4, 16) BODY(5, 16) BODY(6, 16) BODY(7, 16) BODY(8, 16) BODY(9, 16) BODY(10, 16)
-    BODY(11, 16) BODY(12, 16) BODY(1, 32) BODY(2, 32) BODY(3, 32) BODY(4, 32) BODY(5, 32)
-        BODY(6, 32) BODY(7, 32) BODY(8, 32) BODY(9, 32) BODY(10, 32) BODY(11, 32) BODY(12, 32)
-            BODY(1, 48) BODY(2, 48) BODY(3, 48) BODY(4, 48) BODY(5, 48) BODY(6, 48) BODY(7, 48)
-                BODY(8, 48) BODY(1, 64) BODY(2, 64) BODY(3, 64) BODY(4, 64) BODY(5, 64) BODY(6, 64)
+BODY(3, 16)
+BODY(4, 16) BODY(5, 16) BODY(6, 16) BODY(7, 16) BODY(8, 16) BODY(9, 16) BODY(10, 16) BODY(11, 16)
+    BODY(12, 16) BODY(1, 32) BODY(2, 32) BODY(3, 32) BODY(4, 32) BODY(5, 32) BODY(6, 32) BODY(7, 32)
+        BODY(8, 32) BODY(9, 32) BODY(10, 32) BODY(11, 32) BODY(12, 32) BODY(1, 48) BODY(2, 48)
+            BODY(3, 48) BODY(4, 48) BODY(5, 48) BODY(6, 48) BODY(7, 48) BODY(8, 48) BODY(1, 64)
+                BODY(2, 64) BODY(3, 64) BODY(4, 64) BODY(5, 64) BODY(6, 64)
 
                     VNNI static void acc_1xnarrow(const pqc_igemm_params *g, const int32_t *pixel,
                                                   const destination *out)
