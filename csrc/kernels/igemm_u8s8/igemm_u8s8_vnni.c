@@ -174,7 +174,7 @@ BODY(5, 64)
 BODY(6, 64)
 
 VNNI static void acc_1xnarrow(const pqc_igemm_params *g, const int32_t *pixel,
-                                                  const destination *out)
+                              const destination *out)
 {
     multiply_narrow(g, pixel, false, out);
 }
