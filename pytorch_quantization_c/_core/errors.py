@@ -37,7 +37,7 @@ def shown(value: Any) -> str:
 
 
 def is_raised_in_python(error: BaseException) -> bool:
-    """Whether Python code below the function that caught it raised `error`, as an object's own `__array__` or `__float__`.
+    """Whether Python code that the catching function called raised `error`: an object's own `__array__` or `__float__`.
 
     An exception of C code, such as NumPy's or torch's, has no frame of its own.
     """
