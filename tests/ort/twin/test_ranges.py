@@ -11,9 +11,11 @@ import torch
 from pytorch_quantization_c.torch import quant_modules
 from pytorch_quantization_c.torch.nn import QuantLinear, TensorQuantizer
 
-# Of torch, about its exporters: the older one is deprecated, the newer one converts models between opsets.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore::UserWarning:torch",
-                                        "ignore::UserWarning:onnxscript")
+# Of torch, about its exporters: the older one is deprecated, the newer one uses what is, and converts between opsets.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning",
+    "ignore:The feature will be removed:DeprecationWarning", "ignore:.isinstance.treespec, LeafSpec:FutureWarning",
+    "ignore::UserWarning:torch", "ignore::UserWarning:onnxscript")
 
 
 def layer(amax: float) -> torch.nn.Module:

@@ -15,6 +15,7 @@ from pytorch_quantization_c.torch import quant_modules
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`replace` cannot take:UserWarning",     # the attention inside
+    "ignore:The PyTorch API of nested tensors is in prototype stage:UserWarning",
     "ignore:<class 'torch.autograd.function.Function'> should not be instantiated:DeprecationWarning",
     "ignore:Dynamo does not know how to trace the builtin `pytorch_quantization_c:UserWarning")
 
