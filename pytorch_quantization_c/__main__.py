@@ -1,9 +1,10 @@
-"""The command line: `python -m pytorch_quantization_c demo`, `... info`."""
+"""The command line: `python -m pytorch_quantization_c demo`, `info`, and `quantize`, `compare`, `run` on ONNX files."""
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from .version import __version__
 
@@ -20,11 +21,38 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m pytorch_quantization_c", description="Quantisation of neural networks on ordinary CPUs."
     )
     parser.add_argument("--version", action="version", version=f"pytorch_quantization_c {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|info")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|info|quantize|compare|run")
     demo = commands.add_parser("demo", help="quantise a trained LeNet in several ways and print the results")
     demo.add_argument("--batch", type=at_least_one, default=100, metavar="N", help="images in a batch (default: 100)")
     commands.add_parser("info", help="print version, compiler, instruction sets and threads: for bug reports")
+    add_graph_commands(commands)
     return parser
+
+
+def add_graph_commands(commands: Any) -> None:
+    """The commands that need the extra `onnx`."""
+    quantize = commands.add_parser("quantize", help="quantise an ONNX model")
+    quantize.add_argument("model", help="the float model, an ONNX file")
+    quantize.add_argument("-o", "--output", required=True, metavar="FILE", help="the ONNX file to write")
+    quantize.add_argument("--data", metavar="PATH", help="calibration data: an .npz file with an array for each input, "
+                          "an .npy file, or a folder of them (default: none, ranges are found at every call)")
+    quantize.add_argument("--method", default="auto", choices=["auto", "max", "mse", "entropy", "percentile"])
+    quantize.add_argument("--percentile", type=float, default=99.99, metavar="P")
+    quantize.add_argument("--residual", default="auto", choices=["auto", "u8", "float"])
+    quantize.add_argument("--symmetric", action="store_true", help="no zero points")
+    quantize.add_argument("--target", default="here", choices=["here", "onnxruntime", "openvino", "tensorrt"])
+    quantize.add_argument("--exclude", action="append", default=[], metavar="PATTERN",
+                          help="names or operators of layers that stay float (may be repeated)")
+    quantize.add_argument("--summary", action="store_true", help="print how each node is quantised")
+    compare = commands.add_parser("compare", help="SQNR of every quantised value of a model against its float model")
+    compare.add_argument("a", help="the float model")
+    compare.add_argument("b", help="the quantised model")
+    compare.add_argument("--data", required=True, metavar="PATH")
+    compare.add_argument("--report", metavar="FILE", help="an HTML page to write")
+    run = commands.add_parser("run", help="run an ONNX model")
+    run.add_argument("model")
+    run.add_argument("--data", required=True, metavar="PATH")
+    run.add_argument("-o", "--output", metavar="FILE", help="an .npz file for the outputs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,11 +62,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from . import demo
 
         print(demo.table(demo.run(options.batch), options.batch))
-    else:
+    elif options.command == "info":
         from . import info
 
         print(info.report())
+    else:
+        return run_graph_command(options)
     return 0
+
+
+def run_graph_command(options: argparse.Namespace) -> int:
+    """A command on ONNX files; 2 and a message without the extra `onnx`."""
+    try:
+        from .graph import command_line
+    except ImportError as problem:
+        print(f"{options.command} needs the extra `onnx` (pip install 'pytorch-quantization-c[onnx]'): {problem}",
+              file=sys.stderr)
+        return 2
+    return command_line.run_command(options)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ def insert_quantizers(model: ir.Model, layers: list[ir.Node], choices: Choices, 
     order = {node: number for number, node in enumerate(model.graph)}
     names: set[str] = set()
     for site in sites:
-        spec = QuantizerSpec(16) if site.kind == "residual" else spec_of(choices.descriptor(site.owner, "input"))
+        spec = QuantizerSpec(16, narrow=False) if site.kind == "residual" else \
+            spec_of(choices.descriptor(site.owner, "input"))
         _insert(site, spec, _free_name(site, names), order)
 
 

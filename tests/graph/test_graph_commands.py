@@ -1,0 +1,53 @@
+"""`quantize`, `compare` and `run` on the command line."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from pytorch_quantization_c import graph
+from pytorch_quantization_c.__main__ import main
+from tests.graph.networks import convolutional, images
+
+
+@pytest.fixture
+def files(rng: np.random.Generator, tmp_path: Path) -> tuple[Path, Path]:
+    """A model and a file of data."""
+    (tmp_path / "model.onnx").write_bytes(ir.to_proto(convolutional(rng)).SerializeToString())
+    np.savez(tmp_path / "data.npz", x=images(rng, 6))
+    return tmp_path / "model.onnx", tmp_path / "data.npz"
+
+
+def test_a_file_is_quantized_compared_and_run(files: tuple[Path, Path], tmp_path: Path,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    model, data, int8 = *map(str, files), str(tmp_path / "int8.onnx")
+    assert main(["quantize", model, "-o", int8, "--data", data, "--exclude", "gemm10", "--summary"]) == 0
+    text = capsys.readouterr().out
+    assert "7 quantisers" in text and "SQNR of y:" in text and "exclude" in text
+    assert main(["compare", model, int8, "--data", data, "--report", str(tmp_path / "page.html")]) == 0
+    assert "conv3.weight" in capsys.readouterr().out and (tmp_path / "page.html").exists()
+    assert main(["run", int8, "--data", data, "-o", str(tmp_path / "out.npz")]) == 0
+    assert "y: float32 [6, 5]" in capsys.readouterr().out
+    with np.load(data) as arrays, np.load(tmp_path / "out.npz") as written:
+        np.testing.assert_array_equal(written["y"], graph.interpret(graph.load(int8), dict(arrays))[0])
+
+
+def test_data_may_be_a_folder_or_left_out(files: tuple[Path, Path], rng: np.random.Generator, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(3):
+        np.save(folder / f"{number}.npy", images(rng, 2))
+    assert main(["quantize", str(files[0]), "-o", str(tmp_path / "a.onnx"), "--data", str(folder)]) == 0
+    assert main(["quantize", str(files[0]), "-o", str(tmp_path / "b.onnx")]) == 0
+
+
+@pytest.mark.parametrize("data, message", [("nothing.npz", "not there"), ("model.onnx", ".npy or .npz file"),
+                                           ("bad.npz", "file of NumPy arrays"), ("other.npz", "inputs ['x']")])
+def test_bad_data_is_refused_and_nothing_is_written(files: tuple[Path, Path], tmp_path: Path, data: str, message: str,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.npz").write_bytes(b"no arrays")
+    np.savez(tmp_path / "other.npz", z=np.zeros(3), q=np.zeros(2))
+    assert main(["quantize", str(files[0]), "-o", str(tmp_path / "int8.onnx"), "--data", str(tmp_path / data)]) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "int8.onnx").exists()
