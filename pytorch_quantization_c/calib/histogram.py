@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
-from .. import nn as quant_nn  # noqa: F401  (these three are names of the original's module)
-from .. import utils as quant_utils  # noqa: F401
+from .. import utils as quant_utils  # noqa: F401  (a name of the original's module)
 from .._core.axes import Axis, axes_to_reduce
 from .._core.calibrator import both_locked, one_at_a_time
 from .._core.errors import shown
@@ -38,11 +38,20 @@ from .calibrator import _Calibrator
 from .merging import check_same
 from .weights import calibrate_weights
 
+if TYPE_CHECKING:
+    from .. import nn as quant_nn  # noqa: F401
+
 __all__ = ["HistogramCalibrator", "calibrate_weights"]
 
 Rows = list[tuple[NDArray[np.int64], NDArray[np.float32]]]
 SHORT = 64      # a channel in pieces of fewer elements is copied together
 SAME = ("num_bits", "axis", "unsigned", "skip_zeros", "torch_hist", "grow_method")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "quant_nn":  # a name of the original's module; the layers use this one
+        return import_module("..nn", __package__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class HistogramCalibrator(_Calibrator):

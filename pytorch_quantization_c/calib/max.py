@@ -26,6 +26,7 @@ class MaxCalibrator(_Calibrator):
         track_amax: keep the amax of every batch in `amaxs`.
     """
 
+    _takes_method = False
     _kinds = {**_Calibrator._kinds, "_track_amax": (bool,), "_amaxs": (list,), "_calib_amax": (np.ndarray, type(None))}
 
     def __init__(self, num_bits: int | tuple[int, int], axis: Axis, unsigned: bool, track_amax: bool = False) -> None:

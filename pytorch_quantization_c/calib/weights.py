@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn as quant_nn
 from .._core.models import require_front
 from ..model.weight_calibration import calibrate_weights_of
 
@@ -31,5 +30,4 @@ def calibrate_weights(model: Any, method: str = "percentile", perchannel: bool =
         RuntimeError: a quantiser has an amax of another shape.
     """
     require_front(model, "numpy", "calib.calibrate_weights")
-    transposed = (quant_nn.QuantConvTranspose1d, quant_nn.QuantConvTranspose2d, quant_nn.QuantConvTranspose3d)
-    calibrate_weights_of(model, transposed, np.asarray, method, perchannel, percentile, num_bins)
+    calibrate_weights_of(model, np.asarray, method, perchannel, percentile, num_bins)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..methods.bias_correction import MeanError, corrected_bias
 from .batches import Feeds
-from .interpreter import Interpreter
+from .interpreter.run import Interpreter
 from .nodes import is_quantizer
 from .passes.editing import floats, graph_of, is_op, new_constant, only_reader, rank, set_constant
 from .passes.layers import Layer, as_channels, layer_of

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .._core.progress import progress as with_bar
 from .batches import Feeds, feeds_of, samples
 from .collectors import Collector
-from .interpreter import Interpreter
+from .interpreter.run import Interpreter
 from .nodes import Quantizer, quantizers
 from .ranges import Range, checked_method, range_of
 from .sharing import group_of

@@ -14,7 +14,7 @@ from .arithmetic import fake_quantize
 from .batches import Feeds, feeds_of
 from .calibration import without_quantizers
 from .comparison_report import drawn, page
-from .interpreter import Interpreter
+from .interpreter.run import Interpreter
 from .node_summary import described
 from .nodes import Quantizer, quantizers
 

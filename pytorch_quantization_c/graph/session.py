@@ -10,8 +10,8 @@ import onnx
 import onnx_ir as ir
 
 from .errors import GraphError
-from .interpreter import Interpreter
 from .interpreter.feeds import described_type
+from .interpreter.run import Interpreter
 from .reader import load
 
 __all__ = ["NodeArg", "Session", "compile"]

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._core.errors import shown
-from ..calib import MaxCalibrator
 from .kept_calibrators import kept_calibrators
 from .own_weights import collect_own_weights
 from .quantizers import named_quantizers
@@ -119,7 +118,7 @@ def _unseen(names: list[str], count: int) -> str:
 
 
 def _takes_method(quantizer: Any) -> bool:
-    return not isinstance(quantizer._calibrator, MaxCalibrator)
+    return getattr(quantizer._calibrator, "_takes_method", True) is True
 
 
 def _load(model: Any, quantizers: Quantizers, given: dict[str, Any], strict: bool) -> None:

@@ -12,6 +12,7 @@ from .. import _C
 from .._core.errors import shown
 from .._core.histogram import MOST_BINS, count
 from .._core.histogram_search import checked_options, search, warn_of_small_percentile
+from .._core.layer_rules import ConvTransposeRules
 from .._core.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -53,13 +54,12 @@ def _row_amax(row: NDArray[Any], method: str, num_bits: int | tuple[int, int], u
     return search(method, counts, edges, num_bits, unsigned, options)
 
 
-def calibrate_weights_of(model: Any, channel_second: tuple[type, ...], to_array: ToArray, method: str, perchannel: bool,
-                         percentile: float, num_bins: int) -> None:
+def calibrate_weights_of(model: Any, to_array: ToArray, method: str, perchannel: bool, percentile: float,
+                         num_bins: int) -> None:
     """Sets the amax of the weight quantiser of every layer that has one.
 
     Args:
         model: a module of the front.
-        channel_second: layers whose weight has its output channels in axis 1.
         to_array: the front's weight as a NumPy array.
         others: see `calib.calibrate_weights`.
     """
@@ -73,7 +73,7 @@ def calibrate_weights_of(model: Any, channel_second: tuple[type, ...], to_array:
         logger.warning("No amax was set: the model has no layer with a weight quantizer, pq.replace(model) makes them")
     found = []
     for name, module in progress(layers, "weights"):
-        axis = (1 if isinstance(module, channel_second) else 0) if perchannel else None
+        axis = (1 if isinstance(module, ConvTransposeRules) else 0) if perchannel else None
         quantizer = module.weight_quantizer
         try:
             found.append(weight_amax(to_array(module.weight), axis, method, quantizer.num_bits, quantizer.unsigned,

@@ -7,7 +7,7 @@ from .._core.parameter_groups import (
     layers_with_quantized_weight,
     match_parameters,
 )
-from ..float_nn import Module
+from ..float_nn.module import Module
 
 __all__ = ["freeze_parameters", "group_parameters", "match_parameters", "quant_weight_inplace"]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...float_nn import LSTM
+from ...float_nn.rnn import LSTM
 from .refusal import refuse
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from ...float_nn import Module
+from ...float_nn.module import Module
 from .array import Traced
 from .recording import Recording
 from .refusal import TraceError, place, refuse

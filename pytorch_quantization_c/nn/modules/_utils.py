@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..._core.integer_layer import EngineOfLayer, IntegerLayer
 from ..._core.layer_rules import QuantInputRules, QuantRules, pop_quant_desc_in_kwargs
-from ...float_nn import ModuleList
+from ...float_nn.container import ModuleList
 from ...tensor_quant import QUANT_DESC_8BIT_PER_TENSOR, QuantDescriptor
 from ._integer import ArrayEngine
 from .tensor_quantizer import TensorQuantizer

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..._arrays import number_array
-from ...float_nn import Module, Parameter
+from ...float_nn.module import Module
+from ...float_nn.parameter import Parameter
 from .. import functional as QF
 
 __all__ = ["Clip"]

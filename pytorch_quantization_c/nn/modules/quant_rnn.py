@@ -15,9 +15,11 @@ from ... import tensor_quant
 from ..._arrays import float_array
 from ..._core import rnn_layers as quant_rnn
 from ..._core.errors import shown
-from ...float_nn import Module, Parameter, init
 from ...float_nn import functional as F
+from ...float_nn import init
 from ...float_nn.functional.recurrent import lstm_gates
+from ...float_nn.module import Module
+from ...float_nn.parameter import Parameter
 from . import _utils
 
 __all__ = ["LSTM", "LSTMCell", "QuantLSTM", "QuantLSTMCell"]

@@ -11,7 +11,8 @@ from ... import utils as quant_utils
 from ..._arrays import float_array, is_floating, number_array
 from ..._core.descriptor import QuantDescriptor, ScaledQuantDescriptor
 from ..._core.quantizer import QuantizerRules
-from ...float_nn import Module, Parameter
+from ...float_nn.module import Module
+from ...float_nn.parameter import Parameter
 from ...tensor_quant import fake_tensor_quant, scaled_e4m3, tensor_quant
 from .clip import Clip
 

@@ -2,22 +2,30 @@
 # pyright: reportIncompatibleVariableOverride=false
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
-from ... import calib
 from ..._core.models import require_front
-from ...calib.histogram import Rows
+from ...calib import histogram as array_histogram
 from ...model.weight_calibration import calibrate_weights_of
-from .. import nn as quant_nn
 from .. import utils as quant_utils
 from .._convert import as_array, as_tensor
 from ..tensor_quant import fake_tensor_quant, scaled_e4m3
 from .calibrator import TensorCalibrator
 
+if TYPE_CHECKING:
+    from .. import nn as quant_nn
+
 __all__ = ["HistogramCalibrator", "calibrate_weights", "fake_tensor_quant", "quant_nn", "quant_utils", "scaled_e4m3"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "quant_nn":  # a name of the original's module; the layers use this one
+        return import_module("..nn", __package__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _plain(shown: Any, dtype: Any) -> Any:
@@ -25,7 +33,7 @@ def _plain(shown: Any, dtype: Any) -> Any:
     return np.asarray(as_array(shown) if isinstance(shown, Tensor) else shown).astype(dtype, copy=False)
 
 
-class HistogramCalibrator(TensorCalibrator, calib.HistogramCalibrator):
+class HistogramCalibrator(TensorCalibrator, array_histogram.HistogramCalibrator):
     """A histogram of all magnitudes collected; amax is searched in it by entropy, squared error or percentile.
 
     Arguments and methods are those of the NumPy package's `HistogramCalibrator`. The histogram stays in NumPy arrays on
@@ -58,7 +66,7 @@ class HistogramCalibrator(TensorCalibrator, calib.HistogramCalibrator):
         kept = vars(self)[name]
         return as_tensor(kept) if self._torch_hist and isinstance(kept, np.ndarray) else kept
 
-    def _rows(self) -> Rows:
+    def _rows(self) -> array_histogram.Rows:
         shown = super()._rows()
         return [(_plain(counts, np.int64), _plain(edges, np.float32)) for counts, edges in shown]
 
@@ -89,5 +97,4 @@ def calibrate_weights(model: Any, method: str = "percentile", perchannel: bool =
         RuntimeError: a quantiser has an amax of another shape.
     """
     require_front(model, "torch", "calib.calibrate_weights")
-    transposed = (quant_nn.QuantConvTranspose1d, quant_nn.QuantConvTranspose2d, quant_nn.QuantConvTranspose3d)
-    calibrate_weights_of(model, transposed, as_array, method, perchannel, percentile, num_bins)
+    calibrate_weights_of(model, as_array, method, perchannel, percentile, num_bins)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ... import calib
+from ...calib import max as array_max
 from .. import utils as quant_utils
 from .._convert import as_array, as_tensor
 from .calibrator import TensorCalibrator
@@ -16,7 +16,7 @@ from .calibrator import TensorCalibrator
 __all__ = ["MaxCalibrator", "quant_utils"]
 
 
-class MaxCalibrator(TensorCalibrator, calib.MaxCalibrator):
+class MaxCalibrator(TensorCalibrator, array_max.MaxCalibrator):
     """amax is the largest absolute value of everything collected, for each index of `axis` its own.
 
     Args:
