@@ -183,6 +183,9 @@ def test_fma_rounds_once(rng: np.random.Generator) -> None:
     sums = rng.integers(-2 ** 24, 2 ** 24, 20_000).astype(np.float32)
     scale = np.float32(1) + rng.integers(0, 2 ** 10, 20_000).astype(np.float32) * np.float32(2.0 ** -23)
     bias = (rng.normal(size=20_000) * 2.0 ** rng.integers(-40, 20, 20_000)).astype(np.float32)
+    sums[::3], bias[::3] = 2 ** 23 + 1, 2.0 ** -30 * np.sign(bias[::3])  # next to the middle
+    scale[::3] = 1.5
+    scale[1::50], bias[1::50] = 2.0 ** -148, 2.0 ** -149  # below the normal numbers
     got = fma(sums, scale, bias)
     expected = [float_of(Fraction(float(s)) * Fraction(float(f)) + Fraction(float(b)))
                 for s, f, b in zip(sums, scale, bias, strict=True)]
