@@ -11,9 +11,10 @@ from .passes.editing import floats, is_op
 from .passes.layers import PRODUCTS, RECURRENT, layer_of
 from .placement import is_recurrent, is_spectral
 
-__all__ = ["SummaryRow", "summary"]
+__all__ = ["FIXED", "INEXACT", "SummaryRow", "summary"]
 
 SAYS_NOTHING = ("Constant",)
+FIXED, INEXACT = "trace.fixed_axes", "trace.inexact_nodes"  # what `trace` notes in a graph's metadata
 
 
 class SummaryRow(NamedTuple):
@@ -33,6 +34,8 @@ class SummaryRow(NamedTuple):
 def summary(model: ir.Model, file: TextIO | None = None) -> list[SummaryRow]:
     """Prints a row for each node of the main graph but quantisers: node, operator, how quantised, by which or why not.
 
+    Of a traced model it also prints which axes of its inputs stay fixed, and which nodes are not equal to the bit.
+
     Args:
         model: a model with quantisers or without.
         file: where to print; None is standard output.
@@ -44,6 +47,9 @@ def summary(model: ir.Model, file: TextIO | None = None) -> list[SummaryRow]:
     table = [("node", "op", "quantized", "by, or why not"), *(row.cells() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
+    notes = {FIXED: "Axes of inputs that stay fixed", INEXACT: "Nodes that agree with the traced model to 1e-6"}
+    lines += [f"{text}: {model.graph.metadata_props[key]}" for key, text in notes.items()
+              if key in model.graph.metadata_props]
     print("\n".join(lines), file=sys.stdout if file is None else file)
     return rows
 

@@ -13,7 +13,7 @@ from ..._core.tracing import traceable
 from ..checks import Array, ShapeError, float_array, integer, number, working
 from .adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
-__all__ = ["interpolate"]
+__all__ = ["interpolate", "linear_along", "nearest_places"]
 
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
 NEAREST = ("nearest", "nearest-exact")
@@ -44,7 +44,7 @@ def _sizes(size: tuple[int, ...], wanted: Any, scale_factor: Any) -> tuple[list[
     return sizes, list(factors)
 
 
-def _nearest(n: int, m: int, factor: float | None, exact: bool, planar: bool) -> Array:
+def nearest_places(n: int, m: int, factor: float | None, exact: bool, planar: bool) -> Array:
     """For each of m places the element of n that is nearest, in float32 as torch computes it.
 
     `planar`: in two dimensions torch does not look at the factor if the size stays or doubles.
@@ -57,7 +57,8 @@ def _nearest(n: int, m: int, factor: float | None, exact: bool, planar: bool) ->
     return nearest
 
 
-def _linear_along(x: Array, axis: int, m: int, factor: float | None, align_corners: bool) -> Array:
+def linear_along(x: Array, axis: int, m: int, factor: float | None, align_corners: bool) -> Array:
+    """One axis at m places, linearly between neighbours; factor: what the caller scaled by, if it was that."""
     n, kind = x.shape[axis], x.dtype.type
     if m == n:
         return x
@@ -118,7 +119,7 @@ def interpolate(input: ArrayLike, size: int | Sequence[int] | None = None,
     for axis in reversed(range(2, x.ndim)):  # the last first: rows are short then
         m, factor = sizes[axis - 2], factors[axis - 2]
         if mode in LINEAR:
-            x = _linear_along(x, axis, m, factor, bool(align_corners))
+            x = linear_along(x, axis, m, factor, bool(align_corners))
         else:
-            x = np.take(x, _nearest(x.shape[axis], m, factor, mode == "nearest-exact", spatial == 2), axis)
+            x = np.take(x, nearest_places(x.shape[axis], m, factor, mode == "nearest-exact", spatial == 2), axis)
     return x.astype(dtype, copy=np.may_share_memory(x, given))

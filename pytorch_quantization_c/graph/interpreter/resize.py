@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from ...float_nn.functional.resize import linear_along
 from .table import Array, Function, attribute, checked_shape, operator
 
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric")
@@ -37,6 +38,11 @@ def _nearest(places: Array, n: int, rule: str) -> Array:
     return np.clip(found, 0, n - 1).astype(np.int64)
 
 
+def _decimal(scale: Any) -> float:
+    """The number whose shortest decimal a float32 is: 0.7, and not 0.699999988."""
+    return float(str(np.float32(scale)))
+
+
 def _linear(x: Array, axis: int, places: Array) -> Array:
     n = x.shape[axis]
     places = np.clip(places, 0, n - 1)
@@ -60,8 +66,8 @@ def _scales_and_sizes(x: Array, scales: Any, sizes: Any, axes: list[int]) -> tup
         if given is sizes:
             factors[axis], lengths[axis] = int(value) / max(1, x.shape[axis]), int(value)
         else:
-            factors[axis] = float(value)
-            lengths[axis] = int(np.floor(x.shape[axis] * np.float64(value)))
+            factors[axis] = _decimal(value)
+            lengths[axis] = int(np.floor(x.shape[axis] * factors[axis]))
     return factors, list(checked_shape(lengths))
 
 
@@ -82,6 +88,11 @@ def _resize(node: ir.Node, opset: int) -> Function | None:
         for axis in reversed(axes):
             n, m = x.shape[axis], lengths[axis]
             if n == m and factors[axis] == 1:
+                continue
+            corners = coordinates == "align_corners"
+            if mode == "linear" and (coordinates == "half_pixel" or (corners and n * factors[axis] == m)):
+                given = None if sizes is not None and np.size(sizes) else factors[axis]
+                x = linear_along(x, axis, m, given, corners)
                 continue
             places = _places(n, m, factors[axis], coordinates)
             x = _linear(x, axis, places) if mode == "linear" else np.take(x, _nearest(places, n, rule), axis)

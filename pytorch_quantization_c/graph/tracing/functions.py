@@ -177,7 +177,9 @@ def _linear(recording: Recording, input: Any, weight: Any, bias: Any) -> Any:
     flat = input if input.ndim == 2 else recording.moved("Reshape", input, np.array([-1, input.shape[-1]], np.int64))
     y = recording.emit("Gemm", flat, weight, bias if own else None, transB=1)
     if input.ndim != 2:
-        y = recording.emit("Reshape", y, np.array([*input.shape[:-1], weight.shape[0]], np.int64))
+        outer = recording.emit("Shape", recording.ahead_of_quantizer(input), start=0, end=-1)
+        shape = recording.emit("Concat", outer, np.array([weight.shape[0]], np.int64), axis=0)
+        y = recording.emit("Reshape", y, shape)
     return y if own or bias is None else recording.emit("Add", y, bias)
 
 

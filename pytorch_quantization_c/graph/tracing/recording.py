@@ -47,6 +47,7 @@ class Recording:
         self.scope: list[str] = []
         self.is_layer = False
         self.frozen: tuple[Any, QuantizerSpec, str] | None = None
+        self._wanted: dict[ir.Node, str] = {}
         self._module_names, self._known = names, known
         self._named: dict[str, int] = {}
         self._shared: dict[Any, tuple[Array, ir.Value]] = {}
@@ -167,12 +168,21 @@ class Recording:
         """Adds a quantiser; without an amax a dynamic one."""
         full = self.name("fakequant") if name is None else self.unique(name)
         node = fake_quant(self.graph, self.value(x), amax, spec, full)
+        self._wanted[node] = full if name is None else name
         if amax is not None:
             made = node.inputs[1]
             assert made is not None and made.const_value is not None
             self.arrays[made], self.constants[made] = made.const_value.numpy(), place()
         result: Traced = self.add(node)
         return result
+
+    def ahead_of_quantizer(self, x: Any) -> Any:
+        """What a quantised value was before; another value itself."""
+        node = self.value(x).producer()
+        if node is None or not is_quantizer(node):
+            return x
+        value = quantizer(node).input
+        return self.wrapped(value, self.arrays[value])
 
     def moved(self, op: str, x: Any, *inputs: Any, **attributes: Any) -> Any:
         """A node that only moves elements. Of one quantised value, it is the quantiser that comes behind it."""
@@ -182,8 +192,8 @@ class Recording:
         found = quantizer(node)
         if found.spec.axis is not None:
             return self.emit(op, x, *inputs, **attributes)
-        before = self.wrapped(found.input, self.arrays[found.input])
-        return self.quantized(self.emit(op, before, *inputs, **attributes), found.amax, found.spec, node.name)
+        moved = self.emit(op, self.ahead_of_quantizer(x), *inputs, **attributes)
+        return self.quantized(moved, found.amax, found.spec, self._wanted[node])
 
     def weight(self, w: Any) -> Any:
         """The weight of a layer, behind its quantiser if the layer that is being called is frozen."""
@@ -194,10 +204,24 @@ class Recording:
     def cast(self, x: Any, dtype: np.dtype[Any]) -> Any:
         """A Cast, unless the type is that already; constants are simply of the type."""
         if not isinstance(x, Traced):
-            return np.asarray(x).astype(dtype)
+            return np.asarray(x).astype(dtype, copy=False)
         if x.dtype == dtype:
             return x
         return self.emit("Cast", x, to=ir.DataType.from_numpy(dtype).value)
+
+    def tidy(self) -> None:
+        """Takes out what no output needs, and gives quantisers that moved the names of those that went."""
+        for node in reversed(list(self.graph)):
+            if not any(value.uses() or value.is_graph_output() for value in node.outputs):
+                self.graph.remove(node, safe=True)
+        for name, value in list(self.graph.initializers.items()):
+            if not value.uses() and not value.is_graph_output():
+                del self.graph.initializers[name]
+        names = {node.name for node in self.graph}
+        for node, wanted in self._wanted.items():
+            if node.graph is not None and node.name != wanted and wanted not in names:
+                names.add(wanted)
+                _rename(node, wanted)
 
     def rebound(self, x: Any, array: Any) -> Any:
         """A traced array (or several) with the array that was really computed."""
@@ -209,6 +233,15 @@ class Recording:
         if array.shape != x.shape or array.dtype != x.dtype:
             refuse(f"a result of {array.dtype}{list(array.shape)}, where the graph has {x.dtype}{list(x.shape)}")
         return self.wrapped(x._value, array)
+
+
+def _rename(quantizer: ir.Node, name: str) -> None:
+    quantizer.name = name
+    if not quantizer.outputs[0].is_graph_output():
+        quantizer.outputs[0].name = f"{name}.y"
+    for value in quantizer.inputs[1:]:
+        if value is not None:
+            value.name = f"{name}.amax"
 
 
 def _owner(array: Array) -> Array:

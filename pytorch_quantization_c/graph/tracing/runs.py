@@ -60,7 +60,7 @@ def record(subject: Subject, inputs: Inputs) -> Run:
     with tracing_with(recording):
         answer = subject.call(traced)
     outputs, names = [], []
-    for name, output in flattened(answer, "output"):
+    for name, output in flattened(answer):
         if not isinstance(output, Traced) or output._value is None:
             kind = type(output).__name__
             raise TraceError(f"Expected a model whose outputs are made of traced arrays, got {name!r}, a {kind} that "
@@ -70,14 +70,19 @@ def record(subject: Subject, inputs: Inputs) -> Run:
     return Run(recording, inputs, outputs, names)
 
 
-def flattened(answer: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The arrays of nested outputs with their names; None is left out."""
+def flattened(answer: Any) -> list[tuple[str, Any]]:
+    """The arrays of nested outputs with their names: keys, or "output" and numbers. None is left out."""
+    found = list(_leaves(answer, ""))
+    return [(name or (f"output_{number}" if number else "output"), array) for number, (name, array) in enumerate(found)]
+
+
+def _leaves(answer: Any, name: str) -> Iterator[tuple[str, Any]]:
     if isinstance(answer, dict):
         for key, value in answer.items():
-            yield from flattened(value, str(key))
+            yield from _leaves(value, str(key))
     elif isinstance(answer, tuple | list):
-        for number, value in enumerate(answer):
-            yield from flattened(value, f"{name}_{number}" if name != "output" or number else name)
+        for value in answer:
+            yield from _leaves(value, name)
     elif answer is not None:
         yield name, answer
 

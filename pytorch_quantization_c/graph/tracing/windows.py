@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...float_nn import functional as F
 from ...float_nn.checks import integers
+from ...float_nn.functional.resize import nearest_places
+from .array import plain
 from .functions import RECORDERS, records
 from .refusal import refuse
 
@@ -155,10 +158,25 @@ def _interpolate(recording: Recording, input: Any, size: Any, scale_factor: Any,
                 "coordinate_transformation_mode": coordinates}
     if mode == "nearest-exact":
         settings["nearest_mode"] = "round_prefer_ceil"
-    factors = None if scale_factor is None else np.broadcast_to(np.asarray(scale_factor, np.float32), spatial)
+    factors = None if scale_factor is None else np.broadcast_to(scale_factor, spatial)
     axes = list(range(2, input.ndim))
-    if factors is not None and not recompute_scale_factor:
-        return recording.emit("Resize", input, None, factors, None, axes=axes, **settings)
-    wanted = [int(n) for n in np.broadcast_to(size, spatial)] if size is not None else [
-        int(np.floor(n * f)) for n, f in zip(input.shape[2:], np.broadcast_to(scale_factor, spatial), strict=True)]
-    return recording.emit("Resize", input, None, None, np.array(wanted, np.int64), axes=axes, **settings)
+    whole = factors is not None and (np.array(input.shape[2:]) * factors % 1 == 0).all()
+    if factors is not None and not recompute_scale_factor and (whole or not align_corners):
+        made = recording.emit("Resize", input, None, factors.astype(np.float32), None, axes=axes, **settings)
+    else:
+        wanted = np.broadcast_to(size, spatial) if factors is None else np.floor(np.array(input.shape[2:]) * factors)
+        made = recording.emit("Resize", input, None, None, wanted.astype(np.int64), axes=axes, **settings)
+    if settings["mode"] == "linear":
+        return made
+    real = F.interpolate(plain(input), size, scale_factor, mode, align_corners, recompute_scale_factor, antialias)
+    return made if np.array_equal(plain(made), real, equal_nan=True) else _gathered(recording, input, real.shape, mode,
+                                                                                  factors)
+
+
+def _gathered(recording: Recording, x: Any, shape: tuple[int, ...], mode: str, factors: Any) -> Any:
+    """The nearest elements where ONNX's Resize would pick others, since it computes places in another way."""
+    for axis in reversed(range(2, x.ndim)):
+        places = nearest_places(x.shape[axis], shape[axis], None if factors is None else float(factors[axis - 2]),
+                                mode == "nearest-exact", x.ndim == 4)
+        x = recording.emit("Gather", x, places, axis=axis)
+    return x

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..interpreter.run import Interpreter
+from ..node_summary import FIXED, INEXACT
 from ..nodes import DOMAIN, is_quantizer
 from .array import plain
 from .recording import Recording
@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 Array = NDArray[Any]
 SEED = 20
 TOLERANCE = 1e-6  # of the largest number of an output, where the bits differ
-FIXED, INEXACT = "trace.fixed_axes", "trace.inexact_nodes"
 
 
 def trace(net: Callable[..., Any], x: Any, *, batch_axis: int | None = 0) -> ir.Model:
@@ -55,7 +54,7 @@ def trace(net: Callable[..., Any], x: Any, *, batch_axis: int | None = 0) -> ir.
     given = _inputs_of(net, x)
     subject = Subject(net, isinstance(x, Mapping))
     base = _resized(given, {batch_axis: 2} if batch_axis is not None else {}, given)
-    first = record(subject, base)
+    first = _first(subject, base, batch_axis)
     _check_values(subject, first)
     runs, axes, fixed = _runs(subject, first, batch_axis)
     while True:
@@ -109,6 +108,20 @@ def _fresh(inputs: Inputs) -> Inputs:
             other = (rng.random(array.shape) if same else other * rng.uniform(0.5, 1, array.shape)).astype(array.dtype)
         made[name] = other
     return made
+
+
+def _first(subject: Subject, inputs: Inputs, batch_axis: int | None) -> Run:
+    """The run that all others are compared with."""
+    try:
+        return record(subject, inputs)
+    except TraceError:
+        raise
+    except Exception as error:
+        if batch_axis is None:
+            raise
+        shapes = ", ".join(f"{name!r} {list(array.shape)}" for name, array in inputs.items())
+        raise TraceError(f"The model does not take a batch of 2 on axis {batch_axis}, inputs {shapes}: {error}. "
+                         "`batch_axis` says where the batch lies, None that there is none") from error
 
 
 def _check_values(subject: Subject, first: Run) -> None:
@@ -189,7 +202,7 @@ def _finished(run: Run, sizes: Sizes, axes: Sequence[Axis], fixed: Sequence[str]
     if not any(is_quantizer(node) for node in graph):
         graph.opset_imports.pop(DOMAIN)
     model = ir.Model(graph, ir_version=10, producer_name="pytorch_quantization_c")
-    RemoveUnusedNodesPass()(model)
+    recording.tidy()
     if fixed:
         graph.metadata_props[FIXED] = ", ".join(fixed)
     return model
@@ -209,7 +222,7 @@ def _check_agreement(subject: Subject, model: ir.Model, runs: Sequence[Run]) -> 
     """The graph gives what the model gives, on fresh values and in all sizes. TraceError, or a warning logged."""
     interpreter, first = Interpreter(model), runs[0]
     fresh = _fresh(first.inputs)
-    real = [np.asarray(output) for _, output in flattened(subject.call(fresh), "output")]
+    real = [np.asarray(output) for _, output in flattened(subject.call(fresh))]
     exact = True
     for inputs, outputs in ((fresh, real), *((run.inputs, [plain(x) for x in run.outputs]) for run in runs)):
         for name, got, wanted in zip(first.names, interpreter.run(inputs), outputs, strict=True):
