@@ -7,16 +7,18 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from .import_dynamic import import_dynamic
 from .import_qdq import import_qdq
 from .import_qlinear import import_qlinear
+from .import_recurrent import import_recurrent
 
 __all__ = ["import_integers"]
 
-MARKS = ("Linear", "Integer", "QGemm")
+MARKS = ("Linear", "Integer", "QGemm", "QuantizeLSTM")
 
 
 def import_integers(model: ir.Model) -> None:
     """Operators on integers become quantisers and float operators, in place; what has no such form is left as it is."""
     if not any(mark in node.op_type for node in model.graph for mark in MARKS):
         return
+    import_recurrent(model)
     import_dynamic(model)
     import_qlinear(model)
     import_qdq(model)

@@ -190,6 +190,8 @@ def test_fma_rounds_once(rng: np.random.Generator) -> None:
     expected = [float_of(Fraction(float(s)) * Fraction(float(f)) + Fraction(float(b)))
                 for s, f, b in zip(sums, scale, bias, strict=True)]
     assert np.array_equal(got, np.array(expected, np.float32))
+    columns = [each.reshape(100, 200).T for each in (sums, scale, bias)]
+    assert np.array_equal(fma(*columns), got.reshape(100, 200).T)
 
 
 def test_what_integers_cannot_do_is_done_in_floats(rng: np.random.Generator) -> None:

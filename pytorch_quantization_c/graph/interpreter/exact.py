@@ -44,8 +44,8 @@ def fma(sums: Array, scale: Array, bias: Array | None) -> Array:
     """
     if bias is None:
         return np.asarray(sums * scale, np.float32)
-    product = sums.astype(np.float64) * scale.astype(np.float64)
-    total = product + bias.astype(np.float64)
+    product = sums.astype(np.float64, order="C") * scale.astype(np.float64)
+    total = np.ascontiguousarray(product + bias.astype(np.float64))
     low = total.view(np.int64) & BELOW_F32
     in_doubt = np.flatnonzero((low == MIDDLE) | (np.abs(total) < SMALLEST_F32))
     if in_doubt.size:
