@@ -12,7 +12,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 MSVC = sys.platform == "win32"
-FLOORS = ("kernels", "runtime", "operators", "python")  # each knows those before it
+FLOORS = ("kernels", "runtime", "operators", "program", "python")  # each knows those before it
 
 
 def wanted(name):

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD, OBJECTS = ROOT / "build" / "coverage", ROOT / "build" / "coverage-objects"
 LEAST_PYTHON, LEAST_KERNELS = 95, 90
-FLOORS = {"kernels", "runtime", "operators"}
+FLOORS = {"kernels", "runtime", "operators", "program"}
 
 
 def run(*command: str, where: Path = ROOT, **environment: str) -> None:

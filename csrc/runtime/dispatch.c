@@ -44,6 +44,8 @@ static void use_scalar(pqc_kernels *t)
     t->requantize_nchw = pqc_requantize_nchw_scalar;
     t->igemm_u8s8 = pqc_igemm_u8s8_scalar;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_scalar;
+    t->dwconv_nhwc = pqc_dwconv_nhwc_scalar;
+    t->finish_nhwc = pqc_finish_nhwc_scalar;
     t->dwconv_u8s8 = NULL;
     t->winograd = NULL;
     t->igemm_u8s8_f32 = NULL;
@@ -83,6 +85,8 @@ static void use_avx2(pqc_kernels *t)
     t->requantize_nchw = pqc_requantize_nchw_avx2;
     t->igemm_u8s8 = pqc_igemm_u8s8_avx2;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_avx2;
+    t->dwconv_nhwc = pqc_dwconv_nhwc_avx2;
+    t->finish_nhwc = pqc_finish_nhwc_avx2;
     t->dwconv_u8s8 = pqc_dwconv_u8s8_avx2;
     t->winograd = pqc_winograd_avx2;
 }

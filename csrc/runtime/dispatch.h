@@ -7,7 +7,9 @@
 #include "affine/affine.h"
 #include "amax/amax.h"
 #include "search_logs/search_logs.h"
+#include "dwconv_nhwc/dwconv_nhwc.h"
 #include "dwconv_u8s8/dwconv_u8s8.h"
+#include "finish_nhwc/finish_nhwc.h"
 #include "requantize/requantize.h"
 #include "e4m3/e4m3.h"
 #include "fake_quant_half/fake_quant_half.h"
@@ -46,6 +48,8 @@ typedef struct {
     pqc_conv_chw_u8s8_fn *conv_chw_u8s8;
     pqc_fingerprint_fn *fingerprint;
     pqc_requantize_fn *requantize_nhwc, *requantize_nchw;
+    pqc_dwconv_nhwc_fn *dwconv_nhwc;
+    pqc_finish_nhwc_fn *finish_nhwc;
     pqc_dwconv_u8s8_fn *dwconv_u8s8;       /* or NULL: these five are the last */
     pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32; /* or NULL */
     pqc_gemv_u8s8_fn *gemv_u8s8;           /* or NULL */

@@ -106,7 +106,7 @@ class IntegerLayer:
         linear = self.node.op_type in ("Gemm", "MatMul")
         return np.asarray(y + (self.bias if linear else spread(self.bias, y.ndim, 1)))
 
-    def _rows(self, array: Array) -> Array:
+    def rows(self, array: Array) -> Array:
         """A weight in the order of the library's layers: a matrix as (out, in)."""
         if self.weight.order is not None:
             array = array.transpose(self.weight.order)
@@ -128,7 +128,7 @@ class IntegerLayer:
 
     def _pack(self, geometry: PackedGeometry) -> PackedWeights | str:
         w, transposed = self.weight, self.node.op_type == "ConvTranspose"
-        array, axis = self._rows(w.array), 1 if transposed else 0
+        array, axis = self.rows(w.array), 1 if transposed else 0
         amax = w.amax if w.amax.size == 1 else spread(w.amax, array.ndim, axis)
         weight_format, input_format = w.spec.format, self.x.spec.format
         assert isinstance(weight_format, Int) and isinstance(input_format, Int)

@@ -1,0 +1,55 @@
+#include "finish_nhwc.h"
+
+#include <math.h>
+
+/* In this order of operands NaN stays NaN. */
+static float clamp(float y, float low, float high)
+{
+    y = y < low ? low : y;
+    return y > high ? high : y;
+}
+
+static float value_at(const pqc_pixels *from, int pixel, int channel)
+{
+    const char *at = (const char *)from->at + pixel * from->pixel;
+    if (from->content == PQC_FLOATS)
+        return ((const float *)(const void *)at)[channel];
+    int32_t code = from->content == PQC_U8_CODES ? ((const uint8_t *)at)[channel]
+                                                 : ((const int16_t *)(const void *)at)[channel];
+    return (float)(code - from->zero) / from->div;
+}
+
+static unsigned store(const pqc_pixels *to, int pixel, int channel, float y)
+{
+    char *at = (char *)to->at + pixel * to->pixel;
+    if (to->content == PQC_FLOATS) {
+        ((float *)(void *)at)[channel] = y;
+        return 0;
+    }
+    float scaled = y * to->mul;
+    if (isnan(scaled))
+        return PQC_U8_NAN;
+    int32_t code = (int32_t)clamp(rintf(scaled), to->lo, to->hi) + to->zero;
+    if (to->content == PQC_U8_CODES)
+        ((uint8_t *)at)[channel] = (uint8_t)code;
+    else
+        ((int16_t *)(void *)at)[channel] = (int16_t)code;
+    return to->refuses_negative && y < 0 ? PQC_U8_NEGATIVE : 0;
+}
+
+unsigned pqc_finish_nhwc_scalar(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,
+                                const pqc_finish *f)
+{
+    unsigned flags = 0;
+    for (int p = 0; p < pixels; p++)
+        for (int c = 0; c < channels; c++) {
+            float y = fmaf((float)acc[p * ld + c], f->scale[c], f->bias[c]);
+            y = clamp(y, f->low, f->high);
+            if (f->residual.content != PQC_NOTHING)
+                y += value_at(&f->residual, p, c);
+            y = clamp(y, f->second_low, f->second_high);
+            for (int i = 0; i < f->outputs; i++)
+                flags |= store(&f->output[i], p, c, y);
+        }
+    return flags;
+}

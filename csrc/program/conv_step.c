@@ -1,0 +1,216 @@
+#include "step.h"
+
+#include "dispatch.h"
+#include "igemm_mblock.h"
+#include "parallel.h"
+
+#include <stdatomic.h>
+
+enum { MAX_NUMBER = 1 << 24 };
+
+static bool is_in_range(const pqc_window *w)
+{
+    return w->stride >= 1 && w->dilation >= 1 && w->kernel >= 1 && w->stride <= MAX_NUMBER &&
+           w->dilation <= MAX_NUMBER && w->kernel <= MAX_NUMBER && w->before >= 0 &&
+           w->before <= MAX_NUMBER;
+}
+
+const char *pqc_window_check(const pqc_step *step)
+{
+    return is_in_range(&step->y) && is_in_range(&step->x) ? NULL : "a window beyond its bounds";
+}
+
+/* Whether all taps of all outputs lie on the image and its border. */
+static bool is_covered(const pqc_window *w, ptrdiff_t outputs, ptrdiff_t before, ptrdiff_t size,
+                       ptrdiff_t after)
+{
+    double last = (double)(outputs - 1) * (double)w->stride - (double)w->before +
+                  (double)(w->kernel - 1) * (double)w->dilation;
+    return w->before <= before && last < (double)size + (double)after;
+}
+
+static const char *check_images(const pqc_step *s)
+{
+    const pqc_weights_shape *w = &s->weights->shape;
+    const pqc_image *in = &s->input;
+    if (in->nchw || in->codes.content != PQC_U8_CODES || in->codes.zero != w->zero ||
+        in->c != w->groups * w->in || pqc_image_size(in) > INT32_MAX)
+        return "an input that does not fit the weights";
+    if (s->outputs < 1 || s->outputs > PQC_MAX_OUTPUTS)
+        return "one to three outputs expected";
+    for (int i = -1; i < s->outputs; i++) {
+        const pqc_image *image = i < 0 ? &s->residual : &s->output[i];
+        if (i < 0 && image->codes.content == PQC_NOTHING)
+            continue;
+        if (image->nchw || image->n != in->n || image->h != s->output[0].h ||
+            image->w != s->output[0].w || image->c != w->groups * w->out)
+            return "an output or a residual of another shape";
+    }
+    if (s->y.kernel != w->kh || s->x.kernel != w->kw)
+        return "a window that is not that of the weights";
+    if (w->merged && (in->codes.pixel != in->c || s->x.dilation != 1))
+        return "taps that do not lie together";
+    return NULL;
+}
+
+/* Offsets of the kr groups of a tap, or of a row of taps: so many bytes from there on. */
+static int32_t *add_groups(int32_t *offset, ptrdiff_t from, ptrdiff_t bytes)
+{
+    for (ptrdiff_t i = 0; i < bytes; i += 4)
+        *offset++ = (int32_t)(from + i);
+    return offset;
+}
+
+const char *pqc_conv_step_prepare(pqc_step *s)
+{
+    const char *why = s->weights ? pqc_window_check(s) : "weights expected";
+    if (!why)
+        why = check_images(s);
+    if (why)
+        return why;
+    const pqc_image *in = &s->input, *out = &s->output[0];
+    const pqc_weights_shape *w = &s->weights->shape;
+    if (!is_covered(&s->y, out->h, in->top, in->h, in->bottom) ||
+        !is_covered(&s->x, out->w, in->left, in->w, in->right))
+        return "taps outside of the input and its border";
+    int32_t *offset = s->offset;
+    ptrdiff_t bytes = w->depthwise ? 1 : w->merged ? w->kw * w->in : w->in;
+    for (ptrdiff_t y = 0; y < w->kh; y++)
+        for (ptrdiff_t x = 0; x < (w->merged ? 1 : w->kw); x++)
+            offset = add_groups(
+                offset, y * s->y.dilation * pqc_image_row(in) + x * s->x.dilation * in->codes.pixel,
+                bytes);
+    return NULL;
+}
+
+typedef struct {
+    const pqc_step *step;
+    char *const *buffers;
+    ptrdiff_t mblocks, panels; /* of an image */
+    atomic_uint flags;
+} job;
+
+/* What a task computes: some pixels of an image by one panel. */
+typedef struct {
+    ptrdiff_t image, first, group, panel;
+    int pixels, channels;
+} task;
+
+static task task_of(const job *j, ptrdiff_t number)
+{
+    const pqc_weights *w = j->step->weights;
+    const pqc_image *out = &j->step->output[0];
+    ptrdiff_t pixels = out->h * out->w, mblock = number % j->mblocks, rest = number / j->mblocks;
+    ptrdiff_t panel = rest % j->panels, panels = pqc_div_round_up(w->padded_out, PQC_NR);
+    ptrdiff_t all = w->shape.depthwise ? w->shape.groups : w->shape.out;
+    task t = {.image = rest / j->panels, .group = panel / panels, .panel = panel % panels};
+    t.first = pqc_part_begin(pixels, j->mblocks, mblock);
+    t.pixels = (int)(pqc_part_begin(pixels, j->mblocks, mblock + 1) - t.first);
+    t.channels = (int)pqc_min(all - PQC_NR * t.panel, PQC_NR);
+    return t;
+}
+
+static void set_pixels(const pqc_step *s, const task *t, int32_t *pixel)
+{
+    const pqc_image *in = &s->input;
+    ptrdiff_t width = s->output[0].w, y = t->first / width, x = t->first % width;
+    for (int i = 0; i < t->pixels; i++) {
+        pixel[i] = (int32_t)pqc_image_at(in, 0, y * s->y.stride - s->y.before,
+                                         x * s->x.stride - s->x.before);
+        if (++x == width) {
+            x = 0;
+            y++;
+        }
+    }
+}
+
+/* Sums of a task; returns numbers from a pixel to the next. */
+static ptrdiff_t multiply(const pqc_step *s, const task *t, const uint8_t *x, int32_t *acc)
+{
+    const pqc_weights *w = s->weights;
+    int32_t pixel[PQC_MAX_MC];
+    ptrdiff_t first = PQC_NR * t->panel, width = pqc_min(w->padded_out - first, PQC_NR);
+    ptrdiff_t row = t->group * w->padded_out + first;
+    set_pixels(s, t, pixel);
+    if (w->shape.depthwise) {
+        pqc_dwconv_nhwc_params g = {.x = x + first,
+                                    .offset = s->offset,
+                                    .taps = w->shape.kh * w->shape.kw,
+                                    .channels = width,
+                                    .ld = width,
+                                    .w_pitch = 2 * w->padded_out,
+                                    .w = w->words + 2 * first,
+                                    .compensation = w->compensation + first};
+        pqc.dwconv_nhwc(&g, pixel, t->pixels, acc);
+        return width;
+    }
+    pqc_igemm_params g = {.x = x + t->group * w->shape.in,
+                          .offset = s->offset,
+                          .k = w->k,
+                          .w = w->bytes + row * w->k * 4,
+                          .k_stride = 4 * width,
+                          .panel_stride = 4 * PQC_LANES,
+                          .compensation = w->compensation + row,
+                          .weight_sums = w->weight_sums + row,
+                          .vectors = (int)(width / PQC_LANES),
+                          .has_min_weight = w->has_min_weight};
+    pqc.igemm_u8s8(&g, pixel, t->pixels, acc);
+    return width;
+}
+
+/* The output stage, a row of pixels at a time: between rows lie borders. */
+static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_t ld)
+{
+    const pqc_step *s = j->step;
+    const pqc_weights *w = s->weights;
+    ptrdiff_t width = s->output[0].w, channel = t->group * w->shape.out + PQC_NR * t->panel;
+    unsigned flags = 0;
+    for (ptrdiff_t done = 0, run; done < t->pixels; done += run) {
+        ptrdiff_t y = (t->first + done) / width, x = (t->first + done) % width;
+        run = pqc_min(width - x, t->pixels - done);
+        pqc_finish f = {w->scale,
+                        w->bias,
+                        s->low,
+                        s->high,
+                        s->second_low,
+                        s->second_high,
+                        .outputs = s->outputs};
+        if (s->residual.codes.content != PQC_NOTHING)
+            f.residual = pqc_image_pixels(&s->residual, j->buffers, t->image, y, x);
+        for (int i = 0; i < s->outputs; i++)
+            f.output[i] = pqc_image_pixels(&s->output[i], j->buffers, t->image, y, x);
+        f = pqc_finish_from(&f, channel);
+        flags |= pqc.finish_nhwc(acc + done * ld, ld, (int)run, t->channels, &f);
+    }
+    return flags;
+}
+
+/* Tasks are numbered image, group, panel, M-block with the M-block fastest: a panel's weights stay in the cache. */
+static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    job *j = context;
+    _Alignas(64) int32_t acc[PQC_MAX_MC * PQC_NR];
+    const pqc_image *in = &j->step->input;
+    const char *base = j->buffers[in->buffer] + in->offset;
+    unsigned flags = 0;
+    for (ptrdiff_t i = begin; i < end; i++) {
+        task t = task_of(j, i);
+        const char *x = base + t.image * pqc_image_size(in);
+        ptrdiff_t ld = multiply(j->step, &t, (const uint8_t *)x, acc);
+        flags |= finish(j, &t, acc, ld);
+    }
+    atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
+}
+
+unsigned pqc_conv_step_run(const pqc_step *s, char *const *buffers)
+{
+    const pqc_weights *w = s->weights;
+    const pqc_image *out = &s->output[0];
+    ptrdiff_t pixels = out->h * out->w;
+    job j = {.step = s, .buffers = buffers, .mblocks = pqc_mblocks(pixels)};
+    j.panels = pqc_weights_panels(w);
+    ptrdiff_t groups = w->shape.depthwise ? 1 : w->shape.groups;
+    ptrdiff_t products = out->n * pixels * groups * w->padded_out * (w->k * 4 + 16);
+    pqc_parallel_tasks(out->n * j.panels * j.mblocks, products, PQC_MAC_GRAIN, run_tasks, &j);
+    return atomic_load(&j.flags);
+}

@@ -1,0 +1,45 @@
+#include "program.h"
+
+#include <time.h>
+
+char *pqc_program_take_arena(pqc_program *program)
+{
+    for (int i = 0; i < PQC_KEPT_ARENAS; i++) {
+        char *arena = atomic_exchange(&program->arena[i], NULL);
+        if (arena)
+            return arena;
+    }
+    return NULL;
+}
+
+bool pqc_program_keep_arena(pqc_program *program, char *arena)
+{
+    for (int i = 0; i < PQC_KEPT_ARENAS; i++) {
+        char *none = NULL;
+        if (atomic_compare_exchange_strong(&program->arena[i], &none, arena))
+            return true;
+    }
+    return false;
+}
+
+static int64_t now(void)
+{
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+unsigned pqc_program_run(const pqc_program *program, char *const *buffers, int64_t *nanoseconds)
+{
+    unsigned flags = 0;
+    int64_t begin = nanoseconds ? now() : 0;
+    for (ptrdiff_t i = 0; i < program->steps && !flags; i++) {
+        flags = pqc_step_run(&program->step[i], buffers);
+        if (nanoseconds) {
+            int64_t end = now();
+            nanoseconds[i] = end - begin;
+            begin = end;
+        }
+    }
+    return flags;
+}

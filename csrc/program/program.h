@@ -1,0 +1,27 @@
+/* A compiled program whose shapes are known: steps over one arena, run by one call. */
+#ifndef PQC_PROGRAM_H
+#define PQC_PROGRAM_H
+
+#include "step.h"
+
+#include <stdatomic.h>
+
+enum { PQC_KEPT_ARENAS = 4 };
+
+typedef struct {
+    pqc_step *step;
+    ptrdiff_t steps, arena_bytes;
+    _Atomic(char *) arena[PQC_KEPT_ARENAS]; /* of calls that are over, for the next */
+} pqc_program;
+
+/* One that is kept, or NULL: the caller allocates arena_bytes bytes then, 64-aligned. */
+char *pqc_program_take_arena(pqc_program *program);
+
+/* False if there are enough: the caller frees it. */
+bool pqc_program_keep_arena(pqc_program *program, char *arena);
+
+/* All steps, in order.  buffers[0] is the arena.  Returns the flags of pack_u8.h, with which the results are meaningless, as soon
+ * as a step has one.  `nanoseconds`, if not NULL, gets the time of each step. */
+unsigned pqc_program_run(const pqc_program *program, char *const *buffers, int64_t *nanoseconds);
+
+#endif

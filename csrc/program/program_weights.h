@@ -1,0 +1,47 @@
+/* Weights of a program's convolutions, packed for channels last. */
+#ifndef PQC_PROGRAM_WEIGHTS_H
+#define PQC_PROGRAM_WEIGHTS_H
+
+#include "igemm_u8s8/igemm_u8s8.h"
+
+/* A convolution of groups * out output channels, each of kh x kw taps of `in` channels; a matrix has one tap.
+ *
+ *   depthwise  in = out = 1: words for dwconv_nhwc, else bytes for igemm_u8s8
+ *   merged     kr groups run over the channels of a whole row of taps, which lie together: for channels that are no multiple of
+ *              4; of one group, without dilation along the row */
+typedef struct {
+    ptrdiff_t groups, out, in, kh, kw;
+    bool depthwise, merged;
+    int32_t zero; /* the code of zero in the input */
+} pqc_weights_shape;
+
+/* `padded_out` is `out` (depthwise: groups) up to a multiple of 16; `k` kr groups, or pairs of taps. */
+typedef struct {
+    pqc_weights_shape shape;
+    ptrdiff_t padded_out, k;
+    bool has_min_weight;
+    int8_t *bytes;
+    int16_t *words;
+    int32_t *compensation, *weight_sums; /* groups x padded_out */
+    float *scale, *bias;                 /* groups * out, up to a multiple of 16 */
+} pqc_weights;
+
+enum { PQC_MAX_PRODUCTS = 65536 }; /* of a sum: 255 * 128 times as many stay below 2^31 */
+
+/* NULL; or what is wrong with a shape. */
+const char *pqc_weights_check(const pqc_weights_shape *shape);
+
+/* Bytes of memory that packed weights need, 64-aligned. */
+ptrdiff_t pqc_weights_bytes(const pqc_weights_shape *shape);
+
+/* Packs `weight`: (groups * out, kh, kw, in) bytes; scale and bias have groups * out numbers. */
+void pqc_weights_pack(pqc_weights *packed, const pqc_weights_shape *shape, void *memory,
+                      const int8_t *weight, const float *scale, const float *bias);
+
+/* Channels that one task of a convolution computes: a panel of a group, or as many channels of a depthwise one. */
+static inline ptrdiff_t pqc_weights_panels(const pqc_weights *w)
+{
+    return (w->shape.depthwise ? 1 : w->shape.groups) * pqc_div_round_up(w->padded_out, PQC_NR);
+}
+
+#endif

@@ -1,0 +1,75 @@
+#include "step.h"
+
+ptrdiff_t pqc_step_offsets(const pqc_step *step)
+{
+    if (step->kind != PQC_STEP_CONV)
+        return 0;
+    const pqc_weights *w = step->weights;
+    return w->shape.depthwise ? w->shape.kh * w->shape.kw : w->k;
+}
+
+static bool same_shape(const pqc_image *a, const pqc_image *b)
+{
+    return a->n == b->n && a->h == b->h && a->w == b->w && a->c == b->c;
+}
+
+static bool same_codes(const pqc_pixels *a, const pqc_pixels *b)
+{
+    return a->content == b->content && a->zero == b->zero &&
+           (a->content == PQC_FLOATS || (a->mul == b->mul && a->lo == b->lo && a->hi == b->hi));
+}
+
+static const char *prepare_import(const pqc_image *from, const pqc_image *to)
+{
+    if (from->codes.content != PQC_FLOATS || to->nchw || !same_shape(from, to))
+        return "floats and an image of their shape expected";
+    return from->nchw || to->codes.content != PQC_FLOATS ? NULL : "an array or codes expected";
+}
+
+static const char *prepare_export(const pqc_image *from, const pqc_image *to)
+{
+    return to->nchw && !from->nchw && same_shape(from, to)
+               ? NULL
+               : "an image and an array of its shape expected";
+}
+
+const char *pqc_step_prepare(pqc_step *step)
+{
+    const pqc_image *in = &step->input, *out = &step->output[0];
+    if (step->kind == PQC_STEP_CONV)
+        return pqc_conv_step_prepare(step);
+    if (step->outputs != 1 || step->residual.codes.content != PQC_NOTHING)
+        return "one output and no residual expected";
+    if (step->kind == PQC_STEP_IMPORT)
+        return prepare_import(in, out);
+    if (step->kind == PQC_STEP_EXPORT)
+        return prepare_export(in, out);
+    if (in->nchw || out->nchw || in->codes.content != PQC_U8_CODES ||
+        !same_codes(&in->codes, &out->codes))
+        return "bytes with one meaning expected";
+    if (step->kind == PQC_STEP_COPY)
+        return same_shape(in, out) ? NULL : "images of one shape expected";
+    return in->n == out->n && in->c == out->c ? pqc_window_check(step)
+                                              : "as many images and channels expected";
+}
+
+unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
+{
+    for (int i = 0; i < step->outputs; i++)
+        pqc_image_fill_border(&step->output[i], buffers);
+    switch (step->kind) {
+    case PQC_STEP_IMPORT:
+        return pqc_import_step_run(step, buffers);
+    case PQC_STEP_CONV:
+        return pqc_conv_step_run(step, buffers);
+    case PQC_STEP_EXPORT:
+        pqc_export_step_run(step, buffers);
+        return 0;
+    case PQC_STEP_POOL:
+        pqc_pool_step_run(step, buffers);
+        return 0;
+    default:
+        pqc_copy_step_run(step, buffers);
+        return 0;
+    }
+}

@@ -1,0 +1,423 @@
+/* Compiled programs: packed weights, a plan for some shapes, and the call that runs it. */
+#include "program.h"
+#include "convert.h"
+#include "errors.h"
+#include "families.h"
+#include "workspace.h"
+
+#include <string.h>
+
+enum { IMAGE_FIELDS = 15, STEP_FIELDS = 16, MAX_BUFFERS = 1 << 16, NONE = -1 };
+
+static const char weights_name[] = "pytorch_quantization_c.program_weights";
+static const char plan_name[] = "pytorch_quantization_c.program_plan";
+
+typedef struct {
+    pqc_weights weights;
+    void *memory;
+} packed;
+
+static void free_weights(PyObject *capsule)
+{
+    packed *p = PyCapsule_GetPointer(capsule, weights_name);
+    if (p)
+        pqc_workspace_free(p->memory);
+    PyMem_RawFree(p);
+}
+
+/* A new reference to a plain array of a type, with `ndim` dimensions; TypeError that names it for anything else. */
+static PyArrayObject *plain_array(PyObject *object, const char *name, int type, int ndim)
+{
+    PyArrayObject *array = (PyArrayObject *)object;
+    if (PyArray_Check(object) && PyArray_TYPE(array) == type && PyArray_NDIM(array) == ndim &&
+        PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY_RO) && PyArray_ISNOTSWAPPED(array))
+        return (PyArrayObject *)Py_NewRef(object);
+    PyErr_Format(PyExc_TypeError,
+                 "Expected `%s` to be a contiguous array of %d dimensions of its type, got %R",
+                 name, ndim, object);
+    return NULL;
+}
+
+/* From (groups * out, kh, kw, in). */
+static int set_shape(pqc_weights_shape *s, PyArrayObject *weight, long groups)
+{
+    npy_intp rows = PyArray_DIM(weight, 0);
+    s->groups = groups;
+    s->out = rows / groups;
+    s->kh = PyArray_DIM(weight, 1);
+    s->kw = PyArray_DIM(weight, 2);
+    s->in = PyArray_DIM(weight, 3);
+    const char *why = rows % groups ? "channels that groups do not divide" : pqc_weights_check(s);
+    if (why)
+        PyErr_Format(PyExc_ValueError, "Expected weights of a convolution, got %s", why);
+    return why ? -1 : 0;
+}
+
+static PyObject *new_weights(const pqc_weights_shape *shape, PyArrayObject *weight,
+                             PyArrayObject *scale, PyArrayObject *bias)
+{
+    npy_intp channels = PyArray_DIM(weight, 0);
+    if (PyArray_SIZE(scale) != channels || PyArray_SIZE(bias) != channels) {
+        PyErr_Format(PyExc_ValueError, "Expected `scale` and `bias` of %zd elements", channels);
+        return NULL;
+    }
+    packed *p = PyMem_RawMalloc(sizeof *p);
+    void *memory = p ? pqc_workspace_allocate(pqc_weights_bytes(shape)) : NULL;
+    PyObject *capsule = memory ? PyCapsule_New(p, weights_name, free_weights) : PyErr_NoMemory();
+    if (!capsule) {
+        pqc_workspace_free(memory);
+        PyMem_RawFree(p);
+        return NULL;
+    }
+    p->memory = memory;
+    Py_BEGIN_ALLOW_THREADS
+    pqc_weights_pack(&p->weights, shape, memory, PyArray_DATA(weight), PyArray_DATA(scale),
+                     PyArray_DATA(bias));
+    Py_END_ALLOW_THREADS
+    return capsule;
+}
+
+PyDoc_STRVAR(program_weights_doc,
+             "program_weights(weight, groups, depthwise, merged, zero, scale, bias, /)\n--\n\n"
+             "Pack int8 weights (outputs, height, width, inputs of a group) for `program_plan`.  "
+             "`zero`: the code of "
+             "zero in the input.  `scale`, `bias`: float32, one for each output.");
+
+static PyObject *program_weights(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    pqc_weights_shape shape = {0};
+    PyArrayObject *weight = NULL, *scale = NULL, *bias = NULL;
+    PyObject *result = NULL;
+    long groups, zero;
+    (void)self;
+    if (pqc_check_count("program_weights", count, 7, 7) == 0 &&
+        pqc_get_int(args[1], "groups", 1, INT32_MAX, &groups) == 0 &&
+        pqc_get_bool(args[2], &shape.depthwise) == 0 && pqc_get_bool(args[3], &shape.merged) == 0 &&
+        pqc_get_int(args[4], "zero", 0, 255, &zero) == 0 &&
+        (weight = plain_array(args[0], "weight", NPY_INT8, 4)) &&
+        (scale = plain_array(args[5], "scale", NPY_FLOAT, 1)) &&
+        (bias = plain_array(args[6], "bias", NPY_FLOAT, 1)) &&
+        set_shape(&shape, weight, groups) == 0) {
+        shape.zero = (int32_t)zero;
+        result = new_weights(&shape, weight, scale, bias);
+    }
+    Py_XDECREF(weight);
+    Py_XDECREF(scale);
+    Py_XDECREF(bias);
+    return result;
+}
+
+/* A program, and what its steps point to. */
+typedef struct {
+    pqc_program program;
+    PyObject *weights;
+    pqc_step *step;
+    int32_t *offset;
+    ptrdiff_t *buffer_bytes;
+    bool *is_written; /* buffers */
+    ptrdiff_t buffers;
+} plan;
+
+static void clear_plan(plan *p)
+{
+    char *arena;
+    while ((arena = pqc_program_take_arena(&p->program)))
+        pqc_workspace_free(arena);
+    Py_XDECREF(p->weights);
+    PyMem_RawFree(p->step);
+    PyMem_RawFree(p->offset);
+    PyMem_RawFree(p->buffer_bytes);
+    PyMem_RawFree(p->is_written);
+    PyMem_RawFree(p);
+}
+
+static void free_plan(PyObject *capsule)
+{
+    plan *p = PyCapsule_GetPointer(capsule, plan_name);
+    if (p)
+        clear_plan(p);
+}
+
+static int refuse(const char *why, ptrdiff_t number)
+{
+    PyErr_Format(PyExc_ValueError, "Expected steps of a program: %s, in number %zd", why, number);
+    return -1;
+}
+
+/* What the arguments of program_plan say. */
+typedef struct {
+    const int64_t *images, *steps, *buffers;
+    const float *ranges, *clamps;
+    ptrdiff_t image_count, step_count;
+} description;
+
+static void get_image(const int64_t *f, const float *range, pqc_image *image)
+{
+    *image = (pqc_image){.nchw = f[1] != 0,
+                         .buffer = f[2],
+                         .offset = f[3],
+                         .n = f[4],
+                         .h = f[5],
+                         .w = f[6],
+                         .c = f[7],
+                         .top = f[8],
+                         .bottom = f[9],
+                         .left = f[10],
+                         .right = f[11]};
+    image->codes = (pqc_pixels){.content = f[0] >= 0 && f[0] <= PQC_S16_CODES ? (pqc_content)f[0]
+                                                                              : PQC_NOTHING,
+                                .pixel = f[12],
+                                .mul = range[0],
+                                .div = range[1],
+                                .lo = range[2],
+                                .hi = range[3],
+                                .zero = (int32_t)f[13],
+                                .refuses_negative = f[14] != 0};
+}
+
+/* Image number `number`, checked; NULL with an exception. */
+static int take_image(const plan *p, const description *d, int64_t number, ptrdiff_t step,
+                      pqc_image *image)
+{
+    if (number < 0 || number >= d->image_count)
+        return refuse("no such image", step);
+    get_image(d->images + number * IMAGE_FIELDS, d->ranges + 4 * number, image);
+    const char *why = pqc_image_check(image, p->buffer_bytes, p->buffers);
+    return why ? refuse(why, step) : 0;
+}
+
+static pqc_window window_of(const int64_t *f)
+{
+    return (pqc_window){f[0], f[1], f[2], f[3]};
+}
+
+static int get_step(plan *p, const description *d, ptrdiff_t number)
+{
+    const int64_t *f = d->steps + number * STEP_FIELDS;
+    const float *clamps = d->clamps + 4 * number;
+    pqc_step *s = &p->step[number];
+    if (f[0] < 0 || f[0] >= PQC_STEPS || f[3] < 1 || f[3] > PQC_MAX_OUTPUTS)
+        return refuse("an unknown kind", number);
+    *s = (pqc_step){.kind = (pqc_step_kind)f[0],
+                    .outputs = (int)f[3],
+                    .y = window_of(f + 7),
+                    .x = window_of(f + 11),
+                    .low = clamps[0],
+                    .high = clamps[1],
+                    .second_low = clamps[2],
+                    .second_high = clamps[3]};
+    if (take_image(p, d, f[1], number, &s->input) < 0 ||
+        (f[2] != NONE && take_image(p, d, f[2], number, &s->residual) < 0))
+        return -1;
+    for (int i = 0; i < s->outputs; i++) {
+        if (take_image(p, d, f[4 + i], number, &s->output[i]) < 0)
+            return -1;
+        p->is_written[s->output[i].buffer] = true;
+    }
+    if (f[15] == NONE)
+        return 0;
+    if (f[15] < 0 || f[15] >= PyTuple_GET_SIZE(p->weights))
+        return refuse("no such weights", number);
+    packed *w = PyCapsule_GetPointer(PyTuple_GET_ITEM(p->weights, f[15]), weights_name);
+    s->weights = w ? &w->weights : NULL;
+    return w ? 0 : -1;
+}
+
+static int get_steps(plan *p, const description *d)
+{
+    ptrdiff_t offsets = 0;
+    for (ptrdiff_t i = 0; i < d->step_count; i++) {
+        if (get_step(p, d, i) < 0)
+            return -1;
+        if (p->step[i].kind == PQC_STEP_CONV && !p->step[i].weights)
+            return refuse("weights expected", i);
+        offsets += pqc_step_offsets(&p->step[i]);
+    }
+    p->offset = PyMem_RawMalloc((size_t)offsets * sizeof *p->offset);
+    if (!p->offset) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (ptrdiff_t i = 0, at = 0; i < d->step_count; i++) {
+        p->step[i].offset = p->offset + at;
+        at += pqc_step_offsets(&p->step[i]);
+        const char *why = pqc_step_prepare(&p->step[i]);
+        if (why)
+            return refuse(why, i);
+    }
+    return 0;
+}
+
+static int get_buffers(plan *p, const description *d, ptrdiff_t count)
+{
+    p->buffers = count;
+    p->step = PyMem_RawCalloc((size_t)d->step_count, sizeof *p->step);
+    p->buffer_bytes = PyMem_RawCalloc((size_t)count, sizeof *p->buffer_bytes);
+    p->is_written = PyMem_RawCalloc((size_t)count, sizeof *p->is_written);
+    if (!p->step || !p->buffer_bytes || !p->is_written) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (ptrdiff_t i = 0; i < count; i++)
+        p->buffer_bytes[i] = pqc_clamp(d->buffers[i], 0, (ptrdiff_t)1 << 50);
+    p->program =
+        (pqc_program){.step = p->step, .steps = d->step_count, .arena_bytes = p->buffer_bytes[0]};
+    return 0;
+}
+
+static PyObject *new_plan(const description *d, ptrdiff_t buffers, PyObject *weights)
+{
+    plan *p = PyMem_RawCalloc(1, sizeof *p);
+    if (!p)
+        return PyErr_NoMemory();
+    p->weights = Py_NewRef(weights);
+    PyObject *capsule = NULL;
+    if (get_buffers(p, d, buffers) == 0 && get_steps(p, d) == 0)
+        capsule = PyCapsule_New(p, plan_name, free_plan);
+    if (!capsule)
+        clear_plan(p);
+    return capsule;
+}
+
+/* images, ranges, steps, clamps, buffers: tables whose rows belong together. */
+static int check_tables(PyArrayObject *const *t)
+{
+    npy_intp images = PyArray_DIM(t[0], 0), steps = PyArray_DIM(t[2], 0),
+             buffers = PyArray_SIZE(t[4]);
+    if (PyArray_DIM(t[0], 1) == IMAGE_FIELDS && PyArray_DIM(t[1], 0) == images &&
+        PyArray_DIM(t[1], 1) == 4 && PyArray_DIM(t[2], 1) == STEP_FIELDS &&
+        PyArray_DIM(t[3], 0) == steps && PyArray_DIM(t[3], 1) == 4 && steps >= 1 && buffers >= 1 &&
+        buffers <= MAX_BUFFERS)
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "Expected tables of a program whose rows belong together");
+    return -1;
+}
+
+PyDoc_STRVAR(
+    program_plan_doc,
+    "program_plan(images, ranges, steps, clamps, buffers, weights, /)\n--\n\n"
+    "Check the steps of a program (see graph/program/tables.py) and make them ready to be run.");
+
+static PyObject *program_plan(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    static const char *const names[] = {"images", "ranges", "steps", "clamps", "buffers"};
+    static const int types[] = {NPY_INT64, NPY_FLOAT, NPY_INT64, NPY_FLOAT, NPY_INT64};
+    PyArrayObject *t[5] = {NULL};
+    PyObject *result = NULL;
+    (void)self;
+    if (pqc_check_count("program_plan", count, 6, 6) < 0)
+        return NULL;
+    if (!PyTuple_Check(args[5])) {
+        PyErr_Format(PyExc_TypeError, "Expected `weights` to be a tuple, got %R", args[5]);
+        return NULL;
+    }
+    bool found = true;
+    for (int i = 0; i < 5 && found; i++)
+        found = (t[i] = plain_array(args[i], names[i], types[i], i == 4 ? 1 : 2)) != NULL;
+    if (found && check_tables(t) == 0) {
+        description d = {PyArray_DATA(t[0]),  PyArray_DATA(t[2]), PyArray_DATA(t[4]),
+                         PyArray_DATA(t[1]),  PyArray_DATA(t[3]), PyArray_DIM(t[0], 0),
+                         PyArray_DIM(t[2], 0)};
+        result = new_plan(&d, PyArray_SIZE(t[4]), args[5]);
+    }
+    for (int i = 0; i < 5; i++)
+        Py_XDECREF(t[i]);
+    return result;
+}
+
+/* The addresses of the arrays behind the arena's. */
+static int get_arrays(const plan *p, PyObject *arrays, char **buffers)
+{
+    if (!PyTuple_Check(arrays) || PyTuple_GET_SIZE(arrays) != p->buffers - 1) {
+        PyErr_Format(PyExc_ValueError, "Expected `arrays` to be a tuple of %zd, got %R",
+                     p->buffers - 1, arrays);
+        return -1;
+    }
+    for (ptrdiff_t i = 1; i < p->buffers; i++) {
+        PyArrayObject *array = (PyArrayObject *)PyTuple_GET_ITEM(arrays, i - 1);
+        if (!PyArray_Check((PyObject *)array) || !PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY_RO) ||
+            PyArray_NBYTES(array) < p->buffer_bytes[i] ||
+            (p->is_written[i] && !PyArray_ISWRITEABLE(array))) {
+            PyErr_Format(PyExc_ValueError, "Expected array %zd of at least %zd bytes", i - 1,
+                         p->buffer_bytes[i]);
+            return -1;
+        }
+        buffers[i] = PyArray_DATA(array);
+        if (pqc_bytes_to(buffers[i], sizeof(float)) != 0) {
+            PyErr_Format(PyExc_ValueError, "Expected array %zd to be aligned", i - 1);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The nanoseconds of each step go into an int64 array, if one is given. */
+static int get_times(const plan *p, PyObject *object, int64_t **times)
+{
+    *times = NULL;
+    if (object == Py_None)
+        return 0;
+    PyArrayObject *array = plain_array(object, "times", NPY_INT64, 1);
+    if (!array)
+        return -1;
+    if (PyArray_SIZE(array) < p->program.steps || !PyArray_ISWRITEABLE(array))
+        PyErr_Format(PyExc_ValueError, "Expected `times` of %zd elements", p->program.steps);
+    else
+        *times = PyArray_DATA(array);
+    Py_DECREF(array);
+    return *times ? 0 : -1;
+}
+
+static PyObject *run_plan(plan *p, char **buffers, int64_t *times)
+{
+    pqc_program *program = &p->program;
+    buffers[0] = pqc_program_take_arena(program);
+    if (!buffers[0]) {
+        buffers[0] = pqc_workspace_allocate(program->arena_bytes);
+        if (!buffers[0])
+            return PyErr_NoMemory();
+        memset(buffers[0], 0, (size_t)program->arena_bytes); /* nobody else's bytes are ever read */
+    }
+    unsigned flags;
+    Py_BEGIN_ALLOW_THREADS
+    flags = pqc_program_run(program, buffers, times);
+    Py_END_ALLOW_THREADS
+    if (!pqc_program_keep_arena(program, buffers[0]))
+        pqc_workspace_free(buffers[0]);
+    return PyLong_FromUnsignedLong(flags);
+}
+
+PyDoc_STRVAR(program_run_doc, "program_run(plan, arrays, times, /)\n--\n\n"
+                              "Run a plan on the arrays of its buffers but the first.  Not 0: the "
+                              "results are meaningless, as some value "
+                              "was NaN (1) or negative where that is refused (2).  `times`: None, "
+                              "or int64, gets nanoseconds.");
+
+static PyObject *program_run(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *result = NULL;
+    int64_t *times;
+    (void)self;
+    if (pqc_check_count("program_run", count, 3, 3) < 0)
+        return NULL;
+    plan *p = PyCapsule_GetPointer(args[0], plan_name);
+    if (!p)
+        return NULL;
+    char **buffers = PyMem_RawMalloc((size_t)p->buffers * sizeof *buffers);
+    if (!buffers)
+        return PyErr_NoMemory();
+    pqc_float_mode mode = pqc_set_default_float_mode();
+    if (get_arrays(p, args[1], buffers) == 0 && get_times(p, args[2], &times) == 0)
+        result = run_plan(p, buffers, times);
+    pqc_restore_float_mode(mode);
+    PyMem_RawFree(buffers);
+    return result;
+}
+
+PyMethodDef pqc_program_methods[] = {
+    {"program_plan", (PyCFunction)(void (*)(void))program_plan, METH_FASTCALL, program_plan_doc},
+    {"program_run", (PyCFunction)(void (*)(void))program_run, METH_FASTCALL, program_run_doc},
+    {"program_weights", (PyCFunction)(void (*)(void))program_weights, METH_FASTCALL,
+     program_weights_doc},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,43 @@
+"""Where the values of a segment lie in the arena."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Block", "lay_out"]
+
+LINE = 64
+
+
+@dataclass
+class Block:
+    """Bytes that are needed from one operation to another; both counted."""
+
+    size: int
+    first: int
+    last: int
+    offset: int = 0
+
+
+def lay_out(blocks: Sequence[Block]) -> int:
+    """Sets the offsets, multiples of 64; returns the size of the arena.
+
+    The largest first, each into the smallest gap between those that are needed at the same time.
+    """
+    placed: list[Block] = []
+    for block in sorted(blocks, key=lambda each: -each.size):
+        block.size = -(-block.size // LINE) * LINE
+        block.offset = _best_gap(block, [each for each in placed
+                                         if each.first <= block.last and block.first <= each.last])
+        placed.append(block)
+    return max((each.offset + each.size for each in placed), default=0)
+
+
+def _best_gap(block: Block, others: list[Block]) -> int:
+    best, least, end = None, None, 0
+    for other in sorted(others, key=lambda each: each.offset):
+        gap = other.offset - end
+        if gap >= block.size and (least is None or gap < least):
+            best, least = end, gap
+        end = max(end, other.offset + other.size)
+    return end if best is None else best

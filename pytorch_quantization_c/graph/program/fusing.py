@@ -1,0 +1,108 @@
+"""Which elementwise operators a layer's output stage takes along."""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from ..interpreter.table import attribute, constant
+from .layers import Layer, layer_of
+from .operations import Clamp
+
+__all__ = ["Fused", "fused_layers"]
+
+
+class Fused:
+    """A layer and the steps that follow it: [clamp], [+ residual], [clamp].
+
+    Attributes:
+        step, layer: the layer.
+        steps: all steps, the layer first.
+        residual: the value that is added, or None.
+    """
+
+    def __init__(self, step: Any, layer: Layer) -> None:
+        self.step, self.layer = step, layer
+        self.steps = [step]
+        self.residual: ir.Value | None = None
+        self.first, self.second = Clamp(), Clamp()
+
+    @property
+    def output(self) -> ir.Value:
+        """What the last step computes."""
+        value: ir.Value = self.steps[-1].outputs[0]
+        return value
+
+    def take(self, step: Any) -> bool:
+        """Takes the only reader of the output along, if the output stage can compute it."""
+        clamp = _clamp_of(step.node)
+        if clamp is not None and step.reads[0] is self.output:
+            return self._take_clamp(step, clamp)
+        if self.layer.matrix or self.residual is not None or not _is(step.node, "Add") or self.second != Clamp():
+            return False
+        others = [value for value in step.reads if value is not self.output]
+        if len(others) != 1 or others[0] is None or not _may_be_equal(others[0].shape, self.output.shape):
+            return False
+        self.residual = others[0]
+        self.steps.append(step)
+        return True
+
+    def _take_clamp(self, step: Any, clamp: Clamp) -> bool:
+        if (self.second if self.residual is not None else self.first) != Clamp():
+            return False
+        if self.residual is None:
+            self.first = clamp
+        else:
+            self.second = clamp
+        self.steps.append(step)
+        return True
+
+
+def _is(node: ir.Node, kind: str) -> bool:
+    return node.op_type == kind and node.domain in ("", "ai.onnx")
+
+
+def _clamp_of(node: ir.Node) -> Clamp | None:
+    """The bounds of a Relu or of a Clip by constants."""
+    if _is(node, "Relu"):
+        return Clamp(0.0, np.inf)
+    if not _is(node, "Clip"):
+        return None
+    bounds = []
+    for number, name, default in ((1, "min", -np.inf), (2, "max", np.inf)):
+        given = len(node.inputs) > number and node.inputs[number] is not None
+        found = constant(node, number) if given else attribute(node, name, default)
+        if found is None or np.size(found) != 1 or np.isnan(found).any():
+            return None
+        bounds.append(float(np.float32(np.asarray(found).reshape(()))))
+    return Clamp(*bounds)
+
+
+def _may_be_equal(shape: ir.Shape | None, other: ir.Shape | None) -> bool:
+    """Whether two shapes can be the same for all that is known."""
+    if shape is None or other is None:
+        return True
+    return len(shape) == len(other) and all(
+        not isinstance(n, int) or not isinstance(m, int) or n == m for n, m in zip(shape, other, strict=True))
+
+
+def fused_layers(steps: Iterable[Any], outputs: Iterable[ir.Value]) -> dict[Any, Fused]:
+    """The layers of a program by the last step of each."""
+    steps = [step for step in steps if not step.optional]
+    counts = Counter(value for step in steps for value in step.reads if value is not None)
+    counts.update(outputs)
+    only = {value: step for step in steps for value in step.reads if value is not None and counts[value] == 1}
+    taken: set[Any] = set()
+    found = {}
+    for step in steps:
+        layer = layer_of(step)
+        if layer is None:
+            continue
+        fused = Fused(step, layer)
+        while (reader := only.get(fused.output)) is not None and reader not in taken and fused.take(reader):
+            taken.add(reader)
+        found[fused.steps[-1]] = fused
+    return found

@@ -1,0 +1,110 @@
+"""Which layers a program multiplies itself, and the numbers that it needs of them."""
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from ..arithmetic import integers
+from ..interpreter.exact import layer_scale
+from ..interpreter.integer import IntegerLayer
+from ..interpreter.table import attribute
+from ..nodes import Quantizer
+from .operations import S16, U8, Codes, Window
+
+__all__ = ["Layer", "codes_of", "layer_of", "windows_of"]
+
+SAFE = 2.0 ** -80, 2.0 ** 80  # pqc_reciprocal_is_safe
+MAX_PRODUCTS = 65536  # PQC_MAX_PRODUCTS
+
+
+def codes_of(found: Quantizer) -> Codes | None:
+    """The codes of a quantiser with one constant range, if a program has a type for them."""
+    spec = found.spec
+    if found.amax is None or spec.axis is not None or not isinstance(spec.bits, int):
+        return None
+    point = spec.zero_point if isinstance(spec.zero_point, int) else 0
+    shift = 0 if spec.unsigned or spec.bits > 8 else 128
+    zero_amax = float(found.amax) <= 2.0 ** -24
+    with np.errstate(all="ignore"):
+        scale = np.float32(1) if zero_amax else np.float32(spec.bound) / np.float32(found.amax)
+    if not SAFE[0] < scale < SAFE[1] or (spec.bits > 8 and spec.bound > 32767):
+        return None
+    refuses = spec.unsigned and spec.zero_point is None
+    return Codes(U8 if spec.bits <= 8 else S16, 0.0 if zero_amax else float(scale), float(scale),
+                 float(spec.low - point), float(spec.bound - point), point + shift, refuses)
+
+
+class Layer(NamedTuple):
+    """A layer's integers: see `operations.Conv`."""
+
+    codes: Codes
+    weight: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    groups: int
+    y: Window
+    x: Window
+    matrix: bool
+
+
+def windows_of(node: ir.Node, kernel: tuple[int, ...]) -> tuple[Window, Window] | None:
+    """The two axes of a convolution or a pool; None if its attributes are not as they should be."""
+    numbers = {name: tuple(attribute(node, name, default)) for name, default in
+               (("strides", (1, 1)), ("dilations", (1, 1)), ("pads", (0,) * 4), ("kernel_shape", kernel))}
+    auto = attribute(node, "auto_pad", "NOTSET")
+    if [len(each) for each in numbers.values()] != [2, 2, 4, 2] or numbers["kernel_shape"] != kernel:
+        return None
+    if min(numbers["strides"] + numbers["dilations"] + kernel) < 1 or min(numbers["pads"]) < 0:
+        return None
+    pads = numbers["pads"] if auto in ("NOTSET", "") else (0,) * 4
+    same = auto if auto.startswith("SAME") else ""
+    made = [Window(kernel[i], numbers["strides"][i], numbers["dilations"][i], pads[i], pads[i + 2], same)
+            for i in (0, 1)]
+    return made[0], made[1]
+
+
+def layer_of(step: Any) -> Layer | None:
+    """The integers of an interpreter's step, if a program can multiply them with the same bits."""
+    layer = step.compute
+    if not isinstance(layer, IntegerLayer) or layer.node.op_type == "ConvTranspose":
+        return None
+    codes, spec = codes_of(layer.x), layer.weight.spec
+    if codes is None or codes.content != U8 or np.any(np.asarray(spec.zero_point or 0)) or spec.two_sided:
+        return None
+    matrix = layer.node.op_type != "Conv"
+    rows = layer.rows(layer.weight.array)
+    if rows.ndim != (2 if matrix else 4) or not rows.size:
+        return None
+    groups = 1 if matrix else attribute(layer.node, "group", 1)
+    windows = (Window(1), Window(1)) if matrix else windows_of(layer.node, rows.shape[2:])
+    if windows is None or groups < 1 or rows.shape[0] % groups:
+        return None
+    weight = _integers(layer)
+    if weight is None:
+        return None
+    values, weight_scale = weight
+    scale = layer_scale(np.float32(codes.div), weight_scale)
+    bias = np.zeros(len(rows), np.float32) if layer.bias is None else np.ascontiguousarray(layer.bias, np.float32)
+    if not (np.isfinite(scale).all() and (scale >= np.finfo(np.float32).tiny).all() and np.isfinite(bias).all()):
+        return None
+    order = (0, 2, 3, 1)
+    values = np.ascontiguousarray((values[:, :, None, None] if matrix else values).transpose(order))
+    if values[0].size > MAX_PRODUCTS:
+        return None
+    return Layer(codes, values, np.ascontiguousarray(np.broadcast_to(scale, len(rows)), np.float32), bias, groups,
+                 *windows, matrix)
+
+
+def _integers(layer: IntegerLayer) -> tuple[NDArray[np.int8], NDArray[Any]] | None:
+    """The weight as int8 in the order of the library's layers, and its scales."""
+    weight = layer.weight
+    if not np.isfinite(weight.array).all() or (weight.spec.unsigned and np.any(weight.array < 0)):
+        return None
+    values, scale = integers(weight.array, weight.amax, weight.spec)
+    values = layer.rows(values)
+    if not np.isfinite(values).all() or values.max(initial=0) > 127:
+        return None
+    return values.astype(np.int8), np.asarray(scale).reshape(-1)

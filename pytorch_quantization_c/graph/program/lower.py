@@ -1,0 +1,185 @@
+"""From the interpreter's steps to the operations of a program.
+
+Demands are followed from the outputs backwards: which values are wanted in which forms. A layer gives its output in
+every form that is wanted of it, in one pass; what nobody wants is left out.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import onnx_ir as ir
+
+from ..interpreter import Interpreter
+from ..interpreter.table import attribute
+from ..nodes import is_quantizer, quantizer
+from .fusing import Fused, fused_layers
+from .layers import codes_of, windows_of
+from .operations import FLOATS, Codes, Concat, Conv, Export, Import, Key, Operation, Pool, Python, array_of
+
+__all__ = ["Lowered", "lower"]
+
+MAX_CODES = 2  # forms that a layer stores beside floats
+
+
+class Lowered:
+    """A program: its operations in order, and the numbers of the values that go in and out."""
+
+    def __init__(self, operations: Sequence[Operation], inputs: dict[str, int], outputs: dict[str, int],
+                 constants: dict[int, Any]) -> None:
+        self.operations, self.inputs, self.outputs, self.constants = list(operations), inputs, outputs, constants
+
+
+class _Lowering:
+    def __init__(self, interpreter: Interpreter) -> None:
+        self.plan = interpreter.plan
+        self.graph = interpreter.model.graph
+        self.numbers: dict[ir.Value, int] = {}
+        self.wanted: dict[ir.Value, list[Key]] = {}
+        self.operations: list[Operation] = []  # the last first
+        self.fused = fused_layers(self.plan.steps, self.graph.outputs)
+        self.inside = {step for fused in self.fused.values() for step in fused.steps}
+
+    # Demands
+
+    def number(self, value: ir.Value) -> int:
+        return self.numbers.setdefault(value, len(self.numbers))
+
+    def want(self, value: ir.Value, form: Codes | None = None, matrix: bool = False) -> Key:
+        """Notes that a value is wanted in a form, and names it."""
+        node = value.producer()
+        if form is not None and node is not None and is_quantizer(node):
+            found = quantizer(node)
+            if codes_of(found) == form and form != FLOATS:
+                return self.want(found.input, form, matrix)  # to quantise once more changes nothing
+        key = Key(self.number(value), form, matrix and form is not None)
+        known = self.wanted.setdefault(value, [])
+        if key not in known:
+            known.append(key)
+        return key
+
+    def want_residual(self, value: ir.Value) -> Key:
+        """The value that an output stage adds: as codes if a quantiser made it, else as floats."""
+        node = value.producer()
+        codes = codes_of(quantizer(node)) if node is not None and is_quantizer(node) else None
+        return self.want(value, FLOATS if codes is None else codes)
+
+    def forms(self, value: ir.Value) -> list[Key]:
+        return self.wanted.get(value, [])
+
+    # Steps, from the last to the first
+
+    def run(self) -> Lowered:
+        outputs = {value.name or "": self.want(value).value for value in self.graph.outputs}
+        for step in reversed(self.plan.steps):
+            fused = self.fused.get(step)
+            if fused is not None:
+                self.lower_layer(fused)
+            elif step not in self.inside:
+                self.lower_step(step)
+        self.import_forms([*self.graph.inputs, *self.plan.constants])
+        inputs = {value.name or "": self.number(value) for value in self.graph.inputs}
+        constants = {self.number(value): array for value, array in self.plan.constants.items()}
+        return Lowered(self.operations[::-1], inputs, outputs, constants)
+
+    def import_forms(self, values: Sequence[ir.Value]) -> None:
+        """Makes the images that are wanted of arrays."""
+        for value in values:
+            for key in tuple(self.forms(value)):
+                if key.form is not None:
+                    self.operations.append(Import(f"{value.name}", self.number(value), key))
+                    self.want(value)
+
+    def lower_layer(self, fused: Fused) -> None:
+        layer, value, stored = fused.layer, fused.output, self.split(fused)
+        if stored is None:
+            return
+        name = fused.step.node.name or value.name or ""
+        conv = Conv(name, Key(-1, None), layer.weight, layer.scale, layer.bias, layer.groups, layer.y, layer.x,
+                    first=fused.first, second=fused.second, outputs=stored)
+        self.operations.append(conv)
+        if fused.residual is not None:
+            conv.residual = self.want_residual(fused.residual)
+        conv.input = self.want(fused.step.reads[0], layer.codes, layer.matrix)
+
+    def split(self, fused: Fused) -> list[Key] | None:
+        """The forms that a layer stores; what it cannot store is made of the array, and that of the floats."""
+        value, matrix = fused.output, fused.layer.matrix
+        forms = self.forms(value)
+        if not forms:
+            return None
+        images = [key for key in forms if key.form is not None and key.form != FLOATS and key.matrix == matrix]
+        stored, rest = images[:MAX_CODES], [key for key in forms if key.form is not None and key not in images[:MAX_CODES]]
+        floats = Key(self.number(value), FLOATS)
+        rest = [key for key in rest if matrix or key != floats]
+        for key in rest:
+            self.operations.append(Import(f"{value.name}", key.value, key))
+        plain = bool(rest) or array_of(self.number(value)) in forms
+        if matrix:
+            return [*stored, *([array_of(self.number(value))] if plain else [])]
+        if plain:
+            self.operations.append(Export(value.name or "", floats, floats.value))
+        return [*stored, *([floats] if plain or floats in forms else [])]
+
+    def lower_step(self, step: Any) -> None:
+        forms = [key for value in step.outputs if value is not None for key in self.forms(value)]
+        if not forms or self.lower_move(step, forms) or self.lower_quantizer(step):
+            return
+        self.import_forms([value for value in step.outputs if value is not None])
+        reads = list(dict.fromkeys(value for value in step.reads if value is not None))
+        for value in reads:
+            self.want(value)
+        outputs = [self.number(value) for value in step.outputs]
+        self.operations.append(Python(step.node.name or step.node.op_type, [self.number(value) for value in reads],
+                                      outputs, _caller(step, reads, [self.number(value) for value in reads])))
+
+    def lower_quantizer(self, step: Any) -> bool:
+        """A quantised value whose codes are there anyway is decoded."""
+        if not is_quantizer(step.node):
+            return False
+        found = quantizer(step.node)
+        codes = codes_of(found)
+        if codes is None or any(key.form is not None for key in self.forms(found.output)):
+            return False
+        key = Key(self.number(found.input), codes)
+        if key not in self.forms(found.input) and found.input.producer() not in self.image_makers():
+            return False
+        self.operations.append(Export(found.name, self.want(found.input, codes), self.number(found.output)))
+        return True
+
+    def image_makers(self) -> set[ir.Node | None]:
+        """The nodes whose outputs convolutions compute."""
+        return {fused.steps[-1].node for fused in self.fused.values() if not fused.layer.matrix}
+
+    def lower_move(self, step: Any, forms: list[Key]) -> bool:
+        """Pools and concatenations of which only codes of images are wanted."""
+        node, value = step.node, step.outputs[0]
+        if node.domain not in ("", "ai.onnx") or any(key.form is None or key.matrix or key.form.content != 2
+                                                     for key in forms):
+            return False
+        if node.op_type == "MaxPool":
+            kernel = tuple(attribute(node, "kernel_shape", ()))
+            windows = windows_of(node, kernel) if len(kernel) == 2 else None
+            if windows is None or attribute(node, "storage_order", 0):
+                return False
+            for key in forms:
+                self.operations.append(Pool(node.name or "", self.want(step.reads[0], key.form), key, *windows,
+                                            bool(attribute(node, "ceil_mode", 0))))
+            return True
+        rank = None if value.shape is None else len(value.shape)
+        if node.op_type != "Concat" or attribute(node, "axis", 1) not in (1, -3) or rank not in (None, 4):
+            return False
+        for key in forms:
+            self.operations.append(Concat(node.name or "", [self.want(each, key.form) for each in step.reads], key))
+        return True
+
+
+def _caller(step: Any, reads: Sequence[ir.Value], numbers: Sequence[int]) -> Any:
+    def run(arrays: dict[int, Any]) -> Any:
+        return step.run({value: arrays[number] for value, number in zip(reads, numbers, strict=True)})
+    return run
+
+
+def lower(interpreter: Interpreter) -> Lowered:
+    """The program of a graph that the interpreter has made ready."""
+    return _Lowering(interpreter).run()

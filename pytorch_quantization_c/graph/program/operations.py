@@ -1,0 +1,212 @@
+"""What a program consists of. Nothing here knows a model or a shape."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FLOATS", "Clamp", "Codes", "Concat", "Conv", "Export", "Form", "Import", "Key", "Operation", "Pool",
+           "Python", "Window", "array_of"]
+
+F32, U8, S16 = 1, 2, 3  # as pqc_content
+
+
+class Codes(NamedTuple):
+    """What the elements of an image stand for: code = clamp(rint(x * mul), lo, hi) + zero, x = (code - zero) / div."""
+
+    content: int
+    mul: float = 1.0
+    div: float = 1.0
+    lo: float = 0.0
+    hi: float = 0.0
+    zero: int = 0
+    refuses_negative: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of an element."""
+        return {F32: 4, U8: 1, S16: 2}[self.content]
+
+
+FLOATS = Codes(F32)
+
+Form = Codes | None
+"""How a value lies in memory: as an image, channels last, of these codes; None: as an array of NumPy."""
+
+
+class Key(NamedTuple):
+    """A value of the graph in one form; `matrix`: rows of numbers, not images of pixels."""
+
+    value: int
+    form: Form
+    matrix: bool = False
+
+
+def array_of(value: int) -> Key:
+    """A value as an array."""
+    return Key(value, None)
+
+
+class Window(NamedTuple):
+    """One axis of a convolution or a pool; `auto` is ONNX's auto_pad, by which `before` and `after` are found."""
+
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+    before: int = 0
+    after: int = 0
+    auto: str = ""
+
+    @property
+    def reach(self) -> int:
+        """Inputs from the first tap to the last."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    def pads(self, size: int) -> tuple[int, int]:
+        """Before and after an axis of this size."""
+        if not self.auto:
+            return self.before, self.after
+        total = max(0, (-(-size // self.stride) - 1) * self.stride + self.reach - size)
+        small = total // 2
+        return (small, total - small) if self.auto == "SAME_UPPER" else (total - small, small)
+
+    def border(self) -> tuple[int, int]:
+        """The largest pads that any size leads to."""
+        return (self.reach // 2 + 1,) * 2 if self.auto else (self.before, self.after)
+
+
+class Clamp(NamedTuple):
+    """Bounds of an activation."""
+
+    low: float = -np.inf
+    high: float = np.inf
+
+
+@dataclass(eq=False)
+class Operation:
+    """One operation; `name` is that of the node it comes from."""
+
+    name: str
+
+    def reads(self) -> list[Key]:
+        """What has to be there before."""
+        raise NotImplementedError
+
+    def writes(self) -> list[Key]:
+        """What is there afterwards."""
+        raise NotImplementedError
+
+
+@dataclass(eq=False)
+class Import(Operation):
+    """An array becomes an image."""
+
+    value: int
+    output: Key
+
+    def reads(self) -> list[Key]:
+        return [array_of(self.value)]
+
+    def writes(self) -> list[Key]:
+        return [self.output]
+
+
+@dataclass(eq=False)
+class Export(Operation):
+    """An image becomes an array, its codes numbers."""
+
+    input: Key
+    value: int
+
+    def reads(self) -> list[Key]:
+        return [self.input]
+
+    def writes(self) -> list[Key]:
+        return [array_of(self.value)]
+
+
+@dataclass(eq=False)
+class Conv(Operation):
+    """A convolution, or a product with a matrix, and its output stage.
+
+    weight: int8 (outputs, height, width, inputs of a group).
+    scale, bias: float32, for each output; the scale takes that of the input in.
+    first, second: clamps before and after the residual is added.
+    """
+
+    input: Key
+    weight: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    groups: int
+    y: Window
+    x: Window
+    residual: Key | None = None
+    first: Clamp = Clamp()
+    second: Clamp = Clamp()
+    outputs: list[Key] = field(default_factory=list)
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each channel is convolved alone."""
+        return self.groups > 1 and self.weight.shape[0] == self.groups and self.weight.shape[3] == 1
+
+    @property
+    def merged(self) -> bool:
+        """Whether a row of taps is multiplied as one run of bytes."""
+        return self.groups == 1 and self.x.dilation == 1 and self.x.kernel > 1 and self.weight.shape[3] % 4 != 0
+
+    def reads(self) -> list[Key]:
+        return [self.input, *([] if self.residual is None else [self.residual])]
+
+    def writes(self) -> list[Key]:
+        return self.outputs
+
+
+@dataclass(eq=False)
+class Pool(Operation):
+    """Maxima of codes over windows; `ceil` as ONNX's ceil_mode."""
+
+    input: Key
+    output: Key
+    y: Window
+    x: Window
+    ceil: bool
+
+    def reads(self) -> list[Key]:
+        return [self.input]
+
+    def writes(self) -> list[Key]:
+        return [self.output]
+
+
+@dataclass(eq=False)
+class Concat(Operation):
+    """Channels of several images one behind the other."""
+
+    inputs: list[Key]
+    output: Key
+
+    def reads(self) -> list[Key]:
+        return self.inputs
+
+    def writes(self) -> list[Key]:
+        return [self.output]
+
+
+@dataclass(eq=False)
+class Python(Operation):
+    """What has no kernel: a function of arrays."""
+
+    inputs: list[int]
+    outputs: list[int]
+    compute: Callable[[dict[int, Any]], Sequence[Any]]
+
+    def reads(self) -> list[Key]:
+        return [array_of(value) for value in self.inputs]
+
+    def writes(self) -> list[Key]:
+        return [array_of(value) for value in self.outputs]

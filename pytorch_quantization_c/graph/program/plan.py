@@ -1,0 +1,137 @@
+"""A segment bound to the shapes of its inputs: an arena, and tables for C."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ... import _C
+from .arena import Block, lay_out
+from .operations import FLOATS, Concat, Conv, Export, Import, Key, Operation, Pool
+from .segments import Segment
+from .shapes import Dims, shapes_of
+from .tables import Image, Tables
+
+__all__ = ["Border", "Plan", "bind"]
+
+SLACK = 64  # PQC_IMAGE_SLACK
+Border = tuple[int, int, int, int]  # top, bottom, left, right
+NO_BORDER: Border = (0, 0, 0, 0)
+
+
+class Plan(NamedTuple):
+    """What a call needs.
+
+    Attributes:
+        capsule: for `_C.program_run`.
+        outputs: the segment's outputs with their shapes and, of images, bytes.
+        arena: its bytes.
+        live: the largest sum of bytes that are needed at the same time.
+        steps: the operation of each step.
+    """
+
+    capsule: object
+    outputs: dict[Key, tuple[Dims, int]]
+    arena: int
+    live: int
+    steps: list[Operation]
+
+
+class _Binder:
+    def __init__(self, segment: Segment, dims: dict[Key, Dims], borders: Mapping[Key, Border]) -> None:
+        self.segment, self.dims, self.borders = segment, dims, borders
+        self.outside = [*segment.inputs, *segment.outputs]
+        self.blocks = self._blocks()
+        self.arena = lay_out(list({id(block): block for block in self.blocks.values()}.values()))
+
+    def border(self, key: Key) -> Border:
+        return self.borders.get(key, NO_BORDER)
+
+    def bytes_of(self, key: Key) -> int:
+        dims, (top, bottom, left, right) = self.dims[key], self.border(key)
+        codes = key.form or FLOATS
+        pixels = dims.n * (top + dims.h + bottom) * (left + dims.w + right)
+        return pixels * dims.c * codes.size + (SLACK if codes.size == 1 else 0)
+
+    def _blocks(self) -> dict[Key, Block]:
+        """The places of what stays inside; an output takes that of the residual that is read for the last time."""
+        last = {key: number for number, each in enumerate(self.segment.operations) for key in each.reads()}
+        blocks: dict[Key, Block] = {}
+        outside = set(self.outside)
+        for number, each in enumerate(self.segment.operations):
+            for key in each.writes():
+                if key in outside:
+                    continue
+                end = last.get(key, number)
+                taken = self._in_place(each, key, number, last, blocks)
+                if taken is not None:
+                    taken.last = end
+                    blocks[key] = taken
+                elif key not in blocks:
+                    blocks[key] = Block(self.bytes_of(key), number, end)
+        return blocks
+
+    def _in_place(self, each: Operation, key: Key, number: int, last: dict[Key, int],
+                  blocks: dict[Key, Block]) -> Block | None:
+        if not isinstance(each, Conv) or each.residual is None or each.residual == each.input:
+            return None
+        block, form = blocks.get(each.residual), each.residual.form
+        if block is None or block.last != number or last[each.residual] != number or form is None or key.form is None:
+            return None
+        same = form.content == key.form.content and self.border(key) == self.border(each.residual)
+        return block if same else None
+
+    def live(self) -> int:
+        """The largest sum of bytes that are needed at the same time."""
+        blocks = {id(block): block for block in self.blocks.values()}.values()
+        return max((sum(each.size for each in blocks if each.first <= number <= each.last)
+                    for number in range(len(self.segment.operations))), default=0)
+
+    def image(self, key: Key, channels: tuple[int, int] | None = None) -> Image:
+        """A value's image; `channels`: where a part of it begins, and its size."""
+        codes, dims, block = key.form or FLOATS, self.dims[key], self.blocks.get(key)
+        buffer = 0 if block is not None else 1 + self.outside.index(key)
+        first, count = channels or (0, dims.c)
+        return Image(codes, key.form is None and dims.lead is None, buffer,
+                     (block.offset if block is not None else 0) + first * codes.size,
+                     dims._replace(c=count), self.border(key), dims.c * codes.size)
+
+    def add(self, tables: Tables, each: Operation) -> None:
+        image = self.image
+        if isinstance(each, Import):
+            source = image(each.reads()[0])
+            dims = self.dims[each.output]
+            tables.move(0, source._replace(nchw=dims.lead is None, dims=dims, pixel=dims.c * 4), image(each.output))
+        elif isinstance(each, Export):
+            tables.move(1, image(each.input), image(each.writes()[0]))
+        elif isinstance(each, Conv):
+            x = self.dims[each.input]
+            residual = None if each.residual is None else image(each.residual)
+            tables.conv(each, image(each.input), residual, [image(key) for key in each.outputs],
+                        each.y.pads(x.h)[0], each.x.pads(x.w)[0])
+        elif isinstance(each, Pool):
+            x = self.dims[each.input]
+            tables.pool(each, image(each.input), image(each.output), each.y.pads(x.h)[0], each.x.pads(x.w)[0])
+        else:
+            assert isinstance(each, Concat)
+            at = 0
+            for key in each.inputs:
+                count = self.dims[key].c
+                tables.move(4, image(key), image(each.output, (at, count)))
+                at += count
+
+
+def bind(segment: Segment, inputs: dict[Key, Dims], borders: Mapping[Key, Border],
+         weights: Mapping[Operation, Any]) -> Plan:
+    """A segment for inputs of these shapes. Unsupported if it has not been lowered for them."""
+    binder = _Binder(segment, shapes_of(segment, inputs), borders)
+    tables, steps = Tables(weights), []
+    for each in segment.operations:
+        before = len(tables.steps)
+        binder.add(tables, each)
+        steps.extend([each] * (len(tables.steps) - before))
+    sizes = [binder.bytes_of(key) for key in binder.outside]
+    capsule = _C.program_plan(*tables.arrays(), np.array([binder.arena, *sizes], np.int64), tables.capsules())
+    outputs = {key: (binder.dims[key], binder.bytes_of(key)) for key in segment.outputs}
+    return Plan(capsule, outputs, binder.arena, binder.live(), steps)

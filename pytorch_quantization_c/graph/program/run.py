@@ -1,0 +1,125 @@
+"""Programs made ready: segments with packed weights, planned for the shapes that come."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import _C
+from .lower import Lowered
+from .operations import Conv, Key, Python, array_of
+from .plan import NO_BORDER, Border, Plan, bind
+from .segments import Segment, segments_of
+from .shapes import Dims, Unsupported, dims_of
+
+__all__ = ["Program", "Unsupported"]
+
+KEPT_PLANS = 8  # shapes of a segment's inputs
+
+
+class _Images:
+    """Images that go from one segment to another."""
+
+    def __init__(self, array: NDArray[np.uint8], dims: Dims) -> None:
+        self.array, self.dims = array, dims
+
+
+class Program:
+    """A lowered graph that is run.
+
+    Args:
+        lowered: what `lower` returns.
+    """
+
+    def __init__(self, lowered: Lowered) -> None:
+        self.lowered = lowered
+        known = [array_of(value) for value in (*lowered.inputs.values(), *lowered.constants)]
+        wanted = [array_of(value) for value in lowered.outputs.values()]
+        self.order = segments_of(lowered.operations, known, wanted)
+        self.weights = {each: _packed(each) for each in lowered.operations if isinstance(each, Conv)}
+        self.borders = _borders(lowered.operations)
+        self._dead = _last_uses(self.order, set(wanted))
+        self._plans: dict[tuple[Segment, tuple[Dims, ...]], Plan] = {}
+
+    def run(self, feeds: dict[str, Any], outputs: Sequence[str], times: list[Any] | None = None) -> list[Any] | None:
+        """The outputs; None if some value was NaN or another that has no code.
+
+        Args:
+            feeds: arrays that fit the inputs, by name.
+            outputs: names of outputs.
+            times: gets (operation, nanoseconds) of each step in C.
+
+        Raises:
+            Unsupported: shapes or types that the program has not been lowered for.
+        """
+        values: dict[Key, Any] = {array_of(value): array for value, array in self.lowered.constants.items()}
+        values.update((array_of(self.lowered.inputs[name]), array) for name, array in feeds.items())
+        for each, dead in zip(self.order, self._dead, strict=True):
+            if isinstance(each, Python):
+                found = each.compute({key.value: values[key] for key in each.reads()})
+                values.update(zip(each.writes(), found, strict=False))
+            elif not self._run_segment(each, values, times):
+                return None
+            for key in dead:
+                values.pop(key, None)
+        return [values[array_of(self.lowered.outputs[name])] for name in outputs]
+
+    def _run_segment(self, segment: Segment, values: dict[Key, Any], times: list[Any] | None) -> bool:
+        given = [values[key] for key in segment.inputs]
+        arrays = [each.array if isinstance(each, _Images) else _floats(each) for each in given]
+        dims = [each.dims if isinstance(each, _Images) else dims_of(array.shape, matrix=True)
+                for each, array in zip(given, arrays, strict=True)]
+        plan = self._plan(segment, dims)
+        for key, (shape, size) in plan.outputs.items():
+            array = np.empty(shape.shape, np.float32) if key.form is None else np.empty(size, np.uint8)
+            arrays.append(array)
+            values[key] = array if key.form is None else _Images(array, shape)
+        clock = None if times is None else np.zeros(len(plan.steps), np.int64)
+        flags = _C.program_run(plan.capsule, tuple(arrays), clock)
+        if times is not None and clock is not None:
+            times.extend(zip(plan.steps, clock.tolist(), strict=True))
+        return flags == 0
+
+    def _plan(self, segment: Segment, dims: Sequence[Dims]) -> Plan:
+        wanted = segment, tuple(dims)
+        plan = self._plans.get(wanted)
+        if plan is None:
+            plan = bind(segment, dict(zip(segment.inputs, dims, strict=True)), self.borders, self.weights)
+            kept = dict(list(self._plans.items())[1 - KEPT_PLANS * len(self.order):])
+            self._plans = {**kept, wanted: plan}  # a new dictionary: others may be reading the old one
+        return plan
+
+
+def _floats(array: Any) -> NDArray[np.float32]:
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+        raise Unsupported(f"an array of {getattr(array, 'dtype', type(array).__name__)}")
+    return np.ascontiguousarray(array)
+
+
+def _packed(each: Conv) -> object:
+    zero = 0 if each.input.form is None else each.input.form.zero
+    return _C.program_weights(each.weight, each.groups, each.depthwise, each.merged, zero, each.scale, each.bias)
+
+
+def _borders(operations: Sequence[Any]) -> dict[Key, Border]:
+    """What the padding of all readers needs."""
+    found: dict[Key, Border] = {}
+    for each in operations:
+        if isinstance(each, Conv):
+            needed = each.y.border() + each.x.border()
+            known = found.get(each.input, NO_BORDER)
+            top, bottom, left, right = (max(a, b) for a, b in zip(needed, known, strict=True))
+            found[each.input] = top, bottom, left, right
+    return found
+
+
+def _last_uses(order: Sequence[Segment | Python], kept: set[Key]) -> list[list[Key]]:
+    """The values that nobody reads after each operation."""
+    seen, dead = set(kept), []
+    for each in reversed(order):
+        keys = [*each.inputs, *each.outputs] if isinstance(each, Segment) else [*each.reads(), *each.writes()]
+        dead.append([key for key in dict.fromkeys(keys) if key not in seen])
+        seen.update(keys)
+    return dead[::-1]

@@ -1,0 +1,59 @@
+"""Runs of operations for one call of C each, with Python between."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .operations import Key, Operation, Python
+
+__all__ = ["Segment", "segments_of"]
+
+
+class Segment:
+    """Operations for one call.
+
+    Attributes:
+        inputs: what they read that others make.
+        outputs: what others read of what they make.
+    """
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self.operations = list(operations)
+        self.made = {key for each in operations for key in each.writes()}
+        self.inputs = list(dict.fromkeys(key for each in operations for key in each.reads() if key not in self.made))
+        self.outputs: list[Key] = []
+
+
+def segments_of(operations: Sequence[Operation], known: Iterable[Key], wanted: Iterable[Key]) -> list[Segment | Python]:
+    """The operations in an order with few segments: all that are ready, then what Python is ready for, and so on."""
+    have, left, order = set(known), list(operations), []
+    while left:
+        ready, later = _ready([each for each in left if not isinstance(each, Python)], have)
+        if ready:
+            order.append(Segment(ready))
+        python, waiting = _ready([each for each in left if isinstance(each, Python)], have)
+        order.extend(python)
+        assert ready or python, "operations that wait for each other"
+        left = [*later, *waiting]
+    _set_outputs(order, set(wanted))
+    return order
+
+
+def _ready(operations: Sequence[Operation], have: set[Key]) -> tuple[list[Operation], list[Operation]]:
+    ready, later = [], []
+    for each in operations:
+        if have.issuperset(each.reads()):
+            ready.append(each)
+            have.update(each.writes())
+        else:
+            later.append(each)
+    return ready, later
+
+
+def _set_outputs(order: Sequence[Segment | Python], wanted: set[Key]) -> None:
+    read = set(wanted)
+    for each in reversed(order):
+        if isinstance(each, Segment):
+            each.outputs = [key for operation in each.operations for key in operation.writes() if key in read]
+            read.update(each.inputs)
+        else:
+            read.update(each.reads())

@@ -1,0 +1,91 @@
+"""The tables of `_C.program_plan`: one row an image, one a step.
+
+Images: content, is an array, buffer, offset, n, h, w, c, top, bottom, left, right, bytes of a pixel, zero, refuses
+negative numbers; beside it mul, div, lo, hi. Steps: kind, input, residual or -1, number of outputs, three outputs, and
+for y and x stride, dilation, padding before, kernel; the number of weights or -1; beside it the bounds of two clamps.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .operations import Clamp, Codes, Conv, Operation, Pool, Window
+from .shapes import Dims
+
+__all__ = ["Image", "Tables"]
+
+IMPORT, EXPORT, CONV, POOL, COPY = range(5)  # pqc_step_kind
+NONE = -1
+NO_WINDOW = Window(1)
+
+
+class Image(NamedTuple):
+    """Where a value, or some channels of it, lies."""
+
+    codes: Codes
+    nchw: bool
+    buffer: int
+    offset: int
+    dims: Dims
+    border: tuple[int, int, int, int]
+    pixel: int
+
+    def row(self) -> list[int]:
+        """Its numbers."""
+        n, h, w, c, _ = self.dims
+        return [self.codes.content, int(self.nchw), self.buffer, self.offset, n, h, w, c, *self.border, self.pixel,
+                self.codes.zero, int(self.codes.refuses_negative)]
+
+
+class Tables:
+    """Rows that grow with each step; `weights`: the packed weights of each convolution."""
+
+    def __init__(self, weights: Mapping[Operation, Any]) -> None:
+        self.weights = weights
+        self.images: list[list[int]] = []
+        self.ranges: list[list[float]] = []
+        self.steps: list[list[int]] = []
+        self.clamps: list[list[float]] = []
+        self._capsules: list[Any] = []
+
+    def _image(self, image: Image) -> int:
+        codes = image.codes
+        self.images.append(image.row())
+        self.ranges.append([codes.mul, codes.div, codes.lo, codes.hi])
+        return len(self.images) - 1
+
+    def _step(self, kind: int, source: Image, residual: Image | None, outputs: Sequence[Image],
+              windows: Sequence[tuple[Window, int]] = ((NO_WINDOW, 0), (NO_WINDOW, 0)),
+              clamps: Sequence[Clamp] = (Clamp(), Clamp()), weights: int = NONE) -> None:
+        numbers = [self._image(image) for image in outputs]
+        sizes = [number for w, before in windows for number in (w.stride, w.dilation, before, w.kernel)]
+        self.steps.append([kind, self._image(source), NONE if residual is None else self._image(residual),
+                           len(numbers), *(numbers + [NONE] * 2)[:3], *sizes, weights])
+        self.clamps.append([bound for clamp in clamps for bound in clamp])
+
+    def move(self, kind: int, source: Image, target: Image) -> None:
+        """An import, an export or a copy."""
+        self._step(kind, source, None, [target])
+
+    def conv(self, each: Conv, source: Image, residual: Image | None, outputs: Sequence[Image], top: int,
+             left: int) -> None:
+        """A convolution with so much padding."""
+        self._capsules.append(self.weights[each])
+        self._step(CONV, source, residual, outputs, ((each.y, top), (each.x, left)), (each.first, each.second),
+                   len(self._capsules) - 1)
+
+    def pool(self, each: Pool, source: Image, target: Image, top: int, left: int) -> None:
+        """A pool with so much padding."""
+        self._step(POOL, source, None, [target], ((each.y, top), (each.x, left)))
+
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """Images, ranges, steps, clamps."""
+        return (np.array(self.images, np.int64), np.array(self.ranges, np.float32), np.array(self.steps, np.int64),
+                np.array(self.clamps, np.float32))
+
+    def capsules(self) -> tuple[Any, ...]:
+        """The packed weights in the order of their numbers."""
+        return tuple(self._capsules)
