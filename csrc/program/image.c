@@ -47,8 +47,9 @@ const char *pqc_image_check(const pqc_image *i, const ptrdiff_t *buffer_bytes, p
         return "an array with a border";
     if (i->codes.content != PQC_U8_CODES && has_border(i))
         return "a border of an image that holds no bytes";
-    double bytes = (double)i->n * (double)(i->top + i->h + i->bottom) *
-                   (double)(i->left + i->w + i->right) * (double)i->codes.pixel;
+    double pixels =
+        (double)i->n * (double)(i->top + i->h + i->bottom) * (double)(i->left + i->w + i->right);
+    double bytes = (pixels - 1) * (double)i->codes.pixel + (double)(i->c * size);
     ptrdiff_t slack = i->codes.content == PQC_U8_CODES ? PQC_IMAGE_SLACK : 0;
     if (i->offset < 0 || i->offset % size != 0 || i->codes.pixel % size != 0 || bytes > 0x1p50 ||
         (double)i->offset + bytes + (double)slack > (double)buffer_bytes[i->buffer])

@@ -9,9 +9,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from ..integer.float_only import enabled
 from .errors import GraphError
-from .interpreter.feeds import described_type
+from .interpreter.feeds import checked_feeds, described_type
 from .interpreter.run import Interpreter
+from .program.lower import lower
+from .program.profile import Profile, Row, profiled, rows_of
+from .program.run import Program, Unsupported
 from .reader import load
 
 __all__ = ["NodeArg", "Session", "compile"]
@@ -33,6 +37,11 @@ def _described(value: ir.Value) -> NodeArg:
 class Session:
     """A graph that is run, with the methods of `onnxruntime.InferenceSession`.
 
+    Its convolutions and linear layers on integers, with what their output stages and the bytes between them allow, run
+    as a program in C, whose outputs have the bits of `interpret`; what has no kernel is computed by the interpreter's
+    functions, and so is a whole call with NaN in it, with arrays that broadcast where the model does not say so, or
+    within `float_only`. A session may be run from several threads at once, survives a fork, and can be pickled.
+
     Args:
         model: what `compile` takes.
 
@@ -43,6 +52,7 @@ class Session:
     def __init__(self, model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model) -> None:
         self.model = load(model)
         self._interpreter = Interpreter(self.model)
+        self._program = Program(lower(self._interpreter))
         self._outputs = [value.name or "" for value in self.model.graph.outputs]
 
     def get_inputs(self) -> list[NodeArg]:
@@ -70,8 +80,34 @@ class Session:
         for name in names:
             if name not in self._outputs:
                 raise GraphError(f"Expected outputs among {self._outputs}, got {name!r}")
-        results = self._interpreter.run(input_feed, names)
+        results = self._results(input_feed, names)
         return results if out is None else _written(names, results, out)
+
+    def _results(self, feeds: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+        checked = {value.name or "": array for value, array in checked_feeds(self.model.graph, feeds).items()}
+        found = None
+        if enabled():
+            try:
+                found = self._program.run(checked, names)
+            except Unsupported:
+                pass
+        return self._interpreter.run(feeds, names) if found is None else found
+
+    def summary(self) -> list[Row]:
+        """What runs in the order of a call: the node's name, its kernel or how Python computes it."""
+        return rows_of(self._program)
+
+    def profile(self, input_feed: Mapping[str, Any], repeats: int = 10) -> Profile:
+        """The median times of calls with these inputs, operation by operation; printed, a table.
+
+        Raises:
+            GraphError: as `run`, or inputs that the program leaves to the interpreter.
+        """
+        checked = {value.name or "": array for value, array in checked_feeds(self.model.graph, input_feed).items()}
+        try:
+            return profiled(self._program, checked, self._outputs, repeats)
+        except Unsupported as error:
+            raise GraphError(f"Expected inputs that the program runs, got {error}") from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (ir.to_proto(self.model).SerializeToString(),)

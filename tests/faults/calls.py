@@ -48,6 +48,9 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
     geometry = ((1, 1), (1, 1), (1, 1), (1, 1), (0, 0))
     conv = _C.integer_pack(kernel, scale[:8], False, 1, *geometry, 8, False, True)
     layer = Namespace(kind=float)
+    taps, program = np.ones((8, 3, 3, 4), np.int8), program_tables(side)
+    program = (*program, (_C.program_weights(taps, 1, False, False, 128, scale[:8], scale[:8]),))
+    images, maps = ramp(1, 4, side, side), np.empty((1, 8, side, side), F32)
     guards = ((None, Namespace, ("kind", "other"), (float, ...)), (_C.__dict__, dict, ("nothing",), (...,)),
               (float, type, ("real",), (float.real,)))
     return {
@@ -79,8 +82,28 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "integer_call": [((linear, None, scale, None, guards), layer, x),
                          ((conv, ramp(1), None, None, guards), layer, image[:, :, 0]),
                          ((linear, None, None, None, guards), Namespace(kind=8), x)],
+        "program_weights": [(taps, 1, False, False, 128, scale[:8], scale[:8]),
+                            (np.ones((8, 3, 3, 1), np.int8), 8, True, False, 0, scale[:8], scale[:8])],
+        "program_plan": [program],
+        "program_run": [(_C.program_plan(*program), (images, maps), None),
+                        (_C.program_plan(*program), (images, maps), np.zeros(3, np.int64))],
         "integer_run": [(linear, x, 2.0, scale), (linear, strided, None, None), (conv, image[:, :, 0], ramp(1), None)],
     }
+
+
+def program_tables(side: int) -> tuple[Any, ...]:
+    """An array is imported, convolved and exported: what `program_plan` takes, but for the weights."""
+    codes, size = [2, 0, 0], (side + 2) ** 2 * 4 + 64
+    image = [*codes, 0, 1, side, side, 4, 1, 1, 1, 1, 4, 128, 0]
+    sums = [1, 0, 0, -(-size // 64) * 64, 1, side, side, 8, 0, 0, 0, 0, 32, 0, 0]
+    arrays = [[1, 1, number, 0, 1, side, side, c, 0, 0, 0, 0, 4 * c, 0, 0] for number, c in ((1, 4), (2, 8))]
+    ranges = np.tile(np.array([20, 20, -127, 127], F32), (4, 1))
+    steps = [[0, 0, -1, 1, 1, -1, -1, 1, 1, 0, 1, 1, 1, 0, 1, -1], [2, 1, -1, 1, 2, -1, -1, 1, 1, 1, 3, 1, 1, 1, 3, 0],
+             [1, 2, -1, 1, 3, -1, -1, 1, 1, 0, 1, 1, 1, 0, 1, -1]]
+    clamps = np.tile(np.array([-np.inf, np.inf], F32), (3, 2))
+    buffers = [sums[3] + side * side * 32, side * side * 16, side * side * 32]
+    return (np.array([arrays[0], image, sums, arrays[1]], np.int64), ranges, np.array(steps, np.int64), clamps,
+            np.array(buffers, np.int64))
 
 
 def every_call(side: int) -> list[Call]:

@@ -21,10 +21,17 @@ ENOUGH = 25  # calls in a row that work: the failing allocation comes after the 
 PAGES = 1 << 19  # the same where whole arrays are refused (NumPy tells tracemalloc of those as if they were there)
 SLACK = 600  # bytes that a call may seem to keep: NumPy's and Python's lists of objects for the next use
 
+WRITES = {"fake_quant": 5, "e4m3": 2, "histogram": 2, "program_run": 1}  # the first argument that a function writes into
+
 
 def held(call: Call) -> list[tuple[Any, ...]]:
     """What a call may not change: contents and references of its arrays."""
     return [(sys.getrefcount(each), each.tobytes()) for each in call.arguments if isinstance(each, np.ndarray)]
+
+
+def kept_by(call: Call) -> Call:
+    """The call with those arguments alone that it may not change."""
+    return Call(call.function, call.arguments[:WRITES.get(call.function.__name__, 99)])
 
 
 def right(result: Any, expected: Any) -> bool:
@@ -63,10 +70,10 @@ def sweep(call: Call, expected: Any, until: int, problems: set[str]) -> int:
 
 
 def check(call: Call, expected: Any, problems: set[str]) -> int:
-    changes = {"fake_quant": 5, "e4m3": 2, "histogram": 2}.get(call.function.__name__, 99)  # where it writes
+    changes = WRITES.get(call.function.__name__, 99)
     call = Call(call.function, tuple(each.copy() if at == changes and isinstance(each, np.ndarray) else each
                                      for at, each in enumerate(call.arguments)))
-    before = held(Call(call.function, call.arguments[:changes]))
+    before = held(kept_by(call))
     sweep(call, expected, 1, problems)
     gc.collect()
     tracemalloc.start()
@@ -77,7 +84,7 @@ def check(call: Call, expected: Any, problems: set[str]) -> int:
     tracemalloc.stop()
     if kept > SLACK:
         problems.add(f"{call}: {kept} bytes are kept after {refused} failures")
-    if held(Call(call.function, call.arguments[:changes])) != before:
+    if held(kept_by(call)) != before:
         problems.add(f"{call}: an argument or its references have changed")
     return refused
 
@@ -102,7 +109,7 @@ def arrays() -> set[str]:
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     for call in every_call(LARGE):
         call.function(*call.arguments)  # scratch memory is kept for the next call
-        refused, room, before, start = 0, 0, held(call)[:1], address_space()
+        refused, room, before, start = 0, 0, held(kept_by(call))[:1], address_space()
         while True:
             resource.setrlimit(resource.RLIMIT_AS, (address_space() + room, hard))
             try:
@@ -118,7 +125,7 @@ def arrays() -> set[str]:
             room += 3 << 18
         if address_space() - start > PAGES:
             problems.add(f"{call}: {address_space() - start} bytes are kept after {refused} failures")
-        if held(call)[:1] != before:
+        if held(kept_by(call))[:1] != before:
             problems.add(f"{call}: its first argument or the references to it have changed")
         print(f"{refused:5d} failures  {call}")
     return problems

@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from ..interpreter import Interpreter
+from ..interpreter.run import Interpreter
 from ..interpreter.table import attribute
 from ..nodes import is_quantizer, quantizer
 from .fusing import Fused, fused_layers

@@ -1,6 +1,7 @@
 """What a program consists of. Nothing here knows a model or a shape."""
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -86,18 +87,18 @@ class Clamp(NamedTuple):
 
 
 @dataclass(eq=False)
-class Operation:
+class Operation(ABC):
     """One operation; `name` is that of the node it comes from."""
 
     name: str
 
+    @abstractmethod
     def reads(self) -> list[Key]:
         """What has to be there before."""
-        raise NotImplementedError
 
+    @abstractmethod
     def writes(self) -> list[Key]:
         """What is there afterwards."""
-        raise NotImplementedError
 
 
 @dataclass(eq=False)

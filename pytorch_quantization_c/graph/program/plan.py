@@ -123,7 +123,7 @@ class _Binder:
 
 
 def bind(segment: Segment, inputs: dict[Key, Dims], borders: Mapping[Key, Border],
-         weights: Mapping[Operation, Any]) -> Plan:
+         weights: Mapping[Conv, object]) -> Plan:
     """A segment for inputs of these shapes. Unsupported if it has not been lowered for them."""
     binder = _Binder(segment, shapes_of(segment, inputs), borders)
     tables, steps = Tables(weights), []
@@ -132,6 +132,8 @@ def bind(segment: Segment, inputs: dict[Key, Dims], borders: Mapping[Key, Border
         binder.add(tables, each)
         steps.extend([each] * (len(tables.steps) - before))
     sizes = [binder.bytes_of(key) for key in binder.outside]
-    capsule = _C.program_plan(*tables.arrays(), np.array([binder.arena, *sizes], np.int64), tables.capsules())
+    images, ranges, rows, clamps = tables.arrays()
+    buffers = np.array([binder.arena, *sizes], np.int64)
+    capsule = _C.program_plan(images, ranges, rows, clamps, buffers, tables.capsules())
     outputs = {key: (binder.dims[key], binder.bytes_of(key)) for key in segment.outputs}
     return Plan(capsule, outputs, binder.arena, binder.live(), steps)

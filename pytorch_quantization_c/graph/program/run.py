@@ -1,6 +1,7 @@
 """Programs made ready: segments with packed weights, planned for the shapes that come."""
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,31 +50,31 @@ class Program:
         Args:
             feeds: arrays that fit the inputs, by name.
             outputs: names of outputs.
-            times: gets (operation, nanoseconds) of each step in C.
+            times: gets (operation, nanoseconds) of each operation.
 
         Raises:
             Unsupported: shapes or types that the program has not been lowered for.
         """
         values: dict[Key, Any] = {array_of(value): array for value, array in self.lowered.constants.items()}
         values.update((array_of(self.lowered.inputs[name]), array) for name, array in feeds.items())
-        for each, dead in zip(self.order, self._dead, strict=True):
-            if isinstance(each, Python):
-                found = each.compute({key.value: values[key] for key in each.reads()})
-                values.update(zip(each.writes(), found, strict=False))
-            elif not self._run_segment(each, values, times):
-                return None
-            for key in dead:
-                values.pop(key, None)
+        with np.errstate(all="ignore"):
+            for each, dead in zip(self.order, self._dead, strict=True):
+                if isinstance(each, Python):
+                    _run_python(each, values, times)
+                elif not self._run_segment(each, values, times):
+                    return None
+                for key in dead:
+                    values.pop(key, None)
         return [values[array_of(self.lowered.outputs[name])] for name in outputs]
 
     def _run_segment(self, segment: Segment, values: dict[Key, Any], times: list[Any] | None) -> bool:
         given = [values[key] for key in segment.inputs]
-        arrays = [each.array if isinstance(each, _Images) else _floats(each) for each in given]
+        arrays: list[NDArray[Any]] = [each.array if isinstance(each, _Images) else _floats(each) for each in given]
         dims = [each.dims if isinstance(each, _Images) else dims_of(array.shape, matrix=True)
                 for each, array in zip(given, arrays, strict=True)]
         plan = self._plan(segment, dims)
         for key, (shape, size) in plan.outputs.items():
-            array = np.empty(shape.shape, np.float32) if key.form is None else np.empty(size, np.uint8)
+            array: NDArray[Any] = np.empty(shape.shape, np.float32) if key.form is None else np.empty(size, np.uint8)
             arrays.append(array)
             values[key] = array if key.form is None else _Images(array, shape)
         clock = None if times is None else np.zeros(len(plan.steps), np.int64)
@@ -90,6 +91,14 @@ class Program:
             kept = dict(list(self._plans.items())[1 - KEPT_PLANS * len(self.order):])
             self._plans = {**kept, wanted: plan}  # a new dictionary: others may be reading the old one
         return plan
+
+
+def _run_python(each: Python, values: dict[Key, Any], times: list[Any] | None) -> None:
+    begin = 0 if times is None else time.perf_counter_ns()
+    found = each.compute({key.value: values[key] for key in each.reads()})
+    values.update(zip(each.writes(), found, strict=False))
+    if times is not None:
+        times.append((each, time.perf_counter_ns() - begin))
 
 
 def _floats(array: Any) -> NDArray[np.float32]:

@@ -25,13 +25,14 @@ class Segment:
 
 def segments_of(operations: Sequence[Operation], known: Iterable[Key], wanted: Iterable[Key]) -> list[Segment | Python]:
     """The operations in an order with few segments: all that are ready, then what Python is ready for, and so on."""
-    have, left, order = set(known), list(operations), []
+    have, left = set(known), list(operations)
+    order: list[Segment | Python] = []
     while left:
         ready, later = _ready([each for each in left if not isinstance(each, Python)], have)
         if ready:
             order.append(Segment(ready))
         python, waiting = _ready([each for each in left if isinstance(each, Python)], have)
-        order.extend(python)
+        order.extend(each for each in python if isinstance(each, Python))
         assert ready or python, "operations that wait for each other"
         left = [*later, *waiting]
     _set_outputs(order, set(wanted))

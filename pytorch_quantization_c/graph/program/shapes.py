@@ -17,7 +17,7 @@ class Unsupported(Exception):
 
 
 class Dims(NamedTuple):
-    """Images of h x w pixels; a matrix has its rows as the pixels of one row, and `lead` are the axes that they were."""
+    """Images of h x w pixels; a matrix has its rows as the pixels of one row, which were the axes `lead`."""
 
     n: int
     h: int

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .operations import Clamp, Codes, Conv, Operation, Pool, Window
+from .operations import Clamp, Codes, Conv, Pool, Window
 from .shapes import Dims
 
 __all__ = ["Image", "Tables"]
@@ -43,7 +43,7 @@ class Image(NamedTuple):
 class Tables:
     """Rows that grow with each step; `weights`: the packed weights of each convolution."""
 
-    def __init__(self, weights: Mapping[Operation, Any]) -> None:
+    def __init__(self, weights: Mapping[Conv, object]) -> None:
         self.weights = weights
         self.images: list[list[int]] = []
         self.ranges: list[list[float]] = []
@@ -81,7 +81,7 @@ class Tables:
         """A pool with so much padding."""
         self._step(POOL, source, None, [target], ((each.y, top), (each.x, left)))
 
-    def arrays(self) -> tuple[NDArray[Any], ...]:
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
         """Images, ranges, steps, clamps."""
         return (np.array(self.images, np.int64), np.array(self.ranges, np.float32), np.array(self.steps, np.int64),
                 np.array(self.clamps, np.float32))

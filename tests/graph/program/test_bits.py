@@ -1,0 +1,76 @@
+"""Programs give the bits of the interpreter: on every instruction set, with any number of threads, in any batch."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from pytorch_quantization_c import graph, isa, threads
+from pytorch_quantization_c.graph.session import Session
+
+from ..networks import normal
+from .zoo import ZOO
+
+SETTINGS = [{}, {"residual": "u8"}, {"residual": "float"}, {"zero_point": False}]
+
+
+def quantized(rng: np.random.Generator, name: str, **options: Any) -> tuple[ir.Model, tuple[int, ...]]:
+    model, shape = ZOO[name](rng)
+    return graph.quantize(model, [normal(rng, 2, *shape)], **options), shape
+
+
+def only_in_c(session: Session, feeds: dict[str, Any]) -> list[Any]:
+    """The outputs of the program itself; None would mean that the interpreter has to compute them."""
+    found = session._program.run(feeds, session._outputs)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("options", SETTINGS, ids=str)
+@pytest.mark.parametrize("name", ZOO)
+def test_networks(rng: np.random.Generator, name: str, options: dict[str, Any]) -> None:
+    model, shape = quantized(rng, name, **options)
+    session = graph.compile(model)
+    for batch in (1, 2, 3):
+        feeds = {"x": normal(rng, batch, *shape) * 2}
+        expected = graph.interpret(model, feeds)
+        for found in (session.run(None, feeds), only_in_c(session, feeds)):
+            assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+            assert [(a.shape, a.dtype) for a in found] == [(b.shape, b.dtype) for b in expected]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_instruction_sets_and_threads(rng: np.random.Generator, name: str) -> None:
+    model, shape = quantized(rng, name)
+    session, feeds = graph.compile(model), {"x": normal(rng, 2, *shape) * 2}
+    expected = graph.interpret(model, feeds)
+    before = threads.get_num_threads()
+    try:
+        for one in isa.available():
+            for count in range(1, 5):
+                threads.set_num_threads(count)
+                with isa.only("scalar", one):
+                    found = only_in_c(session, feeds)
+                assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True)), (one, count)
+    finally:
+        threads.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["resnet", "mobilenet", "branches"])
+def test_other_sizes_are_planned_on_the_spot(rng: np.random.Generator, name: str) -> None:
+    model, shape = quantized(rng, name)
+    session = graph.compile(model)
+    for height, width in ((shape[1] + 4, shape[2]), (40, 9), (17, 64), shape[1:]):
+        feeds = {"x": normal(rng, 1, shape[0], height, width)}
+        expected = graph.interpret(model, feeds)
+        assert all(np.array_equal(a, b) for a, b in zip(only_in_c(session, feeds), expected, strict=True))
+
+
+def test_layers_and_what_follows_them_run_in_c(rng: np.random.Generator) -> None:
+    model, _ = quantized(rng, "resnet")
+    kernels = [row.kernel for row in graph.compile(model).summary()]
+    assert kernels.count("convolution") == 8 and kernels.count("linear") == 1 and kernels.count("max pool") == 1
+    names = [row.name for row in graph.compile(model).summary() if row.kernel == "Python"]
+    assert len(names) == 3  # the mean, its quantiser, and Flatten
