@@ -168,13 +168,13 @@ static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_
     for (ptrdiff_t done = 0, run; done < t->pixels; done += run) {
         ptrdiff_t y = (t->first + done) / width, x = (t->first + done) % width;
         run = pqc_min(width - x, t->pixels - done);
-        pqc_finish f = {w->scale,
-                        w->bias,
-                        s->low,
-                        s->high,
-                        s->second_low,
-                        s->second_high,
-                        .outputs = s->outputs};
+        pqc_finish_params f = {w->scale,
+                               w->bias,
+                               s->low,
+                               s->high,
+                               s->second_low,
+                               s->second_high,
+                               .outputs = s->outputs};
         if (s->residual.codes.content != PQC_NOTHING)
             f.residual = pqc_image_pixels(&s->residual, j->buffers, t->image, y, x);
         for (int i = 0; i < s->outputs; i++)

@@ -42,7 +42,7 @@ typedef struct {
     float low, high, second_low, second_high;
     pqc_pixels residual, output[PQC_MAX_OUTPUTS];
     int outputs;
-} pqc_finish;
+} pqc_finish_params;
 
 static inline ptrdiff_t pqc_content_size(pqc_content content)
 {
@@ -50,9 +50,9 @@ static inline ptrdiff_t pqc_content_size(pqc_content content)
 }
 
 /* The same from some channel on. */
-static inline pqc_finish pqc_finish_from(const pqc_finish *f, ptrdiff_t channel)
+static inline pqc_finish_params pqc_finish_from(const pqc_finish_params *f, ptrdiff_t channel)
 {
-    pqc_finish part = *f;
+    pqc_finish_params part = *f;
     part.scale += channel;
     part.bias += channel;
     if (part.residual.content != PQC_NOTHING)
@@ -65,7 +65,7 @@ static inline pqc_finish pqc_finish_from(const pqc_finish *f, ptrdiff_t channel)
 }
 
 typedef unsigned pqc_finish_nhwc_fn(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,
-                                    const pqc_finish *f);
+                                    const pqc_finish_params *f);
 
 pqc_finish_nhwc_fn pqc_finish_nhwc_scalar, pqc_finish_nhwc_avx2;
 

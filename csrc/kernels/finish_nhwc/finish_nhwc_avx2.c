@@ -73,7 +73,8 @@ INLINE void store16(floats16 y, const pqc_pixels *to, char *at, refused *r)
 }
 
 /* 16 channels of all pixels. */
-INLINE void finish16(const int32_t *acc, ptrdiff_t ld, int pixels, const pqc_finish *f, refused *r)
+INLINE void finish16(const int32_t *acc, ptrdiff_t ld, int pixels, const pqc_finish_params *f,
+                     refused *r)
 {
     __m256 scale0 = _mm256_loadu_ps(f->scale), scale1 = _mm256_loadu_ps(f->scale + 8);
     __m256 bias0 = _mm256_loadu_ps(f->bias), bias1 = _mm256_loadu_ps(f->bias + 8);
@@ -93,19 +94,19 @@ INLINE void finish16(const int32_t *acc, ptrdiff_t ld, int pixels, const pqc_fin
 }
 
 AVX2 unsigned pqc_finish_nhwc_avx2(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,
-                                   const pqc_finish *f)
+                                   const pqc_finish_params *f)
 {
     refused r = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     int c = 0;
     for (; c + 16 <= channels; c += 16) {
-        pqc_finish part = pqc_finish_from(f, c);
+        pqc_finish_params part = pqc_finish_from(f, c);
         finish16(acc + c, ld, pixels, &part, &r);
     }
     unsigned flags = (_mm256_movemask_ps(r.nan) ? PQC_U8_NAN : 0) |
                      (_mm256_movemask_ps(r.negative) ? PQC_U8_NEGATIVE : 0);
     if (c == channels)
         return flags;
-    pqc_finish part = pqc_finish_from(f, c);
+    pqc_finish_params part = pqc_finish_from(f, c);
     return flags | pqc_finish_nhwc_scalar(acc + c, ld, pixels, channels - c, &part);
 }
 

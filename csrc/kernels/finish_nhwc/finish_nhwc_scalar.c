@@ -38,7 +38,7 @@ static unsigned store(const pqc_pixels *to, int pixel, int channel, float y)
 }
 
 unsigned pqc_finish_nhwc_scalar(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,
-                                const pqc_finish *f)
+                                const pqc_finish_params *f)
 {
     unsigned flags = 0;
     for (int p = 0; p < pixels; p++)

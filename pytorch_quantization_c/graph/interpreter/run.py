@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from .integer import integer_step
 from .steps import Step, plain_step
 from .table import constant
 
-__all__ = ["Interpreter", "Plan", "interpret"]
+__all__ = ["Interpreter", "Plan", "interpret", "own_results"]
 
 Array = NDArray[Any]
 Observe = Callable[[str, Any], None]
@@ -119,6 +119,19 @@ def _is_bias(array: Array, product: ir.Node) -> bool:
     return array.dtype == np.float32 and array.ndim >= 1 and array.size == array.shape[-1] == columns
 
 
+def own_results(results: Iterable[Any], others: Iterable[Any]) -> list[Any]:
+    """The results, copied where they lie in an input, in a constant, or in each other."""
+    taken = [array for array in others if isinstance(array, np.ndarray)]
+    own = []
+    for result in results:
+        shared = isinstance(result, np.ndarray) and (
+            not result.flags.writeable or any(np.may_share_memory(result, other) for other in taken))
+        own.append(result.copy() if shared else result)
+        if isinstance(result, np.ndarray):
+            taken.append(own[-1])
+    return own
+
+
 class Interpreter:
     """A graph made ready to be run node by node, as often as wanted.
 
@@ -160,16 +173,7 @@ class Interpreter:
         return self._own(found, values)
 
     def _own(self, results: list[Any], values: Mapping[ir.Value, Any]) -> list[Any]:
-        """The results, copied where they lie in an input, in a constant, or in each other."""
-        taken = [array for array in (*values.values(), *self.plan.constants.values()) if isinstance(array, np.ndarray)]
-        own = []
-        for result in results:
-            shared = isinstance(result, np.ndarray) and (
-                not result.flags.writeable or any(np.may_share_memory(result, other) for other in taken))
-            own.append(result.copy() if shared else result)
-            if isinstance(result, np.ndarray):
-                taken.append(own[-1])
-        return own
+        return own_results(results, (*values.values(), *self.plan.constants.values()))
 
     def _value(self, name: str) -> ir.Value:
         if name not in self._values:

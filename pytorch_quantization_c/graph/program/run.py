@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import _C
+from ..interpreter.run import own_results
 from .lower import Lowered
 from .operations import Conv, Key, Python, array_of
 from .plan import NO_BORDER, Border, Plan, bind
@@ -65,7 +66,8 @@ class Program:
                     return None
                 for key in dead:
                     values.pop(key, None)
-        return [values[array_of(self.lowered.outputs[name])] for name in outputs]
+        found = [values[array_of(self.lowered.outputs[name])] for name in outputs]
+        return own_results(found, (*feeds.values(), *self.lowered.constants.values()))
 
     def _run_segment(self, segment: Segment, values: dict[Key, Any], times: list[Any] | None) -> bool:
         given = [values[key] for key in segment.inputs]
