@@ -72,7 +72,7 @@ def load(net: float_nn.Module, how: str) -> None:
     """Gives every quantiser the amax its calibrator finds in this way."""
     for quantizer in net.modules():
         if isinstance(quantizer, pq.nn.TensorQuantizer):
-            if isinstance(quantizer._calibrator, calib.MaxCalibrator):
+            if isinstance(quantizer.calibrator, calib.MaxCalibrator):
                 quantizer.load_calib_amax()
             else:
                 quantizer.load_calib_amax(**METHODS[how])

@@ -140,7 +140,7 @@ def collect_stats(model: nn.Module, images: list[Tensor]) -> None:
 def compute_amax(model: nn.Module, **how: Any) -> None:
     """Gives every quantiser the amax its calibrator finds."""
     for quantizer in quantizers(model):
-        quantizer.load_calib_amax(**({} if isinstance(quantizer._calibrator, calib.MaxCalibrator) else how))
+        quantizer.load_calib_amax(**({} if isinstance(quantizer.calibrator, calib.MaxCalibrator) else how))
 
 
 with torch.no_grad():

@@ -190,6 +190,11 @@ class QuantizerRules(QuantizerText, ABC):
         return number_format(self._num_bits, bool(self._unsigned), bool(self._narrow_range))
 
     @property
+    def calibrator(self) -> Any:
+        """The calibrator that collects what passes, or None."""
+        return self._calibrator
+
+    @property
     def maxbound(self) -> int | float:
         """The largest quantised value: 448 for E4M3, 0 for 0 bits."""
         return self.format.bound

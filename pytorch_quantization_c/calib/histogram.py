@@ -105,6 +105,15 @@ class HistogramCalibrator(_Calibrator):
         self._num_inf = 0
 
     @property
+    def histogram(self) -> tuple[Any, Any] | None:
+        """Counts (int64) and edges of the bins (float32) as new arrays; with an `axis` two lists, an array for each of
+        its indices. None if nothing was collected."""
+        rows = [(np.array(counts), np.array(edges)) for counts, edges in self._rows()]
+        if not rows:
+            return None
+        return rows[0] if self._axis is None else ([row[0] for row in rows], [row[1] for row in rows])
+
+    @property
     def num_nan(self) -> int:
         """How many NaN were left out."""
         return self._num_nan
