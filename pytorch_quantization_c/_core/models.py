@@ -7,9 +7,8 @@ from typing import Any
 
 __all__ = ["front_of", "require_front", "require_module"]
 
-ONNX = ("pytorch_quantization_c.graph loads and runs it, but layers in memory are what is quantised here: make the "
-        "network of float_nn or torch layers, take its weights with onnx.numpy_helper.to_array and load_state_dict, "
-        "quantise that, and export it under enable_onnx_export()")
+ONNX = ("pytorch_quantization_c.graph quantises it as it is: `graph.quantize(graph.load(path), batches)`, and "
+        "`graph.save` writes it; functions for models take the layers of float_nn or torch")
 ROOTS = {"numpy": "pytorch_quantization_c", "torch": "pytorch_quantization_c.torch"}
 MODELS = {"numpy": "a float_nn model", "torch": "a torch model"}
 

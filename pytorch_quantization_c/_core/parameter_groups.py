@@ -82,9 +82,13 @@ def group_parameters(model: Any, patterns_list: Sequence[list[str]], lrs: Sequen
 
 
 def freeze_parameters(model: Any, patterns: Iterable[str]) -> None:
-    """Sets `requires_grad` to False for the parameters that `match_parameters` finds."""
-    expressions = _expressions(patterns)
-    for name, parameter in _module(model).named_parameters():
+    """Sets `requires_grad` to False for what `match_parameters` finds. A pattern that finds nothing is logged."""
+    expressions, named = _expressions(patterns), list(_module(model).named_parameters())
+    for expression in expressions:
+        if not any(re.search(expression, name) for name, _ in named):
+            logger.warning("The pattern %s freezes nothing: it is found in none of the names %s%s", shown(expression),
+                           ", ".join(name for name, _ in named[:8]) or "(there are none)", ", ..." * (len(named) > 8))
+    for name, parameter in named:
         if any(re.search(expression, name) for expression in expressions):
             logger.info("Freeze %s", name)
             parameter.requires_grad = False

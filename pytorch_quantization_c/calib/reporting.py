@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from html import escape
 from typing import Any
 
@@ -41,7 +42,8 @@ COLOURS = {"entropy": "var(--entropy)", "mse": "var(--mse)", "percentile": "var(
 def report(model: Any, path: FilePath) -> None:
     """Writes a page with a row for each quantiser: histogram, and amax, clipped share and SQNR of every method.
 
-    The page opens without a network. SQNR is the ratio of the signal to the quantisation noise, from the histogram.
+    The page opens without a network. SQNR is the ratio of the signal to the quantisation noise, from the histogram. Of
+    a model that has collected nothing the page is empty, and a UserWarning says so.
 
     Args:
         model: a model whose calibrators have collected, or one calibrator.
@@ -54,6 +56,9 @@ def report(model: Any, path: FilePath) -> None:
     found = overviews(model)
     if not found:
         raise ValueError("Expected a model with quantizers that have calibrators, got none")
+    if not any(each.results for each in found):
+        warnings.warn("No calibrator has collected anything, so the page is empty: call `calib.report` after "
+                      "`with calibrating(model):`", UserWarning, stacklevel=2)
     rows = "\n".join(map(_row, found))
     page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

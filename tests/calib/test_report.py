@@ -128,6 +128,12 @@ def test_refusals(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_that_has_collected_nothing(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="No calibrator has collected anything.*with calibrating"):
+        report(nn.QuantLinear(3, 2), tmp_path / "page.html")
+    assert "nothing collected" in (tmp_path / "page.html").read_text()
+
+
 def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(progress(range(20), "x")) == list(range(20)) and progress([1], "x") == [1]
     monkeypatch.setitem(sys.modules, "tqdm", None)

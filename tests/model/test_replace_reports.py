@@ -125,7 +125,7 @@ class ModelProto(Foreign, home="onnx.onnx_ml_pb2"):
 
 
 @pytest.mark.parametrize(("model", "message"), [
-    (ModelProto(), "got ModelProto, which is an ONNX model: .*enable_onnx_export"),
+    (ModelProto(), "got ModelProto, which is an ONNX model: .*graph.quantize"),
     ("net.onnx", "ONNX model"), (Path("net.onnx"), "ONNX model"), ("net.pt", "got str, which is a path"),
     ({"weight": 1}, "got dict, which is a mapping: .*load_state_dict"),
     (float_nn.Linear, "the class Linear: make one")],

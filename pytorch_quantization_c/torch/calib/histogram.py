@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from ..._core.histogram_search import checked_options, search
 from ..._core.models import require_front
 from ...calib import histogram as array_histogram
 from ...model.weight_calibration import calibrate_weights_of
@@ -78,6 +79,32 @@ class HistogramCalibrator(TensorCalibrator, array_histogram.HistogramCalibrator)
             if not self._torch_hist or isinstance(problem, RuntimeError):
                 raise
             raise RuntimeError(str(problem)) from problem
+
+
+def _found(method: str, counts: Any, edges: Any, num_bits: Any, unsigned: bool, **options: Any) -> Tensor | None:
+    """The amax of one histogram, given as tensors or arrays; None of none."""
+    if counts is None or edges is None:
+        return None
+    amax = search(method, _plain(counts, np.int64), _plain(edges, np.float32), num_bits, unsigned,
+                  checked_options(method, options))
+    return as_tensor(np.array(amax))
+
+
+def _compute_amax_entropy(calib_hist: Any, calib_bin_edges: Any, num_bits: Any, unsigned: bool, stride: int = 1,
+                          start_bin: int = 128) -> Tensor | None:
+    """`compute_amax("entropy")` of a histogram, under the original's private name."""
+    return _found("entropy", calib_hist, calib_bin_edges, num_bits, unsigned, stride=stride, start_bin=start_bin)
+
+
+def _compute_amax_mse(calib_hist: Any, calib_bin_edges: Any, num_bits: Any, unsigned: bool, stride: int = 1,
+                      start_bin: int = 128) -> Tensor | None:
+    """`compute_amax("mse")` of a histogram, under the original's private name."""
+    return _found("mse", calib_hist, calib_bin_edges, num_bits, unsigned, stride=stride, start_bin=start_bin)
+
+
+def _compute_amax_percentile(calib_hist: Any, calib_bin_edges: Any, percentile: float) -> Tensor | None:
+    """`compute_amax("percentile")` of a histogram, under the original's private name."""
+    return _found("percentile", calib_hist, calib_bin_edges, 8, False, percentile=percentile)
 
 
 def calibrate_weights(model: Any, method: str = "percentile", perchannel: bool = True, percentile: float = 99.99,

@@ -185,6 +185,52 @@ def test_the_original_s_private_functions() -> None:
     assert callable(tensor_quant._onnx_int8_helper)
 
 
+@pytest.mark.parametrize("name", ["entropy", "mse", "percentile"])
+def test_the_original_s_private_searches(name: str) -> None:
+    calibrator = calib.HistogramCalibrator(8, None, False)
+    calibrator.collect(torch.linspace(0.01, 1, 4000) ** 3 * 5)
+    histogram = calibrator._calib_hist, calibrator._calib_bin_edges
+    function = getattr(calib.histogram, f"_compute_amax_{name}")
+    options = {"percentile": 99.0} if name == "percentile" else {"num_bits": 8, "unsigned": False}
+    wanted = calibrator.compute_amax(name, **({"percentile": 99.0} if name == "percentile" else {}))
+    for given in (histogram, [each.numpy() for each in histogram]):
+        assert torch.equal(function(*given, **options), wanted)
+    assert function(None, None, **options) is None
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_trace_by_torch_s_own_operators_is_saved(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    desc = {"quant_desc_input": QuantDescriptor(num_bits=bits),
+            "quant_desc_weight": QuantDescriptor(num_bits=bits, axis=0)}
+    model, x = nn.Sequential(quant_nn.QuantConv2d(3, 4, 3, **desc), nn.ReLU()).eval(), torch.randn(2, 3, 6, 6)
+    with twin.calibrating(model, load_amax=True):
+        model(x)
+    monkeypatch.setattr(TensorQuantizer, "use_fb_fake_quant", True)
+    with torch.no_grad():
+        traced, wanted = torch.jit.trace(model, x), model(x)
+        file = io.BytesIO()
+        torch.jit.save(traced, file)
+        file.seek(0)
+        answer = torch.jit.load(file)(x)
+    kinds = [node.kind() for node in traced.inlined_graph.nodes()]
+    assert "aten::fake_quantize_per_tensor_affine" in kinds and "prim::PythonOp" not in kinds
+    assert torch.equal(answer, traced(x)) and (answer - wanted).abs().max() < 0.02 * wanted.abs().max()
+
+
+@pytest.mark.parametrize("shape", [(), (1, 4), (4,), (3, 1)])
+def test_fake_quantisation_by_torch_s_own_operators(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    x, amax = torch.randn(3, 4) * 2, torch.rand(shape) + 0.5
+    for quantizer in (TensorQuantizer(), TensorQuantizer(QuantDescriptor(narrow_range=True))):
+        wanted = tensor_quant.fake_tensor_quant(x, amax, 8, False, quantizer.narrow_range)
+        assert torch.allclose(quantizer._fb_fake_quant(x, amax), wanted, atol=1e-6)
+    assert torch.equal(TensorQuantizer()._fb_fake_quant(x, torch.zeros(())).round(), torch.zeros(3, 4))
+    with pytest.raises(TypeError, match="along one axis"):
+        quantizer._fb_fake_quant(x, torch.ones(3, 4))
+
+
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8])
 def test_integers_are_quantised_as_in_the_original(dtype: torch.dtype) -> None:
     x, amax = torch.tensor([1, 2, 3]).to(dtype), torch.tensor(3.0)

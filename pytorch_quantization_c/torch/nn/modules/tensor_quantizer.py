@@ -10,7 +10,7 @@ from torch.nn import Module, Parameter
 
 from ...._arrays import number_array
 from ...._core.quantizer import STATE, QuantizerRules
-from ... import _formulas, _onnx, _onnx_nodes, calib
+from ... import _formulas, _native, _onnx, _onnx_nodes, calib
 from ... import utils as quant_utils
 from ..._convert import as_array, as_tensor
 from ..._kernels import checked
@@ -112,7 +112,14 @@ class TensorQuantizer(QuantizerRules, Module):
         if _onnx_nodes.exporting_program():
             return _formulas.fake_quantize(inputs, amax, self._num_bits, self._unsigned,  # type: ignore[arg-type]
                                            self._narrow_range, check=False)
+        if self.use_fb_fake_quant and torch._C._get_tracing_state() is not None and not self._exports_onnx():
+            return self._fb_fake_quant(inputs, amax)
         return fake_tensor_quant(inputs, _cut_off(amax), self._num_bits, self._unsigned, self._narrow_range)
+
+    def _fb_fake_quant(self, inputs: Tensor, amax: Tensor) -> Tensor:
+        """Fake quantisation by torch's own operators, which saved TorchScript may hold; the original's name for it."""
+        return _native.fake_quantize(inputs, amax, self._num_bits, self._unsigned,  # type: ignore[arg-type]
+                                     self._narrow_range)
 
     def _e4m3(self, inputs: Tensor, amax: Tensor) -> Tensor:
         if self._exports_onnx() and _onnx_nodes.exporting():
