@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from .errors import GraphError, shown_node
 from .external import node_tensors
+from .nodes import DOMAIN
 
 __all__ = ["check_model", "check_weights"]
 
@@ -109,9 +110,25 @@ def check_model(model: onnx.ModelProto) -> None:
     _check_types(model)
 
 
+def _without_quantizers(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with Identity in the place of our own nodes, of which shape inference knows nothing."""
+    if not any(node.domain == DOMAIN for node in model.graph.node):
+        return model
+    plain = onnx.ModelProto()
+    plain.CopyFrom(model)
+    for node in plain.graph.node:
+        if node.domain == DOMAIN:
+            node.CopyFrom(onnx.helper.make_node("Identity", node.input[:1], node.output, node.name))
+    return plain
+
+
 def _check_types(model: onnx.ModelProto) -> None:
-    """Element types and shapes that operators do not take, as shape inference finds them."""
-    if model.ByteSize() > LARGEST_PROTO:
+    """Element types and shapes that operators do not take, as shape inference finds them.
+
+    Behind operators of other domains it knows no types, and then nothing can be said.
+    """
+    model = _without_quantizers(model)
+    if model.ByteSize() > LARGEST_PROTO or any(node.domain not in STANDARD for node in model.graph.node):
         return
     try:
         onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)

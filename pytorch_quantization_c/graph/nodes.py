@@ -120,7 +120,7 @@ class Quantizer(NamedTuple):
     @property
     def is_weight(self) -> bool:
         """Whether what is quantised is a constant."""
-        return self.input.const_value is not None
+        return self.input.const_value is not None and not self.input.is_graph_input()
 
 
 def is_quantizer(node: ir.Node | None) -> bool:

@@ -66,7 +66,7 @@ class _Writer:
         """One quantiser."""
         if found.amax is None:
             made = dynamic_nodes(self.graph, found)
-        elif found.is_weight and found.input.name in self.graph.initializers:
+        elif found.is_weight:
             made = self._constant(found)
         else:
             made = self._pair(found)

@@ -12,6 +12,7 @@ from onnx.helper import make_node
 from pytorch_quantization_c import graph
 
 from .models import model_of
+from .quantized import FORMATS, Format, quantized
 from .small_network import batches, classifier
 
 
@@ -32,6 +33,16 @@ def test_run(rng: np.random.Generator) -> None:
     place = np.empty((3, 5), np.float32)
     (result,) = session.run(None, feeds, [place])
     assert result is place and np.array_equal(place, expected)
+    assert np.array_equal(pickle.loads(pickle.dumps(session)).run(None, feeds)[0], expected)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=str)
+def test_quantised_graphs(rng: np.random.Generator, form: Format) -> None:
+    """Also where nothing says the types of values; they survive pickling."""
+    (feeds,) = batches(rng, 1, 2)
+    model = quantized(classifier(rng), feeds, form)
+    session, expected = graph.compile(model), graph.interpret(model, feeds)[0]
+    assert np.array_equal(session.run(None, feeds)[0], expected)
     assert np.array_equal(pickle.loads(pickle.dumps(session)).run(None, feeds)[0], expected)
 
 

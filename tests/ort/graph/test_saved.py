@@ -13,6 +13,7 @@ import pytest
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.nodes import quantizers
 
+from ...graph.models import model_of
 from ...graph.quantized import FORMATS, Format, quantized
 from ...graph.small_network import batches, classifier
 from .peer import run, signal_to_noise
@@ -77,6 +78,21 @@ def test_metadata_that_do_not_fit_are_not_trusted(rng: np.random.Generator, tmp_
         for entry in node.metadata_props:
             entry.value = entry.value[: len(entry.value) // 2]
     assert form.dynamic or len(list(quantizers(graph.load(proto)))) == len(before)
+
+
+def test_weights_that_may_be_fed_stay_numbers(rng: np.random.Generator, tmp_path: Path) -> None:
+    """An initialiser that is an input too has no codes: its quantiser is a pair of nodes."""
+    from onnx.helper import make_node
+
+    proto = model_of([make_node("Gemm", ["x", "w"], ["y"], "fc", transB=1)], {"x": [4, 6], "w": [3, 6]}, ["y"],
+                     {"w": rng.normal(size=(3, 6))})
+    feeds = {"x": rng.normal(size=(4, 6)).astype(np.float32)}
+    model = quantized(proto, feeds, FORMATS[0])
+    path = saved(tmp_path, model)
+    assert np.array_equal(graph.interpret(graph.load(path), feeds)[0], graph.interpret(model, feeds)[0])
+    other = feeds | {"w": np.float32(0.5) * onnx.numpy_helper.to_array(proto.graph.initializer[0])}
+    (theirs,), (ours,) = run(path, other), graph.interpret(model, other)
+    assert np.abs(theirs - ours).max() < 1e-5
 
 
 def test_what_a_file_cannot_say_is_a_warning(rng: np.random.Generator, tmp_path: Path) -> None:
