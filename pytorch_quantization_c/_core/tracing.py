@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-__all__ = ["TracedArray", "Tracer", "asking", "traceable"]
+__all__ = ["TracedArray", "Tracer", "asking", "asks_instead_of", "traceable"]
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -34,6 +34,16 @@ class Tracer(Protocol):
 
 tracer: Tracer | None = None
 _lock = threading.Lock()
+_methods: list[tuple[type, str, Callable[..., Any]]] = []
+
+
+def asks_instead_of(cls: type, name: str) -> Callable[[C], C]:
+    """Registers a function that takes the place of a method as long as there is a tracer: at no cost when there is not.
+    """
+    def register(function: C) -> C:
+        _methods.append((cls, name, function))
+        return function
+    return register
 
 
 @contextmanager
@@ -41,10 +51,15 @@ def asking(whom: Tracer) -> Iterator[None]:
     """For the time of a `with` block this tracer is asked; one at a time in a process."""
     global tracer
     with _lock:
-        tracer = whom
+        own = [(cls, name, vars(cls)[name]) for cls, name, _ in _methods]
         try:
+            tracer = whom
+            for cls, name, function in _methods:
+                setattr(cls, name, function)
             yield
         finally:
+            for cls, name, method in own:
+                setattr(cls, name, method)
             tracer = None
 
 
@@ -52,7 +67,6 @@ def traceable(function: C) -> C:
     """A function that asks the tracer first, if there is one."""
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if tracer is None:
-            return function(*args, **kwargs)
-        return tracer.function(function, args, kwargs)
+        asked = tracer
+        return function(*args, **kwargs) if asked is None else asked.function(function, args, kwargs)
     return call  # type: ignore[return-value]

@@ -40,8 +40,6 @@ class Module(StateDict):
         self.__dict__.update(state)
 
     def __call__(self, input: Any = ABSENT, /, *args: Any, **kwargs: Any) -> Any:
-        if tracing.tracer is not None:
-            return tracing.tracer.module(self, () if input is ABSENT else (input, *args), kwargs)
         if args or kwargs or input is ABSENT:
             return self.forward(*(() if input is ABSENT else (input,)), *args, **kwargs)
         return self.forward(input)  # by itself: a tuple would cost a small layer a tenth of its time
@@ -310,6 +308,12 @@ class Module(StateDict):
         lines = extra.split("\n") if extra else []
         children = [f"({name}): {indent(repr(child))}" for name, child in self._modules.items()]
         return self._get_name() + "(" + joined(lines, children) + ")"
+
+
+@tracing.asks_instead_of(Module, "__call__")
+def _asking_call(self: Module, *args: Any, **kwargs: Any) -> Any:
+    asked = tracing.tracer
+    return self.forward(*args, **kwargs) if asked is None else asked.module(self, args, kwargs)
 
 
 def _converted(value: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -84,7 +84,8 @@ def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function in C that asks the tracer first."""
     @functools.wraps(function)
     def asking(*args: Any) -> Any:
-        return function(*args) if tracing.tracer is None else tracing.tracer.function(function, args, {})
+        asked = tracing.tracer
+        return function(*args) if asked is None else asked.function(function, args, {})
     return asking
 
 
