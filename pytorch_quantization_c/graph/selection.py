@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from .batches import Feeds
-from .interpreter import Interpreter
+from .interpreter.run import Interpreter
 
 JUDGED = 16     # samples that decide
 
