@@ -12,6 +12,7 @@ from .formats import E4M3, Int
 
 # onnx.TensorProto.DataType
 FLOAT, UINT8, INT8, FLOAT16, DOUBLE, BFLOAT16, FLOAT8E4M3FN = 1, 2, 3, 10, 11, 16, 17
+INTEGER_TYPES = {(4, False): 22, (4, True): 21, (8, False): INT8, (8, True): UINT8, (16, False): 5, (16, True): 4}
 OTHER_TYPES = {"Half": FLOAT16, "BFloat16": BFLOAT16, "Double": DOUBLE}
 
 TINY = 2.0 ** -24                                       # integers: up to here an amax quantises everything to 0

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from .axes import Axis, axes_to_reduce
 from .descriptor import ScaledQuantDescriptor, checked_bits
 from .formats import Float, Int, number_format
+from .quantizer_parts import STATE
 from .quantizer_text import QuantizerText, tell_reader
 from .state_bits import note_bits, warn_of_other_bits
 
 logger = logging.getLogger(__name__)
-
-STATE = ("_amax", "_pre_quant_scale")
 
 
 class QuantizerRules(QuantizerText, ABC):

@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from .._core.calibrator import _Calibrator
 from .._core.descriptor import ScaledQuantDescriptor
 from .._core.packing import pack, unpack
+from .._core.quantizer_parts import CALIBRATORS, SETTINGS, STATE, SWITCHES
 
 __all__ = ["Arrays", "adopt", "damaged", "describe", "described_in", "rebuild"]
 
-SETTINGS = ("num_bits", "fake_quant", "axis", "learn_amax", "scale_amax", "unsigned", "narrow_range")
-SWITCHES = ("disabled", "if_quant", "if_clip", "if_calib")
-BUFFERS = ("_amax", "_pre_quant_scale")
 LIMITS = ("clip_value_min", "clip_value_max")
-CALIBRATORS = {"MaxCalibrator": "max", "HistogramCalibrator": "histogram"}
+METHODS = {name: method for method, name in CALIBRATORS.items()}
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -34,7 +32,7 @@ def describe(name: str, quantizer: Any, arrays: Arrays) -> dict[str, Any]:
     TypeError if its calibrator, of a class of its own, holds something that is no plain data.
     """
     prefix = f"{name}." if name else ""
-    for buffer in BUFFERS:
+    for buffer in STATE:
         value = quantizer._state(buffer)
         if value is not None:
             arrays[prefix + buffer] = np.array(quantizer._numbers(value))
@@ -84,11 +82,11 @@ def _build(prefix: str, quantizer: Any, described: dict[str, Any], arrays: Array
     if not all(isinstance(value, bool) for value in switches.values()):
         raise TypeError("a switch is neither true nor false")
     calibrator = described.get("calibrator")
-    method = "max" if calibrator is None else CALIBRATORS.get(calibrator["class"], "max")
+    method = "max" if calibrator is None else METHODS.get(calibrator["class"], "max")
     descriptor = ScaledQuantDescriptor(name=described["name"], calib_method=method,
                                        **{key: values[key] for key in SETTINGS})
     fresh = type(quantizer)(descriptor, switches["disabled"], switches["if_quant"], False, switches["if_calib"])
-    for buffer in BUFFERS:
+    for buffer in STATE:
         if prefix + buffer in arrays:
             setattr(fresh, buffer[1:], arrays[prefix + buffer])
     if descriptor.learn_amax:

@@ -13,14 +13,12 @@ from .. import nn as array_nn
 from .._core.descriptor import QuantDescriptor
 from .._core.models import front_of, is_frozen, require_module
 from .._core.quantizer import QuantizerRules
+from .._core.quantizer_parts import SETTINGS, SWITCHES, method_of
 from . import nn as tensor_nn
 from ._convert import as_array, as_tensor
 
 __all__ = ["from_numpy", "to_numpy"]
 
-SETTINGS = ("num_bits", "fake_quant", "axis", "learn_amax", "scale_amax", "unsigned", "narrow_range")
-SWITCHES = ("disabled", "if_quant", "if_clip", "if_calib")
-CALIBRATORS = {"HistogramCalibrator": "histogram", "MaxCalibrator": "max"}
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
 
 
@@ -89,8 +87,8 @@ def _arguments(module: Any, cls: Any) -> dict[str, Any]:
 def _quantizer(side: Side, module: Any) -> Any:
     """A quantiser of the other package with the same settings, switches and calibration data."""
     settings = {key: getattr(module, "_" + key) for key in SETTINGS}
-    method = CALIBRATORS.get(type(module._calibrator).__name__, "max")
-    made = side.quantized.TensorQuantizer(QuantDescriptor(name=module.name, calib_method=method, **settings))
+    made = side.quantized.TensorQuantizer(
+        QuantDescriptor(name=module.name, calib_method=method_of(module._calibrator), **settings))
     for key in SWITCHES:
         setattr(made, "_" + key, getattr(module, "_" + key))
     if module._scale is not None and not isinstance(module._scale, float):

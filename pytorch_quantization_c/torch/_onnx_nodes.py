@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .._core.formats import E4M3, Int
-from .._core.onnx import LEAST_SCALE, TINY
+from .._core.onnx import FLOAT8E4M3FN, INT8, INTEGER_TYPES, LEAST_SCALE, TINY, UINT8
 
 try:
     from torch.onnx._internal.exporter import _flags
@@ -20,10 +20,8 @@ except ImportError:     # an older torch
 
 __all__ = ["e4m3_nodes", "exporting", "exporting_program", "integer_nodes", "onnx_exporting"]
 
-# By bits and sign: onnx.TensorProto.DataType.
-INTEGERS = {(4, False): 22, (4, True): 21, (8, False): 3, (8, True): 2, (16, False): 5, (16, True): 4}
-ZERO_POINTS = {3: torch.int8, 2: torch.uint8, 17: torch.float8_e4m3fn}     # other types have opset 21's `output_dtype`
-FLOAT8 = 17
+# Other types have opset 21's `output_dtype`.
+ZERO_POINTS = {INT8: torch.int8, UINT8: torch.uint8, FLOAT8E4M3FN: torch.float8_e4m3fn}
 
 
 def exporting() -> bool:
@@ -69,13 +67,13 @@ def integer_nodes(x: Tensor, amax: Tensor, num_bits: int, unsigned: bool) -> Ten
     """The nodes of a fake quantiser of 4, 8 or 16 bits; `_check_onnx_readiness` has refused all others."""
     bound = float(Int(num_bits, unsigned).bound)
     scale = torch.where(amax.float() <= TINY, torch.zeros_like(amax.float()), amax.float() / bound)
-    return _pair(x, scale, amax, INTEGERS[num_bits, unsigned])
+    return _pair(x, scale, amax, INTEGER_TYPES[num_bits, unsigned])
 
 
 def e4m3_nodes(x: Tensor, amax: Tensor, standard: bool) -> Tensor:
     """The nodes of an E4M3 quantiser: standard float8, or TensorRT's own."""
     if standard:
-        return _pair(x, amax.float() / E4M3.bound, amax, FLOAT8)
+        return _pair(x, amax.float() / E4M3.bound, amax, FLOAT8E4M3FN)
     scale = (1.0 / (E4M3.bound / amax.float().reshape(()))).clamp(min=LEAST_SCALE)
     stored = _symbolic("trt::TRT_FP8QuantizeLinear", [x.float(), scale], {}, x, torch.uint8, None)
     return _symbolic("trt::TRT_FP8DequantizeLinear", [stored, scale], {}, x, torch.float32, None).to(x.dtype)

@@ -11,6 +11,7 @@ from ... import utils as quant_utils
 from ..._arrays import float_array, is_floating, number_array
 from ..._core.descriptor import QuantDescriptor, ScaledQuantDescriptor
 from ..._core.quantizer import QuantizerRules
+from ..._core.quantizer_parts import CALIBRATORS
 from ...float_nn.module import Module
 from ...float_nn.parameter import Parameter
 from ...tensor_quant import fake_tensor_quant, scaled_e4m3, tensor_quant
@@ -18,7 +19,6 @@ from .clip import Clip
 
 __all__ = ["TensorQuantizer"]
 
-CALIBRATORS = {"max": "MaxCalibrator", "histogram": "HistogramCalibrator"}
 DEFAULT = QuantDescriptor()
 
 

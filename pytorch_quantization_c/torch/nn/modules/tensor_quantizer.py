@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from ...._arrays import number_array
-from ...._core.quantizer import STATE, QuantizerRules
+from ...._core.quantizer import QuantizerRules
+from ...._core.quantizer_parts import CALIBRATORS, STATE
 from ... import _formulas, _native, _onnx, _onnx_nodes, calib
 from ... import utils as quant_utils
 from ..._convert import as_array, as_tensor
@@ -20,7 +21,6 @@ from .clip import Clip
 __all__ = ["Clip", "QuantDescriptor", "TensorQuantizer", "calib", "fake_tensor_quant", "quant_utils", "scaled_e4m3",
            "tensor_quant"]
 
-CALIBRATORS = {"max": "MaxCalibrator", "histogram": "HistogramCalibrator"}
 DEFAULT = QuantDescriptor()
 
 
