@@ -29,9 +29,14 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _plain(shown: Any, dtype: Any) -> Any:
-    """A channel's counts or edges as an array; the original counts in floats."""
-    return np.asarray(as_array(shown) if isinstance(shown, Tensor) else shown).astype(dtype, copy=False)
+def _plain(shown: Any) -> Any:
+    """A channel's counts or edges as an array."""
+    return as_array(shown) if isinstance(shown, Tensor) else np.asarray(shown)
+
+
+def _plain_row(counts: Any, edges: Any) -> tuple[Any, Any]:
+    """As arrays: counts as integers, where the original counts in floats; edges in the precision that they grow in."""
+    return _plain(counts).astype(np.int64, copy=False), _plain(edges)
 
 
 class HistogramCalibrator(TensorCalibrator, array_histogram.HistogramCalibrator):
@@ -69,7 +74,7 @@ class HistogramCalibrator(TensorCalibrator, array_histogram.HistogramCalibrator)
 
     def _rows(self) -> array_histogram.Rows:
         shown = super()._rows()
-        return [(_plain(counts, np.int64), _plain(edges, np.float32)) for counts, edges in shown]
+        return [_plain_row(*row) for row in shown]
 
     def collect(self, x: Any) -> None:
         """Counts the magnitudes of `x`. With `torch_hist`, RuntimeError where the base raises ValueError."""
@@ -85,8 +90,7 @@ def _found(method: str, counts: Any, edges: Any, num_bits: Any, unsigned: bool, 
     """The amax of one histogram, given as tensors or arrays; None of none."""
     if counts is None or edges is None:
         return None
-    amax = search(method, _plain(counts, np.int64), _plain(edges, np.float32), num_bits, unsigned,
-                  checked_options(method, options))
+    amax = search(method, *_plain_row(counts, edges), num_bits, unsigned, checked_options(method, options))
     return as_tensor(np.array(amax))
 
 

@@ -5,6 +5,7 @@ import copy
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -196,6 +197,19 @@ def test_the_original_s_private_searches(name: str) -> None:
     for given in (histogram, [each.numpy() for each in histogram]):
         assert torch.equal(function(*given, **options), wanted)
     assert function(None, None, **options) is None
+
+
+def test_edges_without_torch_hist_grow_as_numpy_adds_them() -> None:
+    """By the original's formula, whose type is what NumPy makes of it: rounded in between, later edges move."""
+    calibrator = calib.HistogramCalibrator(8, None, False, num_bins=200, torch_hist=False)
+    batches = [torch.linspace(0.01, 1, 1000).numpy() * np.float32(factor) for factor in (1, 3, 9)]
+    edges = np.histogram(batches[0], bins=200)[1]
+    for batch in batches:
+        calibrator.collect(torch.from_numpy(batch))
+        width, top = edges[1] - edges[0], batch.max()
+        if top > edges[-1]:
+            edges = np.hstack([edges, np.arange(edges[-1] + width, top + width, width)])
+        assert np.array_equal(calibrator._calib_bin_edges[:len(edges) - 1], edges[:-1])
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
