@@ -48,6 +48,13 @@ def check_dropout(dropout: Any, num_layers: int) -> None:
                       UserWarning, stacklevel=4)
 
 
+def elman_mode(nonlinearity: Any) -> str:
+    """The mode of an Elman network. ValueError for any other nonlinearity than "tanh" and "relu"."""
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"Unknown nonlinearity {shown(nonlinearity)}, expected 'tanh' or 'relu'")
+    return f"RNN_{nonlinearity.upper()}"
+
+
 class RecurrentRules(FloatModule):  # type: ignore[misc]
     """Layers of recurrent cells over sequences. The host adds `_ops`, `_as_array`, `_new_parameter` ..."""
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from ... import tensor_quant
 from ..._arrays import float_array
 from ..._core import rnn_layers as quant_rnn
-from ..._core.errors import shown
 from ...float_nn import functional as F
 from ...float_nn import init
 from ...float_nn.functional.recurrent import lstm_gates
@@ -93,11 +92,7 @@ class QuantRNN(QuantRNNBase):
     """Elman layers, quantised; keyword `nonlinearity`: "tanh" (default) or "relu". Arguments as `QuantRNNBase`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        modes = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
-        nonlinearity = kwargs.pop("nonlinearity", "tanh")
-        if nonlinearity not in modes:
-            raise ValueError(f"Unknown nonlinearity {shown(nonlinearity)}, expected 'tanh' or 'relu'")
-        super().__init__(modes[nonlinearity], *args, **kwargs)
+        super().__init__(quant_rnn.elman_mode(kwargs.pop("nonlinearity", "tanh")), *args, **kwargs)
 
 
 class QuantLSTM(QuantRNNBase):
@@ -125,10 +120,9 @@ class QuantRNNCell(QuantRNNCellBase):
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh") -> None:
         super().__init__()
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"Unknown nonlinearity {shown(nonlinearity)}, expected 'tanh' or 'relu'")
+        mode = quant_rnn.elman_mode(nonlinearity)
         self.nonlinearity = nonlinearity
-        self._make_parameters("RNN_" + nonlinearity.upper(), input_size, hidden_size, bias)
+        self._make_parameters(mode, input_size, hidden_size, bias)
 
     def forward(self, input: Array, hx: Array | None = None) -> Array:
         """The state (batch, hidden) after the input (batch, inputs) from the state `hx`, zeros if None."""
