@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from .errors import GraphError, shown_node
 from .external import node_tensors
-from .nodes import DOMAIN
+from .nodes import DOMAIN, is_quantizer
 
 __all__ = ["check_model", "check_weights"]
 
@@ -138,14 +138,15 @@ def _check_types(model: onnx.ModelProto) -> None:
 
 
 def check_weights(model: ir.Model) -> None:
-    """GraphError if a layer multiplies with a constant that holds a NaN or an infinity."""
+    """GraphError if a layer multiplies with a constant, or one is quantised, that holds a NaN or an infinity."""
     for node in model.graph.all_nodes():
-        for value in node.inputs[1:] if node.op_type in LAYERS and node.domain == "" else ():
+        layer = node.op_type in LAYERS and node.domain == ""
+        for value in node.inputs[1:] if layer else node.inputs[:1] if is_quantizer(node) else ():
             tensor = None if value is None else value.const_value
             if tensor is None or tensor.dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE):
                 continue
             array = tensor.numpy()
             if not np.isfinite(array).all():
                 bad = array[~np.isfinite(array)].ravel()[0]
-                raise GraphError(f"{shown_node(node.op_type, '', node.name, [])}: expected finite numbers in "
+                raise GraphError(f"{shown_node(node.op_type, node.domain, node.name, [])}: expected finite numbers in "
                                  f"{tensor.name!r}, got {bad}")

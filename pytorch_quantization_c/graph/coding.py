@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from .nodes import E4M3, QuantizerSpec
 
-__all__ = ["METADATA", "Coding", "code_type", "coding_of", "noted", "note_of", "trusted"]
+__all__ = ["METADATA", "Coding", "Note", "code_type", "coding_of", "hidden_quantizer", "note_of", "noted",
+           "set_hidden_quantizer", "step_of", "trusted"]
 
 METADATA = "pytorch_quantization_c.quantizer"  # in the metadata of a node: what the node cannot say
+HIDDEN = "pytorch_quantization_c.hidden"  # of an LSTM or a GRU: how its state is quantised ahead of its product
 
 # Bits and sign of the types of codes.
 CODES: dict[ir.DataType, tuple[int | tuple[int, int], bool]] = {
@@ -112,3 +114,14 @@ def trusted(note: Note | None, coding: Coding, scale: NDArray[Any]) -> Coding:
     if not np.array_equal(step_of(note.amax, note.spec).reshape(-1), scale.astype(np.float32).reshape(-1)):
         return coding
     return coding if np.any(ours != theirs) else Coding(note.spec, note.amax)
+
+
+def hidden_quantizer(node: ir.Node) -> Coding | None:
+    """How the hidden state of an LSTM or a GRU is quantised before it is multiplied; None if it stays float."""
+    note = note_of(node.metadata_props.get(HIDDEN))
+    return None if note is None or note.amax is None else Coding(note.spec, note.amax)
+
+
+def set_hidden_quantizer(node: ir.Node, amax: float, spec: QuantizerSpec) -> None:
+    """Has the hidden state quantised with this range; other runtimes, which know nothing of it, keep it float."""
+    node.metadata_props[HIDDEN] = noted(node.name or "", spec, np.asarray(amax, np.float32))

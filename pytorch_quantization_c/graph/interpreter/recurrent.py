@@ -8,6 +8,8 @@ import onnx_ir as ir
 
 from ...float_nn import functional as F
 from ...float_nn.functional.recurrent import lstm_gates
+from ..arithmetic import fake_quantize
+from ..coding import hidden_quantizer
 from .table import Array, Function, attribute, operator
 
 
@@ -38,6 +40,12 @@ def _check(x: Array, weight: Array, recurrent: Array, gates: int) -> int:
     return int(size)
 
 
+def _state(node: ir.Node) -> Function:
+    """What a hidden state goes through before it is multiplied."""
+    found = hidden_quantizer(node)
+    return (lambda h: h) if found is None else (lambda h: fake_quantize(h, found.amax, found.spec))
+
+
 def _products(x: Array, weight: Array) -> Array:
     steps, batch, features = x.shape
     rows: Array = np.matmul(x.reshape(steps * batch, features), weight.T)
@@ -48,6 +56,7 @@ def _products(x: Array, weight: Array) -> Array:
 def _lstm(node: ir.Node, opset: int) -> Function | None:
     if not _is_plain(node, ("Sigmoid", "Tanh", "Tanh")):
         return None
+    rounded = _state(node)
 
     def run(x: Array, weight: Array, recurrent: Array, bias: Any = None, lengths: Any = None, h0: Any = None,
             c0: Any = None, peepholes: Any = None) -> Any:
@@ -61,7 +70,7 @@ def _lstm(node: ir.Node, opset: int) -> Function | None:
             b = None if bias is None else _rows(bias[d, :4 * size]) + _rows(bias[d, 4 * size:])
             ahead = F.linear(x, w, b)
             for t in _order(node, d, len(x)):
-                h[d], c[d] = lstm_gates(ahead[t] + h[d] @ r, c[d])
+                h[d], c[d] = lstm_gates(ahead[t] + rounded(h[d]) @ r, c[d])
                 y[t, d] = h[d]
         return (y, h, c)[:len(node.outputs)]
     return run
@@ -77,6 +86,7 @@ def _rows(array: Array) -> Array:
 def _gru(node: ir.Node, opset: int) -> Function | None:
     if not _is_plain(node, ("Sigmoid", "Tanh")):
         return None
+    rounded = _state(node)
     linear_before = bool(attribute(node, "linear_before_reset", 0))
 
     def run(x: Array, weight: Array, recurrent: Array, bias: Any = None, lengths: Any = None, h0: Any = None) -> Any:
@@ -91,9 +101,9 @@ def _gru(node: ir.Node, opset: int) -> Function | None:
             ahead, rest = _products(x, weight[d]) + b[d, :3 * size], b[d, 3 * size:]
             gates, candidate = recurrent[d, :2 * size].T, recurrent[d, 2 * size:].T
             for t in _order(node, d, len(x)):
-                z, r = np.split(F.sigmoid(ahead[t, :, :2 * size] + h[d] @ gates + rest[:2 * size]), 2, axis=-1)
-                inner = r * (h[d] @ candidate + rest[2 * size:]) if linear_before else \
-                    (r * h[d]) @ candidate + rest[2 * size:]
+                z, r = np.split(F.sigmoid(ahead[t, :, :2 * size] + rounded(h[d]) @ gates + rest[:2 * size]), 2, axis=-1)
+                inner = r * (rounded(h[d]) @ candidate + rest[2 * size:]) if linear_before else \
+                    rounded(r * h[d]) @ candidate + rest[2 * size:]
                 h[d] = y[t, d] = (1 - z) * np.tanh(ahead[t, :, 2 * size:] + inner) + z * h[d]
         return (y, h)[:len(node.outputs)]
     return run
