@@ -5,12 +5,17 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["front_of", "require_front", "require_module"]
+__all__ = ["front_of", "is_graph", "require_front", "require_module"]
 
 ONNX = ("pytorch_quantization_c.graph quantises it as it is: `graph.quantize(graph.load(path), batches)`, and "
         "`graph.save` writes it; functions for models take the layers of float_nn or torch")
 ROOTS = {"numpy": "pytorch_quantization_c", "torch": "pytorch_quantization_c.torch"}
 MODELS = {"numpy": "a float_nn model", "torch": "a torch model"}
+
+
+def is_graph(model: Any) -> bool:
+    """Whether this is a network of `pytorch_quantization_c.graph`, an `onnx_ir.Model`; imports nothing."""
+    return type(model).__name__ == "Model" and type(model).__module__.partition(".")[0] == "onnx_ir"
 
 
 def require_module(model: Any, argument: str = "model") -> None:

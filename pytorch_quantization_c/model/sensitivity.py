@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .._core.errors import shown
 from .._core.files import FilePath, read_file, write_file
-from .._core.models import is_frozen
+from .._core.models import is_frozen, is_graph
 from .._core.progress import progress
 from .quantizers import named_quantizers
 from .training_mode import warn_of_training
@@ -122,7 +122,7 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
     is no `metric`; nothing is collected for calibration. Afterwards, after an exception too, every switch is as it was.
 
     Args:
-        model: a module with quantisers, on NumPy or of the torch twin.
+        model: a module with quantisers, on NumPy or of the torch twin, or a graph that `graph.quantize` returned.
         batches: what the model is called with: arrays, tuples of arguments or dicts of keyword arguments; any iterable,
             gone through once and kept until the end, so that a loader may shuffle. With `metric`, leave it out.
         metric: `metric(model)` gives a number, say the accuracy on a test set. None means the signal to quantisation
@@ -142,6 +142,8 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
         TypeError: neither batches nor metric, both, or a metric that gives no number.
         FileNotFoundError: the folder of `resume` is not there.
     """
+    if is_graph(model):
+        return _of_graph(model, batches, metric, higher_is_better, resume, show_progress)
     layers = _layers(model)
     _refuse_frozen(model)
     name = SQNR if metric is None else getattr(metric, "__name__", type(metric).__name__)
@@ -158,13 +160,34 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
                 found[layer] = measure()
             if path is not None:
                 _write(path, name, found, settings)
-    sign = 1.0 if higher_is_better else -1.0
-    ranked = sorted(layers, key=lambda layer: (not math.isnan(found[layer]), sign * found[layer]))
-    rows = tuple(SensitivityRow(layer, found[layer], tuple(each for each, _ in layers[layer])) for layer in ranked)
-    return Sensitivity(name, baseline, rows)
+    return Sensitivity(name, baseline, _ranked(layers, found, higher_is_better))
 
 
 Layers = dict[str, list[tuple[str, Any]]]
+
+
+def _ranked(layers: Layers, found: dict[str, float], higher_is_better: bool) -> tuple[SensitivityRow, ...]:
+    sign = 1.0 if higher_is_better else -1.0
+    order = sorted(layers, key=lambda layer: (not math.isnan(found[layer]), sign * found[layer]))
+    return tuple(SensitivityRow(layer, found[layer], tuple(each for each, _ in layers[layer])) for layer in order)
+
+
+def _of_graph(model: Any, batches: Any, metric: Metric | None, higher_is_better: bool, resume: FilePath | None,
+              show_progress: bool | None) -> Sensitivity:
+    from ..graph.layer_noise import GraphSensitivity
+
+    measured = GraphSensitivity(model, batches, metric)
+    name = SQNR if metric is None else getattr(metric, "__name__", type(metric).__name__)
+    path, settings = None if resume is None else Path(os.fsdecode(resume)), measured.settings()
+    found = {} if path is None else _read(path, name, measured.layers, settings)
+    for layer in progress(measured.layers, "sensitivity", show_progress, long=1):
+        if layer in found:
+            continue
+        with _saying_what_is_kept(found, measured.layers, path):
+            found[layer] = measured.measure(layer)
+        if path is not None:
+            _write(path, name, found, settings)
+    return Sensitivity(name, measured.baseline, _ranked(measured.layers, found, higher_is_better))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from .._core.errors import shown
 from .._core.files import FilePath
+from .._core.models import is_graph
 from .._core.safetensors import load_file, save_file
 from .codec import Arrays, adopt, damaged, describe, described_in, rebuild
 from .file_kinds import QUANTIZERS, loader_of
@@ -31,7 +32,8 @@ def save_quant_state(model: Any, path: FilePath) -> None:
     """Writes settings, ranges and collected statistics of all quantisers of `model`; weights are not written.
 
     Args:
-        model: a module with quantisers, on NumPy or of the torch twin; either reads the other's files.
+        model: a module with quantisers, on NumPy or of the torch twin; either reads the other's files. Or a graph that
+            `graph.quantize` returned, whose files graphs read.
         path: a file in the safetensors format; it appears whole or not at all.
 
     Raises:
@@ -39,7 +41,12 @@ def save_quant_state(model: Any, path: FilePath) -> None:
         OSError: the file cannot be written.
     """
     arrays: Arrays = {}
-    described = {name: describe(name, quantizer, arrays) for name, quantizer in named_quantizers(model)}
+    if is_graph(model):
+        from ..graph.state import described as described_graph
+
+        described, arrays = described_graph(model)
+    else:
+        described = {name: describe(name, quantizer, arrays) for name, quantizer in named_quantizers(model)}
     save_file(arrays, path, {"format": QUANTIZERS, "version": VERSION, "quantizers": json.dumps(described)})
 
 
@@ -61,16 +68,27 @@ def load_quant_state(model: Any, path: FilePath, strict: bool = True) -> LoadedQ
     """
     arrays, metadata = load_file(path, _read)
     described = _read(metadata)
-    present = quantizers_of(model)
+    present = _names_of_graph(model) if is_graph(model) else quantizers_of(model)
     result = LoadedQuantState([name for name in present if name not in described],
                               [name for name in described if name not in present])
     if strict and any(result):
         raise ValueError(f"Expected a file for the same quantizers, got one without {result.missing_keys} "
                          f"and with {result.unexpected_keys}")
+    if is_graph(model):
+        from ..graph.state import restore
+
+        restore(model, described, arrays)
+        return result
     made = {name: rebuild(name, present[name], described[name], arrays) for name in present if name in described}
     for name, fresh in made.items():
         adopt(present[name], fresh)
     return result
+
+
+def _names_of_graph(model: Any) -> dict[str, Any]:
+    from ..graph.nodes import quantizers
+
+    return {found.name: found for found in quantizers(model)}
 
 
 def _read(metadata: dict[str, str]) -> dict[str, Any]:
