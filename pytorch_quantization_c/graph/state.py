@@ -49,7 +49,8 @@ def restore(model: ir.Model, settings: dict[str, Any], arrays: dict[str, NDArray
 def _spec(attributes: Any) -> QuantizerSpec:
     if not isinstance(attributes, dict):
         raise TypeError(f"its settings are {shown(attributes)}")
-    found: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in attributes.items()}
+    found: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value
+                             for key, value in attributes.items()}
     found.update({key: bool(found[key]) for key in ("unsigned", "narrow", "two_sided") if key in found})
     return QuantizerSpec(**found)
 
