@@ -103,3 +103,14 @@ def test_a_saved_graph_has_the_same_bits(rng: np.random.Generator) -> None:
     model = graph.trace(net, x)
     again = graph.load(ir.to_proto(model).SerializeToString())
     assert_same_bits(net, again, x)
+
+
+def test_a_traced_model_is_quantised_and_compiled_like_a_file(rng: np.random.Generator) -> None:
+    net = ready(ResNet(), rng)
+    model = graph.trace(net, normal(rng, 1, 3, 32, 32))
+    int8 = graph.quantize(model, [normal(rng, 4, 3, 32, 32) for _ in range(2)])
+    x = normal(rng, 8, 3, 32, 32)
+    got, = graph.compile(int8).run(None, {"x": x})
+    wanted = net(x)
+    assert np.square(wanted).sum() / np.square(got - wanted).sum() > 10 ** 2
+    assert "BatchNormalization" not in operators(int8) and operators(model).count("BatchNormalization") == 6

@@ -33,13 +33,14 @@ class Recording:
         graph: its nodes in the order in which they were computed.
         arrays: the real array of each value.
         constants: the constants in the order in which they came, with the place where each came in.
+        parameters: the model's parameters and buffers by name.
         places: where in the user's code each node was made.
         scope: the names of the modules that are being called, outermost first.
         is_layer: the innermost of them is a layer of the library.
         frozen: amax, rounding and name of the weight quantiser of the frozen layer that is being called.
     """
 
-    def __init__(self, names: dict[int, str], known: dict[Any, str]) -> None:
+    def __init__(self, names: dict[int, str], parameters: dict[str, Any]) -> None:
         self.graph = ir.Graph([], [], nodes=[], opset_imports=dict(OPSETS), name="traced")
         self.arrays: dict[ir.Value, Array] = {}
         self.constants: dict[ir.Value, str] = {}
@@ -48,7 +49,9 @@ class Recording:
         self.is_layer = False
         self.frozen: tuple[Any, QuantizerSpec, str] | None = None
         self._wanted: dict[ir.Node, str] = {}
-        self._module_names, self._known = names, known
+        self.parameters: dict[str, Array] = {name: np.asarray(array) for name, array in parameters.items()}
+        self._known = {_memory(array): name for name, array in self.parameters.items() if array.size}
+        self._module_names = names
         self._named: dict[str, int] = {}
         self._shared: dict[Any, tuple[Array, ir.Value]] = {}
         self._owners: dict[int, Array] = {}
@@ -125,7 +128,7 @@ class Recording:
         return self._stored(given, name)
 
     def _stored(self, given: Array, name: str) -> Traced:
-        key = (given.__array_interface__["data"][0], given.shape, given.strides, given.dtype.str)
+        key = _memory(given)
         shared = self._shared.get(key) if given.ndim else None
         if shared is not None and np.array_equal(self.arrays[shared[1]], given, equal_nan=given.dtype.kind == "f"):
             return self.wrapped(shared[1], self.arrays[shared[1]])
@@ -242,6 +245,11 @@ def _rename(quantizer: ir.Node, name: str) -> None:
     for value in quantizer.inputs[1:]:
         if value is not None:
             value.name = f"{name}.amax"
+
+
+def _memory(array: Array) -> tuple[Any, ...]:
+    """What two arrays that are the same memory have in common."""
+    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str
 
 
 def _owner(array: Array) -> Array:

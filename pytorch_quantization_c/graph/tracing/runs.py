@@ -42,11 +42,7 @@ class Subject:
         self.net, self.by_name = net, by_name
         modules = list(net.named_modules()) if isinstance(net, Module) else []
         self.module_names = {id(module): name for name, module in reversed(modules)}
-        self.known: dict[Any, str] = {}
-        if isinstance(net, Module):
-            for name, array in (*net.named_parameters(), *net.named_buffers()):
-                data = array.__array_interface__["data"][0]
-                self.known[data, array.shape, array.strides, array.dtype.str] = name
+        self.parameters = dict((*net.named_parameters(), *net.named_buffers())) if isinstance(net, Module) else {}
 
     def call(self, inputs: dict[str, Any]) -> Any:
         """The model's answer."""
@@ -55,7 +51,7 @@ class Subject:
 
 def record(subject: Subject, inputs: Inputs) -> Run:
     """One traced run."""
-    recording = Recording(subject.module_names, subject.known)
+    recording = Recording(subject.module_names, subject.parameters)
     traced = {name: recording.input(name, array) for name, array in inputs.items()}
     with tracing_with(recording):
         answer = subject.call(traced)

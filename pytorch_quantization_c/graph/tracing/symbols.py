@@ -190,6 +190,43 @@ def _of_other_shapes(builder: Builder, arrays: list[Array], place: str) -> ir.Va
         end = builder.node("Cast", builder.entry(shapes[0], place), to=ir.DataType.from_numpy(first.dtype).value)
         end = builder.node("Reshape", end, np.zeros(0, np.int64))
         return builder.node("Range", np.zeros((), first.dtype), end, np.ones((), first.dtype))
-    raise Unexplained(place, _first_other([each.shape for each in arrays]))
+    made = _cut(builder, arrays, shapes, place) or _triangle(builder, arrays, place)
+    if made is None:
+        raise Unexplained(place, _first_other([each.shape for each in arrays]))
+    return made
+
+
+def _cut(builder: Builder, arrays: list[Array], shapes: list[Vector], place: str) -> ir.Value | None:
+    """The beginning of a parameter, as of a table of positions."""
+    recording = builder.recording
+    for array in recording.parameters.values():
+        if array.ndim != len(shapes) or not all(
+                all(n <= m for n, m in zip(each.shape, array.shape, strict=True)) and
+                np.array_equal(array[tuple(map(slice, each.shape))], each) for each in arrays):
+            continue
+        axes = [axis for axis, sizes in enumerate(shapes) if len(set(sizes)) > 1]
+        ends = builder.entries([shapes[axis] for axis in axes], place)
+        return builder.node("Slice", recording.value(array), np.zeros(len(axes), np.int64), ends,
+                            np.array(axes, np.int64))
+    return None
+
+
+def _triangle(builder: Builder, arrays: list[Array], place: str) -> ir.Value | None:
+    """One value on and above a diagonal of the last two axes and another below it, as in a causal mask."""
+    first = arrays[0]
+    if first.ndim < 2 or set(first.shape[:-2]) - {1} or any(each.shape[-1] != each.shape[-2] for each in arrays):
+        return None
+    above, below = first[..., :1, -1:].reshape(()), first[..., -1:, :1].reshape(())
+    for k in (-1, 0, 1):
+        if all(np.array_equal(np.where(np.tri(each.shape[-1], k=k - 1, dtype=bool), below, above),
+                              each.reshape(each.shape[-2:])) for each in arrays):
+            size = builder.entry(tuple(each.shape[-1] for each in arrays), place)
+            end = builder.node("Reshape", size, np.zeros(0, np.int64))
+            places = builder.node("Range", np.array(0, np.int64), end, np.array(1, np.int64))
+            apart = builder.node("Sub", places, builder.node("Unsqueeze", places, np.array([1], np.int64)))
+            made = builder.node("Where", builder.node("GreaterOrEqual", apart, np.array(k, np.int64)), above, below)
+            outer = first.ndim - 2
+            return builder.node("Unsqueeze", made, np.arange(outer)) if outer else made
+    return None
 
 
