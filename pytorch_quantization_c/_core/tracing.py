@@ -33,7 +33,7 @@ class Tracer(Protocol):
 
 
 tracer: Tracer | None = None
-_lock = threading.Lock()
+_lock = threading.RLock()
 _methods: list[tuple[type, str, Callable[..., Any]]] = []
 
 
@@ -51,6 +51,8 @@ def asking(whom: Tracer) -> Iterator[None]:
     """For the time of a `with` block this tracer is asked; one at a time in a process."""
     global tracer
     with _lock:
+        if tracer is not None:
+            raise RuntimeError("Expected no trace within a trace")
         own = [(cls, name, vars(cls)[name]) for cls, name, _ in _methods]
         try:
             tracer = whom

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from pytorch_quantization_c import float_nn, graph
 from pytorch_quantization_c import nn as quant_nn
+from pytorch_quantization_c.graph.interpreter import elementwise
 from tests.graph.traced_models import LeNet, PlainGRU, ResNet, Transformer, ready
 
 Array = NDArray[Any]
@@ -87,15 +89,30 @@ def test_gru_in_plain_numpy(rng: np.random.Generator) -> None:
     assert text.getvalue().endswith("\nAxes of inputs that stay fixed: x_1, x_2\n")
 
 
-def test_quantised_lstm_agrees_to_a_millionth_and_says_where(rng: np.random.Generator,
-                                                             caplog: pytest.LogCaptureFixture) -> None:
-    net = ready(quant_nn.QuantLSTM(5, 7, 2, batch_first=True), rng)
+@pytest.mark.parametrize("make", [quant_nn.QuantLSTM, quant_nn.modules.quant_rnn.GRU])
+def test_quantised_recurrent_layers_compute_in_floats_as_they_do(make: Any, rng: np.random.Generator,
+                                                                 tmp_path: Path) -> None:
+    net = ready(make(5, 7, 2, batch_first=True), rng)
     model = graph.trace(net, normal(rng, 1, 3, 5))
-    named = model.graph.metadata_props["trace.inexact_nodes"].split(", ")
-    assert {node.op_type for node in model.graph if node.name in named} == {"Gemm"} and named[0] in caplog.text
-    x = normal(rng, 3, 3, 5)
-    for got, wanted in zip(graph.interpret(model, {"input": x}), flat(net(x)), strict=True):
-        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max())
+    assert_same_bits(net, model, normal(rng, 1, 3, 5), normal(rng, 3, 3, 5))
+    graph.save(model, tmp_path / "net.onnx")
+    assert_same_bits(net, graph.load(tmp_path / "net.onnx"), normal(rng, 3, 3, 5))
+
+
+def test_nodes_that_are_not_equal_to_the_bit_are_named(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch,
+                                                       caplog: pytest.LogCaptureFixture) -> None:
+    def net(x: Array) -> Array:
+        return np.exp(-np.abs(np.tanh(x)))
+
+    x = normal(rng, 1, 6)
+    monkeypatch.setitem(elementwise.FLOATS, "Tanh", lambda x: np.nextafter(np.tanh(x), np.float32(0)))
+    model, text = graph.trace(net, x), io.StringIO()
+    assert model.graph.metadata_props["trace.inexact_nodes"] == "tanh" and "Nodes that differ: tanh." in caplog.text
+    graph.summary(model, text)
+    assert text.getvalue().endswith("\nNodes that agree with the traced model to 1e-6: tanh\n")
+    monkeypatch.setitem(elementwise.FLOATS, "Tanh", lambda x: np.tanh(x) * np.float32(0.99))
+    with pytest.raises(graph.GraphError, match=r"does not agree with the model in 'output'.*tanh"):
+        graph.trace(net, x)
 
 
 def test_a_saved_graph_has_the_same_bits(rng: np.random.Generator) -> None:

@@ -172,3 +172,17 @@ def test_a_layer_of_ones_own_is_traced(rng: np.random.Generator) -> None:
 def test_resizing_gives_the_bits_of_the_function(settings: dict[str, Any], rng: np.random.Generator) -> None:
     net = fnn.Upsample(**settings).eval()
     assert_same_bits(net, graph.trace(net, normal(rng, *PLANE)), normal(rng, 3, 4, 12, 12))
+
+
+def test_a_layer_of_ones_own_on_quantised_arrays_computes_in_floats(rng: np.random.Generator) -> None:
+    class Own(qnn.modules._utils.QuantMixin, fnn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = fnn.Parameter(normal(rng, 5, 6))
+            self.init_quantizer(tensor_quant.QuantDescriptor(amax=3.0), tensor_quant.QuantDescriptor(axis=0))
+
+        def forward(self, x: Array) -> Array:
+            return fnn.functional.linear(self.input_quantizer(x), self.weight_quantizer(self.weight))
+
+    net = Own().eval()
+    assert_same_bits(net, graph.trace(net, normal(rng, 1, 6)), normal(rng, 1, 6), normal(rng, 7, 6))

@@ -140,3 +140,10 @@ def test_other_threads_compute_as_ever(rng: np.random.Generator) -> None:
         stop.set()
         thread.join()
     assert found and all(found)
+
+
+def test_a_trace_within_a_trace_is_refused(rng: np.random.Generator) -> None:
+    inner = normal(rng, 1, 6)
+    with pytest.raises(RuntimeError, match="no trace within a trace"):
+        graph.trace(lambda x: [graph.trace(np.exp, inner), x][1], inner, batch_axis=None)
+    assert tracing.tracer is None

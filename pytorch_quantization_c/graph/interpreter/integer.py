@@ -18,7 +18,7 @@ from ...integer.packed import Geometry as PackedGeometry
 from ...integer.packed import PackedWeights
 from ...integer.weights import quantized_weight
 from ..arithmetic import fake_quantize, integers, spread
-from ..nodes import Quantizer, QuantizerSpec, is_quantizer, quantizer
+from ..nodes import EXECUTION, Quantizer, QuantizerSpec, is_quantizer, quantizer
 from .exact import fma, layer_scale, rounded_sums
 from .grid import quantizer_behind
 from .steps import Step
@@ -214,7 +214,7 @@ def integer_step(node: ir.Node, opset: int, added: Array | None = None) -> Step 
     """
     value = node.inputs[0] if node.op_type in LAYERS and node.domain == "" else None
     x = quantizer_behind(value)
-    if value is None or x is None or not _plain_gemm(node):
+    if value is None or x is None or not _plain_gemm(node) or node.metadata_props.get(EXECUTION) == "float":
         return None
     weight = _quantized_weight(node.inputs[1])
     if weight is None or (node.op_type in ("Gemm", "MatMul") and weight.array.ndim != 2):

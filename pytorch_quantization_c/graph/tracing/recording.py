@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..interpreter.steps import plain_step
-from ..nodes import DOMAIN, VERSION, QuantizerSpec, fake_quant, is_quantizer, quantizer
+from ..nodes import DOMAIN, EXECUTION, VERSION, QuantizerSpec, fake_quant, is_quantizer, quantizer
 from .array import Traced, plain
 from .refusal import place, refuse
 
@@ -18,6 +18,7 @@ __all__ = ["OPSETS", "Recording"]
 
 Array = NDArray[Any]
 
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 OPSETS = {"": 21, DOMAIN: VERSION}
 LIBRARY = ("pytorch_quantization_c.float_nn.", "pytorch_quantization_c.nn.")
 MAIN = ("averagepool", "batchnormalization", "clip", "conv", "convtranspose", "elu", "gather", "gelu", "gemm",
@@ -49,6 +50,7 @@ class Recording:
         self.is_layer = False
         self.frozen: tuple[Any, QuantizerSpec, str] | None = None
         self._wanted: dict[ir.Node, str] = {}
+        self._products: list[ir.Node] = []
         self.parameters: dict[str, Array] = {name: np.asarray(array) for name, array in parameters.items()}
         self._known = {_memory(array): name for name, array in self.parameters.items() if array.size}
         self._module_names = names
@@ -158,6 +160,9 @@ class Recording:
         """Adds a node and computes it; its traced outputs, one by itself."""
         self.graph.append(node)
         self.places[node] = place()
+        if node.op_type in PRODUCTS and is_quantizer(node.inputs[1].producer() if node.inputs[1] else None):
+            node.metadata_props[EXECUTION] = "float"  # as a function computes it; see `on_integers`
+            self._products.append(node)
         step = plain_step(node, OPSETS)
         with np.errstate(all="ignore"):
             arrays = step.compute([None if value is None else self.arrays[value] for value in step.reads])
@@ -166,6 +171,15 @@ class Recording:
             value.type, value.shape = _tensor_type(np.asarray(array)), ir.Shape(np.shape(array))
             made.append(self.wrapped(value, array))
         return made[0] if len(made) == 1 else made
+
+    @contextmanager
+    def on_integers(self, layer: Any) -> Iterator[None]:
+        """The products within are computed on integers if that is how the layer has computed itself."""
+        before = len(self._products)
+        yield
+        if layer.execution == "int8":
+            for node in self._products[before:]:
+                node.metadata_props.pop(EXECUTION, None)
 
     def quantized(self, x: Any, amax: Any, spec: QuantizerSpec, name: str | None = None) -> Traced:
         """Adds a quantiser; without an amax a dynamic one."""

@@ -56,7 +56,9 @@ class RunTracer:
             elif is_plain_lstm(module):
                 made = record_lstm(recording, module, *args, **kwargs)
             elif isinstance(module, QuantRules) and hasattr(module, "_float_forward"):
-                made = self._quantized_layer(module, args, kwargs)
+                with recording.on_integers(module):
+                    made = self._quantized_layer(module, args, kwargs)
+                    return recording.rebound(made, self._really(module, args, kwargs))
             else:
                 return module.forward(*args, **kwargs)
             return recording.rebound(made, self._really(module, args, kwargs))
