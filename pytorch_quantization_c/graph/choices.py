@@ -82,6 +82,9 @@ def _checked(name: str, descriptor: Any) -> QuantDescriptor:
     if name == "input" and descriptor.axis is not None:
         raise ValueError(f"Expected `input` with axis None, as integer layers have one range for it, got axis "
                          f"{descriptor.axis}")
+    if name == "input" and descriptor.amax is not None:
+        raise ValueError(f"Expected `input` without a fixed amax, as `quantize` finds ranges, got {descriptor.amax}: "
+                         "`set_amax` of graph.nodes changes one afterwards")
     if name == "weight" and descriptor.axis not in (None, 0):
         raise ValueError(f"Expected `weight` with axis None, or 0 for one range each output channel, got axis "
                          f"{descriptor.axis}")

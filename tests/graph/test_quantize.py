@@ -146,6 +146,7 @@ def test_recurrent_layers_have_quantized_weights(rng: np.random.Generator) -> No
     ({"methods": ("magic",)}, "Expected `methods`"), ({"methods": "bias_correction"}, "Expected `methods`"),
     ({"exclude": ["*"]}, "Expected `model` to have layers to quantise"),
     ({"input": QuantDescriptor(8, axis=0)}, "Expected `input` with axis None"),
+    ({"input": QuantDescriptor(8, amax=1.0)}, "Expected `input` without a fixed amax"),
     ({"weight": QuantDescriptor(8, axis=2)}, "Expected `weight` with axis None, or 0")])
 def test_bad_arguments(rng: np.random.Generator, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
