@@ -116,7 +116,7 @@ def _first(subject: Subject, inputs: Inputs, batch_axis: int | None) -> Run:
         return record(subject, inputs)
     except TraceError:
         raise
-    except Exception as error:
+    except (ValueError, TypeError, IndexError) as error:
         if batch_axis is None:
             raise
         shapes = ", ".join(f"{name!r} {list(array.shape)}" for name, array in inputs.items())
