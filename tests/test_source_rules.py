@@ -12,7 +12,7 @@ from pytorch_quantization_c import _C
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("csrc", "pytorch_quantization_c", "tests", "benchmarks", "examples", "docs")
-FLOORS = ("kernels", "runtime", "operators", "program", "python")  # each includes what is below it and its own, nothing above
+FLOORS = ("kernels", "runtime", "operators", "program", "python")  # each includes itself and what is below
 ISAS = "scalar|avx2|avxvnni|avx512|vnni|amx|neon|dotprod"
 LONGEST_FILE = 500
 LONGEST_GLUE_FUNCTION = 40

@@ -109,7 +109,8 @@ class _Lowering:
         if not forms:
             return None
         images = [key for key in forms if key.form is not None and key.form != FLOATS and key.matrix == matrix]
-        stored, rest = images[:MAX_CODES], [key for key in forms if key.form is not None and key not in images[:MAX_CODES]]
+        stored = images[:MAX_CODES]
+        rest = [key for key in forms if key.form is not None and key not in stored]
         floats = Key(self.number(value), FLOATS)
         rest = [key for key in rest if matrix or key != floats]
         for key in rest:
