@@ -120,7 +120,7 @@ class ScaledQuantDescriptor:
         self._calib_method = kwargs.pop("calib_method", "max")
         if not isinstance(self._calib_method, str) or self._calib_method not in CALIB_METHODS:
             known = " or ".join(repr(method) for method in CALIB_METHODS)
-            searched = self._calib_method in ("entropy", "mse", "percentile")
+            searched = isinstance(self._calib_method, str) and self._calib_method in ("entropy", "mse", "percentile")
             raise ValueError(f"Expected `calib_method` to be {known}, got {shown(self._calib_method)}"
                              + (": it searches a 'histogram', and is chosen when amax is loaded" if searched else ""))
         self._unsigned = _checked_flag("unsigned", kwargs.pop("unsigned", False))
