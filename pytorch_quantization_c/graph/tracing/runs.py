@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from ...float_nn.module import Module
 from .array import Traced
 from .recording import Recording
-from .refusal import TraceError, place, refuse
+from .refusal import TraceError, refuse
 from .tracer import tracing_with
 
-__all__ = ["Inputs", "Run", "difference", "keys_of", "record"]
+__all__ = ["Inputs", "Run", "Subject", "changed_constants", "check_mode", "difference", "flattened", "input_names",
+           "keys_of", "record"]
 
 Array = NDArray[Any]
 Inputs = dict[str, Array]
@@ -146,6 +147,3 @@ def check_mode(net: Any) -> None:
         for name, module in net.named_modules():
             if module.training:
                 refuse(f"a model in training mode ({name or type(net).__name__} is)", "call `eval()` first")
-
-
-__all__ += ["Subject", "changed_constants", "check_mode", "flattened", "input_names", "place"]

@@ -86,21 +86,21 @@ def _ratio(wanted: Vector, sizes: Vector) -> int | None:
 class Builder:
     """Puts nodes that compute sizes before a node that needs them."""
 
-    def __init__(self, sizes: Sizes, before: ir.Node, number: int) -> None:
+    def __init__(self, sizes: Sizes, before: ir.Node) -> None:
         self.sizes, self.before, self.recording = sizes, before, sizes.recording
-        self.number = number
 
     def node(self, op: str, *inputs: Any, **attributes: Any) -> ir.Value:
         """One more node; its output."""
         graph = self.recording.graph
-        values = [each if isinstance(each, ir.Value) else self._constant(np.asarray(each)) for each in inputs]
+        values = [each if isinstance(each, ir.Value) else self.constant(np.asarray(each)) for each in inputs]
         name = self.recording.unique(f"size.{op.lower()}")
         made = ir.Node("", op, values, ir.convenience.convert_attributes(attributes), name=name,
                        outputs=[ir.Value(name=name)])
         graph.insert_before(self.before, made)
         return made.outputs[0]
 
-    def _constant(self, array: Array) -> ir.Value:
+    def constant(self, array: Array) -> ir.Value:
+        """A new constant."""
         name = self.recording.unique("size.constant")
         value = ir.Value(name=name, shape=ir.Shape(array.shape), const_value=ir.tensor(array, name=name),
                          type=ir.TensorType(ir.DataType.from_numpy(array.dtype)))
@@ -139,7 +139,7 @@ def make_symbolic(runs: Sequence[Run]) -> Sizes:
         values = [values[number] for values in lists]
         arrays = [run.recording.arrays[value] for run, value in zip(runs, values, strict=True)]
         for use in list(values[0].uses()):
-            computed = _computed(Builder(sizes, use.node, number), use, arrays, runs[0].recording.constants[values[0]])
+            computed = _computed(Builder(sizes, use.node), use, arrays, runs[0].recording.constants[values[0]])
             use.node.replace_input_with(use.idx, computed)
     return sizes
 
@@ -152,7 +152,7 @@ def _computed(builder: Builder, use: Any, arrays: list[Array], place: str) -> ir
         if use.node.op_type == "Reshape":
             entries = _simplest(builder.sizes, use.node, entries)
             if all(len(set(entry)) == 1 for entry in entries):
-                return builder._constant(np.array([entry[0] for entry in entries], np.int64))
+                return builder.constant(np.array([entry[0] for entry in entries], np.int64))
         return builder.entries(entries, place)
     if same_shape and first.size == 1 and all(float(each.reshape(())) == int(each.reshape(())) for each in arrays):
         made = builder.entry(tuple(int(each.reshape(())) for each in arrays), place)
