@@ -9,6 +9,8 @@ extern PyMethodDef pqc_calib_methods[];
 extern PyMethodDef pqc_float_methods[];
 extern PyMethodDef pqc_integer_methods[];
 extern PyMethodDef pqc_machine_methods[];
+extern PyMethodDef pqc_pack_methods[];
+extern PyMethodDef pqc_prepared_methods[];
 extern PyMethodDef pqc_program_methods[];
 extern PyMethodDef pqc_quant_methods[];
 extern PyMethodDef pqc_reduce_methods[];
