@@ -174,6 +174,7 @@ static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_
                                s->high,
                                s->second_low,
                                s->second_high,
+                               .hard_swish = s->hard_swish,
                                .outputs = s->outputs};
         if (s->residual.codes.content != PQC_NOTHING)
             f.residual = pqc_image_pixels(&s->residual, j->buffers, t->image, y, x);

@@ -25,6 +25,7 @@ typedef struct {
     pqc_window y, x;            /* of convolutions and pools */
     const pqc_weights *weights; /* of convolutions */
     float low, high, second_low, second_high;
+    bool hard_swish;
     int32_t *offset; /* of convolutions: of each kr group, or tap; filled by pqc_step_prepare */
 } pqc_step;
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { IMAGE_FIELDS = 15, STEP_FIELDS = 16, MAX_BUFFERS = 1 << 16, NONE = -1 };
+enum { IMAGE_FIELDS = 15, STEP_FIELDS = 17, MAX_BUFFERS = 1 << 16, NONE = -1 };
 
 static const char weights_name[] = "pytorch_quantization_c.program_weights";
 static const char plan_name[] = "pytorch_quantization_c.program_plan";
@@ -202,6 +202,7 @@ static int get_step(plan *p, const description *d, ptrdiff_t number)
                     .outputs = (int)f[3],
                     .y = window_of(f + 7),
                     .x = window_of(f + 11),
+                    .hard_swish = f[16] != 0,
                     .low = clamps[0],
                     .high = clamps[1],
                     .second_low = clamps[2],

@@ -52,6 +52,10 @@ static float expect(const arena *a, const pqc_finish_params *f, float residual, 
 {
     float y = fmaf((float)a->acc[pixel * LD + c], a->scale[c], a->bias[c]);
     y = clamped(y, f->low, f->high);
+    if (f->hard_swish) { /* each operation is rounded once */
+        float shifted = clamped((float)((double)y + 3), 0, 6);
+        y = (float)((double)(float)((double)y * (double)shifted) / 6);
+    }
     if (f->residual.content != PQC_NOTHING)
         y = (float)((double)y + (double)residual);
     return clamped(y, f->second_low, f->second_high);
@@ -118,6 +122,7 @@ static void check_case(arena *a, int pixels, int channels, int residual, int out
         f.low = 0;
     if (seed % 3 == 1)
         f.high = 6;
+    f.hard_swish = seed % 11 < 3;
     if (residual && seed % 4 == 1)
         f.second_low = 0;
     if (residual) {

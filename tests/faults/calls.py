@@ -98,8 +98,9 @@ def program_tables(side: int) -> tuple[Any, ...]:
     sums = [1, 0, 0, -(-size // 64) * 64, 1, side, side, 8, 0, 0, 0, 0, 32, 0, 0]
     arrays = [[1, 1, number, 0, 1, side, side, c, 0, 0, 0, 0, 4 * c, 0, 0] for number, c in ((1, 4), (2, 8))]
     ranges = np.tile(np.array([20, 20, -127, 127], F32), (4, 1))
-    steps = [[0, 0, -1, 1, 1, -1, -1, 1, 1, 0, 1, 1, 1, 0, 1, -1], [2, 1, -1, 1, 2, -1, -1, 1, 1, 1, 3, 1, 1, 1, 3, 0],
-             [1, 2, -1, 1, 3, -1, -1, 1, 1, 0, 1, 1, 1, 0, 1, -1]]
+    window = [1, 1, 0, 1] * 2
+    steps = [[0, 0, -1, 1, 1, -1, -1, *window, -1, 0], [2, 1, -1, 1, 2, -1, -1, 1, 1, 1, 3, 1, 1, 1, 3, 0, 0],
+             [1, 2, -1, 1, 3, -1, -1, *window, -1, 0]]
     clamps = np.tile(np.array([-np.inf, np.inf], F32), (3, 2))
     buffers = [sums[3] + side * side * 32, side * side * 16, side * side * 32]
     return (np.array([arrays[0], image, sums, arrays[1]], np.int64), ranges, np.array(steps, np.int64), clamps,

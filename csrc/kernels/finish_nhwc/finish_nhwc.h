@@ -3,6 +3,7 @@
  *
  *     y = fma((float)acc[p * ld + c], scale[c], bias[c])
  *     y = min(max(y, low), high)
+ *     y = y * min(max(y + 3, 0), 6) / 6       if hard_swish
  *     y = y + residual[p][c]                  if there is one; codes stand for (code - zero) / div
  *     y = min(max(y, second_low), second_high)
  *
@@ -40,6 +41,7 @@ enum { PQC_MAX_OUTPUTS = 3 };
 typedef struct {
     const float *scale, *bias;
     float low, high, second_low, second_high;
+    bool hard_swish;
     pqc_pixels residual, output[PQC_MAX_OUTPUTS];
     int outputs;
 } pqc_finish_params;

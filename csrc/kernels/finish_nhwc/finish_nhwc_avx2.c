@@ -18,6 +18,13 @@ INLINE floats16 clamp16(floats16 y, float low, float high)
                       _mm256_min_ps(most, _mm256_max_ps(least, y.high))};
 }
 
+INLINE __m256 hard_swish8(__m256 y)
+{
+    __m256 shifted = _mm256_add_ps(y, _mm256_set1_ps(3)), six = _mm256_set1_ps(6);
+    shifted = _mm256_min_ps(six, _mm256_max_ps(_mm256_setzero_ps(), shifted));
+    return _mm256_div_ps(_mm256_mul_ps(y, shifted), six);
+}
+
 INLINE __m256 decoded8(__m256i code, __m256i zero, __m256 div, __m256 reciprocal)
 {
     return divide8(_mm256_cvtepi32_ps(_mm256_sub_epi32(code, zero)), div, reciprocal);
@@ -82,6 +89,8 @@ INLINE void finish16(const int32_t *acc, ptrdiff_t ld, int pixels, const pqc_fin
         floats16 y = {_mm256_fmadd_ps(_mm256_cvtepi32_ps(load_words(acc)), scale0, bias0),
                       _mm256_fmadd_ps(_mm256_cvtepi32_ps(load_words(acc + 8)), scale1, bias1)};
         y = clamp16(y, f->low, f->high);
+        if (f->hard_swish)
+            y = (floats16){hard_swish8(y.low), hard_swish8(y.high)};
         if (f->residual.content != PQC_NOTHING) {
             floats16 other =
                 values16(&f->residual, (const char *)f->residual.at + p * f->residual.pixel);

@@ -45,6 +45,8 @@ unsigned pqc_finish_nhwc_scalar(const int32_t *acc, ptrdiff_t ld, int pixels, in
         for (int c = 0; c < channels; c++) {
             float y = fmaf((float)acc[p * ld + c], f->scale[c], f->bias[c]);
             y = clamp(y, f->low, f->high);
+            if (f->hard_swish)
+                y = y * clamp(y + 3, 0, 6) / 6;
             if (f->residual.content != PQC_NOTHING)
                 y += value_at(&f->residual, p, c);
             y = clamp(y, f->second_low, f->second_high);

@@ -16,7 +16,7 @@ __all__ = ["Fused", "fused_layers"]
 
 
 class Fused:
-    """A layer and the steps that follow it: [clamp], [+ residual], [clamp].
+    """A layer and the steps that follow it: [clamp], [HardSwish], [+ residual], [clamp].
 
     Attributes:
         step, layer: the layer.
@@ -29,6 +29,7 @@ class Fused:
         self.steps = [step]
         self.residual: ir.Value | None = None
         self.first, self.second = Clamp(), Clamp()
+        self.hard_swish = False
 
     @property
     def output(self) -> ir.Value:
@@ -41,6 +42,10 @@ class Fused:
         clamp = _clamp_of(step.node)
         if clamp is not None and step.reads[0] is self.output:
             return self._take_clamp(step, clamp)
+        if _is(step.node, "HardSwish") and self.residual is None and not self.hard_swish:
+            self.hard_swish = True
+            self.steps.append(step)
+            return True
         if self.layer.matrix or self.residual is not None or not _is(step.node, "Add") or self.second != Clamp():
             return False
         others = [value for value in step.reads if value is not self.output]
@@ -51,7 +56,8 @@ class Fused:
         return True
 
     def _take_clamp(self, step: Any, clamp: Clamp) -> bool:
-        if (self.second if self.residual is not None else self.first) != Clamp():
+        if (self.second if self.residual is not None else self.first) != Clamp() or (
+                self.hard_swish and self.residual is None):
             return False
         if self.residual is None:
             self.first = clamp

@@ -96,7 +96,7 @@ class _Lowering:
             return
         name = fused.step.node.name or value.name or ""
         conv = Conv(name, Key(-1, None), layer.weight, layer.scale, layer.bias, layer.groups, layer.y, layer.x,
-                    first=fused.first, second=fused.second, outputs=stored)
+                    first=fused.first, second=fused.second, hard_swish=fused.hard_swish, outputs=stored)
         self.operations.append(conv)
         if fused.residual is not None:
             conv.residual = self.want_residual(fused.residual)

@@ -135,7 +135,7 @@ class Conv(Operation):
 
     weight: int8 (outputs, height, width, inputs of a group).
     scale, bias: float32, for each output; the scale takes that of the input in.
-    first, second: clamps before and after the residual is added.
+    first, second: clamps before and after the residual is added; hard_swish: behind the first.
     """
 
     input: Key
@@ -148,6 +148,7 @@ class Conv(Operation):
     residual: Key | None = None
     first: Clamp = Clamp()
     second: Clamp = Clamp()
+    hard_swish: bool = False
     outputs: list[Key] = field(default_factory=list)
 
     @property

@@ -2,7 +2,8 @@
 
 Images: content, is an array, buffer, offset, n, h, w, c, top, bottom, left, right, bytes of a pixel, zero, refuses
 negative numbers; beside it mul, div, lo, hi. Steps: kind, input, residual or -1, number of outputs, three outputs, and
-for y and x stride, dilation, padding before, kernel; the number of weights or -1; beside it the bounds of two clamps.
+for y and x stride, dilation, padding before, kernel; the number of weights or -1, whether HardSwish follows; beside it
+the bounds of two clamps.
 """
 from __future__ import annotations
 
@@ -59,11 +60,11 @@ class Tables:
 
     def _step(self, kind: int, source: Image, residual: Image | None, outputs: Sequence[Image],
               windows: Sequence[tuple[Window, int]] = ((NO_WINDOW, 0), (NO_WINDOW, 0)),
-              clamps: Sequence[Clamp] = (Clamp(), Clamp()), weights: int = NONE) -> None:
+              clamps: Sequence[Clamp] = (Clamp(), Clamp()), weights: int = NONE, hard_swish: bool = False) -> None:
         numbers = [self._image(image) for image in outputs]
         sizes = [number for w, before in windows for number in (w.stride, w.dilation, before, w.kernel)]
         self.steps.append([kind, self._image(source), NONE if residual is None else self._image(residual),
-                           len(numbers), *(numbers + [NONE] * 2)[:3], *sizes, weights])
+                           len(numbers), *(numbers + [NONE] * 2)[:3], *sizes, weights, int(hard_swish)])
         self.clamps.append([bound for clamp in clamps for bound in clamp])
 
     def move(self, kind: int, source: Image, target: Image) -> None:
@@ -75,7 +76,7 @@ class Tables:
         """A convolution with so much padding."""
         self._capsules.append(self.weights[each])
         self._step(CONV, source, residual, outputs, ((each.y, top), (each.x, left)), (each.first, each.second),
-                   len(self._capsules) - 1)
+                   len(self._capsules) - 1, each.hard_swish)
 
     def pool(self, each: Pool, source: Image, target: Image, top: int, left: int) -> None:
         """A pool with so much padding."""

@@ -52,7 +52,7 @@ def test_every_number_at_its_extremes(table: int) -> None:
                 run(tables, packed)
             except ValueError:
                 refused += 1
-    assert 0.5 * count < refused <= count
+    assert 0.4 * count < refused <= count
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e30, -1e30, 1e-44])
@@ -70,11 +70,11 @@ def test_ranges_that_no_code_has(number: float) -> None:
 def test_arguments_of_another_kind() -> None:
     tables, packed = program_tables(SIDE), weights()
     with pytest.raises(TypeError, match="`weights`"):
-        _C.program_plan(*tables, list(packed))  # type: ignore[arg-type]
+        _C.program_plan(*tables, list(packed))
     with pytest.raises(ValueError, match="PyCapsule"):
         _C.program_plan(*tables, (tables[0],))
     with pytest.raises(TypeError, match="`images`"):
-        _C.program_plan(tables[1], *tables[1:], packed)  # type: ignore[arg-type]
+        _C.program_plan(tables[1], *tables[1:], packed)
     plan = _C.program_plan(*tables, packed)
     small, read_only = np.empty(3, np.float32), np.empty((1, 8, SIDE, SIDE), np.float32)
     image, read_only.flags.writeable = np.empty((1, 4, SIDE, SIDE), np.float32), False

@@ -76,6 +76,16 @@ def branches(rng: np.random.Generator) -> tuple[ir.Model, tuple[int, ...]]:
     return network(body, "float[N,4,H,W] x", outputs, **w), (4, 11, 13)
 
 
+def swish(rng: np.random.Generator) -> tuple[ir.Model, tuple[int, ...]]:
+    """HardSwish behind convolutions, behind a ReLU, in front of a sum, and behind one."""
+    body = """c1 = Conv <pads = [1, 1, 1, 1], strides = [2, 2]> (x, w1, b1)  r1 = HardSwish (c1)
+              c2 = Conv <pads = [1, 1, 1, 1], group = 19> (r1, w2, b2)  r2 = Relu (c2)  h2 = HardSwish (r2)
+              c3 = Conv (h2, w3, b3)  h3 = HardSwish (c3)  s = Add (h3, r1)  h4 = HardSwish (s)
+              y = Conv (h4, w4, b4)"""
+    w = {**_conv(rng, 1, 19, 3, 3), **_conv(rng, 2, 19, 1, 3), **_conv(rng, 3, 19, 19), **_conv(rng, 4, 6, 19)}
+    return network(body, "float[N,3,H,W] x", "float[N,6,P,Q] y", **w), (3, 15, 22)
+
+
 def squeeze(rng: np.random.Generator) -> tuple[ir.Model, tuple[int, ...]]:
     """Squeeze and excitation with SiLU: Python between the calls of C."""
     body = """c1 = Conv <auto_pad = "SAME_UPPER", strides = [2, 2]> (x, w1, b1)  g1 = Sigmoid (c1)  r1 = Mul (c1, g1)
@@ -104,4 +114,5 @@ def linear(rng: np.random.Generator) -> tuple[ir.Model, tuple[int, ...]]:
     return network(body, "float[N,5,18] x", "float[N,5,18] y", **w), (5, 18)
 
 
-ZOO: dict[str, Make] = {make.__name__: make for make in (lenet, resnet, mobilenet, branches, squeeze, groups, linear)}
+MAKERS: list[Make] = [lenet, resnet, mobilenet, branches, swish, squeeze, groups, linear]
+ZOO: dict[str, Make] = {make.__name__: make for make in MAKERS}
