@@ -56,9 +56,6 @@ def report(model: Any, path: FilePath) -> None:
     found = overviews(model)
     if not found:
         raise ValueError("Expected a model with quantizers that have calibrators, got none")
-    if not any(each.results for each in found):
-        warnings.warn("No calibrator has collected anything, so the page is empty: call `calib.report` after "
-                      "`with calibrating(model):`", UserWarning, stacklevel=2)
     rows = "\n".join(map(_row, found))
     page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -72,6 +69,9 @@ quantization noise, every value taken for the middle of its bin; the highlighted
 </tbody></table></main></body></html>
 """
     write_file(path, page.encode("utf-8", "replace"))
+    if not any(each.results for each in found):
+        warnings.warn("No calibrator has collected anything, so the page is empty: call `calib.report` after "
+                      "`with calibrating(model):`", UserWarning, stacklevel=2)
 
 
 def _row(each: Overview) -> str:

@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._core.formats import Float, Int, number_format
 
-__all__ = ["DOMAIN", "DYNAMIC", "E4M3", "EXECUTION", "FAKE_QUANT", "Quantizer", "QuantizerSpec", "declare", "fake_quant",
-           "is_quantizer", "quantizer", "quantizers", "set_amax"]
+__all__ = ["DOMAIN", "DYNAMIC", "E4M3", "EXECUTION", "FAKE_QUANT", "Quantizer", "QuantizerSpec", "declare",
+           "fake_quant", "is_quantizer", "quantizer", "quantizers", "set_amax"]
 
 DOMAIN, VERSION = "pytorch_quantization_c", 1
 FAKE_QUANT, DYNAMIC = "FakeQuant", "DynamicFakeQuant"

@@ -105,6 +105,7 @@ def examples(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 FUNCTIONS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]] = {
     "linear": ({"input": floats(4, 5), "weight": floats(3, 5), "bias": floats(3)}, {}),
+    "corrected_bias": ({"bias": floats(3)}, {"error": np.full(3, 0.5)}),
     "interpolate": ({"input": floats(2, 4, 9, 8)}, {"scale_factor": 2}),
     "pad": ({}, {"pad": (1, 2)}),
     "group_norm": ({"input": floats(2, 4, 9), "weight": floats(4)}, {"num_groups": 2}),

@@ -5,6 +5,7 @@ import itertools
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from pytorch_quantization_c import float_nn, integer, isa, nn, quant_modules
 
 SWITCHES: dict[str, tuple[Callable[[int], AbstractContextManager[Any]], Callable[[], Any]]] = {
     "isa.only": (lambda i: isa.only(isa.available()[i % len(isa.available())]), isa.selected),
-    "float_only": (lambda i: integer.float_only(i % 2 == 0), lambda: integer.switch.enabled()),
+    "float_only": (lambda i: integer.float_only(i % 2 == 0), lambda: integer.enabled()),
     "quantized": (lambda i: quant_modules.quantized(["Linear", "Conv2d", "LSTM"][:i]),
                   lambda: (float_nn.Linear, float_nn.Conv2d, float_nn.LSTM, float_nn.AvgPool2d)),
     "enable_onnx_export": (lambda i: quant_modules.enable_onnx_export(),
@@ -84,8 +85,8 @@ def test_a_choice_for_good_in_a_block_ends_with_it() -> None:
 def test_a_choice_for_good_stays() -> None:
     integer.float_only()
     with integer.float_only(False):
-        assert integer.switch.enabled()
-    assert not integer.switch.enabled()
+        assert integer.enabled()
+    assert not integer.enabled()
     for _ in range(100):
         integer.float_only(False)
-    assert integer.switch.enabled() and len(integer.switch._switch._entries) < 3
+    assert integer.enabled() and len(import_module("pytorch_quantization_c.integer.float_only")._switch._entries) < 3

@@ -33,12 +33,18 @@ def frozen() -> Any:
     return pq.freeze(nn.QuantLinear(4, 3), keep_float=False)
 
 
+def collected() -> Any:
+    calibrator = calib.MaxCalibrator(8, None, False)
+    calibrator.collect(X)
+    return calibrator
+
+
 WRITERS: dict[str, Any] = {
     "bytes": lambda path: write_file(path, NEW),
     "save_quant_state": lambda path: pq.save_quant_state(nn.QuantLinear(4, 3), path),
     "save_frozen": lambda path: pq.save_frozen(frozen(), path),
     "calibrator": lambda path: calib.MaxCalibrator(8, None, False).save(path),
-    "report": lambda path: calib.report(nn.QuantLinear(4, 3), path),
+    "report": lambda path: calib.report(collected(), path),
     "sensitivity": lambda path: pq.sensitivity(nn.QuantLinear(4, 3), [X], resume=path),
 }
 READERS: dict[str, Any] = {

@@ -147,7 +147,7 @@ X = np.ones((1, 2, 3), np.float32)
     (ValueError, r"hx\[0\]", lambda: nn.LSTMCell(3, 4)(X[0], (X[0], X[0]))),
     (ValueError, "range", lambda: nn.LSTM(3, 4, dropout=2)),
     (ValueError, "smaller", lambda: nn.LSTM(3, 4, proj_size=4)),
-    (TypeError, "type float32 as", lambda: nn.LSTM(3, 4).double()(X)),
+    (TypeError, "`input` is float32, the layer.s weights are float64", lambda: nn.LSTM(3, 4).double()(X)),
     (ValueError, "batch_sizes", lambda: nn.LSTM(3, 4)((X[0], np.array([1, 2])))),
     (ValueError, "w_ih",
      lambda: F.lstm_cell(X[0], (X[0], X[0]), np.ones((12, 4), np.float32), np.ones((12, 3), np.float32))),
