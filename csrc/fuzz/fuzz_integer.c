@@ -42,20 +42,20 @@ static pqc_conv_shape any_shape(input *in, ptrdiff_t *size)
 static float *result(pqc_conv_shape *s, bool wide, const uint8_t *w, const float *scale,
                      const ptrdiff_t *size, pqc_conv_call call, unsigned *flags, ptrdiff_t *n)
 {
-    pqc_packed_weights plan;
+    pqc_packed_weights packed;
     pqc_conv_view view;
     s->amx = pqc_conv_wanted_amx(s, wide);
     ptrdiff_t bytes = pqc_packed_weights_bytes(s, wide);
     void *memory = aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64);
-    pqc_pack_weights(&plan, s, wide, memory, w, scale);
+    pqc_pack_weights(&packed, s, wide, memory, w, scale);
     float *y = NULL;
     if (pqc_conv_view_init(&view, s, size)) {
-        ptrdiff_t room = pqc_conv_prepare(&plan, &view, &call);
+        ptrdiff_t room = pqc_conv_prepare(&packed, &view, &call);
         *n = call.batch * s->groups * s->out * view.outputs;
         y = block(NULL, (size_t)*n * sizeof *y);
         call.y = y;
         call.workspace = aligned_alloc(64, (size_t)(room + 63) / 64 * 64);
-        *flags = pqc_conv_run(&plan, &view, &call) != 0;
+        *flags = pqc_conv_run(&packed, &view, &call) != 0;
         free(call.workspace);
     }
     free(memory);

@@ -124,14 +124,14 @@ static void fill_offsets_by_rows(const pqc_conv_work *w)
 {
     const pqc_conv_shape *shape = &w->packed->shape;
     const pqc_subconv *sub = w->sub;
-    ptrdiff_t layers = sub->taps[0].count, columns = sub->taps[2].count;
-    ptrdiff_t row_taps = layers * columns, c4_blocks = w->view->c4_blocks;
+    ptrdiff_t layers = sub->taps[0].count, row_length = sub->taps[2].count;
+    ptrdiff_t row_taps = layers * row_length, c4_blocks = w->view->c4_blocks;
     int32_t *offset = w->offset;
     for (ptrdiff_t y = 0; y < sub->taps[1].count; y++, offset += c4_blocks * row_taps)
         for (ptrdiff_t i = 0; i < row_taps; i++) {
-            ptrdiff_t at = pqc_conv_axis_place(shape, w->view, 0, sub->index[0], i / columns) +
+            ptrdiff_t at = pqc_conv_axis_place(shape, w->view, 0, sub->index[0], i / row_length) +
                            pqc_conv_axis_place(shape, w->view, 1, sub->index[1], y) +
-                           pqc_conv_axis_place(shape, w->view, 2, sub->index[2], i % columns);
+                           pqc_conv_axis_place(shape, w->view, 2, sub->index[2], i % row_length);
             for (ptrdiff_t c4 = 0; c4 < c4_blocks; c4++)
                 offset[c4 * row_taps + i] = (int32_t)(4 * (at + c4 * w->view->block_stride));
         }

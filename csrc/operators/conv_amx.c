@@ -9,13 +9,13 @@ enum {
     TASKS = 8 /* of an image at least, if it has so many blocks */
 };
 
-/* Pixels are taken in lines, 16 at a time.  c4 blocks: a line is a layer with its borders, whose sums are not stored;
- * tap-packed: a row.  Where more than half would be borders: pixel by pixel, all in one line. */
+/* Pixels are taken in spans, 16 at a time.  c4 blocks: a span is a layer with its borders, whose sums are not stored;
+ * tap-packed: a row.  Where more than half would be borders: pixel by pixel, all in one span. */
 typedef struct {
-    ptrdiff_t lines, length;   /* pixels of a line */
-    ptrdiff_t of_line, tiles;  /* of 16 pixels: of a line, of all */
-    ptrdiff_t mblock, mblocks; /* tiles of an M-block, at most; M-blocks */
-    ptrdiff_t pairs, parts;    /* of output channels: 32 each, and in how many tasks */
+    ptrdiff_t spans, length;     /* pixels of a span */
+    ptrdiff_t span_tiles, tiles; /* of 16 pixels: of a span, of all */
+    ptrdiff_t mblock, mblocks;   /* tiles of an M-block, at most; M-blocks */
+    ptrdiff_t pairs, parts;      /* of output channels: 32 each, and in how many tasks */
     bool gathered;
     bool direct; /* without a panel */
 } layout;
@@ -33,10 +33,10 @@ static layout layout_of(const pqc_packed_weights *packed, const pqc_conv_view *v
     ptrdiff_t with_borders = (rows - 1) * pqc_conv_pitch(view, 1) + width;
     layout l = {.pairs = pqc_div_round_up(packed->shape.out, PQC_AMX_PAIR)};
     l.gathered = !packed->shape.kw4 && with_borders > 2 * rows * width;
-    l.lines = l.gathered ? 1 : packed->shape.kw4 ? layers * rows : layers;
+    l.spans = l.gathered ? 1 : packed->shape.kw4 ? layers * rows : layers;
     l.length = l.gathered ? layers * rows * width : packed->shape.kw4 ? width : with_borders;
-    l.of_line = pqc_div_round_up(l.length, PQC_AMX_SIDE);
-    l.tiles = l.lines * l.of_line;
+    l.span_tiles = pqc_div_round_up(l.length, PQC_AMX_SIDE);
+    l.tiles = l.spans * l.span_tiles;
     l.direct = !packed->shape.kw4 && !l.gathered && view->c4_blocks % PQC_AMX_SIDE == 0;
     bool large = packed->padded_out * k * 4 > PQC_L2_AMX_WEIGHTS;
     ptrdiff_t most =
@@ -86,8 +86,8 @@ static int add_run(const pqc_conv_work *w, pqc_amx_run *run, int runs, int from,
     return runs + 1;
 }
 
-/* Pixels from `first` on of a line with rows `pitch` long, of which range[2].count count. */
-static int row_runs(const pqc_conv_work *w, ptrdiff_t line, ptrdiff_t first, ptrdiff_t end,
+/* Pixels from `first` on of a span with rows `pitch` long, of which range[2].count count. */
+static int row_runs(const pqc_conv_work *w, ptrdiff_t span, ptrdiff_t first, ptrdiff_t end,
                     ptrdiff_t pitch, int from, pqc_amx_run *run, int runs)
 {
     ptrdiff_t width = w->range[2].count, rows = w->range[1].count;
@@ -96,7 +96,7 @@ static int row_runs(const pqc_conv_work *w, ptrdiff_t line, ptrdiff_t first, ptr
         ptrdiff_t count = pqc_min(width, x + end - at) - x;
         if (count > 0)
             runs = add_run(w, run, runs, from + (int)(at - first), (int)count,
-                           pqc_conv_output(w, line + row / rows, row % rows, x));
+                           pqc_conv_output(w, span + row / rows, row % rows, x));
         at += pitch - x;
     }
     return runs;
@@ -105,14 +105,14 @@ static int row_runs(const pqc_conv_work *w, ptrdiff_t line, ptrdiff_t first, ptr
 static int runs_of(const job *j, ptrdiff_t tile, int from, pqc_amx_run *run, int runs)
 {
     const pqc_conv_work *w = j->w;
-    ptrdiff_t line = tile / j->l.of_line, first = tile % j->l.of_line * PQC_AMX_SIDE;
+    ptrdiff_t span = tile / j->l.span_tiles, first = tile % j->l.span_tiles * PQC_AMX_SIDE;
     ptrdiff_t end = pqc_min(first + PQC_AMX_SIDE, j->l.length), rows = w->range[1].count;
     if (!w->packed->shape.kw4)
-        return row_runs(w, line, first, end,
+        return row_runs(w, span, first, end,
                         j->l.gathered ? w->range[2].count : pqc_conv_pitch(w->view, 1), from, run,
                         runs);
     return add_run(w, run, runs, from, (int)(end - first),
-                   pqc_conv_output(w, line / rows, line % rows, first));
+                   pqc_conv_output(w, span / rows, span % rows, first));
 }
 
 /* The image's bytes from which a tile's pixels are counted on. */
@@ -120,13 +120,13 @@ static const uint8_t *pixels_at(const job *j, const uint8_t *x, ptrdiff_t tile)
 {
     const pqc_conv_work *w = j->w;
     const pqc_conv_axis *axis = w->packed->shape.axis;
-    ptrdiff_t line = tile / j->l.of_line, first = tile % j->l.of_line * PQC_AMX_SIDE;
+    ptrdiff_t span = tile / j->l.span_tiles, first = tile % j->l.span_tiles * PQC_AMX_SIDE;
     ptrdiff_t row = pqc_conv_pitch(w->view, 1), layer = pqc_conv_pitch(w->view, 0);
     if (j->l.gathered)
         return x;
     if (!w->packed->shape.kw4)
-        return x + 4 * (line * layer + first);
-    ptrdiff_t z = line / w->range[1].count, y = line % w->range[1].count;
+        return x + 4 * (span * layer + first);
+    ptrdiff_t z = span / w->range[1].count, y = span % w->range[1].count;
     return x + z * axis[0].stride * layer + y * axis[1].stride * row + first * axis[2].stride;
 }
 
@@ -134,7 +134,7 @@ static void fill_panel(const job *j, const uint8_t *x, ptrdiff_t tile, uint8_t *
 {
     const pqc_conv_work *w = j->w;
     const pqc_conv_axis *along = &w->packed->shape.axis[2];
-    ptrdiff_t first = tile % j->l.of_line * PQC_AMX_SIDE;
+    ptrdiff_t first = tile % j->l.span_tiles * PQC_AMX_SIDE;
     int32_t pixel[PQC_AMX_SIDE] = {0};
     pqc_amx_panel p = {.offset = w->offset, .k = w->sub->k};
     if (j->l.gathered) {
@@ -179,7 +179,7 @@ static void multiply(const job *j, const mblock *s, ptrdiff_t group, ptrdiff_t p
     ptrdiff_t first = pqc_part_begin(j->l.pairs, j->l.parts, part);
     ptrdiff_t end = pqc_part_begin(j->l.pairs, j->l.parts, part + 1);
     for (ptrdiff_t n = first; n < end; n++) {
-        ptrdiff_t pair = pqc_turned(first, end, w->backwards, n);
+        ptrdiff_t pair = pqc_nth_of_range(first, end, w->backwards, n);
         ptrdiff_t channel = PQC_AMX_PAIR * pair, left = pqc_min(out - channel, PQC_AMX_PAIR);
         ptrdiff_t sum = group * packed->padded_out + channel, output = group * out + channel;
         const int8_t *weights = w->sub->w + sum / PQC_AMX_SIDE * block;
@@ -221,7 +221,7 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     mblock s;
     j->amx->begin(j->w->sub->k, PQC_AMX_SIDE);
     for (ptrdiff_t i = begin; i < end; i++) {
-        ptrdiff_t task = pqc_turned(begin, end, j->w->backwards, i);
+        ptrdiff_t task = pqc_nth_of_range(begin, end, j->w->backwards, i);
         ptrdiff_t number = task / j->l.parts, group = number / j->l.mblocks;
         if (number != begun)
             begin_mblock(j, &s, group, number % j->l.mblocks,
@@ -239,5 +239,5 @@ void pqc_conv_amx(const pqc_conv_work *w)
     ptrdiff_t tasks = w->packed->shape.groups * j.l.mblocks * j.l.parts;
     ptrdiff_t products =
         j.l.tiles * PQC_AMX_SIDE * w->sub->k * 4 * w->packed->padded_out * w->packed->shape.groups;
-    pqc_parallel_turned(tasks, products, PQC_AMX_GRAIN, w->backwards, run_tasks, &j);
+    pqc_parallel_alternating(tasks, products, PQC_AMX_GRAIN, w->backwards, run_tasks, &j);
 }

@@ -157,7 +157,8 @@ static void run_mblocks(void *context, ptrdiff_t begin, ptrdiff_t end)
     const job *j = context;
     ptrdiff_t panels = pqc_panels(j->work->packed);
     for (ptrdiff_t i = begin; i < end; i++) {
-        ptrdiff_t task = pqc_turned(begin, end, j->work->backwards, i), panel = task / j->mblocks;
+        ptrdiff_t task = pqc_nth_of_range(begin, end, j->work->backwards, i),
+                  panel = task / j->mblocks;
         run_mblock(j, panel / panels, panel % panels, task % j->mblocks);
     }
 }
@@ -169,5 +170,5 @@ void pqc_conv_igemm(const pqc_conv_work *w)
     ptrdiff_t tasks = w->packed->shape.groups * pqc_panels(w->packed) * j.mblocks;
     ptrdiff_t products =
         w->pixels * w->packed->padded_out * w->packed->shape.groups * w->sub->k * 4;
-    pqc_parallel_turned(tasks, products, PQC_MAC_GRAIN, w->backwards, run_mblocks, &j);
+    pqc_parallel_alternating(tasks, products, PQC_MAC_GRAIN, w->backwards, run_mblocks, &j);
 }

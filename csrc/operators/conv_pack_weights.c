@@ -69,10 +69,10 @@ bool pqc_conv_wants_kw4(const pqc_conv_shape *shape)
 {
     const pqc_conv_axis *row = &shape->axis[PQC_AXES - 1];
     double taps = (double)shape->axis[0].kernel * (double)shape->axis[1].kernel;
-    double columns = taps * (double)((row->kernel + 3) / 4) * (double)shape->in;
+    double tap_packed = taps * (double)((row->kernel + 3) / 4) * (double)shape->in;
     double c4_blocks = taps * (double)row->kernel * (double)((shape->in + 3) / 4);
     return !shape->transposed && row->stride + row->dilation <= PQC_KW4_REACH &&
-           (columns < c4_blocks || shape->in == 1) && 3 * columns <= PQC_MAX_K;
+           (tap_packed < c4_blocks || shape->in == 1) && 3 * tap_packed <= PQC_MAX_K;
 }
 
 /* kr groups of which a tile takes 16 at a time, however many there are: with fewer than these vectors are faster. */

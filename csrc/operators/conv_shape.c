@@ -125,7 +125,7 @@ static void transposed_layout(pqc_conv_view *view, const pqc_conv_shape *shape, 
 
 /* A matrix unit reads 16 c4 blocks at a time: an odd number of cache lines from each other, they lie in different places of the
  * first cache. */
-static ptrdiff_t apart(ptrdiff_t dwords)
+static ptrdiff_t amx_block_stride(ptrdiff_t dwords)
 {
     return ((dwords + 15) / 16 | 1) * 16;
 }
@@ -163,7 +163,7 @@ bool pqc_conv_view_init(pqc_conv_view *view, const pqc_conv_shape *shape,
         view->block_stride *= plane->size * plane->phases;
     }
     if (shape->amx && !shape->kw4)
-        view->block_stride = apart(view->block_stride);
+        view->block_stride = amx_block_stride(view->block_stride);
     return view->block_stride <= (INT32_MAX - READ_AHEAD) / view->element / view->c4_blocks;
 }
 

@@ -281,11 +281,11 @@ static void run_row_panel(work *w)
     ptrdiff_t tasks = pqc_panels(w->packed) * w->mblocks;
     ptrdiff_t products =
         pqc_clamp(w->rows, FETCH, PTRDIFF_MAX) * w->packed->padded_out * w->packed->sub->k * 4;
-    pqc_parallel_turned(tasks, products, PQC_MAC_GRAIN, w->call->backwards,
-                        w->amx    ? run_mblocks_on_amx
-                        : w->gemv ? run_gemv
-                                  : run_mblocks,
-                        w);
+    pqc_parallel_alternating(tasks, products, PQC_MAC_GRAIN, w->call->backwards,
+                             w->amx    ? run_mblocks_on_amx
+                             : w->gemv ? run_gemv
+                                       : run_mblocks,
+                             w);
 }
 
 unsigned pqc_linear_run(const pqc_packed_weights *packed, const pqc_conv_call *call)

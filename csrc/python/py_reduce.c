@@ -41,8 +41,8 @@ static int mark_reduced(PyObject *axes, int ndim, bool *reduced)
 }
 
 /* The shape of the result, and x's dimensions with neighbours of one kind taken together. */
-static int plan(PyArrayObject *x, const bool *reduced, bool keepdims, npy_intp *shape,
-                int *shape_ndim, pqc_dimension *dimensions)
+static int dimensions_of(PyArrayObject *x, const bool *reduced, bool keepdims, npy_intp *shape,
+                         int *shape_ndim, pqc_dimension *dimensions)
 {
     int count = 0;
     *shape_ndim = 0;
@@ -76,7 +76,7 @@ static PyArrayObject *reduce(PyArrayObject *x, pqc_dtype dtype, const bool *redu
 {
     pqc_dimension dimensions[NPY_MAXDIMS];
     npy_intp shape[NPY_MAXDIMS], size = PyArray_SIZE(x);
-    int ndim = 0, groups = plan(x, reduced, keepdims, shape, &ndim, dimensions);
+    int ndim = 0, groups = dimensions_of(x, reduced, keepdims, shape, &ndim, dimensions);
     PyArrayObject *result =
         (PyArrayObject *)PyArray_SimpleNew(ndim, shape, dtype == PQC_F64 ? NPY_DOUBLE : NPY_FLOAT);
     if (!result)

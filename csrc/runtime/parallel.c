@@ -44,7 +44,7 @@ static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards, p
 #include <time.h>
 #include <unistd.h>
 
-/* LARGE: units that are worth waking somebody.  MANY: jobs of a model's layers rather than of one.  Nanoseconds: how long a
+/* LARGE: grains that are worth waking somebody.  MANY: jobs of a model's layers rather than of one.  Nanoseconds: how long a
  * worker spins, and less, so that it still does when as much time goes by between jobs. */
 enum { LARGE = 16, MANY = 6, SPIN = 70000, SOON = 50000 };
 enum { PARTS_PER_THREAD = 4, PAUSES = 64, PATIENCE = 4000 };
@@ -252,7 +252,7 @@ static void share(ptrdiff_t n, ptrdiff_t grain, int count, bool backwards, pqc_r
     }
 }
 
-/* `worth`: units of the whole job. */
+/* `worth`: grains of the whole job. */
 static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards, pqc_range_fn fn,
                 void *context)
 {
@@ -309,16 +309,17 @@ void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
     run_in_default_mode(n, grain, PTRDIFF_MAX, false, fn, context);
 }
 
-void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, bool backwards,
-                         pqc_range_fn fn, void *context)
+void pqc_parallel_alternating(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t grain, bool backwards,
+                              pqc_range_fn fn, void *context)
 {
     if (n <= 0)
         return;
-    ptrdiff_t each = pqc_clamp(cost / n, 1, unit);
-    run_in_default_mode(n, pqc_div_round_up(unit, each), cost / unit, backwards, fn, context);
+    ptrdiff_t each = pqc_clamp(cost / n, 1, grain);
+    run_in_default_mode(n, pqc_div_round_up(grain, each), cost / grain, backwards, fn, context);
 }
 
-void pqc_parallel_tasks(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, pqc_range_fn fn, void *context)
+void pqc_parallel_tasks(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t grain, pqc_range_fn fn,
+                        void *context)
 {
-    pqc_parallel_turned(n, cost, unit, false, fn, context);
+    pqc_parallel_alternating(n, cost, grain, false, fn, context);
 }

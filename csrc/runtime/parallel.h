@@ -13,18 +13,19 @@ typedef void (*pqc_range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
  * fork. */
 void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context);
 
-/* The same for n tasks that cost `cost` together, where `unit` takes a few microseconds: a range costs that at least.  If all
+/* The same for n tasks that cost `cost` together, where `grain` takes a few microseconds: a range costs that at least.  If all
  * is little and the workers sleep, one call, here. */
-void pqc_parallel_tasks(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, pqc_range_fn fn,
+void pqc_parallel_tasks(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t grain, pqc_range_fn fn,
                         void *context);
 
-/* The same.  If `backwards`, each thread takes its ranges from the last to the first.  Who goes over the same data again and
- * again turns round each time, in the ranges as well: what was read last is still in the cache. */
-void pqc_parallel_turned(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t unit, bool backwards,
-                         pqc_range_fn fn, void *context);
+/* The same.  If `backwards`, each thread takes its ranges from the last to the first.  Alternate the direction on each pass over
+ * the same data, within the ranges as well: the most recently used data is still cached. */
+void pqc_parallel_alternating(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t grain, bool backwards,
+                              pqc_range_fn fn, void *context);
 
-/* The number of the i-th of [begin, end). */
-static inline ptrdiff_t pqc_turned(ptrdiff_t begin, ptrdiff_t end, bool backwards, ptrdiff_t i)
+/* [begin, end) in that direction: its element for i from begin to end - 1. */
+static inline ptrdiff_t pqc_nth_of_range(ptrdiff_t begin, ptrdiff_t end, bool backwards,
+                                         ptrdiff_t i)
 {
     return backwards ? end - 1 - (i - begin) : i;
 }

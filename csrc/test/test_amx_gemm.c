@@ -85,7 +85,7 @@ typedef struct {
 static product any_product(arena *a, ptrdiff_t k, int rows, int channels, bool extreme)
 {
     int vectors = (channels + PQC_LANES - 1) / PQC_LANES, lanes = PQC_LANES * vectors;
-    ptrdiff_t apart = 64 * (k + (ptrdiff_t)(random_bits() % 3));
+    ptrdiff_t panel_stride = 64 * (k + (ptrdiff_t)(random_bits() % 3));
     ptrdiff_t stride = channels + (ptrdiff_t)(random_bits() % 20);
     size_t floats = (size_t)channels * 4, bytes = (size_t)((rows - 1) * stride + channels) * 4;
     int32_t *start = buffer_place(&a->start, (size_t)lanes * 4, 0);
@@ -99,15 +99,16 @@ static product any_product(arena *a, ptrdiff_t k, int rows, int channels, bool e
     }
     memset(y, 0x5a, bytes);
     ptrdiff_t blocks = groups_of(rows), x_bytes = blocks * groups_of(k) * PQC_AMX_TILE_BYTES;
-    return (product){.a = a,
-                     .g = {.k = k,
-                           .w = random_bytes(&a->w, (vectors - 1) * apart + 64 * k, extreme, -128),
-                           .k_stride = 64,
-                           .panel_stride = apart,
-                           .compensation = start,
-                           .vectors = vectors},
-                     .x = random_bytes(&a->x, x_bytes, extreme, 0),
-                     .block = {{scale, bias, y, stride, 1, false}, rows, channels}};
+    return (product){
+        .a = a,
+        .g = {.k = k,
+              .w = random_bytes(&a->w, (vectors - 1) * panel_stride + 64 * k, extreme, -128),
+              .k_stride = 64,
+              .panel_stride = panel_stride,
+              .compensation = start,
+              .vectors = vectors},
+        .x = random_bytes(&a->x, x_bytes, extreme, 0),
+        .block = {{scale, bias, y, stride, 1, false}, rows, channels}};
 }
 
 static int64_t exact_row(const product *p, ptrdiff_t row, ptrdiff_t channel)
@@ -192,11 +193,12 @@ static void check_columns(arenas *a, const int8_t *w, int blocks, const pqc_amx_
 
 static void check_panels(arenas *a, int blocks, int pixel_blocks, ptrdiff_t k, bool extreme)
 {
-    ptrdiff_t apart = 64 * (k + (ptrdiff_t)(random_bits() % 3));
+    ptrdiff_t block_stride = 64 * (k + (ptrdiff_t)(random_bits() % 3));
     const int8_t *w =
         random_bytes(&a->at[0].w, blocks * groups_of(k) * PQC_AMX_TILE_BYTES, extreme, -128);
-    const uint8_t *x = random_bytes(&a->at[0].x, (pixel_blocks - 1) * apart + 64 * k, extreme, 0);
-    pqc_amx_pixels pixels = {x, NULL, 64, apart, pixel_blocks};
+    const uint8_t *x =
+        random_bytes(&a->at[0].x, (pixel_blocks - 1) * block_stride + 64 * k, extreme, 0);
+    pqc_amx_pixels pixels = {x, NULL, 64, block_stride, pixel_blocks};
     check_columns(a, w, blocks, &pixels, k);
 }
 
@@ -204,10 +206,11 @@ static void check_panels(arenas *a, int blocks, int pixel_blocks, ptrdiff_t k, b
 static void check_straight(arenas *a, int blocks, int pixel_blocks, ptrdiff_t groups, ptrdiff_t row,
                            bool extreme)
 {
-    ptrdiff_t k = PQC_AMX_SIDE * groups, apart = (ptrdiff_t)(random_bits() % 200), last = 301;
+    ptrdiff_t k = PQC_AMX_SIDE * groups, block_stride = (ptrdiff_t)(random_bits() % 200),
+              last = 301;
     const int8_t *w =
         random_bytes(&a->at[0].w, blocks * groups * PQC_AMX_TILE_BYTES, extreme, -128);
-    ptrdiff_t bytes = last + (PQC_AMX_SIDE - 1) * row + (pixel_blocks - 1) * apart + 64;
+    ptrdiff_t bytes = last + (PQC_AMX_SIDE - 1) * row + (pixel_blocks - 1) * block_stride + 64;
     const uint8_t *x = random_bytes(&a->at[0].x, bytes, extreme, 0);
     int32_t *offset = buffer_place(&a->offset, (size_t)k * 4, 0);
     for (ptrdiff_t j = 0; j < k; j++)
@@ -215,7 +218,7 @@ static void check_straight(arenas *a, int blocks, int pixel_blocks, ptrdiff_t gr
             j % PQC_AMX_SIDE != 0 ? INT32_MAX : (int32_t)(random_bits() % (uint32_t)(last + 1));
     if (k > 0)
         offset[k - PQC_AMX_SIDE] = (int32_t)last;
-    pqc_amx_pixels pixels = {x, offset, row, apart, pixel_blocks};
+    pqc_amx_pixels pixels = {x, offset, row, block_stride, pixel_blocks};
     check_columns(a, w, blocks, &pixels, k);
 }
 

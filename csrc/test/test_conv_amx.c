@@ -161,8 +161,8 @@ typedef struct {
     int16_t *q;             /* the activations as integers, batch x groups * in x inputs */
     uint8_t *w;
     float *x, *scale, *bias;
-    void *memory; /* the plan's */
-    pqc_packed_weights plan;
+    void *memory; /* of `packed` */
+    pqc_packed_weights packed;
     pqc_conv_call call;
 } operands;
 
@@ -218,7 +218,7 @@ static void open_operands(operands *o, const pqc_conv_shape *shape, ptrdiff_t ba
                               .div = 3.7f};
     fill_operands(o, activations, channels * shape->in * o->taps, turn / 2 % 2);
     o->memory = aligned_block(pqc_packed_weights_bytes(shape, false));
-    pqc_pack_weights(&o->plan, shape, false, o->memory, o->w, o->scale);
+    pqc_pack_weights(&o->packed, shape, false, o->memory, o->w, o->scale);
 }
 
 static void close_operands(operands *o)
@@ -250,16 +250,16 @@ static int64_t exact_tap(const operands *o, ptrdiff_t image, ptrdiff_t channel, 
                          ptrdiff_t tap)
 {
     const pqc_conv_shape *s = o->shape;
-    ptrdiff_t group = channel / s->out, first = channel * s->in, apart = 1;
+    ptrdiff_t group = channel / s->out, first = channel * s->in, step = 1;
     if (s->transposed) {
         first = group * s->in * s->out + channel % s->out;
-        apart = s->out;
+        step = s->out;
     }
     const int16_t *q = o->q + (image * s->groups + group) * s->in * o->inputs + input;
     const int8_t *w = (const int8_t *)o->w + first * o->taps + tap;
     int64_t sum = 0;
     for (ptrdiff_t c = 0; c < s->in; c++)
-        sum += q[c * o->inputs] * w[c * apart * o->taps];
+        sum += q[c * o->inputs] * w[c * step * o->taps];
     return sum;
 }
 
@@ -311,11 +311,11 @@ static void check_layer(const layer *l, ptrdiff_t number, unsigned turn)
     CHECK(fits && o.taps <= MAX_TAPS, "layer %td has no outputs", number);
     ptrdiff_t n = l->batch * shape.groups * shape.out * view.outputs;
     float *y = block(n, sizeof *y);
-    void *workspace = aligned_block(pqc_conv_prepare(&o.plan, &view, &o.call));
+    void *workspace = aligned_block(pqc_conv_prepare(&o.packed, &view, &o.call));
     o.call.y = y;
     o.call.workspace = workspace;
     memset(y, 0xff, (size_t)n * sizeof *y);
-    unsigned flags = pqc_conv_run(&o.plan, &view, &o.call), ways = plain_amx_ways();
+    unsigned flags = pqc_conv_run(&o.packed, &view, &o.call), ways = plain_amx_ways();
     CHECK(flags == 0 && ways == l->ways, "layer %td: flags %u, ways %#x", number, flags, ways);
     for (ptrdiff_t output = 0; output < view.outputs; output++)
         check_output(&o, &view, output, y, number);
@@ -324,7 +324,7 @@ static void check_layer(const layer *l, ptrdiff_t number, unsigned turn)
     close_operands(&o);
 }
 
-/* One row goes without the unit, with its weights as they lie for it. */
+/* One row goes without the matrix unit, with its weights as they lie for it. */
 static void check_linear(ptrdiff_t rows, ptrdiff_t in, ptrdiff_t out, unsigned turn)
 {
     operands o;
@@ -337,11 +337,11 @@ static void check_linear(ptrdiff_t rows, ptrdiff_t in, ptrdiff_t out, unsigned t
                             .axis = {ONE, ONE, ONE}};
     open_operands(&o, &shape, rows, 1, turn);
     float *y = block(rows * out, sizeof *y);
-    void *workspace = aligned_block(pqc_linear_workspace(&o.plan, rows));
+    void *workspace = aligned_block(pqc_linear_workspace(&o.packed, rows));
     o.call.y = y;
     o.call.workspace = workspace;
     memset(y, 0xff, (size_t)(rows * out) * sizeof *y);
-    unsigned flags = pqc_linear_run(&o.plan, &o.call), ways = plain_amx_ways();
+    unsigned flags = pqc_linear_run(&o.packed, &o.call), ways = plain_amx_ways();
     CHECK(flags == 0 && ways == (rows > 1 ? PLAIN_ROWS : 0), "flags %u, ways %#x", flags, ways);
     for (ptrdiff_t i = 0; i < rows * out; i++) {
         float want = result(&o, exact_tap(&o, i / out, i % out, 0, 0), i % out);

@@ -85,8 +85,8 @@ static void check_cover(void)
                 bool one = thread_counts[t] == 1 || lengths[l] < 2 * grains[g];
                 CHECK(!one || r.calls == (lengths[l] > 0), "%d calls for n %td, grain %td",
                       (int)r.calls, lengths[l], grains[g]);
-                pqc_parallel_turned(lengths[l], lengths[l] * MUCH, grains[g] * MUCH, true, visit,
-                                    &r);
+                pqc_parallel_alternating(lengths[l], lengths[l] * MUCH, grains[g] * MUCH, true,
+                                         visit, &r);
                 CHECK(each_visited(&r, 2) && r.bad_ranges == 0,
                       "backwards, n %td, grain %td, %d threads", lengths[l], grains[g],
                       thread_counts[t]);
@@ -155,7 +155,7 @@ static void check_order(void)
     for (int repeat = 0; repeat < 2000 && (told[0] < 10 || told[1] < 10); repeat++) {
         bool backwards = repeat % 2;
         order o = {.caller = pthread_self()};
-        pqc_parallel_turned(8, 8 * MUCH, MUCH / 2, backwards, note_begin, &o);
+        pqc_parallel_alternating(8, 8 * MUCH, MUCH / 2, backwards, note_begin, &o);
         int turns = 0;
         for (int i = 1; i < o.count; i++)
             turns += (o.begins[i] < o.begins[i - 1]) != backwards;

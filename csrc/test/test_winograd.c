@@ -132,13 +132,14 @@ static int side_of(ptrdiff_t in, ptrdiff_t out, ptrdiff_t size, pqc_conv_axis ax
     void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
     int8_t *weights = malloc(count);
     float *scale = malloc((size_t)out * sizeof *scale);
-    pqc_packed_weights plan;
+    pqc_packed_weights packed;
     pqc_conv_view view;
     memset(weights, weight, count);
     for (ptrdiff_t c = 0; c < out; c++)
         scale[c] = 1.0f;
-    pqc_pack_weights(&plan, &shape, false, memory, weights, scale);
-    int side = pqc_conv_view_init(&view, &shape, image) ? pqc_conv_winograd_side(&plan, &view) : -1;
+    pqc_pack_weights(&packed, &shape, false, memory, weights, scale);
+    int side =
+        pqc_conv_view_init(&view, &shape, image) ? pqc_conv_winograd_side(&packed, &view) : -1;
     free(scale);
     free(weights);
     free(memory);

@@ -5,12 +5,12 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-/* The lines (dwconv_u8s8_avx2.h) that a block of output rows needs are made first, so that their stores are long done
+/* The packed rows (dwconv_u8s8_avx2.h) that a block of output rows needs are made first, so that their stores are long done
  * when loads that overlap two of them come; then outputs are made ROWS rows by 8 columns at a time. */
 enum { ROWS = 4, PITCH = 8, NARROW = 64 };
 
-/* Of the kernel's size and the stride: the lines of an output row, what of a line's pairs, and the first line of a row. */
-INLINE int lines_of(const int K, const int S)
+/* Of the kernel's size and the stride: the packed rows of an output row, what of their pairs, and the first of a row. */
+INLINE int packed_rows_of(const int K, const int S)
 {
     return S == 1 ? (K + 1) / 2 : K;
 }
@@ -20,7 +20,7 @@ INLINE int pairs_of(const int K, const int S)
     return S == 1 ? K : (K + 1) / 2;
 }
 
-INLINE ptrdiff_t first_line(ptrdiff_t row, const int S)
+INLINE ptrdiff_t first_packed_row(ptrdiff_t row, const int S)
 {
     return S == 1 ? row / 2 : 2 * row;
 }
@@ -48,7 +48,7 @@ INLINE __m256i weights_of(const pqc_dwconv_params *p, const int K, int row)
 INLINE void set_weights(const pqc_dwconv_params *p, const int K, const int S, int32_t *pairs)
 {
     const __m256i low_half = _mm256_set1_epi32(0xffff);
-    const int L = lines_of(K, S), N = (S == 1 ? 2 : 1) * L;
+    const int L = packed_rows_of(K, S), N = (S == 1 ? 2 : 1) * L;
     PQC_UNROLL(8)
     for (int i = 0; i < N; i++, pairs += PITCH) {
         int row = S == 1 ? 2 * (i % L) - i / L : i;
@@ -69,7 +69,8 @@ INLINE void set_weights(const pqc_dwconv_params *p, const int K, const int S, in
 INLINE void tile(const int32_t *const *at, ptrdiff_t pitch, const int32_t *pairs, const int C,
                  const int R, const int K, const int S, __m256i (*sums)[ROWS])
 {
-    const int L = lines_of(K, S), N = (S == 1 ? 2 : 1) * L, I = (int)first_line(R - 1, S) + L;
+    const int L = packed_rows_of(K, S), N = (S == 1 ? 2 : 1) * L,
+              I = (int)first_packed_row(R - 1, S) + L;
     PQC_UNROLL(8)
     for (int i = 0; i < C * R; i++)
         sums[i / R][i % R] = _mm256_setzero_si256();
@@ -95,11 +96,12 @@ INLINE void tile(const int32_t *const *at, ptrdiff_t pitch, const int32_t *pairs
             for (int c = 0; c < C; c++) {
                 PQC_UNROLL(4)
                 for (int r = 0; r < R; r++) {
-                    int l = i - (int)first_line(r, S), parity = S == 1 ? r % 2 : 0;
+                    int l = i - (int)first_packed_row(r, S), parity = S == 1 ? r % 2 : 0;
                     if (l >= 0 && l < L)
                         sums[c][r] = _mm256_add_epi32(sums[c][r],
                                                       _mm256_madd_epi16(v[c], w[parity * L + l]));
-                    if (r % 2 == 1 && i >= first_line(r - 1, S) && i < first_line(r, S) + L)
+                    if (r % 2 == 1 && i >= first_packed_row(r - 1, S) &&
+                        i < first_packed_row(r, S) + L)
                         PQC_KEEP_IN_REGISTERS(sums[c][r - 1], sums[c][r]);
                 }
             }
@@ -114,14 +116,14 @@ typedef struct {
 } outputs;
 
 /* Up to R rows of 8 columns from each of C columns on. */
-INLINE void columns(lines from, const parameters *p, const int C, const int R, const int K,
-                    const int S, const ptrdiff_t *column, outputs to)
+INLINE void column_blocks(packed_rows from, const parameters *p, const int C, const int R,
+                          const int K, const int S, const ptrdiff_t *column, outputs to)
 {
     const output8 of = output8_of_channel(&p->to, 0);
     const int32_t *at[2];
     __m256i sums[2][ROWS];
     for (int c = 0; c < C; c++)
-        at[c] = from.line + column[c];
+        at[c] = from.data + column[c];
     tile(at, from.pitch, p->pairs, C, R, K, S, sums);
     PQC_UNROLL(4)
     for (int r = 0; r < R; r++, to.y += to.pitch) {
@@ -134,20 +136,21 @@ INLINE void columns(lines from, const parameters *p, const int C, const int R, c
 }
 
 /* Up to R rows. */
-INLINE void rows(lines from, const parameters *p, const int R, const int K, const int S, outputs to)
+INLINE void rows(packed_rows from, const parameters *p, const int R, const int K, const int S,
+                 outputs to)
 {
     const int C = K == 7 && S == 1 ? 1 : 2;
     ptrdiff_t j = 0;
     for (; C == 2 && j + 8 < to.width; j += 16)
-        columns(from, p, 2, R, K, S, (ptrdiff_t[]){j, pqc_min(j + 8, to.width - 8)}, to);
+        column_blocks(from, p, 2, R, K, S, (ptrdiff_t[]){j, pqc_min(j + 8, to.width - 8)}, to);
     for (; j < to.width; j += 8)
-        columns(from, p, 1, R, K, S, (ptrdiff_t[]){pqc_min(j, to.width - 8)}, to);
+        column_blocks(from, p, 1, R, K, S, (ptrdiff_t[]){pqc_min(j, to.width - 8)}, to);
 }
 
-INLINE void block(lines from, const parameters *p, const int K, const int S, outputs to)
+INLINE void block(packed_rows from, const parameters *p, const int K, const int S, outputs to)
 {
     for (; to.height > 2;
-         to.height -= 4, to.y += 4 * to.pitch, from.line += first_line(4, S) * from.pitch)
+         to.height -= 4, to.y += 4 * to.pitch, from.data += first_packed_row(4, S) * from.pitch)
         rows(from, p, 4, K, S, to);
     if (to.height > 0)
         rows(from, p, 2, K, S, to);
@@ -166,13 +169,13 @@ INLINE void store_narrow(const float *from, ptrdiff_t width, ptrdiff_t height, f
 
 INLINE unsigned plane(const pqc_dwconv_params *p, const int K, const int S)
 {
-    _Alignas(64) int32_t room[LINES_ROOM];
+    _Alignas(64) int32_t room[PACKED_ROOM];
     _Alignas(32) float narrow[NARROW * 8];
     const ptrdiff_t width = p->out_width, height = p->out_height;
     const float *end = p->to.y + height * width;
-    lines to = lines_in(room, p, S);
+    packed_rows to = packed_rows_in(room, p, S);
     /* An odd number of output rows is rounded up, so `most` has to be even. */
-    ptrdiff_t room_for = LINES_ROOM / to.pitch - lines_of(K, S);
+    ptrdiff_t room_for = PACKED_ROOM / to.pitch - packed_rows_of(K, S);
     ptrdiff_t most = S == 1 ? 2 * (room_for + 1) : (room_for / 2 + 1) / 2 * 2;
     parameters all = {.to = p->to};
     unsigned flags = 0;
@@ -182,7 +185,8 @@ INLINE unsigned plane(const pqc_dwconv_params *p, const int K, const int S)
     for (ptrdiff_t i = 0; i < height; i += most) {
         ptrdiff_t count = pqc_min(height - i, most), even = (count + 1) / 2 * 2;
         float *y = p->to.y + i * width;
-        flags |= fill_lines(p, i * S, first_line(even - 1, S) + lines_of(K, S), to);
+        flags |=
+            fill_packed_rows(p, i * S, first_packed_row(even - 1, S) + packed_rows_of(K, S), to);
         block(to, &all, K, S,
               width < 8 ? (outputs){narrow, 8, 8, count} : (outputs){y, width, width, count});
         if (width < 8)

@@ -1,7 +1,7 @@
-/* Quantised inputs as lines of 32 bits, each a pair of words that one multiplication takes:
+/* Quantised inputs as packed rows of 32-bit elements, each a pair of words that one multiplication takes:
  *
- *     stride 1   a line for two padded rows, a column's values of both in a pair: the even row in the low word
- *     stride 2   a line for a padded row, columns 2 i and 2 i + 1 in pair i
+ *     stride 1   a packed row for two padded rows, a column's values of both in a pair: the even row in the low word
+ *     stride 2   a packed row for each padded row, columns 2 i and 2 i + 1 in pair i
  *
  * Either way the pairs of neighbouring outputs are neighbours. */
 #ifndef PQC_DWCONV_U8S8_AVX2_H
@@ -12,50 +12,50 @@
 #if PQC_X86
 #include "avx2.h"
 
-enum { LINES_ROOM = 4096 }; /* pairs: half of L1 */
+enum { PACKED_ROOM = 4096 }; /* pairs: half of L1 */
 
 typedef struct {
-    int32_t *line;   /* the pair of column 0 of the first */
-    ptrdiff_t pitch; /* pairs from a line to the next */
-} lines;
+    int32_t *data;   /* the pair of column 0 of the first */
+    ptrdiff_t pitch; /* pairs from a packed row to the next */
+} packed_rows;
 
 /* For the flags: NaN in any lane, the least word before clamping, and the least value (a NaN may hide one, but is refused
  * itself). */
 typedef struct {
     __m256 nan, least;
     __m256i word;
-} lines_seen;
+} words_seen;
 
 typedef struct {
     __m256 mul, lo, hi;
     __m256i lo_word, hi_word;
-} lines_constants;
+} word_constants;
 
-static const float lines_zeros[PQC_DWCONV_MAX_WIDTH]; /* a row of padding */
+static const float padding_row[PQC_DWCONV_MAX_WIDTH]; /* a row of padding */
 
 /* Columns before column 0: the inputs lie at a multiple of 32 bytes, or for a stride of 2 a word behind it. */
-AVX2 PQC_INLINE ptrdiff_t lines_start(const pqc_dwconv_params *p, const int S)
+AVX2 PQC_INLINE ptrdiff_t packed_start(const pqc_dwconv_params *p, const int S)
 {
     return S == 1 ? -p->left & 7 : -(p->left & -2) & 15;
 }
 
 /* Those that are read: of less than 8 outputs a vector reads more columns. */
-AVX2 PQC_INLINE ptrdiff_t lines_used(const pqc_dwconv_params *p)
+AVX2 PQC_INLINE ptrdiff_t packed_used(const pqc_dwconv_params *p)
 {
-    ptrdiff_t columns = pqc_dwconv_padded_width(p), least = 7 * p->stride + p->kernel + 1;
-    return columns + 1 > least ? columns + 1 : least;
+    ptrdiff_t width = pqc_dwconv_padded_width(p), least = 7 * p->stride + p->kernel + 1;
+    return width + 1 > least ? width + 1 : least;
 }
 
-AVX2 PQC_INLINE lines lines_in(int32_t *room, const pqc_dwconv_params *p, const int S)
+AVX2 PQC_INLINE packed_rows packed_rows_in(int32_t *room, const pqc_dwconv_params *p, const int S)
 {
-    ptrdiff_t unit = S == 1 ? 8 : 16, start = lines_start(p, S);
-    ptrdiff_t columns = (start + lines_used(p) + 2 * unit) / unit * unit;
-    return S == 1 ? (lines){room + start, columns} : (lines){room + start / 2, columns / 2};
+    ptrdiff_t vector = S == 1 ? 8 : 16, start = packed_start(p, S);
+    ptrdiff_t pitch = (start + packed_used(p) + 2 * vector) / vector * vector;
+    return S == 1 ? (packed_rows){room + start, pitch} : (packed_rows){room + start / 2, pitch / 2};
 }
 
 /* Two vectors to words.  Numbers too large for 32 bits, and NaN, become the least word: `careful` clamps before. */
 AVX2 PQC_INLINE __m256i words_of(__m256 a, __m256 b, const bool careful, const bool is_unsigned,
-                                 const lines_constants *c, lines_seen *s)
+                                 const word_constants *c, words_seen *s)
 {
     if (is_unsigned)
         s->least = _mm256_min_ps(s->least, _mm256_min_ps(a, b));
@@ -73,17 +73,17 @@ AVX2 PQC_INLINE __m256i words_of(__m256 a, __m256 b, const bool careful, const b
     return _mm256_max_epi16(c->lo_word, _mm256_min_epi16(c->hi_word, words));
 }
 
-/* What all lines of a plane have in common, tap-packed: zeros before the n inputs, the place after their last vector, and
+/* What all packed rows of a channel have in common: zeros before the n inputs, the place after their last vector, and
  * the end of what is read.  The masks are for the last vectors. */
 typedef struct {
     ptrdiff_t before, n, after, end;
     __m256i mask, next_mask, zero;
-} line_shape;
+} packed_row_shape;
 
 /* n columns of two rows, and up to 7 pairs of zeros. */
-AVX2 PQC_INLINE void pair_rows(const float *x, const float *next, int32_t *to, const line_shape *f,
-                               const bool careful, const bool is_unsigned, const lines_constants *c,
-                               lines_seen *s)
+AVX2 PQC_INLINE void pair_rows(const float *x, const float *next, int32_t *to,
+                               const packed_row_shape *f, const bool careful,
+                               const bool is_unsigned, const word_constants *c, words_seen *s)
 {
     const __m256i order = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15));
@@ -101,8 +101,9 @@ AVX2 PQC_INLINE void pair_rows(const float *x, const float *next, int32_t *to, c
 }
 
 /* n columns of a row, and up to 15 words of zeros. */
-AVX2 PQC_INLINE void one_row(const float *x, int16_t *to, const line_shape *f, const bool careful,
-                             const bool is_unsigned, const lines_constants *c, lines_seen *s)
+AVX2 PQC_INLINE void one_row(const float *x, int16_t *to, const packed_row_shape *f,
+                             const bool careful, const bool is_unsigned, const word_constants *c,
+                             words_seen *s)
 {
     ptrdiff_t i = 0;
     for (; i + 16 <= f->n; i += 16) {
@@ -122,58 +123,59 @@ AVX2 PQC_INLINE void one_row(const float *x, int16_t *to, const line_shape *f, c
 
 /* Up to 7 more zeros than [begin, end).  Compilers would call memset for `zero` if they knew what it is, which takes longer
  * than these few vectors. */
-AVX2 PQC_INLINE void put_zeros(int32_t *line, ptrdiff_t begin, ptrdiff_t end, __m256i zero)
+AVX2 PQC_INLINE void put_zeros(int32_t *to, ptrdiff_t begin, ptrdiff_t end, __m256i zero)
 {
     for (; begin < end; begin += 8)
-        store_words(line + begin, zero);
+        store_words(to + begin, zero);
 }
 
-AVX2 PQC_INLINE line_shape shape_of(const pqc_dwconv_params *p, const int S)
+AVX2 PQC_INLINE packed_row_shape shape_of(const pqc_dwconv_params *p, const int S)
 {
-    const ptrdiff_t columns = pqc_dwconv_padded_width(p), left = pqc_min(p->left, columns);
-    const ptrdiff_t n = pqc_min(p->width, columns - left), unit = S == 1 ? 8 : 16;
-    const ptrdiff_t start = lines_start(p, S);
+    const ptrdiff_t padded_width = pqc_dwconv_padded_width(p),
+                    left = pqc_min(p->left, padded_width);
+    const ptrdiff_t n = pqc_min(p->width, padded_width - left), vector = S == 1 ? 8 : 16;
+    const ptrdiff_t start = packed_start(p, S);
     __m256i zero = _mm256_setzero_si256(), same = zero;
     PQC_KEEP_IN_REGISTERS(zero, same);
-    return (line_shape){.before = start + left,
-                        .n = n,
-                        .after = start + left + (n + unit - 1) / unit * unit,
-                        .end = start + lines_used(p),
-                        .mask = first_lanes(n % unit),
-                        .next_mask = first_lanes(n % unit - 8),
-                        .zero = zero};
+    return (packed_row_shape){.before = start + left,
+                              .n = n,
+                              .after = start + left + (n + vector - 1) / vector * vector,
+                              .end = start + packed_used(p),
+                              .mask = first_lanes(n % vector),
+                              .next_mask = first_lanes(n % vector - 8),
+                              .zero = zero};
 }
 
-AVX2 PQC_INLINE lines_seen fill_with(const pqc_dwconv_params *p, ptrdiff_t first, ptrdiff_t count,
-                                     lines to, const int S, const bool careful,
+AVX2 PQC_INLINE words_seen fill_with(const pqc_dwconv_params *p, ptrdiff_t first, ptrdiff_t count,
+                                     packed_rows to, const int S, const bool careful,
                                      const bool is_unsigned)
 {
-    const lines_constants c = {_mm256_set1_ps(p->q.mul), _mm256_set1_ps(p->q.lo),
-                               _mm256_set1_ps(p->q.hi), _mm256_set1_epi16((short)p->q.lo),
-                               _mm256_set1_epi16((short)p->q.hi)};
-    const line_shape f = shape_of(p, S);
+    const word_constants c = {_mm256_set1_ps(p->q.mul), _mm256_set1_ps(p->q.lo),
+                              _mm256_set1_ps(p->q.hi), _mm256_set1_epi16((short)p->q.lo),
+                              _mm256_set1_epi16((short)p->q.hi)};
+    const packed_row_shape f = shape_of(p, S);
     const ptrdiff_t width = p->width, used = (p->out_height - 1) * S + p->kernel - p->top;
     const ptrdiff_t height = pqc_min(p->height, used);
     const float *rows = p->x;
-    lines_seen s = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_si256()};
-    int32_t *line = to.line - lines_start(p, S) / S;
+    words_seen s = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_si256()};
+    int32_t *packed = to.data - packed_start(p, S) / S;
     for (ptrdiff_t row = first - p->top; count > 0;
-         count--, row += S == 1 ? 2 : 1, line += to.pitch) {
-        const float *x = row >= 0 && row < height ? rows + row * width : lines_zeros;
+         count--, row += S == 1 ? 2 : 1, packed += to.pitch) {
+        const float *x = row >= 0 && row < height ? rows + row * width : padding_row;
         const float *next =
-            row + 1 >= 0 && row + 1 < height ? rows + (row + 1) * width : lines_zeros;
-        put_zeros(line, 0, (f.before + S - 1) / S, f.zero);
-        put_zeros(line, f.after / S, (f.end + S - 1) / S, f.zero);
+            row + 1 >= 0 && row + 1 < height ? rows + (row + 1) * width : padding_row;
+        put_zeros(packed, 0, (f.before + S - 1) / S, f.zero);
+        put_zeros(packed, f.after / S, (f.end + S - 1) / S, f.zero);
         if (S == 1)
-            pair_rows(x, next, line + f.before, &f, careful, is_unsigned, &c, &s);
+            pair_rows(x, next, packed + f.before, &f, careful, is_unsigned, &c, &s);
         else
-            one_row(x, (int16_t *)(void *)line + f.before, &f, careful, is_unsigned, &c, &s);
+            one_row(x, (int16_t *)(void *)packed + f.before, &f, careful, is_unsigned, &c, &s);
     }
     return s;
 }
 
-AVX2 PQC_NOINLINE lines_seen fill_quickly(const pqc_dwconv_params *p, ptrdiff_t first,
-                                          ptrdiff_t count, lines to)
+AVX2 PQC_NOINLINE words_seen fill_quickly(const pqc_dwconv_params *p, ptrdiff_t first,
+                                          ptrdiff_t count, packed_rows to)
 {
     if (p->q.zero != 0)
         return p->stride == 1 ? fill_with(p, first, count, to, 1, false, false)
@@ -184,18 +186,18 @@ AVX2 PQC_NOINLINE lines_seen fill_quickly(const pqc_dwconv_params *p, ptrdiff_t 
 
 /* What is not worth speed: values beyond 16 bits, or NaN. */
 AVX2 PQC_NOINLINE unsigned fill_carefully(const pqc_dwconv_params *p, ptrdiff_t first,
-                                          ptrdiff_t count, lines to)
+                                          ptrdiff_t count, packed_rows to)
 {
-    lines_seen s = p->stride == 1 ? fill_with(p, first, count, to, 1, true, true)
+    words_seen s = p->stride == 1 ? fill_with(p, first, count, to, 1, true, true)
                                   : fill_with(p, first, count, to, 2, true, true);
     return _mm256_movemask_ps(s.nan) ? PQC_U8_NAN : 0u;
 }
 
-/* `count` lines, of which padded row `first` is the first; a row beyond those that outputs use is zeros.  Returns flags. */
-AVX2 PQC_INLINE unsigned fill_lines(const pqc_dwconv_params *p, ptrdiff_t first, ptrdiff_t count,
-                                    lines to)
+/* `count` packed rows, of which padded row `first` is the first; a row beyond those that outputs use is zeros.  Returns flags. */
+AVX2 PQC_INLINE unsigned fill_packed_rows(const pqc_dwconv_params *p, ptrdiff_t first,
+                                          ptrdiff_t count, packed_rows to)
 {
-    lines_seen s = fill_quickly(p, first, count, to);
+    words_seen s = fill_quickly(p, first, count, to);
     __m256i suspicious = _mm256_cmpeq_epi16(s.word, _mm256_set1_epi16(INT16_MIN));
     __m256 below = _mm256_cmp_ps(s.least, _mm256_setzero_ps(), _CMP_LT_OQ);
     unsigned flags = p->q.zero == 0 && _mm256_movemask_ps(below) ? PQC_U8_NEGATIVE : 0u;

@@ -121,14 +121,14 @@ INLINE unsigned store_large(const pqc_dwconv_params *p, const row_layout *l, uin
 static unsigned used_flags(const pqc_dwconv_params *p, uint8_t *room)
 {
     ptrdiff_t rows = (p->out_height - 1) * p->stride + p->kernel - p->top;
-    ptrdiff_t columns = pqc_dwconv_padded_width(p) - p->left;
+    ptrdiff_t width = pqc_dwconv_padded_width(p) - p->left;
     unsigned flags = 0;
     for (ptrdiff_t i = 0; i < p->channels; i++)
         flags |= pqc_pack_u8_exact_avx512(&(pqc_u8_rows){.x = p->x + i * p->height * p->width,
                                                          .y = room,
                                                          .x_row = p->width,
                                                          .rows = pqc_clamp(rows, 0, p->height),
-                                                         .n = pqc_clamp(columns, 0, p->width),
+                                                         .n = pqc_clamp(width, 0, p->width),
                                                          .q = p->q});
     return flags;
 }

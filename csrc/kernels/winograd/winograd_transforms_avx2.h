@@ -45,9 +45,9 @@ typedef void weights_fn(__m256i taps[9], int16_t *u, ptrdiff_t position);
 /* The first two of each of 8 times 4 signed bytes, and the last two, in 16 bits. */
 INLINE void widen_pairs(__m256i c4_blocks, __m256i pair[2])
 {
-    __m256i apart = _mm256_permute4x64_epi64(c4_blocks, _MM_SHUFFLE(3, 1, 2, 0));
-    __m256i low = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(apart));
-    __m256i high = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(apart, 1));
+    __m256i spread = _mm256_permute4x64_epi64(c4_blocks, _MM_SHUFFLE(3, 1, 2, 0));
+    __m256i low = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(spread));
+    __m256i high = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(spread, 1));
     __m256 x = _mm256_castsi256_ps(low), y = _mm256_castsi256_ps(high);
     pair[0] = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0x88));
     pair[1] = _mm256_castps_si256(_mm256_shuffle_ps(x, y, 0xdd));
