@@ -10,16 +10,16 @@ worker dies, without counting a batch twice. Histograms double, so the result do
 from __future__ import annotations
 
 import copy
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib import import_module
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import number_array
+from .._core import cluster
 from .._core.errors import shown
 from ..model.calibrating import collecting
 from ..model.quantizers import named_quantizers
@@ -29,10 +29,6 @@ from .max import MaxCalibrator
 __all__ = ["calibrate", "load_amax"]
 
 Collected = dict[str, Any]      # name of a quantiser -> its calibrator
-FAN_IN = 8                      # answers merged by one task
-
-# The models that this process works with: token of a calibration -> thread -> model. Only the last calibration's stay.
-_models: dict[str, dict[int, Any]] = {}
 
 
 def calibrate(model_factory: Callable[[], Any], batches: Any, client: Any = None, method: str | None = None,
@@ -71,18 +67,15 @@ def calibrate(model_factory: Callable[[], Any], batches: Any, client: Any = None
         RuntimeError: a quantiser has seen nothing.
     """
     _check_factory(model_factory)
-    delayed = _dask().delayed
     token = uuid.uuid4().hex
-    collect, merge = delayed(_collect, pure=False), delayed(_merge, pure=False)
-    parts = [collect(model_factory, loader, token, forward) for loader in _loaders(batches)]
+    collect = cluster.delayed(_collect)
+    parts = [collect(model_factory, loader, token, forward) for loader in cluster.loaders_of(batches)]
     if not parts:
         raise ValueError("Expected `batches` to hold at least one loader, got none")
-    while len(parts) > 1:
-        parts = [merge(parts[i:i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
     try:
-        collected = _run(parts[0], client)
+        collected = cluster.compute(cluster.merged(parts, _merge), client)
     finally:
-        _models.pop(token, None)        # of this process's threads; a worker forgets with the next calibration
+        cluster.forget(token)
     return _amaxes(collected, method, options, strict)
 
 
@@ -126,44 +119,14 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _dask() -> Any:
-    try:
-        import dask
-    except ImportError:
-        raise ImportError("Expected Dask to be installed: pip install 'pytorch-quantization-c[dask]'") from None
-    return dask
-
-
-def _loaders(batches: Any) -> list[Any]:
-    """One loader a task, dask.delayed or plain."""
-    if hasattr(batches, "to_delayed"):
-        if hasattr(batches, "rechunk"):     # an array: whole items, blocks along the first axis
-            batches = batches.rechunk({axis: -1 for axis in range(1, batches.ndim)})
-        return list(np.ravel(np.array(batches.to_delayed(), dtype=object)))
-    if isinstance(batches, np.ndarray) or not isinstance(batches, Iterable):
-        raise TypeError(f"Expected `batches` to be a dask collection or an iterable, got {type(batches).__name__}")
-    return list(batches)
-
-
-def _batches_of(loader: Any) -> Iterator[Any]:
-    loader = loader() if callable(loader) else loader
-    return iter([loader]) if hasattr(loader, "shape") else iter(loader)
-
-
-def _model(model_factory: Callable[[], Any], token: str) -> Any:
-    """This thread's own model."""
-    for old in [other for other in list(_models) if other != token]:
-        _models.pop(old, None)
-    mine = _models.setdefault(token, {})
-    thread = threading.get_ident()
-    if thread not in mine:
-        model = model_factory()
-        if not hasattr(model, "named_modules"):
-            raise TypeError(f"Expected `model_factory` to return a model, got {_kind(model)}")
-        for name, quantizer in named_quantizers(model):
-            quantizer._calibrator = _mergeable(name, quantizer._calibrator)
-        mine[thread] = model
-    return mine[thread]
+def _model(model_factory: Callable[[], Any]) -> Any:
+    """A thread's own model."""
+    model = model_factory()
+    if not hasattr(model, "named_modules"):
+        raise TypeError(f"Expected `model_factory` to return a model, got {_kind(model)}")
+    for name, quantizer in named_quantizers(model):
+        quantizer._calibrator = _mergeable(name, quantizer._calibrator)
+    return model
 
 
 def _mergeable(name: str, calibrator: Any) -> Any:
@@ -180,10 +143,10 @@ def _mergeable(name: str, calibrator: Any) -> Any:
 
 def _collect(model_factory: Callable[[], Any], loader: Any, token: str,
              forward: Callable[[Any, Any], Any] | None) -> Collected:
-    model = _model(model_factory, token)
+    model = cluster.own(token, partial(_model, model_factory))
     quantizers = list(named_quantizers(model))
     with collecting(model, nonfinite="ignore"):
-        for batch in _batches_of(loader):
+        for batch in cluster.opened(loader):
             model(batch) if forward is None else forward(model, batch)
     return {name: copy.deepcopy(quantizer._calibrator) for name, quantizer in quantizers
             if quantizer._calibrator is not None and not quantizer._disabled}
@@ -195,20 +158,6 @@ def _merge(parts: list[Collected]) -> Collected:
         for name, calibrator in part.items():
             merged[name].merge(calibrator)
     return merged
-
-
-def _run(task: Any, client: Any) -> Collected:
-    client = _active_client() if client is None else client
-    found: Collected = client.compute(task).result() if client is not None else task.compute(scheduler="threads")
-    return found
-
-
-def _active_client() -> Any:
-    try:
-        distributed: Any = import_module("distributed")
-        return distributed.default_client()
-    except (ImportError, ValueError):
-        return None
 
 
 def _amaxes(collected: Collected, method: str | None, options: dict[str, Any],

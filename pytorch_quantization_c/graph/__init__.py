@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what `__getattr__` imports on first use
-    from .calibration import calibrate
+    from .calibrating import calibrate
     from .comparison import Comparison, ComparisonRow, compare
     from .errors import GraphError
     from .interpreter import Interpreter, interpret
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
 __all__ = ["Comparison", "ComparisonRow", "GraphError", "Interpreter", "Session", "SummaryRow", "calibrate", "compare",
            "compile", "interpret", "load", "quantize", "save", "summary", "trace"]
 
-_HOMES = {"calibration": ("calibrate",), "comparison": ("Comparison", "ComparisonRow", "compare"),
+_HOMES = {"calibrating": ("calibrate",), "comparison": ("Comparison", "ComparisonRow", "compare"),
           "errors": ("GraphError",), "interpreter": ("Interpreter", "interpret"),
           "node_summary": ("SummaryRow", "summary"), "quantizing": ("quantize",), "reader": ("load",),
           "session": ("Session", "compile"), "tracing": ("trace",), "writer": ("save",)}

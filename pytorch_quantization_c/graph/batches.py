@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .._core.errors import shown
 
 Feeds = dict[str, NDArray[Any]]
+NO_BATCH = "Expected `batches` to have at least one batch, got none"
 
 
 def inputs_of(model: ir.Model) -> list[ir.Value]:
@@ -28,11 +29,19 @@ def feeds_of(model: ir.Model, batches: Any) -> Iterator[Feeds]:
         TypeError: no iterable, or a batch of another kind.
         ValueError: names, number, shapes or types that are not the model's, or no batch at all.
     """
-    inputs, count = inputs_of(model), 0
-    for count, batch in enumerate(_each(batches), 1):
-        yield checked(inputs, _named(inputs, batch, hasattr(batches, "dataset")), f"batch {count - 1}")
-    if not count:
-        raise ValueError("Expected `batches` to have at least one batch, got none")
+    found = numbered(model, batches)
+    first = next(found, None)
+    if first is None:
+        raise ValueError(NO_BATCH)
+    yield first
+    yield from found
+
+
+def numbered(model: ir.Model, batches: Any, where: str = "") -> Iterator[Feeds]:
+    """As `feeds_of`, of no batch too; `where` follows a batch's number in messages."""
+    inputs = inputs_of(model)
+    for number, batch in enumerate(_each(batches)):
+        yield checked(inputs, _named(inputs, batch, hasattr(batches, "dataset")), f"batch {number}{where}")
 
 
 def _each(batches: Any) -> Iterator[Any]:

@@ -1,22 +1,18 @@
-"""Ranges of a graph's quantisers, found in one pass over data, whose size the memory does not grow with."""
+"""What reaches a graph's quantisers, collected in one pass over data, whose size the memory does not grow with."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from .._core.progress import progress as with_bar
 from .batches import Feeds, feeds_of, samples
 from .collectors import Collector
 from .interpreter.run import Interpreter
 from .nodes import Quantizer, quantizers
-from .ranges import Range, checked_method, range_of
+from .ranges import Range, range_of
 from .sharing import group_of
-
-__all__ = ["calibrate"]
 
 
 def without_quantizers(model: ir.Model) -> ir.Model:
@@ -37,24 +33,31 @@ class Calibration:
     """
 
     def __init__(self, model: ir.Model, histograms: bool) -> None:
+        self.model = model
         self.quantizers = [each for each in quantizers(model) if not each.is_weight]
         self._interpreter = Interpreter(without_quantizers(model))
-        self.collectors: dict[str, Collector] = {}
-        self._watched: dict[str, list[Collector]] = {}
+        self._counts: dict[str, bool] = {}
+        self._watched: dict[str, list[str]] = {}
         for each in self.quantizers:
-            collector = self.collectors.setdefault(group_of(each.node), Collector(histograms and not _is_wide(each)))
+            group = group_of(each.node)
+            self._counts.setdefault(group, histograms and not _is_wide(each))
             watched = self._watched.setdefault(str(each.input.name), [])
-            if collector not in watched:
-                watched.append(collector)
+            if group not in watched:
+                watched.append(group)
+        self.collectors = self.blank()
+
+    def blank(self) -> dict[str, Collector]:
+        """Collectors by group that have seen nothing."""
+        return {group: Collector(counts) for group, counts in self._counts.items()}
 
     def collect(self, feeds: Feeds) -> None:
         """Runs one batch."""
         self._interpreter.run(feeds, [], self._observe, self._watched)
 
     def _observe(self, name: str, array: Any) -> None:
-        for collector in self._watched.get(name, ()):
+        for group in self._watched.get(name, ()):
             try:
-                collector.add(array)
+                self.collectors[group].add(array)
             except ValueError as problem:
                 raise ValueError(f"Expected finite values to calibrate, got {problem} in {self._described(name)}") \
                     from None
@@ -85,37 +88,3 @@ def _with_bar(model: ir.Model, batches: Any, progress: bool | None) -> Iterable[
     if hasattr(batches, "__len__") and not hasattr(batches, "get_next"):
         return feeds_of(model, with_bar(batches, "calibrating", progress))
     return feeds_of(model, batches)
-
-
-def calibrate(model: ir.Model, batches: Any, *, method: str = "max", percentile: float = 99.99,
-              zero_point: Any = "auto", progress: bool | None = None) -> dict[str, NDArray[np.float32] | Range]:
-    """The ranges of the quantisers of activations, from a pass of the float model over data.
-
-    The model is not changed. The result does not depend on how the data are cut into batches where the model treats
-    each index of axis 0 by itself, and memory does not grow with their number.
-
-    Args:
-        model: a model with quantisers, as `quantize` returns it; `quantize(model, None)` has dynamic ones.
-        batches: arrays (one input), tuples or dicts by input name; any iterable, a DataLoader, or anything with
-            `get_next()`.
-        method: "max", "mse", "entropy" or "percentile".
-        percentile: how many percent of the values "percentile" keeps.
-        zero_point: "auto" for the two ends of a range, False for one amax.
-        progress: a bar (with tqdm installed); None means: on a terminal.
-
-    Returns:
-        By the name of the quantiser: amax, or (low, high).
-
-    Raises:
-        ValueError: no quantiser, no batch, a batch that does not fit, NaN or infinity in a value, an unknown method.
-    """
-    checked_method(method, percentile)
-    calibration = Calibration(model, method != "max")
-    if not calibration.quantizers:
-        raise ValueError("Expected `model` to have quantisers of activations, got none")
-    for feeds in each_sample(model, batches, progress):
-        calibration.collect(feeds)
-    found: Mapping[str, Range] = calibration.ranges(method, percentile, zero_point)
-    if zero_point is False:
-        return {name: np.float32(max(-low, high)) for name, (low, high) in found.items()}  # type: ignore[misc]
-    return dict(found)

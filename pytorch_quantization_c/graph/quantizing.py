@@ -11,7 +11,8 @@ from .._core.descriptor import QuantDescriptor
 from .._core.errors import shown
 from .batches import Feeds
 from .bias import correct_biases
-from .calibration import Calibration, each_sample, without_quantizers
+from .calibrating import collected
+from .calibration import without_quantizers
 from .choices import Choices, Override, Patterns
 from .insertion import insert_quantizers
 from .nodes import DOMAIN, Quantizer, declare, fake_quant, quantizers
@@ -42,7 +43,9 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     Args:
         model: a float model, as `load` or `trace` returns it; it is left as it was.
         batches: calibration data: arrays (one input), tuples or dicts by input name, in any iterable that is gone
-            through once, or anything with `get_next()`. None: no data, ranges are found at every call.
+            through once, or anything with `get_next()`. A dask bag of batches, a dask array, or a list of dask.delayed
+            that give batches: ranges are found on the workers of the active client. None: no data, ranges are found at
+            every call.
         input, weight: how activations and weights of layers are quantised; axis 0 of `weight` means one range for each
             output channel.
         method: how ranges of activations are found: "max", "mse", "entropy" or "percentile"; "auto" makes the model by
@@ -86,7 +89,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     if batches is None:
         _leave_dynamic(made, wanted.zero_points and zero_point == "auto")
         return made
-    calibration, kept = _calibrated(made, batches, method, progress)
+    calibration, kept = collected(made, batches, method != "max", progress, KEPT)
     points = zero_point if wanted.zero_points else False
     found = [calibration.ranges(each, percentile, points) for each in (("max", "mse") if method == AUTO else (method,))]
     candidates = [_finished(made, ranges, points, kept if "bias_correction" in methods else [])
@@ -124,17 +127,6 @@ def _leave_dynamic(model: ir.Model, two_sided: bool) -> None:
         if found.is_dynamic and two_sided and isinstance(found.spec.bits, int):
             spec = replace(found.spec, unsigned=True, narrow=False, zero_point=None, two_sided=True)
             substitute(found.node, fake_quant(model.graph, found.input, None, spec, found.name))
-
-
-def _calibrated(model: ir.Model, batches: Any, method: str, progress: bool | None) -> tuple[Calibration, list[Feeds]]:
-    """What was collected, and the first samples."""
-    calibration = Calibration(model, method != "max")
-    kept: list[Feeds] = []
-    for feeds in each_sample(model, batches, progress):
-        calibration.collect(feeds)
-        if len(kept) < KEPT:
-            kept.append(feeds)
-    return calibration, kept
 
 
 def _finished(model: ir.Model, ranges: dict[str, Range], zero_point: Any, samples: list[Feeds]) -> ir.Model:

@@ -9,7 +9,7 @@ import dask.array
 import numpy as np
 import pytest
 
-from pytorch_quantization_c.calib import distributed
+from pytorch_quantization_c._core import cluster
 from pytorch_quantization_c.calib.distributed import calibrate, load_amax
 
 from .expect import COUNT, OPTIONS, check, everything, loaders
@@ -32,7 +32,7 @@ def test_every_kind_of_loader() -> None:
     np.testing.assert_array_equal(net.largest.amax, np.abs(later).max((0, 2), keepdims=True))
     np.testing.assert_array_equal(net.first.amax, found["first"])
     assert net.off.amax is None
-    assert not distributed._models      # no model outlives its calibration
+    assert not cluster._owned      # no model outlives its calibration
 
 
 def test_other_methods_agree_with_one_machine() -> None:
