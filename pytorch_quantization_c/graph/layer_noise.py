@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from .._core.errors import shown
 from .batches import Feeds, feeds_of
-from .interpreter import Interpreter
+from .interpreter.run import Interpreter
 from .nodes import Quantizer, quantizers
 
 __all__ = ["GraphSensitivity"]
