@@ -14,7 +14,7 @@ from .errors import GraphError, shown_node
 from .external import node_tensors
 from .nodes import DOMAIN, is_quantizer
 
-__all__ = ["check_model", "check_weights"]
+__all__ = ["check_model", "check_weights", "subgraphs_of"]
 
 MOST_ELEMENTS = 2 ** 31 - 1
 LARGEST_PROTO = 2 ** 31 - 1  # bytes
@@ -75,7 +75,7 @@ def _check_nodes(graph: onnx.GraphProto, context: onnx.checker.C.CheckerContext,
             raise GraphError(f"Expected outputs that the graph computes, got {value.name!r}")
 
 
-def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+def subgraphs_of(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.g
@@ -83,7 +83,7 @@ def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def _check_node(node: onnx.NodeProto, context: onnx.checker.C.CheckerContext, known: frozenset[str]) -> None:
-    graphs = list(_subgraphs(node))
+    graphs = list(subgraphs_of(node))
     for graph in graphs:
         _check_nodes(graph, context, known)
     if graphs or node.domain not in STANDARD:

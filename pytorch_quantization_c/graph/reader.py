@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveInitializersFromInputsPass
 
 from .._core.files import read_file
-from .checks import check_model, check_weights
+from .checks import check_model, check_weights, subgraphs_of
 from .errors import GraphError
 from .external import embed_external
 from .foreign import import_integers
@@ -52,6 +52,7 @@ def _proto(model: Source) -> onnx.ModelProto:
         raise TypeError("Expected `model` to be a path, bytes, an onnx.ModelProto or an onnx_ir.Model, "
                         f"got {type(model).__name__}")
     embed_external(proto, folder)
+    _open_axes(proto.graph)
     return proto
 
 
@@ -74,6 +75,17 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     except Exception as error:
         names = ", ".join(f"{each.domain}.{each.name}" for each in model.functions)
         raise GraphError(f"Expected functions that can be inlined, got {names}: {error}") from None
+
+
+def _open_axes(graph: onnx.GraphProto) -> None:
+    """Axes of negative size, which exporters write for ones that may vary, become axes of unknown size."""
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_value < 0:
+                axis.ClearField("dim_value")
+    for node in graph.node:
+        for inner in subgraphs_of(node):
+            _open_axes(inner)
 
 
 def _name_nodes(graph: ir.Graph, taken: set[str | None]) -> None:

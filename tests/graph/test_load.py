@@ -80,6 +80,20 @@ def test_dynamic_axes(rng: np.random.Generator) -> None:
         assert np.array_equal(interpreter.run({"x": x})[0], np.maximum(x, 0))
 
 
+def test_axes_of_negative_size_may_vary(rng: np.random.Generator) -> None:
+    """Some exporters write -1; onnxruntime takes such axes as unknown, outputs and inner values alike."""
+    model = model_of([make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]), make_node("Relu", ["c"], ["y"])],
+                     {"x": [-1, 3, -1, 8]}, {"y": [-1, 2, -1, 8]}, {"w": rng.normal(size=(2, 3, 3, 3))})
+    model.graph.value_info.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, [-1, 2, -1, 8]))
+    loaded = graph.load(model)
+    batches = [rng.normal(size=(count, 3, rows, 8)).astype(np.float32) for count, rows in ((1, 4), (3, 6))]
+    int8 = graph.quantize(loaded, batches)
+    for x in batches:
+        y, = graph.interpret(loaded, {"x": x})
+        np.testing.assert_allclose(y, expected(model, {"x": x})[0], rtol=1e-5, atol=1e-5)
+        assert np.abs(graph.compile(int8).run(None, {"x": x})[0] - y).max() < 0.05 * y.max()
+
+
 def test_several_inputs_and_outputs_of_several_types(rng: np.random.Generator) -> None:
     """Integers, booleans and bytes go in and come out as they are."""
     nodes = [make_node("Gather", ["table", "ids"], ["rows"], "embed"),
