@@ -102,6 +102,27 @@ static void check_grid(arena *a, int kernel_rows, int row_stride, int stride, in
         }
 }
 
+/* Results that begin on cache lines, and go around the caches where a whole vector of them does. */
+static void check_streamed(arena *a, ptrdiff_t pixels)
+{
+    enum { CHANNELS = 5, ROW = 80 };
+    pqc_conv_chw_params g = make(a, 9, CHANNELS, 1, 0);
+    g.y_row = ROW;
+    g.to.channel_stride = g.rows * g.y_row;
+    g.to.stream = true;
+    g.to.y = buffer_place(&a->y, (size_t)(CHANNELS * g.to.channel_stride) * sizeof(float), 64);
+    pqc.conv_chw_u8s8(&g, pixels);
+    for (int c = 0; c < CHANNELS; c++)
+        for (ptrdiff_t row = 0; row < g.rows; row++)
+            for (ptrdiff_t p = 0; p < ROW; p++) {
+                float y = g.to.y[c * g.to.channel_stride + row * ROW + p];
+                bool right =
+                    p < pixels ? same_f32(y, expect(&g, row, p, c)) : bits_f32(y) == 0xa5a5a5a5;
+                CHECK(right, "streamed, pixel %td of %td, channel %d: %a", p, pixels, c, (double)y);
+            }
+    CHECK(buffer_guards_intact(&a->y), "streamed, %td pixels", pixels);
+}
+
 enum { MUCH = 1000 }; /* products of a pixel, beyond which not every number of pixels is tried */
 
 void test_conv_chw_u8s8(void)
@@ -124,6 +145,8 @@ void test_conv_chw_u8s8(void)
             for (int stride = 1; stride <= 2; stride++)
                 for (int dilation = 1; dilation <= 2; dilation++)
                     check_grid(a, kernel_rows, row_stride, stride, dilation);
+    for (ptrdiff_t pixels = 1; pixels <= 70; pixels += 3)
+        check_streamed(a, pixels);
     buffer_close(&a->x);
     buffer_close(&a->y);
     free(a);
