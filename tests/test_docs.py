@@ -27,7 +27,7 @@ def can_run(block: str) -> bool:
     needed = [name for name in PACKAGES if re.search(rf"^\s*(>>> )?(import|from) {name}\b", block, re.M)]
     if re.search(r"pytorch_quantization_c(\.| import )torch\b", block):
         needed.append("torch")
-    if re.search(r"pytorch_quantization_c(\.| import )graph\b", block):
+    if re.search(r"pytorch_quantization_c(\.| import ([\w, ]+, )?)graph\b", block):
         needed.append("onnxscript")
     return all(find_spec(name) for name in needed)
 

@@ -74,8 +74,8 @@ def weight_proof(weight: Any, amax: Any, cached: CachedWeight) -> Any:
     return proof, (amax, like, None)
 
 
-def guarded_call(layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any, own: dict[str, Any],
-                 frozen: bool) -> tuple[Any, ...] | None:
+def guarded_call(layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any,
+                 own: dict[str, Any]) -> tuple[Any, ...] | None:
     """The first argument of `_C.integer_call`; None if a call of this layer needs more than one step.
 
     `format` and `own`, the settings of a convolution, are those that the weight was packed for: another thread may have
@@ -86,8 +86,10 @@ def guarded_call(layer: Any, cached: CachedWeight, quantizer: Any, format: Int, 
     if cached.packed is None or guards is None or not one_step:
         return None
     modules, parameters = vars(layer)["_modules"], vars(layer)["_parameters"]
-    weight, children, proof = parameters["weight"], {"_input_quantizer": quantizer}, cached.proof
-    if not frozen:
+    weight = proof = cached.proof  # of a frozen layer the weight itself
+    children = {"_input_quantizer": quantizer}
+    if type(proof) is tuple:  # a key: the weight is not frozen
+        weight = parameters["weight"]
         other = modules["_weight_quantizer"]
         children["_weight_quantizer"] = other
         others = quantizer_guards(other, cached.weight.quantization.format, cached.proof[5][:2])

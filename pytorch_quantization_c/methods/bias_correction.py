@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arrays import number_array
+
 __all__ = ["MeanError", "corrected_bias"]
 
 
@@ -48,6 +50,15 @@ def corrected_bias(bias: ArrayLike | None, error: Any) -> NDArray[np.float32]:
     Args:
         bias: one number a channel, or None for no bias.
         error: what `MeanError.mean` gives.
+
+    Raises:
+        TypeError: an argument that holds no numbers.
+        ValueError: another number of channels.
     """
-    before = 0.0 if bias is None else np.asarray(bias, np.float64)
-    return np.asarray(before + np.asarray(error, np.float64), np.float32)
+    added = number_array(error, "error").astype(np.float64)
+    if bias is None:
+        return added.astype(np.float32)
+    before = number_array(bias, "bias")
+    if before.shape != added.shape:
+        raise ValueError(f"Expected `bias` of shape {added.shape}, as `error`, got {before.shape}")
+    return np.asarray(before.astype(np.float64) + added, np.float32)

@@ -76,8 +76,8 @@ sent = []
 def interrupt():
     sent.append(time.monotonic())
     signal.raise_signal(signal.SIGINT)
-threading.Timer(0.3, interrupt).start()
 try:
+    threading.Timer(0.3, interrupt).start()
     {call}
 except KeyboardInterrupt:
     print(time.monotonic() - sent[0])
@@ -92,4 +92,4 @@ except KeyboardInterrupt:
 def test_ctrl_c_is_answered(call: str) -> None:
     found = run_python("-c", INTERRUPTED.format(call=call))
     assert found.stdout, found.stderr
-    assert float(found.stdout) < 1.0    # 0.02 s on an idle machine
+    assert float(found.stdout) < 1.0    # 0.2 s is wanted; other processes may have their turn first

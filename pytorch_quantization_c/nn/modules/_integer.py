@@ -40,7 +40,7 @@ class ArrayEngine(IntegerEngine):
 
     def _called(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any,
                 settings: dict[str, Any]) -> None:
-        cached.guarded = guarded_call(layer, cached, quantizer, format, bias, settings, self.frozen is cached)
+        cached.guarded = guarded_call(layer, cached, quantizer, format, bias, settings)
 
     def _parameter(self, layer: Any, name: str) -> Any:
         return layer.__dict__["_parameters"].get(name)
