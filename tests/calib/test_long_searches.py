@@ -76,6 +76,7 @@ sent = []
 def interrupt():
     sent.append(time.monotonic())
     signal.raise_signal(signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell may have it ignored in what it starts aside
 try:
     threading.Timer(0.3, interrupt).start()
     {call}
