@@ -130,7 +130,7 @@ def _create(start: str, mode: int) -> tuple[int, str]:
 def _locked(handle: int) -> bool:
     """Locks an open file; False if somebody has removed it before."""
     with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX)  # pyright: ignore
     return os.fstat(handle).st_nlink > 0
 
 

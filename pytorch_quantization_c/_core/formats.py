@@ -131,7 +131,7 @@ def known_bits(num_bits: Any) -> int | tuple[int, int]:
     if isinstance(num_bits, bool) or not hasattr(num_bits, "__index__"):
         raise TypeError(f"Expected `num_bits` to be an integer or the tuple (4, 3), got {shown(num_bits)} "
                         f"of type {type(num_bits).__name__}")
-    bits = operator.index(num_bits)
+    bits = operator.index(num_bits)  # pyright: ignore
     if not 0 <= bits <= MAX_BITS:
         raise ValueError(f"Expected `num_bits` >= 0 and <= {MAX_BITS}, got {shown(bits)}")
     return bits
@@ -199,7 +199,7 @@ class Quantization:
         values = codes.astype(np.float32)
         if self.zero is not None:
             values -= self._along(self.zero, codes).astype(np.float32)
-        quotient: NDArray[np.float32] = values / self._along(self.scale, codes)
+        quotient = np.divide(values, self._along(self.scale, codes), dtype=np.float32)
         return quotient
 
     def _along(self, each: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:

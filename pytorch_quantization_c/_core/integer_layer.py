@@ -126,10 +126,9 @@ class IntegerEngine(ABC):
 
     def cached_weight(self, layer: Any) -> CachedWeight | str:
         """The integer weight: of a frozen layer, the one of the last call if it is proved unchanged, or a new one."""
-        if self.frozen is not None:
-            if self._still_frozen(layer, self.frozen):
-                return self.frozen
-            self.frozen = None  # somebody has given the layer another weight: it follows
+        frozen = self.frozen_weight(layer)
+        if frozen is not None:
+            return frozen
         quantizer, weight = layer._modules.get("_weight_quantizer"), self._parameter(layer, "weight")
         if quantizer is None or type(quantizer).__module__ != self.quantizers:
             return OWN_CLASS
@@ -152,6 +151,19 @@ class IntegerEngine(ABC):
             cached = self.cached = CachedWeight(key, found)
         return cached
 
+    def frozen_weight(self, layer: Any) -> CachedWeight | None:
+        """What a layer was frozen with; None if it is not, or no longer, as it was given another weight."""
+        frozen = self.frozen
+        if frozen is not None and not self._still_frozen(layer, frozen):
+            if self.frozen is frozen:
+                self.thaw(layer)
+            return None
+        return frozen
+
+    def thaw(self, layer: Any) -> None:
+        """The weight is looked at again from now on."""
+        self.frozen = None
+
     def _weight_key(self, quantizer: Any, weight: Any) -> tuple[Any, ...]:
         amax = quantizer._state("_amax")
         return weight_key(self._as_array(weight), None if amax is None else self._as_array(amax),
@@ -172,7 +184,7 @@ class IntegerEngine(ABC):
                 input = self._padded(layer, input)
         packed = self._packed(layer, cached, format, settings, extra)
         if output_size is None:
-            self._called(layer, cached, quantizer, format, bias, dict(zip(GEOMETRY, settings, strict=False)))
+            self._called(layer, cached, packed, quantizer, format, bias, dict(zip(GEOMETRY, settings, strict=False)))
         answer = packed.product(self._as_array(input), None if amax is None else self._as_array(amax),
                                 None if bias is None else self._as_array(bias))
         return answer if isinstance(answer, str) else self._as_result(answer)
@@ -191,13 +203,13 @@ class IntegerEngine(ABC):
         wanted = format, settings, extra if type(extra) is tuple or extra is None else tuple(extra)
         packed = cached.packed
         if packed is None or cached.packed_for != wanted:
-            geometry = geometry_of(layer, cached.weight.values.shape, tuple(extra)) if settings else LINEAR
+            geometry = geometry_of(layer, cached.weight.values.shape, tuple(extra or ())) if settings else LINEAR
             packed = PackedWeights(cached.weight.values, cached.weight.scale, geometry, format)
             cached.packed, cached.packed_for = packed, wanted
         return packed
 
     @abstractmethod
-    def _called(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any,
+    def _called(self, layer: Any, cached: CachedWeight, packed: PackedWeights, quantizer: Any, format: Int, bias: Any,
                 settings: dict[str, Any]) -> None:
         """Told of a call before it happens, to prepare the next one."""
 

@@ -40,7 +40,7 @@ class QuantizerRules(QuantizerText, ABC):
     # Objects that were pickled by older versions of the original lack these.
     _narrow_range = False
     _if_clip = False
-    _calibrator: Any = None
+    _calibrator: Any = None  # pyright: ignore
     _buffers: Any
     _parameters: Any
     _amax: Any

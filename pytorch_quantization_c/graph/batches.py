@@ -105,7 +105,7 @@ def samples(model: ir.Model, feeds: Feeds) -> list[Feeds]:
         if array.ndim == 0 or shape is None:
             return [feeds]
         size = shape[0] if isinstance(shape[0], int) else 1
-        if size < 1 or array.shape[0] % size:
+        if size < 1 or array.shape[0] % size:  # pyright: ignore
             return [feeds]
         counts.add(array.shape[0] // size)
     count = counts.pop() if len(counts) == 1 else 1

@@ -51,7 +51,7 @@ class Choices:
             return {"input": None, "weight": None}
         if isinstance(override, QuantDescriptor):
             weight = override.dict() | {"axis": self._default["weight"].axis}
-            return {"input": _checked(f"overrides[{pattern!r}]", override), "weight": QuantDescriptor(**weight)}
+            return {"input": _checked(f"overrides[{pattern!r}]", override), "weight": QuantDescriptor(**weight)}  # pyright: ignore
         if not isinstance(override, Mapping) or set(override) - {"input", "weight"}:
             raise TypeError(f"Expected `overrides[{pattern!r}]` to be a QuantDescriptor, None, or a dict with the keys "
                             f"'input' and 'weight', got {shown(override)}")

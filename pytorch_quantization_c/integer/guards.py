@@ -13,6 +13,7 @@ import numpy as np
 from .. import _C
 from .._core.formats import Float, Int
 from .float_only import STATE
+from .packed import PackedWeights
 from .weights import CachedWeight
 
 __all__ = ["guarded_call"]
@@ -74,16 +75,16 @@ def weight_proof(weight: Any, amax: Any, cached: CachedWeight) -> Any:
     return proof, (amax, like, None)
 
 
-def guarded_call(layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any,
+def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights, quantizer: Any, format: Int, bias: Any,
                  own: dict[str, Any]) -> tuple[Any, ...] | None:
     """The first argument of `_C.integer_call`; None if a call of this layer needs more than one step.
 
-    `format` and `own`, the settings of a convolution, are those that the weight was packed for: another thread may have
+    `format` and `own`, the settings of a convolution, are those that `packed` was made for: another thread may have
     changed them in between.
     """
     one_step = own.get("padding_mode", "zeros") == "zeros" and list not in map(type, own.values())
     guards = quantizer_guards(quantizer, format, (None, None))
-    if cached.packed is None or guards is None or not one_step:
+    if guards is None or not one_step:
         return None
     modules, parameters = vars(layer)["_modules"], vars(layer)["_parameters"]
     weight = proof = cached.proof  # of a frozen layer the weight itself
@@ -97,11 +98,11 @@ def guarded_call(layer: Any, cached: CachedWeight, quantizer: Any, format: Int, 
         if others is None or proof is None:
             return None
         guards += others
-    amax = quantizer._buffers.get("_amax")
+    amax = guards[1][3][0]  # the very one that is guarded
     guards += (
         guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **(own or {"stride": ABSENT})}),
         guard(modules, dict, children),
         guard(parameters, dict, {"weight": weight, "bias": bias}),
         guard(STATE, dict, {"allowed": True}),
     )
-    return cached.packed._packed, amax, bias, proof, guards
+    return packed._packed, None if amax is ABSENT else amax, bias, proof, guards

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .._core.integer_layer import IntegerEngine
+
 __all__ = ["whole_or_not_at_all"]
 
 TABLES = ("_parameters", "_buffers", "_modules")
@@ -16,7 +18,7 @@ TABLES = ("_parameters", "_buffers", "_modules")
 def whole_or_not_at_all(model: Any) -> Iterator[None]:
     """If the block raises, every module gets back its attributes, and every parameter and buffer its contents."""
     modules = list(model.modules())
-    engines = [vars(module)["_engine"] for module in modules if "_engine" in vars(module)]
+    engines = [vars(module)["_engine"] for module in modules if isinstance(vars(module).get("_engine"), IntegerEngine)]
     attributes = [(vars(each), dict(vars(each))) for each in (*modules, *engines)]
     tables = [(vars(module)[kind], dict(vars(module)[kind])) for module in modules for kind in TABLES]
     arrays = [_snapshot(array) for _, table in tables for array in table.values() if hasattr(array, "dtype")]

@@ -1,5 +1,7 @@
 """A layer that was called before does what one does that is called for the first time, whatever has changed."""
+import copy
 import gc
+import pickle
 import threading
 import time
 import warnings
@@ -400,3 +402,48 @@ def test_what_is_no_prepared_call_is_refused():
     for others in ((1, None, None), (None, 1, None), (None, x, None), (x, None, None), (None, None, ((x, y, None),))):
         assert _C.integer_call((packed, *others, ()), layer, x) is None
     np.testing.assert_array_equal(_C.integer_call((packed, *rest, ()), layer, x), y)
+
+
+def test_a_prepared_call_has_the_weights_packed_for_its_own_settings():
+    """Another thread that packs the same weight for another size in between."""
+    layer = transposed(np.random.default_rng(1), frozen=False)
+    x = inputs(layer)
+    wanted, engine = layer(x), type(layer._engine)
+    original, others = engine._called, []
+
+    def called(self, *args):
+        others.append(1)
+        if len(others) == 1:
+            layer(x, output_size=(16, 13))
+        original(self, *args)
+
+    fresh = transposed(np.random.default_rng(1), frozen=False)
+    layer._engine.cached = None
+    engine._called = called
+    try:
+        layer(x)
+    finally:
+        engine._called = original
+    for _ in range(2):
+        np.testing.assert_array_equal(layer(x), wanted)
+    np.testing.assert_array_equal(fresh(x), wanted)
+
+
+def test_a_thawed_layer_loads_a_state_and_its_bias_can_be_written():
+    layer = linear(np.random.default_rng(1))
+    state = {name: np.array(value) for name, value in layer.state_dict().items()}
+    layer.weight = Parameter(np.ones((8, 12), np.float32))
+    layer.load_state_dict({**state, "weight": np.full((8, 12), 2, np.float32)})
+    assert (layer.weight == 2).all() and layer.weight.flags.writeable
+    layer.bias += 1
+    layer.load_state_dict(state)
+
+
+@pytest.mark.parametrize("travel", [copy.deepcopy, copy.copy, lambda layer: pickle.loads(pickle.dumps(layer))])
+def test_a_copy_does_not_trust_a_frozen_weight_that_was_made_writable(travel):
+    layer = linear(np.random.default_rng(1))
+    x = inputs(layer)
+    layer(x)
+    layer.weight.setflags(write=True)
+    layer.weight *= 2
+    np.testing.assert_array_equal(travel(layer)(x), layer(x))

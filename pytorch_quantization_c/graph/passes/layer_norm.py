@@ -14,10 +14,10 @@ def layer_norm(root: ir.Node) -> bool:
     if x is None or divided is None or x.shape is None or not isinstance(x.shape[-1], int):
         return False
     channels = x.shape[-1]
-    last, scale = _followed(divided, "Mul", channels)
-    last, bias = _followed(last, "Add", channels)
+    last, scale = _followed(divided, "Mul", channels)  # pyright: ignore
+    last, bias = _followed(last, "Add", channels)  # pyright: ignore
     graph = graph_of(divided)
-    inputs = [x, new_constant(graph, f"{last.name}_scale", np.ones(channels, np.float32) if scale is None else scale)]
+    inputs = [x, new_constant(graph, f"{last.name}_scale", np.ones(channels, np.float32) if scale is None else scale)]  # pyright: ignore
     if bias is not None:
         inputs.append(new_constant(graph, f"{last.name}_bias", bias))
     substitute(last, ir.node("LayerNormalization", inputs, attributes={"axis": -1, "epsilon": epsilon},

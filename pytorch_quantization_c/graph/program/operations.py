@@ -76,7 +76,7 @@ class Window(NamedTuple):
 
     def border(self) -> tuple[int, int]:
         """The largest pads that any size leads to."""
-        return (self.reach // 2 + 1,) * 2 if self.auto else (self.before, self.after)
+        return (self.reach // 2 + 1,) * 2 if self.auto else (self.before, self.after)  # pyright: ignore
 
 
 class Clamp(NamedTuple):

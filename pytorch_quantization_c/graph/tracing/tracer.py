@@ -100,12 +100,12 @@ def _c_asks() -> Iterator[None]:
     def float_only(self: Any, layer: Any, input: Any, output_size: Any = None) -> Any:
         return None if isinstance(input, Traced) else run(self, layer, input, output_size)
 
-    vars(_C).update({name: _asking(function) for name, function in functions.items()})
+    vars(_C).update({name: _asking(function) for name, function in functions.items()})  # pyright: ignore
     ArrayEngine.run = float_only  # type: ignore[method-assign]
     try:
         yield
     finally:
-        vars(_C).update(functions)
+        vars(_C).update(functions)  # pyright: ignore
         ArrayEngine.run = run  # type: ignore[method-assign]
 
 

@@ -13,7 +13,7 @@ from ...float_nn import functional as F
 from ...float_nn.checks import batched
 from ...float_nn.parameter import own_copy
 from ...integer.guards import guarded_call
-from ...integer.packed import NO_FLOATS
+from ...integer.packed import NO_FLOATS, PackedWeights
 from ...integer.weights import CachedWeight
 
 __all__ = ["ArrayEngine"]
@@ -38,9 +38,9 @@ class ArrayEngine(IntegerEngine):
                 cached.guarded = None  # it would keep alive what the layer has no longer
         return self._noted(answer)
 
-    def _called(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, bias: Any,
+    def _called(self, layer: Any, cached: CachedWeight, packed: PackedWeights, quantizer: Any, format: Int, bias: Any,
                 settings: dict[str, Any]) -> None:
-        cached.guarded = guarded_call(layer, cached, quantizer, format, bias, settings)
+        cached.guarded = guarded_call(layer, cached, packed, quantizer, format, bias, settings)
 
     def _parameter(self, layer: Any, name: str) -> Any:
         return layer.__dict__["_parameters"].get(name)
@@ -84,20 +84,40 @@ class ArrayEngine(IntegerEngine):
             parameters["bias"] = own_copy(bias if bias.dtype.isnative else bias.astype(bias.dtype.type))
         return weight
 
+    def thaw(self, layer: Any) -> None:
+        """The weight is looked at again from now on, and the bias can be written to."""
+        super().thaw(layer)
+        bias = self._parameter(layer, "bias")
+        if bias is not None and not bias.flags.writeable:
+            layer.__dict__["_parameters"]["bias"] = own_copy(bias)
+
     def lock(self, layer: Any) -> None:
         """Makes the arrays of a frozen layer read-only."""
-        if self.frozen is not None:
-            for array in (self.frozen.proof, self._parameter(layer, "bias")):
+        frozen = self.frozen
+        if frozen is not None and self._parameter(layer, "weight") is frozen.proof:
+            for array in (frozen.proof, self._parameter(layer, "bias")):
                 if array is not None:
                     array.setflags(write=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        frozen = state["frozen"]
+        if frozen is not None and frozen.proof is not None and frozen.proof.flags.writeable:
+            state["frozen"] = None  # somebody has made the weight writable: the copy must not trust it
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.frozen is not None and self.frozen.proof is not None:
+            self.frozen.proof.setflags(write=False)  # a new array, which may be written to
 
     def before_load(self, layer: Any, state_dict: dict[str, Any], prefix: str, assign: bool,
                     error_msgs: list[str]) -> None:
         """A frozen layer takes no other float weight than the one it has; a copy of its bias takes the values."""
-        bias = self._parameter(layer, "bias")
-        if self.frozen is None:
+        frozen, bias = self.frozen_weight(layer), self._parameter(layer, "bias")
+        if frozen is None:
             return
-        if not assign and self._refuses_weight(self.frozen, state_dict, prefix, error_msgs):
+        if not assign and self._refuses_weight(frozen, state_dict, prefix, error_msgs):
             state_dict.update({prefix + "bias": bias} if bias is not None else {})
         elif bias is not None:
             layer.__dict__["_parameters"]["bias"] = own_copy(bias)

@@ -5,6 +5,7 @@ import copy
 import io
 import pickle
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +272,7 @@ def test_frozen_layers_in_attention_and_programs(keep_float: bool) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("dynamo", [False, True])
+@pytest.mark.parametrize("dynamo", [False, True] if find_spec("onnxscript") else [False])
 def test_export_to_onnx_needs_the_float_weight(dynamo: bool) -> None:
     layer, x = pq.replace(torch.nn.Linear(8, 3)), torch.randn(2, 8)
     with pq.calibrating(layer, load_amax=True):

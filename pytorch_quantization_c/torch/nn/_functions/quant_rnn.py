@@ -22,7 +22,7 @@ def LSTMCell(input: Tensor, hidden: tuple[Tensor, Tensor], w_ih: Tensor, w_hh: T
     Quantisers, or None for floats, take [input, h] and [w_ih, w_hh], each joined as one tensor.
     """
     direction = Direction(w_ih, w_hh, b_ih, b_hh, input_quantizer, weight_quantizer)
-    h, c = CELLS["LSTM"](_ops, direction)(input, hidden)
+    h, c = CELLS["LSTM"](_ops, direction)(input, hidden)  # pyright: ignore
     return h, c
 
 
@@ -60,7 +60,7 @@ def RNN(mode: str, input_size: int, hidden_size: int, num_layers: int = 1, batch
         steps = input if variable_length or not batch_first else input.transpose(0, 1)
         sizes = [int(size) for size in batch_sizes] if variable_length else [steps.shape[1]] * steps.shape[0]
         packed = steps if variable_length else steps.reshape(-1, steps.shape[-1])
-        output, finals = run_layers(mode, _ops, layers, packed, sizes, hidden if mode == "LSTM" else (hidden,),
+        output, finals = run_layers(mode, _ops, layers, packed, sizes, hidden if mode == "LSTM" else (hidden,),  # pyright: ignore
                                     dropout if train else 0)
         if not variable_length:
             output = output.reshape(*steps.shape[:2], -1)

@@ -105,7 +105,7 @@ class _QuantConvTransposeNd(ConvTransposeRules, _utils.QuantMixin, _ConvTranspos
                  transposed: bool, output_padding: Any, groups: int, bias: bool, padding_mode: str,
                  quant_desc_input: QuantDescriptor, quant_desc_weight: QuantDescriptor) -> None:
         _ConvTransposeNd.__init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, transposed,
-                                  output_padding, groups, bias, padding_mode)
+                                  output_padding, groups, bias, padding_mode)  # pyright: ignore
         self.init_quantizer(quant_desc_input, quant_desc_weight)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None,
