@@ -199,7 +199,7 @@ class Quantization:
         values = codes.astype(np.float32)
         if self.zero is not None:
             values -= self._along(self.zero, codes).astype(np.float32)
-        quotient = np.divide(values, self._along(self.scale, codes), dtype=np.float32)
+        quotient: NDArray[np.float32] = np.divide(values, self._along(self.scale, codes), dtype=np.float32)
         return quotient
 
     def _along(self, each: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
