@@ -45,15 +45,17 @@ def test_values_that_know_nothing_count_as_float32() -> None:
                                                       "DequantizeLinear"]
 
 
-def test_an_amax_of_zero_has_scale_one() -> None:
+def test_an_amax_of_zero_lets_nothing_through() -> None:
+    """D27: the scale is the smallest normal number, so what is left of 3 is 127 times that."""
     x = np.float32([[0.4, 3], [0.4, 3]])
     graph = Graph()
     amax = np.float32([[0], [127]])
     result = tq.FakeTensorQuantFunction.symbolic(graph, Value("x", x), amax, 8, False, False)
-    np.testing.assert_array_equal(graph.run(x, result), [[0, 3], [0, 3]])
+    np.testing.assert_allclose(graph.run(x, result), [[0, 0], [0, 3]], rtol=0, atol=1e-35)
 
 
-@pytest.mark.parametrize(("amax", "scale"), [(None, 1.0), (448.0, 1.0), (np.float32([[224]]), 0.5), (0.0, 0.0)])
+@pytest.mark.parametrize(("amax", "scale"), [(None, 1.0), (448.0, 1.0), (np.float32([[224]]), 0.5),
+                                                (0.0, np.finfo(np.float32).tiny)])
 def test_fp8_nodes(amax: Any, scale: float) -> None:
     graph = Graph()
     tq.ScaledE4M3Function.symbolic(graph, Value("x", np.ones(3, np.float16)), amax)
