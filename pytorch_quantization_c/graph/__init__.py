@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from .calibrating import calibrate
     from .comparison import Comparison, ComparisonRow, compare
     from .errors import GraphError
-    from .interpreter import Interpreter, interpret
+    from .interpreter.run import Interpreter, interpret
     from .node_summary import SummaryRow, summary
     from .quantizing import quantize
     from .reader import load
@@ -25,7 +25,7 @@ __all__ = ["Comparison", "ComparisonRow", "GraphError", "Interpreter", "Session"
            "compile", "interpret", "load", "quantize", "save", "summary", "trace"]
 
 _HOMES = {"calibrating": ("calibrate",), "comparison": ("Comparison", "ComparisonRow", "compare"),
-          "errors": ("GraphError",), "interpreter": ("Interpreter", "interpret"),
+          "errors": ("GraphError",), "interpreter.run": ("Interpreter", "interpret"),
           "node_summary": ("SummaryRow", "summary"), "quantizing": ("quantize",), "reader": ("load",),
           "session": ("Session", "compile"), "tracing": ("trace",), "writer": ("save",)}
 _FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
-from .nodes import QuantizerSpec
+from .spec import QuantizerSpec
 
 __all__ = ["dynamic_range", "fake_quantize", "integers", "spread"]
 

@@ -1,21 +1,17 @@
 """How QuantizeLinear and DequantizeLinear say what a quantiser's node says, and back."""
 from __future__ import annotations
 
-import base64
-import json
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from .nodes import E4M3, QuantizerSpec
+from .notes import METADATA, Coding, Note, hidden_quantizer, note_of, noted, set_hidden_quantizer
+from .spec import E4M3, QuantizerSpec
 
 __all__ = ["METADATA", "Coding", "Note", "code_type", "coding_of", "hidden_quantizer", "note_of", "noted",
            "set_hidden_quantizer", "step_of", "trusted"]
-
-METADATA = "pytorch_quantization_c.quantizer"  # in the metadata of a node: what the node cannot say
-HIDDEN = "pytorch_quantization_c.hidden"  # of an LSTM or a GRU: how its state is quantised ahead of its product
 
 # Bits and sign of the types of codes.
 CODES: dict[ir.DataType, tuple[int | tuple[int, int], bool]] = {
@@ -23,13 +19,6 @@ CODES: dict[ir.DataType, tuple[int | tuple[int, int], bool]] = {
     ir.DataType.UINT4: (4, True), ir.DataType.INT8: (8, False), ir.DataType.UINT8: (8, True),
     ir.DataType.INT16: (16, False), ir.DataType.UINT16: (16, True), ir.DataType.FLOAT8E4M3FN: (E4M3, False),
 }
-
-
-class Coding(NamedTuple):
-    """The spec and the range that a scale, a zero point and a type of codes amount to."""
-
-    spec: QuantizerSpec
-    amax: NDArray[np.float32]
 
 
 def code_type(spec: QuantizerSpec, four_bits: bool = True) -> ir.DataType:
@@ -70,40 +59,6 @@ def step_of(amax: NDArray[Any], spec: QuantizerSpec) -> NDArray[np.float32]:
     return np.where(step > 0, step, np.float32(1)).astype(np.float32)
 
 
-def noted(name: str, spec: QuantizerSpec, amax: NDArray[Any] | None) -> str:
-    """What a file's metadata say of a quantiser."""
-    note: dict[str, Any] = {"name": name, "spec": spec.attributes()}
-    if amax is not None:
-        data = np.ascontiguousarray(amax, "<f4")
-        note |= {"amax": base64.b64encode(data.tobytes()).decode(), "shape": list(data.shape)}
-    return json.dumps(note, sort_keys=True)
-
-
-class Note(NamedTuple):
-    """What `noted` wrote."""
-
-    name: str
-    spec: QuantizerSpec
-    amax: NDArray[np.float32] | None
-
-
-def note_of(text: str | None) -> Note | None:
-    """What a node's metadata say; None if they are absent or not as `noted` writes them."""
-    try:
-        note = json.loads(text or "null")
-        said = note["spec"].items()
-        attributes: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in said}
-        for key in ("unsigned", "narrow", "two_sided"):
-            attributes[key] = bool(attributes.get(key, False))
-        amax = None
-        if "amax" in note:
-            amax = np.frombuffer(base64.b64decode(note["amax"], validate=True), "<f4").reshape(note["shape"])
-            amax = amax.astype(np.float32)
-        return Note(str(note["name"]), QuantizerSpec(**attributes), amax)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
 def trusted(note: Note | None, coding: Coding, scale: NDArray[Any]) -> Coding:
     """The range of the metadata where its step is the file's, to the bit; else what the file itself says."""
     if note is None or note.amax is None or note.amax.size != scale.size:
@@ -114,14 +69,3 @@ def trusted(note: Note | None, coding: Coding, scale: NDArray[Any]) -> Coding:
     if not np.array_equal(step_of(note.amax, note.spec).reshape(-1), scale.astype(np.float32).reshape(-1)):
         return coding
     return coding if np.any(ours != theirs) else Coding(note.spec, note.amax)
-
-
-def hidden_quantizer(node: ir.Node) -> Coding | None:
-    """How the hidden state of an LSTM or a GRU is quantised before it is multiplied; None if it stays float."""
-    note = note_of(node.metadata_props.get(HIDDEN))
-    return None if note is None or note.amax is None else Coding(note.spec, note.amax)
-
-
-def set_hidden_quantizer(node: ir.Node, amax: float, spec: QuantizerSpec) -> None:
-    """Has the hidden state quantised with this range; other runtimes, which know nothing of it, keep it float."""
-    node.metadata_props[HIDDEN] = noted(node.name or "", spec, np.asarray(amax, np.float32))

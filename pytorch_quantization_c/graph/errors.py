@@ -1,7 +1,12 @@
 """What is wrong with a graph, and how its parts are named in messages."""
 from __future__ import annotations
 
-__all__ = ["GraphError", "shown_node"]
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["GraphError", "failed", "shown_node"]
 
 
 class GraphError(ValueError):
@@ -14,3 +19,11 @@ def shown_node(op_type: str, domain: str, name: str | None, outputs: list[str]) 
     if name:
         return f"Node {name!r} ({kind})"
     return f"The node of {next((each for each in outputs if each), 'no output')!r} ({kind})"
+
+
+def failed(node: str, error: Exception, names: Sequence[str | None], arrays: Sequence[Any]) -> GraphError:
+    """What is raised where a node, shown so, cannot compute its inputs; those without a name are left out."""
+    pairs = [(name, array) for name, array in zip(names, arrays, strict=True) if name is not None]
+    shown = ", ".join(f"{name!r} {array.dtype}{list(array.shape)}" if isinstance(array, np.ndarray) else
+                      f"{name!r} {type(array).__name__}" for name, array in pairs)
+    return GraphError(f"{node}: {error}; its inputs are {shown or 'none'}")

@@ -4,11 +4,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 
 from ... import _C
 from ...float_nn import functional as F
-from .table import Array, Function, attribute, operator
+from .table import TYPES, Array, Function, NodeLike, attribute, operator
 
 UNARY: dict[str, Function] = {
     "Abs": np.abs, "Acos": np.arccos, "Asin": np.arcsin, "Atan": np.arctan, "Ceil": np.ceil, "Cos": np.cos,
@@ -17,22 +16,21 @@ UNARY: dict[str, Function] = {
 }
 FLOATS: dict[str, Function] = {"Erf": _C.erf, "Reciprocal": np.reciprocal, "Sigmoid": F.sigmoid, "Tanh": np.tanh}
 BINARY: dict[str, Function] = {"Add": np.add, "Mul": np.multiply, "Sub": np.subtract}
-CASTS = ("BOOL", "DOUBLE", "FLOAT", "FLOAT16", *(f"{sign}INT{n}" for sign in ("", "U") for n in (8, 16, 32, 64)))
 VARIADIC: dict[str, Function] = {"Max": np.maximum, "Min": np.minimum, "Sum": np.add}
 
 
 @operator(*UNARY, *BINARY)
-def _ufunc(node: ir.Node, opset: int) -> Function:
+def _ufunc(node: NodeLike, opset: int) -> Function:
     return UNARY.get(node.op_type) or BINARY[node.op_type]
 
 
 @operator(*FLOATS, floats=True)
-def _of_floats(node: ir.Node, opset: int) -> Function:
+def _of_floats(node: NodeLike, opset: int) -> Function:
     return FLOATS[node.op_type]
 
 
 @operator(*VARIADIC)
-def _variadic(node: ir.Node, opset: int) -> Function:
+def _variadic(node: NodeLike, opset: int) -> Function:
     combine = VARIADIC[node.op_type]
 
     def run(first: Array, *others: Array) -> Array:
@@ -43,12 +41,12 @@ def _variadic(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Mean", floats=True)
-def _mean(node: ir.Node, opset: int) -> Function:
+def _mean(node: NodeLike, opset: int) -> Function:
     return lambda *arrays: sum(arrays[1:], arrays[0]) / arrays[0].dtype.type(len(arrays))
 
 
 @operator("Div")
-def _div(node: ir.Node, opset: int) -> Function:
+def _div(node: NodeLike, opset: int) -> Function:
     def run(a: Array, b: Array) -> Array:
         if a.dtype.kind == "f":
             return np.asarray(np.divide(a, b))
@@ -58,7 +56,7 @@ def _div(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Pow")
-def _pow(node: ir.Node, opset: int) -> Function:
+def _pow(node: NodeLike, opset: int) -> Function:
     def run(a: Array, b: Array) -> Array:
         if b.size == 1 and b.ravel()[0] == 2 and b.ndim <= a.ndim and a.dtype.kind == "f":
             return np.asarray(a * a)
@@ -67,29 +65,29 @@ def _pow(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Relu")
-def _relu(node: ir.Node, opset: int) -> Function:
+def _relu(node: NodeLike, opset: int) -> Function:
     return lambda x: np.maximum(x, x.dtype.type(0))
 
 
 @operator("LeakyRelu", floats=True)
-def _leaky_relu(node: ir.Node, opset: int) -> Function:
+def _leaky_relu(node: NodeLike, opset: int) -> Function:
     slope = attribute(node, "alpha", 0.01)
     return lambda x: F.leaky_relu(x, slope)
 
 
 @operator("PRelu", floats=True)
-def _prelu(node: ir.Node, opset: int) -> Function:
+def _prelu(node: NodeLike, opset: int) -> Function:
     return lambda x, slope: np.where(x < 0, x * slope, x)
 
 
 @operator("Elu", floats=True)
-def _elu(node: ir.Node, opset: int) -> Function:
+def _elu(node: NodeLike, opset: int) -> Function:
     alpha = attribute(node, "alpha", 1.0)
     return lambda x: F.elu(x, alpha)
 
 
 @operator("Selu", floats=True)
-def _selu(node: ir.Node, opset: int) -> Function:
+def _selu(node: NodeLike, opset: int) -> Function:
     alpha, gamma = attribute(node, "alpha", 1.6732632423543772), attribute(node, "gamma", 1.0507009873554805)
 
     def run(x: Array) -> Array:
@@ -99,7 +97,7 @@ def _selu(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Celu", floats=True)
-def _celu(node: ir.Node, opset: int) -> Function:
+def _celu(node: NodeLike, opset: int) -> Function:
     alpha = attribute(node, "alpha", 1.0)
 
     def run(x: Array) -> Array:
@@ -109,13 +107,13 @@ def _celu(node: ir.Node, opset: int) -> Function:
 
 
 @operator("ThresholdedRelu", floats=True)
-def _thresholded_relu(node: ir.Node, opset: int) -> Function:
+def _thresholded_relu(node: NodeLike, opset: int) -> Function:
     alpha = attribute(node, "alpha", 1.0)
     return lambda x: np.where(x > x.dtype.type(alpha), x, x.dtype.type(0))
 
 
 @operator("HardSigmoid", floats=True)
-def _hard_sigmoid(node: ir.Node, opset: int) -> Function:
+def _hard_sigmoid(node: NodeLike, opset: int) -> Function:
     alpha, beta = attribute(node, "alpha", 0.2), attribute(node, "beta", 0.5)
 
     def run(x: Array) -> Array:
@@ -125,39 +123,39 @@ def _hard_sigmoid(node: ir.Node, opset: int) -> Function:
 
 
 @operator("HardSwish", floats=True)
-def _hard_swish(node: ir.Node, opset: int) -> Function:
+def _hard_swish(node: NodeLike, opset: int) -> Function:
     return F.hardswish
 
 
 @operator("Swish", floats=True)
-def _swish(node: ir.Node, opset: int) -> Function:
+def _swish(node: NodeLike, opset: int) -> Function:
     alpha = attribute(node, "alpha", 1.0)
     return lambda x: x * F.sigmoid(x * x.dtype.type(alpha))
 
 
 @operator("Gelu", floats=True)
-def _gelu(node: ir.Node, opset: int) -> Function:
+def _gelu(node: NodeLike, opset: int) -> Function:
     approximate = attribute(node, "approximate", "none")
     return lambda x: F.gelu(x, approximate)
 
 
 @operator("Softplus", floats=True)
-def _softplus(node: ir.Node, opset: int) -> Function:
+def _softplus(node: NodeLike, opset: int) -> Function:
     return lambda x: np.logaddexp(x.dtype.type(0), x)
 
 
 @operator("Softsign", floats=True)
-def _softsign(node: ir.Node, opset: int) -> Function:
+def _softsign(node: NodeLike, opset: int) -> Function:
     return lambda x: x / (np.abs(x) + x.dtype.type(1))
 
 
 @operator("Mish", floats=True)
-def _mish(node: ir.Node, opset: int) -> Function:
+def _mish(node: NodeLike, opset: int) -> Function:
     return lambda x: x * np.tanh(np.logaddexp(x.dtype.type(0), x))
 
 
 @operator("Clip")
-def _clip(node: ir.Node, opset: int) -> Function:
+def _clip(node: NodeLike, opset: int) -> Function:
     fixed = attribute(node, "min"), attribute(node, "max")
 
     def run(x: Array, low: Any = None, high: Any = None) -> Array:
@@ -169,12 +167,12 @@ def _clip(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Identity")
-def _identity(node: ir.Node, opset: int) -> Function:
+def _identity(node: NodeLike, opset: int) -> Function:
     return lambda x: x
 
 
 @operator("Dropout")
-def _dropout(node: ir.Node, opset: int) -> Function | None:
+def _dropout(node: NodeLike, opset: int) -> Function | None:
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         return None
     with_mask = len(node.outputs) > 1 and bool(node.outputs[1].name)
@@ -182,11 +180,10 @@ def _dropout(node: ir.Node, opset: int) -> Function | None:
 
 
 @operator("Cast")
-def _cast(node: ir.Node, opset: int) -> Function | None:
-    target = ir.DataType(attribute(node, "to"))
-    if target.name not in CASTS:
+def _cast(node: NodeLike, opset: int) -> Function | None:
+    dtype = TYPES.get(attribute(node, "to"))
+    if dtype is None:
         return None
-    dtype = target.numpy()
 
     def run(x: Array) -> Any:
         if x.dtype.kind not in "fiub":

@@ -1,11 +1,15 @@
 """Which quantiser's numbers a value consists of, also behind operators that only move them."""
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import onnx_ir as ir
 
 from ..nodes import Quantizer, is_quantizer, quantizer
 from .table import attribute, constant
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 __all__ = ["MOVES", "quantizer_behind"]
 

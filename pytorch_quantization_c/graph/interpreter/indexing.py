@@ -4,9 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 
-from .table import Array, Function, attribute, operator
+from .table import Array, Function, NodeLike, attribute, operator
 
 
 def _checked(indices: Array, size: int) -> Array:
@@ -16,13 +15,13 @@ def _checked(indices: Array, size: int) -> Array:
 
 
 @operator("Gather")
-def _gather(node: ir.Node, opset: int) -> Function:
+def _gather(node: NodeLike, opset: int) -> Function:
     axis = attribute(node, "axis", 0)
     return lambda x, indices: np.take(x, _checked(indices, x.shape[axis]), axis)
 
 
 @operator("GatherElements")
-def _gather_elements(node: ir.Node, opset: int) -> Function:
+def _gather_elements(node: NodeLike, opset: int) -> Function:
     axis = attribute(node, "axis", 0)
 
     def run(x: Array, indices: Array) -> Array:
@@ -33,7 +32,7 @@ def _gather_elements(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Slice")
-def _slice(node: ir.Node, opset: int) -> Function:
+def _slice(node: NodeLike, opset: int) -> Function:
     def run(x: Array, starts: Array, ends: Array, axes: Any = None, steps: Any = None) -> Array:
         where = [slice(None)] * x.ndim
         chosen = range(len(starts)) if axes is None else axes
@@ -51,7 +50,7 @@ def _slice(node: ir.Node, opset: int) -> Function:
 
 
 @operator("ArgMax", "ArgMin")
-def _arg(node: ir.Node, opset: int) -> Function:
+def _arg(node: NodeLike, opset: int) -> Function:
     axis, keep = attribute(node, "axis", 0), bool(attribute(node, "keepdims", 1))
     last, find = attribute(node, "select_last_index", 0), np.argmax if node.op_type == "ArgMax" else np.argmin
 
@@ -64,7 +63,7 @@ def _arg(node: ir.Node, opset: int) -> Function:
 
 
 @operator("CumSum")
-def _cum_sum(node: ir.Node, opset: int) -> Function | None:
+def _cum_sum(node: NodeLike, opset: int) -> Function | None:
     if attribute(node, "exclusive", 0):
         return None
     reverse = attribute(node, "reverse", 0)

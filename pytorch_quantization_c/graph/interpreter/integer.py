@@ -1,43 +1,26 @@
-"""Layers whose input and weight are quantised, on integers: the arithmetic of the library's own layers.
-
-An exact sum of products of integers is rounded to float32, multiplied by the float32 nearest to 1 / (scale of input *
-scale of weight), and the bias is added with one rounding more. Without zero points the library's packed product does
-all of that, with them `exact.py`.
-"""
+"""Which nodes are layers on integers."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx_ir as ir
 
-from ..._core.formats import Int
-from ...integer.float_only import enabled
-from ...integer.packed import Geometry as PackedGeometry
-from ...integer.packed import PackedWeights
-from ...integer.weights import quantized_weight
-from ..arithmetic import fake_quantize, integers, spread
-from ..nodes import EXECUTION, Quantizer, QuantizerSpec, is_quantizer, quantizer
-from .exact import fma, layer_scale, rounded_sums
+from ..nodes import EXECUTION, is_quantizer, quantizer
+from ..spec import QuantizerSpec
 from .grid import quantizer_behind
+from .integer_layer import IntegerLayer, LayerWeight, channel_axis
 from .steps import Step
-from .table import Array, Function, attribute, constant, function_of
-from .windows import conv_geometry, transposed_geometry
+from .table import Array, attribute, constant, function_of
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 __all__ = ["integer_step"]
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
-class _Weight(NamedTuple):
-    """A quantised constant, and the order in which it is transposed on the way to the layer."""
 
-    array: Array
-    amax: Array
-    spec: QuantizerSpec
-    order: tuple[int, ...] | None
-
-def _quantized_weight(value: ir.Value | None) -> _Weight | None:
+def _quantized_weight(value: ir.Value | None) -> LayerWeight | None:
     """The constant behind a quantiser that a layer reads, perhaps through a Transpose."""
     node, order = None if value is None else value.producer(), None
     if node is not None and node.op_type == "Transpose" and node.domain == "" and node.inputs[0] is not None:
@@ -50,7 +33,8 @@ def _quantized_weight(value: ir.Value | None) -> _Weight | None:
     array = constant(node, 0)
     if array is None or found.amax is None or array.dtype != np.float32:
         return None
-    return _Weight(array, found.amax, found.spec, order)
+    return LayerWeight(array, found.amax, found.spec, order)
+
 
 def _eligible(spec: QuantizerSpec, axis: int | None, ndim: int) -> bool:
     """Whether integers of 2 to 8 bits with one scale, or one for each index of `axis`, are what a quantiser gives."""
@@ -58,136 +42,6 @@ def _eligible(spec: QuantizerSpec, axis: int | None, ndim: int) -> bool:
         return False
     return spec.axis is None or (axis is not None and spec.axis % ndim == axis)
 
-class IntegerLayer:
-    """A Conv, ConvTranspose, Gemm or MatMul with a quantised input and a constant quantised weight.
-
-    `execution` says how the last call was computed, as that of a layer of `nn`.
-    """
-
-    def __init__(self, node: ir.Node, x: Quantizer, weight: _Weight, bias: Array | None, plain: Function) -> None:
-        self.node, self.x, self.weight, self.bias, self.plain = node, x, weight, bias, plain
-        self.execution = "auto"
-        self.channel_axis = _channel_axis(node, weight.array.ndim)
-        self._packed: dict[Any, PackedWeights] = {}
-        self._integers: tuple[Array, Array] | None = None
-
-    @property
-    def has_zero_points(self) -> bool:
-        """Whether a zero point other than 0 takes part."""
-        specs = self.x.spec, self.weight.spec
-        return any(spec.two_sided or np.any(np.asarray(spec.zero_point or 0)) for spec in specs)
-
-    def __call__(self, arrays: Sequence[Any]) -> list[Array]:
-        x = arrays[0]
-        answer = self._try(x)
-        self.execution = f"float: {answer}" if isinstance(answer, str) else "int8"
-        return [self._floats(x) if isinstance(answer, str) else answer]
-
-    def _try(self, x: Array) -> Array | str:
-        if not enabled():
-            return "integers are switched off"
-        if x.dtype != np.float32:
-            return "the input is not a float32 array"
-        spec = self.x.spec
-        if spec.unsigned and spec.zero_point == 0 and not spec.two_sided:
-            x = np.maximum(x, np.float32(0))
-        try:
-            return self._exact(x) if self.has_zero_points else self._product(x)
-        except ValueError as error:
-            return str(error)
-
-    def _floats(self, x: Array) -> Array:
-        """The layer on fake quantised floats."""
-        weight = fake_quantize(self.weight.array, self.weight.amax, self.weight.spec)
-        weight = weight if self.weight.order is None else weight.transpose(self.weight.order)
-        y = self.plain(fake_quantize(x, self.x.amax, self.x.spec), weight)
-        if self.bias is None:
-            return np.asarray(y)
-        linear = self.node.op_type in ("Gemm", "MatMul")
-        return np.asarray(y + (self.bias if linear else spread(self.bias, y.ndim, 1)))
-
-    def rows(self, array: Array) -> Array:
-        """A weight in the order of the library's layers: a matrix as (out, in)."""
-        if self.weight.order is not None:
-            array = array.transpose(self.weight.order)
-        linear = self.node.op_type in ("Gemm", "MatMul")
-        return np.ascontiguousarray(array.T if linear and not attribute(self.node, "transB", 0) else array)
-
-    # Without zero points
-
-    def _product(self, x: Array) -> Array | str:
-        geometry = self._geometry(x)
-        packed = self._packed.get(geometry)
-        if packed is None:
-            made = self._pack(geometry)
-            if isinstance(made, str):
-                return made
-            self._packed = {geometry: made}  # sizes seldom change it, and then one is enough
-            packed = made
-        return packed.product(np.ascontiguousarray(x), self.x.amax, self.bias)
-
-    def _pack(self, geometry: PackedGeometry) -> PackedWeights | str:
-        w, transposed = self.weight, self.node.op_type == "ConvTranspose"
-        array, axis = self.rows(w.array), 1 if transposed else 0
-        amax = w.amax if w.amax.size == 1 else spread(w.amax, array.ndim, axis)
-        weight_format, input_format = w.spec.format, self.x.spec.format
-        assert isinstance(weight_format, Int) and isinstance(input_format, Int)
-        found = quantized_weight(array, amax, weight_format, transposed)
-        return found if isinstance(found, str) else PackedWeights(found.values, found.scale, geometry, input_format)
-
-    def _geometry(self, x: Array) -> PackedGeometry:
-        weight = self.weight.array
-        if self.node.op_type in ("Gemm", "MatMul"):
-            return PackedGeometry()
-        transposed = self.node.op_type == "ConvTranspose"
-        g = transposed_geometry(self.node, x, weight) if transposed else conv_geometry(self.node, x, weight)
-        groups = attribute(self.node, "group", 1)
-        return PackedGeometry(transposed, groups, g.stride, g.before, g.after, g.dilation,
-                              g.extra or (0,) * len(g.stride))
-
-    # With zero points
-
-    def _exact(self, x: Array) -> Array | str:
-        if not x.size:
-            return "empty input"
-        q, x_scale = integers(x, self.x.amax, self.x.spec)
-        if not np.isfinite(q).all():
-            return "NaN in the input"
-        if self._integers is None:
-            self._integers = integers(self.weight.array, self.weight.amax, self.weight.spec)
-        weight, weight_scale = self._integers
-        scale = layer_scale(x_scale, np.asarray(weight_scale).reshape(-1))
-        if not (np.isfinite(scale).all() and (scale >= np.finfo(np.float32).tiny).all()):
-            return "scales beyond the range of float32"
-        axes = tuple(i for i in range(weight.ndim) if i != self._own_axis(weight.ndim))
-        largest = float(np.abs(weight).sum(axis=axes, dtype=np.float64).max()) * (self.x.spec.bound - self.x.spec.low)
-        order = self.weight.order
-        sums = rounded_sums(self._sums, q, weight if order is None else weight.transpose(order), largest)
-        return self._finished(sums, scale)
-
-    def _own_axis(self, ndim: int) -> int:
-        """The axis of the output channels in the constant itself."""
-        axis = self.channel_axis
-        return axis if self.weight.order is None else self.weight.order[axis]
-
-    def _sums(self, q: Array, weight: Array) -> Array:
-        return np.asarray(self.plain(q, weight))
-
-    def _finished(self, sums: Array, scale: Array) -> Array:
-        linear, bias = self.node.op_type in ("Gemm", "MatMul"), self.bias
-        axis = sums.ndim - 1 if linear else 1
-        if self.node.op_type == "ConvTranspose" and scale.size > 1:
-            scale = np.tile(scale, sums.shape[1] // scale.size)
-        shape = [-1 if i == axis else 1 for i in range(sums.ndim)]
-        return fma(sums, scale.reshape(shape), None if bias is None else bias.reshape(shape))
-
-def _channel_axis(node: ir.Node, ndim: int) -> int:
-    """The axis of a layer's weight that its output channels lie on."""
-    if node.op_type == "Conv":
-        return 0
-    if node.op_type == "ConvTranspose":
-        return 1
-    return 0 if attribute(node, "transB", 0) else ndim - 1
 
 def _bias(node: ir.Node, outputs: int) -> tuple[bool, Array | None]:
     """Whether a layer's own bias is one that integers know, and the bias."""
@@ -197,15 +51,18 @@ def _bias(node: ir.Node, outputs: int) -> tuple[bool, Array | None]:
     known = array is not None and array.dtype == np.float32 and array.size == outputs and array.shape[-1:] == (outputs,)
     return known, array.reshape(-1) if known and array is not None else None
 
+
 def _plain_gemm(node: ir.Node) -> bool:
     return node.op_type != "Gemm" or (attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1.0
                                       and not attribute(node, "transA", 0))
 
-def _outputs(node: ir.Node, weight: _Weight) -> int:
-    axis = _channel_axis(node, weight.array.ndim)
+
+def _outputs(node: ir.Node, weight: LayerWeight) -> int:
+    axis = channel_axis(node, weight.array.ndim)
     own = axis if weight.order is None else weight.order[axis]
     groups = attribute(node, "group", 1) if node.op_type == "ConvTranspose" else 1
     return int(weight.array.shape[own]) * groups
+
 
 def integer_step(node: ir.Node, opset: int, added: Array | None = None) -> Step | None:
     """The step of a layer on integers; None if it is none, or if its quantisers are others than integers can do.
@@ -219,7 +76,7 @@ def integer_step(node: ir.Node, opset: int, added: Array | None = None) -> Step 
     weight = _quantized_weight(node.inputs[1])
     if weight is None or (node.op_type in ("Gemm", "MatMul") and weight.array.ndim != 2):
         return None
-    axis = _channel_axis(node, weight.array.ndim)
+    axis = channel_axis(node, weight.array.ndim)
     own = axis if weight.order is None else weight.order[axis]
     plain = function_of(node, opset)
     if plain is None or not _eligible(x.spec, None, 0) or not _eligible(weight.spec, own, weight.array.ndim):
@@ -229,5 +86,3 @@ def integer_step(node: ir.Node, opset: int, added: Array | None = None) -> Step 
         return None
     layer = IntegerLayer(node, x, weight, bias, plain[0])
     return Step(node, [x.input if x.output is value else value], layer, "int8")
-
-Compute = Callable[[Sequence[Any]], Sequence[Any]]

@@ -4,9 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 
-from .table import Array, Function, attribute, operator
+from .table import TYPES, Array, Function, NodeLike, attribute, operator
 
 INTEGERS = {np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.uint16), np.dtype(np.int32)}
 
@@ -19,12 +18,12 @@ def _along(each: Array, ndim: int, axis: int) -> Array:
 
 
 @operator("QuantizeLinear")
-def _quantize_linear(node: ir.Node, opset: int) -> Function:
+def _quantize_linear(node: NodeLike, opset: int) -> Function:
     axis, wanted = attribute(node, "axis", 1), attribute(node, "output_dtype", 0)
     plain = not attribute(node, "block_size", 0) and not attribute(node, "precision", 0)
 
     def run(x: Array, scale: Array, zero: Any = None) -> Any:
-        dtype = zero.dtype if zero is not None else ir.DataType(wanted).numpy() if wanted else np.dtype(np.uint8)
+        dtype = zero.dtype if zero is not None else TYPES.get(wanted) if wanted else np.dtype(np.uint8)
         if not plain or dtype not in INTEGERS or x.dtype != np.float32 or scale.dtype != np.float32:
             return NotImplemented
         limits, point = np.iinfo(dtype), 0 if zero is None else _along(zero, x.ndim, axis).astype(np.float32)
@@ -34,7 +33,7 @@ def _quantize_linear(node: ir.Node, opset: int) -> Function:
 
 
 @operator("DequantizeLinear")
-def _dequantize_linear(node: ir.Node, opset: int) -> Function:
+def _dequantize_linear(node: NodeLike, opset: int) -> Function:
     axis, plain = attribute(node, "axis", 1), not attribute(node, "block_size", 0)
 
     def run(codes: Array, scale: Array, zero: Any = None) -> Any:
@@ -49,7 +48,7 @@ def _dequantize_linear(node: ir.Node, opset: int) -> Function:
 
 
 @operator("DynamicQuantizeLinear", floats=True)
-def _dynamic_quantize_linear(node: ir.Node, opset: int) -> Function:
+def _dynamic_quantize_linear(node: NodeLike, opset: int) -> Function:
     def run(x: Array) -> Any:
         if not x.size or x.dtype != np.float32:
             return NotImplemented

@@ -2,9 +2,8 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx_ir as ir
 
-from .table import Array, Function, attribute, operator
+from .table import Array, Function, NodeLike, attribute, operator
 
 COMPARE: dict[str, Function] = {
     "And": np.logical_and, "Equal": np.equal, "Greater": np.greater, "GreaterOrEqual": np.greater_equal,
@@ -15,12 +14,12 @@ COMPARE: dict[str, Function] = {
 
 
 @operator(*COMPARE)
-def _compare(node: ir.Node, opset: int) -> Function:
+def _compare(node: NodeLike, opset: int) -> Function:
     return COMPARE[node.op_type]
 
 
 @operator("IsInf")
-def _is_inf(node: ir.Node, opset: int) -> Function:
+def _is_inf(node: NodeLike, opset: int) -> Function:
     positive, negative = attribute(node, "detect_positive", 1), attribute(node, "detect_negative", 1)
 
     def run(x: Array) -> Array:
@@ -29,5 +28,5 @@ def _is_inf(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Mod")
-def _mod(node: ir.Node, opset: int) -> Function:
+def _mod(node: NodeLike, opset: int) -> Function:
     return np.fmod if attribute(node, "fmod", 0) else np.mod

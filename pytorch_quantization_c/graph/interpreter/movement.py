@@ -4,13 +4,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 
-from .table import Array, Function, attribute, checked_shape, operator
+from .table import Array, Function, NodeLike, attribute, checked_shape, operator
 
 
 @operator("Reshape")
-def _reshape(node: ir.Node, opset: int) -> Function:
+def _reshape(node: NodeLike, opset: int) -> Function:
     allow_zero = bool(attribute(node, "allowzero", 0))
 
     def run(x: Array, shape: Array) -> Array:
@@ -22,7 +21,7 @@ def _reshape(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Flatten")
-def _flatten(node: ir.Node, opset: int) -> Function:
+def _flatten(node: NodeLike, opset: int) -> Function:
     axis = attribute(node, "axis", 1)
 
     def run(x: Array) -> Array:
@@ -35,7 +34,7 @@ def _flatten(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Transpose")
-def _transpose(node: ir.Node, opset: int) -> Function:
+def _transpose(node: NodeLike, opset: int) -> Function:
     order = attribute(node, "perm")
     return lambda x: np.transpose(x, order)
 
@@ -48,7 +47,7 @@ def _axes(x_ndim: int, axes: Any) -> tuple[int, ...]:
 
 
 @operator("Squeeze")
-def _squeeze(node: ir.Node, opset: int) -> Function:
+def _squeeze(node: NodeLike, opset: int) -> Function:
     fixed = attribute(node, "axes")
 
     def run(x: Array, axes: Any = None) -> Array:
@@ -58,7 +57,7 @@ def _squeeze(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Unsqueeze")
-def _unsqueeze(node: ir.Node, opset: int) -> Function:
+def _unsqueeze(node: NodeLike, opset: int) -> Function:
     fixed = attribute(node, "axes")
 
     def run(x: Array, axes: Any = None) -> Array:
@@ -68,13 +67,13 @@ def _unsqueeze(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Concat")
-def _concat(node: ir.Node, opset: int) -> Function:
+def _concat(node: NodeLike, opset: int) -> Function:
     axis = attribute(node, "axis", 1)
     return lambda *arrays: np.concatenate(arrays, axis)
 
 
 @operator("Split")
-def _split(node: ir.Node, opset: int) -> Function:
+def _split(node: NodeLike, opset: int) -> Function:
     axis, fixed, count = attribute(node, "axis", 0), attribute(node, "split"), len(node.outputs)
 
     def run(x: Array, split: Any = None) -> tuple[Array, ...]:
@@ -89,14 +88,14 @@ def _split(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Expand")
-def _expand(node: ir.Node, opset: int) -> Function:
+def _expand(node: NodeLike, opset: int) -> Function:
     def run(x: Array, shape: Array) -> Array:
         return np.broadcast_to(x, checked_shape(np.broadcast_shapes(x.shape, tuple(int(n) for n in shape)))).copy()
     return run
 
 
 @operator("Tile")
-def _tile(node: ir.Node, opset: int) -> Function:
+def _tile(node: NodeLike, opset: int) -> Function:
     def run(x: Array, repeats: Array) -> Array:
         checked_shape([size * int(times) for size, times in zip(x.shape, repeats, strict=True)])
         return np.tile(x, repeats)
@@ -104,25 +103,25 @@ def _tile(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Shape")
-def _shape(node: ir.Node, opset: int) -> Function:
+def _shape(node: NodeLike, opset: int) -> Function:
     start, end = attribute(node, "start", 0), attribute(node, "end")
     return lambda x: np.array(x.shape[slice(start, end)], np.int64)
 
 
 @operator("Size")
-def _size(node: ir.Node, opset: int) -> Function:
+def _size(node: NodeLike, opset: int) -> Function:
     return lambda x: np.array(x.size, np.int64)
 
 
 @operator("ConstantOfShape")
-def _constant_of_shape(node: ir.Node, opset: int) -> Function:
+def _constant_of_shape(node: NodeLike, opset: int) -> Function:
     given = attribute(node, "value")
     value = np.zeros(1, np.float32) if given is None else given.numpy().reshape(-1)
     return lambda shape: np.full(checked_shape(shape), value[0], value.dtype)
 
 
 @operator("Constant")
-def _constant(node: ir.Node, opset: int) -> Function | None:
+def _constant(node: NodeLike, opset: int) -> Function | None:
     for name, dtype in (("value_float", np.float32), ("value_floats", np.float32), ("value_int", np.int64),
                         ("value_ints", np.int64)):
         if name in node.attributes:
@@ -133,7 +132,7 @@ def _constant(node: ir.Node, opset: int) -> Function | None:
 
 
 @operator("Range")
-def _range(node: ir.Node, opset: int) -> Function:
+def _range(node: NodeLike, opset: int) -> Function:
     def run(start: Array, limit: Array, delta: Array) -> Array:
         start, limit, delta = (each.reshape(()) for each in (start, limit, delta))
         count = max(0, int(np.ceil((limit - start) / delta)))
@@ -153,13 +152,13 @@ def _blocks(x: Array, size: int, mode: str) -> Array:
 
 
 @operator("DepthToSpace")
-def _depth_to_space(node: ir.Node, opset: int) -> Function:
+def _depth_to_space(node: NodeLike, opset: int) -> Function:
     size, mode = attribute(node, "blocksize"), attribute(node, "mode", "DCR")
     return lambda x: _blocks(x, size, mode)
 
 
 @operator("SpaceToDepth")
-def _space_to_depth(node: ir.Node, opset: int) -> Function | None:
+def _space_to_depth(node: NodeLike, opset: int) -> Function | None:
     size = attribute(node, "blocksize")
     if attribute(node, "mode", "DCR") != "DCR":
         return None

@@ -4,19 +4,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 
 from ...float_nn import functional as F
-from .table import Array, Function, attribute, operator
+from .table import Array, Function, NodeLike, attribute, operator
 
 
-def _epsilon(node: ir.Node) -> float:
+def _epsilon(node: NodeLike) -> float:
     """The number whose shortest decimal the attribute, a float32, is: 1e-5 and not 9.99999975e-06."""
     return float(str(np.float32(attribute(node, "epsilon", 1e-5))))
 
 
 @operator("BatchNormalization", floats=True)
-def _batch_norm(node: ir.Node, opset: int) -> Function | None:
+def _batch_norm(node: NodeLike, opset: int) -> Function | None:
     eps = _epsilon(node)
     if attribute(node, "training_mode", 0) or len(node.outputs) > 1:
         return None
@@ -24,7 +23,7 @@ def _batch_norm(node: ir.Node, opset: int) -> Function | None:
 
 
 @operator("InstanceNormalization", floats=True)
-def _instance_norm(node: ir.Node, opset: int) -> Function:
+def _instance_norm(node: NodeLike, opset: int) -> Function:
     eps = _epsilon(node)
 
     def run(x: Array, weight: Array, bias: Array) -> Any:
@@ -33,7 +32,7 @@ def _instance_norm(node: ir.Node, opset: int) -> Function:
 
 
 @operator("LayerNormalization", floats=True)
-def _layer_norm(node: ir.Node, opset: int) -> Function | None:
+def _layer_norm(node: NodeLike, opset: int) -> Function | None:
     axis, eps = attribute(node, "axis", -1), _epsilon(node)
     if len(node.outputs) > 1 or attribute(node, "stash_type", 1) != 1:
         return None
@@ -47,7 +46,7 @@ def _layer_norm(node: ir.Node, opset: int) -> Function | None:
 
 
 @operator("GroupNormalization", floats=True)
-def _group_norm(node: ir.Node, opset: int) -> Function | None:
+def _group_norm(node: NodeLike, opset: int) -> Function | None:
     groups, eps = attribute(node, "num_groups"), _epsilon(node)
     if opset < 21:
         return None  # where scale and bias are those of groups
@@ -55,7 +54,7 @@ def _group_norm(node: ir.Node, opset: int) -> Function | None:
 
 
 @operator("LpNormalization", floats=True)
-def _lp_norm(node: ir.Node, opset: int) -> Function:
+def _lp_norm(node: NodeLike, opset: int) -> Function:
     axis, p = attribute(node, "axis", -1), attribute(node, "p", 2)
 
     def run(x: Array) -> Array:
@@ -66,7 +65,7 @@ def _lp_norm(node: ir.Node, opset: int) -> Function:
 
 
 @operator("LRN", floats=True)
-def _local_response_norm(node: ir.Node, opset: int) -> Function:
+def _local_response_norm(node: NodeLike, opset: int) -> Function:
     alpha, beta = attribute(node, "alpha", 1e-4), attribute(node, "beta", 0.75)
     bias, size = attribute(node, "bias", 1.0), attribute(node, "size")
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 
-from .table import Array, Function, attribute, checked_shape, operator
+from .table import Array, Function, NodeLike, attribute, checked_shape, operator
 
 MODES = {"constant": "constant", "edge": "edge", "reflect": "reflect", "wrap": "wrap"}
 
 
 @operator("Pad")
-def _pad(node: ir.Node, opset: int) -> Function | None:
+def _pad(node: NodeLike, opset: int) -> Function | None:
     mode = attribute(node, "mode", "constant")
     if mode not in MODES:
         return None

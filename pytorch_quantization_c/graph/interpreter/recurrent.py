@@ -4,16 +4,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 
 from ...float_nn import functional as F
 from ...float_nn.functional.recurrent import lstm_gates
 from ..arithmetic import fake_quantize
-from ..coding import hidden_quantizer
-from .table import Array, Function, attribute, operator
+from ..notes import hidden_quantizer
+from .table import Array, Function, NodeLike, attribute, operator
 
 
-def _is_plain(node: ir.Node, activations: tuple[str, ...]) -> bool:
+def _is_plain(node: NodeLike, activations: tuple[str, ...]) -> bool:
     """Whether a node has none of what only the reference knows."""
     directions = 2 if attribute(node, "direction", "forward") == "bidirectional" else 1
     chosen = attribute(node, "activations")
@@ -26,7 +25,7 @@ def _start(state: Any, directions: int, x: Array, size: int) -> Array:
     return np.asarray(np.zeros((directions, x.shape[1], size), x.dtype) if state is None else state)
 
 
-def _order(node: ir.Node, direction: int, steps: int) -> range:
+def _order(node: NodeLike, direction: int, steps: int) -> range:
     reverse = attribute(node, "direction", "forward") == "reverse" or direction == 1
     return range(steps - 1, -1, -1) if reverse else range(steps)
 
@@ -40,7 +39,7 @@ def _check(x: Array, weight: Array, recurrent: Array, gates: int) -> int:
     return int(size)
 
 
-def _state(node: ir.Node) -> Function:
+def _state(node: NodeLike) -> Function:
     """What a hidden state goes through before it is multiplied."""
     found = hidden_quantizer(node)
     return (lambda h: h) if found is None else (lambda h: fake_quantize(h, found.amax, found.spec))
@@ -53,7 +52,7 @@ def _products(x: Array, weight: Array) -> Array:
 
 
 @operator("LSTM", floats=True)
-def _lstm(node: ir.Node, opset: int) -> Function | None:
+def _lstm(node: NodeLike, opset: int) -> Function | None:
     if not _is_plain(node, ("Sigmoid", "Tanh", "Tanh")):
         return None
     rounded = _state(node)
@@ -83,7 +82,7 @@ def _rows(array: Array) -> Array:
 
 
 @operator("GRU", floats=True)
-def _gru(node: ir.Node, opset: int) -> Function | None:
+def _gru(node: NodeLike, opset: int) -> Function | None:
     if not _is_plain(node, ("Sigmoid", "Tanh")):
         return None
     rounded = _state(node)

@@ -4,10 +4,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 
 from ...float_nn.functional.resize import linear_along
-from .table import Array, Function, attribute, checked_shape, operator
+from .table import Array, Function, NodeLike, attribute, checked_shape, operator
 
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric")
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
@@ -72,7 +71,7 @@ def _scales_and_sizes(x: Array, scales: Any, sizes: Any, axes: list[int]) -> tup
 
 
 @operator("Resize")
-def _resize(node: ir.Node, opset: int) -> Function | None:
+def _resize(node: NodeLike, opset: int) -> Function | None:
     mode, rule = attribute(node, "mode", "nearest"), attribute(node, "nearest_mode", "round_prefer_floor")
     coordinates = attribute(node, "coordinate_transformation_mode", "half_pixel")
     plain = attribute(node, "keep_aspect_ratio_policy", "stretch") == "stretch" and not attribute(node, "antialias", 0)

@@ -5,19 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 
 from ...float_nn import functional as F
-from .table import Array, Function, attribute, operator
+from .table import Array, Function, NodeLike, attribute, operator
 
 
 @operator("MatMul")
-def _matmul(node: ir.Node, opset: int) -> Function:
+def _matmul(node: NodeLike, opset: int) -> Function:
     return np.matmul
 
 
 @operator("Gemm")
-def _gemm(node: ir.Node, opset: int) -> Function:
+def _gemm(node: NodeLike, opset: int) -> Function:
     alpha, beta = attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0)
     flip_a, flip_b = attribute(node, "transA", 0), attribute(node, "transB", 0)
     layer = flip_b and not flip_a and alpha == beta == 1
@@ -37,7 +36,7 @@ def _gemm(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Einsum", floats=True)
-def _einsum(node: ir.Node, opset: int) -> Function:
+def _einsum(node: NodeLike, opset: int) -> Function:
     equation = attribute(node, "equation")
     return lambda *arrays: np.einsum(equation, *arrays, optimize=len(arrays) > 2)
 
@@ -62,7 +61,7 @@ REDUCTIONS: dict[str, Callable[[Array, Any, bool], Any]] = {
 
 
 @operator(*REDUCTIONS, "ReduceLogSumExp", floats=True)
-def _reduce(node: ir.Node, opset: int) -> Function:
+def _reduce(node: NodeLike, opset: int) -> Function:
     reduce: Callable[[Array, Any, bool], Any] = REDUCTIONS.get(node.op_type, _log_sum_exp)
     fixed, keep = attribute(node, "axes"), bool(attribute(node, "keepdims", 1))
     nothing = bool(attribute(node, "noop_with_empty_axes", 0))
@@ -80,12 +79,12 @@ def _reduce(node: ir.Node, opset: int) -> Function:
 
 
 @operator("Softmax", floats=True)
-def _softmax(node: ir.Node, opset: int) -> Function:
+def _softmax(node: NodeLike, opset: int) -> Function:
     axis = attribute(node, "axis", -1)
     return lambda x: F.softmax(x, axis)
 
 
 @operator("LogSoftmax", floats=True)
-def _log_softmax(node: ir.Node, opset: int) -> Function:
+def _log_softmax(node: NodeLike, opset: int) -> Function:
     axis = attribute(node, "axis", -1)
     return lambda x: F.log_softmax(x, axis)

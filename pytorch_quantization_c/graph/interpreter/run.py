@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ from ..errors import GraphError
 from .control import control_step
 from .feeds import checked_feeds
 from .integer import integer_step
+from .results import own_results
 from .steps import Step, plain_step
 from .table import constant
 
-__all__ = ["Interpreter", "Plan", "interpret", "own_results"]
+__all__ = ["Interpreter", "Plan", "interpret"]
 
 Array = NDArray[Any]
 Observe = Callable[[str, Any], None]
@@ -117,19 +118,6 @@ def _is_bias(array: Array, product: ir.Node) -> bool:
     weight = product.inputs[1]
     columns = None if weight is None or weight.shape is None or len(weight.shape) != 2 else weight.shape[1]
     return array.dtype == np.float32 and array.ndim >= 1 and array.size == array.shape[-1] == columns
-
-
-def own_results(results: Iterable[Any], others: Iterable[Any]) -> list[Any]:
-    """The results, copied where they lie in an input, in a constant, or in each other."""
-    taken = [array for array in others if isinstance(array, np.ndarray)]
-    own = []
-    for result in results:
-        shared = isinstance(result, np.ndarray) and (
-            not result.flags.writeable or any(np.may_share_memory(result, other) for other in taken))
-        own.append(result.copy() if shared else result)
-        if isinstance(result, np.ndarray):
-            taken.append(own[-1])
-    return own
 
 
 class Interpreter:

@@ -1,21 +1,18 @@
 """Nodes made ready to be run."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import onnx_ir as ir
-
-from ..arithmetic import fake_quantize
-from ..errors import GraphError, shown_node
+from ..errors import GraphError, failed, shown_node
 from ..nodes import is_quantizer, quantizer
-from .reference import reads_of, reference
-from .table import function_of
+from .plain import Rounding, plain
+from .record import Compute
 
-__all__ = ["Step", "named", "plain_step", "quantizer_step", "shown_arrays"]
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
-Compute = Callable[[Sequence[Any]], Sequence[Any]]
+__all__ = ["Reference", "Step", "named", "plain_step", "quantizer_step"]
 
 
 class Step:
@@ -48,20 +45,16 @@ class Step:
         except (GraphError, MemoryError):
             raise
         except Exception as error:
-            inputs = shown_arrays(self.reads, arrays)
-            raise GraphError(f"{named(self.node)}: {error}; its inputs are {inputs}") from error
+            raise failed(named(self.node), error, self.names(), arrays) from error
+
+    def names(self) -> list[str | None]:
+        """Those of the values that are read."""
+        return [None if value is None else value.name for value in self.reads]
 
 
 def named(node: ir.Node) -> str:
     """A node for a message."""
     return shown_node(node.op_type, node.domain, node.name, [value.name or "" for value in node.outputs])
-
-
-def shown_arrays(values: Sequence[ir.Value | None], arrays: Sequence[Any]) -> str:
-    """Values and what they are, for a message."""
-    pairs = [(value.name, array) for value, array in zip(values, arrays, strict=True) if value is not None]
-    return ", ".join(f"{name!r} {array.dtype}{list(array.shape)}" if isinstance(array, np.ndarray) else
-                     f"{name!r} {type(array).__name__}" for name, array in pairs) or "none"
 
 
 def quantizer_step(node: ir.Node) -> Step:
@@ -70,11 +63,30 @@ def quantizer_step(node: ir.Node) -> Step:
         found = quantizer(node)
     except ValueError as error:
         raise GraphError(str(error)) from None
-    return Step(node, [found.input], lambda arrays: [fake_quantize(arrays[0], found.amax, found.spec)], "float")
+    return Step(node, [found.input], Rounding(found.spec, found.amax), "float")
 
 
-def _results(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, tuple | list) else (np.asarray(value),)
+class Reference:
+    """A node as `onnx.reference` computes it, made ready when it is first needed."""
+
+    def __init__(self, node: ir.Node, opsets: dict[str, int]) -> None:
+        self.node, self.opsets = node, opsets
+        self._run: Compute | None = None
+
+    def __call__(self, arrays: Sequence[Any]) -> Sequence[Any]:
+        """From the inputs of the node."""
+        from .reference import reads_of
+
+        given = dict(zip(self.node.inputs, arrays, strict=True))
+        return self.ready()([given[value] for value in reads_of(self.node)])
+
+    def ready(self) -> Compute:
+        """The function of the values that the node reads."""
+        from .reference import reference
+
+        if self._run is None:
+            self._run = reference(self.node, self.opsets)
+        return self._run
 
 
 def plain_step(node: ir.Node, opsets: dict[str, int]) -> Step:
@@ -82,29 +94,16 @@ def plain_step(node: ir.Node, opsets: dict[str, int]) -> Step:
     if is_quantizer(node):
         return quantizer_step(node)
     try:
-        own = function_of(node, opsets.get("", opsets.get("ai.onnx", 0)))
+        own = plain(node, opsets.get("", opsets.get("ai.onnx", 0)), Reference(node, opsets))
     except Exception as error:
         raise GraphError(f"{named(node)}: {error}") from error
-    if own is None:
-        return _reference_step(node, opsets)
-    function, floats = own
-    rest: list[Compute] = []
-
-    def compute(arrays: Sequence[Any]) -> Sequence[Any]:
-        if not (floats and arrays[0].dtype.char not in "fd"):
-            found = function(*arrays)
-            if found is not NotImplemented:
-                return _results(found)
-        if not rest:
-            rest.append(reference(node, opsets))
-        given = dict(zip(node.inputs, arrays, strict=True))
-        return rest[0]([given[value] for value in reads_of(node)])
-
-    return Step(node, node.inputs, compute, "float")
+    return _reference_step(node, opsets) if own is None else Step(node, node.inputs, own, "float")
 
 
 def _reference_step(node: ir.Node, opsets: dict[str, int]) -> Step:
+    from .reference import reads_of
+
     try:
-        return Step(node, reads_of(node), reference(node, opsets), "onnx.reference")
+        return Step(node, reads_of(node), Reference(node, opsets).ready(), "onnx.reference")
     except Exception as error:
         raise GraphError(f"{named(node)} is an operator that nothing here can run: {error}") from error

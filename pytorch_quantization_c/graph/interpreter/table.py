@@ -7,20 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
-__all__ = ["FLOATS_ALONE", "MOST_ELEMENTS", "Array", "Function", "attribute", "checked_shape", "constant",
-           "function_of", "operator", "operators"]
+from .record import NodeLike
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["FLOATS_ALONE", "MOST_ELEMENTS", "TYPES", "Array", "Function", "NodeLike", "attribute", "checked_shape",
+           "constant", "function_of", "operator", "operators"]
 
 Array = NDArray[Any]
 Function = Callable[..., Any]
-Maker = Callable[[ir.Node, int], Function | None]
+Maker = Callable[[Any, int], Function | None]
 
 MOST_ELEMENTS = 2 ** 31 - 1  # of a value
+#: NumPy's types by their numbers in TensorProto.DataType.
+TYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype(np.float32), 2: np.dtype(np.uint8), 3: np.dtype(np.int8), 4: np.dtype(np.uint16), 5: np.dtype(np.int16),
+    6: np.dtype(np.int32), 7: np.dtype(np.int64), 9: np.dtype(np.bool_), 10: np.dtype(np.float16),
+    11: np.dtype(np.float64), 12: np.dtype(np.uint32), 13: np.dtype(np.uint64)}
 FAMILIES = ("elementwise", "indexing", "linear", "logic", "movement", "norms", "padding", "recurrent", "resize", "rows",
             "windows")
 _makers: dict[str, Maker] = {}
@@ -44,14 +53,14 @@ def operators() -> dict[str, Maker]:
     return _makers
 
 
-def function_of(node: ir.Node, opset: int) -> tuple[Function, bool] | None:
+def function_of(node: NodeLike, opset: int) -> tuple[Function, bool] | None:
     """The function of a node, and whether it knows float32 and float64 alone; None if there is none."""
     maker = operators().get(node.op_type) if node.domain in ("", "ai.onnx") else None
     function = None if maker is None else maker(node, opset)
     return None if function is None else (function, node.op_type in FLOATS_ALONE)
 
 
-def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
+def attribute(node: NodeLike, name: str, default: Any = None) -> Any:
     """The value of an attribute: numbers, strings, and tuples of them."""
     found = node.attributes.get(name)
     return default if found is None else found.value

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnx_ir as ir
 
 from ...float_nn import functional as F
-from .table import Array, Function, attribute, checked_shape, operator
+from .table import Array, Function, NodeLike, attribute, checked_shape, operator
 
 __all__ = ["Geometry", "conv_geometry", "transposed_geometry"]
 
@@ -28,14 +27,14 @@ class Geometry(NamedTuple):
     extra: tuple[int, ...] = ()
 
 
-def _numbers(node: ir.Node, name: str, spatial: int, default: int = 1) -> tuple[int, ...]:
+def _numbers(node: NodeLike, name: str, spatial: int, default: int = 1) -> tuple[int, ...]:
     found = tuple(attribute(node, name, (default,) * spatial))
     if len(found) != spatial:
         raise ValueError(f"Expected `{name}` of {spatial} numbers, got {found}")
     return found
 
 
-def _pads(node: ir.Node, size: Sequence[int], reach: Sequence[int], stride: Sequence[int]) -> list[tuple[int, int]]:
+def _pads(node: NodeLike, size: Sequence[int], reach: Sequence[int], stride: Sequence[int]) -> list[tuple[int, int]]:
     """Before and after each axis, `auto_pad` resolved."""
     spatial, auto = len(size), attribute(node, "auto_pad", "NOTSET")
     if auto in ("NOTSET", ""):
@@ -49,7 +48,7 @@ def _pads(node: ir.Node, size: Sequence[int], reach: Sequence[int], stride: Sequ
     return [(t // 2, t - t // 2) if auto == "SAME_UPPER" else (t - t // 2, t // 2) for t in total]
 
 
-def _window(node: ir.Node, size: Sequence[int], kernel: Sequence[int]) -> Geometry:
+def _window(node: NodeLike, size: Sequence[int], kernel: Sequence[int]) -> Geometry:
     spatial = len(size)
     stride, dilation = _numbers(node, "strides", spatial), _numbers(node, "dilations", spatial)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
@@ -57,13 +56,13 @@ def _window(node: ir.Node, size: Sequence[int], kernel: Sequence[int]) -> Geomet
     return Geometry(stride, tuple(a for a, _ in pads), tuple(b for _, b in pads), dilation)
 
 
-def _check_kernel(node: ir.Node, weight: Array) -> None:
+def _check_kernel(node: NodeLike, weight: Array) -> None:
     kernel = attribute(node, "kernel_shape")
     if kernel is not None and tuple(kernel) != weight.shape[2:]:
         raise ValueError(f"Expected a weight with a kernel as `kernel_shape` {tuple(kernel)}, got shape {weight.shape}")
 
 
-def conv_geometry(node: ir.Node, x: Array, weight: Array) -> Geometry:
+def conv_geometry(node: NodeLike, x: Array, weight: Array) -> Geometry:
     """Of a Conv on an input and a weight of these shapes."""
     _check_kernel(node, weight)
     if x.ndim != weight.ndim:
@@ -73,7 +72,7 @@ def conv_geometry(node: ir.Node, x: Array, weight: Array) -> Geometry:
 
 
 @operator("Conv", floats=True)
-def _conv(node: ir.Node, opset: int) -> Function:
+def _conv(node: NodeLike, opset: int) -> Function:
     groups = attribute(node, "group", 1)
 
     def run(x: Array, weight: Array, bias: Any = None) -> Any:
@@ -88,7 +87,7 @@ def _conv(node: ir.Node, opset: int) -> Function:
     return run
 
 
-def transposed_geometry(node: ir.Node, x: Array, weight: Array) -> Geometry:
+def transposed_geometry(node: NodeLike, x: Array, weight: Array) -> Geometry:
     """Of a ConvTranspose; `output_shape` and `auto_pad` resolved into pads."""
     _check_kernel(node, weight)
     if x.ndim != weight.ndim:
@@ -111,7 +110,7 @@ def transposed_geometry(node: ir.Node, x: Array, weight: Array) -> Geometry:
 
 
 @operator("ConvTranspose", floats=True)
-def _conv_transpose(node: ir.Node, opset: int) -> Function:
+def _conv_transpose(node: NodeLike, opset: int) -> Function:
     groups = attribute(node, "group", 1)
 
     def run(x: Array, weight: Array, bias: Any = None) -> Any:
@@ -138,7 +137,7 @@ class _Pool(NamedTuple):
     out: tuple[int, ...]
 
 
-def _pool(node: ir.Node, x: Array) -> _Pool:
+def _pool(node: NodeLike, x: Array) -> _Pool:
     kernel = tuple(attribute(node, "kernel_shape"))
     if len(kernel) != x.ndim - 2:
         raise ValueError(f"Expected an input of {len(kernel) + 2} dimensions for kernel_shape {kernel}, "
@@ -177,7 +176,7 @@ def _padded(x: Array, pool: _Pool, fill: Any) -> Array:
 
 
 @operator("MaxPool")
-def _max_pool(node: ir.Node, opset: int) -> Function | None:
+def _max_pool(node: NodeLike, opset: int) -> Function | None:
     if len(node.outputs) > 1 and node.outputs[1].name:
         return None
 
@@ -191,7 +190,7 @@ def _max_pool(node: ir.Node, opset: int) -> Function | None:
 
 
 @operator("AveragePool", floats=True)
-def _average_pool(node: ir.Node, opset: int) -> Function:
+def _average_pool(node: NodeLike, opset: int) -> Function:
     with_pad = bool(attribute(node, "count_include_pad", 0))
 
     def run(x: Array) -> Array:
@@ -210,7 +209,7 @@ def _average_pool(node: ir.Node, opset: int) -> Function:
 
 
 @operator("GlobalAveragePool", floats=True)
-def _global_average_pool(node: ir.Node, opset: int) -> Function:
+def _global_average_pool(node: NodeLike, opset: int) -> Function:
     def run(x: Array) -> Any:
         spatial = x.ndim - 2
         return MEAN[spatial](x, 1) if spatial in MEAN and math.prod(x.shape) else NotImplemented
@@ -218,5 +217,5 @@ def _global_average_pool(node: ir.Node, opset: int) -> Function:
 
 
 @operator("GlobalMaxPool")
-def _global_max_pool(node: ir.Node, opset: int) -> Function:
+def _global_max_pool(node: NodeLike, opset: int) -> Function:
     return lambda x: x.max(axis=tuple(range(2, x.ndim)), keepdims=True)

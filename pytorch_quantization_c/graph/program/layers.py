@@ -4,14 +4,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..arithmetic import integers
 from ..interpreter.exact import layer_scale
-from ..interpreter.integer import IntegerLayer
-from ..interpreter.table import attribute
-from ..nodes import Quantizer
+from ..interpreter.integer_layer import IntegerLayer, Rounded
+from ..interpreter.table import NodeLike, attribute
 from .operations import S16, U8, Codes, Window
 
 __all__ = ["Layer", "codes_of", "layer_of", "windows_of"]
@@ -20,7 +18,7 @@ SAFE = 2.0 ** -80, 2.0 ** 80  # pqc_reciprocal_is_safe
 MAX_PRODUCTS = 65536  # PQC_MAX_PRODUCTS
 
 
-def codes_of(found: Quantizer) -> Codes | None:
+def codes_of(found: Rounded) -> Codes | None:
     """The codes of a quantiser with one constant range, if a program has a type for them."""
     spec = found.spec
     if found.amax is None or spec.axis is not None or not isinstance(spec.bits, int):
@@ -50,7 +48,7 @@ class Layer(NamedTuple):
     matrix: bool
 
 
-def windows_of(node: ir.Node, kernel: tuple[int, ...]) -> tuple[Window, Window] | None:
+def windows_of(node: NodeLike, kernel: tuple[int, ...]) -> tuple[Window, Window] | None:
     """The two axes of a convolution or a pool; None if its attributes are not as they should be."""
     numbers = {name: tuple(attribute(node, name, default)) for name, default in
                (("strides", (1, 1)), ("dilations", (1, 1)), ("pads", (0,) * 4), ("kernel_shape", kernel))}

@@ -11,23 +11,18 @@ from typing import Any
 import onnx_ir as ir
 
 from ..interpreter.run import Interpreter
+from ..interpreter.steps import named
 from ..interpreter.table import attribute
 from ..nodes import is_quantizer, quantizer
+from .calls import Call
 from .fusing import Fused, fused_layers
 from .layers import codes_of, windows_of
+from .lowered import Lowered
 from .operations import FLOATS, Codes, Concat, Conv, Export, Import, Key, Operation, Pool, Python, array_of
 
-__all__ = ["Lowered", "lower"]
+__all__ = ["lower"]
 
 MAX_CODES = 2  # forms that a layer stores beside floats
-
-
-class Lowered:
-    """A program: its operations in order, and the numbers of the values that go in and out."""
-
-    def __init__(self, operations: Sequence[Operation], inputs: dict[str, int], outputs: dict[str, int],
-                 constants: dict[int, Any]) -> None:
-        self.operations, self.inputs, self.outputs, self.constants = list(operations), inputs, outputs, constants
 
 
 class _Lowering:
@@ -127,12 +122,10 @@ class _Lowering:
         if not forms or self.lower_move(step, forms) or self.lower_quantizer(step):
             return
         self.import_forms([value for value in step.outputs if value is not None])
-        reads = list(dict.fromkeys(value for value in step.reads if value is not None))
-        for value in reads:
-            self.want(value)
+        operands = [None if value is None else self.want(value).value for value in step.reads]
+        call = Call(named(step.node), operands, step.names(), step.compute)
         outputs = [self.number(value) for value in step.outputs]
-        self.operations.append(Python(step.node.name or step.node.op_type, [self.number(value) for value in reads],
-                                      outputs, _caller(step, reads, [self.number(value) for value in reads])))
+        self.operations.append(Python(step.node.name or step.node.op_type, outputs, call))
 
     def lower_quantizer(self, step: Any) -> bool:
         """A quantised value whose codes are there anyway is decoded."""
@@ -173,12 +166,6 @@ class _Lowering:
         for key in forms:
             self.operations.append(Concat(node.name or "", [self.want(each, key.form) for each in step.reads], key))
         return True
-
-
-def _caller(step: Any, reads: Sequence[ir.Value], numbers: Sequence[int]) -> Any:
-    def run(arrays: dict[int, Any]) -> Any:
-        return step.run({value: arrays[number] for value, number in zip(reads, numbers, strict=True)})
-    return run
 
 
 def lower(interpreter: Interpreter) -> Lowered:

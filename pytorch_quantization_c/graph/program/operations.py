@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .calls import Call
 
 __all__ = ["FLOATS", "Clamp", "Codes", "Concat", "Conv", "Export", "Form", "Import", "Key", "Operation", "Pool",
            "Python", "Window", "array_of"]
@@ -203,12 +204,11 @@ class Concat(Operation):
 class Python(Operation):
     """What has no kernel: a function of arrays."""
 
-    inputs: list[int]
     outputs: list[int]
-    compute: Callable[[dict[int, Any]], Sequence[Any]]
+    call: Call
 
     def reads(self) -> list[Key]:
-        return [array_of(value) for value in self.inputs]
+        return [array_of(value) for value in dict.fromkeys(self.call.operands) if value is not None]
 
     def writes(self) -> list[Key]:
         return [array_of(value) for value in self.outputs]

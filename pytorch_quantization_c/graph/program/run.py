@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import _C
-from ..interpreter.run import own_results
-from .lower import Lowered
+from ..interpreter.results import own_results
+from .lowered import Lowered
 from .operations import Conv, Key, Python, array_of
 from .plan import NO_BORDER, Border, Plan, bind
 from .segments import Segment, segments_of
@@ -97,7 +97,7 @@ class Program:
 
 def _run_python(each: Python, values: dict[Key, Any], times: list[Any] | None) -> None:
     begin = 0 if times is None else time.perf_counter_ns()
-    found = each.compute({key.value: values[key] for key in each.reads()})
+    found = each.call({key.value: values[key] for key in each.reads()})
     values.update(zip(each.writes(), found, strict=False))
     if times is not None:
         times.append((each, time.perf_counter_ns() - begin))

@@ -1,0 +1,71 @@
+"""What a quantiser's node says, apart from the graph."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .._core.formats import Float, Int, number_format
+
+__all__ = ["E4M3", "QuantizerSpec"]
+
+E4M3 = (4, 3)
+
+
+@dataclass(frozen=True)
+class QuantizerSpec:
+    """What the attributes of a quantiser's node say.
+
+    bits: 2 to 16, or (4, 3) for E4M3, which has none of the other fields but `axis`.
+    unsigned, narrow: as `unsigned` and `narrow_range` of a QuantDescriptor.
+    zero_point: the integer that stands for 0. None is 0 with the library's rule that a negative number in an unsigned
+        quantiser is an error; 0 clamps it. One for each index of `axis` as a tuple.
+    axis: the axis of x that amax has one element for each index of; None for one amax.
+    block: blocks of so many along `axis` have an amax each; then amax has the rank of x.
+    two_sided: of a dynamic quantiser: its range is that from min(x, 0) to max(x, 0), whose width is amax, and the zero
+        point follows from it.
+    """
+
+    bits: int | tuple[int, int] = 8
+    unsigned: bool = False
+    narrow: bool = True
+    zero_point: int | tuple[int, ...] | None = None
+    axis: int | None = None
+    block: int | None = None
+    two_sided: bool = False
+
+    def __post_init__(self) -> None:
+        if self.bits != E4M3 and not (isinstance(self.bits, int) and 2 <= self.bits <= 16):
+            raise ValueError(f"Expected `bits` from 2 to 16 or (4, 3), got {self.bits}")
+        points = self.zero_point if isinstance(self.zero_point, tuple) else (self.zero_point or 0,)
+        if self.bits == E4M3 and any(points):
+            raise ValueError(f"Expected no `zero_point` for E4M3, got {self.zero_point}")
+        if self.bits != E4M3 and not self.low <= min(points) <= max(points) <= self.bound:
+            raise ValueError(f"Expected `zero_point` within [{self.low}, {self.bound}], got {self.zero_point}")
+        if self.axis is None and (self.block is not None or isinstance(self.zero_point, tuple)):
+            raise ValueError("Expected an `axis` for blocks or several zero points, got None")
+        if self.block is not None and self.block < 1:
+            raise ValueError(f"Expected `block` >= 1, got {self.block}")
+
+    @property
+    def format(self) -> Int | Float:
+        """Of the codes."""
+        return number_format(self.bits, self.unsigned, self.narrow)
+
+    @property
+    def bound(self) -> int:
+        """The largest code; of E4M3 its largest number."""
+        return int(self.format.bound)
+
+    @property
+    def low(self) -> int:
+        """The least code."""
+        return self.format.low if isinstance(self.format, Int) else -self.bound
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of a node that says this; what is absent is at its default."""
+        found: dict[str, Any] = {"bits": list(self.bits) if isinstance(self.bits, tuple) else self.bits,
+                                 "unsigned": int(self.unsigned), "narrow": int(self.narrow)}
+        if self.zero_point is not None:
+            found["zero_point"] = list(self.zero_point) if isinstance(self.zero_point, tuple) else self.zero_point
+        found.update({name: value for name, value in (("axis", self.axis), ("block", self.block)) if value is not None})
+        return found | ({"two_sided": 1} if self.two_sided else {})
