@@ -9,7 +9,9 @@ import onnx_ir as ir
 
 from ..errors import GraphError
 
-__all__ = ["checked_feeds", "described_type"]
+__all__ = ["TIED", "checked_feeds", "described_type"]
+
+TIED = "trace.tied_axes"  # in a graph's metadata: names of axes that have the same size in all inputs that have them
 
 
 def described_type(value: ir.Value) -> str:
@@ -55,4 +57,20 @@ def checked_feeds(graph: ir.Graph, feeds: Mapping[str, Any]) -> dict[ir.Value, A
     missing = [name for name, value in names.items() if name not in feeds and value.const_value is None]
     if missing:
         raise GraphError(f"Expected inputs {sorted(map(str, names))}, got none for {missing[0]!r}")
-    return {names[name]: _checked(names[name], given) for name, given in feeds.items()}
+    checked = {names[name]: _checked(names[name], given) for name, given in feeds.items()}
+    if TIED in graph.metadata_props:
+        _check_tied(graph.metadata_props[TIED].split(", "), checked)
+    return checked
+
+
+def _check_tied(tied: list[str], arrays: Mapping[ir.Value, Any]) -> None:
+    """GraphError if an axis that a traced model takes in one size alone has two."""
+    known: dict[str, tuple[int, ir.Value]] = {}
+    for value, array in arrays.items():
+        for name, size in zip(_shape(value) or (), np.shape(array), strict=False):
+            if not isinstance(name, str) or name not in tied:
+                continue
+            other, first = known.setdefault(name, (size, value))
+            if other != size:
+                raise GraphError(f"Expected inputs {first.name!r} and {value.name!r} with the same axis {name!r}, got "
+                                 f"{other} and {size}")

@@ -2,17 +2,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ..errors import GraphError
+from ..interpreter.feeds import TIED
 from ..interpreter.run import Interpreter
 from ..node_summary import FIXED, INEXACT
 from ..nodes import DOMAIN, is_quantizer
 from .array import plain
+from .probing import BATCH, Probes, combined, probed, resized
 from .recording import Recording
 from .refusal import TraceError
 from .runs import Inputs, Run, Subject, changed_constants, check_mode, difference, flattened, input_names, record
@@ -30,11 +33,13 @@ TOLERANCE = 1e-6  # of the largest number of an output, where the bits differ
 def trace(net: Callable[..., Any], x: Any, *, batch_axis: int | None = 0) -> ir.Model:
     """A model of NumPy arrays as a graph, by running it.
 
-    The model is run on arrays of real values that record what is done with them: with a batch of 2 and of 3, on other
-    values, and with each other axis twice as long. Sizes that may change become symbolic axes of the inputs;
-    `metadata_props` of the graph names those that stay fixed under "trace.fixed_axes". At last model and graph are
-    compared on fresh values: they have to agree to the bit, or to 1e-6 of the largest number; then the nodes that
-    differ are logged as a warning, and named in `metadata_props` under "trace.inexact_nodes".
+    The model is run on arrays of real values that record what is done with them: with batches of 2, 3, 8 and 9, on
+    other values, and with each other axis of n elements in sizes of n + 1, 2n and 2n + 1. Sizes that may change become
+    symbolic axes of the inputs; `metadata_props` of the graph names those that stay fixed under "trace.fixed_axes".
+    Axes of several inputs that cannot change alone share a symbol, and then a call has to give them the same size. At
+    last model and graph are compared on `x` itself, with a batch of 1, on fresh values and in all those sizes: they
+    have to agree to the bit, or to 1e-6 of the largest number; then the nodes that differ are logged as a warning, and
+    named in `metadata_props` under "trace.inexact_nodes".
 
     Args:
         net: a `float_nn.Module` in evaluation mode, quantised layers included, or any function of arrays.
@@ -53,23 +58,23 @@ def trace(net: Callable[..., Any], x: Any, *, batch_axis: int | None = 0) -> ir.
     check_mode(net)
     given = _inputs_of(net, x)
     subject = Subject(net, isinstance(x, Mapping))
-    base = _resized(given, {batch_axis: 2} if batch_axis is not None else {}, given)
+    base = resized(given, {batch_axis: BATCH} if batch_axis is not None else {}, given)
     first = _first(subject, base, batch_axis)
     _check_values(subject, first)
-    runs, axes, fixed = _runs(subject, first, batch_axis)
+    probes = probed(subject, first.light(), batch_axis)
     while True:
-        trial = [record(subject, first.inputs), *runs]
+        trial = [record(subject, first.inputs), *(run for _, run in probes.runs)]
         try:
             sizes = make_symbolic(trial)
             break
         except Unexplained as error:
-            if batch_axis is not None and error.run == 1:
+            axis, _ = probes.runs[error.run - 1]
+            if batch_axis is not None and axis == probes.axes[0]:
                 raise TraceError(f"{error.place}: a constant changes with the batch in a way that no size explains; "
                                  "make it of the input's shape by `np.zeros` or `np.full`") from None
-            fixed.append(axes.pop(error.run - 1).name)
-            runs.pop(error.run - 1)
-    model = _finished(trial[0], sizes, axes, fixed)
-    _check_agreement(subject, model, trial)
+            probes.drop(axis)
+    model = _finished(trial[0], sizes, probes)
+    _check_agreement(subject, model, trial, list(_fresh_cases(subject, first.inputs, given, probes.axes, batch_axis)))
     return model
 
 
@@ -85,17 +90,6 @@ def _inputs_of(net: Any, x: Any) -> Inputs:
             raise TraceError(f"Expected `x` to be an array of numbers that is not empty (or several), got {kind} "
                              f"for {name!r}")
     return found
-
-
-def _resized(inputs: Inputs, sizes: Mapping[int, int], which: Mapping[str, Any]) -> Inputs:
-    """The inputs with other sizes of some axes, filled with their own values over and over."""
-    made = {}
-    for name, array in inputs.items():
-        for axis, size in sizes.items():
-            if name in which and -array.ndim <= axis < array.ndim:
-                array = np.take(array, np.arange(size) % array.shape[axis], axis)
-        made[name] = np.ascontiguousarray(array)
-    return made
 
 
 def _fresh(inputs: Inputs) -> Inputs:
@@ -141,58 +135,10 @@ def _check_values(subject: Subject, first: Run) -> None:
                      "`np.asanyarray`, `np.take(table, x, axis=0)` and `np.concatenate` do not")
 
 
-def _runs(subject: Subject, first: Run, batch_axis: int | None) -> tuple[list[Run], list[Axis], list[str]]:
-    """A run with each axis of another size, as far as the nodes stay the same, and the names of the other axes."""
-    runs, axes, fixed = [], [], []
-    inputs = list(first.inputs.items())
-    if batch_axis is not None:
-        second = record(subject, _resized(first.inputs, {batch_axis: 3}, first.inputs))
-        other = difference(first, second)
-        if other is not None:
-            raise TraceError(f"{other}: cannot trace a model whose nodes change with the batch, axis {batch_axis}; "
-                             "`batch_axis` says where the batch lies, None that there is none")
-        runs.append(second)
-        axes.append(Axis(tuple((i, batch_axis % array.ndim) for i, (_, array) in enumerate(inputs)), "batch"))
-    for axis in _candidates(first.inputs, batch_axis):
-        run = _longer(subject, first, axis)
-        if run is None:
-            fixed.append(axis.name)
-        else:
-            runs.append(run)
-            axes.append(axis)
-    return runs, axes, fixed
-
-
-def _candidates(inputs: Inputs, batch_axis: int | None) -> list[Axis]:
-    """All axes but the batch; those of several inputs with the same number and size are one."""
-    groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for number, array in enumerate(inputs.values()):
-        for axis, size in enumerate(array.shape):
-            if batch_axis is None or axis != batch_axis % array.ndim:
-                groups.setdefault((axis, size), []).append((number, axis))
-    names, found = list(inputs), []
-    for (axis, _), places in groups.items():
-        found.append(Axis(tuple(places), f"{names[places[0][0]]}_{axis}"))
-    return found
-
-
-def _longer(subject: Subject, first: Run, axis: Axis) -> Run | None:
-    """A run with an axis twice as long; None if that cannot be, or makes other nodes."""
-    inputs, names = first.inputs, list(first.inputs)
-    for number, which in axis.places:
-        size = 2 * inputs[names[number]].shape[which]
-        inputs = _resized(inputs, {which: size}, {names[number]: True})
-    try:
-        run = record(subject, inputs)
-    except Exception:  # whatever the model says to another size
-        return None
-    return run if difference(first, run) is None else None
-
-
-def _finished(run: Run, sizes: Sizes, axes: Sequence[Axis], fixed: Sequence[str]) -> ir.Model:
+def _finished(run: Run, sizes: Sizes, probes: Probes) -> ir.Model:
     """The graph of a run with its outputs and symbolic shapes, as a model."""
     recording, graph = run.recording, run.recording.graph
-    names = {sizes.vector(graph.inputs[axis.places[0][0]], axis.places[0][1]): axis.name for axis in axes}
+    names = {sizes.vector(graph.inputs[axis.places[0][0]], axis.places[0][1]): axis.name for axis in probes.axes}
     for value, vectors in sizes.shapes.items():
         if value.const_value is None:
             value.shape = ir.Shape([sizes_of[0] if len(set(sizes_of)) == 1 else names.get(sizes_of)
@@ -203,8 +149,10 @@ def _finished(run: Run, sizes: Sizes, axes: Sequence[Axis], fixed: Sequence[str]
         graph.opset_imports.pop(DOMAIN)
     model = ir.Model(graph, ir_version=10, producer_name="pytorch_quantization_c")
     recording.tidy()
-    if fixed:
-        graph.metadata_props[FIXED] = ", ".join(fixed)
+    tied = [axis.name for axis in probes.axes if len(axis.places) > 1]
+    for key, names_of in ((FIXED, probes.fixed), (TIED, tied)):
+        if names_of:
+            graph.metadata_props[key] = ", ".join(names_of)
     return model
 
 
@@ -218,28 +166,58 @@ def _output(recording: Recording, output: Any, name: str) -> ir.Value:
     return value
 
 
-def _check_agreement(subject: Subject, model: ir.Model, runs: Sequence[Run]) -> None:
-    """The graph gives what the model gives, on fresh values and in all sizes. TraceError, or a warning logged."""
+def _fresh_cases(subject: Subject, base: Inputs, given: Inputs, axes: Sequence[Axis],
+                 batch_axis: int | None) -> Iterator[tuple[Inputs, list[Array]]]:
+    """Inputs that were not traced, and the model's outputs: other values, the user's own, one alone, other sizes."""
+    own = resized(given, {}, given)
+    single = own if batch_axis is None else resized(given, {batch_axis: 1}, given)
+    for inputs, has_to_work in ((_fresh(base), True), (own, True), (single, False), (combined(base, axes), False)):
+        try:
+            answer = subject.call(inputs)
+        except Exception:
+            if has_to_work:
+                raise
+            continue  # not a size that the model takes
+        yield inputs, [np.asarray(output) for _, output in flattened(answer)]
+
+
+def _check_agreement(subject: Subject, model: ir.Model, runs: Sequence[Run],
+                     cases: Sequence[tuple[Inputs, list[Array]]]) -> None:
+    """The graph gives what the model gives, in all sizes. TraceError, or a warning logged."""
     interpreter, first = Interpreter(model), runs[0]
-    fresh = _fresh(first.inputs)
-    real = [np.asarray(output) for _, output in flattened(subject.call(fresh))]
     exact = True
-    for inputs, outputs in ((fresh, real), *((run.inputs, [plain(x) for x in run.outputs]) for run in runs)):
-        for name, got, wanted in zip(first.names, interpreter.run(inputs), outputs, strict=True):
-            if got.tobytes() == wanted.tobytes() and got.dtype == wanted.dtype:
+    for inputs, outputs in (*cases, *((run.inputs, [plain(x) for x in run.outputs]) for run in runs)):
+        for name, got, wanted in zip(first.names, _interpreted(interpreter, inputs), outputs, strict=True):
+            if got.tobytes() == wanted.tobytes() and (got.dtype, got.shape) == (wanted.dtype, wanted.shape):
                 continue
             exact = False
             largest = np.max(np.abs(wanted), initial=0)
             if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=0, atol=TOLERANCE * largest,
                                                             equal_nan=True):
                 nodes = _differing(interpreter, first)
-                raise TraceError(f"The graph does not agree with the model in {name!r}; the first node that differs is "
-                                 f"{nodes[0] if nodes else 'none on the first input'}")
+                raise TraceError(f"The graph does not agree with the model in {name!r}{_of_sizes(inputs, first)}; the "
+                                 f"first node that differs is {nodes[0] if nodes else 'none on the first input'}")
     nodes = [] if exact else _differing(interpreter, first)
     if not exact:
         model.graph.metadata_props[INEXACT] = ", ".join(nodes) or "?"
         logger.warning("The graph agrees with the model to 1e-6, not to the bit. Nodes that differ: %s.",
                        ", ".join(nodes) or "none on the first input")
+
+
+def _interpreted(interpreter: Interpreter, inputs: Inputs) -> list[Array]:
+    try:
+        return interpreter.run(inputs)
+    except GraphError as error:
+        shapes = ", ".join(f"{name!r} {list(array.shape)}" for name, array in inputs.items())
+        raise TraceError(f"The graph cannot do what the model does with inputs {shapes}: {error}") from error
+
+
+def _of_sizes(inputs: Inputs, first: Run) -> str:
+    """Which sizes it is about, if not those of the first run."""
+    shapes = {name: list(array.shape) for name, array in inputs.items()}
+    if all(list(array.shape) == shapes[name] for name, array in first.inputs.items()):
+        return ""
+    return " for inputs " + ", ".join(f"{name!r} {shape}" for name, shape in shapes.items())
 
 
 def _differing(interpreter: Interpreter, run: Run) -> list[str]:

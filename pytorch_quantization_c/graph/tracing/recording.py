@@ -240,6 +240,14 @@ class Recording:
                 names.add(wanted)
                 _rename(node, wanted)
 
+    def forget(self) -> None:
+        """Drops the numbers of inner values, which may be large; their shapes and types stay, and the constants."""
+        for value, array in self.arrays.items():
+            if value.const_value is None:
+                self.arrays[value] = np.broadcast_to(np.zeros((), array.dtype), array.shape)
+        self._owners.clear()
+        self._shared.clear()
+
     def rebound(self, x: Any, array: Any) -> Any:
         """A traced array (or several) with the array that was really computed."""
         if isinstance(x, tuple | list):
