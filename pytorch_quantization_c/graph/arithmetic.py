@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .. import _C
 from .spec import QuantizerSpec
 
-__all__ = ["dynamic_range", "fake_quantize", "integers", "spread"]
+__all__ = ["dynamic_range", "fake_quantize", "integers", "signs_zeros", "spread"]
 
 Array = NDArray[Any]
 ZERO_AMAX = np.float32(2.0 ** -24)
@@ -74,6 +74,11 @@ def dynamic_range(x: Array, spec: QuantizerSpec) -> tuple[Array, Any]:
     return np.asarray(_C.amax(x, axes, False), np.float32), spec.zero_point
 
 
+def signs_zeros(spec: QuantizerSpec) -> bool:
+    """Whether a small negative number becomes -0, by the rule of the library's quantisers, which have no zero point."""
+    return spec.zero_point is None or (not spec.unsigned and not np.any(spec.zero_point))
+
+
 def fake_quantize(x: Array, amax: Array | None, spec: QuantizerSpec) -> Array:
     """The output of a quantiser's node; of `DynamicFakeQuant` if amax is None.
 
@@ -92,6 +97,7 @@ def fake_quantize(x: Array, amax: Array | None, spec: QuantizerSpec) -> Array:
         return _C.fake_quant(x, _ranges(amax, x, spec), spec.bits, spec.unsigned, spec.narrow)
     q, div = _clamped(np.asarray(x, np.float32), amax, spec, point)
     q /= div
+    q += np.float32(0)  # an integer less its zero point is no negative zero
     return q.astype(x.dtype, copy=False)
 
 

@@ -24,8 +24,8 @@ def rounded_sums(product: Callable[[Array, Array], Array], x: Array, weight: Arr
         largest: no sum of magnitudes of products is larger; beyond 2^53 the sums would not be exact.
     """
     if largest < EXACT_F32:
-        return product(x, weight)
-    return product(x.astype(np.float64), weight.astype(np.float64)).astype(np.float32)
+        return product(x, weight) + np.float32(0)  # -0 is no integer
+    return product(x.astype(np.float64), weight.astype(np.float64)).astype(np.float32) + np.float32(0)
 
 
 def layer_scale(x_scale: Any, weight_scale: Array) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..interpreter.table import attribute, constant
+from ..nodes import is_quantizer
 from .layers import Layer, layer_of
 from .operations import Clamp
 
@@ -51,6 +52,8 @@ class Fused:
         others = [value for value in step.reads if value is not self.output]
         if len(others) != 1 or others[0] is None or not _may_be_equal(others[0].shape, self.output.shape):
             return False
+        if self.hard_swish and is_quantizer(others[0].producer()):
+            return False  # HardSwish gives -0, to which a -0 may be added; decoded codes have none
         self.residual = others[0]
         self.steps.append(step)
         return True

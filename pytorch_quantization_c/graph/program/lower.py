@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from ..arithmetic import signs_zeros
 from ..interpreter.run import Interpreter
 from ..interpreter.steps import named
 from ..interpreter.table import attribute
@@ -128,12 +129,12 @@ class _Lowering:
         self.operations.append(Python(step.node.name or step.node.op_type, outputs, call))
 
     def lower_quantizer(self, step: Any) -> bool:
-        """A quantised value whose codes are there anyway is decoded."""
+        """A quantised value whose codes are there anyway is decoded, unless its zeros have signs: codes have none."""
         if not is_quantizer(step.node):
             return False
         found = quantizer(step.node)
         codes = codes_of(found)
-        if codes is None or any(key.form is not None for key in self.forms(found.output)):
+        if codes is None or signs_zeros(found.spec) or any(key.form is not None for key in self.forms(found.output)):
             return False
         key = Key(self.number(found.input), codes)
         if key not in self.forms(found.input) and found.input.producer() not in self.image_makers():
