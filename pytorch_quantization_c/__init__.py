@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from . import graph as graph
     from . import integer as integer
     from . import isa as isa
+    from . import methods as methods
     from . import model as model
     from . import nn as nn
     from . import optim as optim
@@ -48,8 +49,8 @@ __all__ = ["__version__", "calibrating", "deactivate", "enable_onnx_export", "fo
            "save_quant_state", "sensitivity", "unquantized_layers"]
 
 _SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "graph", "integer", "isa", "layer_sensitivity",
-                         "model", "nn", "optim", "quant_modules", "quant_state", "summary", "tensor_quant", "threads",
-                         "utils"})
+                         "methods", "model", "nn", "optim", "quant_modules", "quant_state", "summary", "tensor_quant",
+                         "threads", "utils"})
 _HOMES = {
     "model.calibrating": ("calibrating",),
     "model.fold_batch_norm": ("fold_batch_norm",),

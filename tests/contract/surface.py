@@ -105,6 +105,11 @@ def examples(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 FUNCTIONS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]] = {
     "linear": ({"input": floats(4, 5), "weight": floats(3, 5), "bias": floats(3)}, {}),
+    "gptq": ({"weight": floats(3, 8), "inputs": floats(9, 8)},
+             {"amax": np.full(3, 2.0, np.float32), "float_inputs": None}),
+    "adaround": ({"weight": floats(3, 8), "inputs": floats(9, 8)},
+                 {"amax": np.full(3, 2.0, np.float32), "iterations": 5}),
+    "weight_range": ({"weight": floats(3, 8)}, {}),
     "corrected_bias": ({"bias": floats(3)}, {"error": np.full(3, 0.5)}),
     "interpolate": ({"input": floats(2, 4, 9, 8)}, {"scale_factor": 2}),
     "pad": ({}, {"pad": (1, 2)}),
