@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import codeop
 import doctest
 import itertools
 import re
@@ -86,7 +87,7 @@ def test_commands_name_what_is_there(page: Path, line: str) -> None:
         assert set(extra.split(",")) <= set(re.findall(r"^(\w+) =", project.partition("\n\n")[0], re.M))
     for script in re.findall(r"python (\S+\.py)", line):
         assert (ROOT / script).exists()
-    assert re.match(r"pip install |python |make ", line)
+    assert re.match(r"pip (install|wheel) |python |make ", line)
 
 
 def test_readme_begins_with_its_two_commands() -> None:
@@ -107,3 +108,33 @@ def test_the_table_of_deviations_is_whole() -> None:
     rows = re.findall(r"^\| (D\d+) \|", (ROOT / "docs" / "migration.md").read_text(), re.M)
     assert [row for row in rows if row != "D27"] == [f"D{number}" for number in range(1, 32) if number != 27]
     assert "](docs/migration.md#the-deviations)" in (ROOT / "README.md").read_text()
+
+
+def pasted(block: str) -> None:
+    """Compiles a block as the plain prompt of Python does that gets it line by line."""
+    waiting: list[str] = []
+    for number, line in enumerate([*block.splitlines(), ""], 1):
+        waiting.append(line)
+        try:
+            if codeop.compile_command("\n".join(waiting), symbol="single") is not None:
+                waiting = []
+        except SyntaxError as error:
+            raise AssertionError(f"line {number}, {line!r}: {error.msg}") from None
+    assert not [line for line in waiting if line.strip()]
+
+
+@pytest.mark.parametrize("page", [page for page in TEXTS if blocks(page)], ids=lambda page: str(page.relative_to(ROOT)))
+def test_blocks_can_be_pasted_at_a_plain_prompt(page: Path) -> None:
+    for number, block in enumerate(blocks(page), 1):
+        if not block.startswith(">>>"):
+            try:
+                pasted(block)
+            except AssertionError as error:
+                raise AssertionError(f"{page.name}, block {number}, {error}") from None
+
+
+def test_code_of_pages_is_narrow() -> None:
+    """The site shows 90 columns without a scroll bar."""
+    for page in TEXTS[1:]:
+        for block in blocks(page):
+            assert max(map(len, block.splitlines()), default=0) <= 90, (page.name, block)
