@@ -1,8 +1,8 @@
 """Bias correction on graphs: what rounding weights and inputs shifts on average is taken off the layers' biases."""
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -10,12 +10,20 @@ from numpy.typing import NDArray
 
 from ..methods.bias_correction import MeanError, corrected_bias
 from .batches import Feeds
+from .constants import new_constant
 from .interpreter.run import Interpreter
+from .naming import free_node_name, free_value_name
 from .nodes import is_quantizer
-from .passes.editing import floats, graph_of, is_op, new_constant, only_reader, rank, set_constant
+from .passes.editing import floats, graph_of, is_op, only_reader, rank, set_constant
 from .passes.layers import Layer, as_channels, layer_of
 
-SHADOW = ".quantized"
+
+class _Pair(NamedTuple):
+    """A layer, and the names of what it gives in float and on quantised numbers."""
+
+    layer: Layer
+    float: str
+    quantized: str
 
 
 def correct_biases(model: ir.Model, feeds: Iterable[Feeds]) -> None:
@@ -24,11 +32,11 @@ def correct_biases(model: ir.Model, feeds: Iterable[Feeds]) -> None:
     Each layer's error is measured on inputs of the float model, so that layers do not depend on each other and one
     pass is enough.
     """
-    shadowed, names = _shadowed(model)
-    errors = {name: MeanError(layer.channel_axis) for name, layer in names.items()}
+    shadowed, pairs = _shadowed(model)
+    errors = {name: MeanError(pair.layer.channel_axis) for name, pair in pairs.items()}
     interpreter = Interpreter(shadowed)
     for each in feeds:
-        _measure(interpreter, each, errors)
+        _measure(interpreter, each, pairs, errors)
     for node in tuple(model.graph):
         if node.name in errors and errors[node.name].count:
             _add(node, errors[node.name].mean())
@@ -51,25 +59,28 @@ def _unquantized(node: ir.Node) -> ir.Node:
     return ir.Node(node.domain, node.op_type, inputs, node.attributes.values(), name=node.name)
 
 
-def _shadowed(model: ir.Model) -> tuple[ir.Model, dict[str, Layer]]:
+def _shadowed(model: ir.Model) -> tuple[ir.Model, dict[str, _Pair]]:
     """The float model with each quantised layer beside its float one, on the same float input."""
     made = model.clone()
-    found: dict[str, Layer] = {}
+    found: dict[str, _Pair] = {}
     for node in tuple(made.graph):
         layer = quantized_layer(node)
         if layer is None:
             continue
-        node.outputs[0].name, name = f"{node.outputs[0].name}{SHADOW}", node.outputs[0].name
+        name = str(node.outputs[0].name)
+        node.outputs[0].name = free_value_name(made.graph, f"{name}.quantized")
         layer.node.outputs[0].name = name
         made.graph.insert_after(node, layer.node)
         ir.convenience.replace_all_uses_with(node.outputs[0], layer.node.outputs[0], replace_graph_outputs=True)
-        found[str(node.name)] = layer
-        node.name = f"{node.name}{SHADOW}"
+        found[str(node.name)] = _Pair(layer, name, str(node.outputs[0].name))
+        node.name = free_node_name(made.graph, f"{node.name}.quantized")
     return made, found
 
 
-def _measure(interpreter: Interpreter, feeds: Feeds, errors: dict[str, MeanError]) -> None:
+def _measure(interpreter: Interpreter, feeds: Feeds, pairs: Mapping[str, _Pair],
+             errors: Mapping[str, MeanError]) -> None:
     waiting: dict[str, NDArray[Any]] = {}
+    owners = {value: name for name, pair in pairs.items() for value in (pair.float, pair.quantized)}
 
     def observe(name: str, array: Any) -> None:
         owner = owners[name]
@@ -77,14 +88,9 @@ def _measure(interpreter: Interpreter, feeds: Feeds, errors: dict[str, MeanError
             waiting[owner] = array
             return
         first = waiting.pop(owner)
-        is_shadow = name.endswith(SHADOW)
-        errors[owner].add(first if is_shadow else array, array if is_shadow else first)
+        is_quantized = name == pairs[owner].quantized
+        errors[owner].add(first if is_quantized else array, array if is_quantized else first)
 
-    owners = {}
-    for node in interpreter.model.graph:
-        name = str(node.name).removesuffix(SHADOW)
-        if name in errors:
-            owners[str(node.outputs[0].name)] = name
     interpreter.run(feeds, [], observe, owners)
 
 
@@ -104,11 +110,11 @@ def _add(node: ir.Node, amount: NDArray[np.float64]) -> None:
         set_constant(reader, index, corrected_bias(found, amount), "corrected")
         return
     graph = graph_of(node)
-    constant = new_constant(graph, f"{node.name}.correction", corrected_bias(None, amount))
-    added = ir.node("Add", [out, constant], name=f"{node.name}.corrected")
+    constant = new_constant(graph, corrected_bias(None, amount), f"{node.name}.correction")
+    added = ir.node("Add", [out, constant], name=free_node_name(graph, f"{node.name}.corrected"))
     after = added.outputs[0]
     after.shape, after.type = out.shape, out.type
-    after.name, out.name = out.name, f"{out.name}.uncorrected"
+    after.name, out.name = out.name, free_value_name(graph, f"{out.name}.uncorrected")
     ir.convenience.replace_all_uses_with(out, after, replace_graph_outputs=True)
     added.replace_input_with(0, out)
     graph.insert_after(node, added)

@@ -69,7 +69,14 @@ class Calibration:
                               f" (output of node {node.name!r}, a {node.op_type})")
 
     def ranges(self, method: str, percentile: float, zero_point: Any) -> dict[str, Range]:
-        """The range of each quantiser by one method, by its name; quantisers of more than 8 bits take "max"."""
+        """The range of each quantiser by one method, by its name; quantisers of more than 8 bits take "max".
+
+        ValueError that names a quantiser which no value has reached.
+        """
+        for each in self.quantizers:
+            if not self.collectors[group_of(each.node)].seen:
+                raise ValueError(f"Expected values to calibrate quantiser {each.name!r} with, got none: all batches of "
+                                 f"{self._described(str(each.input.name))} were empty")
         return {each.name: range_of(self.collectors[group_of(each.node)], "max" if _is_wide(each) else method,
                                     percentile, each.spec, zero_point is not False) for each in self.quantizers}
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from .._core.descriptor import QuantDescriptor
 from .._core.errors import shown
 from ..model.patterns import chosen_by, patterns_of
 from .nodes import QuantizerSpec
+from .passes.editing import constant, is_op
+from .passes.layers import PRODUCTS, RECURRENT
 
 Patterns = str | Iterable[str]
 Override = QuantDescriptor | Mapping[str, QuantDescriptor | None] | None
@@ -89,6 +92,19 @@ def _checked(name: str, descriptor: Any) -> QuantDescriptor:
         raise ValueError(f"Expected `weight` with axis None, or 0 for one range each output channel, got axis "
                          f"{descriptor.axis}")
     return descriptor
+
+
+def nothing_left(model: ir.Model, eligible: list[ir.Node]) -> str:
+    """Why no layer of a model is to be quantised, for an error."""
+    text = ("Expected `model` to have layers to quantise (Conv, ConvTranspose, Gemm, MatMul, LSTM or GRU with constant "
+            "weights of float32), ")
+    if eligible:
+        return f"{text}got none of {len(eligible)} left by `exclude` and `overrides`"
+    for node in model.graph:
+        weight = constant(node.inputs[1]) if is_op(node, *PRODUCTS, *RECURRENT) and len(node.inputs) > 1 else None
+        if weight is not None and weight.dtype != np.float32:
+            return f"{text}got weights of {weight.dtype} in node {node.name!r}: convert the model to float32 first"
+    return f"{text}got none"
 
 
 def spec_of(descriptor: QuantDescriptor, axis: int | None = None) -> QuantizerSpec:

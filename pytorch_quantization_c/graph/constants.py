@@ -6,6 +6,8 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from .naming import free_value_name
+
 __all__ = ["constant_of", "new_constant"]
 
 
@@ -18,9 +20,7 @@ def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
 
 def new_constant(graph: ir.Graph, array: Any, name: str) -> ir.Value:
     """A new initialiser, called `name` or like it."""
-    free, number = name, 1
-    while free in graph.initializers:
-        free, number = f"{name}_{number}", number + 1
+    free = free_value_name(graph, name)
     tensor = ir.tensor(array, name=free)
     tensor.name = free
     kind, shape = ir.TensorType(tensor.dtype), ir.Shape(tensor.shape.numpy())

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from .coding import METADATA, code_type, noted
 from .constants import new_constant
+from .naming import free_node_name, free_value_name
 from .nodes import Quantizer
 
 __all__ = ["dynamic_nodes"]
@@ -24,9 +25,10 @@ def dynamic_nodes(graph: ir.Graph, found: Quantizer) -> ir.Node:
     note = {METADATA: noted(found.name, found.spec, None)}
 
     def add(op_type: str, inputs: Sequence[ir.Value], name: str, attributes: Any = (), outputs: int = 1) -> ir.Node:
-        node = ir.Node("", op_type, inputs, attributes, num_outputs=outputs, name=f"{found.name}.{name}")
+        free = free_node_name(graph, f"{found.name}.{name}")
+        node = ir.Node("", op_type, inputs, attributes, num_outputs=outputs, name=free)
         for number, value in enumerate(node.outputs):
-            value.name = f"{found.name}.{name}.y{number or ''}"
+            value.name = free_value_name(graph, f"{found.name}.{name}.y{number or ''}")
         graph.insert_before(found.node, node)
         return node
 

@@ -8,6 +8,7 @@ from .import_dynamic import import_dynamic
 from .import_qdq import import_qdq
 from .import_qlinear import import_qlinear
 from .import_recurrent import import_recurrent
+from .naming import names_remembered
 
 __all__ = ["import_integers"]
 
@@ -18,8 +19,9 @@ def import_integers(model: ir.Model) -> None:
     """Operators on integers become quantisers and float operators, in place; what has no such form is left as it is."""
     if not any(mark in node.op_type for node in model.graph for mark in MARKS):
         return
-    import_recurrent(model)
-    import_dynamic(model)
-    import_qlinear(model)
-    import_qdq(model)
+    with names_remembered():
+        import_recurrent(model)
+        import_dynamic(model)
+        import_qlinear(model)
+        import_qdq(model)
     RemoveUnusedNodesPass()(model)

@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from .coding import coding_of
 from .constants import constant_of, new_constant
+from .naming import free_node_name
 from .nodes import QuantizerSpec, declare, fake_quant
 
 __all__ = ["import_dynamic"]
@@ -95,7 +96,8 @@ class _Importer:
         floats = (codes.astype(np.float32) - (zeros.reshape(shape) if zeros.size > 1 else zeros)) * (
             step.reshape(shape) if step.size > 1 else step.reshape(()))
         weight = new_constant(self.graph, floats.astype(np.float32), f"{code.name}.float")
-        made = fake_quant(self.graph, weight, coding.amax, coding.spec, f"{node.name}.weight")
+        name = free_node_name(self.graph, f"{node.name}.weight")
+        made = fake_quant(self.graph, weight, coding.amax, coding.spec, name)
         self.graph.insert_before(node, made)
         return _Operand(made.outputs[0], scale)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .coding import METADATA, Coding, coding_of, note_of, trusted
 from .constants import constant_of, new_constant
+from .naming import free_node_name, free_value_name
 from .nodes import declare, fake_quant
 
 __all__ = ["import_qdq"]
@@ -81,7 +82,8 @@ def _replace(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
     if old.is_graph_output():
         node = old.producer()
         assert node is not None
-        identity = ir.Node("", "Identity", [new], name=f"{node.name}.output", num_outputs=1)
+        free = free_node_name(graph, f"{node.name}.output")
+        identity = ir.Node("", "Identity", [new], name=free, num_outputs=1)
         output = identity.outputs[0]
         graph.insert_before(node, identity)
         output.name, output.type, output.shape, old.name = old.name, old.type, old.shape, f"{old.name}.replaced"
@@ -100,17 +102,14 @@ class _Importer:
         note = note_of(node.metadata_props.get(METADATA))
         spec, amax = trusted(note, coding, scale)
         name = node.name or "" if note is None else note.name
-        made = fake_quant(self.graph, x, amax, spec, self._free(name))
+        made = fake_quant(self.graph, x, amax, spec, self._free(name, node))
         self.graph.insert_before(node, made)
         declare(self.model)
         return made
 
-    def _free(self, name: str) -> str:
-        """`name`, or one like it that no initialiser for a range has yet."""
-        free, number = name, 1
-        while f"{free}.amax" in self.graph.initializers:
-            free, number = f"{name}_{number}", number + 1
-        return free
+    def _free(self, name: str, node: ir.Node) -> str:
+        """`name`, or one like it that no other node has than the one which is replaced."""
+        return name if name == node.name else free_node_name(self.graph, name)
 
     def pair(self, node: ir.Node) -> None:
         """A QuantizeLinear and the DequantizeLinear nodes that read it."""
@@ -133,7 +132,7 @@ class _Importer:
     def _dynamic(self, node: ir.Node, readers: list[ir.Node], spec: Any, name: str) -> None:
         x = node.inputs[0]
         assert x is not None
-        made = fake_quant(self.graph, x, None, spec, self._free(name))
+        made = fake_quant(self.graph, x, None, spec, self._free(name, node))
         self.graph.insert_before(node, made)
         declare(self.model)
         self._put(node, readers, made)
@@ -223,7 +222,7 @@ def _lift(graph: ir.Graph) -> None:
         first = readers[0]
         ahead = ir.Node(first.domain, first.op_type, [source, *first.inputs[1:]], dict(first.attributes),
                         num_outputs=1, name=first.name, metadata_props=dict(first.metadata_props))
-        ahead.outputs[0].name, moved = f"{move.name}.input", move.outputs[0]
+        ahead.outputs[0].name, moved = free_value_name(graph, f"{move.name}.input"), move.outputs[0]
         ahead.outputs[0].type, ahead.outputs[0].shape = first.outputs[0].type, source.shape
         graph.insert_before(move, ahead)
         move.replace_input_with(0, ahead.outputs[0])
@@ -231,7 +230,7 @@ def _lift(graph: ir.Graph) -> None:
         for reader in readers:
             _replace(graph, reader.outputs[0], moved)
             graph.remove(reader, safe=True)
-        moved.name = f"{name}.float"
+        moved.name = free_value_name(graph, f"{name}.float")
 
 
 def import_qdq(model: ir.Model) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from .constants import constant_of, new_constant
+from .naming import free_node_name, free_value_name
 
 __all__ = ["import_qlinear"]
 
@@ -33,8 +34,8 @@ class _Lowering:
 
     def add(self, op_type: str, inputs: Sequence[Input], name: str, attributes: Any = ()) -> ir.Value:
         """A new node ahead of the old one; its only output."""
-        made = ir.Node("", op_type, inputs, attributes, name=name, num_outputs=1)
-        made.outputs[0].name = f"{name}.y"
+        made = ir.Node("", op_type, inputs, attributes, name=free_node_name(self.graph, name), num_outputs=1)
+        made.outputs[0].name = free_value_name(self.graph, f"{name}.y")
         self.graph.insert_before(self.node, made)
         return made.outputs[0]
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .coding import coding_of
 from .constants import constant_of, new_constant
+from .naming import free_node_name
 from .nodes import QuantizerSpec, declare, fake_quant
 
 __all__ = ["import_recurrent"]
@@ -40,7 +41,8 @@ def _quantized(graph: ir.Graph, node: ir.Node, constant: ir.Value, scale: tuple[
     coding = coding_of(scale[0], scale[1], kind, axis, 0)
     if coding is None:
         return constant
-    made = fake_quant(graph, constant, coding.amax, coding.spec, f"{node.name}.{'weight' if number == WEIGHT else 'r'}")
+    name = free_node_name(graph, f"{node.name}.{'weight' if number == WEIGHT else 'r'}")
+    made = fake_quant(graph, constant, coding.amax, coding.spec, name)
     graph.insert_before(node, made)
     return made.outputs[0]
 
@@ -56,7 +58,7 @@ def import_recurrent(model: ir.Model) -> None:
         if None in weights:
             continue
         spec = QuantizerSpec(unsigned=True, two_sided=True)
-        made = fake_quant(graph, x, None, spec, f"{node.name}.input")
+        made = fake_quant(graph, x, None, spec, free_node_name(graph, f"{node.name}.input"))
         graph.insert_before(node, made)
         inputs = [made.outputs[0], *weights, *node.inputs[RECURRENT + 1:LSTM_INPUTS]]
         lstm = ir.Node("", "LSTM", inputs, node.attributes, num_outputs=len(node.outputs), name=node.name)

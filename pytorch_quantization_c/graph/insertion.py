@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from .._core.descriptor import QuantDescriptor
 from .choices import Choices, spec_of
+from .naming import free_node_name
 from .nodes import QuantizerSpec, fake_quant
 from .passes.editing import floats, graph_of
 from .placement import Site, adds_and, input_sites, residual_sites, weights_of
@@ -26,21 +27,10 @@ def insert_quantizers(model: ir.Model, layers: list[ir.Node], choices: Choices, 
     for node in layers:
         _quantize_weights(node, choices.descriptor(node, "weight"), weights)
     order = {node: number for number, node in enumerate(model.graph)}
-    names: set[str] = set()
     for site in sites:
         spec = QuantizerSpec(16, narrow=False) if site.kind == "residual" else \
             spec_of(choices.descriptor(site.owner, "input"))
-        _insert(site, spec, _free_name(site, names), order)
-
-
-def _free_name(site: Site, taken: set[str]) -> str:
-    base = f"{site.owner.name}.{site.kind}"
-    name, number = base, 1
-    while name in taken:
-        number += 1
-        name = f"{base}.{number}"
-    taken.add(name)
-    return name
+        _insert(site, spec, free_node_name(model.graph, f"{site.owner.name}.{site.kind}", ".", 2), order)
 
 
 def _insert(site: Site, spec: QuantizerSpec, name: str, order: dict[ir.Node, int]) -> None:
@@ -65,7 +55,7 @@ def _quantize_weights(node: ir.Node, descriptor: QuantDescriptor,
             rest = tuple(at for at in range(array.ndim) if at != axis) if spec.axis is not None else None
             amax = np.abs(array).max(axis=rest) if descriptor.amax is None else descriptor.amax
             name = f"{node.name}.weight" if index == 1 else f"{node.name}.recurrent_weight"
-            new = fake_quant(graph_of(node), value, amax, spec, name)
+            new = fake_quant(graph_of(node), value, amax, spec, free_node_name(graph_of(node), name, ".", 2))
             graph_of(node).insert_before(node, new)
             made[value, spec] = new.outputs[0]
         node.replace_input_with(index, made[value, spec])

@@ -17,6 +17,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import ArrayLike, NDArray
 
+from .naming import free_value_name
 from .spec import E4M3, QuantizerSpec
 
 __all__ = ["DOMAIN", "DYNAMIC", "E4M3", "EXECUTION", "FAKE_QUANT", "Quantizer", "QuantizerSpec", "declare",
@@ -77,8 +78,8 @@ def fake_quant(graph: ir.Graph, x: ir.Value, amax: ArrayLike | None, spec: Quant
 
     Args:
         amax: float32: one number, one for each index of `spec.axis`, or one for each block; None: dynamic. It becomes
-            the initializer `name + ".amax"` of the graph.
-        name: of the node; its output is called `name + ".y"`.
+            the initializer `name + ".amax"` of the graph, or one with a number behind it if that is taken.
+        name: of the node, one that is free; its output is called `name + ".y"`, or like it.
 
     Raises:
         ValueError: amax is negative, not finite, or of a rank that does not belong to `spec`.
@@ -86,7 +87,7 @@ def fake_quant(graph: ir.Graph, x: ir.Value, amax: ArrayLike | None, spec: Quant
     inputs: list[ir.Value | None] = [x]
     if amax is not None:
         inputs.append(_initializer(graph, f"{name}.amax", checked_amax(amax, spec, name)))
-    output = ir.Value(name=f"{name}.y", shape=x.shape, type=x.type)
+    output = ir.Value(name=free_value_name(graph, f"{name}.y"), shape=x.shape, type=x.type)
     kind = DYNAMIC if amax is None else FAKE_QUANT
     return ir.Node(DOMAIN, kind, inputs, ir.convenience.convert_attributes(spec.attributes()), outputs=[output],
                    name=name)
@@ -106,7 +107,8 @@ def checked_amax(amax: ArrayLike, spec: QuantizerSpec, name: str) -> NDArray[np.
     return array
 
 
-def _initializer(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
+def _initializer(graph: ir.Graph, wanted: str, array: NDArray[Any]) -> ir.Value:
+    name = free_value_name(graph, wanted)
     tensor = ir.tensor(array, name=name)
     value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)

@@ -13,8 +13,9 @@ from .batches import Feeds
 from .bias import correct_biases
 from .calibrating import collected
 from .calibration import without_quantizers
-from .choices import Choices, Override, Patterns
+from .choices import Choices, Override, Patterns, nothing_left
 from .insertion import insert_quantizers
+from .naming import free_node_name, names_remembered
 from .nodes import DOMAIN, Quantizer, declare, fake_quant, quantizers
 from .opset import raise_opset
 from .passes import prepare
@@ -30,11 +31,12 @@ __all__ = ["quantize"]
 
 INPUT, WEIGHT = QuantDescriptor(8), QuantDescriptor(8, axis=0)
 METHODS = ("bias_correction",)
+PERCENTILE = 99.99
 KEPT = 64           # samples that methods see again
 
 
 def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
-             weight: QuantDescriptor = WEIGHT, method: str = AUTO, percentile: float = 99.99,
+             weight: QuantDescriptor = WEIGHT, method: str = AUTO, percentile: float = PERCENTILE,
              zero_point: Any = "auto", residual: str = "auto", target: str = "here", exclude: Patterns = (),
              overrides: Mapping[str, Override] | None = None, methods: Iterable[str] = METHODS,
              progress: bool | None = None) -> ir.Model:
@@ -45,7 +47,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         batches: calibration data: arrays (one input), tuples or dicts by input name, in any iterable that is gone
             through once, or anything with `get_next()`. A dask bag of batches, a dask array, or a list of dask.delayed
             that give batches: ranges are found on the workers of the active client. None: no data, ranges are found at
-            every call.
+            every call, biases stay as they are, and what needs data (`method`, `percentile`, `residual="u8"`) is
+            refused.
         input, weight: how activations and weights of layers are quantised; axis 0 of `weight` means one range for each
             output channel.
         method: how ranges of activations are found: "max", "mse", "entropy" or "percentile"; "auto" makes the model by
@@ -72,6 +75,9 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     """
     checked_method(method, percentile, (AUTO, *RANGES))
     wanted = _checked(model, zero_point, residual, methods, target)
+    if batches is None:
+        _check_without_data(method=(method, AUTO), percentile=(percentile, PERCENTILE),
+                            residual=("auto" if residual == "float" else residual, "auto"))
     made = model.clone()
     dequantize_weights(made)
     made = raise_opset(made, wanted.opset)
@@ -82,10 +88,10 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     choices = Choices(eligible, input, weight, exclude, overrides or {})
     layers = [node for node in eligible if choices.wanted(node) and not is_spectral(node)]
     if not layers:
-        raise ValueError("Expected `model` to have layers to quantise (Conv, ConvTranspose, Gemm, MatMul, LSTM or GRU "
-                         f"with constant weights), got none of {len(eligible)} left by `exclude` and `overrides`")
+        raise ValueError(nothing_left(made, eligible))
     declare(made)
-    insert_quantizers(made, layers, choices, wanted, residual if batches is not None else "float")
+    with names_remembered():
+        insert_quantizers(made, layers, choices, wanted, residual if batches is not None else "float")
     if batches is None:
         _leave_dynamic(made, wanted.zero_points and zero_point == "auto")
         return made
@@ -111,15 +117,22 @@ def _checked(model: Any, zero_point: Any, residual: str, methods: Any, target: s
     return target_of(target)
 
 
+def _check_without_data(**given: tuple[Any, Any]) -> None:
+    """ValueError for an option that needs data; each with its default."""
+    for name, (value, default) in given.items():
+        if value != default:
+            raise ValueError(f"Expected `batches` with {name}={shown(value)}, got none: without data the range of an "
+                             "activation is that of each call's values")
+
+
 def _name_nodes(model: ir.Model) -> None:
-    """Every node gets a name of its own."""
+    """Every node gets a name of its own; the first of those with the same name keeps it."""
     taken: set[str] = set()
-    for number, node in enumerate(model.graph):
-        name = node.name or f"{node.op_type}_{number}"
-        while name in taken:
-            name = f"{name}_{number}"
-        node.name = name
-        taken.add(name)
+    with names_remembered():
+        for number, node in enumerate(model.graph):
+            if not node.name or node.name in taken:
+                node.name = free_node_name(model.graph, node.name or f"{node.op_type}_{number}")
+            taken.add(node.name)
 
 
 def _leave_dynamic(model: ir.Model, two_sided: bool) -> None:
@@ -132,11 +145,12 @@ def _leave_dynamic(model: ir.Model, two_sided: bool) -> None:
 def _finished(model: ir.Model, ranges: dict[str, Range], zero_point: Any, samples: list[Feeds]) -> ir.Model:
     """A copy whose quantisers of activations have these ranges, and whose biases are corrected on the samples."""
     made = model.clone()
-    for found in tuple(quantizers(made)):
-        if found.name in ranges:
-            fix(made, found, ranges[found.name], zero_point)
-    if samples:
-        correct_biases(made, samples)
+    with names_remembered():
+        for found in tuple(quantizers(made)):
+            if found.name in ranges:
+                fix(made, found, ranges[found.name], zero_point)
+        if samples:
+            correct_biases(made, samples)
     return made
 
 

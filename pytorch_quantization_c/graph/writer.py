@@ -20,6 +20,7 @@ from .coding import METADATA, code_type, noted, step_of
 from .constants import constant_of, new_constant
 from .dynamic_nodes import dynamic_nodes
 from .errors import GraphError
+from .naming import free_node_name, free_value_name, names_remembered
 from .nodes import DOMAIN, Quantizer, is_quantizer, quantizer
 from .opset import raise_opset
 
@@ -95,8 +96,9 @@ class _Writer:
 
     def _add(self, found: Quantizer, op_type: str, inputs: list[ir.Value], name: str) -> ir.Node:
         note = {METADATA: noted(found.name, found.spec, found.amax)}
-        node = ir.Node("", op_type, inputs, self._attributes(found), num_outputs=1, name=name, metadata_props=note)
-        node.outputs[0].name = f"{name}.y"
+        node = ir.Node("", op_type, inputs, self._attributes(found), num_outputs=1, metadata_props=note,
+                       name=free_node_name(self.graph, name))
+        node.outputs[0].name = free_value_name(self.graph, f"{name}.y")
         self.graph.insert_before(found.node, node)
         return node
 
@@ -150,11 +152,12 @@ def exported(model: ir.Model, target: str = "here") -> onnx.ModelProto:
     needed = max([LEAST_OPSET, *(_opset_for(each) for each in found)])
     copy = raise_opset(model.clone(), needed)
     writer = _Writer(copy)
-    for node in list(copy.graph):
-        if is_quantizer(node):
-            each = quantizer(node)
-            _warn(each, target)
-            writer.quantiser(each)
+    with names_remembered():
+        for node in list(copy.graph):
+            if is_quantizer(node):
+                each = quantizer(node)
+                _warn(each, target)
+                writer.quantiser(each)
     copy.opset_imports.pop(DOMAIN, None)
     RemoveUnusedNodesPass()(copy)
     RemoveUnusedOpsetsPass()(copy)

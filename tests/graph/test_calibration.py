@@ -4,6 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 
 from pytorch_quantization_c import graph
@@ -121,3 +123,49 @@ def test_batches_of_a_model_with_a_fixed_size(rng: np.random.Generator) -> None:
     data = normal(rng, 6, 4, 9, 9)
     dynamic = graph.quantize(model, None)
     assert graph.calibrate(dynamic, [data]) == graph.calibrate(dynamic, list(np.split(data, 6)))
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_empty_batches_alone_are_refused(rng: np.random.Generator, method: str) -> None:
+    model, empty = convolutional(rng), images(rng, 0)
+    with pytest.raises(ValueError, match=r"'conv0\.input'.*all batches of 'x' \(an input of the model\) were empty"):
+        graph.quantize(model, [empty, empty], method=method)
+    if method != "auto":
+        with pytest.raises(ValueError, match=r"'conv0\.input'"):
+            graph.calibrate(graph.quantize(model, None), [empty], method=method)
+
+
+def test_an_empty_batch_among_others_changes_nothing(rng: np.random.Generator) -> None:
+    model, data = graph.quantize(convolutional(rng), None), images(rng, 4)
+    assert graph.calibrate(model, [images(rng, 0), data]) == graph.calibrate(model, [data])
+
+
+@pytest.mark.parametrize("options", [{"method": "mse"}, {"percentile": 99.0}, {"residual": "u8"}], ids=str)
+def test_what_needs_data_is_refused_without(rng: np.random.Generator, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"Expected `batches` with {next(iter(options))}=.*got none"):
+        graph.quantize(convolutional(rng), None, **options)
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("float16", np.float16), ("double", np.float64)])
+def test_weights_of_another_type_are_named(rng: np.random.Generator, kind: str, dtype: Any) -> None:
+    proto = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 21]> g ({kind}[N,1,4,4] x) => '
+                                    f'({kind}[N,2,3,3] y) {{ [layer] y = Conv (x, w) }}')
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(normal(rng, 2, 1, 2, 2).astype(dtype), "w"))
+    name = np.dtype(dtype).name
+    with pytest.raises(ValueError, match=f"got weights of {name} in node '.*': convert the model to float32"):
+        graph.quantize(graph.load(proto), [normal(rng, 1, 1, 4, 4)])
+
+
+@pytest.mark.parametrize("op", ["GlobalAveragePool (x)", "GlobalMaxPool (x)", "AveragePool <kernel_shape = [2, 2]> (x)",
+                                "Softmax (x)", "ReduceMean <keepdims = 0> (x, axes)", "Conv (x, w)"])
+def test_an_empty_batch_gives_an_empty_one(op: str) -> None:
+    model = network(f"y = {op}", "float[N,3,8,8] x", "float[N,A,B,C] y", axes=np.array([2, 3]), w=np.ones((3, 3, 3, 3)))
+    full, empty = (graph.interpret(model, {"x": np.zeros((n, 3, 8, 8), np.float32)})[0] for n in (2, 0))
+    assert empty.shape == (0, *full.shape[1:]) and empty.dtype == full.dtype
+
+
+@pytest.mark.parametrize(("op", "gates"), [("LSTM", 4), ("GRU", 3)])
+def test_an_empty_batch_of_sequences(rng: np.random.Generator, op: str, gates: int) -> None:
+    model = network(f"y = {op} <hidden_size = 4> (x, w, r)", "float[5,N,8] x", "float[5,1,N,4] y",
+                    w=normal(rng, 1, 4 * gates, 8), r=normal(rng, 1, 4 * gates, 4))
+    assert graph.interpret(model, {"x": np.zeros((5, 0, 8), np.float32)})[0].shape == (5, 1, 0, 4)

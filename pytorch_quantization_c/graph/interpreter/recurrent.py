@@ -48,7 +48,7 @@ def _state(node: NodeLike) -> Function:
 def _products(x: Array, weight: Array) -> Array:
     steps, batch, features = x.shape
     rows: Array = np.matmul(x.reshape(steps * batch, features), weight.T)
-    return rows.reshape(steps, batch, -1)
+    return rows.reshape(steps, batch, len(weight))
 
 
 @operator("LSTM", floats=True)

@@ -212,6 +212,8 @@ def _average_pool(node: NodeLike, opset: int) -> Function:
 def _global_average_pool(node: NodeLike, opset: int) -> Function:
     def run(x: Array) -> Any:
         spatial = x.ndim - 2
+        if 0 in x.shape[:2] and 0 not in x.shape[2:]:
+            return np.zeros((*x.shape[:2], *(1,) * spatial), x.dtype)
         return MEAN[spatial](x, 1) if spatial in MEAN and math.prod(x.shape) else NotImplemented
     return run
 

@@ -7,6 +7,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ..constants import new_constant
+
 
 def constant(value: ir.Value | None) -> NDArray[Any] | None:
     """The array of an initialiser or a Constant node; None for anything that a caller of the model could change."""
@@ -63,18 +65,6 @@ def same_shape(a: ir.Value, b: ir.Value) -> bool:
     return a.shape is not None and b.shape is not None and not a.shape.has_unknown_dim() and a.shape == b.shape
 
 
-def new_constant(graph: ir.Graph, like: str, array: NDArray[Any]) -> ir.Value:
-    """A new initialiser whose name begins with `like`."""
-    name, number = like, 0
-    while name in graph.initializers:
-        number += 1
-        name = f"{like}_{number}"
-    tensor = ir.tensor(np.ascontiguousarray(array) if array.ndim else array, name=name)
-    value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
-    graph.register_initializer(value)
-    return value
-
-
 def graph_of(node: ir.Node) -> ir.Graph:
     """The graph that a node is in."""
     graph = node.graph
@@ -90,7 +80,8 @@ def set_constant(node: ir.Node, index: int, array: NDArray[Any], suffix: str = "
     old = node.inputs[index]
     like = f"{node.name}_{suffix}" if old is None or old.name is None else \
         old.name if old.name.endswith(f"_{suffix}") else f"{old.name}_{suffix}"
-    node.replace_input_with(index, new_constant(graph_of(node), like, array))
+    own = np.ascontiguousarray(array) if array.ndim else array
+    node.replace_input_with(index, new_constant(graph_of(node), own, like))
 
 
 def replace_value(old: ir.Value, new: ir.Value) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from .editing import attribute, constant, floats, graph_of, is_op, new_constant, only_reader, rank, scalar, substitute
+from ..constants import new_constant
+from .editing import attribute, constant, floats, graph_of, is_op, only_reader, rank, scalar, substitute
 
 
 def layer_norm(root: ir.Node) -> bool:
@@ -17,9 +18,10 @@ def layer_norm(root: ir.Node) -> bool:
     last, scale = _followed(divided, "Mul", channels)  # pyright: ignore
     last, bias = _followed(last, "Add", channels)  # pyright: ignore
     graph = graph_of(divided)
-    inputs = [x, new_constant(graph, f"{last.name}_scale", np.ones(channels, np.float32) if scale is None else scale)]  # pyright: ignore
+    scale = np.ones(channels, np.float32) if scale is None else scale  # pyright: ignore
+    inputs = [x, new_constant(graph, scale, f"{last.name}_scale")]
     if bias is not None:
-        inputs.append(new_constant(graph, f"{last.name}_bias", bias))
+        inputs.append(new_constant(graph, bias, f"{last.name}_bias"))
     substitute(last, ir.node("LayerNormalization", inputs, attributes={"axis": -1, "epsilon": epsilon},
                              name=last.name))
     return True

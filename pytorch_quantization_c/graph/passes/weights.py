@@ -4,8 +4,9 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ..arithmetic import fake_quantize
+from ..constants import new_constant
 from ..nodes import quantizers
-from .editing import bypass, new_constant
+from .editing import bypass
 
 
 def dequantize_weights(model: ir.Model) -> None:
@@ -19,4 +20,4 @@ def dequantize_weights(model: ir.Model) -> None:
             raise ValueError(f"Expected a float model, got one with the quantiser {found.name!r}: quantise the model "
                              "that it was made from")
         array = fake_quantize(found.input.const_value.numpy(), found.amax, found.spec)
-        bypass(found.node, new_constant(model.graph, f"{found.input.name}.dequantized", array))
+        bypass(found.node, new_constant(model.graph, array, f"{found.input.name}.dequantized"))

@@ -19,6 +19,7 @@ __all__ = ["OPSETS", "Recording"]
 Array = NDArray[Any]
 
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+QUANTIZER_SUFFIXES = (".amax", ".y")  # of the names of its range and its output
 OPSETS = {"": 21, DOMAIN: VERSION}
 LIBRARY = ("pytorch_quantization_c.float_nn.", "pytorch_quantization_c.nn.")
 MAIN = ("averagepool", "batchnormalization", "clip", "conv", "convtranspose", "elu", "gather", "gelu", "gemm",
@@ -183,7 +184,7 @@ class Recording:
 
     def quantized(self, x: Any, amax: Any, spec: QuantizerSpec, name: str | None = None) -> Traced:
         """Adds a quantiser; without an amax a dynamic one."""
-        full = self.name("fakequant") if name is None else self.unique(name)
+        full = self._quantizer_name(self.name("fakequant") if name is None else self.unique(name))
         node = fake_quant(self.graph, self.value(x), amax, spec, full)
         self._wanted[node] = full if name is None else name
         if amax is not None:
@@ -192,6 +193,14 @@ class Recording:
             self.arrays[made], self.constants[made] = made.const_value.numpy(), place()
         result: Traced = self.add(node)
         return result
+
+    def _quantizer_name(self, wanted: str) -> str:
+        """`wanted` or like it, so that what a quantiser adds has names that nothing else has or will have."""
+        name = wanted
+        while any(f"{name}{suffix}" in self._named for suffix in QUANTIZER_SUFFIXES):
+            name = self.unique(wanted)
+        self._named.update({f"{name}{suffix}": 1 for suffix in QUANTIZER_SUFFIXES})
+        return name
 
     def ahead_of_quantizer(self, x: Any) -> Any:
         """What a quantised value was before; another value itself."""
@@ -235,8 +244,12 @@ class Recording:
             if not value.uses() and not value.is_graph_output():
                 del self.graph.initializers[name]
         names = {node.name for node in self.graph}
+        values = {value.name for node in self.graph for value in node.outputs}
+        values |= {value.name for value in self.graph.inputs} | set(self.graph.initializers)
         for node, wanted in self._wanted.items():
-            if node.graph is not None and node.name != wanted and wanted not in names:
+            others = values - {value.name for value in (*node.inputs[1:], *node.outputs) if value is not None}
+            free = wanted not in names and others.isdisjoint(f"{wanted}{suffix}" for suffix in QUANTIZER_SUFFIXES)
+            if node.graph is not None and node.name != wanted and free:
                 names.add(wanted)
                 _rename(node, wanted)
 
