@@ -61,6 +61,25 @@ static int32_t *add_groups(int32_t *offset, ptrdiff_t from, ptrdiff_t bytes)
     return offset;
 }
 
+/* The output stage, without addresses. */
+static pqc_finish_params finish_of(const pqc_step *s)
+{
+    const pqc_weights *w = s->weights;
+    pqc_finish_params f = {w->scale,
+                           w->bias,
+                           s->low,
+                           s->high,
+                           s->second_low,
+                           s->second_high,
+                           .hard_swish = s->hard_swish,
+                           .known = s->known,
+                           .residual = s->residual.codes,
+                           .outputs = s->outputs};
+    for (int i = 0; i < s->outputs; i++)
+        f.output[i] = s->output[i].codes;
+    return f;
+}
+
 const char *pqc_conv_step_prepare(pqc_step *s)
 {
     const char *why = s->weights ? pqc_window_check(s) : "weights expected";
@@ -80,6 +99,9 @@ const char *pqc_conv_step_prepare(pqc_step *s)
             offset = add_groups(
                 offset, y * s->y.dilation * pqc_image_row(in) + x * s->x.dilation * in->codes.pixel,
                 bytes);
+    s->known = 0;
+    pqc_finish_params f = finish_of(s);
+    s->known = pqc_finish_known(&f, s->weights->largest);
     return NULL;
 }
 
@@ -168,14 +190,7 @@ static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_
     for (ptrdiff_t done = 0, run; done < t->pixels; done += run) {
         ptrdiff_t y = (t->first + done) / width, x = (t->first + done) % width;
         run = pqc_min(width - x, t->pixels - done);
-        pqc_finish_params f = {w->scale,
-                               w->bias,
-                               s->low,
-                               s->high,
-                               s->second_low,
-                               s->second_high,
-                               .hard_swish = s->hard_swish,
-                               .outputs = s->outputs};
+        pqc_finish_params f = finish_of(s);
         if (s->residual.codes.content != PQC_NOTHING)
             f.residual = pqc_image_pixels(&s->residual, j->buffers, t->image, y, x);
         for (int i = 0; i < s->outputs; i++)

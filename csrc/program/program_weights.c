@@ -2,6 +2,7 @@
 
 #include "cache_sizes.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { MAX_CHANNELS = 1 << 24, MAX_KERNEL = 1 << 15 };
@@ -98,6 +99,18 @@ static void *take(char **memory, ptrdiff_t bytes)
     return at;
 }
 
+/* Infinity if something is not finite. */
+static float largest_of(const float *scale, const float *bias, ptrdiff_t channels)
+{
+    float largest = 0;
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        float bound = 0x1p31f * fabsf(scale[c]) + fabsf(bias[c]);
+        if (!(bound <= largest))
+            largest = isfinite(bound) ? bound : INFINITY;
+    }
+    return largest;
+}
+
 void pqc_weights_pack(pqc_weights *p, const pqc_weights_shape *s, void *memory,
                       const int8_t *weight, const float *scale, const float *bias)
 {
@@ -114,6 +127,7 @@ void pqc_weights_pack(pqc_weights *p, const pqc_weights_shape *s, void *memory,
     p->has_min_weight = memchr(weight, 0x80, (size_t)(channels * length)) != NULL;
     memcpy(p->scale, scale, (size_t)channels * sizeof *scale);
     memcpy(p->bias, bias, (size_t)channels * sizeof *bias);
+    p->largest = largest_of(scale, bias, channels);
     for (ptrdiff_t c = 0; c < channels; c++)
         pack_channel(p, weight + c * length, c);
 }

@@ -26,6 +26,7 @@ typedef struct {
     const pqc_weights *weights; /* of convolutions */
     float low, high, second_low, second_high;
     bool hard_swish;
+    unsigned known;  /* of convolutions: pqc_finish_known; filled by pqc_step_prepare */
     int32_t *offset; /* of convolutions: of each kr group, or tap; filled by pqc_step_prepare */
 } pqc_step;
 

@@ -125,6 +125,7 @@ static void use_avx512(pqc_kernels *t)
     t->pack_u8_c4 = pqc_pack_u8_c4_avx512;
     t->requantize_nhwc = pqc_requantize_nhwc_avx512;
     t->requantize_nchw = pqc_requantize_nchw_avx512;
+    t->finish_nhwc = pqc_finish_nhwc_avx512;
 }
 
 static void use_vnni(pqc_kernels *t)

@@ -42,9 +42,14 @@ typedef struct {
     const float *scale, *bias;
     float low, high, second_low, second_high;
     bool hard_swish;
+    unsigned known; /* of pqc_finish_known, or 0 */
     pqc_pixels residual, output[PQC_MAX_OUTPUTS];
     int outputs;
 } pqc_finish_params;
+
+/* What can be left out because it changes nothing: a clamp whose bounds are infinite or not within those of all codes; a look for
+ * NaN or for what is negative. */
+enum { PQC_NO_FIRST_CLAMP = 1, PQC_NO_SECOND_CLAMP = 2, PQC_NEVER_NAN = 4, PQC_NEVER_NEGATIVE = 8 };
 
 static inline ptrdiff_t pqc_content_size(pqc_content content)
 {
@@ -69,6 +74,9 @@ static inline pqc_finish_params pqc_finish_from(const pqc_finish_params *f, ptrd
 typedef unsigned pqc_finish_nhwc_fn(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,
                                     const pqc_finish_params *f);
 
-pqc_finish_nhwc_fn pqc_finish_nhwc_scalar, pqc_finish_nhwc_avx2;
+pqc_finish_nhwc_fn pqc_finish_nhwc_scalar, pqc_finish_nhwc_avx2, pqc_finish_nhwc_avx512;
+
+/* What is known of a call: |fma(acc, scale, bias)| <= largest; infinity or NaN if there is no such bound. */
+unsigned pqc_finish_known(const pqc_finish_params *f, float largest);
 
 #endif

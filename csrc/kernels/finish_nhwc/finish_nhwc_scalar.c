@@ -55,3 +55,42 @@ unsigned pqc_finish_nhwc_scalar(const int32_t *acc, ptrdiff_t ld, int pixels, in
         }
     return flags;
 }
+
+/* Whether the codes' own bounds do what a last clamp does. */
+static bool is_within_codes(const pqc_finish_params *f, float low, float high)
+{
+    bool within = true;
+    for (int i = 0; i < f->outputs; i++) {
+        const pqc_pixels *to = &f->output[i];
+        within &= to->content != PQC_FLOATS && to->mul > 0 && low * to->mul <= to->lo &&
+                  high * to->mul >= to->hi;
+    }
+    return within;
+}
+
+static bool is_never_nan(const pqc_finish_params *f, float largest)
+{
+    bool finite = largest < 0x1p100f && f->residual.content != PQC_FLOATS;
+    if (f->residual.content != PQC_NOTHING)
+        largest += 0x1p17f / f->residual.div; /* a difference of codes */
+    for (int i = 0; i < f->outputs; i++)
+        finite &= f->output[i].content == PQC_FLOATS || largest * f->output[i].mul < INFINITY;
+    return finite;
+}
+
+unsigned pqc_finish_known(const pqc_finish_params *f, float largest)
+{
+    bool first = f->low > -INFINITY || f->high < INFINITY;
+    bool second = f->second_low > -INFINITY || f->second_high < INFINITY;
+    bool alone = f->residual.content == PQC_NOTHING && !f->hard_swish;
+    unsigned known = 0;
+    if (f->second_low >= 0 || (alone && f->low >= 0))
+        known |= PQC_NEVER_NEGATIVE;
+    if (is_never_nan(f, largest))
+        known |= PQC_NEVER_NAN;
+    if (!first || (alone && !second && is_within_codes(f, f->low, f->high)))
+        known |= PQC_NO_FIRST_CLAMP;
+    if (!second || is_within_codes(f, f->second_low, f->second_high))
+        known |= PQC_NO_SECOND_CLAMP;
+    return known;
+}

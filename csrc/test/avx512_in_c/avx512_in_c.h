@@ -40,7 +40,7 @@ typedef float __m512 VECTOR(64), f32x16 VECTOR(64);
 typedef double __m512d VECTOR(64), f64x8 VECTOR(64);
 typedef long long __m512i VECTOR(64);
 typedef int8_t i8x64 VECTOR(64), i8x32 VECTOR(32), i8x16 VECTOR(16);
-typedef uint8_t u8x64 VECTOR(64), u8x32 VECTOR(32);
+typedef uint8_t u8x64 VECTOR(64), u8x32 VECTOR(32), u8x16 VECTOR(16);
 typedef int16_t i16x32 VECTOR(64), i16x16 VECTOR(32);
 typedef uint16_t u16x16 VECTOR(32);
 typedef int32_t i32x16 VECTOR(64), i32x8 VECTOR(32), i32x4 VECTOR(16);
@@ -154,9 +154,11 @@ MASKED_LOAD(_mm512_maskz_loadu_ps, __m512, float)
 MASKED_LOAD(_mm512_maskz_loadu_pd, __m512d, double)
 MASKED_LOAD(_mm512_maskz_loadu_epi32, __m512i, int32_t)
 MASKED_LOAD(_mm256_maskz_loadu_epi16, __m256i, int16_t)
+MASKED_LOAD(_mm_maskz_loadu_epi8, __m128i, int8_t)
 MASKED_STORE(_mm512_mask_storeu_ps, __m512, float)
 MASKED_STORE(_mm512_mask_storeu_pd, __m512d, double)
 MASKED_STORE(_mm512_mask_storeu_epi32, __m512i, int32_t)
+MASKED_STORE(_mm512_mask_storeu_epi16, __m512i, int16_t)
 MASKED_STORE(_mm512_mask_storeu_epi8, __m512i, int8_t)
 MASKED_STORE(_mm256_mask_storeu_epi32, __m256i, int32_t)
 MASKED_STORE(_mm256_mask_storeu_epi16, __m256i, int16_t)
@@ -224,6 +226,7 @@ SET1(_mm512_set1_epi64, __m512i, i64x8, int64_t, 8)
 #define _mm512_castps_si512(a) ((__m512i)(a))
 #define _mm512_castpd_si512(a) ((__m512i)(a))
 #define _mm512_castsi512_ps(a) ((__m512)(a))
+#define _mm512_castsi512_si128(a) _mm512_extracti32x4_epi32(a, 0)
 #define _mm512_castsi512_si256(a) _mm512_extracti64x4_epi64(a, 0)
 #define _mm512_castps256_ps512(a) _mm512_insertf32x8((__m512){0}, a, 0)
 
@@ -237,6 +240,13 @@ IN_C __m256i _mm512_extracti64x4_epi64(__m512i a, int which)
 {
     __m256i r;
     memcpy(&r, (char *)&a + 32 * which, 32);
+    return r;
+}
+
+IN_C __m128i _mm512_extracti32x4_epi32(__m512i a, int which)
+{
+    __m128i r;
+    memcpy(&r, (char *)&a + 16 * which, 16);
     return r;
 }
 

@@ -15,6 +15,10 @@ UNARY(_mm512_cvttpd_epi32, __m512d, f64x8, __m256i, i32x8, 8, to_int(trunc(a[i])
 UNARY(_mm512_cvtpd_ps, __m512d, f64x8, __m256, __m256, 8, (float)a[i])
 UNARY(_mm512_cvtepi32_epi8, __m512i, i32x16, __m128i, i8x16, 16, (int8_t)a[i])
 UNARY(_mm512_cvtepi32_epi16, __m512i, i32x16, __m256i, i16x16, 16, (int16_t)a[i])
+UNARY(_mm512_cvtsepi32_epi16, __m512i, i32x16, __m256i, i16x16, 16,
+      (int16_t)pqc_clamp(a[i], INT16_MIN, INT16_MAX))
+UNARY(_mm512_cvtepi16_epi32, __m256i, i16x16, __m512i, i32x16, 16, a[i])
+UNARY(_mm512_cvtepu8_epi32, __m128i, u8x16, __m512i, i32x16, 16, a[i])
 UNARY(_mm512_cvtepu16_epi32, __m256i, u16x16, __m512i, i32x16, 16, a[i])
 UNARY(round_to_even, __m512, f32x16, __m512, f32x16, 16, nearbyintf(a[i]))
 #define _mm512_roundscale_ps(a, mode) round_to_even(a) /* to the nearest, as MXCSR says too */
@@ -115,6 +119,7 @@ DPBUSD(_mm256_dpbusd_epi32, __m256i, i32x8, u8x32, i8x32, 8)
 
 /* Permutations; most stay within the 128-bit lanes. */
 BINARY(_mm512_permutexvar_epi32, __m512i, i32x16, 16, b[a[i] & 15])
+BINARY(_mm512_permutexvar_epi64, __m512i, i64x8, 8, b[a[i] & 7])
 BINARY(_mm512_shuffle_epi8, __m512i, i8x64, 64, b[i] < 0 ? 0 : a[(i & 48) + (b[i] & 15)])
 MASKED_OR_ZERO(_mm512_maskz_shuffle_epi8, _mm512_shuffle_epi8, __m512i, i8x64, 64)
 BINARY(_mm512_unpacklo_ps, __m512, f32x16, 16, (i & 1 ? b : a)[(i & 12) + (i & 3) / 2])

@@ -1,0 +1,227 @@
+/* The output stage (finish_nhwc.h) with AVX-512: up to four vectors of 16 sums at a time, of one pixel or of several, so that their
+ * codes fill whole vectors. */
+#ifndef PQC_FINISH_NHWC_AVX512_H
+#define PQC_FINISH_NHWC_AVX512_H
+
+#include "avx512.h"
+#include "finish_nhwc.h"
+
+#define FINISH_INLINE AVX512 PQC_INLINE
+
+/* Scale and bias of up to four vectors of channels; of the last one `lanes`. */
+typedef struct {
+    __m512 scale[4], bias[4];
+    __mmask16 lanes;
+} finish_channels;
+
+/* Lanes that an output cannot carry. */
+typedef struct {
+    __mmask16 nan, negative;
+} finish_refused;
+
+FINISH_INLINE finish_channels finish_channels_of(const pqc_finish_params *f, const int V,
+                                                 int channels)
+{
+    finish_channels c;
+    c.lanes = tail16(channels - 16 * (V - 1));
+    PQC_UNROLL(4)
+    for (int v = 0; v < V; v++) {
+        __mmask16 lanes = v == V - 1 ? c.lanes : 0xffff;
+        c.scale[v] = _mm512_maskz_loadu_ps(lanes, f->scale + 16 * v);
+        c.bias[v] = _mm512_maskz_loadu_ps(lanes, f->bias + 16 * v);
+    }
+    return c;
+}
+
+/* In this order of operands NaN stays NaN. */
+FINISH_INLINE void finish_clamp(__m512 *y, const int N, float low, float high)
+{
+    __m512 least = _mm512_set1_ps(low), most = _mm512_set1_ps(high);
+    PQC_UNROLL(4)
+    for (int i = 0; i < N; i++)
+        y[i] = _mm512_min_ps(most, _mm512_max_ps(least, y[i]));
+}
+
+FINISH_INLINE __m512 finish_hard_swish(__m512 y)
+{
+    __m512 six = _mm512_set1_ps(6), shifted = _mm512_add_ps(y, _mm512_set1_ps(3));
+    shifted = _mm512_min_ps(six, _mm512_max_ps(_mm512_setzero_ps(), shifted));
+    return _mm512_div_ps(_mm512_mul_ps(y, shifted), six);
+}
+
+/* 16 values, as far as lanes say. */
+FINISH_INLINE __m512 finish_values(const pqc_pixels *from, const char *at, __mmask16 lanes)
+{
+    if (from->content == PQC_FLOATS)
+        return _mm512_maskz_loadu_ps(lanes, at);
+    __m512i code = from->content == PQC_U8_CODES
+                       ? _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, at))
+                       : _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(lanes, at));
+    code = _mm512_sub_epi32(code, _mm512_set1_epi32(from->zero));
+    return divide16(_mm512_cvtepi32_ps(code), _mm512_set1_ps(from->div),
+                    _mm512_set1_ps(1 / from->div));
+}
+
+FINISH_INLINE void finish_store_floats(const __m512 *y, const int V, __mmask16 last, char *at)
+{
+    PQC_UNROLL(4)
+    for (int v = 0; v < V; v++)
+        _mm512_mask_storeu_ps(at + 64 * v, v == V - 1 ? last : 0xffff, y[v]);
+}
+
+/* Words of V vectors of a pixel: those of two are packed lane by lane and put in order. */
+FINISH_INLINE void finish_store_words(const __m512 *y, const int V, __mmask16 last,
+                                      const pqc_pixels *to, char *at)
+{
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    __m512i codes[4];
+    PQC_UNROLL(4)
+    for (int v = 0; v < V; v++) {
+        __m512 code = _mm512_mul_ps(y[v], _mm512_set1_ps(to->mul));
+        code = _mm512_min_ps(_mm512_max_ps(code, _mm512_set1_ps(to->lo)), _mm512_set1_ps(to->hi));
+        codes[v] = _mm512_add_epi32(_mm512_cvtps_epi32(code), _mm512_set1_epi32(to->zero));
+    }
+    PQC_UNROLL(2)
+    for (int v = 0; v + 1 < V; v += 2) {
+        __mmask32 lanes = (__mmask32)(v + 2 == V ? last : 0xffff) << 16 | 0xffff;
+        _mm512_mask_storeu_epi16(
+            at + 32 * v, lanes,
+            _mm512_permutexvar_epi64(order, _mm512_packs_epi32(codes[v], codes[v + 1])));
+    }
+    if (V % 2)
+        _mm256_mask_storeu_epi16(at + 32 * (V - 1), last, _mm512_cvtsepi32_epi16(codes[V - 1]));
+}
+
+/* Bytes of N vectors, one vector's 16 after the other's.  Saturation does what `lo` does not: codes beyond it end at 0 and are
+ * raised then. */
+FINISH_INLINE __m512i finish_bytes(const __m512 *y, const int N, const pqc_pixels *to)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512 mul = _mm512_set1_ps(to->mul), hi = _mm512_set1_ps(to->hi);
+    __m512i zero = _mm512_set1_epi16((short)to->zero), codes[4], words[2];
+    PQC_UNROLL(4)
+    for (int i = 0; i < N; i++)
+        codes[i] = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_mul_ps(y[i], mul), hi));
+    PQC_UNROLL(2)
+    for (int i = 0; i < N; i += 2)
+        words[i / 2] =
+            _mm512_adds_epi16(_mm512_packs_epi32(codes[i], codes[i + 1 < N ? i + 1 : i]), zero);
+    __m512i bytes = _mm512_packus_epi16(words[0], words[N > 2]);
+    bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8((char)((int32_t)to->lo + to->zero)));
+    return _mm512_permutexvar_epi32(order, bytes);
+}
+
+/* The bytes of P pixels of V vectors each; P > 1 have all lanes. */
+FINISH_INLINE void finish_store_bytes(__m512i bytes, const int P, const int V, __mmask16 last,
+                                      char *const *at)
+{
+    if (P == 1 && V == 1) {
+        _mm_mask_storeu_epi8(at[0], last, _mm512_castsi512_si128(bytes));
+    } else if (P == 1) {
+        __mmask64 lanes = ((1ull << 16 * (V - 1)) - 1) | (__mmask64)last << 16 * (V - 1);
+        _mm512_mask_storeu_epi8(at[0], lanes, bytes);
+    } else if (P == 2) {
+        _mm256_storeu_si256((__m256i *)(void *)at[0], _mm512_castsi512_si256(bytes));
+        _mm256_storeu_si256((__m256i *)(void *)at[1], _mm512_extracti64x4_epi64(bytes, 1));
+    } else {
+        _mm_storeu_si128((__m128i *)(void *)at[0], _mm512_castsi512_si128(bytes));
+        _mm_storeu_si128((__m128i *)(void *)at[1], _mm512_extracti32x4_epi32(bytes, 1));
+        _mm_storeu_si128((__m128i *)(void *)at[2], _mm512_extracti32x4_epi32(bytes, 2));
+        _mm_storeu_si128((__m128i *)(void *)at[3], _mm512_extracti32x4_epi32(bytes, 3));
+    }
+}
+
+/* What an output refuses, unless it is known that there is nothing. */
+FINISH_INLINE void finish_check(const __m512 *y, const int N, const int V, __mmask16 last,
+                                unsigned known, const pqc_pixels *to, finish_refused *r)
+{
+    bool negative = to->refuses_negative && !(known & PQC_NEVER_NEGATIVE);
+    if (to->content == PQC_FLOATS || (known & PQC_NEVER_NAN && !negative))
+        return;
+    PQC_UNROLL(4)
+    for (int i = 0; i < N; i++) {
+        __mmask16 lanes = i % V == V - 1 ? last : 0xffff;
+        __m512 scaled = _mm512_mul_ps(y[i], _mm512_set1_ps(to->mul));
+        r->nan |= _mm512_mask_cmp_ps_mask(lanes, scaled, scaled, _CMP_UNORD_Q);
+        if (negative)
+            r->negative |= _mm512_mask_cmp_ps_mask(lanes, y[i], _mm512_setzero_ps(), _CMP_LT_OQ);
+    }
+}
+
+/* Where pixel p lies. */
+FINISH_INLINE char *finish_place(const pqc_pixels *pixels, const ptrdiff_t *offset, ptrdiff_t p)
+{
+    return (char *)pixels->at + (offset ? offset[p] : p * pixels->pixel);
+}
+
+FINISH_INLINE void finish_store(const __m512 *y, const int P, const int V, __mmask16 last,
+                                const pqc_pixels *to, const ptrdiff_t *offset, ptrdiff_t pixel)
+{
+    char *at[4];
+    PQC_UNROLL(4)
+    for (int p = 0; p < P; p++)
+        at[p] = finish_place(to, offset, pixel + p);
+    if (to->content == PQC_U8_CODES) {
+        finish_store_bytes(finish_bytes(y, P * V, to), P, V, last, at);
+        return;
+    }
+    PQC_UNROLL(4)
+    for (int p = 0; p < P; p++)
+        if (to->content == PQC_FLOATS)
+            finish_store_floats(y + p * V, V, last, at[p]);
+        else
+            finish_store_words(y + p * V, V, last, to, at[p]);
+}
+
+/* Adds the residual. */
+FINISH_INLINE void finish_add(__m512 *y, const int P, const int V, __mmask16 last,
+                              const pqc_pixels *from, const ptrdiff_t *offset, ptrdiff_t pixel)
+{
+    ptrdiff_t size = pqc_content_size(from->content);
+    PQC_UNROLL(4)
+    for (int p = 0; p < P; p++) {
+        const char *at = finish_place(from, offset, pixel + p);
+        PQC_UNROLL(4)
+        for (int v = 0; v < V; v++) {
+            __mmask16 lanes = v == V - 1 ? last : 0xffff;
+            y[p * V + v] =
+                _mm512_add_ps(y[p * V + v], finish_values(from, at + 16 * v * size, lanes));
+        }
+    }
+}
+
+/* P pixels from `pixel` on, whose sums are V vectors each; P * V <= 4, and constants where this is inlined.
+ * offset: NULL, or of the residual and of each output the bytes from `at` to each pixel. */
+FINISH_INLINE void finish_pixels(const int32_t *acc, ptrdiff_t ld, const int P, const int V,
+                                 const finish_channels *c, const pqc_finish_params *f,
+                                 const ptrdiff_t *const *offset, ptrdiff_t pixel, finish_refused *r)
+{
+    __m512 y[4];
+    PQC_UNROLL(4)
+    for (int i = 0; i < P * V; i++) {
+        __m512 sums = _mm512_cvtepi32_ps(_mm512_loadu_si512(acc + i / V * ld + i % V * 16));
+        y[i] = _mm512_fmadd_ps(sums, c->scale[i % V], c->bias[i % V]);
+    }
+    if (!(f->known & PQC_NO_FIRST_CLAMP))
+        finish_clamp(y, P * V, f->low, f->high);
+    if (f->hard_swish) {
+        PQC_UNROLL(4)
+        for (int i = 0; i < P * V; i++)
+            y[i] = finish_hard_swish(y[i]);
+    }
+    if (f->residual.content != PQC_NOTHING)
+        finish_add(y, P, V, c->lanes, &f->residual, offset ? offset[0] : NULL, pixel);
+    if (!(f->known & PQC_NO_SECOND_CLAMP))
+        finish_clamp(y, P * V, f->second_low, f->second_high);
+    for (int i = 0; i < f->outputs; i++) {
+        finish_check(y, P * V, V, c->lanes, f->known, &f->output[i], r);
+        finish_store(y, P, V, c->lanes, &f->output[i], offset ? offset[1 + i] : NULL, pixel);
+    }
+}
+
+FINISH_INLINE unsigned finish_flags(const finish_refused *r)
+{
+    return (r->nan ? PQC_U8_NAN : 0) | (r->negative ? PQC_U8_NEGATIVE : 0);
+}
+
+#endif
