@@ -21,7 +21,7 @@ test-isa: build  ## the kernel tests once per instruction set, chosen as a user 
 	for isa in $(ISAS); do PQC_ISA=$$isa $(PYTHON) -m pytest -q tests/kernels || exit 1; done
 test-c:  ## the kernels without Python: natively, with sanitizers, and for aarch64 under qemu
 	csrc/test/run
-lint: lint-c lint-python
+lint: lint-python lint-c
 lint-layout:
 	clang-format --dry-run -Werror $$(find csrc -name '*.[ch]')
 lint-c: lint-layout

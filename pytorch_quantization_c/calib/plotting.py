@@ -4,11 +4,12 @@ from __future__ import annotations
 from typing import Any
 
 from .overview import Overview, overviews
+from .reporting import percent
 
 __all__ = ["plot"]
 
 COLOURS = {"entropy": "#d1495b", "mse": "#2a7f62", "percentile": "#7b4fa3", "in use": "#1b1b1b"}
-COLUMNS, WIDTH, HEIGHT = 2, 6.2, 3.4     # of one histogram, inches
+COLUMNS, WIDTH, HEIGHT = 2, 6.2, 3.9     # of one histogram, inches
 
 
 def plot(model_or_calibrator: Any) -> Any:
@@ -57,7 +58,7 @@ def _draw(place: Any, each: Overview) -> None:
         value = f"{high:.4g}" if low == high else f"{low:.3g} to {high:.3g}"
         style = "--" if result.method == "in use" else "-"
         place.axvline(high, color=colour, linewidth=1.6, linestyle=style,
-                      label=f"{result.method} {value}, clips {100 * result.clipped:.3g} %")
+                      label=f"{result.method} {value}, clips {percent(result.clipped)}")
         if low != high:
             place.axvspan(low, high, color=colour, alpha=0.07, linewidth=0)
     channels = f", {each.channels} channels" if each.channels > 1 else ""
@@ -65,4 +66,4 @@ def _draw(place: Any, each: Overview) -> None:
     place.set_xlabel("magnitude")
     place.set_ylabel("values")
     place.spines[["top", "right"]].set_visible(False)
-    place.legend(fontsize=8, loc="upper right", frameon=True, framealpha=0.85, edgecolor="none")
+    place.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)     # off the lines

@@ -12,10 +12,11 @@ from .._core.files import FilePath, write_file
 from ..version import __version__
 from .overview import PERCENTILE, MethodResult, Overview, overviews
 
-__all__ = ["report"]
+__all__ = ["CLIPS_MUCH", "percent", "report"]
 
 WIDTH, HEIGHT, FOOT = 360, 96, 14       # of a histogram, in pixels, and the room for the numbers below it
 COLUMNS = 180                           # bars of a histogram
+CLIPS_MUCH = 0.01                       # a share of clipped values that is marked
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1c2430; --soft: #5d6876; --line: #dfe4ea; --ground: #fff; --bars: #9db4c0;
@@ -33,6 +34,13 @@ td.name { overflow-wrap: anywhere; min-width: 12rem; width: 30%; }
 td.name b { display: block; } .soft { color: var(--soft); }
 table.methods td, table.methods th { padding: .1rem .6rem .1rem .4rem; font-variant-numeric: tabular-nums;
   white-space: nowrap; } table.methods .number { text-align: right; } tr.best { background: var(--best); }
+tr.much td:nth-child(3) { color: var(--entropy); font-weight: 600; }
+tr.much td:nth-child(3)::before { content: "! "; }
+svg { max-width: 100%; }
+@media (max-width: 900px) {
+  main > table, main > table > tbody, main > table > tbody > tr, main > table > tbody > tr > td {
+  display: block; width: auto; padding: .2rem 0; } main > table > thead { display: none; }
+  main > table > tbody > tr { padding: .6rem 0; } }
 i { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin-right: .45em; }
 .bars { fill: var(--bars); } .axis { stroke: var(--line); } text { fill: var(--soft); font-size: 10px; }
 """
@@ -63,7 +71,8 @@ def report(model: Any, path: FilePath) -> None:
 <h1>Calibration</h1>
 <p>{len(found)} quantizers, pytorch-quantization-c {__version__}. Histograms of magnitudes on a logarithmic scale; lines
 mark the amax of each method (percentile: {PERCENTILE} %). Clipped: the share of values above amax. SQNR: signal to
-quantization noise, every value taken for the middle of its bin; the highlighted method has the most.</p>
+quantization noise, every value taken for the middle of its bin; the highlighted method has the most. "!" marks an
+amax that clips more than 1 %.</p>
 <table><thead><tr><th>Quantizer</th><th>Histogram</th><th>amax by method</th></tr></thead><tbody>
 {rows}
 </tbody></table></main></body></html>
@@ -97,12 +106,19 @@ def _method(result: MethodResult, best: bool) -> str:
     amax = f"{high:.5g}" if low == high else f"{low:.4g} to {high:.4g}"
     sqnr = "" if math.isnan(result.sqnr) else "exact" if math.isinf(result.sqnr) else f"{result.sqnr:.1f} dB"
     mark = f'<i style="background:{COLOURS.get(result.method, "var(--bars)")}"></i>'
-    numbers = "".join(f'<td class="number">{text}</td>' for text in (amax, _share(result.clipped), sqnr))
-    return f'<tr{" class=best" * best}><td>{mark}{escape(result.method)}</td>{numbers}</tr>'
+    numbers = "".join(f'<td class="number">{text}</td>' for text in (amax, percent(result.clipped), sqnr))
+    kinds = ["best"] * best + ["much"] * (result.clipped > CLIPS_MUCH)
+    return f'<tr class="{" ".join(kinds)}"><td>{mark}{escape(result.method)}</td>{numbers}</tr>'
 
 
-def _share(share: float) -> str:
-    return "0" if share == 0 else f"{100 * share:.2g} %" if share >= 1e-6 else f"{share:.1e}"
+def percent(share: float) -> str:
+    """A share of values in words: two digits, never rounded up to all or down to none."""
+    if share in (0.0, 1.0):
+        return f"{100 * share:.0f} %"
+    if share < 1e-5:
+        return "< 0.001 %"
+    text = f"{100 * share:.2g}"
+    return f"{text} %" if float(text) < 100 else "> 99 %"
 
 
 def _picture(each: Overview) -> str:

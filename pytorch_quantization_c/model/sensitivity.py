@@ -99,7 +99,9 @@ class Sensitivity:
             _, axes = plt.subplots(figsize=(7, 1.2 + 0.28 * len(self.rows)), layout="constrained")
         names = [row.layer for row in self.rows]
         finite = [row.value if math.isfinite(row.value) else math.nan for row in self.rows]
-        axes.barh(names, finite)
+        bars = axes.barh(names, finite)
+        axes.bar_label(bars, [f"{row.value:.4g}" for row in self.rows], padding=3, fontsize=8)
+        axes.margins(x=0.12)
         if math.isfinite(self.baseline):
             axes.axvline(self.baseline, color="black", linestyle="--", label="float")
             axes.legend()

@@ -15,6 +15,7 @@ from pytorch_quantization_c import float_nn, nn
 from pytorch_quantization_c._core.progress import progress
 from pytorch_quantization_c.calib import HistogramCalibrator, MaxCalibrator, report
 from pytorch_quantization_c.calib.overview import overviews
+from pytorch_quantization_c.calib.reporting import percent
 from pytorch_quantization_c.model.calibrating import calibrating
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
@@ -138,3 +139,23 @@ def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(progress(range(20), "x")) == list(range(20)) and progress([1], "x") == [1]
     monkeypatch.setitem(sys.modules, "tqdm", None)
     assert progress(range(20), "x") == range(20)
+
+
+@pytest.mark.parametrize(("share", "text"), [
+    (0.0, "0 %"), (1.0, "100 %"), (3e-9, "< 0.001 %"), (1e-5, "0.001 %"), (0.0123, "1.2 %"), (0.5, "50 %"),
+    (0.9999, "> 99 %"), (0.94, "94 %")])
+def test_shares_in_words(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+def test_an_amax_that_clips_much_is_marked(tmp_path: Path) -> None:
+    quantizer = nn.TensorQuantizer(QuantDescriptor(calib_method="histogram", amax=8.0))
+    model = float_nn.Sequential(quantizer)
+    with calibrating(model):
+        model(np.linspace(0, 10, 1000, dtype=np.float32))       # a fifth lies above 8
+    report(model, tmp_path / "page.html")
+    rows = re.findall(r'<tr class="([^"]*)"><td><i [^>]*></i>([^<]+)</td><td[^>]*>[^<]*</td><td[^>]*>([^<]*)</td>',
+                      (tmp_path / "page.html").read_text())
+    marked = {method: (kinds.split(), share) for kinds, method, share in rows}
+    assert "much" in marked["in use"][0] and marked["in use"][1] == "20 %"
+    assert "much" not in marked["percentile"][0]
