@@ -1,6 +1,7 @@
-"""Arrays of known types and shapes out of an .npz file: whatever else the file says is not believed."""
+"""Arrays into an .npz file, and of known types and shapes out of one: whatever else the file says is not believed."""
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 import zlib
@@ -10,10 +11,20 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["read_arrays"]
+__all__ = ["npz_of", "read_arrays"]
 
 MAGIC = b"\x93NUMPY\x01\x00"
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, NotImplementedError, RuntimeError, OverflowError)
+
+
+def npz_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The contents of an .npz file with arrays of these names; `numpy.savez` has names of its own and takes not all."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
+    return buffer.getvalue()
 
 
 def read_arrays(stream: IO[bytes], expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, NDArray[Any]]:

@@ -22,6 +22,8 @@ def inputs_of(model: ir.Model) -> list[ir.Value]:
 def feeds_of(model: ir.Model, batches: Any) -> Iterator[Feeds]:
     """Feeds for each batch: of arrays (one input), tuples or lists in the order of inputs, or dicts by name.
 
+    A batch of more samples than a model of a fixed batch takes is cut into several.
+
     Args:
         batches: an iterable, or anything with `get_next()` that ends with None.
 
@@ -33,8 +35,9 @@ def feeds_of(model: ir.Model, batches: Any) -> Iterator[Feeds]:
     first = next(found, None)
     if first is None:
         raise ValueError(NO_BATCH)
-    yield first
-    yield from found
+    yield from fitting(model, first)
+    for feeds in found:
+        yield from fitting(model, feeds)
 
 
 def numbered(model: ir.Model, batches: Any, where: str = "") -> Iterator[Feeds]:
@@ -95,6 +98,14 @@ def _array(value: ir.Value, given: Any, where: str) -> NDArray[Any]:
 
 def _size(size: Any) -> Any:
     return size if isinstance(size, int) else str(size)
+
+
+def fitting(model: ir.Model, feeds: Feeds) -> list[Feeds]:
+    """A batch as the model takes it: itself, or cut where axis 0 of its inputs is fixed to fewer samples."""
+    fixed = [value.shape[0] for value in inputs_of(model) if value.shape]
+    too_many = any(isinstance(size, int) and array.ndim and array.shape[0] != size
+                   for size, array in zip(fixed, feeds.values(), strict=False))
+    return samples(model, feeds) if too_many else [feeds]
 
 
 def samples(model: ir.Model, feeds: Feeds) -> list[Feeds]:

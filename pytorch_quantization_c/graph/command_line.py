@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .batches import Feeds, feeds_of
+from .._core.files import write_file
+from .._core.npz import npz_of
+from .batches import Feeds, fitting, numbered
 from .comparison import Comparison, compare
 from .node_summary import summary
 from .nodes import quantizers
@@ -75,8 +76,11 @@ def run_quantize(options: argparse.Namespace) -> None:
     sizes = [Path(path).stat().st_size for path in (options.model, options.output)]
     print(f"{options.output}: {count} quantisers, {_megabytes(sizes[1])} (float: {_megabytes(sizes[0])})")
     if data is not None:
-        for name, value in compare(model, int8, data).outputs.items():
+        found = compare(model, int8, data)
+        for name, value in found.outputs.items():
             print(f"SQNR of {name}: {value:.1f} dB, on the calibration data")
+        for name, value in found.agreement.items():
+            print(f"{name}: {100 * value:.2f} % equal, on the calibration data")
 
 
 def _megabytes(size: int) -> str:
@@ -94,15 +98,14 @@ def run_compare(options: argparse.Namespace) -> None:
 def run_run(options: argparse.Namespace) -> None:
     """Runs a file on the first batch, prints the outputs' shapes, and writes them."""
     session = Session(options.model)
-    feeds = next(feeds_of(session.model, Data(options.data)))
+    feeds = next(numbered(session.model, Data(options.data)))
     names = [each.name for each in session.get_outputs()]
-    results = session.run(None, feeds)
+    parts = [session.run(None, each) for each in fitting(session.model, feeds)]
+    results = parts[0] if len(parts) == 1 else [np.concatenate(each) for each in zip(*parts, strict=True)]
     for name, array in zip(names, results, strict=True):
         print(f"{name}: {array.dtype} {list(array.shape)}")
     if options.output is not None:
-        buffer = io.BytesIO()
-        np.savez(buffer, **dict(zip(names, results, strict=True)))
-        Path(options.output).write_bytes(buffer.getvalue())
+        write_file(options.output, npz_of(dict(zip(names, results, strict=True))))
 
 
 COMMANDS = {"quantize": run_quantize, "compare": run_compare, "run": run_run}

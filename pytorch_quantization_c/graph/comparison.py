@@ -43,6 +43,23 @@ class Ratio:
         return 10 * math.log10(self.signal / self.noise) if self.signal > 0 else -math.inf
 
 
+@dataclass
+class Agreement:
+    """How many elements are equal, of how many."""
+
+    equal: int = 0
+    count: int = 0
+
+    def add(self, expected: Array, got: Array) -> None:
+        self.equal += int(np.count_nonzero(np.equal(expected, got))) if np.shape(expected) == np.shape(got) else 0
+        self.count += np.size(expected)
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1; 1 of nothing."""
+        return self.equal / self.count if self.count else 1.0
+
+
 @dataclass(frozen=True)
 class ComparisonRow:
     """One quantised value.
@@ -70,13 +87,15 @@ class Comparison:
 
     Attributes:
         rows: one for each quantiser, by `alone`.
-        outputs: SQNR in dB of each output, by name.
+        outputs: SQNR in dB of each output of floats, by name.
         samples: how many batches were run.
+        agreement: of each other output, as labels, the share of elements that are equal, from 0 to 1.
     """
 
     rows: tuple[ComparisonRow, ...]
     outputs: dict[str, float] = field(default_factory=dict)
     samples: int = 0
+    agreement: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """A table: rank, quantiser, how, SQNR alone and running; the outputs below."""
@@ -85,7 +104,9 @@ class Comparison:
                            for rank, row in enumerate(self.rows, 1))]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
-        return "\n".join([*lines, *(f"output {name}: {value:.1f} dB" for name, value in self.outputs.items())])
+        lines += [f"output {name}: {value:.1f} dB" for name, value in self.outputs.items()]
+        return "\n".join([*lines, *(f"output {name}: {100 * value:.2f} % equal" for name, value in
+                                    self.agreement.items())])
 
     def plot(self, axes: Any = None) -> Any:
         """Two dots a value, alone and running, the worst on top (needs matplotlib); returns the axes."""
@@ -93,7 +114,7 @@ class Comparison:
 
     def report(self, path: Any) -> None:
         """Writes an HTML page that needs nothing else; an existing file is replaced as a whole or not at all."""
-        page(self.rows, self.outputs, self.samples, path)
+        page(self.rows, self.outputs, self.agreement, self.samples, path)
 
 
 def compare(a: ir.Model, b: ir.Model, batches: Any, metric: str = "sqnr") -> Comparison:
@@ -123,7 +144,8 @@ def compare(a: ir.Model, b: ir.Model, batches: Any, metric: str = "sqnr") -> Com
     for feeds in feeds_of(a, batches):
         run.add(feeds)
     return Comparison(tuple(sorted(run.rows(), key=lambda row: row.alone)),
-                      {name: ratio.sqnr for name, ratio in run.outputs.items()}, run.count)
+                      {name: ratio.sqnr for name, ratio in run.outputs.items()}, run.count,
+                      {name: found.share for name, found in run.agreement.items()})
 
 
 class _Run:
@@ -137,7 +159,8 @@ class _Run:
         self._inner = Interpreter(without_quantizers(b))
         self._known = {str(value.name) for node in a.graph for value in node.outputs}
         self._known |= {str(value.name) for value in a.graph.inputs}
-        self.outputs = {name: Ratio() for name in outputs}
+        self.outputs: dict[str, Ratio] = {}
+        self.agreement: dict[str, Agreement] = {}
         self._alone = {each.name: Ratio() for each in self.found}
         self._running = {each.name: Ratio() for each in self.found}
         for each in self.found:
@@ -164,7 +187,9 @@ class _Run:
         got = self._watched(self._quantized, feeds, self.values | outputs)
         for name in self.names:
             if np.asarray(expected[name]).dtype.kind == "f":
-                self.outputs[name].add(expected[name], got[name])
+                self.outputs.setdefault(name, Ratio()).add(expected[name], got[name])
+            else:
+                self.agreement.setdefault(name, Agreement()).add(expected[name], got[name])
         for each in self.found:
             name = str(each.input.name)
             if each.is_weight or expected[name].shape != got[name].shape:

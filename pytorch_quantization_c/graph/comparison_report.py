@@ -36,10 +36,12 @@ def _finite(value: float) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def page(rows: Sequence[Any], outputs: Mapping[str, float], samples: int, path: FilePath) -> None:
+def page(rows: Sequence[Any], outputs: Mapping[str, float], agreement: Mapping[str, float], samples: int,
+         path: FilePath) -> None:
     """Writes the page."""
     body = "\n".join(map(_row, rows))
-    ends = ", ".join(f"{escape(name)} {_decibel(value)}" for name, value in outputs.items())
+    ends = ", ".join([*(f"{escape(name)} {_decibel(value)}" for name, value in outputs.items()),
+                      *(f"{escape(name)} {100 * value:.2f} % equal" for name, value in agreement.items())])
     text = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Comparison</title><style>{STYLE}</style></head><body><main>

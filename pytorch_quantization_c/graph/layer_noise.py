@@ -56,6 +56,10 @@ class GraphSensitivity:
         self._feeds: list[Feeds] = [] if batches is None else list(feeds_of(model, batches))
         bare = with_only(model, ())
         self._expected = [Interpreter(bare).run(feeds) for feeds in self._feeds]
+        if metric is None and not any(np.asarray(each).dtype.kind == "f" for each in self._expected[0]):
+            names = ", ".join(repr(value.name) for value in model.graph.outputs)
+            raise ValueError("Expected `model` to have an output of floats, whose SQNR is measured, or a `metric`, got "
+                             f"{names}")
         self.baseline = math.inf if metric is None else self._number(bare)
 
     def settings(self) -> str:

@@ -37,6 +37,9 @@ def _noise(model: ir.Model, feeds: Sequence[Feeds], expected: Sequence[Sequence[
             if array.dtype.kind == "f":
                 signal[index] += np.square(array, dtype=np.float64).sum()
                 noise[index] += np.square(np.subtract(array, b, dtype=np.float64)).sum()
+            elif array.dtype.kind in "iub":
+                signal[index] += array.size
+                noise[index] += np.count_nonzero(np.not_equal(array, b))
     counted = signal > 0
     found = float(np.mean(noise[counted] / signal[counted])) if counted.any() else 0.0
     return found if math.isfinite(found) else math.inf

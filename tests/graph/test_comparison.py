@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from pytorch_quantization_c import graph
+from pytorch_quantization_c import graph, sensitivity
 from pytorch_quantization_c.graph.nodes import quantizers, set_amax
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 from tests.graph.networks import convolutional, images, network, normal, sqnr
@@ -89,3 +89,16 @@ def test_a_spectrum_stays_float_and_the_summary_says_so(rng: np.random.Generator
     rows, _ = table(graph.quantize(model, [normal(rng, 2, 4, 9, 9)]))
     assert [rows[name].quantized for name in ("conv0", "conv2", "add4")] == ["float"] * 3
     assert "spectrum" in rows["conv0"].reason and rows["conv6"].quantized != "float"
+
+
+def test_labels_are_compared_by_how_many_are_equal(rng: np.random.Generator) -> None:
+    """0 and 1 swapped in one of four rows: three of four are equal; sensitivity has nothing to measure."""
+    body = "y = Gemm (x, w)  label = ArgMax <axis = 1, keepdims = 0> (y)"
+    model = network(body, "float[N,2] x", "int64[N] label", w=np.eye(2))
+    x = np.array([[1, 0], [0, 1], [0.502, 0.5], [0.5, 0.51]], np.float32)
+    int8 = graph.quantize(model, [x * 0 + 1], overrides={"*": QuantDescriptor(3)}, zero_point=False, methods=())
+    expected = graph.interpret(model, {"x": x})[0] == graph.interpret(int8, {"x": x})[0]
+    found = graph.compare(model, int8, [x])
+    assert found.outputs == {} and found.agreement == {"label": expected.mean()} and expected.mean() < 1
+    with pytest.raises(ValueError, match=r"output of floats.*or a `metric`, got 'label'"):
+        sensitivity(int8, batches=[x])

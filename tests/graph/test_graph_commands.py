@@ -9,7 +9,7 @@ import pytest
 
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.__main__ import main
-from tests.graph.networks import convolutional, images
+from tests.graph.networks import convolutional, images, network, normal
 
 
 @pytest.fixture
@@ -51,3 +51,34 @@ def test_bad_data_is_refused_and_nothing_is_written(files: tuple[Path, Path], tm
     np.savez(tmp_path / "other.npz", z=np.zeros(3), q=np.zeros(2))
     assert main(["quantize", str(files[0]), "-o", str(tmp_path / "int8.onnx"), "--data", str(tmp_path / data)]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "int8.onnx").exists()
+
+
+def test_models_of_a_fixed_batch_take_any_number_of_samples(rng: np.random.Generator, tmp_path: Path,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    model = network("""c = Conv (x, w)  g = GlobalAveragePool (c)  file = Flatten (g)
+                       label = ArgMax <axis = 1, keepdims = 0> (file)""", "float[1,3,8,8] x",
+                    "float[1,4] file, int64[1] label", w=normal(rng, 4, 3, 3, 3))
+    data, paths = images(rng, 6, 8), {name: str(tmp_path / f"{name}.onnx") for name in ("float", "int8")}
+    Path(paths["float"]).write_bytes(ir.to_proto(model).SerializeToString())
+    np.save(tmp_path / "data.npy", data)
+    given = ["--data", str(tmp_path / "data.npy")]
+    assert main(["quantize", paths["float"], "-o", paths["int8"], *given]) == 0
+    text = capsys.readouterr().out
+    assert "SQNR of file: " in text and "label: " in text and "% equal" in text and "inf" not in text
+    assert main(["compare", paths["float"], paths["int8"], *given, "--report", str(tmp_path / "page.html")]) == 0
+    text = capsys.readouterr().out
+    assert "output file: " in text and "output label: " in text and "inf" not in text
+    assert "% equal" in (tmp_path / "page.html").read_text()
+    assert main(["run", paths["float"], *given, "-o", str(tmp_path / "out.npz")]) == 0
+    expected = np.concatenate([graph.interpret(model, {"x": each[None]})[0] for each in data])
+    with np.load(tmp_path / "out.npz") as written:
+        assert sorted(written.files) == ["file", "label"]
+        np.testing.assert_array_equal(written["file"], expected)
+        np.testing.assert_array_equal(written["label"], expected.argmax(1))
+
+
+@pytest.mark.parametrize("option", [["--method", "mse"], ["--percentile", "99"], ["--residual", "u8"]])
+def test_options_that_need_data_are_refused_without(files: tuple[Path, Path], tmp_path: Path, option: list[str],
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quantize", str(files[0]), "-o", str(tmp_path / "int8.onnx"), *option]) == 2
+    assert "Expected `batches`" in capsys.readouterr().err and not (tmp_path / "int8.onnx").exists()
