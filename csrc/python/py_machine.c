@@ -107,6 +107,20 @@ static PyObject *set_num_threads(PyObject *self, PyObject *n)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(
+    set_own_threads_doc,
+    "set_own_threads(n, /)\n--\n\nSet how many threads a kernel that this thread calls may use; 0: "
+    "as many as any other.  Returns what was set before.");
+
+static PyObject *set_own_threads(PyObject *self, PyObject *n)
+{
+    long value;
+    (void)self;
+    if (pqc_get_int(n, "n", 0, PQC_MAX_THREADS, &value) < 0)
+        return NULL;
+    return PyLong_FromLong(pqc_set_own_threads((int)value));
+}
+
 PyDoc_STRVAR(available_cpus_doc, "available_cpus()\n--\n\nHow many CPUs this process may run on.");
 
 static PyObject *available_cpus(PyObject *self, PyObject *unused)
@@ -140,6 +154,7 @@ PyMethodDef pqc_machine_methods[] = {
     {"isa_select", isa_select, METH_O, isa_select_doc},
     {"get_num_threads", get_num_threads, METH_NOARGS, get_num_threads_doc},
     {"set_num_threads", set_num_threads, METH_O, set_num_threads_doc},
+    {"set_own_threads", set_own_threads, METH_O, set_own_threads_doc},
     {"available_cpus", available_cpus, METH_NOARGS, available_cpus_doc},
     {"compiler", compiler, METH_NOARGS, compiler_doc},
     {NULL, NULL, 0, NULL},

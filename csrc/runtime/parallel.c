@@ -25,6 +25,12 @@ void pqc_set_num_threads(int n)
     (void)n;
 }
 
+int pqc_set_own_threads(int n)
+{
+    (void)n;
+    return 0;
+}
+
 static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards, pqc_range_fn fn,
                 void *context)
 {
@@ -74,6 +80,7 @@ static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static atomic_uint posted;  /* number of the newest job */
 static atomic_int sleepers; /* workers waiting on `wake` */
 static atomic_int threads = 1;
+static _Thread_local int own_threads; /* of this caller; 0: `threads` */
 
 /* Guarded by `owner`. */
 static int workers;     /* started so far */
@@ -257,7 +264,7 @@ static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards, p
                 void *context)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    int count = atomic_load(&threads);
+    int count = pqc_get_num_threads();
     if (n <= 0)
         return;
     if (n / grain < 2 || count == 1 || pthread_mutex_trylock(&owner) != 0) {
@@ -286,12 +293,19 @@ int pqc_available_cpus(void)
 
 int pqc_get_num_threads(void)
 {
-    return atomic_load(&threads);
+    return own_threads ? own_threads : atomic_load(&threads);
 }
 
 void pqc_set_num_threads(int n)
 {
     atomic_store(&threads, n < 1 ? 1 : n > PQC_MAX_THREADS ? PQC_MAX_THREADS : n);
+}
+
+int pqc_set_own_threads(int n)
+{
+    int before = own_threads;
+    own_threads = n < 0 ? 0 : n > PQC_MAX_THREADS ? PQC_MAX_THREADS : n;
+    return before;
 }
 
 #endif

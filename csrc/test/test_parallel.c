@@ -186,6 +186,8 @@ static void check_thread_limit(void)
                   threads);
         }
     }
+    CHECK(pqc_set_own_threads(5) == 0 && pqc_get_num_threads() == 5, "own threads");
+    CHECK(pqc_set_own_threads(0) == 5, "no own threads");
     pqc_set_num_threads(0);
     CHECK(pqc_get_num_threads() == 1, "0 threads");
     pqc_set_num_threads(PQC_MAX_THREADS + 1);

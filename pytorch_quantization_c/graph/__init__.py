@@ -1,13 +1,14 @@
 """Whole networks from ONNX files: loaded, run operator by operator, and saved with quantisers in them.
 
 In memory a network is an `onnx_ir.Model`, and a quantiser one node of it (see `nodes`). The functions are imported on
-first use and need the extra `onnx`; nothing here is imported with the package itself.
+first use; all but `load_session` need the extra `onnx`. Nothing here is imported with the package itself.
 """
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from .extra import require_extra
 
 if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from .calibrating import calibrate
@@ -17,33 +18,27 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from .node_summary import SummaryRow, summary
     from .quantizing import quantize
     from .reader import load
-    from .session import Session, compile
+    from .session import Session, compile, load_session
     from .tracing import trace
     from .writer import save
 
 __all__ = ["Comparison", "ComparisonRow", "GraphError", "Interpreter", "Session", "SummaryRow", "calibrate", "compare",
-           "compile", "interpret", "load", "quantize", "save", "summary", "trace"]
+           "compile", "interpret", "load", "load_session", "quantize", "save", "summary", "trace"]
 
 _HOMES = {"calibrating": ("calibrate",), "comparison": ("Comparison", "ComparisonRow", "compare"),
           "errors": ("GraphError",), "interpreter.run": ("Interpreter", "interpret"),
           "node_summary": ("SummaryRow", "summary"), "quantizing": ("quantize",), "reader": ("load",),
-          "session": ("Session", "compile"), "tracing": ("trace",), "writer": ("save",)}
+          "session": ("Session", "compile", "load_session"), "tracing": ("trace",), "writer": ("save",)}
 _FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}
-_EXTRA = ("onnx_ir", "onnx", "onnxscript")
-
-
-def _require_extra(name: str) -> None:
-    missing = [package for package in _EXTRA if find_spec(package) is None]
-    if missing:
-        raise ImportError(f"`graph.{name}` needs the extra `onnx`, of which {', '.join(missing)} is missing: "
-                          "pip install 'pytorch-quantization-c[onnx]'")
+_WITHOUT_EXTRA = ("GraphError", "Session", "load_session")
 
 
 def __getattr__(name: str) -> Any:
     home = _FUNCTIONS.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    _require_extra(name)
+    if name not in _WITHOUT_EXTRA:
+        require_extra(name)
     return getattr(import_module(f"{__name__}.{home}"), name)
 
 

@@ -1,24 +1,31 @@
-"""Graphs as onnxruntime's sessions: made once, run often."""
+"""Graphs as onnxruntime's sessions: made once, run often. What is needed for saved programs is NumPy alone."""
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import onnx
-import onnx_ir as ir
 
+from .. import _C
+from .._core.files import FilePath, write_file
 from ..integer.float_only import enabled
 from .errors import GraphError
-from .interpreter.feeds import checked_feeds, described_type
-from .interpreter.run import Interpreter
-from .program.lower import lower
-from .program.profile import Profile, Row, profiled, rows_of
+from .extra import require_extra
+from .interpreter.feeds import Wanted, checked
+from .program.document import Document, deserialized, read, serialized
+from .program.profile import Profile, Summary, profiled, summary_of
 from .program.run import Program, Unsupported
-from .reader import load
 
-__all__ = ["NodeArg", "Session", "compile"]
+if TYPE_CHECKING:
+    import onnx
+    import onnx_ir as ir
+
+    from .compiling import Compiled
+
+__all__ = ["NodeArg", "Session", "compile", "load_session"]
+
+MAX_THREADS = 256  # PQC_MAX_THREADS
 
 
 class NodeArg(NamedTuple):
@@ -29,9 +36,8 @@ class NodeArg(NamedTuple):
     type: str
 
 
-def _described(value: ir.Value) -> NodeArg:
-    shape = None if value.shape is None else [dim if isinstance(dim, int) else dim.value for dim in value.shape]
-    return NodeArg(value.name or "", shape, described_type(value))
+def _described(each: Wanted) -> NodeArg:
+    return NodeArg(each.name, None if each.shape is None else list(each.shape), each.type)
 
 
 class Session:
@@ -40,28 +46,47 @@ class Session:
     Its convolutions and linear layers on integers, with what their output stages and the bytes between them allow, run
     as a program in C, whose outputs have the bits of `interpret`; what has no kernel is computed by the interpreter's
     functions, and so is a whole call with NaN in it, with arrays that broadcast where the model does not say so, or
-    within `float_only`. A session may be run from several threads at once, survives a fork, and can be pickled.
+    within `float_only`. A session from `load_session` has no graph to interpret, and refuses such calls. A session may
+    be run from several threads at once, survives a fork, and can be pickled.
 
     Args:
         model: what `compile` takes.
+        num_threads: how many threads a call may use; None: as `threads.set_num_threads` says at that time.
 
     Raises:
         GraphError: as `load`, or a node that nothing here can run.
+        TypeError, ValueError: `num_threads` is no number of threads.
     """
 
-    def __init__(self, model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model) -> None:
-        self.model = load(model)
-        self._interpreter = Interpreter(self.model)
-        self._program = Program(lower(self._interpreter))
-        self._outputs = [value.name or "" for value in self.model.graph.outputs]
+    def __init__(self, model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model,
+                 num_threads: int | None = None) -> None:
+        require_extra("compile")
+        from .compiling import Compiled
+
+        self._start(Compiled(model), num_threads)
+
+    def _start(self, source: Compiled | Document, num_threads: int | None) -> None:
+        self.num_threads = _checked_threads(num_threads)
+        self._source = source
+        self._document = source if isinstance(source, Document) else source.document
+        self._interpreter = None if isinstance(source, Document) else source.interpreter
+        self._program = Program(self._document.lowered)
+        self._outputs = [each.name for each in self._document.outputs]
+
+    @property
+    def model(self) -> ir.Model:
+        """The graph. AttributeError of a session from `load_session`, which has none."""
+        if isinstance(self._source, Document):
+            raise AttributeError("Expected a session that `compile` made, got a saved program, which holds no graph")
+        return self._source.model
 
     def get_inputs(self) -> list[NodeArg]:
         """The inputs that a call has to give; one with a value of its own is not among them."""
-        return [_described(value) for value in self.model.graph.inputs if value.const_value is None]
+        return [_described(each) for each in self._document.inputs if not each.optional]
 
     def get_outputs(self) -> list[NodeArg]:
         """The outputs, in the order of `run`."""
-        return [_described(value) for value in self.model.graph.outputs]
+        return [_described(each) for each in self._document.outputs]
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any],
             out: Sequence[Any] | None = None) -> list[Any]:
@@ -74,50 +99,120 @@ class Session:
 
         Raises:
             GraphError: feeds that do not fit, an unknown output, arrays in `out` of another shape or type, or a node
-                that cannot be computed.
+                that cannot be computed. From `load_session` also NaN or infinity in an input, shapes that the program
+                has not been made for, and calls within `float_only`.
         """
         names = self._outputs if output_names is None else list(output_names)
         for name in names:
             if name not in self._outputs:
                 raise GraphError(f"Expected outputs among {self._outputs}, got {name!r}")
-        results = self._results(input_feed, names)
+        before = None if self.num_threads is None else _C.set_own_threads(self.num_threads)
+        try:
+            results = self._results(self._checked(input_feed), names)
+        finally:
+            if before is not None:
+                _C.set_own_threads(before)
         return results if out is None else _written(names, results, out)
 
-    def _results(self, feeds: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
-        checked = {value.name or "": array for value, array in checked_feeds(self.model.graph, feeds).items()}
+    def _checked(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        return checked(self._document.inputs, feeds, self._document.tied)
+
+    def _results(self, feeds: dict[str, Any], names: Sequence[str]) -> list[Any]:
+        if self._interpreter is None:
+            return self._without_a_graph(feeds, names)
         found = None
         if enabled():
             try:
-                found = self._program.run(checked, names)
+                found = self._program.run(feeds, names)
             except Unsupported:
                 pass
         return self._interpreter.run(feeds, names) if found is None else found
 
-    def summary(self) -> list[Row]:
-        """What runs in the order of a call: the node's name, its kernel or how Python computes it."""
-        return rows_of(self._program)
+    def _without_a_graph(self, feeds: dict[str, Any], names: Sequence[str]) -> list[Any]:
+        if not enabled():
+            raise GraphError("Expected integers to be allowed: a saved program cannot compute within `float_only`")
+        for name, array in feeds.items():
+            if isinstance(array, np.ndarray) and array.dtype.kind == "f" and not np.isfinite(array).all():
+                bad = array[~np.isfinite(array)].ravel()[0]
+                raise GraphError(f"Expected finite numbers as input {name!r} of a saved program, got {bad}")
+        try:
+            found = self._program.run(feeds, names)
+        except Unsupported as error:
+            raise GraphError(f"Expected inputs that this program has been made for, got {error}") from None
+        except (GraphError, MemoryError):
+            raise
+        except Exception as error:
+            raise GraphError(f"Expected a file of a program, but its parts do not fit together: {error}") from error
+        if found is None:
+            raise GraphError("Expected inputs that lead to numbers which have codes, got some that lead to NaN, or to "
+                             "a negative number where a quantiser refuses that")
+        return found
+
+    def save(self, path: FilePath) -> None:
+        """Writes the program, without the graph, to a file that `load_session` reads with NumPy alone.
+
+        Args:
+            path: a file in the safetensors format; it appears whole or not at all. Weights are in it as int8, so that
+                every instruction set runs it.
+
+        Raises:
+            GraphError: nodes that only the package onnx can compute, which the message names.
+            OSError: the file cannot be written.
+        """
+        write_file(path, serialized(self._document))
+
+    def summary(self, input_feed: Mapping[str, Any] | None = None) -> Summary:
+        """What runs, in the order of a call: each node's kernel, or why it has none, and the bytes of its weights.
+
+        Args:
+            input_feed: inputs of some calls whose median times are then there, in microseconds; None: no times.
+
+        Raises:
+            GraphError: as `profile`.
+        """
+        return summary_of(self._program) if input_feed is None else Summary(self.profile(input_feed))
 
     def profile(self, input_feed: Mapping[str, Any], repeats: int = 10) -> Profile:
-        """The median times of calls with these inputs, operation by operation; printed, a table.
+        """The median times of calls with these inputs, operation by operation; printed, a table; `plot()`, a picture.
 
         Raises:
             GraphError: as `run`, or inputs that the program leaves to the interpreter.
         """
-        checked = {value.name or "": array for value, array in checked_feeds(self.model.graph, input_feed).items()}
+        feeds = self._checked(input_feed)
+        before = _C.set_own_threads(self.num_threads or 0)
         try:
-            return profiled(self._program, checked, self._outputs, repeats)
+            return profiled(self._program, feeds, self._outputs, repeats)
         except Unsupported as error:
             raise GraphError(f"Expected inputs that the program runs, got {error}") from None
+        finally:
+            _C.set_own_threads(before)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (ir.to_proto(self.model).SerializeToString(),)
+        source = self._source
+        return _restored, (serialized(source) if isinstance(source, Document) else source, self.num_threads)
 
     def __repr__(self) -> str:
         return f"Session({', '.join(each.name for each in self.get_inputs())} -> {', '.join(self._outputs)})"
 
 
-def _restored(data: bytes) -> Session:
-    return Session(onnx.load_model_from_string(data))
+def _checked_threads(count: Any) -> int | None:
+    if count is None:
+        return None
+    if isinstance(count, bool) or not hasattr(type(count), "__index__"):
+        raise TypeError(f"Expected `num_threads` to be an integer or None, got {type(count).__name__}")
+    if not 1 <= count.__index__() <= MAX_THREADS:
+        raise ValueError(f"Expected `num_threads` from 1 to {MAX_THREADS}, got {count}")
+    return int(count)
+
+
+def _restored(source: Compiled | bytes, num_threads: int | None) -> Session:
+    return _session(deserialized(source) if isinstance(source, bytes) else source, num_threads)
+
+
+def _session(source: Compiled | Document, num_threads: int | None) -> Session:
+    session = Session.__new__(Session)
+    session._start(source, num_threads)
+    return session
 
 
 def _written(names: Sequence[str], results: list[Any], out: Sequence[Any]) -> list[Any]:
@@ -134,13 +229,31 @@ def _written(names: Sequence[str], results: list[Any], out: Sequence[Any]) -> li
     return list(out)
 
 
-def compile(model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model) -> Session:
+def compile(model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model,
+            num_threads: int | None = None) -> Session:
     """A session that runs a graph.
 
     Args:
         model: what `load` takes: float networks, networks of `quantize`, and files that other tools have quantised.
+        num_threads: how many threads a call may use; None: as `threads.set_num_threads` says at that time.
 
     Raises:
         GraphError: as `load`, or a node that nothing here can run.
+        TypeError, ValueError: `num_threads` is no number of threads.
     """
-    return Session(model)
+    return Session(model, num_threads)
+
+
+def load_session(path: FilePath, num_threads: int | None = None) -> Session:
+    """The session of a program that `Session.save` wrote; NumPy is all that it needs.
+
+    Args:
+        path: the file.
+        num_threads: as for `compile`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another format, another version of it, or a damaged file.
+        TypeError: `path` or `num_threads` are of another type.
+    """
+    return _session(read(path), num_threads)

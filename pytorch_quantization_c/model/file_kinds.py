@@ -1,10 +1,12 @@
 """The kinds of files in the safetensors format that the library writes, and what reads each."""
 from __future__ import annotations
 
-__all__ = ["FROZEN", "QUANTIZERS", "loader_of"]
+__all__ = ["FROZEN", "PROGRAM", "QUANTIZERS", "loader_of"]
 
 FROZEN, QUANTIZERS = "pytorch_quantization_c frozen model", "pytorch_quantization_c quantizers"
+PROGRAM = "pytorch_quantization_c program"
 LOADERS = {FROZEN: "load_frozen(model, path)", QUANTIZERS: "load_quant_state(model, path)",
+           PROGRAM: "graph.load_session(path)",
            "pytorch_quantization_c calibrator": "HistogramCalibrator.load(path)"}
 
 

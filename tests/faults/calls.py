@@ -58,6 +58,7 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "available_cpus": [()], "compiler": [()], "get_num_threads": [()],
         "isa_known": [()], "isa_detected": [()], "isa_selected": [()],
         "isa_select": [(_C.isa_selected(),)], "set_num_threads": [(_C.get_num_threads(),)],
+        "set_own_threads": [(0,)],
         "e4m3": [(x,), (h, 2.0), (strided, rows), (d, rows, np.empty_like(d)), (x, ramp(1, side), x.T.copy().T)],
         "erf": [(x,), (d,), (strided,)],
         "fake_affine": [(x, -1.0, 2.0, 8), (h, rows, 4 + rows, 8), (d, F64(-1), 4 + rows, 4)],

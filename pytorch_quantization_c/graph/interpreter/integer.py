@@ -84,5 +84,5 @@ def integer_step(node: ir.Node, opset: int, added: Array | None = None) -> Step 
     known, bias = _bias(node, _outputs(node, weight)) if node.op_type != "MatMul" else (True, added)
     if not known:
         return None
-    layer = IntegerLayer(node, x, weight, bias, plain[0])
+    layer = IntegerLayer(node, opset, x, weight, bias, plain[0])
     return Step(node, [x.input if x.output is value else value], layer, "int8")

@@ -52,8 +52,9 @@ class IntegerLayer:
     `execution` says how the last call was computed, as that of a layer of `nn`.
     """
 
-    def __init__(self, node: NodeLike, x: Rounded, weight: LayerWeight, bias: Array | None, plain: Function) -> None:
-        self.node, self.x, self.weight, self.bias, self.plain = node, x, weight, bias, plain
+    def __init__(self, node: NodeLike, opset: int, x: Rounded, weight: LayerWeight, bias: Array | None,
+                 plain: Function) -> None:
+        self.node, self.opset, self.x, self.weight, self.bias, self.plain = node, opset, x, weight, bias, plain
         self.execution = "auto"
         self.channel_axis = channel_axis(node, weight.array.ndim)
         self._packed: dict[Any, PackedWeights] = {}

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ..errors import GraphError
 from .control import control_step
-from .feeds import checked_feeds
 from .integer import integer_step
 from .results import own_results
 from .steps import Step, plain_step
 from .table import constant
+from .values import checked_feeds
 
 __all__ = ["Interpreter", "Plan", "interpret"]
 

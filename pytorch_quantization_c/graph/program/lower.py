@@ -75,7 +75,7 @@ class _Lowering:
                 self.lower_step(step)
         self.import_forms([*self.graph.inputs, *self.plan.constants])
         inputs = {value.name or "": self.number(value) for value in self.graph.inputs}
-        constants = {self.number(value): array for value, array in self.plan.constants.items()}
+        constants = {self.number(value): array for value, array in self.plan.constants.items() if value in self.wanted}
         return Lowered(self.operations[::-1], inputs, outputs, constants)
 
     def import_forms(self, values: Sequence[ir.Value]) -> None:

@@ -14,6 +14,7 @@ __all__ = ["FLOATS", "Clamp", "Codes", "Concat", "Conv", "Export", "Form", "Impo
            "Python", "Window", "array_of"]
 
 F32, U8, S16 = 1, 2, 3  # as pqc_content
+MOST_TAPS = 65535  # of a window, and pixels before or after an image
 
 
 class Codes(NamedTuple):
@@ -31,6 +32,11 @@ class Codes(NamedTuple):
     def size(self) -> int:
         """Bytes of an element."""
         return {F32: 4, U8: 1, S16: 2}[self.content]
+
+    def check(self) -> None:
+        """ValueError for a content that there is not."""
+        if self.content not in (F32, U8, S16):
+            raise ValueError(f"expected codes of content {F32} to {S16}, got {self.content}")
 
 
 FLOATS = Codes(F32)
@@ -78,6 +84,13 @@ class Window(NamedTuple):
     def border(self) -> tuple[int, int]:
         """The largest pads that any size leads to."""
         return (self.reach // 2 + 1,) * 2 if self.auto else (self.before, self.after)  # pyright: ignore
+
+    def check(self) -> None:
+        """ValueError for numbers that no window has."""
+        sizes, pads = (self.kernel, self.stride, self.dilation), (self.before, self.after)
+        if not (1 <= min(sizes) <= max(sizes) <= MOST_TAPS and 0 <= min(pads) <= max(pads) <= MOST_TAPS
+                and self.auto in ("", "SAME_UPPER", "SAME_LOWER")):
+            raise ValueError(f"expected a window of kernel, stride and dilation from 1 to {MOST_TAPS}, got {self}")
 
 
 class Clamp(NamedTuple):
@@ -167,6 +180,15 @@ class Conv(Operation):
 
     def writes(self) -> list[Key]:
         return self.outputs
+
+    def check(self) -> None:
+        """ValueError for arrays that do not belong together."""
+        outputs = self.weight.shape[:1]
+        if self.weight.ndim != 4 or not self.weight.size or self.weight.shape[1:3] != (self.y.kernel, self.x.kernel):
+            raise ValueError(f"expected a weight (outputs, height, width, inputs), got {list(self.weight.shape)}")
+        if self.groups < 1 or outputs[0] % self.groups or (self.scale.shape, self.bias.shape) != (outputs,) * 2:
+            raise ValueError(f"expected a scale and a bias for each of {outputs[0]} outputs in groups, got "
+                             f"{list(self.scale.shape)}, {list(self.bias.shape)} and {self.groups} groups")
 
 
 @dataclass(eq=False)

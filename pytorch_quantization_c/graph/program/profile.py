@@ -6,55 +6,129 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..interpreter.integer_layer import IntegerLayer
+from ..interpreter.plain import Plain, Rounding
 from .operations import Concat, Conv, Export, Import, Operation, Pool, Python
 from .run import Program
 from .segments import Segment
 from .shapes import Unsupported
 
-__all__ = ["Profile", "Row", "profiled", "rows_of"]
+__all__ = ["Profile", "Row", "Summary", "profiled", "summary_of"]
 
 KERNELS = {Import: "import", Export: "export", Pool: "max pool", Concat: "concat", Python: "Python"}
+TALLEST = 40                    # rows of a picture
+COLOURS = {"Python": "#d1495b", "convolution": "#2a7f62", "depthwise": "#7b4fa3", "linear": "#e09f3e"}
+OTHER = "#9db4c0"
 
 
 class Row(NamedTuple):
-    """An operation: the name of its node, its kernel, the bytes of its weights, and microseconds if it was measured."""
+    """An operation.
+
+    name: of its node.
+    kernel: what computes it.
+    weights: their bytes.
+    microseconds: the median of some calls; None if it was not measured.
+    reason: why it has no kernel.
+    """
 
     name: str
     kernel: str
     weights: int = 0
     microseconds: float | None = None
+    reason: str = ""
 
 
-class Profile(list[Row]):
-    """Rows in the order of a call."""
+class Summary(list[Row]):
+    """Rows in the order of a call; printed, a table."""
+
+    def __str__(self) -> str:
+        timed = any(row.microseconds is not None for row in self)
+        lines = [["node", "kernel", "weights", *(["us"] if timed else []), "why no kernel"]]
+        for row in self:
+            time = [f"{row.microseconds or 0.0:.1f}"] if timed else []
+            lines.append([row.name, row.kernel, f"{row.weights:,}" if row.weights else "", *time, row.reason])
+        if timed:
+            lines.append(["total", "", f"{sum(row.weights for row in self):,}", f"{self.total:.1f}", ""])
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        right = {2, 3} if timed else {2}
+        return "\n".join("  ".join(cell.rjust(width) if number in right else cell.ljust(width)
+                                   for number, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
+                         for line in lines)
 
     @property
     def total(self) -> float:
         """Microseconds of all operations."""
         return sum(row.microseconds or 0.0 for row in self)
 
-    def __str__(self) -> str:
-        width = max((len(row.name) for row in self), default=4)
-        lines = [f"{row.name:{width}}  {row.kernel:12} {row.microseconds or 0:10.1f} us" for row in self]
-        return "\n".join([*lines, f"{'total':{width}}  {'':12} {self.total:10.1f} us"])
+
+class Profile(Summary):
+    """Rows with their times."""
+
+    def plot(self, axes: Any = None) -> Any:
+        """A bar for each of the operations that take longest, the first on top (needs matplotlib).
+
+        Args:
+            axes: matplotlib axes to draw into; None makes a figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ImportError: there is no matplotlib.
+        """
+        if axes is None:
+            try:
+                import matplotlib.pyplot as plt
+            except ImportError:
+                raise ImportError("Expected matplotlib to be installed: "
+                                  "pip install 'pytorch-quantization-c[plot]'") from None
+            _, axes = plt.subplots(figsize=(8, 1.2 + 0.22 * min(len(self), TALLEST)), layout="constrained")
+        shown = sorted(self, key=lambda row: -(row.microseconds or 0.0))[:TALLEST]
+        for kernel in dict.fromkeys(row.kernel for row in shown):
+            places = [number for number, row in enumerate(shown) if row.kernel == kernel]
+            axes.barh(places, [shown[number].microseconds for number in places], label=kernel,
+                      color=COLOURS.get(kernel, OTHER))
+        axes.set_yticks(range(len(shown)), [row.name for row in shown], fontsize=7)
+        axes.invert_yaxis()
+        axes.set_xlabel("microseconds")
+        axes.set_title(f"{self.total:.0f} microseconds a call, {len(self)} operations")
+        if shown:
+            axes.legend()
+        return axes
 
 
 def _kernel(each: Operation) -> str:
-    if not isinstance(each, Conv):
-        return KERNELS[type(each)]
-    if each.input.matrix:
-        return "linear"
-    return "depthwise" if each.depthwise else "convolution"
+    if isinstance(each, Conv):
+        return "linear" if each.input.matrix else "depthwise" if each.depthwise else "convolution"
+    return KERNELS.get(type(each), type(each).__name__.lower())
+
+
+def _reason(each: Operation) -> str:
+    if not isinstance(each, Python):
+        return ""
+    compute = each.call.compute
+    if isinstance(compute, Rounding):
+        return "a quantiser between nodes without one"
+    if isinstance(compute, Plain):
+        return f"there is none for {compute.node.op_type} here"
+    if isinstance(compute, IntegerLayer):
+        return f"there is none for this {compute.node.op_type}; its product runs on integers"
+    return "computed by the package onnx"
 
 
 def _row(each: Operation, microseconds: float | None = None) -> Row:
-    return Row(each.name, _kernel(each), each.weight.nbytes if isinstance(each, Conv) else 0, microseconds)
+    weight = getattr(each, "weight", None)
+    if isinstance(each, Python) and isinstance(each.call.compute, IntegerLayer):
+        size = int(each.call.compute.weight.array.size)  # a byte each, packed
+    else:
+        size = int(weight.nbytes) if isinstance(weight, np.ndarray) else 0
+    return Row(each.name, _kernel(each), size, microseconds, _reason(each))
 
 
-def rows_of(program: Program) -> list[Row]:
+def summary_of(program: Program) -> Summary:
     """The operations in the order of a call."""
-    return [_row(operation) for each in program.order
-            for operation in (each.operations if isinstance(each, Segment) else [each])]
+    return Summary(_row(operation) for each in program.order
+                   for operation in (each.operations if isinstance(each, Segment) else [each]))
 
 
 def profiled(program: Program, feeds: dict[str, Any], outputs: Sequence[str], repeats: int) -> Profile:

@@ -1,6 +1,7 @@
 """Programs made ready: segments with packed weights, planned for the shapes that come."""
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from .shapes import Dims, Unsupported, dims_of
 __all__ = ["Program", "Unsupported"]
 
 KEPT_PLANS = 8  # shapes of a segment's inputs
+FREE_BYTES, MOST_GROWTH = 2 ** 28, 4096  # what a plan may need, beyond and for each byte of inputs and weights
 
 
 class _Images:
@@ -33,17 +35,25 @@ class Program:
 
     Args:
         lowered: what `lower` returns.
+
+    Raises:
+        ValueError: operations that wait for each other, or weights that do not fit together.
     """
 
     def __init__(self, lowered: Lowered) -> None:
         self.lowered = lowered
-        known = [array_of(value) for value in (*lowered.inputs.values(), *lowered.constants)]
-        wanted = [array_of(value) for value in lowered.outputs.values()]
+        self._constants = {array_of(number): array for number, array in lowered.constants.items()}
+        self._outputs = {name: array_of(number) for name, number in lowered.outputs.items()}
+        known = [*map(array_of, lowered.inputs.values()), *self._constants]
+        wanted = list(self._outputs.values())
         self.order = segments_of(lowered.operations, known, wanted)
         self.weights = {each: _packed(each) for each in lowered.operations if isinstance(each, Conv)}
         self.borders = _borders(lowered.operations)
         self._dead = _last_uses(self.order, set(wanted))
         self._plans: dict[tuple[Segment, tuple[Dims, ...]], Plan] = {}
+        self._bytes = sum(each.weight.nbytes for each in self.weights)
+        made = {key for each in self.order if isinstance(each, Segment) for key in each.outputs}
+        self._only_c = made.issuperset(wanted) and len({*wanted}) == len(wanted)
 
     def run(self, feeds: dict[str, Any], outputs: Sequence[str], times: list[Any] | None = None) -> list[Any] | None:
         """The outputs; None if some value was NaN or another that has no code.
@@ -56,18 +66,19 @@ class Program:
         Raises:
             Unsupported: shapes or types that the program has not been lowered for.
         """
-        values: dict[Key, Any] = {array_of(value): array for value, array in self.lowered.constants.items()}
+        values: dict[Key, Any] = dict(self._constants)
         values.update((array_of(self.lowered.inputs[name]), array) for name, array in feeds.items())
-        with np.errstate(all="ignore"):
-            for each, dead in zip(self.order, self._dead, strict=True):
-                if isinstance(each, Python):
-                    _run_python(each, values, times)
-                elif not self._run_segment(each, values, times):
-                    return None
-                for key in dead:
-                    values.pop(key, None)
-        found = [values[array_of(self.lowered.outputs[name])] for name in outputs]
-        return own_results(found, (*feeds.values(), *self.lowered.constants.values()))
+        for each, dead in zip(self.order, self._dead, strict=True):
+            if isinstance(each, Python):
+                _run_python(each, values, times)
+            elif not self._run_segment(each, values, times):
+                return None
+            for key in dead:
+                values.pop(key, None)
+        found = [values[self._outputs[name]] for name in outputs]
+        if self._only_c and len({*outputs}) == len(outputs):
+            return found
+        return own_results(found, (*feeds.values(), *self._constants.values()))
 
     def _run_segment(self, segment: Segment, values: dict[Key, Any], times: list[Any] | None) -> bool:
         given = [values[key] for key in segment.inputs]
@@ -90,14 +101,24 @@ class Program:
         plan = self._plans.get(wanted)
         if plan is None:
             plan = bind(segment, dict(zip(segment.inputs, dims, strict=True)), self.borders, self.weights)
+            self._check_size(plan, dims)
             kept = dict(list(self._plans.items())[1 - KEPT_PLANS * len(self.order):])
             self._plans = {**kept, wanted: plan}  # a new dictionary: others may be reading the old one
         return plan
 
 
+    def _check_size(self, plan: Plan, dims: Sequence[Dims]) -> None:
+        """Unsupported if a plan wants more memory than inputs and weights justify, as only a hostile file's does."""
+        size = plan.arena + sum(4 * math.prod(shape[:4]) for shape, _ in plan.outputs.values())
+        given = self._bytes + sum(4 * math.prod(each[:4]) for each in dims)
+        if size > FREE_BYTES + MOST_GROWTH * given:
+            raise Unsupported(f"{given} bytes of inputs and weights that need {size} bytes of memory")
+
+
 def _run_python(each: Python, values: dict[Key, Any], times: list[Any] | None) -> None:
     begin = 0 if times is None else time.perf_counter_ns()
-    found = each.call({key.value: values[key] for key in each.reads()})
+    with np.errstate(all="ignore"):
+        found = each.call({key.value: values[key] for key in each.reads()})
     values.update(zip(each.writes(), found, strict=False))
     if times is not None:
         times.append((each, time.perf_counter_ns() - begin))

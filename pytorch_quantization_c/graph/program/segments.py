@@ -33,7 +33,8 @@ def segments_of(operations: Sequence[Operation], known: Iterable[Key], wanted: I
             order.append(Segment(ready))
         python, waiting = _ready([each for each in left if isinstance(each, Python)], have)
         order.extend(each for each in python if isinstance(each, Python))
-        assert ready or python, "operations that wait for each other"
+        if not ready and not python:
+            raise ValueError(f"operations wait for each other: {', '.join(sorted({each.name for each in left})[:5])}")
         left = [*later, *waiting]
     _set_outputs(order, set(wanted))
     return order

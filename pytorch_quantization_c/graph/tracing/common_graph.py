@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..errors import GraphError
-from ..interpreter.feeds import TIED
+from ..interpreter.values import TIED
 from ..interpreter.run import Interpreter
 from ..node_summary import FIXED, INEXACT
 from ..nodes import DOMAIN, is_quantizer

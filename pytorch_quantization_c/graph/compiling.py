@@ -1,0 +1,42 @@
+"""A graph made ready to be run as a program."""
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+
+from .interpreter.run import Interpreter
+from .interpreter.values import tied_axes, wanted
+from .program.document import Document
+from .program.lower import lower
+from .reader import load
+
+__all__ = ["Compiled", "restored"]
+
+
+class Compiled:
+    """A program, and the interpreter for what it does not know.
+
+    Args:
+        model: what `load` takes.
+
+    Raises:
+        GraphError: as `load`, or a node that nothing here can run.
+    """
+
+    def __init__(self, model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model) -> None:
+        self.model = load(model)
+        self.interpreter = Interpreter(self.model)
+        graph = self.model.graph
+        self.document = Document(lower(self.interpreter), [wanted(value) for value in graph.inputs],
+                                 [wanted(value) for value in graph.outputs], tied_axes(graph))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return restored, (ir.to_proto(self.model).SerializeToString(),)
+
+
+def restored(data: bytes) -> Compiled:
+    """A pickled one."""
+    return Compiled(onnx.load_model_from_string(data))
