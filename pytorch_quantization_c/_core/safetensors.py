@@ -193,7 +193,7 @@ def _array(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], data: memory
         if dtype == np.bool_:
             return np.asarray(np.frombuffer(data, np.uint8).reshape(shape) != 0)
         array = np.frombuffer(data, dtype).reshape(shape)
-        return array.astype(dtype.newbyteorder("="))
+        return array.astype(dtype.newbyteorder("="), copy=False)  # `data` belongs to nobody else
     except ValueError as problem:
         raise _refusal(f"`{name}` is not an array NumPy can hold: {problem}") from None
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import _C
 from ..._core.errors import shown
 from ..._core.files import FilePath
 from ..._core.safetensors import deserialize, load_file, serialize
@@ -80,9 +81,17 @@ def serialized(document: Document) -> bytes:
     arrays: Arrays = {}
     try:
         text = json.dumps(encoded(body, "program", arrays, SAVING), separators=(",", ":"), allow_nan=False)
-        return serialize(arrays, {"format": PROGRAM, "version": VERSION, "program": text})
+        metadata = {"format": PROGRAM, "version": VERSION, "program": text, "mark": _mark(text, arrays)}
+        return serialize(arrays, metadata)
     except TypeError as error:
         raise GraphError(f"Expected a program that a file can hold: {error}") from None
+
+
+def _mark(text: str, arrays: Arrays) -> str:
+    """A fingerprint of all that a file says, which tells whether something has changed by accident."""
+    lines = [text, *(f"{name} {array.dtype} {array.shape} {_C.fingerprint(array).hex()}"
+                     for name, array in sorted(arrays.items()))]
+    return _C.fingerprint(np.frombuffer("\n".join(lines).encode(), np.uint8)).hex()
 
 
 def _value(each: Wanted) -> _Value:
@@ -132,8 +141,11 @@ def _check(metadata: dict[str, str]) -> None:
 
 
 def _document(arrays: Arrays, metadata: dict[str, str]) -> Document:
+    text = metadata.get("program", "")
+    if metadata.get("mark") != _mark(text, arrays):
+        raise _damaged("some of its bytes are not those that were written")
     try:
-        body = decoded(ProgramBody, json.loads(metadata.get("program", "")), arrays, LOADING)
+        body = decoded(ProgramBody, json.loads(text), arrays, LOADING)
         inputs, outputs = ([each.wanted() for each in values] for values in (body.inputs, body.outputs))
         lowered = Lowered(body.operations, body.input_numbers, body.output_numbers, body.constants)
         _check_values(lowered, inputs, outputs)

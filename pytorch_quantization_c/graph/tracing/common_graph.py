@@ -10,8 +10,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..errors import GraphError
-from ..interpreter.values import TIED
 from ..interpreter.run import Interpreter
+from ..interpreter.values import TIED
 from ..node_summary import FIXED, INEXACT
 from ..nodes import DOMAIN, is_quantizer
 from .array import plain
