@@ -41,6 +41,16 @@ def integer_pack(
 def integer_run(
     packed: object, input: NDArray[np.float32], amax: ArrayLike | None, bias: NDArray[np.float32] | None, /
 ) -> NDArray[np.float32] | str: ...
+def int4_pack(codes: NDArray[np.uint8], scale: NDArray[np.float32], length: int, /) -> NDArray[np.uint8]: ...
+def int4_run(
+    panels: NDArray[np.uint8], zeros: NDArray[np.uint8] | None, weight_sums: NDArray[np.int32] | None,
+    inverse: NDArray[np.float64] | None, zero: int, out: int, in_: int, length: int, input: NDArray[np.float32],
+    amax: ArrayLike | None, by_row: bool, bias: NDArray[np.float32] | None, num_bits: int, unsigned: bool,
+    narrow_range: bool, /,
+) -> NDArray[np.float32] | str: ...
+def int4_unpack(
+    panels: NDArray[np.uint8], out: int, in_: int, length: int, /
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]: ...
 def histc_edges(high: float, bins: int, /) -> NDArray[np.float32]: ...
 def histogram(
     x: ArrayLike, edges: ArrayLike, counts: NDArray[np.int64], skip_zeros: bool, partial: bool, /

@@ -43,6 +43,7 @@ static void use_scalar(pqc_kernels *t)
     t->requantize_nhwc = pqc_requantize_nhwc_scalar;
     t->requantize_nchw = pqc_requantize_nchw_scalar;
     t->igemm_u8s8 = pqc_igemm_u8s8_scalar;
+    t->gemm_s8u4 = pqc_gemm_s8u4_scalar;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_scalar;
     t->dwconv_nhwc = pqc_dwconv_nhwc_scalar;
     t->finish_nhwc = pqc_finish_nhwc_scalar;
@@ -84,6 +85,7 @@ static void use_avx2(pqc_kernels *t)
     t->requantize_nhwc = pqc_requantize_nhwc_avx2;
     t->requantize_nchw = pqc_requantize_nchw_avx2;
     t->igemm_u8s8 = pqc_igemm_u8s8_avx2;
+    t->gemm_s8u4 = pqc_gemm_s8u4_avx2;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_avx2;
     t->dwconv_nhwc = pqc_dwconv_nhwc_avx2;
     t->finish_nhwc = pqc_finish_nhwc_avx2;
@@ -131,6 +133,7 @@ static void use_avx512(pqc_kernels *t)
 static void use_vnni(pqc_kernels *t)
 {
     t->igemm_u8s8 = pqc_igemm_u8s8_vnni;
+    t->gemm_s8u4 = pqc_gemm_s8u4_vnni;
     t->igemm_u8s8_f32 = pqc_igemm_u8s8_f32_vnni;
     t->gemv_u8s8 = pqc_igemm_u8s8_gemv_vnni;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_vnni;

@@ -14,6 +14,7 @@
 #include "e4m3/e4m3.h"
 #include "fake_quant_half/fake_quant_half.h"
 #include "fingerprint/fingerprint.h"
+#include "gemm_s8u4/gemm_s8u4.h"
 #include "igemm_u8s8/igemm_u8s8.h"
 #include "half/half.h"
 #include "histogram/histogram.h"
@@ -45,6 +46,7 @@ typedef struct {
     pqc_search_logs_fn *search_logs;
     pqc_pack_u8_fn *pack_u8, *pack_u8_c4;
     pqc_igemm_u8s8_fn *igemm_u8s8;
+    pqc_gemm_s8u4_fn *gemm_s8u4;
     pqc_conv_chw_u8s8_fn *conv_chw_u8s8;
     pqc_fingerprint_fn *fingerprint;
     pqc_requantize_fn *requantize_nhwc, *requantize_nchw;

@@ -20,6 +20,7 @@ static const test per_isa[] = {
     {"amax", test_amax},
     {"affine", test_affine},
     {"pack_u8", test_pack_u8},
+    {"gemm_s8u4", test_gemm_s8u4},
     {"igemm_u8s8", test_igemm_u8s8},
     {"requantize", test_requantize},
     {"conv_chw_u8s8", test_conv_chw_u8s8},

@@ -9,6 +9,7 @@ void test_ste(void);
 void test_amax(void);
 void test_affine(void);
 void test_pack_u8(void);
+void test_gemm_s8u4(void);
 void test_igemm_u8s8(void);
 void test_requantize(void);
 void test_dwconv_nhwc(void);

@@ -5,6 +5,7 @@ says when); `layer.execution` tells how the last call was computed. `float_only(
 """
 from .._core.formats import Float, Int, Quantization
 from .float_only import enabled, float_only
+from .int4 import PackedInt4
 from .packed import Format, Geometry, PackedWeights
 
-__all__ = ["Float", "Format", "Geometry", "Int", "PackedWeights", "Quantization", "enabled", "float_only"]
+__all__ = ["Float", "Format", "Geometry", "Int", "PackedInt4", "PackedWeights", "Quantization", "enabled", "float_only"]

@@ -73,6 +73,11 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
                              False, True],
     "integer_run": lambda: [_C.integer_pack(np.ones((60, 100), np.int8), floats(60), False, 1, (), (), (), (), (), 8,
                                             False, True), floats(60, 100), floats(1), floats(60)],
+    "int4_pack": lambda: [np.ones((60, 104), np.uint8), np.ones((60, 4), np.float32), 32],
+    "int4_unpack": lambda: [_C.int4_pack(np.ones((60, 104), np.uint8), np.ones((60, 4), np.float32), 32), 60, 104, 32],
+    "int4_run": lambda: [_C.int4_pack(np.ones((60, 104), np.uint8), np.ones((60, 1), np.float32), 104),
+                         np.zeros(64, np.uint8), np.zeros(64, np.int32), np.ones(60), 8, 60, 104, 104, floats(60, 104),
+                         floats(60), True, floats(60), 8, True, True],
 }
 CASES = [(name, at, victim) for name, make in CALLS.items()
          for at in range(len(make())) for victim in range(len(make()))

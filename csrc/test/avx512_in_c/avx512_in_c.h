@@ -42,7 +42,7 @@ typedef long long __m512i VECTOR(64);
 typedef int8_t i8x64 VECTOR(64), i8x32 VECTOR(32), i8x16 VECTOR(16);
 typedef uint8_t u8x64 VECTOR(64), u8x32 VECTOR(32), u8x16 VECTOR(16);
 typedef int16_t i16x32 VECTOR(64), i16x16 VECTOR(32);
-typedef uint16_t u16x16 VECTOR(32);
+typedef uint16_t u16x32 VECTOR(64), u16x16 VECTOR(32);
 typedef int32_t i32x16 VECTOR(64), i32x8 VECTOR(32), i32x4 VECTOR(16);
 typedef uint32_t u32x16 VECTOR(64);
 typedef int64_t i64x8 VECTOR(64), i64x2 VECTOR(16);

@@ -71,6 +71,7 @@ MASKED_OR_ZERO(maskz_second_epi8, second, __m512i, i8x64, 64)
     }
 SHIFT(_mm512_slli_epi32, u32x16, 16, by < 32 ? a[i] << by : 0)
 SHIFT(_mm512_srli_epi32, u32x16, 16, by < 32 ? a[i] >> by : 0)
+SHIFT(_mm512_srli_epi16, u16x32, 32, by < 16 ? (uint16_t)(a[i] >> by) : 0)
 SHIFT(_mm512_srli_epi64, u64x8, 8, by < 64 ? a[i] >> by : 0)
 SHIFT(_mm512_rol_epi32, u32x16, 16, a[i] << (by & 31) | a[i] >> (-by & 31))
 SHIFT(sra_epi64, i64x8, 8, a[i] >> (by < 63 ? by : 63))

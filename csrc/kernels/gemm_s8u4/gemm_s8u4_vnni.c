@@ -1,0 +1,171 @@
+#include "gemm_s8u4.h"
+
+#if PQC_X86
+#include "avx512.h"
+
+#include <string.h>
+
+#define VNNI PQC_TARGET_VNNI
+#define INLINE VNNI PQC_INLINE
+
+enum { PREFETCH = 2048 }; /* bytes ahead: one row takes the weights as fast as they come */
+
+INLINE __m512i broadcast_four(const int8_t *x)
+{
+    int32_t bytes;
+    memcpy(&bytes, x, 4);
+    return _mm512_set1_epi32(bytes);
+}
+
+/* What the zero points add to the sums of R rows in group g of a panel. */
+INLINE void begin(const pqc_gemm_s8u4_params *p, ptrdiff_t panel, ptrdiff_t g, const int R,
+                  __m512i *sums)
+{
+    const int32_t *x_sums = p->x_sums + g * R;
+    ptrdiff_t at = (panel * p->groups + g) * PQC_U4_NR;
+    __m512i from = _mm512_setzero_si512();
+    if (p->weight_sums)
+        from = _mm512_mullo_epi32(_mm512_set1_epi32(p->x_zero),
+                                  _mm512_loadu_si512(p->weight_sums + at));
+    if (p->zeros) {
+        __m512i zeros =
+            _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p->zeros + at)));
+        PQC_UNROLL(12)
+        for (int r = 0; r < R; r++)
+            sums[r] =
+                _mm512_sub_epi32(from, _mm512_mullo_epi32(zeros, _mm512_set1_epi32(x_sums[r])));
+        return;
+    }
+    PQC_UNROLL(12)
+    for (int r = 0; r < R; r++)
+        sums[r] = _mm512_sub_epi32(
+            from, _mm512_set1_epi32((int32_t)((uint32_t)p->zero * (uint32_t)x_sums[r])));
+}
+
+/* Eight neighbours along K of R rows by a panel. */
+INLINE void step(const int8_t *x, const uint8_t *w, const int R, __m512i *low, __m512i *high)
+{
+    const __m512i half = _mm512_set1_epi8(15);
+    __m512i both = _mm512_loadu_si512(w);
+    if (R == 1)
+        _mm_prefetch((const char *)w + PREFETCH, _MM_HINT_T0);
+    __m512i first = _mm512_and_si512(both, half);
+    __m512i second = _mm512_and_si512(_mm512_srli_epi16(both, 4), half);
+    PQC_KEEP_IN_REGISTER(first);
+    PQC_KEEP_IN_REGISTER(second);
+    PQC_UNROLL(12)
+    for (int r = 0; r < R; r++) {
+        low[r] = _mm512_dpbusd_epi32(low[r], first, broadcast_four(x + 4 * r));
+        high[r] = _mm512_dpbusd_epi32(high[r], second, broadcast_four(x + 4 * (R + r)));
+    }
+}
+
+/* A group's sums.  One row has four in turn, few rows two: a product waits for the one before it. */
+INLINE void group(const int8_t *x, const uint8_t *w, ptrdiff_t steps, const int R, __m512i *sums)
+{
+    const int turns = R == 1 ? 4 : R <= 4 ? 2 : 1;
+    __m512i more[12];
+    PQC_UNROLL(12)
+    for (int i = 0; i < (turns - 1) * R; i++)
+        more[i] = _mm512_setzero_si512();
+    for (ptrdiff_t i = 0; i + 1 < steps; i += 2, x += 16 * R, w += 128) {
+        step(x, w, R, sums, turns > 1 ? more : sums);
+        step(x + 8 * R, w + 64, R, turns > 2 ? more + R : sums,
+             turns > 2   ? more + 2 * R
+             : turns > 1 ? more
+                         : sums);
+    }
+    if (steps % 2 != 0)
+        step(x, w, R, sums, turns > 1 ? more : sums);
+    PQC_UNROLL(12)
+    for (int i = 0; i < (turns - 1) * R; i++)
+        sums[i % R] = _mm512_add_epi32(sums[i % R], more[i]);
+}
+
+/* (float)(by * inverse) of 16 channels. */
+INLINE __m512 scales_of(double by, const double *inverse, __mmask16 lanes)
+{
+    __m512d low = _mm512_maskz_loadu_pd((__mmask8)lanes, inverse);
+    __m512d high = _mm512_maskz_loadu_pd((__mmask8)(lanes >> 8), inverse + 8);
+    __m256 first = _mm512_cvtpd_ps(_mm512_mul_pd(_mm512_set1_pd(by), low));
+    __m256 second = _mm512_cvtpd_ps(_mm512_mul_pd(_mm512_set1_pd(by), high));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(first), second, 1);
+}
+
+INLINE void store(const pqc_gemm_s8u4_params *p, ptrdiff_t channel, const int R,
+                  const __m512i *sums, const __m512 *acc)
+{
+    __mmask16 lanes = tail16(p->channels - channel);
+    __m512 bias = p->bias ? _mm512_maskz_loadu_ps(lanes, p->bias + channel) : _mm512_setzero_ps();
+    PQC_UNROLL(12)
+    for (int r = 0; r < R; r++) {
+        __m512 of = acc[r], by = _mm512_set1_ps((float)p->row_scale[r]);
+        if (p->inverse) {
+            of = _mm512_cvtepi32_ps(sums[r]);
+            by = scales_of(p->row_scale[r], p->inverse + channel, lanes);
+        }
+        _mm512_mask_storeu_ps(p->y + r * p->y_row + channel, lanes, _mm512_fmadd_ps(of, by, bias));
+    }
+}
+
+INLINE void panels(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps)
+{
+    const ptrdiff_t bytes = pqc_u4_group_bytes(8 * steps), count = p->groups;
+    const uint8_t *w = p->w;
+    for (ptrdiff_t channel = 0; channel < p->channels; channel += PQC_U4_NR) {
+        __m512 acc[12];
+        __m512i sums[12];
+        PQC_UNROLL(12)
+        for (int r = 0; r < R; r++) {
+            acc[r] = _mm512_setzero_ps();
+            sums[r] = _mm512_setzero_si512();
+        }
+        for (ptrdiff_t g = 0; g < count; g++, w += bytes) {
+            begin(p, channel / PQC_U4_NR, g, R, sums);
+            group(p->x + 8 * steps * R * g, w, steps, R, sums);
+            __m512 scale = _mm512_loadu_ps(w + 64 * steps);
+            if (R == 1)
+                _mm_prefetch((const char *)w + 64 * steps + PREFETCH, _MM_HINT_T0);
+            PQC_UNROLL(12)
+            for (int r = 0; r < R; r++)
+                acc[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), scale, acc[r]);
+        }
+        store(p, channel, R, sums, acc);
+    }
+}
+
+typedef void body_fn(const pqc_gemm_s8u4_params *p);
+
+/* Groups of 32 have their loop unrolled. */
+#define BODY(R)                                                                                    \
+    VNNI static void rows_##R(const pqc_gemm_s8u4_params *p)                                       \
+    {                                                                                              \
+        if (p->length == 32)                                                                       \
+            panels(p, R, 4);                                                                       \
+        else                                                                                       \
+            panels(p, R, p->length / PQC_U4_KR);                                                   \
+    }
+
+BODY(1)
+BODY(2)
+BODY(3)
+BODY(4)
+BODY(5)
+BODY(6)
+BODY(7)
+BODY(8)
+BODY(9)
+BODY(10)
+BODY(11)
+BODY(12)
+
+static body_fn *const bodies[] = {rows_1, rows_2, rows_3, rows_4,  rows_5,  rows_6,
+                                  rows_7, rows_8, rows_9, rows_10, rows_11, rows_12};
+
+VNNI void pqc_gemm_s8u4_vnni(const pqc_gemm_s8u4_params *p)
+{
+    if (p->rows > 0)
+        bodies[p->rows - 1](p);
+}
+
+#endif

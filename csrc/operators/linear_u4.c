@@ -1,0 +1,281 @@
+#include "linear_u4.h"
+#include "cache_sizes.h"
+#include "dispatch.h"
+#include "parallel.h"
+#include "reduce.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum { QUANTIZE_GRAIN = 1 << 14, PRODUCT_GRAIN = 1 << 20, PACK_GRAIN = 1 << 16 };
+
+/* To fetch a weight takes as long as so many products. */
+enum { FETCH = 4 };
+
+/* A part of the rows at a time, which stays in L2 while the weights pass by; its blocks have nearly as many rows as each other. */
+typedef struct {
+    const pqc_u4_weights *w;
+    const pqc_u4_call *call;
+    float amax; /* of all, found */
+    ptrdiff_t first, rows, blocks;
+    double *row_scale;
+    int32_t *x_sums;
+    int8_t *x;
+    atomic_uint flags;
+} work;
+
+static ptrdiff_t padded_in(const pqc_u4_weights *w)
+{
+    return w->groups * w->length;
+}
+
+static ptrdiff_t most_rows(const pqc_u4_weights *w, ptrdiff_t rows)
+{
+    ptrdiff_t fit = PQC_L2_LINEAR_ROWS / padded_in(w) / PQC_U4_MR * PQC_U4_MR;
+    return pqc_min(rows, pqc_max(fit, PQC_U4_MR));
+}
+
+ptrdiff_t pqc_linear_u4_workspace(const pqc_u4_weights *w, ptrdiff_t rows)
+{
+    ptrdiff_t most = most_rows(w, rows);
+    return pqc_line_aligned(most * (ptrdiff_t)sizeof(double)) +
+           pqc_line_aligned(most * w->groups * (ptrdiff_t)sizeof(int32_t)) +
+           pqc_line_aligned(most * padded_in(w));
+}
+
+static void lay_out(work *k)
+{
+    char *at = k->call->workspace;
+    ptrdiff_t most = most_rows(k->w, k->call->rows);
+    k->row_scale = (double *)(void *)at;
+    at += pqc_line_aligned(most * (ptrdiff_t)sizeof(double));
+    k->x_sums = (int32_t *)(void *)at;
+    k->x = (int8_t *)at + pqc_line_aligned(most * k->w->groups * (ptrdiff_t)sizeof(int32_t));
+}
+
+/* Where a block lies: its first row in the part, and how many. */
+typedef struct {
+    ptrdiff_t row;
+    int rows;
+} block;
+
+static block block_of(const work *k, ptrdiff_t i)
+{
+    ptrdiff_t row = pqc_part_begin(k->rows, k->blocks, i);
+    return (block){row, (int)(pqc_part_begin(k->rows, k->blocks, i + 1) - row)};
+}
+
+static unsigned set_quant(const work *k, ptrdiff_t row, pqc_int_quant *q)
+{
+    const pqc_u4_call *call = k->call;
+    float amax = call->amax     ? call->amax[call->by_row ? row : 0]
+                 : call->by_row ? pqc.amax_f32(call->x + row * k->w->in, k->w->in)
+                                : k->amax;
+    if (!isfinite(amax) || amax < 0)
+        return PQC_U4_AMAX;
+    *q = pqc_int_quant_init(amax, call->format);
+    return isfinite(q->mul) ? 0 : PQC_U4_SCALE;
+}
+
+/* Signed codes [k, k + n) of a row, from bytes that have 128 more; sums grow by those of their groups. */
+static void interleave(const work *w, const uint8_t *bytes, ptrdiff_t k, ptrdiff_t n, block b,
+                       ptrdiff_t row)
+{
+    int8_t *x = w->x + b.row * padded_in(w->w) + b.rows * k + 4 * row;
+    int32_t *x_sums = w->x_sums + b.row * w->w->groups + row;
+    for (ptrdiff_t i = 0; i < n; i += 4, x += 4 * b.rows) {
+        uint32_t four;
+        memcpy(&four, bytes + i, 4);
+        four ^= 0x80808080u;
+        memcpy(x, &four, 4);
+    }
+    for (ptrdiff_t i = 0, end; i < n; i = end) {
+        ptrdiff_t group = (k + i) / w->w->length;
+        int32_t sum = 0;
+        end = pqc_min(n, (group + 1) * w->w->length - k);
+        for (ptrdiff_t j = i; j < end; j++)
+            sum += bytes[j];
+        x_sums[group * b.rows] += sum - 128 * (int32_t)(end - i);
+    }
+}
+
+static unsigned quantize_row(const work *w, block b, ptrdiff_t row)
+{
+    const ptrdiff_t in = w->w->in, padded = padded_in(w->w);
+    const float *x = w->call->x + (w->first + b.row + row) * in;
+    pqc_int_quant q = {0};
+    unsigned flags = set_quant(w, w->first + b.row + row, &q);
+    if (flags != 0)
+        return flags;
+    w->row_scale[b.row + row] = 1.0 / (double)q.div;
+    for (ptrdiff_t k = 0; k < padded; k += PQC_BLOCK) {
+        uint8_t bytes[PQC_BLOCK];
+        ptrdiff_t n = pqc_min(padded - k, PQC_BLOCK), inside = pqc_clamp(in - k, 0, n);
+        flags |= pqc.pack_u8(&(pqc_u8_rows){.x = x + k,
+                                            .y = bytes,
+                                            .rows = 1,
+                                            .n = inside,
+                                            .q = pqc_u8_quant_of(q, w->call->format)});
+        memset(bytes + inside, 128, (size_t)(n - inside));
+        interleave(w, bytes, k, n, b, row);
+    }
+    return flags;
+}
+
+static void quantize_blocks(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    work *w = context;
+    unsigned flags = 0;
+    for (ptrdiff_t i = begin; i < end; i++) {
+        block b = block_of(w, i);
+        memset(w->x_sums + b.row * w->w->groups, 0,
+               (size_t)(b.rows * w->w->groups) * sizeof(int32_t));
+        for (ptrdiff_t row = 0; row < b.rows; row++)
+            flags |= quantize_row(w, b, row);
+    }
+    if (flags != 0)
+        atomic_fetch_or(&w->flags, flags);
+}
+
+/* A block by some panels. */
+static void multiply(const work *k, ptrdiff_t i, ptrdiff_t panel, ptrdiff_t panels)
+{
+    const pqc_u4_weights *w = k->w;
+    ptrdiff_t channel = panel * PQC_U4_NR, of_groups = channel * w->groups;
+    block b = block_of(k, i);
+    pqc_gemm_s8u4_params p = {.x = k->x + b.row * padded_in(w),
+                              .x_sums = k->x_sums + b.row * w->groups,
+                              .row_scale = k->row_scale + b.row,
+                              .rows = b.rows,
+                              .w = w->panels + panel * pqc_u4_panel_bytes(w->groups, w->length),
+                              .groups = w->groups,
+                              .length = w->length,
+                              .zeros = w->zeros ? w->zeros + of_groups : NULL,
+                              .zero = w->zero,
+                              .weight_sums =
+                                  k->call->format.is_unsigned ? w->weight_sums + of_groups : NULL,
+                              .x_zero = 128,
+                              .inverse = w->inverse ? w->inverse + channel : NULL,
+                              .channels = pqc_min(w->out - channel, panels * PQC_U4_NR),
+                              .bias = k->call->bias ? k->call->bias + channel : NULL,
+                              .y = k->call->y + (k->first + b.row) * w->out + channel,
+                              .y_row = w->out};
+    pqc.gemm_s8u4(&p);
+}
+
+/* Tasks are numbered panel, block: a panel is in the caches while the rows pass by. */
+static void multiply_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const work *k = context;
+    if (k->blocks == 1) {
+        multiply(k, 0, begin, end - begin);
+        return;
+    }
+    for (ptrdiff_t i = begin; i < end; i++)
+        multiply(k, i % k->blocks, i / k->blocks, 1);
+}
+
+static void run_part(work *k)
+{
+    const pqc_u4_weights *w = k->w;
+    ptrdiff_t tasks = pqc_u4_panels(w->out);
+    k->blocks = pqc_div_round_up(k->rows, PQC_U4_MR);
+    pqc_parallel_tasks(k->blocks, k->rows * w->in, QUANTIZE_GRAIN, quantize_blocks, k);
+    if (atomic_load(&k->flags) != 0)
+        return;
+    pqc_parallel_tasks(tasks * k->blocks,
+                       pqc_max(k->rows, FETCH) * tasks * PQC_U4_NR * padded_in(w), PRODUCT_GRAIN,
+                       multiply_tasks, k);
+}
+
+unsigned pqc_linear_u4_run(const pqc_u4_weights *w, const pqc_u4_call *call)
+{
+    work k = {.w = w, .call = call};
+    ptrdiff_t most = most_rows(w, call->rows);
+    if (call->rows == 0)
+        return 0;
+    lay_out(&k);
+    if (!call->amax && !call->by_row) {
+        pqc_dimension all = {call->rows * w->in, false};
+        pqc_reduce_amax(call->x, PQC_F32, &all, 1, &k.amax);
+    }
+    for (k.first = 0; k.first < call->rows && atomic_load(&k.flags) == 0; k.first += most) {
+        k.rows = pqc_min(call->rows - k.first, most);
+        run_part(&k);
+    }
+    return atomic_load(&k.flags);
+}
+
+typedef struct {
+    const pqc_u4_weights *w;
+    uint8_t *panels, *codes;
+    float *scale;
+    const uint8_t *given_codes;
+    const float *given_scale;
+} packing;
+
+/* The byte that holds the code of neighbour k in a group, and how far up it is. */
+static ptrdiff_t byte_of(ptrdiff_t lane, ptrdiff_t k)
+{
+    return k / PQC_U4_KR * 64 + 4 * lane + k % 4;
+}
+
+static int shift_of(ptrdiff_t k)
+{
+    return k % PQC_U4_KR < 4 ? 0 : 4;
+}
+
+static void pack_channel(const packing *p, uint8_t *panel, ptrdiff_t channel)
+{
+    const pqc_u4_weights *w = p->w;
+    for (ptrdiff_t g = 0; g < w->groups; g++) {
+        uint8_t *group = panel + g * pqc_u4_group_bytes(w->length);
+        ptrdiff_t lane = channel % PQC_U4_NR, n = pqc_min(w->in - g * w->length, w->length);
+        const uint8_t *codes = p->given_codes + channel * w->in + g * w->length;
+        for (ptrdiff_t k = 0; k < n; k++)
+            group[byte_of(lane, k)] |= (uint8_t)((codes[k] & 15) << shift_of(k));
+        memcpy(group + 8 * w->length + 4 * lane, p->given_scale + channel * w->groups + g, 4);
+    }
+}
+
+static void pack_panels(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const packing *p = context;
+    ptrdiff_t bytes = pqc_u4_panel_bytes(p->w->groups, p->w->length);
+    memset(p->panels + begin * bytes, 0, (size_t)((end - begin) * bytes));
+    for (ptrdiff_t channel = begin * PQC_U4_NR; channel < pqc_min(end * PQC_U4_NR, p->w->out);
+         channel++)
+        pack_channel(p, p->panels + channel / PQC_U4_NR * bytes, channel);
+}
+
+void pqc_u4_pack(const pqc_u4_weights *w, const uint8_t *codes, const float *scale, uint8_t *panels)
+{
+    packing p = {.w = w, .panels = panels, .given_codes = codes, .given_scale = scale};
+    pqc_parallel_tasks(pqc_u4_panels(w->out), w->out * w->in, PACK_GRAIN, pack_panels, &p);
+}
+
+static void unpack_channels(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const packing *p = context;
+    const pqc_u4_weights *w = p->w;
+    for (ptrdiff_t channel = begin; channel < end; channel++) {
+        ptrdiff_t lane = channel % PQC_U4_NR;
+        const uint8_t *group =
+            w->panels + channel / PQC_U4_NR * pqc_u4_panel_bytes(w->groups, w->length);
+        for (ptrdiff_t k = 0; k < w->in; k++) {
+            const uint8_t *of = group + k / w->length * pqc_u4_group_bytes(w->length);
+            ptrdiff_t in = k % w->length;
+            p->codes[channel * w->in + k] = (uint8_t)(of[byte_of(lane, in)] >> shift_of(in) & 15);
+        }
+        for (ptrdiff_t g = 0; g < w->groups; g++)
+            memcpy(p->scale + channel * w->groups + g,
+                   group + g * pqc_u4_group_bytes(w->length) + 8 * w->length + 4 * lane, 4);
+    }
+}
+
+void pqc_u4_unpack(const pqc_u4_weights *w, uint8_t *codes, float *scale)
+{
+    packing p = {.w = w, .codes = codes, .scale = scale};
+    pqc_parallel_tasks(w->out, w->out * w->in, PACK_GRAIN, unpack_channels, &p);
+}
