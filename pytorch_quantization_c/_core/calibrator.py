@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,8 +16,9 @@ from .descriptor import checked_axis
 from .errors import NotFiniteError
 from .files import FilePath
 from .formats import known_bits
+from .lazy_logger import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 

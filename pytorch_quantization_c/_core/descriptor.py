@@ -2,7 +2,6 @@
 # pyright: reportArgumentType=false
 from __future__ import annotations
 
-import logging
 import operator
 from numbers import Real
 from typing import Any
@@ -14,8 +13,9 @@ from .._arrays import number_array
 from .axes import Axis
 from .errors import shown
 from .formats import known_bits
+from .lazy_logger import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 CALIB_METHODS = ("max", "histogram")
 MAX_AXES = 64           # of a NumPy array

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -76,6 +75,8 @@ def write_file(path: FilePath, data: bytes) -> None:
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise ValueError(NOT_ORDINARY.format(given))
     folder, name = os.path.split(target)
+    import hashlib  # OpenSSL, milliseconds to load
+
     prefix = f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}."  # short: the name may be as long as names can be
     _remove_orphans(folder, prefix)
     mode = 0o666 if status is None else stat.S_IMODE(status.st_mode)

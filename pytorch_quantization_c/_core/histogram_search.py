@@ -1,7 +1,6 @@
 """The amax of a histogram: by least divergence, by least squared error, by a share of the values."""
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -12,11 +11,12 @@ from numpy.typing import NDArray
 from .. import _C
 from .errors import shown
 from .formats import Float, number_format
+from .lazy_logger import get_logger
 
 METHODS = {"entropy": ("stride", "start_bin"), "mse": ("stride", "start_bin"), "percentile": ("percentile",)}
 MUCH = 0.01     # a share of the values that is worth a word when it is clipped
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 DEFAULTS = {"stride": 1, "start_bin": 128, "percentile": 99.99}
 

@@ -5,16 +5,16 @@ A host's layer puts one of these classes before its float layer: `class QuantLin
 from __future__ import annotations
 
 import copy
-import logging
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .descriptor import QUANT_DESC_8BIT_PER_TENSOR, ScaledQuantDescriptor
+from .lazy_logger import get_logger
 
 __all__ = ["ConvRules", "ConvTransposeRules", "LinearRules", "QuantInputRules", "QuantRules",
            "pop_quant_desc_in_kwargs"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 L = TypeVar("L", bound="Quantizing")
 

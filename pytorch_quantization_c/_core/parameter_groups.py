@@ -1,17 +1,17 @@
 """Choosing parameters by name, for models of any host."""
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from .errors import shown
+from .lazy_logger import get_logger
 from .models import is_frozen
 
 __all__ = ["freeze_parameters", "group_parameters", "layers_with_quantized_weight", "match_parameters"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def _module(model: Any) -> Any:

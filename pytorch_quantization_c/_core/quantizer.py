@@ -9,7 +9,6 @@ calls `_set_up` after `Module.__init__`, and defines the abstract methods. All e
 """
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -19,11 +18,12 @@ from numpy.typing import NDArray
 from .axes import Axis, axes_to_reduce
 from .descriptor import ScaledQuantDescriptor, checked_bits
 from .formats import Float, Int, number_format
+from .lazy_logger import get_logger
 from .quantizer_parts import STATE
 from .quantizer_text import QuantizerText, tell_reader
 from .state_bits import note_bits, warn_of_other_bits
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class QuantizerRules(QuantizerText, ABC):

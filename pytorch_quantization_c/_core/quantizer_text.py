@@ -1,11 +1,12 @@
 """The line that a quantiser prints of itself."""
 from __future__ import annotations
 
-import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .lazy_logger import get_logger
 
 if TYPE_CHECKING:
     Quantizer = Any  # the class that inherits from this
@@ -14,7 +15,7 @@ else:
 
 __all__ = ["QuantizerText", "tell_reader"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def tell_reader(message: str) -> None:

@@ -5,18 +5,18 @@ Independent of the host: a table of entries says which name of which package sta
 from __future__ import annotations
 
 import functools
-import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from .errors import shown
+from .lazy_logger import get_logger
 from .switches import Block, Switch
 
 __all__ = ["Entry", "ReplacementRules", "onnx_export"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Entry(NamedTuple):
