@@ -18,6 +18,7 @@ Demands = dict[ir.Value, dict[tuple[object, str], list[Use]]]     # by value, by
 
 MOVING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "DepthToSpace", "SpaceToDepth",
           "Expand", "Tile", "MaxPool")
+PARTS = ("Slice", "Split", "Gather")    # of a value; what is quantised ahead of them is all of it
 
 
 @dataclass
@@ -92,6 +93,7 @@ def input_sites(model: ir.Model, readers: dict[ir.Node, list[int]], key: Callabl
                 _demand(demands, value, key(node), "", (node, index))
         if node not in readers and _moves(node):
             _move_up(demands, node)
+    _move_back(demands)
     return [Site(value, uses[::-1], group, "input", _owner(uses[-1][0], readers))
             for value, found in demands.items() for (_, group), uses in found.items()][::-1]
 
@@ -118,7 +120,7 @@ def _demand(demands: Demands, value: ir.Value, key: object, group: str, use: Use
 def _owner(node: ir.Node, layers: Container[ir.Node]) -> ir.Node:
     """The first layer behind a reader."""
     while node not in layers:
-        node = next(iter(node.outputs[0].uses())).node
+        node = next(use.node for value in node.outputs for use in value.uses())
     return node
 
 
@@ -129,7 +131,7 @@ def _moves(node: ir.Node) -> bool:
     if is_op(node, "Pad"):
         value = node.inputs[2] if len(node.inputs) > 2 else None
         return value is None or attribute(node, "mode", "constant") != "constant" or scalar(value) == 0
-    return is_op(node, "Concat", *MOVING)
+    return is_op(node, "Concat", *MOVING, *PARTS)
 
 
 def _data_inputs(node: ir.Node) -> list[int]:
@@ -138,23 +140,52 @@ def _data_inputs(node: ir.Node) -> list[int]:
 
 def _move_up(demands: Demands, node: ir.Node) -> None:
     """Where all who read a moved value want the same quantiser, the node's inputs are quantised in its stead."""
-    out = node.outputs[0]
-    found = demands.get(out, {})
-    if len(found) != 1 or out.is_graph_output() or any(value.uses() for value in node.outputs[1:]):
+    read = [value for value in node.outputs if value.uses() or value.is_graph_output()]
+    wanted = {_agreed(demands, value) for value in read}
+    agreed = wanted.pop() if len(wanted) == 1 else None
+    if agreed is None or (len(read) > 1 and not is_op(node, "Split")):
         return
-    ((key, group), uses), = found.items()
-    if len(uses) != len(out.uses()):
-        return
+    key, group = agreed
     values = [node.inputs[index] for index in _data_inputs(node)]
     if any(value is None or value.dtype not in (None, ir.DataType.FLOAT) or constant(value) is not None
            for value in values):
         return
+    if is_op(node, "Slice", "Gather") and values[0] is not None and len(values[0].uses()) == 1:
+        return  # nobody to share with, and the range of the part may be smaller
     if len(values) > 1:
         group = group or f"{node.name}.inputs"
-    del demands[out]
+    for value in read:
+        del demands[value]
     for index, value in zip(_data_inputs(node), values, strict=True):
         assert value is not None
         _demand(demands, value, key, group, (node, index))
+
+
+def _agreed(demands: Demands, value: ir.Value) -> tuple[object, str] | None:
+    """The one quantiser that all who read a value want."""
+    found = demands.get(value, {})
+    if len(found) != 1 or value.is_graph_output():
+        return None
+    (wanted, uses), = found.items()
+    return wanted if len(uses) == len(value.uses()) else None
+
+
+def _move_back(demands: Demands) -> None:
+    """Of a value that others read as well, only the parts are quantised that integers are made of."""
+    for value in list(demands):
+        if _agreed(demands, value) is not None:
+            continue
+        for (key, group), uses in list(demands[value].items()):
+            kept = [use for use in uses if not is_op(use[0], *PARTS)]
+            for node, _ in (use for use in uses if is_op(use[0], *PARTS)):
+                for out in node.outputs:
+                    for use in out.uses():
+                        _demand(demands, out, key, group, (use.node, use.idx))
+            demands[value].pop((key, group))
+            if kept:
+                demands[value][key, group] = kept
+        if not demands[value]:
+            del demands[value]
 
 
 def residual_sites(model: ir.Model, layers: list[ir.Node]) -> list[Site]:

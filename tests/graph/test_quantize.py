@@ -180,3 +180,48 @@ def test_the_default_is_the_better_of_max_and_mse(rng: np.random.Generator, outl
         int8 = graph.quantize(model, [data], method=method)
         noise[method] = sqnr(graph.interpret(model, {"x": data})[0], graph.interpret(int8, {"x": data})[0])
     assert noise["auto"] == max(noise["max"], noise["mse"])
+
+
+PARTS = {
+    "split": "p, q = Split <axis = 1, num_outputs = 2> (r)",
+    "an output that nobody reads": "p, unread, q = Split <axis = 1> (r, three)",
+    "slices": "p = Slice (r, zero, two, one)  q = Slice (r, two, four, one)",
+    "gathers": "p = Gather <axis = 1> (r, first)  q = Gather <axis = 1> (r, last)",
+    "behind others": "t = Transpose <perm = [0, 1, 3, 2]> (r)  p, q = Split <axis = 1, num_outputs = 2> (t)",
+}
+CONSTANTS = {"zero": np.array([0]), "one": np.array([1]), "two": np.array([2]), "four": np.array([4]),
+             "three": np.array([1, 2, 1]), "first": np.array([0, 1]), "last": np.array([3, 1])}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_quantizer_moves_up_through_parts_that_layers_alone_read(rng: np.random.Generator, name: str) -> None:
+    channels = 1 if "nobody" in name else 2
+    body = f"r = HardSwish (x) {PARTS[name]} a = Conv (p, w) b = Conv (q, v) y = Concat <axis = 1> (a, b)"
+    w = {"w": normal(rng, 3, channels, 1, 1), "v": normal(rng, 3, channels, 1, 1)}
+    model = network(body, "float[N,4,5,6] x", "float[N,6,H,W] y", **w, **CONSTANTS)
+    int8 = graph.quantize(model, [normal(rng, 4, 4, 5, 6)], methods=())
+    assert [each.input.name for each in found(int8).values() if not each.is_weight] == ["r"]
+    x = normal(rng, 2, 4, 5, 6)
+    (expected,), (got,) = graph.interpret(model, {"x": x}), graph.interpret(int8, {"x": x})
+    assert 25 < sqnr(expected, got) < 60
+    layers = [step.compute for step in graph.Interpreter(int8).plan.steps if step.node.op_type == "Conv"]
+    assert all(type(layer).__name__ == "IntegerLayer" for layer in layers) and len(layers) == 2
+    assert graph.compile(int8).run(None, {"x": x})[0].tobytes() == got.tobytes()
+
+
+@pytest.mark.parametrize("rest", ["c = Sigmoid (q)", "c = Sigmoid (r)", "c = Conv (q, u)"])
+def test_a_quantizer_stays_behind_parts_where_others_read_the_rest(rng: np.random.Generator, rest: str) -> None:
+    body = f"r = Relu (x) p, q = Split <axis = 1, num_outputs = 2> (r) y = Conv (p, w) {rest} z = Neg (q)"
+    model = network(f"{body} k = ReduceMax <keepdims = 0> (c)", "float[N,4,5,6] x",
+                    "float[N,3,5,6] y, float[N,2,5,6] z, float k", w=normal(rng, 3, 2, 1, 1), u=normal(rng, 3, 2, 1, 1))
+    int8 = graph.quantize(model, [normal(rng, 4, 4, 5, 6)], methods=())
+    assert "r" not in [each.input.name for each in found(int8).values()]
+    assert "p" in [each.input.name for each in found(int8).values()]
+
+
+def test_one_slice_keeps_the_range_of_its_part(rng: np.random.Generator) -> None:
+    """The first token of a sequence: the others may be much larger, and nobody shares."""
+    body = "r = Relu (x) p = Gather <axis = 1> (r, at) y = Gemm (p, w)"
+    model = network(body, "float[N,7,6] x", "float[N,3] y", at=np.array(0), w=normal(rng, 6, 3))
+    int8 = graph.quantize(model, [normal(rng, 4, 7, 6)], methods=())
+    assert [each.input.name for each in found(int8).values() if not each.is_weight] == ["p"]
