@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GraphError, failed, shown_node
 from ..nodes import is_quantizer, quantizer
+from .nbits import INTEGERS, nbits_of
 from .plain import Rounding, plain
 from .record import Compute
 
@@ -94,6 +95,9 @@ def plain_step(node: ir.Node, opsets: dict[str, int]) -> Step:
     if is_quantizer(node):
         return quantizer_step(node)
     try:
+        blocks = nbits_of(node)
+        if blocks is not None:
+            return Step(node, node.inputs[:1], blocks, "int8" if blocks.weight.level == INTEGERS else "float")
         own = plain(node, opsets.get("", opsets.get("ai.onnx", 0)), Reference(node, opsets))
     except Exception as error:
         raise GraphError(f"{named(node)}: {error}") from error

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..interpreter.integer_layer import IntegerLayer
+from ..interpreter.nbits import NBits
 from ..interpreter.plain import Plain, Rounding
 from .operations import Concat, Conv, Export, Import, Operation, Pool, Python
 from .run import Program
@@ -113,6 +114,8 @@ def _reason(each: Operation) -> str:
         return f"there is none for {compute.node.op_type} here"
     if isinstance(compute, IntegerLayer):
         return f"there is none for this {compute.node.op_type}; its product runs on integers"
+    if isinstance(compute, NBits):
+        return "there is none for MatMulNBits; its product runs on integers where accuracy_level is 4"
     return "computed by the package onnx"
 
 
@@ -120,6 +123,8 @@ def _row(each: Operation, microseconds: float | None = None) -> Row:
     weight = getattr(each, "weight", None)
     if isinstance(each, Python) and isinstance(each.call.compute, IntegerLayer):
         size = int(each.call.compute.weight.array.size)  # a byte each, packed
+    elif isinstance(each, Python) and isinstance(each.call.compute, NBits):
+        size = int(each.call.compute.weight.packed.nbytes + each.call.compute.weight.scale.nbytes)
     else:
         size = int(weight.nbytes) if isinstance(weight, np.ndarray) else 0
     return Row(each.name, _kernel(each), size, microseconds, _reason(each))

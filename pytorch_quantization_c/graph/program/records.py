@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..arithmetic import integers
 from ..errors import GraphError
 from ..interpreter.integer_layer import IntegerLayer, LayerWeight
+from ..interpreter.nbits import BlockWeight, NBits
 from ..interpreter.plain import Plain, Rounding, plain
 from ..interpreter.record import Compute, NodeRecord, recorded
 from ..spec import QuantizerSpec
@@ -72,6 +73,16 @@ class LayerRecord(Record):
                             own.function)
 
 
+@dataclass(frozen=True)
+class BlockRecord(Record):
+    """A product with a weight in blocks."""
+
+    weight: BlockWeight
+
+    def made(self) -> Compute:
+        return NBits(self.weight)
+
+
 def _operator(record: NodeRecord) -> Plain:
     try:
         found = plain(record.node(), record.opset, None)
@@ -92,6 +103,8 @@ def record_of(value: Compute) -> Record:
         return OperatorRecord(_node(value.node, value.opset))
     if isinstance(value, IntegerLayer):
         return _layer_record(value)
+    if isinstance(value, NBits):
+        return BlockRecord(value.weight)
     raise Unsaved("onnx.reference computes it")
 
 
