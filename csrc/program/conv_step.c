@@ -61,8 +61,24 @@ static int32_t *add_groups(int32_t *offset, ptrdiff_t from, ptrdiff_t bytes)
     return offset;
 }
 
+static void set_offsets(const pqc_step *s)
+{
+    const pqc_weights_shape *w = &s->weights->shape;
+    const pqc_image *in = &s->input;
+    int32_t *offset = s->offset, *run = s->offset + s->weights->k;
+    ptrdiff_t bytes = w->depthwise ? 1 : w->merged ? w->kw * w->in : w->in;
+    for (ptrdiff_t y = 0; y < w->kh; y++)
+        for (ptrdiff_t x = 0; x < (w->merged ? 1 : w->kw); x++) {
+            ptrdiff_t from =
+                y * s->y.dilation * pqc_image_row(in) + x * s->x.dilation * in->codes.pixel;
+            offset = add_groups(offset, from, bytes);
+            if (!w->depthwise)
+                *run++ = (int32_t)from;
+        }
+}
+
 /* The output stage, without addresses. */
-static pqc_finish_params finish_of(const pqc_step *s)
+pqc_finish_params pqc_conv_step_finish(const pqc_step *s)
 {
     const pqc_weights *w = s->weights;
     pqc_finish_params f = {w->scale,
@@ -88,20 +104,14 @@ const char *pqc_conv_step_prepare(pqc_step *s)
     if (why)
         return why;
     const pqc_image *in = &s->input, *out = &s->output[0];
-    const pqc_weights_shape *w = &s->weights->shape;
     if (!is_covered(&s->y, out->h, in->top, in->h, in->bottom) ||
         !is_covered(&s->x, out->w, in->left, in->w, in->right))
         return "taps outside of the input and its border";
-    int32_t *offset = s->offset;
-    ptrdiff_t bytes = w->depthwise ? 1 : w->merged ? w->kw * w->in : w->in;
-    for (ptrdiff_t y = 0; y < w->kh; y++)
-        for (ptrdiff_t x = 0; x < (w->merged ? 1 : w->kw); x++)
-            offset = add_groups(
-                offset, y * s->y.dilation * pqc_image_row(in) + x * s->x.dilation * in->codes.pixel,
-                bytes);
+    set_offsets(s);
     s->known = 0;
-    pqc_finish_params f = finish_of(s);
+    pqc_finish_params f = pqc_conv_step_finish(s);
     s->known = pqc_finish_known(&f, s->weights->largest);
+    s->tiling = pqc_tiling_of(s);
     return NULL;
 }
 
@@ -190,7 +200,7 @@ static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_
     for (ptrdiff_t done = 0, run; done < t->pixels; done += run) {
         ptrdiff_t y = (t->first + done) / width, x = (t->first + done) % width;
         run = pqc_min(width - x, t->pixels - done);
-        pqc_finish_params f = finish_of(s);
+        pqc_finish_params f = pqc_conv_step_finish(s);
         if (s->residual.codes.content != PQC_NOTHING)
             f.residual = pqc_image_pixels(&s->residual, j->buffers, t->image, y, x);
         for (int i = 0; i < s->outputs; i++)
@@ -222,6 +232,8 @@ unsigned pqc_conv_step_run(const pqc_step *s, char *const *buffers)
 {
     const pqc_weights *w = s->weights;
     const pqc_image *out = &s->output[0];
+    if (s->tiling.fits && pqc.igemm_nhwc)
+        return pqc_conv_tiles_run(s, buffers);
     ptrdiff_t pixels = out->h * out->w;
     job j = {.step = s, .buffers = buffers, .mblocks = pqc_mblocks(pixels)};
     j.panels = pqc_weights_panels(w);

@@ -5,7 +5,7 @@ ptrdiff_t pqc_step_offsets(const pqc_step *step)
     if (step->kind != PQC_STEP_CONV)
         return 0;
     const pqc_weights *w = step->weights;
-    return w->shape.depthwise ? w->shape.kh * w->shape.kw : w->k;
+    return w->shape.depthwise ? w->shape.kh * w->shape.kw : w->k + pqc_step_runs(step);
 }
 
 static bool same_shape(const pqc_image *a, const pqc_image *b)
@@ -51,6 +51,16 @@ const char *pqc_step_prepare(pqc_step *step)
         return same_shape(in, out) ? NULL : "images of one shape expected";
     return in->n == out->n && in->c == out->c ? pqc_window_check(step)
                                               : "as many images and channels expected";
+}
+
+void pqc_step_limit(pqc_step *step, ptrdiff_t buffer_bytes, ptrdiff_t *arena_bytes)
+{
+    if (!step->tiling.fits)
+        return;
+    if (step->input.buffer == 0)
+        *arena_bytes = pqc_max(*arena_bytes, step->tiling.reach);
+    else
+        step->tiling.fits = step->tiling.reach <= buffer_bytes;
 }
 
 unsigned pqc_step_run(const pqc_step *step, char *const *buffers)

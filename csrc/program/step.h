@@ -18,6 +18,13 @@ typedef struct {
     ptrdiff_t stride, dilation, before, kernel;
 } pqc_window;
 
+/* How a convolution's pixels are cut into tiles of 16 (conv_tiles.c). */
+typedef struct {
+    bool fits;              /* enough of the tiles' products are wanted */
+    ptrdiff_t pitch, tiles; /* pixels from a row to the next; tiles of an image */
+    ptrdiff_t reach;        /* bytes of the input's buffer up to the end of what the tiles read */
+} pqc_tiling;
+
 typedef struct {
     pqc_step_kind kind;
     pqc_image input, residual, output[PQC_MAX_OUTPUTS]; /* residual: content PQC_NOTHING if none */
@@ -26,8 +33,9 @@ typedef struct {
     const pqc_weights *weights; /* of convolutions */
     float low, high, second_low, second_high;
     bool hard_swish;
-    unsigned known;  /* of convolutions: pqc_finish_known; filled by pqc_step_prepare */
-    int32_t *offset; /* of convolutions: of each kr group, or tap; filled by pqc_step_prepare */
+    unsigned known;    /* of convolutions: pqc_finish_known; filled by pqc_step_prepare */
+    pqc_tiling tiling; /* of convolutions; filled by pqc_step_prepare, as is: */
+    int32_t *offset;   /* of convolutions: of each kr group, or tap; then of the kr groups' runs */
 } pqc_step;
 
 /* Offsets that a step needs. */
@@ -38,6 +46,21 @@ const char *pqc_step_prepare(pqc_step *step);
 
 /* Runs it, on all threads; returns the flags of pack_u8.h. */
 unsigned pqc_step_run(const pqc_step *step, char *const *buffers);
+
+/* Tiles may read beyond an image.  The arena grows so far; another buffer's steps do without tiles. */
+void pqc_step_limit(pqc_step *step, ptrdiff_t buffer_bytes, ptrdiff_t *arena_bytes);
+
+/* Runs of kr groups whose bytes lie together: a tap's, or those of a row of taps. */
+static inline ptrdiff_t pqc_step_runs(const pqc_step *step)
+{
+    const pqc_weights_shape *w = &step->weights->shape;
+    return w->kh * (w->merged ? 1 : w->kw);
+}
+
+/* Of convolutions: the output stage, but for where it reads and writes; its way by tiles. */
+pqc_finish_params pqc_conv_step_finish(const pqc_step *step);
+pqc_tiling pqc_tiling_of(pqc_step *step);
+unsigned pqc_conv_tiles_run(const pqc_step *step, char *const *buffers);
 
 /* One for each kind. */
 const char *pqc_conv_step_prepare(pqc_step *step);

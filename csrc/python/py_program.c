@@ -245,6 +245,8 @@ static int get_steps(plan *p, const description *d)
         const char *why = pqc_step_prepare(&p->step[i]);
         if (why)
             return refuse(why, i);
+        pqc_step_limit(&p->step[i], p->buffer_bytes[p->step[i].input.buffer],
+                       &p->program.arena_bytes);
     }
     return 0;
 }

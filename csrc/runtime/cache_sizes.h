@@ -20,6 +20,8 @@ enum {
     PQC_L2_AMX_WEIGHTS =
         1 << 20, /* a layer's weights; above, few large M-blocks read them few times */
     PQC_L2_AMX_PANEL = 512 << 10, /* the B panel of such an M-block */
+    PQC_L2_TILE_WEIGHTS =
+        512 << 10, /* a convolution's weights, read for each M-block (conv_tiles) */
     PQC_L2_LINEAR_WEIGHTS =
         640 << 10,                /* weight panels that an M-block passes over together (linear) */
     PQC_L2_LINEAR_ROWS = 1 << 20, /* quantised rows (linear) */

@@ -15,6 +15,7 @@
 #include "fake_quant_half/fake_quant_half.h"
 #include "fingerprint/fingerprint.h"
 #include "gemm_s8u4/gemm_s8u4.h"
+#include "igemm_nhwc/igemm_nhwc.h"
 #include "igemm_u8s8/igemm_u8s8.h"
 #include "half/half.h"
 #include "histogram/histogram.h"
@@ -52,11 +53,12 @@ typedef struct {
     pqc_requantize_fn *requantize_nhwc, *requantize_nchw;
     pqc_dwconv_nhwc_fn *dwconv_nhwc;
     pqc_finish_nhwc_fn *finish_nhwc;
-    pqc_dwconv_u8s8_fn *dwconv_u8s8;       /* or NULL: these five are the last */
+    pqc_dwconv_u8s8_fn *dwconv_u8s8;       /* or NULL: these six are the last */
     pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32; /* or NULL */
     pqc_gemv_u8s8_fn *gemv_u8s8;           /* or NULL */
     const pqc_winograd *winograd;          /* or NULL */
     const pqc_amx_gemm *amx_gemm;          /* or NULL */
+    const pqc_igemm_nhwc *igemm_nhwc;      /* or NULL */
 } pqc_kernels;
 
 /* The table in use.  A table never changes once it is here: pqc_select puts another in its place,

@@ -10,10 +10,15 @@ FINISH_INLINE void finish_all(const int32_t *acc, ptrdiff_t ld, int pixels, int 
 {
     finish_channels c = finish_channels_of(f, V, channels);
     int p = 0;
-    for (; P > 1 && p + P <= pixels; p += P)
-        finish_pixels(acc + p * ld, ld, P, V, &c, f, NULL, p, r);
-    for (; p < pixels; p++)
-        finish_pixels(acc + p * ld, ld, 1, V, &c, f, NULL, p, r);
+    const int32_t *at[4] = {acc, acc + ld, acc + 2 * ld, acc + 3 * ld};
+    for (; p + P <= pixels; p += P) {
+        finish_pixels(at, P, V, &c, f, NULL, p, r);
+        PQC_UNROLL(4)
+        for (int i = 0; i < P; i++)
+            at[i] += P * ld;
+    }
+    for (; p < pixels; p++, at[0] += ld)
+        finish_pixels(at, 1, V, &c, f, NULL, p, r);
 }
 
 AVX512 unsigned pqc_finish_nhwc_avx512(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,

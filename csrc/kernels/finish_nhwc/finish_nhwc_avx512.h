@@ -190,16 +190,16 @@ FINISH_INLINE void finish_add(__m512 *y, const int P, const int V, __mmask16 las
     }
 }
 
-/* P pixels from `pixel` on, whose sums are V vectors each; P * V <= 4, and constants where this is inlined.
+/* P pixels from `pixel` on, whose sums are V vectors each, at acc[0] to acc[P - 1]; P * V <= 4, and constants where this is inlined.
  * offset: NULL, or of the residual and of each output the bytes from `at` to each pixel. */
-FINISH_INLINE void finish_pixels(const int32_t *acc, ptrdiff_t ld, const int P, const int V,
+FINISH_INLINE void finish_pixels(const int32_t *const *acc, const int P, const int V,
                                  const finish_channels *c, const pqc_finish_params *f,
                                  const ptrdiff_t *const *offset, ptrdiff_t pixel, finish_refused *r)
 {
     __m512 y[4];
     PQC_UNROLL(4)
     for (int i = 0; i < P * V; i++) {
-        __m512 sums = _mm512_cvtepi32_ps(_mm512_loadu_si512(acc + i / V * ld + i % V * 16));
+        __m512 sums = _mm512_cvtepi32_ps(_mm512_loadu_si512(acc[i / V] + i % V * 16));
         y[i] = _mm512_fmadd_ps(sums, c->scale[i % V], c->bias[i % V]);
     }
     if (!(f->known & PQC_NO_FIRST_CLAMP))

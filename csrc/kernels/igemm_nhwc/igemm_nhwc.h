@@ -1,0 +1,70 @@
+/* Convolutions and matrix products, channels last, by tiles of 16 pixels and 16 channels, through the output stage of
+ * finish_nhwc.h.  The sums are those of igemm_u8s8.h, with which the weights are shared; exact modulo 2^32.
+ *
+ * Two tiles of pixels by two of channels are multiplied at a time, and stored while the next ones are multiplied: their results
+ * are pending until then, or until `flush`. */
+#ifndef PQC_IGEMM_NHWC_H
+#define PQC_IGEMM_NHWC_H
+
+#include "finish_nhwc/finish_nhwc.h"
+#include "igemm_u8s8/igemm_u8s8.h"
+
+enum {
+    PQC_TILE = 16,                /* pixels, channels or kr groups of a tile */
+    PQC_TILE_PAIR = 2 * PQC_TILE, /* pixels and channels that are multiplied at a time */
+};
+
+/* Two tiles of pixels, or one.  Their pixels are `pixel` bytes apart; each tile's 16 are read, whatever they are.  The kr groups
+ * are runs of bytes that lie together: run r of the first pixel begins at tile[i] + run[r]. */
+typedef struct {
+    const uint8_t *tile[2];
+    int tiles;
+    ptrdiff_t pixel;
+    const int32_t *run;
+    ptrdiff_t runs, run_k; /* kr groups of a run */
+} pqc_tile_pixels;
+
+/* One or two vectors of 16 channels of a panel of igemm_u8s8.h, whose panel_stride is 64. */
+typedef struct {
+    const int8_t *w;
+    ptrdiff_t k_stride;
+    const int32_t *compensation;
+    int channels; /* at most 32 */
+    /* Kr groups that are soon wanted: so many are fetched with each tile of K.  NULL if none. */
+    const int8_t *ahead;
+    ptrdiff_t ahead_stride;
+    int ahead_k;
+} pqc_tile_weights;
+
+/* Where results go: pixel i is row[i] of the tiles' pixels and lies offset[0][i] bytes from `at` of the residual and
+ * offset[1 + n][i] of output n.  All of it has to stay until the results are not pending any more. */
+typedef struct {
+    const pqc_finish_params *f; /* from the first channel on */
+    const uint8_t *row;
+    const ptrdiff_t *offset[1 + PQC_MAX_OUTPUTS];
+    int pixels, channels;
+} pqc_tile_results;
+
+/* Starts as {0}. */
+typedef struct {
+    _Alignas(64) int32_t sums[2][PQC_TILE_PAIR * PQC_TILE_PAIR];
+    int turn, done; /* whose sums are pending, and of how many pixels the results are stored */
+    pqc_tile_results to;
+    unsigned flags; /* of pack_u8.h */
+} pqc_tile_pending;
+
+typedef struct {
+    /* From `begin` to `end` this thread may multiply pixels with runs of run_k kr groups. */
+    void (*begin)(ptrdiff_t run_k);
+    void (*end)(void);
+
+    void (*multiply)(const pqc_tile_pixels *x, const pqc_tile_weights *w,
+                     const pqc_tile_results *to, pqc_tile_pending *pending);
+    void (*flush)(pqc_tile_pending *pending);
+} pqc_igemm_nhwc;
+
+#if PQC_AMX_COMPILES
+extern const pqc_igemm_nhwc pqc_igemm_nhwc_amx;
+#endif
+
+#endif
