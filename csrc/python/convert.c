@@ -1,5 +1,7 @@
 #include "convert.h"
 
+#include "output_memory.h"
+
 #include <string.h>
 
 /* ml_dtypes registers bfloat16 with NumPy; this finds it without importing that package. */
@@ -142,8 +144,7 @@ PyArrayObject *pqc_new_like(PyArrayObject *array)
 {
     PyArray_Descr *descr = PyArray_DESCR(array);
     Py_INCREF(descr);
-    return (PyArrayObject *)PyArray_NewFromDescr(&PyArray_Type, descr, PyArray_NDIM(array),
-                                                 PyArray_DIMS(array), NULL, NULL, 0, NULL);
+    return pqc_new_array(descr, PyArray_NDIM(array), PyArray_DIMS(array));
 }
 
 int pqc_get_int(PyObject *object, const char *name, long low, long high, long *value)

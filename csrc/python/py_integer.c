@@ -3,6 +3,7 @@
 #include "errors.h"
 #include "families.h"
 #include "integer_layer.h"
+#include "output_memory.h"
 #include "reduce.h"
 #include "workspace.h"
 
@@ -81,29 +82,6 @@ static const char *compute(run *r)
     return flags & PQC_U8_NAN ? "NaN in the input" : flags ? "negative input" : NULL;
 }
 
-/* A new float32 array; from 16 KiB on it begins on a cache line, so that no store is across two and a large one can be
- * written around the caches.  Such an array is a view of one that is a line longer. */
-static PyArrayObject *new_output(int ndim, const npy_intp *shape)
-{
-    enum { LARGE = 1 << 12, LINE = 64 };
-    npy_intp count = PyArray_MultiplyList(shape, ndim), padded = count + LINE / 4;
-    if (count < LARGE)
-        return (PyArrayObject *)PyArray_SimpleNew(ndim, shape, NPY_FLOAT);
-    PyArrayObject *whole = (PyArrayObject *)PyArray_SimpleNew(1, &padded, NPY_FLOAT);
-    if (!whole)
-        return NULL;
-    char *data = PyArray_DATA(whole);
-    data += pqc_bytes_to(data, LINE);
-    PyArrayObject *y = (PyArrayObject *)PyArray_New(&PyArray_Type, ndim, shape, NPY_FLOAT, NULL,
-                                                    data, 0, NPY_ARRAY_CARRAY, NULL);
-    if (y && PyArray_SetBaseObject(y, (PyObject *)whole) == 0)
-        return y;
-    if (!y)
-        Py_DECREF(whole);
-    Py_XDECREF(y);
-    return NULL;
-}
-
 /* Allocates the result, or says why not; NULL with an exception if there is no memory. */
 static const char *run_layer(run *r)
 {
@@ -116,7 +94,7 @@ static const char *run_layer(run *r)
         PyErr_NoMemory();
         return NULL;
     }
-    r->y = new_output(PyArray_NDIM(r->x), shape);
+    r->y = pqc_new_floats(PyArray_NDIM(r->x), shape);
     if (r->y) {
         r->call.x = PyArray_DATA(r->x);
         r->elements = PyArray_SIZE(r->x);

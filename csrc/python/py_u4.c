@@ -4,6 +4,7 @@
 #include "families.h"
 #include "integer_layer.h"
 #include "linear_u4.h"
+#include "output_memory.h"
 #include "pack_u8/pack_u8.h"
 #include "workspace.h"
 
@@ -252,7 +253,7 @@ static const char *compute(run *r)
 static const char *compute_with_memory(run *r, const npy_intp *shape)
 {
     const char *why = NULL;
-    r->y = (PyArrayObject *)PyArray_SimpleNew(PyArray_NDIM(r->x), shape, NPY_FLOAT);
+    r->y = pqc_new_floats(PyArray_NDIM(r->x), shape);
     if (!r->y)
         return NULL;
     r->call.workspace = pqc_workspace_take(pqc_linear_u4_workspace(&r->w, r->call.rows));
