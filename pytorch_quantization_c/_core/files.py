@@ -5,7 +5,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 try:
@@ -58,8 +58,10 @@ def read_file(path: FilePath, limit: int = 1 << 31) -> bytes:
         return file.read(size)
 
 
-def write_file(path: FilePath, data: bytes) -> None:
+def write_file(path: FilePath, data: bytes | Iterable[bytes]) -> None:
     """The file appears whole or not at all: an existing one is replaced only once the new one is on the disk.
+
+    `data` may come in pieces, so that files larger than memory are possible.
 
     A link stays, and the file it leads to is replaced. The mode and, where the system lets it, the owner of an existing
     file are kept. What a killed process has left behind of the same file is removed. Whatever raises, the file is the
@@ -140,10 +142,11 @@ def _forget(partial: str) -> None:
         os.unlink(partial)
 
 
-def _fill(handle: int, data: bytes, old: os.stat_result | None) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(handle, rest[:1 << 30]):]
+def _fill(handle: int, data: bytes | Iterable[bytes], old: os.stat_result | None) -> None:
+    for piece in [data] if isinstance(data, bytes) else data:
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[os.write(handle, rest[:1 << 30]):]
     if old is not None and hasattr(os, "fchmod"):
         now = os.fstat(handle)
         if (now.st_uid, now.st_gid) != (old.st_uid, old.st_gid):
@@ -177,11 +180,12 @@ def _remove_orphan(partial: str) -> None:
 def _sync_folder(folder: str) -> None:
     if fcntl is None:
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    except OSError as problem:
+        handle = os.open(folder or os.curdir, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as problem:  # a folder that may be written to but not read cannot be opened
         if problem.errno not in NO_FOLDER_SYNC:
             raise
-    finally:
-        os.close(handle)

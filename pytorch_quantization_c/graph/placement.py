@@ -156,9 +156,9 @@ def _move_up(demands: Demands, node: ir.Node) -> None:
         group = group or f"{node.name}.inputs"
     for value in read:
         del demands[value]
-    for index, value in zip(_data_inputs(node), values, strict=True):
-        assert value is not None
-        _demand(demands, value, key, group, (node, index))
+    for index, source in zip(_data_inputs(node), values, strict=True):
+        assert source is not None
+        _demand(demands, source, key, group, (node, index))
 
 
 def _agreed(demands: Demands, value: ir.Value) -> tuple[object, str] | None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.checker
-import onnx.external_data_helper
 import onnx.shape_inference
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from .coding import METADATA, code_type, noted, step_of
 from .constants import constant_of, new_constant
 from .dynamic_nodes import dynamic_nodes
 from .errors import GraphError
+from .large_files import save_in_two
 from .naming import free_node_name, free_value_name, names_remembered
 from .nodes import DOMAIN, Quantizer, is_quantizer, quantizer
 from .opset import raise_opset
@@ -206,7 +206,7 @@ def save(model: ir.Model, path: str | os.PathLike[str], *, target: str | None = 
     Args:
         model: what `load`, `trace` and `quantize` return; it is left as it is.
         path: an existing file is replaced once the new one is complete. Beyond 2 GB the constants go to a second file,
-            `path` with ".data" behind it.
+            `path` with a fingerprint and ".data" behind it; those of the model that is replaced are removed.
         target: for whom the file is, as in `quantize`; None: what the model was quantised for, or "here".
 
     Raises:
@@ -220,6 +220,4 @@ def save(model: ir.Model, path: str | os.PathLike[str], *, target: str | None = 
         _checked(proto)
         write_file(path, proto.SerializeToString())
         return
-    name = os.path.basename(os.fspath(path)) + ".data"
-    onnx.external_data_helper.convert_model_to_external_data(proto, True, name, size_threshold=1024)
-    onnx.save_model(proto, os.fspath(path))
+    save_in_two(proto, path)

@@ -131,6 +131,24 @@ def test_file_and_folder_are_synchronised(tmp_path: Path, monkeypatch: pytest.Mo
     assert order == ["file", "replace", "folder"]
 
 
+def test_a_folder_that_cannot_be_read_can_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def without_folders(path: Any, *args: Any) -> int:
+        if os.path.isdir(path):
+            raise PermissionError(errno.EACCES, "injected", path)
+        return real(path, *args)
+
+    monkeypatch.setattr(os, "open", without_folders)
+    write_file(tmp_path / "file", NEW)
+    assert (tmp_path / "file").read_bytes() == NEW
+
+
+def test_a_file_in_pieces(tmp_path: Path) -> None:
+    write_file(tmp_path / "file", iter([OLD, b"", NEW]))
+    assert (tmp_path / "file").read_bytes() == OLD + NEW
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_the_mode_of_a_file_is_kept(name: str, tmp_path: Path) -> None:
     path = tmp_path / "file"
