@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from . import tensor_quant as tensor_quant
     from . import threads as threads
     from . import utils as utils
+    from .graph.compiled_model import compile
     from .model.calibrating import calibrating
     from .model.fold_batch_norm import fold_batch_norm
     from .model.sensitivity import sensitivity
@@ -44,14 +45,15 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
         unquantized_layers,
     )
 
-__all__ = ["__version__", "calibrating", "deactivate", "enable_onnx_export", "fold_batch_norm", "freeze", "initialize",
-           "load_frozen", "load_quant_state", "quant_summary", "quantized", "replace", "save_frozen",
+__all__ = ["__version__", "calibrating", "compile", "deactivate", "enable_onnx_export", "fold_batch_norm", "freeze",
+           "initialize", "load_frozen", "load_quant_state", "quant_summary", "quantized", "replace", "save_frozen",
            "save_quant_state", "sensitivity", "unquantized_layers"]
 
 _SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "graph", "integer", "isa", "layer_sensitivity",
                          "methods", "model", "nn", "optim", "quant_modules", "quant_state", "summary", "tensor_quant",
                          "threads", "utils"})
 _HOMES = {
+    "graph.compiled_model": ("compile",),
     "model.calibrating": ("calibrating",),
     "model.fold_batch_norm": ("fold_batch_norm",),
     "quant_modules": ("deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen", "quantized", "replace",
