@@ -17,6 +17,12 @@ import numpy as np
 
 import pytorch_quantization_c as pq
 from pytorch_quantization_c import calib, nn
+from pytorch_quantization_c.graph.interpreter.feeds import Wanted
+from pytorch_quantization_c.graph.program.calls import Call
+from pytorch_quantization_c.graph.program.document import Document
+from pytorch_quantization_c.graph.program.lowered import Lowered
+from pytorch_quantization_c.graph.program.operations import FLOATS, Codes, Conv, Export, Import, Key, Python, Window
+from pytorch_quantization_c.graph.session import _session
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 from tests.faults.inject import address_space
 
@@ -63,6 +69,26 @@ def files() -> Callable[[], Any]:
     return lambda: saved(made)
 
 
+def document() -> Document:
+    """A convolution of 16 channels to 64, and a copy of its output that Python makes."""
+    codes, conv_output = Codes(2, 64.0, 64.0, -127.0, 127.0, 128), Key(2, FLOATS)
+    conv = Conv("conv", Key(0, codes), np.ones((64, 3, 3, 16), np.int8), np.full(64, 0.01, np.float32),
+                np.zeros(64, np.float32), 1, Window(3, before=1, after=1), Window(3, before=1, after=1),
+                outputs=[conv_output])
+    copy = Python("copy", [3], Call("a copy", [2], ["y"], lambda arrays: [arrays[0].copy()]))
+    lowered = Lowered([Import("x", 0, Key(0, codes)), conv, Export("y", conv_output, 2), copy], {"x": 0}, {"y": 3}, {})
+    floats = np.dtype(np.float32)
+    return Document(lowered, [Wanted("x", None, "tensor(float)", floats)], [Wanted("y", None, "tensor(float)", floats)],
+                    [])
+
+
+def program() -> Callable[[], Any]:
+    """One session for all tries: it works after each that failed."""
+    x = image(2, 16, 100, 100)
+    return lambda: SESSION.run(None, {"x": x})[0]
+
+
+SESSION = _session(document(), None)
 WORK: dict[str, Callable[[], Callable[[], Any]]] = {
     "linear": layer(lambda: nn.QuantLinear(700, 700), 700, 700),
     "convolution": layer(lambda: nn.QuantConv2d(16, 64, 3), 4, 16, 60, 60),
@@ -70,6 +96,7 @@ WORK: dict[str, Callable[[], Callable[[], Any]]] = {
     "transposed": layer(lambda: nn.QuantConvTranspose2d(16, 32, 3, 2), 1, 16, 60, 60),
     "on floats": layer(lambda: nn.QuantConv2d(16, 32, 3, quant_desc_input=QuantDescriptor((4, 3))), 1, 16, 60, 60),
     "files": files,
+    "program": program,
     "max": calibrator(lambda: calib.MaxCalibrator(8, 0, False)),
     "histogram": calibrator(lambda: calib.HistogramCalibrator(8, None, False)),
 }

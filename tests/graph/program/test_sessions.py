@@ -1,9 +1,12 @@
 """Sessions of programs: calls at once, forks, pickles, inputs that a program leaves to the interpreter."""
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +51,15 @@ def test_one_session_from_eight_threads(resnet: Any) -> None:
     assert not wrong
 
 
+def test_a_saved_session_from_eight_threads(resnet: Any, tmp_path: Path) -> None:
+    model, feeds = resnet
+    graph.compile(model).save(tmp_path / "x.pqc")
+    session, calls = graph.load_session(tmp_path / "x.pqc", num_threads=2), [feeds(1 + n % 3) for n in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda x: session.run(None, x), calls * 4))
+    assert all(equal(one, graph.interpret(model, x)) for one, x in zip(found, calls * 4, strict=True))
+
+
 def test_two_sessions_do_not_disturb_each_other(resnet: Any) -> None:
     model, feeds = resnet
     first, second, x, z = graph.compile(model), graph.compile(model), feeds(1), feeds(2)
@@ -65,6 +77,13 @@ def test_after_a_fork(resnet: Any) -> None:
         os._exit(0 if equal(session.run(None, x), expected) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert equal(session.run(None, x), expected)
+
+
+def test_in_a_process_that_is_spawned(resnet: Any) -> None:
+    model, feeds = resnet
+    session, x = graph.compile(model, num_threads=2), feeds(1)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert equal(pool.submit(session.run, None, x).result(), session.run(None, x))
 
 
 def test_a_pickled_session(resnet: Any) -> None:
