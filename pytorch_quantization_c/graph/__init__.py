@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from .calibrating import calibrate
     from .comparison import Comparison, ComparisonRow, compare
     from .errors import GraphError
+    from .interpreter.custom import custom_operator
     from .interpreter.run import Interpreter, interpret
     from .node_summary import SummaryRow, summary
     from .quantizing import quantize
@@ -23,14 +24,15 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from .writer import save
 
 __all__ = ["Comparison", "ComparisonRow", "GraphError", "Interpreter", "Session", "SummaryRow", "calibrate", "compare",
-           "compile", "interpret", "load", "load_session", "quantize", "save", "summary", "trace"]
+           "compile", "custom_operator", "interpret", "load", "load_session", "quantize", "save", "summary", "trace"]
 
 _HOMES = {"calibrating": ("calibrate",), "comparison": ("Comparison", "ComparisonRow", "compare"),
-          "errors": ("GraphError",), "interpreter.run": ("Interpreter", "interpret"),
+          "errors": ("GraphError",), "interpreter.custom": ("custom_operator",),
+          "interpreter.run": ("Interpreter", "interpret"),
           "node_summary": ("SummaryRow", "summary"), "quantizing": ("quantize",), "reader": ("load",),
           "session": ("Session", "compile", "load_session"), "tracing": ("trace",), "writer": ("save",)}
 _FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}
-_WITHOUT_EXTRA = ("GraphError", "Session", "load_session")
+_WITHOUT_EXTRA = ("GraphError", "Session", "custom_operator", "load_session")
 
 
 def __getattr__(name: str) -> Any:

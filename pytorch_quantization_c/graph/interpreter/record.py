@@ -20,12 +20,13 @@ NUMBERS = ("FLOAT", "FLOATS", "INT", "INTS", "STRING", "STRINGS")
 
 @dataclass(frozen=True)
 class NodeRecord:
-    """A node of the standard's own operators.
+    """A node of an operator of the standard, or of a custom one.
 
     opset: the version of the operator set.
     attributes: numbers, strings, tuples of them, arrays.
     inputs, outputs: which of them are there.
     hidden: what its metadata say of its hidden state, of an LSTM or a GRU.
+    domain: of a custom operator.
     """
 
     op_type: str
@@ -34,6 +35,7 @@ class NodeRecord:
     inputs: list[bool]
     outputs: list[bool]
     hidden: str = ""
+    domain: str = ""
 
     def node(self) -> RecordedNode:
         """A node that says the same."""
@@ -58,10 +60,10 @@ class _Value(NamedTuple):
 class RecordedNode:
     """What stands for an `onnx_ir.Node` in the functions of operators: see there."""
 
-    domain = name = ""
+    name = ""
 
     def __init__(self, record: NodeRecord) -> None:
-        self.op_type = record.op_type
+        self.op_type, self.domain = record.op_type, record.domain
         self.attributes = {name: _Attribute(_Tensor(value) if hasattr(value, "dtype") else value)
                            for name, value in record.attributes.items()}
         self.inputs = [_Value(f"input {number}") if given else None for number, given in enumerate(record.inputs)]
@@ -88,4 +90,5 @@ def recorded(node: NodeLike, opset: int) -> NodeRecord | str:
         else:
             return f"its attribute {name!r} is a {attribute.type.name.lower()}"
     return NodeRecord(node.op_type, opset, attributes, [value is not None for value in node.inputs],
-                      [bool(value.name) for value in node.outputs], node.metadata_props.get(HIDDEN, ""))
+                      [bool(value.name) for value in node.outputs], node.metadata_props.get(HIDDEN, ""),
+                      "" if node.domain == "ai.onnx" else node.domain)

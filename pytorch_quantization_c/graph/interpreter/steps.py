@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GraphError, failed, shown_node
 from ..nodes import is_quantizer, quantizer
+from .custom import STANDARD
 from .nbits import INTEGERS, nbits_of
 from .plain import Rounding, plain
 from .record import Compute
@@ -110,4 +111,5 @@ def _reference_step(node: ir.Node, opsets: dict[str, int]) -> Step:
     try:
         return Step(node, reads_of(node), Reference(node, opsets).ready(), "onnx.reference")
     except Exception as error:
-        raise GraphError(f"{named(node)} is an operator that nothing here can run: {error}") from error
+        hint = "" if node.domain in STANDARD else "; `graph.custom_operator` registers a function for it"
+        raise GraphError(f"{named(node)} is an operator that nothing here can run: {error}{hint}") from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .custom import STANDARD, custom_function
 from .record import NodeLike
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ def operators() -> dict[str, Maker]:
 
 def function_of(node: NodeLike, opset: int) -> tuple[Function, bool] | None:
     """The function of a node, and whether it knows float32 and float64 alone; None if there is none."""
-    maker = operators().get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    if node.domain not in STANDARD:
+        custom = custom_function(node)
+        return None if custom is None else (custom, False)
+    maker = operators().get(node.op_type)
     function = None if maker is None else maker(node, opset)
     return None if function is None else (function, node.op_type in FLOATS_ALONE)
 

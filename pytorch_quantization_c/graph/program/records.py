@@ -88,6 +88,8 @@ def _operator(record: NodeRecord) -> Plain:
         found = plain(record.node(), record.opset, None)
     except Exception as error:  # attributes of whatever types a damaged file may hold
         raise ValueError(f"there is no such {record.op_type}: {error}") from None
+    if found is None and record.domain:
+        raise ValueError(f"no function is registered for {record.domain}.{record.op_type}, see `graph.custom_operator`")
     if found is None:
         raise ValueError(f"this version of the library has no function for {record.op_type}")
     return found
