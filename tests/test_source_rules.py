@@ -119,13 +119,15 @@ def test_every_operation_has_its_contract_where_its_name_says() -> None:
 
 
 def test_the_name_of_a_kernel_file_says_operation_and_instruction_set() -> None:
-    """`<op>/<op>.h` is the contract, `<op>/<op>[_<variant>]_<isa>.c` a body; `.h` the same for its helpers."""
+    """`<op>/<op>.h` is the contract, `<op>/<op>[_<variant>]_<isa>.c` a body; `.h` the same for its helpers.
+
+    What bodies of several instruction sets share is in `<op>_<variant>.h`."""
     for path in sources(".c", ".h", under="csrc/kernels"):
         op = path.parent.name
         if path.parent.parent.name == "csrc":
             assert re.fullmatch(rf"(pqc|bits|(\w+_)?({ISAS}))\.h", path.name), path
         else:
-            contract = r"|\.h" if path.suffix == ".h" else ""
+            contract = r"|(_\w+)?\.h" if path.suffix == ".h" else ""
             assert re.fullmatch(rf"{op}((_\w+)?_({ISAS})\{path.suffix}{contract})", path.name), path
 
 

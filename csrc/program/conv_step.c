@@ -66,14 +66,13 @@ static void set_offsets(const pqc_step *s)
     const pqc_weights_shape *w = &s->weights->shape;
     const pqc_image *in = &s->input;
     int32_t *offset = s->offset, *run = s->offset + s->weights->k;
-    ptrdiff_t bytes = w->depthwise ? 1 : w->merged ? w->kw * w->in : w->in;
+    ptrdiff_t bytes = w->merged ? w->kw * w->in : w->in;
     for (ptrdiff_t y = 0; y < w->kh; y++)
         for (ptrdiff_t x = 0; x < (w->merged ? 1 : w->kw); x++) {
             ptrdiff_t from =
                 y * s->y.dilation * pqc_image_row(in) + x * s->x.dilation * in->codes.pixel;
             offset = add_groups(offset, from, bytes);
-            if (!w->depthwise)
-                *run++ = (int32_t)from;
+            *run++ = (int32_t)from;
         }
 }
 
@@ -107,7 +106,8 @@ const char *pqc_conv_step_prepare(pqc_step *s)
     if (!is_covered(&s->y, out->h, in->top, in->h, in->bottom) ||
         !is_covered(&s->x, out->w, in->left, in->w, in->right))
         return "taps outside of the input and its border";
-    set_offsets(s);
+    if (!s->weights->shape.depthwise)
+        set_offsets(s);
     s->known = 0;
     pqc_finish_params f = pqc_conv_step_finish(s);
     s->known = pqc_finish_known(&f, s->weights->largest);
@@ -134,11 +134,10 @@ static task task_of(const job *j, ptrdiff_t number)
     const pqc_image *out = &j->step->output[0];
     ptrdiff_t pixels = out->h * out->w, mblock = number % j->mblocks, rest = number / j->mblocks;
     ptrdiff_t panel = rest % j->panels, panels = pqc_div_round_up(w->padded_out, PQC_NR);
-    ptrdiff_t all = w->shape.depthwise ? w->shape.groups : w->shape.out;
     task t = {.image = rest / j->panels, .group = panel / panels, .panel = panel % panels};
     t.first = pqc_part_begin(pixels, j->mblocks, mblock);
     t.pixels = (int)(pqc_part_begin(pixels, j->mblocks, mblock + 1) - t.first);
-    t.channels = (int)pqc_min(all - PQC_NR * t.panel, PQC_NR);
+    t.channels = (int)pqc_min(w->shape.out - PQC_NR * t.panel, PQC_NR);
     return t;
 }
 
@@ -164,18 +163,6 @@ static ptrdiff_t multiply(const pqc_step *s, const task *t, const uint8_t *x, in
     ptrdiff_t first = PQC_NR * t->panel, width = pqc_min(w->padded_out - first, PQC_NR);
     ptrdiff_t row = t->group * w->padded_out + first;
     set_pixels(s, t, pixel);
-    if (w->shape.depthwise) {
-        pqc_dwconv_nhwc_params g = {.x = x + first,
-                                    .offset = s->offset,
-                                    .taps = w->shape.kh * w->shape.kw,
-                                    .channels = width,
-                                    .ld = width,
-                                    .w_pitch = 2 * w->padded_out,
-                                    .w = w->words + 2 * first,
-                                    .compensation = w->compensation + first};
-        pqc.dwconv_nhwc(&g, pixel, t->pixels, acc);
-        return width;
-    }
     pqc_igemm_params g = {.x = x + t->group * w->shape.in,
                           .offset = s->offset,
                           .k = w->k,
@@ -190,22 +177,28 @@ static ptrdiff_t multiply(const pqc_step *s, const task *t, const uint8_t *x, in
     return width;
 }
 
+pqc_finish_params pqc_conv_step_finish_at(const pqc_step *s, char *const *buffers, ptrdiff_t n,
+                                          ptrdiff_t y, ptrdiff_t x, ptrdiff_t channel)
+{
+    pqc_finish_params f = pqc_conv_step_finish(s);
+    if (s->residual.codes.content != PQC_NOTHING)
+        f.residual = pqc_image_pixels(&s->residual, buffers, n, y, x);
+    for (int i = 0; i < s->outputs; i++)
+        f.output[i] = pqc_image_pixels(&s->output[i], buffers, n, y, x);
+    return pqc_finish_from(&f, channel);
+}
+
 /* The output stage, a row of pixels at a time: between rows lie borders. */
 static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_t ld)
 {
     const pqc_step *s = j->step;
-    const pqc_weights *w = s->weights;
-    ptrdiff_t width = s->output[0].w, channel = t->group * w->shape.out + PQC_NR * t->panel;
+    ptrdiff_t width = s->output[0].w,
+              channel = t->group * s->weights->shape.out + PQC_NR * t->panel;
     unsigned flags = 0;
     for (ptrdiff_t done = 0, run; done < t->pixels; done += run) {
         ptrdiff_t y = (t->first + done) / width, x = (t->first + done) % width;
         run = pqc_min(width - x, t->pixels - done);
-        pqc_finish_params f = pqc_conv_step_finish(s);
-        if (s->residual.codes.content != PQC_NOTHING)
-            f.residual = pqc_image_pixels(&s->residual, j->buffers, t->image, y, x);
-        for (int i = 0; i < s->outputs; i++)
-            f.output[i] = pqc_image_pixels(&s->output[i], j->buffers, t->image, y, x);
-        f = pqc_finish_from(&f, channel);
+        pqc_finish_params f = pqc_conv_step_finish_at(s, j->buffers, t->image, y, x, channel);
         flags |= pqc.finish_nhwc(acc + done * ld, ld, (int)run, t->channels, &f);
     }
     return flags;
@@ -235,10 +228,11 @@ unsigned pqc_conv_step_run(const pqc_step *s, char *const *buffers)
     if (s->tiling.fits && pqc.igemm_nhwc)
         return pqc_conv_tiles_run(s, buffers);
     ptrdiff_t pixels = out->h * out->w;
+    if (w->shape.depthwise)
+        return pqc_depthwise_step_run(s, buffers);
     job j = {.step = s, .buffers = buffers, .mblocks = pqc_mblocks(pixels)};
     j.panels = pqc_weights_panels(w);
-    ptrdiff_t groups = w->shape.depthwise ? 1 : w->shape.groups;
-    ptrdiff_t products = out->n * pixels * groups * w->padded_out * (w->k * 4 + 16);
+    ptrdiff_t products = out->n * pixels * w->shape.groups * w->padded_out * (w->k * 4 + 16);
     pqc_parallel_tasks(out->n * j.panels * j.mblocks, products, PQC_MAC_GRAIN, run_tasks, &j);
     return atomic_load(&j.flags);
 }

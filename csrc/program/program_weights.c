@@ -31,7 +31,7 @@ static ptrdiff_t padded_of(const pqc_weights_shape *s)
 static ptrdiff_t k_of(const pqc_weights_shape *s)
 {
     if (s->depthwise)
-        return pqc_div_round_up(s->kh * s->kw, 2);
+        return s->kw * pqc_div_round_up(s->kh, 4);
     return s->merged ? s->kh * pqc_div_round_up(s->kw * s->in, 4)
                      : s->kh * s->kw * pqc_div_round_up(s->in, 4);
 }
@@ -74,16 +74,15 @@ static int8_t *byte_at(const pqc_weights *p, ptrdiff_t group, ptrdiff_t out, ptr
 static void pack_channel(pqc_weights *p, const int8_t *weight, ptrdiff_t channel)
 {
     const pqc_weights_shape *s = &p->shape;
-    ptrdiff_t group = channel / s->out, out = channel % s->out;
+    ptrdiff_t group = channel / s->out, out = channel % s->out, column = pqc_div_round_up(s->kh, 4);
     int32_t sum = 0;
     for (ptrdiff_t y = 0; y < s->kh; y++)
         for (ptrdiff_t x = 0; x < s->kw; x++)
             for (ptrdiff_t c = 0; c < s->in; c++) {
                 int8_t w = *weight++;
-                ptrdiff_t tap = y * s->kw + x;
                 sum += w;
                 if (s->depthwise)
-                    p->words[(tap / 2 * p->padded_out + channel) * 2 + tap % 2] = w;
+                    p->bytes[((x * column + y / 4) * p->padded_out + channel) * 4 + y % 4] = w;
                 else
                     *byte_at(p, group, out, y, x, c) = w;
             }
@@ -119,7 +118,6 @@ void pqc_weights_pack(pqc_weights *p, const pqc_weights_shape *s, void *memory,
     memset(memory, 0, (size_t)pqc_weights_bytes(s));
     *p = (pqc_weights){.shape = *s, .padded_out = padded_of(s), .k = k_of(s)};
     p->bytes = take(&at, rows_of(s) * p->k * 4);
-    p->words = (int16_t *)(void *)p->bytes;
     p->compensation = take(&at, 4 * rows_of(s));
     p->weight_sums = take(&at, 4 * rows_of(s));
     p->scale = take(&at, 4 * numbers_of(s));

@@ -6,7 +6,7 @@
 
 /* A convolution of groups * out output channels, each of kh x kw taps of `in` channels; a matrix has one tap.
  *
- *   depthwise  in = out = 1: words for dwconv_nhwc, else bytes for igemm_u8s8
+ *   depthwise  in = out = 1: for dwconv_nhwc, else for igemm_u8s8
  *   merged     kr groups run over the channels of a whole row of taps, which lie together: for channels that are no multiple of
  *              4; of one group, without dilation along the row */
 typedef struct {
@@ -15,13 +15,12 @@ typedef struct {
     int32_t zero; /* the code of zero in the input */
 } pqc_weights_shape;
 
-/* `padded_out` is `out` (depthwise: groups) up to a multiple of 16; `k` kr groups, or pairs of taps. */
+/* `padded_out` is `out` (depthwise: groups) up to a multiple of 16; `k` kr groups, or groups of taps. */
 typedef struct {
     pqc_weights_shape shape;
     ptrdiff_t padded_out, k;
     bool has_min_weight;
     int8_t *bytes;
-    int16_t *words;
     int32_t *compensation, *weight_sums; /* groups x padded_out */
     float *scale, *bias;                 /* groups * out, up to a multiple of 16 */
     float largest;                       /* no result is above it: 2^31 |scale| + |bias| */

@@ -2,10 +2,9 @@
 
 ptrdiff_t pqc_step_offsets(const pqc_step *step)
 {
-    if (step->kind != PQC_STEP_CONV)
+    if (step->kind != PQC_STEP_CONV || step->weights->shape.depthwise)
         return 0;
-    const pqc_weights *w = step->weights;
-    return w->shape.depthwise ? w->shape.kh * w->shape.kw : w->k + pqc_step_runs(step);
+    return step->weights->k + pqc_step_runs(step);
 }
 
 static bool same_shape(const pqc_image *a, const pqc_image *b)

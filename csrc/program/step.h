@@ -35,7 +35,7 @@ typedef struct {
     bool hard_swish;
     unsigned known;    /* of convolutions: pqc_finish_known; filled by pqc_step_prepare */
     pqc_tiling tiling; /* of convolutions; filled by pqc_step_prepare, as is: */
-    int32_t *offset;   /* of convolutions: of each kr group, or tap; then of the kr groups' runs */
+    int32_t *offset; /* of convolutions but depthwise ones: of each kr group, then of their runs */
 } pqc_step;
 
 /* Offsets that a step needs. */
@@ -57,14 +57,17 @@ static inline ptrdiff_t pqc_step_runs(const pqc_step *step)
     return w->kh * (w->merged ? 1 : w->kw);
 }
 
-/* Of convolutions: the output stage, but for where it reads and writes; its way by tiles. */
+/* Of convolutions: the output stage, but for where it reads and writes, and from a pixel and a channel on; its way by tiles. */
 pqc_finish_params pqc_conv_step_finish(const pqc_step *step);
+pqc_finish_params pqc_conv_step_finish_at(const pqc_step *step, char *const *buffers, ptrdiff_t n,
+                                          ptrdiff_t y, ptrdiff_t x, ptrdiff_t channel);
 pqc_tiling pqc_tiling_of(pqc_step *step);
 unsigned pqc_conv_tiles_run(const pqc_step *step, char *const *buffers);
 
 /* One for each kind. */
 const char *pqc_conv_step_prepare(pqc_step *step);
 unsigned pqc_conv_step_run(const pqc_step *step, char *const *buffers);
+unsigned pqc_depthwise_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_window_check(const pqc_step *step);
 void pqc_pool_step_run(const pqc_step *step, char *const *buffers);
 void pqc_copy_step_run(const pqc_step *step, char *const *buffers);

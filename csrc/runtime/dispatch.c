@@ -98,6 +98,7 @@ static void use_avxvnni(pqc_kernels *t)
 {
     t->igemm_u8s8 = pqc_igemm_u8s8_avxvnni;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_avxvnni;
+    t->dwconv_nhwc = pqc_dwconv_nhwc_avxvnni;
     t->winograd = NULL;
 }
 
@@ -139,6 +140,7 @@ static void use_vnni(pqc_kernels *t)
     t->gemv_u8s8 = pqc_igemm_u8s8_gemv_vnni;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_vnni;
     t->dwconv_u8s8 = pqc_dwconv_u8s8_vnni;
+    t->dwconv_nhwc = pqc_dwconv_nhwc_vnni;
     t->winograd = NULL;
 }
 #endif
@@ -179,6 +181,7 @@ static void use_neon(pqc_kernels *t)
     t->requantize_nchw = pqc_requantize_nchw_neon;
     t->igemm_u8s8 = pqc_igemm_u8s8_neon;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_neon;
+    t->dwconv_nhwc = pqc_dwconv_nhwc_neon;
 }
 
 static void use_dotprod(pqc_kernels *t)

@@ -13,9 +13,11 @@
 #define _mm256_dpbusd_avx_epi32 _mm256_dpbusd_epi32
 #define pqc_igemm_u8s8_avxvnni igemm_u8s8_in_other_encoding
 #define pqc_conv_chw_u8s8_avxvnni conv_chw_u8s8_in_other_encoding
+#define pqc_dwconv_nhwc_avxvnni dwconv_nhwc_in_other_encoding
 #endif
 
 pqc_igemm_u8s8_fn igemm_u8s8_in_other_encoding;
 pqc_conv_chw_u8s8_fn conv_chw_u8s8_in_other_encoding;
+pqc_dwconv_nhwc_fn dwconv_nhwc_in_other_encoding;
 
 #endif

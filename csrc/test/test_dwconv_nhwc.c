@@ -4,71 +4,106 @@
 
 #include <stdlib.h>
 
-enum { MAX_TAPS = 26, MAX_WIDTH = 64, MAX_POINTS = 9, REACH = 4000, SPARE = 7 };
+enum { MAX_CHANNELS = 64, MAX_OUT = 9, MAX_KERNEL = 9, SPARE = 7 };
 
 typedef struct {
-    buffer x;
-    int32_t offset[MAX_TAPS], pixel[MAX_POINTS], compensation[MAX_WIDTH];
-    int16_t w[MAX_TAPS * 2 * MAX_WIDTH];
-    int32_t acc[MAX_POINTS * (MAX_WIDTH + SPARE)];
+    buffer x, w, compensation;
+    int32_t acc[MAX_OUT * MAX_OUT * (MAX_CHANNELS + SPARE)];
 } arena;
 
+typedef struct {
+    int kh, kw, stride, dilation, rows, columns, channels;
+} geometry;
+
 /* Extremes half of the time: 255 * -128 in every tap. */
-static void fill(arena *a, ptrdiff_t taps, ptrdiff_t channels)
+static pqc_dwconv_nhwc_params fill(arena *a, const geometry *s)
 {
     bool extreme = random_bits() % 2 != 0;
-    size_t bytes = (size_t)(2 * REACH + channels);
+    ptrdiff_t pixel = s->channels + random_byte(false, 0, 8),
+              row = pixel * (MAX_OUT * 2 + 20) + random_byte(false, 0, 8);
+    ptrdiff_t groups = s->kw * pqc_div_round_up(s->kh, 4);
+    ptrdiff_t last = pqc_max(s->columns - 1, 0) * s->stride + (s->kw - 1) * s->dilation;
+    size_t bytes = (size_t)(((s->rows - 1) * s->stride + (s->kh - 1) * s->dilation) * row +
+                            last * pixel + s->channels);
+    pqc_dwconv_nhwc_params g = {.tap_row = s->dilation * row,
+                                .tap_pixel = s->dilation * pixel,
+                                .step_row = s->stride * row,
+                                .step_pixel = s->stride * pixel,
+                                .kh = s->kh,
+                                .kw = s->kw,
+                                .rows = s->rows,
+                                .columns = s->columns,
+                                .channels = s->channels,
+                                .ld = s->channels + SPARE,
+                                .w_pitch = 4 * s->channels + random_byte(false, 0, 8)};
     uint8_t *x = buffer_place(&a->x, bytes, 0);
     for (size_t i = 0; i < bytes; i++)
         x[i] = (uint8_t)random_byte(extreme, 0, 255);
-    for (int i = 0; i < MAX_TAPS * 2 * MAX_WIDTH; i++)
-        a->w[i] = (int16_t)random_byte(extreme, -128, 127);
-    for (ptrdiff_t i = taps; i < 2 * pqc_div_round_up(taps, 2); i++)
-        for (int c = 0; c < MAX_WIDTH; c++)
-            a->w[i / 2 * 2 * MAX_WIDTH + 2 * c + i % 2] = 0;
-    for (int i = 0; i < MAX_TAPS; i++)
-        a->offset[i] = i == 0 ? REACH : (int32_t)(random_bits() % REACH);
-    for (int i = 0; i < MAX_POINTS; i++)
-        a->pixel[i] = i == 0 ? REACH : (int32_t)(random_bits() % REACH);
-    for (int i = 0; i < MAX_WIDTH; i++)
-        a->compensation[i] = (int32_t)random_bits() >> 8;
+    size_t size = (size_t)((groups - 1) * g.w_pitch + 4 * s->channels);
+    int8_t *w = buffer_place(&a->w, size, 0);
+    for (size_t i = 0; i < size; i++)
+        w[i] = (int8_t)random_byte(extreme, -128, 127);
+    for (int b = 0; b < s->kw; b++)
+        for (int j = s->kh; j < 4 * (int)pqc_div_round_up(s->kh, 4); j++)
+            for (int c = 0; c < s->channels; c++)
+                w[(b * pqc_div_round_up(s->kh, 4) + j / 4) * g.w_pitch + 4 * c + j % 4] = 0;
+    int32_t *compensation = buffer_place(&a->compensation, 4 * (size_t)s->channels, 0);
+    for (int c = 0; c < s->channels; c++)
+        compensation[c] = (int32_t)random_bits() >> 8;
+    g.x = x;
+    g.w = w;
+    g.compensation = compensation;
+    return g;
 }
 
-static void check_case(arena *a, ptrdiff_t taps, ptrdiff_t channels, int pixels)
+static int64_t expect(const pqc_dwconv_nhwc_params *g, int i, int j, int c)
 {
-    ptrdiff_t ld = channels + SPARE;
-    fill(a, taps, channels);
-    pqc_dwconv_nhwc_params g = {.x = a->x.data,
-                                .offset = a->offset,
-                                .taps = taps,
-                                .channels = channels,
-                                .ld = ld,
-                                .w_pitch = 2 * MAX_WIDTH,
-                                .w = a->w,
-                                .compensation = a->compensation};
-    for (int i = 0; i < MAX_POINTS * (MAX_WIDTH + SPARE); i++)
+    int64_t sum = g->compensation[c];
+    for (int a = 0; a < g->kh; a++)
+        for (int b = 0; b < g->kw; b++)
+            sum += (int64_t)g->x[i * g->step_row + j * g->step_pixel + a * g->tap_row +
+                                 b * g->tap_pixel + c] *
+                   g->w[(b * pqc_div_round_up(g->kh, 4) + a / 4) * g->w_pitch + 4 * c + a % 4];
+    return sum;
+}
+
+static void check_case(arena *a, const geometry *s)
+{
+    pqc_dwconv_nhwc_params g = fill(a, s);
+    for (int i = 0; i < MAX_OUT * MAX_OUT * (MAX_CHANNELS + SPARE); i++)
         a->acc[i] = 12345;
-    pqc.dwconv_nhwc(&g, a->pixel, pixels, a->acc);
-    for (int p = 0; p < MAX_POINTS; p++)
-        for (ptrdiff_t c = 0; c < ld; c++) {
-            int64_t sum = a->compensation[c < channels ? c : 0];
-            for (ptrdiff_t j = 0; j < taps && c < channels; j++)
-                sum += (int64_t)g.x[a->pixel[p] + a->offset[j] + c] *
-                       a->w[j / 2 * 2 * MAX_WIDTH + 2 * c + j % 2];
-            int64_t expected = c < channels && p < pixels ? sum : 12345;
-            CHECK(a->acc[p * ld + c] == expected, "%td taps, pixel %d, channel %td of %td", taps, p,
-                  c, channels);
+    pqc.dwconv_nhwc(&g, a->acc);
+    for (int p = 0; p < MAX_OUT * MAX_OUT; p++)
+        for (int c = 0; c < g.ld; c++) {
+            bool written = c < s->channels && p < s->rows * s->columns;
+            int64_t expected = written ? expect(&g, p / s->columns, p % s->columns, c) : 12345;
+            CHECK(a->acc[p * g.ld + c] == expected,
+                  "%d x %d taps, stride %d, dilation %d, output %d of %d x %d, channel %d of %d",
+                  s->kh, s->kw, s->stride, s->dilation, p, s->rows, s->columns, c, s->channels);
         }
 }
 
 void test_dwconv_nhwc(void)
 {
+    static const int kernels[][2] = {{3, 3}, {5, 5}, {7, 7}, {1, 1}, {4, 3}, {3, 5}, {9, 2}};
     arena *a = calloc(1, sizeof *a);
     buffer_open(&a->x);
-    for (ptrdiff_t taps = 1; taps <= MAX_TAPS; taps++)
-        for (ptrdiff_t channels = 16; channels <= MAX_WIDTH; channels += 16)
-            for (int pixels = 0; pixels <= MAX_POINTS; pixels++)
-                check_case(a, taps, channels, pixels);
+    buffer_open(&a->w);
+    buffer_open(&a->compensation);
+    for (int k = 0; k < 7; k++)
+        for (int stride = 1; stride <= 3; stride++)
+            for (int dilation = 1; dilation <= 2; dilation++)
+                for (int size = 0; size <= 6 * MAX_OUT; size++) {
+                    bool shared = k < 3 && stride <= 2 * dilation;
+                    geometry s = {kernels[k][0], kernels[k][1], stride, dilation,
+                                  .rows = 1 + size % 4};
+                    s.columns = size / 6;
+                    s.channels = 16 * (1 + (size + stride) % 4);
+                    if (shared || size % 5 == 0)
+                        check_case(a, &s);
+                }
     buffer_close(&a->x);
+    buffer_close(&a->w);
+    buffer_close(&a->compensation);
     free(a);
 }

@@ -1,29 +1,39 @@
-/* Depthwise convolution, channels last: each channel with taps of its own, sums exactly in 32 bits.
+/* Depthwise convolution, channels last: each channel with taps of its own, sums exactly in 32 bits.  Of output (i, j), which is
+ * number p = i * columns + j:
  *
- *     acc[p * ld + c] = compensation[c] + sum over j < taps of x[pixel[p] + offset[j] + c] * w[j / 2 * w_pitch + 2 * c + j % 2]
+ *     acc[p * ld + c] = compensation[c] + sum over a < kh, b < kw of
+ *         x[i * step_row + j * step_pixel + a * tap_row + b * tap_pixel + c] * w[(b * groups + a / 4) * w_pitch + 4 * c + a % 4]
  *
- *   w         words, of each two taps together: what is left of an odd number of taps is zeros
- *   channels  a multiple of 16: x, compensation and w are read so far, and acc is written; ld >= channels
+ *   groups    of four taps of a column, kh / 4 rounded up: what is left of the last is zeros
+ *   channels  a multiple of 16, at most 64: x, compensation and w are read so far, and acc is written; ld >= channels
  *   |sum of the products| < 2^31, which 65,536 taps keep to
  *
- * pixels may be 0.  Same bits from every ISA. */
+ * rows and columns may be 0.  Same bits from every ISA. */
 #ifndef PQC_DWCONV_NHWC_H
 #define PQC_DWCONV_NHWC_H
 
 #include "pqc.h"
 
 typedef struct {
-    const uint8_t *x;
-    const int32_t *offset;
-    ptrdiff_t taps, channels, ld;
-    ptrdiff_t w_pitch; /* words from a pair of taps to the next */
-    const int16_t *w;
+    const uint8_t *x;                                   /* tap (0, 0) of output (0, 0) */
+    ptrdiff_t tap_row, tap_pixel, step_row, step_pixel; /* bytes, the steps at least 1 */
+    int kh, kw;
+    ptrdiff_t rows, columns, channels, ld;
+    ptrdiff_t w_pitch; /* bytes from a group to the next */
+    const int8_t *w;
     const int32_t *compensation;
 } pqc_dwconv_nhwc_params;
 
-typedef void pqc_dwconv_nhwc_fn(const pqc_dwconv_nhwc_params *g, const int32_t *pixel, int pixels,
-                                int32_t *acc);
+typedef void pqc_dwconv_nhwc_fn(const pqc_dwconv_nhwc_params *g, int32_t *acc);
 
-pqc_dwconv_nhwc_fn pqc_dwconv_nhwc_scalar, pqc_dwconv_nhwc_avx2;
+pqc_dwconv_nhwc_fn pqc_dwconv_nhwc_scalar, pqc_dwconv_nhwc_avx2, pqc_dwconv_nhwc_avxvnni,
+    pqc_dwconv_nhwc_vnni, pqc_dwconv_nhwc_neon;
+
+/* Whether the kernel is k x k, and the taps of an output lie `stride` columns beside those of the one before: then a column is
+ * unpacked once for all outputs that it belongs to. */
+static inline bool pqc_dwconv_shares_columns(const pqc_dwconv_nhwc_params *g, int k, int stride)
+{
+    return g->kh == k && g->kw == k && g->step_pixel == stride * g->tap_pixel;
+}
 
 #endif

@@ -1,3 +1,5 @@
+/* Four rows of a column become two pairs of words for each channel, (0, 2) and (1, 3), which two multiplications take for an
+ * output: taps in pairs come out of dwords of four bytes by shifts alone. */
 #include "dwconv_nhwc.h"
 
 #if PQC_X86
@@ -5,49 +7,77 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-/* 16 channels of a tap as words. */
-INLINE __m256i words_at(const uint8_t *x)
+enum { SHARED_ROWS = 2 };
+
+/* 8 channels, words of rows 0 and 2, and of 1 and 3. */
+typedef struct {
+    __m256i even, odd;
+} column, taps;
+
+typedef __m256i sums;
+
+INLINE sums load_sums(const int32_t *from, const int v)
 {
-    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)x));
+    (void)v;
+    return load_words(from);
 }
 
-/* Adds two taps' products to 16 channels: `low` has channels 0 to 3 and 8 to 11, `high` the others, as unpacking leaves them. */
-INLINE void add_pair(__m256i first, __m256i second, const int16_t *w, __m256i *low, __m256i *high)
+INLINE void store_sums(const sums *from, int32_t *acc, const int v)
 {
-    __m256i w0 = load_words(w), w1 = load_words(w + 16);
-    __m256i w_low = _mm256_permute2x128_si256(w0, w1, 0x20);
-    __m256i w_high = _mm256_permute2x128_si256(w0, w1, 0x31);
-    __m256i x_low = _mm256_unpacklo_epi16(first, second);
-    __m256i x_high = _mm256_unpackhi_epi16(first, second);
-    /* w0: channels 0 to 7; w_low: 0 to 3 and 8 to 11 */
-    *low = _mm256_add_epi32(*low, _mm256_madd_epi16(x_low, w_low));
-    *high = _mm256_add_epi32(*high, _mm256_madd_epi16(x_high, w_high));
+    (void)v;
+    store_words(acc, *from);
 }
 
-INLINE void store16(__m256i low, __m256i high, const int32_t *compensation, int32_t *acc)
+INLINE __m128i load8(const uint8_t *x)
 {
-    __m256i first = _mm256_permute2x128_si256(low, high, 0x20);
-    __m256i second = _mm256_permute2x128_si256(low, high, 0x31);
-    store_words(acc, _mm256_add_epi32(first, load_words(compensation)));
-    store_words(acc + 8, _mm256_add_epi32(second, load_words(compensation + 8)));
+    return _mm_loadl_epi64((const __m128i *)(const void *)x);
 }
 
-AVX2 void pqc_dwconv_nhwc_avx2(const pqc_dwconv_nhwc_params *g, const int32_t *pixel, int pixels,
-                               int32_t *acc)
+INLINE __m256i two_rows(__m128i low, __m128i high)
 {
-    for (ptrdiff_t c = 0; c < g->channels; c += 16)
-        for (int p = 0; p < pixels; p++) {
-            const uint8_t *x = g->x + pixel[p] + c;
-            const int16_t *w = g->w + 2 * c;
-            __m256i low = _mm256_setzero_si256(), high = low;
-            ptrdiff_t j = 0;
-            for (; j + 2 <= g->taps; j += 2, w += g->w_pitch)
-                add_pair(words_at(x + g->offset[j]), words_at(x + g->offset[j + 1]), w, &low,
-                         &high);
-            if (j < g->taps)
-                add_pair(words_at(x + g->offset[j]), _mm256_setzero_si256(), w, &low, &high);
-            store16(low, high, g->compensation + c, acc + p * g->ld + c);
-        }
+    return _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(low, high));
+}
+
+INLINE column load_column(const uint8_t *x, ptrdiff_t row, ptrdiff_t n, const int v)
+{
+    column c;
+    (void)v;
+    c.even = n > 2 ? two_rows(load8(x), load8(x + 2 * row)) : _mm256_cvtepu8_epi32(load8(x));
+    if (n > 3)
+        c.odd = two_rows(load8(x + row), load8(x + 3 * row));
+    else
+        c.odd = n > 1 ? _mm256_cvtepu8_epi32(load8(x + row)) : _mm256_setzero_si256();
+    return c;
+}
+
+INLINE taps load_taps(const int8_t *w, const int v)
+{
+    __m256i bytes = load_words(w);
+    (void)v;
+    return (taps){_mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8), _mm256_srai_epi16(bytes, 8)};
+}
+
+/* (0, w1) and (w0, w2). */
+INLINE taps taps_below(const taps *w, const int v)
+{
+    (void)v;
+    return (taps){_mm256_slli_epi32(w->odd, 16), w->even};
+}
+
+INLINE void add_column(sums *to, const column *x, const taps *w, ptrdiff_t n, const int v)
+{
+    (void)v;
+    *to = _mm256_add_epi32(*to, _mm256_madd_epi16(x->even, w->even));
+    if (n > 1)
+        *to = _mm256_add_epi32(*to, _mm256_madd_epi16(x->odd, w->odd));
+}
+
+#include "dwconv_nhwc_rows.h"
+
+AVX2 void pqc_dwconv_nhwc_avx2(const pqc_dwconv_nhwc_params *g, int32_t *acc)
+{
+    for (ptrdiff_t c = 0; c < g->channels && g->columns > 0; c += 8)
+        sum_channels(g, c, acc + c, 1);
 }
 
 #endif

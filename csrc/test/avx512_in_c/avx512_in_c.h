@@ -229,6 +229,8 @@ SET1(_mm512_set1_epi64, __m512i, i64x8, int64_t, 8)
 #define _mm512_castsi512_si128(a) _mm512_extracti32x4_epi32(a, 0)
 #define _mm512_castsi512_si256(a) _mm512_extracti64x4_epi64(a, 0)
 #define _mm512_castps256_ps512(a) _mm512_insertf32x8((__m512){0}, a, 0)
+#define _mm512_castsi256_si512(a) ((__m512i)_mm512_castps256_ps512((__m256)(a)))
+#define _mm512_castsi128_si512(a) _mm512_castsi256_si512(_mm256_castsi128_si256(a))
 
 IN_C __m512 _mm512_insertf32x8(__m512 a, __m256 half, int which)
 {

@@ -1,0 +1,109 @@
+/* Depthwise convolutions of a program: bands of an output's rows, 64 channels at a time. */
+#include "step.h"
+
+#include "dispatch.h"
+#include "igemm_mblock.h"
+#include "parallel.h"
+
+#include <stdatomic.h>
+
+enum { MAX_SUMS = 64 * PQC_NR, MAX_COLUMNS = 32 };
+
+typedef struct {
+    const pqc_step *step;
+    char *const *buffers;
+    ptrdiff_t panels, bands, spans; /* of an image: channels, rows, columns */
+    atomic_uint flags;
+} job;
+
+/* What a task computes. */
+typedef struct {
+    ptrdiff_t image, panel, row, rows, column, columns;
+} task;
+
+static ptrdiff_t panel_width(const pqc_weights *w, ptrdiff_t panel)
+{
+    return pqc_min(w->padded_out - PQC_NR * panel, PQC_NR);
+}
+
+static void multiply(const pqc_step *s, const task *t, char *const *buffers, int32_t *acc)
+{
+    const pqc_weights *w = s->weights;
+    const pqc_image *in = &s->input;
+    ptrdiff_t first = PQC_NR * t->panel, row = pqc_image_row(in), pixel = in->codes.pixel;
+    const uint8_t *x = pqc_image_pixels(in, buffers, t->image, t->row * s->y.stride - s->y.before,
+                                        t->column * s->x.stride - s->x.before)
+                           .at;
+    pqc_dwconv_nhwc_params g = {.x = x + first,
+                                .tap_row = s->y.dilation * row,
+                                .tap_pixel = s->x.dilation * pixel,
+                                .step_row = s->y.stride * row,
+                                .step_pixel = s->x.stride * pixel,
+                                .kh = (int)w->shape.kh,
+                                .kw = (int)w->shape.kw,
+                                .rows = t->rows,
+                                .columns = t->columns,
+                                .channels = panel_width(w, t->panel),
+                                .ld = PQC_NR,
+                                .w_pitch = 4 * w->padded_out,
+                                .w = w->bytes + 4 * first,
+                                .compensation = w->compensation + first};
+    pqc.dwconv_nhwc(&g, acc);
+}
+
+/* The output stage, a row of pixels at a time: between rows lie borders. */
+static unsigned finish(const job *j, const task *t, const int32_t *acc)
+{
+    ptrdiff_t first = PQC_NR * t->panel;
+    int channels = (int)pqc_min(j->step->weights->shape.groups - first, PQC_NR);
+    unsigned flags = 0;
+    for (ptrdiff_t i = 0; i < t->rows; i++) {
+        pqc_finish_params f =
+            pqc_conv_step_finish_at(j->step, j->buffers, t->image, t->row + i, t->column, first);
+        flags |=
+            pqc.finish_nhwc(acc + i * t->columns * PQC_NR, PQC_NR, (int)t->columns, channels, &f);
+    }
+    return flags;
+}
+
+/* Tasks are numbered image, band, span, panel with the panel fastest: rows of inputs stay in the cache. */
+static task task_of(const job *j, ptrdiff_t number)
+{
+    const pqc_image *out = &j->step->output[0];
+    ptrdiff_t place = number / j->panels, span = place % j->spans,
+              band = place / j->spans % j->bands;
+    task t = {.image = place / j->spans / j->bands, .panel = number % j->panels};
+    t.row = 2 * pqc_part_begin(pqc_div_round_up(out->h, 2), j->bands, band);
+    t.rows = pqc_min(2 * pqc_part_begin(pqc_div_round_up(out->h, 2), j->bands, band + 1), out->h) -
+             t.row;
+    t.column = pqc_part_begin(out->w, j->spans, span);
+    t.columns = pqc_part_begin(out->w, j->spans, span + 1) - t.column;
+    return t;
+}
+
+static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    job *j = context;
+    _Alignas(64) int32_t acc[MAX_SUMS];
+    unsigned flags = 0;
+    for (ptrdiff_t i = begin; i < end; i++) {
+        task t = task_of(j, i);
+        multiply(j->step, &t, j->buffers, acc);
+        flags |= finish(j, &t, acc);
+    }
+    atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
+}
+
+unsigned pqc_depthwise_step_run(const pqc_step *s, char *const *buffers)
+{
+    const pqc_weights *w = s->weights;
+    const pqc_image *out = &s->output[0];
+    job j = {.step = s, .buffers = buffers, .panels = pqc_weights_panels(w)};
+    j.spans = pqc_div_round_up(out->w, MAX_COLUMNS);
+    ptrdiff_t columns = pqc_div_round_up(out->w, j.spans); /* at most, so that two rows have room */
+    j.bands = pqc_div_round_up(pqc_div_round_up(out->h, 2), MAX_SUMS / (2 * PQC_NR * columns));
+    ptrdiff_t products = out->n * out->h * out->w * w->padded_out * (w->k * 4 + 16);
+    pqc_parallel_tasks(out->n * j.bands * j.spans * j.panels, products, PQC_MAC_GRAIN, run_tasks,
+                       &j);
+    return atomic_load(&j.flags);
+}
