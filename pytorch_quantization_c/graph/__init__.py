@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from .errors import GraphError
     from .interpreter.custom import custom_operator
     from .interpreter.run import Interpreter, interpret
+    from .method_steps import gains
     from .node_summary import SummaryRow, summary
     from .quantizing import quantize
     from .reader import load
@@ -24,11 +25,12 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from .writer import save
 
 __all__ = ["Comparison", "ComparisonRow", "GraphError", "Interpreter", "Session", "SummaryRow", "calibrate", "compare",
-           "compile", "custom_operator", "interpret", "load", "load_session", "quantize", "save", "summary", "trace"]
+           "compile", "custom_operator", "gains", "interpret", "load", "load_session", "quantize", "save", "summary",
+           "trace"]
 
 _HOMES = {"calibrating": ("calibrate",), "comparison": ("Comparison", "ComparisonRow", "compare"),
           "errors": ("GraphError",), "interpreter.custom": ("custom_operator",),
-          "interpreter.run": ("Interpreter", "interpret"),
+          "interpreter.run": ("Interpreter", "interpret"), "method_steps": ("gains",),
           "node_summary": ("SummaryRow", "summary"), "quantizing": ("quantize",), "reader": ("load",),
           "session": ("Session", "compile", "load_session"), "tracing": ("trace",), "writer": ("save",)}
 _FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}

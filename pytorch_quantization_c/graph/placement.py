@@ -91,7 +91,7 @@ def input_sites(model: ir.Model, readers: dict[ir.Node, list[int]], key: Callabl
             value = node.inputs[index]
             if value is not None:
                 _demand(demands, value, key(node), "", (node, index))
-        if node not in readers and _moves(node):
+        if node not in readers and moves(node):
             _move_up(demands, node)
     _move_back(demands)
     return [Site(value, uses[::-1], group, "input", _owner(uses[-1][0], readers))
@@ -124,7 +124,7 @@ def _owner(node: ir.Node, layers: Container[ir.Node]) -> ir.Node:
     return node
 
 
-def _moves(node: ir.Node) -> bool:
+def moves(node: ir.Node) -> bool:
     """Whether the node moves numbers without changing them, so that it commutes with a quantiser."""
     if is_op(node, "Resize"):
         return bool(attribute(node, "mode", "nearest") == "nearest")

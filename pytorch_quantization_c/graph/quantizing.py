@@ -9,12 +9,11 @@ import onnx_ir as ir
 
 from .._core.descriptor import QuantDescriptor
 from .._core.errors import shown
-from .batches import Feeds
-from .bias import correct_biases
 from .calibrating import collected
 from .calibration import without_quantizers
 from .choices import Choices, Override, Patterns, nothing_left
 from .insertion import insert_quantizers
+from .method_steps import Methods
 from .naming import free_node_name, names_remembered
 from .nodes import DOMAIN, Quantizer, declare, fake_quant, quantizers
 from .opset import raise_opset
@@ -30,7 +29,6 @@ from .targets import Target, target_of
 __all__ = ["quantize"]
 
 INPUT, WEIGHT = QuantDescriptor(8), QuantDescriptor(8, axis=0)
-METHODS = ("bias_correction",)
 PERCENTILE = 99.99
 KEPT = 64           # samples that methods see again
 
@@ -38,7 +36,7 @@ KEPT = 64           # samples that methods see again
 def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
              weight: QuantDescriptor = WEIGHT, method: str = AUTO, percentile: float = PERCENTILE,
              zero_point: Any = "auto", residual: str = "auto", target: str = "here", exclude: Patterns = (),
-             overrides: Mapping[str, Override] | None = None, methods: Iterable[str] = METHODS,
+             overrides: Mapping[str, Override] | None = None, methods: Iterable[str] | None = None,
              progress: bool | None = None) -> ir.Model:
     """A copy of the model that is folded and has a quantiser wherever a layer reads integers.
 
@@ -61,7 +59,10 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         target: "here", "onnxruntime", "openvino" or "tensorrt": where quantisers go, and what a file may say.
         exclude: patterns (globs, or `re:` and an expression) of names or operators of layers that stay float.
         overrides: by pattern, other descriptors: {"input": ..., "weight": ...}, one for both, or None for float.
-        methods: what is done beside finding ranges: "bias_correction", or nothing.
+        methods: what is done beside finding ranges, in this order: "weight_mse" (ranges of weights by least squared
+            error, not the largest magnitudes), "gptq" or "adaround" (other rounding of weights than to nearest, by the
+            first samples), "bias_correction"; docs/methods.md says what each gains and takes. None: "weight_mse" for
+            weights of up to 4 bits, and "bias_correction"; () for nothing. `graph.gains` tells what each has gained.
         progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
@@ -74,7 +75,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         TypeError: an argument of the wrong type.
     """
     checked_method(method, percentile, (AUTO, *RANGES))
-    wanted = _checked(model, zero_point, residual, methods, target)
+    wanted = _checked(model, zero_point, residual, target)
+    steps = Methods.of(methods, batches is not None)
     if batches is None:
         _check_without_data(method=(method, AUTO), percentile=(percentile, PERCENTILE),
                             residual=("auto" if residual == "float" else residual, "auto"))
@@ -93,17 +95,22 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     with names_remembered():
         insert_quantizers(made, layers, choices, wanted, residual if batches is not None else "float")
     if batches is None:
+        steps.for_weights(made, made, (), progress)
         _leave_dynamic(made, wanted.zero_points and zero_point == "auto")
         return made
     calibration, kept = collected(made, batches, method != "max", progress, KEPT)
+    bare = without_quantizers(made)
+    weights = steps.for_weights(made, bare, kept, progress)
     points = zero_point if wanted.zero_points else False
     found = [calibration.ranges(each, percentile, points) for each in (("max", "mse") if method == AUTO else (method,))]
-    candidates = [_finished(made, ranges, points, kept if "bias_correction" in methods else [])
-                  for number, ranges in enumerate(found) if ranges not in found[:number]]
-    return best_of(candidates, without_quantizers(made), kept)
+    candidates = [_with_ranges(made, ranges, points) for number, ranges in enumerate(found)
+                  if ranges not in found[:number]]
+    for candidate in candidates:
+        steps.for_biases(candidate, kept, weights)
+    return best_of(candidates, bare, kept)
 
 
-def _checked(model: Any, zero_point: Any, residual: str, methods: Any, target: str) -> Target:
+def _checked(model: Any, zero_point: Any, residual: str, target: str) -> Target:
     if not isinstance(model, ir.Model):
         raise TypeError(f"Expected `model` to be an onnx_ir.Model, as `graph.load` returns it, got "
                         f"{type(model).__name__}")
@@ -111,9 +118,6 @@ def _checked(model: Any, zero_point: Any, residual: str, methods: Any, target: s
         raise ValueError(f"Expected `zero_point` to be 'auto' or False, got {shown(zero_point)}")
     if residual not in ("auto", "u8", "float"):
         raise ValueError(f"Expected `residual` to be 'auto', 'u8' or 'float', got {shown(residual)}")
-    unknown = [each for each in ([methods] if isinstance(methods, str) else methods) if each not in METHODS]
-    if isinstance(methods, str) or unknown:
-        raise ValueError(f"Expected `methods` to be a tuple of names out of {METHODS}, got {shown(methods)}")
     return target_of(target)
 
 
@@ -142,15 +146,13 @@ def _leave_dynamic(model: ir.Model, two_sided: bool) -> None:
             substitute(found.node, fake_quant(model.graph, found.input, None, spec, found.name))
 
 
-def _finished(model: ir.Model, ranges: dict[str, Range], zero_point: Any, samples: list[Feeds]) -> ir.Model:
-    """A copy whose quantisers of activations have these ranges, and whose biases are corrected on the samples."""
+def _with_ranges(model: ir.Model, ranges: dict[str, Range], zero_point: Any) -> ir.Model:
+    """A copy whose quantisers of activations have these ranges."""
     made = model.clone()
     with names_remembered():
         for found in tuple(quantizers(made)):
             if found.name in ranges:
                 fix(made, found, ranges[found.name], zero_point)
-        if samples:
-            correct_biases(made, samples)
     return made
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import number_array
+from .gains import decibels
 
 __all__ = ["MeanError", "corrected_bias"]
 
@@ -26,6 +27,7 @@ class MeanError:
         self.axis = axis
         self.count = 0
         self._sum: NDArray[np.float64] | None = None
+        self._signal = self._noise = 0.0
 
     def add(self, expected: ArrayLike, got: ArrayLike) -> None:
         """Counts the outputs of both layers for the same inputs. ValueError if their shapes differ."""
@@ -33,8 +35,11 @@ class MeanError:
         if wanted.shape != given.shape:
             raise ValueError(f"Expected `got` of shape {wanted.shape}, got {given.shape}")
         rest = tuple(at for at in range(wanted.ndim) if at != self.axis % wanted.ndim)
-        error = np.subtract(wanted, given, dtype=np.float64).sum(axis=rest)
+        off = np.subtract(wanted, given, dtype=np.float64)
+        error = off.sum(axis=rest)
         self._sum = error if self._sum is None else self._sum + error
+        self._signal += float(np.square(wanted, dtype=np.float64).sum())
+        self._noise += float(np.square(off).sum())
         self.count += wanted.size // max(len(error), 1)
 
     def mean(self) -> NDArray[np.float64]:
@@ -42,6 +47,11 @@ class MeanError:
         if self._sum is None or not self.count:
             raise ValueError("Expected outputs to have been added, got none")
         return self._sum / self.count
+
+    def decibels(self) -> tuple[float, float]:
+        """Signal to noise ratio of what was counted, as it is and without the mean errors. As `mean` before that."""
+        rest = self._noise - self.count * float(np.square(self.mean()).sum())
+        return decibels(self._signal, self._noise), decibels(self._signal, rest)
 
 
 def corrected_bias(bias: ArrayLike | None, error: Any) -> NDArray[np.float32]:

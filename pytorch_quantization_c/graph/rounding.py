@@ -1,0 +1,145 @@
+"""Methods for weights on graphs: other ranges, and other rounding than to the nearest value."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from .._core.progress import progress
+from ..methods.gains import Gain
+from ..methods.layer_rounding import WeightProblem
+from ..methods.layer_rows import InputMoments, Windows
+from .batches import Feeds
+from .bias import quantized_layer
+from .interpreter.run import Interpreter
+from .interpreter.windows import conv_geometry
+from .nodes import Quantizer, quantizer, quantizers, set_amax
+from .passes.editing import floats, set_constant
+from .passes.layers import Layer
+
+ROWS = 256              # of one sample's inputs of a layer that count; all of a linear layer's samples up to it
+AT_ONCE = 1 << 26       # numbers in the second moments that are kept at a time: half a gigabyte
+
+
+class Target(NamedTuple):
+    """A layer whose weight can be rounded: its name, what it is, and its weight's quantiser."""
+
+    name: str
+    layer: Layer
+    quantizer: Quantizer
+
+    @property
+    def columns(self) -> int:
+        """Length of a row of the weight."""
+        return self.layer.weight.size // max(self.layer.channels, 1)
+
+
+def improve_ranges(model: ir.Model, most_bits: int = 8) -> list[Gain]:
+    """Gives weights of up to so many bits the ranges of the least squared error, in place."""
+    gains = []
+    for found in tuple(quantizers(model)):
+        array = floats(found.input)
+        if not found.is_weight or not _is_plain(found) or array is None or found.amax is None or \
+                int(found.spec.bits) > most_bits:  # type: ignore[arg-type]
+            continue
+        axis = 0 if found.spec.axis is None else found.spec.axis
+        rows = np.ascontiguousarray(np.moveaxis(array, axis, 0))
+        made = WeightProblem(rows.reshape(len(rows), -1), found.amax, int(found.spec.bits), None).by("weight_mse")  # type: ignore[arg-type]
+        set_amax(found.node, made.amax)
+        gains.append(Gain("weight_mse", found.name.removesuffix(".weight"), made.before, made.after))
+    return gains
+
+
+def float_weights(model: ir.Model) -> dict[str, NDArray[np.float32]]:
+    """The weights of the layers that `round_weights` changes, by the names of their nodes."""
+    return {each.name: each.layer.weight for each in _targets(model)}
+
+
+def round_weights(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], method: str,
+                  show_progress: bool | None) -> list[Gain]:
+    """Rounds the weights of the layers by "gptq" or "adaround", in place, for inputs of the float model `bare`.
+
+    Transposed convolutions, weights that several layers share and weights in other formats than symmetric integers
+    with a range for each output channel, or one for all, stay as they are.
+    """
+    targets = _targets(model)
+    gains = []
+    for part in progress(_parts(targets), method, show_progress, long=2):
+        moments = _moments(bare, part, samples)
+        for target in progress(part, method, show_progress):
+            if moments[target.name].count:
+                gains.append(_round(target, moments[target.name], method))
+    return gains
+
+
+def _is_plain(found: Quantizer) -> bool:
+    spec = found.spec
+    return isinstance(spec.bits, int) and spec.bits <= 8 and not spec.unsigned and not spec.zero_point and \
+        spec.block is None
+
+
+def _targets(model: ir.Model) -> list[Target]:
+    found = []
+    for node in model.graph:
+        layer = quantized_layer(node)
+        if layer is None or node.op_type == "ConvTranspose":
+            continue
+        source = node.inputs[1].producer()  # type: ignore[union-attr]
+        assert source is not None
+        weight = quantizer(source)
+        if _is_plain(weight) and weight.spec.axis in (None, layer.out_axis) and len(weight.output.uses()) == 1:
+            found.append(Target(str(node.name), layer, weight))
+    return found
+
+
+def _parts(targets: list[Target]) -> list[list[Target]]:
+    """The layers in order, in parts whose second moments fit into memory at once."""
+    parts: list[list[Target]] = []
+    room = 0
+    for each in targets:
+        needed = each.layer.groups * each.columns ** 2
+        if not parts or needed > room:
+            parts.append([])
+            room = AT_ONCE
+        parts[-1].append(each)
+        room -= needed
+    return parts
+
+
+def _moments(bare: ir.Model, targets: list[Target], samples: Sequence[Feeds]) -> dict[str, InputMoments]:
+    """What the layers are given in the float model."""
+    run, wanted = Interpreter(bare), {each.name: each for each in targets}
+    moments = {each.name: InputMoments(each.columns, each.layer.groups, ROWS, number)
+               for number, each in enumerate(targets)}
+    readers: dict[str, list[ir.Node]] = {}
+    for node in bare.graph:
+        if node.name in wanted and node.inputs[0] is not None:
+            readers.setdefault(str(node.inputs[0].name), []).append(node)
+
+    def observe(name: str, array: Any) -> None:
+        for node in readers[name]:
+            target = wanted[str(node.name)]
+            moments[target.name].add(array, _windows(node, array, target.layer) if node.op_type == "Conv" else None)
+
+    for feeds in samples:
+        run.run(feeds, [], observe, readers)
+    return moments
+
+
+def _windows(node: ir.Node, x: NDArray[Any], layer: Layer) -> Windows:
+    at = conv_geometry(node, x, layer.weight)
+    return Windows(layer.weight.shape[2:], at.stride, at.before, at.after, at.dilation, layer.groups)
+
+
+def _round(target: Target, moments: InputMoments, method: str) -> Gain:
+    layer, found = target.layer, target.quantizer
+    assert found.amax is not None
+    rows = np.ascontiguousarray(np.moveaxis(layer.weight, layer.out_axis, 0))
+    problem = WeightProblem(rows, found.amax, int(found.spec.bits), moments.mean(), layer.groups)  # type: ignore[arg-type]
+    made = problem.by(method)
+    weight = np.ascontiguousarray(np.moveaxis(made.weight, 0, layer.out_axis))
+    set_constant(found.node, 0, weight, "rounded")
+    return Gain(method, target.name, made.before, made.after)

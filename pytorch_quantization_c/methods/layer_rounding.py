@@ -1,0 +1,100 @@
+"""Rounding of one layer's weight by each method, and what that gains, from the second moments of its inputs."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .adaround import Rounding
+from .gptq import rounded
+from .grid import MIN_AMAX, Array, nearest
+from .layer_rows import as_rows, from_rows
+from .weight_range import weight_range
+
+__all__ = ["ROUNDING", "RoundedWeight", "WeightProblem"]
+
+ROUNDING = ("weight_mse", "gptq", "adaround")
+STEPS, RATE, STRENGTH, DAMPING = 1000, 0.03, 1.0, 0.01     # the defaults of `adaround` and `gptq`
+
+
+@dataclass(frozen=True)
+class RoundedWeight:
+    """What a method made of a layer; the weight as it was where rounding to nearest is as good.
+
+    Attributes:
+        weight: of the layer's form; on the grid of `amax` after `gptq` and `adaround`.
+        amax: float32, one number a channel or one for all, as it came.
+        before, after: signal to noise ratio in dB of the layer's outputs on the data that were seen, weights alone
+            quantised; infinity without noise.
+    """
+
+    weight: NDArray[Any]
+    amax: NDArray[np.float32]
+    before: float
+    after: float
+
+
+class WeightProblem:
+    """A layer's weight and what it is multiplied by.
+
+    Args:
+        weight: (out, in / groups, *kernel), or (out, in).
+        amax: the range of each output channel, (out,), or () for one.
+        bits: 2 to 8, of symmetric integers.
+        moment: of `InputMoments`; None for methods that look at the weight alone.
+        groups: of channels.
+    """
+
+    def __init__(self, weight: NDArray[Any], amax: NDArray[np.float32], bits: int, moment: Array | None,
+                 groups: int = 1) -> None:
+        self.weight, self.amax, self.bits = weight, amax, bits
+        self.bound = (1 << (bits - 1)) - 1
+        self.rows = as_rows(weight, groups)
+        columns = self.rows.shape[2]
+        self.moment = np.broadcast_to(np.eye(columns), (groups, columns, columns)) if moment is None else moment
+
+    def by(self, method: str) -> RoundedWeight:
+        """The weight by one of ROUNDING."""
+        amax, before = self.amax, self._sqnr(self._codes(self.amax), self.amax)
+        if method == "weight_mse":
+            found = weight_range(self.weight.reshape(len(self.weight), -1) if amax.ndim else
+                                 self.weight.reshape(1, -1), num_bits=self.bits).astype(np.float32)
+            amax = found.reshape(amax.shape)
+            return RoundedWeight(self.weight, amax, before, self._sqnr(self._codes(amax), amax))
+        codes = self._gptq() if method == "gptq" else self._adaround()
+        after = self._sqnr(codes, amax)
+        if not after > before:
+            return RoundedWeight(self.weight, amax, before, before)
+        return RoundedWeight(from_rows(self._values(codes, amax), self.weight), amax, before, after)
+
+    def _scale(self, amax: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(groups, out / groups, columns), of a scale that is 0 where everything becomes 0."""
+        scale = np.divide(np.float32(self.bound), amax, where=amax > MIN_AMAX, out=np.zeros_like(amax))
+        wide = np.broadcast_to(scale, (len(self.weight),)).reshape(self.rows.shape[0], self.rows.shape[1], 1)
+        return np.broadcast_to(wide, self.rows.shape)
+
+    def _codes(self, amax: NDArray[np.float32]) -> Array:
+        return nearest(self.rows, self._scale(amax).astype(np.float64), self.bound)
+
+    def _values(self, codes: Array, amax: NDArray[np.float32]) -> NDArray[np.float32]:
+        scale = self._scale(amax)
+        return np.divide(codes.astype(np.float32), scale, where=scale > 0, out=np.zeros(codes.shape, np.float32))
+
+    def _sqnr(self, codes: Array, amax: NDArray[np.float32]) -> float:
+        off = self._values(codes, amax) - self.rows
+        noise = float(np.einsum("goi,goi->", off @ self.moment, off))
+        signal = float(np.einsum("goi,goi->", self.rows @ self.moment, self.rows))
+        return 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else math.inf
+
+    def _gptq(self) -> Array:
+        return rounded(self.rows, self.moment, self._scale(self.amax).astype(np.float64), self.bound, True, DAMPING)
+
+    def _adaround(self) -> Array:
+        weight, moment = self.rows.astype(np.float32), self.moment.astype(np.float32)
+        learner = Rounding(weight, moment, self._scale(self.amax), self.bound, STRENGTH)
+        for step in range(STEPS):
+            learner.step(step, STEPS, RATE)
+        return learner.codes()

@@ -1,0 +1,109 @@
+"""A layer of weights as a product of matrices: the weight's rows, and the rows of inputs that meet them."""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .grid import Array
+
+__all__ = ["InputMoments", "Windows", "as_rows", "from_rows"]
+
+CHUNK = 1 << 23     # elements of rows that are widened to float64 at a time
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a convolution reads its input, one number for each spatial axis.
+
+    Attributes:
+        kernel, stride, dilation: sizes in elements.
+        before, after: how many zeros are put around the input; of another padding the input comes padded.
+        groups: of channels.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    def rows(self, x: NDArray[Any], chosen: NDArray[np.int64] | None) -> NDArray[Any]:
+        """What the kernel meets at each position of x (batch, channels, *sizes): (groups, positions, columns).
+
+        Args:
+            chosen: numbers of positions, all samples counted through; None: all of them.
+        """
+        spatial = len(self.kernel)
+        pads = [(0, 0), (0, 0), *zip(self.before, self.after, strict=True)]
+        padded = np.pad(x, pads) if any(map(any, pads)) else x
+        reach = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
+        view = np.lib.stride_tricks.sliding_window_view(padded, reach, tuple(range(2, 2 + spatial)))
+        steps = (slice(None), slice(None), *(slice(None, None, s) for s in self.stride),
+                 *(slice(None, None, d) for d in self.dilation))
+        view = np.moveaxis(view[steps], 1, 1 + spatial)     # (batch, *positions, channels, *kernel)
+        places = view.shape[:1 + spatial]
+        taken = view.reshape(math.prod(places), *view.shape[1 + spatial:]) if chosen is None else \
+            view[np.unravel_index(chosen, places)]
+        split = taken.reshape(len(taken), self.groups, -1)
+        return np.ascontiguousarray(split.transpose(1, 0, 2))
+
+    def positions(self, shape: Sequence[int]) -> int:
+        """How many positions an input of this shape has, over all samples."""
+        count = int(shape[0])
+        for n, k, s, a, b, d in zip(shape[2:], self.kernel, self.stride, self.before, self.after, self.dilation,
+                                    strict=True):
+            count *= (int(n) + a + b - (k - 1) * d - 1) // s + 1
+        return count
+
+
+class InputMoments:
+    """The mean over rows of x x^T of what a layer is given, from arrays as they come.
+
+    Args:
+        columns: length of a row.
+        groups: of a convolution's channels.
+        limit: rows of an array that count, drawn at random where it has more; the rest is left out.
+        seed: of the drawing.
+    """
+
+    def __init__(self, columns: int, groups: int, limit: int, seed: int) -> None:
+        self.limit, self.count = limit, 0
+        self._rng = np.random.default_rng(seed)
+        self._sum = np.zeros((groups, columns, columns))
+
+    def add(self, x: NDArray[Any], windows: Windows | None = None) -> None:
+        """Counts an array of what the layer is given; `windows` of a convolution. ValueError for NaN or infinity."""
+        total = windows.positions(x.shape) if windows else math.prod(x.shape[:-1])
+        chosen = np.sort(self._rng.choice(total, self.limit, replace=False)) if total > self.limit else None
+        if windows is not None:
+            rows = windows.rows(x, chosen)
+        else:
+            flat = x.reshape(-1, x.shape[-1])
+            rows = (flat if chosen is None else flat[chosen])[None]
+        if not np.isfinite(rows).all():
+            raise ValueError("Expected finite inputs of layers, got NaN or infinity")
+        step = max(1, CHUNK // max(1, rows.shape[0] * rows.shape[2]))
+        for first in range(0, rows.shape[1], step):
+            part = rows[:, first:first + step].astype(np.float64)
+            self._sum += part.transpose(0, 2, 1) @ part
+        self.count += rows.shape[1]
+
+    def mean(self) -> Array:
+        """(groups, columns, columns); zeros if nothing was counted."""
+        return self._sum / max(self.count, 1)
+
+
+def as_rows(weight: NDArray[Any], groups: int) -> Array:
+    """A weight with output channels first, (out, in / groups, *kernel), as (groups, out / groups, columns)."""
+    return weight.reshape(groups, len(weight) // groups, -1).astype(np.float64)
+
+
+def from_rows(rows: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """What `as_rows` was given, from its result."""
+    return np.asarray(rows.reshape(like.shape), like.dtype)
