@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "dispatch.h"
-#include "erf/erf.h"
+#include "elementary/elementary.h"
 #include "parallel.h"
 
 enum {
@@ -201,21 +201,36 @@ void pqc_apply(const pqc_elementwise *job)
 }
 
 typedef struct {
+    pqc_chain_kind function;
     const void *x;
     void *y;
     bool is_double;
-} erf_work;
+} function_work;
 
-static void erf_range(void *context, ptrdiff_t begin, ptrdiff_t end)
+static void function_range_f64(const function_work *w, ptrdiff_t begin, ptrdiff_t n)
 {
-    const erf_work *w = context;
-    if (w->is_double)
-        pqc_erf_f64_scalar((const double *)w->x + begin, (double *)w->y + begin, end - begin);
+    const double *x = (const double *)w->x + begin;
+    double *y = (double *)w->y + begin;
+    if (w->function == PQC_CHAIN_ERF)
+        pqc_erf_f64_scalar(x, y, n);
+    else if (w->function == PQC_CHAIN_TANH)
+        pqc_tanh_f64_scalar(x, y, n);
     else
-        pqc_erf_f32_scalar((const float *)w->x + begin, (float *)w->y + begin, end - begin);
+        pqc_sigmoid_f64_scalar(x, y, n);
 }
 
-void pqc_erf(const void *x, void *y, ptrdiff_t n, bool is_double)
+static void function_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
-    pqc_parallel(n, 4096, erf_range, &(erf_work){x, y, is_double});
+    const function_work *w = context;
+    if (w->is_double)
+        function_range_f64(w, begin, end - begin);
+    else
+        pqc.chain_f32(w->function, (const float *)w->x + begin, NULL, 0, (float *)w->y + begin,
+                      end - begin);
+}
+
+void pqc_apply_function(pqc_chain_kind function, const void *x, void *y, ptrdiff_t n,
+                        bool is_double)
+{
+    pqc_parallel(n, 4096, function_range, &(function_work){function, x, y, is_double});
 }

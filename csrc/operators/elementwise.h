@@ -3,7 +3,7 @@
 #ifndef PQC_ELEMENTWISE_H
 #define PQC_ELEMENTWISE_H
 
-#include "pqc.h"
+#include "chain_f32/chain_f32.h"
 
 typedef enum {
     PQC_QUANTIZE,   /* int_quant/ */
@@ -26,7 +26,8 @@ typedef struct {
 /* Halves are computed in float32 and rounded once.  Same bits however the work is split. */
 void pqc_apply(const pqc_elementwise *job);
 
-/* The error function of n floats, or doubles, on all threads. */
-void pqc_erf(const void *x, void *y, ptrdiff_t n, bool is_double);
+/* PQC_CHAIN_ERF, _SIGMOID or _TANH of n floats, or doubles, on all threads.  No overlap. */
+void pqc_apply_function(pqc_chain_kind function, const void *x, void *y, ptrdiff_t n,
+                        bool is_double);
 
 #endif

@@ -37,6 +37,8 @@ const char *pqc_step_prepare(pqc_step *step)
     const pqc_image *in = &step->input, *out = &step->output[0];
     if (step->kind == PQC_STEP_CONV)
         return pqc_conv_step_prepare(step);
+    if (step->kind == PQC_STEP_CHAIN)
+        return pqc_chain_step_prepare(step);
     if (step->outputs != 1 || step->residual.codes.content != PQC_NOTHING)
         return "one output and no residual expected";
     if (step->kind == PQC_STEP_IMPORT)
@@ -71,6 +73,8 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
         return pqc_import_step_run(step, buffers);
     case PQC_STEP_CONV:
         return pqc_conv_step_run(step, buffers);
+    case PQC_STEP_CHAIN:
+        return pqc_chain_step_run(step, buffers);
     case PQC_STEP_EXPORT:
         pqc_export_step_run(step, buffers);
         return 0;

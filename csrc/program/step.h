@@ -2,6 +2,7 @@
 #ifndef PQC_STEP_H
 #define PQC_STEP_H
 
+#include "chain.h"
 #include "image.h"
 #include "program_weights.h"
 
@@ -11,6 +12,7 @@ typedef enum {
     PQC_STEP_CONV,   /* convolution or matrix product, with the output stage of finish_nhwc.h */
     PQC_STEP_POOL,   /* maxima of bytes over windows, what lies outside left out */
     PQC_STEP_COPY,   /* the same codes elsewhere: channels of a longer pixel */
+    PQC_STEP_CHAIN,  /* an elementwise chain */
     PQC_STEPS
 } pqc_step_kind;
 
@@ -33,6 +35,9 @@ typedef struct {
     const pqc_weights *weights; /* of convolutions */
     float low, high, second_low, second_high;
     bool hard_swish;
+    pqc_image more[PQC_MAX_OPERANDS - 2]; /* operands of chains beside input and residual */
+    const pqc_chain_op *chain;
+    ptrdiff_t chain_length;
     unsigned known;    /* of convolutions: pqc_finish_known; filled by pqc_step_prepare */
     pqc_tiling tiling; /* of convolutions; filled by pqc_step_prepare, as is: */
     int32_t *offset; /* of convolutions but depthwise ones: of each kr group, then of their runs */
@@ -72,6 +77,8 @@ const char *pqc_window_check(const pqc_step *step);
 void pqc_pool_step_run(const pqc_step *step, char *const *buffers);
 void pqc_copy_step_run(const pqc_step *step, char *const *buffers);
 unsigned pqc_import_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_chain_step_prepare(const pqc_step *step);
+unsigned pqc_chain_step_run(const pqc_step *step, char *const *buffers);
 void pqc_export_step_run(const pqc_step *step, char *const *buffers);
 
 #endif

@@ -1,4 +1,5 @@
-/* What the float layers need and NumPy does not have: im2col, its adjoint, erf. */
+/* What the float layers need and NumPy does not have: im2col, its adjoint, and elementary functions whose
+ * bits are the same everywhere. */
 #include "convert.h"
 #include "elementwise.h"
 #include "errors.h"
@@ -147,29 +148,52 @@ done:
     return (PyObject *)y;
 }
 
-PyDoc_STRVAR(erf_doc, "erf(x, /)\n--\n\nThe error function of float32 or float64 elements.");
-
-static PyObject *erf_of(PyObject *self, PyObject *object)
+static PyObject *function_of(PyObject *object, pqc_chain_kind function)
 {
     pqc_dtype dtype;
     PyArrayObject *x = wide_array(object, "x", 0, &dtype);
     PyArrayObject *y = x ? pqc_new_like(x) : NULL;
-    (void)self;
     if (y) {
         npy_intp size = PyArray_SIZE(x); /* another thread may change the array */
         const void *from = PyArray_DATA(x);
         void *to = PyArray_DATA(y);
         PyThreadState *state = pqc_release_gil(size);
-        pqc_erf(from, to, size, dtype == PQC_F64);
+        pqc_apply_function(function, from, to, size, dtype == PQC_F64);
         pqc_acquire_gil(state);
     }
     Py_XDECREF(x);
     return (PyObject *)y;
 }
 
+PyDoc_STRVAR(erf_doc, "erf(x, /)\n--\n\nThe error function of float32 or float64 elements.");
+
+static PyObject *erf_of(PyObject *self, PyObject *object)
+{
+    (void)self;
+    return function_of(object, PQC_CHAIN_ERF);
+}
+
+PyDoc_STRVAR(sigmoid_doc, "sigmoid(x, /)\n--\n\n1 / (1 + exp(-x)) of float32 or float64 elements.");
+
+static PyObject *sigmoid_of(PyObject *self, PyObject *object)
+{
+    (void)self;
+    return function_of(object, PQC_CHAIN_SIGMOID);
+}
+
+PyDoc_STRVAR(tanh_doc, "tanh(x, /)\n--\n\nThe hyperbolic tangent of float32 or float64 elements.");
+
+static PyObject *tanh_of(PyObject *self, PyObject *object)
+{
+    (void)self;
+    return function_of(object, PQC_CHAIN_TANH);
+}
+
 PyMethodDef pqc_float_methods[] = {
     {"im2col", (PyCFunction)(void (*)(void))im2col, METH_FASTCALL, im2col_doc},
     {"col2im", (PyCFunction)(void (*)(void))col2im, METH_FASTCALL, col2im_doc},
     {"erf", erf_of, METH_O, erf_doc},
+    {"sigmoid", sigmoid_of, METH_O, sigmoid_doc},
+    {"tanh", tanh_of, METH_O, tanh_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -7,7 +7,14 @@
 
 #include <string.h>
 
-enum { IMAGE_FIELDS = 15, STEP_FIELDS = 17, MAX_BUFFERS = 1 << 16, NONE = -1 };
+enum {
+    IMAGE_FIELDS = 15,
+    STEP_FIELDS = 21,
+    CHAIN_FIELDS = 4,
+    TABLES = 7,
+    MAX_BUFFERS = 1 << 16,
+    NONE = -1
+};
 
 static const char weights_name[] = "pytorch_quantization_c.program_weights";
 static const char plan_name[] = "pytorch_quantization_c.program_plan";
@@ -112,6 +119,7 @@ typedef struct {
     pqc_program program;
     PyObject *weights;
     pqc_step *step;
+    pqc_chain_op *chain; /* of all steps */
     int32_t *offset;
     ptrdiff_t *buffer_bytes;
     bool *is_written; /* buffers */
@@ -125,6 +133,7 @@ static void clear_plan(plan *p)
         pqc_workspace_free(arena);
     Py_XDECREF(p->weights);
     PyMem_RawFree(p->step);
+    PyMem_RawFree(p->chain);
     PyMem_RawFree(p->offset);
     PyMem_RawFree(p->buffer_bytes);
     PyMem_RawFree(p->is_written);
@@ -146,9 +155,9 @@ static int refuse(const char *why, ptrdiff_t number)
 
 /* What the arguments of program_plan say. */
 typedef struct {
-    const int64_t *images, *steps, *buffers;
-    const float *ranges, *clamps;
-    ptrdiff_t image_count, step_count;
+    const int64_t *images, *steps, *buffers, *chains;
+    const float *ranges, *clamps, *numbers;
+    ptrdiff_t image_count, step_count, chain_count;
 } description;
 
 static void get_image(const int64_t *f, const float *range, pqc_image *image)
@@ -191,6 +200,21 @@ static pqc_window window_of(const int64_t *f)
     return (pqc_window){f[0], f[1], f[2], f[3]};
 }
 
+/* The operands beside input and residual, and which operations are the step's. */
+static int get_chain(plan *p, const description *d, ptrdiff_t number)
+{
+    const int64_t *f = d->steps + number * STEP_FIELDS;
+    pqc_step *s = &p->step[number];
+    for (int i = 0; i < PQC_MAX_OPERANDS - 2; i++)
+        if (f[17 + i] != NONE && take_image(p, d, f[17 + i], number, &s->more[i]) < 0)
+            return -1;
+    if (f[19] < 0 || f[20] < 0 || f[19] > d->chain_count || f[20] > d->chain_count - f[19])
+        return refuse("no such operations", number);
+    s->chain = p->chain + f[19];
+    s->chain_length = f[20];
+    return 0;
+}
+
 static int get_step(plan *p, const description *d, ptrdiff_t number)
 {
     const int64_t *f = d->steps + number * STEP_FIELDS;
@@ -215,6 +239,8 @@ static int get_step(plan *p, const description *d, ptrdiff_t number)
             return -1;
         p->is_written[s->output[i].buffer] = true;
     }
+    if (get_chain(p, d, number) < 0)
+        return -1;
     if (f[15] == NONE)
         return 0;
     if (f[15] < 0 || f[15] >= PyTuple_GET_SIZE(p->weights))
@@ -251,6 +277,26 @@ static int get_steps(plan *p, const description *d)
     return 0;
 }
 
+static int get_operations(plan *p, const description *d)
+{
+    p->chain = PyMem_RawCalloc((size_t)d->chain_count, sizeof *p->chain);
+    if (!p->chain) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (ptrdiff_t i = 0; i < d->chain_count; i++) {
+        const int64_t *f = d->chains + i * CHAIN_FIELDS;
+        if (f[0] < 0 || f[0] >= PQC_CHAIN_KINDS)
+            return refuse("an unknown operation", i);
+        p->chain[i] = (pqc_chain_op){.kind = (pqc_chain_kind)f[0],
+                                     .a = (int)pqc_clamp(f[1], -1, PQC_MAX_REGISTERS),
+                                     .b = (int)pqc_clamp(f[2], -1, PQC_MAX_REGISTERS),
+                                     .to = (int)pqc_clamp(f[3], -1, PQC_MAX_REGISTERS),
+                                     .number = d->numbers[i]};
+    }
+    return 0;
+}
+
 static int get_buffers(plan *p, const description *d, ptrdiff_t count)
 {
     p->buffers = count;
@@ -275,14 +321,14 @@ static PyObject *new_plan(const description *d, ptrdiff_t buffers, PyObject *wei
         return PyErr_NoMemory();
     p->weights = Py_NewRef(weights);
     PyObject *capsule = NULL;
-    if (get_buffers(p, d, buffers) == 0 && get_steps(p, d) == 0)
+    if (get_buffers(p, d, buffers) == 0 && get_operations(p, d) == 0 && get_steps(p, d) == 0)
         capsule = PyCapsule_New(p, plan_name, free_plan);
     if (!capsule)
         clear_plan(p);
     return capsule;
 }
 
-/* images, ranges, steps, clamps, buffers: tables whose rows belong together. */
+/* images, ranges, steps, clamps, buffers, chains, numbers: tables whose rows belong together. */
 static int check_tables(PyArrayObject *const *t)
 {
     npy_intp images = PyArray_DIM(t[0], 0), steps = PyArray_DIM(t[2], 0),
@@ -290,7 +336,8 @@ static int check_tables(PyArrayObject *const *t)
     if (PyArray_DIM(t[0], 1) == IMAGE_FIELDS && PyArray_DIM(t[1], 0) == images &&
         PyArray_DIM(t[1], 1) == 4 && PyArray_DIM(t[2], 1) == STEP_FIELDS &&
         PyArray_DIM(t[3], 0) == steps && PyArray_DIM(t[3], 1) == 4 && steps >= 1 && buffers >= 1 &&
-        buffers <= MAX_BUFFERS)
+        buffers <= MAX_BUFFERS && PyArray_DIM(t[5], 1) == CHAIN_FIELDS &&
+        PyArray_SIZE(t[6]) == PyArray_DIM(t[5], 0))
         return 0;
     PyErr_SetString(PyExc_ValueError, "Expected tables of a program whose rows belong together");
     return -1;
@@ -298,32 +345,41 @@ static int check_tables(PyArrayObject *const *t)
 
 PyDoc_STRVAR(
     program_plan_doc,
-    "program_plan(images, ranges, steps, clamps, buffers, weights, /)\n--\n\n"
+    "program_plan(images, ranges, steps, clamps, buffers, chains, numbers, weights, /)\n--\n\n"
     "Check the steps of a program (see graph/program/tables.py) and make them ready to be run.");
 
 static PyObject *program_plan(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    static const char *const names[] = {"images", "ranges", "steps", "clamps", "buffers"};
-    static const int types[] = {NPY_INT64, NPY_FLOAT, NPY_INT64, NPY_FLOAT, NPY_INT64};
-    PyArrayObject *t[5] = {NULL};
+    static const char *const names[] = {"images",  "ranges", "steps",  "clamps",
+                                        "buffers", "chains", "numbers"};
+    static const int types[] = {NPY_INT64, NPY_FLOAT, NPY_INT64, NPY_FLOAT,
+                                NPY_INT64, NPY_INT64, NPY_FLOAT};
+    PyArrayObject *t[TABLES] = {NULL};
     PyObject *result = NULL;
     (void)self;
-    if (pqc_check_count("program_plan", count, 6, 6) < 0)
+    if (pqc_check_count("program_plan", count, TABLES + 1, TABLES + 1) < 0)
         return NULL;
-    if (!PyTuple_Check(args[5])) {
-        PyErr_Format(PyExc_TypeError, "Expected `weights` to be a tuple, got %R", args[5]);
+    if (!PyTuple_Check(args[TABLES])) {
+        PyErr_Format(PyExc_TypeError, "Expected `weights` to be a tuple, got %R", args[TABLES]);
         return NULL;
     }
     bool found = true;
-    for (int i = 0; i < 5 && found; i++)
-        found = (t[i] = plain_array(args[i], names[i], types[i], i == 4 ? 1 : 2)) != NULL;
+    for (int i = 0; i < TABLES && found; i++)
+        found = (t[i] = plain_array(args[i], names[i], types[i], i == 4 || i == 6 ? 1 : 2)) != NULL;
     if (found && check_tables(t) == 0) {
-        description d = {PyArray_DATA(t[0]),  PyArray_DATA(t[2]), PyArray_DATA(t[4]),
-                         PyArray_DATA(t[1]),  PyArray_DATA(t[3]), PyArray_DIM(t[0], 0),
-                         PyArray_DIM(t[2], 0)};
-        result = new_plan(&d, PyArray_SIZE(t[4]), args[5]);
+        description d = {.images = PyArray_DATA(t[0]),
+                         .steps = PyArray_DATA(t[2]),
+                         .buffers = PyArray_DATA(t[4]),
+                         .chains = PyArray_DATA(t[5]),
+                         .ranges = PyArray_DATA(t[1]),
+                         .clamps = PyArray_DATA(t[3]),
+                         .numbers = PyArray_DATA(t[6]),
+                         .image_count = PyArray_DIM(t[0], 0),
+                         .step_count = PyArray_DIM(t[2], 0),
+                         .chain_count = PyArray_DIM(t[5], 0)};
+        result = new_plan(&d, PyArray_SIZE(t[4]), args[TABLES]);
     }
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < TABLES; i++)
         Py_XDECREF(t[i]);
     return result;
 }

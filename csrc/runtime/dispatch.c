@@ -47,6 +47,9 @@ static void use_scalar(pqc_kernels *t)
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_scalar;
     t->dwconv_nhwc = pqc_dwconv_nhwc_scalar;
     t->finish_nhwc = pqc_finish_nhwc_scalar;
+    t->chain_f32 = pqc_chain_f32_scalar;
+    t->decode_f32 = pqc_decode_f32_scalar;
+    t->encode_f32 = pqc_encode_f32_scalar;
     t->dwconv_u8s8 = NULL;
     t->winograd = NULL;
     t->igemm_u8s8_f32 = NULL;
@@ -90,6 +93,9 @@ static void use_avx2(pqc_kernels *t)
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_avx2;
     t->dwconv_nhwc = pqc_dwconv_nhwc_avx2;
     t->finish_nhwc = pqc_finish_nhwc_avx2;
+    t->chain_f32 = pqc_chain_f32_avx2;
+    t->decode_f32 = pqc_decode_f32_avx2;
+    t->encode_f32 = pqc_encode_f32_avx2;
     t->dwconv_u8s8 = pqc_dwconv_u8s8_avx2;
     t->winograd = pqc_winograd_avx2;
 }
@@ -130,6 +136,9 @@ static void use_avx512(pqc_kernels *t)
     t->requantize_nhwc = pqc_requantize_nhwc_avx512;
     t->requantize_nchw = pqc_requantize_nchw_avx512;
     t->finish_nhwc = pqc_finish_nhwc_avx512;
+    t->chain_f32 = pqc_chain_f32_avx512;
+    t->decode_f32 = pqc_decode_f32_avx512;
+    t->encode_f32 = pqc_encode_f32_avx512;
 }
 
 static void use_vnni(pqc_kernels *t)

@@ -6,6 +6,8 @@
 
 #include "affine/affine.h"
 #include "amax/amax.h"
+#include "chain_f32/chain_f32.h"
+#include "codes_f32/codes_f32.h"
 #include "search_logs/search_logs.h"
 #include "dwconv_nhwc/dwconv_nhwc.h"
 #include "dwconv_u8s8/dwconv_u8s8.h"
@@ -53,6 +55,9 @@ typedef struct {
     pqc_requantize_fn *requantize_nhwc, *requantize_nchw;
     pqc_dwconv_nhwc_fn *dwconv_nhwc;
     pqc_finish_nhwc_fn *finish_nhwc;
+    pqc_chain_f32_fn *chain_f32;
+    pqc_decode_f32_fn *decode_f32;
+    pqc_encode_f32_fn *encode_f32;
     pqc_dwconv_u8s8_fn *dwconv_u8s8;       /* or NULL: these six are the last */
     pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32; /* or NULL */
     pqc_gemv_u8s8_fn *gemv_u8s8;           /* or NULL */

@@ -27,6 +27,8 @@ static const test per_isa[] = {
     {"dwconv_nhwc", test_dwconv_nhwc},
     {"dwconv_u8s8", test_dwconv_u8s8},
     {"finish_nhwc", test_finish_nhwc},
+    {"chain_f32", test_chain_f32},
+    {"codes_f32", test_codes_f32},
     {"winograd", test_winograd},
     {"amx_gemm", test_amx_gemm},
     {"conv_amx", test_conv_amx},

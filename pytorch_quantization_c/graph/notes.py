@@ -13,10 +13,11 @@ from .spec import QuantizerSpec
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["METADATA", "Coding", "Note", "hidden_quantizer", "note_of", "noted", "set_hidden_quantizer"]
+__all__ = ["METADATA", "NUMPY", "Coding", "Note", "hidden_quantizer", "note_of", "noted", "set_hidden_quantizer"]
 
 METADATA = "pytorch_quantization_c.quantizer"  # in the metadata of a node: what the node cannot say
 HIDDEN = "pytorch_quantization_c.hidden"  # of an LSTM or a GRU: how its state is quantised ahead of its product
+NUMPY = "pytorch_quantization_c.numpy"  # of a node: NumPy's own function was traced, and computes it
 
 
 class Coding(NamedTuple):

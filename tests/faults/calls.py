@@ -60,7 +60,7 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "isa_select": [(_C.isa_selected(),)], "set_num_threads": [(_C.get_num_threads(),)],
         "set_own_threads": [(0,)],
         "e4m3": [(x,), (h, 2.0), (strided, rows), (d, rows, np.empty_like(d)), (x, ramp(1, side), x.T.copy().T)],
-        "erf": [(x,), (d,), (strided,)],
+        "erf": [(x,), (d,), (strided,)], "sigmoid": [(x,), (d,)], "tanh": [(x,), (strided,)],
         "fake_affine": [(x, -1.0, 2.0, 8), (h, rows, 4 + rows, 8), (d, F64(-1), 4 + rows, 4)],
         "fake_quant": [(x, 2.0, 8, False, True), (h, rows, 8, False, True), (d, one, 8, False, True),
                        (ramp(2, side, side), hole, 4, False, False), (strided, rows, 8, True, True, np.empty_like(x)),
@@ -87,7 +87,7 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
                             (np.ones((8, 3, 3, 1), np.int8), 8, True, False, 0, scale[:8], scale[:8])],
         "program_plan": [program],
         "program_run": [(_C.program_plan(*program), (images, maps), None),
-                        (_C.program_plan(*program), (images, maps), np.zeros(3, np.int64))],
+                        (_C.program_plan(*program), (images, maps), np.zeros(4, np.int64))],
         "integer_run": [(linear, x, 2.0, scale), (linear, strided, None, None), (conv, image[:, :, 0], ramp(1), None)],
     }
 
@@ -100,12 +100,15 @@ def program_tables(side: int) -> tuple[Any, ...]:
     arrays = [[1, 1, number, 0, 1, side, side, c, 0, 0, 0, 0, 4 * c, 0, 0] for number, c in ((1, 4), (2, 8))]
     ranges = np.tile(np.array([20, 20, -127, 127], F32), (4, 1))
     window = [1, 1, 0, 1] * 2
-    steps = [[0, 0, -1, 1, 1, -1, -1, *window, -1, 0], [2, 1, -1, 1, 2, -1, -1, 1, 1, 1, 3, 1, 1, 1, 3, 0, 0],
-             [1, 2, -1, 1, 3, -1, -1, *window, -1, 0]]
-    clamps = np.tile(np.array([-np.inf, np.inf], F32), (3, 2))
+    chain, none = [-1, -1, 0, 2], [-1, -1, 0, 0]  # of the sums: their negatives, negated
+    steps = [[0, 0, -1, 1, 1, -1, -1, *window, -1, 0, *none],
+             [2, 1, -1, 1, 2, -1, -1, 1, 1, 1, 3, 1, 1, 1, 3, 0, 0, *none],
+             [5, 2, -1, 1, 2, -1, -1, *window, -1, 0, *chain], [1, 2, -1, 1, 3, -1, -1, *window, -1, 0, *none]]
+    clamps = np.tile(np.array([-np.inf, np.inf], F32), (4, 2))
+    chains, numbers = np.array([[18, 0, 0, 4], [8, 4, 0, 5]], np.int64), np.array([0, -1], F32)
     buffers = [sums[3] + side * side * 32, side * side * 16, side * side * 32]
     return (np.array([arrays[0], image, sums, arrays[1]], np.int64), ranges, np.array(steps, np.int64), clamps,
-            np.array(buffers, np.int64))
+            np.array(buffers, np.int64), chains, numbers)
 
 
 def every_call(side: int) -> list[Call]:

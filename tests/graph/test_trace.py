@@ -105,12 +105,12 @@ def test_nodes_that_are_not_equal_to_the_bit_are_named(rng: np.random.Generator,
         return np.exp(-np.abs(np.tanh(x)))
 
     x = normal(rng, 1, 6)
-    monkeypatch.setitem(elementwise.FLOATS, "Tanh", lambda x: np.nextafter(np.tanh(x), np.float32(0)))
+    monkeypatch.setitem(elementwise.BY_NUMPY, "Tanh", lambda x: np.nextafter(np.tanh(x), np.float32(0)))
     model, text = graph.trace(net, x), io.StringIO()
     assert model.graph.metadata_props["trace.inexact_nodes"] == "tanh" and "Nodes that differ: tanh." in caplog.text
     graph.summary(model, text)
     assert text.getvalue().endswith("\nNodes that agree with the traced model to 1e-6: tanh\n")
-    monkeypatch.setitem(elementwise.FLOATS, "Tanh", lambda x: np.tanh(x) * np.float32(0.99))
+    monkeypatch.setitem(elementwise.BY_NUMPY, "Tanh", lambda x: np.tanh(x) * np.float32(0.99))
     with pytest.raises(graph.GraphError, match=r"does not agree with the model in 'output'.*tanh"):
         graph.trace(net, x)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.exceptions import AxisError
 from numpy.typing import ArrayLike, DTypeLike
 
+from ... import _C
 from ..._core.errors import shown
 from ..._core.tracing import traceable
 from ..checks import Array, ShapeError, factory, float_array, integer, number, rounded, same_floats, working
@@ -66,33 +67,25 @@ def elu(input: ArrayLike, alpha: float = 1.0, inplace: bool = False) -> Array:
     return _finish(input, rounded(np.where(x > 0, x, below), dtype), inplace)
 
 
-def _sigmoid(x: Array) -> Array:
-    y: Array = np.negative(x, out=np.empty_like(x))
-    with np.errstate(over="ignore"):  # 1 / infinity is the 0 that is wanted
-        np.exp(y, out=y)
-    y += 1
-    return np.reciprocal(y, out=y)
-
-
 @traceable
 def sigmoid(input: ArrayLike) -> Array:
     """1 / (1 + exp(-x))."""
     (x,), dtype = same_floats(input=input)
-    return rounded(_sigmoid(x), dtype)
+    return rounded(_C.sigmoid(x), dtype)
 
 
 @traceable
 def tanh(input: ArrayLike) -> Array:
     """The hyperbolic tangent."""
     (x,), dtype = same_floats(input=input)
-    return rounded(np.tanh(x), dtype)
+    return rounded(_C.tanh(x), dtype)
 
 
 @traceable
 def silu(input: ArrayLike, inplace: bool = False) -> Array:
     """x * sigmoid(x)."""
     (x,), dtype = same_floats(input=input)
-    return _finish(input, rounded((x * _sigmoid(x)), dtype), inplace)
+    return _finish(input, rounded((x * _C.sigmoid(x)), dtype), inplace)
 
 
 @traceable
@@ -118,7 +111,7 @@ def gelu(input: ArrayLike, approximate: str = "none") -> Array:
         result *= kind(0.5)
     elif approximate == "tanh":
         inner = kind(math.sqrt(2.0 / math.pi)) * (x + kind(0.044715) * x * x * x)
-        result = kind(0.5) * x * (kind(1) + np.tanh(inner))
+        result = kind(0.5) * x * (kind(1) + _C.tanh(inner))
     else:
         raise ShapeError(f"Expected `approximate` 'none' or 'tanh', got {shown(approximate)}")
     return rounded(result, dtype)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ... import _C
 from ..._core.tracing import traceable
 from ..checks import Array, ShapeError, same_floats
-from .activation import _sigmoid
 from .dropout import dropout
 
 __all__ = ["lstm_cell", "lstm_gates", "scan", "stack_layers"]
@@ -25,10 +25,10 @@ def lstm_gates(gates: Array, cell: Array) -> State:
     Hochreiter and Schmidhuber 1997 with forget gates: c' = f * c + i * g, h' = o * tanh(c').
     """
     size = gates.shape[-1] // 4
-    opened = _sigmoid(gates)  # of the candidates too, unused: one call is faster than three
+    opened = _C.sigmoid(gates)  # of the candidates too, unused: one call is faster than three
     new: Array = opened[..., size:2 * size] * cell
-    new += opened[..., :size] * np.tanh(gates[..., 2 * size:3 * size])
-    return opened[..., 3 * size:] * np.tanh(new), new
+    new += opened[..., :size] * _C.tanh(gates[..., 2 * size:3 * size])
+    return opened[..., 3 * size:] * _C.tanh(new), new
 
 
 @traceable

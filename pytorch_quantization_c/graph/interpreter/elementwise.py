@@ -7,6 +7,7 @@ import numpy as np
 
 from ... import _C
 from ...float_nn import functional as F
+from ..notes import NUMPY
 from .table import TYPES, Array, Function, NodeLike, attribute, operator
 
 UNARY: dict[str, Function] = {
@@ -14,7 +15,8 @@ UNARY: dict[str, Function] = {
     "Cosh": np.cosh, "Exp": np.exp, "Floor": np.floor, "Log": np.log, "Neg": np.negative, "Round": np.rint,
     "Sign": np.sign, "Sin": np.sin, "Sinh": np.sinh, "Sqrt": np.sqrt, "Tan": np.tan,
 }
-FLOATS: dict[str, Function] = {"Erf": _C.erf, "Reciprocal": np.reciprocal, "Sigmoid": F.sigmoid, "Tanh": np.tanh}
+FLOATS: dict[str, Function] = {"Erf": _C.erf, "Reciprocal": np.reciprocal, "Sigmoid": F.sigmoid, "Tanh": F.tanh}
+BY_NUMPY: dict[str, Function] = {"Tanh": np.tanh}  # of what was traced as NumPy's own function
 BINARY: dict[str, Function] = {"Add": np.add, "Mul": np.multiply, "Sub": np.subtract}
 VARIADIC: dict[str, Function] = {"Max": np.maximum, "Min": np.minimum, "Sum": np.add}
 
@@ -26,7 +28,7 @@ def _ufunc(node: NodeLike, opset: int) -> Function:
 
 @operator(*FLOATS, floats=True)
 def _of_floats(node: NodeLike, opset: int) -> Function:
-    return FLOATS[node.op_type]
+    return (BY_NUMPY if NUMPY in node.metadata_props else FLOATS)[node.op_type]
 
 
 @operator(*VARIADIC)
@@ -151,7 +153,7 @@ def _softsign(node: NodeLike, opset: int) -> Function:
 
 @operator("Mish", floats=True)
 def _mish(node: NodeLike, opset: int) -> Function:
-    return lambda x: x * np.tanh(np.logaddexp(x.dtype.type(0), x))
+    return lambda x: x * F.tanh(np.logaddexp(x.dtype.type(0), x))
 
 
 @operator("Clip")

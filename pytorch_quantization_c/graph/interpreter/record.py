@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from ..notes import HIDDEN
+from ..notes import HIDDEN, NUMPY
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -27,6 +27,7 @@ class NodeRecord:
     inputs, outputs: which of them are there.
     hidden: what its metadata say of its hidden state, of an LSTM or a GRU.
     domain: of a custom operator.
+    by_numpy: NumPy's own function was traced.
     """
 
     op_type: str
@@ -36,6 +37,7 @@ class NodeRecord:
     outputs: list[bool]
     hidden: str = ""
     domain: str = ""
+    by_numpy: bool = False
 
     def node(self) -> RecordedNode:
         """A node that says the same."""
@@ -69,6 +71,8 @@ class RecordedNode:
         self.inputs = [_Value(f"input {number}") if given else None for number, given in enumerate(record.inputs)]
         self.outputs = [_Value(f"output {number}" if given else "") for number, given in enumerate(record.outputs)]
         self.metadata_props = {HIDDEN: record.hidden} if record.hidden else {}
+        if record.by_numpy:
+            self.metadata_props[NUMPY] = "1"
 
 
 if TYPE_CHECKING:
@@ -91,4 +95,5 @@ def recorded(node: NodeLike, opset: int) -> NodeRecord | str:
             return f"its attribute {name!r} is a {attribute.type.name.lower()}"
     return NodeRecord(node.op_type, opset, attributes, [value is not None for value in node.inputs],
                       [bool(value.name) for value in node.outputs], node.metadata_props.get(HIDDEN, ""),
-                      "" if node.domain == "ai.onnx" else node.domain)
+                      "" if node.domain == "ai.onnx" else node.domain,
+                      NUMPY in node.metadata_props)

@@ -103,6 +103,6 @@ def _gru(node: NodeLike, opset: int) -> Function | None:
                 z, r = np.split(F.sigmoid(ahead[t, :, :2 * size] + rounded(h[d]) @ gates + rest[:2 * size]), 2, axis=-1)
                 inner = r * (rounded(h[d]) @ candidate + rest[2 * size:]) if linear_before else \
                     rounded(r * h[d]) @ candidate + rest[2 * size:]
-                h[d] = y[t, d] = (1 - z) * np.tanh(ahead[t, :, 2 * size:] + inner) + z * h[d]
+                h[d] = y[t, d] = (1 - z) * F.tanh(ahead[t, :, 2 * size:] + inner) + z * h[d]
         return (y, h)[:len(node.outputs)]
     return run

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from ..arithmetic import signs_zeros
@@ -16,10 +17,12 @@ from ..interpreter.steps import named
 from ..interpreter.table import attribute
 from ..nodes import is_quantizer, quantizer
 from .calls import Call
+from .chains import Chained, chains_of, is_float
 from .fusing import Fused, fused_layers
 from .layers import codes_of, windows_of
 from .lowered import Lowered
-from .operations import FLOATS, Codes, Concat, Conv, Export, Import, Key, Operation, Pool, Python, array_of
+from .natures import image_values, rank_of
+from .operations import FLOATS, Chain, Codes, Concat, Conv, Export, Import, Key, Operation, Pool, Python, array_of
 
 __all__ = ["lower"]
 
@@ -35,6 +38,10 @@ class _Lowering:
         self.operations: list[Operation] = []  # the last first
         self.fused = fused_layers(self.plan.steps, self.graph.outputs)
         self.inside = {step for fused in self.fused.values() for step in fused.steps}
+        self.chains = chains_of(self.plan.steps, self.graph.outputs, self.inside)
+        self.inside.update(step for chain in self.chains.values() for step in chain.steps)
+        self.images = image_values(self.plan.steps, self.fused)
+        self.more_constants: dict[int, Any] = {}
 
     # Demands
 
@@ -54,6 +61,15 @@ class _Lowering:
             known.append(key)
         return key
 
+    def want_operand(self, value: ir.Value, image: bool) -> Key:
+        """What a chain reads: codes if a quantiser made them whose zeros have no signs, else floats."""
+        node = value.producer()
+        found = quantizer(node) if node is not None and is_quantizer(node) else None
+        codes = None if found is None or signs_zeros(found.spec) else codes_of(found)
+        if image:
+            return self.want(value, FLOATS if codes is None else codes)
+        return self.want(value, codes, matrix=codes is not None)
+
     def want_residual(self, value: ir.Value) -> Key:
         """The value that an output stage adds: as codes if a quantiser made it, else as floats."""
         node = value.producer()
@@ -71,11 +87,14 @@ class _Lowering:
             fused = self.fused.get(step)
             if fused is not None:
                 self.lower_layer(fused)
+            elif step in self.chains:
+                self.lower_chain(self.chains[step])
             elif step not in self.inside:
                 self.lower_step(step)
         self.import_forms([*self.graph.inputs, *self.plan.constants])
         inputs = {value.name or "": self.number(value) for value in self.graph.inputs}
         constants = {self.number(value): array for value, array in self.plan.constants.items() if value in self.wanted}
+        constants.update(self.more_constants)
         return Lowered(self.operations[::-1], inputs, outputs, constants)
 
     def import_forms(self, values: Sequence[ir.Value]) -> None:
@@ -87,8 +106,8 @@ class _Lowering:
                     self.want(value)
 
     def lower_layer(self, fused: Fused) -> None:
-        layer, value, stored = fused.layer, fused.output, self.split(fused)
-        if stored is None:
+        layer, value, stored = fused.layer, fused.output, self.split(fused.output, fused.layer.matrix)
+        if not stored:
             return
         name = fused.step.node.name or value.name or ""
         conv = Conv(name, Key(-1, None), layer.weight, layer.scale, layer.bias, layer.groups, layer.y, layer.x,
@@ -98,12 +117,9 @@ class _Lowering:
             conv.residual = self.want_residual(fused.residual)
         conv.input = self.want(fused.step.reads[0], layer.codes, layer.matrix)
 
-    def split(self, fused: Fused) -> list[Key] | None:
-        """The forms that a layer stores; what it cannot store is made of the array, and that of the floats."""
-        value, matrix = fused.output, fused.layer.matrix
+    def split(self, value: ir.Value, matrix: bool) -> list[Key]:
+        """The forms that an operation stores; what it cannot store is made of the array, and that of the floats."""
         forms = self.forms(value)
-        if not forms:
-            return None
         images = [key for key in forms if key.form is not None and key.form != FLOATS and key.matrix == matrix]
         stored = images[:MAX_CODES]
         rest = [key for key in forms if key.form is not None and key not in stored]
@@ -118,6 +134,34 @@ class _Lowering:
             self.operations.append(Export(value.name or "", floats, floats.value))
         return [*stored, *([floats] if plain or floats in forms else [])]
 
+    def lower_chain(self, chain: Chained) -> None:
+        value, forms = chain.output, self.forms(chain.output)
+        if not forms:
+            return
+        image = value in self.images and all(
+            rank_of(each) == 4 if isinstance(each, ir.Value) else each.ndim <= 4 for each in chain.operands)
+        if not image and (rank_of(value) or 5) > 4:
+            for step in reversed(chain.steps):
+                self.lower_step(step)
+            return
+        name, outputs = chain.steps[-1].node.name or value.name or "", self.split(value, not image)
+        made = Chain(name, [], chain.operations, outputs, image)
+        self.operations.append(made)
+        for each in chain.operands:
+            if not isinstance(each, ir.Value):
+                made.operands.append(self.constant(each, image))
+            else:
+                made.operands.append(self.want_operand(each, image))
+
+    def constant(self, array: Any, image: bool) -> Key:
+        """A constant of a chain; over images, its channels last."""
+        if image:
+            array = array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(0, 2, 3, 1)
+        number = len(self.numbers)
+        self.numbers[ir.Value()] = number
+        self.more_constants[number] = np.ascontiguousarray(array)
+        return array_of(number)
+
     def lower_step(self, step: Any) -> None:
         forms = [key for value in step.outputs if value is not None for key in self.forms(value)]
         if not forms or self.lower_move(step, forms) or self.lower_quantizer(step):
@@ -129,22 +173,21 @@ class _Lowering:
         self.operations.append(Python(step.node.name or step.node.op_type, outputs, call))
 
     def lower_quantizer(self, step: Any) -> bool:
-        """A quantised value whose codes are there anyway is decoded, unless its zeros have signs: codes have none."""
+        """Floats of a quantised value are decoded from its codes, unless its zeros have signs: codes have none."""
         if not is_quantizer(step.node):
             return False
         found = quantizer(step.node)
         codes = codes_of(found)
-        if codes is None or signs_zeros(found.spec) or any(key.form is not None for key in self.forms(found.output)):
+        if (codes is None or signs_zeros(found.spec) or not is_float(found.input)
+                or found.input.const_value is not None):
             return False
-        key = Key(self.number(found.input), codes)
-        if key not in self.forms(found.input) and found.input.producer() not in self.image_makers():
-            return False
-        self.operations.append(Export(found.name, self.want(found.input, codes), self.number(found.output)))
+        image, forms = found.output in self.images, self.forms(found.output)
+        key = self.want(found.input, codes, matrix=not image)
+        if image and forms == [array_of(self.number(found.output))]:
+            self.operations.append(Export(found.name, key, self.number(found.output)))
+        else:
+            self.operations.append(Chain(found.name, [key], [], self.split(found.output, not image), image))
         return True
-
-    def image_makers(self) -> set[ir.Node | None]:
-        """The nodes whose outputs convolutions compute."""
-        return {fused.steps[-1].node for fused in self.fused.values() if not fused.layer.matrix}
 
     def lower_move(self, step: Any, forms: list[Key]) -> bool:
         """Pools and concatenations of which only codes of images are wanted."""

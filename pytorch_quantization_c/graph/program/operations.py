@@ -10,11 +10,17 @@ from numpy.typing import NDArray
 
 from .calls import Call
 
-__all__ = ["FLOATS", "Clamp", "Codes", "Concat", "Conv", "Export", "Form", "Import", "Key", "Operation", "Pool",
-           "Python", "Window", "array_of"]
+__all__ = ["CHAIN_KINDS", "FLOATS", "MAX_CHAIN", "MAX_OPERANDS", "MAX_OUTPUTS", "MAX_REGISTERS", "Chain", "ChainOp",
+           "Clamp", "Codes", "Concat", "Conv", "Export", "Form", "Import", "Key", "Operation", "Pool", "Python",
+           "Window", "array_of"]
 
 F32, U8, S16 = 1, 2, 3  # as pqc_content
 MOST_TAPS = 65535  # of a window, and pixels before or after an image
+MAX_OUTPUTS = 3  # PQC_MAX_OUTPUTS
+MAX_OPERANDS, MAX_REGISTERS, MAX_CHAIN = 4, 10, 64  # as in chain.h
+CHAIN_KINDS = ("add", "sub", "mul", "div", "max", "min", "prelu", "add_number", "mul_number", "div_number",
+               "max_number", "min_number", "at_least", "at_most", "from_number", "over", "leaky_relu", "hard_swish",
+               "neg", "abs", "sqrt", "round", "sigmoid", "tanh", "erf")  # as pqc_chain_kind
 
 
 class Codes(NamedTuple):
@@ -206,6 +212,41 @@ class Pool(Operation):
 
     def writes(self) -> list[Key]:
         return [self.output]
+
+
+class ChainOp(NamedTuple):
+    """An operation of a chain on registers: `to` gets what `kind` makes of a and b, or of a and `number`."""
+
+    kind: str
+    a: int
+    b: int
+    to: int
+    number: float = 0.0
+
+    def check(self) -> None:
+        """ValueError for an operation that there is not."""
+        if self.kind not in CHAIN_KINDS:
+            raise ValueError(f"expected an operation among {', '.join(CHAIN_KINDS)}, got {self.kind[:40]}")
+
+
+@dataclass(eq=False)
+class Chain(Operation):
+    """Elementwise operations in one pass; without any, other forms of a value.
+
+    `image`: over images; operands without a form are constants (images, height, width, channels). Else over arrays and
+    matrices of codes, which broadcast as NumPy's.
+    """
+
+    operands: list[Key]
+    operations: list[ChainOp]
+    outputs: list[Key]
+    image: bool
+
+    def reads(self) -> list[Key]:
+        return self.operands
+
+    def writes(self) -> list[Key]:
+        return self.outputs
 
 
 @dataclass(eq=False)

@@ -8,9 +8,9 @@ import numpy as np
 
 from ... import _C
 from .arena import Block, lay_out
-from .operations import FLOATS, Concat, Conv, Export, Import, Key, Operation, Pool
+from .operations import FLOATS, Chain, Concat, Conv, Export, Import, Key, Operation, Pool
 from .segments import Segment
-from .shapes import Dims, shapes_of
+from .shapes import Dims, of_four_axes, shapes_of
 from .tables import Image, Tables
 
 __all__ = ["Border", "Plan", "bind"]
@@ -74,13 +74,22 @@ class _Binder:
 
     def _in_place(self, each: Operation, key: Key, number: int, last: dict[Key, int],
                   blocks: dict[Key, Block]) -> Block | None:
-        if not isinstance(each, Conv) or each.residual is None or each.residual == each.input:
-            return None
-        block, form = blocks.get(each.residual), each.residual.form
-        if block is None or block.last != number or last[each.residual] != number or form is None or key.form is None:
-            return None
-        same = form.content == key.form.content and self.border(key) == self.border(each.residual)
-        return block if same else None
+        if isinstance(each, Conv):
+            candidates = [] if each.residual is None or each.residual == each.input else [each.residual]
+        else:
+            candidates = each.operands if isinstance(each, Chain) else []
+        for other in candidates:
+            block = blocks.get(other)
+            if (block is not None and block.last == number == last[other] and self._same_place(other, key)
+                    and not any(blocks.get(written) is block for written in each.writes())):
+                return block
+        return None
+
+    def _same_place(self, a: Key, b: Key) -> bool:
+        """Whether each element of a value lies where that of the other would, if both begin at one place."""
+        contents = [(key.form or FLOATS).content for key in (a, b)]
+        return (contents[0] == contents[1] and (a.form is None) == (b.form is None) and self.border(a) == self.border(b)
+                and self.dims[a] == self.dims[b])
 
     def live(self) -> int:
         """The largest sum of bytes that are needed at the same time."""
@@ -96,6 +105,20 @@ class _Binder:
         return Image(codes, key.form is None and dims.lead is None, buffer,
                      (block.offset if block is not None else 0) + first * codes.size,
                      dims._replace(c=count), self.border(key), dims.c * codes.size)
+
+    def _flat(self, keys: list[Key]) -> list[Image]:
+        """Arrays and matrices that broadcast, as images of four axes."""
+        images = [self.image(key) for key in keys]
+        return [image._replace(nchw=False, dims=dims, pixel=dims.c * image.codes.size)
+                for image, dims in zip(images, of_four_axes([image.dims.shape for image in images]), strict=True)]
+
+    def _chain_images(self, each: Chain) -> list[Image]:
+        keys = [*each.operands, *each.outputs]
+        if not each.image:
+            return self._flat(keys)
+        images = [self.image(key) for key in keys]
+        return [image if key.form is not None else image._replace(nchw=False, dims=of_four_axes([image.dims.shape])[0])
+                for key, image in zip(keys, images, strict=True)]
 
     def add(self, tables: Tables, each: Operation) -> None:
         image = self.image
@@ -113,6 +136,9 @@ class _Binder:
         elif isinstance(each, Pool):
             x = self.dims[each.input]
             tables.pool(each, image(each.input), image(each.output), each.y.pads(x.h)[0], each.x.pads(x.w)[0])
+        elif isinstance(each, Chain):
+            images = self._chain_images(each)
+            tables.chain(each, images[:len(each.operands)], images[len(each.operands):])
         else:
             assert isinstance(each, Concat)
             at = 0
@@ -134,6 +160,6 @@ def bind(segment: Segment, inputs: dict[Key, Dims], borders: Mapping[Key, Border
     sizes = [binder.bytes_of(key) for key in binder.outside]
     images, ranges, rows, clamps = tables.arrays()
     buffers = np.array([binder.arena, *sizes], np.int64)
-    capsule = _C.program_plan(images, ranges, rows, clamps, buffers, tables.capsules())
+    capsule = _C.program_plan(images, ranges, rows, clamps, buffers, *tables.operations(), tables.capsules())
     outputs = {key: (binder.dims[key], binder.bytes_of(key)) for key in segment.outputs}
     return Plan(capsule, outputs, binder.arena, binder.live(), steps)

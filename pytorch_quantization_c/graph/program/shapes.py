@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from .operations import Concat, Conv, Export, Import, Key, Operation, Pool, Window
+import numpy as np
+
+from .operations import Chain, Concat, Conv, Export, Import, Key, Operation, Pool, Window
 from .segments import Segment
 
-__all__ = ["Dims", "Unsupported", "dims_of", "shapes_of"]
+__all__ = ["Dims", "Unsupported", "dims_of", "of_four_axes", "shapes_of"]
 
 MOST = 2 ** 31 - 1
 
@@ -75,6 +78,36 @@ def _concat(each: Concat, dims: dict[Key, Dims]) -> Dims:
     return parts[0]._replace(c=sum(part.c for part in parts))
 
 
+def of_four_axes(shapes: Sequence[tuple[int, ...]]) -> list[Dims]:
+    """Shapes that broadcast together, with four axes: more are joined where all have them or share them."""
+    rank = max(4, *map(len, shapes))
+    rows = [list((1,) * (rank - len(shape)) + shape) for shape in shapes]
+    full, axis = [max(sizes) for sizes in zip(*rows, strict=True)], rank - 2
+    while len(full) > 4 and axis > 0:
+        pairs = [(row[axis - 1], row[axis]) for row in rows]
+        if all(a in (1, full[axis - 1]) and (a == full[axis - 1]) == (b == full[axis]) or full[axis - 1] == 1 or
+               full[axis] == 1 for a, b in pairs):
+            for row in (*rows, full):
+                row[axis - 1:axis + 1] = [row[axis - 1] * row[axis]]
+        axis -= 1
+    if len(full) > 4:
+        raise Unsupported(f"arrays of shapes {shapes}")
+    return [Dims(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def _chain(each: Chain, dims: dict[Key, Dims]) -> Dims:
+    if not each.image:
+        try:
+            return dims_of(np.broadcast_shapes(*(dims[key].shape for key in each.operands)), matrix=True)
+        except ValueError as error:
+            raise Unsupported(str(error)) from None
+    shapes = [dims[key][:4] if key.form is not None else dims[key].shape for key in each.operands]
+    sizes = [max(column) for column in zip(*shapes, strict=True)]
+    if any(size not in (1, most) for shape in shapes for size, most in zip(shape, sizes, strict=True)):
+        raise Unsupported(f"images of shapes {shapes}")
+    return Dims(sizes[0], sizes[1], sizes[2], sizes[3])
+
+
 def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
     if isinstance(each, Import):
         return dims_of(dims[each.reads()[0]].shape, each.output.matrix)
@@ -82,6 +115,8 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
         return _conv(each, dims)
     if isinstance(each, Concat):
         return _concat(each, dims)
+    if isinstance(each, Chain):
+        return _chain(each, dims)
     if isinstance(each, Pool):
         x = dims[each.input]
         return x._replace(h=_pooled(each.y, x.h, each.ceil), w=_pooled(each.x, x.w, each.ceil))

@@ -2,8 +2,9 @@
 
 Images: content, is an array, buffer, offset, n, h, w, c, top, bottom, left, right, bytes of a pixel, zero, refuses
 negative numbers; beside it mul, div, lo, hi. Steps: kind, input, residual or -1, number of outputs, three outputs, and
-for y and x stride, dilation, padding before, kernel; the number of weights or -1, whether HardSwish follows; beside it
-the bounds of two clamps.
+for y and x stride, dilation, padding before, kernel; the number of weights or -1, whether HardSwish follows, two more
+operands or -1, and where a chain's operations begin and how many there are; beside it the bounds of two clamps.
+Operations of chains: kind, a, b, to; beside them the numbers.
 """
 from __future__ import annotations
 
@@ -13,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .operations import Clamp, Codes, Conv, Pool, Window
+from .operations import CHAIN_KINDS, Chain, Clamp, Codes, Conv, Pool, Window
 from .shapes import Dims
 
 __all__ = ["Image", "Tables"]
 
-IMPORT, EXPORT, CONV, POOL, COPY = range(5)  # pqc_step_kind
+IMPORT, EXPORT, CONV, POOL, COPY, CHAIN = range(6)  # pqc_step_kind
 NONE = -1
 NO_WINDOW = Window(1)
 
@@ -50,6 +51,8 @@ class Tables:
         self.ranges: list[list[float]] = []
         self.steps: list[list[int]] = []
         self.clamps: list[list[float]] = []
+        self.chains: list[list[int]] = []
+        self.numbers: list[float] = []
         self._capsules: list[Any] = []
 
     def _image(self, image: Image) -> int:
@@ -60,11 +63,13 @@ class Tables:
 
     def _step(self, kind: int, source: Image, residual: Image | None, outputs: Sequence[Image],
               windows: Sequence[tuple[Window, int]] = ((NO_WINDOW, 0), (NO_WINDOW, 0)),
-              clamps: Sequence[Clamp] = (Clamp(), Clamp()), weights: int = NONE, hard_swish: bool = False) -> None:
+              clamps: Sequence[Clamp] = (Clamp(), Clamp()), weights: int = NONE, hard_swish: bool = False,
+              more: Sequence[Image] = (), chain: int = 0) -> None:
         numbers = [self._image(image) for image in outputs]
         sizes = [number for w, before in windows for number in (w.stride, w.dilation, before, w.kernel)]
         self.steps.append([kind, self._image(source), NONE if residual is None else self._image(residual),
-                           len(numbers), *(numbers + [NONE] * 2)[:3], *sizes, weights, int(hard_swish)])
+                           len(numbers), *(numbers + [NONE] * 2)[:3], *sizes, weights, int(hard_swish),
+                           *([self._image(image) for image in more] + [NONE] * 2)[:2], len(self.chains) - chain, chain])
         self.clamps.append([bound for clamp in clamps for bound in clamp])
 
     def move(self, kind: int, source: Image, target: Image) -> None:
@@ -81,6 +86,18 @@ class Tables:
     def pool(self, each: Pool, source: Image, target: Image, top: int, left: int) -> None:
         """A pool with so much padding."""
         self._step(POOL, source, None, [target], ((each.y, top), (each.x, left)))
+
+    def chain(self, each: Chain, operands: Sequence[Image], outputs: Sequence[Image]) -> None:
+        """An elementwise chain."""
+        kinds = {kind: number for number, kind in enumerate(CHAIN_KINDS)}
+        self.chains.extend([kinds[kind], a, b, to] for kind, a, b, to, _ in each.operations)
+        self.numbers.extend(operation.number for operation in each.operations)
+        self._step(CHAIN, operands[0], operands[1] if len(operands) > 1 else None, outputs, more=operands[2:],
+                   chain=len(each.operations))
+
+    def operations(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Those of all chains, and their numbers."""
+        return np.array(self.chains, np.int64).reshape(-1, 4), np.array(self.numbers, np.float32)
 
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
         """Images, ranges, steps, clamps."""

@@ -204,7 +204,8 @@ def lstm_gates(recording: Recording, gates: Any, cell: Any) -> tuple[Any, Any]:
     """The new (hidden, cell), as float_nn computes them."""
     size = gates.shape[-1] // 4
     opened = recording.emit("Sigmoid", gates)
-    new = opened[..., size:2 * size] * cell + opened[..., :size] * np.tanh(gates[..., 2 * size:3 * size])
-    return opened[..., 3 * size:] * np.tanh(new), new
+    candidates = recording.emit("Tanh", gates[..., 2 * size:3 * size])
+    new = opened[..., size:2 * size] * cell + opened[..., :size] * candidates
+    return opened[..., 3 * size:] * recording.emit("Tanh", new), new
 
 

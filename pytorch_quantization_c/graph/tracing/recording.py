@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..interpreter.steps import plain_step
 from ..nodes import DOMAIN, EXECUTION, VERSION, QuantizerSpec, fake_quant, is_quantizer, quantizer
+from ..notes import NUMPY
 from .array import Traced, plain
 from .refusal import place, refuse
 
@@ -147,7 +148,7 @@ class Recording:
         return self.wrapped(value, array)
 
     def emit(self, op: str, *inputs: Any, outputs: int = 1, name: str | None = None, domain: str = "",
-             **attributes: Any) -> Any:
+             by_numpy: bool = False, **attributes: Any) -> Any:
         """Adds a node and computes it; its traced outputs, one by itself. None among the inputs is left out."""
         values = [None if x is None else self.value(x) for x in inputs]
         while values and values[-1] is None:
@@ -155,7 +156,7 @@ class Recording:
         full = self.name(op.lower()) if name is None else self.unique(name)
         made = [ir.Value(name=full if i == 0 else f"{full}.{i}") for i in range(outputs)]
         return self.add(ir.Node(domain, op, values, ir.convenience.convert_attributes(attributes), outputs=made,
-                                name=full))
+                                name=full, metadata_props={NUMPY: "1"} if by_numpy else None))
 
     def add(self, node: ir.Node) -> Any:
         """Adds a node and computes it; its traced outputs, one by itself."""

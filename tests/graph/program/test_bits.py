@@ -73,4 +73,4 @@ def test_layers_and_what_follows_them_run_in_c(rng: np.random.Generator) -> None
     kernels = [row.kernel for row in graph.compile(model).summary()]
     assert kernels.count("convolution") == 8 and kernels.count("linear") == 1 and kernels.count("max pool") == 1
     names = [row.name for row in graph.compile(model).summary() if row.kernel == "Python"]
-    assert len(names) == 3  # the mean, its quantiser, and Flatten
+    assert len(names) <= 2  # the mean and Flatten

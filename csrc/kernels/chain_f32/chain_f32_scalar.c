@@ -1,0 +1,7 @@
+#include "chain_f32_scalar.h"
+
+void pqc_chain_f32_scalar(pqc_chain_kind kind, const float *restrict a, const float *restrict b,
+                          float number, float *restrict y, ptrdiff_t n)
+{
+    chain_loops(kind, a, b, number, y, n);
+}

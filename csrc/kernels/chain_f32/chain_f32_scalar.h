@@ -1,0 +1,148 @@
+/* The loops of every body; compilers make vectors of them. */
+#ifndef PQC_CHAIN_F32_SCALAR_H
+#define PQC_CHAIN_F32_SCALAR_H
+
+#include "chain_f32.h"
+#include "elementary/elementary_scalar.h"
+
+/* In this order of operands NaN stays NaN. */
+PQC_INLINE float at_least(float x, float low)
+{
+    return x < low ? low : x;
+}
+
+PQC_INLINE float at_most(float x, float high)
+{
+    return x > high ? high : x;
+}
+
+PQC_INLINE void chain_of_two(pqc_chain_kind kind, const float *restrict a, const float *restrict b,
+                             float *restrict y, ptrdiff_t n)
+{
+    switch (kind) {
+    case PQC_CHAIN_ADD:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] + b[i];
+        return;
+    case PQC_CHAIN_SUB:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] - b[i];
+        return;
+    case PQC_CHAIN_MUL:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] * b[i];
+        return;
+    case PQC_CHAIN_DIV:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] / b[i];
+        return;
+    case PQC_CHAIN_MAX:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] != a[i] ? a[i] : a[i] > b[i] ? a[i] : b[i];
+        return;
+    case PQC_CHAIN_MIN:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] != a[i] ? a[i] : a[i] < b[i] ? a[i] : b[i];
+        return;
+    default: /* PRELU */
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = pqc_either(a[i] < 0.0f, a[i] * b[i], a[i]);
+    }
+}
+
+PQC_INLINE void chain_of_number(pqc_chain_kind kind, const float *restrict a, float number,
+                                float *restrict y, ptrdiff_t n)
+{
+    switch (kind) {
+    case PQC_CHAIN_ADD_NUMBER:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] + number;
+        return;
+    case PQC_CHAIN_MUL_NUMBER:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] * number;
+        return;
+    case PQC_CHAIN_DIV_NUMBER:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] / number;
+        return;
+    case PQC_CHAIN_MAX_NUMBER:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] > number || a[i] != a[i] ? a[i] : number;
+        return;
+    case PQC_CHAIN_MIN_NUMBER:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] < number || a[i] != a[i] ? a[i] : number;
+        return;
+    case PQC_CHAIN_AT_LEAST:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = at_least(a[i], number);
+        return;
+    case PQC_CHAIN_AT_MOST:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = at_most(a[i], number);
+        return;
+    case PQC_CHAIN_FROM_NUMBER:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = number - a[i];
+        return;
+    case PQC_CHAIN_OVER:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = number / a[i];
+        return;
+    default: /* LEAKY_RELU */
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = pqc_either(a[i] > 0.0f, a[i], a[i] * number);
+    }
+}
+
+PQC_INLINE void chain_of_one(pqc_chain_kind kind, const float *restrict a, float *restrict y,
+                             ptrdiff_t n)
+{
+    switch (kind) {
+    case PQC_CHAIN_HARD_SWISH:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] * at_most(at_least(a[i] + 3.0f, 0.0f), 6.0f) / 6.0f;
+        return;
+    case PQC_CHAIN_NEG:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = -a[i];
+        return;
+    case PQC_CHAIN_ABS:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = fabsf(a[i]);
+        return;
+    case PQC_CHAIN_SQRT:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = sqrtf(a[i]);
+        return;
+    case PQC_CHAIN_ROUND:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = rintf(a[i]);
+        return;
+    case PQC_CHAIN_SIGMOID:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = pqc_sigmoid_of(a[i]);
+        return;
+    case PQC_CHAIN_TANH:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = pqc_tanh_of(a[i]);
+        return;
+    default: /* ERF */
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = pqc_erf_of(a[i]);
+    }
+}
+
+PQC_INLINE void chain_loops(pqc_chain_kind kind, const float *restrict a, const float *restrict b,
+                            float number, float *restrict y, ptrdiff_t n)
+{
+    if (pqc_chain_has_two(kind))
+        chain_of_two(kind, a, b, y, n);
+    else if (kind <= PQC_CHAIN_LEAKY_RELU)
+        chain_of_number(kind, a, number, y, n);
+    else
+        chain_of_one(kind, a, y, n);
+}
+
+#endif

@@ -1,0 +1,13 @@
+#include "codes_f32_scalar.h"
+
+void pqc_decode_f32_scalar(const pqc_pixels *form, const void *restrict codes, float *restrict y,
+                           ptrdiff_t n)
+{
+    decode_loops(form, codes, y, n);
+}
+
+unsigned pqc_encode_f32_scalar(const pqc_pixels *form, const float *restrict x,
+                               void *restrict codes, ptrdiff_t n)
+{
+    return encode_loops(form, x, codes, n);
+}

@@ -1,0 +1,154 @@
+#include "check.h"
+#include "dispatch.h"
+#include "expect.h"
+#include "tests.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static double two(pqc_chain_kind kind, double a, double b)
+{
+    switch (kind) {
+    case PQC_CHAIN_ADD:
+    case PQC_CHAIN_ADD_NUMBER:
+        return a + b;
+    case PQC_CHAIN_SUB:
+        return a - b;
+    case PQC_CHAIN_FROM_NUMBER:
+        return b - a;
+    case PQC_CHAIN_MUL:
+    case PQC_CHAIN_MUL_NUMBER:
+        return a * b;
+    case PQC_CHAIN_DIV:
+    case PQC_CHAIN_DIV_NUMBER:
+        return a / b;
+    case PQC_CHAIN_OVER:
+        return b / a;
+    case PQC_CHAIN_MAX:
+    case PQC_CHAIN_MAX_NUMBER:
+        return a != a ? a : b != b ? b : a > b ? a : b;
+    case PQC_CHAIN_MIN:
+    case PQC_CHAIN_MIN_NUMBER:
+        return a != a ? a : b != b ? b : a < b ? a : b;
+    case PQC_CHAIN_AT_LEAST:
+        return a < b ? b : a;
+    case PQC_CHAIN_AT_MOST:
+        return a > b ? b : a;
+    case PQC_CHAIN_PRELU:
+        return a < 0 ? a * b : a;
+    default: /* LEAKY_RELU */
+        return a > 0 ? a : a * b;
+    }
+}
+
+static double one(pqc_chain_kind kind, double a)
+{
+    switch (kind) {
+    case PQC_CHAIN_HARD_SWISH: { /* each operation is rounded once */
+        float shifted = (float)(a + 3);
+        shifted = shifted < 0 ? 0 : shifted > 6 ? 6 : shifted;
+        return (double)(float)(a * (double)shifted) / 6;
+    }
+    case PQC_CHAIN_NEG:
+        return -a;
+    case PQC_CHAIN_ABS:
+        return fabs(a);
+    case PQC_CHAIN_SQRT:
+        return sqrt(a);
+    case PQC_CHAIN_ROUND:
+        return round_even(a);
+    case PQC_CHAIN_SIGMOID:
+        return 1 / (1 + exp(-a));
+    case PQC_CHAIN_TANH:
+        return tanh(a);
+    default: /* ERF */
+        return erf(a);
+    }
+}
+
+/* Units in the last place of a float. */
+static double ulps(double got, double wanted)
+{
+    int exponent;
+    if (got == wanted || (got != got && wanted != wanted))
+        return 0;
+    frexp(wanted, &exponent);
+    return fabs(got - wanted) / ldexp(1, exponent < -125 ? -149 : exponent - 24);
+}
+
+static void check_kind(pqc_chain_kind kind, ptrdiff_t n, buffer *buffers, unsigned seed)
+{
+    float *a = buffer_place(&buffers[0], (size_t)n * 4, seed % 3 * 4);
+    float *b = buffer_place(&buffers[1], (size_t)n * 4, seed % 5 * 4);
+    float *y = buffer_place(&buffers[2], (size_t)n * 4, 0), number = seed % 2 ? 0.7f : -3.0f;
+    fill_f32(a, n, seed);
+    fill_f32(b, n, seed + 1);
+    pqc.chain_f32(kind, a, pqc_chain_has_two(kind) ? b : NULL, number, y, n);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        double x = (double)a[i], other = (double)(pqc_chain_has_two(kind) ? b[i] : number);
+        bool function = kind >= PQC_CHAIN_SIGMOID;
+        double wanted = kind < PQC_CHAIN_HARD_SWISH ? two(kind, x, other) : one(kind, x);
+        bool right = function ? ulps((double)y[i], wanted) <= 2
+                              : y[i] == (float)wanted || (y[i] != y[i] && wanted != wanted);
+        CHECK(right, "kind %d of %a and %a: %a, not %a", (int)kind, x, other, (double)y[i], wanted);
+    }
+    CHECK(buffer_guards_intact(&buffers[2]), "kind %d, n = %td", (int)kind, n);
+}
+
+void test_chain_f32(void)
+{
+    buffer buffers[3];
+    for (int i = 0; i < 3; i++)
+        buffer_open(&buffers[i]);
+    for (int kind = 0; kind < PQC_CHAIN_KINDS; kind++)
+        for (int i = 0; i < size_count; i += 3)
+            check_kind((pqc_chain_kind)kind, sizes[i], buffers, (unsigned)(kind * 100 + i));
+    for (int i = 0; i < 3; i++)
+        buffer_close(&buffers[i]);
+}
+
+static void check_codes(const pqc_pixels *form, ptrdiff_t n, buffer *buffers, unsigned seed)
+{
+    float *x = buffer_place(&buffers[0], (size_t)n * 4, seed % 3 * 4);
+    void *codes = buffer_place(&buffers[1], (size_t)(n * pqc_content_size(form->content)), 0);
+    float *y = buffer_place(&buffers[2], (size_t)n * 4, 0);
+    unsigned expected = 0;
+    fill_f32(x, n, seed);
+    for (ptrdiff_t i = 0; i < n; i++)
+        x[i] = x[i] != x[i] && seed % 4 ? 1 : x[i];
+    unsigned flags = pqc.encode_f32(form, x, codes, n);
+    pqc.decode_f32(form, codes, y, n);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        if (form->content == PQC_FLOATS) {
+            CHECK(same_f32(y[i], x[i]), "%a, not %a", (double)y[i], (double)x[i]);
+            continue;
+        }
+        expected |= x[i] != x[i] ? PQC_U8_NAN : 0;
+        expected |= form->refuses_negative && x[i] < 0 ? PQC_U8_NEGATIVE : 0;
+        float code = expect_quantized(x[i], form->mul, form->lo, form->hi);
+        CHECK(x[i] != x[i] || same_f32(y[i] + 0, (float)((double)code / (double)form->div) + 0),
+              "%a: %a, not code %g", (double)x[i], (double)y[i], (double)code);
+    }
+    CHECK(flags == expected, "flags %u, not %u", flags, expected);
+    CHECK(buffer_guards_intact(&buffers[1]) && buffer_guards_intact(&buffers[2]), "n = %td", n);
+}
+
+void test_codes_f32(void)
+{
+    buffer buffers[3];
+    for (int i = 0; i < 3; i++)
+        buffer_open(&buffers[i]);
+    for (int content = PQC_FLOATS; content <= PQC_S16_CODES; content++)
+        for (int i = 0; i < size_count; i++) {
+            float div = 1.0f + (float)(i * 37 % 91) / 7;
+            int32_t zero = content == PQC_U8_CODES ? i * 53 % 256 : 0;
+            pqc_pixels form = {
+                .content = (pqc_content)content, .mul = div, .div = div, .zero = zero};
+            form.lo = content == PQC_U8_CODES ? (float)-zero : -32767;
+            form.hi = content == PQC_U8_CODES ? (float)(255 - zero) : 32767;
+            form.refuses_negative = i % 3 == 0;
+            check_codes(&form, sizes[i], buffers, (unsigned)i);
+        }
+    for (int i = 0; i < 3; i++)
+        buffer_close(&buffers[i]);
+}

@@ -1,0 +1,267 @@
+"""Which elementwise operators become a chain, one pass over memory, and the operations that each consists of."""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from ..arithmetic import signs_zeros
+from ..interpreter.table import attribute, constant
+from ..nodes import is_quantizer, quantizer
+from ..notes import NUMPY
+from .layers import codes_of
+from .operations import MAX_CHAIN, MAX_OPERANDS, MAX_REGISTERS, ChainOp
+
+__all__ = ["Chained", "chains_of", "is_float"]
+
+Term = int | float
+"""What an operation reads: the number of a value, or a number itself."""
+
+BINARY = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Max": "max", "Min": "min", "Sum": "add"}
+UNARY = {"Neg": "neg", "Abs": "abs", "Sqrt": "sqrt", "Sigmoid": "sigmoid", "Tanh": "tanh", "Erf": "erf",
+         "HardSwish": "hard_swish"}
+
+
+class _Refused(Exception):
+    """A form of an operator that chains do not know."""
+
+
+class _Builder:
+    """Operations on values that are numbered as they come: operands first, as far as they are known."""
+
+    def __init__(self) -> None:
+        self.operands: list[Any] = []  # values, or constant arrays
+        self.made: list[tuple[str, Term, Term, float]] = []  # kind, a, b, number; results are numbered -1, -2, ...
+        self.known: dict[ir.Value, Term] = {}
+
+    def operand(self, what: Any) -> int:
+        for number, each in enumerate(self.operands):
+            if each is what:
+                return number
+        self.operands.append(what)
+        return len(self.operands) - 1
+
+    def emit(self, kind: str, a: Term, b: Term = 0, number: float = 0.0) -> Term:
+        if isinstance(a, float) or isinstance(b, float):
+            raise _Refused
+        self.made.append((kind, a, b, float(np.float32(number))))
+        return -len(self.made)
+
+    def binary(self, kind: str, a: Term, b: Term) -> Term:
+        if isinstance(a, int) and isinstance(b, int):
+            return self.emit(kind, a, b)
+        if isinstance(b, float):
+            return self.emit("add_number", a, number=-b) if kind == "sub" else self.emit(f"{kind}_number", a, number=b)
+        reverse = {"sub": "from_number", "div": "over"}
+        return self.emit(reverse.get(kind, f"{kind}_number"), b, number=a)
+
+    def clamp(self, x: Term, low: Any, high: Any, clip: bool = False) -> Term:
+        """By maximum and minimum; by comparing as numpy.clip does, which tells the zeros apart."""
+        kinds = ("at_least", "at_most") if clip else ("max_number", "min_number")
+        for kind, bound in zip(kinds, (low, high), strict=True):
+            if bound is not None:
+                x = self.emit(kind, x, number=bound)
+        return x
+
+    # Operators
+
+    def term(self, value: ir.Value | None) -> Term:
+        if value is None:
+            raise _Refused
+        if value in self.known:
+            return self.known[value]
+        array = None if value.is_graph_input() or value.const_value is None else value.const_value.numpy()
+        if array is None:
+            return self.operand(value)
+        if array.dtype != np.float32 or np.isnan(array).any():
+            raise _Refused
+        return float(array.reshape(())) if array.size == 1 else self.operand(array)
+
+    def add(self, node: ir.Node) -> None:
+        """A node's operations; its output is known from then on."""
+        maker = _fake_quant if is_quantizer(node) else MAKERS.get(node.op_type)
+        if maker is not None:
+            result = maker(self, node)
+        elif node.op_type in UNARY:
+            result = self.emit(UNARY[node.op_type], self.term(node.inputs[0]))
+        else:
+            result = self.term(node.inputs[0])
+            for value in node.inputs[1:]:
+                result = self.binary(BINARY[node.op_type], result, self.term(value))
+        self.known[node.outputs[0]] = result
+
+    def operations(self) -> list[ChainOp]:
+        """With registers: the first for operands, those behind for results as long as they are needed."""
+        if len(self.operands) > MAX_OPERANDS or len(self.made) > MAX_CHAIN or not self.operands:
+            raise _Refused
+        last = {term: number for number, each in enumerate(self.made) for term in each[1:3]}
+        register: dict[Term, int] = {}
+        free, found = list(range(MAX_OPERANDS, MAX_REGISTERS)), []
+        for number, (kind, a, b, value) in enumerate(self.made):
+            places = [int(term) if term >= 0 else register[term] for term in (a, b)]
+            if not free:
+                raise _Refused
+            register[-number - 1] = free.pop(0)
+            found.append(ChainOp(kind, places[0], places[1], register[-number - 1], value))
+            free.extend(register[term] for term in {a, b} if term < 0 and last[term] == number)
+        return found
+
+
+def _clip(b: _Builder, node: ir.Node) -> Term:
+    bounds = []
+    for number, name in ((1, "min"), (2, "max")):
+        given = len(node.inputs) > number and node.inputs[number] is not None
+        found = constant(node, number) if given else attribute(node, name)
+        if (given and found is None) or (found is not None and (np.size(found) != 1 or np.isnan(found).any())):
+            raise _Refused
+        bounds.append(None if found is None else float(np.float32(np.asarray(found).reshape(()))))
+    return b.clamp(b.term(node.inputs[0]), bounds[0], bounds[1])
+
+
+def _hard_sigmoid(b: _Builder, node: ir.Node) -> Term:
+    x = b.emit("mul_number", b.term(node.inputs[0]), number=attribute(node, "alpha", 0.2))
+    return b.clamp(b.emit("add_number", x, number=attribute(node, "beta", 0.5)), 0.0, 1.0, clip=True)
+
+
+def _swish(b: _Builder, node: ir.Node) -> Term:
+    x = b.term(node.inputs[0])
+    return b.emit("mul", x, b.emit("sigmoid", b.emit("mul_number", x, number=attribute(node, "alpha", 1.0))))
+
+
+def _gelu(b: _Builder, node: ir.Node) -> Term:
+    x = b.term(node.inputs[0])
+    if attribute(node, "approximate", "none") == "tanh":
+        cube = b.emit("mul", b.emit("mul", b.emit("mul_number", x, number=0.044715), x), x)
+        inner = b.emit("mul_number", b.emit("add", x, cube), number=np.sqrt(2.0 / np.pi))
+        one = b.emit("add_number", b.emit("tanh", inner), number=1.0)
+        return b.emit("mul", b.emit("mul_number", x, number=0.5), one)
+    y = b.emit("erf", b.emit("mul_number", x, number=np.sqrt(0.5)))
+    return b.emit("mul_number", b.emit("mul", b.emit("add_number", y, number=1.0), x), number=0.5)
+
+
+def _leaky_relu(b: _Builder, node: ir.Node) -> Term:
+    return b.emit("leaky_relu", b.term(node.inputs[0]), number=attribute(node, "alpha", 0.01))
+
+
+def _prelu(b: _Builder, node: ir.Node) -> Term:
+    x, slope = b.term(node.inputs[0]), b.term(node.inputs[1])
+    return b.emit("prelu", x, b.operand(constant(node, 1)) if isinstance(slope, float) else slope)
+
+
+def _square(b: _Builder, node: ir.Node) -> Term:
+    exponent, x = constant(node, 1), b.term(node.inputs[0])
+    if exponent is None or exponent.size != 1 or float(exponent.reshape(())) != 2:
+        raise _Refused
+    return b.emit("mul", x, x)
+
+
+def _fake_quant(b: _Builder, node: ir.Node) -> Term:
+    """With the signs of zeros, which codes do not have; what has a zero point is decoded from its codes."""
+    found = quantizer(node)
+    codes = codes_of(found)
+    if codes is None or codes.refuses_negative or not signs_zeros(found.spec):
+        raise _Refused
+    x = b.emit("round", b.emit("mul_number", b.term(found.input), number=codes.mul))
+    return b.emit("div_number", b.clamp(x, codes.lo, codes.hi, clip=True), number=codes.div)
+
+
+MAKERS: dict[str, Callable[[_Builder, ir.Node], Term]] = {
+    "Relu": lambda b, node: b.clamp(b.term(node.inputs[0]), 0.0, None), "Clip": _clip, "HardSigmoid": _hard_sigmoid,
+    "Swish": _swish, "Gelu": _gelu, "LeakyRelu": _leaky_relu, "PRelu": _prelu, "Pow": _square,
+    "Reciprocal": lambda b, node: b.binary("div", 1.0, b.term(node.inputs[0])),
+}
+KNOWN = {*BINARY, *UNARY, *MAKERS}
+
+
+class Chained:
+    """Elementwise steps that become one operation.
+
+    Attributes:
+        steps: the steps, in order; the last makes the output.
+        operands: values, or constant arrays, that it reads.
+        operations: what it does with them.
+    """
+
+    def __init__(self, steps: Sequence[Any]) -> None:
+        builder = _Builder()
+        for step in steps:
+            builder.add(step.node)
+        self.steps, self.operands = list(steps), builder.operands
+        self.operations = builder.operations()
+
+    @property
+    def output(self) -> ir.Value:
+        """What the last step computes."""
+        value: ir.Value = self.steps[-1].outputs[0]
+        return value
+
+
+def is_float(value: ir.Value | None) -> bool:
+    """Whether a value is known to be float32 with at least one axis."""
+    return (value is not None and value.dtype == ir.DataType.FLOAT and value.shape is not None
+            and len(value.shape) > 0)
+
+
+def _built(steps: Sequence[Any]) -> Chained | None:
+    try:
+        return Chained(steps)
+    except _Refused:
+        return None
+
+
+def _is_elementwise(step: Any) -> bool:
+    node = step.node
+    known = is_quantizer(node) or (node.op_type in KNOWN and node.domain in ("", "ai.onnx"))
+    return (known and len(step.outputs) == 1
+            and NUMPY not in node.metadata_props
+            and is_float(step.outputs[0]) and step.execution == "float"
+            and all(value is None or value.const_value is not None or is_float(value) for value in node.inputs))
+
+
+def _same_shape(a: ir.Value, b: ir.Value) -> bool:
+    """Whether two values are known to have one shape."""
+    if a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
+        return False
+    return all(n == m if isinstance(n, int) or isinstance(m, int) else n.value is not None and n.value == m.value
+               for n, m in zip(a.shape, b.shape, strict=True))
+
+
+def chains_of(steps: Iterable[Any], outputs: Iterable[ir.Value], taken: Iterable[Any]) -> dict[Any, Chained]:
+    """The chains among steps that are not taken otherwise, by the last step of each."""
+    steps, taken = [step for step in steps if not step.optional], set(taken)
+    able = {step.outputs[0]: step for step in steps if step not in taken and _is_elementwise(step)}
+    counts = Counter(value for step in steps for value in step.reads if value is not None)
+    counts.update(outputs)
+    order = {step: number for number, step in enumerate(steps)}
+    found: dict[Any, Chained] = {}
+    for step in reversed(steps):
+        if step in taken or able.get(step.outputs[0] if step.outputs else None) is not step:
+            continue
+        chain = _built([step])
+        if chain is None:
+            continue
+        found[step] = chain = _grown(chain, able, counts, order, taken)
+        taken.update(chain.steps)
+    return found
+
+
+def _grown(chain: Chained, able: dict[ir.Value, Any], counts: Counter[ir.Value], order: dict[Any, int],
+           taken: set[Any]) -> Chained:
+    """With the steps before it that nothing else reads, as many as fit."""
+    tried: set[Any] = set()
+    while True:
+        inside = set(chain.steps)
+        before = [able[value] for value in chain.operands if isinstance(value, ir.Value) and value in able]
+        before = [step for step in before if step not in taken and step not in tried]
+        if not before:
+            return chain
+        step = max(before, key=order.__getitem__)
+        tried.add(step)
+        value = step.outputs[0]
+        reads = sum(list(each.reads).count(value) for each in inside)
+        if reads == counts[value] and _same_shape(value, chain.output):
+            made = _built(sorted([*inside, step], key=order.__getitem__))
+            chain = chain if made is None else made

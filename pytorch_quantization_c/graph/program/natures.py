@@ -1,0 +1,33 @@
+"""Which values of a graph are images: those that convolutions make, and what is computed of them pixel by pixel."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import onnx_ir as ir
+
+from ..nodes import is_quantizer
+from .chains import KNOWN
+from .fusing import Fused
+
+__all__ = ["image_values", "rank_of"]
+
+FOLLOWING = {*KNOWN, "AveragePool", "BatchNormalization", "Concat", "GlobalAveragePool", "GlobalMaxPool", "MaxPool",
+             "Resize", "Split"}
+
+
+def rank_of(value: ir.Value | None) -> int | None:
+    """The number of axes, if it is known."""
+    return None if value is None or value.shape is None else len(value.shape)
+
+
+def image_values(steps: Iterable[Any], fused: Mapping[Any, Fused]) -> set[ir.Value]:
+    """The values that lie channels last inside a program."""
+    found: set[ir.Value] = set()
+    for step in steps:
+        if step in fused:
+            found.update([] if fused[step].layer.matrix else [fused[step].output])
+        elif is_quantizer(step.node) or (step.node.op_type in FOLLOWING and step.node.domain in ("", "ai.onnx")):
+            if any(value in found for value in step.reads):
+                found.update(value for value in step.outputs if value is not None and rank_of(value) == 4)
+    return found

@@ -1,0 +1,121 @@
+"""Elementwise chains: the bits of the interpreter, no step of Python left, every way to broadcast."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx.reference
+import onnx_ir as ir
+import pytest
+
+from pytorch_quantization_c import graph, isa, threads
+from pytorch_quantization_c.graph.program.shapes import Unsupported, of_four_axes
+
+from ..networks import network, normal
+
+OPERATORS = {
+    "sigmoid": "t = Sigmoid (c)", "silu": "s = Sigmoid (c)  t = Mul (c, s)", "hard_sigmoid": "t = HardSigmoid (c)",
+    "hard_swish": "t = HardSwish (c)", "clip": "t = Clip (c, low, high)", "leaky": "t = LeakyRelu <alpha = 0.2> (c)",
+    "prelu": "t = PRelu (c, channel)", "tanh": "t = Tanh (c)", "gelu": "t = Gelu (c)",
+    "gelu_tanh": 't = Gelu <approximate = "tanh"> (c)', "square": "t = Pow (c, two)", "swish": "t = Mul (c, low)",
+    "erf_gelu": "a = Div (c, root)  b = Erf (a)  e = Add (b, one)  f = Mul (c, e)  t = Mul (f, half)",
+    "affine": "a = Mul (c, channel)  b = Sub (two, a)  e = Div (b, root)  t = Div (one, e)",
+    "numbers": "a = Sub (c, two)  b = Max (a, c, low)  e = Min (b, high)  f = Neg (e)  g = Abs (f)  t = Sqrt (g)",
+    "pixels": "m = ReduceMax <keepdims = 1> (x, ax)  a = Mul (c, m)  t = Relu (a)",
+    "rows": "t = Add (c, row)",
+    "many": "a = Add (c, channel)  b = Mul (a, row)  e = Add (b, full)  t = Sub (e, channel)",
+}
+CONSTANTS: dict[str, Any] = {"low": np.float32(0.1), "high": np.float32(6), "two": np.float32(2), "one": np.float32(1),
+                             "half": np.float32(0.5), "root": np.float32(np.sqrt(2)), "ax": np.array([1])}
+
+
+def of_images(rng: np.random.Generator, name: str, channels: int) -> ir.Model:
+    return network(f"""c = Conv <pads = [1, 1, 1, 1]> (x, w1)  {OPERATORS[name]}  d = Conv (t, w2)  y = Add (d, t)""",
+                   "float[N,3,9,7] x", f"float[N,{channels},9,7] y", opset=20,
+                   w1=normal(rng, channels, 3, 3, 3) / 4, w2=normal(rng, channels, channels, 1, 1) / 4,
+                   channel=normal(rng, channels, 1, 1), row=normal(rng, 9, 1), full=normal(rng, channels, 9, 7),
+                   **CONSTANTS)
+
+
+def of_rows(rng: np.random.Generator, name: str, channels: int) -> ir.Model:
+    return network(f"c = MatMul (x, w1)  {OPERATORS[name]}  d = MatMul (t, w2)  y = Add (d, t)", "float[N,9,5] x",
+                   f"float[N,9,{channels}] y", opset=20, w1=normal(rng, 5, channels) / 4,
+                   w2=normal(rng, channels, channels) / 4, channel=normal(rng, channels), row=normal(rng, 9, 1),
+                   full=normal(rng, 9, channels), **CONSTANTS)
+
+
+def quantized(model: ir.Model, x: Any) -> ir.Model:
+    return graph.quantize(model, [x], methods=(), residual="float")
+
+
+def run_in_c(model: ir.Model, x: Any) -> Any:
+    session = graph.compile(model)
+    found = session._program.run({"x": x}, ["y"])
+    assert found is not None
+    return found[0], [row.name for row in session.summary() if row.kernel == "Python"]
+
+
+@pytest.mark.parametrize(("name", "make"), [(name, make) for name in OPERATORS for make in (of_images, of_rows)
+                                            if name != "pixels" or make is of_images])
+def test_every_operator(rng: np.random.Generator, name: str, make: Any) -> None:
+    for channels in (1, 19):
+        model = make(rng, name, channels)
+        x = normal(rng, 3, *((3, 9, 7) if make is of_images else (9, 5)))
+        int8 = quantized(model, x)
+        found, python = run_in_c(int8, x)
+        assert found.tobytes() == graph.interpret(int8, {"x": x})[0].tobytes()
+        assert len(python) <= (name == "pixels")
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_against_the_reference(rng: np.random.Generator, name: str) -> None:
+    """Float networks, whose only C steps are chains; the reference computes in float32 as well."""
+    model = network(OPERATORS[name], "float[N,4,9,7] c, float[N,3,9,7] x", "float[N,4,9,7] t", opset=20,
+                    channel=normal(rng, 4, 1, 1), row=normal(rng, 9, 1), full=normal(rng, 4, 9, 7), **CONSTANTS)
+    feeds = {"c": normal(rng, 2, 4, 9, 7) * 3, "x": normal(rng, 2, 3, 9, 7)}
+    wanted = onnx.reference.ReferenceEvaluator(ir.to_proto(model)).run(None, feeds)[0]
+    found = graph.compile(model).run(None, feeds)[0]
+    np.testing.assert_allclose(found, wanted, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("channels", [3, 1030])
+def test_instruction_sets_threads_and_wide_pixels(rng: np.random.Generator, channels: int) -> None:
+    int8 = quantized(of_images(rng, "many", channels), normal(rng, 1, 3, 9, 7))
+    x = normal(rng, 1, 3, 9, 7)
+    expected, before = graph.interpret(int8, {"x": x})[0], threads.get_num_threads()
+    try:
+        for each in isa.available():
+            for count in (1, 3):
+                threads.set_num_threads(count)
+                with isa.only("scalar", each):
+                    assert run_in_c(int8, x)[0].tobytes() == expected.tobytes(), (each, count)
+    finally:
+        threads.set_num_threads(before)
+
+
+def test_squeeze_and_excitation(rng: np.random.Generator) -> None:
+    model = network("""c = Conv (x, w1)  r = Relu (c)  p = GlobalAveragePool (r)  a = Conv (p, w2)  b = Relu (a)
+                       d = Conv (b, w3)  g = HardSigmoid (d)  m = Mul (r, g)  y = Conv (m, w4)""",
+                    "float[N,3,H,W] x", "float[N,7,H,W] y", w1=normal(rng, 20, 3, 1, 1), w2=normal(rng, 5, 20, 1, 1),
+                    w3=normal(rng, 20, 5, 1, 1), w4=normal(rng, 7, 20, 1, 1))
+    int8 = quantized(model, normal(rng, 1, 3, 9, 7))
+    for batch in (1, 3):
+        x = normal(rng, batch, 3, 11, 6)
+        found, python = run_in_c(int8, x)
+        assert found.tobytes() == graph.interpret(int8, {"x": x})[0].tobytes() and len(python) <= 1
+
+
+def test_axes_are_joined_where_all_have_or_share_them() -> None:
+    assert [each[:4] for each in of_four_axes([(2, 3, 4, 5, 6), (2, 3, 1, 1, 6), (6,)])] == [
+        (2, 3, 20, 6), (2, 3, 1, 6), (1, 1, 1, 6)]
+    assert of_four_axes([(5,)])[0][:4] == (1, 1, 1, 5)
+    with pytest.raises(Unsupported):
+        of_four_axes([(2, 3, 4, 5, 6), (2, 1, 4, 1, 6)])
+
+
+def test_nan_leads_to_the_interpreter(rng: np.random.Generator) -> None:
+    int8 = quantized(of_images(rng, "silu", 5), normal(rng, 1, 3, 9, 7))
+    x = normal(rng, 1, 3, 9, 7)
+    x[0, 1, 2, 3] = np.nan
+    found, = graph.compile(int8).run(None, {"x": x})
+    assert np.array_equal(found, graph.interpret(int8, {"x": x})[0], equal_nan=True)
