@@ -56,14 +56,24 @@ def test_bytes_of_weights(digits: demo.Digits) -> None:
 
 def test_results(rows: list[demo.Row]) -> None:
     """Float at least 97 %; 8 bits, in flight and calibrated, within 0.3 points of it."""
-    float_row, default, calibrated, four_bits, e4m3 = rows
+    float_row, default, calibrated, compiled, four_bits, e4m3 = rows
     assert float_row.accuracy >= 97 and float_row.sqnr == float("inf")
     assert abs(default.accuracy - float_row.accuracy) <= 0.3 + 1e-9
     assert abs(calibrated.accuracy - float_row.accuracy) <= 0.3 + 1e-9
     assert default.sqnr > 30 and calibrated.sqnr > 30
+    assert (compiled.accuracy, compiled.sqnr) == (calibrated.accuracy, calibrated.sqnr)
     assert 20 < e4m3.sqnr < default.sqnr
     assert 5 < four_bits.sqnr < e4m3.sqnr
-    assert all(row.milliseconds > 0 for row in rows)
+    assert all(row.milliseconds > 0 and row.microseconds > 0 for row in rows)
+
+
+def test_the_program_that_is_shipped_has_the_bits_of_the_net(digits: demo.Digits) -> None:
+    """`tests/graph` compiles it anew."""
+    net, program = demo.quantised_net(digits), demo.program()
+    demo.calibrate(net, digits.calibration_images)
+    for batch in (1, 3, 500):
+        images = digits.test_images[:batch]
+        assert np.array_equal(program(images), net(images))
 
 
 def test_calibration_fixes_every_amax(digits: demo.Digits) -> None:
@@ -78,8 +88,9 @@ def test_calibration_fixes_every_amax(digits: demo.Digits) -> None:
 
 
 def test_table_shows_every_row() -> None:
-    rows = [demo.Row("float32", 98.6, float("inf"), 1.25, 87360), demo.Row("8 bits", 98.4, 38.26, 0.5, 22470)]
+    rows = [demo.Row("float32", 98.6, float("inf"), 1.25, 40.2, 87360),
+            demo.Row("8 bits", 98.4, 38.26, 0.5, 9.0, 22470)]
     lines = demo.table(rows, 100).splitlines()
     assert len({len(line) for line in lines}) == 1
-    assert lines[1].split() == ["float32", "98.6", "%", "1.25", "87.4", "kB"]
-    assert lines[2].split() == ["8", "bits", "98.4", "%", "38.3", "dB", "0.50", "22.5", "kB"]
+    assert lines[1].split() == ["float32", "98.6", "%", "1.25", "40", "87.4", "kB"]
+    assert lines[2].split() == ["8", "bits", "98.4", "%", "38.3", "dB", "0.50", "9", "22.5", "kB"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pytorch_quantization_c as pq
-from pytorch_quantization_c import float_nn, graph, nn
+from pytorch_quantization_c import demo, float_nn, graph, nn
 from pytorch_quantization_c.float_nn import functional as F
 
 from .networks import normal
@@ -93,3 +93,16 @@ def test_what_is_refused(lenet: Any, rng: np.random.Generator) -> None:
         fast(x.astype(np.float64))
     with pytest.raises(ValueError, match="Expected `num_threads` from 1 to 256, got 0"):
         pq.compile(lenet, x, num_threads=0)
+
+
+def test_the_program_of_the_demo_compiled_anew(tmp_path: Path) -> None:
+    """`examples/compile_lenet.py` writes it: the same results, weights and quantisers."""
+    digits = demo.load_digits()
+    net = demo.quantised_net(digits)
+    demo.calibrate(net, digits.calibration_images)
+    fast, images = pq.compile(net, digits.calibration_images[:1]), digits.test_images[:200]
+    shipped = graph.load_session(Path(demo.__file__).parent / "data" / "lenet.pqc")
+    assert np.array_equal(fast(images), shipped.run(None, {"x": images})[0])
+    assert shipped.get_inputs() == fast.session.get_inputs() and shipped.get_outputs() == fast.session.get_outputs()
+    weights = [[row.weights for row in session.summary() if row.weights] for session in (shipped, fast.session)]
+    assert weights[0] == weights[1] == [250, 5000, 16000, 500]
