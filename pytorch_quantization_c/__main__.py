@@ -21,7 +21,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m pytorch_quantization_c", description="Quantisation of neural networks on ordinary CPUs."
     )
     parser.add_argument("--version", action="version", version=f"pytorch_quantization_c {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|info|quantize|compare|run")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|info|quantize|compare|run|bench")
     demo = commands.add_parser("demo", help="quantise a trained LeNet in several ways and print the results")
     demo.add_argument("--batch", type=at_least_one, default=100, metavar="N", help="images in a batch (default: 100)")
     commands.add_parser("info", help="print version, compiler, instruction sets and threads: for bug reports")
@@ -53,6 +53,14 @@ def add_graph_commands(commands: Any) -> None:
     run.add_argument("model")
     run.add_argument("--data", required=True, metavar="PATH")
     run.add_argument("-o", "--output", metavar="FILE", help="an .npz file for the outputs")
+    bench = commands.add_parser("bench", help="time a model, and in onnxruntime where that is installed")
+    bench.add_argument("model", help="an ONNX file, or a saved program (.pqc)")
+    bench.add_argument("--data", metavar="PATH", help="inputs as for the other commands (default: random ones)")
+    bench.add_argument("--shape", action="append", default=[], metavar="[NAME=]1,3,224,224",
+                       help="the shape of an input for random ones (may be repeated)")
+    bench.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="of random inputs (default: 1)")
+    bench.add_argument("--threads", type=at_least_one, default=1, metavar="N", help="(default: 1)")
+    bench.add_argument("--profile", action="store_true", help="print what each operation takes")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,6 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_graph_command(options: argparse.Namespace) -> int:
     """A command on ONNX files; 2 and a message without the extra `onnx`."""
+    if options.command == "bench":
+        from .graph import benchmark
+
+        return benchmark.run_command(options)
     try:
         from .graph import command_line
     except ImportError as problem:

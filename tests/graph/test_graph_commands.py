@@ -9,6 +9,7 @@ import pytest
 
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.__main__ import main
+from pytorch_quantization_c.graph import benchmark
 from tests.graph.networks import convolutional, images, network, normal
 
 
@@ -82,3 +83,40 @@ def test_options_that_need_data_are_refused_without(files: tuple[Path, Path], tm
                                                     capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["quantize", str(files[0]), "-o", str(tmp_path / "int8.onnx"), *option]) == 2
     assert "Expected `batches`" in capsys.readouterr().err and not (tmp_path / "int8.onnx").exists()
+
+
+@pytest.mark.parametrize("given", [["--batch", "2"], ["--shape", "x=1,3,16,16", "--threads", "2", "--profile"], "data"])
+def test_a_file_is_timed(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str], given: list[str] | str,
+                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "SECONDS", 0.001)
+    assert main(["bench", str(files[0]), *(["--data", str(files[1])] if given == "data" else given)]) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert lines[0].startswith("model.onnx, ") and lines[0].split()[-3:] == ["ms", "x", "here"]
+    assert lines[1].split()[0] == "here" and lines[1].split()[2] == "1.00"
+    assert "here, quantised" in text and any(line.startswith("onnxruntime") for line in lines)
+    assert ("why no kernel" in text) == ("--profile" in given)
+
+
+def test_a_saved_program_is_timed(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "SECONDS", 0.001)
+    graph.compile(files[0]).save(tmp_path / "net.pqc")
+    assert main(["bench", str(tmp_path / "net.pqc")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--shape", "x=1,a"], "Expected `--shape` as NAME=1,3,224,224"), (["--data", "nothing.npy"], "not there"),
+    (["--shape", "x=1,4,16,16"], "of shape ['N', 3, 16, 16], got"),
+])
+def test_bad_arguments_of_bench(files: tuple[Path, Path], arguments: list[str], message: str,
+                                capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(files[0]), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_times_take_turns() -> None:
+    calls: list[str] = []
+    rows = benchmark.timings({"a": lambda: calls.append("a"), "b": "it is not there"}, rounds=2)
+    assert rows[1] == ("b", None, "it is not there") and rows[0].milliseconds is not None and len(calls) > 4
