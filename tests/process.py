@@ -1,11 +1,13 @@
 """Python in a process of its own, with the very package that this process tests: installed, or built in place."""
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytorch_quantization_c
@@ -32,3 +34,17 @@ def run_python(*arguments: str, timeout: float = 120, **environment: str) -> sub
             process.communicate()
             raise
     return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+@contextlib.contextmanager
+def started_python(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`python *arguments` as it runs, what it prints as `stdout`; in the end it and all that it started are killed."""
+    path = os.pathsep.join(filter(None, [HOME, os.environ.get("PYTHONPATH")]))
+    process = subprocess.Popen([sys.executable, *arguments], env={**os.environ, "PYTHONPATH": path},
+                               stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
