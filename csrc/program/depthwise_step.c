@@ -13,6 +13,7 @@ typedef struct {
     const pqc_step *step;
     char *const *buffers;
     ptrdiff_t panels, bands, spans; /* of an image: channels, rows, columns */
+    bool together;                  /* rows_follow_on */
     atomic_uint flags;
 } job;
 
@@ -51,17 +52,38 @@ static void multiply(const pqc_step *s, const task *t, char *const *buffers, int
     pqc.dwconv_nhwc(&g, acc);
 }
 
-/* The output stage, a row of pixels at a time: between rows lie borders. */
+static void move_down(pqc_pixels *pixels, const pqc_image *image)
+{
+    pixels->at = (char *)pixels->at + pqc_image_row(image);
+}
+
+/* Whether the pixels of whole rows follow on each other everywhere, without a border between them. */
+static bool rows_follow_on(const pqc_step *s)
+{
+    bool follow =
+        s->residual.codes.content == PQC_NOTHING || s->residual.left + s->residual.right == 0;
+    for (int i = 0; i < s->outputs; i++)
+        follow &= s->output[i].left + s->output[i].right == 0;
+    return follow;
+}
+
+/* The output stage, a row of pixels at a time, or all of them. */
 static unsigned finish(const job *j, const task *t, const int32_t *acc)
 {
+    const pqc_step *s = j->step;
     ptrdiff_t first = PQC_NR * t->panel;
-    int channels = (int)pqc_min(j->step->weights->shape.groups - first, PQC_NR);
+    int channels = (int)pqc_min(s->weights->shape.groups - first, PQC_NR);
+    pqc_finish_params f =
+        pqc_conv_step_finish_at(s, j->buffers, t->image, t->row, t->column, first);
+    if (j->spans == 1 && j->together)
+        return pqc.finish_nhwc(acc, PQC_NR, (int)(t->rows * t->columns), channels, &f);
     unsigned flags = 0;
-    for (ptrdiff_t i = 0; i < t->rows; i++) {
-        pqc_finish_params f =
-            pqc_conv_step_finish_at(j->step, j->buffers, t->image, t->row + i, t->column, first);
-        flags |=
-            pqc.finish_nhwc(acc + i * t->columns * PQC_NR, PQC_NR, (int)t->columns, channels, &f);
+    for (ptrdiff_t i = 0; i < t->rows; i++, acc += t->columns * PQC_NR) {
+        flags |= pqc.finish_nhwc(acc, PQC_NR, (int)t->columns, channels, &f);
+        if (f.residual.content != PQC_NOTHING)
+            move_down(&f.residual, &s->residual);
+        for (int k = 0; k < s->outputs; k++)
+            move_down(&f.output[k], &s->output[k]);
     }
     return flags;
 }
@@ -98,7 +120,10 @@ unsigned pqc_depthwise_step_run(const pqc_step *s, char *const *buffers)
 {
     const pqc_weights *w = s->weights;
     const pqc_image *out = &s->output[0];
-    job j = {.step = s, .buffers = buffers, .panels = pqc_weights_panels(w)};
+    job j = {.step = s,
+             .buffers = buffers,
+             .panels = pqc_weights_panels(w),
+             .together = rows_follow_on(s)};
     j.spans = pqc_div_round_up(out->w, MAX_COLUMNS);
     ptrdiff_t columns = pqc_div_round_up(out->w, j.spans); /* at most, so that two rows have room */
     j.bands = pqc_div_round_up(pqc_div_round_up(out->h, 2), MAX_SUMS / (2 * PQC_NR * columns));
