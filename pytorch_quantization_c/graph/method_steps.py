@@ -52,7 +52,7 @@ class Methods(NamedTuple):
         before = float_weights(model) if set(ROUNDING) & set(self.names) else {}
         for name in self.names:
             if name == "weight_mse":
-                note(model, improve_ranges(model, self.mse_bits))
+                note(model, improve_ranges(model, bare, samples, self.mse_bits))
             elif name in ROUNDING:
                 note(model, round_weights(model, bare, samples, name, progress))
         return before

@@ -37,20 +37,37 @@ class Target(NamedTuple):
         return self.layer.weight.size // max(self.layer.channels, 1)
 
 
-def improve_ranges(model: ir.Model, most_bits: int = 8) -> list[Gain]:
-    """Gives weights of up to so many bits the ranges of the least squared error, in place."""
-    gains = []
+def improve_ranges(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], most_bits: int = 8) -> list[Gain]:
+    """Gives weights of up to so many bits the ranges of the least squared error, in place.
+
+    An error counts as much as the mean square of its input on the samples, in the float model `bare`; of weights other
+    than those that `round_weights` rounds, and without samples, all count the same.
+    """
+    gains, seen = [], set()
+    chosen = [each for each in _targets(model) if _bits(each.quantizer) <= most_bits]
+    for part in _parts(chosen) if samples else ():
+        moments = _moments(bare, part, samples)
+        for target in part:
+            gains.append(_set_range(target.quantizer, _problem(target, moments), target.name))
+            seen.add(target.quantizer.name)
     for found in tuple(quantizers(model)):
         array = floats(found.input)
-        if not found.is_weight or not _is_plain(found) or array is None or found.amax is None or \
-                int(found.spec.bits) > most_bits:  # type: ignore[arg-type]
-            continue
-        axis = 0 if found.spec.axis is None else found.spec.axis
-        rows = np.ascontiguousarray(np.moveaxis(array, axis, 0))
-        made = WeightProblem(rows.reshape(len(rows), -1), found.amax, int(found.spec.bits), None).by("weight_mse")  # type: ignore[arg-type]
-        set_amax(found.node, made.amax)
-        gains.append(Gain("weight_mse", found.name.removesuffix(".weight"), made.before, made.after))
+        if found.is_weight and found.name not in seen and array is not None and found.amax is not None and \
+                _is_plain(found) and _bits(found) <= most_bits:
+            turned = np.moveaxis(array, found.spec.axis or 0, 0)
+            problem = WeightProblem(turned.reshape(len(turned), -1), found.amax, _bits(found), None)
+            gains.append(_set_range(found, problem, found.name.removesuffix(".weight")))
     return gains
+
+
+def _set_range(found: Quantizer, problem: WeightProblem, name: str) -> Gain:
+    made = problem.by("weight_mse")
+    set_amax(found.node, made.amax)
+    return Gain("weight_mse", name, made.before, made.after)
+
+
+def _bits(found: Quantizer) -> int:
+    return found.spec.bits if isinstance(found.spec.bits, int) else 8
 
 
 def float_weights(model: ir.Model) -> dict[str, NDArray[np.float32]]:
@@ -71,7 +88,7 @@ def round_weights(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], met
         moments = _moments(bare, part, samples)
         for target in progress(part, method, show_progress):
             if moments[target.name].count:
-                gains.append(_round(target, moments[target.name], method))
+                gains.append(_round(target, moments, method))
     return gains
 
 
@@ -134,12 +151,15 @@ def _windows(node: ir.Node, x: NDArray[Any], layer: Layer) -> Windows:
     return Windows(layer.weight.shape[2:], at.stride, at.before, at.after, at.dilation, layer.groups)
 
 
-def _round(target: Target, moments: InputMoments, method: str) -> Gain:
-    layer, found = target.layer, target.quantizer
+def _problem(target: Target, moments: dict[str, InputMoments]) -> WeightProblem:
+    layer, found, seen = target.layer, target.quantizer, moments[target.name]
     assert found.amax is not None
     rows = np.ascontiguousarray(np.moveaxis(layer.weight, layer.out_axis, 0))
-    problem = WeightProblem(rows, found.amax, int(found.spec.bits), moments.mean(), layer.groups)  # type: ignore[arg-type]
-    made = problem.by(method)
-    weight = np.ascontiguousarray(np.moveaxis(made.weight, 0, layer.out_axis))
-    set_constant(found.node, 0, weight, "rounded")
+    return WeightProblem(rows, found.amax, _bits(found), seen.mean() if seen.count else None, layer.groups)
+
+
+def _round(target: Target, moments: dict[str, InputMoments], method: str) -> Gain:
+    made = _problem(target, moments).by(method)
+    weight = np.ascontiguousarray(np.moveaxis(made.weight, 0, target.layer.out_axis))
+    set_constant(target.quantizer.node, 0, weight, "rounded")
     return Gain(method, target.name, made.before, made.after)

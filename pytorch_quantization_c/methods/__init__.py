@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from .adaround import adaround
 from .gptq import gptq
+from .scaling import awq, smoothquant
 from .weight_range import weight_range
 
-__all__ = ["adaround", "gptq", "weight_range"]
+__all__ = ["adaround", "awq", "gptq", "smoothquant", "weight_range"]

@@ -12,7 +12,7 @@ from .adaround import Rounding
 from .gptq import rounded
 from .grid import MIN_AMAX, Array, nearest
 from .layer_rows import as_rows, from_rows
-from .weight_range import weight_range
+from .weight_range import least_squares_range
 
 __all__ = ["ROUNDING", "RoundedWeight", "WeightProblem"]
 
@@ -60,9 +60,7 @@ class WeightProblem:
         """The weight by one of ROUNDING."""
         amax, before = self.amax, self._sqnr(self._codes(self.amax), self.amax)
         if method == "weight_mse":
-            found = weight_range(self.weight.reshape(len(self.weight), -1) if amax.ndim else
-                                 self.weight.reshape(1, -1), num_bits=self.bits).astype(np.float32)
-            amax = found.reshape(amax.shape)
+            amax = self._least_squares()
             return RoundedWeight(self.weight, amax, before, self._sqnr(self._codes(amax), amax))
         codes = self._gptq() if method == "gptq" else self._adaround()
         after = self._sqnr(codes, amax)
@@ -88,6 +86,13 @@ class WeightProblem:
         noise = float(np.einsum("goi,goi->", off @ self.moment, off))
         signal = float(np.einsum("goi,goi->", self.rows @ self.moment, self.rows))
         return 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else math.inf
+
+    def _least_squares(self) -> NDArray[np.float32]:
+        """Ranges, where an error counts as much as the mean square of its input."""
+        count = len(self.weight) if self.amax.size > 1 else 1
+        squares = np.repeat(np.einsum("gii->gi", self.moment), self.rows.shape[1], 0)
+        found = least_squares_range(self.weight.reshape(count, -1), squares.reshape(-1), self.bits)
+        return found.astype(np.float32).reshape(self.amax.shape)
 
     def _gptq(self) -> Array:
         return rounded(self.rows, self.moment, self._scale(self.amax).astype(np.float64), self.bound, True, DAMPING)

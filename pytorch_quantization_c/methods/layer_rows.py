@@ -68,23 +68,35 @@ class InputMoments:
     Args:
         columns: length of a row.
         groups: of a convolution's channels.
-        limit: rows of an array that count, drawn at random where it has more; the rest is left out.
+        limit: rows of a sample (an index of axis 0) that count on average, drawn at random where it has more.
         seed: of the drawing.
+
+    Attributes:
+        count: rows that were counted.
+        largest: the largest magnitude of each column of a linear layer's inputs, all rows counted.
     """
 
     def __init__(self, columns: int, groups: int, limit: int, seed: int) -> None:
         self.limit, self.count = limit, 0
         self._rng = np.random.default_rng(seed)
         self._sum = np.zeros((groups, columns, columns))
+        self._magnitudes = np.zeros(columns)
+        self._rows = 0
+        self.largest = np.zeros(columns)
 
     def add(self, x: NDArray[Any], windows: Windows | None = None) -> None:
         """Counts an array of what the layer is given; `windows` of a convolution. ValueError for NaN or infinity."""
         total = windows.positions(x.shape) if windows else math.prod(x.shape[:-1])
-        chosen = np.sort(self._rng.choice(total, self.limit, replace=False)) if total > self.limit else None
+        limit = self.limit * max(1, len(x))
+        chosen = np.sort(self._rng.choice(total, limit, replace=False)) if total > limit else None
         if windows is not None:
             rows = windows.rows(x, chosen)
         else:
             flat = x.reshape(-1, x.shape[-1])
+            magnitudes = np.abs(flat.astype(np.float64))
+            self.largest = np.maximum(self.largest, magnitudes.max(axis=0, initial=0))
+            self._magnitudes += magnitudes.sum(axis=0)
+            self._rows += len(flat)
             rows = (flat if chosen is None else flat[chosen])[None]
         if not np.isfinite(rows).all():
             raise ValueError("Expected finite inputs of layers, got NaN or infinity")
@@ -97,6 +109,10 @@ class InputMoments:
     def mean(self) -> Array:
         """(groups, columns, columns); zeros if nothing was counted."""
         return self._sum / max(self.count, 1)
+
+    def mean_magnitude(self) -> Array:
+        """The mean of |x| for each column of a linear layer's inputs, all rows counted."""
+        return self._magnitudes / max(self._rows, 1)
 
 
 def as_rows(weight: NDArray[Any], groups: int) -> Array:

@@ -92,17 +92,19 @@ def test_ranges_by_squared_error_are_the_default_for_few_bits(rng: np.random.Gen
     w = model.graph.initializers["w4"].const_value.numpy()  # type: ignore[union-attr]
     overrides = {"gemm10": {"weight": FOUR}}
     default = ranges(graph.quantize(model, data, overrides=overrides))
-    np.testing.assert_array_equal(default["gemm10"], methods.weight_range(w))
+    flat = graph.Interpreter(model).run({"x": data[0]}, ["f"])[0]
+    np.testing.assert_allclose(default["gemm10"], methods.weight_range(w, flat), rtol=1e-6)
     plain = ranges(graph.quantize(model, data, overrides=overrides, methods=[]))
     np.testing.assert_array_equal(plain["gemm10"], np.abs(w).max(1))
     np.testing.assert_array_equal(default["conv3"], plain["conv3"])
     asked = graph.quantize(model, data, methods=["weight_mse"])
-    w2 = model.graph.initializers["w2"].const_value.numpy()  # type: ignore[union-attr]
-    np.testing.assert_array_equal(ranges(asked)["conv3"], methods.weight_range(w2.reshape(8, 9), num_bits=8))
+    assert all((ranges(asked)[name] <= plain[name]).all() for name in plain)
+    assert any((ranges(asked)[name] != plain[name]).any() for name in ("conv0", "conv3", "conv5"))
     dynamic = ranges(graph.quantize(model, None, overrides=overrides))
     np.testing.assert_array_equal(dynamic["gemm10"], methods.weight_range(w))
     whole = ranges(graph.quantize(model, data, weight=QuantDescriptor(4), methods=["weight_mse"]))
-    np.testing.assert_array_equal(whole["gemm10"], methods.weight_range(w.reshape(1, -1))[0])
+    wide = methods.weight_range(w.reshape(1, -1), np.tile(flat, 5))
+    np.testing.assert_allclose(whole["gemm10"], wide[0], rtol=1e-6)
 
 
 def test_biases_make_up_for_the_float_weights_not_for_the_rounded_ones(rng: np.random.Generator) -> None:

@@ -18,8 +18,18 @@ def test_no_other_range_is_much_better(rng: np.random.Generator, bits: int) -> N
         return np.square(tensor_quant.fake_tensor_quant(weight, ends[:, None], bits) - weight).sum(1)
 
     most = np.abs(weight).max(1)
-    best = np.min([errors((most * share).astype(np.float32)) for share in np.linspace(0.2, 1, 400)], axis=0)
+    shares = np.linspace(0.1, 1, 400)
+    best = np.min([errors((most * share).astype(np.float32)) for share in shares], axis=0)
     assert (errors(amax) <= best * 1.02).all() and (errors(amax) <= errors(most)).all()
+    inputs = rng.standard_normal((50, 300)) * rng.uniform(0, 3, 300)
+    squares = np.square(inputs).mean(0)
+
+    def weighted(ends: np.ndarray) -> np.ndarray:
+        return (np.square(tensor_quant.fake_tensor_quant(weight, ends[:, None], bits) - weight) * squares).sum(1)
+
+    amax = methods.weight_range(weight, inputs, num_bits=bits)
+    least = np.min([weighted((most * share).astype(np.float32)) for share in shares], axis=0)
+    assert (weighted(amax) <= least * 1.06).all()
 
 
 def test_groups_are_rows_of_their_own(rng: np.random.Generator) -> None:
