@@ -2,8 +2,8 @@
 
 A table per batch size and number of threads: our time and speed, the share of this machine's peak for products of small
 integers, measured all through the run, and how many times as long each peer takes. Peers that are not installed are
-left out: torch, onnxruntime, openvino, onednn-cpu-gomp with onednn-devel-cpu-gomp. `--write` puts one thread and
-batch 1 into README.md and everything into docs/performance.md, in the section of this kind of machine.
+left out: torch, onnxruntime, openvino, onednn-cpu-gomp with onednn-devel-cpu-gomp. `--write` puts everything into
+docs/performance.md, in the section of this kind of machine.
 """
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 
 import layer_report
 import layer_turns
-from layer_shapes import IN_README, shapes
+from layer_shapes import shapes
 from product_peak import Meter
 
 from pytorch_quantization_c import isa
 
 HERE = Path(__file__).parent
-README, PAGE = HERE.parent / "README.md", HERE.parent / "docs" / "performance.md"
+PAGE = HERE.parent / "docs" / "performance.md"
 LIBRARIES = ("ours", "torch fp32", "ORT fp32", "torch int8", "ORT int8", "OpenVINO int8", "oneDNN int8")
 # torch's own kernels, and those of oneDNN and MKL inside it; onnxruntime has no such setting.
 TORCH_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2",
@@ -68,7 +68,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--no-tiles", dest="tiles", action="store_false",
                         help="all libraries without AMX, as on a machine with AVX-512 VNNI only")
     parser.add_argument("--quick", action="store_true", help="few rounds, batch 1, one thread")
-    parser.add_argument("--write", action="store_true", help="write the tables into README.md and docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/performance.md")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.batch, options.threads = layer_turns.PASSES, [1], [1]
@@ -94,12 +94,9 @@ def main() -> None:
     head = layer_report.headline(kind, meter.peak)
     print("", head, sep="\n")
     if options.write:  # with the peak of the whole run
-        peers = {name: found for name, found in times[1, 1].items() if name not in AVX2}
-        brief = f"{head}\n\n{layer_report.table(1, 1, peers, meter.peak, IN_README)}"
         parts = [head, *(part for setting, found in times.items() for part in (
             layer_report.title(*setting), layer_report.table(*setting, found, meter.peak)))]
-        for page, text in ((README, brief), (PAGE, "\n\n".join(parts))):
-            page.write_text(layer_report.with_section(page.read_text(), kind, text))
+        PAGE.write_text(layer_report.with_section(PAGE.read_text(), kind, "\n\n".join(parts)))
 
 
 if __name__ == "__main__":

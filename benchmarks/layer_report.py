@@ -1,11 +1,11 @@
-"""The tables of bench_layers.py, and the places in README.md and docs/performance.md that hold them.
+"""The tables of bench_layers.py, and the place in docs/performance.md that holds them.
 
-A page has one section for each kind of machine, by its instruction set; a run replaces that of its own machine only.
+The page has one section for each kind of machine, by its instruction set; a run replaces that of its own machine only.
 """
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import harness
 from layer_shapes import shapes
@@ -26,10 +26,9 @@ def headline(kind: str, peak: Peak | None) -> str:
     return line + (f"; peak of {peak.instruction}, one core: {peak.speed / 1e9:.0f} GOPS." if peak else ".")
 
 
-def table(batch: int, threads: int, times: Times, peak: Peak | None, wanted: Sequence[str] | None = None) -> str:
-    """Rows of the shapes whose names are wanted, or of all; columns of the peers that gave a time."""
-    found = [shape for shape in shapes(batch)
-             if shape.name in times["ours"] and (wanted is None or shape.name in wanted)]
+def table(batch: int, threads: int, times: Times, peak: Peak | None) -> str:
+    """Rows of the shapes that were timed; columns of the peers that gave a time."""
+    found = [shape for shape in shapes(batch) if shape.name in times["ours"]]
     peers = [name for name in times if name != "ours" and any(shape.name in times[name] for shape in found)]
     head = ["layer", "time", "GOPS", *(["of peak"] if peak else []), *(f"{name} /" for name in peers)]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]

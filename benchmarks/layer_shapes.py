@@ -84,8 +84,6 @@ CONVOLUTIONS = [
 LINEAR = [Shape(f"linear M{rows} {inputs}-{outputs}", inputs, outputs, rows=rows)
           for inputs, outputs in ((768, 768), (768, 3072), (3072, 768)) for rows in (1, 8, 128, 512)]
 SMALL = [Shape("linear M1 64-64", 64, 64, rows=1)]
-IN_README = ("stem 7x7/2 3-64@224", "1x1 64-256@56", "3x3 64-64@56", "3x3 512-512@7", "depthwise 3x3 144@56",
-             "linear M128 768-768", "linear M1 64-64")
 
 
 def shapes(batch: int) -> list[Shape]:

@@ -87,12 +87,9 @@ def test_a_run_replaces_the_section_of_its_own_machine() -> None:
         report.with_section("nothing", "avx2", "new")
 
 
-def test_the_pages_have_a_place_for_it() -> None:
-    bench = load("bench_layers")
-    for page in (bench.README, bench.PAGE):
-        assert "\nNEW\n" in report.with_section(page.read_text(), "avx2", "NEW")
-    names = {shape.name for shape in shapes.shapes(1)}
-    assert set(shapes.IN_README) <= names and "linear M1 64-64" in shapes.IN_README
+def test_the_page_has_a_place_for_it() -> None:
+    page = load("bench_layers").PAGE
+    assert "\nNEW\n" in report.with_section(page.read_text(), "avx2", "NEW")
 
 
 class Turns:

@@ -17,6 +17,8 @@ from .quant_modules import enable_onnx_export
 
 __all__ = ["CompiledModule", "compile"]
 
+OPSET = 21  # the first with integers of 4 and 16 bits
+
 
 class CompiledModule(Module):
     """A module as a program that tensors go through; without gradients, and without parameters.
@@ -67,7 +69,7 @@ def _evaluating(module: Module) -> Iterator[None]:
     modes = [(each, each.training) for each in module.modules()]
     module.eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad(), enable_onnx_export():
+        with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -92,7 +94,9 @@ def _exported(module: Module, args: tuple[Any, ...], dynamic_shapes: Any) -> byt
     shapes = dynamic_shapes
     if dynamic_shapes is None:
         args, shapes = _doubled(args)
-    program = torch.onnx.export(module, args, None, dynamo=True, verbose=False, dynamic_shapes=shapes)
+    with enable_onnx_export():
+        program = torch.onnx.export(module, args, None, dynamo=True, verbose=False, dynamic_shapes=shapes,
+                                    opset_version=OPSET)
     assert program is not None
     data: bytes = program.model_proto.SerializeToString()
     return data
