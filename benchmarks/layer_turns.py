@@ -28,15 +28,15 @@ class Gone(Exception):
 
 
 class Worker:
-    """layer_worker.py on one library, stopped between its turns."""
+    """A script on one library, stopped between its turns."""
 
     def __init__(self, library: str, batch: int, threads: int, environment: Mapping[str, str],
-                 tiles: bool = True) -> None:
+                 tiles: bool = True, script: str = "layer_worker.py") -> None:
         paths = os.pathsep.join(filter(None, [HOME, os.environ.get("PYTHONPATH")]))
         self.errors = tempfile.TemporaryFile("w+")
         scripts = [] if tiles else [str(HERE / "without_tiles.py")]
         self.process = subprocess.Popen(
-            [sys.executable, *scripts, str(HERE / "layer_worker.py"), library, str(batch), str(threads)],
+            [sys.executable, *scripts, str(HERE / script), library, str(batch), str(threads)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
             env={**os.environ, "PYTHONPATH": paths, **environment})
         self.stop()
@@ -72,12 +72,12 @@ class Worker:
 
 @contextmanager
 def started(wanted: Mapping[str, tuple[str, Mapping[str, str]]], batch: int, threads: int,
-            tiles: bool = True) -> Iterator[dict[str, Worker]]:
+            tiles: bool = True, script: str = "layer_worker.py") -> Iterator[dict[str, Worker]]:
     """A worker for each name: of a library, with some environment; without `tiles` none has a right to AMX."""
     workers: dict[str, Worker] = {}
     try:
         for name, (library, environment) in wanted.items():
-            workers[name] = Worker(library, batch, threads, environment, tiles)
+            workers[name] = Worker(library, batch, threads, environment, tiles, script)
         yield workers
     finally:
         for worker in workers.values():

