@@ -12,6 +12,7 @@ from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.collectors import Collector
 from pytorch_quantization_c.graph.nodes import QuantizerSpec
 from pytorch_quantization_c.graph.ranges import range_of
+from pytorch_quantization_c.graph.selection import best_of
 from tests.graph.networks import convolutional, images, network, normal
 
 METHODS = ("max", "mse", "entropy", "percentile")
@@ -169,3 +170,16 @@ def test_an_empty_batch_of_sequences(rng: np.random.Generator, op: str, gates: i
     model = network(f"y = {op} <hidden_size = 4> (x, w, r)", "float[5,N,8] x", "float[5,1,N,4] y",
                     w=normal(rng, 1, 4 * gates, 8), r=normal(rng, 1, 4 * gates, 4))
     assert graph.interpret(model, {"x": np.zeros((5, 0, 8), np.float32)})[0].shape == (5, 1, 0, 4)
+
+
+def test_the_better_model_is_found_where_a_softmax_hides_the_noise() -> None:
+    """Two classes with one sample of three near the decision: the first candidate is right there by luck and noisy
+    where the Softmax is flat, the second has an eighth of its noise everywhere else."""
+    x = np.array([[9, -9], [-8, 8], [0.02, -0.02]], np.float32)
+    errors = np.array([[4, -4], [4, -4], [0, 0]], np.float32), np.array([[0.5, -0.5]] * 3, np.float32)
+    float_model, *models = (network("z = Add (x, noise)  y = Softmax <axis = -1> (z)", "float[3,2] x", "float[3,2] y",
+                                    noise=each) for each in (np.zeros((3, 2)), *errors))
+    outputs = [graph.interpret(each, {"x": x})[0] for each in (float_model, *models)]
+    assert np.square(outputs[1] - outputs[0]).sum() < np.square(outputs[2] - outputs[0]).sum()
+    assert best_of(models, float_model, [{"x": x}]) is models[1]
+    assert best_of(models[::-1], float_model, [{"x": x}]) is models[1]
