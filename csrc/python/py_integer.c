@@ -154,7 +154,7 @@ static ptrdiff_t channels_of(const pqc_integer_layer *layer)
 
 bool pqc_is_bias(PyObject *object, const pqc_integer_layer *layer)
 {
-    return pqc_is_plain_float(object) &&
+    return pqc_is_plain_float(object) && PyArray_NDIM((PyArrayObject *)object) == 1 &&
            PyArray_SIZE((PyArrayObject *)object) == channels_of(layer);
 }
 
@@ -163,7 +163,7 @@ static int get_bias(PyObject *object, run *r)
     if (object == Py_None)
         return 0;
     if (!pqc_is_bias(object, r->layer)) {
-        PyErr_Format(PyExc_ValueError, "Expected `bias` to be %zd float32 values",
+        PyErr_Format(PyExc_ValueError, "Expected `bias` to be %zd float32 values on one axis",
                      channels_of(r->layer));
         return -1;
     }

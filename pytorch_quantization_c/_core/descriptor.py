@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .._arrays import number_array
 from .axes import Axis
-from .errors import shown
+from .errors import is_raised_in_python, shown
 from .formats import known_bits
 from .lazy_logger import get_logger
 
@@ -29,10 +29,16 @@ def checked_bits(num_bits: Any) -> int | tuple[int, int]:
     return bits
 
 
-def _one_axis(axis: Any) -> int:
+def _one_axis(axis: Any, given: Any) -> int:
+    expected = f"Expected `axis` to be None, an integer or a tuple of integers, got {shown(given)}"
     if isinstance(axis, bool):
-        raise TypeError
-    index = operator.index(axis)
+        raise TypeError(expected)
+    try:
+        index = operator.index(axis)
+    except TypeError as error:
+        if is_raised_in_python(error):
+            raise
+        raise TypeError(expected) from None
     if not -MAX_AXES <= index < MAX_AXES:
         raise ValueError(f"Expected `axis` from {-MAX_AXES} to {MAX_AXES - 1}, got {shown(index)}")
     return index
@@ -42,11 +48,9 @@ def checked_axis(axis: Any) -> Axis:
     """None, or plain integers in the kind of sequence they came in."""
     if axis is None:
         return None
-    try:
-        return type(axis)(map(_one_axis, axis)) if isinstance(axis, tuple | list) else _one_axis(axis)
-    except TypeError:
-        raise TypeError("Expected `axis` to be None, an integer or a tuple of integers, "
-                        f"got {shown(axis)}") from None
+    if isinstance(axis, tuple | list):
+        return type(axis)(_one_axis(each, axis) for each in axis)
+    return _one_axis(axis, axis)
 
 
 def _checked_amax(amax: Any) -> NDArray[np.float32] | None:

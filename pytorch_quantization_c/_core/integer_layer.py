@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 from abc import ABC, abstractmethod
 from operator import attrgetter, itemgetter
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +19,9 @@ from numpy.typing import NDArray
 
 from ..integer.eligibility import format_or_refusal, geometry_of, range_refusal
 from ..integer.float_only import STATE
+from ..integer.guards import STEPS
 from ..integer.packed import Geometry, PackedWeights
+from ..integer.settings import fixed
 from ..integer.weights import CachedWeight, IntegerWeight, quantized_weight, weight_key, weight_quantization
 from .formats import Int
 
@@ -25,7 +29,10 @@ __all__ = ["SCALE", "VALUES", "EngineOfLayer", "IntegerEngine", "IntegerLayer"]
 
 VALUES, SCALE = "_integer_weight", "_integer_scale"  # in the state of a layer that is frozen without its float weight
 OWN_CLASS = "a class of its own"
-OVERRIDABLE = ("_quant", "_float_forward", "_linear", "_conv_forward")
+OWN_STEP = "a step of its own"
+OTHER_BIAS = "the bias is not one number for each output channel"
+UNSTEADY = "the weight or its quantizer is being changed"
+ATTEMPTS = 4  # to quantise a weight while nobody changes its settings
 LINEAR = Geometry()
 GEOMETRY = ("stride", "padding", "dilation", "groups", "padding_mode", "output_padding")
 _geometry = itemgetter(*GEOMETRY)
@@ -53,6 +60,7 @@ class IntegerEngine(ABC):
     _format_or_refusal = staticmethod(format_or_refusal)
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()  # held while a layer loses its float weight
         self.execution = "auto"
         self.cached = self.frozen = None
 
@@ -75,7 +83,7 @@ class IntegerEngine(ABC):
         """A new NumPy array as the front's."""
 
     @abstractmethod
-    def _padded(self, layer: Any, input: Any) -> Any:
+    def _padded(self, layer: Any, input: Any, mode: str) -> Any:
         """The input of a convolution with another padding mode than zeros, padded."""
 
     @abstractmethod
@@ -113,6 +121,8 @@ class IntegerEngine(ABC):
             return OWN_CLASS
         if quantizer is None or type(quantizer).__module__ != self.quantizers:
             return OWN_CLASS
+        if not STEPS.isdisjoint(layer.__dict__):
+            return OWN_STEP
         format, amax = self._format_or_refusal(quantizer, "input"), quantizer._state("_amax")
         if isinstance(format, str):
             return format
@@ -126,30 +136,46 @@ class IntegerEngine(ABC):
 
     def cached_weight(self, layer: Any) -> CachedWeight | str:
         """The integer weight: of a frozen layer, the one of the last call if it is proved unchanged, or a new one."""
-        frozen = self.frozen_weight(layer)
+        frozen, weight = self._weights(layer)
         if frozen is not None:
             return frozen
-        quantizer, weight = layer._modules.get("_weight_quantizer"), self._parameter(layer, "weight")
+        quantizer = layer._modules.get("_weight_quantizer")
         if quantizer is None or type(quantizer).__module__ != self.quantizers:
             return OWN_CLASS
-        format = self._format_or_refusal(quantizer, "weight")
-        if isinstance(format, str):
-            return format
-        if weight is None:
-            return "there is no weight"
-        array, key = self._as_array(weight), self._weight_key(quantizer, weight)
-        cached = self.cached
-        if cached is None or cached.proof != key:
-            if array.dtype.char != "f":
-                return f"the weight is {array.dtype}"
-            if array.size == 0:
-                return "the weight is empty"
-            amax = self._as_array(quantizer._get_amax(weight))
-            found = quantized_weight(array, amax, format, _is_transposed(layer))
+        for _ in range(ATTEMPTS):
+            format = self._format_or_refusal(quantizer, "weight")
+            if isinstance(format, str):
+                return format
+            if weight is None:
+                return "there is no weight"
+            key, cached = self._weight_key(quantizer, weight), self.cached
+            if cached is not None and cached.proof == key:
+                return cached
+            found = self._quantized(layer, quantizer, weight)
             if isinstance(found, str):
                 return found
-            cached = self.cached = CachedWeight(key, found)
-        return cached
+            if self._weight_key(quantizer, weight) == key:  # nobody has changed anything since the key was made
+                cached = self.cached = CachedWeight(key, found)
+                return cached
+        return UNSTEADY
+
+    def _quantized(self, layer: Any, quantizer: Any, weight: Any) -> IntegerWeight | str:
+        array, format = self._as_array(weight), self._format_or_refusal(quantizer, "weight")
+        if isinstance(format, str):
+            return format
+        if array.dtype.char != "f":
+            return f"the weight is {array.dtype}"
+        if array.size == 0:
+            return "the weight is empty"
+        return quantized_weight(array, self._as_array(quantizer._get_amax(weight)), format, _is_transposed(layer))
+
+    def _weights(self, layer: Any) -> tuple[CachedWeight | None, Any]:
+        """What the layer was frozen with, or None and the front's float weight; never between the two."""
+        frozen, weight = self.frozen_weight(layer), self._parameter(layer, "weight")
+        if frozen is None and weight is None:
+            with self._lock:
+                return self.frozen_weight(layer), self._parameter(layer, "weight")
+        return frozen, weight
 
     def frozen_weight(self, layer: Any) -> CachedWeight | None:
         """What a layer was frozen with; None if it is not, or no longer, as it was given another weight."""
@@ -167,24 +193,27 @@ class IntegerEngine(ABC):
     def _weight_key(self, quantizer: Any, weight: Any) -> tuple[Any, ...]:
         amax = quantizer._state("_amax")
         return weight_key(self._as_array(weight), None if amax is None else self._as_array(amax),
-                          _weight_settings(quantizer))
+                          fixed(_weight_settings(quantizer)))
 
     def _product(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, amax: Any, input: Any,
                  output_size: Any) -> Any:
         bias, state = self._parameter(layer, "bias"), layer.__dict__
         if amax is not None or quantizer._scale_amax is not None:
             amax = self._amax(quantizer, amax, input)
-        settings, extra = (_geometry(state), state["output_padding"]) if "stride" in state else ((), None)
+        own = dict(zip(GEOMETRY, _geometry(state), strict=True)) if "stride" in state else {}
+        settings = {name: fixed(value) for name, value in own.items()}
         if settings:
             if output_size is not None:
-                extra = _output_padding(layer, input, output_size)
-            if _is_transposed(layer) and math.prod(state["stride"]) > MAX_PHASES:
+                settings["output_padding"] = _output_padding(layer, input, output_size)
+            if _is_transposed(layer) and math.prod(settings["stride"]) > MAX_PHASES:
                 return "the strides are too large"
-            if state["padding_mode"] != "zeros":
-                input = self._padded(layer, input)
-        packed = self._packed(layer, cached, format, settings, extra)
+            if settings["padding_mode"] != "zeros":
+                input = self._padded(layer, input, settings["padding_mode"])
+        packed = self._packed(layer, cached, format, settings)
+        if bias is not None and tuple(bias.shape) != (packed.outputs,):
+            return OTHER_BIAS
         if output_size is None:
-            self._called(layer, cached, packed, quantizer, format, bias, dict(zip(GEOMETRY, settings, strict=False)))
+            self._called(layer, cached, packed, quantizer, format, bias, own)
         answer = packed.product(self._as_array(input), None if amax is None else self._as_array(amax),
                                 None if bias is None else self._as_array(bias))
         return answer if isinstance(answer, str) else self._as_result(answer)
@@ -196,16 +225,15 @@ class IntegerEngine(ABC):
         return quantizer._get_amax(input) if math.prod(input.shape) else None
 
     @staticmethod
-    def _packed(layer: Any, cached: CachedWeight, format: Int, settings: tuple[Any, ...], extra: Any) -> PackedWeights:
+    def _packed(layer: Any, cached: CachedWeight, format: Int, settings: dict[str, Any]) -> PackedWeights:
         """The packed weights for these settings of a convolution; a linear layer has none."""
-        if list in map(type, settings):  # which may change in place
-            settings = tuple(tuple(each) if type(each) is list else each for each in settings)
-        wanted = format, settings, extra if type(extra) is tuple or extra is None else tuple(extra)
-        packed = cached.packed
-        if packed is None or cached.packed_for != wanted:
-            geometry = geometry_of(layer, cached.weight.values.shape, tuple(extra or ())) if settings else LINEAR
-            packed = PackedWeights(cached.weight.values, cached.weight.scale, geometry, format)
-            cached.packed, cached.packed_for = packed, wanted
+        wanted, known = (format, *settings.values()), cached.packed
+        if known is not None and known[0] == wanted:
+            return known[1]
+        shape, at_once = cached.weight.values.shape, SimpleNamespace(**settings, transposed=_is_transposed(layer))
+        geometry = geometry_of(at_once, shape, tuple(settings["output_padding"])) if settings else LINEAR
+        packed = PackedWeights(cached.weight.values, cached.weight.scale, geometry, format)
+        cached.packed = wanted, packed  # at once: other threads may pack for other settings
         return packed
 
     @abstractmethod
@@ -217,7 +245,7 @@ class IntegerEngine(ABC):
         """True unless a subclass has put a method of its own in the place of one that integers would pass over."""
         known = self._library_classes.get(cls)
         if known is None:
-            methods = [getattr(cls, name) for name in OVERRIDABLE if hasattr(cls, name)]
+            methods = [getattr(cls, name) for name in STEPS if hasattr(cls, name)]
             known = all(method.__module__.startswith(self.library) for method in methods)
             self._library_classes[cls] = known
         return known
@@ -226,9 +254,9 @@ class IntegerEngine(ABC):
 
     def float_weight(self, layer: Any, input: Any) -> Any:
         """The weight of the float path: fake quantised; of a frozen layer from its integers, in the type of `input`."""
-        frozen = self.frozen
-        if frozen is None or not self._still_frozen(layer, frozen):
-            return layer._weight_quantizer(layer.weight)
+        frozen, weight = self._weights(layer)
+        if frozen is None:
+            return layer._weight_quantizer(weight)
         return self._in_type_of(input, frozen.weight.as_float())
 
     @abstractmethod
@@ -242,7 +270,8 @@ class IntegerEngine(ABC):
         why = self._freeze_refusal(layer)
         if why is not None:
             return why
-        has_weight = self._parameter(layer, "weight") is not None and self._is_library_class(type(layer))
+        has_weight = self._parameter(layer, "weight") is not None and self._is_library_class(type(layer)) and \
+            STEPS.isdisjoint(vars(layer))
         cached = self.cached_weight(layer) if has_weight else OWN_CLASS
         if isinstance(cached, str):
             return None if self.frozen is not None else cached
@@ -251,8 +280,9 @@ class IntegerEngine(ABC):
 
     def take(self, layer: Any, weight: IntegerWeight, keep_float: bool) -> None:
         """Freezes the layer with an integer weight that is known to be its own."""
-        self._become_frozen(CachedWeight(self._frozen_proof(layer, keep_float), weight))
-        self.lock(layer)
+        with self._lock:
+            self._become_frozen(CachedWeight(self._frozen_proof(layer, keep_float), weight))
+            self.lock(layer)
 
     def _become_frozen(self, frozen: CachedWeight) -> None:
         for array in (frozen.weight.values, frozen.weight.scale):
@@ -270,7 +300,8 @@ class IntegerEngine(ABC):
 
     def has_no_float(self, layer: Any) -> bool:
         """Whether the layer is frozen without its float weight."""
-        return self.frozen is not None and self._parameter(layer, "weight") is None
+        frozen = self.frozen
+        return frozen is not None and frozen.proof is None and self._parameter(layer, "weight") is None
 
     def load(self, layer: Any, values: Any, scale: Any) -> str | None:
         """Becomes a frozen layer by integers from a state; or says what is wrong with them."""
@@ -291,8 +322,9 @@ class IntegerEngine(ABC):
         if not (np.isfinite(scale).all() and (scale > 0).all()):
             return "expected positive finite scales"
         quantization = weight_quantization(Int(8, values.dtype.char == "B"), scale.copy(), _is_transposed(layer))
-        proof = self._frozen_proof(layer, keep_float=False)  # and no lock: the bias is still to be loaded
-        self._become_frozen(CachedWeight(proof, IntegerWeight(values.copy(), quantization)))
+        with self._lock:
+            proof = self._frozen_proof(layer, keep_float=False)  # not locked: the bias is still to be loaded
+            self._become_frozen(CachedWeight(proof, IntegerWeight(values.copy(), quantization)))
         return None
 
     def __getstate__(self) -> dict[str, Any]:

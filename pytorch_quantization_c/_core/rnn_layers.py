@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .errors import DTypeError, ShapeError, shown
+from .errors import DTypeError, ShapeError, is_raised_in_python, shown
 from .layer_rules import pop_quant_desc_in_kwargs
 from .rnn_rules import CELLS, GATES, Direction, run_layers
 
@@ -31,7 +31,9 @@ def size_of(value: Any, name: str) -> int:
     """`value` as an integer of at least 1. TypeError, ShapeError naming the argument otherwise."""
     try:
         size = operator.index(value)
-    except TypeError:
+    except TypeError as error:
+        if is_raised_in_python(error):
+            raise
         raise TypeError(f"Expected `{name}` to be an integer, got {shown(value)}") from None
     if isinstance(value, bool) or size < 1:
         raise ShapeError(f"Expected `{name}` >= 1, got {shown(value)}")
@@ -220,8 +222,10 @@ def states_of(layer: Any, hx: Any, parts: int, data: Any) -> tuple[Any, ...]:
 def check_sizes(batch_sizes: Any, rows: int) -> list[int]:
     """The batch sizes as integers. ValueError unless they fall, end above 0 and add up to the rows of the data."""
     try:
-        sizes = [operator.index(size) for size in batch_sizes]
-    except TypeError:
+        sizes = list(map(operator.index, batch_sizes))
+    except TypeError as error:
+        if is_raised_in_python(error):
+            raise
         raise TypeError(f"Expected `batch_sizes` to be integers, got {shown(batch_sizes)}") from None
     if any(later > earlier for earlier, later in pairwise(sizes)) or (sizes and sizes[-1] < 1) or sum(sizes) != rows:
         raise ValueError(f"Expected `batch_sizes` > 0 that never grow and add up to the {rows} rows of the data, "

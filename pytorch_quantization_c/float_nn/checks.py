@@ -110,7 +110,9 @@ def integer(value: Any, name: str, low: int | None = None) -> int:
         raise TypeError(f"Expected an integer `{name}`, got {shown(value)}")
     try:
         number = operator.index(value)
-    except TypeError:
+    except TypeError as error:
+        if is_raised_in_python(error):
+            raise
         raise TypeError(f"Expected an integer `{name}`, got {shown(value)}") from None
     if not -(2 ** 63) <= number < 2 ** 63:  # of more digits than Python prints, perhaps
         raise ShapeError(f"Expected an integer `{name}` of at most 64 bits, got a huge one")
@@ -133,7 +135,9 @@ def any_dtype(dtype: Any) -> np.dtype[Any]:
     """np.dtype(dtype), with one short error."""
     try:
         found: np.dtype[Any] = np.dtype(dtype)
-    except (TypeError, ValueError, SyntaxError, RecursionError, OverflowError):
+    except (TypeError, ValueError, SyntaxError, RecursionError, OverflowError) as error:
+        if is_raised_in_python(error) and not isinstance(dtype, str):  # NumPy reads strings in Python
+            raise
         raise DTypeError(f"Expected `dtype` to be a type of NumPy, got {shown(dtype)}") from None
     return found
 

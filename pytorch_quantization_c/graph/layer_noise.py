@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from .._core.errors import shown
+from .._core.errors import is_raised_in_python, shown
 from .batches import Feeds, feeds_of
 from .interpreter.run import Interpreter
 from .nodes import Quantizer, quantizers
@@ -77,7 +77,9 @@ class GraphSensitivity:
         value = self._metric(model)
         try:
             return float(value)
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, OverflowError) as error:
+            if is_raised_in_python(error):
+                raise
             raise TypeError(f"Expected `metric` to return a number, got {shown(value)}") from None
 
     def _sqnr(self, model: ir.Model) -> float:

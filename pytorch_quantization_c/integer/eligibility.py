@@ -18,6 +18,7 @@ __all__ = ["format_or_refusal", "geometry_of", "range_refusal"]
 
 # What a quantiser is asked in every call, at once, and what a fake quantiser at work answers.
 _switches = attrgetter("_disabled", "_if_quant", "_if_calib", "_fake_quant", "_learn_amax", "_enable_onnx_export")
+_STEPS = frozenset(("_quant_forward", "_get_amax", "_fake_quantize"))
 _AT_WORK = (False, True, False, True, False, False)
 
 
@@ -31,7 +32,9 @@ def format_or_refusal(quantizer: Any, whose: str) -> Int | str:
         return f"the {whose} has not 2 to 8 bits"
     if (quantizer._buffers or quantizer._parameters) and quantizer._state("_pre_quant_scale") is not None:
         return f"the {whose} has a pre_quant_scale"
-    return f"the {whose} quantizer has a forward of its own" if "forward" in vars(quantizer) else format
+    if "forward" in vars(quantizer):
+        return f"the {whose} quantizer has a forward of its own"
+    return format if _STEPS.isdisjoint(vars(quantizer)) else f"the {whose} quantizer has a step of its own"
 
 
 def _switch_refusal(quantizer: Any, whose: str) -> str | None:

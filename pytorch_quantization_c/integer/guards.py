@@ -14,15 +14,20 @@ from .. import _C
 from .._core.formats import Float, Int
 from .float_only import STATE
 from .packed import PackedWeights
+from .settings import is_fixed
 from .weights import CachedWeight
 
-__all__ = ["guarded_call"]
+__all__ = ["STEPS", "guarded_call"]
 
 ABSENT = ...
 # How a quantiser is set that quantises and does nothing else; beside its format and its range.
 SWITCHES: dict[str, Any] = {"_disabled": False, "_if_quant": True, "_if_calib": False, "_fake_quant": True,
                             "_learn_amax": False, "_enable_onnx_export": ABSENT, "use_fb_fake_quant": ABSENT,
-                            "forward": ABSENT}
+                            "forward": ABSENT, "_quant_forward": ABSENT, "_get_amax": ABSENT,
+                            "_fake_quantize": ABSENT}
+#: What a layer computes in; integers would pass over one that is set on a layer itself or is a subclass's own.
+STEPS = frozenset(("_quant", "_quantized_weight", "_float_forward", "_linear", "_conv_forward"))
+NO_STEPS: dict[str, Any] = dict.fromkeys(sorted(STEPS), ABSENT)
 ROUNDING = ("_num_bits", "_unsigned", "_narrow_range")
 RANGE = ("_axis", "_scale_amax")
 Guard = tuple[Any, type, tuple[str, ...], tuple[Any, ...]]
@@ -47,7 +52,9 @@ def quantizer_guards(quantizer: Any, format: Int | Float, range: tuple[Any, ...]
     state, buffers, parameters, cls = vars(quantizer), quantizer._buffers, quantizer._parameters, type(quantizer)
     switches = own_switches(quantizer)
     rounding, ranges = ({name: state.get(name) for name in names} for names in (ROUNDING, RANGE))
-    if switches is None or parameters or tuple(ranges.values()) != range:
+    if switches is None or parameters or tuple(ranges.values()) != range or not is_fixed(state.get("_axis")):
+        return None
+    if not is_fixed(state.get("_scale_amax")):
         return None
     if isinstance(format, Float) or tuple(rounding.values()) != (format.bits, format.unsigned, format.narrow):
         return None
@@ -82,7 +89,7 @@ def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights, quanti
     `format` and `own`, the settings of a convolution, are those that `packed` was made for: another thread may have
     changed them in between.
     """
-    one_step = own.get("padding_mode", "zeros") == "zeros" and list not in map(type, own.values())
+    one_step = own.get("padding_mode", "zeros") == "zeros" and all(map(is_fixed, own.values()))
     guards = quantizer_guards(quantizer, format, (None, None))
     if guards is None or not one_step:
         return None
@@ -91,6 +98,8 @@ def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights, quanti
     children = {"_input_quantizer": quantizer}
     if type(proof) is tuple:  # a key: the weight is not frozen
         weight = parameters["weight"]
+        if weight is None:  # the layer has just been frozen
+            return None
         other = modules["_weight_quantizer"]
         children["_weight_quantizer"] = other
         others = quantizer_guards(other, cached.weight.quantization.format, cached.proof[5][:2])
@@ -100,7 +109,8 @@ def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights, quanti
         guards += others
     amax = guards[1][3][0]  # the very one that is guarded
     guards += (
-        guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **(own or {"stride": ABSENT})}),
+        guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **NO_STEPS,
+                                  **(own or {"stride": ABSENT})}),
         guard(modules, dict, children),
         guard(parameters, dict, {"weight": weight, "bias": bias}),
         guard(STATE, dict, {"allowed": True}),

@@ -58,7 +58,7 @@ class PackedWeights:
         ValueError: shapes, dtypes or formats that do not fit together.
     """
 
-    __slots__ = ("weight", "scale", "geometry", "input_format", "_packed")
+    __slots__ = ("weight", "scale", "geometry", "input_format", "outputs", "_packed")
 
     def __init__(self, weight: NDArray[Any], scale: NDArray[np.float32], geometry: Geometry,
                  input_format: Int | Format) -> None:
@@ -73,7 +73,7 @@ class PackedWeights:
         self.scale = scale
         self.geometry = geometry
         self.input_format = input_format
-        outputs = weight.shape[1] * geometry.groups if geometry.transposed else weight.shape[0]
+        self.outputs = outputs = weight.shape[1] * geometry.groups if geometry.transposed else weight.shape[0]
         each = np.asarray(scale, np.float32).reshape(-1)
         if each.size == 1 or (geometry.transposed and each.size == weight.shape[1]):
             each = np.tile(each, outputs // each.size)

@@ -36,17 +36,16 @@ class CachedWeight:
     """An integer weight, what proves that it still is the layer's, and its packed form.
 
     `proof` belongs to the engine that made it: the `weight_key` of the weight, or what stands for it in a frozen layer.
-    `packed` is what `packed_for` led to; `guarded` is what a call needs if nothing has changed since the last one (see
-    `guards`).
+    `packed` is what its packed form was made for, and that form; `guarded` is what a call needs if nothing has changed
+    since the last one (see `guards`).
     """
 
-    __slots__ = ("proof", "weight", "packed", "packed_for", "guarded")
+    __slots__ = ("proof", "weight", "packed", "guarded")
 
     def __init__(self, proof: Any, weight: IntegerWeight) -> None:
         self.proof = proof
         self.weight = weight
-        self.packed: PackedWeights | None = None
-        self.packed_for: tuple[Any, ...] | None = None
+        self.packed: tuple[tuple[Any, ...], PackedWeights] | None = None
         self.guarded: tuple[Any, ...] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:

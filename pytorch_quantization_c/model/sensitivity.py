@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core.errors import shown
+from .._core.errors import is_raised_in_python, shown
 from .._core.files import FilePath, read_file, write_file
 from .._core.models import is_frozen, is_graph
 from .._core.progress import progress
@@ -307,7 +307,9 @@ def _reference(model: Any, batch: Any) -> list[NDArray[np.float64]]:
 def _number(value: Any) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError) as error:
+        if is_raised_in_python(error):
+            raise
         raise TypeError(f"Expected `metric` to return a number, got {shown(value)}") from None
 
 
@@ -330,7 +332,9 @@ def _outputs(model: Any, batch: Any) -> list[NDArray[np.float64]]:
 def _array(output: Any) -> NDArray[np.float64]:
     try:
         return np.asarray(output.detach().cpu().double() if hasattr(output, "detach") else output, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
+        if is_raised_in_python(error):
+            raise
         raise TypeError("Expected `model` to return an array, or a tuple, list or dict of arrays, got "
                         f"{type(output).__name__}") from None
 

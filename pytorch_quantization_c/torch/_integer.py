@@ -105,8 +105,8 @@ class TensorEngine(IntegerEngine):
                                "frozen with keep_float=False: export the model before that")
         return super().float_weight(layer, input)
 
-    def _padded(self, layer: Any, input: Any) -> Any:
-        return F.pad(input, layer._reversed_padding_repeated_twice, mode=layer.padding_mode)
+    def _padded(self, layer: Any, input: Any, mode: str) -> Any:
+        return F.pad(input, layer._reversed_padding_repeated_twice, mode=mode)
 
     # Frozen layers
 

@@ -62,9 +62,9 @@ class ArrayEngine(IntegerEngine):
         dtype = getattr(input, "dtype", weight.dtype)
         return weight.astype(dtype, copy=False) if dtype.kind == "f" else weight
 
-    def _padded(self, layer: Any, input: Any) -> Any:
+    def _padded(self, layer: Any, input: Any, mode: str) -> Any:
         x, single = batched(input, len(layer.kernel_size), type(layer).__name__)
-        padded = F.pad(x, layer._reversed_padding_repeated_twice, mode=layer.padding_mode)
+        padded = F.pad(x, layer._reversed_padding_repeated_twice, mode=mode)
         return padded[0] if single else padded
 
     # Frozen layers
