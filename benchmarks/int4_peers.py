@@ -1,4 +1,4 @@
-"""Products with 4-bit weights in groups, as each library does them: functions that make a call, of float32 in and out."""
+"""Products with 4-bit weights in groups, as each library does them: functions that make a call of float32."""
 from __future__ import annotations
 
 from collections.abc import Callable

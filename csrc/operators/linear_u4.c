@@ -13,11 +13,17 @@ enum { QUANTIZE_GRAIN = 1 << 14, PRODUCT_GRAIN = 1 << 20, PACK_GRAIN = 1 << 16 }
 /* To fetch a weight takes as long as so many products. */
 enum { FETCH = 4 };
 
+/* From so many rows on AMX is faster, whose tiles have 16; in short groups the sums, which leave the tiles after each, take longer than
+ * the products. */
+enum { SIDE = 16, MIN_AMX_ROWS = 8, MIN_AMX_ROWS_SHORT = 48 };
+
 /* A part of the rows at a time, which stays in L2 while the weights pass by; its blocks have nearly as many rows as each other. */
 typedef struct {
     const pqc_u4_weights *w;
     const pqc_u4_call *call;
     float amax; /* of all, found */
+    pqc_gemm_s8u4_fn *gemm;
+    ptrdiff_t amx_k; /* 0: not by AMX */
     ptrdiff_t first, rows, blocks;
     double *row_scale;
     int32_t *x_sums;
@@ -30,10 +36,18 @@ static ptrdiff_t padded_in(const pqc_u4_weights *w)
     return w->groups * w->length;
 }
 
+/* Rows of a part: a multiple of both kinds of blocks. */
 static ptrdiff_t most_rows(const pqc_u4_weights *w, ptrdiff_t rows)
 {
-    ptrdiff_t fit = PQC_L2_LINEAR_ROWS / padded_in(w) / PQC_U4_MR * PQC_U4_MR;
-    return pqc_min(rows, pqc_max(fit, PQC_U4_MR));
+    enum { BLOCKS = 3 * PQC_U4_AMX_MR };
+    ptrdiff_t fit = PQC_L2_LINEAR_ROWS / padded_in(w) / BLOCKS * BLOCKS;
+    return pqc_min(rows, pqc_max(fit, BLOCKS));
+}
+
+/* Where there is room for whole tiles. */
+static ptrdiff_t padded_rows(ptrdiff_t rows)
+{
+    return pqc_round_up(rows, PQC_U4_AMX_MR);
 }
 
 ptrdiff_t pqc_linear_u4_workspace(const pqc_u4_weights *w, ptrdiff_t rows)
@@ -41,7 +55,7 @@ ptrdiff_t pqc_linear_u4_workspace(const pqc_u4_weights *w, ptrdiff_t rows)
     ptrdiff_t most = most_rows(w, rows);
     return pqc_line_aligned(most * (ptrdiff_t)sizeof(double)) +
            pqc_line_aligned(most * w->groups * (ptrdiff_t)sizeof(int32_t)) +
-           pqc_line_aligned(most * padded_in(w));
+           padded_rows(most) * pqc_line_aligned(padded_in(w));
 }
 
 static void lay_out(work *k)
@@ -54,16 +68,19 @@ static void lay_out(work *k)
     k->x = (int8_t *)at + pqc_line_aligned(most * k->w->groups * (ptrdiff_t)sizeof(int32_t));
 }
 
-/* Where a block lies: its first row in the part, and how many. */
+/* Where a block lies: its first row in the part, how many, and its codes. */
 typedef struct {
     ptrdiff_t row;
     int rows;
+    int8_t *x;
 } block;
 
 static block block_of(const work *k, ptrdiff_t i)
 {
     ptrdiff_t row = pqc_part_begin(k->rows, k->blocks, i);
-    return (block){row, (int)(pqc_part_begin(k->rows, k->blocks, i + 1) - row)};
+    ptrdiff_t place = k->amx_k ? i * PQC_U4_AMX_MR : row;
+    return (block){row, (int)(pqc_part_begin(k->rows, k->blocks, i + 1) - row),
+                   k->x + place * padded_in(k->w)};
 }
 
 static unsigned set_quant(const work *k, ptrdiff_t row, pqc_int_quant *q)
@@ -78,18 +95,28 @@ static unsigned set_quant(const work *k, ptrdiff_t row, pqc_int_quant *q)
     return isfinite(q->mul) ? 0 : PQC_U4_SCALE;
 }
 
+/* Of neighbours k to k + 3 of a row. */
+static int8_t *place_of(const work *w, block b, ptrdiff_t row, ptrdiff_t k)
+{
+    if (w->amx_k == 0)
+        return b.x + b.rows * k + 4 * row;
+    ptrdiff_t tile = row / SIDE * padded_in(w->w) + k / w->amx_k * w->amx_k;
+    return b.x + SIDE * tile + row % SIDE * w->amx_k + k % w->amx_k;
+}
+
 /* Signed codes [k, k + n) of a row, from bytes that have 128 more; sums grow by those of their groups. */
 static void interleave(const work *w, const uint8_t *bytes, ptrdiff_t k, ptrdiff_t n, block b,
                        ptrdiff_t row)
 {
-    int8_t *x = w->x + b.row * padded_in(w->w) + b.rows * k + 4 * row;
     int32_t *x_sums = w->x_sums + b.row * w->w->groups + row;
-    for (ptrdiff_t i = 0; i < n; i += 4, x += 4 * b.rows) {
+    for (ptrdiff_t i = 0; i < n; i += 4) {
         uint32_t four;
         memcpy(&four, bytes + i, 4);
         four ^= 0x80808080u;
-        memcpy(x, &four, 4);
+        memcpy(place_of(w, b, row, k + i), &four, 4);
     }
+    if (w->amx_k != 0)
+        return;
     for (ptrdiff_t i = 0, end; i < n; i = end) {
         ptrdiff_t group = (k + i) / w->w->length;
         int32_t sum = 0;
@@ -144,7 +171,7 @@ static void multiply(const work *k, ptrdiff_t i, ptrdiff_t panel, ptrdiff_t pane
     const pqc_u4_weights *w = k->w;
     ptrdiff_t channel = panel * PQC_U4_NR, of_groups = channel * w->groups;
     block b = block_of(k, i);
-    pqc_gemm_s8u4_params p = {.x = k->x + b.row * padded_in(w),
+    pqc_gemm_s8u4_params p = {.x = b.x,
                               .x_sums = k->x_sums + b.row * w->groups,
                               .row_scale = k->row_scale + b.row,
                               .rows = b.rows,
@@ -161,7 +188,7 @@ static void multiply(const work *k, ptrdiff_t i, ptrdiff_t panel, ptrdiff_t pane
                               .bias = k->call->bias ? k->call->bias + channel : NULL,
                               .y = k->call->y + (k->first + b.row) * w->out + channel,
                               .y_row = w->out};
-    pqc.gemm_s8u4(&p);
+    k->gemm(&p);
 }
 
 /* Tasks are numbered panel, block: a panel is in the caches while the rows pass by. */
@@ -180,7 +207,7 @@ static void run_part(work *k)
 {
     const pqc_u4_weights *w = k->w;
     ptrdiff_t tasks = pqc_u4_panels(w->out);
-    k->blocks = pqc_div_round_up(k->rows, PQC_U4_MR);
+    k->blocks = pqc_div_round_up(k->rows, k->amx_k ? PQC_U4_AMX_MR : PQC_U4_MR);
     pqc_parallel_tasks(k->blocks, k->rows * w->in, QUANTIZE_GRAIN, quantize_blocks, k);
     if (atomic_load(&k->flags) != 0)
         return;
@@ -189,10 +216,19 @@ static void run_part(work *k)
                        multiply_tasks, k);
 }
 
+static void choose(work *k)
+{
+    ptrdiff_t amx_k = pqc.gemm_s8u4_amx ? pqc_u4_amx_k(k->w->length) : 0;
+    ptrdiff_t least = amx_k == 64 ? MIN_AMX_ROWS : MIN_AMX_ROWS_SHORT;
+    k->amx_k = k->call->rows >= least ? amx_k : 0;
+    k->gemm = k->amx_k ? pqc.gemm_s8u4_amx : pqc.gemm_s8u4;
+}
+
 unsigned pqc_linear_u4_run(const pqc_u4_weights *w, const pqc_u4_call *call)
 {
     work k = {.w = w, .call = call};
     ptrdiff_t most = most_rows(w, call->rows);
+    choose(&k);
     if (call->rows == 0)
         return 0;
     lay_out(&k);

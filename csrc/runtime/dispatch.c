@@ -55,6 +55,7 @@ static void use_scalar(pqc_kernels *t)
     t->igemm_u8s8_f32 = NULL;
     t->gemv_u8s8 = NULL;
     t->amx_gemm = NULL;
+    t->gemm_s8u4_amx = NULL;
     t->igemm_nhwc = NULL;
 }
 
@@ -158,6 +159,7 @@ static void use_vnni(pqc_kernels *t)
 static void use_amx(pqc_kernels *t)
 {
     t->amx_gemm = &pqc_amx_gemm_amx;
+    t->gemm_s8u4_amx = pqc_gemm_s8u4_amx;
     t->igemm_nhwc = &pqc_igemm_nhwc_amx;
 }
 #endif

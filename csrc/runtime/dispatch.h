@@ -63,6 +63,7 @@ typedef struct {
     pqc_gemv_u8s8_fn *gemv_u8s8;           /* or NULL */
     const pqc_winograd *winograd;          /* or NULL */
     const pqc_amx_gemm *amx_gemm;          /* or NULL */
+    pqc_gemm_s8u4_fn *gemm_s8u4_amx;       /* or NULL */
     const pqc_igemm_nhwc *igemm_nhwc;      /* or NULL */
 } pqc_kernels;
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 typedef struct {
-    buffer x, x_sums, row_scale, w, zeros, weight_sums, inverse, bias, y;
+    buffer x, tiles, x_sums, row_scale, w, zeros, weight_sums, inverse, bias, y;
 } arena;
 
 /* The weight of channel c for neighbour k of group g, as the header has it. */
@@ -70,11 +70,30 @@ static void set_weights(const pqc_gemm_s8u4_params *p, uint8_t *w, bool extreme)
     }
 }
 
-static void check_results(arena *a, pqc_gemm_s8u4_params *p)
+/* The same codes in AMX's tiles of 16 rows; those that fill up the last one are noise. */
+static int8_t *in_tiles(buffer *b, const pqc_gemm_s8u4_params *p)
 {
+    ptrdiff_t k = p->groups * p->length, tile = pqc_u4_amx_k(p->length);
+    ptrdiff_t bytes = (p->rows + 15) / 16 * 16 * k;
+    int8_t *x = buffer_place(b, (size_t)bytes, 0);
+    for (ptrdiff_t i = 0; i < bytes; i++)
+        x[i] = (int8_t)random_bits();
+    for (ptrdiff_t r = 0; r < p->rows; r++)
+        for (ptrdiff_t i = 0; i < k; i++)
+            x[r / 16 * 16 * k + i / tile * 16 * tile + r % 16 * tile + i % tile] =
+                p->x[p->rows * (i / 4 * 4) + 4 * r + i % 4];
+    return x;
+}
+
+static void check_results(arena *a, pqc_gemm_s8u4_params *p, pqc_gemm_s8u4_fn *gemm,
+                          const int8_t *x)
+{
+    pqc_gemm_s8u4_params with = *p;
     ptrdiff_t n = p->rows == 0 ? 0 : (p->rows - 1) * p->y_row + p->channels;
     p->y = buffer_place(&a->y, (size_t)n * 4, 12);
-    pqc.gemm_s8u4(p);
+    with.y = p->y;
+    with.x = x;
+    gemm(&with);
     for (ptrdiff_t i = 0; i < n; i++) {
         ptrdiff_t r = i / p->y_row, c = i % p->y_row;
         uint32_t want = c < p->channels ? bits_f32(exact_result(p, r, c)) : 0xa5a5a5a5;
@@ -126,7 +145,10 @@ static void check_product(arena *a, int rows, ptrdiff_t channels, ptrdiff_t grou
                                   .y_row = channels + way};
         set_sums(&p, x_sums);
         set_weights(&p, w, extreme);
-        check_results(a, &p);
+        if (rows <= PQC_U4_MR)
+            check_results(a, &p, pqc.gemm_s8u4, x);
+        if (pqc.gemm_s8u4_amx && pqc_u4_amx_k(length) > 0 && rows > 0)
+            check_results(a, &p, pqc.gemm_s8u4_amx, in_tiles(&a->tiles, &p));
     }
 }
 
@@ -134,8 +156,8 @@ void test_gemm_s8u4(void)
 {
     static const ptrdiff_t lengths[] = {8, 16, 32, 40, 64, 104};
     arena a;
-    buffer *all[] = {&a.x,           &a.x_sums,  &a.row_scale, &a.w, &a.zeros,
-                     &a.weight_sums, &a.inverse, &a.bias,      &a.y};
+    buffer *all[] = {&a.tiles, &a.x,           &a.x_sums,  &a.row_scale, &a.w,
+                     &a.zeros, &a.weight_sums, &a.inverse, &a.bias,      &a.y};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         buffer_open(all[i]);
     for (int rows = 0; rows <= PQC_U4_MR; rows++)
@@ -143,6 +165,10 @@ void test_gemm_s8u4(void)
             check_product(&a, rows, 1 + (ptrdiff_t)(random_bits() % 40),
                           1 + (ptrdiff_t)(random_bits() % 3), lengths[i], i % 2 == 0);
     check_product(&a, 3, 0, 2, 32, false);
+    check_product(&a, 64, 20, 11, 32, false);
+    check_product(&a, 33, 33, 1, 64, false);
+    check_product(&a, 50, 16, 5, 128, true);
+    check_product(&a, 18, 16, 2, 1024, true);
     check_product(&a, 2, 16, 1, 4096, true);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         buffer_close(all[i]);

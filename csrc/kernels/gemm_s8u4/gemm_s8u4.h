@@ -22,13 +22,13 @@
  *   weight_sums  panels x groups x 16: sum of (w - zero) over the group's weights, for x_zero; or NULL: x_zero is 0
  *   channels     to be written, in panels of 16
  *
- * rows is at most PQC_U4_MR; rows and channels may be 0.  Same bits from every ISA. */
+@@ rows and channels may be 0.  Same bits from every ISA. */
 #ifndef PQC_GEMM_S8U4_H
 #define PQC_GEMM_S8U4_H
 
 #include "pqc.h"
 
-enum { PQC_U4_NR = 16, PQC_U4_KR = 8, PQC_U4_MR = 12, PQC_U4_SCALES = 64 };
+enum { PQC_U4_NR = 16, PQC_U4_KR = 8, PQC_U4_MR = 12, PQC_U4_SCALES = 64, PQC_U4_AMX_MR = 64 };
 
 typedef struct {
     const int8_t *x;
@@ -50,7 +50,7 @@ typedef struct {
 
 typedef void pqc_gemm_s8u4_fn(const pqc_gemm_s8u4_params *p);
 
-pqc_gemm_s8u4_fn pqc_gemm_s8u4_scalar, pqc_gemm_s8u4_avx2, pqc_gemm_s8u4_vnni;
+pqc_gemm_s8u4_fn pqc_gemm_s8u4_scalar, pqc_gemm_s8u4_avx2, pqc_gemm_s8u4_vnni, pqc_gemm_s8u4_amx;
 
 /* Bytes of a group, and of a panel. */
 static inline ptrdiff_t pqc_u4_group_bytes(ptrdiff_t length)
@@ -61,6 +61,12 @@ static inline ptrdiff_t pqc_u4_group_bytes(ptrdiff_t length)
 static inline ptrdiff_t pqc_u4_panel_bytes(ptrdiff_t groups, ptrdiff_t length)
 {
     return groups * pqc_u4_group_bytes(length);
+}
+
+/* K of a tile of AMX for groups of this length, or 0. */
+static inline ptrdiff_t pqc_u4_amx_k(ptrdiff_t length)
+{
+    return length % 64 == 0 ? 64 : length == 32 ? 32 : 0;
 }
 
 #endif

@@ -1,7 +1,7 @@
 #include "gemm_s8u4.h"
 
 #if PQC_X86
-#include "avx512.h"
+#include "gemm_s8u4_avx512.h"
 
 #include <string.h>
 
@@ -82,32 +82,6 @@ INLINE void group(const int8_t *x, const uint8_t *w, ptrdiff_t steps, const int 
         sums[i % R] = _mm512_add_epi32(sums[i % R], more[i]);
 }
 
-/* (float)(by * inverse) of 16 channels. */
-INLINE __m512 scales_of(double by, const double *inverse, __mmask16 lanes)
-{
-    __m512d low = _mm512_maskz_loadu_pd((__mmask8)lanes, inverse);
-    __m512d high = _mm512_maskz_loadu_pd((__mmask8)(lanes >> 8), inverse + 8);
-    __m256 first = _mm512_cvtpd_ps(_mm512_mul_pd(_mm512_set1_pd(by), low));
-    __m256 second = _mm512_cvtpd_ps(_mm512_mul_pd(_mm512_set1_pd(by), high));
-    return _mm512_insertf32x8(_mm512_castps256_ps512(first), second, 1);
-}
-
-INLINE void store(const pqc_gemm_s8u4_params *p, ptrdiff_t channel, const int R,
-                  const __m512i *sums, const __m512 *acc)
-{
-    __mmask16 lanes = tail16(p->channels - channel);
-    __m512 bias = p->bias ? _mm512_maskz_loadu_ps(lanes, p->bias + channel) : _mm512_setzero_ps();
-    PQC_UNROLL(12)
-    for (int r = 0; r < R; r++) {
-        __m512 of = acc[r], by = _mm512_set1_ps((float)p->row_scale[r]);
-        if (p->inverse) {
-            of = _mm512_cvtepi32_ps(sums[r]);
-            by = scales_of(p->row_scale[r], p->inverse + channel, lanes);
-        }
-        _mm512_mask_storeu_ps(p->y + r * p->y_row + channel, lanes, _mm512_fmadd_ps(of, by, bias));
-    }
-}
-
 INLINE void panels(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps)
 {
     const ptrdiff_t bytes = pqc_u4_group_bytes(8 * steps), count = p->groups;
@@ -130,7 +104,9 @@ INLINE void panels(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps)
             for (int r = 0; r < R; r++)
                 acc[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), scale, acc[r]);
         }
-        store(p, channel, R, sums, acc);
+        PQC_UNROLL(12)
+        for (int r = 0; r < R; r++)
+            u4_store16(p, channel, r, sums[r], acc[r]);
     }
 }
 

@@ -59,7 +59,7 @@ IN_C int byte_of(uint8_t byte, bool is_signed)
 }
 
 /* sums += A B, B's rows being four of its matrix's in dwords. */
-IN_C void multiply_tiles(int sums, int a, int b, bool a_signed, bool b_signed)
+IN_C void tiles_in_c(int sums, int a, int b, bool a_signed, bool b_signed)
 {
     must_be_configured(sums);
     must_be_configured(a);
@@ -79,7 +79,8 @@ IN_C void multiply_tiles(int sums, int a, int b, bool a_signed, bool b_signed)
         }
 }
 
-#define _tile_dpbusd(sums, a, b) multiply_tiles(sums, a, b, false, true)
-#define _tile_dpbsud(sums, a, b) multiply_tiles(sums, a, b, true, false)
+#define _tile_dpbssd(sums, a, b) tiles_in_c(sums, a, b, true, true)
+#define _tile_dpbusd(sums, a, b) tiles_in_c(sums, a, b, false, true)
+#define _tile_dpbsud(sums, a, b) tiles_in_c(sums, a, b, true, false)
 
 #endif
