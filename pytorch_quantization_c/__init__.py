@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from . import calib as calib
     from . import cuda_ext as cuda_ext
     from . import float_nn as float_nn
+    from . import formats as formats
     from . import graph as graph
     from . import integer as integer
     from . import isa as isa
@@ -49,9 +50,9 @@ __all__ = ["__version__", "calibrating", "compile", "deactivate", "enable_onnx_e
            "initialize", "load_frozen", "load_quant_state", "quant_summary", "quantized", "replace", "save_frozen",
            "save_quant_state", "sensitivity", "unquantized_layers"]
 
-_SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "graph", "integer", "isa", "layer_sensitivity",
-                         "methods", "model", "nn", "optim", "quant_modules", "quant_state", "summary", "tensor_quant",
-                         "threads", "utils"})
+_SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "formats", "graph", "integer", "isa",
+                         "layer_sensitivity", "methods", "model", "nn", "optim", "quant_modules", "quant_state",
+                         "summary", "tensor_quant", "threads", "utils"})
 _HOMES = {
     "graph.compiled_model": ("compile",),
     "model.calibrating": ("calibrating",),

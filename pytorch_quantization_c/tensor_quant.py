@@ -25,6 +25,22 @@ from ._core.descriptor import (
     ScaledQuantDescriptor,
 )
 from ._core.errors import UnsupportedFormatError, shown
+from ._core.format_descriptors import (
+    QUANT_DESC_8BIT_AFFINE_PER_TENSOR,
+    QUANT_DESC_FP8_E5M2_PER_TENSOR,
+    QUANT_DESC_FP8_PER_TENSOR,
+    QUANT_DESC_INT4_GROUPS_OF_32_WEIGHT,
+    QUANT_DESC_INT4_GROUPS_OF_64_WEIGHT,
+    QUANT_DESC_INT4_GROUPS_OF_128_WEIGHT,
+    QUANT_DESC_MXFP4,
+    QUANT_DESC_MXFP6,
+    QUANT_DESC_MXFP6_E2M3,
+    QUANT_DESC_MXFP8,
+    QUANT_DESC_MXFP8_E5M2,
+    QUANT_DESC_MXINT8,
+    QUANT_DESC_NVFP4_INPUT,
+    QUANT_DESC_NVFP4_WEIGHT,
+)
 from ._core.formats import E4M3
 from ._core.onnx import e4m3_symbolic, int8_symbolic
 from ._function import Function, FunctionCtx
@@ -34,6 +50,11 @@ __all__ = [
     "QUANT_DESC_8BIT_CONV3D_WEIGHT_PER_CHANNEL", "QUANT_DESC_8BIT_CONVTRANSPOSE1D_WEIGHT_PER_CHANNEL",
     "QUANT_DESC_8BIT_CONVTRANSPOSE2D_WEIGHT_PER_CHANNEL", "QUANT_DESC_8BIT_CONVTRANSPOSE3D_WEIGHT_PER_CHANNEL",
     "QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW", "QUANT_DESC_8BIT_PER_TENSOR", "QUANT_DESC_UNSIGNED_8BIT_PER_TENSOR",
+    "QUANT_DESC_8BIT_AFFINE_PER_TENSOR", "QUANT_DESC_FP8_E5M2_PER_TENSOR", "QUANT_DESC_FP8_PER_TENSOR",
+    "QUANT_DESC_INT4_GROUPS_OF_128_WEIGHT", "QUANT_DESC_INT4_GROUPS_OF_32_WEIGHT",
+    "QUANT_DESC_INT4_GROUPS_OF_64_WEIGHT", "QUANT_DESC_MXFP4", "QUANT_DESC_MXFP6", "QUANT_DESC_MXFP6_E2M3",
+    "QUANT_DESC_MXFP8", "QUANT_DESC_MXFP8_E5M2", "QUANT_DESC_MXINT8", "QUANT_DESC_NVFP4_INPUT",
+    "QUANT_DESC_NVFP4_WEIGHT",
     "FakeAffineTensorQuantFunction", "FakeTensorQuantFunction", "Function", "FunctionCtx",
     "LegacyFakeTensorQuantFunction", "QuantDescriptor", "ScaledE4M3Function", "ScaledQuantDescriptor",
     "TensorQuantFunction", "cuda_ext", "fake_affine_tensor_quant", "fake_tensor_quant", "legacy_fake_tensor_quant",

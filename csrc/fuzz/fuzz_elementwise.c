@@ -10,6 +10,7 @@ typedef struct {
     ptrdiff_t n;
     const float *x, *other, *mul, *div;
     pqc_int_quant q;
+    pqc_float_format format;
     float amax;
     pqc_affine affine;
 } call;
@@ -33,10 +34,10 @@ static void run_float(const call *c, float *y)
         pqc.fake_quant_each_f32(c->x, y, c->n, c->mul, c->div, c->q);
         return;
     case 5:
-        pqc.e4m3_f32(c->x, y, c->n, pqc_e4m3_init(c->amax));
+        pqc.float_quant_f32(c->x, y, c->n, pqc_float_scale_init(c->amax, &c->format), &c->format);
         return;
     case 6:
-        pqc.e4m3_each_f32(c->x, y, c->n, c->mul, c->div);
+        pqc.float_quant_each_f32(c->x, y, c->n, c->mul, c->div, &c->format);
         return;
     case 7:
         pqc.ste_f32(c->x, c->other, y, c->n, c->amax);
@@ -98,6 +99,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     c.amax = fabsf(take_float(&in));
     c.q = pqc_int_quant_init(c.amax, format);
     float low = take_float(&in);
+    static const int floats[][2] = {{5, 2}, {4, 3}, {3, 2}, {2, 3}, {2, 1}};
+    const int *bits = floats[pick(&in, 0, 4)];
+    c.format = pqc_float_format_init(bits[0], bits[1]);
     c.affine = pqc_affine_init(low, take_float(&in), pick(&in, 1, 32));
     size_t bytes = (size_t)c.n * sizeof(float);
     float *x = block(&in, bytes), *other = block(&in, bytes), *amax = block(&in, bytes);

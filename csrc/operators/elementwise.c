@@ -31,8 +31,8 @@ static void run_f32_each(const pqc_elementwise *job, const float *x, const float
     case PQC_FAKE_QUANT:
         pqc.fake_quant_each_f32(x, y, n, s.mul, s.div, q);
         break;
-    case PQC_E4M3:
-        pqc.e4m3_each_f32(x, y, n, s.mul, s.div);
+    case PQC_FLOAT_QUANT:
+        pqc.float_quant_each_f32(x, y, n, s.mul, s.div, &job->format);
         break;
     case PQC_STE:
         pqc.ste_each_f32(x, grad, y, n, s.mul);
@@ -58,8 +58,8 @@ static void run_f32(const pqc_elementwise *job, const float *x, const float *gra
         else
             pqc.fake_quant_f32(x, y, n, q);
         break;
-    case PQC_E4M3:
-        pqc.e4m3_f32(x, y, n, (pqc_e4m3){*s.mul, *s.div});
+    case PQC_FLOAT_QUANT:
+        pqc.float_quant_f32(x, y, n, (pqc_float_scale){*s.mul, *s.div}, &job->format);
         break;
     case PQC_STE:
         pqc.ste_f32(x, grad, y, n, *s.mul);
@@ -112,8 +112,8 @@ static void run_f64(const pqc_elementwise *job, ptrdiff_t at, ptrdiff_t n, ptrdi
     case PQC_FAKE_QUANT:
         pqc_fake_quant_f64_scalar(x, y, n, (pqc_int_quant_f64){mul, div, job->lo, job->hi});
         break;
-    case PQC_E4M3:
-        pqc_e4m3_f64_scalar(x, y, n, (pqc_e4m3_f64){mul, div});
+    case PQC_FLOAT_QUANT:
+        pqc_float_quant_f64_scalar(x, y, n, (pqc_float_scale_f64){mul, div}, &job->format);
         break;
     case PQC_STE:
         pqc_ste_f64_scalar(x, (const double *)job->grad + at, y, n, mul);

@@ -4,12 +4,13 @@
 #define PQC_ELEMENTWISE_H
 
 #include "chain_f32/chain_f32.h"
+#include "quant_params/quant_params.h"
 
 typedef enum {
-    PQC_QUANTIZE,   /* int_quant/ */
-    PQC_FAKE_QUANT, /* int_quant/ */
-    PQC_E4M3,       /* e4m3/ */
-    PQC_STE,        /* ste/; `mul` holds amax, `grad` the gradients */
+    PQC_QUANTIZE,    /* int_quant/ */
+    PQC_FAKE_QUANT,  /* int_quant/ */
+    PQC_FLOAT_QUANT, /* float_quant/; `format` */
+    PQC_STE,         /* ste/; `mul` holds amax, `grad` the gradients */
 } pqc_operation;
 
 /* Element i belongs to channel (i / inner) % channels, which has its own mul and div. */
@@ -21,6 +22,7 @@ typedef struct {
     ptrdiff_t n, channels, inner;
     const void *mul, *div; /* `channels` floats each, doubles if dtype is PQC_F64 */
     double lo, hi;
+    pqc_float_format format;
 } pqc_elementwise;
 
 /* Halves are computed in float32 and rounded once.  Same bits however the work is split. */

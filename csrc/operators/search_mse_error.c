@@ -1,7 +1,7 @@
 #include "search_mse_error.h"
 
 #include "dispatch.h"
-#include "e4m3/e4m3.h"
+#include "float_quant/float_quant.h"
 
 #include <math.h>
 
@@ -133,7 +133,8 @@ pqc_mse_quant pqc_mse_quant_of(const pqc_mse_table *t, float amax)
 {
     pqc_mse_quant q = {.amax = amax};
     if (is_e4m3(t->format)) {
-        pqc_e4m3 e = pqc_e4m3_init(amax);
+        pqc_float_format e4m3 = pqc_float_format_init(4, 3);
+        pqc_float_scale e = pqc_float_scale_init(amax, &e4m3);
         q.mul = e.mul, q.div = e.div;
     } else {
         pqc_int_quant i = pqc_int_quant_init(amax, t->format);
@@ -148,11 +149,12 @@ double pqc_mse_in_full(const pqc_mse_table *t, float amax)
 {
     float y[ROW];
     double total = 0.0;
+    pqc_float_format e4m3 = pqc_float_format_init(4, 3);
     for (ptrdiff_t at = 0; at < t->n; at += ROW) {
         ptrdiff_t n = t->n - at < ROW ? t->n - at : ROW;
         const float *x = t->x + at;
         if (is_e4m3(t->format))
-            pqc.e4m3_f32(x, y, n, pqc_e4m3_init(amax));
+            pqc.float_quant_f32(x, y, n, pqc_float_scale_init(amax, &e4m3), &e4m3);
         else
             pqc.fake_quant_f32(x, y, n, pqc_int_quant_init(amax, t->format));
         for (ptrdiff_t i = 0; i < n; i++) {
@@ -200,7 +202,7 @@ static ptrdiff_t first_larger(const pqc_mse_table *t, float value)
 
 static float least_nonzero(const pqc_mse_table *t)
 {
-    return is_e4m3(t->format) ? PQC_E4M3_ZERO : 0.0f;
+    return is_e4m3(t->format) ? 0x1p-24f : 0.0f;
 }
 
 bool pqc_mse_all_zero(const pqc_mse_table *t, const pqc_mse_quant *q)

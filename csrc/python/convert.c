@@ -175,6 +175,25 @@ int pqc_get_int(PyObject *object, const char *name, long low, long high, long *v
     return -1;
 }
 
+int pqc_get_float_format(PyObject *const *args, pqc_float_format *format)
+{
+    static const char *const known[] = {"52", "43", "32", "23", "21"};
+    long exponent, mantissa;
+    if (pqc_get_int(args[0], "exponent", 0, 9, &exponent) < 0 ||
+        pqc_get_int(args[1], "mantissa", 0, 9, &mantissa) < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (exponent == known[i][0] - '0' && mantissa == known[i][1] - '0') {
+            *format = pqc_float_format_init((int)exponent, (int)mantissa);
+            return 0;
+        }
+    PyErr_Format(PyExc_ValueError,
+                 "Expected the float format (5, 2), (4, 3), (3, 2), (2, 3) or (2, 1), got (%ld, "
+                 "%ld)",
+                 exponent, mantissa);
+    return -1;
+}
+
 int pqc_get_bool(PyObject *object, bool *value)
 {
     int truth = object == Py_True ? 1 : object == Py_False ? 0 : PyObject_IsTrue(object);

@@ -5,7 +5,7 @@
 
 #include "float_mode.h"
 #include "numpy_api.h"
-#include "pqc.h"
+#include "quant_params/quant_params.h"
 
 /* A new reference to a C-contiguous, aligned array of native byte order, of float32, float16,
  * bfloat16 or float64: the object itself where it is one.  Python numbers, lists and tuples become
@@ -29,6 +29,9 @@ PyArrayObject *pqc_new_like(PyArrayObject *array);
 /* An integer in [low, high]: TypeError for anything that is not one (True and 2.0 are not),
  * ValueError naming the range. */
 int pqc_get_int(PyObject *object, const char *name, long low, long high, long *value);
+
+/* The format of two arguments, exponent and mantissa: (5, 2), (4, 3), (3, 2), (2, 3) or (2, 1), else ValueError. */
+int pqc_get_float_format(PyObject *const *args, pqc_float_format *format);
 
 /* True or False, by Python's rules of truth. */
 int pqc_get_bool(PyObject *object, bool *value);

@@ -7,6 +7,7 @@
 extern PyMethodDef pqc_affine_methods[];
 extern PyMethodDef pqc_calib_methods[];
 extern PyMethodDef pqc_float_methods[];
+extern PyMethodDef pqc_formats_methods[];
 extern PyMethodDef pqc_integer_methods[];
 extern PyMethodDef pqc_machine_methods[];
 extern PyMethodDef pqc_pack_methods[];

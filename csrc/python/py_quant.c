@@ -177,6 +177,33 @@ static PyObject *number_or_array(PyObject *amax, bool *is_number)
     return amax;
 }
 
+/* amax is a number or an array; `is_number`: of a Python number, as above. */
+static PyObject *float_quantised(PyObject *inputs, PyObject *amax, PyObject *out, bool is_number,
+                                 pqc_float_format format)
+{
+    pqc_operands o;
+    pqc_scales s = {0};
+    PyArrayObject *y = NULL;
+    pqc_float_mode mode = pqc_set_default_float_mode();
+    if (pqc_operands_init(&o, inputs, amax, "inputs", "amax") < 0 ||
+        pqc_scales_float(&s, &o, &format) < 0)
+        goto done;
+    if (is_number)
+        scale_of_number(PyFloat_AS_DOUBLE(amax), &s, o.dtype);
+    y = pqc_begin_output(out, o.x);
+    if (y) {
+        pqc_elementwise job = elementwise(PQC_FLOAT_QUANT, &o, &s);
+        job.y = PyArray_DATA(y);
+        job.format = format;
+        run(&job, false);
+    }
+done:
+    pqc_restore_float_mode(mode);
+    pqc_scales_clear(&s);
+    pqc_operands_clear(&o);
+    return pqc_finish_output(y, out);
+}
+
 PyDoc_STRVAR(e4m3_doc, "e4m3(inputs, amax=None, out=None, /)\n--\n\n"
                        "float8_e4m3(inputs * scale) / scale with scale = (1 / amax) * 448; 448 / "
                        "amax for a Python number;\n"
@@ -184,10 +211,6 @@ PyDoc_STRVAR(e4m3_doc, "e4m3(inputs, amax=None, out=None, /)\n--\n\n"
 
 static PyObject *e4m3(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    pqc_operands o;
-    pqc_scales s = {0};
-    PyObject *out = count > 2 ? args[2] : NULL;
-    PyArrayObject *y = NULL;
     bool is_number;
     (void)self;
     if (pqc_check_count("e4m3", count, 1, 3) < 0)
@@ -195,23 +218,26 @@ static PyObject *e4m3(PyObject *self, PyObject *const *args, Py_ssize_t count)
     PyObject *amax = number_or_array(count > 1 ? args[1] : Py_None, &is_number);
     if (!amax)
         return NULL;
-    pqc_float_mode mode = pqc_set_default_float_mode();
-    if (pqc_operands_init(&o, args[0], amax, "inputs", "amax") < 0 || pqc_scales_e4m3(&s, &o) < 0)
-        goto done;
-    if (is_number)
-        scale_of_number(PyFloat_AS_DOUBLE(amax), &s, o.dtype);
-    y = pqc_begin_output(out, o.x);
-    if (y) {
-        pqc_elementwise job = elementwise(PQC_E4M3, &o, &s);
-        job.y = PyArray_DATA(y);
-        run(&job, false);
-    }
-done:
-    pqc_restore_float_mode(mode);
+    PyObject *y = float_quantised(args[0], amax, count > 2 ? args[2] : NULL, is_number,
+                                  pqc_float_format_init(4, 3));
     Py_DECREF(amax);
-    pqc_scales_clear(&s);
-    pqc_operands_clear(&o);
-    return pqc_finish_output(y, out);
+    return y;
+}
+
+PyDoc_STRVAR(
+    float_quant_doc,
+    "float_quant(inputs, amax, exponent, mantissa, out=None, /)\n--\n\n"
+    "nearest(inputs * scale) / scale with scale = (1 / amax) * (the largest float of so many "
+    "bits of exponent and mantissa).");
+
+static PyObject *float_quant(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    pqc_float_format format;
+    (void)self;
+    if (pqc_check_count("float_quant", count, 4, 5) < 0 ||
+        pqc_get_float_format(args + 2, &format) < 0)
+        return NULL;
+    return float_quantised(args[0], args[1], count > 4 ? args[4] : NULL, false, format);
 }
 
 PyDoc_STRVAR(ste_doc, "ste(inputs, amax, grad_outputs, /)\n--\n\n"
@@ -256,9 +282,7 @@ done:
 #define FASTCALL(function) (PyCFunction)(void (*)(void)) function, METH_FASTCALL, function##_doc
 
 PyMethodDef pqc_quant_methods[] = {
-    {"quantize", FASTCALL(quantize)},
-    {"fake_quant", FASTCALL(fake_quant)},
-    {"e4m3", FASTCALL(e4m3)},
-    {"ste", FASTCALL(ste)},
-    {NULL, NULL, 0, NULL},
+    {"quantize", FASTCALL(quantize)}, {"fake_quant", FASTCALL(fake_quant)},
+    {"e4m3", FASTCALL(e4m3)},         {"float_quant", FASTCALL(float_quant)},
+    {"ste", FASTCALL(ste)},           {NULL, NULL, 0, NULL},
 };

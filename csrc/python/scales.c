@@ -37,19 +37,24 @@ int pqc_scales_int(pqc_scales *s, const pqc_operands *o, pqc_int_format format)
     return 0;
 }
 
-int pqc_scales_e4m3(pqc_scales *s, const pqc_operands *o)
+int pqc_scales_float(pqc_scales *s, const pqc_operands *o, const pqc_float_format *format)
 {
     if (allocate(s, o) < 0)
         return -1;
     if (o->dtype != PQC_F64) {
-        pqc_e4m3_scales(o->amax, s->mul, s->div, o->channels);
+        pqc_float_scales(o->amax, s->mul, s->div, o->channels, format);
         return 0;
     }
     for (ptrdiff_t i = 0; i < o->channels; i++) {
-        double mul = o->is_double ? pqc_e4m3_init_f64(((const double *)o->amax)[i]).mul
-                                  : (double)pqc_e4m3_init(((const float *)o->amax)[i]).mul;
-        ((double *)s->mul)[i] = mul;
-        ((double *)s->div)[i] = mul;
+        pqc_float_scale_f64 q;
+        if (o->is_double) {
+            q = pqc_float_scale_init_f64(((const double *)o->amax)[i], format);
+        } else {
+            pqc_float_scale narrow = pqc_float_scale_init(((const float *)o->amax)[i], format);
+            q = (pqc_float_scale_f64){(double)narrow.mul, (double)narrow.div};
+        }
+        ((double *)s->mul)[i] = q.mul;
+        ((double *)s->div)[i] = q.div;
     }
     return 0;
 }

@@ -16,7 +16,7 @@ typedef struct {
 /* Integer scales; the bounds come from the format alone.  MemoryError and -1 if there is no memory.
  */
 int pqc_scales_int(pqc_scales *s, const pqc_operands *o, pqc_int_format format);
-int pqc_scales_e4m3(pqc_scales *s, const pqc_operands *o);
+int pqc_scales_float(pqc_scales *s, const pqc_operands *o, const pqc_float_format *format);
 /* mul is amax itself, in the precision of x. */
 int pqc_scales_amax(pqc_scales *s, const pqc_operands *o);
 void pqc_scales_clear(pqc_scales *s);

@@ -6,6 +6,7 @@
 
 #include "affine/affine.h"
 #include "amax/amax.h"
+#include "block_quant/block_quant.h"
 #include "chain_f32/chain_f32.h"
 #include "codes_f32/codes_f32.h"
 #include "search_logs/search_logs.h"
@@ -13,7 +14,7 @@
 #include "dwconv_u8s8/dwconv_u8s8.h"
 #include "finish_nhwc/finish_nhwc.h"
 #include "requantize/requantize.h"
-#include "e4m3/e4m3.h"
+#include "float_quant/float_quant.h"
 #include "fake_quant_half/fake_quant_half.h"
 #include "fingerprint/fingerprint.h"
 #include "gemm_s8u4/gemm_s8u4.h"
@@ -37,8 +38,11 @@ typedef struct {
     pqc_bf16_to_f32_fn *bf16_to_f32;
     pqc_f32_to_bf16_fn *f32_to_bf16;
     pqc_affine_f32_fn *affine_f32;
-    pqc_e4m3_f32_fn *e4m3_f32;
-    pqc_e4m3_each_f32_fn *e4m3_each_f32;
+    pqc_float_quant_f32_fn *float_quant_f32;
+    pqc_float_quant_each_f32_fn *float_quant_each_f32;
+    pqc_block_quant_f32_fn *block_quant_f32;
+    pqc_encode_elements_fn *encode_elements;
+    pqc_decode_elements_fn *decode_elements;
     pqc_ste_f32_fn *ste_f32;
     pqc_ste_each_f32_fn *ste_each_f32;
     pqc_amax_f32_fn *amax_f32;

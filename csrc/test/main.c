@@ -15,7 +15,8 @@ typedef struct {
 static const test per_isa[] = {
     {"int_quant", test_int_quant},
     {"half", test_half},
-    {"e4m3", test_e4m3},
+    {"float_quant", test_float_quant},
+    {"block_quant", test_block_quant},
     {"ste", test_ste},
     {"amax", test_amax},
     {"affine", test_affine},

@@ -4,7 +4,8 @@
 
 void test_int_quant(void);
 void test_half(void);
-void test_e4m3(void);
+void test_float_quant(void);
+void test_block_quant(void);
 void test_ste(void);
 void test_amax(void);
 void test_affine(void);

@@ -152,6 +152,15 @@ class _Calibrator(ABC):
         raise NotFiniteError(f"Expected finite values to calibrate {self._owner()}, got {nans} NaN and {infs} infinite "
                              "ones: calibrating(model, nonfinite=\"ignore\") leaves them out")
 
+    def _only_finite(self, array: NDArray[Any]) -> NDArray[Any] | None:
+        """`array` with 0 for NaN and infinities, None if it has nothing else; ValueError unless they are left out."""
+        finite = np.isfinite(array)
+        if self._nonfinite == "raise":
+            nans = int(np.isnan(array).sum())
+            self._refuse_not_finite(nans, int(array.size - finite.sum()) - nans)
+        self._report_not_finite()
+        return np.where(finite, array, array.dtype.type(0)) if finite.any() else None
+
     def _report_not_finite(self) -> None:
         """Warns, once until the next reset, that what was collected holds a NaN or an infinity."""
         if not self._warned:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._arrays import number_array
 from .axes import Axis
+from .blocks import Blocks, checked_blocks
 from .errors import is_raised_in_python, shown
 from .formats import known_bits
 from .lazy_logger import get_logger
@@ -67,6 +68,30 @@ def _checked_amax(amax: Any) -> NDArray[np.float32] | None:
     return array
 
 
+def _checked_amin(amin: Any) -> NDArray[np.float32] | None:
+    if amin is None:
+        return None
+    if not isinstance(amin, float | list | np.ndarray | np.floating):
+        raise TypeError(f"amin must be float, list or ndarray, not {type(amin).__name__}")
+    with np.errstate(over="ignore"):
+        array = np.array(number_array(amin, "amin"), np.float32)
+    if (array > 0).any():
+        raise ValueError(f"Expected `amin` <= 0, got {array.max()}")
+    array.setflags(write=False)
+    return array
+
+
+def _lists(values: dict[Any, Any]) -> dict[Any, Any]:
+    """The same with lists for tuples, of which plain YAML has none."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def _same(mine: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    if mine is None or other is None:
+        return mine is other
+    return np.array_equal(mine, other, equal_nan=True)
+
+
 def _checked_scale(scale_amax: Any) -> Any:
     if scale_amax is None:
         return None
@@ -86,10 +111,12 @@ def _checked_flag(name: str, flag: Any) -> bool:
 
 
 class ScaledQuantDescriptor:
-    """How an array is quantised: symmetric, with a scale taken from `amax`, the largest absolute value.
+    """How an array is quantised: symmetric, with a scale taken from `amax`, the largest absolute value, unless it says
+    otherwise.
 
     Args:
-        num_bits: 0 to 32 for integers (0 quantises everything to 0), or (4, 3) for the 8-bit floats E4M3.
+        num_bits: 0 to 32 for integers (0 quantises everything to 0), or the bits of exponent and mantissa of small
+            floats: (5, 2), (4, 3), (3, 2), (2, 3) or (2, 1).
         name: free text, shown by `str` and in messages about the quantiser.
 
     Keyword Args:
@@ -103,11 +130,25 @@ class ScaledQuantDescriptor:
         calib_method: "max" or "histogram": which calibrator a quantiser makes.
         unsigned: range [0, 2^bits - 1] for arrays without negative values.
         narrow_range: signed integers from -(2^(bits-1) - 1) instead of -2^(bits-1).
+        block_sizes: None, or `{-1: size, "type": "static" | "dynamic", "scale_bits": None | (8, 0) | (4, 3)}`: so many
+            neighbours along the last axis have an amax each. "static", the default, may be calibrated or fixed,
+            "dynamic" is that of each array. The scales are float32 numbers; powers of two with (8, 0), as in OCP's
+            microscaling formats; E4M3 numbers times one scale of the array with (4, 3), as in NVFP4. Excludes `axis`,
+            `learn_amax`, `zero_point` and, but for one amax of the array, histograms.
+        zero_point: integers of 2 to 16 bits whose range has two ends, from min(x, 0) to max(x, 0), instead of the same
+            one on both sides of 0: for activations after ReLU, or lopsided ones. Fixed by `amin` and `amax` together.
+        amin: the lower end of a fixed range with `zero_point`, at most 0.
 
     Raises:
         TypeError: an argument of the wrong type, an unknown keyword, `learn_amax` together with `axis`.
-        ValueError: `num_bits` out of range, a negative amax, an unknown `calib_method`.
+        ValueError: `num_bits` out of range, a negative amax, an unknown `calib_method`, arguments that exclude each
+            other.
     """
+
+    # Descriptors that were pickled by older versions lack these.
+    _block_sizes: Blocks | None = None
+    _zero_point = False
+    _amin: NDArray[np.float32] | None = None
 
     def __init__(self, num_bits: int | tuple[int, int] = 8, name: str | None = None, **kwargs: Any) -> None:
         self._num_bits = checked_bits(num_bits)
@@ -129,8 +170,44 @@ class ScaledQuantDescriptor:
                              + (": it searches a 'histogram', and is chosen when amax is loaded" if searched else ""))
         self._unsigned = _checked_flag("unsigned", kwargs.pop("unsigned", False))
         self._narrow_range = _checked_flag("narrow_range", kwargs.pop("narrow_range", False))
+        self._block_sizes = checked_blocks(kwargs.pop("block_sizes", None))
+        self._zero_point = _checked_flag("zero_point", kwargs.pop("zero_point", False))
+        self._amin = _checked_amin(kwargs.pop("amin", None))
         if kwargs:
             raise TypeError(f"Unused keys: {', '.join(map(repr, kwargs)):.200}")
+        self._check_blocks()
+        self._check_zero_point()
+
+    def _check_blocks(self) -> None:
+        blocks = self._block_sizes
+        if blocks is None:
+            return
+        others = {"axis": self._axis, "learn_amax": self._learn_amax or None, "zero_point": self._zero_point or None}
+        for name, value in others.items():
+            if value is not None:
+                raise ValueError(f"Expected no `{name}` beside `block_sizes`, got {value!r}")
+        if self._calib_method != "max" and not (blocks.is_dynamic and blocks.has_global):
+            raise ValueError(f"Expected `calib_method` 'max' beside `block_sizes`, got {self._calib_method!r}")
+        if self._amax is not None and blocks.ignores_amax:
+            raise ValueError("Expected no `amax` beside dynamic `block_sizes`, whose ranges are those of each array")
+        if blocks.scale_bits is not None and not isinstance(self._num_bits, tuple) and (
+                self._unsigned or not 2 <= self._num_bits <= 8):
+            raise ValueError(f"Expected signed `num_bits` of 2 to 8 beside `scale_bits`, got {self._num_bits}")
+
+    def _check_zero_point(self) -> None:
+        if self._amin is not None and (not self._zero_point or self._amax is None):
+            raise ValueError("Expected `amin` with `zero_point` and `amax` alone")
+        if not self._zero_point:
+            return
+        if isinstance(self._num_bits, tuple) or not 2 <= self._num_bits <= 16:
+            raise ValueError(f"Expected `num_bits` of 2 to 16 beside `zero_point`, got {self._num_bits}")
+        if self._learn_amax or self._narrow_range or self._calib_method != "max":
+            raise ValueError("Expected no `learn_amax`, no `narrow_range` and `calib_method` 'max' beside `zero_point`")
+        if self._amax is not None:
+            if self._amin is None:
+                raise ValueError("Expected `amin` beside `amax` and `zero_point`: a fixed range has two ends")
+            if self._amin.shape != self._amax.shape:
+                raise ValueError(f"Expected `amin` of the shape of `amax`, {self._amax.shape}, got {self._amin.shape}")
 
     @property
     def num_bits(self) -> int | tuple[int, int]:
@@ -182,6 +259,26 @@ class ScaledQuantDescriptor:
         """Whether the lowest signed integer is left out."""
         return self._narrow_range
 
+    @property
+    def block_sizes(self) -> dict[Any, Any] | None:
+        """The blocks along the last axis, as the constructor takes them, or None."""
+        return None if self._block_sizes is None else self._block_sizes.as_dict()
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """`block_sizes` as an object, or None."""
+        return self._block_sizes
+
+    @property
+    def zero_point(self) -> bool:
+        """Whether the range has two ends."""
+        return self._zero_point
+
+    @property
+    def amin(self) -> NDArray[np.float32] | None:
+        """The lower end of a fixed range with `zero_point` as a read-only float32 array, or None."""
+        return self._amin
+
     def __str__(self) -> str:
         text = "QuantDescriptor" if self._name is None else self._name + ": "
         text += f"({'unsigned ' if self._unsigned else ''}{self._num_bits}bit {'fake' if self._fake_quant else 'real'}"
@@ -192,6 +289,10 @@ class ScaledQuantDescriptor:
             text += " learn_amax"
         if self._scale_amax:
             text += f" scale_amax={self._scale_amax}"
+        if self._block_sizes is not None:
+            text += f" block_sizes={self._block_sizes}"
+        if self._zero_point:
+            text += " zero_point" + ("" if self._amin is None else f" amin={self._amin}")
         return text + ")"
 
     def __repr__(self) -> str:
@@ -201,23 +302,24 @@ class ScaledQuantDescriptor:
         """All attributes equal; an axis given as a list equals the same axis as a tuple."""
         if not isinstance(rhs, ScaledQuantDescriptor):
             return NotImplemented
-        mine, other = self._compared(), rhs._compared()
-        amaxes = self._amax, rhs._amax
-        if amaxes[0] is None or amaxes[1] is None:
-            return mine == other and amaxes[0] is amaxes[1]
-        return mine == other and np.array_equal(amaxes[0], amaxes[1], equal_nan=True)
+        same = (_same(self._amax, rhs._amax), _same(self._amin, rhs._amin))
+        return all(same) and self._compared() == rhs._compared()
 
     def _compared(self) -> dict[str, Any]:
-        values = {key: value for key, value in self.__dict__.items() if key != "_amax"}
+        values = {"_block_sizes": None, "_zero_point": False, **self.__dict__}
+        values = {key: value for key, value in values.items() if key not in ("_amax", "_amin")}
         return dict(values, _axis=tuple(self._axis) if isinstance(self._axis, list) else self._axis)
 
     def dict(self) -> dict[str, Any]:
         """The constructor's arguments: `num_bits`, `name`, and every other one that is not its default."""
         defaults = {"fake_quant": True, "axis": None, "amax": None, "scale_amax": None, "learn_amax": False,
-                    "unsigned": False, "calib_method": "max", "narrow_range": False}
+                    "unsigned": False, "calib_method": "max", "narrow_range": False, "block_sizes": None,
+                    "zero_point": False, "amin": None}
         values = {key: getattr(self, "_" + key) for key in defaults}
-        if self._amax is not None:
-            values["amax"] = self._amax.tolist()
+        values["block_sizes"] = self.block_sizes
+        for key in ("amax", "amin"):
+            if values[key] is not None:
+                values[key] = values[key].tolist()
         changed = {key: value for key, value in values.items() if value is not None and value != defaults[key]}
         return {"num_bits": self._num_bits, "name": self._name, **changed}
 
@@ -225,7 +327,9 @@ class ScaledQuantDescriptor:
         """The descriptor as YAML, which `from_yaml` reads back to an equal one. Tuples are written as lists."""
         import yaml
 
-        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in self.dict().items()}
+        plain = _lists(self.dict())
+        if self._block_sizes is not None:
+            plain["block_sizes"] = _lists(self._block_sizes.as_dict())
         return yaml.safe_dump(plain, width=120)
 
     @classmethod

@@ -1,21 +1,13 @@
-"""Number formats and the result of quantising: what the codes of an array are, and which values they stand for.
-
-A descriptor is a request; a `Quantization` is what came of it. Both fronts, integer layers and graphs describe their
-arrays with these classes.
-"""
+"""Number formats: what the codes of an array are. `quantization` has the values that they stand for."""
 from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from types import NoneType
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from .errors import shown
 
-__all__ = ["E4M3", "Float", "Int", "Quantization", "known_bits", "number_format"]
+__all__ = ["E2M1", "E2M3", "E3M2", "E4M3", "E5M2", "FLOATS", "Float", "Int", "known_bits", "number_format"]
 
 MAX_BITS = 32
 
@@ -77,8 +69,9 @@ class Int:
 class Float:
     """Floats of one sign bit, `exponent` and `mantissa` bits, saturating; `amax` is quantised to `bound`.
 
-    The only one that is quantised to is E4M3, without infinities and with one NaN, as OCP's 8-bit floating point
-    specification 1.0 has it: `Float(4, 3)`.
+    `Float(5, 2)` and `Float(4, 3)` are OCP's 8-bit floating point specification 1.0: E5M2 with infinities and NaN, E4M3
+    without infinities and with one NaN. `Float(3, 2)`, `Float(2, 3)` and `Float(2, 1)` are the elements of OCP's
+    microscaling formats 1.0: numbers throughout.
 
     Raises:
         ValueError: another format.
@@ -89,23 +82,34 @@ class Float:
 
     def __post_init__(self) -> None:
         bits = self.exponent, self.mantissa
-        if not all(type(each) is int for each in bits) or bits != (4, 3):
-            raise ValueError(f"Expected the float format (4, 3), got {shown(bits)}")
+        if not all(type(each) is int for each in bits) or bits not in FLOATS:
+            raise ValueError(f"Expected the float format {_FLOATS_SHOWN}, got {shown(bits)}")
 
     @property
     def bound(self) -> float:
-        """The largest finite value: all ones but for the last bit of the mantissa, which would be NaN."""
-        return float((2.0 - 2.0 ** (1 - self.mantissa)) * 2.0 ** self.top_exponent)
+        """The largest finite value; of E4M3 all ones but for the last bit of the mantissa, which would be NaN."""
+        last = 1 - self.mantissa if self.nan_code == 0x7f else -self.mantissa
+        return float((2.0 - 2.0 ** last) * 2.0 ** self.top_exponent)
 
     @property
     def top_exponent(self) -> int:
-        """Of the largest value; the bias is 2^(exponent-1) - 1."""
-        return int(2 ** (self.exponent - 1))
+        """Of the largest value; the bias is 2^(exponent-1) - 1, and E5M2's last exponent is that of infinities."""
+        return int(2 ** (self.exponent - 1)) - (self.nan_code == 0x7e)
 
     @property
     def lowest_exponent(self) -> int:
         """Of the normal numbers."""
         return int(2 - 2 ** (self.exponent - 1))
+
+    @property
+    def nan_code(self) -> int | None:
+        """The code of NaN, None of a format without one."""
+        return {5: 0x7e, 4: 0x7f}.get(self.exponent)
+
+    @property
+    def bits(self) -> int:
+        """Of a code."""
+        return 1 + self.exponent + self.mantissa
 
     @property
     def num_bits(self) -> tuple[int, int]:
@@ -121,15 +125,18 @@ class Float:
         return f"E{self.exponent}M{self.mantissa}"
 
 
-E4M3 = Float(4, 3)
+FLOATS = ((5, 2), (4, 3), (3, 2), (2, 3), (2, 1))
+_FLOATS_SHOWN = "(5, 2), (4, 3), (3, 2), (2, 3) or (2, 1)"
+E5M2, E4M3, E3M2, E2M3, E2M1 = (Float(*bits) for bits in FLOATS)
+_NAMED = {each.num_bits: each for each in (E5M2, E4M3, E3M2, E2M3, E2M1)}
 
 
 def known_bits(num_bits: Any) -> int | tuple[int, int]:
-    """`num_bits` as a plain integer or (4, 3). TypeError, ValueError otherwise."""
-    if isinstance(num_bits, tuple) and num_bits == E4M3.num_bits:
-        return E4M3.num_bits
+    """`num_bits` as a plain integer or one of `FLOATS`. TypeError, ValueError otherwise."""
+    if isinstance(num_bits, tuple) and num_bits in FLOATS:
+        return FLOATS[FLOATS.index(num_bits)]
     if isinstance(num_bits, bool) or not hasattr(num_bits, "__index__"):
-        raise TypeError(f"Expected `num_bits` to be an integer or the tuple (4, 3), got {shown(num_bits)} "
+        raise TypeError(f"Expected `num_bits` to be an integer or the tuple {_FLOATS_SHOWN}, got {shown(num_bits)} "
                         f"of type {type(num_bits).__name__}")
     bits = operator.index(num_bits)  # pyright: ignore
     if not 0 <= bits <= MAX_BITS:
@@ -149,68 +156,4 @@ def number_format(num_bits: int | tuple[int, int], unsigned: bool = False, narro
     if found is not None:
         return found
     bits = known_bits(num_bits)
-    return E4M3 if isinstance(bits, tuple) else Int(bits, unsigned, narrow)
-
-
-@dataclass(frozen=True, eq=False)
-class Quantization:
-    """How the codes of an array became its values: `value = (code - zero) / scale`.
-
-    Args:
-        format: of the codes.
-        axis: the axis that `scale` varies along, or None for one scale. Negative axes count from the end.
-        block: so many neighbours along `axis` share a scale; None where each index has its own.
-        scale: float32, one dimension: what values were multiplied by, `bound / amax`.
-        zero: the code of the value 0, one for each scale; None for a symmetric format.
-
-    Raises:
-        TypeError: an argument of another type.
-        ValueError: a scale or zero point of another shape, a block without an axis or below 1.
-    """
-
-    format: Int | Float
-    axis: int | None
-    block: int | None
-    scale: NDArray[np.float32]
-    zero: NDArray[np.int32] | None = None
-
-    def __post_init__(self) -> None:
-        for name, kind in (("format", (Int, Float)), ("axis", (int, NoneType)), ("block", (int, NoneType)),
-                           ("scale", np.ndarray), ("zero", (np.ndarray, NoneType))):
-            if not isinstance(getattr(self, name), kind):
-                raise TypeError(f"Expected another type than {type(getattr(self, name)).__name__} for `{name}`")
-        if self.scale.dtype != np.float32:
-            raise TypeError(f"Expected `scale` to be a float32 array, got {self.scale.dtype}")
-        if self.scale.ndim != 1 or (self.axis is None and self.scale.size != 1):
-            raise ValueError(f"Expected `scale` with one dimension, and one element without an axis, got shape "
-                             f"{self.scale.shape} with axis {self.axis}")
-        if self.zero is not None and self.zero.shape != self.scale.shape:
-            raise ValueError(f"Expected `zero` of shape {self.scale.shape}, as `scale`, got {self.zero.shape}")
-        if self.block is not None and (self.axis is None or self.block < 1):
-            raise ValueError(f"Expected `block` >= 1 and an axis, got {shown(self.block)} with axis {self.axis}")
-
-    def dequantize(self, codes: NDArray[Any]) -> NDArray[np.float32]:
-        """The values of `codes`, as float32; the division is the true one, so fake quantisation has the same bits.
-
-        TypeError for anything but an array; ValueError if its axis does not fit the number of scales.
-        """
-        if not isinstance(codes, np.ndarray):
-            raise TypeError(f"Expected `codes` to be an array, got {type(codes).__name__}")
-        values = codes.astype(np.float32)
-        if self.zero is not None:
-            values -= self._along(self.zero, codes).astype(np.float32)
-        quotient: NDArray[np.float32] = np.divide(values, self._along(self.scale, codes), dtype=np.float32)
-        return quotient
-
-    def _along(self, each: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
-        """`each` in a shape that broadcasts with `codes`."""
-        if self.axis is None:
-            return each.reshape(())
-        length = codes.shape[self.axis] if -codes.ndim <= self.axis < codes.ndim else -1
-        if -(-length // (self.block or 1)) != each.size:
-            raise ValueError(f"Expected {each.size} scales along axis {self.axis}, got an array of shape {codes.shape}")
-        if self.block is not None:
-            each = np.repeat(each, self.block)[:length]
-        shape = [1] * codes.ndim
-        shape[self.axis] = length
-        return each.reshape(shape)
+    return _NAMED[bits] if isinstance(bits, tuple) else Int(bits, unsigned, narrow)

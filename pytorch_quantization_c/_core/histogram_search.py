@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _C
 from .errors import shown
-from .formats import Float, number_format
+from .formats import E4M3, Float, number_format
 from .lazy_logger import get_logger
 
 METHODS = {"entropy": ("stride", "start_bin"), "mse": ("stride", "start_bin"), "percentile": ("percentile",)}
@@ -96,6 +96,8 @@ def mse(counts: NDArray[Any], edges: NDArray[Any], num_bits: int | tuple[int, in
     """The centre of a bin that as amax gives the least squared error, every value taken for the centre of its bin."""
     centres = centres_of(edges)
     format = number_format(num_bits)
+    if isinstance(format, Float) and format != E4M3:
+        raise ValueError(f"Expected integers or E4M3 for the mse method, got num_bits={num_bits}: take percentile")
     bits = None if isinstance(format, Float) else format.bits
     at = _C.mse_search(counts, centres, bits, unsigned, stride, start_bin)
     return np.float32(centres[_candidate(at, start_bin, len(counts))])

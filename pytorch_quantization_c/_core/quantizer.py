@@ -16,17 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .axes import Axis, axes_to_reduce
+from .blocks import Blocks
 from .descriptor import ScaledQuantDescriptor, checked_bits
-from .formats import Float, Int, number_format
+from .errors import ShapeError
+from .formats import E4M3, Float, Int, number_format
 from .lazy_logger import get_logger
+from .quantization import Quantization
 from .quantizer_parts import STATE
+from .quantizer_ranges import QuantizerRanges
 from .quantizer_text import QuantizerText, tell_reader
 from .state_bits import note_bits, warn_of_other_bits
 
 logger = get_logger(__name__)
 
 
-class QuantizerRules(QuantizerText, ABC):
+class QuantizerRules(QuantizerText, QuantizerRanges, ABC):
     """Everything about a quantiser but the arrays. See the module's text for how a front uses it."""
 
     # The switch of quant_modules.enable_onnx_export: forward checks that the quantiser can be exported.
@@ -39,10 +43,14 @@ class QuantizerRules(QuantizerText, ABC):
     name: str | None = None
     # Objects that were pickled by older versions of the original lack these.
     _narrow_range = False
+    _block_sizes: Blocks | None = None
+    _zero_point = False
+    _quantization: Quantization | None = None
     _if_clip = False
     _calibrator: Any = None  # pyright: ignore
     _buffers: Any
     _parameters: Any
+    _amin: Any
     _amax: Any
     _pre_quant_scale: Any
     clip: Any
@@ -109,6 +117,26 @@ class QuantizerRules(QuantizerText, ABC):
         """scaled_e4m3."""
 
     @abstractmethod
+    def _float_quantize(self, inputs: Any, amax: Any) -> Any:
+        """scaled_float of another format than E4M3."""
+
+    @abstractmethod
+    def _block_quantize(self, inputs: Any, amax: Any) -> Any:
+        """fake_block_quant; without `amax`, of each array's own ranges."""
+
+    @abstractmethod
+    def _range_quantize(self, inputs: Any, amin: Any, amax: Any) -> Any:
+        """fake_range_quant."""
+
+    @abstractmethod
+    def _codes(self, inputs: Any, amin: Any, amax: Any) -> tuple[Any, Quantization]:
+        """Real quantisation to codes of a byte, of small floats, in blocks or with a zero point."""
+
+    @abstractmethod
+    def _dynamic_amin(self, inputs: Any, axes: list[int] | None) -> Any:
+        """The least of 0 and the elements over `axes`, as `_dynamic_amax` has it, outside of any gradient."""
+
+    @abstractmethod
     def _make_clip(self, limit: float) -> Any:
         """Clip(-limit, limit) with both limits learnt."""
 
@@ -130,19 +158,23 @@ class QuantizerRules(QuantizerText, ABC):
         self._learn_amax = quant_desc.learn_amax
         self._unsigned = quant_desc.unsigned
         self._narrow_range = quant_desc.narrow_range
+        self._block_sizes = quant_desc.blocks
+        self._zero_point = quant_desc.zero_point
         self._scale: Any = 1.0 if quant_desc.fake_quant else None
         self._disabled = disabled
         self._if_quant = if_quant
         self._if_clip = False
         self._if_calib = if_calib
+        if quant_desc.amin is not None:
+            self._register("_amin", quant_desc.amin)
         if quant_desc.amax is not None:
-            self._register(STATE[0], quant_desc.amax)
+            self._register("_amax", quant_desc.amax)
         if self._learn_amax:
             self.clip = self._make_clip(1.0 if quant_desc.amax is None else self._single(quant_desc.amax))
             self.enable_clip()
         elif if_clip:
             self.enable_clip()
-        self._calibrator: Any = self._make_calibrator(quant_desc.calib_method)
+        self._calibrator: Any = self._make_calibrator("range" if self._zero_point else quant_desc.calib_method)
 
     @staticmethod
     def _single(amax: NDArray[Any]) -> float:
@@ -176,7 +208,7 @@ class QuantizerRules(QuantizerText, ABC):
 
     @property
     def num_bits(self) -> int | tuple[int, int]:
-        """Bits of the integers, or (4, 3) for E4M3."""
+        """Bits of the integers, or of exponent and mantissa of small floats: (4, 3) for E4M3."""
         return self._num_bits
 
     @num_bits.setter
@@ -236,6 +268,39 @@ class QuantizerRules(QuantizerText, ABC):
         self._set_buffer("_amax", value)
 
     @property
+    def amin(self) -> Any:
+        """The lower end of the range with `zero_point`, as the buffer itself; None while it is that of each array."""
+        return self._state("_amin")
+
+    @amin.setter
+    def amin(self, value: Any) -> None:
+        """Raises RuntimeError if there is an amin of another shape, ValueError if one is positive or there is no zero
+        point."""
+        if not self._zero_point:
+            raise ValueError(f"Expected `amin` of a quantizer with zero_point alone: {self._shown_name()} has none")
+        self._set_buffer("_amin", value)
+
+    @property
+    def block_sizes(self) -> dict[Any, Any] | None:
+        """Blocks of neighbours that share a scale, as the descriptor has them, or None."""
+        return None if self._block_sizes is None else self._block_sizes.as_dict()
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """`block_sizes` as an object, or None."""
+        return self._block_sizes
+
+    @property
+    def zero_point(self) -> bool:
+        """Whether the range has two ends."""
+        return self._zero_point
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """What the last real quantisation's codes stand for, of small floats, blocks and zero points; else None."""
+        return self._quantization
+
+    @property
     def pre_quant_scale(self) -> Any:
         """Factor on every input, or None; it applies even if the quantiser is disabled (SmoothQuant)."""
         return self._state("_pre_quant_scale")
@@ -253,6 +318,8 @@ class QuantizerRules(QuantizerText, ABC):
         numbers = self._numbers(fresh)
         if name == "_amax" and (numbers < 0).any():
             raise ValueError(f"Expected `amax` >= 0, got {numbers.min()}")
+        if name == "_amin" and (numbers > 0).any():
+            raise ValueError(f"Expected `amin` <= 0, got {numbers.max()}")
         buffer = self._state(name)
         if buffer is None:
             self._register(name, fresh)
@@ -277,6 +344,11 @@ class QuantizerRules(QuantizerText, ABC):
         if not format.bound:
             tell_reader("There is no step_size with one quantized value.")
             return None
+        if self._block_sizes is not None and self._block_sizes.scale_bits is not None:
+            tell_reader("There is no step_size where the scales of blocks are rounded.")
+            return None
+        if self._zero_point:
+            return None if self.amin is None else (amax - self.amin) / float(2 ** format.bits - 1)
         if isinstance(format, Float):
             return amax * (format.top_spacing / format.bound)
         return amax / float(format.bound)
@@ -290,128 +362,6 @@ class QuantizerRules(QuantizerText, ABC):
     def fake_quant(self) -> bool:
         """Whether quantised values are dequantised at once."""
         return self._fake_quant
-
-    # Switches
-
-    def disable(self) -> None:
-        """Passes inputs through (pre_quant_scale still applies)."""
-        self._disabled = True
-
-    def enable(self) -> None:
-        """Undoes `disable`."""
-        self._disabled = False
-
-    def disable_clip(self) -> None:
-        """Stops learning the range; quantising still clips to it."""
-        self._learnable().requires_grad = False
-        self.clip.clip_value_max.requires_grad = False
-        self._if_clip = False
-
-    def enable_clip(self) -> None:
-        """Learns the range. ValueError unless the descriptor says `learn_amax`."""
-        if not self._learn_amax:
-            raise ValueError("learn_amax is False. Cannot enable clip.")
-        self._learnable().requires_grad = True
-        self.clip.clip_value_max.requires_grad = True
-        self._if_clip = True
-        logger.info("Learning the range of %s.", self._shown_name())
-
-    def _learnable(self) -> Any:
-        if not self._learn_amax:
-            raise AttributeError("learn_amax is False: this quantizer has no clip.")
-        return self.clip.clip_value_min
-
-    def disable_calib(self) -> None:
-        """Stops collecting."""
-        self._if_calib = False
-        logger.debug("Stopped collecting for %s.", self._shown_name())
-
-    def enable_calib(self) -> None:
-        """Collects what passes. ValueError if there is no calibrator."""
-        if self._calibrator is None:
-            raise ValueError("Calibrator was not created, cannot enable calibration.")
-        self._if_calib = True
-        logger.debug("Collecting for %s.", self._shown_name())
-
-    def disable_quant(self) -> None:
-        """Leaves out the quantising stage (for calibration)."""
-        self._if_quant = False
-
-    def enable_quant(self) -> None:
-        """Undoes `disable_quant`."""
-        self._if_quant = True
-
-    def _shown_name(self) -> str:
-        return f"quantizer {self.name!r}" if self.name else "a quantizer without a name"
-
-    # Calibrated and learnt ranges
-
-    def load_calib_amax(self, *args: Any, **kwargs: Any) -> None:
-        """Takes amax from the calibrator (a copy).
-
-        Args:
-            strict: with False, a calibrator that has seen nothing gives NaN instead of an error. Default True.
-            others: passed on to the calibrator's `compute_amax(method=None, **options)`.
-
-        Raises:
-            RuntimeError: no calibrator, no data, or an amax that does not fit the shape of the present one.
-        """
-        strict = kwargs.pop("strict", True)
-        if self._calibrator is None:
-            raise RuntimeError("Calibrator not created.")
-        self._calibrator.name = self.name
-        found = self._calibrator.compute_amax(*args, **kwargs)
-        if found is None:
-            message = "Calibrator returned None. This usually happens when calibrator hasn't seen any tensor."
-            if strict:
-                raise RuntimeError(message + " Passing 'strict=False' to `load_calib_amax()` will ignore the error.")
-            logger.warning("%s amax of %s is NaN now.", message, self._shown_name())
-            found = self._new_buffer(np.float32(np.nan))
-        self._take_amax(found)
-
-    def _load_if_seen(self, *args: Any, **kwargs: Any) -> bool:
-        """`load_calib_amax` unless the calibrator has seen nothing; whether it has."""
-        self._calibrator.name = self.name
-        found = self._calibrator.compute_amax(*args, **kwargs)
-        if found is not None:
-            self._take_amax(found)
-        return found is not None
-
-    def _take_amax(self, found: Any) -> None:
-        amax = self.amax
-        if amax is None:
-            self._register("_amax", found)
-        else:
-            self._check_fits(tuple(found.shape), tuple(amax.shape))
-            self._fill(amax, found)
-        logger.debug("Loaded calibrated amax of shape %s into %s.", tuple(found.shape), self._shown_name())
-
-    @staticmethod
-    def _check_fits(shape: tuple[int, ...], present: tuple[int, ...]) -> None:
-        try:
-            fits = np.broadcast_shapes(shape, present) == present
-        except ValueError:
-            fits = False
-        if not fits:
-            raise RuntimeError(f"Expected a calibrated amax of shape {present}, as the present one, got {shape}")
-
-    def init_learn_amax(self) -> None:
-        """Starts learning from the fixed amax, from its maximum if there are several.
-
-        Raises:
-            RuntimeError: the descriptor does not say `learn_amax`.
-            AttributeError: there is no amax.
-        """
-        if not self._learn_amax:
-            raise RuntimeError("Called init_learn_amax with learn_amax=False.")
-        if self.amax is None:
-            raise AttributeError("There is no amax to start learning from: set or calibrate one first.")
-        numbers = self._numbers(self.amax)
-        if numbers.size != 1:
-            logger.warning("A learnt range is one number: %s starts from the maximum of its amax.", self._shown_name())
-        limit = numbers.max()
-        self._fill(self.clip.clip_value_min, self._new_buffer(-limit))
-        self._fill(self.clip.clip_value_max, self._new_buffer(limit))
 
     # Forward
 
@@ -444,8 +394,16 @@ class QuantizerRules(QuantizerText, ABC):
         return self.clip(inputs) if self._if_clip else inputs
 
     def _quant_forward(self, inputs: Any) -> Any:
-        if isinstance(self.format, Float):
-            return self._e4m3(inputs, self._get_amax(inputs))
+        format = self.format
+        if self._block_sizes is not None:
+            return self._block_forward(inputs)
+        if self._zero_point:
+            return self._range_forward(inputs)
+        if isinstance(format, Float):
+            amax = self._get_amax(inputs)
+            if format == E4M3:
+                return self._e4m3(inputs, amax)
+            return self._float_quantize(inputs, amax) if self._fake_quant else self._coded(inputs, None, amax)
         if self._learn_amax:
             inputs, amax = self.clip(inputs), self._learned_amax()
         else:
@@ -454,6 +412,35 @@ class QuantizerRules(QuantizerText, ABC):
             return self._fake_quantize(inputs, amax)
         outputs, self._scale = self._quantize(inputs, amax)
         return outputs
+
+    def _coded(self, inputs: Any, amin: Any, amax: Any) -> Any:
+        codes, self._quantization = self._codes(inputs, amin, amax)
+        return codes
+
+    def _block_forward(self, inputs: Any) -> Any:
+        assert self._block_sizes is not None
+        if not inputs.shape:
+            raise ShapeError(f"Expected an input that has the axis -1 of {self._shown_name()}, whose blocks lie along "
+                             "it, got shape ()")
+        amax = None if self.amax is None or self._block_sizes.ignores_amax else self._as_float(self.amax)
+        return self._block_quantize(inputs, amax) if self._fake_quant else self._coded(inputs, None, amax)
+
+    def _range_forward(self, inputs: Any) -> Any:
+        ends = self._get_range(inputs)
+        return self._range_quantize(inputs, *ends) if self._fake_quant else self._coded(inputs, *ends)
+
+    def _get_range(self, inputs: Any) -> tuple[Any, Any]:
+        """Both ends of the fixed range, or those of the inputs; times scale_amax."""
+        amin, amax = self.amin, self.amax
+        if amin is None or amax is None:
+            if self._is_empty(inputs):
+                nothing = self._new_buffer(np.float32(0))
+                return nothing, nothing
+            axes = axes_to_reduce(self._axis, inputs.shape, self._shown_name())
+            amin, amax = self._dynamic_amin(inputs, axes), -self._dynamic_amin(-inputs, axes)  # with 0 in between
+        amin, amax = self._as_float(amin), self._as_float(amax)
+        factor = self._scale_amax
+        return (amin, amax) if factor is None else (amin * factor, amax * factor)
 
     def _get_amax(self, inputs: Any) -> Any:
         """The fixed amax, or that of the inputs; times scale_amax."""
@@ -476,6 +463,10 @@ class QuantizerRules(QuantizerText, ABC):
         if self._if_calib:
             logger.warning("%s still collects; finish calibration before exporting.", self._shown_name())
         shape = self._numbers(self.amax).shape
+        small = isinstance(self.format, Float) and self.format != E4M3
+        if self._block_sizes is not None or self._zero_point or small:
+            raise RuntimeError(f"Expected {self._shown_name()} to have integers or E4M3 without blocks and zero point "
+                               "for this export")
         if isinstance(self.format, Float) and np.prod(shape) != 1:
             raise RuntimeError(f"E4M3 is exported per tensor: expected an amax of one element, got shape {shape}")
 

@@ -3,16 +3,33 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["CALIBRATORS", "SETTINGS", "STATE", "SWITCHES", "method_of"]
+from .blocks import Blocks
 
-STATE = ("_amax", "_pre_quant_scale")  # arrays
+__all__ = ["CALIBRATORS", "SETTINGS", "STATE", "SWITCHES", "USUAL", "method_of", "written_settings"]
+
+STATE = ("_amin", "_amax", "_pre_quant_scale")  # arrays
 # Attributes, after an underscore.
-SETTINGS = ("num_bits", "fake_quant", "axis", "learn_amax", "scale_amax", "unsigned", "narrow_range")
+SETTINGS = ("num_bits", "fake_quant", "axis", "learn_amax", "scale_amax", "unsigned", "narrow_range", "block_sizes",
+            "zero_point")
+USUAL = {"block_sizes": None, "zero_point": False}  # settings that are left out of files where they are this
 SWITCHES = ("disabled", "if_quant", "if_clip", "if_calib")
-CALIBRATORS = {"max": "MaxCalibrator", "histogram": "HistogramCalibrator"}  # classes of `calib`, by `calib_method`
+CALIBRATORS = {"max": "MaxCalibrator", "histogram": "HistogramCalibrator",  # classes of `calib`, by `calib_method`
+               "range": "RangeCalibrator"}  # the one of quantisers with a zero point
 
 
 def method_of(calibrator: Any) -> str:
     """The `calib_method` that makes such a calibrator; "max" for a class of one's own."""
     name = type(calibrator).__name__
-    return next((method for method, made in CALIBRATORS.items() if made == name), "max")
+    return "histogram" if name == CALIBRATORS["histogram"] else "max"
+
+
+def written_settings(quantizer: Any) -> dict[str, Any]:
+    """Settings and switches of a quantiser as a file has them: plain data, without those of `USUAL`."""
+    found: dict[str, Any] = {}
+    for key in SETTINGS + SWITCHES:
+        value = getattr(quantizer, "_" + key)
+        if isinstance(value, Blocks):
+            value = {str(name): each for name, each in value.as_dict().items()}
+        if key not in USUAL or value != USUAL[key]:
+            found[key] = value
+    return found

@@ -37,6 +37,12 @@ class QuantizerText(Quantizer):  # type: ignore[misc]
             return "[](0)"
         return f"[{float(numbers.min()):{fmt}}, {float(numbers.max()):{fmt}}]({numbers.size})"
 
+    def _short_amin(self) -> str:
+        numbers = self._numbers(self.amin)
+        if numbers.size == 1:
+            return f"{float(numbers.item()):.4f}"
+        return f"[{float(numbers.min()):.4f}, {float(numbers.max()):.4f}]({numbers.size})" if numbers.size else "[](0)"
+
     def _short_scale(self) -> str:
         if isinstance(self._scale, float):
             return str(self._scale)
@@ -51,7 +57,10 @@ class QuantizerText(Quantizer):  # type: ignore[misc]
             f"{'unsigned ' if self._unsigned else ''}{self._num_bits}bit",
             "narrow" if self._narrow_range else "",
             "fake" if self._fake_quant else "",
-            "per-tensor" if self._axis is None else f"axis={self._axis}",
+            ("per-tensor" if self._block_sizes is None else "") if self._axis is None else f"axis={self._axis}",
+            f"block_sizes={self._block_sizes}" if self._block_sizes is not None else "",
+            "zero_point" if self._zero_point else "",
+            f"amin={self._short_amin()}" if self.amin is not None else "",
             f"amax={self._short_amax()}",
             f"*{self._scale_amax}" if self._scale_amax else "",
             "pre_quant_scale" if self.pre_quant_scale is not None else "",

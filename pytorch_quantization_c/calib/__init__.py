@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from .histogram import HistogramCalibrator
 from .max import MaxCalibrator
+from .range import RangeCalibrator
 from .weights import calibrate_weights
 
 if TYPE_CHECKING:
     from .plotting import plot
     from .reporting import report
 
-__all__ = ["HistogramCalibrator", "MaxCalibrator", "calibrate_weights", "plot", "report"]
+__all__ = ["HistogramCalibrator", "MaxCalibrator", "RangeCalibrator", "calibrate_weights", "plot", "report"]
 
 _ON_REQUEST = {"plot": "plotting", "report": "reporting"}
 

@@ -13,7 +13,7 @@ from .. import utils as quant_utils  # noqa: F401  (a name of the original's mod
 from .._core.axes import Axis, axes_to_reduce
 from .._core.calibrator import both_locked, one_at_a_time
 from .._core.errors import shown
-from .._core.formats import Float, number_format
+from .._core.formats import E4M3, Int, number_format
 from .._core.histogram import (
     MOST_BINS,
     DoubleRule,
@@ -220,7 +220,7 @@ class HistogramCalibrator(_Calibrator):
 
         Args:
             method: "entropy" (least divergence), "mse" (least squared error) or "percentile". None means "entropy", or
-                "mse" for E4M3, for which there is no entropy.
+                "mse" for E4M3, for which there is no entropy, and "percentile" for other small floats.
             stride: for entropy and mse, try every stride-th bin. Default 1.
             start_bin: for entropy and mse, the first bin to try. Default 128.
             percentile: for percentile, how many percent of the values to keep. Default 99.99.
@@ -232,7 +232,8 @@ class HistogramCalibrator(_Calibrator):
         given = {"stride": stride, "start_bin": start_bin, "percentile": percentile}
         options.update({name: value for name, value in given.items() if value is not None})
         if method is None:
-            method = "mse" if isinstance(number_format(self._num_bits), Float) else "entropy"
+            format = number_format(self._num_bits)
+            method = "entropy" if isinstance(format, Int) else "mse" if format == E4M3 else "percentile"
         options = checked_options(method, options)
         warn_of_small_percentile(options)
         rows = self._searched_rows()

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from .. import utils as quant_utils
 from .._arrays import number_array
 from .._core.axes import Axis, axes_to_reduce
+from .._core.block_quant import block_amax
+from .._core.blocks import checked_blocks
 from .._core.calibrator import both_locked, one_at_a_time
 from .._core.errors import shown
 from .._core.histogram_search import check_option_names
@@ -24,13 +26,24 @@ class MaxCalibrator(_Calibrator):
     Args:
         num_bits, axis, unsigned: see QuantDescriptor; only `axis` matters here.
         track_amax: keep the amax of every batch in `amaxs`.
+        block_size: None, or so many neighbours along the last axis that have an amax each; `axis` is then None.
     """
 
-    _takes_method = False
-    _kinds = {**_Calibrator._kinds, "_track_amax": (bool,), "_amaxs": (list,), "_calib_amax": (np.ndarray, type(None))}
+    #: Absent from the state of calibrators without blocks.
+    _block_size: int | None = None
 
-    def __init__(self, num_bits: int | tuple[int, int], axis: Axis, unsigned: bool, track_amax: bool = False) -> None:
+    _takes_method = False
+    _kinds = {**_Calibrator._kinds, "_block_size": (int, type(None)), "_track_amax": (bool,), "_amaxs": (list,),
+              "_calib_amax": (np.ndarray, type(None))}
+
+    def __init__(self, num_bits: int | tuple[int, int], axis: Axis, unsigned: bool, track_amax: bool = False,
+                 block_size: int | None = None) -> None:
         super().__init__(num_bits, axis, unsigned)
+        if block_size is not None:
+            blocks = checked_blocks({-1: block_size})
+            if axis is not None or blocks is None:
+                raise ValueError(f"Expected no `axis` beside `block_size`, got {shown(axis)}")
+            self._block_size = blocks.size
         self._track_amax = track_amax
         self._amaxs: list[NDArray[Any]] = []
         self._calib_amax: NDArray[Any] | None = None
@@ -54,12 +67,12 @@ class MaxCalibrator(_Calibrator):
         reduced = axes_to_reduce(self._axis, array.shape, self._owner())
         if array.size == 0:
             return
-        local = quant_utils.reduce_amax(array, reduced)
+        local = self._local(array, reduced)
         if self._nonfinite is not None and not np.isfinite(local).all():
-            finite = self._finite(array)
+            finite = self._only_finite(array)
             if finite is None:
                 return
-            local = quant_utils.reduce_amax(finite, reduced)
+            local = self._local(finite, reduced)
         before = self._largest()
         if before is not None and before.shape != local.shape:
             raise RuntimeError(f"amax shape changed! Expected {before.shape}, got {local.shape}")
@@ -69,14 +82,10 @@ class MaxCalibrator(_Calibrator):
         if self._track_amax:
             self._amaxs.append(local.copy())
 
-    def _finite(self, array: NDArray[Any]) -> NDArray[Any] | None:
-        """`array` with 0 for NaN and infinities, None if it has nothing else; ValueError unless they are left out."""
-        finite = np.isfinite(array)
-        if self._nonfinite == "raise":
-            nans = int(np.isnan(array).sum())
-            self._refuse_not_finite(nans, int(array.size - finite.sum()) - nans)
-        self._report_not_finite()
-        return np.where(finite, array, array.dtype.type(0)) if finite.any() else None
+    def _local(self, array: NDArray[Any], reduced: list[int] | None) -> NDArray[Any]:
+        if self._block_size is not None:
+            return block_amax(array, self._block_size)
+        return quant_utils.reduce_amax(array, reduced)
 
     def _start_afresh(self) -> None:
         super()._start_afresh()
@@ -123,7 +132,7 @@ class MaxCalibrator(_Calibrator):
             self._merge(other)
 
     def _merge(self, other: MaxCalibrator) -> None:
-        check_same(self, other, ("num_bits", "axis", "unsigned", "track_amax"))
+        check_same(self, other, ("num_bits", "axis", "unsigned", "track_amax", "block_size"))
         mine, theirs = self._largest(), other._largest()
         if mine is not None and theirs is not None and mine.shape != theirs.shape:
             raise ValueError(f"Expected `other` to have an amax of shape {mine.shape}, got {theirs.shape}")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
+from .._core.block_quant import fake_float
 from .._core.formats import Float, Int, number_format
 from .._core.histogram import has_range
 from .._core.histogram_search import centres_of, search
@@ -116,10 +117,11 @@ def _amaxes(method: str, rows: list[Any], num_bits: Any, unsigned: bool) -> NDAr
 
 def _result(method: str, amax: NDArray[np.float32], rows: list[Any], num_bits: Any, unsigned: bool) -> MethodResult:
     total = clipped = 0
+    format = number_format(num_bits)
     signal = noise = 0.0
     for limit, (counts, edges) in zip(amax, rows, strict=True):
         middles = centres_of(edges)
-        quantised = _C.e4m3(middles, limit) if isinstance(number_format(num_bits), Float) else \
+        quantised = fake_float(middles, limit, format) if isinstance(format, Float) else \
             _C.fake_quant(np.abs(middles), limit, num_bits, unsigned, True)
         total += int(counts.sum())
         clipped += int(counts[middles > limit].sum())

@@ -3,7 +3,8 @@
 The quantised layers of `nn` compute so by themselves wherever that gives the answer of fake quantisation (docs/guide.md
 says when); `layer.execution` tells how the last call was computed. `float_only()` and PQC_INTEGER=0 forbid it.
 """
-from .._core.formats import Float, Int, Quantization
+from .._core.formats import Float, Int
+from .._core.quantization import Quantization
 from .float_only import enabled, float_only
 from .int4 import PackedInt4
 from .packed import Format, Geometry, PackedWeights

@@ -28,6 +28,10 @@ def format_or_refusal(quantizer: Any, whose: str) -> Int | str:
     why = None if _switches(quantizer) == _AT_WORK else _switch_refusal(quantizer, whose)
     if why is not None:
         return why
+    if quantizer._block_sizes is not None:
+        return f"the {whose} has a scale for each block"
+    if quantizer._zero_point:
+        return f"the {whose} has a zero point"
     if not isinstance(format, Int) or not 2 <= format.bits <= 8:
         return f"the {whose} has not 2 to 8 bits"
     if (quantizer._buffers or quantizer._parameters) and quantizer._state("_pre_quant_scale") is not None:

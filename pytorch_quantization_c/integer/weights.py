@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
-from .._core.formats import Int, Quantization
+from .._core.formats import Int
+from .._core.quantization import Quantization
 from .packed import PackedWeights
 
 __all__ = ["CachedWeight", "IntegerWeight", "quantized_weight", "weight_key", "weight_quantization"]

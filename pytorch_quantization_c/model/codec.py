@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from .._core.calibrator import _Calibrator
 from .._core.descriptor import ScaledQuantDescriptor
 from .._core.packing import pack, unpack
-from .._core.quantizer_parts import CALIBRATORS, SETTINGS, STATE, SWITCHES
+from .._core.quantizer_parts import CALIBRATORS, SETTINGS, STATE, SWITCHES, USUAL, written_settings
 
 __all__ = ["Arrays", "adopt", "damaged", "describe", "described_in", "rebuild"]
 
 LIMITS = ("clip_value_min", "clip_value_max")
-METHODS = {name: method for method, name in CALIBRATORS.items()}
+METHODS = {name: method for method, name in CALIBRATORS.items() if method != "range"}
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -39,8 +39,7 @@ def describe(name: str, quantizer: Any, arrays: Arrays) -> dict[str, Any]:
     if quantizer._learn_amax:
         for limit in LIMITS:
             arrays[f"{prefix}clip.{limit}"] = np.array(quantizer._numbers(getattr(quantizer.clip, limit)))
-    values = {key: getattr(quantizer, "_" + key) for key in SETTINGS + SWITCHES}
-    described = {key: pack(value, prefix + key, arrays) for key, value in values.items()}
+    described = {key: pack(value, prefix + key, arrays) for key, value in written_settings(quantizer).items()}
     described["name"] = quantizer.name
     if not quantizer.fake_quant and quantizer._scale is not None:
         arrays[prefix + "_scale"] = np.array(quantizer._numbers(quantizer._scale))
@@ -77,7 +76,8 @@ def rebuild(name: str, quantizer: Any, described: dict[str, Any], arrays: Arrays
 
 
 def _build(prefix: str, quantizer: Any, described: dict[str, Any], arrays: Arrays) -> Any:
-    values = {key: unpack(described[key], arrays) for key in SETTINGS + SWITCHES}
+    wanted = [key for key in SETTINGS + SWITCHES if key in described or key not in USUAL]
+    values: dict[str, Any] = USUAL | {key: unpack(described[key], arrays) for key in wanted}
     switches = {key: values[key] for key in SWITCHES}
     if not all(isinstance(value, bool) for value in switches.values()):
         raise TypeError("a switch is neither true nor false")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .._core.axes import Axis
 from .._core.errors import shown
+from .._core.formats import Float
 from ..integer.eligibility import format_or_refusal
 from .quantizers import named_quantizers
 
@@ -26,12 +27,17 @@ class QuantizerRow(NamedTuple):
     amax: NDArray[Any] | None
     state: str
     execution: str = ""
+    block_sizes: dict[Any, Any] | None = None
+    amin: NDArray[Any] | None = None
 
     def cells(self) -> list[str]:
         """The row as it is printed."""
-        bits = "E4M3" if isinstance(self.bits, tuple) else f"{'u' if self.unsigned else ''}{self.bits}"
+        bits = str(Float(*self.bits)) if isinstance(self.bits, tuple) else f"{'u' if self.unsigned else ''}{self.bits}"
         axis = "tensor" if self.axis is None else str(self.axis)
-        return [self.name or "(model)", bits, axis, _shown(self.amax), self.state, self.execution]
+        if self.block_sizes is not None:
+            axis = f"blocks of {self.block_sizes[-1]}"
+        amax = _shown(self.amax) if self.amin is None else f"{_shown(self.amin)} .. {_shown(self.amax)}"
+        return [self.name or "(model)", bits, axis, amax, self.state, self.execution]
 
 
 def _shown(amax: NDArray[Any] | None) -> str:
@@ -105,10 +111,11 @@ def quant_summary(model: Any, file: TextIO | None = None) -> QuantSummary:
         file: where to print; None is standard output.
 
     Returns:
-        Rows with `name`, `bits` (an integer, or (4, 3) for E4M3), `unsigned`, `axis`, `amax` (a copy as a NumPy array,
-        or None while it is dynamic), `state`: "disabled", or which of calib, clip and quant are on, or "off"; and
-        `execution`: for the input quantiser of a layer that has been called "int8", or "float: " and why, else "", and
-        "" too if the quantisers have since been switched on, as after calibration. `str` of it is the table.
+        Rows with `name`, `bits` (an integer, or the bits of exponent and mantissa), `unsigned`, `axis`, `amax` (a copy
+        as a NumPy array, or None while it is dynamic), `state`: "disabled", or which of calib, clip and quant are on,
+        or "off"; and `execution`: for the input quantiser of a layer that has been called "int8", or "float: " and
+        why, else "", and "" too if the quantisers have since been switched on, as after calibration; `block_sizes` as
+        the descriptor's, and `amin`, the lower end of a range with two. `str` of it is the table.
     """
     if file is not None and not hasattr(file, "write"):
         raise TypeError(f"Expected `file` to be a text stream, got {type(file).__name__}")
@@ -116,7 +123,8 @@ def quant_summary(model: Any, file: TextIO | None = None) -> QuantSummary:
     executions = _executions(model)
     rows = QuantSummary([QuantizerRow(name, quantizer.num_bits, quantizer.unsigned, quantizer.axis,
                                       None if quantizer.amax is None else np.array(quantizer._numbers(quantizer.amax)),
-                                      _state(quantizer), executions.get(id(quantizer), ""))
+                                      _state(quantizer), executions.get(id(quantizer), ""), quantizer.block_sizes,
+                                      None if quantizer.amin is None else np.array(quantizer._numbers(quantizer.amin)))
                          for name, quantizer in quantizers], printed=file is None or file is sys.stdout)
     print(rows, file=sys.stdout if file is None else file)
     return rows

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
+from .._core.block_quant import blocked
 from .._core.errors import shown
 from .._core.histogram import MOST_BINS, count
 from .._core.histogram_search import checked_options, search, warn_of_small_percentile
@@ -76,14 +77,36 @@ def calibrate_weights_of(model: Any, to_array: ToArray, method: str, perchannel:
         axis = (1 if isinstance(module, ConvTransposeRules) else 0) if perchannel else None
         quantizer = module.weight_quantizer
         try:
-            found.append(weight_amax(to_array(module.weight), axis, method, quantizer.num_bits, quantizer.unsigned,
-                                     percentile, num_bins))
+            found.append(_ranges(quantizer, to_array(module.weight), axis, method, percentile, num_bins))
         except ValueError as problem:
             raise ValueError(f"{name or 'the model'}: {problem}") from problem
-    for (name, module), amax in zip(layers, found, strict=True):
-        present = module.weight_quantizer.amax
-        if present is not None and tuple(present.shape) != amax.shape:
+    for (name, module), ends in zip(layers, found, strict=True):
+        present, amax = module.weight_quantizer.amax, ends.get("amax")
+        if amax is not None and present is not None and tuple(present.shape) != amax.shape:
             raise RuntimeError(f"{name or 'the model'}: expected a weight amax of shape {tuple(present.shape)}, as the "
                                f"present one, got {amax.shape}; no amax was changed")
-    for (_, module), amax in zip(layers, found, strict=True):
-        module.weight_quantizer.amax = amax
+    for (_, module), ends in zip(layers, found, strict=True):
+        for end, value in ends.items():
+            setattr(module.weight_quantizer, end, value)
+
+
+def _ranges(quantizer: Any, weight: NDArray[Any], axis: int | None, method: str, percentile: float,
+            num_bins: int) -> dict[str, NDArray[np.float32]]:
+    """What a quantiser's `amax`, and with a zero point its `amin`, are to be; nothing if it has those of each array."""
+    blocks, rules = quantizer.blocks, (method, quantizer.num_bits, quantizer.unsigned, percentile, num_bins)
+    if quantizer.zero_point:
+        kept = None if axis is None else tuple(i for i in range(weight.ndim) if i != axis)
+        if method != "max":
+            raise ValueError(f"Expected the method 'max' for a quantizer with a zero point, got {shown(method)}")
+        zero, keepdims = np.float32(0), axis is not None
+        return {"amin": np.asarray(np.min(weight, axis=kept, keepdims=keepdims, initial=zero), np.float32),
+                "amax": np.asarray(np.max(weight, axis=kept, keepdims=keepdims, initial=zero), np.float32)}
+    if blocks is None:
+        return {"amax": weight_amax(weight, axis, *rules)}
+    if blocks.ignores_amax:
+        return {}
+    if blocks.is_dynamic:
+        return {"amax": weight_amax(weight, None, *rules)}
+    rows = blocked(weight, blocks.size)
+    amax = weight_amax(rows.reshape(-1, rows.shape[-1]), 0, *rules)
+    return {"amax": amax.reshape(rows.shape[:-1])}

@@ -17,7 +17,7 @@ from ..model.fold_batch_norm import fold_batch_norm
 from ..model.sensitivity import sensitivity
 from ..model.state_file import load_quant_state, save_quant_state
 from ..model.summary import quant_summary
-from . import calib, cuda_ext, nn, optim, quant_modules, tensor_quant, utils, version
+from . import calib, cuda_ext, formats, nn, optim, quant_modules, tensor_quant, utils, version
 from ._compile import compile
 from ._exchange import from_numpy, to_numpy
 from ._install import install
@@ -38,6 +38,6 @@ from .version import __version__
 follow_absl()
 
 __all__ = ["__version__", "calib", "calibrating", "compile", "cuda_ext", "deactivate", "enable_onnx_export",
-           "fold_batch_norm", "freeze", "from_numpy", "initialize", "install", "load_frozen", "load_quant_state", "nn",
-           "optim", "quant_modules", "quant_summary", "quantized", "replace", "save_frozen", "save_quant_state",
-           "sensitivity", "tensor_quant", "to_numpy", "unquantized_layers", "utils", "version"]
+           "fold_batch_norm", "formats", "freeze", "from_numpy", "initialize", "install", "load_frozen",
+           "load_quant_state", "nn", "optim", "quant_modules", "quant_summary", "quantized", "replace", "save_frozen",
+           "save_quant_state", "sensitivity", "tensor_quant", "to_numpy", "unquantized_layers", "utils", "version"]

@@ -133,9 +133,14 @@ def check_ready(quantizer: Any) -> None:
     if quantizer._if_calib:
         logger.warning("%s still collects; finish calibration before exporting.", shown)
     _check_finite(quantizer, shown)
+    if quantizer.block_sizes is not None or quantizer.zero_point:
+        raise ValueError(f"torch.onnx.export writes no blocks and no ranges with two ends: {shown} has "
+                         f"{'a zero point' if quantizer.zero_point else f'block_sizes={quantizer.block_sizes}'}")
     bits, shape = quantizer._num_bits, () if amax is None else tuple(amax.shape)
     long = [size for size in shape if size != 1]
     if isinstance(bits, tuple):
+        if bits != (4, 3):
+            raise ValueError(f"torch.onnx.export writes E4M3 alone of small floats: {shown} has {bits}")
         if long:
             raise ValueError(f"E4M3 is exported per tensor: expected {shown} to have an amax of one element, "
                              f"got shape {shape}")

@@ -18,6 +18,8 @@ import numpy as np
 
 import pytorch_quantization_c
 from pytorch_quantization_c import float_nn
+from pytorch_quantization_c.formats import Int, Quantization
+from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 PACKAGE = pytorch_quantization_c.__name__
 NOT_ARRAYS = ("torch", "graph", "demo", "info", "data", "integer", "model")  # sub-packages with tests of their own
@@ -137,6 +139,17 @@ FUNCTIONS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]] = {
     "dropout1d": ({}, {"training": False}), "dropout2d": ({}, {"training": False}),
     "dropout3d": ({"input": floats(2, 4, 5, 3, 2)}, {"training": False}),
     "flatten": ({}, {}),
+    "scaled_float": ({}, {"E": 5, "M": 2}),
+    "fake_range_quant": ({"amin": np.array(-1.25, np.float32), "amax": np.array(2.5, np.float32)}, {}),
+    "fake_block_quant": ({"amax": np.array(2.5, np.float32)},
+                         {"num_bits": (2, 1), "block_sizes": {-1: 4, "type": "dynamic", "scale_bits": (4, 3)}}),
+    "quantize": ({"amax": np.array(2.5, np.float32)}, {"quant_desc": QuantDescriptor(8)}),
+    "dequantize": ({}, {"codes": np.array([[1, -2]], np.int8),
+                        "quantization": Quantization(Int(8), None, None, np.ones(1, np.float32))}),
+    "pack_codes": ({}, {"codes": np.array([[1, -2, 3]], np.int8), "bits": 4}),
+    "unpack_codes": ({}, {"packed": np.array([[18, 3]], np.uint8), "bits": 4, "length": 3}),
+    "scale_codes": ({"scale": np.array([0.25, 4], np.float32)}, {"scale_bits": (8, 0)}),
+    "scale_values": ({}, {"codes": np.array([120, 127], np.uint8), "scale_bits": (8, 0)}),
 }
 
 
@@ -232,6 +245,8 @@ def flat(result: Any) -> list[np.ndarray]:
     """The arrays of a result, however nested, in order."""
     if isinstance(result, tuple | list):
         return [array for part in result for array in flat(part)]
+    if isinstance(result, Quantization):
+        return flat((result.scale, result.zero))
     return [] if result is None else [np.asarray(result)]
 
 

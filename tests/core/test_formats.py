@@ -3,7 +3,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from pytorch_quantization_c._core.formats import E4M3, Float, Int, Quantization, number_format
+from pytorch_quantization_c._core.formats import E4M3, Float, Int, number_format
+from pytorch_quantization_c._core.quantization import Quantization
+
+from ..kernels.formats import FLOATS, code_values
 
 
 @pytest.mark.parametrize("bits, dtype", [(8, np.int8), (16, np.int16), (32, np.int32), (4, ml_dtypes.int4)])
@@ -23,12 +26,14 @@ def test_no_bits_leave_one_code():
     assert all((Int(0, unsigned).low, Int(0, unsigned).bound) == (0, 0) for unsigned in (False, True))
 
 
-def test_e4m3_is_that_of_ml_dtypes():
-    info = ml_dtypes.finfo(ml_dtypes.float8_e4m3fn)
-    assert E4M3.bound == float(info.max) == 448
-    assert E4M3.lowest_exponent == info.minexp
-    below = np.nextafter(info.max, ml_dtypes.float8_e4m3fn(0))
-    assert E4M3.top_spacing == float(info.max) - float(below)
+@pytest.mark.parametrize("bits, dtype", FLOATS.items())
+def test_small_floats_are_those_of_ml_dtypes(bits, dtype):
+    info, format = ml_dtypes.finfo(dtype), Float(*bits)
+    assert format.bound == float(info.max) and str(format) == "E{}M{}".format(*bits)
+    assert format.lowest_exponent == info.minexp and format.top_exponent == np.frexp(float(info.max))[1] - 1
+    assert format.bits == info.bits and format.num_bits == bits
+    values = np.sort(code_values(bits)[np.isfinite(code_values(bits))])
+    assert format.top_spacing == values[-1] - values[-2]
 
 
 @pytest.mark.parametrize("bits", [-1, 33])
@@ -37,9 +42,9 @@ def test_bits_out_of_range(bits):
         Int(bits)
 
 
-@pytest.mark.parametrize("format", [(5, 2), (4, 4), (0, 0)])
+@pytest.mark.parametrize("format", [(5, 3), (4, 4), (0, 0)])
 def test_other_floats_are_refused(format):
-    with pytest.raises(ValueError, match=r"Expected the float format \(4, 3\), got"):
+    with pytest.raises(ValueError, match=r"Expected the float format \(5, 2\), \(4, 3\), .* got"):
         Float(*format)
 
 

@@ -212,7 +212,7 @@ def test_properties() -> None:
     for bits, bound in (((4, 3), 448.0), (0, 0), (1, 0), (32, 2 ** 31 - 1)):
         quantizer.num_bits = bits
         assert quantizer.maxbound == bound
-    for wrong, error in ((2.5, TypeError), ((5, 2), TypeError), (True, TypeError), (-1, ValueError), (33, ValueError)):
+    for wrong, error in ((2.5, TypeError), ((5, 3), TypeError), (True, TypeError), (-1, ValueError), (33, ValueError)):
         with pytest.raises(error, match="`num_bits`"):
             quantizer.num_bits = wrong
     for name in ("axis", "fake_quant", "maxbound", "scale", "step_size"):

@@ -13,14 +13,24 @@ typedef struct {
     double mul, div, lo, hi;
 } pqc_int_quant_f64;
 
-/* quantised = e4m3(x * mul);  fake quantised = quantised / div.  {1, 1} where there is no amax. */
+/* quantised = nearest(x * mul);  fake quantised = quantised / div.  {1, 1} where there is no amax. */
 typedef struct {
     float mul, div;
-} pqc_e4m3;
+} pqc_float_scale;
 
 typedef struct {
     double mul, div;
-} pqc_e4m3_f64;
+} pqc_float_scale_f64;
+
+/* Elements of at most 8 bits: floats of one sign bit, or integers. */
+typedef struct {
+    float lo, hi;                      /* the finite range */
+    float tiny;                        /* what is smaller becomes 0, before it is scaled */
+    int32_t mantissa, lowest_exponent; /* of the normal numbers */
+    int32_t bits;                      /* of a code */
+    int32_t nan_code;                  /* 0 if the format has no NaN */
+    int32_t top_exponent;              /* of the largest value */
+} pqc_float_format;
 
 /* What mul and div are for one element or channel of amax. */
 typedef struct {
@@ -40,11 +50,18 @@ void pqc_int_scales(const float *amax, float *mul, float *div, ptrdiff_t n, pqc_
 void pqc_int_scales_f64(const double *amax, double *mul, double *div, ptrdiff_t n,
                         pqc_int_format format);
 
-/* mul = div = (1 / amax) * 448, each step rounded, as the original does it.  No rule for a zero
- * amax: infinity. */
-pqc_e4m3 pqc_e4m3_init(float amax);
-pqc_e4m3_f64 pqc_e4m3_init_f64(double amax);
-void pqc_e4m3_scales(const float *amax, float *mul, float *div, ptrdiff_t n);
+/* E5M2, E4M3, E3M2, E2M3 or E2M1 by the bits of their exponent and mantissa.  E5M2 has infinities and
+ * NaN, E4M3 one NaN, which take the top codes; the others are numbers throughout. */
+pqc_float_format pqc_float_format_init(int exponent, int mantissa);
+/* Integers from lo to hi, at most 8 bits: the elements of block_quant/. */
+pqc_float_format pqc_int_elements(float lo, float hi);
+
+/* mul = div = (1 / amax) * f->hi, each step rounded, as the original does it for 448.  Where that is
+ * infinite, mul = 1 and div = inf: everything becomes 0. */
+pqc_float_scale pqc_float_scale_init(float amax, const pqc_float_format *f);
+pqc_float_scale_f64 pqc_float_scale_init_f64(double amax, const pqc_float_format *f);
+void pqc_float_scales(const float *amax, float *mul, float *div, ptrdiff_t n,
+                      const pqc_float_format *f);
 
 /* True if q / div equals, for every |q| <= hi, one multiplication by the rounded reciprocal and one
  * correction by two FMAs (Markstein): nothing over- or underflows on the way. */

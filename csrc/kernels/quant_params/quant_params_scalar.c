@@ -59,20 +59,50 @@ void pqc_int_scales_f64(const double *amax, double *mul, double *div, ptrdiff_t 
     }
 }
 
-pqc_e4m3 pqc_e4m3_init(float amax)
+pqc_float_format pqc_float_format_init(int exponent, int mantissa)
 {
-    float scale = 1.0f / amax * 448.0f;
-    return (pqc_e4m3){.mul = scale, .div = scale};
+    bool infinite = exponent == 5, has_nan = exponent == 4;
+    int bias = (1 << (exponent - 1)) - 1;
+    pqc_float_format f = {.mantissa = mantissa,
+                          .lowest_exponent = 1 - bias,
+                          .bits = 1 + exponent + mantissa,
+                          .tiny = has_nan ? (float)zero_amax : 0.0f,
+                          .nan_code = infinite  ? 0x7e
+                                      : has_nan ? 0x7f
+                                                : 0};
+    f.top_exponent = (1 << exponent) - 1 - infinite - bias;
+    double largest = 2.0 - ldexp(1.0, has_nan ? 1 - mantissa : -mantissa);
+    f.hi = (float)ldexp(largest, f.top_exponent);
+    f.lo = -f.hi;
+    return f;
 }
 
-pqc_e4m3_f64 pqc_e4m3_init_f64(double amax)
+/* Every value up to 2^8 lies below the smallest normal number: the steps are 1 throughout. */
+pqc_float_format pqc_int_elements(float lo, float hi)
 {
-    double scale = 1.0 / amax * 448.0;
-    return (pqc_e4m3_f64){.mul = scale, .div = scale};
+    return (pqc_float_format){
+        .lo = lo, .hi = hi, .mantissa = 8, .lowest_exponent = 8, .bits = 8, .top_exponent = 0};
 }
 
-void pqc_e4m3_scales(const float *amax, float *mul, float *div, ptrdiff_t n)
+pqc_float_scale pqc_float_scale_init(float amax, const pqc_float_format *f)
 {
-    for (ptrdiff_t i = 0; i < n; i++)
-        mul[i] = div[i] = 1.0f / amax[i] * 448.0f;
+    pqc_float_scale q;
+    pqc_float_scales(&amax, &q.mul, &q.div, 1, f);
+    return q;
+}
+
+pqc_float_scale_f64 pqc_float_scale_init_f64(double amax, const pqc_float_format *f)
+{
+    double scale = 1.0 / amax * (double)f->hi;
+    return (pqc_float_scale_f64){.mul = isinf(scale) ? 1.0 : scale, .div = scale};
+}
+
+void pqc_float_scales(const float *amax, float *mul, float *div, ptrdiff_t n,
+                      const pqc_float_format *f)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        float scale = 1.0f / amax[i] * f->hi;
+        mul[i] = isinf(scale) ? 1.0f : scale;
+        div[i] = scale;
+    }
 }

@@ -60,6 +60,7 @@ MASKED(_mm512_mask_sub_epi32, _mm512_sub_epi32, __m512i, i32x16, 16)
 MASKED(_mm512_mask_or_epi32, or_si512, __m512i, i32x16, 16)
 MASKED_OR_ZERO(_mm512_maskz_and_epi32, _mm512_and_si512, __m512i, i32x16, 16)
 MASKED_OR_ZERO(maskz_second_epi8, second, __m512i, i8x64, 64)
+#define _mm512_or_si512(a, b) or_si512(a, b)
 #define _mm512_mask_mov_epi32(other, mask, a) _mm512_mask_or_epi32(other, mask, a, a)
 #define _mm512_maskz_mov_epi8(mask, a) maskz_second_epi8(mask, a, a)
 
@@ -74,6 +75,19 @@ SHIFT(_mm512_slli_epi32, u32x16, 16, by < 32 ? a[i] << by : 0)
 SHIFT(_mm512_srli_epi32, u32x16, 16, by < 32 ? a[i] >> by : 0)
 SHIFT(_mm512_srli_epi16, u16x32, 32, by < 16 ? (uint16_t)(a[i] >> by) : 0)
 SHIFT(_mm512_srli_epi64, u64x8, 8, by < 64 ? a[i] >> by : 0)
+
+IN_C __m512i _mm512_srl_epi32(__m512i x, __m128i by)
+{
+    return _mm512_srli_epi32(x, _mm_cvtsi128_si32(by));
+}
+
+IN_C __m512 _mm512_i32gather_ps(__m512i at, const void *from, int size)
+{
+    i32x16 index = (i32x16)at;
+    f32x16 r;
+    LANES(16) memcpy((char *)&r + 4 * i, (const char *)from + (ptrdiff_t)index[i] * size, 4);
+    return (__m512)r;
+}
 SHIFT(_mm512_rol_epi32, u32x16, 16, a[i] << (by & 31) | a[i] >> (-by & 31))
 SHIFT(sra_epi64, i64x8, 8, a[i] >> (by < 63 ? by : 63))
 #define _mm512_sra_epi64(a, by) sra_epi64(a, _mm_cvtsi128_si32(by))

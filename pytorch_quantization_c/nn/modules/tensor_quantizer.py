@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 from ... import calib
 from ... import utils as quant_utils
 from ..._arrays import float_array, is_floating, number_array
+from ..._core.block_quant import codes_of, fake_blocks
 from ..._core.descriptor import QuantDescriptor, ScaledQuantDescriptor
+from ..._core.quantization import Quantization
 from ..._core.quantizer import QuantizerRules
 from ..._core.quantizer_parts import CALIBRATORS
 from ...float_nn.module import Module
 from ...float_nn.parameter import Parameter
+from ...formats import fake_range_quant, scaled_float
 from ...tensor_quant import fake_tensor_quant, scaled_e4m3, tensor_quant
 from .clip import Clip
 
@@ -84,8 +87,28 @@ class TensorQuantizer(QuantizerRules, Module):
     def _e4m3(self, inputs: Any, amax: Any) -> NDArray[Any]:
         return scaled_e4m3(inputs, amax)
 
+    def _float_quantize(self, inputs: Any, amax: Any) -> NDArray[Any]:
+        return scaled_float(inputs, amax, *self._num_bits)  # type: ignore[misc]
+
+    def _block_quantize(self, inputs: Any, amax: Any) -> NDArray[Any]:
+        return fake_blocks(inputs, self.format, self._block_sizes, amax, self._scale_amax)  # type: ignore[arg-type]
+
+    def _range_quantize(self, inputs: Any, amin: Any, amax: Any) -> NDArray[Any]:
+        return fake_range_quant(inputs, amin, amax, self._num_bits)  # type: ignore[arg-type]
+
+    def _codes(self, inputs: Any, amin: Any, amax: Any) -> tuple[Any, Quantization]:
+        return codes_of(inputs, self.format, self._block_sizes, self._axis, amin, amax,  # type: ignore[arg-type]
+                        self._scale_amax)
+
+    def _dynamic_amin(self, inputs: Any, axes: list[int] | None) -> NDArray[Any]:
+        return np.asarray(np.min(inputs, axis=None if axes is None else tuple(axes), keepdims=axes is not None,
+                                 initial=inputs.dtype.type(0)))
+
     def _make_clip(self, limit: float) -> Clip:
         return Clip(-limit, limit, learn_min=True, learn_max=True)
 
     def _make_calibrator(self, method: str) -> Any:
+        blocks = self._block_sizes
+        if method == "max" and blocks is not None and not blocks.is_dynamic:
+            return calib.MaxCalibrator(self._num_bits, None, self._unsigned, block_size=blocks.size)
         return getattr(calib, CALIBRATORS[method])(self._num_bits, self._axis, self._unsigned)

@@ -3,5 +3,6 @@ from ...calib.plotting import plot
 from ...calib.reporting import report
 from .histogram import HistogramCalibrator, calibrate_weights
 from .max import MaxCalibrator
+from .range import RangeCalibrator
 
-__all__ = ["HistogramCalibrator", "MaxCalibrator", "calibrate_weights", "plot", "report"]
+__all__ = ["HistogramCalibrator", "MaxCalibrator", "RangeCalibrator", "calibrate_weights", "plot", "report"]

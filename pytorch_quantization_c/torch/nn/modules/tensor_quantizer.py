@@ -9,12 +9,15 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from ...._arrays import number_array
+from ...._core.block_quant import codes_of
+from ...._core.quantization import Quantization
 from ...._core.quantizer import QuantizerRules
 from ...._core.quantizer_parts import CALIBRATORS, STATE
 from ... import _formulas, _native, _onnx, _onnx_nodes, calib
 from ... import utils as quant_utils
 from ..._convert import as_array, as_tensor
 from ..._kernels import checked
+from ...formats import fake_block_quant, fake_range_quant, scaled_float
 from ...tensor_quant import QuantDescriptor, ScaledQuantDescriptor, fake_tensor_quant, scaled_e4m3, tensor_quant
 from .clip import Clip
 
@@ -128,6 +131,26 @@ class TensorQuantizer(QuantizerRules, Module):
             return _formulas.e4m3(inputs, amax)
         return scaled_e4m3(inputs, _cut_off(amax))
 
+    def _float_quantize(self, inputs: Tensor, amax: Tensor) -> Tensor:
+        return scaled_float(inputs, _cut_off(amax), *self._num_bits)  # type: ignore[misc]
+
+    def _block_quantize(self, inputs: Tensor, amax: Tensor | None) -> Tensor:
+        return fake_block_quant(inputs, self._num_bits, self._block_sizes, None if amax is None else _cut_off(amax),
+                                self._unsigned, self._narrow_range, self._scale_amax)
+
+    def _range_quantize(self, inputs: Tensor, amin: Tensor, amax: Tensor) -> Tensor:
+        return fake_range_quant(inputs, _cut_off(amin), _cut_off(amax), self._num_bits)
+
+    def _codes(self, inputs: Tensor, amin: Tensor | None, amax: Tensor | None) -> tuple[Tensor, Quantization]:
+        low, high = (None if each is None else as_array(each) for each in (amin, amax))
+        codes, quantization = codes_of(as_array(inputs), self.format, self._block_sizes,
+                                       self._axis, low, high, self._scale_amax)  # type: ignore[arg-type]
+        return as_tensor(codes, None if inputs.is_cpu else inputs.device), quantization
+
+    def _dynamic_amin(self, inputs: Tensor, axes: list[int] | None) -> Tensor:
+        values = inputs.detach()
+        return (values.min() if axes is None else values.amin(axes, keepdim=True)).clamp(max=0)
+
     def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool,
                               missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
         for name, buffer in self._buffers.items():
@@ -149,4 +172,7 @@ class TensorQuantizer(QuantizerRules, Module):
         return Clip(-limit, limit, learn_min=True, learn_max=True)
 
     def _make_calibrator(self, method: str) -> Any:
+        blocks = self._block_sizes
+        if method == "max" and blocks is not None and not blocks.is_dynamic:
+            return calib.MaxCalibrator(self._num_bits, None, self._unsigned, block_size=blocks.size)
         return getattr(calib, CALIBRATORS[method])(self._num_bits, self._axis, self._unsigned)

@@ -1,0 +1,43 @@
+/* Blocks of neighbours that share a scale of few bits: OCP's microscaling formats (MX, specification
+ * 1.0) and NVFP4. */
+#ifndef PQC_BLOCKS_H
+#define PQC_BLOCKS_H
+
+#include "quant_params/quant_params.h"
+
+typedef enum {
+    PQC_SCALE_E8M0, /* scale = 2^(floor(log2(block amax)) - largest element exponent), exponents within +-127 */
+    PQC_SCALE_E4M3, /* scale = e4m3((block amax / largest element) / global) */
+} pqc_scale_rule;
+
+/* rows x length elements of float32, or float64; each row is cut into blocks, the last one may be short.
+ *
+ *     step = scale * unit, scale * global for PQC_SCALE_E4M3;  y = nearest(x / step) * step
+ *
+ * `unit` is the value of the integer 1, or 1 for floats.  A step of 0 makes its block zeros; a NaN in a
+ * block makes its scale NaN, and the whole block.  An infinite amax has the exponent 127. */
+typedef struct {
+    const void *x;
+    void *y; /* like x; may be x */
+    bool is_double;
+    bool elements;      /* y = nearest(x / step) instead */
+    const float *given; /* the amax of every block, rows x blocks; or NULL: found */
+    float *scales;      /* rows x blocks; or NULL */
+    ptrdiff_t rows, length, block;
+    pqc_float_format format;
+    pqc_scale_rule rule;
+    float unit, global;
+} pqc_blocks;
+
+/* On all threads; same bits however the work is split. */
+void pqc_blocks_quantize(const pqc_blocks *job);
+
+/* scale * unit or scale * global, of one block. */
+float pqc_block_step(const pqc_blocks *job, float scale);
+
+/* codes[i] of n elements q, and y[i] = table[codes[i]] * steps[block of i] of rows x length codes. */
+void pqc_encode(const float *q, uint8_t *codes, ptrdiff_t n, const pqc_float_format *format);
+void pqc_decode(const uint8_t *codes, float *y, const float *table, const float *steps,
+                ptrdiff_t rows, ptrdiff_t length, ptrdiff_t block);
+
+#endif

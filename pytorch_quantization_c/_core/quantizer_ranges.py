@@ -1,0 +1,152 @@
+"""The ranges of a quantiser: switched, calibrated and learnt."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .lazy_logger import get_logger
+
+if TYPE_CHECKING:
+    Quantizer = Any  # the class that inherits from this
+else:
+    Quantizer = object
+
+__all__ = ["QuantizerRanges"]
+
+logger = get_logger(__name__)
+
+
+class QuantizerRanges(Quantizer):  # type: ignore[misc]
+    """What turns the stages of a quantiser on and off, and where its amax comes from."""
+
+    # Switches
+
+    def disable(self) -> None:
+        """Passes inputs through (pre_quant_scale still applies)."""
+        self._disabled = True
+
+    def enable(self) -> None:
+        """Undoes `disable`."""
+        self._disabled = False
+
+    def disable_clip(self) -> None:
+        """Stops learning the range; quantising still clips to it."""
+        self._learnable().requires_grad = False
+        self.clip.clip_value_max.requires_grad = False
+        self._if_clip = False
+
+    def enable_clip(self) -> None:
+        """Learns the range. ValueError unless the descriptor says `learn_amax`."""
+        if not self._learn_amax:
+            raise ValueError("learn_amax is False. Cannot enable clip.")
+        self._learnable().requires_grad = True
+        self.clip.clip_value_max.requires_grad = True
+        self._if_clip = True
+        logger.info("Learning the range of %s.", self._shown_name())
+
+    def _learnable(self) -> Any:
+        if not self._learn_amax:
+            raise AttributeError("learn_amax is False: this quantizer has no clip.")
+        return self.clip.clip_value_min
+
+    def disable_calib(self) -> None:
+        """Stops collecting."""
+        self._if_calib = False
+        logger.debug("Stopped collecting for %s.", self._shown_name())
+
+    def enable_calib(self) -> None:
+        """Collects what passes. ValueError if there is no calibrator."""
+        if self._calibrator is None:
+            raise ValueError("Calibrator was not created, cannot enable calibration.")
+        self._if_calib = True
+        logger.debug("Collecting for %s.", self._shown_name())
+
+    def disable_quant(self) -> None:
+        """Leaves out the quantising stage (for calibration)."""
+        self._if_quant = False
+
+    def enable_quant(self) -> None:
+        """Undoes `disable_quant`."""
+        self._if_quant = True
+
+    def _shown_name(self) -> str:
+        return f"quantizer {self.name!r}" if self.name else "a quantizer without a name"
+
+    # Calibrated and learnt ranges
+
+    def load_calib_amax(self, *args: Any, **kwargs: Any) -> None:
+        """Takes amax from the calibrator (a copy).
+
+        Args:
+            strict: with False, a calibrator that has seen nothing gives NaN instead of an error. Default True.
+            others: passed on to the calibrator's `compute_amax(method=None, **options)`.
+
+        Raises:
+            RuntimeError: no calibrator, no data, or an amax that does not fit the shape of the present one.
+        """
+        strict = kwargs.pop("strict", True)
+        if self._calibrator is None:
+            raise RuntimeError("Calibrator not created.")
+        self._calibrator.name = self.name
+        found = self._calibrator.compute_amax(*args, **kwargs)
+        if found is None:
+            message = "Calibrator returned None. This usually happens when calibrator hasn't seen any tensor."
+            if strict:
+                raise RuntimeError(message + " Passing 'strict=False' to `load_calib_amax()` will ignore the error.")
+            logger.warning("%s amax of %s is NaN now.", message, self._shown_name())
+            found = self._new_buffer(np.float32(np.nan))
+        self._take_range(found)
+
+    def _load_if_seen(self, *args: Any, **kwargs: Any) -> bool:
+        """`load_calib_amax` unless the calibrator has seen nothing; whether it has."""
+        self._calibrator.name = self.name
+        found = self._calibrator.compute_amax(*args, **kwargs)
+        if found is not None:
+            self._take_range(found)
+        return found is not None
+
+    def _take_range(self, found: Any) -> None:
+        """Takes the amax that was found, and with `zero_point` the calibrator's lower end."""
+        if self._block_sizes is not None and self._block_sizes.ignores_amax:
+            return  # each array has its own ranges
+        if self._zero_point:
+            least = self._calibrator.compute_amin()
+            self._take("_amin", found if least is None else least)
+        self._take("_amax", found)
+
+    def _take(self, name: str, found: Any) -> None:
+        present = self._state(name)
+        if present is None:
+            self._register(name, found)
+        else:
+            self._check_fits(tuple(found.shape), tuple(present.shape))
+            self._fill(present, found)
+        logger.debug("Loaded calibrated %s of shape %s into %s.", name[1:], tuple(found.shape), self._shown_name())
+
+    @staticmethod
+    def _check_fits(shape: tuple[int, ...], present: tuple[int, ...]) -> None:
+        try:
+            fits = np.broadcast_shapes(shape, present) == present
+        except ValueError:
+            fits = False
+        if not fits:
+            raise RuntimeError(f"Expected a calibrated amax of shape {present}, as the present one, got {shape}")
+
+    def init_learn_amax(self) -> None:
+        """Starts learning from the fixed amax, from its maximum if there are several.
+
+        Raises:
+            RuntimeError: the descriptor does not say `learn_amax`.
+            AttributeError: there is no amax.
+        """
+        if not self._learn_amax:
+            raise RuntimeError("Called init_learn_amax with learn_amax=False.")
+        if self.amax is None:
+            raise AttributeError("There is no amax to start learning from: set or calibrate one first.")
+        numbers = self._numbers(self.amax)
+        if numbers.size != 1:
+            logger.warning("A learnt range is one number: %s starts from the maximum of its amax.", self._shown_name())
+        limit = numbers.max()
+        self._fill(self.clip.clip_value_min, self._new_buffer(-limit))
+        self._fill(self.clip.clip_value_max, self._new_buffer(limit))

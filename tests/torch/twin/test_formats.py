@@ -1,0 +1,101 @@
+"""Formats of few bits on tensors: the NumPy package's bits, gradients straight through, states and models across."""
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import pytorch_quantization_c.torch as twin
+from pytorch_quantization_c import formats as array_formats
+from pytorch_quantization_c import nn as array_nn
+from pytorch_quantization_c.torch import formats, nn, tensor_quant
+from pytorch_quantization_c.torch.tensor_quant import QuantDescriptor
+
+CONSTANTS = [name for name in tensor_quant.__all__ if name.startswith("QUANT_DESC_")]
+MX = {-1: 32, "type": "dynamic", "scale_bits": (8, 0)}
+NV = {-1: 16, "type": "dynamic", "scale_bits": (4, 3)}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_tensors_have_the_bits_of_arrays(name: str, dtype: Any) -> None:
+    torch.manual_seed(0)
+    descriptor, x = getattr(tensor_quant, name), torch.randn(6, 70).to(dtype)
+    x = x.abs() if descriptor.unsigned else x
+    wanted = array_nn.TensorQuantizer(descriptor)(x.float().numpy())
+    got = nn.TensorQuantizer(descriptor)(x)
+    assert got.dtype == dtype
+    torch.testing.assert_close(got, torch.from_numpy(wanted).to(dtype), rtol=0, atol=0)
+    codes, found = formats.quantize(x.float(), descriptor)
+    torch.testing.assert_close(formats.dequantize(codes, found), torch.from_numpy(wanted), rtol=0, atol=0)
+    np.testing.assert_array_equal(codes.numpy(), array_formats.quantize(x.float().numpy(), descriptor)[0])
+
+
+def gradient(descriptor: Any, x: Any, **buffers: Any) -> Any:
+    quantizer = nn.TensorQuantizer(descriptor)
+    for name, value in buffers.items():
+        setattr(quantizer, name, value)
+    leaf = torch.tensor(x, requires_grad=True)
+    quantizer(leaf).sum().backward()
+    return leaf.grad.tolist()
+
+
+def test_gradients() -> None:
+    x = [[-3.0, -1.0, 0.5, 2.0]]
+    assert gradient(QuantDescriptor((2, 1), amax=1.5), x) == [[0, 1, 1, 0]]
+    assert gradient(QuantDescriptor(8, zero_point=True, amin=-1.0, amax=2.0), x) == [[0, 1, 1, 1]]
+    assert gradient(QuantDescriptor(8, zero_point=True), x) == [[1, 1, 1, 1]]
+    assert gradient(QuantDescriptor((2, 1), block_sizes=MX), x) == [[1, 1, 1, 1]]
+    assert gradient(QuantDescriptor(4, block_sizes={-1: 2}), x, amax=[[2.0, 1.0]]) == [[0, 1, 1, 0]]
+    assert gradient(QuantDescriptor((2, 1), block_sizes=NV, amax=1.0), x) == [[0, 1, 1, 0]]
+    assert gradient(QuantDescriptor((2, 1), block_sizes=NV, amax=1.0, scale_amax=2.0), x) == [[0, 1, 1, 1]]
+
+
+def test_training_through_blocks_lowers_the_loss() -> None:
+    torch.manual_seed(0)
+    x, wanted = torch.randn(64, 32), torch.randn(64, 4)
+    layer = nn.QuantLinear(32, 4, quant_desc_input=tensor_quant.QUANT_DESC_MXFP8,
+                           quant_desc_weight=tensor_quant.QUANT_DESC_NVFP4_WEIGHT)
+    optimizer = torch.optim.Adam(layer.parameters(), 0.05)
+    losses = []
+    for _ in range(30):
+        loss = torch.nn.functional.mse_loss(layer(x), wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.75 * losses[0]
+
+
+def test_calibrated_tensors_and_models_across() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(8, 64)
+    model = torch.nn.Sequential(nn.QuantLinear(
+        64, 8, quant_desc_input=QuantDescriptor(8, zero_point=True),
+        quant_desc_weight=QuantDescriptor(4, block_sizes={-1: 32})))
+    with twin.calibrating(model, load_amax=True):
+        model(x)
+    layer: Any = model[0]
+    assert layer.input_quantizer.amin.item() == x.min().item() and layer.weight_quantizer.amax.shape == (8, 2)
+    torch.testing.assert_close(copy.deepcopy(model)(x), model(x), rtol=0, atol=0)
+    again = torch.nn.Sequential(nn.QuantLinear(
+        64, 8, quant_desc_input=QuantDescriptor(8, zero_point=True),
+        quant_desc_weight=QuantDescriptor(4, block_sizes={-1: 32})))
+    again.load_state_dict(model.state_dict())
+    torch.testing.assert_close(again(x), model(x), rtol=0, atol=0)
+    arrays = twin.to_numpy(model)
+    np.testing.assert_allclose(arrays(x.numpy()), model(x).detach().numpy(), atol=1e-5)
+    back = twin.from_numpy(arrays)
+    torch.testing.assert_close(back(x), model(x), rtol=0, atol=0)
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(TypeError, match="tensor of floats"):
+        formats.fake_block_quant(torch.ones(3, dtype=torch.int64), 4, {-1: 2})
+    with pytest.raises(TypeError, match="`block_sizes`"):
+        formats.fake_block_quant(torch.ones(3), 4, None)
+    with pytest.raises(ValueError, match="one for each block"):
+        formats.fake_block_quant(torch.ones(3), 4, {-1: 2}, torch.ones(3))
