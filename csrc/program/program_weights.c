@@ -6,6 +6,8 @@
 #include <string.h>
 
 enum { MAX_CHANNELS = 1 << 24, MAX_KERNEL = 1 << 15 };
+/* BLOCK: kr groups of a panel.  NARROW: bytes whose sum fits into 16 bits. */
+enum { BLOCK = 16, NARROW = 128 };
 
 const char *pqc_weights_check(const pqc_weights_shape *s)
 {
@@ -52,43 +54,101 @@ ptrdiff_t pqc_weights_bytes(const pqc_weights_shape *s)
            2 * pqc_line_aligned(4 * numbers_of(s));
 }
 
-/* Where weight (tap, channel) of an output channel of a group goes. */
-static int8_t *byte_at(const pqc_weights *p, ptrdiff_t group, ptrdiff_t out, ptrdiff_t row,
-                       ptrdiff_t column, ptrdiff_t channel)
+/* kr group i of n bytes of a channel goes to `to + i * stride`. */
+static void pack_run(int8_t *to, ptrdiff_t stride, const int8_t *from, ptrdiff_t n)
 {
-    const pqc_weights_shape *s = &p->shape;
-    ptrdiff_t panel = out / PQC_NR, first = panel * PQC_NR, along, lane;
-    ptrdiff_t width = pqc_min(p->padded_out - first, PQC_NR);
-    if (s->merged) {
-        ptrdiff_t i = column * s->in + channel;
-        along = row * pqc_div_round_up(s->kw * s->in, 4) + i / 4;
-        lane = i % 4;
-    } else {
-        along = (row * s->kw + column) * pqc_div_round_up(s->in, 4) + channel / 4;
-        lane = channel % 4;
-    }
-    return p->bytes + (group * p->padded_out + first) * p->k * 4 +
-           (along * width + out - first) * 4 + lane;
+    for (; n >= 4; n -= 4, from += 4, to += stride)
+        memcpy(to, from, 4);
+    if (n > 0)
+        memcpy(to, from, (size_t)n);
 }
 
-static void pack_channel(pqc_weights *p, const int8_t *weight, ptrdiff_t channel)
+/* The same of 4 channels, which lie `next` bytes apart, and of 4 kr groups: registers that are transposed. */
+static inline void pack_square(int8_t *to, ptrdiff_t stride, const int8_t *from, ptrdiff_t next)
+{
+    uint32_t word[4][4];
+    for (int c = 0; c < 4; c++)
+        memcpy(word[c], from + c * next, 16);
+    for (int i = 0; i < 4; i++, to += stride) {
+        uint32_t row[4] = {word[0][i], word[1][i], word[2][i], word[3][i]};
+        memcpy(to, row, 16);
+    }
+}
+
+/* n bytes of each of some channels, block by block, so that the lines that several channels share stay in L1. */
+static void pack_runs(int8_t *to, ptrdiff_t stride, const int8_t *from, ptrdiff_t next,
+                      ptrdiff_t channels, ptrdiff_t n)
+{
+    for (ptrdiff_t first = 0; first < n; first += 4 * BLOCK, to += BLOCK * stride) {
+        ptrdiff_t size = pqc_min(n - first, 4 * BLOCK), c = 0;
+        for (; size == 4 * BLOCK && c + 4 <= channels; c += 4)
+            for (ptrdiff_t i = 0; i < BLOCK; i += 4)
+                pack_square(to + i * stride + 4 * c, stride, from + c * next + first + 4 * i, next);
+        for (; c < channels; c++)
+            pack_run(to + 4 * c, stride, from + c * next + first, size);
+    }
+}
+
+/* One panel of a group: output channels from `first` on. */
+static void pack_panel(pqc_weights *p, const int8_t *weight, ptrdiff_t group, ptrdiff_t first)
 {
     const pqc_weights_shape *s = &p->shape;
-    ptrdiff_t group = channel / s->out, out = channel % s->out, column = pqc_div_round_up(s->kh, 4);
+    ptrdiff_t length = s->kh * s->kw * s->in, width = pqc_min(p->padded_out - first, PQC_NR);
+    ptrdiff_t channels = pqc_min(s->out - first, PQC_NR);
+    ptrdiff_t run = s->merged ? s->kw * s->in : s->in % 4 == 0 ? length : s->in;
+    int8_t *to = p->bytes + (group * p->padded_out + first) * p->k * 4;
+    weight += (group * s->out + first) * length;
+    for (ptrdiff_t done = 0; done < length; done += run, to += pqc_div_round_up(run, 4) * width * 4)
+        pack_runs(to, width * 4, weight + done, length, channels, run);
+}
+
+static void pack_panels(pqc_weights *p, const int8_t *weight)
+{
+    for (ptrdiff_t group = 0; group < p->shape.groups; group++)
+        for (ptrdiff_t first = 0; first < p->shape.out; first += PQC_NR)
+            pack_panel(p, weight, group, first);
+}
+
+static void pack_depthwise(pqc_weights *p, const int8_t *weight)
+{
+    const pqc_weights_shape *s = &p->shape;
+    ptrdiff_t column = pqc_div_round_up(s->kh, 4);
+    for (ptrdiff_t c = 0; c < s->groups; c++)
+        for (ptrdiff_t y = 0; y < s->kh; y++)
+            for (ptrdiff_t x = 0; x < s->kw; x++)
+                p->bytes[((x * column + y / 4) * p->padded_out + c) * 4 + y % 4] = *weight++;
+}
+
+/* Whether every byte is a weight. */
+static bool fills_memory(const pqc_weights *p)
+{
+    const pqc_weights_shape *s = &p->shape;
+    ptrdiff_t run = s->merged ? s->kw * s->in : s->in;
+    return !s->depthwise && run % 4 == 0 && s->out == p->padded_out;
+}
+
+static int32_t sum_of(const int8_t *x, ptrdiff_t n)
+{
     int32_t sum = 0;
-    for (ptrdiff_t y = 0; y < s->kh; y++)
-        for (ptrdiff_t x = 0; x < s->kw; x++)
-            for (ptrdiff_t c = 0; c < s->in; c++) {
-                int8_t w = *weight++;
-                sum += w;
-                if (s->depthwise)
-                    p->bytes[((x * column + y / 4) * p->padded_out + channel) * 4 + y % 4] = w;
-                else
-                    *byte_at(p, group, out, y, x, c) = w;
-            }
-    ptrdiff_t at = s->depthwise ? channel : group * p->padded_out + out;
-    p->compensation[at] = -s->zero * sum;
-    p->weight_sums[at] = 128 * sum;
+    for (; n > 0; n -= NARROW, x += NARROW) {
+        int16_t part = 0; /* twice the lanes */
+        for (ptrdiff_t i = 0; i < pqc_min(n, NARROW); i++)
+            part = (int16_t)(part + x[i]);
+        sum += part;
+    }
+    return sum;
+}
+
+static void set_sums(pqc_weights *p, const int8_t *weight)
+{
+    const pqc_weights_shape *s = &p->shape;
+    ptrdiff_t length = s->kh * s->kw * s->in;
+    for (ptrdiff_t c = 0; c < s->groups * s->out; c++, weight += length) {
+        ptrdiff_t at = s->depthwise ? c : c / s->out * p->padded_out + c % s->out;
+        int32_t sum = sum_of(weight, length);
+        p->compensation[at] = -s->zero * sum;
+        p->weight_sums[at] = 128 * sum;
+    }
 }
 
 static void *take(char **memory, ptrdiff_t bytes)
@@ -115,17 +175,23 @@ void pqc_weights_pack(pqc_weights *p, const pqc_weights_shape *s, void *memory,
 {
     char *at = memory;
     ptrdiff_t channels = s->groups * s->out, length = s->kh * s->kw * s->in;
-    memset(memory, 0, (size_t)pqc_weights_bytes(s));
     *p = (pqc_weights){.shape = *s, .padded_out = padded_of(s), .k = k_of(s)};
     p->bytes = take(&at, rows_of(s) * p->k * 4);
     p->compensation = take(&at, 4 * rows_of(s));
     p->weight_sums = take(&at, 4 * rows_of(s));
     p->scale = take(&at, 4 * numbers_of(s));
     p->bias = take(&at, 4 * numbers_of(s));
+    memset(p->compensation, 0,
+           (size_t)((char *)memory + pqc_weights_bytes(s) - (char *)p->compensation));
+    if (!fills_memory(p))
+        memset(p->bytes, 0, (size_t)(rows_of(s) * p->k * 4));
     p->has_min_weight = memchr(weight, 0x80, (size_t)(channels * length)) != NULL;
     memcpy(p->scale, scale, (size_t)channels * sizeof *scale);
     memcpy(p->bias, bias, (size_t)channels * sizeof *bias);
     p->largest = largest_of(scale, bias, channels);
-    for (ptrdiff_t c = 0; c < channels; c++)
-        pack_channel(p, weight + c * length, c);
+    if (s->depthwise)
+        pack_depthwise(p, weight);
+    else
+        pack_panels(p, weight);
+    set_sums(p, weight);
 }
