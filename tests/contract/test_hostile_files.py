@@ -14,8 +14,10 @@ import pytest
 
 import pytorch_quantization_c as pq
 from pytorch_quantization_c import calib, demo, nn
+from pytorch_quantization_c.graph.session import load_session
 from pytorch_quantization_c.model import sensitivity
 
+PROGRAM = Path(demo.__file__).parent / "data" / "lenet.pqc"
 X = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
 
 
@@ -26,6 +28,7 @@ def layer() -> Any:
 READERS: dict[str, Callable[[Any], Any]] = {
     "load_quant_state": lambda path: pq.load_quant_state(layer(), path),
     "load_frozen": lambda path: pq.load_frozen(layer(), path),
+    "load_session": load_session,
     "calibrator": lambda path: calib.MaxCalibrator(8, None, False).load(path),
     "sensitivity": lambda path: pq.sensitivity(layer(), [X], resume=path),
 }
@@ -36,6 +39,7 @@ WRITERS: dict[str, Callable[[Any], Any]] = {
     "save_frozen": lambda path: pq.save_frozen(pq.freeze(layer(), keep_float=False), path),
     "save": lambda path: calib.MaxCalibrator(8, None, False).save(path),
     "report": lambda path: calib.report(layer(), path),
+    "program": lambda path: load_session(PROGRAM).save(path),
 }
 
 

@@ -14,6 +14,8 @@ import numpy as np
 from pytorch_quantization_c import calib, demo, float_nn, nn, quant_modules
 from pytorch_quantization_c._core import safetensors
 from pytorch_quantization_c._core.npz import read_arrays
+from pytorch_quantization_c.graph.program import document
+from pytorch_quantization_c.graph.session import load_session
 from pytorch_quantization_c.model import sensitivity, state_file
 from pytorch_quantization_c.model.quantizers import named_quantizers
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
@@ -25,6 +27,7 @@ LEAST = 1 << 20  # bytes that any reader may use, however small the file: the mo
 TIMES = 12       # and for each byte of the file: JSON as Python objects
 
 DIGITS = Path(demo.__file__).parent / "data" / "lenet_digits.npz"
+PROGRAM = DIGITS.with_name("lenet.pqc")
 
 X = np.linspace(-1, 1, 2 * 4 * 6 * 6, dtype=np.float32).reshape(2, 4, 6, 6)
 
@@ -88,6 +91,21 @@ def load_calibrator(calibrator: Any) -> Callable[[Path], Any]:
     return read
 
 
+def mutated_program(data: bytes, random: Random) -> bytes:
+    """Half of them with a fingerprint that fits, so that more is looked at than that."""
+    data = mutated_safetensors(data, random)
+    if random.random() < 0.5:
+        with contextlib.suppress(ValueError, TypeError):
+            arrays, metadata = safetensors.deserialize(data)
+            mark = document._mark(metadata["program"], arrays)
+            return safetensors.serialize(arrays, {**metadata, "mark": mark})
+    return data
+
+
+def run_program(path: Path) -> None:
+    load_session(path, num_threads=1).run(None, {"x": np.linspace(0, 1, 784, dtype=np.float32).reshape(1, 1, 28, 28)})
+
+
 def build() -> list[Loader]:
     model = small_model()
     arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(3, bool), "c": np.float64(2)}
@@ -105,6 +123,7 @@ def build() -> list[Loader]:
         Loader("a frozen model", written(lambda path: quant_modules.save_frozen(frozen, path)), mutated_safetensors,
                lambda path: quant_modules.load_frozen(frozen, path), state_of(frozen), (*REFUSALS, RuntimeError)),
         Loader("resume of sensitivity", resume, mutated_text, lambda path: sensitivity._read(path, "m", layers)),
+        Loader("a program", PROGRAM.read_bytes(), mutated_program, run_program),
         Loader("the digits of the demo", DIGITS.read_bytes(), mutated_zip, read_digits),
         Loader("YAML", yaml.encode(), mutated_bytes,
                lambda path: QuantDescriptor.from_yaml(path.read_bytes().decode("utf-8", "replace"))),

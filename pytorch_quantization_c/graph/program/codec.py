@@ -2,7 +2,8 @@
 
 A dataclass becomes a dictionary of its fields with the name of its class as "kind", a named tuple a list. What is read
 is checked against the declarations, so that hostile data never becomes an object that could not have been written; a
-class that has a method `check` says there what else has to hold, by a ValueError.
+class that has a method `check` says there what else has to hold, by a ValueError. Fields with a default may be absent:
+they are younger than the file.
 """
 from __future__ import annotations
 
@@ -171,12 +172,13 @@ def _sequence(kind: Any, arguments: tuple[Any, ...], of: Callable[[Any], Decoder
     return _fields(tuple, [of(argument) for argument in arguments])
 
 
-def _fields(make: Callable[[Any], Any], decoders: list[Decoder]) -> Decoder:
+def _fields(make: Callable[[Any], Any], decoders: list[Decoder], optional: int = 0) -> Decoder:
+    """The last `optional` ones may be absent."""
     def decode(data: Any, arrays: Arrays) -> Any:
         items = _items(data)
-        if len(items) != len(decoders):
+        if not len(decoders) - optional <= len(items) <= len(decoders):
             raise TypeError(f"expected {len(decoders)} parts, got {len(items)}")
-        return make(each(item, arrays) for each, item in zip(decoders, items, strict=True))
+        return make(each(item, arrays) for each, item in zip(decoders, items, strict=False))
     return decode
 
 
@@ -201,7 +203,16 @@ def _checked(made: Any) -> Any:
 def _named_tuple(cls: type, of: Callable[[Any], Decoder]) -> Decoder:
     hints = _hints(cls)
     names: tuple[str, ...] = cls._fields  # type: ignore[attr-defined]
-    return _fields(lambda items: _checked(cls(*items)), [of(hints[name]) for name in names])
+    defaults: dict[str, Any] = cls._field_defaults  # type: ignore[attr-defined]
+    return _fields(lambda items: _checked(cls(*items)), [of(hints[name]) for name in names], len(defaults))
+
+
+@cache
+def _required(cls: Any) -> frozenset[str]:
+    """The fields without a default."""
+    missing = dataclasses.MISSING
+    return frozenset(field.name for field in dataclasses.fields(cls)
+                     if field.init and field.default is missing and field.default_factory is missing)
 
 
 def _subclasses(cls: Any) -> list[type]:
@@ -221,7 +232,8 @@ def _classes(base: type, of: Callable[[Any], Decoder]) -> Decoder:
         if cls not in fields:
             fields[cls] = {name: of(_hints(cls)[name]) for name in _saved(cls)}
         decoders = fields[cls]
-        if data.keys() - {"kind"} != decoders.keys():
+        given = data.keys() - {"kind"}
+        if not _required(cls) <= given <= decoders.keys():
             raise TypeError(f"expected {', '.join(decoders)} of a {cls.__name__}, got {', '.join(sorted(data))[:200]}")
-        return _checked(cls(**{name: each(data[name], arrays) for name, each in decoders.items()}))
+        return _checked(cls(**{name: decoders[name](data[name], arrays) for name in given}))
     return decode

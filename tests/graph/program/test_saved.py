@@ -312,3 +312,21 @@ def test_hostile_programs(saved: Any, change: Any, text: str) -> None:
     _changed(path, change)
     with pytest.raises(ValueError, match=text):
         graph.load_session(path).run(None, feeds(1))
+
+
+def test_fields_that_are_younger_than_the_file(saved: Any) -> None:
+    """What has a default may be absent; what has none may not."""
+    model, path, feeds = saved("lenet")
+
+    def older(program: Any, arrays: Any) -> None:
+        for each in program["operations"]:
+            if each["kind"] == "Conv":
+                del each["residual"], each["hard_swish"]
+                each["y"] = each["y"][:5]
+
+    _changed(path, older)
+    x = feeds(2)
+    assert equal(graph.load_session(path).run(None, x), graph.interpret(model, x))
+    _changed(path, lambda program, arrays: _first(program, "Conv").pop("groups"))
+    with pytest.raises(ValueError, match="of a Conv, got"):
+        graph.load_session(path)
