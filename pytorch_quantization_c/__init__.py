@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from . import threads as threads
     from . import utils as utils
     from .graph.compiled_model import compile
+    from .methods.improve import improve
     from .model.calibrating import calibrating
     from .model.fold_batch_norm import fold_batch_norm
     from .model.sensitivity import sensitivity
@@ -47,8 +48,8 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     )
 
 __all__ = ["__version__", "calibrating", "compile", "deactivate", "enable_onnx_export", "fold_batch_norm", "freeze",
-           "initialize", "load_frozen", "load_quant_state", "quant_summary", "quantized", "replace", "save_frozen",
-           "save_quant_state", "sensitivity", "unquantized_layers"]
+           "improve", "initialize", "load_frozen", "load_quant_state", "quant_summary", "quantized", "replace",
+           "save_frozen", "save_quant_state", "sensitivity", "unquantized_layers"]
 
 _SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "formats", "graph", "integer", "isa",
                          "layer_sensitivity", "methods", "model", "nn", "optim", "quant_modules", "quant_state",
@@ -57,6 +58,7 @@ _HOMES = {
     "graph.compiled_model": ("compile",),
     "model.calibrating": ("calibrating",),
     "model.fold_batch_norm": ("fold_batch_norm",),
+    "methods.improve": ("improve",),
     "quant_modules": ("deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen", "quantized", "replace",
                       "save_frozen", "unquantized_layers"),
     "model.state_file": ("load_quant_state", "save_quant_state"),

@@ -58,7 +58,7 @@ class WeightProblem:
 
     def by(self, method: str) -> RoundedWeight:
         """The weight by one of ROUNDING."""
-        amax, before = self.amax, self._sqnr(self._codes(self.amax), self.amax)
+        amax, before = self.amax, self.sqnr()
         if method == "weight_mse":
             amax = self._least_squares()
             return RoundedWeight(self.weight, amax, before, self._sqnr(self._codes(amax), amax))
@@ -67,6 +67,10 @@ class WeightProblem:
         if not after > before:
             return RoundedWeight(self.weight, amax, before, before)
         return RoundedWeight(from_rows(self._values(codes, amax), self.weight), amax, before, after)
+
+    def sqnr(self) -> float:
+        """Signal to noise ratio in dB of the outputs with the weight rounded to nearest."""
+        return self._sqnr(self._codes(self.amax), self.amax)
 
     def _scale(self, amax: NDArray[np.float32]) -> NDArray[np.float32]:
         """(groups, out / groups, columns), of a scale that is 0 where everything becomes 0."""

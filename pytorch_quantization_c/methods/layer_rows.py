@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .grid import Array
 
-__all__ = ["InputMoments", "Windows", "as_rows", "from_rows"]
+__all__ = ["InputMoments", "Windows"]
 
 CHUNK = 1 << 23     # elements of rows that are widened to float64 at a time
 

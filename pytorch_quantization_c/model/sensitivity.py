@@ -152,7 +152,7 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
     path, settings = None if resume is None else Path(os.fsdecode(resume)), _settings(layers)
     found = {} if path is None else _read(path, name, layers, settings)
     warn_of_training(model, "sensitivity")
-    with _evaluating(model), nullcontext() if metric is not None else _no_grad(model):
+    with evaluating(model), nullcontext() if metric is not None else no_grad(model):
         with _only(layers, None):
             measure, baseline = _measure(model, batches, metric)
         for layer in progress(layers, "sensitivity", show_progress, long=1):
@@ -237,7 +237,7 @@ def _refuse_frozen(model: Any) -> None:
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def evaluating(model: Any) -> Iterator[None]:
     """Evaluation mode, and no quantiser that collects, for the time of the block."""
     training = [(module, module.training) for _, module in model.named_modules()]
     collecting = [quantizer for _, quantizer in named_quantizers(model) if quantizer._if_calib]
@@ -253,7 +253,7 @@ def _evaluating(model: Any) -> Iterator[None]:
             module.training = mode
 
 
-def _no_grad(model: Any) -> AbstractContextManager[Any]:
+def no_grad(model: Any) -> AbstractContextManager[Any]:
     torch: Any = sys.modules.get("torch")
     return torch.no_grad() if torch is not None and isinstance(model, torch.nn.Module) else nullcontext()
 

@@ -1,0 +1,235 @@
+"""`improve`: methods that lessen what quantising a model costs, one after the other."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .._core.errors import shown
+from .._core.models import is_graph, require_module
+from .._core.progress import progress
+from ..model.quantizers import named_quantizers
+from ..model.rollback import whole_or_not_at_all
+from ..model.sensitivity import evaluating, no_grad
+from ..model.training_mode import warn_of_training
+from .bias_correction import MeanError, corrected_bias
+from .gains import Gain, Gains
+from .layer_rounding import ROUNDING, WeightProblem
+from .layer_rows import InputMoments
+from .module_layers import WeightLayer, numbers, renewed, watched, weight_layers
+from .order import MOST_MSE_BITS, checked_methods
+from .scaling import awq_factors, scaled, smoothing
+
+__all__ = ["improve"]
+
+MODEL_METHODS = ("smoothquant", "awq", "weight_mse", "gptq", "adaround", "bias_correction")
+SCALING = ("smoothquant", "awq")
+ROWS = 256              # of one sample's inputs of a layer that count
+AT_ONCE = 1 << 26       # numbers in the second moments that are kept at a time: half a gigabyte
+ALPHA, STEPS = 0.5, 20  # of SmoothQuant and AWQ
+
+
+def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = None, *,
+            show_progress: bool | None = None) -> Gains:
+    """Lessens what quantising a model costs, in place: other ranges and rounding of weights, other biases.
+
+        pq.replace(model)
+        with pq.calibrating(model, load_amax=True):
+            ...
+        print(pq.improve(model, batches, methods=["weight_mse", "gptq", "bias_correction"]))
+
+    Each layer is treated on what it is given in the float model. The methods, in the order in which they make sense:
+
+    "smoothquant", "awq" (linear layers): outlier channels of the input move into the weight, which leaves a
+        `pre_quant_scale` in the input's quantiser; a fixed range of the input follows. Such a layer does not run on
+        integers as a module; as a compiled graph it does.
+    "weight_mse": ranges of weights by the least squared error of the outputs, instead of the largest magnitudes.
+    "gptq", "adaround": weights rounded so that the outputs change little; the layer keeps the rounded weight.
+    "bias_correction": the mean error of each output channel is taken off the bias; a layer without a bias gets one.
+
+    But for biases, layers whose weights are shared or in other formats than symmetric integers with one range, or one
+    for each output channel, and transposed convolutions are left alone. If a method raises, Ctrl-C included, the model
+    is as it was.
+
+    Args:
+        model: a module with quantised layers, on NumPy or of the torch twin, calibrated or with dynamic ranges.
+        batches: what the model is called with: arrays, tuples of arguments or dicts of keyword arguments; gone through
+            once and kept until the end.
+        methods: names, done in this order; an order that makes little sense warns. None: "weight_mse" for weights of
+            up to 4 bits, then "bias_correction".
+        show_progress: a bar (with tqdm installed); None means: on a terminal.
+
+    Returns:
+        What each method gained in each layer, in dB; printed as a table.
+
+    Raises:
+        ValueError: an unknown method, no batch, no quantised layer, a frozen layer, NaN or infinity in a layer's input.
+        TypeError: `model` is no module, or a graph (`graph.quantize` has `methods` of its own).
+    """
+    if is_graph(model):
+        raise TypeError("Expected `model` to be a module, got a graph: graph.quantize(model, batches, methods=[...])")
+    require_module(model)
+    names = None if methods is None else checked_methods(methods, MODEL_METHODS)
+    layers, data = weight_layers(model), _kept(batches)
+    warn_of_training(model, "improve")
+    work = _Work(model, layers, data, MOST_MSE_BITS if names is None else 8, show_progress)
+    with whole_or_not_at_all(model), evaluating(model), no_grad(model):
+        found = [gain for name in (("weight_mse", "bias_correction") if names is None else names)
+                 for gain in work.by(name)]
+    return Gains(found)
+
+
+def _kept(batches: Any) -> list[Any]:
+    if not isinstance(batches, Iterable) or hasattr(batches, "shape") or isinstance(batches, str | Mapping):
+        raise TypeError(f"Expected `batches` to be a list of batches or another iterable, got {shown(batches)}")
+    data = list(batches)
+    if not data:
+        raise ValueError("Expected `batches` to have at least one batch, got none")
+    return data
+
+
+class _Work:
+    """The model, its layers, and their float weights."""
+
+    def __init__(self, model: Any, layers: list[WeightLayer], data: list[Any], mse_bits: int,
+                 show_progress: bool | None) -> None:
+        self.model, self.layers, self.data = model, layers, data
+        self.mse_bits, self.show_progress = mse_bits, show_progress
+        self.floats = {layer.name: layer.module.weight for layer in layers}
+
+    def by(self, name: str) -> list[Gain]:
+        """Does one method."""
+        if name == "bias_correction":
+            return self._correct_biases()
+        most = self.mse_bits if name == "weight_mse" else 8
+        chosen = [layer for layer in self.layers if not layer.is_shared and self._suits(layer, name, most)]
+        gains = []
+        for part in _parts(chosen):
+            moments = self._moments(part)
+            for layer in progress(part, name, self.show_progress):
+                if moments[layer.name].count:
+                    gains.append(self._one(layer, name, moments[layer.name]))
+        return gains
+
+    @staticmethod
+    def _suits(layer: WeightLayer, name: str, most: int) -> bool:
+        if name in SCALING:
+            return not layer.is_conv and layer.module.input_quantizer.pre_quant_scale is None
+        return layer.bits is not None and layer.bits <= most and not layer.is_transposed
+
+    def _run(self) -> None:
+        """The float model on all batches: no quantiser quantises, and weights are the float ones."""
+        quantizers = [quantizer for _, quantizer in named_quantizers(self.model) if not quantizer._disabled]
+        rounded = [(layer.module, layer.module.weight) for layer in self.layers]
+        try:
+            for quantizer in quantizers:
+                quantizer._disabled = True
+            for layer in self.layers:
+                layer.module.weight = self.floats[layer.name]
+            for batch in self.data:
+                if isinstance(batch, Mapping):
+                    self.model(**batch)
+                else:
+                    self.model(*batch) if isinstance(batch, tuple) else self.model(batch)
+        finally:
+            for quantizer in quantizers:
+                quantizer._disabled = False
+            for module, weight in rounded:
+                module.weight = weight
+
+    def _moments(self, part: list[WeightLayer]) -> dict[str, InputMoments]:
+        moments = {layer.name: InputMoments(_columns(layer), layer.groups, ROWS, number)
+                   for number, layer in enumerate(part)}
+
+        def observe(layer: WeightLayer, input: Any, call: Any) -> Any:
+            x, windows = layer.rows(numbers(input))
+            moments[layer.name].add(x, windows)
+            return call()
+
+        with watched(part, observe):
+            self._run()
+        return moments
+
+    def _one(self, layer: WeightLayer, name: str, seen: InputMoments) -> Gain:
+        if name in SCALING:
+            return self._scale(layer, name, seen)
+        assert layer.bits is not None
+        made = WeightProblem(layer.weight, layer.amax(), layer.bits, seen.mean(), layer.groups).by(name)
+        layer.set_amax(made.amax)
+        if name in ROUNDING[1:]:
+            layer.module.weight = renewed(layer.module.weight, made.weight)
+        return Gain(name, layer.name, made.before, made.after)
+
+    def _scale(self, layer: WeightLayer, name: str, seen: InputMoments) -> Gain:
+        weight, bits, module = layer.weight, layer.bits or 8, layer.module
+        before = WeightProblem(weight, layer.amax(), bits, seen.mean()).sqnr()
+        if name == "smoothquant":
+            factor = smoothing(seen.largest, weight, ALPHA)
+        else:
+            factor = awq_factors(seen.mean_magnitude(), seen.mean()[0], weight, bits, weight.shape[1], STEPS)
+        wide, inverse = scaled(weight, factor)
+        module.weight = self.floats[layer.name] = renewed(module.weight, wide)
+        quantizer = module.input_quantizer
+        quantizer.pre_quant_scale = inverse
+        if quantizer.amax is not None and np.size(numbers(quantizer.amax)) == 1:
+            share = (seen.largest * inverse).max() / max(seen.largest.max(), np.finfo(np.float32).tiny)
+            quantizer.amax = numbers(quantizer.amax) * np.float32(share)
+        if module.weight_quantizer.amax is not None:
+            magnitudes = np.abs(wide).astype(np.float32)
+            amax = layer.amax()
+            layer.set_amax(np.asarray(magnitudes.max(axis=1) if amax.ndim else magnitudes.max()))
+        moment = seen.mean() * np.outer(inverse, inverse)
+        return Gain(name, layer.name, before, WeightProblem(wide, layer.amax(), bits, moment).sqnr())
+
+    def _correct_biases(self) -> list[Gain]:
+        errors: dict[str, MeanError] = {}
+        chosen = [layer for layer in self.layers if not layer.module.weight_quantizer._disabled
+                  or not layer.module.input_quantizer._disabled]
+        rounded = {layer.name: layer.module.weight for layer in chosen}
+        off = {layer.name: [each for each in (layer.module.input_quantizer, layer.module.weight_quantizer)
+                            if not each._disabled] for layer in chosen}
+
+        def observe(layer: WeightLayer, input: Any, call: Any) -> Any:
+            answer, module = call(), layer.module
+            try:
+                module.weight = rounded[layer.name]
+                for quantizer in off[layer.name]:
+                    quantizer._disabled = False
+                got = numbers(call())
+            finally:
+                for quantizer in off[layer.name]:
+                    quantizer._disabled = True
+                module.weight = self.floats[layer.name]
+            errors.setdefault(layer.name, MeanError(layer.channel_axis(got))).add(numbers(answer), got)
+            return answer
+
+        with watched(chosen, observe):
+            self._run()
+        gains = []
+        for layer in chosen:
+            if layer.name in errors and errors[layer.name].count:
+                bias, error = layer.module.bias, errors[layer.name]
+                fixed = corrected_bias(None if bias is None else numbers(bias), error.mean())
+                layer.module.bias = renewed(layer.module.weight if bias is None else bias, fixed)
+                gains.append(Gain("bias_correction", layer.name, *error.decibels()))
+        return gains
+
+
+def _columns(layer: WeightLayer) -> int:
+    weight = layer.weight
+    return weight.size // max(len(weight), 1)
+
+
+def _parts(layers: list[WeightLayer]) -> list[list[WeightLayer]]:
+    """The layers in order, in parts whose second moments fit into memory at once."""
+    parts: list[list[WeightLayer]] = []
+    room = 0
+    for each in layers:
+        needed = each.groups * _columns(each) ** 2
+        if not parts or needed > room:
+            parts.append([])
+            room = AT_ONCE
+        parts[-1].append(each)
+        room -= needed
+    return parts

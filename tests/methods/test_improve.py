@@ -1,0 +1,161 @@
+"""`improve` on NumPy models: layers get what the array functions give, and outputs come nearer to the float ones."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pytorch_quantization_c as pq
+from pytorch_quantization_c import float_nn, methods, nn
+from pytorch_quantization_c.tensor_quant import QuantDescriptor
+
+Array = Any
+FOUR = QuantDescriptor(4, axis=0)
+
+
+class Net(float_nn.Module):
+    """A convolution with its own padding, a depthwise one, a linear layer without a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.QuantConv2d(3, 8, 3, padding=1, padding_mode="reflect", quant_desc_weight=FOUR)
+        self.deep = nn.QuantConv2d(8, 8, 3, stride=2, groups=8, quant_desc_weight=FOUR)
+        self.head = nn.QuantLinear(8, 5, bias=False, quant_desc_weight=FOUR)
+
+    def forward(self, x: Array) -> Array:
+        x = np.maximum(self.deep(np.maximum(self.stem(x), 0)), 0)
+        return self.head(x.mean((2, 3)))
+
+
+def floats(model: Any, x: Array) -> Array:
+    quantizers = [each for each in model.modules() if isinstance(each, nn.TensorQuantizer)]
+    for each in quantizers:
+        each.disable()
+    answer = model(x)
+    for each in quantizers:
+        each.enable()
+    return answer
+
+
+def made(rng: np.random.Generator) -> tuple[Net, list[Array], Array]:
+    model = Net()
+    for parameter in model.parameters():
+        parameter[...] = rng.standard_normal(parameter.shape) / np.sqrt(np.prod(parameter.shape[1:]) or 1)
+    data = [rng.standard_normal((8, 3, 9, 9)).astype(np.float32) for _ in range(3)]
+    with pq.calibrating(model, load_amax=True):
+        for x in data[:2]:
+            model(x)
+    return model, data[:2], data[2]
+
+
+def sqnr(expected: Array, got: Array) -> float:
+    return float(10 * np.log10(np.square(expected).sum() / np.square(expected - got).sum()))
+
+
+@pytest.mark.parametrize("method", ["gptq", "adaround"])
+def test_outputs_come_nearer_to_the_float_models(rng: np.random.Generator, method: str) -> None:
+    model, data, x = made(rng)
+    expected, before = floats(model, x), model(x)
+    rows = pq.improve(model, data, methods=["weight_mse", method, "bias_correction"])
+    assert sqnr(expected, model(x)) > sqnr(expected, before) + 2
+    assert [(each.method, each.layer) for each in rows] == [
+        (name, layer) for name in ("weight_mse", method, "bias_correction") for layer in ("stem", "deep", "head")]
+    assert all(each.gain >= -1e-9 for each in rows if each.method != "weight_mse") and "dB" in str(rows)
+    assert model.head.bias is not None and "forward" not in vars(model.stem)
+
+
+def test_a_layer_gets_what_the_array_function_gives(rng: np.random.Generator) -> None:
+    model, data, _ = made(rng)
+    w, head = np.array(model.stem.weight), np.array(model.head.weight)
+    pq.improve(model, data, methods=["gptq"])
+    x = np.concatenate(data)
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="reflect")
+    windows = np.array([image[:, i:i + 3, j:j + 3].ravel() for image in padded for i in range(9) for j in range(9)])
+    np.testing.assert_allclose(model.stem.weight.reshape(8, 27), methods.gptq(w.reshape(8, 27), windows), rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(model.stem.weight_quantizer.amax), np.abs(w).max((1, 2, 3)))
+    assert not np.array_equal(model.head.weight, head)
+
+
+def test_the_bias_takes_the_mean_error_away(rng: np.random.Generator) -> None:
+    layer = nn.QuantLinear(6, 4, quant_desc_weight=QuantDescriptor(3, axis=0))
+    model = float_nn.Sequential(layer)
+    x = rng.standard_normal((64, 6)).astype(np.float32)
+    expected = floats(model, x)
+    row, = pq.improve(model, [x], methods=["bias_correction"])
+    np.testing.assert_allclose(model(x).mean(0), expected.mean(0), atol=1e-5)
+    assert row.after == pytest.approx(sqnr(expected, model(x)), abs=0.01) and row.layer == "0"
+
+
+def test_ranges_by_squared_error_are_the_default_for_few_bits(rng: np.random.Generator) -> None:
+    few, many = nn.QuantLinear(40, 3, quant_desc_weight=FOUR), nn.QuantLinear(3, 4)
+    model = float_nn.Sequential(few, many)
+    x = rng.standard_normal((30, 40)).astype(np.float32)
+    rows = pq.improve(model, [x])
+    assert [(each.method, each.layer) for each in rows] == [("weight_mse", "0"), ("bias_correction", "0"),
+                                                            ("bias_correction", "1")]
+    np.testing.assert_allclose(np.ravel(few.weight_quantizer.amax), methods.weight_range(few.weight, x), rtol=1e-6)
+    assert few.weight_quantizer.amax.shape == (3, 1) and many.weight_quantizer.amax is None
+
+
+@pytest.mark.parametrize("method, bits", [("smoothquant", 8), ("awq", 4)])
+def test_outlier_channels_move_into_the_weight(rng: np.random.Generator, method: str, bits: int) -> None:
+    layer = nn.QuantLinear(128, 32, quant_desc_weight=QuantDescriptor(bits, axis=0))
+    model = float_nn.Sequential(layer)
+    layer.weight[...] = rng.standard_normal((32, 128))
+    x, others = rng.standard_normal((2, 200, 128)).astype(np.float32)
+    x[:, ::64] *= 30
+    others[:, ::64] *= 30
+    with pq.calibrating(model, load_amax=True):
+        model(x)
+    if method == "awq":
+        layer.input_quantizer.disable()
+    expected, before = others @ layer.weight.T + layer.bias, model(others)
+    weight = np.array(layer.weight)
+    pq.improve(model, [x], methods=[method])
+    got, scale = methods.awq(weight, x) if method == "awq" else methods.smoothquant(weight, x)
+    np.testing.assert_allclose(layer.weight, got, rtol=1e-5)
+    np.testing.assert_allclose(layer.input_quantizer.pre_quant_scale, scale, rtol=1e-5)
+    np.testing.assert_allclose(layer.input_quantizer.amax, np.abs(x * scale).max(), rtol=1e-5)
+    pq.improve(model, [x], methods=["weight_mse"])
+    assert sqnr(expected, model(others)) > sqnr(expected, before) + 6
+
+
+def test_a_model_is_as_it_was_if_a_method_raises(rng: np.random.Generator) -> None:
+    model, data, x = made(rng)
+    state, before = {name: np.array(array) for name, array in model.state_dict().items()}, model(x)
+    with pytest.raises(ValueError, match="finite inputs of layers"):
+        pq.improve(model, [data[0], data[0] * np.nan], methods=["weight_mse", "gptq"])
+    assert all(np.array_equal(array, state[name]) for name, array in model.state_dict().items())
+    np.testing.assert_array_equal(model(x), before)
+    assert "forward" not in vars(model.stem)
+
+
+def test_shared_transposed_and_excluded_weights_stay(rng: np.random.Generator) -> None:
+    a, b = nn.QuantLinear(4, 4), nn.QuantLinear(4, 4)
+    b.weight = a.weight
+    rows = pq.improve(float_nn.Sequential(a, b), [rng.standard_normal((3, 4)).astype(np.float32)], methods=["gptq"])
+    assert rows == ()
+    turned = float_nn.Sequential(nn.QuantConvTranspose2d(2, 3, 2))
+    x = rng.standard_normal((2, 2, 4, 4)).astype(np.float32)
+    assert [each.method for each in pq.improve(turned, [x], methods=["gptq", "bias_correction"])] == ["bias_correction"]
+
+
+def test_bad_calls(rng: np.random.Generator) -> None:
+    model, data, _ = made(rng)
+    with pytest.raises(ValueError, match="Expected `methods` to be a tuple of names"):
+        pq.improve(model, data, methods=["magic"])
+    with pytest.warns(UserWarning, match="A doubtful order"):
+        pq.improve(model, data, methods=["gptq", "weight_mse"])
+    for given in (data[0], "x", 3):
+        with pytest.raises(TypeError, match="Expected `batches`"):
+            pq.improve(model, given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at least one batch"):
+        pq.improve(model, [])
+    with pytest.raises(ValueError, match="pq.replace"):
+        pq.improve(float_nn.Linear(3, 2), data)
+    with pytest.raises(TypeError, match="Expected `model` to be a module"):
+        pq.improve(3, data)
+    pq.freeze(model)
+    with pytest.raises(ValueError, match="without frozen layers"):
+        pq.improve(model, data)

@@ -1,0 +1,57 @@
+"""`improve` on torch models gives what it gives on NumPy ones."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import pytorch_quantization_c as pq
+import pytorch_quantization_c.torch as twin
+from pytorch_quantization_c import float_nn
+from pytorch_quantization_c.tensor_quant import QuantDescriptor
+
+FOUR = QuantDescriptor(4, axis=0)
+
+
+def models() -> tuple[float_nn.Module, torch.nn.Module]:
+    layers = float_nn.Sequential(pq.nn.QuantConv2d(3, 6, 3, padding=1, quant_desc_weight=FOUR), float_nn.ReLU(),
+                                 float_nn.Flatten(), pq.nn.QuantLinear(150, 4, bias=False, quant_desc_weight=FOUR))
+    tensors = torch.nn.Sequential(twin.nn.QuantConv2d(3, 6, 3, padding=1, quant_desc_weight=FOUR), torch.nn.ReLU(),
+                                  torch.nn.Flatten(), twin.nn.QuantLinear(150, 4, bias=False, quant_desc_weight=FOUR))
+    with torch.no_grad():
+        for ours, theirs in zip(layers.parameters(), tensors.parameters(), strict=True):
+            theirs.copy_(torch.from_numpy(np.array(ours)))
+    return layers, tensors
+
+
+@pytest.mark.parametrize("methods", [["weight_mse", "gptq"], ["smoothquant", "gptq", "bias_correction"]])
+def test_both_fronts_agree(rng: np.random.Generator, methods: list[str]) -> None:
+    layers, tensors = models()
+    x = rng.standard_normal((16, 3, 5, 5)).astype(np.float32)
+    rows = pq.improve(layers, [x], methods=methods)
+    got = twin.improve(tensors, [torch.from_numpy(x)], methods=methods)
+    assert [(each.method, each.layer) for each in got] == [(each.method, each.layer) for each in rows]
+    np.testing.assert_allclose([each.after for each in got], [each.after for each in rows], atol=0.3)
+    expected, state = layers.state_dict(), tensors.state_dict()
+    assert set(expected) == set(state)
+    for name, array in state.items():
+        close = np.isclose(array.numpy(), expected[name], rtol=1e-4, atol=1e-5)
+        assert close.mean() > 0.98, name
+    assert all(parameter.requires_grad for parameter in tensors.parameters())
+
+
+def test_a_torch_model_is_as_it_was_if_a_method_raises(rng: np.random.Generator) -> None:
+    _, tensors = models()
+    x = torch.from_numpy(rng.standard_normal((4, 3, 5, 5)).astype(np.float32))
+    before = tensors(x)
+    with pytest.raises(ValueError, match="finite inputs of layers"):
+        twin.improve(tensors, [x, x * float("nan")], methods=["gptq"])
+    assert torch.equal(tensors(x), before)
+
+
+def test_half_precision(rng: np.random.Generator) -> None:
+    _, tensors = models()
+    tensors = tensors.to(torch.bfloat16)
+    x = torch.from_numpy(rng.standard_normal((8, 3, 5, 5)).astype(np.float32)).to(torch.bfloat16)
+    rows = twin.improve(tensors, [x], methods=["gptq", "bias_correction"])
+    assert len(rows) == 4 and all(parameter.dtype == torch.bfloat16 for parameter in tensors.parameters())
