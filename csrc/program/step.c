@@ -39,6 +39,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return pqc_conv_step_prepare(step);
     if (step->kind == PQC_STEP_CHAIN)
         return pqc_chain_step_prepare(step);
+    if (step->kind == PQC_STEP_SOFTMAX || step->kind == PQC_STEP_LAYER_NORM)
+        return pqc_rows_step_prepare(step);
     if (step->outputs != 1 || step->residual.codes.content != PQC_NOTHING)
         return "one output and no residual expected";
     if (step->kind == PQC_STEP_IMPORT)
@@ -75,6 +77,9 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
         return pqc_conv_step_run(step, buffers);
     case PQC_STEP_CHAIN:
         return pqc_chain_step_run(step, buffers);
+    case PQC_STEP_SOFTMAX:
+    case PQC_STEP_LAYER_NORM:
+        return pqc_rows_step_run(step, buffers);
     case PQC_STEP_EXPORT:
         pqc_export_step_run(step, buffers);
         return 0;

@@ -7,14 +7,18 @@
 #include "program_weights.h"
 
 typedef enum {
-    PQC_STEP_IMPORT, /* an array becomes an image: codes or floats */
-    PQC_STEP_EXPORT, /* an image becomes an array: floats, codes decoded */
-    PQC_STEP_CONV,   /* convolution or matrix product, with the output stage of finish_nhwc.h */
-    PQC_STEP_POOL,   /* maxima of bytes over windows, what lies outside left out */
-    PQC_STEP_COPY,   /* the same codes elsewhere: channels of a longer pixel */
-    PQC_STEP_CHAIN,  /* an elementwise chain */
+    PQC_STEP_IMPORT,     /* an array becomes an image: codes or floats */
+    PQC_STEP_EXPORT,     /* an image becomes an array: floats, codes decoded */
+    PQC_STEP_CONV,       /* convolution or matrix product, with the output stage of finish_nhwc.h */
+    PQC_STEP_POOL,       /* maxima of bytes over windows, what lies outside left out */
+    PQC_STEP_COPY,       /* the same codes elsewhere: channels of a longer pixel */
+    PQC_STEP_CHAIN,      /* an elementwise chain */
+    PQC_STEP_SOFTMAX,    /* of rows of floats: an image of one row of pixels */
+    PQC_STEP_LAYER_NORM, /* the same; residual and more[0]: weight and bias, or PQC_NOTHING */
     PQC_STEPS
 } pqc_step_kind;
+
+enum { PQC_MAX_ROW = 4096 }; /* floats of a row of which only codes are stored */
 
 typedef struct {
     ptrdiff_t stride, dilation, before, kernel;
@@ -38,6 +42,7 @@ typedef struct {
     pqc_image more[PQC_MAX_OPERANDS - 2]; /* operands of chains beside input and residual */
     const pqc_chain_op *chain;
     ptrdiff_t chain_length;
+    double epsilon;    /* of layer normalisation */
     unsigned known;    /* of convolutions: pqc_finish_known; filled by pqc_step_prepare */
     pqc_tiling tiling; /* of convolutions; filled by pqc_step_prepare, as is: */
     int32_t *offset; /* of convolutions but depthwise ones: of each kr group, then of their runs */
@@ -77,6 +82,8 @@ const char *pqc_window_check(const pqc_step *step);
 void pqc_pool_step_run(const pqc_step *step, char *const *buffers);
 void pqc_copy_step_run(const pqc_step *step, char *const *buffers);
 unsigned pqc_import_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_rows_step_prepare(const pqc_step *step);
+unsigned pqc_rows_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_chain_step_prepare(const pqc_step *step);
 unsigned pqc_chain_step_run(const pqc_step *step, char *const *buffers);
 void pqc_export_step_run(const pqc_step *step, char *const *buffers);

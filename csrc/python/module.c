@@ -20,7 +20,8 @@ static int module_exec(PyObject *module)
     PyMethodDef *families[] = {
         pqc_affine_methods,  pqc_calib_methods,  pqc_float_methods,    pqc_integer_methods,
         pqc_machine_methods, pqc_pack_methods,   pqc_prepared_methods, pqc_program_methods,
-        pqc_quant_methods,   pqc_reduce_methods,  pqc_u4_methods,       pqc_formats_methods,
+        pqc_quant_methods,   pqc_reduce_methods, pqc_u4_methods,       pqc_formats_methods,
+        pqc_rows_methods,
     };
     if (PyArray_ImportNumPyAPI() < 0)
         return -1;

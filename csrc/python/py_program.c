@@ -231,6 +231,7 @@ static int get_step(plan *p, const description *d, ptrdiff_t number)
                     .high = clamps[1],
                     .second_low = clamps[2],
                     .second_high = clamps[3]};
+    memcpy(&s->epsilon, f + 7, sizeof s->epsilon);
     if (take_image(p, d, f[1], number, &s->input) < 0 ||
         (f[2] != NONE && take_image(p, d, f[2], number, &s->residual) < 0))
         return -1;

@@ -51,6 +51,8 @@ static void use_scalar(pqc_kernels *t)
     t->dwconv_nhwc = pqc_dwconv_nhwc_scalar;
     t->finish_nhwc = pqc_finish_nhwc_scalar;
     t->chain_f32 = pqc_chain_f32_scalar;
+    t->softmax_f32 = pqc_softmax_f32_scalar;
+    t->layer_norm_f32 = pqc_layer_norm_f32_scalar;
     t->decode_f32 = pqc_decode_f32_scalar;
     t->encode_f32 = pqc_encode_f32_scalar;
     t->dwconv_u8s8 = NULL;
@@ -101,6 +103,8 @@ static void use_avx2(pqc_kernels *t)
     t->dwconv_nhwc = pqc_dwconv_nhwc_avx2;
     t->finish_nhwc = pqc_finish_nhwc_avx2;
     t->chain_f32 = pqc_chain_f32_avx2;
+    t->softmax_f32 = pqc_softmax_f32_avx2;
+    t->layer_norm_f32 = pqc_layer_norm_f32_avx2;
     t->decode_f32 = pqc_decode_f32_avx2;
     t->encode_f32 = pqc_encode_f32_avx2;
     t->dwconv_u8s8 = pqc_dwconv_u8s8_avx2;
@@ -147,6 +151,8 @@ static void use_avx512(pqc_kernels *t)
     t->requantize_nchw = pqc_requantize_nchw_avx512;
     t->finish_nhwc = pqc_finish_nhwc_avx512;
     t->chain_f32 = pqc_chain_f32_avx512;
+    t->softmax_f32 = pqc_softmax_f32_avx512;
+    t->layer_norm_f32 = pqc_layer_norm_f32_avx512;
     t->decode_f32 = pqc_decode_f32_avx512;
     t->encode_f32 = pqc_encode_f32_avx512;
 }

@@ -15,6 +15,7 @@
 #include "finish_nhwc/finish_nhwc.h"
 #include "requantize/requantize.h"
 #include "float_quant/float_quant.h"
+#include "rows_f32/rows_f32.h"
 #include "fake_quant_half/fake_quant_half.h"
 #include "fingerprint/fingerprint.h"
 #include "gemm_s8u4/gemm_s8u4.h"
@@ -60,6 +61,8 @@ typedef struct {
     pqc_dwconv_nhwc_fn *dwconv_nhwc;
     pqc_finish_nhwc_fn *finish_nhwc;
     pqc_chain_f32_fn *chain_f32;
+    pqc_softmax_f32_fn *softmax_f32;
+    pqc_layer_norm_f32_fn *layer_norm_f32;
     pqc_decode_f32_fn *decode_f32;
     pqc_encode_f32_fn *encode_f32;
     pqc_dwconv_u8s8_fn *dwconv_u8s8;       /* or NULL: these six are the last */

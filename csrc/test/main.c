@@ -30,6 +30,7 @@ static const test per_isa[] = {
     {"finish_nhwc", test_finish_nhwc},
     {"chain_f32", test_chain_f32},
     {"codes_f32", test_codes_f32},
+    {"rows_f32", test_rows_f32},
     {"winograd", test_winograd},
     {"amx_gemm", test_amx_gemm},
     {"conv_amx", test_conv_amx},

@@ -18,6 +18,7 @@ void test_dwconv_u8s8(void);
 void test_finish_nhwc(void);
 void test_chain_f32(void);
 void test_codes_f32(void);
+void test_rows_f32(void);
 void test_winograd(void);
 void test_amx_gemm(void);
 void test_conv_amx(void);

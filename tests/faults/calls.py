@@ -66,6 +66,7 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "encode": [(x * 0, 4, 3), ([0.5, 2.0], 2, 1)],
         "decode": [(np.zeros((4, 6), np.uint8), np.arange(256, dtype=F32), np.ones((4, 2), F32), 4)],
         "shifted_quant": [(x, 2.0, 3.0, 255, True), (h, rows, rows, 15, False), (d, F64(1), rows, 255, True)],
+        "softmax": [(x,), (strided,)], "layer_norm": [(x, None, None, 1e-5), (strided, rows, rows, 0.0)],
         "erf": [(x,), (d,), (strided,)], "sigmoid": [(x,), (d,)], "tanh": [(x,), (strided,)],
         "fake_affine": [(x, -1.0, 2.0, 8), (h, rows, 4 + rows, 8), (d, F64(-1), 4 + rows, 4)],
         "fake_quant": [(x, 2.0, 8, False, True), (h, rows, 8, False, True), (d, one, 8, False, True),

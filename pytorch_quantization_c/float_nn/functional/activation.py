@@ -133,8 +133,13 @@ def hardswish(input: ArrayLike, inplace: bool = False) -> Array:
     return _finish(input, rounded((x * np.clip(x + kind(3), kind(0), kind(6)) / kind(6)), dtype), inplace)
 
 
-def _shifted(input: ArrayLike, dim: int | None, dtype: DTypeLike | None) -> tuple[Array, int, np.dtype[Any]]:
-    """x minus its maximum along the axis, the axis, and the type of the result."""
+def _shifted(x: Array, axis: int) -> Array:
+    """x minus its maximum along the axis."""
+    return x - x.max(axis=axis, keepdims=True) if x.size else x
+
+
+def _opened(input: ArrayLike, dim: int | None, dtype: DTypeLike | None) -> tuple[Array, int, np.dtype[Any]]:
+    """x in the type to work in with at least one axis, the axis, and the type of the result."""
     x = float_array(input, "input")
     if dtype is not None:
         x = x.astype(factory(None, dtype), copy=False)
@@ -147,16 +152,18 @@ def _shifted(input: ArrayLike, dim: int | None, dtype: DTypeLike | None) -> tupl
     if not -max(x.ndim, 1) <= axis < max(x.ndim, 1):
         raise AxisError(axis, max(x.ndim, 1), "dim")
     axis %= max(x.ndim, 1)
-    x = np.atleast_1d(x) if x.ndim == 0 else x
-    return (x - x.max(axis=axis, keepdims=True) if x.size else x), axis, result
+    return np.atleast_1d(x), axis, result
 
 
 @traceable
 def softmax(input: ArrayLike, dim: int | None = None, _stacklevel: int = 3, dtype: DTypeLike | None = None) -> Array:
     """exp(x) divided by its sum along `dim`; computed and returned as `dtype` if that is given."""
-    x, axis, result = _shifted(input, dim, dtype)
-    e = np.exp(x)
-    y: Array = e / e.sum(axis=axis, keepdims=True)
+    x, axis, result = _opened(input, dim, dtype)
+    if x.dtype == np.float32:
+        y: Array = np.moveaxis(_C.softmax(np.moveaxis(x, axis, -1)), -1, axis)
+    else:
+        e = np.exp(_shifted(x, axis))
+        y = e / e.sum(axis=axis, keepdims=True)
     return y.astype(result, copy=False).reshape(np.shape(input))
 
 
@@ -164,6 +171,7 @@ def softmax(input: ArrayLike, dim: int | None = None, _stacklevel: int = 3, dtyp
 def log_softmax(input: ArrayLike, dim: int | None = None, _stacklevel: int = 3,
                 dtype: DTypeLike | None = None) -> Array:
     """The logarithm of `softmax`, computed without leaving the range of the type."""
-    x, axis, result = _shifted(input, dim, dtype)
+    x, axis, result = _opened(input, dim, dtype)
+    x = _shifted(x, axis)
     y: Array = x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
     return y.astype(result, copy=False).reshape(np.shape(input))

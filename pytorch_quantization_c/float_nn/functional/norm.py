@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ... import _C
 from ..._core.tracing import traceable
 from ..checks import Array, ShapeError, float_array, integer, integers, number, working
 
@@ -174,6 +175,10 @@ def layer_norm(input: ArrayLike, normalized_shape: int | Sequence[int], weight: 
     w, b = _vector(weight, "weight", shape), _vector(bias, "bias", shape)
     if x.size == 0:
         return x.astype(dtype)
+    if x.dtype == np.float32:
+        w, b = (None if each is None else each.astype(np.float32, copy=False).reshape(-1) for each in (w, b))
+        rows = _C.layer_norm(x.reshape(-1, math.prod(shape)), w, b, number(eps, "eps"))
+        return rows.reshape(x.shape).astype(dtype, copy=False)
     mean, variance = _statistics(x, tuple(range(x.ndim - count, x.ndim)))
     y = _normalised(x, mean, variance, None, None, eps, x.dtype)
     if w is not None:

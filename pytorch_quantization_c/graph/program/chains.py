@@ -231,19 +231,22 @@ def _same_shape(a: ir.Value, b: ir.Value) -> bool:
 
 def chains_of(steps: Iterable[Any], outputs: Iterable[ir.Value], taken: Iterable[Any]) -> dict[Any, Chained]:
     """The chains among steps that are not taken otherwise, by the last step of each."""
-    steps, taken = [step for step in steps if not step.optional], set(taken)
+    steps, taken = [step for step in steps if not step.optional and step.outputs], set(taken)
     able = {step.outputs[0]: step for step in steps if step not in taken and _is_elementwise(step)}
     counts = Counter(value for step in steps for value in step.reads if value is not None)
     counts.update(outputs)
     order = {step: number for number, step in enumerate(steps)}
     found: dict[Any, Chained] = {}
+    makers = set(able.values())
     for step in reversed(steps):
-        if step in taken or able.get(step.outputs[0] if step.outputs else None) is not step:
+        if step in taken or step not in makers:
             continue
         chain = _built([step])
         if chain is None:
             continue
-        found[step] = chain = _grown(chain, able, counts, order, taken)
+        if not is_quantizer(step.node):  # whose codes are made of what it reads
+            chain = _grown(chain, able, counts, order, taken)
+        found[step] = chain
         taken.update(chain.steps)
     return found
 

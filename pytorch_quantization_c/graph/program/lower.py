@@ -22,7 +22,8 @@ from .fusing import Fused, fused_layers
 from .layers import codes_of, windows_of
 from .lowered import Lowered
 from .natures import image_values, rank_of
-from .operations import FLOATS, Chain, Codes, Concat, Conv, Export, Import, Key, Operation, Pool, Python, array_of
+from .operations import FLOATS, Chain, Codes, Concat, Conv, Export, Import, Key, Operation, Pool, Python, Rows, array_of
+from .row_functions import row_function
 
 __all__ = ["lower"]
 
@@ -164,13 +165,26 @@ class _Lowering:
 
     def lower_step(self, step: Any) -> None:
         forms = [key for value in step.outputs if value is not None for key in self.forms(value)]
-        if not forms or self.lower_move(step, forms) or self.lower_quantizer(step):
+        if not forms or self.lower_move(step, forms) or self.lower_quantizer(step) or self.lower_rows(step):
             return
         self.import_forms([value for value in step.outputs if value is not None])
         operands = [None if value is None else self.want(value).value for value in step.reads]
         call = Call(named(step.node), operands, step.names(), step.compute)
         outputs = [self.number(value) for value in step.outputs]
         self.operations.append(Python(step.node.name or step.node.op_type, outputs, call))
+
+    def lower_rows(self, step: Any) -> bool:
+        """Softmax and layer normalisation along the last axis of arrays."""
+        value = step.outputs[0]
+        found = row_function(step.node)
+        if found is None or any(map(self.forms, step.outputs[1:])):
+            return False
+        weight, bias = (None if each is None else self.constant(each, False) for each in found.vectors)
+        made = Rows(step.node.name or value.name or "", found.kind, array_of(-1), self.split(value, True), weight, bias,
+                    found.epsilon)
+        self.operations.append(made)
+        made.input = self.want(step.node.inputs[0])
+        return True
 
     def lower_quantizer(self, step: Any) -> bool:
         """Floats of a quantised value are decoded from its codes, unless its zeros have signs: codes have none."""

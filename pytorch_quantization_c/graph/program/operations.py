@@ -12,7 +12,7 @@ from .calls import Call
 
 __all__ = ["CHAIN_KINDS", "FLOATS", "MAX_CHAIN", "MAX_OPERANDS", "MAX_OUTPUTS", "MAX_REGISTERS", "Chain", "ChainOp",
            "Clamp", "Codes", "Concat", "Conv", "Export", "Form", "Import", "Key", "Operation", "Pool", "Python",
-           "Window", "array_of"]
+           "Rows", "Window", "array_of"]
 
 F32, U8, S16 = 1, 2, 3  # as pqc_content
 MOST_TAPS = 65535  # of a window, and pixels before or after an image
@@ -247,6 +247,29 @@ class Chain(Operation):
 
     def writes(self) -> list[Key]:
         return self.outputs
+
+
+@dataclass(eq=False)
+class Rows(Operation):
+    """A function of each row of floats along the last axis: "softmax" or "layer_norm" with weight, bias and epsilon."""
+
+    kind: str
+    input: Key
+    outputs: list[Key]
+    weight: Key | None = None
+    bias: Key | None = None
+    epsilon: float = 0.0
+
+    def reads(self) -> list[Key]:
+        return [self.input, *(each for each in (self.weight, self.bias) if each is not None)]
+
+    def writes(self) -> list[Key]:
+        return self.outputs
+
+    def check(self) -> None:
+        """ValueError for a function that there is not."""
+        if self.kind not in ("softmax", "layer_norm"):
+            raise ValueError(f"expected softmax or layer_norm, got {self.kind[:40]}")
 
 
 @dataclass(eq=False)

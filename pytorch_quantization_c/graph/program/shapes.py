@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .operations import Chain, Concat, Conv, Export, Import, Key, Operation, Pool, Window
+from .operations import Chain, Concat, Conv, Export, Import, Key, Operation, Pool, Rows, Window
 from .segments import Segment
 
 __all__ = ["Dims", "Unsupported", "dims_of", "of_four_axes", "shapes_of"]
 
 MOST = 2 ** 31 - 1
+MAX_ROW = 4096  # PQC_MAX_ROW
 
 
 class Unsupported(Exception):
@@ -108,6 +109,15 @@ def _chain(each: Chain, dims: dict[Key, Dims]) -> Dims:
     return Dims(sizes[0], sizes[1], sizes[2], sizes[3])
 
 
+def _rows(each: Rows, dims: dict[Key, Dims]) -> Dims:
+    x = dims[each.input]
+    if any(dims[key].shape != (x.c,) for key in (each.weight, each.bias) if key is not None):
+        raise Unsupported(f"weights of other rows than of {x.c}")
+    if x.c > MAX_ROW and any(key.form is not None for key in each.outputs):
+        raise Unsupported(f"codes of rows of {x.c}")
+    return x
+
+
 def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
     if isinstance(each, Import):
         return dims_of(dims[each.reads()[0]].shape, each.output.matrix)
@@ -117,6 +127,8 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
         return _concat(each, dims)
     if isinstance(each, Chain):
         return _chain(each, dims)
+    if isinstance(each, Rows):
+        return _rows(each, dims)
     if isinstance(each, Pool):
         x = dims[each.input]
         return x._replace(h=_pooled(each.y, x.h, each.ceil), w=_pooled(each.x, x.w, each.ceil))

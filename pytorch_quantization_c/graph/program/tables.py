@@ -4,6 +4,7 @@ Images: content, is an array, buffer, offset, n, h, w, c, top, bottom, left, rig
 negative numbers; beside it mul, div, lo, hi. Steps: kind, input, residual or -1, number of outputs, three outputs, and
 for y and x stride, dilation, padding before, kernel; the number of weights or -1, whether HardSwish follows, two more
 operands or -1, and where a chain's operations begin and how many there are; beside it the bounds of two clamps.
+Of layer normalisation the stride along y is the bits of epsilon.
 Operations of chains: kind, a, b, to; beside them the numbers.
 """
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .operations import CHAIN_KINDS, Chain, Clamp, Codes, Conv, Pool, Window
+from .operations import CHAIN_KINDS, Chain, Clamp, Codes, Conv, Pool, Rows, Window
 from .shapes import Dims
 
 __all__ = ["Image", "Tables"]
 
-IMPORT, EXPORT, CONV, POOL, COPY, CHAIN = range(6)  # pqc_step_kind
+IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM = range(8)  # pqc_step_kind
 NONE = -1
 NO_WINDOW = Window(1)
 
@@ -94,6 +95,13 @@ class Tables:
         self.numbers.extend(operation.number for operation in each.operations)
         self._step(CHAIN, operands[0], operands[1] if len(operands) > 1 else None, outputs, more=operands[2:],
                    chain=len(each.operations))
+
+    def rows(self, each: Rows, source: Image, weight: Image | None, bias: Image | None,
+             outputs: Sequence[Image]) -> None:
+        """A function of rows; the bits of epsilon stand where others have a stride."""
+        bits = int(np.float64(each.epsilon).view(np.int64))
+        self._step(SOFTMAX if each.kind == "softmax" else LAYER_NORM, source, weight, outputs,
+                   ((NO_WINDOW._replace(stride=bits), 0), (NO_WINDOW, 0)), more=[] if bias is None else [bias])
 
     def operations(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Those of all chains, and their numbers."""

@@ -105,6 +105,19 @@ def test_squeeze_and_excitation(rng: np.random.Generator) -> None:
         assert found.tobytes() == graph.interpret(int8, {"x": x})[0].tobytes() and len(python) <= 1
 
 
+def test_codes_and_floats_of_a_quantised_chain(rng: np.random.Generator) -> None:
+    """A quantiser's floats are an output, its codes go to a concatenation of codes."""
+    model = network("""c = Conv (x, w1)  s = Sigmoid (c)  m = Mul (c, s)  p = MaxPool <kernel_shape = [1, 1]> (c)
+                       k = Concat <axis = 1> (m, p)  y = Conv (k, w2)  z = Add (m, c)""",
+                    "float[N,3,H,W] x", "float[N,7,H,W] y, float[N,6,H,W] z", w1=normal(rng, 6, 3, 1, 1),
+                    w2=normal(rng, 7, 12, 1, 1))
+    for options in ({}, {"residual": "u8"}, {"zero_point": False}):
+        int8 = graph.quantize(model, [normal(rng, 1, 3, 9, 7)], methods=(), **options)
+        x = normal(rng, 2, 3, 5, 6)
+        found = graph.compile(int8)._program.run({"x": x}, ["y", "z"])
+        assert [a.tobytes() for a in found] == [a.tobytes() for a in graph.interpret(int8, {"x": x})]
+
+
 def test_axes_are_joined_where_all_have_or_share_them() -> None:
     assert [each[:4] for each in of_four_axes([(2, 3, 4, 5, 6), (2, 3, 1, 1, 6), (6,)])] == [
         (2, 3, 20, 6), (2, 3, 1, 6), (1, 1, 1, 6)]

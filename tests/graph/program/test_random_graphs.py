@@ -49,7 +49,18 @@ class _Builder:
 
     def elementwise(self) -> None:
         name, channels = self.pick()
-        self.add(f"{self.draw(st.sampled_from(['Relu', 'Relu', 'Sigmoid', 'Neg']))} ({name})", channels)
+        kinds = ["Relu", "Relu", "Sigmoid", "Neg", "HardSwish", "Tanh", "LeakyRelu", "HardSigmoid"]
+        self.add(f"{self.draw(st.sampled_from(kinds))} ({name})", channels)
+
+    def product(self) -> None:
+        """By another value, or by one number for each channel."""
+        name, channels = self.pick()
+        if self.draw(st.booleans()):
+            self.add(f"Mul ({name}, {self.pick(channels)[0]})", channels)
+            return
+        number = len(self.values)
+        self.constants[f"k{number}"] = normal(self.rng, channels, 1, 1)
+        self.add(f"{self.draw(st.sampled_from(['Mul', 'Add', 'Sub']))} ({name}, k{number})", channels)
 
     def sum(self) -> None:
         name, channels = self.pick()
@@ -71,7 +82,7 @@ def models(draw: Any) -> tuple[ir.Model, int, np.random.Generator]:
     builder = _Builder(draw, rng, channels)
     builder.convolution()
     for _ in range(draw(st.integers(1, 9))):
-        kinds = ["convolution", "convolution", "convolution", "elementwise", "elementwise", "sum", "pool"]
+        kinds = ["convolution", "convolution", "convolution", "elementwise", "elementwise", "sum", "product", "pool"]
         wide = builder.values[-1][1] > MOST_CHANNELS
         getattr(builder, draw(st.sampled_from(kinds if wide else [*kinds, "concat"])))()
     builder.convolution()

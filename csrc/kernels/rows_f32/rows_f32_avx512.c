@@ -1,0 +1,16 @@
+#include "rows_f32_scalar.h"
+
+#if PQC_X86
+
+PQC_TARGET_AVX512 void pqc_softmax_f32_avx512(const float *x, float *y, ptrdiff_t n)
+{
+    softmax_row(x, y, n);
+}
+
+PQC_TARGET_AVX512 void pqc_layer_norm_f32_avx512(const float *x, float *y, ptrdiff_t n,
+                                                 const pqc_layer_norm *p)
+{
+    layer_norm_row(x, y, n, p);
+}
+
+#endif

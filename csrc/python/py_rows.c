@@ -1,0 +1,91 @@
+/* Functions of rows: softmax and layer normalisation of float32. */
+#include "convert.h"
+#include "errors.h"
+#include "families.h"
+#include "rows.h"
+
+/* float32 with at least one axis. */
+static PyArrayObject *rows_of(PyObject *object)
+{
+    pqc_dtype dtype;
+    PyArrayObject *x = pqc_float_array(object, "x", &dtype);
+    if (x && dtype == PQC_F32 && PyArray_NDIM(x) >= 1)
+        return x;
+    if (x)
+        PyErr_Format(PyExc_TypeError, "Expected `x` of float32 with at least one axis, got %R", x);
+    Py_XDECREF(x);
+    return NULL;
+}
+
+PyDoc_STRVAR(softmax_doc,
+             "softmax(x, /)\n--\n\nexp(x) divided by its sum along the last axis, of float32.");
+
+static PyObject *softmax(PyObject *self, PyObject *object)
+{
+    PyArrayObject *x = rows_of(object), *y = x ? pqc_new_like(x) : NULL;
+    (void)self;
+    if (y) {
+        npy_intp size = PyArray_SIZE(x), n = PyArray_DIM(x, PyArray_NDIM(x) - 1);
+        const float *from = PyArray_DATA(x);
+        float *to = PyArray_DATA(y);
+        PyThreadState *state = pqc_release_gil(size);
+        pqc_softmax_rows(from, to, n ? size / n : 0, n);
+        pqc_acquire_gil(state);
+    }
+    Py_XDECREF(x);
+    return (PyObject *)y;
+}
+
+/* NULL for None; else n float32 numbers. */
+static int get_vector(PyObject *object, const char *name, npy_intp n, PyArrayObject **vector)
+{
+    pqc_dtype dtype = PQC_F32;
+    *vector = NULL;
+    if (object == Py_None)
+        return 0;
+    *vector = pqc_float_array(object, name, &dtype);
+    if (*vector && dtype == PQC_F32 && PyArray_SIZE(*vector) == n)
+        return 0;
+    if (*vector)
+        PyErr_Format(PyExc_ValueError, "Expected `%s` of %zd float32 elements, got %R", name, n,
+                     *vector);
+    Py_CLEAR(*vector);
+    return -1;
+}
+
+PyDoc_STRVAR(
+    layer_norm_doc,
+    "layer_norm(x, weight, bias, epsilon, /)\n--\n\nEach row along the last axis, of "
+    "float32, with mean 0 and variance 1, then times `weight` plus `bias`, which may be None.");
+
+static PyObject *layer_norm(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    PyArrayObject *x = NULL, *weight = NULL, *bias = NULL, *y = NULL;
+    (void)self;
+    if (pqc_check_count("layer_norm", count, 4, 4) < 0)
+        return NULL;
+    double epsilon = PyFloat_AsDouble(args[3]);
+    if ((epsilon == -1.0 && PyErr_Occurred()) || !(x = rows_of(args[0])))
+        return NULL;
+    npy_intp size = PyArray_SIZE(x), n = PyArray_DIM(x, PyArray_NDIM(x) - 1);
+    if (get_vector(args[1], "weight", n, &weight) == 0 &&
+        get_vector(args[2], "bias", n, &bias) == 0 && (y = pqc_new_like(x))) {
+        pqc_layer_norm p = {weight ? PyArray_DATA(weight) : NULL, bias ? PyArray_DATA(bias) : NULL,
+                            epsilon};
+        const float *from = PyArray_DATA(x);
+        float *to = PyArray_DATA(y);
+        PyThreadState *state = pqc_release_gil(size);
+        pqc_layer_norm_rows(from, to, n ? size / n : 0, n, &p);
+        pqc_acquire_gil(state);
+    }
+    Py_XDECREF(x);
+    Py_XDECREF(weight);
+    Py_XDECREF(bias);
+    return (PyObject *)y;
+}
+
+PyMethodDef pqc_rows_methods[] = {
+    {"layer_norm", (PyCFunction)(void (*)(void))layer_norm, METH_FASTCALL, layer_norm_doc},
+    {"softmax", softmax, METH_O, softmax_doc},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,82 @@
+"""Softmax and layer normalisation of rows: close to the truth, the interpreter's bits, the same on every machine."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytorch_quantization_c import _C, graph, isa, threads
+from pytorch_quantization_c import float_nn as fnn
+
+from ..networks import network, normal
+
+SIZES = [(1, 1), (3, 5), (2, 16), (7, 33), (2, 3, 100), (1, 1025)]
+
+
+def softmax(x: Any) -> Any:
+    e = np.exp(x.astype(np.float64) - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def layer_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
+    x = x.astype(np.float64)
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / np.sqrt((centred ** 2).mean(axis=-1, keepdims=True) + epsilon) * weight + bias
+
+
+@pytest.mark.parametrize("shape", SIZES)
+def test_against_float64(rng: np.random.Generator, shape: tuple[int, ...]) -> None:
+    x, weight, bias = normal(rng, *shape) * 4 + 1, normal(rng, shape[-1]), normal(rng, shape[-1])
+    np.testing.assert_allclose(_C.softmax(x), softmax(x), rtol=2e-6, atol=1e-37)
+    np.testing.assert_allclose(_C.layer_norm(x, weight, bias, 1e-5), layer_norm(x, weight, bias, 1e-5), rtol=2e-6,
+                               atol=5e-6)
+    np.testing.assert_allclose(_C.layer_norm(x, None, None, 1e-3), layer_norm(x, 1, 0, 1e-3), rtol=2e-6, atol=5e-6)
+
+
+def test_every_instruction_set_and_number_of_threads(rng: np.random.Generator) -> None:
+    x, weight, bias = normal(rng, 300, 333), normal(rng, 333), normal(rng, 333)
+    before = threads.get_num_threads()
+    found = set()
+    try:
+        for each in isa.available():
+            for count in (1, 2, 4):
+                threads.set_num_threads(count)
+                with isa.only("scalar", each):
+                    found.add(_C.softmax(x).tobytes() + _C.layer_norm(x, weight, bias, 1e-5).tobytes())
+    finally:
+        threads.set_num_threads(before)
+    assert len(found) == 1
+
+
+def test_numbers_that_are_none() -> None:
+    rows = np.array([[0, -np.inf, 1], [np.nan, 0, 1], [0, 1, np.nan], [-np.inf] * 3, [np.inf, 0, 0]], np.float32)
+    found = _C.softmax(rows)
+    assert found[0, 1] == 0 and found[0].sum() == pytest.approx(1) and np.isnan(found[1:4]).all()
+    assert np.isnan(found[4, 0])
+    assert np.isnan(_C.layer_norm(rows[1:], None, None, 1e-5)).all()
+    assert _C.softmax(np.empty((3, 0), np.float32)).shape == (3, 0)
+    assert _C.layer_norm(np.empty((0, 3), np.float32), None, None, 1e-5).shape == (0, 3)
+
+
+def test_another_axis(rng: np.random.Generator) -> None:
+    x = normal(rng, 3, 7, 5)
+    for axis in (0, 1, 2, -2):
+        wanted = np.moveaxis(softmax(np.moveaxis(x, axis, -1)), -1, axis)
+        np.testing.assert_allclose(fnn.functional.softmax(x, axis), wanted, rtol=2e-6)
+
+
+@pytest.mark.parametrize("columns", [5, 40, 4097])
+def test_programs(rng: np.random.Generator, columns: int) -> None:
+    model = network("""a = MatMul (x, v)  n = LayerNormalization (a, weight, bias)  b = MatMul (n, w)  s = Softmax (b)
+                       c = MatMul (s, u)  y = Add (c, n)""", "float[N,3,6] x", f"float[N,3,{columns}] y",
+                    v=normal(rng, 6, columns), weight=normal(rng, columns), bias=normal(rng, columns),
+                    w=normal(rng, columns, 7) / 3, u=normal(rng, 7, columns))
+    int8 = graph.quantize(model, [normal(rng, 2, 3, 6)], methods=())
+    session = graph.compile(int8)
+    assert "Python" not in [row.kernel for row in session.summary()]
+    for batch in (1, 3):
+        x = normal(rng, batch, 3, 6)
+        found = session.run(None, {"x": x})
+        assert [a.tobytes() for a in found] == [a.tobytes() for a in graph.interpret(int8, {"x": x})]
+    assert columns > 4096 or session._program.run({"x": x}, ["y"]) is not None
