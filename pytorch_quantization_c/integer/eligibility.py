@@ -14,11 +14,11 @@ from .._core.errors import ShapeError, shown
 from .._core.formats import Int, number_format
 from .packed import Geometry
 
-__all__ = ["format_or_refusal", "geometry_of", "range_refusal"]
+__all__ = ["QUANTIZER_STEPS", "format_or_refusal", "geometry_of", "range_refusal"]
 
 # What a quantiser is asked in every call, at once, and what a fake quantiser at work answers.
 _switches = attrgetter("_disabled", "_if_quant", "_if_calib", "_fake_quant", "_learn_amax", "_enable_onnx_export")
-_STEPS = frozenset(("_quant_forward", "_get_amax", "_fake_quantize"))
+QUANTIZER_STEPS = frozenset(("_quant_forward", "_get_amax", "_fake_quantize"))
 _AT_WORK = (False, True, False, True, False, False)
 
 
@@ -38,7 +38,7 @@ def format_or_refusal(quantizer: Any, whose: str) -> Int | str:
         return f"the {whose} has a pre_quant_scale"
     if "forward" in vars(quantizer):
         return f"the {whose} quantizer has a forward of its own"
-    return format if _STEPS.isdisjoint(vars(quantizer)) else f"the {whose} quantizer has a step of its own"
+    return format if QUANTIZER_STEPS.isdisjoint(vars(quantizer)) else f"the {whose} quantizer has a step of its own"
 
 
 def _switch_refusal(quantizer: Any, whose: str) -> str | None:

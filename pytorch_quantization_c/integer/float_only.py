@@ -4,18 +4,21 @@ from __future__ import annotations
 import functools
 import os
 from types import TracebackType
+from typing import Any
 
 from .._core.switches import Switch
 
 __all__ = ["enabled", "float_only"]
 
-STATE = {"allowed": os.environ.get("PQC_INTEGER", "") != "0"}  # `_environment` refuses anything but 0 and 1
+# What calls depend on: whether integers are allowed (`_environment` refuses anything but 0 and 1), and an object made
+# when a step of a layer or of a quantiser was last set on an instance.
+STATE: dict[str, Any] = {"allowed": os.environ.get("PQC_INTEGER", "") != "0", "steps": None}
 _switch = Switch(functools.partial(STATE.__setitem__, "allowed"), STATE["allowed"])
 
 
 def enabled() -> bool:
     """False inside `float_only`, or if the environment variable PQC_INTEGER was 0 when the package was imported."""
-    return STATE["allowed"]
+    return bool(STATE["allowed"])
 
 
 class float_only:

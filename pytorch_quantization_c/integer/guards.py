@@ -12,25 +12,33 @@ import numpy as np
 
 from .. import _C
 from .._core.formats import Float, Int
+from .eligibility import QUANTIZER_STEPS
 from .float_only import STATE
 from .packed import PackedWeights
 from .settings import is_fixed
 from .weights import CachedWeight
 
-__all__ = ["STEPS", "guarded_call"]
+__all__ = ["STEPS", "StepsNoted", "guarded_call"]
 
 ABSENT = ...
 # How a quantiser is set that quantises and does nothing else; beside its format and its range.
 SWITCHES: dict[str, Any] = {"_disabled": False, "_if_quant": True, "_if_calib": False, "_fake_quant": True,
                             "_learn_amax": False, "_enable_onnx_export": ABSENT, "use_fb_fake_quant": ABSENT,
-                            "forward": ABSENT, "_quant_forward": ABSENT, "_get_amax": ABSENT,
-                            "_fake_quantize": ABSENT}
+                            "forward": ABSENT}
 #: What a layer computes in; integers would pass over one that is set on a layer itself or is a subclass's own.
 STEPS = frozenset(("_quant", "_quantized_weight", "_float_forward", "_linear", "_conv_forward"))
-NO_STEPS: dict[str, Any] = dict.fromkeys(sorted(STEPS), ABSENT)
 ROUNDING = ("_num_bits", "_unsigned", "_narrow_range")
 RANGE = ("_axis", "_scale_amax")
 Guard = tuple[Any, type, tuple[str, ...], tuple[Any, ...]]
+
+
+class StepsNoted:
+    """Mixin of layers and quantisers: setting a step on one of them ends all calls that were prepared without it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in STEPS or name in QUANTIZER_STEPS:
+            STATE["steps"] = object()
 
 
 def guard(holder: Any, cls: type, values: dict[str, Any]) -> Guard:
@@ -89,6 +97,7 @@ def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights, quanti
     `format` and `own`, the settings of a convolution, are those that `packed` was made for: another thread may have
     changed them in between.
     """
+    steps = STATE["steps"]  # before anything is looked at
     one_step = own.get("padding_mode", "zeros") == "zeros" and all(map(is_fixed, own.values()))
     guards = quantizer_guards(quantizer, format, (None, None))
     if guards is None or not one_step:
@@ -109,10 +118,12 @@ def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights, quanti
         guards += others
     amax = guards[1][3][0]  # the very one that is guarded
     guards += (
-        guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **NO_STEPS,
-                                  **(own or {"stride": ABSENT})}),
+        guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **(own or {"stride": ABSENT})}),
         guard(modules, dict, children),
         guard(parameters, dict, {"weight": weight, "bias": bias}),
-        guard(STATE, dict, {"allowed": True}),
+        guard(STATE, dict, {"allowed": True, "steps": steps}),
     )
+    quantizers = [each for each in children.values() if not QUANTIZER_STEPS.isdisjoint(vars(each))]
+    if quantizers or not STEPS.isdisjoint(vars(layer)):
+        return None
     return packed._packed, None if amax is ABSENT else amax, bias, proof, guards

@@ -4,6 +4,7 @@ from __future__ import annotations
 from ..._core.integer_layer import EngineOfLayer, IntegerLayer
 from ..._core.layer_rules import QuantInputRules, QuantRules, pop_quant_desc_in_kwargs
 from ...float_nn.container import ModuleList
+from ...integer.guards import StepsNoted
 from ...tensor_quant import QUANT_DESC_8BIT_PER_TENSOR, QuantDescriptor
 from ._integer import ArrayEngine
 from .tensor_quantizer import TensorQuantizer
@@ -12,7 +13,7 @@ __all__ = ["QUANT_DESC_8BIT_PER_TENSOR", "QuantDescriptor", "QuantInputMixin", "
            "pop_quant_desc_in_kwargs"]
 
 
-class QuantMixin(IntegerLayer, QuantRules):
+class QuantMixin(StepsNoted, IntegerLayer, QuantRules):
     """Adds quantisers of input and weight to a layer: inherit from the float layer and from this.
 
     `__init__` takes `**kwargs`, calls the float layer's `__init__`, then

@@ -17,6 +17,7 @@ from ..._core.quantizer_parts import CALIBRATORS
 from ...float_nn.module import Module
 from ...float_nn.parameter import Parameter
 from ...formats import fake_range_quant, scaled_float
+from ...integer.guards import StepsNoted
 from ...tensor_quant import fake_tensor_quant, scaled_e4m3, tensor_quant
 from .clip import Clip
 
@@ -25,7 +26,7 @@ __all__ = ["TensorQuantizer"]
 DEFAULT = QuantDescriptor()
 
 
-class TensorQuantizer(QuantizerRules, Module):
+class TensorQuantizer(StepsNoted, QuantizerRules, Module):
     """Quantises arrays with a fixed, a calibrated, a learnt or each array's own range.
 
     The stages of a forward, each with its switch: `pre_quant_scale` multiplies, the calibrator collects, the range
