@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,23 @@ class _Images:
         self.array, self.dims = array, dims
 
 
+class _Places(dict[Key, int]):
+    """A number for each value in a form: quicker to look up than the form itself."""
+
+    def __missing__(self, key: Key) -> int:
+        return self.setdefault(key, len(self))
+
+
+class _Run(NamedTuple):
+    """A segment, or what Python computes, with the places of what it reads, writes, and is the last to read."""
+
+    number: int
+    operation: Segment | Python
+    reads: list[int]
+    writes: list[int]
+    dead: list[int]
+
+
 class Program:
     """A lowered graph that is run.
 
@@ -42,18 +59,28 @@ class Program:
 
     def __init__(self, lowered: Lowered) -> None:
         self.lowered = lowered
-        self._constants = {array_of(number): array for number, array in lowered.constants.items()}
-        self._outputs = {name: array_of(number) for name, number in lowered.outputs.items()}
-        known = [*map(array_of, lowered.inputs.values()), *self._constants]
-        wanted = list(self._outputs.values())
-        self.order = segments_of(lowered.operations, known, wanted)
+        constants = {array_of(number): array for number, array in lowered.constants.items()}
+        outputs = {name: array_of(number) for name, number in lowered.outputs.items()}
+        known, wanted = [*map(array_of, lowered.inputs.values()), *constants], set(outputs.values())
+        self.order = segments_of(lowered.operations, known, list(wanted))
         self.weights = {each: _packed(each) for each in lowered.operations if isinstance(each, Conv)}
         self.borders = _borders(lowered.operations)
-        self._dead = _last_uses(self.order, set(wanted))
-        self._plans: dict[tuple[Segment, tuple[Dims, ...]], Plan] = {}
+        self._places = _Places()
+        self._constants = {self._places[key]: array for key, array in constants.items()}
+        self._inputs = {name: self._places[array_of(number)] for name, number in lowered.inputs.items()}
+        self._outputs = {name: self._places[key] for name, key in outputs.items()}
+        self._runs = [self._made_ready(number, each, dead) for number, (each, dead) in
+                      enumerate(zip(self.order, _last_uses(self.order, wanted), strict=True))]
+        self._plans: dict[tuple[Any, ...], Plan] = {}  # by a segment's number and the shapes of its inputs
         self._bytes = sum(each.weight.nbytes for each in self.weights)
         made = {key for each in self.order if isinstance(each, Segment) for key in each.outputs}
-        self._only_c = made.issuperset(wanted) and len({*wanted}) == len(wanted)
+        self._only_c = made.issuperset(wanted) and len(wanted) == len(outputs)
+
+    def _made_ready(self, number: int, each: Segment | Python, dead: Sequence[Key]) -> _Run:
+        reads, writes = (each.inputs, each.outputs) if isinstance(each, Segment) else (each.reads(), each.writes())
+        places = self._places
+        return _Run(number, each, [places[key] for key in reads], [places[key] for key in writes],
+                    [places[key] for key in dead])
 
     def run(self, feeds: dict[str, Any], outputs: Sequence[str], times: list[Any] | None = None) -> list[Any] | None:
         """The outputs; None if some value was NaN or another that has no code.
@@ -66,46 +93,50 @@ class Program:
         Raises:
             Unsupported: shapes or types that the program has not been lowered for.
         """
-        values: dict[Key, Any] = dict(self._constants)
-        values.update((array_of(self.lowered.inputs[name]), array) for name, array in feeds.items())
-        for each, dead in zip(self.order, self._dead, strict=True):
-            if isinstance(each, Python):
-                _run_python(each, values, times)
-            elif not self._run_segment(each, values, times):
+        values: dict[int, Any] = dict(self._constants)
+        for name, array in feeds.items():
+            values[self._inputs[name]] = array
+        for each in self._runs:
+            if isinstance(each.operation, Python):
+                _run_python(each, each.operation, values, times)
+            elif not self._run_segment(each, each.operation, values, times):
                 return None
-            for key in dead:
-                values.pop(key, None)
+            for place in each.dead:
+                values.pop(place, None)
         found = [values[self._outputs[name]] for name in outputs]
-        if self._only_c and len({*outputs}) == len(outputs):
+        if self._only_c and (len(outputs) == 1 or len({*outputs}) == len(outputs)):
             return found
         return own_results(found, (*feeds.values(), *self._constants.values()))
 
-    def _run_segment(self, segment: Segment, values: dict[Key, Any], times: list[Any] | None) -> bool:
-        given = [values[key] for key in segment.inputs]
-        arrays: list[NDArray[Any]] = [each.array if isinstance(each, _Images) else _floats(each) for each in given]
-        dims = [each.dims if isinstance(each, _Images) else dims_of(array.shape, matrix=True)
-                for each, array in zip(given, arrays, strict=True)]
-        plan = self._plan(segment, dims)
-        for key, (shape, size) in plan.outputs.items():
-            array: NDArray[Any] = np.empty(shape.shape, np.float32) if key.form is None else np.empty(size, np.uint8)
+    def _run_segment(self, each: _Run, segment: Segment, values: dict[int, Any], times: list[Any] | None) -> bool:
+        arrays: list[NDArray[Any]] = []
+        shapes: list[Any] = [each.number]
+        for place in each.reads:
+            value = values[place]
+            if isinstance(value, _Images):
+                arrays.append(value.array)
+                shapes.append(value.dims)
+            else:
+                arrays.append(_floats(value))
+                shapes.append(value.shape)
+        plan = self._plans.get(tuple(shapes)) or self._plan(segment, tuple(shapes))
+        for place, (key, (dims, size)) in zip(each.writes, plan.outputs.items(), strict=True):
+            array: NDArray[Any] = np.empty(dims.shape, np.float32) if key.form is None else np.empty(size, np.uint8)
+            values[place] = array if key.form is None else _Images(array, dims)
             arrays.append(array)
-            values[key] = array if key.form is None else _Images(array, shape)
         clock = None if times is None else np.zeros(len(plan.steps), np.int64)
         flags = _C.program_run(plan.capsule, tuple(arrays), clock)
         if times is not None and clock is not None:
             times.extend(zip(plan.steps, clock.tolist(), strict=True))
         return flags == 0
 
-    def _plan(self, segment: Segment, dims: Sequence[Dims]) -> Plan:
-        wanted = segment, tuple(dims)
-        plan = self._plans.get(wanted)
-        if plan is None:
-            plan = bind(segment, dict(zip(segment.inputs, dims, strict=True)), self.borders, self.weights)
-            self._check_size(plan, dims)
-            kept = dict(list(self._plans.items())[1 - KEPT_PLANS * len(self.order):])
-            self._plans = {**kept, wanted: plan}  # a new dictionary: others may be reading the old one
+    def _plan(self, segment: Segment, shapes: tuple[Any, ...]) -> Plan:
+        dims = [each if isinstance(each, Dims) else dims_of(each, matrix=True) for each in shapes[1:]]
+        plan = bind(segment, dict(zip(segment.inputs, dims, strict=True)), self.borders, self.weights)
+        self._check_size(plan, dims)
+        kept = dict(list(self._plans.items())[1 - KEPT_PLANS * len(self.order):])
+        self._plans = {**kept, shapes: plan}  # a new dictionary: others may be reading the old one
         return plan
-
 
     def _check_size(self, plan: Plan, dims: Sequence[Dims]) -> None:
         """Unsupported if a plan wants more memory than inputs and weights justify, as only a hostile file's does."""
@@ -115,13 +146,14 @@ class Program:
             raise Unsupported(f"{given} bytes of inputs and weights that need {size} bytes of memory")
 
 
-def _run_python(each: Python, values: dict[Key, Any], times: list[Any] | None) -> None:
+def _run_python(each: _Run, operation: Python, values: dict[int, Any], times: list[Any] | None) -> None:
     begin = 0 if times is None else time.perf_counter_ns()
+    given = {key.value: values[place] for key, place in zip(operation.reads(), each.reads, strict=True)}
     with np.errstate(all="ignore"):
-        found = each.call({key.value: values[key] for key in each.reads()})
-    values.update(zip(each.writes(), found, strict=False))
+        found = operation.call(given)
+    values.update(zip(each.writes, found, strict=False))
     if times is not None:
-        times.append((each, time.perf_counter_ns() - begin))
+        times.append((operation, time.perf_counter_ns() - begin))
 
 
 def _floats(array: Any) -> NDArray[np.float32]:
