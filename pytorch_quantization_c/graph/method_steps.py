@@ -13,16 +13,18 @@ from ..methods.layer_rounding import ROUNDING
 from ..methods.order import MOST_MSE_BITS, NEED_DATA, checked_methods
 from .batches import Feeds
 from .bias import correct_biases
+from .choices import Choices
+from .equalizing import equalize_layers
 from .naming import names_remembered
 from .nodes import DOMAIN
-from .rounding import float_weights, improve_ranges, round_weights
+from .rounding import float_weights, improve_ranges, round_weights, weight_noise
 
 __all__ = ["Methods", "gains"]
 
 Weights = Mapping[str, NDArray[np.float32]]
 RECORD = f"{DOMAIN}.methods"
 MAX_BITS = 8
-GRAPH_METHODS = ("weight_mse", "gptq", "adaround", "bias_correction")
+GRAPH_METHODS = ("equalization", "weight_mse", "gptq", "adaround", "bias_correction")
 
 
 class Methods(NamedTuple):
@@ -41,6 +43,15 @@ class Methods(NamedTuple):
         if wanting:
             raise ValueError(f"Expected `batches` for the method {wanting[0]!r}, got None")
         return cls(names, MAX_BITS)
+
+    def for_floats(self, model: ir.Model, layers: Sequence[ir.Node], choices: Choices) -> None:
+        """What changes the float model that is to be quantised, in place; it computes what it did."""
+        if "equalization" in self.names:
+            before = weight_noise(layers, choices)
+            with names_remembered():
+                changed = {name for pair in equalize_layers(model, layers) for name in pair}
+            after = weight_noise(layers, choices)
+            note(model, [Gain("equalization", name, before[name], after[name]) for name in before if name in changed])
 
     def for_weights(self, model: ir.Model, bare: ir.Model, samples: Sequence[Feeds],
                     progress: bool | None) -> Weights:

@@ -14,11 +14,12 @@ from ..methods.layer_rounding import WeightProblem
 from ..methods.layer_rows import InputMoments, Windows
 from .batches import Feeds
 from .bias import quantized_layer
+from .choices import Choices
 from .interpreter.run import Interpreter
 from .interpreter.windows import conv_geometry
 from .nodes import Quantizer, quantizer, quantizers, set_amax
 from .passes.editing import floats, set_constant
-from .passes.layers import Layer
+from .passes.layers import Layer, layer_of
 
 ROWS = 256              # of one sample's inputs of a layer that count; all of a linear layer's samples up to it
 AT_ONCE = 1 << 26       # numbers in the second moments that are kept at a time: half a gigabyte
@@ -58,6 +59,21 @@ def improve_ranges(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], mo
             problem = WeightProblem(turned.reshape(len(turned), -1), found.amax, _bits(found), None)
             gains.append(_set_range(found, problem, found.name.removesuffix(".weight")))
     return gains
+
+
+def weight_noise(layers: Sequence[ir.Node], choices: Choices) -> dict[str, float]:
+    """Signal to noise ratio in dB of layers' float weights, rounded as they are to be, by the names of their nodes."""
+    found = {}
+    for node in layers:
+        layer, wanted = layer_of(node), choices.descriptor(node, "weight")
+        if layer is None or not isinstance(wanted.num_bits, int) or wanted.num_bits > 8:
+            continue
+        turned = np.moveaxis(layer.weight, layer.out_axis, 0)
+        magnitudes = np.abs(turned).reshape(len(turned), -1)
+        amax = magnitudes.max() if wanted.axis is None else magnitudes.max(axis=1)
+        problem = WeightProblem(turned.reshape(len(turned), -1), np.asarray(amax), wanted.num_bits, None)
+        found[str(node.name)] = problem.sqnr()
+    return found
 
 
 def _set_range(found: Quantizer, problem: WeightProblem, name: str) -> Gain:

@@ -112,6 +112,7 @@ FUNCTIONS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]] = {
     "adaround": ({"weight": floats(3, 8), "inputs": floats(9, 8)},
                  {"amax": np.full(3, 2.0, np.float32), "iterations": 5}),
     "awq": ({"weight": floats(3, 8), "inputs": floats(9, 8)}, {}),
+    "equalize": ({"first": floats(3, 8), "second": floats(4, 3), "bias": floats(3)}, {}),
     "smoothquant": ({"weight": floats(3, 8), "inputs": floats(9, 8)}, {}),
     "weight_range": ({"weight": floats(3, 8), "inputs": floats(9, 8)}, {}),
     "corrected_bias": ({"bias": floats(3)}, {"error": np.full(3, 0.5)}),
