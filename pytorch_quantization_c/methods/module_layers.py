@@ -65,8 +65,8 @@ class WeightLayer:
         bits, axis = quantizer.num_bits, quantizer.axis
         axes = (axis,) if isinstance(axis, int) else tuple(axis or ())
         ndim = self.module.weight.ndim
-        plain = {each % ndim for each in axes} in (set(), {int(self.is_transposed)})
-        works = plain and getattr(quantizer, "blocks", None) is None and not quantizer._disabled and quantizer._if_quant and not quantizer.unsigned
+        works = {each % ndim for each in axes} in (set(), {int(self.is_transposed)}) and quantizer._if_quant and not (
+            quantizer._disabled or quantizer.unsigned or quantizer.zero_point or quantizer.blocks)
         return bits if works and isinstance(bits, int) and 2 <= bits <= 8 else None
 
     def amax(self) -> NDArray[np.float32]:
