@@ -17,17 +17,25 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..integer.eligibility import format_or_refusal, geometry_of, range_refusal
+from ..integer.eligibility import format_or_refusal, geometry_of, has_row_ranges, range_refusal
 from ..integer.float_only import STATE
 from ..integer.guards import STEPS
 from ..integer.packed import Geometry, PackedWeights
 from ..integer.settings import fixed
-from ..integer.weights import CachedWeight, IntegerWeight, quantized_weight, weight_key, weight_quantization
+from ..integer.weights import (
+    CachedWeight,
+    IntegerWeight,
+    Packed,
+    packed_groups,
+    quantized_groups,
+    quantized_weight,
+    weight_key,
+)
 from .formats import Int
+from .integer_state import KEYS, SCALE, VALUES, integer_weight, state_of
 
 __all__ = ["SCALE", "VALUES", "EngineOfLayer", "IntegerEngine", "IntegerLayer"]
 
-VALUES, SCALE = "_integer_weight", "_integer_scale"  # in the state of a layer that is frozen without its float weight
 OWN_CLASS = "a class of its own"
 OWN_STEP = "a step of its own"
 OTHER_BIAS = "the bias is not one number for each output channel"
@@ -36,7 +44,7 @@ ATTEMPTS = 4  # to quantise a weight while nobody changes its settings
 LINEAR = Geometry()
 GEOMETRY = ("stride", "padding", "dilation", "groups", "padding_mode", "output_padding")
 _geometry = itemgetter(*GEOMETRY)
-_weight_settings = attrgetter("_axis", "_scale_amax", "_num_bits", "_unsigned", "_narrow_range")
+_weight_settings = attrgetter("_axis", "_scale_amax", "_num_bits", "_unsigned", "_narrow_range", "_block_sizes")
 MAX_PHASES = 4096  # of a transposed convolution, which is one ordinary convolution for each of its strides
 
 
@@ -126,13 +134,28 @@ class IntegerEngine(ABC):
         format, amax = self._format_or_refusal(quantizer, "input"), quantizer._state("_amax")
         if isinstance(format, str):
             return format
-        why = range_refusal(quantizer, amax) or self._refusal(layer, input)
+        by_row = has_row_ranges(quantizer, amax, input)
+        why = (None if by_row else range_refusal(quantizer, amax)) or self._refusal(layer, input)
         if why is not None:
             return why
         cached = self.cached_weight(layer)
         if isinstance(cached, str):
             return cached
+        if by_row:
+            return self._rows(layer, cached, quantizer, format, input)
         return self._product(layer, cached, quantizer, format, amax, input, output_size)
+
+    def _rows(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, input: Any) -> Any:
+        """The product of a linear layer whose input has a range for each row, in flight."""
+        packed, bias = packed_groups(cached, format), self._parameter(layer, "bias")
+        if isinstance(packed, str):
+            return packed
+        if bias is not None and tuple(bias.shape) != (packed.outputs,):
+            return OTHER_BIAS
+        amax = None if quantizer._scale_amax is None else self._as_array(quantizer._get_amax(input))
+        answer = packed.product(self._as_array(input), amax, None if bias is None else self._as_array(bias),
+                                by_row=True)
+        return answer if isinstance(answer, str) else self._as_result(answer)
 
     def cached_weight(self, layer: Any) -> CachedWeight | str:
         """The integer weight: of a frozen layer, the one of the last call if it is proved unchanged, or a new one."""
@@ -167,6 +190,10 @@ class IntegerEngine(ABC):
             return f"the weight is {array.dtype}"
         if array.size == 0:
             return "the weight is empty"
+        if quantizer._block_sizes is not None:
+            amax = quantizer._state("_amax")
+            return quantized_groups(array, None if amax is None else self._as_array(amax), format,
+                                    quantizer._block_sizes, quantizer._scale_amax)
         return quantized_weight(array, self._as_array(quantizer._get_amax(weight)), format, _is_transposed(layer))
 
     def _weights(self, layer: Any) -> tuple[CachedWeight | None, Any]:
@@ -210,6 +237,8 @@ class IntegerEngine(ABC):
             if settings["padding_mode"] != "zeros":
                 input = self._padded(layer, input, settings["padding_mode"])
         packed = self._packed(layer, cached, format, settings)
+        if isinstance(packed, str):
+            return packed
         if bias is not None and tuple(bias.shape) != (packed.outputs,):
             return OTHER_BIAS
         if output_size is None:
@@ -225,8 +254,10 @@ class IntegerEngine(ABC):
         return quantizer._get_amax(input) if math.prod(input.shape) else None
 
     @staticmethod
-    def _packed(layer: Any, cached: CachedWeight, format: Int, settings: dict[str, Any]) -> PackedWeights:
+    def _packed(layer: Any, cached: CachedWeight, format: Int, settings: dict[str, Any]) -> Packed | str:
         """The packed weights for these settings of a convolution; a linear layer has none."""
+        if cached.weight.wants_groups:
+            return packed_groups(cached, format)
         wanted, known = (format, *settings.values()), cached.packed
         if known is not None and known[0] == wanted:
             return known[1]
@@ -237,7 +268,7 @@ class IntegerEngine(ABC):
         return packed
 
     @abstractmethod
-    def _called(self, layer: Any, cached: CachedWeight, packed: PackedWeights, quantizer: Any, format: Int, bias: Any,
+    def _called(self, layer: Any, cached: CachedWeight, packed: Packed, quantizer: Any, format: Int, bias: Any,
                 settings: dict[str, Any]) -> None:
         """Told of a call before it happens, to prepare the next one."""
 
@@ -303,28 +334,20 @@ class IntegerEngine(ABC):
         frozen = self.frozen
         return frozen is not None and frozen.proof is None and self._parameter(layer, "weight") is None
 
-    def load(self, layer: Any, values: Any, scale: Any) -> str | None:
-        """Becomes a frozen layer by integers from a state; or says what is wrong with them."""
+    def load(self, layer: Any, state: dict[str, Any]) -> str | None:
+        """Becomes a frozen layer by integers from a state, as `state_of` has them; or says what is wrong with them."""
         why = self._freeze_refusal(layer)
         if why is not None:
             return why
-        arrays = [None if value is None else self._as_array(value) for value in (values, scale)]
-        values, scale = (array if isinstance(array, np.ndarray) else None for array in arrays)
-        if values is None or values.dtype.char not in "bB":
-            return "expected int8 or uint8 values"
         weight, frozen = self._parameter(layer, "weight"), self.frozen
         shape = tuple(weight.shape) if weight is not None else None if frozen is None else frozen.weight.values.shape
-        if values.shape != shape:
-            return f"size mismatch: the checkpoint has shape {values.shape}, the layer {shape}"
-        channels = values.shape[1 if _is_transposed(layer) else 0]
-        if scale is None or scale.dtype.char != "f" or scale.shape not in ((1,), (channels,)):
-            return f"expected a scale of shape (1,) or ({channels},), float32"
-        if not (np.isfinite(scale).all() and (scale > 0).all()):
-            return "expected positive finite scales"
-        quantization = weight_quantization(Int(8, values.dtype.char == "B"), scale.copy(), _is_transposed(layer))
+        arrays = {name: None if value is None else self._as_array(value) for name, value in state.items()}
+        found = integer_weight(arrays, shape, _is_transposed(layer))
+        if isinstance(found, str):
+            return found
         with self._lock:
             proof = self._frozen_proof(layer, keep_float=False)  # not locked: the bias is still to be loaded
-            self._become_frozen(CachedWeight(proof, IntegerWeight(values.copy(), quantization)))
+            self._become_frozen(CachedWeight(proof, found))
         return None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -381,17 +404,17 @@ class IntegerLayer:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
         engine = vars(self).get("_engine")
         if engine is not None and engine.has_no_float(self):
-            destination[prefix + VALUES] = engine._as_result(engine.frozen.weight.values)
-            destination[prefix + SCALE] = engine._as_result(engine.frozen.weight.scale)
+            destination.update((prefix + name, engine._as_result(array))
+                               for name, array in state_of(engine.frozen.weight).items())
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool,
                               missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
         """Integers in the place of a weight make the layer a frozen one; nothing is quantised again."""
         state_dict, engine = dict(state_dict), self._engine
         engine.before_load(self, state_dict, prefix, bool(local_metadata.get("assign_to_params_buffers")), error_msgs)
-        values, scale = state_dict.pop(prefix + VALUES, None), state_dict.pop(prefix + SCALE, None)
-        if values is not None or scale is not None:
-            problem = engine.load(self, values, scale)
+        state = {name: state_dict.pop(prefix + name) for name in KEYS if prefix + name in state_dict}
+        if state:
+            problem = engine.load(self, state)
             if problem:
                 error_msgs.append(f"integer weight of {prefix[:-1] or 'the layer'}: {problem}")
                 present = self._parameters.get("weight")  # type: ignore[attr-defined]

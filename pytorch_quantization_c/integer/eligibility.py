@@ -1,7 +1,8 @@
 """When a quantised layer can be computed on integers, and in which form.
 
 Both quantisers are on and fake, of 2 to 8 bits; the input has one amax, the weight one, or one for each output
-channel. Then fake quantisation, product and sum are the integer product divided by the scales, exactly.
+channel. Linear layers with weights of 2 to 4 bits may have them in groups along the inputs, and a dynamic range for
+each row of the input. Then fake quantisation, product and sum are the integer product divided by the scales, exactly.
 A function that finds that it cannot be done answers with a string that says why.
 """
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .._core.errors import ShapeError, shown
 from .._core.formats import Int, number_format
 from .packed import Geometry
 
-__all__ = ["QUANTIZER_STEPS", "format_or_refusal", "geometry_of", "range_refusal"]
+__all__ = ["QUANTIZER_STEPS", "format_or_refusal", "geometry_of", "has_row_ranges", "range_refusal"]
 
 # What a quantiser is asked in every call, at once, and what a fake quantiser at work answers.
 _switches = attrgetter("_disabled", "_if_quant", "_if_calib", "_fake_quant", "_learn_amax", "_enable_onnx_export")
@@ -28,7 +29,7 @@ def format_or_refusal(quantizer: Any, whose: str) -> Int | str:
     why = None if _switches(quantizer) == _AT_WORK else _switch_refusal(quantizer, whose)
     if why is not None:
         return why
-    if quantizer._block_sizes is not None:
+    if quantizer._block_sizes is not None and not (whose == "weight" and _is_in_groups(quantizer)):
         return f"the {whose} has a scale for each block"
     if quantizer._zero_point:
         return f"the {whose} has a zero point"
@@ -39,6 +40,21 @@ def format_or_refusal(quantizer: Any, whose: str) -> Int | str:
     if "forward" in vars(quantizer):
         return f"the {whose} quantizer has a forward of its own"
     return format if QUANTIZER_STEPS.isdisjoint(vars(quantizer)) else f"the {whose} quantizer has a step of its own"
+
+
+def _is_in_groups(quantizer: Any) -> bool:
+    """Whether blocks are groups of 2- to 4-bit integers with float32 scales."""
+    return quantizer._block_sizes.scale_bits is None and quantizer._num_bits in (2, 3, 4)
+
+
+def has_row_ranges(quantizer: Any, amax: Any, input: Any) -> bool:
+    """Whether the range is dynamic and that of each row: the axes are all of the input but the last."""
+    axis = quantizer._axis
+    if axis is None or amax is not None:
+        return False
+    ndim = len(getattr(input, "shape", ()))
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    return ndim > 0 and sorted(each % ndim if -ndim <= each < ndim else ndim for each in axes) == list(range(ndim - 1))
 
 
 def _switch_refusal(quantizer: Any, whose: str) -> str | None:

@@ -116,6 +116,11 @@ class PackedInt4:
         return _C.int4_run(*self._arguments, input, amax, by_row, bias, format.bits, format.unsigned, format.narrow)
 
     @property
+    def outputs(self) -> int:
+        """Output channels."""
+        return self.shape[0]
+
+    @property
     def nbytes(self) -> int:
         """Bytes that the weights, scales and zero points take."""
         return sum(array.nbytes for array in self._arguments[:4] if array is not None)

@@ -7,11 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
+from .._core.block_quant import quantize_blocks
+from .._core.blocks import Blocks
 from .._core.formats import Int
 from .._core.quantization import Quantization
+from .int4 import KR, PackedInt4
 from .packed import PackedWeights
 
-__all__ = ["CachedWeight", "IntegerWeight", "quantized_weight", "weight_key", "weight_quantization"]
+__all__ = ["CachedWeight", "IntegerWeight", "Packed", "packed_groups", "quantized_groups", "quantized_weight",
+           "weight_key", "weight_quantization"]
+
+Packed = PackedWeights | PackedInt4
+LARGE = 1 << 20  # weights of few bits that come from memory for every call, so that half a byte each is faster
 
 
 class IntegerWeight:
@@ -27,6 +34,12 @@ class IntegerWeight:
     def scale(self) -> NDArray[np.float32]:
         """Of each output channel, or of all."""
         return self.quantization.scale
+
+    @property
+    def wants_groups(self) -> bool:
+        """Whether it is multiplied by `PackedInt4`: a matrix of 2 to 4 bits with scales in groups, or a large one."""
+        few = self.values.ndim == 2 and self.quantization.format.num_bits in (2, 3, 4)
+        return self.quantization.block is not None or (few and self.values.size >= LARGE)
 
     def as_float(self) -> NDArray[np.float32]:
         """The fake-quantised weight, bit for bit."""
@@ -46,7 +59,7 @@ class CachedWeight:
     def __init__(self, proof: Any, weight: IntegerWeight) -> None:
         self.proof = proof
         self.weight = weight
-        self.packed: tuple[tuple[Any, ...], PackedWeights] | None = None
+        self.packed: tuple[tuple[Any, ...], Packed] | None = None
         self.guarded: tuple[Any, ...] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -81,3 +94,32 @@ def quantized_weight(weight: NDArray[Any], amax: NDArray[Any], format: Int, tran
         return "the weight or its scale is not finite"
     codes = values.astype(np.uint8 if format.unsigned else np.int8)
     return IntegerWeight(codes, weight_quantization(format, scale.astype(np.float32).reshape(-1), transposed))
+
+
+def quantized_groups(weight: NDArray[Any], amax: NDArray[Any] | None, format: Int, blocks: Blocks,
+                     scale_amax: Any) -> IntegerWeight | str:
+    """A float32 matrix as integers in groups along its rows; or why it has no integer form."""
+    if weight.ndim != 2 or blocks.size % KR:
+        return f"groups of the weight that are no multiple of {KR} inputs of a linear layer"
+    if amax is not None and (not np.isfinite(amax).all() or (amax < 0).any()):
+        return "the amax of the weight is negative or not finite"
+    if not np.isfinite(weight).all() or (format.unsigned and (weight < 0).any()):
+        return "the weight is not finite, or negative and unsigned"
+    codes, quantization = quantize_blocks(weight, format, blocks, amax, scale_amax)
+    return IntegerWeight(codes.astype(np.uint8 if format.unsigned else np.int8, copy=False), quantization)
+
+
+def packed_groups(cached: CachedWeight, format: Int) -> PackedInt4 | str:
+    """The weight of a linear layer for inputs of this format, two in a byte; or why it cannot be."""
+    wanted, known = (format, PackedInt4), cached.packed
+    if known is not None and known[0] == wanted and isinstance(known[1], PackedInt4):
+        return known[1]
+    weight, quantization = cached.weight, cached.weight.quantization
+    if weight.values.ndim != 2 or quantization.format.num_bits not in (2, 3, 4):
+        return "the input has an amax for each channel"
+    try:
+        packed = PackedInt4(weight.values, quantization.scale, format, group=quantization.block)
+    except ValueError:
+        return "scales beyond the range of float32"
+    cached.packed = wanted, packed
+    return packed

@@ -7,7 +7,8 @@ from typing import Any, TypeVar, cast
 
 from .._core.errors import shown
 from .._core.files import FilePath
-from .._core.integer_layer import VALUES, IntegerEngine, IntegerLayer
+from .._core.integer_layer import IntegerEngine, IntegerLayer
+from .._core.integer_state import VALUES
 from .._core.models import require_module
 from .._core.safetensors import load_file, save_file
 from .codec import adopt, describe, described_in, rebuild
@@ -37,8 +38,9 @@ def freeze(model: M, keep_float: bool = True) -> M:
         model: a module, on NumPy or of the torch twin. Layers whose weight has no integer form (a warning says why)
             stay as they are.
         keep_float: False drops the float weights: `layer.weight` is None, the state dictionary has `_integer_weight`
-            and `_integer_scale` in their place, and a pickle or a file has a quarter of the size. Where such a layer
-            must compute on floats, it uses the fake quantised weight.
+            and `_integer_scale` in their place, and a pickle or a file has a quarter of the size; weights of 2 to 4
+            bits lie two in a byte, as `_integer_weight_4bit`, and take an eighth. Where such a layer must compute on
+            floats, it uses the fake quantised weight.
 
     Returns:
         `model`.
@@ -66,6 +68,8 @@ def freeze(model: M, keep_float: bool = True) -> M:
 def save_frozen(model: Any, path: FilePath) -> None:
     """Writes a model frozen with `keep_float=False`: integer weights, scales, all other state, and the quantisers.
 
+    Of weights in groups the scales are written, not the ranges that they came from.
+
     Args:
         model: a module, on NumPy or of the torch twin; either loads the other's files.
         path: a file in the safetensors format, whose arrays have the names of the state dictionary. It appears whole or
@@ -86,6 +90,8 @@ def save_frozen(model: Any, path: FilePath) -> None:
         described[name] = describe(name, quantizer, extra)
         described[name].pop("calibrator", None)
         arrays.update((key, value) for key, value in extra.items() if "._calibrator." not in f".{key}")
+    for name in _group_ranges(model):
+        arrays.pop(name, None)
     save_file(arrays, path, {"format": FROZEN, "version": VERSION, "quantizers": json.dumps(described)})
 
 
@@ -121,6 +127,14 @@ def load_frozen(model: M, path: FilePath) -> M:
             fresh._calibrator = present[name]._calibrator
             adopt(present[name], fresh)
     return model
+
+
+def _group_ranges(model: Any) -> list[str]:
+    """The names of what no file needs: ranges of weights in groups, as many as their scales, where only integers are
+    left."""
+    return [f"{name}._weight_quantizer._amax".lstrip(".") for name, layer in model.named_modules()
+            if isinstance(layer, IntegerLayer) and layer._engine.has_no_float(layer)
+            and getattr(cast(Any, layer)._weight_quantizer, "_block_sizes", None) is not None]
 
 
 def _engine_of(model: Any) -> IntegerEngine:

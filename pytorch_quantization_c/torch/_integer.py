@@ -18,8 +18,7 @@ from torch.nn import functional as F
 from .._core.formats import Int
 from .._core.integer_layer import IntegerEngine
 from ..integer.eligibility import format_or_refusal
-from ..integer.packed import PackedWeights
-from ..integer.weights import CachedWeight, weight_key
+from ..integer.weights import CachedWeight, Packed, weight_key
 from ._convert import as_array, as_tensor, untraced
 from ._kernels import in_c
 
@@ -69,7 +68,7 @@ class TensorEngine(IntegerEngine):
     def _parameter(self, layer: Any, name: str) -> Any:
         return getattr(layer, name, None)  # parametrized and pruned weights are no parameters
 
-    def _called(self, layer: Any, cached: CachedWeight, packed: PackedWeights, quantizer: Any, format: Int, bias: Any,
+    def _called(self, layer: Any, cached: CachedWeight, packed: Packed, quantizer: Any, format: Int, bias: Any,
                 settings: dict[str, Any]) -> None:
         """Nothing is prepared: what torch asks of a call is looked at each time."""
 

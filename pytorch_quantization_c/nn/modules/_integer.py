@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from ..._C import integer_call
 from ..._core.formats import Int
-from ..._core.integer_layer import VALUES, IntegerEngine
+from ..._core.integer_layer import IntegerEngine
+from ..._core.integer_state import VALUES
 from ...float_nn import functional as F
 from ...float_nn.checks import batched
 from ...float_nn.parameter import own_copy
 from ...integer.guards import guarded_call
 from ...integer.packed import NO_FLOATS, PackedWeights
-from ...integer.weights import CachedWeight
+from ...integer.weights import CachedWeight, Packed
 
 __all__ = ["ArrayEngine"]
 
@@ -38,9 +39,10 @@ class ArrayEngine(IntegerEngine):
                 cached.guarded = None  # it would keep alive what the layer has no longer
         return self._noted(answer)
 
-    def _called(self, layer: Any, cached: CachedWeight, packed: PackedWeights, quantizer: Any, format: Int, bias: Any,
+    def _called(self, layer: Any, cached: CachedWeight, packed: Packed, quantizer: Any, format: Int, bias: Any,
                 settings: dict[str, Any]) -> None:
-        cached.guarded = guarded_call(layer, cached, packed, quantizer, format, bias, settings)
+        cached.guarded = (guarded_call(layer, cached, packed, quantizer, format, bias, settings)
+                          if isinstance(packed, PackedWeights) else None)
 
     def _parameter(self, layer: Any, name: str) -> Any:
         return layer.__dict__["_parameters"].get(name)
@@ -125,7 +127,7 @@ class ArrayEngine(IntegerEngine):
     @staticmethod
     def _refuses_weight(frozen: CachedWeight, state_dict: dict[str, Any], prefix: str, error_msgs: list[str]) -> bool:
         key = prefix + "weight"
-        if frozen.proof is None or key not in state_dict or prefix + VALUES in state_dict:
+        if frozen.proof is None or key not in state_dict or any(prefix + name in state_dict for name in VALUES):
             return False
         given = np.asarray(state_dict[key])
         if given.shape != frozen.proof.shape:

@@ -1,0 +1,99 @@
+"""The integer weight of a frozen layer as the arrays of a state dictionary, and back.
+
+Weights of more than 4 bits are a byte each. Others lie two in a byte: row by row (the weight's axis 0), the first in
+the low half, signed ones in two's complement; beside them what tells them from others of that size.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..integer.weights import IntegerWeight, weight_quantization
+from .formats import Int
+from .quantization import Quantization
+
+__all__ = ["KEYS", "SCALE", "VALUES", "integer_weight", "state_of"]
+
+BYTES, HALVES = "_integer_weight", "_integer_weight_4bit"
+VALUES = (BYTES, HALVES)
+SCALE = "_integer_scale"
+LAYOUT = "_integer_layout"  # of 4-bit weights: are they unsigned, and how many share a scale, 0: all of a channel
+KEYS = (*VALUES, SCALE, LAYOUT)
+MOST_BITS = 4
+
+Array = NDArray[Any]
+
+
+def state_of(weight: IntegerWeight) -> dict[str, Array]:
+    """The arrays, by the ends of their names."""
+    values, quantization = weight.values, weight.quantization
+    if quantization.format.num_bits not in range(2, MOST_BITS + 1):
+        return {BYTES: values, SCALE: weight.scale}
+    layout = np.array([values.dtype.char == "B", quantization.block or 0], np.int64)
+    return {HALVES: _in_halves(values), SCALE: weight.scale, LAYOUT: layout}
+
+
+def _in_halves(values: Array) -> NDArray[np.uint8]:
+    rows = values.reshape(len(values), -1).view(np.uint8)
+    if rows.shape[1] % 2:
+        rows = np.concatenate([rows, np.zeros((len(rows), 1), np.uint8)], axis=1)
+    return rows[:, ::2] & np.uint8(15) | rows[:, 1::2] << np.uint8(4)
+
+
+def _from_halves(halves: Array, shape: tuple[int, ...], unsigned: bool) -> Array:
+    codes = np.stack([halves & np.uint8(15), halves >> np.uint8(4)], axis=-1).reshape(len(halves), -1)
+    size = int(np.prod(shape[1:]))
+    codes = np.ascontiguousarray(codes[:, :size]).reshape(shape)
+    return codes if unsigned else (codes ^ np.uint8(8)).view(np.int8) - np.int8(8)
+
+
+def integer_weight(state: dict[str, Any], shape: tuple[int, ...] | None, transposed: bool) -> IntegerWeight | str:
+    """The weight of a layer of this shape, None if nobody knows it; or what is wrong with the arrays."""
+    found = {key: value if isinstance(value, np.ndarray) else None for key, value in state.items()}
+    scale = found.get(SCALE)
+    if HALVES in state:
+        return _four_bits(found.get(HALVES), scale, found.get(LAYOUT), shape, transposed)
+    values = found.get(BYTES)
+    if values is None or values.dtype.char not in "bB":
+        return "expected int8 or uint8 values"
+    if values.shape != shape:
+        return f"size mismatch: the checkpoint has shape {values.shape}, the layer {shape}"
+    why = _channel_refusal(scale, values.shape[1 if transposed else 0])
+    if why is not None or scale is None:
+        return why or "expected a scale"
+    return IntegerWeight(values.copy(), weight_quantization(Int(8, values.dtype.char == "B"), scale.copy(), transposed))
+
+
+def _four_bits(halves: Array | None, scale: Array | None, layout: Array | None, shape: tuple[int, ...] | None,
+               transposed: bool) -> IntegerWeight | str:
+    if halves is None or halves.dtype != np.uint8 or halves.ndim != 2:
+        return "expected 4-bit values in an array of uint8 with 2 dimensions"
+    if not shape or halves.shape != (shape[0], -(-int(np.prod(shape[1:])) // 2)):
+        return f"size mismatch: the checkpoint has 4-bit values of shape {halves.shape}, the layer {shape}"
+    if layout is None or layout.dtype != np.int64 or layout.shape != (2,) or layout[0] not in (0, 1) or layout[1] < 0:
+        return "expected a layout of two int64 numbers: 0 or 1, and the size of a block"
+    unsigned, block = bool(layout[0]), int(layout[1])
+    values, format = _from_halves(halves, shape, unsigned), Int(MOST_BITS, unsigned)
+    if block == 0:
+        why = _channel_refusal(scale, shape[1 if transposed else 0])
+        if why is not None or scale is None:
+            return why or "expected a scale"
+        return IntegerWeight(values, weight_quantization(format, scale.copy(), transposed))
+    wanted = (*shape[:-1], -(-shape[-1] // block))
+    if scale is None or scale.dtype.char != "f" or scale.shape != wanted:
+        return f"expected a scale of shape {wanted}, float32"
+    if not _is_good(scale):
+        return "expected positive finite scales"
+    return IntegerWeight(values, Quantization(format, -1, block, scale.copy()))
+
+
+def _channel_refusal(scale: Array | None, channels: int) -> str | None:
+    if scale is None or scale.dtype.char != "f" or scale.shape not in ((1,), (channels,)):
+        return f"expected a scale of shape (1,) or ({channels},), float32"
+    return None if _is_good(scale) else "expected positive finite scales"
+
+
+def _is_good(scale: Array) -> bool:
+    return bool(np.isfinite(scale).all() and (scale > 0).all())
