@@ -1,5 +1,6 @@
 #include "step.h"
 
+#include "dispatch.h"
 #include "parallel.h"
 
 #include <string.h>
@@ -11,38 +12,52 @@ typedef struct {
     char *const *buffers;
 } job;
 
-/* Taps [first, end) of a window at output `at` that lie on the input. */
-typedef struct {
-    ptrdiff_t first, end, start; /* start: coordinate of tap 0 */
-} taps;
-
-static taps taps_of(const pqc_window *w, ptrdiff_t at, ptrdiff_t size)
-{
-    ptrdiff_t start = at * w->stride - w->before;
-    ptrdiff_t first = start < 0 ? pqc_div_round_up(-start, w->dilation) : 0;
-    ptrdiff_t end = start >= size ? 0 : pqc_div_round_up(size - start, w->dilation);
-    return (taps){pqc_min(first, w->kernel), pqc_clamp(end, 0, w->kernel), start};
-}
-
-static void take_maxima(const uint8_t *x, ptrdiff_t channels, uint8_t *y)
-{
-    for (ptrdiff_t c = 0; c < channels; c++)
-        y[c] = x[c] > y[c] ? x[c] : y[c];
-}
-
-static void run_pixel(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x)
+/* Outputs of a row, first to last, whose windows have the same taps along the row. */
+static void run_pixels(const job *j, ptrdiff_t n, ptrdiff_t y, const pqc_taps *rows,
+                       const pqc_taps *columns, ptrdiff_t first, ptrdiff_t last)
 {
     const pqc_step *s = j->step;
-    const pqc_image *in = &s->input;
-    const uint8_t *base = (const uint8_t *)j->buffers[in->buffer] + in->offset;
-    uint8_t *to = pqc_image_pixels(&s->output[0], j->buffers, n, y, x).at;
-    taps rows = taps_of(&s->y, y, in->h), columns = taps_of(&s->x, x, in->w);
-    memset(to, (int)(s->output[0].codes.lo) + in->codes.zero, (size_t)in->c);
-    for (ptrdiff_t i = rows.first; i < rows.end; i++)
-        for (ptrdiff_t k = columns.first; k < columns.end; k++)
-            take_maxima(base + pqc_image_at(in, n, rows.start + i * s->y.dilation,
-                                            columns.start + k * s->x.dilation),
-                        in->c, to);
+    const pqc_image *in = &s->input, *out = &s->output[0];
+    char *to = pqc_image_pixels(out, j->buffers, n, y, first).at;
+    if (rows->first >= rows->end || columns->first >= columns->end) {
+        for (ptrdiff_t i = 0; i <= last - first;
+             i++) /* no tap is on the image: less than all codes */
+            memset(to + i * out->codes.pixel, (int)out->codes.lo + in->codes.zero, (size_t)in->c);
+        return;
+    }
+    pqc_maxpool_params g = {.x = pqc_image_pixels(in, j->buffers, n,
+                                                  rows->start + rows->first * s->y.dilation,
+                                                  columns->start + columns->first * s->x.dilation)
+                                     .at,
+                            .kh = rows->end - rows->first,
+                            .kw = columns->end - columns->first,
+                            .tap_row = s->y.dilation * pqc_image_row(in),
+                            .tap_pixel = s->x.dilation * in->codes.pixel,
+                            .step = s->x.stride * in->codes.pixel,
+                            .channels = in->c,
+                            .y_pixel = out->codes.pixel};
+    pqc.maxpool_nhwc(&g, last - first + 1, (uint8_t *)to);
+}
+
+static bool is_whole(const pqc_window *w, ptrdiff_t at, ptrdiff_t size)
+{
+    pqc_taps t = pqc_taps_of(w, at, size);
+    return t.first == 0 && t.end == w->kernel;
+}
+
+static void run_row(const job *j, ptrdiff_t n, ptrdiff_t y)
+{
+    const pqc_window *window = &j->step->x;
+    ptrdiff_t width = j->step->output[0].w, size = j->step->input.w;
+    pqc_taps rows = pqc_taps_of(&j->step->y, y, j->step->input.h);
+    for (ptrdiff_t x = 0, last; x < width; x = last + 1) {
+        pqc_taps columns = pqc_taps_of(window, x, size);
+        last = x;
+        if (is_whole(window, x, size))
+            while (last + 1 < width && is_whole(window, last + 1, size))
+                last++;
+        run_pixels(j, n, y, &rows, &columns, x, last);
+    }
 }
 
 static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -50,8 +65,7 @@ static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
     const job *j = context;
     const pqc_image *out = &j->step->output[0];
     for (ptrdiff_t row = begin; row < end; row++)
-        for (ptrdiff_t x = 0; x < out->w; x++)
-            run_pixel(j, row / out->h, row % out->h, x);
+        run_row(j, row / out->h, row % out->h);
 }
 
 void pqc_pool_step_run(const pqc_step *s, char *const *buffers)

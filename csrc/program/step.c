@@ -41,6 +41,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return pqc_chain_step_prepare(step);
     if (step->kind == PQC_STEP_SOFTMAX || step->kind == PQC_STEP_LAYER_NORM)
         return pqc_rows_step_prepare(step);
+    if (step->kind >= PQC_STEP_AVERAGE && step->kind <= PQC_STEP_MEAN)
+        return pqc_average_step_prepare(step);
     if (step->outputs != 1 || step->residual.codes.content != PQC_NOTHING)
         return "one output and no residual expected";
     if (step->kind == PQC_STEP_IMPORT)
@@ -80,6 +82,10 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
     case PQC_STEP_SOFTMAX:
     case PQC_STEP_LAYER_NORM:
         return pqc_rows_step_run(step, buffers);
+    case PQC_STEP_AVERAGE:
+    case PQC_STEP_PADDED_AVERAGE:
+    case PQC_STEP_MEAN:
+        return pqc_average_step_run(step, buffers);
     case PQC_STEP_EXPORT:
         pqc_export_step_run(step, buffers);
         return 0;

@@ -15,6 +15,9 @@ typedef enum {
     PQC_STEP_CHAIN,      /* an elementwise chain */
     PQC_STEP_SOFTMAX,    /* of rows of floats: an image of one row of pixels */
     PQC_STEP_LAYER_NORM, /* the same; residual and more[0]: weight and bias, or PQC_NOTHING */
+    PQC_STEP_AVERAGE,    /* averages over windows, of what lies on the image */
+    PQC_STEP_PADDED_AVERAGE, /* the same, of all taps, padding being zeros */
+    PQC_STEP_MEAN,           /* averages of whole images */
     PQC_STEPS
 } pqc_step_kind;
 
@@ -23,6 +26,20 @@ enum { PQC_MAX_ROW = 4096 }; /* floats of a row of which only codes are stored *
 typedef struct {
     ptrdiff_t stride, dilation, before, kernel;
 } pqc_window;
+
+/* Taps [first, end) of a window that lie on the image; start: coordinate of tap 0. */
+typedef struct {
+    ptrdiff_t first, end, start;
+} pqc_taps;
+
+/* Of output `at` along an axis of so many pixels. */
+static inline pqc_taps pqc_taps_of(const pqc_window *w, ptrdiff_t at, ptrdiff_t size)
+{
+    ptrdiff_t start = at * w->stride - w->before;
+    ptrdiff_t first = start < 0 ? pqc_div_round_up(-start, w->dilation) : 0;
+    ptrdiff_t end = start >= size ? 0 : pqc_div_round_up(size - start, w->dilation);
+    return (pqc_taps){pqc_min(first, w->kernel), pqc_clamp(end, 0, w->kernel), start};
+}
 
 /* How a convolution's pixels are cut into tiles of 16 (conv_tiles.c). */
 typedef struct {
@@ -35,7 +52,7 @@ typedef struct {
     pqc_step_kind kind;
     pqc_image input, residual, output[PQC_MAX_OUTPUTS]; /* residual: content PQC_NOTHING if none */
     int outputs;
-    pqc_window y, x;            /* of convolutions and pools */
+    pqc_window y, x;            /* of convolutions, pools and averages */
     const pqc_weights *weights; /* of convolutions */
     float low, high, second_low, second_high;
     bool hard_swish;
@@ -84,6 +101,8 @@ void pqc_copy_step_run(const pqc_step *step, char *const *buffers);
 unsigned pqc_import_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_rows_step_prepare(const pqc_step *step);
 unsigned pqc_rows_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_average_step_prepare(const pqc_step *step);
+unsigned pqc_average_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_chain_step_prepare(const pqc_step *step);
 unsigned pqc_chain_step_run(const pqc_step *step, char *const *buffers);
 void pqc_export_step_run(const pqc_step *step, char *const *buffers);

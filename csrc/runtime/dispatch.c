@@ -49,6 +49,7 @@ static void use_scalar(pqc_kernels *t)
     t->gemm_s8u4 = pqc_gemm_s8u4_scalar;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_scalar;
     t->dwconv_nhwc = pqc_dwconv_nhwc_scalar;
+    t->maxpool_nhwc = pqc_maxpool_nhwc_scalar;
     t->finish_nhwc = pqc_finish_nhwc_scalar;
     t->chain_f32 = pqc_chain_f32_scalar;
     t->softmax_f32 = pqc_softmax_f32_scalar;
@@ -101,6 +102,7 @@ static void use_avx2(pqc_kernels *t)
     t->gemm_s8u4 = pqc_gemm_s8u4_avx2;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_avx2;
     t->dwconv_nhwc = pqc_dwconv_nhwc_avx2;
+    t->maxpool_nhwc = pqc_maxpool_nhwc_avx2;
     t->finish_nhwc = pqc_finish_nhwc_avx2;
     t->chain_f32 = pqc_chain_f32_avx2;
     t->softmax_f32 = pqc_softmax_f32_avx2;
@@ -149,6 +151,7 @@ static void use_avx512(pqc_kernels *t)
     t->pack_u8_c4 = pqc_pack_u8_c4_avx512;
     t->requantize_nhwc = pqc_requantize_nhwc_avx512;
     t->requantize_nchw = pqc_requantize_nchw_avx512;
+    t->maxpool_nhwc = pqc_maxpool_nhwc_avx512;
     t->finish_nhwc = pqc_finish_nhwc_avx512;
     t->chain_f32 = pqc_chain_f32_avx512;
     t->softmax_f32 = pqc_softmax_f32_avx512;
@@ -208,6 +211,7 @@ static void use_neon(pqc_kernels *t)
     t->igemm_u8s8 = pqc_igemm_u8s8_neon;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_neon;
     t->dwconv_nhwc = pqc_dwconv_nhwc_neon;
+    t->maxpool_nhwc = pqc_maxpool_nhwc_neon;
 }
 
 static void use_dotprod(pqc_kernels *t)

@@ -26,6 +26,7 @@
 #include "int_quant/int_quant.h"
 #include "conv_chw_u8s8/conv_chw_u8s8.h"
 #include "amx_gemm/amx_gemm.h"
+#include "maxpool_nhwc/maxpool_nhwc.h"
 #include "pack_u8/pack_u8.h"
 #include "ste/ste.h"
 #include "winograd/winograd.h"
@@ -59,6 +60,7 @@ typedef struct {
     pqc_fingerprint_fn *fingerprint;
     pqc_requantize_fn *requantize_nhwc, *requantize_nchw;
     pqc_dwconv_nhwc_fn *dwconv_nhwc;
+    pqc_maxpool_nhwc_fn *maxpool_nhwc;
     pqc_finish_nhwc_fn *finish_nhwc;
     pqc_chain_f32_fn *chain_f32;
     pqc_softmax_f32_fn *softmax_f32;

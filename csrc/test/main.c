@@ -26,6 +26,7 @@ static const test per_isa[] = {
     {"requantize", test_requantize},
     {"conv_chw_u8s8", test_conv_chw_u8s8},
     {"dwconv_nhwc", test_dwconv_nhwc},
+    {"maxpool_nhwc", test_maxpool_nhwc},
     {"dwconv_u8s8", test_dwconv_u8s8},
     {"finish_nhwc", test_finish_nhwc},
     {"chain_f32", test_chain_f32},

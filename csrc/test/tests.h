@@ -14,6 +14,7 @@ void test_gemm_s8u4(void);
 void test_igemm_u8s8(void);
 void test_requantize(void);
 void test_dwconv_nhwc(void);
+void test_maxpool_nhwc(void);
 void test_dwconv_u8s8(void);
 void test_finish_nhwc(void);
 void test_chain_f32(void);

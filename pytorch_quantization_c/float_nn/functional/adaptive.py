@@ -57,7 +57,8 @@ def _mean_along(x: Array, axis: int, m: int) -> Array:
 def _adaptive_avg(spatial: int, input: ArrayLike, output_size: SizeOrSizes) -> Array:
     x, single, sizes, dtype = _prepare(spatial, input, output_size, f"adaptive_avg_pool{spatial}d")
     if all(m == 1 for m in sizes):
-        x = x.reshape(*x.shape[:2], math.prod(x.shape[2:])).mean(axis=-1).reshape(*x.shape[:2], *sizes)
+        rows = np.ascontiguousarray(x.reshape(*x.shape[:2], math.prod(x.shape[2:])))  # summed pairwise in any layout
+        x = rows.mean(axis=-1).reshape(*x.shape[:2], *sizes)
     for number in range(spatial + 1, 1, -1):
         x = _mean_along(x, number, sizes[number - 2])
     y = x.astype(dtype)

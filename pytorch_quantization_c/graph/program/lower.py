@@ -22,7 +22,23 @@ from .fusing import Fused, fused_layers
 from .layers import codes_of, windows_of
 from .lowered import Lowered
 from .natures import image_values, rank_of
-from .operations import FLOATS, Chain, Codes, Concat, Conv, Export, Import, Key, Operation, Pool, Python, Rows, array_of
+from .operations import (
+    FLOATS,
+    Chain,
+    Codes,
+    Concat,
+    Conv,
+    Export,
+    Flat,
+    Import,
+    Key,
+    Operation,
+    Pool,
+    Python,
+    Rows,
+    array_of,
+)
+from .pooling import average_of, is_row
 from .row_functions import row_function
 
 __all__ = ["lower"]
@@ -165,7 +181,8 @@ class _Lowering:
 
     def lower_step(self, step: Any) -> None:
         forms = [key for value in step.outputs if value is not None for key in self.forms(value)]
-        if not forms or self.lower_move(step, forms) or self.lower_quantizer(step) or self.lower_rows(step):
+        if (not forms or self.lower_move(step, forms) or self.lower_quantizer(step) or self.lower_rows(step)
+                or self.lower_average(step) or self.lower_flatten(step, forms)):
             return
         self.import_forms([value for value in step.outputs if value is not None])
         operands = [None if value is None else self.want(value).value for value in step.reads]
@@ -201,6 +218,27 @@ class _Lowering:
             self.operations.append(Export(found.name, key, self.number(found.output)))
         else:
             self.operations.append(Chain(found.name, [key], [], self.split(found.output, not image), image))
+        return True
+
+    def lower_average(self, step: Any) -> bool:
+        """Averages of images over windows, or over all pixels."""
+        made = average_of(step) if step.outputs[0] in self.images else None
+        if made is None:
+            return False
+        made.outputs = self.split(step.outputs[0], matrix=False)
+        self.operations.append(made)
+        made.input = self.want_operand(step.reads[0], image=True)
+        return True
+
+    def lower_flatten(self, step: Any, forms: list[Key]) -> bool:
+        """Images of one pixel as rows, where only bytes of them are wanted."""
+        source = step.reads[0] if step.reads else None
+        if any(key.form is None or not key.matrix or key.form.content != 2 for key in forms) or not is_row(step):
+            return False
+        if source not in self.images:
+            return False
+        for key in forms:
+            self.operations.append(Flat(step.node.name or "", self.want(source, key.form), key))
         return True
 
     def lower_move(self, step: Any, forms: list[Key]) -> bool:

@@ -13,7 +13,7 @@ from .fusing import Fused
 __all__ = ["image_values", "rank_of"]
 
 FOLLOWING = {*KNOWN, "AveragePool", "BatchNormalization", "Concat", "GlobalAveragePool", "GlobalMaxPool", "MaxPool",
-             "Resize", "Split"}
+             "ReduceMean", "Resize", "Split"}
 
 
 def rank_of(value: ir.Value | None) -> int | None:

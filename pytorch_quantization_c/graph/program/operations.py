@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from .calls import Call
 
-__all__ = ["CHAIN_KINDS", "FLOATS", "MAX_CHAIN", "MAX_OPERANDS", "MAX_OUTPUTS", "MAX_REGISTERS", "Chain", "ChainOp",
-           "Clamp", "Codes", "Concat", "Conv", "Export", "Form", "Import", "Key", "Operation", "Pool", "Python",
-           "Rows", "Window", "array_of"]
+__all__ = ["CHAIN_KINDS", "FLOATS", "MAX_CHAIN", "MAX_OPERANDS", "MAX_OUTPUTS", "MAX_REGISTERS", "Average", "Chain",
+           "ChainOp", "Clamp", "Codes", "Concat", "Conv", "Export", "Flat", "Form", "Import", "Key", "Operation",
+           "Pool", "Python", "Rows", "Window", "array_of"]
 
 F32, U8, S16 = 1, 2, 3  # as pqc_content
 MOST_TAPS = 65535  # of a window, and pixels before or after an image
@@ -206,6 +206,39 @@ class Pool(Operation):
     y: Window
     x: Window
     ceil: bool
+
+    def reads(self) -> list[Key]:
+        return [self.input]
+
+    def writes(self) -> list[Key]:
+        return [self.output]
+
+
+@dataclass(eq=False)
+class Average(Operation):
+    """Averages over windows, or of whole images; `ceil` as ONNX's ceil_mode, `padded`: padding counts as zeros."""
+
+    input: Key
+    outputs: list[Key]
+    y: Window
+    x: Window
+    ceil: bool = False
+    padded: bool = False
+    whole: bool = False
+
+    def reads(self) -> list[Key]:
+        return [self.input]
+
+    def writes(self) -> list[Key]:
+        return self.outputs
+
+
+@dataclass(eq=False)
+class Flat(Operation):
+    """Images of one pixel as the rows of a matrix."""
+
+    input: Key
+    output: Key
 
     def reads(self) -> list[Key]:
         return [self.input]

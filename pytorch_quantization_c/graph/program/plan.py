@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import _C
 from .arena import Block, lay_out
-from .operations import FLOATS, Chain, Concat, Conv, Export, Import, Key, Operation, Pool, Rows
+from .operations import FLOATS, Average, Chain, Concat, Conv, Export, Flat, Import, Key, Operation, Pool, Rows
 from .segments import Segment
 from .shapes import Dims, of_four_axes, shapes_of
 from .tables import Image, Tables
@@ -139,6 +139,12 @@ class _Binder:
         elif isinstance(each, Rows):
             weight, bias = (None if key is None else image(key) for key in (each.weight, each.bias))
             tables.rows(each, image(each.input), weight, bias, [image(key) for key in each.outputs])
+        elif isinstance(each, Average):
+            x = self.dims[each.input]
+            tables.average(each, image(each.input), [image(key) for key in each.outputs], each.y.pads(x.h)[0],
+                           each.x.pads(x.w)[0])
+        elif isinstance(each, Flat):
+            tables.move(4, image(each.input), image(each.output)._replace(dims=self.dims[each.input]))
         elif isinstance(each, Chain):
             images = self._chain_images(each)
             tables.chain(each, images[:len(each.operands)], images[len(each.operands):])

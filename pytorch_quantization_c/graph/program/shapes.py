@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .operations import Chain, Concat, Conv, Export, Import, Key, Operation, Pool, Rows, Window
+from .operations import Average, Chain, Concat, Conv, Export, Flat, Import, Key, Operation, Pool, Rows, Window
 from .segments import Segment
 
 __all__ = ["Dims", "Unsupported", "dims_of", "of_four_axes", "shapes_of"]
@@ -79,6 +79,12 @@ def _concat(each: Concat, dims: dict[Key, Dims]) -> Dims:
     return parts[0]._replace(c=sum(part.c for part in parts))
 
 
+def _flat(x: Dims) -> Dims:
+    if (x.h, x.w) != (1, 1):
+        raise Unsupported(f"images of {x.h} x {x.w} pixels as rows of a matrix")
+    return Dims(1, 1, x.n, x.c, (x.n,))
+
+
 def of_four_axes(shapes: Sequence[tuple[int, ...]]) -> list[Dims]:
     """Shapes that broadcast together, with four axes: more are joined where all have them or share them."""
     rank = max(4, *map(len, shapes))
@@ -129,7 +135,11 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
         return _chain(each, dims)
     if isinstance(each, Rows):
         return _rows(each, dims)
-    if isinstance(each, Pool):
+    if isinstance(each, Flat):
+        return _flat(dims[each.input])
+    if isinstance(each, Average) and each.whole:
+        return dims[each.input]._replace(h=1, w=1)
+    if isinstance(each, Pool | Average):
         x = dims[each.input]
         return x._replace(h=_pooled(each.y, x.h, each.ceil), w=_pooled(each.x, x.w, each.ceil))
     assert isinstance(each, Export)

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .operations import CHAIN_KINDS, Chain, Clamp, Codes, Conv, Pool, Rows, Window
+from .operations import CHAIN_KINDS, Average, Chain, Clamp, Codes, Conv, Pool, Rows, Window
 from .shapes import Dims
 
 __all__ = ["Image", "Tables"]
 
-IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM = range(8)  # pqc_step_kind
+IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN = range(11)  # pqc_step_kind
 NONE = -1
 NO_WINDOW = Window(1)
 
@@ -87,6 +87,11 @@ class Tables:
     def pool(self, each: Pool, source: Image, target: Image, top: int, left: int) -> None:
         """A pool with so much padding."""
         self._step(POOL, source, None, [target], ((each.y, top), (each.x, left)))
+
+    def average(self, each: Average, source: Image, outputs: Sequence[Image], top: int, left: int) -> None:
+        """Averages over windows with so much padding, or of whole images."""
+        kind = MEAN if each.whole else PADDED_AVERAGE if each.padded else AVERAGE
+        self._step(kind, source, None, outputs, ((each.y, top), (each.x, left)))
 
     def chain(self, each: Chain, operands: Sequence[Image], outputs: Sequence[Image]) -> None:
         """An elementwise chain."""
