@@ -47,7 +47,7 @@ def integer_call(
 def integer_pack(
     weight: NDArray[np.int8] | NDArray[np.uint8], scale: NDArray[np.float32], transposed: bool, groups: int,
     stride: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...], dilation: tuple[int, ...],
-    output_padding: tuple[int, ...], num_bits: int, unsigned: bool, narrow_range: bool, /,
+    output_padding: tuple[int, ...], num_bits: int, unsigned: bool, narrow_range: bool, two_ended: bool = False, /,
 ) -> object: ...
 def integer_run(
     packed: object, input: NDArray[np.float32], amax: ArrayLike | None, bias: NDArray[np.float32] | None, /

@@ -57,7 +57,7 @@ static void run_channels(void *context, ptrdiff_t begin, ptrdiff_t end)
 bool pqc_conv_dwconv(pqc_conv_work *w)
 {
     job p = {.work = w, .dwconv = pqc.dwconv_u8s8, .params = params_of(w)};
-    if (p.dwconv == NULL || !is_depthwise(w) ||
+    if (p.dwconv == NULL || !is_depthwise(w) || (w->call->q.zero & 127) != 0 ||
         pqc_dwconv_padded_width(&p.params) > PQC_DWCONV_MAX_WIDTH ||
         p.params.width > PQC_DWCONV_MAX_WIDTH)
         return false;

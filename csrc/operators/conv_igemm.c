@@ -76,7 +76,7 @@ static void set_k_range(const pqc_mblock *mblock, const row_range *b, pqc_k_rang
     range->k = pqc_conv_row_k(sub) * b->taps;
     for (ptrdiff_t c = 0; c < channels; c++) {
         range->weight_sums[c] = before[b->taps * padded_out + c] - before[c];
-        range->compensation[c] = mblock->has_zero ? -range->weight_sums[c] : 0;
+        range->compensation[c] = -(range->weight_sums[c] / 128) * mblock->zero;
     }
 }
 
@@ -127,7 +127,7 @@ static void run_mblock(const job *j, ptrdiff_t group, ptrdiff_t panel, ptrdiff_t
                          .sub = w->sub,
                          .group = group,
                          .panel = panel,
-                         .has_zero = w->call->q.zero != 0,
+                         .zero = w->call->q.zero,
                          .prefetch = !w->fits_l2 && !shape->transposed,
                          .x = w->bytes + group * w->view->c4_blocks * w->view->block_stride * 4,
                          .offset = w->offset,

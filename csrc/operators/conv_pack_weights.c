@@ -321,3 +321,28 @@ void pqc_pack_weights(pqc_packed_weights *packed, const pqc_conv_shape *shape, b
         pack_subconv(packed, sub, weights);
     }
 }
+
+ptrdiff_t pqc_zero_point_bytes(const pqc_packed_weights *packed)
+{
+    ptrdiff_t bytes = pqc_line_aligned(packed->subconvs * (ptrdiff_t)sizeof *packed->sub);
+    for (ptrdiff_t i = 0; i < packed->subconvs; i++)
+        bytes += sum_bytes(&packed->shape, &packed->sub[i]);
+    return bytes;
+}
+
+void pqc_with_zero_point(pqc_packed_weights *made, const pqc_packed_weights *packed, int32_t zero,
+                         void *memory)
+{
+    char *at = memory;
+    ptrdiff_t subs = packed->subconvs * (ptrdiff_t)sizeof *packed->sub;
+    *made = *packed;
+    made->sub = take(&at, subs);
+    memcpy(made->sub, packed->sub, (size_t)subs);
+    for (ptrdiff_t i = 0; i < packed->subconvs; i++) {
+        ptrdiff_t bytes = sum_bytes(&packed->shape, &packed->sub[i]);
+        int32_t *compensation = take(&at, bytes);
+        for (ptrdiff_t c = 0; c < bytes / (ptrdiff_t)sizeof *compensation; c++)
+            compensation[c] = -(packed->sub[i].weight_sums[c] / 128) * zero;
+        made->sub[i].compensation = compensation;
+    }
+}

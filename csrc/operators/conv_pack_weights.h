@@ -81,6 +81,12 @@ ptrdiff_t pqc_packed_weights_bytes(const pqc_conv_shape *shape, bool wide);
 void pqc_pack_weights(pqc_packed_weights *packed, const pqc_conv_shape *shape, bool wide,
                       void *memory, const void *weights, const float *scale);
 
+/* The same weights for activations with another zero point than 128: their compensations lie in `memory`, of so many bytes and
+ * 64-aligned, all else where it was.  From 0 to 255. */
+ptrdiff_t pqc_zero_point_bytes(const pqc_packed_weights *packed);
+void pqc_with_zero_point(pqc_packed_weights *made, const pqc_packed_weights *packed, int32_t zero,
+                         void *memory);
+
 /* True if the weights lie in tiles of 16 channels by 16 kr groups. */
 static inline bool pqc_conv_in_amx_tiles(const pqc_conv_shape *shape)
 {

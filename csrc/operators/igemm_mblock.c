@@ -49,7 +49,7 @@ static pqc_igemm_params k_split_of(const pqc_mblock *block, ptrdiff_t split)
              first * k_stride,
         .k_stride = k_stride,
         .panel_stride = narrow ? 4 * PQC_LANES * sub->k : 4 * PQC_LANES,
-        .compensation = block->has_zero ? sub->compensation + sums : block->packed->no_compensation,
+        .compensation = block->zero != 0 ? sub->compensation + sums : block->packed->no_compensation,
         .weight_sums = sub->weight_sums + sums,
         .vectors = vectors,
         .has_min_weight = block->packed->has_min_weight,

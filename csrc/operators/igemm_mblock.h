@@ -34,7 +34,7 @@ typedef struct {
     const pqc_subconv *sub;
     const pqc_k_range *range; /* the kr groups whose sum is not zero; NULL means all */
     ptrdiff_t group, panel;
-    bool has_zero; /* the activations are q + 128 */
+    int32_t zero;  /* the activations are q + zero, and the compensations for that, or zero is 0 */
     bool prefetch; /* the results' places are not in L2 */
     const uint8_t *x;
     const int32_t *offset, *pixel;

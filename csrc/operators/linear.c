@@ -204,7 +204,7 @@ static pqc_mblock mblock_of(const work *w, place at, const int32_t *pixel)
     return (pqc_mblock){.packed = w->packed,
                         .sub = w->packed->sub,
                         .panel = at.panel,
-                        .has_zero = w->call->q.zero != 0,
+                        .zero = w->call->q.zero,
                         .prefetch = !w->fits_l2,
                         .x = w->bytes + at.row * w->pitch,
                         .offset = w->offset,

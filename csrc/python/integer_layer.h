@@ -17,6 +17,7 @@ typedef struct {
     pqc_packed_weights weights;
     int axes;              /* of the layer: 0 for a linear one */
     pqc_int_format format; /* of the input */
+    bool two_ended;        /* the input has a scale and a zero point instead of an amax */
     void *memory;
     atomic_uint calls;
 } pqc_integer_layer;

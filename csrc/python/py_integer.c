@@ -15,8 +15,11 @@ enum { MAX_CHANNELS = 1 << 24 }; /* a tile of rows is addressed with 31 bits */
 typedef struct {
     pqc_integer_layer *layer;
     PyArrayObject *x, *bias, *y;
-    float amax;
+    float amax; /* of a layer with a zero point its scale */
+    int32_t zero;
     bool in_flight;
+    pqc_packed_weights shifted; /* the weights for this zero point, in zero_memory */
+    void *zero_memory;
     pqc_conv_view view;
     pqc_conv_call call;
     ptrdiff_t workspace, elements; /* elements of x: another thread may change the array */
@@ -60,10 +63,36 @@ static const char *set_shape(run *r, npy_intp *shape)
     return NULL;
 }
 
+static const char *product(run *r, const pqc_packed_weights *weights)
+{
+    unsigned flags = r->layer->axes == 0 ? pqc_linear_run(weights, &r->call)
+                                         : pqc_conv_run(weights, &r->view, &r->call);
+    return flags & PQC_U8_NAN ? "NaN in the input" : flags ? "negative input" : NULL;
+}
+
+/* By a scale and a zero point: bytes are levels above the lower end of the range. */
+static const char *compute_two_ended(run *r)
+{
+    const pqc_packed_weights *weights = &r->layer->weights;
+    int32_t levels = (1 << r->layer->format.num_bits) - 1;
+    if (!isfinite(r->amax) || r->amax <= 0.0f || !pqc_conv_scale_is_safe(weights, r->amax))
+        return "scales beyond the range of float32";
+    r->call.q = (pqc_u8_quant){
+        .mul = r->amax, .lo = (float)-r->zero, .hi = (float)(levels - r->zero), .zero = r->zero};
+    r->call.div = r->amax;
+    if (r->zero != 0 && r->zero != 128) {
+        pqc_with_zero_point(&r->shifted, weights, r->zero, r->zero_memory);
+        weights = &r->shifted;
+    }
+    return product(r, weights);
+}
+
 /* Without the GIL: the range, the scale, the layer. */
 static const char *compute(run *r)
 {
     const pqc_packed_weights *weights = &r->layer->weights;
+    if (r->layer->two_ended)
+        return compute_two_ended(r);
     pqc_dimension all = {r->elements, false};
     if (r->in_flight)
         pqc_reduce_amax(r->call.x, PQC_F32, &all, 1, &r->amax);
@@ -77,9 +106,7 @@ static const char *compute(run *r)
     r->call.div = q.div;
     if (r->layer->format.is_unsigned && pqc_reduce_min(r->call.x, PQC_F32, all.length) < 0)
         return "negative input"; /* also where no output looks */
-    unsigned flags = r->layer->axes == 0 ? pqc_linear_run(weights, &r->call)
-                                         : pqc_conv_run(weights, &r->view, &r->call);
-    return flags & PQC_U8_NAN ? "NaN in the input" : flags ? "negative input" : NULL;
+    return product(r, weights);
 }
 
 /* Allocates the result, or says why not; NULL with an exception if there is no memory. */
@@ -89,11 +116,15 @@ static const char *run_layer(run *r)
     const char *why = set_shape(r, shape);
     if (why)
         return why;
-    r->call.workspace = pqc_workspace_take(r->workspace);
+    ptrdiff_t whole = pqc_line_aligned(r->workspace);
+    if (r->layer->two_ended)
+        whole += pqc_zero_point_bytes(&r->layer->weights);
+    r->call.workspace = pqc_workspace_take(whole);
     if (!r->call.workspace) {
         PyErr_NoMemory();
         return NULL;
     }
+    r->zero_memory = (char *)r->call.workspace + pqc_line_aligned(r->workspace);
     r->y = pqc_new_floats(PyArray_NDIM(r->x), shape);
     if (r->y) {
         r->call.x = PyArray_DATA(r->x);
@@ -124,9 +155,31 @@ static PyArrayObject *contiguous(PyArrayObject *array)
     return (PyArrayObject *)PyArray_FROM_OF((PyObject *)array, PQC_PLAIN_ARRAY);
 }
 
+/* An array of a scale and a zero point, the level of the value 0. */
+static int get_scale_and_zero(PyObject *object, run *r)
+{
+    PyArrayObject *pair = pqc_number_array(object, "amax", false);
+    if (!pair)
+        return -1;
+    const float *values = PyArray_DATA(pair);
+    float levels = (float)((1 << r->layer->format.num_bits) - 1);
+    bool good = PyArray_SIZE(pair) == 2 && values[1] >= 0.0f && values[1] <= levels;
+    if (good) {
+        r->amax = values[0];
+        r->zero = (int32_t)values[1];
+    } else {
+        PyErr_SetString(PyExc_ValueError,
+                        "Expected `amax` of a layer with a zero point to be a scale and a level");
+    }
+    Py_DECREF(pair);
+    return good ? 0 : -1;
+}
+
 /* None: the range of the input itself. */
 static int get_amax(PyObject *object, run *r)
 {
+    if (r->layer->two_ended)
+        return get_scale_and_zero(object, r);
     r->in_flight = object == Py_None;
     if (r->in_flight)
         return 0;
@@ -205,7 +258,8 @@ PyObject *pqc_integer_layer_run(pqc_integer_layer *layer, PyObject *input, PyObj
 
 PyDoc_STRVAR(integer_run_doc,
              "integer_run(packed, input, amax, bias, /)\n--\n\n"
-             "The layer of `integer_pack` on a float32 array; amax None: that of the input.  A "
+             "The layer of `integer_pack` on a float32 array; amax None: that of the input; of a "
+             "`two_ended` layer a scale and a zero point.  A "
              "string instead of the result says why integers cannot give it.");
 
 static PyObject *integer_run(PyObject *self, PyObject *const *args, Py_ssize_t count)

@@ -113,7 +113,7 @@ static bool has_above_127(PyArrayObject *weights)
     return false;
 }
 
-static PyObject *new_packed(pqc_conv_shape *shape, int axes, pqc_int_format format,
+static PyObject *new_packed(pqc_conv_shape *shape, int axes, pqc_int_format format, bool two_ended,
                             PyArrayObject *weights, PyArrayObject *scale)
 {
     bool wide = has_above_127(weights);
@@ -129,7 +129,8 @@ static PyObject *new_packed(pqc_conv_shape *shape, int axes, pqc_int_format form
         PyMem_RawFree(layer);
         return PyErr_NoMemory();
     }
-    *layer = (pqc_integer_layer){.axes = axes, .format = format, .memory = memory};
+    *layer = (pqc_integer_layer){
+        .axes = axes, .format = format, .two_ended = two_ended, .memory = memory};
     Py_BEGIN_ALLOW_THREADS
     pqc_pack_weights(&layer->weights, shape, wide, memory, PyArray_DATA(weights),
                      PyArray_DATA(scale));
@@ -165,10 +166,10 @@ static int check_scale(PyArrayObject *scale, const pqc_conv_shape *shape)
 
 PyDoc_STRVAR(integer_pack_doc,
              "integer_pack(weight, scale, transposed, groups, stride, before, after, dilation, "
-             "output_padding, num_bits, unsigned, narrow_range, /)\n--\n\n"
+             "output_padding, num_bits, unsigned, narrow_range, two_ended=False, /)\n--\n\n"
              "Pack int8 or uint8 weights in the layer's own order for `integer_run`.  `scale`: one "
              "float32 for every output channel, by which the weights were multiplied.  The last "
-             "three say how the input is quantised, 2 to 8 bits.");
+             "four say how the input is quantised, 2 to 8 bits; `two_ended`: by a zero point.");
 
 static PyObject *integer_pack(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -176,9 +177,10 @@ static PyObject *integer_pack(PyObject *self, PyObject *const *args, Py_ssize_t 
     pqc_int_format format;
     long groups, bits;
     int axes;
+    bool two_ended = false;
     PyObject *capsule = NULL;
     (void)self;
-    if (pqc_check_count("integer_pack", count, 12, 12) < 0)
+    if (pqc_check_count("integer_pack", count, 12, 13) < 0)
         return NULL;
     pqc_float_mode mode = pqc_set_default_float_mode();
     PyArrayObject *scale = NULL, *weights = get_weights(args[0], &axes, &shape.is_unsigned);
@@ -186,13 +188,14 @@ static PyObject *integer_pack(PyObject *self, PyObject *const *args, Py_ssize_t 
         pqc_get_int(args[3], "groups", 1, INT32_MAX, &groups) < 0 ||
         get_axes(args + 4, axes, &shape) < 0 || pqc_get_int(args[9], "num_bits", 2, 8, &bits) < 0 ||
         pqc_get_bool(args[10], &format.is_unsigned) < 0 ||
-        pqc_get_bool(args[11], &format.narrow_range) < 0)
+        pqc_get_bool(args[11], &format.narrow_range) < 0 ||
+        (count > 12 && pqc_get_bool(args[12], &two_ended) < 0))
         goto done;
     format.num_bits = (int)bits;
     scale = (PyArrayObject *)PyArray_FROMANY(args[1], NPY_FLOAT, 1, 1, PQC_PLAIN_ARRAY);
     if (scale && check_weights(weights, axes, shape.is_unsigned) == 0 &&
         set_channels(&shape, weights, axes, groups) == 0 && check_scale(scale, &shape) == 0)
-        capsule = new_packed(&shape, axes, format, weights, scale);
+        capsule = new_packed(&shape, axes, format, two_ended, weights, scale);
 done:
     pqc_restore_float_mode(mode);
     Py_XDECREF(weights);

@@ -38,6 +38,7 @@ __all__ = ["SCALE", "VALUES", "EngineOfLayer", "IntegerEngine", "IntegerLayer"]
 
 OWN_CLASS = "a class of its own"
 OWN_STEP = "a step of its own"
+GROUPS_AND_ZERO = "the weight is in groups, and the input has a zero point"
 OTHER_BIAS = "the bias is not one number for each output channel"
 UNSTEADY = "the weight or its quantizer is being changed"
 ATTEMPTS = 4  # to quantise a weight while nobody changes its settings
@@ -225,7 +226,9 @@ class IntegerEngine(ABC):
     def _product(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, amax: Any, input: Any,
                  output_size: Any) -> Any:
         bias, state = self._parameter(layer, "bias"), layer.__dict__
-        if amax is not None or quantizer._scale_amax is not None:
+        if quantizer._zero_point:
+            amax = self._range(quantizer, input)
+        elif amax is not None or quantizer._scale_amax is not None:
             amax = self._amax(quantizer, amax, input)
         own = dict(zip(GEOMETRY, _geometry(state), strict=True)) if "stride" in state else {}
         settings = {name: fixed(value) for name, value in own.items()}
@@ -236,15 +239,16 @@ class IntegerEngine(ABC):
                 return "the strides are too large"
             if settings["padding_mode"] != "zeros":
                 input = self._padded(layer, input, settings["padding_mode"])
-        packed = self._packed(layer, cached, format, settings)
+        packed = self._packed(layer, cached, format, settings, quantizer._zero_point)
         if isinstance(packed, str):
             return packed
         if bias is not None and tuple(bias.shape) != (packed.outputs,):
             return OTHER_BIAS
-        if output_size is None:
+        if output_size is None and not quantizer._zero_point:
             self._called(layer, cached, packed, quantizer, format, bias, own)
-        answer = packed.product(self._as_array(input), None if amax is None else self._as_array(amax),
-                                None if bias is None else self._as_array(bias))
+        if amax is not None and not quantizer._zero_point:
+            amax = self._as_array(amax)
+        answer = packed.product(self._as_array(input), amax, None if bias is None else self._as_array(bias))
         return answer if isinstance(answer, str) else self._as_result(answer)
 
     def _amax(self, quantizer: Any, amax: Any, input: Any) -> Any:
@@ -253,17 +257,25 @@ class IntegerEngine(ABC):
             return amax
         return quantizer._get_amax(input) if math.prod(input.shape) else None
 
+    def _range(self, quantizer: Any, input: Any) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """Both ends of the range of an input with a zero point; None: of nothing."""
+        if not math.prod(input.shape):
+            return None
+        low, high = quantizer._get_range(input)
+        return self._as_array(low), self._as_array(high)
+
     @staticmethod
-    def _packed(layer: Any, cached: CachedWeight, format: Int, settings: dict[str, Any]) -> Packed | str:
+    def _packed(layer: Any, cached: CachedWeight, format: Int, settings: dict[str, Any],
+                two_ended: bool) -> Packed | str:
         """The packed weights for these settings of a convolution; a linear layer has none."""
         if cached.weight.wants_groups:
-            return packed_groups(cached, format)
-        wanted, known = (format, *settings.values()), cached.packed
+            return GROUPS_AND_ZERO if two_ended else packed_groups(cached, format)
+        wanted, known = (format, two_ended, *settings.values()), cached.packed
         if known is not None and known[0] == wanted:
             return known[1]
         shape, at_once = cached.weight.values.shape, SimpleNamespace(**settings, transposed=_is_transposed(layer))
         geometry = geometry_of(at_once, shape, tuple(settings["output_padding"])) if settings else LINEAR
-        packed = PackedWeights(cached.weight.values, cached.weight.scale, geometry, format)
+        packed = PackedWeights(cached.weight.values, cached.weight.scale, geometry, format, two_ended)
         cached.packed = wanted, packed  # at once: other threads may pack for other settings
         return packed
 

@@ -19,7 +19,7 @@ __all__ = ["QUANTIZER_STEPS", "format_or_refusal", "geometry_of", "has_row_range
 
 # What a quantiser is asked in every call, at once, and what a fake quantiser at work answers.
 _switches = attrgetter("_disabled", "_if_quant", "_if_calib", "_fake_quant", "_learn_amax", "_enable_onnx_export")
-QUANTIZER_STEPS = frozenset(("_quant_forward", "_get_amax", "_fake_quantize"))
+QUANTIZER_STEPS = frozenset(("_quant_forward", "_get_amax", "_get_range", "_fake_quantize", "_range_quantize"))
 _AT_WORK = (False, True, False, True, False, False)
 
 
@@ -31,7 +31,7 @@ def format_or_refusal(quantizer: Any, whose: str) -> Int | str:
         return why
     if quantizer._block_sizes is not None and not (whose == "weight" and _is_in_groups(quantizer)):
         return f"the {whose} has a scale for each block"
-    if quantizer._zero_point:
+    if quantizer._zero_point and whose != "input":
         return f"the {whose} has a zero point"
     if not isinstance(format, Int) or not 2 <= format.bits <= 8:
         return f"the {whose} has not 2 to 8 bits"

@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
+from .._core.block_quant import TINY, affine_parameters
 from .._core.formats import Int
 
 __all__ = ["Format", "Geometry", "PackedWeights"]
 
 
 NO_FLOATS = "the input is not a float32 array"
+NEGATIVE = "negative input"
 
 
 class Format(NamedTuple):
@@ -52,16 +54,17 @@ class PackedWeights:
             each index of the weight's axis 1 (the groups share them).
         geometry: the layer's.
         input_format: how inputs are to be quantised: `Int` of 2 to 8 bits.
+        two_ended: inputs have a range with two ends, and so a zero point: see `formats.fake_range_quant`.
 
     Raises:
         TypeError: arguments of other types.
         ValueError: shapes, dtypes or formats that do not fit together.
     """
 
-    __slots__ = ("weight", "scale", "geometry", "input_format", "outputs", "_packed")
+    __slots__ = ("weight", "scale", "geometry", "input_format", "outputs", "two_ended", "_packed")
 
     def __init__(self, weight: NDArray[Any], scale: NDArray[np.float32], geometry: Geometry,
-                 input_format: Int | Format) -> None:
+                 input_format: Int | Format, two_ended: bool = False) -> None:
         if not isinstance(weight, np.ndarray):
             raise TypeError(f"Expected `weight` to be an array, got {type(weight).__name__}")
         if isinstance(input_format, Format):
@@ -77,8 +80,9 @@ class PackedWeights:
         each = np.asarray(scale, np.float32).reshape(-1)
         if each.size == 1 or (geometry.transposed and each.size == weight.shape[1]):
             each = np.tile(each, outputs // each.size)
+        self.two_ended = bool(two_ended)
         self._packed = _C.integer_pack(weight, each, *geometry, input_format.bits, input_format.unsigned,
-                                       input_format.narrow)
+                                       input_format.narrow, self.two_ended)
 
     def __call__(self, input: NDArray[np.float32], amax: Any = None,
                  bias: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
@@ -86,7 +90,8 @@ class PackedWeights:
 
         Args:
             input: (..., in) for a linear layer, (batch, in, *sizes) or (in, *sizes) for a convolution.
-            amax: the input's range, one number; None: the largest magnitude of this input.
+            amax: the input's range, one number; None: the largest magnitude of this input. Of `two_ended` weights the
+                two ends, from amin <= 0 to amax >= 0; None: those of this input.
             bias: one float32 for each output channel.
 
         Raises:
@@ -103,10 +108,26 @@ class PackedWeights:
     def product(self, input: NDArray[np.float32], amax: Any = None,
                 bias: NDArray[np.float32] | None = None) -> NDArray[np.float32] | str:
         """As a call, for layers that can compute on floats as well: a string says why integers cannot give it."""
-        return _C.integer_run(self._packed, input, amax, bias)
+        if not self.two_ended:
+            return _C.integer_run(self._packed, input, amax, bias)
+        if not isinstance(input, np.ndarray) or input.dtype.char != "f":
+            return NO_FLOATS
+        if not input.size:
+            return "empty input"
+        low, high = (np.min(input, initial=0), np.max(input, initial=0)) if amax is None else amax
+        scale, zero = affine_parameters(np.asarray(low), np.asarray(high), Int(self.input_format.bits, unsigned=True))
+        if scale.size != 1:
+            return "the input has a range for each channel"
+        if not np.isfinite(scale) or np.float32(high) - np.float32(low) <= TINY:
+            return "the range of the input is empty or not finite"
+        pair = np.array([scale.item(), zero.item()], np.float32)
+        answer = _C.integer_run(self._packed, input, pair, bias)
+        if isinstance(answer, str) and answer == NEGATIVE:  # of a range that begins at 0
+            answer = _C.integer_run(self._packed, np.maximum(input, np.float32(0)), pair, bias)
+        return answer
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PackedWeights, (self.weight, self.scale, self.geometry, self.input_format)
+        return PackedWeights, (self.weight, self.scale, self.geometry, self.input_format, self.two_ended)
 
     def __repr__(self) -> str:
         return f"PackedWeights({self.weight.dtype}{list(self.weight.shape)}, {self.geometry}, {self.input_format})"

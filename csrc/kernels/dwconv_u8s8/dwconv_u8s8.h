@@ -5,7 +5,7 @@
  *     q(x) = clamp(rint(x * mul), lo, hi), and 0 outside of the image
  *
  * The sum of 49 products of at most 255 * 128 stays below 2^24 and so is exact as a float, too.
- * top and left are not negative, there is an output, q.zero is 0 for an unsigned format.  Same bits
+ * top and left are not negative, there is an output, q.zero is 128, or 0 for an unsigned format.  Same bits
  * as pack_u8/ and conv_chw_u8s8/ give.  Returns the flags of pack_u8.h for the x that are used:
  * if there are any, y is not meaningful.
  *

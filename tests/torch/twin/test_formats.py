@@ -92,6 +92,20 @@ def test_calibrated_tensors_and_models_across() -> None:
     torch.testing.assert_close(back(x), model(x), rtol=0, atol=0)
 
 
+def test_a_zero_point_runs_on_integers() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, 6, 9, 9).clamp(min=-0.1)
+    layer: Any = nn.QuantConv2d(6, 8, 3, padding=1, quant_desc_input=QuantDescriptor(8, zero_point=True))
+    with torch.no_grad():
+        got = layer(x)
+        assert layer.execution == "int8"
+        weight = nn.TensorQuantizer(tensor_quant.QUANT_DESC_8BIT_CONV2D_WEIGHT_PER_CHANNEL)(layer.weight)
+        ends = x.min(), x.max()
+        wanted = torch.nn.functional.conv2d(formats.fake_range_quant(x, *ends).double(), weight.double(),
+                                            layer.bias.double(), padding=1)
+    torch.testing.assert_close(got.double(), wanted, rtol=0, atol=3e-6)
+
+
 def test_what_is_refused() -> None:
     with pytest.raises(TypeError, match="tensor of floats"):
         formats.fake_block_quant(torch.ones(3, dtype=torch.int64), 4, {-1: 2})
