@@ -2,21 +2,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from .._core.cluster import is_spread
 from ..methods.gains import Gain, Gains, from_text, to_text
 from ..methods.layer_rounding import ROUNDING
 from ..methods.order import MOST_MSE_BITS, NEED_DATA, checked_methods
-from .batches import Feeds
+from .batches import Feeds, feeds_of
+from .batches import samples as samples_of
 from .bias import correct_biases
 from .choices import Choices
 from .equalizing import equalize_layers
 from .naming import names_remembered
 from .nodes import DOMAIN
+from .outliers import move_outliers
 from .rounding import float_weights, improve_ranges, round_weights, weight_noise
 
 __all__ = ["Methods", "gains"]
@@ -24,7 +28,8 @@ __all__ = ["Methods", "gains"]
 Weights = Mapping[str, NDArray[np.float32]]
 RECORD = f"{DOMAIN}.methods"
 MAX_BITS = 8
-GRAPH_METHODS = ("equalization", "weight_mse", "gptq", "adaround", "bias_correction")
+SCALING = ("smoothquant", "awq")
+KEPT = 64           # samples that methods see
 
 
 class Methods(NamedTuple):
@@ -38,20 +43,29 @@ class Methods(NamedTuple):
         """By the argument `methods` of `quantize`; errors as `checked_methods`, ValueError for one that needs data."""
         if given is None:
             return cls(("weight_mse", "bias_correction") if has_data else ("weight_mse",), MOST_MSE_BITS)
-        names = checked_methods(given, GRAPH_METHODS)
+        names = checked_methods(given)
         wanting = [] if has_data or names == ("bias_correction",) else [each for each in names if each in NEED_DATA]
         if wanting:
             raise ValueError(f"Expected `batches` for the method {wanting[0]!r}, got None")
         return cls(names, MAX_BITS)
 
-    def for_floats(self, model: ir.Model, layers: Sequence[ir.Node], choices: Choices) -> None:
-        """What changes the float model that is to be quantised, in place; it computes what it did."""
-        if "equalization" in self.names:
-            before = weight_noise(layers, choices)
+    def for_floats(self, model: ir.Model, layers: Sequence[ir.Node], choices: Choices, batches: Any) -> Any:
+        """What changes the float model that is to be quantised, in place; it computes what it did.
+
+        Returns the batches to calibrate with: those given, or a list of them where they had to be gone through. Where
+        they are spread over a cluster, ValueError for a method that needs data now.
+        """
+        scaling = [name for name in self.names if name in SCALING]
+        if scaling and is_spread(batches):
+            raise ValueError(f"Expected `methods` without {scaling[0]!r} for batches on a cluster, got {self.names}")
+        batches = list(feeds_of(model, batches)) if scaling else batches
+        for name in self.names:
             with names_remembered():
-                changed = {name for pair in equalize_layers(model, layers) for name in pair}
-            after = weight_noise(layers, choices)
-            note(model, [Gain("equalization", name, before[name], after[name]) for name in before if name in changed])
+                if name == "equalization":
+                    note(model, _equalized(model, layers, choices))
+                elif name in SCALING:
+                    note(model, move_outliers(model, layers, _first(model, batches), name, choices))
+        return batches
 
     def for_weights(self, model: ir.Model, bare: ir.Model, samples: Sequence[Feeds],
                     progress: bool | None) -> Weights:
@@ -73,6 +87,17 @@ class Methods(NamedTuple):
         if "bias_correction" in self.names and samples:
             with names_remembered():
                 note(model, correct_biases(model, samples, weights))
+
+
+def _first(model: ir.Model, batches: Sequence[Feeds]) -> list[Feeds]:
+    return list(islice((each for feeds in batches for each in samples_of(model, feeds)), KEPT))
+
+
+def _equalized(model: ir.Model, layers: Sequence[ir.Node], choices: Choices) -> list[Gain]:
+    before = weight_noise(layers, choices)
+    changed = {name for pair in equalize_layers(model, layers) for name in pair}
+    after = weight_noise(layers, choices)
+    return [Gain("equalization", name, before[name], after[name]) for name in before if name in changed]
 
 
 def note(model: ir.Model, found: Sequence[Gain]) -> None:

@@ -60,7 +60,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         exclude: patterns (globs, or `re:` and an expression) of names or operators of layers that stay float.
         overrides: by pattern, other descriptors: {"input": ..., "weight": ...}, one for both, or None for float.
         methods: what is done beside finding ranges, in this order: "equalization" (equal ranges of the channels between
-            two layers, before anything else), "weight_mse" (ranges of weights by least squared
+            two layers), "smoothquant" or "awq" (outlier channels of what linear layers read move into their weights),
+            all before anything else; "weight_mse" (ranges of weights by least squared
             error, not the largest magnitudes), "gptq" or "adaround" (other rounding of weights than to nearest, by the
             first samples), "bias_correction"; docs/methods.md says what each gains and takes. None: "weight_mse" for
             weights of up to 4 bits, and "bias_correction"; () for nothing. `graph.gains` tells what each has gained.
@@ -93,7 +94,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     if not layers:
         raise ValueError(nothing_left(made, eligible))
     declare(made)
-    steps.for_floats(made, layers, choices)
+    batches = steps.for_floats(made, layers, choices, batches)
     with names_remembered():
         insert_quantizers(made, layers, choices, wanted, residual if batches is not None else "float")
     if batches is None:

@@ -13,8 +13,10 @@ __all__ = ["Gain", "Gains"]
 class Gain:
     """Signal to noise ratio of a layer's outputs in dB, before and after a method; infinity without noise.
 
-    Of methods for weights the noise is that of the weights alone, estimated from the inputs' second moments; of others
-    that of the layer with its input and its weight quantised, on inputs of the float model.
+    Of "weight_mse", "gptq" and "adaround" the noise is that of the weight alone, by the second moments of the inputs;
+    of "equalization" that of the weight itself, all inputs alike; of "smoothquant" and "awq" that of the weight and an
+    estimate for the input; of "bias_correction" that of the layer with its input and its weight quantised. Inputs are
+    those of the float model.
     """
 
     method: str

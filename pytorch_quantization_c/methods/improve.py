@@ -15,7 +15,7 @@ from ..model.sensitivity import evaluating, no_grad
 from ..model.training_mode import warn_of_training
 from .bias_correction import MeanError, corrected_bias
 from .gains import Gain, Gains
-from .layer_rounding import ROUNDING, WeightProblem
+from .layer_rounding import ROUNDING, WeightProblem, scaled_noise
 from .layer_rows import InputMoments
 from .module_layers import WeightLayer, numbers, renewed, watched, weight_layers
 from .order import MOST_MSE_BITS, checked_methods
@@ -163,7 +163,10 @@ class _Work:
 
     def _scale(self, layer: WeightLayer, name: str, seen: InputMoments) -> Gain:
         weight, bits, module = layer.weight, layer.bits or 8, layer.module
-        before = WeightProblem(weight, layer.amax(), bits, seen.mean()).sqnr()
+        whole, kept = module.weight_quantizer.axis is None, module.input_quantizer
+        inputs = kept.num_bits if isinstance(kept.num_bits, int) and not kept._disabled else None
+        none = np.ones(len(seen.largest), np.float32)
+        before = scaled_noise(weight, seen.mean(), seen.largest, none, bits, whole, inputs)
         if name == "smoothquant":
             factor = smoothing(seen.largest, weight, ALPHA)
         else:
@@ -179,8 +182,8 @@ class _Work:
             magnitudes = np.abs(wide).astype(np.float32)
             amax = layer.amax()
             layer.set_amax(np.asarray(magnitudes.max(axis=1) if amax.ndim else magnitudes.max()))
-        moment = seen.mean() * np.outer(inverse, inverse)
-        return Gain(name, layer.name, before, WeightProblem(wide, layer.amax(), bits, moment).sqnr())
+        after = scaled_noise(wide, seen.mean(), seen.largest, inverse, bits, whole, inputs)
+        return Gain(name, layer.name, before, after)
 
     def _correct_biases(self) -> list[Gain]:
         errors: dict[str, MeanError] = {}

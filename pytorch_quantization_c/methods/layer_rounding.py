@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .adaround import Rounding
+from .gains import decibels
 from .gptq import rounded
 from .grid import MIN_AMAX, Array, nearest
 from .layer_rows import as_rows, from_rows
@@ -85,11 +86,18 @@ class WeightProblem:
         scale = self._scale(amax)
         return np.divide(codes.astype(np.float32), scale, where=scale > 0, out=np.zeros(codes.shape, np.float32))
 
-    def _sqnr(self, codes: Array, amax: NDArray[np.float32]) -> float:
+    def powers(self) -> tuple[float, float]:
+        """Signal and noise of the outputs with the weight rounded to nearest: sums of squares over channels."""
+        return self._powers(self._codes(self.amax), self.amax)
+
+    def _powers(self, codes: Array, amax: NDArray[np.float32]) -> tuple[float, float]:
         off = self._values(codes, amax) - self.rows
         noise = float(np.einsum("goi,goi->", off @ self.moment, off))
-        signal = float(np.einsum("goi,goi->", self.rows @ self.moment, self.rows))
-        return 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else math.inf
+        return float(np.einsum("goi,goi->", self.rows @ self.moment, self.rows)), noise
+
+    def _sqnr(self, codes: Array, amax: NDArray[np.float32]) -> float:
+        signal, noise = self._powers(codes, amax)
+        return decibels(signal, noise) if signal > 0 else math.inf
 
     def _least_squares(self) -> NDArray[np.float32]:
         """Ranges, where an error counts as much as the mean square of its input."""
@@ -107,3 +115,25 @@ class WeightProblem:
         for step in range(STEPS):
             learner.step(step, STEPS, RATE)
         return learner.codes()
+
+
+def scaled_noise(weight: NDArray[Any], moment: Array, largest: Array, inverse: NDArray[np.float32], bits: int,
+                 whole: bool, input_bits: int | None) -> float:
+    """Signal to noise ratio in dB of a linear layer whose inputs are multiplied by `inverse`, and its weight divided.
+
+    The noise of rounding the inputs, one range for all, counts as uniform: step^2 / 12.
+
+    Args:
+        weight: (out, in), divided already.
+        moment, largest: of `InputMoments`, of the inputs as they are.
+        whole: whether the weight has one range, not one for each row.
+        input_bits: None for inputs that stay float.
+    """
+    factor = inverse.astype(np.float64)
+    magnitudes = np.abs(weight).astype(np.float32)
+    amax = np.asarray(magnitudes.max() if whole else magnitudes.max(axis=1))
+    signal, noise = WeightProblem(weight, amax, bits, moment * np.outer(factor, factor)).powers()
+    if input_bits is not None:
+        step = float((largest * factor).max()) / ((1 << (input_bits - 1)) - 1)
+        noise += step ** 2 / 12 * float(np.square(weight, dtype=np.float64).sum())
+    return decibels(signal, noise) if signal > 0 else math.inf

@@ -1,0 +1,65 @@
+"""SmoothQuant and AWQ on a transformer block with outlier channels (one in 64, times 30)."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from pytorch_quantization_c import graph, methods
+from pytorch_quantization_c.graph.nodes import quantizers
+from pytorch_quantization_c.tensor_quant import QuantDescriptor
+from tests.graph.networks import network, normal, sqnr
+
+WIDTH = 128
+BLOCK = """n = LayerNormalization <axis = -1> (x, gamma, beta)
+           q = MatMul (n, wq) k = MatMul (n, wk) v = MatMul (n, wv)
+           t = Transpose <perm = [0, 2, 1]> (k) s = MatMul (q, t) c = Mul (s, scale) p = Softmax (c) a = MatMul (p, v)
+           o = MatMul (a, wo) r = Add (x, o)
+           m = LayerNormalization <axis = -1> (r, gamma, beta) h = MatMul (m, w1) g = Relu (h) d = MatMul (g, w2)
+           y = Add (r, d)"""
+
+
+def block(rng: np.random.Generator) -> ir.Model:
+    gamma = np.ones(WIDTH)
+    gamma[::64] = 30
+    small = {name: normal(rng, *shape) / np.sqrt(shape[0]) for name, shape in
+             (("wq", (WIDTH, 32)), ("wk", (WIDTH, 32)), ("wv", (WIDTH, WIDTH)), ("wo", (WIDTH, WIDTH)),
+              ("w1", (WIDTH, 256)), ("w2", (256, WIDTH)))}
+    beta = normal(rng, WIDTH) * 0.1
+    return network(BLOCK, "float[N,S,128] x", "float y", gamma=gamma, beta=beta, scale=0.02, **small)
+
+
+@pytest.mark.parametrize("names, bits, kept, gain", [(["smoothquant"], 8, 8, 6), (["awq", "weight_mse"], 4, 16, 3)])
+def test_a_transformer_block_with_outlier_channels(rng: np.random.Generator, names: list[str], bits: int, kept: int,
+                                                   gain: float) -> None:
+    """With 4 bits the two layers without outliers make most of the noise that is left."""
+    model = block(rng)
+    data, x = [normal(rng, 4, 24, WIDTH) for _ in range(2)], normal(rng, 4, 24, WIDTH)
+    expected = graph.interpret(model, {"x": x})[0] - x
+    found: dict[str, Any] = {}
+    for what, given in (("plain", []), ("better", names)):
+        int8 = graph.quantize(model, data, weight=QuantDescriptor(bits, axis=0), input=QuantDescriptor(kept),
+                              methods=given, residual="float")
+        found[what] = sqnr(expected, graph.interpret(int8, {"x": x})[0] - x)
+    assert found["better"] > found["plain"] + gain
+    rows = [each for each in graph.gains(int8) if each.method == names[0]]
+    assert len(rows) == 6 and all(each.gain > 3 for each in rows if each.layer in ("matmul1", "matmul2", "matmul3"))
+    plain = sum(node.op_type == "Mul" for node in graph.quantize(model, data).graph)
+    assert sum(node.op_type == "Mul" for node in int8.graph) == plain + 2   # both norms took theirs
+
+
+def test_the_factors_are_those_of_the_array_function(rng: np.random.Generator) -> None:
+    w, x = normal(rng, 64, 5), normal(rng, 30, 64)
+    x[:, 7] *= 30
+    int8 = graph.quantize(network("y = MatMul (x, w)", "float[N,64] x", w=w), [x], methods=["smoothquant"])
+    expected, scale = methods.smoothquant(np.ascontiguousarray(w.T), x)
+    weight = next(each for each in quantizers(int8) if each.is_weight)
+    np.testing.assert_allclose(weight.input.const_value.numpy(), expected.T, rtol=1e-6)  # type: ignore[union-attr]
+    factors = next(node for node in int8.graph if node.op_type == "Mul").inputs[1]
+    np.testing.assert_allclose(factors.const_value.numpy(), scale, rtol=1e-6)  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="Expected `batches` for the method 'smoothquant'"):
+        graph.quantize(network("y = MatMul (x, w)", "float[N,64] x", w=w), None, methods=["smoothquant"])
+    batches = (each for each in [x])        # gone through once
+    assert graph.gains(graph.quantize(network("y = MatMul (x, w)", "float[N,64] x", w=w), batches, methods=["awq"]))
