@@ -25,7 +25,7 @@ import network_report
 import numpy as np
 import onnx
 from network_files import FILES, FLOAT, OURS, OURS_U8, prepared
-from network_models import SEEDED, SHIPPED, input_shape, operations
+from network_models import SEEDED, SHIPPED, images, input_shape, operations
 from network_worker import LIBRARIES, PROBLEMS
 from product_peak import Meter
 
@@ -92,7 +92,7 @@ def for_batch(networks: Sequence[str], batch: int) -> list[str]:
 def where_the_time_goes(name: str, folder: Path, threads: int) -> str:
     model = onnx.load(folder / name / FLOAT)
     session = graph.load_session(folder / name / OURS, num_threads=threads)
-    x = np.random.default_rng(0).standard_normal(input_shape(model, 1), np.float32)
+    x = images(input_shape(model, 1), np.random.default_rng(0))
     profile = session.profile({model.graph.input[0].name: x})
     kinds: dict[str, list[float]] = {}
     for row in profile:

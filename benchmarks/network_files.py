@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from network_models import SEEDED, input_shape, shipped
+from network_models import SEEDED, images, input_shape, shipped
 
 from pytorch_quantization_c import graph
 
@@ -21,9 +21,9 @@ OPENVINO_NNCF, OPENVINO_OURS = "openvino_nncf.xml", "openvino_ours.onnx"
 
 
 def samples(model: Any, count: int = SAMPLES, seed: int = 0) -> list[Any]:
-    """Standard normal inputs of one image."""
-    rng, shape = np.random.default_rng(seed), input_shape(model, 1)
-    return [rng.standard_normal(shape, np.float32) for _ in range(count)]
+    """Inputs of one image."""
+    rng = np.random.default_rng(seed)
+    return [images(input_shape(model, 1), rng) for _ in range(count)]
 
 
 def _static(model: Any, target: Path) -> None:
@@ -80,7 +80,7 @@ FILES: dict[str, tuple[Callable[[Any, Path], None], tuple[str, ...]]] = {
 
 def _answer(model: Any, path: Path, batch: int) -> None:
     """What the float network gives, in onnxruntime or else here."""
-    x = np.random.default_rng(0).standard_normal(input_shape(model, batch), np.float32)
+    x = images(input_shape(model, batch), np.random.default_rng(0))
     feeds = {model.graph.input[0].name: x}
     if find_spec("onnxruntime"):
         import onnxruntime

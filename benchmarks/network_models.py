@@ -189,3 +189,14 @@ def operations(model: Any, batch: int) -> int:
 
 def _flipped(node: Any) -> bool:
     return any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+
+
+def images(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Patches of one colour with a little noise, of mean 0 and deviation 1: as smooth as photographs are."""
+    spatial = [size > 16 for size in shape]
+    coarse = [-(-size // 16) if wide else size for size, wide in zip(shape, spatial, strict=True)]
+    made = rng.standard_normal(coarse)
+    for axis, (size, wide) in enumerate(zip(shape, spatial, strict=True)):
+        if wide:
+            made = np.repeat(made, 16, axis).take(range(size), axis)
+    return np.asarray(made + 0.1 * rng.standard_normal(shape), np.float32)

@@ -17,7 +17,7 @@ import onnx
 from harness import Call, calls_in_a_block
 from layer_worker import best, decibels
 from network_files import FLOAT, OPENVINO_NNCF, OPENVINO_OURS, ORT_OURS, ORT_STATIC, OURS, OURS_U8
-from network_models import input_shape
+from network_models import images, input_shape
 
 PROBLEMS = "problems.txt"
 LEAST = {"fp32": 60.0, "int8": 3.0}  # dB; weights and inputs are random
@@ -26,8 +26,7 @@ LEAST = {"fp32": 60.0, "int8": 3.0}  # dB; weights and inputs are random
 def data(folder: Path, batch: int) -> tuple[str, Any]:
     """The name of the input, and what goes into it."""
     model = onnx.load(folder / FLOAT)
-    shape = input_shape(model, batch)
-    return model.graph.input[0].name, np.random.default_rng(0).standard_normal(shape, np.float32)
+    return model.graph.input[0].name, images(input_shape(model, batch), np.random.default_rng(0))
 
 
 def ours(name: str) -> Callable[[Path, int, int], Iterator[Call]]:
@@ -71,8 +70,16 @@ def openvino(*names: str) -> Callable[[Path, int, int], Iterator[Call]]:
                 request = compiled.create_infer_request()
                 request.set_input_tensor(ov.Tensor(x, shared_memory=True))
                 output = request.get_output_tensor(0).data
-                yield lambda request=request, output=output: (request.infer(share_outputs=True), output)[1]
+                yield _bound(request, output, (x, compiled))
     return make
+
+
+def _bound(request: Any, output: Any, kept: Any) -> Call:
+    """A call whose input lies where `kept` keeps it."""
+    def call(kept: Any = kept) -> Any:
+        request.infer(share_outputs=True)
+        return output
+    return call
 
 
 def torch_float(folder: Path, batch: int, threads: int) -> Iterator[Call]:

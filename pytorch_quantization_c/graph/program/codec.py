@@ -1,6 +1,6 @@
 """The parts of a program as JSON and arrays, by the types that their fields are declared with.
 
-A dataclass becomes a dictionary of its fields with the name of its class as "kind", a named tuple a list. What is read
+A dataclass becomes a dictionary of its fields with the name of its class as "class", a named tuple a list. What is read
 is checked against the declarations, so that hostile data never becomes an object that could not have been written; a
 class that has a method `check` says there what else has to hold, by a ValueError. Fields with a default may be absent:
 they are younger than the file.
@@ -36,7 +36,7 @@ def encoded(value: Any, key: str, arrays: Arrays, converters: Converters, hint: 
         return encoded(converters[hint](value), key, arrays, converters)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         hints = _hints(type(value))
-        return {"kind": type(value).__name__,
+        return {"class": type(value).__name__,
                 **{name: encoded(getattr(value, name), f"{key}.{name}", arrays, converters, hints[name])
                    for name in _saved(type(value))}}
     if hint is Any:
@@ -226,13 +226,13 @@ def _classes(base: type, of: Callable[[Any], Decoder]) -> Decoder:
     fields: dict[type, dict[str, Decoder]] = {}
 
     def decode(data: Any, arrays: Arrays) -> Any:
-        if type(data) is not dict or data.get("kind") not in known:
+        if type(data) is not dict or data.get("class") not in known:
             raise TypeError(f"expected one of {', '.join(sorted(known))}, got {data!r:.60}")
-        cls = known[data["kind"]]
+        cls = known[data["class"]]
         if cls not in fields:
             fields[cls] = {name: of(_hints(cls)[name]) for name in _saved(cls)}
         decoders = fields[cls]
-        given = data.keys() - {"kind"}
+        given = data.keys() - {"class"}
         if not _required(cls) <= given <= decoders.keys():
             raise TypeError(f"expected {', '.join(decoders)} of a {cls.__name__}, got {', '.join(sorted(data))[:200]}")
         return _checked(cls(**{name: decoders[name](data[name], arrays) for name in given}))
