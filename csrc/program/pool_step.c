@@ -86,7 +86,7 @@ static void copy_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
         pqc_pixels to = pqc_image_pixels(out, j->buffers, row / in->h, row % in->h, 0);
         for (ptrdiff_t x = 0; x < in->w; x++)
             memcpy((char *)to.at + x * to.pixel, (const char *)from.at + x * from.pixel,
-                   (size_t)in->c);
+                   (size_t)(in->c * pqc_content_size(in->codes.content)));
     }
 }
 

@@ -49,11 +49,14 @@ const char *pqc_step_prepare(pqc_step *step)
         return prepare_import(in, out);
     if (step->kind == PQC_STEP_EXPORT)
         return prepare_export(in, out);
-    if (in->nchw || out->nchw || in->codes.content != PQC_U8_CODES ||
-        !same_codes(&in->codes, &out->codes))
-        return "bytes with one meaning expected";
+    if (in->nchw || out->nchw || !same_codes(&in->codes, &out->codes))
+        return "images with one meaning expected";
     if (step->kind == PQC_STEP_COPY)
         return same_shape(in, out) ? NULL : "images of one shape expected";
+    if (step->kind == PQC_STEP_RESIZE || step->kind == PQC_STEP_SHUFFLE)
+        return pqc_rearrange_step_prepare(step);
+    if (in->codes.content != PQC_U8_CODES)
+        return "bytes expected";
     return in->n == out->n && in->c == out->c ? pqc_window_check(step)
                                               : "as many images and channels expected";
 }
@@ -86,6 +89,10 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
     case PQC_STEP_PADDED_AVERAGE:
     case PQC_STEP_MEAN:
         return pqc_average_step_run(step, buffers);
+    case PQC_STEP_RESIZE:
+    case PQC_STEP_SHUFFLE:
+        pqc_rearrange_step_run(step, buffers);
+        return 0;
     case PQC_STEP_EXPORT:
         pqc_export_step_run(step, buffers);
         return 0;

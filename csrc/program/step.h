@@ -18,6 +18,8 @@ typedef enum {
     PQC_STEP_AVERAGE,    /* averages over windows, of what lies on the image */
     PQC_STEP_PADDED_AVERAGE, /* the same, of all taps, padding being zeros */
     PQC_STEP_MEAN,           /* averages of whole images */
+    PQC_STEP_RESIZE, /* each pixel y.stride times and x.stride times, of the same codes or floats */
+    PQC_STEP_SHUFFLE, /* a pixel's channels as those of y.stride x x.stride pixels */
     PQC_STEPS
 } pqc_step_kind;
 
@@ -99,6 +101,8 @@ const char *pqc_window_check(const pqc_step *step);
 void pqc_pool_step_run(const pqc_step *step, char *const *buffers);
 void pqc_copy_step_run(const pqc_step *step, char *const *buffers);
 unsigned pqc_import_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_rearrange_step_prepare(const pqc_step *step);
+void pqc_rearrange_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_rows_step_prepare(const pqc_step *step);
 unsigned pqc_rows_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_average_step_prepare(const pqc_step *step);

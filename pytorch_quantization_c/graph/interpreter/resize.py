@@ -8,6 +8,8 @@ import numpy as np
 from ...float_nn.functional.resize import linear_along
 from .table import Array, Function, NodeLike, attribute, checked_shape, operator
 
+__all__ = ["nearest_places_of"]
+
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric")
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
@@ -70,12 +72,25 @@ def _scales_and_sizes(x: Array, scales: Any, sizes: Any, axes: list[int]) -> tup
     return factors, list(checked_shape(lengths))
 
 
+def nearest_places_of(node: NodeLike, n: int, m: int, factor: float) -> Array | None:
+    """Which of n elements a Resize that takes the nearest one has at each of m places; None if that is not known."""
+    rule, coordinates = attribute(node, "nearest_mode", "round_prefer_floor"), _coordinates(node)
+    if rule not in NEAREST or coordinates is None:
+        return None
+    return _nearest(_places(n, m, factor, coordinates), n, rule)
+
+
+def _coordinates(node: NodeLike) -> str | None:
+    found = attribute(node, "coordinate_transformation_mode", "half_pixel")
+    plain = attribute(node, "keep_aspect_ratio_policy", "stretch") == "stretch" and not attribute(node, "antialias", 0)
+    return str(found) if found in COORDINATES and plain else None
+
+
 @operator("Resize")
 def _resize(node: NodeLike, opset: int) -> Function | None:
     mode, rule = attribute(node, "mode", "nearest"), attribute(node, "nearest_mode", "round_prefer_floor")
-    coordinates = attribute(node, "coordinate_transformation_mode", "half_pixel")
-    plain = attribute(node, "keep_aspect_ratio_policy", "stretch") == "stretch" and not attribute(node, "antialias", 0)
-    if mode not in ("nearest", "linear") or coordinates not in COORDINATES or rule not in NEAREST or not plain:
+    coordinates = _coordinates(node)
+    if mode not in ("nearest", "linear") or coordinates is None or rule not in NEAREST:
         return None
     chosen = attribute(node, "axes")
 

@@ -47,7 +47,9 @@ class Fused:
             self.hard_swish = True
             self.steps.append(step)
             return True
-        if self.layer.matrix or self.residual is not None or not _is(step.node, "Add") or self.second != Clamp():
+        if self.layer.matrix or self.layer.block > 1:
+            return False
+        if self.residual is not None or not _is(step.node, "Add") or self.second != Clamp():
             return False
         others = [value for value in step.reads if value is not self.output]
         if len(others) != 1 or others[0] is None or not _may_be_equal(others[0].shape, self.output.shape):

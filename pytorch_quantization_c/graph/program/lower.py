@@ -21,6 +21,7 @@ from .chains import Chained, chains_of, is_float
 from .fusing import Fused, fused_layers
 from .layers import codes_of, windows_of
 from .lowered import Lowered
+from .moves import depth_to_space, joins_channels, resize_factors
 from .natures import image_values, rank_of
 from .operations import (
     FLOATS,
@@ -35,6 +36,7 @@ from .operations import (
     Operation,
     Pool,
     Python,
+    Rearranged,
     Rows,
     array_of,
 )
@@ -64,6 +66,10 @@ class _Lowering:
 
     def number(self, value: ir.Value) -> int:
         return self.numbers.setdefault(value, len(self.numbers))
+
+    def fresh(self) -> int:
+        """The number of a value that the graph does not have."""
+        return self.number(ir.Value())
 
     def want(self, value: ir.Value, form: Codes | None = None, matrix: bool = False) -> Key:
         """Notes that a value is wanted in a form, and names it."""
@@ -129,6 +135,11 @@ class _Lowering:
         name = fused.step.node.name or value.name or ""
         conv = Conv(name, Key(-1, None), layer.weight, layer.scale, layer.bias, layer.groups, layer.y, layer.x,
                     first=fused.first, second=fused.second, hard_swish=fused.hard_swish, outputs=stored)
+        if layer.block > 1:  # what it makes is spread over pixels
+            middle = self.fresh()
+            conv.outputs = [Key(middle, key.form) for key in stored]
+            self.operations.extend(Rearranged(name, Key(middle, key.form), key, layer.block, layer.block, True)
+                                   for key in stored)
         self.operations.append(conv)
         if fused.residual is not None:
             conv.residual = self.want_residual(fused.residual)
@@ -174,8 +185,7 @@ class _Lowering:
         """A constant of a chain; over images, its channels last."""
         if image:
             array = array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(0, 2, 3, 1)
-        number = len(self.numbers)
-        self.numbers[ir.Value()] = number
+        number = self.fresh()
         self.more_constants[number] = np.ascontiguousarray(array)
         return array_of(number)
 
@@ -242,10 +252,28 @@ class _Lowering:
         return True
 
     def lower_move(self, step: Any, forms: list[Key]) -> bool:
-        """Pools and concatenations of which only codes of images are wanted."""
+        """Images of the same codes, or floats: repeated pixels, channels as pixels, channels behind each other."""
         node, value = step.node, step.outputs[0]
-        if node.domain not in ("", "ai.onnx") or any(key.form is None or key.matrix or key.form.content != 2
-                                                     for key in forms):
+        if node.domain not in ("", "ai.onnx"):
+            return False
+        if value not in self.images:
+            return self.lower_moved_codes(step, forms)
+        name, factors, block = node.name or value.name or "", resize_factors(node), depth_to_space(node)
+        if factors is None and block is None and not joins_channels(node, rank_of(value)):
+            return self.lower_moved_codes(step, forms)
+        for key in self.split(value, matrix=False):
+            if factors is not None:
+                self.operations.append(Rearranged(name, self.want(step.reads[0], key.form), key, *factors))
+            elif block is not None:
+                self.operations.append(Rearranged(name, self.want(step.reads[0], key.form), key, block, block, True))
+            else:
+                self.operations.append(Concat(name, [self.want(each, key.form) for each in step.reads], key))
+        return True
+
+    def lower_moved_codes(self, step: Any, forms: list[Key]) -> bool:
+        """Pools and concatenations of which only bytes of images are wanted."""
+        node, value = step.node, step.outputs[0]
+        if any(key.form is None or key.matrix or key.form.content != 2 for key in forms):
             return False
         if node.op_type == "MaxPool":
             kernel = tuple(attribute(node, "kernel_shape", ()))
@@ -256,8 +284,7 @@ class _Lowering:
                 self.operations.append(Pool(node.name or "", self.want(step.reads[0], key.form), key, *windows,
                                             bool(attribute(node, "ceil_mode", 0))))
             return True
-        rank = None if value.shape is None else len(value.shape)
-        if node.op_type != "Concat" or attribute(node, "axis", 1) not in (1, -3) or rank not in (None, 4):
+        if not joins_channels(node, rank_of(value) or 4):
             return False
         for key in forms:
             self.operations.append(Concat(node.name or "", [self.want(each, key.form) for each in step.reads], key))

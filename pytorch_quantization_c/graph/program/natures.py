@@ -12,8 +12,8 @@ from .fusing import Fused
 
 __all__ = ["image_values", "rank_of"]
 
-FOLLOWING = {*KNOWN, "AveragePool", "BatchNormalization", "Concat", "GlobalAveragePool", "GlobalMaxPool", "MaxPool",
-             "ReduceMean", "Resize", "Split"}
+FOLLOWING = {*KNOWN, "AveragePool", "BatchNormalization", "Concat", "DepthToSpace", "GlobalAveragePool",
+             "GlobalMaxPool", "MaxPool", "ReduceMean", "Resize", "Split"}
 
 
 def rank_of(value: ir.Value | None) -> int | None:

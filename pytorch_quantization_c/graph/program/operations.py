@@ -12,7 +12,7 @@ from .calls import Call
 
 __all__ = ["CHAIN_KINDS", "FLOATS", "MAX_CHAIN", "MAX_OPERANDS", "MAX_OUTPUTS", "MAX_REGISTERS", "Average", "Chain",
            "ChainOp", "Clamp", "Codes", "Concat", "Conv", "Export", "Flat", "Form", "Import", "Key", "Operation",
-           "Pool", "Python", "Rows", "Window", "array_of"]
+           "Pool", "Python", "Rearranged", "Rows", "Window", "array_of"]
 
 F32, U8, S16 = 1, 2, 3  # as pqc_content
 MOST_TAPS = 65535  # of a window, and pixels before or after an image
@@ -206,6 +206,23 @@ class Pool(Operation):
     y: Window
     x: Window
     ceil: bool
+
+    def reads(self) -> list[Key]:
+        return [self.input]
+
+    def writes(self) -> list[Key]:
+        return [self.output]
+
+
+@dataclass(eq=False)
+class Rearranged(Operation):
+    """Pixels of the same codes: each repeated y times and x times, or if `shuffles` its channels as y x x pixels."""
+
+    input: Key
+    output: Key
+    y: int
+    x: int
+    shuffles: bool = False
 
     def reads(self) -> list[Key]:
         return [self.input]

@@ -8,7 +8,21 @@ import numpy as np
 
 from ... import _C
 from .arena import Block, lay_out
-from .operations import FLOATS, Average, Chain, Concat, Conv, Export, Flat, Import, Key, Operation, Pool, Rows
+from .operations import (
+    FLOATS,
+    Average,
+    Chain,
+    Concat,
+    Conv,
+    Export,
+    Flat,
+    Import,
+    Key,
+    Operation,
+    Pool,
+    Rearranged,
+    Rows,
+)
 from .segments import Segment
 from .shapes import Dims, of_four_axes, shapes_of
 from .tables import Image, Tables
@@ -136,6 +150,8 @@ class _Binder:
         elif isinstance(each, Pool):
             x = self.dims[each.input]
             tables.pool(each, image(each.input), image(each.output), each.y.pads(x.h)[0], each.x.pads(x.w)[0])
+        elif isinstance(each, Rearranged):
+            tables.rearranged(each, image(each.input), image(each.output))
         elif isinstance(each, Rows):
             weight, bias = (None if key is None else image(key) for key in (each.weight, each.bias))
             tables.rows(each, image(each.input), weight, bias, [image(key) for key in each.outputs])

@@ -7,7 +7,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .operations import Average, Chain, Concat, Conv, Export, Flat, Import, Key, Operation, Pool, Rows, Window
+from .operations import (
+    Average,
+    Chain,
+    Concat,
+    Conv,
+    Export,
+    Flat,
+    Import,
+    Key,
+    Operation,
+    Pool,
+    Rearranged,
+    Rows,
+    Window,
+)
 from .segments import Segment
 
 __all__ = ["Dims", "Unsupported", "dims_of", "of_four_axes", "shapes_of"]
@@ -124,6 +138,13 @@ def _rows(each: Rows, dims: dict[Key, Dims]) -> Dims:
     return x
 
 
+def _rearranged(each: Rearranged, x: Dims) -> Dims:
+    block = each.y * each.x if each.shuffles else 1
+    if x.c % block or x.lead is not None:
+        raise Unsupported(f"{x.c} channels in blocks of {block}")
+    return Dims(x.n, x.h * each.y, x.w * each.x, x.c // block)
+
+
 def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
     if isinstance(each, Import):
         return dims_of(dims[each.reads()[0]].shape, each.output.matrix)
@@ -133,6 +154,8 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
         return _concat(each, dims)
     if isinstance(each, Chain):
         return _chain(each, dims)
+    if isinstance(each, Rearranged):
+        return _rearranged(each, dims[each.input])
     if isinstance(each, Rows):
         return _rows(each, dims)
     if isinstance(each, Flat):

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .operations import CHAIN_KINDS, Average, Chain, Clamp, Codes, Conv, Pool, Rows, Window
+from .operations import CHAIN_KINDS, Average, Chain, Clamp, Codes, Conv, Pool, Rearranged, Rows, Window
 from .shapes import Dims
 
 __all__ = ["Image", "Tables"]
 
-IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN = range(11)  # pqc_step_kind
+(IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN, RESIZE,
+ SHUFFLE) = range(13)  # pqc_step_kind
 NONE = -1
 NO_WINDOW = Window(1)
 
@@ -76,6 +77,11 @@ class Tables:
     def move(self, kind: int, source: Image, target: Image) -> None:
         """An import, an export or a copy."""
         self._step(kind, source, None, [target])
+
+    def rearranged(self, each: Rearranged, source: Image, target: Image) -> None:
+        """Repeated pixels, or channels as pixels: the factors stand where others have strides."""
+        self._step(SHUFFLE if each.shuffles else RESIZE, source, None, [target],
+                   ((NO_WINDOW._replace(stride=each.y), 0), (NO_WINDOW._replace(stride=each.x), 0)))
 
     def conv(self, each: Conv, source: Image, residual: Image | None, outputs: Sequence[Image], top: int,
              left: int) -> None:

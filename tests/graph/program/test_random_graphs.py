@@ -38,7 +38,7 @@ class _Builder:
         dilation = self.draw(st.sampled_from([1, 1, 2]))
         kind = self.draw(st.sampled_from(["plain", "plain", "depthwise", "groups"]))
         groups = 1 if kind == "plain" else inputs if kind == "depthwise" or inputs % 2 else 2
-        outputs = inputs if kind == "depthwise" else groups * self.draw(st.integers(1, MOST_CHANNELS // groups))
+        outputs = inputs if kind == "depthwise" else groups * self.draw(st.integers(1, max(1, MOST_CHANNELS // groups)))
         number, pad = len(self.values), kernel // 2 * dilation
         self.constants[f"w{number}"] = normal(self.rng, outputs, inputs // groups, kernel, kernel) / kernel
         bias = ""
@@ -70,6 +70,15 @@ class _Builder:
         name, channels = self.pick()
         self.add(f"MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> ({name})", channels)
 
+    def larger(self) -> None:
+        """Repeated pixels, and the largest of each block of them again."""
+        name, channels = self.pick()
+        self.constants["scales"] = np.array([1, 1, 2, 2], np.float32)
+        self.add(f'Resize <mode = "nearest"> ({name}, , scales)', channels)
+        large, _ = self.values.pop()
+        self.values.append((f"{large}a", channels))
+        self.body.append(f"{large}a = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> ({large})")
+
     def concat(self) -> None:
         (first, one), (second, two) = self.pick(), self.pick()
         self.add(f"Concat <axis = 1> ({first}, {second})", one + two)
@@ -82,7 +91,8 @@ def models(draw: Any) -> tuple[ir.Model, int, np.random.Generator]:
     builder = _Builder(draw, rng, channels)
     builder.convolution()
     for _ in range(draw(st.integers(1, 9))):
-        kinds = ["convolution", "convolution", "convolution", "elementwise", "elementwise", "sum", "product", "pool"]
+        kinds = ["convolution", "convolution", "convolution", "elementwise", "elementwise", "sum", "product", "pool",
+                 "larger"]
         wide = builder.values[-1][1] > MOST_CHANNELS
         getattr(builder, draw(st.sampled_from(kinds if wide else [*kinds, "concat"])))()
     builder.convolution()

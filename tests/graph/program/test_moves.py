@@ -1,0 +1,76 @@
+"""What only moves pixels: nearest Resize, DepthToSpace, Concat of floats, transposed convolutions by blocks."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from pytorch_quantization_c import graph, isa, threads
+
+from ..networks import network, normal
+
+FACTORS = {"twice": (1, 1, 2, 2), "one axis": (1, 1, 1, 3), "both": (1, 1, 4, 3)}
+RULES = ['coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"', 'nearest_mode = "round_prefer_floor"',
+         'coordinate_transformation_mode = "half_pixel", nearest_mode = "round_prefer_ceil"']
+OTHER = ['coordinate_transformation_mode = "align_corners"', 'coordinate_transformation_mode = "asymmetric"']
+
+
+def assert_same_bits(model: ir.Model, rng: np.random.Generator, python: int = 0, **options: Any) -> None:
+    int8 = graph.quantize(model, [normal(rng, 2, 3, 5, 6)], methods=(), **options)
+    session, before = graph.compile(int8), threads.get_num_threads()
+    assert [row.kernel for row in session.summary()].count("Python") == python
+    for batch, count in ((1, 1), (3, 4)):
+        x = normal(rng, batch, 3, 7, 4) * 2
+        expected = [each.tobytes() for each in graph.interpret(int8, {"x": x})]
+        threads.set_num_threads(count)
+        try:
+            for each in isa.available():
+                with isa.only("scalar", each):
+                    found = session._program.run({"x": x}, session._outputs)
+                assert [array.tobytes() for array in found] == expected
+        finally:
+            threads.set_num_threads(before)
+
+
+@pytest.mark.parametrize("rule", [*RULES, *OTHER])
+@pytest.mark.parametrize("factors", FACTORS.values(), ids=FACTORS)
+def test_resize(rng: np.random.Generator, factors: Any, rule: str) -> None:
+    model = network(f"""c = Conv (x, w1)  s = Sigmoid (c)  r = Resize <mode = "nearest", {rule}> (s, , scales)
+                        y = Conv <pads = [1, 1, 1, 1]> (r, w2)  z = Neg (r)""",
+                    "float[N,3,H,W] x", "float[N,7,P,Q] y, float[N,6,P,Q] z", w1=normal(rng, 6, 3, 1, 1),
+                    w2=normal(rng, 7, 6, 3, 3), scales=np.array(factors, np.float32))
+    repeats = rule in RULES or (rule == OTHER[1] and factors == (1, 1, 2, 2))
+    assert_same_bits(model, rng, python=0 if repeats else 1)
+
+
+def test_depth_to_space_and_sums_of_floats(rng: np.random.Generator) -> None:
+    for mode in ("DCR", "CRD"):
+        model = network(f"""c = Conv (x, w1)  d = DepthToSpace <blocksize = 2, mode = "{mode}"> (c)
+                            e = Conv (d, w2)  k = Concat <axis = 1> (d, e)  y = Mul (k, k)  z = Conv (k, w3)""",
+                        "float[N,3,H,W] x", "float[N,8,P,Q] y, float[N,2,P,Q] z", w1=normal(rng, 12, 3, 1, 1),
+                        w2=normal(rng, 5, 3, 1, 1), w3=normal(rng, 2, 8, 1, 1))
+        assert_same_bits(model, rng, python=0 if mode == "DCR" else 1)
+
+
+@pytest.mark.parametrize("block", [2, 3])
+@pytest.mark.parametrize("options", [{}, {"zero_point": False}, {"residual": "u8"}], ids=str)
+def test_transposed_convolutions_by_blocks(rng: np.random.Generator, block: int, options: dict[str, Any]) -> None:
+    model = network(f"""c = Conv (x, w1, b1)  r = Relu (c)
+                        t = ConvTranspose <strides = [{block}, {block}]> (r, w2, b2)  u = Relu (t)
+                        v = ConvTranspose <strides = [{block}, {block}]> (u, w3)  y = Sigmoid (v)  z = Add (u, u)""",
+                    "float[N,3,H,W] x", "float[N,1,P,Q] y, float[N,5,R,S] z", w1=normal(rng, 6, 3, 1, 1),
+                    b1=normal(rng, 6), w2=normal(rng, 6, 5, block, block), b2=normal(rng, 5),
+                    w3=normal(rng, 5, 1, block, block))
+    assert_same_bits(model, rng, **options)
+
+
+def test_other_transposed_convolutions_are_left_to_python(rng: np.random.Generator) -> None:
+    for attributes in ("strides = [2, 2]", "strides = [3, 3], output_padding = [1, 1]", "strides = [3, 3], group = 3"):
+        model = network(f"y = ConvTranspose <{attributes}> (x, w)", "float[N,3,H,W] x", "float[N,C,P,Q] y",
+                        w=normal(rng, 3, 2, 3, 3))
+        int8 = graph.quantize(model, [normal(rng, 1, 3, 5, 6)], methods=())
+        session, x = graph.compile(int8), normal(rng, 1, 3, 4, 4)
+        assert "Python" in [row.kernel for row in session.summary()]
+        assert session.run(None, {"x": x})[0].tobytes() == graph.interpret(int8, {"x": x})[0].tobytes()
