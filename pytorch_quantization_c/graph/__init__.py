@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .extra import require_extra
 
 if TYPE_CHECKING:  # what `__getattr__` imports on first use
+    from .automatic import auto_quantize
     from .calibrating import calibrate
     from .comparison import Comparison, ComparisonRow, compare
     from .errors import GraphError
@@ -20,19 +21,22 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from .node_summary import SummaryRow, summary
     from .quantizing import quantize
     from .reader import load
+    from .search import Decisions, decisions
     from .session import Session, compile, load_session
     from .tracing import trace
     from .writer import save
 
-__all__ = ["Comparison", "ComparisonRow", "GraphError", "Interpreter", "Session", "SummaryRow", "calibrate", "compare",
-           "compile", "custom_operator", "gains", "interpret", "load", "load_session", "quantize", "save", "summary",
-           "trace"]
+__all__ = ["Comparison", "ComparisonRow", "Decisions", "GraphError", "Interpreter", "Session", "SummaryRow",
+           "auto_quantize", "calibrate", "compare", "compile", "custom_operator", "decisions", "gains", "interpret",
+           "load", "load_session", "quantize", "save", "summary", "trace"]
 
-_HOMES = {"calibrating": ("calibrate",), "comparison": ("Comparison", "ComparisonRow", "compare"),
+_HOMES = {"automatic": ("auto_quantize",), "calibrating": ("calibrate",),
+          "comparison": ("Comparison", "ComparisonRow", "compare"),
           "errors": ("GraphError",), "interpreter.custom": ("custom_operator",),
           "interpreter.run": ("Interpreter", "interpret"), "method_steps": ("gains",),
           "node_summary": ("SummaryRow", "summary"), "quantizing": ("quantize",), "reader": ("load",),
-          "session": ("Session", "compile", "load_session"), "tracing": ("trace",), "writer": ("save",)}
+          "search": ("Decisions", "decisions"), "session": ("Session", "compile", "load_session"),
+          "tracing": ("trace",), "writer": ("save",)}
 _FUNCTIONS = {name: home for home, names in _HOMES.items() for name in names}
 _WITHOUT_EXTRA = ("GraphError", "Session", "custom_operator", "load_session")
 

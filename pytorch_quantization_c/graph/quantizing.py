@@ -1,7 +1,7 @@
 """`quantize`: a float model in, the same model with quantisers in it out."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from .._core.descriptor import QuantDescriptor
 from .._core.errors import shown
+from .._core.files import FilePath
 from .calibrating import collected
 from .calibration import without_quantizers
 from .choices import Choices, Override, Patterns, nothing_left
@@ -23,6 +24,7 @@ from .passes.weights import dequantize_weights
 from .placement import is_spectral, layers_of
 from .ranges import AUTO, Range, checked_method, fitted
 from .ranges import METHODS as RANGES
+from .search import as_data, checked_drop, within_drop
 from .selection import best_of
 from .targets import Target, target_of
 
@@ -37,7 +39,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
              weight: QuantDescriptor = WEIGHT, method: str = AUTO, percentile: float = PERCENTILE,
              zero_point: Any = "auto", residual: str = "auto", target: str = "here", exclude: Patterns = (),
              overrides: Mapping[str, Override] | None = None, methods: Iterable[str] | None = None,
-             progress: bool | None = None) -> ir.Model:
+             max_drop: float | None = None, metric: Callable[[ir.Model], float] | None = None,
+             resume: FilePath | None = None, progress: bool | None = None) -> ir.Model:
     """A copy of the model that is folded and has a quantiser wherever a layer reads integers.
 
     Args:
@@ -61,10 +64,15 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         overrides: by pattern, other descriptors: {"input": ..., "weight": ...}, one for both, or None for float.
         methods: what is done beside finding ranges, in this order: "equalization" (equal ranges of the channels between
             two layers), "smoothquant" or "awq" (outlier channels of what linear layers read move into their weights),
-            all before anything else; "weight_mse" (ranges of weights by least squared
-            error, not the largest magnitudes), "gptq" or "adaround" (other rounding of weights than to nearest, by the
-            first samples), "bias_correction"; docs/methods.md says what each gains and takes. None: "weight_mse" for
-            weights of up to 4 bits, and "bias_correction"; () for nothing. `graph.gains` tells what each has gained.
+            all before anything else; "weight_mse" (ranges of weights by least squared error, not the largest
+            magnitudes), "gptq" or "adaround" (other rounding of weights than to nearest, by the first samples),
+            "bias_correction"; docs/methods.md says what each gains and takes. None: "weight_mse" for weights of up to 4
+            bits, and "bias_correction"; () for nothing. `graph.gains` tells what each has gained.
+        max_drop, metric: `metric(model)` gives a number for a graph, the higher the better. Then layers are given up,
+            the most sensitive first, until the metric is at most `max_drop` below that of the float model: layers of
+            fewer than 8 bits get 8, then layers stay float. How many is found by bisection, each step of which
+            quantises anew; `graph.decisions` gives the table.
+        resume: with `max_drop`, a JSON file that layers' sensitivities are kept in, one after the other.
         progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
@@ -72,11 +80,22 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         are those of `model`.
 
     Raises:
-        ValueError: nothing to quantise, a pattern that matches nothing, a batch that does not fit, NaN or infinity in
-            a value (named, with its node), or an argument out of range.
+        ValueError: nothing to quantise, a `max_drop` that is not met with one layer quantised, a pattern that matches
+            nothing, a batch that does not fit, NaN or infinity in a value (named, with its node), or an argument out of
+            range.
         TypeError: an argument of the wrong type.
     """
     checked_method(method, percentile, (AUTO, *RANGES))
+    checked_drop(max_drop, metric)
+    if max_drop is not None and metric is not None:
+        data = as_data(model, batches, "max_drop")
+
+        def again(more: dict[str, Override]) -> ir.Model:
+            return quantize(model, data, input=input, weight=weight, method=method, percentile=percentile,
+                            zero_point=zero_point, residual=residual, target=target, exclude=exclude,
+                            overrides={**(overrides or {}), **more}, methods=methods, progress=progress)
+
+        return within_drop(model, data, max_drop, metric, again, resume, progress)
     wanted = _checked(model, zero_point, residual, target)
     steps = Methods.of(methods, batches is not None)
     if batches is None:

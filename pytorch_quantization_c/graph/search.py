@@ -1,0 +1,249 @@
+"""Searches that meet a budget: the fewest layers given up for an accuracy, and bits layer by layer for a size."""
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import onnx_ir as ir
+
+from .._core.cluster import is_spread
+from .._core.descriptor import QuantDescriptor
+from .._core.errors import shown
+from .._core.files import FilePath
+from ..model.sensitivity import Sensitivity, sensitivity
+from .batches import feeds_of
+from .bias import input_quantizer, quantized_layer
+from .choices import Override
+from .nodes import DOMAIN, Quantizer, quantizer
+
+__all__ = ["Decision", "Decisions", "decisions"]
+
+RECORD = f"{DOMAIN}.decisions"
+MOST_BITS = 8
+Quantize = Callable[[dict[str, Override]], ir.Model]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A layer: the SQNR in dB of the model's outputs with it alone quantised as asked, and what it was given.
+
+    `format` is "8 bits", "4 bits" and so on, or "float".
+    """
+
+    layer: str
+    sensitivity: float
+    format: str
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The table that a search decided by, the most sensitive layer first; printed as one.
+
+    Attributes:
+        goal: what was asked for.
+        rows: one a layer.
+        tried: what was measured on the way: what was done, and the measure.
+    """
+
+    goal: str
+    rows: tuple[Decision, ...]
+    tried: tuple[tuple[str, float], ...] = ()
+
+    def __str__(self) -> str:
+        """The table."""
+        width = max([5, *(len(row.layer) for row in self.rows)])
+        lines = [self.goal, f"{'layer':<{width}}  alone, dB  format"]
+        lines += [f"{row.layer:<{width}}  {row.sensitivity:9.2f}  {row.format}" for row in self.rows]
+        return "\n".join([*lines, *(f"{what}: {value:.6g}" for what, value in self.tried)])
+
+    __repr__ = __str__
+
+
+class Layer(NamedTuple):
+    """A quantised layer: its name, the bits of its weight and its input, and how many numbers its weight has."""
+
+    name: str
+    weight_bits: int
+    input_bits: int
+    size: int
+
+
+def decisions(model: ir.Model) -> Decisions | None:
+    """What a search has decided by that made this model (`quantize` with `max_drop`, `auto_quantize`); None if none.
+
+    TypeError if `model` is no graph, ValueError for metadata of another kind.
+    """
+    if not isinstance(model, ir.Model):
+        raise TypeError(f"Expected `model` to be an onnx_ir.Model, got {type(model).__name__}")
+    text = model.metadata_props.get(RECORD)
+    if text is None:
+        return None
+    try:
+        data = json.loads(text)
+        rows = tuple(Decision(str(name), float(value), str(kind)) for name, value, kind in data["rows"])
+        return Decisions(str(data["goal"]), rows, tuple((str(what), float(value)) for what, value in data["tried"]))
+    except (TypeError, ValueError, KeyError):
+        raise ValueError("Expected metadata of a search as `quantize` writes it") from None
+
+
+def record(model: ir.Model, found: Decisions) -> ir.Model:
+    """The model, with the table in its metadata."""
+    data = asdict(found) | {"rows": [[row.layer, str(row.sensitivity), row.format] for row in found.rows],
+                            "tried": [[what, str(value)] for what, value in found.tried]}
+    model.metadata_props[RECORD] = json.dumps(data)
+    return model
+
+
+def as_data(model: ir.Model, batches: Any, function: str) -> list[Any]:
+    """Batches that can be gone through again and again."""
+    if batches is None or is_spread(batches):
+        raise ValueError(f"Expected `batches` of this process for {function}, got "
+                         f"{'None' if batches is None else 'batches on a cluster'}")
+    return list(feeds_of(model, batches))
+
+
+def layers_in(model: ir.Model) -> dict[str, Layer]:
+    """The quantised layers of a model by name."""
+    found = {}
+    for node in model.graph:
+        layer = quantized_layer(node)
+        source = None if layer is None else node.inputs[1].producer()  # type: ignore[union-attr]
+        if layer is None or source is None:
+            continue
+        inputs = input_quantizer(node)
+        assert inputs is not None
+        found[str(node.name)] = Layer(str(node.name), _bits(quantizer(source)), _bits(quantizer(inputs)),
+                                      layer.weight.size)
+    return found
+
+
+def _bits(found: Quantizer) -> int:
+    return found.spec.bits if isinstance(found.spec.bits, int) else MOST_BITS
+
+
+def named(layer: str) -> str:
+    """The pattern that means one node."""
+    return f"re:{re.escape(layer)}\\Z"
+
+
+def ranked(model: ir.Model, data: Sequence[Any], resume: FilePath | None, show_progress: bool | None) -> Sensitivity:
+    """The layers by what each alone costs, in dB; of a file where it has been found before."""
+    return sensitivity(model, data, resume=resume, show_progress=show_progress)
+
+
+def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: Callable[[Any], float],
+                quantize: Quantize, resume: FilePath | None, show_progress: bool | None) -> ir.Model:
+    """The model with the fewest layers widened to 8 bits, then left float, whose metric is within `max_drop` of float.
+
+    Layers are given up in the order of their sensitivity; how many is found by bisection, and what is returned was
+    measured. ValueError if even one layer is too many.
+    """
+    wanted = _measured(metric, model)
+    made = quantize({})
+    tried = [("float", wanted), ("all layers quantised", _measured(metric, made))]
+    layers = layers_in(made)
+    rows = [row for row in ranked(made, data, resume, show_progress).rows if row.layer in layers]
+    names = [row.layer for row in rows]
+    narrow = [name for name in names if min(layers[name].weight_bits, layers[name].input_bits) < MOST_BITS]
+    actions: list[tuple[str, Override]] = [(name, QuantDescriptor(MOST_BITS)) for name in narrow]
+    actions += [(name, None) for name in names[:-1]]
+    low, high, best = 0, len(actions) + 1, made if tried[-1][1] >= wanted - max_drop else None
+    high = 0 if best is not None else high
+    while low + 1 < high:
+        middle = (low + high) // 2
+        candidate = quantize(dict((named(name), override) for name, override in actions[:middle]))
+        value = _measured(metric, candidate)
+        tried.append((_said(actions[:middle]), value))
+        if value >= wanted - max_drop:
+            high, best = middle, candidate
+        else:
+            low = middle
+    if best is None:
+        found = max(value for _, value in tried[1:])
+        raise ValueError(f"Expected a `max_drop` that can be met, got {max_drop:g}: the metric of the float model is "
+                         f"{wanted:.6g}, the best that was found {found:.6g} ({tried[-1][0]})")
+    given = dict(actions[:high])
+    kinds = {name: "float" if name in given and given[name] is None else
+             f"{MOST_BITS if name in given else layers[name].weight_bits} bits" for name in names}
+    table = tuple(Decision(row.layer, row.value, kinds[row.layer]) for row in rows)
+    return record(best, Decisions(f"a drop of at most {max_drop:g} from {wanted:.6g}", table, tuple(tried)))
+
+
+def _said(actions: Sequence[tuple[str, Override]]) -> str:
+    reverted = sum(override is None for _, override in actions)
+    return f"{len(actions) - reverted} layers widened, {reverted} left float"
+
+
+def _measured(metric: Callable[[Any], float], model: ir.Model) -> float:
+    given: Any = metric(model)
+    try:
+        value = float(given)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"Expected `metric` to return a number, got {shown(given)}") from None
+    if math.isnan(value):
+        raise ValueError("Expected `metric` to return a number, got nan")
+    return value
+
+
+def checked_drop(max_drop: Any, metric: Any) -> None:
+    """Errors for a budget of accuracy that makes no sense."""
+    if (max_drop is None) != (metric is None):
+        raise TypeError("Expected `max_drop` and `metric` together, got one of them")
+    if max_drop is None:
+        return
+    if isinstance(max_drop, bool) or not isinstance(max_drop, int | float) or not 0 <= max_drop < math.inf:
+        raise ValueError(f"Expected `max_drop` to be a number >= 0, got {shown(max_drop)}")
+    if not callable(metric):
+        raise TypeError(f"Expected `metric` to be callable, got {type(metric).__name__}")
+
+
+def part_file(resume: FilePath | None, part: str) -> Path | None:
+    """The file of one part of a search: `resume` with the part's name before its suffix."""
+    if resume is None:
+        return None
+    path = Path(os.fsdecode(resume))
+    return path.with_name(f"{path.stem}.{part}{path.suffix}")
+
+
+def by_size(noise: Mapping[str, Mapping[int, float]], sizes: Mapping[str, int], budget: float) -> dict[str, int]:
+    """Bits for each layer with the least sum of noise, as far as a greedy choice finds it.
+
+    All begin with the most bits; as long as the mean is above the budget, the step to fewer bits is taken that adds the
+    least noise for each bit saved.
+
+    Args:
+        noise: by layer and bits, the power of the noise it alone makes.
+        sizes: numbers in each layer's weight.
+        budget: mean bits a number. ValueError if even the fewest are more.
+    """
+    bits = {name: max(found) for name, found in noise.items()}
+    total = sum(sizes.values())
+    while sum(bits[name] * sizes[name] for name in bits) > budget * total:
+        steps = [((noise[name][fewer] - noise[name][now]) / ((now - fewer) * sizes[name]), name, fewer)
+                 for name, now in bits.items() for fewer in noise[name] if fewer < now]
+        if not steps:
+            least = sum(bits[name] * sizes[name] for name in bits) / total
+            raise ValueError(f"Expected `effective_bits` >= {least:.6g}, the mean of the narrowest formats, got "
+                             f"{budget:g}")
+        _, name, fewer = min(steps)
+        bits[name] = fewer
+    return bits
+
+
+def mean_bits(bits: Mapping[str, int], sizes: Mapping[str, int]) -> float:
+    """Bits a number of the weights."""
+    return sum(bits[name] * sizes[name] for name in bits) / max(sum(sizes[name] for name in bits), 1)
+
+
+def checked_formats(formats: Any) -> tuple[int, ...]:
+    """Different numbers of bits, the most first."""
+    given = tuple(formats) if isinstance(formats, Iterable) and not isinstance(formats, str) else ()
+    if not given or any(isinstance(each, bool) or not isinstance(each, int) or not 2 <= each <= 8 for each in given):
+        raise ValueError(f"Expected `formats` to be numbers of bits from 2 to 8, got {shown(formats)}")
+    return tuple(sorted(set(given), reverse=True))
