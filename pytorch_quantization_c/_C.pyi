@@ -50,7 +50,8 @@ def integer_pack(
     output_padding: tuple[int, ...], num_bits: int, unsigned: bool, narrow_range: bool, two_ended: bool = False, /,
 ) -> object: ...
 def integer_run(
-    packed: object, input: NDArray[np.float32], amax: ArrayLike | None, bias: NDArray[np.float32] | None, /
+    packed: object, input: NDArray[np.float32], amax: ArrayLike | None, bias: NDArray[np.float32] | None,
+    by_row: bool = False, /,
 ) -> NDArray[np.float32] | str: ...
 def int4_pack(codes: NDArray[np.uint8], scale: NDArray[np.float32], length: int, /) -> NDArray[np.uint8]: ...
 def int4_run(

@@ -18,8 +18,8 @@ void pqc_conv_scales(const pqc_packed_weights *packed, const pqc_conv_call *call
     ptrdiff_t channels = packed->shape.groups * packed->shape.out;
     double inverse = 1.0 / (double)call->div;
     for (ptrdiff_t c = 0; c < channels; c++)
-        scale[c] = (float)(inverse * packed->inverse[c]);
-    if (call->bias)
+        scale[c] = call->row_q ? 1.0f : (float)(inverse * packed->inverse[c]);
+    if (call->bias && !call->row_q) /* else both come last: rescale_row */
         memcpy(bias, call->bias, (size_t)channels * sizeof *bias);
     else
         memset(bias, 0, (size_t)channels * sizeof *bias);
@@ -49,7 +49,8 @@ static pqc_igemm_params k_split_of(const pqc_mblock *block, ptrdiff_t split)
              first * k_stride,
         .k_stride = k_stride,
         .panel_stride = narrow ? 4 * PQC_LANES * sub->k : 4 * PQC_LANES,
-        .compensation = block->zero != 0 ? sub->compensation + sums : block->packed->no_compensation,
+        .compensation =
+            block->zero != 0 ? sub->compensation + sums : block->packed->no_compensation,
         .weight_sums = sub->weight_sums + sums,
         .vectors = vectors,
         .has_min_weight = block->packed->has_min_weight,

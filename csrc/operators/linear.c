@@ -89,14 +89,19 @@ static void set_up_mblocks(work *w)
 static unsigned quantize(const work *w, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t column,
                          ptrdiff_t n, uint8_t *y, ptrdiff_t y_row)
 {
-    ptrdiff_t in = w->packed->shape.in;
-    unsigned flags = pqc.pack_u8(&(pqc_u8_rows){.x = w->call->x + (w->first + row) * in + column,
-                                                .y = y,
-                                                .x_row = in,
-                                                .y_row = y_row,
-                                                .rows = rows,
-                                                .n = n,
-                                                .q = w->call->q});
+    ptrdiff_t in = w->packed->shape.in, at_once = w->call->row_q ? 1 : rows;
+    unsigned flags = 0;
+    for (ptrdiff_t i = 0; i < rows; i += at_once) {
+        ptrdiff_t from = w->first + row + i;
+        flags |=
+            pqc.pack_u8(&(pqc_u8_rows){.x = w->call->x + from * in + column,
+                                       .y = y + i * y_row,
+                                       .x_row = in,
+                                       .y_row = y_row,
+                                       .rows = at_once,
+                                       .n = n,
+                                       .q = w->call->row_q ? w->call->row_q[from] : w->call->q});
+    }
     for (ptrdiff_t i = 0; i < rows && n % 4 != 0; i++)
         memset(y + i * y_row + n, 0, (size_t)(4 - n % 4)); /* their weights are 0 */
     return flags;
@@ -268,6 +273,16 @@ static void run_mblocks_on_amx(void *context, ptrdiff_t begin, ptrdiff_t end)
     w->amx->end();
 }
 
+/* Of rows with a scale each, whose sums lie in y. */
+static void rescale_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const work *w = context;
+    ptrdiff_t out = w->packed->shape.out;
+    for (ptrdiff_t i = begin; i < end; i++)
+        pqc.rescale_row(w->call->y + (w->first + i) * out, out, w->call->row_inverse[w->first + i],
+                        w->packed->inverse, w->call->bias ? w->call->bias : w->bias);
+}
+
 /* On AMX the row blocks of an M-block are pairs, as far as they go. */
 static void run_row_panel(work *w)
 {
@@ -286,6 +301,9 @@ static void run_row_panel(work *w)
                              : w->gemv ? run_gemv
                                        : run_mblocks,
                              w);
+    if (w->call->row_q)
+        pqc_parallel_tasks(w->rows, w->rows * w->packed->shape.out, QUANTIZE_GRAIN, rescale_rows,
+                           w);
 }
 
 unsigned pqc_linear_run(const pqc_packed_weights *packed, const pqc_conv_call *call)

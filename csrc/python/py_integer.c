@@ -18,6 +18,8 @@ typedef struct {
     float amax; /* of a layer with a zero point its scale */
     int32_t zero;
     bool in_flight;
+    bool by_row; /* amax of each row, `given` or in flight */
+    PyArrayObject *given;
     pqc_packed_weights shifted; /* the weights for this zero point, in zero_memory */
     void *zero_memory;
     pqc_conv_view view;
@@ -87,20 +89,60 @@ static const char *compute_two_ended(run *r)
     return product(r, weights);
 }
 
+static const char *amax_to_quant(const run *r, float amax, pqc_int_quant *q)
+{
+    if (!isfinite(amax) || amax < 0)
+        return "amax is negative or not finite";
+    *q = pqc_int_quant_init(amax, r->layer->format);
+    if (!isfinite(q->mul) || !pqc_conv_scale_is_safe(&r->layer->weights, q->div))
+        return "scales beyond the range of float32";
+    return NULL;
+}
+
+/* A range for each row: what rows are quantised with and divided by lies in zero_memory. */
+static const char *compute_rows(run *r)
+{
+    ptrdiff_t rows = r->call.batch;
+    double *inverse = r->zero_memory;
+    pqc_u8_quant *quants = (pqc_u8_quant *)(void *)(inverse + rows);
+    float *found = (float *)(void *)(quants + rows);
+    pqc_dimension each[] = {{rows, true}, {r->layer->weights.shape.in, false}};
+    if (r->in_flight)
+        pqc_reduce_amax(r->call.x, PQC_F32, each, 2, found);
+    const float *amax = r->in_flight ? found : PyArray_DATA(r->given);
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        pqc_int_quant q;
+        const char *why = amax_to_quant(r, amax[i], &q);
+        if (why)
+            return why;
+        quants[i] = pqc_u8_quant_of(q, r->layer->format);
+        quants[i].bounded = r->in_flight;
+        inverse[i] = 1.0 / (double)q.div;
+    }
+    if (r->layer->format.is_unsigned && pqc_reduce_min(r->call.x, PQC_F32, r->elements) < 0)
+        return "negative input";
+    r->call.q = quants[0];
+    r->call.div = 1.0f;
+    r->call.row_q = quants;
+    r->call.row_inverse = inverse;
+    return product(r, &r->layer->weights);
+}
+
 /* Without the GIL: the range, the scale, the layer. */
 static const char *compute(run *r)
 {
     const pqc_packed_weights *weights = &r->layer->weights;
     if (r->layer->two_ended)
         return compute_two_ended(r);
+    if (r->by_row && r->call.batch > 1)
+        return compute_rows(r);
     pqc_dimension all = {r->elements, false};
     if (r->in_flight)
         pqc_reduce_amax(r->call.x, PQC_F32, &all, 1, &r->amax);
-    if (!isfinite(r->amax) || r->amax < 0)
-        return "amax is negative or not finite";
-    pqc_int_quant q = pqc_int_quant_init(r->amax, r->layer->format);
-    if (!isfinite(q.mul) || !pqc_conv_scale_is_safe(weights, q.div))
-        return "scales beyond the range of float32";
+    pqc_int_quant q;
+    const char *why = amax_to_quant(r, r->amax, &q);
+    if (why)
+        return why;
     r->call.q = pqc_u8_quant_of(q, r->layer->format);
     r->call.q.bounded = r->in_flight;
     r->call.div = q.div;
@@ -116,9 +158,13 @@ static const char *run_layer(run *r)
     const char *why = set_shape(r, shape);
     if (why)
         return why;
+    if (r->given && PyArray_SIZE(r->given) != r->call.batch)
+        return "another number of ranges than rows";
     ptrdiff_t whole = pqc_line_aligned(r->workspace);
     if (r->layer->two_ended)
         whole += pqc_zero_point_bytes(&r->layer->weights);
+    if (r->by_row)
+        whole += r->call.batch * (ptrdiff_t)(sizeof(double) + sizeof(pqc_u8_quant) + sizeof(float));
     r->call.workspace = pqc_workspace_take(whole);
     if (!r->call.workspace) {
         PyErr_NoMemory();
@@ -183,6 +229,12 @@ static int get_amax(PyObject *object, run *r)
     r->in_flight = object == Py_None;
     if (r->in_flight)
         return 0;
+    if (r->by_row) {
+        r->given = pqc_number_array(object, "amax", false);
+        if (r->given && PyArray_SIZE(r->given) == 1)
+            r->amax = *(const float *)PyArray_DATA(r->given);
+        return r->given ? 0 : -1;
+    }
     if (pqc_is_plain_float(object) && PyArray_SIZE((PyArrayObject *)object) == 1 &&
         PyArray_ISALIGNED((PyArrayObject *)object)) {
         r->amax = *(const float *)PyArray_DATA((PyArrayObject *)object);
@@ -241,12 +293,13 @@ static void clear(run *r)
     Py_XDECREF(r->x);
     Py_XDECREF(r->bias);
     Py_XDECREF(r->y);
+    Py_XDECREF(r->given);
 }
 
 PyObject *pqc_integer_layer_run(pqc_integer_layer *layer, PyObject *input, PyObject *amax,
-                                PyObject *bias)
+                                PyObject *bias, bool by_row)
 {
-    run r = {.layer = layer};
+    run r = {.layer = layer, .by_row = by_row};
     PyObject *result = NULL;
     pqc_float_mode mode = pqc_set_default_float_mode();
     if (get_amax(amax, &r) == 0 && get_bias(bias, &r) == 0)
@@ -256,19 +309,27 @@ PyObject *pqc_integer_layer_run(pqc_integer_layer *layer, PyObject *input, PyObj
     return result;
 }
 
-PyDoc_STRVAR(integer_run_doc,
-             "integer_run(packed, input, amax, bias, /)\n--\n\n"
-             "The layer of `integer_pack` on a float32 array; amax None: that of the input; of a "
-             "`two_ended` layer a scale and a zero point.  A "
-             "string instead of the result says why integers cannot give it.");
+PyDoc_STRVAR(integer_run_doc, "integer_run(packed, input, amax, bias, by_row=False, /)\n--\n\n"
+                              "The layer of `integer_pack` on a float32 array; amax None: that of "
+                              "the input, or with `by_row`, "
+                              "of a linear layer, of each row; of a "
+                              "`two_ended` layer a scale and a zero point.  A "
+                              "string instead of the result says why integers cannot give it.");
 
 static PyObject *integer_run(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     (void)self;
-    if (pqc_check_count("integer_run", count, 4, 4) < 0)
+    bool by_row = false;
+    if (pqc_check_count("integer_run", count, 4, 5) < 0 ||
+        (count > 4 && pqc_get_bool(args[4], &by_row) < 0))
         return NULL;
     pqc_integer_layer *layer = pqc_integer_layer_of(args[0]);
-    return layer ? pqc_integer_layer_run(layer, args[1], args[2], args[3]) : NULL;
+    if (layer && by_row && (layer->axes != 0 || layer->two_ended)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "Expected a linear layer without a zero point for ranges of rows");
+        return NULL;
+    }
+    return layer ? pqc_integer_layer_run(layer, args[1], args[2], args[3], by_row) : NULL;
 }
 
 PyMethodDef pqc_integer_methods[] = {

@@ -51,7 +51,7 @@ static PyObject *integer_call(PyObject *self, PyObject *const *args, Py_ssize_t 
         return NULL;
     if (!as_before)
         Py_RETURN_NONE;
-    return pqc_integer_layer_run(layer, args[2], given.amax, given.bias);
+    return pqc_integer_layer_run(layer, args[2], given.amax, given.bias, false);
 }
 
 PyMethodDef pqc_prepared_methods[] = {

@@ -29,6 +29,7 @@ static void use_scalar(pqc_kernels *t)
     t->affine_f32 = pqc_affine_f32_scalar;
     t->float_quant_f32 = pqc_float_quant_f32_scalar;
     t->float_quant_each_f32 = pqc_float_quant_each_f32_scalar;
+    t->rescale_row = pqc_rescale_row_scalar;
     t->block_quant_f32 = pqc_block_quant_f32_scalar;
     t->encode_elements = pqc_encode_elements_scalar;
     t->decode_elements = pqc_decode_elements_scalar;
@@ -82,6 +83,7 @@ static void use_avx2(pqc_kernels *t)
     t->affine_f32 = pqc_affine_f32_avx2;
     t->float_quant_f32 = pqc_float_quant_f32_avx2;
     t->float_quant_each_f32 = pqc_float_quant_each_f32_avx2;
+    t->rescale_row = pqc_rescale_row_avx2;
     t->block_quant_f32 = pqc_block_quant_f32_avx2;
     t->encode_elements = pqc_encode_elements_avx2;
     t->decode_elements = pqc_decode_elements_avx2;

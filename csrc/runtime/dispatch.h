@@ -14,6 +14,7 @@
 #include "dwconv_u8s8/dwconv_u8s8.h"
 #include "finish_nhwc/finish_nhwc.h"
 #include "requantize/requantize.h"
+#include "rescale_row/rescale_row.h"
 #include "float_quant/float_quant.h"
 #include "rows_f32/rows_f32.h"
 #include "fake_quant_half/fake_quant_half.h"
@@ -42,6 +43,7 @@ typedef struct {
     pqc_affine_f32_fn *affine_f32;
     pqc_float_quant_f32_fn *float_quant_f32;
     pqc_float_quant_each_f32_fn *float_quant_each_f32;
+    pqc_rescale_row_fn *rescale_row;
     pqc_block_quant_f32_fn *block_quant_f32;
     pqc_encode_elements_fn *encode_elements;
     pqc_decode_elements_fn *decode_elements;

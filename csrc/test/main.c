@@ -17,6 +17,7 @@ static const test per_isa[] = {
     {"half", test_half},
     {"float_quant", test_float_quant},
     {"block_quant", test_block_quant},
+    {"rescale_row", test_rescale_row},
     {"ste", test_ste},
     {"amax", test_amax},
     {"affine", test_affine},

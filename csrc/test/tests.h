@@ -6,6 +6,7 @@ void test_int_quant(void);
 void test_half(void);
 void test_float_quant(void);
 void test_block_quant(void);
+void test_rescale_row(void);
 void test_ste(void);
 void test_amax(void);
 void test_affine(void);

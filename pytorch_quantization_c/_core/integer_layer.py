@@ -38,6 +38,7 @@ __all__ = ["SCALE", "VALUES", "EngineOfLayer", "IntegerEngine", "IntegerLayer"]
 
 OWN_CLASS = "a class of its own"
 OWN_STEP = "a step of its own"
+EACH_CHANNEL = "the input has an amax for each channel"
 GROUPS_AND_ZERO = "the weight is in groups, and the input has a zero point"
 OTHER_BIAS = "the bias is not one number for each output channel"
 UNSTEADY = "the weight or its quantizer is being changed"
@@ -148,7 +149,11 @@ class IntegerEngine(ABC):
 
     def _rows(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, input: Any) -> Any:
         """The product of a linear layer whose input has a range for each row, in flight."""
-        packed, bias = packed_groups(cached, format), self._parameter(layer, "bias")
+        if quantizer._zero_point or cached.weight.values.ndim != 2:
+            return "the input has a range for each row" if quantizer._zero_point else EACH_CHANNEL
+        few = cached.weight.quantization.format.num_bits in (2, 3, 4)
+        packed: Any = packed_groups(cached, format) if few else self._packed(layer, cached, format, {}, False)
+        bias = self._parameter(layer, "bias")
         if isinstance(packed, str):
             return packed
         if bias is not None and tuple(bias.shape) != (packed.outputs,):

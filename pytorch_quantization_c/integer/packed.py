@@ -84,8 +84,8 @@ class PackedWeights:
         self._packed = _C.integer_pack(weight, each, *geometry, input_format.bits, input_format.unsigned,
                                        input_format.narrow, self.two_ended)
 
-    def __call__(self, input: NDArray[np.float32], amax: Any = None,
-                 bias: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    def __call__(self, input: NDArray[np.float32], amax: Any = None, bias: NDArray[np.float32] | None = None, *,
+                 by_row: bool = False) -> NDArray[np.float32]:
         """The layer's output for a float32 array.
 
         Args:
@@ -93,23 +93,27 @@ class PackedWeights:
             amax: the input's range, one number; None: the largest magnitude of this input. Of `two_ended` weights the
                 two ends, from amin <= 0 to amax >= 0; None: those of this input.
             bias: one float32 for each output channel.
+            by_row: of a linear layer: each row, all indices but the last, has a range of its own, `amax` one for each
+                or None.
 
         Raises:
             TypeError: `input` is no float32 array.
             ValueError: integers cannot give it: another shape, NaN in the input, a negative value for an unsigned
                 format, an amax that is negative or not finite, scales beyond the range of float32.
         """
-        answer = self.product(input, amax, bias)
+        answer = self.product(input, amax, bias, by_row=by_row)
         if isinstance(answer, str):
             kind = TypeError if answer == NO_FLOATS else ValueError
             raise kind(f"Expected an input and an amax that integers can compute with: {answer}")
         return answer
 
-    def product(self, input: NDArray[np.float32], amax: Any = None,
-                bias: NDArray[np.float32] | None = None) -> NDArray[np.float32] | str:
+    def product(self, input: NDArray[np.float32], amax: Any = None, bias: NDArray[np.float32] | None = None, *,
+                by_row: bool = False) -> NDArray[np.float32] | str:
         """As a call, for layers that can compute on floats as well: a string says why integers cannot give it."""
         if not self.two_ended:
-            return _C.integer_run(self._packed, input, amax, bias)
+            return _C.integer_run(self._packed, input, amax, bias, by_row)
+        if by_row:
+            raise ValueError("Expected no `by_row` with a range of two ends")
         if not isinstance(input, np.ndarray) or input.dtype.char != "f":
             return NO_FLOATS
         if not input.size:

@@ -1,0 +1,10 @@
+#include "rescale_row.h"
+
+#include <math.h>
+
+void pqc_rescale_row_scalar(float *y, ptrdiff_t n, double row, const double *inverse,
+                            const float *bias)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        y[i] = fmaf(y[i], (float)(row * inverse[i]), bias[i]);
+}
