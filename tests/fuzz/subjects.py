@@ -17,12 +17,11 @@ import numpy as np
 import pytorch_quantization_c
 from pytorch_quantization_c import calib, float_nn, integer, layer_sensitivity, nn, quant_state, summary, tensor_quant
 from pytorch_quantization_c.calib import overview
-from pytorch_quantization_c.methods import bias_correction
 
 from ..contract import surface
 
 PACKAGE = pytorch_quantization_c.__name__
-WHOLE = ("float_nn", "float_nn.functional", "integer", "model")
+WHOLE = ("float_nn", "float_nn.functional", "integer", "methods", "model")
 PROGRAMS = ("demo", "info")  # what `python -m` runs; the file that demo reads is among the loaders
 APART = ("graph", "torch")  # packages that an extra brings: tests/graph, tests/torch
 
@@ -65,6 +64,12 @@ def maximum() -> Any:
     return made
 
 
+def two_sided() -> Any:
+    made = calib.RangeCalibrator(8, None, False)
+    made.collect(X)
+    return made
+
+
 def packed() -> Any:
     return integer.PackedWeights(np.ones((3, 6), np.int8), np.ones(3, np.float32), integer.Geometry(), integer.Int(8))
 
@@ -74,12 +79,14 @@ OBJECTS: dict[str, Callable[[], Any]] = {  # an object of each class that its co
     "float_nn.ModuleList": lambda: float_nn.ModuleList([model()]),
     "float_nn.ModuleDict": lambda: float_nn.ModuleDict({"a": model()}),
     "float_nn.Parameter": lambda: float_nn.Parameter(X.copy()),
-    "calib.HistogramCalibrator": histogram, "calib.MaxCalibrator": maximum, "calib.calibrator._Calibrator": maximum,
+    "calib.HistogramCalibrator": histogram, "calib.MaxCalibrator": maximum, "calib.RangeCalibrator": two_sided,
+    "calib.calibrator._Calibrator": maximum,
     "calib.overview.Overview": lambda: overview.overviews(histogram())[0],
     "calib.overview.MethodResult": lambda: overview.overviews(histogram())[0].results[0],
-    "integer.PackedWeights": packed, "integer.Float": lambda: integer.Float(4, 3),
-    "integer.Quantization": lambda: integer.Quantization(integer.Int(8), None, None, np.ones(1, np.float32)),
-    "methods.bias_correction.MeanError": lambda: bias_correction.MeanError(1),
+    "integer.PackedWeights": packed, "formats.Float": lambda: integer.Float(4, 3),
+    "integer.PackedInt4": lambda: integer.PackedInt4(np.ones((3, 32), np.int8), np.ones((3, 1), np.float32),
+                                                     integer.Int(8)),
+    "formats.Quantization": lambda: integer.Quantization(integer.Int(8), None, None, np.ones(1, np.float32)),
     "float_nn.utils.rnn.PackedSequence": lambda: float_nn.utils.rnn.pack_padded_sequence(X[0], [6, 5, 2, 1, 1, 1]),
     "layer_sensitivity.Sensitivity": lambda: layer_sensitivity.Sensitivity("m", 1.0, (ROW,)),
     "layer_sensitivity.SensitivityRow": lambda: ROW,
