@@ -4,10 +4,10 @@
 #include "dispatch.h"
 #include "parallel.h"
 
-#include <math.h>
 #include <stdatomic.h>
+#include <string.h>
 
-enum { FLOATS_GRAIN = 1 << 14, CHANNELS = 16 };
+enum { FLOATS_GRAIN = 1 << 14, CHANNELS = 16, PIXELS = 256 };
 
 typedef struct {
     const pqc_step *step;
@@ -22,57 +22,49 @@ static float *array_row(const job *j, const pqc_image *array, ptrdiff_t n, ptrdi
     return (float *)(void *)base + ((n * array->c + c) * array->h + y) * array->w;
 }
 
-static bool has_negative(const float *x, ptrdiff_t n)
+/* Codes of some channels, each of some pixels that follow each other. */
+typedef struct {
+    _Alignas(64) char row[CHANNELS][PIXELS * sizeof(float)];
+} tile;
+
+/* From rows of channels to pixels.  `size` bytes an element; a constant where this is inlined. */
+PQC_INLINE void interleave(const tile *t, char *to, ptrdiff_t pixel, ptrdiff_t channels,
+                           ptrdiff_t pixels, size_t size)
 {
-    bool found = false;
-    for (ptrdiff_t i = 0; i < n; i++)
-        found |= x[i] < 0;
-    return found;
+    for (ptrdiff_t i = 0; i < pixels; i++, to += pixel)
+        for (ptrdiff_t c = 0; c < channels; c++)
+            memcpy(to + c * (ptrdiff_t)size, t->row[c] + i * (ptrdiff_t)size, size);
 }
 
-static void put(const pqc_pixels *to, ptrdiff_t pixel, ptrdiff_t channel, int32_t code)
+static unsigned import_tile(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x, ptrdiff_t first,
+                            tile *t)
 {
-    char *at = (char *)to->at + pixel * to->pixel;
-    if (to->content == PQC_U8_CODES)
-        ((uint8_t *)at)[channel] = (uint8_t)code;
+    const pqc_image *in = &j->step->input;
+    pqc_pixels to = pqc_image_pixels(&j->step->output[0], j->buffers, n, y, x);
+    ptrdiff_t channels = pqc_min(in->c - first, CHANNELS), pixels = pqc_min(in->w - x, PIXELS);
+    ptrdiff_t size = pqc_content_size(to.content);
+    char *at = (char *)to.at + first * size;
+    unsigned flags = 0;
+    for (ptrdiff_t c = 0; c < channels; c++)
+        flags |= pqc.encode_f32(&to, array_row(j, in, n, first + c, y) + x, t->row[c], pixels);
+    if (size == 1)
+        interleave(t, at, to.pixel, channels, pixels, 1);
+    else if (size == 2)
+        interleave(t, at, to.pixel, channels, pixels, 2);
     else
-        ((int16_t *)(void *)at)[channel] = (int16_t)code;
+        interleave(t, at, to.pixel, channels, pixels, 4);
+    return flags;
 }
 
-/* At most PQC_BLOCK pixels of one channel. */
-static unsigned import_codes(const float *x, const pqc_pixels *to, ptrdiff_t channel, ptrdiff_t n)
-{
-    float codes[PQC_BLOCK];
-    bool nan = false;
-    pqc.quantize_f32(x, codes, n, (pqc_int_quant){to->mul, to->div, to->lo, to->hi});
-    for (ptrdiff_t i = 0; i < n; i++)
-        nan |= isnan(codes[i]) != 0;
-    if (nan)
-        return PQC_U8_NAN;
-    for (ptrdiff_t i = 0; i < n; i++)
-        put(to, i, channel, (int32_t)codes[i] + to->zero);
-    return to->refuses_negative && has_negative(x, n) ? PQC_U8_NEGATIVE : 0;
-}
-
-static unsigned import_floats(const float *x, const pqc_pixels *to, ptrdiff_t channel, ptrdiff_t n)
-{
-    for (ptrdiff_t i = 0; i < n; i++)
-        ((float *)(void *)((char *)to->at + i * to->pixel))[channel] = x[i];
-    return 0;
-}
-
-/* A row of an array, channel by channel. */
+/* A row of an array. */
 static unsigned import_row(const job *j, ptrdiff_t n, ptrdiff_t y)
 {
     const pqc_image *in = &j->step->input;
+    tile t;
     unsigned flags = 0;
-    for (ptrdiff_t c = 0; c < in->c; c++)
-        for (ptrdiff_t x = 0; x < in->w; x += PQC_BLOCK) {
-            pqc_pixels to = pqc_image_pixels(&j->step->output[0], j->buffers, n, y, x);
-            const float *from = array_row(j, in, n, c, y) + x;
-            flags |= (to.content == PQC_FLOATS ? import_floats : import_codes)(
-                from, &to, c, pqc_min(in->w - x, PQC_BLOCK));
-        }
+    for (ptrdiff_t x = 0; x < in->w; x += PIXELS)
+        for (ptrdiff_t first = 0; first < in->c; first += CHANNELS)
+            flags |= import_tile(j, n, y, x, first, &t);
     return flags;
 }
 
@@ -84,12 +76,7 @@ static unsigned import_pixels(const job *j, ptrdiff_t n, ptrdiff_t y)
     for (ptrdiff_t x = 0; x < in->w; x++) {
         const float *from = pqc_image_pixels(in, j->buffers, n, y, x).at;
         pqc_pixels to = pqc_image_pixels(&j->step->output[0], j->buffers, n, y, x);
-        ptrdiff_t size = pqc_content_size(to.content);
-        to.pixel = size;
-        for (ptrdiff_t c = 0; c < in->c; c += PQC_BLOCK) {
-            flags |= import_codes(from + c, &to, 0, pqc_min(in->c - c, PQC_BLOCK));
-            to.at = (char *)to.at + PQC_BLOCK * size;
-        }
+        flags |= pqc.encode_f32(&to, from, to.at, in->c);
     }
     return flags;
 }
@@ -116,29 +103,34 @@ unsigned pqc_import_step_run(const pqc_step *s, char *const *buffers)
     return atomic_load(&j.flags);
 }
 
-static float value_at(const pqc_pixels *from, ptrdiff_t pixel, ptrdiff_t channel)
+/* Some channels of some pixels: decoded, then a row of each channel. */
+static void export_tile(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x, ptrdiff_t first)
 {
-    const char *at = (const char *)from->at + pixel * from->pixel;
-    if (from->content == PQC_FLOATS)
-        return ((const float *)(const void *)at)[channel];
-    int32_t code = from->content == PQC_U8_CODES ? ((const uint8_t *)at)[channel]
-                                                 : ((const int16_t *)(const void *)at)[channel];
-    return (float)(code - from->zero) / from->div;
+    const pqc_image *in = &j->step->input, *out = &j->step->output[0];
+    float values[PIXELS * CHANNELS];
+    pqc_pixels from = pqc_image_pixels(in, j->buffers, n, y, x);
+    ptrdiff_t channels = pqc_min(in->c - first, CHANNELS), pixels = pqc_min(in->w - x, PIXELS);
+    const char *at = (const char *)from.at + first * pqc_content_size(from.content);
+    if (from.pixel == channels * pqc_content_size(from.content))
+        pqc.decode_f32(&from, at, values, pixels * channels);
+    else
+        for (ptrdiff_t i = 0; i < pixels; i++)
+            pqc.decode_f32(&from, at + i * from.pixel, values + i * channels, channels);
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        float *to = array_row(j, out, n, first + c, y) + x;
+        for (ptrdiff_t i = 0; i < pixels; i++)
+            to[i] = values[i * channels + c];
+    }
 }
 
-/* Some channels of a row at a time: their lines of the array stay in the cache. */
 static void export_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const job *j = context;
-    const pqc_image *in = &j->step->input, *out = &j->step->output[0];
-    for (ptrdiff_t row = begin; row < end; row++) {
-        ptrdiff_t n = row / in->h, y = row % in->h;
-        pqc_pixels from = pqc_image_pixels(in, j->buffers, n, y, 0);
-        for (ptrdiff_t first = 0; first < in->c; first += CHANNELS)
-            for (ptrdiff_t x = 0; x < in->w; x++)
-                for (ptrdiff_t c = first; c < pqc_min(first + CHANNELS, in->c); c++)
-                    array_row(j, out, n, c, y)[x] = value_at(&from, x, c);
-    }
+    const pqc_image *in = &j->step->input;
+    for (ptrdiff_t row = begin; row < end; row++)
+        for (ptrdiff_t x = 0; x < in->w; x += PIXELS)
+            for (ptrdiff_t first = 0; first < in->c; first += CHANNELS)
+                export_tile(j, row / in->h, row % in->h, x, first);
 }
 
 void pqc_export_step_run(const pqc_step *s, char *const *buffers)

@@ -50,9 +50,14 @@ class Layer(NamedTuple):
 
 
 def windows_of(node: NodeLike, kernel: tuple[int, ...]) -> tuple[Window, Window] | None:
-    """The two axes of a convolution or a pool; None if its attributes are not as they should be."""
+    """The two axes of a convolution or a pool; None if its attributes are not as they should be.
+
+    A node may have one axis alone; then the other has one pixel.
+    """
     numbers = {name: tuple(attribute(node, name, default)) for name, default in
                (("strides", (1, 1)), ("dilations", (1, 1)), ("pads", (0,) * 4), ("kernel_shape", kernel))}
+    if kernel[0] == 1 and any(len(found) == (2 if name == "pads" else 1) for name, found in numbers.items()):
+        numbers = {name: _with_row(found, name) for name, found in numbers.items()}
     auto = attribute(node, "auto_pad", "NOTSET")
     if [len(each) for each in numbers.values()] != [2, 2, 4, 2] or numbers["kernel_shape"] != kernel:
         return None
@@ -63,6 +68,13 @@ def windows_of(node: NodeLike, kernel: tuple[int, ...]) -> tuple[Window, Window]
     made = [Window(kernel[i], numbers["strides"][i], numbers["dilations"][i], pads[i], pads[i + 2], same)
             for i in (0, 1)]
     return made[0], made[1]
+
+
+def _with_row(numbers: tuple[int, ...], name: str) -> tuple[int, ...]:
+    """What an attribute for one axis says of that and of an axis of one pixel before it."""
+    if name == "pads":
+        return (0, numbers[0], 0, numbers[1]) if len(numbers) == 2 else numbers
+    return (1, *numbers) if len(numbers) == 1 else numbers
 
 
 def layer_of(step: Any) -> Layer | None:
@@ -77,7 +89,7 @@ def layer_of(step: Any) -> Layer | None:
     if codes is None or codes.content != U8 or np.any(np.asarray(spec.zero_point or 0)) or spec.two_sided:
         return None
     matrix = layer.node.op_type in ("Gemm", "MatMul")
-    rows = _blocks(layer.rows(layer.weight.array), block)
+    rows = _blocks(_planes(layer, layer.rows(layer.weight.array)), block)
     if rows.ndim != (2 if matrix else 4) or not rows.size:
         return None
     groups = 1 if matrix else attribute(layer.node, "group", 1)
@@ -88,7 +100,7 @@ def layer_of(step: Any) -> Layer | None:
     if weight is None:
         return None
     values, weight_scale = weight
-    values = _blocks(values, block)
+    values = _blocks(_planes(layer, values), block)
     scale = layer_scale(np.float32(codes.div), weight_scale)
     bias = np.zeros(len(rows), np.float32) if layer.bias is None else np.ascontiguousarray(layer.bias, np.float32)
     if block > 1:
@@ -101,6 +113,11 @@ def layer_of(step: Any) -> Layer | None:
         return None
     return Layer(codes, values, np.ascontiguousarray(np.broadcast_to(scale, len(rows)), np.float32), bias, groups,
                  *windows, matrix, block)
+
+
+def _planes(layer: IntegerLayer, weight: NDArray[Any]) -> NDArray[Any]:
+    """The weight of a convolution along one axis as that of images of one row."""
+    return weight[:, :, None] if layer.node.op_type == "Conv" and weight.ndim == 3 else weight
 
 
 def _block_of(layer: IntegerLayer) -> int | None:

@@ -21,7 +21,7 @@ from .chains import Chained, chains_of, is_float
 from .fusing import Fused, fused_layers
 from .layers import codes_of, windows_of
 from .lowered import Lowered
-from .moves import depth_to_space, joins_channels, resize_factors
+from .moves import depth_to_space, is_channels_last, joins_channels, resize_factors
 from .natures import image_values, rank_of
 from .operations import (
     FLOATS,
@@ -167,7 +167,8 @@ class _Lowering:
         if not forms:
             return
         image = value in self.images and all(
-            rank_of(each) == 4 if isinstance(each, ir.Value) else each.ndim <= 4 for each in chain.operands)
+            rank_of(each) == rank_of(value) if isinstance(each, ir.Value) else each.ndim <= (rank_of(value) or 0)
+            for each in chain.operands)
         if not image and (rank_of(value) or 5) > 4:
             for step in reversed(chain.steps):
                 self.lower_step(step)
@@ -177,14 +178,15 @@ class _Lowering:
         self.operations.append(made)
         for each in chain.operands:
             if not isinstance(each, ir.Value):
-                made.operands.append(self.constant(each, image))
+                made.operands.append(self.constant(each, rank_of(value) if image else None))
             else:
                 made.operands.append(self.want_operand(each, image))
 
-    def constant(self, array: Any, image: bool) -> Key:
-        """A constant of a chain; over images, its channels last."""
-        if image:
-            array = array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(0, 2, 3, 1)
+    def constant(self, array: Any, rank: int | None = None) -> Key:
+        """A constant of a chain; over images, which have a rank, its channels last."""
+        if rank is not None:
+            array = array.reshape((1,) * (rank - array.ndim) + array.shape)
+            array = (array if rank == 4 else array[:, :, None]).transpose(0, 2, 3, 1)
         number = self.fresh()
         self.more_constants[number] = np.ascontiguousarray(array)
         return array_of(number)
@@ -206,7 +208,7 @@ class _Lowering:
         found = row_function(step.node)
         if found is None or any(map(self.forms, step.outputs[1:])):
             return False
-        weight, bias = (None if each is None else self.constant(each, False) for each in found.vectors)
+        weight, bias = (None if each is None else self.constant(each) for each in found.vectors)
         made = Rows(step.node.name or value.name or "", found.kind, array_of(-1), self.split(value, True), weight, bias,
                     found.epsilon)
         self.operations.append(made)
@@ -256,6 +258,10 @@ class _Lowering:
         node, value = step.node, step.outputs[0]
         if node.domain not in ("", "ai.onnx"):
             return False
+        if is_channels_last(node, rank_of(value)) and all(key.form is not None and not key.matrix for key in forms):
+            operand = self.want(step.reads[0])  # an array whose channels lie as those of an image
+            self.operations.append(Chain(node.name or "", [operand], [], self.split(value, matrix=False), image=True))
+            return True
         if value not in self.images:
             return self.lower_moved_codes(step, forms)
         name, factors, block = node.name or value.name or "", resize_factors(node), depth_to_space(node)

@@ -6,8 +6,9 @@ import onnx_ir as ir
 
 from ..interpreter.resize import nearest_places_of
 from ..interpreter.table import attribute, constant
+from .chains import is_float
 
-__all__ = ["depth_to_space", "joins_channels", "resize_factors"]
+__all__ = ["depth_to_space", "is_channels_last", "joins_channels", "resize_factors"]
 
 MAX_FACTOR = 1024  # of rearrange_step.c
 TRIED = 50  # pixels of an axis
@@ -41,6 +42,12 @@ def depth_to_space(node: ir.Node) -> int | None:
     """The block size of a DepthToSpace whose channels are ordered as a pixel's of a block are."""
     block = attribute(node, "blocksize") if _is(node, "DepthToSpace") else None
     return block if block and attribute(node, "mode", "DCR") == "DCR" and block <= MAX_FACTOR else None
+
+
+def is_channels_last(node: ir.Node, rank: int | None) -> bool:
+    """Whether a node makes images of a float array whose channels are its last axis."""
+    return _is(node, "Transpose") and rank == 4 and tuple(attribute(node, "perm", ())) == (0, 3, 1, 2) and is_float(
+        node.inputs[0])
 
 
 def joins_channels(node: ir.Node, rank: int | None) -> bool:

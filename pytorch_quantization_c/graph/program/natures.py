@@ -29,5 +29,5 @@ def image_values(steps: Iterable[Any], fused: Mapping[Any, Fused]) -> set[ir.Val
             found.update([] if fused[step].layer.matrix else [fused[step].output])
         elif is_quantizer(step.node) or (step.node.op_type in FOLLOWING and step.node.domain in ("", "ai.onnx")):
             if any(value in found for value in step.reads):
-                found.update(value for value in step.outputs if value is not None and rank_of(value) == 4)
+                found.update(value for value in step.outputs if value is not None and rank_of(value) in (3, 4))
     return found

@@ -42,19 +42,24 @@ class Dims(NamedTuple):
     w: int
     c: int
     lead: tuple[int, ...] | None = None
+    flat: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
         """As an array of NumPy."""
-        return (self.n, self.c, self.h, self.w) if self.lead is None else (*self.lead, self.c)
+        if self.lead is not None:
+            return (*self.lead, self.c)
+        return (self.n, self.c, self.w) if self.flat else (self.n, self.c, self.h, self.w)
 
 
 def dims_of(shape: tuple[int, ...], matrix: bool) -> Dims:
     """Of an array."""
-    if math.prod(shape) == 0 or math.prod(shape) > MOST or (len(shape) < 1 if matrix else len(shape) != 4):
+    if math.prod(shape) == 0 or math.prod(shape) > MOST or (len(shape) < 1 if matrix else len(shape) not in (3, 4)):
         raise Unsupported(f"an array of shape {shape}")
     if matrix:
         return Dims(1, 1, math.prod(shape[:-1]), shape[-1], shape[:-1])
+    if len(shape) == 3:
+        return Dims(shape[0], 1, shape[2], shape[1], flat=True)
     return Dims(shape[0], shape[2], shape[3], shape[1])
 
 
@@ -80,7 +85,7 @@ def _conv(each: Conv, dims: dict[Key, Dims]) -> Dims:
     x = dims[each.input]
     if x.c != each.groups * each.weight.shape[3]:
         raise Unsupported(f"{x.c} channels")
-    made = Dims(x.n, _outputs(each.y, x.h), _outputs(each.x, x.w), each.weight.shape[0], x.lead)
+    made = x._replace(h=_outputs(each.y, x.h), w=_outputs(each.x, x.w), c=each.weight.shape[0])
     if each.residual is not None and dims[each.residual] != made:
         raise Unsupported("arrays of several shapes that are added")
     return made
@@ -126,7 +131,8 @@ def _chain(each: Chain, dims: dict[Key, Dims]) -> Dims:
     sizes = [max(column) for column in zip(*shapes, strict=True)]
     if any(size not in (1, most) for shape in shapes for size, most in zip(shape, sizes, strict=True)):
         raise Unsupported(f"images of shapes {shapes}")
-    return Dims(sizes[0], sizes[1], sizes[2], sizes[3])
+    flat = any(dims[key].flat for key in each.operands)
+    return Dims(sizes[0], sizes[1], sizes[2], sizes[3], flat=flat)
 
 
 def _rows(each: Rows, dims: dict[Key, Dims]) -> Dims:

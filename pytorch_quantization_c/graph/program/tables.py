@@ -39,7 +39,7 @@ class Image(NamedTuple):
 
     def row(self) -> list[int]:
         """Its numbers."""
-        n, h, w, c, _ = self.dims
+        n, h, w, c = self.dims[:4]
         return [self.codes.content, int(self.nchw), self.buffer, self.offset, n, h, w, c, *self.border, self.pixel,
                 self.codes.zero, int(self.codes.refuses_negative)]
 

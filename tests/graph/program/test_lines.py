@@ -1,0 +1,48 @@
+"""Convolutions along one axis: images of one row; images that come with their channels last."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytorch_quantization_c import graph, isa
+
+from ..networks import network, normal
+
+BODIES = {
+    "plain": "c = Conv (x, w1)",
+    "strided": "c = Conv <strides = [2], pads = [1, 2], kernel_shape = [3]> (x, w1, b1)",
+    "dilated": "c = Conv <dilations = [2], pads = [2, 0]> (x, w1)",
+    "depthwise": "d = Conv (x, w0)  c = Conv <group = 6, pads = [1, 1]> (d, w2)",
+    "same": 'c = Conv <auto_pad = "SAME_UPPER", strides = [2]> (x, w1)',
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"zero_point": False}], ids=str)
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_one_axis(rng: np.random.Generator, body: str, options: dict[str, Any]) -> None:
+    model = network(f"""{body}  s = Sigmoid (c)  m = Mul (s, k)  e = Conv (m, w3)  r = Relu (e)  a = Add (r, m)
+                        y = Conv (a, w3)  z = Neg (m)""", "float[N,4,L] x", "float[N,6,M] y, float[N,6,M] z",
+                    w0=normal(rng, 6, 4, 1), w1=normal(rng, 6, 4, 3), b1=normal(rng, 6), w2=normal(rng, 6, 1, 3),
+                    w3=normal(rng, 6, 6, 1), k=normal(rng, 6, 1))
+    int8 = graph.quantize(model, [normal(rng, 2, 4, 19)], methods=(), **options)
+    session = graph.compile(int8)
+    assert "Python" not in [row.kernel for row in session.summary()]
+    for batch, length in ((1, 19), (3, 8), (2, 64)):
+        x = normal(rng, batch, 4, length) * 2
+        expected = [(each.shape, each.tobytes()) for each in graph.interpret(int8, {"x": x})]
+        for each in isa.available():
+            with isa.only("scalar", each):
+                found = session._program.run({"x": x}, session._outputs)
+            assert [(array.shape, array.tobytes()) for array in found] == expected
+
+
+def test_channels_last(rng: np.random.Generator) -> None:
+    model = network("""t = Transpose <perm = [0, 3, 1, 2]> (x)  c = Conv <pads = [1, 1, 1, 1]> (t, w1)
+                       y = Conv (c, w2)""", "float[N,H,W,3] x", "float[N,5,H,W] y", w1=normal(rng, 6, 3, 3, 3),
+                    w2=normal(rng, 5, 6, 1, 1))
+    int8 = graph.quantize(model, [normal(rng, 1, 8, 7, 3)], methods=())
+    session, x = graph.compile(int8), normal(rng, 2, 5, 9, 3)
+    assert "Python" not in [row.kernel for row in session.summary()]
+    assert session.run(None, {"x": x})[0].tobytes() == graph.interpret(int8, {"x": x})[0].tobytes()
