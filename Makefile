@@ -18,7 +18,7 @@ build:  ## the extension, in place
 test: build
 	$(PYTHON) -m pytest
 test-isa: build  ## the kernel tests once per instruction set, chosen as a user would
-	for isa in $(ISAS); do PQC_ISA=$$isa $(PYTHON) -m pytest -q tests/kernels || exit 1; done
+	for isa in $(ISAS); do PQC_ISA=$$isa $(PYTHON) -m pytest -q $(ARGS) tests/kernels || exit 1; done
 test-c:  ## the kernels without Python: natively, with sanitizers, and for aarch64 under qemu
 	csrc/test/run
 lint: lint-python lint-c
