@@ -23,6 +23,7 @@ from ._compile import compile
 from ._exchange import from_numpy, to_numpy
 from ._install import install
 from ._logging import follow_absl
+from .learned_steps import learn_steps
 from .quant_modules import (
     deactivate,
     enable_onnx_export,
@@ -39,6 +40,7 @@ from .version import __version__
 follow_absl()
 
 __all__ = ["__version__", "calib", "calibrating", "compile", "cuda_ext", "deactivate", "enable_onnx_export",
-           "fold_batch_norm", "formats", "freeze", "from_numpy", "improve", "initialize", "install", "load_frozen",
-           "load_quant_state", "nn", "optim", "quant_modules", "quant_summary", "quantized", "replace", "save_frozen",
-           "save_quant_state", "sensitivity", "tensor_quant", "to_numpy", "unquantized_layers", "utils", "version"]
+           "fold_batch_norm", "formats", "freeze", "from_numpy", "improve", "initialize", "install", "learn_steps",
+           "load_frozen", "load_quant_state", "nn", "optim", "quant_modules", "quant_summary", "quantized", "replace",
+           "save_frozen", "save_quant_state", "sensitivity", "tensor_quant", "to_numpy", "unquantized_layers",
+           "utils", "version"]

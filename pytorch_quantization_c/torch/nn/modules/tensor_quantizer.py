@@ -18,6 +18,7 @@ from ... import utils as quant_utils
 from ..._convert import as_array, as_tensor
 from ..._kernels import checked
 from ...formats import fake_block_quant, fake_range_quant, scaled_float
+from ...learned_steps import learned_step_quant
 from ...tensor_quant import QuantDescriptor, ScaledQuantDescriptor, fake_tensor_quant, scaled_e4m3, tensor_quant
 from .clip import Clip
 
@@ -50,6 +51,8 @@ class TensorQuantizer(QuantizerRules, Module):
         TypeError: `quant_desc` is no descriptor.
         ValueError: `if_clip` without `learn_amax`; a learnt amax of several elements.
     """
+
+    _learn_step = False     # set by learn_steps: the range is a parameter that LSQ learns
 
     def __init__(self, quant_desc: ScaledQuantDescriptor = DEFAULT, disabled: bool = False, if_quant: bool = True,
                  if_clip: bool = False, if_calib: bool = False) -> None:
@@ -117,6 +120,9 @@ class TensorQuantizer(QuantizerRules, Module):
                                            self._narrow_range, check=False)
         if self.use_fb_fake_quant and torch._C._get_tracing_state() is not None and not self._exports_onnx():
             return self._fb_fake_quant(inputs, amax)
+        if self._learn_step and isinstance(self.amax, Parameter):
+            return learned_step_quant(inputs, self.amax, int(self._num_bits), bool(self._unsigned),  # type: ignore[arg-type]
+                                      bool(self._narrow_range))
         return fake_tensor_quant(inputs, _cut_off(amax), self._num_bits, self._unsigned, self._narrow_range)
 
     def _fb_fake_quant(self, inputs: Tensor, amax: Tensor) -> Tensor:
