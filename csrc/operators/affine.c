@@ -5,12 +5,20 @@
 
 enum { GRAIN = 65536 }; /* elements worth a thread */
 
+/* A code less its zero point is no negative zero. */
+static void no_negative_zero(float *y, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        y[i] += 0.0f;
+}
+
 static void run_shifted(const pqc_affine_work *w, ptrdiff_t at, ptrdiff_t n, ptrdiff_t range)
 {
     const float *x = w->x, *pair = (const float *)w->ranges + 2 * range;
     float *y = w->y, mul = pair[0];
     pqc_int_quant q = {mul, mul == 0.0f ? 1.0f : mul, -pair[1], w->levels - pair[1]};
     (w->fake ? pqc.fake_quant_f32 : pqc.quantize_f32)(x + at, y + at, n, q);
+    no_negative_zero(y + at, n);
 }
 
 static void run_shifted_f64(const pqc_affine_work *w, ptrdiff_t at, ptrdiff_t n, ptrdiff_t range)
@@ -19,6 +27,8 @@ static void run_shifted_f64(const pqc_affine_work *w, ptrdiff_t at, ptrdiff_t n,
     double *y = w->y, mul = pair[0];
     pqc_int_quant_f64 q = {mul, mul == 0.0 ? 1.0 : mul, -pair[1], (double)w->levels - pair[1]};
     (w->fake ? pqc_fake_quant_f64_scalar : pqc_quantize_f64_scalar)(x + at, y + at, n, q);
+    for (ptrdiff_t i = 0; i < n; i++)
+        y[at + i] += 0.0;
 }
 
 /* n neighbouring elements of a channel, from number `at` on. */

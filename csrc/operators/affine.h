@@ -19,7 +19,7 @@ typedef struct {
 
 void pqc_fake_affine(const pqc_affine_work *work);
 
-/* clamp(rint(x * scale), -zero, levels - zero), by int_quant/; 0 where the scale is 0.  On all threads. */
+/* clamp(rint(x * scale), -zero, levels - zero), by int_quant/; 0 where the scale is 0, and never -0.  On all threads. */
 void pqc_shifted_quant(const pqc_affine_work *work);
 
 #endif

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
+from .._core.block_quant import fake_blocks, fake_float, quantize_blocks
+from .._core.formats import Float
 from .spec import QuantizerSpec
 
 __all__ = ["dynamic_range", "fake_quantize", "integers", "signs_zeros", "spread"]
@@ -89,16 +91,36 @@ def fake_quantize(x: Array, amax: Array | None, spec: QuantizerSpec) -> Array:
         ValueError: amax does not broadcast with x along the axis.
     """
     point: Any = spec.zero_point
+    if spec.blocks is not None and (amax is None or spec.scale_bits is not None):
+        return _in_blocks(x, amax, spec)
     if amax is None:
         amax, point = dynamic_range(x, spec)
-    if isinstance(spec.bits, tuple):
-        return _C.e4m3(x, _ranges(amax, x, spec))
+    if isinstance(spec.format, Float):
+        return fake_float(x, _ranges(amax, x, spec), spec.format)
     if point is None or (not spec.unsigned and not np.any(point)):
-        return _C.fake_quant(x, _ranges(amax, x, spec), spec.bits, spec.unsigned, spec.narrow)
+        return _C.fake_quant(x, _ranges(amax, x, spec), spec.format.bits, spec.unsigned, spec.narrow)
     q, div = _clamped(np.asarray(x, np.float32), amax, spec, point)
     q /= div
     q += np.float32(0)  # an integer less its zero point is no negative zero
     return q.astype(x.dtype, copy=False)
+
+
+def _in_blocks(x: Array, amax: Array | None, spec: QuantizerSpec) -> Array:
+    """Blocks along `spec.axis` with shared scales, or with ranges of their own in flight."""
+    assert spec.axis is not None and spec.blocks is not None
+    moved = np.ascontiguousarray(np.moveaxis(x, spec.axis, -1))
+    each = amax if amax is None or amax.size == 1 else np.moveaxis(amax, spec.axis, -1)
+    return np.ascontiguousarray(np.moveaxis(fake_blocks(moved, spec.format, spec.blocks, each), -1, spec.axis))
+
+
+def block_codes(x: Array, amax: Array, spec: QuantizerSpec) -> tuple[Array, Array]:
+    """The codes of a constant quantised in blocks, one a byte, and the float32 step of each block."""
+    assert spec.axis is not None and spec.blocks is not None
+    moved = np.ascontiguousarray(np.moveaxis(x, spec.axis, -1), np.float32)
+    each = amax if amax.size == 1 else np.moveaxis(amax, spec.axis, -1)
+    codes, found = quantize_blocks(moved, spec.format, spec.blocks, each)
+    return tuple(np.ascontiguousarray(np.moveaxis(part, -1, spec.axis))  # type: ignore[return-value]
+                 for part in (codes, found.step))
 
 
 def integers(x: Array, amax: Array | None, spec: QuantizerSpec) -> tuple[Array, Array]:

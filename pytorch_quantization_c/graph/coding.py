@@ -1,12 +1,15 @@
 """How QuantizeLinear and DequantizeLinear say what a quantiser's node says, and back."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from .arithmetic import block_codes
+from .errors import GraphError
 from .notes import METADATA, Coding, Note, hidden_quantizer, note_of, noted, set_hidden_quantizer
 from .spec import E4M3, QuantizerSpec
 
@@ -18,13 +21,17 @@ CODES: dict[ir.DataType, tuple[int | tuple[int, int], bool]] = {
     ir.DataType.INT2: (2, False), ir.DataType.UINT2: (2, True), ir.DataType.INT4: (4, False),
     ir.DataType.UINT4: (4, True), ir.DataType.INT8: (8, False), ir.DataType.UINT8: (8, True),
     ir.DataType.INT16: (16, False), ir.DataType.UINT16: (16, True), ir.DataType.FLOAT8E4M3FN: (E4M3, False),
+    ir.DataType.FLOAT8E5M2: ((5, 2), False), ir.DataType.FLOAT4E2M1: ((2, 1), False),
 }
 
 
 def code_type(spec: QuantizerSpec, four_bits: bool = True) -> ir.DataType:
     """The smallest type that holds the codes of a spec; types below 8 bits only with `four_bits`."""
     if isinstance(spec.bits, tuple):
-        return ir.DataType.FLOAT8E4M3FN
+        kind = next((kind for kind, (bits, _) in CODES.items() if bits == spec.bits), None)
+        if kind is None:
+            raise GraphError(f"Expected formats that ONNX has types for, got a quantiser to {spec.format}")
+        return kind
     size = 4 if four_bits and spec.bits <= 4 else 8 if spec.bits <= 8 else 16
     return next(kind for kind, code in CODES.items() if code == (size, spec.unsigned))
 
@@ -55,6 +62,10 @@ def coding_of(scale: NDArray[Any], zero: NDArray[Any] | None, kind: ir.DataType,
 
 def step_of(amax: NDArray[Any], spec: QuantizerSpec) -> NDArray[np.float32]:
     """The scale of QuantizeLinear for a range: 1 where everything becomes zero."""
+    if spec.scale_bits is not None:
+        each = np.ascontiguousarray(amax, np.float32).reshape(-1)
+        step = block_codes(each, each, replace(spec, axis=0, block=1))[1].reshape(np.shape(amax))
+        return np.where(step > 0, step, np.float32(1)).astype(np.float32)
     step = np.asarray(amax, np.float32) / np.float32(spec.bound)
     return np.where(step > 0, step, np.float32(1)).astype(np.float32)
 

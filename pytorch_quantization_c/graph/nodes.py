@@ -120,7 +120,7 @@ def quantizer(node: ir.Node) -> Quantizer:
     if not is_quantizer(node):
         raise ValueError(f"Expected node {node.name!r} to be a quantiser, got {node.domain}.{node.op_type}")
     found = {name: attribute.value for name, attribute in node.attributes.items()}
-    for name in ("bits", "zero_point"):
+    for name in ("bits", "zero_point", "scale_bits"):
         if name in found and not isinstance(found[name], int):
             found[name] = tuple(found[name])
     for name in ("unsigned", "narrow", "two_sided"):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 
 from .._core.files import write_file
-from .arithmetic import integers
+from .arithmetic import block_codes, fake_quantize, integers, spread
 from .coding import METADATA, code_type, noted, step_of
 from .constants import constant_of, new_constant
 from .dynamic_nodes import dynamic_nodes
@@ -28,14 +28,16 @@ __all__ = ["TARGETS", "exported", "save"]
 
 TARGETS = ("here", "onnxruntime", "openvino", "tensorrt")
 LARGEST_FILE = 2 ** 31 - 2 ** 20  # a protobuf holds 2 GiB
-FLOAT8_OPSET, SMALL_OPSET = 19, 21
+FLOAT8_OPSET, SMALL_OPSET, FLOAT4_OPSET = 19, 21, 23
 LEAST_OPSET = 13
 
 
 def _opset_for(found: Quantizer) -> int:
     """The first opset whose nodes can say what a quantiser says."""
+    if found.spec.bits == (2, 1):
+        return FLOAT4_OPSET
     if isinstance(found.spec.bits, tuple):
-        return FLOAT8_OPSET
+        return FLOAT8_OPSET if found.spec.block is None else SMALL_OPSET
     small = found.spec.bits > 8 or found.spec.block is not None or (found.is_weight and found.spec.bits <= 4)
     return SMALL_OPSET if small else LEAST_OPSET
 
@@ -65,6 +67,9 @@ class _Writer:
 
     def quantiser(self, found: Quantizer) -> None:
         """One quantiser."""
+        if found.spec.scale_bits is not None and not found.is_weight:
+            raise GraphError(f"Expected quantisers of activations that QuantizeLinear can be, got {found.name!r} in "
+                             "blocks with rounded scales")
         if found.amax is None:
             made = dynamic_nodes(self.graph, found)
         elif found.is_weight:
@@ -111,6 +116,8 @@ class _Writer:
         kind = code_type(found.spec)
         array = constant_of(found.input)
         assert array is not None and found.amax is not None
+        if found.spec.scale_bits is not None or (isinstance(found.spec.bits, tuple) and found.spec.block is not None):
+            return self._blocks(found, array, kind)
         key = (found.input, found.amax.tobytes(), found.spec)
         if key not in self.codes:
             codes = _codes(array, found).astype(kind.numpy())
@@ -119,12 +126,28 @@ class _Writer:
                          f"{found.name}.dequantize")
 
 
+    def _blocks(self, found: Quantizer, array: NDArray[Any], kind: ir.DataType) -> ir.Node:
+        """A constant in blocks of small floats, or with rounded scales: the codes and what they count."""
+        assert found.amax is not None
+        codes, step = block_codes(array, found.amax, found.spec)
+        step = np.where(step > 0, step, np.float32(1))
+        name, numbers = found.input.name, ir.tensor(_as_type(codes, found, kind), dtype=kind)
+        values = [new_constant(self.graph, numbers, f"{name}.codes"),
+                  new_constant(self.graph, step.astype(np.float32), f"{found.name}.scale"),
+                  new_constant(self.graph, ir.tensor(np.zeros(step.shape, kind.numpy()), dtype=kind),
+                               f"{found.name}.zero_point")]
+        return self._add(found, "DequantizeLinear", values, f"{found.name}.dequantize")
+
+
+def _as_type(codes: NDArray[Any], found: Quantizer, kind: ir.DataType) -> NDArray[Any]:
+    """Codes, one a byte, as numbers of the type of a file."""
+    return codes.view(kind.numpy()) if isinstance(found.spec.bits, tuple) else codes.astype(kind.numpy())
+
+
 def _codes(array: NDArray[Any], found: Quantizer) -> NDArray[Any]:
     """The codes of a constant, as numbers."""
     assert found.amax is not None
     if isinstance(found.spec.bits, tuple):
-        from .arithmetic import fake_quantize, spread
-
         scale = np.float32(found.spec.bound) / np.where(found.amax > 0, found.amax, np.float32(found.spec.bound))
         return fake_quantize(array, found.amax, found.spec) * spread(scale, array.ndim, found.spec.axis)
     shifted, _ = integers(array, found.amax, found.spec)

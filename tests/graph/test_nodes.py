@@ -59,7 +59,7 @@ def test_another_amax() -> None:
         set_amax(found.node, [1.0, 2.0])
 
 
-@pytest.mark.parametrize("wrong", [{"bits": 1}, {"bits": (5, 2)}, {"zero_point": 200}, {"zero_point": (1, 2)},
+@pytest.mark.parametrize("wrong", [{"bits": 1}, {"bits": (5, 3)}, {"zero_point": 200}, {"zero_point": (1, 2)},
                                    {"block": 4}, {"axis": 0, "block": 0}, {"bits": (4, 3), "zero_point": 1}])
 def test_senseless_specs_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="^Expected "):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._core.block_quant import affine_parameters, block_amax
 from ..._core.formats import Float, Int
 from ..nodes import E4M3, QuantizerSpec
 from .array import Traced
@@ -33,6 +34,10 @@ def record_quantizer(recording: Recording, quantizer: Any, name: str, inputs: An
         return quantizer.clip(x) if quantizer._if_clip else x
     if not quantizer._fake_quant:
         refuse(f"quantiser {name!r}, which gives integers", "a layer's quantisers are fake ones")
+    if quantizer.blocks is not None:
+        return _blocks(recording, quantizer, name, x)
+    if quantizer.zero_point:
+        return _two_ends(recording, quantizer, name, x)
     amax = quantizer.amax
     if quantizer._learn_amax and not isinstance(quantizer.format, Float):
         x, amax = quantizer.clip(x), quantizer._learned_amax()
@@ -50,9 +55,45 @@ def record_quantizer(recording: Recording, quantizer: Any, name: str, inputs: An
     return recording.quantized(x, None, replace(spec, axis=axes[0]), name)
 
 
+def _constant(x: Traced) -> NDArray[Any] | None:
+    """The values of a traced constant."""
+    return x.view(np.ndarray) if x._value is not None and x._value.const_value is not None else None
+
+
+def _blocks(recording: Recording, quantizer: Any, name: str, x: Traced) -> Any:
+    """Blocks along the last axis: of a constant with their ranges, else with a fixed one or each array's own."""
+    blocks, amax, values = quantizer.blocks, quantizer.amax, _constant(x)
+    if quantizer._scale_amax is not None:
+        refuse(f"quantiser {name!r} with `scale_amax`", "blocks have none in a graph: scale the amax itself")
+    spec = replace(_spec(quantizer.format), axis=x.ndim - 1, block=blocks.size, scale_bits=blocks.scale_bits)
+    if blocks.ignores_amax:
+        amax = None
+    if amax is None and values is not None:
+        amax = block_amax(np.asarray(values), blocks.size)
+    return recording.quantized(x, None if amax is None else np.asarray(amax, np.float32), spec, name)
+
+
+def _two_ends(recording: Recording, quantizer: Any, name: str, x: Traced) -> Any:
+    """A range with two ends as an unsigned quantiser with a zero point."""
+    bits, values = quantizer.num_bits, _constant(x)
+    if quantizer.amax is None and values is None:
+        if quantizer._axis is not None or quantizer._scale_amax is not None:
+            refuse(f"quantiser {name!r} without an amax", "with `scale_amax` or an axis it needs one: calibrate first")
+        return recording.quantized(x, None, QuantizerSpec(bits, True, False, two_sided=True), name)
+    low, high = (np.asarray(end, np.float32) for end in quantizer._get_range(x if values is None else values))
+    zero = affine_parameters(low, high, Int(bits, unsigned=True))[1].reshape(-1)
+    axes = [axis for axis, size in enumerate((1,) * (x.ndim - low.ndim) + low.shape) if size != 1]
+    if len(axes) > 1:
+        refuse(f"quantiser {name!r} with a range of shape {low.shape}", "a graph has one, or one for each index of an "
+               "axis")
+    spec = QuantizerSpec(bits, True, False, tuple(map(int, zero)) if axes else int(zero[0]), axes[0] if axes else None)
+    width = high - low
+    return recording.quantized(x, width.reshape(-1) if axes else width.reshape(()), spec, name)
+
+
 def _spec(format: Int | Float) -> QuantizerSpec:
     if isinstance(format, Float):
-        return QuantizerSpec(bits=E4M3)
+        return QuantizerSpec(bits=format.num_bits)
     if not 2 <= format.bits <= 16:
         refuse(f"a quantiser of {format.bits} bits", "a graph has 2 to 16")
     return QuantizerSpec(format.bits, format.unsigned, format.narrow)
