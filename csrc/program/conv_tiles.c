@@ -74,6 +74,8 @@ typedef struct {
     const pqc_igemm_nhwc *kernels;
     ptrdiff_t mblock, mblocks, parts, pairs; /* tiles of an M-block; pairs of vectors of a group */
     bool ahead;                              /* weights do not stay in L2 */
+    pqc_tile_pixels pixels;                  /* but for the tiles */
+    ptrdiff_t k_tiles;
     atomic_uint flags;
 } job;
 
@@ -90,12 +92,18 @@ static void split(job *j)
     j->parts = pqc_clamp(MIN_TASKS / (j->mblocks * images), 1, j->pairs);
     if (j->ahead)
         j->parts = j->pairs;
+    j->pixels = (pqc_tile_pixels){.pixel = j->step->x.stride * j->step->input.codes.pixel,
+                                  .run = j->step->offset + w->k,
+                                  .runs = pqc_step_runs(j->step),
+                                  .run_k = run_k(j->step)};
+    j->k_tiles = j->pixels.runs * pqc_div_round_up(j->pixels.run_k, PQC_TILE);
 }
 
 /* Some tiles, and where their pixels' results go. */
 typedef struct {
-    ptrdiff_t image, number;       /* -1 at first */
-    ptrdiff_t first, tiles;        /* the tiles */
+    ptrdiff_t image, number; /* -1 at first */
+    ptrdiff_t first, tiles;  /* the tiles */
+    const uint8_t *tile[MAX_MBLOCK];
     int begin[MAX_MBLOCK / 2 + 1]; /* of each pair of tiles the first pixel that is wanted */
     uint8_t row[MAX_PIXELS];
     ptrdiff_t offset[1 + PQC_MAX_OUTPUTS][MAX_PIXELS];
@@ -145,6 +153,9 @@ static void begin_mblock(const job *j, mblock *b, ptrdiff_t image, ptrdiff_t num
     b->number = number;
     b->first = number * j->mblock;
     b->tiles = pqc_min(j->mblock, s->tiling.tiles - b->first);
+    const uint8_t *x = (const uint8_t *)j->buffers[s->input.buffer] + s->input.offset;
+    for (ptrdiff_t i = 0; i < b->tiles; i++)
+        b->tile[i] = x + tile_at(s, image, b->first + i);
     b->begin[0] = 0;
     for (ptrdiff_t pair = 0; 2 * pair < b->tiles; pair++)
         add_pair(s, b, pair);
@@ -167,48 +178,44 @@ static pqc_tile_weights weights_of(const job *j, ptrdiff_t group, ptrdiff_t pair
     return (pqc_tile_weights){
         .w = w->bytes + row * w->k * 4 + (channel - panel) * 4,
         .k_stride = 4 * width,
-        .compensation = w->compensation + group * w->padded_out + channel,
+        .compensation = w->shape.zero ? w->compensation + group * w->padded_out + channel : NULL,
         .channels = (int)pqc_min(w->shape.out - channel, PQC_TILE_PAIR),
     };
 }
 
-/* An M-block by a pair of vectors. */
-static void multiply(const job *j, const mblock *b, ptrdiff_t group, ptrdiff_t pair,
-                     const pqc_finish_params *f, pqc_tile_pending *pending)
+/* Weights of the next pair of vectors are fetched while these are multiplied with all tiles. */
+static void fetch_next(const job *j, const mblock *b, ptrdiff_t group, ptrdiff_t pair, ptrdiff_t n,
+                       pqc_tile_weights *weights)
+{
+    if (pair + 1 == j->pairs)
+        return;
+    pqc_tile_weights next = weights_of(j, group, pair + 1);
+    ptrdiff_t calls = j->ahead ? pqc_div_round_up(b->tiles, 2) : 1;
+    weights->ahead_k = (int)pqc_div_round_up(j->step->weights->k, j->k_tiles * calls);
+    weights->ahead_stride = next.k_stride;
+    weights->ahead =
+        next.w + (j->ahead ? n : 0) * weights->ahead_stride * weights->ahead_k * j->k_tiles;
+}
+
+/* Pair `number` of an M-block's tiles by a pair of vectors. */
+static void multiply(const job *j, const mblock *b, ptrdiff_t group, ptrdiff_t number,
+                     ptrdiff_t pair, pqc_tile_weights *weights, pqc_tile_pending *pending)
 {
     const pqc_step *s = j->step;
-    const pqc_weights *w = s->weights;
-    const pqc_image *in = &s->input;
-    const uint8_t *x = (const uint8_t *)j->buffers[in->buffer] + in->offset;
-    pqc_tile_weights weights = weights_of(j, group, pair);
-    pqc_tile_pixels pixels = {.pixel = s->x.stride * in->codes.pixel,
-                              .run = s->offset + w->k,
-                              .runs = pqc_step_runs(s),
-                              .run_k = run_k(s)};
-    if (pair + 1 < j->pairs) {
-        pqc_tile_weights next = weights_of(j, group, pair + 1);
-        ptrdiff_t steps = pixels.runs * pqc_div_round_up(pixels.run_k, PQC_TILE);
-        weights.ahead = next.w;
-        weights.ahead_stride = next.k_stride;
-        weights.ahead_k = (int)pqc_div_round_up(w->k, steps * pqc_div_round_up(b->tiles, 2));
-    }
-    for (ptrdiff_t i = 0; i < b->tiles; i += 2) {
-        pixels.tiles = (int)pqc_min(b->tiles - i, 2);
-        for (int n = 0; n < 2; n++)
-            pixels.tile[n] = x + group * w->shape.in +
-                             tile_at(s, b->image, b->first + i + (n < pixels.tiles ? n : 0));
-        int first = b->begin[i / 2];
-        pqc_tile_results to = {.f = f,
-                               .row = b->row + first,
-                               .pixels = b->begin[i / 2 + 1] - first,
-                               .channels = weights.channels};
-        for (int n = 0; n <= s->outputs; n++)
-            to.offset[n] = b->offset[n] + first;
-        j->kernels->multiply(&pixels, &weights, &to, pending);
-        if (weights.ahead)
-            weights.ahead += weights.ahead_stride * weights.ahead_k * pixels.runs *
-                             pqc_div_round_up(pixels.run_k, PQC_TILE);
-    }
+    pqc_tile_pixels pixels = j->pixels;
+    int first = b->begin[number];
+    pixels.tiles = (int)pqc_min(b->tiles - 2 * number, 2);
+    for (int n = 0; n < 2; n++)
+        pixels.tile[n] =
+            b->tile[2 * number + (n < pixels.tiles ? n : 0)] + group * s->weights->shape.in;
+    pqc_tile_results to = {.f = &b->f,
+                           .channel = group * s->weights->shape.out + PQC_TILE_PAIR * pair,
+                           .row = b->row + first,
+                           .pixels = b->begin[number + 1] - first,
+                           .channels = weights->channels};
+    for (int n = 0; n <= s->outputs; n++)
+        to.offset[n] = b->offset[n] + first;
+    j->kernels->multiply(&pixels, weights, &to, pending);
 }
 
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -217,8 +224,6 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     const pqc_weights_shape *shape = &j->step->weights->shape;
     mblock b;
     pqc_tile_pending pending;
-    pqc_finish_params f[2]; /* those of the pending results, and others */
-    int turn = 0;
     b.number = b.image = -1;
     pending.turn = pending.done = 0;
     pending.to.pixels = 0;
@@ -232,11 +237,16 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
             j->kernels->flush(&pending);
             begin_mblock(j, &b, image, number);
         }
-        ptrdiff_t last = pqc_part_begin(j->pairs, j->parts, part + 1);
-        for (ptrdiff_t pair = pqc_part_begin(j->pairs, j->parts, part); pair < last; pair++) {
-            turn = !turn;
-            f[turn] = pqc_finish_from(&b.f, group * shape->out + PQC_TILE_PAIR * pair);
-            multiply(j, &b, group, pair, &f[turn], &pending);
+        ptrdiff_t first = pqc_part_begin(j->pairs, j->parts, part);
+        ptrdiff_t pairs = pqc_part_begin(j->pairs, j->parts, part + 1) - first;
+        ptrdiff_t rows = pqc_div_round_up(b.tiles, 2);
+        for (ptrdiff_t at = 0; at < pairs * rows; at++) {
+            ptrdiff_t pair = first + (j->ahead ? at / rows : at % pairs);
+            ptrdiff_t n = j->ahead ? at % rows : at / pairs;
+            pqc_tile_weights weights = weights_of(j, group, pair);
+            if (j->ahead || (i == begin && n == 0))
+                fetch_next(j, &b, group, pair, n, &weights);
+            multiply(j, &b, group, n, pair, &weights, &pending);
         }
     }
     j->kernels->flush(&pending);

@@ -49,7 +49,13 @@ typedef struct {
 
 /* What can be left out because it changes nothing: a clamp whose bounds are infinite or not within those of all codes; a look for
  * NaN or for what is negative. */
-enum { PQC_NO_FIRST_CLAMP = 1, PQC_NO_SECOND_CLAMP = 2, PQC_NEVER_NAN = 4, PQC_NEVER_NEGATIVE = 8 };
+enum {
+    PQC_NO_FIRST_CLAMP = 1,
+    PQC_NO_SECOND_CLAMP = 2,
+    PQC_NEVER_NAN = 4,
+    PQC_NEVER_NEGATIVE = 8,
+    PQC_PLAIN = 16 /* all of these but for the second clamp, and no HardSwish */
+};
 
 static inline ptrdiff_t pqc_content_size(pqc_content content)
 {

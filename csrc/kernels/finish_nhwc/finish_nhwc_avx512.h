@@ -49,12 +49,13 @@ FINISH_INLINE __m512 finish_hard_swish(__m512 y)
     return _mm512_div_ps(_mm512_mul_ps(y, shifted), six);
 }
 
-/* 16 values, as far as lanes say. */
-FINISH_INLINE __m512 finish_values(const pqc_pixels *from, const char *at, __mmask16 lanes)
+/* 16 values, as far as lanes say; CONTENT is that of `from`. */
+FINISH_INLINE __m512 finish_values(const pqc_pixels *from, const int CONTENT, const char *at,
+                                   __mmask16 lanes)
 {
-    if (from->content == PQC_FLOATS)
+    if (CONTENT == PQC_FLOATS)
         return _mm512_maskz_loadu_ps(lanes, at);
-    __m512i code = from->content == PQC_U8_CODES
+    __m512i code = CONTENT == PQC_U8_CODES
                        ? _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, at))
                        : _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(lanes, at));
     code = _mm512_sub_epi32(code, _mm512_set1_epi32(from->zero));
@@ -148,26 +149,44 @@ FINISH_INLINE void finish_check(const __m512 *y, const int N, const int V, __mma
     }
 }
 
-/* Where pixel p lies. */
-FINISH_INLINE char *finish_place(const pqc_pixels *pixels, const ptrdiff_t *offset, ptrdiff_t p)
+/* Which pixels: their sums at acc + ld * row[p], or ld * p without rows; their bytes offset[0][p] from `at` of the residual and
+ * offset[1 + i][p] from that of output i, or, without offsets, as far apart as `pixel` says.  All from `channel` on. */
+typedef struct {
+    const int32_t *acc;
+    ptrdiff_t ld;
+    const uint8_t *row;
+    const ptrdiff_t *const *offset;
+    ptrdiff_t channel;
+} finish_pixels;
+
+FINISH_INLINE const int32_t *finish_sums(const finish_pixels *pixels, ptrdiff_t p)
 {
-    return (char *)pixels->at + (offset ? offset[p] : p * pixels->pixel);
+    return pixels->acc + pixels->ld * (pixels->row ? pixels->row[p] : p);
+}
+
+/* Where pixel p lies; `number` is 0 for the residual, 1 + i for output i. */
+FINISH_INLINE char *finish_place(const finish_pixels *pixels, const pqc_pixels *codes,
+                                 const int CONTENT, int number, ptrdiff_t p)
+{
+    ptrdiff_t at = pixels->offset ? pixels->offset[number][p] : p * codes->pixel;
+    return (char *)codes->at + at + pixels->channel * pqc_content_size((pqc_content)CONTENT);
 }
 
 FINISH_INLINE void finish_store(const __m512 *y, const int P, const int V, __mmask16 last,
-                                const pqc_pixels *to, const ptrdiff_t *offset, ptrdiff_t pixel)
+                                const finish_pixels *pixels, const pqc_pixels *to,
+                                const int CONTENT, int number, ptrdiff_t pixel)
 {
     char *at[4];
     PQC_UNROLL(4)
     for (int p = 0; p < P; p++)
-        at[p] = finish_place(to, offset, pixel + p);
-    if (to->content == PQC_U8_CODES) {
+        at[p] = finish_place(pixels, to, CONTENT, number, pixel + p);
+    if (CONTENT == PQC_U8_CODES) {
         finish_store_bytes(finish_bytes(y, P * V, to), P, V, last, at);
         return;
     }
     PQC_UNROLL(4)
     for (int p = 0; p < P; p++)
-        if (to->content == PQC_FLOATS)
+        if (CONTENT == PQC_FLOATS)
             finish_store_floats(y + p * V, V, last, at[p]);
         else
             finish_store_words(y + p * V, V, last, to, at[p]);
@@ -175,33 +194,42 @@ FINISH_INLINE void finish_store(const __m512 *y, const int P, const int V, __mma
 
 /* Adds the residual. */
 FINISH_INLINE void finish_add(__m512 *y, const int P, const int V, __mmask16 last,
-                              const pqc_pixels *from, const ptrdiff_t *offset, ptrdiff_t pixel)
+                              const finish_pixels *pixels, const pqc_pixels *from,
+                              const int CONTENT, ptrdiff_t pixel)
 {
-    ptrdiff_t size = pqc_content_size(from->content);
+    ptrdiff_t size = pqc_content_size((pqc_content)CONTENT);
     PQC_UNROLL(4)
     for (int p = 0; p < P; p++) {
-        const char *at = finish_place(from, offset, pixel + p);
+        const char *at = finish_place(pixels, from, CONTENT, 0, pixel + p);
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++) {
             __mmask16 lanes = v == V - 1 ? last : 0xffff;
-            y[p * V + v] =
-                _mm512_add_ps(y[p * V + v], finish_values(from, at + 16 * v * size, lanes));
+            __m512 other = finish_values(from, CONTENT, at + 16 * v * size, lanes);
+            y[p * V + v] = _mm512_add_ps(y[p * V + v], other);
         }
     }
 }
 
-/* P pixels from `pixel` on, whose sums are V vectors each, at acc[0] to acc[P - 1]; P * V <= 4, and constants where this is inlined.
- * offset: NULL, or of the residual and of each output the bytes from `at` to each pixel. */
-FINISH_INLINE void finish_pixels(const int32_t *const *acc, const int P, const int V,
-                                 const finish_channels *c, const pqc_finish_params *f,
-                                 const ptrdiff_t *const *offset, ptrdiff_t pixel, finish_refused *r)
+FINISH_INLINE void finish_fma(__m512 *y, const int P, const int V, const finish_pixels *pixels,
+                              const finish_channels *c, ptrdiff_t pixel)
+{
+    PQC_UNROLL(4)
+    for (int p = 0; p < P; p++) {
+        const int32_t *acc = finish_sums(pixels, pixel + p);
+        PQC_UNROLL(4)
+        for (int v = 0; v < V; v++)
+            y[p * V + v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(acc + 16 * v)),
+                                           c->scale[v], c->bias[v]);
+    }
+}
+
+/* P pixels from `pixel` on, whose sums are V vectors each; P * V <= 4, and constants where this is inlined. */
+FINISH_INLINE void finish_any(const finish_pixels *pixels, ptrdiff_t pixel, const int P,
+                              const int V, const finish_channels *c, const pqc_finish_params *f,
+                              finish_refused *r)
 {
     __m512 y[4];
-    PQC_UNROLL(4)
-    for (int i = 0; i < P * V; i++) {
-        __m512 sums = _mm512_cvtepi32_ps(_mm512_loadu_si512(acc[i / V] + i % V * 16));
-        y[i] = _mm512_fmadd_ps(sums, c->scale[i % V], c->bias[i % V]);
-    }
+    finish_fma(y, P, V, pixels, c, pixel);
     if (!(f->known & PQC_NO_FIRST_CLAMP))
         finish_clamp(y, P * V, f->low, f->high);
     if (f->hard_swish) {
@@ -210,13 +238,99 @@ FINISH_INLINE void finish_pixels(const int32_t *const *acc, const int P, const i
             y[i] = finish_hard_swish(y[i]);
     }
     if (f->residual.content != PQC_NOTHING)
-        finish_add(y, P, V, c->lanes, &f->residual, offset ? offset[0] : NULL, pixel);
+        finish_add(y, P, V, c->lanes, pixels, &f->residual, (int)f->residual.content, pixel);
     if (!(f->known & PQC_NO_SECOND_CLAMP))
         finish_clamp(y, P * V, f->second_low, f->second_high);
     for (int i = 0; i < f->outputs; i++) {
-        finish_check(y, P * V, V, c->lanes, f->known, &f->output[i], r);
-        finish_store(y, P, V, c->lanes, &f->output[i], offset ? offset[1 + i] : NULL, pixel);
+        const pqc_pixels *to = &f->output[i];
+        finish_check(y, P * V, V, c->lanes, f->known, to, r);
+        finish_store(y, P, V, c->lanes, pixels, to, (int)to->content, 1 + i, pixel);
     }
+}
+
+/* Pixels from `first` to `stop`. */
+FINISH_INLINE void finish_some_way(const finish_pixels *pixels, int first, int stop, const int P,
+                                   const int V, int channels, const pqc_finish_params *f,
+                                   finish_refused *r)
+{
+    pqc_finish_params part = *f;
+    part.scale += pixels->channel;
+    part.bias += pixels->channel;
+    finish_channels c = finish_channels_of(&part, V, channels);
+    for (; P > 1 && first + P <= stop; first += P)
+        finish_any(pixels, first, P, V, &c, f, r);
+    for (; first < stop; first++)
+        finish_any(pixels, first, 1, V, &c, f, r);
+}
+
+/* The same where nothing is clamped first or looked for (PQC_PLAIN) and the contents are constants: what a loop needs stays in
+ * registers, as GCC cannot know that results are not written over the parameters. */
+FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop, const int P,
+                                const int V, int channels, const pqc_finish_params *f,
+                                const int RESIDUAL, const int FIRST, const int SECOND)
+{
+    finish_pixels pixels = *where;
+    pqc_pixels residual = f->residual, output[2] = {f->output[0], f->output[1]};
+    const ptrdiff_t *offset[3] = {NULL, NULL, NULL};
+    float low = f->second_low, high = f->second_high;
+    bool clamps = !(f->known & PQC_NO_SECOND_CLAMP);
+    pqc_finish_params part = *f;
+    part.scale += pixels.channel;
+    part.bias += pixels.channel;
+    finish_channels c = finish_channels_of(&part, V, channels);
+    if (pixels.offset) {
+        PQC_UNROLL(3)
+        for (int i = 0; i < 3; i++)
+            offset[i] = pixels.offset[i];
+        pixels.offset = offset;
+    }
+    for (int step = P; first < stop; first += step) {
+        __m512 y[4];
+        step = first + P <= stop ? P : 1;
+        if (step == P) {
+            finish_fma(y, P, V, &pixels, &c, first);
+            if (RESIDUAL != PQC_NOTHING)
+                finish_add(y, P, V, 0xffff, &pixels, &residual, RESIDUAL, first);
+            if (clamps)
+                finish_clamp(y, P * V, low, high);
+            finish_store(y, P, V, 0xffff, &pixels, &output[0], FIRST, 1, first);
+            if (SECOND != PQC_NOTHING)
+                finish_store(y, P, V, 0xffff, &pixels, &output[1], SECOND, 2, first);
+        } else {
+            finish_refused none = {0, 0};
+            finish_any(&pixels, first, 1, V, &c, f, &none);
+        }
+    }
+}
+
+/* The plain ways that convolutional networks need, with all lanes; else the general one. */
+FINISH_INLINE void finish_run(const finish_pixels *pixels, int first, int stop, const int P,
+                              const int V, const pqc_finish_params *f, finish_refused *r)
+{
+    int channels = 16 * V, residual = (int)f->residual.content;
+    int one = (int)f->output[0].content, two = f->outputs == 2 ? (int)f->output[1].content : 0;
+    if (!(f->known & PQC_PLAIN) || f->outputs > 2)
+        finish_some_way(pixels, first, stop, P, V, channels, f, r);
+    else if (residual == PQC_NOTHING && one == PQC_U8_CODES && two == 0)
+        finish_plain(pixels, first, stop, P, V, channels, f, PQC_NOTHING, PQC_U8_CODES,
+                     PQC_NOTHING);
+    else if (residual == PQC_NOTHING && one == PQC_S16_CODES && two == 0)
+        finish_plain(pixels, first, stop, P, V, channels, f, PQC_NOTHING, PQC_S16_CODES,
+                     PQC_NOTHING);
+    else if (residual == PQC_U8_CODES && one == PQC_U8_CODES && two == 0)
+        finish_plain(pixels, first, stop, P, V, channels, f, PQC_U8_CODES, PQC_U8_CODES,
+                     PQC_NOTHING);
+    else if (residual == PQC_S16_CODES && one == PQC_U8_CODES && two == 0)
+        finish_plain(pixels, first, stop, P, V, channels, f, PQC_S16_CODES, PQC_U8_CODES,
+                     PQC_NOTHING);
+    else if (residual == PQC_S16_CODES && one == PQC_U8_CODES && two == PQC_S16_CODES)
+        finish_plain(pixels, first, stop, P, V, channels, f, PQC_S16_CODES, PQC_U8_CODES,
+                     PQC_S16_CODES);
+    else if (residual == PQC_S16_CODES && one == PQC_S16_CODES && two == PQC_U8_CODES)
+        finish_plain(pixels, first, stop, P, V, channels, f, PQC_S16_CODES, PQC_S16_CODES,
+                     PQC_U8_CODES);
+    else
+        finish_some_way(pixels, first, stop, P, V, channels, f, r);
 }
 
 FINISH_INLINE unsigned finish_flags(const finish_refused *r)

@@ -92,5 +92,11 @@ unsigned pqc_finish_known(const pqc_finish_params *f, float largest)
         known |= PQC_NO_FIRST_CLAMP;
     if (!second || is_within_codes(f, f->second_low, f->second_high))
         known |= PQC_NO_SECOND_CLAMP;
+    bool refuses = false;
+    for (int i = 0; i < f->outputs; i++)
+        refuses |= f->output[i].refuses_negative;
+    if ((known & PQC_NEVER_NAN) && (known & PQC_NO_FIRST_CLAMP) && !f->hard_swish &&
+        (!refuses || (known & PQC_NEVER_NEGATIVE)))
+        known |= PQC_PLAIN;
     return known;
 }

@@ -28,18 +28,19 @@ typedef struct {
 typedef struct {
     const int8_t *w;
     ptrdiff_t k_stride;
-    const int32_t *compensation;
-    int channels; /* at most 32 */
+    const int32_t *compensation; /* NULL: zeros */
+    int channels;                /* at most 32 */
     /* Kr groups that are soon wanted: so many are fetched with each tile of K.  NULL if none. */
     const int8_t *ahead;
     ptrdiff_t ahead_stride;
     int ahead_k;
 } pqc_tile_weights;
 
-/* Where results go: pixel i is row[i] of the tiles' pixels and lies offset[0][i] bytes from `at` of the residual and
+/* Where results of the channels from `channel` on go: pixel i is row[i] of the tiles' pixels and lies offset[0][i] bytes from `at` of the residual and
  * offset[1 + n][i] of output n.  All of it has to stay until the results are not pending any more. */
 typedef struct {
-    const pqc_finish_params *f; /* from the first channel on */
+    const pqc_finish_params *f;
+    ptrdiff_t channel;
     const uint8_t *row;
     const ptrdiff_t *offset[1 + PQC_MAX_OUTPUTS];
     int pixels, channels;

@@ -42,40 +42,24 @@ AMX static void end(void)
     _tile_release();
 }
 
-/* Results of the next pixels, as many as are said and wanted; P at a time of V vectors each. */
-FINISH_INLINE void finish_next(pqc_tile_pending *pending, int count, const int P, const int V)
-{
-    const pqc_tile_results *to = &pending->to;
-    const int32_t *sums = pending->sums[pending->turn];
-    finish_refused r = {0, 0};
-    finish_channels c = finish_channels_of(to->f, V, to->channels);
-    int i = pending->done, stop = (int)pqc_min(i + count, to->pixels);
-    for (; P > 1 && i + P <= stop; i += P) {
-        const int32_t *acc[4];
-        PQC_UNROLL(4)
-        for (int p = 0; p < P; p++)
-            acc[p] = sums + PQC_TILE_PAIR * to->row[i + p];
-        finish_pixels(acc, P, V, &c, to->f, to->offset, i, &r);
-    }
-    for (; i < stop; i++) {
-        const int32_t *acc = sums + PQC_TILE_PAIR * to->row[i];
-        finish_pixels(&acc, 1, V, &c, to->f, to->offset, i, &r);
-    }
-    pending->done = i;
-    pending->flags |= finish_flags(&r);
-}
-
+/* Results of the next pixels, as many as are said and wanted. */
 AVX512 static void finish_some(pqc_tile_pending *pending, int count)
 {
-    int channels = pending->to.channels;
-    if (channels == PQC_TILE_PAIR)
-        finish_next(pending, count, 2, 2);
-    else if (channels > PQC_TILE)
-        finish_next(pending, count, 1, 2);
-    else if (channels == PQC_TILE)
-        finish_next(pending, count, 4, 1);
+    const pqc_tile_results *to = &pending->to;
+    finish_pixels pixels = {pending->sums[pending->turn], PQC_TILE_PAIR, to->row, to->offset,
+                            to->channel};
+    finish_refused r = {0, 0};
+    int first = pending->done, stop = (int)pqc_min(first + count, to->pixels);
+    if (to->channels == PQC_TILE_PAIR)
+        finish_run(&pixels, first, stop, 2, 2, to->f, &r);
+    else if (to->channels > PQC_TILE)
+        finish_some_way(&pixels, first, stop, 1, 2, to->channels, to->f, &r);
+    else if (to->channels == PQC_TILE)
+        finish_some_way(&pixels, first, stop, 4, 1, to->channels, to->f, &r);
     else
-        finish_next(pending, count, 1, 1);
+        finish_some_way(&pixels, first, stop, 1, 1, to->channels, to->f, &r);
+    pending->done = stop;
+    pending->flags |= finish_flags(&r);
 }
 
 AMX static void flush(pqc_tile_pending *pending)
@@ -128,11 +112,11 @@ typedef struct {
         }                                                                                          \
     } while (0)
 
-/* What goes on beside the tiles. */
+/* What goes on beside the tiles, a part of it with each step. */
 typedef struct {
     const int8_t *ahead;
     ptrdiff_t stride;
-    int ahead_k, results; /* with each step */
+    int ahead_k, results;
     pqc_tile_pending *pending;
 } meanwhile;
 
@@ -177,6 +161,13 @@ INLINE void multiply_all(const pqc_tile_pixels *x, const pqc_tile_weights *w, co
 
 INLINE void load_compensation(const int32_t *compensation, const int TILES, const int VECTORS)
 {
+    if (!compensation) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        return;
+    }
     _tile_loadd(0, compensation, 0);
     if (VECTORS == 2)
         _tile_loadd(1, compensation + PQC_LANES, 0);
