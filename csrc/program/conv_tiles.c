@@ -13,6 +13,7 @@ enum { GRAIN = 1 << 22, MACS_PER_RESULT = 300 };
 enum {
     MAX_MBLOCK = 16, /* tiles of an M-block, at most */
     MBLOCK = 8,      /* if all weights stay in L2 meanwhile */
+    MAX_AHEAD = 16,  /* rows of weights that are fetched with a tile of K */
     MIN_TASKS = 8,   /* of a convolution, if it has so many */
     MIN_USE = 5,     /* a fifth of the products should be wanted */
     MAX_PIXELS = MAX_MBLOCK * PQC_TILE
@@ -72,9 +73,10 @@ typedef struct {
     const pqc_step *step;
     char *const *buffers;
     const pqc_igemm_nhwc *kernels;
-    ptrdiff_t mblock, mblocks, parts, pairs; /* tiles of an M-block; pairs of vectors of a group */
-    bool ahead;                              /* weights do not stay in L2 */
-    pqc_tile_pixels pixels;                  /* but for the tiles */
+    ptrdiff_t tasks, mblock, mblocks, parts,
+        pairs;              /* tiles of an M-block; pairs of vectors of a group */
+    bool ahead;             /* weights do not stay in L2 */
+    pqc_tile_pixels pixels; /* but for the tiles */
     ptrdiff_t k_tiles;
     atomic_uint flags;
 } job;
@@ -101,9 +103,10 @@ static void split(job *j)
 
 /* Some tiles, and where their pixels' results go. */
 typedef struct {
-    ptrdiff_t image, number; /* -1 at first */
-    ptrdiff_t first, tiles;  /* the tiles */
-    const uint8_t *tile[MAX_MBLOCK];
+    ptrdiff_t image, number;                /* -1 at first */
+    ptrdiff_t first, tiles;                 /* the tiles */
+    pqc_tile_pixels pixels[MAX_MBLOCK / 2]; /* of each pair of tiles, of group 0 */
+    pqc_tile_results results[MAX_MBLOCK / 2];
     int begin[MAX_MBLOCK / 2 + 1]; /* of each pair of tiles the first pixel that is wanted */
     uint8_t row[MAX_PIXELS];
     ptrdiff_t offset[1 + PQC_MAX_OUTPUTS][MAX_PIXELS];
@@ -130,8 +133,21 @@ static int add_pixels(const pqc_step *s, mblock *b, int pixels, ptrdiff_t row, p
     return pixels + (int)count;
 }
 
-static void add_pair(const pqc_step *s, mblock *b, ptrdiff_t pair)
+static void set_pixels(const job *j, mblock *b, ptrdiff_t pair)
 {
+    const pqc_step *s = j->step;
+    const uint8_t *x = (const uint8_t *)j->buffers[s->input.buffer] + s->input.offset;
+    pqc_tile_pixels *pixels = &b->pixels[pair];
+    *pixels = j->pixels;
+    pixels->tiles = (int)pqc_min(b->tiles - 2 * pair, 2);
+    for (int n = 0; n < 2; n++)
+        pixels->tile[n] =
+            x + tile_at(s, b->image, b->first + 2 * pair + (n < pixels->tiles ? n : 0));
+}
+
+static void add_pair(const job *j, mblock *b, ptrdiff_t pair)
+{
+    const pqc_step *s = j->step;
     ptrdiff_t pitch = s->tiling.pitch, width = s->output[0].w;
     ptrdiff_t first = (b->first + 2 * pair) * PQC_TILE;
     ptrdiff_t end = pqc_min(first + PQC_TILE_PAIR, (b->first + b->tiles) * PQC_TILE);
@@ -144,6 +160,11 @@ static void add_pair(const pqc_step *s, mblock *b, ptrdiff_t pair)
         at += pitch - x;
     }
     b->begin[pair + 1] = pixels;
+    set_pixels(j, b, pair);
+    b->results[pair] = (pqc_tile_results){
+        .f = &b->f, .row = b->row + b->begin[pair], .pixels = pixels - b->begin[pair]};
+    for (int n = 0; n <= s->outputs; n++)
+        b->results[pair].offset[n] = b->offset[n] + b->begin[pair];
 }
 
 static void begin_mblock(const job *j, mblock *b, ptrdiff_t image, ptrdiff_t number)
@@ -153,12 +174,9 @@ static void begin_mblock(const job *j, mblock *b, ptrdiff_t image, ptrdiff_t num
     b->number = number;
     b->first = number * j->mblock;
     b->tiles = pqc_min(j->mblock, s->tiling.tiles - b->first);
-    const uint8_t *x = (const uint8_t *)j->buffers[s->input.buffer] + s->input.offset;
-    for (ptrdiff_t i = 0; i < b->tiles; i++)
-        b->tile[i] = x + tile_at(s, image, b->first + i);
     b->begin[0] = 0;
     for (ptrdiff_t pair = 0; 2 * pair < b->tiles; pair++)
-        add_pair(s, b, pair);
+        add_pair(j, b, pair);
     b->f = pqc_conv_step_finish(s);
     for (int i = 0; i < s->outputs; i++) {
         const pqc_image *out = &s->output[i];
@@ -167,6 +185,30 @@ static void begin_mblock(const job *j, mblock *b, ptrdiff_t image, ptrdiff_t num
     if (s->residual.codes.content != PQC_NOTHING)
         b->f.residual.at = j->buffers[s->residual.buffer] + s->residual.offset +
                            image * pqc_image_size(&s->residual);
+}
+
+/* What a thread fetches of the next step's weights, two cache lines at a time, `rows` times with each tile of K. */
+typedef struct {
+    const int8_t *at, *end;
+    int rows;
+    bool first; /* the step's own weights have not been read yet */
+} ahead;
+
+/* The part of them that corresponds to tasks begin to end of all. */
+static ahead ahead_of(const job *j, ptrdiff_t begin, ptrdiff_t end)
+{
+    const pqc_weights *next = j->step->next;
+    ahead a = {.first = true};
+    if (!next || next->shape.depthwise)
+        return a;
+    ptrdiff_t bytes = next->shape.groups * next->padded_out * next->k * 4;
+    bytes = pqc_min(bytes, PQC_L2_TILE_WEIGHTS);
+    a.at = next->bytes + pqc_part_begin(bytes, j->tasks, begin);
+    a.end = next->bytes + pqc_part_begin(bytes, j->tasks, end);
+    ptrdiff_t calls = (end - begin) * pqc_div_round_up(j->pairs, j->parts) *
+                      pqc_div_round_up(j->mblock, 2) * j->k_tiles;
+    a.rows = (int)pqc_min(pqc_div_round_up(a.end - a.at, calls * 2 * PQC_CACHE_LINE), MAX_AHEAD);
+    return a;
 }
 
 /* Weights of a pair of vectors. */
@@ -179,43 +221,29 @@ static pqc_tile_weights weights_of(const job *j, ptrdiff_t group, ptrdiff_t pair
         .w = w->bytes + row * w->k * 4 + (channel - panel) * 4,
         .k_stride = 4 * width,
         .compensation = w->shape.zero ? w->compensation + group * w->padded_out + channel : NULL,
+        .channel = group * w->shape.out + channel,
         .channels = (int)pqc_min(w->shape.out - channel, PQC_TILE_PAIR),
     };
 }
 
-/* Weights of the next pair of vectors are fetched while these are multiplied with all tiles. */
-static void fetch_next(const job *j, const mblock *b, ptrdiff_t group, ptrdiff_t pair, ptrdiff_t n,
-                       pqc_tile_weights *weights)
+/* Weights that are read next are fetched meanwhile: those of the step's next pair of vectors, if they have not been read before
+ * or do not stay in L2; else the next step's. */
+static void fetch_ahead(const job *j, const mblock *b, ptrdiff_t group, ptrdiff_t pair, ptrdiff_t n,
+                        ahead *next, pqc_tile_weights *weights)
 {
-    if (pair + 1 == j->pairs)
-        return;
-    pqc_tile_weights next = weights_of(j, group, pair + 1);
-    ptrdiff_t calls = j->ahead ? pqc_div_round_up(b->tiles, 2) : 1;
-    weights->ahead_k = (int)pqc_div_round_up(j->step->weights->k, j->k_tiles * calls);
-    weights->ahead_stride = next.k_stride;
-    weights->ahead =
-        next.w + (j->ahead ? n : 0) * weights->ahead_stride * weights->ahead_k * j->k_tiles;
-}
-
-/* Pair `number` of an M-block's tiles by a pair of vectors. */
-static void multiply(const job *j, const mblock *b, ptrdiff_t group, ptrdiff_t number,
-                     ptrdiff_t pair, pqc_tile_weights *weights, pqc_tile_pending *pending)
-{
-    const pqc_step *s = j->step;
-    pqc_tile_pixels pixels = j->pixels;
-    int first = b->begin[number];
-    pixels.tiles = (int)pqc_min(b->tiles - 2 * number, 2);
-    for (int n = 0; n < 2; n++)
-        pixels.tile[n] =
-            b->tile[2 * number + (n < pixels.tiles ? n : 0)] + group * s->weights->shape.in;
-    pqc_tile_results to = {.f = &b->f,
-                           .channel = group * s->weights->shape.out + PQC_TILE_PAIR * pair,
-                           .row = b->row + first,
-                           .pixels = b->begin[number + 1] - first,
-                           .channels = weights->channels};
-    for (int n = 0; n <= s->outputs; n++)
-        to.offset[n] = b->offset[n] + first;
-    j->kernels->multiply(&pixels, weights, &to, pending);
+    if (pair + 1 < j->pairs && (j->ahead || next->first)) {
+        pqc_tile_weights own = weights_of(j, group, pair + 1);
+        ptrdiff_t calls = j->ahead ? pqc_div_round_up(b->tiles, 2) : 1;
+        weights->ahead_k = (int)pqc_div_round_up(j->step->weights->k, j->k_tiles * calls);
+        weights->ahead_stride = own.k_stride;
+        weights->ahead =
+            own.w + (j->ahead ? n : 0) * weights->ahead_stride * weights->ahead_k * j->k_tiles;
+    } else if (next->at < next->end) {
+        weights->ahead = next->at;
+        weights->ahead_stride = 2 * PQC_CACHE_LINE;
+        weights->ahead_k = next->rows;
+        next->at += next->rows * j->k_tiles * weights->ahead_stride;
+    }
 }
 
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -226,8 +254,9 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     pqc_tile_pending pending;
     b.number = b.image = -1;
     pending.turn = pending.done = 0;
-    pending.to.pixels = 0;
+    pending.to = NULL;
     pending.flags = 0;
+    ahead next = ahead_of(j, begin, end);
     j->kernels->begin(run_k(j->step));
     for (ptrdiff_t i = begin; i < end; i++) {
         ptrdiff_t number = i % j->mblocks, rest = i / j->mblocks, group = rest % shape->groups;
@@ -240,13 +269,22 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
         ptrdiff_t first = pqc_part_begin(j->pairs, j->parts, part);
         ptrdiff_t pairs = pqc_part_begin(j->pairs, j->parts, part + 1) - first;
         ptrdiff_t rows = pqc_div_round_up(b.tiles, 2);
+        ptrdiff_t pair = first, n = 0;
         for (ptrdiff_t at = 0; at < pairs * rows; at++) {
-            ptrdiff_t pair = first + (j->ahead ? at / rows : at % pairs);
-            ptrdiff_t n = j->ahead ? at % rows : at / pairs;
             pqc_tile_weights weights = weights_of(j, group, pair);
-            if (j->ahead || (i == begin && n == 0))
-                fetch_next(j, &b, group, pair, n, &weights);
-            multiply(j, &b, group, n, pair, &weights, &pending);
+            next.first &= i == begin && n == 0;
+            fetch_ahead(j, &b, group, pair, n, &next, &weights);
+            pqc_tile_pixels pixels = b.pixels[n];
+            pixels.tile[0] += group * shape->in;
+            pixels.tile[1] += group * shape->in;
+            j->kernels->multiply(&pixels, &weights, &b.results[n], &pending);
+            if (j->ahead && ++n == rows) {
+                n = 0;
+                pair++;
+            } else if (!j->ahead && ++pair == first + pairs) {
+                pair = first;
+                n++;
+            }
         }
     }
     j->kernels->flush(&pending);
@@ -259,8 +297,8 @@ unsigned pqc_conv_tiles_run(const pqc_step *s, char *const *buffers)
     const pqc_weights *w = s->weights;
     job j = {.step = s, .buffers = buffers, .kernels = pqc.igemm_nhwc};
     split(&j);
-    ptrdiff_t tasks = j.parts * s->input.n * w->shape.groups * j.mblocks;
+    j.tasks = j.parts * s->input.n * w->shape.groups * j.mblocks;
     ptrdiff_t results = s->input.n * w->shape.groups * w->padded_out * s->tiling.tiles * PQC_TILE;
-    pqc_parallel_tasks(tasks, results * (4 * w->k + MACS_PER_RESULT), GRAIN, run_tasks, &j);
+    pqc_parallel_tasks(j.tasks, results * (4 * w->k + MACS_PER_RESULT), GRAIN, run_tasks, &j);
     return atomic_load(&j.flags);
 }

@@ -2,6 +2,16 @@
 
 #include <time.h>
 
+void pqc_program_link(pqc_program *program)
+{
+    const pqc_weights *next = NULL;
+    for (ptrdiff_t i = program->steps - 1; i >= 0; i--) {
+        program->step[i].next = next;
+        if (program->step[i].weights)
+            next = program->step[i].weights;
+    }
+}
+
 char *pqc_program_take_arena(pqc_program *program)
 {
     for (int i = 0; i < PQC_KEPT_ARENAS; i++) {

@@ -14,6 +14,9 @@ typedef struct {
     _Atomic(char *) arena[PQC_KEPT_ARENAS]; /* of calls that are over, for the next */
 } pqc_program;
 
+/* Tells each step whose weights are read after its own. */
+void pqc_program_link(pqc_program *program);
+
 /* One that is kept, or NULL: the caller allocates arena_bytes bytes then, 64-aligned. */
 char *pqc_program_take_arena(pqc_program *program);
 

@@ -56,6 +56,7 @@ typedef struct {
     int outputs;
     pqc_window y, x;            /* of convolutions, pools and averages */
     const pqc_weights *weights; /* of convolutions */
+    const pqc_weights *next;    /* of a later step, which may be fetched meanwhile; or NULL */
     float low, high, second_low, second_high;
     bool hard_swish;
     pqc_image more[PQC_MAX_OPERANDS - 2]; /* operands of chains beside input and residual */

@@ -6,6 +6,8 @@
 #include "avx512.h"
 #include "finish_nhwc.h"
 
+#include <math.h>
+
 #define FINISH_INLINE AVX512 PQC_INLINE
 
 /* Scale and bias of up to four vectors of channels; of the last one `lanes`. */
@@ -33,13 +35,19 @@ FINISH_INLINE finish_channels finish_channels_of(const pqc_finish_params *f, con
     return c;
 }
 
-/* In this order of operands NaN stays NaN. */
+/* In this order of operands NaN stays NaN.  A bound that is infinite costs nothing: branches are free beside vectors. */
 FINISH_INLINE void finish_clamp(__m512 *y, const int N, float low, float high)
 {
-    __m512 least = _mm512_set1_ps(low), most = _mm512_set1_ps(high);
-    PQC_UNROLL(4)
-    for (int i = 0; i < N; i++)
-        y[i] = _mm512_min_ps(most, _mm512_max_ps(least, y[i]));
+    if (low > -INFINITY) {
+        PQC_UNROLL(4)
+        for (int i = 0; i < N; i++)
+            y[i] = _mm512_max_ps(_mm512_set1_ps(low), y[i]);
+    }
+    if (high < INFINITY) {
+        PQC_UNROLL(4)
+        for (int i = 0; i < N; i++)
+            y[i] = _mm512_min_ps(_mm512_set1_ps(high), y[i]);
+    }
 }
 
 FINISH_INLINE __m512 finish_hard_swish(__m512 y)
@@ -58,7 +66,8 @@ FINISH_INLINE __m512 finish_values(const pqc_pixels *from, const int CONTENT, co
     __m512i code = CONTENT == PQC_U8_CODES
                        ? _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, at))
                        : _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(lanes, at));
-    code = _mm512_sub_epi32(code, _mm512_set1_epi32(from->zero));
+    if (from->zero)
+        code = _mm512_sub_epi32(code, _mm512_set1_epi32(from->zero));
     return divide16(_mm512_cvtepi32_ps(code), _mm512_set1_ps(from->div),
                     _mm512_set1_ps(1 / from->div));
 }
@@ -70,7 +79,8 @@ FINISH_INLINE void finish_store_floats(const __m512 *y, const int V, __mmask16 l
         _mm512_mask_storeu_ps(at + 64 * v, v == V - 1 ? last : 0xffff, y[v]);
 }
 
-/* Words of V vectors of a pixel: those of two are packed lane by lane and put in order. */
+/* Words of V vectors of a pixel: those of two are packed lane by lane and put in order.  If `lo` is the least word, saturation
+ * does what it does, as there is no zero point then. */
 FINISH_INLINE void finish_store_words(const __m512 *y, const int V, __mmask16 last,
                                       const pqc_pixels *to, char *at)
 {
@@ -79,8 +89,12 @@ FINISH_INLINE void finish_store_words(const __m512 *y, const int V, __mmask16 la
     PQC_UNROLL(4)
     for (int v = 0; v < V; v++) {
         __m512 code = _mm512_mul_ps(y[v], _mm512_set1_ps(to->mul));
-        code = _mm512_min_ps(_mm512_max_ps(code, _mm512_set1_ps(to->lo)), _mm512_set1_ps(to->hi));
-        codes[v] = _mm512_add_epi32(_mm512_cvtps_epi32(code), _mm512_set1_epi32(to->zero));
+        if (to->lo > INT16_MIN || to->zero)
+            code = _mm512_max_ps(code, _mm512_set1_ps(to->lo));
+        code = _mm512_min_ps(code, _mm512_set1_ps(to->hi));
+        codes[v] = _mm512_cvtps_epi32(code);
+        if (to->zero)
+            codes[v] = _mm512_add_epi32(codes[v], _mm512_set1_epi32(to->zero));
     }
     PQC_UNROLL(2)
     for (int v = 0; v + 1 < V; v += 2) {
@@ -99,16 +113,20 @@ FINISH_INLINE __m512i finish_bytes(const __m512 *y, const int N, const pqc_pixel
 {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     __m512 mul = _mm512_set1_ps(to->mul), hi = _mm512_set1_ps(to->hi);
-    __m512i zero = _mm512_set1_epi16((short)to->zero), codes[4], words[2];
+    int32_t least = (int32_t)to->lo + to->zero;
+    __m512i codes[4], words[2];
     PQC_UNROLL(4)
     for (int i = 0; i < N; i++)
         codes[i] = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_mul_ps(y[i], mul), hi));
     PQC_UNROLL(2)
-    for (int i = 0; i < N; i += 2)
-        words[i / 2] =
-            _mm512_adds_epi16(_mm512_packs_epi32(codes[i], codes[i + 1 < N ? i + 1 : i]), zero);
+    for (int i = 0; i < N; i += 2) {
+        words[i / 2] = _mm512_packs_epi32(codes[i], codes[i + 1 < N ? i + 1 : i]);
+        if (to->zero)
+            words[i / 2] = _mm512_adds_epi16(words[i / 2], _mm512_set1_epi16((short)to->zero));
+    }
     __m512i bytes = _mm512_packus_epi16(words[0], words[N > 2]);
-    bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8((char)((int32_t)to->lo + to->zero)));
+    if (least > 0)
+        bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8((char)least));
     return _mm512_permutexvar_epi32(order, bytes);
 }
 

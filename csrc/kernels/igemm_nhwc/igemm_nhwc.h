@@ -29,6 +29,7 @@ typedef struct {
     const int8_t *w;
     ptrdiff_t k_stride;
     const int32_t *compensation; /* NULL: zeros */
+    ptrdiff_t channel;           /* of the output stage */
     int channels;                /* at most 32 */
     /* Kr groups that are soon wanted: so many are fetched with each tile of K.  NULL if none. */
     const int8_t *ahead;
@@ -36,21 +37,22 @@ typedef struct {
     int ahead_k;
 } pqc_tile_weights;
 
-/* Where results of the channels from `channel` on go: pixel i is row[i] of the tiles' pixels and lies offset[0][i] bytes from `at` of the residual and
- * offset[1 + n][i] of output n.  All of it has to stay until the results are not pending any more. */
+/* Where results go: pixel i is row[i] of the tiles' pixels and lies offset[0][i] bytes from `at` of the residual and
+ * offset[1 + n][i] from that of output n.  All of it has to stay until the results are not pending any more. */
 typedef struct {
-    const pqc_finish_params *f;
-    ptrdiff_t channel;
+    const pqc_finish_params *f; /* of channel 0 */
     const uint8_t *row;
     const ptrdiff_t *offset[1 + PQC_MAX_OUTPUTS];
-    int pixels, channels;
+    int pixels;
 } pqc_tile_results;
 
-/* Starts as {0}. */
+/* Starts with `to` NULL and no flags. */
 typedef struct {
     _Alignas(64) int32_t sums[2][PQC_TILE_PAIR * PQC_TILE_PAIR];
     int turn, done; /* whose sums are pending, and of how many pixels the results are stored */
-    pqc_tile_results to;
+    const pqc_tile_results *to;
+    ptrdiff_t channel;
+    int channels;
     unsigned flags; /* of pack_u8.h */
 } pqc_tile_pending;
 

@@ -45,27 +45,29 @@ AMX static void end(void)
 /* Results of the next pixels, as many as are said and wanted. */
 AVX512 static void finish_some(pqc_tile_pending *pending, int count)
 {
-    const pqc_tile_results *to = &pending->to;
+    const pqc_tile_results *to = pending->to;
     finish_pixels pixels = {pending->sums[pending->turn], PQC_TILE_PAIR, to->row, to->offset,
-                            to->channel};
+                            pending->channel};
     finish_refused r = {0, 0};
     int first = pending->done, stop = (int)pqc_min(first + count, to->pixels);
-    if (to->channels == PQC_TILE_PAIR)
+    int channels = pending->channels;
+    if (channels == PQC_TILE_PAIR)
         finish_run(&pixels, first, stop, 2, 2, to->f, &r);
-    else if (to->channels > PQC_TILE)
-        finish_some_way(&pixels, first, stop, 1, 2, to->channels, to->f, &r);
-    else if (to->channels == PQC_TILE)
-        finish_some_way(&pixels, first, stop, 4, 1, to->channels, to->f, &r);
+    else if (channels > PQC_TILE)
+        finish_some_way(&pixels, first, stop, 1, 2, channels, to->f, &r);
+    else if (channels == PQC_TILE)
+        finish_some_way(&pixels, first, stop, 4, 1, channels, to->f, &r);
     else
-        finish_some_way(&pixels, first, stop, 1, 1, to->channels, to->f, &r);
+        finish_some_way(&pixels, first, stop, 1, 1, channels, to->f, &r);
     pending->done = stop;
     pending->flags |= finish_flags(&r);
 }
 
 AMX static void flush(pqc_tile_pending *pending)
 {
-    if (pending->done < pending->to.pixels)
-        finish_some(pending, pending->to.pixels);
+    if (pending->to && pending->done < pending->to->pixels)
+        finish_some(pending, pending->to->pixels);
+    pending->to = NULL;
 }
 
 /* A step of K: where its operands begin, and their rows' distances. */
@@ -116,7 +118,7 @@ typedef struct {
 typedef struct {
     const int8_t *ahead;
     ptrdiff_t stride;
-    int ahead_k, results;
+    int ahead_k, results, left;
     pqc_tile_pending *pending;
 } meanwhile;
 
@@ -127,8 +129,10 @@ INLINE void do_meanwhile(meanwhile *m, const int VECTORS)
         if (VECTORS == 2)
             _mm_prefetch((const char *)m->ahead + 64, _MM_HINT_T1);
     }
-    if (m->pending->done < m->pending->to.pixels)
+    if (m->left > 0) {
         finish_some(m->pending, m->results);
+        m->left -= m->results;
+    }
 }
 
 /* All kr groups. */
@@ -194,8 +198,9 @@ INLINE void multiply_tiles(const pqc_tile_pixels *x, const pqc_tile_weights *w, 
                            const int VECTORS, const bool MIXED, pqc_tile_pending *pending)
 {
     ptrdiff_t steps = x->runs * pqc_div_round_up(x->run_k, PQC_TILE);
-    int results = (int)(pqc_div_round_up(pending->to.pixels, 2 * steps) * 2);
-    meanwhile m = {w->ahead, w->ahead_stride, w->ahead ? w->ahead_k : 0, results, pending};
+    int left = pending->to ? pending->to->pixels : 0;
+    int results = left > 2 * (int)steps ? (int)pqc_div_round_up(left, 2 * steps) * 2 : 2;
+    meanwhile m = {w->ahead, w->ahead_stride, w->ahead ? w->ahead_k : 0, results, left, pending};
     load_compensation(w->compensation, TILES, VECTORS);
     multiply_all(x, w, TILES, VECTORS, MIXED, &m);
     flush(pending);
@@ -223,7 +228,9 @@ AMX static void multiply(const pqc_tile_pixels *x, const pqc_tile_weights *w,
         multiply_some(x, w, 1, 2, pending);
     else
         multiply_some(x, w, 1, 1, pending);
-    pending->to = *to;
+    pending->to = to;
+    pending->channel = w->channel;
+    pending->channels = w->channels;
     pending->done = 0;
 }
 
