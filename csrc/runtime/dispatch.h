@@ -69,7 +69,7 @@ typedef struct {
     pqc_layer_norm_f32_fn *layer_norm_f32;
     pqc_decode_f32_fn *decode_f32;
     pqc_encode_f32_fn *encode_f32;
-    pqc_dwconv_u8s8_fn *dwconv_u8s8;       /* or NULL: these six are the last */
+    pqc_dwconv_u8s8_fn *dwconv_u8s8;       /* or NULL: these seven are the last */
     pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32; /* or NULL */
     pqc_gemv_u8s8_fn *gemv_u8s8;           /* or NULL */
     const pqc_winograd *winograd;          /* or NULL */
