@@ -13,7 +13,7 @@ from ..nodes import is_quantizer
 from .layers import Layer, layer_of
 from .operations import Clamp
 
-__all__ = ["Fused", "fused_layers"]
+__all__ = ["Fused", "clamp_of", "fused_layers"]
 
 
 class Fused:
@@ -40,7 +40,7 @@ class Fused:
 
     def take(self, step: Any) -> bool:
         """Takes the only reader of the output along, if the output stage can compute it."""
-        clamp = _clamp_of(step.node)
+        clamp = clamp_of(step.node)
         if clamp is not None and step.reads[0] is self.output:
             return self._take_clamp(step, clamp)
         if _is(step.node, "HardSwish") and self.residual is None and not self.hard_swish:
@@ -76,7 +76,7 @@ def _is(node: ir.Node, kind: str) -> bool:
     return node.op_type == kind and node.domain in ("", "ai.onnx")
 
 
-def _clamp_of(node: ir.Node) -> Clamp | None:
+def clamp_of(node: ir.Node) -> Clamp | None:
     """The bounds of a Relu or of a Clip by constants."""
     if _is(node, "Relu"):
         return Clamp(0.0, np.inf)

@@ -14,17 +14,18 @@ import onnx_ir as ir
 from ..arithmetic import signs_zeros
 from ..interpreter.run import Interpreter
 from ..interpreter.steps import named
-from ..interpreter.table import attribute
 from ..nodes import is_quantizer, quantizer
 from .calls import Call
 from .chains import Chained, chains_of, is_float
 from .fusing import Fused, fused_layers
-from .layers import codes_of, windows_of
+from .layers import codes_of
 from .lowered import Lowered
+from .maxima import clamped_pool, max_pool
 from .moves import depth_to_space, is_channels_last, joins_channels, resize_factors
 from .natures import image_values, rank_of
 from .operations import (
     FLOATS,
+    U8,
     Chain,
     Codes,
     Concat,
@@ -40,7 +41,7 @@ from .operations import (
     Rows,
     array_of,
 )
-from .pooling import average_of, is_row
+from .pooling import average_of, pixels_first, row_of
 from .row_functions import row_function
 
 __all__ = ["lower"]
@@ -164,7 +165,7 @@ class _Lowering:
 
     def lower_chain(self, chain: Chained) -> None:
         value, forms = chain.output, self.forms(chain.output)
-        if not forms:
+        if not forms or self.lower_clamped_pool(chain, forms):
             return
         image = value in self.images and all(
             rank_of(each) == rank_of(value) if isinstance(each, ir.Value) else each.ndim <= (rank_of(value) or 0)
@@ -181,6 +182,18 @@ class _Lowering:
                 made.operands.append(self.constant(each, rank_of(value) if image else None))
             else:
                 made.operands.append(self.want_operand(each, image))
+
+    def lower_clamped_pool(self, chain: Chained, forms: list[Key]) -> bool:
+        """A clamp of maxima of which only codes are wanted: the codes are clamped before."""
+        found = None if any(key.form is None or key.matrix or key.form.content != U8 for key in forms) else \
+            clamped_pool(chain)
+        if found is None:
+            return False
+        for key in forms:
+            assert key.form is not None
+            source = self.want(found.source, found.codes(key.form))
+            self.operations.append(Pool(chain.steps[-1].node.name or "", source, key, found.y, found.x, found.ceil))
+        return True
 
     def constant(self, array: Any, rank: int | None = None) -> Key:
         """A constant of a chain; over images, which have a rank, its channels last."""
@@ -243,15 +256,28 @@ class _Lowering:
         return True
 
     def lower_flatten(self, step: Any, forms: list[Key]) -> bool:
-        """Images of one pixel as rows, where only bytes of them are wanted."""
-        source = step.reads[0] if step.reads else None
-        if any(key.form is None or not key.matrix or key.form.content != 2 for key in forms) or not is_row(step):
+        """Images as rows, where only bytes are wanted: of one pixel, or for a layer whose weights take that order."""
+        source, row = step.reads[0] if step.reads else None, row_of(step)
+        if row is None or source not in self.images or any(
+                key.form is None or not key.matrix or key.form.content != U8 for key in forms):
             return False
-        if source not in self.images:
+        channels, pixels = row
+        layers = [self.only_layer(key) for key in forms] if pixels > 1 else []
+        if None in layers:
             return False
+        for layer in layers:
+            assert layer is not None
+            layer.weight = pixels_first(layer.weight, channels)
         for key in forms:
-            self.operations.append(Flat(step.node.name or "", self.want(source, key.form), key))
+            assert key.form is not None
+            self.operations.append(Flat(step.node.name or "", self.want(source, key.form), key, pixels))
         return True
+
+    def only_layer(self, key: Key) -> Conv | None:
+        """The layer that multiplies rows which nothing else reads."""
+        readers = [each for each in self.operations if key in each.reads()]
+        reader = readers[0] if len(readers) == 1 else None
+        return reader if isinstance(reader, Conv) and reader.residual != key else None
 
     def lower_move(self, step: Any, forms: list[Key]) -> bool:
         """Images of the same codes, or floats: repeated pixels, channels as pixels, channels behind each other."""
@@ -281,14 +307,10 @@ class _Lowering:
         node, value = step.node, step.outputs[0]
         if any(key.form is None or key.matrix or key.form.content != 2 for key in forms):
             return False
-        if node.op_type == "MaxPool":
-            kernel = tuple(attribute(node, "kernel_shape", ()))
-            windows = windows_of(node, kernel) if len(kernel) == 2 else None
-            if windows is None or attribute(node, "storage_order", 0):
-                return False
+        pool = max_pool(node)
+        if pool is not None:
             for key in forms:
-                self.operations.append(Pool(node.name or "", self.want(step.reads[0], key.form), key, *windows,
-                                            bool(attribute(node, "ceil_mode", 0))))
+                self.operations.append(Pool(node.name or "", self.want(step.reads[0], key.form), key, *pool))
             return True
         if not joins_channels(node, rank_of(value) or 4):
             return False

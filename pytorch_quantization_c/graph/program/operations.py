@@ -252,10 +252,11 @@ class Average(Operation):
 
 @dataclass(eq=False)
 class Flat(Operation):
-    """Images of one pixel as the rows of a matrix."""
+    """Images as the rows of a matrix, the channels of a pixel together; `pixels`: of an image."""
 
     input: Key
     output: Key
+    pixels: int = 1
 
     def reads(self) -> list[Key]:
         return [self.input]

@@ -149,7 +149,8 @@ class _Binder:
                         each.y.pads(x.h)[0], each.x.pads(x.w)[0])
         elif isinstance(each, Pool):
             x = self.dims[each.input]
-            tables.pool(each, image(each.input), image(each.output), each.y.pads(x.h)[0], each.x.pads(x.w)[0])
+            target = image(each.output)._replace(codes=each.input.form or FLOATS)  # which may be clamped more
+            tables.pool(each, image(each.input), target, each.y.pads(x.h)[0], each.x.pads(x.w)[0])
         elif isinstance(each, Rearranged):
             tables.rearranged(each, image(each.input), image(each.output))
         elif isinstance(each, Rows):
@@ -160,7 +161,8 @@ class _Binder:
             tables.average(each, image(each.input), [image(key) for key in each.outputs], each.y.pads(x.h)[0],
                            each.x.pads(x.w)[0])
         elif isinstance(each, Flat):
-            tables.move(4, image(each.input), image(each.output)._replace(dims=self.dims[each.input]))
+            dims, target = self.dims[each.input], image(each.output)
+            tables.move(4, image(each.input), target._replace(dims=dims, pixel=dims.c * target.codes.size))
         elif isinstance(each, Chain):
             images = self._chain_images(each)
             tables.chain(each, images[:len(each.operands)], images[len(each.operands):])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from ..interpreter.table import attribute, constant
 from ..nodes import is_quantizer, quantizer
@@ -13,7 +14,7 @@ from .layers import windows_of
 from .natures import rank_of
 from .operations import FLOATS, Average, Key, Window
 
-__all__ = ["average_of", "is_row"]
+__all__ = ["average_of", "pixels_first", "row_of"]
 
 ONE = Window(1)
 
@@ -44,15 +45,23 @@ def average_of(step: Any) -> Average | None:
     return Average(node.name or "", Key(-1, FLOATS), [], *windows, ceil, padded)
 
 
-def is_row(step: Any) -> bool:
-    """Whether a step makes rows of images that are known to have one pixel: their channels."""
+def row_of(step: Any) -> tuple[int, int] | None:
+    """Channels and pixels of images of a known size that a step makes rows of; None if it does not."""
     node, value = step.node, step.reads[0] if step.reads else None
     if node.op_type not in ("Flatten", "Reshape", "Squeeze") or node.domain not in ("", "ai.onnx"):
-        return False
+        return None
     while value is not None and value.producer() is not None and is_quantizer(value.producer()):
         value = quantizer(value.producer()).input
     made = step.outputs[0]
-    if value is None or rank_of(value) != 4 or rank_of(made) != 2:
-        return False
-    channels, pixels = value.shape[1], (value.shape[2], value.shape[3])
-    return isinstance(channels, int) and pixels == (1, 1) and made.shape[1] == channels
+    if value is None or value.shape is None or rank_of(value) != 4 or rank_of(made) != 2:
+        return None
+    sizes = list(value.shape)[1:]
+    channels, height, width = (size if isinstance(size, int) else 0 for size in sizes)
+    pixels = height * width
+    return (channels, pixels) if channels * pixels > 0 and made.shape[1] == channels * pixels else None
+
+
+def pixels_first(weight: NDArray[np.int8], channels: int) -> NDArray[np.int8]:
+    """The weights of a linear layer: (outputs, 1, 1, channels * pixels) to (outputs, 1, 1, pixels * channels)."""
+    parts = weight.reshape(len(weight), channels, -1).transpose(0, 2, 1)
+    return np.ascontiguousarray(parts).reshape(weight.shape)

@@ -98,10 +98,10 @@ def _concat(each: Concat, dims: dict[Key, Dims]) -> Dims:
     return parts[0]._replace(c=sum(part.c for part in parts))
 
 
-def _flat(x: Dims) -> Dims:
-    if (x.h, x.w) != (1, 1):
+def _flat(each: Flat, x: Dims) -> Dims:
+    if x.h * x.w != each.pixels:
         raise Unsupported(f"images of {x.h} x {x.w} pixels as rows of a matrix")
-    return Dims(1, 1, x.n, x.c, (x.n,))
+    return Dims(1, 1, x.n, x.h * x.w * x.c, (x.n,))
 
 
 def of_four_axes(shapes: Sequence[tuple[int, ...]]) -> list[Dims]:
@@ -165,7 +165,7 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
     if isinstance(each, Rows):
         return _rows(each, dims)
     if isinstance(each, Flat):
-        return _flat(dims[each.input])
+        return _flat(each, dims[each.input])
     if isinstance(each, Average) and each.whole:
         return dims[each.input]._replace(h=1, w=1)
     if isinstance(each, Pool | Average):

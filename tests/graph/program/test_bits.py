@@ -74,3 +74,10 @@ def test_layers_and_what_follows_them_run_in_c(rng: np.random.Generator) -> None
     assert kernels.count("convolution") == 8 and kernels.count("linear") == 1 and kernels.count("max pool") == 1
     names = [row.name for row in graph.compile(model).summary() if row.kernel == "Python"]
     assert len(names) <= 2  # the mean and Flatten
+
+
+def test_clamps_of_maxima_and_rows_of_images_run_in_c(rng: np.random.Generator) -> None:
+    """Codes are clamped before their maxima are taken; behind Flatten a layer takes a pixel's channels together."""
+    model, _ = quantized(rng, "lenet")
+    assert [row.kernel for row in graph.compile(model).summary()] == [
+        "import", "convolution", "max pool", "convolution", "max pool", "flatten", "linear", "linear"]

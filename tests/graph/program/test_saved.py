@@ -299,20 +299,26 @@ def _floats(program: Any, arrays: Any) -> None:
     arrays[name] = arrays[name].astype(np.float32)
 
 
-def _other_operator(program: Any, arrays: Any) -> None:
-    _first(program, "Python")["call"]["compute"]["node"]["op_type"] = "Nothing"
-
-
 @pytest.mark.parametrize(("change", "text"), [
     (_cycle, "wait for each other"), (_twice, "is made twice"), (_from_nowhere, "nothing makes value 12345"),
     (_wrong_weight, "expected a weight"), (_floats, "expected an array of int8"),
-    (_other_operator, "no function for Nothing"), (_wide, "bytes of memory|an array of shape"),
+    (_wide, "bytes of memory|does not fit the weights"),
 ])
 def test_hostile_programs(saved: Any, change: Any, text: str) -> None:
-    _, path, feeds = saved("lenet")
+    _, path, feeds = saved("mobilenet")
     _changed(path, change)
     with pytest.raises(ValueError, match=text):
         graph.load_session(path).run(None, feeds(1))
+
+
+def test_an_operator_that_there_is_not(rng: np.random.Generator, tmp_path: Path) -> None:
+    def other(program: Any, arrays: Any) -> None:
+        _first(program, "Python")["call"]["compute"]["node"]["op_type"] = "Nothing"
+
+    graph.compile(network("y = Cos (x)", "float[N] x", "float[N] y")).save(tmp_path / "x.pqc")
+    _changed(tmp_path / "x.pqc", other)
+    with pytest.raises(ValueError, match="no function for Nothing"):
+        graph.load_session(tmp_path / "x.pqc")
 
 
 def test_fields_that_are_younger_than_the_file(saved: Any) -> None:

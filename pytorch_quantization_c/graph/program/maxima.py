@@ -1,0 +1,56 @@
+"""Max pools, and clamps behind them: of codes, a clamp may as well come first."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+
+from ..interpreter.table import attribute
+from .chains import Chained
+from .fusing import clamp_of
+from .layers import windows_of
+from .operations import Clamp, Codes, Window
+
+__all__ = ["ClampedPool", "clamped_pool", "max_pool"]
+
+
+class ClampedPool(NamedTuple):
+    """A max pool of an image and the clamp of its maxima."""
+
+    source: ir.Value
+    y: Window
+    x: Window
+    ceil: bool
+    clamp: Clamp
+
+    def codes(self, wanted: Codes) -> Codes:
+        """Codes whose maxima are those of the clamped maxima, which are wanted: rounding keeps the order."""
+        low, high = (float(np.rint(np.float32(bound) * np.float32(wanted.mul))) for bound in self.clamp)
+        return wanted._replace(lo=min(max(wanted.lo, low), wanted.hi), hi=max(min(wanted.hi, high), wanted.lo))
+
+
+def max_pool(node: ir.Node) -> tuple[Window, Window, bool] | None:
+    """The windows of a MaxPool with two axes, and its ceil_mode."""
+    if node.op_type != "MaxPool" or node.domain not in ("", "ai.onnx") or attribute(node, "storage_order", 0):
+        return None
+    kernel = tuple(attribute(node, "kernel_shape", ()))
+    windows = windows_of(node, kernel) if len(kernel) == 2 else None
+    if windows is None or any(each.name for each in node.outputs[1:]):
+        return None
+    return *windows, bool(attribute(node, "ceil_mode", 0))
+
+
+def clamped_pool(chain: Chained) -> ClampedPool | None:
+    """What a chain computes, if it is a clamp of maxima none of which is of an empty window."""
+    node, value = chain.steps[0].node, chain.operands[0]
+    clamp = clamp_of(node) if len(chain.steps) == len(chain.operands) == 1 else None
+    pool = value.producer() if clamp is not None and isinstance(value, ir.Value) else None
+    found = None if pool is None else max_pool(pool)
+    if pool is None or found is None or clamp is None or clamp.low > clamp.high:
+        return None
+    y, x, ceil = found
+    source = pool.inputs[0]
+    if source is None or any(max(each.before, each.after) >= each.reach for each in (y, x)):
+        return None
+    return ClampedPool(source, y, x, ceil, clamp)
