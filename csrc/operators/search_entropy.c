@@ -52,6 +52,11 @@ static void bound(pqc_ranges *r, ptrdiff_t number, ptrdiff_t end)
     r->found[number] = INFINITY;
     if (!(range->least <= r->best + tie) || range->least == INFINITY)
         return;
+    if (pqc_entropy_is_zero(&j->table,
+                            bins_of(s, least))) { /* none is less; often many are equal */
+        range->least = r->found[number] = 0.0;
+        return;
+    }
     if (r->width > 1)
         range->least +=
             pqc_entropy_of_flattening(&j->table, bins_of(s, range->at), bins_of(s, end - 1));

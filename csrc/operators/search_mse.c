@@ -8,6 +8,7 @@ typedef struct {
     const float *centres;
     pqc_mse_table table;
     pqc_ranges ranges; /* of the candidates up to one that makes everything 0 */
+    int32_t *order;    /* the candidates' bins by rising centres; NULL: they are in that order */
 } job;
 
 static ptrdiff_t candidates_of(pqc_search s)
@@ -21,9 +22,14 @@ size_t pqc_mse_scratch(pqc_search s)
            ((size_t)candidates_of(s) + 1) * (sizeof(pqc_range) + sizeof(double));
 }
 
+static ptrdiff_t bin_of(const job *j, ptrdiff_t n)
+{
+    return j->order ? j->order[n] : j->s.start + n * j->s.stride;
+}
+
 static float candidate(const job *j, ptrdiff_t n)
 {
-    return j->centres[j->s.start + n * j->s.stride];
+    return j->centres[bin_of(j, n)];
 }
 
 static pqc_mse_quant quant_of(const job *j, ptrdiff_t n)
@@ -31,10 +37,10 @@ static pqc_mse_quant quant_of(const job *j, ptrdiff_t n)
     return pqc_mse_quant_of(&j->table, candidate(j, n));
 }
 
-/* Whether a candidate quantises as the one before. */
+/* Whether a candidate quantises as the one before, which is an earlier bin. */
 static bool is_repeated(const job *j, ptrdiff_t n, const pqc_mse_quant *q)
 {
-    if (n == 0)
+    if (n == 0 || bin_of(j, n - 1) > bin_of(j, n))
         return false;
     pqc_mse_quant before = quant_of(j, n - 1);
     return (before.zero && q->zero) || (before.mul == q->mul && before.div == q->div);
@@ -74,8 +80,8 @@ static ptrdiff_t narrow_down(job *j)
     return pqc_narrow_down(r);
 }
 
-/* The first candidate from which on everything becomes 0, and one more. */
-static ptrdiff_t end_of(const job *j, ptrdiff_t n)
+/* The first candidate from which on everything becomes 0, and one more; it is the earliest bin of those. */
+static ptrdiff_t end_of(job *j, ptrdiff_t n)
 {
     ptrdiff_t low = 0, high = n;
     while (low < high) {
@@ -86,7 +92,20 @@ static ptrdiff_t end_of(const job *j, ptrdiff_t n)
         else
             low = middle + 1;
     }
+    for (ptrdiff_t i = low + 1; j->order && i < n; i++)
+        j->order[low] = j->order[i] < j->order[low] ? j->order[i] : j->order[low];
     return low < n ? low + 1 : n;
+}
+
+/* The candidates by their centres, those below 0 left out; how many there are, or PQC_STOPPED. */
+static ptrdiff_t sort_candidates(job *j)
+{
+    ptrdiff_t n = 0;
+    j->order = j->table.order;
+    for (ptrdiff_t bin = j->s.start; bin < j->s.bins; bin += j->s.stride)
+        if (j->centres[bin] >= 0.0f)
+            j->order[n++] = (int32_t)bin;
+    return pqc_mse_sort(&j->s, j->centres, j->order, j->order + j->s.bins, n) ? n : PQC_STOPPED;
 }
 
 static ptrdiff_t every_candidate(job *j, ptrdiff_t n)
@@ -107,10 +126,14 @@ ptrdiff_t pqc_mse_search(pqc_search s, const float *centres, pqc_int_format form
     double *errors = (double *)((char *)scratch + pqc_mse_table_scratch(s.bins));
     j.ranges = (pqc_ranges){.search = &j.s, .bound = bound, .context = &j, .found = errors};
     j.ranges.ranges = (pqc_range *)(errors + candidates + 1);
-    bool rising = pqc_mse_table_init(&j.table, s, centres, format, scratch);
-    if (rising && j.table.n == 0)
+    int kind = pqc_mse_table_init(&j.table, &s, centres, format, scratch);
+    if (kind == PQC_MSE_RISING && j.table.n == 0)
         return s.start;
-    if (rising) {
+    if (kind == PQC_MSE_SORTED)
+        candidates = sort_candidates(&j);
+    if (kind < 0 || candidates < 0)
+        return PQC_STOPPED;
+    if (kind != PQC_MSE_PLAIN) {
         j.ranges.candidates = end_of(&j, candidates);
         n = narrow_down(&j);
     } else {
@@ -118,7 +141,10 @@ ptrdiff_t pqc_mse_search(pqc_search s, const float *centres, pqc_int_format form
     }
     if (n < 0 || !pqc_in_slices(&j.ranges, n, j.table.n, 1, full_slice, &j))
         return PQC_STOPPED;
+    const pqc_range *left = j.ranges.ranges;
     for (ptrdiff_t i = 1; i < n; i++)
-        best = errors[i] < errors[best] ? i : best;
-    return n == 0 ? -1 : s.start + j.ranges.ranges[best].at * s.stride;
+        if (errors[i] < errors[best] ||
+            (errors[i] == errors[best] && bin_of(&j, left[i].at) < bin_of(&j, left[best].at)))
+            best = i;
+    return n == 0 ? -1 : bin_of(&j, left[best].at);
 }

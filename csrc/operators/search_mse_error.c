@@ -4,8 +4,13 @@
 #include "float_quant/float_quant.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { E4M3_STEPS = 126, ROW = 512 };
+enum {
+    E4M3_STEPS = 126,
+    ROW = 512,
+    ASK = 1 << 18, /* bins between two questions whether to stop: some ms */
+};
 
 static const float e4m3_largest = 448.0f;
 static const float largest_centre = 1e37f;
@@ -37,9 +42,9 @@ static size_t aligned(size_t bytes)
 size_t pqc_mse_table_scratch(ptrdiff_t bins)
 {
     size_t n = (size_t)bins;
-    return aligned((n + 1) * sizeof(pqc_above)) + aligned(n * sizeof(double)) +
-           aligned(n * sizeof(float)) + aligned((n + 2) * sizeof(int32_t)) +
-           aligned((n / 2 + 1) * sizeof(float));
+    return aligned((n + 1) * sizeof(pqc_above)) + 2 * n * sizeof(double) +
+           2 * aligned(n * sizeof(float)) + aligned((n + 2) * sizeof(int32_t)) +
+           aligned((n / 2 + 1) * sizeof(float)) + 2 * n * sizeof(int32_t);
 }
 
 /* A compensated sum (Neumaier): its error does not grow with n. */
@@ -54,12 +59,14 @@ static inline void add(sum *s, double x)
     s->main = next;
 }
 
-static void set_above(pqc_mse_table *t, pqc_above *above)
+static bool set_above(pqc_mse_table *t, const pqc_search *s, pqc_above *above)
 {
     sum count = {0}, first = {0}, second = {0};
     above[t->n] = (pqc_above){0};
     for (ptrdiff_t i = t->n; i-- > 0;) {
-        double w = t->weight[i], x = t->x[i];
+        double w = t->count[i], x = t->rising[i];
+        if (i % ASK == 0 && pqc_search_stopped(s))
+            return false;
         add(&count, w);
         add(&first, w * x);
         add(&second, w * x * x);
@@ -67,58 +74,121 @@ static void set_above(pqc_mse_table *t, pqc_above *above)
                                second.main + second.rest};
     }
     t->above = above;
+    return true;
 }
 
 static double cell_of(const pqc_mse_table *t, double x)
 {
-    double cell = (x - (double)t->x[0]) * t->per_cell;
+    double cell = (x - (double)t->rising[0]) * t->per_cell;
     return cell < (double)t->cells ? cell : (double)(t->cells - 1);
 }
 
-static void set_start(pqc_mse_table *t, int32_t *start)
+static bool set_start(pqc_mse_table *t, const pqc_search *s, int32_t *start)
 {
-    double range = (double)t->x[t->n - 1] - (double)t->x[0];
+    double range = (double)t->rising[t->n - 1] - (double)t->rising[0];
     ptrdiff_t next = 0;
     t->cells = range > 0.0 ? t->n : 1;
     t->per_cell = range > 0.0 ? (double)t->cells / range : 0.0;
-    for (ptrdiff_t i = 0; i < t->n; i++)
-        for (ptrdiff_t cell = (ptrdiff_t)cell_of(t, t->x[i]); next <= cell; next++)
+    for (ptrdiff_t i = 0; i < t->n; i++) {
+        if (i % ASK == 0 && pqc_search_stopped(s))
+            return false;
+        for (ptrdiff_t cell = (ptrdiff_t)cell_of(t, t->rising[i]); next <= cell; next++)
             start[next] = (int32_t)i;
+    }
     for (; next <= t->cells; next++)
         start[next] = (int32_t)t->n;
     t->start = start;
+    return true;
 }
 
-static bool fill(pqc_mse_table *t, pqc_search s, const float *centres, double *weight, float *x)
+/* x and weight, and what may be done with them. */
+static int fill(pqc_mse_table *t, const pqc_search *s, const float *centres, double *weight,
+                float *x)
 {
-    bool rising = centres[0] >= 0.0f && centres[s.bins - 1] <= largest_centre;
-    for (ptrdiff_t i = 0; i < s.bins; i++) {
+    bool rising = centres[0] >= 0.0f, positive = true, known = true;
+    for (ptrdiff_t i = 0; i < s->bins; i++) {
+        if (i % ASK == 0 && pqc_search_stopped(s))
+            return PQC_STOPPED;
+        known &= fabsf(centres[i]) <= largest_centre;
         rising &= i == 0 || centres[i - 1] <= centres[i];
-        if (s.counts[i] != 0) {
-            weight[t->n] = (double)s.counts[i];
+        if (s->counts[i] != 0) {
+            positive &= centres[i] >= 0.0f;
+            weight[t->n] = (double)s->counts[i];
             x[t->n++] = centres[i];
         }
     }
-    t->x = x;
-    t->weight = weight;
-    return rising;
+    t->x = t->rising = x;
+    t->weight = t->count = weight;
+    bool symmetric = is_e4m3(t->format) || t->format.narrow_range;
+    if (!known || (!positive && (t->format.is_unsigned || !symmetric)))
+        return PQC_MSE_PLAIN;
+    return rising ? PQC_MSE_RISING : t->n > 0 ? PQC_MSE_SORTED : PQC_MSE_PLAIN;
 }
 
-bool pqc_mse_table_init(pqc_mse_table *t, pqc_search s, const float *centres, pqc_int_format format,
-                        void *scratch)
+static uint32_t magnitude_bits(float x)
 {
-    size_t bins = (size_t)s.bins;
-    pqc_above *above = scratch;
-    double *weight = (double *)(above + bins + 1);
-    float *x = (float *)(weight + bins);
-    int32_t *start = (int32_t *)(x + bins + bins % 2);
-    float *levels = (float *)(start + bins + 2);
-    *t = (pqc_mse_table){.format = format};
-    if (!fill(t, s, centres, weight, x))
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits & 0x7fffffffu; /* as integers they rise with the magnitude */
+}
+
+enum { DIGIT = 11, DIGITS = 1 << DIGIT };
+
+bool pqc_mse_sort(const pqc_search *s, const float *values, int32_t *order, int32_t *work,
+                  ptrdiff_t n)
+{
+    int32_t *from = order, *to = work;
+    for (int shift = 0; shift < 31; shift += DIGIT) {
+        ptrdiff_t next[DIGITS + 1] = {0};
+        for (ptrdiff_t i = 0; i < n; i++)
+            next[1 + (magnitude_bits(values[from[i]]) >> shift) % DIGITS]++;
+        for (int digit = 0; digit < DIGITS; digit++)
+            next[digit + 1] += next[digit];
+        for (ptrdiff_t i = 0; i < n; i++) {
+            if (i % ASK == 0 && pqc_search_stopped(s))
+                return false;
+            to[next[(magnitude_bits(values[from[i]]) >> shift) % DIGITS]++] = from[i];
+        }
+        int32_t *other = from;
+        from = to;
+        to = other;
+    }
+    if (n > 0) /* three times over, and so not where it is to be */
+        memcpy(order, work, (size_t)n * sizeof *order);
+    return true;
+}
+
+static bool set_rising(pqc_mse_table *t, const pqc_search *s, double *count, float *rising)
+{
+    for (ptrdiff_t i = 0; i < t->n; i++)
+        t->order[i] = (int32_t)i;
+    if (!pqc_mse_sort(s, t->x, t->order, t->order + s->bins, t->n))
         return false;
-    set_above(t, above);
-    if (t->n > 0)
-        set_start(t, start);
+    for (ptrdiff_t i = 0; i < t->n; i++) {
+        count[i] = t->weight[t->order[i]];
+        rising[i] = fabsf(t->x[t->order[i]]);
+    }
+    t->count = count;
+    t->rising = rising;
+    return true;
+}
+
+int pqc_mse_table_init(pqc_mse_table *t, const pqc_search *s, const float *centres,
+                       pqc_int_format format, void *scratch)
+{
+    size_t bins = (size_t)s->bins;
+    pqc_above *above = scratch;
+    double *weight = (double *)(above + bins + 1), *count = weight + bins;
+    float *x = (float *)(count + bins), *rising = x + bins + bins % 2;
+    int32_t *start = (int32_t *)(rising + bins + bins % 2);
+    *t = (pqc_mse_table){.format = format, .order = start + bins + 2};
+    float *levels = (float *)(t->order + 2 * bins);
+    int kind = fill(t, s, centres, weight, x);
+    if (kind < 0 || kind == PQC_MSE_PLAIN)
+        return kind;
+    if ((kind == PQC_MSE_SORTED && !set_rising(t, s, count, rising)) || !set_above(t, s, above) ||
+        (t->n > 0 && !set_start(t, s, start)))
+        return PQC_STOPPED;
     double steps = is_e4m3(format) ? E4M3_STEPS : largest_level(format);
     if (steps <= (double)(t->n / 2)) {
         t->steps = (ptrdiff_t)steps;
@@ -126,7 +196,7 @@ bool pqc_mse_table_init(pqc_mse_table *t, pqc_search s, const float *centres, pq
         for (ptrdiff_t k = 0; k <= t->steps; k++)
             levels[k] = level(format, k);
     }
-    return true;
+    return kind;
 }
 
 pqc_mse_quant pqc_mse_quant_of(const pqc_mse_table *t, float amax)
@@ -187,7 +257,7 @@ static inline ptrdiff_t first_above(const pqc_mse_table *t, double place, border
     ptrdiff_t high = t->start[at + 2 < t->cells ? at + 2 : t->cells];
     while (low < high) {
         ptrdiff_t middle = low + (high - low) / 2;
-        if (is_above(t->x[middle], b))
+        if (is_above(t->rising[middle], b))
             high = middle;
         else
             low = middle + 1;
@@ -208,7 +278,7 @@ static float least_nonzero(const pqc_mse_table *t)
 bool pqc_mse_all_zero(const pqc_mse_table *t, const pqc_mse_quant *q)
 {
     border first = {q->mul, is_e4m3(t->format) ? 0x1p-10f : 0.5f, least_nonzero(t), false};
-    return q->zero || !is_above(t->x[t->n - 1], first);
+    return q->zero || !is_above(t->rising[t->n - 1], first);
 }
 
 /* The squared error if everything became 0, less what each step up to the next level saves:

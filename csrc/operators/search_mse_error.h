@@ -18,11 +18,14 @@ typedef struct {
 
 typedef struct {
     pqc_int_format format;
-    const float *x;       /* n filled bins' centres, rising, and */
+    const float *x;       /* n filled bins' centres, in the order of the bins, and */
     const double *weight; /* their counts */
     ptrdiff_t n;
+    const float *rising; /* the centres' magnitudes, rising: x itself if it is so; and */
+    const double *count; /* their counts */
+    int32_t *order;      /* room for the numbers of two times as many bins, where x is not rising */
     const pqc_above *above; /* n + 1 */
-    const int32_t *start;   /* cells + 1: the first centre in each of equal cells from x[0] on */
+    const int32_t *start;   /* cells + 1: the first in each of equal cells from rising[0] on */
     ptrdiff_t cells;
     double per_cell;
     const float *levels; /* steps + 1, or NULL: more levels than are worth looking up */
@@ -31,10 +34,17 @@ typedef struct {
 
 /* Room for a table of `bins` bins, in bytes. */
 size_t pqc_mse_table_scratch(ptrdiff_t bins);
-/* False if the centres are not rising from 0 or more, or so large that a level might overflow.  The table lies in
- * scratch, with x and weight even then: in the order of the bins. */
-bool pqc_mse_table_init(pqc_mse_table *t, pqc_search s, const float *centres, pqc_int_format format,
-                        void *scratch);
+/* PQC_MSE_RISING: the centres rise from 0 or more.  PQC_MSE_SORTED: they do not, but the error is one of their magnitudes.
+ * PQC_MSE_PLAIN: they are not finite, so large that a level might overflow, or negative and unsigned; then the table has x
+ * and weight alone.  Or PQC_STOPPED.  The table lies in scratch. */
+enum { PQC_MSE_PLAIN, PQC_MSE_RISING, PQC_MSE_SORTED };
+int pqc_mse_table_init(pqc_mse_table *t, const pqc_search *s, const float *centres,
+                       pqc_int_format format, void *scratch);
+
+/* Sorts the n numbers in `order`, which rise, by |values[number]|, equal ones as they are; `work` is as long.  False if
+ * stopped. */
+bool pqc_mse_sort(const pqc_search *s, const float *values, int32_t *order, int32_t *work,
+                  ptrdiff_t n);
 
 pqc_mse_quant pqc_mse_quant_of(const pqc_mse_table *t, float amax);
 

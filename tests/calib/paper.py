@@ -72,7 +72,12 @@ def centres(edges: Any) -> Any:
 def squared_errors(hist: Any, edges: Any, num_bits: Any, unsigned: bool, stride: int,
                    start_bin: int) -> dict[int, float]:
     """For each candidate bin: the squared error, summed exactly, with its centre as amax."""
-    x = centres(edges)
+    return errors_of_centres(hist, centres(edges), num_bits, unsigned, stride, start_bin)
+
+
+def errors_of_centres(hist: Any, x: Any, num_bits: Any, unsigned: bool, stride: int,
+                      start_bin: int) -> dict[int, float]:
+    """As `squared_errors`, of any centres."""
     return {i: math.fsum((quantised(x, x[i], num_bits, unsigned).astype(np.float64) - x) ** 2 * hist)
             for i in range(start_bin, len(x), stride)}
 

@@ -37,6 +37,50 @@ def test_mse_of_uneven_edges_is_the_definition_s(kind: str, num_bits: Any, rng: 
     assert errors[at] <= min(errors.values()) * (1 + 1e-12)
 
 
+OTHERS: dict[str, Any] = {
+    "falling": lambda centres, rng: centres[::-1].copy(), "around 0": lambda centres, rng: centres - np.float32(2.5),
+    "below 0": lambda centres, rng: -centres, "in any order": lambda centres, rng: rng.permutation(centres),
+    "tiny ones among them": lambda centres, rng: rng.permutation(centres) * np.where(centres > 2, 1e-9, 1),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("num_bits", [3, 8, (4, 3)], ids=str)
+def test_mse_of_centres_that_do_not_rise_is_the_definition_s(kind: str, num_bits: Any,
+                                                             rng: np.random.Generator) -> None:
+    """The first of the least; where the formula's rounding is all that tells them apart, one of them."""
+    for stride, start in ((1, 0), (3, 40)):
+        counts, edges = histogram("random", 600, rng)
+        counts[rng.integers(0, 600, 200)] = 0
+        centres = OTHERS[kind](paper.centres(edges), rng).astype(np.float32)
+        errors = {i: value for i, value in paper.errors_of_centres(counts, centres, num_bits, False, stride,
+                                                                            start).items()
+                  if centres[i] >= 0}
+        at = _C.mse_search(counts, centres, None if num_bits == (4, 3) else num_bits, False, stride, start)
+        if not errors:
+            assert at == -1
+            continue
+        least = min(errors.values())
+        assert errors[at] <= least * (1 + 1e-12)
+        assert at == min(i for i, value in errors.items() if value <= least * (1 + 1e-12))
+
+
+def test_mse_of_zeros_alone_is_the_first_of_equals() -> None:
+    """All that is too large or too small makes everything 0: equal errors, whatever the order."""
+    counts, centres = np.array([5, 0, 0, 0, 0]), np.array([1e-6, 9, 3, 1e-9, 7], np.float32)
+    assert _C.mse_search(counts, centres, 8, False, 1, 1) == 1
+    assert _C.mse_search(counts, centres[[0, 3, 2, 1, 4]], 8, False, 1, 1) == 1
+
+
+@pytest.mark.parametrize("kind", ["falling", "around 0"])
+def test_mse_time_of_centres_that_do_not_rise_is_not_quadratic(kind: str, rng: np.random.Generator) -> None:
+    counts, edges = histogram("even", BINS, rng)
+    centres = OTHERS[kind](paper.centres(edges), rng)
+    begin = time.process_time()
+    _C.mse_search(counts, centres, 8, False, 1, 128)
+    assert time.process_time() - begin < 10
+
+
 @pytest.mark.parametrize("kind", EDGES)
 def test_mse_time_is_not_quadratic(kind: str, rng: np.random.Generator) -> None:
     """Tried one by one, 3.6 million candidates in as many bins take hours."""
@@ -89,7 +133,8 @@ except KeyboardInterrupt:
     "_C.entropy_search(counts, 16, False, 1, 128)",
     "_C.mse_search(counts, centres, 16, False, 1, 128)",
     "_C.mse_search(counts, centres[::-1], 24, False, 1, 128)",
-], ids=["entropy", "mse", "mse in full"])
+    "while True: _C.mse_search(counts, centres[::-1], 4, False, 1, 128)",    # half of the time its tables are made
+], ids=["entropy", "mse", "mse in full", "tables of mse"])
 def test_ctrl_c_is_answered(call: str) -> None:
     found = run_python("-c", INTERRUPTED.format(call=call))
     assert found.stdout, found.stderr
