@@ -19,10 +19,10 @@ CHAIN = "a = Conv (x, w1, b1) b = {0} c = Conv <pads = [1, 1, 1, 1], group = 12>
 def separable(rng: np.random.Generator, first: str, second: str) -> ir.Model:
     """1x1, depthwise 3x3, 1x1, with ranges of channels that spread over three decades and cancel out."""
     spread, other = 10 ** rng.uniform(-1.5, 1.5, (2, 12, 1, 1, 1))
-    return network(CHAIN.format(first, second), "float[N,4,9,9] x", w1=normal(rng, 12, 4, 1, 1) * spread,
-                   b1=normal(rng, 12) * spread.ravel(), w2=normal(rng, 12, 1, 3, 3) * other / spread,
-                   b2=normal(rng, 12) * other.ravel(), w3=normal(rng, 5, 12, 1, 1) / other.reshape(1, 12, 1, 1),
-                   low=0.0, high=6.0)
+    return network(CHAIN.format(first, second), "float[N,4,9,9] x", "float[N,5,9,9] y",
+                   w1=normal(rng, 12, 4, 1, 1) * spread, b1=normal(rng, 12) * spread.ravel(),
+                   w2=normal(rng, 12, 1, 3, 3) * other / spread, b2=normal(rng, 12) * other.ravel(),
+                   w3=normal(rng, 5, 12, 1, 1) / other.reshape(1, 12, 1, 1), low=0.0, high=6.0)
 
 
 def noise(model: ir.Model, x: Any, **arguments: Any) -> tuple[float, ir.Model]:
@@ -45,6 +45,8 @@ def test_a_depthwise_network_with_spread_ranges(rng: np.random.Generator, first:
               (("w1", (1, 2, 3)), ("w2", (1, 2, 3)), ("w3", (0, 2, 3)))]
     for found in ranges:        # the closed form of a chain of three
         np.testing.assert_allclose(found, np.cbrt(np.prod(before, axis=0)), rtol=1e-3)
+    got, = graph.compile(int8).run(None, {"x": x})
+    np.testing.assert_array_equal(got, graph.interpret(int8, {"x": x})[0])
     rows = [each for each in graph.gains(int8) if each.method == "equalization"]
     assert [each.layer for each in rows] == ["conv0", "conv2", "conv4"] and sum(each.gain for each in rows) > 6
 
