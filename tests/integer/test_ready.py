@@ -128,6 +128,7 @@ CHANGES = {
     "writable": (lambda layer: layer.weight.setflags(write=True), "int8"),
 }
 OF_LINEAR = {
+    "axis": (of_quantizer("_axis", 0), "int8"),        # a range for each row
     "weight": (lambda layer: setattr(layer, "weight", Parameter(np.ones((8, 12), np.float32))), "int8"),
     "class": (lambda layer: setattr(layer, "__class__", Doubled), "float: a class of its own"),
 }
