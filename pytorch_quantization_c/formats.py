@@ -21,14 +21,15 @@ from ._core.descriptor import ScaledQuantDescriptor
 from ._core.element_codes import pack_codes, scale_codes, scale_values, unpack_codes
 from ._core.errors import shown
 from ._core.formats import E2M1, E2M3, E3M2, E4M3, E5M2, Float, Int, number_format
+from ._core.ggml import from_ggml, to_ggml
 from ._core.quantization import Quantization
 from ._function import Function, FunctionCtx
 from .utils import reduce_amax
 
 __all__ = [
     "E2M1", "E2M3", "E3M2", "E4M3", "E5M2", "FakeBlockQuantFunction", "FakeRangeQuantFunction", "Float", "Int",
-    "Quantization", "ScaledFloatFunction", "dequantize", "fake_block_quant", "fake_range_quant", "pack_codes",
-    "quantize", "scale_codes", "scale_values", "scaled_float", "unpack_codes",
+    "Quantization", "ScaledFloatFunction", "dequantize", "fake_block_quant", "fake_range_quant", "from_ggml",
+    "pack_codes", "quantize", "scale_codes", "scale_values", "scaled_float", "to_ggml", "unpack_codes",
 ]
 
 
