@@ -9,11 +9,21 @@ MOST_ELEMENTS = 1 << 26     # a larger constant stays an expression
 
 
 def fold_constants(model: ir.Model) -> None:
-    """Computes what depends on constants alone, shapes of static values included; what nobody reads is removed."""
+    """Computes what depends on constants alone, shapes of static values included; what nobody reads is removed.
+
+    A file may say of an output that it has another number of axes than it has, which is seen once shapes are known:
+    then what was found stands.
+    """
+    declared = [value.shape for value in model.graph.outputs]
+    for value in model.graph.outputs:
+        value.shape = None if value.producer() is not None else value.shape
     ShapeInferencePass(check_type=False, strict_mode=False)(model)
     optimizer.fold_constants(model, onnx_shape_inference=True, input_size_limit=MOST_ELEMENTS,
                              output_size_limit=MOST_ELEMENTS, should_fold=_foldable)
     RemoveUnusedNodesPass()(model)
+    for value, shape in zip(model.graph.outputs, declared, strict=True):
+        if shape is not None and (value.shape is None or len(value.shape) == len(shape)):
+            value.shape = shape
 
 
 def _foldable(node: ir.Node) -> bool | None:

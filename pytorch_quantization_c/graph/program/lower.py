@@ -14,6 +14,7 @@ import onnx_ir as ir
 from ..arithmetic import signs_zeros
 from ..interpreter.run import Interpreter
 from ..interpreter.steps import named
+from ..interpreter.table import constant
 from ..nodes import is_quantizer, quantizer
 from .calls import Call
 from .chains import Chained, chains_of, is_float
@@ -233,6 +234,11 @@ class _Lowering:
         if not is_quantizer(step.node):
             return False
         found = quantizer(step.node)
+        given = constant(step.node, 0)
+        if given is not None and found.amax is not None:  # computed once
+            self.more_constants[self.number(found.output)], = step.compute([given])
+            self.import_forms([found.output])
+            return True
         codes = codes_of(found)
         if (codes is None or signs_zeros(found.spec) or not is_float(found.input)
                 or found.input.const_value is not None):

@@ -46,3 +46,23 @@ def test_channels_last(rng: np.random.Generator) -> None:
     session, x = graph.compile(int8), normal(rng, 2, 5, 9, 3)
     assert "Python" not in [row.kernel for row in session.summary()]
     assert session.run(None, {"x": x})[0].tobytes() == graph.interpret(int8, {"x": x})[0].tobytes()
+
+
+def test_quantised_constants_are_computed_once(rng: np.random.Generator) -> None:
+    model = network("y, h = LSTM <hidden_size = 5> (x, w, r)", "float[T,N,4] x", "float[T,1,N,5] y, float[1,N,5] h",
+                    w=normal(rng, 1, 20, 4), r=normal(rng, 1, 20, 5))
+    int8 = graph.quantize(model, [normal(rng, 7, 2, 4)], methods=())
+    session, x = graph.compile(int8), normal(rng, 3, 2, 4)
+    assert [row.kernel for row in session.summary()].count("Python") == 1
+    for a, b in zip(session.run(None, {"x": x}), graph.interpret(int8, {"x": x}), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_outputs_of_which_a_file_says_another_number_of_axes(rng: np.random.Generator) -> None:
+    model = network("""s = Shape <start = 2, end = 3> (x)  k = Concat <axis = 0> (n, s, m)  c = Conv (x, w)
+                       y = Reshape (c, k)""", "float[1,3,9,8] x", "float[A,B,C] y", w=normal(rng, 4, 3, 1, 1),
+                    n=np.array([4]), m=np.array([8]))
+    model.graph.outputs[0].shape = type(model.graph.outputs[0].shape)(["A", "B"])
+    int8 = graph.quantize(model, [normal(rng, 1, 3, 9, 8)], methods=())
+    x = normal(rng, 1, 3, 9, 8)
+    assert graph.compile(int8).run(None, {"x": x})[0].tobytes() == graph.interpret(int8, {"x": x})[0].tobytes()
