@@ -211,6 +211,7 @@ static void use_neon(pqc_kernels *t)
     t->requantize_nhwc = pqc_requantize_nhwc_neon;
     t->requantize_nchw = pqc_requantize_nchw_neon;
     t->igemm_u8s8 = pqc_igemm_u8s8_neon;
+    t->gemm_s8u4 = pqc_gemm_s8u4_neon;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_neon;
     t->dwconv_nhwc = pqc_dwconv_nhwc_neon;
     t->maxpool_nhwc = pqc_maxpool_nhwc_neon;
@@ -219,6 +220,7 @@ static void use_neon(pqc_kernels *t)
 static void use_dotprod(pqc_kernels *t)
 {
     t->igemm_u8s8 = pqc_igemm_u8s8_dotprod;
+    t->gemm_s8u4 = pqc_gemm_s8u4_dotprod;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_dotprod;
 }
 #endif

@@ -50,7 +50,8 @@ typedef struct {
 
 typedef void pqc_gemm_s8u4_fn(const pqc_gemm_s8u4_params *p);
 
-pqc_gemm_s8u4_fn pqc_gemm_s8u4_scalar, pqc_gemm_s8u4_avx2, pqc_gemm_s8u4_vnni, pqc_gemm_s8u4_amx;
+pqc_gemm_s8u4_fn pqc_gemm_s8u4_scalar, pqc_gemm_s8u4_avx2, pqc_gemm_s8u4_vnni, pqc_gemm_s8u4_amx,
+    pqc_gemm_s8u4_neon, pqc_gemm_s8u4_dotprod;
 
 /* Bytes of a group, and of a panel. */
 static inline ptrdiff_t pqc_u4_group_bytes(ptrdiff_t length)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...integer.int4 import KR
 from ..nodes import EXECUTION, is_quantizer, quantizer
 from ..spec import QuantizerSpec
 from .grid import quantizer_behind
@@ -43,6 +44,19 @@ def _eligible(spec: QuantizerSpec, axis: int | None, ndim: int) -> bool:
     return spec.axis is None or (axis is not None and spec.axis % ndim == axis)
 
 
+def _in_groups(x: QuantizerSpec, weight: QuantizerSpec, own: int, ndim: int) -> bool:
+    """Whether a matrix has 2- to 4-bit integers in groups along its inputs, as `PackedInt4`; `own`: its outputs' axis.
+
+    The range of the input may then be that of each row.
+    """
+    if weight.block is None or weight.axis is None or weight.scale_bits is not None:
+        return False
+    if ndim != 2 or weight.axis % ndim == own or weight.block % KR:
+        return False
+    return (weight.bits in (2, 3, 4) and not weight.zero_point and isinstance(x.bits, int) and 2 <= x.bits <= 8
+            and not x.zero_point and not x.two_sided and x.block is None and x.axis in (None, 0))
+
+
 def _bias(node: ir.Node, outputs: int) -> tuple[bool, Array | None]:
     """Whether a layer's own bias is one that integers know, and the bias."""
     if len(node.inputs) < 3 or node.inputs[2] is None:
@@ -79,7 +93,9 @@ def integer_step(node: ir.Node, opset: int, added: Array | None = None) -> Step 
     axis = channel_axis(node, weight.array.ndim)
     own = axis if weight.order is None else weight.order[axis]
     plain = function_of(node, opset)
-    if plain is None or not _eligible(x.spec, None, 0) or not _eligible(weight.spec, own, weight.array.ndim):
+    ndim, rows = weight.array.ndim, x.spec.axis == 0 and x.amax is None
+    grouped = _in_groups(x.spec, weight.spec, own, ndim) and (x.spec.axis is None or rows)
+    if plain is None or not (grouped or (_eligible(x.spec, None, 0) and _eligible(weight.spec, own, ndim))):
         return None
     known, bias = _bias(node, _outputs(node, weight)) if node.op_type != "MatMul" else (True, added)
     if not known:

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ..._core.blocks import Blocks
 from ..._core.formats import Int
 from ...integer.float_only import enabled
+from ...integer.int4 import PackedInt4
 from ...integer.packed import Geometry as PackedGeometry
 from ...integer.packed import PackedWeights
-from ...integer.weights import quantized_weight
+from ...integer.weights import quantized_groups, quantized_weight
 from ..arithmetic import fake_quantize, integers, spread
 from ..spec import QuantizerSpec
 from .exact import fma, layer_scale, rounded_sums
@@ -58,6 +60,7 @@ class IntegerLayer:
         self.execution = "auto"
         self.channel_axis = channel_axis(node, weight.array.ndim)
         self._packed: dict[Any, PackedWeights] = {}
+        self._groups: PackedInt4 | str | None = None
         self._integers: tuple[Array, Array] | None = None
 
     @property
@@ -81,6 +84,8 @@ class IntegerLayer:
         if spec.unsigned and spec.zero_point == 0 and not spec.two_sided:
             x = np.maximum(x, np.float32(0))
         try:
+            if self.weight.spec.block is not None:
+                return self._in_groups(x)
             return self._exact(x) if self.has_zero_points else self._product(x)
         except ValueError as error:
             return str(error)
@@ -123,6 +128,24 @@ class IntegerLayer:
         assert isinstance(weight_format, Int) and isinstance(input_format, Int)
         found = quantized_weight(array, amax, weight_format, transposed)
         return found if isinstance(found, str) else PackedWeights(found.values, found.scale, geometry, input_format)
+
+    def _in_groups(self, x: Array) -> Array | str:
+        by_row = self.x.spec.axis is not None
+        if by_row and x.ndim != 2:
+            return "the input has an amax for each index of an axis that is not its only one beside the last"
+        if self._groups is None:
+            self._groups = self._pack_groups()
+        if isinstance(self._groups, str):
+            return self._groups
+        return self._groups.product(np.ascontiguousarray(x), self.x.amax, self.bias, by_row=by_row)
+
+    def _pack_groups(self) -> PackedInt4 | str:
+        w, input_format = self.weight, self.x.spec.format
+        assert isinstance(w.spec.format, Int) and isinstance(input_format, Int) and w.spec.block is not None
+        found = quantized_groups(self.rows(w.array), self.rows(w.amax), w.spec.format, Blocks(w.spec.block), None)
+        if isinstance(found, str):
+            return found
+        return PackedInt4(found.values, found.scale, input_format, group=w.spec.block)
 
     def _geometry(self, x: Array) -> PackedGeometry:
         weight = self.weight.array

@@ -86,6 +86,8 @@ def layer_of(step: Any) -> Layer | None:
     if block is None:
         return None
     codes, spec = codes_of(layer.x), layer.weight.spec
+    if spec.block is not None:
+        return None
     if codes is None or codes.content != U8 or np.any(np.asarray(spec.zero_point or 0)) or spec.two_sided:
         return None
     matrix = layer.node.op_type in ("Gemm", "MatMul")

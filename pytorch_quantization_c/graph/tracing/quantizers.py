@@ -133,9 +133,12 @@ def weight_of_frozen(layer: Any, name: str) -> tuple[Any, QuantizerSpec, str] | 
     quantization = engine.frozen.weight.quantization
     axis = None if quantization.scale.size == 1 else 1 if getattr(layer, "_transposed", False) else 0
     format = quantization.format
-    spec = QuantizerSpec(format.bits, format.unsigned, format.narrow, axis=axis)
+    if quantization.block is not None:
+        axis = quantization.scale.ndim - 1
+    spec = QuantizerSpec(format.bits, format.unsigned, format.narrow, axis=axis, block=quantization.block)
     amax = np.array([_amax_of(scale, format.bound) for scale in quantization.scale.reshape(-1)], np.float32)
-    return (amax.reshape(()) if axis is None else amax), spec, f"{name}._weight_quantizer"
+    shape = () if axis is None else quantization.scale.shape if quantization.block is not None else amax.shape
+    return amax.reshape(shape), spec, f"{name}._weight_quantizer"
 
 
 def _amax_of(scale: np.float32, bound: float) -> np.float32:
