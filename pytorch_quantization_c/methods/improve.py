@@ -1,6 +1,7 @@
 """`improve`: methods that lessen what quantising a model costs, one after the other."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,12 +19,12 @@ from .gains import Gain, Gains
 from .layer_rounding import ROUNDING, WeightProblem, scaled_noise
 from .layer_rows import InputMoments
 from .module_layers import WeightLayer, numbers, renewed, watched, weight_layers
+from .module_pairs import equalize_pairs, layer_pairs
 from .order import MOST_MSE_BITS, checked_methods
 from .scaling import awq_factors, scaled, smoothing
 
 __all__ = ["improve"]
 
-MODEL_METHODS = ("smoothquant", "awq", "weight_mse", "gptq", "adaround", "bias_correction")
 SCALING = ("smoothquant", "awq")
 ROWS = 256              # of one sample's inputs of a layer that count
 AT_ONCE = 1 << 26       # numbers in the second moments that are kept at a time: half a gigabyte
@@ -41,6 +42,8 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
 
     Each layer is treated on what it is given in the float model. The methods, in the order in which they make sense:
 
+    "equalization": equal ranges of the channels between two layers, through ReLU, LeakyReLU and pools that are modules,
+        along chains; for weights with one range. Fixed ranges follow. Fold batch normalisation before.
     "smoothquant", "awq" (linear layers): outlier channels of the input move into the weight, which leaves a
         `pre_quant_scale` in the input's quantiser; a fixed range of the input follows. Such a layer does not run on
         integers as a module; as a compiled graph it does.
@@ -70,7 +73,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
     if is_graph(model):
         raise TypeError("Expected `model` to be a module, got a graph: graph.quantize(model, batches, methods=[...])")
     require_module(model)
-    names = None if methods is None else checked_methods(methods, MODEL_METHODS)
+    names = None if methods is None else checked_methods(methods)
     layers, data = weight_layers(model), _kept(batches)
     warn_of_training(model, "improve")
     work = _Work(model, layers, data, MOST_MSE_BITS if names is None else 8, show_progress)
@@ -102,6 +105,8 @@ class _Work:
         """Does one method."""
         if name == "bias_correction":
             return self._correct_biases()
+        if name == "equalization":
+            return self._equalize()
         most = self.mse_bits if name == "weight_mse" else 8
         chosen = [layer for layer in self.layers if not layer.is_shared and self._suits(layer, name, most)]
         gains = []
@@ -185,6 +190,34 @@ class _Work:
         after = scaled_noise(wide, seen.mean(), seen.largest, inverse, bits, whole, inputs)
         return Gain(name, layer.name, before, after)
 
+    def _equalize(self) -> list[Gain]:
+        """Equalizes pairs of layers; ranges that were fixed follow."""
+        pairs = layer_pairs(self.model, self.layers)
+        chosen = {layer.name: layer for pair in pairs for layer in (pair.first, pair.second)}
+        before = {name: _noise(layer) for name, layer in chosen.items()}
+        largest = self._largest(list(chosen.values()))
+        equalize_pairs(pairs)
+        self.floats.update({name: layer.module.weight for name, layer in chosen.items()})
+        after = self._largest(list(chosen.values()))
+        for name, layer in chosen.items():
+            layer.reset_amax()
+            quantizer = layer.module.input_quantizer
+            if quantizer.amax is not None and np.size(numbers(quantizer.amax)) == 1 and largest[name] > 0:
+                quantizer.amax = numbers(quantizer.amax) * np.float32(after[name] / largest[name])
+        return [Gain("equalization", name, before[name], _noise(layer)) for name, layer in chosen.items()]
+
+    def _largest(self, layers: list[WeightLayer]) -> dict[str, float]:
+        """The largest magnitude of what each layer is given."""
+        found = dict.fromkeys((layer.name for layer in layers), 0.0)
+
+        def observe(layer: WeightLayer, input: Any, call: Any) -> Any:
+            found[layer.name] = max(found[layer.name], float(np.abs(numbers(input)).max(initial=0)))
+            return call()
+
+        with watched(layers, observe):
+            self._run()
+        return found
+
     def _correct_biases(self) -> list[Gain]:
         errors: dict[str, MeanError] = {}
         chosen = [layer for layer in self.layers if not layer.module.weight_quantizer._disabled
@@ -217,6 +250,10 @@ class _Work:
                 layer.module.bias = renewed(layer.module.weight if bias is None else bias, fixed)
                 gains.append(Gain("bias_correction", layer.name, *error.decibels()))
         return gains
+
+
+def _noise(layer: WeightLayer) -> float:
+    return math.inf if layer.bits is None else WeightProblem(layer.weight, layer.amax(), layer.bits, None).sqnr()
 
 
 def _columns(layer: WeightLayer) -> int:

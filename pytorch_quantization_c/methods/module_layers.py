@@ -85,6 +85,13 @@ class WeightLayer:
             n if i == int(self.is_transposed) else 1 for i, n in enumerate(self.module.weight.shape))
         quantizer.amax = amax.reshape(shape if quantizer.amax is None else tuple(quantizer.amax.shape))
 
+    def reset_amax(self) -> None:
+        """Gives a weight whose range is fixed that of its largest magnitudes."""
+        if self.module.weight_quantizer.amax is not None and self.bits is not None:
+            magnitudes = np.abs(self.weight).astype(np.float32).reshape(len(self.weight), -1)
+            whole = np.size(numbers(self.module.weight_quantizer.amax)) == 1
+            self.set_amax(np.asarray(magnitudes.max() if whole else magnitudes.max(axis=1)))
+
     def rows(self, x: Array) -> tuple[Array, Windows | None]:
         """What the weight's rows meet: the input, padded unless with zeros, and the windows of a convolution."""
         module = self.module

@@ -121,6 +121,45 @@ def test_outlier_channels_move_into_the_weight(rng: np.random.Generator, method:
     assert sqnr(expected, model(others)) > sqnr(expected, before) + 6
 
 
+def spread(rng: np.random.Generator) -> float_nn.Module:
+    """1x1, depthwise, pool, 1x1, with one range a weight and channels that spread over three decades."""
+    whole = {"quant_desc_weight": QuantDescriptor(8)}
+    model = float_nn.Sequential(nn.QuantConv2d(3, 8, 1, **whole), float_nn.ReLU(),
+                                nn.QuantConv2d(8, 8, 3, groups=8, **whole), float_nn.ReLU(), float_nn.AvgPool2d(2),
+                                nn.QuantConv2d(8, 4, 1, **whole))
+    a, b = 10 ** rng.uniform(-1.5, 1.5, (2, 8, 1, 1, 1))
+    for at, factor in ((0, a), (2, b / a), (5, 1 / b.reshape(1, 8, 1, 1))):
+        model[at].weight[...] = rng.standard_normal(model[at].weight.shape) * factor
+    model[0].bias[...] *= a.ravel()
+    model[2].bias[...] *= b.ravel()
+    return model.eval()
+
+
+def test_equalization_of_a_depthwise_network(rng: np.random.Generator) -> None:
+    model = spread(rng)
+    data, x = rng.standard_normal((2, 8, 3, 10, 10)).astype(np.float32)
+    with pq.calibrating(model, load_amax=True):
+        model(data)
+    expected, before = floats(model, x), model(x)
+    ranges = [np.abs(model[at].weight).max(axes) for at, axes in ((0, (1, 2, 3)), (2, (1, 2, 3)), (5, (0, 2, 3)))]
+    rows = pq.improve(model, [data], methods=["equalization"])
+    np.testing.assert_allclose(floats(model, x), expected, rtol=1e-3, atol=1e-4)
+    for at, axes in ((0, (1, 2, 3)), (2, (1, 2, 3)), (5, (0, 2, 3))):      # the closed form of a chain of three
+        np.testing.assert_allclose(np.abs(model[at].weight).max(axes), np.cbrt(np.prod(ranges, axis=0)), rtol=1e-3)
+    assert sqnr(expected, model(x)) > sqnr(expected, before) + 6
+    assert [each.layer for each in rows] == ["0", "2", "5"] and sum(each.gain for each in rows) > 6
+    given = [data]
+    for layer in (model[0], model[2], model[5]):
+        fixed = float(layer.input_quantizer.amax)
+        assert fixed == pytest.approx(float(np.abs(floats_into(model, layer, given[0])).max()), rel=1e-3)
+
+
+def floats_into(model: Any, layer: Any, x: Array) -> Array:
+    """What a layer of a Sequential is given in float."""
+    before = [each for each in model]
+    return floats(float_nn.Sequential(*before[:before.index(layer)]), x) if before.index(layer) else x
+
+
 def test_a_model_is_as_it_was_if_a_method_raises(rng: np.random.Generator) -> None:
     model, data, x = made(rng)
     state, before = {name: np.array(array) for name, array in model.state_dict().items()}, model(x)

@@ -40,6 +40,19 @@ def test_both_fronts_agree(rng: np.random.Generator, methods: list[str]) -> None
     assert all(parameter.requires_grad for parameter in tensors.parameters())
 
 
+def test_equalization_by_torch_fx(rng: np.random.Generator) -> None:
+    whole = {"quant_desc_weight": QuantDescriptor(8)}
+    net = torch.nn.Sequential(twin.nn.QuantLinear(6, 8, **whole), torch.nn.ReLU(), twin.nn.QuantLinear(8, 3, **whole))
+    x = torch.from_numpy(rng.standard_normal((32, 6)).astype(np.float32))
+    with torch.no_grad():
+        net[0].weight *= torch.logspace(-1, 1, 8)[:, None]  # type: ignore[operator]
+    first, second = net[0].weight.detach().abs().amax(1), net[2].weight.detach().abs().amax(0)  # type: ignore[operator]
+    rows = twin.improve(net, [x], methods=["equalization"])
+    assert [each.layer for each in rows] == ["0", "2"]
+    for found in (net[0].weight.abs().amax(1), net[2].weight.abs().amax(0)):  # type: ignore[operator]
+        torch.testing.assert_close(found.detach(), (first * second).sqrt(), rtol=1e-4, atol=1e-6)
+
+
 def test_a_torch_model_is_as_it_was_if_a_method_raises(rng: np.random.Generator) -> None:
     _, tensors = models()
     x = torch.from_numpy(rng.standard_normal((4, 3, 5, 5)).astype(np.float32))
