@@ -85,11 +85,11 @@ class IntegerEngine(ABC):
         """Why the front cannot hand these arrays to the engine."""
 
     @abstractmethod
-    def _as_array(self, value: Any) -> NDArray[Any]:
+    def as_numpy(self, value: Any) -> NDArray[Any]:
         """The front's array as a NumPy one that shares its memory."""
 
     @abstractmethod
-    def _as_result(self, array: NDArray[Any]) -> Any:
+    def from_numpy(self, array: NDArray[Any]) -> Any:
         """A new NumPy array as the front's."""
 
     @abstractmethod
@@ -158,10 +158,10 @@ class IntegerEngine(ABC):
             return packed
         if bias is not None and tuple(bias.shape) != (packed.outputs,):
             return OTHER_BIAS
-        amax = None if quantizer._scale_amax is None else self._as_array(quantizer._get_amax(input))
-        answer = packed.product(self._as_array(input), amax, None if bias is None else self._as_array(bias),
+        amax = None if quantizer._scale_amax is None else self.as_numpy(quantizer._get_amax(input))
+        answer = packed.product(self.as_numpy(input), amax, None if bias is None else self.as_numpy(bias),
                                 by_row=True)
-        return answer if isinstance(answer, str) else self._as_result(answer)
+        return answer if isinstance(answer, str) else self.from_numpy(answer)
 
     def cached_weight(self, layer: Any) -> CachedWeight | str:
         """The integer weight: of a frozen layer, the one of the last call if it is proved unchanged, or a new one."""
@@ -189,7 +189,7 @@ class IntegerEngine(ABC):
         return UNSTEADY
 
     def _quantized(self, layer: Any, quantizer: Any, weight: Any) -> IntegerWeight | str:
-        array, format = self._as_array(weight), self._format_or_refusal(quantizer, "weight")
+        array, format = self.as_numpy(weight), self._format_or_refusal(quantizer, "weight")
         if isinstance(format, str):
             return format
         if array.dtype.char != "f":
@@ -198,9 +198,9 @@ class IntegerEngine(ABC):
             return "the weight is empty"
         if quantizer._block_sizes is not None:
             amax = quantizer._state("_amax")
-            return quantized_groups(array, None if amax is None else self._as_array(amax), format,
+            return quantized_groups(array, None if amax is None else self.as_numpy(amax), format,
                                     quantizer._block_sizes, quantizer._scale_amax)
-        return quantized_weight(array, self._as_array(quantizer._get_amax(weight)), format, _is_transposed(layer))
+        return quantized_weight(array, self.as_numpy(quantizer._get_amax(weight)), format, _is_transposed(layer))
 
     def _weights(self, layer: Any) -> tuple[CachedWeight | None, Any]:
         """What the layer was frozen with, or None and the front's float weight; never between the two."""
@@ -225,7 +225,7 @@ class IntegerEngine(ABC):
 
     def _weight_key(self, quantizer: Any, weight: Any) -> tuple[Any, ...]:
         amax = quantizer._state("_amax")
-        return weight_key(self._as_array(weight), None if amax is None else self._as_array(amax),
+        return weight_key(self.as_numpy(weight), None if amax is None else self.as_numpy(amax),
                           fixed(_weight_settings(quantizer)))
 
     def _product(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, amax: Any, input: Any,
@@ -252,9 +252,9 @@ class IntegerEngine(ABC):
         if output_size is None and not quantizer._zero_point:
             self._called(layer, cached, packed, quantizer, format, bias, own)
         if amax is not None and not quantizer._zero_point:
-            amax = self._as_array(amax)
-        answer = packed.product(self._as_array(input), amax, None if bias is None else self._as_array(bias))
-        return answer if isinstance(answer, str) else self._as_result(answer)
+            amax = self.as_numpy(amax)
+        answer = packed.product(self.as_numpy(input), amax, None if bias is None else self.as_numpy(bias))
+        return answer if isinstance(answer, str) else self.from_numpy(answer)
 
     def _amax(self, quantizer: Any, amax: Any, input: Any) -> Any:
         """The range of the input, scaled, as the front's array; None: found in flight."""
@@ -267,7 +267,7 @@ class IntegerEngine(ABC):
         if not math.prod(input.shape):
             return None
         low, high = quantizer._get_range(input)
-        return self._as_array(low), self._as_array(high)
+        return self.as_numpy(low), self.as_numpy(high)
 
     @staticmethod
     def _packed(layer: Any, cached: CachedWeight, format: Int, settings: dict[str, Any],
@@ -358,7 +358,7 @@ class IntegerEngine(ABC):
             return why
         weight, frozen = self._parameter(layer, "weight"), self.frozen
         shape = tuple(weight.shape) if weight is not None else None if frozen is None else frozen.weight.values.shape
-        arrays = {name: None if value is None else self._as_array(value) for name, value in state.items()}
+        arrays = {name: None if value is None else self.as_numpy(value) for name, value in state.items()}
         found = integer_weight(arrays, shape, _is_transposed(layer))
         if isinstance(found, str):
             return found
@@ -421,7 +421,7 @@ class IntegerLayer:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
         engine = vars(self).get("_engine")
         if engine is not None and engine.has_no_float(self):
-            destination.update((prefix + name, engine._as_result(array))
+            destination.update((prefix + name, engine.from_numpy(array))
                                for name, array in state_of(engine.frozen.weight).items())
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool,

@@ -84,7 +84,7 @@ def save_frozen(model: Any, path: FilePath) -> None:
         raise ValueError("Expected a model after freeze(model, keep_float=False), got one without integer weights"
                          + ("" if named else ": call pq.replace(model), calibrate and freeze it first"))
     described, engine = {}, _engine_of(model)
-    arrays = {name: engine._as_array(value) for name, value in state.items() if hasattr(value, "dtype")}
+    arrays = {name: engine.as_numpy(value) for name, value in state.items() if hasattr(value, "dtype")}
     for name, quantizer in named:
         extra: dict[str, Any] = {}
         described[name] = describe(name, quantizer, extra)
@@ -121,7 +121,7 @@ def load_frozen(model: M, path: FilePath) -> M:
     loaded, engine = cast(Any, model), _engine_of(model)
     state = {name: value for name, value in loaded.state_dict().items() if _is_of_quantizer(name, present)}
     with whole_or_not_at_all(model):
-        loaded.load_state_dict(state | {name: engine._as_result(value) for name, value in arrays.items()
+        loaded.load_state_dict(state | {name: engine.from_numpy(value) for name, value in arrays.items()
                                         if not _is_of_quantizer(name, present)})
         for name, fresh in made.items():
             fresh._calibrator = present[name]._calibrator

@@ -82,10 +82,10 @@ class TensorEngine(IntegerEngine):
     def _amax(self, quantizer: Any, amax: Any, input: Any) -> Any:
         return None if amax is None and not input.numel() else quantizer._get_amax(input)
 
-    def _as_array(self, value: Any) -> NDArray[Any]:
+    def as_numpy(self, value: Any) -> NDArray[Any]:
         return as_array(value) if isinstance(value, Tensor) else np.asarray(value)
 
-    def _as_result(self, array: NDArray[Any]) -> Tensor:
+    def from_numpy(self, array: NDArray[Any]) -> Tensor:
         return as_tensor(array if array.flags.writeable else array.copy())
 
     def _in_type_of(self, input: Any, weight: NDArray[np.float32]) -> Tensor:

@@ -53,11 +53,11 @@ class ArrayEngine(IntegerEngine):
             return f"the bias is {bias.dtype}"
         return None if isinstance(input, np.ndarray) and input.dtype.char == "f" else NO_FLOATS
 
-    def _as_array(self, value: Any) -> NDArray[Any]:
+    def as_numpy(self, value: Any) -> NDArray[Any]:
         array: NDArray[Any] = value if isinstance(value, np.ndarray) else np.asarray(value)
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
-    def _as_result(self, array: NDArray[Any]) -> Any:
+    def from_numpy(self, array: NDArray[Any]) -> Any:
         return array
 
     def _in_type_of(self, input: Any, weight: NDArray[np.float32]) -> Any:

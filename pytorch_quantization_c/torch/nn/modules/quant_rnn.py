@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from ...._core import rnn_layers as quant_rnn
+from ...._core.rnn_classes import ElmanCellRules, ElmanRules, GRUCellRules, GRURules, LSTMCellRules, LSTMRules
 from ... import tensor_quant
 from . import _utils
 
@@ -89,25 +90,16 @@ class QuantRNNBase(quant_rnn.RecurrentRules, _TensorParameters, _utils.QuantMixi
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
 
 
-class QuantRNN(QuantRNNBase):
+class QuantRNN(ElmanRules, QuantRNNBase):
     """Elman layers, quantised; keyword `nonlinearity`: "tanh" (default) or "relu". Arguments as `QuantRNNBase`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(quant_rnn.elman_mode(kwargs.pop("nonlinearity", "tanh")), *args, **kwargs)
 
-
-class QuantLSTM(QuantRNNBase):
+class QuantLSTM(LSTMRules, QuantRNNBase):
     """LSTM layers, quantised. Arguments as `QuantRNNBase`, without `mode`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__("LSTM", *args, **kwargs)
 
-
-class GRU(QuantRNNBase):
+class GRU(GRURules, QuantRNNBase):
     """GRU layers, quantised. Arguments as `QuantRNNBase`, without `mode`."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__("GRU", *args, **kwargs)
 
 
 class QuantRNNCellBase(quant_rnn.CellRules, _TensorParameters, _utils.QuantMixin, Module):
@@ -116,21 +108,11 @@ class QuantRNNCellBase(quant_rnn.CellRules, _TensorParameters, _utils.QuantMixin
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
 
 
-class QuantRNNCell(QuantRNNCellBase):
+class QuantRNNCell(ElmanCellRules, QuantRNNCellBase):
     """An Elman cell. As in the original, it has no quantisers: it computes with floats."""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh") -> None:
-        super().__init__()
-        mode = quant_rnn.elman_mode(nonlinearity)
-        self.nonlinearity = nonlinearity
-        self._make_parameters(mode, input_size, hidden_size, bias)
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """The state (batch, hidden) after the input (batch, inputs) from the state `hx`, zeros if None."""
-        return self._step(input, None if hx is None else (hx,))[0]  # type: ignore[no-any-return]
-
-
-class QuantLSTMCell(QuantRNNCellBase):
+class QuantLSTMCell(LSTMCellRules, QuantRNNCellBase):
     """An LSTM cell, quantised.
 
     Args:
@@ -139,28 +121,9 @@ class QuantLSTMCell(QuantRNNCellBase):
             for the weights.
     """
 
-    _mode = "LSTM"      # which an object pickled by the original does not have of its own
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, **kwargs: Any) -> None:
-        super().__init__()
-        self._make_parameters("LSTM", input_size, hidden_size, bias)
-        self.init_quantizer(*_utils.pop_quant_desc_in_kwargs(type(self), **kwargs))
-
-    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """The states (h, c), each (batch, hidden), after the input (batch, inputs) from the states `hx`."""
-        return self._step(input, hx, self._input_quantizer, self._weight_quantizer)
-
-
-class GRUCell(QuantRNNCellBase):
+class GRUCell(GRUCellRules, QuantRNNCellBase):
     """A GRU cell. As in the original, it has no quantisers: it computes with floats."""
-
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
-        super().__init__()
-        self._make_parameters("GRU", input_size, hidden_size, bias)
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """The state (batch, hidden) after the input (batch, inputs) from the state `hx`, zeros if None."""
-        return self._step(input, None if hx is None else (hx,))[0]  # type: ignore[no-any-return]
 
 
 LSTM = QuantLSTM

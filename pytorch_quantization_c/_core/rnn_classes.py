@@ -1,0 +1,72 @@
+"""The recurrent layers and cells by kind, for both fronts: what their constructors take and how a cell is called."""
+from __future__ import annotations
+
+from typing import Any
+
+from .layer_rules import pop_quant_desc_in_kwargs
+from .rnn_layers import FloatModule, elman_mode
+
+__all__ = ["ElmanCellRules", "ElmanRules", "GRUCellRules", "GRURules", "LSTMCellRules", "LSTMRules"]
+
+
+class ElmanRules(FloatModule):  # type: ignore[misc]
+    """Elman layers; keyword `nonlinearity`: "tanh" or "relu"."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(elman_mode(kwargs.pop("nonlinearity", "tanh")), *args, **kwargs)
+
+
+class LSTMRules(FloatModule):  # type: ignore[misc]
+    """LSTM layers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__("LSTM", *args, **kwargs)
+
+
+class GRURules(FloatModule):  # type: ignore[misc]
+    """GRU layers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__("GRU", *args, **kwargs)
+
+
+class _OneState(FloatModule):  # type: ignore[misc]
+    """A cell of one state, which computes with floats."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """The state (batch, hidden) after the input (batch, inputs) from the state `hx`, zeros if None."""
+        return self._step(input, None if hx is None else (hx,))[0]
+
+
+class ElmanCellRules(_OneState):
+    """An Elman cell."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh") -> None:
+        super().__init__()
+        mode = elman_mode(nonlinearity)
+        self.nonlinearity = nonlinearity
+        self._make_parameters(mode, input_size, hidden_size, bias)
+
+
+class GRUCellRules(_OneState):
+    """A GRU cell."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
+        super().__init__()
+        self._make_parameters("GRU", input_size, hidden_size, bias)
+
+
+class LSTMCellRules(FloatModule):  # type: ignore[misc]
+    """An LSTM cell with quantisers."""
+
+    _mode = "LSTM"  # which an object pickled by the original does not have of its own
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, **kwargs: Any) -> None:
+        super().__init__()
+        self._make_parameters("LSTM", input_size, hidden_size, bias)
+        self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        """The states (h, c), each (batch, hidden), after the input (batch, inputs) from the states `hx`."""
+        h, c = self._step(input, hx, self._input_quantizer, self._weight_quantizer)
+        return h, c
