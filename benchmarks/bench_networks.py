@@ -77,7 +77,7 @@ def chosen(options: argparse.Namespace, folder: Path) -> list[str]:
     for name in names:
         wanted = set(FILES) - (set() if name == "resnet50" else {OURS_U8})
         try:
-            prepared(name, folder, options.wheels, wanted, options.batch)
+            prepared(name, folder, options.wheels, wanted, [n for n in options.batch if for_batch([name], n)])
             there.append(name)
         except FileNotFoundError as why:
             print(f"{name} left out: {why}", file=sys.stderr)
