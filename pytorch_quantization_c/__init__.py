@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from . import formats as formats
     from . import graph as graph
     from . import integer as integer
+    from . import interchange as interchange
     from . import isa as isa
     from . import methods as methods
     from . import model as model
@@ -51,7 +52,8 @@ __all__ = ["__version__", "calibrating", "compile", "deactivate", "enable_onnx_e
            "improve", "initialize", "load_frozen", "load_quant_state", "quant_summary", "quantized", "replace",
            "save_frozen", "save_quant_state", "sensitivity", "unquantized_layers"]
 
-_SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "formats", "graph", "integer", "isa",
+_SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "formats", "graph", "integer",
+                         "interchange", "isa",
                          "layer_sensitivity", "methods", "model", "nn", "optim", "quant_modules", "quant_state",
                          "summary", "tensor_quant", "threads", "utils"})
 _HOMES = {

@@ -13,6 +13,7 @@ from .extra import require_extra
 if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from .automatic import auto_quantize
     from .calibrating import calibrate
+    from .calibration_cache import save_calibration_cache
     from .comparison import Comparison, ComparisonRow, compare
     from .errors import GraphError
     from .interpreter.custom import custom_operator
@@ -28,9 +29,10 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
 
 __all__ = ["Comparison", "ComparisonRow", "Decisions", "GraphError", "Interpreter", "Session", "SummaryRow",
            "auto_quantize", "calibrate", "compare", "compile", "custom_operator", "decisions", "gains", "interpret",
-           "load", "load_session", "quantize", "save", "summary", "trace"]
+           "load", "load_session", "quantize", "save", "save_calibration_cache", "summary", "trace"]
 
 _HOMES = {"automatic": ("auto_quantize",), "calibrating": ("calibrate",),
+          "calibration_cache": ("save_calibration_cache",),
           "comparison": ("Comparison", "ComparisonRow", "compare"),
           "errors": ("GraphError",), "interpreter.custom": ("custom_operator",),
           "interpreter.run": ("Interpreter", "interpret"), "method_steps": ("gains",),

@@ -96,7 +96,8 @@ def test_what_is_no_module_is_refused(function: Any) -> None:
 
 def test_dir_shows_what_is_public() -> None:
     assert [name for name in dir(pq) if not name.startswith("__")] == sorted(
-        {*pq.__all__, "calib", "calibration", "cuda_ext", "float_nn", "formats", "graph", "integer", "isa",
+        {*pq.__all__, "calib", "calibration", "cuda_ext", "float_nn", "formats", "graph", "integer",
+         "interchange", "isa",
          "layer_sensitivity", "methods", "model", "nn", "optim", "quant_modules", "quant_state", "summary",
          "tensor_quant", "threads", "utils", "version"}
         - {"__version__"})
