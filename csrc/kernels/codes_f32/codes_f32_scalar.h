@@ -31,24 +31,53 @@ PQC_INLINE void decode_loops(const pqc_pixels *form, const void *restrict codes,
             y[i] = quotient((float)(words[i] - zero), div, reciprocal);
 }
 
-/* What NaN becomes does not matter. */
-PQC_INLINE int32_t code_of(float scaled, float lo, float hi, int32_t zero)
+/* Adding 1.5 * 2^23 rounds to an integer, whose two's complement then stands in the low 16 bits.  What NaN becomes does not
+ * matter. */
+PQC_INLINE uint32_t code_of(float scaled, float lo, float hi, uint32_t zero)
 {
-    scaled = scaled >= lo ? scaled : lo;
-    scaled = scaled <= hi ? scaled : hi;
-    return (int32_t)rintf(scaled) + zero;
+    scaled = scaled > lo ? scaled : lo;
+    scaled = scaled < hi ? scaled : hi;
+    float shifted = scaled + 0x1.8p23f;
+    uint32_t bits;
+    memcpy(&bits, &shifted, 4);
+    return bits + zero;
+}
+
+PQC_INLINE bool has_negative(const float *restrict x, ptrdiff_t n)
+{
+    int found = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        found |= x[i] < 0.0f;
+    return found != 0;
+}
+
+/* Of a NaN the bits but the sign are above those of infinity. */
+PQC_INLINE bool has_nan(const float *restrict x, ptrdiff_t n)
+{
+    int32_t largest = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, x + i, 4);
+        bits &= 0x7fffffff;
+        largest = bits > largest ? bits : largest;
+    }
+    return largest > 0x7f800000;
+}
+
+PQC_INLINE bool has_infinity(const float *restrict x, ptrdiff_t n)
+{
+    int found = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        found |= fabsf(x[i]) == INFINITY;
+    return found != 0;
 }
 
 PQC_INLINE unsigned flags_of(const pqc_pixels *form, const float *restrict x, ptrdiff_t n)
 {
-    int nan = 0, negative = 0;
-    float mul = form->mul;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        float scaled = x[i] * mul;
-        nan |= scaled != scaled;
-        negative |= x[i] < 0.0f;
-    }
-    return (nan ? PQC_U8_NAN : 0) | (negative && form->refuses_negative ? PQC_U8_NEGATIVE : 0);
+    unsigned flags = has_nan(x, n) || (form->mul == 0.0f && has_infinity(x, n)) ? PQC_U8_NAN : 0;
+    if (form->refuses_negative && has_negative(x, n))
+        flags |= PQC_U8_NEGATIVE;
+    return flags;
 }
 
 PQC_INLINE unsigned encode_loops(const pqc_pixels *form, const float *restrict x,
@@ -57,7 +86,7 @@ PQC_INLINE unsigned encode_loops(const pqc_pixels *form, const float *restrict x
     uint8_t *bytes = codes;
     int16_t *words = codes;
     float mul = form->mul, lo = form->lo, hi = form->hi;
-    int32_t zero = form->zero;
+    uint32_t zero = (uint32_t)form->zero;
     if (form->content == PQC_FLOATS) {
         memcpy(codes, x, (size_t)n * sizeof *x);
         return 0;
