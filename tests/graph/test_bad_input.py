@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.helper import make_node
 
 from pytorch_quantization_c import graph
+from pytorch_quantization_c.graph import extra
 
 from .models import model_of
 from .quantized import FORMATS, quantized
@@ -238,7 +239,7 @@ def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
     real = importlib.util.find_spec
-    monkeypatch.setattr(graph, "find_spec", lambda name: None if name == "onnx_ir" else real(name))
+    monkeypatch.setattr(extra, "find_spec", lambda name: None if name == "onnx_ir" else real(name))
     with pytest.raises(ImportError, match=r"`graph.load` needs the extra `onnx`, of which onnx_ir is missing: pip "):
         graph.load  # noqa: B018
 
