@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from .descriptor import QUANT_DESC_8BIT_PER_TENSOR, ScaledQuantDescriptor
 from .lazy_logger import get_logger
 
-__all__ = ["ConvRules", "ConvTransposeRules", "LinearRules", "QuantInputRules", "QuantRules",
+__all__ = ["ConvRules", "ConvTransposeRules", "LinearRules", "QuantInputRules", "QuantRules", "QuantWeightRules",
            "pop_quant_desc_in_kwargs"]
 
 logger = get_logger(__name__)
@@ -185,6 +185,35 @@ class QuantRules(Quantizing):
             for kind, descriptor in (("input", quant_desc_input), ("weight", quant_desc_weight)):
                 quantizers = [self._new_quantizer(descriptor) for _ in range(num_layers)]
                 setattr(self, f"_{kind}_quantizers", self._new_list(quantizers))
+
+
+class QuantWeightRules(Quantizing):
+    """A layer that quantises its weight alone."""
+
+    default_quant_desc_weight: ClassVar[ScaledQuantDescriptor] = QUANT_DESC_8BIT_PER_TENSOR
+
+    set_default_quant_desc_weight = QuantRules.__dict__["set_default_quant_desc_weight"]
+
+    @property
+    def input_quantizer(self) -> Any:
+        """There is none: AttributeError."""
+        raise AttributeError(f"{type(self).__name__} quantises its weight alone")
+
+    @property
+    def weight_quantizer(self) -> Any:
+        """The TensorQuantizer of the weight."""
+        return self._weight_quantizer
+
+    def _make_quantizers(self, **kwargs: Any) -> None:
+        descriptor = kwargs.pop("quant_desc_weight", type(self).default_quant_desc_weight)
+        if kwargs:
+            raise TypeError(f"Unused keys: {', '.join(kwargs)}; {type(self).__name__} knows quant_desc_weight")
+        if not isinstance(descriptor, ScaledQuantDescriptor):
+            raise TypeError(f"Expected `quant_desc_weight` to be a QuantDescriptor, got {type(descriptor).__name__}")
+        check_fake(descriptor)
+        self._fake_quant = True
+        self._log("Weight", descriptor)
+        self._weight_quantizer = self._new_quantizer(descriptor)
 
 
 class WeightLayerRules(FloatLayer):  # type: ignore[misc]

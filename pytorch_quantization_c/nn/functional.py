@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import check_broadcast, float_array
+from .._core.errors import ShapeError
 from .._core.tracing import traceable
 from .._function import Function, FunctionCtx
 
-__all__ = ["ClipFunction", "clip"]
+__all__ = ["ClipFunction", "add", "clip", "matmul"]
 
 
 def _arguments(input: ArrayLike, clip_value_min: ArrayLike,
@@ -79,3 +80,45 @@ def _clipped(input: ArrayLike, clip_value_min: ArrayLike, clip_value_max: ArrayL
 
 
 clip = ClipFunction.apply
+
+
+def matmul(input: ArrayLike, other: ArrayLike, input_quantizer: Any = None,
+           other_quantizer: Any = None) -> NDArray[Any]:
+    """The matrix product of two arrays, each quantised before: as attention needs it.
+
+    Args:
+        input, other: arrays of floats that NumPy's `matmul` takes.
+        input_quantizer, other_quantizer: a TensorQuantizer each; None leaves the operand as it is.
+
+    Raises:
+        TypeError: an operand holds no floats. ValueError: shapes that do not fit, and what the quantisers refuse.
+    """
+    x, y = _quantised(input, other, input_quantizer, other_quantizer)
+    try:
+        return np.asarray(np.matmul(x, y))
+    except ValueError:
+        raise ShapeError("Expected `input` and `other` of shapes that a matrix product takes, got "
+                         f"{x.shape} and {y.shape}") from None
+
+
+def add(input: ArrayLike, other: ArrayLike, input_quantizer: Any = None, other_quantizer: Any = None) -> NDArray[Any]:
+    """The sum of two arrays, each quantised before: as residual connections need it.
+
+    Args:
+        input, other: arrays of floats that broadcast.
+        input_quantizer, other_quantizer: a TensorQuantizer each; None leaves the operand as it is.
+
+    Raises:
+        TypeError: an operand holds no floats. ValueError: shapes that do not broadcast, and what the quantisers refuse.
+    """
+    x, y = _quantised(input, other, input_quantizer, other_quantizer)
+    check_broadcast(input=x, other=y)
+    return np.asarray(x + y)
+
+
+def _quantised(input: ArrayLike, other: ArrayLike, input_quantizer: Any, other_quantizer: Any) -> list[NDArray[Any]]:
+    found = []
+    for value, quantizer, name in ((input, input_quantizer, "input"), (other, other_quantizer, "other")):
+        array = float_array(value, name)
+        found.append(array if quantizer is None else quantizer(array))
+    return found

@@ -150,6 +150,8 @@ FUNCTIONS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]] = {
     "pack_codes": ({}, {"codes": np.array([[1, -2, 3]], np.int8), "bits": 4}),
     "unpack_codes": ({}, {"packed": np.array([[18, 3]], np.uint8), "bits": 4, "length": 3}),
     "scale_codes": ({"scale": np.array([0.25, 4], np.float32)}, {"scale_bits": (8, 0)}),
+    "matmul": ({"input": floats(3, 6), "other": floats(6, 4)}, {}),
+    "add": ({"input": floats(3, 6), "other": floats(3, 6)}, {}),
     "to_ggml": ({"inputs": floats(3, 64)}, {"name": "q4_0"}),
     "from_ggml": ({}, {"name": "mxfp4", "blocks": np.full((2, 17), 120, np.uint8)}),
     "scale_values": ({}, {"codes": np.array([120, 127], np.uint8), "scale_bits": (8, 0)}),

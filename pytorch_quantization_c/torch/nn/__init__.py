@@ -17,6 +17,7 @@ from .modules.quant_conv import (
     QuantConvTranspose2d,
     QuantConvTranspose3d,
 )
+from .modules.quant_embedding import QuantEmbedding
 from .modules.quant_instancenorm import QuantInstanceNorm1d, QuantInstanceNorm2d, QuantInstanceNorm3d
 from .modules.quant_linear import Linear, QuantLinear
 from .modules.quant_pooling import (
@@ -49,8 +50,8 @@ __all__ = [
     "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "LSTM", "LSTMCell",
     "Linear", "MaxPool1d", "MaxPool2d", "MaxPool3d", "QuantAdaptiveAvgPool1d", "QuantAdaptiveAvgPool2d",
     "QuantAdaptiveAvgPool3d", "QuantAvgPool1d", "QuantAvgPool2d", "QuantAvgPool3d", "QuantConv1d", "QuantConv2d",
-    "QuantConv3d", "QuantConvTranspose1d", "QuantConvTranspose2d", "QuantConvTranspose3d", "QuantInputMixin",
-    "QuantInstanceNorm1d", "QuantInstanceNorm2d", "QuantInstanceNorm3d", "QuantLSTM", "QuantLSTMCell", "QuantLinear",
-    "QuantMaxPool1d", "QuantMaxPool2d", "QuantMaxPool3d", "QuantMixin", "TensorQuantizer", "functional",
-    "pop_quant_desc_in_kwargs",
+    "QuantConv3d", "QuantConvTranspose1d", "QuantConvTranspose2d", "QuantConvTranspose3d", "QuantEmbedding",
+    "QuantInputMixin", "QuantInstanceNorm1d", "QuantInstanceNorm2d", "QuantInstanceNorm3d", "QuantLSTM",
+    "QuantLSTMCell", "QuantLinear", "QuantMaxPool1d", "QuantMaxPool2d", "QuantMaxPool3d", "QuantMixin",
+    "TensorQuantizer", "functional", "pop_quant_desc_in_kwargs",
 ]

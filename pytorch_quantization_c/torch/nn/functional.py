@@ -12,7 +12,7 @@ from torch.autograd import Function
 from .._convert import untraced
 from .._kernels import checked, operand
 
-__all__ = ["ClipFunction", "clip"]
+__all__ = ["ClipFunction", "add", "clip", "matmul"]
 
 
 class ClipFunction(Function):
@@ -51,3 +51,30 @@ class ClipFunction(Function):
 
 
 clip: Callable[..., Tensor] = ClipFunction.apply
+
+
+def matmul(input: Tensor, other: Tensor, input_quantizer: Any = None, other_quantizer: Any = None) -> Tensor:
+    """The matrix product of two tensors, each quantised before: as attention needs it.
+
+    Args:
+        input, other: tensors that `torch.matmul` takes.
+        input_quantizer, other_quantizer: a TensorQuantizer each; None leaves the operand as it is.
+    """
+    return torch.matmul(*_quantised(input, other, input_quantizer, other_quantizer))
+
+
+def add(input: Tensor, other: Tensor, input_quantizer: Any = None, other_quantizer: Any = None) -> Tensor:
+    """The sum of two tensors, each quantised before: as residual connections need it.
+
+    Args:
+        input, other: tensors that broadcast.
+        input_quantizer, other_quantizer: a TensorQuantizer each; None leaves the operand as it is.
+    """
+    x, y = _quantised(input, other, input_quantizer, other_quantizer)
+    return x + y
+
+
+def _quantised(input: Any, other: Any, input_quantizer: Any, other_quantizer: Any) -> tuple[Tensor, Tensor]:
+    x, y = checked(input, "input"), checked(other, "other")
+    return (x if input_quantizer is None else input_quantizer(x),
+            y if other_quantizer is None else other_quantizer(y))

@@ -113,3 +113,24 @@ def test_what_is_refused() -> None:
         formats.fake_block_quant(torch.ones(3), 4, None)
     with pytest.raises(ValueError, match="one for each block"):
         formats.fake_block_quant(torch.ones(3), 4, {-1: 2}, torch.ones(3))
+
+
+def test_embeddings_products_and_sums() -> None:
+    torch.manual_seed(0)
+    layer = nn.QuantEmbedding(9, 6)
+    tokens = torch.tensor([[1, 8], [0, 1]])
+    table = layer.weight_quantizer(layer.weight)
+    torch.testing.assert_close(layer(tokens), table[tokens], rtol=0, atol=0)
+    layer(tokens).sum().backward()
+    assert layer.weight.grad is not None and layer.weight.grad[1].tolist() == [2.0] * 6
+    arrays = twin.to_numpy(layer)
+    np.testing.assert_array_equal(arrays(tokens.numpy()), layer(tokens).detach().numpy())
+    model = torch.nn.Sequential(torch.nn.Embedding(9, 6), torch.nn.Linear(6, 9, bias=False))
+    model[1].weight = model[0].weight
+    twin.replace(model, custom_quant_modules=[(torch.nn, "Embedding", nn.QuantEmbedding)])
+    assert isinstance(model[0], nn.QuantEmbedding) and model[1].weight is model[0].weight
+    x, quantizer = torch.randn(3, 4), nn.TensorQuantizer()
+    torch.testing.assert_close(nn.functional.matmul(x, x.T, quantizer), quantizer(x) @ x.T)
+    torch.testing.assert_close(nn.functional.add(x, x, None, quantizer), x + quantizer(x))
+    with pytest.raises(ValueError, match="max_norm"):
+        nn.QuantEmbedding(9, 6, max_norm=1.0)
