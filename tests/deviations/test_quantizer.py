@@ -101,3 +101,14 @@ def test_D24_any_shape_of_amax_is_loaded_copied_and_pickled(shape: tuple[int, ..
     copied.amax[...] = 9
     oracle.same(quantizer.amax, state["_amax"])
     assert not np.shares_memory(quantizer.amax, state["_amax"])
+
+
+def test_D32_small_floats_of_other_widths(rng: np.random.Generator) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x = rng.normal(size=(64,)).astype(np.float32)
+    x[0] = 57344.0                          # the largest of E5M2, so that the scale is 1
+    found = TensorQuantizer(QuantDescriptor(num_bits=(5, 2)))(x)
+    oracle.same(found, x.astype(ml_dtypes.float8_e5m2).astype(np.float32))
+    for bad in ((7, 7), (0, 3), (5,)):
+        with pytest.raises((TypeError, ValueError)):
+            QuantDescriptor(num_bits=bad)

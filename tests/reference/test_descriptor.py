@@ -61,6 +61,11 @@ def no_bits(case: Case, outcome: Outcome) -> None:
     assert case.args == {"num_bits": True} and isinstance(outcome.error, TypeError)
 
 
+def small_float(case: Case, outcome: Outcome) -> None:
+    """D32: E5M2, which the original refuses."""
+    assert outcome.error is None and outcome.values["dict"]["num_bits"] == (5, 2)
+
+
 def round_trips(case: Case, outcome: Outcome) -> None:
     """dict() has all that was said, and both ways of writing a descriptor read back to an equal one."""
     if "yaml_str" in case.args:
@@ -76,4 +81,4 @@ def round_trips(case: Case, outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("case", cases("11_descriptors"), ids=str)
 def test_descriptor(case: Case) -> None:
-    check(case, replay, {"D6": refused, "D13": round_trips, "D14": no_bits})
+    check(case, replay, {"D6": refused, "D13": round_trips, "D14": no_bits, "D32": small_float})
