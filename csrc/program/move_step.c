@@ -7,64 +7,104 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { FLOATS_GRAIN = 1 << 14, CHANNELS = 16, PIXELS = 256 };
+/* PIXELS: of a row at a time, or channels; EXPORTED: pixels that fill a line of an array. */
+enum { FLOATS_GRAIN = 1 << 14, QUAD = 4, PIXELS = 64, EXPORTED = 16 };
 
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
+    ptrdiff_t tasks; /* of an image */
     atomic_uint flags;
 } job;
 
-/* Floats of a row of a channel. */
-static float *array_row(const job *j, const pqc_image *array, ptrdiff_t n, ptrdiff_t c, ptrdiff_t y)
+/* Floats of a channel: its pixels follow on each other. */
+static float *array_plane(const job *j, const pqc_image *array, ptrdiff_t n, ptrdiff_t c)
 {
     char *base = j->buffers[array->buffer] + array->offset;
-    return (float *)(void *)base + ((n * array->c + c) * array->h + y) * array->w;
+    return (float *)(void *)base + (n * array->c + c) * array->h * array->w;
 }
 
-/* Codes of some channels, each of some pixels that follow each other. */
-typedef struct {
-    _Alignas(64) char row[CHANNELS][PIXELS * sizeof(float)];
-} tile;
+/* QUAD channels of up to PIXELS pixels on their way into an image. */
+typedef union {
+    uint8_t bytes[QUAD][PIXELS];
+    int16_t words[QUAD][PIXELS];
+    float floats[QUAD][PIXELS];
+    uint32_t quads[PIXELS]; /* a pixel's bytes together */
+} quad;
 
-/* From rows of channels to pixels.  `size` bytes an element; a constant where this is inlined. */
-PQC_INLINE void interleave(const tile *t, char *to, ptrdiff_t pixel, ptrdiff_t channels,
-                           ptrdiff_t pixels, size_t size)
+static void join_bytes(quad *q)
 {
-    for (ptrdiff_t i = 0; i < pixels; i++, to += pixel)
-        for (ptrdiff_t c = 0; c < channels; c++)
-            memcpy(to + c * (ptrdiff_t)size, t->row[c] + i * (ptrdiff_t)size, size);
+    uint32_t joined[PIXELS];
+    for (int i = 0; i < PIXELS; i++)
+        joined[i] = q->bytes[0][i] | (uint32_t)q->bytes[1][i] << 8 |
+                    (uint32_t)q->bytes[2][i] << 16 | (uint32_t)q->bytes[3][i] << 24;
+    memcpy(q->quads, joined, sizeof joined);
 }
 
-static unsigned import_tile(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x, ptrdiff_t first,
-                            tile *t)
+static unsigned fill_quad(quad *q, const float *const *x, const pqc_pixels *to, ptrdiff_t pixels,
+                          ptrdiff_t channels)
 {
-    const pqc_image *in = &j->step->input;
-    pqc_pixels to = pqc_image_pixels(&j->step->output[0], j->buffers, n, y, x);
-    ptrdiff_t channels = pqc_min(in->c - first, CHANNELS), pixels = pqc_min(in->w - x, PIXELS);
-    ptrdiff_t size = pqc_content_size(to.content);
-    char *at = (char *)to.at + first * size;
     unsigned flags = 0;
-    for (ptrdiff_t c = 0; c < channels; c++)
-        flags |= pqc.encode_f32(&to, array_row(j, in, n, first + c, y) + x, t->row[c], pixels);
-    if (size == 1)
-        interleave(t, at, to.pixel, channels, pixels, 1);
-    else if (size == 2)
-        interleave(t, at, to.pixel, channels, pixels, 2);
-    else
-        interleave(t, at, to.pixel, channels, pixels, 4);
+    for (ptrdiff_t c = 0; c < QUAD; c++) {
+        void *room = to->content == PQC_U8_CODES    ? (void *)q->bytes[c]
+                     : to->content == PQC_S16_CODES ? (void *)q->words[c]
+                                                    : (void *)q->floats[c];
+        if (c < channels)
+            flags |= pqc.encode_f32(to, x[c], room, pixels);
+        else
+            memset(room, 0, (size_t)(PIXELS * pqc_content_size(to->content)));
+    }
+    if (to->content == PQC_U8_CODES)
+        join_bytes(q);
     return flags;
 }
 
-/* A row of an array. */
-static unsigned import_row(const job *j, ptrdiff_t n, ptrdiff_t y)
+/* Pixels [first, first + pixels) of the quad; the last channels are `channels`. */
+static void put_quad(const quad *q, const pqc_pixels *to, ptrdiff_t first, ptrdiff_t pixels,
+                     ptrdiff_t channels)
+{
+    char *at = to->at;
+    if (to->content == PQC_U8_CODES) {
+        ptrdiff_t whole = channels == QUAD ? pixels : 0;
+        if (to->pixel == channels &&
+            channels < QUAD) /* the next pixel overwrites what is too much */
+            whole = pqc_max(pixels + 1 - pqc_div_round_up(QUAD, channels), 0);
+        for (ptrdiff_t i = 0; i < whole; i++)
+            memcpy(at + i * to->pixel, &q->quads[first + i], QUAD);
+        for (ptrdiff_t i = whole; i < pixels; i++)
+            for (ptrdiff_t c = 0; c < channels; c++)
+                at[i * to->pixel + c] = (char)(q->quads[first + i] >> 8 * c);
+    } else if (to->content == PQC_S16_CODES)
+        for (ptrdiff_t i = 0; i < pixels; i++)
+            for (ptrdiff_t c = 0; c < channels; c++)
+                ((int16_t *)(void *)(at + i * to->pixel))[c] = q->words[c][first + i];
+    else
+        for (ptrdiff_t i = 0; i < pixels; i++)
+            for (ptrdiff_t c = 0; c < channels; c++)
+                ((float *)(void *)(at + i * to->pixel))[c] = q->floats[c][first + i];
+}
+
+/* Pixels [first, first + PIXELS) of an array, some channels at a time: the lines of their pixels stay in the cache. */
+static unsigned import_run(const job *j, ptrdiff_t n, ptrdiff_t first)
 {
     const pqc_image *in = &j->step->input;
-    tile t;
+    ptrdiff_t pixels = pqc_min(in->h * in->w - first, PIXELS);
     unsigned flags = 0;
-    for (ptrdiff_t x = 0; x < in->w; x += PIXELS)
-        for (ptrdiff_t first = 0; first < in->c; first += CHANNELS)
-            flags |= import_tile(j, n, y, x, first, &t);
+    for (ptrdiff_t c = 0; c < in->c; c += QUAD) {
+        quad q;
+        const float *from[QUAD];
+        ptrdiff_t channels = pqc_min(in->c - c, QUAD);
+        for (ptrdiff_t i = 0; i < QUAD; i++)
+            from[i] = array_plane(j, in, n, pqc_min(c + i, in->c - 1)) + first;
+        flags |= fill_quad(&q, from, &j->step->output[0].codes, pixels, channels);
+        for (ptrdiff_t done = 0, run; done < pixels; done += run) {
+            ptrdiff_t y = (first + done) / in->w, x = (first + done) % in->w;
+            pqc_pixels to = pqc_image_pixels(&j->step->output[0], j->buffers, n, y, x);
+            to.at = (char *)to.at + c * pqc_content_size(to.content);
+            run = pqc_min(in->w - x, pixels - done);
+            put_quad(&q, &to, done, run, channels);
+        }
+    }
     return flags;
 }
 
@@ -74,20 +114,22 @@ static unsigned import_pixels(const job *j, ptrdiff_t n, ptrdiff_t y)
     const pqc_image *in = &j->step->input;
     unsigned flags = 0;
     for (ptrdiff_t x = 0; x < in->w; x++) {
-        const float *from = pqc_image_pixels(in, j->buffers, n, y, x).at;
         pqc_pixels to = pqc_image_pixels(&j->step->output[0], j->buffers, n, y, x);
-        flags |= pqc.encode_f32(&to, from, to.at, in->c);
+        flags |= pqc.encode_f32(&to, pqc_image_pixels(in, j->buffers, n, y, x).at, to.at, in->c);
     }
     return flags;
 }
 
-static void import_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+/* Tasks are numbered image, row of pixels, or run of PIXELS pixels of an array. */
+static void import_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
-    const pqc_image *in = &j->step->input;
+    bool array = j->step->input.nchw;
     unsigned flags = 0;
-    for (ptrdiff_t row = begin; row < end; row++)
-        flags |= (in->nchw ? import_row : import_pixels)(j, row / in->h, row % in->h);
+    for (ptrdiff_t i = begin; i < end; i++) {
+        ptrdiff_t n = i / j->tasks, part = i % j->tasks;
+        flags |= array ? import_run(j, n, part * PIXELS) : import_pixels(j, n, part);
+    }
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
 
@@ -98,43 +140,61 @@ static ptrdiff_t elements(const pqc_image *i)
 
 unsigned pqc_import_step_run(const pqc_step *s, char *const *buffers)
 {
+    const pqc_image *in = &s->input;
     job j = {.step = s, .buffers = buffers};
-    pqc_parallel_tasks(s->input.n * s->input.h, elements(&s->input), FLOATS_GRAIN, import_rows, &j);
+    j.tasks = in->nchw ? pqc_div_round_up(in->h * in->w, PIXELS) : in->h;
+    pqc_parallel_tasks(in->n * j.tasks, elements(in), FLOATS_GRAIN, import_tasks, &j);
     return atomic_load(&j.flags);
 }
 
-/* Some channels of some pixels: decoded, then a row of each channel. */
-static void export_tile(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x, ptrdiff_t first)
+/* Some channels of a pixel as floats: where they are, or decoded. */
+static const float *export_pixel(const pqc_pixels *from, ptrdiff_t first, ptrdiff_t channels,
+                                 float *room)
 {
-    const pqc_image *in = &j->step->input, *out = &j->step->output[0];
-    float values[PIXELS * CHANNELS];
-    pqc_pixels from = pqc_image_pixels(in, j->buffers, n, y, x);
-    ptrdiff_t channels = pqc_min(in->c - first, CHANNELS), pixels = pqc_min(in->w - x, PIXELS);
-    const char *at = (const char *)from.at + first * pqc_content_size(from.content);
-    if (from.pixel == channels * pqc_content_size(from.content))
-        pqc.decode_f32(&from, at, values, pixels * channels);
-    else
-        for (ptrdiff_t i = 0; i < pixels; i++)
-            pqc.decode_f32(&from, at + i * from.pixel, values + i * channels, channels);
+    const char *at = (const char *)from->at + first * pqc_content_size(from->content);
+    if (from->content == PQC_FLOATS)
+        return (const float *)(const void *)at;
+    pqc.decode_f32(from, at, room, channels);
+    return room;
+}
+
+/* EXPORTED pixels, those that fill a line of an array, from `first` on, by some channels. */
+static void export_run(const job *j, ptrdiff_t n, ptrdiff_t first, ptrdiff_t channel)
+{
+    const pqc_image *in = &j->step->input;
+    ptrdiff_t pixels = pqc_min(in->h * in->w - first, EXPORTED);
+    ptrdiff_t channels = pqc_min(in->c - channel, PIXELS);
+    float room[EXPORTED][PIXELS];
+    const float *at[EXPORTED];
+    for (ptrdiff_t i = 0; i < EXPORTED; i++) {
+        ptrdiff_t pixel = first + pqc_min(i, pixels - 1);
+        pqc_pixels from = pqc_image_pixels(in, j->buffers, n, pixel / in->w, pixel % in->w);
+        at[i] = export_pixel(&from, channel, channels, room[i]);
+    }
     for (ptrdiff_t c = 0; c < channels; c++) {
-        float *to = array_row(j, out, n, first + c, y) + x;
-        for (ptrdiff_t i = 0; i < pixels; i++)
-            to[i] = values[i * channels + c];
+        float *to = array_plane(j, &j->step->output[0], n, channel + c) + first;
+        if (pixels == EXPORTED)
+            for (int i = 0; i < EXPORTED; i++)
+                to[i] = at[i][c];
+        else
+            for (ptrdiff_t i = 0; i < pixels; i++)
+                to[i] = at[i][c];
     }
 }
 
-static void export_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+/* Tasks are numbered image, run of pixels. */
+static void export_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const job *j = context;
-    const pqc_image *in = &j->step->input;
-    for (ptrdiff_t row = begin; row < end; row++)
-        for (ptrdiff_t x = 0; x < in->w; x += PIXELS)
-            for (ptrdiff_t first = 0; first < in->c; first += CHANNELS)
-                export_tile(j, row / in->h, row % in->h, x, first);
+    for (ptrdiff_t i = begin; i < end; i++)
+        for (ptrdiff_t channel = 0; channel < j->step->input.c; channel += PIXELS)
+            export_run(j, i / j->tasks, i % j->tasks * EXPORTED, channel);
 }
 
 void pqc_export_step_run(const pqc_step *s, char *const *buffers)
 {
+    const pqc_image *in = &s->input;
     job j = {.step = s, .buffers = buffers};
-    pqc_parallel_tasks(s->input.n * s->input.h, elements(&s->input), FLOATS_GRAIN, export_rows, &j);
+    j.tasks = pqc_div_round_up(in->h * in->w, EXPORTED);
+    pqc_parallel_tasks(in->n * j.tasks, elements(in), FLOATS_GRAIN, export_tasks, &j);
 }
