@@ -38,7 +38,8 @@ QUICK = ("lenet",)
 def gathered(networks: Sequence[str], batch: int, threads: int, options: argparse.Namespace, folder: Path,
              meter: Meter) -> dict[str, dict[str, float]]:
     """The least time of each library for each network."""
-    wanted = {name: (name, {"NETWORKS": str(folder)}) for name in options.libraries}
+    clock = "cpu" if options.cpu and threads == 1 else "wall"
+    wanted = {name: (name, {"NETWORKS": str(folder), "NETWORKS_CLOCK": clock}) for name in options.libraries}
     begin = time.monotonic()
 
     def progress(what: str) -> None:
@@ -60,6 +61,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--files", type=Path, help="where the files are made and kept (default: a temporary folder)")
     parser.add_argument("--seconds", type=float, default=0.1, help="of a turn, for each file of a network")
     parser.add_argument("--rounds", type=int, default=12, help="turns of each library for each network")
+    parser.add_argument("--cpu", action="store_true", help="processor time with one thread: for a busy machine")
     parser.add_argument("--quick", action="store_true", help="LeNet alone, batch 1, one thread, few rounds")
     options = parser.parse_args(given)
     if options.quick:
