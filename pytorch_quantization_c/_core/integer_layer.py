@@ -149,7 +149,7 @@ class IntegerEngine(ABC):
 
     def _rows(self, layer: Any, cached: CachedWeight, quantizer: Any, format: Int, input: Any) -> Any:
         """The product of a linear layer whose input has a range for each row, in flight."""
-        if quantizer._zero_point or cached.weight.values.ndim != 2:
+        if quantizer._zero_point or len(cached.weight.shape) != 2:
             return "the input has a range for each row" if quantizer._zero_point else EACH_CHANNEL
         few = cached.weight.quantization.format.num_bits in (2, 3, 4)
         packed: Any = packed_groups(cached, format) if few else self._packed(layer, cached, format, {}, False)
@@ -278,7 +278,7 @@ class IntegerEngine(ABC):
         wanted, known = (format, two_ended, *settings.values()), cached.packed
         if known is not None and known[0] == wanted:
             return known[1]
-        shape, at_once = cached.weight.values.shape, SimpleNamespace(**settings, transposed=_is_transposed(layer))
+        shape, at_once = cached.weight.shape, SimpleNamespace(**settings, transposed=_is_transposed(layer))
         geometry = geometry_of(at_once, shape, tuple(settings["output_padding"])) if settings else LINEAR
         packed = PackedWeights(cached.weight.values, cached.weight.scale, geometry, format, two_ended)
         cached.packed = wanted, packed  # at once: other threads may pack for other settings
@@ -333,8 +333,7 @@ class IntegerEngine(ABC):
             self.lock(layer)
 
     def _become_frozen(self, frozen: CachedWeight) -> None:
-        for array in (frozen.weight.values, frozen.weight.scale):
-            array.setflags(write=False)
+        frozen.weight.fix()
         self.frozen, self.cached = frozen, None
 
     @abstractmethod
@@ -357,7 +356,7 @@ class IntegerEngine(ABC):
         if why is not None:
             return why
         weight, frozen = self._parameter(layer, "weight"), self.frozen
-        shape = tuple(weight.shape) if weight is not None else None if frozen is None else frozen.weight.values.shape
+        shape = tuple(weight.shape) if weight is not None else None if frozen is None else frozen.weight.shape
         arrays = {name: None if value is None else self.as_numpy(value) for name, value in state.items()}
         found = integer_weight(arrays, shape, _is_transposed(layer))
         if isinstance(found, str):

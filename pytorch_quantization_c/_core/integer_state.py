@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..integer.halves import from_halves, in_halves
 from ..integer.weights import IntegerWeight, weight_quantization
 from .formats import Int
 from .quantization import Quantization
@@ -32,21 +33,7 @@ def state_of(weight: IntegerWeight) -> dict[str, Array]:
     if quantization.format.num_bits not in range(2, MOST_BITS + 1):
         return {BYTES: values, SCALE: weight.scale}
     layout = np.array([values.dtype.char == "B", quantization.block or 0], np.int64)
-    return {HALVES: _in_halves(values), SCALE: weight.scale, LAYOUT: layout}
-
-
-def _in_halves(values: Array) -> NDArray[np.uint8]:
-    rows = values.reshape(len(values), -1).view(np.uint8)
-    if rows.shape[1] % 2:
-        rows = np.concatenate([rows, np.zeros((len(rows), 1), np.uint8)], axis=1)
-    return rows[:, ::2] & np.uint8(15) | rows[:, 1::2] << np.uint8(4)
-
-
-def _from_halves(halves: Array, shape: tuple[int, ...], unsigned: bool) -> Array:
-    codes = np.stack([halves & np.uint8(15), halves >> np.uint8(4)], axis=-1).reshape(len(halves), -1)
-    size = int(np.prod(shape[1:]))
-    codes = np.ascontiguousarray(codes[:, :size]).reshape(shape)
-    return codes if unsigned else (codes ^ np.uint8(8)).view(np.int8) - np.int8(8)
+    return {HALVES: in_halves(values), SCALE: weight.scale, LAYOUT: layout}
 
 
 def integer_weight(state: dict[str, Any], shape: tuple[int, ...] | None, transposed: bool) -> IntegerWeight | str:
@@ -75,7 +62,7 @@ def _four_bits(halves: Array | None, scale: Array | None, layout: Array | None, 
     if layout is None or layout.dtype != np.int64 or layout.shape != (2,) or layout[0] not in (0, 1) or layout[1] < 0:
         return "expected a layout of two int64 numbers: 0 or 1, and the size of a block"
     unsigned, block = bool(layout[0]), int(layout[1])
-    values, format = _from_halves(halves, shape, unsigned), Int(MOST_BITS, unsigned)
+    values, format = from_halves(halves, shape, unsigned), Int(MOST_BITS, unsigned)
     if block == 0:
         why = _channel_refusal(scale, shape[1 if transposed else 0])
         if why is not None or scale is None:

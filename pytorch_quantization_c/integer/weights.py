@@ -1,6 +1,7 @@
 """A layer's weight as integers, and what is kept of it between calls."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from .._core.block_quant import quantize_blocks
 from .._core.blocks import Blocks
 from .._core.formats import Int
 from .._core.quantization import Quantization
+from .halves import from_halves, in_halves
 from .int4 import KR, PackedInt4
 from .packed import PackedWeights
 
@@ -24,11 +26,39 @@ LARGE = 1 << 20  # weights of few bits that come from memory for every call, so 
 class IntegerWeight:
     """A weight as integers: `values` (int8, or uint8 if unsigned) and what they stand for."""
 
-    __slots__ = ("values", "quantization")
+    __slots__ = ("_values", "_halves", "quantization")
 
     def __init__(self, values: NDArray[Any], quantization: Quantization) -> None:
         self.values = values
         self.quantization = quantization
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The codes; of a weight that was made small they are unpacked each time."""
+        values, halves = self._values, self._halves
+        return values if halves is None or values is not None else from_halves(*halves)
+
+    @values.setter
+    def values(self, values: NDArray[Any]) -> None:
+        self._values: Any = values
+        self._halves: tuple[NDArray[np.uint8], tuple[int, ...], bool] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the codes."""
+        values, halves = self._values, self._halves
+        return tuple(halves[1] if values is None and halves is not None else values.shape)
+
+    def fix(self) -> None:
+        """Makes the arrays read-only, and those small whose codes only `PackedInt4` reads, which keeps its own."""
+        self.scale.setflags(write=False)
+        if self._halves is not None:
+            return
+        if self.wants_groups and self.quantization.format.num_bits in (2, 3, 4):
+            self._halves = in_halves(self._values), self._values.shape, self._values.dtype.char == "B"
+            self._values = None
+        else:
+            self._values.setflags(write=False)
 
     @property
     def scale(self) -> NDArray[np.float32]:
@@ -38,8 +68,9 @@ class IntegerWeight:
     @property
     def wants_groups(self) -> bool:
         """Whether it is multiplied by `PackedInt4`: a matrix of 2 to 4 bits with scales in groups, or a large one."""
-        few = self.values.ndim == 2 and self.quantization.format.num_bits in (2, 3, 4)
-        return self.quantization.block is not None or (few and self.values.size >= LARGE)
+        shape = self.shape
+        few = len(shape) == 2 and self.quantization.format.num_bits in (2, 3, 4)
+        return self.quantization.block is not None or (few and math.prod(shape) >= LARGE)
 
     def as_float(self) -> NDArray[np.float32]:
         """The fake-quantised weight, bit for bit."""
@@ -115,7 +146,7 @@ def packed_groups(cached: CachedWeight, format: Int) -> PackedInt4 | str:
     if known is not None and known[0] == wanted and isinstance(known[1], PackedInt4):
         return known[1]
     weight, quantization = cached.weight, cached.weight.quantization
-    if weight.values.ndim != 2 or quantization.format.num_bits not in (2, 3, 4):
+    if len(weight.shape) != 2 or quantization.format.num_bits not in (2, 3, 4):
         return "the input has an amax for each channel"
     try:
         packed = PackedInt4(weight.values, quantization.scale, format, group=quantization.block)

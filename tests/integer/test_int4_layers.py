@@ -1,5 +1,6 @@
 """Linear layers with weights of 2 to 4 bits in groups: the integers of NumPy, to the bit; frozen, saved, loaded."""
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from pytorch_quantization_c import calibrating, float_nn, integer, nn
 from pytorch_quantization_c._core.safetensors import load_file, save_file
 from pytorch_quantization_c.integer import Int
+from pytorch_quantization_c.integer.weights import IntegerWeight
 from pytorch_quantization_c.model.freeze import freeze, load_frozen, save_frozen
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
@@ -168,3 +170,27 @@ def test_odd_rows_and_convolutions_are_packed_too(rng, tmp_path):
     other = float_nn.Sequential(nn.QuantConv2d(5, 7, 1, quant_desc_weight=QuantDescriptor(4, axis=0)),
                                 nn.QuantConvTranspose2d(7, 3, 3, quant_desc_weight=QuantDescriptor(3, axis=1)))
     np.testing.assert_array_equal(load_frozen(other, tmp_path / "net.safetensors")(x), before)
+
+
+def test_a_frozen_layer_takes_a_byte_a_weight_and_its_scales(rng):
+    layer, x = layer_of(rng, 1024, 512), rng.standard_normal((2, 1024)).astype(np.float32)
+    want = layer(x)
+    tracemalloc.start()
+    freeze(layer, keep_float=False)
+    layer._engine.cached = None
+    np.testing.assert_array_equal(layer(x), want)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 512 * 1024 * 1.15 + 20000  # the codes and what is multiplied, half a byte each, and scales of it
+    copied = pickle.loads(pickle.dumps(layer))
+    np.testing.assert_array_equal(copied(x), want)
+    assert len(pickle.dumps(layer)) < 512 * 1024 * 0.65 + 20000
+
+
+def test_pickles_of_earlier_versions_are_read(rng):
+    weight = IntegerWeight.__new__(IntegerWeight)
+    values = rng.integers(-7, 8, (4, 6)).astype(np.int8)
+    for name, value in {"values": values, "quantization": None}.items():  # as pickle sets what was a slot
+        setattr(weight, name, value)
+    np.testing.assert_array_equal(weight.values, values)
+    assert weight.shape == (4, 6)
