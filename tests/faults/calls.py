@@ -44,6 +44,7 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
     edges, counts = np.linspace(0, 5, 65, dtype=F32), np.arange(64, dtype=np.int64)
     weight, scale = np.ones((side, side), np.int8), np.ones(side, F32)
     linear = _C.integer_pack(weight, scale, False, 1, (), (), (), (), (), 8, False, True)
+    two_ended = _C.integer_pack(weight, scale, False, 1, (), (), (), (), (), 8, False, True, True)
     kernel = np.ones((8, 4, 3, 3), np.uint8)
     geometry = ((1, 1), (1, 1), (1, 1), (1, 1), (0, 0))
     conv = _C.integer_pack(kernel, scale[:8], False, 1, *geometry, 8, False, True)
@@ -95,7 +96,9 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "program_plan": [program],
         "program_run": [(_C.program_plan(*program), (images, maps), None),
                         (_C.program_plan(*program), (images, maps), np.zeros(4, np.int64))],
-        "integer_run": [(linear, x, 2.0, scale), (linear, strided, None, None), (conv, image[:, :, 0], ramp(1), None)],
+        "integer_run": [(linear, x, 2.0, scale), (linear, x, None, scale, True), (linear, x, rows, scale, True),
+                        (two_ended, x, np.array([30, 100], F32), scale), (linear, strided, None, None),
+                        (conv, image[:, :, 0], ramp(1), None)],
     }
 
 

@@ -21,7 +21,8 @@ ENOUGH = 25  # calls in a row that work: the failing allocation comes after the 
 PAGES = 1 << 19  # the same where whole arrays are refused (NumPy tells tracemalloc of those as if they were there)
 SLACK = 600  # bytes that a call may seem to keep: NumPy's and Python's lists of objects for the next use
 
-WRITES = {"fake_quant": 5, "e4m3": 2, "histogram": 2, "program_run": 1}  # the first argument that is written into
+# The first argument that is written into.
+WRITES = {"fake_quant": 5, "float_quant": 4, "e4m3": 2, "histogram": 2, "program_run": 1}
 
 
 def held(call: Call) -> list[tuple[Any, ...]]:
