@@ -16,6 +16,13 @@ What `graph.interpret` and `graph.compile` compute by functions of their own, fr
 raised). Each passes all the cases that ONNX has for it: values within 1e-5, types and shapes exactly. Every other
 operator of the standard, and forms of these that a function does not know, are computed by `onnx.reference`.
 
+A compiled program computes in C: convolutions along one and two axes and products with matrices on integers, transposed
+convolutions whose kernel is their stride, pools and averages of images, Softmax and LayerNormalization along the last
+axis, nearest Resize by whole factors, DepthToSpace, Concat of channels, and of float32 all of Abs, Add, Clip, Div, Erf,
+Gelu, HardSigmoid, HardSwish, LeakyRelu, Max, Min, Mul, Neg, PRelu, Reciprocal, Relu, Sigmoid, Sqrt, Sub, Sum, Swish,
+Tanh and squares, as many of these in one pass over memory as follow each other. What else there is runs between them by
+the functions of the table; `Session.summary` says which nodes do.
+
 | operator | types | cases of ONNX |
 |---|---|---|
 """
