@@ -30,6 +30,7 @@ static const test per_isa[] = {
     {"maxpool_nhwc", test_maxpool_nhwc},
     {"dwconv_u8s8", test_dwconv_u8s8},
     {"finish_nhwc", test_finish_nhwc},
+    {"conv_step", test_conv_step},
     {"chain_f32", test_chain_f32},
     {"codes_f32", test_codes_f32},
     {"rows_f32", test_rows_f32},

@@ -18,6 +18,7 @@ void test_dwconv_nhwc(void);
 void test_maxpool_nhwc(void);
 void test_dwconv_u8s8(void);
 void test_finish_nhwc(void);
+void test_conv_step(void);
 void test_chain_f32(void);
 void test_codes_f32(void);
 void test_rows_f32(void);

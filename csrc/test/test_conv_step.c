@@ -1,0 +1,227 @@
+/* Convolutions of programs, whole steps: sums by the definition, then the output stage, which has a test of its own. */
+#include "check.h"
+#include "dispatch.h"
+#include "step.h"
+#include "tests.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_OUT = 2 * 80, MAX_WEIGHTS = MAX_OUT * 9 * 100, CASES = 120 };
+
+typedef struct {
+    buffer arena; /* ends at a page that may not be touched */
+    int8_t weight[MAX_WEIGHTS];
+    float scale[MAX_OUT], bias[MAX_OUT];
+    int32_t acc[MAX_OUT + 16];
+} room;
+
+static ptrdiff_t one_of(const ptrdiff_t *values, int count)
+{
+    return values[random_bits() % (unsigned)count];
+}
+
+static ptrdiff_t between(ptrdiff_t low, ptrdiff_t high)
+{
+    return low + (ptrdiff_t)(random_bits() % (unsigned)(high - low + 1));
+}
+
+static pqc_weights_shape random_shape(void)
+{
+    static const ptrdiff_t in[] = {3, 4, 7, 20, 64, 64, 68, 96};
+    static const ptrdiff_t out[] = {1, 5, 16, 24, 32, 33, 48, 64, 70};
+    pqc_weights_shape s = {.groups = random_bits() % 4 ? 1 : 2,
+                           .in = one_of(in, 8),
+                           .out = one_of(out, 9),
+                           .kh = between(1, 3),
+                           .kw = between(1, 3),
+                           .zero = random_bits() % 2 ? 0 : (int32_t)between(1, 255)};
+    s.merged = s.groups == 1 && s.kw > 1 && s.in % 4 != 0;
+    return s;
+}
+
+static pqc_window random_window(ptrdiff_t kernel, bool dilated)
+{
+    return (pqc_window){between(1, 2), dilated ? between(1, 2) : 1, between(0, kernel - 1), kernel};
+}
+
+static ptrdiff_t outputs_of(const pqc_window *w, ptrdiff_t size, ptrdiff_t after)
+{
+    ptrdiff_t left = size + w->before + after - (w->kernel - 1) * w->dilation - 1;
+    return left < 0 ? 0 : left / w->stride + 1;
+}
+
+/* Puts an image behind those before. */
+static void add_image(pqc_image *i, pqc_content content, ptrdiff_t *end, ptrdiff_t slack)
+{
+    ptrdiff_t size = pqc_content_size(content);
+    i->codes.content = content;
+    i->codes.pixel = i->c * size + (content == PQC_U8_CODES ? 0 : 2 * size);
+    i->codes.mul = i->codes.div = 1.0f + (float)(random_bits() % 64);
+    i->codes.lo = content == PQC_U8_CODES ? (float)-i->codes.zero : -32767.0f;
+    i->codes.hi = content == PQC_U8_CODES ? (float)(255 - i->codes.zero) : 32767.0f;
+    i->offset = *end;
+    *end = pqc_round_up(*end + i->n * pqc_image_size(i) + slack, 64);
+}
+
+static void describe(pqc_step *s, const pqc_weights_shape *w, ptrdiff_t *bytes)
+{
+    ptrdiff_t h = between(1, 9), width = between(1, 21), n = between(1, 2);
+    ptrdiff_t after_y = between(0, w->kh - 1), after_x = between(0, w->kw - 1);
+    s->y = random_window(w->kh, true);
+    s->x = random_window(w->kw, !w->merged);
+    while (outputs_of(&s->y, h, after_y) == 0)
+        h++;
+    while (outputs_of(&s->x, width, after_x) == 0)
+        width++;
+    *bytes = 0;
+    pqc_image out = {.n = n,
+                     .h = outputs_of(&s->y, h, after_y),
+                     .w = outputs_of(&s->x, width, after_x),
+                     .c = w->groups * w->out};
+    pqc_content residual = (pqc_content)(random_bits() % 4);
+    if (residual != PQC_NOTHING) {
+        s->residual = out;
+        add_image(&s->residual, residual, bytes, 0);
+    }
+    s->outputs = (int)between(1, 2);
+    for (int i = 0; i < s->outputs; i++) {
+        s->output[i] = out;
+        pqc_content content =
+            i == 0 && random_bits() % 2 ? PQC_U8_CODES : (pqc_content)between(1, 3);
+        if (content == PQC_U8_CODES) {
+            s->output[i].top = s->output[i].right = between(0, 2);
+            s->output[i].codes.zero = random_bits() % 2 ? 0 : (int32_t)between(1, 255);
+        }
+        add_image(&s->output[i], content, bytes, 0);
+    }
+    s->input = (pqc_image){.codes.zero = w->zero,
+                           .n = n,
+                           .h = h,
+                           .w = width,
+                           .c = w->groups * w->in,
+                           .top = s->y.before + between(0, 1),
+                           .bottom = after_y,
+                           .left = s->x.before,
+                           .right = after_x + between(0, 1)};
+    add_image(&s->input, PQC_U8_CODES, bytes,
+              PQC_IMAGE_SLACK); /* the last: what is behind it counts */
+}
+
+static int64_t exact_sum(const room *r, const pqc_step *s, char *const *buffers, ptrdiff_t n,
+                         ptrdiff_t y, ptrdiff_t x, ptrdiff_t channel)
+{
+    const pqc_weights_shape *w = &s->weights->shape;
+    const int8_t *weight = r->weight + channel * w->kh * w->kw * w->in;
+    int64_t sum = 0;
+    for (ptrdiff_t i = 0; i < w->kh; i++)
+        for (ptrdiff_t k = 0; k < w->kw; k++) {
+            const uint8_t *at = pqc_image_pixels(&s->input, buffers, n,
+                                                 y * s->y.stride - s->y.before + i * s->y.dilation,
+                                                 x * s->x.stride - s->x.before + k * s->x.dilation)
+                                    .at;
+            at += channel / w->out * w->in;
+            for (ptrdiff_t c = 0; c < w->in; c++)
+                sum += (at[c] - w->zero) * *weight++;
+        }
+    return sum;
+}
+
+/* What the images hold afterwards: computed in place, pixel by pixel. */
+static unsigned expect_step(room *r, const pqc_step *s, char *const *buffers)
+{
+    unsigned flags = 0;
+    pqc_finish_params f = pqc_conv_step_finish(s);
+    f.known = 0;
+    for (int i = 0; i < s->outputs; i++)
+        pqc_image_fill_border(&s->output[i], buffers);
+    const pqc_image *out = &s->output[0];
+    for (ptrdiff_t n = 0; n < out->n; n++)
+        for (ptrdiff_t y = 0; y < out->h; y++)
+            for (ptrdiff_t x = 0; x < out->w; x++) {
+                for (ptrdiff_t c = 0; c < out->c; c++)
+                    r->acc[c] = (int32_t)exact_sum(r, s, buffers, n, y, x, c);
+                if (s->residual.codes.content != PQC_NOTHING)
+                    f.residual = pqc_image_pixels(&s->residual, buffers, n, y, x);
+                for (int i = 0; i < s->outputs; i++)
+                    f.output[i] = pqc_image_pixels(&s->output[i], buffers, n, y, x);
+                flags |= pqc_finish_nhwc_scalar(r->acc, MAX_OUT, 1, (int)out->c, &f);
+            }
+    return flags;
+}
+
+static void fill(char *arena, ptrdiff_t bytes, const pqc_step *s)
+{
+    for (ptrdiff_t i = 0; i < bytes; i++)
+        arena[i] = (char)random_bits();
+    if (s->residual.codes.content == PQC_FLOATS) {
+        float *values = (float *)(void *)(arena + s->residual.offset);
+        for (ptrdiff_t i = 0; i < s->residual.n * pqc_image_size(&s->residual) / 4; i++)
+            values[i] = (float)(int32_t)random_bits() * 0x1p-28f;
+    }
+}
+
+static void run_case(room *r, pqc_step *s, ptrdiff_t bytes)
+{
+    ptrdiff_t reached = bytes;
+    pqc_step_limit(s, bytes, &reached);
+    char *wanted = calloc(1, (size_t)bytes), *given = calloc(1, (size_t)bytes);
+    char *arena = buffer_place(&r->arena, (size_t)pqc_round_up(reached, 64), 0);
+    fill(given, bytes, s);
+    pqc_image_fill_border(&s->input, &given);
+    memcpy(wanted, given, (size_t)bytes);
+    memcpy(arena, given, (size_t)bytes);
+    unsigned flags = expect_step(r, s, &wanted), got = pqc_step_run(s, &arena);
+    const pqc_weights_shape *w = &s->weights->shape;
+    CHECK(got == flags, "flags %u, not %u", got, flags);
+    CHECK(memcmp(arena, wanted, (size_t)bytes) == 0,
+          "%td groups of %td by %td channels, %td x %td taps, %td x %td pixels", w->groups, w->in,
+          w->out, w->kh, w->kw, s->output[0].h, s->output[0].w);
+    CHECK(buffer_guards_intact(&r->arena), "something written outside of the arena");
+    free(given);
+    free(wanted);
+}
+
+static void check_case(room *r)
+{
+    pqc_weights_shape shape = random_shape();
+    ptrdiff_t channels = shape.groups * shape.out, bytes;
+    for (ptrdiff_t i = 0; i < channels * shape.kh * shape.kw * shape.in; i++)
+        r->weight[i] = (int8_t)random_bits();
+    for (ptrdiff_t c = 0; c < channels; c++) {
+        r->scale[c] = (float)(1 + random_bits() % 1000) * 0x1p-24f;
+        r->bias[c] = (float)(int32_t)random_bits() * 0x1p-29f;
+    }
+    void *memory = malloc((size_t)pqc_weights_bytes(&shape));
+    pqc_weights weights;
+    pqc_weights_pack(&weights, &shape, memory, r->weight, r->scale, r->bias);
+    pqc_step s = {.kind = PQC_STEP_CONV,
+                  .weights = &weights,
+                  .next = &weights,
+                  .low = random_bits() % 2 ? 0 : -INFINITY,
+                  .high = random_bits() % 4 ? INFINITY : 6,
+                  .second_low = -INFINITY,
+                  .second_high = INFINITY,
+                  .hard_swish = random_bits() % 8 == 0};
+    describe(&s, &shape, &bytes);
+    if (s.residual.codes.content != PQC_NOTHING && random_bits() % 2)
+        s.second_low = 0;
+    s.offset = malloc((size_t)pqc_step_offsets(&s) * sizeof *s.offset);
+    const char *why = pqc_step_prepare(&s);
+    CHECK(!why, "%s", why);
+    if (!why)
+        run_case(r, &s, bytes);
+    free(s.offset);
+    free(memory);
+}
+
+void test_conv_step(void)
+{
+    room *r = calloc(1, sizeof *r);
+    buffer_open(&r->arena);
+    for (int i = 0; i < CASES; i++)
+        check_case(r);
+    buffer_close(&r->arena);
+    free(r);
+}
