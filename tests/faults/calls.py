@@ -52,6 +52,9 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
     taps, program = np.ones((8, 3, 3, 4), np.int8), program_tables(side)
     program = (*program, (_C.program_weights(taps, 1, False, False, 128, scale[:8], scale[:8]),))
     images, maps = ramp(1, 4, side, side), np.empty((1, 8, side, side), F32)
+    codes = np.full((side, 64), 9, np.uint8)
+    panels = _C.int4_pack(codes, np.ones((side, 2), F32), 32)
+    rows_of_64 = ramp(3, 64)
     guards = ((None, Namespace, ("kind", "other"), (float, ...)), (_C.__dict__, dict, ("nothing",), (...,)),
               (float, type, ("real",), (float.real,)))
     return {
@@ -91,6 +94,10 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "integer_call": [((linear, None, scale, None, guards), layer, x),
                          ((conv, ramp(1), None, None, guards), layer, image[:, :, 0]),
                          ((linear, None, None, None, guards), Namespace(kind=8), x)],
+        "int4_pack": [(codes, np.ones((side, 2), F32), 32)],
+        "int4_unpack": [(panels, side, 64, 32)],
+        "int4_run": [(panels, None, None, None, 0, side, 64, 32, rows_of_64, amax, by_row, scale, 8, False, True)
+                     for amax, by_row in ((2.0, False), (None, False), (None, True))],
         "program_weights": [(taps, 1, False, False, 128, scale[:8], scale[:8]),
                             (np.ones((8, 3, 3, 1), np.int8), 8, True, False, 0, scale[:8], scale[:8])],
         "program_plan": [program],
