@@ -218,10 +218,11 @@ static void run_part(work *k)
 
 static void choose(work *k)
 {
-    ptrdiff_t amx_k = pqc.gemm_s8u4_amx ? pqc_u4_amx_k(k->w->length) : 0;
+    pqc_gemm_s8u4_fn *amx = pqc.gemm_s8u4_amx; /* once: another thread may select other kernels */
+    ptrdiff_t amx_k = amx ? pqc_u4_amx_k(k->w->length) : 0;
     ptrdiff_t least = amx_k == 64 ? MIN_AMX_ROWS : MIN_AMX_ROWS_SHORT;
     k->amx_k = k->call->rows >= least ? amx_k : 0;
-    k->gemm = k->amx_k ? pqc.gemm_s8u4_amx : pqc.gemm_s8u4;
+    k->gemm = k->amx_k ? amx : pqc.gemm_s8u4;
 }
 
 unsigned pqc_linear_u4_run(const pqc_u4_weights *w, const pqc_u4_call *call)

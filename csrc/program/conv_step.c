@@ -225,8 +225,10 @@ unsigned pqc_conv_step_run(const pqc_step *s, char *const *buffers)
 {
     const pqc_weights *w = s->weights;
     const pqc_image *out = &s->output[0];
-    if (s->tiling.fits && pqc.igemm_nhwc)
-        return pqc_conv_tiles_run(s, buffers);
+    const pqc_igemm_nhwc *tiles =
+        pqc.igemm_nhwc; /* once: another thread may select other kernels */
+    if (s->tiling.fits && tiles)
+        return pqc_conv_tiles_run(s, buffers, tiles);
     ptrdiff_t pixels = out->h * out->w;
     if (w->shape.depthwise)
         return pqc_depthwise_step_run(s, buffers);

@@ -292,10 +292,10 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     atomic_fetch_or_explicit(&j->flags, pending.flags, memory_order_relaxed);
 }
 
-unsigned pqc_conv_tiles_run(const pqc_step *s, char *const *buffers)
+unsigned pqc_conv_tiles_run(const pqc_step *s, char *const *buffers, const pqc_igemm_nhwc *kernels)
 {
     const pqc_weights *w = s->weights;
-    job j = {.step = s, .buffers = buffers, .kernels = pqc.igemm_nhwc};
+    job j = {.step = s, .buffers = buffers, .kernels = kernels};
     split(&j);
     j.tasks = j.parts * s->input.n * w->shape.groups * j.mblocks;
     ptrdiff_t results = s->input.n * w->shape.groups * w->padded_out * s->tiling.tiles * PQC_TILE;

@@ -1,5 +1,6 @@
 #include "image.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { MAX_SIZE = 1 << 24, MAX_BORDER = 1 << 16 };
@@ -20,7 +21,8 @@ static const char *check_codes(const pqc_image *i)
     double low = (double)codes->lo + codes->zero, high = (double)codes->hi + codes->zero;
     bool fits = low >= (bytes ? 0 : INT16_MIN) && high <= (bytes ? 255 : INT16_MAX);
     bool holds_zero = codes->lo <= 0 && codes->hi >= 0 && low <= high;
-    if (!fits || !holds_zero || !pqc_reciprocal_is_safe(codes->div) || !(codes->mul >= 0))
+    if (!fits || !holds_zero || !pqc_reciprocal_is_safe(codes->div) || !(codes->mul >= 0) ||
+        !isfinite(codes->mul) || codes->lo != rintf(codes->lo) || codes->hi != rintf(codes->hi))
         return "codes that do not fit into their type";
     return NULL;
 }

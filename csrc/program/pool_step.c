@@ -73,8 +73,8 @@ void pqc_pool_step_run(const pqc_step *s, char *const *buffers)
     job j = {s, buffers};
     const pqc_image *out = &s->output[0];
     ptrdiff_t rows = out->n * out->h;
-    pqc_parallel_tasks(rows, rows * out->w * out->c * s->y.kernel * s->x.kernel, BYTES_GRAIN,
-                       run_rows, &j);
+    ptrdiff_t taps = pqc_min(s->y.kernel, s->input.h) * pqc_min(s->x.kernel, s->input.w);
+    pqc_parallel_tasks(rows, rows * out->w * out->c * taps, BYTES_GRAIN, run_rows, &j);
 }
 
 static void copy_rows(void *context, ptrdiff_t begin, ptrdiff_t end)

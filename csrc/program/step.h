@@ -3,6 +3,7 @@
 #define PQC_STEP_H
 
 #include "chain.h"
+#include "igemm_nhwc/igemm_nhwc.h"
 #include "image.h"
 #include "program_weights.h"
 
@@ -92,7 +93,8 @@ pqc_finish_params pqc_conv_step_finish(const pqc_step *step);
 pqc_finish_params pqc_conv_step_finish_at(const pqc_step *step, char *const *buffers, ptrdiff_t n,
                                           ptrdiff_t y, ptrdiff_t x, ptrdiff_t channel);
 pqc_tiling pqc_tiling_of(pqc_step *step);
-unsigned pqc_conv_tiles_run(const pqc_step *step, char *const *buffers);
+unsigned pqc_conv_tiles_run(const pqc_step *step, char *const *buffers,
+                            const pqc_igemm_nhwc *kernels);
 
 /* One for each kind. */
 const char *pqc_conv_step_prepare(pqc_step *step);

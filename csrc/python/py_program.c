@@ -322,8 +322,10 @@ static PyObject *new_plan(const description *d, ptrdiff_t buffers, PyObject *wei
         return PyErr_NoMemory();
     p->weights = Py_NewRef(weights);
     PyObject *capsule = NULL;
-    if (get_buffers(p, d, buffers) == 0 && get_operations(p, d) == 0 && get_steps(p, d) == 0)
+    if (get_buffers(p, d, buffers) == 0 && get_operations(p, d) == 0 && get_steps(p, d) == 0) {
+        pqc_program_link(&p->program);
         capsule = PyCapsule_New(p, plan_name, free_plan);
+    }
     if (!capsule)
         clear_plan(p);
     return capsule;
@@ -396,7 +398,7 @@ static int get_arrays(const plan *p, PyObject *arrays, char **buffers)
     for (ptrdiff_t i = 1; i < p->buffers; i++) {
         PyArrayObject *array = (PyArrayObject *)PyTuple_GET_ITEM(arrays, i - 1);
         if (!PyArray_Check((PyObject *)array) || !PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY_RO) ||
-            PyArray_NBYTES(array) < p->buffer_bytes[i] ||
+            PyDataType_REFCHK(PyArray_DESCR(array)) || PyArray_NBYTES(array) < p->buffer_bytes[i] ||
             (p->is_written[i] && !PyArray_ISWRITEABLE(array))) {
             PyErr_Format(PyExc_ValueError, "Expected array %zd of at least %zd bytes", i - 1,
                          p->buffer_bytes[i]);

@@ -37,19 +37,29 @@ static PyObject *softmax(PyObject *self, PyObject *object)
 }
 
 /* NULL for None; else n float32 numbers. */
-static int get_vector(PyObject *object, const char *name, npy_intp n, PyArrayObject **vector)
+static int get_vector(PyObject *object, const char *name, PyArrayObject **vector)
 {
     pqc_dtype dtype = PQC_F32;
     *vector = NULL;
     if (object == Py_None)
         return 0;
     *vector = pqc_float_array(object, name, &dtype);
-    if (*vector && dtype == PQC_F32 && PyArray_SIZE(*vector) == n)
+    return *vector ? 0 : -1;
+}
+
+/* Once everything is converted, which may have run code of the caller's: the arrays are looked at only then. */
+static int check_length(PyArrayObject *x, PyArrayObject *vector, const char *name)
+{
+    if (PyArray_NDIM(x) < 1) {
+        PyErr_SetString(PyExc_ValueError, "Expected `x` of one dimension or more");
+        return -1;
+    }
+    npy_intp n = PyArray_DIM(x, PyArray_NDIM(x) - 1);
+    if (!vector || (PyArray_TYPE(vector) == NPY_FLOAT && PyArray_ISCARRAY_RO(vector) &&
+                    PyArray_SIZE(vector) == n))
         return 0;
-    if (*vector)
-        PyErr_Format(PyExc_ValueError, "Expected `%s` of %zd float32 elements, got %R", name, n,
-                     *vector);
-    Py_CLEAR(*vector);
+    PyErr_Format(PyExc_ValueError, "Expected `%s` of %zd float32 elements, got %R", name, n,
+                 vector);
     return -1;
 }
 
@@ -67,9 +77,10 @@ static PyObject *layer_norm(PyObject *self, PyObject *const *args, Py_ssize_t co
     double epsilon = PyFloat_AsDouble(args[3]);
     if ((epsilon == -1.0 && PyErr_Occurred()) || !(x = rows_of(args[0])))
         return NULL;
-    npy_intp size = PyArray_SIZE(x), n = PyArray_DIM(x, PyArray_NDIM(x) - 1);
-    if (get_vector(args[1], "weight", n, &weight) == 0 &&
-        get_vector(args[2], "bias", n, &bias) == 0 && (y = pqc_new_like(x))) {
+    if (get_vector(args[1], "weight", &weight) == 0 && get_vector(args[2], "bias", &bias) == 0 &&
+        pqc_check_unchanged(x, "x", NPY_FLOAT) == 0 && check_length(x, weight, "weight") == 0 &&
+        check_length(x, bias, "bias") == 0 && (y = pqc_new_like(x))) {
+        npy_intp size = PyArray_SIZE(x), n = PyArray_DIM(x, PyArray_NDIM(x) - 1);
         pqc_layer_norm p = {weight ? PyArray_DATA(weight) : NULL, bias ? PyArray_DATA(bias) : NULL,
                             epsilon};
         const float *from = PyArray_DATA(x);

@@ -195,6 +195,10 @@ static int get_arrays(run *r, PyObject *const *args)
         get_optional(args[3], "inverse", NPY_DOUBLE, &r->inverse) < 0 ||
         get_optional(args[11], "bias", NPY_FLOAT, &r->bias) < 0)
         return -1;
+    if (r->inverse && w->groups != 1) {
+        PyErr_SetString(PyExc_ValueError, "Expected `inverse` to be None with several groups");
+        return -1;
+    }
     if (r->call.format.is_unsigned && !r->weight_sums) {
         PyErr_SetString(PyExc_ValueError, "Expected `weight_sums` with unsigned inputs, got None");
         return -1;

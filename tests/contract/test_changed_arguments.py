@@ -73,6 +73,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
                              False, True],
     "integer_run": lambda: [_C.integer_pack(np.ones((60, 100), np.int8), floats(60), False, 1, (), (), (), (), (), 8,
                                             False, True), floats(60, 100), floats(1), floats(60)],
+    "layer_norm": lambda: [floats(60, 100), floats(100), floats(100), 1e-5],
     "int4_pack": lambda: [np.ones((60, 104), np.uint8), np.ones((60, 4), np.float32), 32],
     "int4_unpack": lambda: [_C.int4_pack(np.ones((60, 104), np.uint8), np.ones((60, 4), np.float32), 32), 60, 104, 32],
     "int4_run": lambda: [_C.int4_pack(np.ones((60, 104), np.uint8), np.ones((60, 1), np.float32), 104),

@@ -26,6 +26,7 @@ PROGRAMS = ("demo", "info")  # what `python -m` runs; the file that demo reads i
 APART = ("graph", "torch")  # packages that an extra brings: tests/graph, tests/torch
 
 ELSEWHERE = {
+    "compile": "needs the extra onnx; tests/graph",
     "calib.distributed.calibrate": "needs Dask; tests/dask",
     "calib.merging.check_same": "compares settings that the calibrators name",
     "calib.plot": "needs matplotlib; tests/plot",

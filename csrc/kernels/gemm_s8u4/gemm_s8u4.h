@@ -22,7 +22,7 @@
  *   weight_sums  panels x groups x 16: sum of (w - zero) over the group's weights, for x_zero; or NULL: x_zero is 0
  *   channels     to be written, in panels of 16
  *
-@@ rows and channels may be 0.  Same bits from every ISA. */
+ * rows and channels may be 0.  Same bits from every ISA. */
 #ifndef PQC_GEMM_S8U4_H
 #define PQC_GEMM_S8U4_H
 
