@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -27,22 +28,26 @@ class CompiledModule(Module):
         session: what runs it; `session.summary()` says how.
     """
 
-    def __init__(self, session: Session, answer: Any) -> None:
+    def __init__(self, session: Session, answer: Any, signature: inspect.Signature, args: tuple[Any, ...]) -> None:
         super().__init__()
         self.session = session
         self._names = [each.name for each in session.get_inputs()]
+        self._signature, self._arguments = signature, template(_bound(signature, args, {}), _is_tensor)
         self._structure = template(answer, _is_tensor)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The answer of the module, on the device of the first tensor.
 
         Raises:
-            TypeError: other tensors than the module has been exported with.
+            TypeError: other tensors than the module has been exported with, or other values of other arguments.
             ValueError: tensors of another type, or of a shape that the module was not exported for.
         """
-        tensors = [each for each in leaves_of((args, kwargs)) if _is_tensor(each)]
+        given = _bound(self._signature, args, kwargs)
+        tensors = [each for each in leaves_of(given) if _is_tensor(each)]
         if len(tensors) != len(self._names):
             raise TypeError(f"Expected {len(self._names)} tensors, got {len(tensors)}")
+        if template(given, _is_tensor) != self._arguments:
+            raise TypeError("Expected the arguments that the module has been compiled with, but for the tensors")
         device = tensors[0].device if tensors else torch.device("cpu")
         feeds = {name: _array(tensor) for name, tensor in zip(self._names, tensors, strict=True)}
         results = self.session.run(None, feeds)
@@ -50,6 +55,13 @@ class CompiledModule(Module):
 
     def extra_repr(self) -> str:
         return repr(self.session)
+
+
+def _bound(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """The arguments in the order of the signature. TypeError as for a call."""
+    found = signature.bind(*args, **kwargs)
+    found.apply_defaults()
+    return (*found.args, *(found.kwargs[name] for name in sorted(found.kwargs)))
 
 
 def _is_tensor(value: Any) -> bool:
@@ -131,4 +143,4 @@ def compile(module: Module, args: tuple[Any, ...], *, dynamic_shapes: Any = None
     with _evaluating(module):
         answer = module(*args)
         data = _exported(module, args, dynamic_shapes)
-    return CompiledModule(Session(data, num_threads), answer)
+    return CompiledModule(Session(data, num_threads), answer, inspect.signature(module.forward), args)

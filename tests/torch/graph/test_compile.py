@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ import torch
 
 import pytorch_quantization_c.torch as pq
 from pytorch_quantization_c import graph
+from pytorch_quantization_c.torch._compile import CompiledModule
+from pytorch_quantization_c.torch.tensor_quant import QuantDescriptor
 
 
 class Answer(NamedTuple):
@@ -76,7 +79,7 @@ def test_it_is_a_module(compiled: tuple[Net, Any], tmp_path: Any) -> None:
 def test_what_is_refused(compiled: tuple[Net, Any]) -> None:
     net, fast = compiled
     x, scale = inputs(2)
-    with pytest.raises(TypeError, match="Expected 2 tensors, got 1"):
+    with pytest.raises(TypeError, match="missing a required argument: 'scale'"):
         fast(x)
     with pytest.raises(ValueError, match="of float32, got float64"):
         fast(x.double(), scale)
@@ -84,3 +87,41 @@ def test_what_is_refused(compiled: tuple[Net, Any]) -> None:
         fast(x.bfloat16(), scale)
     with pytest.raises(TypeError, match="`module` to be a torch.nn.Module and `args` a tuple, got Net and Tensor"):
         pq.compile(net, x)
+
+
+def test_weights_of_4_bits() -> None:
+    torch.manual_seed(0)
+    net = pq.replace(torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4)).eval(),
+                     quant_desc_weight=QuantDescriptor(4, axis=0))
+    x = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
+    with pq.calibrating(net, load_amax=True), torch.no_grad():
+        net(x)
+    with torch.no_grad():
+        wanted = net(x)
+    fast = pq.compile(net, (x,))
+    torch.testing.assert_close(fast(x), wanted, atol=float(wanted.abs().max()) / 100, rtol=0)
+
+
+class Difference:
+    """A session of two inputs."""
+
+    def get_inputs(self) -> list[Any]:
+        return [graph.session.NodeArg(name, None, "tensor(float)") for name in ("q", "k")]
+
+    def run(self, names: Any, feeds: Any) -> list[Any]:
+        return [feeds["q"] - feeds["k"]]
+
+
+def test_arguments_are_taken_by_name() -> None:
+    def forward(q: Any, k: Any, flag: bool = True) -> Any:
+        return q - k
+
+    one, two = torch.ones(2), torch.full((2,), 2.0)
+    made = CompiledModule(Difference(), one, inspect.signature(forward), (one, two))    # type: ignore[arg-type]
+    for found in (made(one, two), made(k=two, q=one), made(one, k=two, flag=True)):
+        assert (found == -1).all()
+    with pytest.raises(TypeError, match="but for the tensors"):
+        made(one, two, flag=False)
+    for bad in ((), (one,), (one, two, one), (one, two, True, 1)):
+        with pytest.raises(TypeError):
+            made(*bad)
