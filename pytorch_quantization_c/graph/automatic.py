@@ -10,6 +10,7 @@ import onnx_ir as ir
 from .._core.descriptor import QuantDescriptor
 from .._core.errors import shown
 from .._core.files import FilePath
+from .nodes import checked_graph
 from .quantizing import quantize
 from .search import (
     Decision,
@@ -17,6 +18,7 @@ from .search import (
     as_data,
     by_size,
     checked_formats,
+    is_number,
     layers_in,
     mean_bits,
     named,
@@ -44,7 +46,7 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float, *, forma
         resume: a JSON file; beside it, one for each format is written after each layer, and the same call goes on from
             there.
         progress: a bar (with tqdm installed); None means: on a terminal.
-        **options: of `quantize`, but for `weight` and `overrides`.
+        **options: of `quantize`, but for `weight`, `overrides`, `max_drop` and `metric`.
 
     Returns:
         The model; `graph.decisions` gives the table that it was decided by.
@@ -53,10 +55,11 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float, *, forma
         ValueError: `effective_bits` below the narrowest format, bad `formats`, no data of this process; as `quantize`.
         TypeError: an argument of a wrong type.
     """
-    if isinstance(effective_bits, bool) or not isinstance(effective_bits, int | float) or \
-            not 0 < effective_bits < math.inf:
+    checked_graph(model)
+    if not is_number(effective_bits) or not 0 < effective_bits < math.inf:
         raise ValueError(f"Expected `effective_bits` to be a number above 0, got {shown(effective_bits)}")
-    for name in ("weight", "overrides"):
+    effective_bits = float(effective_bits)
+    for name in ("weight", "overrides", "max_drop", "metric"):
         if name in options:
             raise TypeError(f"Expected no `{name}`: `auto_quantize` finds the formats of weights")
     kinds, data = checked_formats(formats), as_data(model, batches, "auto_quantize")

@@ -10,12 +10,15 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .errors import GraphError
 from .session import NodeArg, Session, load_session
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 __all__ = ["Timing", "run_bench", "timings"]
 
@@ -67,10 +70,20 @@ def _feeds(session: Session, options: argparse.Namespace) -> Feeds:
         from .batches import feeds_of
         from .command_line import Data
 
-        return next(feeds_of(session.model, Data(options.data)))
+        return next(feeds_of(_taking(session), Data(options.data)))
     shapes, rng = _shapes(options), np.random.default_rng(0)
     return {arg.name: _random(arg, shapes.get(arg.name, shapes.get("")), options.batch, rng)
             for arg in session.get_inputs()}
+
+
+def _taking(session: Session) -> ir.Model:
+    """A graph that takes what a session takes and computes nothing; a saved program has no other."""
+    import onnx_ir as ir
+
+    inputs = [ir.Value(name=each.name, shape=None if each.shape is None else ir.Shape(each.shape),
+                       type=None if each.dtype is None else ir.TensorType(ir.DataType.from_numpy(each.dtype)))
+              for each in session._document.inputs if not each.optional]
+    return ir.Model(ir.Graph(inputs, [], nodes=[]), ir_version=10)
 
 
 def timings(runners: dict[str, Callable[[], Any] | str], rounds: int = 5) -> list[Timing]:

@@ -12,7 +12,7 @@ from .._core.cluster import is_spread
 from .batches import Feeds
 from .calibration import Calibration, each_sample
 from .distributed import collected_by_workers
-from .nodes import quantizers
+from .nodes import checked_graph, quantizers
 from .ranges import Range, checked_method
 
 __all__ = ["calibrate", "collected"]
@@ -53,7 +53,9 @@ def calibrate(model: ir.Model, batches: Any, *, method: str = "max", percentile:
 
     Raises:
         ValueError: no quantiser, no batch, a batch that does not fit, NaN or infinity in a value, an unknown method.
+        TypeError: `model` is no graph.
     """
+    checked_graph(model)
     checked_method(method, percentile)
     if all(each.is_weight for each in quantizers(model)):
         raise ValueError("Expected `model` to have quantisers of activations, got none")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .._core.errors import shown
 from .._core.files import write_file
 from .errors import GraphError
-from .nodes import quantizers
+from .nodes import checked_graph, quantizers
 
 __all__ = ["save_calibration_cache"]
 
@@ -33,7 +33,9 @@ def save_calibration_cache(model: ir.Model, path: str | os.PathLike[str], target
     Raises:
         GraphError: an activation without one fixed range, or no quantised activation.
         ValueError: another target.
+        TypeError: `model` is no graph.
     """
+    checked_graph(model)
     if target not in TARGETS:
         raise ValueError(f"Expected `target` to be 'tensorrt' or 'onnxruntime', got {shown(target)}")
     found: dict[str, np.float32] = {}

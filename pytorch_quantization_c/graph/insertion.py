@@ -1,9 +1,14 @@
 """Quantisers put into a graph where placement says."""
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
+from .._core.block_quant import block_amax
 from .._core.descriptor import QuantDescriptor
 from .choices import Choices, spec_of
 from .naming import free_node_name
@@ -50,12 +55,32 @@ def _quantize_weights(node: ir.Node, descriptor: QuantDescriptor,
         assert value is not None and array is not None
         if not np.isfinite(array).all():
             raise ValueError(f"Expected finite weights, got NaN or infinity in {value.name!r} of node {node.name!r}")
-        spec = spec_of(descriptor, None if descriptor.axis is None else axis)
+        spec = _weight_spec(node, descriptor, axis)
         if (value, spec) not in made:
-            rest = tuple(at for at in range(array.ndim) if at != axis) if spec.axis is not None else None
-            amax = np.abs(array).max(axis=rest) if descriptor.amax is None else descriptor.amax
+            amax = _largest(array, spec) if descriptor.amax is None else descriptor.amax
             name = f"{node.name}.weight" if index == 1 else f"{node.name}.recurrent_weight"
             new = fake_quant(graph_of(node), value, amax, spec, free_node_name(graph_of(node), name, ".", 2))
             graph_of(node).insert_before(node, new)
             made[value, spec] = new.outputs[0]
         node.replace_input_with(index, made[value, spec])
+
+
+def _weight_spec(node: ir.Node, descriptor: QuantDescriptor, axis: int) -> QuantizerSpec:
+    """The quantiser of a layer's weight whose output channels are along `axis`; groups are along its inputs."""
+    if descriptor.blocks is None:
+        return spec_of(descriptor, None if descriptor.axis is None else axis)
+    if node.op_type not in ("Gemm", "MatMul"):
+        raise ValueError(f"Expected `weight` without `block_sizes` for {node.op_type} {node.name!r}, as groups are of "
+                         f"Gemm and MatMul alone, got {descriptor.blocks}: `exclude` the layer, or give it another "
+                         "descriptor by `overrides`")
+    return replace(spec_of(descriptor), axis=1 - axis, block=descriptor.blocks.size)
+
+
+def _largest(array: NDArray[np.float32], spec: QuantizerSpec) -> NDArray[Any]:
+    """The largest magnitudes: of all, of each index of an axis, or of each block along it."""
+    if spec.axis is None:
+        return np.asarray(np.abs(array).max())
+    if spec.block is not None:
+        return np.moveaxis(block_amax(np.moveaxis(array, spec.axis, -1), spec.block), -1, spec.axis)
+    found: NDArray[Any] = np.abs(array).max(axis=tuple(at for at in range(array.ndim) if at != spec.axis))
+    return found

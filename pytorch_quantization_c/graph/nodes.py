@@ -68,6 +68,14 @@ def is_quantizer(node: ir.Node | None) -> bool:
     return node is not None and node.domain == DOMAIN and node.op_type in (FAKE_QUANT, DYNAMIC)
 
 
+def checked_graph(model: Any) -> ir.Model:
+    """`model`; TypeError if it is no graph."""
+    if not isinstance(model, ir.Model):
+        raise TypeError(f"Expected `model` to be an onnx_ir.Model, as `graph.load` returns it, got "
+                        f"{type(model).__name__}")
+    return model
+
+
 def declare(model: ir.Model) -> None:
     """Makes our domain known to a model, as every model with one of our nodes needs it."""
     model.opset_imports[DOMAIN] = VERSION

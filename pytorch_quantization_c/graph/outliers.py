@@ -77,7 +77,8 @@ def _scale(value: ir.Value, members: list[Layer], seen: InputMoments, method: st
 def _noise(layer: Layer, seen: InputMoments, inverse: NDArray[np.float32], choices: Choices) -> float:
     weight, kept = choices.descriptor(layer.node, "weight"), choices.descriptor(layer.node, "input").num_bits
     bits: Any = weight.num_bits if isinstance(weight.num_bits, int) else 8
-    return scaled_noise(_rows(layer), seen.mean(), seen.largest, inverse, min(max(bits, 2), 8), weight.axis is None,
+    return scaled_noise(_rows(layer), seen.mean(), seen.largest, inverse, min(max(bits, 2), 8),
+                        weight.axis is None and weight.blocks is None,
                         kept if isinstance(kept, int) else 8)
 
 

@@ -16,7 +16,7 @@ from .choices import Choices, Override, Patterns, nothing_left
 from .insertion import insert_quantizers
 from .method_steps import Methods
 from .naming import free_node_name, names_remembered
-from .nodes import DOMAIN, Quantizer, declare, fake_quant, quantizers
+from .nodes import DOMAIN, Quantizer, checked_graph, declare, fake_quant, quantizers
 from .opset import raise_opset
 from .passes import prepare
 from .passes.editing import substitute
@@ -51,7 +51,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             every call, biases stay as they are, and what needs data (`method`, `percentile`, `residual="u8"`) is
             refused.
         input, weight: how activations and weights of layers are quantised; axis 0 of `weight` means one range for each
-            output channel.
+            output channel, `block_sizes={-1: 32}` one for each 32 inputs of it in Gemm and MatMul.
         method: how ranges of activations are found: "max", "mse", "entropy" or "percentile"; "auto" makes the model by
             "max" and by "mse" and keeps the one whose outputs have less noise on the first samples.
         percentile: how many percent of the values the method "percentile" keeps.
@@ -81,12 +81,14 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
 
     Raises:
         ValueError: nothing to quantise, a `max_drop` that is not met with one layer quantised, a pattern that matches
-            nothing, a batch that does not fit, NaN or infinity in a value (named, with its node), or an argument out of
-            range.
+            nothing, a batch that does not fit, NaN or infinity in a value (named, with its node), a descriptor with a
+            field that graphs do not have, `resume` without `max_drop`, or an argument out of range.
         TypeError: an argument of the wrong type.
     """
+    checked_graph(model)
     checked_method(method, percentile, (AUTO, *RANGES))
-    checked_drop(max_drop, metric)
+    checked_drop(max_drop, metric, resume)
+    wanted = _checked(zero_point, residual, target)
     if max_drop is not None and metric is not None:
         data = as_data(model, batches, "max_drop")
 
@@ -95,8 +97,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
                             zero_point=zero_point, residual=residual, target=target, exclude=exclude,
                             overrides={**(overrides or {}), **more}, methods=methods, progress=progress)
 
-        return within_drop(model, data, max_drop, metric, again, resume, progress)
-    wanted = _checked(model, zero_point, residual, target)
+        return within_drop(model, data, float(max_drop), metric, again, resume, progress)
     steps = Methods.of(methods, batches is not None)
     if batches is None:
         _check_without_data(method=(method, AUTO), percentile=(percentile, PERCENTILE),
@@ -132,10 +133,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     return best_of(candidates, bare, kept)
 
 
-def _checked(model: Any, zero_point: Any, residual: str, target: str) -> Target:
-    if not isinstance(model, ir.Model):
-        raise TypeError(f"Expected `model` to be an onnx_ir.Model, as `graph.load` returns it, got "
-                        f"{type(model).__name__}")
+def _checked(zero_point: Any, residual: str, target: str) -> Target:
     if zero_point not in ("auto", False):
         raise ValueError(f"Expected `zero_point` to be 'auto' or False, got {shown(zero_point)}")
     if residual not in ("auto", "u8", "float"):

@@ -62,11 +62,14 @@ def improve_ranges(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], mo
 
 
 def weight_noise(layers: Sequence[ir.Node], choices: Choices) -> dict[str, float]:
-    """Signal to noise ratio in dB of layers' float weights, rounded as they are to be, by the names of their nodes."""
+    """Signal to noise ratio in dB of layers' float weights, rounded as they are to be, by the names of their nodes.
+
+    Weights in groups are left out.
+    """
     found = {}
     for node in layers:
         layer, wanted = layer_of(node), choices.descriptor(node, "weight")
-        if layer is None or not isinstance(wanted.num_bits, int) or wanted.num_bits > 8:
+        if layer is None or not isinstance(wanted.num_bits, int) or wanted.num_bits > 8 or wanted.blocks is not None:
             continue
         turned = np.moveaxis(layer.weight, layer.out_axis, 0)
         magnitudes = np.abs(turned).reshape(len(turned), -1)

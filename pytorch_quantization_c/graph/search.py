@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import onnx_ir as ir
 
 from .._core.cluster import is_spread
@@ -66,12 +67,26 @@ class Decisions:
 
 
 class Layer(NamedTuple):
-    """A quantised layer: its name, the bits of its weight and its input, and how many numbers its weight has."""
+    """A quantised layer: its name, the bits of its weight and its input, and how many numbers its weight has.
+
+    `axis`: of a descriptor of its weight without groups: None for one range, 0 for more.
+    """
 
     name: str
     weight_bits: int
     input_bits: int
     size: int
+    axis: int | None
+
+    @property
+    def widened(self) -> dict[str, QuantDescriptor]:
+        """What gives it 8 bits where it has fewer; empty where it has them everywhere."""
+        found = {}
+        if self.input_bits < MOST_BITS:
+            found["input"] = QuantDescriptor(MOST_BITS)
+        if self.weight_bits < MOST_BITS:
+            found["weight"] = QuantDescriptor(MOST_BITS, axis=self.axis)
+        return found
 
 
 def decisions(model: ir.Model) -> Decisions | None:
@@ -118,8 +133,9 @@ def layers_in(model: ir.Model) -> dict[str, Layer]:
             continue
         inputs = input_quantizer(node)
         assert inputs is not None
-        found[str(node.name)] = Layer(str(node.name), _bits(quantizer(source)), _bits(quantizer(inputs)),
-                                      layer.weight.size)
+        weight = quantizer(source)
+        found[str(node.name)] = Layer(str(node.name), _bits(weight), _bits(quantizer(inputs)), layer.weight.size,
+                                      None if weight.spec.axis is None else 0)
     return found
 
 
@@ -150,8 +166,7 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
     layers = layers_in(made)
     rows = [row for row in ranked(made, data, resume, show_progress).rows if row.layer in layers]
     names = [row.layer for row in rows]
-    narrow = [name for name in names if min(layers[name].weight_bits, layers[name].input_bits) < MOST_BITS]
-    actions: list[tuple[str, Override]] = [(name, QuantDescriptor(MOST_BITS)) for name in narrow]
+    actions: list[tuple[str, Override]] = [(name, layers[name].widened) for name in names if layers[name].widened]
     actions += [(name, None) for name in names[:-1]]
     low, high, best = 0, len(actions) + 1, made if tried[-1][1] >= wanted - max_drop else None
     high = 0 if best is not None else high
@@ -170,7 +185,7 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
                          f"{wanted:.6g}, the best that was found {found:.6g} ({tried[-1][0]})")
     given = dict(actions[:high])
     kinds = {name: "float" if name in given and given[name] is None else
-             f"{MOST_BITS if name in given else layers[name].weight_bits} bits" for name in names}
+             f"{max(layers[name].weight_bits, MOST_BITS if name in given else 0)} bits" for name in names}
     table = tuple(Decision(row.layer, row.value, kinds[row.layer]) for row in rows)
     return record(best, Decisions(f"a drop of at most {max_drop:g} from {wanted:.6g}", table, tuple(tried)))
 
@@ -191,13 +206,20 @@ def _measured(metric: Callable[[Any], float], model: ir.Model) -> float:
     return value
 
 
-def checked_drop(max_drop: Any, metric: Any) -> None:
+def is_number(value: Any) -> bool:
+    """Whether a number is real, Python's or NumPy's, and no bool."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def checked_drop(max_drop: Any, metric: Any, resume: Any = None) -> None:
     """Errors for a budget of accuracy that makes no sense."""
     if (max_drop is None) != (metric is None):
         raise TypeError("Expected `max_drop` and `metric` together, got one of them")
     if max_drop is None:
+        if resume is not None:
+            raise ValueError(f"Expected `resume` with `max_drop`, whose search it keeps, got {shown(resume)} without")
         return
-    if isinstance(max_drop, bool) or not isinstance(max_drop, int | float) or not 0 <= max_drop < math.inf:
+    if not is_number(max_drop) or not 0 <= max_drop < math.inf:
         raise ValueError(f"Expected `max_drop` to be a number >= 0, got {shown(max_drop)}")
     if not callable(metric):
         raise TypeError(f"Expected `metric` to be callable, got {type(metric).__name__}")
@@ -243,7 +265,9 @@ def mean_bits(bits: Mapping[str, int], sizes: Mapping[str, int]) -> float:
 
 def checked_formats(formats: Any) -> tuple[int, ...]:
     """Different numbers of bits, the most first."""
-    given = tuple(formats) if isinstance(formats, Iterable) and not isinstance(formats, str) else ()
-    if not given or any(isinstance(each, bool) or not isinstance(each, int) or not 2 <= each <= 8 for each in given):
+    iterable = isinstance(formats, Iterable) and not isinstance(formats, str) and getattr(formats, "ndim", 1) == 1
+    given = tuple(formats) if iterable else ()
+    if not given or any(isinstance(each, bool) or not isinstance(each, int | np.integer) or not 2 <= each <= 8
+                        for each in given):
         raise ValueError(f"Expected `formats` to be numbers of bits from 2 to 8, got {shown(formats)}")
-    return tuple(sorted(set(given), reverse=True))
+    return tuple(sorted({int(each) for each in given}, reverse=True))

@@ -105,7 +105,8 @@ class Session:
                 that cannot be computed. From `load_session` also NaN or infinity in an input, shapes that the program
                 has not been made for, and calls within `float_only`.
         """
-        names = self._outputs if output_names is None else list(output_names)
+        names = self._outputs if output_names is None else _listed("output_names", output_names)
+        places = None if out is None else _listed("out", out)
         for name in names:
             if name not in self._outputs:
                 raise GraphError(f"Expected outputs among {self._outputs}, got {name!r}")
@@ -115,7 +116,7 @@ class Session:
         finally:
             if before is not None:
                 _C.set_own_threads(before)
-        return results if out is None else _written(names, results, out)
+        return results if places is None else _written(names, results, places)
 
     def _checked(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """The arrays; those of names, types and shapes that the last ones had as well are not looked at once more."""
@@ -123,7 +124,7 @@ class Session:
             known = tuple((name, each.dtype, each.shape) for name, each in feeds.items() if type(each) is np.ndarray)
             if known == self._last and len(known) == len(feeds):
                 return feeds
-        found = checked(self._document.inputs, feeds, self._document.tied)
+        found = checked(self._document.inputs, feeds, self._document.tied, "input_feed")
         if all(type(array) is np.ndarray and array is feeds[name] for name, array in found.items()):
             self._last = tuple((name, array.dtype, array.shape) for name, array in found.items())
         return found
@@ -189,6 +190,8 @@ class Session:
         Raises:
             GraphError: as `run`, or inputs that the program leaves to the interpreter.
         """
+        if isinstance(repeats, bool) or not isinstance(repeats, int | np.integer):
+            raise TypeError(f"Expected `repeats` to be an integer, got {type(repeats).__name__}")
         feeds = self._checked(input_feed)
         before = _C.set_own_threads(self.num_threads or 0)
         try:
@@ -235,7 +238,14 @@ def _session(source: Compiled | Document, num_threads: int | None) -> Session:
     return session
 
 
-def _written(names: Sequence[str], results: list[Any], out: Sequence[Any]) -> list[Any]:
+def _listed(name: str, given: Any) -> list[Any]:
+    try:
+        return list(given)
+    except TypeError:
+        raise TypeError(f"Expected `{name}` to be a list or None, got {type(given).__name__}") from None
+
+
+def _written(names: Sequence[str], results: list[Any], out: list[Any]) -> list[Any]:
     if len(out) != len(results):
         raise GraphError(f"Expected {len(results)} arrays in `out`, got {len(out)}")
     for name, result, place in zip(names, results, out, strict=True):
@@ -246,7 +256,7 @@ def _written(names: Sequence[str], results: list[Any], out: Sequence[Any]) -> li
                              f"{name!r}, got {what}")
     for result, place in zip(results, out, strict=True):
         np.copyto(place, result)
-    return list(out)
+    return out
 
 
 def compile(model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model,

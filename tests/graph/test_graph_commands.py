@@ -104,6 +104,11 @@ def test_a_saved_program_is_timed(files: tuple[Path, Path], tmp_path: Path, caps
     graph.compile(files[0]).save(tmp_path / "net.pqc")
     assert main(["bench", str(tmp_path / "net.pqc")]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["bench", str(tmp_path / "net.pqc"), "--data", str(files[1]), "--profile"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("here ")
+    np.savez(tmp_path / "other.npz", z=np.zeros(3))
+    assert main(["bench", str(tmp_path / "net.pqc"), "--data", str(tmp_path / "other.npz")]) == 2
+    assert "inputs ['x']" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -9,7 +9,12 @@ import pytest
 
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.nodes import Quantizer, quantizers
-from pytorch_quantization_c.tensor_quant import QuantDescriptor
+from pytorch_quantization_c.tensor_quant import (
+    QUANT_DESC_INT4_GROUPS_OF_32_WEIGHT,
+    QUANT_DESC_MXFP8,
+    QUANT_DESC_NVFP4_WEIGHT,
+    QuantDescriptor,
+)
 from tests.graph.networks import convolutional, images, network, normal, operators, sqnr
 
 
@@ -147,10 +152,53 @@ def test_recurrent_layers_have_quantized_weights(rng: np.random.Generator) -> No
     ({"exclude": ["*"]}, "Expected `model` to have layers to quantise"),
     ({"input": QuantDescriptor(8, axis=0)}, "Expected `input` with axis None"),
     ({"input": QuantDescriptor(8, amax=1.0)}, "Expected `input` without a fixed amax"),
-    ({"weight": QuantDescriptor(8, axis=2)}, "Expected `weight` with axis None, or 0")])
+    ({"weight": QuantDescriptor(8, axis=2)}, "Expected `weight` with axis None, or 0"),
+    ({"input": QuantDescriptor(8, scale_amax=0.5)}, "Expected `input` without `scale_amax`"),
+    ({"input": QuantDescriptor(8, learn_amax=True, amax=1.0)}, "Expected `input` without `learn_amax`"),
+    ({"input": QuantDescriptor(8, zero_point=True)}, "Expected `input` without `zero_point`"),
+    ({"input": QuantDescriptor(calib_method="histogram")}, "Expected `input` with `calib_method` 'max'.*`method`"),
+    ({"input": QuantDescriptor(4, block_sizes={-1: 32})}, "Expected `input` without `block_sizes`"),
+    ({"input": QuantDescriptor(17)}, "Expected `input` with `num_bits` from 2 to 16"),
+    ({"weight": QuantDescriptor(8, axis=0, scale_amax=0.5)}, "Expected `weight` without `scale_amax`"),
+    ({"weight": QuantDescriptor(8, zero_point=True)}, "Expected `weight` without `zero_point`"),
+    ({"weight": QuantDescriptor(8, fake_quant=False)}, "Expected `weight` with `fake_quant` True"),
+    ({"weight": QUANT_DESC_MXFP8}, "Expected `weight` with `block_sizes` of integers"),
+    ({"weight": QUANT_DESC_NVFP4_WEIGHT}, "Expected `weight` with `block_sizes` of integers"),
+    ({"weight": QuantDescriptor(4, block_sizes={-1: 8}, amax=[1.0])}, "Expected `weight` without a fixed `amax`"),
+    ({"weight": QUANT_DESC_INT4_GROUPS_OF_32_WEIGHT}, "Expected `weight` without `block_sizes` for Conv 'conv0'"),
+    ({"overrides": {"Gemm": QuantDescriptor(8, axis=0)}}, r"Expected `overrides\['Gemm'\]` with axis None"),
+    ({"overrides": {"Gemm": {"weight": QUANT_DESC_MXFP8}}}, r"Expected `overrides\['Gemm'\]\['weight'\]` with `block"),
+    ({"resume": 3}, "Expected `resume` with `max_drop`")])
 def test_bad_arguments(rng: np.random.Generator, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         graph.quantize(convolutional(rng), [images(rng, 2)], **arguments)
+
+
+@pytest.mark.parametrize("body, turned", [("y = MatMul (x, w)", True), ("y = Gemm <transB = 1> (x, w)", False)])
+def test_weights_of_matrices_have_groups(rng: np.random.Generator, body: str, turned: bool) -> None:
+    rows, x = normal(rng, 5, 72), normal(rng, 6, 72)
+    model = network(body, "float[N,72] x", "float[N,5] y", w=rows.T.copy() if turned else rows)
+    int4 = graph.quantize(model, [x], weight=QuantDescriptor(4, block_sizes={-1: 32}), methods=())
+    amax = np.stack([np.abs(rows[:, at:at + 32]).max(1) for at in (0, 32, 64)], 1)
+    weight, = (each for each in quantizers(int4) if each.is_weight)
+    assert (weight.spec.bits, weight.spec.block) == (4, 32) and weight.amax is not None
+    np.testing.assert_array_equal(weight.amax, amax.T if turned else amax)
+    steps = np.repeat(amax / np.float32(7), 32, 1)[:, :72]
+    exact = x.astype(np.float64) @ (np.clip(np.rint(rows / steps), -8, 7) * steps).T
+    assert sqnr(exact, graph.interpret(int4, {"x": x})[0]) > 35
+    np.testing.assert_array_equal(graph.compile(int4).run(None, {"x": x})[0], graph.interpret(int4, {"x": x})[0])
+    wide = found(graph.quantize(model, [x], weight=QuantDescriptor(4, block_sizes={-1: 32}), methods=["awq"],
+                                overrides={"*": QuantDescriptor(8)}))
+    assert [(each.spec.bits, each.spec.axis) for each in wide.values() if each.is_weight] == [(8, int(turned))]
+
+
+@pytest.mark.parametrize("call", [
+    lambda: graph.quantize("x.onnx", []), lambda: graph.quantize("x.onnx", [], max_drop=1.0, metric=lambda model: 1.0),  # type: ignore[arg-type]
+    lambda: graph.auto_quantize("x.onnx", [], 4.8), lambda: graph.save_calibration_cache("x.onnx", "cache"),  # type: ignore[arg-type]
+    lambda: graph.calibrate("x.onnx", [])])  # type: ignore[arg-type]
+def test_what_is_no_model_is_named(call: Any) -> None:
+    with pytest.raises(TypeError, match="Expected `model` to be an onnx_ir.Model, .* got str"):
+        call()
 
 
 def test_weights_of_nan_are_refused_by_name(rng: np.random.Generator) -> None:

@@ -73,6 +73,24 @@ def test_a_drop_that_cannot_be_met_and_bad_arguments(rng: np.random.Generator) -
         graph.decisions(3)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("input, weight", [(16, 4), (4, 16), (8, 3)])
+def test_nothing_is_narrowed(rng: np.random.Generator, input: int, weight: int) -> None:
+    model, data = convolutional(rng), [images(rng, 4)]
+    bits = {"weight": weight, "input": input}
+
+    def metric(candidate: ir.Model) -> float:
+        """Good of the float model and of one in which some layer has 8 bits where it had fewer."""
+        found = [(each.spec.bits, bits["weight" if each.is_weight else "input"]) for each in quantizers(candidate)
+                 if each.is_weight or each.name.endswith(".input")]
+        assert all(now == max(before, 8) or now == before for now, before in found)
+        return float(not found or any(now != before for now, before in found))
+
+    made = graph.quantize(model, data, input=QuantDescriptor(input), weight=QuantDescriptor(weight, axis=0),
+                          max_drop=0.5, metric=metric, methods=(), residual="float")
+    table = graph.decisions(made)
+    assert table is not None and {row.format for row in table.rows} <= {f"{weight} bits", f"{max(weight, 8)} bits"}
+
+
 def test_bits_go_where_they_matter(rng: np.random.Generator, tmp_path: Path) -> None:
     model, data, x = convolutional(rng), [images(rng, 8)], images(rng, 16)
     mixed = graph.auto_quantize(model, data, 5.0, formats=(8, 3), resume=tmp_path / "auto.json")
@@ -106,8 +124,16 @@ def test_bad_arguments_of_auto_quantize(rng: np.random.Generator) -> None:
     for bits in (0, float("nan"), "4", True):
         with pytest.raises(ValueError, match="`effective_bits`"):
             graph.auto_quantize(model, data, bits)  # type: ignore[arg-type]
-    for formats in ((), (1,), (16, 8), 8, "84"):
+    for formats in ((), (1,), (16, 8), 8, "84", np.array(8), np.array([8.0])):
         with pytest.raises(ValueError, match="`formats`"):
             graph.auto_quantize(model, data, 5, formats=formats)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="no `weight`"):
-        graph.auto_quantize(model, data, 5, weight=THREE)
+    for name in ("weight", "overrides", "max_drop", "metric"):
+        with pytest.raises(TypeError, match=f"no `{name}`"):
+            graph.auto_quantize(model, data, 5, **{name: None})
+
+
+def test_numbers_may_be_those_of_numpy(rng: np.random.Generator) -> None:
+    model, data = network("y = Conv (x, w)", w=normal(rng, 3, 4, 1, 1)), [normal(rng, 2, 4, 9, 9)]
+    made = graph.auto_quantize(model, data, np.float32(4), formats=np.array([8, 4]))  # type: ignore[arg-type]
+    assert quantised(made) == {"conv0": 4}
+    graph.quantize(model, data, max_drop=np.float32(60), metric=agreement(model, data[0]))  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ def test_inputs_are_not_changed(rng: np.random.Generator) -> None:
     (None, {"x": np.zeros((1, 4, 16, 16), np.float32)}, r"Expected input 'x' of shape \['N', 3, 16, 16\], got \[1, 4,"),
     (None, {"x": [["a"]]}, "Expected input 'x' of float32"),
     (["q"], {"x": np.zeros((1, 3, 16, 16), np.float32)}, r"Expected outputs among \['y'\], got 'q'"),
-    (None, [np.zeros(3)], "Expected `feeds` to be a dictionary of arrays by input name, got list"),
+    (None, [np.zeros(3)], "Expected `input_feed` to be a dictionary of arrays by input name, got list"),
 ])
 def test_feeds_that_do_not_fit(rng: np.random.Generator, names: Any, feeds: Any, text: str) -> None:
     with pytest.raises(graph.GraphError, match=text):
@@ -94,3 +94,9 @@ def test_places_that_do_not_fit(rng: np.random.Generator) -> None:
         session.run(None, feeds, [np.empty((3, 4), np.float32)])
     with pytest.raises(graph.GraphError, match="Expected 1 arrays in `out`, got 2"):
         session.run(None, feeds, [np.empty((3, 5), np.float32)] * 2)
+    with pytest.raises(TypeError, match="Expected `out` to be a list or None, got int"):
+        session.run(None, feeds, 5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="Expected `output_names` to be a list or None, got int"):
+        session.run(5, feeds)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="Expected `repeats` to be an integer, got str"):
+        session.profile(feeds, "a")  # type: ignore[arg-type]

@@ -45,13 +45,15 @@ def _array(wanted: Wanted, given: Any) -> Any:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def checked(inputs: Sequence[Wanted], feeds: Mapping[str, Any], tied: Sequence[str] = ()) -> dict[str, Any]:
+def checked(inputs: Sequence[Wanted], feeds: Mapping[str, Any], tied: Sequence[str] = (),
+            argument: str = "feeds") -> dict[str, Any]:
     """The arrays of the inputs. GraphError that names the input if one is missing, unknown or does not fit.
 
-    `tied`: names of axes that have the same size in all inputs that have them.
+    `tied`: names of axes that have the same size in all inputs that have them. `argument`: what the caller calls feeds.
     """
     if not isinstance(feeds, Mapping):
-        raise GraphError(f"Expected `feeds` to be a dictionary of arrays by input name, got {type(feeds).__name__}")
+        raise GraphError(f"Expected `{argument}` to be a dictionary of arrays by input name, got "
+                         f"{type(feeds).__name__}")
     names = {each.name: each for each in inputs}
     for name in feeds:
         if name not in names:
