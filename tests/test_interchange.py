@@ -8,8 +8,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 import safetensors
+import safetensors.numpy
 
-from pytorch_quantization_c import float_nn, interchange, nn, tensor_quant
+from pytorch_quantization_c import float_nn, freeze, improve, interchange, nn, tensor_quant
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 KINDS = {"int8": tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW,
@@ -132,3 +133,165 @@ def test_what_is_refused(tmp_path: Any) -> None:
         interchange.load_checkpoint(tmp_path)
     with pytest.raises(FileNotFoundError):
         interchange.load_checkpoint(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("inputs", [80, 31, 33])
+def test_the_last_group_may_be_shorter(inputs: int, tmp_path: Any) -> None:
+    model = nn.QuantLinear(inputs, 16, quant_desc_weight=KINDS["int4"])
+    interchange.save_compressed_tensors(model, tmp_path)
+    found = interchange.load_checkpoint(tmp_path)["weight"]
+    np.testing.assert_allclose(found, model.weight_quantizer(model.weight), rtol=1e-6, atol=1e-9)
+    both = float_nn.Sequential(model, nn.QuantLinear(64, 4, quant_desc_weight=QuantDescriptor(4, block_sizes={-1: 16})))
+    with pytest.raises(ValueError, match=r"one size, got \[16, 32\]"):
+        interchange.save_compressed_tensors(both, tmp_path)
+
+
+def smoothed() -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 96)).astype(np.float32)
+    x[:, 3] *= 50
+    model = network("int8")
+    improve(model, [x], ["smoothquant"])
+    assert model[0].input_quantizer.pre_quant_scale is not None
+    return model, x
+
+
+def test_factors_of_inputs(tmp_path: Any) -> None:
+    model, x = smoothed()
+    with pytest.raises(ValueError, match=r"pre_quant_scale.* in 0\."):
+        interchange.save_compressed_tensors(model, tmp_path)
+    assert not list(tmp_path.iterdir())
+    interchange.save_modelopt(model, tmp_path)
+    arrays, _ = files(tmp_path, "hf_quant_config.json")
+    factors = arrays["0.pre_quant_scale"]
+    np.testing.assert_array_equal(factors, model[0].input_quantizer.pre_quant_scale)
+    step = arrays["0.input_scale"]
+    weight = arrays["0.weight"] * arrays["0.weight_scale"][:, None]
+    wanted = np.clip(np.rint(x * factors / step), -128, 127) * step @ weight.T + arrays["0.bias"]
+    np.testing.assert_allclose(wanted, model[0](x), rtol=1e-3, atol=1e-3)
+    other = network("int8")
+    other[0].input_quantizer.amax = model[0].input_quantizer.amax
+    interchange.load_checkpoint(tmp_path, other)
+    np.testing.assert_allclose(other(x), model(x), rtol=1e-3, atol=1e-3)
+    plain = float_nn.Sequential(float_nn.Linear(96, 8), float_nn.ReLU(), nn.QuantLinear(8, 3))
+    with pytest.raises(ValueError, match=r"quantised input for 0\.pre_quant_scale"):
+        interchange.load_checkpoint(tmp_path, plain)
+    interchange.save_modelopt(network("int8"), tmp_path)
+    with pytest.raises(ValueError, match=r"the pre_quant_scale of 0\."):
+        interchange.load_checkpoint(tmp_path, other)
+
+
+def test_layers_without_floats_are_refused(tmp_path: Any) -> None:
+    model = network("int8")
+    model.eval()
+    freeze(model, keep_float=False)
+    assert model[0].weight is None
+    for save in (interchange.save_compressed_tensors, interchange.save_modelopt):
+        with pytest.raises(ValueError, match="got 0, which is frozen"):
+            save(float_nn.Sequential(*model, nn.QuantLinear(3, 2)), tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "key", "value"), [
+    ("int4", "num_bits", 8), ("int4", "symmetric", False), ("int4", "actorder", "group"), ("int4", "group_size", "x"),
+    ("int8", "strategy", "group"), ("int8", "num_bits", 4), ("fp8", "strategy", "block"), ("fp8", "type", "int"),
+    ("nvfp4", "group_size", 32)])
+def test_schemes_that_are_not_read(kind: str, key: str, value: Any, tmp_path: Any) -> None:
+    interchange.save_compressed_tensors(network(kind), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["quantization_config"]["config_groups"]["group_0"]["weights"][key] = value
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=key):
+        interchange.load_checkpoint(tmp_path)
+
+
+def rewritten(folder: Any, **changes: Any) -> None:
+    path = folder / "model.safetensors"
+    arrays = safetensors.numpy.load(path.read_bytes()) | {f"0.{name}": value for name, value in changes.items()}
+    path.write_bytes(safetensors.numpy.save(arrays))
+
+
+def test_arrays_that_are_not_read(tmp_path: Any) -> None:
+    model = network("int4")
+    interchange.save_compressed_tensors(model, tmp_path)
+    rewritten(tmp_path, weight_zero_point=np.zeros((1, 3), np.int32))
+    found = interchange.load_checkpoint(tmp_path)
+    assert set(found) == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    rewritten(tmp_path, weight_zero_point=np.ones((1, 3), np.int32))
+    with pytest.raises(ValueError, match=r"0\.weight_zero_point is not supported"):
+        interchange.load_checkpoint(tmp_path)
+    rewritten(tmp_path, weight_zero_point=np.zeros((1, 3), np.int32), weight_scale=np.ones((8, 6), np.float32))
+    with pytest.raises(ValueError, match=r"0\.weight_scale is of shape \(8, 6\), expected \(8, 3\)"):
+        interchange.load_checkpoint(tmp_path)
+    rewritten(tmp_path, weight_g_idx=np.arange(96, dtype=np.int32))
+    with pytest.raises(ValueError, match=r"0\.weight_g_idx is not supported"):
+        interchange.load_checkpoint(tmp_path)
+    interchange.save_modelopt(network("int8"), tmp_path)
+    rewritten(tmp_path, weight_scale=np.ones((2, 4), np.float32))
+    with pytest.raises(ValueError, match=r"0\.weight_scale is of shape \(2, 4\)"):
+        interchange.load_checkpoint(tmp_path)
+
+
+def test_the_factor_on_the_range_of_inputs(tmp_path: Any) -> None:
+    layer = nn.QuantLinear(8, 4, quant_desc_input=QuantDescriptor(8, amax=2.0, scale_amax=0.75),
+                           quant_desc_weight=KINDS["int8"])
+    interchange.save_compressed_tensors(layer, tmp_path)
+    step = files(tmp_path, "config.json")[0]["input_scale"]
+    np.testing.assert_allclose(step, 1.5 / 127, rtol=1e-6)
+    np.testing.assert_allclose(layer.input_quantizer(np.float32([9])), 127 * step, rtol=1e-6)
+
+
+def test_embeddings_stay_floats(tmp_path: Any) -> None:
+    model = float_nn.Sequential(nn.QuantEmbedding(10, 8), nn.QuantLinear(8, 4))
+    interchange.save_modelopt(model, tmp_path)
+    arrays, _ = files(tmp_path, "hf_quant_config.json")
+    np.testing.assert_array_equal(arrays["0.weight"], model[0].weight)
+    assert "0.weight_scale" not in arrays and arrays["1.weight"].dtype == np.int8
+
+
+def test_one_format_in_a_folder(tmp_path: Any) -> None:
+    (tmp_path / "config.json").write_text('{"hidden_size": 8}')
+    interchange.save_modelopt(network("fp8"), tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"hidden_size": 8}
+    model = network("int4")
+    interchange.save_compressed_tensors(model, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "config.json"}
+    check_read(tmp_path, model, model[0].weight_quantizer(model[0].weight))
+    interchange.save_modelopt(network("int8"), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "hf_quant_config.json"}
+    (tmp_path / "config.json").write_text('{"hidden_size": 8, "quantization_config": {}}')
+    interchange.save_modelopt(network("int8"), tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"hidden_size": 8}
+
+
+def test_odd_rows_of_nvfp4_are_refused(tmp_path: Any) -> None:
+    model = float_nn.Sequential(nn.QuantLinear(33, 4, quant_desc_weight=KINDS["nvfp4"]))
+    for save in (interchange.save_compressed_tensors, interchange.save_modelopt):
+        with pytest.raises(ValueError, match="got 33 of 0"):
+            save(model, tmp_path)
+
+
+def test_buffers(tmp_path: Any) -> None:
+    model = float_nn.Sequential(nn.QuantLinear(8, 4), float_nn.BatchNorm1d(4))
+    model.register_buffer("passing", np.zeros(3, np.float32), persistent=False)
+    model(np.random.default_rng(0).normal(size=(16, 8)).astype(np.float32))
+    interchange.save_modelopt(model, tmp_path)
+    arrays, _ = files(tmp_path, "hf_quant_config.json")
+    np.testing.assert_array_equal(arrays["1.running_var"], model[1].running_var)
+    assert arrays["1.num_batches_tracked"] == 1 and "passing" not in arrays
+    other = float_nn.Sequential(nn.QuantLinear(8, 4), float_nn.BatchNorm1d(4))
+    interchange.load_checkpoint(tmp_path, other)
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        np.testing.assert_array_equal(getattr(other[1], name), getattr(model[1], name))
+
+
+def test_buffers_and_factors_in_the_twin(tmp_path: Any) -> None:
+    torch = pytest.importorskip("torch")
+    from pytorch_quantization_c.torch import nn as twin
+    made = [torch.nn.Sequential(twin.QuantLinear(8, 4), torch.nn.BatchNorm1d(4)) for _ in range(2)]
+    made[0](torch.randn(16, 8))
+    made[0][0].input_quantizer.pre_quant_scale = torch.arange(8.0) + 1
+    interchange.save_modelopt(made[0], tmp_path)
+    interchange.load_checkpoint(tmp_path, made[1])
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.equal(getattr(made[1][1], name), getattr(made[0][1], name))
+    assert torch.equal(made[1][0].input_quantizer.pre_quant_scale, torch.arange(8.0) + 1)
