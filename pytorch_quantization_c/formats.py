@@ -72,8 +72,10 @@ class ScaledFloatFunction(Function):
         return _C.float_quant(inputs, amax, E, M)
 
 
-def _format_of(num_bits: int | tuple[int, int], unsigned: bool, narrow_range: bool, blocks: Blocks) -> Int | Float:
-    descriptor = ScaledQuantDescriptor(num_bits, unsigned=unsigned, narrow_range=narrow_range, block_sizes=blocks)
+def _format_of(num_bits: int | tuple[int, int], unsigned: bool, narrow_range: bool, blocks: Blocks,
+               scale_amax: float | None) -> Int | Float:
+    descriptor = ScaledQuantDescriptor(num_bits, unsigned=unsigned, narrow_range=narrow_range, block_sizes=blocks,
+                                       scale_amax=scale_amax)
     return number_format(descriptor.num_bits, descriptor.unsigned, descriptor.narrow_range)
 
 
@@ -82,6 +84,12 @@ def _needed(block_sizes: Any) -> Blocks:
     if blocks is None:
         raise TypeError("Expected `block_sizes` to be a dict as {-1: 32}, got None")
     return blocks
+
+
+def _refuse_amax(blocks: Blocks, amax: Any) -> None:
+    if amax is not None and blocks.ignores_amax:
+        raise ValueError(f"Expected no `amax` beside dynamic `block_sizes`, whose ranges are those of each array, got "
+                         f"{shown(amax)}")
 
 
 def _amax_array(amax: ArrayLike | None) -> NDArray[np.float32] | None:
@@ -97,7 +105,8 @@ def _amax_array(amax: ArrayLike | None) -> NDArray[np.float32] | None:
 def _fake_in_blocks(inputs: ArrayLike, num_bits: int | tuple[int, int], block_sizes: Any, amax: ArrayLike | None,
                     unsigned: bool, narrow_range: bool, scale_amax: float | None = None) -> NDArray[Any]:
     blocks = _needed(block_sizes)
-    format = _format_of(num_bits, unsigned, narrow_range, blocks)
+    format = _format_of(num_bits, unsigned, narrow_range, blocks, scale_amax)
+    _refuse_amax(blocks, amax)
     return block_quant.fake_blocks(float_array(inputs, "inputs"), format, blocks, _amax_array(amax), scale_amax)
 
 
@@ -106,22 +115,27 @@ class FakeBlockQuantFunction(Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, inputs: ArrayLike, num_bits: int | tuple[int, int], block_sizes: Any,
-                amax: ArrayLike | None = None, unsigned: bool = False, narrow_range: bool = False) -> NDArray[Any]:
+                amax: ArrayLike | None = None, unsigned: bool = False, narrow_range: bool = False,
+                scale_amax: float | None = None) -> NDArray[Any]:
         """See `apply`; saves inputs and amax."""
         x = float_array(inputs, "inputs")
-        ctx.save_for_backward(x, expanded_amax(x, _needed(block_sizes), _amax_array(amax)))
-        return FakeBlockQuantFunction.apply(x, num_bits, block_sizes, amax, unsigned, narrow_range)
+        values = FakeBlockQuantFunction.apply(x, num_bits, block_sizes, amax, unsigned, narrow_range, scale_amax)
+        limit = expanded_amax(x, _needed(block_sizes), _amax_array(amax))
+        if limit is not None and scale_amax is not None:
+            limit = np.asarray(limit * np.float32(scale_amax))
+        ctx.save_for_backward(x, limit)
+        return values
 
     @staticmethod
     def backward(ctx: FunctionCtx, grad_outputs: ArrayLike) -> tuple[NDArray[Any] | None, ...]:
         """Straight through; with an amax only where |inputs| is not above that of the element, else 0."""
         inputs, amax = ctx.saved_tensors
         grad = float_array(grad_outputs, "grad_outputs")
-        return (np.array(grad) if amax is None else _C.ste(inputs, amax, grad), None, None, None, None, None)
+        return (np.array(grad) if amax is None else _C.ste(inputs, amax, grad), *[None] * 6)
 
     @staticmethod
     def apply(inputs: ArrayLike, num_bits: int | tuple[int, int], block_sizes: Any, amax: ArrayLike | None = None,
-              unsigned: bool = False, narrow_range: bool = False) -> NDArray[Any]:
+              unsigned: bool = False, narrow_range: bool = False, scale_amax: float | None = None) -> NDArray[Any]:
         """The values that a quantiser with `block_sizes` gives.
 
         Without "scale_bits" each block is quantised as `fake_tensor_quant` or `scaled_float` do with its amax. With
@@ -133,9 +147,9 @@ class FakeBlockQuantFunction(Function):
 
         Args:
             inputs: float16, bfloat16, float32 or float64, (..., n); lists become float32.
-            num_bits, block_sizes, unsigned, narrow_range: see QuantDescriptor.
+            num_bits, block_sizes, unsigned, narrow_range, scale_amax: see QuantDescriptor.
             amax: None: the ranges of `inputs`. With (4, 3) one number, the range of the whole array; if static, and
-                without "scale_bits", one for each block, or what broadcasts to that.
+                without "scale_bits", one for each block, or what broadcasts to that; else if dynamic, None alone.
 
         Returns:
             An array of the shape and type of `inputs`.
@@ -145,7 +159,7 @@ class FakeBlockQuantFunction(Function):
             ValueError: `inputs` without axes, a negative amax or one of another shape, arguments that a descriptor
                 refuses.
         """
-        return _fake_in_blocks(inputs, num_bits, block_sizes, amax, unsigned, narrow_range)
+        return _fake_in_blocks(inputs, num_bits, block_sizes, amax, unsigned, narrow_range, scale_amax)
 
 
 def _end(value: ArrayLike, name: str) -> NDArray[Any]:
@@ -216,7 +230,8 @@ def quantize(inputs: ArrayLike, quant_desc: ScaledQuantDescriptor,
     Args:
         inputs: float16, bfloat16, float32 or float64, computed in float32; lists become float32.
         quant_desc: how to quantise: integers of at most 8 bits or small floats, one axis at most.
-        amax, amin: the range; by default the descriptor's, or that of `inputs`.
+        amax, amin: the range; by default the descriptor's, or that of `inputs`. `amin` is for `zero_point` alone,
+            where both ends are needed.
 
     Returns:
         `(codes, quantization)`: int8, or uint8 for floats and unsigned integers, in the shape of `inputs`.
@@ -224,7 +239,8 @@ def quantize(inputs: ArrayLike, quant_desc: ScaledQuantDescriptor,
 
     Raises:
         TypeError: `quant_desc` is no descriptor, inputs are no floats or negative with `unsigned`.
-        ValueError: more than 8 bits, several axes, a NaN that no code stands for, a range of another shape.
+        ValueError: more than 8 bits, several axes, a NaN that no code stands for, a range of another
+            shape, one that the descriptor has no use for, or one end of two.
     """
     if not isinstance(quant_desc, ScaledQuantDescriptor):
         raise TypeError(f"Expected `quant_desc` to be a QuantDescriptor, got {type(quant_desc).__name__}")
@@ -235,9 +251,20 @@ def quantize(inputs: ArrayLike, quant_desc: ScaledQuantDescriptor,
     high = _amax_array(quant_desc.amax if amax is None else amax)
     given = quant_desc.amin if amin is None else amin
     low = None if given is None else _end(given, "amin")
+    _check_range(quant_desc, low, high)
     if quant_desc.blocks is not None:
         return block_quant.quantize_blocks(x, format, quant_desc.blocks, high, quant_desc.scale_amax)
     return _by_axis(x, format, quant_desc, low, high)
+
+
+def _check_range(quant_desc: ScaledQuantDescriptor, low: Any, high: Any) -> None:
+    if low is not None and not quant_desc.zero_point:
+        raise ValueError(f"Expected `amin` with `zero_point` alone, got {shown(low)}")
+    if quant_desc.zero_point and (low is None) != (high is None):
+        raise ValueError(f"Expected `amin` and `amax` together with `zero_point`, got "
+                         f"{'`amax`' if low is None else '`amin`'} alone")
+    if quant_desc.blocks is not None:
+        _refuse_amax(quant_desc.blocks, high)
 
 
 def _by_axis(x: NDArray[Any], format: Int | Float, quant_desc: ScaledQuantDescriptor, low: NDArray[np.float32] | None,

@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytorch_quantization_c import calib, formats, load_quant_state, nn, save_quant_state, tensor_quant
+from pytorch_quantization_c import (
+    calib,
+    float_nn,
+    formats,
+    load_quant_state,
+    nn,
+    replace,
+    save_quant_state,
+    tensor_quant,
+)
+from pytorch_quantization_c._core.element_codes import values_of
 from pytorch_quantization_c._core.formats import Int
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
@@ -113,7 +123,8 @@ def test_packing_by_hand() -> None:
 def test_what_has_no_code_is_refused() -> None:
     for descriptor in (QuantDescriptor((2, 1)), QuantDescriptor(8), QuantDescriptor(8, zero_point=True)):
         with pytest.raises(ValueError, match="without NaN"):
-            formats.quantize(np.float32([1, np.nan]), descriptor, np.float32(1), np.float32(-1))
+            formats.quantize(np.float32([1, np.nan]), descriptor, np.float32(1),
+                             np.float32(-1) if descriptor.zero_point else None)
     codes, found = formats.quantize(np.float32([1, np.nan]), QuantDescriptor((5, 2)), np.float32(1))
     assert codes.tolist() == [0x7b, 0x7e] and np.isnan(formats.dequantize(codes, found)[1])
     with pytest.raises(ValueError, match="2 to 8"):
@@ -255,6 +266,53 @@ def test_gradients_pass_straight_through() -> None:
     assert gradient(formats.FakeBlockQuantFunction, (2, 1), MX) == [[1, 1, 1, 1]]
     assert gradient(formats.FakeBlockQuantFunction, 4, {-1: 2}, np.float32([[2, 1]])) == [[0, 1, 1, 0]]
     assert gradient(formats.FakeBlockQuantFunction, (2, 1), NV, np.float32(1)) == [[0, 1, 1, 0]]
+
+
+def test_gradients_of_a_scaled_range() -> None:
+    ctx, x = tensor_quant.FunctionCtx(), np.float32([[-3, -1, 0.5, 2]])
+    got = formats.FakeBlockQuantFunction.forward(ctx, x, 4, {-1: 2}, np.float32([[4, 1]]), False, False, 0.5)
+    oracle.same(got, formats.fake_block_quant(x, 4, {-1: 2}, np.float32([[2, 0.5]])))
+    found = formats.FakeBlockQuantFunction.backward(ctx, np.ones_like(x))
+    assert found[0].tolist() == [[0, 1, 1, 0]] and found[1:] == (None,) * 6  # type: ignore[union-attr]
+
+
+AFFINE = QuantDescriptor(8, zero_point=True)
+
+
+@pytest.mark.parametrize("descriptor, amax, amin, message", [
+    (AFFINE, 6.0, None, "`amin` and `amax` together"), (AFFINE, None, -1.0, "`amin` and `amax` together"),
+    (QuantDescriptor(8), 6.0, -1.0, "`amin` with `zero_point` alone"),
+    (QuantDescriptor(4, block_sizes={-1: 2}), None, -1.0, "`amin` with `zero_point` alone"),
+    (QuantDescriptor((2, 1), block_sizes=MX), 6.0, None, "no `amax` beside dynamic")])
+def test_ranges_of_no_use_are_refused(descriptor: Any, amax: Any, amin: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        formats.quantize(np.ones((2, 4), np.float32), descriptor, amax, amin)
+
+
+def test_an_end_of_the_descriptor_and_one_given_are_two() -> None:
+    x = np.float32([-3, 0.3, 2])
+    fixed = QuantDescriptor(8, zero_point=True, amin=-1.0, amax=1.0)
+    oracle.same(formats.dequantize(*formats.quantize(x, fixed, 6.0)), affine(x, -1, 6))
+
+
+def test_dynamic_blocks_take_no_range() -> None:
+    with pytest.raises(ValueError, match="no `amax` beside dynamic"):
+        formats.fake_block_quant(np.ones((2, 4), np.float32), (2, 1), MX, 6.0)
+
+
+def test_tables_of_codes_cannot_be_written() -> None:
+    for format in (Int(4), Int(8, unsigned=True), formats.E2M1):
+        assert not values_of(format).flags.writeable
+
+
+@pytest.mark.parametrize("layer", [nn.QuantConv2d, nn.QuantConvTranspose2d])
+def test_blocks_do_not_fit_into_a_kernel(layer: Any) -> None:
+    """Each weight of a 1x1 kernel would have a scale of its own."""
+    with pytest.raises(ValueError, match=r"`quant_desc_weight` of a QuantConv.*kernel \(3, 1\).*got blocks of 32"):
+        layer(64, 32, (3, 1), quant_desc_weight=tensor_quant.QUANT_DESC_INT4_GROUPS_OF_32_WEIGHT)
+    with pytest.raises(ValueError, match="0 .Conv2d. cannot be quantised: Expected `quant_desc_weight`"):
+        replace(float_nn.Sequential(float_nn.Conv2d(4, 3, 3)), quant_desc_weight=tensor_quant.QUANT_DESC_MXFP4)
+    assert layer(4, 3, (1, 8), quant_desc_weight=QuantDescriptor(4, block_sizes={-1: 4})).weight_quantizer.blocks
 
 
 def test_merged_ranges_are_those_of_all_batches(rng: np.random.Generator, tmp_path: Any) -> None:

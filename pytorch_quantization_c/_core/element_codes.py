@@ -23,6 +23,7 @@ def values_of(format: Int | Float) -> NDArray[np.float32]:
     codes = np.arange(256, dtype=np.uint8)
     if isinstance(format, Int):
         integers: NDArray[np.float32] = (codes if format.unsigned else codes.view(np.int8)).astype(np.float32)
+        integers.setflags(write=False)
         return integers
     sign = np.where(codes >> (format.bits - 1) & 1, -1.0, 1.0)
     field = codes >> format.mantissa & (1 << format.exponent) - 1

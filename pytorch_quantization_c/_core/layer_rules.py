@@ -67,6 +67,16 @@ def check_fake(*descriptors: ScaledQuantDescriptor) -> None:
         raise ValueError("Only fake quantization is supported!")
 
 
+def check_kernel(layer: Any, descriptor: ScaledQuantDescriptor) -> None:
+    """Blocks that are longer than a kernel's last axis would be no blocks but that axis, scale by scale. ValueError."""
+    blocks, kernel = descriptor.blocks, getattr(layer, "kernel_size", None)
+    if blocks is None or not isinstance(kernel, tuple) or not kernel or kernel[-1] >= blocks.size:
+        return
+    raise ValueError(f"Expected `quant_desc_weight` of a {type(layer).__name__} without `block_sizes`, or with blocks "
+                     f"that fit into the last axis of its kernel {kernel}, along which they lie, got blocks of "
+                     f"{blocks.size}: use one amax for each output channel, or leave the layer out")
+
+
 class Quantizing(FloatLayer):  # type: ignore[misc]
     """What both mixins share. The host says how a quantiser and a list of modules are made."""
 
@@ -175,6 +185,7 @@ class QuantRules(Quantizing):
     def _add_quantizers(self, quant_desc_input: ScaledQuantDescriptor, quant_desc_weight: ScaledQuantDescriptor,
                         num_layers: int | None = None) -> None:
         check_fake(quant_desc_input, quant_desc_weight)
+        check_kernel(self, quant_desc_weight)
         self._fake_quant = True
         self._log("Input", quant_desc_input)
         self._log("Weight", quant_desc_weight)

@@ -71,7 +71,8 @@ def least_squares(weight: Array, cross: Array, moment: Array, damping: float) ->
         cross: the sum over rows of quantised inputs times float ones, (in, in).
         moment: of the quantised inputs; `damping` holds the weight near to what it was.
     """
-    ridge = np.eye(len(moment)) * (damping * np.trace(moment) / max(len(moment), 1) + np.finfo(float).tiny)
+    share = max(damping, RIDGE)
+    ridge = np.eye(len(moment)) * (share * np.trace(moment) / max(len(moment), 1) + np.finfo(float).tiny)
     found: Array = np.linalg.solve(moment + ridge, (cross + ridge) @ weight.T).T
     return found
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from .bias_correction import MeanError, corrected_bias
 from .gains import Gain, Gains
 from .layer_rounding import ROUNDING, WeightProblem, scaled_noise
 from .layer_rows import InputMoments
-from .module_layers import WeightLayer, numbers, renewed, watched, weight_layers
+from .module_layers import WeightLayer, numbers, renewed, warn_of_formats, watched, weight_layers
 from .module_pairs import equalize_pairs, layer_pairs
 from .order import MOST_MSE_BITS, checked_methods
 from .scaling import awq_factors, scaled, smoothing
@@ -52,8 +53,8 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
     "bias_correction": the mean error of each output channel is taken off the bias; a layer without a bias gets one.
 
     But for biases, layers whose weights are shared or in other formats than symmetric integers with one range, or one
-    for each output channel, and transposed convolutions are left alone. If a method raises, Ctrl-C included, the model
-    is as it was.
+    for each output channel, and transposed convolutions are left alone, other formats with a warning if methods are
+    named; equalization takes all formats. If a method raises, Ctrl-C included, the model is as it was.
 
     Args:
         model: a module with quantised layers, on NumPy or of the torch twin, calibrated or with dynamic ranges.
@@ -76,6 +77,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
     names = None if methods is None else checked_methods(methods)
     layers, data = weight_layers(model), _kept(batches)
     warn_of_training(model, "improve")
+    warn_of_formats(layers, {name: partial(_takes, name) for name in names or () if name in SCALING + ROUNDING})
     work = _Work(model, layers, data, MOST_MSE_BITS if names is None else 8, show_progress)
     with whole_or_not_at_all(model), evaluating(model), no_grad(model):
         found = [gain for name in (("weight_mse", "bias_correction") if names is None else names)
@@ -119,9 +121,7 @@ class _Work:
 
     @staticmethod
     def _suits(layer: WeightLayer, name: str, most: int) -> bool:
-        if name in SCALING:
-            return not layer.is_conv and layer.module.input_quantizer.pre_quant_scale is None
-        return layer.bits is not None and layer.bits <= most and not layer.is_transposed
+        return layer.bits is not None and layer.bits <= (8 if name in SCALING else most) and _takes(name, layer)
 
     def _run(self) -> None:
         """The float model on all batches: no quantiser quantises, and weights are the float ones."""
@@ -178,15 +178,10 @@ class _Work:
             factor = awq_factors(seen.mean_magnitude(), seen.mean()[0], weight, bits, weight.shape[1], STEPS)
         wide, inverse = scaled(weight, factor)
         module.weight = self.floats[layer.name] = renewed(module.weight, wide)
-        quantizer = module.input_quantizer
-        quantizer.pre_quant_scale = inverse
-        if quantizer.amax is not None and np.size(numbers(quantizer.amax)) == 1:
-            share = (seen.largest * inverse).max() / max(seen.largest.max(), np.finfo(np.float32).tiny)
-            quantizer.amax = numbers(quantizer.amax) * np.float32(share)
-        if module.weight_quantizer.amax is not None:
-            magnitudes = np.abs(wide).astype(np.float32)
-            amax = layer.amax()
-            layer.set_amax(np.asarray(magnitudes.max(axis=1) if amax.ndim else magnitudes.max()))
+        kept.pre_quant_scale = inverse
+        _scale_range(kept, (seen.least.min(), seen.most.max()),
+                     ((seen.least * inverse).min(), (seen.most * inverse).max()))
+        layer.reset_range()
         after = scaled_noise(wide, seen.mean(), seen.largest, inverse, bits, whole, inputs)
         return Gain(name, layer.name, before, after)
 
@@ -195,23 +190,22 @@ class _Work:
         pairs = layer_pairs(self.model, self.layers)
         chosen = {layer.name: layer for pair in pairs for layer in (pair.first, pair.second)}
         before = {name: _noise(layer) for name, layer in chosen.items()}
-        largest = self._largest(list(chosen.values()))
+        ends = self._ends(list(chosen.values()))
         equalize_pairs(pairs)
         self.floats.update({name: layer.module.weight for name, layer in chosen.items()})
-        after = self._largest(list(chosen.values()))
+        after = self._ends(list(chosen.values()))
         for name, layer in chosen.items():
-            layer.reset_amax()
-            quantizer = layer.module.input_quantizer
-            if quantizer.amax is not None and np.size(numbers(quantizer.amax)) == 1 and largest[name] > 0:
-                quantizer.amax = numbers(quantizer.amax) * np.float32(after[name] / largest[name])
+            layer.reset_range()
+            _scale_range(layer.module.input_quantizer, ends[name], after[name])
         return [Gain("equalization", name, before[name], _noise(layer)) for name, layer in chosen.items()]
 
-    def _largest(self, layers: list[WeightLayer]) -> dict[str, float]:
-        """The largest magnitude of what each layer is given."""
-        found = dict.fromkeys((layer.name for layer in layers), 0.0)
+    def _ends(self, layers: list[WeightLayer]) -> dict[str, tuple[float, float]]:
+        """The least and the largest of what each layer is given, and 0."""
+        found = dict.fromkeys((layer.name for layer in layers), (0.0, 0.0))
 
         def observe(layer: WeightLayer, input: Any, call: Any) -> Any:
-            found[layer.name] = max(found[layer.name], float(np.abs(numbers(input)).max(initial=0)))
+            (low, high), x = found[layer.name], numbers(input)
+            found[layer.name] = float(x.min(initial=low)), float(x.max(initial=high))
             return call()
 
         with watched(layers, observe):
@@ -250,6 +244,25 @@ class _Work:
                 layer.module.bias = renewed(layer.module.weight if bias is None else bias, fixed)
                 gains.append(Gain("bias_correction", layer.name, *error.decibels()))
         return gains
+
+
+def _takes(name: str, layer: WeightLayer) -> bool:
+    """Whether a method of SCALING or ROUNDING treats layers of this kind, whatever their formats."""
+    if name in SCALING:
+        return not layer.is_conv and layer.module.input_quantizer.pre_quant_scale is None
+    return not layer.is_transposed
+
+
+def _scale_range(quantizer: Any, before: tuple[float, float], after: tuple[float, float]) -> None:
+    """A fixed range with one amax follows the ends of the input; with a zero point each end its own."""
+    whole = max(-before[0], before[1])
+    if quantizer.amax is None or np.size(numbers(quantizer.amax)) != 1 or not whole > 0:
+        return
+    share = low = high = max(-after[0], after[1]) / whole
+    if quantizer.amin is not None:
+        low, high = (new / old if old else share for new, old in zip(after, before, strict=True))
+        quantizer.amin = numbers(quantizer.amin) * np.float32(low)
+    quantizer.amax = numbers(quantizer.amax) * np.float32(high)
 
 
 def _noise(layer: WeightLayer) -> float:

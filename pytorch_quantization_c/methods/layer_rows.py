@@ -73,7 +73,8 @@ class InputMoments:
 
     Attributes:
         count: rows that were counted.
-        largest: the largest magnitude of each column of a linear layer's inputs, all rows counted.
+        least, most, largest: the ends of each column of a linear layer's inputs, 0 between them, and the largest
+            magnitude, all rows counted.
     """
 
     def __init__(self, columns: int, groups: int, limit: int, seed: int) -> None:
@@ -82,7 +83,7 @@ class InputMoments:
         self._sum = np.zeros((groups, columns, columns))
         self._magnitudes = np.zeros(columns)
         self._rows = 0
-        self.largest = np.zeros(columns)
+        self.least, self.most = np.zeros((2, columns))
 
     def add(self, x: NDArray[Any], windows: Windows | None = None) -> None:
         """Counts an array of what the layer is given; `windows` of a convolution. ValueError for NaN or infinity."""
@@ -94,7 +95,8 @@ class InputMoments:
         else:
             flat = x.reshape(-1, x.shape[-1])
             magnitudes = np.abs(flat.astype(np.float64))
-            self.largest = np.maximum(self.largest, magnitudes.max(axis=0, initial=0))
+            self.least = np.minimum(self.least, flat.min(axis=0, initial=0))
+            self.most = np.maximum(self.most, flat.max(axis=0, initial=0))
             self._magnitudes += magnitudes.sum(axis=0)
             self._rows += len(flat)
             rows = (flat if chosen is None else flat[chosen])[None]
@@ -105,6 +107,11 @@ class InputMoments:
             part = rows[:, first:first + step].astype(np.float64)
             self._sum += part.transpose(0, 2, 1) @ part
         self.count += rows.shape[1]
+
+    @property
+    def largest(self) -> Array:
+        """See the class."""
+        return np.maximum(self.most, -self.least)
 
     def mean(self) -> Array:
         """(groups, columns, columns); zeros if nothing was counted."""

@@ -1,13 +1,15 @@
 """Quantised layers of a model as products of rows, and what they are given when the model runs in float."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._core.block_quant import block_amax
 from .._core.errors import shown
 from .._core.layer_rules import ConvTransposeRules
 from .._core.models import is_frozen
@@ -65,9 +67,24 @@ class WeightLayer:
         bits, axis = quantizer.num_bits, quantizer.axis
         axes = (axis,) if isinstance(axis, int) else tuple(axis or ())
         ndim = self.module.weight.ndim
-        works = {each % ndim for each in axes} in (set(), {int(self.is_transposed)}) and quantizer._if_quant and not (
-            quantizer._disabled or quantizer.unsigned or quantizer.zero_point or quantizer.blocks)
+        works = {each % ndim for each in axes} in (set(), {int(self.is_transposed)}) and self.quantizes and not (
+            quantizer.unsigned or quantizer.zero_point or quantizer.blocks)
         return bits if works and isinstance(bits, int) and 2 <= bits <= 8 else None
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether the weight is quantised at all."""
+        quantizer = self.module.weight_quantizer
+        return bool(quantizer._if_quant and not quantizer._disabled)
+
+    @property
+    def format(self) -> str:
+        """Of the weight, in words."""
+        quantizer = self.module.weight_quantizer
+        said = {"block_sizes": quantizer.block_sizes, "zero_point": quantizer.zero_point or None,
+                "unsigned": quantizer.unsigned or None, "axis": quantizer.axis}
+        return ", ".join([f"num_bits={quantizer.num_bits}", *(f"{name}={value}" for name, value in said.items()
+                                                              if value is not None)])
 
     def amax(self) -> NDArray[np.float32]:
         """The weight's range, (out,) or (); the largest magnitudes where it is dynamic."""
@@ -85,12 +102,24 @@ class WeightLayer:
             n if i == int(self.is_transposed) else 1 for i, n in enumerate(self.module.weight.shape))
         quantizer.amax = amax.reshape(shape if quantizer.amax is None else tuple(quantizer.amax.shape))
 
-    def reset_amax(self) -> None:
-        """Gives a weight whose range is fixed that of its largest magnitudes."""
-        if self.module.weight_quantizer.amax is not None and self.bits is not None:
+    def reset_range(self) -> None:
+        """Gives a weight whose range is fixed, in any format, that of its largest magnitudes or both of its ends."""
+        quantizer = self.module.weight_quantizer
+        if quantizer.amax is None:
+            return
+        if self.bits is not None:
             magnitudes = np.abs(self.weight).astype(np.float32).reshape(len(self.weight), -1)
-            whole = np.size(numbers(self.module.weight_quantizer.amax)) == 1
+            whole = np.size(numbers(quantizer.amax)) == 1
             self.set_amax(np.asarray(magnitudes.max() if whole else magnitudes.max(axis=1)))
+            return
+        weight, shape = numbers(self.module.weight).astype(np.float32), tuple(quantizer.amax.shape)
+        if quantizer.amin is not None:
+            quantizer.amin = -_most(-weight, tuple(quantizer.amin.shape))
+            quantizer.amax = _most(weight, shape)
+        elif quantizer.blocks is not None and not quantizer.blocks.is_dynamic:
+            quantizer.amax = _most(block_amax(weight, quantizer.blocks.size), shape)
+        else:
+            quantizer.amax = _most(np.abs(weight), shape)
 
     def rows(self, x: Array) -> tuple[Array, Windows | None]:
         """What the weight's rows meet: the input, padded unless with zeros, and the windows of a convolution."""
@@ -113,6 +142,32 @@ class WeightLayer:
     def channel_axis(self, output: Array) -> int:
         """Of an output."""
         return output.ndim - len(self.module.kernel_size) - 1 if self.is_conv else output.ndim - 1
+
+
+def _most(values: Array, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The largest of `values` and 0, over the axes along which `shape` broadcasts."""
+    dims = (1,) * (values.ndim - len(shape)) + shape
+    axes = tuple(at for at, n in enumerate(dims) if n == 1)
+    return np.asarray(values.max(axis=axes, initial=0), np.float32).reshape(shape)
+
+
+def warn_of_formats(layers: list[WeightLayer], by_method: Mapping[str, Callable[[WeightLayer], bool]]) -> None:
+    """A UserWarning that names the layers which methods leave alone because of the format of their weights.
+
+    Args:
+        by_method: of the names of methods, whether a layer is of a kind that the method treats.
+    """
+    left = {name: [layer for layer in layers if layer.bits is None and layer.quantizes and not layer.is_shared
+                   and treats(layer)] for name, treats in by_method.items()}
+    names = [name for name, found in left.items() if found]
+    found = {layer.name: layer for each in left.values() for layer in each}
+    if not found:
+        return
+    shown_layers = [f"{name or 'the model'} ({layer.format})" for name, layer in list(found.items())[:3]]
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    warnings.warn(f"The methods {', '.join(map(repr, names))} leave layers alone whose weights are no symmetric "
+                  "integers of 2 to 8 bits with one range, or one for each output channel: "
+                  f"{', '.join(shown_layers)}{more}", UserWarning, stacklevel=3)
 
 
 def weight_layers(model: Any) -> list[WeightLayer]:

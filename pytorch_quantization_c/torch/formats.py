@@ -27,8 +27,8 @@ from .tensor_quant import _straight_through
 
 __all__ = [
     "E2M1", "E2M3", "E3M2", "E4M3", "E5M2", "FakeBlockQuantFunction", "FakeRangeQuantFunction", "Float", "Int",
-    "Quantization", "ScaledFloatFunction", "dequantize", "fake_block_quant", "fake_range_quant", "pack_codes",
-    "quantize", "scale_codes", "scale_values", "scaled_float", "unpack_codes",
+    "Quantization", "ScaledFloatFunction", "dequantize", "fake_block_quant", "fake_range_quant", "from_ggml",
+    "pack_codes", "quantize", "scale_codes", "scale_values", "scaled_float", "to_ggml", "unpack_codes",
 ]
 
 
@@ -152,5 +152,14 @@ def quantize(inputs: Tensor, quant_desc: ScaledQuantDescriptor, amax: Any = None
 
 def dequantize(codes: Tensor, quantization: Quantization) -> Tensor:
     """The values of codes, a float32 tensor of their shape; see `formats.dequantize` of NumPy."""
-    each = checked(codes, "codes")
-    return as_tensor(array_formats.dequantize(as_array(each), quantization), None if each.is_cpu else each.device)
+    return _on_arrays(lambda each: array_formats.dequantize(each, quantization), checked(codes, "codes"))
+
+
+def to_ggml(name: str, inputs: Tensor) -> Tensor:
+    """A tensor as blocks of a ggml type, uint8; see `formats.to_ggml` of NumPy."""
+    return _on_arrays(lambda x: array_formats.to_ggml(name, x), _floats(inputs))
+
+
+def from_ggml(name: str, blocks: Tensor) -> Tensor:
+    """The numbers of blocks of a ggml type, float32; see `formats.from_ggml` of NumPy."""
+    return _on_arrays(lambda each: array_formats.from_ggml(name, each), checked(blocks, "blocks"))

@@ -85,6 +85,12 @@ def test_outputs_of_the_float_layer_as_the_target(rng: np.random.Generator) -> N
     assert np.abs(np.clip(target, -amax, amax) - matched).mean() < 3 * step.mean()
 
 
+def test_a_target_from_inputs_of_low_rank_needs_no_damping(rng: np.random.Generator) -> None:
+    weight, inputs, _ = layer(rng, rows=20)
+    found = methods.gptq(weight, inputs, num_bits=8, damping=0, float_inputs=inputs)
+    assert error(found, weight, inputs) < 1e-3 * float(np.square(inputs @ weight.T).sum())
+
+
 def test_weights_of_groups_at_once_are_each_by_itself(rng: np.random.Generator) -> None:
     weight, inputs = rng.standard_normal((7, 3, 9)), rng.standard_normal((7, 40, 9))
     moment = inputs.transpose(0, 2, 1) @ inputs

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,30 @@ def test_what_is_refused() -> None:
         formats.fake_block_quant(torch.ones(3), 4, None)
     with pytest.raises(ValueError, match="one for each block"):
         formats.fake_block_quant(torch.ones(3), 4, {-1: 2}, torch.ones(3))
+    with pytest.raises(ValueError, match="no `amax` beside dynamic"):
+        formats.fake_block_quant(torch.ones(32), (2, 1), tensor_quant.QUANT_DESC_MXFP4.block_sizes, 6.0)
+    for arguments in ({"amax": 6.0}, {"amin": -1.0}):
+        with pytest.raises(ValueError, match="`amin` and `amax` together"):
+            formats.quantize(torch.ones(3), tensor_quant.QUANT_DESC_8BIT_AFFINE_PER_TENSOR, **arguments)
+    with pytest.raises(ValueError, match=r"kernel \(1, 1\).*blocks of 32"):
+        nn.QuantConv2d(64, 32, 1, quant_desc_weight=tensor_quant.QUANT_DESC_INT4_GROUPS_OF_32_WEIGHT)
+
+
+@pytest.mark.parametrize("name", ["q4_0", "q8_0", "mxfp4"])
+def test_blocks_of_ggml(name: str) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 64, dtype=torch.bfloat16)
+    blocks = formats.to_ggml(name, x)
+    expected = array_formats.to_ggml(name, x.float().numpy())
+    np.testing.assert_array_equal(blocks.numpy(), expected)
+    np.testing.assert_array_equal(formats.from_ggml(name, blocks).numpy(), array_formats.from_ggml(name, expected))
+
+
+def test_functions_take_the_arguments_of_arrays() -> None:
+    for name in ("ScaledFloatFunction", "FakeBlockQuantFunction", "FakeRangeQuantFunction"):
+        ours, theirs = (list(inspect.signature(getattr(each, name).forward).parameters) for each in
+                        (array_formats, formats))
+        assert ours == theirs
 
 
 def test_embeddings_products_and_sums() -> None:
