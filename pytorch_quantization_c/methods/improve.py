@@ -53,8 +53,9 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
     "bias_correction": the mean error of each output channel is taken off the bias; a layer without a bias gets one.
 
     But for biases, layers whose weights are shared or in other formats than symmetric integers with one range, or one
-    for each output channel, and transposed convolutions are left alone, other formats with a warning if methods are
-    named; equalization takes all formats. If a method raises, Ctrl-C included, the model is as it was.
+    for each output channel or whole group of a linear layer's inputs, and transposed convolutions are left alone, other
+    formats with a warning if methods are named; equalization takes all formats. If a method raises, Ctrl-C included,
+    the model is as it was.
 
     Args:
         model: a module with quantised layers, on NumPy or of the torch twin, calibrated or with dynamic ranges.
@@ -168,21 +169,21 @@ class _Work:
 
     def _scale(self, layer: WeightLayer, name: str, seen: InputMoments) -> Gain:
         weight, bits, module = layer.weight, layer.bits or 8, layer.module
-        whole, kept = module.weight_quantizer.axis is None, module.input_quantizer
+        whole, kept, size = layer.amax().ndim == 0, module.input_quantizer, layer.group_size or weight.shape[1]
         inputs = kept.num_bits if isinstance(kept.num_bits, int) and not kept._disabled else None
         none = np.ones(len(seen.largest), np.float32)
-        before = scaled_noise(weight, seen.mean(), seen.largest, none, bits, whole, inputs)
+        before = scaled_noise(weight, seen.mean(), seen.largest, none, bits, whole, inputs, size)
         if name == "smoothquant":
             factor = smoothing(seen.largest, weight, ALPHA)
         else:
-            factor = awq_factors(seen.mean_magnitude(), seen.mean()[0], weight, bits, weight.shape[1], STEPS)
+            factor = awq_factors(seen.mean_magnitude(), seen.mean()[0], weight, bits, size, STEPS)
         wide, inverse = scaled(weight, factor)
         module.weight = self.floats[layer.name] = renewed(module.weight, wide)
         kept.pre_quant_scale = inverse
         _scale_range(kept, (seen.least.min(), seen.most.max()),
                      ((seen.least * inverse).min(), (seen.most * inverse).max()))
         layer.reset_range()
-        after = scaled_noise(wide, seen.mean(), seen.largest, inverse, bits, whole, inputs)
+        after = scaled_noise(wide, seen.mean(), seen.largest, inverse, bits, whole, inputs, size)
         return Gain(name, layer.name, before, after)
 
     def _equalize(self) -> list[Gain]:

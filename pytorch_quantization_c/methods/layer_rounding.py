@@ -43,7 +43,7 @@ class WeightProblem:
 
     Args:
         weight: (out, in / groups, *kernel), or (out, in).
-        amax: the range of each output channel, (out,), or () for one.
+        amax: the range of each output channel, (out,), of each of its groups of inputs, (out, n), or () for one.
         bits: 2 to 8, of symmetric integers.
         moment: of `InputMoments`; None for methods that look at the weight alone.
         groups: of channels.
@@ -76,6 +76,8 @@ class WeightProblem:
     def _scale(self, amax: NDArray[np.float32]) -> NDArray[np.float32]:
         """(groups, out / groups, columns), of a scale that is 0 where everything becomes 0."""
         scale = np.divide(np.float32(self.bound), amax, where=amax > MIN_AMAX, out=np.zeros_like(amax))
+        if scale.ndim == 2:
+            return np.repeat(scale, self.rows.shape[2] // max(scale.shape[1], 1), axis=1).reshape(self.rows.shape)
         wide = np.broadcast_to(scale, (len(self.weight),)).reshape(self.rows.shape[0], self.rows.shape[1], 1)
         return np.broadcast_to(wide, self.rows.shape)
 
@@ -101,7 +103,7 @@ class WeightProblem:
 
     def _least_squares(self) -> NDArray[np.float32]:
         """Ranges, where an error counts as much as the mean square of its input."""
-        count = len(self.weight) if self.amax.size > 1 else 1
+        count = max(self.amax.size, 1)
         squares = np.repeat(np.einsum("gii->gi", self.moment), self.rows.shape[1], 0)
         found = least_squares_range(self.weight.reshape(count, -1), squares.reshape(-1), self.bits)
         return found.astype(np.float32).reshape(self.amax.shape)
@@ -118,7 +120,7 @@ class WeightProblem:
 
 
 def scaled_noise(weight: NDArray[Any], moment: Array, largest: Array, inverse: NDArray[np.float32], bits: int,
-                 whole: bool, input_bits: int | None) -> float:
+                 whole: bool, input_bits: int | None, group_size: int | None = None) -> float:
     """Signal to noise ratio in dB of a linear layer whose inputs are multiplied by `inverse`, and its weight divided.
 
     The noise of rounding the inputs, one range for all, counts as uniform: step^2 / 12.
@@ -126,12 +128,14 @@ def scaled_noise(weight: NDArray[Any], moment: Array, largest: Array, inverse: N
     Args:
         weight: (out, in), divided already.
         moment, largest: of `InputMoments`, of the inputs as they are.
-        whole: whether the weight has one range, not one for each row.
+        whole: whether the weight has one range, not one for each row or group.
         input_bits: None for inputs that stay float.
+        group_size: columns that share a range; None: those of a row.
     """
     factor = inverse.astype(np.float64)
     magnitudes = np.abs(weight).astype(np.float32)
-    amax = np.asarray(magnitudes.max() if whole else magnitudes.max(axis=1))
+    groups = magnitudes.reshape(len(weight), -1, group_size or max(weight.shape[1], 1))
+    amax = np.asarray(magnitudes.max() if whole else groups.max(axis=2))
     signal, noise = WeightProblem(weight, amax, bits, moment * np.outer(factor, factor)).powers()
     if input_bits is not None:
         step = float((largest * factor).max()) / ((1 << (input_bits - 1)) - 1)

@@ -62,14 +62,23 @@ class WeightLayer:
 
     @property
     def bits(self) -> int | None:
-        """Of symmetric integers with one range, or one for each output channel; None for anything else."""
+        """Of symmetric integers with one range, one for each output channel, or each of `group_size` inputs of it; None
+        for anything else."""
         quantizer = self.module.weight_quantizer
         bits, axis = quantizer.num_bits, quantizer.axis
         axes = (axis,) if isinstance(axis, int) else tuple(axis or ())
         ndim = self.module.weight.ndim
         works = {each % ndim for each in axes} in (set(), {int(self.is_transposed)}) and self.quantizes and not (
-            quantizer.unsigned or quantizer.zero_point or quantizer.blocks)
+            quantizer.unsigned or quantizer.zero_point or (quantizer.blocks and not self.group_size))
         return bits if works and isinstance(bits, int) and 2 <= bits <= 8 else None
+
+    @property
+    def group_size(self) -> int | None:
+        """Inputs of an output channel of a linear layer that share a range, if the rows are whole groups, else None."""
+        blocks, shape = self.module.weight_quantizer.blocks, self.module.weight.shape
+        fits = blocks is not None and not blocks.is_dynamic and blocks.scale_bits is None and not self.is_conv \
+            and len(shape) == 2 and shape[1] > 0 and shape[1] % blocks.size == 0
+        return int(blocks.size) if fits else None
 
     @property
     def quantizes(self) -> bool:
@@ -87,8 +96,12 @@ class WeightLayer:
                                                               if value is not None)])
 
     def amax(self) -> NDArray[np.float32]:
-        """The weight's range, (out,) or (); the largest magnitudes where it is dynamic."""
+        """The weight's range, (out,), (out, n) of groups, or (); the largest magnitudes where it is dynamic."""
         quantizer = self.module.weight_quantizer
+        if self.group_size is not None:
+            found = block_amax(self.weight, self.group_size) if quantizer.amax is None else numbers(quantizer.amax)
+            shape = len(self.weight), self.weight.shape[1] // self.group_size
+            return np.ascontiguousarray(np.broadcast_to(found, shape), np.float32)
         if quantizer.amax is not None:
             found = numbers(quantizer.amax).astype(np.float32)
             return found.reshape(-1) if found.size > 1 or quantizer.axis is not None else found.reshape(())
@@ -98,6 +111,9 @@ class WeightLayer:
     def set_amax(self, amax: NDArray[np.float32]) -> None:
         """Fixes the weight's range."""
         quantizer = self.module.weight_quantizer
+        if self.group_size is not None:
+            quantizer.amax = amax if quantizer.amax is None else _most(amax, tuple(quantizer.amax.shape))
+            return
         shape = () if quantizer.axis is None else tuple(
             n if i == int(self.is_transposed) else 1 for i, n in enumerate(self.module.weight.shape))
         quantizer.amax = amax.reshape(shape if quantizer.amax is None else tuple(quantizer.amax.shape))
@@ -107,7 +123,7 @@ class WeightLayer:
         quantizer = self.module.weight_quantizer
         if quantizer.amax is None:
             return
-        if self.bits is not None:
+        if self.bits is not None and self.group_size is None:
             magnitudes = np.abs(self.weight).astype(np.float32).reshape(len(self.weight), -1)
             whole = np.size(numbers(quantizer.amax)) == 1
             self.set_amax(np.asarray(magnitudes.max() if whole else magnitudes.max(axis=1)))
@@ -166,7 +182,7 @@ def warn_of_formats(layers: list[WeightLayer], by_method: Mapping[str, Callable[
     shown_layers = [f"{name or 'the model'} ({layer.format})" for name, layer in list(found.items())[:3]]
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     warnings.warn(f"The methods {', '.join(map(repr, names))} leave layers alone whose weights are no symmetric "
-                  "integers of 2 to 8 bits with one range, or one for each output channel: "
+                  "integers of 2 to 8 bits with one range, or one for each output channel or group of inputs: "
                   f"{', '.join(shown_layers)}{more}", UserWarning, stacklevel=3)
 
 

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 import pytorch_quantization_c as pq
-from pytorch_quantization_c import float_nn, nn, tensor_quant
+from pytorch_quantization_c import float_nn, methods, nn, tensor_quant
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
+from .correlated import error
+from .correlated import layer as correlated
 from .test_improve import floats, sqnr
 
 Array = Any
 TWO_ENDS = QuantDescriptor(8, zero_point=True)
-GROUPS = QuantDescriptor(4, block_sizes={-1: 16})
+GROUPS = QuantDescriptor(4, narrow_range=True, block_sizes={-1: 16})
 
 
 def lopsided(rng: np.random.Generator) -> Array:
@@ -69,7 +71,8 @@ def test_ranges_follow_equalization(rng: np.random.Generator, weight: QuantDescr
 
 
 @pytest.mark.parametrize("method", ["smoothquant", "awq", "weight_mse", "gptq", "adaround"])
-@pytest.mark.parametrize("weight", [GROUPS, TWO_ENDS, tensor_quant.QUANT_DESC_MXFP4, QuantDescriptor((4, 3))], ids=str)
+@pytest.mark.parametrize("weight", [QuantDescriptor(4, block_sizes={-1: 24}), TWO_ENDS, tensor_quant.QUANT_DESC_MXFP4,
+                                    QuantDescriptor((4, 3))], ids=str)
 def test_other_formats_are_left_alone_with_a_word(rng: np.random.Generator, method: str,
                                                   weight: QuantDescriptor) -> None:
     model = float_nn.Sequential(nn.QuantLinear(32, 2, quant_desc_weight=weight))
@@ -85,10 +88,48 @@ def test_other_formats_are_left_alone_with_a_word(rng: np.random.Generator, meth
 
 
 def test_nothing_is_said_by_default_nor_of_what_is_switched_off(rng: np.random.Generator) -> None:
-    off, groups = nn.QuantLinear(32, 32), nn.QuantLinear(32, 2, quant_desc_weight=GROUPS)
+    off, groups = nn.QuantLinear(32, 32), nn.QuantLinear(32, 2, quant_desc_weight=TWO_ENDS)
     off.weight_quantizer.disable()
     x = rng.standard_normal((5, 32)).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pq.improve(float_nn.Sequential(off, groups), [x])
         pq.improve(float_nn.Sequential(off), [x], methods=["smoothquant", "gptq"])
+
+
+@pytest.mark.parametrize("is_calibrated", [False, True])
+@pytest.mark.parametrize("method", ["gptq", "awq", "smoothquant", "weight_mse", "adaround"])
+def test_groups_get_what_the_array_functions_give(rng: np.random.Generator, method: str, is_calibrated: bool) -> None:
+    layer = nn.QuantLinear(64, 24, bias=False, quant_desc_weight=GROUPS)
+    layer.input_quantizer.disable()
+    model = float_nn.Sequential(layer)
+    weight, x, others = correlated(rng, rows=200)
+    layer.weight[...] = weight
+    if is_calibrated:
+        with pq.calibrating(model, load_amax=True):
+            model(x)
+    before, expected = model(others), others @ weight.T
+    gain, = pq.improve(model, [x], methods=[method])
+    assert gain.layer == "0" and sqnr(expected, model(others)) > sqnr(expected, before) - 0.5
+    assert gain.after == pytest.approx(sqnr(x @ weight.T, model(x)), abs=0.1)
+    if method == "gptq":
+        np.testing.assert_allclose(layer.weight, methods.gptq(weight, x, group_size=16), rtol=1e-6)
+    if method in ("awq", "smoothquant"):
+        wide, inverse = methods.awq(weight, x, group_size=16) if method == "awq" else methods.smoothquant(weight, x)
+        np.testing.assert_allclose(layer.weight, wide, rtol=1e-5)
+        np.testing.assert_allclose(layer.input_quantizer.pre_quant_scale, inverse, rtol=1e-5)
+    if method in ("gptq", "adaround"):
+        assert error(layer.weight, weight, others) < 0.7 * error(layer.weight_quantizer(weight), weight, others)
+    amax = layer.weight_quantizer.amax
+    if method == "weight_mse":      # no other share of the largest magnitude is better, group by group
+        columns, squares = weight.reshape(24, 4, 16), np.square(x, dtype=np.float64).mean(0).reshape(4, 16)
+
+        def errors(ends: Array) -> Array:
+            step = ends[..., None] / 7
+            return (np.square(np.clip(np.rint(columns / step), -7, 7) * step - columns) * squares).sum(2)
+
+        others = [errors(share * np.abs(columns).max(2)) for share in np.linspace(0.4, 1, 25)]
+        assert (errors(amax) <= 1.02 * np.min(others, axis=0)).all()
+    elif amax is not None:
+        rounded = weight if method in ("gptq", "adaround") else layer.weight
+        np.testing.assert_allclose(amax, np.abs(rounded.reshape(24, 4, 16)).max(2), rtol=1e-6)

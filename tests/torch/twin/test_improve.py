@@ -40,6 +40,22 @@ def test_both_fronts_agree(rng: np.random.Generator, methods: list[str]) -> None
     assert all(parameter.requires_grad for parameter in tensors.parameters())
 
 
+@pytest.mark.parametrize("method", ["gptq", "awq", "weight_mse"])
+def test_groups_and_two_ends(rng: np.random.Generator, method: str) -> None:
+    given = {"quant_desc_weight": QuantDescriptor(4, block_sizes={-1: 16}),
+             "quant_desc_input": QuantDescriptor(8, zero_point=True, amin=-3.0, amax=9.0)}
+    ours, theirs = pq.nn.QuantLinear(32, 6, **given), twin.nn.QuantLinear(32, 6, **given)
+    x = (rng.standard_normal((40, 32)) + 1).astype(np.float32)
+    with torch.no_grad():
+        theirs.weight.copy_(torch.from_numpy(np.array(ours.weight)))
+    pq.improve(float_nn.Sequential(ours), [x], methods=[method])
+    twin.improve(torch.nn.Sequential(theirs), [torch.from_numpy(x)], methods=[method])
+    expected, state = ours.state_dict(), theirs.state_dict()
+    assert set(expected) == set(state)
+    for name in set(state) - {"bias"}:
+        np.testing.assert_allclose(state[name].numpy(), expected[name], rtol=1e-4, atol=1e-6)
+
+
 def test_equalization_by_torch_fx(rng: np.random.Generator) -> None:
     whole = {"quant_desc_weight": QuantDescriptor(8)}
     net = torch.nn.Sequential(twin.nn.QuantLinear(6, 8, **whole), torch.nn.ReLU(), twin.nn.QuantLinear(8, 3, **whole))
