@@ -19,7 +19,7 @@ CHANGES = (
     "initialize", "deactivate", "quantized", "replace", "manual_seed", "pop", "clear", "insert", "init.", "reset",
     "set_", "merge", "load", "collect", "Dropout", "dropout", "isa.", "only", "threads.", "sensitivity", "freeze",
     "append", "extend", "update", "register", "add_module", "calib", "TensorQuantizer", "save", "Module", "Batch",
-    "apply", "requires_grad", "_.", "init_quantizer", "_tensor_quant_",
+    "apply", "requires_grad", "_.", "init_quantizer", "_tensor_quant_", "improve",
 )
 
 
