@@ -440,7 +440,7 @@ def _scaled_inputs(model: Any, found: Arrays) -> list[tuple[Any, NDArray[Any]]]:
     for key in (key for key in found if key.rpartition(".")[2] == "pre_quant_scale"):
         layer: Any = modules.get(key.rpartition(".")[0])
         quantizer = None if layer is None else layer._modules.get("_input_quantizer")
-        if quantizer is None:
+        if layer is None or quantizer is None:
             raise ValueError(f"Expected the model to have a layer with a quantised input for {key}, got none")
         old = quantizer.pre_quant_scale
         if found[key].shape != (tuple(layer.weight.shape)[1:] if old is None else tuple(old.shape)):

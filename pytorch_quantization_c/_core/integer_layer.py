@@ -235,7 +235,9 @@ class IntegerEngine(ABC):
             amax = self._range(quantizer, input)
         elif amax is not None or quantizer._scale_amax is not None:
             amax = self._amax(quantizer, amax, input)
-        own = dict(zip(GEOMETRY, _geometry(state), strict=True)) if "stride" in state else {}
+        own: dict[str, Any] = {}
+        if "stride" in state:
+            own.update(zip(GEOMETRY, _geometry(state), strict=True))
         settings = {name: fixed(value) for name, value in own.items()}
         if settings:
             if output_size is not None:

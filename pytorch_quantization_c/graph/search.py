@@ -266,7 +266,7 @@ def mean_bits(bits: Mapping[str, int], sizes: Mapping[str, int]) -> float:
 def checked_formats(formats: Any) -> tuple[int, ...]:
     """Different numbers of bits, the most first."""
     iterable = isinstance(formats, Iterable) and not isinstance(formats, str) and getattr(formats, "ndim", 1) == 1
-    given = tuple(formats) if iterable else ()
+    given: tuple[Any, ...] = tuple(formats) if iterable else ()
     if not given or any(isinstance(each, bool) or not isinstance(each, int | np.integer) or not 2 <= each <= 8
                         for each in given):
         raise ValueError(f"Expected `formats` to be numbers of bits from 2 to 8, got {shown(formats)}")

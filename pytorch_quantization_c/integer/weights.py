@@ -47,7 +47,10 @@ class IntegerWeight:
     def shape(self) -> tuple[int, ...]:
         """Of the codes."""
         values, halves = self._values, self._halves
-        return tuple(halves[1] if values is None and halves is not None else values.shape)
+        if values is None and halves is not None:
+            return halves[1]
+        assert values is not None
+        return tuple(values.shape)
 
     def fix(self) -> None:
         """Makes the arrays read-only, and those small whose codes only `PackedInt4` reads, which keeps its own."""

@@ -119,7 +119,7 @@ def inverse_factor(hessian: Array) -> Array:
     size = hessian.shape[1]
     if size <= LEAF:
         reverse = np.linalg.cholesky(hessian[:, ::-1, ::-1])[:, ::-1, ::-1]
-        return np.triu(np.linalg.inv(reverse))
+        return np.asarray(np.triu(np.linalg.inv(reverse)), np.float64)
     half = size // 2
     found = np.zeros_like(hessian)
     lower = inverse_factor(np.ascontiguousarray(hessian[:, half:, half:]))

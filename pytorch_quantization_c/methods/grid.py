@@ -35,8 +35,10 @@ class Grid:
         rows, columns = weight.shape
         self.bound, self.group_size = (1 << (num_bits - 1)) - 1, group_size
         if amax is None:
-            amax = np.abs(weight.astype(kind)).reshape(rows, columns // group_size, group_size).max(-1, initial=0)
-        ends: NDArray[Any] = amax.astype(kind)
+            grouped = np.abs(weight.astype(kind)).reshape(rows, columns // group_size, group_size)
+            ends: NDArray[Any] = np.asarray(grouped.max(-1, initial=0), kind)
+        else:
+            ends = amax.astype(kind)
         self.scale = np.divide(kind(self.bound), ends, where=ends > MIN_AMAX, out=np.zeros_like(ends))
 
     def columns(self) -> Array:

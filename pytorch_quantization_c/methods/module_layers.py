@@ -76,9 +76,9 @@ class WeightLayer:
     def group_size(self) -> int | None:
         """Inputs of an output channel of a linear layer that share a range, if the rows are whole groups, else None."""
         blocks, shape = self.module.weight_quantizer.blocks, self.module.weight.shape
-        fits = blocks is not None and not blocks.is_dynamic and blocks.scale_bits is None and not self.is_conv \
-            and len(shape) == 2 and shape[1] > 0 and shape[1] % blocks.size == 0
-        return int(blocks.size) if fits else None
+        if blocks is None or blocks.is_dynamic or blocks.scale_bits is not None or self.is_conv or len(shape) != 2:
+            return None
+        return int(blocks.size) if shape[1] > 0 and shape[1] % blocks.size == 0 else None
 
     @property
     def quantizes(self) -> bool:

@@ -22,6 +22,7 @@ X = np.random.default_rng(1).standard_normal((5, 4)).astype(np.float32)
 @pytest.fixture(autouse=True)
 def none_registered() -> Iterator[None]:
     before = dict(custom._functions)
+    custom._functions.clear()
     yield
     custom._functions.clear()
     custom._functions.update(before)

@@ -33,10 +33,12 @@ class Rounded(Protocol):
     @property
     def spec(self) -> QuantizerSpec:
         """What its node says."""
+        ...
 
     @property
     def amax(self) -> Array | None:
         """Its range."""
+        ...
 
 
 class LayerWeight(NamedTuple):

@@ -23,7 +23,7 @@ def _quantize_linear(node: NodeLike, opset: int) -> Function:
     plain = not attribute(node, "block_size", 0) and not attribute(node, "precision", 0)
 
     def run(x: Array, scale: Array, zero: Any = None) -> Any:
-        dtype = zero.dtype if zero is not None else TYPES.get(wanted) if wanted else np.dtype(np.uint8)
+        dtype: Any = zero.dtype if zero is not None else TYPES.get(wanted) if wanted else np.dtype(np.uint8)
         if not plain or dtype not in INTEGERS or x.dtype != np.float32 or scale.dtype != np.float32:
             return NotImplemented
         limits, point = np.iinfo(dtype), 0 if zero is None else _along(zero, x.ndim, axis).astype(np.float32)

@@ -50,8 +50,8 @@ def row_of(step: Any) -> tuple[int, int] | None:
     node, value = step.node, step.reads[0] if step.reads else None
     if node.op_type not in ("Flatten", "Reshape", "Squeeze") or node.domain not in ("", "ai.onnx"):
         return None
-    while value is not None and value.producer() is not None and is_quantizer(value.producer()):
-        value = quantizer(value.producer()).input
+    while value is not None and (producer := value.producer()) is not None and is_quantizer(producer):
+        value = quantizer(producer).input
     made = step.outputs[0]
     if value is None or value.shape is None or rank_of(value) != 4 or rank_of(made) != 2:
         return None
