@@ -38,7 +38,8 @@ static float scale_of(const pqc_blocks *job, float amax)
     return pqc_nearest(amax / job->format.hi / job->global, &e4m3);
 }
 
-float pqc_block_step(const pqc_blocks *job, float scale)
+/* scale * unit or scale * global, of one block. */
+static float block_step(const pqc_blocks *job, float scale)
 {
     if (scale == 0.0f)
         return 0.0f; /* if `global` is infinite, too */
@@ -55,7 +56,7 @@ static float amax_of(const pqc_blocks *job, ptrdiff_t at, ptrdiff_t n)
 static void run_block(const pqc_blocks *job, ptrdiff_t number, ptrdiff_t at, ptrdiff_t n)
 {
     float scale = scale_of(job, job->given ? job->given[number] : amax_of(job, at, n));
-    float step = pqc_block_step(job, scale), back = job->elements && step == step ? 1.0f : step;
+    float step = block_step(job, scale), back = job->elements && step == step ? 1.0f : step;
     if (job->scales)
         job->scales[number] = scale;
     if (job->is_double)

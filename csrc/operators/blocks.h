@@ -32,9 +32,6 @@ typedef struct {
 /* On all threads; same bits however the work is split. */
 void pqc_blocks_quantize(const pqc_blocks *job);
 
-/* scale * unit or scale * global, of one block. */
-float pqc_block_step(const pqc_blocks *job, float scale);
-
 /* codes[i] of n elements q, and y[i] = table[codes[i]] * steps[block of i] of rows x length codes. */
 void pqc_encode(const float *q, uint8_t *codes, ptrdiff_t n, const pqc_float_format *format);
 void pqc_decode(const uint8_t *codes, float *y, const float *table, const float *steps,

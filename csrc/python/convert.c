@@ -123,6 +123,18 @@ PyArrayObject *pqc_number_array(PyObject *object, const char *name, bool as_doub
     return contiguous(array, as_double ? NPY_DOUBLE : NPY_FLOAT);
 }
 
+PyArrayObject *pqc_plain_array(PyObject *object, const char *name, int type, int ndim)
+{
+    PyArrayObject *array = (PyArrayObject *)object;
+    if (PyArray_Check(object) && PyArray_TYPE(array) == type && PyArray_NDIM(array) == ndim &&
+        PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY_RO) && PyArray_ISNOTSWAPPED(array))
+        return (PyArrayObject *)Py_NewRef(object);
+    PyErr_Format(PyExc_TypeError,
+                 "Expected `%s` to be a contiguous array of %d dimensions of its type, got %R",
+                 name, ndim, object);
+    return NULL;
+}
+
 int pqc_check_unchanged(PyArrayObject *array, const char *name, int type_num)
 {
     if (PyArray_TYPE(array) == type_num && PyArray_ISCARRAY_RO(array))

@@ -16,6 +16,10 @@ PyArrayObject *pqc_float_array(PyObject *object, const char *name, pqc_dtype *dt
  * kind and size: for amax, ranges.  TypeError if it is not numbers. */
 PyArrayObject *pqc_number_array(PyObject *object, const char *name, bool as_double);
 
+/* A new reference to an array that is C-contiguous, aligned, of native byte order, of this type and number of dimensions;
+ * TypeError that names it for anything else. */
+PyArrayObject *pqc_plain_array(PyObject *object, const char *name, int type, int ndim);
+
 /* 0 if such an array still has this type and layout.  Converting another argument may run code of the caller's that gives
  * it others: ValueError and -1.  Arrays are therefore looked at only after everything is converted. */
 int pqc_check_unchanged(PyArrayObject *array, const char *name, int type_num);

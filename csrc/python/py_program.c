@@ -32,19 +32,6 @@ static void free_weights(PyObject *capsule)
     PyMem_RawFree(p);
 }
 
-/* A new reference to a plain array of a type, with `ndim` dimensions; TypeError that names it for anything else. */
-static PyArrayObject *plain_array(PyObject *object, const char *name, int type, int ndim)
-{
-    PyArrayObject *array = (PyArrayObject *)object;
-    if (PyArray_Check(object) && PyArray_TYPE(array) == type && PyArray_NDIM(array) == ndim &&
-        PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY_RO) && PyArray_ISNOTSWAPPED(array))
-        return (PyArrayObject *)Py_NewRef(object);
-    PyErr_Format(PyExc_TypeError,
-                 "Expected `%s` to be a contiguous array of %d dimensions of its type, got %R",
-                 name, ndim, object);
-    return NULL;
-}
-
 /* From (groups * out, kh, kw, in). */
 static int set_shape(pqc_weights_shape *s, PyArrayObject *weight, long groups)
 {
@@ -101,9 +88,9 @@ static PyObject *program_weights(PyObject *self, PyObject *const *args, Py_ssize
         pqc_get_int(args[1], "groups", 1, INT32_MAX, &groups) == 0 &&
         pqc_get_bool(args[2], &shape.depthwise) == 0 && pqc_get_bool(args[3], &shape.merged) == 0 &&
         pqc_get_int(args[4], "zero", 0, 255, &zero) == 0 &&
-        (weight = plain_array(args[0], "weight", NPY_INT8, 4)) &&
-        (scale = plain_array(args[5], "scale", NPY_FLOAT, 1)) &&
-        (bias = plain_array(args[6], "bias", NPY_FLOAT, 1)) &&
+        (weight = pqc_plain_array(args[0], "weight", NPY_INT8, 4)) &&
+        (scale = pqc_plain_array(args[5], "scale", NPY_FLOAT, 1)) &&
+        (bias = pqc_plain_array(args[6], "bias", NPY_FLOAT, 1)) &&
         set_shape(&shape, weight, groups) == 0) {
         shape.zero = (int32_t)zero;
         result = new_weights(&shape, weight, scale, bias);
@@ -368,7 +355,8 @@ static PyObject *program_plan(PyObject *self, PyObject *const *args, Py_ssize_t 
     }
     bool found = true;
     for (int i = 0; i < TABLES && found; i++)
-        found = (t[i] = plain_array(args[i], names[i], types[i], i == 4 || i == 6 ? 1 : 2)) != NULL;
+        found =
+            (t[i] = pqc_plain_array(args[i], names[i], types[i], i == 4 || i == 6 ? 1 : 2)) != NULL;
     if (found && check_tables(t) == 0) {
         description d = {.images = PyArray_DATA(t[0]),
                          .steps = PyArray_DATA(t[2]),
@@ -419,7 +407,7 @@ static int get_times(const plan *p, PyObject *object, int64_t **times)
     *times = NULL;
     if (object == Py_None)
         return 0;
-    PyArrayObject *array = plain_array(object, "times", NPY_INT64, 1);
+    PyArrayObject *array = pqc_plain_array(object, "times", NPY_INT64, 1);
     if (!array)
         return -1;
     if (PyArray_SIZE(array) < p->program.steps || !PyArray_ISWRITEABLE(array))

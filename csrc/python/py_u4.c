@@ -10,18 +10,6 @@
 
 enum { MAX_SIDE = 1 << 24, MAX_IN = 1 << 19 }; /* 255 * 15 * MAX_IN fits in 31 bits */
 
-/* A C-contiguous, aligned array of this type and native byte order, itself; a new reference, or an exception. */
-static PyArrayObject *get_plain(PyObject *object, const char *name, int type, int ndim)
-{
-    PyArrayObject *array = (PyArrayObject *)object;
-    if (PyArray_Check(object) && PyArray_TYPE(array) == type && PyArray_NDIM(array) == ndim &&
-        PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY_RO) && PyArray_ISNOTSWAPPED(array))
-        return (PyArrayObject *)Py_NewRef(object);
-    PyErr_Format(PyExc_TypeError, "Expected `%s` to be a plain array with %d dimensions, got %R",
-                 name, ndim, (PyObject *)Py_TYPE(object));
-    return NULL;
-}
-
 static int check_size(PyArrayObject *array, const char *name, ptrdiff_t wanted)
 {
     if (!array || PyArray_SIZE(array) == wanted)
@@ -102,8 +90,8 @@ static PyObject *int4_pack(PyObject *self, PyObject *const *args, Py_ssize_t cou
     (void)self;
     if (pqc_check_count("int4_pack", count, 3, 3) < 0 || get_length(args[2], &w) < 0)
         return NULL;
-    codes = get_plain(args[0], "codes", NPY_UINT8, 2);
-    scale = codes ? get_plain(args[1], "scale", NPY_FLOAT, 2) : NULL;
+    codes = pqc_plain_array(args[0], "codes", NPY_UINT8, 2);
+    scale = codes ? pqc_plain_array(args[1], "scale", NPY_FLOAT, 2) : NULL;
     if (!scale || set_sides(&w, PyArray_DIM(codes, 0), PyArray_DIM(codes, 1)) < 0 ||
         check_size(scale, "scale", w.out * w.groups) < 0)
         goto done;
@@ -130,7 +118,7 @@ static PyObject *int4_unpack(PyObject *self, PyObject *const *args, Py_ssize_t c
     (void)self;
     if (pqc_check_count("int4_unpack", count, 4, 4) < 0 || get_shape(args + 1, &w) < 0)
         return NULL;
-    panels = get_plain(args[0], "panels", NPY_UINT8, 1);
+    panels = pqc_plain_array(args[0], "panels", NPY_UINT8, 1);
     if (!panels || check_size(panels, "panels", bytes_of(&w)) < 0)
         goto done;
     codes = (PyArrayObject *)PyArray_SimpleNew(2, ((npy_intp[]){w.out, w.in}), NPY_UINT8);
@@ -161,7 +149,7 @@ static int get_optional(PyObject *object, const char *name, int type, PyArrayObj
 {
     if (object == Py_None)
         return 0;
-    *array = get_plain(object, name, type, 1);
+    *array = pqc_plain_array(object, name, type, 1);
     return *array ? 0 : -1;
 }
 
@@ -189,7 +177,7 @@ static int get_arrays(run *r, PyObject *const *args)
 {
     const pqc_u4_weights *w = &r->w;
     ptrdiff_t each = pqc_u4_panels(w->out) * w->groups * PQC_U4_NR;
-    r->panels = get_plain(args[0], "panels", NPY_UINT8, 1);
+    r->panels = pqc_plain_array(args[0], "panels", NPY_UINT8, 1);
     if (!r->panels || get_optional(args[1], "zeros", NPY_UINT8, &r->zeros) < 0 ||
         get_optional(args[2], "weight_sums", NPY_INT32, &r->weight_sums) < 0 ||
         get_optional(args[3], "inverse", NPY_DOUBLE, &r->inverse) < 0 ||
