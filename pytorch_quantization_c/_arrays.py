@@ -60,3 +60,11 @@ def check_broadcast(**arrays: NDArray[Any]) -> None:
     except (ValueError, RuntimeError):  # the latter for more axes than NumPy broadcasts
         shapes = ", ".join(f"`{name}` {array.shape}" for name, array in arrays.items())
         raise ValueError(f"Expected shapes that broadcast together, got {shapes}") from None
+
+
+def inside_gradient(saved: tuple[Any, ...], names: tuple[str, str, str], grad_outputs: Any) -> NDArray[Any]:
+    """`grad_outputs` where inputs lie between two ends, else 0; `names`: of inputs and both ends, for errors."""
+    x, low, high = (float_array(each, name) for each, name in zip(saved, names, strict=True))
+    grad = float_array(grad_outputs, "grad_outputs")
+    check_broadcast(**dict(zip(names, (x, low, high), strict=True)), grad_outputs=grad)
+    return np.where((x <= high) & (x >= low), grad, np.zeros((), grad.dtype))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _C
-from ._arrays import check_broadcast, float_array, number_array
+from ._arrays import check_broadcast, float_array, inside_gradient, number_array
 from ._core import block_quant
 from ._core.axes import axes_to_reduce
 from ._core.block_quant import expanded_amax
@@ -184,12 +184,7 @@ class FakeRangeQuantFunction(Function):
     @staticmethod
     def backward(ctx: FunctionCtx, grad_outputs: ArrayLike) -> tuple[NDArray[Any], None, None, None]:
         """Straight through where amin <= inputs <= amax, else 0."""
-        names = ("inputs", "amin", "amax")
-        x, low, high = (float_array(each, name) for each, name in zip(ctx.saved_tensors, names, strict=True))
-        grad = float_array(grad_outputs, "grad_outputs")
-        check_broadcast(inputs=x, amin=low, amax=high, grad_outputs=grad)
-        inside = (x <= high) & (x >= low)
-        return np.where(inside, grad, np.zeros((), grad.dtype)), None, None, None
+        return inside_gradient(ctx.saved_tensors, ("inputs", "amin", "amax"), grad_outputs), None, None, None
 
     @staticmethod
     def apply(inputs: ArrayLike, amin: ArrayLike, amax: ArrayLike, num_bits: int = 8) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _C, cuda_ext
-from ._arrays import check_broadcast, float_array
+from ._arrays import inside_gradient
 from ._core.descriptor import (
     QUANT_DESC_8BIT_CONV1D_WEIGHT_PER_CHANNEL,
     QUANT_DESC_8BIT_CONV2D_WEIGHT_PER_CHANNEL,
@@ -211,11 +211,7 @@ class FakeAffineTensorQuantFunction(Function):
     @staticmethod
     def backward(ctx: FunctionCtx, grad_outputs: ArrayLike) -> tuple[NDArray[Any], None, None, None]:
         """Straight through where min_range <= inputs <= max_range, else 0."""
-        names = ("inputs", "min_range", "max_range")
-        x, low, high = (float_array(each, name) for each, name in zip(ctx.saved_tensors, names, strict=True))
-        grad = float_array(grad_outputs, "grad_outputs")
-        check_broadcast(inputs=x, min_range=low, max_range=high, grad_outputs=grad)
-        return np.where((x <= high) & (x >= low), grad, np.zeros((), grad.dtype)), None, None, None
+        return inside_gradient(ctx.saved_tensors, ("inputs", "min_range", "max_range"), grad_outputs), None, None, None
 
     @staticmethod
     def apply(inputs: ArrayLike, min_range: ArrayLike, max_range: ArrayLike, num_bits: int = 8) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..methods.gains import Gain
 from ..methods.layer_rounding import scaled_noise
-from ..methods.layer_rows import InputMoments
+from ..methods.layer_rows import SAMPLE_ROWS, InputMoments
 from ..methods.scaling import awq_factors, smoothing
 from .batches import Feeds
 from .choices import Choices
@@ -20,7 +20,6 @@ from .naming import free_node_name
 from .passes.editing import attribute, floats, graph_of, is_op, set_constant
 from .passes.layers import Layer, layer_of
 
-ROWS = 256              # of one sample's inputs that count
 ALPHA, STEPS = 0.5, 20  # of SmoothQuant and AWQ
 
 Vector = NDArray[np.float64]
@@ -42,7 +41,7 @@ def move_outliers(model: ir.Model, layers: Sequence[ir.Node], samples: Sequence[
         layer, value = layer_of(node), node.inputs[0] if node.inputs else None
         if layer is not None and is_op(node, "Gemm", "MatMul") and value is not None:
             groups.setdefault(value, []).append(layer)
-    seen = {str(value.name): InputMoments(members[0].in_channels, 1, ROWS, number)
+    seen = {str(value.name): InputMoments(members[0].in_channels, 1, SAMPLE_ROWS, number)
             for number, (value, members) in enumerate(groups.items())}
     run = Interpreter(model.clone())
     for feeds in samples:

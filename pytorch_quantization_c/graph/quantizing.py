@@ -14,7 +14,7 @@ from .calibrating import collected
 from .calibration import without_quantizers
 from .choices import Choices, Override, Patterns, nothing_left
 from .insertion import insert_quantizers
-from .method_steps import Methods
+from .method_steps import KEPT, Methods
 from .naming import free_node_name, names_remembered
 from .nodes import DOMAIN, Quantizer, checked_graph, declare, fake_quant, quantizers
 from .opset import raise_opset
@@ -32,7 +32,6 @@ __all__ = ["quantize"]
 
 INPUT, WEIGHT = QuantDescriptor(8), QuantDescriptor(8, axis=0)
 PERCENTILE = 99.99
-KEPT = 64           # samples that methods see again
 
 
 def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,

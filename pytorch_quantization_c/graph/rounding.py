@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .._core.progress import progress
 from ..methods.gains import Gain
 from ..methods.layer_rounding import WeightProblem
-from ..methods.layer_rows import InputMoments, Windows
+from ..methods.layer_rows import SAMPLE_ROWS, InputMoments, Windows, parts_in_memory
 from .batches import Feeds
 from .bias import quantized_layer
 from .choices import Choices
@@ -20,9 +20,6 @@ from .interpreter.windows import conv_geometry
 from .nodes import Quantizer, quantizer, quantizers, set_amax
 from .passes.editing import floats, set_constant
 from .passes.layers import Layer, layer_of
-
-ROWS = 256              # of one sample's inputs of a layer that count; all of a linear layer's samples up to it
-AT_ONCE = 1 << 26       # numbers in the second moments that are kept at a time: half a gigabyte
 
 
 class Target(NamedTuple):
@@ -46,7 +43,7 @@ def improve_ranges(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], mo
     """
     gains, seen = [], set()
     chosen = [each for each in _targets(model) if _bits(each.quantizer) <= most_bits]
-    for part in _parts(chosen) if samples else ():
+    for part in parts_in_memory(chosen, _numbers) if samples else ():
         moments = _moments(bare, part, samples)
         for target in part:
             gains.append(_set_range(target.quantizer, _problem(target, moments), target.name))
@@ -103,7 +100,7 @@ def round_weights(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], met
     """
     targets = _targets(model)
     gains = []
-    for part in progress(_parts(targets), method, show_progress, long=2):
+    for part in progress(parts_in_memory(targets, _numbers), method, show_progress, long=2):
         moments = _moments(bare, part, samples)
         for target in progress(part, method, show_progress):
             if moments[target.name].count:
@@ -131,24 +128,14 @@ def _targets(model: ir.Model) -> list[Target]:
     return found
 
 
-def _parts(targets: list[Target]) -> list[list[Target]]:
-    """The layers in order, in parts whose second moments fit into memory at once."""
-    parts: list[list[Target]] = []
-    room = 0
-    for each in targets:
-        needed = each.layer.groups * each.columns ** 2
-        if not parts or needed > room:
-            parts.append([])
-            room = AT_ONCE
-        parts[-1].append(each)
-        room -= needed
-    return parts
+def _numbers(target: Target) -> int:
+    return target.layer.groups * target.columns ** 2
 
 
 def _moments(bare: ir.Model, targets: list[Target], samples: Sequence[Feeds]) -> dict[str, InputMoments]:
     """What the layers are given in the float model."""
     run, wanted = Interpreter(bare), {each.name: each for each in targets}
-    moments = {each.name: InputMoments(each.columns, each.layer.groups, ROWS, number)
+    moments = {each.name: InputMoments(each.columns, each.layer.groups, SAMPLE_ROWS, number)
                for number, each in enumerate(targets)}
     readers: dict[str, list[ir.Node]] = {}
     for node in bare.graph:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .. import _C
 from .._core.errors import shown
 from .._core.formats import Int
-from .packed import NO_FLOATS
+from .packed import computed
 
 __all__ = ["PackedInt4"]
 
@@ -103,11 +103,7 @@ class PackedInt4:
             ValueError: integers cannot give it: another shape, NaN in the input, a negative value for an unsigned
                 format, an amax that is negative or not finite, scales beyond the range of float32.
         """
-        answer = self.product(input, amax, bias, by_row=by_row)
-        if isinstance(answer, str):
-            kind = TypeError if answer == NO_FLOATS else ValueError
-            raise kind(f"Expected an input and an amax that integers can compute with: {answer}")
-        return answer
+        return computed(self.product(input, amax, bias, by_row=by_row))
 
     def product(self, input: NDArray[np.float32], amax: Any = None, bias: NDArray[np.float32] | None = None, *,
                 by_row: bool = False) -> NDArray[np.float32] | str:

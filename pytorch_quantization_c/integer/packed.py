@@ -12,9 +12,16 @@ from .._core.formats import Int
 
 __all__ = ["Format", "Geometry", "PackedWeights"]
 
-
 NO_FLOATS = "the input is not a float32 array"
 NEGATIVE = "negative input"
+
+
+def computed(answer: NDArray[np.float32] | str) -> NDArray[np.float32]:
+    """The answer of a product; TypeError or ValueError if it is the reason why integers cannot give it."""
+    if isinstance(answer, str):
+        kind = TypeError if answer == NO_FLOATS else ValueError
+        raise kind(f"Expected an input and an amax that integers can compute with: {answer}")
+    return answer
 
 
 class Format(NamedTuple):
@@ -101,11 +108,7 @@ class PackedWeights:
             ValueError: integers cannot give it: another shape, NaN in the input, a negative value for an unsigned
                 format, an amax that is negative or not finite, scales beyond the range of float32.
         """
-        answer = self.product(input, amax, bias, by_row=by_row)
-        if isinstance(answer, str):
-            kind = TypeError if answer == NO_FLOATS else ValueError
-            raise kind(f"Expected an input and an amax that integers can compute with: {answer}")
-        return answer
+        return computed(self.product(input, amax, bias, by_row=by_row))
 
     def product(self, input: NDArray[np.float32], amax: Any = None, bias: NDArray[np.float32] | None = None, *,
                 by_row: bool = False) -> NDArray[np.float32] | str:

@@ -18,7 +18,7 @@ from ..model.training_mode import warn_of_training
 from .bias_correction import MeanError, corrected_bias
 from .gains import Gain, Gains
 from .layer_rounding import ROUNDING, WeightProblem, scaled_noise
-from .layer_rows import InputMoments
+from .layer_rows import SAMPLE_ROWS, InputMoments, parts_in_memory
 from .module_layers import WeightLayer, numbers, renewed, warn_of_formats, watched, weight_layers
 from .module_pairs import equalize_pairs, layer_pairs
 from .order import MOST_MSE_BITS, checked_methods
@@ -27,8 +27,6 @@ from .scaling import awq_factors, scaled, smoothing
 __all__ = ["improve"]
 
 SCALING = ("smoothquant", "awq")
-ROWS = 256              # of one sample's inputs of a layer that count
-AT_ONCE = 1 << 26       # numbers in the second moments that are kept at a time: half a gigabyte
 ALPHA, STEPS = 0.5, 20  # of SmoothQuant and AWQ
 
 
@@ -113,7 +111,7 @@ class _Work:
         most = self.mse_bits if name == "weight_mse" else 8
         chosen = [layer for layer in self.layers if not layer.is_shared and self._suits(layer, name, most)]
         gains = []
-        for part in _parts(chosen):
+        for part in parts_in_memory(chosen, _numbers):
             moments = self._moments(part)
             for layer in progress(part, name, self.show_progress):
                 if moments[layer.name].count:
@@ -145,7 +143,7 @@ class _Work:
                 module.weight = weight
 
     def _moments(self, part: list[WeightLayer]) -> dict[str, InputMoments]:
-        moments = {layer.name: InputMoments(_columns(layer), layer.groups, ROWS, number)
+        moments = {layer.name: InputMoments(_columns(layer), layer.groups, SAMPLE_ROWS, number)
                    for number, layer in enumerate(part)}
 
         def observe(layer: WeightLayer, input: Any, call: Any) -> Any:
@@ -275,15 +273,5 @@ def _columns(layer: WeightLayer) -> int:
     return weight.size // max(len(weight), 1)
 
 
-def _parts(layers: list[WeightLayer]) -> list[list[WeightLayer]]:
-    """The layers in order, in parts whose second moments fit into memory at once."""
-    parts: list[list[WeightLayer]] = []
-    room = 0
-    for each in layers:
-        needed = each.groups * _columns(each) ** 2
-        if not parts or needed > room:
-            parts.append([])
-            room = AT_ONCE
-        parts[-1].append(each)
-        room -= needed
-    return parts
+def _numbers(layer: WeightLayer) -> int:
+    return layer.groups * _columns(layer) ** 2

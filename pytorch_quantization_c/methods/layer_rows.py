@@ -2,18 +2,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .grid import Array
 
-__all__ = ["InputMoments", "Windows"]
+__all__ = ["SAMPLE_ROWS", "InputMoments", "Windows", "parts_in_memory"]
 
+SAMPLE_ROWS = 256   # of one sample's inputs of a layer that count
+AT_ONCE = 1 << 26   # numbers in the second moments that are kept at a time: half a gigabyte
 CHUNK = 1 << 23     # elements of rows that are widened to float64 at a time
+Layer = TypeVar("Layer")
+
+
+def parts_in_memory(layers: Iterable[Layer], numbers: Callable[[Layer], int]) -> list[list[Layer]]:
+    """The layers in order, in parts whose second moments fit into memory at once; `numbers`: in those of a layer."""
+    parts: list[list[Layer]] = []
+    room = 0
+    for each in layers:
+        needed = numbers(each)
+        if not parts or needed > room:
+            parts.append([])
+            room = AT_ONCE
+        parts[-1].append(each)
+        room -= needed
+    return parts
 
 
 @dataclass(frozen=True)
