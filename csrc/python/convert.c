@@ -30,6 +30,44 @@ static bool float_dtype(PyArray_Descr *descr, pqc_dtype *dtype)
     return is_bfloat16(descr);
 }
 
+/* At most this many characters of a value stand in a message. */
+enum { SHOWN = 120 };
+
+/* A value for a message: the dtype and shape of an array, the beginning of what repr() says of anything else. */
+static PyObject *shown(PyObject *object)
+{
+    if (PyArray_Check(object)) {
+        PyArrayObject *array = (PyArrayObject *)object;
+        PyObject *shape = PyArray_IntTupleFromIntp(PyArray_NDIM(array), PyArray_DIMS(array));
+        PyObject *text = shape ? PyUnicode_FromFormat("an array of %S with shape %R",
+                                                      PyArray_DESCR(array), shape)
+                               : NULL;
+        Py_XDECREF(shape);
+        return text;
+    }
+    PyObject *text = PyObject_Repr(object);
+    if (text && PyUnicode_GetLength(text) > SHOWN) {
+        PyObject *whole = text, *start = PyUnicode_Substring(whole, 0, SHOWN - 3);
+        text = start ? PyUnicode_FromFormat("%U...", start) : NULL;
+        Py_XDECREF(start);
+        Py_DECREF(whole);
+    }
+    return text;
+}
+
+void pqc_refuse(PyObject *type, PyObject *got, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    PyObject *expected = PyUnicode_FromFormatV(format, arguments);
+    va_end(arguments);
+    PyObject *value = expected ? shown(got) : NULL;
+    if (value)
+        PyErr_Format(type, "%U, got %U", expected, value);
+    Py_XDECREF(value);
+    Py_XDECREF(expected);
+}
+
 static bool is_sequence_or_number(PyObject *object)
 {
     return PyList_Check(object) || PyTuple_Check(object) || PyFloat_CheckExact(object) ||
@@ -129,9 +167,8 @@ PyArrayObject *pqc_plain_array(PyObject *object, const char *name, int type, int
     if (PyArray_Check(object) && PyArray_TYPE(array) == type && PyArray_NDIM(array) == ndim &&
         PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY_RO) && PyArray_ISNOTSWAPPED(array))
         return (PyArrayObject *)Py_NewRef(object);
-    PyErr_Format(PyExc_TypeError,
-                 "Expected `%s` to be a contiguous array of %d dimensions of its type, got %R",
-                 name, ndim, object);
+    pqc_refuse(PyExc_TypeError, object,
+               "Expected `%s` to be a contiguous array of %d dimensions of its type", name, ndim);
     return NULL;
 }
 

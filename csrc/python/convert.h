@@ -7,6 +7,10 @@
 #include "numpy_api.h"
 #include "quant_params/quant_params.h"
 
+/* Sets an exception: what `format` says was expected, then ", got" and the value in few characters: an array as its dtype
+ * and shape, anything else as the beginning of its repr(). */
+void pqc_refuse(PyObject *type, PyObject *got, const char *format, ...);
+
 /* A new reference to a C-contiguous, aligned array of native byte order, of float32, float16,
  * bfloat16 or float64: the object itself where it is one.  Python numbers, lists and tuples become
  * float32.  Else TypeError naming the dtype. */

@@ -1,5 +1,7 @@
 #include "guards.h"
 
+#include "convert.h"
+
 #include <stdbool.h>
 
 /* The objects are compared, never used: a reference that another thread has dropped does no harm. */
@@ -76,6 +78,6 @@ int pqc_guards_hold(PyObject *guards, PyObject *self)
             return same;
     }
     if (!is_tuple)
-        PyErr_Format(PyExc_TypeError, "Expected a tuple of guards, got %R", guards);
+        pqc_refuse(PyExc_TypeError, guards, "Expected a tuple of guards");
     return is_tuple ? 1 : -1;
 }

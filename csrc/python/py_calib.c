@@ -154,7 +154,7 @@ static PyObject *histc_edges(PyObject *self, PyObject *const *args, Py_ssize_t c
     npy_intp length = bins + 1;
     float high = (float)PyFloat_AsDouble(args[0]);
     if (!PyErr_Occurred() && !(high > 0.0f && isfinite(high)))
-        PyErr_Format(PyExc_ValueError, "Expected `high` to be finite and above 0, got %R", args[0]);
+        pqc_refuse(PyExc_ValueError, args[0], "Expected `high` to be finite and above 0");
     if (!PyErr_Occurred())
         edges = (PyArrayObject *)PyArray_SimpleNew(1, &length, NPY_FLOAT);
     if (edges)

@@ -74,7 +74,7 @@ static PyObject *isa_select(PyObject *self, PyObject *wanted)
             PyErr_Clear();
             PyObject *known = names(PQC_BIT(PQC_ISAS) - 1);
             if (known)
-                PyErr_Format(PyExc_ValueError, "Expected an ISA of %R, got %R", known, name);
+                pqc_refuse(PyExc_ValueError, name, "Expected an ISA of %R", known);
             Py_XDECREF(known);
             Py_DECREF(sequence);
             return NULL;

@@ -26,8 +26,8 @@ pqc_integer_layer *pqc_integer_layer_of(PyObject *capsule)
 static int get_numbers(PyObject *tuple, const char *name, int axes, long low, ptrdiff_t *values)
 {
     if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != axes) {
-        PyErr_Format(PyExc_ValueError, "Expected `%s` to be a tuple of %d integers, got %R", name,
-                     axes, tuple);
+        pqc_refuse(PyExc_ValueError, tuple, "Expected `%s` to be a tuple of %d integers", name,
+                   axes);
         return -1;
     }
     for (int i = 0; i < axes; i++) {
@@ -65,7 +65,7 @@ static int get_axes(PyObject *const *args, int axes, pqc_conv_shape *shape)
 static PyArrayObject *get_weights(PyObject *object, int *axes, bool *is_unsigned)
 {
     if (!PyArray_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "Expected `weight` to be an array, got %R", object);
+        pqc_refuse(PyExc_TypeError, object, "Expected `weight` to be an array");
         return NULL;
     }
     PyArrayObject *given = (PyArrayObject *)object;

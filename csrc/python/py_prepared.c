@@ -1,4 +1,5 @@
 /* A call of a layer on integers that was prepared before: if nothing has changed that it depends on. */
+#include "convert.h"
 #include "errors.h"
 #include "families.h"
 #include "guards.h"
@@ -14,7 +15,7 @@ typedef struct {
 static int get_ready(PyObject *object, ready *r)
 {
     if (!PyTuple_Check(object) || PyTuple_GET_SIZE(object) != 5) {
-        PyErr_Format(PyExc_TypeError, "Expected `ready` to be a tuple of 5, got %R", object);
+        pqc_refuse(PyExc_TypeError, object, "Expected `ready` to be a tuple of 5");
         return -1;
     }
     *r = (ready){PyTuple_GET_ITEM(object, 0), PyTuple_GET_ITEM(object, 1),

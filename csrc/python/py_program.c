@@ -350,7 +350,7 @@ static PyObject *program_plan(PyObject *self, PyObject *const *args, Py_ssize_t 
     if (pqc_check_count("program_plan", count, TABLES + 1, TABLES + 1) < 0)
         return NULL;
     if (!PyTuple_Check(args[TABLES])) {
-        PyErr_Format(PyExc_TypeError, "Expected `weights` to be a tuple, got %R", args[TABLES]);
+        pqc_refuse(PyExc_TypeError, args[TABLES], "Expected `weights` to be a tuple");
         return NULL;
     }
     bool found = true;
@@ -379,8 +379,8 @@ static PyObject *program_plan(PyObject *self, PyObject *const *args, Py_ssize_t 
 static int get_arrays(const plan *p, PyObject *arrays, char **buffers)
 {
     if (!PyTuple_Check(arrays) || PyTuple_GET_SIZE(arrays) != p->buffers - 1) {
-        PyErr_Format(PyExc_ValueError, "Expected `arrays` to be a tuple of %zd, got %R",
-                     p->buffers - 1, arrays);
+        pqc_refuse(PyExc_ValueError, arrays, "Expected `arrays` to be a tuple of %zd",
+                   p->buffers - 1);
         return -1;
     }
     for (ptrdiff_t i = 1; i < p->buffers; i++) {

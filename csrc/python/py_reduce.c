@@ -128,7 +128,7 @@ static PyObject *fingerprint(PyObject *self, PyObject *array)
 {
     (void)self;
     if (!PyArray_Check(array)) {
-        PyErr_Format(PyExc_TypeError, "Expected `array` to be an array, got %R", array);
+        pqc_refuse(PyExc_TypeError, array, "Expected `array` to be an array");
         return NULL;
     }
     PyArrayObject *x =

@@ -12,7 +12,8 @@ static PyArrayObject *rows_of(PyObject *object)
     if (x && dtype == PQC_F32 && PyArray_NDIM(x) >= 1)
         return x;
     if (x)
-        PyErr_Format(PyExc_TypeError, "Expected `x` of float32 with at least one axis, got %R", x);
+        pqc_refuse(PyExc_TypeError, (PyObject *)x,
+                   "Expected `x` of float32 with at least one axis");
     Py_XDECREF(x);
     return NULL;
 }
@@ -58,8 +59,8 @@ static int check_length(PyArrayObject *x, PyArrayObject *vector, const char *nam
     if (!vector || (PyArray_TYPE(vector) == NPY_FLOAT && PyArray_ISCARRAY_RO(vector) &&
                     PyArray_SIZE(vector) == n))
         return 0;
-    PyErr_Format(PyExc_ValueError, "Expected `%s` of %zd float32 elements, got %R", name, n,
-                 vector);
+    pqc_refuse(PyExc_ValueError, (PyObject *)vector, "Expected `%s` of %zd float32 elements", name,
+               n);
     return -1;
 }
 

@@ -53,7 +53,7 @@ int pqc_is_unchanged(PyObject *proof)
         unchanged = is_tuple && array_is_unchanged(PyTuple_GET_ITEM(proof, i));
     }
     if (!is_tuple) {
-        PyErr_Format(PyExc_TypeError, "Expected what proves a weight, got %R", proof);
+        pqc_refuse(PyExc_TypeError, proof, "Expected what proves a weight");
         return -1;
     }
     return unchanged;

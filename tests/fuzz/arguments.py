@@ -74,7 +74,12 @@ class Nasty:
 
 
 def fitting(path: str, parameter: inspect.Parameter) -> Any:
-    """A value that the parameter's name, or else its annotation, asks for."""
+    """A value that the parameter's name, or else its annotation, asks for; no array of it is anybody else's."""
+    value = shared(path, parameter)
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def shared(path: str, parameter: inspect.Parameter) -> Any:
     owner, _, method = path.rpartition(".")
     if method == "forward" and parameter.name in ("input", "x", "inputs") and "." in owner:
         return surface.layer_input(owner)

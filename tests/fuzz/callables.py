@@ -72,6 +72,7 @@ def arguments(case: Case, random: Random) -> dict[str, Any]:
 
 def attempt(case: Case, random: Random) -> str | None:
     """None if the call works or is refused as it should be; else what is wrong."""
+    case = Case(case.name, case.call, {name: array.copy() for name, array in case.arrays.items()}, case.others)
     replaced = arguments(case, random)
     given = [array for array in (*case.arrays.values(), *replaced.values()) if isinstance(array, np.ndarray)]
     before = [array.tobytes() if array.nbytes < 1 << 20 else b"" for array in given]
