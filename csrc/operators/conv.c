@@ -76,7 +76,7 @@ static void lay_out(pqc_conv_work *w, memory *m)
     ptrdiff_t channels = channel_bytes(w->packed), image = image_bytes(w->packed, w->view);
     float *scale = (float *)(void *)at, *bias = (float *)(void *)(at + channels);
     pqc_conv_scales(w->packed, w->call, scale, bias);
-    w->to = (pqc_output){
+    w->to = (pqc_output_f32){
         .scale = scale, .bias = bias, .pixel_stride = 1, .channel_stride = w->view->outputs};
     w->offset = (int32_t *)(void *)(at + 2 * channels);
     at += 2 * channels + offset_bytes(w->packed);

@@ -190,7 +190,7 @@ static void multiply(const job *j, const mblock *s, ptrdiff_t group, ptrdiff_t p
         }
         pqc_amx_store stage = {.compensation = w->call->q.zero != 0 ? w->sub->compensation + sum
                                                                     : packed->no_compensation,
-                               .to = pqc_output_from(&w->to, output),
+                               .to = pqc_output_f32_from(&w->to, output),
                                .run = s->run,
                                .runs = s->runs};
         stage.to.pixel_stride = w->range[2].step;

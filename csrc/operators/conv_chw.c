@@ -26,7 +26,7 @@ static pqc_conv_chw_params params_of(const pqc_conv_work *w, ptrdiff_t group, pt
         .compensation =
             w->call->q.zero != 0 ? w->sub->compensation + sums : packed->no_compensation + first,
         .weight_sums = w->sub->weight_sums + sums,
-        .to = pqc_output_from(&w->to, group * packed->shape.out + first),
+        .to = pqc_output_f32_from(&w->to, group * packed->shape.out + first),
         .channels = (int)pqc_min(left, PQC_NR),
         .stride = (int)packed->shape.axis[2].stride,
         .dilation = packed->shape.kw4 ? (int)packed->shape.axis[2].dilation : 0,

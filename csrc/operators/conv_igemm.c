@@ -122,7 +122,7 @@ static void run_mblock(const job *j, ptrdiff_t group, ptrdiff_t panel, ptrdiff_t
     ptrdiff_t begin = pqc_part_begin(b->pixels, b->mblocks, number - b->mblock);
     ptrdiff_t end = pqc_part_begin(b->pixels, b->mblocks, number - b->mblock + 1);
     ptrdiff_t first = b->pixel + begin, channel = group * shape->out + PQC_NR * panel;
-    pqc_output to = pqc_output_from(&w->to, channel);
+    pqc_output_f32 to = pqc_output_f32_from(&w->to, channel);
     pqc_mblock mblock = {.packed = w->packed,
                          .sub = w->sub,
                          .group = group,

@@ -172,7 +172,7 @@ static void store(const patch *p, ptrdiff_t block, ptrdiff_t from, ptrdiff_t til
                           PANEL_PIXELS * PQC_WINOGRAD_CHANNELS);
     ptrdiff_t channels = pqc_min(w->packed->shape.out - channel, PQC_WINOGRAD_CHANNELS);
     channel += p->group * w->packed->shape.out;
-    pqc_output to = pqc_output_from(&w->to, channel);
+    pqc_output_f32 to = pqc_output_f32_from(&w->to, channel);
     to.y += row * width + x;
     for (ptrdiff_t i = 0; i < pqc_min(l->side, height - row); i++, to.y += width)
         pqc.requantize_nchw((pqc_sums){sums[i], PQC_WINOGRAD_CHANNELS,

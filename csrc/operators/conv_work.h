@@ -12,7 +12,7 @@ typedef struct {
     const pqc_conv_call *call;
     const pqc_subconv *sub;
     pqc_conv_range range[PQC_AXES];
-    pqc_output to; /* of this image, nchw; streamed if all images are larger than the caches */
+    pqc_output_f32 to; /* of this image, nchw; streamed if all images are larger than the caches */
     int32_t *offset;
     uint8_t *bytes;
     pqc_conv_image image;

@@ -75,7 +75,7 @@ static void run_k_splits(const pqc_mblock *block, int32_t *acc)
 {
     int64_t total[PQC_MAX_MC * PQC_NR] = {0};
     ptrdiff_t padded_out = PQC_LANES * pqc_panel_vectors(block->packed, block->panel);
-    const pqc_output *to = &block->to;
+    const pqc_output_f32 *to = &block->to;
     for (ptrdiff_t split = 0; split < block->sub->k_splits; split++) {
         pqc_igemm_params g = k_split_of(block, split);
         pqc.igemm_u8s8(&g, block->pixel, block->pixels, acc);
@@ -85,14 +85,14 @@ static void run_k_splits(const pqc_mblock *block, int32_t *acc)
     for (int p = 0; p < block->pixels; p++)
         for (int c = 0; c < pqc_mblock_channels(block); c++)
             to->y[p * to->pixel_stride + c * to->channel_stride] =
-                pqc_finish((float)total[p * padded_out + c], to, c);
+                pqc_finish((float)total[p * padded_out + c], to->scale[c], to->bias[c]);
 }
 
 /* Where results go, which takes less than the products.  Inline: to GCC a function that only fetches does nothing, and its
  * calls may be left out. */
 PQC_INLINE void prefetch_places(const pqc_mblock *block, bool nhwc)
 {
-    const pqc_output *to = &block->to;
+    const pqc_output_f32 *to = &block->to;
     const float *y = to->y;
     int channels = pqc_mblock_channels(block), lines = nhwc ? block->pixels : channels;
     int length = nhwc ? channels : block->pixels;

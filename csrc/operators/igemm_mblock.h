@@ -39,7 +39,7 @@ typedef struct {
     const uint8_t *x;
     const int32_t *offset, *pixel;
     int pixels;
-    pqc_output to; /* of the panel's first channel and the first pixel */
+    pqc_output_f32 to; /* of the panel's first channel and the first pixel */
 } pqc_mblock;
 
 /* The products of an M-block whose sums fit into 32 bits. */

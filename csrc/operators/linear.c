@@ -194,14 +194,14 @@ static void move_on(const work *w, place *at)
     at->panel = by < 0 ? at->end - 1 : at->first;
 }
 
-static pqc_output output_of(const work *w, place at)
+static pqc_output_f32 output_of(const work *w, place at)
 {
     ptrdiff_t channel = PQC_NR * at.panel, out = w->packed->shape.out;
-    return (pqc_output){.scale = w->scale + channel,
-                        .bias = w->bias + channel,
-                        .y = w->call->y + (w->first + at.row) * out + channel,
-                        .pixel_stride = out,
-                        .channel_stride = 1};
+    return (pqc_output_f32){.scale = w->scale + channel,
+                            .bias = w->bias + channel,
+                            .y = w->call->y + (w->first + at.row) * out + channel,
+                            .pixel_stride = out,
+                            .channel_stride = 1};
 }
 
 static pqc_mblock mblock_of(const work *w, place at, const int32_t *pixel)

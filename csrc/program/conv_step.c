@@ -77,19 +77,19 @@ static void set_offsets(const pqc_step *s)
 }
 
 /* The output stage, without addresses. */
-pqc_finish_params pqc_conv_step_finish(const pqc_step *s)
+pqc_output pqc_conv_step_finish(const pqc_step *s)
 {
     const pqc_weights *w = s->weights;
-    pqc_finish_params f = {w->scale,
-                           w->bias,
-                           s->low,
-                           s->high,
-                           s->second_low,
-                           s->second_high,
-                           .hard_swish = s->hard_swish,
-                           .known = s->known,
-                           .residual = s->residual.codes,
-                           .outputs = s->outputs};
+    pqc_output f = {w->scale,
+                    w->bias,
+                    s->low,
+                    s->high,
+                    s->second_low,
+                    s->second_high,
+                    .hard_swish = s->hard_swish,
+                    .known = s->known,
+                    .residual = s->residual.codes,
+                    .outputs = s->outputs};
     for (int i = 0; i < s->outputs; i++)
         f.output[i] = s->output[i].codes;
     return f;
@@ -109,7 +109,7 @@ const char *pqc_conv_step_prepare(pqc_step *s)
     if (!s->weights->shape.depthwise)
         set_offsets(s);
     s->known = 0;
-    pqc_finish_params f = pqc_conv_step_finish(s);
+    pqc_output f = pqc_conv_step_finish(s);
     s->known = pqc_finish_known(&f, s->weights->largest);
     s->tiling = pqc_tiling_of(s);
     return NULL;
@@ -177,15 +177,15 @@ static ptrdiff_t multiply(const pqc_step *s, const task *t, const uint8_t *x, in
     return width;
 }
 
-pqc_finish_params pqc_conv_step_finish_at(const pqc_step *s, char *const *buffers, ptrdiff_t n,
-                                          ptrdiff_t y, ptrdiff_t x, ptrdiff_t channel)
+pqc_output pqc_conv_step_finish_at(const pqc_step *s, char *const *buffers, ptrdiff_t n,
+                                   ptrdiff_t y, ptrdiff_t x, ptrdiff_t channel)
 {
-    pqc_finish_params f = pqc_conv_step_finish(s);
+    pqc_output f = pqc_conv_step_finish(s);
     if (s->residual.codes.content != PQC_NOTHING)
         f.residual = pqc_image_pixels(&s->residual, buffers, n, y, x);
     for (int i = 0; i < s->outputs; i++)
         f.output[i] = pqc_image_pixels(&s->output[i], buffers, n, y, x);
-    return pqc_finish_from(&f, channel);
+    return pqc_output_from(&f, channel);
 }
 
 /* The output stage, a row of pixels at a time: between rows lie borders. */
@@ -198,7 +198,7 @@ static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_
     for (ptrdiff_t done = 0, run; done < t->pixels; done += run) {
         ptrdiff_t y = (t->first + done) / width, x = (t->first + done) % width;
         run = pqc_min(width - x, t->pixels - done);
-        pqc_finish_params f = pqc_conv_step_finish_at(s, j->buffers, t->image, y, x, channel);
+        pqc_output f = pqc_conv_step_finish_at(s, j->buffers, t->image, y, x, channel);
         flags |= pqc.finish_nhwc(acc + done * ld, ld, (int)run, t->channels, &f);
     }
     return flags;

@@ -110,7 +110,7 @@ typedef struct {
     int begin[MAX_MBLOCK / 2 + 1]; /* of each pair of tiles the first pixel that is wanted */
     uint8_t row[MAX_PIXELS];
     ptrdiff_t offset[1 + PQC_MAX_OUTPUTS][MAX_PIXELS];
-    pqc_finish_params f; /* of the image's first pixel and channel */
+    pqc_output f; /* of the image's first pixel and channel */
 } mblock;
 
 static const pqc_image *image_of(const pqc_step *s, int number)

@@ -73,8 +73,7 @@ static unsigned finish(const job *j, const task *t, const int32_t *acc)
     const pqc_step *s = j->step;
     ptrdiff_t first = PQC_NR * t->panel;
     int channels = (int)pqc_min(s->weights->shape.groups - first, PQC_NR);
-    pqc_finish_params f =
-        pqc_conv_step_finish_at(s, j->buffers, t->image, t->row, t->column, first);
+    pqc_output f = pqc_conv_step_finish_at(s, j->buffers, t->image, t->row, t->column, first);
     if (j->spans == 1 && j->together)
         return pqc.finish_nhwc(acc, PQC_NR, (int)(t->rows * t->columns), channels, &f);
     unsigned flags = 0;

@@ -89,9 +89,9 @@ static inline ptrdiff_t pqc_step_runs(const pqc_step *step)
 }
 
 /* Of convolutions: the output stage, but for where it reads and writes, and from a pixel and a channel on; its way by tiles. */
-pqc_finish_params pqc_conv_step_finish(const pqc_step *step);
-pqc_finish_params pqc_conv_step_finish_at(const pqc_step *step, char *const *buffers, ptrdiff_t n,
-                                          ptrdiff_t y, ptrdiff_t x, ptrdiff_t channel);
+pqc_output pqc_conv_step_finish(const pqc_step *step);
+pqc_output pqc_conv_step_finish_at(const pqc_step *step, char *const *buffers, ptrdiff_t n,
+                                   ptrdiff_t y, ptrdiff_t x, ptrdiff_t channel);
 pqc_tiling pqc_tiling_of(pqc_step *step);
 unsigned pqc_conv_tiles_run(const pqc_step *step, char *const *buffers,
                             const pqc_igemm_nhwc *kernels);

@@ -135,7 +135,7 @@ static void panel(const pqc_amx_panel *p, const uint8_t *x, uint8_t *to)
 
 static void store(const pqc_amx_store *s, const int32_t *sums, int channels)
 {
-    const pqc_output *to = &s->to;
+    const pqc_output_f32 *to = &s->to;
     atomic_fetch_or(&ways, to->pixel_stride != 1 ? PLAIN_SCATTERED : 0);
     CHECK(channels >= 1 && channels <= PQC_AMX_PAIR, "%d channels", channels);
     for (const pqc_amx_run *p = s->run, *last = p + s->runs; p < last; p++) {

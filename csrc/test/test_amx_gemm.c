@@ -124,7 +124,7 @@ static int64_t exact_row(const product *p, ptrdiff_t row, ptrdiff_t channel)
 
 static void check_product(const product *p)
 {
-    const pqc_output *to = &p->block.to;
+    const pqc_output_f32 *to = &p->block.to;
     int rows = p->block.pixels, channels = p->block.channels;
     for (ptrdiff_t i = 0; i < (rows - 1) * to->pixel_stride + channels; i++) {
         ptrdiff_t row = i / to->pixel_stride, c = i % to->pixel_stride;
@@ -296,7 +296,7 @@ static int random_runs(pqc_amx_run *run, ptrdiff_t step, bool lines, ptrdiff_t *
 
 static void store_as_told(const pqc_amx_store *s, const int32_t *sums, int channels, float *y)
 {
-    const pqc_output *to = &s->to;
+    const pqc_output_f32 *to = &s->to;
     for (int c = 0; c < channels; c++)
         for (const pqc_amx_run *p = s->run; p < s->run + s->runs; p++)
             for (int i = 0; i < p->count; i++) {

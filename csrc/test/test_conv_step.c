@@ -132,7 +132,7 @@ static int64_t exact_sum(const room *r, const pqc_step *s, char *const *buffers,
 static unsigned expect_step(room *r, const pqc_step *s, char *const *buffers)
 {
     unsigned flags = 0;
-    pqc_finish_params f = pqc_conv_step_finish(s);
+    pqc_output f = pqc_conv_step_finish(s);
     f.known = 0;
     for (int i = 0; i < s->outputs; i++)
         pqc_image_fill_border(&s->output[i], buffers);

@@ -48,7 +48,7 @@ static float clamped(float y, float low, float high)
     return y != y ? y : y < low ? low : y > high ? high : y;
 }
 
-static float expect(const arena *a, const pqc_finish_params *f, float residual, int pixel, int c)
+static float expect(const arena *a, const pqc_output *f, float residual, int pixel, int c)
 {
     float y = fmaf((float)a->acc[pixel * LD + c], a->scale[c], a->bias[c]);
     y = clamped(y, f->low, f->high);
@@ -110,13 +110,13 @@ static void check_case(arena *a, int pixels, int channels, int residual, int out
 {
     float values[MAX_PIXELS][MAX_CHANNELS] = {{0}};
     unsigned flags = 0;
-    pqc_finish_params f = {.scale = a->scale,
-                           .bias = a->bias,
-                           .low = -INFINITY,
-                           .high = INFINITY,
-                           .second_low = -INFINITY,
-                           .second_high = INFINITY,
-                           .outputs = outputs};
+    pqc_output f = {.scale = a->scale,
+                    .bias = a->bias,
+                    .low = -INFINITY,
+                    .high = INFINITY,
+                    .second_low = -INFINITY,
+                    .second_high = INFINITY,
+                    .outputs = outputs};
     fill(a, seed);
     if (seed % 2)
         f.low = 0;

@@ -211,7 +211,7 @@ static void check_requantize(arena *a, int pixels, int channels, bool nchw)
         bias[c] = c % 3 == 0 ? 0.0f : (float)(int32_t)random_bits() * 0x1p-20f;
     }
     pqc_sums sums = {acc, ld, pixels, channels};
-    pqc_output to = {scale, bias, y, nchw ? 1 : stride, nchw ? stride : 1, false};
+    pqc_output_f32 to = {scale, bias, y, nchw ? 1 : stride, nchw ? stride : 1, false};
     (nchw ? pqc.requantize_nchw : pqc.requantize_nhwc)(sums, &to);
     for (int p = 0; p < pixels; p++)
         for (int c = 0; c < channels; c++) {

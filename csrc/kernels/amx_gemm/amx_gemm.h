@@ -55,7 +55,7 @@ typedef struct {
 /* The pixels i of each run: y[c * channel_stride + to + i * pixel_stride] = finish(compensation[c] + sums[c][from + i]). */
 typedef struct {
     const int32_t *compensation;
-    pqc_output to; /* nchw */
+    pqc_output_f32 to; /* nchw */
     const pqc_amx_run *run;
     int runs;
 } pqc_amx_store;

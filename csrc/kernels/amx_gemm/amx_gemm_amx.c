@@ -149,7 +149,7 @@ typedef struct {
     output16 of[2];
 } pair_output;
 
-INLINE pair_output pair_output_of(const pqc_output *o)
+INLINE pair_output pair_output_of(const pqc_output_f32 *o)
 {
     return (pair_output){
         {output16_of_channels(o, 0, 0xffff), output16_of_channels(o, PQC_LANES, 0xffff)}};
@@ -220,7 +220,7 @@ INLINE void row_tiles(operand a, operand b, ptrdiff_t k, const int a_tiles, cons
 static pqc_output_block part_of(const pqc_output_block *b, int row, int rows, int channel,
                                 int channels)
 {
-    pqc_output_block part = {.to = pqc_output_from(&b->to, channel),
+    pqc_output_block part = {.to = pqc_output_f32_from(&b->to, channel),
                              .pixels = (int)pqc_min(b->pixels - row, rows),
                              .channels = (int)pqc_min(b->channels - channel, channels)};
     part.to.y += row * b->to.pixel_stride;

@@ -4,17 +4,7 @@
 
 #include "chain_f32.h"
 #include "elementary/elementary_scalar.h"
-
-/* In this order of operands NaN stays NaN. */
-PQC_INLINE float at_least(float x, float low)
-{
-    return x < low ? low : x;
-}
-
-PQC_INLINE float at_most(float x, float high)
-{
-    return x > high ? high : x;
-}
+#include "requantize/requantize.h"
 
 PQC_INLINE void chain_of_two(pqc_chain_kind kind, const float *restrict a, const float *restrict b,
                              float *restrict y, ptrdiff_t n)
@@ -76,11 +66,11 @@ PQC_INLINE void chain_of_number(pqc_chain_kind kind, const float *restrict a, fl
         return;
     case PQC_CHAIN_AT_LEAST:
         for (ptrdiff_t i = 0; i < n; i++)
-            y[i] = at_least(a[i], number);
+            y[i] = pqc_at_least(a[i], number);
         return;
     case PQC_CHAIN_AT_MOST:
         for (ptrdiff_t i = 0; i < n; i++)
-            y[i] = at_most(a[i], number);
+            y[i] = pqc_at_most(a[i], number);
         return;
     case PQC_CHAIN_FROM_NUMBER:
         for (ptrdiff_t i = 0; i < n; i++)
@@ -102,7 +92,7 @@ PQC_INLINE void chain_of_one(pqc_chain_kind kind, const float *restrict a, float
     switch (kind) {
     case PQC_CHAIN_HARD_SWISH:
         for (ptrdiff_t i = 0; i < n; i++)
-            y[i] = a[i] * at_most(at_least(a[i] + 3.0f, 0.0f), 6.0f) / 6.0f;
+            y[i] = pqc_hard_swish(a[i]);
         return;
     case PQC_CHAIN_NEG:
         for (ptrdiff_t i = 0; i < n; i++)

@@ -8,7 +8,8 @@
 #ifndef PQC_CODES_F32_H
 #define PQC_CODES_F32_H
 
-#include "finish_nhwc/finish_nhwc.h"
+#include "pack_u8/pack_u8.h"
+#include "requantize/requantize.h"
 
 typedef void pqc_decode_f32_fn(const pqc_pixels *form, const void *restrict codes,
                                float *restrict y, ptrdiff_t n);

@@ -25,7 +25,7 @@ typedef struct {
     const int8_t *w;
     ptrdiff_t k_stride;
     const int32_t *compensation, *weight_sums; /* as in igemm_u8s8.h */
-    pqc_output to;                             /* nchw */
+    pqc_output_f32 to;                         /* nchw */
     int channels, stride, dilation;
     ptrdiff_t rows, x_row, y_row;
 } pqc_conv_chw_params;
@@ -44,7 +44,7 @@ static inline pqc_conv_chw_params pqc_conv_chw_part(const pqc_conv_chw_params *g
     part.w += 4 * first;
     part.compensation += first;
     part.weight_sums += first;
-    part.to = pqc_output_from(&g->to, first);
+    part.to = pqc_output_f32_from(&g->to, first);
     return part;
 }
 

@@ -90,7 +90,7 @@ INLINE void widen_pixels(const pqc_conv_chw_params *g, const uint8_t *x, const b
 /* What becomes of some channels' sums. */
 typedef struct {
     const int32_t *compensation;
-    pqc_output to;
+    pqc_output_f32 to;
     ptrdiff_t pixels, at[VECTORS]; /* of the row; where the vectors begin */
 } row_output;
 
@@ -99,7 +99,7 @@ static inline row_output row_output_of(const pqc_conv_chw_params *g, int first, 
 {
     row_output o = {g->compensation + first, g->to, pixels, {0}};
     o.to.y = y;
-    o.to = pqc_output_from(&o.to, first);
+    o.to = pqc_output_f32_from(&o.to, first);
     return o;
 }
 

@@ -21,5 +21,5 @@ void pqc_conv_chw_u8s8_scalar(const pqc_conv_chw_params *g, ptrdiff_t pixels)
         for (ptrdiff_t row = 0; row < g->rows; row++)
             for (ptrdiff_t p = 0; p < pixels; p++)
                 g->to.y[c * g->to.channel_stride + row * g->y_row + p] =
-                    pqc_finish((float)product(g, row, p, c), &g->to, c);
+                    pqc_finish((float)product(g, row, p, c), g->to.scale[c], g->to.bias[c]);
 }

@@ -27,7 +27,7 @@ typedef struct {
     ptrdiff_t taps_step;    /* bytes from a kr group to the next */
     ptrdiff_t taps_channel; /* bytes from a channel to the next */
     pqc_u8_quant q;
-    pqc_output to; /* nchw, a channel's plane behind the one before */
+    pqc_output_f32 to; /* nchw, a channel's plane behind the one before */
     ptrdiff_t out_height, out_width;
     bool prefetch; /* what is next of x and y is worth fetching */
 } pqc_dwconv_params;
@@ -47,7 +47,7 @@ static inline void pqc_dwconv_move(pqc_dwconv_params *p, ptrdiff_t channels)
 {
     p->x += channels * p->height * p->width;
     p->taps += channels * p->taps_channel;
-    p->to = pqc_output_from(&p->to, channels);
+    p->to = pqc_output_f32_from(&p->to, channels);
 }
 
 #endif

@@ -29,7 +29,7 @@ INLINE ptrdiff_t first_packed_row(ptrdiff_t row, const int S)
  * of a pair. */
 typedef struct {
     int32_t pairs[(PQC_DWCONV_MAX_KERNEL + 1) * PITCH];
-    pqc_output to;
+    pqc_output_f32 to;
 } parameters;
 
 /* One row, with zeros past its end; no row, outside of the kernel. */

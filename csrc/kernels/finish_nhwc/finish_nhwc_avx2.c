@@ -2,6 +2,7 @@
 
 #if PQC_X86
 #include "avx2.h"
+#include "requantize/requantize_avx2.h"
 
 #define INLINE AVX2 PQC_INLINE
 
@@ -80,14 +81,12 @@ INLINE void store16(floats16 y, const pqc_pixels *to, char *at, refused *r)
 }
 
 /* 16 channels of all pixels. */
-INLINE void finish16(const int32_t *acc, ptrdiff_t ld, int pixels, const pqc_finish_params *f,
-                     refused *r)
+INLINE void finish_channels(const int32_t *acc, ptrdiff_t ld, int pixels, const pqc_output *f,
+                            refused *r)
 {
-    __m256 scale0 = _mm256_loadu_ps(f->scale), scale1 = _mm256_loadu_ps(f->scale + 8);
-    __m256 bias0 = _mm256_loadu_ps(f->bias), bias1 = _mm256_loadu_ps(f->bias + 8);
+    output8 low = output8_load(f->scale, f->bias), high = output8_load(f->scale + 8, f->bias + 8);
     for (int p = 0; p < pixels; p++, acc += ld) {
-        floats16 y = {_mm256_fmadd_ps(_mm256_cvtepi32_ps(load_words(acc)), scale0, bias0),
-                      _mm256_fmadd_ps(_mm256_cvtepi32_ps(load_words(acc + 8)), scale1, bias1)};
+        floats16 y = {finish8(load_words(acc), low), finish8(load_words(acc + 8), high)};
         y = clamp16(y, f->low, f->high);
         if (f->hard_swish)
             y = (floats16){hard_swish8(y.low), hard_swish8(y.high)};
@@ -103,19 +102,19 @@ INLINE void finish16(const int32_t *acc, ptrdiff_t ld, int pixels, const pqc_fin
 }
 
 AVX2 unsigned pqc_finish_nhwc_avx2(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,
-                                   const pqc_finish_params *f)
+                                   const pqc_output *f)
 {
     refused r = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     int c = 0;
     for (; c + 16 <= channels; c += 16) {
-        pqc_finish_params part = pqc_finish_from(f, c);
-        finish16(acc + c, ld, pixels, &part, &r);
+        pqc_output part = pqc_output_from(f, c);
+        finish_channels(acc + c, ld, pixels, &part, &r);
     }
     unsigned flags = (_mm256_movemask_ps(r.nan) ? PQC_U8_NAN : 0) |
                      (_mm256_movemask_ps(r.negative) ? PQC_U8_NEGATIVE : 0);
     if (c == channels)
         return flags;
-    pqc_finish_params part = pqc_finish_from(f, c);
+    pqc_output part = pqc_output_from(f, c);
     return flags | pqc_finish_nhwc_scalar(acc + c, ld, pixels, channels - c, &part);
 }
 

@@ -4,7 +4,7 @@
 #include "finish_nhwc_avx512.h"
 
 AVX512 unsigned pqc_finish_nhwc_avx512(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,
-                                       const pqc_finish_params *f)
+                                       const pqc_output *f)
 {
     finish_refused r = {0, 0};
     for (int c = 0; c < channels; c += 64) {

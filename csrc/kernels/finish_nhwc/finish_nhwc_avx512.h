@@ -5,6 +5,7 @@
 
 #include "avx512.h"
 #include "finish_nhwc.h"
+#include "requantize/requantize_avx512.h"
 
 #include <math.h>
 
@@ -12,7 +13,7 @@
 
 /* Scale and bias of up to four vectors of channels; of the last one `lanes`. */
 typedef struct {
-    __m512 scale[4], bias[4];
+    output16 of[4];
     __mmask16 lanes;
 } finish_channels;
 
@@ -21,16 +22,14 @@ typedef struct {
     __mmask16 nan, negative;
 } finish_refused;
 
-FINISH_INLINE finish_channels finish_channels_of(const pqc_finish_params *f, const int V,
-                                                 int channels)
+FINISH_INLINE finish_channels finish_channels_of(const pqc_output *f, const int V, int channels)
 {
     finish_channels c;
     c.lanes = tail16(channels - 16 * (V - 1));
     PQC_UNROLL(4)
     for (int v = 0; v < V; v++) {
         __mmask16 lanes = v == V - 1 ? c.lanes : 0xffff;
-        c.scale[v] = _mm512_maskz_loadu_ps(lanes, f->scale + 16 * v);
-        c.bias[v] = _mm512_maskz_loadu_ps(lanes, f->bias + 16 * v);
+        c.of[v] = output16_load(f->scale + 16 * v, f->bias + 16 * v, lanes);
     }
     return c;
 }
@@ -236,14 +235,13 @@ FINISH_INLINE void finish_fma(__m512 *y, const int P, const int V, const finish_
         const int32_t *acc = finish_sums(pixels, pixel + p);
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
-            y[p * V + v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(acc + 16 * v)),
-                                           c->scale[v], c->bias[v]);
+            y[p * V + v] = finish16(_mm512_loadu_si512(acc + 16 * v), c->of[v]);
     }
 }
 
 /* P pixels from `pixel` on, whose sums are V vectors each; P * V <= 4, and constants where this is inlined. */
 FINISH_INLINE void finish_any(const finish_pixels *pixels, ptrdiff_t pixel, const int P,
-                              const int V, const finish_channels *c, const pqc_finish_params *f,
+                              const int V, const finish_channels *c, const pqc_output *f,
                               finish_refused *r)
 {
     __m512 y[4];
@@ -268,10 +266,10 @@ FINISH_INLINE void finish_any(const finish_pixels *pixels, ptrdiff_t pixel, cons
 
 /* Pixels from `first` to `stop`. */
 FINISH_INLINE void finish_some_way(const finish_pixels *pixels, int first, int stop, const int P,
-                                   const int V, int channels, const pqc_finish_params *f,
+                                   const int V, int channels, const pqc_output *f,
                                    finish_refused *r)
 {
-    pqc_finish_params part = *f;
+    pqc_output part = *f;
     part.scale += pixels->channel;
     part.bias += pixels->channel;
     finish_channels c = finish_channels_of(&part, V, channels);
@@ -284,15 +282,15 @@ FINISH_INLINE void finish_some_way(const finish_pixels *pixels, int first, int s
 /* The same where nothing is clamped first or looked for (PQC_PLAIN) and the contents are constants: what a loop needs stays in
  * registers, as GCC cannot know that results are not written over the parameters. */
 FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop, const int P,
-                                const int V, int channels, const pqc_finish_params *f,
-                                const int RESIDUAL, const int FIRST, const int SECOND)
+                                const int V, int channels, const pqc_output *f, const int RESIDUAL,
+                                const int FIRST, const int SECOND)
 {
     finish_pixels pixels = *where;
     pqc_pixels residual = f->residual, output[2] = {f->output[0], f->output[1]};
     const ptrdiff_t *offset[3] = {NULL, NULL, NULL};
     float low = f->second_low, high = f->second_high;
     bool clamps = !(f->known & PQC_NO_SECOND_CLAMP);
-    pqc_finish_params part = *f;
+    pqc_output part = *f;
     part.scale += pixels.channel;
     part.bias += pixels.channel;
     finish_channels c = finish_channels_of(&part, V, channels);
@@ -323,7 +321,7 @@ FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop,
 
 /* The plain ways that convolutional networks need, with all lanes; else the general one. */
 FINISH_INLINE void finish_run(const finish_pixels *pixels, int first, int stop, const int P,
-                              const int V, const pqc_finish_params *f, finish_refused *r)
+                              const int V, const pqc_output *f, finish_refused *r)
 {
     int channels = 16 * V, residual = (int)f->residual.content;
     int one = (int)f->output[0].content, two = f->outputs == 2 ? (int)f->output[1].content : 0;

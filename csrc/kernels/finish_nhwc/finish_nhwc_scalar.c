@@ -1,63 +1,57 @@
 #include "finish_nhwc.h"
 
+#include "codes_f32/codes_f32_scalar.h"
+
 #include <math.h>
 
-/* In this order of operands NaN stays NaN. */
-static float clamp(float y, float low, float high)
+enum { CHANNELS = 64 }; /* at a time */
+
+/* What is added, and what is stored: some channels of a pixel. */
+static void add(const pqc_pixels *from, int pixel, float *y, int channels)
 {
-    y = y < low ? low : y;
-    return y > high ? high : y;
+    float other[CHANNELS];
+    decode_loops(from, (const char *)from->at + pixel * from->pixel, other, channels);
+    for (int c = 0; c < channels; c++)
+        y[c] += other[c];
 }
 
-static float value_at(const pqc_pixels *from, int pixel, int channel)
+static unsigned finish_pixel(const int32_t *acc, int pixel, int channels, const pqc_output *f)
 {
-    const char *at = (const char *)from->at + pixel * from->pixel;
-    if (from->content == PQC_FLOATS)
-        return ((const float *)(const void *)at)[channel];
-    int32_t code = from->content == PQC_U8_CODES ? ((const uint8_t *)at)[channel]
-                                                 : ((const int16_t *)(const void *)at)[channel];
-    return (float)(code - from->zero) / from->div;
-}
-
-static unsigned store(const pqc_pixels *to, int pixel, int channel, float y)
-{
-    char *at = (char *)to->at + pixel * to->pixel;
-    if (to->content == PQC_FLOATS) {
-        ((float *)(void *)at)[channel] = y;
-        return 0;
+    float y[CHANNELS];
+    unsigned flags = 0;
+    for (int c = 0; c < channels; c++) {
+        y[c] = pqc_finish((float)acc[c], f->scale[c], f->bias[c]);
+        y[c] = pqc_at_most(pqc_at_least(y[c], f->low), f->high);
     }
-    float scaled = y * to->mul;
-    if (isnan(scaled))
-        return PQC_U8_NAN;
-    int32_t code = (int32_t)clamp(rintf(scaled), to->lo, to->hi) + to->zero;
-    if (to->content == PQC_U8_CODES)
-        ((uint8_t *)at)[channel] = (uint8_t)code;
-    else
-        ((int16_t *)(void *)at)[channel] = (int16_t)code;
-    return to->refuses_negative && y < 0 ? PQC_U8_NEGATIVE : 0;
+    if (f->hard_swish)
+        for (int c = 0; c < channels; c++)
+            y[c] = pqc_hard_swish(y[c]);
+    if (f->residual.content != PQC_NOTHING)
+        add(&f->residual, pixel, y, channels);
+    for (int c = 0; c < channels; c++)
+        y[c] = pqc_at_most(pqc_at_least(y[c], f->second_low), f->second_high);
+    for (int i = 0; i < f->outputs; i++) {
+        const pqc_pixels *to = &f->output[i];
+        flags |= encode_loops(to, y, (char *)to->at + pixel * to->pixel, channels);
+    }
+    return flags;
 }
 
 unsigned pqc_finish_nhwc_scalar(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,
-                                const pqc_finish_params *f)
+                                const pqc_output *f)
 {
     unsigned flags = 0;
-    for (int p = 0; p < pixels; p++)
-        for (int c = 0; c < channels; c++) {
-            float y = fmaf((float)acc[p * ld + c], f->scale[c], f->bias[c]);
-            y = clamp(y, f->low, f->high);
-            if (f->hard_swish)
-                y = y * clamp(y + 3, 0, 6) / 6;
-            if (f->residual.content != PQC_NOTHING)
-                y += value_at(&f->residual, p, c);
-            y = clamp(y, f->second_low, f->second_high);
-            for (int i = 0; i < f->outputs; i++)
-                flags |= store(&f->output[i], p, c, y);
-        }
+    for (int c = 0; c < channels; c += CHANNELS) {
+        pqc_output part = pqc_output_from(f, c);
+        int width = channels - c < CHANNELS ? channels - c : CHANNELS;
+        for (int p = 0; p < pixels; p++)
+            flags |= finish_pixel(acc + p * ld + c, p, width, &part);
+    }
     return flags;
 }
 
 /* Whether the codes' own bounds do what a last clamp does. */
-static bool is_within_codes(const pqc_finish_params *f, float low, float high)
+static bool is_within_codes(const pqc_output *f, float low, float high)
 {
     bool within = true;
     for (int i = 0; i < f->outputs; i++) {
@@ -68,7 +62,7 @@ static bool is_within_codes(const pqc_finish_params *f, float low, float high)
     return within;
 }
 
-static bool is_never_nan(const pqc_finish_params *f, float largest)
+static bool is_never_nan(const pqc_output *f, float largest)
 {
     bool finite = largest < 0x1p100f && f->residual.content != PQC_FLOATS;
     if (f->residual.content != PQC_NOTHING)
@@ -78,7 +72,7 @@ static bool is_never_nan(const pqc_finish_params *f, float largest)
     return finite;
 }
 
-unsigned pqc_finish_known(const pqc_finish_params *f, float largest)
+unsigned pqc_finish_known(const pqc_output *f, float largest)
 {
     bool first = f->low > -INFINITY || f->high < INFINITY;
     bool second = f->second_low > -INFINITY || f->second_high < INFINITY;

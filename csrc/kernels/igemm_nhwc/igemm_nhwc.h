@@ -40,7 +40,7 @@ typedef struct {
 /* Where results go: pixel i is row[i] of the tiles' pixels and lies offset[0][i] bytes from `at` of the residual and
  * offset[1 + n][i] from that of output n.  All of it has to stay until the results are not pending any more. */
 typedef struct {
-    const pqc_finish_params *f; /* of channel 0 */
+    const pqc_output *f; /* of channel 0 */
     const uint8_t *row;
     const ptrdiff_t *offset[1 + PQC_MAX_OUTPUTS];
     int pixels;

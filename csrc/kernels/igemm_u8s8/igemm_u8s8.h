@@ -60,7 +60,7 @@ typedef struct {
     const int32_t *compensation;
     double scale;
     const double *inverse;
-    pqc_output to; /* its scale is not used; bias may be NULL: zeros */
+    pqc_output_f32 to; /* its scale is not used; bias may be NULL: zeros */
     ptrdiff_t channels;
     bool backwards; /* from the last panel to the first */
 } pqc_gemv_params;

@@ -16,7 +16,7 @@ static pqc_sums rest_of(pqc_sums sums, int channel)
     return (pqc_sums){sums.acc + channel, sums.ld, sums.pixels, sums.channels - channel};
 }
 
-AVX2 void pqc_requantize_nhwc_avx2(pqc_sums sums, const pqc_output *o)
+AVX2 void pqc_requantize_nhwc_avx2(pqc_sums sums, const pqc_output_f32 *o)
 {
     int c = 0;
     for (; c + 8 <= sums.channels; c += 8) {
@@ -25,7 +25,7 @@ AVX2 void pqc_requantize_nhwc_avx2(pqc_sums sums, const pqc_output *o)
             _mm256_storeu_ps(o->y + p * o->pixel_stride + c,
                              finished(sums.acc + p * sums.ld + c, of));
     }
-    pqc_output rest = pqc_output_from(o, c);
+    pqc_output_f32 rest = pqc_output_f32_from(o, c);
     pqc_requantize_nhwc_scalar(rest_of(sums, c), &rest);
 }
 
@@ -68,7 +68,7 @@ INLINE void store_square(const int32_t *acc, ptrdiff_t ld, int pixels, output8 o
         store_first(y + i * stride, r[i], pixels);
 }
 
-AVX2 void pqc_requantize_nchw_avx2(pqc_sums sums, const pqc_output *o)
+AVX2 void pqc_requantize_nchw_avx2(pqc_sums sums, const pqc_output_f32 *o)
 {
     int c = 0;
     for (; c + 8 <= sums.channels; c += 8) {
@@ -82,7 +82,7 @@ AVX2 void pqc_requantize_nchw_avx2(pqc_sums sums, const pqc_output *o)
             store_square(acc + p * sums.ld, sums.ld, sums.pixels - p, of, to + p,
                          o->channel_stride);
     }
-    pqc_output rest = pqc_output_from(o, c);
+    pqc_output_f32 rest = pqc_output_f32_from(o, c);
     pqc_requantize_nchw_scalar(rest_of(sums, c), &rest);
 }
 

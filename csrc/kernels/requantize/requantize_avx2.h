@@ -9,14 +9,19 @@ typedef struct {
     __m256 scale, bias;
 } output8;
 
-/* Of 8 neighbouring channels. */
-AVX2 PQC_INLINE output8 output8_of_channels(const pqc_output *o, ptrdiff_t channel)
+AVX2 PQC_INLINE output8 output8_load(const float *scale, const float *bias)
 {
-    return (output8){_mm256_loadu_ps(o->scale + channel), _mm256_loadu_ps(o->bias + channel)};
+    return (output8){_mm256_loadu_ps(scale), _mm256_loadu_ps(bias)};
+}
+
+/* Of 8 neighbouring channels. */
+AVX2 PQC_INLINE output8 output8_of_channels(const pqc_output_f32 *o, ptrdiff_t channel)
+{
+    return output8_load(o->scale + channel, o->bias + channel);
 }
 
 /* Of 8 pixels of a channel. */
-AVX2 PQC_INLINE output8 output8_of_channel(const pqc_output *o, ptrdiff_t channel)
+AVX2 PQC_INLINE output8 output8_of_channel(const pqc_output_f32 *o, ptrdiff_t channel)
 {
     return (output8){_mm256_set1_ps(o->scale[channel]), _mm256_set1_ps(o->bias[channel])};
 }

@@ -10,7 +10,7 @@ INLINE __m512 finished(const int32_t *acc, output16 o)
     return finish16(_mm512_loadu_si512(acc), o);
 }
 
-AVX512 void pqc_requantize_nhwc_avx512(pqc_sums sums, const pqc_output *o)
+AVX512 void pqc_requantize_nhwc_avx512(pqc_sums sums, const pqc_output_f32 *o)
 {
     for (int c = 0; c < sums.channels; c += 16) {
         __mmask16 lanes = tail16(sums.channels - c);
@@ -53,7 +53,7 @@ INLINE void transpose(__m512 r[16])
     }
 }
 
-AVX512 void pqc_requantize_nchw_avx512(pqc_sums sums, const pqc_output *o)
+AVX512 void pqc_requantize_nchw_avx512(pqc_sums sums, const pqc_output_f32 *o)
 {
     for (int c = 0; c < sums.channels; c += 16) {
         int channels = sums.channels - c < 16 ? sums.channels - c : 16;

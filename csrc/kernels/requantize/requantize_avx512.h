@@ -9,16 +9,20 @@ typedef struct {
     __m512 scale, bias;
 } output16;
 
+AVX512 PQC_INLINE output16 output16_load(const float *scale, const float *bias, __mmask16 lanes)
+{
+    return (output16){_mm512_maskz_loadu_ps(lanes, scale), _mm512_maskz_loadu_ps(lanes, bias)};
+}
+
 /* Of the first `lanes` of 16 neighbouring channels. */
-AVX512 PQC_INLINE output16 output16_of_channels(const pqc_output *o, ptrdiff_t channel,
+AVX512 PQC_INLINE output16 output16_of_channels(const pqc_output_f32 *o, ptrdiff_t channel,
                                                 __mmask16 lanes)
 {
-    return (output16){_mm512_maskz_loadu_ps(lanes, o->scale + channel),
-                      _mm512_maskz_loadu_ps(lanes, o->bias + channel)};
+    return output16_load(o->scale + channel, o->bias + channel, lanes);
 }
 
 /* Of 16 pixels of a channel. */
-AVX512 PQC_INLINE output16 output16_of_channel(const pqc_output *o, ptrdiff_t channel)
+AVX512 PQC_INLINE output16 output16_of_channel(const pqc_output_f32 *o, ptrdiff_t channel)
 {
     return (output16){_mm512_set1_ps(o->scale[channel]), _mm512_set1_ps(o->bias[channel])};
 }

@@ -14,7 +14,7 @@ static pqc_sums rest_of(pqc_sums sums, int pixel, int channel)
                       sums.channels - channel};
 }
 
-void pqc_requantize_nhwc_neon(pqc_sums sums, const pqc_output *o)
+void pqc_requantize_nhwc_neon(pqc_sums sums, const pqc_output_f32 *o)
 {
     int c = 0;
     for (; c + 4 <= sums.channels; c += 4) {
@@ -22,7 +22,7 @@ void pqc_requantize_nhwc_neon(pqc_sums sums, const pqc_output *o)
         for (int p = 0; p < sums.pixels; p++)
             vst1q_f32(o->y + p * o->pixel_stride + c, finished(sums.acc + p * sums.ld + c, of));
     }
-    pqc_output rest = pqc_output_from(o, c);
+    pqc_output_f32 rest = pqc_output_f32_from(o, c);
     pqc_requantize_nhwc_scalar(rest_of(sums, 0, c), &rest);
 }
 
@@ -36,7 +36,7 @@ static inline void store_transposed(const float32x4_t r[4], float *y, ptrdiff_t 
     }
 }
 
-void pqc_requantize_nchw_neon(pqc_sums sums, const pqc_output *o)
+void pqc_requantize_nchw_neon(pqc_sums sums, const pqc_output_f32 *o)
 {
     int c = 0, whole = sums.pixels & ~3;
     for (; c + 4 <= sums.channels; c += 4) {
@@ -49,7 +49,7 @@ void pqc_requantize_nchw_neon(pqc_sums sums, const pqc_output *o)
         }
     }
     pqc_sums right = rest_of(sums, 0, c), below = rest_of(sums, whole, 0);
-    pqc_output channels = pqc_output_from(o, c), pixels = *o;
+    pqc_output_f32 channels = pqc_output_f32_from(o, c), pixels = *o;
     right.pixels = whole;
     pixels.y += whole;
     pqc_requantize_nchw_scalar(right, &channels);

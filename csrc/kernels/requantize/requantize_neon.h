@@ -12,13 +12,13 @@ typedef struct {
 } output4;
 
 /* Of 4 neighbouring channels. */
-PQC_INLINE output4 output4_of_channels(const pqc_output *o, ptrdiff_t channel)
+PQC_INLINE output4 output4_of_channels(const pqc_output_f32 *o, ptrdiff_t channel)
 {
     return (output4){vld1q_f32(o->scale + channel), vld1q_f32(o->bias + channel)};
 }
 
 /* Of 4 pixels of a channel. */
-PQC_INLINE output4 output4_of_channel(const pqc_output *o, ptrdiff_t channel)
+PQC_INLINE output4 output4_of_channel(const pqc_output_f32 *o, ptrdiff_t channel)
 {
     return (output4){vdupq_n_f32(o->scale[channel]), vdupq_n_f32(o->bias[channel])};
 }

@@ -1,15 +1,21 @@
 #include "requantize.h"
 
-void pqc_requantize_nhwc_scalar(pqc_sums sums, const pqc_output *o)
+static float value(const pqc_sums *sums, const pqc_output_f32 *o, int pixel, int channel)
+{
+    return pqc_finish((float)sums->acc[pixel * sums->ld + channel], o->scale[channel],
+                      o->bias[channel]);
+}
+
+void pqc_requantize_nhwc_scalar(pqc_sums sums, const pqc_output_f32 *o)
 {
     for (int p = 0; p < sums.pixels; p++)
         for (int c = 0; c < sums.channels; c++)
-            o->y[p * o->pixel_stride + c] = pqc_finish((float)sums.acc[p * sums.ld + c], o, c);
+            o->y[p * o->pixel_stride + c] = value(&sums, o, p, c);
 }
 
-void pqc_requantize_nchw_scalar(pqc_sums sums, const pqc_output *o)
+void pqc_requantize_nchw_scalar(pqc_sums sums, const pqc_output_f32 *o)
 {
     for (int c = 0; c < sums.channels; c++)
         for (int p = 0; p < sums.pixels; p++)
-            o->y[c * o->channel_stride + p] = pqc_finish((float)sums.acc[p * sums.ld + c], o, c);
+            o->y[c * o->channel_stride + p] = value(&sums, o, p, c);
 }
