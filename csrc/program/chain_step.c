@@ -1,41 +1,20 @@
 /* Elementwise chains over images and arrays, one pass over memory.  An operand may have one pixel, one channel, one row or one
  * image for all. */
+#include "chain_block.h"
+#include "parallel.h"
 #include "step.h"
 
-#include "dispatch.h"
-#include "parallel.h"
-
 #include <stdatomic.h>
-#include <string.h>
 
-enum { CHAIN_GRAIN = 1 << 15, MAX_CHANNELS = 1 << 24 };
-
-/* Bytes from an element to the next along each axis; 0 along those on which all share one. */
-typedef struct {
-    pqc_pixels form;
-    char *base;
-    ptrdiff_t n, y, x, c;
-} view;
+enum { CHAIN_GRAIN = 1 << 15 };
 
 typedef struct {
     const pqc_step *step;
     int operands;
-    view operand[PQC_MAX_OPERANDS], output[PQC_MAX_OUTPUTS];
+    pqc_view operand[PQC_MAX_OPERANDS], output[PQC_MAX_OUTPUTS];
     ptrdiff_t n, h, w, c, pixels; /* `pixels` of a block */
     atomic_uint flags;
 } job;
-
-/* What one thread keeps: registers, and which operand without pixels of its own is loaded for what. */
-typedef struct {
-    float space[PQC_MAX_REGISTERS][PQC_BLOCK];
-    float *values[PQC_MAX_REGISTERS];
-    ptrdiff_t loaded[PQC_MAX_OPERANDS]; /* image and first channel, or -1 */
-    ptrdiff_t count[PQC_MAX_OPERANDS];
-} registers;
-
-typedef struct {
-    ptrdiff_t n, y, x, first, pixels, channels;
-} block;
 
 static const pqc_image *operand_of(const pqc_step *s, int i)
 {
@@ -76,28 +55,18 @@ const char *pqc_chain_step_prepare(const pqc_step *s)
     return pqc_chain_check(s->chain, s->chain_length, operands);
 }
 
-static view view_of(const pqc_image *i, char *const *buffers)
-{
-    view v = {.form = i->codes, .base = pqc_image_pixels(i, buffers, 0, 0, 0).at};
-    v.n = i->n > 1 ? pqc_image_size(i) : 0;
-    v.y = i->h > 1 ? pqc_image_row(i) : 0;
-    v.x = i->w > 1 ? i->codes.pixel : 0;
-    v.c = i->c > 1 ? pqc_content_size(i->codes.content) : 0;
-    return v;
-}
-
 /* Whether rows follow each other without a gap, or all are the same. */
-static bool rows_join(const view *v, ptrdiff_t w)
+static bool rows_join(const pqc_view *v, ptrdiff_t w)
 {
     return v->y == w * v->x;
 }
 
-static bool images_join(const view *v, ptrdiff_t h)
+static bool images_join(const pqc_view *v, ptrdiff_t h)
 {
     return v->n == h * v->y;
 }
 
-typedef bool join_fn(const view *, ptrdiff_t);
+typedef bool join_fn(const pqc_view *, ptrdiff_t);
 
 static bool all_join(const job *j, join_fn *join, ptrdiff_t size)
 {
@@ -109,9 +78,29 @@ static bool all_join(const job *j, join_fn *join, ptrdiff_t size)
     return all;
 }
 
-/* Images without borders are one row. */
+/* Rows become pixels of a row, if `pixels`, and images rows. */
+static void shift(job *j, bool pixels)
+{
+    pqc_view *views[] = {j->operand, j->output};
+    int counts[] = {j->operands, j->step->outputs};
+    for (int k = 0; k < 2; k++)
+        for (pqc_view *v = views[k]; v < views[k] + counts[k]; v++) {
+            v->x = pixels ? v->y : v->x;
+            v->y = v->n;
+            v->n = 0;
+        }
+    j->w = pixels ? j->h : j->w;
+    j->h = j->n;
+    j->n = 1;
+}
+
+/* Images without borders are one row, and so are those of one pixel. */
 static void join_axes(job *j)
 {
+    while (j->w == 1 && j->h * j->n > 1)
+        shift(j, true);
+    if (j->h == 1 && j->n > 1)
+        shift(j, false);
     if (j->n > 1 && all_join(j, images_join, j->h)) {
         j->h *= j->n;
         j->n = 1;
@@ -122,77 +111,15 @@ static void join_axes(job *j)
     }
 }
 
-static char *at(const view *v, const block *b)
-{
-    return v->base + b->n * v->n + b->y * v->y + b->x * v->x + b->first * v->c;
-}
-
-static bool is_contiguous(const view *v, const block *b)
-{
-    ptrdiff_t size = pqc_content_size(v->form.content);
-    return (v->c == size || b->channels == 1) && (v->x == b->channels * size || b->pixels == 1);
-}
-
-static void repeat(float *x, ptrdiff_t length, ptrdiff_t times)
-{
-    for (ptrdiff_t i = 1; i < times; i++)
-        memcpy(x + i * length, x, (size_t)length * sizeof *x);
-}
-
-/* A pixel's channels, or its one number for all. */
-static void load_pixel(const view *v, const char *from, float *x, ptrdiff_t channels)
-{
-    pqc.decode_f32(&v->form, from, x, v->c ? channels : 1);
-    for (ptrdiff_t c = 1; !v->c && c < channels; c++)
-        x[c] = x[0];
-}
-
-static void load(const view *v, const block *b, int number, registers *r)
-{
-    const char *from = at(v, b);
-    float *x = r->space[number];
-    bool shared = v->x == 0 && v->y == 0;
-    ptrdiff_t count = b->pixels * b->channels, key = (v->n ? b->n : 0) * MAX_CHANNELS + b->first;
-    if (!shared && is_contiguous(v, b)) {
-        bool there = v->form.content == PQC_FLOATS;
-        r->values[number] = there ? (float *)(void *)at(v, b) : x;
-        if (!there)
-            pqc.decode_f32(&v->form, from, x, count);
-        return;
-    }
-    if (shared && r->loaded[number] == key && r->count[number] >= count)
-        return;
-    if (v->x == 0) {
-        load_pixel(v, from, x, b->channels);
-        repeat(x, b->channels, b->pixels);
-    }
-    for (ptrdiff_t p = 0; v->x != 0 && p < b->pixels; p++)
-        load_pixel(v, from + p * v->x, x + p * b->channels, b->channels);
-    r->values[number] = x;
-    r->loaded[number] = shared ? key : -1;
-    r->count[number] = count;
-}
-
-static unsigned store(const view *v, const block *b, const float *x)
-{
-    char *to = at(v, b);
-    unsigned flags = 0;
-    if (is_contiguous(v, b))
-        return pqc.encode_f32(&v->form, x, to, b->pixels * b->channels);
-    for (ptrdiff_t p = 0; p < b->pixels; p++)
-        flags |= pqc.encode_f32(&v->form, x + p * b->channels, to + p * v->x, b->channels);
-    return flags;
-}
-
-static unsigned run_block(const job *j, const block *b, registers *r)
+static unsigned run_block(const job *j, const pqc_chain_block *b, pqc_registers *r)
 {
     const pqc_step *s = j->step;
     unsigned flags = 0;
     for (int i = 0; i < j->operands; i++)
-        load(&j->operand[i], b, i, r);
+        pqc_chain_load(&j->operand[i], b, i, r);
     const float *y = pqc_chain_run(s->chain, s->chain_length, r->values, b->pixels * b->channels);
     for (int i = 0; i < s->outputs; i++)
-        flags |= store(&j->output[i], b, y);
+        flags |= pqc_chain_store(&j->output[i], b, y);
     return flags;
 }
 
@@ -200,15 +127,12 @@ static unsigned run_block(const job *j, const block *b, registers *r)
 static void run_blocks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
-    registers r;
+    pqc_registers r;
     unsigned flags = 0;
     ptrdiff_t blocks = pqc_div_round_up(j->w, j->pixels);
-    for (int i = 0; i < PQC_MAX_REGISTERS; i++)
-        r.values[i] = r.space[i];
-    for (int i = 0; i < PQC_MAX_OPERANDS; i++)
-        r.loaded[i] = -1;
+    pqc_registers_begin(&r);
     for (ptrdiff_t task = begin; task < end; task++) {
-        block b = {.n = task / blocks / j->h, .y = task / blocks % j->h};
+        pqc_chain_block b = {.n = task / blocks / j->h, .y = task / blocks % j->h};
         b.x = task % blocks * j->pixels;
         b.pixels = pqc_min(j->pixels, j->w - b.x);
         for (; b.first < j->c; b.first += PQC_BLOCK) {
@@ -224,9 +148,9 @@ unsigned pqc_chain_step_run(const pqc_step *s, char *const *buffers)
     const pqc_image *to = &s->output[0];
     job j = {.step = s, .operands = operands_of(s), .n = to->n, .h = to->h, .w = to->w, .c = to->c};
     for (int i = 0; i < j.operands; i++)
-        j.operand[i] = view_of(operand_of(s, i), buffers);
+        j.operand[i] = pqc_view_of(operand_of(s, i), buffers);
     for (int i = 0; i < s->outputs; i++)
-        j.output[i] = view_of(&s->output[i], buffers);
+        j.output[i] = pqc_view_of(&s->output[i], buffers);
     join_axes(&j);
     j.pixels = pqc_max(PQC_BLOCK / j.c, 1);
     ptrdiff_t tasks = j.n * j.h * pqc_div_round_up(j.w, j.pixels);

@@ -1,5 +1,4 @@
-#include "step.h"
-
+#include "conv_tail.h"
 #include "dispatch.h"
 #include "igemm_mblock.h"
 #include "parallel.h"
@@ -76,7 +75,7 @@ static void set_offsets(const pqc_step *s)
         }
 }
 
-/* The output stage, without addresses. */
+/* The output stage, without addresses; before a chain it ends in floats. */
 pqc_output pqc_conv_step_finish(const pqc_step *s)
 {
     const pqc_weights *w = s->weights;
@@ -89,8 +88,9 @@ pqc_output pqc_conv_step_finish(const pqc_step *s)
                     .hard_swish = s->hard_swish,
                     .known = s->known,
                     .residual = s->residual.codes,
-                    .outputs = s->outputs};
-    for (int i = 0; i < s->outputs; i++)
+                    .outputs = s->chain_length ? 1 : s->outputs};
+    f.output[0].content = PQC_FLOATS;
+    for (int i = 0; i < s->outputs && !s->chain_length; i++)
         f.output[i] = s->output[i].codes;
     return f;
 }
@@ -100,6 +100,8 @@ const char *pqc_conv_step_prepare(pqc_step *s)
     const char *why = s->weights ? pqc_window_check(s) : "weights expected";
     if (!why)
         why = check_images(s);
+    if (!why && s->chain_length)
+        why = pqc_tail_check(s);
     if (why)
         return why;
     const pqc_image *in = &s->input, *out = &s->output[0];
@@ -181,25 +183,30 @@ pqc_output pqc_conv_step_finish_at(const pqc_step *s, char *const *buffers, ptrd
                                    ptrdiff_t y, ptrdiff_t x, ptrdiff_t channel)
 {
     pqc_output f = pqc_conv_step_finish(s);
+    if (s->chain_length)
+        f.outputs = 0;
     if (s->residual.codes.content != PQC_NOTHING)
         f.residual = pqc_image_pixels(&s->residual, buffers, n, y, x);
-    for (int i = 0; i < s->outputs; i++)
+    for (int i = 0; i < f.outputs; i++)
         f.output[i] = pqc_image_pixels(&s->output[i], buffers, n, y, x);
     return pqc_output_from(&f, channel);
 }
 
 /* The output stage, a row of pixels at a time: between rows lie borders. */
-static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_t ld)
+static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_t ld,
+                       pqc_tail *tail)
 {
     const pqc_step *s = j->step;
-    ptrdiff_t width = s->output[0].w,
-              channel = t->group * s->weights->shape.out + PQC_NR * t->panel;
+    ptrdiff_t width = s->output[0].w;
+    pqc_results r = {.n = t->image,
+                     .channel = t->group * s->weights->shape.out + PQC_NR * t->panel,
+                     .channels = t->channels};
     unsigned flags = 0;
-    for (ptrdiff_t done = 0, run; done < t->pixels; done += run) {
-        ptrdiff_t y = (t->first + done) / width, x = (t->first + done) % width;
-        run = pqc_min(width - x, t->pixels - done);
-        pqc_output f = pqc_conv_step_finish_at(s, j->buffers, t->image, y, x, channel);
-        flags |= pqc.finish_nhwc(acc + done * ld, ld, (int)run, t->channels, &f);
+    for (int done = 0; done < t->pixels; done += r.pixels) {
+        r.y = (t->first + done) / width;
+        r.x = (t->first + done) % width;
+        r.pixels = (int)pqc_min(width - r.x, t->pixels - done);
+        flags |= pqc_tail_finish(tail, &r, acc + done * ld, ld);
     }
     return flags;
 }
@@ -209,14 +216,16 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
     _Alignas(64) int32_t acc[PQC_MAX_MC * PQC_NR];
+    pqc_tail tail;
     const pqc_image *in = &j->step->input;
     const char *base = j->buffers[in->buffer] + in->offset;
     unsigned flags = 0;
+    pqc_tail_begin(&tail, j->step, j->buffers);
     for (ptrdiff_t i = begin; i < end; i++) {
         task t = task_of(j, i);
         const char *x = base + t.image * pqc_image_size(in);
         ptrdiff_t ld = multiply(j->step, &t, (const uint8_t *)x, acc);
-        flags |= finish(j, &t, acc, ld);
+        flags |= finish(j, &t, acc, ld, &tail);
     }
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }

@@ -1,7 +1,6 @@
 /* Convolutions by tiles of 16 pixels (igemm_nhwc.h), straight from the image: a tile's pixels are equally spaced. */
-#include "step.h"
-
 #include "cache_sizes.h"
+#include "conv_tail.h"
 #include "dispatch.h"
 #include "parallel.h"
 
@@ -16,7 +15,9 @@ enum {
     MAX_AHEAD = 16,  /* rows of weights that are fetched with a tile of K */
     MIN_TASKS = 8,   /* of a convolution, if it has so many */
     MIN_USE = 5,     /* a fifth of the products should be wanted */
-    MAX_PIXELS = MAX_MBLOCK * PQC_TILE
+    MAX_PIXELS = MAX_MBLOCK * PQC_TILE,
+    CHAIN_PAIRS =
+        PQC_NR / PQC_TILE_PAIR, /* of vectors of a task whose results go through a chain */
 };
 
 /* Pixels are counted with those that are not wanted: `pitch` from a row to the next. */
@@ -87,11 +88,14 @@ static void split(job *j)
     ptrdiff_t tiles = j->step->tiling.tiles, images = j->step->input.n * w->shape.groups;
     j->pairs = pqc_div_round_up(w->padded_out, PQC_TILE_PAIR);
     j->ahead = w->padded_out * w->k * 4 > PQC_L2_TILE_WEIGHTS;
-    ptrdiff_t most = j->ahead ? MAX_MBLOCK : MBLOCK;
+    bool chain = j->step->chain_length > 0;
+    ptrdiff_t most = j->ahead && !chain ? MAX_MBLOCK : MBLOCK;
     j->mblocks = pqc_div_round_up(tiles, most);
     j->mblock = pqc_round_up(pqc_div_round_up(tiles, j->mblocks), 2);
     j->mblocks = pqc_div_round_up(tiles, j->mblock);
     j->parts = pqc_clamp(MIN_TASKS / (j->mblocks * images), 1, j->pairs);
+    if (chain)
+        j->parts = pqc_max(j->parts, pqc_div_round_up(j->pairs, CHAIN_PAIRS));
     if (j->ahead)
         j->parts = j->pairs;
     j->pixels = (pqc_tile_pixels){.pixel = j->step->x.stride * j->step->input.codes.pixel,
@@ -124,7 +128,8 @@ static int add_pixels(const pqc_step *s, mblock *b, int pixels, ptrdiff_t row, p
 {
     for (ptrdiff_t i = 0; i < count; i++)
         b->row[pixels + i] = (uint8_t)(row + i);
-    for (int n = s->residual.codes.content == PQC_NOTHING; n <= s->outputs; n++) {
+    int outputs = s->chain_length ? 0 : s->outputs;
+    for (int n = s->residual.codes.content == PQC_NOTHING; n <= outputs; n++) {
         const pqc_image *image = image_of(s, n);
         ptrdiff_t at = pqc_image_at(image, 0, y, x), pixel = image->codes.pixel;
         for (ptrdiff_t i = 0; i < count; i++)
@@ -178,7 +183,7 @@ static void begin_mblock(const job *j, mblock *b, ptrdiff_t image, ptrdiff_t num
     for (ptrdiff_t pair = 0; 2 * pair < b->tiles; pair++)
         add_pair(j, b, pair);
     b->f = pqc_conv_step_finish(s);
-    for (int i = 0; i < s->outputs; i++) {
+    for (int i = 0; i < s->outputs && !s->chain_length; i++) {
         const pqc_image *out = &s->output[i];
         b->f.output[i].at = j->buffers[out->buffer] + out->offset + image * pqc_image_size(out);
     }
@@ -246,11 +251,47 @@ static void fetch_ahead(const job *j, const mblock *b, ptrdiff_t group, ptrdiff_
     }
 }
 
+/* Before a chain, the results of an M-block and of some channels are floats that lie together. */
+typedef struct {
+    pqc_tail tail;
+    _Alignas(64) float results[MBLOCK * PQC_TILE * PQC_NR];
+} chained;
+
+static void begin_chain(mblock *b, chained *c, ptrdiff_t channel, ptrdiff_t channels)
+{
+    ptrdiff_t pixel = channels * (ptrdiff_t)sizeof *c->results;
+    for (ptrdiff_t i = 0; i < b->begin[pqc_div_round_up(b->tiles, 2)]; i++)
+        b->offset[1][i] = i * pixel - channel * (ptrdiff_t)sizeof *c->results;
+    b->f.output[0].at = c->results;
+}
+
+/* The results of an M-block, a row of pixels at a time. */
+static unsigned end_chain(const job *j, const mblock *b, chained *c, ptrdiff_t channel,
+                          ptrdiff_t channels)
+{
+    ptrdiff_t pitch = j->step->tiling.pitch, width = j->step->output[0].w;
+    ptrdiff_t at = b->first * PQC_TILE, end = at + b->tiles * PQC_TILE;
+    pqc_results r = {.n = b->image, .channel = channel, .channels = (int)channels};
+    float *results = c->results;
+    unsigned flags = 0;
+    end = pqc_min(end, j->step->output[0].h * pitch);
+    for (; at < end; at += pitch - r.x) {
+        r.y = at / pitch;
+        r.x = at % pitch;
+        r.pixels = (int)pqc_clamp(width - r.x, 0, end - at);
+        flags |= pqc_tail_chain(&c->tail, &r, results);
+        results += r.pixels * channels;
+    }
+    return flags;
+}
+
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
     const pqc_weights_shape *shape = &j->step->weights->shape;
     mblock b;
+    chained c;
+    pqc_tail_begin(&c.tail, j->step, j->buffers);
     pqc_tile_pending pending;
     b.number = b.image = -1;
     pending.turn = pending.done = 0;
@@ -269,7 +310,11 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
         ptrdiff_t first = pqc_part_begin(j->pairs, j->parts, part);
         ptrdiff_t pairs = pqc_part_begin(j->pairs, j->parts, part + 1) - first;
         ptrdiff_t rows = pqc_div_round_up(b.tiles, 2);
-        ptrdiff_t pair = first, n = 0;
+        ptrdiff_t pair = first, n = 0, channel = PQC_TILE_PAIR * first;
+        ptrdiff_t channels = pqc_min(PQC_TILE_PAIR * pairs, shape->out - channel);
+        channel += group * shape->out;
+        if (j->step->chain_length)
+            begin_chain(&b, &c, channel, channels);
         for (ptrdiff_t at = 0; at < pairs * rows; at++) {
             pqc_tile_weights weights = weights_of(j, group, pair);
             next.first &= i == begin && n == 0;
@@ -285,6 +330,10 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
                 pair = first;
                 n++;
             }
+        }
+        if (j->step->chain_length) {
+            j->kernels->flush(&pending);
+            pending.flags |= end_chain(j, &b, &c, channel, channels);
         }
     }
     j->kernels->flush(&pending);

@@ -1,6 +1,5 @@
 /* Depthwise convolutions of a program: bands of an output's rows, 64 channels at a time. */
-#include "step.h"
-
+#include "conv_tail.h"
 #include "dispatch.h"
 #include "igemm_mblock.h"
 #include "parallel.h"
@@ -52,38 +51,31 @@ static void multiply(const pqc_step *s, const task *t, char *const *buffers, int
     pqc.dwconv_nhwc(&g, acc);
 }
 
-static void move_down(pqc_pixels *pixels, const pqc_image *image)
-{
-    pixels->at = (char *)pixels->at + pqc_image_row(image);
-}
-
-/* Whether the pixels of whole rows follow on each other everywhere, without a border between them. */
+/* Whether the pixels of whole rows follow on each other everywhere, without a border between them; not before a chain, whose
+ * operands rows may share. */
 static bool rows_follow_on(const pqc_step *s)
 {
-    bool follow =
-        s->residual.codes.content == PQC_NOTHING || s->residual.left + s->residual.right == 0;
+    bool plain = s->residual.codes.content == PQC_NOTHING;
+    bool follow = !s->chain_length && (plain || s->residual.left + s->residual.right == 0);
     for (int i = 0; i < s->outputs; i++)
         follow &= s->output[i].left + s->output[i].right == 0;
     return follow;
 }
 
 /* The output stage, a row of pixels at a time, or all of them. */
-static unsigned finish(const job *j, const task *t, const int32_t *acc)
+static unsigned finish(const job *j, const task *t, const int32_t *acc, pqc_tail *tail)
 {
-    const pqc_step *s = j->step;
     ptrdiff_t first = PQC_NR * t->panel;
-    int channels = (int)pqc_min(s->weights->shape.groups - first, PQC_NR);
-    pqc_output f = pqc_conv_step_finish_at(s, j->buffers, t->image, t->row, t->column, first);
-    if (j->spans == 1 && j->together)
-        return pqc.finish_nhwc(acc, PQC_NR, (int)(t->rows * t->columns), channels, &f);
+    bool all = j->spans == 1 && j->together;
+    pqc_results r = {.n = t->image,
+                     .y = t->row,
+                     .x = t->column,
+                     .channel = first,
+                     .pixels = (int)(all ? t->rows * t->columns : t->columns),
+                     .channels = (int)pqc_min(j->step->weights->shape.groups - first, PQC_NR)};
     unsigned flags = 0;
-    for (ptrdiff_t i = 0; i < t->rows; i++, acc += t->columns * PQC_NR) {
-        flags |= pqc.finish_nhwc(acc, PQC_NR, (int)t->columns, channels, &f);
-        if (f.residual.content != PQC_NOTHING)
-            move_down(&f.residual, &s->residual);
-        for (int k = 0; k < s->outputs; k++)
-            move_down(&f.output[k], &s->output[k]);
-    }
+    for (; r.y < t->row + (all ? 1 : t->rows); r.y++, acc += t->columns * PQC_NR)
+        flags |= pqc_tail_finish(tail, &r, acc, PQC_NR);
     return flags;
 }
 
@@ -106,11 +98,13 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
     _Alignas(64) int32_t acc[MAX_SUMS];
+    pqc_tail tail;
     unsigned flags = 0;
+    pqc_tail_begin(&tail, j->step, j->buffers);
     for (ptrdiff_t i = begin; i < end; i++) {
         task t = task_of(j, i);
         multiply(j->step, &t, j->buffers, acc);
-        flags |= finish(j, &t, acc);
+        flags |= finish(j, &t, acc, &tail);
     }
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }

@@ -60,7 +60,8 @@ typedef struct {
     const pqc_weights *next;    /* of a later step, which may be fetched meanwhile; or NULL */
     float low, high, second_low, second_high;
     bool hard_swish;
-    pqc_image more[PQC_MAX_OPERANDS - 2]; /* operands of chains beside input and residual */
+    /* Operands of chains beside input and residual; of a convolution's chain, beside its results. */
+    pqc_image more[PQC_MAX_OPERANDS - 2];
     const pqc_chain_op *chain;
     ptrdiff_t chain_length;
     double epsilon;    /* of layer normalisation */
@@ -88,7 +89,8 @@ static inline ptrdiff_t pqc_step_runs(const pqc_step *step)
     return w->kh * (w->merged ? 1 : w->kw);
 }
 
-/* Of convolutions: the output stage, but for where it reads and writes, and from a pixel and a channel on; its way by tiles. */
+/* Of convolutions: the output stage, but for where it reads and writes, and from a pixel and a channel on (before a chain without
+ * the output); its way by tiles. */
 pqc_output pqc_conv_step_finish(const pqc_step *step);
 pqc_output pqc_conv_step_finish_at(const pqc_step *step, char *const *buffers, ptrdiff_t n,
                                    ptrdiff_t y, ptrdiff_t x, ptrdiff_t channel);

@@ -1,6 +1,7 @@
 /* Convolutions of programs, whole steps: sums by the definition, then the output stage, which has a test of its own. */
 #include "check.h"
 #include "dispatch.h"
+#include "elementary/elementary_scalar.h"
 #include "step.h"
 #include "tests.h"
 
@@ -65,7 +66,30 @@ static void add_image(pqc_image *i, pqc_content content, ptrdiff_t *end, ptrdiff
     *end = pqc_round_up(*end + i->n * pqc_image_size(i) + slack, 64);
 }
 
-static void describe(pqc_step *s, const pqc_weights_shape *w, ptrdiff_t *bytes)
+/* A chain behind the convolution, an operand of which has one pixel, or one channel, or its own of everything. */
+static void add_chain(pqc_step *s, pqc_chain_op *ops, ptrdiff_t *bytes)
+{
+    static const pqc_chain_op kept[] = {
+        {PQC_CHAIN_SIGMOID, 0, 0, 4, 0}, {PQC_CHAIN_MUL, 4, 0, 5, 0}, {PQC_CHAIN_ADD, 5, 1, 4, 0}};
+    pqc_image operand = s->output[0];
+    operand.codes = (pqc_pixels){0};
+    operand.top = operand.right = 0;
+    if (random_bits() % 2)
+        operand.h = operand.w = 1;
+    if (random_bits() % 4 == 0)
+        operand.c = 1;
+    if (random_bits() % 2)
+        operand.n = 1;
+    memcpy(ops, kept, sizeof kept);
+    s->chain = ops;
+    s->chain_length = random_bits() % 2 ? 3 : 2;
+    if (s->chain_length == 3) {
+        s->more[0] = operand;
+        add_image(&s->more[0], random_bits() % 2 ? PQC_S16_CODES : PQC_U8_CODES, bytes, 0);
+    }
+}
+
+static void describe(pqc_step *s, const pqc_weights_shape *w, pqc_chain_op *ops, ptrdiff_t *bytes)
 {
     ptrdiff_t h = between(1, 9), width = between(1, 21), n = between(1, 2);
     ptrdiff_t after_y = between(0, w->kh - 1), after_x = between(0, w->kw - 1);
@@ -96,6 +120,8 @@ static void describe(pqc_step *s, const pqc_weights_shape *w, ptrdiff_t *bytes)
         }
         add_image(&s->output[i], content, bytes, 0);
     }
+    if (random_bits() % 3 == 0)
+        add_chain(s, ops, bytes);
     s->input = (pqc_image){.codes.zero = w->zero,
                            .n = n,
                            .h = h,
@@ -128,6 +154,31 @@ static int64_t exact_sum(const room *r, const pqc_step *s, char *const *buffers,
     return sum;
 }
 
+/* A pixel's results through the chain: operations on one float each, by their names. */
+static unsigned expect_chain(const pqc_step *s, char *const *buffers, ptrdiff_t n, ptrdiff_t y,
+                             ptrdiff_t x, const float *results)
+{
+    unsigned flags = 0;
+    for (ptrdiff_t c = 0; c < s->output[0].c; c++) {
+        float given = results[c], product = 0, value = pqc_sigmoid_of(given);
+        product = value * given;
+        const pqc_image *more = &s->more[0];
+        if (s->chain_length == 3) {
+            pqc_pixels from = pqc_image_pixels(more, buffers, more->n > 1 ? n : 0,
+                                               more->h > 1 ? y : 0, more->w > 1 ? x : 0);
+            ptrdiff_t at = more->c > 1 ? c * pqc_content_size(from.content) : 0;
+            pqc_decode_f32_scalar(&from, (char *)from.at + at, &value, 1);
+            product = product + value;
+        }
+        for (int i = 0; i < s->outputs; i++) {
+            pqc_pixels to = pqc_image_pixels(&s->output[i], buffers, n, y, x);
+            char *at = (char *)to.at + c * pqc_content_size(to.content);
+            flags |= pqc_encode_f32_scalar(&to, &product, at, 1);
+        }
+    }
+    return flags;
+}
+
 /* What the images hold afterwards: computed in place, pixel by pixel. */
 static unsigned expect_step(room *r, const pqc_step *s, char *const *buffers)
 {
@@ -144,9 +195,14 @@ static unsigned expect_step(room *r, const pqc_step *s, char *const *buffers)
                     r->acc[c] = (int32_t)exact_sum(r, s, buffers, n, y, x, c);
                 if (s->residual.codes.content != PQC_NOTHING)
                     f.residual = pqc_image_pixels(&s->residual, buffers, n, y, x);
-                for (int i = 0; i < s->outputs; i++)
+                for (int i = 0; i < s->outputs && !s->chain_length; i++)
                     f.output[i] = pqc_image_pixels(&s->output[i], buffers, n, y, x);
+                float results[MAX_OUT];
+                if (s->chain_length)
+                    f.output[0].at = results;
                 flags |= pqc_finish_nhwc_scalar(r->acc, MAX_OUT, 1, (int)out->c, &f);
+                if (s->chain_length)
+                    flags |= expect_chain(s, buffers, n, y, x, results);
             }
     return flags;
 }
@@ -204,7 +260,8 @@ static void check_case(room *r)
                   .second_low = -INFINITY,
                   .second_high = INFINITY,
                   .hard_swish = random_bits() % 8 == 0};
-    describe(&s, &shape, &bytes);
+    pqc_chain_op ops[3];
+    describe(&s, &shape, ops, &bytes);
     if (s.residual.codes.content != PQC_NOTHING && random_bits() % 2)
         s.second_low = 0;
     s.offset = malloc((size_t)pqc_step_offsets(&s) * sizeof *s.offset);

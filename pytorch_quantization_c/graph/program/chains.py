@@ -15,7 +15,7 @@ from ..notes import NUMPY
 from .layers import codes_of
 from .operations import MAX_CHAIN, MAX_OPERANDS, MAX_REGISTERS, ChainOp
 
-__all__ = ["Chained", "chains_of", "is_float"]
+__all__ = ["Chained", "chains_of", "has_same_shape", "is_float"]
 
 Term = int | float
 """What an operation reads: the number of a value, or a number itself."""
@@ -185,8 +185,10 @@ class Chained:
         operations: what it does with them.
     """
 
-    def __init__(self, steps: Sequence[Any]) -> None:
+    def __init__(self, steps: Sequence[Any], first: ir.Value | None = None) -> None:
         builder = _Builder()
+        if first is not None:
+            builder.operand(first)
         for step in steps:
             builder.add(step.node)
         self.steps, self.operands = list(steps), builder.operands
@@ -221,7 +223,7 @@ def _is_elementwise(step: Any) -> bool:
             and all(value is None or value.const_value is not None or is_float(value) for value in node.inputs))
 
 
-def _same_shape(a: ir.Value, b: ir.Value) -> bool:
+def has_same_shape(a: ir.Value, b: ir.Value) -> bool:
     """Whether two values are known to have one shape."""
     if a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
         return False
@@ -265,6 +267,6 @@ def _grown(chain: Chained, able: dict[ir.Value, Any], counts: Counter[ir.Value],
         tried.add(step)
         value = step.outputs[0]
         reads = sum(list(each.reads).count(value) for each in inside)
-        if reads == counts[value] and _same_shape(value, chain.output):
+        if reads == counts[value] and has_same_shape(value, chain.output):
             made = _built(sorted([*inside, step], key=order.__getitem__))
             chain = chain if made is None else made

@@ -44,6 +44,7 @@ from .operations import (
 )
 from .pooling import average_of, pixels_first, row_of
 from .row_functions import row_function
+from .tails import tails_of
 
 __all__ = ["lower"]
 
@@ -62,6 +63,9 @@ class _Lowering:
         self.chains = chains_of(self.plan.steps, self.graph.outputs, self.inside)
         self.inside.update(step for chain in self.chains.values() for step in chain.steps)
         self.images = image_values(self.plan.steps, self.fused)
+        self.tails = tails_of(self.plan.steps, self.graph.outputs, self.fused, self.chains, self.images)
+        followed = {tail.layer for tail in self.tails.values()}
+        self.fused = {step: each for step, each in self.fused.items() if each not in followed}
         self.more_constants: dict[int, Any] = {}
 
     # Demands
@@ -109,9 +113,10 @@ class _Lowering:
     def run(self) -> Lowered:
         outputs = {value.name or "": self.want(value).value for value in self.graph.outputs}
         for step in reversed(self.plan.steps):
-            fused = self.fused.get(step)
-            if fused is not None:
-                self.lower_layer(fused)
+            if step in self.tails:
+                self.lower_layer(*self.tails[step])
+            elif step in self.fused:
+                self.lower_layer(self.fused[step])
             elif step in self.chains:
                 self.lower_chain(self.chains[step])
             elif step not in self.inside:
@@ -130,8 +135,9 @@ class _Lowering:
                     self.operations.append(Import(f"{value.name}", self.number(value), key))
                     self.want(value)
 
-    def lower_layer(self, fused: Fused) -> None:
-        layer, value, stored = fused.layer, fused.output, self.split(fused.output, fused.layer.matrix)
+    def lower_layer(self, fused: Fused, chain: Chained | None = None) -> None:
+        layer, value = fused.layer, fused.output if chain is None else chain.output
+        stored = self.split(value, layer.matrix)
         if not stored:
             return
         name = fused.step.node.name or value.name or ""
@@ -145,6 +151,11 @@ class _Lowering:
         self.operations.append(conv)
         if fused.residual is not None:
             conv.residual = self.want_residual(fused.residual)
+        if chain is not None:
+            conv.chain = chain.operations
+            rank = None if layer.matrix else rank_of(value)
+            conv.operands = [self.constant(each, rank) if not isinstance(each, ir.Value) else
+                             self.want_operand(each, not layer.matrix) for each in chain.operands[1:]]
         conv.input = self.want(fused.step.reads[0], layer.codes, layer.matrix)
 
     def split(self, value: ir.Value, matrix: bool) -> list[Key]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from .calls import Call
 
-__all__ = ["CHAIN_KINDS", "FLOATS", "MAX_CHAIN", "MAX_OPERANDS", "MAX_OUTPUTS", "MAX_REGISTERS", "Average", "Chain",
+__all__ = ["CHAIN_KINDS", "FLOATS", "MAX_CHAIN", "MAX_OPERANDS", "MAX_OUTPUTS", "MAX_REGISTERS",
+           "MAX_TAIL_OPERANDS", "Average", "Chain",
            "ChainOp", "Clamp", "Codes", "Concat", "Conv", "Export", "Flat", "Form", "Import", "Key", "Operation",
            "Pool", "Python", "Rearranged", "Rows", "Window", "array_of"]
 
@@ -18,6 +19,7 @@ F32, U8, S16 = 1, 2, 3  # as pqc_content
 MOST_TAPS = 65535  # of a window, and pixels before or after an image
 MAX_OUTPUTS = 3  # PQC_MAX_OUTPUTS
 MAX_OPERANDS, MAX_REGISTERS, MAX_CHAIN = 4, 10, 64  # as in chain.h
+MAX_TAIL_OPERANDS = 2  # of a layer's chain, beside its results
 CHAIN_KINDS = ("add", "sub", "mul", "div", "max", "min", "prelu", "add_number", "mul_number", "div_number",
                "max_number", "min_number", "at_least", "at_most", "from_number", "over", "leaky_relu", "hard_swish",
                "neg", "abs", "sqrt", "round", "sigmoid", "tanh", "erf")  # as pqc_chain_kind
@@ -149,6 +151,21 @@ class Export(Operation):
         return [array_of(self.value)]
 
 
+class ChainOp(NamedTuple):
+    """An operation of a chain on registers: `to` gets what `kind` makes of a and b, or of a and `number`."""
+
+    kind: str
+    a: int
+    b: int
+    to: int
+    number: float = 0.0
+
+    def check(self) -> None:
+        """ValueError for an operation that there is not."""
+        if self.kind not in CHAIN_KINDS:
+            raise ValueError(f"expected an operation among {', '.join(CHAIN_KINDS)}, got {self.kind[:40]}")
+
+
 @dataclass(eq=False)
 class Conv(Operation):
     """A convolution, or a product with a matrix, and its output stage.
@@ -156,6 +173,7 @@ class Conv(Operation):
     weight: int8 (outputs, height, width, inputs of a group).
     scale, bias: float32, for each output; the scale takes that of the input in.
     first, second: clamps before and after the residual is added; hard_swish: behind the first.
+    chain: elementwise operations on all that, in the first register, and on `operands`, in those behind it.
     """
 
     input: Key
@@ -170,6 +188,8 @@ class Conv(Operation):
     second: Clamp = Clamp()
     hard_swish: bool = False
     outputs: list[Key] = field(default_factory=list)
+    chain: list[ChainOp] = field(default_factory=list)
+    operands: list[Key] = field(default_factory=list)
 
     @property
     def depthwise(self) -> bool:
@@ -182,7 +202,7 @@ class Conv(Operation):
         return self.groups == 1 and self.x.dilation == 1 and self.x.kernel > 1 and self.weight.shape[3] % 4 != 0
 
     def reads(self) -> list[Key]:
-        return [self.input, *([] if self.residual is None else [self.residual])]
+        return [self.input, *([] if self.residual is None else [self.residual]), *self.operands]
 
     def writes(self) -> list[Key]:
         return self.outputs
@@ -195,6 +215,8 @@ class Conv(Operation):
         if self.groups < 1 or outputs[0] % self.groups or (self.scale.shape, self.bias.shape) != (outputs,) * 2:
             raise ValueError(f"expected a scale and a bias for each of {outputs[0]} outputs in groups, got "
                              f"{list(self.scale.shape)}, {list(self.bias.shape)} and {self.groups} groups")
+        if len(self.operands) > (MAX_TAIL_OPERANDS if self.chain else 0):
+            raise ValueError(f"expected at most {MAX_TAIL_OPERANDS} operands of a chain, got {len(self.operands)}")
 
 
 @dataclass(eq=False)
@@ -263,21 +285,6 @@ class Flat(Operation):
 
     def writes(self) -> list[Key]:
         return [self.output]
-
-
-class ChainOp(NamedTuple):
-    """An operation of a chain on registers: `to` gets what `kind` makes of a and b, or of a and `number`."""
-
-    kind: str
-    a: int
-    b: int
-    to: int
-    number: float = 0.0
-
-    def check(self) -> None:
-        """ValueError for an operation that there is not."""
-        if self.kind not in CHAIN_KINDS:
-            raise ValueError(f"expected an operation among {', '.join(CHAIN_KINDS)}, got {self.kind[:40]}")
 
 
 @dataclass(eq=False)

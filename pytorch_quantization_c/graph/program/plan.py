@@ -24,7 +24,7 @@ from .operations import (
     Rows,
 )
 from .segments import Segment
-from .shapes import Dims, of_four_axes, shapes_of
+from .shapes import Dims, of_four_axes, of_operand, shapes_of
 from .tables import Image, Tables
 
 __all__ = ["Border", "Plan", "bind"]
@@ -134,6 +134,14 @@ class _Binder:
         return [image if key.form is not None else image._replace(nchw=False, dims=of_four_axes([image.dims.shape])[0])
                 for key, image in zip(keys, images, strict=True)]
 
+    def _operand(self, each: Conv, key: Key) -> Image:
+        """An operand of a layer's chain; arrays as images of four axes."""
+        image = self.image(key)
+        if key.form is not None and not key.matrix:
+            return image
+        dims = of_operand(self.dims[key], self.dims[each.outputs[0]])
+        return image._replace(nchw=False, dims=dims, pixel=dims.c * image.codes.size)
+
     def add(self, tables: Tables, each: Operation) -> None:
         image = self.image
         if isinstance(each, Import):
@@ -146,7 +154,7 @@ class _Binder:
             x = self.dims[each.input]
             residual = None if each.residual is None else image(each.residual)
             tables.conv(each, image(each.input), residual, [image(key) for key in each.outputs],
-                        each.y.pads(x.h)[0], each.x.pads(x.w)[0])
+                        each.y.pads(x.h)[0], each.x.pads(x.w)[0], [self._operand(each, key) for key in each.operands])
         elif isinstance(each, Pool):
             x = self.dims[each.input]
             target = image(each.output)._replace(codes=each.input.form or FLOATS)  # which may be clamped more

@@ -24,7 +24,7 @@ from .operations import (
 )
 from .segments import Segment
 
-__all__ = ["Dims", "Unsupported", "dims_of", "of_four_axes", "shapes_of"]
+__all__ = ["Dims", "Unsupported", "dims_of", "of_four_axes", "of_operand", "shapes_of"]
 
 MOST = 2 ** 31 - 1
 MAX_ROW = 4096  # PQC_MAX_ROW
@@ -88,7 +88,21 @@ def _conv(each: Conv, dims: dict[Key, Dims]) -> Dims:
     made = x._replace(h=_outputs(each.y, x.h), w=_outputs(each.x, x.w), c=each.weight.shape[0])
     if each.residual is not None and dims[each.residual] != made:
         raise Unsupported("arrays of several shapes that are added")
+    for key in each.operands:
+        of_operand(dims[key], made)
     return made
+
+
+def of_operand(x: Dims, made: Dims) -> Dims:
+    """An operand of a layer's chain as images that broadcast to what the layer makes. Unsupported if it does not."""
+    shape = x.shape if x.lead is not None else x[:4]
+    if made.lead is not None and math.prod(shape[:-1]) == made.w:
+        shape = 1, 1, made.w, x.c  # a number for each of the layer's
+    shape = (1,) * (4 - len(shape)) + shape
+    found = Dims(*shape) if len(shape) == 4 else None
+    if found is None or any(size not in (1, of) for size, of in zip(found[:4], made[:4], strict=True)):
+        raise Unsupported(f"an operand of shape {x.shape} for {made.shape}")
+    return found
 
 
 def _concat(each: Concat, dims: dict[Key, Dims]) -> Dims:

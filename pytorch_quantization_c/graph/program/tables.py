@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .operations import CHAIN_KINDS, Average, Chain, Clamp, Codes, Conv, Pool, Rearranged, Rows, Window
+from .operations import CHAIN_KINDS, Average, Chain, ChainOp, Clamp, Codes, Conv, Pool, Rearranged, Rows, Window
 from .shapes import Dims
 
 __all__ = ["Image", "Tables"]
@@ -24,6 +24,7 @@ __all__ = ["Image", "Tables"]
  SHUFFLE) = range(13)  # pqc_step_kind
 NONE = -1
 NO_WINDOW = Window(1)
+KINDS = {kind: number for number, kind in enumerate(CHAIN_KINDS)}
 
 
 class Image(NamedTuple):
@@ -74,6 +75,10 @@ class Tables:
                            *([self._image(image) for image in more] + [NONE] * 2)[:2], len(self.chains) - chain, chain])
         self.clamps.append([bound for clamp in clamps for bound in clamp])
 
+    def _operations(self, operations: Sequence[ChainOp]) -> None:
+        self.chains.extend([KINDS[kind], a, b, to] for kind, a, b, to, _ in operations)
+        self.numbers.extend(operation.number for operation in operations)
+
     def move(self, kind: int, source: Image, target: Image) -> None:
         """An import, an export or a copy."""
         self._step(kind, source, None, [target])
@@ -84,11 +89,12 @@ class Tables:
                    ((NO_WINDOW._replace(stride=each.y), 0), (NO_WINDOW._replace(stride=each.x), 0)))
 
     def conv(self, each: Conv, source: Image, residual: Image | None, outputs: Sequence[Image], top: int,
-             left: int) -> None:
-        """A convolution with so much padding."""
+             left: int, operands: Sequence[Image]) -> None:
+        """A convolution with so much padding, and the operands of its chain."""
         self._capsules.append(self.weights[each])
+        self._operations(each.chain)
         self._step(CONV, source, residual, outputs, ((each.y, top), (each.x, left)), (each.first, each.second),
-                   len(self._capsules) - 1, each.hard_swish)
+                   len(self._capsules) - 1, each.hard_swish, operands, len(each.chain))
 
     def pool(self, each: Pool, source: Image, target: Image, top: int, left: int) -> None:
         """A pool with so much padding."""
@@ -101,9 +107,7 @@ class Tables:
 
     def chain(self, each: Chain, operands: Sequence[Image], outputs: Sequence[Image]) -> None:
         """An elementwise chain."""
-        kinds = {kind: number for number, kind in enumerate(CHAIN_KINDS)}
-        self.chains.extend([kinds[kind], a, b, to] for kind, a, b, to, _ in each.operations)
-        self.numbers.extend(operation.number for operation in each.operations)
+        self._operations(each.operations)
         self._step(CHAIN, operands[0], operands[1] if len(operands) > 1 else None, outputs, more=operands[2:],
                    chain=len(each.operations))
 

@@ -132,3 +132,12 @@ def test_nan_leads_to_the_interpreter(rng: np.random.Generator) -> None:
     x[0, 1, 2, 3] = np.nan
     found, = graph.compile(int8).run(None, {"x": x})
     assert np.array_equal(found, graph.interpret(int8, {"x": x})[0], equal_nan=True)
+
+
+@pytest.mark.parametrize("make", [of_images, of_rows])
+def test_layers_take_chains(rng: np.random.Generator, make: Any) -> None:
+    """What only a layer's results go through needs no pass of its own."""
+    for name in ("silu", "gelu", "affine"):
+        x = normal(rng, 1, *((3, 9, 7) if make is of_images else (9, 5)))
+        session = graph.compile(quantized(make(rng, name, 19), x))
+        assert "chain" not in [row.kernel for row in session.summary()]

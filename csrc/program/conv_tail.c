@@ -1,0 +1,86 @@
+#include "conv_tail.h"
+
+#include "dispatch.h"
+
+static int operands_of(const pqc_step *s)
+{
+    int count = 0;
+    while (count < PQC_MAX_OPERANDS - 2 && s->more[count].codes.content != PQC_NOTHING)
+        count++;
+    return count;
+}
+
+static bool fits(ptrdiff_t size, ptrdiff_t of_output)
+{
+    return size == of_output || size == 1;
+}
+
+const char *pqc_tail_check(const pqc_step *s)
+{
+    const pqc_image *to = &s->output[0];
+    int operands = operands_of(s);
+    for (int i = operands; i < PQC_MAX_OPERANDS - 2; i++)
+        if (s->more[i].codes.content != PQC_NOTHING)
+            return "operands with a gap";
+    for (int i = 0; i < operands; i++) {
+        const pqc_image *from = &s->more[i];
+        if (from->nchw || !fits(from->n, to->n) || !fits(from->h, to->h) || !fits(from->w, to->w) ||
+            !fits(from->c, to->c))
+            return "an operand that does not broadcast";
+    }
+    return pqc_chain_check(s->chain, s->chain_length, 1 + operands);
+}
+
+void pqc_tail_begin(pqc_tail *t, const pqc_step *s, char *const *buffers)
+{
+    t->step = s;
+    t->buffers = buffers;
+    if (!s->chain_length)
+        return;
+    t->operands = operands_of(s);
+    for (int i = 0; i < t->operands; i++)
+        t->operand[i] = pqc_view_of(&s->more[i], buffers);
+    for (int i = 0; i < s->outputs; i++)
+        t->output[i] = pqc_view_of(&s->output[i], buffers);
+    pqc_registers_begin(&t->registers);
+}
+
+static unsigned run_block(pqc_tail *t, const pqc_chain_block *b, float *floats)
+{
+    const pqc_step *s = t->step;
+    unsigned flags = 0;
+    t->registers.values[0] = floats;
+    for (int i = 0; i < t->operands; i++)
+        pqc_chain_load(&t->operand[i], b, 1 + i, &t->registers);
+    const float *y =
+        pqc_chain_run(s->chain, s->chain_length, t->registers.values, b->pixels * b->channels);
+    for (int i = 0; i < s->outputs; i++)
+        flags |= pqc_chain_store(&t->output[i], b, y);
+    return flags;
+}
+
+unsigned pqc_tail_chain(pqc_tail *t, const pqc_results *r, float *floats)
+{
+    unsigned flags = 0;
+    pqc_chain_block b = {r->n, r->y, r->x, r->channel, 0, r->channels};
+    ptrdiff_t end = r->x + r->pixels, most = PQC_BLOCK / r->channels;
+    for (; b.x < end; b.x += b.pixels) {
+        b.pixels = pqc_min(end - b.x, most);
+        flags |= run_block(t, &b, floats);
+        floats += b.pixels * r->channels;
+    }
+    return flags;
+}
+
+unsigned pqc_tail_finish(pqc_tail *t, const pqc_results *r, const int32_t *acc, ptrdiff_t ld)
+{
+    const pqc_step *s = t->step;
+    pqc_output f = pqc_conv_step_finish_at(s, t->buffers, r->n, r->y, r->x, r->channel);
+    if (!s->chain_length)
+        return pqc.finish_nhwc(acc, ld, r->pixels, r->channels, &f);
+    f.outputs = 1;
+    f.output[0].at = t->floats;
+    f.output[0].pixel = r->channels * (ptrdiff_t)sizeof *t->floats;
+    unsigned flags = pqc.finish_nhwc(acc, ld, r->pixels, r->channels, &f);
+    return flags | pqc_tail_chain(t, r, t->floats);
+}

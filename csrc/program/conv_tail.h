@@ -1,0 +1,38 @@
+/* Where a convolution's sums go: through the output stage to the outputs; or, if a chain follows, as floats into L1, through the
+ * chain, and from there to the outputs. */
+#ifndef PQC_CONV_TAIL_H
+#define PQC_CONV_TAIL_H
+
+#include "chain_block.h"
+#include "step.h"
+
+/* Pixels of a row, from (n, y, x) on, and channels. */
+typedef struct {
+    ptrdiff_t n, y, x, channel;
+    int pixels, channels;
+} pqc_results;
+
+enum { PQC_MAX_TAIL = 64 };
+
+/* What one thread keeps; `registers` and `floats` for a chain. */
+typedef struct {
+    const pqc_step *step;
+    char *const *buffers;
+    pqc_view operand[PQC_MAX_OPERANDS - 2], output[PQC_MAX_OUTPUTS];
+    int operands;
+    pqc_registers registers;
+    _Alignas(64) float floats[PQC_MAX_TAIL * PQC_NR];
+} pqc_tail;
+
+/* NULL, or what is wrong with a convolution's chain. */
+const char *pqc_tail_check(const pqc_step *step);
+
+void pqc_tail_begin(pqc_tail *tail, const pqc_step *step, char *const *buffers);
+
+/* Sums of at most PQC_MAX_TAIL pixels by PQC_NR channels, `ld` numbers from a pixel to the next.  Returns the flags of pack_u8.h. */
+unsigned pqc_tail_finish(pqc_tail *tail, const pqc_results *r, const int32_t *acc, ptrdiff_t ld);
+
+/* The chain alone, on floats of the pixels, whose channels lie together. */
+unsigned pqc_tail_chain(pqc_tail *tail, const pqc_results *r, float *floats);
+
+#endif

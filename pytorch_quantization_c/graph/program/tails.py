@@ -1,0 +1,63 @@
+"""Which chains a layer's output stage takes along: those whose only layer output has no other reader."""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import onnx_ir as ir
+
+from ..nodes import is_quantizer
+from .chains import Chained, has_same_shape
+from .fusing import Fused
+from .natures import rank_of
+from .operations import MAX_TAIL_OPERANDS
+
+__all__ = ["Tail", "tails_of"]
+
+
+class Tail(NamedTuple):
+    """A layer, and the chain that its results go through; they are the chain's first operand."""
+
+    layer: Fused
+    chain: Chained
+
+
+def tails_of(steps: Iterable[Any], outputs: Iterable[ir.Value], fused: Mapping[Any, Fused],
+             chains: Mapping[Any, Chained], images: Collection[ir.Value]) -> dict[Any, Tail]:
+    """The layers that take chains along, by the last step of each chain."""
+    counts = Counter(value for step in steps for value in step.reads if value is not None)
+    counts.update(outputs)
+    layers = {each.output: each for each in fused.values()}
+    found = {}
+    for step, chain in chains.items():
+        if is_quantizer(step.node):  # whose codes are made of what it reads
+            continue
+        for value in chain.operands:
+            layer = layers.get(value) if isinstance(value, ir.Value) else None
+            if layer is None or counts[value] != sum(list(each.reads).count(value) for each in chain.steps):
+                continue
+            if has_same_shape(value, chain.output) and _fits(layer, chain, images):
+                found[step] = Tail(layer, Chained(chain.steps, value))
+                break
+    return found
+
+
+def _fits(layer: Fused, chain: Chained, images: Collection[ir.Value]) -> bool:
+    """Whether the other operands are of a kind that the output stage reads."""
+    others = [each for each in chain.operands if each is not layer.output]
+    matrix = layer.layer.matrix
+    if len(others) > (MAX_TAIL_OPERANDS if layer.layer.block == 1 else 0) or matrix == (chain.output in images):
+        return False
+    return all(_is_row(each, chain.output) if matrix else _is_image(each, chain.output) for each in others)
+
+
+def _is_row(operand: Any, output: ir.Value) -> bool:
+    if isinstance(operand, ir.Value):
+        return has_same_shape(operand, output)
+    return bool(operand.ndim <= 4 and operand.shape[:-1] == (1,) * (operand.ndim - 1))
+
+
+def _is_image(operand: Any, output: ir.Value) -> bool:
+    rank = rank_of(output) or 0
+    return bool(rank_of(operand) == rank if isinstance(operand, ir.Value) else operand.ndim <= rank)
