@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from ..._core.tracing import TracedArray
 from .refusal import refuse
+from .size import as_numbers, shape_of
 
 if TYPE_CHECKING:
     from .recording import Recording
@@ -32,17 +33,17 @@ class Traced(TracedArray):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         from .ufuncs import call_ufunc
 
-        return call_ufunc(recording_of(inputs), ufunc, method, inputs, kwargs)
+        return call_ufunc(recording_of(inputs), ufunc, method, as_numbers(inputs), kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         from .numpy_functions import call_function
 
-        return call_function(recording_of((args, kwargs)), func, args, kwargs)
+        return call_function(recording_of((args, kwargs)), func, as_numbers(args), as_numbers(kwargs))
 
     def __getitem__(self, index: Any) -> Any:
         from .indexing import get_item
 
-        return get_item(recording_of((self,)), self, index)
+        return get_item(recording_of((self,)), self, as_numbers(index))
 
     def __iter__(self) -> Iterator[Any]:
         if self.ndim == 0:
@@ -64,6 +65,22 @@ class Traced(TracedArray):
     def flatten(self, order: Any = "C") -> Any:
         """As of any array."""
         return np.ravel(self, order)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of any array, of numbers that note what they are compared with."""
+        shape: tuple[int, ...] = np.ndarray.shape.__get__(self)
+        return shape if self._recording is None else shape_of(shape, self._recording.questions)
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        refuse("a new `shape`, a write in place", "`reshape` makes a new array")
+
+    @property
+    def size(self) -> int:
+        """As of any array, a number that notes what it is compared with."""
+        count: int = np.ndarray.size.__get__(self)
+        return count if self._recording is None else shape_of((count,), self._recording.questions)[0]
 
     @property
     def T(self) -> Any:

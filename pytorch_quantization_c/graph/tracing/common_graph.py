@@ -15,7 +15,7 @@ from ..interpreter.values import TIED
 from ..node_summary import FIXED, INEXACT
 from ..nodes import DOMAIN, is_quantizer
 from .array import plain
-from .probing import BATCH, Probes, combined, probed, resized
+from .probing import BATCH, Probes, combined, probed, resized, size_of, with_size
 from .recording import Recording
 from .refusal import TraceError
 from .runs import Inputs, Run, Subject, changed_constants, check_mode, difference, flattened, input_names, record
@@ -30,16 +30,26 @@ SEED = 20
 TOLERANCE = 1e-6  # of the largest number of an output, where the bits differ
 
 
+class Disagreement(TraceError):
+    """Graph and model do not give the same of these inputs."""
+
+    def __init__(self, message: str, inputs: Inputs) -> None:
+        super().__init__(message)
+        self.inputs = inputs
+
+
 def trace(net: Callable[..., Any], x: Any, *, batch_axis: int | None = 0) -> ir.Model:
     """A model of NumPy arrays as a graph, by running it.
 
     The model is run on arrays of real values that record what is done with them: with batches of 2, 3, 8 and 9, on
-    other values, and with each other axis of n elements in sizes of n + 1, 2n and 2n + 1. Sizes that may change become
-    symbolic axes of the inputs; `metadata_props` of the graph names those that stay fixed under "trace.fixed_axes".
-    Axes of several inputs that cannot change alone share a symbol, and then a call has to give them the same size. At
-    last model and graph are compared on `x` itself, with a batch of 1, on fresh values and in all those sizes: they
-    have to agree to the bit, or to 1e-6 of the largest number; then the nodes that differ are logged as a warning, and
-    named in `metadata_props` under "trace.inexact_nodes".
+    other values, and with each other axis of n elements in sizes of 1, n + 1, 2n, 2n + 1, a large one (4n + 3, at least
+    259), and in those at which the model compares or divides its sizes otherwise (as in `if x.shape[1] > 100`), up to
+    262,144 elements. Sizes that may change become symbolic axes of the inputs; `metadata_props` of the graph names
+    those that stay fixed under "trace.fixed_axes". Only a size that is looked up in a dictionary can be missed. Axes of
+    several inputs that cannot change alone share a symbol, and then a call has to give them the same size. At last
+    model and graph are compared on `x` itself, with a batch of 1, on fresh values and in all those sizes: they have to
+    agree to the bit, or to 1e-6 of the largest number; then the nodes that differ are logged as a warning, and named in
+    `metadata_props` under "trace.inexact_nodes".
 
     Args:
         net: a `float_nn.Module` in evaluation mode, quantised layers included, or any function of arrays.
@@ -66,16 +76,24 @@ def trace(net: Callable[..., Any], x: Any, *, batch_axis: int | None = 0) -> ir.
         trial = [record(subject, first.inputs), *(run for _, run in probes.runs)]
         try:
             sizes = make_symbolic(trial)
-            break
         except Unexplained as error:
             axis, _ = probes.runs[error.run - 1]
             if batch_axis is not None and axis == probes.axes[0]:
                 raise TraceError(f"{error.place}: a constant changes with the batch in a way that no size explains; "
                                  "make it of the input's shape by `np.zeros` or `np.full`") from None
             probes.drop(axis)
-    model = _finished(trial[0], sizes, probes)
-    _check_agreement(subject, model, trial, list(_fresh_cases(subject, first.inputs, given, probes.axes, batch_axis)))
-    return model
+            continue
+        model = _finished(trial[0], sizes, probes)
+        cases = list(_fresh_cases(subject, first.inputs, given, probes.axes, batch_axis))
+        try:
+            _check_agreement(subject, model, trial, cases)
+            return model
+        except Disagreement as error:
+            guilty = _guilty(subject, model, trial[0], probes.axes[batch_axis is not None:], error.inputs)
+            if not guilty:
+                raise
+            for axis in guilty:
+                probes.drop(axis)
 
 
 def _inputs_of(net: Any, x: Any) -> Inputs:
@@ -195,8 +213,9 @@ def _check_agreement(subject: Subject, model: ir.Model, runs: Sequence[Run],
             if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=0, atol=TOLERANCE * largest,
                                                             equal_nan=True):
                 nodes = _differing(interpreter, first)
-                raise TraceError(f"The graph does not agree with the model in {name!r}{_of_sizes(inputs, first)}; the "
-                                 f"first node that differs is {nodes[0] if nodes else 'none on the first input'}")
+                raise Disagreement(f"The graph does not agree with the model in {name!r}{_of_sizes(inputs, first)}; "
+                                   f"the first node that differs is {nodes[0] if nodes else 'none on the first input'}",
+                                   inputs)
     nodes = [] if exact else _differing(interpreter, first)
     if not exact:
         model.graph.metadata_props[INEXACT] = ", ".join(nodes) or "?"
@@ -204,12 +223,29 @@ def _check_agreement(subject: Subject, model: ir.Model, runs: Sequence[Run],
                        ", ".join(nodes) or "none on the first input")
 
 
+def _guilty(subject: Subject, model: ir.Model, first: Run, axes: Sequence[Axis], inputs: Inputs) -> list[Axis]:
+    """The axes whose sizes in these inputs make graph and model disagree: one alone if it does, else all that are
+    other than in the first run."""
+    changed = [axis for axis in axes if size_of(inputs, axis) != size_of(first.inputs, axis)]
+    for axis in changed:
+        alone = with_size(first.inputs, axis, size_of(inputs, axis))
+        try:
+            answer = [np.asarray(output) for _, output in flattened(subject.call(alone))]
+        except Exception:  # not a size that the model takes, alone
+            continue
+        try:
+            _check_agreement(subject, model, [first], [(alone, answer)])
+        except Disagreement:
+            return [axis]
+    return changed
+
+
 def _interpreted(interpreter: Interpreter, inputs: Inputs) -> list[Array]:
     try:
         return interpreter.run(inputs)
     except GraphError as error:
         shapes = ", ".join(f"{name!r} {list(array.shape)}" for name, array in inputs.items())
-        raise TraceError(f"The graph cannot do what the model does with inputs {shapes}: {error}") from error
+        raise Disagreement(f"The graph cannot do what the model does with inputs {shapes}: {error}", inputs) from error
 
 
 def _of_sizes(inputs: Inputs, first: Run) -> str:

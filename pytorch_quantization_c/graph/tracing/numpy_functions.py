@@ -1,6 +1,7 @@
 """NumPy's functions on arrays as operators of ONNX."""
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ def call_function(recording: Recording, function: Any, args: Any, kwargs: Any) -
     name = function.__name__
     if kwargs.get("out") is not None:
         refuse(f"`numpy.{name}` with `out=`", "take the result that it returns")
+    if function in SIZES and isinstance((*args, *kwargs.values())[0], Traced):
+        return SIZES[function](*args, **kwargs)
     if name in NO_VALUES and function.__module__.partition(".")[0] == "numpy":
         own = {"subok": False} if name.endswith("_like") else {}
         return function(*plain_all(args), **plain_all(kwargs), **own)
@@ -44,6 +47,13 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
         HANDLERS.update(dict.fromkeys(names, handler))
         return handler
     return register
+
+
+def _size(a: Traced, axis: Any = None) -> Any:
+    return a.size if axis is None else math.prod(a.shape[each] for each in _axes(axis))
+
+
+SIZES: dict[Any, Handler] = {np.shape: lambda a: a.shape, np.size: _size}
 
 
 def _ints(values: Any) -> np.ndarray[Any, np.dtype[np.int64]]:

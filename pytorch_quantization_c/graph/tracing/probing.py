@@ -10,9 +10,13 @@ from .refusal import TraceError
 from .runs import Inputs, Run, Subject, difference, record
 from .symbols import Axis
 
-__all__ = ["BATCH", "Probes", "combined", "probed", "resized"]
+__all__ = ["BATCH", "Probes", "combined", "probed", "resized", "size_of", "with_size"]
 
 BATCH, OTHER_BATCHES = 2, (3, 8, 9)
+STEPS = (1, 2, 4, 8, 16, 32, 64)
+LARGE = 259            # beyond what a short example has
+MOST_ASKED = 12       # sizes that are tried for an axis because the model compares with them
+MOST_ELEMENTS = 2**18  # of an input in sizes beyond twice its own
 
 
 class Probes(NamedTuple):
@@ -67,19 +71,26 @@ def probed(subject: Subject, first: Run, batch_axis: int | None) -> Probes:
 
 
 def _other_batches(subject: Subject, first: Run, batch_axis: int) -> Iterator[Run]:
-    for number, size in enumerate(OTHER_BATCHES):
+    asked, tried = [*OTHER_BATCHES], {BATCH, *OTHER_BATCHES}
+    most = MOST_ELEMENTS * BATCH // max(array.size for array in first.inputs.values())
+    while asked:
+        size = asked.pop(0)
         try:
             run = record(subject, resized(first.inputs, {batch_axis: size}, first.inputs)).light()
         except TraceError:
             raise
         except Exception:
-            if number == 0:
+            if size == OTHER_BATCHES[0]:
                 raise
             continue  # not a size that the model takes
         other = difference(first, run)
         if other is not None:
             raise TraceError(f"{other}: cannot trace a model whose nodes change with the batch, axis {batch_axis}; "
                              "`batch_axis` says where the batch lies, None that there is none")
+        for more in run.recording.questions.sizes_for(size):
+            if 1 < more <= most and more not in tried and len(tried) < MOST_ASKED:
+                asked.append(more)
+                tried.add(more)
         yield run
 
 
@@ -115,26 +126,68 @@ def _split(subject: Subject, first: Run,
         yield axis_of(tied), []
 
 
-def _other_sizes(subject: Subject, first: Run, axis: Axis) -> list[Run]:
-    """Runs with an axis twice as long and in odd and even sizes; none if it has to stay or changes the nodes."""
-    number, which = axis.places[0]
-    size, found = list(first.inputs.values())[number].shape[which], []
-    for other in (2 * size, size + 1, 2 * size + 1):
+class _Differs(Exception):
+    """The model does something else in another size."""
+
+
+class _Trials:
+    """Runs with an axis in other sizes, all of which do what the first run did."""
+
+    def __init__(self, subject: Subject, first: Run, axis: Axis) -> None:
+        self.subject, self.first, self.axis = subject, first, axis
+        array = list(first.inputs.values())[axis.places[0][0]]
+        self.size = size_of(first.inputs, axis)
+        self.most = max(2 * self.size + 1, MOST_ELEMENTS * self.size // array.size)
+        self.tried, self.runs = {self.size}, [first]
+
+    def takes(self, size: int) -> bool:
+        """Whether the model takes the size. Raises _Differs."""
+        self.tried.add(size)
         try:
-            run = record(subject, _with_size(first.inputs, axis, other)).light()
-        except TraceError:
-            return []
+            run = record(self.subject, with_size(self.first.inputs, self.axis, size)).light()
+        except TraceError as error:
+            raise _Differs from error
         except Exception:  # whatever the model says to a size that it does not take
-            if other == 2 * size:
-                return []
-            continue
-        if difference(first, run) is not None:
+            return False
+        if difference(self.first, run) is not None:
+            raise _Differs
+        self.runs.append(run)
+        return True
+
+    def asked(self) -> list[int]:
+        """Sizes that runs have compared with and that were not tried, the nearest first."""
+        found = dict.fromkeys(n for run in self.runs for n in run.recording.questions.sizes_for(self.size))
+        return [n for n in found if n not in self.tried and n <= self.most]
+
+
+def _other_sizes(subject: Subject, first: Run, axis: Axis) -> list[Run]:
+    """Runs with an axis twice as long and in other sizes; none if it has to stay or changes the nodes."""
+    trials = _Trials(subject, first, axis)
+    size, large = trials.size, max(4 * trials.size + 3, LARGE)
+    try:
+        if not trials.takes(2 * size):
             return []
-        found.append(run)
-    return found
+        trials.takes(2 * size + 1)
+        any(trials.takes(size + step) for step in STEPS)
+        for other in (1, large):
+            if other not in trials.tried and other <= trials.most:
+                trials.takes(other)
+        for _ in range(MOST_ASKED):
+            for other in trials.asked()[:1]:
+                trials.takes(other)
+    except _Differs:
+        return []
+    return trials.runs[1:]
 
 
-def _with_size(inputs: Inputs, axis: Axis, size: int) -> Inputs:
+def size_of(inputs: Inputs, axis: Axis) -> int:
+    """How many elements an axis has."""
+    number, which = axis.places[0]
+    return int(list(inputs.values())[number].shape[which])
+
+
+def with_size(inputs: Inputs, axis: Axis, size: int) -> Inputs:
+    """The inputs with another size of an axis."""
     names = list(inputs)
     for number, which in axis.places:
         inputs = resized(inputs, {which: size}, {names[number]: True})
@@ -143,7 +196,6 @@ def _with_size(inputs: Inputs, axis: Axis, size: int) -> Inputs:
 
 def combined(inputs: Inputs, axes: Sequence[Axis]) -> Inputs:
     """The inputs with all axes in sizes that differ from those tried, each from each."""
-    sizes = [list(inputs.values())[number].shape[which] for (number, which), *_ in (axis.places for axis in axes)]
-    for extra, (axis, size) in enumerate(zip(axes, sizes, strict=True), 2):
-        inputs = _with_size(inputs, axis, size + extra)
+    for extra, axis in enumerate(axes, 2):
+        inputs = with_size(inputs, axis, size_of(inputs, axis) + extra)
     return inputs

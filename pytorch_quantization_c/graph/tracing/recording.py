@@ -14,6 +14,7 @@ from ..nodes import DOMAIN, EXECUTION, VERSION, QuantizerSpec, fake_quant, is_qu
 from ..notes import NUMPY
 from .array import Traced, plain
 from .refusal import place, refuse
+from .size import Questions
 
 __all__ = ["OPSETS", "Recording"]
 
@@ -40,6 +41,7 @@ class Recording:
         places: where in the user's code each node was made.
         scope: the names of the modules that are being called, outermost first.
         is_layer: the innermost of them is a layer of the library.
+        questions: what the model asked about sizes.
         frozen: amax, rounding and name of the weight quantiser of the frozen layer that is being called.
     """
 
@@ -50,6 +52,7 @@ class Recording:
         self.places: dict[ir.Node, str] = {}
         self.scope: list[str] = []
         self.is_layer = False
+        self.questions = Questions()
         self.frozen: tuple[Any, QuantizerSpec, str] | None = None
         self._wanted: dict[ir.Node, str] = {}
         self._products: list[ir.Node] = []
