@@ -1,48 +1,57 @@
-"""`auto_quantize`: bits of weights, layer by layer, within a mean."""
+"""`auto_quantize`: formats of weights, layer by layer, within a budget."""
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
 
 from .._core.descriptor import QuantDescriptor
-from .._core.errors import shown
 from .._core.files import FilePath
+from ..methods.budget import (
+    FLOAT,
+    Budget,
+    OverBudget,
+    cheapest,
+    checked_formats,
+    format_name,
+    given_budget,
+    one_quantized,
+)
+from .batches import Feeds
+from .batches import samples as samples_of
+from .choices import Override
+from .costs import Stopwatch, bits_and_products, float_copy, multiplications, times_by_format
 from .nodes import checked_graph
 from .quantizing import quantize
-from .search import (
-    Decision,
-    Decisions,
-    as_data,
-    by_size,
-    checked_formats,
-    is_number,
-    layers_in,
-    mean_bits,
-    named,
-    part_file,
-    ranked,
-    record,
-)
+from .search import Decision, Decisions, as_data, layers_in, named, part_file, ranked, record
 
 __all__ = ["auto_quantize"]
 
+ROUNDS = 8          # a program that turns out too slow is made with a smaller budget so often
+Costs = dict[str, dict[int, float]]
 
-def auto_quantize(model: ir.Model, batches: Any, effective_bits: float, *, formats: Iterable[int] = (8, 4),
-                  resume: FilePath | None = None, progress: bool | None = None, **options: Any) -> ir.Model:
-    """A quantised copy of the model whose weights have at most so many bits on average, spent where they matter.
+
+def auto_quantize(model: ir.Model, batches: Any, effective_bits: float | None = None, *,
+                  macs: float | str | None = None, milliseconds: float | None = None,
+                  formats: Iterable[int | str] | None = None, resume: FilePath | None = None,
+                  progress: bool | None = None, **options: Any) -> ir.Model:
+    """A quantised copy of the model within a budget, which is spent where it matters.
 
     For each of the formats the model is quantised whole, and each layer's noise in the outputs is measured with that
     layer alone quantised. From the widest format on, the step is taken again and again that adds the least noise for
-    each bit saved, as if noises added up, until the mean is met.
+    what it saves, as if noises added up, until the budget is met.
 
     Args:
         model: a float model, as `load` or `trace` returns it; it is left as it was.
         batches: as for `quantize`, kept until the end; all of them are run for each layer and format.
-        effective_bits: mean bits of the weights of quantised layers.
-        formats: bits of weights to choose from, 2 to 8; inputs have what `input` of `quantize` says.
+        effective_bits: the budget as mean bits of the weights of layers; a float one has 32.
+        macs: the budget as multiplications of a call with the first sample, where one with a weight of b bits counts
+            b / 32; a number, or a share of the float model's as "20%" (all of 8 bits: 25 %).
+        milliseconds: the budget as the time of a compiled program for a call with the first sample, on the threads that
+            `threads` allows. What the returned model's program took is measured, not predicted.
+        formats: bits of weights to choose from, 2 to 8, and "float"; inputs have what `input` of `quantize` says. None:
+            8 and 4, of `milliseconds` "float" and 8.
         resume: a JSON file; beside it, one for each format is written after each layer, and the same call goes on from
             there.
         progress: a bar (with tqdm installed); None means: on a terminal.
@@ -52,33 +61,101 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float, *, forma
         The model; `graph.decisions` gives the table that it was decided by.
 
     Raises:
-        ValueError: `effective_bits` below the narrowest format, bad `formats`, no data of this process; as `quantize`.
-        TypeError: an argument of a wrong type.
+        ValueError: a budget below that of the narrowest formats, bad `formats`, no data of this process; as `quantize`.
+        TypeError: no budget or more than one, an argument of a wrong type.
     """
     checked_graph(model)
-    if not is_number(effective_bits) or not 0 < effective_bits < math.inf:
-        raise ValueError(f"Expected `effective_bits` to be a number above 0, got {shown(effective_bits)}")
-    effective_bits = float(effective_bits)
+    budget = given_budget(effective_bits, macs, milliseconds)
     for name in ("weight", "overrides", "max_drop", "metric"):
         if name in options:
             raise TypeError(f"Expected no `{name}`: `auto_quantize` finds the formats of weights")
-    kinds, data = checked_formats(formats), as_data(model, batches, "auto_quantize")
-    noise: dict[str, dict[int, float]] = {}
-    alone: dict[str, dict[int, float]] = {}
-    sizes: dict[str, int] = {}
-    for bits in kinds:
-        made = quantize(model, data, weight=QuantDescriptor(bits, axis=0), progress=progress, **options)
-        layers = layers_in(made)
-        for row in ranked(made, data, part_file(resume, f"{bits}bits"), progress).rows:
-            if row.layer in layers:
-                sizes[row.layer] = layers[row.layer].size
-                alone.setdefault(row.layer, {})[bits] = row.value
-                noise.setdefault(row.layer, {})[bits] = 10 ** (-row.value / 10)
-    chosen = by_size(noise, sizes, effective_bits)
-    overrides = {named(name): {"weight": QuantDescriptor(bits, axis=0)} for name, bits in chosen.items()}
-    made = quantize(model, data, weight=QuantDescriptor(kinds[0], axis=0), overrides=overrides, progress=progress,
-                    **options)
-    rows = sorted((Decision(name, alone[name][kinds[-1]], f"{bits} bits") for name, bits in chosen.items()),
-                  key=lambda row: row.sensitivity)
-    tried = (("mean bits", mean_bits(chosen, sizes)),)
-    return record(made, Decisions(f"at most {effective_bits:g} bits a weight", tuple(rows), tried))
+    kinds = checked_formats((("float", 8) if milliseconds is not None else (8, 4)) if formats is None else formats)
+    data = as_data(model, batches, "auto_quantize")
+    return _Search(model, data, kinds, progress, options).within(budget, resume)
+
+
+class _Search:
+    """A model, its data, and the formats to choose from, the widest first."""
+
+    def __init__(self, model: ir.Model, data: Sequence[Feeds], kinds: tuple[int, ...], progress: bool | None,
+                 options: Mapping[str, Any]) -> None:
+        self.model, self.data, self.kinds, self.progress, self.options = model, data, kinds, progress, options
+        self.whole = {bits: self._quantized(bits) for bits in kinds if bits != FLOAT}
+        self.layers = layers_in(next(iter(self.whole.values())))
+        self.first = next(iter(samples_of(model, data[0])))
+
+    def _quantized(self, bits: int, overrides: Mapping[str, Override] | None = None) -> ir.Model:
+        return quantize(self.model, self.data, weight=QuantDescriptor(bits, axis=0), overrides=overrides,
+                        progress=self.progress, **self.options)
+
+    def _chosen(self, chosen: Mapping[str, int]) -> ir.Model:
+        overrides: dict[str, Override] = {
+            named(name): None if bits == FLOAT else {"weight": QuantDescriptor(bits, axis=0)}
+            for name, bits in chosen.items()}
+        return self._quantized(next(iter(self.whole)), overrides)
+
+    def within(self, budget: Budget, resume: FilePath | None) -> ir.Model:
+        """The model, and in its metadata the table."""
+        alone = {name: {FLOAT: float("inf")} if FLOAT in self.kinds else {} for name in self.layers}
+        for bits, made in self.whole.items():
+            for row in ranked(made, self.data, part_file(resume, f"{bits}bits"), self.progress).rows:
+                if row.layer in alone:
+                    alone[row.layer][bits] = row.value
+        noise = {name: {bits: 10 ** (-value / 10) for bits, value in found.items()} for name, found in alone.items()}
+        if budget.name == "milliseconds":
+            made, chosen, tried = self._by_time(noise, budget)
+        else:
+            costs, limit, what = self._countable(budget)
+            chosen = _cheapest(noise, costs, limit, budget.name)
+            made, tried = self._chosen(chosen), [(what, sum(costs[name][bits] for name, bits in chosen.items()))]
+        rows = sorted((Decision(name, alone[name][self.kinds[-1]], format_name(bits)) for name, bits in chosen.items()),
+                      key=lambda row: row.sensitivity)
+        return record(made, Decisions(str(budget), tuple(rows), tuple(tried)))
+
+    def _countable(self, budget: Budget) -> tuple[Costs, float, str]:
+        """Costs by layer and bits, the most that they may be, and what they are."""
+        if budget.name == "effective_bits":
+            sizes = {name: float(layer.size) for name, layer in self.layers.items()}
+            return bits_and_products(self.layers, self.kinds, sizes, sum(sizes.values())), budget.limit, "mean bits"
+        counts = multiplications(next(iter(self.whole.values())), self.first)
+        share = sum(counts.values()) if budget.is_share else 1.0
+        unit = FLOAT * share
+        return bits_and_products(self.layers, self.kinds, counts, unit), budget.limit, \
+            "multiplications, as a share" if budget.is_share else "multiplications of 32 bits"
+
+    def _by_time(self, noise: Costs, budget: Budget) -> tuple[ir.Model, dict[str, int], list[tuple[str, float]]]:
+        """The first choice whose program meets the budget; each that is too slow tightens what the next may take."""
+        watch = Stopwatch(self.first)
+        narrowest = self.whole[self.kinds[-1]]
+        made_by = ({FLOAT: float_copy(narrowest)} if FLOAT in self.kinds else {}) | self.whole
+        costs, rest = times_by_format(made_by, list(self.layers), watch)
+        tried = [(f"milliseconds, all {format_name(bits)}", rest + sum(costs[name][bits] for name in costs))
+                 for bits in self.kinds]
+        room = budget.limit - rest
+        for _ in range(ROUNDS):
+            try:
+                chosen = cheapest(noise, costs, room)
+            except OverBudget:      # the prediction says no: the fastest of all decides
+                chosen = _fastest(noise, costs)
+            made = self._chosen(chosen)
+            tried.append(("milliseconds", watch.whole(made)))
+            if tried[-1][1] <= budget.limit:
+                return made, chosen, tried
+            if chosen == _fastest(noise, costs):
+                break
+            room = min(room, sum(costs[name][bits] for name, bits in chosen.items())) * 0.97 - \
+                max(tried[-1][1] - budget.limit, 0) * 0.5
+        raise ValueError(f"Expected `milliseconds` >= {min(value for _, value in tried):.4g}, the fastest that was "
+                         f"found, got {budget.limit:g}")
+
+
+def _cheapest(noise: Costs, costs: Costs, limit: float, name: str) -> dict[str, int]:
+    try:
+        return cheapest(noise, costs, limit)
+    except OverBudget as problem:
+        raise ValueError(f"Expected `{name}` >= {problem.least:.6g}, that of the narrowest formats, got "
+                         f"{limit:g}") from None
+
+
+def _fastest(noise: Costs, costs: Costs) -> dict[str, int]:
+    return one_quantized(noise, {name: min(found, key=lambda bits: found[bits]) for name, found in costs.items()})

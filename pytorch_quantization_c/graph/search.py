@@ -5,18 +5,19 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import onnx_ir as ir
 
 from .._core.cluster import is_spread
 from .._core.descriptor import QuantDescriptor
 from .._core.errors import shown
 from .._core.files import FilePath
+from ..methods.budget import is_number
+from ..methods.decisions import Decision, Decisions
 from ..model.sensitivity import Sensitivity, sensitivity
 from .batches import feeds_of
 from .bias import input_quantizer, quantized_layer
@@ -30,46 +31,10 @@ MOST_BITS = 8
 Quantize = Callable[[dict[str, Override]], ir.Model]
 
 
-@dataclass(frozen=True)
-class Decision:
-    """A layer: the SQNR in dB of the model's outputs with it alone quantised as asked, and what it was given.
-
-    `format` is "8 bits", "4 bits" and so on, or "float".
-    """
-
-    layer: str
-    sensitivity: float
-    format: str
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """The table that a search decided by, the most sensitive layer first; printed as one.
-
-    Attributes:
-        goal: what was asked for.
-        rows: one a layer.
-        tried: what was measured on the way: what was done, and the measure.
-    """
-
-    goal: str
-    rows: tuple[Decision, ...]
-    tried: tuple[tuple[str, float], ...] = ()
-
-    def __str__(self) -> str:
-        """The table."""
-        width = max([5, *(len(row.layer) for row in self.rows)])
-        lines = [self.goal, f"{'layer':<{width}}  alone, dB  format"]
-        lines += [f"{row.layer:<{width}}  {row.sensitivity:9.2f}  {row.format}" for row in self.rows]
-        return "\n".join([*lines, *(f"{what}: {value:.6g}" for what, value in self.tried)])
-
-    __repr__ = __str__
-
-
 class Layer(NamedTuple):
     """A quantised layer: its name, the bits of its weight and its input, and how many numbers its weight has.
 
-    `axis`: of a descriptor of its weight without groups: None for one range, 0 for more.
+    `axis`: of a descriptor of its weight without groups: None for one range, 0 for more; `channels`: outputs.
     """
 
     name: str
@@ -77,6 +42,7 @@ class Layer(NamedTuple):
     input_bits: int
     size: int
     axis: int | None
+    channels: int
 
     @property
     def widened(self) -> dict[str, QuantDescriptor]:
@@ -135,7 +101,7 @@ def layers_in(model: ir.Model) -> dict[str, Layer]:
         assert inputs is not None
         weight = quantizer(source)
         found[str(node.name)] = Layer(str(node.name), _bits(weight), _bits(quantizer(inputs)), layer.weight.size,
-                                      None if weight.spec.axis is None else 0)
+                                      None if weight.spec.axis is None else 0, layer.channels)
     return found
 
 
@@ -206,11 +172,6 @@ def _measured(metric: Callable[[Any], float], model: ir.Model) -> float:
     return value
 
 
-def is_number(value: Any) -> bool:
-    """Whether a number is real, Python's or NumPy's, and no bool."""
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-
-
 def checked_drop(max_drop: Any, metric: Any, resume: Any = None) -> None:
     """Errors for a budget of accuracy that makes no sense."""
     if (max_drop is None) != (metric is None):
@@ -231,43 +192,3 @@ def part_file(resume: FilePath | None, part: str) -> Path | None:
         return None
     path = Path(os.fsdecode(resume))
     return path.with_name(f"{path.stem}.{part}{path.suffix}")
-
-
-def by_size(noise: Mapping[str, Mapping[int, float]], sizes: Mapping[str, int], budget: float) -> dict[str, int]:
-    """Bits for each layer with the least sum of noise, as far as a greedy choice finds it.
-
-    All begin with the most bits; as long as the mean is above the budget, the step to fewer bits is taken that adds the
-    least noise for each bit saved.
-
-    Args:
-        noise: by layer and bits, the power of the noise it alone makes.
-        sizes: numbers in each layer's weight.
-        budget: mean bits a number. ValueError if even the fewest are more.
-    """
-    bits = {name: max(found) for name, found in noise.items()}
-    total = sum(sizes.values())
-    while sum(bits[name] * sizes[name] for name in bits) > budget * total:
-        steps = [((noise[name][fewer] - noise[name][now]) / ((now - fewer) * sizes[name]), name, fewer)
-                 for name, now in bits.items() for fewer in noise[name] if fewer < now]
-        if not steps:
-            least = sum(bits[name] * sizes[name] for name in bits) / total
-            raise ValueError(f"Expected `effective_bits` >= {least:.6g}, the mean of the narrowest formats, got "
-                             f"{budget:g}")
-        _, name, fewer = min(steps)
-        bits[name] = fewer
-    return bits
-
-
-def mean_bits(bits: Mapping[str, int], sizes: Mapping[str, int]) -> float:
-    """Bits a number of the weights."""
-    return sum(bits[name] * sizes[name] for name in bits) / max(sum(sizes[name] for name in bits), 1)
-
-
-def checked_formats(formats: Any) -> tuple[int, ...]:
-    """Different numbers of bits, the most first."""
-    iterable = isinstance(formats, Iterable) and not isinstance(formats, str) and getattr(formats, "ndim", 1) == 1
-    given: tuple[Any, ...] = tuple(formats) if iterable else ()
-    if not given or any(isinstance(each, bool) or not isinstance(each, int | np.integer) or not 2 <= each <= 8
-                        for each in given):
-        raise ValueError(f"Expected `formats` to be numbers of bits from 2 to 8, got {shown(formats)}")
-    return tuple(sorted({int(each) for each in given}, reverse=True))

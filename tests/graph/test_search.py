@@ -10,8 +10,10 @@ import onnx_ir as ir
 import pytest
 
 from pytorch_quantization_c import graph
+from pytorch_quantization_c.graph import costs
+from pytorch_quantization_c.graph.costs import Stopwatch
 from pytorch_quantization_c.graph.nodes import quantizers
-from pytorch_quantization_c.graph.search import by_size
+from pytorch_quantization_c.methods.budget import cheapest
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 from tests.graph.networks import convolutional, images, network, normal, sqnr
 
@@ -110,13 +112,67 @@ def test_bits_go_where_they_matter(rng: np.random.Generator, tmp_path: Path) -> 
 
 def test_the_greedy_choice_is_the_best_of_all_on_equal_sizes(rng: np.random.Generator) -> None:
     noise = {str(layer): dict(zip((8, 4), (0.0, value), strict=True)) for layer, value in enumerate(rng.random(6))}
-    sizes = dict.fromkeys(noise, 10)
-    chosen = by_size(noise, sizes, 6.0)
+    costs = {name: {8: 8.0, 4: 4.0} for name in noise}
+    chosen = cheapest(noise, costs, 36)
     best = min((sum(noise[str(i)][bits] for i, bits in enumerate(each)), each)
                for each in itertools.product((8, 4), repeat=6) if sum(each) <= 36)
     assert tuple(chosen.values()) == best[1]
-    with pytest.raises(ValueError, match="`effective_bits` >= 4"):
-        by_size(noise, sizes, 3.0)
+    with pytest.raises(ValueError, match="a budget >= 24"):
+        cheapest(noise, costs, 23)
+    same = {name: {8: 4.0, 4: 4.0} for name in noise}
+    assert set(cheapest(noise, same, 24).values()) == {8}       # what saves nothing is not done
+    with pytest.raises(ValueError, match="a budget >= 24"):
+        cheapest(noise, same, 23)
+
+
+PRODUCTS = {"conv0": 16 * 16 * 8 * 27, "conv3": 16 * 16 * 8 * 9, "conv5": 16 * 16 * 8 * 8, "gemm10": 5 * 8}
+
+
+def test_a_budget_of_multiplications(rng: np.random.Generator) -> None:
+    model, data = convolutional(rng), [images(rng, 4)]
+    total = sum(PRODUCTS.values())
+    for budget, limit in ((0.2 * total, 0.2 * total), ("20%", 0.2 * total)):
+        mixed = graph.auto_quantize(model, data, macs=budget, formats=(8, 4))
+        found = quantised(mixed)
+        spent = sum(PRODUCTS[name] * bits / 32 for name, bits in found.items())
+        table = graph.decisions(mixed)
+        assert spent <= limit and set(found.values()) == {8, 4} and table is not None
+        assert table.tried[0][1] == pytest.approx(spent if budget != "20%" else spent / total)
+    partly = graph.auto_quantize(model, data, macs="60%", formats=("float", 8), residual="float")
+    table = graph.decisions(partly)
+    assert table is not None and {row.format for row in table.rows} == {"float", "8 bits"}
+    assert {row.layer for row in table.rows if row.format == "8 bits"} == set(quantised(partly))
+    with pytest.raises(ValueError, match="`macs` >= 0.125, that of the narrowest formats, got 0.1"):
+        graph.auto_quantize(model, data, macs="10%")
+
+
+def test_a_budget_of_milliseconds_with_given_times(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program takes 1 ms, a float layer 2, a quantised one 1, and together a tenth more than predicted."""
+    def parts(self: Any, model: ir.Model, names: Any) -> tuple[float, dict[str, float]]:
+        found = {name: 1.0 if name in quantised(model) else 2.0 for name in names}
+        return 1 + sum(found.values()), found
+
+    monkeypatch.setattr(Stopwatch, "layers", parts)
+    monkeypatch.setattr(Stopwatch, "whole", lambda self, model: 1.1 * parts(self, model, PRODUCTS)[0])
+    model, data = convolutional(rng), [images(rng, 4)]
+    for limit, count in ((100, 1), (9.9, 1), (7.0, 3), (5.5, 4)):
+        made = graph.auto_quantize(model, data, milliseconds=limit)
+        table = graph.decisions(made)
+        assert len(quantised(made)) == count and table is not None and table.tried[-1][1] <= limit
+    with pytest.raises(ValueError, match="`milliseconds` >= 5.* the fastest that was found, got 4"):
+        graph.auto_quantize(model, data, milliseconds=4)
+
+
+def test_a_budget_of_milliseconds_by_the_clock(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costs, "SECONDS", 0.0)
+    model, data = convolutional(rng), [images(rng, 1)]
+    made = graph.auto_quantize(model, data, milliseconds=10_000)
+    table = graph.decisions(made)
+    assert table is not None and 0 < table.tried[-1][1] <= 10_000 and len(quantised(made)) == 1
+    assert table.goal == "at most 10000 milliseconds" and [what for what, _ in table.tried] == [
+        "milliseconds, all float", "milliseconds, all 8 bits", "milliseconds"]
+    with pytest.raises(ValueError, match="`milliseconds` >= "):
+        graph.auto_quantize(model, data, milliseconds=1e-6)
 
 
 def test_bad_arguments_of_auto_quantize(rng: np.random.Generator) -> None:
@@ -124,7 +180,14 @@ def test_bad_arguments_of_auto_quantize(rng: np.random.Generator) -> None:
     for bits in (0, float("nan"), "4", True):
         with pytest.raises(ValueError, match="`effective_bits`"):
             graph.auto_quantize(model, data, bits)  # type: ignore[arg-type]
-    for formats in ((), (1,), (16, 8), 8, "84", np.array(8), np.array([8.0])):
+    for arguments in ({}, {"effective_bits": 5, "macs": 5}, {"milliseconds": 1, "macs": "5%"}):
+        with pytest.raises(TypeError, match="one of `effective_bits`, `macs`, `milliseconds`"):
+            graph.auto_quantize(model, data, **arguments)
+    for name, value in (("macs", "5"), ("macs", "x%"), ("macs", -1), ("macs", "nan%"), ("milliseconds", "5%"),
+                        ("milliseconds", np.inf)):
+        with pytest.raises(ValueError, match=f"`{name}`"):
+            graph.auto_quantize(model, data, **{name: value})
+    for formats in ((), (1,), (16, 8), 8, "84", np.array(8), np.array([8.0]), ("float",), (8, "int")):
         with pytest.raises(ValueError, match="`formats`"):
             graph.auto_quantize(model, data, 5, formats=formats)  # type: ignore[arg-type]
     for name in ("weight", "overrides", "max_drop", "metric"):
