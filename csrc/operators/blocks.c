@@ -31,11 +31,11 @@ static float scale_of(const pqc_blocks *job, float amax)
     if (amax != amax)
         return amax;
     if (job->rule == PQC_SCALE_E8M0)
-        return shared_exponent(amax, job->format.top_exponent);
+        return shared_exponent(amax, job->q.floats.top_exponent);
     if (job->global == 0.0f)
         return 0.0f;
     pqc_float_format e4m3 = pqc_float_format_init(4, 3);
-    return pqc_nearest(amax / job->format.hi / job->global, &e4m3);
+    return pqc_nearest(amax / job->q.floats.hi / job->global, &e4m3);
 }
 
 /* scale * unit or scale * global, of one block. */
@@ -61,20 +61,20 @@ static void run_block(const pqc_blocks *job, ptrdiff_t number, ptrdiff_t at, ptr
         job->scales[number] = scale;
     if (job->is_double)
         pqc_block_quant_f64_scalar((const double *)job->x + at, (double *)job->y + at, n, step,
-                                   back, &job->format);
+                                   back, &job->q.floats);
     else
         pqc.block_quant_f32((const float *)job->x + at, (float *)job->y + at, n, step, back,
-                            &job->format);
+                            &job->q.floats);
 }
 
 static void quantize_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const pqc_blocks *job = context;
-    ptrdiff_t blocks = pqc_div_round_up(job->length, job->block);
+    ptrdiff_t blocks = pqc_div_round_up(job->length, job->q.block);
     for (ptrdiff_t i = begin; i < end; i++) {
-        ptrdiff_t first = i % blocks * job->block;
+        ptrdiff_t first = i % blocks * job->q.block;
         run_block(job, i, i / blocks * job->length + first,
-                  pqc_min(job->block, job->length - first));
+                  pqc_min(job->q.block, job->length - first));
     }
 }
 
@@ -82,8 +82,8 @@ void pqc_blocks_quantize(const pqc_blocks *job)
 {
     pqc_blocks copy = *job;
     ptrdiff_t grain = job->is_double ? GRAIN_F64 : GRAIN;
-    pqc_parallel(job->rows * pqc_div_round_up(job->length, job->block),
-                 pqc_div_round_up(grain, job->block), quantize_range, &copy);
+    pqc_parallel(job->rows * pqc_div_round_up(job->length, job->q.block),
+                 pqc_div_round_up(grain, job->q.block), quantize_range, &copy);
 }
 
 typedef struct {

@@ -23,8 +23,8 @@ typedef struct {
     bool elements;      /* y = nearest(x / step) instead */
     const float *given; /* the amax of every block, rows x blocks; or NULL: found */
     float *scales;      /* rows x blocks; or NULL */
-    ptrdiff_t rows, length, block;
-    pqc_float_format format;
+    ptrdiff_t rows, length;
+    pqc_quantization q; /* its elements and blocks */
     pqc_scale_rule rule;
     float unit, global;
 } pqc_blocks;

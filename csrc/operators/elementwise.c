@@ -23,7 +23,7 @@ typedef struct {
 static void run_f32_each(const pqc_elementwise *job, const float *x, const float *grad, float *y,
                          ptrdiff_t n, scales s)
 {
-    pqc_int_quant q = {.lo = (float)job->lo, .hi = (float)job->hi};
+    pqc_int_quant q = {.lo = (float)job->q.lo, .hi = (float)job->q.hi};
     switch (job->operation) {
     case PQC_QUANTIZE:
         pqc.quantize_each_f32(x, y, n, s.mul, s.div, q);
@@ -32,7 +32,7 @@ static void run_f32_each(const pqc_elementwise *job, const float *x, const float
         pqc.fake_quant_each_f32(x, y, n, s.mul, s.div, q);
         break;
     case PQC_FLOAT_QUANT:
-        pqc.float_quant_each_f32(x, y, n, s.mul, s.div, &job->format);
+        pqc.float_quant_each_f32(x, y, n, s.mul, s.div, &job->q.floats);
         break;
     case PQC_STE:
         pqc.ste_each_f32(x, grad, y, n, s.mul);
@@ -47,7 +47,7 @@ static void run_f32(const pqc_elementwise *job, const float *x, const float *gra
         run_f32_each(job, x, grad, y, n, s);
         return;
     }
-    pqc_int_quant q = {*s.mul, *s.div, (float)job->lo, (float)job->hi};
+    pqc_int_quant q = {*s.mul, *s.div, (float)job->q.lo, (float)job->q.hi};
     switch (job->operation) {
     case PQC_QUANTIZE:
         pqc.quantize_f32(x, y, n, q);
@@ -59,7 +59,7 @@ static void run_f32(const pqc_elementwise *job, const float *x, const float *gra
             pqc.fake_quant_f32(x, y, n, q);
         break;
     case PQC_FLOAT_QUANT:
-        pqc.float_quant_f32(x, y, n, (pqc_float_scale){*s.mul, *s.div}, &job->format);
+        pqc.float_quant_f32(x, y, n, (pqc_float_scale){*s.mul, *s.div}, &job->q.floats);
         break;
     case PQC_STE:
         pqc.ste_f32(x, grad, y, n, *s.mul);
@@ -72,7 +72,7 @@ static void run_half(const pqc_elementwise *job, const uint16_t *x, const uint16
 {
     bool f16 = job->dtype == PQC_F16;
     if (job->operation == PQC_FAKE_QUANT && !s.each) {
-        pqc_int_quant q = {*s.mul, *s.div, (float)job->lo, (float)job->hi};
+        pqc_int_quant q = {*s.mul, *s.div, (float)job->q.lo, (float)job->q.hi};
         (f16 ? pqc.fake_quant_f16 : pqc.fake_quant_bf16)(x, y, n, q);
         return;
     }
@@ -104,16 +104,16 @@ static void run_f64(const pqc_elementwise *job, ptrdiff_t at, ptrdiff_t n, ptrdi
 {
     const double *x = (const double *)job->x + at;
     double *y = (double *)job->y + at;
-    double mul = ((const double *)job->mul)[channel], div = ((const double *)job->div)[channel];
+    double mul = ((const double *)job->q.mul)[channel], div = ((const double *)job->q.div)[channel];
     switch (job->operation) {
     case PQC_QUANTIZE:
-        pqc_quantize_f64_scalar(x, y, n, (pqc_int_quant_f64){mul, div, job->lo, job->hi});
+        pqc_quantize_f64_scalar(x, y, n, (pqc_int_quant_f64){mul, div, job->q.lo, job->q.hi});
         break;
     case PQC_FAKE_QUANT:
-        pqc_fake_quant_f64_scalar(x, y, n, (pqc_int_quant_f64){mul, div, job->lo, job->hi});
+        pqc_fake_quant_f64_scalar(x, y, n, (pqc_int_quant_f64){mul, div, job->q.lo, job->q.hi});
         break;
     case PQC_FLOAT_QUANT:
-        pqc_float_quant_f64_scalar(x, y, n, (pqc_float_scale_f64){mul, div}, &job->format);
+        pqc_float_quant_f64_scalar(x, y, n, (pqc_float_scale_f64){mul, div}, &job->q.floats);
         break;
     case PQC_STE:
         pqc_ste_f64_scalar(x, (const double *)job->grad + at, y, n, mul);
@@ -125,13 +125,13 @@ static void run_f64(const pqc_elementwise *job, ptrdiff_t at, ptrdiff_t n, ptrdi
 static void by_runs(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end)
 {
     for (ptrdiff_t at = begin, next; at < end; at = next) {
-        ptrdiff_t channel = at / job->inner % job->channels;
-        next = job->channels == 1 ? end : pqc_min(end, (at / job->inner + 1) * job->inner);
+        ptrdiff_t channel = at / job->q.inner % job->q.channels;
+        next = job->q.channels == 1 ? end : pqc_min(end, (at / job->q.inner + 1) * job->q.inner);
         if (job->dtype == PQC_F64) {
             run_f64(job, at, next - at, channel);
             continue;
         }
-        const float *mul = job->mul, *div = job->div;
+        const float *mul = job->q.mul, *div = job->q.div;
         run(job, at, next - at, (scales){mul + channel, div + channel, false});
     }
 }
@@ -159,14 +159,14 @@ static void lay_out(const float *values, float *out, ptrdiff_t begin, ptrdiff_t 
 static void by_blocks(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end)
 {
     float mul[PQC_BLOCK], div[PQC_BLOCK];
-    ptrdiff_t period = job->channels * job->inner;
+    ptrdiff_t period = job->q.channels * job->q.inner;
     bool fixed = period <= PQC_BLOCK; /* then every block has the same scales */
     ptrdiff_t block = fixed ? PQC_BLOCK / period * period : PQC_BLOCK;
     for (ptrdiff_t at = begin, n; at < end; at += n) {
         n = pqc_min(end - at, block);
         if (at == begin || !fixed) {
-            lay_out(job->mul, mul, at, n, job->channels, job->inner);
-            lay_out(job->div, div, at, n, job->channels, job->inner);
+            lay_out(job->q.mul, mul, at, n, job->q.channels, job->q.inner);
+            lay_out(job->q.div, div, at, n, job->q.channels, job->q.inner);
         }
         run(job, at, n, (scales){mul, div, true});
     }
@@ -175,10 +175,10 @@ static void by_blocks(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end
 /* Every element has a channel of its own: the scales lie there already. */
 static void by_elements(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end)
 {
-    const float *mul = job->mul, *div = job->div;
+    const float *mul = job->q.mul, *div = job->q.div;
     for (ptrdiff_t at = begin, n; at < end; at += n) {
-        ptrdiff_t channel = at % job->channels;
-        n = pqc_min(end - at, job->channels - channel);
+        ptrdiff_t channel = at % job->q.channels;
+        n = pqc_min(end - at, job->q.channels - channel);
         run(job, at, n, (scales){mul + channel, div + channel, true});
     }
 }
@@ -186,9 +186,9 @@ static void by_elements(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t e
 static void apply_range(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const pqc_elementwise *job = context;
-    if (job->dtype == PQC_F64 || job->channels == 1 || job->inner >= SHORT_RUN)
+    if (job->dtype == PQC_F64 || job->q.channels == 1 || job->q.inner >= SHORT_RUN)
         by_runs(job, begin, end);
-    else if (job->inner == 1 && job->channels >= PQC_BLOCK)
+    else if (job->q.inner == 1 && job->q.channels >= PQC_BLOCK)
         by_elements(job, begin, end);
     else
         by_blocks(job, begin, end);

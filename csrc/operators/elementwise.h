@@ -9,20 +9,17 @@
 typedef enum {
     PQC_QUANTIZE,    /* int_quant/ */
     PQC_FAKE_QUANT,  /* int_quant/ */
-    PQC_FLOAT_QUANT, /* float_quant/; `format` */
-    PQC_STE,         /* ste/; `mul` holds amax, `grad` the gradients */
+    PQC_FLOAT_QUANT, /* float_quant/ */
+    PQC_STE,         /* ste/; `q.mul` holds amax, `grad` the gradients */
 } pqc_operation;
 
-/* Element i belongs to channel (i / inner) % channels, which has its own mul and div. */
 typedef struct {
     pqc_operation operation;
     pqc_dtype dtype;
     const void *x, *grad; /* n elements of dtype */
     void *y;              /* n elements; may be x, no other overlap */
-    ptrdiff_t n, channels, inner;
-    const void *mul, *div; /* `channels` floats each, doubles if dtype is PQC_F64 */
-    double lo, hi;
-    pqc_float_format format;
+    ptrdiff_t n;
+    pqc_quantization q;
 } pqc_elementwise;
 
 /* Halves are computed in float32 and rounded once.  Same bits however the work is split. */

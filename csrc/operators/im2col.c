@@ -113,63 +113,54 @@ void pqc_im2col_rows(const void *x, void *columns, ptrdiff_t images, ptrdiff_t c
     }
 }
 
-static void add_row_f32(const float *row, float *plane, const ptrdiff_t k[3], const pqc_window *w)
+/* to[i * step] += from[i], with a loop of its own for neighbours. */
+static void add_line_f32(const float *from, float *to, ptrdiff_t n, ptrdiff_t step)
+{
+    if (step == 1)
+        for (ptrdiff_t i = 0; i < n; i++)
+            to[i] += from[i];
+    else
+        for (ptrdiff_t i = 0; i < n; i++)
+            to[i * step] += from[i];
+}
+
+static void add_line_f64(const double *from, double *to, ptrdiff_t n, ptrdiff_t step)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        to[i * step] += from[i];
+}
+
+static void add_row(const char *row, char *plane, const ptrdiff_t k[3], size_t item,
+                    const pqc_window *w)
 {
     overlap o = overlap_of(w, k[2]);
-    ptrdiff_t step = w->stride[2];
+    ptrdiff_t step = w->stride[2], size = (ptrdiff_t)item;
     for (ptrdiff_t z = 0; z < w->out[0]; z++)
-        for (ptrdiff_t y = 0; y < w->out[1]; y++, row += w->out[2]) {
+        for (ptrdiff_t y = 0; y < w->out[1]; y++, row += w->out[2] * size) {
             ptrdiff_t line = line_of(w, k, z, y);
             if (line < 0)
                 continue;
-            const float *from = row + o.first;
-            float *to = plane + line + o.at;
-            if (step == 1)
-                for (ptrdiff_t i = 0; i < o.count; i++)
-                    to[i] += from[i];
+            const void *from = row + o.first * size;
+            void *to = plane + (line + o.at) * size;
+            if (item == sizeof(float))
+                add_line_f32(from, to, o.count, step);
             else
-                for (ptrdiff_t i = 0; i < o.count; i++)
-                    to[i * step] += from[i];
+                add_line_f64(from, to, o.count, step);
         }
 }
 
-static void add_row_f64(const double *row, double *plane, const ptrdiff_t k[3], const pqc_window *w)
+void pqc_col2im_planes(const void *columns, void *y, ptrdiff_t begin, ptrdiff_t end, size_t item,
+                       const pqc_window *w)
 {
-    overlap o = overlap_of(w, k[2]);
-    for (ptrdiff_t z = 0; z < w->out[0]; z++)
-        for (ptrdiff_t y = 0; y < w->out[1]; y++, row += w->out[2]) {
-            ptrdiff_t line = line_of(w, k, z, y);
-            for (ptrdiff_t i = 0; line >= 0 && i < o.count; i++)
-                plane[line + o.at + i * w->stride[2]] += row[o.first + i];
-        }
-}
-
-void pqc_col2im_f32_planes(const float *columns, float *y, ptrdiff_t begin, ptrdiff_t end,
-                           const pqc_window *w)
-{
-    ptrdiff_t elements = pqc_product3(w->kernel), size = pqc_product3(w->size);
-    ptrdiff_t positions = pqc_product3(w->out);
+    ptrdiff_t elements = pqc_product3(w->kernel), positions = pqc_product3(w->out);
+    size_t size = (size_t)pqc_product3(w->size) * item;
     for (ptrdiff_t plane = begin; plane < end; plane++) {
-        memset(y + plane * size, 0, (size_t)size * sizeof *y);
+        char *to = (char *)y + (size_t)plane * size;
+        memset(to, 0, size);
         for (ptrdiff_t number = 0; number < elements; number++) {
-            ptrdiff_t k[3];
+            ptrdiff_t k[3], row = (plane * elements + number) * positions;
             split(w, number, k);
-            add_row_f32(columns + (plane * elements + number) * positions, y + plane * size, k, w);
-        }
-    }
-}
-
-void pqc_col2im_f64_planes(const double *columns, double *y, ptrdiff_t begin, ptrdiff_t end,
-                           const pqc_window *w)
-{
-    ptrdiff_t elements = pqc_product3(w->kernel), size = pqc_product3(w->size);
-    ptrdiff_t positions = pqc_product3(w->out);
-    for (ptrdiff_t plane = begin; plane < end; plane++) {
-        memset(y + plane * size, 0, (size_t)size * sizeof *y);
-        for (ptrdiff_t number = 0; number < elements; number++) {
-            ptrdiff_t k[3];
-            split(w, number, k);
-            add_row_f64(columns + (plane * elements + number) * positions, y + plane * size, k, w);
+            add_row((const char *)columns + (size_t)row * item, to, k, item, w);
         }
     }
 }
@@ -183,10 +174,7 @@ static void copy_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 static void add_planes(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const pqc_im2col_work *w = context;
-    if (w->item == 4)
-        pqc_col2im_f32_planes(w->from, w->to, begin, end, &w->window);
-    else
-        pqc_col2im_f64_planes(w->from, w->to, begin, end, &w->window);
+    pqc_col2im_planes(w->from, w->to, begin, end, w->item, &w->window);
 }
 
 /* The least number of tasks worth a thread, of `elements` each. */

@@ -26,11 +26,9 @@ void pqc_im2col_rows(const void *x, void *columns, ptrdiff_t images, ptrdiff_t c
                      ptrdiff_t begin, ptrdiff_t end, size_t item, const pqc_window *w);
 
 /* The adjoint: y[plane] is zeroed, then each column element is added where im2col reads it, in the
- * order of k, for the planes [begin, end).  Columns that lie in the padding are dropped. */
-void pqc_col2im_f32_planes(const float *columns, float *y, ptrdiff_t begin, ptrdiff_t end,
-                           const pqc_window *w);
-void pqc_col2im_f64_planes(const double *columns, double *y, ptrdiff_t begin, ptrdiff_t end,
-                           const pqc_window *w);
+ * order of k, for the planes [begin, end), of floats (item 4) or doubles (8).  Columns that lie in the padding are dropped. */
+void pqc_col2im_planes(const void *columns, void *y, ptrdiff_t begin, ptrdiff_t end, size_t item,
+                       const pqc_window *w);
 
 /* Both on all threads. */
 typedef struct {

@@ -250,6 +250,22 @@ int pqc_get_bool(PyObject *object, bool *value)
     return truth < 0 ? -1 : 0;
 }
 
+int pqc_get_int_format(PyObject *const *args, long low, long high, pqc_int_format *format)
+{
+    long num_bits;
+    if (pqc_get_int(args[0], "num_bits", low, high, &num_bits) < 0 ||
+        pqc_get_bool(args[1], &format->is_unsigned) < 0 ||
+        pqc_get_bool(args[2], &format->narrow_range) < 0)
+        return -1;
+    format->num_bits = (int)num_bits;
+    if (num_bits == 1 && !format->is_unsigned) {
+        PyErr_SetString(PyExc_ValueError,
+                        "Expected `num_bits` >= 2 for signed quantization, got 1");
+        return -1;
+    }
+    return 0;
+}
+
 static int check_out(PyArrayObject *out, PyArrayObject *x)
 {
     if (!PyArray_EquivTypes(PyArray_DESCR(out), PyArray_DESCR(x))) {

@@ -38,6 +38,9 @@ PyArrayObject *pqc_new_like(PyArrayObject *array);
  * ValueError naming the range. */
 int pqc_get_int(PyObject *object, const char *name, long low, long high, long *value);
 
+/* The format of three arguments, num_bits from low to high, unsigned and narrow_range. */
+int pqc_get_int_format(PyObject *const *args, long low, long high, pqc_int_format *format);
+
 /* The format of two arguments, exponent and mantissa: (5, 2), (4, 3), (3, 2), (2, 3) or (2, 1), else ValueError. */
 int pqc_get_float_format(PyObject *const *args, pqc_float_format *format);
 

@@ -39,7 +39,7 @@ static int get_rows(PyArrayObject *x, pqc_dtype dtype, long block, pqc_blocks *j
     }
     job->length = PyArray_DIM(x, ndim - 1);
     job->rows = job->length ? PyArray_SIZE(x) / job->length : 0;
-    job->block = block;
+    job->q.block = block;
     job->is_double = dtype == PQC_F64;
     job->x = PyArray_DATA(x);
     return 0;
@@ -62,7 +62,7 @@ static int get_ranges(PyObject *whole, PyObject *given, PyArrayObject *scales, p
     double amax = PyFloat_AsDouble(whole);
     if (amax == -1.0 && PyErr_Occurred())
         return -1;
-    job->global = (float)amax / (job->format.hi * 448.0f);
+    job->global = (float)amax / (job->q.floats.hi * 448.0f);
     if (given == Py_None)
         return 0;
     *kept = pqc_number_array(given, "block_amax", false);
@@ -92,7 +92,7 @@ static PyObject *block_quant(PyObject *self, PyObject *const *args, Py_ssize_t c
     (void)self;
     if (pqc_check_count("block_quant", count, 10, 10) < 0 ||
         pqc_get_int(args[1], "block", 1, INT32_MAX, &block) < 0 ||
-        get_elements(args + 2, &job.format, &job.unit) < 0 ||
+        get_elements(args + 2, &job.q.floats, &job.unit) < 0 ||
         pqc_get_int(args[6], "scale_exponent", 4, 8, &scale_exponent) < 0 ||
         pqc_get_bool(args[9], &job.elements) < 0 ||
         !(x = pqc_float_array(args[0], "inputs", &dtype)))

@@ -175,7 +175,7 @@ static PyObject *integer_pack(PyObject *self, PyObject *const *args, Py_ssize_t 
 {
     pqc_conv_shape shape = {0};
     pqc_int_format format;
-    long groups, bits;
+    long groups;
     int axes;
     bool two_ended = false;
     PyObject *capsule = NULL;
@@ -186,12 +186,9 @@ static PyObject *integer_pack(PyObject *self, PyObject *const *args, Py_ssize_t 
     PyArrayObject *scale = NULL, *weights = get_weights(args[0], &axes, &shape.is_unsigned);
     if (!weights || pqc_get_bool(args[2], &shape.transposed) < 0 ||
         pqc_get_int(args[3], "groups", 1, INT32_MAX, &groups) < 0 ||
-        get_axes(args + 4, axes, &shape) < 0 || pqc_get_int(args[9], "num_bits", 2, 8, &bits) < 0 ||
-        pqc_get_bool(args[10], &format.is_unsigned) < 0 ||
-        pqc_get_bool(args[11], &format.narrow_range) < 0 ||
+        get_axes(args + 4, axes, &shape) < 0 || pqc_get_int_format(args + 9, 2, 8, &format) < 0 ||
         (count > 12 && pqc_get_bool(args[12], &two_ended) < 0))
         goto done;
-    format.num_bits = (int)bits;
     scale = (PyArrayObject *)PyArray_FROMANY(args[1], NPY_FLOAT, 1, 1, PQC_PLAIN_ARRAY);
     if (scale && check_weights(weights, axes, shape.is_unsigned) == 0 &&
         set_channels(&shape, weights, axes, groups) == 0 && check_scale(scale, &shape) == 0)

@@ -7,33 +7,11 @@
 #include "families.h"
 #include "scales.h"
 
-static int get_format(PyObject *const *args, pqc_int_format *format)
-{
-    long num_bits;
-    if (pqc_get_int(args[0], "num_bits", 0, 32, &num_bits) < 0 ||
-        pqc_get_bool(args[1], &format->is_unsigned) < 0 ||
-        pqc_get_bool(args[2], &format->narrow_range) < 0)
-        return -1;
-    format->num_bits = (int)num_bits;
-    if (num_bits == 1 && !format->is_unsigned) {
-        PyErr_SetString(PyExc_ValueError,
-                        "Expected `num_bits` >= 2 for signed quantization, got 1");
-        return -1;
-    }
-    return 0;
-}
-
 static pqc_elementwise elementwise(pqc_operation operation, const pqc_operands *o,
                                    const pqc_scales *s)
 {
-    return (pqc_elementwise){.operation = operation,
-                             .dtype = o->dtype,
-                             .x = PyArray_DATA(o->x),
-                             .n = o->n,
-                             .channels = o->channels,
-                             .inner = o->inner,
-                             .mul = s->mul,
-                             .div = s->div};
+    return (pqc_elementwise){
+        .operation = operation, .dtype = o->dtype, .x = PyArray_DATA(o->x), .n = o->n, .q = s->q};
 }
 
 static pqc_status run(pqc_elementwise *job, bool check_sign)
@@ -55,11 +33,8 @@ static PyArrayObject *integer(pqc_operation operation, const pqc_operands *o, co
     PyArrayObject *y = pqc_begin_output(out, o->x);
     if (!y)
         return NULL;
-    pqc_int_quant_f64 bounds = pqc_int_quant_init_f64(1.0, format);
     pqc_elementwise job = elementwise(operation, o, s);
     job.y = PyArray_DATA(y);
-    job.lo = bounds.lo;
-    job.hi = bounds.hi;
     if (pqc_raise(run(&job, format.is_unsigned && o->n > 0)) < 0)
         Py_CLEAR(y);
     else if (format.num_bits == 0) /* one value, 0, for infinities and NaN too */
@@ -107,7 +82,8 @@ static PyObject *quantize(PyObject *self, PyObject *const *args, Py_ssize_t coun
     PyObject *result = NULL, *scale = NULL;
     PyArrayObject *y = NULL;
     (void)self;
-    if (pqc_check_count("quantize", count, 5, 5) < 0 || get_format(args + 2, &format) < 0)
+    if (pqc_check_count("quantize", count, 5, 5) < 0 ||
+        pqc_get_int_format(args + 2, 0, 32, &format) < 0)
         return NULL;
     pqc_float_mode mode = pqc_set_default_float_mode();
     if (pqc_operands_init(&o, args[0], args[1], "inputs", "amax") < 0 ||
@@ -138,7 +114,8 @@ static PyObject *fake_quant(PyObject *self, PyObject *const *args, Py_ssize_t co
     pqc_int_format format;
     PyObject *out = count > 5 ? args[5] : NULL, *result = NULL;
     (void)self;
-    if (pqc_check_count("fake_quant", count, 5, 6) < 0 || get_format(args + 2, &format) < 0)
+    if (pqc_check_count("fake_quant", count, 5, 6) < 0 ||
+        pqc_get_int_format(args + 2, 0, 32, &format) < 0)
         return NULL;
     pqc_float_mode mode = pqc_set_default_float_mode();
     if (pqc_operands_init(&o, args[0], args[1], "inputs", "amax") < 0 ||
@@ -194,7 +171,6 @@ static PyObject *float_quantised(PyObject *inputs, PyObject *amax, PyObject *out
     if (y) {
         pqc_elementwise job = elementwise(PQC_FLOAT_QUANT, &o, &s);
         job.y = PyArray_DATA(y);
-        job.format = format;
         run(&job, false);
     }
 done:

@@ -157,15 +157,12 @@ static int get_optional(PyObject *object, const char *name, int type, PyArrayObj
 static int get_numbers(run *r, PyObject *const *args)
 {
     pqc_u4_call *c = &r->call;
-    long zero, bits;
+    long zero;
     if (pqc_get_int(args[4], "zero", 0, 15, &zero) < 0 || get_shape(args + 5, &r->w) < 0 ||
         pqc_get_bool(args[10], &c->by_row) < 0 ||
-        pqc_get_int(args[12], "num_bits", 2, 8, &bits) < 0 ||
-        pqc_get_bool(args[13], &c->format.is_unsigned) < 0 ||
-        pqc_get_bool(args[14], &c->format.narrow_range) < 0)
+        pqc_get_int_format(args + 12, 2, 8, &c->format) < 0)
         return -1;
     r->w.zero = (int)zero;
-    c->format.num_bits = (int)bits;
     if (args[9] != Py_None && !(r->amax = pqc_number_array(args[9], "amax", false)))
         return -1;
     if (pqc_is_plain_float(args[8]))

@@ -6,15 +6,17 @@ static int allocate(pqc_scales *s, const pqc_operands *o)
     s->block = NULL;
     s->mul = s->few;
     s->div = s->few + 1;
-    if (n <= 1)
-        return 0;
-    s->block = PyMem_RawMalloc(2 * n * size);
-    if (!s->block) {
-        PyErr_NoMemory();
-        return -1;
+    if (n > 1) {
+        s->block = PyMem_RawMalloc(2 * n * size);
+        if (!s->block) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        s->mul = s->block;
+        s->div = (char *)s->block + n * size;
     }
-    s->mul = s->block;
-    s->div = (char *)s->block + n * size;
+    s->q = (pqc_quantization){
+        .channels = o->channels, .inner = o->inner, .mul = s->mul, .div = s->div};
     return 0;
 }
 
@@ -22,6 +24,9 @@ int pqc_scales_int(pqc_scales *s, const pqc_operands *o, pqc_int_format format)
 {
     if (allocate(s, o) < 0)
         return -1;
+    pqc_int_quant_f64 bounds = pqc_int_quant_init_f64(1.0, format);
+    s->q.lo = bounds.lo;
+    s->q.hi = bounds.hi;
     if (o->dtype != PQC_F64) {
         pqc_int_scales(o->amax, s->mul, s->div, o->channels, format);
     } else if (o->is_double) {
@@ -41,6 +46,7 @@ int pqc_scales_float(pqc_scales *s, const pqc_operands *o, const pqc_float_forma
 {
     if (allocate(s, o) < 0)
         return -1;
+    s->q.floats = *format;
     if (o->dtype != PQC_F64) {
         pqc_float_scales(o->amax, s->mul, s->div, o->channels, format);
         return 0;

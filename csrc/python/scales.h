@@ -1,4 +1,4 @@
-/* The scales of each channel, from the amax in pqc_operands. */
+/* The quantisation of an array, from the amax in pqc_operands. */
 #ifndef PQC_SCALES_H
 #define PQC_SCALES_H
 
@@ -6,15 +6,15 @@
 #include "quant_params/quant_params.h"
 
 /* mul and div, one value a channel, of float or (x is float64) double; a few fit without an
- * allocation. */
+ * allocation.  They are what `q` refers to: it is not copied beyond pqc_scales_clear. */
 typedef struct {
+    pqc_quantization q;
     void *mul, *div;
     void *block;
     double few[2];
 } pqc_scales;
 
-/* Integer scales; the bounds come from the format alone.  MemoryError and -1 if there is no memory.
- */
+/* Integers; the bounds come from the format alone.  MemoryError and -1 if there is no memory. */
 int pqc_scales_int(pqc_scales *s, const pqc_operands *o, pqc_int_format format);
 int pqc_scales_float(pqc_scales *s, const pqc_operands *o, const pqc_float_format *format);
 /* mul is amax itself, in the precision of x. */

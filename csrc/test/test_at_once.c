@@ -39,8 +39,8 @@ static void *call(void *unused)
     for (int i = 0; i <= BINS; i++)
         edges[i] = (float)i;
     pqc_elementwise job = {.operation = PQC_QUANTIZE, .dtype = PQC_F32, .x = x, .y = y, .n = N};
-    job.channels = job.inner = 1;
-    job.mul = &mul, job.div = &div, job.lo = -127.0, job.hi = 127.0;
+    job.q = (pqc_quantization){
+        .channels = 1, .inner = 1, .mul = &mul, .div = &div, .lo = -127.0, .hi = 127.0};
     pqc_dimension all = {N, false};
     for (int round = 0; round < ROUNDS; round++) {
         pqc_apply(&job);

@@ -93,7 +93,7 @@ static void check_col2im(buffer *in, buffer *out, const pqc_window *w, size_t ga
         if (at >= 0)
             wanted[at] += (double)from[i];
     }
-    pqc_col2im_f32_planes(from, to, 0, 1, w);
+    pqc_col2im_planes(from, to, 0, 1, sizeof *to, w);
     for (ptrdiff_t i = 0; i < size; i++)
         CHECK((double)to[i] == wanted[i], "col2im f32, element %td", i);
     CHECK(buffer_guards_intact(out), "col2im f32, size %td", size);
@@ -101,7 +101,7 @@ static void check_col2im(buffer *in, buffer *out, const pqc_window *w, size_t ga
     for (ptrdiff_t i = 0; i < n; i++)
         wide[i] = (double)from[i];
     double *to64 = buffer_place(out, (size_t)size * sizeof *to64, gap);
-    pqc_col2im_f64_planes(wide, to64, 0, 1, w);
+    pqc_col2im_planes(wide, to64, 0, 1, sizeof *to64, w);
     for (ptrdiff_t i = 0; i < size; i++)
         CHECK(to64[i] == wanted[i], "col2im f64, element %td", i);
     CHECK(buffer_guards_intact(out), "col2im f64, size %td", size);

@@ -32,6 +32,21 @@ typedef struct {
     int32_t top_exponent;              /* of the largest value */
 } pqc_float_format;
 
+/* How the values of an array become codes, and what the codes stand for: the twin of Python's `Quantization`, as operators want it.
+ *
+ *     code = clamp(rint(x * mul), lo, hi), or the number of `floats` nearest to x * mul;   value = code / div
+ *
+ *   channels, inner   the axis: element i has the scale of channel (i / inner) % channels
+ *   block             instead: so many neighbours along the last axis share a scale; 0 where none do
+ *   mul, div          one for each channel: floats, or doubles if x is
+ *   lo, hi            of integers; a zero point z shifts both by -z: codes here are less their zero point */
+typedef struct {
+    pqc_float_format floats;
+    double lo, hi;
+    ptrdiff_t channels, inner, block;
+    const void *mul, *div;
+} pqc_quantization;
+
 /* What mul and div are for one element or channel of amax. */
 typedef struct {
     int num_bits; /* 0 gives zeros */
