@@ -215,6 +215,7 @@ static void use_neon(pqc_kernels *t)
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_neon;
     t->dwconv_nhwc = pqc_dwconv_nhwc_neon;
     t->maxpool_nhwc = pqc_maxpool_nhwc_neon;
+    t->chain_f32 = pqc_chain_f32_neon;
 }
 
 static void use_dotprod(pqc_kernels *t)

@@ -61,8 +61,10 @@ static double one(pqc_chain_kind kind, double a)
         return 1 / (1 + exp(-a));
     case PQC_CHAIN_TANH:
         return tanh(a);
-    default: /* ERF */
+    case PQC_CHAIN_ERF:
         return erf(a);
+    default: /* GELU */
+        return a * (1 + erf(a * 0x1.6a09e6p-1)) / 2;
     }
 }
 
@@ -88,8 +90,10 @@ static void check_kind(pqc_chain_kind kind, ptrdiff_t n, buffer *buffers, unsign
         double x = (double)a[i], other = (double)(pqc_chain_has_two(kind) ? b[i] : number);
         bool function = kind >= PQC_CHAIN_SIGMOID;
         double wanted = kind < PQC_CHAIN_HARD_SWISH ? two(kind, x, other) : one(kind, x);
-        bool right = function ? ulps((double)y[i], wanted) <= 2
-                              : y[i] == (float)wanted || (y[i] != y[i] && wanted != wanted);
+        bool right = kind == PQC_CHAIN_GELU && x < 0 /* 1 + erf cancels */
+                         ? fabs((double)y[i] - wanted) <= 0x1p-24 * fabs(x) || y[i] != y[i]
+                         : function ? ulps((double)y[i], wanted) <= 2
+                                    : y[i] == (float)wanted || (y[i] != y[i] && wanted != wanted);
         CHECK(right, "kind %d of %a and %a: %a, not %a", (int)kind, x, other, (double)y[i], wanted);
     }
     CHECK(buffer_guards_intact(&buffers[2]), "kind %d, n = %td", (int)kind, n);

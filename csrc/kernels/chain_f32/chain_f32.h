@@ -11,6 +11,7 @@
  *     HARD_SWISH                     a * min(max(a + 3, 0), 6) / 6
  *     ROUND                          to the nearest integer, ties to even
  *     NEG ABS SQRT SIGMOID TANH ERF  of a
+ *     GELU                           (erf(a * sqrt(1/2)) + 1) * a * 1/2, each operation rounded
  *
  * y is neither a nor b; n may be 0.  Same bits from every ISA. */
 #ifndef PQC_CHAIN_F32_H
@@ -44,6 +45,7 @@ typedef enum {
     PQC_CHAIN_SIGMOID,
     PQC_CHAIN_TANH,
     PQC_CHAIN_ERF,
+    PQC_CHAIN_GELU,
     PQC_CHAIN_KINDS
 } pqc_chain_kind;
 
@@ -56,6 +58,6 @@ static inline bool pqc_chain_has_two(pqc_chain_kind kind)
 typedef void pqc_chain_f32_fn(pqc_chain_kind kind, const float *restrict a, const float *restrict b,
                               float number, float *restrict y, ptrdiff_t n);
 
-pqc_chain_f32_fn pqc_chain_f32_scalar, pqc_chain_f32_avx2, pqc_chain_f32_avx512;
+pqc_chain_f32_fn pqc_chain_f32_scalar, pqc_chain_f32_avx2, pqc_chain_f32_avx512, pqc_chain_f32_neon;
 
 #endif

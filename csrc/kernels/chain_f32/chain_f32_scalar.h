@@ -118,9 +118,13 @@ PQC_INLINE void chain_of_one(pqc_chain_kind kind, const float *restrict a, float
         for (ptrdiff_t i = 0; i < n; i++)
             y[i] = pqc_tanh_of(a[i]);
         return;
-    default: /* ERF */
+    case PQC_CHAIN_ERF:
         for (ptrdiff_t i = 0; i < n; i++)
             y[i] = pqc_erf_of(a[i]);
+        return;
+    default: /* GELU */
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = pqc_gelu_of(a[i]);
     }
 }
 

@@ -1,11 +1,11 @@
-/* Elementary functions in float32, of one element: a polynomial, fused multiply-adds, no table.  Bodies of every instruction set
- * take these in and let the compiler put them into vectors, so that all have the same bits.  The largest errors, over floats of all
- * exponents, against the C library's double functions:
+/* Elementary functions in float32, of one element: a polynomial, of erf one of sixteen, and fused multiply-adds.  Bodies of every
+ * instruction set take these in and let the compiler put them into vectors, or say the same in intrinsics, so that all have the
+ * same bits.  The largest errors, over floats of all exponents, against the C library's double functions:
  *
  *     pqc_exp_of      exp(x), x <= 43    1.0 ulp; below -103.98 it is 0
  *     pqc_sigmoid_of  1 / (1 + exp(-x))  1.5 ulp
  *     pqc_tanh_of     tanh(x)            1.3 ulp
- *     pqc_erf_of      erf(x)             1.2 ulp
+ *     pqc_erf_of      erf(x)             1.0 ulp
  *
  * NaN stays NaN, infinities go to the limits; tanh and erf keep the sign of zero. */
 #ifndef PQC_ELEMENTARY_SCALAR_H
@@ -67,18 +67,52 @@ PQC_INLINE float pqc_tanh_of(float x)
     return copysignf(pqc_either(a < 0.625f, small, large), x);
 }
 
-/* x + x p(x^2) below 1, from there on 1 - exp(-r(|x|)) with r = -log(1 - erf), of which 4 is the last argument that matters. */
+/* Polynomials of degree 5 in t = 4 |x| - i, i the nearest integer: (erf(x) - x) / x below 0.875, erf(x) from there on, which is 1
+ * from 3.875 on.  A row has one coefficient of all intervals, so that a permutation of one vector looks it up. */
+enum { PQC_ERF_DEGREE = 5, PQC_ERF_INTERVALS = 16 };
+#define PQC_ERF_SMALL 0.875f
+#define PQC_ERF_ONE 3.875f
+
+static const float pqc_erf_table[PQC_ERF_DEGREE + 1][PQC_ERF_INTERVALS] = {
+    {0x1.06eba8p-3f, 0x1.af54e2p-4f, 0x1.4fdeb8p-5f, -0x1.a848b8p-5f, 0x1.af767ap-1f,
+     0x1.d8865ep-1f, 0x1.eea556p-1f, 0x1.f92d08p-1f, 0x1.fd9ae2p-1f, 0x1.ff4048p-1f, 0x1.ffcaa8p-1f,
+     0x1.fff2dp-1f, 0x1.fffd1ap-1f, 0x1.ffff7p-1f, 0x1.ffffe8p-1f, 0x1.fffffcp-1f},
+    {0.0f, -0x1.730704p-5f, -0x1.4c3884p-4f, -0x1.a0cddap-4f, 0x1.a911f2p-4f, 0x1.e4653p-5f,
+     0x1.e72372p-6f, 0x1.b0552ep-7f, 0x1.529b9ep-8f, 0x1.d4143ap-10f, 0x1.1d8318p-11f,
+     0x1.3360d6p-13f, 0x1.2409p-15f, 0x1.e9b638p-18f, 0x1.6a59dep-20f, 0x1.d9381p-23f},
+    {-0x1.81265p-6f, -0x1.5765a8p-6f, -0x1.d6dd16p-7f, -0x1.9a7fa4p-8f, -0x1.a9121ap-6f,
+     -0x1.2ecp-6f, -0x1.6d5bf8p-7f, -0x1.7a4bd6p-8f, -0x1.529bc4p-9f, -0x1.0749b8p-10f,
+     -0x1.64dd6ep-12f, -0x1.a695cep-14f, -0x1.b5f20ap-16f, -0x1.8dbca6p-18f, -0x1.3cdfeap-20f,
+     -0x1.bb4774p-23f},
+    {0.0f, 0x1.aceebcp-10f, 0x1.55ce96p-9f, 0x1.5acf3p-9f, 0x1.1b5f9ap-9f, 0x1.571c9ap-9f,
+     0x1.1c2a8ap-9f, 0x1.714a1ep-10f, 0x1.8b0c68p-11f, 0x1.63effep-12f, 0x1.119cacp-13f,
+     0x1.69caa8p-15f, 0x1.9dac16p-17f, 0x1.9a90f6p-19f, 0x1.62b208p-21f, 0x1.0b4c5p-23f},
+    {0x1.cb9d34p-12f, 0x1.6aee9ap-12f, 0x1.091776p-13f, -0x1.91ef16p-14f, 0x1.1bd084p-12f,
+     -0x1.731a66p-16f, -0x1.69a6c8p-13f, -0x1.885472p-13f, -0x1.1a145ap-13f, -0x1.39c53cp-14f,
+     -0x1.1caefep-15f, -0x1.b024cap-17f, -0x1.16550ep-18f, -0x1.3300b8p-20f, -0x1.23bbb2p-22f,
+     -0x1.dfc06ep-25f},
+    {0.0f, -0x1.245e7p-15f, -0x1.97ccap-15f, -0x1.34bb8ap-15f, -0x1.19afdcp-14f, -0x1.81b0ep-15f,
+     -0x1.eb5b88p-17f, 0x1.a74f1ep-18f, 0x1.a9dffep-17f, 0x1.5c9f9cp-17f, 0x1.91de9ap-18f,
+     0x1.6b8504p-19f, 0x1.0d488ap-20f, 0x1.4deddep-22f, 0x1.5f214cp-24f, 0x1.3bbcap-26f},
+};
+
 PQC_INLINE float pqc_erf_of(float x)
 {
-    float a = fabsf(x), s = x * x, t = pqc_either(a > 4.0f, 4.0f, a);
-    float p = fmaf(fmaf(0x1.4ae4c6p-14f, s, -0x1.a485e8p-11f), s, 0x1.5419f4p-8f);
-    p = fmaf(fmaf(p, s, -0x1.b7fbb4p-6f), s, 0x1.ce2d20p-4f);
-    p = fmaf(fmaf(p, s, -0x1.81273ep-2f), s, 0x1.06eba8p-3f);
-    float r = fmaf(fmaf(0x1.6bd7fap-16f, t, -0x1.cec60ep-12f), t, 0x1.138cc0p-8f);
-    r = fmaf(fmaf(r, t, -0x1.9d0306p-6f), t, 0x1.bc1516p-4f);
-    r = fmaf(fmaf(fmaf(r, t, 0x1.443566p-1f), t, 0x1.212c0cp0f), t, -0x1.8a5706p-13f);
-    float small = fmaf(a, p, a), large = 1.0f - pqc_exp_of(-r);
-    return copysignf(pqc_either(a < 1.0f, small, large), x);
+    const float round = 0x1p23f;
+    float a = fabsf(x), near = a > PQC_ERF_ONE ? PQC_ERF_ONE : a;
+    float shifted = fmaf(near, 4.0f, round), t = fmaf(near, 4.0f, round - shifted);
+    uint32_t i = pqc_bits_of_float(shifted) % PQC_ERF_INTERVALS;
+    float p = pqc_erf_table[PQC_ERF_DEGREE][i];
+    for (int k = PQC_ERF_DEGREE - 1; k >= 0; k--)
+        p = fmaf(p, t, pqc_erf_table[k][i]);
+    p = a < PQC_ERF_SMALL ? fmaf(p, a, a) : p;
+    return copysignf(a >= PQC_ERF_ONE ? 1.0f : p, x);
+}
+
+/* GELU, rounded as its operations one by one. */
+PQC_INLINE float pqc_gelu_of(float x)
+{
+    return (pqc_erf_of(x * 0x1.6a09e6p-1f) + 1.0f) * x * 0.5f;
 }
 
 #endif

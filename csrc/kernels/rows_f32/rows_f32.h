@@ -1,6 +1,6 @@
 /* Functions of a row of n floats, n >= 1.
  *
- *     softmax      y = exp(x - max) / sum of these
+ *     softmax      y = exp(x - max) * (1 / sum of these)
  *     layer_norm   y = c * factor [* weight] [+ bias],  c = x - (float)mean,
  *                  factor = (float)(1 / sqrt(mean of (float)(c * c) + epsilon)); both means in double
  *

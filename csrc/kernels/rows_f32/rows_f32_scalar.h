@@ -84,9 +84,9 @@ PQC_INLINE void softmax_row(const float *x, float *y, ptrdiff_t n)
     float top = row_maximum(x, n);
     for (ptrdiff_t i = 0; i < n; i++)
         y[i] = pqc_exp_of(x[i] - top);
-    float sum = row_sum(y, n);
+    float factor = 1.0f / row_sum(y, n);
     for (ptrdiff_t i = 0; i < n; i++)
-        y[i] = y[i] / sum;
+        y[i] = y[i] * factor;
 }
 
 PQC_INLINE void layer_norm_row(const float *x, float *y, ptrdiff_t n, const pqc_layer_norm *p)

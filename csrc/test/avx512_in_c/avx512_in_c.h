@@ -229,6 +229,8 @@ SET1(_mm512_set1_epi64, __m512i, i64x8, int64_t, 8)
 #define _mm512_castsi512_ps(a) ((__m512)(a))
 #define _mm512_castsi512_si128(a) _mm512_extracti32x4_epi32(a, 0)
 #define _mm512_castsi512_si256(a) _mm512_extracti64x4_epi64(a, 0)
+#define _mm512_castps512_ps256(a) ((__m256)_mm512_extracti64x4_epi64((__m512i)(a), 0))
+#define _mm512_extractf32x8_ps(a, half) ((__m256)_mm512_extracti64x4_epi64((__m512i)(a), half))
 #define _mm512_castps256_ps512(a) _mm512_insertf32x8((__m512){0}, a, 0)
 #define _mm512_castsi256_si512(a) ((__m512i)_mm512_castps256_ps512((__m256)(a)))
 #define _mm512_castsi128_si512(a) _mm512_castsi256_si512(_mm256_castsi128_si256(a))
@@ -268,12 +270,38 @@ TERNARY(_mm512_fmsub_ps, __m512, 16, fmaf(a[i], b[i], -c[i]))
 TERNARY(_mm512_fnmadd_ps, __m512, 16, fmaf(-a[i], b[i], c[i]))
 TERNARY(_mm512_fmadd_pd, __m512d, 8, fma(a[i], b[i], c[i]))
 TERNARY(_mm512_fmsub_pd, __m512d, 8, fma(a[i], b[i], -c[i]))
+BINARY(_mm512_and_ps, __m512, i32x16, 16, a[i] & b[i])
+BINARY(_mm512_andnot_ps, __m512, i32x16, 16, ~a[i] & b[i])
+BINARY(_mm512_or_ps, __m512, i32x16, 16, a[i] | b[i])
+UNARY(_mm512_sqrt_ps, __m512, f32x16, __m512, f32x16, 16, sqrtf(a[i]))
+MASKED(_mm512_mask_add_ps, _mm512_add_ps, __m512, f32x16, 16)
+MASKED(_mm512_mask_max_ps, _mm512_max_ps, __m512, f32x16, 16)
 MASKED_OR_ZERO(_mm512_maskz_div_ps, _mm512_div_ps, __m512, f32x16, 16)
 
 IN_C __m512d _mm512_mask3_fmadd_pd(__m512d a, __m512d b, __m512d c, __mmask8 mask)
 {
     LANES(8) c[i] = IS_SET(mask, i) ? fma(a[i], b[i], c[i]) : c[i];
     return c;
+}
+
+IN_C __m512 _mm512_mask_mov_ps(__m512 other, __mmask16 mask, __m512 a)
+{
+    LANES(16) a[i] = IS_SET(mask, i) ? a[i] : other[i];
+    return a;
+}
+
+IN_C __m512 _mm512_permutexvar_ps(__m512i index, __m512 a)
+{
+    __m512 r;
+    LANES(16) r[i] = a[((i32x16)index)[i] & 15];
+    return r;
+}
+
+IN_C float _mm512_reduce_max_ps(__m512 a)
+{
+    float most = a[0];
+    LANES(16) most = a[i] > most ? a[i] : most;
+    return most;
 }
 
 IN_C float _mm512_reduce_min_ps(__m512 a)

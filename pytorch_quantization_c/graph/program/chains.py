@@ -138,8 +138,7 @@ def _gelu(b: _Builder, node: ir.Node) -> Term:
         inner = b.emit("mul_number", b.emit("add", x, cube), number=np.sqrt(2.0 / np.pi))
         one = b.emit("add_number", b.emit("tanh", inner), number=1.0)
         return b.emit("mul", b.emit("mul_number", x, number=0.5), one)
-    y = b.emit("erf", b.emit("mul_number", x, number=np.sqrt(0.5)))
-    return b.emit("mul_number", b.emit("mul", b.emit("add_number", y, number=1.0), x), number=0.5)
+    return b.emit("gelu", x)
 
 
 def _leaky_relu(b: _Builder, node: ir.Node) -> Term:
