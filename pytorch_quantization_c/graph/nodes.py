@@ -5,8 +5,10 @@ bound = 2^(bits - 1 + unsigned) - 1 and scale = fl(bound / amax), both in float3
 
     q = clamp(rint(x * scale) + zero_point, lo, hi),    y = (q - zero_point) / scale
 
-where lo is 0 if unsigned, else -bound if narrow, else -bound - 1, and hi is bound. An amax up to 2^-24 gives zeros.
-A NaN stays NaN. This is the library's own `fake_tensor_quant` with a zero point beside it.
+with the attributes `bits`, `unsigned`, `narrow`, `zero_point`, `axis` (-128: one amax), `two_sided`, `block`,
+`scale_bits` and `strict` (negative numbers in an unsigned quantiser are an error). lo is 0 if unsigned, else -bound if
+narrow, else -bound - 1, and hi is bound. An amax up to 2^-24 gives zeros. A NaN stays NaN. This is the library's own
+`fake_tensor_quant` with a zero point beside it. Models hold that as functions of ONNX as well (see `bodies`).
 """
 from __future__ import annotations
 
@@ -25,6 +27,7 @@ __all__ = ["DOMAIN", "DYNAMIC", "E4M3", "EXECUTION", "FAKE_QUANT", "Quantizer", 
 
 DOMAIN, VERSION = "pytorch_quantization_c", 1
 FAKE_QUANT, DYNAMIC = "FakeQuant", "DynamicFakeQuant"
+NO_AXIS = -128  # the attribute `axis` of a node with one amax
 EXECUTION = "pytorch_quantization_c.execution"  # in the metadata of a layer's node: "float" keeps it from integers
 
 
@@ -97,8 +100,14 @@ def fake_quant(graph: ir.Graph, x: ir.Value, amax: ArrayLike | None, spec: Quant
         inputs.append(_initializer(graph, f"{name}.amax", checked_amax(amax, spec, name)))
     output = ir.Value(name=free_value_name(graph, f"{name}.y"), shape=x.shape, type=x.type)
     kind = DYNAMIC if amax is None else FAKE_QUANT
-    return ir.Node(DOMAIN, kind, inputs, ir.convenience.convert_attributes(spec.attributes()), outputs=[output],
+    return ir.Node(DOMAIN, kind, inputs, ir.convenience.convert_attributes(_attributes(spec)), outputs=[output],
                    name=name)
+
+
+def _attributes(spec: QuantizerSpec) -> dict[str, Any]:
+    """Of a node, also what is at its default, as the functions of `bodies` read it."""
+    always = {"axis": NO_AXIS, "two_sided": 0, "zero_point": 0, "strict": int(spec.zero_point is None)}
+    return always | spec.attributes()
 
 
 def checked_amax(amax: ArrayLike, spec: QuantizerSpec, name: str) -> NDArray[np.float32]:
@@ -131,6 +140,10 @@ def quantizer(node: ir.Node) -> Quantizer:
     for name in ("bits", "zero_point", "scale_bits"):
         if name in found and not isinstance(found[name], int):
             found[name] = tuple(found[name])
+    if found.pop("strict", 0) == 1:
+        found["zero_point"] = None
+    if found.get("axis") == NO_AXIS:
+        found["axis"] = None
     for name in ("unsigned", "narrow", "two_sided"):
         if found.get(name, 0) not in (0, 1):
             raise ValueError(f"Quantiser {node.name!r}: expected `{name}` to be 0 or 1, got {found[name]}")

@@ -5,6 +5,7 @@ import onnx
 import onnx.version_converter
 import onnx_ir as ir
 
+from .bodies import give_bodies, take_bodies
 from .errors import GraphError
 
 __all__ = ["MAX_OPSET", "MIN_OPSET", "converted", "raise_opset", "raised", "standard_opset"]
@@ -74,4 +75,7 @@ def raise_opset(model: ir.Model, opset: int) -> ir.Model:
     """A model at an opset at least this high, for what older ones cannot say."""
     if model.opset_imports.get("", opset) >= opset:
         return model
-    return converted(raised(ir.to_proto(model), opset))
+    take_bodies(model)
+    made = converted(raised(ir.to_proto(model), opset))
+    give_bodies(made)
+    return made

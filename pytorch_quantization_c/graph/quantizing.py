@@ -10,6 +10,7 @@ import onnx_ir as ir
 from .._core.descriptor import QuantDescriptor
 from .._core.errors import shown
 from .._core.files import FilePath
+from .bodies import give_bodies
 from .calibrating import collected
 from .calibration import without_quantizers
 from .choices import Choices, Override, Patterns, nothing_left
@@ -119,6 +120,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     if batches is None:
         steps.for_weights(made, made, (), progress)
         _leave_dynamic(made, wanted.zero_points and zero_point == "auto")
+        give_bodies(made)
         return made
     calibration, kept = collected(made, batches, method != "max", progress, KEPT)
     bare = without_quantizers(made)
@@ -129,7 +131,9 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
                   if ranges not in found[:number]]
     for candidate in candidates:
         steps.for_biases(candidate, kept, weights)
-    return best_of(candidates, bare, kept)
+    best = best_of(candidates, bare, kept)
+    give_bodies(best)
+    return best
 
 
 def _checked(zero_point: Any, residual: str, target: str) -> Target:

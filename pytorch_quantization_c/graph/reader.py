@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveInitializersFromInputsPass
 
 from .._core.files import read_file
+from .bodies import give_bodies
 from .checks import check_model, check_weights, subgraphs_of
 from .errors import GraphError
 from .external import embed_external
@@ -145,6 +146,7 @@ def _loaded(proto: onnx.ModelProto) -> ir.Model:
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(loaded)
     _name_nodes(loaded.graph, {node.name for node in loaded.graph.all_nodes()})
     import_integers(loaded)
+    give_bodies(loaded)
     check_weights(loaded)
     return loaded
 

@@ -15,6 +15,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 
 from .._core.files import write_file
 from .arithmetic import block_codes, fake_quantize, integers, spread
+from .bodies import take_bodies
 from .coding import METADATA, code_type, noted, step_of
 from .constants import constant_of, new_constant
 from .dynamic_nodes import dynamic_nodes
@@ -181,6 +182,7 @@ def exported(model: ir.Model, target: str = "here") -> onnx.ModelProto:
                 each = quantizer(node)
                 _warn(each, target)
                 writer.quantiser(each)
+    take_bodies(copy)
     copy.opset_imports.pop(DOMAIN, None)
     RemoveUnusedNodesPass()(copy)
     RemoveUnusedOpsetsPass()(copy)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ..bodies import give_bodies
 from ..errors import GraphError
 from ..interpreter.run import Interpreter
 from ..interpreter.values import TIED
@@ -171,6 +172,7 @@ def _finished(run: Run, sizes: Sizes, probes: Probes) -> ir.Model:
     for key, names_of in ((FIXED, probes.fixed), (TIED, tied)):
         if names_of:
             graph.metadata_props[key] = ", ".join(names_of)
+    give_bodies(model)
     return model
 
 
