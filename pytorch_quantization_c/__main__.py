@@ -1,4 +1,4 @@
-"""The command line: `python -m pytorch_quantization_c demo`, `info`, and `quantize`, `compare`, `run` on ONNX files."""
+"""The command line: `python -m pytorch_quantization_c demo`, `info`, and commands on ONNX files."""
 from __future__ import annotations
 
 import argparse
@@ -23,7 +23,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pytorch_quantization_c {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="demo|info|quantize|compare|run|bench")
     demo = commands.add_parser("demo", help="quantise a trained LeNet in several ways and print the results")
-    demo.add_argument("--batch", type=at_least_one, default=100, metavar="N", help="images in a batch (default: 100)")
+    demo.add_argument("--batch", type=at_least_one, metavar="N", help="images in a batch (default: 100; 1 with --onnx)")
+    demo.add_argument("--onnx", metavar="FILE", help="a model of yours in the place of the LeNet")
+    add_inputs(demo)
     commands.add_parser("info", help="print version, compiler, instruction sets and threads: for bug reports")
     add_graph_commands(commands)
     return parser
@@ -55,21 +57,28 @@ def add_graph_commands(commands: Any) -> None:
     run.add_argument("-o", "--output", metavar="FILE", help="an .npz file for the outputs")
     bench = commands.add_parser("bench", help="time a model, and in onnxruntime where that is installed")
     bench.add_argument("model", help="an ONNX file, or a saved program (.pqc)")
-    bench.add_argument("--data", metavar="PATH", help="inputs as for the other commands (default: random ones)")
-    bench.add_argument("--shape", action="append", default=[], metavar="[NAME=]1,3,224,224",
-                       help="the shape of an input for random ones (may be repeated)")
+    add_inputs(bench)
     bench.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="of random inputs (default: 1)")
     bench.add_argument("--threads", type=at_least_one, default=1, metavar="N", help="(default: 1)")
     bench.add_argument("--profile", action="store_true", help="print what each operation takes")
 
 
+def add_inputs(command: argparse.ArgumentParser) -> None:
+    """What a model is run on."""
+    command.add_argument("--data", metavar="PATH", help="an .npz file with an array for each input, an .npy file, or a "
+                         "folder of them (default: random inputs)")
+    command.add_argument("--shape", action="append", default=[], metavar="[NAME=]1,3,224,224",
+                         help="the shape of an input for random ones (may be repeated)")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 0 if it worked, 2 for a wrong command line."""
     options = make_parser().parse_args(arguments)
-    if options.command == "demo":
+    if options.command == "demo" and options.onnx is None:
         from . import demo
 
-        print(demo.table(demo.run(options.batch), options.batch))
+        batch = 100 if options.batch is None else options.batch
+        print(demo.table(demo.run(batch), batch))
     elif options.command == "info":
         from . import info
 
@@ -81,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_graph_command(options: argparse.Namespace) -> int:
     """A command on ONNX files; 2 and a message without the extra `onnx`."""
+    if options.command == "demo" and options.batch is None:
+        options.batch = 1
     if options.command == "bench":
         from .graph import benchmark
 

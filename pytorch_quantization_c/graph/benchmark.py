@@ -6,7 +6,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,7 @@ from .session import NodeArg, Session, load_session
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["Timing", "run_bench", "timings"]
+__all__ = ["Timing", "by_onnxruntime", "file_feeds", "random_feeds", "run_bench", "timings"]
 
 WARM, SECONDS = 2, 0.2  # calls ahead of the timed ones; the least time of a round of one runner
 TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16,
@@ -65,13 +65,17 @@ def _random(arg: NodeArg, given: tuple[int, ...] | None, batch: int, rng: np.ran
     return floats.astype(kind) if np.dtype(kind).kind == "f" else np.zeros(shape, kind)
 
 
-def _feeds(session: Session, options: argparse.Namespace) -> Feeds:
-    if options.data is not None:
-        from .batches import feeds_of
-        from .command_line import Data
+def file_feeds(session: Session, path: str) -> Iterator[Feeds]:
+    """The batches of a file or folder, as the model takes them."""
+    from .batches import feeds_of
+    from .command_line import Data
 
-        return next(feeds_of(_taking(session), Data(options.data)))
-    shapes, rng = _shapes(options), np.random.default_rng(0)
+    return feeds_of(_taking(session), Data(path))
+
+
+def random_feeds(session: Session, options: argparse.Namespace, seed: int = 0) -> Feeds:
+    """Random inputs of the shapes that `--shape` and `--batch` say."""
+    shapes, rng = _shapes(options), np.random.default_rng(seed)
     return {arg.name: _random(arg, shapes.get(arg.name, shapes.get("")), options.batch, rng)
             for arg in session.get_inputs()}
 
@@ -107,7 +111,8 @@ def timings(runners: dict[str, Callable[[], Any] | str], rounds: int = 5) -> lis
             for name, run in runners.items()]
 
 
-def _by_onnxruntime(source: str, feeds: Feeds, threads: int) -> Callable[[], Any] | str:
+def by_onnxruntime(source: str, feeds: Feeds, threads: int) -> Callable[[], Any] | str:
+    """A call of onnxruntime, or why there is none."""
     if find_spec("onnxruntime") is None:
         return "it is not installed"
     ort: Any = import_module("onnxruntime")
@@ -133,7 +138,7 @@ def _quantized(path: str, feeds: Feeds, threads: int, folder: str) -> dict[str, 
     if find_spec("onnxruntime") is not None:
         target = str(Path(folder) / "int8.onnx")
         save(quantize(model, [feeds], methods=(), target="onnxruntime"), target)
-        runners["onnxruntime, quantised here for it"] = _by_onnxruntime(target, feeds, threads)
+        runners["onnxruntime, quantised here for it"] = by_onnxruntime(target, feeds, threads)
     return runners
 
 
@@ -142,11 +147,11 @@ def run_bench(options: argparse.Namespace) -> None:
     path, threads = str(options.model), int(options.threads)
     saved = path.endswith(".pqc")
     session = load_session(path, threads) if saved else Session(path, threads)
-    feeds = _feeds(session, options)
+    feeds = random_feeds(session, options) if options.data is None else next(file_feeds(session, options.data))
     runners: dict[str, Callable[[], Any] | str] = {"here": lambda: session.run(None, feeds)}
     with tempfile.TemporaryDirectory() as folder:
         if not saved:
-            runners["onnxruntime"] = _by_onnxruntime(path, feeds, threads)
+            runners["onnxruntime"] = by_onnxruntime(path, feeds, threads)
             if not any(row.kernel in ("convolution", "depthwise", "linear") for row in session.summary()):
                 runners.update(_quantized(path, feeds, threads, folder))
         rows = timings(runners)

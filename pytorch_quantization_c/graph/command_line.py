@@ -1,4 +1,4 @@
-"""The commands on ONNX files: `quantize`, `compare` and `run`."""
+"""The commands on ONNX files: `quantize`, `compare`, `run` and `demo --onnx`."""
 from __future__ import annotations
 
 import argparse
@@ -13,6 +13,7 @@ from .._core.files import write_file
 from .._core.npz import npz_of
 from .batches import Feeds, fitting, numbered
 from .comparison import Comparison, compare
+from .model_demo import run_demo
 from .node_summary import summary
 from .nodes import quantizers
 from .quantizing import quantize
@@ -108,7 +109,7 @@ def run_run(options: argparse.Namespace) -> None:
         write_file(options.output, npz_of(dict(zip(names, results, strict=True))))
 
 
-COMMANDS = {"quantize": run_quantize, "compare": run_compare, "run": run_run}
+COMMANDS = {"quantize": run_quantize, "compare": run_compare, "run": run_run, "demo": run_demo}
 
 
 def run_command(options: argparse.Namespace) -> int:

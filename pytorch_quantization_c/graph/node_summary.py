@@ -6,6 +6,7 @@ from typing import NamedTuple, TextIO
 
 import onnx_ir as ir
 
+from .interpreter.grid import quantizer_behind
 from .nodes import DOMAIN, Quantizer, is_quantizer, quantizer
 from .passes.editing import floats, is_op
 from .passes.layers import PRODUCTS, RECURRENT, layer_of
@@ -55,11 +56,18 @@ def summary(model: ir.Model, file: TextIO | None = None) -> list[SummaryRow]:
 
 
 def _row(node: ir.Node) -> SummaryRow:
-    sources = [None if value is None else value.producer() for value in node.inputs]
-    found = [quantizer(source) for source in sources if source is not None and is_quantizer(source)]
+    found = [each for value in node.inputs if (each := _quantizer_of(node, value))]
     how = ", ".join(map(described, found)) or "float"
     reason = "" if found and len(found) >= _needed(node) else _reason(node, found)
     return SummaryRow(node.name or "", node.op_type, how, tuple(each.name for each in found), reason)
+
+
+def _quantizer_of(node: ir.Node, value: ir.Value | None) -> Quantizer | None:
+    """The quantiser that an input comes from; of a layer also one ahead of what only moves numbers."""
+    if is_op(node, *PRODUCTS, *RECURRENT):
+        return quantizer_behind(value)
+    source = None if value is None else value.producer()
+    return quantizer(source) if source is not None and is_quantizer(source) else None
 
 
 def described(found: Quantizer) -> str:

@@ -82,6 +82,13 @@ def test_the_summary_says_how_and_why_not(rng: np.random.Generator) -> None:
     assert "dynamic" in table(graph.quantize(model, None))[0]["conv3"].quantized
 
 
+def test_the_summary_finds_the_quantiser_ahead_of_what_only_moves_numbers(rng: np.random.Generator) -> None:
+    model = network("f = Flatten (x)  y = MatMul (f, w)", "float[N,3,2,2] x", "float[N,5] y", w=normal(rng, 12, 5))
+    rows, _ = table(graph.quantize(model, [images(rng, 2)[:, :, :2, :2]]))
+    found = rows["matmul1"]
+    assert found.quantizers == ("matmul1.input", "matmul1.weight") and found.reason == "", found
+
+
 def test_a_spectrum_stays_float_and_the_summary_says_so(rng: np.random.Generator) -> None:
     body = """a = Conv (x, w) b = Mul (a, a) c = Conv (x, v) d = Mul (c, c)
               e = Add (b, d) f = Log (e) y = Conv (f, u)"""

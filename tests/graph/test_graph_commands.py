@@ -10,7 +10,7 @@ import pytest
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.__main__ import main
 from pytorch_quantization_c.graph import benchmark
-from tests.graph.networks import convolutional, images, network, normal
+from tests.graph.networks import convolutional, images, network, normal, sqnr
 
 
 @pytest.fixture
@@ -33,6 +33,30 @@ def test_a_file_is_quantized_compared_and_run(files: tuple[Path, Path], tmp_path
     assert "y: float32 [6, 5]" in capsys.readouterr().out
     with np.load(data) as arrays, np.load(tmp_path / "out.npz") as written:
         np.testing.assert_array_equal(written["y"], graph.interpret(graph.load(int8), dict(arrays))[0])
+
+
+def test_the_demo_takes_a_file(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """SQNR and agreement are those of plain NumPy on the samples that were not calibrated with."""
+    model, data = files
+    assert main(["demo", "--onnx", str(model), "--data", str(data)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "calibrated with 3 samples, measured on 3 others" in lines[-1]
+    x, float_model = np.load(data)["x"], graph.load(model)
+    int8 = graph.quantize(float_model, [x[at:at + 1] for at in range(3)])
+    wanted, got = (graph.interpret(each, {"x": x[3:]})[0] for each in (float_model, int8))
+    same = 100 * np.mean(wanted.argmax(1) == got.argmax(1))
+    rows = {line[:30].strip(): line for line in lines}
+    for name in ("8 bits, operator by operator", "8 bits, one program"):
+        assert f"{same:.1f} %" in rows[name] and f"{sqnr(wanted, got):.1f} dB" in rows[name]
+    assert "MB" in rows["float"] and "dB" not in rows["float"]
+
+
+def test_the_demo_takes_random_inputs_and_refuses_what_is_no_model(files: tuple[Path, Path],
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--onnx", str(files[0]), "--shape", "2,3,16,16"]) == 0
+    assert "random inputs" in capsys.readouterr().out
+    assert main(["demo", "--onnx", str(files[1])]) == 2
+    assert capsys.readouterr().err.startswith("demo: ")
 
 
 def test_data_may_be_a_folder_or_left_out(files: tuple[Path, Path], rng: np.random.Generator, tmp_path: Path) -> None:
