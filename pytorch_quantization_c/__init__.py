@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
     from . import threads as threads
     from . import utils as utils
     from .graph.compiled_model import compile
+    from .methods.automatic import accuracy_control, auto_quantize
     from .methods.improve import improve
     from .model.calibrating import calibrating
     from .model.fold_batch_norm import fold_batch_norm
@@ -48,9 +49,10 @@ if TYPE_CHECKING:  # what `__getattr__` imports on first use
         unquantized_layers,
     )
 
-__all__ = ["__version__", "calibrating", "compile", "deactivate", "enable_onnx_export", "fold_batch_norm", "freeze",
-           "improve", "initialize", "load_frozen", "load_quant_state", "quant_summary", "quantized", "replace",
-           "save_frozen", "save_quant_state", "sensitivity", "unquantized_layers"]
+__all__ = ["__version__", "accuracy_control", "auto_quantize", "calibrating", "compile", "deactivate",
+           "enable_onnx_export", "fold_batch_norm", "freeze", "improve", "initialize", "load_frozen",
+           "load_quant_state", "quant_summary", "quantized", "replace", "save_frozen", "save_quant_state",
+           "sensitivity", "unquantized_layers"]
 
 _SUBMODULES = frozenset({"calib", "calibration", "cuda_ext", "float_nn", "formats", "graph", "integer",
                          "interchange", "isa",
@@ -60,6 +62,7 @@ _HOMES = {
     "graph.compiled_model": ("compile",),
     "model.calibrating": ("calibrating",),
     "model.fold_batch_norm": ("fold_batch_norm",),
+    "methods.automatic": ("accuracy_control", "auto_quantize"),
     "methods.improve": ("improve",),
     "quant_modules": ("deactivate", "enable_onnx_export", "freeze", "initialize", "load_frozen", "quantized", "replace",
                       "save_frozen", "unquantized_layers"),

@@ -13,7 +13,7 @@ try:
 except ImportError:  # not on Windows, where an open file cannot be removed anyway
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FilePath", "open_file", "read_file", "write_file"]
+__all__ = ["FilePath", "open_file", "part_file", "read_file", "write_file"]
 
 FilePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -26,6 +26,14 @@ def _checked(path: FilePath) -> str:
     if not isinstance(path, str | bytes | os.PathLike):  # a number would be a file that the caller has open
         raise TypeError(f"Expected a path as a string, bytes or a pathlib.Path, got {type(path).__name__}")
     return os.fsdecode(path)
+
+
+def part_file(path: FilePath | None, part: str) -> str | None:
+    """The file of one part of something: `path` with the part's name before its suffix; None for None."""
+    if path is None:
+        return None
+    stem, suffix = os.path.splitext(_checked(path))
+    return f"{stem}.{part}{suffix}"
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 import onnx_ir as ir
 
 from .._core.descriptor import QuantDescriptor
-from .._core.files import FilePath
+from .._core.files import FilePath, part_file
 from ..methods.budget import (
     FLOAT,
     Budget,
@@ -24,7 +24,7 @@ from .choices import Override
 from .costs import Stopwatch, bits_and_products, float_copy, multiplications, times_by_format
 from .nodes import checked_graph
 from .quantizing import quantize
-from .search import Decision, Decisions, as_data, layers_in, named, part_file, ranked, record
+from .search import Decision, Decisions, as_data, layers_in, named, ranked, record
 
 __all__ = ["auto_quantize"]
 

@@ -3,11 +3,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import onnx_ir as ir
@@ -184,11 +182,3 @@ def checked_drop(max_drop: Any, metric: Any, resume: Any = None) -> None:
         raise ValueError(f"Expected `max_drop` to be a number >= 0, got {shown(max_drop)}")
     if not callable(metric):
         raise TypeError(f"Expected `metric` to be callable, got {type(metric).__name__}")
-
-
-def part_file(resume: FilePath | None, part: str) -> Path | None:
-    """The file of one part of a search: `resume` with the part's name before its suffix."""
-    if resume is None:
-        return None
-    path = Path(os.fsdecode(resume))
-    return path.with_name(f"{path.stem}.{part}{path.suffix}")

@@ -74,7 +74,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
         raise TypeError("Expected `model` to be a module, got a graph: graph.quantize(model, batches, methods=[...])")
     require_module(model)
     names = None if methods is None else checked_methods(methods)
-    layers, data = weight_layers(model), _kept(batches)
+    layers, data = weight_layers(model), kept_batches(batches)
     warn_of_training(model, "improve")
     warn_of_formats(layers, {name: partial(_takes, name) for name in names or () if name in SCALING + ROUNDING})
     work = _Work(model, layers, data, MOST_MSE_BITS if names is None else 8, show_progress)
@@ -84,7 +84,8 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
     return Gains(found)
 
 
-def _kept(batches: Any) -> list[Any]:
+def kept_batches(batches: Any) -> list[Any]:
+    """Batches that can be gone through again and again; TypeError or ValueError for anything else."""
     if not isinstance(batches, Iterable) or hasattr(batches, "shape") or isinstance(batches, str | Mapping):
         raise TypeError(f"Expected `batches` to be a list of batches or another iterable, got {shown(batches)}")
     data = list(batches)

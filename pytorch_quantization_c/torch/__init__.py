@@ -12,6 +12,7 @@ from importlib.util import find_spec
 if find_spec("torch") is None:
     raise ImportError("Expected torch to be installed: pip install 'pytorch-quantization-c[torch]'", name="torch")
 
+from ..methods.automatic import accuracy_control, auto_quantize
 from ..methods.improve import improve
 from ..model.calibrating import calibrating
 from ..model.fold_batch_norm import fold_batch_norm
@@ -39,8 +40,8 @@ from .version import __version__
 
 follow_absl()
 
-__all__ = ["__version__", "calib", "calibrating", "compile", "cuda_ext", "deactivate", "enable_onnx_export",
-           "fold_batch_norm", "formats", "freeze", "from_numpy", "improve", "initialize", "install", "learn_steps",
-           "load_frozen", "load_quant_state", "nn", "optim", "quant_modules", "quant_summary", "quantized", "replace",
-           "save_frozen", "save_quant_state", "sensitivity", "tensor_quant", "to_numpy", "unquantized_layers",
-           "utils", "version"]
+__all__ = ["__version__", "accuracy_control", "auto_quantize", "calib", "calibrating", "compile", "cuda_ext",
+           "deactivate", "enable_onnx_export", "fold_batch_norm", "formats", "freeze", "from_numpy", "improve",
+           "initialize", "install", "learn_steps", "load_frozen", "load_quant_state", "nn", "optim", "quant_modules",
+           "quant_summary", "quantized", "replace", "save_frozen", "save_quant_state", "sensitivity", "tensor_quant",
+           "to_numpy", "unquantized_layers", "utils", "version"]
