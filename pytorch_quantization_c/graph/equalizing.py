@@ -41,14 +41,14 @@ def equalize_layers(model: ir.Model, layers: Iterable[ir.Node]) -> list[tuple[st
     Returns:
         The names of the pairs.
     """
-    found = [pair for node in layers if (pair := _pair(node, set(layers)))]
-    factors = {pair.first: np.ones(_layer(pair.first).channels) for pair in found}
+    found = [pair for node in layers if (pair := pair_from(node, set(layers)))]
+    factors = {pair.first: np.ones(layer_at(pair.first).channels) for pair in found}
     for _ in range(ROUNDS):
         moved = 0.0
         for pair in found:
-            first, second = _layer(pair.first), _layer(pair.second)
+            first, second = layer_at(pair.first), layer_at(pair.second)
             factor = equalizing_factor(_out_ranges(first), _in_ranges(second))
-            _scale(first, second, factor)
+            scale_pair(pair, factor)
             factors[pair.first] = factors[pair.first] * factor
             moved = max(moved, float(np.abs(np.log(factor)).max(initial=0)))
         if moved < CLOSE:
@@ -56,17 +56,19 @@ def equalize_layers(model: ir.Model, layers: Iterable[ir.Node]) -> list[tuple[st
     for pair in found:
         for node in pair.between:
             if is_op(node, "Clip"):
-                _clip_channels(node, factors[pair.first])
+                clip_channels(node, factors[pair.first])
     return [(str(pair.first.name), str(pair.second.name)) for pair in found]
 
 
-def _layer(node: ir.Node) -> Layer:
+def layer_at(node: ir.Node) -> Layer:
+    """The layer that a node is known to be."""
     found = layer_of(node)
     assert found is not None
     return found
 
 
-def _pair(node: ir.Node, layers: set[ir.Node]) -> Pair | None:
+def pair_from(node: ir.Node, layers: set[ir.Node]) -> Pair | None:
+    """The layer of `layers` that alone reads what a layer gives, through what keeps factors of channels; or None."""
     layer = layer_of(node)
     if layer is None or layer.has_other_bias or (node.op_type == "MatMul"):
         return None
@@ -115,7 +117,9 @@ def _in_ranges(layer: Layer) -> Vector:
     return np.asarray(np.moveaxis(weight, axis, 0).reshape(layer.in_channels, -1).max(axis=1, initial=0))
 
 
-def _scale(first: Layer, second: Layer, factor: Vector) -> None:
+def scale_pair(pair: Pair, factor: Vector) -> None:
+    """Multiplies the channels that the first layer gives by `factor`, and divides those that the second one reads."""
+    first, second = layer_at(pair.first), layer_at(pair.second)
     bias = first.bias
     set_constant(first.node, 1, first.scaled(factor), "equalized")
     if bias is not None:
@@ -123,7 +127,7 @@ def _scale(first: Layer, second: Layer, factor: Vector) -> None:
     set_constant(second.node, 1, second.input_scaled(1 / factor), "equalized")
 
 
-def _clip_channels(node: ir.Node, factor: Vector) -> None:
+def clip_channels(node: ir.Node, factor: Vector) -> None:
     """A Clip from 0 to a number, whose channels have been multiplied by `factor`."""
     graph, high, spatial = graph_of(node), scalar(node.inputs[2]), node.inputs[0].shape  # type: ignore[union-attr]
     assert high is not None

@@ -13,6 +13,8 @@ from .._core.cluster import is_spread
 from ..methods.gains import Gain, Gains, from_text, to_text
 from ..methods.layer_rounding import ROUNDING
 from ..methods.order import MOST_MSE_BITS, NEED_DATA, checked_methods
+from .absorbing import absorb_biases
+from .activation_equalizing import equalize_activations
 from .batches import Feeds, feeds_of
 from .batches import samples as samples_of
 from .bias import correct_biases
@@ -29,6 +31,7 @@ Weights = Mapping[str, NDArray[np.float32]]
 RECORD = f"{DOMAIN}.methods"
 MAX_BITS = 8
 SCALING = ("smoothquant", "awq")
+BETWEEN = {"bias_absorption": absorb_biases, "activation_equalization": equalize_activations}
 KEPT = 64           # samples that methods see
 
 
@@ -55,7 +58,7 @@ class Methods(NamedTuple):
         Returns the batches to calibrate with: those given, or a list of them where they had to be gone through. Where
         they are spread over a cluster, ValueError for a method that needs data now.
         """
-        scaling = [name for name in self.names if name in SCALING]
+        scaling = [name for name in self.names if name in (*SCALING, *BETWEEN)]
         if scaling and is_spread(batches):
             raise ValueError(f"Expected `methods` without {scaling[0]!r} for batches on a cluster, got {self.names}")
         batches = list(feeds_of(model, batches)) if scaling else batches
@@ -63,6 +66,8 @@ class Methods(NamedTuple):
             with names_remembered():
                 if name == "equalization":
                     note(model, _equalized(model, layers, choices))
+                elif name in BETWEEN:
+                    note(model, BETWEEN[name](model, layers, _first(model, batches), choices))
                 elif name in SCALING:
                     note(model, move_outliers(model, layers, _first(model, batches), name, choices))
         return batches

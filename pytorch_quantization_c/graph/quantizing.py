@@ -63,11 +63,13 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         exclude: patterns (globs, or `re:` and an expression) of names or operators of layers that stay float.
         overrides: by pattern, other descriptors: {"input": ..., "weight": ...}, one for both, or None for float.
         methods: what is done beside finding ranges, in this order: "equalization" (equal ranges of the channels between
-            two layers), "smoothquant" or "awq" (outlier channels of what linear layers read move into their weights),
-            all before anything else; "weight_mse" (ranges of weights by least squared error, not the largest
-            magnitudes), "gptq" or "adaround" (other rounding of weights than to nearest, by the first samples),
-            "bias_correction"; docs/methods.md says what each gains and takes. None: "weight_mse" for weights of up to 4
-            bits, and "bias_correction"; () for nothing. `graph.gains` tells what each has gained.
+            two layers), "bias_absorption" (high biases ahead of a ReLU go into the next layer),
+            "activation_equalization" (alike ranges of the channels that depthwise convolutions read), "smoothquant" or
+            "awq" (outlier channels of what linear layers read move into their weights), all before anything else;
+            "weight_mse" (ranges of weights by least squared error, not the largest magnitudes), "gptq" or "adaround"
+            (other rounding of weights than to nearest, by the first samples), "bias_correction"; docs/methods.md says
+            what each gains and takes. None: "weight_mse" for weights of up to 4 bits, and "bias_correction"; () for
+            nothing. `graph.gains` tells what each has gained.
         max_drop, metric: `metric(model)` gives a number for a graph, the higher the better. Then layers are given up,
             the most sensitive first, until the metric is at most `max_drop` below that of the float model: layers of
             fewer than 8 bits get 8, then layers stay float. How many is found by bisection, each step of which

@@ -17,6 +17,9 @@ from .grid import Array
 
 __all__ = ["equalize"]
 
+ACTIVATION_ALPHA = 0.5
+LEAST = 1e-3        # of the largest: channels below are taken as that large
+
 
 def equalize(first: ArrayLike, second: ArrayLike,
              bias: ArrayLike | None = None) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
@@ -54,6 +57,11 @@ def equalizing_factor(first: Array, second: Array) -> Array:
     found = np.ones(len(first))
     np.divide(second, first, where=used, out=found)
     return np.sqrt(found)
+
+
+def activation_factor(largest: Array, alpha: float) -> Array:
+    """What each channel is multiplied by, by its largest magnitude, so that all use one range more alike."""
+    return np.asarray(np.maximum(largest / largest.max(), LEAST) ** -alpha)
 
 
 def _ranges(array: NDArray[Any], axis: int) -> Array:

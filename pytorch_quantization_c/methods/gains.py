@@ -14,9 +14,10 @@ class Gain:
     """Signal to noise ratio of a layer's outputs in dB, before and after a method; infinity without noise.
 
     Of "weight_mse", "gptq" and "adaround" the noise is that of the weight alone, by the second moments of the inputs;
-    of "equalization" that of the weight itself, all inputs alike; of "smoothquant" and "awq" that of the weight and an
-    estimate for the input; of "bias_correction" that of the layer with its input and its weight quantised. Inputs are
-    those of the float model.
+    of "equalization" that of the weight itself, all inputs alike; of "bias_absorption" that of the activation between,
+    rounded to 8 bits; of "activation_equalization" that of the input rounded, but for a number that is the same for
+    both; of "smoothquant" and "awq" that of the weight and an estimate for the input; of "bias_correction" that of the
+    layer with its input and its weight quantised. Inputs are those of the float model.
     """
 
     method: str

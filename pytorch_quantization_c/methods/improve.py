@@ -1,8 +1,7 @@
 """`improve`: methods that lessen what quantising a model costs, one after the other."""
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,8 +18,9 @@ from .bias_correction import MeanError, corrected_bias
 from .gains import Gain, Gains
 from .layer_rounding import ROUNDING, WeightProblem, scaled_noise
 from .layer_rows import SAMPLE_ROWS, InputMoments, parts_in_memory
+from .module_between import BETWEEN
 from .module_layers import WeightLayer, numbers, renewed, warn_of_formats, watched, weight_layers
-from .module_pairs import equalize_pairs, layer_pairs
+from .module_pairs import layer_pairs
 from .order import MOST_MSE_BITS, checked_methods
 from .scaling import awq_factors, scaled, smoothing
 
@@ -43,6 +43,9 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
 
     "equalization": equal ranges of the channels between two layers, through ReLU, LeakyReLU and pools that are modules,
         along chains; for weights with one range. Fixed ranges follow. Fold batch normalisation before.
+    "bias_absorption": what channels ahead of a ReLU are nearly always above zero by goes into the next layer's bias.
+    "activation_equalization": alike ranges of the channels that depthwise convolutions read, where weights have a range
+        for each channel; through what equalization goes through.
     "smoothquant", "awq" (linear layers): outlier channels of the input move into the weight, which leaves a
         `pre_quant_scale` in the input's quantiser; a fixed range of the input follows. Such a layer does not run on
         integers as a module; as a compiled graph it does.
@@ -107,8 +110,8 @@ class _Work:
         """Does one method."""
         if name == "bias_correction":
             return self._correct_biases()
-        if name == "equalization":
-            return self._equalize()
+        if name in BETWEEN:
+            return self._between(BETWEEN[name])
         most = self.mse_bits if name == "weight_mse" else 8
         chosen = [layer for layer in self.layers if not layer.is_shared and self._suits(layer, name, most)]
         gains = []
@@ -185,19 +188,18 @@ class _Work:
         after = scaled_noise(wide, seen.mean(), seen.largest, inverse, bits, whole, inputs, size)
         return Gain(name, layer.name, before, after)
 
-    def _equalize(self) -> list[Gain]:
-        """Equalizes pairs of layers; ranges that were fixed follow."""
+    def _between(self, change: Callable[..., list[Gain]]) -> list[Gain]:
+        """Changes what lies between pairs of layers; ranges that were fixed follow."""
         pairs = layer_pairs(self.model, self.layers)
         chosen = {layer.name: layer for pair in pairs for layer in (pair.first, pair.second)}
-        before = {name: _noise(layer) for name, layer in chosen.items()}
         ends = self._ends(list(chosen.values()))
-        equalize_pairs(pairs)
+        gains = change(pairs, self._run)
         self.floats.update({name: layer.module.weight for name, layer in chosen.items()})
         after = self._ends(list(chosen.values()))
         for name, layer in chosen.items():
             layer.reset_range()
             _scale_range(layer.module.input_quantizer, ends[name], after[name])
-        return [Gain("equalization", name, before[name], _noise(layer)) for name, layer in chosen.items()]
+        return gains
 
     def _ends(self, layers: list[WeightLayer]) -> dict[str, tuple[float, float]]:
         """The least and the largest of what each layer is given, and 0."""
@@ -263,10 +265,6 @@ def _scale_range(quantizer: Any, before: tuple[float, float], after: tuple[float
         low, high = (new / old if old else share for new, old in zip(after, before, strict=True))
         quantizer.amin = numbers(quantizer.amin) * np.float32(low)
     quantizer.amax = numbers(quantizer.amax) * np.float32(high)
-
-
-def _noise(layer: WeightLayer) -> float:
-    return math.inf if layer.bits is None else WeightProblem(layer.weight, layer.amax(), layer.bits, None).sqnr()
 
 
 def _columns(layer: WeightLayer) -> int:

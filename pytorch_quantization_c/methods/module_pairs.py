@@ -21,15 +21,24 @@ Vector = NDArray[np.float64]
 
 
 class LayerPair:
-    """Two layers of which the second alone reads what the first gives, possibly through some of BETWEEN."""
+    """Two layers of which the second alone reads what the first gives, possibly through some of BETWEEN.
 
-    def __init__(self, first: WeightLayer, second: WeightLayer) -> None:
-        self.first, self.second = first, second
+    Attributes:
+        first, second: the layers.
+        between: the modules between them.
+    """
+
+    def __init__(self, first: WeightLayer, second: WeightLayer, between: tuple[Any, ...]) -> None:
+        self.first, self.second, self.between = first, second, between
 
     def step(self) -> Vector:
         """Equalizes the ranges once; returns what the first layer's channels were multiplied by."""
+        factor = equalizing_factor(_over_rows(self.first.weight), _over_columns(self.second.weight, self.second.groups))
+        return self.scale(factor)
+
+    def scale(self, factor: Vector) -> Vector:
+        """Multiplies the channels between the layers by a factor each, and returns it."""
         first, second = self.first.weight, self.second.weight
-        factor = equalizing_factor(_over_rows(first), _over_columns(second, self.second.groups))
         module, other = self.first.module, self.second.module
         module.weight = renewed(module.weight, _scaled_rows(first, factor))
         if module.bias is not None:
@@ -51,12 +60,13 @@ def layer_pairs(model: Any, layers: list[WeightLayer]) -> list[LayerPair]:
              and layer.module.input_quantizer.pre_quant_scale is None and not _learns(layer)}
     found = []
     for layer in known.values():
-        reader = after.get(id(layer.module))
-        while reader is not None and id(reader) not in known and _keeps_scale(reader):
+        reader, between = after.get(id(layer.module)), []
+        while reader is not None and id(reader) not in known and kind_of(reader) in BETWEEN:
+            between.append(reader)
             reader = after.get(id(reader))
         second = known.get(id(reader))
         if second is not None and _channels_in(second) == len(layer.weight):
-            found.append(LayerPair(layer, second))
+            found.append(LayerPair(layer, second, tuple(between)))
     return found
 
 
@@ -78,11 +88,11 @@ def _learns(layer: WeightLayer) -> bool:
     return any(quantizer._learn_amax for quantizer in (layer.module.input_quantizer, layer.module.weight_quantizer))
 
 
-def _keeps_scale(module: Any) -> bool:
-    """Whether a module without quantisers multiplies its output by what its input is multiplied by."""
+def kind_of(module: Any) -> str:
+    """The name of a layer of torch or of this package, without the number of its axes; "" for any other module."""
     names = {cls.__name__.rstrip("123d") for cls in type(module).__mro__ if cls.__module__.startswith(
         ("torch.nn.", "pytorch_quantization_c."))}
-    return type(module).__name__.rstrip("123d") in BETWEEN and bool(names) and not list(module.children())
+    return type(module).__name__.rstrip("123d") if names and not list(module.children()) else ""
 
 
 def _channels_in(layer: WeightLayer) -> int:

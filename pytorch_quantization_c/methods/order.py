@@ -10,8 +10,9 @@ from .._core.errors import shown
 __all__ = ["METHODS", "checked_methods"]
 
 #: In the order in which they make sense: what changes the float model, then ranges, rounding and biases.
-METHODS = ("equalization", "smoothquant", "awq", "weight_mse", "gptq", "adaround", "bias_correction")
-NEED_DATA = ("smoothquant", "awq", "gptq", "adaround", "bias_correction")
+METHODS = ("equalization", "bias_absorption", "activation_equalization", "smoothquant", "awq", "weight_mse", "gptq",
+           "adaround", "bias_correction")
+NEED_DATA = ("bias_absorption", "activation_equalization", "smoothquant", "awq", "gptq", "adaround", "bias_correction")
 EXCLUSIVE = (("gptq", "adaround"), ("smoothquant", "awq"))
 MOST_MSE_BITS = 4       # "weight_mse" is a default up to so many
 

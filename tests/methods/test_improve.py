@@ -154,6 +154,41 @@ def test_equalization_of_a_depthwise_network(rng: np.random.Generator) -> None:
         assert fixed == pytest.approx(float(np.abs(floats_into(model, layer, given[0])).max()), rel=1e-3)
 
 
+def test_channels_ahead_of_a_depthwise_convolution(rng: np.random.Generator) -> None:
+    model = float_nn.Sequential(nn.QuantConv2d(3, 8, 1), float_nn.ReLU(), nn.QuantConv2d(8, 8, 3, groups=8)).eval()
+    spread = 10 ** rng.uniform(-2, 0, (8, 1, 1, 1))
+    for layer, factor in ((model[0], spread), (model[2], 1 / spread)):
+        layer.weight[...] = rng.standard_normal(layer.weight.shape) * factor
+    model[0].bias[...] *= spread.ravel()
+    data, x = rng.standard_normal((2, 8, 3, 10, 10)).astype(np.float32)
+    with pq.calibrating(model, load_amax=True):
+        model(data)
+    expected, before = floats(model, x), model(x)
+    row, = pq.improve(model, [data], methods=["activation_equalization"])
+    np.testing.assert_allclose(floats(model, x), expected, rtol=1e-3, atol=1e-4)
+    assert sqnr(expected, model(x)) > sqnr(expected, before) + 6 and row.layer == "2" and row.gain > 6
+    largest = np.abs(floats_into(model, model[2], data)).max()
+    assert float(model[2].input_quantizer.amax) == pytest.approx(float(largest), rel=1e-3)
+
+
+def test_high_biases_go_into_the_next_layer(rng: np.random.Generator) -> None:
+    """Four signs are within 3 deviations, so that nothing is lost."""
+    layers = [nn.QuantConv2d(4, 6, 1), float_nn.ReLU(), nn.QuantConv2d(6, 6, 3, groups=6), float_nn.ReLU(),
+              nn.QuantConv2d(6, 5, 1, padding=1)]
+    model = float_nn.Sequential(*layers).eval()
+    model[0].bias[...] = [50, 40, 0, -1, 60, 2]
+    data, x = np.sign(rng.standard_normal((2, 8, 4, 9, 9))).astype(np.float32)
+    with pq.calibrating(model, load_amax=True):
+        model(data)
+    expected, before, bias = floats(model, x), model(x), np.array(model[0].bias)
+    row, = pq.improve(model, [data], methods=["bias_absorption"])
+    np.testing.assert_allclose(floats(model, x), expected, rtol=1e-3, atol=1e-3)
+    given = np.einsum("nchw,oc->nohw", data, model[0].weight[:, :, 0, 0]) + bias[:, None, None]
+    c = np.maximum(0, given.mean((0, 2, 3)) - 3 * given.std((0, 2, 3)))
+    np.testing.assert_allclose(model[0].bias, bias - c, rtol=1e-4, atol=1e-4)
+    assert sqnr(expected, model(x)) > sqnr(expected, before) + 6 and row.layer == "2" and row.gain > 6
+
+
 def floats_into(model: Any, layer: Any, x: Array) -> Array:
     """What a layer of a Sequential is given in float."""
     before = [each for each in model]

@@ -1,0 +1,69 @@
+"""Methods that change what lies between two layers: the float function stays, and rounding loses less."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from pytorch_quantization_c import graph
+from pytorch_quantization_c.graph.layer_noise import with_only
+from tests.graph.networks import network, normal, sqnr
+
+Array = Any
+
+
+def separable(rng: np.random.Generator, between: str) -> ir.Model:
+    """1x1 and depthwise 3x3; the channels between spread over two decades."""
+    spread = 10 ** rng.uniform(-2, 0, (12, 1, 1, 1))
+    return network(f"a = Conv (x, w1, b1) b = {between} y = Conv <pads = [1, 1, 1, 1], group = 12> (b, w2, b2)",
+                   "float[N,4,9,9] x", "float[N,12,9,9] y", w1=normal(rng, 12, 4, 1, 1) * spread,
+                   b1=normal(rng, 12) * spread.ravel(), w2=normal(rng, 12, 1, 3, 3) / spread, b2=normal(rng, 12),
+                   low=0.0, high=1.5)
+
+
+def quantized(model: ir.Model, data: Array, *methods: str) -> ir.Model:
+    return graph.quantize(model, [data], methods=methods, method="max", residual="float")
+
+
+@pytest.mark.parametrize("between", ["Relu (a)", "LeakyRelu (a)", "Clip (a, low, high)"])
+def test_channels_ahead_of_a_depthwise_convolution(rng: np.random.Generator, between: str) -> None:
+    model, data, x = separable(rng, between), normal(rng, 4, 4, 9, 9), normal(rng, 8, 4, 9, 9)
+    expected, = graph.interpret(model, {"x": x})
+    plain, better = quantized(model, data), quantized(model, data, "activation_equalization")
+    found = [sqnr(expected, graph.interpret(each, {"x": x})[0]) for each in (plain, better)]
+    assert found[1] > found[0] + 6
+    np.testing.assert_allclose(graph.interpret(with_only(better, ()), {"x": x})[0], expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(graph.compile(better).run(None, {"x": x})[0], graph.interpret(better, {"x": x})[0])
+    row, = graph.gains(better)
+    assert row.method == "activation_equalization" and row.gain == pytest.approx(found[1] - found[0], abs=6)
+    with pytest.raises(ValueError, match="finite inputs of layers"):
+        quantized(model, data * np.nan, "activation_equalization")
+
+
+def test_high_biases_go_into_the_next_layer(rng: np.random.Generator) -> None:
+    high = np.array([50, 40, 0, -1, 60, 2]).astype(np.float32)
+    model = network("a = Conv (x, w1, b1) b = Relu (a) y = Conv (b, w2, b2)", "float[N,4,9,9] x", "float[N,5,7,7] y",
+                    w1=normal(rng, 6, 4, 1, 1), b1=high, w2=normal(rng, 5, 6, 3, 3), b2=normal(rng, 5))
+    data, x = np.sign(normal(rng, 4, 4, 9, 9)), np.sign(normal(rng, 8, 4, 9, 9))    # four signs are within 3 deviations
+    expected, = graph.interpret(model, {"x": x})
+    plain, better = quantized(model, data), quantized(model, data, "bias_absorption")
+    np.testing.assert_allclose(graph.interpret(with_only(better, ()), {"x": x})[0], expected, rtol=1e-3, atol=1e-2)
+    noise = [float(np.square(graph.interpret(each, {"x": x})[0] - expected).sum()) for each in (plain, better)]
+    assert noise[1] < noise[0] / 4
+    row, = graph.gains(better)
+    first = np.einsum("nchw,oc->nohw", data, model.graph.initializers["w1"].const_value.numpy()[:, :, 0, 0])  # type: ignore
+    given = first + high[:, None, None]
+    c = np.maximum(0, given.mean((0, 2, 3)) - 3 * given.std((0, 2, 3)))
+    bias = next(node for node in better.graph if node.op_type == "Conv").inputs[2].const_value.numpy()  # type: ignore
+    np.testing.assert_allclose(bias, high - c, rtol=1e-4, atol=1e-4)
+    assert row.gain > 6
+
+
+def test_padding_and_clips_stop_absorption(rng: np.random.Generator) -> None:
+    for between, pads in (("Relu (a)", "<pads = [1, 1, 1, 1]>"), ("Clip (a, low, high)", ""), ("LeakyRelu (a)", "")):
+        model = network(f"a = Conv (x, w1, b1) b = {between} y = Conv {pads} (b, w2, b2)", "float[N,4,9,9] x",
+                        "float[N,5,M,M] y", w1=normal(rng, 6, 4, 1, 1), b1=np.full(6, 50.0), w2=normal(rng, 5, 6, 3, 3),
+                        b2=normal(rng, 5), low=0.0, high=99.0)
+        assert graph.gains(quantized(model, normal(rng, 4, 4, 9, 9), "bias_absorption")) == ()
