@@ -95,6 +95,21 @@ pqc_output pqc_conv_step_finish(const pqc_step *s)
     return f;
 }
 
+/* Clamps that come last go into the codes' bounds. */
+static void set_known(pqc_step *s)
+{
+    s->known = 0;
+    pqc_output f = pqc_conv_step_finish(s);
+    pqc_finish_fold(&f);
+    s->low = f.low;
+    s->high = f.high;
+    s->second_low = f.second_low;
+    s->second_high = f.second_high;
+    for (int i = 0; i < s->outputs && !s->chain_length; i++)
+        s->output[i].codes = f.output[i];
+    s->known = pqc_finish_known(&f, s->weights->largest);
+}
+
 const char *pqc_conv_step_prepare(pqc_step *s)
 {
     const char *why = s->weights ? pqc_window_check(s) : "weights expected";
@@ -110,9 +125,7 @@ const char *pqc_conv_step_prepare(pqc_step *s)
         return "taps outside of the input and its border";
     if (!s->weights->shape.depthwise)
         set_offsets(s);
-    s->known = 0;
-    pqc_output f = pqc_conv_step_finish(s);
-    s->known = pqc_finish_known(&f, s->weights->largest);
+    set_known(s);
     s->tiling = pqc_tiling_of(s);
     return NULL;
 }

@@ -294,7 +294,7 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     pqc_tail_begin(&c.tail, j->step, j->buffers);
     pqc_tile_pending pending;
     b.number = b.image = -1;
-    pending.turn = pending.done = 0;
+    pending.turn = 0;
     pending.to = NULL;
     pending.flags = 0;
     ahead next = ahead_of(j, begin, end);

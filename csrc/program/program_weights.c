@@ -158,12 +158,13 @@ static void *take(char **memory, ptrdiff_t bytes)
     return at;
 }
 
-/* Infinity if something is not finite. */
-static float largest_of(const float *scale, const float *bias, ptrdiff_t channels)
+/* Of results, after so many products; infinity if something is not finite. */
+static float largest_of(const float *scale, const float *bias, ptrdiff_t channels,
+                        ptrdiff_t products)
 {
-    float largest = 0;
+    float largest = 0, sum = (float)(products * 255 * 128) * 1.0001f; /* it was rounded */
     for (ptrdiff_t c = 0; c < channels; c++) {
-        float bound = 0x1p31f * fabsf(scale[c]) + fabsf(bias[c]);
+        float bound = sum * fabsf(scale[c]) + fabsf(bias[c]);
         if (!(bound <= largest))
             largest = isfinite(bound) ? bound : INFINITY;
     }
@@ -188,7 +189,7 @@ void pqc_weights_pack(pqc_weights *p, const pqc_weights_shape *s, void *memory,
     p->has_min_weight = memchr(weight, 0x80, (size_t)(channels * length)) != NULL;
     memcpy(p->scale, scale, (size_t)channels * sizeof *scale);
     memcpy(p->bias, bias, (size_t)channels * sizeof *bias);
-    p->largest = largest_of(scale, bias, channels);
+    p->largest = largest_of(scale, bias, channels, length);
     if (s->depthwise)
         pack_depthwise(p, weight);
     else

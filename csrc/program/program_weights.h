@@ -23,7 +23,7 @@ typedef struct {
     int8_t *bytes;
     int32_t *compensation, *weight_sums; /* groups x padded_out */
     float *scale, *bias;                 /* groups * out, up to a multiple of 16 */
-    float largest;                       /* no result is above it: 2^31 |scale| + |bias| */
+    float largest;                       /* no result is above it */
 } pqc_weights;
 
 enum { PQC_MAX_PRODUCTS = 65536 }; /* of a sum: 255 * 128 times as many stay below 2^31 */

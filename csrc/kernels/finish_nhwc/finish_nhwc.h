@@ -11,20 +11,23 @@
 #include "pack_u8/pack_u8.h"
 #include "requantize/requantize.h"
 
-/* What can be left out because it changes nothing: a clamp whose bounds are infinite or not within those of all codes; a look for
- * NaN or for what is negative. */
+/* What can be left out because it changes nothing: a clamp; a look for NaN or for what is negative. */
 enum {
     PQC_NO_FIRST_CLAMP = 1,
     PQC_NO_SECOND_CLAMP = 2,
     PQC_NEVER_NAN = 4,
     PQC_NEVER_NEGATIVE = 8,
-    PQC_PLAIN = 16 /* all of these but for the second clamp, and no HardSwish */
+    PQC_PLAIN =
+        16 /* All of these; integers become codes of at most 16 bits, one output of a type, and |y * mul| < 2^30. */
 };
 
 typedef unsigned pqc_finish_nhwc_fn(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,
                                     const pqc_output *f);
 
 pqc_finish_nhwc_fn pqc_finish_nhwc_scalar, pqc_finish_nhwc_avx2, pqc_finish_nhwc_avx512;
+
+/* A clamp that comes last is one of the codes, if all outputs are codes: theirs get its bounds, and it none. */
+void pqc_finish_fold(pqc_output *f);
 
 /* What is known of a call: |fma(acc, scale, bias)| <= largest; infinity or NaN if there is no such bound. */
 unsigned pqc_finish_known(const pqc_output *f, float largest);

@@ -11,9 +11,10 @@
 
 #define FINISH_INLINE AVX512 PQC_INLINE
 
-/* Scale and bias of up to four vectors of channels; of the last one `lanes`. */
+/* Scale and bias of up to four vectors of channels, of the last one `lanes`; and 1 / div of the residual. */
 typedef struct {
     output16 of[4];
+    __m512 reciprocal;
     __mmask16 lanes;
 } finish_channels;
 
@@ -26,6 +27,7 @@ FINISH_INLINE finish_channels finish_channels_of(const pqc_output *f, const int 
 {
     finish_channels c;
     c.lanes = tail16(channels - 16 * (V - 1));
+    c.reciprocal = _mm512_set1_ps(f->residual.content == PQC_NOTHING ? 0 : 1 / f->residual.div);
     PQC_UNROLL(4)
     for (int v = 0; v < V; v++) {
         __mmask16 lanes = v == V - 1 ? c.lanes : 0xffff;
@@ -56,19 +58,23 @@ FINISH_INLINE __m512 finish_hard_swish(__m512 y)
     return _mm512_div_ps(_mm512_mul_ps(y, shifted), six);
 }
 
-/* 16 values, as far as lanes say; CONTENT is that of `from`. */
+/* 16 codes, as far as lanes say. */
+FINISH_INLINE __m512i finish_codes(const int CONTENT, const char *at, __mmask16 lanes)
+{
+    return CONTENT == PQC_U8_CODES ? _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, at))
+                                   : _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(lanes, at));
+}
+
+/* 16 values of `from`, whose content is CONTENT. */
 FINISH_INLINE __m512 finish_values(const pqc_pixels *from, const int CONTENT, const char *at,
-                                   __mmask16 lanes)
+                                   __mmask16 lanes, __m512 reciprocal)
 {
     if (CONTENT == PQC_FLOATS)
         return _mm512_maskz_loadu_ps(lanes, at);
-    __m512i code = CONTENT == PQC_U8_CODES
-                       ? _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, at))
-                       : _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(lanes, at));
+    __m512i code = finish_codes(CONTENT, at, lanes);
     if (from->zero)
         code = _mm512_sub_epi32(code, _mm512_set1_epi32(from->zero));
-    return divide16(_mm512_cvtepi32_ps(code), _mm512_set1_ps(from->div),
-                    _mm512_set1_ps(1 / from->div));
+    return divide16(_mm512_cvtepi32_ps(code), _mm512_set1_ps(from->div), reciprocal);
 }
 
 FINISH_INLINE void finish_store_floats(const __m512 *y, const int V, __mmask16 last, char *at)
@@ -210,7 +216,7 @@ FINISH_INLINE void finish_store(const __m512 *y, const int P, const int V, __mma
 }
 
 /* Adds the residual. */
-FINISH_INLINE void finish_add(__m512 *y, const int P, const int V, __mmask16 last,
+FINISH_INLINE void finish_add(__m512 *y, const int P, const int V, const finish_channels *c,
                               const finish_pixels *pixels, const pqc_pixels *from,
                               const int CONTENT, ptrdiff_t pixel)
 {
@@ -220,8 +226,8 @@ FINISH_INLINE void finish_add(__m512 *y, const int P, const int V, __mmask16 las
         const char *at = finish_place(pixels, from, CONTENT, 0, pixel + p);
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++) {
-            __mmask16 lanes = v == V - 1 ? last : 0xffff;
-            __m512 other = finish_values(from, CONTENT, at + 16 * v * size, lanes);
+            __mmask16 lanes = v == V - 1 ? c->lanes : 0xffff;
+            __m512 other = finish_values(from, CONTENT, at + 16 * v * size, lanes, c->reciprocal);
             y[p * V + v] = _mm512_add_ps(y[p * V + v], other);
         }
     }
@@ -254,7 +260,7 @@ FINISH_INLINE void finish_any(const finish_pixels *pixels, ptrdiff_t pixel, cons
             y[i] = finish_hard_swish(y[i]);
     }
     if (f->residual.content != PQC_NOTHING)
-        finish_add(y, P, V, c->lanes, pixels, &f->residual, (int)f->residual.content, pixel);
+        finish_add(y, P, V, c, pixels, &f->residual, (int)f->residual.content, pixel);
     if (!(f->known & PQC_NO_SECOND_CLAMP))
         finish_clamp(y, P * V, f->second_low, f->second_high);
     for (int i = 0; i < f->outputs; i++) {
@@ -279,74 +285,23 @@ FINISH_INLINE void finish_some_way(const finish_pixels *pixels, int first, int s
         finish_any(pixels, first, 1, V, &c, f, r);
 }
 
-/* The same where nothing is clamped first or looked for (PQC_PLAIN) and the contents are constants: what a loop needs stays in
- * registers, as GCC cannot know that results are not written over the parameters. */
-FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop, const int P,
-                                const int V, int channels, const pqc_output *f, const int RESIDUAL,
-                                const int FIRST, const int SECOND)
+/* Any contents and clamps; several pixels at a time only with all lanes. */
+FINISH_INLINE void finish_general(const finish_pixels *pixels, int first, int stop,
+                                  const bool INDIRECT, int channels, const pqc_output *f,
+                                  finish_refused *r)
 {
-    finish_pixels pixels = *where;
-    pqc_pixels residual = f->residual, output[2] = {f->output[0], f->output[1]};
-    const ptrdiff_t *offset[3] = {NULL, NULL, NULL};
-    float low = f->second_low, high = f->second_high;
-    bool clamps = !(f->known & PQC_NO_SECOND_CLAMP);
-    pqc_output part = *f;
-    part.scale += pixels.channel;
-    part.bias += pixels.channel;
-    finish_channels c = finish_channels_of(&part, V, channels);
-    if (pixels.offset) {
-        PQC_UNROLL(3)
-        for (int i = 0; i < 3; i++)
-            offset[i] = pixels.offset[i];
-        pixels.offset = offset;
-    }
-    for (int step = P; first < stop; first += step) {
-        __m512 y[4];
-        step = first + P <= stop ? P : 1;
-        if (step == P) {
-            finish_fma(y, P, V, &pixels, &c, first);
-            if (RESIDUAL != PQC_NOTHING)
-                finish_add(y, P, V, 0xffff, &pixels, &residual, RESIDUAL, first);
-            if (clamps)
-                finish_clamp(y, P * V, low, high);
-            finish_store(y, P, V, 0xffff, &pixels, &output[0], FIRST, 1, first);
-            if (SECOND != PQC_NOTHING)
-                finish_store(y, P, V, 0xffff, &pixels, &output[1], SECOND, 2, first);
-        } else {
-            finish_refused none = {0, 0};
-            finish_any(&pixels, first, 1, V, &c, f, &none);
-        }
-    }
-}
-
-/* The plain ways that convolutional networks need, with all lanes; else the general one. */
-FINISH_INLINE void finish_run(const finish_pixels *pixels, int first, int stop, const int P,
-                              const int V, const pqc_output *f, finish_refused *r)
-{
-    int channels = 16 * V, residual = (int)f->residual.content;
-    int one = (int)f->output[0].content, two = f->outputs == 2 ? (int)f->output[1].content : 0;
-    if (!(f->known & PQC_PLAIN) || f->outputs > 2)
-        finish_some_way(pixels, first, stop, P, V, channels, f, r);
-    else if (residual == PQC_NOTHING && one == PQC_U8_CODES && two == 0)
-        finish_plain(pixels, first, stop, P, V, channels, f, PQC_NOTHING, PQC_U8_CODES,
-                     PQC_NOTHING);
-    else if (residual == PQC_NOTHING && one == PQC_S16_CODES && two == 0)
-        finish_plain(pixels, first, stop, P, V, channels, f, PQC_NOTHING, PQC_S16_CODES,
-                     PQC_NOTHING);
-    else if (residual == PQC_U8_CODES && one == PQC_U8_CODES && two == 0)
-        finish_plain(pixels, first, stop, P, V, channels, f, PQC_U8_CODES, PQC_U8_CODES,
-                     PQC_NOTHING);
-    else if (residual == PQC_S16_CODES && one == PQC_U8_CODES && two == 0)
-        finish_plain(pixels, first, stop, P, V, channels, f, PQC_S16_CODES, PQC_U8_CODES,
-                     PQC_NOTHING);
-    else if (residual == PQC_S16_CODES && one == PQC_U8_CODES && two == PQC_S16_CODES)
-        finish_plain(pixels, first, stop, P, V, channels, f, PQC_S16_CODES, PQC_U8_CODES,
-                     PQC_S16_CODES);
-    else if (residual == PQC_S16_CODES && one == PQC_S16_CODES && two == PQC_U8_CODES)
-        finish_plain(pixels, first, stop, P, V, channels, f, PQC_S16_CODES, PQC_S16_CODES,
-                     PQC_U8_CODES);
+    if (!INDIRECT && channels > 48)
+        finish_some_way(pixels, first, stop, 1, 4, channels, f, r);
+    else if (!INDIRECT && channels > 32)
+        finish_some_way(pixels, first, stop, 1, 3, channels, f, r);
+    else if (channels == 32)
+        finish_some_way(pixels, first, stop, 2, 2, channels, f, r);
+    else if (channels > 16)
+        finish_some_way(pixels, first, stop, 1, 2, channels, f, r);
+    else if (channels == 16)
+        finish_some_way(pixels, first, stop, 4, 1, channels, f, r);
     else
-        finish_some_way(pixels, first, stop, P, V, channels, f, r);
+        finish_some_way(pixels, first, stop, 1, 1, channels, f, r);
 }
 
 FINISH_INLINE unsigned finish_flags(const finish_refused *r)

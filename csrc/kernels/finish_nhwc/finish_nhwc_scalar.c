@@ -50,47 +50,83 @@ unsigned pqc_finish_nhwc_scalar(const int32_t *acc, ptrdiff_t ld, int pixels, in
     return flags;
 }
 
-/* Whether the codes' own bounds do what a last clamp does. */
-static bool is_within_codes(const pqc_output *f, float low, float high)
+static bool is_bounded(float low, float high)
 {
-    bool within = true;
-    for (int i = 0; i < f->outputs; i++) {
-        const pqc_pixels *to = &f->output[i];
-        within &= to->content != PQC_FLOATS && to->mul > 0 && low * to->mul <= to->lo &&
-                  high * to->mul >= to->hi;
-    }
-    return within;
+    return low > -INFINITY || high < INFINITY;
 }
 
-static bool is_never_nan(const pqc_output *f, float largest)
+/* Whether an output's codes can have a clamp's bounds. */
+static bool is_foldable(const pqc_pixels *to, float low)
 {
-    bool finite = largest < 0x1p100f && f->residual.content != PQC_FLOATS;
-    if (f->residual.content != PQC_NOTHING)
-        largest += 0x1p17f / f->residual.div; /* a difference of codes */
+    return to->content != PQC_FLOATS && to->mul > 0 && to->lo <= to->hi &&
+           (low >= 0 || !to->refuses_negative);
+}
+
+/* rint(clamp(y) * mul) is clamp(rint(y * mul)), as rounding keeps the order. */
+static void fold_into(pqc_pixels *to, float low, float high)
+{
+    float least = rintf(low * to->mul), most = rintf(high * to->mul), lo = to->lo, hi = to->hi;
+    to->lo = pqc_at_most(pqc_at_least(least, lo), hi);
+    to->hi = pqc_at_most(pqc_at_least(most, lo), hi);
+    to->refuses_negative = false;
+}
+
+void pqc_finish_fold(pqc_output *f)
+{
+    bool alone = f->residual.content == PQC_NOTHING && !f->hard_swish &&
+                 !is_bounded(f->second_low, f->second_high);
+    float *low = alone ? &f->low : &f->second_low, *high = alone ? &f->high : &f->second_high;
+    bool foldable = is_bounded(*low, *high) && *low <= *high;
     for (int i = 0; i < f->outputs; i++)
-        finite &= f->output[i].content == PQC_FLOATS || largest * f->output[i].mul < INFINITY;
-    return finite;
+        foldable &= is_foldable(&f->output[i], *low);
+    if (!foldable)
+        return;
+    for (int i = 0; i < f->outputs; i++)
+        fold_into(&f->output[i], *low, *high);
+    *low = -INFINITY;
+    *high = INFINITY;
+}
+
+/* Of |y|; infinity if there is none. */
+static float bound_of(const pqc_output *f, float largest)
+{
+    if (!(largest < 0x1p100f) || f->residual.content == PQC_FLOATS)
+        return INFINITY;
+    return f->residual.content == PQC_NOTHING ? largest
+                                              : largest + 0x1p17f / f->residual.div; /* codes */
+}
+
+/* Whether all outputs are codes, one of a type at most, of which vectors of 32 bits can be made. */
+static bool are_plain(const pqc_output *f, float bound)
+{
+    bool plain = true, there[PQC_S16_CODES + 1] = {[PQC_FLOATS] = true};
+    for (int i = 0; i < f->outputs; i++) {
+        const pqc_pixels *to = &f->output[i];
+        plain &= !there[to->content] && bound * to->mul < 0x1p30f && to->mul < 0x1p60f &&
+                 to->lo >= INT16_MIN && to->hi <= INT16_MAX;
+        there[to->content] = true;
+    }
+    return plain;
 }
 
 unsigned pqc_finish_known(const pqc_output *f, float largest)
 {
-    bool first = f->low > -INFINITY || f->high < INFINITY;
-    bool second = f->second_low > -INFINITY || f->second_high < INFINITY;
+    enum { ALL = PQC_NO_FIRST_CLAMP | PQC_NO_SECOND_CLAMP | PQC_NEVER_NAN };
     bool alone = f->residual.content == PQC_NOTHING && !f->hard_swish;
-    unsigned known = 0;
-    if (f->second_low >= 0 || (alone && f->low >= 0))
-        known |= PQC_NEVER_NEGATIVE;
-    if (is_never_nan(f, largest))
-        known |= PQC_NEVER_NAN;
-    if (!first || (alone && !second && is_within_codes(f, f->low, f->high)))
-        known |= PQC_NO_FIRST_CLAMP;
-    if (!second || is_within_codes(f, f->second_low, f->second_high))
-        known |= PQC_NO_SECOND_CLAMP;
-    bool refuses = false;
-    for (int i = 0; i < f->outputs; i++)
+    bool finite = true, refuses = false;
+    float bound = bound_of(f, largest);
+    for (int i = 0; i < f->outputs; i++) {
+        finite &= f->output[i].content == PQC_FLOATS || bound * f->output[i].mul < INFINITY;
         refuses |= f->output[i].refuses_negative;
-    if ((known & PQC_NEVER_NAN) && (known & PQC_NO_FIRST_CLAMP) && !f->hard_swish &&
-        (!refuses || (known & PQC_NEVER_NEGATIVE)))
+    }
+    unsigned known = bound < INFINITY && finite ? PQC_NEVER_NAN : 0;
+    if (!refuses || f->second_low >= 0 || (alone && f->low >= 0))
+        known |= PQC_NEVER_NEGATIVE;
+    if (!is_bounded(f->low, f->high))
+        known |= PQC_NO_FIRST_CLAMP;
+    if (!is_bounded(f->second_low, f->second_high))
+        known |= PQC_NO_SECOND_CLAMP;
+    if ((known & ALL) == ALL && (known & PQC_NEVER_NEGATIVE) && are_plain(f, bound))
         known |= PQC_PLAIN;
     return known;
 }

@@ -49,7 +49,7 @@ typedef struct {
 /* Starts with `to` NULL and no flags. */
 typedef struct {
     _Alignas(64) int32_t sums[2][PQC_TILE_PAIR * PQC_TILE_PAIR];
-    int turn, done; /* whose sums are pending, and of how many pixels the results are stored */
+    int turn; /* whose sums are pending */
     const pqc_tile_results *to;
     ptrdiff_t channel;
     int channels;

@@ -1,7 +1,7 @@
 #include "igemm_nhwc.h"
 
 #if PQC_AMX_COMPILES
-#include "finish_nhwc/finish_nhwc_avx512.h"
+#include "finish_nhwc/finish_nhwc_plain_avx512.h"
 
 #define AMX PQC_TARGET_AMX
 #define INLINE AMX PQC_INLINE
@@ -42,31 +42,20 @@ AMX static void end(void)
     _tile_release();
 }
 
-/* Results of the next pixels, as many as are said and wanted. */
-AVX512 static void finish_some(pqc_tile_pending *pending, int count)
+AVX512 static void finish(pqc_tile_pending *pending)
 {
     const pqc_tile_results *to = pending->to;
     finish_pixels pixels = {pending->sums[pending->turn], PQC_TILE_PAIR, to->row, to->offset,
                             pending->channel};
     finish_refused r = {0, 0};
-    int first = pending->done, stop = (int)pqc_min(first + count, to->pixels);
-    int channels = pending->channels;
-    if (channels == PQC_TILE_PAIR)
-        finish_run(&pixels, first, stop, 2, 2, to->f, &r);
-    else if (channels > PQC_TILE)
-        finish_some_way(&pixels, first, stop, 1, 2, channels, to->f, &r);
-    else if (channels == PQC_TILE)
-        finish_some_way(&pixels, first, stop, 4, 1, channels, to->f, &r);
-    else
-        finish_some_way(&pixels, first, stop, 1, 1, channels, to->f, &r);
-    pending->done = stop;
+    finish_run(&pixels, 0, to->pixels, true, pending->channels, to->f, &r);
     pending->flags |= finish_flags(&r);
 }
 
 AMX static void flush(pqc_tile_pending *pending)
 {
-    if (pending->to && pending->done < pending->to->pixels)
-        finish_some(pending, pending->to->pixels);
+    if (pending->to && pending->to->pixels > 0)
+        finish(pending);
     pending->to = NULL;
 }
 
@@ -114,11 +103,13 @@ typedef struct {
         }                                                                                          \
     } while (0)
 
-/* What goes on beside the tiles, a part of it with each step. */
+/* What goes on beside the tiles: with each step weights are fetched.  After the first one, whose products are under way then, the
+ * pending results are stored, all at once: where instructions for tiles and for vectors mix, the vectors' go by one port
+ * only, so that little pieces in between would take longer. */
 typedef struct {
     const int8_t *ahead;
     ptrdiff_t stride;
-    int ahead_k, results, left;
+    int ahead_k;
     pqc_tile_pending *pending;
 } meanwhile;
 
@@ -129,10 +120,8 @@ INLINE void do_meanwhile(meanwhile *m, const int VECTORS)
         if (VECTORS == 2)
             _mm_prefetch((const char *)m->ahead + 64, _MM_HINT_T1);
     }
-    if (m->left > 0) {
-        finish_some(m->pending, m->results);
-        m->left -= m->results;
-    }
+    if (m->pending->to)
+        flush(m->pending);
 }
 
 /* All kr groups. */
@@ -197,13 +186,9 @@ INLINE void store_tiles(int32_t *to, const int TILES, const int VECTORS)
 INLINE void multiply_tiles(const pqc_tile_pixels *x, const pqc_tile_weights *w, const int TILES,
                            const int VECTORS, const bool MIXED, pqc_tile_pending *pending)
 {
-    ptrdiff_t steps = x->runs * pqc_div_round_up(x->run_k, PQC_TILE);
-    int left = pending->to ? pending->to->pixels : 0;
-    int results = left > 2 * (int)steps ? (int)pqc_div_round_up(left, 2 * steps) * 2 : 2;
-    meanwhile m = {w->ahead, w->ahead_stride, w->ahead ? w->ahead_k : 0, results, left, pending};
+    meanwhile m = {w->ahead, w->ahead_stride, w->ahead ? w->ahead_k : 0, pending};
     load_compensation(w->compensation, TILES, VECTORS);
     multiply_all(x, w, TILES, VECTORS, MIXED, &m);
-    flush(pending);
     pending->turn = !pending->turn;
     store_tiles(pending->sums[pending->turn], TILES, VECTORS);
 }
@@ -231,7 +216,6 @@ AMX static void multiply(const pqc_tile_pixels *x, const pqc_tile_weights *w,
     pending->to = to;
     pending->channel = w->channel;
     pending->channels = w->channels;
-    pending->done = 0;
 }
 
 const pqc_igemm_nhwc pqc_igemm_nhwc_amx = {begin, end, multiply, flush};

@@ -1,0 +1,251 @@
+/* The output stage where nothing is clamped or looked for (PQC_PLAIN): the codes' own bounds are those of packed integers.
+ * Everything that the loop needs stays in registers, as GCC cannot know that results are not written over the parameters. */
+#ifndef PQC_FINISH_NHWC_PLAIN_AVX512_H
+#define PQC_FINISH_NHWC_PLAIN_AVX512_H
+
+#include "finish_nhwc_avx512.h"
+
+/* Which codes are written, a sum of them; and how many pixels later a line is wanted that is fetched. */
+enum { FINISH_BYTES = 1, FINISH_WORDS = 2, FINISH_AHEAD = 32 };
+
+/* Where codes of some pixels lie, the first channel included; `offset`, or NULL, is that of finish_pixels. */
+typedef struct {
+    char *at;
+    ptrdiff_t pixel, ahead;
+    const ptrdiff_t *offset;
+} finish_row;
+
+/* Codes are packed to words, and so to bytes: saturated, `zero` added, and kept within [least, most]. */
+typedef struct {
+    finish_row row;
+    __m512 mul;
+    int32_t zero, least, most;
+} finish_target;
+
+typedef struct {
+    finish_row row;
+    __m512 div, reciprocal;
+    int32_t zero;
+} finish_source;
+
+/* Channels of a pixel that there are: of vector v 16, from bit 16 * v on. */
+FINISH_INLINE __mmask64 finish_lanes(int channels)
+{
+    return channels >= 64 ? ~0ull : (1ull << channels) - 1;
+}
+
+FINISH_INLINE finish_row finish_row_of(const finish_pixels *pixels, const pqc_pixels *codes,
+                                       int number)
+{
+    ptrdiff_t size = pqc_content_size(codes->content);
+    return (finish_row){.at = (char *)codes->at + pixels->channel * size,
+                        .pixel = codes->pixel,
+                        .ahead = FINISH_AHEAD * codes->pixel,
+                        .offset = pixels->offset ? pixels->offset[number] : NULL};
+}
+
+FINISH_INLINE char *finish_at(const finish_row *row, const bool INDIRECT, ptrdiff_t pixel)
+{
+    return row->at + (INDIRECT ? row->offset[pixel] : row->pixel * pixel);
+}
+
+/* The same; the line that is wanted some pixels later is fetched. */
+FINISH_INLINE char *finish_at_and_fetch(const finish_row *row, const bool INDIRECT, ptrdiff_t pixel)
+{
+    char *at = finish_at(row, INDIRECT, pixel);
+    if (INDIRECT)
+        _mm_prefetch(at + row->ahead, _MM_HINT_T1);
+    return at;
+}
+
+FINISH_INLINE finish_target finish_target_of(const finish_pixels *pixels, const pqc_output *f,
+                                             pqc_content content)
+{
+    int number = f->output[0].content == content ? 0 : 1;
+    const pqc_pixels *to = &f->output[number];
+    return (finish_target){.row = finish_row_of(pixels, to, 1 + number),
+                           .mul = _mm512_set1_ps(to->mul),
+                           .zero = to->zero,
+                           .least = (int32_t)to->lo + to->zero,
+                           .most = (int32_t)to->hi + to->zero};
+}
+
+FINISH_INLINE finish_source finish_source_of(const finish_pixels *pixels, const pqc_output *f)
+{
+    const pqc_pixels *from = &f->residual;
+    return (finish_source){.row = finish_row_of(pixels, from, 0),
+                           .div = _mm512_set1_ps(from->div),
+                           .reciprocal = _mm512_set1_ps(1 / from->div),
+                           .zero = from->zero};
+}
+
+/* Words of vectors i and i + 1, lane by lane. */
+FINISH_INLINE __m512i finish_pack(const __m512 *y, int i, const finish_target *to)
+{
+    __m512i words = _mm512_packs_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(y[i], to->mul)),
+                                       _mm512_cvtps_epi32(_mm512_mul_ps(y[i + 1], to->mul)));
+    return to->zero ? _mm512_adds_epi16(words, _mm512_set1_epi16((short)to->zero)) : words;
+}
+
+FINISH_INLINE void finish_plain_words(const __m512 *y, const int P, const int V, __mmask64 lanes,
+                                      const finish_target *to, char *const *at)
+{
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    PQC_UNROLL(2)
+    for (int i = 0; i < P * V; i += 2) {
+        __m512i words = finish_pack(y, i, to);
+        if (to->least > INT16_MIN)
+            words = _mm512_max_epi16(words, _mm512_set1_epi16((short)to->least));
+        if (to->most < INT16_MAX)
+            words = _mm512_min_epi16(words, _mm512_set1_epi16((short)to->most));
+        words = _mm512_permutexvar_epi64(order, words);
+        if (V > 1) {
+            _mm512_mask_storeu_epi16(at[i / V] + 32 * (i % V), (__mmask32)(lanes >> 16 * (i % V)),
+                                     words);
+        } else {
+            _mm256_mask_storeu_epi16(at[i], (__mmask16)lanes, _mm512_castsi512_si256(words));
+            _mm256_mask_storeu_epi16(at[i + 1], (__mmask16)lanes,
+                                     _mm512_extracti64x4_epi64(words, 1));
+        }
+    }
+}
+
+FINISH_INLINE void finish_plain_bytes(const __m512 *y, const int P, __mmask64 lanes,
+                                      const finish_target *to, char *const *at)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512i bytes = _mm512_packus_epi16(finish_pack(y, 0, to), finish_pack(y, 2, to));
+    if (to->least > 0)
+        bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8((char)to->least));
+    if (to->most < UINT8_MAX)
+        bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8((char)to->most));
+    bytes = _mm512_permutexvar_epi32(order, bytes);
+    if (P == 1) {
+        _mm512_mask_storeu_epi8(at[0], lanes, bytes);
+    } else if (P == 2) {
+        _mm256_mask_storeu_epi8(at[0], (__mmask32)lanes, _mm512_castsi512_si256(bytes));
+        _mm256_mask_storeu_epi8(at[1], (__mmask32)lanes, _mm512_extracti64x4_epi64(bytes, 1));
+    } else {
+        _mm_mask_storeu_epi8(at[0], (__mmask16)lanes, _mm512_castsi512_si128(bytes));
+        _mm_mask_storeu_epi8(at[1], (__mmask16)lanes, _mm512_extracti32x4_epi32(bytes, 1));
+        _mm_mask_storeu_epi8(at[2], (__mmask16)lanes, _mm512_extracti32x4_epi32(bytes, 2));
+        _mm_mask_storeu_epi8(at[3], (__mmask16)lanes, _mm512_extracti32x4_epi32(bytes, 3));
+    }
+}
+
+FINISH_INLINE void finish_plain_add(__m512 *y, const int P, const int V, const int RESIDUAL,
+                                    __mmask64 lanes, const finish_source *from, char *const *at)
+{
+    ptrdiff_t size = pqc_content_size((pqc_content)RESIDUAL);
+    PQC_UNROLL(4)
+    for (int i = 0; i < P * V; i++) {
+        __m512i code = finish_codes(RESIDUAL, at[i / V] + 16 * (i % V) * size,
+                                    (__mmask16)(lanes >> 16 * (i % V)));
+        if (from->zero)
+            code = _mm512_sub_epi32(code, _mm512_set1_epi32(from->zero));
+        y[i] = _mm512_add_ps(y[i], divide16(_mm512_cvtepi32_ps(code), from->div, from->reciprocal));
+    }
+}
+
+/* The quotient by 6 may be wrong where it is too small to matter in codes. */
+FINISH_INLINE void finish_plain_hard_swish(__m512 *y)
+{
+    __m512 six = _mm512_set1_ps(6), sixth = _mm512_set1_ps(1.0f / 6);
+    PQC_UNROLL(4)
+    for (int i = 0; i < 4; i++) {
+        __m512 shifted = _mm512_add_ps(y[i], _mm512_set1_ps(3));
+        shifted = _mm512_min_ps(six, _mm512_max_ps(_mm512_setzero_ps(), shifted));
+        y[i] = divide16(_mm512_mul_ps(y[i], shifted), six, sixth);
+    }
+}
+
+/* P pixels of V vectors at a time, P * V = 4; the last ones are computed more than once rather than apart, which is the same
+ * in place too, as all loads come before the stores.  INDIRECT: there are offsets. */
+FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop, const int P,
+                                const int V, const bool INDIRECT, int channels, const pqc_output *f,
+                                const int RESIDUAL, const int CODES)
+{
+    const int32_t *acc = where->acc;
+    const uint8_t *rows = where->row;
+    ptrdiff_t ld = where->ld;
+    __mmask64 lanes = finish_lanes(channels);
+    bool hard_swish = f->hard_swish;
+    finish_source from = finish_source_of(where, f);
+    finish_target bytes = finish_target_of(where, f, PQC_U8_CODES);
+    finish_target words = finish_target_of(where, f, PQC_S16_CODES);
+    output16 of[4];
+    PQC_UNROLL(4)
+    for (int v = 0; v < V; v++) {
+        ptrdiff_t channel = where->channel + 16 * v;
+        of[v] = output16_load(f->scale + channel, f->bias + channel, (__mmask16)(lanes >> 16 * v));
+    }
+    for (; first < stop; first += P) {
+        __m512 y[4];
+        char *at[3][4];
+        PQC_UNROLL(4)
+        for (int p = 0; p < P; p++) {
+            ptrdiff_t pixel = p == 0 ? first : pqc_min(first + p, stop - 1);
+            const int32_t *sums = acc + ld * (INDIRECT ? rows[pixel] : pixel);
+            PQC_UNROLL(4)
+            for (int v = 0; v < V; v++)
+                y[p * V + v] = finish16(_mm512_loadu_si512(sums + 16 * v), of[v]);
+            if (RESIDUAL != PQC_NOTHING)
+                at[0][p] = finish_at_and_fetch(&from.row, INDIRECT, pixel);
+            if (CODES & FINISH_BYTES)
+                at[1][p] = finish_at_and_fetch(&bytes.row, INDIRECT, pixel);
+            if (CODES & FINISH_WORDS)
+                at[2][p] = finish_at_and_fetch(&words.row, INDIRECT, pixel);
+        }
+        if (hard_swish)
+            finish_plain_hard_swish(y);
+        if (RESIDUAL != PQC_NOTHING)
+            finish_plain_add(y, P, V, RESIDUAL, lanes, &from, at[0]);
+        if (CODES & FINISH_WORDS)
+            finish_plain_words(y, P, V, lanes, &words, at[2]);
+        if (CODES & FINISH_BYTES)
+            finish_plain_bytes(y, P, lanes, &bytes, at[1]);
+    }
+}
+
+/* The contents as constants. */
+FINISH_INLINE void finish_plain_codes(const finish_pixels *pixels, int first, int stop, const int P,
+                                      const int V, const bool INDIRECT, int channels,
+                                      const pqc_output *f, const int RESIDUAL)
+{
+    bool bytes = f->output[0].content == PQC_U8_CODES;
+    if (f->outputs == 2)
+        finish_plain(pixels, first, stop, P, V, INDIRECT, channels, f, RESIDUAL,
+                     FINISH_BYTES + FINISH_WORDS);
+    else if (bytes)
+        finish_plain(pixels, first, stop, P, V, INDIRECT, channels, f, RESIDUAL, FINISH_BYTES);
+    else
+        finish_plain(pixels, first, stop, P, V, INDIRECT, channels, f, RESIDUAL, FINISH_WORDS);
+}
+
+FINISH_INLINE void finish_plain_residual(const finish_pixels *pixels, int first, int stop,
+                                         const int P, const int V, const bool INDIRECT,
+                                         int channels, const pqc_output *f)
+{
+    if (f->residual.content == PQC_NOTHING)
+        finish_plain_codes(pixels, first, stop, P, V, INDIRECT, channels, f, PQC_NOTHING);
+    else if (f->residual.content == PQC_U8_CODES)
+        finish_plain_codes(pixels, first, stop, P, V, INDIRECT, channels, f, PQC_U8_CODES);
+    else
+        finish_plain_codes(pixels, first, stop, P, V, INDIRECT, channels, f, PQC_S16_CODES);
+}
+
+/* The results of pixels `first` to `stop`, at most 64 channels; INDIRECT: at most 32, and there are offsets. */
+FINISH_INLINE void finish_run(const finish_pixels *pixels, int first, int stop, const bool INDIRECT,
+                              int channels, const pqc_output *f, finish_refused *r)
+{
+    if (!(f->known & PQC_PLAIN))
+        finish_general(pixels, first, stop, INDIRECT, channels, f, r);
+    else if (!INDIRECT && channels > 32)
+        finish_plain_residual(pixels, first, stop, 1, 4, INDIRECT, channels, f);
+    else if (channels > 16)
+        finish_plain_residual(pixels, first, stop, 2, 2, INDIRECT, channels, f);
+    else
+        finish_plain_residual(pixels, first, stop, 4, 1, INDIRECT, channels, f);
+}
+
+#endif
