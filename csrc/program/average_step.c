@@ -1,9 +1,8 @@
 /* Averages of images, in the order in which float_nn adds.
  *
  * Over windows: along each row of a window from the left to the right, then those sums from the top to the bottom; padding adds 0.
- * Over whole images: NumPy's order for the pixels of a channel, pairwise: up to 7 one after the other; up to 128 in eight
- * sums, of every eighth each, ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)), then what is left; more in two halves, the first a multiple of
- * 8. */
+ * Over whole images: NumPy's order for the pixels of a channel, pairwise: up to 128 as sum_f32.h says, more in two halves, the first
+ * a multiple of 8. */
 #include "step.h"
 
 #include "dispatch.h"
@@ -12,7 +11,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { CHANNELS = 32, RUN = 128, SUMS = 8, FLOATS_GRAIN = 1 << 14 };
+enum { CHANNELS = PQC_SUMMED, FLOATS_GRAIN = 1 << 14 };
 
 typedef struct {
     const pqc_step *step;
@@ -61,52 +60,44 @@ static unsigned store(const part *p, ptrdiff_t y, ptrdiff_t x, const float *from
     return flags;
 }
 
-static void add(float *restrict to, const float *restrict x)
+static void add(float *restrict to, const float *restrict x, ptrdiff_t channels)
 {
-    for (int c = 0; c < CHANNELS; c++)
+    for (ptrdiff_t c = 0; c < channels; c++)
         to[c] += x[c];
 }
 
-/* Sums of pixels [first, first + n), at most RUN, counted along the rows. */
+/* Sums of pixels [first, first + n), at most PQC_RUN, counted along the rows: of floats, which have no border, where they are. */
 static void sum_run(const part *p, ptrdiff_t first, ptrdiff_t n, float *to)
 {
-    float sums[SUMS][CHANNELS] = {{0}}, x[CHANNELS] = {0};
-    ptrdiff_t width = p->j->step->input.w, lanes = n < SUMS ? 1 : SUMS, even = n - n % lanes;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        load(p, (first + i) / width, (first + i) % width, x);
-        if (i < lanes)
-            memcpy(sums[i], x, sizeof x);
-        else if (i < even)
-            add(sums[i % lanes], x);
-        else
-            break;
+    const pqc_image *in = &p->j->step->input;
+    if (in->codes.content == PQC_FLOATS) {
+        const char *at = pqc_image_pixels(in, p->j->buffers, p->n, 0, 0).at;
+        at += first * in->codes.pixel + p->first * (ptrdiff_t)sizeof *to;
+        pqc.sum_f32(at, in->codes.pixel, n, p->channels, to);
+        return;
     }
-    for (int step = 1; step < lanes; step *= 2)
-        for (int i = 0; i < SUMS; i += 2 * step)
-            add(sums[i], sums[i + step]);
-    for (ptrdiff_t i = even; i < n; i++) {
-        load(p, (first + i) / width, (first + i) % width, x);
-        add(sums[0], x);
-    }
-    memcpy(to, sums[0], sizeof sums[0]);
+    float x[PQC_RUN][CHANNELS];
+    for (ptrdiff_t i = 0; i < n; i++)
+        load(p, (first + i) / in->w, (first + i) % in->w, x[i]);
+    pqc.sum_f32((const char *)x, sizeof x[0], n, p->channels, to);
 }
 
 static void sum_pairwise(const part *p, ptrdiff_t first, ptrdiff_t n, float *to)
 {
     float second[CHANNELS];
-    if (n <= RUN) {
+    if (n <= PQC_RUN) {
         sum_run(p, first, n, to);
         return;
     }
-    ptrdiff_t half = n / 2 - n / 2 % SUMS;
+    ptrdiff_t half = n / 2 - n / 2 % 8;
     sum_pairwise(p, first, half, to);
     sum_pairwise(p, first + half, n - half, second);
-    add(to, second);
+    add(to, second, p->channels);
 }
 
-static void divide(float *y, float by)
+static void divide(float *y, float by, ptrdiff_t channels)
 {
-    for (int c = 0; c < CHANNELS; c++)
+    for (ptrdiff_t c = 0; c < channels; c++)
         y[c] = (0.0f + y[c]) / by; /* no sum is -0 */
 }
 
@@ -115,7 +106,7 @@ static unsigned run_mean(const part *p)
     const pqc_image *in = &p->j->step->input;
     float y[CHANNELS];
     sum_pairwise(p, 0, in->h * in->w, y);
-    divide(y, (float)(in->h * in->w));
+    divide(y, (float)(in->h * in->w), p->channels);
     return store(p, 0, 0, y);
 }
 
@@ -123,17 +114,17 @@ static unsigned run_mean(const part *p)
 static void sum_row(const part *p, ptrdiff_t y, const pqc_taps *columns, float *to)
 {
     const pqc_window *window = &p->j->step->x;
-    float x[CHANNELS] = {0};
-    memset(to, 0, CHANNELS * sizeof *to);
+    float x[CHANNELS];
+    memset(to, 0, (size_t)p->channels * sizeof *to);
     for (ptrdiff_t k = columns->first; k < columns->end; k++) {
         load(p, y, columns->start + k * window->dilation, x);
         if (k == columns->first)
-            memcpy(to, x, sizeof x);
+            memcpy(to, x, (size_t)p->channels * sizeof *to);
         else
-            add(to, x);
+            add(to, x, p->channels);
     }
     if (columns->end - columns->first < window->kernel)
-        for (int c = 0; c < CHANNELS; c++)
+        for (ptrdiff_t c = 0; c < p->channels; c++)
             to[c] += 0.0f;
 }
 
@@ -142,18 +133,19 @@ static unsigned run_window(const part *p, ptrdiff_t y, ptrdiff_t x)
     const pqc_step *s = p->j->step;
     pqc_taps rows = pqc_taps_of(&s->y, y, s->input.h), columns = pqc_taps_of(&s->x, x, s->input.w);
     bool padded = s->kind == PQC_STEP_PADDED_AVERAGE;
-    float sum[CHANNELS] = {0}, row[CHANNELS];
+    float sum[CHANNELS], row[CHANNELS];
+    memset(sum, 0, (size_t)p->channels * sizeof *sum);
     for (ptrdiff_t i = rows.first; i < rows.end; i++) {
         sum_row(p, rows.start + i * s->y.dilation, &columns, row);
         if (i == rows.first)
-            memcpy(sum, row, sizeof row);
+            memcpy(sum, row, (size_t)p->channels * sizeof *sum);
         else
-            add(sum, row);
+            add(sum, row, p->channels);
     }
     float height = (float)(padded ? s->y.kernel : rows.end - rows.first);
     float width = (float)(padded ? s->x.kernel : columns.end - columns.first);
     bool clipped = rows.end - rows.first < s->y.kernel;
-    for (int c = 0; c < CHANNELS; c++)
+    for (ptrdiff_t c = 0; c < p->channels; c++)
         sum[c] = (clipped ? sum[c] + 0.0f : sum[c]) / (height * width);
     return store(p, y, x, sum);
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* PIXELS: of a row at a time, or channels; EXPORTED: pixels that fill a line of an array. */
-enum { FLOATS_GRAIN = 1 << 14, QUAD = 4, PIXELS = 64, EXPORTED = 16 };
+enum { FLOATS_GRAIN = 1 << 14, QUAD = 4, PIXELS = 64, EXPORTED = 16, SPAN = 256 };
 
 typedef struct {
     const pqc_step *step;
@@ -108,27 +108,33 @@ static unsigned import_run(const job *j, ptrdiff_t n, ptrdiff_t first)
     return flags;
 }
 
-/* A row of pixels, whose channels lie together on both sides. */
-static unsigned import_pixels(const job *j, ptrdiff_t n, ptrdiff_t y)
+/* Pixels of a row, at most SPAN, whose channels lie together on both sides. */
+static unsigned import_pixels(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x)
 {
     const pqc_image *in = &j->step->input;
+    ptrdiff_t pixels = pqc_min(in->w - x, SPAN), bytes = in->c * (ptrdiff_t)sizeof(float);
+    pqc_pixels to = pqc_image_pixels(&j->step->output[0], j->buffers, n, y, x);
+    const char *from = pqc_image_pixels(in, j->buffers, n, y, x).at;
+    if (in->codes.pixel == bytes && to.pixel == in->c * pqc_content_size(to.content))
+        return pqc.encode_f32(&to, (const float *)(const void *)from, to.at, pixels * in->c);
     unsigned flags = 0;
-    for (ptrdiff_t x = 0; x < in->w; x++) {
-        pqc_pixels to = pqc_image_pixels(&j->step->output[0], j->buffers, n, y, x);
-        flags |= pqc.encode_f32(&to, pqc_image_pixels(in, j->buffers, n, y, x).at, to.at, in->c);
-    }
+    for (ptrdiff_t i = 0; i < pixels; i++)
+        flags |= pqc.encode_f32(&to, (const float *)(const void *)(from + i * in->codes.pixel),
+                                (char *)to.at + i * to.pixel, in->c);
     return flags;
 }
 
-/* Tasks are numbered image, row of pixels, or run of PIXELS pixels of an array. */
+/* Tasks are numbered image, row and SPAN pixels of it, or run of PIXELS pixels of an array. */
 static void import_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
     bool array = j->step->input.nchw;
+    ptrdiff_t spans = pqc_div_round_up(j->step->input.w, SPAN);
     unsigned flags = 0;
     for (ptrdiff_t i = begin; i < end; i++) {
         ptrdiff_t n = i / j->tasks, part = i % j->tasks;
-        flags |= array ? import_run(j, n, part * PIXELS) : import_pixels(j, n, part);
+        flags |= array ? import_run(j, n, part * PIXELS)
+                       : import_pixels(j, n, part / spans, part % spans * SPAN);
     }
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
@@ -142,7 +148,8 @@ unsigned pqc_import_step_run(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *in = &s->input;
     job j = {.step = s, .buffers = buffers};
-    j.tasks = in->nchw ? pqc_div_round_up(in->h * in->w, PIXELS) : in->h;
+    j.tasks =
+        in->nchw ? pqc_div_round_up(in->h * in->w, PIXELS) : in->h * pqc_div_round_up(in->w, SPAN);
     pqc_parallel_tasks(in->n * j.tasks, elements(in), FLOATS_GRAIN, import_tasks, &j);
     return atomic_load(&j.flags);
 }
@@ -182,19 +189,33 @@ static void export_run(const job *j, ptrdiff_t n, ptrdiff_t first, ptrdiff_t cha
     }
 }
 
-/* Tasks are numbered image, run of pixels. */
+/* Whether a row's numbers lie together on both sides. */
+static bool exports_rows(const pqc_image *in)
+{
+    return in->c == 1 && in->codes.pixel == pqc_content_size(in->codes.content);
+}
+
+/* Tasks are numbered image, run of pixels or row. */
 static void export_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const job *j = context;
-    for (ptrdiff_t i = begin; i < end; i++)
-        for (ptrdiff_t channel = 0; channel < j->step->input.c; channel += PIXELS)
-            export_run(j, i / j->tasks, i % j->tasks * EXPORTED, channel);
+    const pqc_image *in = &j->step->input;
+    for (ptrdiff_t i = begin; i < end; i++) {
+        ptrdiff_t n = i / j->tasks, part = i % j->tasks;
+        if (exports_rows(in)) {
+            pqc_pixels from = pqc_image_pixels(in, j->buffers, n, part, 0);
+            float *to = array_plane(j, &j->step->output[0], n, 0) + part * in->w;
+            pqc.decode_f32(&from, from.at, to, in->w);
+        }
+        for (ptrdiff_t channel = 0; channel < in->c && !exports_rows(in); channel += PIXELS)
+            export_run(j, n, part * EXPORTED, channel);
+    }
 }
 
 void pqc_export_step_run(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *in = &s->input;
     job j = {.step = s, .buffers = buffers};
-    j.tasks = pqc_div_round_up(in->h * in->w, EXPORTED);
+    j.tasks = exports_rows(in) ? in->h : pqc_div_round_up(in->h * in->w, EXPORTED);
     pqc_parallel_tasks(in->n * j.tasks, elements(in), FLOATS_GRAIN, export_tasks, &j);
 }

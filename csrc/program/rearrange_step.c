@@ -26,19 +26,64 @@ const char *pqc_rearrange_step_prepare(const pqc_step *s)
     return NULL;
 }
 
+/* `copies` of each of `count` runs of bytes, `step` bytes from one run to the next. */
+PQC_INLINE void copy_runs(const char *restrict from, ptrdiff_t step, ptrdiff_t count,
+                          char *restrict to, ptrdiff_t pixel, ptrdiff_t copies, size_t bytes)
+{
+    for (ptrdiff_t i = 0; i < count; i++, from += step)
+        for (ptrdiff_t k = 0; k < copies; k++, to += pixel)
+            memcpy(to, from, bytes);
+}
+
+/* Of a size that the compiler knows, where runs are short: then a copy is a few moves. */
+static void copy(const char *restrict from, ptrdiff_t step, ptrdiff_t count, char *restrict to,
+                 ptrdiff_t pixel, ptrdiff_t copies, ptrdiff_t bytes)
+{
+    switch (bytes) {
+    case 4:
+        copy_runs(from, step, count, to, pixel, copies, 4);
+        return;
+    case 8:
+        copy_runs(from, step, count, to, pixel, copies, 8);
+        return;
+    case 16:
+        copy_runs(from, step, count, to, pixel, copies, 16);
+        return;
+    case 24:
+        copy_runs(from, step, count, to, pixel, copies, 24);
+        return;
+    case 32:
+        copy_runs(from, step, count, to, pixel, copies, 32);
+        return;
+    case 48:
+        copy_runs(from, step, count, to, pixel, copies, 48);
+        return;
+    case 64:
+        copy_runs(from, step, count, to, pixel, copies, 64);
+        return;
+    default:
+        copy_runs(from, step, count, to, pixel, copies, (size_t)bytes);
+    }
+}
+
+/* Channels of a pixel that become those of neighbours lie together on both sides, unless the output's pixels are longer. */
 static void run_row(const job *j, ptrdiff_t n, ptrdiff_t y)
 {
     const pqc_step *s = j->step;
     const pqc_image *in = &s->input, *out = &s->output[0];
     ptrdiff_t factor = s->x.stride, bytes = out->c * pqc_content_size(out->codes.content);
+    ptrdiff_t pixel = out->codes.pixel;
     const char *from = pqc_image_pixels(in, j->buffers, n, y / s->y.stride, 0).at;
     char *to = pqc_image_pixels(out, j->buffers, n, y, 0).at;
-    bool shuffles = s->kind == PQC_STEP_SHUFFLE;
-    if (shuffles)
-        from += y % s->y.stride * factor * bytes;
-    for (ptrdiff_t x = 0; x < in->w; x++, from += in->codes.pixel)
-        for (ptrdiff_t k = 0; k < factor; k++, to += out->codes.pixel)
-            memmove(to, shuffles ? from + k * bytes : from, (size_t)bytes);
+    if (s->kind == PQC_STEP_RESIZE) {
+        copy(from, in->codes.pixel, in->w, to, pixel, factor, bytes);
+        return;
+    }
+    from += y % s->y.stride * factor * bytes;
+    if (pixel == bytes)
+        copy(from, in->codes.pixel, in->w, to, factor * bytes, 1, factor * bytes);
+    for (ptrdiff_t x = 0; x < in->w && pixel != bytes; x++)
+        copy(from + x * in->codes.pixel, bytes, factor, to + x * factor * pixel, pixel, 1, bytes);
 }
 
 static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)

@@ -53,6 +53,7 @@ static void use_scalar(pqc_kernels *t)
     t->maxpool_nhwc = pqc_maxpool_nhwc_scalar;
     t->finish_nhwc = pqc_finish_nhwc_scalar;
     t->chain_f32 = pqc_chain_f32_scalar;
+    t->sum_f32 = pqc_sum_f32_scalar;
     t->softmax_f32 = pqc_softmax_f32_scalar;
     t->layer_norm_f32 = pqc_layer_norm_f32_scalar;
     t->decode_f32 = pqc_decode_f32_scalar;
@@ -107,6 +108,7 @@ static void use_avx2(pqc_kernels *t)
     t->maxpool_nhwc = pqc_maxpool_nhwc_avx2;
     t->finish_nhwc = pqc_finish_nhwc_avx2;
     t->chain_f32 = pqc_chain_f32_avx2;
+    t->sum_f32 = pqc_sum_f32_avx2;
     t->softmax_f32 = pqc_softmax_f32_avx2;
     t->layer_norm_f32 = pqc_layer_norm_f32_avx2;
     t->decode_f32 = pqc_decode_f32_avx2;
@@ -156,6 +158,7 @@ static void use_avx512(pqc_kernels *t)
     t->maxpool_nhwc = pqc_maxpool_nhwc_avx512;
     t->finish_nhwc = pqc_finish_nhwc_avx512;
     t->chain_f32 = pqc_chain_f32_avx512;
+    t->sum_f32 = pqc_sum_f32_avx512;
     t->softmax_f32 = pqc_softmax_f32_avx512;
     t->layer_norm_f32 = pqc_layer_norm_f32_avx512;
     t->decode_f32 = pqc_decode_f32_avx512;

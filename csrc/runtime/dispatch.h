@@ -30,6 +30,7 @@
 #include "maxpool_nhwc/maxpool_nhwc.h"
 #include "pack_u8/pack_u8.h"
 #include "ste/ste.h"
+#include "sum_f32/sum_f32.h"
 #include "winograd/winograd.h"
 
 typedef struct {
@@ -65,6 +66,7 @@ typedef struct {
     pqc_maxpool_nhwc_fn *maxpool_nhwc;
     pqc_finish_nhwc_fn *finish_nhwc;
     pqc_chain_f32_fn *chain_f32;
+    pqc_sum_f32_fn *sum_f32;
     pqc_softmax_f32_fn *softmax_f32;
     pqc_layer_norm_f32_fn *layer_norm_f32;
     pqc_decode_f32_fn *decode_f32;

@@ -32,6 +32,7 @@ static const test per_isa[] = {
     {"finish_nhwc", test_finish_nhwc},
     {"conv_step", test_conv_step},
     {"chain_f32", test_chain_f32},
+    {"sum_f32", test_sum_f32},
     {"codes_f32", test_codes_f32},
     {"rows_f32", test_rows_f32},
     {"winograd", test_winograd},

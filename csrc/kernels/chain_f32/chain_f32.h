@@ -12,6 +12,7 @@
  *     ROUND                          to the nearest integer, ties to even
  *     NEG ABS SQRT SIGMOID TANH ERF  of a
  *     GELU                           (erf(a * sqrt(1/2)) + 1) * a * 1/2, each operation rounded
+ *     SILU                           a * sigmoid(a)
  *
  * y is neither a nor b; n may be 0.  Same bits from every ISA. */
 #ifndef PQC_CHAIN_F32_H
@@ -44,6 +45,7 @@ typedef enum {
     PQC_CHAIN_ROUND,
     PQC_CHAIN_SIGMOID,
     PQC_CHAIN_TANH,
+    PQC_CHAIN_SILU,
     PQC_CHAIN_ERF,
     PQC_CHAIN_GELU,
     PQC_CHAIN_KINDS

@@ -114,6 +114,10 @@ PQC_INLINE void chain_of_one(pqc_chain_kind kind, const float *restrict a, float
         for (ptrdiff_t i = 0; i < n; i++)
             y[i] = pqc_sigmoid_of(a[i]);
         return;
+    case PQC_CHAIN_SILU:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = a[i] * pqc_sigmoid_of(a[i]);
+        return;
     case PQC_CHAIN_TANH:
         for (ptrdiff_t i = 0; i < n; i++)
             y[i] = pqc_tanh_of(a[i]);

@@ -1,4 +1,4 @@
-/* exp, erf and GELU of 16 floats: the operations of elementary_scalar.h, a coefficient being a permutation of its row of the table. */
+/* exp, sigmoid, erf and GELU of 16 floats: the operations of elementary_scalar.h, a coefficient being a permutation of its row of the table. */
 #ifndef PQC_ELEMENTARY_AVX512_H
 #define PQC_ELEMENTARY_AVX512_H
 
@@ -9,8 +9,7 @@ AVX512 PQC_INLINE __m512 exp16(__m512 x)
 {
     const __m512 round = _mm512_set1_ps(0x1.8p23f + 191.0f), least = _mm512_set1_ps(-104.0f);
     x = _mm512_max_ps(least, x); /* NaN stays NaN */
-    __m512 shifted = _mm512_fmadd_ps(x, _mm512_set1_ps(0x1.715476p0f), round);
-    __m512 n = _mm512_sub_ps(shifted, round);
+    __m512 n = _mm512_sub_ps(_mm512_fmadd_ps(x, _mm512_set1_ps(0x1.715476p0f), round), round);
     __m512 high = _mm512_fmadd_ps(n, _mm512_set1_ps(-0x1.62e430p-1f), x);
     __m512 low = _mm512_mul_ps(n, _mm512_set1_ps(0x1.05c610p-29f)), r = _mm512_add_ps(high, low);
     __m512 q = _mm512_set1_ps(0x1.6a1a6ep-10f);
@@ -20,8 +19,17 @@ AVX512 PQC_INLINE __m512 exp16(__m512 x)
     q = _mm512_fmadd_ps(q, r, _mm512_set1_ps(0x1.fffffcp-2f));
     __m512 y = _mm512_add_ps(high, _mm512_fmadd_ps(_mm512_mul_ps(r, r), q, low));
     y = _mm512_add_ps(_mm512_set1_ps(1.0f), y);
-    __m512 power = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(shifted), 23));
-    return _mm512_mul_ps(_mm512_mul_ps(y, power), _mm512_set1_ps(0x1p-64f));
+    return _mm512_scalef_ps(y, n); /* rounds once as well */
+}
+
+AVX512 PQC_INLINE __m512 sigmoid16(__m512 x)
+{
+    const __m512 one = _mm512_set1_ps(1.0f);
+    __m512 e = exp16(_mm512_or_ps(x, _mm512_set1_ps(-0.0f))),
+           p = _mm512_div_ps(e, _mm512_add_ps(one, e));
+    __mmask16 negative = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
+    __m512 m = _mm512_mask_mov_ps(one, negative, e);
+    return _mm512_fnmadd_ps(m, p, m);
 }
 
 AVX512 PQC_INLINE __m512 erf16(__m512 x)

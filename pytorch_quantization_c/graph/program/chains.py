@@ -93,14 +93,27 @@ class _Builder:
                 result = self.binary(BINARY[node.op_type], result, self.term(value))
         self.known[node.outputs[0]] = result
 
+    def joined(self) -> dict[int, tuple[str, Term, Term, float]]:
+        """The operations by their numbers; x * sigmoid(x) is one of its own where nothing else reads the sigmoid."""
+        made = dict(enumerate(self.made))
+        uses = Counter(term for _, a, b, _ in self.made for term in {a, b})
+        for number, (kind, a, b, _) in enumerate(self.made):
+            for x, term in ((a, b), (b, a)) if kind == "mul" else ():
+                inner = int(-term - 1)
+                if term < 0 and self.made[inner][:2] == ("sigmoid", x) and uses[term] == 1:
+                    made[number] = "silu", x, x, 0.0
+                    made.pop(inner, None)
+        return made
+
     def operations(self) -> list[ChainOp]:
         """With registers: the first for operands, those behind for results as long as they are needed."""
         if len(self.operands) > MAX_OPERANDS or len(self.made) > MAX_CHAIN or not self.operands:
             raise _Refused
-        last = {term: number for number, each in enumerate(self.made) for term in each[1:3]}
+        made = self.joined()
+        last = {term: number for number, each in made.items() for term in each[1:3]}
         register: dict[Term, int] = {}
         free, found = list(range(MAX_OPERANDS, MAX_REGISTERS)), []
-        for number, (kind, a, b, value) in enumerate(self.made):
+        for number, (kind, a, b, value) in made.items():
             places = [int(term) if term >= 0 else register[term] for term in (a, b)]
             if not free:
                 raise _Refused
@@ -127,8 +140,8 @@ def _hard_sigmoid(b: _Builder, node: ir.Node) -> Term:
 
 
 def _swish(b: _Builder, node: ir.Node) -> Term:
-    x = b.term(node.inputs[0])
-    return b.emit("mul", x, b.emit("sigmoid", b.emit("mul_number", x, number=attribute(node, "alpha", 1.0))))
+    x, alpha = b.term(node.inputs[0]), attribute(node, "alpha", 1.0)
+    return b.emit("mul", x, b.emit("sigmoid", x if alpha == 1 else b.emit("mul_number", x, number=alpha)))
 
 
 def _gelu(b: _Builder, node: ir.Node) -> Term:

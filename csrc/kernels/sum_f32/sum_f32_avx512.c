@@ -1,0 +1,11 @@
+#include "sum_f32_scalar.h"
+
+#if PQC_X86
+
+PQC_TARGET_AVX512 void pqc_sum_f32_avx512(const char *x, ptrdiff_t pixel, ptrdiff_t n,
+                                          ptrdiff_t channels, float *restrict sums)
+{
+    sum_loops(x, pixel, n, channels, sums);
+}
+
+#endif
