@@ -103,7 +103,7 @@ ptrdiff_t pqc_entropy_search(pqc_search s, int num_bits, bool is_unsigned, void 
     j.ranges.ranges = (pqc_range *)(j.ranges.found + candidates + 1);
     j.ranges.context = &j;
     if (!pqc_entropy_table_init(&j.table, &s, num_bits, is_unsigned, scratch) ||
-        !pqc_in_slices(&j.ranges, candidates, CLIPPING_COST, GRAIN, clip, &j))
+        !pqc_in_slices(&s, &j.ranges.slice, candidates, CLIPPING_COST, GRAIN, clip, &j))
         return PQC_STOPPED;
     ptrdiff_t left = pqc_narrow_down(&j.ranges);
     return left < 0 ? PQC_STOPPED : choose(&j, left);

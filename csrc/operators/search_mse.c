@@ -1,3 +1,4 @@
+#include "search_chords.h"
 #include "search_mse_error.h"
 #include "search_ranges.h"
 
@@ -7,7 +8,7 @@ typedef struct {
     pqc_search s;
     const float *centres;
     pqc_mse_table table;
-    pqc_ranges ranges; /* of the candidates up to one that makes everything 0 */
+    pqc_chords chords; /* of the candidates up to one that makes everything 0 */
     int32_t *order;    /* the candidates' bins by rising centres; NULL: they are in that order */
 } job;
 
@@ -18,8 +19,7 @@ static ptrdiff_t candidates_of(pqc_search s)
 
 size_t pqc_mse_scratch(pqc_search s)
 {
-    return pqc_mse_table_scratch(s.bins) +
-           ((size_t)candidates_of(s) + 1) * (sizeof(pqc_range) + sizeof(double));
+    return pqc_mse_table_scratch(s.bins) + ((size_t)candidates_of(s) + 2) * sizeof(pqc_chord);
 }
 
 static ptrdiff_t bin_of(const job *j, ptrdiff_t n)
@@ -46,38 +46,52 @@ static bool is_repeated(const job *j, ptrdiff_t n, const pqc_mse_quant *q)
     return (before.zero && q->zero) || (before.mul == q->mul && before.div == q->div);
 }
 
-static void bound(pqc_ranges *r, ptrdiff_t number, ptrdiff_t end)
+static double curve(const void *context, ptrdiff_t n)
 {
-    const job *j = r->context;
-    pqc_range *range = &r->ranges[number];
-    pqc_mse_quant q = quant_of(j, range->at + (end - 1 - range->at) / 2);
-    double error = pqc_mse_estimate(&j->table, &q);
-    r->found[number] = error;
-    if (r->width == 1)
-        range->least = is_repeated(j, range->at, &q) ? INFINITY : error;
-    else if (q.zero) /* these are the first */
-        range->least = 0.0;
-    else
-        range->least = pqc_mse_least(&j->table, error, quant_of(j, range->at).top, q.top,
-                                     quant_of(j, end - 1).top);
+    const job *j = context;
+    pqc_mse_quant q = quant_of(j, n);
+    return pqc_mse_exact(&j->table, &q);
+}
+
+static void scores(const void *context, ptrdiff_t first, ptrdiff_t n, double *found)
+{
+    const job *j = context;
+    pqc_mse_quant q[PQC_MSE_RUN];
+    for (ptrdiff_t k = 0; k < n; k++)
+        q[k] = quant_of(j, first + k);
+    pqc_mse_estimate(&j->table, q, n, found);
+}
+
+static double least(const void *context, ptrdiff_t low, double low_error, ptrdiff_t high,
+                    double high_error)
+{
+    const job *j = context;
+    pqc_mse_quant first = quant_of(j, low), last = quant_of(j, high);
+    return pqc_mse_between(&j->table, &first, low_error, &last, high_error);
 }
 
 static void full_slice(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
-    const pqc_ranges *r = &j->ranges;
-    for (ptrdiff_t i = r->slice + begin; i < r->slice + end; i++)
-        r->found[i] = pqc_mse_in_full(&j->table, candidate(j, r->ranges[i].at));
+    for (ptrdiff_t i = j->chords.slice + begin; i < j->chords.slice + end; i++)
+        j->chords.chords[i].low = pqc_mse_in_full(&j->table, candidate(j, j->chords.chords[i].at));
 }
 
 /* The candidates that may be the best; -1 if stopped. */
 static ptrdiff_t narrow_down(job *j)
 {
-    pqc_ranges *r = &j->ranges;
-    r->cost = j->table.levels ? j->table.steps : j->table.n;
-    r->slack = 2.0 * pqc_mse_rounding(&j->table);
-    r->rate = 2.4e-16 * (double)(j->table.n + 8); /* of the additions in full */
-    return pqc_narrow_down(r);
+    pqc_chords *c = &j->chords;
+    const pqc_mse_table *t = &j->table;
+    c->cost = t->levels ? t->steps : t->n;
+    c->rate = 2.4e-16 * (double)(t->n + 8); /* of the additions in full */
+    c->slack = 2.0 * pqc_mse_rounding(t) + c->rate * t->constant;
+    ptrdiff_t n = pqc_narrow_chords(c), kept = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        pqc_mse_quant q = quant_of(j, c->chords[i].at);
+        if (!is_repeated(j, c->chords[i].at, &q))
+            c->chords[kept++] = c->chords[i];
+    }
+    return n < 0 ? n : kept;
 }
 
 /* The first candidate from which on everything becomes 0, and one more; it is the earliest bin of those. */
@@ -105,7 +119,8 @@ static ptrdiff_t sort_candidates(job *j)
     for (ptrdiff_t bin = j->s.start; bin < j->s.bins; bin += j->s.stride)
         if (j->centres[bin] >= 0.0f)
             j->order[n++] = (int32_t)bin;
-    return pqc_mse_sort(&j->s, j->centres, j->order, j->order + j->s.bins, n) ? n : PQC_STOPPED;
+    return pqc_mse_sort(&j->s, j->centres, j->order, (uint64_t *)j->chords.chords, n) ? n
+                                                                                      : PQC_STOPPED;
 }
 
 static ptrdiff_t every_candidate(job *j, ptrdiff_t n)
@@ -113,7 +128,7 @@ static ptrdiff_t every_candidate(job *j, ptrdiff_t n)
     ptrdiff_t kept = 0;
     for (ptrdiff_t i = 0; i < n; i++)
         if (candidate(j, i) >= 0.0f)
-            j->ranges.ranges[kept++] = (pqc_range){.at = i};
+            j->chords.chords[kept++].at = i;
     return kept;
 }
 
@@ -123,9 +138,9 @@ ptrdiff_t pqc_mse_search(pqc_search s, const float *centres, pqc_int_format form
     ptrdiff_t candidates = candidates_of(s), n = 0, best = 0;
     if (candidates == 0)
         return -1;
-    double *errors = (double *)((char *)scratch + pqc_mse_table_scratch(s.bins));
-    j.ranges = (pqc_ranges){.search = &j.s, .bound = bound, .context = &j, .found = errors};
-    j.ranges.ranges = (pqc_range *)(errors + candidates + 1);
+    j.chords = (pqc_chords){
+        .search = &j.s, .curve = curve, .least = least, .scores = scores, .context = &j};
+    j.chords.chords = (pqc_chord *)((char *)scratch + pqc_mse_table_scratch(s.bins));
     int kind = pqc_mse_table_init(&j.table, &s, centres, format, scratch);
     if (kind == PQC_MSE_RISING && j.table.n == 0)
         return s.start;
@@ -134,17 +149,17 @@ ptrdiff_t pqc_mse_search(pqc_search s, const float *centres, pqc_int_format form
     if (kind < 0 || candidates < 0)
         return PQC_STOPPED;
     if (kind != PQC_MSE_PLAIN) {
-        j.ranges.candidates = end_of(&j, candidates);
-        n = narrow_down(&j);
+        j.chords.candidates = end_of(&j, candidates);
+        n = j.chords.candidates > 0 ? narrow_down(&j) : 0;
     } else {
         n = every_candidate(&j, candidates);
     }
-    if (n < 0 || !pqc_in_slices(&j.ranges, n, j.table.n, 1, full_slice, &j))
+    if (n < 0 || !pqc_in_slices(&s, &j.chords.slice, n, j.table.n, 1, full_slice, &j))
         return PQC_STOPPED;
-    const pqc_range *left = j.ranges.ranges;
+    const pqc_chord *left = j.chords.chords;
     for (ptrdiff_t i = 1; i < n; i++)
-        if (errors[i] < errors[best] ||
-            (errors[i] == errors[best] && bin_of(&j, left[i].at) < bin_of(&j, left[best].at)))
+        if (left[i].low < left[best].low ||
+            (left[i].low == left[best].low && bin_of(&j, left[i].at) < bin_of(&j, left[best].at)))
             best = i;
     return n == 0 ? -1 : bin_of(&j, left[best].at);
 }

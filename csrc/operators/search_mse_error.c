@@ -42,20 +42,19 @@ static size_t aligned(size_t bytes)
 size_t pqc_mse_table_scratch(ptrdiff_t bins)
 {
     size_t n = (size_t)bins;
-    return aligned((n + 1) * sizeof(pqc_above)) + 2 * n * sizeof(double) +
-           2 * aligned(n * sizeof(float)) + aligned((n + 2) * sizeof(int32_t)) +
-           aligned((n / 2 + 1) * sizeof(float)) + 2 * n * sizeof(int32_t);
+    return (n + 1) * sizeof(pqc_above) + 2 * n * sizeof(double) + 2 * aligned(n * sizeof(float)) +
+           2 * aligned((n + 2) * sizeof(int32_t)) + aligned((n / 2 + 1) * sizeof(float));
 }
 
-/* A compensated sum (Neumaier): its error does not grow with n. */
+/* A compensated sum (Knuth's two sums): its error does not grow with n. */
 typedef struct {
     double main, rest;
 } sum;
 
 static inline void add(sum *s, double x)
 {
-    double next = s->main + x;
-    s->rest += fabs(s->main) >= fabs(x) ? (s->main - next) + x : (x - next) + s->main;
+    double next = s->main + x, added = next - s->main;
+    s->rest += (s->main - (next - added)) + (x - added);
     s->main = next;
 }
 
@@ -70,8 +69,9 @@ static bool set_above(pqc_mse_table *t, const pqc_search *s, pqc_above *above)
         add(&count, w);
         add(&first, w * x);
         add(&second, w * x * x);
-        above[i] = (pqc_above){count.main + count.rest, first.main + first.rest,
-                               second.main + second.rest};
+        double high = first.main + first.rest;
+        above[i] = (pqc_above){count.main + count.rest, high, second.main + second.rest,
+                               first.rest - (high - first.main)};
     }
     t->above = above;
     return true;
@@ -105,22 +105,20 @@ static bool set_start(pqc_mse_table *t, const pqc_search *s, int32_t *start)
 static int fill(pqc_mse_table *t, const pqc_search *s, const float *centres, double *weight,
                 float *x)
 {
-    bool rising = centres[0] >= 0.0f, positive = true, known = true;
+    bool rising = centres[0] >= 0.0f, known = true;
     for (ptrdiff_t i = 0; i < s->bins; i++) {
         if (i % ASK == 0 && pqc_search_stopped(s))
             return PQC_STOPPED;
         known &= fabsf(centres[i]) <= largest_centre;
         rising &= i == 0 || centres[i - 1] <= centres[i];
         if (s->counts[i] != 0) {
-            positive &= centres[i] >= 0.0f;
             weight[t->n] = (double)s->counts[i];
             x[t->n++] = centres[i];
         }
     }
     t->x = t->rising = x;
     t->weight = t->count = weight;
-    bool symmetric = is_e4m3(t->format) || t->format.narrow_range;
-    if (!known || (!positive && (t->format.is_unsigned || !symmetric)))
+    if (!known || (!is_e4m3(t->format) && !t->format.is_unsigned && !t->format.narrow_range))
         return PQC_MSE_PLAIN;
     return rising ? PQC_MSE_RISING : t->n > 0 ? PQC_MSE_SORTED : PQC_MSE_PLAIN;
 }
@@ -132,41 +130,83 @@ static uint32_t magnitude_bits(float x)
     return bits & 0x7fffffffu; /* as integers they rise with the magnitude */
 }
 
-enum { DIGIT = 11, DIGITS = 1 << DIGIT };
+enum { DIGIT = 11, DIGITS = 1 << DIGIT, PASSES = 3 };
 
-bool pqc_mse_sort(const pqc_search *s, const float *values, int32_t *order, int32_t *work,
+/* 1 if they rise, -1 if they fall without equal ones, else 0. */
+static int direction(const float *values, const int32_t *order, ptrdiff_t n)
+{
+    ptrdiff_t rising = 1, falling = 1;
+    for (ptrdiff_t i = 1; i < n && (rising == i || falling == i); i++) {
+        uint32_t before = magnitude_bits(values[order[i - 1]]),
+                 bits = magnitude_bits(values[order[i]]);
+        rising += rising == i && before <= bits;
+        falling += falling == i && before > bits;
+    }
+    return rising >= n ? 1 : falling >= n ? -1 : 0;
+}
+
+static void reverse(int32_t *order, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n / 2; i++) {
+        int32_t other = order[n - 1 - i];
+        order[n - 1 - i] = order[i];
+        order[i] = other;
+    }
+}
+
+static int digit_of(uint64_t item, int pass)
+{
+    return (int)(item >> (32 + DIGIT * pass)) % DIGITS;
+}
+
+/* By digits, the lowest first; an item is a magnitude above a number. */
+bool pqc_mse_sort(const pqc_search *s, const float *values, int32_t *order, uint64_t *work,
                   ptrdiff_t n)
 {
-    int32_t *from = order, *to = work;
-    for (int shift = 0; shift < 31; shift += DIGIT) {
-        ptrdiff_t next[DIGITS + 1] = {0};
-        for (ptrdiff_t i = 0; i < n; i++)
-            next[1 + (magnitude_bits(values[from[i]]) >> shift) % DIGITS]++;
+    ptrdiff_t next[PASSES][DIGITS + 1] = {{0}};
+    uint64_t *from = work, *to = work + n;
+    int way = direction(values, order, n);
+    if (way < 0)
+        reverse(order, n);
+    if (way != 0)
+        return true;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        from[i] = (uint64_t)magnitude_bits(values[order[i]]) << 32 | (uint32_t)order[i];
+        for (int pass = 0; pass < PASSES; pass++)
+            next[pass][1 + digit_of(from[i], pass)]++;
+    }
+    for (int pass = 0; pass < PASSES; pass++) {
         for (int digit = 0; digit < DIGITS; digit++)
-            next[digit + 1] += next[digit];
+            next[pass][digit + 1] += next[pass][digit];
         for (ptrdiff_t i = 0; i < n; i++) {
             if (i % ASK == 0 && pqc_search_stopped(s))
                 return false;
-            to[next[(magnitude_bits(values[from[i]]) >> shift) % DIGITS]++] = from[i];
+            to[next[pass][digit_of(from[i], pass)]++] = from[i];
         }
-        int32_t *other = from;
+        uint64_t *other = from;
         from = to;
         to = other;
     }
-    if (n > 0) /* three times over, and so not where it is to be */
-        memcpy(order, work, (size_t)n * sizeof *order);
+    for (ptrdiff_t i = 0; i < n; i++)
+        order[i] = (int32_t)(uint32_t)from[i];
     return true;
 }
 
-static bool set_rising(pqc_mse_table *t, const pqc_search *s, double *count, float *rising)
+/* What is below 0 and unsigned becomes 0, whatever amax is. */
+static bool set_rising(pqc_mse_table *t, const pqc_search *s, double *count, float *rising,
+                       uint64_t *work)
 {
     for (ptrdiff_t i = 0; i < t->n; i++)
         t->order[i] = (int32_t)i;
-    if (!pqc_mse_sort(s, t->x, t->order, t->order + s->bins, t->n))
+    if (!pqc_mse_sort(s, t->x, t->order, work, t->n))
         return false;
+    bool zeros = !is_e4m3(t->format) && t->format.is_unsigned;
     for (ptrdiff_t i = 0; i < t->n; i++) {
-        count[i] = t->weight[t->order[i]];
-        rising[i] = fabsf(t->x[t->order[i]]);
+        double x = t->x[t->order[i]], weight = t->weight[t->order[i]];
+        bool lost = zeros && x < 0.0;
+        t->constant += lost ? weight * x * x : 0.0;
+        count[i] = lost ? 0.0 : weight;
+        rising[i] = (float)fabs(x);
     }
     t->count = count;
     t->rising = rising;
@@ -181,13 +221,13 @@ int pqc_mse_table_init(pqc_mse_table *t, const pqc_search *s, const float *centr
     double *weight = (double *)(above + bins + 1), *count = weight + bins;
     float *x = (float *)(count + bins), *rising = x + bins + bins % 2;
     int32_t *start = (int32_t *)(rising + bins + bins % 2);
-    *t = (pqc_mse_table){.format = format, .order = start + bins + 2};
-    float *levels = (float *)(t->order + 2 * bins);
+    *t = (pqc_mse_table){.format = format, .order = start + bins + 2 + bins % 2};
+    float *levels = (float *)(t->order + bins + bins % 2);
     int kind = fill(t, s, centres, weight, x);
     if (kind < 0 || kind == PQC_MSE_PLAIN)
         return kind;
-    if ((kind == PQC_MSE_SORTED && !set_rising(t, s, count, rising)) || !set_above(t, s, above) ||
-        (t->n > 0 && !set_start(t, s, start)))
+    if ((kind == PQC_MSE_SORTED && !set_rising(t, s, count, rising, scratch)) ||
+        !set_above(t, s, above) || (t->n > 0 && !set_start(t, s, start)))
         return PQC_STOPPED;
     double steps = is_e4m3(format) ? E4M3_STEPS : largest_level(format);
     if (steps <= (double)(t->n / 2)) {
@@ -248,26 +288,28 @@ static inline bool is_above(float x, border b)
     return (product > b.middle || (product == b.middle && b.odd)) && x >= b.least;
 }
 
-/* The first of x above a border that is near `place`. */
-static inline ptrdiff_t first_above(const pqc_mse_table *t, double place, border b)
+static inline ptrdiff_t cell_near(const pqc_mse_table *t, double place)
 {
     double cell = cell_of(t, place);
-    ptrdiff_t at = cell > 0.0 ? (ptrdiff_t)cell : 0;
-    ptrdiff_t low = t->start[at > 0 ? at - 1 : 0];
-    ptrdiff_t high = t->start[at + 2 < t->cells ? at + 2 : t->cells];
-    while (low < high) {
-        ptrdiff_t middle = low + (high - low) / 2;
-        if (is_above(t->rising[middle], b))
-            high = middle;
-        else
-            low = middle + 1;
+    return cell > 1.0 ? (ptrdiff_t)cell - 1 : 0;
+}
+
+/* The first of x above `place`, sought from a cell on. */
+static inline ptrdiff_t first_from(const pqc_mse_table *t, ptrdiff_t cell, double place)
+{
+    ptrdiff_t low = t->start[cell], n = t->start[cell + 3 < t->cells ? cell + 3 : t->cells] - low;
+    while (n > 0) {
+        ptrdiff_t half = n / 2;
+        bool above = (double)t->rising[low + half] > place;
+        low = above ? low : low + half + 1;
+        n = above ? half : n - half - 1;
     }
     return low;
 }
 
-static ptrdiff_t first_larger(const pqc_mse_table *t, float value)
+static ptrdiff_t first_larger(const pqc_mse_table *t, double value)
 {
-    return first_above(t, value, (border){.mul = 1.0f, .middle = value});
+    return first_from(t, cell_near(t, value), value);
 }
 
 static float least_nonzero(const pqc_mse_table *t)
@@ -281,51 +323,142 @@ bool pqc_mse_all_zero(const pqc_mse_table *t, const pqc_mse_quant *q)
     return q->zero || !is_above(t->rising[t->n - 1], first);
 }
 
-/* The squared error if everything became 0, less what each step up to the next level saves:
- * (v' - v) * sum of (2 x - v - v') over the x above the border. */
-double pqc_mse_estimate(const pqc_mse_table *t, const pqc_mse_quant *q)
+enum { AHEAD = 32 };
+
+/* The first of x above each of n borders from number k on, half-way between levels.  Memory is what takes the time: all is
+ * fetched ahead. */
+static void find_borders(const pqc_mse_table *t, double step, ptrdiff_t k, ptrdiff_t n,
+                         ptrdiff_t *first)
+{
+    double places[AHEAD];
+    for (ptrdiff_t i = 0; i < n; i++) {
+        places[i] = ((double)t->levels[k + i] + (double)t->levels[k + i + 1]) * 0.5 * step;
+        first[i] = cell_near(t, places[i]);
+        PQC_FETCH_TO_READ(&t->start[first[i]]);
+    }
+    for (ptrdiff_t i = 0; i < n; i++) {
+        PQC_FETCH_TO_READ(&t->rising[t->start[first[i]]]);
+        PQC_FETCH_TO_READ(&t->above[t->start[first[i]]]);
+    }
+    for (ptrdiff_t i = 0; i < n; i++)
+        first[i] = first_from(t, first[i], places[i]);
+}
+
+/* What the step from level v to `next` saves of the error that everything had if it became 0, of the x above the border. */
+static inline double saving(const pqc_above *x, double v, double next)
+{
+    return (next - v) * ((2.0 * x->sum - (v + next) * x->count) + 2.0 * x->sum_rest);
+}
+
+double pqc_mse_exact(const pqc_mse_table *t, const pqc_mse_quant *q)
 {
     if (!t->levels && !q->zero)
-        return pqc_mse_in_full(t, q->amax);
-    double all = t->above[0].square, saved = 0.0, v = 0.0,
-           width = q->zero ? 0.0 : 1.0 / (double)q->mul;
-    border b = {.mul = q->mul, .least = least_nonzero(t)};
-    for (ptrdiff_t k = 0; k < t->steps && !q->zero; k++) {
-        b.middle = (t->levels[k] + t->levels[k + 1]) * 0.5f;
-        b.odd = k % 2 != 0;
-        ptrdiff_t i = first_above(t, (double)b.middle * width, b);
-        if (i == t->n)
+        return pqc_mse_in_full(t, q->amax) - t->constant;
+    double step = 1.0 / (double)q->div;
+    sum saved = {0};
+    ptrdiff_t first[AHEAD];
+    for (ptrdiff_t k = 0; k < t->steps && !q->zero; k += AHEAD) {
+        ptrdiff_t n = pqc_min(t->steps - k, AHEAD);
+        find_borders(t, step, k, n, first);
+        if (first[0] == t->n)
             break;
-        double next = t->levels[k + 1] / q->div;
-        saved += (next - v) * (2.0 * t->above[i].sum - (v + next) * t->above[i].count);
-        v = next;
+        for (ptrdiff_t i = 0; i < n; i++)
+            add(&saved, saving(&t->above[first[i]], (double)t->levels[k + i] * step,
+                               (double)t->levels[k + i + 1] * step));
     }
-    return all > saved ? all - saved : 0.0;
+    return fmax(0.0, (t->above[0].square - saved.main) - saved.rest);
 }
 
+static inline ptrdiff_t walk_back(const pqc_mse_table *t, ptrdiff_t at, border b)
+{
+    while (at > 0 && is_above(t->rising[at - 1], b))
+        at--;
+    return at;
+}
+
+/* From one at or before the first of x above a border to that. */
+static inline ptrdiff_t walk(const pqc_mse_table *t, ptrdiff_t at, border b)
+{
+    while (at < t->n && !is_above(t->rising[at], b))
+        at++;
+    return at;
+}
+
+/* n quantisers at once: their borders lie side by side, and never fall. */
+void pqc_mse_estimate(const pqc_mse_table *t, const pqc_mse_quant *q, ptrdiff_t n, double *errors)
+{
+    sum saved[PQC_MSE_RUN] = {{0}};
+    double v[PQC_MSE_RUN] = {0};
+    ptrdiff_t first[AHEAD];
+    for (; n > 0 && q->zero; n--, q++) /* the first */
+        *errors++ = t->above[0].square;
+    for (ptrdiff_t k = 0; k < t->steps && n > 0; k += AHEAD) {
+        ptrdiff_t steps = pqc_min(t->steps - k, AHEAD);
+        find_borders(t, 1.0 / (double)q[0].mul, k, steps, first);
+        for (ptrdiff_t i = 0; i < steps; i++) {
+            border b = {.middle = (t->levels[k + i] + t->levels[k + i + 1]) * 0.5f,
+                        .mul = q[0].mul,
+                        .least = least_nonzero(t),
+                        .odd = (k + i) % 2 != 0};
+            ptrdiff_t at = walk_back(t, first[i], b);
+            for (ptrdiff_t j = 0; j < n; j++) {
+                double next = t->levels[k + i + 1] / q[j].div;
+                b.mul = q[j].mul;
+                at = walk(t, at, b);
+                add(&saved[j], saving(&t->above[at], v[j], next));
+                v[j] = next;
+            }
+        }
+    }
+    for (ptrdiff_t j = 0; j < n; j++)
+        errors[j] = t->levels ? fmax(0.0, (t->above[0].square - saved[j].main) - saved[j].rest)
+                              : pqc_mse_in_full(t, q[j].amax) - t->constant;
+}
+
+/* With u = 2^-53: above[0].square is right to 3 u of it.  A step's saving, whose parts are sums that are right to u, is so to
+ * 8 u (v' - v) * sum of x above the border; the sum of these is at most twice that of the squares, for a level is at most
+ * twice the x that become it.  No more than 20 u in all; in full, the additions' and the constant's. */
 double pqc_mse_rounding(const pqc_mse_table *t)
 {
-    return (2e-14 + 1.2e-16 * (double)t->steps) * t->above[0].square;
+    double full = t->levels ? 0.0 : 2.4e-16 * (double)(t->n + 8);
+    return 1e-14 * t->above[0].square + full * (t->above[0].square + 2.0 * t->constant);
 }
 
-/* Two bounds.  What lies above `high` is off by the distance at least.  And the root of the error is the length of a
- * vector of distances to the nearest level; between two quantisers a level moves by its share of the largest one, and
- * the nearest level's share is at most x / low + half a step, and 1.  Rounding to float adds some 2^-23 of x. */
-double pqc_mse_least(const pqc_mse_table *t, double error, double low, double at, double high)
+/* The largest sum of squared levels that x may become with a step of `step` or more: the nearest level of x / step is at
+ * most half a step above, of E4M3 a sixteenth of it or half a subnormal one. */
+static double largest_curvature(const pqc_mse_table *t, double step)
+{
+    double top = largest_level(t->format), rate = is_e4m3(t->format) ? 17.0 / 16.0 : 1.0;
+    double half = is_e4m3(t->format) ? 0x1p-10 : 0.5;
+    rate *= (1.0 + 1e-9) / step;
+    const pqc_above *all = &t->above[0], *clipped = &t->above[first_larger(t, top * step)];
+    return (1.0 + 1e-9) *
+           (rate * rate * (all->square - clipped->square) +
+            2.0 * rate * half * (all->sum - clipped->sum) +
+            half * half * (all->count - clipped->count) + top * top * clipped->count +
+            1e-12 * (rate * rate * all->square + half * half * all->count));
+}
+
+/* With exact levels, the error is a sum of minima, over the levels l, of (l step - x)^2.  Each of these is a parabola in the
+ * step; less the one with the largest l, and so in sum less curvature * step^2, they are concave: above the chord between
+ * both ends.  Float levels are within 2^-24 of theirs, so the root of the error is one of the length of that; and what
+ * becomes another than the nearest level (only errors in full know of it) is at most 2^-23 x further away. */
+double pqc_mse_between(const pqc_mse_table *t, const pqc_mse_quant *low, double low_error,
+                       const pqc_mse_quant *high, double high_error)
 {
     const pqc_above *all = &t->above[0];
-    double half = is_e4m3(t->format) ? 16.0 / 448.0 : 0.5 / largest_level(t->format);
-    double rounding = pqc_mse_rounding(t);
-    float top = (float)(high * (1.0 + 3e-7)), bottom = (float)(low * (1.0 - 3e-7));
-    const pqc_above *over = &t->above[first_larger(t, top)];
-    const pqc_above *clipped = &t->above[first_larger(t, bottom)];
-    double by_clipping = over->square + (double)top * ((double)top * over->count - 2.0 * over->sum);
-    double share = bottom > 0.0f ? 1.0 / (double)bottom : 0.0;
-    double moved = (all->square - clipped->square) * share * share +
-                   2.0 * half * (all->sum - clipped->sum) * share +
-                   half * half * (all->count - clipped->count) + clipped->count;
-    double distance = fmax(at - low, high - at);
-    double length = sqrt(fmax(error - rounding, 0.0)) -
-                    distance * sqrt(fmax(moved, 0.0)) * (1.0 + 1e-6) - 6e-7 * sqrt(all->square);
-    return fmax(by_clipping - rounding, length > 0.0 ? length * length : 0.0);
+    if (low->zero)
+        return high->zero ? low_error : 0.0;
+    double step = 1.0 / (double)low->div, range = fmax(0.0, 1.0 / (double)high->div - step);
+    double most = sqrt(fmax(low_error, high_error)), unit = 0x1.01p-24 * (sqrt(all->square) + most);
+    double off = t->levels ? 0.0 : 3.0 * unit, tiny = (double)least_nonzero(t);
+    double other = pqc_mse_rounding(t) + (t->levels ? 0.0 : tiny * tiny * all->count);
+    double first = fmax(0.0, sqrt(fmax(0.0, low_error - other)) - off);
+    double last = fmax(0.0, sqrt(fmax(0.0, high_error - other)) - off);
+    double bend = range * range * largest_curvature(t, step);
+    double rise = last * last - first * first;
+    double at = bend > 0.0 ? fmax(0.0, fmin(1.0, 0.5 - 0.5 * rise / bend)) : rise < 0.0;
+    double between = first * first + at * (rise - bend * (1.0 - at));
+    double root = sqrt(fmax(0.0, between)) - unit;
+    return root > 0.0 ? fmax(0.0, root * root - pqc_mse_rounding(t)) : 0.0;
 }

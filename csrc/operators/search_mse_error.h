@@ -4,9 +4,10 @@
 
 #include "search.h"
 
-/* For the filled bins from one on: how many values they have, the sum of those and of their squares. */
+/* For the filled bins from one on: how many values they have, the sum of those and of their squares; to the sum belongs
+ * what a double of its size cannot hold. */
 typedef struct {
-    double count, sum, square;
+    double count, sum, square, sum_rest;
 } pqc_above;
 
 /* What a candidate quantises with: level k is `levels[k] / div`. */
@@ -21,9 +22,10 @@ typedef struct {
     const float *x;       /* n filled bins' centres, in the order of the bins, and */
     const double *weight; /* their counts */
     ptrdiff_t n;
-    const float *rising; /* the centres' magnitudes, rising: x itself if it is so; and */
-    const double *count; /* their counts */
-    int32_t *order;      /* room for the numbers of two times as many bins, where x is not rising */
+    const float *rising;    /* the centres' magnitudes, rising: x itself if it is so; and */
+    const double *count;    /* their counts, 0 of those that always become 0; and */
+    double constant;        /* the error of these */
+    int32_t *order;         /* room for the number of each bin, where x is not rising */
     const pqc_above *above; /* n + 1 */
     const int32_t *start;   /* cells + 1: the first in each of equal cells from rising[0] on */
     ptrdiff_t cells;
@@ -35,15 +37,15 @@ typedef struct {
 /* Room for a table of `bins` bins, in bytes. */
 size_t pqc_mse_table_scratch(ptrdiff_t bins);
 /* PQC_MSE_RISING: the centres rise from 0 or more.  PQC_MSE_SORTED: they do not, but the error is one of their magnitudes.
- * PQC_MSE_PLAIN: they are not finite, so large that a level might overflow, or negative and unsigned; then the table has x
- * and weight alone.  Or PQC_STOPPED.  The table lies in scratch. */
+ * PQC_MSE_PLAIN: they are not finite or so large that a level might overflow; then the table has x and weight alone.  Or
+ * PQC_STOPPED.  The table lies in scratch. */
 enum { PQC_MSE_PLAIN, PQC_MSE_RISING, PQC_MSE_SORTED };
 int pqc_mse_table_init(pqc_mse_table *t, const pqc_search *s, const float *centres,
                        pqc_int_format format, void *scratch);
 
-/* Sorts the n numbers in `order`, which rise, by |values[number]|, equal ones as they are; `work` is as long.  False if
+/* The n numbers in `order` sorted by |values[number]|, equal ones as they are; `work` has room for twice as many.  False if
  * stopped. */
-bool pqc_mse_sort(const pqc_search *s, const float *values, int32_t *order, int32_t *work,
+bool pqc_mse_sort(const pqc_search *s, const float *values, int32_t *order, uint64_t *work,
                   ptrdiff_t n);
 
 pqc_mse_quant pqc_mse_quant_of(const pqc_mse_table *t, float amax);
@@ -51,12 +53,15 @@ pqc_mse_quant pqc_mse_quant_of(const pqc_mse_table *t, float amax);
 /* The sum of weight * (quantised - x)^2 in the order of the bins: this decides. */
 double pqc_mse_in_full(const pqc_mse_table *t, float amax);
 
-/* The same, but for rounding: at most pqc_mse_rounding away. */
-double pqc_mse_estimate(const pqc_mse_table *t, const pqc_mse_quant *q);
+/* The same of n <= PQC_MSE_RUN quantisers of rising amax less the constant, but for rounding: at most pqc_mse_rounding away. */
+enum { PQC_MSE_RUN = 8 };
+void pqc_mse_estimate(const pqc_mse_table *t, const pqc_mse_quant *q, ptrdiff_t n, double *errors);
 double pqc_mse_rounding(const pqc_mse_table *t);
 
-/* No amax with a largest level in [low, high] has a smaller error than this, if `error` is that of one in between. */
-double pqc_mse_least(const pqc_mse_table *t, double error, double low, double at, double high);
+/* The estimate with exact levels and borders; and what no amax between two of these has less of. */
+double pqc_mse_exact(const pqc_mse_table *t, const pqc_mse_quant *q);
+double pqc_mse_between(const pqc_mse_table *t, const pqc_mse_quant *low, double low_error,
+                       const pqc_mse_quant *high, double high_error);
 
 /* Whether all of x become 0. */
 bool pqc_mse_all_zero(const pqc_mse_table *t, const pqc_mse_quant *q);

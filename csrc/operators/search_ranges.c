@@ -13,14 +13,14 @@ bool pqc_search_stopped(const pqc_search *s)
     return s->stop && s->stop(s->stop_context);
 }
 
-bool pqc_in_slices(pqc_ranges *r, ptrdiff_t n, ptrdiff_t cost, ptrdiff_t grain, pqc_range_fn fn,
-                   void *context)
+bool pqc_in_slices(const pqc_search *s, ptrdiff_t *slice, ptrdiff_t n, ptrdiff_t cost,
+                   ptrdiff_t grain, pqc_range_fn fn, void *context)
 {
     ptrdiff_t most = SLICE / (cost + 1) + 2;
-    for (r->slice = 0; r->slice < n; r->slice += most) {
-        if (pqc_search_stopped(r->search))
+    for (*slice = 0; *slice < n; *slice += most) {
+        if (pqc_search_stopped(s))
             return false;
-        pqc_parallel(n - r->slice < most ? n - r->slice : most, grain, fn, context);
+        pqc_parallel(n - *slice < most ? n - *slice : most, grain, fn, context);
     }
     return true;
 }
@@ -64,7 +64,7 @@ ptrdiff_t pqc_narrow_down(pqc_ranges *r)
     for (ptrdiff_t at = 0; at < r->candidates; at += r->width)
         r->ranges[n++] = (pqc_range){.at = at};
     for (;; n = halve(r, n)) {
-        if (!pqc_in_slices(r, n, r->cost, GRAIN, bound_slice, r))
+        if (!pqc_in_slices(r->search, &r->slice, n, r->cost, GRAIN, bound_slice, r))
             return -1;
         for (ptrdiff_t i = 0; i < n; i++)
             r->best = fmin(r->best, r->found[i]);

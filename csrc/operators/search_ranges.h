@@ -30,10 +30,10 @@ struct pqc_ranges {
     ptrdiff_t slice;   /* the first range of the slice at work */
 };
 
-/* Calls fn for numbers 0 to n - 1, less r->slice, in slices between which it asks whether to stop: then false.  `cost`: the
+/* Calls fn for numbers 0 to n - 1, less *slice, in slices between which it asks whether to stop: then false.  `cost`: the
  * numbers that fn reads for one of them. */
-bool pqc_in_slices(pqc_ranges *r, ptrdiff_t n, ptrdiff_t cost, ptrdiff_t grain, pqc_range_fn fn,
-                   void *context);
+bool pqc_in_slices(const pqc_search *s, ptrdiff_t *slice, ptrdiff_t n, ptrdiff_t cost,
+                   ptrdiff_t grain, pqc_range_fn fn, void *context);
 
 /* The number of ranges left, each of one candidate that may have the least score; -1 if stopped. */
 ptrdiff_t pqc_narrow_down(pqc_ranges *r);
