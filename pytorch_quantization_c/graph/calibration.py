@@ -10,6 +10,7 @@ from .._core.progress import progress as with_bar
 from .batches import Feeds, feeds_of, samples
 from .collectors import Collector
 from .interpreter.run import Interpreter
+from .naming import told
 from .nodes import Quantizer, quantizers
 from .ranges import Range, range_of
 from .sharing import group_of
@@ -63,10 +64,7 @@ class Calibration:
                     from None
 
     def _described(self, name: str) -> str:
-        value = next(each.input for each in self.quantizers if each.input.name == name)
-        node = value.producer()
-        return f"{name!r}" + (" (an input of the model)" if node is None else
-                              f" (output of node {node.name!r}, a {node.op_type})")
+        return told(next(each.input for each in self.quantizers if each.input.name == name))
 
     def ranges(self, method: str, percentile: float, zero_point: Any) -> dict[str, Range]:
         """The range of each quantiser by one method, by its name; quantisers of more than 8 bits take "max".

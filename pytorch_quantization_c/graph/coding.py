@@ -13,7 +13,7 @@ from .errors import GraphError
 from .notes import METADATA, Coding, Note, hidden_quantizer, note_of, noted, set_hidden_quantizer
 from .spec import E4M3, QuantizerSpec
 
-__all__ = ["METADATA", "Coding", "Note", "code_type", "coding_of", "hidden_quantizer", "note_of", "noted",
+__all__ = ["METADATA", "SHIFT", "Coding", "Note", "code_type", "coding_of", "hidden_quantizer", "note_of", "noted",
            "set_hidden_quantizer", "step_of", "trusted"]
 
 # Bits and sign of the types of codes.
@@ -23,6 +23,8 @@ CODES: dict[ir.DataType, tuple[int | tuple[int, int], bool]] = {
     ir.DataType.INT16: (16, False), ir.DataType.UINT16: (16, True), ir.DataType.FLOAT8E4M3FN: (E4M3, False),
     ir.DataType.FLOAT8E5M2: ((5, 2), False), ir.DataType.FLOAT4E2M1: ((2, 1), False),
 }
+FRACTIONS = np.arange(1, 65, dtype=np.float32) / np.float32(16)
+SHIFT = 128  # what signed codes of 8 bits are written with as unsigned ones
 
 
 def code_type(spec: QuantizerSpec, four_bits: bool = True) -> ir.DataType:
@@ -53,11 +55,26 @@ def coding_of(scale: NDArray[Any], zero: NDArray[Any] | None, kind: ir.DataType,
         spec = QuantizerSpec(bits, unsigned, False, point, axis if several else None, block or None)
     except ValueError:
         return None
-    with np.errstate(over="ignore"):
-        amax = np.asarray(scale, np.float32) * np.float32(spec.bound)
+    amax = _amax_of(np.asarray(scale, np.float32), np.float32(spec.bound))
     if not np.isfinite(amax).all():
         return None
     return Coding(spec, amax if several else amax.reshape(()))
+
+
+def _amax_of(step: NDArray[np.float32], bound: np.float32) -> NDArray[np.float32]:
+    """The amax that a step amounts to: of the three numbers about step * bound the one by which most simple fractions
+    become the code that they have by a division by the step, as other runtimes do it: those half way between two codes
+    are common, as sigmoid(0) = 0.5 at a step of 1 / 255. Else the one whose scale is nearest to 1 / step."""
+    flat = step.reshape(-1)
+    with np.errstate(all="ignore"):
+        middle = flat * bound
+        around = np.stack([middle, np.nextafter(middle, np.float32(0)), np.nextafter(middle, np.float32(np.inf))])
+        scale = bound / around
+        codes, wanted = np.rint(FRACTIONS * scale[..., None]), np.rint(FRACTIONS / flat[:, None])
+        wrong = np.count_nonzero((codes != wanted) & (wanted <= 2 * bound), axis=-1)
+        wrong = wrong + np.abs(np.float64(scale) * np.float64(flat) - 1)
+    best: NDArray[np.float32] = np.take_along_axis(around, np.argmin(wrong, axis=0)[None], 0)
+    return best.reshape(step.shape)
 
 
 def step_of(amax: NDArray[Any], spec: QuantizerSpec) -> NDArray[np.float32]:
@@ -74,9 +91,11 @@ def trusted(note: Note | None, coding: Coding, scale: NDArray[Any]) -> Coding:
     """The range of the metadata where its step is the file's, to the bit; else what the file itself says."""
     if note is None or note.amax is None or note.amax.size != scale.size:
         return coding
-    if (note.spec.unsigned, note.spec.axis is None) != (coding.spec.unsigned, coding.spec.axis is None):
+    shift = SHIFT if coding.spec.unsigned and coding.spec.bits == 8 and not note.spec.unsigned else 0
+    if (note.spec.unsigned, note.spec.axis is None) != (coding.spec.unsigned and not shift, coding.spec.axis is None):
         return coding
-    ours, theirs = (np.asarray(spec.zero_point or 0).reshape(-1) for spec in (note.spec, coding.spec))
+    ours, theirs = (np.asarray(spec.zero_point or 0).reshape(-1) + more for spec, more in
+                    ((note.spec, shift), (coding.spec, 0)))
     if not np.array_equal(step_of(note.amax, note.spec).reshape(-1), scale.astype(np.float32).reshape(-1)):
         return coding
     return coding if np.any(ours != theirs) else Coding(note.spec, note.amax)

@@ -15,6 +15,7 @@ from .batches import Feeds, feeds_of
 from .calibration import without_quantizers
 from .comparison_report import drawn, page
 from .interpreter.run import Interpreter
+from .naming import told
 from .node_summary import described
 from .nodes import Quantizer, quantizers
 
@@ -132,7 +133,8 @@ def compare(a: ir.Model, b: ir.Model, batches: Any, metric: str = "sqnr") -> Com
         Rows, worst first, and the outputs, as data, text (`print`), picture (`.plot()`) and page (`.report(path)`).
 
     Raises:
-        ValueError: another metric, models with other outputs, no batch, or one that does not fit.
+        ValueError: another metric, models with other outputs, no batch, one that does not fit, or NaN or infinity
+            in a value that is quantised (named, with its node).
     """
     if metric != "sqnr":
         raise ValueError(f"Expected `metric` to be 'sqnr', got {metric!r}")
@@ -195,6 +197,10 @@ class _Run:
             if each.is_weight or expected[name].shape != got[name].shape:
                 continue
             wanted = expected[name]
+            if not np.isfinite(wanted).all():
+                raise ValueError(f"Expected finite values to compare, got {np.count_nonzero(np.isnan(wanted))} NaN and "
+                                 f"{np.count_nonzero(np.isinf(wanted))} infinite values in {told(each.input)} of batch "
+                                 f"{self.count - 1}")
             self._alone[each.name].add(wanted, fake_quantize(wanted, each.amax, each.spec))
             self._running[each.name].add(wanted, fake_quantize(got[name], each.amax, each.spec))
 

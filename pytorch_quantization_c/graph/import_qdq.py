@@ -233,8 +233,21 @@ def _lift(graph: ir.Graph) -> None:
         moved.name = free_value_name(graph, f"{name}.float")
 
 
+def _narrow(graph: ir.Graph) -> None:
+    """Constant codes of 8 bits that a DequantizeLinear reads as integers of 32 bits are read as they are."""
+    for node in list(graph):
+        wide = node.inputs[0] if is_dequantize(node) else None
+        cast = None if wide is None else wide.producer()
+        if cast is None or cast.op_type != "Cast" or cast.domain != "" or any(node.inputs[2:]):
+            continue
+        codes, to = cast.inputs[0], cast.attributes["to"].as_int() if "to" in cast.attributes else 0
+        if codes is not None and codes.dtype == ir.DataType.INT8 and constant_of(codes) is not None and to in BIAS:
+            node.replace_input_with(0, codes)
+
+
 def import_qdq(model: ir.Model) -> None:
     """Turns the pairs and the dequantised constants of a model's main graph into quantisers, in place."""
+    _narrow(model.graph)
     _lift(model.graph)
     importer = _Importer(model)
     for node in list(model.graph):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-__all__ = ["free_node_name", "free_value_name", "names_remembered"]
+__all__ = ["free_node_name", "free_value_name", "names_remembered", "told"]
 
 
 class _Names(NamedTuple):
@@ -64,3 +64,10 @@ def free_value_name(graph: ir.Graph, wanted: str) -> str:
 def free_node_name(graph: ir.Graph, wanted: str, separator: str = "_", first: int = 1) -> str:
     """As `free_value_name`, of nodes; `first` is the number behind the first name that is taken."""
     return _free(wanted, _names(graph).nodes, separator, first)
+
+
+def told(value: ir.Value) -> str:
+    """A value for messages, with where it comes from."""
+    node = value.producer()
+    return f"{value.name!r}" + (" (an input of the model)" if node is None else
+                                f" (output of node {node.name!r}, a {node.op_type})")

@@ -16,7 +16,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 from .._core.files import write_file
 from .arithmetic import block_codes, fake_quantize, integers, spread
 from .bodies import take_bodies
-from .coding import METADATA, code_type, noted, step_of
+from .coding import METADATA, SHIFT, code_type, noted, step_of
 from .constants import constant_of, new_constant
 from .dynamic_nodes import dynamic_nodes
 from .errors import GraphError
@@ -24,6 +24,8 @@ from .large_files import save_in_two
 from .naming import free_node_name, free_value_name, names_remembered
 from .nodes import DOMAIN, Quantizer, is_quantizer, quantizer
 from .opset import raise_opset
+from .passes.editing import is_op
+from .passes.layers import PRODUCTS, RECURRENT
 
 __all__ = ["TARGETS", "exported", "save"]
 
@@ -59,11 +61,17 @@ def _warn(found: Quantizer, target: str) -> None:
                       stacklevel=4)
 
 
+def _is_moved(value: ir.Value) -> bool:
+    """Whether another operator than a layer reads it: onnxruntime puts a second pair behind one that moves the value,
+    and on x86 refuses the model if its codes are signed."""
+    return any(not is_op(use.node, *PRODUCTS, *RECURRENT) for use in value.uses())
+
+
 class _Writer:
     """Puts the nodes of files in the place of the quantisers of a model, which it changes."""
 
-    def __init__(self, model: ir.Model) -> None:
-        self.model, self.graph = model, model.graph
+    def __init__(self, model: ir.Model, target: str) -> None:
+        self.model, self.graph, self.target = model, model.graph, target
         self.codes: dict[tuple[Any, ...], ir.Value] = {}
 
     def quantiser(self, found: Quantizer) -> None:
@@ -86,12 +94,12 @@ class _Writer:
         old.name, new.name = f"{name}.replaced", name
         self.graph.remove(found.node, safe=True)
 
-    def _scales(self, found: Quantizer, kind: ir.DataType) -> list[ir.Value]:
+    def _scales(self, found: Quantizer, kind: ir.DataType, shift: int = 0) -> list[ir.Value]:
         assert found.amax is not None
         step = step_of(found.amax, found.spec)
         several = found.spec.axis is not None
         step = step if several else step.reshape(())
-        point = np.broadcast_to(np.asarray(found.spec.zero_point or 0), step.shape)
+        point = np.broadcast_to(np.asarray(found.spec.zero_point or 0) + shift, step.shape)
         zero = np.array(point).astype(kind.numpy())
         return [new_constant(self.graph, step, f"{found.name}.scale"),
                 new_constant(self.graph, ir.tensor(zero, dtype=kind), f"{found.name}.zero_point")]
@@ -109,7 +117,10 @@ class _Writer:
         return node
 
     def _pair(self, found: Quantizer) -> ir.Node:
-        scales = self._scales(found, code_type(found.spec))
+        kind, shift = code_type(found.spec), 0
+        if kind == ir.DataType.INT8 and self.target != "tensorrt" and _is_moved(found.output):
+            kind, shift = ir.DataType.UINT8, SHIFT
+        scales = self._scales(found, kind, shift)
         codes = self._add(found, "QuantizeLinear", [found.input, *scales], f"{found.name}.quantize")
         return self._add(found, "DequantizeLinear", [codes.outputs[0], *scales], f"{found.name}.dequantize")
 
@@ -123,9 +134,20 @@ class _Writer:
         if key not in self.codes:
             codes = _codes(array, found).astype(kind.numpy())
             self.codes[key] = new_constant(self.graph, ir.tensor(codes, dtype=kind), f"{found.input.name}.codes")
-        return self._add(found, "DequantizeLinear", [self.codes[key], *self._scales(found, kind)],
-                         f"{found.name}.dequantize")
+        values, scales = self.codes[key], self._scales(found, kind)
+        if kind == ir.DataType.INT8 and not found.spec.zero_point and self.target != "tensorrt" and \
+                all(is_op(use.node, *RECURRENT) for use in found.output.uses()):
+            values, scales = self._widened(found, values), scales[:1]
+        return self._add(found, "DequantizeLinear", [values, *scales], f"{found.name}.dequantize")
 
+    def _widened(self, found: Quantizer, codes: ir.Value) -> ir.Value:
+        """Codes as integers of 32 bits: OpenVINO's recurrent layers take constants alone, and it folds no product with
+        integers of 8 bits into one."""
+        node = ir.Node("", "Cast", [codes], [ir.AttrInt64("to", ir.DataType.INT32)], num_outputs=1,
+                       name=free_node_name(self.graph, f"{found.name}.widen"))
+        node.outputs[0].name = free_value_name(self.graph, f"{found.name}.widen.y")
+        self.graph.insert_before(found.node, node)
+        return node.outputs[0]
 
     def _blocks(self, found: Quantizer, array: NDArray[Any], kind: ir.DataType) -> ir.Node:
         """A constant in blocks of small floats, or with rounded scales: the codes and what they count."""
@@ -175,7 +197,7 @@ def exported(model: ir.Model, target: str = "here") -> onnx.ModelProto:
     found = [quantizer(node) for node in model.graph if is_quantizer(node)]
     needed = max([LEAST_OPSET, *(_opset_for(each) for each in found)])
     copy = raise_opset(model.clone(), needed)
-    writer = _Writer(copy)
+    writer = _Writer(copy, target)
     with names_remembered():
         for node in list(copy.graph):
             if is_quantizer(node):

@@ -109,3 +109,13 @@ def test_labels_are_compared_by_how_many_are_equal(rng: np.random.Generator) -> 
     assert found.outputs == {} and found.agreement == {"label": expected.mean()} and expected.mean() < 1
     with pytest.raises(ValueError, match=r"output of floats.*or a `metric`, got 'label'"):
         sensitivity(int8, batches=[x])
+
+
+def test_nan_is_named_with_its_value_and_node(rng: np.random.Generator) -> None:
+    model = network("r = Relu (x) c = Conv (r, w) y = Relu (c)", w=normal(rng, 4, 4, 1, 1))
+    good, bad = normal(rng, 2, 4, 9, 9), normal(rng, 2, 4, 9, 9)
+    bad[0, 0, 0, 0] = np.nan
+    int8 = graph.quantize(model, [good])
+    with pytest.raises(ValueError, match=r"finite values.*1 NaN and 0 infinite values in .r. \(output of node .relu0., "
+                                         r"a Relu\) of batch 1"):
+        graph.compare(model, int8, [good, bad])

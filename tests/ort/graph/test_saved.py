@@ -59,6 +59,36 @@ def test_onnxruntime_computes_the_same(rng: np.random.Generator, tmp_path: Path,
         assert signal_to_noise(theirs, reference) >= signal_to_noise(ours, reference) - 3
 
 
+def test_signed_codes_that_are_moved_run_in_onnxruntime(rng: np.random.Generator, tmp_path: Path) -> None:
+    """Its optimizer puts a second pair behind the Transpose, and on x86 then refuses signed codes."""
+    nodes = [onnx.helper.make_node("Tanh", ["x"], ["t"], "tanh"),
+             onnx.helper.make_node("Transpose", ["t"], ["moved"], "move", perm=[0, 2, 1]),
+             onnx.helper.make_node("MatMul", ["moved", "w"], ["y"], "layer")]
+    model = graph.load(model_of(nodes, {"x": [2, 6, 5]}, {"y": [2, 5, 7]}, {"w": rng.standard_normal((6, 7))}))
+    feeds = {"x": rng.standard_normal((2, 6, 5)).astype(np.float32)}
+    int8 = graph.quantize(model, [feeds], zero_point=False)
+    (ours,), path = graph.interpret(int8, feeds), saved(tmp_path, int8)
+    assert signal_to_noise(run(path, feeds)[0], ours) > 60
+    assert np.array_equal(graph.interpret(graph.load(path), feeds)[0], ours)
+    assert [found.spec for found in quantizers(graph.load(path))] == [found.spec for found in quantizers(int8)]
+    graph.save(int8, path, target="tensorrt")
+    kinds = {each.name: each.data_type for each in onnx.load(path).graph.initializer}
+    assert all(kind != onnx.TensorProto.UINT8 for kind in kinds.values())
+
+
+@pytest.mark.parametrize("step", [1 / 255, 1 / 127, 0.1, 0.0073])
+def test_numbers_half_way_between_two_codes_go_where_a_division_takes_them(tmp_path: Path, step: float) -> None:
+    kind = onnx.helper.make_node
+    nodes = [kind("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+             kind("DequantizeLinear", ["q", "scale", "zero"], ["d"]), kind("MatMul", ["d", "w"], ["y"])]
+    proto = model_of(nodes, {"x": ["N", 1]}, {"y": ["N", 1]},
+                     {"scale": np.float32(step), "zero": np.uint8(0), "w": np.ones((1, 1))})
+    x = {"x": np.arange(65, dtype=np.float32)[:, None] / np.float32(16)}
+    theirs, = run(proto, x)
+    ours, = graph.interpret(graph.load(proto), x)
+    np.testing.assert_array_equal(np.rint(ours / step), np.rint(theirs / step))
+
+
 @pytest.mark.parametrize("form", FORMATS, ids=str)
 def test_metadata_that_do_not_fit_are_not_trusted(rng: np.random.Generator, tmp_path: Path, form: Format) -> None:
     """A step that somebody has changed is the file's word; damaged metadata are as if they were not there."""
