@@ -8,7 +8,7 @@ from typing import Any
 from .errors import shown
 from .formats import E4M3
 
-__all__ = ["Blocks", "checked_blocks"]
+__all__ = ["BlockSettings", "Blocks", "checked_blocks"]
 
 KINDS = ("static", "dynamic")
 E8M0 = (8, 0)
@@ -57,6 +57,29 @@ class Blocks:
 
     def __str__(self) -> str:
         return str(self.as_dict())
+
+
+class BlockSettings:
+    """The settings of blocks and zero points, which descriptors and quantisers have alike."""
+
+    # Objects that were pickled by older versions of the original lack these.
+    _block_sizes: Blocks | None = None
+    _zero_point: bool = False
+
+    @property
+    def block_sizes(self) -> dict[Any, Any] | None:
+        """The blocks along the last axis that share a scale, as `QuantDescriptor` takes them, or None."""
+        return None if self._block_sizes is None else self._block_sizes.as_dict()
+
+    @property
+    def blocks(self) -> Blocks | None:
+        """`block_sizes` as an object, or None."""
+        return self._block_sizes
+
+    @property
+    def zero_point(self) -> bool:
+        """Whether the range has two ends."""
+        return self._zero_point
 
 
 def checked_blocks(block_sizes: Any) -> Blocks | None:

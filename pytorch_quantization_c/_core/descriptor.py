@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .._arrays import number_array
 from .axes import Axis
-from .blocks import Blocks, checked_blocks
+from .blocks import BlockSettings, checked_blocks
 from .errors import is_raised_in_python, shown
 from .formats import known_bits
 from .lazy_logger import get_logger
@@ -110,7 +110,7 @@ def _checked_flag(name: str, flag: Any) -> bool:
     return bool(flag)
 
 
-class ScaledQuantDescriptor:
+class ScaledQuantDescriptor(BlockSettings):
     """How an array is quantised: symmetric, with a scale taken from `amax`, the largest absolute value, unless it says
     otherwise.
 
@@ -145,9 +145,7 @@ class ScaledQuantDescriptor:
             other.
     """
 
-    # Descriptors that were pickled by older versions lack these.
-    _block_sizes: Blocks | None = None
-    _zero_point = False
+    # Descriptors that were pickled by older versions lack it.
     _amin: NDArray[np.float32] | None = None
 
     def __init__(self, num_bits: int | tuple[int, int] = 8, name: str | None = None, **kwargs: Any) -> None:
@@ -258,21 +256,6 @@ class ScaledQuantDescriptor:
     def narrow_range(self) -> bool:
         """Whether the lowest signed integer is left out."""
         return self._narrow_range
-
-    @property
-    def block_sizes(self) -> dict[Any, Any] | None:
-        """The blocks along the last axis, as the constructor takes them, or None."""
-        return None if self._block_sizes is None else self._block_sizes.as_dict()
-
-    @property
-    def blocks(self) -> Blocks | None:
-        """`block_sizes` as an object, or None."""
-        return self._block_sizes
-
-    @property
-    def zero_point(self) -> bool:
-        """Whether the range has two ends."""
-        return self._zero_point
 
     @property
     def amin(self) -> NDArray[np.float32] | None:

@@ -9,28 +9,26 @@ calls `_set_up` after `Module.__init__`, and defines the abstract methods. All e
 """
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .axes import Axis, axes_to_reduce
-from .blocks import Blocks
 from .descriptor import ScaledQuantDescriptor, checked_bits
 from .errors import ShapeError
 from .formats import E4M3, Float, Int, number_format
+from .host import A
 from .lazy_logger import get_logger
 from .quantization import Quantization
 from .quantizer_parts import STATE
-from .quantizer_ranges import QuantizerRanges
 from .quantizer_text import QuantizerText, tell_reader
 from .state_bits import note_bits, warn_of_other_bits
 
 logger = get_logger(__name__)
 
 
-class QuantizerRules(QuantizerText, QuantizerRanges, ABC):
+class QuantizerRules(QuantizerText[A]):
     """Everything about a quantiser but the arrays. See the module's text for how a front uses it."""
 
     # The switch of quant_modules.enable_onnx_export: forward checks that the quantiser can be exported.
@@ -43,106 +41,9 @@ class QuantizerRules(QuantizerText, QuantizerRanges, ABC):
     name: str | None = None
     # Objects that were pickled by older versions of the original lack these.
     _narrow_range = False
-    _block_sizes: Blocks | None = None
-    _zero_point = False
     _quantization: Quantization | None = None
     _if_clip = False
     _calibrator: Any = None  # pyright: ignore
-    _buffers: Any
-    _parameters: Any
-    _amin: Any
-    _amax: Any
-    _pre_quant_scale: Any
-    clip: Any
-
-    # What a front defines, or overrides where its arrays differ from NumPy's
-
-    @abstractmethod
-    def _new_buffer(self, value: Any, name: str = "value") -> Any:
-        """A fresh array from a number, list or array: floats keep their type, all else becomes float32.
-
-        TypeError naming the argument, `name`, for anything but numbers.
-        """
-
-    @abstractmethod
-    def _is_array(self, value: Any) -> bool:
-        """Whether `value` is the front's array of floats."""
-
-    @abstractmethod
-    def _is_parameter(self, value: Any) -> bool:
-        """Whether `value` is the front's parameter."""
-
-    @abstractmethod
-    def _fill(self, target: Any, value: Any) -> None:
-        """Writes `value`, which broadcasts, into the buffer or parameter `target`, keeping its type."""
-
-    def _numbers(self, array: Any) -> NDArray[Any]:
-        """The front's array as a NumPy one, to look at."""
-        return np.asarray(array)
-
-    @abstractmethod
-    def _as_inputs(self, inputs: Any) -> Any:
-        """What forward was given, as the front's array."""
-
-    @abstractmethod
-    def _scaled_inputs(self, inputs: Any, scale: Any) -> Any:
-        """inputs * scale in the type of inputs."""
-
-    def _is_empty(self, inputs: Any) -> bool:
-        """Whether there are no elements."""
-        return bool(inputs.size == 0)
-
-    @abstractmethod
-    def _dynamic_amax(self, inputs: Any, axes: list[int] | None) -> Any:
-        """`reduce_amax(inputs, axes)`, outside of any gradient."""
-
-    @abstractmethod
-    def _as_float(self, amax: Any) -> Any:
-        """amax in float32 or float64, cut off from gradients; other types become float32."""
-
-    @abstractmethod
-    def _learned_amax(self) -> Any:
-        """max(-clip.clip_value_min, clip.clip_value_max), cut off from gradients."""
-
-    @abstractmethod
-    def _quantize(self, inputs: Any, amax: Any) -> tuple[Any, Any]:
-        """tensor_quant: integers and scale."""
-
-    @abstractmethod
-    def _fake_quantize(self, inputs: Any, amax: Any) -> Any:
-        """fake_tensor_quant."""
-
-    @abstractmethod
-    def _e4m3(self, inputs: Any, amax: Any) -> Any:
-        """scaled_e4m3."""
-
-    @abstractmethod
-    def _float_quantize(self, inputs: Any, amax: Any) -> Any:
-        """scaled_float of another format than E4M3."""
-
-    @abstractmethod
-    def _block_quantize(self, inputs: Any, amax: Any) -> Any:
-        """fake_block_quant; without `amax`, of each array's own ranges."""
-
-    @abstractmethod
-    def _range_quantize(self, inputs: Any, amin: Any, amax: Any) -> Any:
-        """fake_range_quant."""
-
-    @abstractmethod
-    def _codes(self, inputs: Any, amin: Any, amax: Any) -> tuple[Any, Quantization]:
-        """Real quantisation to codes of a byte, of small floats, in blocks or with a zero point."""
-
-    @abstractmethod
-    def _dynamic_amin(self, inputs: Any, axes: list[int] | None) -> Any:
-        """The least of 0 and the elements over `axes`, as `_dynamic_amax` has it, outside of any gradient."""
-
-    @abstractmethod
-    def _make_clip(self, limit: float) -> Any:
-        """Clip(-limit, limit) with both limits learnt."""
-
-    @abstractmethod
-    def _make_calibrator(self, method: str) -> Any:
-        """The calibrator for "max" or "histogram"."""
 
     # Construction
 
@@ -182,27 +83,6 @@ class QuantizerRules(QuantizerText, QuantizerRanges, ABC):
             raise ValueError(f"clip_value_min/clip_value_max must be scalar: a learnt `amax` has one element, "
                              f"got shape {amax.shape}")
         return float(amax.item())
-
-    def _register(self, name: str, value: Any) -> None:
-        parameter = self._parameters.get(name)
-        if parameter is None:
-            self._buffers[name] = self._new_buffer(value)
-        else:
-            self._fill(parameter, value)
-
-    # Ranges and scales of inputs: buffers, or parameters where somebody learns them
-
-    def _state(self, name: str) -> Any:
-        """The buffer or the parameter of this name, one of `STATE`; None if there is neither."""
-        found = self._buffers.get(name)
-        return self._parameters.get(name) if found is None else found
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """As a module's; but what is put in the place of a range or a scale of inputs is a buffer from the start."""
-        if name not in STATE or name in self._parameters or self._is_parameter(value):
-            super().__setattr__(name, value)
-        else:
-            self._buffers[name] = value if value is None or self._is_array(value) else self._new_buffer(value, name)
 
     # Properties
 
@@ -258,76 +138,9 @@ class QuantizerRules(QuantizerText, QuantizerRanges, ABC):
         return self._scale
 
     @property
-    def amax(self) -> Any:
-        """The range as the buffer itself, or None while it is computed from each array."""
-        return self._state("_amax")
-
-    @amax.setter
-    def amax(self, value: Any) -> None:
-        """Raises RuntimeError if there is an amax of another shape, ValueError if one is negative."""
-        self._set_buffer("_amax", value)
-
-    @property
-    def amin(self) -> Any:
-        """The lower end of the range with `zero_point`, as the buffer itself; None while it is that of each array."""
-        return self._state("_amin")
-
-    @amin.setter
-    def amin(self, value: Any) -> None:
-        """Raises RuntimeError if there is an amin of another shape, ValueError if one is positive or there is no zero
-        point."""
-        if not self._zero_point:
-            raise ValueError(f"Expected `amin` of a quantizer with zero_point alone: {self._shown_name()} has none")
-        self._set_buffer("_amin", value)
-
-    @property
-    def block_sizes(self) -> dict[Any, Any] | None:
-        """Blocks of neighbours that share a scale, as the descriptor has them, or None."""
-        return None if self._block_sizes is None else self._block_sizes.as_dict()
-
-    @property
-    def blocks(self) -> Blocks | None:
-        """`block_sizes` as an object, or None."""
-        return self._block_sizes
-
-    @property
-    def zero_point(self) -> bool:
-        """Whether the range has two ends."""
-        return self._zero_point
-
-    @property
     def quantization(self) -> Quantization | None:
         """What the last real quantisation's codes stand for, of small floats, blocks and zero points; else None."""
         return self._quantization
-
-    @property
-    def pre_quant_scale(self) -> Any:
-        """Factor on every input, or None; it applies even if the quantiser is disabled (SmoothQuant)."""
-        return self._state("_pre_quant_scale")
-
-    @pre_quant_scale.setter
-    def pre_quant_scale(self, value: Any) -> None:
-        self._set_buffer("_pre_quant_scale", value)
-
-    def _set_buffer(self, name: str, value: Any) -> None:
-        public = name[1:]
-        if value is None:
-            logger.warning("Setting %s to None has no effect.", public)
-            return
-        fresh = self._new_buffer(value, public)
-        numbers = self._numbers(fresh)
-        if name == "_amax" and (numbers < 0).any():
-            raise ValueError(f"Expected `amax` >= 0, got {numbers.min()}")
-        if name == "_amin" and (numbers > 0).any():
-            raise ValueError(f"Expected `amin` <= 0, got {numbers.max()}")
-        buffer = self._state(name)
-        if buffer is None:
-            self._register(name, fresh)
-        elif tuple(buffer.shape) != tuple(fresh.shape):
-            raise RuntimeError(f"Changing shape when setting {public} is not allowed: expected {tuple(buffer.shape)}, "
-                               f"got {tuple(fresh.shape)}")
-        else:
-            self._fill(buffer, fresh)
 
     @property
     def step_size(self) -> Any:
@@ -393,7 +206,7 @@ class QuantizerRules(QuantizerText, QuantizerRanges, ABC):
             return self._quant_forward(self._as_inputs(inputs))
         return self.clip(inputs) if self._if_clip else inputs
 
-    def _quant_forward(self, inputs: Any) -> Any:
+    def _quant_forward(self, inputs: A) -> A:
         format = self.format
         if self._block_sizes is not None:
             return self._block_forward(inputs)
@@ -413,11 +226,11 @@ class QuantizerRules(QuantizerText, QuantizerRanges, ABC):
         outputs, self._scale = self._quantize(inputs, amax)
         return outputs
 
-    def _coded(self, inputs: Any, amin: Any, amax: Any) -> Any:
+    def _coded(self, inputs: A, amin: A | None, amax: A | None) -> A:
         codes, self._quantization = self._codes(inputs, amin, amax)
         return codes
 
-    def _block_forward(self, inputs: Any) -> Any:
+    def _block_forward(self, inputs: A) -> A:
         assert self._block_sizes is not None
         if not inputs.shape:
             raise ShapeError(f"Expected an input that has the axis -1 of {self._shown_name()}, whose blocks lie along "
@@ -425,11 +238,11 @@ class QuantizerRules(QuantizerText, QuantizerRanges, ABC):
         amax = None if self.amax is None or self._block_sizes.ignores_amax else self._as_float(self.amax)
         return self._block_quantize(inputs, amax) if self._fake_quant else self._coded(inputs, None, amax)
 
-    def _range_forward(self, inputs: Any) -> Any:
+    def _range_forward(self, inputs: A) -> A:
         ends = self._get_range(inputs)
         return self._range_quantize(inputs, *ends) if self._fake_quant else self._coded(inputs, *ends)
 
-    def _get_range(self, inputs: Any) -> tuple[Any, Any]:
+    def _get_range(self, inputs: A) -> tuple[A, A]:
         """Both ends of the fixed range, or those of the inputs; times scale_amax."""
         amin, amax = self.amin, self.amax
         if amin is None or amax is None:
@@ -442,7 +255,7 @@ class QuantizerRules(QuantizerText, QuantizerRanges, ABC):
         factor = self._scale_amax
         return (amin, amax) if factor is None else (amin * factor, amax * factor)
 
-    def _get_amax(self, inputs: Any) -> Any:
+    def _get_amax(self, inputs: A) -> A:
         """The fixed amax, or that of the inputs; times scale_amax."""
         amax = self.amax
         if amax is None:
@@ -473,7 +286,7 @@ class QuantizerRules(QuantizerText, QuantizerRanges, ABC):
     # State
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
+        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
         note_bits(destination, prefix, self._num_bits)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *args: Any,
@@ -486,4 +299,5 @@ class QuantizerRules(QuantizerText, QuantizerRanges, ABC):
                 self._register(name, state_dict[prefix + name])
             elif here:
                 logger.debug("%s%s: %s.", prefix, name, "overwritten" if there else "not in the state")
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args, **kwargs)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata,  # type: ignore[misc]
+                                      *args, **kwargs)

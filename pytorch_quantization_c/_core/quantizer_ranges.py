@@ -1,24 +1,94 @@
-"""The ranges of a quantiser: switched, calibrated and learnt."""
+"""The ranges of a quantiser: held, switched, calibrated and learnt."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from .host import A, QuantizerHost
 from .lazy_logger import get_logger
-
-if TYPE_CHECKING:
-    Quantizer = Any  # the class that inherits from this
-else:
-    Quantizer = object
+from .quantizer_parts import STATE
 
 __all__ = ["QuantizerRanges"]
 
 logger = get_logger(__name__)
 
 
-class QuantizerRanges(Quantizer):  # type: ignore[misc]
-    """What turns the stages of a quantiser on and off, and where its amax comes from."""
+class QuantizerRanges(QuantizerHost[A]):
+    """The ranges that a quantiser holds, where they come from, and what turns its stages on and off."""
+
+    def _register(self, name: str, value: Any) -> None:
+        parameter = self._parameters.get(name)
+        if parameter is None:
+            self._buffers[name] = self._new_buffer(value)
+        else:
+            self._fill(parameter, value)
+
+    # Ranges and scales of inputs: buffers, or parameters where somebody learns them
+
+    def _state(self, name: str) -> Any:
+        """The buffer or the parameter of this name, one of `STATE`; None if there is neither."""
+        found = self._buffers.get(name)
+        return self._parameters.get(name) if found is None else found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As a module's; but what is put in the place of a range or a scale of inputs is a buffer from the start."""
+        if name not in STATE or name in self._parameters or self._is_parameter(value):
+            super().__setattr__(name, value)
+        else:
+            self._buffers[name] = value if value is None or self._is_array(value) else self._new_buffer(value, name)
+
+    @property
+    def amax(self) -> Any:
+        """The range as the buffer itself, or None while it is computed from each array."""
+        return self._state("_amax")
+
+    @amax.setter
+    def amax(self, value: Any) -> None:
+        """Raises RuntimeError if there is an amax of another shape, ValueError if one is negative."""
+        self._set_buffer("_amax", value)
+
+    @property
+    def amin(self) -> Any:
+        """The lower end of the range with `zero_point`, as the buffer itself; None while it is that of each array."""
+        return self._state("_amin")
+
+    @amin.setter
+    def amin(self, value: Any) -> None:
+        """Raises RuntimeError if there is an amin of another shape, ValueError if one is positive or there is no zero
+        point."""
+        if not self._zero_point:
+            raise ValueError(f"Expected `amin` of a quantizer with zero_point alone: {self._shown_name()} has none")
+        self._set_buffer("_amin", value)
+
+    @property
+    def pre_quant_scale(self) -> Any:
+        """Factor on every input, or None; it applies even if the quantiser is disabled (SmoothQuant)."""
+        return self._state("_pre_quant_scale")
+
+    @pre_quant_scale.setter
+    def pre_quant_scale(self, value: Any) -> None:
+        self._set_buffer("_pre_quant_scale", value)
+
+    def _set_buffer(self, name: str, value: Any) -> None:
+        public = name[1:]
+        if value is None:
+            logger.warning("Setting %s to None has no effect.", public)
+            return
+        fresh = self._new_buffer(value, public)
+        numbers = self._numbers(fresh)
+        if name == "_amax" and (numbers < 0).any():
+            raise ValueError(f"Expected `amax` >= 0, got {numbers.min()}")
+        if name == "_amin" and (numbers > 0).any():
+            raise ValueError(f"Expected `amin` <= 0, got {numbers.max()}")
+        buffer = self._state(name)
+        if buffer is None:
+            self._register(name, fresh)
+        elif tuple(buffer.shape) != tuple(fresh.shape):
+            raise RuntimeError(f"Changing shape when setting {public} is not allowed: expected {tuple(buffer.shape)}, "
+                               f"got {tuple(fresh.shape)}")
+        else:
+            self._fill(buffer, fresh)
 
     # Switches
 

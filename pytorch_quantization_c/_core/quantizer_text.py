@@ -2,16 +2,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .host import A
 from .lazy_logger import get_logger
-
-if TYPE_CHECKING:
-    Quantizer = Any  # the class that inherits from this
-else:
-    Quantizer = object
+from .quantizer_ranges import QuantizerRanges
 
 __all__ = ["QuantizerText", "tell_reader"]
 
@@ -24,7 +20,7 @@ def tell_reader(message: str) -> None:
         logger.warning(message)
 
 
-class QuantizerText(Quantizer):  # type: ignore[misc]
+class QuantizerText(QuantizerRanges[A]):
     """`extra_repr` of a quantiser, and its parts."""
 
     def _short_amax(self, fmt: str = ".4f") -> str:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar, cast
 
 from .._core.errors import shown
 from .._core.files import FilePath
-from .._core.integer_layer import IntegerEngine, IntegerLayer
+from .._core.integer_engine import IntegerEngine
+from .._core.integer_layer import IntegerLayer
 from .._core.integer_state import VALUES
 from .._core.models import require_module
 from .._core.safetensors import load_file, save_file
@@ -137,12 +138,12 @@ def _group_ranges(model: Any) -> list[str]:
             and getattr(cast(Any, layer)._weight_quantizer, "_block_sizes", None) is not None]
 
 
-def _engine_of(model: Any) -> IntegerEngine:
+def _engine_of(model: Any) -> IntegerEngine[Any]:
     """Any engine of a model, which knows the arrays of its front. ValueError if no layer has one."""
     layer: Any = next((each for each in model.modules() if isinstance(each, IntegerLayer)), None)
     if layer is None:
         raise ValueError("Expected `model` to have quantized layers with weights, got none")
-    engine: IntegerEngine = layer._engine
+    engine: IntegerEngine[Any] = layer._engine
     return engine
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core.integer_layer import IntegerEngine
+from .._core.integer_engine import IntegerEngine
 
 __all__ = ["whole_or_not_at_all"]
 

@@ -16,7 +16,7 @@ from torch.nn import Parameter
 from torch.nn import functional as F
 
 from .._core.formats import Int
-from .._core.integer_layer import IntegerEngine
+from .._core.integer_engine import IntegerEngine
 from ..integer.eligibility import format_or_refusal
 from ..integer.weights import CachedWeight, Packed, weight_key
 from ._convert import as_array, as_tensor, untraced
@@ -44,7 +44,7 @@ def _proof(weight: Tensor) -> tuple[Any, ...]:
     return weight_key(as_array(weight), None, ())
 
 
-class TensorEngine(IntegerEngine):
+class TensorEngine(IntegerEngine[Tensor]):
     """See `IntegerEngine`. Tensors have no read-only form: a frozen float weight is proved unchanged at each call."""
 
     library = ("pytorch_quantization_c.", "torch.nn.")

@@ -11,7 +11,7 @@ import pytest
 
 import pytorch_quantization_c as pq
 from pytorch_quantization_c import integer, nn
-from pytorch_quantization_c._core import integer_layer
+from pytorch_quantization_c._core import integer_engine
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 RNG = np.random.default_rng(5)
@@ -219,7 +219,7 @@ def test_a_weight_that_is_quantised_while_its_settings_change_is_not_kept(monkey
     """The settings change after the key was made, and back before the next call."""
     layer, x = linear(), normal(4, 16)
     expected = as_float(layer, x)
-    real, quantizer = integer_layer.quantized_weight, layer.weight_quantizer
+    real, quantizer = integer_engine.quantized_weight, layer.weight_quantizer
 
     def changing(*args: Any) -> Any:
         if args[2].bits == 8:
@@ -228,9 +228,9 @@ def test_a_weight_that_is_quantised_while_its_settings_change_is_not_kept(monkey
             return result
         return real(*args)
 
-    monkeypatch.setattr(integer_layer, "quantized_weight", changing)
+    monkeypatch.setattr(integer_engine, "quantized_weight", changing)
     layer(x)
-    monkeypatch.setattr(integer_layer, "quantized_weight", real)
+    monkeypatch.setattr(integer_engine, "quantized_weight", real)
     quantizer._num_bits = 8
     for _ in range(2):
         np.testing.assert_allclose(layer(x), expected, rtol=1e-5, atol=1e-4)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..._C import integer_call
 from ..._core.formats import Int
-from ..._core.integer_layer import IntegerEngine
+from ..._core.integer_engine import IntegerEngine
 from ..._core.integer_state import VALUES
 from ...float_nn import functional as F
 from ...float_nn.checks import batched
@@ -20,7 +20,7 @@ from ...integer.weights import CachedWeight, Packed
 __all__ = ["ArrayEngine"]
 
 
-class ArrayEngine(IntegerEngine):
+class ArrayEngine(IntegerEngine[NDArray[Any]]):
     """See `IntegerEngine`. The proof of a frozen weight is the array itself, read-only, or None if it was dropped."""
 
     library = ("pytorch_quantization_c.",)

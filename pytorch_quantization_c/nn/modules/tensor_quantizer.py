@@ -26,7 +26,7 @@ __all__ = ["TensorQuantizer"]
 DEFAULT = QuantDescriptor()
 
 
-class TensorQuantizer(StepsNoted, QuantizerRules, Module):
+class TensorQuantizer(StepsNoted, QuantizerRules[NDArray[Any]], Module):
     """Quantises arrays with a fixed, a calibrated, a learnt or each array's own range.
 
     The stages of a forward, each with its switch: `pre_quant_scale` multiplies, the calibrator collects, the range

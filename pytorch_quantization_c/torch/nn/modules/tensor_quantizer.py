@@ -33,7 +33,7 @@ def _cut_off(amax: Tensor) -> Tensor:
     return amax.detach() if _onnx_nodes.exporting() else amax.data
 
 
-class TensorQuantizer(QuantizerRules, Module):
+class TensorQuantizer(QuantizerRules[Tensor], Module):
     """Quantises tensors with a fixed, a calibrated, a learnt or each tensor's own range.
 
     The stages of a forward, each with its switch: `pre_quant_scale` multiplies, the calibrator collects, the range
@@ -62,7 +62,7 @@ class TensorQuantizer(QuantizerRules, Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The original's objects may have a range that is no buffer."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        plain: dict[str, Any] = self.__dict__
+        plain = vars(self)
         for name in STATE:
             if plain.get(name) is not None:
                 setattr(self, name, plain.pop(name))
