@@ -62,7 +62,7 @@ def _scale(value: ir.Value, members: list[Layer], seen: InputMoments, method: st
     bits = [choices.descriptor(layer.node, "weight").num_bits for layer in members]
     least = min([each for each in bits if isinstance(each, int) and 2 <= each <= 8], default=8)
     factor = smoothing(seen.largest, stacked, ALPHA) if method == "smoothquant" else \
-        awq_factors(seen.mean_magnitude(), seen.mean()[0], stacked, least, stacked.shape[1], STEPS)
+        awq_factors(seen.mean_magnitude(), seen.mean()[0], stacked, least, _group(members, choices, stacked), STEPS)
     inverse = (1 / factor).astype(np.float32)
     before = [_noise(layer, seen, np.ones_like(inverse), choices) for layer in members]
     for layer in members:
@@ -73,12 +73,19 @@ def _scale(value: ir.Value, members: list[Layer], seen: InputMoments, method: st
             for layer, pair in zip(members, zip(before, after, strict=True), strict=True)]
 
 
+def _group(members: list[Layer], choices: Choices, weight: NDArray[np.float32]) -> int:
+    """How many inputs share a range of a weight: the least of the layers'."""
+    found = [choices.descriptor(layer.node, "weight").blocks for layer in members]
+    sizes = [each.size for each in found if each is not None and weight.shape[1] % each.size == 0]
+    return min(sizes, default=max(weight.shape[1], 1))
+
+
 def _noise(layer: Layer, seen: InputMoments, inverse: NDArray[np.float32], choices: Choices) -> float:
     weight, kept = choices.descriptor(layer.node, "weight"), choices.descriptor(layer.node, "input").num_bits
     bits: Any = weight.num_bits if isinstance(weight.num_bits, int) else 8
     return scaled_noise(_rows(layer), seen.mean(), seen.largest, inverse, min(max(bits, 2), 8),
                         weight.axis is None and weight.blocks is None,
-                        kept if isinstance(kept, int) else 8)
+                        kept if isinstance(kept, int) else 8, _group([layer], choices, _rows(layer)))
 
 
 def _scale_value(value: ir.Value, readers: list[ir.Node], inverse: NDArray[np.float32]) -> None:
