@@ -52,8 +52,8 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float | None = 
             `threads` allows. What the returned model's program took is measured, not predicted.
         formats: bits of weights to choose from, 2 to 8, and "float"; inputs have what `input` of `quantize` says. None:
             8 and 4, of `milliseconds` "float" and 8.
-        resume: a JSON file; beside it, one for each format is written after each layer, and the same call goes on from
-            there.
+        resume: a JSON file; beside it, one for each format is written after each layer, and one of weights that "gptq"
+            or "adaround" rounded; the same call goes on from there.
         progress: a bar (with tqdm installed); None means: on a terminal.
         **options: of `quantize`, but for `weight`, `overrides`, `max_drop` and `metric`.
 
@@ -71,15 +71,17 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float | None = 
             raise TypeError(f"Expected no `{name}`: `auto_quantize` finds the formats of weights")
     kinds = checked_formats((("float", 8) if milliseconds is not None else (8, 4)) if formats is None else formats)
     data = as_data(model, batches, "auto_quantize")
-    return _Search(model, data, kinds, progress, options).within(budget, resume)
+    return _Search(model, data, kinds, progress, options, resume).within(budget, resume)
 
 
 class _Search:
     """A model, its data, and the formats to choose from, the widest first."""
 
     def __init__(self, model: ir.Model, data: Sequence[Feeds], kinds: tuple[int, ...], progress: bool | None,
-                 options: Mapping[str, Any]) -> None:
-        self.model, self.data, self.kinds, self.progress, self.options = model, data, kinds, progress, options
+                 options: Mapping[str, Any], resume: FilePath | None) -> None:
+        self.model, self.data, self.kinds, self.progress, self.options = model, data, kinds, progress, dict(options)
+        if resume is not None and {"gptq", "adaround"} & set(options.get("methods") or ()):
+            self.options["resume"] = part_file(resume, "weights")
         self.whole = {bits: self._quantized(bits) for bits in kinds if bits != FLOAT}
         self.layers = layers_in(next(iter(self.whole.values())))
         self.first = next(iter(samples_of(model, data[0])))

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from .._core.cluster import is_spread
+from .._core.files import FilePath
 from ..methods.gains import Gain, Gains, from_text, to_text
 from ..methods.layer_rounding import ROUNDING
 from ..methods.order import MOST_MSE_BITS, NEED_DATA, checked_methods
@@ -52,6 +53,11 @@ class Methods(NamedTuple):
             raise ValueError(f"Expected `batches` for the method {wanting[0]!r}, got None")
         return cls(names, MAX_BITS)
 
+    @property
+    def take_long(self) -> bool:
+        """Whether some keep what they have found in a file."""
+        return bool({"gptq", "adaround"} & set(self.names))
+
     def for_floats(self, model: ir.Model, layers: Sequence[ir.Node], choices: Choices, batches: Any) -> Any:
         """What changes the float model that is to be quantised, in place; it computes what it did.
 
@@ -73,18 +79,19 @@ class Methods(NamedTuple):
         return batches
 
     def for_weights(self, model: ir.Model, bare: ir.Model, samples: Sequence[Feeds],
-                    progress: bool | None) -> Weights:
+                    progress: bool | None, resume: FilePath | None = None) -> Weights:
         """What changes weights and their ranges, in place; returns the float weights of layers that have others now.
 
         Args:
             bare: the float model, the same without quantisers.
+            resume: a file that the weights of methods that take long are kept in.
         """
         before = float_weights(model) if set(ROUNDING) & set(self.names) else {}
         for name in self.names:
             if name == "weight_mse":
                 note(model, improve_ranges(model, bare, samples, self.mse_bits))
             elif name in ROUNDING:
-                note(model, round_weights(model, bare, samples, name, progress))
+                note(model, round_weights(model, bare, samples, name, progress, resume))
         return before
 
     def for_biases(self, model: ir.Model, samples: Sequence[Feeds], weights: Weights) -> None:

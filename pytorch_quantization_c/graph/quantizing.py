@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from .._core.descriptor import QuantDescriptor
 from .._core.errors import shown
-from .._core.files import FilePath
+from .._core.files import FilePath, part_file
 from .bodies import give_bodies
 from .calibrating import collected
 from .calibration import without_quantizers
@@ -74,7 +74,9 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             the most sensitive first, until the metric is at most `max_drop` below that of the float model: layers of
             fewer than 8 bits get 8, then layers stay float. How many is found by bisection, each step of which
             quantises anew; `graph.decisions` gives the table.
-        resume: with `max_drop`, a JSON file that layers' sensitivities are kept in, one after the other.
+        resume: with `max_drop`, a JSON file that layers' sensitivities are kept in, one after the other, and beside it
+            one of weights; without, with "gptq" or "adaround" in `methods`, a file of the weights that they have
+            rounded. The same call goes on from there.
         progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
@@ -84,12 +86,15 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     Raises:
         ValueError: nothing to quantise, a `max_drop` that is not met with one layer quantised, a pattern that matches
             nothing, a batch that does not fit, NaN or infinity in a value (named, with its node), a descriptor with a
-            field that graphs do not have, `resume` without `max_drop`, or an argument out of range.
+            field that graphs do not have, `resume` without `max_drop`, "gptq" and "adaround", or a file of another
+            kind, or an argument out of range.
         TypeError: an argument of the wrong type.
     """
     checked_graph(model)
     checked_method(method, percentile, (AUTO, *RANGES))
-    checked_drop(max_drop, metric, resume)
+    steps = Methods.of(methods, batches is not None)
+    methods = None if methods is None else steps.names
+    checked_drop(max_drop, metric, None if steps.take_long else resume)
     wanted = _checked(zero_point, residual, target)
     if max_drop is not None and metric is not None:
         data = as_data(model, batches, "max_drop")
@@ -97,10 +102,10 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         def again(more: dict[str, Override]) -> ir.Model:
             return quantize(model, data, input=input, weight=weight, method=method, percentile=percentile,
                             zero_point=zero_point, residual=residual, target=target, exclude=exclude,
-                            overrides={**(overrides or {}), **more}, methods=methods, progress=progress)
+                            overrides={**(overrides or {}), **more}, methods=methods, progress=progress,
+                            resume=part_file(resume, "weights") if steps.take_long else None)
 
         return within_drop(model, data, float(max_drop), metric, again, resume, progress)
-    steps = Methods.of(methods, batches is not None)
     if batches is None:
         _check_without_data(method=(method, AUTO), percentile=(percentile, PERCENTILE),
                             residual=("auto" if residual == "float" else residual, "auto"))
@@ -126,7 +131,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         return made
     calibration, kept = collected(made, batches, method != "max", progress, KEPT)
     bare = without_quantizers(made)
-    weights = steps.for_weights(made, bare, kept, progress)
+    weights = steps.for_weights(made, bare, kept, progress, resume)
     points = zero_point if wanted.zero_points else False
     found = [calibration.ranges(each, percentile, points) for each in (("max", "mse") if method == AUTO else (method,))]
     candidates = [_with_ranges(made, ranges, points) for number, ranges in enumerate(found)

@@ -8,10 +8,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from .._core.files import FilePath
 from .._core.progress import progress
 from ..methods.gains import Gain
 from ..methods.layer_rounding import WeightProblem
 from ..methods.layer_rows import SAMPLE_ROWS, InputMoments, Windows, parts_in_memory
+from ..methods.rounding_state import RoundingState
 from .batches import Feeds
 from .bias import quantized_layer
 from .choices import Choices
@@ -92,7 +94,7 @@ def float_weights(model: ir.Model) -> dict[str, NDArray[np.float32]]:
 
 
 def round_weights(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], method: str,
-                  show_progress: bool | None) -> list[Gain]:
+                  show_progress: bool | None, resume: FilePath | None = None) -> list[Gain]:
     """Rounds the weights of the layers by "gptq" or "adaround", in place, for inputs of the float model `bare`.
 
     Transposed convolutions, weights that several layers share and weights in other formats than symmetric integers
@@ -100,11 +102,12 @@ def round_weights(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], met
     """
     targets = _targets(model)
     gains = []
-    for part in progress(parts_in_memory(targets, _numbers), method, show_progress, long=2):
-        moments = _moments(bare, part, samples)
-        for target in progress(part, method, show_progress):
-            if moments[target.name].count:
-                gains.append(_round(target, moments, method))
+    with RoundingState(resume) as state:
+        for part in progress(parts_in_memory(targets, _numbers), method, show_progress, long=2):
+            moments = _moments(bare, part, samples)
+            for target in progress(part, method, show_progress):
+                if moments[target.name].count:
+                    gains.append(_round(target, moments, method, state))
     return gains
 
 
@@ -164,8 +167,8 @@ def _problem(target: Target, moments: dict[str, InputMoments]) -> WeightProblem:
     return WeightProblem(rows, found.amax, _bits(found), seen.mean() if seen.count else None, layer.groups)
 
 
-def _round(target: Target, moments: dict[str, InputMoments], method: str) -> Gain:
-    made = _problem(target, moments).by(method)
+def _round(target: Target, moments: dict[str, InputMoments], method: str, state: RoundingState) -> Gain:
+    made = state.rounded(_problem(target, moments), method)
     weight = np.ascontiguousarray(np.moveaxis(made.weight, 0, target.layer.out_axis))
     set_constant(target.quantizer.node, 0, weight, "rounded")
     return Gain(method, target.name, made.before, made.after)

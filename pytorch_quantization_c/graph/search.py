@@ -176,7 +176,8 @@ def checked_drop(max_drop: Any, metric: Any, resume: Any = None) -> None:
         raise TypeError("Expected `max_drop` and `metric` together, got one of them")
     if max_drop is None:
         if resume is not None:
-            raise ValueError(f"Expected `resume` with `max_drop`, whose search it keeps, got {shown(resume)} without")
+            raise ValueError("Expected `resume` with `max_drop`, 'gptq' or 'adaround', whose findings it keeps, got "
+                             f"{shown(resume)} without")
         return
     if not is_number(max_drop) or not 0 <= max_drop < math.inf:
         raise ValueError(f"Expected `max_drop` to be a number >= 0, got {shown(max_drop)}")

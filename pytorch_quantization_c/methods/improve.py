@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import shown
+from .._core.files import FilePath
 from .._core.models import is_graph, require_module
 from .._core.progress import progress
 from ..model.quantizers import named_quantizers
@@ -22,6 +23,7 @@ from .module_between import BETWEEN
 from .module_layers import WeightLayer, numbers, renewed, warn_of_formats, watched, weight_layers
 from .module_pairs import layer_pairs
 from .order import MOST_MSE_BITS, checked_methods
+from .rounding_state import RoundingState
 from .scaling import awq_factors, scaled, smoothing
 
 __all__ = ["improve"]
@@ -31,7 +33,7 @@ ALPHA, STEPS = 0.5, 20  # of SmoothQuant and AWQ
 
 
 def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = None, *,
-            show_progress: bool | None = None) -> Gains:
+            resume: FilePath | None = None, show_progress: bool | None = None) -> Gains:
     """Lessens what quantising a model costs, in place: other ranges and rounding of weights, other biases.
 
         pq.replace(model)
@@ -64,13 +66,15 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
             once and kept until the end.
         methods: names, done in this order; an order that makes little sense warns. None: "weight_mse" for weights of
             up to 4 bits, then "bias_correction".
+        resume: a file that "gptq" and "adaround" keep weights in, so that the same call goes on from there.
         show_progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
         What each method gained in each layer, in dB; printed as a table.
 
     Raises:
-        ValueError: an unknown method, no batch, no quantised layer, a frozen layer, NaN or infinity in a layer's input.
+        ValueError: an unknown method, no batch, no quantised layer, a frozen layer, NaN or infinity in a layer's input,
+            a `resume` of another kind.
         TypeError: `model` is no module, or a graph (`graph.quantize` has `methods` of its own).
     """
     if is_graph(model):
@@ -81,7 +85,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
     warn_of_training(model, "improve")
     warn_of_formats(layers, {name: partial(_takes, name) for name in names or () if name in SCALING + ROUNDING})
     work = _Work(model, layers, data, MOST_MSE_BITS if names is None else 8, show_progress)
-    with whole_or_not_at_all(model), evaluating(model), no_grad(model):
+    with whole_or_not_at_all(model), evaluating(model), no_grad(model), RoundingState(resume) as work.state:
         found = [gain for name in (("weight_mse", "bias_correction") if names is None else names)
                  for gain in work.by(name)]
     return Gains(found)
@@ -104,6 +108,7 @@ class _Work:
                  show_progress: bool | None) -> None:
         self.model, self.layers, self.data = model, layers, data
         self.mse_bits, self.show_progress = mse_bits, show_progress
+        self.state = RoundingState(None)
         self.floats = {layer.name: layer.module.weight for layer in layers}
 
     def by(self, name: str) -> list[Gain]:
@@ -163,7 +168,8 @@ class _Work:
         if name in SCALING:
             return self._scale(layer, name, seen)
         assert layer.bits is not None
-        made = WeightProblem(layer.weight, layer.amax(), layer.bits, seen.mean(), layer.groups).by(name)
+        problem = WeightProblem(layer.weight, layer.amax(), layer.bits, seen.mean(), layer.groups)
+        made = problem.by(name) if name == "weight_mse" else self.state.rounded(problem, name)
         layer.set_amax(made.amax)
         if name in ROUNDING[1:]:
             layer.module.weight = renewed(layer.module.weight, made.weight)

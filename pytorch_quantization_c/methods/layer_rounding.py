@@ -59,12 +59,18 @@ class WeightProblem:
 
     def by(self, method: str) -> RoundedWeight:
         """The weight by one of ROUNDING."""
-        amax, before = self.amax, self.sqnr()
         if method == "weight_mse":
             amax = self._least_squares()
-            return RoundedWeight(self.weight, amax, before, self._sqnr(self._codes(amax), amax))
-        codes = self._gptq() if method == "gptq" else self._adaround()
-        after = self._sqnr(codes, amax)
+            return RoundedWeight(self.weight, amax, self.sqnr(), self._sqnr(self._codes(amax), amax))
+        return self.with_codes(self.codes_by(method))
+
+    def codes_by(self, method: str) -> Array:
+        """The integers of "gptq" or "adaround", (groups, out / groups, columns)."""
+        return (self._gptq() if method == "gptq" else self._adaround()) + 0.0    # no -0.0, which integers do not have
+
+    def with_codes(self, codes: Array) -> RoundedWeight:
+        """The weight with these integers; as it was where rounding to nearest is as good."""
+        amax, before, after = self.amax, self.sqnr(), self._sqnr(codes, self.amax)
         if not after > before:
             return RoundedWeight(self.weight, amax, before, before)
         return RoundedWeight(from_rows(self._values(codes, amax), self.weight), amax, before, after)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from pytorch_quantization_c import graph, methods
 from pytorch_quantization_c.graph.nodes import quantizers
+from pytorch_quantization_c.methods.layer_rounding import WeightProblem
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 from tests.graph.networks import convolutional, images, network, normal, sqnr
 
@@ -143,3 +145,16 @@ def test_shared_and_transposed_weights_stay(rng: np.random.Generator) -> None:
     found = weights(graph.quantize(model, [normal(rng, 2, 4, 9, 9)], methods=["gptq"]))
     for name, array in (("conv0", w), ("convtranspose3", t)):
         np.testing.assert_array_equal(found[name], array)
+
+
+def test_rounded_weights_are_kept(rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = convolutional(rng), [images(rng, 4)]
+    arguments: Any = {"weight": QuantDescriptor(4, axis=0), "methods": ["gptq"]}
+    expected = graph.quantize(model, data, **arguments)
+    first = graph.quantize(model, data, **arguments, resume=tmp_path / "w.st")
+    monkeypatch.setattr(WeightProblem, "codes_by", None)        # nothing is computed again
+    again = graph.quantize(model, data, **arguments, resume=tmp_path / "w.st")
+    for made in (first, again):
+        assert ir.to_proto(made).SerializeToString() == ir.to_proto(expected).SerializeToString()
+    with pytest.raises(TypeError):
+        graph.quantize(model, [images(rng, 4)], **arguments, resume=tmp_path / "w.st")      # other data

@@ -1,6 +1,8 @@
 """`improve` on NumPy models: layers get what the array functions give, and outputs come nearer to the float ones."""
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 import pytorch_quantization_c as pq
 from pytorch_quantization_c import float_nn, methods, nn
+from pytorch_quantization_c.methods.layer_rounding import WeightProblem
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 Array = Any
@@ -193,6 +196,35 @@ def floats_into(model: Any, layer: Any, x: Array) -> Array:
     """What a layer of a Sequential is given in float."""
     before = [each for each in model]
     return floats(float_nn.Sequential(*before[:before.index(layer)]), x) if before.index(layer) else x
+
+
+@pytest.mark.parametrize("method", ["gptq", "adaround"])
+def test_an_interrupted_call_goes_on(rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                     method: str) -> None:
+    model, data, x = made(rng)
+    other = copy.deepcopy(model)
+    expected = pq.improve(other, data, methods=[method])
+    real, calls = WeightProblem.codes_by, []
+
+    def counted(self: WeightProblem, name: str) -> Array:
+        if len(calls) == 2:
+            calls.append(None)
+            raise KeyboardInterrupt
+        calls.append(name)
+        return real(self, name)
+
+    monkeypatch.setattr(WeightProblem, "codes_by", counted)
+    path, before = tmp_path / "kept.safetensors", model(x)
+    with pytest.raises(KeyboardInterrupt):
+        pq.improve(model, data, methods=[method], resume=path)
+    np.testing.assert_array_equal(model(x), before)
+    assert path.exists() and len(calls) == 3
+    assert pq.improve(model, data, methods=[method], resume=path) == expected and len(calls) == 4   # one was left
+    np.testing.assert_array_equal(model(x), other(x))
+    for text in (b"{}", b"", path.read_bytes()[:-1]):
+        path.write_bytes(text)
+        with pytest.raises(ValueError, match="Expected `resume` to be a file of rounded weights"):
+            pq.improve(model, data, methods=[method], resume=path)
 
 
 def test_a_model_is_as_it_was_if_a_method_raises(rng: np.random.Generator) -> None:
