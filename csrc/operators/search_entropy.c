@@ -59,7 +59,8 @@ static void bound(pqc_ranges *r, ptrdiff_t number, ptrdiff_t end)
     }
     if (r->width > 1)
         range->least +=
-            pqc_entropy_of_flattening(&j->table, bins_of(s, range->at), bins_of(s, end - 1));
+            pqc_entropy_of_flattening(&j->table, bins_of(s, range->at), bins_of(s, end - 1),
+                                      r->best + 2.0 * tie - range->least);
     if (r->width == 1 || range->least < r->best)
         r->found[number] = pqc_entropy_estimate(&j->table, bins_of(s, least));
     if (r->width == 1)

@@ -4,7 +4,11 @@
 
 #include <math.h>
 
-enum { ASK = 1 << 19 }; /* bins between two questions whether to stop: some 10 ms */
+enum {
+    ASK = 1 << 19, /* bins between two questions whether to stop: some 10 ms */
+    AHEAD = 16,
+    PARTS = 4,
+};
 
 size_t pqc_entropy_table_scratch(ptrdiff_t bins)
 {
@@ -129,6 +133,17 @@ double pqc_entropy_of_clipping(const pqc_entropy_table *t, ptrdiff_t i)
     return divergence(t, i, t->clogc[i]);
 }
 
+/* fmax and fmin are calls, for they look for NaN. */
+static inline double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static inline double smaller(double a, double b)
+{
+    return a < b ? a : b;
+}
+
 /* The bins that belong to one group of each candidate in a range: their counts, how many have any, and the quotient. */
 typedef struct {
     double s, k, level, log_level;
@@ -145,42 +160,89 @@ static double core_loss(const pqc_entropy_table *t, ptrdiff_t from, ptrdiff_t to
     c->k = g->filled[to] - g->filled[from];
     c->level = c->s / c->k;
     c->log_level = pqc_log(c->s, g) - g->logs[(ptrdiff_t)c->k];
-    return fmax(0.0, t->clogc[to] - t->clogc[from] - c->s * c->log_level);
+    return larger(0.0, t->clogc[to] - t->clogc[from] - c->s * c->log_level);
+}
+
+/* s - k * level of the first bins from `from` on, and of the last ones before `to`: at most, in magnitude, however many they
+ * are.  Known at some of the bins; between two of these it changes by no more than their s or k * level. */
+static void largest_offsets(const pqc_entropy_table *t, ptrdiff_t from, ptrdiff_t to,
+                            double first_level, double last_level, double *first, double *last)
+{
+    const pqc_groups *g = &t->groups;
+    double step_first = 0.0, step_last = 0.0;
+    *first = *last = 0.0;
+    for (ptrdiff_t part = 0, at = from; part < PARTS; part++) {
+        ptrdiff_t next = from + (to - from) * (part + 1) / PARTS;
+        double s = g->sums[next] - g->sums[at], k = g->filled[next] - g->filled[at];
+        step_first = larger(step_first, larger(s, k * first_level));
+        step_last = larger(step_last, larger(s, k * last_level));
+        s = g->sums[at] - g->sums[from], k = g->filled[at] - g->filled[from];
+        *first = larger(*first, fabs(s - k * first_level));
+        s = g->sums[to] - g->sums[next], k = g->filled[to] - g->filled[next];
+        *last = larger(*last, fabs(s - k * last_level));
+        at = next;
+    }
+    *first += step_first;
+    *last += step_last;
 }
 
 /* What the bins between two cores lose at least, wherever the border of the groups lies among them.  S log(S/k) of a core
  * and bins s, k beside it is at most that of the core + s (log level + 1) - k level + (s - k level)^2 / (level K): log u is at
- * most u - 1.  Twice the last term allows for bins on both sides of a core. */
+ * most u - 1.  Twice the last term allows for bins on both sides of a core.  If the first bins go to the left, the others to
+ * the right, that makes s (log right + 1) - k right in all, and at most (s - k right) log (left / right) of the first. */
 static double border_loss(const pqc_entropy_table *t, ptrdiff_t from, ptrdiff_t to,
                           const core *left, const core *right)
 {
     const pqc_groups *g = &t->groups;
+    double off_left, off_right;
     if (from >= to || left->s == 0.0 || right->s == 0.0)
         return 0.0;
     double s = g->sums[to] - g->sums[from], k = g->filled[to] - g->filled[from];
-    double off_left = fmax(s, k * left->level), off_right = fmax(s, k * right->level);
-    double merged = s * (right->log_level + 1.0) - k * right->level +
-                    fmax(s * (left->log_level - right->log_level), 0.0) +
-                    fmax(k * (right->level - left->level), 0.0) +
-                    2.0 * off_left * off_left / (left->level * left->k) +
-                    2.0 * off_right * off_right / (right->level * right->k);
-    return fmax(0.0, t->clogc[to] - t->clogc[from] - merged);
+    if (k > (left->k + right->k) / 8.0) /* hardly any are sure to be lost */
+        return 0.0;
+    largest_offsets(t, from, to, left->level, right->level, &off_left, &off_right);
+    double higher = left->log_level - right->log_level, lower = right->level - left->level;
+    double more = smaller(fabs(higher) * (off_left + fabs(lower) * k),
+                          larger(s * higher, 0.0) + larger(k * lower, 0.0));
+    double merged = s * (right->log_level + 1.0) - k * right->level + more +
+                    2.0 * off_left * off_left / left->s + 2.0 * off_right * off_right / right->s;
+    return larger(0.0, t->clogc[to] - t->clogc[from] - merged);
 }
 
-double pqc_entropy_of_flattening(const pqc_entropy_table *t, ptrdiff_t first, ptrdiff_t last)
+/* Fetches what the bounds of n groups from number `group` on read; where their cores begin and end. */
+static void find_cores(const pqc_entropy_table *t, ptrdiff_t first, ptrdiff_t last, int64_t group,
+                       int64_t n, ptrdiff_t *from, ptrdiff_t *to)
+{
+    const pqc_groups *g = &t->groups;
+    for (int64_t i = 0; i < n; i++) {
+        from[i] = pqc_entropy_group_begin(t, last, group + i);
+        to[i] = pqc_entropy_group_begin(t, first, group + i + 1);
+        PQC_FETCH_TO_READ(&g->sums[from[i]]);
+        PQC_FETCH_TO_READ(&g->filled[from[i]]);
+        PQC_FETCH_TO_READ(&t->clogc[from[i]]);
+        PQC_FETCH_TO_READ(&g->sums[to[i]]);
+        PQC_FETCH_TO_READ(&g->filled[to[i]]);
+        PQC_FETCH_TO_READ(&t->clogc[to[i]]);
+    }
+}
+
+double pqc_entropy_of_flattening(const pqc_entropy_table *t, ptrdiff_t first, ptrdiff_t last,
+                                 double enough)
 {
     int64_t levels = (int64_t)1 << t->groups.shift;
-    ptrdiff_t end = 0;
+    ptrdiff_t end = 0, from[AHEAD], to[AHEAD];
     double lost = 0.0;
     core before = {0}, c;
     if (t->single || t->total == 0.0)
         return 0.0;
-    for (int64_t group = 0; group < levels; group++) {
-        ptrdiff_t from = pqc_entropy_group_begin(t, last, group);
-        ptrdiff_t to = pqc_entropy_group_begin(t, first, group + 1);
-        lost += core_loss(t, from, to, &c) + border_loss(t, end, from, &before, &c);
-        before = c;
-        end = to;
+    for (int64_t group = 0; group < levels && !(lost > enough * t->total); group += AHEAD) {
+        int64_t n = levels - group < AHEAD ? levels - group : AHEAD;
+        find_cores(t, first, last, group, n, from, to);
+        for (int64_t i = 0; i < n; i++) {
+            lost += core_loss(t, from[i], to[i], &c) + border_loss(t, end, from[i], &before, &c);
+            before = c;
+            end = to[i];
+        }
     }
     return lost / t->total;
 }

@@ -33,8 +33,9 @@ static inline ptrdiff_t pqc_entropy_group_begin(const pqc_entropy_table *t, ptrd
 
 /* What clipping costs candidate i: its divergence if flattening cost nothing. */
 double pqc_entropy_of_clipping(const pqc_entropy_table *t, ptrdiff_t i);
-/* What flattening adds to that for any candidate in [first, last], at least. */
-double pqc_entropy_of_flattening(const pqc_entropy_table *t, ptrdiff_t first, ptrdiff_t last);
+/* What flattening adds to that for any candidate in [first, last], at least; what is more than `enough` may be less of it. */
+double pqc_entropy_of_flattening(const pqc_entropy_table *t, ptrdiff_t first, ptrdiff_t last,
+                                 double enough);
 /* The divergence of candidate i, right to 1e-12. */
 double pqc_entropy_estimate(const pqc_entropy_table *t, ptrdiff_t i);
 
