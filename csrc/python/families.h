@@ -14,6 +14,7 @@ extern PyMethodDef pqc_pack_methods[];
 extern PyMethodDef pqc_prepared_methods[];
 extern PyMethodDef pqc_program_methods[];
 extern PyMethodDef pqc_quant_methods[];
+extern PyMethodDef pqc_recurrent_methods[];
 extern PyMethodDef pqc_reduce_methods[];
 extern PyMethodDef pqc_rows_methods[];
 extern PyMethodDef pqc_u4_methods[];

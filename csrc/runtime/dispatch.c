@@ -56,6 +56,11 @@ static void use_scalar(pqc_kernels *t)
     t->sum_f32 = pqc_sum_f32_scalar;
     t->softmax_f32 = pqc_softmax_f32_scalar;
     t->layer_norm_f32 = pqc_layer_norm_f32_scalar;
+    t->lstm_f32 = pqc_lstm_f32_scalar;
+    t->gru_f32 = pqc_gru_f32_scalar;
+    t->gru_gates_f32 = pqc_gru_gates_f32_scalar;
+    t->gru_finish_f32 = pqc_gru_finish_f32_scalar;
+    t->product_f32 = pqc_product_f32_scalar;
     t->decode_f32 = pqc_decode_f32_scalar;
     t->encode_f32 = pqc_encode_f32_scalar;
     t->dwconv_u8s8 = NULL;
@@ -111,6 +116,11 @@ static void use_avx2(pqc_kernels *t)
     t->sum_f32 = pqc_sum_f32_avx2;
     t->softmax_f32 = pqc_softmax_f32_avx2;
     t->layer_norm_f32 = pqc_layer_norm_f32_avx2;
+    t->lstm_f32 = pqc_lstm_f32_avx2;
+    t->gru_f32 = pqc_gru_f32_avx2;
+    t->gru_gates_f32 = pqc_gru_gates_f32_avx2;
+    t->gru_finish_f32 = pqc_gru_finish_f32_avx2;
+    t->product_f32 = pqc_product_f32_avx2;
     t->decode_f32 = pqc_decode_f32_avx2;
     t->encode_f32 = pqc_encode_f32_avx2;
     t->dwconv_u8s8 = pqc_dwconv_u8s8_avx2;
@@ -161,6 +171,11 @@ static void use_avx512(pqc_kernels *t)
     t->sum_f32 = pqc_sum_f32_avx512;
     t->softmax_f32 = pqc_softmax_f32_avx512;
     t->layer_norm_f32 = pqc_layer_norm_f32_avx512;
+    t->lstm_f32 = pqc_lstm_f32_avx512;
+    t->gru_f32 = pqc_gru_f32_avx512;
+    t->gru_gates_f32 = pqc_gru_gates_f32_avx512;
+    t->gru_finish_f32 = pqc_gru_finish_f32_avx512;
+    t->product_f32 = pqc_product_f32_avx512;
     t->decode_f32 = pqc_decode_f32_avx512;
     t->encode_f32 = pqc_encode_f32_avx512;
 }

@@ -7,6 +7,7 @@
 #include "affine/affine.h"
 #include "amax/amax.h"
 #include "block_quant/block_quant.h"
+#include "cell_f32/cell_f32.h"
 #include "chain_f32/chain_f32.h"
 #include "codes_f32/codes_f32.h"
 #include "search_logs/search_logs.h"
@@ -29,6 +30,7 @@
 #include "amx_gemm/amx_gemm.h"
 #include "maxpool_nhwc/maxpool_nhwc.h"
 #include "pack_u8/pack_u8.h"
+#include "product_f32/product_f32.h"
 #include "ste/ste.h"
 #include "sum_f32/sum_f32.h"
 #include "winograd/winograd.h"
@@ -69,6 +71,11 @@ typedef struct {
     pqc_sum_f32_fn *sum_f32;
     pqc_softmax_f32_fn *softmax_f32;
     pqc_layer_norm_f32_fn *layer_norm_f32;
+    pqc_lstm_f32_fn *lstm_f32;
+    pqc_gru_f32_fn *gru_f32;
+    pqc_gru_gates_f32_fn *gru_gates_f32;
+    pqc_gru_finish_f32_fn *gru_finish_f32;
+    pqc_product_f32_fn *product_f32;
     pqc_decode_f32_fn *decode_f32;
     pqc_encode_f32_fn *encode_f32;
     pqc_dwconv_u8s8_fn *dwconv_u8s8;       /* or NULL: these seven are the last */

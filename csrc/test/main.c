@@ -35,6 +35,8 @@ static const test per_isa[] = {
     {"sum_f32", test_sum_f32},
     {"codes_f32", test_codes_f32},
     {"rows_f32", test_rows_f32},
+    {"product_f32", test_product_f32},
+    {"cell_f32", test_cell_f32},
     {"winograd", test_winograd},
     {"amx_gemm", test_amx_gemm},
     {"conv_amx", test_conv_amx},

@@ -1,9 +1,10 @@
-"""LSTM and LSTMCell."""
+"""LSTM and GRU."""
 from __future__ import annotations
 
 import math
 import warnings
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -12,34 +13,23 @@ from .._core.errors import shown
 from . import functional as F
 from . import init
 from .checks import Array, ShapeError, factory, float_array, integer, same_floats
-from .functional.recurrent import State, Step, lstm_gates, stack_layers
+from .functional.recurrent import Remembered, States, Step, gru_gates, lstm_gates, run_in_c, stack_layers
 from .module import Module
 from .parameter import Parameter, as_plain
 from .utils.rnn import PackedSequence
 
-__all__ = ["LSTM", "LSTMCell"]
+__all__ = ["GRU", "LSTM"]
 
 
-class LSTM(Module):
-    """A stack of long short-term memory layers.
+_KNOWN: WeakKeyDictionary[Module, dict[int, Remembered[Any]]] = WeakKeyDictionary()  # packed weights of the last calls
 
-    Args:
-        input_size: numbers at each moment.
-        hidden_size: numbers in the state.
-        num_layers: layers, each fed with the outputs of the one before.
-        bias: learn biases.
-        batch_first: batched input and output are (N, T, ...) instead of (T, N, ...).
-        dropout: probability with which outputs of all layers but the last are zeroed while training.
-        bidirectional: each layer runs in both directions of time, and its outputs are joined.
-        proj_size: if not 0, hidden states are projected to this size.
-        device: None or "cpu".
-        dtype: type of the parameters, float32 by default.
 
-    Parameters are `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0` and so on, with `_reverse` for the other
-    direction; rows are in the order input, forget, cell and output gate. All start uniform on +-1 / sqrt(hidden_size).
-    """
+class _Recurrent(Module):
+    """What LSTM and GRU share: `mode` is the kind of cell, `_parts` the arrays of its state."""
 
-    mode = "LSTM"
+    _parts: int
+
+    mode: str
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
                  batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
@@ -66,12 +56,17 @@ class LSTM(Module):
         return 2 if self.bidirectional else 1
 
     @property
+    def _gates(self) -> int:
+        return 4 if self.mode == "LSTM" else 3
+
+    @property
     def _output_size(self) -> int:
         return int(self.proj_size or self.hidden_size)
 
     def _add_layer(self, index: int, dtype: np.dtype[Any]) -> None:
         layer, reverse = divmod(index, self._directions)
-        size, rows = self.input_size if layer == 0 else self._output_size * self._directions, 4 * self.hidden_size
+        size = self.input_size if layer == 0 else self._output_size * self._directions
+        rows = self._gates * self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, size), "weight_hh": (rows, self._output_size)}
         if self.bias:
             shapes.update(bias_ih=(rows,), bias_hh=(rows,))
@@ -96,38 +91,61 @@ class LSTM(Module):
     def flatten_parameters(self) -> None:
         """Does nothing: it is for GPUs."""
 
+    def _weights(self, index: int, dtype: np.dtype[Any]) -> dict[str, Array]:
+        """The parameters of layer `index` (counting directions), by kind."""
+        names = zip(self._all_weights[index], self.all_weights[index], strict=True)
+        return {name.rsplit("_l", 1)[0]: np.asarray(as_plain(value)).astype(dtype, copy=False) for name, value in names}
+
     def _layer(self, index: int, inputs: Array) -> tuple[Array, Step]:
         """What layer `index` (counting directions) is fed with at each moment, and its step; see `stack_layers`.
 
         Override it to change the arithmetic of a step.
         """
-        weights = dict(zip(self._all_weights[index], self.all_weights[index], strict=True))
-        by_kind = {name.rsplit("_l", 1)[0]: np.asarray(as_plain(value)).astype(inputs.dtype, copy=False)
-                   for name, value in weights.items()}
-        bias = by_kind["bias_ih"] + by_kind["bias_hh"] if self.bias else None
-        recurrent, projection = by_kind["weight_hh"].T, by_kind.get("weight_hr")
+        raise NotImplementedError
 
-        def step(gates: Array, state: State) -> State:
-            hidden, cell = lstm_gates(gates + state[0] @ recurrent, state[1])
-            return (hidden if projection is None else hidden @ projection.T), cell
+    def _run(self, x: Array, state: States, batch_sizes: list[int] | None) -> tuple[Array, States]:
+        """All layers, of x (T, N, size) or packed: in C where it is float32 and no step is of a class of its own."""
+        if x.dtype != np.float32 or not x.size or self.proj_size or type(self)._layer not in OWN_STEPS:
+            return stack_layers(self._layer, x, state, self.bidirectional, batch_sizes, self.dropout, self.training)
+        known, shape = _KNOWN.setdefault(self, {}), x.shape
+        rows, last = x.reshape(-1, shape[-1]), []
+        for first in range(0, len(state[0]), self._directions):
+            rows = F.dropout(rows, self.dropout, self.training) if first else rows
+            own = [self._weights(first + d, x.dtype) for d in range(self._directions)]
+            rows, final = run_in_c(self.mode, rows, [(each["weight_ih"], each["weight_hh"]) for each in own],
+                                   [(each["bias_ih"], each["bias_hh"]) if self.bias else None for each in own],
+                                   tuple(part[first:first + self._directions] for part in state), batch_sizes,
+                                   known.setdefault(first, Remembered()))
+            last.append(final)
+        y = rows.reshape(*shape[:-1], rows.shape[-1])
+        return y, tuple(np.concatenate(parts) for parts in zip(*last, strict=True))
 
-        return F.linear(inputs, by_kind["weight_ih"], bias), step
-
-    def _initial(self, hx: Any, batch: int, dtype: np.dtype[Any], single: bool) -> State:
-        """The checked states (layers * directions, batch, size); zeros if `hx` is None."""
-        count = self.num_layers * self._directions
-        shapes = (count, batch, self._output_size), (count, batch, self.hidden_size)
-        if hx is None:
-            return np.zeros(shapes[0], dtype), np.zeros(shapes[1], dtype)
+    def _states(self, hx: Any) -> Any:
+        """The given states as a tuple or list."""
+        if self._parts == 1:
+            return (hx,)
         if not isinstance(hx, tuple | list) or len(hx) != 2:
             raise TypeError(f"Expected `hx` to be a pair (h_0, c_0), got {type(hx).__name__}")
-        states = [float_array(each, f"hx[{number}]") for number, each in enumerate(hx)]
+        return hx
+
+    def _initial(self, hx: Any, batch: int, dtype: np.dtype[Any], single: bool) -> States:
+        """The checked states (layers * directions, batch, size); zeros if `hx` is None."""
+        count = self.num_layers * self._directions
+        shapes = ((count, batch, self._output_size), (count, batch, self.hidden_size))[:self._parts]
+        if hx is None:
+            return tuple(np.zeros(shape, dtype) for shape in shapes)
+        given = [f"hx[{number}]" for number in range(2)] if self._parts == 2 else ["hx"]
+        states = [float_array(each, name) for each, name in zip(self._states(hx), given, strict=True)]
         for number, (state, shape) in enumerate(zip(states, shapes, strict=True)):
             wanted = (shape[0], shape[2]) if single else shape
             if state.shape != wanted:
-                raise ShapeError(f"Expected hidden[{number}] size {wanted}, got {state.shape}")
-        h, c = (state.reshape(shape).astype(dtype) for state, shape in zip(states, shapes, strict=True))
-        return h, c
+                name = f"hidden[{number}]" if self._parts == 2 else "hidden"
+                raise ShapeError(f"Expected {name} size {wanted}, got {state.shape}")
+        return tuple(state.reshape(shape).astype(dtype) for state, shape in zip(states, shapes, strict=True))
+
+    def _results(self, y: Array, state: States, dtype: np.dtype[Any]) -> tuple[Array, Any]:
+        states = tuple(each.astype(dtype, copy=False) for each in state)
+        return y.astype(dtype, copy=False), states if self._parts == 2 else states[0]
 
     def _weight_type(self) -> np.dtype[Any]:
         weight: Parameter = getattr(self, self._all_weights[0][0])
@@ -142,7 +160,7 @@ class LSTM(Module):
         (x, _), dtype = same_floats(input=given, weight=np.empty(0, self._weight_type()))
         return x, dtype
 
-    def _packed(self, input: Any, hx: Any) -> tuple[PackedSequence, State]:
+    def _packed(self, input: Any, hx: Any) -> tuple[PackedSequence, Any]:
         """Forward of (data, batch_sizes[, sorted_indices, unsorted_indices])."""
         packed = PackedSequence(*input)
         x, dtype = self._opened(packed.data)
@@ -153,39 +171,39 @@ class LSTM(Module):
                              f"got shape {x.shape} and {sizes.tolist()}")
         state = self._initial(hx, int(sizes[0]), x.dtype, False)
         if packed.sorted_indices is not None:
-            state = state[0][:, packed.sorted_indices], state[1][:, packed.sorted_indices]
-        y, (h, c) = stack_layers(self._layer, x, state, self.bidirectional, sizes.tolist(), self.dropout, self.training)
+            state = tuple(each[:, packed.sorted_indices] for each in state)
+        y, last = self._run(x, state, sizes.tolist())
         if packed.unsorted_indices is not None:
-            h, c = h[:, packed.unsorted_indices], c[:, packed.unsorted_indices]
-        h, c = h.astype(dtype, copy=False), c.astype(dtype, copy=False)
-        return packed._replace(data=y.astype(dtype, copy=False)), (h, c)
+            last = tuple(each[:, packed.unsorted_indices] for each in last)
+        y, states = self._results(y, last, dtype)
+        return packed._replace(data=y), states
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, State]:
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
         """Runs over a whole sequence.
 
         Args:
             input: (T, input_size), (T, N, input_size) (or (N, T, input_size) if batch_first), or a packed sequence:
                 `utils.rnn.PackedSequence` or a tuple (data, batch_sizes).
-            hx: initial (hidden, cell), (layers * directions, N, size) each, without N for unbatched input; zeros.
+            hx: initial state (layers * directions, N, size), without N for unbatched input, of an LSTM a pair (hidden,
+                cell) of them; zeros.
 
         Returns:
-            Outputs of the last layer at all moments, laid out as the input, and the last (hidden, cell).
+            Outputs of the last layer at all moments, laid out as the input, and the last state, as `hx`.
         """
         if isinstance(input, tuple):
             return self._packed(input, hx)
         shape = np.shape(as_plain(input))
         if len(shape) not in (2, 3):
-            raise ShapeError(f"LSTM: Expected input to be 2D or 3D, got {len(shape)}D instead")
+            raise ShapeError(f"{self.mode}: Expected input to be 2D or 3D, got {len(shape)}D instead")
         x, dtype = self._opened(input)
         single, swap = x.ndim == 2, x.ndim == 3 and self.batch_first
         x = x[:, None] if single else x.swapaxes(0, 1) if swap else x
         if len(x) == 0:
             raise ShapeError("Expected sequence length to be larger than 0 in RNN")
         state = self._initial(hx, x.shape[1], x.dtype, single)
-        y, (h, c) = stack_layers(self._layer, x, state, self.bidirectional, None, self.dropout, self.training)
+        y, last = self._run(x, state, None)
         y = y[:, 0] if single else y.swapaxes(0, 1) if swap else y
-        h, c = (each[:, 0] if single else each for each in (h, c))
-        return y.astype(dtype, copy=False), (h.astype(dtype, copy=False), c.astype(dtype, copy=False))
+        return self._results(y, tuple(each[:, 0] if single else each for each in last), dtype)
 
     def extra_repr(self) -> str:
         """As torch prints it."""
@@ -199,65 +217,71 @@ class LSTM(Module):
         return text
 
 
-class LSTMCell(Module):
-    """One step of an LSTM.
+class LSTM(_Recurrent):
+    """A stack of long short-term memory layers.
 
     Args:
-        input_size, hidden_size: numbers in the input and in the state.
+        input_size: numbers at each moment.
+        hidden_size: numbers in the state.
+        num_layers: layers, each fed with the outputs of the one before.
         bias: learn biases.
+        batch_first: batched input and output are (N, T, ...) instead of (T, N, ...).
+        dropout: probability with which outputs of all layers but the last are zeroed while training.
+        bidirectional: each layer runs in both directions of time, and its outputs are joined.
+        proj_size: if not 0, hidden states are projected to this size.
         device: None or "cpu".
         dtype: type of the parameters, float32 by default.
+
+    Parameters are `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0` and so on, with `_reverse` for the other
+    direction; rows are in the order input, forget, cell and output gate. All start uniform on +-1 / sqrt(hidden_size).
     """
 
-    weight_ih: Parameter
-    weight_hh: Parameter
-    bias_ih: Parameter | None
-    bias_hh: Parameter | None
+    mode, _parts = "LSTM", 2
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None,
+    def _layer(self, index: int, inputs: Array) -> tuple[Array, Step]:
+        own = self._weights(index, inputs.dtype)
+        bias = own["bias_ih"] + own["bias_hh"] if self.bias else None
+        recurrent, projection = own["weight_hh"].T, own.get("weight_hr")
+
+        def step(gates: Array, state: States) -> States:
+            hidden, cell = lstm_gates(gates + state[0] @ recurrent, state[1])
+            return (hidden if projection is None else hidden @ projection.T), cell
+
+        return F.linear(inputs, own["weight_ih"], bias), step
+
+
+class GRU(_Recurrent):
+    """A stack of gated recurrent units (Cho et al. 2014, torch's variant).
+
+    Args:
+        input_size: numbers at each moment.
+        hidden_size: numbers in the state.
+        num_layers: layers, each fed with the outputs of the one before.
+        bias: learn biases.
+        batch_first: batched input and output are (N, T, ...) instead of (T, N, ...).
+        dropout: probability with which outputs of all layers but the last are zeroed while training.
+        bidirectional: each layer runs in both directions of time, and its outputs are joined.
+        device: None or "cpu".
+        dtype: type of the parameters, float32 by default.
+
+    Parameters are named as those of `LSTM`; rows are in the order reset gate, update gate, candidate.
+    """
+
+    mode, _parts = "GRU", 1
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
+                 batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, device: Any = None,
                  dtype: DTypeLike | None = None) -> None:
-        super().__init__()
-        self.input_size, self.hidden_size = integer(input_size, "input_size", 0), integer(hidden_size, "hidden_size", 1)
-        self.bias = bias
-        kind, rows = factory(device, dtype), 4 * hidden_size
-        self.weight_ih = Parameter(np.empty((rows, input_size), kind))
-        self.weight_hh = Parameter(np.empty((rows, hidden_size), kind))
-        self.register_parameter("bias_ih", Parameter(np.empty(rows, kind)) if bias else None)
-        self.register_parameter("bias_hh", Parameter(np.empty(rows, kind)) if bias else None)
-        self.reset_parameters()
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device,
+                         dtype)
 
-    def reset_parameters(self) -> None:
-        """Draws all parameters anew."""
-        bound = 1.0 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            init.uniform_(parameter, -bound, bound)
+    def _layer(self, index: int, inputs: Array) -> tuple[Array, Step]:
+        own = self._weights(index, inputs.dtype)
 
-    def _opened(self, input: ArrayLike, hx: Any) -> tuple[Array, State, bool]:
-        """The checked input and state, all with a batch dimension, and whether that was missing."""
-        x = float_array(input, "input")
-        if x.ndim not in (1, 2):
-            raise ShapeError(f"LSTMCell: Expected input to be 1D or 2D, got {x.ndim}D instead")
-        single = x.ndim == 1
-        x = x[None] if single else x
-        if x.shape[1] != self.input_size:
-            raise ShapeError(f"input has inconsistent input_size: got {x.shape[1]} expected {self.input_size}")
-        shape = (len(x), self.hidden_size)
-        if hx is None:
-            return x, (np.zeros(shape, x.dtype), np.zeros(shape, x.dtype)), single
-        if not isinstance(hx, tuple | list) or len(hx) != 2:
-            raise TypeError(f"Expected `hx` to be a pair (h_0, c_0), got {type(hx).__name__}")
-        h, c = float_array(hx[0], "hx[0]"), float_array(hx[1], "hx[1]")
-        for number, state in enumerate((h, c)):
-            if state.shape != (shape[1:] if single else shape):
-                raise ShapeError(f"Expected hx[{number}] of shape {shape[1:] if single else shape}, got {state.shape}")
-        return x, (h.reshape(shape), c.reshape(shape)), single
+        def step(sums: Array, state: States) -> States:
+            return (gru_gates(sums, F.linear(state[0], own["weight_hh"], own.get("bias_hh")), state[0]),)
 
-    def forward(self, input: ArrayLike, hx: Any = None) -> State:
-        """(N, input_size) and (hidden, cell) of (N, hidden_size), or all without N, to the new (hidden, cell)."""
-        x, state, single = self._opened(input, hx)
-        h, c = F.lstm_cell(x, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        return (h[0], c[0]) if single else (h, c)
+        return F.linear(inputs, own["weight_ih"], own.get("bias_ih")), step
 
-    def extra_repr(self) -> str:
-        """As torch prints it."""
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else f", bias={self.bias}")
+
+OWN_STEPS = (LSTM._layer, GRU._layer)

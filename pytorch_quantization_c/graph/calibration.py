@@ -12,16 +12,19 @@ from .collectors import Collector
 from .interpreter.run import Interpreter
 from .naming import told
 from .nodes import Quantizer, quantizers
+from .notes import HIDDEN
 from .ranges import Range, range_of
 from .sharing import group_of
 
 
 def without_quantizers(model: ir.Model) -> ir.Model:
-    """A copy in which the readers of a quantiser read what it quantises."""
+    """A copy in which the readers of a quantiser read what it quantises, and hidden states are floats."""
     bare = model.clone()
     for found in tuple(quantizers(bare)):
         ir.convenience.replace_all_uses_with(found.output, found.input, replace_graph_outputs=True)
         bare.graph.remove(found.node, safe=True)
+    for node in bare.graph:
+        node.metadata_props.pop(HIDDEN, None)
     return bare
 
 

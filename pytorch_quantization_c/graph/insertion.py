@@ -13,11 +13,14 @@ from .._core.descriptor import QuantDescriptor
 from .choices import Choices, spec_of
 from .naming import free_node_name
 from .nodes import QuantizerSpec, fake_quant
-from .passes.editing import floats, graph_of
+from .notes import set_hidden_quantizer
+from .passes.editing import floats, graph_of, is_op
+from .passes.layers import RECURRENT
 from .placement import Site, adds_and, input_sites, residual_sites, weights_of
 from .sharing import set_group
 from .targets import Target
 
+STATE_AMAX = 1.0  # a state is a tanh times a sigmoid, or between a tanh and the state before
 
 def insert_quantizers(model: ir.Model, layers: list[ir.Node], choices: Choices, target: Target, residual: str) -> None:
     """Puts quantisers in: of weights with their ranges, of activations dynamic ones."""
@@ -46,6 +49,14 @@ def _insert(site: Site, spec: QuantizerSpec, name: str, order: dict[ir.Node, int
     graph.insert_before(first, node)
     for reader, index in site.uses:
         reader.replace_input_with(index, node.outputs[0])
+
+
+def quantize_states(layers: list[ir.Node], choices: Choices) -> None:
+    """Has the hidden states of LSTM and GRU quantised, whose magnitudes do not go beyond 1."""
+    for node in layers:
+        descriptor = choices.descriptor(node, "input")
+        if is_op(node, *RECURRENT) and isinstance(descriptor.num_bits, int) and descriptor.num_bits <= 8:
+            set_hidden_quantizer(node, STATE_AMAX, QuantizerSpec(descriptor.num_bits))
 
 
 def _quantize_weights(node: ir.Node, descriptor: QuantDescriptor,

@@ -14,7 +14,7 @@ from .bodies import give_bodies
 from .calibrating import collected
 from .calibration import without_quantizers
 from .choices import Choices, Override, Patterns, nothing_left
-from .insertion import insert_quantizers
+from .insertion import insert_quantizers, quantize_states
 from .method_steps import KEPT, Methods
 from .naming import free_node_name, names_remembered
 from .nodes import DOMAIN, Quantizer, checked_graph, declare, fake_quant, quantizers
@@ -124,6 +124,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     batches = steps.for_floats(made, layers, choices, batches)
     with names_remembered():
         insert_quantizers(made, layers, choices, wanted, residual if batches is not None else "float")
+    if batches is not None and target == "here":
+        quantize_states(layers, choices)
     if batches is None:
         steps.for_weights(made, made, (), progress)
         _leave_dynamic(made, wanted.zero_points and zero_point == "auto")

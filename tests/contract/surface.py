@@ -180,8 +180,9 @@ CONSTRUCTOR = {
 }
 
 
+RECURRENT = ("LSTM", "QuantLSTM", "GRU", "QuantGRU")
 LAYERS: dict[str, dict[str, Any]] = {  # constructor arguments that are not needed by their signature, but in fact
-    "LSTM": {"input_size": 8, "hidden_size": 3},
+    "LSTM": {"input_size": 8, "hidden_size": 3}, "GRU": {"input_size": 8, "hidden_size": 3},
     "Upsample": {"scale_factor": 2}, "UpsamplingNearest2d": {"scale_factor": 2},
     "UpsamplingBilinear2d": {"scale_factor": 2},
 }
@@ -191,7 +192,7 @@ def layer_input(name: str) -> np.ndarray:
     size = next((shape for suffix, shape in SPATIAL.items() if suffix in name), None)
     if size:
         return floats(2, 4, *size)
-    return floats(2, 8) if "Cell" in name else floats(5, 2, 8) if "LSTM" in name else floats(2, 4, 9, 8)
+    return floats(2, 8) if "Cell" in name else floats(5, 2, 8) if name in RECURRENT else floats(2, 4, 9, 8)
 
 
 def layer_case(path: str, layer: type) -> Case:

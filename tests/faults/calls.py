@@ -53,6 +53,9 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
     program = (*program, (_C.program_weights(taps, 1, False, False, 128, scale[:8], scale[:8]),))
     images, maps = ramp(1, 4, side, side), np.empty((1, 8, side, side), F32)
     codes = np.full((side, 64), 9, np.uint8)
+    wide, states = np.ones((3 * side, side), np.int8), ramp(2, 3, side) / 8
+    gates = _C.integer_pack(wide, np.ones(3 * side, F32), False, 1, (), (), (), (), (), 8, False, True)
+    whole = _C.float_panels(np.ones((4 * side, side), F32))
     panels = _C.int4_pack(codes, np.ones((side, 2), F32), 32)
     rows_of_64 = ramp(3, 64)
     guards = ((None, Namespace, ("kind", "other"), (float, ...)), (_C.__dict__, dict, ("nothing",), (...,)),
@@ -80,6 +83,10 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "quantize": [(x, 2.0, 8, False, True), (h, rows, 8, False, True), (d, rows, 8, False, True)],
         "ste": [(x, 2.0, x), (h, rows, h), (d, d, d), (strided, rows, strided)],
         "fingerprint": [(x,), (strided,)],
+        "float_panels": [(x,)],
+        "recurrent": [("GRU", ramp(6, 6 * side), ((gates, 1.0, None),) * 2, states, None, None, False, True),
+                      ("LSTM", ramp(4, 8 * side), ((whole, None, np.ones(4 * side, F32)),) * 2, states, states,
+                       np.array([3, 1]), False, False)],
         "im2col": [(image, (1, 3, 3), ONE, (0, 1, 1), ONE, (1, side, side))],
         "col2im": [(columns, (1, side, side), (1, 3, 3), ONE, (0, 1, 1), ONE)],
         "histc_edges": [(3.0, side)], "magnitudes": [(x,), (strided,), (h,)],

@@ -53,6 +53,7 @@ FLOAT: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "UpsamplingBilinear2d": (lambda: fnn.UpsamplingBilinear2d((17, 19)), PLANE),
     "Flatten": (lambda: fnn.Flatten(2), PLANE), "Unflatten": (lambda: fnn.Unflatten(1, (2, 2)), PLANE),
     "Linear": (lambda: fnn.Linear(12, 5), PLANE), "LSTM": (lambda: fnn.LSTM(12, 5, batch_first=True), LINE),
+    "GRU": (lambda: fnn.GRU(12, 5, 2, bidirectional=True), LINE),
     "double": (lambda: fnn.Sequential(fnn.Linear(6, 5), fnn.BatchNorm1d(5), fnn.LeakyReLU(0.1)).double(), ROW),
     "half": (lambda: fnn.Sequential(fnn.Linear(6, 5), fnn.BatchNorm1d(5), fnn.LeakyReLU(0.1)).half(), ROW),
 }

@@ -40,15 +40,16 @@ from .pooling import (
     max_pool3d,
     max_pool3d_with_indices,
 )
-from .recurrent import lstm_cell
+from .recurrent import gru_cell, lstm_cell
 from .resize import interpolate
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
     "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm", "conv1d", "conv2d", "conv3d",
     "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cross_entropy", "dropout", "dropout1d", "dropout2d",
-    "dropout3d", "elu", "embedding", "gelu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm",
-    "interpolate", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "lstm_cell", "max_pool1d",
-    "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices",
-    "mse_loss", "nll_loss", "pad", "relu", "relu6", "sigmoid", "silu", "softmax", "softplus", "tanh",
+    "dropout3d", "elu", "embedding", "gelu", "group_norm", "gru_cell", "hardsigmoid", "hardswish", "hardtanh",
+    "instance_norm", "interpolate", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "lstm_cell",
+    "max_pool1d", "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices", "max_pool3d",
+    "max_pool3d_with_indices", "mse_loss", "nll_loss", "pad", "relu", "relu6", "sigmoid", "silu", "softmax", "softplus",
+    "tanh",
 ]

@@ -7,16 +7,19 @@ import numpy as np
 
 from ...integer.int4 import KR
 from ..nodes import EXECUTION, is_quantizer, quantizer
+from ..notes import hidden_quantizer
 from ..spec import QuantizerSpec
 from .grid import quantizer_behind
 from .integer_layer import IntegerLayer, LayerWeight, channel_axis
+from .recurrent import CELLS, cells_of
+from .recurrent_layer import RecurrentLayer
 from .steps import Step
 from .table import Array, attribute, constant, function_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["integer_step"]
+__all__ = ["integer_step", "recurrent_step"]
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -102,3 +105,28 @@ def integer_step(node: ir.Node, opset: int, added: Array | None = None) -> Step 
         return None
     layer = IntegerLayer(node, opset, x, weight, bias, plain[0])
     return Step(node, [x.input if x.output is value else value], layer, "int8")
+
+
+def recurrent_step(node: ir.Node, opset: int) -> Step | None:
+    """The step of an LSTM or a GRU on integers; None if it is none, or not quantised as integers can do it."""
+    if node.op_type not in CELLS or node.domain != "" or len(node.inputs) < 3:
+        return None
+    value, hidden, cells = node.inputs[0], hidden_quantizer(node), cells_of(node)
+    x = quantizer_behind(value)
+    if value is None or x is None or hidden is None or cells is None or node.metadata_props.get(EXECUTION) == "float":
+        return None
+    weight, recurrent = (_quantized_weight(each) for each in node.inputs[1:3])
+    rest = [*node.inputs[3:], *[None] * 5][:5]
+    bias, plain = None if rest[0] is None else constant(node, 3), function_of(node, opset)
+    if weight is None or recurrent is None or plain is None or rest[4] is not None or (rest[0] and bias is None):
+        return None
+    if not (_eligible(x.spec, None, 0) and all(_eligible(each.spec, 1, 3) for each in (weight, recurrent))
+            and _eligible(hidden.spec, None, 0)):
+        return None
+    try:
+        layer = RecurrentLayer(node, opset, x, weight, recurrent, hidden, bias, plain[0])
+    except ValueError:  # ranges with zero points, or weights that have no integers
+        return None
+    states = rest[1:4] if cells.is_lstm else rest[1:3]
+    return Step(node, [x.input if x.output is value else value, *states], layer, "int8")
+

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import GraphError
 from .control import control_step
-from .integer import integer_step
+from .integer import integer_step, recurrent_step
 from .results import own_results
 from .steps import Step, plain_step
 from .table import constant
@@ -47,7 +47,7 @@ class Plan:
                     steps.append(step)
                     continue
             steps.append(control_step(node, lambda graph: Plan(graph, self.opsets)) or integer_step(node, opset)
-                         or plain_step(node, self.opsets))
+                         or recurrent_step(node, opset) or plain_step(node, self.opsets))
         return steps
 
     def _mark_optional(self) -> None:

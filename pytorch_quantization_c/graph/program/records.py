@@ -14,6 +14,9 @@ from ..interpreter.integer_layer import IntegerLayer, LayerWeight
 from ..interpreter.nbits import BlockWeight, NBits
 from ..interpreter.plain import Plain, Rounding, plain
 from ..interpreter.record import Compute, NodeRecord, recorded
+from ..interpreter.recurrent import CELLS
+from ..interpreter.recurrent_layer import RecurrentLayer
+from ..notes import hidden_quantizer
 from ..spec import QuantizerSpec
 
 __all__ = ["Record", "Unsaved", "computed", "record_of"]
@@ -74,6 +77,41 @@ class LayerRecord(Record):
 
 
 @dataclass(frozen=True)
+class CodesRecord:
+    """A quantised weight."""
+
+    quantizer: QuantizerRecord
+    codes: NDArray[np.int8]
+
+    def weight(self) -> LayerWeight:
+        """What it stands for."""
+        spec, amax = self.quantizer.spec, self.quantizer.amax
+        if amax is None:
+            raise ValueError("a weight without a range")
+        _, scale = integers(np.zeros(self.codes.shape, np.float32), amax, spec)
+        return LayerWeight(np.divide(self.codes, scale, dtype=np.float32), amax, spec, None)
+
+
+@dataclass(frozen=True)
+class RecurrentRecord(Record):
+    """An LSTM or a GRU on integers; how its states are quantised is the node's."""
+
+    node: NodeRecord
+    input: QuantizerRecord
+    weight: CodesRecord
+    recurrent: CodesRecord
+    bias: NDArray[np.float32] | None
+
+    def made(self) -> Compute:
+        own = _operator(self.node)
+        hidden = hidden_quantizer(own.node)
+        if self.node.op_type not in CELLS or hidden is None:
+            raise ValueError(f"no layer on integers is a {self.node.op_type} with such states")
+        return RecurrentLayer(own.node, own.opset, self.input, self.weight.weight(), self.recurrent.weight(), hidden,
+                              self.bias, own.function)
+
+
+@dataclass(frozen=True)
 class BlockRecord(Record):
     """A product with a weight in blocks."""
 
@@ -105,6 +143,9 @@ def record_of(value: Compute) -> Record:
         return OperatorRecord(_node(value.node, value.opset))
     if isinstance(value, IntegerLayer):
         return _layer_record(value)
+    if isinstance(value, RecurrentLayer):
+        return RecurrentRecord(_node(value.node, value.opset), QuantizerRecord(value.input.x.spec, value.input.x.amax),
+                               _codes_record(value.weight), _codes_record(value.recurrent), value.bias)
     if isinstance(value, NBits):
         return BlockRecord(value.weight)
     raise Unsaved("onnx.reference computes it")
@@ -120,6 +161,11 @@ def _node(node: Any, opset: int) -> NodeRecord:
     if isinstance(found, str):
         raise Unsaved(found)
     return found
+
+
+def _codes_record(weight: LayerWeight) -> CodesRecord:
+    codes, _ = integers(weight.array, weight.amax, weight.spec)
+    return CodesRecord(QuantizerRecord(weight.spec, weight.amax), codes.astype(np.int8))
 
 
 def _layer_record(layer: IntegerLayer) -> LayerRecord:

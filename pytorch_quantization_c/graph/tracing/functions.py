@@ -209,3 +209,10 @@ def lstm_gates(recording: Recording, gates: Any, cell: Any) -> tuple[Any, Any]:
     return opened[..., 3 * size:] * recording.emit("Tanh", new), new
 
 
+@records("gru_cell")
+def _gru_cell(recording: Recording, input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+    size = hx.shape[-1]
+    of_x, of_h = (_linear(recording, *each) for each in ((input, w_ih, b_ih), (hx, w_hh, b_hh)))
+    opened = recording.emit("Sigmoid", of_x[..., :2 * size] + of_h[..., :2 * size])
+    new = recording.emit("Tanh", of_x[..., 2 * size:] + opened[..., :size] * of_h[..., 2 * size:])
+    return new + opened[..., size:] * (hx - new)

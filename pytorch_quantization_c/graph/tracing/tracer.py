@@ -18,7 +18,7 @@ from ...nn.modules.tensor_quantizer import TensorQuantizer
 from . import norms, windows  # noqa: F401  (they register their recorders)
 from .array import Traced, plain_all, traced_within
 from .functions import call_recorded
-from .layers import is_plain_lstm, record_lstm
+from .layers import is_plain_recurrent, record_recurrent
 from .quantizers import record_quantizer, weight_of_frozen
 from .recording import Recording
 
@@ -53,8 +53,8 @@ class RunTracer:
         with recording.inside(module):
             if is_quantizer:
                 made = record_quantizer(recording, module, recording.scope[-1], *args, **kwargs)
-            elif is_plain_lstm(module):
-                made = record_lstm(recording, module, *args, **kwargs)
+            elif is_plain_recurrent(module):
+                made = record_recurrent(recording, module, *args, **kwargs)
             elif isinstance(module, QuantRules) and hasattr(module, "_float_forward"):
                 with recording.on_integers(module):
                     made = self._quantized_layer(module, args, kwargs)

@@ -1,4 +1,4 @@
-"""LSTM, LSTMCell and packed sequences against torch's."""
+"""LSTM, GRU, their cells and packed sequences against torch's."""
 import numpy as np
 import pytest
 import torch
@@ -13,10 +13,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # torch
 OPTIONS = [{}, {"num_layers": 2}, {"bidirectional": True, "batch_first": True}, {"bias": False, "num_layers": 3},
            {"num_layers": 2, "bidirectional": True, "dropout": 0.5}, {"proj_size": 2},
            {"proj_size": 3, "num_layers": 2, "bidirectional": True, "batch_first": True, "bias": False}]
+OPTIONS += [{"mode": "GRU", **each} for each in OPTIONS[:5]]
 
 
 def pair(options, dtype=np.float32):
-    our, their = ours.LSTM(3, 5, **options), theirs.LSTM(3, 5, **options)
+    given = dict(options)
+    mode = given.pop("mode", "LSTM")
+    our, their = getattr(ours, mode)(3, 5, **given), getattr(theirs, mode)(3, 5, **given)
     assert repr(our) == repr(their) and our._all_weights == their._all_weights
     their.load_state_dict({key: to_torch(value) for key, value in our.state_dict().items()})
     if dtype == np.float64:
@@ -26,12 +29,19 @@ def pair(options, dtype=np.float32):
 
 def states(rng, our, *batch, dtype=np.float32):
     count = our.num_layers * (2 if our.bidirectional else 1)
-    return [rng.normal(size=(count, *batch, size)).astype(dtype) for size in (our.proj_size or 5, 5)]
+    sizes = (our.proj_size or 5, 5) if our.mode == "LSTM" else (5,)
+    found = tuple(rng.normal(size=(count, *batch, size)).astype(dtype) for size in sizes)
+    return found if our.mode == "LSTM" else found[0]
+
+
+def as_torch(state):
+    return tuple(map(to_torch, state)) if isinstance(state, tuple) else to_torch(state)
 
 
 def compare(got, wanted):
     assert_close(got[0], wanted[0])
-    for ours_, theirs_ in zip(got[1], wanted[1], strict=True):
+    for ours_, theirs_ in zip(*(each[1] if isinstance(each[1], tuple) else (each[1],) for each in (got, wanted)),
+                              strict=True):
         assert_close(ours_, theirs_)
 
 
@@ -43,8 +53,8 @@ def test_same_results(options, dtype, rng):
     for shape, batch in (((7, 4, 3), (7 if our.batch_first else 4,)), ((6, 3), ())):
         x = rng.normal(size=shape).astype(dtype)
         compare(our(x), their(to_torch(x)))
-        h, c = states(rng, our, *batch, dtype=dtype)
-        compare(our(x, (h, c)), their(to_torch(x), (to_torch(h), to_torch(c))))
+        state = states(rng, our, *batch, dtype=dtype)
+        compare(our(x, state), their(to_torch(x), as_torch(state)))
     empty = np.zeros((0, 7, 3) if our.batch_first else (7, 0, 3), dtype)
     compare(our(empty), their(to_torch(empty)))
 
@@ -56,12 +66,12 @@ def test_packed(options, sort, rng):
     our.eval(), their.eval()
     lengths = np.array([6, 4, 4, 1] if sort else [4, 1, 6, 4])
     x = rng.normal(size=(6, 4, 3)).astype(np.float32)
-    h, c = states(rng, our, 4)
+    state = states(rng, our, 4)
     packed = our_rnn.pack_padded_sequence(x, lengths, enforce_sorted=sort)
     their_packed = their_rnn.pack_padded_sequence(to_torch(x), torch.as_tensor(lengths), enforce_sorted=sort)
     assert_close(packed.data, their_packed.data)
     assert packed.batch_sizes.tolist() == their_packed.batch_sizes.tolist()
-    got, wanted = our(packed, (h, c)), their(their_packed, (to_torch(h), to_torch(c)))
+    got, wanted = our(packed, state), their(their_packed, as_torch(state))
     compare((got[0].data, got[1]), (wanted[0].data, wanted[1]))
     for batch_first in (False, True):
         padded = our_rnn.pad_packed_sequence(got[0], batch_first, -1.0, 8)
@@ -94,6 +104,17 @@ def test_cell(bias, rng):
             assert_close(got, wanted)
         for got, wanted in zip(our(x, (h, c)), their(to_torch(x), (to_torch(h), to_torch(c))), strict=True):
             assert_close(got, wanted)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_gru_cell(bias, rng):
+    our, their = ours.GRUCell(3, 5, bias), theirs.GRUCell(3, 5, bias)
+    assert repr(our) == repr(their)
+    their.load_state_dict({key: to_torch(value) for key, value in our.state_dict().items()})
+    for batch in ((4,), (), (0,)):
+        x, h = (rng.normal(size=(*batch, size)).astype(np.float32) for size in (3, 5))
+        assert_close(our(x), their(to_torch(x)))
+        assert_close(our(x, h), their(to_torch(x), to_torch(h)))
 
 
 def zeros(*shapes):

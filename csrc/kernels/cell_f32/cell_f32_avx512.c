@@ -1,0 +1,28 @@
+#include "cell_f32_scalar.h"
+
+#if PQC_X86
+
+PQC_TARGET_AVX512 void pqc_lstm_f32_avx512(const float *x, const float *u, float *c, float *h,
+                                           ptrdiff_t n)
+{
+    lstm_row(x, u, c, h, n);
+}
+
+PQC_TARGET_AVX512 void pqc_gru_f32_avx512(const float *x, const float *u, float *h, ptrdiff_t n)
+{
+    gru_row(x, u, h, n);
+}
+
+PQC_TARGET_AVX512 void pqc_gru_gates_f32_avx512(const float *x, const float *u, const float *h,
+                                                float *reset, float *z, ptrdiff_t n)
+{
+    gru_gates_row(x, u, h, reset, z, n);
+}
+
+PQC_TARGET_AVX512 void pqc_gru_finish_f32_avx512(const float *x, const float *u, const float *z,
+                                                 float *h, ptrdiff_t n)
+{
+    gru_finish_row(x, u, z, h, n);
+}
+
+#endif
