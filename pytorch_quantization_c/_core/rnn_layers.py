@@ -188,9 +188,14 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         if not batch_sizes:
             raise ShapeError("Expected sequence length to be larger than 0 in RNN")
         rate = float(self.dropout) if self.training else 0.0
-        output, finals = run_layers(self.mode, self._ops, self._layers(), packed, batch_sizes, initial, rate)
+        output, finals = run_layers(self.mode, self._ops, self._layers(), packed, batch_sizes, initial, rate,
+                                    self._whole_layer)
         return output, tuple(self._ops.cat(list(parts), 0).reshape(len(finals), *parts[0].shape)
                              for parts in zip(*finals, strict=True))
+
+    def _whole_layer(self, directions: Any, x: Any, batch_sizes: Sequence[int], states: Any) -> Any:
+        """A layer at once; None if the host has no such way for it."""
+        return None
 
     def _layers(self) -> list[list[Direction]]:
         directions = [Direction(**dict(zip(Direction._fields, weights, strict=False)), input_quantizer=input_quantizer,

@@ -35,6 +35,9 @@ Quantizer = Callable[[Any], Any]
 State = tuple[Any, ...]  # (h, c) of an LSTM, (h,) of all others
 
 
+Whole = Callable[[Any, Any, Sequence[int], Sequence[State]], "tuple[Any, list[State]] | None"]
+
+
 class Direction(NamedTuple):
     """One direction of one layer: its arrays (None without biases) and its quantisers (None: floats)."""
 
@@ -153,7 +156,7 @@ def run_direction(cell: Cell, x: Any, batch_sizes: Sequence[int], state: State, 
 
 
 def run_layers(mode: str, ops: ArrayOps, layers: Sequence[Sequence[Direction]], x: Any, batch_sizes: Sequence[int],
-               initial: State, dropout: float) -> tuple[Any, list[State]]:
+               initial: State, dropout: float, whole: Whole | None = None) -> tuple[Any, list[State]]:
     """All layers, each of one direction or two.
 
     Args:
@@ -162,6 +165,8 @@ def run_layers(mode: str, ops: ArrayOps, layers: Sequence[Sequence[Direction]], 
         x: packed steps (sum of batch_sizes, inputs).
         initial: (h, c) or (h,), each (layers * directions, batch, hidden).
         dropout: probability of zeroing between layers; 0 also for evaluation.
+        whole: computes a layer at once from its directions, packed steps, batch sizes and initial states of each
+            direction, if it can: outputs and final states, or None.
 
     Returns:
         The outputs of the last layer, packed, both directions side by side; the final state of each direction.
@@ -169,8 +174,12 @@ def run_layers(mode: str, ops: ArrayOps, layers: Sequence[Sequence[Direction]], 
     finals: list[State] = []
     for number, directions in enumerate(layers):
         outputs: list[Any] = []
-        for direction in directions:
-            state = tuple(part[len(finals)] for part in initial)
+        states = [tuple(part[len(finals) + d] for part in initial) for d in range(len(directions))]
+        made = None if whole is None else whole(directions, x, batch_sizes, states)
+        if made is not None:
+            outputs.append(made[0])
+            finals += made[1]
+        for direction, state in () if made is not None else zip(directions, states, strict=True):
             output, final = run_direction(CELLS[mode](ops, direction), x, batch_sizes, state, bool(outputs))
             outputs.append(output)
             finals.append(final)

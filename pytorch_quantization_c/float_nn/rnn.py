@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from abc import abstractmethod
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -96,12 +97,12 @@ class _Recurrent(Module):
         names = zip(self._all_weights[index], self.all_weights[index], strict=True)
         return {name.rsplit("_l", 1)[0]: np.asarray(as_plain(value)).astype(dtype, copy=False) for name, value in names}
 
+    @abstractmethod
     def _layer(self, index: int, inputs: Array) -> tuple[Array, Step]:
         """What layer `index` (counting directions) is fed with at each moment, and its step; see `stack_layers`.
 
         Override it to change the arithmetic of a step.
         """
-        raise NotImplementedError
 
     def _run(self, x: Array, state: States, batch_sizes: list[int] | None) -> tuple[Array, States]:
         """All layers, of x (T, N, size) or packed: in C where it is float32 and no step is of a class of its own."""

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...float_nn.rnn import GRU, LSTM
+from ..notes import set_hidden_quantizer
+from ..spec import QuantizerSpec
+from .quantizers import record_quantizer
 from .refusal import refuse
 
 if TYPE_CHECKING:
     from .recording import Recording
 
-__all__ = ["is_plain_recurrent", "record_recurrent"]
+__all__ = ["is_plain_recurrent", "record_quantized_recurrent", "record_recurrent"]
 
 
 Recurrent = LSTM | GRU
@@ -74,6 +77,46 @@ def _layer(recording: Recording, layer: Recurrent, names: list[list[str]], x: An
         return recording.emit("Squeeze", y, np.array([1], np.int64)), *last
     joined = recording.emit("Transpose", y, perm=[0, 2, 1, 3])
     return recording.emit("Reshape", joined, np.array([0, 0, -1], np.int64)), *last
+
+
+def record_quantized_recurrent(recording: Recording, layer: Any, input: Any, hx: Any = None) -> Any:
+    """A stack of quantised LSTM or GRU layers that has computed itself on integers: a node for each direction."""
+    if isinstance(input, tuple):
+        refuse("packed sequences", "pass one array")
+    x = np.swapaxes(input, 0, 1) if layer.batch_first else input
+    given = [] if hx is None else list(hx) if layer.mode == "LSTM" else [hx]
+    directions, finals = 2 if layer.bidirectional else 1, []
+    for first in range(0, layer.num_layers * directions, directions):
+        parts = [_direction(recording, layer, first + d, x, [state[first + d:first + d + 1] for state in given], d == 1)
+                 for d in range(directions)]
+        finals += [last for _, last in parts]
+        x = parts[0][0] if directions == 1 else np.concatenate([y for y, _ in parts], -1)
+    states = [each[0] if len(each) == 1 else np.concatenate(each) for each in zip(*finals, strict=True)]
+    return np.swapaxes(x, 0, 1) if layer.batch_first else x, tuple(states) if layer.mode == "LSTM" else states[0]
+
+
+def _direction(recording: Recording, layer: Any, index: int, x: Any, states: list[Any], reverse: bool) -> Any:
+    """The outputs (T, N, hidden) and last states of one direction."""
+    scope, mode = recording.scope[-1], layer.mode
+    own = [np.asarray(each) for each in layer.all_weights[index]]
+    of_input, of_weight = layer._input_quantizers[index], layer._weight_quantizers[index]
+    x = record_quantizer(recording, of_input, f"{scope}._input_quantizers.{index}", x)
+    format, amax = of_weight.format, np.asarray(of_weight._get_amax(np.concatenate(own[:2], 1)))
+    spec = QuantizerSpec(format.bits, format.unsigned, format.narrow, axis=1 if amax.size > 1 else None)
+    amax = _reordered(amax.reshape(-1), mode) if amax.size > 1 else amax.reshape(())
+    weights = [recording.quantized(recording.constant(_reordered(each, mode)[None], name=kind), amax, spec,
+                                   f"{scope}._weight_quantizers.{index}.{kind}")
+               for each, kind in zip(own, ("W", "R"), strict=False)]
+    bias = None if not layer.bias else recording.constant(
+        np.concatenate([_reordered(each, mode) for each in own[2:4]])[None], name="B")
+    more: dict[str, Any] = {} if mode == "LSTM" else {"linear_before_reset": 1}
+    y, *last = recording.emit(mode, x, *weights, bias, None, *states, outputs=3 if mode == "LSTM" else 2,
+                              hidden_size=layer.hidden_size, direction="reverse" if reverse else "forward", **more)
+    node, range_ = recording.value(y).producer(), np.asarray(of_input._get_amax(np.zeros(1, np.float32)))
+    assert node is not None
+    set_hidden_quantizer(node, float(range_.reshape(-1)[0]),
+                         QuantizerSpec(of_input.format.bits, of_input.format.unsigned, of_input.format.narrow))
+    return recording.emit("Squeeze", y, np.array([1], np.int64)), last
 
 
 def is_plain_recurrent(module: Any) -> bool:

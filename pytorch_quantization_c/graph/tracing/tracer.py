@@ -14,11 +14,12 @@ from ... import _C
 from ..._core import tracing
 from ..._core.layer_rules import QuantRules
 from ...nn.modules._integer import ArrayEngine
+from ...nn.modules.quant_rnn import QuantRNNBase
 from ...nn.modules.tensor_quantizer import TensorQuantizer
 from . import norms, windows  # noqa: F401  (they register their recorders)
 from .array import Traced, plain_all, traced_within
 from .functions import call_recorded
-from .layers import is_plain_recurrent, record_recurrent
+from .layers import is_plain_recurrent, record_quantized_recurrent, record_recurrent
 from .quantizers import record_quantizer, weight_of_frozen
 from .recording import Recording
 
@@ -55,6 +56,11 @@ class RunTracer:
                 made = record_quantizer(recording, module, recording.scope[-1], *args, **kwargs)
             elif is_plain_recurrent(module):
                 made = record_recurrent(recording, module, *args, **kwargs)
+            elif isinstance(module, QuantRNNBase):
+                real = self._really(module, args, kwargs)
+                if module.execution != "int8":
+                    return module.forward(*args, **kwargs)
+                return recording.rebound(record_quantized_recurrent(recording, module, *args, **kwargs), real)
             elif isinstance(module, QuantRules) and hasattr(module, "_float_forward"):
                 with recording.on_integers(module):
                     made = self._quantized_layer(module, args, kwargs)

@@ -21,6 +21,7 @@ from ...float_nn.functional.recurrent import lstm_gates
 from ...float_nn.module import Module
 from ...float_nn.parameter import Parameter
 from . import _utils
+from ._recurrent_integers import layer_on_integers
 
 __all__ = ["LSTM", "LSTMCell", "QuantLSTM", "QuantLSTMCell"]
 
@@ -87,6 +88,22 @@ class QuantRNNBase(quant_rnn.RecurrentRules, _NumpyParameters, _utils.QuantMixin
     """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
+
+    @property
+    def execution(self) -> str:
+        """How the last call was computed: "int8", or "float: " and why some layer was not; "auto" before the first."""
+        return str(vars(self).get("_execution", "auto"))
+
+    def _run(self, packed: Any, batch_sizes: Sequence[int], initial: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        self.__dict__["_execution"] = "int8"  # unless a layer is not
+        found: tuple[Any, tuple[Any, ...]] = super()._run(packed, batch_sizes, initial)
+        return found
+
+    def _whole_layer(self, directions: Any, x: Any, batch_sizes: Sequence[int], states: Any) -> Any:
+        made = layer_on_integers(self, directions, x, batch_sizes, states)
+        if isinstance(made, str):
+            self.__dict__["_execution"] = f"float: {made}"
+        return None if isinstance(made, str) else made
 
 
 class QuantRNN(ElmanRules, QuantRNNBase):

@@ -1,0 +1,132 @@
+"""A layer of LSTM or GRU cells on integers, for layers on NumPy arrays.
+
+The products of the input, of all steps in one go, and that of each state are those of integer linear layers, which
+share a range for input and state and a scale for each row of both weights; their float32 results are then added.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import _C
+from ..._core.formats import Int
+from ..._core.rnn_rules import Direction, State
+from ...float_nn.functional.recurrent import Remembered
+from ...integer.eligibility import format_or_refusal, range_refusal
+from ...integer.float_only import enabled
+from ...integer.packed import Geometry, PackedWeights
+from ...integer.settings import fixed
+from ...integer.weights import quantized_weight
+from ._integer import ArrayEngine
+
+__all__ = ["layer_on_integers"]
+
+Array = NDArray[Any]
+LIBRARY = "pytorch_quantization_c."
+SETTINGS = ("_axis", "_scale_amax", "_num_bits", "_unsigned", "_narrow_range")
+
+
+class _Products(NamedTuple):
+    """The packed weights of input and state."""
+
+    input: PackedWeights
+    state: PackedWeights
+
+
+_KNOWN: WeakKeyDictionary[Any, Remembered[_Products | str]] = WeakKeyDictionary()  # by weight quantiser
+
+
+def _refusal(layer: Any, direction: Direction, x: Any) -> str | None:
+    """Why integers cannot compute a direction, as far as arrays and quantisers say it."""
+    if not enabled():
+        return "integers are switched off"
+    if layer.mode not in ("LSTM", "GRU"):
+        return "there are no cells of this kind on integers"
+    quantizers = direction.input_quantizer, direction.weight_quantizer
+    if not type(layer).__module__.startswith(LIBRARY) or any(
+            type(each).__module__ != ArrayEngine.quantizers for each in quantizers):
+        return "a class of its own"
+    arrays = (x, *direction[:4])
+    if type(x) is not np.ndarray or any(each is not None and each.dtype.char != "f" for each in arrays):
+        return "not all arrays are of float32"
+    if not x.size:
+        return "empty input"
+    return None
+
+
+def _packed(direction: Direction, input_format: Int) -> _Products | str:
+    quantizer: Any = direction.weight_quantizer
+    format = format_or_refusal(quantizer, "weight")
+    if isinstance(format, str):
+        return format
+    if quantizer._block_sizes is not None:
+        return "the weight has a scale for each block"
+    weights = [np.ascontiguousarray(np.asarray(each)) for each in direction[:2]]
+    amax = quantizer._state("_amax")
+    ranges = [] if amax is None else [np.asarray(amax)]
+    settings = np.frombuffer(repr((input_format, format, *(fixed(getattr(quantizer, name)) for name in SETTINGS))
+                                  ).encode(), np.uint8)
+
+    def make() -> _Products | str:
+        joined = np.concatenate(weights, 1)
+        found = quantized_weight(joined, np.asarray(quantizer._get_amax(joined)), format, False)
+        if isinstance(found, str):
+            return found
+        cut = weights[0].shape[1]
+        return _Products(*(PackedWeights(np.ascontiguousarray(part), found.scale, Geometry(), input_format)
+                           for part in (found.values[:, :cut], found.values[:, cut:])))
+
+    return _KNOWN.setdefault(quantizer, Remembered())([*weights, *ranges, settings], make)
+
+
+def _input_of(direction: Direction, x: Array) -> tuple[Int, float] | str:
+    """The format and the range of input and state; or why there is none."""
+    quantizer: Any = direction.input_quantizer
+    format, amax = format_or_refusal(quantizer, "input"), quantizer._state("_amax")
+    if isinstance(format, str):
+        return format
+    if quantizer._zero_point or amax is None:
+        return "the input has a zero point" if quantizer._zero_point else "the input has no fixed range"
+    why = range_refusal(quantizer, amax)
+    return why or (format, float(np.asarray(quantizer._get_amax(x)).reshape(-1)[0]))
+
+
+def layer_on_integers(layer: Any, directions: Sequence[Direction], x: Array, batch_sizes: Sequence[int],
+                      states: Sequence[State]) -> tuple[Array, list[State]] | str:
+    """One layer, both directions: packed outputs and the final state of each direction; or why integers cannot do it.
+
+    Args:
+        layer: the module.
+        directions: its directions, forwards first.
+        x: packed steps (sum of batch_sizes, inputs).
+        states: initial ones of each direction, of arrays (batch, hidden).
+    """
+    ahead, products = [], []
+    for direction in directions:
+        why = _refusal(layer, direction, x)
+        found = why or _input_of(direction, x)
+        if isinstance(found, str):
+            return found
+        format, amax = found
+        packed = _packed(direction, format)
+        if isinstance(packed, str):
+            return packed
+        of_x, of_h = (None if each is None else np.ascontiguousarray(np.asarray(each)) for each in direction[2:4])
+        if layer.mode == "LSTM" and of_x is not None:
+            of_x, of_h = of_x + of_h, None
+        rows = packed.input.product(np.ascontiguousarray(x), amax, of_x)
+        if isinstance(rows, str):
+            return rows
+        ahead.append(rows)
+        products.append((packed.state._packed, amax, of_h))
+    h, *c = (np.stack(parts) for parts in zip(*states, strict=True))
+    sizes = None if len(set(batch_sizes)) == 1 else np.array(batch_sizes, np.int64)
+    made = _C.recurrent(layer.mode, ahead[0] if len(ahead) == 1 else np.concatenate(ahead, 1), tuple(products), h,
+                        c[0] if c else None, sizes, False, False)
+    if isinstance(made, str):
+        return made
+    return made[0], list(zip(*made[1:], strict=True))
