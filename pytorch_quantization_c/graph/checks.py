@@ -20,6 +20,7 @@ MOST_ELEMENTS = 2 ** 31 - 1
 LARGEST_PROTO = 2 ** 31 - 1  # bytes
 MAX_TEXT = 400  # of what shape inference says: one line a node
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
+GRAPHS = {"If": ("then_branch", "else_branch"), "Loop": ("body",), "Scan": ("body",)}
 STANDARD = ("", "ai.onnx")
 
 
@@ -84,6 +85,7 @@ def subgraphs_of(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 def _check_node(node: onnx.NodeProto, context: onnx.checker.C.CheckerContext, known: frozenset[str]) -> None:
     graphs = list(subgraphs_of(node))
+    _check_attributes(node)
     for graph in graphs:
         _check_nodes(graph, context, known)
     if graphs or node.domain not in STANDARD:
@@ -92,6 +94,18 @@ def _check_node(node: onnx.NodeProto, context: onnx.checker.C.CheckerContext, kn
         onnx.checker.check_node(node, context)
     except onnx.checker.ValidationError as error:
         raise GraphError(f"{_shown(node)}: {str(error).splitlines()[0]}") from None
+
+
+def _check_attributes(node: onnx.NodeProto) -> None:
+    """Each has a type, and those of If and Loop are graphs."""
+    kinds = {attribute.name: attribute.type for attribute in node.attribute}
+    for name, kind in kinds.items():
+        if kind == onnx.AttributeProto.UNDEFINED:
+            raise GraphError(f"{_shown(node)}: expected an attribute {name!r} of a type of ONNX, got none")
+    for name in GRAPHS.get(node.op_type, ()) if node.domain in STANDARD else ():
+        if kinds.get(name) != onnx.AttributeProto.GRAPH:
+            raise GraphError(f"{_shown(node)}: expected a graph as its attribute {name!r}, got "
+                             f"{'another value' if name in kinds else 'none'}")
 
 
 def check_model(model: onnx.ModelProto) -> None:

@@ -64,7 +64,12 @@ def _unlinked(model: ir.Model) -> onnx.ModelProto:
         for value in graph.initializers.values():
             if isinstance(value.const_value, ir.ExternalTensor):
                 value.const_value = ir.tensor(value.const_value.numpy(), name=value.name)
-    return ir.to_proto(model)
+    try:
+        return ir.to_proto(model)
+    except Exception as error:
+        while error.__cause__ is not None:
+            error = error.__cause__  # type: ignore[assignment]
+        raise GraphError(f"Expected a model that can be written, got one that cannot: {error}") from None
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -56,6 +56,21 @@ def of_opset(version: int) -> onnx.ModelProto:
     return model
 
 
+def branches(damage: str) -> onnx.ModelProto:
+    """An If whose `else_branch` is damaged."""
+    model = parsed("(float[2] x, bool c) => (float[2] y) { [n] y = If(c) <then_branch = t () => (float[2] a) "
+                   "{ a = Relu(x) }, else_branch = e () => (float[2] b) { b = Neg(x) }> }")
+    attributes = model.graph.node[0].attribute
+    other = next(each for each in attributes if each.name == "else_branch")
+    if damage == "no type":
+        other.type = onnx.AttributeProto.UNDEFINED
+    elif damage == "a number":
+        other.CopyFrom(helper.make_attribute("else_branch", 3))
+    else:
+        attributes.remove(other)
+    return model
+
+
 CASES: list[tuple[str, Any, str]] = [
     ("cycle", lambda: parsed("(float[2] x) => (float[2] y) { a = Add(x, b)  b = Relu(a)  y = Neg(b) }"),
      "Expected a graph without cycles"),
@@ -98,6 +113,10 @@ CASES: list[tuple[str, Any, str]] = [
      r"Node 'n' \(Conv\): expected finite numbers in 'w', got -inf"),
     ("empty", lambda: b"", "Expected `model` to be an ONNX model, got one without a graph"),
     ("text", lambda: b"This is no model.", "Expected `model` to be an ONNX model, got bytes that are none"),
+    ("a branch without a type", lambda: branches("no type"), r"Node 'n' \(If\): expected .*'else_branch'.* got none"),
+    ("a branch that is a number", lambda: branches("a number"),
+     r"Node 'n' \(If\): expected a graph as its attribute 'else_branch', got another value"),
+    ("no branch", lambda: branches("gone"), r"Node 'n' \(If\): expected a graph .*'else_branch', got none"),
     ("no outputs", lambda: helper.make_model(helper.make_graph([], "g", [], []),
                                              opset_imports=[helper.make_opsetid("", 17)]),
      "a graph that has outputs, got none"),
@@ -228,6 +247,13 @@ def test_quantisers_that_are_none(rng: np.random.Generator, damage: str) -> None
         node.attributes[damage] = ir.AttrInt64(damage, 99)
     with pytest.raises(graph.GraphError, match="stem.x"):
         graph.interpret(model, feeds)
+
+
+def test_a_model_in_memory_that_cannot_be_written() -> None:
+    model = graph.load(parsed("(float[2] x) => (float[2] y) { y = Relu(x) }"))
+    model.graph.metadata_props["note"] = b"\xff"  # type: ignore[assignment]
+    with pytest.raises(graph.GraphError, match="model that can be written, got one that cannot"):
+        graph.compile(model)
 
 
 def test_the_kind_of_source() -> None:
