@@ -21,10 +21,10 @@ from ..methods.budget import (
 from .batches import Feeds
 from .batches import samples as samples_of
 from .choices import Override
-from .costs import Stopwatch, bits_and_products, float_copy, multiplications, times_by_format
+from .costs import Stopwatch, bits_and_products, float_copy, times_by_format
 from .nodes import checked_graph
 from .quantizing import quantize
-from .search import Decision, Decisions, as_data, layers_in, named, ranked, record
+from .search import Decision, Decisions, as_data, layers_in, multiplications, named, ranked, record
 
 __all__ = ["auto_quantize"]
 

@@ -4,35 +4,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 from ..methods.budget import FLOAT
 from .batches import Feeds
-from .interpreter.run import Interpreter
 from .layer_noise import SUFFIX, with_only
-from .search import Layer, layers_in
+from .search import Layer
 from .session import Session
 
 REPEATS, SECONDS = 5, 0.5       # of calls that are timed: at least so many, and for so long
 
 ByLayer = dict[str, float]
-
-
-def multiplications(model: ir.Model, feeds: Feeds) -> ByLayer:
-    """The products of each quantised layer in a call with these feeds."""
-    layers, found = layers_in(model), {}
-    outputs = {str(node.outputs[0].name): str(node.name) for node in model.graph if node.name in layers}
-    channels = {str(node.name): layers[str(node.name)].channels for node in model.graph if node.name in layers}
-
-    def observe(name: str, array: Any) -> None:
-        layer = outputs[name]
-        found[layer] = float(np.size(array)) * layers[layer].size / max(channels[layer], 1)
-
-    Interpreter(with_only(model, ())).run(feeds, [], observe, outputs)
-    return found
 
 
 def bits_and_products(layers: Mapping[str, Layer], kinds: Sequence[int], counts: Mapping[str, float],

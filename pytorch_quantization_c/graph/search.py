@@ -4,10 +4,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+import numpy as np
 import onnx_ir as ir
 
 from .._core.cluster import is_spread
@@ -17,9 +18,12 @@ from .._core.files import FilePath
 from ..methods.budget import is_number
 from ..methods.decisions import Decision, Decisions
 from ..model.sensitivity import Sensitivity, sensitivity
-from .batches import feeds_of
+from .batches import Feeds, feeds_of
+from .batches import samples as samples_of
 from .bias import input_quantizer, quantized_layer
 from .choices import Override
+from .interpreter.run import Interpreter
+from .layer_noise import with_only
 from .nodes import DOMAIN, Quantizer, quantizer
 
 __all__ = ["Decision", "Decisions", "decisions"]
@@ -107,6 +111,20 @@ def _bits(found: Quantizer) -> int:
     return found.spec.bits if isinstance(found.spec.bits, int) else MOST_BITS
 
 
+def multiplications(model: ir.Model, feeds: Feeds) -> dict[str, float]:
+    """The products of each quantised layer in a call with these feeds."""
+    layers, found = layers_in(model), {}
+    outputs = {str(node.outputs[0].name): str(node.name) for node in model.graph if node.name in layers}
+    channels = {str(node.name): layers[str(node.name)].channels for node in model.graph if node.name in layers}
+
+    def observe(name: str, array: Any) -> None:
+        layer = outputs[name]
+        found[layer] = float(np.size(array)) * layers[layer].size / max(channels[layer], 1)
+
+    Interpreter(with_only(model, ())).run(feeds, [], observe, outputs)
+    return found
+
+
 def named(layer: str) -> str:
     """The pattern that means one node."""
     return f"re:{re.escape(layer)}\\Z"
@@ -121,15 +139,17 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
                 quantize: Quantize, resume: FilePath | None, show_progress: bool | None) -> ir.Model:
     """The model with the fewest layers widened to 8 bits, then left float, whose metric is within `max_drop` of float.
 
-    Layers are given up in the order of their sensitivity; how many is found by bisection, and what is returned was
-    measured. ValueError if even one layer is too many.
+    Layers are given up in the order of the noise that each alone makes for each of its multiplications, so that few of
+    those are lost; how many is found by bisection, and what is returned was measured. ValueError if even one layer is
+    too many.
     """
     wanted = _measured(metric, model)
     made = quantize({})
     tried = [("float", wanted), ("all layers quantised", _measured(metric, made))]
     layers = layers_in(made)
     rows = [row for row in ranked(made, data, resume, show_progress).rows if row.layer in layers]
-    names = [row.layer for row in rows]
+    costs = multiplications(made, next(iter(samples_of(model, data[0]))))
+    names = dearest_first({row.layer: row.value for row in rows}, costs)
     actions: list[tuple[str, Override]] = [(name, layers[name].widened) for name in names if layers[name].widened]
     actions += [(name, None) for name in names[:-1]]
     low, high, best = 0, len(actions) + 1, made if tried[-1][1] >= wanted - max_drop else None
@@ -152,6 +172,16 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
              f"{max(layers[name].weight_bits, MOST_BITS if name in given else 0)} bits" for name in names}
     table = tuple(Decision(row.layer, row.value, kinds[row.layer]) for row in rows)
     return record(best, Decisions(f"a drop of at most {max_drop:g} from {wanted:.6g}", table, tuple(tried)))
+
+
+def dearest_first(sensitivity: Mapping[str, float], costs: Mapping[str, float]) -> list[str]:
+    """Layers by the noise that each makes for each of its multiplications, the most first.
+
+    Args:
+        sensitivity: SQNR in dB with one layer quantised.
+        costs: multiplications; of a layer that is not there, one.
+    """
+    return sorted(sensitivity, key=lambda layer: sensitivity[layer] + 10 * math.log10(max(costs.get(layer, 1), 1)))
 
 
 def _said(actions: Sequence[tuple[str, Override]]) -> str:

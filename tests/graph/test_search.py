@@ -13,6 +13,7 @@ from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph import costs
 from pytorch_quantization_c.graph.costs import Stopwatch
 from pytorch_quantization_c.graph.nodes import quantizers
+from pytorch_quantization_c.graph.search import dearest_first
 from pytorch_quantization_c.methods.budget import cheapest
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 from tests.graph.networks import convolutional, images, network, normal, sqnr
@@ -123,6 +124,12 @@ def test_the_greedy_choice_is_the_best_of_all_on_equal_sizes(rng: np.random.Gene
     assert set(cheapest(noise, same, 24).values()) == {8}       # what saves nothing is not done
     with pytest.raises(ValueError, match="a budget >= 24"):
         cheapest(noise, same, 23)
+
+
+def test_the_order_is_that_of_the_noise_for_each_multiplication() -> None:
+    values, costs = {"a": 20.0, "b": 10.0, "c": 35.0, "d": float("inf")}, {"a": 1e2, "b": 1e6, "c": 1.0}
+    noise = {name: 10 ** (-value / 10) / costs.get(name, 1) for name, value in values.items()}
+    assert dearest_first(values, costs) == sorted(values, key=lambda name: -noise[name]) == ["c", "a", "b", "d"]
 
 
 PRODUCTS = {"conv0": 16 * 16 * 8 * 27, "conv3": 16 * 16 * 8 * 9, "conv5": 16 * 16 * 8 * 8, "gemm10": 5 * 8}
