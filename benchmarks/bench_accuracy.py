@@ -1,93 +1,118 @@
-"""What the accuracy methods gain on ONNX models, against round-to-nearest and other quantisers in the same run.
+"""What the accuracy methods gain on networks that packages ship, against round-to-nearest and other quantisers.
 
-    python benchmarks/bench_accuracy.py DATA [KEY ...] [--bits 8 4] [--adaround] [--packages FOLDER] [--peers]
+    python benchmarks/bench_accuracy.py DATA [KEY ...] [--bits 8 4] [--recipes NAME ...] [--packages FOLDER] [--peers]
 
-DATA is a folder with `KEY.calibration.npz` and `KEY.test.npz` for each model, as for bench_models.py, and with
-`KEY.onnx` for a model that bench_models.py does not know. Printed is SQNR of all float outputs in dB on the test data,
-weights of so many bits a channel and activations of 8 bits, and the CPU seconds that quantising took. "nearest" is
-round-to-nearest: ranges of the largest values, no correction.
+DATA is a folder with a folder for each set of data, as for bench_models.py; `KEY.onnx` in a set stands for a model that
+no package here ships. Printed is, for weights of so many bits a channel and activations of 8 bits, the median over the
+sets of the SQNR of all float outputs in dB on the test data, the least of the sets, and the CPU seconds that quantising
+took. "nearest" is round-to-nearest: ranges of the largest values, no correction.
 """
 from __future__ import annotations
 
 import argparse
 import sys
 import sysconfig
+import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
-from bench_models import MODELS, by_nncf, by_onnxruntime, samples, sqnr
+import onnx
+from bench_models import MODELS, PEERS, Feeds, Outputs, for_peers, samples, sqnr
+from checkpoint_networks import CHECKPOINTS
 
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
-RECIPES: dict[str, dict[str, object]] = {
+ALIKE = "activation_equalization"
+RECIPES: dict[str, dict[str, Any]] = {
     "nearest": {"method": "max", "methods": ()},
     "default": {},
     "gptq": {"methods": ("weight_mse", "gptq", "bias_correction")},
-    "equalised": {"methods": ("equalization", "weight_mse", "gptq", "bias_correction")},
+    "alike": {"methods": (ALIKE, "bias_correction")},
+    "alike_gptq": {"methods": (ALIKE, "weight_mse", "gptq", "bias_correction")},
+    "equalized_gptq": {"methods": ("equalization", "weight_mse", "gptq", "bias_correction")},
+    "adaround": {"methods": (ALIKE, "weight_mse", "adaround", "bias_correction")},
 }
-ADAROUND = {"adaround": {"methods": ("weight_mse", "adaround", "bias_correction")}}
+USUAL = ["nearest", "default", "gptq", "alike_gptq"]
+Quantizer = Callable[[Any, Feeds, Feeds, Path], Outputs]
 
 
-def rows(key: str, path: Path, data: Path, bits: int, recipes: dict[str, dict[str, object]]) -> None:
-    """Prints a line for each recipe."""
-    calibration, test = (samples(data / f"{key}.{part}.npz") for part in ("calibration", "test"))
-    model = graph.load(path)
-    expected = [graph.interpret(model, feeds) for feeds in test]
-    for name, options in recipes.items():
-        start = time.process_time()
-        int8 = graph.quantize(model, calibration, weight=QuantDescriptor(bits, axis=0), **options)  # type: ignore[arg-type]
-        seconds = time.process_time() - start
-        run = graph.Interpreter(int8)
-        found = sqnr([run.run(feeds) for feeds in test], expected)
-        print(f"| {key} | {bits} | {name} | {found:.1f} | {seconds:.0f} |", flush=True)
+def ours(bits: int, recipe: str, model: Any, calibration: Feeds, test: Feeds, path: Path) -> Outputs:
+    """The answers of a compiled program, which are those of `graph.interpret` to the bit."""
+    weight = QuantDescriptor(bits, axis=0)
+    session = graph.compile(graph.quantize(model, calibration, weight=weight, **RECIPES[recipe]))
+    return [session.run(None, feeds) for feeds in test]
 
 
-def peers(key: str, path: Path, data: Path) -> None:
-    """Prints a line for each other quantiser that is installed, at 8 bits."""
-    calibration, test = (samples(data / f"{key}.{part}.npz") for part in ("calibration", "test"))
-    model = graph.load(path)
-    expected = [graph.interpret(model, feeds) for feeds in test]
-    for package, peer in (("onnxruntime", by_onnxruntime), ("nncf", by_nncf)):
-        if not find_spec(package):
-            continue
+def theirs(package: str, model: Any, calibration: Feeds, test: Feeds, path: Path) -> Outputs:
+    """Another quantiser's, at 8 bits, where no sum saturates."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / "model.onnx"
+        for_peers(path, test[0], prepared)
+        return PEERS[package](prepared, calibration, test, False)
+
+
+def line(key: str, bits: int, name: str, path: Path, sets: list[Path], quantizer: Quantizer) -> str:
+    """One line of the table."""
+    found, seconds = [], []
+    for each in sets:
+        model = graph.load(path)
+        inputs = [value.name or "" for value in model.graph.inputs]
+        calibration, test = (samples(each / f"{key}.{part}.npz", inputs) for part in ("calibration", "test"))
+        plain = graph.compile(model)
+        expected = [plain.run(None, feeds) for feeds in test]
         start = time.process_time()
         try:
-            found = sqnr(peer(path, calibration, test, False), expected)
+            found.append(sqnr(quantizer(model, calibration, test, path), expected))
         except Exception as problem:
-            print(f"{key}: {package} fails: {str(problem)[:200]}", file=sys.stderr)
-            continue
-        print(f"| {key} | 8 | {package} | {found:.1f} | {time.process_time() - start:.0f} |", flush=True)
+            print(f"{key}: {name} fails: {str(problem)[:200]}", file=sys.stderr)
+            return f"| {key} | {bits} | {name} | - | - | - |"
+        seconds.append(time.process_time() - start)
+    return f"| {key} | {bits} | {name} | {median(found):.1f} | {min(found):.1f} | {median(seconds):.0f} |"
 
 
-def model_file(key: str, data: Path, packages: Path) -> Path | None:
-    """Where a model is; None if it is nowhere."""
-    places = [data / f"{key}.onnx", *([packages / MODELS[key]] if key in MODELS else [])]
-    return next((path for path in places if path.exists()), None)
+def model_file(key: str, data: Path, packages: Path, folder: Path) -> Path | None:
+    """Where a model is, as ONNX; None if it is nowhere."""
+    own = next(iter(sorted(data.glob(f"*/{key}.onnx"))), None)
+    if own is not None or key not in MODELS:
+        return own
+    path = packages / MODELS[key]
+    if path.exists() and key in CHECKPOINTS:
+        onnx.save(CHECKPOINTS[key](path), folder / f"{key}.onnx")
+        return folder / f"{key}.onnx"
+    return path if path.exists() else None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder of calibration and test data, and of models")
+    parser.add_argument("data", type=Path, help="folder of sets of calibration and test data")
     parser.add_argument("keys", nargs="*", help=f"models in DATA, or of {', '.join(MODELS)}")
     parser.add_argument("--bits", type=int, nargs="+", default=[8, 4], help="of weights")
-    parser.add_argument("--adaround", action="store_true", help="AdaRound as well, which takes minutes a model")
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=USUAL, help=f"default: {' '.join(USUAL)}")
     parser.add_argument("--peers", action="store_true", help="onnxruntime and NNCF as well, where they are installed")
     parser.add_argument("--packages", type=Path, default=Path(sysconfig.get_paths()["purelib"]),
                         help="folder of the packages, as of `pip install --no-deps --target`; default: site-packages")
     options = parser.parse_args()
-    print(f"NumPy {np.__version__}\n\n| model | bits of weights | recipe | SQNR, dB | CPU seconds |")
-    print("|---|---|---|---|---|")
+    print(f"NumPy {np.__version__}\n\n| model | bits of weights | recipe | SQNR, dB | least | CPU seconds |")
+    print("|---|---|---|---|---|---|")
     for key in options.keys or MODELS:
-        path = model_file(key, options.data, options.packages)
-        if path is None or not (options.data / f"{key}.test.npz").exists():
-            continue
-        for bits in options.bits:
-            rows(key, path, options.data, bits, RECIPES | (ADAROUND if options.adaround else {}))
-        if options.peers:
-            peers(key, path, options.data)
+        sets = sorted(each.parent for each in options.data.glob(f"*/{key}.test.npz"))
+        with tempfile.TemporaryDirectory() as folder:
+            path = model_file(key, options.data, options.packages, Path(folder))
+            if path is None or not sets:
+                continue
+            for bits in options.bits:
+                for name in options.recipes:
+                    print(line(key, bits, name, path, sets, partial(ours, bits, name)), flush=True)
+            for package in PEERS if options.peers else ():
+                if find_spec(package):
+                    print(line(key, 8, package, path, sets, partial(theirs, package)), flush=True)
 
 
 if __name__ == "__main__":
