@@ -87,6 +87,7 @@ pqc_output pqc_conv_step_finish(const pqc_step *s)
                     s->second_high,
                     .hard_swish = s->hard_swish,
                     .known = s->known,
+                    .between = s->between,
                     .residual = s->residual.codes,
                     .outputs = s->chain_length ? 1 : s->outputs};
     f.output[0].content = PQC_FLOATS;

@@ -60,6 +60,8 @@ typedef struct {
     const pqc_weights *next;    /* of a later step, which may be fetched meanwhile; or NULL */
     float low, high, second_low, second_high;
     bool hard_swish;
+    pqc_pixels
+        between; /* of convolutions: codes that results go through before the residual is added, or PQC_NOTHING */
     /* Operands of chains beside input and residual; of a convolution's chain, beside its results. */
     pqc_image more[PQC_MAX_OPERANDS - 2];
     const pqc_chain_op *chain;

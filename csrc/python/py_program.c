@@ -9,7 +9,7 @@
 
 enum {
     IMAGE_FIELDS = 15,
-    STEP_FIELDS = 21,
+    STEP_FIELDS = 22,
     CHAIN_FIELDS = 4,
     TABLES = 7,
     MAX_BUFFERS = 1 << 16,
@@ -202,6 +202,19 @@ static int get_chain(plan *p, const description *d, ptrdiff_t number)
     return 0;
 }
 
+/* Codes that results go through: those of an image of which nothing else counts. */
+static int get_between(plan *p, const description *d, ptrdiff_t number)
+{
+    pqc_image image;
+    int64_t at = d->steps[number * STEP_FIELDS + 21];
+    if (at == NONE)
+        return 0;
+    if (take_image(p, d, at, number, &image) < 0)
+        return -1;
+    p->step[number].between = image.codes;
+    return image.codes.content == PQC_FLOATS ? refuse("codes expected", number) : 0;
+}
+
 static int get_step(plan *p, const description *d, ptrdiff_t number)
 {
     const int64_t *f = d->steps + number * STEP_FIELDS;
@@ -227,7 +240,7 @@ static int get_step(plan *p, const description *d, ptrdiff_t number)
             return -1;
         p->is_written[s->output[i].buffer] = true;
     }
-    if (get_chain(p, d, number) < 0)
+    if (get_chain(p, d, number) < 0 || get_between(p, d, number) < 0)
         return -1;
     if (f[15] == NONE)
         return 0;

@@ -48,7 +48,15 @@ static float clamped(float y, float low, float high)
     return y != y ? y : y < low ? low : y > high ? high : y;
 }
 
-static float expect(const arena *a, const pqc_output *f, float residual, int pixel, int c)
+static float requantized(const pqc_pixels *between, float y, unsigned *flags)
+{
+    double code = (double)expect_quantized(y, between->mul, between->lo, between->hi);
+    *flags |= between->refuses_negative && y < 0 ? PQC_U8_NEGATIVE : 0;
+    return (float)(code / (double)between->div) + 0.0f;
+}
+
+static float expect(const arena *a, const pqc_output *f, float residual, int pixel, int c,
+                    unsigned *flags)
 {
     float y = fmaf((float)a->acc[pixel * LD + c], a->scale[c], a->bias[c]);
     y = clamped(y, f->low, f->high);
@@ -56,6 +64,8 @@ static float expect(const arena *a, const pqc_output *f, float residual, int pix
         float shifted = clamped((float)((double)y + 3), 0, 6);
         y = (float)((double)(float)((double)y * (double)shifted) / 6);
     }
+    if (f->between.content != PQC_NOTHING)
+        y = requantized(&f->between, y, flags);
     if (f->residual.content != PQC_NOTHING)
         y = (float)((double)y + (double)residual);
     return clamped(y, f->second_low, f->second_high);
@@ -133,6 +143,10 @@ static void check_case(arena *a, int pixels, int channels, int residual, int out
             for (int c = 0; c < channels; c++)
                 values[p][c] = value_of(&f.residual, p, c);
     }
+    if (residual && seed % 8 > 3 && seed % 5 != 4) {
+        f.between = codes_of(seed % 3 ? PQC_U8_CODES : PQC_S16_CODES, seed + 5);
+        f.between.refuses_negative = seed % 9 == 0;
+    }
     for (int i = 0; i < outputs; i++) {
         f.output[i] =
             codes_of((pqc_content)(1 + (int)(seed + (unsigned)i) % 3), seed + (unsigned)i);
@@ -150,8 +164,8 @@ static void check_case(arena *a, int pixels, int channels, int residual, int out
     for (int i = 0; i < outputs; i++) {
         for (int p = 0; p < pixels; p++)
             for (int c = 0; c < channels; c++)
-                flags |=
-                    check_output(&given.output[i], expect(a, &given, values[p][c], p, c), p, c);
+                flags |= check_output(&given.output[i],
+                                      expect(a, &given, values[p][c], p, c, &flags), p, c);
         CHECK(buffer_guards_intact(&a->output[i]), "%d pixels, %d channels", pixels, channels);
     }
     CHECK(got == flags, "flags %u, not %u", got, flags);

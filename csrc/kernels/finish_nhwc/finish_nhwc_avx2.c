@@ -62,6 +62,15 @@ INLINE __m256i codes8(__m256 y, const pqc_pixels *to, refused *r)
     return _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(to->zero));
 }
 
+/* What numbers become that go through codes. */
+INLINE floats16 requantized16(floats16 y, const pqc_pixels *between, refused *r)
+{
+    __m256i zero = _mm256_set1_epi32(between->zero);
+    __m256 div = _mm256_set1_ps(between->div), reciprocal = _mm256_set1_ps(1 / between->div);
+    return (floats16){decoded8(codes8(y.low, between, r), zero, div, reciprocal),
+                      decoded8(codes8(y.high, between, r), zero, div, reciprocal)};
+}
+
 INLINE void store16(floats16 y, const pqc_pixels *to, char *at, refused *r)
 {
     if (to->content == PQC_FLOATS) {
@@ -90,6 +99,8 @@ INLINE void finish_channels(const int32_t *acc, ptrdiff_t ld, int pixels, const 
         y = clamp16(y, f->low, f->high);
         if (f->hard_swish)
             y = (floats16){hard_swish8(y.low), hard_swish8(y.high)};
+        if (f->between.content != PQC_NOTHING)
+            y = requantized16(y, &f->between, r);
         if (f->residual.content != PQC_NOTHING) {
             floats16 other =
                 values16(&f->residual, (const char *)f->residual.at + p * f->residual.pixel);

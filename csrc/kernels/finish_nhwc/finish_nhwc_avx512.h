@@ -58,6 +58,19 @@ FINISH_INLINE __m512 finish_hard_swish(__m512 y)
     return _mm512_div_ps(_mm512_mul_ps(y, shifted), six);
 }
 
+/* What N vectors become that go through codes. */
+FINISH_INLINE void finish_requantize(__m512 *y, const int N, const pqc_pixels *between)
+{
+    __m512 mul = _mm512_set1_ps(between->mul), div = _mm512_set1_ps(between->div);
+    __m512 lo = _mm512_set1_ps(between->lo), hi = _mm512_set1_ps(between->hi);
+    __m512 reciprocal = _mm512_set1_ps(1 / between->div);
+    PQC_UNROLL(4)
+    for (int i = 0; i < N; i++) {
+        __m512 code = _mm512_min_ps(hi, _mm512_max_ps(lo, _mm512_mul_ps(y[i], mul)));
+        y[i] = divide16(_mm512_cvtepi32_ps(_mm512_cvtps_epi32(code)), div, reciprocal);
+    }
+}
+
 /* 16 codes, as far as lanes say. */
 FINISH_INLINE __m512i finish_codes(const int CONTENT, const char *at, __mmask16 lanes)
 {
@@ -258,6 +271,10 @@ FINISH_INLINE void finish_any(const finish_pixels *pixels, ptrdiff_t pixel, cons
         PQC_UNROLL(4)
         for (int i = 0; i < P * V; i++)
             y[i] = finish_hard_swish(y[i]);
+    }
+    if (f->between.content != PQC_NOTHING) {
+        finish_check(y, P * V, V, c->lanes, f->known, &f->between, r);
+        finish_requantize(y, P * V, &f->between);
     }
     if (f->residual.content != PQC_NOTHING)
         finish_add(y, P, V, c, pixels, &f->residual, (int)f->residual.content, pixel);

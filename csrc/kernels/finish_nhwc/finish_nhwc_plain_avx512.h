@@ -170,6 +170,7 @@ FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop,
     ptrdiff_t ld = where->ld;
     __mmask64 lanes = finish_lanes(channels);
     bool hard_swish = f->hard_swish;
+    pqc_pixels between = f->between;
     finish_source from = finish_source_of(where, f);
     finish_target bytes = finish_target_of(where, f, PQC_U8_CODES);
     finish_target words = finish_target_of(where, f, PQC_S16_CODES);
@@ -198,6 +199,8 @@ FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop,
         }
         if (hard_swish)
             finish_plain_hard_swish(y);
+        if (RESIDUAL != PQC_NOTHING && between.content != PQC_NOTHING)
+            finish_requantize(y, 4, &between);
         if (RESIDUAL != PQC_NOTHING)
             finish_plain_add(y, P, V, RESIDUAL, lanes, &from, at[0]);
         if (CODES & FINISH_WORDS)

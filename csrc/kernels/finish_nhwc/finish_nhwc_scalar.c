@@ -15,6 +15,15 @@ static void add(const pqc_pixels *from, int pixel, float *y, int channels)
         y[c] += other[c];
 }
 
+/* What numbers become that go through codes. */
+static unsigned requantize(const pqc_pixels *between, float *y, int channels)
+{
+    int16_t codes[CHANNELS];
+    unsigned flags = encode_loops(between, y, codes, channels);
+    decode_loops(between, codes, y, channels);
+    return flags;
+}
+
 static unsigned finish_pixel(const int32_t *acc, int pixel, int channels, const pqc_output *f)
 {
     float y[CHANNELS];
@@ -26,6 +35,8 @@ static unsigned finish_pixel(const int32_t *acc, int pixel, int channels, const 
     if (f->hard_swish)
         for (int c = 0; c < channels; c++)
             y[c] = pqc_hard_swish(y[c]);
+    if (f->between.content != PQC_NOTHING)
+        flags |= requantize(&f->between, y, channels);
     if (f->residual.content != PQC_NOTHING)
         add(&f->residual, pixel, y, channels);
     for (int c = 0; c < channels; c++)
@@ -71,10 +82,16 @@ static void fold_into(pqc_pixels *to, float low, float high)
     to->refuses_negative = false;
 }
 
+/* Whether nothing comes between the two clamps. */
+static bool is_alone(const pqc_output *f)
+{
+    return f->residual.content == PQC_NOTHING && f->between.content == PQC_NOTHING &&
+           !f->hard_swish;
+}
+
 void pqc_finish_fold(pqc_output *f)
 {
-    bool alone = f->residual.content == PQC_NOTHING && !f->hard_swish &&
-                 !is_bounded(f->second_low, f->second_high);
+    bool alone = is_alone(f) && !is_bounded(f->second_low, f->second_high);
     float *low = alone ? &f->low : &f->second_low, *high = alone ? &f->high : &f->second_high;
     bool foldable = is_bounded(*low, *high) && *low <= *high;
     for (int i = 0; i < f->outputs; i++)
@@ -90,8 +107,12 @@ void pqc_finish_fold(pqc_output *f)
 /* Of |y|; infinity if there is none. */
 static float bound_of(const pqc_output *f, float largest)
 {
-    if (!(largest < 0x1p100f) || f->residual.content == PQC_FLOATS)
+    bool there = f->between.content != PQC_NOTHING;
+    if (!(largest < 0x1p100f) || f->residual.content == PQC_FLOATS ||
+        (there && !(largest * f->between.mul < 0x1p30f)))
         return INFINITY;
+    if (there)
+        largest = 0x1p17f / f->between.div;
     return f->residual.content == PQC_NOTHING ? largest
                                               : largest + 0x1p17f / f->residual.div; /* codes */
 }
@@ -99,7 +120,8 @@ static float bound_of(const pqc_output *f, float largest)
 /* Whether all outputs are codes, one of a type at most, of which vectors of 32 bits can be made. */
 static bool are_plain(const pqc_output *f, float bound)
 {
-    bool plain = true, there[PQC_S16_CODES + 1] = {[PQC_FLOATS] = true};
+    bool plain = f->between.content == PQC_NOTHING || f->residual.content != PQC_NOTHING,
+         there[PQC_S16_CODES + 1] = {[PQC_FLOATS] = true};
     for (int i = 0; i < f->outputs; i++) {
         const pqc_pixels *to = &f->output[i];
         plain &= !there[to->content] && bound * to->mul < 0x1p30f && to->mul < 0x1p60f &&
@@ -112,15 +134,15 @@ static bool are_plain(const pqc_output *f, float bound)
 unsigned pqc_finish_known(const pqc_output *f, float largest)
 {
     enum { ALL = PQC_NO_FIRST_CLAMP | PQC_NO_SECOND_CLAMP | PQC_NEVER_NAN };
-    bool alone = f->residual.content == PQC_NOTHING && !f->hard_swish;
-    bool finite = true, refuses = false;
+    bool finite = true, refuses = f->between.refuses_negative;
     float bound = bound_of(f, largest);
     for (int i = 0; i < f->outputs; i++) {
         finite &= f->output[i].content == PQC_FLOATS || bound * f->output[i].mul < INFINITY;
         refuses |= f->output[i].refuses_negative;
     }
     unsigned known = bound < INFINITY && finite ? PQC_NEVER_NAN : 0;
-    if (!refuses || f->second_low >= 0 || (alone && f->low >= 0))
+    if (!refuses || (!f->between.refuses_negative && f->second_low >= 0) ||
+        (is_alone(f) && f->low >= 0))
         known |= PQC_NEVER_NEGATIVE;
     if (!is_bounded(f->low, f->high))
         known |= PQC_NO_FIRST_CLAMP;

@@ -4,6 +4,7 @@
  *     y = fma((float)sum[p][c], scale[c], bias[c])      `finish` of requantize_<isa>.h
  *     y = min(max(y, low), high)
  *     y = y * min(max(y + 3, 0), 6) / 6                 if hard_swish
+ *     y = clamp(rint(y * mul), lo, hi) / div            of `between`, if it has a content: what codes stand for
  *     y = y + residual[p][c]                            if there is one; codes stand for (code - zero) / div
  *     y = min(max(y, second_low), second_high)
  *
@@ -51,7 +52,8 @@ typedef struct {
     const float *scale, *bias; /* of channel 0 */
     float low, high, second_low, second_high;
     bool hard_swish;
-    unsigned known; /* of pqc_finish_known, or 0 */
+    unsigned known;     /* of pqc_finish_known, or 0 */
+    pqc_pixels between; /* no pixels, codes alone */
     pqc_pixels residual, output[PQC_MAX_OUTPUTS];
     int outputs;
 } pqc_output;

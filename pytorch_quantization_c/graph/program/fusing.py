@@ -8,27 +8,30 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from ..arithmetic import signs_zeros
 from ..interpreter.table import attribute, constant
-from ..nodes import is_quantizer
-from .layers import Layer, layer_of
-from .operations import Clamp
+from ..nodes import is_quantizer, quantizer
+from .layers import Layer, codes_of, layer_of
+from .operations import Clamp, Codes
 
 __all__ = ["Fused", "clamp_of", "fused_layers"]
 
 
 class Fused:
-    """A layer and the steps that follow it: [clamp], [HardSwish], [+ residual], [clamp].
+    """A layer and the steps that follow it: [clamp], [HardSwish], [[quantiser] + residual], [clamp].
 
     Attributes:
         step, layer: the layer.
         steps: all steps, the layer first.
         residual: the value that is added, or None.
+        between: the codes of a quantiser ahead of it.
     """
 
     def __init__(self, step: Any, layer: Layer) -> None:
         self.step, self.layer = step, layer
         self.steps = [step]
         self.residual: ir.Value | None = None
+        self.between: Codes | None = None
         self.first, self.second = Clamp(), Clamp()
         self.hard_swish = False
 
@@ -59,6 +62,19 @@ class Fused:
         self.residual = others[0]
         self.steps.append(step)
         return True
+
+    def take_both(self, step: Any, add: Any) -> bool:
+        """Takes a quantiser with constant codes along, whose only reader adds something, if that can be taken, too."""
+        found = quantizer(step.node)
+        codes = None if signs_zeros(found.spec) else codes_of(found)
+        if codes is None or step.reads[0] is not self.output or not _is(add.node, "Add"):
+            return False
+        self.steps.append(step)
+        if self.take(add):
+            self.between = codes
+            return True
+        self.steps.pop()
+        return False
 
     def _take_clamp(self, step: Any, clamp: Clamp) -> bool:
         if (self.second if self.residual is not None else self.first) != Clamp() or (
@@ -113,7 +129,12 @@ def fused_layers(steps: Iterable[Any], outputs: Iterable[ir.Value]) -> dict[Any,
         if layer is None:
             continue
         fused = Fused(step, layer)
-        while (reader := only.get(fused.output)) is not None and reader not in taken and fused.take(reader):
+        while (reader := only.get(fused.output)) is not None and reader not in taken:
+            add = only.get(reader.outputs[0]) if is_quantizer(reader.node) else None
+            if add is not None and add not in taken and fused.take_both(reader, add):
+                taken.add(add)
+            elif not fused.take(reader):
+                break
             taken.add(reader)
         found[fused.steps[-1]] = fused
     return found

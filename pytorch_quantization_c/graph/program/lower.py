@@ -151,6 +151,7 @@ class _Lowering:
         self.operations.append(conv)
         if fused.residual is not None:
             conv.residual = self.want_residual(fused.residual)
+            conv.between = fused.between
         if chain is not None:
             conv.chain = chain.operations
             rank = None if layer.matrix else rank_of(value)

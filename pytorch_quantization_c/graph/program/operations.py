@@ -173,6 +173,7 @@ class Conv(Operation):
     weight: int8 (outputs, height, width, inputs of a group).
     scale, bias: float32, for each output; the scale takes that of the input in.
     first, second: clamps before and after the residual is added; hard_swish: behind the first.
+    between: codes that the results go through before the residual is added.
     chain: elementwise operations on all that, in the first register, and on `operands`, in those behind it.
     """
 
@@ -190,6 +191,7 @@ class Conv(Operation):
     outputs: list[Key] = field(default_factory=list)
     chain: list[ChainOp] = field(default_factory=list)
     operands: list[Key] = field(default_factory=list)
+    between: Form = None
 
     @property
     def depthwise(self) -> bool:
@@ -215,6 +217,8 @@ class Conv(Operation):
         if self.groups < 1 or outputs[0] % self.groups or (self.scale.shape, self.bias.shape) != (outputs,) * 2:
             raise ValueError(f"expected a scale and a bias for each of {outputs[0]} outputs in groups, got "
                              f"{list(self.scale.shape)}, {list(self.bias.shape)} and {self.groups} groups")
+        if self.between is not None and (self.residual is None or self.between.content == F32):
+            raise ValueError("expected codes between a layer and its residual")
         if len(self.operands) > (MAX_TAIL_OPERANDS if self.chain else 0):
             raise ValueError(f"expected at most {MAX_TAIL_OPERANDS} operands of a chain, got {len(self.operands)}")
 

@@ -3,7 +3,8 @@
 Images: content, is an array, buffer, offset, n, h, w, c, top, bottom, left, right, bytes of a pixel, zero, refuses
 negative numbers; beside it mul, div, lo, hi. Steps: kind, input, residual or -1, number of outputs, three outputs, and
 for y and x stride, dilation, padding before, kernel; the number of weights or -1, whether HardSwish follows, two more
-operands or -1, and where a chain's operations begin and how many there are; beside it the bounds of two clamps.
+operands or -1, where a chain's operations begin and how many there are, and an image whose codes results go through
+before the residual is added or -1; beside it the bounds of two clamps.
 Of layer normalisation the stride along y is the bits of epsilon.
 Operations of chains: kind, a, b, to; beside them the numbers.
 """
@@ -45,6 +46,11 @@ class Image(NamedTuple):
                 self.codes.zero, int(self.codes.refuses_negative)]
 
 
+def _codes_alone(codes: Codes, place: Image) -> Image:
+    """An image that nobody reads or writes: its first channel lies somewhere in the place of another."""
+    return place._replace(codes=codes, nchw=False, dims=place.dims._replace(n=1, h=1, w=1, c=1), border=(0, 0, 0, 0))
+
+
 class Tables:
     """Rows that grow with each step; `weights`: the packed weights of each convolution."""
 
@@ -67,12 +73,13 @@ class Tables:
     def _step(self, kind: int, source: Image, residual: Image | None, outputs: Sequence[Image],
               windows: Sequence[tuple[Window, int]] = ((NO_WINDOW, 0), (NO_WINDOW, 0)),
               clamps: Sequence[Clamp] = (Clamp(), Clamp()), weights: int = NONE, hard_swish: bool = False,
-              more: Sequence[Image] = (), chain: int = 0) -> None:
+              more: Sequence[Image] = (), chain: int = 0, between: Image | None = None) -> None:
         numbers = [self._image(image) for image in outputs]
         sizes = [number for w, before in windows for number in (w.stride, w.dilation, before, w.kernel)]
         self.steps.append([kind, self._image(source), NONE if residual is None else self._image(residual),
                            len(numbers), *(numbers + [NONE] * 2)[:3], *sizes, weights, int(hard_swish),
-                           *([self._image(image) for image in more] + [NONE] * 2)[:2], len(self.chains) - chain, chain])
+                           *([self._image(image) for image in more] + [NONE] * 2)[:2], len(self.chains) - chain, chain,
+                           NONE if between is None else self._image(between)])
         self.clamps.append([bound for clamp in clamps for bound in clamp])
 
     def _operations(self, operations: Sequence[ChainOp]) -> None:
@@ -93,8 +100,9 @@ class Tables:
         """A convolution with so much padding, and the operands of its chain."""
         self._capsules.append(self.weights[each])
         self._operations(each.chain)
+        between = None if each.between is None or residual is None else _codes_alone(each.between, residual)
         self._step(CONV, source, residual, outputs, ((each.y, top), (each.x, left)), (each.first, each.second),
-                   len(self._capsules) - 1, each.hard_swish, operands, len(each.chain))
+                   len(self._capsules) - 1, each.hard_swish, operands, len(each.chain), between)
 
     def pool(self, each: Pool, source: Image, target: Image, top: int, left: int) -> None:
         """A pool with so much padding."""

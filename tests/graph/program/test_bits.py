@@ -41,6 +41,16 @@ def test_networks(rng: np.random.Generator, name: str, options: dict[str, Any]) 
             assert [(a.shape, a.dtype) for a in found] == [(b.shape, b.dtype) for b in expected]
 
 
+def test_residuals_of_8_bits_are_requantised_in_the_output_stage(rng: np.random.Generator) -> None:
+    model, shape = quantized(rng, "resnet", residual="u8")
+    session, feeds = graph.compile(model), {"x": normal(rng, 2, *shape) * 2}
+    assert "chain" not in {row.kernel for row in session.summary()}
+    expected = graph.interpret(model, feeds)
+    for one in isa.available():
+        with isa.only("scalar", one):
+            assert only_in_c(session, feeds)[0].tobytes() == expected[0].tobytes(), one
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_instruction_sets_and_threads(rng: np.random.Generator, name: str) -> None:
     model, shape = quantized(rng, name)
