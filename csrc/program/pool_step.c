@@ -76,23 +76,3 @@ void pqc_pool_step_run(const pqc_step *s, char *const *buffers)
     ptrdiff_t taps = pqc_min(s->y.kernel, s->input.h) * pqc_min(s->x.kernel, s->input.w);
     pqc_parallel_tasks(rows, rows * out->w * out->c * taps, BYTES_GRAIN, run_rows, &j);
 }
-
-static void copy_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
-{
-    const job *j = context;
-    const pqc_image *in = &j->step->input, *out = &j->step->output[0];
-    for (ptrdiff_t row = begin; row < end; row++) {
-        pqc_pixels from = pqc_image_pixels(in, j->buffers, row / in->h, row % in->h, 0);
-        pqc_pixels to = pqc_image_pixels(out, j->buffers, row / in->h, row % in->h, 0);
-        for (ptrdiff_t x = 0; x < in->w; x++)
-            memcpy((char *)to.at + x * to.pixel, (const char *)from.at + x * from.pixel,
-                   (size_t)(in->c * pqc_content_size(in->codes.content)));
-    }
-}
-
-void pqc_copy_step_run(const pqc_step *s, char *const *buffers)
-{
-    job j = {s, buffers};
-    ptrdiff_t rows = s->input.n * s->input.h;
-    pqc_parallel_tasks(rows, rows * s->input.w * s->input.c, BYTES_GRAIN, copy_rows, &j);
-}

@@ -1,5 +1,5 @@
 /* The same codes or floats elsewhere: larger images of repeated pixels, channels that become pixels, channels of a longer
- * pixel. */
+ * pixel, every so many pixels. */
 #include "step.h"
 
 #include "parallel.h"
@@ -40,6 +40,9 @@ static void copy(const char *restrict from, ptrdiff_t step, ptrdiff_t count, cha
                  ptrdiff_t pixel, ptrdiff_t copies, ptrdiff_t bytes)
 {
     switch (bytes) {
+    case 3:
+        copy_runs(from, step, count, to, pixel, copies, 3);
+        return;
     case 4:
         copy_runs(from, step, count, to, pixel, copies, 4);
         return;
@@ -100,4 +103,49 @@ void pqc_rearrange_step_run(const pqc_step *s, char *const *buffers)
     const pqc_image *out = &s->output[0];
     ptrdiff_t bytes = out->w * out->c * pqc_content_size(out->codes.content);
     pqc_parallel_tasks(out->n * out->h, out->n * out->h * bytes, BYTES_GRAIN, run_rows, &j);
+}
+
+static bool is_within(const pqc_window *w, ptrdiff_t outputs, ptrdiff_t size)
+{
+    return (double)w->before + (double)(outputs - 1) * (double)w->stride < (double)size;
+}
+
+const char *pqc_copy_step_prepare(const pqc_step *s)
+{
+    const pqc_image *in = &s->input, *out = &s->output[0];
+    const char *why = pqc_window_check(s);
+    if (why)
+        return why;
+    if (in->n != out->n || in->c != out->c)
+        return "as many images and channels expected";
+    return is_within(&s->y, out->h, in->h) && is_within(&s->x, out->w, in->w)
+               ? NULL
+               : "pixels outside of the image";
+}
+
+static void copy_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const job *j = context;
+    const pqc_step *s = j->step;
+    const pqc_image *in = &s->input, *out = &s->output[0];
+    ptrdiff_t bytes = out->c * pqc_content_size(out->codes.content), pixel = out->codes.pixel;
+    ptrdiff_t step = s->x.stride * in->codes.pixel;
+    for (ptrdiff_t row = begin; row < end; row++) {
+        ptrdiff_t n = row / out->h, y = row % out->h;
+        const char *from =
+            pqc_image_pixels(in, j->buffers, n, y * s->y.stride + s->y.before, s->x.before).at;
+        char *to = pqc_image_pixels(out, j->buffers, n, y, 0).at;
+        if (step == bytes && pixel == bytes)
+            memcpy(to, from, (size_t)(out->w * bytes));
+        else
+            copy(from, step, out->w, to, pixel, 1, bytes);
+    }
+}
+
+void pqc_copy_step_run(const pqc_step *s, char *const *buffers)
+{
+    job j = {s, buffers};
+    const pqc_image *out = &s->output[0];
+    ptrdiff_t rows = out->n * out->h;
+    pqc_parallel_tasks(rows, rows * out->w * out->c, BYTES_GRAIN, copy_rows, &j);
 }

@@ -52,7 +52,7 @@ const char *pqc_step_prepare(pqc_step *step)
     if (in->nchw || out->nchw || !same_codes(&in->codes, &out->codes))
         return "images with one meaning expected";
     if (step->kind == PQC_STEP_COPY)
-        return same_shape(in, out) ? NULL : "images of one shape expected";
+        return pqc_copy_step_prepare(step);
     if (step->kind == PQC_STEP_RESIZE || step->kind == PQC_STEP_SHUFFLE)
         return pqc_rearrange_step_prepare(step);
     if (in->codes.content != PQC_U8_CODES)

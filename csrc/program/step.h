@@ -8,15 +8,15 @@
 #include "program_weights.h"
 
 typedef enum {
-    PQC_STEP_IMPORT,     /* an array becomes an image: codes or floats */
-    PQC_STEP_EXPORT,     /* an image becomes an array: floats, codes decoded */
-    PQC_STEP_CONV,       /* convolution or matrix product, with the output stage of finish_nhwc.h */
-    PQC_STEP_POOL,       /* maxima of bytes over windows, what lies outside left out */
-    PQC_STEP_COPY,       /* the same codes elsewhere: channels of a longer pixel */
-    PQC_STEP_CHAIN,      /* an elementwise chain */
-    PQC_STEP_SOFTMAX,    /* of rows of floats: an image of one row of pixels */
-    PQC_STEP_LAYER_NORM, /* the same; residual and more[0]: weight and bias, or PQC_NOTHING */
-    PQC_STEP_AVERAGE,    /* averages over windows, of what lies on the image */
+    PQC_STEP_IMPORT,  /* an array becomes an image: codes or floats */
+    PQC_STEP_EXPORT,  /* an image becomes an array: floats, codes decoded */
+    PQC_STEP_CONV,    /* convolution or matrix product, with the output stage of finish_nhwc.h */
+    PQC_STEP_POOL,    /* maxima of bytes over windows, what lies outside left out */
+    PQC_STEP_COPY,    /* the same codes elsewhere: of pixels y.before + i * y.stride, and along x */
+    PQC_STEP_CHAIN,   /* an elementwise chain */
+    PQC_STEP_SOFTMAX, /* of rows of floats: an image of one row of pixels */
+    PQC_STEP_LAYER_NORM,     /* the same; residual and more[0]: weight and bias, or PQC_NOTHING */
+    PQC_STEP_AVERAGE,        /* averages over windows, of what lies on the image */
     PQC_STEP_PADDED_AVERAGE, /* the same, of all taps, padding being zeros */
     PQC_STEP_MEAN,           /* averages of whole images */
     PQC_STEP_RESIZE, /* each pixel y.stride times and x.stride times, of the same codes or floats */
@@ -106,6 +106,7 @@ unsigned pqc_conv_step_run(const pqc_step *step, char *const *buffers);
 unsigned pqc_depthwise_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_window_check(const pqc_step *step);
 void pqc_pool_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_copy_step_prepare(const pqc_step *step);
 void pqc_copy_step_run(const pqc_step *step, char *const *buffers);
 unsigned pqc_import_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_rearrange_step_prepare(const pqc_step *step);

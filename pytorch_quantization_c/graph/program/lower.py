@@ -22,7 +22,7 @@ from .fusing import Fused, fused_layers
 from .layers import codes_of
 from .lowered import Lowered
 from .maxima import clamped_pool, max_pool
-from .moves import depth_to_space, is_channels_last, joins_channels, resize_factors
+from .moves import cuts_of, depth_to_space, is_channels_last, joins_channels, resize_factors
 from .natures import image_values, rank_of
 from .operations import (
     FLOATS,
@@ -40,6 +40,7 @@ from .operations import (
     Python,
     Rearranged,
     Rows,
+    Sliced,
     array_of,
 )
 from .pooling import average_of, pixels_first, row_of
@@ -306,6 +307,8 @@ class _Lowering:
             operand = self.want(step.reads[0])  # an array whose channels lie as those of an image
             self.operations.append(Chain(node.name or "", [operand], [], self.split(value, matrix=False), image=True))
             return True
+        if self.lower_cut(step, forms):
+            return True
         if value not in self.images:
             return self.lower_moved_codes(step, forms)
         name, factors, block = node.name or value.name or "", resize_factors(node), depth_to_space(node)
@@ -318,6 +321,18 @@ class _Lowering:
                 self.operations.append(Rearranged(name, self.want(step.reads[0], key.form), key, block, block, True))
             else:
                 self.operations.append(Concat(name, [self.want(each, key.form) for each in step.reads], key))
+        return True
+
+    def lower_cut(self, step: Any, forms: list[Key]) -> bool:
+        """Some channels or pixels of images; of anything else if only images of bytes are wanted."""
+        cuts = cuts_of(step.node, rank_of(step.outputs[0]))
+        bytes_alone = all(key.form is not None and not key.matrix and key.form.content == U8 for key in forms)
+        if cuts is None or not (bytes_alone or step.outputs[0] in self.images):
+            return False
+        for value, cut in zip(step.outputs, cuts, strict=True):
+            keys = [] if value is None else self.forms(value) if bytes_alone else self.split(value, matrix=False)
+            self.operations.extend(Sliced(step.node.name or "", self.want(step.reads[0], key.form), key, *cut)
+                                   for key in tuple(keys))
         return True
 
     def lower_moved_codes(self, step: Any, forms: list[Key]) -> bool:

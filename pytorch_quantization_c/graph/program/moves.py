@@ -7,10 +7,12 @@ import onnx_ir as ir
 from ..interpreter.resize import nearest_places_of
 from ..interpreter.table import attribute, constant
 from .chains import is_float
+from .operations import Cut
 
-__all__ = ["depth_to_space", "is_channels_last", "joins_channels", "resize_factors"]
+__all__ = ["cuts_of", "depth_to_space", "is_channels_last", "joins_channels", "resize_factors"]
 
 MAX_FACTOR = 1024  # of rearrange_step.c
+MAX_CUT = 2 ** 24  # the first element that is taken, and from one to the next
 TRIED = 50  # pixels of an axis
 PERIODIC = ("half_pixel", "pytorch_half_pixel", "asymmetric")  # places that do not depend on the size
 
@@ -48,6 +50,30 @@ def is_channels_last(node: ir.Node, rank: int | None) -> bool:
     """Whether a node makes images of a float array whose channels are its last axis."""
     return _is(node, "Transpose") and rank == 4 and tuple(attribute(node, "perm", ())) == (0, 3, 1, 2) and is_float(
         node.inputs[0])
+
+
+def cuts_of(node: ir.Node, rank: int | None) -> list[tuple[Cut, Cut, Cut]] | None:
+    """What each output of a Slice or a Split of images takes of channels, rows and columns; None if of anything else."""
+    if rank != 4:
+        return None
+    if _is(node, "Split"):
+        sizes = constant(node, 1) if len(node.inputs) > 1 else attribute(node, "split")
+        if sizes is None or attribute(node, "axis", 0) not in (1, -3) or min(sizes) < 1:
+            return None
+        ends = np.cumsum(sizes).tolist()
+        return [(Cut(int(end - size), int(end)), Cut(), Cut()) for end, size in zip(ends, sizes, strict=True)]
+    found = [constant(node, number) for number in range(1, len(node.inputs))] if _is(node, "Slice") else []
+    given = [np.ravel(each).tolist() for each in found if each is not None]
+    if len(given) < max(3, len(found)):
+        return None
+    starts, ends, axes = given[:3]
+    steps = given[3] if len(given) > 3 else [1] * len(axes)
+    cuts = {axis: Cut() for axis in range(4)}
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        if not (0 <= start < end and 1 <= step and max(start, step) <= MAX_CUT):
+            return None
+        cuts[axis % 4] = Cut(start, min(end, Cut().stop), step)
+    return [(cuts[1], cuts[2], cuts[3])] if cuts[0] == Cut() and cuts[1].step == 1 else None
 
 
 def joins_channels(node: ir.Node, rank: int | None) -> bool:

@@ -13,7 +13,7 @@ from .fusing import Fused
 __all__ = ["image_values", "rank_of"]
 
 FOLLOWING = {*KNOWN, "AveragePool", "BatchNormalization", "Concat", "DepthToSpace", "GlobalAveragePool",
-             "GlobalMaxPool", "MaxPool", "ReduceMean", "Resize", "Split"}
+             "GlobalMaxPool", "MaxPool", "ReduceMean", "Resize", "Slice", "Split"}
 
 
 def rank_of(value: ir.Value | None) -> int | None:

@@ -12,8 +12,8 @@ from .calls import Call
 
 __all__ = ["CHAIN_KINDS", "FLOATS", "MAX_CHAIN", "MAX_OPERANDS", "MAX_OUTPUTS", "MAX_REGISTERS",
            "MAX_TAIL_OPERANDS", "Average", "Chain",
-           "ChainOp", "Clamp", "Codes", "Concat", "Conv", "Export", "Flat", "Form", "Import", "Key", "Operation",
-           "Pool", "Python", "Rearranged", "Rows", "Window", "array_of"]
+           "ChainOp", "Clamp", "Codes", "Concat", "Conv", "Cut", "Export", "Flat", "Form", "Import", "Key", "Operation",
+           "Pool", "Python", "Rearranged", "Rows", "Sliced", "Window", "array_of"]
 
 F32, U8, S16 = 1, 2, 3  # as pqc_content
 MOST_TAPS = 65535  # of a window, and pixels before or after an image
@@ -255,6 +255,45 @@ class Rearranged(Operation):
 
     def writes(self) -> list[Key]:
         return [self.output]
+
+
+class Cut(NamedTuple):
+    """Every `step`th element of an axis from `start` on, before `stop`."""
+
+    start: int = 0
+    stop: int = 2 ** 62
+    step: int = 1
+
+    def count(self, size: int) -> int:
+        """How many there are along an axis of this size."""
+        return -(-(min(self.stop, size) - self.start) // self.step)
+
+    def check(self) -> None:
+        """ValueError for numbers that no cut has."""
+        if not (0 <= self.start < self.stop and 1 <= self.step and max(self.start, self.step) <= 2 ** 24):
+            raise ValueError(f"expected a cut from 0 on, at most 2 ** 24 apart, got {self}")
+
+
+@dataclass(eq=False)
+class Sliced(Operation):
+    """Some channels of some pixels, of the same codes; the step of the channels is 1."""
+
+    input: Key
+    output: Key
+    c: Cut
+    y: Cut
+    x: Cut
+
+    def reads(self) -> list[Key]:
+        return [self.input]
+
+    def writes(self) -> list[Key]:
+        return [self.output]
+
+    def check(self) -> None:
+        """ValueError for channels that do not lie together."""
+        if self.c.step != 1:
+            raise ValueError(f"expected channels that lie together, got a step of {self.c.step}")
 
 
 @dataclass(eq=False)

@@ -22,6 +22,7 @@ from .operations import (
     Pool,
     Rearranged,
     Rows,
+    Sliced,
 )
 from .segments import Segment
 from .shapes import Dims, of_four_axes, of_operand, shapes_of
@@ -161,6 +162,9 @@ class _Binder:
             tables.pool(each, image(each.input), target, each.y.pads(x.h)[0], each.x.pads(x.w)[0])
         elif isinstance(each, Rearranged):
             tables.rearranged(each, image(each.input), image(each.output))
+        elif isinstance(each, Sliced):
+            source = image(each.input, (each.c.start, self.dims[each.output].c))
+            tables.sliced(each, source, image(each.output))
         elif isinstance(each, Rows):
             weight, bias = (None if key is None else image(key) for key in (each.weight, each.bias))
             tables.rows(each, image(each.input), weight, bias, [image(key) for key in each.outputs])

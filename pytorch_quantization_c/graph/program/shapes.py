@@ -20,6 +20,7 @@ from .operations import (
     Pool,
     Rearranged,
     Rows,
+    Sliced,
     Window,
 )
 from .segments import Segment
@@ -165,6 +166,13 @@ def _rearranged(each: Rearranged, x: Dims) -> Dims:
     return Dims(x.n, x.h * each.y, x.w * each.x, x.c // block)
 
 
+def _sliced(each: Sliced, x: Dims) -> Dims:
+    c, h, w = each.c.count(x.c), each.y.count(x.h), each.x.count(x.w)
+    if min(c, h, w) < 1 or x.lead is not None:
+        raise Unsupported(f"images of {x.h} x {x.w} pixels of {x.c} channels to be cut")
+    return x._replace(h=h, w=w, c=c)
+
+
 def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
     if isinstance(each, Import):
         return dims_of(dims[each.reads()[0]].shape, each.output.matrix)
@@ -176,6 +184,8 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
         return _chain(each, dims)
     if isinstance(each, Rearranged):
         return _rearranged(each, dims[each.input])
+    if isinstance(each, Sliced):
+        return _sliced(each, dims[each.input])
     if isinstance(each, Rows):
         return _rows(each, dims)
     if isinstance(each, Flat):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .operations import CHAIN_KINDS, Average, Chain, ChainOp, Clamp, Codes, Conv, Pool, Rearranged, Rows, Window
+from .operations import CHAIN_KINDS, Average, Chain, ChainOp, Clamp, Codes, Conv, Pool, Rearranged, Rows, Sliced, Window
 from .shapes import Dims
 
 __all__ = ["Image", "Tables"]
@@ -89,6 +89,11 @@ class Tables:
     def move(self, kind: int, source: Image, target: Image) -> None:
         """An import, an export or a copy."""
         self._step(kind, source, None, [target])
+
+    def sliced(self, each: Sliced, source: Image, target: Image) -> None:
+        """A copy of some pixels: the steps stand where others have strides, the first ones where others have padding."""
+        windows = [(NO_WINDOW._replace(stride=cut.step), cut.start) for cut in (each.y, each.x)]
+        self._step(COPY, source, None, [target], windows)
 
     def rearranged(self, each: Rearranged, source: Image, target: Image) -> None:
         """Repeated pixels, or channels as pixels: the factors stand where others have strides."""

@@ -74,3 +74,22 @@ def test_other_transposed_convolutions_are_left_to_python(rng: np.random.Generat
         session, x = graph.compile(int8), normal(rng, 1, 3, 4, 4)
         assert "Python" in [row.kernel for row in session.summary()]
         assert session.run(None, {"x": x})[0].tobytes() == graph.interpret(int8, {"x": x})[0].tobytes()
+
+
+def test_slices_and_splits(rng: np.random.Generator) -> None:
+    """Every second pixel of an input and of images, as bytes and floats, joined again; channels apart."""
+    model = network("""t = Slice (x, zero, most, rows, two)  b = Slice (x, one, most, rows, two)
+                       p = Slice (t, zero, most, columns, two)  q = Slice (b, one, most, columns, two)
+                       k = Concat <axis = 1> (p, q)  c = Conv <pads = [1, 1, 1, 1]> (k, w1)  s = Sigmoid (c)
+                       u, v = Split <axis = 1> (s, parts)  d = Conv (u, w2)  y = Add (d, v)
+                       z = Slice (s, starts, ends, axes)""",
+                    "float[N,3,H,W] x", "float[N,4,P,Q] y, float[N,2,R,S] z", w1=normal(rng, 9, 6, 3, 3),
+                    w2=normal(rng, 4, 5, 1, 1), parts=np.array([5, 4]), zero=np.array([0]), one=np.array([1]),
+                    two=np.array([2]), most=np.array([2 ** 63 - 1]), rows=np.array([2]), columns=np.array([-1]),
+                    starts=np.array([3, 1]), ends=np.array([5, 9]), axes=np.array([1, 2]))
+    for height, width in ((6, 4), (8, 12)):
+        int8 = graph.quantize(model, [normal(rng, 2, 3, height, width)], methods=())
+        session, x = graph.compile(int8), normal(rng, 2, 3, height, width)
+        assert "Python" not in [row.kernel for row in session.summary()]
+        assert [each.tobytes() for each in session._program.run({"x": x}, session._outputs)] == [
+            each.tobytes() for each in graph.interpret(int8, {"x": x})]
