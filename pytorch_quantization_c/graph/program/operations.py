@@ -16,6 +16,7 @@ __all__ = ["CHAIN_KINDS", "FLOATS", "MAX_CHAIN", "MAX_OPERANDS", "MAX_OUTPUTS", 
            "Pool", "Python", "Rearranged", "Rows", "Sliced", "Window", "array_of"]
 
 F32, U8, S16 = 1, 2, 3  # as pqc_content
+TILE = 64  # bytes of a pixel that tiles multiply at a time
 MOST_TAPS = 65535  # of a window, and pixels before or after an image
 MAX_OUTPUTS = 3  # PQC_MAX_OUTPUTS
 MAX_OPERANDS, MAX_REGISTERS, MAX_CHAIN = 4, 10, 64  # as in chain.h
@@ -200,8 +201,10 @@ class Conv(Operation):
 
     @property
     def merged(self) -> bool:
-        """Whether a row of taps is multiplied as one run of bytes."""
-        return self.groups == 1 and self.x.dilation == 1 and self.x.kernel > 1 and self.weight.shape[3] % 4 != 0
+        """Whether a row of taps is multiplied as one run of bytes: if it has to be, or as it fills more of the tiles."""
+        inputs, taps = self.weight.shape[3], self.x.kernel
+        fewer = -(-taps * inputs // TILE) < taps * -(-inputs // TILE)
+        return self.groups == 1 and self.x.dilation == 1 and taps > 1 and (inputs % 4 != 0 or fewer)
 
     def reads(self) -> list[Key]:
         return [self.input, *([] if self.residual is None else [self.residual]), *self.operands]
