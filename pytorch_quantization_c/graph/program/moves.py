@@ -53,7 +53,7 @@ def is_channels_last(node: ir.Node, rank: int | None) -> bool:
 
 
 def cuts_of(node: ir.Node, rank: int | None) -> list[tuple[Cut, Cut, Cut]] | None:
-    """What each output of a Slice or a Split of images takes of channels, rows and columns; None if of anything else."""
+    """What each output of a Slice or a Split of images takes of channels, rows and columns; None if of others."""
     if rank != 4:
         return None
     if _is(node, "Split"):

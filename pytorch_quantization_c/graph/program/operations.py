@@ -201,7 +201,7 @@ class Conv(Operation):
 
     @property
     def merged(self) -> bool:
-        """Whether a row of taps is multiplied as one run of bytes: if it has to be, or as it fills more of the tiles."""
+        """Whether a row of taps is multiplied as one run of bytes: if it has to be, or to fill more of a tile."""
         inputs, taps = self.weight.shape[3], self.x.kernel
         fewer = -(-taps * inputs // TILE) < taps * -(-inputs // TILE)
         return self.groups == 1 and self.x.dilation == 1 and taps > 1 and (inputs % 4 != 0 or fewer)

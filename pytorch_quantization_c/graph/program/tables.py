@@ -91,7 +91,7 @@ class Tables:
         self._step(kind, source, None, [target])
 
     def sliced(self, each: Sliced, source: Image, target: Image) -> None:
-        """A copy of some pixels: the steps stand where others have strides, the first ones where others have padding."""
+        """A copy of some pixels: steps stand where others have strides, first ones where others have padding."""
         windows = [(NO_WINDOW._replace(stride=cut.step), cut.start) for cut in (each.y, each.x)]
         self._step(COPY, source, None, [target], windows)
 
