@@ -49,8 +49,9 @@ def unquantized(model: Any, table: dict[Any, Any]) -> list[UnquantizedLayer]:
 
 def beyond_reach(model: Any, table: dict[Any, Any]) -> Iterator[UnquantizedLayer]:
     """The layers that `replace` cannot take, each once, and why."""
+    taken = tuple(f"{name}." if name else "" for name, module in model.named_modules() if type(module) in table)
     for name, module in model.named_modules():
-        if isinstance(module, QuantizerRules):
+        if isinstance(module, QuantizerRules) or name.startswith(taken):
             continue
         for child, each in module._modules.items():
             if type(each) in table and is_seized(module, child):
@@ -85,7 +86,7 @@ def _reason(module: Any, table: dict[Any, Any]) -> str | None:
     if base is not None:
         return _derived(module, base)
     if any(each.__name__ == "MultiheadAttention" for each in cls.__mro__):
-        return "its projections are computed from bare weights by one function: write it with Linear layers"
+        return f"its projections are bare weights: {_custom(cls, 'QuantMultiheadAttention')}"
     weight = next((name for name, value in module._parameters.items()
                    if "weight" in name and value is not None and sum(size > 1 for size in value.shape) >= 2), None)
     if weight is not None and not any(each.__name__ in NO_PRODUCT for each in cls.__mro__):
@@ -104,5 +105,5 @@ def _derived(module: Any, base: Any) -> str:
     return f"it derives from {base.__name__} and may compute something else: {_custom(cls)}"
 
 
-def _custom(cls: type) -> str:
-    return f"custom_quant_modules=[({cls.__module__.rpartition('.')[2]}, {cls.__name__!r}, YourQuantizedClass)]"
+def _custom(cls: type, quantized: str = "YourQuantizedClass") -> str:
+    return f"custom_quant_modules=[({cls.__module__.rpartition('.')[2]}, {cls.__name__!r}, {quantized})]"

@@ -2,6 +2,7 @@
 from . import functional
 from .modules._utils import QuantInputMixin, QuantMixin, pop_quant_desc_in_kwargs
 from .modules.clip import Clip
+from .modules.quant_attention import QuantMultiheadAttention
 from .modules.quant_conv import (
     Conv1d,
     Conv2d,
@@ -44,11 +45,11 @@ from .modules.tensor_quantizer import TensorQuantizer
 
 __all__ = [
     "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "Clip",
-    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "LSTM", "LSTMCell",
-    "Linear", "MaxPool1d", "MaxPool2d", "MaxPool3d", "QuantAdaptiveAvgPool1d", "QuantAdaptiveAvgPool2d",
-    "QuantAdaptiveAvgPool3d", "QuantAvgPool1d", "QuantAvgPool2d", "QuantAvgPool3d", "QuantConv1d", "QuantConv2d",
-    "QuantConv3d", "QuantConvTranspose1d", "QuantConvTranspose2d", "QuantConvTranspose3d", "QuantEmbedding",
-    "QuantInputMixin", "QuantInstanceNorm1d", "QuantInstanceNorm2d", "QuantInstanceNorm3d", "QuantLSTM",
-    "QuantLSTMCell", "QuantLinear", "QuantMaxPool1d", "QuantMaxPool2d", "QuantMaxPool3d", "QuantMixin",
-    "TensorQuantizer", "functional", "pop_quant_desc_in_kwargs",
+    "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "LSTM", "LSTMCell", "Linear",
+    "MaxPool1d", "MaxPool2d", "MaxPool3d", "QuantAdaptiveAvgPool1d", "QuantAdaptiveAvgPool2d", "QuantAdaptiveAvgPool3d",
+    "QuantAvgPool1d", "QuantAvgPool2d", "QuantAvgPool3d", "QuantConv1d", "QuantConv2d", "QuantConv3d",
+    "QuantConvTranspose1d", "QuantConvTranspose2d", "QuantConvTranspose3d", "QuantEmbedding", "QuantInputMixin",
+    "QuantInstanceNorm1d", "QuantInstanceNorm2d", "QuantInstanceNorm3d", "QuantLSTM", "QuantLSTMCell", "QuantLinear",
+    "QuantMaxPool1d", "QuantMaxPool2d", "QuantMaxPool3d", "QuantMixin", "QuantMultiheadAttention", "TensorQuantizer",
+    "functional", "pop_quant_desc_in_kwargs",
 ]

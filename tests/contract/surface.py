@@ -176,7 +176,7 @@ CONSTRUCTOR = {
     "input_size": 8, "hidden_size": 3, "output_size": 3, "padding": 1, "normalized_shape": 8, "scale_factor": 2,
     "clip_value_min": -0.5, "clip_value_max": 0.75, "num_embeddings": 7, "embedding_dim": 5, "dim": 1,
     "unflattened_size": (2, 2), "value": 0.25, "num_groups": 2,
-    "num_channels": 4,
+    "num_channels": 4, "embed_dim": 8, "num_heads": 2,
 }
 
 
@@ -204,6 +204,9 @@ def layer_case(path: str, layer: type) -> Case:
     }
     module = layer(**{**needed, **LAYERS.get(path.rsplit(".", 1)[-1], {})})
     module.eval()
+    if path.endswith("MultiheadAttention"):
+        given = {name: floats(5, 2, 8) for name in ("query", "key", "value")}
+        return Case(path, lambda query, key, value: module(query, key, value), given)
     if path.endswith("Embedding"):
         return Case(path, lambda: module(np.array([[1, 6]])), {})
     if "target" in inspect.signature(layer.forward).parameters:
