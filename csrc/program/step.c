@@ -41,6 +41,10 @@ const char *pqc_step_prepare(pqc_step *step)
         return pqc_chain_step_prepare(step);
     if (step->kind == PQC_STEP_SOFTMAX || step->kind == PQC_STEP_LAYER_NORM)
         return pqc_rows_step_prepare(step);
+    if (step->kind == PQC_STEP_STRIDED)
+        return pqc_strided_step_prepare(step);
+    if (step->kind == PQC_STEP_MATMUL)
+        return pqc_matmul_step_prepare(step);
     if (step->kind >= PQC_STEP_AVERAGE && step->kind <= PQC_STEP_MEAN)
         return pqc_average_step_prepare(step);
     if (step->outputs != 1 || step->residual.codes.content != PQC_NOTHING)
@@ -92,6 +96,12 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
     case PQC_STEP_RESIZE:
     case PQC_STEP_SHUFFLE:
         pqc_rearrange_step_run(step, buffers);
+        return 0;
+    case PQC_STEP_STRIDED:
+        pqc_strided_step_run(step, buffers);
+        return 0;
+    case PQC_STEP_MATMUL:
+        pqc_matmul_step_run(step, buffers);
         return 0;
     case PQC_STEP_EXPORT:
         pqc_export_step_run(step, buffers);

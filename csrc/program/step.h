@@ -21,8 +21,12 @@ typedef enum {
     PQC_STEP_MEAN,           /* averages of whole images */
     PQC_STEP_RESIZE, /* each pixel y.stride times and x.stride times, of the same codes or floats */
     PQC_STEP_SHUFFLE, /* a pixel's channels as those of y.stride x x.stride pixels */
+    PQC_STEP_STRIDED, /* floats in another order: `layout` has sizes, strides of the input, strides of the output */
+    PQC_STEP_MATMUL, /* products of input and residual, matrices of floats; `layout`: see layout_step.c */
     PQC_STEPS
 } pqc_step_kind;
+
+enum { PQC_LAYOUT_AXES = 6, PQC_LAYOUT = 3 * PQC_LAYOUT_AXES };
 
 enum { PQC_MAX_ROW = 4096 }; /* floats of a row of which only codes are stored */
 
@@ -66,9 +70,10 @@ typedef struct {
     pqc_image more[PQC_MAX_OPERANDS - 2];
     const pqc_chain_op *chain;
     ptrdiff_t chain_length;
-    double epsilon;    /* of layer normalisation */
-    unsigned known;    /* of convolutions: pqc_finish_known; filled by pqc_step_prepare */
-    pqc_tiling tiling; /* of convolutions; filled by pqc_step_prepare, as is: */
+    int64_t layout[PQC_LAYOUT]; /* of what is found by strides */
+    double epsilon;             /* of layer normalisation */
+    unsigned known;             /* of convolutions: pqc_finish_known; filled by pqc_step_prepare */
+    pqc_tiling tiling;          /* of convolutions; filled by pqc_step_prepare, as is: */
     int32_t *offset; /* of convolutions but depthwise ones: of each kr group, then of their runs */
 } pqc_step;
 
@@ -115,6 +120,10 @@ const char *pqc_rows_step_prepare(const pqc_step *step);
 unsigned pqc_rows_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_average_step_prepare(const pqc_step *step);
 unsigned pqc_average_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_strided_step_prepare(const pqc_step *step);
+void pqc_strided_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_matmul_step_prepare(const pqc_step *step);
+void pqc_matmul_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_chain_step_prepare(const pqc_step *step);
 unsigned pqc_chain_step_run(const pqc_step *step, char *const *buffers);
 void pqc_export_step_run(const pqc_step *step, char *const *buffers);

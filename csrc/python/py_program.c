@@ -9,7 +9,7 @@
 
 enum {
     IMAGE_FIELDS = 15,
-    STEP_FIELDS = 22,
+    STEP_FIELDS = 22 + PQC_LAYOUT,
     CHAIN_FIELDS = 4,
     TABLES = 7,
     MAX_BUFFERS = 1 << 16,
@@ -232,6 +232,10 @@ static int get_step(plan *p, const description *d, ptrdiff_t number)
                     .second_low = clamps[2],
                     .second_high = clamps[3]};
     memcpy(&s->epsilon, f + 7, sizeof s->epsilon);
+    memcpy(s->layout, f + 22, sizeof s->layout);
+    for (int i = 0; i < PQC_LAYOUT && f[0] != PQC_STEP_STRIDED && f[0] != PQC_STEP_MATMUL; i++)
+        if (s->layout[i] != 0)
+            return refuse("a layout that is not used", number);
     if (take_image(p, d, f[1], number, &s->input) < 0 ||
         (f[2] != NONE && take_image(p, d, f[2], number, &s->residual) < 0))
         return -1;

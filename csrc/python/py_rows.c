@@ -1,7 +1,8 @@
-/* Functions of rows: softmax and layer normalisation of float32. */
+/* Softmax and layer normalisation of rows, products of matrices: of float32. */
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
+#include "matmul.h"
 #include "rows.h"
 
 /* float32 with at least one axis. */
@@ -96,8 +97,49 @@ static PyObject *layer_norm(PyObject *self, PyObject *const *args, Py_ssize_t co
     return (PyObject *)y;
 }
 
+PyDoc_STRVAR(
+    matmul_doc,
+    "matmul(a, b, /)\n--\n\nProducts of as many pairs of matrices of float32, (batch, m, k) and "
+    "(batch, k, n); each sum begins at 0 and goes on by fused multiply-adds.");
+
+static PyObject *matmul(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    PyArrayObject *a = NULL, *b = NULL, *y = NULL;
+    (void)self;
+    if (pqc_check_count("matmul", count, 2, 2) < 0)
+        return NULL;
+    if (!(a = pqc_plain_array(args[0], "a", NPY_FLOAT, 3)) ||
+        !(b = pqc_plain_array(args[1], "b", NPY_FLOAT, 3)))
+        goto done;
+    npy_intp batch = PyArray_DIM(a, 0), m = PyArray_DIM(a, 1), k = PyArray_DIM(a, 2);
+    npy_intp n = PyArray_DIM(b, 2), dims[] = {batch, m, n};
+    if (PyArray_DIM(b, 0) != batch || PyArray_DIM(b, 1) != k) {
+        pqc_refuse(PyExc_ValueError, (PyObject *)b, "Expected `b` of shape (%zd, %zd, n)", batch,
+                   k);
+        goto done;
+    }
+    y = (PyArrayObject *)PyArray_SimpleNew(3, dims, NPY_FLOAT);
+    if (y && PyArray_SIZE(y)) {
+        pqc_matmul p = {.batch = {1, batch},
+                        .m = m,
+                        .n = n,
+                        .k = k,
+                        .a = {{0, m * k}, k, 1},
+                        .b = {{0, k * n}, n, 1},
+                        .y = {{0, m * n}, n, 1}};
+        PyThreadState *state = pqc_release_gil(PyArray_SIZE(a) + PyArray_SIZE(b));
+        pqc_matmul_f32(&p, PyArray_DATA(a), PyArray_DATA(b), PyArray_DATA(y));
+        pqc_acquire_gil(state);
+    }
+done:
+    Py_XDECREF(a);
+    Py_XDECREF(b);
+    return (PyObject *)y;
+}
+
 PyMethodDef pqc_rows_methods[] = {
     {"layer_norm", (PyCFunction)(void (*)(void))layer_norm, METH_FASTCALL, layer_norm_doc},
+    {"matmul", (PyCFunction)(void (*)(void))matmul, METH_FASTCALL, matmul_doc},
     {"softmax", softmax, METH_O, softmax_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -55,6 +55,8 @@ static void use_scalar(pqc_kernels *t)
     t->chain_f32 = pqc_chain_f32_scalar;
     t->sum_f32 = pqc_sum_f32_scalar;
     t->softmax_f32 = pqc_softmax_f32_scalar;
+    t->gemm_f32 = pqc_gemm_f32_scalar;
+    t->transpose_f32 = pqc_transpose_f32_scalar;
     t->layer_norm_f32 = pqc_layer_norm_f32_scalar;
     t->lstm_f32 = pqc_lstm_f32_scalar;
     t->gru_f32 = pqc_gru_f32_scalar;
@@ -115,6 +117,8 @@ static void use_avx2(pqc_kernels *t)
     t->chain_f32 = pqc_chain_f32_avx2;
     t->sum_f32 = pqc_sum_f32_avx2;
     t->softmax_f32 = pqc_softmax_f32_avx2;
+    t->gemm_f32 = pqc_gemm_f32_avx2;
+    t->transpose_f32 = pqc_transpose_f32_avx2;
     t->layer_norm_f32 = pqc_layer_norm_f32_avx2;
     t->lstm_f32 = pqc_lstm_f32_avx2;
     t->gru_f32 = pqc_gru_f32_avx2;
@@ -170,6 +174,7 @@ static void use_avx512(pqc_kernels *t)
     t->chain_f32 = pqc_chain_f32_avx512;
     t->sum_f32 = pqc_sum_f32_avx512;
     t->softmax_f32 = pqc_softmax_f32_avx512;
+    t->gemm_f32 = pqc_gemm_f32_avx512;
     t->layer_norm_f32 = pqc_layer_norm_f32_avx512;
     t->lstm_f32 = pqc_lstm_f32_avx512;
     t->gru_f32 = pqc_gru_f32_avx512;
@@ -234,6 +239,7 @@ static void use_neon(pqc_kernels *t)
     t->dwconv_nhwc = pqc_dwconv_nhwc_neon;
     t->maxpool_nhwc = pqc_maxpool_nhwc_neon;
     t->chain_f32 = pqc_chain_f32_neon;
+    t->gemm_f32 = pqc_gemm_f32_neon;
 }
 
 static void use_dotprod(pqc_kernels *t)

@@ -20,6 +20,7 @@
 #include "rows_f32/rows_f32.h"
 #include "fake_quant_half/fake_quant_half.h"
 #include "fingerprint/fingerprint.h"
+#include "gemm_f32/gemm_f32.h"
 #include "gemm_s8u4/gemm_s8u4.h"
 #include "igemm_nhwc/igemm_nhwc.h"
 #include "igemm_u8s8/igemm_u8s8.h"
@@ -33,6 +34,7 @@
 #include "product_f32/product_f32.h"
 #include "ste/ste.h"
 #include "sum_f32/sum_f32.h"
+#include "transpose_f32/transpose_f32.h"
 #include "winograd/winograd.h"
 
 typedef struct {
@@ -69,6 +71,8 @@ typedef struct {
     pqc_finish_nhwc_fn *finish_nhwc;
     pqc_chain_f32_fn *chain_f32;
     pqc_sum_f32_fn *sum_f32;
+    pqc_gemm_f32_fn *gemm_f32;
+    pqc_transpose_f32_fn *transpose_f32;
     pqc_softmax_f32_fn *softmax_f32;
     pqc_layer_norm_f32_fn *layer_norm_f32;
     pqc_lstm_f32_fn *lstm_f32;

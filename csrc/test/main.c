@@ -37,6 +37,7 @@ static const test per_isa[] = {
     {"rows_f32", test_rows_f32},
     {"product_f32", test_product_f32},
     {"cell_f32", test_cell_f32},
+    {"gemm_f32", test_gemm_f32},
     {"winograd", test_winograd},
     {"amx_gemm", test_amx_gemm},
     {"conv_amx", test_conv_amx},

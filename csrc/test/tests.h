@@ -25,6 +25,7 @@ void test_codes_f32(void);
 void test_rows_f32(void);
 void test_product_f32(void);
 void test_cell_f32(void);
+void test_gemm_f32(void);
 void test_winograd(void);
 void test_amx_gemm(void);
 void test_conv_amx(void);

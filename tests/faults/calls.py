@@ -73,6 +73,7 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "encode": [(x * 0, 4, 3), ([0.5, 2.0], 2, 1)],
         "decode": [(np.zeros((4, 6), np.uint8), np.arange(256, dtype=F32), np.ones((4, 2), F32), 4)],
         "shifted_quant": [(x, 2.0, 3.0, 255, True), (h, rows, rows, 15, False), (d, F64(1), rows, 255, True)],
+        "matmul": [(image[0, :, 0].copy(), image[0, :, 0].swapaxes(1, 2).copy())],
         "softmax": [(x,), (strided,)], "layer_norm": [(x, None, None, 1e-5), (strided, rows, rows, 0.0)],
         "erf": [(x,), (d,), (strided,)], "sigmoid": [(x,), (d,)], "tanh": [(x,), (strided,)],
         "fake_affine": [(x, -1.0, 2.0, 8), (h, rows, 4 + rows, 8), (d, F64(-1), 4 + rows, 4)],
@@ -131,6 +132,7 @@ def program_tables(side: int) -> tuple[Any, ...]:
     clamps = np.tile(np.array([-np.inf, np.inf], F32), (4, 2))
     chains, numbers = np.array([[18, 0, 0, 4], [8, 4, 0, 5]], np.int64), np.array([0, -1], F32)
     buffers = [sums[3] + side * side * 32, side * side * 16, side * side * 32]
+    steps = [[*step, -1, *[0] * 18] for step in steps]  # no codes between, no layouts
     return (np.array([arrays[0], image, sums, arrays[1]], np.int64), ranges, np.array(steps, np.int64), clamps,
             np.array(buffers, np.int64), chains, numbers)
 

@@ -1,18 +1,32 @@
 """Operators along axes: products of matrices, reductions, softmax."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ... import _C
 from ...float_nn import functional as F
+from ..notes import NUMPY
 from .table import Array, Function, NodeLike, attribute, operator
 
 
 @operator("MatMul")
 def _matmul(node: NodeLike, opset: int) -> Function:
-    return np.matmul
+    return np.matmul if NUMPY in node.metadata_props else _product
+
+
+def _product(a: Array, b: Array) -> Array:
+    """np.matmul, of float32 with sums in one order, so that a program's bits depend on no batch and no thread."""
+    if a.dtype != np.float32 or b.dtype != np.float32 or min(a.ndim, b.ndim) < 2 or a.shape[-1] != b.shape[-2]:
+        return np.asarray(np.matmul(a, b))
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = (np.ascontiguousarray(np.broadcast_to(each, lead + each.shape[-2:])) for each in (a, b))
+    rows, inner, columns = *a.shape[-2:], b.shape[-1]
+    count = math.prod(lead)
+    return _C.matmul(a.reshape(count, rows, inner), b.reshape(count, inner, columns)).reshape(*lead, rows, columns)
 
 
 @operator("Gemm")

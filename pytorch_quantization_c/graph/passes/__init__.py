@@ -4,6 +4,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass, RemoveUnusedNodesPass
 
+from ..notes import NUMPY
 from .affine import fold_affine
 from .cleanup import remove_no_ops
 from .constants import fold_constants
@@ -14,6 +15,9 @@ __all__ = ["prepare"]
 
 def prepare(model: ir.Model) -> None:
     """Folds constants, BatchNorm and affine steps, removes what does nothing and recognises activations; in place."""
+    for node in model.graph:
+        if node.op_type == "MatMul":
+            node.metadata_props.pop(NUMPY, None)  # its sums may have another order now
     fold_constants(model)
     remove_no_ops(model)
     CommonSubexpressionEliminationPass()(model)

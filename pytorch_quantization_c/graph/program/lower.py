@@ -5,6 +5,7 @@ every form that is wanted of it, in one pass; what nobody wants is left out.
 """
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,14 +46,17 @@ from .operations import (
 )
 from .pooling import average_of, pixels_first, row_of
 from .row_functions import row_function
+from .strided_lowering import lower_strided
 from .tails import tails_of
 
-__all__ = ["lower"]
+__all__ = ["Lowering", "lower"]
 
 MAX_CODES = 2  # forms that a layer stores beside floats
 
 
-class _Lowering:
+class Lowering:
+    """A graph on its way to a program."""
+
     def __init__(self, interpreter: Interpreter) -> None:
         self.plan = interpreter.plan
         self.graph = interpreter.model.graph
@@ -68,6 +72,10 @@ class _Lowering:
         followed = {tail.layer for tail in self.tails.values()}
         self.fused = {step: each for step, each in self.fused.items() if each not in followed}
         self.more_constants: dict[int, Any] = {}
+        self.makers = {value: step for step in self.plan.steps for value in step.outputs if value is not None}
+        self.readers = Counter(value for step in self.plan.steps for value in step.reads if value is not None)
+        self.readers.update(self.graph.outputs)
+        self.rounded: dict[ir.Value, Codes] = {}  # values whose only reader makes nothing but codes of them
 
     # Demands
 
@@ -221,7 +229,7 @@ class _Lowering:
     def lower_step(self, step: Any) -> None:
         forms = [key for value in step.outputs if value is not None for key in self.forms(value)]
         if (not forms or self.lower_move(step, forms) or self.lower_quantizer(step) or self.lower_rows(step)
-                or self.lower_average(step) or self.lower_flatten(step, forms)):
+                or self.lower_average(step) or self.lower_flatten(step, forms) or lower_strided(self, step)):
             return
         self.import_forms([value for value in step.outputs if value is not None])
         operands = [None if value is None else self.want(value).value for value in step.reads]
@@ -354,4 +362,4 @@ class _Lowering:
 
 def lower(interpreter: Interpreter) -> Lowered:
     """The program of a graph that the interpreter has made ready."""
-    return _Lowering(interpreter).run()
+    return Lowering(interpreter).run()

@@ -1,6 +1,7 @@
 """A segment bound to the shapes of its inputs: an arena, and tables for C."""
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from .operations import (
 )
 from .segments import Segment
 from .shapes import Dims, of_four_axes, of_operand, shapes_of
+from .strided import Moved, Product, moves, product_layout
 from .tables import Image, Tables
 
 __all__ = ["Border", "Plan", "bind"]
@@ -79,6 +81,11 @@ class _Binder:
                 if key in outside:
                     continue
                 end = last.get(key, number)
+                shared = blocks.get(each.inputs[0]) if isinstance(each, Moved) and each.is_view else None
+                if shared is not None:
+                    shared.last = max(shared.last, end)
+                    blocks[key] = shared
+                    continue
                 taken = self._in_place(each, key, number, last, blocks)
                 if taken is not None:
                     taken.last = end
@@ -143,6 +150,19 @@ class _Binder:
         dims = of_operand(self.dims[key], self.dims[each.outputs[0]])
         return image._replace(nchw=False, dims=dims, pixel=dims.c * image.codes.size)
 
+    def _row(self, key: Key, start: int = 0) -> Image:
+        """An array's floats one behind the other, from one on."""
+        image, count = self.image(key), math.prod(self.dims[key].shape)
+        return image._replace(nchw=False, offset=image.offset + 4 * start, dims=Dims(1, 1, 1, count - start),
+                              pixel=4 * (count - start))
+
+    def _add_moved(self, tables: Tables, each: Moved) -> None:
+        if each.is_view and self.blocks.get(each.output, 0) is self.blocks.get(each.inputs[0]):
+            return
+        for copy in moves(each, [self.dims[key].shape for key in each.inputs]):
+            tables.strided(self._row(each.inputs[copy.source], copy.start), self._row(each.output, copy.target),
+                           copy.numbers())
+
     def add(self, tables: Tables, each: Operation) -> None:
         image = self.image
         if isinstance(each, Import):
@@ -175,6 +195,11 @@ class _Binder:
         elif isinstance(each, Flat):
             dims, target = self.dims[each.input], image(each.output)
             tables.move(4, image(each.input), target._replace(dims=dims, pixel=dims.c * target.codes.size))
+        elif isinstance(each, Moved):
+            self._add_moved(tables, each)
+        elif isinstance(each, Product):
+            layout, _ = product_layout(each, [self.dims[key].shape for key in each.inputs])
+            tables.product(self._row(each.inputs[0]), self._row(each.inputs[1]), self._row(each.output), layout)
         elif isinstance(each, Chain):
             images = self._chain_images(each)
             tables.chain(each, images[:len(each.operands)], images[len(each.operands):])

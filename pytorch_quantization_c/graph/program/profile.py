@@ -13,6 +13,7 @@ from .operations import Average, Concat, Conv, Export, Flat, Import, Operation, 
 from .run import Program
 from .segments import Segment
 from .shapes import Unsupported
+from .strided import Moved
 
 __all__ = ["Profile", "Row", "Summary", "profiled", "summary_of"]
 
@@ -102,6 +103,8 @@ class Profile(Summary):
 def _kernel(each: Operation) -> str:
     if isinstance(each, Conv):
         return "linear" if each.input.matrix else "depthwise" if each.depthwise else "convolution"
+    if isinstance(each, Moved):
+        return each.kind
     return KERNELS.get(type(each), type(each).__name__.lower())
 
 

@@ -24,6 +24,7 @@ from .operations import (
     Window,
 )
 from .segments import Segment
+from .strided import Moved, Product
 
 __all__ = ["Dims", "Unsupported", "dims_of", "of_four_axes", "of_operand", "shapes_of"]
 
@@ -173,7 +174,17 @@ def _sliced(each: Sliced, x: Dims) -> Dims:
     return x._replace(h=h, w=w, c=c)
 
 
+def _strided(each: Moved | Product, dims: dict[Key, Dims]) -> Dims:
+    shapes = [dims[key].shape for key in each.inputs]
+    try:
+        return dims_of(each.shape(shapes), matrix=True)
+    except (ValueError, IndexError) as error:
+        raise Unsupported(str(error)) from None
+
+
 def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
+    if isinstance(each, Moved | Product):
+        return _strided(each, dims)
     if isinstance(each, Import):
         return dims_of(dims[each.reads()[0]].shape, each.output.matrix)
     if isinstance(each, Conv):

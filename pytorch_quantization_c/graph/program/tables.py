@@ -3,8 +3,9 @@
 Images: content, is an array, buffer, offset, n, h, w, c, top, bottom, left, right, bytes of a pixel, zero, refuses
 negative numbers; beside it mul, div, lo, hi. Steps: kind, input, residual or -1, number of outputs, three outputs, and
 for y and x stride, dilation, padding before, kernel; the number of weights or -1, whether HardSwish follows, two more
-operands or -1, where a chain's operations begin and how many there are, and an image whose codes results go through
-before the residual is added or -1; beside it the bounds of two clamps.
+operands or -1, where a chain's operations begin and how many there are, an image whose codes results go through
+before the residual is added or -1, and for what is found by strides its layout (see csrc/program/step.h); beside it the
+bounds of two clamps.
 Of layer normalisation the stride along y is the bits of epsilon.
 Operations of chains: kind, a, b, to; beside them the numbers.
 """
@@ -22,8 +23,9 @@ from .shapes import Dims
 __all__ = ["Image", "Tables"]
 
 (IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN, RESIZE,
- SHUFFLE) = range(13)  # pqc_step_kind
+ SHUFFLE, STRIDED, MATMUL) = range(15)  # pqc_step_kind
 NONE = -1
+LAYOUT = 18  # PQC_LAYOUT
 NO_WINDOW = Window(1)
 KINDS = {kind: number for number, kind in enumerate(CHAIN_KINDS)}
 
@@ -73,13 +75,15 @@ class Tables:
     def _step(self, kind: int, source: Image, residual: Image | None, outputs: Sequence[Image],
               windows: Sequence[tuple[Window, int]] = ((NO_WINDOW, 0), (NO_WINDOW, 0)),
               clamps: Sequence[Clamp] = (Clamp(), Clamp()), weights: int = NONE, hard_swish: bool = False,
-              more: Sequence[Image] = (), chain: int = 0, between: Image | None = None) -> None:
+              more: Sequence[Image] = (), chain: int = 0, between: Image | None = None,
+              layout: Sequence[int] = ()) -> None:
         numbers = [self._image(image) for image in outputs]
         sizes = [number for w, before in windows for number in (w.stride, w.dilation, before, w.kernel)]
         self.steps.append([kind, self._image(source), NONE if residual is None else self._image(residual),
                            len(numbers), *(numbers + [NONE] * 2)[:3], *sizes, weights, int(hard_swish),
                            *([self._image(image) for image in more] + [NONE] * 2)[:2], len(self.chains) - chain, chain,
-                           NONE if between is None else self._image(between)])
+                           NONE if between is None else self._image(between),
+                           *layout, *[0] * (LAYOUT - len(layout))])
         self.clamps.append([bound for clamp in clamps for bound in clamp])
 
     def _operations(self, operations: Sequence[ChainOp]) -> None:
@@ -130,6 +134,14 @@ class Tables:
         bits = int(np.float64(each.epsilon).view(np.int64))
         self._step(SOFTMAX if each.kind == "softmax" else LAYER_NORM, source, weight, outputs,
                    ((NO_WINDOW._replace(stride=bits), 0), (NO_WINDOW, 0)), more=[] if bias is None else [bias])
+
+    def strided(self, source: Image, target: Image, layout: Sequence[int]) -> None:
+        """Floats in another order."""
+        self._step(STRIDED, source, None, [target], layout=layout)
+
+    def product(self, a: Image, b: Image, target: Image, layout: Sequence[int]) -> None:
+        """Products of matrices of floats."""
+        self._step(MATMUL, a, b, [target], layout=layout)
 
     def operations(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Those of all chains, and their numbers."""

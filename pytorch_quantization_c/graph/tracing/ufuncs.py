@@ -25,7 +25,7 @@ OPERATORS: dict[str, str] = {
     "sinh": "Sinh", "sqrt": "Sqrt", "subtract": "Sub", "tan": "Tan", "tanh": "Tanh",
     "bitwise_and": "BitwiseAnd", "bitwise_or": "BitwiseOr", "bitwise_xor": "BitwiseXor", "invert": "BitwiseNot",
 }
-OWN = {"Tanh"}  # operators that a graph computes by functions of the library unless NumPy's was traced
+OWN = {"MatMul", "Tanh"}  # operators that a graph computes by functions of the library unless NumPy's was traced
 LOGICAL = {"BitwiseAnd": "And", "BitwiseOr": "Or", "BitwiseXor": "Xor", "BitwiseNot": "Not", "Add": "Or",
            "Mul": "And", "Max": "Or", "Min": "And"}  # of booleans
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}

@@ -1,0 +1,108 @@
+"""Which nodes put the elements of floats into another order, or multiply matrices of two activations."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from ..interpreter.table import attribute, constant
+from ..notes import NUMPY
+from .chains import is_float
+from .natures import rank_of
+from .strided import AXES
+
+__all__ = ["is_product", "moved_of", "transposed"]
+
+Numbers = tuple[str, list[int]]
+
+
+def _standard(node: ir.Node) -> bool:
+    return node.domain in ("", "ai.onnx") and NUMPY not in node.metadata_props
+
+
+def _integers(node: ir.Node, number: int, name: str = "") -> list[int] | None:
+    """A constant input, or an attribute of older opsets; None if it is neither."""
+    found: Any = attribute(node, name) if name else None
+    if number < len(node.inputs) and node.inputs[number] is not None:
+        found = constant(node, number)
+    return None if found is None else [int(each) for each in np.asarray(found).reshape(-1)]
+
+
+def transposed(node: ir.Node | None) -> list[int] | None:
+    """The axes of a Transpose of floats."""
+    rank = None if node is None else rank_of(node.inputs[0])
+    if node is None or rank is None or node.op_type != "Transpose" or not _standard(node) or not is_float(
+            node.inputs[0]):
+        return None
+    order = attribute(node, "perm")
+    return list(range(rank))[::-1] if order is None else [int(axis) for axis in order]
+
+
+def _reshape(node: ir.Node) -> Numbers | None:
+    shape = _integers(node, 1)
+    return None if shape is None else ("reshape", [int(attribute(node, "allowzero", 0)), *shape])
+
+
+def _axes(node: ir.Node) -> list[int] | None:
+    given = len(node.inputs) > 1 and node.inputs[1] is not None
+    found = _integers(node, 1, "axes")
+    return [] if found is None and not given else found
+
+
+def _slice(node: ir.Node) -> Numbers | None:
+    rank = rank_of(node.inputs[0]) or 0
+    starts, ends = _integers(node, 1, "starts"), _integers(node, 2, "ends")
+    if starts is None or ends is None:
+        return None
+    axes, steps = _integers(node, 3, "axes"), _integers(node, 4)
+    if any(axis is None and number < len(node.inputs) and node.inputs[number] is not None
+           for number, axis in ((3, axes), (4, steps))):
+        return None
+    axes, steps = axes or list(range(len(starts))), steps or [1] * len(starts)
+    if min(steps, default=1) < 1 or len({axis % rank for axis in axes}) != len(axes):
+        return None
+    limit = 2 ** 31 - 1
+    return "slice", [number for axis, start, end, step in zip(axes, starts, ends, steps, strict=True)
+                     for number in (axis % rank, *(min(max(place, -limit), limit) for place in (start, end)), step)]
+
+
+def _expand(node: ir.Node) -> Numbers | None:
+    shape = _integers(node, 1)
+    return None if shape is None else ("expand", shape)
+
+
+def _kind(node: ir.Node) -> Numbers | None:
+    op = node.op_type
+    if op == "Reshape":
+        return _reshape(node)
+    if op == "Flatten":
+        return "flatten", [int(attribute(node, "axis", 1))]
+    if op in ("Squeeze", "Unsqueeze"):
+        axes = _axes(node)
+        return None if axes is None else (op.lower(), axes)
+    if op == "Slice":
+        return _slice(node)
+    if op == "Expand":
+        return _expand(node)
+    if op == "Concat":
+        return "concat", [int(attribute(node, "axis", 1))]
+    order = transposed(node)
+    return None if order is None else ("transpose", order)
+
+
+def moved_of(node: ir.Node, reads: Sequence[ir.Value | None]) -> Numbers | None:
+    """The kind and numbers of `strided.Moved`, and as many inputs as it reads; None if a node is nothing of that."""
+    values = [reads[0]] if node.op_type != "Concat" and reads else list(reads)
+    if not _standard(node) or not values or len(node.outputs) != 1 or not all(map(is_float, values)):
+        return None
+    if not is_float(node.outputs[0]) or max(rank_of(each) or 9 for each in (*values, *node.outputs)) > AXES:
+        return None
+    return _kind(node)
+
+
+def is_product(node: ir.Node) -> bool:
+    """Whether a node multiplies matrices of floats that `_C.matmul` multiplies in the interpreter as well."""
+    return (node.op_type == "MatMul" and _standard(node) and all(map(is_float, (*node.inputs, *node.outputs)))
+            and all(2 <= (rank_of(each) or 0) <= 4 for each in node.inputs))

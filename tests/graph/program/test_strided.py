@@ -1,0 +1,179 @@
+"""Arrays in another order, and products of two: against NumPy and onnxruntime, with the interpreter's bits."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from pytorch_quantization_c import _C, graph, isa, threads
+from pytorch_quantization_c.graph.interpreter.exact import fma
+
+from ..networks import network, normal
+
+LARGEST_DIFFERENCE = 2e-6  # from onnxruntime's float, of an encoder's block whose outputs are about 1
+I64 = np.int64
+MOVES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "transpose": ("b = Transpose <perm = [0, 2, 1, 3]> (a)", lambda x: x.transpose(0, 2, 1, 3)),
+    "reversed": ("b = Transpose (a)", lambda x: x.transpose()),
+    "last to first": ("b = Transpose <perm = [3, 0, 1, 2]> (a)", lambda x: x.transpose(3, 0, 1, 2)),
+    "images": ("b = Transpose <perm = [0, 3, 1, 2]> (a)", lambda x: x.transpose(0, 3, 1, 2)),
+    "views": ("c = Reshape (a, three)  d = Unsqueeze (c, axes)  e = Squeeze (d)  b = Flatten <axis = 2> (e)",
+              lambda x: np.squeeze(x.reshape(-1, x.shape[1], 20)).reshape(x.shape[0] * x.shape[1], -1)),
+    "slices": ("b = Slice (a, starts, ends, two, steps)", lambda x: x[:, 1:-1:2, :, -3:]),
+    "expand": ("c = Slice (a, zero, one, last)  b = Expand (c, wide)",
+               lambda x: np.broadcast_to(x[..., :1], (*x.shape[:3], 6))),
+    "concat": ("c = Neg (a)  b = Concat <axis = -1> (a, c, a)", lambda x: np.concatenate([x, -x, x], -1)),
+    "concat rows": ("c = Neg (a)  b = Concat <axis = 1> (a, c)", lambda x: np.concatenate([x, -x], 1)),
+}
+CONSTANTS: dict[str, Any] = {
+    "three": np.array([0, 0, 20], I64), "axes": np.array([0, -1], I64), "starts": np.array([1, -3], I64),
+    "ends": np.array([-1, 99], I64), "two": np.array([1, -1], I64), "steps": np.array([2, 1], I64),
+    "zero": np.array([0], I64), "one": np.array([1], I64), "last": np.array([-1], I64), "wide": np.array([6], I64)}
+
+
+def of_rank(rank: int) -> str:
+    return f"float[{','.join('PQRST'[:rank])}] y"
+
+
+def assert_same_bits(model: ir.Model, x: Any, python: int = 0) -> list[Any]:
+    """Compiled, the model has the bits of the interpreter on every instruction set and number of threads."""
+    session, before = graph.compile(model), threads.get_num_threads()
+    assert [row.kernel for row in session.summary()].count("Python") == python
+    expected = [each.tobytes() for each in graph.interpret(model, {"x": x})]
+    try:
+        for each in isa.available():
+            for count in (1, 3):
+                threads.set_num_threads(count)
+                with isa.only("scalar", each):
+                    found = session._program.run({"x": x}, session._outputs)
+                assert [array.tobytes() for array in found] == expected
+    finally:
+        threads.set_num_threads(before)
+    return graph.interpret(model, {"x": x})
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_orders_and_shapes(rng: np.random.Generator, name: str) -> None:
+    body, wanted = MOVES[name]
+    x = normal(rng, 2, 7, 4, 5)
+    model = network(f"a = Sigmoid (x)  {body}  y = Mul (b, b)", "float[2,7,4,5] x", of_rank(wanted(x).ndim),
+                    **{key: each for key, each in CONSTANTS.items() if key in body})
+    found, = assert_same_bits(model, x)
+    np.testing.assert_allclose(found, wanted(1 / (1 + np.exp(-x))) ** 2, rtol=1e-5)
+
+
+def test_views_of_inputs_and_outputs_are_copies(rng: np.random.Generator) -> None:
+    model = network("a = Reshape (x, flat)  b = Neg (a)  y = Reshape (b, shape)  z = Reshape (y, flat)",
+                    "float[3,4] x", "float[4,3] y, float[12] z", flat=np.array([-1], I64), shape=np.array([4, 3], I64))
+    x = normal(rng, 3, 4)
+    y, z = graph.compile(model).run(None, {"x": x})
+    assert not np.shares_memory(y, z) and not np.shares_memory(y, x)
+    np.testing.assert_array_equal(y, -x.reshape(4, 3))
+    np.testing.assert_array_equal(z, -x.ravel())
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 7), (3, 25, 33, 32), (1, 13, 300, 65), (4, 64, 0, 3)])
+def test_sums_are_fused_multiply_adds_in_order(rng: np.random.Generator, shape: tuple[int, ...]) -> None:
+    batch, m, k, n = shape
+    a, b = normal(rng, batch, m, k), normal(rng, batch, k, n)
+    wanted = np.zeros((batch, m, n), np.float32)
+    for number in range(k):
+        wanted = fma(a[:, :, number:number + 1], b[:, number:number + 1], wanted)
+    for each in isa.available():
+        with isa.only("scalar", each):
+            assert _C.matmul(a, b).tobytes() == wanted.tobytes()
+    np.testing.assert_allclose(wanted, a.astype(float) @ b.astype(float), atol=1e-6 * max(k, 1))
+
+
+def test_products_that_cannot_be(rng: np.random.Generator) -> None:
+    a = normal(rng, 2, 3, 4)
+    for b in (a, a[:1].swapaxes(1, 2).copy()):
+        with pytest.raises(ValueError, match="Expected `b` of shape"):
+            _C.matmul(a, b)
+    for b in (a[0], a.astype(np.float64), a.swapaxes(1, 2), [1.0]):
+        with pytest.raises(TypeError, match="`b`"):
+            _C.matmul(a, b)
+
+
+@pytest.mark.parametrize("a, b", [((4, 6, 5), (4, 5, 3)), ((2, 4, 6, 5), (5, 3)), ((6, 5), (2, 4, 5, 3)),
+                                  ((2, 1, 6, 5), (1, 4, 5, 3)), ((1, 6, 5), (3, 5, 1))], ids=str)
+def test_products_broadcast(rng: np.random.Generator, a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    sizes = math.prod(a), math.prod(b)
+    model = network("p = Slice (x, zero, at)  q = Slice (x, at, end)  a = Reshape (p, left)  b = Reshape (q, right)  "
+                    "y = MatMul (a, b)", f"float[{sum(sizes)}] x", of_rank(max(len(a), len(b))),
+                    zero=np.array([0], I64), at=np.array([sizes[0]], I64), end=np.array([sum(sizes)], I64),
+                    left=np.array(a, I64), right=np.array(b, I64))
+    x = normal(rng, sum(sizes))
+    found, = assert_same_bits(model, x)
+    np.testing.assert_allclose(found, np.matmul(x[:sizes[0]].reshape(a), x[sizes[0]:].reshape(b)), atol=1e-5)
+
+
+def attention(rng: np.random.Generator, width: int = 24, heads: int = 3) -> ir.Model:
+    """A block of an encoder: attention with a mask of zeros, LayerNorm, GELU."""
+    def weight(*shape: int) -> Any:
+        return normal(rng, *shape) / np.float32(math.sqrt(shape[0]))
+
+    return network(
+        """q0 = MatMul (x, wq)  q1 = Reshape (q0, split)  q = Transpose <perm = [0, 2, 1, 3]> (q1)
+           k0 = MatMul (x, wk)  k1 = Reshape (k0, split)  k = Transpose <perm = [0, 2, 3, 1]> (k1)
+           v0 = MatMul (x, wv)  v1 = Reshape (v0, split)  v = Transpose <perm = [0, 2, 1, 3]> (v1)
+           s0 = MatMul (q, k)  s1 = Mul (s0, factor)  s = Softmax <axis = -1> (s1)
+           o0 = MatMul (s, v)  o1 = Transpose <perm = [0, 2, 1, 3]> (o0)  o = Reshape (o1, whole)
+           p = MatMul (o, wo)  r = Add (p, x)  n = LayerNormalization (r, gamma, beta)
+           g0 = MatMul (n, w1)  g = Gelu (g0)  h = MatMul (g, w2)  y = Add (h, n)""",
+        f"float[N,L,{width}] x", f"float[N,L,{width}] y", split=np.array([0, 0, heads, width // heads], I64),
+        whole=np.array([0, 0, width], I64), factor=np.float32(0.3), gamma=normal(rng, width), beta=normal(rng, width),
+        **{name: weight(width, width) for name in ("wq", "wk", "wv", "wo")}, w1=weight(width, 40),
+        w2=weight(40, width))
+
+
+def test_attention(rng: np.random.Generator) -> None:
+    model = attention(rng)
+    x = normal(rng, 2, 11, 24)
+    int8 = graph.quantize(model, [normal(rng, 2, 11, 24)], methods=())
+    assert_same_bits(int8, x)
+    assert [row.kernel for row in graph.compile(int8).summary()].count("transpose") == 0  # products do that
+    session = graph.compile(int8)
+    whole, = session.run(None, {"x": x})
+    for number in range(2):  # a batch of one, and a plan of its own
+        assert session.run(None, {"x": x[number:number + 1]})[0].tobytes() == whole[number:number + 1].tobytes()
+    assert session.run(None, {"x": normal(rng, 1, 5, 24)})[0].shape == (1, 5, 24)
+
+
+def test_against_onnxruntime(rng: np.random.Generator) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    model, x = attention(rng), normal(rng, 2, 11, 24)
+    peer = ort.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted, = peer.run(None, {"x": x})
+    found, = graph.compile(model).run(None, {"x": x})
+    assert np.abs(found - wanted).max() <= LARGEST_DIFFERENCE * np.abs(wanted).max()
+
+
+EXTREMES = [-2 ** 63, -2 ** 62, -1, 0, 1, 2, 5, 9, 2 ** 16, 2 ** 31 - 1, 2 ** 31, 2 ** 62, 2 ** 63 - 1]
+
+
+@pytest.mark.parametrize("kind, layout, inputs", [(13, [1, 1, 1, 1, 4, 6, 0, 0, 0, 0, 1, 4, 0, 0, 0, 0, 6, 1], 1),
+                                                  (14, [1, 2, 2, 3, 2, 0, 4, 2, 0, 6, 3, 1, 0, 6, 3, 0, 0, 0], 2)])
+def test_layouts_that_do_not_fit(kind: int, layout: list[int], inputs: int) -> None:
+    """What is not refused stays within its arrays: the sanitizers and the guards of the allocator would tell."""
+    sizes, refused = [24, 24, 24], 0
+    images = np.array([[1, 0, number + 1, 0, 1, 1, 1, size, 0, 0, 0, 0, 4 * size, 0, 0]
+                       for number, size in enumerate(sizes)], np.int64)
+    none, number = np.zeros((0, 4), I64), np.zeros(0, np.float32)
+    for at in range(len(layout)):
+        for value in EXTREMES:
+            changed = layout[:at] + [value] + layout[at + 1:]
+            step = [kind, 0, 1 if inputs == 2 else -1, 1, 2, -1, -1, *[1, 1, 0, 1] * 2, -1, 0, -1, -1, 0, 0, -1]
+            arrays = tuple(np.zeros(size, np.float32) for size in sizes)
+            try:
+                plan = _C.program_plan(images, np.ones((3, 4), np.float32), np.array([step + changed], I64),
+                                       np.zeros((1, 4), np.float32), np.array([0, *[96] * 3], I64), none, number, ())
+            except ValueError:
+                refused += 1
+            else:
+                _C.program_run(plan, arrays, None)
+    assert refused > len(layout) * len(EXTREMES) // 4
