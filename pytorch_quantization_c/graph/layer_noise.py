@@ -60,6 +60,11 @@ class GraphSensitivity:
             names = ", ".join(repr(value.name) for value in model.graph.outputs)
             raise ValueError("Expected `model` to have an output of floats, whose SQNR is measured, or a `metric`, got "
                              f"{names}")
+        for number, outputs in enumerate(self._expected):
+            for value, output in zip(model.graph.outputs, outputs, strict=True):
+                if np.asarray(output).dtype.kind == "f" and not np.isfinite(output).all():
+                    raise ValueError(f"Expected finite outputs of the float model, got NaN or infinite values in "
+                                     f"{value.name!r} of batch {number}")
         self.baseline = math.inf if metric is None else self._number(bare)
 
     def settings(self) -> str:

@@ -119,3 +119,5 @@ def test_nan_is_named_with_its_value_and_node(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match=r"finite values.*1 NaN and 0 infinite values in .r. \(output of node .relu0., "
                                          r"a Relu\) of batch 1"):
         graph.compare(model, int8, [good, bad])
+    with pytest.raises(ValueError, match="finite outputs of the float .* values in 'y' of batch 1"):
+        sensitivity(int8, batches=[good, bad])
