@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core.files import FilePath, read_file, write_file
-from .._core.safetensors import deserialize, serialize
+from .._core.files import FilePath, write_file
+from .._core.safetensors import load_file, serialize
 from .layer_rounding import RoundedWeight, WeightProblem
 
 __all__ = ["RoundingState"]
 
 FORMAT, VERSION = "pytorch_quantization_c.rounding", "1"
+OTHER = "it is another one in the same format"
 SECONDS = 2.0       # the file is written no more often; and at the end
 
 
@@ -46,6 +47,9 @@ class RoundingState:
             self._changed = True
             if time.monotonic() - self._written > SECONDS:
                 self._write()
+        if np.any(np.abs(codes.astype(np.int16)) > problem.bound):
+            raise ValueError(f"Expected `resume` to hold integers of {problem.bits} bits, got "
+                             f"{codes.min()} to {codes.max()}")
         return problem.with_codes(codes.astype(np.float64))
 
     def _write(self) -> None:
@@ -63,15 +67,19 @@ class RoundingState:
 
 def _read(path: FilePath) -> dict[str, NDArray[Any]]:
     try:
-        arrays, metadata = deserialize(read_file(path))
+        arrays, _ = load_file(path, _check_kind)
+        if any(array.dtype != np.int8 or array.ndim != 3 for array in arrays.values()):
+            raise ValueError(OTHER)
     except FileNotFoundError:
         return {}
     except ValueError as problem:
-        raise ValueError(f"Expected `resume` to be a file of rounded weights: {problem}") from None
-    if metadata.get("format") != FORMAT or metadata.get("version") != VERSION or \
-            any(array.dtype != np.int8 or array.ndim != 3 for array in arrays.values()):
-        raise ValueError("Expected `resume` to be a file of rounded weights, got another one in the same format")
+        raise ValueError(f"Expected `resume` to be a file of rounded weights, but {problem}") from None
     return arrays
+
+
+def _check_kind(metadata: dict[str, str]) -> None:
+    if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
+        raise ValueError(OTHER)
 
 
 def _fingerprint(problem: WeightProblem, method: str) -> str:
