@@ -5,9 +5,6 @@
 
 enum { GRAIN = 64, CLIPPING_COST = 8 };
 
-/* Estimates are right to about 1e-12: those within this of the least are computed in full. */
-static const double tie = 1e-10;
-
 typedef struct {
     pqc_entropy_table table;
     pqc_ranges ranges;
@@ -50,7 +47,7 @@ static void bound(pqc_ranges *r, ptrdiff_t number, ptrdiff_t end)
             least = n;
     range->least = j->clipping[least];
     r->found[number] = INFINITY;
-    if (!(range->least <= r->best + tie) || range->least == INFINITY)
+    if (!(range->least <= r->best + r->slack) || range->least == INFINITY)
         return;
     if (pqc_entropy_is_zero(&j->table,
                             bins_of(s, least))) { /* none is less; often many are equal */
@@ -60,7 +57,7 @@ static void bound(pqc_ranges *r, ptrdiff_t number, ptrdiff_t end)
     if (r->width > 1)
         range->least +=
             pqc_entropy_of_flattening(&j->table, bins_of(s, range->at), bins_of(s, end - 1),
-                                      r->best + 2.0 * tie - range->least);
+                                      r->best + 2.0 * r->slack - range->least);
     if (r->width == 1 || range->least < r->best)
         r->found[number] = pqc_entropy_estimate(&j->table, bins_of(s, least));
     if (r->width == 1)
@@ -89,6 +86,13 @@ static ptrdiff_t choose(const job *j, ptrdiff_t n)
     return bins_of(j->table.search, last);
 }
 
+/* Candidates whose estimates are this close are computed in full.  No log is above 44: adding up one for each of n levels is
+ * off by at most 44 n units of 2^-53 of the divergence, and the other sums and logs by some 1e-13. */
+static double largest_error(int shift)
+{
+    return fmin(1e-10, 1e-12 + 1e-14 * ldexp(1.0, shift));
+}
+
 ptrdiff_t pqc_entropy_search(pqc_search s, int num_bits, bool is_unsigned, void *scratch)
 {
     ptrdiff_t candidates = candidates_of(&s);
@@ -96,7 +100,7 @@ ptrdiff_t pqc_entropy_search(pqc_search s, int num_bits, bool is_unsigned, void 
                         .bound = bound,
                         .candidates = candidates,
                         .cost = (ptrdiff_t)2 << pqc_clamp(num_bits - 1 + is_unsigned, 0, 20),
-                        .slack = tie}};
+                        .slack = largest_error(num_bits - 1 + is_unsigned)}};
     if (candidates == 0)
         return -1;
     j.clipping = (double *)((char *)scratch + pqc_entropy_table_scratch(s.bins));
