@@ -118,6 +118,19 @@ def test_every_operation_has_its_contract_where_its_name_says() -> None:
     assert not [folder.name for folder in folders if not (folder / f"{folder.name}.h").exists()]
 
 
+#: Operations that a C test of another name covers.
+TESTED_BY = {"fake_quant_half": "int_quant", "igemm_nhwc": "conv_step"}
+
+
+def test_every_operation_has_a_c_test_of_its_name() -> None:
+    operations = {path.parent.name for path in sources(".h", under="csrc/kernels")} - {"kernels"}
+    missing = {op for op in operations if not (ROOT / "csrc" / "test" / f"test_{op}.c").exists()}
+    assert missing == TESTED_BY.keys()
+    for op, name in TESTED_BY.items():
+        headers = "|".join(re.findall(r"pqc_(\w+)", (ROOT / "csrc" / "kernels" / op / f"{op}.h").read_text()))
+        assert re.search(headers, (ROOT / "csrc" / "test" / f"test_{name}.c").read_text()), op
+
+
 def test_the_name_of_a_kernel_file_says_operation_and_instruction_set() -> None:
     """`<op>/<op>.h` is the contract, `<op>/<op>[_<variant>]_<isa>.c` a body; `.h` the same for its helpers.
 
@@ -166,6 +179,14 @@ def test_the_map_of_the_c_side_leads_somewhere() -> None:
         assert all((ROOT / "csrc" / path).exists() for path in re.findall(r"`([\w./]+)`", kernels)), kernels
     named = {name for _, functions_of_c, _ in rows for name in re.findall(r"`(\w+)`", functions_of_c)}
     assert {name for name in vars(_C) if not name.startswith("__")} - named == {"compiler"}
+
+
+def test_every_function_of_the_extension_is_found_by_its_name() -> None:
+    """csrc/README.md: `grep -rn <function> csrc/python` leads to one py_<family>.c."""
+    glue = {path.name: path.read_text() for path in sources(".c", under="csrc/python")}
+    for name in (name for name in vars(_C) if callable(getattr(_C, name)) and not name.startswith("__")):
+        homes = [path for path, text in glue.items() if re.search(rf'"{name}", (\(PyCFunction|FASTCALL|\w+,)', text)]
+        assert len(homes) == 1 and homes[0].startswith("py_"), (name, homes)
 
 
 def test_headers_are_guarded() -> None:

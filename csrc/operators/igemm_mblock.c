@@ -17,8 +17,13 @@ void pqc_conv_scales(const pqc_packed_weights *packed, const pqc_conv_call *call
 {
     ptrdiff_t channels = packed->shape.groups * packed->shape.out;
     double inverse = 1.0 / (double)call->div;
-    for (ptrdiff_t c = 0; c < channels; c++)
-        scale[c] = call->row_q ? 1.0f : (float)(inverse * packed->inverse[c]);
+    const double *restrict of_weights = packed->inverse;
+    if (call->row_q) /* a loop of its own: the other one becomes vectors */
+        for (ptrdiff_t c = 0; c < channels; c++)
+            scale[c] = 1.0f;
+    else
+        for (ptrdiff_t c = 0; c < channels; c++)
+            scale[c] = (float)(inverse * of_weights[c]);
     if (call->bias && !call->row_q) /* else both come last: rescale_row */
         memcpy(bias, call->bias, (size_t)channels * sizeof *bias);
     else

@@ -42,7 +42,7 @@ static const test per_isa[] = {
     {"amx_gemm", test_amx_gemm},
     {"conv_amx", test_conv_amx},
     {"histogram", test_histogram},
-    {"search_logs", test_group_logs},
+    {"search_logs", test_search_logs},
     {"fingerprint", test_fingerprint},
     {"collect", test_collect},
     {"calib_search", test_calib_search},

@@ -31,7 +31,7 @@ void test_amx_gemm(void);
 void test_conv_amx(void);
 void test_conv_chw_u8s8(void);
 void test_histogram(void);
-void test_group_logs(void);
+void test_search_logs(void);
 void test_fingerprint(void);
 void test_collect(void);
 void test_calib_search(void);

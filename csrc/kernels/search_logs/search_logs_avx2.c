@@ -4,7 +4,7 @@
 #if PQC_X86
 #include "avx2.h"
 
-/* As in group_logs_avx512.c, four candidates at a time. */
+/* As in search_logs_avx512.c, four candidates at a time. */
 AVX2 static inline __m256d log4(__m256d x, const pqc_groups *g)
 {
     __m256i bits = _mm256_castpd_si256(x);

@@ -1,14 +1,9 @@
-/* What calibration runs on: bins, a first look at magnitudes, the entropy search's estimate; and the
- * fingerprint. */
-#include "search.h"
+/* What calibration runs on: bins, and a first look at magnitudes. */
 #include "check.h"
 #include "dispatch.h"
-#include "fingerprint.h"
-#include "histogram.h"
 #include "tests.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { MAX_BINS = 300 };
 
@@ -116,91 +111,4 @@ void test_histogram(void)
     }
     buffer_close(&in);
     buffer_close(&out);
-}
-
-static double expect_group_logs(const int64_t *counts, ptrdiff_t candidate, int64_t levels)
-{
-    double sum = 0.0;
-    ptrdiff_t begin = 0;
-    for (int64_t group = 1; group <= levels; group++) {
-        ptrdiff_t end = (ptrdiff_t)ceil((double)group * (double)candidate / (double)levels);
-        double count = 0.0, filled = 0.0;
-        for (; begin < end; begin++) {
-            count += (double)counts[begin];
-            filled += counts[begin] != 0;
-        }
-        sum += count > 0.0 ? count * log(count / filled) : 0.0;
-    }
-    return sum;
-}
-
-void test_group_logs(void)
-{
-    static double sums[MAX_BINS + 1 + PQC_CANDIDATES], filled[MAX_BINS + 1 + PQC_CANDIDATES];
-    static double logs[MAX_BINS + 1 + PQC_CANDIDATES];
-    int64_t counts[MAX_BINS];
-    pqc_groups g = {.sums = sums, .filled = filled, .logs = logs};
-    for (int i = 0; i < PQC_LOG_TABLE; i++) {
-        g.inverse[i] = 1.0 / (1.0 + (i + 0.5) / PQC_LOG_TABLE);
-        g.log_inverse[i] = log(g.inverse[i]);
-    }
-    for (int i = 0; i < MAX_BINS; i++)
-        counts[i] = random_bits() % 3 ? random_bits() >> random_bits() % 32 : 0;
-    for (int i = 0; i < MAX_BINS + PQC_CANDIDATES; i++) {
-        sums[i + 1] = sums[i] + (i < MAX_BINS ? (double)counts[i] : 0.0);
-        filled[i + 1] = filled[i] + (i < MAX_BINS && counts[i] != 0);
-        logs[i + 1] = log(i + 1);
-    }
-    for (g.shift = 1; g.shift <= 8; g.shift++)
-        for (ptrdiff_t first = 1; first < MAX_BINS - 40; first += 13)
-            for (ptrdiff_t stride = 1; stride <= 5; stride += 2)
-                for (int n = 1; n <= PQC_CANDIDATES; n++) {
-                    double got[PQC_CANDIDATES + 1];
-                    got[n] = -77.0;
-                    pqc.search_logs(&g, first, stride, n, got);
-                    for (int k = 0; k < n; k++) {
-                        double want =
-                            expect_group_logs(counts, first + k * stride, (int64_t)1 << g.shift);
-                        CHECK(fabs(got[k] - want) <= 1e-12 * fabs(want),
-                              "candidate %td, %d levels: %a, not %a", first + k * stride,
-                              1 << g.shift, got[k], want);
-                    }
-                    CHECK(got[n] == -77.0, "wrote past %d candidates", n);
-                }
-}
-
-void test_fingerprint(void)
-{
-    enum { MAX_BLOCKS = 5, BLOCK = 4 * PQC_MARK_LANES };
-    buffer in;
-    buffer_open(&in);
-    for (ptrdiff_t blocks = 0; blocks <= MAX_BLOCKS; blocks++) {
-        uint32_t lanes[PQC_MARK_LANES], wanted[PQC_MARK_LANES];
-        uint8_t *x = buffer_place(&in, (size_t)(blocks * BLOCK), (size_t)blocks);
-        for (ptrdiff_t i = 0; i < blocks * BLOCK; i++)
-            x[i] = (uint8_t)random_bits();
-        for (int i = 0; i < PQC_MARK_LANES; i++)
-            wanted[i] = lanes[i] = random_bits();
-        for (ptrdiff_t i = 0; i < blocks * PQC_MARK_LANES; i++) {
-            uint32_t *lane = &wanted[i % PQC_MARK_LANES];
-            uint32_t word = x[4 * i] | (uint32_t)x[4 * i + 1] << 8 | (uint32_t)x[4 * i + 2] << 16 |
-                            (uint32_t)x[4 * i + 3] << 24;
-            uint64_t twice = (uint64_t)(*lane ^ word) * 0x100000001u; /* a rotation is a shift */
-            *lane = (uint32_t)((uint64_t)(uint32_t)(twice >> 17) * 0x85EBCA6Bu);
-        }
-        pqc.fingerprint(x, blocks, lanes);
-        CHECK(memcmp(lanes, wanted, sizeof lanes) == 0, "%td blocks", blocks);
-    }
-    for (ptrdiff_t n = 1; n < 3 * BLOCK; n += 37) { /* any changed bit, any other length */
-        uint8_t *x = buffer_place(&in, (size_t)n, 3);
-        pqc_mark before = pqc_fingerprint_of(x, n), shorter = pqc_fingerprint_of(x, n - 1);
-        CHECK(memcmp(&before, &shorter, sizeof before) != 0, "length %td", n);
-        for (ptrdiff_t i = 0; i < n; i++) {
-            x[i] ^= (uint8_t)(1 << i % 8);
-            pqc_mark after = pqc_fingerprint_of(x, n);
-            CHECK(memcmp(&before, &after, sizeof before) != 0, "byte %td of %td", i, n);
-            x[i] ^= (uint8_t)(1 << i % 8);
-        }
-    }
-    buffer_close(&in);
 }
