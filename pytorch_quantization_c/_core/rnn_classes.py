@@ -6,7 +6,8 @@ from typing import Any
 from .layer_rules import pop_quant_desc_in_kwargs
 from .rnn_layers import FloatModule, elman_mode
 
-__all__ = ["ElmanCellRules", "ElmanRules", "GRUCellRules", "GRURules", "LSTMCellRules", "LSTMRules"]
+__all__ = ["ElmanCellRules", "ElmanRules", "GRUCellRules", "GRURules", "LSTMCellRules", "LSTMRules",
+           "QuantGRUCellRules"]
 
 
 class ElmanRules(FloatModule):  # type: ignore[misc]
@@ -54,6 +55,19 @@ class GRUCellRules(_OneState):
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
         super().__init__()
         self._make_parameters("GRU", input_size, hidden_size, bias)
+
+
+class QuantGRUCellRules(_OneState):
+    """A GRU cell with quantisers."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, **kwargs: Any) -> None:
+        super().__init__()
+        self._make_parameters("GRU", input_size, hidden_size, bias)
+        self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """The state (batch, hidden) after the input (batch, inputs) from the state `hx`, zeros if None."""
+        return self._step(input, None if hx is None else (hx,), self._input_quantizer, self._weight_quantizer)[0]
 
 
 class LSTMCellRules(FloatModule):  # type: ignore[misc]

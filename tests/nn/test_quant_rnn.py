@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytorch_quantization_c import nn
+from pytorch_quantization_c import integer, nn
 from pytorch_quantization_c.float_nn.utils.rnn import PackedSequence
 from pytorch_quantization_c.nn.modules import quant_rnn
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
@@ -93,6 +93,43 @@ def test_recurrent_layers(mode: str, inputs: int, hidden: int, layers: int, bias
     if mode == "LSTM":
         np.testing.assert_allclose(final[1], c, **options)
     assert output.dtype == np.float32
+
+
+INT8, INT8_ROWS = QuantDescriptor(num_bits=8, amax=2.0), QuantDescriptor(num_bits=8, axis=0)
+
+
+@pytest.mark.parametrize("mode", ["LSTM", "GRU"])
+@pytest.mark.parametrize("both", [False, True])
+def test_fixed_ranges_run_on_integers(mode: str, both: bool, rng: np.random.Generator) -> None:
+    """As fake quantised floats, but for a state that is at a tie; packed sequences too, and after a weight changes."""
+    layer = MAKERS[mode](5, 7, 2, bidirectional=both, quant_desc_input=INT8, quant_desc_weight=INT8_ROWS)
+    assert layer.execution == "auto"
+    x = rng.normal(size=(4, 3, 5)).clip(-2, 2).astype(np.float32)
+    shape = (2 * (1 + both), 3, 7)
+    h0, c0 = (rng.normal(size=(2, *shape)) / 2).astype(np.float32)
+    for _ in range(2):
+        output, final = layer(x, (h0, c0) if mode == "LSTM" else h0)
+        assert layer.execution == "int8"
+        wanted, h, _ = run(layer, x, h0, c0, 8, np.float32(2))
+        assert np.median(np.abs(output - wanted)) < 1e-6 and np.abs(output - wanted).max() < 0.02
+        assert np.abs((final[0] if mode == "LSTM" else final) - h).max() < 0.02
+        layer.weight_hh_l0[...] *= np.float32(-0.5)
+    (flat, _), _ = layer((x.reshape(12, 5), np.array([3, 3, 3, 3])), (h0, c0) if mode == "LSTM" else h0)
+    again, _ = layer(x, (h0, c0) if mode == "LSTM" else h0)
+    assert np.array_equal(flat.reshape(again.shape), again)
+    with integer.float_only():
+        layer(x)
+    assert layer.execution == "float: integers are switched off"
+
+
+def test_gru_cell(rng: np.random.Generator) -> None:
+    cell = nn.QuantGRUCell(3, 2)
+    x, h = (rng.normal(size=(4, n)).astype(np.float32) for n in (3, 2))
+    w = fake(np.concatenate([cell.weight_ih, cell.weight_hh], 1), [0]).astype(np.float64)
+    biases = np.asarray(cell.bias_ih), np.asarray(cell.bias_hh)
+    wanted, _ = step("GRU", fake(np.concatenate([x, h], 1)).astype(np.float64), w, 3, *biases, h, None)
+    np.testing.assert_allclose(cell(x, h), wanted, rtol=1e-5, atol=1e-6)
+    assert nn.QuantGRU is quant_rnn.GRU and repr(cell).startswith("QuantGRUCell(\n  3, 2\n")
 
 
 def test_one_amax_for_the_input_and_the_hidden_state_and_one_per_row_of_both_weights(rng: np.random.Generator) -> None:

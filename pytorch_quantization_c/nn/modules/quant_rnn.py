@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from ... import tensor_quant
 from ..._arrays import float_array
 from ..._core import rnn_layers as quant_rnn
-from ..._core.rnn_classes import ElmanCellRules, ElmanRules, GRUCellRules, GRURules, LSTMCellRules, LSTMRules
+from ..._core.rnn_classes import (
+    ElmanCellRules,
+    ElmanRules,
+    GRUCellRules,
+    GRURules,
+    LSTMCellRules,
+    LSTMRules,
+    QuantGRUCellRules,
+)
 from ...float_nn import functional as F
 from ...float_nn import init
 from ...float_nn.functional.recurrent import lstm_gates
@@ -23,7 +31,7 @@ from ...float_nn.parameter import Parameter
 from . import _utils
 from ._recurrent_integers import layer_on_integers
 
-__all__ = ["LSTM", "LSTMCell", "QuantLSTM", "QuantLSTMCell"]
+__all__ = ["LSTM", "LSTMCell", "QuantGRU", "QuantGRUCell", "QuantLSTM", "QuantLSTMCell"]
 
 Array = NDArray[Any]
 
@@ -114,8 +122,11 @@ class QuantLSTM(LSTMRules, QuantRNNBase):
     """LSTM layers, quantised. Arguments as `QuantRNNBase`, without `mode`."""
 
 
-class GRU(GRURules, QuantRNNBase):
+class QuantGRU(GRURules, QuantRNNBase):
     """GRU layers, quantised. Arguments as `QuantRNNBase`, without `mode`."""
+
+
+GRU = QuantGRU  # the original's name
 
 
 class QuantRNNCellBase(quant_rnn.CellRules, _NumpyParameters, _utils.QuantMixin, Module):
@@ -130,6 +141,16 @@ class QuantRNNCell(ElmanCellRules, QuantRNNCellBase):
 
 class QuantLSTMCell(LSTMCellRules, QuantRNNCellBase):
     """An LSTM cell, quantised.
+
+    Args:
+        input_size, hidden_size, bias: numbers of inputs and of units, and whether there are biases.
+        **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, one amax for the input and one per row
+            for the weights.
+    """
+
+
+class QuantGRUCell(QuantGRUCellRules, QuantRNNCellBase):
+    """A GRU cell, quantised.
 
     Args:
         input_size, hidden_size, bias: numbers of inputs and of units, and whether there are biases.

@@ -41,7 +41,7 @@ from .modules.quant_pooling import (
     QuantMaxPool2d,
     QuantMaxPool3d,
 )
-from .modules.quant_rnn import LSTM, LSTMCell, QuantLSTM, QuantLSTMCell
+from .modules.quant_rnn import LSTM, LSTMCell, QuantGRU, QuantGRUCell, QuantLSTM, QuantLSTMCell
 from .modules.tensor_quantizer import TensorQuantizer
 
 close_fast_paths()
@@ -51,8 +51,8 @@ __all__ = [
     "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "LSTM", "LSTMCell", "Linear",
     "MaxPool1d", "MaxPool2d", "MaxPool3d", "QuantAdaptiveAvgPool1d", "QuantAdaptiveAvgPool2d", "QuantAdaptiveAvgPool3d",
     "QuantAvgPool1d", "QuantAvgPool2d", "QuantAvgPool3d", "QuantConv1d", "QuantConv2d", "QuantConv3d",
-    "QuantConvTranspose1d", "QuantConvTranspose2d", "QuantConvTranspose3d", "QuantEmbedding", "QuantInputMixin",
-    "QuantInstanceNorm1d", "QuantInstanceNorm2d", "QuantInstanceNorm3d", "QuantLSTM", "QuantLSTMCell", "QuantLinear",
-    "QuantMaxPool1d", "QuantMaxPool2d", "QuantMaxPool3d", "QuantMixin", "QuantMultiheadAttention", "TensorQuantizer",
-    "functional", "pop_quant_desc_in_kwargs",
+    "QuantConvTranspose1d", "QuantConvTranspose2d", "QuantConvTranspose3d", "QuantEmbedding", "QuantGRU",
+    "QuantGRUCell", "QuantInputMixin", "QuantInstanceNorm1d", "QuantInstanceNorm2d", "QuantInstanceNorm3d", "QuantLSTM",
+    "QuantLSTMCell", "QuantLinear", "QuantMaxPool1d", "QuantMaxPool2d", "QuantMaxPool3d", "QuantMixin",
+    "QuantMultiheadAttention", "TensorQuantizer", "functional", "pop_quant_desc_in_kwargs",
 ]

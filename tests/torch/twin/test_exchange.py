@@ -25,6 +25,7 @@ MODELS: dict[str, Any] = {
     "pools": (lambda: torch.nn.Sequential(nn.QuantAvgPool2d(2, ceil_mode=True), nn.QuantAdaptiveAvgPool2d((2, 1))),
               (2, 3, 7, 7)),
     "lstm": (lambda: nn.QuantLSTM(4, 5, 2, bidirectional=True, batch_first=True), (3, 6, 4)),
+    "gru": (lambda: nn.QuantGRU(4, 5, 2, bidirectional=True), (3, 6, 4)),
     "floats": (lambda: torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.GELU(),
                                            torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(18, 3)),
                (2, 1, 5, 5)),

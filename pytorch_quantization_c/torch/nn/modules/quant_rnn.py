@@ -15,11 +15,19 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from ...._core import rnn_layers as quant_rnn
-from ...._core.rnn_classes import ElmanCellRules, ElmanRules, GRUCellRules, GRURules, LSTMCellRules, LSTMRules
+from ...._core.rnn_classes import (
+    ElmanCellRules,
+    ElmanRules,
+    GRUCellRules,
+    GRURules,
+    LSTMCellRules,
+    LSTMRules,
+    QuantGRUCellRules,
+)
 from ... import tensor_quant
 from . import _utils
 
-__all__ = ["LSTM", "LSTMCell", "QuantLSTM", "QuantLSTMCell"]
+__all__ = ["LSTM", "LSTMCell", "QuantGRU", "QuantGRUCell", "QuantLSTM", "QuantLSTMCell"]
 
 
 class _TensorOps:
@@ -98,8 +106,11 @@ class QuantLSTM(LSTMRules, QuantRNNBase):
     """LSTM layers, quantised. Arguments as `QuantRNNBase`, without `mode`."""
 
 
-class GRU(GRURules, QuantRNNBase):
+class QuantGRU(GRURules, QuantRNNBase):
     """GRU layers, quantised. Arguments as `QuantRNNBase`, without `mode`."""
+
+
+GRU = QuantGRU  # the original's name
 
 
 class QuantRNNCellBase(quant_rnn.CellRules, _TensorParameters, _utils.QuantMixin, Module):
@@ -114,6 +125,16 @@ class QuantRNNCell(ElmanCellRules, QuantRNNCellBase):
 
 class QuantLSTMCell(LSTMCellRules, QuantRNNCellBase):
     """An LSTM cell, quantised.
+
+    Args:
+        input_size, hidden_size, bias: numbers of inputs and of units, and whether there are biases.
+        **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, one amax for the input and one per row
+            for the weights.
+    """
+
+
+class QuantGRUCell(QuantGRUCellRules, QuantRNNCellBase):
+    """A GRU cell, quantised.
 
     Args:
         input_size, hidden_size, bias: numbers of inputs and of units, and whether there are biases.
