@@ -25,6 +25,7 @@ FUNCTIONS = {
        for n, shape in ((1, LINE), (2, PLANE), (3, CUBE)) for end in ends},
     **{f"adaptive_{kind}_pool{n}d": ([shape], 3) for kind in ("avg", "max")
        for n, shape in ((1, LINE), (2, PLANE), (3, CUBE))},
+    "gru_cell": ([(4, 7), (4, 3), (9, 7), (9, 3)],),
     "linear": ([LINE, (3, 7), (3,)],), "softmax": ([PLANE], 1), "log_softmax": ([PLANE], -1), "dropout": ([PLANE], 0.0),
     **{f"dropout{n}d": ([shape], 0.0) for n, shape in ((1, LINE), (2, PLANE), (3, CUBE))},
     "batch_norm": ([PLANE, (4,), (4,), (4,), (4,)],), "instance_norm": ([PLANE, (4,), (4,), (4,), (4,)], False),
@@ -122,6 +123,7 @@ LAYERS = [
     nn.Linear(3, 2), nn.Conv1d(2, 4, 3, bias=False), nn.Conv2d(2, 4, (3, 1), 2, 1, groups=2, padding_mode="circular"),
     nn.Conv3d(1, 1, 2, padding="same"), nn.ConvTranspose1d(1, 2, 3), nn.ConvTranspose2d(2, 2, 3, 2, 1, 1),
     nn.ConvTranspose3d(1, 1, 1), nn.LSTM(3, 2, 2, bidirectional=True), nn.LSTMCell(3, 2, False), nn.Embedding(4, 3, 1),
+    nn.GRU(3, 2, 2, bidirectional=True), nn.GRUCell(3, 2, False),
     nn.BatchNorm1d(3), nn.BatchNorm2d(2, affine=False), nn.BatchNorm3d(2, momentum=None), nn.InstanceNorm1d(3),
     nn.InstanceNorm2d(3, affine=True), nn.InstanceNorm3d(3, track_running_stats=True), nn.LayerNorm((2, 3)),
     nn.GroupNorm(2, 4), nn.MaxPool1d(2), nn.MaxPool2d((2, 1), padding=1, ceil_mode=True), nn.MaxPool3d(3, 2),
