@@ -163,6 +163,7 @@ MASKED_STORE(_mm512_mask_storeu_epi16, __m512i, int16_t)
 MASKED_STORE(_mm512_mask_storeu_epi8, __m512i, int8_t)
 MASKED_STORE(_mm256_mask_storeu_epi32, __m256i, int32_t)
 MASKED_STORE(_mm256_mask_storeu_epi16, __m256i, int16_t)
+MASKED_STORE(_mm256_mask_storeu_epi8, __m256i, int8_t)
 MASKED_STORE(_mm_mask_storeu_epi8, __m128i, int8_t)
 
 IN_C __m512 _mm512_mask_loadu_ps(__m512 other, __mmask16 mask, const void *from)
