@@ -18,10 +18,11 @@ operator of the standard, and forms of these that a function does not know, are 
 
 A compiled program computes in C: convolutions along one and two axes and products with matrices on integers, transposed
 convolutions whose kernel is their stride, pools and averages of images, Softmax and LayerNormalization along the last
-axis, nearest Resize by whole factors, DepthToSpace, Concat of channels, and of float32 all of Abs, Add, Clip, Div, Erf,
-Gelu, HardSigmoid, HardSwish, LeakyRelu, Max, Min, Mul, Neg, PRelu, Reciprocal, Relu, Sigmoid, Sqrt, Sub, Sum, Swish,
-Tanh and squares, as many of these in one pass over memory as follow each other. What else there is runs between them by
-the functions of the table; `Session.summary` says which nodes do.
+axis, nearest Resize by whole factors, DepthToSpace, Slice, Split by given sizes and Concat of images, and of float32
+all of Abs, Add, Clip, Div, Erf, Gelu, HardSigmoid, HardSwish, LeakyRelu, Max, Min, Mul, Neg, PRelu, Reciprocal, Relu,
+Sigmoid, Sqrt, Sub, Sum, Swish, Tanh and squares: those behind a layer in its output stage, others in one pass over
+memory as far as they follow each other. What else there is runs between them by the functions of
+the table; `Session.summary` says which nodes do.
 
 | operator | types | cases of ONNX |
 |---|---|---|
