@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import _C
 from ..._core.formats import Int
 from ...integer.float_only import enabled
 from ...integer.packed import Geometry, PackedWeights
 from ...integer.weights import quantized_weight
-from ..arithmetic import fake_quantize
+from ..arithmetic import fake_quantize, integers
 from ..notes import Coding
 from .integer_layer import IntegerLayer, LayerWeight, Rounded
 from .record import NodeLike, NodeRecord
@@ -63,6 +64,7 @@ class RecurrentLayer:
         self.input = _input_layer(x, _stacked(self.cells, weight), ahead, opset)
         self.products = self._products(rest)
         self._packed: tuple[Any, ...] | None = None
+        self._two_ended: PackedWeights | str | None = None
 
     def _check(self, x: Rounded) -> None:
         weights, rows = (self.weight, self.recurrent), self.cells.gates * self.size
@@ -120,8 +122,26 @@ class RecurrentLayer:
             return "the input is no float32 array of three axes"
         x = x.swapaxes(0, 1) if self.cells.batch_first else x
         states = self.cells.states((h0, c0), x, self.size)
-        made = run_cells(self.cells, x, lengths, states, self.input._try, self.packed(), self.size)
+        made = run_cells(self.cells, x, lengths, states, self._ahead, self.packed(), self.size)
         return made if isinstance(made, str) else self.cells.results(*made)
+
+    def _ahead(self, rows: Array) -> Array | str:
+        """The products of the input: with a zero point, by the packed weights of a range with two ends."""
+        spec, amax = self.input.x.spec, self.input.x.amax
+        point = spec.zero_point
+        if not isinstance(point, int) or not spec.unsigned or spec.low != 0 or spec.narrow or amax is None:
+            return self.input._try(rows)
+        if self._two_ended is None:
+            weight = self.input.weight
+            each = weight.amax if weight.amax.size == 1 else weight.amax.reshape(-1, 1)
+            made = quantized_weight(weight.array, each, weight.spec.format, False)  # type: ignore[arg-type]
+            self._two_ended = made if isinstance(made, str) else PackedWeights(
+                made.values, made.scale, Geometry(), Int(int(spec.format.bits), unsigned=True), True)
+        _, scale = integers(np.zeros(1, np.float32), amax, spec)
+        if isinstance(self._two_ended, str) or scale.size != 1 or amax.size != 1 or amax.item() <= 2.0 ** -24:
+            return self.input._try(rows)
+        x = np.maximum(rows, np.float32(0)) if point == 0 else rows
+        return _C.integer_run(self._two_ended._packed, x, np.array([scale.item(), point], np.float32), self.input.bias)
 
     def _floats(self, x: Array, lengths: Any = None, h0: Any = None, c0: Any = None) -> Any:
         """The layer on fake quantised floats."""
