@@ -123,7 +123,7 @@ LAYERS = [
     nn.Linear(3, 2), nn.Conv1d(2, 4, 3, bias=False), nn.Conv2d(2, 4, (3, 1), 2, 1, groups=2, padding_mode="circular"),
     nn.Conv3d(1, 1, 2, padding="same"), nn.ConvTranspose1d(1, 2, 3), nn.ConvTranspose2d(2, 2, 3, 2, 1, 1),
     nn.ConvTranspose3d(1, 1, 1), nn.LSTM(3, 2, 2, bidirectional=True), nn.LSTMCell(3, 2, False), nn.Embedding(4, 3, 1),
-    nn.GRU(3, 2, 2, bidirectional=True), nn.GRUCell(3, 2, False),
+    nn.GRU(3, 2, 2, bidirectional=True), nn.GRUCell(3, 2, False), nn.MultiheadAttention(4, 2, add_bias_kv=True),
     nn.BatchNorm1d(3), nn.BatchNorm2d(2, affine=False), nn.BatchNorm3d(2, momentum=None), nn.InstanceNorm1d(3),
     nn.InstanceNorm2d(3, affine=True), nn.InstanceNorm3d(3, track_running_stats=True), nn.LayerNorm((2, 3)),
     nn.GroupNorm(2, 4), nn.MaxPool1d(2), nn.MaxPool2d((2, 1), padding=1, ceil_mode=True), nn.MaxPool3d(3, 2),
