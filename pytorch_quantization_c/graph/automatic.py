@@ -18,10 +18,12 @@ from ..methods.budget import (
     given_budget,
     one_quantized,
 )
+from ..methods.order import checked_methods
 from .batches import Feeds
 from .batches import samples as samples_of
 from .choices import Override
 from .costs import Stopwatch, bits_and_products, float_copy, times_by_format
+from .method_steps import without_rounding
 from .nodes import checked_graph
 from .quantizing import quantize
 from .search import Decision, Decisions, as_data, layers_in, multiplications, named, ranked, record
@@ -38,9 +40,9 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float | None = 
                   progress: bool | None = None, **options: Any) -> ir.Model:
     """A quantised copy of the model within a budget, which is spent where it matters.
 
-    For each of the formats the model is quantised whole, and each layer's noise in the outputs is measured with that
-    layer alone quantised. From the widest format on, the step is taken again and again that adds the least noise for
-    what it saves, as if noises added up, until the budget is met.
+    For each of the formats the model is quantised whole, without "gptq" and "adaround", and each layer's noise in the
+    outputs is measured with that layer alone quantised. From the widest format on, the step is taken again and again
+    that adds the least noise for what it saves, as if noises added up, until the budget is met.
 
     Args:
         model: a float model, as `load` or `trace` returns it; it is left as it was.
@@ -80,9 +82,12 @@ class _Search:
     def __init__(self, model: ir.Model, data: Sequence[Feeds], kinds: tuple[int, ...], progress: bool | None,
                  options: Mapping[str, Any], resume: FilePath | None) -> None:
         self.model, self.data, self.kinds, self.progress, self.options = model, data, kinds, progress, dict(options)
-        if resume is not None and {"gptq", "adaround"} & set(options.get("methods") or ()):
-            self.options["resume"] = part_file(resume, "weights")
+        methods = None if options.get("methods") is None else checked_methods(options["methods"])
+        self.options["methods"] = without_rounding(methods)
         self.whole = {bits: self._quantized(bits) for bits in kinds if bits != FLOAT}
+        if resume is not None and methods != self.options["methods"]:
+            self.options["resume"] = part_file(resume, "weights")
+        self.options["methods"] = methods
         self.layers = layers_in(next(iter(self.whole.values())))
         self.first = next(iter(samples_of(model, data[0])))
 

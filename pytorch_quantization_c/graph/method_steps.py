@@ -1,7 +1,7 @@
 """The methods of `quantize` in their order, and the record of what each has gained in the model's metadata."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -26,14 +26,20 @@ from .nodes import DOMAIN
 from .outliers import move_outliers
 from .rounding import float_weights, improve_ranges, round_weights, weight_noise
 
-__all__ = ["Methods", "gains"]
+__all__ = ["Methods", "gains", "without_rounding"]
 
 Weights = Mapping[str, NDArray[np.float32]]
 RECORD = f"{DOMAIN}.methods"
 MAX_BITS = 8
 SCALING = ("smoothquant", "awq")
+IN_WEIGHTS = frozenset({"gptq", "adaround"})
 BETWEEN = {"bias_absorption": absorb_biases, "activation_equalization": equalize_activations}
 KEPT = 64           # samples that methods see
+
+
+def without_rounding(names: Iterable[str] | None) -> tuple[str, ...] | None:
+    """The methods but those that put rounded weights into the model, which hides what quantising them costs."""
+    return None if names is None else tuple(name for name in names if name not in IN_WEIGHTS)
 
 
 class Methods(NamedTuple):
@@ -56,7 +62,7 @@ class Methods(NamedTuple):
     @property
     def take_long(self) -> bool:
         """Whether some keep what they have found in a file."""
-        return bool({"gptq", "adaround"} & set(self.names))
+        return bool(IN_WEIGHTS & set(self.names))
 
     def for_floats(self, model: ir.Model, layers: Sequence[ir.Node], choices: Choices, batches: Any) -> Any:
         """What changes the float model that is to be quantised, in place; it computes what it did.

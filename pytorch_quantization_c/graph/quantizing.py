@@ -15,7 +15,7 @@ from .calibrating import collected
 from .calibration import without_quantizers
 from .choices import Choices, Override, Patterns, nothing_left
 from .insertion import insert_quantizers, quantize_states
-from .method_steps import KEPT, Methods
+from .method_steps import KEPT, Methods, without_rounding
 from .naming import free_node_name, names_remembered
 from .nodes import DOMAIN, Quantizer, checked_graph, declare, fake_quant, quantizers
 from .opset import raise_opset
@@ -99,13 +99,14 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     if max_drop is not None and metric is not None:
         data = as_data(model, batches, "max_drop")
 
-        def again(more: dict[str, Override]) -> ir.Model:
+        def again(more: dict[str, Override], is_rounded: bool = True) -> ir.Model:
             return quantize(model, data, input=input, weight=weight, method=method, percentile=percentile,
                             zero_point=zero_point, residual=residual, target=target, exclude=exclude,
-                            overrides={**(overrides or {}), **more}, methods=methods, progress=progress,
-                            resume=part_file(resume, "weights") if steps.take_long else None)
+                            overrides={**(overrides or {}), **more}, progress=progress,
+                            methods=methods if is_rounded else without_rounding(methods),
+                            resume=part_file(resume, "weights") if is_rounded and steps.take_long else None)
 
-        return within_drop(model, data, float(max_drop), metric, again, resume, progress)
+        return within_drop(model, data, float(max_drop), metric, again, steps.take_long, resume, progress)
     if batches is None:
         _check_without_data(method=(method, AUTO), percentile=(percentile, PERCENTILE),
                             residual=("auto" if residual == "float" else residual, "auto"))

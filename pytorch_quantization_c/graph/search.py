@@ -30,7 +30,7 @@ __all__ = ["Decision", "Decisions", "decisions"]
 
 RECORD = f"{DOMAIN}.decisions"
 MOST_BITS = 8
-Quantize = Callable[[dict[str, Override]], ir.Model]
+Quantize = Callable[..., ir.Model]     # (overrides, is_rounded=True)
 
 
 class Layer(NamedTuple):
@@ -136,7 +136,8 @@ def ranked(model: ir.Model, data: Sequence[Any], resume: FilePath | None, show_p
 
 
 def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: Callable[[Any], float],
-                quantize: Quantize, resume: FilePath | None, show_progress: bool | None) -> ir.Model:
+                quantize: Quantize, is_rounding: bool, resume: FilePath | None,
+                show_progress: bool | None) -> ir.Model:
     """The model with the fewest layers widened to 8 bits, then left float, whose metric is within `max_drop` of float.
 
     Layers are given up in the order of the noise that each alone makes for each of its multiplications, so that few of
@@ -147,7 +148,8 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
     made = quantize({})
     tried = [("float", wanted), ("all layers quantised", _measured(metric, made))]
     layers = layers_in(made)
-    rows = [row for row in ranked(made, data, resume, show_progress).rows if row.layer in layers]
+    ranking = ranked(quantize({}, is_rounded=False) if is_rounding else made, data, resume, show_progress)
+    rows = [row for row in ranking.rows if row.layer in layers]
     costs = multiplications(made, next(iter(samples_of(model, data[0]))))
     names = dearest_first({row.layer: row.value for row in rows}, costs)
     actions: list[tuple[str, Override]] = [(name, layers[name].widened) for name in names if layers[name].widened]

@@ -131,6 +131,14 @@ FUNCTIONS: dict[str, tuple[dict[str, np.ndarray], dict[str, Any]]] = {
         {"input": floats(2, 5), "w_ih": floats(12, 5), "w_hh": floats(12, 3), "b_ih": floats(12), "b_hh": floats(12)},
         {"hx": (floats(2, 3), floats(2, 3))},
     ),
+    "gru_cell": (
+        {"input": floats(2, 5), "hx": floats(2, 3), "w_ih": floats(9, 5), "w_hh": floats(9, 3), "b_ih": floats(9),
+         "b_hh": floats(9)}, {},
+    ),
+    "absorb_bias": (
+        {"bias": floats(4), "weight": floats(3, 4), "next_bias": floats(3), "mean": floats(4),
+         "deviation": floats(4, positive=True)}, {},
+    ),
     "embedding": ({"weight": floats(7, 5)}, {"input": np.array([[1, 6], [0, 3]])}),
     "layer_norm": ({}, {"normalized_shape": (6,)}),
     "batch_norm": ({"running_mean": floats(3), "running_var": floats(3, positive=True)}, {}),
@@ -183,6 +191,7 @@ CONSTRUCTOR = {
 RECURRENT = ("LSTM", "QuantLSTM", "GRU", "QuantGRU")
 LAYERS: dict[str, dict[str, Any]] = {  # constructor arguments that are not needed by their signature, but in fact
     "LSTM": {"input_size": 8, "hidden_size": 3}, "GRU": {"input_size": 8, "hidden_size": 3},
+    "QuantGRU": {"input_size": 8, "hidden_size": 3},
     "Upsample": {"scale_factor": 2}, "UpsamplingNearest2d": {"scale_factor": 2},
     "UpsamplingBilinear2d": {"scale_factor": 2},
 }
@@ -192,7 +201,7 @@ def layer_input(name: str) -> np.ndarray:
     size = next((shape for suffix, shape in SPATIAL.items() if suffix in name), None)
     if size:
         return floats(2, 4, *size)
-    return floats(2, 8) if "Cell" in name else floats(5, 2, 8) if name in RECURRENT else floats(2, 4, 9, 8)
+    return floats(2, 8) if "Cell" in name else floats(5, 2, 8) if name.rsplit(".", 1)[-1] in RECURRENT else floats(2, 4, 9, 8)
 
 
 def layer_case(path: str, layer: type) -> Case:

@@ -56,6 +56,17 @@ def test_layers_are_given_up_until_the_metric_holds(rng: np.random.Generator, tm
     assert ir.to_proto(model).SerializeToString() == before and graph.decisions(plain) is None
 
 
+def test_rounded_weights_do_not_hide_what_a_layer_costs(rng: np.random.Generator) -> None:
+    """GPTQ puts weights on their grid: measured on such a model, no weight would make noise, whatever its bits."""
+    model, data, tables = convolutional(rng), [images(rng, 8)], []
+    for methods in ((), ("gptq",)):
+        mixed = graph.auto_quantize(model, data, 4, formats=(8, 4, 2), methods=methods)
+        found = graph.decisions(mixed)
+        assert found is not None
+        tables.append({row.layer: (row.sensitivity, row.format) for row in found.rows})
+    assert tables[0] == tables[1] and all(value < 40 for value, _ in tables[1].values())
+
+
 def test_a_drop_that_cannot_be_met_and_bad_arguments(rng: np.random.Generator) -> None:
     model, data = network("y = Conv (x, w)", w=normal(rng, 3, 4, 1, 1)), [normal(rng, 2, 4, 9, 9)]
     measure = agreement(model, data[0])

@@ -87,11 +87,11 @@ def gru_cell(input: ArrayLike, hx: ArrayLike, w_ih: ArrayLike, w_hh: ArrayLike, 
         w_ih, w_hh: (3 H, input size) and (3 H, H); rows for reset and update gate and candidate.
         b_ih, b_hh: (3 H), or both None.
     """
-    (x, h, wi, wh, bi, bh), dtype = same_floats(input=input, hidden=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh)
+    (x, h, wi, wh, bi, bh), dtype = same_floats(input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh)
     if min(x.ndim, h.ndim) < 1:
-        raise ShapeError(f"Expected `input` and hidden of shape (N, size), got {x.shape} and {h.shape}")
+        raise ShapeError(f"Expected `input` and `hx` of shape (N, size), got {x.shape} and {h.shape}")
     if wi.shape != (3 * h.shape[-1], x.shape[-1]) or wh.shape != (3 * h.shape[-1], h.shape[-1]):
-        raise ShapeError(f"Expected `w_ih` and `w_hh` for sizes {x.shape[-1]} and {h.shape[-1]} of input and hidden, "
+        raise ShapeError(f"Expected `w_ih` and `w_hh` for sizes {x.shape[-1]} and {h.shape[-1]} of `input` and `hx`, "
                          f"got shapes {wi.shape} and {wh.shape}")
     return gru_gates(linear(x, wi, bi), linear(h, wh, bh), h).astype(dtype, copy=False)
 
