@@ -94,7 +94,7 @@ def test_mse_of_nothing_but_lost_values_is_the_first_of_equals(rng: np.random.Ge
 @pytest.mark.parametrize("kind, unsigned", [("falling", False), ("falling", True), ("around 0", False)])
 def test_mse_time_of_centres_that_do_not_rise_is_not_quadratic(kind: str, unsigned: bool,
                                                                rng: np.random.Generator) -> None:
-    """Not so where values below 0 become 0: their error is in every sum, whose rounding leaves many ties to be added up."""
+    """But where values below 0 become 0: their error is in every sum, whose rounding leaves many ties to add up."""
     counts, edges = histogram("even", BINS, rng)
     centres = OTHERS[kind](paper.centres(edges), rng)
     begin = time.process_time()

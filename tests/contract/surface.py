@@ -201,7 +201,9 @@ def layer_input(name: str) -> np.ndarray:
     size = next((shape for suffix, shape in SPATIAL.items() if suffix in name), None)
     if size:
         return floats(2, 4, *size)
-    return floats(2, 8) if "Cell" in name else floats(5, 2, 8) if name.rsplit(".", 1)[-1] in RECURRENT else floats(2, 4, 9, 8)
+    if name.rsplit(".", 1)[-1] in RECURRENT:
+        return floats(5, 2, 8)
+    return floats(2, 8) if "Cell" in name else floats(2, 4, 9, 8)
 
 
 def layer_case(path: str, layer: type) -> Case:
