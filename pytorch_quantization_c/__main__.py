@@ -73,7 +73,10 @@ def add_inputs(command: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 0 if it worked, 2 for a wrong command line."""
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    if options.command == "demo" and options.onnx is None and (options.data or options.shape):
+        parser.error("--data and --shape are inputs of a model: give --onnx FILE")
     if options.command == "demo" and options.onnx is None:
         from . import demo
 

@@ -53,7 +53,8 @@ def test_help_and_version_leave_with_zero(capsys: pytest.CaptureFixture[str]) ->
     assert "demo" in told and "--batch" in told and f"pytorch_quantization_c {VERSION}" in told
 
 
-@pytest.mark.parametrize("arguments", ["", "dance", "demo --batch 0", "demo --batch x", "info extra"])
+@pytest.mark.parametrize("arguments", ["", "dance", "demo --batch 0", "demo --batch x", "info extra",
+                                       "demo --shape 1,3"])
 def test_wrong_command_lines_leave_with_two(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(arguments.split())

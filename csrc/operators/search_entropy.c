@@ -90,7 +90,7 @@ static ptrdiff_t choose(const job *j, ptrdiff_t n)
  * off by at most 44 n units of 2^-53 of the divergence, and the other sums and logs by some 1e-13. */
 static double largest_error(int shift)
 {
-    return fmin(1e-10, 1e-12 + 1e-14 * ldexp(1.0, shift));
+    return 1e-12 + 1e-14 * ldexp(1.0, shift);
 }
 
 ptrdiff_t pqc_entropy_search(pqc_search s, int num_bits, bool is_unsigned, void *scratch)

@@ -159,20 +159,15 @@ static int check_products(call *a)
 static int check_arrays(call *a)
 {
     pqc_recurrent *r = &a->r;
-    if (pqc_check_unchanged(a->ahead, "ahead", NPY_FLOAT) < 0 ||
-        pqc_check_unchanged(a->h, "h", NPY_FLOAT) < 0 ||
-        (a->c && pqc_check_unchanged(a->c, "c", NPY_FLOAT) < 0) ||
-        (a->sizes && pqc_check_unchanged(a->sizes, "sizes", NPY_INT64) < 0))
+    if (pqc_check_unchanged(a->ahead, "ahead", NPY_FLOAT) < 0)
         return -1;
-    r->rows = PyArray_DIM(a->ahead, 0);
-    if (PyArray_NDIM(a->h) != 3 || PyArray_DIM(a->h, 0) != r->directions ||
-        PyArray_DIM(a->h, 1) != r->batch || PyArray_DIM(a->h, 2) != r->hidden ||
-        (a->c && PyArray_SIZE(a->c) != PyArray_SIZE(a->h)) ||
+    if ((a->c && PyArray_SIZE(a->c) != PyArray_SIZE(a->h)) ||
         (r->cell == PQC_LSTM) != (a->c != NULL))
         return refuse("`h` and `c` are the states of other cells");
     if (PyArray_NDIM(a->ahead) != 2 ||
         PyArray_DIM(a->ahead, 1) != r->directions * pqc_cell_gates(r->cell) * r->hidden)
         return refuse("`ahead` has the gates of other cells");
+    r->rows = PyArray_DIM(a->ahead, 0);
     return check_sizes(a) < 0 || check_products(a) < 0 ? -1 : 0;
 }
 
@@ -195,20 +190,14 @@ static const char *set_quants(call *a)
     return NULL;
 }
 
-/* The states, which become the final ones; the outputs, (steps, directions, batch, hidden) or (rows, directions * hidden). */
+/* The outputs, (steps, directions, batch, hidden) or (rows, directions * hidden); the states become the final ones. */
 static int make_results(call *a)
 {
     pqc_recurrent *r = &a->r;
     npy_intp flat[2] = {r->rows, r->directions * r->hidden};
     npy_intp apart[4] = {r->steps, r->directions, r->batch, r->hidden};
-    PyArrayObject *h = (PyArrayObject *)PyArray_NewCopy(a->h, NPY_CORDER);
-    Py_SETREF(a->h, h);
-    if (a->c) {
-        PyArrayObject *c = (PyArrayObject *)PyArray_NewCopy(a->c, NPY_CORDER);
-        Py_SETREF(a->c, c);
-    }
     a->y = a->by_direction ? pqc_new_floats(4, apart) : pqc_new_floats(2, flat);
-    if (!a->h || (r->cell == PQC_LSTM && !a->c) || !a->y)
+    if (!a->y)
         return -1;
     r->ahead = PyArray_DATA(a->ahead);
     r->h = PyArray_DATA(a->h);
@@ -250,13 +239,25 @@ static int get_cell(PyObject *object, pqc_recurrent *r)
     return -1;
 }
 
+/* A plain array of our own: what other arguments, or other threads, do to the caller's has no effect on it. */
+static PyArrayObject *own_copy(PyObject *object, const char *name, int type, int ndim)
+{
+    PyArrayObject *given = pqc_plain_array(object, name, type, ndim), *made = NULL;
+    if (given)
+        made = pqc_new_array(PyArray_DescrFromType(type), ndim, PyArray_DIMS(given));
+    if (made)
+        memcpy(PyArray_DATA(made), PyArray_DATA(given), (size_t)PyArray_NBYTES(made));
+    Py_XDECREF(given);
+    return made;
+}
+
 /* The sizes are those of the states, as they are when they are converted. */
 static int get_states(PyObject *h, PyObject *c, PyObject *sizes, call *a)
 {
     pqc_recurrent *r = &a->r;
-    if (!(a->h = pqc_plain_array(h, "h", NPY_FLOAT, 3)) ||
-        (c != Py_None && !(a->c = pqc_plain_array(c, "c", NPY_FLOAT, 3))) ||
-        (sizes != Py_None && !(a->sizes = pqc_plain_array(sizes, "sizes", NPY_INT64, 1))))
+    if (!(a->h = own_copy(h, "h", NPY_FLOAT, 3)) ||
+        (c != Py_None && !(a->c = own_copy(c, "c", NPY_FLOAT, 3))) ||
+        (sizes != Py_None && !(a->sizes = own_copy(sizes, "sizes", NPY_INT64, 1))))
         return -1;
     r->directions = PyArray_DIM(a->h, 0);
     r->batch = PyArray_DIM(a->h, 1);

@@ -45,7 +45,8 @@ static float value_of(const pqc_pixels *p, int pixel, int channel)
 
 static float clamped(float y, float low, float high)
 {
-    return y != y ? y : y < low ? low : y > high ? high : y;
+    float raised = y < low ? low : y; /* NaN stays NaN */
+    return raised > high ? high : raised;
 }
 
 static float requantized(const pqc_pixels *between, float y, unsigned *flags)
@@ -133,8 +134,12 @@ static void check_case(arena *a, int pixels, int channels, int residual, int out
     if (seed % 3 == 1)
         f.high = 6;
     f.hard_swish = seed % 11 < 3;
-    if (residual && seed % 4 == 1)
+    if (seed % 17 == 3) /* ONNX has such clips */
+        f.high = -1;
+    if (seed % 4 == 1)
         f.second_low = 0;
+    if (seed % 19 == 4)
+        f.second_high = -0.5f;
     if (residual) {
         f.residual = codes_of((pqc_content)residual, seed);
         place(&a->residual, &f.residual, pixels, channels, 0);

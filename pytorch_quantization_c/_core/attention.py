@@ -20,26 +20,31 @@ NAMES = ("q", "k", "v")
 OPERANDS = (*NAMES, "softmax")  # of the two products of activations
 
 
+def _checked(name: str, size: Any) -> int:
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise TypeError(f"Expected `{name}` to be an integer, got {shown(size)}")
+    if size < 1:
+        raise ValueError(f"Expected `{name}` > 0, got {shown(size)}")
+    return int(size)
+
+
 def check_heads(embed_dim: Any, num_heads: Any, dropout: Any) -> int:
     """Channels of each head. ValueError or TypeError for sizes that do not divide, or no probability."""
-    for name, value in (("embed_dim", embed_dim), ("num_heads", num_heads)):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"Expected `{name}` to be an integer, got {shown(value)}")
-        if value < 1:
-            raise ValueError(f"Expected `{name}` > 0, got {shown(value)}")
-    if embed_dim % num_heads:
-        raise ValueError(f"Expected `embed_dim` to be divisible by `num_heads`, got {embed_dim} and {num_heads}")
+    channels, heads = _checked("embed_dim", embed_dim), _checked("num_heads", num_heads)
+    if channels % heads:
+        raise ValueError(f"Expected `embed_dim` to be divisible by `num_heads`, got {channels} and {heads}")
     if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
         raise ValueError(f"Expected `dropout` to be a number in range [0, 1], got {shown(dropout)}")
-    return int(embed_dim // num_heads)
+    return channels // heads
 
 
 def split_projections(state: MutableMapping[str, Any], prefix: str) -> None:
     """Gives the entries of torch's layer the names of three layers `q_proj`, `k_proj` and `v_proj`, in place."""
     for kind in ("weight", "bias"):
-        joint = state.pop(f"{prefix}in_proj_{kind}", None)
-        if joint is not None:
-            size = len(joint) // 3
+        key = f"{prefix}in_proj_{kind}"
+        shape: tuple[int, ...] = getattr(state.get(key), "shape", ())
+        if len(shape) >= 1 and shape[0] % 3 == 0:  # any other is an unexpected key
+            joint, size = state.pop(key), shape[0] // 3
             for at, name in enumerate(NAMES):
                 state[f"{prefix}{name}_proj.{kind}"] = joint[at * size:(at + 1) * size]
     for name in NAMES:
@@ -169,7 +174,8 @@ class QuantAttentionRules(AttentionRules):
                batch_first: bool, add_zero_attn: bool, descriptors: dict[str, Any]) -> None:
         self.head_dim = check_heads(embed_dim, num_heads, dropout)
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, float(dropout)
-        self.kdim, self.vdim = embed_dim if kdim is None else kdim, embed_dim if vdim is None else vdim
+        self.kdim, self.vdim = (embed_dim if size is None else _checked(name, size)
+                                for name, size in (("kdim", kdim), ("vdim", vdim)))
         self.batch_first, self.add_zero_attn = batch_first, add_zero_attn
         self.in_proj_bias, self._qkv_same_embed_dim = None, False  # torch's encoder layers look for a joint projection
         operand = descriptors.pop("quant_desc_bmm", None)

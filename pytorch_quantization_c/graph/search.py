@@ -71,7 +71,7 @@ def decisions(model: ir.Model) -> Decisions | None:
         data = json.loads(text)
         rows = tuple(Decision(str(name), float(value), str(kind)) for name, value, kind in data["rows"])
         return Decisions(str(data["goal"]), rows, tuple((str(what), float(value)) for what, value in data["tried"]))
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, KeyError, OverflowError, RecursionError):
         raise ValueError("Expected metadata of a search as `quantize` writes it") from None
 
 

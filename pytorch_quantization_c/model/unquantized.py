@@ -85,6 +85,8 @@ def _reason(module: Any, table: dict[Any, Any]) -> str | None:
     base = next((each for each in cls.__mro__ if each in table), None)
     if base is not None:
         return _derived(module, base)
+    if cls.__name__ in ("GRU", "GRUCell"):
+        return f"`replace` takes it by {_custom(cls, f'Quant{cls.__name__}')}"
     if any(each.__name__ == "MultiheadAttention" for each in cls.__mro__):
         return f"its projections are bare weights: {_custom(cls, 'QuantMultiheadAttention')}"
     weight = next((name for name, value in module._parameters.items()

@@ -1,6 +1,8 @@
 """Cells over sequences against formulas in float64, with states as floats and as exact integers."""
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import Any
 
 import numpy as np
@@ -138,3 +140,55 @@ def test_arguments_that_do_not_fit_are_refused(rng: np.random.Generator) -> None
     assert "NaN" in _C.recurrent(*good[:3], np.full_like(h, np.nan), *good[4:])
     with pytest.raises(ValueError, match="sides"):
         _C.float_panels(np.ones((0, 3), np.float32))
+
+
+def test_arguments_that_change_others_do_no_harm() -> None:
+    """A flag whose truth takes the axes of `ahead` away; states whose copies would rewrite `sizes`."""
+    panels = (_C.float_panels(np.zeros((12, 4), np.float32)), None, None)
+    ahead, sizes = np.ones((8, 12), np.float32), np.array([4, 2, 2])
+    wanted = _C.recurrent("GRU", ahead, (panels,), np.zeros((1, 4, 4), np.float32), None, sizes, False, False)
+
+    class Flag:
+        def __bool__(self) -> bool:
+            gone.shape = ()
+            return False
+
+    gone = np.zeros((1, 1), np.float32)
+    one = (_C.float_panels(np.zeros((3, 1), np.float32)), None, None)
+    with pytest.raises(ValueError, match="fit together"):
+        _C.recurrent("GRU", gone, (one,), np.zeros((1, 1, 1), np.float32), None, None, Flag(), False)
+
+    class Rewriting(np.ndarray):
+        armed = False
+
+        def __array_finalize__(self, source: object) -> None:
+            if Rewriting.armed:
+                sizes[:] = 4, 4, 1 << 22
+
+    states = np.zeros((1, 4, 4), np.float32).view(Rewriting)
+    Rewriting.armed = True
+    found = _C.recurrent("GRU", ahead, (panels,), states, None, sizes, False, False)
+    assert all(type(each) is np.ndarray for each in found)
+    assert [each.tobytes() for each in found] == [each.tobytes() for each in wanted]
+
+
+def test_sizes_that_another_thread_rewrites_do_no_harm() -> None:
+    panels = (_C.float_panels(np.zeros((12, 4), np.float32)), None, None)
+    ahead, states = np.zeros((40_000, 12), np.float32), np.zeros((1, 4, 4), np.float32)
+    sizes, done = np.full(10_000, 4), threading.Event()
+
+    def rewrite() -> None:
+        while not done.is_set():
+            sizes[-1] = 1 << 24
+            sizes[-1] = 4
+
+    other = threading.Thread(target=rewrite)
+    other.start()
+    try:
+        for _ in range(20):
+            with contextlib.suppress(ValueError):
+                y = _C.recurrent("GRU", ahead, (panels,), states, None, sizes, False, False)[0]
+                assert y.shape == (40_000, 4)
+    finally:
+        done.set()
+        other.join()

@@ -139,7 +139,8 @@ def test_calibrated_frozen_and_saved(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("arguments, message", [
     ((15, 4), "divisible"), ((0, 1), "`embed_dim` > 0"), ((16, True), "`num_heads` to be an integer"),
-    ((16, 4, 1.5), "dropout"), (("16", 4), "`embed_dim` to be an integer")])
+    ((16, 4, 1.5), "dropout"), ((16, 4, 0.0, True, False, False, 0), "`kdim`"),
+    (("16", 4), "`embed_dim` to be an integer")])
 def test_wrong_sizes_are_refused(arguments: tuple[Any, ...], message: str) -> None:
     for cls in (float_nn.MultiheadAttention, nn.QuantMultiheadAttention):
         with pytest.raises((ValueError, TypeError), match=message):
@@ -158,3 +159,10 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> N
     given = dict(zip(("query", "key", "value"), arrays(), strict=True))
     with pytest.raises((ValueError, RuntimeError, TypeError), match=message):
         layer(**{**given, **change})
+
+
+@pytest.mark.parametrize("rows", [3 * E + 1, 3 * E + 2, 2 * E])
+def test_entries_of_another_size_do_not_load(rows: int) -> None:
+    layer, state = nn.QuantMultiheadAttention(E, HEADS), float_nn.MultiheadAttention(E, HEADS).state_dict()
+    with pytest.raises(RuntimeError, match=r"in_proj_weight|q_proj\.weight"):
+        layer.load_state_dict({**state, "in_proj_weight": np.zeros((rows, E), np.float32)})

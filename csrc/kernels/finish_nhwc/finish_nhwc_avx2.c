@@ -105,8 +105,8 @@ INLINE void finish_channels(const int32_t *acc, ptrdiff_t ld, int pixels, const 
             floats16 other =
                 values16(&f->residual, (const char *)f->residual.at + p * f->residual.pixel);
             y = (floats16){_mm256_add_ps(y.low, other.low), _mm256_add_ps(y.high, other.high)};
-            y = clamp16(y, f->second_low, f->second_high);
         }
+        y = clamp16(y, f->second_low, f->second_high);
         for (int i = 0; i < f->outputs; i++)
             store16(y, &f->output[i], (char *)f->output[i].at + p * f->output[i].pixel, r);
     }

@@ -49,7 +49,7 @@ FINISH_INLINE char *finish_at(const finish_row *row, const bool INDIRECT, ptrdif
     return row->at + (INDIRECT ? row->offset[pixel] : row->pixel * pixel);
 }
 
-/* The same; the line that is wanted some pixels later is fetched. */
+/* The same; if pixels lie apart, the line that is wanted some pixels later is fetched. */
 FINISH_INLINE char *finish_at_and_fetch(const finish_row *row, const bool INDIRECT, ptrdiff_t pixel)
 {
     char *at = finish_at(row, INDIRECT, pixel);
@@ -189,7 +189,8 @@ FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop,
             const int32_t *sums = acc + ld * (INDIRECT ? rows[pixel] : pixel);
             PQC_UNROLL(4)
             for (int v = 0; v < V; v++)
-                y[p * V + v] = finish16(_mm512_loadu_si512(sums + 16 * v), of[v]);
+                y[p * V + v] = finish16(
+                    _mm512_maskz_loadu_epi32((__mmask16)(lanes >> 16 * v), sums + 16 * v), of[v]);
             if (RESIDUAL != PQC_NOTHING)
                 at[0][p] = finish_at_and_fetch(&from.row, INDIRECT, pixel);
             if (CODES & FINISH_BYTES)

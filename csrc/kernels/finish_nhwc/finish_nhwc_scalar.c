@@ -141,8 +141,9 @@ unsigned pqc_finish_known(const pqc_output *f, float largest)
         refuses |= f->output[i].refuses_negative;
     }
     unsigned known = bound < INFINITY && finite ? PQC_NEVER_NAN : 0;
-    if (!refuses || (!f->between.refuses_negative && f->second_low >= 0) ||
-        (is_alone(f) && f->low >= 0))
+    bool ends_above_0 = f->second_low >= 0 && f->second_high >= 0;
+    bool stays_above_0 = is_alone(f) && f->low >= 0 && f->high >= 0 && f->second_high >= 0;
+    if (!refuses || (!f->between.refuses_negative && ends_above_0) || stays_above_0)
         known |= PQC_NEVER_NEGATIVE;
     if (!is_bounded(f->low, f->high))
         known |= PQC_NO_FIRST_CLAMP;

@@ -153,6 +153,8 @@ def _chain(each: Chain, dims: dict[Key, Dims]) -> Dims:
 
 def _rows(each: Rows, dims: dict[Key, Dims]) -> Dims:
     x = dims[each.input]
+    if x.lead is None:
+        raise Unsupported("rows of images, whose last axis is not their channels")
     if any(dims[key].shape != (x.c,) for key in (each.weight, each.bias) if key is not None):
         raise Unsupported(f"weights of other rows than of {x.c}")
     if x.c > MAX_ROW and any(key.form is not None for key in each.outputs):

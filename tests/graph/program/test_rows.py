@@ -80,3 +80,14 @@ def test_programs(rng: np.random.Generator, columns: int) -> None:
         found = session.run(None, {"x": x})
         assert [a.tobytes() for a in found] == [a.tobytes() for a in graph.interpret(int8, {"x": x})]
     assert columns > 4096 or session._program.run({"x": x}, ["y"]) is not None
+
+
+@pytest.mark.parametrize("body", ["y = Softmax <axis = -1> (c)", "y = LayerNormalization <axis = -1> (c, scale)"])
+def test_rows_of_an_image_are_not_its_channels(rng: np.random.Generator, body: str) -> None:
+    """As wide as there are channels, too; quantised, so that the image comes out of an integer layer."""
+    weights = {"w": normal(rng, 8, 4, 1, 1)} | ({"scale": normal(rng, 8)} if "scale" in body else {})
+    model = network(f"c = Conv (x, w)  {body}", "float[N,4,H,8] x", "float[N,8,H,8] y, float[N,8,H,8] c", **weights)
+    x = normal(rng, 2, 4, 6, 8)
+    y, c = graph.compile(graph.quantize(model, [x])).run(None, {"x": x})
+    rows = softmax(c) if "Softmax" in body else layer_norm(c, weights["scale"], 0, 1e-5)
+    np.testing.assert_allclose(y, rows, rtol=2e-6, atol=5e-6)

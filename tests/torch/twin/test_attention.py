@@ -85,3 +85,9 @@ def test_it_trains_and_stands_in_a_transformer() -> None:
     assert block.self_attn.k_proj.execution == "int8"
     block.train()(x).square().sum().backward()
     assert block.self_attn.q_proj.weight.grad.abs().sum() > 0
+
+
+def test_masks_of_integers_are_refused() -> None:
+    layer = nn.QuantMultiheadAttention(E, HEADS).eval()
+    with pytest.raises(TypeError, match="`key_padding_mask` of bool or a floating type"):
+        layer(*tensors({}), key_padding_mask=torch.zeros(N, S, dtype=torch.uint8))

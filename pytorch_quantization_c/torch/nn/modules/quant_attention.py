@@ -80,4 +80,6 @@ class QuantMultiheadAttention(QuantAttentionRules, nn.Module):
         given = self._opened(mask, name)
         if given.dtype == torch.bool:
             return torch.zeros_like(given, dtype=like.dtype).masked_fill(given, float("-inf"))
+        if not given.is_floating_point():
+            raise TypeError(f"Expected `{name}` of bool or a floating type, got {given.dtype}")
         return given.to(like.dtype)
