@@ -17,7 +17,8 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 FOLDER = Path(__file__).resolve().parent
-NAMES = ("quantization_basics", "post_training", "accuracy_methods", "fine_tuning", "resnet50")
+NAMES = ("quantization_basics", "post_training", "accuracy_methods", "onnx_model", "mixed_precision",
+         "fine_tuning", "resnet50")
 LONGEST_RUN = 300
 
 

@@ -85,6 +85,7 @@ def photographs(count: int, seed: int, size: int = 128) -> list[Array]:
         row, column = (int(rng.integers(0, length - size * step + 1)) for length in picture.shape[:2])
         crop = picture[row:row + size * step:step, column:column + size * step:step]
         crop = crop[:, ::-1] if rng.random() < 0.5 else crop
-        norm = (crop / np.float32(255) - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
+        mean, deviation = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+        norm = (crop / np.float32(255) - mean) / deviation
         found.append(np.ascontiguousarray(norm.transpose(2, 0, 1)[None], np.float32))
     return found

@@ -221,7 +221,9 @@ class QuantAttentionRules(AttentionRules):
         quantizer = getattr(self, f"{which}_bmm_quantizer")
         return x if quantizer is None else quantizer(x)
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool,
+                              missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
         """Takes the entries of torch's layer as well."""
         split_projections(state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+                                      error_msgs)

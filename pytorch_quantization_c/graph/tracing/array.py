@@ -73,7 +73,7 @@ class Traced(TracedArray):
         return shape if self._recording is None else shape_of(shape, self._recording.questions)
 
     @shape.setter
-    def shape(self, shape: Any) -> None:
+    def shape(self, shape: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride, reportIncompatibleMethodOverride]
         refuse("a new `shape`, a write in place", "`reshape` makes a new array")
 
     @property

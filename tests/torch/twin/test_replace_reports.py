@@ -38,7 +38,7 @@ def parametrized() -> nn.Module:
     (lambda: torch.jit.trace(nn.Conv1d(1, 1, 1), torch.ones(1, 1, 3)), "", "TorchScript has compiled this Conv1d"),
     (lambda: torch.compile(nn.Linear(2, 2)), "_orig_mod", "torch.compile has compiled it"),
     (lambda: Plain(nn.Linear(2, 2)), "layers[0]", "plain list"),
-    (lambda: nn.GRU(2, 2), "", "the weight `weight_ih_l0`"),
+    (lambda: nn.GRU(2, 2), "", "QuantGRU"),
     (lambda: nn.Bilinear(2, 2, 2), "", "no quantised form")],
     ids=["attention", "projection", "in an encoder", "parametrized", "lazy", "scripted", "traced", "compiled", "listed",
          "GRU", "Bilinear"])
