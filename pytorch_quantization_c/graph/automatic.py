@@ -55,7 +55,8 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float | None = 
         formats: bits of weights to choose from, 2 to 8, and "float"; inputs have what `input` of `quantize` says. None:
             8 and 4, of `milliseconds` "float" and 8.
         resume: a JSON file; beside it, one for each format is written after each layer, and one of weights that "gptq"
-            or "adaround" rounded; the same call goes on from there.
+            or "adaround" rounded; the same call goes on from there. Sensitivities are bound to the quantisers' settings
+            and ranges: delete the files if the data have changed.
         progress: a bar (with tqdm installed); None means: on a terminal.
         **options: of `quantize`, but for `weight`, `overrides`, `max_drop` and `metric`.
 

@@ -55,7 +55,7 @@ def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | No
             or a share of the float model's as "20%" (all of 8 bits: 25 %).
         formats: bits to choose from, 2 to 8, and "float": both quantisers of such a layer are disabled.
         resume: a JSON file; beside it, one for each format is written after each layer, and the same call goes on from
-            there.
+            there. They are bound to the quantisers' settings and ranges: delete them if weights or data have changed.
         show_progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
