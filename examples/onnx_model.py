@@ -1,5 +1,4 @@
 """A real ONNX model from a PyPI package: quantise, compare, mend, compile, time, export. Cells begin with `# %%`."""
-# pyright: reportPossiblyUnboundVariable=false
 
 # %% [markdown]
 # # Somebody's ONNX model, on integers
@@ -13,6 +12,7 @@
 # Without it this notebook says so and stops there.
 
 # %%
+# pyright: reportPossiblyUnboundVariable=false
 import textwrap
 import time
 from collections.abc import Callable
