@@ -96,11 +96,11 @@ def run_graph_command(options: argparse.Namespace) -> int:
     if options.command == "demo" and options.batch is None:
         options.batch = 1
     if options.command == "bench":
-        from .graph import benchmark
+        from .graph.commands import benchmark
 
         return benchmark.run_command(options)
     try:
-        from .graph import command_line
+        from .graph.commands import command_line
     except ImportError as problem:
         print(f"{options.command} needs the extra `onnx` (pip install 'pytorch-quantization-c[onnx]'): {problem}",
               file=sys.stderr)

@@ -14,6 +14,9 @@ FRONTS = ("calib", "nn", "tensor_quant", "quant_modules", "optim", "float_nn", "
 #: What each of these may not import, at the top of a file: they stand below it.
 ABOVE = {"_core": ("model", *FRONTS), "integer": ("model", *FRONTS), "model": FRONTS, "calib": ("nn", "quant_modules"),
          "float_nn": ("nn", "calib", "model", "graph", "torch"), "torch/calib": ("torch.nn", "torch.quant_modules")}
+#: The packages of `graph`, each with those below it; `nodes` and `errors` stand beside them.
+ROOMS = ("representation", "passes", "placement", "files", "interpreter", "calibration", "program", "analysis",
+         "methods", "tracing", "search", "commands")
 ALIASES = ("calibration", "layer_sensitivity", "quant_state", "summary", "integer.frozen")  # deprecated names
 
 
@@ -108,3 +111,15 @@ def test_what_stands_below_imports_nothing_from_above(below: str) -> None:
             offences += [f"{name}: {home}" for home, _ in taken(name)
                          if f"{home}.".startswith(tuple(f"{PACKAGE}.{each}." for each in ABOVE[below]))]
     assert seen > 3 and not offences
+
+
+def test_packages_of_graph_stand_on_each_other() -> None:
+    graph = f"{PACKAGE}.graph."
+    assert {path.name for path in (ROOT / PACKAGE / "graph").iterdir() if path.is_dir()} - {"__pycache__"} == set(ROOMS)
+    offences = []
+    for name in MODULES:
+        room = name.removeprefix(graph).partition(".")[0]
+        if name.startswith(graph) and room in ROOMS:
+            above = {home.removeprefix(graph).partition(".")[0] for home, _ in taken(name) if home.startswith(graph)}
+            offences += [f"{name}: {each}" for each in above if each in ROOMS[ROOMS.index(room) + 1:]]
+    assert not offences

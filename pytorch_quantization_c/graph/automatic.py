@@ -19,14 +19,14 @@ from ..methods.budget import (
     one_quantized,
 )
 from ..methods.order import checked_methods
-from .batches import Feeds
-from .batches import samples as samples_of
-from .choices import Override
-from .costs import Stopwatch, bits_and_products, float_copy, times_by_format
-from .method_steps import without_rounding
+from .calibration.batches import Feeds
+from .calibration.batches import samples as samples_of
+from .methods.method_steps import without_rounding
 from .nodes import checked_graph
+from .placement.choices import Override
 from .quantizing import quantize
-from .search import Decision, Decisions, as_data, layers_in, multiplications, named, ranked, record
+from .search.budgets import Decision, Decisions, as_data, layers_in, multiplications, named, ranked, record
+from .search.costs import Stopwatch, bits_and_products, float_copy, times_by_format
 
 __all__ = ["auto_quantize"]
 

@@ -7,11 +7,11 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
+from .files.reader import load
 from .interpreter.run import Interpreter
 from .interpreter.values import tied_axes, wanted
 from .program.document import Document
 from .program.lower import lower
-from .reader import load
 
 __all__ = ["Compiled", "restored"]
 

@@ -19,8 +19,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import ArrayLike, NDArray
 
-from .naming import free_value_name
-from .spec import E4M3, QuantizerSpec
+from .representation.naming import free_value_name
+from .representation.spec import E4M3, QuantizerSpec
 
 __all__ = ["DOMAIN", "DYNAMIC", "E4M3", "EXECUTION", "FAKE_QUANT", "Quantizer", "QuantizerSpec", "declare",
            "fake_quant", "is_quantizer", "quantizer", "quantizers", "set_amax"]

@@ -10,24 +10,24 @@ import onnx_ir as ir
 from .._core.descriptor import QuantDescriptor
 from .._core.errors import shown
 from .._core.files import FilePath, part_file
-from .bodies import give_bodies
-from .calibrating import collected
-from .calibration import without_quantizers
-from .choices import Choices, Override, Patterns, nothing_left
-from .insertion import insert_quantizers, quantize_states
-from .method_steps import KEPT, Methods, without_rounding
-from .naming import free_node_name, names_remembered
+from .calibration.calibrating import collected
+from .calibration.collecting import without_quantizers
+from .calibration.ranges import AUTO, Range, checked_method, fitted
+from .calibration.ranges import METHODS as RANGES
+from .files.bodies import give_bodies
+from .files.opset import raise_opset
+from .methods.method_steps import KEPT, Methods, without_rounding
 from .nodes import DOMAIN, Quantizer, checked_graph, declare, fake_quant, quantizers
-from .opset import raise_opset
 from .passes import prepare
 from .passes.editing import substitute
 from .passes.weights import dequantize_weights
-from .placement import is_spectral, layers_of
-from .ranges import AUTO, Range, checked_method, fitted
-from .ranges import METHODS as RANGES
-from .search import as_data, checked_drop, within_drop
-from .selection import best_of
-from .targets import Target, target_of
+from .placement.choices import Choices, Override, Patterns, nothing_left
+from .placement.insertion import insert_quantizers, quantize_states
+from .placement.sites import is_spectral, layers_of
+from .placement.targets import Target, target_of
+from .representation.naming import free_node_name, names_remembered
+from .search.budgets import as_data, checked_drop, within_drop
+from .search.selection import best_of
 
 __all__ = ["quantize"]
 

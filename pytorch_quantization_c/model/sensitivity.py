@@ -176,7 +176,7 @@ def _ranked(layers: Layers, found: dict[str, float], higher_is_better: bool) -> 
 
 def _of_graph(model: Any, batches: Any, metric: Metric | None, higher_is_better: bool, resume: FilePath | None,
               show_progress: bool | None) -> Sensitivity:
-    from ..graph.layer_noise import GraphSensitivity
+    from ..graph.analysis.layer_noise import GraphSensitivity
 
     measured = GraphSensitivity(model, batches, metric)
     name = SQNR if metric is None else getattr(metric, "__name__", type(metric).__name__)

@@ -42,7 +42,7 @@ def save_quant_state(model: Any, path: FilePath) -> None:
     """
     arrays: Arrays = {}
     if is_graph(model):
-        from ..graph.state import described as described_graph
+        from ..graph.files.state import described as described_graph
 
         described, arrays = described_graph(model)
     else:
@@ -75,7 +75,7 @@ def load_quant_state(model: Any, path: FilePath, strict: bool = True) -> LoadedQ
         raise ValueError(f"Expected a file for the same quantizers, got one without {result.missing_keys} "
                          f"and with {result.unexpected_keys}")
     if is_graph(model):
-        from ..graph.state import restore
+        from ..graph.files.state import restore
 
         restore(model, described, arrays)
         return result

@@ -201,7 +201,7 @@ def attempt(data: bytes, feeds: dict[str, Any]) -> bool:
 @pytest.fixture(scope="module")
 def file() -> tuple[bytes, dict[str, Any]]:
     """A quantised file and its feeds."""
-    from pytorch_quantization_c.graph.writer import exported
+    from pytorch_quantization_c.graph.files.writer import exported
 
     rng = np.random.default_rng(0)
     (feeds,) = batches(rng, 1, 1)

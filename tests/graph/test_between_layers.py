@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from pytorch_quantization_c import graph
-from pytorch_quantization_c.graph.layer_noise import with_only
+from pytorch_quantization_c.graph.analysis.layer_noise import with_only
 from tests.graph.networks import network, normal, sqnr
 
 Array = Any

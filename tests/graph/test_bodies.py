@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from pytorch_quantization_c import graph
-from pytorch_quantization_c.graph.arithmetic import fake_quantize
-from pytorch_quantization_c.graph.bodies import give_bodies
+from pytorch_quantization_c.graph.files.bodies import give_bodies
 from pytorch_quantization_c.graph.nodes import QuantizerSpec, declare, fake_quant
+from pytorch_quantization_c.graph.representation.arithmetic import fake_quantize
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 from tests.graph.networks import convolutional, images
 

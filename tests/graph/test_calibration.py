@@ -9,10 +9,10 @@ import onnx.parser
 import pytest
 
 from pytorch_quantization_c import graph
-from pytorch_quantization_c.graph.collectors import Collector
+from pytorch_quantization_c.graph.calibration.collectors import Collector
+from pytorch_quantization_c.graph.calibration.ranges import range_of
 from pytorch_quantization_c.graph.nodes import QuantizerSpec
-from pytorch_quantization_c.graph.ranges import range_of
-from pytorch_quantization_c.graph.selection import best_of
+from pytorch_quantization_c.graph.search.selection import best_of
 from tests.graph.networks import convolutional, images, network, normal
 
 METHODS = ("max", "mse", "entropy", "percentile")

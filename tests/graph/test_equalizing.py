@@ -52,7 +52,7 @@ def test_a_depthwise_network_with_spread_ranges(rng: np.random.Generator, first:
 
 
 def test_the_float_function_stays(rng: np.random.Generator) -> None:
-    from pytorch_quantization_c.graph.equalizing import equalize_layers
+    from pytorch_quantization_c.graph.methods.equalizing import equalize_layers
 
     model = separable(rng, "Clip (a, low, high)", "Relu (c)")
     x = normal(rng, 4, 4, 9, 9)

@@ -9,7 +9,7 @@ import pytest
 
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.__main__ import main
-from pytorch_quantization_c.graph import benchmark
+from pytorch_quantization_c.graph.commands import benchmark
 from tests.graph.networks import convolutional, images, network, normal, sqnr
 
 

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import pytest
 
 from pytorch_quantization_c import graph
-from pytorch_quantization_c.graph import writer
+from pytorch_quantization_c.graph.files import writer
 from tests.graph.networks import network, normal
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from pytorch_quantization_c import float_nn, graph
 from pytorch_quantization_c import nn as quant_nn
+from pytorch_quantization_c.graph.files.writer import exported
 from pytorch_quantization_c.graph.nodes import is_quantizer
-from pytorch_quantization_c.graph.writer import exported
 from tests.graph.networks import convolutional, images, network, normal
 
 Names = tuple[set[str], set[str]]

@@ -9,8 +9,8 @@ import onnx_ir as ir
 import pytest
 
 from pytorch_quantization_c import graph, tensor_quant
-from pytorch_quantization_c.graph.arithmetic import fake_quantize, integers
 from pytorch_quantization_c.graph.nodes import QuantizerSpec, declare, fake_quant, quantizer, quantizers, set_amax
+from pytorch_quantization_c.graph.representation.arithmetic import fake_quantize, integers
 
 MODEL = """<ir_version: 9, opset_import: ["": 17]> g (float[N, 4] x) => (float[N, 4] y) { y = Relu(x) }"""
 

@@ -8,8 +8,8 @@ import pytest
 from onnx.helper import make_node
 
 from pytorch_quantization_c import graph, integer, tensor_quant
-from pytorch_quantization_c.graph.coding import hidden_quantizer, set_hidden_quantizer
 from pytorch_quantization_c.graph.nodes import QuantizerSpec
+from pytorch_quantization_c.graph.representation.coding import hidden_quantizer, set_hidden_quantizer
 
 from .models import model_of
 

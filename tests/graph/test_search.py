@@ -10,10 +10,10 @@ import onnx_ir as ir
 import pytest
 
 from pytorch_quantization_c import graph
-from pytorch_quantization_c.graph import costs
-from pytorch_quantization_c.graph.costs import Stopwatch
 from pytorch_quantization_c.graph.nodes import quantizers
-from pytorch_quantization_c.graph.search import dearest_first
+from pytorch_quantization_c.graph.search import costs
+from pytorch_quantization_c.graph.search.budgets import dearest_first
+from pytorch_quantization_c.graph.search.costs import Stopwatch
 from pytorch_quantization_c.methods.budget import cheapest
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 from tests.graph.networks import convolutional, images, network, normal, sqnr

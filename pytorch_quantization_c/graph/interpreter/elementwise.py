@@ -7,7 +7,7 @@ import numpy as np
 
 from ... import _C
 from ...float_nn import functional as F
-from ..notes import NUMPY
+from ..representation.notes import NUMPY
 from .table import TYPES, Array, Function, NodeLike, attribute, operator
 
 UNARY: dict[str, Function] = {

@@ -7,8 +7,8 @@ import numpy as np
 
 from ...integer.int4 import KR
 from ..nodes import EXECUTION, is_quantizer, quantizer
-from ..notes import hidden_quantizer
-from ..spec import QuantizerSpec
+from ..representation.notes import hidden_quantizer
+from ..representation.spec import QuantizerSpec
 from .grid import quantizer_behind
 from .integer_layer import IntegerLayer, LayerWeight, channel_axis
 from .recurrent import CELLS, cells_of

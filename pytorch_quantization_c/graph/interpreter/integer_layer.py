@@ -18,8 +18,8 @@ from ...integer.int4 import PackedInt4
 from ...integer.packed import Geometry as PackedGeometry
 from ...integer.packed import PackedWeights
 from ...integer.weights import quantized_groups, quantized_weight
-from ..arithmetic import fake_quantize, integers, spread
-from ..spec import QuantizerSpec
+from ..representation.arithmetic import fake_quantize, integers, spread
+from ..representation.spec import QuantizerSpec
 from .exact import fma, layer_scale, rounded_sums
 from .table import Array, Function, NodeLike, attribute
 from .windows import conv_geometry, transposed_geometry

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arithmetic import fake_quantize
-from ..spec import QuantizerSpec
+from ..representation.arithmetic import fake_quantize
+from ..representation.spec import QuantizerSpec
 from .record import Compute, NodeLike
 from .table import Array, Function, function_of
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from ..notes import HIDDEN, NUMPY
+from ..representation.notes import HIDDEN, NUMPY
 
 if TYPE_CHECKING:
     import onnx_ir as ir

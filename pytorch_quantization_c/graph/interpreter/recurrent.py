@@ -9,8 +9,8 @@ import numpy as np
 from ... import _C
 from ...float_nn import functional as F
 from ...float_nn.functional.recurrent import Remembered, lstm_gates
-from ..arithmetic import fake_quantize
-from ..notes import hidden_quantizer
+from ..representation.arithmetic import fake_quantize
+from ..representation.notes import hidden_quantizer
 from .table import Array, Function, NodeLike, attribute, operator
 
 __all__ = ["CELLS", "Cells", "cells_of", "run_cells"]

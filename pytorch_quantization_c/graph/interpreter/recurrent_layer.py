@@ -16,8 +16,8 @@ from ..._core.formats import Int
 from ...integer.float_only import enabled
 from ...integer.packed import Geometry, PackedWeights
 from ...integer.weights import quantized_weight
-from ..arithmetic import fake_quantize, integers
-from ..notes import Coding
+from ..representation.arithmetic import fake_quantize, integers
+from ..representation.notes import Coding
 from .integer_layer import IntegerLayer, LayerWeight, Rounded
 from .record import NodeLike, NodeRecord
 from .recurrent import Cells, run_cells

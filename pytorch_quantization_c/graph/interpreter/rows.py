@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import _C
 from ...float_nn import functional as F
-from ..notes import NUMPY
+from ..representation.notes import NUMPY
 from .table import Array, Function, NodeLike, attribute, operator
 
 

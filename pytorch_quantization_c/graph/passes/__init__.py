@@ -4,7 +4,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass, RemoveUnusedNodesPass
 
-from ..notes import NUMPY
+from ..representation.notes import NUMPY
 from .affine import fold_affine
 from .cleanup import remove_no_ops
 from .constants import fold_constants

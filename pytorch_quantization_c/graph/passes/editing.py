@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from ..constants import new_constant
+from ..representation.constants import new_constant
 
 
 def constant(value: ir.Value | None) -> NDArray[Any] | None:

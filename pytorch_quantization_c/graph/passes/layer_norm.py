@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ..constants import new_constant
+from ..representation.constants import new_constant
 from .editing import attribute, constant, floats, graph_of, is_op, only_reader, rank, scalar, substitute
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ..arithmetic import fake_quantize
-from ..constants import new_constant
 from ..nodes import quantizers
+from ..representation.arithmetic import fake_quantize
+from ..representation.constants import new_constant
 from .editing import bypass
 
 

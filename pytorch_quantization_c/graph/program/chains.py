@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from ..arithmetic import signs_zeros
 from ..interpreter.table import attribute, constant
 from ..nodes import is_quantizer, quantizer
-from ..notes import NUMPY
+from ..representation.arithmetic import signs_zeros
+from ..representation.notes import NUMPY
 from .layers import codes_of
 from .operations import MAX_CHAIN, MAX_OPERANDS, MAX_REGISTERS, ChainOp
 

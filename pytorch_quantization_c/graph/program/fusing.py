@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from ..arithmetic import signs_zeros
 from ..interpreter.table import attribute, constant
 from ..nodes import is_quantizer, quantizer
+from ..representation.arithmetic import signs_zeros
 from .layers import Layer, codes_of, layer_of
 from .operations import Clamp, Codes
 

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arithmetic import integers
 from ..interpreter.exact import layer_scale
 from ..interpreter.integer_layer import IntegerLayer, Rounded
 from ..interpreter.table import NodeLike, attribute
+from ..representation.arithmetic import integers
 from .operations import S16, U8, Codes, Window
 
 __all__ = ["Layer", "codes_of", "layer_of", "windows_of"]

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from ..arithmetic import signs_zeros
 from ..interpreter.run import Interpreter
 from ..interpreter.steps import named
 from ..interpreter.table import constant
 from ..nodes import is_quantizer, quantizer
+from ..representation.arithmetic import signs_zeros
 from .calls import Call
 from .chains import Chained, chains_of, is_float
 from .fusing import Fused, fused_layers

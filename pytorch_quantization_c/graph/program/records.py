@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arithmetic import integers
 from ..errors import GraphError
 from ..interpreter.integer_layer import IntegerLayer, LayerWeight
 from ..interpreter.nbits import BlockWeight, NBits
@@ -16,8 +15,9 @@ from ..interpreter.plain import Plain, Rounding, plain
 from ..interpreter.record import Compute, NodeRecord, recorded
 from ..interpreter.recurrent import CELLS
 from ..interpreter.recurrent_layer import RecurrentLayer
-from ..notes import hidden_quantizer
-from ..spec import QuantizerSpec
+from ..representation.arithmetic import integers
+from ..representation.notes import hidden_quantizer
+from ..representation.spec import QuantizerSpec
 
 __all__ = ["Record", "Unsaved", "computed", "record_of"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..interpreter.table import attribute, constant
-from ..notes import NUMPY
+from ..representation.notes import NUMPY
 from .chains import is_float
 from .natures import rank_of
 from .strided import AXES

@@ -9,11 +9,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from ..bodies import give_bodies
+from ..analysis.node_summary import FIXED, INEXACT
 from ..errors import GraphError
+from ..files.bodies import give_bodies
 from ..interpreter.run import Interpreter
 from ..interpreter.values import TIED
-from ..node_summary import FIXED, INEXACT
 from ..nodes import DOMAIN, is_quantizer
 from .array import plain
 from .probing import BATCH, Probes, combined, probed, resized, size_of, with_size

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...float_nn.rnn import GRU, LSTM
-from ..notes import set_hidden_quantizer
-from ..spec import QuantizerSpec
+from ..representation.notes import set_hidden_quantizer
+from ..representation.spec import QuantizerSpec
 from .quantizers import record_quantizer
 from .refusal import refuse
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..interpreter.steps import plain_step
 from ..nodes import DOMAIN, EXECUTION, VERSION, QuantizerSpec, fake_quant, is_quantizer, quantizer
-from ..notes import NUMPY
+from ..representation.notes import NUMPY
 from .array import Traced, plain
 from .refusal import place, refuse
 from .size import Questions

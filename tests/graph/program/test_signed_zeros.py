@@ -9,7 +9,7 @@ import pytest
 
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.nodes import fake_quant
-from pytorch_quantization_c.graph.spec import QuantizerSpec
+from pytorch_quantization_c.graph.representation.spec import QuantizerSpec
 
 from ..networks import network, normal
 
@@ -64,7 +64,7 @@ def test_a_sum_behind_hard_swish(rng: np.random.Generator, spec: QuantizerSpec) 
 
 def test_zeros_of_a_quantiser_with_a_zero_point_are_positive() -> None:
     """(rint(x * scale) + zero_point) - zero_point, as the definition has it."""
-    from pytorch_quantization_c.graph.arithmetic import fake_quantize
+    from pytorch_quantization_c.graph.representation.arithmetic import fake_quantize
 
     x = np.array([-0.001, -0.0, 0.0, 0.001], np.float32)
     for point in (0, 100, 255):

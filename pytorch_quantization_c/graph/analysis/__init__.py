@@ -1,0 +1,1 @@
+"""What a quantised graph is like: its nodes, its noise, layer by layer."""

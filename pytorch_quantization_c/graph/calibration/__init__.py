@@ -1,0 +1,1 @@
+"""Ranges of quantisers, from data."""

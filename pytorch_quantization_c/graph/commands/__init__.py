@@ -1,0 +1,1 @@
+"""What `python -m pytorch_quantization_c` does with ONNX files."""

@@ -1,0 +1,122 @@
+"""The commands on ONNX files: `quantize`, `compare`, `run` and `demo --onnx`."""
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..._core.files import write_file
+from ..._core.npz import npz_of
+from ..analysis.comparison import Comparison, compare
+from ..analysis.node_summary import summary
+from ..calibration.batches import Feeds, fitting, numbered
+from ..files.reader import load
+from ..files.writer import save
+from ..nodes import quantizers
+from ..quantizing import quantize
+from ..session import Session
+from .model_demo import run_demo
+
+Batch = Feeds | np.ndarray[Any, Any]
+
+
+class Data:
+    """Batches in files: `.npz` with an array for each input, `.npy` for a model with one, or a folder of such files.
+
+    Args:
+        path: the file or folder.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a file of another kind, or a folder without any.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        given = Path(path)
+        if not given.exists():
+            raise FileNotFoundError(f"Expected `--data` to be a file or a folder, got {given}, which is not there")
+        self.files = sorted(each for each in given.iterdir() if each.suffix in (".npy", ".npz")) if given.is_dir() \
+            else [given]
+        wrong = [each for each in self.files if each.suffix not in (".npy", ".npz")]
+        if wrong or not self.files:
+            raise ValueError(f"Expected `--data` to be an .npy or .npz file or a folder of them, got {given}")
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(_read, self.files)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+def _read(path: Path) -> Batch:
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as problem:
+        raise ValueError(f"Expected {path} to be a file of NumPy arrays: {problem}") from None
+    if isinstance(found, np.ndarray):
+        return found
+    with found:
+        arrays = {name: found[name] for name in found.files}
+    return arrays["arr_0"] if list(arrays) == ["arr_0"] else arrays
+
+
+def run_quantize(options: argparse.Namespace) -> None:
+    """Quantises a file, writes the result and prints what became of it."""
+    model, data = load(options.model), None if options.data is None else Data(options.data)
+    int8 = quantize(model, data, method=options.method, percentile=options.percentile, residual=options.residual,
+                    zero_point=False if options.symmetric else "auto", target=options.target,
+                    exclude=tuple(options.exclude))
+    save(int8, options.output)
+    if options.summary:
+        summary(int8)
+    count = sum(1 for _ in quantizers(int8))
+    sizes = [Path(path).stat().st_size for path in (options.model, options.output)]
+    print(f"{options.output}: {count} quantisers, {_megabytes(sizes[1])} (float: {_megabytes(sizes[0])})")
+    if data is not None:
+        found = compare(model, int8, data)
+        for name, value in found.outputs.items():
+            print(f"SQNR of {name}: {value:.1f} dB, on the calibration data")
+        for name, value in found.agreement.items():
+            print(f"{name}: {100 * value:.2f} % equal, on the calibration data")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.2f} MB"
+
+
+def run_compare(options: argparse.Namespace) -> None:
+    """Prints the comparison of two files."""
+    found: Comparison = compare(load(options.a), load(options.b), Data(options.data))
+    print(found)
+    if options.report is not None:
+        found.report(options.report)
+
+
+def run_run(options: argparse.Namespace) -> None:
+    """Runs a file on the first batch, prints the outputs' shapes, and writes them."""
+    session = Session(options.model)
+    feeds = next(numbered(session.model, Data(options.data)))
+    names = [each.name for each in session.get_outputs()]
+    parts = [session.run(None, each) for each in fitting(session.model, feeds)]
+    results = parts[0] if len(parts) == 1 else [np.concatenate(each) for each in zip(*parts, strict=True)]
+    for name, array in zip(names, results, strict=True):
+        print(f"{name}: {array.dtype} {list(array.shape)}")
+    if options.output is not None:
+        write_file(options.output, npz_of(dict(zip(names, results, strict=True))))
+
+
+COMMANDS = {"quantize": run_quantize, "compare": run_compare, "run": run_run, "demo": run_demo}
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Runs one of the commands; 2 and a message where the arguments or files do not fit."""
+    try:
+        COMMANDS[options.command](options)
+    except (ValueError, TypeError, OSError) as problem:
+        print(f"{options.command}: {problem}", file=sys.stderr)
+        return 2
+    return 0

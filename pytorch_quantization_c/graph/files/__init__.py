@@ -1,0 +1,1 @@
+"""Files into graphs and back: ONNX of ours and of others, and what lies beside it."""

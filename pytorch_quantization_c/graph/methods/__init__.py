@@ -1,0 +1,1 @@
+"""What improves a quantised graph: equalization, bias correction, rounding; the formulas are in `methods` above."""

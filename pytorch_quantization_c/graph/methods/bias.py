@@ -1,0 +1,159 @@
+"""Bias correction on graphs: what rounding weights and inputs shifts on average is taken off the layers' biases."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from ...methods.bias_correction import MeanError, corrected_bias
+from ...methods.gains import Gain
+from ..calibration.batches import Feeds
+from ..interpreter.run import Interpreter
+from ..nodes import fake_quant, is_quantizer, quantizer
+from ..passes.editing import floats, graph_of, is_op, only_reader, rank, set_constant
+from ..passes.layers import Layer, as_channels, layer_of
+from ..placement.sites import moves
+from ..representation.constants import new_constant
+from ..representation.naming import free_node_name, free_value_name
+
+
+class _Pair(NamedTuple):
+    """A layer, and the names of what it gives in float and on quantised numbers."""
+
+    layer: Layer
+    float: str
+    quantized: str
+
+
+def correct_biases(model: ir.Model, feeds: Iterable[Feeds], weights: Mapping[str, NDArray[Any]]) -> list[Gain]:
+    """Corrects the biases of all quantised layers, in place.
+
+    Each layer's error is measured on inputs of the float model, so that layers do not depend on each other and one
+    pass is enough.
+
+    Args:
+        weights: the float weights of layers in which other ones stand, by the names of their nodes.
+    """
+    shadowed, pairs = _shadowed(model, weights)
+    errors = {name: MeanError(pair.layer.channel_axis) for name, pair in pairs.items()}
+    interpreter = Interpreter(shadowed)
+    for each in feeds:
+        _measure(interpreter, each, pairs, errors)
+    gains = []
+    for node in tuple(model.graph):
+        if node.name in errors and errors[node.name].count:
+            _add(node, errors[node.name].mean())
+            gains.append(Gain("bias_correction", str(node.name), *errors[node.name].decibels()))
+    return gains
+
+
+def quantized_layer(node: ir.Node) -> Layer | None:
+    """The layer that a node is, if its input and its weight are quantised; the weight is the float one.
+
+    The quantiser of the input may stand further up, behind nodes that only move data.
+    """
+    if not is_op(node, "Conv", "ConvTranspose", "Gemm", "MatMul") or input_quantizer(node) is None:
+        return None
+    weight = None if node.inputs[1] is None else node.inputs[1].producer()
+    return layer_of(_unquantized(node)) if is_quantizer(weight) else None
+
+
+def input_quantizer(node: ir.Node) -> ir.Node | None:
+    """The node that quantises what a layer reads first, also where it has moved up; None if none does."""
+    source = None if not node.inputs or node.inputs[0] is None else node.inputs[0].producer()
+    while source is not None and not is_quantizer(source):
+        moved = source.inputs[0] if moves(source) and source.inputs else None
+        source = None if moved is None else moved.producer()
+    return source
+
+
+def _settle(model: ir.Model) -> None:
+    """Puts quantisers that have moved up at the inputs of their layers again; what the layers read stays the same."""
+    lifted: list[ir.Node] = []
+    for node in tuple(model.graph):
+        source, value = input_quantizer(node), node.inputs[0] if node.inputs else None
+        if quantized_layer(node) is None or source is None or value is None or value.producer() is source:
+            continue
+        found = quantizer(source)
+        at_layer = fake_quant(model.graph, value, found.amax, found.spec, free_node_name(model.graph, "settled"))
+        model.graph.insert_before(node, at_layer)
+        node.replace_input_with(0, at_layer.outputs[0])
+        lifted.append(source)
+    for source in lifted:
+        for use in tuple(source.outputs[0].uses()):
+            if moves(use.node):
+                use.node.replace_input_with(use.idx, source.inputs[0])
+
+
+def _unquantized(node: ir.Node) -> ir.Node:
+    """A node like this one that reads what its quantisers read; in no graph."""
+    inputs = [source.inputs[0] if value is not None and (source := value.producer()) is not None
+              and is_quantizer(source) else value for value in node.inputs]
+    return ir.Node(node.domain, node.op_type, inputs, node.attributes.values(), name=node.name)
+
+
+def _shadowed(model: ir.Model, weights: Mapping[str, NDArray[Any]]) -> tuple[ir.Model, dict[str, _Pair]]:
+    """The float model with each quantised layer beside its float one, on the same float input."""
+    made = model.clone()
+    _settle(made)
+    found: dict[str, _Pair] = {}
+    for node in tuple(made.graph):
+        layer = quantized_layer(node)
+        if layer is None:
+            continue
+        name = str(node.outputs[0].name)
+        node.outputs[0].name = free_value_name(made.graph, f"{name}.quantized")
+        layer.node.outputs[0].name = name
+        made.graph.insert_after(node, layer.node)
+        if str(node.name) in weights:
+            set_constant(layer.node, 1, weights[str(node.name)], "float")
+        ir.convenience.replace_all_uses_with(node.outputs[0], layer.node.outputs[0], replace_graph_outputs=True)
+        found[str(node.name)] = _Pair(layer, name, str(node.outputs[0].name))
+        node.name = free_node_name(made.graph, f"{node.name}.quantized")
+    return made, found
+
+
+def _measure(interpreter: Interpreter, feeds: Feeds, pairs: Mapping[str, _Pair],
+             errors: Mapping[str, MeanError]) -> None:
+    waiting: dict[str, NDArray[Any]] = {}
+    owners = {value: name for name, pair in pairs.items() for value in (pair.float, pair.quantized)}
+
+    def observe(name: str, array: Any) -> None:
+        owner = owners[name]
+        if owner not in waiting:
+            waiting[owner] = array
+            return
+        first = waiting.pop(owner)
+        is_quantized = name == pairs[owner].quantized
+        errors[owner].add(first if is_quantized else array, array if is_quantized else first)
+
+    interpreter.run(feeds, [], observe, owners)
+
+
+def _add(node: ir.Node, amount: NDArray[np.float64]) -> None:
+    """Adds a number a channel to what a layer gives."""
+    layer = quantized_layer(node)
+    assert layer is not None
+    if node.op_type != "MatMul" and not layer.has_other_bias:
+        set_constant(node, 2, corrected_bias(layer.bias, amount), "corrected")
+        return
+    out = node.outputs[0]
+    reader = only_reader(out)
+    index = 0 if reader is None or reader.inputs[0] is not out else 1
+    bias = floats(reader.inputs[index]) if reader is not None and is_op(reader, "Add") else None
+    found = None if bias is None else as_channels(bias, rank(out), layer.channel_axis, layer.channels)
+    if reader is not None and found is not None:
+        set_constant(reader, index, corrected_bias(found, amount), "corrected")
+        return
+    graph = graph_of(node)
+    constant = new_constant(graph, corrected_bias(None, amount), f"{node.name}.correction")
+    added = ir.node("Add", [out, constant], name=free_node_name(graph, f"{node.name}.corrected"))
+    after = added.outputs[0]
+    after.shape, after.type = out.shape, out.type
+    after.name, out.name = out.name, free_value_name(graph, f"{out.name}.uncorrected")
+    ir.convenience.replace_all_uses_with(out, after, replace_graph_outputs=True)
+    added.replace_input_with(0, out)
+    graph.insert_after(node, added)

@@ -1,0 +1,141 @@
+"""The methods of `quantize` in their order, and the record of what each has gained in the model's metadata."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from ..._core.cluster import is_spread
+from ..._core.files import FilePath
+from ...methods.gains import Gain, Gains, from_text, to_text
+from ...methods.layer_rounding import ROUNDING
+from ...methods.order import MOST_MSE_BITS, NEED_DATA, checked_methods
+from ..calibration.batches import Feeds, feeds_of
+from ..calibration.batches import samples as samples_of
+from ..nodes import DOMAIN
+from ..placement.choices import Choices
+from ..representation.naming import names_remembered
+from .absorbing import absorb_biases
+from .activation_equalizing import equalize_activations
+from .bias import correct_biases
+from .equalizing import equalize_layers
+from .outliers import move_outliers
+from .rounding import float_weights, improve_ranges, round_weights, weight_noise
+
+__all__ = ["Methods", "gains", "without_rounding"]
+
+Weights = Mapping[str, NDArray[np.float32]]
+RECORD = f"{DOMAIN}.methods"
+MAX_BITS = 8
+SCALING = ("smoothquant", "awq")
+IN_WEIGHTS = frozenset({"gptq", "adaround"})
+BETWEEN = {"bias_absorption": absorb_biases, "activation_equalization": equalize_activations}
+KEPT = 64           # samples that methods see
+
+
+def without_rounding(names: Iterable[str] | None) -> tuple[str, ...] | None:
+    """The methods but those that put rounded weights into the model, which hides what quantising them costs."""
+    return None if names is None else tuple(name for name in names if name not in IN_WEIGHTS)
+
+
+class Methods(NamedTuple):
+    """The methods that were asked for, in order, and up to how many bits weights take "weight_mse"."""
+
+    names: tuple[str, ...]
+    mse_bits: int
+
+    @classmethod
+    def of(cls, given: Any, has_data: bool) -> Methods:
+        """By the argument `methods` of `quantize`; errors as `checked_methods`, ValueError for one that needs data."""
+        if given is None:
+            return cls(("weight_mse", "bias_correction") if has_data else ("weight_mse",), MOST_MSE_BITS)
+        names = checked_methods(given)
+        wanting = [] if has_data or names == ("bias_correction",) else [each for each in names if each in NEED_DATA]
+        if wanting:
+            raise ValueError(f"Expected `batches` for the method {wanting[0]!r}, got None")
+        return cls(names, MAX_BITS)
+
+    @property
+    def take_long(self) -> bool:
+        """Whether some keep what they have found in a file."""
+        return bool(IN_WEIGHTS & set(self.names))
+
+    def for_floats(self, model: ir.Model, layers: Sequence[ir.Node], choices: Choices, batches: Any) -> Any:
+        """What changes the float model that is to be quantised, in place; it computes what it did.
+
+        Returns the batches to calibrate with: those given, or a list of them where they had to be gone through. Where
+        they are spread over a cluster, ValueError for a method that needs data now.
+        """
+        scaling = [name for name in self.names if name in (*SCALING, *BETWEEN)]
+        if scaling and is_spread(batches):
+            raise ValueError(f"Expected `methods` without {scaling[0]!r} for batches on a cluster, got {self.names}")
+        batches = list(feeds_of(model, batches)) if scaling else batches
+        for name in self.names:
+            with names_remembered():
+                if name == "equalization":
+                    note(model, _equalized(model, layers, choices))
+                elif name in BETWEEN:
+                    note(model, BETWEEN[name](model, layers, _first(model, batches), choices))
+                elif name in SCALING:
+                    note(model, move_outliers(model, layers, _first(model, batches), name, choices))
+        return batches
+
+    def for_weights(self, model: ir.Model, bare: ir.Model, samples: Sequence[Feeds],
+                    progress: bool | None, resume: FilePath | None = None) -> Weights:
+        """What changes weights and their ranges, in place; returns the float weights of layers that have others now.
+
+        Args:
+            bare: the float model, the same without quantisers.
+            resume: a file that the weights of methods that take long are kept in.
+        """
+        before = float_weights(model) if set(ROUNDING) & set(self.names) else {}
+        for name in self.names:
+            if name == "weight_mse":
+                note(model, improve_ranges(model, bare, samples, self.mse_bits))
+            elif name in ROUNDING:
+                note(model, round_weights(model, bare, samples, name, progress, resume))
+        return before
+
+    def for_biases(self, model: ir.Model, samples: Sequence[Feeds], weights: Weights) -> None:
+        """What needs the ranges of activations as well, in place."""
+        if "bias_correction" in self.names and samples:
+            with names_remembered():
+                note(model, correct_biases(model, samples, weights))
+
+
+def _first(model: ir.Model, batches: Sequence[Feeds]) -> list[Feeds]:
+    return list(islice((each for feeds in batches for each in samples_of(model, feeds)), KEPT))
+
+
+def _equalized(model: ir.Model, layers: Sequence[ir.Node], choices: Choices) -> list[Gain]:
+    before = weight_noise(layers, choices)
+    changed = {name for pair in equalize_layers(model, layers) for name in pair}
+    after = weight_noise(layers, choices)
+    return [Gain("equalization", name, before[name], after[name]) for name in before if name in changed]
+
+
+def note(model: ir.Model, found: Sequence[Gain]) -> None:
+    """Adds rows to the model's record."""
+    if found:
+        model.metadata_props[RECORD] = to_text((*gains(model), *found))
+
+
+def gains(model: ir.Model) -> Gains:
+    """What the methods of `quantize` have gained, a row a method and layer, in the order in which they were done.
+
+    Args:
+        model: what `quantize` returned; of another model there are no rows.
+
+    Returns:
+        A tuple of `methods.gains.Gain` (method, layer, dB before and after), printed as a table.
+
+    Raises:
+        TypeError: no graph. ValueError: metadata that `quantize` did not write.
+    """
+    if not isinstance(model, ir.Model):
+        raise TypeError(f"Expected `model` to be an onnx_ir.Model, got {type(model).__name__}")
+    return from_text(model.metadata_props.get(RECORD, "[]"))

@@ -1,0 +1,1 @@
+"""Which values and which layers are quantised, and the quantisers that are put there."""

@@ -1,0 +1,1 @@
+"""Choices that meet a budget, of accuracy, size or time."""

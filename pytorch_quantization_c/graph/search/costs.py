@@ -1,0 +1,80 @@
+"""What each layer of a graph costs by the format of its weight: bits, multiplications, milliseconds."""
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from ...methods.budget import FLOAT
+from ..analysis.layer_noise import SUFFIX, with_only
+from ..calibration.batches import Feeds
+from ..session import Session
+from .budgets import Layer
+
+REPEATS, SECONDS = 5, 0.5       # of calls that are timed: at least so many, and for so long
+
+ByLayer = dict[str, float]
+
+
+def bits_and_products(layers: Mapping[str, Layer], kinds: Sequence[int], counts: Mapping[str, float],
+                      unit: float) -> dict[str, dict[int, float]]:
+    """By layer and bits: a count for each layer, times the bits, over `unit`."""
+    return {name: {bits: counts[name] * bits / unit for bits in kinds} for name in layers}
+
+
+class Stopwatch:
+    """Times of programs on one call's feeds, in milliseconds."""
+
+    def __init__(self, feeds: Feeds) -> None:
+        self.feeds = feeds
+
+    def whole(self, model: ir.Model) -> float:
+        """The shortest call of a compiled model."""
+        return self._shortest(Session(model))
+
+    def layers(self, model: ir.Model, names: Sequence[str]) -> tuple[float, ByLayer]:
+        """The shortest call, and what part of it is each layer's: its own operation and those up to the next layer."""
+        session, known = Session(model), set(names)
+        shortest = self._shortest(session)
+        found, owner, rest = dict.fromkeys(names, 0.0), "", 0.0
+        for row in session.profile(self.feeds):
+            name = SUFFIX.sub("", row.name)
+            owner = name if name in known else owner
+            if owner:
+                found[owner] += row.microseconds or 0.0
+            else:
+                rest += row.microseconds or 0.0
+        total = sum(found.values()) + rest
+        return shortest, {name: shortest * value / max(total, 1e-9) for name, value in found.items()}
+
+    def _shortest(self, session: Session) -> float:
+        best, count, until = math.inf, 0, time.perf_counter() + SECONDS
+        while count < REPEATS or time.perf_counter() < until:
+            start = time.perf_counter()
+            session.run(None, self.feeds)
+            best, count = min(best, time.perf_counter() - start), count + 1
+        return best * 1000
+
+
+def float_copy(model: ir.Model) -> ir.Model:
+    """The model without quantisers."""
+    return with_only(model, ())
+
+
+def times_by_format(made: Mapping[int, ir.Model], names: Sequence[str],
+                    watch: Stopwatch) -> tuple[dict[str, dict[int, float]], float]:
+    """By layer and bits, milliseconds, and those that the widest model takes beside its layers.
+
+    Args:
+        made: the model with all layers in each format.
+    """
+    costs: dict[str, dict[int, float]] = {name: {} for name in names}
+    rest = 0.0
+    for bits, model in made.items():
+        whole, parts = watch.layers(float_copy(model) if bits == FLOAT else model, names)
+        for name, value in parts.items():
+            costs[name][bits] = value
+        rest = max(rest, whole - sum(parts.values()))
+    return costs, rest
