@@ -8,7 +8,7 @@ SECONDS ?= 300
 MINUTES ?= 10
 ISAS ?= $(shell $(PYTHON) -c 'from pytorch_quantization_c import isa; print(*isa.available())')
 STRICT = -std=c11 -O2 -ffp-contract=off -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
-NOT_SANITIZED = $(patsubst tests/%,%,$(wildcard tests/graph/test_*.py)) calib/test_long_searches.py dask faults fuzz notebooks ort/graph plot contract/test_memory.py contract/test_output_memory.py integer/test_memory.py test_command_line.py test_docs.py \
+NOT_SANITIZED = $(patsubst tests/%,%,$(filter-out tests/graph/program/%,$(wildcard tests/graph/test_*.py tests/graph/*/test_*.py))) calib/test_long_searches.py dask faults fuzz notebooks ort/graph plot contract/test_memory.py contract/test_output_memory.py integer/test_memory.py test_command_line.py test_docs.py \
     test_source_rules.py torch/twin/test_readme_flow.py torch/twin/test_surface.py
 FLOORS = kernels runtime operators program
 SETUP = $(PYTHON) setup.py -q

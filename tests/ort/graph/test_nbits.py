@@ -5,7 +5,7 @@ import pytest
 
 from pytorch_quantization_c import graph
 
-from ...graph.test_nbits import nbits_model
+from ...graph.files.test_nbits import nbits_model
 
 
 @pytest.mark.parametrize("case", [{"level": 0}, {"level": 0, "points": None, "has_bias": False}, {"level": 4},

@@ -11,8 +11,8 @@ import pytest
 
 from pytorch_quantization_c import float_nn, graph
 from pytorch_quantization_c import nn as quant_nn
-from tests.graph.test_trace import flat
-from tests.graph.traced_models import LeNet, PlainGRU, ResNet, Transformer, ready
+from tests.graph.tracing.test_trace import flat
+from tests.graph.tracing.traced_models import LeNet, PlainGRU, ResNet, Transformer, ready
 from tests.ort.graph.peer import run, signal_to_noise
 
 MODELS = {

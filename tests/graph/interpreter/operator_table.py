@@ -1,4 +1,4 @@
-"""The table of the operators that graphs know: `python -m tests.graph.operator_table` writes docs/operators.md."""
+"""The table of operators that graphs know: `python -m tests.graph.interpreter.operator_table` writes it into docs."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from .test_operators import RUN_BY_GRAPHS, cases
 
 __all__ = ["PAGE", "page"]
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "operators.md"
 HEAD = """# Operators of graphs
 
 What `graph.interpret` and `graph.compile` compute by functions of their own, from opset 13 on (older models are

@@ -15,8 +15,8 @@ from onnx.reference import ReferenceEvaluator
 
 from pytorch_quantization_c import graph
 
-from .models import model_of
-from .small_network import batches, classifier
+from ..models import model_of
+from ..small_network import batches, classifier
 
 OLD = {9, 10, 11, 12}
 

@@ -71,7 +71,7 @@ def test_cases_of_onnx(operator: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_the_table_in_the_documentation() -> None:
-    """Says what is so: written anew by `python -m tests.graph.operator_table`."""
+    """Says what is so: written anew by `python -m tests.graph.interpreter.operator_table`."""
     from .operator_table import PAGE, page
 
     with np.errstate(all="ignore"):

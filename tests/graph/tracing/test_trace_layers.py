@@ -13,7 +13,7 @@ import pytorch_quantization_c as pq
 from pytorch_quantization_c import float_nn as fnn
 from pytorch_quantization_c import graph, tensor_quant
 from pytorch_quantization_c import nn as qnn
-from tests.graph.test_trace import assert_same_bits, normal, operators
+from tests.graph.tracing.test_trace import assert_same_bits, normal, operators
 
 Array = NDArray[Any]
 ROW, PLANE, LINE, VOLUME = (1, 6), (1, 4, 12, 12), (1, 4, 12), (1, 2, 4, 5, 6)

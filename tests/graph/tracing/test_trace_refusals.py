@@ -12,7 +12,7 @@ from pytorch_quantization_c import _C, float_nn, graph, tensor_quant
 from pytorch_quantization_c import nn as quant_nn
 from pytorch_quantization_c._core import tracing
 from pytorch_quantization_c.float_nn import functional as F
-from tests.graph.test_trace import normal
+from tests.graph.tracing.test_trace import normal
 
 Array = NDArray[Any]
 TABLE = np.arange(12, dtype=np.float32).reshape(6, 2)

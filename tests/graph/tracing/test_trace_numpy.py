@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pytorch_quantization_c import float_nn, graph
-from tests.graph.test_trace import assert_same_bits, flat, normal
+from tests.graph.tracing.test_trace import assert_same_bits, flat, normal
 
 Array = NDArray[Any]
 DRAWN = np.random.default_rng(1)

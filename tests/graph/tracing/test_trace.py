@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pytorch_quantization_c import float_nn, graph
 from pytorch_quantization_c import nn as quant_nn
 from pytorch_quantization_c.graph.interpreter import elementwise
-from tests.graph.traced_models import LeNet, PlainGRU, ResNet, Transformer, ready
+from tests.graph.tracing.traced_models import LeNet, PlainGRU, ResNet, Transformer, ready
 
 Array = NDArray[Any]
 QUANTIZED = {"conv": quant_nn.QuantConv2d, "linear": quant_nn.QuantLinear}

@@ -15,9 +15,9 @@ from onnx.helper import make_node
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph import extra
 
-from .models import model_of
-from .quantized import FORMATS, quantized
-from .small_network import batches, classifier
+from ..models import model_of
+from ..quantized import FORMATS, quantized
+from ..small_network import batches, classifier
 
 HEAD = '<ir_version: 9, opset_import: ["": 17]> g '
 

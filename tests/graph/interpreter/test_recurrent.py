@@ -11,7 +11,7 @@ from pytorch_quantization_c import graph, integer, tensor_quant
 from pytorch_quantization_c.graph.nodes import QuantizerSpec
 from pytorch_quantization_c.graph.representation.coding import hidden_quantizer, set_hidden_quantizer
 
-from .models import model_of
+from ..models import model_of
 
 SIZE, FEATURES = 6, 5
 GATES = {"LSTM": 4, "GRU": 3}

@@ -8,7 +8,7 @@ from pytorch_quantization_c import float_nn, graph, integer, nn
 from pytorch_quantization_c.graph.interpreter.run import Interpreter
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
-from ..integer.test_int4_layers import groups_of
+from ...integer.test_int4_layers import groups_of
 
 
 def network(rng, axis, amax=None):
