@@ -1,0 +1,134 @@
+"""Checkpoints of the project compressed-tensors: `config.json` with a `quantization_config`."""
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._core.element_codes import pack_codes, scale_codes
+from .._core.errors import shown
+from .._core.quantization import Quantization
+from .folder import CONFIG, write
+from .layers import (
+    LARGEST,
+    NVFP4_BLOCK,
+    Arrays,
+    check_scales,
+    codes_of,
+    float8,
+    floats_of,
+    input_amax,
+    layers_of,
+    one_kind,
+    prefix,
+)
+
+FORMATS = {"int8": "int-quantized", "int4": "pack-quantized", "fp8": "float-quantized", "nvfp4": "nvfp4-pack-quantized"}
+SCHEMES: dict[str, tuple[int, str, tuple[str, ...]]] = {
+    "int8": (8, "int", ("tensor", "channel")), "int4": (4, "int", ("group", "channel")),
+    "fp8": (8, "float", ("tensor", "channel")), "nvfp4": (4, "float", ("tensor_group",))}
+ORDERS = (None, False, "weight", "static")  # orders of columns that leave them where they are
+
+
+def save_compressed_tensors(model: Any, folder: str | os.PathLike[str]) -> None:
+    """Writes `model.safetensors` and a `config.json` with a `quantization_config` of the project compressed-tensors.
+
+    Args:
+        model: a model of either front whose quantised linear layers all have one of the formats of this module.
+        folder: made if it is not there; files of these names are replaced, and what the other format's JSON file says
+            of quantisation is removed.
+
+    Raises:
+        ValueError: no quantised linear layers, another format, or several; a layer frozen without its float weight, an
+            odd number of inputs in NVFP4, or a `pre_quant_scale`.
+    """
+    layers = layers_of(model)
+    kind, arrays = one_kind(layers), floats_of(model, layers)
+    check_scales(model, {})
+    for name, layer in layers.items():
+        codes, found = codes_of(layer)
+        arrays.update({prefix(name) + key: array for key, array in _compressed(kind, codes, found).items()})
+        amax = input_amax(layer)
+        if amax is not None:
+            inverse = kind == "nvfp4"
+            value = LARGEST / amax if inverse else amax / np.float32(448 if kind == "fp8" else 127)
+            arrays[prefix(name) + ("input_global_scale" if inverse else "input_scale")] = np.array([value], np.float32)
+    write(folder, arrays, CONFIG, {"quantization_config": _compressed_config(kind, model, layers)})
+
+
+def _compressed(kind: str, codes: NDArray[Any], found: Quantization) -> Arrays:
+    scale = found.step if found.scale_bits is None else found.scale
+    if kind == "int8":
+        return {"weight": codes, "weight_scale": scale.reshape(-1, 1) if scale.size > 1 else scale.reshape(1)}
+    if kind == "fp8":
+        return {"weight": codes.view(float8()), "weight_scale": scale.reshape(-1, 1) if scale.size > 1
+                else scale.reshape(1)}
+    if kind == "nvfp4":
+        return {"weight_packed": pack_codes(codes, 4), "weight_scale": scale_codes(scale, (4, 3)).view(float8()),
+                "weight_global_scale": np.array([1 / np.float32(found.global_scale)], np.float32)}
+    return {"weight_packed": _int32(codes), "weight_scale": scale, "weight_shape": np.array(codes.shape, np.int64)}
+
+
+def _int32(codes: NDArray[np.int8]) -> NDArray[np.int32]:
+    """Eight 4-bit codes, 8 added to each, in an int32, the first one lowest."""
+    outputs, inputs = codes.shape
+    padded = np.zeros((outputs, -(-inputs // 8) * 8), np.uint8)
+    padded[:, :inputs] = codes + np.int8(8)
+    return pack_codes(padded, 4).view("<i4")
+
+
+def _compressed_config(kind: str, model: Any, layers: dict[str, Any]) -> dict[str, Any]:
+    quantizer = next(iter(layers.values())).weight_quantizer
+    group = quantizer.blocks.size if quantizer.blocks is not None else None
+    strategy = {"nvfp4": "tensor_group", "int4": "group"}.get(kind, "tensor" if quantizer.axis is None else "channel")
+    weights = {"num_bits": {"int8": 8, "fp8": 8}.get(kind, 4), "type": "float" if kind in ("fp8", "nvfp4") else "int",
+               "symmetric": True, "strategy": strategy, "group_size": group, "dynamic": False}
+    inputs = None
+    static = [input_amax(layer) is not None for layer in layers.values()]
+    if all(static) and kind != "int4":
+        inputs = {**weights, "strategy": "tensor_group" if kind == "nvfp4" else "tensor",
+                  "dynamic": "local" if kind == "nvfp4" else False}
+    ignored = [name for name, module in model.named_modules()
+               if type(module).__name__ in ("Linear", "NonDynamicallyQuantizableLinear") and name not in layers]
+    groups = {"group_0": {"targets": ["Linear"], "weights": weights, "input_activations": inputs,
+                          "output_activations": None}}
+    return {"quant_method": "compressed-tensors", "format": FORMATS[kind], "quantization_status": "compressed",
+            "config_groups": groups, "ignore": ignored, "kv_cache_scheme": None}
+
+
+def group_size(kind: str, config: dict[str, Any]) -> int | None:
+    """The size that all `config_groups` share. ValueError for weights of a scheme that is not read."""
+    groups = config.get("config_groups")
+    if not isinstance(groups, dict) or not groups:
+        raise ValueError(f"Expected config_groups that describe the weights, got {shown(groups)}")
+    sizes = {_checked_scheme(kind, name, group) for name, group in groups.items()}
+    if len(sizes) != 1:
+        raise ValueError(f"Expected one group_size in config_groups, got {', '.join(sorted(map(str, sizes)))}")
+    return sizes.pop()
+
+
+def _checked_scheme(kind: str, name: str, group: Any) -> int | None:
+    weights = group.get("weights") if isinstance(group, dict) else None
+    if not isinstance(weights, dict):
+        raise ValueError(f"Expected config_groups.{name} to describe weights, got {shown(weights)}")
+    bits, number, strategies = SCHEMES[kind]
+    rules: dict[str, tuple[Any, tuple[Any, ...]]] = {  # what stands for a key that is not there, and what is read
+        "num_bits": (8, (bits,)), "type": ("int", (number,)), "symmetric": (True, (True,)),
+        "strategy": (None, (*strategies, None)), "actorder": (None, ORDERS)}
+    for key, (absent, allowed) in rules.items():
+        value = weights.get(key, absent)
+        if value not in allowed:
+            raise ValueError(f"Expected {key} of the weights of config_groups.{name} to be one of "
+                             f"{', '.join(map(repr, allowed))} for {FORMATS[kind]}, got {shown(value)}")
+    size = weights.get("group_size")
+    if kind == "nvfp4" and size in (None, NVFP4_BLOCK):
+        return NVFP4_BLOCK
+    whole = size is None or size == -1
+    grouped = kind == "int4" and weights.get("strategy") != "channel"
+    if whole and (not grouped or weights.get("strategy") is None):
+        return None
+    if grouped and isinstance(size, int) and size > 0:
+        return size
+    raise ValueError(f"Expected a group_size that fits {FORMATS[kind]}, got {shown(size)} in config_groups.{name}")
