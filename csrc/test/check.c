@@ -142,6 +142,12 @@ void fill_f32(float *x, ptrdiff_t n, unsigned seed)
     }
 }
 
+void fill_within_f32(float *x, ptrdiff_t n, float bound)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        x[i] = (float)(int32_t)random_bits() * 0x1p-31f * bound;
+}
+
 void fill_f64(double *x, ptrdiff_t n, unsigned seed)
 {
     state = seed * 2654435761u + 1;

@@ -38,6 +38,7 @@ enum { LARGEST_SIZE = 4099 };
  * with normal ones whose magnitudes range from 2^-30 to 2^12; another mixture for every seed. */
 void fill_f32(float *x, ptrdiff_t n, unsigned seed);
 void fill_f64(double *x, ptrdiff_t n, unsigned seed);
+void fill_within_f32(float *x, ptrdiff_t n, float bound); /* evenly between -bound and bound */
 uint32_t random_bits(void);
 int random_byte(bool extreme, int low, int high); /* from low to high; extreme: one of these */
 

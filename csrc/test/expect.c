@@ -68,3 +68,12 @@ uint32_t expect_from_f16(unsigned h)
         return sign | 0x7f800000;
     return sign | bits_f32((float)value_of_code(h & 0x7fff, 10, 15));
 }
+
+const int_quant_case int_quant_cases[INT_QUANT_CASES] = {
+    {1.0f, {8, false, true}},     {3.7f, {8, false, false}},    {448.0f, {8, true, true}},
+    {127.0f, {8, false, false}},  {0.25f, {4, false, true}},    {1e-3f, {2, false, false}},
+    {2.5f, {16, false, true}},    {1e5f, {24, true, false}},    {0x1.8p-24f, {8, false, true}},
+    {1e-9f, {8, false, true}},    {0.0f, {8, true, true}},      {NAN, {8, false, true}},
+    {INFINITY, {8, false, true}}, {3.4e38f, {8, false, false}}, {1.0f, {0, false, true}},
+    {1e30f, {3, false, false}},   {1e-7f, {32, false, true}},
+};

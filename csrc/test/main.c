@@ -14,6 +14,7 @@ typedef struct {
 
 static const test per_isa[] = {
     {"int_quant", test_int_quant},
+    {"fake_quant_half", test_fake_quant_half},
     {"half", test_half},
     {"float_quant", test_float_quant},
     {"block_quant", test_block_quant},
@@ -38,6 +39,7 @@ static const test per_isa[] = {
     {"product_f32", test_product_f32},
     {"cell_f32", test_cell_f32},
     {"gemm_f32", test_gemm_f32},
+    {"transpose_f32", test_transpose_f32},
     {"winograd", test_winograd},
     {"amx_gemm", test_amx_gemm},
     {"conv_amx", test_conv_amx},

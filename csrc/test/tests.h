@@ -3,6 +3,7 @@
 #define PQC_TESTS_H
 
 void test_int_quant(void);
+void test_fake_quant_half(void);
 void test_half(void);
 void test_float_quant(void);
 void test_block_quant(void);
@@ -26,6 +27,7 @@ void test_rows_f32(void);
 void test_product_f32(void);
 void test_cell_f32(void);
 void test_gemm_f32(void);
+void test_transpose_f32(void);
 void test_winograd(void);
 void test_amx_gemm(void);
 void test_conv_amx(void);

@@ -5,38 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LONGEST = 70, NR = PQC_PRODUCT_NR, ROWS = 5 };
-
-static void fill(float *x, ptrdiff_t n, float scale)
-{
-    for (ptrdiff_t i = 0; i < n; i++)
-        x[i] = (float)(int32_t)random_bits() * 0x1p-31f * scale;
-}
-
-/* The sums of even and of odd k, in this order. */
-void test_product_f32(void)
-{
-    static float x[ROWS * LONGEST], w[LONGEST * NR];
-    buffer to;
-    buffer_open(&to);
-    for (ptrdiff_t k = 0; k <= LONGEST; k += k < 20 ? 1 : 25)
-        for (ptrdiff_t rows = 0; rows <= ROWS; rows++) {
-            size_t bytes = (size_t)(rows * NR) * sizeof(float);
-            float *y = buffer_place(&to, bytes, 0);
-            fill(x, rows * k, 4.0f);
-            fill(w, k * NR, 2.0f);
-            pqc.product_f32(&(pqc_product){
-                .x = x, .w = w, .y = y, .x_row = k, .y_row = NR, .rows = rows, .k = k});
-            for (ptrdiff_t i = 0; i < rows * NR; i++) {
-                float sum[2] = {0, 0};
-                for (ptrdiff_t j = 0; j < k; j++)
-                    sum[j % 2] = fmaf(x[i / NR * k + j], w[j * NR + i % NR], sum[j % 2]);
-                CHECK(same_f32(y[i], sum[0] + sum[1]), "k = %td, %td", k, i);
-            }
-            CHECK(buffer_guards_intact(&to), "k = %td, %td rows", k, rows);
-        }
-    buffer_close(&to);
-}
+enum { LONGEST = 70 };
 
 static double opened(double x)
 {
@@ -73,9 +42,9 @@ void test_cell_f32(void)
     for (ptrdiff_t n = 1; n <= LONGEST; n += n < 40 ? 1 : 13) {
         size_t bytes = (size_t)n * sizeof(float);
         float *h = buffer_place(&state, bytes, 0), *reset = buffer_place(&other, bytes, 4);
-        fill(x, 4 * n, 9.0f);
-        fill(u, 4 * n, 3.0f);
-        fill(before, n, 1.0f);
+        fill_within_f32(x, 4 * n, 9.0f);
+        fill_within_f32(u, 4 * n, 3.0f);
+        fill_within_f32(before, n, 1.0f);
         memcpy(c, before, bytes);
         pqc.lstm_f32(x, u, c, h, n);
         for (ptrdiff_t i = 0; i < n; i++)
