@@ -170,7 +170,7 @@ def _clip(node: NodeLike, opset: int) -> Function:
 
 @operator("Identity")
 def _identity(node: NodeLike, opset: int) -> Function:
-    return lambda x: x
+    return lambda x: (x,) if isinstance(x, list) else x  # a list alone would be several results
 
 
 @operator("Dropout")
