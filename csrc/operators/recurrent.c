@@ -24,7 +24,7 @@ void pqc_pack_float_panels(const float *weight, ptrdiff_t out, ptrdiff_t in, flo
 /* The memory of one direction. */
 typedef struct {
     float *sums[PQC_STATE_PRODUCTS]; /* rows of products */
-    float *reset, *z;
+    float *reset, *z;                /* states; `reset` of PQC_LSTM_PROJECTED: what is projected */
     void *linear;
 } scratch;
 
@@ -54,7 +54,7 @@ static ptrdiff_t lay_out(const pqc_recurrent *r, ptrdiff_t d, char *at, scratch 
         bytes += pqc_line_aligned(r->batch * sums_row(p) * (ptrdiff_t)sizeof(float));
         linear = pqc_max(linear, linear_bytes(p, r->batch));
     }
-    if (r->cell == PQC_GRU_RESET_FIRST) {
+    if (pqc_cell_products(r->cell) == 2) {
         ptrdiff_t state = pqc_line_aligned(r->batch * r->hidden * (ptrdiff_t)sizeof(float));
         s->reset = (float *)(void *)(at + bytes);
         s->z = (float *)(void *)(at + bytes + state);
@@ -148,6 +148,20 @@ static unsigned reset_first(const step *t, const pqc_state_product *p)
     return flags;
 }
 
+static unsigned projected(const step *t, const pqc_state_product *p)
+{
+    const pqc_recurrent *r = t->r;
+    ptrdiff_t n = r->hidden;
+    for (ptrdiff_t i = 0; i < t->rows; i++)
+        pqc.lstm_f32(t->ahead + i * ahead_row(r), t->s->sums[0] + i * sums_row(p), t->c + i * n,
+                     t->s->reset + i * n, n);
+    unsigned flags = multiply(&p[1], t->s->reset, t->rows, t->s->sums[1], t->s, t->backwards);
+    for (ptrdiff_t i = 0; i < t->rows; i++)
+        memcpy(t->h + i * r->state, t->s->sums[1] + i * sums_row(&p[1]),
+               (size_t)r->state * sizeof(float));
+    return flags;
+}
+
 static unsigned run_step(const step *t, const pqc_state_product *p)
 {
     const pqc_recurrent *r = t->r;
@@ -155,20 +169,22 @@ static unsigned run_step(const step *t, const pqc_state_product *p)
     unsigned flags = multiply(p, t->h, t->rows, t->s->sums[0], t->s, t->backwards);
     if (r->cell == PQC_GRU_RESET_FIRST)
         flags |= reset_first(t, p);
+    if (r->cell == PQC_LSTM_PROJECTED)
+        flags |= projected(t, p);
     for (ptrdiff_t i = 0; i < t->rows; i++) {
         const float *x = t->ahead + i * ahead_row(r), *u = t->s->sums[0] + i * sums_row(p);
         if (r->cell == PQC_LSTM)
             pqc.lstm_f32(x, u, t->c + i * n, t->h + i * n, n);
         else if (r->cell == PQC_GRU)
             pqc.gru_f32(x, u, t->h + i * n, n);
-        memcpy(t->y + i * r->y_row, t->h + i * n, (size_t)n * sizeof(float));
+        memcpy(t->y + i * r->y_row, t->h + i * r->state, (size_t)r->state * sizeof(float));
     }
     return flags;
 }
 
 static unsigned run_direction(const pqc_recurrent *r, ptrdiff_t d, const scratch *s)
 {
-    ptrdiff_t states = r->batch * r->hidden, first = 0;
+    ptrdiff_t first = 0;
     bool reverse = d == 1 || r->reverse;
     unsigned flags = 0;
     for (ptrdiff_t i = 0; i < r->steps && !flags; i++) {
@@ -178,9 +194,9 @@ static unsigned run_direction(const pqc_recurrent *r, ptrdiff_t d, const scratch
             first = i == 0 ? r->rows - rows : first - rows;
         step t = {.r = r, .s = s, .first = first, .rows = rows, .backwards = i % 2 != 0};
         t.ahead = r->ahead + first * ahead_row(r) + d * (ahead_row(r) / r->directions);
-        t.h = r->h + d * states;
-        t.c = r->c ? r->c + d * states : NULL;
-        t.y = r->y + first * r->directions * r->hidden + d * r->y_direction;
+        t.h = r->h + d * r->batch * r->state;
+        t.c = r->c ? r->c + d * r->batch * r->hidden : NULL;
+        t.y = r->y + first * r->directions * r->state + d * r->y_direction;
         flags = run_step(&t, r->product[d]);
         first += reverse ? 0 : rows;
     }

@@ -6,7 +6,7 @@
 
 #include "conv.h"
 
-typedef enum { PQC_LSTM, PQC_GRU, PQC_GRU_RESET_FIRST, PQC_CELLS } pqc_cell;
+typedef enum { PQC_LSTM, PQC_GRU, PQC_GRU_RESET_FIRST, PQC_LSTM_PROJECTED, PQC_CELLS } pqc_cell;
 
 enum { PQC_MAX_DIRECTIONS = 2, PQC_STATE_PRODUCTS = 2 };
 
@@ -27,15 +27,17 @@ typedef struct {
  * if sizes is NULL.  Forwards a sequence's state is final when it ends; backwards it joins with its initial state there.
  *
  *   hidden       units
+ *   state        numbers of a hidden state: units, or those that PQC_LSTM_PROJECTED makes of them
  *   ahead        products of the input, rows x directions * gates * hidden; gates as in cell_f32.h
- *   y            output of row r = first of step t + i, direction d: y + first * directions * hidden + d * y_direction + i * y_row
- *   h, c         directions x batch x hidden: initial states, then final ones; c NULL but of an LSTM
- *   product      of each direction; the second one of PQC_GRU_RESET_FIRST alone, whose first has the gates, the second the candidate
+ *   y            output of row r = first of step t + i, direction d: y + first * directions * state + d * y_direction + i * y_row
+ *   h, c         directions x batch x state, x hidden: initial states, then final ones; c NULL but of an LSTM
+ *   product      of each direction; the second one of PQC_GRU_RESET_FIRST, whose first has the gates, the second the candidate, and
+ *                of PQC_LSTM_PROJECTED: the projection
  *   reverse      the first direction, too, runs backwards
  *   workspace    pqc_recurrent_workspace bytes, 64-aligned */
 typedef struct {
     pqc_cell cell;
-    ptrdiff_t hidden, directions, steps, batch, rows;
+    ptrdiff_t hidden, state, directions, steps, batch, rows;
     const int64_t *sizes;
     bool reverse;
     const float *ahead;
@@ -48,7 +50,12 @@ typedef struct {
 
 static inline int pqc_cell_gates(pqc_cell cell)
 {
-    return cell == PQC_LSTM ? 4 : 3;
+    return cell == PQC_LSTM || cell == PQC_LSTM_PROJECTED ? 4 : 3;
+}
+
+static inline int pqc_cell_products(pqc_cell cell)
+{
+    return cell == PQC_GRU_RESET_FIRST || cell == PQC_LSTM_PROJECTED ? 2 : 1;
 }
 
 ptrdiff_t pqc_float_panels(ptrdiff_t out, ptrdiff_t in);

@@ -11,7 +11,7 @@
 
 enum { MAX_UNITS = 1 << 24 };
 
-static const char *const cells[PQC_CELLS] = {"LSTM", "GRU", "GRU_RESET_FIRST"};
+static const char *const cells[PQC_CELLS] = {"LSTM", "GRU", "GRU_RESET_FIRST", "LSTM_PROJECTED"};
 
 /* Everything of one call. */
 typedef struct {
@@ -90,10 +90,20 @@ static int get_product(PyObject *triple, call *a, int d, int i)
     return a->arrays[d][i][1] ? 0 : -1;
 }
 
+/* Of a direction's product i. */
+static void set_sides(const pqc_recurrent *r, pqc_state_product *p, int i)
+{
+    bool projection = r->cell == PQC_LSTM_PROJECTED && i == 1;
+    p->in = projection ? r->hidden : r->state;
+    p->out = projection                       ? r->state
+             : r->cell == PQC_GRU_RESET_FIRST ? r->hidden * (i == 0 ? 2 : 1)
+                                              : r->hidden * pqc_cell_gates(r->cell);
+}
+
 static int get_products(PyObject *tuple, call *a)
 {
     pqc_recurrent *r = &a->r;
-    int each = r->cell == PQC_GRU_RESET_FIRST ? 2 : 1;
+    int each = pqc_cell_products(r->cell);
     if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != r->directions * each) {
         pqc_refuse(PyExc_TypeError, tuple, "Expected `products` to be a tuple of %zd",
                    r->directions * each);
@@ -101,8 +111,7 @@ static int get_products(PyObject *tuple, call *a)
     }
     for (int n = 0; n < r->directions * each; n++) {
         pqc_state_product *p = &r->product[n / each][n % each];
-        p->in = r->hidden;
-        p->out = r->hidden * (each == 1 ? pqc_cell_gates(r->cell) : n % each == 0 ? 2 : 1);
+        set_sides(r, p, n % each);
         if (get_product(PyTuple_GET_ITEM(tuple, n), a, n / each, n % each) < 0)
             return -1;
     }
@@ -161,8 +170,8 @@ static int check_arrays(call *a)
     pqc_recurrent *r = &a->r;
     if (pqc_check_unchanged(a->ahead, "ahead", NPY_FLOAT) < 0)
         return -1;
-    if ((a->c && PyArray_SIZE(a->c) != PyArray_SIZE(a->h)) ||
-        (r->cell == PQC_LSTM) != (a->c != NULL))
+    if ((pqc_cell_gates(r->cell) == 4) != (a->c != NULL) ||
+        (a->c && PyArray_SIZE(a->c) != r->directions * r->batch * r->hidden))
         return refuse("`h` and `c` are the states of other cells");
     if (PyArray_NDIM(a->ahead) != 2 ||
         PyArray_DIM(a->ahead, 1) != r->directions * pqc_cell_gates(r->cell) * r->hidden)
@@ -194,8 +203,8 @@ static const char *set_quants(call *a)
 static int make_results(call *a)
 {
     pqc_recurrent *r = &a->r;
-    npy_intp flat[2] = {r->rows, r->directions * r->hidden};
-    npy_intp apart[4] = {r->steps, r->directions, r->batch, r->hidden};
+    npy_intp flat[2] = {r->rows, r->directions * r->state};
+    npy_intp apart[4] = {r->steps, r->directions, r->batch, r->state};
     a->y = a->by_direction ? pqc_new_floats(4, apart) : pqc_new_floats(2, flat);
     if (!a->y)
         return -1;
@@ -203,8 +212,8 @@ static int make_results(call *a)
     r->h = PyArray_DATA(a->h);
     r->c = a->c ? PyArray_DATA(a->c) : NULL;
     r->y = PyArray_DATA(a->y);
-    r->y_direction = a->by_direction ? r->batch * r->hidden : r->hidden;
-    r->y_row = a->by_direction ? r->hidden : r->directions * r->hidden;
+    r->y_direction = a->by_direction ? r->batch * r->state : r->state;
+    r->y_row = a->by_direction ? r->state : r->directions * r->state;
     return 0;
 }
 
@@ -235,7 +244,8 @@ static int get_cell(PyObject *object, pqc_recurrent *r)
             r->cell = (pqc_cell)i;
             return 0;
         }
-    pqc_refuse(PyExc_ValueError, object, "Expected `cell` to be LSTM, GRU or GRU_RESET_FIRST");
+    pqc_refuse(PyExc_ValueError, object,
+               "Expected `cell` to be LSTM, GRU, GRU_RESET_FIRST or LSTM_PROJECTED");
     return -1;
 }
 
@@ -261,9 +271,10 @@ static int get_states(PyObject *h, PyObject *c, PyObject *sizes, call *a)
         return -1;
     r->directions = PyArray_DIM(a->h, 0);
     r->batch = PyArray_DIM(a->h, 1);
-    r->hidden = PyArray_DIM(a->h, 2);
+    r->state = PyArray_DIM(a->h, 2);
+    r->hidden = r->cell == PQC_LSTM_PROJECTED && a->c ? PyArray_DIM(a->c, 2) : r->state;
     if (r->directions >= 1 && r->directions <= PQC_MAX_DIRECTIONS && r->batch >= 1 &&
-        r->hidden >= 1 && r->hidden <= MAX_UNITS)
+        r->state >= 1 && r->state <= MAX_UNITS && r->hidden >= 1 && r->hidden <= MAX_UNITS)
         return 0;
     return refuse("`h` has to be (1 or 2 directions, batch, hidden)");
 }
@@ -282,13 +293,14 @@ static void clear(call *a)
 PyDoc_STRVAR(
     recurrent_doc,
     "recurrent(cell, ahead, products, h, c, sizes, reverse, by_direction, /)\n--\n\n"
-    "A layer of cells (\"LSTM\", \"GRU\", \"GRU_RESET_FIRST\") over sequences: outputs and final "
-    "states; or a sentence that says why integers cannot give them.\n\n`ahead`: the products of "
-    "the input (rows, directions * gates * hidden).  `products`: of each direction (weights, amax, "
-    "bias), weights of `integer_pack` or of `float_panels`; of GRU_RESET_FIRST two, gates and "
-    "candidate.  `h`, `c`: (directions, batch, hidden).  `sizes`: None or int64, rows of each "
-    "step.  Outputs are (rows, directions * hidden), `by_direction` (steps, directions, batch, "
-    "hidden).");
+    "A layer of cells (\"LSTM\", \"GRU\", \"GRU_RESET_FIRST\", \"LSTM_PROJECTED\") over sequences: "
+    "outputs and final states; or a sentence that says why integers cannot give them.\n\n"
+    "`ahead`: the products of the input (rows, directions * gates * hidden).  `products`: of each "
+    "direction (weights, amax, bias), weights of `integer_pack` or of `float_panels`; of "
+    "GRU_RESET_FIRST two, gates and candidate, of LSTM_PROJECTED two, gates and projection.  `h`, "
+    "`c`: (directions, batch, hidden), `h` of LSTM_PROJECTED as wide as its projection.  `sizes`: "
+    "None or int64, rows of each step.  Outputs are (rows, directions * hidden), `by_direction` "
+    "(steps, directions, batch, hidden).");
 
 static PyObject *recurrent(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {

@@ -21,22 +21,23 @@ if TYPE_CHECKING:
 else:
     FloatModule = object
 
+PROJECTION = "_state_quantizers", "_projection_quantizers"  # lists of layers with projections
 SETTINGS = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0, "bidirectional": False}
 
 R = TypeVar("R", bound="RecurrentRules")
 C = TypeVar("C", bound="CellRules")
 
 
-def size_of(value: Any, name: str) -> int:
-    """`value` as an integer of at least 1. TypeError, ShapeError naming the argument otherwise."""
+def size_of(value: Any, name: str, least: int = 1) -> int:
+    """`value` as an integer of at least `least`. TypeError, ShapeError naming the argument otherwise."""
     try:
         size = operator.index(value)
     except TypeError as error:
         if is_raised_in_python(error):
             raise
         raise TypeError(f"Expected `{name}` to be an integer, got {shown(value)}") from None
-    if isinstance(value, bool) or size < 1:
-        raise ShapeError(f"Expected `{name}` >= 1, got {shown(value)}")
+    if isinstance(value, bool) or size < least:
+        raise ShapeError(f"Expected `{name}` >= {least}, got {shown(value)}")
     return size
 
 
@@ -48,6 +49,16 @@ def check_dropout(dropout: Any, num_layers: int) -> None:
     if dropout > 0 and num_layers == 1:
         warnings.warn(f"dropout acts between recurrent layers: dropout={dropout} does nothing with num_layers=1",
                       UserWarning, stacklevel=4)
+
+
+def projection_size(mode: str, value: Any, hidden_size: int) -> int:
+    """`value` as the size of an LSTM's projections, 0: none. TypeError, ValueError naming the argument otherwise."""
+    size = size_of(value, "proj_size", 0)
+    if size and mode != "LSTM":
+        raise ValueError(f"Expected `proj_size` 0 of other layers than an LSTM, got {shown(value)}")
+    if size >= hidden_size:
+        raise ValueError(f"Expected `proj_size` < hidden_size {hidden_size}, got {shown(value)}")
+    return size
 
 
 def elman_mode(nonlinearity: Any) -> str:
@@ -72,18 +83,19 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         input_size, hidden_size = size_of(input_size, "input_size"), size_of(hidden_size, "hidden_size")
         num_layers = size_of(num_layers, "num_layers")
         check_dropout(dropout, num_layers)
-        if proj_size != 0:
-            raise ValueError(f"Expected `proj_size` 0, projections are not supported, got {proj_size}")
+        proj_size = projection_size(mode, proj_size, hidden_size)
         self.mode, self.input_size, self.hidden_size, self.num_layers = mode, input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
         self.bidirectional, self.proj_size = bidirectional, proj_size
         rows, directions = GATES[mode] * hidden_size, 1 + bool(bidirectional)
         self._all_weights: list[list[str]] = []
         for layer in range(num_layers):
-            inputs = hidden_size * directions if layer else input_size
-            shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, hidden_size)}
+            inputs = self._state_size * directions if layer else input_size
+            shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, inputs), "weight_hh": (rows, self._state_size)}
             if bias:
-                shapes.update(bias_ih=(rows,), bias_hh=(rows,))  # type: ignore[arg-type]
+                shapes.update(bias_ih=(rows,), bias_hh=(rows,))
+            if proj_size:
+                shapes["weight_hr"] = (proj_size, hidden_size)
             for suffix in ("", "_reverse")[:directions]:
                 names = {f"{name}_l{layer}{suffix}": shape for name, shape in shapes.items()}
                 for name, shape in names.items():
@@ -92,6 +104,14 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         self.reset_parameters()
         descriptors = pop_quant_desc_in_kwargs(type(self), **kwargs)
         self.init_quantizer(*descriptors, num_layers=num_layers * directions)
+        if proj_size:
+            for name, descriptor in zip(PROJECTION, descriptors, strict=True):
+                setattr(self, name, self._new_list([self._new_quantizer(descriptor) for _ in self._all_weights]))
+
+    @property
+    def _state_size(self) -> int:
+        """Numbers of a hidden state."""
+        return self.proj_size or self.hidden_size
 
     @classmethod
     def from_float(cls: type[R], module: Any, **kwargs: Any) -> R:
@@ -126,8 +146,8 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
             raise ShapeError("input.size(-1) must be equal to input_size. "
                                f"Expected {self.input_size}, got {input.shape[-1]}")
         batch = input.shape[0 if self.batch_first else 1] if batch_sizes is None else int(batch_sizes[0])
-        expected = (len(self._all_weights), batch, self.hidden_size)
         for number, part in enumerate(hidden if self.mode == "LSTM" else (hidden,)):
+            expected = (len(self._all_weights), batch, self.hidden_size if number else self._state_size)
             if tuple(part.shape) != expected:
                 name = f"hidden[{number}]" if self.mode == "LSTM" else "hidden"
                 raise ShapeError(f"Expected {name} size {expected}, got {tuple(part.shape)}")
@@ -139,11 +159,12 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
             input: (time, batch, inputs), or (batch, time, inputs) if `batch_first`; or sequences of unequal lengths,
                 longest first, packed: a tuple of data (sum of batch_sizes, inputs) and batch_sizes.
                 If the tuple says in `sorted_indices` and `unsorted_indices` how they were sorted, states are not.
-            hx: initial states (layers * directions, batch, hidden): (h, c) for an LSTM, else h. Zeros if None.
+            hx: initial states (layers * directions, batch, hidden): (h, c) for an LSTM, else h, which is as wide as the
+                projections where there are any. Zeros if None.
 
         Returns:
-            The outputs of the last layer (time, batch, directions * hidden), or packed as the input is; and the final
-            states as `hx`.
+            The outputs of the last layer (time, batch, directions * hidden, or of projections), or packed as the input
+            is; and the final states as `hx`.
         """
         if isinstance(input, tuple):
             return self._forward_packed(input, hx)
@@ -174,7 +195,8 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         if hx is None:
             side = 0 if self.batch_first or len(data.shape) < 2 else 1
             batch = data.shape[side] if sizes is None else int(sizes[0]) if len(sizes) else 0
-            initial = (self._ops.zeros(data, (len(self._all_weights), batch, self.hidden_size)),) * parts
+            initial = tuple(self._ops.zeros(data, (len(self._all_weights), batch, size))
+                            for size in (self._state_size, self.hidden_size)[:parts])
         else:
             initial = states_of(self, hx if parts == 2 else (hx,), parts, data)
         self.check_forward_args(data, initial if parts == 2 else initial[0], sizes)
@@ -198,16 +220,20 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         return None
 
     def _layers(self) -> list[list[Direction]]:
-        directions = [Direction(**dict(zip(Direction._fields, weights, strict=False)), input_quantizer=input_quantizer,
-                                weight_quantizer=weight_quantizer)
-                      for weights, input_quantizer, weight_quantizer
-                      in zip(self.all_weights, self._input_quantizers, self._weight_quantizers, strict=True)]
+        directions = []
+        for index, names in enumerate(self._all_weights):
+            own = {name.rsplit("_l", 1)[0]: getattr(self, name) for name in names}
+            projection = {"state_quantizer": getattr(self, PROJECTION[0])[index],
+                          "projection_quantizer": getattr(self, PROJECTION[1])[index]} if self.proj_size else {}
+            directions.append(Direction(**own, input_quantizer=self._input_quantizers[index],
+                                        weight_quantizer=self._weight_quantizers[index], **projection))
         each = 1 + bool(self.bidirectional)
         return [directions[start:start + each] for start in range(0, len(directions), each)]
 
     def extra_repr(self) -> str:
         """The sizes, and what differs from the defaults."""
-        changed = [f"{name}={getattr(self, name)}" for name, usual in SETTINGS.items() if getattr(self, name) != usual]
+        settings = {"proj_size": 0, **SETTINGS}
+        changed = [f"{name}={getattr(self, name)}" for name, usual in settings.items() if getattr(self, name) != usual]
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
 
 

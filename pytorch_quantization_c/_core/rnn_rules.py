@@ -2,7 +2,8 @@
 
 At each step the input and the hidden state are joined and quantised as one array, with one amax; so are the two weights
 of a layer, with one amax per row (one row is one gate of one unit). LSTM: Hochreiter and Schmidhuber 1997, its gates in
-torch's order (input, forget, cell, output); GRU: Cho et al. 2014, torch's variant.
+torch's order (input, forget, cell, output), with the projections of Sak et al. 2014, whose product is quantised by
+itself; GRU: Cho et al. 2014, torch's variant.
 """
 from __future__ import annotations
 
@@ -39,7 +40,10 @@ Whole = Callable[[Any, Any, Sequence[int], Sequence[State]], "tuple[Any, list[St
 
 
 class Direction(NamedTuple):
-    """One direction of one layer: its arrays (None without biases) and its quantisers (None: floats)."""
+    """One direction of one layer: its arrays (None without biases) and its quantisers (None: floats).
+
+    `weight_hr` projects the hidden state of an LSTM, and has quantisers of its own.
+    """
 
     weight_ih: Any
     weight_hh: Any
@@ -47,6 +51,9 @@ class Direction(NamedTuple):
     bias_hh: Any = None
     input_quantizer: Quantizer | None = None
     weight_quantizer: Quantizer | None = None
+    weight_hr: Any = None
+    state_quantizer: Quantizer | None = None
+    projection_quantizer: Quantizer | None = None
 
 
 class Cell:
@@ -107,11 +114,26 @@ class ReluCell(Cell):
 
 
 class LSTMStep(Cell):
-    """c' = f * c + i * g; h' = o * tanh(c')."""
+    """c' = f * c + i * g; h' = o * tanh(c'), or W_hr (o * tanh(c')) where there are projections."""
+
+    def __init__(self, ops: ArrayOps, direction: Direction) -> None:
+        super().__init__(ops, direction)
+        fixed = direction.weight_hr is not None and not getattr(direction.projection_quantizer, "_if_calib", False)
+        self.projection = self.quantized_projection() if fixed else None
+
+    def quantized_projection(self) -> Any:
+        """weight_hr, quantised."""
+        weight, quantizer = self.direction.weight_hr, self.direction.projection_quantizer
+        return weight if quantizer is None else quantizer(weight)
 
     def step(self, joined: Any, weight: Any, state: State) -> State:
         """The state (h, c) after a step, by the quantised arrays."""
-        return self.ops.lstm_gates(self.sums(joined, weight), state[1])
+        h, c = self.ops.lstm_gates(self.sums(joined, weight), state[1])
+        if self.direction.weight_hr is None:
+            return h, c
+        quantizer = self.direction.state_quantizer
+        projection = self.quantized_projection() if self.projection is None else self.projection
+        return self.ops.linear(h if quantizer is None else quantizer(h), projection, None), c
 
 
 class GRUStep(Cell):
@@ -163,7 +185,7 @@ def run_layers(mode: str, ops: ArrayOps, layers: Sequence[Sequence[Direction]], 
         mode: a key of `CELLS`.
         layers: the directions of each layer, forwards first.
         x: packed steps (sum of batch_sizes, inputs).
-        initial: (h, c) or (h,), each (layers * directions, batch, hidden).
+        initial: (h, c) or (h,), each (layers * directions, batch, hidden), or h as wide as the projections.
         dropout: probability of zeroing between layers; 0 also for evaluation.
         whole: computes a layer at once from its directions, packed steps, batch sizes and initial states of each
             direction, if it can: outputs and final states, or None.

@@ -106,7 +106,7 @@ class _Recurrent(Module):
 
     def _run(self, x: Array, state: States, batch_sizes: list[int] | None) -> tuple[Array, States]:
         """All layers, of x (T, N, size) or packed: in C where it is float32 and no step is of a class of its own."""
-        if x.dtype != np.float32 or not x.size or self.proj_size or type(self)._layer not in OWN_STEPS:
+        if x.dtype != np.float32 or not x.size or type(self)._layer not in OWN_STEPS:
             return stack_layers(self._layer, x, state, self.bidirectional, batch_sizes, self.dropout, self.training)
         known, shape = _KNOWN.setdefault(self, {}), x.shape
         rows, last = x.reshape(-1, shape[-1]), []
@@ -116,7 +116,8 @@ class _Recurrent(Module):
             rows, final = run_in_c(self.mode, rows, [(each["weight_ih"], each["weight_hh"]) for each in own],
                                    [(each["bias_ih"], each["bias_hh"]) if self.bias else None for each in own],
                                    tuple(part[first:first + self._directions] for part in state), batch_sizes,
-                                   known.setdefault(first, Remembered()))
+                                   known.setdefault(first, Remembered()),
+                                   [each["weight_hr"] for each in own] if self.proj_size else [])
             last.append(final)
         y = rows.reshape(*shape[:-1], rows.shape[-1])
         return y, tuple(np.concatenate(parts) for parts in zip(*last, strict=True))

@@ -35,6 +35,9 @@ def _weights_of(layer: Any) -> Iterator[tuple[Any, Sequence[Any]]]:
         yield one, (getattr(layer, "weight", None),)
     if isinstance(several, Iterable) and hasattr(layer, "all_weights"):
         yield from ((quantizer, weights[:2]) for quantizer, weights in zip(several, layer.all_weights, strict=True))
+    projections = children.get("_projection_quantizers")
+    if isinstance(projections, Iterable) and hasattr(layer, "all_weights"):
+        yield from ((each, weights[-1:]) for each, weights in zip(projections, layer.all_weights, strict=True))
 
 
 def _show(quantizer: Any, weight: Any) -> None:

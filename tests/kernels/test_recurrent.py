@@ -12,7 +12,7 @@ from pytorch_quantization_c import _C, isa, threads
 from pytorch_quantization_c._core.formats import Int
 from pytorch_quantization_c.integer.packed import Geometry, PackedWeights
 
-GATES = {"LSTM": 4, "GRU": 3, "GRU_RESET_FIRST": 3}
+GATES = {"LSTM": 4, "GRU": 3, "GRU_RESET_FIRST": 3, "LSTM_PROJECTED": 4}
 AMAX = np.float32(0.9)
 
 
@@ -34,10 +34,11 @@ def times(h: Any, product: Any) -> Any:
 
 def cell(kind: str, x: Any, h: Any, c: Any, products: list[Any]) -> tuple[Any, Any]:
     n, u = h.shape[-1], times(h, products[0])
-    if kind == "LSTM":
+    if kind.startswith("LSTM"):
         i, f, g, o = np.split(x + u, 4, axis=-1)
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        return sigmoid(o) * np.tanh(c), c
+        h = sigmoid(o) * np.tanh(c)
+        return h if kind == "LSTM" else times(h, products[1]), c
     r, z = sigmoid(x[:, :n] + u[:, :n]), sigmoid(x[:, n:2 * n] + u[:, n:2 * n])
     inner = r * u[:, 2 * n:] if kind == "GRU" else times(r * h, products[1])
     return (1 - z) * np.tanh(x[:, 2 * n:] + inner) + z * h, c
@@ -45,32 +46,36 @@ def cell(kind: str, x: Any, h: Any, c: Any, products: list[Any]) -> tuple[Any, A
 
 def case(rng: np.random.Generator, kind: str, n: int, directions: int, batch: int, sizes: Any, exact: bool) -> Any:
     """Arguments of `_C.recurrent`, and the products as the oracle takes them."""
-    rows, gates, each = int(sum(sizes)), GATES[kind], 2 if kind == "GRU_RESET_FIRST" else 1
+    rows, gates, each = int(sum(sizes)), GATES[kind], 2 if kind in ("GRU_RESET_FIRST", "LSTM_PROJECTED") else 1
     ahead = rng.normal(size=(rows, directions * gates * n)).astype(np.float32)
-    h, c = rng.normal(size=(2, directions, batch, n)).astype(np.float32) * np.float32(0.4)
+    state = max(n // 3, 1) if kind == "LSTM_PROJECTED" else n
+    h, c = (rng.normal(size=(directions, batch, size)).astype(np.float32) * np.float32(0.4) for size in (state, n))
     given: list[Any] = []
     plain: list[Any] = []
     for number in range(directions * each):
-        out = gates * n if each == 1 else (2 * n, n)[number % 2]
+        out, size = gates * n if each == 1 else (2 * n, n)[number % 2], n
+        if kind == "LSTM_PROJECTED":
+            out, size = ((4 * n, state), (state, n))[number % 2]
         bias = rng.normal(size=out).astype(np.float32) if number % 3 != 1 else None
         if exact:
-            weight, scale = rng.integers(-127, 128, (out, n)).astype(np.int8), rng.uniform(200, 900, out).astype("f")
+            weight, scale = rng.integers(-127, 128, (out, size)).astype(np.int8), rng.uniform(200, 900, out).astype("f")
             packed = PackedWeights(weight, scale, Geometry(), Int(8, narrow=True))
             given.append((packed._packed, AMAX, bias))
         else:
-            weight, scale = (rng.normal(size=(out, n)) / np.sqrt(n)).astype(np.float32), None
+            weight, scale = (rng.normal(size=(out, size)) / np.sqrt(size)).astype(np.float32), None
             given.append((_C.float_panels(weight), None, bias))
         plain.append((weight, scale, np.zeros(out) if bias is None else bias.astype(np.float64)))
-    return (kind, ahead, tuple(given), h, c if kind == "LSTM" else None), plain
+    return (kind, ahead, tuple(given), h, c if kind.startswith("LSTM") else None), plain
 
 
 def wanted(arguments: Any, plain: list[Any], sizes: Any, reverse: bool, found: Any) -> Any:
     """Each step from the state that was found before it: at a tie another one would go to the other integer."""
     kind, ahead, _, h, c = arguments
-    directions, _, n = h.shape
+    directions, _, state = h.shape
+    n = state if c is None else c.shape[2]
     each, gates, starts = len(plain) // directions, GATES[kind], np.cumsum([0, *sizes])
     h, c = h.astype(np.float64), (h if c is None else c).astype(np.float64)
-    y = np.zeros((len(ahead), directions, n))
+    y = np.zeros((len(ahead), directions, state))
     for d in range(directions):
         for t in reversed(range(len(sizes))) if reverse or d else range(len(sizes)):
             now, at = slice(starts[t], starts[t + 1]), slice(sizes[t])

@@ -60,6 +60,9 @@ def run(layer: Any, x: Any, h0: Any, c0: Any, bits: int = 8, amax: Any = None) -
             for t in reversed(range(len(x))) if suffix else range(len(x)):
                 joined = fake(np.concatenate([x[t], h], 1), None, bits, amax).astype(np.float64)
                 h, c = step(layer.mode, joined, w, x.shape[2], b_ih, b_hh, h, c)
+                if layer.proj_size:
+                    projection = fake(np.asarray(getattr(layer, "weight_hr" + name)), [0], bits).astype(np.float64)
+                    h = fake(h, None, bits, amax).astype(np.float64) @ projection.T
                 output[t] = h
             outputs.append(output)
             finals.append((h, c))
@@ -93,6 +96,58 @@ def test_recurrent_layers(mode: str, inputs: int, hidden: int, layers: int, bias
     if mode == "LSTM":
         np.testing.assert_allclose(final[1], c, **options)
     assert output.dtype == np.float32
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True},
+                                     {"bias": False, "batch_first": True}], ids=str)
+@pytest.mark.parametrize("bits, atol", [(16, 2e-3), (8, 2e-2)])
+def test_projections(options: dict[str, Any], bits: int, atol: float, rng: np.random.Generator) -> None:
+    """Of 16 bits on floats, of 8 on integers in C; sequences of unequal lengths, packed, as each by itself."""
+    layer = nn.QuantLSTM(5, 7, proj_size=3, **options, quant_desc_input=QuantDescriptor(bits, amax=3.0),
+                         quant_desc_weight=QuantDescriptor(bits, axis=0))
+    count = layer.num_layers * (1 + layer.bidirectional)
+    assert layer.weight_hr_l0.shape == (3, 7) and layer.weight_hh_l0.shape == (28, 3)
+    assert len(layer._state_quantizers) == len(layer._projection_quantizers) == count
+    assert "5, 7, proj_size=3" in repr(layer)
+    x = rng.normal(size=(4, 3, 5)).clip(-2, 2).astype(np.float32)
+    h0, c0 = ((rng.normal(size=(count, 3, size)) / 2).astype(np.float32) for size in (3, 7))
+    output, (h, c) = layer(x.swapaxes(0, 1) if layer.batch_first else x, (h0, c0))
+    assert (layer.execution == "int8") == (bits == 8)
+    wanted, last_h, last_c = run(layer, x, h0, c0, bits, np.float32(3))
+    output = output.swapaxes(0, 1) if layer.batch_first else output
+    assert output.shape == (4, 3, 3 * (1 + layer.bidirectional)) and np.median(np.abs(output - wanted)) < 1e-4
+    for found, each in ((output, wanted), (h, last_h), (c, last_c)):
+        np.testing.assert_allclose(found, each, atol=atol)
+    packed = np.concatenate([x[0], x[1, :2], x[2, :1]]), np.array([3, 2, 1])
+    (flat, _), (h, c) = layer(packed, (h0, c0))
+    first, (h1, c1) = layer(x[:3, :1].swapaxes(0, 1) if layer.batch_first else x[:3, :1], (h0[:, :1], c0[:, :1]))
+    np.testing.assert_allclose(flat[[0, 3, 5]], first.reshape(3, -1), atol=atol)
+    np.testing.assert_allclose(h[:, 0], h1[:, 0], atol=atol)
+    np.testing.assert_allclose(c[:, 0], c1[:, 0], atol=atol)
+
+
+def test_projections_are_calibrated_and_replace_those_of_a_float_layer(rng: np.random.Generator) -> None:
+    from pytorch_quantization_c import calibrating, float_nn, replace
+
+    net = float_nn.Sequential(float_nn.LSTM(3, 6, proj_size=2))
+    x = rng.normal(size=(5, 2, 3)).astype(np.float32)
+    floats, _ = net(x)
+    replace(net, custom_quant_modules=[(float_nn, "LSTM", nn.QuantLSTM)])
+    layer: Any = net[0]
+    with calibrating(net, load_amax=True):
+        calibrated, _ = net(x)
+    np.testing.assert_allclose(calibrated, floats, atol=1e-6)
+    assert 0 < float(layer._state_quantizers[0].amax) < 1
+    oracle.same(layer._projection_quantizers[0].amax, oracle.largest(np.asarray(layer.weight_hr_l0), [0]))
+    quantised, _ = net(x)
+    assert layer.execution == "int8" and 0 < np.abs(quantised - floats).max() < 0.02
+    layer.weight_hr_l0[...] *= np.float32(-1)
+    assert not np.array_equal(net(x)[0], quantised)
+    with pytest.raises(ValueError, match=r"`proj_size` 0 of other layers than an LSTM"):
+        nn.QuantGRU(3, 6, proj_size=2)
+    for bad in (6, True, "2"):
+        with pytest.raises((ValueError, TypeError), match="proj_size"):
+            nn.QuantLSTM(3, 6, proj_size=bad)
 
 
 INT8, INT8_ROWS = QuantDescriptor(num_bits=8, amax=2.0), QuantDescriptor(num_bits=8, axis=0)
@@ -209,7 +264,7 @@ def test_dropout_without_a_second_layer_warns() -> None:
         nn.QuantLSTM(2, 3, 2, dropout=0.5)
 
 
-@pytest.mark.parametrize("bad", [{"dropout": 1.5}, {"dropout": True}, {"dropout": "half"}, {"proj_size": 2},
+@pytest.mark.parametrize("bad", [{"dropout": 1.5}, {"dropout": True}, {"dropout": "half"}, {"proj_size": 3},
                                  {"proj_size": -1}], ids=str)
 def test_arguments_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):

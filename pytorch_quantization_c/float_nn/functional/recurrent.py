@@ -173,15 +173,17 @@ class Remembered(Generic[T]):
 
 
 class Packed(NamedTuple):
-    """The weights of a layer: of the input, all directions in one matrix; of the states, as `_C.recurrent` has them."""
+    """The weights of a layer: of the input, all directions in one matrix; the others as `_C.recurrent` has them."""
 
     input: Array
     states: list[Array]
+    projections: list[Array]
 
 
 def run_in_c(kind: str, x: Array, weights: Sequence[tuple[Array, Array]], biases: Sequence[tuple[Array, Array] | None],
-             state: States, batch_sizes: Sequence[int] | None, known: Remembered[Packed]) -> tuple[Array, States]:
-    """One layer of float32, both directions: outputs (sum of batch sizes, directions * hidden), and the last states.
+             state: States, batch_sizes: Sequence[int] | None, known: Remembered[Packed],
+             projections: Sequence[Array] = ()) -> tuple[Array, States]:
+    """One layer of float32, both directions: outputs (sum of batch sizes, directions * state), and the last states.
 
     Args:
         kind: "LSTM" or "GRU".
@@ -190,18 +192,25 @@ def run_in_c(kind: str, x: Array, weights: Sequence[tuple[Array, Array]], biases
         state: of arrays (directions, N, hidden).
         batch_sizes: see `scan`; None: N at each moment.
         known: of this layer's last call.
+        projections: w_hr of each direction of an LSTM, or none.
     """
     def packed() -> Packed:
         return Packed(np.concatenate([w_ih for w_ih, _ in weights]),
-                      [_C.float_panels(np.ascontiguousarray(w_hh)) for _, w_hh in weights])
+                      [_C.float_panels(np.ascontiguousarray(w_hh)) for _, w_hh in weights],
+                      [_C.float_panels(np.ascontiguousarray(w_hr)) for w_hr in projections])
 
-    made = known([each for pair in weights for each in pair], packed)
+    made = known([*(each for pair in weights for each in pair), *projections], packed)
     first = [None if pair is None else pair[0] + pair[1] if kind == "LSTM" else pair[0] for pair in biases]
     ahead_bias = None if first[0] is None else np.concatenate([each for each in first if each is not None])
-    products = tuple((panels, None, None if pair is None or kind == "LSTM" else np.ascontiguousarray(pair[1]))
-                     for panels, pair in zip(made.states, biases, strict=True))
-    h, c = (np.ascontiguousarray(state[0]), np.ascontiguousarray(state[1]) if kind == "LSTM" else None)
+    products = [(panels, None, None if pair is None or kind == "LSTM" else np.ascontiguousarray(pair[1]))
+                for panels, pair in zip(made.states, biases, strict=True)]
+    if projections:
+        kind = "LSTM_PROJECTED"
+        products = [each for product, panels in zip(products, made.projections, strict=True)
+                    for each in (product, (panels, None, None))]
+    h, c = (np.ascontiguousarray(state[0]), None if kind == "GRU" else np.ascontiguousarray(state[1]))
     sizes = None if batch_sizes is None else np.array(batch_sizes, np.int64)
-    found = _C.recurrent(kind, np.asarray(linear(x, made.input, ahead_bias)), products, h, c, sizes, False, False)
+    ahead = np.asarray(linear(x, made.input, ahead_bias))
+    found = _C.recurrent(kind, ahead, tuple(products), h, c, sizes, False, False)
     assert not isinstance(found, str)  # floats give none
     return found[0], found[1:]

@@ -83,6 +83,8 @@ def record_quantized_recurrent(recording: Recording, layer: Any, input: Any, hx:
     """A stack of quantised LSTM or GRU layers that has computed itself on integers: a node for each direction."""
     if isinstance(input, tuple):
         refuse("packed sequences", "pass one array")
+    if layer.proj_size:
+        refuse("an LSTM with projections", "ONNX's LSTM has none")
     x = np.swapaxes(input, 0, 1) if layer.batch_first else input
     given = [] if hx is None else list(hx) if layer.mode == "LSTM" else [hx]
     directions, finals = 2 if layer.bidirectional else 1, []

@@ -85,13 +85,15 @@ class QuantRNNBase(quant_rnn.RecurrentRules, _NumpyParameters, _utils.QuantMixin
         batch_first: arrays are (batch, time, ...) instead of (time, batch, ...).
         dropout: probability of zeroing an output between layers, in training.
         bidirectional: a second direction that runs backwards.
-        proj_size: 0.
+        proj_size: of an LSTM: hidden states are projected to this size; 0: they are not.
         **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, one amax for the input and one per row
             for the weights. Each direction of each layer has its own quantisers: `_input_quantizers`,
-            `_weight_quantizers`.
+            `_weight_quantizers`; projections have theirs: `_state_quantizers` of what is projected,
+            `_projection_quantizers` of the weight, one amax per row.
 
     Raises:
-        ValueError: `dropout` outside [0, 1], `proj_size` other than 0, a descriptor of real quantisation.
+        ValueError: `dropout` outside [0, 1], a `proj_size` not below `hidden_size`, a descriptor of real
+            quantisation.
         TypeError: another keyword argument.
     """
 
