@@ -46,7 +46,8 @@ ATTEMPTS = 4  # to quantise a weight while nobody changes its settings
 LINEAR = Geometry()
 GEOMETRY = ("stride", "padding", "dilation", "groups", "padding_mode", "output_padding")
 _geometry = itemgetter(*GEOMETRY)
-_weight_settings = attrgetter("_axis", "_scale_amax", "_num_bits", "_unsigned", "_narrow_range", "_block_sizes")
+_weight_settings = attrgetter("_axis", "_scale_amax", "_num_bits", "_unsigned", "_narrow_range", "_block_sizes",
+                               "_channel_groups")
 MAX_PHASES = 4096  # of a transposed convolution, which is one ordinary convolution for each of its strides
 
 
@@ -200,7 +201,8 @@ class IntegerEngine(ABC, Generic[A]):
             amax = quantizer._state("_amax")
             return quantized_groups(array, None if amax is None else self.as_numpy(amax), format,
                                     quantizer._block_sizes, quantizer._scale_amax)
-        return quantized_weight(array, self.as_numpy(quantizer._get_amax(weight)), format, _is_transposed(layer))
+        return quantized_weight(array, self.as_numpy(quantizer._get_amax(weight)), format, _is_transposed(layer),
+                                getattr(layer, "groups", 1))
 
     def _weights(self, layer: HostLayer) -> tuple[CachedWeight | None, A | None]:
         """What the layer was frozen with, or None and the front's float weight; never between the two."""
@@ -361,7 +363,7 @@ class IntegerEngine(ABC, Generic[A]):
         weight, frozen = self._parameter(layer, "weight"), self.frozen
         shape = tuple(weight.shape) if weight is not None else None if frozen is None else frozen.weight.shape
         arrays = {name: None if value is None else self.as_numpy(value) for name, value in state.items()}
-        found = integer_weight(arrays, shape, _is_transposed(layer))
+        found = integer_weight(arrays, shape, _is_transposed(layer), getattr(layer, "groups", 1))
         if isinstance(found, str):
             return found
         with self._lock:

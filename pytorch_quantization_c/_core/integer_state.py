@@ -36,25 +36,27 @@ def state_of(weight: IntegerWeight) -> dict[str, Array]:
     return {HALVES: in_halves(values), SCALE: weight.scale, LAYOUT: layout}
 
 
-def integer_weight(state: dict[str, Any], shape: tuple[int, ...] | None, transposed: bool) -> IntegerWeight | str:
+def integer_weight(state: dict[str, Any], shape: tuple[int, ...] | None, transposed: bool,
+                   groups: int = 1) -> IntegerWeight | str:
     """The weight of a layer of this shape, None if nobody knows it; or what is wrong with the arrays."""
     found = {key: value if isinstance(value, np.ndarray) else None for key, value in state.items()}
     scale = found.get(SCALE)
     if HALVES in state:
-        return _four_bits(found.get(HALVES), scale, found.get(LAYOUT), shape, transposed)
+        return _four_bits(found.get(HALVES), scale, found.get(LAYOUT), shape, transposed, groups)
     values = found.get(BYTES)
     if values is None or values.dtype.char not in "bB":
         return "expected int8 or uint8 values"
     if values.shape != shape:
         return f"size mismatch: the checkpoint has shape {values.shape}, the layer {shape}"
-    why = _channel_refusal(scale, values.shape[1 if transposed else 0])
+    why = _channel_refusal(scale, values.shape, transposed, groups)
     if why is not None or scale is None:
         return why or "expected a scale"
-    return IntegerWeight(values.copy(), weight_quantization(Int(8, values.dtype.char == "B"), scale.copy(), transposed))
+    format = Int(8, values.dtype.char == "B")
+    return IntegerWeight(values.copy(), weight_quantization(format, scale.copy(), values.shape, transposed, groups))
 
 
 def _four_bits(halves: Array | None, scale: Array | None, layout: Array | None, shape: tuple[int, ...] | None,
-               transposed: bool) -> IntegerWeight | str:
+               transposed: bool, groups: int) -> IntegerWeight | str:
     if halves is None or halves.dtype != np.uint8 or halves.ndim != 2:
         return "expected 4-bit values in an array of uint8 with 2 dimensions"
     if not shape or halves.shape != (shape[0], -(-int(np.prod(shape[1:])) // 2)):
@@ -64,10 +66,10 @@ def _four_bits(halves: Array | None, scale: Array | None, layout: Array | None, 
     unsigned, block = bool(layout[0]), int(layout[1])
     values, format = from_halves(halves, shape, unsigned), Int(MOST_BITS, unsigned)
     if block == 0:
-        why = _channel_refusal(scale, shape[1 if transposed else 0])
+        why = _channel_refusal(scale, shape, transposed, groups)
         if why is not None or scale is None:
             return why or "expected a scale"
-        return IntegerWeight(values, weight_quantization(format, scale.copy(), transposed))
+        return IntegerWeight(values, weight_quantization(format, scale.copy(), shape, transposed, groups))
     wanted = (*shape[:-1], -(-shape[-1] // block))
     if scale is None or scale.dtype.char != "f" or scale.shape != wanted:
         return f"expected a scale of shape {wanted}, float32"
@@ -76,8 +78,10 @@ def _four_bits(halves: Array | None, scale: Array | None, layout: Array | None, 
     return IntegerWeight(values, Quantization(format, -1, block, scale.copy()))
 
 
-def _channel_refusal(scale: Array | None, channels: int) -> str | None:
-    if scale is None or scale.dtype.char != "f" or scale.shape not in ((1,), (channels,)):
+def _channel_refusal(scale: Array | None, shape: tuple[int, ...], transposed: bool, groups: int) -> str | None:
+    channels = shape[1 if transposed else 0]
+    sizes = {1, channels, channels * groups if transposed else channels}
+    if scale is None or scale.dtype.char != "f" or scale.ndim != 1 or scale.size not in sizes:
         return f"expected a scale of shape (1,) or ({channels},), float32"
     return None if _is_good(scale) else "expected positive finite scales"
 

@@ -268,7 +268,10 @@ class ConvRules(WeightLayerRules):
 
 
 class ConvTransposeRules(WeightLayerRules):
-    """Transposed convolution, whose weight is (in, out / groups, *kernel): its channels lie on axis 1."""
+    """Transposed convolution, whose weight is (in, out / groups, *kernel): its channels lie on axis 1.
+
+    Groups share the ranges of `axis=1`; with `axis=(0, 1)` each output channel of a group has its own.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
                  output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1,
@@ -276,6 +279,13 @@ class ConvTransposeRules(WeightLayerRules):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias,
                          dilation, padding_mode)
         self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
+
+    def _add_quantizers(self, *args: Any, **kwargs: Any) -> None:
+        super()._add_quantizers(*args, **kwargs)
+        axis = self._weight_quantizer.axis
+        ndim = 2 + len(self.kernel_size)
+        if self.groups > 1 and isinstance(axis, tuple) and {each % ndim for each in axis} == {0, 1}:
+            self._weight_quantizer._channel_groups = self.groups
 
     def forward(self, input: Any, output_size: Any = None) -> Any:
         """The float layer's result for the quantised input and weight; `output_size` picks among the possible sizes."""

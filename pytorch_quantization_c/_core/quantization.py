@@ -47,6 +47,8 @@ class Quantization:
         zero: the code of the value 0, one for each scale; None for a symmetric format.
         scale_bits: (8, 0) for powers of two, (4, 3) for E4M3 numbers; needs a block.
         global_scale: the float32 scale of the whole array that goes with (4, 3).
+        groups: axis 0 falls into so many equal parts, one after the other, each with scales of its own along `axis`, as
+            the output channels of a grouped transposed convolution lie in its weight.
 
     Raises:
         TypeError: an argument of another type.
@@ -60,6 +62,7 @@ class Quantization:
     zero: NDArray[np.int32] | None = None
     scale_bits: tuple[int, int] | None = None
     global_scale: float | np.floating[Any] = 1.0
+    groups: int = 1
 
     def __post_init__(self) -> None:
         for name, kind in KINDS:
@@ -76,6 +79,10 @@ class Quantization:
             raise ValueError(f"Expected `block` >= 1 and an axis, got {shown(self.block)} with axis {self.axis}")
         if self.scale_bits is not None and (self.scale_bits not in SCALES or self.block is None):
             raise ValueError(f"Expected `scale_bits` (8, 0) or (4, 3) and a block, got {shown(self.scale_bits)}")
+        grouped = self.axis is not None and self.block is None and self.scale.size % max(self.groups, 1) == 0
+        if self.groups < 1 or (self.groups > 1 and not grouped):
+            raise ValueError("Expected `groups` >= 1, more than 1 only with an axis, without blocks and dividing the "
+                             f"number of scales, got {shown(self.groups)}")
 
     @property
     def step(self) -> NDArray[np.float32]:
@@ -121,7 +128,8 @@ class Quantization:
         assert self.axis is not None
         length = codes.shape[self.axis] if -codes.ndim <= self.axis < codes.ndim else -1
         if self.scale.ndim == 1:
-            fits = -(-length // (self.block or 1)) == self.scale.size
+            fits = -(-length // (self.block or 1)) * self.groups == self.scale.size and \
+                (self.groups == 1 or (self.axis % codes.ndim > 0 and codes.shape[0] % self.groups == 0))
         else:
             fits = length >= 0 and self.scale.shape == self._shape_of_blocks(codes)
         if not fits:
@@ -142,6 +150,9 @@ class Quantization:
         if self.axis is None:
             return each.reshape(())
         self._check_length(codes)
+        if self.groups > 1:
+            parts = self._block_shape(each[:each.size // self.groups], codes).shape[1:]
+            return np.repeat(each.reshape(self.groups, *parts), codes.shape[0] // self.groups, 0)
         whole = self._block_shape(each, codes)
         if self.block is None:
             return whole

@@ -261,7 +261,8 @@ class QuantizerRules(QuantizerText[A]):
         if amax is None:
             if self._is_empty(inputs):
                 return self._new_buffer(np.float32(0))  # the range of nothing
-            amax = self._dynamic_amax(inputs, axes_to_reduce(self._axis, inputs.shape, self._shown_name()))
+            amax = self._of_groups(self._dynamic_amax(inputs, axes_to_reduce(self._axis, inputs.shape,
+                                                                             self._shown_name())))
         amax = self._as_float(amax)
         return amax if self._scale_amax is None else amax * self._scale_amax
 

@@ -17,6 +17,8 @@ logger = get_logger(__name__)
 class QuantizerRanges(QuantizerHost[A]):
     """The ranges that a quantiser holds, where they come from, and what turns its stages on and off."""
 
+    _channel_groups = 1  # of a weight with a range for each index of axes 0 and 1: groups of axis 0 have one
+
     def _register(self, name: str, value: Any) -> None:
         parameter = self._parameters.get(name)
         if parameter is None:
@@ -183,7 +185,16 @@ class QuantizerRanges(QuantizerHost[A]):
         if self._zero_point:
             least = self._calibrator.compute_amin()
             self._take("_amin", found if least is None else least)
-        self._take("_amax", found)
+        self._take("_amax", self._of_groups(found))
+
+    def _of_groups(self, amax: Any) -> Any:
+        """Ranges of axes 0 and 1, the largest of each group of axis 0 in the place of all that are in it."""
+        groups = self._channel_groups
+        if groups == 1 or len(amax.shape) < 2 or amax.shape[0] % groups:
+            return amax
+        in_group, rest = amax.shape[0] // groups, tuple(amax.shape[1:])
+        largest: Any = self._dynamic_amax(amax.reshape(groups, in_group, *rest), [1])
+        return largest.reshape(groups, *rest)[[index // in_group for index in range(amax.shape[0])]]
 
     def _take(self, name: str, found: Any) -> None:
         present = self._state(name)

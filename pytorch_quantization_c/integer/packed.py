@@ -58,7 +58,7 @@ class PackedWeights:
         weight: int8 or uint8, in the layer's own order: (out, in / groups, *kernel), transposed (in, out / groups,
             *kernel), linear (out, in).
         scale: float32, what the weights were multiplied by: one, one for each output channel, or, transposed, one for
-            each index of the weight's axis 1 (the groups share them).
+            each index of the weight's axis 1 (the groups share them): where there is one, it is that of all.
         geometry: the layer's.
         input_format: how inputs are to be quantised: `Int` of 2 to 8 bits.
         two_ended: inputs have a range with two ends, and so a zero point: see `formats.fake_range_quant`.

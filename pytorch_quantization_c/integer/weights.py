@@ -100,10 +100,15 @@ class CachedWeight:
         return CachedWeight, (self.proof, self.weight)
 
 
-def weight_quantization(format: Int, scale: NDArray[np.float32], transposed: bool) -> Quantization:
-    """Of a weight with one scale, or one for each output channel."""
-    axis = None if scale.size == 1 else 1 if transposed else 0
-    return Quantization(format, axis, None, scale)
+def weight_quantization(format: Int, scale: NDArray[np.float32], shape: tuple[int, ...], transposed: bool,
+                        groups: int = 1) -> Quantization:
+    """Of a weight of this shape with one scale, or one for each output channel.
+
+    In a transposed convolution groups may share those of axis 1, or have their own.
+    """
+    own = transposed and groups > 1 and scale.size == groups * shape[1]
+    axis = None if scale.size == 1 and not own else 1 if transposed else 0
+    return Quantization(format, axis, None, scale, groups=groups if own else 1)
 
 
 def weight_key(weight: NDArray[Any], amax: NDArray[Any] | None, settings: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -112,12 +117,19 @@ def weight_key(weight: NDArray[Any], amax: NDArray[Any] | None, settings: tuple[
             None if amax is None else amax.shape, settings)
 
 
-def quantized_weight(weight: NDArray[Any], amax: NDArray[Any], format: Int, transposed: bool) -> IntegerWeight | str:
-    """A float32 weight as integers of this format, by this amax; or why it has no integer form."""
+def quantized_weight(weight: NDArray[Any], amax: NDArray[Any], format: Int, transposed: bool,
+                     groups: int = 1) -> IntegerWeight | str:
+    """A float32 weight as integers of this format, by this amax; or why it has no integer form.
+
+    An amax of a transposed convolution may vary along axis 0 as well, if not within a group.
+    """
     shape = [1] * weight.ndim
     channel_axis = 1 if transposed else 0
     shape[channel_axis] = weight.shape[channel_axis]
-    if amax.size != 1 and amax.shape != tuple(shape):
+    in_group = weight.shape[0] // groups
+    each_group = transposed and groups > 1 and amax.shape == (*weight.shape[:2], *shape[2:]) and \
+        bool((amax.reshape(groups, in_group, -1) == amax[::in_group].reshape(groups, 1, -1)).all())
+    if amax.size != 1 and amax.shape != tuple(shape) and not each_group:
         return "the weight's amax is neither per-tensor nor per-output-channel"
     if not np.isfinite(amax).all() or (amax < 0).any():
         return "the amax of the weight is negative or not finite"
@@ -127,7 +139,8 @@ def quantized_weight(weight: NDArray[Any], amax: NDArray[Any], format: Int, tran
     if not (np.isfinite(scale).all() and np.isfinite(values).all()):
         return "the weight or its scale is not finite"
     codes = values.astype(np.uint8 if format.unsigned else np.int8)
-    return IntegerWeight(codes, weight_quantization(format, scale.astype(np.float32).reshape(-1), transposed))
+    each = (scale[::in_group] if each_group else scale).astype(np.float32).reshape(-1)
+    return IntegerWeight(codes, weight_quantization(format, each, weight.shape, transposed, groups))
 
 
 def quantized_groups(weight: NDArray[Any], amax: NDArray[Any] | None, format: Int, blocks: Blocks,

@@ -75,9 +75,12 @@ def calibrate_weights_of(model: Any, to_array: ToArray, method: str, perchannel:
     found = []
     for name, module in progress(layers, "weights"):
         axis = (1 if isinstance(module, ConvTransposeRules) else 0) if perchannel else None
-        quantizer = module.weight_quantizer
+        quantizer, weight = module.weight_quantizer, to_array(module.weight)
+        groups = quantizer._channel_groups if perchannel else 1
         try:
-            found.append(_ranges(quantizer, to_array(module.weight), axis, method, percentile, num_bins))
+            ends = _ranges(quantizer, _channels_first(weight, groups), axis if groups == 1 else 0, method, percentile,
+                           num_bins)
+            found.append({end: _in_weight(value, weight, groups) for end, value in ends.items()})
         except ValueError as problem:
             raise ValueError(f"{name or 'the model'}: {problem}") from problem
     for (name, module), ends in zip(layers, found, strict=True):
@@ -88,6 +91,22 @@ def calibrate_weights_of(model: Any, to_array: ToArray, method: str, perchannel:
     for (_, module), ends in zip(layers, found, strict=True):
         for end, value in ends.items():
             setattr(module.weight_quantizer, end, value)
+
+
+def _channels_first(weight: NDArray[Any], groups: int) -> NDArray[Any]:
+    """A grouped transposed convolution's weight with its output channels on axis 0; with one group as it is."""
+    if groups == 1:
+        return weight
+    split = weight.reshape(groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+    return np.ascontiguousarray(split.reshape(-1, *split.shape[2:]))
+
+
+def _in_weight(ends: NDArray[Any], weight: NDArray[Any], groups: int) -> NDArray[Any]:
+    """Numbers of the output channels where they are in such a weight."""
+    if groups == 1:
+        return ends
+    each = ends.reshape(groups, weight.shape[1], *[1] * (weight.ndim - 2))
+    return np.repeat(each, weight.shape[0] // groups, 0)
 
 
 def _ranges(quantizer: Any, weight: NDArray[Any], axis: int | None, method: str, percentile: float,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pytorch_quantization_c.calib import MaxCalibrator
-from pytorch_quantization_c.nn import Clip, TensorQuantizer
+from pytorch_quantization_c.nn import Clip, QuantConvTranspose1d, TensorQuantizer
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 from .. import oracle
@@ -112,3 +112,13 @@ def test_D32_small_floats_of_other_widths(rng: np.random.Generator) -> None:
     for bad in ((7, 7), (0, 3), (5,)):
         with pytest.raises((TypeError, ValueError)):
             QuantDescriptor(num_bits=bad)
+
+
+def test_D33_output_channels_of_grouped_transposed_convolutions(rng: np.random.Generator) -> None:
+    layer = QuantConvTranspose1d(4, 4, 2, groups=2, quant_desc_weight=QuantDescriptor(8, axis=(0, 1)))
+    layer.weight[...] = rng.normal(size=(4, 2, 2)) * np.arange(1, 9).reshape(4, 2, 1)
+    weight = np.array(layer.weight)
+    amax = np.stack([np.abs(weight[i // 2 * 2:i // 2 * 2 + 2]).max((0, 2)) for i in range(4)])[:, :, None]
+    oracle.same(layer.weight_quantizer(weight), oracle.integer(weight, amax, 8, False, False)[1])
+    oracle.same(TensorQuantizer(QuantDescriptor(8, axis=(0, 1)))(weight),  # one that is not such a layer's
+                oracle.integer(weight, oracle.largest(weight, (0, 1)), 8, False, False)[1])

@@ -18,7 +18,7 @@ from .refusal import refuse
 if TYPE_CHECKING:
     from .recording import Recording
 
-__all__ = ["record_quantizer", "weight_of_frozen"]
+__all__ = ["record_quantizer", "spec_of", "weight_of_frozen"]
 
 
 def record_quantizer(recording: Recording, quantizer: Any, name: str, inputs: Any) -> Any:
@@ -44,8 +44,8 @@ def record_quantizer(recording: Recording, quantizer: Any, name: str, inputs: An
     if amax is not None:
         amax = quantizer._as_float(amax)
         return recorded(recording, x, amax if quantizer._scale_amax is None else amax * quantizer._scale_amax,
-                        _spec(quantizer.format), name)
-    spec = _spec(quantizer.format)
+                        spec_of(quantizer.format), name)
+    spec = spec_of(quantizer.format)
     if x._value is not None and x._value.const_value is not None:  # the range of a constant is a constant
         return recorded(recording, x, quantizer._get_amax(x.view(np.ndarray)), spec, name)
     axes = quantizer._axis if isinstance(quantizer._axis, tuple | list) else [quantizer._axis]
@@ -65,7 +65,7 @@ def _blocks(recording: Recording, quantizer: Any, name: str, x: Traced) -> Any:
     blocks, amax, values = quantizer.blocks, quantizer.amax, _constant(x)
     if quantizer._scale_amax is not None:
         refuse(f"quantiser {name!r} with `scale_amax`", "blocks have none in a graph: scale the amax itself")
-    spec = replace(_spec(quantizer.format), axis=x.ndim - 1, block=blocks.size, scale_bits=blocks.scale_bits)
+    spec = replace(spec_of(quantizer.format), axis=x.ndim - 1, block=blocks.size, scale_bits=blocks.scale_bits)
     if blocks.ignores_amax:
         amax = None
     if amax is None and values is not None:
@@ -91,7 +91,8 @@ def _two_ends(recording: Recording, quantizer: Any, name: str, x: Traced) -> Any
     return recording.quantized(x, width.reshape(-1) if axes else width.reshape(()), spec, name)
 
 
-def _spec(format: Int | Float) -> QuantizerSpec:
+def spec_of(format: Int | Float) -> QuantizerSpec:
+    """How a graph's quantiser of this format rounds."""
     if isinstance(format, Float):
         return QuantizerSpec(bits=format.num_bits)
     if not 2 <= format.bits <= 16:
@@ -117,7 +118,7 @@ def recorded(recording: Recording, x: Traced, amax: Any, spec: QuantizerSpec, na
 @records("fake_quant")
 def _fake_quant(recording: Recording, inputs: Any, amax: Any, num_bits: int, unsigned: bool, narrow_range: bool,
                 out: None = None) -> Any:
-    return recorded(recording, inputs, amax, _spec(Int(num_bits, bool(unsigned), bool(narrow_range))))
+    return recorded(recording, inputs, amax, spec_of(Int(num_bits, bool(unsigned), bool(narrow_range))))
 
 
 @records("e4m3")

@@ -12,7 +12,7 @@ import numpy as np
 
 from ... import _C
 from ..._core import tracing
-from ..._core.layer_rules import QuantRules
+from ..._core.layer_rules import ConvTransposeRules, QuantRules
 from ...nn.modules._integer import ArrayEngine
 from ...nn.modules.quant_rnn import QuantRNNBase
 from ...nn.modules.tensor_quantizer import TensorQuantizer
@@ -22,6 +22,7 @@ from .functions import call_recorded
 from .layers import is_plain_recurrent, record_quantized_recurrent, record_recurrent
 from .quantizers import record_quantizer, weight_of_frozen
 from .recording import Recording
+from .transposed import has_scales_of_groups, record_transposed_groups
 
 __all__ = ["RunTracer", "tracing_with"]
 
@@ -81,6 +82,8 @@ class RunTracer:
         recording = self.recording
         if not type(layer).forward.__module__.startswith("pytorch_quantization_c."):
             return layer.forward(*args, **kwargs)
+        if isinstance(layer, ConvTransposeRules) and has_scales_of_groups(layer):
+            return record_transposed_groups(recording, layer, *args, **kwargs)
         recording.frozen = weight_of_frozen(layer, recording.scope[-1])
         try:
             return layer._float_forward(*args, **kwargs)
