@@ -93,3 +93,14 @@ def test_D24_any_amax_shape_comes_back(way: str, tmp_path: Any, rng: np.random.G
     for one, other in zip(*quantizers, strict=True):
         oracle.same(other.amax, one.amax)
         assert not np.shares_memory(other.amax, one.amax)
+
+
+def test_D34_projections_of_an_lstm_are_quantised_by_themselves(rng: np.random.Generator) -> None:
+    layer = nn.QuantLSTM(3, 4, proj_size=2, bias=False)
+    x = rng.normal(size=(1, 1, 3)).astype(np.float32)
+    joined = np.concatenate([layer.weight_ih_l0, layer.weight_hh_l0], 1)
+    gates = fake(np.concatenate([x[0], np.zeros((1, 2), np.float32)], 1)) @ fake(joined, [0]).T
+    i, _, g, o = np.split(gates.astype(np.float64), 4, 1)
+    h = 1 / (1 + np.exp(-o)) * np.tanh(1 / (1 + np.exp(-i)) * np.tanh(g))
+    wanted = fake(h.astype(np.float32)) @ fake(layer.weight_hr_l0, [0]).T
+    np.testing.assert_allclose(layer(x)[0][0], wanted, rtol=1e-4, atol=1e-5)

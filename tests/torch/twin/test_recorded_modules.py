@@ -140,7 +140,7 @@ def layer(case: Case, given: dict[str, Any]) -> Outcome:
 
 @pytest.mark.parametrize("case", layer_cases.ALL, ids=case_id)
 def test_layers(case: Case) -> None:
-    check(case, layer, {"D11": layer_cases.padded_as_a_float_layer})
+    check(case, layer, {"D11": layer_cases.padded_as_a_float_layer, "D34": layer_cases.projected})
 
 
 def weights(case: Case, given: dict[str, Any]) -> Outcome:
