@@ -13,6 +13,7 @@ import numpy.typing as npt
 from . import float_nn
 from . import nn as quant_nn
 from ._core.files import FilePath, open_file
+from ._core.noise import Ratio
 from ._core.npz import read_arrays
 from .float_nn import functional as F
 from .graph.session import load_session
@@ -162,8 +163,9 @@ def fastest(net: Callable[[Array], Array], parts: list[Array], repeats: int) -> 
 
 def sqnr(reference: Array, noisy: Array) -> float:
     """Signal to quantisation noise ratio in dB: 10 log10(sum(reference^2) / sum((reference - noisy)^2))."""
-    noise = np.square(reference.astype(np.float64) - noisy).sum()
-    return float(10 * np.log10(np.square(reference.astype(np.float64)).sum() / noise)) if noise else float("inf")
+    ratio = Ratio()
+    ratio.add(reference, noisy)
+    return ratio.sqnr
 
 
 def run(batch: int = 100) -> list[Row]:

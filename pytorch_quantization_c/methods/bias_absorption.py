@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import float_array
-from .gains import decibels
+from .._core.noise import decibels
 from .grid import Array
 
 __all__ = ["absorb_bias"]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arrays import number_array
-from .gains import decibels
+from .._core.noise import decibels
 
 __all__ = ["MeanError", "corrected_bias"]
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -63,10 +62,3 @@ def from_text(text: str) -> Gains:
                      for method, layer, before, after in json.loads(text))
     except (TypeError, ValueError):
         raise ValueError("Expected the metadata of methods as `quantize` writes it") from None
-
-
-def decibels(signal: float, noise: float) -> float:
-    """10 log10(signal / noise); infinity without noise, minus infinity without signal."""
-    if noise <= 0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._core.noise import decibels
 from .adaround import Rounding
-from .gains import decibels
 from .gptq import rounded
 from .grid import MIN_AMAX, Array, nearest
 from .layer_rows import as_rows, from_rows

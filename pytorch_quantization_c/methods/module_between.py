@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._core.noise import decibels
 from .bias_absorption import ChannelSpread
 from .equalization import ACTIVATION_ALPHA, activation_factor
-from .gains import Gain, decibels
+from .gains import Gain
 from .layer_rounding import WeightProblem
 from .module_layers import WeightLayer, numbers, renewed, watched
 from .module_pairs import LayerPair, equalize_pairs, kind_of

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .._core.errors import is_raised_in_python, shown
 from .._core.files import FilePath, read_file, write_file
 from .._core.models import is_frozen, is_graph
+from .._core.noise import Ratio
 from .._core.progress import progress
 from .quantizers import named_quantizers
 from .training_mode import warn_of_training
@@ -340,14 +341,11 @@ def _array(output: Any) -> NDArray[np.float64]:
 
 
 def _sqnr(model: Any, batches: list[Any], references: list[list[NDArray[np.float64]]]) -> float:
-    signal = noise = 0.0
+    ratio = Ratio()
     for batch, wanted in zip(batches, references, strict=True):
         for y, y_q in zip(wanted, _outputs(model, batch), strict=True):
-            signal += float(np.sum(y * y))
-            noise += float(np.sum((y - y_q) ** 2))
-    if noise == 0.0:
-        return math.inf
-    return 10.0 * math.log10(signal / noise) if signal > 0.0 else -math.inf
+            ratio.add(y, y_q)
+    return ratio.sqnr
 
 
 def _read(path: Path, metric: str, layers: Layers, settings: str = "") -> dict[str, float]:

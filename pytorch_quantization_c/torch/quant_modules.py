@@ -104,27 +104,7 @@ def replace(model: M, include: str | Iterable[str] = "*", exclude: str | Iterabl
             custom_quant_modules: Iterable[Sequence[Any]] | None = None, **descriptors: Any) -> M:
     """Turns float layers of `model` into quantised ones, in place, with the same parameters (the tensors are shared).
 
-    Args:
-        model: any module; layers of exactly the classes that `initialize` replaces are turned, also those shared by
-            several places.
-        include: which layers, by their full names as `named_modules` gives them: a pattern or a list of patterns.
-            "encoder.*" is a glob, "re:layer[0-3]" a regular expression that has to match from the start of the name.
-            A glob that matches a container, as "encoder" does, means the layers inside.
-        exclude: which of these to leave alone, as "*.classifier".
-        custom_quant_modules: more classes, as for `initialize`; each needs a class method `from_float`, as those that
-            inherit from the float class and from QuantMixin or QuantInputMixin have.
-        **descriptors: `quant_desc_input`, `quant_desc_weight`; the defaults of the classes else.
-
-    Returns:
-        `model`, or its quantised form if it is itself such a layer.
-
-    Layers that cannot be taken (see `unquantized_layers`) are named in one UserWarning; a call that turns no layer
-    warns and says why.
-
-    Raises:
-        ValueError: a pattern of `include` that matches no layer that can be quantised, one of `exclude` that matches
-            nothing, or a descriptor of real quantisation; the model is then unchanged.
-        TypeError: an argument of another kind, or a model of the other package. Errors of a layer begin with its name.
+    Arguments, warnings and errors are those of `pytorch_quantization_c.replace`, of torch's modules.
     """
     table = _quant_module_helper_object.table(custom_quant_modules)
     replaced: M = replace_layers(model, table, "torch", include, exclude, descriptors)
@@ -134,17 +114,6 @@ def replace(model: M, include: str | Iterable[str] = "*", exclude: str | Iterabl
 def unquantized_layers(model: M, custom_quant_modules: Iterable[Sequence[Any]] | None = None) -> list[UnquantizedLayer]:
     """The layers of `model` that compute with float weights, and why: what `replace` cannot take, or has not taken.
 
-    Listed are layers of a class that `initialize` replaces, that derive from one or that wrap one (attention, compiled
-    layers, layers in plain lists), and others whose weight is a matrix but have no quantised form, as GRU.
-
-    Args:
-        model: any module.
-        custom_quant_modules: more classes that `replace` is given, as there.
-
-    Returns:
-        A list of `name`, `kind` (the name of the class) and `reason`, in the order of the model.
-
-    Raises:
-        TypeError: `model` is no module, or `custom_quant_modules` holds something but triples.
+    As `pytorch_quantization_c.unquantized_layers`, of torch's modules.
     """
     return unquantized(model, _quant_module_helper_object.table(custom_quant_modules))

@@ -1,7 +1,6 @@
 """Where accuracy goes: every quantised value of a graph against the same value in float."""
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ..._core.noise import Ratio
 from ..calibration.batches import Feeds, feeds_of
 from ..calibration.collecting import without_quantizers
 from ..interpreter.run import Interpreter
@@ -22,26 +22,6 @@ from .node_summary import described
 __all__ = ["Comparison", "ComparisonRow", "compare"]
 
 Array = NDArray[Any]
-
-
-@dataclass
-class Ratio:
-    """Signal and noise, summed over all that was compared."""
-
-    signal: float = 0.0
-    noise: float = 0.0
-
-    def add(self, expected: Array, got: Array) -> None:
-        wanted = np.asarray(expected, np.float64)
-        self.signal += float(np.sum(wanted * wanted))
-        self.noise += float(np.sum((wanted - got) ** 2))
-
-    @property
-    def sqnr(self) -> float:
-        """10 log10(signal / noise) in dB; infinity without noise."""
-        if self.noise == 0:
-            return math.inf
-        return 10 * math.log10(self.signal / self.noise) if self.signal > 0 else -math.inf
 
 
 @dataclass

@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..._core.errors import is_raised_in_python, shown
+from ..._core.noise import Ratio
 from ..calibration.batches import Feeds, feeds_of
 from ..interpreter.run import Interpreter
 from ..nodes import Quantizer, quantizers
@@ -88,13 +89,9 @@ class GraphSensitivity:
             raise TypeError(f"Expected `metric` to return a number, got {shown(value)}") from None
 
     def _sqnr(self, model: ir.Model) -> float:
-        signal = noise = 0.0
-        run = Interpreter(model)
+        ratio, run = Ratio(), Interpreter(model)
         for feeds, expected in zip(self._feeds, self._expected, strict=True):
             for wanted, got in zip(expected, run.run(feeds), strict=True):
                 if np.asarray(wanted).dtype.kind == "f":
-                    signal += float(np.square(wanted, dtype=np.float64).sum())
-                    noise += float(np.square(np.subtract(wanted, got, dtype=np.float64)).sum())
-        if noise == 0:
-            return math.inf
-        return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+                    ratio.add(wanted, got)
+        return ratio.sqnr

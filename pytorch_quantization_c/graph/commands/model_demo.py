@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..._core.noise import Ratio
 from ..files.reader import load
 from ..interpreter.run import interpret
 from ..quantizing import quantize
@@ -33,10 +34,12 @@ class DemoRow(NamedTuple):
 
 def sqnr(wanted: Outputs, got: Outputs) -> float:
     """10 log10(sum(wanted^2) / sum((wanted - got)^2)) in dB, over all float outputs; infinite if they are equal."""
-    pairs = [(np.float64(a), np.float64(b)) for one, other in zip(wanted, got, strict=True)
-             for a, b in zip(one, other, strict=True) if a.dtype.kind == "f"]
-    noise = sum(float(np.square(a - b).sum()) for a, b in pairs)
-    return float(10 * np.log10(sum(float(np.square(a).sum()) for a, _ in pairs) / noise)) if noise else float("inf")
+    ratio = Ratio()
+    for one, other in zip(wanted, got, strict=True):
+        for a, b in zip(one, other, strict=True):
+            if a.dtype.kind == "f":
+                ratio.add(a, b)
+    return ratio.sqnr
 
 
 def agreement(wanted: Outputs, got: Outputs) -> float | None:

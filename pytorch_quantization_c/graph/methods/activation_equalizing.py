@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx_ir as ir
 
+from ..._core.noise import decibels
 from ...methods.equalization import ACTIVATION_ALPHA, activation_factor
-from ...methods.gains import Gain, decibels
+from ...methods.gains import Gain
 from ..calibration.batches import Feeds
 from ..interpreter.run import Interpreter
 from ..passes.editing import is_op

@@ -227,14 +227,11 @@ class Conv(Operation):
 
 
 @dataclass(eq=False)
-class Pool(Operation):
-    """Maxima of codes over windows; `ceil` as ONNX's ceil_mode."""
+class Single(Operation):
+    """An operation from one image or matrix to another."""
 
     input: Key
     output: Key
-    y: Window
-    x: Window
-    ceil: bool
 
     def reads(self) -> list[Key]:
         return [self.input]
@@ -244,20 +241,21 @@ class Pool(Operation):
 
 
 @dataclass(eq=False)
-class Rearranged(Operation):
+class Pool(Single):
+    """Maxima of codes over windows; `ceil` as ONNX's ceil_mode."""
+
+    y: Window
+    x: Window
+    ceil: bool
+
+
+@dataclass(eq=False)
+class Rearranged(Single):
     """Pixels of the same codes: each repeated y times and x times, or if `shuffles` its channels as y x x pixels."""
 
-    input: Key
-    output: Key
     y: int
     x: int
     shuffles: bool = False
-
-    def reads(self) -> list[Key]:
-        return [self.input]
-
-    def writes(self) -> list[Key]:
-        return [self.output]
 
 
 class Cut(NamedTuple):
@@ -278,20 +276,12 @@ class Cut(NamedTuple):
 
 
 @dataclass(eq=False)
-class Sliced(Operation):
+class Sliced(Single):
     """Some channels of some pixels, of the same codes; the step of the channels is 1."""
 
-    input: Key
-    output: Key
     c: Cut
     y: Cut
     x: Cut
-
-    def reads(self) -> list[Key]:
-        return [self.input]
-
-    def writes(self) -> list[Key]:
-        return [self.output]
 
     def check(self) -> None:
         """ValueError for channels that do not lie together."""
@@ -319,18 +309,10 @@ class Average(Operation):
 
 
 @dataclass(eq=False)
-class Flat(Operation):
+class Flat(Single):
     """Images as the rows of a matrix, the channels of a pixel together; `pixels`: of an image."""
 
-    input: Key
-    output: Key
     pixels: int = 1
-
-    def reads(self) -> list[Key]:
-        return [self.input]
-
-    def writes(self) -> list[Key]:
-        return [self.output]
 
 
 @dataclass(eq=False)

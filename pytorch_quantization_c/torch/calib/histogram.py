@@ -115,17 +115,7 @@ def calibrate_weights(model: Any, method: str = "percentile", perchannel: bool =
                       num_bins: int = 2048) -> None:
     """Sets the amax of every weight quantiser in `model` from the weights themselves.
 
-    Args:
-        model: any module; layers with `weight` and `weight_quantizer` are calibrated.
-        method: "max" (largest magnitude), "mse" (least squared error) or "percentile".
-        perchannel: an amax for each output channel: axis 0 of the weight, 1 for transposed convolutions.
-        percentile: for percentile, how many percent of the weights to keep.
-        num_bins: bins of the histogram, from 0 to the largest magnitude, that mse and percentile search.
-
-    Raises:
-        TypeError: another method.
-        ValueError: `percentile` out of range, NaN or infinities in a weight, fewer than 129 bins for mse.
-        RuntimeError: a quantiser has an amax of another shape.
+    Arguments and errors are those of `pytorch_quantization_c.calib.calibrate_weights`.
     """
     require_front(model, "torch", "calib.calibrate_weights")
     calibrate_weights_of(model, as_array, method, perchannel, percentile, num_bins)

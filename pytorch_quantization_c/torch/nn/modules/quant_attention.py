@@ -17,19 +17,8 @@ __all__ = ["QuantMultiheadAttention"]
 class QuantMultiheadAttention(QuantAttentionRules, nn.Module):
     """`torch.nn.MultiheadAttention` whose projections are quantised.
 
-    They are four QuantLinear layers, `q_proj`, `k_proj`, `v_proj` and `out_proj`, which compute with integers. The two
-    products of activations are float ones, of quantised operands if `quant_desc_bmm` is given. State dictionaries of
-    the float layer load as they are.
-
-    Args:
-        embed_dim, num_heads and the others: as `torch.nn.MultiheadAttention`.
-        **kwargs: `quant_desc_input` and `quant_desc_weight` of the projections, as for QuantLinear; `quant_desc_bmm` of
-            queries, keys, values and weights where they are multiplied (`q_bmm_quantizer`, `k_bmm_quantizer`,
-            `v_bmm_quantizer`, `softmax_bmm_quantizer`), by default none.
-
-    Raises:
-        TypeError: another keyword argument. ValueError: a descriptor of real quantisation, or sizes that the float
-            layer refuses.
+    Arguments and errors are those of `pytorch_quantization_c.nn.QuantMultiheadAttention`, the float ones torch's; state
+    dictionaries of the float layer load as they are.
     """
 
     _linear_class = QuantLinear

@@ -77,24 +77,7 @@ class _TensorParameters:
 class QuantRNNBase(quant_rnn.RecurrentRules, _TensorParameters, _utils.QuantMixin, Module):
     """Layers of recurrent cells whose products are quantised.
 
-    Args:
-        mode: "LSTM", "GRU", "RNN_TANH" or "RNN_RELU".
-        input_size, hidden_size: numbers of inputs and of units.
-        num_layers: layers; each after the first takes the outputs of the one before.
-        bias: whether there are biases.
-        batch_first: arrays are (batch, time, ...) instead of (time, batch, ...).
-        dropout: probability of zeroing an output between layers, in training.
-        bidirectional: a second direction that runs backwards.
-        proj_size: of an LSTM: hidden states are projected to this size; 0: they are not.
-        **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, one amax for the input and one per row
-            for the weights. Each direction of each layer has its own quantisers: `_input_quantizers`,
-            `_weight_quantizers`; projections have theirs: `_state_quantizers` of what is projected,
-            `_projection_quantizers` of the weight, one amax per row.
-
-    Raises:
-        ValueError: `dropout` outside [0, 1], a `proj_size` not below `hidden_size`, a descriptor of real
-            quantisation.
-        TypeError: another keyword argument.
+    Arguments and errors are those of `pytorch_quantization_c.nn.modules.quant_rnn.QuantRNNBase`.
     """
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
@@ -126,23 +109,11 @@ class QuantRNNCell(ElmanCellRules, QuantRNNCellBase):
 
 
 class QuantLSTMCell(LSTMCellRules, QuantRNNCellBase):
-    """An LSTM cell, quantised.
-
-    Args:
-        input_size, hidden_size, bias: numbers of inputs and of units, and whether there are biases.
-        **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, one amax for the input and one per row
-            for the weights.
-    """
+    """An LSTM cell, quantised. Arguments as `pytorch_quantization_c.nn.QuantLSTMCell`."""
 
 
 class QuantGRUCell(QuantGRUCellRules, QuantRNNCellBase):
-    """A GRU cell, quantised.
-
-    Args:
-        input_size, hidden_size, bias: numbers of inputs and of units, and whether there are biases.
-        **kwargs: `quant_desc_input` and `quant_desc_weight`; by default 8 bits, one amax for the input and one per row
-            for the weights.
-    """
+    """A GRU cell, quantised. Arguments as `pytorch_quantization_c.nn.QuantGRUCell`."""
 
 
 class GRUCell(GRUCellRules, QuantRNNCellBase):

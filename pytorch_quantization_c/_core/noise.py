@@ -1,0 +1,36 @@
+"""Signal to quantisation noise ratios."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Ratio", "decibels"]
+
+
+def decibels(signal: float, noise: float) -> float:
+    """10 log10(signal / noise); infinity without noise, minus infinity without signal."""
+    if noise <= 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+
+
+@dataclass
+class Ratio:
+    """Powers of a signal and of what was added to it, summed in float64 over all that was compared."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+
+    def add(self, expected: Any, got: Any) -> None:
+        """One array more, and what stands in for it."""
+        wanted = np.asarray(expected, np.float64)
+        self.signal += float(np.sum(wanted * wanted))
+        self.noise += float(np.sum((wanted - got) ** 2))
+
+    @property
+    def sqnr(self) -> float:
+        """In dB, see `decibels`."""
+        return decibels(self.signal, self.noise)
