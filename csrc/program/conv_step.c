@@ -161,13 +161,13 @@ static void set_pixels(const pqc_step *s, const task *t, int32_t *pixel)
 {
     const pqc_image *in = &s->input;
     ptrdiff_t width = s->output[0].w, y = t->first / width, x = t->first % width;
-    for (int i = 0; i < t->pixels; i++) {
-        pixel[i] = (int32_t)pqc_image_at(in, 0, y * s->y.stride - s->y.before,
-                                         x * s->x.stride - s->x.before);
-        if (++x == width) {
-            x = 0;
-            y++;
-        }
+    int32_t step = (int32_t)(s->x.stride * in->codes.pixel);
+    for (int done = 0, run; done < t->pixels; done += run, y++, x = 0) {
+        int32_t first = (int32_t)pqc_image_at(in, 0, y * s->y.stride - s->y.before,
+                                              x * s->x.stride - s->x.before);
+        run = (int)pqc_min(width - x, t->pixels - done);
+        for (int i = 0; i < run; i++)
+            pixel[done + i] = first + i * step;
     }
 }
 
@@ -193,33 +193,29 @@ static ptrdiff_t multiply(const pqc_step *s, const task *t, const uint8_t *x, in
     return width;
 }
 
-pqc_output pqc_conv_step_finish_at(const pqc_step *s, char *const *buffers, ptrdiff_t n,
-                                   ptrdiff_t y, ptrdiff_t x, ptrdiff_t channel)
-{
-    pqc_output f = pqc_conv_step_finish(s);
-    if (s->chain_length)
-        f.outputs = 0;
-    if (s->residual.codes.content != PQC_NOTHING)
-        f.residual = pqc_image_pixels(&s->residual, buffers, n, y, x);
-    for (int i = 0; i < f.outputs; i++)
-        f.output[i] = pqc_image_pixels(&s->output[i], buffers, n, y, x);
-    return pqc_output_from(&f, channel);
-}
-
-/* The output stage, a row of pixels at a time: between rows lie borders. */
-static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_t ld,
-                       pqc_tail *tail)
+/* Those of a task's pixels from number `done` on that are finished at once: of one row if there is a border between rows. */
+static pqc_results results_of(const job *j, const task *t, int done, const pqc_tail *tail)
 {
     const pqc_step *s = j->step;
     ptrdiff_t width = s->output[0].w;
     pqc_results r = {.n = t->image,
+                     .y = (t->first + done) / width,
+                     .x = (t->first + done) % width,
                      .channel = t->group * s->weights->shape.out + PQC_NR * t->panel,
+                     .pixels = t->pixels - done,
                      .channels = t->channels};
+    if (!tail->together)
+        r.pixels = (int)pqc_min(width - r.x, r.pixels);
+    return r;
+}
+
+static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_t ld,
+                       pqc_tail *tail)
+{
+    pqc_results r;
     unsigned flags = 0;
     for (int done = 0; done < t->pixels; done += r.pixels) {
-        r.y = (t->first + done) / width;
-        r.x = (t->first + done) % width;
-        r.pixels = (int)pqc_min(width - r.x, t->pixels - done);
+        r = results_of(j, t, done, tail);
         flags |= pqc_tail_finish(tail, &r, acc + done * ld, ld);
     }
     return flags;

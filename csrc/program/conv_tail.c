@@ -31,10 +31,25 @@ const char *pqc_tail_check(const pqc_step *s)
     return pqc_chain_check(s->chain, s->chain_length, 1 + operands);
 }
 
+static bool is_without_columns(const pqc_image *i)
+{
+    return i->codes.content == PQC_NOTHING || i->left + i->right == 0;
+}
+
+static bool rows_follow_on(const pqc_step *s)
+{
+    bool follow = !s->chain_length && is_without_columns(&s->residual);
+    for (int i = 0; i < s->outputs; i++)
+        follow &= is_without_columns(&s->output[i]);
+    return follow;
+}
+
 void pqc_tail_begin(pqc_tail *t, const pqc_step *s, char *const *buffers)
 {
     t->step = s;
     t->buffers = buffers;
+    t->to = pqc_conv_step_finish(s);
+    t->together = rows_follow_on(s);
     if (!s->chain_length)
         return;
     t->operands = operands_of(s);
@@ -72,15 +87,28 @@ unsigned pqc_tail_chain(pqc_tail *t, const pqc_results *r, float *floats)
     return flags;
 }
 
+/* Where the first channel of the first pixel lies. */
+static char *place_of(const pqc_tail *t, const pqc_image *i, const pqc_results *r)
+{
+    return t->buffers[i->buffer] + i->offset + pqc_image_at(i, r->n, r->y, r->x) +
+           r->channel * pqc_content_size(i->codes.content);
+}
+
 unsigned pqc_tail_finish(pqc_tail *t, const pqc_results *r, const int32_t *acc, ptrdiff_t ld)
 {
     const pqc_step *s = t->step;
-    pqc_output f = pqc_conv_step_finish_at(s, t->buffers, r->n, r->y, r->x, r->channel);
-    if (!s->chain_length)
-        return pqc.finish_nhwc(acc, ld, r->pixels, r->channels, &f);
-    f.outputs = 1;
-    f.output[0].at = t->floats;
-    f.output[0].pixel = r->channels * (ptrdiff_t)sizeof *t->floats;
-    unsigned flags = pqc.finish_nhwc(acc, ld, r->pixels, r->channels, &f);
+    pqc_output *f = &t->to;
+    f->scale = s->weights->scale + r->channel;
+    f->bias = s->weights->bias + r->channel;
+    if (s->residual.codes.content != PQC_NOTHING)
+        f->residual.at = place_of(t, &s->residual, r);
+    if (!s->chain_length) {
+        for (int i = 0; i < s->outputs; i++)
+            f->output[i].at = place_of(t, &s->output[i], r);
+        return pqc.finish_nhwc(acc, ld, r->pixels, r->channels, f);
+    }
+    f->output[0].at = t->floats;
+    f->output[0].pixel = r->channels * (ptrdiff_t)sizeof *t->floats;
+    unsigned flags = pqc.finish_nhwc(acc, ld, r->pixels, r->channels, f);
     return flags | pqc_tail_chain(t, r, t->floats);
 }

@@ -6,7 +6,7 @@
 #include "chain_block.h"
 #include "step.h"
 
-/* Pixels of a row, from (n, y, x) on, and channels. */
+/* Pixels of a row, or of several if `pqc_tail.together`, from (n, y, x) on, and channels. */
 typedef struct {
     ptrdiff_t n, y, x, channel;
     int pixels, channels;
@@ -14,10 +14,15 @@ typedef struct {
 
 enum { PQC_MAX_TAIL = 64 };
 
-/* What one thread keeps; `registers` and `floats` for a chain. */
+/* What one thread keeps: `to`, which has no addresses between calls; `registers` and `floats` for a chain.
+ *
+ *   together  the pixels of whole rows follow on each other everywhere, without a border between them; not before a chain, whose
+ *             operands rows may share */
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
+    pqc_output to;
+    bool together;
     pqc_view operand[PQC_MAX_OPERANDS - 2], output[PQC_MAX_OUTPUTS];
     int operands;
     pqc_registers registers;

@@ -12,7 +12,6 @@ typedef struct {
     const pqc_step *step;
     char *const *buffers;
     ptrdiff_t panels, bands, spans; /* of an image: channels, rows, columns */
-    bool together;                  /* rows_follow_on */
     atomic_uint flags;
 } job;
 
@@ -51,22 +50,11 @@ static void multiply(const pqc_step *s, const task *t, char *const *buffers, int
     pqc.dwconv_nhwc(&g, acc);
 }
 
-/* Whether the pixels of whole rows follow on each other everywhere, without a border between them; not before a chain, whose
- * operands rows may share. */
-static bool rows_follow_on(const pqc_step *s)
-{
-    bool plain = s->residual.codes.content == PQC_NOTHING;
-    bool follow = !s->chain_length && (plain || s->residual.left + s->residual.right == 0);
-    for (int i = 0; i < s->outputs; i++)
-        follow &= s->output[i].left + s->output[i].right == 0;
-    return follow;
-}
-
 /* The output stage, a row of pixels at a time, or all of them. */
 static unsigned finish(const job *j, const task *t, const int32_t *acc, pqc_tail *tail)
 {
     ptrdiff_t first = PQC_NR * t->panel;
-    bool all = j->spans == 1 && j->together;
+    bool all = j->spans == 1 && tail->together;
     pqc_results r = {.n = t->image,
                      .y = t->row,
                      .x = t->column,
@@ -113,10 +101,7 @@ unsigned pqc_depthwise_step_run(const pqc_step *s, char *const *buffers)
 {
     const pqc_weights *w = s->weights;
     const pqc_image *out = &s->output[0];
-    job j = {.step = s,
-             .buffers = buffers,
-             .panels = pqc_weights_panels(w),
-             .together = rows_follow_on(s)};
+    job j = {.step = s, .buffers = buffers, .panels = pqc_weights_panels(w)};
     j.spans = pqc_div_round_up(out->w, MAX_COLUMNS);
     ptrdiff_t columns = pqc_div_round_up(out->w, j.spans); /* at most, so that two rows have room */
     j.bands = pqc_div_round_up(pqc_div_round_up(out->h, 2), MAX_SUMS / (2 * PQC_NR * columns));

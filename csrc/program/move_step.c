@@ -14,6 +14,7 @@ typedef struct {
     const pqc_step *step;
     char *const *buffers;
     ptrdiff_t tasks; /* of an image */
+    ptrdiff_t width; /* of a row; of an image all of whose pixels lie together, all of them */
     atomic_uint flags;
 } job;
 
@@ -66,9 +67,6 @@ static void put_quad(const quad *q, const pqc_pixels *to, ptrdiff_t first, ptrdi
     char *at = to->at;
     if (to->content == PQC_U8_CODES) {
         ptrdiff_t whole = channels == QUAD ? pixels : 0;
-        if (to->pixel == channels &&
-            channels < QUAD) /* the next pixel overwrites what is too much */
-            whole = pqc_max(pixels + 1 - pqc_div_round_up(QUAD, channels), 0);
         for (ptrdiff_t i = 0; i < whole; i++)
             memcpy(at + i * to->pixel, &q->quads[first + i], QUAD);
         for (ptrdiff_t i = whole; i < pixels; i++)
@@ -124,17 +122,46 @@ static unsigned import_pixels(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t 
     return flags;
 }
 
+/* Whether an array of few channels becomes bytes that lie together. */
+static bool is_dense(const pqc_step *s)
+{
+    const pqc_image *in = &s->input, *out = &s->output[0];
+    return in->nchw && in->c <= PQC_MAX_INTERLEAVED && out->codes.content == PQC_U8_CODES &&
+           out->codes.pixel == in->c;
+}
+
+/* Pixels of such a row, at most SPAN. */
+static unsigned import_planes(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x)
+{
+    const pqc_image *in = &j->step->input;
+    ptrdiff_t pixels = pqc_min(j->width - x, SPAN);
+    pqc_pixels to = pqc_image_pixels(&j->step->output[0], j->buffers, n, y, x);
+    uint8_t bytes[PQC_MAX_INTERLEAVED][SPAN];
+    const uint8_t *plane[PQC_MAX_INTERLEAVED];
+    unsigned flags = 0;
+    for (ptrdiff_t c = 0; c < in->c; c++) {
+        plane[c] = bytes[c];
+        flags |= pqc.encode_f32(&to, array_plane(j, in, n, c) + y * in->w + x,
+                                in->c == 1 ? to.at : bytes[c], pixels);
+    }
+    if (in->c > 1)
+        pqc.interleave_u8(plane, (int)in->c, pixels, to.at);
+    return flags;
+}
+
 /* Tasks are numbered image, row and SPAN pixels of it, or run of PIXELS pixels of an array. */
 static void import_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
-    bool array = j->step->input.nchw;
-    ptrdiff_t spans = pqc_div_round_up(j->step->input.w, SPAN);
+    bool dense = is_dense(j->step), array = j->step->input.nchw && !dense;
+    ptrdiff_t spans = pqc_div_round_up(j->width, SPAN);
     unsigned flags = 0;
     for (ptrdiff_t i = begin; i < end; i++) {
         ptrdiff_t n = i / j->tasks, part = i % j->tasks;
-        flags |= array ? import_run(j, n, part * PIXELS)
-                       : import_pixels(j, n, part / spans, part % spans * SPAN);
+        ptrdiff_t y = part / spans, x = part % spans * SPAN;
+        flags |= array   ? import_run(j, n, part * PIXELS)
+                 : dense ? import_planes(j, n, y, x)
+                         : import_pixels(j, n, y, x);
     }
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
@@ -147,9 +174,10 @@ static ptrdiff_t elements(const pqc_image *i)
 unsigned pqc_import_step_run(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *in = &s->input;
-    job j = {.step = s, .buffers = buffers};
-    j.tasks =
-        in->nchw ? pqc_div_round_up(in->h * in->w, PIXELS) : in->h * pqc_div_round_up(in->w, SPAN);
+    bool dense = is_dense(s), whole = dense && s->output[0].left + s->output[0].right == 0;
+    job j = {.step = s, .buffers = buffers, .width = whole ? in->h * in->w : in->w};
+    j.tasks = in->nchw && !dense ? pqc_div_round_up(in->h * in->w, PIXELS)
+                                 : in->h * in->w / j.width * pqc_div_round_up(j.width, SPAN);
     pqc_parallel_tasks(in->n * j.tasks, elements(in), FLOATS_GRAIN, import_tasks, &j);
     return atomic_load(&j.flags);
 }

@@ -96,11 +96,8 @@ static inline ptrdiff_t pqc_step_runs(const pqc_step *step)
     return w->kh * (w->merged ? 1 : w->kw);
 }
 
-/* Of convolutions: the output stage, but for where it reads and writes, and from a pixel and a channel on (before a chain without
- * the output); its way by tiles. */
+/* Of convolutions: the output stage, without addresses (before a chain it ends in floats); its way by tiles. */
 pqc_output pqc_conv_step_finish(const pqc_step *step);
-pqc_output pqc_conv_step_finish_at(const pqc_step *step, char *const *buffers, ptrdiff_t n,
-                                   ptrdiff_t y, ptrdiff_t x, ptrdiff_t channel);
 pqc_tiling pqc_tiling_of(pqc_step *step);
 unsigned pqc_conv_tiles_run(const pqc_step *step, char *const *buffers,
                             const pqc_igemm_nhwc *kernels);

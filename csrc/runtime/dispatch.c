@@ -57,6 +57,7 @@ static void use_scalar(pqc_kernels *t)
     t->softmax_f32 = pqc_softmax_f32_scalar;
     t->gemm_f32 = pqc_gemm_f32_scalar;
     t->transpose_f32 = pqc_transpose_f32_scalar;
+    t->interleave_u8 = pqc_interleave_u8_scalar;
     t->layer_norm_f32 = pqc_layer_norm_f32_scalar;
     t->lstm_f32 = pqc_lstm_f32_scalar;
     t->gru_f32 = pqc_gru_f32_scalar;
@@ -119,6 +120,7 @@ static void use_avx2(pqc_kernels *t)
     t->softmax_f32 = pqc_softmax_f32_avx2;
     t->gemm_f32 = pqc_gemm_f32_avx2;
     t->transpose_f32 = pqc_transpose_f32_avx2;
+    t->interleave_u8 = pqc_interleave_u8_avx2;
     t->layer_norm_f32 = pqc_layer_norm_f32_avx2;
     t->lstm_f32 = pqc_lstm_f32_avx2;
     t->gru_f32 = pqc_gru_f32_avx2;
@@ -238,6 +240,7 @@ static void use_neon(pqc_kernels *t)
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_neon;
     t->dwconv_nhwc = pqc_dwconv_nhwc_neon;
     t->maxpool_nhwc = pqc_maxpool_nhwc_neon;
+    t->interleave_u8 = pqc_interleave_u8_neon;
     t->chain_f32 = pqc_chain_f32_neon;
     t->gemm_f32 = pqc_gemm_f32_neon;
 }

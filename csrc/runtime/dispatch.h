@@ -27,6 +27,7 @@
 #include "half/half.h"
 #include "histogram/histogram.h"
 #include "int_quant/int_quant.h"
+#include "interleave_u8/interleave_u8.h"
 #include "conv_chw_u8s8/conv_chw_u8s8.h"
 #include "amx_gemm/amx_gemm.h"
 #include "maxpool_nhwc/maxpool_nhwc.h"
@@ -73,6 +74,7 @@ typedef struct {
     pqc_sum_f32_fn *sum_f32;
     pqc_gemm_f32_fn *gemm_f32;
     pqc_transpose_f32_fn *transpose_f32;
+    pqc_interleave_u8_fn *interleave_u8;
     pqc_softmax_f32_fn *softmax_f32;
     pqc_layer_norm_f32_fn *layer_norm_f32;
     pqc_lstm_f32_fn *lstm_f32;

@@ -29,6 +29,7 @@ static const test per_isa[] = {
     {"conv_chw_u8s8", test_conv_chw_u8s8},
     {"dwconv_nhwc", test_dwconv_nhwc},
     {"maxpool_nhwc", test_maxpool_nhwc},
+    {"interleave_u8", test_interleave_u8},
     {"dwconv_u8s8", test_dwconv_u8s8},
     {"finish_nhwc", test_finish_nhwc},
     {"conv_step", test_conv_step},

@@ -17,6 +17,7 @@ void test_igemm_u8s8(void);
 void test_requantize(void);
 void test_dwconv_nhwc(void);
 void test_maxpool_nhwc(void);
+void test_interleave_u8(void);
 void test_dwconv_u8s8(void);
 void test_finish_nhwc(void);
 void test_conv_step(void);

@@ -1,0 +1,26 @@
+#include "interleave_u8.h"
+
+#if PQC_ARM
+#include <arm_neon.h>
+
+void pqc_interleave_u8_neon(const uint8_t *const *plane, int channels, ptrdiff_t n,
+                            uint8_t *restrict y)
+{
+    ptrdiff_t i = 0;
+    for (; i + 16 <= n; i += 16, y += 16 * channels) {
+        uint8x16x4_t x;
+        for (int c = 0; c < PQC_MAX_INTERLEAVED; c++)
+            x.val[c] = vld1q_u8(plane[c < channels ? c : 0] + i);
+        if (channels == 4)
+            vst4q_u8(y, x);
+        else if (channels == 3)
+            vst3q_u8(y, (uint8x16x3_t){{x.val[0], x.val[1], x.val[2]}});
+        else if (channels == 2)
+            vst2q_u8(y, (uint8x16x2_t){{x.val[0], x.val[1]}});
+        else
+            vst1q_u8(y, x.val[0]);
+    }
+    pqc_interleave_u8_rest(plane, channels, i, n, y - i * channels);
+}
+
+#endif
