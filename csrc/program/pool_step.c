@@ -3,14 +3,51 @@
 #include "dispatch.h"
 #include "parallel.h"
 
+#include <math.h>
 #include <string.h>
 
-enum { BYTES_GRAIN = 1 << 16 };
+enum { BYTES_GRAIN = 1 << 16, CHANNELS = 256 }; /* CHANNELS: of floats, at a time */
 
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
 } job;
+
+/* Maxima of floats, of n channels of a pixel, tap by tap as NumPy's. */
+static void most_of_floats(const pqc_maxpool_params *g, const char *x, ptrdiff_t n, float *y)
+{
+    float room[2][CHANNELS];
+    const float *most = (const float *)(const void *)x;
+    ptrdiff_t taps = g->kh * g->kw;
+    for (ptrdiff_t i = 1; i < taps; i++) {
+        const char *tap = x + i / g->kw * g->tap_row + i % g->kw * g->tap_pixel;
+        float *to = i == taps - 1 ? y : room[i % 2];
+        pqc.chain_f32(PQC_CHAIN_MAX, most, (const float *)(const void *)tap, 0, to, n);
+        most = to;
+    }
+    if (taps == 1)
+        memcpy(y, most, (size_t)n * sizeof *y);
+}
+
+static void max_pool_floats(const pqc_maxpool_params *g, ptrdiff_t pixels, char *y)
+{
+    const char *x = (const char *)g->x;
+    for (ptrdiff_t p = 0; p < pixels; p++, x += g->step, y += g->y_pixel)
+        for (ptrdiff_t c = 0; c < g->channels; c += CHANNELS)
+            most_of_floats(g, x + 4 * c, pqc_min(g->channels - c, CHANNELS),
+                           (float *)(void *)y + c);
+}
+
+/* Of a pixel no tap of which is on the image: less than all that is. */
+static void fill_least(const pqc_step *s, char *y)
+{
+    const pqc_pixels *to = &s->output[0].codes;
+    if (to->content == PQC_U8_CODES)
+        memset(y, (int)to->lo + s->input.codes.zero, (size_t)s->input.c);
+    else
+        for (ptrdiff_t c = 0; c < s->input.c; c++)
+            ((float *)(void *)y)[c] = -INFINITY;
+}
 
 /* Outputs of a row, first to last, whose windows have the same taps along the row. */
 static void run_pixels(const job *j, ptrdiff_t n, ptrdiff_t y, const pqc_taps *rows,
@@ -20,9 +57,8 @@ static void run_pixels(const job *j, ptrdiff_t n, ptrdiff_t y, const pqc_taps *r
     const pqc_image *in = &s->input, *out = &s->output[0];
     char *to = pqc_image_pixels(out, j->buffers, n, y, first).at;
     if (rows->first >= rows->end || columns->first >= columns->end) {
-        for (ptrdiff_t i = 0; i <= last - first;
-             i++) /* no tap is on the image: less than all codes */
-            memset(to + i * out->codes.pixel, (int)out->codes.lo + in->codes.zero, (size_t)in->c);
+        for (ptrdiff_t i = 0; i <= last - first; i++)
+            fill_least(s, to + i * out->codes.pixel);
         return;
     }
     pqc_maxpool_params g = {.x = pqc_image_pixels(in, j->buffers, n,
@@ -36,7 +72,10 @@ static void run_pixels(const job *j, ptrdiff_t n, ptrdiff_t y, const pqc_taps *r
                             .step = s->x.stride * in->codes.pixel,
                             .channels = in->c,
                             .y_pixel = out->codes.pixel};
-    pqc.maxpool_nhwc(&g, last - first + 1, (uint8_t *)to);
+    if (in->codes.content == PQC_FLOATS)
+        max_pool_floats(&g, last - first + 1, to);
+    else
+        pqc.maxpool_nhwc(&g, last - first + 1, (uint8_t *)to);
 }
 
 static bool is_whole(const pqc_window *w, ptrdiff_t at, ptrdiff_t size)

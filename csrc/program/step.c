@@ -59,8 +59,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return pqc_copy_step_prepare(step);
     if (step->kind == PQC_STEP_RESIZE || step->kind == PQC_STEP_SHUFFLE)
         return pqc_rearrange_step_prepare(step);
-    if (in->codes.content != PQC_U8_CODES)
-        return "bytes expected";
+    if (in->codes.content != PQC_U8_CODES && in->codes.content != PQC_FLOATS)
+        return "bytes or floats expected";
     return in->n == out->n && in->c == out->c ? pqc_window_check(step)
                                               : "as many images and channels expected";
 }

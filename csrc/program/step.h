@@ -11,7 +11,7 @@ typedef enum {
     PQC_STEP_IMPORT,  /* an array becomes an image: codes or floats */
     PQC_STEP_EXPORT,  /* an image becomes an array: floats, codes decoded */
     PQC_STEP_CONV,    /* convolution or matrix product, with the output stage of finish_nhwc.h */
-    PQC_STEP_POOL,    /* maxima of bytes over windows, what lies outside left out */
+    PQC_STEP_POOL,    /* maxima of bytes or floats over windows, what lies outside left out */
     PQC_STEP_COPY,    /* the same codes elsewhere: of pixels y.before + i * y.stride, and along x */
     PQC_STEP_CHAIN,   /* an elementwise chain */
     PQC_STEP_SOFTMAX, /* of rows of floats: an image of one row of pixels */

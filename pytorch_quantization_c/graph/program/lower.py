@@ -315,7 +315,7 @@ class Lowering:
             operand = self.want(step.reads[0])  # an array whose channels lie as those of an image
             self.operations.append(Chain(node.name or "", [operand], [], self.split(value, matrix=False), image=True))
             return True
-        if self.lower_cut(step, forms):
+        if self.lower_cut(step, forms) or self.lower_float_maxima(step, forms):
             return True
         if value not in self.images:
             return self.lower_moved_codes(step, forms)
@@ -341,6 +341,20 @@ class Lowering:
             keys = [] if value is None else self.forms(value) if bytes_alone else self.split(value, matrix=False)
             self.operations.extend(Sliced(step.node.name or "", self.want(step.reads[0], key.form), key, *cut)
                                    for key in tuple(keys))
+        return True
+
+    def lower_float_maxima(self, step: Any, forms: list[Key]) -> bool:
+        """A max pool of images of which something else is wanted than bytes."""
+        value, pool = step.outputs[0], max_pool(step.node)
+        if pool is None or value not in self.images or not is_float(value) or rank_of(value) != 4 or all(
+                key.form is not None and not key.matrix and key.form.content == U8 for key in forms):
+            return False
+        name, stored = step.node.name or value.name or "", self.split(value, False)
+        floats = Key(self.number(value), FLOATS)
+        made = floats if stored == [floats] else Key(self.fresh(), FLOATS)
+        if made != floats:
+            self.operations.append(Chain(name, [made], [], stored, image=True))
+        self.operations.append(Pool(name, self.want(step.reads[0], FLOATS), made, *pool))
         return True
 
     def lower_moved_codes(self, step: Any, forms: list[Key]) -> bool:

@@ -242,7 +242,7 @@ class Single(Operation):
 
 @dataclass(eq=False)
 class Pool(Single):
-    """Maxima of codes over windows; `ceil` as ONNX's ceil_mode."""
+    """Maxima of bytes or floats over windows; `ceil` as ONNX's ceil_mode."""
 
     y: Window
     x: Window
