@@ -134,7 +134,8 @@ const char *pqc_conv_step_prepare(pqc_step *s)
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
-    ptrdiff_t mblocks, panels; /* of an image */
+    ptrdiff_t mblocks, panels;      /* of an image */
+    pqc_igemm_u8s8_codes_fn *codes; /* or NULL */
     atomic_uint flags;
 } job;
 
@@ -157,40 +158,103 @@ static task task_of(const job *j, ptrdiff_t number)
     return t;
 }
 
-static void set_pixels(const pqc_step *s, const task *t, int32_t *pixel)
+/* Where a task's pixels lie in the input, or with windows of one tap in the output: bytes from an image's first. */
+static void set_places(const task *t, const pqc_image *image, ptrdiff_t width, const pqc_window *y,
+                       const pqc_window *x, int32_t *place)
 {
-    const pqc_image *in = &s->input;
-    ptrdiff_t width = s->output[0].w, y = t->first / width, x = t->first % width;
-    int32_t step = (int32_t)(s->x.stride * in->codes.pixel);
-    for (int done = 0, run; done < t->pixels; done += run, y++, x = 0) {
-        int32_t first = (int32_t)pqc_image_at(in, 0, y * s->y.stride - s->y.before,
-                                              x * s->x.stride - s->x.before);
-        run = (int)pqc_min(width - x, t->pixels - done);
+    ptrdiff_t row = t->first / width, column = t->first % width;
+    int32_t step = (int32_t)(x->stride * image->codes.pixel);
+    for (int done = 0, run; done < t->pixels; done += run, row++, column = 0) {
+        int32_t first = (int32_t)pqc_image_at(image, 0, row * y->stride - y->before,
+                                              column * x->stride - x->before);
+        run = (int)pqc_min(width - column, t->pixels - done);
         for (int i = 0; i < run; i++)
-            pixel[done + i] = first + i * step;
+            place[done + i] = first + i * step;
     }
+}
+
+/* The products of a task's panel, of all taps. */
+static pqc_igemm_params products_of(const pqc_step *s, const task *t, const uint8_t *x)
+{
+    const pqc_weights *w = s->weights;
+    ptrdiff_t first = PQC_NR * t->panel, width = pqc_min(w->padded_out - first, PQC_NR);
+    ptrdiff_t row = t->group * w->padded_out + first;
+    return (pqc_igemm_params){.x = x + t->group * w->shape.in,
+                              .offset = s->offset,
+                              .k = w->k,
+                              .w = w->bytes + row * w->k * 4,
+                              .k_stride = 4 * width,
+                              .panel_stride = 4 * PQC_LANES,
+                              .compensation = w->compensation + row,
+                              .weight_sums = w->weight_sums + row,
+                              .vectors = (int)(width / PQC_LANES),
+                              .has_min_weight = w->has_min_weight};
 }
 
 /* Sums of a task; returns numbers from a pixel to the next. */
 static ptrdiff_t multiply(const pqc_step *s, const task *t, const uint8_t *x, int32_t *acc)
 {
-    const pqc_weights *w = s->weights;
+    pqc_igemm_params g = products_of(s, t, x);
     int32_t pixel[PQC_MAX_MC];
-    ptrdiff_t first = PQC_NR * t->panel, width = pqc_min(w->padded_out - first, PQC_NR);
-    ptrdiff_t row = t->group * w->padded_out + first;
-    set_pixels(s, t, pixel);
-    pqc_igemm_params g = {.x = x + t->group * w->shape.in,
-                          .offset = s->offset,
-                          .k = w->k,
-                          .w = w->bytes + row * w->k * 4,
-                          .k_stride = 4 * width,
-                          .panel_stride = 4 * PQC_LANES,
-                          .compensation = w->compensation + row,
-                          .weight_sums = w->weight_sums + row,
-                          .vectors = (int)(width / PQC_LANES),
-                          .has_min_weight = w->has_min_weight};
+    set_places(t, &s->input, s->output[0].w, &s->y, &s->x, pixel);
     pqc.igemm_u8s8(&g, pixel, t->pixels, acc);
-    return width;
+    return PQC_LANES * g.vectors;
+}
+
+/* Rows of taps of an output's row that may give something else than zeros: where zero has the code 0, those on the image. */
+static pqc_taps taps_at(const pqc_step *s, ptrdiff_t y)
+{
+    return s->weights->shape.zero ? (pqc_taps){0, s->y.kernel, 0}
+                                  : pqc_taps_of(&s->y, y, s->input.h);
+}
+
+/* Of a task's pixels from number `done` on, those with the same rows of taps; returns how many there are. */
+static int skip_taps(const pqc_step *s, const task *t, int done, pqc_igemm_params *g)
+{
+    const pqc_weights *w = s->weights;
+    ptrdiff_t width = s->output[0].w, y = (t->first + done) / width, per_row = w->k / w->shape.kh;
+    pqc_taps taps = taps_at(s, y), next = taps;
+    ptrdiff_t end = (y + 1) * width - t->first;
+    for (; end < t->pixels; end += width) {
+        next = taps_at(s, ++y);
+        if (next.first != taps.first || next.end != taps.end)
+            break;
+    }
+    g->offset += taps.first * per_row;
+    g->w += taps.first * per_row * g->k_stride;
+    g->k = pqc_max(taps.end - taps.first, 0) * per_row;
+    return (int)pqc_min(end, t->pixels) - done;
+}
+
+/* Whether all that becomes of the sums is codes of a byte. */
+static bool makes_codes(const pqc_step *s)
+{
+    return !s->chain_length && s->residual.codes.content == PQC_NOTHING && s->outputs == 1 &&
+           s->output[0].codes.content == PQC_U8_CODES && (s->known & PQC_PLAIN) &&
+           pqc_image_size(&s->output[0]) <= INT32_MAX;
+}
+
+/* The codes of a task, from sums that stay in registers. */
+static void multiply_to_codes(const pqc_step *s, const task *t, const uint8_t *x,
+                              pqc_igemm_u8s8_codes_fn *kernel, pqc_tail *tail)
+{
+    static const pqc_window plain = {1, 1, 0, 1};
+    pqc_igemm_params all = products_of(s, t, x);
+    int32_t pixel[PQC_MAX_MC], place[PQC_MAX_MC];
+    ptrdiff_t channel = t->group * s->weights->shape.out + PQC_NR * t->panel;
+    const pqc_image *out = &s->output[0];
+    pqc_output *f = &tail->to;
+    f->scale = s->weights->scale + channel;
+    f->bias = s->weights->bias + channel;
+    f->output[0].at =
+        tail->buffers[out->buffer] + out->offset + t->image * pqc_image_size(out) + channel;
+    set_places(t, &s->input, out->w, &s->y, &s->x, pixel);
+    set_places(t, out, out->w, &plain, &plain, place);
+    for (int done = 0, run; done < t->pixels; done += run) {
+        pqc_igemm_params g = all;
+        run = skip_taps(s, t, done, &g);
+        kernel(&g, pixel + done, place + done, run, t->channels, f);
+    }
 }
 
 /* Those of a task's pixels from number `done` on that are finished at once: of one row if there is a border between rows. */
@@ -233,8 +297,12 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     pqc_tail_begin(&tail, j->step, j->buffers);
     for (ptrdiff_t i = begin; i < end; i++) {
         task t = task_of(j, i);
-        const char *x = base + t.image * pqc_image_size(in);
-        ptrdiff_t ld = multiply(j->step, &t, (const uint8_t *)x, acc);
+        const uint8_t *x = (const uint8_t *)base + t.image * pqc_image_size(in);
+        if (j->codes) {
+            multiply_to_codes(j->step, &t, x, j->codes, &tail);
+            continue;
+        }
+        ptrdiff_t ld = multiply(j->step, &t, x, acc);
         flags |= finish(j, &t, acc, ld, &tail);
     }
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
@@ -253,6 +321,7 @@ unsigned pqc_conv_step_run(const pqc_step *s, char *const *buffers)
         return pqc_depthwise_step_run(s, buffers);
     job j = {.step = s, .buffers = buffers, .mblocks = pqc_mblocks(pixels)};
     j.panels = pqc_weights_panels(w);
+    j.codes = makes_codes(s) ? pqc.igemm_u8s8_codes : NULL;
     ptrdiff_t products = out->n * pixels * w->shape.groups * w->padded_out * (w->k * 4 + 16);
     pqc_parallel_tasks(out->n * j.panels * j.mblocks, products, PQC_MAC_GRAIN, run_tasks, &j);
     return atomic_load(&j.flags);

@@ -69,6 +69,7 @@ static void use_scalar(pqc_kernels *t)
     t->dwconv_u8s8 = NULL;
     t->winograd = NULL;
     t->igemm_u8s8_f32 = NULL;
+    t->igemm_u8s8_codes = NULL;
     t->gemv_u8s8 = NULL;
     t->amx_gemm = NULL;
     t->gemm_s8u4_amx = NULL;
@@ -192,6 +193,7 @@ static void use_vnni(pqc_kernels *t)
     t->igemm_u8s8 = pqc_igemm_u8s8_vnni;
     t->gemm_s8u4 = pqc_gemm_s8u4_vnni;
     t->igemm_u8s8_f32 = pqc_igemm_u8s8_f32_vnni;
+    t->igemm_u8s8_codes = pqc_igemm_u8s8_codes_vnni;
     t->gemv_u8s8 = pqc_igemm_u8s8_gemv_vnni;
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_vnni;
     t->dwconv_u8s8 = pqc_dwconv_u8s8_vnni;
