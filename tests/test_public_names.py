@@ -1,7 +1,9 @@
 """Docs and examples use public names alone, and what was private in the original has a public name of its own."""
 from __future__ import annotations
 
+import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +49,17 @@ def test_the_mixins_for_own_layers_are_public() -> None:
 
     for name in ("QuantMixin", "QuantInputMixin", "pop_quant_desc_in_kwargs"):
         assert getattr(nn, name) is getattr(_utils, name) and name in nn.__all__
+
+
+@pytest.mark.parametrize("package", ["graph", "methods"])
+def test_the_pages_of_the_api_have_every_name(package: str) -> None:
+    text = (ROOT / "docs" / "api" / f"{package}.md").read_text()
+    shown = set(re.findall(r"^::: [\w.]+\.(\w+)$", text, re.M)) | set(re.findall(r"\w+", " ".join(
+        re.findall(r"members: \[(.*)\]", text))))
+    modules = [name for name in re.findall(r"^::: ([\w.]+)$", text, re.M)
+               if (ROOT / f"{name.replace('.', '/')}.py").exists()]
+    for name in modules:
+        shown |= set(import_module(name).__all__)
+    source = (ROOT / "pytorch_quantization_c" / package / "__init__.py").read_text()
+    names = set(ast.literal_eval(re.search(r"^__all__ = (\[.*?\])", source, re.M | re.S).group(1)))
+    assert names and names <= shown, sorted(names - shown)
