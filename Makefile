@@ -8,8 +8,7 @@ SECONDS ?= 300
 MINUTES ?= 10
 ISAS ?= $(shell $(PYTHON) -c 'from pytorch_quantization_c import isa; print(*isa.available())')
 STRICT = -std=c11 -O2 -ffp-contract=off -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Werror
-NOT_SANITIZED = $(patsubst tests/%,%,$(filter-out tests/graph/program/%,$(wildcard tests/graph/test_*.py tests/graph/*/test_*.py))) calib/test_long_searches.py dask faults fuzz notebooks ort/graph plot contract/test_memory.py contract/test_output_memory.py integer/test_memory.py test_command_line.py test_docs.py \
-    test_source_rules.py torch/twin/test_readme_flow.py torch/twin/test_surface.py
+NOT_SANITIZED = $(wildcard $(addprefix tests/,$(shell grep -v '^\#' .ci/not_sanitized)))
 FLOORS = kernels runtime operators program
 SETUP = $(PYTHON) setup.py -q
 
@@ -48,12 +47,12 @@ fuzz: build  ## damaged files and senseless arguments, then the kernels by libFu
 	csrc/fuzz/run $(SECONDS)
 soak: build  ## everything over and over for MINUTES minutes, with memory that stays flat; ARGS="--threads 1" for one CPU
 	$(PYTHON) -m tests.fuzz.soak --minutes $(MINUTES) $(ARGS)
-sanitize:  ## the suite under ASan and UBSan, but for tests that count memory, start processes or spend their time in other code
+sanitize:  ## the suite under ASan and UBSan, but for what .ci/not_sanitized lists
 	PQC_SANITIZE=1 $(SETUP) build --build-lib build/sanitize --build-temp build/sanitize-objects
 	cd build/sanitize && LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) libstdc++.so.6" \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc $(PYTHON) -m pytest -q -n 2 \
-	    --capture=sys -c ../../pyproject.toml $(addprefix --ignore ../../tests/,$(NOT_SANITIZED)) \
-	    --deselect tests/torch/twin/test_training.py::test_two_processes $(addprefix ../../,$(or $(TESTS),tests))
+	    --capture=sys -c ../../pyproject.toml $(addprefix --ignore ../../,$(NOT_SANITIZED)) \
+	    $(addprefix ../../,$(or $(TESTS),tests))
 coverage: build  ## Python lines and C kernel lines over the suite with every instruction set
 	$(PYTHON) .ci/coverage.py $(ISAS)
 notebooks: build  ## runs examples/*.py as notebooks and writes what they printed and drew; ARGS=--run-only writes nothing

@@ -1,14 +1,16 @@
 """Makes the notebooks from the scripts of the same name, and runs them.
 
-    python examples/make_notebooks.py [--run-only] [NAME ...]
+    python examples/make_notebooks.py [--run-only] [--jobs N] [NAME ...]
 
 A script is divided into cells by lines that begin `# %%`; cells of text begin `# %% [markdown]`. The notebook holds the
-same cells and what they printed and drew. `--run-only` runs the scripts' cells and writes nothing.
+same cells and what they printed and drew. `--run-only` runs the scripts' cells and writes nothing; `--jobs`, for which
+times in the notebooks are no measure, runs several at a time.
 """
 from __future__ import annotations
 
 import argparse
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +55,24 @@ def run(notebook: Any) -> None:
     notebook.metadata.pop("language_info", None)
 
 
+def make(name: str, is_written: bool) -> None:
+    """Runs one notebook, and writes it if it is to be written."""
+    start = time.perf_counter()
+    notebook = notebook_of(FOLDER / f"{name}.py")
+    run(notebook)
+    print(f"{name}: {time.perf_counter() - start:.1f} s", flush=True)
+    if is_written:
+        nbformat.write(notebook, FOLDER / f"{name}.ipynb")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the notebooks from the scripts of the same name.")
     parser.add_argument("--run-only", action="store_true", help="run the cells and write nothing")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="how many at a time (default: 1)")
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME")
     options = parser.parse_args()
-    for name in options.names:
-        start = time.perf_counter()
-        notebook = notebook_of(FOLDER / f"{name}.py")
-        run(notebook)
-        print(f"{name}: {time.perf_counter() - start:.1f} s", flush=True)
-        if not options.run_only:
-            nbformat.write(notebook, FOLDER / f"{name}.ipynb")
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(lambda name: make(name, not options.run_only), options.names))
 
 
 if __name__ == "__main__":

@@ -42,13 +42,13 @@ print(f"{len(operators)} nodes, {operators.count('Conv')} convolutions; input {s
 # %% [markdown]
 # ## Every width
 #
-# Activations keep 8 bits, weights take 8, 6, 4, 3 and 2, rounded to nearest, and rounded by GPTQ (Frantar et al. 2022)
+# Activations keep 8 bits, weights take 8, 4, 3 and 2, rounded to nearest, and rounded by GPTQ (Frantar et al. 2022)
 # with 100 calibration images in hand. Each network runs as a program on 500 other images.
 
 # %%
 REFERENCE = net(digits.test_images)
 batches = [digits.calibration_images[at:at + 25] for at in range(0, 100, 25)]
-WIDTHS = (8, 6, 4, 3, 2)
+WIDTHS = (8, 4, 3, 2)
 METHODS: dict[str, tuple[str, ...]] = {"to nearest": (), "GPTQ": ("weight_mse", "gptq", "bias_correction")}
 
 
@@ -74,7 +74,7 @@ for name, methods in METHODS.items():
 # they cost least, until the mean is within the budget.
 
 # %%
-BUDGETS = (6.0, 5.0, 4.0, 3.5)
+BUDGETS = (5.0, 4.0, 3.5)
 with TemporaryDirectory() as folder:
     measurements = Path(folder) / "measurements.json"   # kept there from one budget to the next
     mixed = {bits: graph.auto_quantize(model, batches, bits, formats=(8, 4, 3), methods=METHODS["GPTQ"],
