@@ -13,7 +13,7 @@ try:
 except ImportError:  # not on Windows, where an open file cannot be removed anyway
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FilePath", "open_file", "part_file", "read_file", "write_file"]
+__all__ = ["FilePath", "check_folder", "open_file", "part_file", "read_file", "write_file"]
 
 FilePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -34,6 +34,12 @@ def part_file(path: FilePath | None, part: str) -> str | None:
         return None
     stem, suffix = os.path.splitext(_checked(path))
     return f"{stem}.{part}{suffix}"
+
+
+def check_folder(path: FilePath | None, argument: str) -> None:
+    """FileNotFoundError for a file that cannot be written later because its folder is not there; None is no file."""
+    if path is not None and not os.path.isdir(os.path.dirname(os.path.abspath(_checked(path)))):
+        raise FileNotFoundError(f"Expected `{argument}` to be in a folder that exists, got {os.fsdecode(path)!r}")
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 import onnx_ir as ir
 
 from .._core.descriptor import QuantDescriptor
-from .._core.files import FilePath, part_file
+from .._core.files import FilePath, check_folder, part_file
 from ..methods.budget import (
     FLOAT,
     Budget,
@@ -55,8 +55,8 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float | None = 
         formats: bits of weights to choose from, 2 to 8, and "float"; inputs have what `input` of `quantize` says. None:
             8 and 4, of `milliseconds` "float" and 8.
         resume: a JSON file; beside it, one for each format is written after each layer, and one of weights that "gptq"
-            or "adaround" rounded; the same call goes on from there. Sensitivities are bound to the quantisers' settings
-            and ranges: delete the files if the data have changed.
+            or "adaround" rounded; the same call goes on from there. Those of other data, weights or settings are
+            refused.
         progress: a bar (with tqdm installed); None means: on a terminal.
         **options: of `quantize`, but for `weight`, `overrides`, `max_drop` and `metric`.
 
@@ -68,7 +68,8 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float | None = 
         TypeError: no budget or more than one, an argument of a wrong type.
     """
     checked_graph(model)
-    budget = given_budget(effective_bits, macs, milliseconds)
+    check_folder(resume, "resume")
+    budget = given_budget(effective_bits=effective_bits, macs=macs, milliseconds=milliseconds)
     for name in ("weight", "overrides", "max_drop", "metric"):
         if name in options:
             raise TypeError(f"Expected no `{name}`: `auto_quantize` finds the formats of weights")

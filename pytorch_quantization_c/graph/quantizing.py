@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from .._core.descriptor import QuantDescriptor
 from .._core.errors import shown
-from .._core.files import FilePath, part_file
+from .._core.files import FilePath, check_folder, part_file
 from .calibration.calibrating import collected
 from .calibration.collecting import without_quantizers
 from .calibration.ranges import AUTO, Range, checked_method, fitted
@@ -23,10 +23,11 @@ from .passes.editing import substitute
 from .passes.weights import dequantize_weights
 from .placement.choices import Choices, Override, Patterns, nothing_left
 from .placement.insertion import insert_quantizers, quantize_states
-from .placement.sites import is_spectral, layers_of
+from .placement.sites import is_spectral, layers_of, reads_spectrum
 from .placement.targets import Target, target_of
 from .representation.naming import free_node_name, names_remembered
-from .search.budgets import as_data, checked_drop, within_drop
+from .search.accuracy_control import MethodNames, checked_drop, within_drop
+from .search.budgets import as_data
 from .search.selection import best_of
 
 __all__ = ["quantize"]
@@ -68,12 +69,14 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             "awq" (outlier channels of what linear layers read move into their weights), all before anything else;
             "weight_mse" (ranges of weights by least squared error, not the largest magnitudes), "gptq" or "adaround"
             (other rounding of weights than to nearest, by the first samples), "bias_correction"; docs/methods.md says
-            what each gains and takes. None: "weight_mse" for weights of up to 4 bits, and "bias_correction"; () for
-            nothing. `graph.gains` tells what each has gained.
+            what each gains and takes. None: "activation_equalization", "weight_mse" for weights of up to 4 bits, and
+            "bias_correction"; () for nothing. `graph.gains` tells what each has gained.
         max_drop, metric: `metric(model)` gives a number for a graph, the higher the better. Then layers are given up,
             those of the most noise for each multiplication first, until the metric is at most `max_drop` below that of
-            the float model: layers of fewer than 8 bits get 8, then layers stay float. How many is found by bisection,
-            each step of which quantises anew; `graph.decisions` gives the table.
+            the float model: layers of fewer than 8 bits get 8, then layers stay float. How many is found by doubling,
+            then bisection, each step of which quantises anew; `graph.decisions` gives the table. Before, where
+            `methods` is None and the defaults miss the metric with all layers quantised, "activation_equalization",
+            "weight_mse", "gptq" and "bias_correction" are tried, and kept unless they are worse.
         resume: with `max_drop`, a JSON file that layers' sensitivities are kept in, one after the other, and beside it
             one of weights; without, with "gptq" or "adaround" in `methods`, a file of the weights that they have
             rounded. The same call goes on from there.
@@ -95,18 +98,20 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     steps = Methods.of(methods, batches is not None)
     methods = None if methods is None else steps.names
     checked_drop(max_drop, metric, None if steps.take_long else resume)
+    check_folder(resume, "resume")
     wanted = _checked(zero_point, residual, target)
     if max_drop is not None and metric is not None:
         data = as_data(model, batches, "max_drop")
 
-        def again(more: dict[str, Override], is_rounded: bool = True) -> ir.Model:
+        def again(more: dict[str, Override], names: MethodNames, is_rounded: bool = True) -> ir.Model:
+            others = without_rounding(names)
             return quantize(model, data, input=input, weight=weight, method=method, percentile=percentile,
                             zero_point=zero_point, residual=residual, target=target, exclude=exclude,
                             overrides={**(overrides or {}), **more}, progress=progress,
-                            methods=methods if is_rounded else without_rounding(methods),
-                            resume=part_file(resume, "weights") if is_rounded and steps.take_long else None)
+                            methods=names if is_rounded else others,
+                            resume=part_file(resume, "weights") if is_rounded and names != others else None)
 
-        return within_drop(model, data, float(max_drop), metric, again, steps.take_long, resume, progress)
+        return within_drop(model, data, float(max_drop), metric, again, methods, resume, progress)
     if batches is None:
         _check_without_data(method=(method, AUTO), percentile=(percentile, PERCENTILE),
                             residual=("auto" if residual == "float" else residual, "auto"))
@@ -118,7 +123,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     _name_nodes(made)
     eligible = layers_of(made)
     choices = Choices(eligible, input, weight, exclude, overrides or {})
-    layers = [node for node in eligible if choices.wanted(node) and not is_spectral(node)]
+    layers = [node for node in eligible if choices.wanted(node) and not is_spectral(node) and not reads_spectrum(node)]
     if not layers:
         raise ValueError(nothing_left(made, eligible))
     declare(made)

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from .._core.errors import is_raised_in_python, shown
-from .._core.files import FilePath, part_file
+from .._core.errors import shown
+from .._core.files import FilePath, check_folder, part_file
+from .._core.metrics import ordered_metric_value
 from .._core.models import is_graph, require_module
 from ..model.quantizers import named_quantizers
 from ..model.rollback import whole_or_not_at_all
 from ..model.sensitivity import evaluating, no_grad, sensitivity
 from ..model.training_mode import warn_of_training
 from .budget import FLOAT, Budget, OverBudget, cheapest, checked_formats, format_name, given_budget, is_number
-from .decisions import Decision, Decisions
+from .decisions import Decision, Decisions, fewest_that_hold
 from .improve import kept_batches
 from .layer_rounding import WeightProblem
 from .module_layers import WeightLayer, numbers, watched, weight_layers
@@ -55,7 +56,7 @@ def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | No
             or a share of the float model's as "20%" (all of 8 bits: 25 %).
         formats: bits to choose from, 2 to 8, and "float": both quantisers of such a layer are disabled.
         resume: a JSON file; beside it, one for each format is written after each layer, and the same call goes on from
-            there. They are bound to the quantisers' settings and ranges: delete them if weights or data have changed.
+            there. Files of other data, weights or settings are refused.
         show_progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
@@ -65,7 +66,8 @@ def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | No
         ValueError: a budget below that of the narrowest formats, bad `formats`, no layer that can be treated, no batch.
         TypeError: no budget or more than one, no module, or a graph (`graph.auto_quantize`).
     """
-    budget, kinds = given_budget(effective_bits, macs), checked_formats(formats)
+    check_folder(resume, "resume")
+    budget, kinds = given_budget(effective_bits=effective_bits, macs=macs), checked_formats(formats)
     layers, data = _treated(model, "auto_quantize"), kept_batches(batches)
     warn_of_training(model, "auto_quantize")
     with whole_or_not_at_all(model):
@@ -92,7 +94,7 @@ def accuracy_control(model: Any, batches: Iterable[Any], metric: Callable[[Any],
     """Gives layers up, in place, the most sensitive first, until a metric is within `max_drop` of the float model's.
 
     Layers whose weight has fewer than 8 bits get 8, in order of their sensitivity, then layers are left float: their
-    quantisers are disabled. How many is found by bisection, and the last state was measured.
+    quantisers are disabled. How many is found by doubling, then bisection; the state that is left was measured.
 
     Args:
         model, batches, resume, show_progress: as for `auto_quantize`; the batches rank the layers.
@@ -204,23 +206,22 @@ class _Control:
         names = [row.layer for row in ranking.rows if row.layer in self.layers]
         actions = [(name, WIDE) for name in names if self.bits[name] < WIDE]
         actions += [(name, FLOAT) for name in names[:-1]]
-        low, high, now = -1, len(actions) + 1, 0
-        while low + 1 < high:       # the first try is none given up
-            now = 0 if low < 0 else (low + high) // 2
-            self._set(actions[:now])
-            if self._measured(f"{now} of {len(actions)} steps") >= wanted - self.max_drop:
-                high = now
-                if now == 0:
-                    break
-            else:
-                low = now
-        if high > len(actions):
+        given_up = 0
+
+        def holds(count: int) -> bool:
+            nonlocal given_up
+            self._set(actions[:count])
+            given_up = count
+            return self._measured(f"{count} of {len(actions)} steps") >= wanted - self.max_drop
+
+        fewest = fewest_that_hold(len(actions), holds)
+        if fewest is None:
             raise ValueError(f"Expected a `max_drop` that can be met, got {self.max_drop:g}: the metric of the float "
                              f"model is {wanted:.6g}, the best that was found "
                              f"{max(value for _, value in self.tried[1:]):.6g}")
-        if now != high:
-            self._set(actions[:high])
-        given = dict(actions[:high])
+        if given_up != fewest:
+            self._set(actions[:fewest])
+        given = dict(actions[:fewest])
         rows = tuple(Decision(row.layer, row.value, format_name(given.get(row.layer, self.bits[row.layer])))
                      for row in ranking.rows if row.layer in self.layers)
         return Decisions(f"a drop of at most {self.max_drop:g} from {wanted:.6g}", rows, tuple(self.tried))
@@ -240,15 +241,7 @@ class _Control:
 
     def _measured(self, what: str) -> float:
         with evaluating(self.model):
-            given: Any = self.metric(self.model)
-        try:
-            value = float(given)
-        except (TypeError, ValueError, OverflowError) as error:
-            if is_raised_in_python(error):
-                raise
-            raise TypeError(f"Expected `metric` to return a number, got {shown(given)}") from None
-        if math.isnan(value):
-            raise ValueError("Expected `metric` to return a number, got nan")
+            value = ordered_metric_value(self.metric(self.model))
         self.tried.append((what, value))
         return value
 

@@ -12,7 +12,6 @@ from .._core.errors import shown
 __all__ = ["FLOAT", "Budget", "OverBudget", "checked_formats", "cheapest", "format_name", "given_budget", "is_number"]
 
 FLOAT = 32      # bits of a layer that stays float
-BUDGETS = ("effective_bits", "macs", "milliseconds")
 
 Costs = Mapping[str, Mapping[int, float]]
 
@@ -21,7 +20,7 @@ class Budget(NamedTuple):
     """What a search may spend.
 
     Attributes:
-        name: one of BUDGETS.
+        name: "effective_bits", "macs" or "milliseconds".
         limit: at most so much; of `macs` a share of the float model's if `is_share`.
         is_share: whether `limit` is a part of what the float model takes.
     """
@@ -47,17 +46,16 @@ class OverBudget(ValueError):
         self.least = least
 
 
-def given_budget(effective_bits: Any, macs: Any = None, milliseconds: Any = None) -> Budget:
-    """The one budget that was given.
+def given_budget(**values: Any) -> Budget:
+    """The one budget that was given, out of those that a function has.
 
     Raises:
         TypeError: none, or more than one.
         ValueError: no finite number above 0, nor, of `macs`, a text such as "20%".
     """
-    values = (effective_bits, macs, milliseconds)
-    given = [(name, value) for name, value in zip(BUDGETS, values, strict=True) if value is not None]
+    given = [(name, value) for name, value in values.items() if value is not None]
     if len(given) != 1:
-        raise TypeError(f"Expected one of `{'`, `'.join(BUDGETS)}`, got "
+        raise TypeError(f"Expected one of `{'`, `'.join(values)}`, got "
                         f"{', '.join(name for name, _ in given) or 'none'}")
     name, value = given[0]
     is_share = name == "macs" and isinstance(value, str) and value.endswith("%")

@@ -1,9 +1,10 @@
 """The table that a search for formats decided by."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Decision", "Decisions"]
+__all__ = ["Decision", "Decisions", "fewest_that_hold"]
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,20 @@ class Decisions:
         return "\n".join([*lines, *(f"{what}: {value:.6g}" for what, value in self.tried)])
 
     __repr__ = __str__
+
+
+def fewest_that_hold(most: int, holds: Callable[[int], bool]) -> int | None:
+    """The least number from 0 to `most` for which a test holds that holds for all larger ones as well; None if none.
+
+    0, 1, 2, 4 and so on are tried until the test holds, then the numbers between by bisection, none twice. A test that
+    is not quite monotonic, as a metric on few samples, so gives a small number rather than any.
+    """
+    low, high = -1, 0
+    while not holds(high):
+        if high == most:
+            return None
+        low, high = high, min(max(2 * high, 1), most)
+    while low + 1 < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high

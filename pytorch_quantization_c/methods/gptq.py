@@ -17,6 +17,7 @@ __all__ = ["gptq"]
 
 BLOCK = 64          # columns whose errors are passed on to the rest by one product
 LEAF = 64           # a matrix up to this size is factored by LAPACK
+TRIANGLE = 256      # a triangular matrix is cut into halves of at least this size
 RIDGE = 1e-10       # of the mean diagonal: keeps an H that is singular without damping
 
 
@@ -92,7 +93,8 @@ def rounded(weight: Array, moment: Array, scale: Array, bound: int, act_order: b
     hessian = damped(moment, damping)
     order = np.argsort(-np.diagonal(hessian, axis1=1, axis2=2), axis=1, kind="stable") if act_order else \
         np.broadcast_to(np.arange(weight.shape[2]), moment.shape[:2])
-    hessian = np.take_along_axis(np.take_along_axis(hessian, order[:, :, None], 1), order[:, None, :], 2)
+    for each, at in zip(hessian, order, strict=True):
+        np.take(each[at], at, axis=1, out=each, mode="clip")    # "raise" would go through a buffer
     turned = np.ascontiguousarray(np.take_along_axis(weight, order[:, None, :], 2).transpose(0, 2, 1))
     scales = np.ascontiguousarray(np.take_along_axis(scale, order[:, None, :], 2).transpose(0, 2, 1))
     codes = _by_columns(turned, scales, inverse_factor(hessian), bound)
@@ -122,11 +124,36 @@ def inverse_factor(hessian: Array) -> Array:
         return np.asarray(np.triu(np.linalg.inv(reverse)), np.float64)
     half = size // 2
     found = np.zeros_like(hessian)
-    lower = inverse_factor(np.ascontiguousarray(hessian[:, half:, half:]))
-    middle = hessian[:, :half, half:] @ lower.transpose(0, 2, 1)
+    lower = inverse_factor(hessian[:, half:, half:])
+    middle = _times_lower(hessian[:, :half, half:], lower.transpose(0, 2, 1))
     upper = inverse_factor(hessian[:, :half, :half] - middle @ middle.transpose(0, 2, 1))
     found[:, :half, :half], found[:, half:, half:] = upper, lower
-    found[:, :half, half:] = -upper @ (middle @ lower)
+    last = _times_upper(middle, lower)
+    found[:, :half, half:] = -_times_lower(last.transpose(0, 2, 1), upper.transpose(0, 2, 1)).transpose(0, 2, 1)
+    return found
+
+
+def _times_lower(a: Array, triangle: Array) -> Array:
+    """a @ triangle, which is lower triangular: without most of the products by zeros."""
+    half = triangle.shape[1] // 2
+    if half < TRIANGLE:
+        return a @ triangle
+    found = np.empty_like(a)
+    found[:, :, :half] = _times_lower(a[:, :, :half], triangle[:, :half, :half])
+    found[:, :, :half] += a[:, :, half:] @ triangle[:, half:, :half]
+    found[:, :, half:] = _times_lower(a[:, :, half:], triangle[:, half:, half:])
+    return found
+
+
+def _times_upper(a: Array, triangle: Array) -> Array:
+    """a @ triangle, which is upper triangular."""
+    half = triangle.shape[1] // 2
+    if half < TRIANGLE:
+        return a @ triangle
+    found = np.empty_like(a)
+    found[:, :, :half] = _times_upper(a[:, :, :half], triangle[:, :half, :half])
+    found[:, :, half:] = _times_upper(a[:, :, half:], triangle[:, half:, half:])
+    found[:, :, half:] += a[:, :, :half] @ triangle[:, :half, half:]
     return found
 
 

@@ -47,7 +47,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
         along chains; for weights with one range. Fixed ranges follow. Fold batch normalisation before.
     "bias_absorption": what channels ahead of a ReLU are nearly always above zero by goes into the next layer's bias.
     "activation_equalization": alike ranges of the channels that depthwise convolutions read, where weights have a range
-        for each channel; through what equalization goes through.
+        for each channel; through what equalization goes through, and ReLU6, which stays as it is.
     "smoothquant", "awq" (linear layers): outlier channels of the input move into the weight, which leaves a
         `pre_quant_scale` in the input's quantiser; a fixed range of the input follows. Such a layer does not run on
         integers as a module; as a compiled graph it does.
@@ -74,13 +74,17 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
 
     Raises:
         ValueError: an unknown method, no batch, no quantised layer, a frozen layer, NaN or infinity in a layer's input,
-            a `resume` of another kind.
+            a `resume` of another kind, or one without "gptq" and "adaround".
+        FileNotFoundError: the folder of `resume` is not there.
         TypeError: `model` is no module, or a graph (`graph.quantize` has `methods` of its own).
     """
     if is_graph(model):
         raise TypeError("Expected `model` to be a module, got a graph: graph.quantize(model, batches, methods=[...])")
     require_module(model)
     names = None if methods is None else checked_methods(methods)
+    if resume is not None and not {"gptq", "adaround"} & set(names or ()):
+        raise ValueError(f"Expected `resume` with 'gptq' or 'adaround', whose weights it keeps, got {shown(resume)} "
+                         f"with {shown(names)}")
     layers, data = weight_layers(model), kept_batches(batches)
     warn_of_training(model, "improve")
     warn_of_formats(layers, {name: partial(_takes, name) for name in names or () if name in SCALING + ROUNDING})

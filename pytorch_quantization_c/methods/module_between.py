@@ -26,6 +26,7 @@ Run = Callable[[], None]
 
 def equalize(pairs: list[LayerPair], run: Run) -> list[Gain]:
     """Equal ranges of weights."""
+    pairs = [pair for pair in pairs if not pair.clips]
     chosen = {layer.name: layer for pair in pairs for layer in (pair.first, pair.second)}
     before = {name: _noise(layer) for name, layer in chosen.items()}
     equalize_pairs(pairs)
@@ -79,7 +80,10 @@ def _through(layer: WeightLayer, high: NDArray[np.float64]) -> NDArray[np.float6
 
 
 def equalize_activations(pairs: list[LayerPair], run: Run) -> list[Gain]:
-    """Alike ranges of the channels that depthwise convolutions read."""
+    """Alike ranges of the channels that depthwise convolutions read.
+
+    Factors are at least 1, so a ReLU6 between cuts off nothing of what the samples have shown.
+    """
     found = [pair for pair in pairs if _is_depthwise(pair)]
     largest: dict[str, Any] = {}
     squares: dict[str, Any] = {}

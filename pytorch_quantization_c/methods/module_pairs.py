@@ -15,13 +15,14 @@ from .module_layers import WeightLayer, numbers, renewed
 __all__ = ["LayerPair"]
 
 BETWEEN = ("ReLU", "LeakyReLU", "MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool", "Identity", "Dropout")
+CLIPS = ("ReLU6",)     # keep factors only of what they do not cut off
 ROUNDS, CLOSE = 40, 1e-4
 
 Vector = NDArray[np.float64]
 
 
 class LayerPair:
-    """Two layers of which the second alone reads what the first gives, possibly through some of BETWEEN.
+    """Two layers of which the second alone reads what the first gives, possibly through some of BETWEEN and CLIPS.
 
     Attributes:
         first, second: the layers.
@@ -30,6 +31,11 @@ class LayerPair:
 
     def __init__(self, first: WeightLayer, second: WeightLayer, between: tuple[Any, ...]) -> None:
         self.first, self.second, self.between = first, second, between
+
+    @property
+    def clips(self) -> bool:
+        """Whether something between the layers cuts off high values."""
+        return any(kind_of(each) in CLIPS for each in self.between)
 
     def step(self) -> Vector:
         """Equalizes the ranges once; returns what the first layer's channels were multiplied by."""
@@ -61,7 +67,7 @@ def layer_pairs(model: Any, layers: list[WeightLayer]) -> list[LayerPair]:
     found = []
     for layer in known.values():
         reader, between = after.get(id(layer.module)), []
-        while reader is not None and id(reader) not in known and kind_of(reader) in BETWEEN:
+        while reader is not None and id(reader) not in known and kind_of(reader) in (*BETWEEN, *CLIPS):
             between.append(reader)
             reader = after.get(id(reader))
         second = known.get(id(reader))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core.files import FilePath, write_file
+from .._core.files import FilePath, check_folder, write_file
 from .._core.safetensors import load_file, serialize
 from .layer_rounding import RoundedWeight, WeightProblem
 
@@ -29,7 +29,7 @@ class RoundingState:
         path: a file in the safetensors format, written whole or not at all; None: nothing is kept.
 
     Raises:
-        ValueError: a file of another kind. FileNotFoundError: no such folder, when it is written.
+        ValueError: a file of another kind. FileNotFoundError: no such folder.
     """
 
     def __init__(self, path: FilePath | None) -> None:
@@ -66,6 +66,7 @@ class RoundingState:
 
 
 def _read(path: FilePath) -> dict[str, NDArray[Any]]:
+    check_folder(path, "resume")
     try:
         arrays, _ = load_file(path, _check_kind)
         if any(array.dtype != np.int8 or array.ndim != 3 for array in arrays.values()):

@@ -1,7 +1,6 @@
 """Which layers of a model suffer from quantisation: one is quantised at a time, all others stay float."""
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -16,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core.errors import is_raised_in_python, shown
-from .._core.files import FilePath, read_file, write_file
+from .._core.files import FilePath, check_folder, read_file, write_file
+from .._core.fingerprint import fingerprint
+from .._core.metrics import metric_value
 from .._core.models import is_frozen, is_graph
 from .._core.noise import Ratio
 from .._core.progress import progress
@@ -133,7 +134,8 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
             dB; the output may be one array or a tuple, list or dict of arrays.
         higher_is_better: False for a metric such as a loss.
         resume: a JSON file that is written after each layer; if it is there, the layers in it are not measured again.
-            It belongs to the quantisers' settings and ranges; remove it when weights or data have changed.
+            It belongs to the quantisers' settings and ranges, the weights and the batches, in their order; what
+            `metric` measures on is not known to it.
         show_progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
@@ -141,16 +143,22 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
 
     Raises:
         ValueError: no quantiser quantises, a layer is frozen (its weight stays quantised whatever its quantiser says),
-            there are no batches, or `resume` belongs to other layers, another metric or other settings.
+            there are no batches, or `resume` belongs to other layers, settings, weights or batches, or another metric.
         TypeError: neither batches nor metric, both, or a metric that gives no number.
         FileNotFoundError: the folder of `resume` is not there.
     """
     if is_graph(model):
-        return _of_graph(model, batches, metric, higher_is_better, resume, show_progress)
+        from ..graph.analysis.layer_noise import GraphSensitivity
+
+        return sensitivity_of_graph(GraphSensitivity(model, batches, metric), _metric_name(metric), higher_is_better,
+                                    resume, show_progress)
     layers = _layers(model)
     _refuse_frozen(model)
-    name = SQNR if metric is None else getattr(metric, "__name__", type(metric).__name__)
-    path, settings = None if resume is None else Path(os.fsdecode(resume)), _settings(layers)
+    name = _metric_name(metric)
+    path = None if resume is None else Path(os.fsdecode(resume))
+    if path is not None and batches is not None and metric is None:
+        batches = list(batches)
+    settings = "" if path is None else fingerprint(_settings(layers), model.state_dict(), batches)
     found = {} if path is None else _read(path, name, layers, settings)
     warn_of_training(model, "sensitivity")
     with evaluating(model), nullcontext() if metric is not None else no_grad(model):
@@ -175,13 +183,15 @@ def _ranked(layers: Layers, found: dict[str, float], higher_is_better: bool) -> 
     return tuple(SensitivityRow(layer, found[layer], tuple(each for each, _ in layers[layer])) for layer in order)
 
 
-def _of_graph(model: Any, batches: Any, metric: Metric | None, higher_is_better: bool, resume: FilePath | None,
-              show_progress: bool | None) -> Sensitivity:
-    from ..graph.analysis.layer_noise import GraphSensitivity
+def _metric_name(metric: Metric | None) -> str:
+    return SQNR if metric is None else getattr(metric, "__name__", type(metric).__name__)
 
-    measured = GraphSensitivity(model, batches, metric)
-    name = SQNR if metric is None else getattr(metric, "__name__", type(metric).__name__)
-    path, settings = None if resume is None else Path(os.fsdecode(resume)), measured.settings()
+
+def sensitivity_of_graph(measured: Any, name: str, higher_is_better: bool, resume: FilePath | None,
+                         show_progress: bool | None) -> Sensitivity:
+    """As `sensitivity`, of a `GraphSensitivity` whose metric has this name."""
+    path = None if resume is None else Path(os.fsdecode(resume))
+    settings = "" if path is None else measured.settings()
     found = {} if path is None else _read(path, name, measured.layers, settings)
     for layer in progress(measured.layers, "sensitivity", show_progress, long=1):
         if layer in found:
@@ -220,14 +230,10 @@ def _layers(model: Any) -> Layers:
     return layers
 
 
-def _settings(layers: Layers) -> str:
-    """A fingerprint of how the quantisers quantise."""
-    found = []
-    for name, quantizer in (each for members in layers.values() for each in members):
-        arrays = {key: quantizer._numbers(value).tolist() for key, value in quantizer.state_dict().items()}
-        found.append((name, quantizer.num_bits, quantizer.unsigned, quantizer.narrow_range, quantizer.axis,
-                      quantizer.fake_quant, quantizer._scale_amax, arrays))
-    return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+def _settings(layers: Layers) -> list[Any]:
+    """How the quantisers quantise, beside what a state_dict has."""
+    return [(name, quantizer.num_bits, quantizer.unsigned, quantizer.narrow_range, quantizer.axis, quantizer.fake_quant,
+             quantizer._scale_amax) for members in layers.values() for name, quantizer in members]
 
 
 def _refuse_frozen(model: Any) -> None:
@@ -280,7 +286,7 @@ def _measure(model: Any, batches: Iterable[Any] | None, metric: Metric | None) -
             raise TypeError(f"Expected `metric` to be callable, got {type(metric).__name__}")
         if batches is not None:
             raise TypeError("Expected `batches` or `metric`, got both: a metric brings its own data")
-        return lambda: _number(metric(model)), _number(metric(model))
+        return lambda: metric_value(metric(model)), metric_value(metric(model))
     if batches is None:
         raise TypeError("Expected `batches` or `metric`, got neither")
     if not isinstance(batches, Iterable):
@@ -303,15 +309,6 @@ def _reference(model: Any, batch: Any) -> list[NDArray[np.float64]]:
         if isinstance(batch, list | tuple) and len(batch) > 1:
             raise TypeError(f"The model does not take a batch of {len(batch)} items ({problem}). {BATCH}") from problem
         raise
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        if is_raised_in_python(error):
-            raise
-        raise TypeError(f"Expected `metric` to return a number, got {shown(value)}") from None
 
 
 def _is_float(value: Any) -> bool:
@@ -350,8 +347,7 @@ def _sqnr(model: Any, batches: list[Any], references: list[list[NDArray[np.float
 
 def _read(path: Path, metric: str, layers: Layers, settings: str = "") -> dict[str, float]:
     """What an earlier run found, or nothing if there is no such file."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"Expected `resume` to be in a folder that exists, got {path}")
+    check_folder(path, "resume")
     try:
         data = json.loads(read_file(path, MAX_FILE))
     except FileNotFoundError:
@@ -366,8 +362,8 @@ def _read(path: Path, metric: str, layers: Layers, settings: str = "") -> dict[s
         what = f"layer {shown(strangers[0])}" if strangers else f"metric {shown(data.get('metric'))}"
         raise ValueError(f"Expected `resume` to belong to this model and metric, got {path} with {what}")
     if data.get("settings") != settings:
-        raise ValueError("Expected `resume` to belong to quantizers with the settings and ranges they have now, got "
-                         f"{path} of others: remove it to begin anew")
+        raise ValueError("Expected `resume` to belong to the quantizers' settings and ranges, the weights and the "
+                         f"batches of this call, got {path} of others: remove it to begin anew")
     return {layer: float(value) for layer, value in values.items()}
 
 

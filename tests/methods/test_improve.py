@@ -157,8 +157,11 @@ def test_equalization_of_a_depthwise_network(rng: np.random.Generator) -> None:
         assert fixed == pytest.approx(float(np.abs(floats_into(model, layer, given[0])).max()), rel=1e-3)
 
 
-def test_channels_ahead_of_a_depthwise_convolution(rng: np.random.Generator) -> None:
-    model = float_nn.Sequential(nn.QuantConv2d(3, 8, 1), float_nn.ReLU(), nn.QuantConv2d(8, 8, 3, groups=8)).eval()
+@pytest.mark.parametrize("clips", [False, True])
+def test_channels_ahead_of_a_depthwise_convolution(rng: np.random.Generator, clips: bool) -> None:
+    """A ReLU6 stays, and the float model is the same on the data: equalization, which it hinders, does nothing."""
+    model = float_nn.Sequential(nn.QuantConv2d(3, 8, 1), float_nn.ReLU6() if clips else float_nn.ReLU(),
+                                nn.QuantConv2d(8, 8, 3, groups=8)).eval()
     spread = 10 ** rng.uniform(-2, 0, (8, 1, 1, 1))
     for layer, factor in ((model[0], spread), (model[2], 1 / spread)):
         layer.weight[...] = rng.standard_normal(layer.weight.shape) * factor
@@ -166,9 +169,18 @@ def test_channels_ahead_of_a_depthwise_convolution(rng: np.random.Generator) -> 
     data, x = rng.standard_normal((2, 8, 3, 10, 10)).astype(np.float32)
     with pq.calibrating(model, load_amax=True):
         model(data)
-    expected, before = floats(model, x), model(x)
+    if clips:
+        model[0].weight[...] *= 3       # cuts off some
+        model[2].weight[...] /= 3
+        with pq.calibrating(model, load_amax=True):
+            model(data)
+        assert np.abs(floats_into(model, model[2], data)).max() == 6
+        assert not pq.improve(model, [data], methods=["equalization"])
+    seen, expected, before = floats(model, data), floats(model, x), model(x)
     row, = pq.improve(model, [data], methods=["activation_equalization"])
-    np.testing.assert_allclose(floats(model, x), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(floats(model, data), seen, rtol=1e-3, atol=1e-4)
+    if not clips:
+        np.testing.assert_allclose(floats(model, x), expected, rtol=1e-3, atol=1e-4)
     assert sqnr(expected, model(x)) > sqnr(expected, before) + 6 and row.layer == "2" and row.gain > 6
     largest = np.abs(floats_into(model, model[2], data)).max()
     assert float(model[2].input_quantizer.amax) == pytest.approx(float(largest), rel=1e-3)
@@ -221,6 +233,12 @@ def test_an_interrupted_call_goes_on(rng: np.random.Generator, tmp_path: Path, m
     assert path.exists() and len(calls) == 3
     assert pq.improve(model, data, methods=[method], resume=path) == expected and len(calls) == 4   # one was left
     np.testing.assert_array_equal(model(x), other(x))
+    for useless in (None, ["weight_mse"]):
+        with pytest.raises(ValueError, match="`resume` with 'gptq' or 'adaround'"):
+            pq.improve(model, data, methods=useless, resume=path)
+    with pytest.raises(FileNotFoundError, match="`resume` to be in a folder"):
+        pq.improve(model, data, methods=[method], resume=tmp_path / "nowhere" / "kept.safetensors")
+    assert len(calls) == 4
     for text in (b"{}", b"", path.read_bytes()[:-1]):
         path.write_bytes(text)
         with pytest.raises(ValueError, match="Expected `resume` to be a file of rounded weights"):

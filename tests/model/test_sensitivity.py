@@ -255,9 +255,23 @@ def test_a_file_of_other_settings_is_refused(model, batches, tmp_path):
     for change in (lambda: setattr(model.second.weight_quantizer, "num_bits", 5),
                    lambda: setattr(model.first.input_quantizer, "amax", 1.5)):
         change()
-        with pytest.raises(ValueError, match="settings and ranges they have now"):
+        with pytest.raises(ValueError, match="settings and ranges, the weights and the batches of this call"):
             sensitivity(model, batches, resume=path)
         assert path.read_bytes() == kept
+
+
+def test_a_file_of_other_data_or_weights_is_refused(model, batches, tmp_path):
+    path = tmp_path / "state.json"
+    sensitivity(model, iter(batches), resume=path)
+    kept = path.read_bytes()
+    sensitivity(model, [x.copy() for x in batches], resume=path)
+    for other in ([batches[0] + 1, *batches[1:]], batches[:-1], [(x,) for x in batches]):
+        with pytest.raises(ValueError, match="batches of this call"):
+            sensitivity(model, other, resume=path)
+    model.second.weight[0, 0] += 1
+    with pytest.raises(ValueError, match="the weights"):
+        sensitivity(model, batches, resume=path)
+    assert path.read_bytes() == kept
 
 
 def test_a_folder_that_is_not_there_shows_before_the_work(model, tmp_path):

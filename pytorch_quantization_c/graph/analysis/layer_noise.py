@@ -1,20 +1,22 @@
 """Sensitivity of graphs: one layer's quantisers on at a time."""
 from __future__ import annotations
 
-import hashlib
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
-from ..._core.errors import is_raised_in_python, shown
+from ..._core.fingerprint import fingerprint
+from ..._core.metrics import metric_value
 from ..._core.noise import Ratio
 from ..calibration.batches import Feeds, feeds_of
 from ..interpreter.run import Interpreter
 from ..nodes import Quantizer, quantizers
+from ..passes.editing import floats, set_constant
 
 __all__ = ["GraphSensitivity"]
 
@@ -36,6 +38,12 @@ def with_only(model: ir.Model, kept: Collection[str]) -> ir.Model:
     return made
 
 
+def weights_of(model: ir.Model) -> dict[str, NDArray[Any]]:
+    """The weights that are quantised, by the names of their quantisers."""
+    found = {each.name: floats(each.input) for each in quantizers(model) if each.is_weight}
+    return {name: array for name, array in found.items() if array is not None}
+
+
 class GraphSensitivity:
     """What `sensitivity` asks of a graph: its layers, a fingerprint, and the measure with one layer quantised.
 
@@ -43,10 +51,12 @@ class GraphSensitivity:
         model: a model with quantisers.
         batches: as for `graph.calibrate`; gone through once and kept. None with a `metric`.
         metric: `metric(model)` of the graph with that layer quantised alone; None means SQNR of the outputs, in dB.
+        weights: by the names of their quantisers, weights that stand in a layer while it is the one measured.
     """
 
-    def __init__(self, model: ir.Model, batches: Any, metric: Any) -> None:
-        self.model, self._metric = model, metric
+    def __init__(self, model: ir.Model, batches: Any, metric: Any,
+                 weights: Mapping[str, NDArray[Any]] | None = None) -> None:
+        self.model, self._metric, self._weights = model, metric, weights or {}
         self.layers: dict[str, list[tuple[str, Any]]] = {}
         for found in quantizers(model):
             self.layers.setdefault(layer_name(found), []).append((found.name, found))
@@ -66,27 +76,22 @@ class GraphSensitivity:
                 if np.asarray(output).dtype.kind == "f" and not np.isfinite(output).all():
                     raise ValueError(f"Expected finite outputs of the float model, got NaN or infinite values in "
                                      f"{value.name!r} of batch {number}")
-        self.baseline = math.inf if metric is None else self._number(bare)
+        self.baseline = math.inf if metric is None else metric_value(metric(bare))
 
     def settings(self) -> str:
-        """A fingerprint of how the quantisers quantise."""
-        found = [(each.name, each.spec, None if each.amax is None else each.amax.tolist())
-                 for each in quantizers(self.model)]
-        return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+        """A fingerprint of how the quantisers quantise, of the weights and of the data."""
+        found = [(each.name, repr(each.spec), each.amax) for each in quantizers(self.model)]
+        constants = {str(name): value.const_value.numpy() for name, value in self.model.graph.initializers.items()
+                     if value.const_value is not None}
+        return fingerprint(found, constants, self._weights, self._feeds)
 
     def measure(self, layer: str) -> float:
         """The metric with one layer quantised."""
         alone = with_only(self.model, {name for name, _ in self.layers[layer]})
-        return self._sqnr(alone) if self._metric is None else self._number(alone)
-
-    def _number(self, model: ir.Model) -> float:
-        value = self._metric(model)
-        try:
-            return float(value)
-        except (TypeError, ValueError, OverflowError) as error:
-            if is_raised_in_python(error):
-                raise
-            raise TypeError(f"Expected `metric` to return a number, got {shown(value)}") from None
+        for found in tuple(quantizers(alone)):
+            if found.name in self._weights:
+                set_constant(found.node, 0, self._weights[found.name], "rounded")
+        return self._sqnr(alone) if self._metric is None else metric_value(self._metric(alone))
 
     def _sqnr(self, model: ir.Model) -> float:
         ratio, run = Ratio(), Interpreter(model)

@@ -10,7 +10,7 @@ from ..interpreter.grid import quantizer_behind
 from ..nodes import DOMAIN, Quantizer, is_quantizer, quantizer
 from ..passes.editing import floats, is_op
 from ..passes.layers import PRODUCTS, RECURRENT, layer_of
-from ..placement.sites import is_recurrent, is_spectral
+from ..placement.sites import is_recurrent, is_spectral, reads_spectrum
 
 __all__ = ["FIXED", "INEXACT", "SummaryRow", "summary"]
 
@@ -96,4 +96,6 @@ def _reason(node: ir.Node, found: list[Quantizer]) -> str:
         return "a form that has no integer product"
     if is_spectral(node):
         return "its output is squared and summed: a spectrum does not survive integers"
+    if reads_spectrum(node):
+        return "it reads magnitudes of a spectrum, whose quiet bins do not survive integers"
     return "left float by `exclude` or `overrides`, or not quantised yet"

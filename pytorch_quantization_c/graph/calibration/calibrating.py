@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 
 from ..._core.cluster import is_spread
 from ..nodes import checked_graph, quantizers
-from .batches import Feeds
+from .batches import Feeds, feeds_of, samples
 from .collecting import Calibration, each_sample
-from .distributed import collected_by_workers
+from .distributed import collected_by_workers, first_of_workers
 from .ranges import Range, checked_method
 
-__all__ = ["calibrate", "collected"]
+__all__ = ["calibrate", "collected", "first_samples"]
 
 
 def collected(model: ir.Model, batches: Any, histograms: bool, progress: bool | None,
@@ -30,6 +31,19 @@ def collected(model: ir.Model, batches: Any, histograms: bool, progress: bool | 
         if len(kept) < keep:
             kept.append(feeds)
     return calibration, kept
+
+
+def first_samples(model: ir.Model, batches: Any, count: int) -> tuple[list[Feeds], Any]:
+    """The first samples, and the batches, which those taken are still ahead of where they can be read only once."""
+    if is_spread(batches):
+        return first_of_workers(model, batches, count), batches
+    taken: list[Feeds] = []
+    found: list[Feeds] = []
+    rest = feeds_of(model, batches)
+    while len(found) < count and (feeds := next(rest, None)) is not None:
+        taken.append(feeds)
+        found += samples(model, feeds)
+    return found[:count], batches if isinstance(batches, list | tuple) else chain(taken, rest)
 
 
 def calibrate(model: ir.Model, batches: Any, *, method: str = "max", percentile: float = 99.99,

@@ -103,6 +103,14 @@ def _merge(parts: list[Collected]) -> Collected:
     return Collected(sum(part.seen for part in parts), collectors)
 
 
+def first_of_workers(model: ir.Model, batches: Any, keep: int) -> list[Feeds]:
+    """The first samples. ValueError if there is no batch."""
+    found = _first(model, cluster.loaders_of(batches), keep)
+    if not found:
+        raise ValueError(NO_BATCH)
+    return found
+
+
 def _first(model: ir.Model, loaders: list[Any], keep: int) -> list[Feeds]:
     """The first samples of all partitions, in their order."""
     kept: list[Feeds] = []

@@ -4,7 +4,8 @@ Weights with a range for each output channel do not mind when a layer's output c
 those of a depthwise convolution not when its input channels are divided by them. What lies between is rounded with one
 range for all channels: it has less noise the more alike they are. Factors are those of Xiao, Lin, Seznec, Wu, Demouth,
 Han: SmoothQuant (2022), equation 4, of the activations alone with alpha = 0.5, so that a channel keeps room for values
-that no sample has shown.
+that no sample has shown. A ReLU6 between stays as it is: factors are at least 1, so what it gives on the samples is
+what it gave times the factor, and beyond that lies more than the range that the second layer's input has.
 """
 from __future__ import annotations
 
@@ -19,9 +20,8 @@ from ...methods.equalization import ACTIVATION_ALPHA, activation_factor
 from ...methods.gains import Gain
 from ..calibration.batches import Feeds
 from ..interpreter.run import Interpreter
-from ..passes.editing import is_op
 from ..placement.choices import Choices
-from .equalizing import Pair, Vector, clip_channels, layer_at, pair_from, scale_pair
+from .equalizing import Pair, Vector, layer_at, pair_from, scale_pair
 
 
 class _Read(NamedTuple):
@@ -31,15 +31,22 @@ class _Read(NamedTuple):
     squares: Vector
 
 
+def equalizable(layers: Sequence[ir.Node], choices: Choices) -> list[Pair]:
+    """The pairs of layers between which channels may be multiplied by factors."""
+    return [pair for node in layers if (pair := pair_from(node, set(layers))) and _suits(pair, choices)]
+
+
 def equalize_activations(model: ir.Model, layers: Sequence[ir.Node], samples: Sequence[Feeds],
                          choices: Choices) -> list[Gain]:
     """Multiplies channels ahead of depthwise convolutions by factors, in place; the model computes what it did.
+
+    Behind a ReLU6, values above what the samples have shown may be cut off earlier.
 
     Args:
         layers: the nodes that are to be quantised.
         samples: inputs of the model.
     """
-    found = [pair for node in layers if (pair := pair_from(node, set(layers))) and _suits(pair, choices)]
+    found = equalizable(layers, choices)
     readers = {str(pair.second.inputs[0].name): pair.second for pair in found if pair.second.inputs[0] is not None}
     seen: dict[ir.Node, _Read] = {}
 
@@ -74,7 +81,4 @@ def _equalize(pair: Pair, seen: _Read) -> Gain:
     before, after = (decibels(signal, float((seen.largest * each).max() ** 2 * (weights / each ** 2).sum()))
                      for each in (np.ones_like(factor), factor))
     scale_pair(pair, factor)
-    for node in pair.between:
-        if is_op(node, "Clip"):
-            clip_channels(node, factor)
     return Gain("activation_equalization", str(pair.second.name), before, after)

@@ -2,25 +2,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from ..._core.cluster import is_spread
 from ..._core.files import FilePath
 from ...methods.gains import Gain, Gains, from_text, to_text
 from ...methods.layer_rounding import ROUNDING
 from ...methods.order import MOST_MSE_BITS, NEED_DATA, checked_methods
-from ..calibration.batches import Feeds, feeds_of
-from ..calibration.batches import samples as samples_of
+from ..calibration.batches import Feeds
+from ..calibration.calibrating import first_samples
 from ..nodes import DOMAIN
 from ..placement.choices import Choices
 from ..representation.naming import names_remembered
 from .absorbing import absorb_biases
-from .activation_equalizing import equalize_activations
+from .activation_equalizing import equalizable, equalize_activations
 from .bias import correct_biases
 from .equalizing import equalize_layers
 from .outliers import move_outliers
@@ -34,6 +32,7 @@ MAX_BITS = 8
 SCALING = ("smoothquant", "awq")
 IN_WEIGHTS = frozenset({"gptq", "adaround"})
 BETWEEN = {"bias_absorption": absorb_biases, "activation_equalization": equalize_activations}
+DEFAULTS = ("activation_equalization", "weight_mse", "bias_correction")
 KEPT = 64           # samples that methods see
 
 
@@ -52,7 +51,7 @@ class Methods(NamedTuple):
     def of(cls, given: Any, has_data: bool) -> Methods:
         """By the argument `methods` of `quantize`; errors as `checked_methods`, ValueError for one that needs data."""
         if given is None:
-            return cls(("weight_mse", "bias_correction") if has_data else ("weight_mse",), MOST_MSE_BITS)
+            return cls(DEFAULTS if has_data else ("weight_mse",), MOST_MSE_BITS)
         names = checked_methods(given)
         wanting = [] if has_data or names == ("bias_correction",) else [each for each in names if each in NEED_DATA]
         if wanting:
@@ -67,21 +66,21 @@ class Methods(NamedTuple):
     def for_floats(self, model: ir.Model, layers: Sequence[ir.Node], choices: Choices, batches: Any) -> Any:
         """What changes the float model that is to be quantised, in place; it computes what it did.
 
-        Returns the batches to calibrate with: those given, or a list of them where they had to be gone through. Where
-        they are spread over a cluster, ValueError for a method that needs data now.
+        Returns the batches to calibrate with, where those given had to be begun.
         """
-        scaling = [name for name in self.names if name in (*SCALING, *BETWEEN)]
-        if scaling and is_spread(batches):
-            raise ValueError(f"Expected `methods` without {scaling[0]!r} for batches on a cluster, got {self.names}")
-        batches = list(feeds_of(model, batches)) if scaling else batches
+        samples: list[Feeds] = []
         for name in self.names:
+            if name == "activation_equalization" and not equalizable(layers, choices):
+                continue
+            if name in (*SCALING, *BETWEEN) and not samples:
+                samples, batches = first_samples(model, batches, KEPT)
             with names_remembered():
                 if name == "equalization":
                     note(model, _equalized(model, layers, choices))
                 elif name in BETWEEN:
-                    note(model, BETWEEN[name](model, layers, _first(model, batches), choices))
+                    note(model, BETWEEN[name](model, layers, samples, choices))
                 elif name in SCALING:
-                    note(model, move_outliers(model, layers, _first(model, batches), name, choices))
+                    note(model, move_outliers(model, layers, samples, name, choices))
         return batches
 
     def for_weights(self, model: ir.Model, bare: ir.Model, samples: Sequence[Feeds],
@@ -93,11 +92,12 @@ class Methods(NamedTuple):
             resume: a file that the weights of methods that take long are kept in.
         """
         before = float_weights(model) if set(ROUNDING) & set(self.names) else {}
-        for name in self.names:
-            if name == "weight_mse":
-                note(model, improve_ranges(model, bare, samples, self.mse_bits))
-            elif name in ROUNDING:
-                note(model, round_weights(model, bare, samples, name, progress, resume))
+        with names_remembered():
+            for name in self.names:
+                if name == "weight_mse":
+                    note(model, improve_ranges(model, bare, samples, self.mse_bits))
+                elif name in ROUNDING:
+                    note(model, round_weights(model, bare, samples, name, progress, resume))
         return before
 
     def for_biases(self, model: ir.Model, samples: Sequence[Feeds], weights: Weights) -> None:
@@ -105,10 +105,6 @@ class Methods(NamedTuple):
         if "bias_correction" in self.names and samples:
             with names_remembered():
                 note(model, correct_biases(model, samples, weights))
-
-
-def _first(model: ir.Model, batches: Sequence[Feeds]) -> list[Feeds]:
-    return list(islice((each for feeds in batches for each in samples_of(model, feeds)), KEPT))
 
 
 def _equalized(model: ir.Model, layers: Sequence[ir.Node], choices: Choices) -> list[Gain]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass, RemoveUnusedNodesPass
 
+from ..representation.naming import names_remembered
 from ..representation.notes import NUMPY
 from .affine import fold_affine
 from .cleanup import remove_no_ops
@@ -21,8 +22,9 @@ def prepare(model: ir.Model) -> None:
     fold_constants(model)
     remove_no_ops(model)
     CommonSubexpressionEliminationPass()(model)
-    recognise(model)
-    fold_affine(model)
+    with names_remembered():
+        recognise(model)
+        fold_affine(model)
     remove_no_ops(model)
     RemoveUnusedNodesPass()(model)
     fold_constants(model)

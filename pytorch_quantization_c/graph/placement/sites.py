@@ -60,6 +60,21 @@ def _is_only_squared(value: ir.Value) -> bool:
         for use in value.uses())
 
 
+def reads_spectrum(node: ir.Node) -> bool:
+    """Whether a layer reads magnitudes or powers of a spectrum, sums of two squares, possibly moved.
+
+    One range for all of them leaves the quiet ones, which are most and decide as much, a few codes.
+    """
+    value = node.inputs[0] if node.inputs else None
+    source = None if value is None else value.producer()
+    while source is not None and (is_op(source, "Sqrt") or moves(source)):
+        value = source.inputs[0]
+        source = None if value is None else value.producer()
+    return source is not None and is_op(source, "Add") and all(
+        (square := None if each is None else each.producer()) is not None and is_square(square)
+        for each in source.inputs)
+
+
 def is_square(node: ir.Node) -> bool:
     """Whether the node squares, and an Add, a root or a logarithm follows."""
     squares = is_op(node, "Pow") and scalar(node.inputs[1]) == 2 or \

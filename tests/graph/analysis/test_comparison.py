@@ -98,6 +98,20 @@ def test_a_spectrum_stays_float_and_the_summary_says_so(rng: np.random.Generator
     assert "spectrum" in rows["conv0"].reason and rows["conv6"].quantized != "float"
 
 
+@pytest.mark.parametrize("between, is_float", [
+    ("", True), ("s = Sqrt (e)", True), ("r = Sqrt (e) s = Transpose (r)", True), ("r = Sqrt (e) s = Log (r)", False),
+    ("s = Relu (e)", False)])
+def test_a_layer_that_reads_a_spectrum_stays_float(rng: np.random.Generator, between: str, is_float: bool) -> None:
+    """Behind a logarithm, or anything else that is no square root and moves no numbers, it is quantised."""
+    body = f"""a = Conv (x, w) b = Mul (a, a) c = Conv (x, v) d = Pow (c, two)
+               e = Add (b, d) {between} m = Conv ({"s" if between else "e"}, u) n = Relu (m) y = Conv (n, t)"""
+    model = network(body, "float[1,4,9,9] x", "float[1,3,P,Q] y", w=normal(rng, 3, 4, 1, 1), v=normal(rng, 3, 4, 1, 1),
+                    u=normal(rng, 2, 9 if "Transpose" in between else 3, 1, 1), t=normal(rng, 3, 2, 1, 1), two=2.0)
+    rows = [row for row in graph.summary(graph.quantize(model, [normal(rng, 1, 4, 9, 9)])) if row.op == "Conv"]
+    assert [row.quantized == "float" for row in rows] == [True, True, is_float, False]
+    assert ("quiet bins" in rows[2].reason) is is_float
+
+
 def test_labels_are_compared_by_how_many_are_equal(rng: np.random.Generator) -> None:
     """0 and 1 swapped in one of four rows: three of four are equal; sensitivity has nothing to measure."""
     body = "y = Gemm (x, w)  label = ArgMax <axis = 1, keepdims = 0> (y)"

@@ -15,6 +15,7 @@ from pytorch_quantization_c.graph.search import costs
 from pytorch_quantization_c.graph.search.budgets import dearest_first
 from pytorch_quantization_c.graph.search.costs import Stopwatch
 from pytorch_quantization_c.methods.budget import cheapest
+from pytorch_quantization_c.methods.decisions import fewest_that_hold
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 from tests.graph.networks import convolutional, images, network, normal, sqnr
 
@@ -41,7 +42,7 @@ def test_layers_are_given_up_until_the_metric_holds(rng: np.random.Generator, tm
     plain = graph.quantize(model, data, weight=THREE)
     loose = graph.quantize(model, data, weight=THREE, max_drop=60 - measure(plain) + 0.1, metric=measure)
     assert quantised(loose) == quantised(plain)
-    wanted = measure(graph.quantize(model, data)) - 1       # 8 bits are enough
+    wanted = measure(graph.quantize(model, data)) - 3       # 8 bits are enough, by whichever methods
     wide = graph.quantize(model, data, weight=THREE, max_drop=60 - wanted, metric=measure,
                           resume=tmp_path / "search.json")
     assert measure(wide) >= wanted and (tmp_path / "search.json").exists()
@@ -51,9 +52,60 @@ def test_layers_are_given_up_until_the_metric_holds(rng: np.random.Generator, tm
         name: f"{bits} bits" for name, bits in quantised(wide).items()}
     assert [row.sensitivity for row in table.rows] == sorted(row.sensitivity for row in table.rows)
     assert table.tried[0] == ("float", 60.0) and "layers widened" in str(table)
-    strict = graph.quantize(model, data, max_drop=60 - wanted - 6, metric=measure)
-    assert measure(strict) >= wanted + 6 and 0 < len(quantised(strict)) < 4
+    strict = graph.quantize(model, data, max_drop=60 - wanted - 8, metric=measure)
+    assert measure(strict) >= wanted + 8 and 0 < len(quantised(strict)) < 4
     assert ir.to_proto(model).SerializeToString() == before and graph.decisions(plain) is None
+
+
+def test_stronger_methods_come_before_layers_are_given_up(rng: np.random.Generator) -> None:
+    """A metric that holds where weights were rounded by GPTQ: then no layer is given up; methods asked for are kept."""
+    model, data = convolutional(rng), [images(rng, 4)]
+
+    def by_gptq(candidate: ir.Model) -> float:
+        rounded = any(each.method == "gptq" for each in graph.gains(candidate))
+        return float(rounded or not list(quantizers(candidate)))
+
+    made = graph.quantize(model, data, weight=THREE, max_drop=0, metric=by_gptq)
+    table = graph.decisions(made)
+    assert table is not None and [value for _, value in table.tried] == [1, 0, 1] and "gptq" in table.tried[2][0]
+    assert set(quantised(made).values()) == {3}
+    with pytest.raises(ValueError, match="can be met"):
+        graph.quantize(model, data, weight=THREE, max_drop=0, metric=by_gptq, methods=("weight_mse",))
+
+
+def test_layers_are_ranked_by_the_weights_that_gptq_gives_them(rng: np.random.Generator) -> None:
+    """The float model with one layer's rounded weight and quantised input, by hand, gives that layer's row."""
+    model, data = convolutional(rng), [images(rng, 4)]
+    kept = graph.quantize(model, data, weight=THREE, methods=("gptq",), max_drop=70, metric=agreement(model, data[0]))
+    table = graph.decisions(kept)
+    plain = graph.quantize(model, data, weight=THREE, methods=())
+    rounded = {each.name: each.input.const_value for each in quantizers(kept) if each.is_weight}
+    expected, = graph.interpret(model, {"x": data[0]})
+    assert table is not None and len(table.rows) == 4
+    for row in table.rows:
+        alone = plain.clone()
+        for each in tuple(quantizers(alone)):
+            if each.name.startswith(f"{row.layer}."):
+                if each.is_weight:
+                    each.input.const_value = rounded[each.name]
+                continue
+            ir.convenience.replace_all_uses_with(each.output, each.input)
+        got, = graph.interpret(alone, {"x": data[0]})
+        assert row.sensitivity == pytest.approx(sqnr(expected, got), abs=1e-3)
+
+
+def test_the_fewest_that_hold() -> None:
+    for most in range(12):
+        for least in range(most + 2):
+            tried: list[int] = []
+
+            def holds(count: int, least: int = least, tried: list[int] = tried) -> bool:
+                tried.append(count)
+                return count >= least
+
+            assert fewest_that_hold(most, holds) == (least if least <= most else None)
+            assert len(set(tried)) == len(tried) and set(tried) <= set(range(most + 1))
+    assert fewest_that_hold(40, lambda count: count in (4, 20, 40)) == 4
 
 
 def test_rounded_weights_do_not_hide_what_a_layer_costs(rng: np.random.Generator) -> None:
@@ -67,6 +119,13 @@ def test_rounded_weights_do_not_hide_what_a_layer_costs(rng: np.random.Generator
     assert tables[0] == tables[1] and all(value < 40 for value, _ in tables[1].values())
 
 
+class Broken:
+    """A number that raises."""
+
+    def __float__(self) -> float:
+        raise OverflowError("of its own")
+
+
 def test_a_drop_that_cannot_be_met_and_bad_arguments(rng: np.random.Generator) -> None:
     model, data = network("y = Conv (x, w)", w=normal(rng, 3, 4, 1, 1)), [normal(rng, 2, 4, 9, 9)]
     measure = agreement(model, data[0])
@@ -77,7 +136,8 @@ def test_a_drop_that_cannot_be_met_and_bad_arguments(rng: np.random.Generator) -
         ({"max_drop": -1, "metric": measure}, ValueError, "`max_drop`"),
         ({"max_drop": 1, "metric": 3}, TypeError, "`metric`"),
         ({"max_drop": 1, "metric": lambda model: "x"}, TypeError, "`metric`"),
-        ({"max_drop": 1, "metric": lambda model: float("nan")}, ValueError, "`metric`")]
+        ({"max_drop": 1, "metric": lambda model: float("nan")}, ValueError, "`metric`"),
+        ({"max_drop": 1, "metric": lambda model: Broken()}, OverflowError, "of its own")]
     for arguments, kind, message in cases:
         with pytest.raises(kind, match=message):
             graph.quantize(model, data, **arguments)
@@ -107,6 +167,7 @@ def test_nothing_is_narrowed(rng: np.random.Generator, input: int, weight: int) 
 
 def test_bits_go_where_they_matter(rng: np.random.Generator, tmp_path: Path) -> None:
     model, data, x = convolutional(rng), [images(rng, 8)], images(rng, 16)
+    other = convolutional(rng)
     mixed = graph.auto_quantize(model, data, 5.0, formats=(8, 3), resume=tmp_path / "auto.json")
     found, sizes = quantised(mixed), {each.name.removesuffix(".weight"): each.input.const_value.numpy().size  # type: ignore
                                       for each in quantizers(mixed) if each.is_weight}
@@ -120,6 +181,16 @@ def test_bits_go_where_they_matter(rng: np.random.Generator, tmp_path: Path) -> 
     assert sorted(each.name for each in tmp_path.iterdir()) == ["auto.3bits.json", "auto.8bits.json"]
     again = graph.auto_quantize(model, data, 5.0, formats=(3, 8), resume=tmp_path / "auto.json")
     assert quantised(again) == found
+    for call in (lambda: graph.auto_quantize(model, [2 * data[0]], 5.0, formats=(8, 3), resume=tmp_path / "auto.json"),
+                 lambda: graph.auto_quantize(other, data, 5.0, formats=(8, 3), resume=tmp_path / "auto.json")):
+        with pytest.raises(ValueError, match="`resume` to belong"):
+            call()
+    missing: Any = {"resume": tmp_path / "nowhere" / "auto.json"}
+    for arguments in ({"max_drop": 1, "metric": Broken}, {"methods": ["gptq"]}):
+        with pytest.raises(FileNotFoundError, match="`resume` to be in a folder"):
+            graph.quantize(model, Broken(), **arguments, **missing)     # found before data are looked at
+    with pytest.raises(FileNotFoundError, match="`resume` to be in a folder"):
+        graph.auto_quantize(model, Broken(), 5.0, **missing)
 
 
 def test_the_greedy_choice_is_the_best_of_all_on_equal_sizes(rng: np.random.Generator) -> None:

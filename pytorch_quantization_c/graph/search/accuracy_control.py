@@ -1,0 +1,134 @@
+"""`max_drop` of `quantize`: as few multiplications in floats as keep a metric of the user's."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import onnx_ir as ir
+
+from ..._core.errors import shown
+from ..._core.files import FilePath
+from ..._core.metrics import ordered_metric_value
+from ...methods.budget import is_number
+from ...methods.decisions import Decision, Decisions, fewest_that_hold
+from ..calibration.batches import samples as samples_of
+from ..methods.method_steps import without_rounding
+from ..placement.choices import Override
+from .budgets import MOST_BITS, Layer, dearest_first, layers_in, multiplications, named, ranked, record
+
+MethodNames = tuple[str, ...] | None
+Action = tuple[str, Override]
+Quantize = Callable[..., ir.Model]     # (overrides, methods, is_rounded=True)
+
+#: What is tried where the defaults miss the metric.
+STRONGER: MethodNames = ("activation_equalization", "weight_mse", "gptq", "bias_correction")
+
+
+def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: Callable[[Any], float],
+                quantize: Quantize, methods: MethodNames, resume: FilePath | None,
+                show_progress: bool | None) -> ir.Model:
+    """The model with few layers widened to 8 bits, then left float, whose metric is within `max_drop` of float.
+
+    Layers are given up in the order of the noise that each alone makes for each of its multiplications, so that few of
+    those are lost; how many is found by `fewest_that_hold`, and what is returned was measured. ValueError if even one
+    layer is too many.
+
+    Args:
+        quantize: makes a model by overrides, methods, and whether those that round weights are done.
+        methods: None: the defaults, then STRONGER if they miss the metric with all layers quantised.
+    """
+    control = _Control(model, max_drop, metric, quantize)
+    control.choose_methods((None, STRONGER) if methods is None else (methods,))
+    return control.give_up(data, resume, show_progress)
+
+
+class _Control:
+    """Candidates, what was measured of them, and the best of those with all layers quantised."""
+
+    def __init__(self, model: ir.Model, max_drop: float, metric: Callable[[Any], float], quantize: Quantize) -> None:
+        self._model, self._max_drop, self._metric, self._quantize = model, max_drop, metric, quantize
+        self._tried: list[tuple[str, float]] = []
+        self._wanted = self._measured("float", model)
+        self._methods: MethodNames = None
+        self._made, self._best = model, -math.inf
+
+    def _measured(self, what: str, model: ir.Model) -> float:
+        value = ordered_metric_value(self._metric(model))
+        self._tried.append((what, value))
+        return value
+
+    def _is_enough(self, value: float) -> bool:
+        return value >= self._wanted - self._max_drop
+
+    def choose_methods(self, ladder: Sequence[MethodNames]) -> None:
+        """The first that keep the metric with all layers quantised, else the best of them."""
+        for methods in ladder:
+            made = self._quantize({}, methods)
+            by = f", by {', '.join(methods or ())}" if len(self._tried) > 1 else ""
+            value = self._measured(f"all layers quantised{by}", made)
+            if value >= self._best:
+                self._methods, self._made, self._best = methods, made, value
+            if self._is_enough(value):
+                return
+
+    def give_up(self, data: Sequence[Any], resume: FilePath | None, show_progress: bool | None) -> ir.Model:
+        """The model, and in its metadata the table."""
+        layers = layers_in(self._made)
+        ranking = self._ranked(data, resume, show_progress)
+        rows = [row for row in ranking.rows if row.layer in layers]
+        costs = multiplications(self._made, next(iter(samples_of(self._model, data[0]))))
+        names = dearest_first({row.layer: row.value for row in rows}, costs)
+        actions: list[Action] = [(name, layers[name].widened) for name in names if layers[name].widened]
+        actions += [(name, None) for name in names[:-1]]
+        found = {0: self._made}
+
+        def holds(count: int) -> bool:
+            if count == 0:
+                return self._is_enough(self._best)
+            made = self._quantize(dict((named(name), override) for name, override in actions[:count]), self._methods)
+            is_enough = self._is_enough(self._measured(_said(actions[:count]), made))
+            if is_enough:
+                found.clear()
+                found[count] = made
+            return is_enough
+
+        fewest = fewest_that_hold(len(actions), holds)
+        if fewest is None:
+            best = max(value for _, value in self._tried[1:])
+            raise ValueError(f"Expected a `max_drop` that can be met, got {self._max_drop:g}: the metric of the float "
+                             f"model is {self._wanted:.6g}, the best that was found {best:.6g} ({self._tried[-1][0]})")
+        kinds = _formats(layers, dict(actions[:fewest]))
+        table = tuple(Decision(row.layer, row.value, kinds[row.layer]) for row in rows)
+        goal = f"a drop of at most {self._max_drop:g} from {self._wanted:.6g}"
+        return record(found[fewest], Decisions(goal, table, tuple(self._tried)))
+
+    def _ranked(self, data: Sequence[Any], resume: FilePath | None, show_progress: bool | None) -> Any:
+        if without_rounding(self._methods) == self._methods:
+            return ranked(self._made, data, resume, show_progress)
+        return ranked(self._quantize({}, self._methods, is_rounded=False), data, resume, show_progress, self._made)
+
+
+def _formats(layers: dict[str, Layer], given: dict[str, Override]) -> dict[str, str]:
+    return {name: "float" if name in given and given[name] is None else
+            f"{max(layer.weight_bits, MOST_BITS if name in given else 0)} bits" for name, layer in layers.items()}
+
+
+def _said(actions: Sequence[Action]) -> str:
+    reverted = sum(override is None for _, override in actions)
+    return f"{len(actions) - reverted} layers widened, {reverted} left float"
+
+
+def checked_drop(max_drop: Any, metric: Any, resume: Any = None) -> None:
+    """Errors for a budget of accuracy that makes no sense."""
+    if (max_drop is None) != (metric is None):
+        raise TypeError("Expected `max_drop` and `metric` together, got one of them")
+    if max_drop is None:
+        if resume is not None:
+            raise ValueError("Expected `resume` with `max_drop`, 'gptq' or 'adaround', whose findings it keeps, got "
+                             f"{shown(resume)} without")
+        return
+    if not is_number(max_drop) or not 0 <= max_drop < math.inf:
+        raise ValueError(f"Expected `max_drop` to be a number >= 0, got {shown(max_drop)}")
+    if not callable(metric):
+        raise TypeError(f"Expected `metric` to be callable, got {type(metric).__name__}")
