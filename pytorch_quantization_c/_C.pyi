@@ -54,12 +54,13 @@ def integer_run(
     packed: object, input: NDArray[np.float32], amax: ArrayLike | None, bias: NDArray[np.float32] | None,
     by_row: bool = False, /,
 ) -> NDArray[np.float32] | str: ...
+def int4_call(ready: tuple[Any, ...], layer: object, input: object, /) -> NDArray[np.float32] | str | None: ...
 def int4_pack(codes: NDArray[np.uint8], scale: NDArray[np.float32], length: int, /) -> NDArray[np.uint8]: ...
 def int4_run(
     panels: NDArray[np.uint8], zeros: NDArray[np.uint8] | None, weight_sums: NDArray[np.int32] | None,
     inverse: NDArray[np.float64] | None, zero: int, out: int, in_: int, length: int, input: NDArray[np.float32],
     amax: ArrayLike | None, by_row: bool, bias: NDArray[np.float32] | None, num_bits: int, unsigned: bool,
-    narrow_range: bool, /,
+    narrow_range: bool, two_ended: bool = False, /,
 ) -> NDArray[np.float32] | str: ...
 def int4_unpack(
     panels: NDArray[np.uint8], out: int, in_: int, length: int, /

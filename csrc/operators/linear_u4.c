@@ -26,7 +26,7 @@ typedef struct {
     ptrdiff_t amx_k; /* 0: not by AMX */
     ptrdiff_t first, rows, blocks;
     double *row_scale;
-    int32_t *x_sums;
+    int32_t *x_sums, *starts;
     int8_t *x;
     atomic_uint flags;
 } work;
@@ -54,7 +54,7 @@ ptrdiff_t pqc_linear_u4_workspace(const pqc_u4_weights *w, ptrdiff_t rows)
 {
     ptrdiff_t most = most_rows(w, rows);
     return pqc_line_aligned(most * (ptrdiff_t)sizeof(double)) +
-           pqc_line_aligned(most * w->groups * (ptrdiff_t)sizeof(int32_t)) +
+           2 * pqc_line_aligned(most * w->groups * (ptrdiff_t)sizeof(int32_t)) +
            padded_rows(most) * pqc_line_aligned(padded_in(w));
 }
 
@@ -64,8 +64,10 @@ static void lay_out(work *k)
     ptrdiff_t most = most_rows(k->w, k->call->rows);
     k->row_scale = (double *)(void *)at;
     at += pqc_line_aligned(most * (ptrdiff_t)sizeof(double));
+    ptrdiff_t sums = pqc_line_aligned(most * k->w->groups * (ptrdiff_t)sizeof(int32_t));
     k->x_sums = (int32_t *)(void *)at;
-    k->x = (int8_t *)at + pqc_line_aligned(most * k->w->groups * (ptrdiff_t)sizeof(int32_t));
+    k->starts = (int32_t *)(void *)(at + sums);
+    k->x = (int8_t *)at + 2 * sums;
 }
 
 /* Where a block lies: its first row in the part, how many, and its codes. */
@@ -83,16 +85,32 @@ static block block_of(const work *k, ptrdiff_t i)
                    k->x + place * padded_in(k->w)};
 }
 
-static unsigned set_quant(const work *k, ptrdiff_t row, pqc_int_quant *q)
+static int32_t levels_of(const pqc_u4_call *call)
+{
+    return (1 << call->format.num_bits) - 1;
+}
+
+/* How a row becomes bytes, and what it is multiplied by. */
+static unsigned set_quant(const work *k, ptrdiff_t row, pqc_u8_quant *quant, float *div)
 {
     const pqc_u4_call *call = k->call;
+    if (call->two_ended) {
+        *quant = (pqc_u8_quant){.mul = call->scale,
+                                .lo = (float)-call->x_zero,
+                                .hi = (float)(levels_of(call) - call->x_zero),
+                                .zero = call->x_zero};
+        *div = call->scale;
+        return isfinite(call->scale) && call->scale > 0 ? 0 : PQC_U4_SCALE;
+    }
     float amax = call->amax     ? call->amax[call->by_row ? row : 0]
                  : call->by_row ? pqc.amax_f32(call->x + row * k->w->in, k->w->in)
                                 : k->amax;
     if (!isfinite(amax) || amax < 0)
         return PQC_U4_AMAX;
-    *q = pqc_int_quant_init(amax, call->format);
-    return isfinite(q->mul) ? 0 : PQC_U4_SCALE;
+    pqc_int_quant q = pqc_int_quant_init(amax, call->format);
+    *quant = pqc_u8_quant_of(q, call->format);
+    *div = q.div;
+    return isfinite(q.mul) ? 0 : PQC_U4_SCALE;
 }
 
 /* Of neighbours k to k + 3 of a row. */
@@ -131,19 +149,17 @@ static unsigned quantize_row(const work *w, block b, ptrdiff_t row)
 {
     const ptrdiff_t in = w->w->in, padded = padded_in(w->w);
     const float *x = w->call->x + (w->first + b.row + row) * in;
-    pqc_int_quant q = {0};
-    unsigned flags = set_quant(w, w->first + b.row + row, &q);
+    pqc_u8_quant q = {0};
+    float div = 1.0f;
+    unsigned flags = set_quant(w, w->first + b.row + row, &q, &div);
     if (flags != 0)
         return flags;
-    w->row_scale[b.row + row] = 1.0 / (double)q.div;
+    w->row_scale[b.row + row] = 1.0 / (double)div;
     for (ptrdiff_t k = 0; k < padded; k += PQC_BLOCK) {
         uint8_t bytes[PQC_BLOCK];
         ptrdiff_t n = pqc_min(padded - k, PQC_BLOCK), inside = pqc_clamp(in - k, 0, n);
-        flags |= pqc.pack_u8(&(pqc_u8_rows){.x = x + k,
-                                            .y = bytes,
-                                            .rows = 1,
-                                            .n = inside,
-                                            .q = pqc_u8_quant_of(q, w->call->format)});
+        flags |=
+            pqc.pack_u8(&(pqc_u8_rows){.x = x + k, .y = bytes, .rows = 1, .n = inside, .q = q});
         memset(bytes + inside, 128, (size_t)(n - inside));
         interleave(w, bytes, k, n, b, row);
     }
@@ -160,9 +176,17 @@ static void quantize_blocks(void *context, ptrdiff_t begin, ptrdiff_t end)
                (size_t)(b.rows * w->w->groups) * sizeof(int32_t));
         for (ptrdiff_t row = 0; row < b.rows; row++)
             flags |= quantize_row(w, b, row);
+        for (ptrdiff_t at = b.row * w->w->groups; at < (b.row + b.rows) * w->w->groups; at++)
+            w->starts[at] = (int32_t)(0u - (uint32_t)w->w->zero * (uint32_t)w->x_sums[at]);
     }
     if (flags != 0)
         atomic_fetch_or(&w->flags, flags);
+}
+
+/* Whether the codes of inputs are not those of `x`. */
+static bool has_zero(const pqc_u4_call *call)
+{
+    return call->two_ended ? call->x_zero != 128 : call->format.is_unsigned;
 }
 
 /* A block by some panels. */
@@ -173,6 +197,7 @@ static void multiply(const work *k, ptrdiff_t i, ptrdiff_t panel, ptrdiff_t pane
     block b = block_of(k, i);
     pqc_gemm_s8u4_params p = {.x = b.x,
                               .x_sums = k->x_sums + b.row * w->groups,
+                              .starts = k->starts + b.row * w->groups,
                               .row_scale = k->row_scale + b.row,
                               .rows = b.rows,
                               .w = w->panels + panel * pqc_u4_panel_bytes(w->groups, w->length),
@@ -180,9 +205,8 @@ static void multiply(const work *k, ptrdiff_t i, ptrdiff_t panel, ptrdiff_t pane
                               .length = w->length,
                               .zeros = w->zeros ? w->zeros + of_groups : NULL,
                               .zero = w->zero,
-                              .weight_sums =
-                                  k->call->format.is_unsigned ? w->weight_sums + of_groups : NULL,
-                              .x_zero = 128,
+                              .weight_sums = has_zero(k->call) ? w->weight_sums + of_groups : NULL,
+                              .x_zero = 128 - k->call->x_zero,
                               .inverse = w->inverse ? w->inverse + channel : NULL,
                               .channels = pqc_min(w->out - channel, panels * PQC_U4_NR),
                               .bias = k->call->bias ? k->call->bias + channel : NULL,

@@ -12,7 +12,7 @@ typedef struct {
     const uint8_t *panels;
     const uint8_t *zeros;
     int zero;
-    const int32_t *weight_sums; /* if inputs are unsigned */
+    const int32_t *weight_sums; /* if inputs are unsigned or two-ended */
     const double *inverse;
 } pqc_u4_weights;
 
@@ -26,14 +26,18 @@ void pqc_u4_pack(const pqc_u4_weights *w, const uint8_t *codes, const float *sca
                  uint8_t *panels);
 void pqc_u4_unpack(const pqc_u4_weights *w, uint8_t *codes, float *scale);
 
-/* amax: of each row, if `by_row`, else of all; or NULL: the largest magnitude there is in the row, or in x. */
+/* amax: of each row, if `by_row`, else of all; or NULL: the largest magnitude there is in the row, or in x.  two_ended: inputs are
+ * levels clamp(rint(x * scale) + x_zero, 0, 2^bits - 1) - x_zero instead. */
 typedef struct {
     const float *x;
     ptrdiff_t rows;
     const float *amax;
     bool by_row;
     pqc_int_format format; /* 2 to 8 bits */
-    const float *bias;     /* or NULL */
+    bool two_ended;
+    float scale;
+    int32_t x_zero;    /* 0 to 2^bits - 1 */
+    const float *bias; /* or NULL */
     float *y;
     void *workspace; /* pqc_linear_u4_workspace bytes, on a cache line */
 } pqc_u4_call;

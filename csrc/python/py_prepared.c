@@ -27,7 +27,8 @@ static int get_ready(PyObject *object, ready *r)
 /* Of arrays the guards compare the objects: what can change in place is looked at here. */
 static int arrays_are_as_before(const ready *r, const pqc_integer_layer *layer)
 {
-    bool is_number = PyArray_Check(r->amax) && PyArray_SIZE((PyArrayObject *)r->amax) == 1;
+    bool is_number = PyArray_Check(r->amax) &&
+                     PyArray_SIZE((PyArrayObject *)r->amax) == (layer->two_ended ? 2 : 1);
     if (!(r->amax == Py_None || is_number) || !(r->bias == Py_None || pqc_is_bias(r->bias, layer)))
         return 0;
     return pqc_is_unchanged(r->weight);

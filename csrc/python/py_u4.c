@@ -2,11 +2,15 @@
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
+#include "guards.h"
 #include "integer_layer.h"
 #include "linear_u4.h"
 #include "output_memory.h"
 #include "pack_u8/pack_u8.h"
+#include "unchanged.h"
 #include "workspace.h"
+
+enum { ARGUMENTS = 16 };
 
 enum { MAX_SIDE = 1 << 24, MAX_IN = 1 << 19 }; /* 255 * 15 * MAX_IN fits in 31 bits */
 
@@ -154,14 +158,20 @@ static int get_optional(PyObject *object, const char *name, int type, PyArrayObj
 }
 
 /* What conversion may run code of the caller's for: the arrays are looked at after it.  args: of int4_run. */
-static int get_numbers(run *r, PyObject *const *args)
+static int get_numbers(run *r, PyObject *const *args, Py_ssize_t count)
 {
     pqc_u4_call *c = &r->call;
     long zero;
     if (pqc_get_int(args[4], "zero", 0, 15, &zero) < 0 || get_shape(args + 5, &r->w) < 0 ||
         pqc_get_bool(args[10], &c->by_row) < 0 ||
+        (count > 15 && pqc_get_bool(args[15], &c->two_ended) < 0) ||
         pqc_get_int_format(args + 12, 2, 8, &c->format) < 0)
         return -1;
+    if (c->two_ended && (c->by_row || args[9] == Py_None)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "Expected `amax` to be a scale and a zero point, one for all rows");
+        return -1;
+    }
     r->w.zero = (int)zero;
     if (args[9] != Py_None && !(r->amax = pqc_number_array(args[9], "amax", false)))
         return -1;
@@ -184,8 +194,10 @@ static int get_arrays(run *r, PyObject *const *args)
         PyErr_SetString(PyExc_ValueError, "Expected `inverse` to be None with several groups");
         return -1;
     }
-    if (r->call.format.is_unsigned && !r->weight_sums) {
-        PyErr_SetString(PyExc_ValueError, "Expected `weight_sums` with unsigned inputs, got None");
+    if ((r->call.format.is_unsigned || r->call.two_ended) && !r->weight_sums) {
+        PyErr_SetString(PyExc_ValueError,
+                        "Expected `weight_sums` with inputs that are unsigned or have a zero "
+                        "point, got None");
         return -1;
     }
     return check_size(r->panels, "panels", bytes_of(w)) < 0 ||
@@ -226,7 +238,7 @@ static const char *compute(run *r)
     w->weight_sums = data_of(r->weight_sums);
     w->inverse = data_of(r->inverse);
     c->x = data_of(r->x);
-    c->amax = data_of(r->amax);
+    c->amax = c->two_ended ? NULL : data_of(r->amax);
     c->bias = data_of(r->bias);
     c->y = PyArray_DATA(r->y);
     PyThreadState *state = pqc_release_gil(c->rows * w->in * w->out / 16);
@@ -254,11 +266,32 @@ static const char *compute_with_memory(run *r, const npy_intp *shape)
     return why;
 }
 
+static ptrdiff_t ranges_of(const pqc_u4_call *call)
+{
+    return call->two_ended ? 2 : call->by_row ? call->rows : 1;
+}
+
+/* Of a two-ended range: a scale and the code of 0. */
+static int get_zero_point(run *r)
+{
+    if (!r->call.two_ended)
+        return 0;
+    const float *pair = PyArray_DATA(r->amax);
+    int levels = (1 << r->call.format.num_bits) - 1;
+    if (!(pair[1] >= 0.0f && pair[1] <= (float)levels)) {
+        PyErr_Format(PyExc_ValueError, "Expected a zero point from 0 to %d", levels);
+        return -1;
+    }
+    r->call.scale = pair[0];
+    r->call.x_zero = (int32_t)pair[1];
+    return 0;
+}
+
 static PyObject *finished(run *r)
 {
     npy_intp shape[NPY_MAXDIMS];
     const char *why = r->x ? set_rows(r, shape) : "the input is not a float32 array";
-    if (!why && check_size(r->amax, "amax", r->call.by_row ? r->call.rows : 1) < 0)
+    if (!why && (check_size(r->amax, "amax", ranges_of(&r->call)) < 0 || get_zero_point(r) < 0))
         return NULL;
     if (!why)
         why = compute_with_memory(r, shape);
@@ -278,28 +311,83 @@ static void clear(run *r)
 PyDoc_STRVAR(
     int4_run_doc,
     "int4_run(panels, zeros, weight_sums, inverse, zero, out, in_, length, input, amax, "
-    "by_row, bias, num_bits, unsigned, narrow_range, /)\n--\n\n"
+    "by_row, bias, num_bits, unsigned, narrow_range, two_ended=False, /)\n--\n\n"
     "Rows of float32, quantised to bytes, by the weights of `int4_pack`; amax None: that of "
-    "each row or of the whole input.  A string says why integers cannot give it.");
+    "each row or of the whole input; `two_ended`: a scale and a zero point.  A string says why "
+    "integers cannot give it.");
 
 static PyObject *int4_run(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     run r = {0};
     PyObject *result = NULL;
     (void)self;
-    if (pqc_check_count("int4_run", count, 15, 15) < 0)
+    if (pqc_check_count("int4_run", count, ARGUMENTS - 1, ARGUMENTS) < 0)
         return NULL;
     pqc_float_mode mode = pqc_set_default_float_mode();
-    if (get_numbers(&r, args) == 0 && get_arrays(&r, args) == 0)
+    if (get_numbers(&r, args, count) == 0 && get_arrays(&r, args) == 0)
         result = finished(&r);
     pqc_restore_float_mode(mode);
     clear(&r);
     return result;
 }
 
+/* Of int4_run's arguments: those that each call has. */
+enum { INPUT = 8, AMAX = 9, BIAS = 11 };
+
+/* What can change in place in the arrays that the guards compare as objects. */
+static int is_as_before(PyObject *const *args, PyObject *input, long ndim, PyObject *proof)
+{
+    PyObject *amax = args[AMAX], *bias = args[BIAS];
+    if (!pqc_is_plain_float(input) ||
+        (ndim >= 0 && PyArray_NDIM((PyArrayObject *)input) != (int)ndim) ||
+        (amax != Py_None && !(PyArray_Check(amax) && PyArray_SIZE((PyArrayObject *)amax) <= 2)))
+        return 0;
+    if (bias != Py_None && !(pqc_is_plain_float(bias) && PyArray_NDIM((PyArrayObject *)bias) == 1))
+        return 0;
+    return pqc_is_unchanged(proof);
+}
+
+static bool is_ready(PyObject *object)
+{
+    return PyTuple_Check(object) && PyTuple_GET_SIZE(object) == 4 &&
+           PyTuple_Check(PyTuple_GET_ITEM(object, 0)) &&
+           PyTuple_GET_SIZE(PyTuple_GET_ITEM(object, 0)) == ARGUMENTS;
+}
+
+PyDoc_STRVAR(int4_call_doc,
+             "int4_call(ready, layer, input, /)\n--\n\n"
+             "`int4_run` if nothing of the layer has changed that the tuple `ready` names (see "
+             "integer/guards.py) and the input is a float32 array; else None.");
+
+static PyObject *int4_call(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    long ndim;
+    if (pqc_check_count("int4_call", count, 3, 3) < 0)
+        return NULL;
+    if (!is_ready(args[0])) {
+        pqc_refuse(PyExc_TypeError, args[0],
+                   "Expected `ready` to be (16 arguments, dimensions, proof, guards)");
+        return NULL;
+    }
+    if (pqc_get_int(PyTuple_GET_ITEM(args[0], 1), "ready", -1, NPY_MAXDIMS, &ndim) < 0)
+        return NULL;
+    PyObject *given[ARGUMENTS], *arguments = PyTuple_GET_ITEM(args[0], 0);
+    for (int i = 0; i < ARGUMENTS; i++)
+        given[i] = i == INPUT ? args[2] : PyTuple_GET_ITEM(arguments, i);
+    int as_before = pqc_guards_hold(PyTuple_GET_ITEM(args[0], 3), args[1]);
+    if (as_before > 0)
+        as_before = is_as_before(given, args[2], ndim, PyTuple_GET_ITEM(args[0], 2));
+    if (as_before < 0)
+        return NULL;
+    if (!as_before)
+        Py_RETURN_NONE;
+    return int4_run(self, given, ARGUMENTS);
+}
+
 PyMethodDef pqc_u4_methods[] = {
     {"int4_pack", (PyCFunction)(void (*)(void))int4_pack, METH_FASTCALL, int4_pack_doc},
     {"int4_unpack", (PyCFunction)(void (*)(void))int4_unpack, METH_FASTCALL, int4_unpack_doc},
     {"int4_run", (PyCFunction)(void (*)(void))int4_run, METH_FASTCALL, int4_run_doc},
+    {"int4_call", (PyCFunction)(void (*)(void))int4_call, METH_FASTCALL, int4_call_doc},
     {NULL, NULL, 0, NULL},
 };

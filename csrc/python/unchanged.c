@@ -41,20 +41,23 @@ static bool array_is_unchanged(PyObject *proof)
     return memcmp(PyArray_DATA(x), PyArray_DATA(like), (size_t)PyArray_NBYTES(x)) == 0;
 }
 
-int pqc_is_unchanged(PyObject *proof)
+/* 1, 0, or -1 for what is no proof. */
+static int one_is_unchanged(PyObject *proof)
 {
     if (proof == Py_None)
         return 1;
     if (PyArray_Check(proof))
         return !PyArray_ISWRITEABLE((PyArrayObject *)proof);
-    bool is_tuple = PyTuple_Check(proof), unchanged = true;
-    for (Py_ssize_t i = 0; is_tuple && unchanged && i < PyTuple_GET_SIZE(proof); i++) {
-        is_tuple = is_proof_of_array(PyTuple_GET_ITEM(proof, i));
-        unchanged = is_tuple && array_is_unchanged(PyTuple_GET_ITEM(proof, i));
-    }
-    if (!is_tuple) {
+    return is_proof_of_array(proof) ? array_is_unchanged(proof) : -1;
+}
+
+int pqc_is_unchanged(PyObject *proof)
+{
+    bool several = PyTuple_Check(proof);
+    int unchanged = several ? 1 : one_is_unchanged(proof);
+    for (Py_ssize_t i = 0; several && unchanged > 0 && i < PyTuple_GET_SIZE(proof); i++)
+        unchanged = one_is_unchanged(PyTuple_GET_ITEM(proof, i));
+    if (unchanged < 0)
         pqc_refuse(PyExc_TypeError, proof, "Expected what proves a weight");
-        return -1;
-    }
     return unchanged;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 typedef struct {
-    buffer x, tiles, x_sums, row_scale, w, zeros, weight_sums, inverse, bias, y;
+    buffer x, tiles, x_sums, starts, row_scale, w, zeros, weight_sums, inverse, bias, y;
 } arena;
 
 /* The weight of channel c for neighbour k of group g, as the header has it. */
@@ -46,7 +46,7 @@ static float exact_result(const pqc_gemm_s8u4_params *p, ptrdiff_t r, ptrdiff_t 
     return fmaf(total, (float)p->row_scale[r], bias);
 }
 
-static void set_sums(const pqc_gemm_s8u4_params *p, int32_t *sums)
+static void set_sums(const pqc_gemm_s8u4_params *p, int32_t *sums, int32_t *starts)
 {
     for (ptrdiff_t g = 0; g < p->groups; g++)
         for (int r = 0; r < p->rows; r++) {
@@ -54,6 +54,7 @@ static void set_sums(const pqc_gemm_s8u4_params *p, int32_t *sums)
             for (ptrdiff_t k = 0; k < p->length; k++)
                 sum += p->x[p->rows * ((g * p->length + k) / 4 * 4) + 4 * r + k % 4];
             sums[g * p->rows + r] = sum;
+            starts[g * p->rows + r] = -p->zero * sum;
         }
 }
 
@@ -109,6 +110,7 @@ static void check_product(arena *a, int rows, ptrdiff_t channels, ptrdiff_t grou
     ptrdiff_t panels = (channels + 15) / 16, k = groups * length;
     int8_t *x = buffer_place(&a->x, (size_t)(rows * k), 0);
     int32_t *x_sums = buffer_place(&a->x_sums, (size_t)(rows * groups) * 4, 0);
+    int32_t *starts = buffer_place(&a->starts, (size_t)(rows * groups) * 4, 0);
     double *row_scale = buffer_place(&a->row_scale, (size_t)rows * 8, 0);
     uint8_t *w = buffer_place(&a->w, (size_t)(panels * pqc_u4_panel_bytes(groups, length)), 0);
     uint8_t *zeros = buffer_place(&a->zeros, (size_t)(panels * groups * 16), 0);
@@ -130,6 +132,7 @@ static void check_product(arena *a, int rows, ptrdiff_t channels, ptrdiff_t grou
     for (int way = 0; way < 4; way++) {
         pqc_gemm_s8u4_params p = {.x = x,
                                   .x_sums = x_sums,
+                                  .starts = starts,
                                   .row_scale = row_scale,
                                   .rows = rows,
                                   .w = w,
@@ -143,7 +146,7 @@ static void check_product(arena *a, int rows, ptrdiff_t channels, ptrdiff_t grou
                                   .channels = channels,
                                   .bias = way & 1 ? bias : NULL,
                                   .y_row = channels + way};
-        set_sums(&p, x_sums);
+        set_sums(&p, x_sums, starts);
         set_weights(&p, w, extreme);
         if (rows <= PQC_U4_MR)
             check_results(a, &p, pqc.gemm_s8u4, x);
@@ -156,8 +159,8 @@ void test_gemm_s8u4(void)
 {
     static const ptrdiff_t lengths[] = {8, 16, 32, 40, 64, 104};
     arena a;
-    buffer *all[] = {&a.tiles, &a.x,           &a.x_sums,  &a.row_scale, &a.w,
-                     &a.zeros, &a.weight_sums, &a.inverse, &a.bias,      &a.y};
+    buffer *all[] = {&a.tiles, &a.x,           &a.x_sums,  &a.starts, &a.row_scale, &a.w,
+                     &a.zeros, &a.weight_sums, &a.inverse, &a.bias,   &a.y};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         buffer_open(all[i]);
     for (int rows = 0; rows <= PQC_U4_MR; rows++)

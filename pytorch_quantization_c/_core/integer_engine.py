@@ -20,11 +20,13 @@ from ..integer.eligibility import format_or_refusal, geometry_of, has_row_ranges
 from ..integer.float_only import STATE
 from ..integer.guards import STEPS
 from ..integer.packed import Geometry, PackedWeights
+from ..integer.pointwise import PointwiseInt4
 from ..integer.settings import fixed
 from ..integer.weights import (
     CachedWeight,
     IntegerWeight,
     Packed,
+    folded_weight,
     packed_groups,
     quantized_groups,
     quantized_weight,
@@ -39,7 +41,6 @@ __all__ = ["IntegerEngine"]
 OWN_CLASS = "a class of its own"
 OWN_STEP = "a step of its own"
 EACH_CHANNEL = "the input has an amax for each channel"
-GROUPS_AND_ZERO = "the weight is in groups, and the input has a zero point"
 OTHER_BIAS = "the bias is not one number for each output channel"
 UNSTEADY = "the weight or its quantizer is being changed"
 ATTEMPTS = 4  # to quantise a weight while nobody changes its settings
@@ -137,16 +138,31 @@ class IntegerEngine(ABC, Generic[A]):
         format, amax = self._format_or_refusal(quantizer, "input"), quantizer._state("_amax")
         if isinstance(format, str):
             return format
-        by_row = has_row_ranges(quantizer, amax, input)
-        why = (None if by_row else range_refusal(quantizer, amax)) or self._refusal(layer, input)
+        by_row, why = has_row_ranges(quantizer, amax, input), self._refusal(layer, input)
         if why is not None:
             return why
+        refused = None if by_row else range_refusal(quantizer, amax)
+        if refused is not None and (amax is None or quantizer._zero_point):
+            return refused
         cached = self.cached_weight(layer)
         if isinstance(cached, str):
             return cached
         if by_row:
             return self._rows(layer, cached, quantizer, format, input)
+        if refused is not None:
+            return self._folded(layer, cached, quantizer, format, input, output_size)
         return self._product(layer, cached, quantizer, format, amax, input, output_size)
+
+    def _folded(self, layer: HostLayer, cached: CachedWeight, quantizer: HostQuantizer, format: Int, input: A,
+                output_size: Any) -> A | str:
+        """The product with a fixed range for each input channel, powers of two apart: the weight takes the factors."""
+        amax = self.as_numpy(quantizer._get_amax(input))
+        found = folded_weight(cached, amax, len(input.shape), _is_transposed(layer), getattr(layer, "groups", 1))
+        if isinstance(found, str):
+            return found
+        folded, least, factors = found
+        scaled = self.from_numpy(self.as_numpy(input) * (np.float32(1) / factors))
+        return self._product(layer, folded, quantizer, format, self.from_numpy(least), scaled, output_size, folded=True)
 
     def _rows(self, layer: HostLayer, cached: CachedWeight, quantizer: HostQuantizer, format: Int, input: A) -> A | str:
         """The product of a linear layer whose input has a range for each row, in flight."""
@@ -160,6 +176,8 @@ class IntegerEngine(ABC, Generic[A]):
         if bias is not None and tuple(bias.shape) != (packed.outputs,):
             return OTHER_BIAS
         amax = None if quantizer._scale_amax is None else self.as_numpy(quantizer._get_amax(input))
+        if few and amax is None:
+            self._called(layer, cached, packed, quantizer, format, bias, {}, rows_of=len(input.shape))
         answer = packed.product(self.as_numpy(input), amax, None if bias is None else self.as_numpy(bias),
                                 by_row=True)
         return answer if isinstance(answer, str) else self.from_numpy(answer)
@@ -231,11 +249,13 @@ class IntegerEngine(ABC, Generic[A]):
                           fixed(_weight_settings(quantizer)))
 
     def _product(self, layer: HostLayer, cached: CachedWeight, quantizer: HostQuantizer, format: Int, amax: A | None,
-                 input: A, output_size: Any) -> A | str:
+                 input: A, output_size: Any, folded: bool = False) -> A | str:
         bias, state = self._parameter(layer, "bias"), layer.__dict__
         ranges: Any = None  # None: found in flight
         if quantizer._zero_point:
             ranges = self._range(quantizer, input)
+        elif folded and amax is not None:
+            ranges = self.as_numpy(amax)  # scaled already
         elif amax is not None or quantizer._scale_amax is not None:
             found = self._amax(quantizer, amax, input)
             ranges = None if found is None else self.as_numpy(found)
@@ -255,7 +275,7 @@ class IntegerEngine(ABC, Generic[A]):
             return packed
         if bias is not None and tuple(bias.shape) != (packed.outputs,):
             return OTHER_BIAS
-        if output_size is None and not quantizer._zero_point:
+        if output_size is None and not folded:
             self._called(layer, cached, packed, quantizer, format, bias, own)
         answer = packed.product(self.as_numpy(input), ranges, None if bias is None else self.as_numpy(bias))
         return answer if isinstance(answer, str) else self.from_numpy(answer)
@@ -278,7 +298,11 @@ class IntegerEngine(ABC, Generic[A]):
                 two_ended: bool) -> Packed | str:
         """The packed weights for these settings of a convolution; a linear layer has none."""
         if cached.weight.wants_groups:
-            return GROUPS_AND_ZERO if two_ended else packed_groups(cached, format)
+            groups = packed_groups(cached, format, two_ended)
+            if isinstance(groups, str) or not settings:
+                return groups
+            at_once = SimpleNamespace(**settings, transposed=_is_transposed(layer))
+            return PointwiseInt4(groups, geometry_of(at_once, cached.weight.shape, tuple(settings["output_padding"])))
         wanted, known = (format, two_ended, *settings.values()), cached.packed
         if known is not None and known[0] == wanted:
             return known[1]
@@ -290,8 +314,11 @@ class IntegerEngine(ABC, Generic[A]):
 
     @abstractmethod
     def _called(self, layer: HostLayer, cached: CachedWeight, packed: Packed, quantizer: HostQuantizer, format: Int,
-                bias: A | None, settings: dict[str, Any]) -> None:
-        """Told of a call before it happens, to prepare the next one."""
+                bias: A | None, settings: dict[str, Any], rows_of: int | None = None) -> None:
+        """Told of a call before it happens, to prepare the next one.
+
+        `rows_of`: each row of an input of so many axes has a range.
+        """
 
     def _is_library_class(self, cls: type) -> bool:
         """True unless a subclass has put a method of its own in the place of one that integers would pass over."""

@@ -5,6 +5,7 @@ the low half, signed ones in two's complement; beside them what tells them from 
 """
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -70,12 +71,14 @@ def _four_bits(halves: Array | None, scale: Array | None, layout: Array | None, 
         if why is not None or scale is None:
             return why or "expected a scale"
         return IntegerWeight(values, weight_quantization(format, scale.copy(), shape, transposed, groups))
-    wanted = (*shape[:-1], -(-shape[-1] // block))
+    pointwise = len(shape) > 2 and math.prod(shape[2:]) == 1  # groups of input channels
+    axis = 1 if pointwise else len(shape) - 1
+    wanted = (*shape[:axis], -(-shape[axis] // block), *shape[axis + 1:])
     if scale is None or scale.dtype.char != "f" or scale.shape != wanted:
         return f"expected a scale of shape {wanted}, float32"
     if not _is_good(scale):
         return "expected positive finite scales"
-    return IntegerWeight(values, Quantization(format, -1, block, scale.copy()))
+    return IntegerWeight(values, Quantization(format, 1 if pointwise else -1, block, scale.copy()))
 
 
 def _channel_refusal(scale: Array | None, shape: tuple[int, ...], transposed: bool, groups: int) -> str | None:

@@ -67,14 +67,24 @@ def check_fake(*descriptors: ScaledQuantDescriptor) -> None:
         raise ValueError("Only fake quantization is supported!")
 
 
+def is_pointwise(layer: Any) -> bool:
+    """Whether a layer multiplies each pixel's channels by a matrix: blocks of its weight are of input channels."""
+    kernel = getattr(layer, "kernel_size", None)
+    return isinstance(kernel, tuple) and set(kernel) == {1} and layer.groups == 1 and \
+        not isinstance(layer, ConvTransposeRules)
+
+
 def check_kernel(layer: Any, descriptor: ScaledQuantDescriptor) -> None:
     """Blocks that are longer than a kernel's last axis would be no blocks but that axis, scale by scale. ValueError."""
     blocks, kernel = descriptor.blocks, getattr(layer, "kernel_size", None)
     if blocks is None or not isinstance(kernel, tuple) or not kernel or kernel[-1] >= blocks.size:
         return
+    if is_pointwise(layer):
+        return
     raise ValueError(f"Expected `quant_desc_weight` of a {type(layer).__name__} without `block_sizes`, or with blocks "
                      f"that fit into the last axis of its kernel {kernel}, along which they lie, got blocks of "
-                     f"{blocks.size}: use one amax for each output channel, or leave the layer out")
+                     f"{blocks.size}: use one amax for each output channel, or leave the layer out; kernels of ones, "
+                     "without groups, have blocks of input channels")
 
 
 class Quantizing(FloatLayer):  # type: ignore[misc]
@@ -230,6 +240,12 @@ class QuantWeightRules(Quantizing):
 class WeightLayerRules(FloatLayer):  # type: ignore[misc]
     """A layer of input and weight: integer arithmetic if that is possible, else the float layer on quantised arrays."""
 
+    def _add_quantizers(self, *args: Any, **kwargs: Any) -> None:
+        super()._add_quantizers(*args, **kwargs)
+        quantizer = self._weight_quantizer
+        quantizer._as_matrix = is_pointwise(self)
+        quantizer._channel_groups = self.groups if isinstance(self, ConvTransposeRules) else 1
+
     def _quant(self, input: Any) -> tuple[Any, Any]:
         """The input and the weight, fake quantised."""
         return self._input_quantizer(input), self._quantized_weight(input)
@@ -279,13 +295,6 @@ class ConvTransposeRules(WeightLayerRules):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias,
                          dilation, padding_mode)
         self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
-
-    def _add_quantizers(self, *args: Any, **kwargs: Any) -> None:
-        super()._add_quantizers(*args, **kwargs)
-        axis = self._weight_quantizer.axis
-        ndim = 2 + len(self.kernel_size)
-        if self.groups > 1 and isinstance(axis, tuple) and {each % ndim for each in axis} == {0, 1}:
-            self._weight_quantizer._channel_groups = self.groups
 
     def forward(self, input: Any, output_size: Any = None) -> Any:
         """The float layer's result for the quantised input and weight; `output_size` picks among the possible sizes."""

@@ -191,6 +191,8 @@ class QuantizerRules(QuantizerText[A]):
             TypeError, ValueError: see `tensor_quant.tensor_quant`.
             RuntimeError: export is switched on and the quantiser has no amax.
         """
+        if self._as_matrix and self._block_sizes is not None and len(inputs.shape) > 2:
+            return self.forward(inputs.reshape(inputs.shape[0], -1)).reshape(inputs.shape)
         if self._exports_onnx():
             self._check_onnx_readiness(inputs)
         if self.pre_quant_scale is not None:

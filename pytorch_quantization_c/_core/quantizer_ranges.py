@@ -17,7 +17,8 @@ logger = get_logger(__name__)
 class QuantizerRanges(QuantizerHost[A]):
     """The ranges that a quantiser holds, where they come from, and what turns its stages on and off."""
 
-    _channel_groups = 1  # of a weight with a range for each index of axes 0 and 1: groups of axis 0 have one
+    _channel_groups = 1  # of a weight; with a range for each index of axes 0 and 1 groups of axis 0 have one
+    _as_matrix = False  # of a weight whose blocks lie along axis 1, as all behind it are of length 1
 
     def _register(self, name: str, value: Any) -> None:
         parameter = self._parameters.get(name)
@@ -189,12 +190,17 @@ class QuantizerRanges(QuantizerHost[A]):
 
     def _of_groups(self, amax: Any) -> Any:
         """Ranges of axes 0 and 1, the largest of each group of axis 0 in the place of all that are in it."""
-        groups = self._channel_groups
-        if groups == 1 or len(amax.shape) < 2 or amax.shape[0] % groups:
+        groups, ndim = self._channel_groups, len(amax.shape)
+        if groups == 1 or ndim < 2 or amax.shape[0] % groups or not self._has_pairs(ndim):
             return amax
         in_group, rest = amax.shape[0] // groups, tuple(amax.shape[1:])
         largest: Any = self._dynamic_amax(amax.reshape(groups, in_group, *rest), [1])
         return largest.reshape(groups, *rest)[[index // in_group for index in range(amax.shape[0])]]
+
+    def _has_pairs(self, ndim: int) -> bool:
+        """Whether there is a range for each pair of indices of axes 0 and 1."""
+        axis = self._axis
+        return isinstance(axis, tuple) and {each % ndim for each in axis} == {0, 1}
 
     def _take(self, name: str, found: Any) -> None:
         present = self._state(name)

@@ -14,7 +14,8 @@ from .. import _C
 from .._core.formats import Float, Int
 from .eligibility import QUANTIZER_STEPS
 from .float_only import STATE
-from .packed import PackedWeights
+from .int4 import PackedInt4
+from .packed import PackedWeights, scale_and_zero
 from .settings import is_fixed
 from .weights import CachedWeight
 
@@ -55,8 +56,12 @@ def own_switches(quantizer: Any) -> dict[str, Any] | None:
     return found if all(same) else None
 
 
-def quantizer_guards(quantizer: Any, format: Int | Float, range: tuple[Any, ...]) -> tuple[Guard, ...] | None:
-    """That a quantiser rounds to `format` and has `range` for RANGE; None if it does not by now, or does more."""
+def quantizer_guards(quantizer: Any, format: Int | Float, range: tuple[Any, ...],
+                     two_ended: bool = False) -> tuple[Guard, ...] | None:
+    """That a quantiser rounds to `format` and has `range` for RANGE; None if it does not by now, or does more.
+
+    `two_ended`: it has a zero point.
+    """
     state, buffers, parameters, cls = vars(quantizer), quantizer._buffers, quantizer._parameters, type(quantizer)
     switches = own_switches(quantizer)
     rounding, ranges = ({name: state.get(name) for name in names} for names in (ROUNDING, RANGE))
@@ -66,11 +71,16 @@ def quantizer_guards(quantizer: Any, format: Int | Float, range: tuple[Any, ...]
         return None
     if isinstance(format, Float) or tuple(rounding.values()) != (format.bits, format.unsigned, format.narrow):
         return None
+    if bool(state.get("_zero_point")) != two_ended:
+        return None
     no_scale = None if "_pre_quant_scale" in buffers else ABSENT
     return (
-        guard(quantizer, cls, {**switches, **rounding, **ranges, "_buffers": buffers, "_parameters": parameters}),
-        guard(buffers, dict, {"_amax": buffers.get("_amax", ABSENT), "_pre_quant_scale": no_scale}),
-        guard(parameters, dict, {"_amax": ABSENT, "_pre_quant_scale": ABSENT}),
+        guard(quantizer, cls, {**switches, **rounding, **ranges, "_zero_point": state.get("_zero_point", ABSENT),
+                               "_block_sizes": state.get("_block_sizes", ABSENT), "_buffers": buffers,
+                               "_parameters": parameters}),
+        guard(buffers, dict, {"_amax": buffers.get("_amax", ABSENT), "_amin": buffers.get("_amin", ABSENT),
+                              "_pre_quant_scale": no_scale}),
+        guard(parameters, dict, {"_amax": ABSENT, "_amin": ABSENT, "_pre_quant_scale": ABSENT}),
         guard(cls, type(cls), {"_enable_onnx_export": False, "use_fb_fake_quant": False}),
     )
 
@@ -90,16 +100,29 @@ def weight_proof(weight: Any, amax: Any, cached: CachedWeight) -> Any:
     return proof, (amax, like, None)
 
 
-def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights, quantizer: Any, format: Int, bias: Any,
-                 own: dict[str, Any]) -> tuple[Any, ...] | None:
-    """The first argument of `_C.integer_call`; None if a call of this layer needs more than one step.
+def two_ends(quantizer: Any, format: Int) -> tuple[Any, tuple[Any, ...]] | None:
+    """The scale and the zero point of a fixed range, and what proves it; None where there is no such range."""
+    ends = quantizer._buffers.get("_amin"), quantizer._buffers.get("_amax")
+    if any(end is None or end.size != 1 or end.dtype.char != "f" or not end.dtype.isnative for end in ends):
+        return None
+    like = [np.array(end) for end in ends]
+    pair = scale_and_zero(np.zeros(0, np.float32), like, format)
+    if isinstance(pair, str):
+        return None
+    return pair, tuple((end, each, None) for end, each in zip(ends, like, strict=True))
+
+
+def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights | PackedInt4, quantizer: Any, format: Int,
+                 bias: Any, own: dict[str, Any], rows_of: int | None = None) -> tuple[Any, ...] | None:
+    """The first argument of `_C.integer_call`, or of `_C.int4_call`; None if a call needs more than one step.
 
     `format` and `own`, the settings of a convolution, are those that `packed` was made for: another thread may have
-    changed them in between.
+    changed them in between. `rows_of`: each row of so many axes has a range.
     """
     steps = STATE["steps"]  # before anything is looked at
     one_step = own.get("padding_mode", "zeros") == "zeros" and all(map(is_fixed, own.values()))
-    guards = quantizer_guards(quantizer, format, (None, None))
+    axis = vars(quantizer).get("_axis") if rows_of is not None else None
+    guards = quantizer_guards(quantizer, format, (axis, None), packed.two_ended)
     if guards is None or not one_step:
         return None
     modules, parameters = vars(layer)["_modules"], vars(layer)["_parameters"]
@@ -116,7 +139,12 @@ def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights, quanti
         if others is None or proof is None:
             return None
         guards += others
-    amax = guards[1][3][0]  # the very one that is guarded
+    amax = None if guards[1][3][0] is ABSENT else guards[1][3][0]  # the very one that is guarded
+    if packed.two_ended:
+        found = two_ends(quantizer, format)
+        if found is None:
+            return None
+        amax, proof = found[0], (*(proof if type(proof) is tuple else (proof,)), *found[1])
     guards += (
         guard(None, type(layer), {"_modules": modules, "_parameters": parameters, **(own or {"stride": ABSENT})}),
         guard(modules, dict, children),
@@ -126,4 +154,6 @@ def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights, quanti
     quantizers = [each for each in children.values() if not QUANTIZER_STEPS.isdisjoint(vars(each))]
     if quantizers or not STEPS.isdisjoint(vars(layer)):
         return None
-    return packed._packed, None if amax is ABSENT else amax, bias, proof, guards
+    if isinstance(packed, PackedWeights):
+        return packed._packed, amax, bias, proof, guards
+    return packed.arguments(None, amax, rows_of is not None, bias), -1 if rows_of is None else rows_of, proof, guards

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .. import _C
 from .._core.errors import shown
 from .._core.formats import Int
-from .packed import computed
+from .packed import NEGATIVE, NO_FLOATS, computed, scale_and_zero
 
 __all__ = ["PackedInt4"]
 
@@ -34,18 +34,22 @@ class PackedInt4:
         group: so many neighbouring inputs share a scale, a multiple of 8; the last group may be shorter. None: all.
         zero: the code of the value 0 in each group, in the type of `weight` and the shape of `scale`; None: 0.
         steps: `scale` holds what a code counts instead: `w = (weight - zero) * scale`.
+        two_ended: inputs have a range with two ends, and so a zero point: see `formats.fake_range_quant`.
 
     Raises:
         TypeError: arguments of other types.
         ValueError: shapes, codes or scales that do not fit together.
     """
 
-    __slots__ = ("shape", "group", "input_format", "unsigned", "_panels", "_zeros", "_scale", "_sums", "_arguments")
+    __slots__ = ("shape", "group", "input_format", "unsigned", "two_ended", "_panels", "_zeros", "_scale", "_sums",
+                 "_arguments")
 
     def __init__(self, weight: NDArray[Any], scale: NDArray[np.float32], input_format: Int, *,
-                 group: int | None = None, zero: NDArray[Any] | None = None, steps: bool = False) -> None:
+                 group: int | None = None, zero: NDArray[Any] | None = None, steps: bool = False,
+                 two_ended: bool = False) -> None:
         self.shape, self.unsigned = _checked_codes(weight)
         self.input_format, self.group = input_format, _checked_group(group, self.shape[1])
+        self.two_ended = bool(two_ended)
         if not isinstance(input_format, Int):
             raise TypeError(f"Expected `input_format` to be an Int, got {type(input_format).__name__}")
         if not 2 <= input_format.bits <= 8:
@@ -57,7 +61,8 @@ class PackedInt4:
         self._panels = _C.int4_pack(codes, inverse.astype(np.float32), self._length)
         self._scale = (scales, bool(steps)) if scales.shape[1] == 1 else None
         self._zeros = None if zeros is None else _by_panels(zeros)
-        self._sums = _by_panels(self._weight_sums(codes, zeros)) if input_format.unsigned else None
+        shifted = input_format.unsigned or self.two_ended
+        self._sums = _by_panels(self._weight_sums(codes, zeros)) if shifted else None
         self._prepare()
 
     @property
@@ -94,7 +99,7 @@ class PackedInt4:
         Args:
             input: (..., in).
             amax: the input's range, one number, or with `by_row` one for each row; None: the largest magnitude of the
-                input, or of each row.
+                input, or of each row. Of `two_ended` weights the two ends; None: those of this input.
             bias: one float32 for each output channel.
             by_row: each row, all indices but the last, has a range of its own.
 
@@ -108,8 +113,30 @@ class PackedInt4:
     def product(self, input: NDArray[np.float32], amax: Any = None, bias: NDArray[np.float32] | None = None, *,
                 by_row: bool = False) -> NDArray[np.float32] | str:
         """As a call, for layers that can compute on floats as well: a string says why integers cannot give it."""
+        if not self.two_ended:
+            return _C.int4_run(*self.arguments(input, amax, by_row, bias))
+        if by_row:
+            raise ValueError("Expected no `by_row` with a range of two ends")
+        if not isinstance(input, np.ndarray) or input.dtype.char != "f":
+            return NO_FLOATS
+        if not input.size:
+            return "empty input"
+        pair = scale_and_zero(input, amax, self.input_format)
+        return pair if isinstance(pair, str) else self.by_scale(input, pair, bias)
+
+    def by_scale(self, input: NDArray[np.float32], pair: NDArray[np.float32],
+                 bias: NDArray[np.float32] | None) -> NDArray[np.float32] | str:
+        """The product of `two_ended` weights with inputs of this scale and zero point: the code of 0, from 0 on."""
+        answer = _C.int4_run(*self.arguments(input, pair, False, bias))
+        if isinstance(answer, str) and answer == NEGATIVE:  # of a range that begins at 0
+            answer = _C.int4_run(*self.arguments(np.maximum(input, np.float32(0)), pair, False, bias))
+        return answer
+
+    def arguments(self, input: Any, amax: Any, by_row: bool, bias: Any) -> tuple[Any, ...]:
+        """Of `_C.int4_run`."""
         format = self.input_format
-        return _C.int4_run(*self._arguments, input, amax, by_row, bias, format.bits, format.unsigned, format.narrow)
+        return (*self._arguments, input, amax, by_row, bias, format.bits, format.unsigned, format.narrow,
+                self.two_ended)
 
     @property
     def outputs(self) -> int:
@@ -140,15 +167,16 @@ class PackedInt4:
 
     def __reduce__(self) -> tuple[Any, ...]:
         scale, steps = (self.steps(), True) if self._scale is None else self._scale
-        return _packed, (self.codes(), scale, self.input_format, self.group, self.zero(), steps)
+        return _packed, (self.codes(), scale, self.input_format, self.group, self.zero(), steps, self.two_ended)
 
     def __repr__(self) -> str:
         kind = "uint4" if self.unsigned else "int4"
         return f"PackedInt4({kind}{list(self.shape)}, group={self.group}, {self.input_format})"
 
 
-def _packed(weight: Any, scale: Any, input_format: Any, group: Any, zero: Any, steps: Any) -> PackedInt4:
-    return PackedInt4(weight, scale, input_format, group=group, zero=zero, steps=steps)
+def _packed(weight: Any, scale: Any, input_format: Any, group: Any, zero: Any, steps: Any,
+            two_ended: bool = False) -> PackedInt4:
+    return PackedInt4(weight, scale, input_format, group=group, zero=zero, steps=steps, two_ended=two_ended)
 
 
 def _checked_codes(weight: Any) -> tuple[tuple[int, int], bool]:

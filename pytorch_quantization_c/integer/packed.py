@@ -24,6 +24,17 @@ def computed(answer: NDArray[np.float32] | str) -> NDArray[np.float32]:
     return answer
 
 
+def scale_and_zero(input: NDArray[np.float32], ends: Any, format: Int) -> NDArray[np.float32] | str:
+    """The scale and the code of 0 of a range with two ends, of the input's own where they are None; or why not."""
+    low, high = (np.min(input, initial=0), np.max(input, initial=0)) if ends is None else ends
+    scale, zero = affine_parameters(np.asarray(low), np.asarray(high), Int(format.bits, unsigned=True))
+    if scale.size != 1:
+        return "the input has a range for each channel"
+    if not np.isfinite(scale).all() or (np.float32(high) - np.float32(low) <= TINY).any():
+        return "the range of the input is empty or not finite"
+    return np.array([scale.item(), zero.item()], np.float32)
+
+
 class Format(NamedTuple):
     """Deprecated: the `Int` of earlier versions, narrow unless it says otherwise. `PackedWeights` still takes it."""
 
@@ -121,13 +132,9 @@ class PackedWeights:
             return NO_FLOATS
         if not input.size:
             return "empty input"
-        low, high = (np.min(input, initial=0), np.max(input, initial=0)) if amax is None else amax
-        scale, zero = affine_parameters(np.asarray(low), np.asarray(high), Int(self.input_format.bits, unsigned=True))
-        if scale.size != 1:
-            return "the input has a range for each channel"
-        if not np.isfinite(scale) or np.float32(high) - np.float32(low) <= TINY:
-            return "the range of the input is empty or not finite"
-        pair = np.array([scale.item(), zero.item()], np.float32)
+        pair = scale_and_zero(input, amax, self.input_format)
+        if isinstance(pair, str):
+            return pair
         answer = _C.integer_run(self._packed, input, pair, bias)
         if isinstance(answer, str) and answer == NEGATIVE:  # of a range that begins at 0
             answer = _C.integer_run(self._packed, np.maximum(input, np.float32(0)), pair, bias)

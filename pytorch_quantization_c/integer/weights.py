@@ -8,18 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _C
-from .._core.block_quant import quantize_blocks
+from .._core.block_quant import TINY, quantize_blocks
 from .._core.blocks import Blocks
 from .._core.formats import Int
 from .._core.quantization import Quantization
 from .halves import from_halves, in_halves
 from .int4 import KR, PackedInt4
 from .packed import PackedWeights
+from .pointwise import PointwiseInt4
 
-__all__ = ["CachedWeight", "IntegerWeight", "Packed", "packed_groups", "quantized_groups", "quantized_weight",
-           "weight_key", "weight_quantization"]
+__all__ = ["CachedWeight", "IntegerWeight", "Packed", "as_matrix", "folded_weight", "packed_groups",
+           "quantized_groups", "quantized_weight", "weight_key", "weight_quantization"]
 
-Packed = PackedWeights | PackedInt4
+Packed = PackedWeights | PackedInt4 | PointwiseInt4
 LARGE = 1 << 20  # weights of few bits that come from memory for every call, so that half a byte each is faster
 
 
@@ -85,16 +86,17 @@ class CachedWeight:
 
     `proof` belongs to the engine that made it: the `weight_key` of the weight, or what stands for it in a frozen layer.
     `packed` is what its packed form was made for, and that form; `guarded` is what a call needs if nothing has changed
-    since the last one (see `guards`).
+    since the last one (see `guards`); `folded` is for ranges of input channels (see `folded_weight`).
     """
 
-    __slots__ = ("proof", "weight", "packed", "guarded")
+    __slots__ = ("proof", "weight", "packed", "guarded", "folded")
 
     def __init__(self, proof: Any, weight: IntegerWeight) -> None:
         self.proof = proof
         self.weight = weight
         self.packed: tuple[tuple[Any, ...], Packed] | None = None
         self.guarded: tuple[Any, ...] | None = None
+        self.folded: tuple[NDArray[Any], tuple[CachedWeight, NDArray[np.float32], NDArray[np.float32]]] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CachedWeight, (self.proof, self.weight)
@@ -146,26 +148,97 @@ def quantized_weight(weight: NDArray[Any], amax: NDArray[Any], format: Int, tran
 def quantized_groups(weight: NDArray[Any], amax: NDArray[Any] | None, format: Int, blocks: Blocks,
                      scale_amax: Any) -> IntegerWeight | str:
     """A float32 matrix as integers in groups along its rows; or why it has no integer form."""
-    if weight.ndim != 2 or blocks.size % KR:
-        return f"groups of the weight that are no multiple of {KR} inputs of a linear layer"
+    shape, matrix = weight.shape, as_matrix(weight)
+    if matrix is None or blocks.size % KR:
+        return f"groups of the weight that are no multiple of {KR} inputs of a linear layer or a 1x1 convolution"
     if amax is not None and (not np.isfinite(amax).all() or (amax < 0).any()):
         return "the amax of the weight is negative or not finite"
     if not np.isfinite(weight).all() or (format.unsigned and (weight < 0).any()):
         return "the weight is not finite, or negative and unsigned"
-    codes, quantization = quantize_blocks(weight, format, blocks, amax, scale_amax)
-    return IntegerWeight(codes.astype(np.uint8 if format.unsigned else np.int8, copy=False), quantization)
+    if amax is not None and amax.ndim > 2:
+        amax = amax.reshape(amax.shape[:2])
+    codes, found = quantize_blocks(matrix, format, blocks, amax, scale_amax)
+    scale = found.scale.reshape(*found.scale.shape, *shape[2:])
+    codes = codes.astype(np.uint8 if format.unsigned else np.int8, copy=False).reshape(shape)
+    return IntegerWeight(codes, Quantization(format, 1 if len(shape) > 2 else -1, blocks.size, scale))
 
 
-def packed_groups(cached: CachedWeight, format: Int) -> PackedInt4 | str:
-    """The weight of a linear layer for inputs of this format, two in a byte; or why it cannot be."""
-    wanted, known = (format, PackedInt4), cached.packed
+def as_matrix(weight: NDArray[Any]) -> NDArray[Any] | None:
+    """A matrix, or the weight of a convolution with a kernel of ones, as (out, in); None of any other."""
+    if weight.ndim < 2 or math.prod(weight.shape[2:]) != 1:
+        return None
+    return weight.reshape(weight.shape[:2])
+
+
+def folded_weight(cached: CachedWeight, amax: NDArray[Any], ndim: int, transposed: bool,
+                  groups: int) -> tuple[CachedWeight, NDArray[np.float32], NDArray[np.float32]] | str:
+    """The weight for inputs with a fixed range for each channel, or why there is none in 8 bits.
+
+    With ranges that are powers of two apart the integers of all channels have the least range's scale, once a channel's
+    are multiplied by how much larger its range is; the weight's codes take that.
+
+    Args:
+        cached: the weight; what is made of it is kept there.
+        amax: of the input, an element for each channel in the shape of that axis.
+        ndim: of the input.
+        transposed, groups: of the layer.
+
+    Returns:
+        The folded weight, the least range, and the factors in the shape of `amax`: inputs are divided by them.
+    """
+    weight = cached.weight
+    spatial = len(weight.shape) - 2
+    channels = weight.shape[0] if transposed else weight.shape[1] * groups
+    shape = (1,) * (ndim - spatial - 1) + (channels,) + (1,) * spatial
+    if (1,) * (ndim - amax.ndim) + amax.shape != shape:
+        return "the input has an amax for each channel, but not one for each input channel alone"
+    known = cached.folded
+    if known is not None and known[0].tobytes() == amax.tobytes():
+        return known[1]
+    found = _folded(weight, np.asarray(amax, np.float32).reshape(shape), transposed, groups)
+    if not isinstance(found, str):
+        cached.folded = amax.copy(), found
+    return found
+
+
+def _folded(weight: IntegerWeight, amax: NDArray[np.float32], transposed: bool,
+            groups: int) -> tuple[CachedWeight, NDArray[np.float32], NDArray[np.float32]] | str:
+    least = amax.min()
+    if not np.isfinite(amax).all() or least <= TINY:
+        return "the input has an amax for each channel, of which one is next to nothing or not finite"
+    factors = np.asarray(amax / least, np.float32)
+    if (np.frexp(factors)[0] != 0.5).any() or (factors * least != amax).any():
+        return "the input has an amax for each channel, and they are not powers of two apart"
+    if weight.quantization.block is not None:
+        return "the input has an amax for each channel, and the weight one for each group"
+    each = factors.reshape(-1)
+    if transposed:
+        along = each.reshape(-1, *[1] * (len(weight.shape) - 1))
+    else:  # the channels of an output's own group
+        along = np.repeat(each.reshape(groups, -1), weight.shape[0] // groups, 0)
+        along = along.reshape(*along.shape, *[1] * (len(weight.shape) - 2))
+    codes, kind = weight.values.astype(np.float32) * along, np.iinfo(weight.values.dtype)
+    if codes.min() < kind.min or codes.max() > kind.max:
+        return "the input has an amax for each channel, and the weight times their ratios has more than 8 bits"
+    old = weight.quantization
+    wide = Int(8, old.format.unsigned) if isinstance(old.format, Int) else old.format
+    found = IntegerWeight(codes.astype(weight.values.dtype),
+                          Quantization(wide, old.axis, None, old.scale, groups=old.groups))
+    return CachedWeight(None, found), np.asarray(least, np.float32), factors
+
+
+def packed_groups(cached: CachedWeight, format: Int, two_ended: bool = False) -> PackedInt4 | str:
+    """The weight of a linear layer, or of a 1x1 convolution in groups, for such inputs, two in a byte; or why not."""
+    wanted, known = (format, two_ended, PackedInt4), cached.packed
     if known is not None and known[0] == wanted and isinstance(known[1], PackedInt4):
         return known[1]
     weight, quantization = cached.weight, cached.weight.quantization
-    if len(weight.shape) != 2 or quantization.format.num_bits not in (2, 3, 4):
+    matrix, scale = as_matrix(weight.values), quantization.scale
+    if matrix is None or quantization.format.num_bits not in (2, 3, 4):
         return "the input has an amax for each channel"
     try:
-        packed = PackedInt4(weight.values, quantization.scale, format, group=quantization.block)
+        packed = PackedInt4(matrix, scale.reshape(scale.shape[:2]), format, group=quantization.block,
+                            two_ended=two_ended)
     except ValueError:
         return "scales beyond the range of float32"
     cached.packed = wanted, packed

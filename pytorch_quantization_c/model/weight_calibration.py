@@ -76,7 +76,9 @@ def calibrate_weights_of(model: Any, to_array: ToArray, method: str, perchannel:
     for name, module in progress(layers, "weights"):
         axis = (1 if isinstance(module, ConvTransposeRules) else 0) if perchannel else None
         quantizer, weight = module.weight_quantizer, to_array(module.weight)
-        groups = quantizer._channel_groups if perchannel else 1
+        if quantizer._as_matrix and quantizer.blocks is not None:
+            weight = weight.reshape(len(weight), -1)
+        groups = quantizer._channel_groups if perchannel and quantizer._has_pairs(weight.ndim) else 1
         try:
             ends = _ranges(quantizer, _channels_first(weight, groups), axis if groups == 1 else 0, method, percentile,
                            num_bins)

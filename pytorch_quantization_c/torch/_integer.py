@@ -69,7 +69,7 @@ class TensorEngine(IntegerEngine[Tensor]):
         return getattr(layer, name, None)  # parametrized and pruned weights are no parameters
 
     def _called(self, layer: Any, cached: CachedWeight, packed: Packed, quantizer: Any, format: Int, bias: Any,
-                settings: dict[str, Any]) -> None:
+                settings: dict[str, Any], rows_of: int | None = None) -> None:
         """Nothing is prepared: what torch asks of a call is looked at each time."""
 
     def _refusal(self, layer: Any, input: Any) -> str | None:

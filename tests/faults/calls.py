@@ -57,7 +57,8 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
     gates = _C.integer_pack(wide, np.ones(3 * side, F32), False, 1, (), (), (), (), (), 8, False, True)
     whole = _C.float_panels(np.ones((4 * side, side), F32))
     panels = _C.int4_pack(codes, np.ones((side, 2), F32), 32)
-    rows_of_64 = ramp(3, 64)
+    rows_of_64, shifts = ramp(3, 64), np.ones(-(-side // 16) * 32, np.int32)
+    prepared = (panels, None, None, None, 0, side, 64, 32, None, None, True, scale, 8, False, True, False)
     guards = ((None, Namespace, ("kind", "other"), (float, ...)), (_C.__dict__, dict, ("nothing",), (...,)),
               (float, type, ("real",), (float.real,)))
     return {
@@ -107,7 +108,10 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "int4_pack": [(codes, np.ones((side, 2), F32), 32)],
         "int4_unpack": [(panels, side, 64, 32)],
         "int4_run": [(panels, None, None, None, 0, side, 64, 32, rows_of_64, amax, by_row, scale, 8, False, True)
-                     for amax, by_row in ((2.0, False), (None, False), (None, True))],
+                     for amax, by_row in ((2.0, False), (None, False), (None, True))] + [
+                         (panels, None, shifts, None, 0, side, 64, 32, rows_of_64, np.array([30, 100], F32), False,
+                          scale, 8, False, True, True)],
+        "int4_call": [((prepared, 2, None, guards), layer, rows_of_64), ((prepared, 3, None, guards), layer, x)],
         "program_weights": [(taps, 1, False, False, 128, scale[:8], scale[:8]),
                             (np.ones((8, 3, 3, 1), np.int8), 8, True, False, 0, scale[:8], scale[:8])],
         "program_plan": [program],

@@ -18,6 +18,7 @@
  *   x            groups * length codes of each row, four at a time, the rows side by side: the four from k on of row r lie at
  *                x + rows * k + 4 * r
  *   x_sums       groups x rows: sums of the codes
+ *   starts       groups x rows: -zero * x_sums, with which sums begin where `zeros` and `weight_sums` are NULL
  *   zeros        panels x groups x 16, or NULL: `zero` everywhere
  *   weight_sums  panels x groups x 16: sum of (w - zero) over the group's weights, for x_zero; or NULL: x_zero is 0
  *   channels     to be written, in panels of 16
@@ -32,7 +33,7 @@ enum { PQC_U4_NR = 16, PQC_U4_KR = 8, PQC_U4_MR = 12, PQC_U4_SCALES = 64, PQC_U4
 
 typedef struct {
     const int8_t *x;
-    const int32_t *x_sums;
+    const int32_t *x_sums, *starts;
     const double *row_scale;
     int rows;
     const uint8_t *w;

@@ -19,8 +19,14 @@ INLINE __m512i broadcast_four(const int8_t *x)
 
 /* What the zero points add to the sums of R rows in group g of a panel. */
 INLINE void begin(const pqc_gemm_s8u4_params *p, ptrdiff_t panel, ptrdiff_t g, const int R,
-                  __m512i *sums)
+                  const bool plain, __m512i *sums)
 {
+    if (plain) {
+        PQC_UNROLL(12)
+        for (int r = 0; r < R; r++)
+            sums[r] = _mm512_set1_epi32(p->starts[g * R + r]);
+        return;
+    }
     const int32_t *x_sums = p->x_sums + g * R;
     ptrdiff_t at = (panel * p->groups + g) * PQC_U4_NR;
     __m512i from = _mm512_setzero_si512();
@@ -82,7 +88,7 @@ INLINE void group(const int8_t *x, const uint8_t *w, ptrdiff_t steps, const int 
         sums[i % R] = _mm512_add_epi32(sums[i % R], more[i]);
 }
 
-INLINE void panels(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps)
+INLINE void panels(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps, const bool plain)
 {
     const ptrdiff_t bytes = pqc_u4_group_bytes(8 * steps), count = p->groups;
     const uint8_t *w = p->w;
@@ -95,7 +101,7 @@ INLINE void panels(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps)
             sums[r] = _mm512_setzero_si512();
         }
         for (ptrdiff_t g = 0; g < count; g++, w += bytes) {
-            begin(p, channel / PQC_U4_NR, g, R, sums);
+            begin(p, channel / PQC_U4_NR, g, R, plain, sums);
             group(p->x + 8 * steps * R * g, w, steps, R, sums);
             __m512 scale = _mm512_loadu_ps(w + 64 * steps);
             if (R == 1)
@@ -112,14 +118,16 @@ INLINE void panels(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps)
 
 typedef void body_fn(const pqc_gemm_s8u4_params *p);
 
-/* Groups of 32 have their loop unrolled. */
+/* Groups of 32 have their loop unrolled; zero points are asked for once. */
 #define BODY(R)                                                                                    \
     VNNI static void rows_##R(const pqc_gemm_s8u4_params *p)                                       \
     {                                                                                              \
-        if (p->length == 32)                                                                       \
-            panels(p, R, 4);                                                                       \
+        if (p->zeros || p->weight_sums)                                                            \
+            panels(p, R, p->length / PQC_U4_KR, false);                                            \
+        else if (p->length == 32)                                                                  \
+            panels(p, R, 4, true);                                                                 \
         else                                                                                       \
-            panels(p, R, p->length / PQC_U4_KR);                                                   \
+            panels(p, R, p->length / PQC_U4_KR, true);                                             \
     }
 
 BODY(1)

@@ -1,6 +1,7 @@
 """Which nodes are layers on integers."""
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,17 +48,21 @@ def _eligible(spec: QuantizerSpec, axis: int | None, ndim: int) -> bool:
     return spec.axis is None or (axis is not None and spec.axis % ndim == axis)
 
 
-def _in_groups(x: QuantizerSpec, weight: QuantizerSpec, own: int, ndim: int) -> bool:
-    """Whether a matrix has 2- to 4-bit integers in groups along its inputs, as `PackedInt4`; `own`: its outputs' axis.
+def _in_groups(x: QuantizerSpec, weight: QuantizerSpec, own: int, shape: tuple[int, ...]) -> bool:
+    """Whether a matrix, or a kernel of ones, has 2- to 4-bit integers in groups along its inputs, as `PackedInt4`.
 
-    The range of the input may then be that of each row.
+    `own`: its outputs' axis. The range of the input may then be that of each row, or have a zero point.
     """
+    ndim = len(shape)
     if weight.block is None or weight.axis is None or weight.scale_bits is not None:
         return False
-    if ndim != 2 or weight.axis % ndim == own or weight.block % KR:
+    if ndim < 2 or math.prod(shape[2:]) != 1 or weight.axis % ndim != 1 - own or weight.block % KR:
         return False
-    return (weight.bits in (2, 3, 4) and not weight.zero_point and isinstance(x.bits, int) and 2 <= x.bits <= 8
-            and not x.zero_point and not x.two_sided and x.block is None and x.axis in (None, 0))
+    if weight.bits not in (2, 3, 4) or weight.zero_point or not isinstance(x.bits, int) or not 2 <= x.bits <= 8:
+        return False
+    if x.zero_point or x.two_sided:
+        return x.axis is None and x.block is None and x.bound - x.low == 2 ** x.bits - 1
+    return x.block is None and x.axis in (None, 0)
 
 
 def _bias(node: ir.Node, outputs: int) -> tuple[bool, Array | None]:
@@ -96,8 +101,9 @@ def integer_step(node: ir.Node, opset: int, added: Array | None = None) -> Step 
     axis = channel_axis(node, weight.array.ndim)
     own = axis if weight.order is None else weight.order[axis]
     plain = function_of(node, opset)
-    ndim, rows = weight.array.ndim, x.spec.axis == 0 and x.amax is None
-    grouped = _in_groups(x.spec, weight.spec, own, ndim) and (x.spec.axis is None or rows)
+    ndim, rows = weight.array.ndim, x.spec.axis == 0 and x.amax is None and weight.array.ndim == 2
+    grouped = (_in_groups(x.spec, weight.spec, own, weight.array.shape) and (x.spec.axis is None or rows)
+               and attribute(node, "group", 1) == 1 and node.op_type != "ConvTranspose")
     if plain is None or not (grouped or (_eligible(x.spec, None, 0) and _eligible(weight.spec, own, ndim))):
         return None
     known, bias = _bias(node, _outputs(node, weight)) if node.op_type != "MatMul" else (True, added)

@@ -7,6 +7,7 @@ all of that, with them `exact.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,8 +18,9 @@ from ...integer.float_only import enabled
 from ...integer.int4 import PackedInt4
 from ...integer.packed import Geometry as PackedGeometry
 from ...integer.packed import PackedWeights
-from ...integer.weights import quantized_groups, quantized_weight
-from ..representation.arithmetic import fake_quantize, integers, spread
+from ...integer.pointwise import PointwiseInt4
+from ...integer.weights import as_matrix, quantized_groups, quantized_weight
+from ..representation.arithmetic import dynamic_range, fake_quantize, integers, spread
 from ..representation.spec import QuantizerSpec
 from .exact import fma, layer_scale, rounded_sums
 from .table import Array, Function, NodeLike, attribute
@@ -139,15 +141,35 @@ class IntegerLayer:
             self._groups = self._pack_groups()
         if isinstance(self._groups, str):
             return self._groups
+        pair = self._scale_and_zero(x) if self._groups.two_ended else None
+        if self.node.op_type == "Conv":
+            return PointwiseInt4(self._groups, self._geometry(x)).product(x, self.x.amax, self.bias, pair=pair)
+        if pair is not None:
+            return self._groups.by_scale(np.ascontiguousarray(x), pair, self.bias)
         return self._groups.product(np.ascontiguousarray(x), self.x.amax, self.bias, by_row=by_row)
+
+    def _scale_and_zero(self, x: Array) -> Array:
+        """Of the input's range, and the zero point as the distance from the lowest code."""
+        spec, amax = self.x.spec, self.x.amax
+        point = spec.zero_point
+        if amax is None:
+            amax, point = dynamic_range(x, spec)
+        point = int(np.asarray(point or 0).item())
+        scale = integers(np.zeros(1, np.float32), amax, replace(spec, zero_point=point, two_sided=False))[1]
+        return np.array([np.asarray(scale).item(), point - spec.low], np.float32)
 
     def _pack_groups(self) -> PackedInt4 | str:
         w, input_format = self.weight, self.x.spec.format
         assert isinstance(w.spec.format, Int) and isinstance(input_format, Int) and w.spec.block is not None
+        if attribute(self.node, "group", 1) != 1 or self.node.op_type == "ConvTranspose":
+            return "groups of the weight of a grouped or a transposed convolution"
         found = quantized_groups(self.rows(w.array), self.rows(w.amax), w.spec.format, Blocks(w.spec.block), None)
         if isinstance(found, str):
             return found
-        return PackedInt4(found.values, found.scale, input_format, group=w.spec.block)
+        values, scale = as_matrix(found.values), found.scale
+        assert values is not None
+        return PackedInt4(values, scale.reshape(scale.shape[:2]), input_format, group=w.spec.block,
+                          two_ended=self.has_zero_points)
 
     def _geometry(self, x: Array) -> PackedGeometry:
         weight = self.weight.array

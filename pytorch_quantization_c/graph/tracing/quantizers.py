@@ -65,12 +65,17 @@ def _blocks(recording: Recording, quantizer: Any, name: str, x: Traced) -> Any:
     blocks, amax, values = quantizer.blocks, quantizer.amax, _constant(x)
     if quantizer._scale_amax is not None:
         refuse(f"quantiser {name!r} with `scale_amax`", "blocks have none in a graph: scale the amax itself")
-    spec = replace(spec_of(quantizer.format), axis=x.ndim - 1, block=blocks.size, scale_bits=blocks.scale_bits)
+    pointwise = quantizer._as_matrix and x.ndim > 2
+    axis = 1 if pointwise else x.ndim - 1
+    spec = replace(spec_of(quantizer.format), axis=axis, block=blocks.size, scale_bits=blocks.scale_bits)
     if blocks.ignores_amax:
         amax = None
     if amax is None and values is not None:
-        amax = block_amax(np.asarray(values), blocks.size)
-    return recording.quantized(x, None if amax is None else np.asarray(amax, np.float32), spec, name)
+        amax = block_amax(np.asarray(values).reshape(x.shape[:axis + 1]), blocks.size)
+    if amax is not None:
+        amax = np.asarray(amax, np.float32)
+        amax = amax.reshape(*amax.shape[:2], *x.shape[2:]) if pointwise and amax.ndim > 1 else amax
+    return recording.quantized(x, amax, spec, name)
 
 
 def _two_ends(recording: Recording, quantizer: Any, name: str, x: Traced) -> Any:
@@ -135,7 +140,7 @@ def weight_of_frozen(layer: Any, name: str) -> tuple[Any, QuantizerSpec, str] | 
     axis = None if quantization.scale.size == 1 else 1 if getattr(layer, "_transposed", False) else 0
     format = quantization.format
     if quantization.block is not None:
-        axis = quantization.scale.ndim - 1
+        axis = quantization.axis % quantization.scale.ndim
     spec = QuantizerSpec(format.bits, format.unsigned, format.narrow, axis=axis, block=quantization.block)
     amax = np.array([_amax_of(scale, format.bound) for scale in quantization.scale.reshape(-1)], np.float32)
     shape = () if axis is None else quantization.scale.shape if quantization.block is not None else amax.shape

@@ -25,7 +25,8 @@ def has_scales_of_groups(layer: Any) -> bool:
     if frozen is not None:
         return bool(frozen.weight.quantization.groups > 1)
     weight = layer._modules.get("_weight_quantizer")
-    return getattr(weight, "_channel_groups", 1) > 1 and not weight._disabled and not weight._if_calib
+    return weight is not None and weight._channel_groups > 1 and weight._has_pairs(2 + len(layer.kernel_size)) and \
+        not weight._disabled and not weight._if_calib
 
 
 def record_transposed_groups(recording: Recording, layer: Any, input: Any, output_size: Any = None) -> Any:

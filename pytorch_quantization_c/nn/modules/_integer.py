@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._C import integer_call
+from ..._C import int4_call, integer_call
 from ..._core.formats import Int
 from ..._core.integer_engine import IntegerEngine
 from ..._core.integer_state import VALUES
@@ -14,7 +14,8 @@ from ...float_nn import functional as F
 from ...float_nn.checks import batched
 from ...float_nn.parameter import own_copy
 from ...integer.guards import guarded_call
-from ...integer.packed import NO_FLOATS, PackedWeights
+from ...integer.packed import NEGATIVE, NO_FLOATS
+from ...integer.pointwise import PointwiseInt4
 from ...integer.weights import CachedWeight, Packed
 
 __all__ = ["ArrayEngine"]
@@ -32,17 +33,17 @@ class ArrayEngine(IntegerEngine[NDArray[Any]]):
         guarded = None if cached is None else cached.guarded
         if guarded is None or output_size is not None:
             return self._noted(self._answer(layer, input, output_size))
-        answer = integer_call(guarded, layer, input)
-        if answer is None:
+        answer = (integer_call if len(guarded) == 5 else int4_call)(guarded, layer, input)
+        if answer is None or (type(answer) is str and answer == NEGATIVE):  # which a range from 0 on clips
             answer = self._answer(layer, input, output_size)
             if type(answer) is str and answer != NO_FLOATS and cached is not None:
                 cached.guarded = None  # it would keep alive what the layer has no longer
         return self._noted(answer)
 
     def _called(self, layer: Any, cached: CachedWeight, packed: Packed, quantizer: Any, format: Int, bias: Any,
-                settings: dict[str, Any]) -> None:
-        cached.guarded = (guarded_call(layer, cached, packed, quantizer, format, bias, settings)
-                          if isinstance(packed, PackedWeights) else None)
+                settings: dict[str, Any], rows_of: int | None = None) -> None:
+        cached.guarded = (None if isinstance(packed, PointwiseInt4) else
+                          guarded_call(layer, cached, packed, quantizer, format, bias, settings, rows_of))
 
     def _parameter(self, layer: Any, name: str) -> Any:
         return layer.__dict__["_parameters"].get(name)

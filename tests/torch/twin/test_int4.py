@@ -45,3 +45,22 @@ def test_gradients_go_through_floats(rng):
     _, twin = pair(rng, None)
     twin(torch.ones(2, 96)).sum().backward()
     assert twin.execution.startswith("float") and twin.weight.grad is not None
+
+
+def test_pointwise_convolutions_zero_points_and_ranges_of_channels_have_the_bits_of_arrays(rng):
+    in_groups = {"quant_desc_weight": QuantDescriptor(4, block_sizes={-1: 32})}
+    ranges = np.float32([1, 2, 4, 8] * 10).reshape(1, 40, 1, 1)
+    for settings, amax in ((in_groups, None), ({**in_groups, "stride": 2, "padding": 1}, None),
+                           ({**in_groups, "quant_desc_input": QuantDescriptor(8, zero_point=True)}, None),
+                           ({"quant_desc_weight": QuantDescriptor(4, axis=0), "quant_desc_input": QuantDescriptor(
+                               8, axis=1)}, ranges)):
+        array, twin = array_nn.QuantConv2d(40, 20, 1, **settings), twin_nn.QuantConv2d(40, 20, 1, **settings)
+        twin.load_state_dict({name: torch.from_numpy(np.array(each)) for name, each in array.state_dict().items()})
+        if amax is not None:
+            array.input_quantizer.amax, twin.input_quantizer.amax = amax, torch.from_numpy(amax)
+        x = rng.uniform(-1, 3, (2, 40, 5, 4)).astype(np.float32)
+        with torch.no_grad():
+            np.testing.assert_array_equal(twin(torch.from_numpy(x)).numpy(), array(x))
+            assert twin.execution == array.execution == "int8"
+            np.testing.assert_array_equal(twin.weight_quantizer(twin.weight).numpy(),
+                                          array.weight_quantizer(array.weight))
