@@ -1,8 +1,8 @@
 """Products with 4-bit weights in groups against other libraries, each in a process of its own, in turns.
 
 A row for each product: our time, and how many times as long each peer takes. Ours quantises each row to 8 bits by its
-own range, onnxruntime (MatMulNBits, accuracy_level 4) each group of inputs. Libraries that are not
-installed are left out.
+own range, onnxruntime (MatMulNBits, accuracy_level 4) each group of inputs; torchao multiplies bfloat16 numbers.
+Libraries that are not installed are left out.
 """
 from __future__ import annotations
 

@@ -102,4 +102,25 @@ def openvino(product: Product, threads: int) -> Call:
     return lambda: request.infer([x], share_inputs=True, share_outputs=True)[0]
 
 
-CALLS: dict[str, Callable[[Product, int], Call]] = {"ours": ours, "onnxruntime": onnxruntime, "OpenVINO": openvino}
+def torchao(product: Product, threads: int) -> Call:
+    """Weights that torchao's CPU kernel unpacks to bfloat16, as are inputs: its int8 one is not in the wheel."""
+    import torch
+    from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
+    from torchao.quantization import quantize_
+
+    torch.set_num_threads(threads)
+    weights, x = weights_of(product)
+    values = (weights.codes.astype(np.float32) - 8) * np.repeat(weights.scale, product.group, 1)
+    layer = torch.nn.Sequential(torch.nn.Linear(product.inputs, product.outputs, False, dtype=torch.bfloat16))
+    layer[0].weight = torch.nn.Parameter(torch.from_numpy(values).bfloat16(), requires_grad=False)
+    quantize_(layer, PrototypeInt4WeightOnlyConfig(group_size=product.group, set_inductor_config=False))
+    given = torch.from_numpy(x).bfloat16()
+
+    def call() -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(layer(given).float().numpy())
+    return call
+
+
+CALLS: dict[str, Callable[[Product, int], Call]] = {"ours": ours, "onnxruntime": onnxruntime, "OpenVINO": openvino,
+                                                    "torchao": torchao}

@@ -109,9 +109,70 @@ def test_modelopt(kind: str, tmp_path: Any) -> None:
     check_read(tmp_path, model, wanted)
 
 
+def awq(bits_of_input: Any) -> Any:
+    layer = nn.QuantLinear(96, 8, quant_desc_input=QuantDescriptor(bits_of_input, amax=2.5),
+                           quant_desc_weight=KINDS["int4"])
+    return float_nn.Sequential(layer, float_nn.ReLU(), float_nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("bits_of_input", [8, (4, 3)])
+def test_modelopt_weights_in_groups(bits_of_input: Any, scaled: bool, tmp_path: Any) -> None:
+    """Model Optimizer's layout: (outputs / 2, inputs) bytes of two outputs each, scales of groups, two's complement."""
+    model = awq(bits_of_input)
+    layer: Any = model[0]
+    factors = np.linspace(0.5, 2, 96, dtype=np.float32)
+    if scaled:
+        layer.input_quantizer.pre_quant_scale = factors
+    wanted = layer.weight_quantizer(layer.weight)
+    interchange.save_modelopt(model, tmp_path)
+    arrays, config = files(tmp_path, "hf_quant_config.json")
+    eight = bits_of_input != 8
+    assert config["quantization"] == {
+        "quant_algo": "W4A8_AWQ" if eight else "W4A16_AWQ", "kv_cache_quant_algo": None, "exclude_modules": ["2"],
+        "group_size": 32, "has_zero_point": False, "pre_quant_scale": scaled}
+    packed, scale = arrays["0.weight"], arrays["0.weight_scale"]
+    assert packed.dtype == np.uint8 and packed.shape == (4, 96) and scale.shape == (8, 3) and scale.dtype == np.float32
+    got = np.zeros((8, 96), np.float32)
+    for row in range(4):
+        for column in range(96):
+            for half in range(2):
+                code = int(packed[row, column]) >> 4 * half & 15
+                got[2 * row + half, column] = (code - 16 if code > 7 else code) * scale[2 * row + half, column // 32]
+    np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-9)
+    amax = np.abs(np.asarray(layer.weight)).reshape(8, 3, 32).max(2)
+    np.testing.assert_allclose(scale, amax / 7, rtol=1e-6)
+    assert ("0.input_scale" in arrays) == ("0.weight_scale_2" in arrays) == eight
+    if eight:
+        np.testing.assert_allclose(arrays["0.input_scale"], 2.5 / 448, rtol=1e-6)
+        np.testing.assert_allclose(arrays["0.weight_scale_2"], np.abs(np.asarray(layer.weight)).max() / 448, rtol=1e-6)
+    other = awq(8)
+    found = interchange.load_checkpoint(tmp_path, other if scaled else network("int8"))
+    np.testing.assert_array_equal(found["0.weight"], got)
+    assert ("0.pre_quant_scale" in found) == scaled
+    if scaled:
+        np.testing.assert_array_equal(other[0].input_quantizer.pre_quant_scale, factors)
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"has_zero_point": True}, "without zero points"), ({"group_size": 0}, "group_size >= 1"),
+    ({"group_size": None}, "group_size >= 1"), ({"group_size": 64}, r"of shape \(8, 3\), expected \(8, 2\)"),
+    ({"quant_algo": "W4A16"}, "W4A8_AWQ"),
+])
+def test_other_weights_in_groups_are_refused(change: dict[str, Any], message: str, tmp_path: Any) -> None:
+    interchange.save_modelopt(awq(8), tmp_path)
+    path = tmp_path / "hf_quant_config.json"
+    config = json.loads(path.read_text())
+    config["quantization"].update(change)
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=message):
+        interchange.load_checkpoint(tmp_path)
+    for inputs, outputs in ((96, 7), (80, 8)):
+        with pytest.raises(ValueError, match="even number of outputs and a multiple of 32 inputs"):
+            interchange.save_modelopt(nn.QuantLinear(inputs, outputs, quant_desc_weight=KINDS["int4"]), tmp_path)
+
+
 def test_what_is_refused(tmp_path: Any) -> None:
-    with pytest.raises(ValueError, match="4-bit integers"):
-        interchange.save_modelopt(network("int4"), tmp_path)
     with pytest.raises(ValueError, match="int8, int4 in groups"):
         interchange.save_compressed_tensors(nn.QuantLinear(4, 2, quant_desc_weight=QuantDescriptor(5)), tmp_path)
     with pytest.raises(ValueError, match="in one format"):

@@ -13,6 +13,9 @@ enum { QUANTIZE_GRAIN = 1 << 14, PRODUCT_GRAIN = 1 << 20, PACK_GRAIN = 1 << 16 }
 /* To fetch a weight takes as long as so many products. */
 enum { FETCH = 4 };
 
+/* Panels that a block of rows passes over together. */
+enum { AT_ONCE = 2 };
+
 /* From so many rows on AMX is faster, whose tiles have 16; in short groups the sums, which leave the tiles after each, take longer than
  * the products. */
 enum { SIDE = 16, MIN_AMX_ROWS = 8, MIN_AMX_ROWS_SHORT = 48 };
@@ -215,7 +218,7 @@ static void multiply(const work *k, ptrdiff_t i, ptrdiff_t panel, ptrdiff_t pane
     k->gemm(&p);
 }
 
-/* Tasks are numbered panel, block: a panel is in the caches while the rows pass by. */
+/* Tasks are numbered pair of panels, block: panels are in the caches while the rows pass by. */
 static void multiply_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const work *k = context;
@@ -223,21 +226,24 @@ static void multiply_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
         multiply(k, 0, begin, end - begin);
         return;
     }
-    for (ptrdiff_t i = begin; i < end; i++)
-        multiply(k, i % k->blocks, i / k->blocks, 1);
+    ptrdiff_t panels = pqc_u4_panels(k->w->out);
+    for (ptrdiff_t i = begin; i < end; i++) {
+        ptrdiff_t panel = i / k->blocks * AT_ONCE;
+        multiply(k, i % k->blocks, panel, pqc_min(panels - panel, AT_ONCE));
+    }
 }
 
 static void run_part(work *k)
 {
     const pqc_u4_weights *w = k->w;
-    ptrdiff_t tasks = pqc_u4_panels(w->out);
+    ptrdiff_t panels = pqc_u4_panels(w->out);
     k->blocks = pqc_div_round_up(k->rows, k->amx_k ? PQC_U4_AMX_MR : PQC_U4_MR);
     pqc_parallel_tasks(k->blocks, k->rows * w->in, QUANTIZE_GRAIN, quantize_blocks, k);
     if (atomic_load(&k->flags) != 0)
         return;
-    pqc_parallel_tasks(tasks * k->blocks,
-                       pqc_max(k->rows, FETCH) * tasks * PQC_U4_NR * padded_in(w), PRODUCT_GRAIN,
-                       multiply_tasks, k);
+    ptrdiff_t tasks = k->blocks == 1 ? panels : pqc_div_round_up(panels, AT_ONCE) * k->blocks;
+    pqc_parallel_tasks(tasks, pqc_max(k->rows, FETCH) * panels * PQC_U4_NR * padded_in(w),
+                       PRODUCT_GRAIN, multiply_tasks, k);
 }
 
 static void choose(work *k)

@@ -18,7 +18,7 @@ from ..model.quantizers import named_quantizers, quantizers_of
 from .compressed_tensors import FORMATS, group_size
 from .folder import CONFIG, HF_CONFIG, MAX_JSON, WEIGHTS
 from .layers import NVFP4_BLOCK, Arrays, state_of
-from .modelopt import ALGORITHMS
+from .modelopt import KINDS, rows_of_pairs
 
 
 def load_checkpoint(folder: str | os.PathLike[str], model: Any = None) -> Arrays:
@@ -56,7 +56,7 @@ def _kind_in(folder: str) -> tuple[str, int | None]:
         config = json.loads(read_file(os.path.join(folder, name), MAX_JSON))
         if name == HF_CONFIG:
             config = config["quantization"]
-            said, known = config["quant_algo"], {algorithm: kind for kind, algorithm in ALGORITHMS.items()}
+            said, known = config["quant_algo"], KINDS
         else:
             config = config["quantization_config"]
             said, known = config["format"], {format: kind for kind, format in FORMATS.items()}
@@ -69,7 +69,13 @@ def _kind_in(folder: str) -> tuple[str, int | None]:
         return kind, group_size(kind, config)
     if kind == "nvfp4" and config.get("group_size", NVFP4_BLOCK) != NVFP4_BLOCK:
         raise ValueError(f"Expected group_size to be {NVFP4_BLOCK} for NVFP4, got {shown(config['group_size'])}")
-    return kind, None
+    if kind != "int4":
+        return kind, None
+    size = config.get("group_size")
+    if config.get("has_zero_point", False) is not False or isinstance(size, bool) or not isinstance(size, int) or \
+            size < 1:
+        raise ValueError(f"Expected {said} without zero points and with a group_size >= 1, got {shown(config)}")
+    return kind, size
 
 
 def _values(kind: str, group: int | None, arrays: Arrays) -> Arrays:
@@ -97,6 +103,10 @@ def _weight(name: str, kind: str, group: int | None, parts: Arrays) -> NDArray[n
         _check_shape(name, scale, (*codes.shape[:-1], -(-codes.shape[-1] // NVFP4_BLOCK)))
         found = Quantization(E2M1, -1, NVFP4_BLOCK, scale, None, (4, 3), np.float32(np.asarray(whole).item()))
         return found.dequantize(codes)
+    if kind == "int4" and "weight_packed" not in parts:
+        rows, size = rows_of_pairs(parts["weight"]), group or 1
+        _check_shape(name, scale, (rows.shape[0], -(-rows.shape[1] // size)))
+        return np.asarray(rows * scale[:, np.arange(rows.shape[1]) // size], np.float32)
     if kind == "int4":
         outputs, inputs = (int(size) for size in parts["weight_shape"])
         packed = np.ascontiguousarray(parts["weight_packed"]).view(np.uint8)

@@ -88,11 +88,13 @@ INLINE void group(const int8_t *x, const uint8_t *w, ptrdiff_t steps, const int 
         sums[i % R] = _mm512_add_epi32(sums[i % R], more[i]);
 }
 
-INLINE void panels(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps, const bool plain)
+/* Panels from `channel` on. */
+INLINE void panels(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps, const bool plain,
+                   ptrdiff_t channel)
 {
     const ptrdiff_t bytes = pqc_u4_group_bytes(8 * steps), count = p->groups;
-    const uint8_t *w = p->w;
-    for (ptrdiff_t channel = 0; channel < p->channels; channel += PQC_U4_NR) {
+    const uint8_t *w = p->w + channel / PQC_U4_NR * count * bytes;
+    for (; channel < p->channels; channel += PQC_U4_NR) {
         __m512 acc[12];
         __m512i sums[12];
         PQC_UNROLL(12)
@@ -116,18 +118,99 @@ INLINE void panels(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps, 
     }
 }
 
+/* Eight neighbours along K of R rows, of those that lie side by side, by two panels: each four of a row is loaded for both. */
+INLINE void step_of_two(const int8_t *x, const int rows, const uint8_t *w, ptrdiff_t next,
+                        const int R, __m512i *sums)
+{
+    const __m512i half = _mm512_set1_epi8(15);
+    __m512i one = _mm512_loadu_si512(w), other = _mm512_loadu_si512(w + next);
+    PQC_KEEP_IN_REGISTER(one);
+    PQC_KEEP_IN_REGISTER(other);
+    __m512i low = _mm512_and_si512(one, half), other_low = _mm512_and_si512(other, half);
+    __m512i high = _mm512_and_si512(_mm512_srli_epi16(one, 4), half);
+    __m512i other_high = _mm512_and_si512(_mm512_srli_epi16(other, 4), half);
+    PQC_KEEP_IN_REGISTER(low);
+    PQC_KEEP_IN_REGISTER(high);
+    PQC_KEEP_IN_REGISTER(other_low);
+    PQC_KEEP_IN_REGISTER(other_high);
+    PQC_UNROLL(6)
+    for (int r = 0; r < R; r++) {
+        __m512i four = broadcast_four(x + 4 * r);
+        sums[r] = _mm512_dpbusd_epi32(sums[r], low, four);
+        sums[R + r] = _mm512_dpbusd_epi32(sums[R + r], other_low, four);
+    }
+    PQC_UNROLL(6)
+    for (int r = 0; r < R; r++) {
+        __m512i four = broadcast_four(x + 4 * (rows + r));
+        sums[r] = _mm512_dpbusd_epi32(sums[r], high, four);
+        sums[R + r] = _mm512_dpbusd_epi32(sums[R + r], other_high, four);
+    }
+}
+
+/* R of so many rows, from `row` on, by the two panels from `channel` on, without zero points but one. */
+INLINE void two_panels(const pqc_gemm_s8u4_params *p, ptrdiff_t channel, const int rows,
+                       const int row, const int R, ptrdiff_t steps)
+{
+    const ptrdiff_t bytes = pqc_u4_group_bytes(8 * steps), next = p->groups * bytes;
+    const uint8_t *w = p->w + channel / PQC_U4_NR * next;
+    const int8_t *x = p->x + 4 * row;
+    const int32_t *starts = p->starts + row;
+    __m512 acc[12];
+    __m512i sums[12];
+    PQC_UNROLL(12)
+    for (int r = 0; r < 2 * R; r++) {
+        acc[r] = _mm512_setzero_ps();
+        sums[r] = _mm512_setzero_si512();
+    }
+    for (ptrdiff_t g = 0; g < p->groups; g++, w += bytes, starts += rows) {
+        PQC_UNROLL(6)
+        for (int r = 0; r < R; r++)
+            sums[r] = sums[R + r] = _mm512_set1_epi32(starts[r]);
+        for (ptrdiff_t i = 0; i < steps; i++, x += 8 * rows)
+            step_of_two(x, rows, w + 64 * i, next, R, sums);
+        __m512 scale = _mm512_loadu_ps(w + 64 * steps);
+        __m512 other = _mm512_loadu_ps(w + 64 * steps + next);
+        PQC_UNROLL(6)
+        for (int r = 0; r < R; r++) {
+            acc[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[r]), scale, acc[r]);
+            acc[R + r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[R + r]), other, acc[R + r]);
+        }
+    }
+    PQC_UNROLL(6)
+    for (int r = 0; r < R; r++) {
+        u4_store16(p, channel, row + r, sums[r], acc[r]);
+        u4_store16(p, channel + PQC_U4_NR, row + r, sums[R + r], acc[R + r]);
+    }
+}
+
+/* Pairs of panels, of which rows take two turns; returns the channels that are done. */
+INLINE ptrdiff_t pairs(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps)
+{
+    const int first = R > 6 ? (R + 1) / 2 : R, second = R - first;
+    ptrdiff_t channel = 0;
+    for (; channel + PQC_U4_NR < p->channels; channel += 2 * PQC_U4_NR) {
+        two_panels(p, channel, R, 0, first, steps);
+        if (second > 0)
+            two_panels(p, channel, R, first, second, steps);
+    }
+    return channel;
+}
+
 typedef void body_fn(const pqc_gemm_s8u4_params *p);
+
+enum { PAIRS = 4 }; /* rows from which pairs of panels are faster */
 
 /* Groups of 32 have their loop unrolled; zero points are asked for once. */
 #define BODY(R)                                                                                    \
     VNNI static void rows_##R(const pqc_gemm_s8u4_params *p)                                       \
     {                                                                                              \
         if (p->zeros || p->weight_sums)                                                            \
-            panels(p, R, p->length / PQC_U4_KR, false);                                            \
+            panels(p, R, p->length / PQC_U4_KR, false, 0);                                         \
         else if (p->length == 32)                                                                  \
-            panels(p, R, 4, true);                                                                 \
+            panels(p, R, 4, true, R < PAIRS ? 0 : pairs(p, R, 4));                                 \
         else                                                                                       \
-            panels(p, R, p->length / PQC_U4_KR, true);                                             \
+            panels(p, R, p->length / PQC_U4_KR, true,                                              \
+                   R < PAIRS ? 0 : pairs(p, R, p->length / PQC_U4_KR));                            \
     }
 
 BODY(1)
