@@ -23,7 +23,8 @@ from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 PACKAGE = pytorch_quantization_c.__name__
 NOT_ARRAYS = ("torch", "graph", "demo", "info", "data", "integer", "model")  # sub-packages with tests of their own
-WHOLE = ("float_nn", "float_nn.functional")  # packages whose modules are not public, only what the package lists
+# Packages whose modules are not public, only what the package lists.
+WHOLE = ("float_nn", "float_nn.functional", "interchange")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pytorch_quantization_c.calib import overview
 from ..contract import surface
 
 PACKAGE = pytorch_quantization_c.__name__
-WHOLE = ("float_nn", "float_nn.functional", "integer", "methods", "model")
+WHOLE = ("float_nn", "float_nn.functional", "integer", "interchange", "methods", "model")
 PROGRAMS = ("demo", "info")  # what `python -m` runs; the file that demo reads is among the loaders
 APART = ("graph", "torch")  # packages that an extra brings: tests/graph, tests/torch
 
