@@ -1,3 +1,4 @@
+#include "cache_sizes.h"
 #include "conv_tail.h"
 #include "dispatch.h"
 #include "igemm_mblock.h"
@@ -143,6 +144,7 @@ typedef struct {
 typedef struct {
     ptrdiff_t image, first, group, panel;
     int pixels, channels;
+    bool is_last; /* of its panel's M-blocks */
 } task;
 
 static task task_of(const job *j, ptrdiff_t number)
@@ -151,7 +153,10 @@ static task task_of(const job *j, ptrdiff_t number)
     const pqc_image *out = &j->step->output[0];
     ptrdiff_t pixels = out->h * out->w, mblock = number % j->mblocks, rest = number / j->mblocks;
     ptrdiff_t panel = rest % j->panels, panels = pqc_div_round_up(w->padded_out, PQC_NR);
-    task t = {.image = rest / j->panels, .group = panel / panels, .panel = panel % panels};
+    task t = {.image = rest / j->panels,
+              .group = panel / panels,
+              .panel = panel % panels,
+              .is_last = mblock + 1 == j->mblocks};
     t.first = pqc_part_begin(pixels, j->mblocks, mblock);
     t.pixels = (int)(pqc_part_begin(pixels, j->mblocks, mblock + 1) - t.first);
     t.channels = (int)pqc_min(w->shape.out - PQC_NR * t.panel, PQC_NR);
@@ -173,28 +178,50 @@ static void set_places(const task *t, const pqc_image *image, ptrdiff_t width, c
     }
 }
 
-/* The products of a task's panel, of all taps. */
-static pqc_igemm_params products_of(const pqc_step *s, const task *t, const uint8_t *x)
+/* What is read after a panel's last M-block: the next panel, or the next step's first. */
+static void set_ahead(const job *j, const task *t, pqc_igemm_params *g)
 {
+    const pqc_weights *w = j->step->weights, *next = j->step->next;
+    const int8_t *at = g->w + g->k_stride * g->k;
+    const int8_t *end = w->bytes + w->shape.groups * w->padded_out * w->k * 4;
+    if (!t->is_last)
+        return;
+    if (at == end && next) {
+        at = next->bytes;
+        end = at + next->shape.groups * next->padded_out * next->k * 4;
+    }
+    if (at < end) {
+        g->ahead = at;
+        g->ahead_end = at + pqc_min(end - at, PQC_L2_NEXT_PANEL);
+    }
+}
+
+/* The products of a task's panel, of all taps. */
+static pqc_igemm_params products_of(const job *j, const task *t, const uint8_t *x)
+{
+    const pqc_step *s = j->step;
     const pqc_weights *w = s->weights;
     ptrdiff_t first = PQC_NR * t->panel, width = pqc_min(w->padded_out - first, PQC_NR);
     ptrdiff_t row = t->group * w->padded_out + first;
-    return (pqc_igemm_params){.x = x + t->group * w->shape.in,
-                              .offset = s->offset,
-                              .k = w->k,
-                              .w = w->bytes + row * w->k * 4,
-                              .k_stride = 4 * width,
-                              .panel_stride = 4 * PQC_LANES,
-                              .compensation = w->compensation + row,
-                              .weight_sums = w->weight_sums + row,
-                              .vectors = (int)(width / PQC_LANES),
-                              .has_min_weight = w->has_min_weight};
+    pqc_igemm_params g = {.x = x + t->group * w->shape.in,
+                          .offset = s->offset,
+                          .k = w->k,
+                          .w = w->bytes + row * w->k * 4,
+                          .k_stride = 4 * width,
+                          .panel_stride = 4 * PQC_LANES,
+                          .compensation = w->compensation + row,
+                          .weight_sums = w->weight_sums + row,
+                          .vectors = (int)(width / PQC_LANES),
+                          .has_min_weight = w->has_min_weight};
+    set_ahead(j, t, &g);
+    return g;
 }
 
 /* Sums of a task; returns numbers from a pixel to the next. */
-static ptrdiff_t multiply(const pqc_step *s, const task *t, const uint8_t *x, int32_t *acc)
+static ptrdiff_t multiply(const job *j, const task *t, const uint8_t *x, int32_t *acc)
 {
-    pqc_igemm_params g = products_of(s, t, x);
+    const pqc_step *s = j->step;
+    pqc_igemm_params g = products_of(j, t, x);
     int32_t pixel[PQC_MAX_MC];
     set_places(t, &s->input, s->output[0].w, &s->y, &s->x, pixel);
     pqc.igemm_u8s8(&g, pixel, t->pixels, acc);
@@ -235,11 +262,11 @@ static bool makes_codes(const pqc_step *s)
 }
 
 /* The codes of a task, from sums that stay in registers. */
-static void multiply_to_codes(const pqc_step *s, const task *t, const uint8_t *x,
-                              pqc_igemm_u8s8_codes_fn *kernel, pqc_tail *tail)
+static void multiply_to_codes(const job *j, const task *t, const uint8_t *x, pqc_tail *tail)
 {
+    const pqc_step *s = j->step;
     static const pqc_window plain = {1, 1, 0, 1};
-    pqc_igemm_params all = products_of(s, t, x);
+    pqc_igemm_params all = products_of(j, t, x);
     int32_t pixel[PQC_MAX_MC], place[PQC_MAX_MC];
     ptrdiff_t channel = t->group * s->weights->shape.out + PQC_NR * t->panel;
     const pqc_image *out = &s->output[0];
@@ -253,7 +280,7 @@ static void multiply_to_codes(const pqc_step *s, const task *t, const uint8_t *x
     for (int done = 0, run; done < t->pixels; done += run) {
         pqc_igemm_params g = all;
         run = skip_taps(s, t, done, &g);
-        kernel(&g, pixel + done, place + done, run, t->channels, f);
+        j->codes(&g, pixel + done, place + done, run, t->channels, f);
     }
 }
 
@@ -299,10 +326,10 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
         task t = task_of(j, i);
         const uint8_t *x = (const uint8_t *)base + t.image * pqc_image_size(in);
         if (j->codes) {
-            multiply_to_codes(j->step, &t, x, j->codes, &tail);
+            multiply_to_codes(j, &t, x, &tail);
             continue;
         }
-        ptrdiff_t ld = multiply(j->step, &t, x, acc);
+        ptrdiff_t ld = multiply(j, &t, x, acc);
         flags |= finish(j, &t, acc, ld, &tail);
     }
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);

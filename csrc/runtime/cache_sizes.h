@@ -23,8 +23,9 @@ enum {
     PQC_L2_TILE_WEIGHTS =
         512 << 10, /* a convolution's weights, read for each M-block (conv_tiles) */
     PQC_L2_LINEAR_WEIGHTS =
-        640 << 10,                /* weight panels that an M-block passes over together (linear) */
-    PQC_L2_LINEAR_ROWS = 1 << 20, /* quantised rows (linear) */
+        640 << 10,                 /* weight panels that an M-block passes over together (linear) */
+    PQC_L2_NEXT_PANEL = 256 << 10, /* of weights that are fetched while those before are used */
+    PQC_L2_LINEAR_ROWS = 1 << 20,  /* quantised rows (linear) */
     PQC_L2_WINOGRAD_PATCH = 256 << 10,  /* transformed inputs (conv_winograd) */
     PQC_L2_WINOGRAD_THREAD = 768 << 10, /* all that a thread transforms; above, another algorithm */
 

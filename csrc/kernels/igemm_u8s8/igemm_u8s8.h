@@ -32,6 +32,7 @@ typedef struct {
     const int32_t *compensation, *weight_sums;
     int vectors;         /* 1 to 4 */
     bool has_min_weight; /* some weight may be -128, whose sign cannot be changed in a byte */
+    const int8_t *ahead, *ahead_end; /* weights that are read next and may be fetched, or NULL */
 } pqc_igemm_params;
 
 typedef void pqc_igemm_u8s8_fn(const pqc_igemm_params *g, const int32_t *pixel, int pixels,

@@ -122,10 +122,12 @@ VNNI void pqc_igemm_u8s8_codes_vnni(const pqc_igemm_params *g, const int32_t *pi
                       .lanes = finish_lanes(channels),
                       .at = codes->at,
                       .place = place};
+    pqc_igemm_params part = fetching(g);
     int parts = (int)pqc_div_round_up(pixels, max_mr[g->vectors - 1]);
     for (; parts > 0; parts--) { /* parts of nearly equal size */
         int mr = (pixels + parts - 1) / parts;
-        bodies[g->vectors - 1][mr - 1](g, pixel, &to);
+        bodies[g->vectors - 1][mr - 1](&part, pixel, &to);
+        fetch_on(&part);
         pixel += mr;
         to.place += mr;
         pixels -= mr;

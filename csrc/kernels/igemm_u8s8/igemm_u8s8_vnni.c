@@ -159,9 +159,11 @@ VNNI void pqc_igemm_u8s8_vnni(const pqc_igemm_params *g, const int32_t *pixel, i
 {
     int vectors = panel_vectors(g), parts = (int)pqc_div_round_up(pixels, max_mr[vectors]);
     destination out = {.acc = acc};
+    pqc_igemm_params part = fetching(g);
     for (; parts > 0; parts--) { /* parts of nearly equal size: 8 pixels are 4 + 4, not 6 + 2 */
         int mr = (pixels + parts - 1) / parts;
-        acc_bodies[vectors][mr - 1](g, pixel, &out);
+        acc_bodies[vectors][mr - 1](&part, pixel, &out);
+        fetch_on(&part);
         pixel += mr;
         out.acc += mr * PQC_LANES * g->vectors;
         pixels -= mr;
@@ -174,9 +176,11 @@ VNNI void pqc_igemm_u8s8_f32_vnni(const pqc_igemm_params *g, const int32_t *pixe
     int vectors = panel_vectors(g), left = block->pixels;
     int parts = (int)pqc_div_round_up(left, max_mr[vectors]);
     destination out = {.block = *block};
+    pqc_igemm_params part = fetching(g);
     for (; parts > 0; parts--) {
         int mr = (left + parts - 1) / parts;
-        f32_bodies[vectors][mr - 1](g, pixel, &out);
+        f32_bodies[vectors][mr - 1](&part, pixel, &out);
+        fetch_on(&part);
         pixel += mr;
         out.block.to.y += mr * block->to.pixel_stride;
         left -= mr;

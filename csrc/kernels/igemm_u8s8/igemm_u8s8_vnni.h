@@ -41,11 +41,15 @@ INLINE void sum_up(const pqc_igemm_params *g, const int32_t *pixel, const int P,
         for (int v = 0; v < V; v++)
             sums[p * V + v] = _mm512_loadu_si512(g->compensation + PQC_LANES * (first + v));
     }
-    const int8_t *w = g->w + first * panel_stride;
+    const int8_t *w = g->w + first * panel_stride, *ahead = g->ahead;
     for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
          offset++, w += k_stride) {
         ptrdiff_t at = *offset;
         __m512i weights[4];
+        if (V == PQC_NR_VECTORS) { /* narrower ones have no loads to spare */
+            _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+            ahead += 64;
+        }
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
             weights[v] = loaded_once(w + v * panel_stride);
@@ -61,6 +65,23 @@ INLINE void sum_up(const pqc_igemm_params *g, const int32_t *pixel, const int P,
     PQC_UNROLL(24)
     for (int i = 0; i < P * V; i++)
         PQC_KEEP_IN_REGISTER(sums[i]);
+}
+
+/* The same products for a part of the pixels after the other, each of which fetches some lines; if there are none to fetch, those
+ * of its own weights. */
+INLINE pqc_igemm_params fetching(const pqc_igemm_params *g)
+{
+    pqc_igemm_params part = *g;
+    if (!g->ahead)
+        part.ahead = g->w;
+    return part;
+}
+
+INLINE void fetch_on(pqc_igemm_params *part)
+{
+    part->ahead += 64 * part->k;
+    if (part->ahead >= part->ahead_end)
+        part->ahead = part->w;
 }
 
 #endif
