@@ -6,8 +6,8 @@ Seeded ResNet-50, MobileNetV2, EfficientNet-Lite0 and LeNet, and with `--wheels`
 the saved program (ResNet-50 with its residuals in 16 and in 8 bits); each peer the faster of two int8 files, one by its
 own tool (onnxruntime's quantize_static, u8s8 per channel; NNCF) and one that `graph.save` wrote for it; torch and
 onnxruntime also in float. Printed for each batch and number of threads: our times, the share of this machine's peak for
-products of small integers, and our time in those of the best int8 peer (below 1, ours is faster); then where the time
-goes in the three networks with the largest share.
+products of small integers, and our time in those of the best int8 peer (below 1, ours is faster); then what setting up
+takes, and where the time goes in the three networks with the largest share.
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import harness
@@ -91,6 +91,27 @@ def for_batch(networks: Sequence[str], batch: int) -> list[str]:
     return [name for name in networks if batch == 1 or name in SEEDED]
 
 
+def set_up(name: str, folder: Path) -> str:
+    """The processor time in which a network is lowered, its program loaded and another batch planned."""
+    model = onnx.load(folder / name / FLOAT)
+    x = images(input_shape(model, 4), np.random.default_rng(0))
+    feeds = [{model.graph.input[0].name: x[:batch]} for batch in (1, 2, 3, 4)]
+    int8 = graph.quantize(graph.load(model), [x[:1]], method="max", methods=())
+    lowered = min(_processor_time(lambda: graph.compile(int8)) for _ in range(3))
+    loaded = min(_processor_time(lambda: graph.load_session(folder / name / OURS)) for _ in range(3))
+    session = graph.load_session(folder / name / OURS, num_threads=1)
+    planned = min(_processor_time(lambda one=one: session.run(None, one))
+                  - min(_processor_time(lambda one=one: session.run(None, one)) for _ in range(3)) for one in feeds)
+    return (f"{name}: lowered in {harness.duration(lowered)}, loaded in {harness.duration(loaded)}, "
+            f"another batch planned in {harness.duration(max(planned, 0.0))}")
+
+
+def _processor_time(function: Callable[[], object]) -> float:
+    begin = time.process_time()
+    function()
+    return time.process_time() - begin
+
+
 def where_the_time_goes(name: str, folder: Path, threads: int) -> str:
     model = onnx.load(folder / name / FLOAT)
     session = graph.load_session(folder / name / OURS, num_threads=threads)
@@ -122,6 +143,9 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
                   flush=True)
     if meter.peak:
         print(f"\nPeak of {meter.peak.instruction}, one core: {meter.peak.speed / 1e9:.0f} GOPS.")
+    for name in networks:
+        if name in SEEDED:
+            print(set_up(name, folder))
     for path in sorted(folder.glob(f"*/{PROBLEMS}")):
         print(path.read_text().strip())
         path.unlink()

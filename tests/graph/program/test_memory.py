@@ -11,6 +11,7 @@ import pytest
 
 from pytorch_quantization_c import graph
 
+from ...benchmarks import load
 from ..networks import normal
 from .zoo import ZOO
 
@@ -48,3 +49,21 @@ def test_calls_keep_nothing(rng: np.random.Generator, name: str) -> None:
         session.run(None, feeds)
     assert sys.getallocatedblocks() - blocks < CALLS / 2
     assert (count() if count else 0) - before < CALLS * 64  # less than an array a call
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2", "efficientnet_lite0"])
+def test_real_networks(rng: np.random.Generator, name: str) -> None:
+    """An arena is little larger than what lives at once, and another batch's plan brings no weights of its own."""
+    networks = load("network_models")
+    x = networks.images((2, 3, 224, 224), rng)
+    session = graph.compile(graph.quantize(graph.load(networks.SEEDED[name]()), [x[:1]], methods=()), num_threads=1)
+    session.run(None, {"x": x[:1]})
+    count = allocated()
+    gc.collect()
+    before = count() if count else 0
+    session.run(None, {"x": x})
+    gc.collect()
+    plans = list(session._program._plans.values())
+    grown = (count() if count else 0) - before
+    assert len(plans) == 2 and all(plan.arena <= 1.3 * plan.live for plan in plans)
+    assert grown < plans[1].arena + sum(row.weights for row in session.summary()) / 2
