@@ -1,8 +1,6 @@
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
-
 #include "program.h"
 
-#include <time.h>
+#include "clock.h"
 
 void pqc_program_link(pqc_program *program)
 {
@@ -34,21 +32,14 @@ bool pqc_program_keep_arena(pqc_program *program, char *arena)
     return false;
 }
 
-static int64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 unsigned pqc_program_run(const pqc_program *program, char *const *buffers, int64_t *nanoseconds)
 {
     unsigned flags = 0;
-    int64_t begin = nanoseconds ? now() : 0;
+    int64_t begin = nanoseconds ? pqc_nanoseconds() : 0;
     for (ptrdiff_t i = 0; i < program->steps && !flags; i++) {
         flags = pqc_step_run(&program->step[i], buffers);
         if (nanoseconds) {
-            int64_t end = now();
+            int64_t end = pqc_nanoseconds();
             nanoseconds[i] = end - begin;
             begin = end;
         }

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "parallel.h"
 
+#include "clock.h"
 #include "float_mode.h"
 
 #if defined(_WIN32)
@@ -47,7 +48,6 @@ static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards, p
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <time.h>
 #include <unistd.h>
 
 /* LARGE: grains that are worth waking somebody.  MANY: jobs of a model's layers rather than of one.  Nanoseconds: how long a
@@ -96,13 +96,6 @@ static inline void pause_cpu(void)
 #endif
 }
 
-static long long nanoseconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
 /* The next part of a hand, or -1. */
 static ptrdiff_t take(hand *h, uint32_t number, bool backwards)
 {
@@ -142,7 +135,7 @@ static void work_on(uint32_t number, int index)
 
 static uint32_t wait_for_job(uint32_t last)
 {
-    long long end = nanoseconds() + SPIN;
+    long long end = pqc_nanoseconds() + SPIN;
     do {
         for (int i = 0; i < PAUSES; i++) {
             uint32_t number = atomic_load(&posted);
@@ -150,7 +143,7 @@ static uint32_t wait_for_job(uint32_t last)
                 return number;
             pause_cpu();
         }
-    } while (nanoseconds() < end);
+    } while (pqc_nanoseconds() < end);
     pthread_mutex_lock(&sleep_lock);
     atomic_fetch_add(&sleepers, 1);
     while (atomic_load(&posted) == last)
@@ -230,7 +223,7 @@ static bool are_wanted(ptrdiff_t worth, int wanted)
         missed = 0;
         return true;
     }
-    missed = nanoseconds() - ended < SOON ? missed + 1 : 0;
+    missed = pqc_nanoseconds() - ended < SOON ? missed + 1 : 0;
     return missed >= MANY;
 }
 
@@ -276,7 +269,7 @@ static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards, p
         share(n, grain, count, backwards, fn, context);
     else
         fn(context, 0, n);
-    ended = nanoseconds();
+    ended = pqc_nanoseconds();
     pthread_mutex_unlock(&owner);
 }
 

@@ -6,10 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef _WIN32
+#include <windows.h>
+#else
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
 
-enum { SHOWN = 20, PATTERN = 0xa5 };
+enum { SHOWN = 20, FILLER = 0xa5 };
 
 static int failures;
 static const char *context = "";
@@ -38,12 +42,71 @@ int failed_checks(void)
     return failures;
 }
 
+#ifdef _WIN32
+static size_t page_size(void)
+{
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    return info.dwPageSize;
+}
+
+static unsigned char *pages(size_t usable, size_t guard)
+{
+    DWORD old;
+    unsigned char *start =
+        VirtualAlloc(NULL, usable + guard, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    return start && VirtualProtect(start + usable, guard, PAGE_NOACCESS, &old) ? start : NULL;
+}
+
+static void free_pages(unsigned char *start, size_t bytes)
+{
+    (void)bytes;
+    VirtualFree(start, 0, MEM_RELEASE);
+}
+
+void *line_alloc(size_t bytes)
+{
+    return _aligned_malloc(bytes, 64);
+}
+
+void line_free(void *memory)
+{
+    _aligned_free(memory);
+}
+#else
+static size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static unsigned char *pages(size_t usable, size_t guard)
+{
+    unsigned char *start =
+        mmap(NULL, usable + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return start != MAP_FAILED && mprotect(start + usable, guard, PROT_NONE) == 0 ? start : NULL;
+}
+
+static void free_pages(unsigned char *start, size_t bytes)
+{
+    munmap(start, bytes);
+}
+
+void *line_alloc(size_t bytes)
+{
+    return aligned_alloc(64, (bytes + 63) / 64 * 64);
+}
+
+void line_free(void *memory)
+{
+    free(memory);
+}
+#endif
+
 void buffer_open(buffer *b)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), usable = BUFFER_BYTES + page;
-    b->start =
-        mmap(NULL, usable + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (b->start == MAP_FAILED || mprotect(b->start + usable, page, PROT_NONE) != 0) {
+    size_t page = page_size(), usable = BUFFER_BYTES + page;
+    b->start = pages(usable, page);
+    if (!b->start) {
         perror("guard page");
         exit(2);
     }
@@ -57,14 +120,14 @@ void *buffer_place(buffer *b, size_t bytes, size_t gap)
     b->bytes = bytes;
     b->gap = gap;
     b->data = b->end - gap - bytes;
-    memset(b->data - GUARD_BYTES, PATTERN, (size_t)(b->end - b->data) + GUARD_BYTES);
+    memset(b->data - GUARD_BYTES, FILLER, (size_t)(b->end - b->data) + GUARD_BYTES);
     return b->data;
 }
 
 static bool holds_pattern(const unsigned char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (p[i] != PATTERN)
+        if (p[i] != FILLER)
             return false;
     return true;
 }
@@ -77,7 +140,7 @@ bool buffer_guards_intact(const buffer *b)
 
 void buffer_close(buffer *b)
 {
-    munmap(b->start, (size_t)(b->end - b->start) + (size_t)sysconf(_SC_PAGESIZE));
+    free_pages(b->start, (size_t)(b->end - b->start) + page_size());
 }
 
 const ptrdiff_t sizes[] = {

@@ -5,9 +5,15 @@
 
 #include "pqc.h"
 
+#ifdef __MINGW32__
+#define PRINTF gnu_printf
+#else
+#define PRINTF printf
+#endif
+
 /* Counts a failure and prints the first few, with the text if there is one: printf's arguments. */
 #define CHECK(condition, ...) check((condition), __FILE__, __LINE__, #condition, __VA_ARGS__)
-__attribute__((format(printf, 5, 6))) void check(bool ok, const char *file, int line,
+__attribute__((format(PRINTF, 5, 6))) void check(bool ok, const char *file, int line,
                                                  const char *condition, const char *format, ...);
 int failed_checks(void);
 
@@ -27,6 +33,10 @@ void buffer_open(buffer *b);
 void *buffer_place(buffer *b, size_t bytes, size_t gap); /* the new data; the old is forgotten */
 bool buffer_guards_intact(const buffer *b);
 void buffer_close(buffer *b);
+
+/* Memory that begins at a cache line. */
+void *line_alloc(size_t bytes);
+void line_free(void *memory);
 
 /* Sizes every kernel is run at: 0 to 70, and odd ones that end in the middle of any unrolled loop.
  */

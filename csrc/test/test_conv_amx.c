@@ -175,7 +175,7 @@ static void *block(ptrdiff_t count, size_t size)
 static void *aligned_block(ptrdiff_t bytes)
 {
     CHECK(bytes > 0 && bytes % 64 == 0, "%td bytes", bytes);
-    void *memory = aligned_alloc(64, (size_t)bytes);
+    void *memory = line_alloc((size_t)bytes);
     memset(memory, 0xa5, (size_t)bytes);
     return memory;
 }
@@ -224,7 +224,7 @@ static void open_operands(operands *o, const pqc_conv_shape *shape, ptrdiff_t ba
 static void close_operands(operands *o)
 {
     free(o->q), free(o->x), free(o->w), free(o->scale), free(o->bias);
-    free(o->memory);
+    line_free(o->memory);
 }
 
 static float result(const operands *o, int64_t sum, ptrdiff_t channel)
@@ -320,7 +320,7 @@ static void check_layer(const layer *l, ptrdiff_t number, unsigned turn)
     for (ptrdiff_t output = 0; output < view.outputs; output++)
         check_output(&o, &view, output, y, number);
     free(y);
-    free(workspace);
+    line_free(workspace);
     close_operands(&o);
 }
 
@@ -350,7 +350,7 @@ static void check_linear(ptrdiff_t rows, ptrdiff_t in, ptrdiff_t out, unsigned t
               i % out, out, in, turn, (double)y[i], (double)want);
     }
     free(y);
-    free(workspace);
+    line_free(workspace);
     close_operands(&o);
 }
 

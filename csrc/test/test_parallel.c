@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
+#ifndef _WIN32
+#include <sys/wait.h>
+#endif
 
 enum { LONGEST = 5000, MUCH = 1000 };
 
@@ -122,11 +124,11 @@ static void check_shares(int threads, ptrdiff_t grains, ptrdiff_t grain)
             at[parts++] = i;
     at[parts] = grains;
     for (ptrdiff_t i = 0; i < parts; i++)
-        CHECK(labs(at[i + 1] - at[i] - grains / parts) <= 1, "%td of %td grains", at[i], grains);
+        CHECK(llabs(at[i + 1] - at[i] - grains / parts) <= 1, "%td of %td grains", at[i], grains);
     for (int i = 0; i < threads; i++) {
         ptrdiff_t share = at[parts * (i + 1) / threads] - at[parts * i / threads];
-        CHECK(labs(share - grains / threads) <= 1, "thread %d of %d: %td of %td grains", i, threads,
-              share, grains);
+        CHECK(llabs(share - grains / threads) <= 1, "thread %d of %d: %td of %td grains", i,
+              threads, share, grains);
     }
 }
 
@@ -287,6 +289,27 @@ static void check_callers(void)
     CHECK(failed == 0, "%d jobs of concurrent callers", (int)failed);
 }
 
+void test_parallel(void)
+{
+    int before = pqc_get_num_threads();
+    check_cover();
+    for (int threads = 2; threads <= 5; threads++)
+        for (ptrdiff_t grains = 2; grains <= 200; grains++)
+            check_shares(threads, grains, 1 + grains % 3);
+    check_order();
+    check_thread_limit();
+    check_sleep();
+    check_little();
+    check_nested();
+    check_callers();
+    pqc_set_num_threads(before);
+}
+
+#ifdef _WIN32
+void test_fork(void) /* there is none */
+{
+}
+#else
 /* 0 if the pool works in this process, 2 if no worker ever helped. */
 static int run_some_jobs(void)
 {
@@ -350,22 +373,6 @@ static void check_fork_while_busy(void)
     CHECK(failed == 0, "%d jobs of the parent", (int)failed);
 }
 
-void test_parallel(void)
-{
-    int before = pqc_get_num_threads();
-    check_cover();
-    for (int threads = 2; threads <= 5; threads++)
-        for (ptrdiff_t grains = 2; grains <= 200; grains++)
-            check_shares(threads, grains, 1 + grains % 3);
-    check_order();
-    check_thread_limit();
-    check_sleep();
-    check_little();
-    check_nested();
-    check_callers();
-    pqc_set_num_threads(before);
-}
-
 void test_fork(void)
 {
     int before = pqc_get_num_threads();
@@ -373,3 +380,5 @@ void test_fork(void)
     check_fork_while_busy();
     pqc_set_num_threads(before);
 }
+
+#endif

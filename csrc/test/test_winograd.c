@@ -129,7 +129,7 @@ static int side_of(ptrdiff_t in, ptrdiff_t out, ptrdiff_t size, pqc_conv_axis ax
     const ptrdiff_t image[PQC_AXES] = {1, size, size};
     size_t count = (size_t)(in * out * axis.kernel * axis.kernel);
     size_t bytes = (size_t)pqc_packed_weights_bytes(&shape, false);
-    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    void *memory = line_alloc(bytes);
     int8_t *weights = malloc(count);
     float *scale = malloc((size_t)out * sizeof *scale);
     pqc_packed_weights packed;
@@ -142,7 +142,7 @@ static int side_of(ptrdiff_t in, ptrdiff_t out, ptrdiff_t size, pqc_conv_axis ax
         pqc_conv_view_init(&view, &shape, image) ? pqc_conv_winograd_side(&packed, &view) : -1;
     free(scale);
     free(weights);
-    free(memory);
+    line_free(memory);
     return side;
 }
 
