@@ -46,6 +46,7 @@ class Plan(NamedTuple):
         arena: its bytes.
         live: the largest sum of bytes that are needed at the same time.
         steps: the operation of each step.
+        part: how many images of a batch a call of C takes; 0: all of them.
     """
 
     capsule: object
@@ -53,6 +54,7 @@ class Plan(NamedTuple):
     arena: int
     live: int
     steps: list[Operation]
+    part: int = 0
 
 
 class _Binder:

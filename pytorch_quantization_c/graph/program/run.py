@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ... import _C
 from ..interpreter.results import own_results
+from .batches import images_a_call
 from .lowered import Lowered
 from .operations import Conv, Key, Python, array_of
 from .plan import NO_BORDER, Border, Plan, bind
@@ -119,21 +120,44 @@ class Program:
             else:
                 arrays.append(_floats(value))
                 shapes.append(value.shape)
-        plan = self._plans.get(tuple(shapes)) or self._plan(segment, tuple(shapes))
+        plan = self._plans.get(tuple(shapes)) or self._plan(each, segment, tuple(shapes))
         for place, (key, (dims, size)) in zip(each.writes, plan.outputs.items(), strict=True):
             array: NDArray[Any] = np.empty(dims.shape, np.float32) if key.form is None else np.empty(size, np.uint8)
             values[place] = array if key.form is None else _Images(array, dims)
             arrays.append(array)
         clock = None if times is None else np.zeros(len(plan.steps), np.int64)
-        flags = _C.program_run(plan.capsule, tuple(arrays), clock)
+        if plan.part:
+            flags = self._run_parts(each, segment, plan, arrays, clock)
+        else:
+            flags = _C.program_run(plan.capsule, tuple(arrays), clock)
         if times is not None and clock is not None:
             times.extend(zip(plan.steps, clock.tolist(), strict=True))
         return flags == 0
 
-    def _plan(self, segment: Segment, shapes: tuple[Any, ...]) -> Plan:
+    def _run_parts(self, each: _Run, segment: Segment, whole: Plan, arrays: list[NDArray[Any]],
+                   clock: NDArray[np.int64] | None) -> int:
+        """Some images of a batch after the others."""
+        batch = [*self._belong_to_batch(each), *[True] * len(each.writes)]
+        count, flags = arrays[-1].shape[0], 0
+        for first in range(0, count, whole.part):
+            part = [array[first:first + whole.part] if split else array
+                    for array, split in zip(arrays, batch, strict=True)]
+            shapes = (each.number, *(array.shape for array in part[:len(each.reads)]))
+            plan = self._plans.get(shapes) or self._plan(each, segment, shapes)
+            taken = None if clock is None else np.zeros_like(clock)
+            flags |= _C.program_run(plan.capsule, tuple(part), taken)
+            if clock is not None and taken is not None:
+                clock += taken
+        return flags
+
+    def _belong_to_batch(self, each: _Run) -> list[bool]:
+        return [place not in self._constants for place in each.reads]
+
+    def _plan(self, each: _Run, segment: Segment, shapes: tuple[Any, ...]) -> Plan:
         dims = [each if isinstance(each, Dims) else dims_of(each, matrix=True) for each in shapes[1:]]
         plan = bind(segment, dict(zip(segment.inputs, dims, strict=True)), self.borders, self.weights)
         self._check_size(plan, dims)
+        plan = plan._replace(part=images_a_call(segment, dims, self._belong_to_batch(each), plan))
         kept = dict(list(self._plans.items())[1 - KEPT_PLANS * len(self.order):])
         self._plans = {**kept, shapes: plan}  # a new dictionary: others may be reading the old one
         return plan
