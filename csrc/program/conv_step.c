@@ -253,35 +253,36 @@ static int skip_taps(const pqc_step *s, const task *t, int done, pqc_igemm_param
     return (int)pqc_min(end, t->pixels) - done;
 }
 
-/* Whether all that becomes of the sums is codes of a byte. */
+/* Whether all that becomes of the sums is one kind of codes. */
 static bool makes_codes(const pqc_step *s)
 {
     return !s->chain_length && s->residual.codes.content == PQC_NOTHING && s->outputs == 1 &&
-           s->output[0].codes.content == PQC_U8_CODES && (s->known & PQC_PLAIN) &&
-           pqc_image_size(&s->output[0]) <= INT32_MAX;
+           (s->known & PQC_PLAIN) && pqc_image_size(&s->output[0]) <= INT32_MAX;
 }
 
-/* The codes of a task, from sums that stay in registers. */
-static void multiply_to_codes(const job *j, const task *t, const uint8_t *x, pqc_tail *tail)
+/* The codes of a task, from sums that stay in registers; false if there is no body for them. */
+static bool multiply_to_codes(const job *j, const task *t, const uint8_t *x, pqc_tail *tail)
 {
-    const pqc_step *s = j->step;
     static const pqc_window plain = {1, 1, 0, 1};
+    const pqc_step *s = j->step;
+    const pqc_image *out = &s->output[0];
     pqc_igemm_params all = products_of(j, t, x);
     int32_t pixel[PQC_MAX_MC], place[PQC_MAX_MC];
     ptrdiff_t channel = t->group * s->weights->shape.out + PQC_NR * t->panel;
-    const pqc_image *out = &s->output[0];
     pqc_output *f = &tail->to;
     f->scale = s->weights->scale + channel;
     f->bias = s->weights->bias + channel;
-    f->output[0].at =
-        tail->buffers[out->buffer] + out->offset + t->image * pqc_image_size(out) + channel;
+    f->output[0].at = tail->buffers[out->buffer] + out->offset + t->image * pqc_image_size(out) +
+                      channel * pqc_content_size(out->codes.content);
     set_places(t, &s->input, out->w, &s->y, &s->x, pixel);
     set_places(t, out, out->w, &plain, &plain, place);
     for (int done = 0, run; done < t->pixels; done += run) {
         pqc_igemm_params g = all;
         run = skip_taps(s, t, done, &g);
-        j->codes(&g, pixel + done, place + done, run, t->channels, f);
+        if (!j->codes(&g, pixel + done, place + done, run, t->channels, f))
+            return false;
     }
+    return true;
 }
 
 /* Those of a task's pixels from number `done` on that are finished at once: of one row if there is a border between rows. */
@@ -325,10 +326,8 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     for (ptrdiff_t i = begin; i < end; i++) {
         task t = task_of(j, i);
         const uint8_t *x = (const uint8_t *)base + t.image * pqc_image_size(in);
-        if (j->codes) {
-            multiply_to_codes(j, &t, x, &tail);
+        if (j->codes && multiply_to_codes(j, &t, x, &tail))
             continue;
-        }
         ptrdiff_t ld = multiply(j, &t, x, acc);
         flags |= finish(j, &t, acc, ld, &tail);
     }

@@ -9,14 +9,14 @@ static const int max_mr[PQC_NR_VECTORS] = {12, 12, 8, 6};
 
 typedef struct {
     const pqc_output *f;
-    finish_target bytes;
+    finish_target codes;
     __mmask64 lanes;
-    char *at;
     const int32_t *place;
 } destination;
 
-/* As many pixels at a time as fill a vector of codes; the last ones are computed more than once rather than apart. */
-INLINE void store_codes(const __m512i *sums, const int P, const int V, const destination *to)
+/* As many pixels at a time as fill a vector of bytes; the last ones are computed more than once rather than apart. */
+INLINE void store_codes(const __m512i *sums, const int P, const int V, const bool WORDS,
+                        const destination *to)
 {
     const int together = V == 1 ? 4 : V == 2 ? 2 : 1;
     output16 of[4];
@@ -32,106 +32,120 @@ INLINE void store_codes(const __m512i *sums, const int P, const int V, const des
         PQC_UNROLL(4)
         for (int i = 0; i < together; i++) {
             const int pixel = p + i < P ? p + i : P - 1;
-            at[i] = to->at + to->place[pixel];
+            at[i] = to->codes.row.at + to->place[pixel];
             PQC_UNROLL(4)
             for (int v = 0; v < V; v++)
                 y[i * V + v] = finish16(sums[pixel * V + v], of[v]);
         }
         if (to->f->hard_swish)
             finish_plain_hard_swish(y);
-        finish_plain_bytes(y, together, to->lanes, &to->bytes, at);
+        if (WORDS)
+            finish_plain_words(y, together, V, to->lanes, &to->codes, at);
+        else
+            finish_plain_bytes(y, together, to->lanes, &to->codes, at);
     }
 }
 
 INLINE void multiply(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
-                     const destination *to)
+                     const bool WORDS, const destination *to)
 {
     __m512i sums[24];
     sum_up(g, pixel, P, V, 0, 4 * PQC_LANES * V, 4 * PQC_LANES, sums);
-    store_codes(sums, P, V, to);
+    store_codes(sums, P, V, WORDS, to);
 }
 
 /* Bodies of mr x nr, functions of their own: in a larger one addresses would be kept in vectors. */
 typedef void body_fn(const pqc_igemm_params *g, const int32_t *pixel, const destination *to);
 
-#define BODY(MR, NR)                                                                               \
-    VNNI static void codes_##MR##x##NR(const pqc_igemm_params *g, const int32_t *pixel,            \
-                                       const destination *to)                                      \
+#define BODY(MR, NR, NAME, WORDS)                                                                  \
+    VNNI static void NAME##_##MR##x##NR(const pqc_igemm_params *g, const int32_t *pixel,           \
+                                        const destination *to)                                     \
     {                                                                                              \
-        multiply(g, pixel, MR, NR / PQC_LANES, to);                                                \
+        multiply(g, pixel, MR, NR / PQC_LANES, WORDS, to);                                         \
     }
 
-BODY(1, 16)
-BODY(2, 16)
-BODY(3, 16)
-BODY(4, 16)
-BODY(5, 16)
-BODY(6, 16)
-BODY(7, 16)
-BODY(8, 16)
-BODY(9, 16)
-BODY(10, 16)
-BODY(11, 16)
-BODY(12, 16)
-BODY(1, 32)
-BODY(2, 32)
-BODY(3, 32)
-BODY(4, 32)
-BODY(5, 32)
-BODY(6, 32)
-BODY(7, 32)
-BODY(8, 32)
-BODY(9, 32)
-BODY(10, 32)
-BODY(11, 32)
-BODY(12, 32)
-BODY(1, 48)
-BODY(2, 48)
-BODY(3, 48)
-BODY(4, 48)
-BODY(5, 48)
-BODY(6, 48)
-BODY(7, 48)
-BODY(8, 48)
-BODY(1, 64)
-BODY(2, 64)
-BODY(3, 64)
-BODY(4, 64)
-BODY(5, 64)
-BODY(6, 64)
+BODY(1, 16, bytes, false)
+BODY(2, 16, bytes, false)
+BODY(3, 16, bytes, false)
+BODY(4, 16, bytes, false)
+BODY(5, 16, bytes, false)
+BODY(6, 16, bytes, false)
+BODY(7, 16, bytes, false)
+BODY(8, 16, bytes, false)
+BODY(9, 16, bytes, false)
+BODY(10, 16, bytes, false)
+BODY(11, 16, bytes, false)
+BODY(12, 16, bytes, false)
+BODY(1, 32, bytes, false)
+BODY(2, 32, bytes, false)
+BODY(3, 32, bytes, false)
+BODY(4, 32, bytes, false)
+BODY(5, 32, bytes, false)
+BODY(6, 32, bytes, false)
+BODY(7, 32, bytes, false)
+BODY(8, 32, bytes, false)
+BODY(9, 32, bytes, false)
+BODY(10, 32, bytes, false)
+BODY(11, 32, bytes, false)
+BODY(12, 32, bytes, false)
+BODY(1, 48, bytes, false)
+BODY(2, 48, bytes, false)
+BODY(3, 48, bytes, false)
+BODY(4, 48, bytes, false)
+BODY(5, 48, bytes, false)
+BODY(6, 48, bytes, false)
+BODY(7, 48, bytes, false)
+BODY(8, 48, bytes, false)
+BODY(1, 64, bytes, false)
+BODY(2, 64, bytes, false)
+BODY(3, 64, bytes, false)
+BODY(4, 64, bytes, false)
+BODY(5, 64, bytes, false)
+BODY(6, 64, bytes, false)
+BODY(1, 64, words, true)
+BODY(2, 64, words, true)
+BODY(3, 64, words, true)
+BODY(4, 64, words, true)
+BODY(5, 64, words, true)
+BODY(6, 64, words, true)
 
-static body_fn *const bodies[PQC_NR_VECTORS][MAX_MR] = {
-    {codes_1x16, codes_2x16, codes_3x16, codes_4x16, codes_5x16, codes_6x16, codes_7x16, codes_8x16,
-     codes_9x16, codes_10x16, codes_11x16, codes_12x16},
-    {codes_1x32, codes_2x32, codes_3x32, codes_4x32, codes_5x32, codes_6x32, codes_7x32, codes_8x32,
-     codes_9x32, codes_10x32, codes_11x32, codes_12x32},
-    {codes_1x48, codes_2x48, codes_3x48, codes_4x48, codes_5x48, codes_6x48, codes_7x48,
-     codes_8x48},
-    {codes_1x64, codes_2x64, codes_3x64, codes_4x64, codes_5x64, codes_6x64}};
+static body_fn *const bytes_bodies[PQC_NR_VECTORS][MAX_MR] = {
+    {bytes_1x16, bytes_2x16, bytes_3x16, bytes_4x16, bytes_5x16, bytes_6x16, bytes_7x16, bytes_8x16,
+     bytes_9x16, bytes_10x16, bytes_11x16, bytes_12x16},
+    {bytes_1x32, bytes_2x32, bytes_3x32, bytes_4x32, bytes_5x32, bytes_6x32, bytes_7x32, bytes_8x32,
+     bytes_9x32, bytes_10x32, bytes_11x32, bytes_12x32},
+    {bytes_1x48, bytes_2x48, bytes_3x48, bytes_4x48, bytes_5x48, bytes_6x48, bytes_7x48,
+     bytes_8x48},
+    {bytes_1x64, bytes_2x64, bytes_3x64, bytes_4x64, bytes_5x64, bytes_6x64}};
 
-VNNI void pqc_igemm_u8s8_codes_vnni(const pqc_igemm_params *g, const int32_t *pixel,
+/* Words of the widest panels alone: narrower ones come from many products. */
+static body_fn *const words_bodies[] = {words_1x64, words_2x64, words_3x64,
+                                        words_4x64, words_5x64, words_6x64};
+
+VNNI bool pqc_igemm_u8s8_codes_vnni(const pqc_igemm_params *g, const int32_t *pixel,
                                     const int32_t *place, int pixels, int channels,
                                     const pqc_output *f)
 {
-    const pqc_pixels *codes = &f->output[0];
+    bool words = f->output[0].content == PQC_S16_CODES;
+    if (words && g->vectors != PQC_NR_VECTORS)
+        return false;
+    body_fn *const *bodies = words ? words_bodies : bytes_bodies[g->vectors - 1];
+    finish_pixels first = {.acc = NULL};
     destination to = {.f = f,
-                      .bytes = {.mul = _mm512_set1_ps(codes->mul),
-                                .zero = codes->zero,
-                                .least = (int32_t)codes->lo + codes->zero,
-                                .most = (int32_t)codes->hi + codes->zero},
+                      .codes = finish_target_of(&first, f, f->output[0].content),
                       .lanes = finish_lanes(channels),
-                      .at = codes->at,
                       .place = place};
     pqc_igemm_params part = fetching(g);
     int parts = (int)pqc_div_round_up(pixels, max_mr[g->vectors - 1]);
     for (; parts > 0; parts--) { /* parts of nearly equal size */
         int mr = (pixels + parts - 1) / parts;
-        bodies[g->vectors - 1][mr - 1](&part, pixel, &to);
+        bodies[mr - 1](&part, pixel, &to);
         fetch_on(&part);
         pixel += mr;
         to.place += mr;
         pixels -= mr;
     }
+    return true;
 }
 
 #endif
