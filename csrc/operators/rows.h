@@ -9,4 +9,8 @@ void pqc_softmax_rows(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n);
 void pqc_layer_norm_rows(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n,
                          const pqc_layer_norm *p);
 
+/* y[o][j][i] = x[o][i][j] for o < outer, i < rows, j < columns. */
+void pqc_transpose_rows(const float *x, float *y, ptrdiff_t outer, ptrdiff_t rows,
+                        ptrdiff_t columns);
+
 #endif

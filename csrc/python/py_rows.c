@@ -1,8 +1,9 @@
-/* Softmax and layer normalisation of rows, products of matrices: of float32. */
+/* Softmax and layer normalisation of rows, products and transposes of matrices: of float32. */
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
 #include "matmul.h"
+#include "output_memory.h"
 #include "rows.h"
 
 /* float32 with at least one axis. */
@@ -137,9 +138,40 @@ done:
     return (PyObject *)y;
 }
 
+PyDoc_STRVAR(transposed_doc, "transposed(x, /)\n--\n\nA new array with the last two axes of a "
+                             "float32 array exchanged.");
+
+static PyObject *transposed(PyObject *self, PyObject *object)
+{
+    PyArrayObject *x = rows_of(object), *y = NULL;
+    npy_intp shape[NPY_MAXDIMS];
+    (void)self;
+    if (!x)
+        return NULL;
+    int ndim = PyArray_NDIM(x);
+    if (ndim < 2) {
+        pqc_refuse(PyExc_ValueError, (PyObject *)x, "Expected `x` of two dimensions or more");
+    } else {
+        memcpy(shape, PyArray_DIMS(x), (size_t)ndim * sizeof *shape);
+        npy_intp rows = shape[ndim - 2], columns = shape[ndim - 1], size = PyArray_SIZE(x);
+        shape[ndim - 2] = columns;
+        shape[ndim - 1] = rows;
+        y = pqc_new_floats(ndim, shape);
+        if (y && size) {
+            PyThreadState *state = pqc_release_gil(size);
+            pqc_transpose_rows(PyArray_DATA(x), PyArray_DATA(y), size / rows / columns, rows,
+                               columns);
+            pqc_acquire_gil(state);
+        }
+    }
+    Py_DECREF(x);
+    return (PyObject *)y;
+}
+
 PyMethodDef pqc_rows_methods[] = {
     {"layer_norm", (PyCFunction)(void (*)(void))layer_norm, METH_FASTCALL, layer_norm_doc},
     {"matmul", (PyCFunction)(void (*)(void))matmul, METH_FASTCALL, matmul_doc},
     {"softmax", softmax, METH_O, softmax_doc},
+    {"transposed", transposed, METH_O, transposed_doc},
     {NULL, NULL, 0, NULL},
 };

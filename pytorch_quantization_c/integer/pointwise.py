@@ -1,11 +1,13 @@
 """Convolutions with a kernel of ones on weights in groups of input channels: a matrix times each pixel's channels."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _C
 from .int4 import PackedInt4
 from .packed import NO_FLOATS, Geometry
 
@@ -48,9 +50,10 @@ class PointwiseInt4:
         if any(g.before) or any(g.after):
             x = np.pad(x, [(0, 0), (0, 0), *zip(g.before, g.after, strict=True)])
         x = x[(slice(None), slice(None), *(slice(None, None, step) for step in g.stride))]
-        rows = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+        sizes = x.shape[2:]
+        rows = _C.transposed(np.ascontiguousarray(x).reshape(*x.shape[:2], math.prod(sizes)))
         y = self.packed.product(rows, amax, bias) if pair is None else self.packed.by_scale(rows, pair, bias)
         if isinstance(y, str):
             return y
-        moved = np.ascontiguousarray(np.moveaxis(y, -1, 1))
-        return moved if input.ndim == spatial + 2 else moved[0]
+        made = _C.transposed(y).reshape(len(x), y.shape[-1], *sizes)
+        return made if input.ndim == spatial + 2 else made[0]

@@ -53,6 +53,30 @@ def test_weights_traced_saved_and_read(name: str, rng: np.random.Generator, tmp_
     same(run(graph.load(tmp_path / "model.onnx"), x), wanted)
 
 
+FOUR = [({"block_sizes": {-1: 32}, "unsigned": True}, "UINT4"), ({"block_sizes": {-1: 32}}, "INT4"),
+        ({"axis": 0}, "INT4"), ({"axis": 0, "unsigned": True}, "UINT4"), ({"axis": 0, "zero_point": True}, "UINT4")]
+
+
+@pytest.mark.parametrize("settings, kind", FOUR, ids=str)
+def test_four_bits_are_saved_as_such(settings: Any, kind: str, rng: np.random.Generator, tmp_path: Any) -> None:
+    x = rng.normal(size=(3, 70)).astype(np.float32)
+    layer = nn.QuantLinear(70, 8, quant_desc_weight=QuantDescriptor(4, **settings))
+    layer.input_quantizer.disable()
+    if settings.get("unsigned"):
+        layer.weight[...] = np.abs(layer.weight)
+    wanted = x @ layer.weight_quantizer(layer.weight).T + layer.bias
+    graph.save(traced(layer, x), tmp_path / "model.onnx")
+    proto = onnx.load(tmp_path / "model.onnx")
+    onnx.checker.check_model(proto)
+    codes, = (each for each in proto.graph.initializer if each.data_type == getattr(onnx.TensorProto, kind)
+              and len(each.dims) == 2 and 70 in each.dims)
+    assert len(codes.raw_data) == 8 * 70 // 2  # two in a byte
+    assert [each.version for each in proto.opset_import if each.domain in ("", "ai.onnx")] == [21]
+    session = onnx.reference.ReferenceEvaluator(proto)
+    same(session.run(None, {session.input_names[0]: x})[0], wanted)
+    same(run(graph.load(tmp_path / "model.onnx"), x), wanted)
+
+
 @pytest.mark.parametrize("name", INPUTS)
 def test_inputs_traced(name: str, rng: np.random.Generator, tmp_path: Any) -> None:
     x = rng.normal(size=(3, 70)).astype(np.float32)
