@@ -22,8 +22,8 @@ def wanted(name):
 def flags():
     if MSVC:
         return ["/std:c11", "/experimental:c11atomics", "/O2", "/fp:precise"], []
-    compile_args = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wshadow",
-                    "-Wstrict-prototypes", "-Wvla"]
+    compile_args = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-g0", "-Wall", "-Wextra",
+                    "-Wshadow", "-Wstrict-prototypes", "-Wvla"]
     link_args = ["-lm", "-pthread"]
     if wanted("PQC_WERROR"):
         compile_args.append("-Werror")

@@ -97,8 +97,8 @@ def _decoder(hint: Any, converters: tuple[tuple[Any, Callable[[Any], Any]], ...]
         return PLAIN[hint]
     if origin in (Union, types.UnionType):
         return _union([of(each) for each in get_args(hint)])
-    if origin is np.ndarray:
-        kind, = get_args(get_args(hint)[1])
+    if origin in (np.ndarray, NDArray):
+        kind = _element_type(hint)
         return _array(None if kind is Any else np.dtype(kind))
     if origin in (list, tuple):
         return _sequence(origin, get_args(hint), of)
@@ -110,6 +110,12 @@ def _decoder(hint: Any, converters: tuple[tuple[Any, Callable[[Any], Any]], ...]
     if isinstance(hint, type) and issubclass(hint, tuple):
         return _named_tuple(hint, of)
     raise TypeError(f"no file holds a {hint}")
+
+
+def _element_type(hint: Any) -> Any:
+    """Of `NDArray[...]`: np.ndarray[shape, dtype[...]] up to NumPy 2.4, from 2.5 on an alias with one argument."""
+    arguments = get_args(hint)
+    return arguments[0] if get_origin(hint) is NDArray else get_args(arguments[1])[0]
 
 
 def _whole(data: Any, arrays: Arrays) -> int:

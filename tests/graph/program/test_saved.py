@@ -4,10 +4,12 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from types import GenericAlias
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pytorch_quantization_c import graph, integer, isa, threads
 from pytorch_quantization_c._core.safetensors import load_file, save_file
@@ -346,3 +348,17 @@ def test_every_operation_has_fields_that_a_file_can_hold() -> None:
     for kind in kinds:
         for name in codec._saved(kind):
             codec._decoder(codec._hints(kind)[name], tuple(document.LOADING.items()))
+
+
+def test_arrays_as_any_numpy_declares_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`NDArray[float32]` is an array class with arguments, or from NumPy 2.5 on an alias with one."""
+    arrays = {"a": np.ones(2, np.float32), "b": np.ones(2)}
+    alias = object()
+    for hint in (NDArray[np.float32], GenericAlias(alias, (np.float32,))):  # type: ignore[arg-type]
+        assert codec.decoded(hint, "a", arrays, {}) is arrays["a"]
+        with pytest.raises(ValueError, match="expected an array of float32 as 'b', got float64"):
+            codec.decoded(hint, "b", arrays, {})
+        monkeypatch.setattr(codec, "NDArray", alias)
+        codec._decoder.cache_clear()
+    monkeypatch.undo()
+    codec._decoder.cache_clear()
