@@ -2,12 +2,13 @@
 
     python benchmarks/bench_networks.py [--wheels FOLDER] [--files FOLDER] [--only NAME ...] [--quick]
 
-Seeded ResNet-50, MobileNetV2, EfficientNet-Lite0 and LeNet, and with `--wheels` networks that packages ship. Ours runs
-the saved program (ResNet-50 with its residuals in 16 and in 8 bits); each peer the faster of two int8 files, one by its
-own tool (onnxruntime's quantize_static, u8s8 per channel; NNCF) and one that `graph.save` wrote for it; torch and
-onnxruntime also in float. Printed for each batch and number of threads: our times, the share of this machine's peak for
-products of small integers, and our time in those of the best int8 peer (below 1, ours is faster); then what setting up
-takes, and where the time goes in the three networks with the largest share.
+Seeded ResNet-50, MobileNetV2, EfficientNet-Lite0, LeNet and a BERT-base encoder (128 tokens), and with `--wheels`
+networks that packages ship: images, text, sound. Ours runs the saved program (ResNet-50 with its residuals in 16 and in
+8 bits); each peer the faster of two int8 files, one by its own tool (onnxruntime's quantize_static, u8s8 per channel;
+NNCF) and one that `graph.save` wrote for it; torch and onnxruntime also in float. Printed for each batch and number of
+threads: our times, the share of this machine's peak for products of small integers, and our time in those of the best
+int8 peer (below 1, ours is faster); then what setting up takes, and where the time goes in the three networks with the
+largest share.
 """
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ import network_report
 import numpy as np
 import onnx
 from network_files import FILES, FLOAT, OURS, OURS_U8, prepared
-from network_models import SEEDED, SHIPPED, images, input_shape, operations
+from network_inputs import feeds
+from network_models import SEEDED, SHIPPED, operations
 from network_worker import LIBRARIES, PROBLEMS
 from product_peak import Meter
 
@@ -87,7 +89,7 @@ def chosen(options: argparse.Namespace, folder: Path) -> list[str]:
 
 
 def for_batch(networks: Sequence[str], batch: int) -> list[str]:
-    """Those that take this batch: what is shipped is made for one image."""
+    """Those that take this batch: what is shipped is made for one sample."""
     return [name for name in networks if batch == 1 or name in SEEDED]
 
 
@@ -115,8 +117,7 @@ def _processor_time(function: Callable[[], object]) -> float:
 def where_the_time_goes(name: str, folder: Path, threads: int) -> str:
     model = onnx.load(folder / name / FLOAT)
     session = graph.load_session(folder / name / OURS, num_threads=threads)
-    x = images(input_shape(model, 1), np.random.default_rng(0))
-    profile = session.profile({model.graph.input[0].name: x})
+    profile = session.profile(feeds(model, 1, np.random.default_rng(0)))
     kinds: dict[str, list[float]] = {}
     for row in profile:
         kinds.setdefault(row.kernel, []).append(row.microseconds or 0.0)

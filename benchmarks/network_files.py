@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from network_models import SEEDED, images, input_shape, shipped
+from network_inputs import feeds
+from network_models import SEEDED, shipped
 
 from pytorch_quantization_c import graph
 
@@ -21,9 +22,9 @@ OPENVINO_NNCF, OPENVINO_OURS = "openvino_nncf.xml", "openvino_ours.onnx"
 
 
 def samples(model: Any, count: int = SAMPLES, seed: int = 0) -> list[Any]:
-    """Inputs of one image."""
+    """Inputs of one image, sentence or sound, by name."""
     rng = np.random.default_rng(seed)
-    return [images(input_shape(model, 1), rng) for _ in range(count)]
+    return [feeds(model, 1, rng) for _ in range(count)]
 
 
 def _static(model: Any, target: Path) -> None:
@@ -31,8 +32,7 @@ def _static(model: Any, target: Path) -> None:
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    name = model.graph.input[0].name
-    rest = iter([{name: x} for x in samples(model)])
+    rest = iter(samples(model))
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> Any:
@@ -80,15 +80,14 @@ FILES: dict[str, tuple[Callable[[Any, Path], None], tuple[str, ...]]] = {
 
 def _answer(model: Any, path: Path, batch: int) -> None:
     """What the float network gives, in onnxruntime or else here."""
-    x = images(input_shape(model, batch), np.random.default_rng(0))
-    feeds = {model.graph.input[0].name: x}
+    x = feeds(model, batch, np.random.default_rng(0))
     if find_spec("onnxruntime"):
         import onnxruntime
 
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-        found = session.run(None, feeds)[0]
+        found = session.run(None, x)[0]
     else:
-        found = graph.interpret(graph.load(model), feeds)[0]
+        found = graph.interpret(graph.load(model), x)[0]
     np.save(path, np.asarray(found))
 
 

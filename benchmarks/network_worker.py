@@ -19,27 +19,27 @@ import onnx
 from harness import Call, calls_in_a_block
 from layer_worker import best, decibels
 from network_files import FLOAT, OPENVINO_NNCF, OPENVINO_OURS, ORT_OURS, ORT_STATIC, OURS, OURS_U8
-from network_models import images, input_shape
+from network_inputs import feeds
+from network_models import SEEDED
 
 PROBLEMS = "problems.txt"
 LEAST = {"fp32": 60.0, "int8": 3.0}  # dB; weights and inputs are random
 SEGMENTS = ("ocr_det_v4",)  # of noise, nothing: probabilities near 0, whose errors are compared with 1
 
 
-def data(folder: Path, batch: int) -> tuple[str, Any]:
-    """The name of the input, and what goes into it."""
-    model = onnx.load(folder / FLOAT)
-    return model.graph.input[0].name, images(input_shape(model, batch), np.random.default_rng(0))
+def data(folder: Path, batch: int) -> dict[str, Any]:
+    """What goes into the network, by the names of its inputs."""
+    return feeds(onnx.load(folder / FLOAT), batch, np.random.default_rng(0))
 
 
 def ours(name: str) -> Callable[[Path, int, int], Iterator[Call]]:
     def make(folder: Path, batch: int, threads: int) -> Iterator[Call]:
         from pytorch_quantization_c import graph
 
-        key, x = data(folder, batch)
+        x = data(folder, batch)
         if (folder / name).exists():
             session = graph.load_session(folder / name, num_threads=threads)
-            yield lambda: session.run(None, {key: x})[0]
+            yield lambda: session.run(None, x)[0]
     return make
 
 
@@ -47,38 +47,39 @@ def onnxruntime(*names: str) -> Callable[[Path, int, int], Iterator[Call]]:
     def make(folder: Path, batch: int, threads: int) -> Iterator[Call]:
         import onnxruntime as ort
 
-        key, x = data(folder, batch)
+        x = data(folder, batch)
         for name in names:
             if (folder / name).exists():
                 options = ort.SessionOptions()
                 options.intra_op_num_threads, options.log_severity_level = threads, 4
                 session = ort.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
-                yield lambda session=session: session.run(None, {key: x})[0]
+                yield lambda session=session: session.run(None, x)[0]
     return make
 
 
 def openvino(*names: str) -> Callable[[Path, int, int], Iterator[Call]]:
-    """Input and output are bound beforehand."""
+    """Inputs and output are bound beforehand."""
     def make(folder: Path, batch: int, threads: int) -> Iterator[Call]:
         import openvino as ov
 
-        _, x = data(folder, batch)
+        given = data(folder, batch)
         for name in names:
             if (folder / name).exists():
                 model = ov.Core().read_model(str(folder / name))
-                model.reshape(list(x.shape))
+                model.reshape({name: list(each.shape) for name, each in given.items()})
                 compiled = ov.Core().compile_model(model, "CPU", {
                     "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY",
                     "INFERENCE_PRECISION_HINT": "f32"})
                 request = compiled.create_infer_request()
-                request.set_input_tensor(ov.Tensor(x, shared_memory=True))
+                for name, each in given.items():
+                    request.set_tensor(name, ov.Tensor(each, shared_memory=True))
                 output = request.get_output_tensor(0).data
-                yield _bound(request, output, (x, compiled))
+                yield _bound(request, output, (given, compiled))
     return make
 
 
 def _bound(request: Any, output: Any, kept: Any) -> Call:
-    """A call whose input lies where `kept` keeps it."""
+    """A call whose inputs lie where `kept` keeps them."""
     def call(kept: Any = kept) -> Any:
         request.infer(share_outputs=True)
         return output
@@ -91,7 +92,7 @@ def torch_float(folder: Path, batch: int, threads: int) -> Iterator[Call]:
 
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
-    _, x = data(folder, batch)
+    x = next(iter(data(folder, batch).values()))
     for layout in (torch.contiguous_format, torch.channels_last):
         try:
             network = Network(onnx.load(folder / FLOAT), layout)
@@ -113,7 +114,7 @@ def made(library: str, folder: Path, batch: int, threads: int) -> list[tuple[Cal
     forms: list[tuple[Call, int]] = []
     try:
         for call in LIBRARIES[library](folder, batch, threads):
-            check(library, call, np.load(folder / f"answer_{batch}.npy"), folder.name in SEGMENTS)
+            check(library, call, np.load(folder / f"answer_{batch}.npy"), folder)
             forms.append((call, calls_in_a_block(call)))
     except Exception as why:  # of one network, which says nothing of the others
         with (folder / PROBLEMS).open("a") as problems:
@@ -121,11 +122,16 @@ def made(library: str, folder: Path, batch: int, threads: int) -> list[tuple[Cal
     return forms
 
 
-def check(library: str, call: Call, exact: Any, segments: bool = False) -> None:
-    """ValueError for a wrong answer."""
+def check(library: str, call: Call, exact: Any, folder: Path) -> None:
+    """ValueError for a wrong answer; that of a shipped network on int8, whose inputs are random, is only told."""
+    segments = folder.name in SEGMENTS
     reached = decibels(1 + call() - exact, np.ones_like(exact)) if segments else decibels(call(), exact)
-    if reached < LEAST["fp32" if library.endswith("fp32") else "int8"]:
+    if reached >= LEAST["fp32" if library.endswith("fp32") else "int8"]:
+        return
+    if folder.name in SEEDED or library.endswith("fp32") or not np.isfinite(reached):
         raise ValueError(f"the answer is wrong: {reached:.1f} dB")
+    with (folder / PROBLEMS).open("a") as problems:
+        print(f"{library}, {folder.name}: {reached:.1f} dB", file=problems)
 
 
 def main() -> None:
