@@ -45,6 +45,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return pqc_strided_step_prepare(step);
     if (step->kind == PQC_STEP_MATMUL)
         return pqc_matmul_step_prepare(step);
+    if (step->kind == PQC_STEP_GATHER)
+        return pqc_gather_step_prepare(step);
     if (step->kind >= PQC_STEP_AVERAGE && step->kind <= PQC_STEP_MEAN)
         return pqc_average_step_prepare(step);
     if (step->outputs != 1 || step->residual.codes.content != PQC_NOTHING)
@@ -100,6 +102,8 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
     case PQC_STEP_STRIDED:
         pqc_strided_step_run(step, buffers);
         return 0;
+    case PQC_STEP_GATHER:
+        return pqc_gather_step_run(step, buffers);
     case PQC_STEP_MATMUL:
         pqc_matmul_step_run(step, buffers);
         return 0;

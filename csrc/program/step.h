@@ -23,10 +23,14 @@ typedef enum {
     PQC_STEP_SHUFFLE, /* a pixel's channels as those of y.stride x x.stride pixels */
     PQC_STEP_STRIDED, /* floats in another order: `layout` has sizes, strides of the input, strides of the output */
     PQC_STEP_MATMUL, /* products of input and residual, matrices of floats; `layout`: see layout_step.c */
+    PQC_STEP_GATHER, /* rows of pixels: those that int64 numbers name, each in the place of two floats of residual */
     PQC_STEPS
 } pqc_step_kind;
 
 enum { PQC_LAYOUT_AXES = 6, PQC_LAYOUT = 3 * PQC_LAYOUT_AXES };
+
+/* Beside the flags of pack_u8.h: an index that no element has. */
+enum { PQC_STEP_BAD_INDEX = 4 };
 
 enum { PQC_MAX_ROW = 4096 }; /* floats of a row of which only codes are stored */
 
@@ -83,7 +87,7 @@ ptrdiff_t pqc_step_offsets(const pqc_step *step);
 /* NULL if a step of images that are in order reads and writes nothing else; or what is wrong.  Fills `offset`. */
 const char *pqc_step_prepare(pqc_step *step);
 
-/* Runs it, on all threads; returns the flags of pack_u8.h. */
+/* Runs it, on all threads; returns the flags of pack_u8.h, and PQC_STEP_BAD_INDEX. */
 unsigned pqc_step_run(const pqc_step *step, char *const *buffers);
 
 /* Tiles may read beyond an image.  The arena grows so far; another buffer's steps do without tiles. */
@@ -119,6 +123,8 @@ const char *pqc_average_step_prepare(const pqc_step *step);
 unsigned pqc_average_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_strided_step_prepare(const pqc_step *step);
 void pqc_strided_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_gather_step_prepare(const pqc_step *step);
+unsigned pqc_gather_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_matmul_step_prepare(const pqc_step *step);
 void pqc_matmul_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_chain_step_prepare(const pqc_step *step);

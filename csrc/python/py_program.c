@@ -454,11 +454,13 @@ static PyObject *run_plan(plan *p, char **buffers, int64_t *times)
     return PyLong_FromUnsignedLong(flags);
 }
 
-PyDoc_STRVAR(program_run_doc, "program_run(plan, arrays, times, /)\n--\n\n"
-                              "Run a plan on the arrays of its buffers but the first.  Not 0: the "
-                              "results are meaningless, as some value "
-                              "was NaN (1) or negative where that is refused (2).  `times`: None, "
-                              "or int64, gets nanoseconds.");
+PyDoc_STRVAR(program_run_doc,
+             "program_run(plan, arrays, times, /)\n--\n\n"
+             "Run a plan on the arrays of its buffers but the first.  Not 0: the "
+             "results are meaningless, as some value "
+             "was NaN (1), negative where that is refused (2), or an index out of range (4).  "
+             "`times`: None, "
+             "or int64, gets nanoseconds.");
 
 static PyObject *program_run(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {

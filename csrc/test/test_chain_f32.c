@@ -35,6 +35,8 @@ static double two(pqc_chain_kind kind, double a, double b)
         return a < b ? b : a;
     case PQC_CHAIN_AT_MOST:
         return a > b ? b : a;
+    case PQC_CHAIN_NAN_NUMBER:
+        return a != a ? b : a;
     case PQC_CHAIN_PRELU:
         return a < 0 ? a * b : a;
     default: /* LEAKY_RELU */

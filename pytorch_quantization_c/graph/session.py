@@ -156,8 +156,8 @@ class Session:
         except Exception as error:
             raise GraphError(f"Expected a file of a program, but its parts do not fit together: {error}") from error
         if found is None:
-            raise GraphError("Expected inputs that lead to numbers which have codes, got some that lead to NaN, or to "
-                             "a negative number where a quantiser refuses that")
+            raise GraphError("Expected inputs that lead to numbers which have codes, got some that lead to NaN, to "
+                             "a negative number where a quantiser refuses that, or to an index out of range")
         return found
 
     def save(self, path: FilePath) -> None:

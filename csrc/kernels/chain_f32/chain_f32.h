@@ -7,6 +7,7 @@
  *     ADD_NUMBER MUL_NUMBER ...      the same with `number` for b
  *     AT_LEAST AT_MOST               a, or `number` where a < number, a > number
  *     FROM_NUMBER OVER               number - a, number / a
+ *     NAN_NUMBER                     number where a is NaN, else a
  *     LEAKY_RELU                     a where a > 0, else a * number
  *     HARD_SWISH                     a * min(max(a + 3, 0), 6) / 6
  *     ROUND                          to the nearest integer, ties to even
@@ -37,6 +38,7 @@ typedef enum {
     PQC_CHAIN_AT_MOST,
     PQC_CHAIN_FROM_NUMBER,
     PQC_CHAIN_OVER,
+    PQC_CHAIN_NAN_NUMBER,
     PQC_CHAIN_LEAKY_RELU,
     PQC_CHAIN_HARD_SWISH,
     PQC_CHAIN_NEG,

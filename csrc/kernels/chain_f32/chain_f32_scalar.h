@@ -80,6 +80,10 @@ PQC_INLINE void chain_of_number(pqc_chain_kind kind, const float *restrict a, fl
         for (ptrdiff_t i = 0; i < n; i++)
             y[i] = number / a[i];
         return;
+    case PQC_CHAIN_NAN_NUMBER:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = pqc_either(a[i] != a[i], number, a[i]);
+        return;
     default: /* LEAKY_RELU */
         for (ptrdiff_t i = 0; i < n; i++)
             y[i] = pqc_either(a[i] > 0.0f, a[i], a[i] * number);

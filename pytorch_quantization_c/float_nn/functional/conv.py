@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ... import _C
 from ..._core.errors import shown
 from ..._core.tracing import traceable
 from ..checks import Array, IntOrInts, ShapeError, batched, integer, integers, same_floats
@@ -68,6 +69,19 @@ def _multiply(x: Array, weight: Array, window: Window, groups: int) -> Array:
     return y.reshape(count, groups * outputs, *window.out)
 
 
+def is_framed(spatial: int, channels: int, groups: int, padding: Sequence[int], dilation: Sequence[int]) -> bool:
+    """Whether a convolution multiplies neighbouring numbers of one row, as that of a Fourier transform does."""
+    return spatial == channels == groups == 1 and not any(padding) and set(dilation) == {1}
+
+
+def _multiply_frames(x: Array, weight: Array, stride: int) -> Array:
+    """(N, 1, L) and (O, K) to (N, O, *out), whose sums have the order of `_C.matmul`."""
+    frames = np.lib.stride_tricks.sliding_window_view(x[:, 0], weight.shape[1], axis=1)[:, ::stride]
+    rows = np.ascontiguousarray(frames).reshape(1, -1, weight.shape[1])
+    made = _C.matmul(rows, np.ascontiguousarray(weight.T)[None])
+    return made.reshape(*frames.shape[:2], len(weight)).transpose(0, 2, 1)
+
+
 def _conv(spatial: int, input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, stride: IntOrInts,
           padding: Padding, dilation: IntOrInts, groups: int) -> Array:
     what = f"conv{spatial}d"
@@ -87,7 +101,10 @@ def _conv(spatial: int, input: ArrayLike, weight: ArrayLike, bias: ArrayLike | N
     if min(window.out) < 1:
         padded = tuple(n + 2 * p for n, p in zip(window.size, paddings, strict=True))
         raise ShapeError(f"Expected a kernel no larger than the padded `input` of {padded}, got {window.reach}")
-    y = _multiply(x, w.reshape(groups, len(w) // groups, -1), window, groups)
+    if x.dtype == np.float32 and is_framed(spatial, x.shape[1], groups, paddings, dilations):
+        y = np.ascontiguousarray(_multiply_frames(x, w[:, 0], steps[0]))
+    else:
+        y = _multiply(x, w.reshape(groups, len(w) // groups, -1), window, groups)
     if b is not None:
         y += b.reshape(-1, *(1,) * spatial)
     y = y.astype(dtype, copy=False)

@@ -31,6 +31,22 @@ def _gather_elements(node: NodeLike, opset: int) -> Function:
     return run
 
 
+@operator("GatherND")
+def _gather_nd(node: NodeLike, opset: int) -> Function:
+    batch = attribute(node, "batch_dims", 0)
+
+    def run(x: Array, indices: Array) -> Array:
+        rank, count = indices.ndim - 1, indices.shape[-1]
+        if not 0 <= batch <= min(rank, x.ndim - count) or count < 1 or x.shape[:batch] != indices.shape[:batch]:
+            raise ValueError(f"Expected indices of at most {x.ndim - batch} axes behind {batch} shared ones, "
+                             f"got shapes {x.shape} and {indices.shape}")
+        shared = [place.reshape(place.shape + (1,) * (rank - batch))
+                  for place in np.ogrid[tuple(slice(size) for size in x.shape[:batch])]]
+        own = [_checked(indices[..., number], x.shape[batch + number]) for number in range(count)]
+        return np.asarray(x[(*shared, *own)])
+    return run
+
+
 @operator("Slice")
 def _slice(node: NodeLike, opset: int) -> Function:
     def run(x: Array, starts: Array, ends: Array, axes: Any = None, steps: Any = None) -> Array:

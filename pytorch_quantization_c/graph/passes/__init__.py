@@ -10,12 +10,13 @@ from .affine import fold_affine
 from .cleanup import remove_no_ops
 from .constants import fold_constants
 from .patterns import recognise
+from .scalars import fold_scalars
 
 __all__ = ["prepare"]
 
 
 def prepare(model: ir.Model) -> None:
-    """Folds constants, BatchNorm and affine steps, removes what does nothing and recognises activations; in place."""
+    """Folds constants, BatchNorm and factors, removes what does nothing and recognises activations; in place."""
     for node in model.graph:
         if node.op_type == "MatMul":
             node.metadata_props.pop(NUMPY, None)  # its sums may have another order now
@@ -25,6 +26,7 @@ def prepare(model: ir.Model) -> None:
     with names_remembered():
         recognise(model)
         fold_affine(model)
+        fold_scalars(model)
     remove_no_ops(model)
     RemoveUnusedNodesPass()(model)
     fold_constants(model)

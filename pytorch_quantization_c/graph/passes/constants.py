@@ -1,11 +1,14 @@
 """Shapes inferred and constants folded, by onnxscript's optimizer."""
 from __future__ import annotations
 
+import math
+
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 from onnxscript import optimizer
 
 MOST_ELEMENTS = 1 << 26     # a larger constant stays an expression
+MOST_FILLED = 1 << 16       # a larger constant of one number does
 
 
 def fold_constants(model: ir.Model) -> None:
@@ -32,4 +35,7 @@ def _foldable(node: ir.Node) -> bool | None:
         return False
     if node.op_type == "DequantizeLinear":
         return True
+    if node.op_type == "ConstantOfShape":
+        shape = node.inputs[0].const_value if node.inputs[0] is not None else None
+        return shape is not None and 0 <= math.prod(shape.numpy().tolist()) <= MOST_FILLED or None
     return None

@@ -180,9 +180,26 @@ def _fake_quant(b: _Builder, node: ir.Node) -> Term:
     return b.emit("div_number", b.clamp(x, codes.lo, codes.hi, clip=True), number=codes.div)
 
 
+def _tested(node: ir.Node) -> ir.Value | None:
+    """What a Where gives unless that is NaN: then it gives a number."""
+    maker = node.inputs[0].producer() if node.op_type == "Where" and node.inputs[0] is not None else None
+    if maker is None or maker.op_type != "IsNaN" or maker.domain not in ("", "ai.onnx"):
+        return None
+    value = maker.inputs[0]
+    return value if value is node.inputs[2] and is_float(value) else None
+
+
+def _where(b: _Builder, node: ir.Node) -> Term:
+    number = constant(node, 1)
+    if number is None or number.size != 1 or number.dtype != np.float32:
+        raise _Refused
+    return b.emit("nan_number", b.term(_tested(node)), number=float(number.reshape(())))
+
+
 MAKERS: dict[str, Callable[[_Builder, ir.Node], Term]] = {
     "Relu": lambda b, node: b.clamp(b.term(node.inputs[0]), 0.0, None), "Clip": _clip, "HardSigmoid": _hard_sigmoid,
     "Swish": _swish, "Gelu": _gelu, "LeakyRelu": _leaky_relu, "PRelu": _prelu, "Pow": _square,
+    "Where": _where,
     "Reciprocal": lambda b, node: b.binary("div", 1.0, b.term(node.inputs[0])),
 }
 KNOWN = {*BINARY, *UNARY, *MAKERS}
@@ -232,7 +249,8 @@ def _is_elementwise(step: Any) -> bool:
     return (known and len(step.outputs) == 1
             and NUMPY not in node.metadata_props
             and is_float(step.outputs[0]) and step.execution == "float"
-            and all(value is None or value.const_value is not None or is_float(value) for value in node.inputs))
+            and (_tested(node) is not None if node.op_type == "Where" else
+                 all(value is None or value.const_value is not None or is_float(value) for value in node.inputs)))
 
 
 def has_same_shape(a: ir.Value, b: ir.Value) -> bool:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from ..interpreter.table import attribute, constant
 from ..nodes import is_quantizer, quantizer
 from ..representation.arithmetic import signs_zeros
+from .chains import has_same_shape
 from .layers import Layer, codes_of, layer_of
 from .operations import Clamp, Codes
 
@@ -50,12 +51,13 @@ class Fused:
             self.hard_swish = True
             self.steps.append(step)
             return True
-        if self.layer.matrix or self.layer.block > 1:
+        if self.layer.block > 1:
             return False
         if self.residual is not None or not _is(step.node, "Add") or self.second != Clamp():
             return False
         others = [value for value in step.reads if value is not self.output]
-        if len(others) != 1 or others[0] is None or not _may_be_equal(others[0].shape, self.output.shape):
+        same = has_same_shape if self.layer.matrix else _may_be_equal
+        if len(others) != 1 or others[0] is None or not same(others[0], self.output):
             return False
         if self.hard_swish and is_quantizer(others[0].producer()):
             return False  # HardSwish gives -0, to which a -0 may be added; decoded codes have none
@@ -108,8 +110,9 @@ def clamp_of(node: ir.Node) -> Clamp | None:
     return Clamp(*bounds)
 
 
-def _may_be_equal(shape: ir.Shape | None, other: ir.Shape | None) -> bool:
+def _may_be_equal(value: ir.Value, to: ir.Value) -> bool:
     """Whether two shapes can be the same for all that is known."""
+    shape, other = value.shape, to.shape
     if shape is None or other is None:
         return True
     return len(shape) == len(other) and all(

@@ -19,7 +19,9 @@ from ..nodes import is_quantizer, quantizer
 from ..representation.arithmetic import signs_zeros
 from .calls import Call
 from .chains import Chained, chains_of, is_float
+from .frames_lowering import lower_frame_product
 from .fusing import Fused, fused_layers
+from .gather_lowering import lower_gather
 from .layers import codes_of
 from .lowered import Lowered
 from .maxima import clamped_pool, max_pool
@@ -44,6 +46,7 @@ from .operations import (
     Sliced,
     array_of,
 )
+from .padding_lowering import lower_padding
 from .pooling import average_of, pixels_first, row_of
 from .row_functions import row_function
 from .strided_lowering import lower_strided
@@ -108,10 +111,12 @@ class Lowering:
             return self.want(value, FLOATS if codes is None else codes)
         return self.want(value, codes, matrix=codes is not None)
 
-    def want_residual(self, value: ir.Value) -> Key:
+    def want_residual(self, value: ir.Value, matrix: bool) -> Key:
         """The value that an output stage adds: as codes if a quantiser made it, else as floats."""
         node = value.producer()
         codes = codes_of(quantizer(node)) if node is not None and is_quantizer(node) else None
+        if matrix:
+            return self.want(value, codes, matrix=codes is not None)
         return self.want(value, FLOATS if codes is None else codes)
 
     def forms(self, value: ir.Value) -> list[Key]:
@@ -159,7 +164,7 @@ class Lowering:
                                    for key in stored)
         self.operations.append(conv)
         if fused.residual is not None:
-            conv.residual = self.want_residual(fused.residual)
+            conv.residual = self.want_residual(fused.residual, layer.matrix)
             conv.between = fused.between
         if chain is not None:
             conv.chain = chain.operations
@@ -229,7 +234,8 @@ class Lowering:
     def lower_step(self, step: Any) -> None:
         forms = [key for value in step.outputs if value is not None for key in self.forms(value)]
         if (not forms or self.lower_move(step, forms) or self.lower_quantizer(step) or self.lower_rows(step)
-                or self.lower_average(step) or self.lower_flatten(step, forms) or lower_strided(self, step)):
+                or self.lower_average(step) or self.lower_flatten(step, forms) or lower_strided(self, step)
+                or lower_gather(self, step) or lower_padding(self, step) or lower_frame_product(self, step)):
             return
         self.import_forms([value for value in step.outputs if value is not None])
         operands = [None if value is None else self.want(value).value for value in step.reads]

@@ -53,12 +53,15 @@ def is_channels_last(node: ir.Node, rank: int | None) -> bool:
 
 
 def cuts_of(node: ir.Node, rank: int | None) -> list[tuple[Cut, Cut, Cut]] | None:
-    """What each output of a Slice or a Split of images takes of channels, rows and columns; None if of others."""
-    if rank != 4:
+    """What each output of a Slice or a Split of images takes of channels, rows and columns; None if of others.
+
+    Images of one row may have three axes.
+    """
+    if rank not in (3, 4):
         return None
     if _is(node, "Split"):
         sizes = constant(node, 1) if len(node.inputs) > 1 else attribute(node, "split")
-        if sizes is None or attribute(node, "axis", 0) not in (1, -3) or min(sizes) < 1:
+        if sizes is None or attribute(node, "axis", 0) not in (1, 1 - rank) or min(sizes) < 1:
             return None
         ends = np.cumsum(sizes).tolist()
         return [(Cut(int(end - size), int(end)), Cut(), Cut()) for end, size in zip(ends, sizes, strict=True)]
@@ -68,12 +71,13 @@ def cuts_of(node: ir.Node, rank: int | None) -> list[tuple[Cut, Cut, Cut]] | Non
         return None
     starts, ends, axes = given[:3]
     steps = given[3] if len(given) > 3 else [1] * len(axes)
-    cuts = {axis: Cut() for axis in range(4)}
+    cuts = {axis: Cut() for axis in range(rank)}
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         if not (0 <= start < end and 1 <= step and max(start, step) <= MAX_CUT):
             return None
-        cuts[axis % 4] = Cut(start, min(end, Cut().stop), step)
-    return [(cuts[1], cuts[2], cuts[3])] if cuts[0] == Cut() and cuts[1].step == 1 else None
+        cuts[axis % rank] = Cut(start, min(end, Cut().stop), step)
+    rows = cuts[2] if rank == 4 else Cut()
+    return [(cuts[1], rows, cuts[rank - 1])] if cuts[0] == Cut() and cuts[1].step == 1 else None
 
 
 def joins_channels(node: ir.Node, rank: int | None) -> bool:

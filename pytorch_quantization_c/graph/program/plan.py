@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ... import _C
 from .arena import Block, lay_out
+from .frames import FrameProduct
+from .gather import Gathered
 from .operations import (
     FLOATS,
     Average,
@@ -25,6 +28,7 @@ from .operations import (
     Rows,
     Sliced,
 )
+from .padding import Padded
 from .segments import Segment
 from .shapes import Dims, of_four_axes, of_operand, shapes_of
 from .strided import Moved, Product, moves, product_layout
@@ -47,6 +51,7 @@ class Plan(NamedTuple):
         live: the largest sum of bytes that are needed at the same time.
         steps: the operation of each step.
         part: how many images of a batch a call of C takes; 0: all of them.
+        tables: arrays that a call gets behind inputs and outputs.
     """
 
     capsule: object
@@ -54,6 +59,7 @@ class Plan(NamedTuple):
     arena: int
     live: int
     steps: list[Operation]
+    tables: tuple[NDArray[np.int64], ...] = ()
     part: int = 0
 
 
@@ -61,6 +67,7 @@ class _Binder:
     def __init__(self, segment: Segment, dims: dict[Key, Dims], borders: Mapping[Key, Border]) -> None:
         self.segment, self.dims, self.borders = segment, dims, borders
         self.outside = [*segment.inputs, *segment.outputs]
+        self.tables: list[NDArray[np.int64]] = []
         self.blocks = self._blocks()
         self.arena = lay_out(list({id(block): block for block in self.blocks.values()}.values()))
 
@@ -70,6 +77,8 @@ class _Binder:
     def bytes_of(self, key: Key) -> int:
         dims, (top, bottom, left, right) = self.dims[key], self.border(key)
         codes = key.form or FLOATS
+        if key in self.segment.integers:
+            return 8 * math.prod(dims.shape)
         pixels = dims.n * (top + dims.h + bottom) * (left + dims.w + right)
         return pixels * dims.c * codes.size + (SLACK if codes.size == 1 else 0)
 
@@ -158,6 +167,24 @@ class _Binder:
         return image._replace(nchw=False, offset=image.offset + 4 * start, dims=Dims(1, 1, 1, count - start),
                               pixel=4 * (count - start))
 
+    def _rows(self, key: Key, arrays: int, number: int, length: int) -> Image:
+        """Floats as rows of so many."""
+        return self.image(key)._replace(nchw=False, dims=Dims(1, arrays, number, length), pixel=4 * length)
+
+    def _add_gathered(self, tables: Tables, each: Gathered) -> None:
+        count, rows = math.prod(self.dims[each.indices].shape), each.rows(self.dims[each.input].shape)
+        tables.gathered(self._rows(each.input, *rows), self._rows(each.indices, 1, count, 2),
+                        self._rows(each.output, rows[0], count, rows[2]))
+
+    def _add_padded(self, tables: Tables, each: Padded) -> None:
+        shape = self.dims[each.input].shape
+        outer, inner = math.prod(shape[:each.axis]), math.prod(shape[each.axis + 1:])
+        indices = each.indices(shape[each.axis])
+        self.tables.append(indices)
+        table = Image(FLOATS, False, len(self.outside) + len(self.tables), 0, Dims(1, 1, len(indices), 2), NO_BORDER, 8)
+        tables.gathered(self._rows(each.input, outer, shape[each.axis], inner), table,
+                        self._rows(each.output, outer, len(indices), inner))
+
     def _add_moved(self, tables: Tables, each: Moved) -> None:
         if each.is_view and self.blocks.get(each.output, 0) is self.blocks.get(each.inputs[0]):
             return
@@ -199,6 +226,13 @@ class _Binder:
             tables.move(4, image(each.input), target._replace(dims=dims, pixel=dims.c * target.codes.size))
         elif isinstance(each, Moved):
             self._add_moved(tables, each)
+        elif isinstance(each, Gathered):
+            self._add_gathered(tables, each)
+        elif isinstance(each, Padded):
+            self._add_padded(tables, each)
+        elif isinstance(each, FrameProduct):
+            layout = each.layout(self.dims[each.input].shape, self.dims[each.weight].shape)
+            tables.product(self._row(each.input), self._row(each.weight), self._row(each.output), layout)
         elif isinstance(each, Product):
             layout, _ = product_layout(each, [self.dims[key].shape for key in each.inputs])
             tables.product(self._row(each.inputs[0]), self._row(each.inputs[1]), self._row(each.output), layout)
@@ -223,9 +257,9 @@ def bind(segment: Segment, inputs: dict[Key, Dims], borders: Mapping[Key, Border
         before = len(tables.steps)
         binder.add(tables, each)
         steps.extend([each] * (len(tables.steps) - before))
-    sizes = [binder.bytes_of(key) for key in binder.outside]
+    sizes = [*(binder.bytes_of(key) for key in binder.outside), *(each.nbytes for each in binder.tables)]
     images, ranges, rows, clamps = tables.arrays()
     buffers = np.array([binder.arena, *sizes], np.int64)
     capsule = _C.program_plan(images, ranges, rows, clamps, buffers, *tables.operations(), tables.capsules())
     outputs = {key: (binder.dims[key], binder.bytes_of(key)) for key in segment.outputs}
-    return Plan(capsule, outputs, binder.arena, binder.live(), steps)
+    return Plan(capsule, outputs, binder.arena, binder.live(), steps, tuple(binder.tables))

@@ -9,7 +9,10 @@ import numpy as np
 from ..interpreter.integer_layer import IntegerLayer
 from ..interpreter.nbits import NBits
 from ..interpreter.plain import Plain, Rounding
+from .frames import FrameProduct
+from .gather import Gathered
 from .operations import Average, Concat, Conv, Export, Flat, Import, Operation, Pool, Python
+from .padding import Padded
 from .run import Program
 from .segments import Segment
 from .shapes import Unsupported
@@ -18,7 +21,8 @@ from .strided import Moved
 __all__ = ["Profile", "Row", "Summary", "profiled", "summary_of"]
 
 KERNELS = {Import: "import", Export: "export", Pool: "max pool", Average: "average", Concat: "concat", Flat: "flatten",
-           Python: "Python"}
+           Gathered: "gather", Padded: "pad",
+           FrameProduct: "product", Python: "Python"}
 TALLEST = 40                    # rows of a picture
 COLOURS = {"Python": "#d1495b", "convolution": "#2a7f62", "depthwise": "#7b4fa3", "linear": "#e09f3e"}
 OTHER = "#9db4c0"

@@ -39,13 +39,17 @@ class _Places(dict[Key, int]):
 
 
 class _Run(NamedTuple):
-    """A segment, or what Python computes, with the places of what it reads, writes, and is the last to read."""
+    """A segment, or what Python computes, with the places of what it reads, writes, and is the last to read.
+
+    integers: which of what it reads are int64.
+    """
 
     number: int
     operation: Segment | Python
     reads: list[int]
     writes: list[int]
     dead: list[int]
+    integers: list[bool]
 
 
 class Program:
@@ -81,10 +85,11 @@ class Program:
         reads, writes = (each.inputs, each.outputs) if isinstance(each, Segment) else (each.reads(), each.writes())
         places = self._places
         return _Run(number, each, [places[key] for key in reads], [places[key] for key in writes],
-                    [places[key] for key in dead])
+                    [places[key] for key in dead],
+                    [isinstance(each, Segment) and key in each.integers for key in reads])
 
     def run(self, feeds: dict[str, Any], outputs: Sequence[str], times: list[Any] | None = None) -> list[Any] | None:
-        """The outputs; None if some value was NaN or another that has no code.
+        """The outputs; None if some value was NaN or another that has no code, or an index was out of range.
 
         Args:
             feeds: arrays that fit the inputs, by name.
@@ -112,13 +117,13 @@ class Program:
     def _run_segment(self, each: _Run, segment: Segment, values: dict[int, Any], times: list[Any] | None) -> bool:
         arrays: list[NDArray[Any]] = []
         shapes: list[Any] = [each.number]
-        for place in each.reads:
+        for place, whole in zip(each.reads, each.integers, strict=True):
             value = values[place]
             if isinstance(value, _Images):
                 arrays.append(value.array)
                 shapes.append(value.dims)
             else:
-                arrays.append(_floats(value))
+                arrays.append(_plain(value, np.int64 if whole else np.float32))
                 shapes.append(value.shape)
         plan = self._plans.get(tuple(shapes)) or self._plan(each, segment, tuple(shapes))
         for place, (key, (dims, size)) in zip(each.writes, plan.outputs.items(), strict=True):
@@ -129,7 +134,7 @@ class Program:
         if plan.part:
             flags = self._run_parts(each, segment, plan, arrays, clock)
         else:
-            flags = _C.program_run(plan.capsule, tuple(arrays), clock)
+            flags = _C.program_run(plan.capsule, (*arrays, *plan.tables), clock)
         if times is not None and clock is not None:
             times.extend(zip(plan.steps, clock.tolist(), strict=True))
         return flags == 0
@@ -145,7 +150,7 @@ class Program:
             shapes = (each.number, *(array.shape for array in part[:len(each.reads)]))
             plan = self._plans.get(shapes) or self._plan(each, segment, shapes)
             taken = None if clock is None else np.zeros_like(clock)
-            flags |= _C.program_run(plan.capsule, tuple(part), taken)
+            flags |= _C.program_run(plan.capsule, (*part, *plan.tables), taken)
             if clock is not None and taken is not None:
                 clock += taken
         return flags
@@ -180,8 +185,8 @@ def _run_python(each: _Run, operation: Python, values: dict[int, Any], times: li
         times.append((operation, time.perf_counter_ns() - begin))
 
 
-def _floats(array: Any) -> NDArray[np.float32]:
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+def _plain(array: Any, dtype: type[np.generic]) -> NDArray[Any]:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
         raise Unsupported(f"an array of {getattr(array, 'dtype', type(array).__name__)}")
     return np.ascontiguousarray(array)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .gather import Gathered
 from .operations import Key, Operation, Python
 
 __all__ = ["Segment", "segments_of"]
@@ -14,6 +15,7 @@ class Segment:
     Attributes:
         inputs: what they read that others make.
         outputs: what others read of what they make.
+        integers: the inputs that are int64.
     """
 
     def __init__(self, operations: Sequence[Operation]) -> None:
@@ -21,6 +23,7 @@ class Segment:
         self.made = {key for each in operations for key in each.writes()}
         self.inputs = list(dict.fromkeys(key for each in operations for key in each.reads() if key not in self.made))
         self.outputs: list[Key] = []
+        self.integers = {key for each in operations if isinstance(each, Gathered) for key in each.integers()}
 
 
 def segments_of(operations: Sequence[Operation], known: Iterable[Key], wanted: Iterable[Key]) -> list[Segment | Python]:

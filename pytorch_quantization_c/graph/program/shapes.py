@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .frames import FrameProduct
+from .gather import Gathered
 from .operations import (
     Average,
     Chain,
@@ -23,6 +25,7 @@ from .operations import (
     Sliced,
     Window,
 )
+from .padding import Padded
 from .segments import Segment
 from .strided import Moved, Product
 
@@ -176,6 +179,23 @@ def _sliced(each: Sliced, x: Dims) -> Dims:
     return x._replace(h=h, w=w, c=c)
 
 
+def _frame_product(each: FrameProduct, dims: dict[Key, Dims]) -> Dims:
+    try:
+        count, pixels, outputs = each.shape(dims[each.input].shape, dims[each.weight].shape)
+    except ValueError as error:
+        raise Unsupported(str(error)) from None
+    return dims_of((count, outputs, pixels), matrix=False)
+
+
+def _gathered(each: Gathered | Padded, dims: dict[Key, Dims]) -> Dims:
+    try:
+        if isinstance(each, Padded):
+            return dims_of(each.shape(dims[each.input].shape), matrix=True)
+        return dims_of(each.shape(dims[each.input].shape, dims[each.indices].shape), matrix=True)
+    except ValueError as error:
+        raise Unsupported(str(error)) from None
+
+
 def _strided(each: Moved | Product, dims: dict[Key, Dims]) -> Dims:
     shapes = [dims[key].shape for key in each.inputs]
     try:
@@ -187,6 +207,10 @@ def _strided(each: Moved | Product, dims: dict[Key, Dims]) -> Dims:
 def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
     if isinstance(each, Moved | Product):
         return _strided(each, dims)
+    if isinstance(each, FrameProduct):
+        return _frame_product(each, dims)
+    if isinstance(each, Gathered | Padded):
+        return _gathered(each, dims)
     if isinstance(each, Import):
         return dims_of(dims[each.reads()[0]].shape, each.output.matrix)
     if isinstance(each, Conv):

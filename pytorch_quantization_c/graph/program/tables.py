@@ -23,7 +23,7 @@ from .shapes import Dims
 __all__ = ["Image", "Tables"]
 
 (IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN, RESIZE,
- SHUFFLE, STRIDED, MATMUL) = range(15)  # pqc_step_kind
+ SHUFFLE, STRIDED, MATMUL, GATHER) = range(16)  # pqc_step_kind
 NONE = -1
 LAYOUT = 18  # PQC_LAYOUT
 NO_WINDOW = Window(1)
@@ -138,6 +138,10 @@ class Tables:
     def strided(self, source: Image, target: Image, layout: Sequence[int]) -> None:
         """Floats in another order."""
         self._step(STRIDED, source, None, [target], layout=layout)
+
+    def gathered(self, source: Image, indices: Image, target: Image) -> None:
+        """Rows that indices name."""
+        self._step(GATHER, source, indices, [target])
 
     def product(self, a: Image, b: Image, target: Image, layout: Sequence[int]) -> None:
         """Products of matrices of floats."""

@@ -1,0 +1,94 @@
+/* Rows of floats that numbers of int64 name, as an embedding's are: output row i is input row index[i], of each image row. */
+#include "step.h"
+
+#include "parallel.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+enum { GRAIN = 1 << 14, FLOATS_OF_INDEX = sizeof(int64_t) / sizeof(float) };
+
+static bool is_plain(const pqc_image *i)
+{
+    return i->codes.content == PQC_FLOATS && !i->nchw && i->n == 1 &&
+           i->codes.pixel == i->c * (ptrdiff_t)sizeof(float);
+}
+
+const char *pqc_gather_step_prepare(const pqc_step *s)
+{
+    const pqc_image *in = &s->input, *index = &s->residual, *out = &s->output[0];
+    if (s->outputs != 1 || !is_plain(in) || !is_plain(out) || !is_plain(index))
+        return "rows of floats expected";
+    if (in->h != out->h || in->c != out->c)
+        return "rows as many and as long expected";
+    if (index->h != 1 || index->c != FLOATS_OF_INDEX || index->w != out->w)
+        return "an index for each row expected";
+    return in->buffer == out->buffer && in->offset == out->offset ? "rows in another place expected"
+                                                                  : NULL;
+}
+
+typedef struct {
+    const float *x;
+    float *y;
+    const char *index;
+    ptrdiff_t size, count, row; /* rows to choose from, that are chosen, floats of one */
+    atomic_uint flags;
+} job;
+
+static int64_t index_at(const job *j, ptrdiff_t i)
+{
+    int64_t at;
+    memcpy(&at, j->index + i * (ptrdiff_t)sizeof at, sizeof at);
+    return at;
+}
+
+/* How many of the rows from i on, before `end`, follow on each other in the input as well. */
+static ptrdiff_t run_of(const job *j, ptrdiff_t i, ptrdiff_t end, int64_t at)
+{
+    ptrdiff_t most = pqc_min(end - i, (ptrdiff_t)((at < 0 ? 0 : j->size) - at)), n = 1;
+    while (n < most && index_at(j, i + n) == at + n)
+        n++;
+    return n;
+}
+
+/* Rows of an image row; false for an index that no row has. */
+static bool gather(const job *j, ptrdiff_t outer, ptrdiff_t i, ptrdiff_t end)
+{
+    for (ptrdiff_t n; i < end; i += n) {
+        int64_t at = index_at(j, i);
+        if (at < -j->size || at >= j->size)
+            return false;
+        n = run_of(j, i, end, at);
+        ptrdiff_t from = outer * j->size + (ptrdiff_t)at + (at < 0 ? j->size : 0);
+        memcpy(j->y + (outer * j->count + i) * j->row, j->x + from * j->row,
+               (size_t)(n * j->row) * sizeof *j->y);
+    }
+    return true;
+}
+
+/* Tasks are numbered image row, row. */
+static void gather_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    job *j = context;
+    while (begin < end) {
+        ptrdiff_t outer = begin / j->count, first = begin % j->count;
+        ptrdiff_t last = pqc_min(j->count, first + end - begin);
+        if (!gather(j, outer, first, last))
+            atomic_fetch_or_explicit(&j->flags, PQC_STEP_BAD_INDEX, memory_order_relaxed);
+        begin += last - first;
+    }
+}
+
+unsigned pqc_gather_step_run(const pqc_step *s, char *const *buffers)
+{
+    const pqc_image *out = &s->output[0];
+    job j = {.x = pqc_image_pixels(&s->input, buffers, 0, 0, 0).at,
+             .y = pqc_image_pixels(out, buffers, 0, 0, 0).at,
+             .index = pqc_image_pixels(&s->residual, buffers, 0, 0, 0).at,
+             .size = s->input.w,
+             .count = out->w,
+             .row = out->c};
+    ptrdiff_t rows = out->h * out->w;
+    pqc_parallel_tasks(rows, rows * out->c, GRAIN, gather_tasks, &j);
+    return atomic_load(&j.flags);
+}

@@ -1,0 +1,84 @@
+"""Constant factors of whole arrays, as those of attention's scores, folded into the layer that they come from."""
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from .editing import bypass, floats, is_op, rank, read_once, scalar, set_constant
+from .layers import Layer, layer_of
+
+__all__ = ["fold_scalars"]
+
+MOVES = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+
+
+def fold_scalars(model: ir.Model) -> None:
+    """Folds a multiplication or division by one number into the weights that its input is made with.
+
+    What only moves numbers may lie between, and a product of two activations: then the number goes into either.
+    """
+    for node in tuple(model.graph):
+        value, factor = _factor(node)
+        if value is not None and factor is not None and _scaled(value, factor):
+            bypass(node, value)
+
+
+def _factor(node: ir.Node) -> tuple[ir.Value | None, float | None]:
+    """What a node multiplies, and by which number, which is neither 0 nor infinite."""
+    if not is_op(node, "Mul", "Div") or node.outputs[0].is_graph_output():
+        return None, None
+    for index in (1, 0) if node.op_type == "Mul" else (1,):
+        value, number = node.inputs[1 - index], scalar(node.inputs[index])
+        if number is None or value is None or floats(node.inputs[index]) is None or floats(value) is not None:
+            continue
+        if (rank(node.inputs[index]) or 0) > (rank(value) or 0):
+            continue
+        factor = np.float64(number) if node.op_type == "Mul" else np.divide(1.0, np.float64(number))
+        if np.isfinite(factor) and factor != 0:
+            return value, float(factor)
+    return None, None
+
+
+def _scaled(value: ir.Value, factor: float) -> bool:
+    """Whether what makes a value now makes it times the factor."""
+    if not read_once(value):
+        return False
+    node = value.producer()
+    layer = layer_of(node)
+    if layer is not None:
+        return not layer.has_other_bias and _give(layer, factor)
+    if is_op(node, *MOVES):
+        source = node.inputs[0] if node is not None else None
+        return source is not None and _scaled(source, factor)
+    if is_op(node, "MatMul"):
+        return any(each is not None and floats(each) is None and _scaled(each, factor) for each in _inputs(node))
+    return is_op(node, "Add") and node is not None and _scaled_sum(node, factor)
+
+
+def _inputs(node: ir.Node | None) -> list[ir.Value | None]:
+    return [] if node is None else list(node.inputs)
+
+
+def _scaled_sum(node: ir.Node, factor: float) -> bool:
+    """A layer's bias that is an Add of its own."""
+    for index in (0, 1):
+        bias, other = floats(node.inputs[index]), node.inputs[1 - index]
+        layer = None if bias is None or other is None or not read_once(other) else layer_of(other.producer())
+        if layer is None or bias is None or layer.has_other_bias:
+            continue
+        shifted = (bias * np.float64(factor)).astype(np.float32)
+        if np.isfinite(shifted).all() and _give(layer, factor):
+            set_constant(node, index, shifted)
+            return True
+    return False
+
+
+def _give(layer: Layer, factor: float) -> bool:
+    weight = layer.scaled(np.full(layer.channels, factor))
+    bias = None if layer.bias is None else (layer.bias * np.float64(factor)).astype(np.float32)
+    if not np.isfinite(weight).all() or (bias is not None and not np.isfinite(bias).all()):
+        return False
+    set_constant(layer.node, 1, weight)
+    if bias is not None:
+        set_constant(layer.node, 2, bias, "bias")
+    return True

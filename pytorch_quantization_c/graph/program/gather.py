@@ -1,0 +1,54 @@
+"""Elements of arrays of floats that integers name: rows of an embedding."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .operations import Key, Operation
+
+__all__ = ["Gathered"]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Gathered(Operation):
+    """Elements along an axis, those that int64 indices name; `whole`: the axes of the indices take its place.
+
+    Otherwise the only index is one number, and the axis goes.
+    """
+
+    input: Key
+    indices: Key
+    output: Key
+    axis: int
+    whole: bool = True
+
+    def reads(self) -> list[Key]:
+        return [self.input, self.indices]
+
+    def writes(self) -> list[Key]:
+        return [self.output]
+
+    def integers(self) -> list[Key]:
+        """Those of what it reads that are int64."""
+        return [self.indices]
+
+    def check(self) -> None:
+        """ValueError for an array that would be both."""
+        if self.input == self.indices:
+            raise ValueError("expected indices of another array than their own")
+
+    def shape(self, shape: Shape, indices: Shape) -> Shape:
+        """Of the output. ValueError if there is no such axis."""
+        if not -len(shape) <= self.axis < len(shape):
+            raise ValueError(f"axis {self.axis} of {shape}")
+        if not self.whole and math.prod(indices) != 1:
+            raise ValueError(f"one index of shape {indices}")
+        axis = self.axis % len(shape)
+        return (*shape[:axis], *(indices if self.whole else ()), *shape[axis + 1:])
+
+    def rows(self, shape: Shape) -> tuple[int, int, int]:
+        """Arrays, rows of each to choose from, elements of a row."""
+        axis = self.axis % len(shape)
+        return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1:])

@@ -1,0 +1,45 @@
+"""A Gather of floats becomes an operation of a program."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+
+from ..interpreter.table import attribute, constant
+from .gather import Gathered
+from .operations import array_of
+
+if TYPE_CHECKING:
+    from .lower import Lowering
+
+__all__ = ["lower_gather"]
+
+
+def lower_gather(lowering: Lowering, step: Any) -> bool:
+    """Lowers a Gather of floats by int64 indices."""
+    node = step.node
+    if node.op_type != "Gather" or node.domain not in ("", "ai.onnx") or step.execution != "float":
+        return False
+    x, indices, value = node.inputs[0], node.inputs[1], step.outputs[0]
+    given, rank = constant(node, 1), None if x.shape is None else len(x.shape)
+    if given is None:
+        known = indices.dtype == ir.DataType.INT64 and indices.shape is not None
+    else:
+        known = given.dtype == np.int64 and given.size > 0
+    if x.dtype != ir.DataType.FLOAT or not rank or not known:
+        return False
+    whole = len(indices.shape) > 0 if given is None else given.ndim > 0
+    if not whole and (given is None or rank < 2):
+        return False
+    lowering.import_forms([value])
+    made = Gathered(node.name or value.name or "", array_of(-1), array_of(-1), array_of(lowering.number(value)),
+                    int(attribute(node, "axis", 0)), whole)
+    lowering.operations.append(made)
+    made.input = lowering.want(x)
+    if given is None:
+        made.indices = lowering.want(indices)
+    else:
+        made.indices = array_of(lowering.fresh())
+        lowering.more_constants[made.indices.value] = np.ascontiguousarray(given.reshape(given.shape or (1,)))
+    return True

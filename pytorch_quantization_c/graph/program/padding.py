@@ -1,0 +1,49 @@
+"""Arrays of floats with some of their own elements around them."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .operations import Key, Operation
+
+__all__ = ["MODES", "MOST", "Padded"]
+
+MODES = ("edge", "reflect", "wrap")
+MOST = 2 ** 20  # elements before or after
+Shape = tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Padded(Operation):
+    """`before` and `after` elements more along an axis, which NumPy's mode takes from the array."""
+
+    input: Key
+    output: Key
+    axis: int
+    before: int
+    after: int
+    mode: str
+
+    def reads(self) -> list[Key]:
+        return [self.input]
+
+    def writes(self) -> list[Key]:
+        return [self.output]
+
+    def check(self) -> None:
+        """ValueError for a mode or amounts that there are not."""
+        if self.mode not in MODES or not 0 <= min(self.before, self.after) <= max(self.before, self.after) <= MOST:
+            raise ValueError(f"expected up to {MOST} elements more in mode {', '.join(MODES)}, got {self}")
+
+    def shape(self, shape: Shape) -> Shape:
+        """Of the output. ValueError if there is no such axis."""
+        if not 0 <= self.axis < len(shape):
+            raise ValueError(f"axis {self.axis} of {shape}")
+        size = shape[self.axis] + self.before + self.after
+        return (*shape[:self.axis], size, *shape[self.axis + 1:])
+
+    def indices(self, size: int) -> NDArray[np.int64]:
+        """Where each element of a row comes from."""
+        return np.pad(np.arange(size), (self.before, self.after), self.mode)  # type: ignore[call-overload, no-any-return]
