@@ -51,6 +51,14 @@ static ptrdiff_t run_of(const job *j, ptrdiff_t i, ptrdiff_t end, int64_t at)
     return n;
 }
 
+static void copy(float *y, const float *x, ptrdiff_t n)
+{
+    if (n > 1)
+        memcpy(y, x, (size_t)n * sizeof *y);
+    else
+        *y = *x;
+}
+
 /* Rows of an image row; false for an index that no row has. */
 static bool gather(const job *j, ptrdiff_t outer, ptrdiff_t i, ptrdiff_t end)
 {
@@ -60,8 +68,7 @@ static bool gather(const job *j, ptrdiff_t outer, ptrdiff_t i, ptrdiff_t end)
             return false;
         n = run_of(j, i, end, at);
         ptrdiff_t from = outer * j->size + (ptrdiff_t)at + (at < 0 ? j->size : 0);
-        memcpy(j->y + (outer * j->count + i) * j->row, j->x + from * j->row,
-               (size_t)(n * j->row) * sizeof *j->y);
+        copy(j->y + (outer * j->count + i) * j->row, j->x + from * j->row, n * j->row);
     }
     return true;
 }

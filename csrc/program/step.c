@@ -45,6 +45,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return pqc_strided_step_prepare(step);
     if (step->kind == PQC_STEP_MATMUL)
         return pqc_matmul_step_prepare(step);
+    if (step->kind == PQC_STEP_RECURRENT)
+        return pqc_recurrent_step_prepare(step);
     if (step->kind == PQC_STEP_GATHER)
         return pqc_gather_step_prepare(step);
     if (step->kind >= PQC_STEP_AVERAGE && step->kind <= PQC_STEP_MEAN)
@@ -69,6 +71,10 @@ const char *pqc_step_prepare(pqc_step *step)
 
 void pqc_step_limit(pqc_step *step, ptrdiff_t buffer_bytes, ptrdiff_t *arena_bytes)
 {
+    if (step->kind == PQC_STEP_RECURRENT) {
+        step->workspace = pqc_line_aligned(*arena_bytes);
+        *arena_bytes = step->workspace + pqc_recurrent_step_workspace(step);
+    }
     if (!step->tiling.fits)
         return;
     if (step->input.buffer == 0)
@@ -102,6 +108,8 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
     case PQC_STEP_STRIDED:
         pqc_strided_step_run(step, buffers);
         return 0;
+    case PQC_STEP_RECURRENT:
+        return pqc_recurrent_step_run(step, buffers);
     case PQC_STEP_GATHER:
         return pqc_gather_step_run(step, buffers);
     case PQC_STEP_MATMUL:

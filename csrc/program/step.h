@@ -6,6 +6,7 @@
 #include "igemm_nhwc/igemm_nhwc.h"
 #include "image.h"
 #include "program_weights.h"
+#include "recurrent.h"
 
 typedef enum {
     PQC_STEP_IMPORT,  /* an array becomes an image: codes or floats */
@@ -24,6 +25,7 @@ typedef enum {
     PQC_STEP_STRIDED, /* floats in another order: `layout` has sizes, strides of the input, strides of the output */
     PQC_STEP_MATMUL, /* products of input and residual, matrices of floats; `layout`: see layout_step.c */
     PQC_STEP_GATHER, /* rows of pixels: those that int64 numbers name, each in the place of two floats of residual */
+    PQC_STEP_RECURRENT, /* cells over sequences: gates of the input; residual and more[0]: states or PQC_NOTHING */
     PQC_STEPS
 } pqc_step_kind;
 
@@ -78,6 +80,8 @@ typedef struct {
     double epsilon;             /* of layer normalisation */
     unsigned known;             /* of convolutions: pqc_finish_known; filled by pqc_step_prepare */
     pqc_tiling tiling;          /* of convolutions; filled by pqc_step_prepare, as is: */
+    const pqc_recurrent *recurrent; /* of cells: what does not depend on the sequences */
+    ptrdiff_t workspace;            /* of cells: bytes into the arena */
     int32_t *offset; /* of convolutions but depthwise ones: of each kr group, then of their runs */
 } pqc_step;
 
@@ -90,7 +94,7 @@ const char *pqc_step_prepare(pqc_step *step);
 /* Runs it, on all threads; returns the flags of pack_u8.h, and PQC_STEP_BAD_INDEX. */
 unsigned pqc_step_run(const pqc_step *step, char *const *buffers);
 
-/* Tiles may read beyond an image.  The arena grows so far; another buffer's steps do without tiles. */
+/* Tiles may read beyond an image, and cells need memory of their own.  The arena grows so far; another buffer's steps do without tiles. */
 void pqc_step_limit(pqc_step *step, ptrdiff_t buffer_bytes, ptrdiff_t *arena_bytes);
 
 /* Runs of kr groups whose bytes lie together: a tap's, or those of a row of taps. */
@@ -123,6 +127,9 @@ const char *pqc_average_step_prepare(const pqc_step *step);
 unsigned pqc_average_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_strided_step_prepare(const pqc_step *step);
 void pqc_strided_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_recurrent_step_prepare(const pqc_step *step);
+ptrdiff_t pqc_recurrent_step_workspace(const pqc_step *step);
+unsigned pqc_recurrent_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_gather_step_prepare(const pqc_step *step);
 unsigned pqc_gather_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_matmul_step_prepare(const pqc_step *step);

@@ -3,6 +3,7 @@
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
+#include "program_states.h"
 #include "workspace.h"
 
 #include <string.h>
@@ -250,6 +251,10 @@ static int get_step(plan *p, const description *d, ptrdiff_t number)
         return 0;
     if (f[15] < 0 || f[15] >= PyTuple_GET_SIZE(p->weights))
         return refuse("no such weights", number);
+    if (s->kind == PQC_STEP_RECURRENT) {
+        s->recurrent = pqc_program_states_of(PyTuple_GET_ITEM(p->weights, f[15]));
+        return s->recurrent ? 0 : -1;
+    }
     packed *w = PyCapsule_GetPointer(PyTuple_GET_ITEM(p->weights, f[15]), weights_name);
     s->weights = w ? &w->weights : NULL;
     return w ? 0 : -1;

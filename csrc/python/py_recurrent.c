@@ -5,6 +5,7 @@
 #include "families.h"
 #include "integer_layer.h"
 #include "output_memory.h"
+#include "program_states.h"
 #include "workspace.h"
 
 #include <math.h>
@@ -324,7 +325,86 @@ static PyObject *recurrent(PyObject *self, PyObject *const *args, Py_ssize_t cou
     return result;
 }
 
+static const char states_name[] = "pytorch_quantization_c.program_states";
+
+const pqc_recurrent *pqc_program_states_of(PyObject *capsule)
+{
+    call *a = PyCapsule_GetPointer(capsule, states_name);
+    return a ? &a->r : NULL;
+}
+
+static void free_states(PyObject *capsule)
+{
+    call *a = PyCapsule_GetPointer(capsule, states_name);
+    Py_XDECREF((PyObject *)PyCapsule_GetContext(capsule));
+    if (a)
+        clear(a);
+    PyMem_RawFree(a);
+}
+
+/* The capsule owns `a` and the products, whose packed weights it points to. */
+static PyObject *new_states(call *a, PyObject *products)
+{
+    const char *why = set_quants(a);
+    if (why) {
+        refuse(why);
+        return NULL;
+    }
+    PyObject *capsule = PyCapsule_New(a, states_name, free_states);
+    if (capsule)
+        PyCapsule_SetContext(capsule, Py_NewRef(products));
+    return capsule;
+}
+
+/* Arrays of our own in the place of the caller's. */
+static int own_products(call *a)
+{
+    for (int i = 0; i < PQC_MAX_DIRECTIONS * PQC_STATE_PRODUCTS * 2; i++) {
+        PyArrayObject **each = &a->arrays[0][0][0] + i;
+        if (!*each)
+            continue;
+        PyArrayObject *copy = own_copy((PyObject *)*each, "products", NPY_FLOAT, 1);
+        if (!copy)
+            return -1;
+        Py_SETREF(*each, copy);
+    }
+    return 0;
+}
+
+PyDoc_STRVAR(
+    program_states_doc,
+    "program_states(cell, products, directions, hidden, reverse, /)\n--\n\n"
+    "What `program_plan` needs of a recurrent layer; `cell` and `products` as for `recurrent`.");
+
+static PyObject *program_states(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    long directions, hidden;
+    (void)self;
+    if (pqc_check_count("program_states", count, 5, 5) < 0)
+        return NULL;
+    call *a = PyMem_RawCalloc(1, sizeof *a);
+    if (!a)
+        return PyErr_NoMemory();
+    PyObject *result = NULL;
+    if (get_cell(args[0], &a->r) == 0 &&
+        pqc_get_int(args[2], "directions", 1, PQC_MAX_DIRECTIONS, &directions) == 0 &&
+        pqc_get_int(args[3], "hidden", 1, MAX_UNITS, &hidden) == 0 &&
+        pqc_get_bool(args[4], &a->r.reverse) == 0) {
+        a->r.directions = directions;
+        a->r.hidden = hidden;
+        if (get_products(args[1], a) == 0 && own_products(a) == 0 && check_products(a) == 0)
+            result = new_states(a, args[1]);
+    }
+    if (!result) {
+        clear(a);
+        PyMem_RawFree(a);
+    }
+    return result;
+}
+
 PyMethodDef pqc_recurrent_methods[] = {
+    {"program_states", (PyCFunction)(void (*)(void))program_states, METH_FASTCALL,
+     program_states_doc},
     {"float_panels", float_panels, METH_O, float_panels_doc},
     {"recurrent", (PyCFunction)(void (*)(void))recurrent, METH_FASTCALL, recurrent_doc},
     {NULL, NULL, 0, NULL},

@@ -87,6 +87,8 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "ste": [(x, 2.0, x), (h, rows, h), (d, d, d), (strided, rows, strided)],
         "fingerprint": [(x,), (strided,)],
         "float_panels": [(x,)],
+        "program_states": [("GRU", ((gates, 1.0, ramp(3 * side)),) * 2, 2, side, False),
+                           ("LSTM", ((whole, None, None),), 1, side, True)],
         "recurrent": [("GRU", ramp(6, 6 * side), ((gates, 1.0, None),) * 2, states, None, None, False, True),
                       ("LSTM", ramp(4, 8 * side), ((whole, None, np.ones(4 * side, F32)),) * 2, states, states,
                        np.array([3, 1]), False, False),

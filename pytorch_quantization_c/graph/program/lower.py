@@ -48,6 +48,7 @@ from .operations import (
 )
 from .padding_lowering import lower_padding
 from .pooling import average_of, pixels_first, row_of
+from .recurrent_lowering import lower_recurrent
 from .row_functions import row_function
 from .strided_lowering import lower_strided
 from .tails import tails_of
@@ -235,7 +236,8 @@ class Lowering:
         forms = [key for value in step.outputs if value is not None for key in self.forms(value)]
         if (not forms or self.lower_move(step, forms) or self.lower_quantizer(step) or self.lower_rows(step)
                 or self.lower_average(step) or self.lower_flatten(step, forms) or lower_strided(self, step)
-                or lower_gather(self, step) or lower_padding(self, step) or lower_frame_product(self, step)):
+                or lower_gather(self, step) or lower_padding(self, step) or lower_frame_product(self, step)
+                or lower_recurrent(self, step)):
             return
         self.import_forms([value for value in step.outputs if value is not None])
         operands = [None if value is None else self.want(value).value for value in step.reads]

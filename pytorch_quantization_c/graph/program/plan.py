@@ -29,6 +29,7 @@ from .operations import (
     Sliced,
 )
 from .padding import Padded
+from .recurrent import Recurrent
 from .segments import Segment
 from .shapes import Dims, of_four_axes, of_operand, shapes_of
 from .strided import Moved, Product, moves, product_layout
@@ -171,6 +172,16 @@ class _Binder:
         """Floats as rows of so many."""
         return self.image(key)._replace(nchw=False, dims=Dims(1, arrays, number, length), pixel=4 * length)
 
+    def _add_recurrent(self, tables: Tables, each: Recurrent) -> None:
+        time, batch, gates = self.dims[each.input].shape
+        state = each.directions, batch, each.hidden
+
+        def plain(key: Key, n: int, h: int, w: int, c: int) -> Image:
+            return self.image(key)._replace(nchw=False, dims=Dims(n, h, w, c), pixel=4 * c)
+        tables.recurrent(each, plain(each.input, 1, time, batch, gates),
+                         [None if key is None else plain(key, 1, *state) for key in each.states],
+                         [plain(each.outputs[0], time, *state), *(plain(key, 1, *state) for key in each.outputs[1:])])
+
     def _add_gathered(self, tables: Tables, each: Gathered) -> None:
         count, rows = math.prod(self.dims[each.indices].shape), each.rows(self.dims[each.input].shape)
         tables.gathered(self._rows(each.input, *rows), self._rows(each.indices, 1, count, 2),
@@ -228,6 +239,8 @@ class _Binder:
             self._add_moved(tables, each)
         elif isinstance(each, Gathered):
             self._add_gathered(tables, each)
+        elif isinstance(each, Recurrent):
+            self._add_recurrent(tables, each)
         elif isinstance(each, Padded):
             self._add_padded(tables, each)
         elif isinstance(each, FrameProduct):
@@ -249,7 +262,7 @@ class _Binder:
 
 
 def bind(segment: Segment, inputs: dict[Key, Dims], borders: Mapping[Key, Border],
-         weights: Mapping[Conv, object]) -> Plan:
+         weights: Mapping[Conv | Recurrent, object]) -> Plan:
     """A segment for inputs of these shapes. Unsupported if it has not been lowered for them."""
     binder = _Binder(segment, shapes_of(segment, inputs), borders)
     tables, steps = Tables(weights), []

@@ -15,6 +15,7 @@ from .batches import images_a_call
 from .lowered import Lowered
 from .operations import Conv, Key, Python, array_of
 from .plan import NO_BORDER, Border, Plan, bind
+from .recurrent import Recurrent
 from .segments import Segment, segments_of
 from .shapes import Dims, Unsupported, dims_of
 
@@ -68,7 +69,7 @@ class Program:
         outputs = {name: array_of(number) for name, number in lowered.outputs.items()}
         known, wanted = [*map(array_of, lowered.inputs.values()), *constants], set(outputs.values())
         self.order = segments_of(lowered.operations, known, list(wanted))
-        self.weights = {each: _packed(each) for each in lowered.operations if isinstance(each, Conv)}
+        self.weights = {each: _packed(each) for each in lowered.operations if isinstance(each, Conv | Recurrent)}
         self.borders = _borders(lowered.operations)
         self._places = _Places()
         self._constants = {self._places[key]: array for key, array in constants.items()}
@@ -77,7 +78,7 @@ class Program:
         self._runs = [self._made_ready(number, each, dead) for number, (each, dead) in
                       enumerate(zip(self.order, _last_uses(self.order, wanted), strict=True))]
         self._plans: dict[tuple[Any, ...], Plan] = {}  # by a segment's number and the shapes of its inputs
-        self._bytes = sum(each.weight.nbytes for each in self.weights)
+        self._bytes = sum(each.nbytes if isinstance(each, Recurrent) else each.weight.nbytes for each in self.weights)
         made = {key for each in self.order if isinstance(each, Segment) for key in each.outputs}
         self._only_c = made.issuperset(wanted) and len(wanted) == len(outputs)
 
@@ -191,7 +192,9 @@ def _plain(array: Any, dtype: type[np.generic]) -> NDArray[Any]:
     return np.ascontiguousarray(array)
 
 
-def _packed(each: Conv) -> object:
+def _packed(each: Conv | Recurrent) -> object:
+    if isinstance(each, Recurrent):
+        return each.packed()
     zero = 0 if each.input.form is None else each.input.form.zero
     return _C.program_weights(each.weight, each.groups, each.depthwise, each.merged, zero, each.scale, each.bias)
 

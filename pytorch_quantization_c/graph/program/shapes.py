@@ -26,6 +26,7 @@ from .operations import (
     Window,
 )
 from .padding import Padded
+from .recurrent import Recurrent
 from .segments import Segment
 from .strided import Moved, Product
 
@@ -196,6 +197,14 @@ def _gathered(each: Gathered | Padded, dims: dict[Key, Dims]) -> Dims:
         raise Unsupported(str(error)) from None
 
 
+def _recurrent(each: Recurrent, dims: dict[Key, Dims]) -> dict[Key, Dims]:
+    try:
+        shapes = each.shapes(dims[each.input].shape, [None if key is None else dims[key].shape for key in each.states])
+    except ValueError as error:
+        raise Unsupported(str(error)) from None
+    return {key: dims_of(shape, matrix=True) for key, shape in zip(each.outputs, shapes, strict=True)}
+
+
 def _strided(each: Moved | Product, dims: dict[Key, Dims]) -> Dims:
     shapes = [dims[key].shape for key in each.inputs]
     try:
@@ -240,6 +249,9 @@ def shapes_of(segment: Segment, inputs: dict[Key, Dims]) -> dict[Key, Dims]:
     """Of all values of a segment. Unsupported if its operations do not fit the inputs."""
     dims = dict(inputs)
     for each in segment.operations:
+        if isinstance(each, Recurrent):
+            dims.update(_recurrent(each, dims))
+            continue
         made = _shape(each, dims)
         dims.update((key, made) for key in each.writes())
     return dims

@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .operations import CHAIN_KINDS, Average, Chain, ChainOp, Clamp, Codes, Conv, Pool, Rearranged, Rows, Sliced, Window
+from .recurrent import Recurrent
 from .shapes import Dims
 
 __all__ = ["Image", "Tables"]
 
 (IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN, RESIZE,
- SHUFFLE, STRIDED, MATMUL, GATHER) = range(16)  # pqc_step_kind
+ SHUFFLE, STRIDED, MATMUL, GATHER, RECURRENT) = range(17)  # pqc_step_kind
 NONE = -1
 LAYOUT = 18  # PQC_LAYOUT
 NO_WINDOW = Window(1)
@@ -54,9 +55,9 @@ def _codes_alone(codes: Codes, place: Image) -> Image:
 
 
 class Tables:
-    """Rows that grow with each step; `weights`: the packed weights of each convolution."""
+    """Rows that grow with each step; `weights`: the packed weights of each layer."""
 
-    def __init__(self, weights: Mapping[Conv, object]) -> None:
+    def __init__(self, weights: Mapping[Conv | Recurrent, object]) -> None:
         self.weights = weights
         self.images: list[list[int]] = []
         self.ranges: list[list[float]] = []
@@ -138,6 +139,13 @@ class Tables:
     def strided(self, source: Image, target: Image, layout: Sequence[int]) -> None:
         """Floats in another order."""
         self._step(STRIDED, source, None, [target], layout=layout)
+
+    def recurrent(self, each: Recurrent, source: Image, states: Sequence[Image | None],
+                  outputs: Sequence[Image]) -> None:
+        """Cells over sequences."""
+        self._capsules.append(self.weights[each])
+        self._step(RECURRENT, source, states[0], outputs, weights=len(self._capsules) - 1,
+                   more=[state for state in states[1:] if state is not None])
 
     def gathered(self, source: Image, indices: Image, target: Image) -> None:
         """Rows that indices name."""

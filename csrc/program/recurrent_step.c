@@ -1,0 +1,83 @@
+/* Layers of LSTM or GRU cells over whole sequences. */
+#include "step.h"
+
+#include <string.h>
+
+static bool is_plain(const pqc_image *i, ptrdiff_t n, ptrdiff_t h, ptrdiff_t w, ptrdiff_t c)
+{
+    return i->codes.content == PQC_FLOATS && !i->nchw && i->n == n && i->h == h && i->w == w &&
+           i->c == c && i->codes.pixel == c * (ptrdiff_t)sizeof(float);
+}
+
+static bool is_nothing(const pqc_image *i)
+{
+    return i->codes.content == PQC_NOTHING;
+}
+
+static pqc_recurrent layer_of(const pqc_step *s)
+{
+    pqc_recurrent r = *s->recurrent;
+    r.steps = s->input.h;
+    r.batch = s->input.w;
+    r.rows = r.steps * r.batch;
+    r.y_direction = r.batch * r.hidden;
+    r.y_row = r.hidden;
+    return r;
+}
+
+const char *pqc_recurrent_step_prepare(const pqc_step *s)
+{
+    if (!s->recurrent)
+        return "the weights of cells expected";
+    pqc_recurrent r = layer_of(s);
+    ptrdiff_t ahead = r.directions * pqc_cell_gates(r.cell) * r.hidden;
+    int states = r.cell == PQC_LSTM ? 2 : 1;
+    if (!is_plain(&s->input, 1, r.steps, r.batch, ahead))
+        return "the gates of other cells";
+    if (s->outputs != 1 + states ||
+        !is_plain(&s->output[0], r.steps, r.directions, r.batch, r.hidden))
+        return "the outputs of other cells";
+    for (int i = 0; i < states; i++) {
+        const pqc_image *first = i == 0 ? &s->residual : &s->more[0];
+        if (!is_plain(&s->output[1 + i], 1, r.directions, r.batch, r.hidden) ||
+            (!is_nothing(first) && !is_plain(first, 1, r.directions, r.batch, r.hidden)))
+            return "the states of other cells";
+    }
+    return (states == 1 && !is_nothing(&s->more[0])) || !is_nothing(&s->more[1])
+               ? "more states than the cells have"
+               : NULL;
+}
+
+ptrdiff_t pqc_recurrent_step_workspace(const pqc_step *s)
+{
+    pqc_recurrent r = layer_of(s);
+    return pqc_recurrent_workspace(&r);
+}
+
+static float *floats_at(const pqc_image *i, char *const *buffers)
+{
+    return pqc_image_pixels(i, buffers, 0, 0, 0).at;
+}
+
+/* States begin where they will end. */
+static float *begin(const pqc_image *first, const pqc_image *last, char *const *buffers)
+{
+    float *state = floats_at(last, buffers);
+    size_t bytes = (size_t)(last->h * last->w * last->c) * sizeof *state;
+    if (is_nothing(first))
+        memset(state, 0, bytes);
+    else if (floats_at(first, buffers) != state)
+        memcpy(state, floats_at(first, buffers), bytes);
+    return state;
+}
+
+unsigned pqc_recurrent_step_run(const pqc_step *s, char *const *buffers)
+{
+    pqc_recurrent r = layer_of(s);
+    r.ahead = floats_at(&s->input, buffers);
+    r.y = floats_at(&s->output[0], buffers);
+    r.h = begin(&s->residual, &s->output[1], buffers);
+    r.c = r.cell == PQC_LSTM ? begin(&s->more[0], &s->output[2], buffers) : NULL;
+    r.workspace = buffers[0] + s->workspace;
+    return pqc_recurrent_run(&r);
+}
