@@ -201,7 +201,7 @@ def with_batch(model: Any, batch: int) -> Any:
             size = batch * max(first.dim_value, 1)
             first.Clear()
             first.dim_value = size
-    return onnx.shape_inference.infer_shapes(fixed)
+    return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
 
 
 def operations(model: Any, batch: int) -> int:

@@ -13,6 +13,7 @@ extern PyMethodDef pqc_machine_methods[];
 extern PyMethodDef pqc_pack_methods[];
 extern PyMethodDef pqc_prepared_methods[];
 extern PyMethodDef pqc_program_methods[];
+extern PyMethodDef pqc_program_weights_methods[];
 extern PyMethodDef pqc_quant_methods[];
 extern PyMethodDef pqc_recurrent_methods[];
 extern PyMethodDef pqc_reduce_methods[];

@@ -18,10 +18,11 @@ static bool is_restricted(void)
 static int module_exec(PyObject *module)
 {
     PyMethodDef *families[] = {
-        pqc_affine_methods,    pqc_calib_methods, pqc_float_methods,    pqc_integer_methods,
-        pqc_machine_methods,   pqc_pack_methods,  pqc_prepared_methods, pqc_program_methods,
-        pqc_recurrent_methods, pqc_quant_methods, pqc_reduce_methods,   pqc_u4_methods,
-        pqc_formats_methods,   pqc_rows_methods,
+        pqc_affine_methods,    pqc_calib_methods,   pqc_float_methods,
+        pqc_integer_methods,   pqc_machine_methods, pqc_pack_methods,
+        pqc_prepared_methods,  pqc_program_methods, pqc_program_weights_methods,
+        pqc_recurrent_methods, pqc_quant_methods,   pqc_reduce_methods,
+        pqc_u4_methods,        pqc_formats_methods, pqc_rows_methods,
     };
     if (PyArray_ImportNumPyAPI() < 0)
         return -1;

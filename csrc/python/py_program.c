@@ -3,7 +3,7 @@
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
-#include "program_states.h"
+#include "program_capsules.h"
 #include "workspace.h"
 
 #include <string.h>
@@ -17,90 +17,7 @@ enum {
     NONE = -1
 };
 
-static const char weights_name[] = "pytorch_quantization_c.program_weights";
 static const char plan_name[] = "pytorch_quantization_c.program_plan";
-
-typedef struct {
-    pqc_weights weights;
-    void *memory;
-} packed;
-
-static void free_weights(PyObject *capsule)
-{
-    packed *p = PyCapsule_GetPointer(capsule, weights_name);
-    if (p)
-        pqc_workspace_free(p->memory);
-    PyMem_RawFree(p);
-}
-
-/* From (groups * out, kh, kw, in). */
-static int set_shape(pqc_weights_shape *s, PyArrayObject *weight, long groups)
-{
-    npy_intp rows = PyArray_DIM(weight, 0);
-    s->groups = groups;
-    s->out = rows / groups;
-    s->kh = PyArray_DIM(weight, 1);
-    s->kw = PyArray_DIM(weight, 2);
-    s->in = PyArray_DIM(weight, 3);
-    const char *why = rows % groups ? "channels that groups do not divide" : pqc_weights_check(s);
-    if (why)
-        PyErr_Format(PyExc_ValueError, "Expected weights of a convolution, got %s", why);
-    return why ? -1 : 0;
-}
-
-static PyObject *new_weights(const pqc_weights_shape *shape, PyArrayObject *weight,
-                             PyArrayObject *scale, PyArrayObject *bias)
-{
-    npy_intp channels = PyArray_DIM(weight, 0);
-    if (PyArray_SIZE(scale) != channels || PyArray_SIZE(bias) != channels) {
-        PyErr_Format(PyExc_ValueError, "Expected `scale` and `bias` of %zd elements", channels);
-        return NULL;
-    }
-    packed *p = PyMem_RawMalloc(sizeof *p);
-    void *memory = p ? pqc_workspace_allocate(pqc_weights_bytes(shape)) : NULL;
-    PyObject *capsule = memory ? PyCapsule_New(p, weights_name, free_weights) : PyErr_NoMemory();
-    if (!capsule) {
-        pqc_workspace_free(memory);
-        PyMem_RawFree(p);
-        return NULL;
-    }
-    p->memory = memory;
-    Py_BEGIN_ALLOW_THREADS
-    pqc_weights_pack(&p->weights, shape, memory, PyArray_DATA(weight), PyArray_DATA(scale),
-                     PyArray_DATA(bias));
-    Py_END_ALLOW_THREADS
-    return capsule;
-}
-
-PyDoc_STRVAR(program_weights_doc,
-             "program_weights(weight, groups, depthwise, merged, zero, scale, bias, /)\n--\n\n"
-             "Pack int8 weights (outputs, height, width, inputs of a group) for `program_plan`.  "
-             "`zero`: the code of "
-             "zero in the input.  `scale`, `bias`: float32, one for each output.");
-
-static PyObject *program_weights(PyObject *self, PyObject *const *args, Py_ssize_t count)
-{
-    pqc_weights_shape shape = {0};
-    PyArrayObject *weight = NULL, *scale = NULL, *bias = NULL;
-    PyObject *result = NULL;
-    long groups, zero;
-    (void)self;
-    if (pqc_check_count("program_weights", count, 7, 7) == 0 &&
-        pqc_get_int(args[1], "groups", 1, INT32_MAX, &groups) == 0 &&
-        pqc_get_bool(args[2], &shape.depthwise) == 0 && pqc_get_bool(args[3], &shape.merged) == 0 &&
-        pqc_get_int(args[4], "zero", 0, 255, &zero) == 0 &&
-        (weight = pqc_plain_array(args[0], "weight", NPY_INT8, 4)) &&
-        (scale = pqc_plain_array(args[5], "scale", NPY_FLOAT, 1)) &&
-        (bias = pqc_plain_array(args[6], "bias", NPY_FLOAT, 1)) &&
-        set_shape(&shape, weight, groups) == 0) {
-        shape.zero = (int32_t)zero;
-        result = new_weights(&shape, weight, scale, bias);
-    }
-    Py_XDECREF(weight);
-    Py_XDECREF(scale);
-    Py_XDECREF(bias);
-    return result;
-}
 
 /* A program, and what its steps point to. */
 typedef struct {
@@ -216,6 +133,22 @@ static int get_between(plan *p, const description *d, ptrdiff_t number)
     return image.codes.content == PQC_FLOATS ? refuse("codes expected", number) : 0;
 }
 
+/* Of a layer: packed ones, or those of cells. */
+static int get_weights(plan *p, int64_t at, ptrdiff_t number)
+{
+    pqc_step *s = &p->step[number];
+    if (at == NONE)
+        return 0;
+    if (at < 0 || at >= PyTuple_GET_SIZE(p->weights))
+        return refuse("no such weights", number);
+    if (s->kind == PQC_STEP_RECURRENT) {
+        s->recurrent = pqc_program_states_of(PyTuple_GET_ITEM(p->weights, at));
+        return s->recurrent ? 0 : -1;
+    }
+    s->weights = pqc_program_weights_of(PyTuple_GET_ITEM(p->weights, at));
+    return s->weights ? 0 : -1;
+}
+
 static int get_step(plan *p, const description *d, ptrdiff_t number)
 {
     const int64_t *f = d->steps + number * STEP_FIELDS;
@@ -247,17 +180,7 @@ static int get_step(plan *p, const description *d, ptrdiff_t number)
     }
     if (get_chain(p, d, number) < 0 || get_between(p, d, number) < 0)
         return -1;
-    if (f[15] == NONE)
-        return 0;
-    if (f[15] < 0 || f[15] >= PyTuple_GET_SIZE(p->weights))
-        return refuse("no such weights", number);
-    if (s->kind == PQC_STEP_RECURRENT) {
-        s->recurrent = pqc_program_states_of(PyTuple_GET_ITEM(p->weights, f[15]));
-        return s->recurrent ? 0 : -1;
-    }
-    packed *w = PyCapsule_GetPointer(PyTuple_GET_ITEM(p->weights, f[15]), weights_name);
-    s->weights = w ? &w->weights : NULL;
-    return w ? 0 : -1;
+    return get_weights(p, f[15], number);
 }
 
 static int get_steps(plan *p, const description *d)
@@ -491,7 +414,5 @@ static PyObject *program_run(PyObject *self, PyObject *const *args, Py_ssize_t c
 PyMethodDef pqc_program_methods[] = {
     {"program_plan", (PyCFunction)(void (*)(void))program_plan, METH_FASTCALL, program_plan_doc},
     {"program_run", (PyCFunction)(void (*)(void))program_run, METH_FASTCALL, program_run_doc},
-    {"program_weights", (PyCFunction)(void (*)(void))program_weights, METH_FASTCALL,
-     program_weights_doc},
     {NULL, NULL, 0, NULL},
 };

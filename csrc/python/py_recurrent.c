@@ -5,7 +5,7 @@
 #include "families.h"
 #include "integer_layer.h"
 #include "output_memory.h"
-#include "program_states.h"
+#include "program_capsules.h"
 #include "workspace.h"
 
 #include <math.h>

@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 from pytorch_quantization_c import graph
 from tests.benchmarks import load
 
-models, files, worker, report, bench, peak = map(load, (
-    "network_models", "network_files", "network_worker", "network_report", "bench_networks", "product_peak"))
+from .networks import network
+
+models, files, worker, report, bench, peak, inputs = map(load, (
+    "network_models", "network_files", "network_worker", "network_report", "bench_networks", "product_peak",
+    "network_inputs"))
 
 
 def test_operations_are_multiplications_and_additions() -> None:
@@ -21,19 +25,32 @@ def test_operations_are_multiplications_and_additions() -> None:
     assert models.operations(models.lenet(), 3) == 2 * 3 * expected
     assert models.operations(models.mobilenet_v2(), 1) == pytest.approx(2 * 0.30e9, rel=0.02)  # as published
     assert models.operations(models.efficientnet_lite0(), 1) == pytest.approx(2 * 0.39e9, rel=0.05)
+    encoder = 3 * 10 * (4 * 16 * 16 + 2 * 16 * 64 + 2 * 10 * 16)
+    assert models.operations(models.bert_base(3, 16, 2, 10), 2) == 2 * 2 * encoder
+
+
+def test_inputs_by_name() -> None:
+    model = network("y = Cast <to = 1> (input_ids)  z = Cast <to = 1> (attention_mask)  r = Neg (x)  s = Neg (h)",
+                    "int64[1,9] input_ids, int64[1,9] attention_mask, float[N,3,40] x, float[1,1,8] h",
+                    "float[1,9] y, float[1,9] z, float[N,3,40] r, float[1,1,8] s")
+    found = inputs.feeds(ir.to_proto(model), 2, np.random.default_rng(0))
+    assert {name: (array.shape, array.dtype.name) for name, array in found.items()} == {
+        "input_ids": ((2, 9), "int64"), "attention_mask": ((2, 9), "int64"), "x": ((2, 3, 40), "float32"),
+        "h": ((2, 1, 8), "float32")}
+    assert found["attention_mask"].all() and not found["h"].any() and found["input_ids"].min() > 0
 
 
 def test_a_program_is_accepted_and_another_network_is_not(tmp_path: Path) -> None:
     folder = files.prepared("lenet", tmp_path, None, {files.OURS}, [2])
     (call,) = worker.ours(files.OURS)(folder, 2, 1)
     exact = np.load(folder / "answer_2.npy")
-    worker.check("ours", call, exact)
+    worker.check("ours", call, exact, folder)
     assert list(worker.ours("absent.pqc")(folder, 2, 1)) == []
     with pytest.raises(ValueError, match="wrong"):
-        worker.check("ORT fp32", call, exact)
+        worker.check("ORT fp32", call, exact, folder)
     with pytest.raises(ValueError, match="wrong"):
-        worker.check("ours", lambda: -call(), exact)
-    expected = graph.interpret(graph.load(onnx.load(folder / files.FLOAT)), dict([worker.data(folder, 2)]))[0]
+        worker.check("ours", lambda: -call(), exact, folder)
+    expected = graph.interpret(graph.load(onnx.load(folder / files.FLOAT)), worker.data(folder, 2))[0]
     np.testing.assert_allclose(exact, expected, rtol=1e-4, atol=1e-4)
 
 
