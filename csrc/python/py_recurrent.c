@@ -391,8 +391,10 @@ static PyObject *program_states(PyObject *self, PyObject *const *args, Py_ssize_
         pqc_get_int(args[3], "hidden", 1, MAX_UNITS, &hidden) == 0 &&
         pqc_get_bool(args[4], &a->r.reverse) == 0) {
         a->r.directions = directions;
-        a->r.hidden = hidden;
-        if (get_products(args[1], a) == 0 && own_products(a) == 0 && check_products(a) == 0)
+        a->r.hidden = a->r.state = hidden;
+        if (a->r.cell == PQC_LSTM_PROJECTED)
+            refuse("projections are none of a program's");
+        else if (get_products(args[1], a) == 0 && own_products(a) == 0 && check_products(a) == 0)
             result = new_states(a, args[1]);
     }
     if (!result) {

@@ -149,7 +149,7 @@ def test_products_of_other_cells(rng: np.random.Generator) -> None:
                         ("LSTM", one, 1, HIDDEN + 1, False), ("LSTM", ((packed, np.nan, None),), 1, HIDDEN, False),
                         ("LSTM", ((packed, 1.0, np.ones(3, np.float32)),), 1, HIDDEN, False),
                         ("RNN", one, 1, HIDDEN, False), ("LSTM", one, 3, HIDDEN, False),
-                        ("LSTM", one, 0, HIDDEN, False)]
+                        ("LSTM", one, 0, HIDDEN, False), ("LSTM_PROJECTED", one * 2, 1, HIDDEN, False)]
     for arguments in cases:
         with pytest.raises((TypeError, ValueError), match="Expected"):
             _C.program_states(*arguments)
