@@ -49,7 +49,8 @@ def test_channels_last(rng: np.random.Generator) -> None:
 
 
 def test_quantised_constants_are_computed_once(rng: np.random.Generator) -> None:
-    model = network("y, h = LSTM <hidden_size = 5> (x, w, r)", "float[T,N,4] x", "float[T,1,N,5] y, float[1,N,5] h",
+    model = network("y, h = LSTM <hidden_size = 5, layout = 1> (x, w, r)", "float[N,T,4] x",
+                    "float[N,T,1,5] y, float[N,1,5] h",
                     w=normal(rng, 1, 20, 4), r=normal(rng, 1, 20, 5))
     int8 = graph.quantize(model, [normal(rng, 7, 2, 4)], methods=())
     session, x = graph.compile(int8), normal(rng, 3, 2, 4)
