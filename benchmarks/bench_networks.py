@@ -96,14 +96,13 @@ def for_batch(networks: Sequence[str], batch: int) -> list[str]:
 def set_up(name: str, folder: Path) -> str:
     """The processor time in which a network is lowered, its program loaded and another batch planned."""
     model = onnx.load(folder / name / FLOAT)
-    x = images(input_shape(model, 4), np.random.default_rng(0))
-    feeds = [{model.graph.input[0].name: x[:batch]} for batch in (1, 2, 3, 4)]
-    int8 = graph.quantize(graph.load(model), [x[:1]], method="max", methods=())
+    given = [feeds(model, batch, np.random.default_rng(0)) for batch in (1, 2, 3, 4)]
+    int8 = graph.quantize(graph.load(model), given[:1], method="max", methods=())
     lowered = min(_processor_time(lambda: graph.compile(int8)) for _ in range(3))
     loaded = min(_processor_time(lambda: graph.load_session(folder / name / OURS)) for _ in range(3))
     session = graph.load_session(folder / name / OURS, num_threads=1)
     planned = min(_processor_time(lambda one=one: session.run(None, one))
-                  - min(_processor_time(lambda one=one: session.run(None, one)) for _ in range(3)) for one in feeds)
+                  - min(_processor_time(lambda one=one: session.run(None, one)) for _ in range(3)) for one in given)
     return (f"{name}: lowered in {harness.duration(lowered)}, loaded in {harness.duration(loaded)}, "
             f"another batch planned in {harness.duration(max(planned, 0.0))}")
 

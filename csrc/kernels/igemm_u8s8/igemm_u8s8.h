@@ -12,7 +12,6 @@
  *                 group j for each of the channels 16 * v to 16 * v + 15
  *   compensation  nr: -zero * (sum of the channel's weights), which takes the zero point out
  *   weight_sums   nr: 128 * (sum of the channel's weights), for ISAs that read x - 128 as a signed byte
- *   fetch         bytes from w to a panel that will be read next, which a body may bring into L2 meanwhile; 0: none
  *   acc           a pixel's channels together: acc[p * nr + c]
  *
  * The sum wraps modulo 2^32 on the way: right whenever the true value fits (pqc_igemm_fits).  No instruction saturates.  k and
@@ -29,7 +28,7 @@ typedef struct {
     const int32_t *offset;
     ptrdiff_t k;
     const int8_t *w;
-    ptrdiff_t k_stride, panel_stride, fetch;
+    ptrdiff_t k_stride, panel_stride;
     const int32_t *compensation, *weight_sums;
     int vectors;         /* 1 to 4 */
     bool has_min_weight; /* some weight may be -128, whose sign cannot be changed in a byte */
