@@ -13,7 +13,7 @@ import pytest
 from pytorch_quantization_c import graph
 from tests.benchmarks import load
 
-from .networks import network
+from ..networks import network
 
 models, files, worker, report, bench, peak, inputs = map(load, (
     "network_models", "network_files", "network_worker", "network_report", "bench_networks", "product_peak",
