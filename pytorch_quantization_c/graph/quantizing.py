@@ -72,11 +72,12 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             what each gains and takes. None: "activation_equalization", "weight_mse" for weights of up to 4 bits, and
             "bias_correction"; () for nothing. `graph.gains` tells what each has gained.
         max_drop, metric: `metric(model)` gives a number for a graph, the higher the better. Then layers are given up,
-            those of the most noise for each multiplication first, until the metric is at most `max_drop` below that of
-            the float model: layers of fewer than 8 bits get 8, then layers stay float. How many is found by doubling,
-            then bisection, each step of which quantises anew; `graph.decisions` gives the table. Before, where
-            `methods` is None and the defaults miss the metric with all layers quantised, "activation_equalization",
-            "weight_mse", "gptq" and "bias_correction" are tried, and kept unless they are worse.
+            those of the most noise for what they cost in floats first, until the metric is at most `max_drop` below
+            that of the float model: layers of fewer than 8 bits get 8, then layers stay float. How many is found by
+            doubling, then bisection, each step of which quantises anew; `graph.decisions` gives the table. Before,
+            where `methods` is None and the defaults miss the metric with all layers quantised,
+            "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried, and kept unless they are
+            worse.
         resume: with `max_drop`, a JSON file that layers' sensitivities are kept in, one after the other, and beside it
             one of weights; without, with "gptq" or "adaround" in `methods`, a file of the weights that they have
             rounded. The same call goes on from there.

@@ -30,9 +30,9 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
                 show_progress: bool | None) -> ir.Model:
     """The model with few layers widened to 8 bits, then left float, whose metric is within `max_drop` of float.
 
-    Layers are given up in the order of the noise that each alone makes for each of its multiplications, so that few of
-    those are lost; how many is found by `fewest_that_hold`, and what is returned was measured. ValueError if even one
-    layer is too many.
+    Layers are given up in the order of the noise that each alone makes for what leaving it float costs, so that few
+    multiplications are lost; how many is found by `fewest_that_hold`, and what is returned was measured. ValueError if
+    even one layer is too many.
 
     Args:
         quantize: makes a model by overrides, methods, and whether those that round weights are done.

@@ -26,6 +26,7 @@ __all__ = ["Decision", "Decisions", "decisions"]
 
 RECORD = f"{DOMAIN}.decisions"
 MOST_BITS = 8
+OVERHEAD = 0.002    # of all multiplications: what a layer in floats costs beside its own
 
 
 class Layer(NamedTuple):
@@ -140,10 +141,18 @@ def ranked(model: ir.Model, data: Sequence[Any], resume: FilePath | None, show_p
 
 
 def dearest_first(sensitivity: Mapping[str, float], costs: Mapping[str, float]) -> list[str]:
-    """Layers by the noise that each makes for each of its multiplications, the most first.
+    """Layers by the noise that each makes for what leaving it float costs, the most first.
+
+    That is its multiplications, and a share of all for what goes between integers and floats because of it: else the
+    smallest layers, such as those of a squeeze, would come before those that matter.
 
     Args:
         sensitivity: SQNR in dB with one layer quantised.
         costs: multiplications; of a layer that is not there, one.
     """
-    return sorted(sensitivity, key=lambda layer: sensitivity[layer] + 10 * math.log10(max(costs.get(layer, 1), 1)))
+    least = max(OVERHEAD * sum(costs.values()), 1e-9)
+
+    def rank(layer: str) -> float:
+        return sensitivity[layer] + 10 * math.log10(costs.get(layer, 1) + least)
+
+    return sorted(sensitivity, key=rank)

@@ -208,10 +208,13 @@ def test_the_greedy_choice_is_the_best_of_all_on_equal_sizes(rng: np.random.Gene
         cheapest(noise, same, 23)
 
 
-def test_the_order_is_that_of_the_noise_for_each_multiplication() -> None:
+def test_the_order_is_that_of_the_noise_for_what_a_float_layer_costs() -> None:
+    """A layer of one multiplication and little noise does not come before one of few and much noise."""
     values, costs = {"a": 20.0, "b": 10.0, "c": 35.0, "d": float("inf")}, {"a": 1e2, "b": 1e6, "c": 1.0}
-    noise = {name: 10 ** (-value / 10) / costs.get(name, 1) for name, value in values.items()}
-    assert dearest_first(values, costs) == sorted(values, key=lambda name: -noise[name]) == ["c", "a", "b", "d"]
+    cost = {name: costs.get(name, 1) + 0.002 * sum(costs.values()) for name in values}
+    noise = {name: 10 ** (-value / 10) / cost[name] for name, value in values.items()}
+    assert dearest_first(values, costs) == sorted(values, key=lambda name: -noise[name]) == ["a", "c", "b", "d"]
+    assert dearest_first(values, {}) == ["b", "a", "c", "d"]
 
 
 PRODUCTS = {"conv0": 16 * 16 * 8 * 27, "conv3": 16 * 16 * 8 * 9, "conv5": 16 * 16 * 8 * 8, "gemm10": 5 * 8}
