@@ -39,13 +39,20 @@ def collected() -> Any:
     return calibrator
 
 
+def same_layer() -> nn.QuantLinear:
+    """With the same weights each time: a file of sensitivities belongs to them."""
+    layer = nn.QuantLinear(4, 3)
+    layer.weight[...], layer.bias[...] = np.linspace(-1, 1, 12).reshape(3, 4), 0
+    return layer
+
+
 WRITERS: dict[str, Any] = {
     "bytes": lambda path: write_file(path, NEW),
     "save_quant_state": lambda path: pq.save_quant_state(nn.QuantLinear(4, 3), path),
     "save_frozen": lambda path: pq.save_frozen(frozen(), path),
     "calibrator": lambda path: calib.MaxCalibrator(8, None, False).save(path),
     "report": lambda path: calib.report(collected(), path),
-    "sensitivity": lambda path: pq.sensitivity(nn.QuantLinear(4, 3), [X], resume=path),
+    "sensitivity": lambda path: pq.sensitivity(same_layer(), [X], resume=path),
 }
 READERS: dict[str, Any] = {
     "bytes": read_file,
@@ -53,7 +60,7 @@ READERS: dict[str, Any] = {
     "load_frozen": lambda path: pq.load_frozen(nn.QuantLinear(4, 3), path),
     "calibrator": lambda path: calib.MaxCalibrator(8, None, False).load(path),
     "digits": demo.load_digits,
-    "sensitivity": lambda path: pq.sensitivity(nn.QuantLinear(4, 3), [X], resume=path),
+    "sensitivity": lambda path: pq.sensitivity(same_layer(), [X], resume=path),
 }
 
 

@@ -130,6 +130,7 @@ def test_a_bias_that_broadcasts_is_left_to_floats(shape: tuple[int, ...]) -> Non
     assert layer.execution == "float: the bias is not one number for each output channel"
 
 
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # of NumPy 2.5; it still can be done
 @pytest.mark.parametrize("shape", [(2, 4), (8, 1), (1, 8, 1)])
 def test_a_bias_of_another_shape_is_what_it_is_to_floats(shape: tuple[int, ...]) -> None:
     layer, x = linear(), normal(3, 16)

@@ -210,6 +210,7 @@ def test_a_change_of_a_weight_that_is_not_frozen_is_seen(name, with_amax):
         assert outcomes[0][-2] != before.tobytes()
 
 
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # of NumPy 2.5; it still can be done
 def test_another_shape_of_the_same_weight_is_seen():
     layer = linear(np.random.default_rng(1), frozen=False)
     x = inputs(layer)

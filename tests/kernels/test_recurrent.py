@@ -147,6 +147,7 @@ def test_arguments_that_do_not_fit_are_refused(rng: np.random.Generator) -> None
         _C.float_panels(np.ones((0, 3), np.float32))
 
 
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # of NumPy 2.5; it still can be done
 def test_arguments_that_change_others_do_no_harm() -> None:
     """A flag whose truth takes the axes of `ahead` away; states whose copies would rewrite `sizes`."""
     panels = (_C.float_panels(np.zeros((12, 4), np.float32)), None, None)
