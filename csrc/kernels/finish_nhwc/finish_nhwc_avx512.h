@@ -58,7 +58,7 @@ FINISH_INLINE __m512 finish_hard_swish(__m512 y)
     return _mm512_div_ps(_mm512_mul_ps(y, shifted), six);
 }
 
-/* What N vectors become that go through codes. */
+/* What N vectors become that go through codes; in this order of operands NaN becomes `lo`. */
 FINISH_INLINE void finish_requantize(__m512 *y, const int N, const pqc_pixels *between)
 {
     __m512 mul = _mm512_set1_ps(between->mul), div = _mm512_set1_ps(between->div);
@@ -66,7 +66,7 @@ FINISH_INLINE void finish_requantize(__m512 *y, const int N, const pqc_pixels *b
     __m512 reciprocal = _mm512_set1_ps(1 / between->div);
     PQC_UNROLL(4)
     for (int i = 0; i < N; i++) {
-        __m512 code = _mm512_min_ps(hi, _mm512_max_ps(lo, _mm512_mul_ps(y[i], mul)));
+        __m512 code = _mm512_min_ps(_mm512_max_ps(_mm512_mul_ps(y[i], mul), lo), hi);
         y[i] = divide16(_mm512_cvtepi32_ps(_mm512_cvtps_epi32(code)), div, reciprocal);
     }
 }

@@ -12,7 +12,8 @@
  *
  *     code = clamp(rint(y * mul), lo, hi) + zero
  *
- * Ties to even, NaN stays NaN up to a code.  Two structs say how much of it a body does, and in which layout it stores:
+ * Ties to even, NaN stays NaN up to a code; `between` flags it and makes it lo / div.  Two structs say how much of it a body does,
+ * and in which layout it stores:
  *
  *   pqc_output_f32   the first line, floats, nchw or nhwc: what layers end in, in the body that summed (igemm_u8s8_f32,
  *                    conv_chw_u8s8, dwconv_u8s8, amx_gemm, winograd) or in the passes over stored sums below.  Such bodies keep
