@@ -2,6 +2,8 @@
 
 #include "clock.h"
 
+enum { BETWEEN_QUESTIONS = 30000000 }; /* nanoseconds */
+
 void pqc_program_link(pqc_program *program)
 {
     const pqc_weights *next = NULL;
@@ -32,17 +34,21 @@ bool pqc_program_keep_arena(pqc_program *program, char *arena)
     return false;
 }
 
-unsigned pqc_program_run(const pqc_program *program, char *const *buffers, int64_t *nanoseconds)
+unsigned pqc_program_run(const pqc_program *program, char *const *buffers,
+                         const pqc_program_call *call)
 {
     unsigned flags = 0;
-    int64_t begin = nanoseconds ? pqc_nanoseconds() : 0;
+    int64_t begin = pqc_nanoseconds(), asked = begin;
     for (ptrdiff_t i = 0; i < program->steps && !flags; i++) {
         flags = pqc_step_run(&program->step[i], buffers);
-        if (nanoseconds) {
-            int64_t end = pqc_nanoseconds();
-            nanoseconds[i] = end - begin;
-            begin = end;
+        int64_t end = pqc_nanoseconds();
+        if (call->nanoseconds)
+            call->nanoseconds[i] = end - begin;
+        if (end - asked > BETWEEN_QUESTIONS) {
+            flags |= call->stop(call->stop_context) ? PQC_PROGRAM_STOPPED : 0;
+            asked = end;
         }
+        begin = end;
     }
     return flags;
 }

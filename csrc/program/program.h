@@ -23,8 +23,19 @@ char *pqc_program_take_arena(pqc_program *program);
 /* False if there are enough: the caller frees it. */
 bool pqc_program_keep_arena(pqc_program *program, char *arena);
 
+/* Of a call: `nanoseconds`, if not NULL, gets the time of each step.  `stop` is asked between steps, on the thread that called,
+ * every few dozen milliseconds. */
+typedef struct {
+    int64_t *nanoseconds;
+    bool (*stop)(void *stop_context);
+    void *stop_context;
+} pqc_program_call;
+
+enum { PQC_PROGRAM_STOPPED = 1 << 8 };
+
 /* All steps, in order.  buffers[0] is the arena.  Returns the flags of pack_u8.h, with which the results are meaningless, as soon
- * as a step has one.  `nanoseconds`, if not NULL, gets the time of each step. */
-unsigned pqc_program_run(const pqc_program *program, char *const *buffers, int64_t *nanoseconds);
+ * as a step has one, or PQC_PROGRAM_STOPPED. */
+unsigned pqc_program_run(const pqc_program *program, char *const *buffers,
+                         const pqc_program_call *call);
 
 #endif

@@ -3,6 +3,7 @@
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
+#include "interrupt.h"
 #include "program_capsules.h"
 #include "workspace.h"
 
@@ -373,13 +374,13 @@ static PyObject *run_plan(plan *p, char **buffers, int64_t *times)
             return PyErr_NoMemory();
         memset(buffers[0], 0, (size_t)program->arena_bytes); /* nobody else's bytes are ever read */
     }
-    unsigned flags;
-    Py_BEGIN_ALLOW_THREADS
-    flags = pqc_program_run(program, buffers, times);
-    Py_END_ALLOW_THREADS
+    PyThreadState *state = PyEval_SaveThread();
+    pqc_program_call call = {times, pqc_interrupted, &state};
+    unsigned flags = pqc_program_run(program, buffers, &call);
+    PyEval_RestoreThread(state);
     if (!pqc_program_keep_arena(program, buffers[0]))
         pqc_workspace_free(buffers[0]);
-    return PyLong_FromUnsignedLong(flags);
+    return flags & PQC_PROGRAM_STOPPED ? NULL : PyLong_FromUnsignedLong(flags);
 }
 
 PyDoc_STRVAR(program_run_doc,

@@ -1,0 +1,111 @@
+"""Ctrl-C is answered within 0.2 s of the processor's time, whatever long call it comes in."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ..process import run_python
+
+INTERRUPTED = """
+import pathlib, signal, sys, tempfile, time
+import numpy as np
+import pytorch_quantization_c as pq
+from pytorch_quantization_c import _C, calib, float_nn, methods, nn
+from pytorch_quantization_c.tensor_quant import QuantDescriptor
+
+rng = np.random.default_rng(0)
+folder = pathlib.Path(tempfile.mkdtemp())
+{prepare}
+late, sent = [], 0.0
+def interrupt(*ignored):
+    late.append(time.process_time() - sent)
+    raise KeyboardInterrupt
+signal.signal(signal.SIGPROF, interrupt)    # as SIGINT, but at a time of the process's own
+for after in (0.02, 0.07, 0.15, 0.31, 0.5):
+    sent = time.process_time() + after
+    signal.setitimer(signal.ITIMER_PROF, after)
+    try:
+        while True:
+            {call}
+    except KeyboardInterrupt:
+        pass
+    signal.setitimer(signal.ITIMER_PROF, 0)
+print(len(late), max(late))
+"""
+HISTOGRAM = """
+counts, edges = rng.integers(0, 9, 3_600_000), np.linspace(0, 5, 3_600_001, dtype=np.float32)
+"""
+CALIBRATOR = """
+made = calib.HistogramCalibrator(8, None, False, num_bins=3_600_000, grow_method="append")
+made.collect(rng.standard_normal(5_000_000).astype(np.float32))
+"""
+MODEL = """
+def model():
+    four = QuantDescriptor(4, axis=0)
+    found = float_nn.Sequential(nn.QuantConv2d(8, 64, 3, quant_desc_weight=four), float_nn.ReLU(),
+                                nn.QuantConv2d(64, 64, 3, quant_desc_weight=four))
+    for parameter in found.parameters():
+        parameter[...] = rng.standard_normal(parameter.shape) / 20
+    with pq.calibrating(found, load_amax=True):
+        found(data[0])
+    return found
+data = [rng.standard_normal((4, 8, 20, 20)).astype(np.float32) for _ in range(3)]
+ready = model()
+"""
+CALLS = {
+    "percentile": (HISTOGRAM, "_C.percentile_search(counts, 0.9999)"),
+    "entropy of a calibrator": (CALIBRATOR, "made.compute_amax('entropy')"),
+    "mse of a calibrator": (CALIBRATOR, "made.compute_amax('mse', start_bin=128)"),
+    "percentile of a calibrator": (CALIBRATOR, "made.compute_amax('percentile', percentile=99.99)"),
+    "gptq": ("w, x = rng.standard_normal((256, 1024)), rng.standard_normal((1200, 1024))", "methods.gptq(w, x)"),
+    "adaround": ("w, x = rng.standard_normal((256, 512)), rng.standard_normal((600, 512))",
+                 "methods.adaround(w, x, iterations=10_000)"),
+    "improve": (MODEL, "pq.improve(ready, data, ['gptq', 'adaround', 'bias_correction'])"),
+    "auto_quantize": (MODEL, "pq.auto_quantize(ready, data, 5.0)"),
+}
+PROGRAM = """
+from pytorch_quantization_c import graph
+sys.path.insert(0, {root!r})
+from tests.graph.program.zoo import mobilenet
+made, shape = mobilenet(rng)
+x = rng.standard_normal((2, *shape)).astype(np.float32)
+"""
+LONG = """
+from tests.graph.networks import network
+body = "r0 = Relu (x)" + "".join(
+    f" c{i} = Conv <pads = [1, 1, 1, 1]> (r{i - 1}, w) r{i} = Relu (c{i})" for i in range(1, 81)) + " y = Relu (r80)"
+w = (rng.standard_normal((64, 64, 3, 3)) / 20).astype(np.float32)
+deep = network(body, "float[N,64,H,W] x", "float[N,64,H,W] y", w=w)
+large = {"x": rng.standard_normal((32, 64, 64, 64)).astype(np.float32)}
+session = graph.compile(graph.quantize(deep, [large["x"][:1, :, :9, :9]]))
+begin = time.process_time()
+session.run(None, large)
+assert time.process_time() - begin > 0.4    # or the test would show nothing
+"""
+GRAPHS = {
+    "graph.quantize": ("", "graph.quantize(made, [x], methods=['adaround'])"),
+    "a long program": (LONG, "session.run(None, large)"),
+}
+
+
+def longest_wait(prepare: str, call: str) -> float:
+    found = run_python("-c", INTERRUPTED.format(prepare=prepare, call=call), PQC_NUM_THREADS="1",
+                       OPENBLAS_NUM_THREADS="1")
+    assert found.stdout, found.stderr
+    number, longest = found.stdout.split()
+    assert int(number) == 5
+    return float(longest)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_ctrl_c_in_a_long_call(name: str) -> None:
+    assert longest_wait(*CALLS[name]) < 0.2
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_ctrl_c_in_a_graph(name: str) -> None:
+    pytest.importorskip("onnx_ir")
+    prepare, call = GRAPHS[name]
+    root = str(Path(__file__).parents[2])
+    assert longest_wait(PROGRAM.replace("{root!r}", repr(root)) + prepare, call) < 0.2
