@@ -12,6 +12,8 @@ import pytest
 
 from pytorch_quantization_c import _C, isa, threads
 
+from ..kernels.test_recurrent import case
+
 libm = ctypes.CDLL(None)
 ARM = platform.machine() == "aarch64"
 CONTROL = 0 if ARM else 7  # the word of fenv_t that holds FPCR or MXCSR
@@ -37,6 +39,16 @@ def float_mode(bits: int) -> Iterator[Callable[[], int]]:
         libm.fesetenv(before)
 
 
+def _int4_packed(codes: Any, scales: Any) -> Any:
+    return _C.int4_unpack(_C.int4_pack(codes, scales, 32), 48, 128, 32)
+
+
+def _histogram(x: Any) -> Any:
+    counts = np.zeros(2048, np.int64)
+    _C.histogram(x, np.linspace(0, 4, 2049, dtype=np.float32), counts, False, True)
+    return counts
+
+
 def calls() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((64, 1200)).astype(np.float32)
@@ -45,6 +57,13 @@ def calls() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
     half, wide = x.astype(np.float16), x.astype(np.float64)
     w = rng.integers(-127, 128, (48, 1200)).astype(np.int8)
     packed = _C.integer_pack(w, np.linspace(3, 50, 48, dtype=np.float32), False, 1, (), (), (), (), (), 8, False, True)
+    image = rng.standard_normal((1, 4, 40, 40)).astype(np.float32)
+    kernel = rng.integers(-127, 128, (8, 4, 3, 3)).astype(np.int8)
+    geometry = ((1, 1), (1, 1), (1, 1), (1, 1), (0, 0))
+    conv = _C.integer_pack(kernel, np.linspace(3, 50, 8, dtype=np.float32), False, 1, *geometry, 8, False, True)
+    codes, scales = rng.integers(1, 16, (48, 128)).astype(np.uint8), rng.uniform(3, 50, (48, 4)).astype(np.float32)
+    panels = _C.int4_pack(codes, scales, 32)
+    a, b = x.reshape(8, 8, 1200), rng.standard_normal((8, 1200, 40)).astype(np.float32)
     counts, centres = rng.integers(0, 1000, 512), (np.arange(512, dtype=np.float32) + np.float32(0.5)) / np.float32(100)
     return {
         "quantize": (_C.quantize, (x, amax, 8, False, True)),
@@ -56,6 +75,23 @@ def calls() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
         "fake_affine": (_C.fake_affine, (x, -1.3, 1.9, 8)),
         "amax": (_C.amax, (x * np.float32(1e-10), (1,), True)),
         "integer": (_C.integer_run, (packed, x, None, np.linspace(-1, 1, 48, dtype=np.float32))),
+        "convolution": (_C.integer_run, (conv, image, 2.7, None)),
+        "convolution with a range of its own": (_C.integer_run, (conv, image, None, np.linspace(-1, 1, 8, dtype="f"))),
+        "int4": (_C.int4_run, (panels, None, None, None, 0, 48, 128, 32, x[:, :128].copy(), None, True, None, 8, False,
+                               True)),
+        "int4_pack": (_int4_packed, (codes, scales)),
+        "float_quant": (_C.float_quant, (x, amax, 5, 2)),
+        "block_quant": (_C.block_quant, (x, 32, 2, 1, 0, 0, 8, 0.0, None, False)),
+        "encode": (_C.encode, (x.clip(-1, 1), 4, 3)),
+        "shifted_quant": (_C.shifted_quant, (x, amax, amax, 255, True)),
+        "matmul": (_C.matmul, (a, b)),
+        "softmax": (_C.softmax, (x,)),
+        "layer_norm": (_C.layer_norm, (x, x[0], x[1], 1e-5)),
+        "sigmoid": (_C.sigmoid, (x * 30,)),
+        "tanh": (_C.tanh, (x,)),
+        "erf float64": (_C.erf, (wide,)),
+        "fake_affine float16": (_C.fake_affine, (half, -1.3, 1.9, 8)),
+        "histogram": (_histogram, (x,)),
         "erf": (_C.erf, (x,)),
         "magnitudes": (_C.magnitudes, (x,)),
         "histc_edges": (_C.histc_edges, (1.7, 2048)),
@@ -65,6 +101,15 @@ def calls() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
     }
 
 
+@pytest.mark.parametrize("exact", [False, True], ids=["floats", "integers"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "GRU_RESET_FIRST"])
+def test_cells_do_not_depend_on_the_mode(kind: str, exact: bool) -> None:
+    sizes = [9, 9, 4]
+    arguments, _ = case(np.random.default_rng(2), kind, 70, 2, 9, sizes, exact)
+    arguments[1][::3] *= np.float32(1e-38)
+    assert_same_bits(_C.recurrent, (*arguments, np.array(sizes), False, False), (1, 2, 3, 4))
+
+
 def bits_of(answer: Any) -> Any:
     return [np.asarray(each).tobytes() for each in (answer if isinstance(answer, tuple) else (answer,))]
 
@@ -72,19 +117,22 @@ def bits_of(answer: Any) -> Any:
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", calls())
 def test_bits_do_not_depend_on_the_mode(name: str, count: int) -> None:
-    function, arguments = calls()[name]
-    expected = bits_of(function(*arguments))
-    before = threads.get_num_threads()
-    threads.set_num_threads(count)
+    assert_same_bits(*calls()[name], (count,))
+
+
+def assert_same_bits(function: Callable[..., Any], arguments: tuple[Any, ...], counts: tuple[int, ...]) -> None:
+    expected, before = bits_of(function(*arguments)), threads.get_num_threads()
     try:
-        for level in range(len(isa.available())):
-            with isa.only(*isa.available()[:level + 1]):
-                for mode, flags in MODES.items():
-                    with float_mode(flags) as current:
-                        set_to = current()
-                        answers = [function(*arguments) for _ in range(3)]
-                        kept = current() == set_to
-                    assert kept, (mode, level)
-                    assert all(bits_of(answer) == expected for answer in answers), (mode, level)
+        for count in counts:
+            threads.set_num_threads(count)
+            for level in range(len(isa.available())):
+                with isa.only(*isa.available()[:level + 1]):
+                    for mode, flags in MODES.items():
+                        with float_mode(flags) as current:
+                            set_to = current()
+                            answers = [function(*arguments) for _ in range(3)]
+                            kept = current() == set_to
+                        assert kept, (mode, level)
+                        assert all(bits_of(answer) == expected for answer in answers), (mode, level, count)
     finally:
         threads.set_num_threads(before)
