@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
@@ -96,9 +97,19 @@ def _read(file: IO[bytes], size: int,
         raise _refusal(f"the header describes {end} bytes of data, the file has {size - start}")
     if check is not None:
         check(metadata)
+    if end > _memory():
+        raise _refusal(f"its arrays of {end} bytes are too large for the memory of this machine")
     arrays = {name: _array(name, dtype, shape, _body(file, stop - begin))
               for name, dtype, shape, begin, stop in entries}
     return {name: arrays[name] for name in header}, metadata
+
+
+def _memory() -> float:
+    """Bytes of this machine, or infinity: a file full of holes may be larger, and would fill all of it."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return math.inf
 
 
 def _body(file: IO[bytes], size: int) -> memoryview:

@@ -41,8 +41,9 @@ def load_checkpoint(folder: str | os.PathLike[str], model: Any = None) -> Arrays
     kind, group = _kind_in(os.fspath(folder))
     arrays, _ = load_file(os.path.join(folder, WEIGHTS))
     try:
-        found = _values(kind, group, arrays)
-    except (KeyError, TypeError, ValueError) as problem:
+        with np.errstate(all="ignore"):
+            found = _values(kind, group, arrays)
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as problem:
         raise ValueError(f"Expected a checkpoint of {kind} weights, but it cannot be read: {problem}") from problem
     if model is not None:
         _give(model, found)
@@ -62,7 +63,8 @@ def _kind_in(folder: str) -> tuple[str, int | None]:
             said, known = config["format"], {format: kind for kind, format in FORMATS.items()}
         kind = known.get(said)
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise ValueError(f"Expected {name} to describe a quantised checkpoint: {problem!r}") from None
+        raise ValueError(f"Expected {name} to describe a quantised checkpoint: {type(problem).__name__} "
+                         f"{shown(str(problem))}") from None
     if kind is None:
         raise ValueError(f"Expected a checkpoint in one of {', '.join(known)}, got {shown(said)}")
     if name == CONFIG:
@@ -90,7 +92,9 @@ def _values(kind: str, group: int | None, arrays: Arrays) -> Arrays:
             raise ValueError(f"{head}weight_g_idx is not supported: columns in another order")
         if "weight_zero_point" in of_layer and of_layer["weight_zero_point"].astype(np.float32).any():
             raise ValueError(f"{head}weight_zero_point is not supported, but for zeros")
-        found[head + "weight"] = _weight(f"{head}weight_scale", kind, group, of_layer)
+        found[head + "weight"] = weight = _weight(f"{head}weight_scale", kind, group, of_layer)
+        if not np.isfinite(weight).all():
+            raise ValueError(f"{head}weight_scale makes NaN or infinity of the codes")
     return found
 
 

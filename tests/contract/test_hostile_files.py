@@ -15,6 +15,7 @@ import pytest
 import pytorch_quantization_c as pq
 from pytorch_quantization_c import calib, demo, nn
 from pytorch_quantization_c.graph.session import load_session
+from pytorch_quantization_c.methods.rounding_state import RoundingState
 from pytorch_quantization_c.model import sensitivity
 
 PROGRAM = Path(demo.__file__).parent / "data" / "lenet.pqc"
@@ -30,6 +31,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "load_frozen": lambda path: pq.load_frozen(layer(), path),
     "load_session": load_session,
     "calibrator": lambda path: calib.MaxCalibrator(8, None, False).load(path),
+    "rounded weights": RoundingState,
     "sensitivity": lambda path: pq.sensitivity(layer(), [X], resume=path),
 }
 

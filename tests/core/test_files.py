@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import signal
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ import numpy as np
 import pytest
 
 import pytorch_quantization_c as pq
-from pytorch_quantization_c import calib, demo, nn
-from pytorch_quantization_c._core import files
+from pytorch_quantization_c import calib, demo, interchange, nn
+from pytorch_quantization_c._core import files, safetensors
 from pytorch_quantization_c._core.files import read_file, write_file
 from pytorch_quantization_c._core.safetensors import load_file, serialize
 from pytorch_quantization_c.model import sensitivity
@@ -261,19 +263,21 @@ def sparse(path: Path, head: bytes) -> Path:
     return path
 
 
-def header(metadata: dict[str, str]) -> bytes:
-    """Of a file that holds one array of all the rest of a terabyte."""
+def header(metadata: dict[str, str], arrays: int = 1) -> bytes:
+    """Of a file that holds so many arrays in all the rest of a terabyte."""
     text = b""
-    for _ in range(2):
+    for _ in range(3):
         size = TERABYTE - 8 - len(text)
-        text = json.dumps({"__metadata__": metadata, "x": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
-                          ).encode()
+        ends = [size * number // arrays for number in range(arrays + 1)]
+        entries = {f"x{number}": {"dtype": "U8", "shape": [end - begin], "data_offsets": [begin, end]}
+                   for number, (begin, end) in enumerate(itertools.pairwise(ends))}
+        text = json.dumps({"__metadata__": metadata, **entries}).encode()
     return len(text).to_bytes(8, "little") + text
 
 
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("head", [b"", b"{", b"\xff" * 8, (90_000_000).to_bytes(8, "little"), header({}),
-                                  serialize({"x": np.ones(3)})], ids=range(6))
+                                  serialize({"x": np.ones(3)}), header({}, 1000)], ids=range(7))
 def test_a_sparse_terabyte_is_refused_at_once(name: str, head: bytes, tmp_path: Path) -> None:
     begin = time.process_time()
     with pytest.raises(ValueError, match="Expected "):
@@ -287,8 +291,30 @@ def test_a_terabyte_that_its_header_describes(tmp_path: Path, monkeypatch: pytes
         raise MemoryError
 
     monkeypatch.setattr(np, "empty", no_memory)
+    monkeypatch.setattr(safetensors, "_memory", lambda: float("inf"))
     with pytest.raises(ValueError, match="too large for the memory"):
         load_file(sparse(tmp_path / "file", header({})))
+
+
+def test_a_terabyte_of_arrays_that_would_fit_one_by_one(tmp_path: Path) -> None:
+    """Each could be had: a system gives memory away that it does not have, and ends the process when it is filled."""
+    begin = time.process_time()
+    with pytest.raises(ValueError, match="too large for the memory"):
+        load_file(sparse(tmp_path / "file", header({}, 1000)))
+    assert time.process_time() - begin < 1
+
+
+@pytest.mark.parametrize("save", [interchange.save_compressed_tensors, interchange.save_modelopt])
+def test_a_checkpoint_of_a_terabyte(save: Callable[..., None], tmp_path: Path) -> None:
+    model = nn.QuantLinear(4, 3)
+    save(model, tmp_path)
+    sparse(tmp_path / "model.safetensors", header({"format": "pt"}, 1000))
+    with pytest.raises(ValueError, match="too large for the memory"):
+        interchange.load_checkpoint(tmp_path, model)
+    config = next(each for each in tmp_path.iterdir() if each.suffix == ".json")
+    sparse(config, config.read_bytes())
+    with pytest.raises(ValueError, match="Expected "):
+        interchange.load_checkpoint(tmp_path, model)
 
 
 def test_limits_of_the_readers() -> None:

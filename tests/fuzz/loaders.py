@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pytorch_quantization_c import calib, demo, float_nn, nn, quant_modules
+from pytorch_quantization_c import calib, demo, float_nn, interchange, nn, quant_modules, tensor_quant
 from pytorch_quantization_c._core import safetensors
 from pytorch_quantization_c._core.npz import read_arrays
 from pytorch_quantization_c.graph.program import document
 from pytorch_quantization_c.graph.session import load_session
+from pytorch_quantization_c.methods.layer_rounding import WeightProblem
+from pytorch_quantization_c.methods.rounding_state import RoundingState
 from pytorch_quantization_c.model import sensitivity, state_file
 from pytorch_quantization_c.model.quantizers import named_quantizers
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
@@ -106,6 +108,52 @@ def run_program(path: Path) -> None:
     load_session(path, num_threads=1).run(None, {"x": np.linspace(0, 1, 784, dtype=np.float32).reshape(1, 1, 28, 28)})
 
 
+def checkpoints() -> list[Loader]:
+    """Both files of folders in each format: one is damaged, the other is as it was written."""
+    found = []
+    for kind, desc in (("int8", tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW),
+                       ("int4", tensor_quant.QUANT_DESC_INT4_GROUPS_OF_32_WEIGHT),
+                       ("fp8", tensor_quant.QUANT_DESC_FP8_PER_TENSOR),
+                       ("nvfp4", tensor_quant.QUANT_DESC_NVFP4_WEIGHT)):
+        model = float_nn.Sequential(nn.QuantLinear(64, 3, quant_desc_weight=desc), nn.QuantLinear(3, 2))
+        model[1].weight_quantizer.disable()
+        for save in (interchange.save_compressed_tensors, interchange.save_modelopt):
+            if kind == "int4" and save is interchange.save_modelopt:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                save(model, folder)
+                files = {each.name: each.read_bytes() for each in Path(folder).iterdir()}
+            for name, data in files.items():
+                damage = mutated_safetensors if name == interchange.WEIGHTS else mutated_text
+                found.append(Loader(f"{name} of {kind} by {save.__name__}", data, damage,
+                                    checkpoint_reader(files, name, model), state_of(model)))
+    return found
+
+
+def checkpoint_reader(files: dict[str, bytes], name: str, model: Any) -> Callable[[Path], None]:
+    def read(path: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for each, data in files.items():
+                (Path(folder) / each).write_bytes(path.read_bytes() if each == name else data)
+            interchange.load_checkpoint(folder, model)
+
+    return read
+
+
+def rounded_weights() -> Loader:
+    weight = np.linspace(-1, 1, 32, dtype=np.float32).reshape(4, 8) ** 3
+    problem = WeightProblem(weight, np.abs(weight).max(axis=1), 4, None)
+
+    def read(path: Path) -> None:
+        with RoundingState(path) as state:
+            for method in ("gptq", "adaround"):
+                state.rounded(problem, method)
+
+    with tempfile.TemporaryDirectory() as folder:
+        read(Path(folder) / "state")
+        return Loader("rounded weights", (Path(folder) / "state").read_bytes(), mutated_safetensors, read)
+
+
 def build() -> list[Loader]:
     model = small_model()
     arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(3, bool), "c": np.float64(2)}
@@ -123,6 +171,7 @@ def build() -> list[Loader]:
         Loader("a frozen model", written(lambda path: quant_modules.save_frozen(frozen, path)), mutated_safetensors,
                lambda path: quant_modules.load_frozen(frozen, path), state_of(frozen), (*REFUSALS, RuntimeError)),
         Loader("resume of sensitivity", resume, mutated_text, lambda path: sensitivity._read(path, "m", layers)),
+        *checkpoints(), rounded_weights(),
         Loader("a program", PROGRAM.read_bytes(), mutated_program, run_program),
         Loader("the digits of the demo", DIGITS.read_bytes(), mutated_zip, read_digits),
         Loader("YAML", yaml.encode(), mutated_bytes,
