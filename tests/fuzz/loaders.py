@@ -124,7 +124,7 @@ def checkpoints() -> list[Loader]:
                 save(model, folder)
                 files = {each.name: each.read_bytes() for each in Path(folder).iterdir()}
             for name, data in files.items():
-                damage = mutated_safetensors if name == interchange.WEIGHTS else mutated_text
+                damage = mutated_safetensors if name == "model.safetensors" else mutated_text
                 found.append(Loader(f"{name} of {kind} by {save.__name__}", data, damage,
                                     checkpoint_reader(files, name, model), state_of(model)))
     return found
