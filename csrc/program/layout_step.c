@@ -54,7 +54,7 @@ static void copy_plane(const copy_job *j, const float *x, float *y, ptrdiff_t ro
     ptrdiff_t x_column = j->from[AXES - 1], y_column = j->to[AXES - 1];
     if (x_column == 1 && y_column == 1)
         for (ptrdiff_t i = 0; i < rows; i++)
-            memcpy(y + i * y_row, x + i * x_row, (size_t)n * sizeof *y);
+            memmove(y + i * y_row, x + i * x_row, (size_t)n * sizeof *y);
     else if (x_row == 1 && y_column == 1)
         pqc.transpose_f32(x, x_column, n, rows, y, y_row);
     else

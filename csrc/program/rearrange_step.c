@@ -26,18 +26,19 @@ const char *pqc_rearrange_step_prepare(const pqc_step *s)
     return NULL;
 }
 
-/* `copies` of each of `count` runs of bytes, `step` bytes from one run to the next. */
-PQC_INLINE void copy_runs(const char *restrict from, ptrdiff_t step, ptrdiff_t count,
-                          char *restrict to, ptrdiff_t pixel, ptrdiff_t copies, size_t bytes)
+/* `copies` of each of `count` runs of bytes, `step` bytes from one run to the next.  Plans made by hand may have an output over
+ * the input: the numbers are senseless then, but nothing else happens. */
+PQC_INLINE void copy_runs(const char *from, ptrdiff_t step, ptrdiff_t count, char *to,
+                          ptrdiff_t pixel, ptrdiff_t copies, size_t bytes)
 {
     for (ptrdiff_t i = 0; i < count; i++, from += step)
         for (ptrdiff_t k = 0; k < copies; k++, to += pixel)
-            memcpy(to, from, bytes);
+            memmove(to, from, bytes);
 }
 
 /* Of a size that the compiler knows, where runs are short: then a copy is a few moves. */
-static void copy(const char *restrict from, ptrdiff_t step, ptrdiff_t count, char *restrict to,
-                 ptrdiff_t pixel, ptrdiff_t copies, ptrdiff_t bytes)
+static void copy(const char *from, ptrdiff_t step, ptrdiff_t count, char *to, ptrdiff_t pixel,
+                 ptrdiff_t copies, ptrdiff_t bytes)
 {
     switch (bytes) {
     case 3:
@@ -136,7 +137,7 @@ static void copy_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
             pqc_image_pixels(in, j->buffers, n, y * s->y.stride + s->y.before, s->x.before).at;
         char *to = pqc_image_pixels(out, j->buffers, n, y, 0).at;
         if (step == bytes && pixel == bytes)
-            memcpy(to, from, (size_t)(out->w * bytes));
+            memmove(to, from, (size_t)(out->w * bytes));
         else
             copy(from, step, out->w, to, pixel, 1, bytes);
     }

@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pytorch_quantization_c import _C, _arrays, float_nn, tensor_quant
+
+from ..faults.calls import program_tables, public_functions
 
 SIZE = 6000
 ONES, ZEROS = (1, 1, 1), (0, 0, 0)
@@ -56,6 +59,14 @@ def floats(*shape: int) -> np.ndarray:
     return np.linspace(0.5, 1.5, int(np.prod(shape)), dtype=np.float32).reshape(shape)
 
 
+def packed() -> object:
+    return _C.integer_pack(np.ones((60, 100), np.int8), floats(60), False, 1, (), (), (), (), (), 8, False, True)
+
+
+def program_packed() -> tuple[object]:
+    return _C.program_weights(np.ones((8, 3, 3, 4), np.int8), 1, False, False, 128, floats(8), floats(8)),
+
+
 CALLS: dict[str, Callable[[], list[Any]]] = {
     "quantize": lambda: [floats(60, 100), floats(60, 1), 8, False, True],
     "fake_quant": lambda: [floats(60, 100), floats(60, 1), 8, False, True, floats(60, 100)],
@@ -74,12 +85,46 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "integer_run": lambda: [_C.integer_pack(np.ones((60, 100), np.int8), floats(60), False, 1, (), (), (), (), (), 8,
                                             False, True), floats(60, 100), floats(1), floats(60)],
     "layer_norm": lambda: [floats(60, 100), floats(100), floats(100), 1e-5],
+    "softmax": lambda: [floats(60, 100)],
+    "matmul": lambda: [floats(3, 20, 100), floats(3, 100, 20)],
+    "erf": lambda: [floats(60, 100)],
+    "sigmoid": lambda: [floats(60, 100)],
+    "tanh": lambda: [floats(60, 100)],
+    "magnitudes": lambda: [floats(60, 100)],
+    "fingerprint": lambda: [floats(60, 100)],
+    "float_quant": lambda: [floats(60, 100), floats(60, 1), 5, 2, floats(60, 100)],
+    "block_quant": lambda: [floats(60, 100), 32, 2, 1, 0, 0, 8, 0.0, floats(60, 4), False],
+    "encode": lambda: [floats(60, 100), 4, 3],
+    "decode": lambda: [np.zeros((60, 100), np.uint8), floats(256), np.ones((60, 4), np.float32), 32],
+    "shifted_quant": lambda: [floats(60, 100), floats(60, 1), floats(60, 1), 255, True],
+    "float_panels": lambda: [floats(60, 100)],
+    "recurrent": lambda: ["LSTM", floats(6, 240), ((_C.float_panels(floats(120, 30)), None, floats(120)),) * 2,
+                          floats(2, 3, 30), floats(2, 3, 30), np.array([3, 3]), False, False],
+    "program_weights": lambda: [np.ones((8, 3, 3, 4), np.int8), 1, False, False, 128, floats(8), floats(8)],
+    "program_plan": lambda: [*program_tables(9), program_packed()],
+    "program_run": lambda: [_C.program_plan(*program_tables(9), program_packed()),
+                            (floats(1, 4, 9, 9), np.zeros((1, 8, 9, 9), np.float32)), np.zeros(4, np.int64)],
+    "integer_call": lambda: [(packed(), floats(1), floats(60), None, (((None, SimpleNamespace, ("kind",), (float,)),))),
+                             SimpleNamespace(kind=float), floats(60, 100)],
     "int4_pack": lambda: [np.ones((60, 104), np.uint8), np.ones((60, 4), np.float32), 32],
     "int4_unpack": lambda: [_C.int4_pack(np.ones((60, 104), np.uint8), np.ones((60, 4), np.float32), 32), 60, 104, 32],
     "int4_run": lambda: [_C.int4_pack(np.ones((60, 104), np.uint8), np.ones((60, 1), np.float32), 104),
                          np.zeros(64, np.uint8), np.zeros(64, np.int32), np.ones(60), 8, 60, 104, 104, floats(60, 104),
                          floats(60), True, floats(60), 8, True, True],
 }
+NO_ARRAYS = {"available_cpus", "compiler", "get_num_threads", "histc_edges", "isa_detected", "isa_known", "isa_select",
+             "isa_selected", "set_num_threads", "set_own_threads"}
+
+
+def test_every_function_that_takes_arrays_is_here() -> None:
+    assert set(CALLS) == public_functions() - NO_ARRAYS
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_calls_as_they_are(name: str) -> None:
+    getattr(_C, name)(*CALLS[name]())
+
+
 CASES = [(name, at, victim) for name, make in CALLS.items()
          for at in range(len(make())) for victim in range(len(make()))
          if at != victim and isinstance(make()[victim], np.ndarray)]

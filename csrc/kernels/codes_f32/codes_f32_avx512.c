@@ -86,7 +86,7 @@ PQC_TARGET_AVX512 unsigned pqc_encode_f32_avx512(const pqc_pixels *form, const f
                  _mm512_set1_ps(form->hi),     _mm512_set1_epi32(form->zero),
                  _mm512_set1_epi32(INT32_MAX), _mm512_setzero_ps()};
     if (form->content == PQC_FLOATS) {
-        memcpy(codes, x, (size_t)n * sizeof *x);
+        memmove(codes, x, (size_t)n * sizeof *x);
         return 0;
     }
     if (form->content == PQC_U8_CODES && form->refuses_negative)

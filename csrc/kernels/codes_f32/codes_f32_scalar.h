@@ -22,7 +22,7 @@ PQC_INLINE void decode_loops(const pqc_pixels *form, const void *restrict codes,
     int32_t zero = form->zero;
     float div = form->div, reciprocal = 1.0f / form->div;
     if (form->content == PQC_FLOATS)
-        memcpy(y, codes, (size_t)n * sizeof *y);
+        memmove(y, codes, (size_t)n * sizeof *y);
     else if (form->content == PQC_U8_CODES)
         for (ptrdiff_t i = 0; i < n; i++)
             y[i] = quotient((float)(bytes[i] - zero), div, reciprocal);
@@ -88,7 +88,7 @@ PQC_INLINE unsigned encode_loops(const pqc_pixels *form, const float *restrict x
     float mul = form->mul, lo = form->lo, hi = form->hi;
     uint32_t zero = (uint32_t)form->zero;
     if (form->content == PQC_FLOATS) {
-        memcpy(codes, x, (size_t)n * sizeof *x);
+        memmove(codes, x, (size_t)n * sizeof *x);
         return 0;
     }
     if (form->content == PQC_U8_CODES)
