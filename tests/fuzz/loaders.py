@@ -97,7 +97,7 @@ def mutated_program(data: bytes, random: Random) -> bytes:
     """Half of them with a fingerprint that fits, so that more is looked at than that."""
     data = mutated_safetensors(data, random)
     if random.random() < 0.5:
-        with contextlib.suppress(ValueError, TypeError):
+        with contextlib.suppress(ValueError, TypeError, KeyError):
             arrays, metadata = safetensors.deserialize(data)
             mark = document._mark(metadata["program"], arrays)
             return safetensors.serialize(arrays, {**metadata, "mark": mark})

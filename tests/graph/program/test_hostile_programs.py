@@ -1,0 +1,46 @@
+"""Saved programs of every kind of step, damaged at random: refused by a ValueError, or run; never without bounds."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytorch_quantization_c import graph
+from tests.fuzz import loaders
+
+from ..networks import network, normal
+from .test_float_mode import made
+from .test_hostile_plans import FLOATS
+
+TRIES = 40 * int(os.environ.get("PQC_TEST_SCALE", "1"))
+NAMES = ["resnet", "mobilenet", "branches", "swish", "squeeze", "groups", "attention", "floats"]
+
+
+def program(name: str, rng: np.random.Generator) -> tuple[Any, Any]:
+    if name != "floats":
+        return made(rng, name)
+    model = network(FLOATS, "float[2,8,6,6] x", "float[N,P,Q,R] s, float[N,S,T,U] w",
+                    scales=np.array([1, 1, 2, 2], np.float32))
+    return model, normal(rng, 2, 8, 6, 6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_damaged_programs(name: str, rng: np.random.Generator, tmp_path: Path) -> None:
+    model, x = program(name, rng)
+    graph.compile(model).save(tmp_path / "x.pqc")
+    loader = loaders.Loader(name, (tmp_path / "x.pqc").read_bytes(), loaders.mutated_program,
+                            lambda path: graph.load_session(path, num_threads=1).run(None, {"x": x}))
+    assert loaders.attempt(loader, loader.data, tmp_path / "same") is None
+    refused = 0
+    for seed in range(TRIES):
+        data = loader.damage(loader.data, Random(seed))
+        assert loaders.attempt(loader, data, tmp_path / "damaged") is None, seed
+        try:
+            loader.read(tmp_path / "damaged")
+        except ValueError:
+            refused += 1
+    assert TRIES / 4 < refused <= TRIES
