@@ -63,6 +63,10 @@ def packed() -> object:
     return _C.integer_pack(np.ones((60, 100), np.int8), floats(60), False, 1, (), (), (), (), (), 8, False, True)
 
 
+def int4_panels() -> np.ndarray:
+    return _C.int4_pack(np.ones((60, 104), np.uint8), np.ones((60, 4), np.float32), 32)
+
+
 def program_packed() -> tuple[object]:
     return _C.program_weights(np.ones((8, 3, 3, 4), np.int8), 1, False, False, 128, floats(8), floats(8)),
 
@@ -107,7 +111,10 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "integer_call": lambda: [(packed(), floats(1), floats(60), None, (((None, SimpleNamespace, ("kind",), (float,)),))),
                              SimpleNamespace(kind=float), floats(60, 100)],
     "int4_pack": lambda: [np.ones((60, 104), np.uint8), np.ones((60, 4), np.float32), 32],
-    "int4_unpack": lambda: [_C.int4_pack(np.ones((60, 104), np.uint8), np.ones((60, 4), np.float32), 32), 60, 104, 32],
+    "int4_unpack": lambda: [int4_panels(), 60, 104, 32],
+    "int4_call": lambda: [((int4_panels(), None, None, None, 0, 60, 104, 32, None, None, True, floats(60), 8, False,
+                            True, False), 2, None, ((None, SimpleNamespace, ("kind",), (float,)),)),
+                          SimpleNamespace(kind=float), floats(60, 104)],
     "int4_run": lambda: [_C.int4_pack(np.ones((60, 104), np.uint8), np.ones((60, 1), np.float32), 104),
                          np.zeros(64, np.uint8), np.zeros(64, np.int32), np.ones(60), 8, 60, 104, 104, floats(60, 104),
                          floats(60), True, floats(60), 8, True, True],
