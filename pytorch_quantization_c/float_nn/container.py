@@ -195,8 +195,10 @@ class ModuleDict(Module):
         """Adds or replaces modules from a mapping or from pairs."""
         if not isinstance(modules, Iterable):
             raise TypeError(f"Expected `modules` to be a mapping or an iterable of pairs, got {type(modules).__name__}")
-        pairs: list[Any] = list(modules.items() if isinstance(modules, Mapping) else modules)
-        for number, pair in enumerate(pairs):
-            if len(pair) != 2:
+        pairs: list[Any] = []
+        for number, pair in enumerate(modules.items() if isinstance(modules, Mapping) else modules):
+            if len(pair) != 2:  # at once: an iterable of something else may have no end
                 raise ValueError(f"Expected pairs in `modules`, got length {len(pair)} at position {number}")
-            self[pair[0]] = pair[1]
+            pairs.append(pair)
+        for name, module in pairs:
+            self[name] = module

@@ -1,5 +1,6 @@
 """Sequential, ModuleList and ModuleDict."""
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -92,6 +93,7 @@ def test_module_dict():
     net.clear()
     assert len(net) == 0
     for error, argument in ((TypeError, 3), (ValueError, [(1, 2, 3)]), (TypeError, {"a": 1}),
-                            (TypeError, {1: scale(1)})):
+                            (TypeError, {1: scale(1)}), (TypeError, itertools.count()),
+                            (ValueError, itertools.repeat("abc"))):
         with pytest.raises(error):
             nn.ModuleDict(argument)
