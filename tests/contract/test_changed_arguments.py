@@ -105,6 +105,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "float_panels": lambda: [floats(60, 100)],
     "recurrent": lambda: ["LSTM", floats(6, 240), ((_C.float_panels(floats(120, 30)), None, floats(120)),) * 2,
                           floats(2, 3, 30), floats(2, 3, 30), np.array([3, 3]), False, False],
+    "program_states": lambda: ["LSTM", ((_C.float_panels(floats(120, 30)), None, floats(120)),) * 2, 2, 30, False],
     "program_weights": lambda: [np.ones((8, 3, 3, 4), np.int8), 1, False, False, 128, floats(8), floats(8)],
     "program_plan": lambda: [*program_tables(9), program_packed()],
     "program_run": lambda: [_C.program_plan(*program_tables(9), program_packed()),
