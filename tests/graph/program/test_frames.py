@@ -25,12 +25,12 @@ def exact(x: Any, weight: Any, stride: int, bias: Any = None) -> tuple[Any, Any]
 
 
 def magnitudes(rng: np.random.Generator, bias: bool = False) -> ir.Model:
-    """Pad, transform, magnitude, a quantised convolution: what speech models begin with."""
+    """Pad, transform, magnitude, a quantised convolution behind a function of it."""
     return network(f"""p = Pad <mode = "reflect"> (x, pads)  u = Unsqueeze (p, one)
                       f = Conv <strides = [8]> (u, basis{', b' if bias else ''})
                       re = Slice (f, s0, s9, one)  im = Slice (f, s9, s18, one)
                       r2 = Pow (re, two)  i2 = Pow (im, two)  s = Add (r2, i2)  m = Sqrt (s)
-                      y = Conv <pads = [1, 1]> (m, w)""", "float[N,L] x", "float[N,5,T] y",
+                      t = Sigmoid (m)  y = Conv <pads = [1, 1]> (t, w)""", "float[N,L] x", "float[N,5,T] y",
                    pads=np.array([0, 0, 0, 8]), one=np.array([1]), s0=np.array([0]), s9=np.array([9]),
                    s18=np.array([18]), two=np.float32(2), basis=normal(rng, 18, 1, 16), w=normal(rng, 5, 9, 3),
                    **({"b": normal(rng, 18)} if bias else {}))

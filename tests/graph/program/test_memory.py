@@ -55,7 +55,7 @@ def test_calls_keep_nothing(rng: np.random.Generator, name: str) -> None:
 def test_real_networks(rng: np.random.Generator, name: str) -> None:
     """An arena is little larger than what lives at once, and another batch's plan brings no weights of its own."""
     networks = load("network_models")
-    x = networks.images((2, 3, 224, 224), rng)
+    x = load("network_inputs").images((2, 3, 224, 224), rng)
     session = graph.compile(graph.quantize(graph.load(networks.SEEDED[name]()), [x[:1]], methods=()), num_threads=1)
     session.run(None, {"x": x[:1]})
     count = allocated()
