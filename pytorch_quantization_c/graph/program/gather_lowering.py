@@ -29,7 +29,7 @@ def lower_gather(lowering: Lowering, step: Any) -> bool:
         known = given.dtype == np.int64 and given.size > 0
     if x.dtype != ir.DataType.FLOAT or not rank or not known:
         return False
-    whole = len(indices.shape) > 0 if given is None else given.ndim > 0
+    whole = bool(indices.shape) if given is None else given.ndim > 0
     if not whole and (given is None or rank < 2):
         return False
     lowering.import_forms([value])
