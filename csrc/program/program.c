@@ -14,21 +14,21 @@ void pqc_program_link(pqc_program *program)
     }
 }
 
-char *pqc_program_take_arena(pqc_program *program)
+char *pqc_arenas_take(pqc_arenas *arenas)
 {
     for (int i = 0; i < PQC_KEPT_ARENAS; i++) {
-        char *arena = atomic_exchange(&program->arena[i], NULL);
+        char *arena = atomic_exchange(&arenas->arena[i], NULL);
         if (arena)
             return arena;
     }
     return NULL;
 }
 
-bool pqc_program_keep_arena(pqc_program *program, char *arena)
+bool pqc_arenas_keep(pqc_arenas *arenas, char *arena)
 {
     for (int i = 0; i < PQC_KEPT_ARENAS; i++) {
         char *none = NULL;
-        if (atomic_compare_exchange_strong(&program->arena[i], &none, arena))
+        if (atomic_compare_exchange_strong(&arenas->arena[i], &none, arena))
             return true;
     }
     return false;

@@ -8,20 +8,25 @@
 
 enum { PQC_KEPT_ARENAS = 4 };
 
+/* Of calls that are over, for the next ones of programs that share them. */
+typedef struct {
+    atomic_int users;
+    _Atomic(char *) arena[PQC_KEPT_ARENAS];
+} pqc_arenas;
+
 typedef struct {
     pqc_step *step;
     ptrdiff_t steps, arena_bytes;
-    _Atomic(char *) arena[PQC_KEPT_ARENAS]; /* of calls that are over, for the next */
 } pqc_program;
 
 /* Tells each step whose weights are read after its own. */
 void pqc_program_link(pqc_program *program);
 
-/* One that is kept, or NULL: the caller allocates arena_bytes bytes then, 64-aligned. */
-char *pqc_program_take_arena(pqc_program *program);
+/* One that is kept, of any size, or NULL. */
+char *pqc_arenas_take(pqc_arenas *arenas);
 
 /* False if there are enough: the caller frees it. */
-bool pqc_program_keep_arena(pqc_program *program, char *arena);
+bool pqc_arenas_keep(pqc_arenas *arenas, char *arena);
 
 /* Of a call: `nanoseconds`, if not NULL, gets the time of each step.  `stop` is asked between steps, on the thread that called,
  * every few dozen milliseconds. */
@@ -33,8 +38,8 @@ typedef struct {
 
 enum { PQC_PROGRAM_STOPPED = 1 << 8 };
 
-/* All steps, in order.  buffers[0] is the arena.  Returns the flags of pack_u8.h, with which the results are meaningless, as soon
- * as a step has one, or PQC_PROGRAM_STOPPED. */
+/* All steps, in order.  buffers[0] is the arena, arena_bytes bytes, 64-aligned.  Returns the flags of pack_u8.h, with which the
+ * results are meaningless, as soon as a step has one, or PQC_PROGRAM_STOPPED. */
 unsigned pqc_program_run(const pqc_program *program, char *const *buffers,
                          const pqc_program_call *call);
 

@@ -30,13 +30,69 @@ typedef struct {
     ptrdiff_t *buffer_bytes;
     bool *is_written; /* buffers */
     ptrdiff_t buffers;
+    pqc_arenas *arenas; /* its own, or shared with other plans */
 } plan;
+
+enum { HEADER = 64 }; /* of an arena: its size, before its first byte */
+
+static ptrdiff_t size_of(const char *arena)
+{
+    ptrdiff_t size;
+    memcpy(&size, arena - HEADER, sizeof size);
+    return size;
+}
+
+static void free_arena(char *arena)
+{
+    pqc_workspace_free(arena ? arena - HEADER : NULL);
+}
+
+/* Zeros: bytes of another program are never read. */
+static char *new_arena(ptrdiff_t size)
+{
+    char *memory = pqc_workspace_allocate(HEADER + size);
+    if (!memory)
+        return NULL;
+    memset(memory, 0, (size_t)(HEADER + size));
+    memcpy(memory, &size, sizeof size);
+    return memory + HEADER;
+}
+
+/* One that is large enough; those that are not make room. */
+static char *take_arena(pqc_arenas *arenas, ptrdiff_t size)
+{
+    char *arena;
+    while ((arena = pqc_arenas_take(arenas)) && size_of(arena) < size)
+        free_arena(arena);
+    return arena ? arena : new_arena(size);
+}
+
+static void leave_arenas(pqc_arenas *arenas)
+{
+    if (!arenas || atomic_fetch_sub(&arenas->users, 1) > 1)
+        return;
+    char *arena;
+    while ((arena = pqc_arenas_take(arenas)))
+        free_arena(arena);
+    PyMem_RawFree(arenas);
+}
+
+/* Of another plan, or new ones. */
+static int join_arenas(plan *p, PyObject *other)
+{
+    if (other != Py_None) {
+        plan *given = PyCapsule_GetPointer(other, plan_name);
+        p->arenas = given ? given->arenas : NULL;
+    } else if (!(p->arenas = PyMem_RawCalloc(1, sizeof *p->arenas)))
+        PyErr_NoMemory();
+    if (p->arenas)
+        atomic_fetch_add(&p->arenas->users, 1);
+    return p->arenas ? 0 : -1;
+}
 
 static void clear_plan(plan *p)
 {
-    char *arena;
-    while ((arena = pqc_program_take_arena(&p->program)))
-        pqc_workspace_free(arena);
+    leave_arenas(p->arenas);
     Py_XDECREF(p->weights);
     PyMem_RawFree(p->step);
     PyMem_RawFree(p->chain);
@@ -248,14 +304,16 @@ static int get_buffers(plan *p, const description *d, ptrdiff_t count)
     return 0;
 }
 
-static PyObject *new_plan(const description *d, ptrdiff_t buffers, PyObject *weights)
+static PyObject *new_plan(const description *d, ptrdiff_t buffers, PyObject *weights,
+                          PyObject *other)
 {
     plan *p = PyMem_RawCalloc(1, sizeof *p);
     if (!p)
         return PyErr_NoMemory();
     p->weights = Py_NewRef(weights);
     PyObject *capsule = NULL;
-    if (get_buffers(p, d, buffers) == 0 && get_operations(p, d) == 0 && get_steps(p, d) == 0) {
+    if (join_arenas(p, other) == 0 && get_buffers(p, d, buffers) == 0 &&
+        get_operations(p, d) == 0 && get_steps(p, d) == 0) {
         pqc_program_link(&p->program);
         capsule = PyCapsule_New(p, plan_name, free_plan);
     }
@@ -281,8 +339,10 @@ static int check_tables(PyArrayObject *const *t)
 
 PyDoc_STRVAR(
     program_plan_doc,
-    "program_plan(images, ranges, steps, clamps, buffers, chains, numbers, weights, /)\n--\n\n"
-    "Check the steps of a program (see graph/program/tables.py) and make them ready to be run.");
+    "program_plan(images, ranges, steps, clamps, buffers, chains, numbers, weights, other=None, "
+    "/)\n--\n\n"
+    "Check the steps of a program (see graph/program/tables.py) and make them ready to be run, "
+    "in memory that is shared with another plan of it.");
 
 static PyObject *program_plan(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -293,7 +353,7 @@ static PyObject *program_plan(PyObject *self, PyObject *const *args, Py_ssize_t 
     PyArrayObject *t[TABLES] = {NULL};
     PyObject *result = NULL;
     (void)self;
-    if (pqc_check_count("program_plan", count, TABLES + 1, TABLES + 1) < 0)
+    if (pqc_check_count("program_plan", count, TABLES + 1, TABLES + 2) < 0)
         return NULL;
     if (!PyTuple_Check(args[TABLES])) {
         pqc_refuse(PyExc_TypeError, args[TABLES], "Expected `weights` to be a tuple");
@@ -314,7 +374,8 @@ static PyObject *program_plan(PyObject *self, PyObject *const *args, Py_ssize_t 
                          .image_count = PyArray_DIM(t[0], 0),
                          .step_count = PyArray_DIM(t[2], 0),
                          .chain_count = PyArray_DIM(t[5], 0)};
-        result = new_plan(&d, PyArray_SIZE(t[4]), args[TABLES]);
+        result = new_plan(&d, PyArray_SIZE(t[4]), args[TABLES],
+                          count > TABLES + 1 ? args[TABLES + 1] : Py_None);
     }
     for (int i = 0; i < TABLES; i++)
         Py_XDECREF(t[i]);
@@ -367,19 +428,15 @@ static int get_times(const plan *p, PyObject *object, int64_t **times)
 static PyObject *run_plan(plan *p, char **buffers, int64_t *times)
 {
     pqc_program *program = &p->program;
-    buffers[0] = pqc_program_take_arena(program);
-    if (!buffers[0]) {
-        buffers[0] = pqc_workspace_allocate(program->arena_bytes);
-        if (!buffers[0])
-            return PyErr_NoMemory();
-        memset(buffers[0], 0, (size_t)program->arena_bytes); /* nobody else's bytes are ever read */
-    }
+    buffers[0] = take_arena(p->arenas, program->arena_bytes);
+    if (!buffers[0])
+        return PyErr_NoMemory();
     PyThreadState *state = PyEval_SaveThread();
     pqc_program_call call = {times, pqc_interrupted, &state};
     unsigned flags = pqc_program_run(program, buffers, &call);
     PyEval_RestoreThread(state);
-    if (!pqc_program_keep_arena(program, buffers[0]))
-        pqc_workspace_free(buffers[0]);
+    if (!pqc_arenas_keep(p->arenas, buffers[0]))
+        free_arena(buffers[0]);
     return flags & PQC_PROGRAM_STOPPED ? NULL : PyLong_FromUnsignedLong(flags);
 }
 

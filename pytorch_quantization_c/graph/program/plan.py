@@ -262,8 +262,11 @@ class _Binder:
 
 
 def bind(segment: Segment, inputs: dict[Key, Dims], borders: Mapping[Key, Border],
-         weights: Mapping[Conv | Recurrent, object]) -> Plan:
-    """A segment for inputs of these shapes. Unsupported if it has not been lowered for them."""
+         weights: Mapping[Conv | Recurrent, object], other: object = None) -> Plan:
+    """A segment for inputs of these shapes, in memory that it shares with another plan.
+
+    Unsupported if it has not been lowered for them.
+    """
     binder = _Binder(segment, shapes_of(segment, inputs), borders)
     tables, steps = Tables(weights), []
     for each in segment.operations:
@@ -273,6 +276,6 @@ def bind(segment: Segment, inputs: dict[Key, Dims], borders: Mapping[Key, Border
     sizes = [*(binder.bytes_of(key) for key in binder.outside), *(each.nbytes for each in binder.tables)]
     images, ranges, rows, clamps = tables.arrays()
     buffers = np.array([binder.arena, *sizes], np.int64)
-    capsule = _C.program_plan(images, ranges, rows, clamps, buffers, *tables.operations(), tables.capsules())
+    capsule = _C.program_plan(images, ranges, rows, clamps, buffers, *tables.operations(), tables.capsules(), other)
     outputs = {key: (binder.dims[key], binder.bytes_of(key)) for key in segment.outputs}
     return Plan(capsule, outputs, binder.arena, binder.live(), steps, tuple(binder.tables))

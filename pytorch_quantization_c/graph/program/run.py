@@ -21,7 +21,7 @@ from .shapes import Dims, Unsupported, dims_of
 
 __all__ = ["Program", "Unsupported"]
 
-KEPT_PLANS = 8  # shapes of a segment's inputs
+KEPT_PLANS = 64  # shapes of a segment's inputs
 FREE_BYTES, MOST_GROWTH = 2 ** 28, 4096  # what a plan may need, beyond and for each byte of inputs and weights
 
 
@@ -77,7 +77,8 @@ class Program:
         self._outputs = {name: self._places[key] for name, key in outputs.items()}
         self._runs = [self._made_ready(number, each, dead) for number, (each, dead) in
                       enumerate(zip(self.order, _last_uses(self.order, wanted), strict=True))]
-        self._plans: dict[tuple[Any, ...], Plan] = {}  # by a segment's number and the shapes of its inputs
+        self._plans: list[dict[tuple[Any, ...], Plan]] = [{} for _ in self.order]  # by the shapes of a segment's inputs
+        self._arenas: object = None  # a plan: all share their memory
         self._bytes = sum(each.nbytes if isinstance(each, Recurrent) else each.weight.nbytes for each in self.weights)
         made = {key for each in self.order if isinstance(each, Segment) for key in each.outputs}
         self._only_c = made.issuperset(wanted) and len(wanted) == len(outputs)
@@ -117,7 +118,7 @@ class Program:
 
     def _run_segment(self, each: _Run, segment: Segment, values: dict[int, Any], times: list[Any] | None) -> bool:
         arrays: list[NDArray[Any]] = []
-        shapes: list[Any] = [each.number]
+        shapes: list[Any] = []
         for place, whole in zip(each.reads, each.integers, strict=True):
             value = values[place]
             if isinstance(value, _Images):
@@ -126,7 +127,7 @@ class Program:
             else:
                 arrays.append(_plain(value, np.int64 if whole else np.float32))
                 shapes.append(value.shape)
-        plan = self._plans.get(tuple(shapes)) or self._plan(each, segment, tuple(shapes))
+        plan = self._plans[each.number].get(tuple(shapes)) or self._plan(each, segment, tuple(shapes))
         for place, (key, (dims, size)) in zip(each.writes, plan.outputs.items(), strict=True):
             array: NDArray[Any] = np.empty(dims.shape, np.float32) if key.form is None else np.empty(size, np.uint8)
             values[place] = array if key.form is None else _Images(array, dims)
@@ -148,8 +149,8 @@ class Program:
         for first in range(0, count, whole.part):
             part = [array[first:first + whole.part] if split else array
                     for array, split in zip(arrays, batch, strict=True)]
-            shapes = (each.number, *(array.shape for array in part[:len(each.reads)]))
-            plan = self._plans.get(shapes) or self._plan(each, segment, shapes)
+            shapes = tuple(array.shape for array in part[:len(each.reads)])
+            plan = self._plans[each.number].get(shapes) or self._plan(each, segment, shapes)
             taken = None if clock is None else np.zeros_like(clock)
             flags |= _C.program_run(plan.capsule, (*part, *plan.tables), taken)
             if clock is not None and taken is not None:
@@ -160,12 +161,14 @@ class Program:
         return [place not in self._constants for place in each.reads]
 
     def _plan(self, each: _Run, segment: Segment, shapes: tuple[Any, ...]) -> Plan:
-        dims = [each if isinstance(each, Dims) else dims_of(each, matrix=True) for each in shapes[1:]]
-        plan = bind(segment, dict(zip(segment.inputs, dims, strict=True)), self.borders, self.weights)
+        dims = [shape if isinstance(shape, Dims) else dims_of(shape, matrix=True) for shape in shapes]
+        plan = bind(segment, dict(zip(segment.inputs, dims, strict=True)), self.borders, self.weights, self._arenas)
         self._check_size(plan, dims)
+        self._arenas = self._arenas or plan.capsule
         plan = plan._replace(part=images_a_call(segment, dims, self._belong_to_batch(each), plan))
-        kept = dict(list(self._plans.items())[1 - KEPT_PLANS * len(self.order):])
-        self._plans = {**kept, shapes: plan}  # a new dictionary: others may be reading the old one
+        known = self._plans[each.number]
+        kept = dict(list(known.items())[1 - KEPT_PLANS:])
+        self._plans[each.number] = {**kept, shapes: plan}  # a new dictionary: others may be reading the old one
         return plan
 
     def _check_size(self, plan: Plan, dims: Sequence[Dims]) -> None:
