@@ -83,7 +83,8 @@ def mse_search(
 def percentile_search(counts: ArrayLike, fraction: float, /) -> int: ...
 def program_plan(
     images: NDArray[np.int64], ranges: NDArray[np.float32], steps: NDArray[np.int64], clamps: NDArray[np.float32],
-    buffers: NDArray[np.int64], chains: NDArray[np.int64], numbers: NDArray[np.float32], weights: tuple[object, ...], /
+    buffers: NDArray[np.int64], chains: NDArray[np.int64], numbers: NDArray[np.float32], weights: tuple[object, ...],
+    other: object = None, /
 ) -> object: ...
 def program_run(plan: object, arrays: tuple[NDArray[Any], ...], times: NDArray[np.int64] | None, /) -> int: ...
 def program_states(cell: str, products: tuple[tuple[object, float | None, NDArray[np.float32] | None], ...],

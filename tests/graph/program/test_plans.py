@@ -10,7 +10,7 @@ from pytorch_quantization_c import _C, graph
 from pytorch_quantization_c.graph.program.arena import Block, lay_out
 from tests.faults.calls import program_tables
 
-from ..networks import normal
+from ..networks import network, normal
 from .zoo import ZOO
 
 EXTREMES = [0, 1, -1, 2, 3, 7, 255, 2 ** 16, 2 ** 31 - 1, 2 ** 31, 2 ** 40, 2 ** 62, -2 ** 62, 2 ** 63 - 1, -2 ** 63]
@@ -88,7 +88,7 @@ def test_an_arena_is_little_larger_than_what_lives_at_once(rng: np.random.Genera
     model, shape = ZOO[name](rng)
     session = graph.compile(graph.quantize(model, [normal(rng, 1, *shape)], methods=()))
     session.run(None, {"x": normal(rng, 2, *shape)})
-    plans = session._program._plans.values()
+    plans = [plan for each in session._program._plans for plan in each.values()]
     assert plans and all(plan.arena <= 1.3 * plan.live for plan in plans)
 
 
@@ -103,3 +103,31 @@ def test_blocks_that_live_at_once_do_not_overlap(rng: np.random.Generator) -> No
             for b in blocks[:number]:
                 apart = a.offset + a.size <= b.offset or b.offset + b.size <= a.offset
                 assert apart or a.last < b.first or b.last < a.first
+
+
+def test_plans_of_a_program_share_memory(rng: np.random.Generator) -> None:
+    """Fifty lengths, whose plans are all kept, need the arena of the longest alone."""
+    model = network("a = MatMul (x, w1)  r = Relu (a)  s = Softmax (r)  y = MatMul (s, w2)", "float[N,40] x",
+                    "float[N,5] y", w1=normal(rng, 40, 300), w2=normal(rng, 300, 5))
+    session = graph.compile(graph.quantize(model, [normal(rng, 30, 40)], methods=()))
+    feeds = [{"x": normal(rng, count, 40)} for count in range(1, 51)]
+    expected = [graph.interpret(session.model, each)[0].tobytes() for each in feeds]
+    for _ in range(2):
+        assert [session.run(None, each)[0].tobytes() for each in feeds] == expected
+    plans = [plan for each in session._program._plans for plan in each.values()]
+    assert len(plans) == 50 and len({plan.arena for plan in plans}) > 10
+
+
+def test_plans_that_share_memory_outlive_each_other(rng: np.random.Generator) -> None:
+    packed = weights()
+    small, large = program_tables(SIDE), program_tables(2 * SIDE)
+    first = _C.program_plan(*large, packed)
+    second = _C.program_plan(*small, packed, first)
+    image, wanted = run(small, packed)
+    del first
+    found = np.empty_like(wanted)
+    for _ in range(3):
+        _C.program_run(second, (image, found), None)
+        assert np.array_equal(found, wanted)
+    with pytest.raises(ValueError, match="PyCapsule"):
+        _C.program_plan(*small, packed, packed[0])
