@@ -119,8 +119,8 @@ def test_what_is_refused() -> None:
     for arguments in ({"amax": 6.0}, {"amin": -1.0}):
         with pytest.raises(ValueError, match="`amin` and `amax` together"):
             formats.quantize(torch.ones(3), tensor_quant.QUANT_DESC_8BIT_AFFINE_PER_TENSOR, **arguments)
-    with pytest.raises(ValueError, match=r"kernel \(1, 1\).*blocks of 32"):
-        nn.QuantConv2d(64, 32, 1, quant_desc_weight=tensor_quant.QUANT_DESC_INT4_GROUPS_OF_32_WEIGHT)
+    with pytest.raises(ValueError, match=r"kernel \(3, 3\).*blocks of 32"):
+        nn.QuantConv2d(64, 32, 3, quant_desc_weight=tensor_quant.QUANT_DESC_INT4_GROUPS_OF_32_WEIGHT)
 
 
 @pytest.mark.parametrize("name", ["q4_0", "q8_0", "mxfp4"])
