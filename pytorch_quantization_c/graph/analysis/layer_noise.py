@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,22 @@ def weights_of(model: ir.Model) -> dict[str, NDArray[Any]]:
     return {name: array for name, array in found.items() if array is not None}
 
 
+def outputs_of(model: ir.Model, data: Iterable[Feeds]) -> list[list[Any]]:
+    """What a model gives for each batch."""
+    run = Interpreter(model)
+    return [run.run(feeds) for feeds in data]
+
+
+def sqnr(model: ir.Model, data: Iterable[Feeds], expected: Iterable[Sequence[Any]]) -> float:
+    """Of the outputs of floats for all batches, in dB; infinity if there are none."""
+    ratio, run = Ratio(), Interpreter(model)
+    for feeds, outputs in zip(data, expected, strict=True):
+        for wanted, got in zip(outputs, run.run(feeds), strict=True):
+            if np.asarray(wanted).dtype.kind == "f":
+                ratio.add(wanted, got)
+    return ratio.sqnr
+
+
 class GraphSensitivity:
     """What `sensitivity` asks of a graph: its layers, a fingerprint, and the measure with one layer quantised.
 
@@ -66,7 +82,7 @@ class GraphSensitivity:
             raise TypeError(f"Expected `batches` or `metric`, got {'neither' if metric is None else 'both'}")
         self._feeds: list[Feeds] = [] if batches is None else list(feeds_of(model, batches))
         bare = with_only(model, ())
-        self._expected = [Interpreter(bare).run(feeds) for feeds in self._feeds]
+        self._expected = outputs_of(bare, self._feeds)
         if metric is None and not any(np.asarray(each).dtype.kind == "f" for each in self._expected[0]):
             names = ", ".join(repr(value.name) for value in model.graph.outputs)
             raise ValueError("Expected `model` to have an output of floats, whose SQNR is measured, or a `metric`, got "
@@ -91,12 +107,6 @@ class GraphSensitivity:
         for found in tuple(quantizers(alone)):
             if found.name in self._weights:
                 set_constant(found.node, 0, self._weights[found.name], "rounded")
-        return self._sqnr(alone) if self._metric is None else metric_value(self._metric(alone))
-
-    def _sqnr(self, model: ir.Model) -> float:
-        ratio, run = Ratio(), Interpreter(model)
-        for feeds, expected in zip(self._feeds, self._expected, strict=True):
-            for wanted, got in zip(expected, run.run(feeds), strict=True):
-                if np.asarray(wanted).dtype.kind == "f":
-                    ratio.add(wanted, got)
-        return ratio.sqnr
+        if self._metric is not None:
+            return metric_value(self._metric(alone))
+        return sqnr(alone, self._feeds, self._expected)

@@ -12,6 +12,7 @@ from ..._core.files import FilePath
 from ..._core.metrics import ordered_metric_value
 from ...methods.budget import is_number
 from ...methods.decisions import Decision, Decisions, fewest_that_hold
+from ..analysis.layer_noise import outputs_of, sqnr
 from ..calibration.batches import samples as samples_of
 from ..methods.method_steps import without_rounding
 from ..placement.choices import Override
@@ -36,22 +37,23 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
 
     Args:
         quantize: makes a model by overrides, methods, and whether those that round weights are done.
-        methods: None: the defaults, then STRONGER if they miss the metric with all layers quantised.
+        methods: None: the defaults, then STRONGER if they miss the metric with all layers quantised; if both miss it,
+            layers are given up of the one with less noise in its outputs.
     """
     control = _Control(model, max_drop, metric, quantize)
-    control.choose_methods((None, STRONGER) if methods is None else (methods,))
+    control.choose_methods((None, STRONGER) if methods is None else (methods,), data)
     return control.give_up(data, resume, show_progress)
 
 
 class _Control:
-    """Candidates, what was measured of them, and the best of those with all layers quantised."""
+    """Candidates, what was measured of them, and the one with all layers quantised whose layers are given up."""
 
     def __init__(self, model: ir.Model, max_drop: float, metric: Callable[[Any], float], quantize: Quantize) -> None:
         self._model, self._max_drop, self._metric, self._quantize = model, max_drop, metric, quantize
         self._tried: list[tuple[str, float]] = []
         self._wanted = self._measured("float", model)
         self._methods: MethodNames = None
-        self._made, self._best = model, -math.inf
+        self._made, self._value = model, -math.inf      # with all layers quantised
 
     def _measured(self, what: str, model: ir.Model) -> float:
         value = ordered_metric_value(self._metric(model))
@@ -61,16 +63,22 @@ class _Control:
     def _is_enough(self, value: float) -> bool:
         return value >= self._wanted - self._max_drop
 
-    def choose_methods(self, ladder: Sequence[MethodNames]) -> None:
-        """The first that keep the metric with all layers quantised, else the best of them."""
+    def choose_methods(self, ladder: Sequence[MethodNames], data: Sequence[Any]) -> None:
+        """The first that keep the metric with all layers quantised, else those with the highest SQNR of the outputs.
+
+        A metric of few samples, a few steps below what it has to be, says less of how far a model is from float.
+        """
+        made: list[tuple[MethodNames, ir.Model]] = []
         for methods in ladder:
-            made = self._quantize({}, methods)
-            by = f", by {', '.join(methods or ())}" if len(self._tried) > 1 else ""
-            value = self._measured(f"all layers quantised{by}", made)
-            if value >= self._best:
-                self._methods, self._made, self._best = methods, made, value
-            if self._is_enough(value):
+            made.append((methods, self._quantize({}, methods)))
+            by = f", by {', '.join(methods or ())}" if len(made) > 1 else ""
+            self._methods, self._made = made[-1]
+            self._value = self._measured(f"all layers quantised{by}", self._made)
+            if self._is_enough(self._value):
                 return
+        if len(made) > 1:
+            expected = outputs_of(self._model, data)
+            self._methods, self._made = max(made, key=lambda each: sqnr(each[1], data, expected))
 
     def give_up(self, data: Sequence[Any], resume: FilePath | None, show_progress: bool | None) -> ir.Model:
         """The model, and in its metadata the table."""
@@ -85,7 +93,7 @@ class _Control:
 
         def holds(count: int) -> bool:
             if count == 0:
-                return self._is_enough(self._best)
+                return self._is_enough(self._value)
             made = self._quantize(dict((named(name), override) for name, override in actions[:count]), self._methods)
             is_enough = self._is_enough(self._measured(_said(actions[:count]), made))
             if is_enough:

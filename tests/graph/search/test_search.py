@@ -12,6 +12,7 @@ import pytest
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.nodes import quantizers
 from pytorch_quantization_c.graph.search import costs
+from pytorch_quantization_c.graph.search.accuracy_control import STRONGER
 from pytorch_quantization_c.graph.search.budgets import dearest_first
 from pytorch_quantization_c.graph.search.costs import Stopwatch
 from pytorch_quantization_c.methods.budget import cheapest
@@ -71,6 +72,27 @@ def test_stronger_methods_come_before_layers_are_given_up(rng: np.random.Generat
     assert set(quantised(made).values()) == {3}
     with pytest.raises(ValueError, match="can be met"):
         graph.quantize(model, data, weight=THREE, max_drop=0, metric=by_gptq, methods=("weight_mse",))
+
+
+def test_the_methods_with_less_noise_are_kept_where_both_miss_the_metric(rng: np.random.Generator) -> None:
+    """A coarse metric, in which GPTQ is worse as long as no layer has been widened."""
+    model, data = convolutional(rng), [images(rng, 4)]
+    expected, = graph.interpret(model, {"x": data[0]})
+
+    def coarse(candidate: ir.Model) -> float:
+        if 8 in quantised(candidate).values() or not list(quantizers(candidate)):
+            return 1.0
+        return 0.5 if any(each.method == "gptq" for each in graph.gains(candidate)) else 0.6
+
+    def noise(methods: Any) -> float:
+        return sqnr(expected, graph.interpret(graph.quantize(model, data, weight=THREE, methods=methods),
+                                              {"x": data[0]})[0])
+
+    assert noise(STRONGER) > noise(None)
+    made = graph.quantize(model, data, weight=THREE, max_drop=0, metric=coarse)
+    table = graph.decisions(made)
+    assert table is not None and [value for _, value in table.tried] == [1, 0.6, 0.5, 1]
+    assert any(each.method == "gptq" for each in graph.gains(made))
 
 
 def test_layers_are_ranked_by_the_weights_that_gptq_gives_them(rng: np.random.Generator) -> None:
