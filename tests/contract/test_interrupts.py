@@ -77,7 +77,7 @@ body = "r0 = Relu (x)" + "".join(
     f" c{i} = Conv <pads = [1, 1, 1, 1]> (r{i - 1}, w) r{i} = Relu (c{i})" for i in range(1, 81)) + " y = Relu (r80)"
 w = (rng.standard_normal((64, 64, 3, 3)) / 20).astype(np.float32)
 deep = network(body, "float[N,64,H,W] x", "float[N,64,H,W] y", w=w)
-large = {"x": rng.standard_normal((32, 64, 64, 64)).astype(np.float32)}
+large = {"x": rng.standard_normal((64, 64, 64, 64)).astype(np.float32)}
 session = graph.compile(graph.quantize(deep, [large["x"][:1, :, :9, :9]]))
 begin = time.process_time()
 session.run(None, large)
