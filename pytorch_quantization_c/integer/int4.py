@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .. import _C
 from .._core.errors import shown
 from .._core.formats import Int
-from .packed import NEGATIVE, NO_FLOATS, computed, scale_and_zero
+from .packed import by_scale, by_two_ends, computed
 
 __all__ = ["PackedInt4"]
 
@@ -117,20 +117,15 @@ class PackedInt4:
             return _C.int4_run(*self.arguments(input, amax, by_row, bias))
         if by_row:
             raise ValueError("Expected no `by_row` with a range of two ends")
-        if not isinstance(input, np.ndarray) or input.dtype.char != "f":
-            return NO_FLOATS
-        if not input.size:
-            return "empty input"
-        pair = scale_and_zero(input, amax, self.input_format)
-        return pair if isinstance(pair, str) else self.by_scale(input, pair, bias)
+        return by_two_ends(lambda x, pair: self._run(x, pair, bias), input, amax, self.input_format)
 
     def by_scale(self, input: NDArray[np.float32], pair: NDArray[np.float32],
                  bias: NDArray[np.float32] | None) -> NDArray[np.float32] | str:
         """The product of `two_ended` weights with inputs of this scale and zero point: the code of 0, from 0 on."""
-        answer = _C.int4_run(*self.arguments(input, pair, False, bias))
-        if isinstance(answer, str) and answer == NEGATIVE:  # of a range that begins at 0
-            answer = _C.int4_run(*self.arguments(np.maximum(input, np.float32(0)), pair, False, bias))
-        return answer
+        return by_scale(lambda x, pair: self._run(x, pair, bias), input, pair)
+
+    def _run(self, input: NDArray[np.float32], amax: Any, bias: Any) -> NDArray[np.float32] | str:
+        return _C.int4_run(*self.arguments(input, amax, False, bias))
 
     def arguments(self, input: Any, amax: Any, by_row: bool, bias: Any) -> tuple[Any, ...]:
         """Of `_C.int4_run`."""

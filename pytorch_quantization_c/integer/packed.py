@@ -1,6 +1,7 @@
 """Integer weights and the product with them: a plain object that knows nothing of layers."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ __all__ = ["Format", "Geometry", "PackedWeights"]
 
 NO_FLOATS = "the input is not a float32 array"
 NEGATIVE = "negative input"
+#: Of an input, and its scale and zero point.
+Run = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32] | str]
 
 
 def computed(answer: NDArray[np.float32] | str) -> NDArray[np.float32]:
@@ -33,6 +36,24 @@ def scale_and_zero(input: NDArray[np.float32], ends: Any, format: Int) -> NDArra
     if not np.isfinite(scale).all() or (np.float32(high) - np.float32(low) <= TINY).any():
         return "the range of the input is empty or not finite"
     return np.array([scale.item(), zero.item()], np.float32)
+
+
+def by_scale(run: Run, input: NDArray[np.float32], pair: NDArray[np.float32]) -> NDArray[np.float32] | str:
+    """The product by `run` with an input of this scale and zero point: the code of 0, from 0 on."""
+    answer = run(input, pair)
+    if isinstance(answer, str) and answer == NEGATIVE:  # of a range that begins at 0
+        answer = run(np.maximum(input, np.float32(0)), pair)
+    return answer
+
+
+def by_two_ends(run: Run, input: Any, amax: Any, format: Int) -> NDArray[np.float32] | str:
+    """The product by `run` with an input whose range has two ends, its own where `amax` is None; or why not."""
+    if not isinstance(input, np.ndarray) or input.dtype.char != "f":
+        return NO_FLOATS
+    if not input.size:
+        return "empty input"
+    pair = scale_and_zero(input, amax, format)
+    return pair if isinstance(pair, str) else by_scale(run, input, pair)
 
 
 class Format(NamedTuple):
@@ -128,17 +149,7 @@ class PackedWeights:
             return _C.integer_run(self._packed, input, amax, bias, by_row)
         if by_row:
             raise ValueError("Expected no `by_row` with a range of two ends")
-        if not isinstance(input, np.ndarray) or input.dtype.char != "f":
-            return NO_FLOATS
-        if not input.size:
-            return "empty input"
-        pair = scale_and_zero(input, amax, self.input_format)
-        if isinstance(pair, str):
-            return pair
-        answer = _C.integer_run(self._packed, input, pair, bias)
-        if isinstance(answer, str) and answer == NEGATIVE:  # of a range that begins at 0
-            answer = _C.integer_run(self._packed, np.maximum(input, np.float32(0)), pair, bias)
-        return answer
+        return by_two_ends(lambda x, pair: _C.integer_run(self._packed, x, pair, bias), input, amax, self.input_format)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackedWeights, (self.weight, self.scale, self.geometry, self.input_format, self.two_ended)

@@ -229,7 +229,7 @@ class Conv(Operation):
 
 @dataclass(eq=False)
 class Single(Operation):
-    """An operation from one image or matrix to another."""
+    """An operation from one value to another."""
 
     input: Key
     output: Key

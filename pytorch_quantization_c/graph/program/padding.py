@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .operations import Key, Operation
+from .operations import Single
 
 __all__ = ["MODES", "MOST", "Padded"]
 
@@ -16,21 +16,13 @@ Shape = tuple[int, ...]
 
 
 @dataclass(eq=False)
-class Padded(Operation):
+class Padded(Single):
     """`before` and `after` elements more along an axis, which NumPy's mode takes from the array."""
 
-    input: Key
-    output: Key
     axis: int
     before: int
     after: int
     mode: str
-
-    def reads(self) -> list[Key]:
-        return [self.input]
-
-    def writes(self) -> list[Key]:
-        return [self.output]
 
     def check(self) -> None:
         """ValueError for a mode or amounts that there are not."""
