@@ -8,10 +8,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from pytorch_quantization_c import _C, graph, isa, threads
+from pytorch_quantization_c import _C, graph
 from pytorch_quantization_c.graph.errors import GraphError
 
 from ..networks import network, normal
+from .same_bits import assert_same_bits
 
 HIDDEN, FEATURES = 20, 12
 KINDS = {"lstm": ("LSTM", 4, ""), "gru": ("GRU", 3, ", linear_before_reset = 1"), "gru first": ("GRU", 3, "")}
@@ -38,20 +39,6 @@ def feeds_of(rng: np.random.Generator, model: ir.Model, time: int, batch: int) -
     sizes = {"T": time, "N": batch}
     return {value.name or "": normal(rng, *(sizes.get(str(size), 0) or int(str(size)) for size in value.shape or ()))
             for value in model.graph.inputs}
-
-
-def assert_same_bits(session: Any, model: ir.Model, feeds: dict[str, Any]) -> None:
-    names, before = [value.name or "" for value in model.graph.outputs], threads.get_num_threads()
-    expected = [each.tobytes() for each in graph.interpret(model, feeds)]
-    try:
-        for each in isa.available():
-            for count in (1, 2, 3, 4):
-                threads.set_num_threads(count)
-                with isa.only("scalar", each):
-                    found = session._program.run(feeds, names)
-                assert found is not None and [array.tobytes() for array in found] == expected
-    finally:
-        threads.set_num_threads(before)
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])

@@ -9,10 +9,11 @@ import onnx.reference
 import onnx_ir as ir
 import pytest
 
-from pytorch_quantization_c import graph, isa, threads
+from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.errors import GraphError
 
 from ..networks import network, normal
+from .same_bits import assert_same_bits
 
 I64 = np.int64
 
@@ -23,20 +24,10 @@ def python_steps(session: Any) -> list[str]:
 
 def on_every_machine(model: ir.Model, feeds: dict[str, Any]) -> Any:
     """The output of a program without a step of Python, which no instruction set or number of threads changes."""
-    session, before, found = graph.compile(model), threads.get_num_threads(), {}
+    session = graph.compile(model)
     assert python_steps(session) == []
-    try:
-        for each in isa.available():
-            for count in (1, 2, 3, 4):
-                threads.set_num_threads(count)
-                with isa.only("scalar", each):
-                    made = session._program.run(feeds, ["y"])
-                assert made is not None
-                found[made[0].tobytes()] = made[0]
-    finally:
-        threads.set_num_threads(before)
-    assert list(found) == [graph.interpret(model, feeds)[0].tobytes()]
-    return next(iter(found.values()))
+    found, = assert_same_bits(session, model, feeds)
+    return found
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])

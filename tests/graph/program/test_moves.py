@@ -7,9 +7,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from pytorch_quantization_c import graph, isa, threads
+from pytorch_quantization_c import graph
 
 from ..networks import network, normal
+from .same_bits import assert_same_bits
 
 FACTORS = {"twice": (1, 1, 2, 2), "one axis": (1, 1, 1, 3), "both": (1, 1, 4, 3)}
 RULES = ['coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"', 'nearest_mode = "round_prefer_floor"',
@@ -17,21 +18,12 @@ RULES = ['coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"'
 OTHER = ['coordinate_transformation_mode = "align_corners"', 'coordinate_transformation_mode = "asymmetric"']
 
 
-def assert_same_bits(model: ir.Model, rng: np.random.Generator, python: int = 0, **options: Any) -> None:
+def quantised_alike(model: ir.Model, rng: np.random.Generator, python: int = 0, **options: Any) -> None:
     int8 = graph.quantize(model, [normal(rng, 2, 3, 5, 6)], methods=(), **options)
-    session, before = graph.compile(int8), threads.get_num_threads()
+    session = graph.compile(int8)
     assert [row.kernel for row in session.summary()].count("Python") == python
     for batch, count in ((1, 1), (3, 4)):
-        x = normal(rng, batch, 3, 7, 4) * 2
-        expected = [each.tobytes() for each in graph.interpret(int8, {"x": x})]
-        threads.set_num_threads(count)
-        try:
-            for each in isa.available():
-                with isa.only("scalar", each):
-                    found = session._program.run({"x": x}, session._outputs)
-                assert [array.tobytes() for array in found] == expected
-        finally:
-            threads.set_num_threads(before)
+        assert_same_bits(session, int8, {"x": normal(rng, batch, 3, 7, 4) * 2}, (count,))
 
 
 @pytest.mark.parametrize("rule", [*RULES, *OTHER])
@@ -42,7 +34,7 @@ def test_resize(rng: np.random.Generator, factors: Any, rule: str) -> None:
                     "float[N,3,H,W] x", "float[N,7,P,Q] y, float[N,6,P,Q] z", w1=normal(rng, 6, 3, 1, 1),
                     w2=normal(rng, 7, 6, 3, 3), scales=np.array(factors, np.float32))
     repeats = rule in RULES or (rule == OTHER[1] and factors == (1, 1, 2, 2))
-    assert_same_bits(model, rng, python=0 if repeats else 1)
+    quantised_alike(model, rng, python=0 if repeats else 1)
 
 
 def test_depth_to_space_and_sums_of_floats(rng: np.random.Generator) -> None:
@@ -51,7 +43,7 @@ def test_depth_to_space_and_sums_of_floats(rng: np.random.Generator) -> None:
                             e = Conv (d, w2)  k = Concat <axis = 1> (d, e)  y = Mul (k, k)  z = Conv (k, w3)""",
                         "float[N,3,H,W] x", "float[N,8,P,Q] y, float[N,2,P,Q] z", w1=normal(rng, 12, 3, 1, 1),
                         w2=normal(rng, 5, 3, 1, 1), w3=normal(rng, 2, 8, 1, 1))
-        assert_same_bits(model, rng, python=0 if mode == "DCR" else 1)
+        quantised_alike(model, rng, python=0 if mode == "DCR" else 1)
 
 
 @pytest.mark.parametrize("block", [2, 3])
@@ -63,7 +55,7 @@ def test_transposed_convolutions_by_blocks(rng: np.random.Generator, block: int,
                     "float[N,3,H,W] x", "float[N,1,P,Q] y, float[N,5,R,S] z", w1=normal(rng, 6, 3, 1, 1),
                     b1=normal(rng, 6), w2=normal(rng, 6, 5, block, block), b2=normal(rng, 5),
                     w3=normal(rng, 5, 1, block, block))
-    assert_same_bits(model, rng, **options)
+    quantised_alike(model, rng, **options)
 
 
 def test_other_transposed_convolutions_are_left_to_python(rng: np.random.Generator) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from pytorch_quantization_c import _C, graph, isa, threads
+from pytorch_quantization_c import _C, graph, isa
 from pytorch_quantization_c.graph.interpreter.exact import fma
 
 from ..networks import network, normal
+from .same_bits import assert_same_bits
 
 LARGEST_DIFFERENCE = 2e-6  # from onnxruntime's float, of an encoder's block whose outputs are about 1
 I64 = np.int64
@@ -39,21 +40,11 @@ def of_rank(rank: int) -> str:
     return f"float[{','.join('PQRST'[:rank])}] y"
 
 
-def assert_same_bits(model: ir.Model, x: Any, python: int = 0) -> list[Any]:
-    """Compiled, the model has the bits of the interpreter on every instruction set and number of threads."""
-    session, before = graph.compile(model), threads.get_num_threads()
+def compiled_alike(model: ir.Model, x: Any, python: int = 0) -> list[Any]:
+    """Compiled with this many steps of Python, the model has the interpreter's bits."""
+    session = graph.compile(model)
     assert [row.kernel for row in session.summary()].count("Python") == python
-    expected = [each.tobytes() for each in graph.interpret(model, {"x": x})]
-    try:
-        for each in isa.available():
-            for count in (1, 3):
-                threads.set_num_threads(count)
-                with isa.only("scalar", each):
-                    found = session._program.run({"x": x}, session._outputs)
-                assert [array.tobytes() for array in found] == expected
-    finally:
-        threads.set_num_threads(before)
-    return graph.interpret(model, {"x": x})
+    return assert_same_bits(session, model, {"x": x}, (1, 3))
 
 
 @pytest.mark.parametrize("name", MOVES)
@@ -62,7 +53,7 @@ def test_orders_and_shapes(rng: np.random.Generator, name: str) -> None:
     x = normal(rng, 2, 7, 4, 5)
     model = network(f"a = Sigmoid (x)  {body}  y = Mul (b, b)", "float[2,7,4,5] x", of_rank(wanted(x).ndim),
                     **{key: each for key, each in CONSTANTS.items() if key in body})
-    found, = assert_same_bits(model, x)
+    found, = compiled_alike(model, x)
     np.testing.assert_allclose(found, wanted(1 / (1 + np.exp(-x))) ** 2, rtol=1e-5)
 
 
@@ -108,7 +99,7 @@ def test_products_broadcast(rng: np.random.Generator, a: tuple[int, ...], b: tup
                     zero=np.array([0], I64), at=np.array([sizes[0]], I64), end=np.array([sum(sizes)], I64),
                     left=np.array(a, I64), right=np.array(b, I64))
     x = normal(rng, sum(sizes))
-    found, = assert_same_bits(model, x)
+    found, = compiled_alike(model, x)
     np.testing.assert_allclose(found, np.matmul(x[:sizes[0]].reshape(a), x[sizes[0]:].reshape(b)), atol=1e-5)
 
 
@@ -135,7 +126,7 @@ def test_attention(rng: np.random.Generator) -> None:
     model = attention(rng)
     x = normal(rng, 2, 11, 24)
     int8 = graph.quantize(model, [normal(rng, 2, 11, 24)], methods=())
-    assert_same_bits(int8, x)
+    compiled_alike(int8, x)
     assert [row.kernel for row in graph.compile(int8).summary()].count("transpose") == 0  # products do that
     session = graph.compile(int8)
     whole, = session.run(None, {"x": x})
