@@ -86,14 +86,23 @@ INLINE void add_column(sums *to, const column *x, const taps *w, ptrdiff_t n, co
 
 #include "dwconv_nhwc_rows.h"
 
+/* The most vectors whose open outputs and columns stay in registers; with more a sum takes twice as long. */
+static int most_vectors(const pqc_dwconv_nhwc_params *g)
+{
+    if (pqc_dwconv_shares_columns(g, 3, 1))
+        return 2;
+    return pqc_dwconv_shares_columns(g, 5, 1) ? 1 : g->kw < 5 ? 4 : 2;
+}
+
 PQC_TARGET_VNNI void pqc_dwconv_nhwc_vnni(const pqc_dwconv_nhwc_params *g, int32_t *acc)
 {
     ptrdiff_t c = 0;
+    int most = most_vectors(g);
     if (g->columns == 0)
         return;
-    for (; c + 64 <= g->channels && g->kw < 7; c += 64) /* 7 open outputs would not fit */
+    for (; c + 64 <= g->channels && most == 4; c += 64)
         sum_channels(g, c, acc + c, 4);
-    for (; c + 32 <= g->channels; c += 32)
+    for (; c + 32 <= g->channels && most >= 2; c += 32)
         sum_channels(g, c, acc + c, 2);
     for (; c < g->channels; c += 16)
         sum_channels(g, c, acc + c, 1);
