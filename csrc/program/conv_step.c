@@ -136,6 +136,7 @@ typedef struct {
     const pqc_step *step;
     char *const *buffers;
     ptrdiff_t mblocks, panels;      /* of an image */
+    bool by_mblock;                 /* all panels of an M-block come one after the other */
     pqc_igemm_u8s8_codes_fn *codes; /* or NULL */
     atomic_uint flags;
 } job;
@@ -151,9 +152,11 @@ static task task_of(const job *j, ptrdiff_t number)
 {
     const pqc_weights *w = j->step->weights;
     const pqc_image *out = &j->step->output[0];
-    ptrdiff_t pixels = out->h * out->w, mblock = number % j->mblocks, rest = number / j->mblocks;
-    ptrdiff_t panel = rest % j->panels, panels = pqc_div_round_up(w->padded_out, PQC_NR);
-    task t = {.image = rest / j->panels,
+    ptrdiff_t fast = j->by_mblock ? j->panels : j->mblocks, slow = j->panels * j->mblocks / fast;
+    ptrdiff_t inner = number % fast, outer = number / fast % slow;
+    ptrdiff_t mblock = j->by_mblock ? outer : inner, panel = j->by_mblock ? inner : outer;
+    ptrdiff_t pixels = out->h * out->w, panels = pqc_div_round_up(w->padded_out, PQC_NR);
+    task t = {.image = number / fast / slow,
               .group = panel / panels,
               .panel = panel % panels,
               .is_last = mblock + 1 == j->mblocks};
@@ -163,9 +166,15 @@ static task task_of(const job *j, ptrdiff_t number)
     return t;
 }
 
-/* Where a task's pixels lie in the input, or with windows of one tap in the output: bytes from an image's first. */
-static void set_places(const task *t, const pqc_image *image, ptrdiff_t width, const pqc_window *y,
-                       const pqc_window *x, int32_t *place)
+/* Where an M-block's pixels lie in the input and, if codes are made, in the output: bytes from an image's first. */
+typedef struct {
+    ptrdiff_t first; /* the M-block's first pixel, or -1 */
+    int32_t input[PQC_MAX_MC], output[PQC_MAX_MC];
+} places;
+
+/* The places of one of them, which has windows of one tap in the output. */
+static void set_image_places(const task *t, const pqc_image *image, ptrdiff_t width,
+                             const pqc_window *y, const pqc_window *x, int32_t *place)
 {
     ptrdiff_t row = t->first / width, column = t->first % width;
     int32_t step = (int32_t)(x->stride * image->codes.pixel);
@@ -176,6 +185,20 @@ static void set_places(const task *t, const pqc_image *image, ptrdiff_t width, c
         for (int i = 0; i < run; i++)
             place[done + i] = first + i * step;
     }
+}
+
+/* Nothing to do if they are those of the task before. */
+static void set_places(const job *j, const task *t, places *p)
+{
+    static const pqc_window plain = {1, 1, 0, 1};
+    const pqc_step *s = j->step;
+    const pqc_image *out = &s->output[0];
+    if (p->first == t->first)
+        return;
+    p->first = t->first;
+    set_image_places(t, &s->input, out->w, &s->y, &s->x, p->input);
+    if (j->codes)
+        set_image_places(t, out, out->w, &plain, &plain, p->output);
 }
 
 /* What is read after a panel's last M-block: the next panel, or the next step's first. */
@@ -218,27 +241,26 @@ static pqc_igemm_params products_of(const job *j, const task *t, const uint8_t *
 }
 
 /* Sums of a task; returns numbers from a pixel to the next. */
-static ptrdiff_t multiply(const job *j, const task *t, const uint8_t *x, int32_t *acc)
+static ptrdiff_t multiply(const job *j, const task *t, const places *p, const uint8_t *x,
+                          int32_t *acc)
 {
-    const pqc_step *s = j->step;
     pqc_igemm_params g = products_of(j, t, x);
-    int32_t pixel[PQC_MAX_MC];
-    set_places(t, &s->input, s->output[0].w, &s->y, &s->x, pixel);
-    pqc.igemm_u8s8(&g, pixel, t->pixels, acc);
+    pqc.igemm_u8s8(&g, p->input, t->pixels, acc);
     return PQC_LANES * g.vectors;
 }
 
 /* Rows of taps of an output's row that may give something else than zeros: where zero has the code 0, those on the image. */
 static pqc_taps taps_at(const pqc_step *s, ptrdiff_t y)
 {
-    return s->weights->shape.zero ? (pqc_taps){0, s->y.kernel, 0}
-                                  : pqc_taps_of(&s->y, y, s->input.h);
+    return pqc_taps_of(&s->y, y, s->input.h);
 }
 
 /* Of a task's pixels from number `done` on, those with the same rows of taps; returns how many there are. */
 static int skip_taps(const pqc_step *s, const task *t, int done, pqc_igemm_params *g)
 {
     const pqc_weights *w = s->weights;
+    if (w->shape.zero || s->y.kernel == 1)
+        return t->pixels;
     ptrdiff_t width = s->output[0].w, y = (t->first + done) / width, per_row = w->k / w->shape.kh;
     pqc_taps taps = taps_at(s, y), next = taps;
     ptrdiff_t end = (y + 1) * width - t->first;
@@ -261,25 +283,22 @@ static bool makes_codes(const pqc_step *s)
 }
 
 /* The codes of a task, from sums that stay in registers; false if there is no body for them. */
-static bool multiply_to_codes(const job *j, const task *t, const uint8_t *x, pqc_tail *tail)
+static bool multiply_to_codes(const job *j, const task *t, const places *p, const uint8_t *x,
+                              pqc_tail *tail)
 {
-    static const pqc_window plain = {1, 1, 0, 1};
     const pqc_step *s = j->step;
     const pqc_image *out = &s->output[0];
     pqc_igemm_params all = products_of(j, t, x);
-    int32_t pixel[PQC_MAX_MC], place[PQC_MAX_MC];
     ptrdiff_t channel = t->group * s->weights->shape.out + PQC_NR * t->panel;
     pqc_output *f = &tail->to;
     f->scale = s->weights->scale + channel;
     f->bias = s->weights->bias + channel;
     f->output[0].at = tail->buffers[out->buffer] + out->offset + t->image * pqc_image_size(out) +
                       channel * pqc_content_size(out->codes.content);
-    set_places(t, &s->input, out->w, &s->y, &s->x, pixel);
-    set_places(t, out, out->w, &plain, &plain, place);
     for (int done = 0, run; done < t->pixels; done += run) {
         pqc_igemm_params g = all;
         run = skip_taps(s, t, done, &g);
-        if (!j->codes(&g, pixel + done, place + done, run, t->channels, f))
+        if (!j->codes(&g, p->input + done, p->output + done, run, t->channels, f))
             return false;
     }
     return true;
@@ -313,7 +332,8 @@ static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_
     return flags;
 }
 
-/* Tasks are numbered image, group, panel, M-block with the M-block fastest: a panel's weights stay in the cache. */
+/* Tasks are numbered image, group, panel, M-block with the M-block fastest: a panel's weights stay in the cache.  Where all panels
+ * do, they come last: so do an M-block's inputs then, and the lines that neighbouring panels' outputs share. */
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
@@ -322,13 +342,15 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     const pqc_image *in = &j->step->input;
     const char *base = j->buffers[in->buffer] + in->offset;
     unsigned flags = 0;
+    places p = {.first = -1};
     pqc_tail_begin(&tail, j->step, j->buffers);
     for (ptrdiff_t i = begin; i < end; i++) {
         task t = task_of(j, i);
+        set_places(j, &t, &p);
         const uint8_t *x = (const uint8_t *)base + t.image * pqc_image_size(in);
-        if (j->codes && multiply_to_codes(j, &t, x, &tail))
+        if (j->codes && multiply_to_codes(j, &t, &p, x, &tail))
             continue;
-        ptrdiff_t ld = multiply(j, &t, x, acc);
+        ptrdiff_t ld = multiply(j, &t, &p, x, acc);
         flags |= finish(j, &t, acc, ld, &tail);
     }
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
@@ -347,6 +369,7 @@ unsigned pqc_conv_step_run(const pqc_step *s, char *const *buffers)
         return pqc_depthwise_step_run(s, buffers);
     job j = {.step = s, .buffers = buffers, .mblocks = pqc_mblocks(pixels)};
     j.panels = pqc_weights_panels(w);
+    j.by_mblock = w->shape.groups * w->padded_out * w->k * 4 <= PQC_L2_MBLOCK_WEIGHTS;
     j.codes = makes_codes(s) ? pqc.igemm_u8s8_codes : NULL;
     ptrdiff_t products = out->n * pixels * w->shape.groups * w->padded_out * (w->k * 4 + 16);
     pqc_parallel_tasks(out->n * j.panels * j.mblocks, products, PQC_MAC_GRAIN, run_tasks, &j);

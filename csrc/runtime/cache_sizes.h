@@ -22,6 +22,7 @@ enum {
     PQC_L2_AMX_PANEL = 512 << 10, /* the B panel of such an M-block */
     PQC_L2_TILE_WEIGHTS =
         512 << 10, /* a convolution's weights, read for each M-block (conv_tiles) */
+    PQC_L2_MBLOCK_WEIGHTS = 96 << 10, /* a convolution's, all read for each M-block (conv_step) */
     PQC_L2_LINEAR_WEIGHTS =
         640 << 10,                 /* weight panels that an M-block passes over together (linear) */
     PQC_L2_NEXT_PANEL = 256 << 10, /* of weights that are fetched while those before are used */

@@ -79,11 +79,16 @@ FINISH_INLINE finish_source finish_source_of(const finish_pixels *pixels, const 
                            .zero = from->zero};
 }
 
-/* Words of vectors i and i + 1, lane by lane. */
+/* Words of vectors i and i + 1, lane by lane, without the zero point. */
+FINISH_INLINE __m512i finish_pack_raw(const __m512 *y, int i, __m512 mul)
+{
+    return _mm512_packs_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(y[i], mul)),
+                              _mm512_cvtps_epi32(_mm512_mul_ps(y[i + 1], mul)));
+}
+
 FINISH_INLINE __m512i finish_pack(const __m512 *y, int i, const finish_target *to)
 {
-    __m512i words = _mm512_packs_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(y[i], to->mul)),
-                                       _mm512_cvtps_epi32(_mm512_mul_ps(y[i + 1], to->mul)));
+    __m512i words = finish_pack_raw(y, i, to->mul);
     return to->zero ? _mm512_adds_epi16(words, _mm512_set1_epi16((short)to->zero)) : words;
 }
 
@@ -110,15 +115,11 @@ FINISH_INLINE void finish_plain_words(const __m512 *y, const int P, const int V,
     }
 }
 
-FINISH_INLINE void finish_plain_bytes(const __m512 *y, const int P, __mmask64 lanes,
-                                      const finish_target *to, char *const *at)
+/* Vectors of 16 bytes in the order of their pixels and channels. */
+FINISH_INLINE void finish_store_plain_bytes(__m512i bytes, const int P, __mmask64 lanes,
+                                            char *const *at)
 {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    __m512i bytes = _mm512_packus_epi16(finish_pack(y, 0, to), finish_pack(y, 2, to));
-    if (to->least > 0)
-        bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8((char)to->least));
-    if (to->most < UINT8_MAX)
-        bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8((char)to->most));
     bytes = _mm512_permutexvar_epi32(order, bytes);
     if (P == 1) {
         _mm512_mask_storeu_epi8(at[0], lanes, bytes);
@@ -131,6 +132,30 @@ FINISH_INLINE void finish_plain_bytes(const __m512 *y, const int P, __mmask64 la
         _mm_mask_storeu_epi8(at[2], (__mmask16)lanes, _mm512_extracti32x4_epi32(bytes, 2));
         _mm_mask_storeu_epi8(at[3], (__mmask16)lanes, _mm512_extracti32x4_epi32(bytes, 3));
     }
+}
+
+FINISH_INLINE void finish_plain_bytes(const __m512 *y, const int P, __mmask64 lanes,
+                                      const finish_target *to, char *const *at)
+{
+    __m512i bytes = _mm512_packus_epi16(finish_pack(y, 0, to), finish_pack(y, 2, to));
+    if (to->least > 0)
+        bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8((char)to->least));
+    if (to->most < UINT8_MAX)
+        bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8((char)to->most));
+    finish_store_plain_bytes(bytes, P, lanes, at);
+}
+
+/* The same bytes where packing alone keeps them within their bounds, and there is no zero point. */
+FINISH_INLINE bool finish_is_raw(const finish_target *to)
+{
+    return to->zero == 0 && to->least <= 0 && to->most >= UINT8_MAX;
+}
+
+FINISH_INLINE void finish_raw_bytes(const __m512 *y, const int P, __mmask64 lanes, __m512 mul,
+                                    char *const *at)
+{
+    __m512i words = finish_pack_raw(y, 0, mul), next = finish_pack_raw(y, 2, mul);
+    finish_store_plain_bytes(_mm512_packus_epi16(words, next), P, lanes, at);
 }
 
 FINISH_INLINE void finish_plain_add(__m512 *y, const int P, const int V, const int RESIDUAL,

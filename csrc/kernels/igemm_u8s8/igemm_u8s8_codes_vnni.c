@@ -4,26 +4,32 @@
 #include "finish_nhwc/finish_nhwc_plain_avx512.h"
 #include "igemm_u8s8_vnni.h"
 
-/* By the panel's vectors less 1: at most 24 sums. */
-static const int max_mr[PQC_NR_VECTORS] = {12, 12, 8, 6};
+/* By the panel's vectors less 1: at most 24 sums.  Of two vectors 16: with more, what becomes of them fills the queues before the
+ * next products, and a sum of few takes a sixth longer. */
+static const int max_mr[PQC_NR_VECTORS] = {12, 8, 8, 6};
 
 typedef struct {
     const pqc_output *f;
     finish_target codes;
     __mmask64 lanes;
+    bool raw; /* as finish_raw_bytes makes them */
     const int32_t *place;
 } destination;
 
 /* As many pixels at a time as fill a vector of bytes; the last ones are computed more than once rather than apart. */
 INLINE void store_codes(const __m512i *sums, const int P, const int V, const bool WORDS,
-                        const destination *to)
+                        const bool RAW, const destination *to)
 {
     const int together = V == 1 ? 4 : V == 2 ? 2 : 1;
+    const __m512 mul = to->codes.mul;
+    const __mmask64 lanes = to->lanes;
+    char *const base = to->codes.row.at;
+    const int32_t *const place = to->place;
     output16 of[4];
     PQC_UNROLL(4)
     for (int v = 0; v < V; v++)
         of[v] = output16_load(to->f->scale + 16 * v, to->f->bias + 16 * v,
-                              (__mmask16)(to->lanes >> 16 * v));
+                              (__mmask16)(lanes >> 16 * v));
     PQC_UNROLL(12)
     for (int p = 0; p < P; p += together) {
         __m512 y[4];
@@ -32,17 +38,19 @@ INLINE void store_codes(const __m512i *sums, const int P, const int V, const boo
         PQC_UNROLL(4)
         for (int i = 0; i < together; i++) {
             const int pixel = p + i < P ? p + i : P - 1;
-            at[i] = to->codes.row.at + to->place[pixel];
+            at[i] = base + place[pixel];
             PQC_UNROLL(4)
             for (int v = 0; v < V; v++)
                 y[i * V + v] = finish16(sums[pixel * V + v], of[v]);
         }
-        if (to->f->hard_swish)
+        if (!RAW && to->f->hard_swish)
             finish_plain_hard_swish(y);
-        if (WORDS)
-            finish_plain_words(y, together, V, to->lanes, &to->codes, at);
+        if (RAW)
+            finish_raw_bytes(y, together, lanes, mul, at);
+        else if (WORDS)
+            finish_plain_words(y, together, V, lanes, &to->codes, at);
         else
-            finish_plain_bytes(y, together, to->lanes, &to->codes, at);
+            finish_plain_bytes(y, together, lanes, &to->codes, at);
     }
 }
 
@@ -51,7 +59,10 @@ INLINE void multiply(const pqc_igemm_params *g, const int32_t *pixel, const int 
 {
     __m512i sums[24];
     sum_up(g, pixel, P, V, 0, 4 * PQC_LANES * V, 4 * PQC_LANES, sums);
-    store_codes(sums, P, V, WORDS, to);
+    if (!WORDS && to->raw)
+        store_codes(sums, P, V, false, true, to);
+    else
+        store_codes(sums, P, V, WORDS, false, to);
 }
 
 /* Bodies of mr x nr, functions of their own: in a larger one addresses would be kept in vectors. */
@@ -84,10 +95,6 @@ BODY(5, 32, bytes, false)
 BODY(6, 32, bytes, false)
 BODY(7, 32, bytes, false)
 BODY(8, 32, bytes, false)
-BODY(9, 32, bytes, false)
-BODY(10, 32, bytes, false)
-BODY(11, 32, bytes, false)
-BODY(12, 32, bytes, false)
 BODY(1, 48, bytes, false)
 BODY(2, 48, bytes, false)
 BODY(3, 48, bytes, false)
@@ -112,8 +119,8 @@ BODY(6, 64, words, true)
 static body_fn *const bytes_bodies[PQC_NR_VECTORS][MAX_MR] = {
     {bytes_1x16, bytes_2x16, bytes_3x16, bytes_4x16, bytes_5x16, bytes_6x16, bytes_7x16, bytes_8x16,
      bytes_9x16, bytes_10x16, bytes_11x16, bytes_12x16},
-    {bytes_1x32, bytes_2x32, bytes_3x32, bytes_4x32, bytes_5x32, bytes_6x32, bytes_7x32, bytes_8x32,
-     bytes_9x32, bytes_10x32, bytes_11x32, bytes_12x32},
+    {bytes_1x32, bytes_2x32, bytes_3x32, bytes_4x32, bytes_5x32, bytes_6x32, bytes_7x32,
+     bytes_8x32},
     {bytes_1x48, bytes_2x48, bytes_3x48, bytes_4x48, bytes_5x48, bytes_6x48, bytes_7x48,
      bytes_8x48},
     {bytes_1x64, bytes_2x64, bytes_3x64, bytes_4x64, bytes_5x64, bytes_6x64}};
@@ -135,6 +142,7 @@ VNNI bool pqc_igemm_u8s8_codes_vnni(const pqc_igemm_params *g, const int32_t *pi
                       .codes = finish_target_of(&first, f, f->output[0].content),
                       .lanes = finish_lanes(channels),
                       .place = place};
+    to.raw = !f->hard_swish && finish_is_raw(&to.codes);
     pqc_igemm_params part = fetching(g);
     int parts = (int)pqc_div_round_up(pixels, max_mr[g->vectors - 1]);
     for (; parts > 0; parts--) { /* parts of nearly equal size */
