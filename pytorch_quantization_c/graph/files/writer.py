@@ -22,6 +22,7 @@ from ..representation.arithmetic import block_codes, fake_quantize, integers, sp
 from ..representation.coding import METADATA, SHIFT, code_type, noted, step_of
 from ..representation.constants import constant_of, new_constant
 from ..representation.naming import free_node_name, free_value_name, names_remembered
+from .bias_rows import widen_biases
 from .bodies import take_bodies
 from .dynamic_nodes import dynamic_nodes
 from .large_files import save_in_two
@@ -61,10 +62,13 @@ def _warn(found: Quantizer, target: str) -> None:
                       stacklevel=4)
 
 
-def _is_moved(value: ir.Value) -> bool:
-    """Whether another operator than a layer reads it: onnxruntime puts a second pair behind one that moves the value,
-    and on x86 refuses the model if its codes are signed."""
-    return any(not is_op(use.node, *PRODUCTS, *RECURRENT) for use in value.uses())
+def _needs_unsigned(value: ir.Value) -> bool:
+    """Whether onnxruntime wants unsigned codes of a value: it puts a second pair behind an operator that moves the
+    value, and on x86 refuses the model if its codes are signed; and where several MatMuls read signed codes, it
+    multiplies floats."""
+    readers = [use.node for use in value.uses()]
+    return any(not is_op(node, *PRODUCTS, *RECURRENT) for node in readers) or (
+        len(readers) > 1 and any(is_op(node, "MatMul") for node in readers))
 
 
 class _Writer:
@@ -118,7 +122,7 @@ class _Writer:
 
     def _pair(self, found: Quantizer) -> ir.Node:
         kind, shift = code_type(found.spec), 0
-        if kind == ir.DataType.INT8 and self.target != "tensorrt" and _is_moved(found.output):
+        if kind == ir.DataType.INT8 and self.target != "tensorrt" and _needs_unsigned(found.output):
             kind, shift = ir.DataType.UINT8, SHIFT
         scales = self._scales(found, kind, shift)
         codes = self._add(found, "QuantizeLinear", [found.input, *scales], f"{found.name}.quantize")
@@ -204,6 +208,8 @@ def exported(model: ir.Model, target: str = "here") -> onnx.ModelProto:
                 each = quantizer(node)
                 _warn(each, target)
                 writer.quantiser(each)
+    if target != "tensorrt":
+        widen_biases(copy.graph)
     take_bodies(copy)
     copy.opset_imports.pop(DOMAIN, None)
     RemoveUnusedNodesPass()(copy)

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-__all__ = ["run", "signal_to_noise"]
+__all__ = ["optimized", "run", "signal_to_noise"]
 
 Array = NDArray[Any]
 
@@ -22,6 +22,14 @@ def run(model: onnx.ModelProto | str, feeds: Mapping[str, Any], outputs: list[st
     source = model if isinstance(model, str) else model.SerializeToString()
     session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     return list(session.run(outputs, dict(feeds)))
+
+
+def optimized(path: str) -> onnx.ModelProto:
+    """The model that onnxruntime's optimisations make of a file."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = f"{path}.optimized", 4
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnx.load(f"{path}.optimized")
 
 
 def signal_to_noise(got: Any, expected: Any) -> float:

@@ -16,7 +16,7 @@ from pytorch_quantization_c.graph.nodes import quantizers
 from ...graph.models import model_of
 from ...graph.quantized import FORMATS, Format, quantized
 from ...graph.small_network import batches, classifier
-from .peer import run, signal_to_noise
+from .peer import optimized, run, signal_to_noise
 
 
 def saved(folder: Path, model: ir.Model) -> str:
@@ -74,6 +74,30 @@ def test_signed_codes_that_are_moved_run_in_onnxruntime(rng: np.random.Generator
     graph.save(int8, path, target="tensorrt")
     kinds = {each.name: each.data_type for each in onnx.load(path).graph.initializer}
     assert all(kind != onnx.TensorProto.UINT8 for kind in kinds.values())
+
+
+@pytest.mark.parametrize("zero_point", [False, "auto"])
+@pytest.mark.parametrize("opset", [17, 21, 23])
+def test_products_of_three_axes_with_a_bias_run_on_integers_in_onnxruntime(
+        rng: np.random.Generator, tmp_path: Path, zero_point: Any, opset: int) -> None:
+    """Its optimizer would make float products of them, and refuse signed codes from opset 21 on."""
+    make = onnx.helper.make_node
+    nodes = [make("Tanh", ["x"], ["t"], "tanh"), make("MatMul", ["t", "v"], ["p"], "first"),
+             make("Add", ["b", "p"], ["a"], "bias"), make("MatMul", ["t", "w"], ["q"], "second"),
+             make("Add", ["q", "b"], ["c"], "same_bias"), make("Mul", ["a", "c"], ["y"], "product")]
+    constants = {"v": rng.standard_normal((6, 7)), "w": rng.standard_normal((6, 7)), "b": rng.standard_normal(7)}
+    model = graph.load(model_of(nodes, {"x": ["N", 5, 6]}, {"y": ["N", 5, 7]}, constants, opset))
+    feeds = {"x": rng.standard_normal((2, 5, 6)).astype(np.float32)}
+    int8 = graph.quantize(model, [feeds], zero_point=zero_point, methods=[])
+    (ours,), path = graph.interpret(int8, feeds), saved(tmp_path, int8)
+    assert signal_to_noise(run(path, feeds)[0], ours) > 60
+    assert np.array_equal(graph.interpret(graph.load(path), feeds)[0], ours)
+    ran = [node.op_type for node in optimized(path).graph.node]
+    assert "Gemm" not in ran and sum(name.startswith("MatMulInteger") for name in ran) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zero points
+        graph.save(int8, path, target="tensorrt")
+    assert {tuple(each.dims) for each in onnx.load(path).graph.initializer if each.name == "b"} == {(7,)}
 
 
 @pytest.mark.parametrize("step", [1 / 255, 1 / 127, 0.1, 0.0073])
