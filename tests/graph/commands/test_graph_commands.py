@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -133,6 +134,18 @@ def test_a_saved_program_is_timed(files: tuple[Path, Path], tmp_path: Path, caps
     np.savez(tmp_path / "other.npz", z=np.zeros(3))
     assert main(["bench", str(tmp_path / "net.pqc"), "--data", str(tmp_path / "other.npz")]) == 2
     assert "inputs ['x']" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("data", [True, False])
+def test_a_quantised_file_is_timed_as_it_is(files: tuple[Path, Path], tmp_path: Path, data: bool, capsys: Any,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ranges from data, and with those that are found in each input."""
+    monkeypatch.setattr(benchmark, "SECONDS", 0.001)
+    int8 = str(tmp_path / "int8.onnx")
+    assert main(["quantize", str(files[0]), "-o", int8, *(["--data", str(files[1])] if data else [])]) == 0
+    capsys.readouterr()
+    assert main(["bench", int8]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["int8.onnx,", "here", "onnxruntime"]
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
