@@ -6,8 +6,8 @@ generic in `A`; those that look at a front's objects from outside take one of th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,35 +16,50 @@ from .axes import Axis
 from .blocks import Blocks, BlockSettings
 from .quantization import Quantization
 
-__all__ = ["A", "HostArray", "HostLayer", "HostQuantizer", "QuantizerHost"]
+__all__ = ["A", "HostArray", "HostLayer", "HostModule", "HostQuantizer", "QuantizerHost"]
+
+
+H = TypeVar("H", bound="HostArray")
+A = TypeVar("A", bound="HostArray")
 
 
 class HostArray(Protocol):
-    """As much of an array as the rules use themselves."""
+    """As much of an array as the rules use themselves. Operators go elementwise, with a number or what broadcasts."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
         ...
 
-    def __mul__(self, other: Any, /) -> Any:
-        """Elementwise, by a number or an array that broadcasts."""
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
         ...
 
-    def __truediv__(self, other: Any, /) -> Any:
-        """Elementwise, by a number or an array that broadcasts."""
+    def __add__(self: H, other: H | float, /) -> H: ...
+    def __sub__(self: H, other: H | float, /) -> H: ...
+    def __mul__(self: H, other: H | float, /) -> H: ...
+    def __truediv__(self: H, other: H | float, /) -> H: ...
+    def __matmul__(self: H, other: H, /) -> H: ...
+    def __neg__(self: H) -> H: ...
+
+    def __getitem__(self: H, key: Any, /) -> H:
+        """A part: slices, an index, or an array of indices for each axis."""
         ...
 
-    def __sub__(self, other: Any, /) -> Any:
-        """Elementwise, an array that broadcasts."""
+    def reshape(self: H, shape: tuple[int, ...], /) -> H:
+        """The same elements in another shape."""
         ...
 
-    def __neg__(self) -> Any:
-        """Elementwise."""
+    def swapaxes(self: H, first: int, second: int, /) -> H:
+        """With two axes exchanged."""
+        ...
+
+    def mean(self: H, axis: int, /) -> H:
+        """The mean over an axis."""
         ...
 
 
-A = TypeVar("A", bound=HostArray)
 
 
 class HostQuantizer(Protocol):
@@ -73,6 +88,20 @@ class HostQuantizer(Protocol):
     def _get_range(self, inputs: Any) -> tuple[Any, Any]:
         """Both ends of the fixed range, or those of the inputs; times scale_amax."""
         ...
+
+
+class HostModule:
+    """What stands behind a layer's rules among its bases: the front's mixins and its Module, as far as rules use them."""
+
+    if TYPE_CHECKING:
+        training: bool
+        _parameters: dict[str, Any]
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+        def train(self, mode: bool = True) -> Any: ...
+        def modules(self, *args: Any, **kwargs: Any) -> Iterator[Any]: ...
+        def parameters(self, recurse: bool = True) -> Iterator[Any]: ...
+        def register_parameter(self, name: str, param: Any) -> None: ...
 
 
 class HostLayer(Protocol):

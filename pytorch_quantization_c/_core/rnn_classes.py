@@ -4,42 +4,43 @@ from __future__ import annotations
 from typing import Any
 
 from .layer_rules import pop_quant_desc_in_kwargs
-from .rnn_layers import FloatModule, elman_mode
+from .host import A, HostModule
+from .rnn_layers import CellRules, elman_mode
 
 __all__ = ["ElmanCellRules", "ElmanRules", "GRUCellRules", "GRURules", "LSTMCellRules", "LSTMRules",
            "QuantGRUCellRules"]
 
 
-class ElmanRules(FloatModule):  # type: ignore[misc]
+class ElmanRules(HostModule):
     """Elman layers; keyword `nonlinearity`: "tanh" or "relu"."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(elman_mode(kwargs.pop("nonlinearity", "tanh")), *args, **kwargs)
 
 
-class LSTMRules(FloatModule):  # type: ignore[misc]
+class LSTMRules(HostModule):
     """LSTM layers."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__("LSTM", *args, **kwargs)
 
 
-class GRURules(FloatModule):  # type: ignore[misc]
+class GRURules(HostModule):
     """GRU layers."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__("GRU", *args, **kwargs)
 
 
-class _OneState(FloatModule):  # type: ignore[misc]
+class _OneState(CellRules[A]):
     """A cell of one state, which computes with floats."""
 
-    def forward(self, input: Any, hx: Any = None) -> Any:
+    def forward(self, input: A, hx: A | None = None) -> A:
         """The state (batch, hidden) after the input (batch, inputs) from the state `hx`, zeros if None."""
         return self._step(input, None if hx is None else (hx,))[0]
 
 
-class ElmanCellRules(_OneState):
+class ElmanCellRules(_OneState[A]):
     """An Elman cell."""
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh") -> None:
@@ -49,7 +50,7 @@ class ElmanCellRules(_OneState):
         self._make_parameters(mode, input_size, hidden_size, bias)
 
 
-class GRUCellRules(_OneState):
+class GRUCellRules(_OneState[A]):
     """A GRU cell."""
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
@@ -57,7 +58,7 @@ class GRUCellRules(_OneState):
         self._make_parameters("GRU", input_size, hidden_size, bias)
 
 
-class QuantGRUCellRules(_OneState):
+class QuantGRUCellRules(_OneState[A]):
     """A GRU cell with quantisers."""
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, **kwargs: Any) -> None:
@@ -65,12 +66,12 @@ class QuantGRUCellRules(_OneState):
         self._make_parameters("GRU", input_size, hidden_size, bias)
         self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
 
-    def forward(self, input: Any, hx: Any = None) -> Any:
+    def forward(self, input: A, hx: A | None = None) -> A:
         """The state (batch, hidden) after the input (batch, inputs) from the state `hx`, zeros if None."""
         return self._step(input, None if hx is None else (hx,), self._input_quantizer, self._weight_quantizer)[0]
 
 
-class LSTMCellRules(FloatModule):  # type: ignore[misc]
+class LSTMCellRules(CellRules[A]):
     """An LSTM cell with quantisers."""
 
     _mode = "LSTM"  # which an object pickled by the original does not have of its own
@@ -80,7 +81,7 @@ class LSTMCellRules(FloatModule):  # type: ignore[misc]
         self._make_parameters("LSTM", input_size, hidden_size, bias)
         self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+    def forward(self, input: A, hx: tuple[A, A] | None = None) -> tuple[A, A]:
         """The states (h, c), each (batch, hidden), after the input (batch, inputs) from the states `hx`."""
         h, c = self._step(input, hx, self._input_quantizer, self._weight_quantizer)
         return h, c

@@ -4,34 +4,31 @@ from __future__ import annotations
 import math
 import operator
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from .descriptor import ScaledQuantDescriptor
 from .errors import DTypeError, ShapeError, is_raised_in_python, shown
+from .host import A, HostModule
 from .layer_rules import pop_quant_desc_in_kwargs
-from .rnn_rules import CELLS, GATES, Direction, run_layers
+from .rnn_rules import CELLS, GATES, ArrayOps, Direction, Quantizer, State, run_layers
 
-__all__ = ["CellRules", "RecurrentRules"]
-
-if TYPE_CHECKING:
-    FloatModule = Any  # the mixin and the Module of the host
-else:
-    FloatModule = object
+__all__ = ["CellRules", "RecurrentHost", "RecurrentRules"]
 
 PROJECTION = "_state_quantizers", "_projection_quantizers"  # lists of layers with projections
 SETTINGS = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0, "bidirectional": False}
 
-R = TypeVar("R", bound="RecurrentRules")
-C = TypeVar("C", bound="CellRules")
+R = TypeVar("R", bound="RecurrentRules[Any]")
+C = TypeVar("C", bound="CellRules[Any]")
 
 
-def size_of(value: Any, name: str, least: int = 1) -> int:
+def size_of(value: object, name: str, least: int = 1) -> int:
     """`value` as an integer of at least `least`. TypeError, ShapeError naming the argument otherwise."""
     try:
-        size = operator.index(value)
+        size = operator.index(value)  # type: ignore[arg-type]  # which it is asked
     except TypeError as error:
         if is_raised_in_python(error):
             raise
@@ -41,7 +38,7 @@ def size_of(value: Any, name: str, least: int = 1) -> int:
     return size
 
 
-def check_dropout(dropout: Any, num_layers: int) -> None:
+def check_dropout(dropout: object, num_layers: int) -> None:
     """ValueError unless `dropout` is a probability; a warning where it would have no effect."""
     if isinstance(dropout, bool) or not isinstance(dropout, int | float | np.number) or not 0 <= dropout <= 1:
         raise ValueError("Expected `dropout` to be a number in [0, 1], the probability of zeroing, got "
@@ -51,7 +48,7 @@ def check_dropout(dropout: Any, num_layers: int) -> None:
                       UserWarning, stacklevel=4)
 
 
-def projection_size(mode: str, value: Any, hidden_size: int) -> int:
+def projection_size(mode: str, value: object, hidden_size: int) -> int:
     """`value` as the size of an LSTM's projections, 0: none. TypeError, ValueError naming the argument otherwise."""
     size = size_of(value, "proj_size", 0)
     if size and mode != "LSTM":
@@ -61,17 +58,46 @@ def projection_size(mode: str, value: Any, hidden_size: int) -> int:
     return size
 
 
-def elman_mode(nonlinearity: Any) -> str:
+def elman_mode(nonlinearity: object) -> str:
     """The mode of an Elman network. ValueError for any other nonlinearity than "tanh" and "relu"."""
     if nonlinearity not in ("tanh", "relu"):
         raise ValueError(f"Unknown nonlinearity {shown(nonlinearity)}, expected 'tanh' or 'relu'")
     return f"RNN_{nonlinearity.upper()}"
 
 
-class RecurrentRules(FloatModule):  # type: ignore[misc]
-    """Layers of recurrent cells over sequences. The host adds `_ops`, `_as_array`, `_new_parameter` ..."""
+class RecurrentHost(HostModule, Generic[A]):
+    """What a front defines for its recurrent layers and cells, and `QuantRules` adds to them."""
 
-    _ops: Any
+    _ops: ArrayOps[A]
+
+    if TYPE_CHECKING:
+        _new_quantizer: ClassVar[Any]
+        _new_list: ClassVar[Any]
+        _input_quantizer: Quantizer[A]
+        _weight_quantizer: Quantizer[A]
+        _input_quantizers: Sequence[Quantizer[A]]
+        _weight_quantizers: Sequence[Quantizer[A]]
+
+        def init_quantizer(self, quant_desc_input: ScaledQuantDescriptor, quant_desc_weight: ScaledQuantDescriptor,
+                           num_layers: int | None = None) -> None:
+            """Makes the quantisers, or lists of them."""
+
+        def _as_array(self, value: object, name: str) -> A:
+            """An argument as the front's array. TypeError naming it if it is none."""
+
+        def _new_parameter(self, shape: tuple[int, ...]) -> Any:
+            """The front's parameter of this shape, of float32, not yet filled."""
+
+        def _fill_uniform(self, parameter: Any, bound: float) -> None:
+            """Draws a parameter from the uniform distribution of +-bound."""
+
+        def _packed(self, output: A, like: Any) -> Any:
+            """Packed outputs, as the packed input came."""
+
+
+class RecurrentRules(RecurrentHost[A]):
+    """Layers of recurrent cells over sequences."""
+
     proj_size: int = 0      # which an object pickled by the original does not have of its own
 
     def __init__(self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
@@ -103,7 +129,7 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
                 self._all_weights.append(list(names))
         self.reset_parameters()
         descriptors = pop_quant_desc_in_kwargs(type(self), **kwargs)
-        self.init_quantizer(*descriptors, num_layers=num_layers * directions)
+        self.init_quantizer(descriptors[0], descriptors[1], num_layers=num_layers * directions)
         if proj_size:
             for name, descriptor in zip(PROJECTION, descriptors, strict=True):
                 setattr(self, name, self._new_list([self._new_quantizer(descriptor) for _ in self._all_weights]))
@@ -137,7 +163,7 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         """The parameters of each direction of each layer."""
         return [[getattr(self, name) for name in names] for names in self._all_weights]
 
-    def check_forward_args(self, input: Any, hidden: Any, batch_sizes: Any) -> None:
+    def check_forward_args(self, input: A, hidden: Any, batch_sizes: Sequence[Any] | None) -> None:
         """ShapeError unless the input (packed if there are `batch_sizes`) and the initial states fit."""
         rank = 3 if batch_sizes is None else 2
         if len(input.shape) != rank:
@@ -152,7 +178,7 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
                 name = f"hidden[{number}]" if self.mode == "LSTM" else "hidden"
                 raise ShapeError(f"Expected {name} size {expected}, got {tuple(part.shape)}")
 
-    def forward(self, input: Any, hx: Any = None) -> Any:
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
         """Runs over sequences.
 
         Args:
@@ -172,11 +198,11 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         initial = self._initial(data, hx, None)
         steps = data.swapaxes(0, 1) if self.batch_first else data
         time, batch = steps.shape[:2]
-        output, final = self._run(steps.reshape(time * batch, self.input_size), [batch] * time, initial)
-        output = output.reshape(time, batch, output.shape[-1])
+        output, final = self._run(steps.reshape((time * batch, self.input_size)), [batch] * time, initial)
+        output = output.reshape((time, batch, output.shape[-1]))
         return (output.swapaxes(0, 1) if self.batch_first else output), self._hidden(final)
 
-    def _forward_packed(self, input: Any, hx: Any) -> Any:
+    def _forward_packed(self, input: Sequence[Any], hx: Any) -> tuple[Any, Any]:
         if len(input) < 2:
             raise TypeError(f"Expected a packed `input` to be (data, batch_sizes), got a tuple of {len(input)}")
         data = self._as_array(input[0], "input")
@@ -189,7 +215,7 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
             final = tuple(part[:, back] for part in final)
         return self._packed(output, input), self._hidden(final)
 
-    def _initial(self, data: Any, hx: Any, sizes: Any) -> tuple[Any, ...]:
+    def _initial(self, data: A, hx: Any, sizes: Sequence[Any] | None) -> State[A]:
         """The initial states, (h, c) or (h,), whose shapes fit the data."""
         parts = 2 if self.mode == "LSTM" else 1
         if hx is None:
@@ -202,24 +228,25 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         self.check_forward_args(data, initial if parts == 2 else initial[0], sizes)
         return initial
 
-    def _hidden(self, states: tuple[Any, ...]) -> Any:
+    def _hidden(self, states: State[A]) -> State[A] | A:
         return states if self.mode == "LSTM" else states[0]
 
-    def _run(self, packed: Any, batch_sizes: Sequence[int], initial: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    def _run(self, packed: A, batch_sizes: Sequence[int], initial: State[A]) -> tuple[A, State[A]]:
         """Packed outputs and final states (layers * directions, batch, hidden)."""
         if not batch_sizes:
             raise ShapeError("Expected sequence length to be larger than 0 in RNN")
         rate = float(self.dropout) if self.training else 0.0
         output, finals = run_layers(self.mode, self._ops, self._layers(), packed, batch_sizes, initial, rate,
                                     self._whole_layer)
-        return output, tuple(self._ops.cat(list(parts), 0).reshape(len(finals), *parts[0].shape)
+        return output, tuple(self._ops.cat(list(parts), 0).reshape((len(finals), *parts[0].shape))
                              for parts in zip(*finals, strict=True))
 
-    def _whole_layer(self, directions: Any, x: Any, batch_sizes: Sequence[int], states: Any) -> Any:
+    def _whole_layer(self, directions: Sequence[Direction[A]], x: A, batch_sizes: Sequence[int],
+                     states: Sequence[State[A]]) -> tuple[A, list[State[A]]] | None:
         """A layer at once; None if the host has no such way for it."""
         return None
 
-    def _layers(self) -> list[list[Direction]]:
+    def _layers(self) -> list[list[Direction[A]]]:
         directions = []
         for index, names in enumerate(self._all_weights):
             own = {name.rsplit("_l", 1)[0]: getattr(self, name) for name in names}
@@ -237,7 +264,7 @@ class RecurrentRules(FloatModule):  # type: ignore[misc]
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
 
 
-def states_of(layer: Any, hx: Any, parts: int, data: Any) -> tuple[Any, ...]:
+def states_of(layer: RecurrentHost[A], hx: object, parts: int, data: A) -> State[A]:
     """The given states as arrays. TypeError, DTypeError, ShapeError if they are no pair, or of another type."""
     if not isinstance(hx, tuple | list):
         raise TypeError(f"Expected `hx` to be a pair of arrays (h, c), got {type(hx).__name__}")
@@ -245,12 +272,12 @@ def states_of(layer: Any, hx: Any, parts: int, data: Any) -> tuple[Any, ...]:
         raise ShapeError(f"Expected `hx` to be a pair of arrays (h, c), got {len(hx)}")
     states = tuple(layer._as_array(part, "hx") for part in hx)
     for state in states:
-        if isinstance(state, np.ndarray) and state.dtype != data.dtype:     # torch promotes types
-            raise DTypeError(f"Expected `hx` of type {data.dtype} as `input`, got {state.dtype}")
+        if isinstance(state, np.ndarray) and isinstance(data, np.ndarray) and state.dtype != data.dtype:
+            raise DTypeError(f"Expected `hx` of type {data.dtype} as `input`, got {state.dtype}")  # torch promotes
     return states
 
 
-def check_sizes(batch_sizes: Any, rows: int) -> list[int]:
+def check_sizes(batch_sizes: Iterable[Any], rows: int) -> list[int]:
     """The batch sizes as integers. ValueError unless they fall, end above 0 and add up to the rows of the data."""
     try:
         sizes = list(map(operator.index, batch_sizes))
@@ -279,10 +306,13 @@ def take_over(made: Any, module: Any) -> None:
         quantizer.training = module.training
 
 
-class CellRules(FloatModule):  # type: ignore[misc]
-    """One step of a recurrent layer. The host adds `_ops`, `_as_array`, `_new_parameter` ..."""
+class CellRules(RecurrentHost[A]):
+    """One step of a recurrent layer."""
 
-    _ops: Any
+    weight_ih: A
+    weight_hh: A
+    bias_ih: A | None
+    bias_hh: A | None
 
     def _make_parameters(self, mode: str, input_size: int, hidden_size: int, bias: bool) -> None:
         input_size, hidden_size = size_of(input_size, "input_size"), size_of(hidden_size, "hidden_size")
@@ -310,37 +340,38 @@ class CellRules(FloatModule):  # type: ignore[misc]
         for parameter in self.parameters(recurse=False):
             self._fill_uniform(parameter, bound)
 
-    def check_forward_input(self, input: Any) -> None:
+    def check_forward_input(self, input: A) -> None:
         """ShapeError unless the input is (batch, input_size)."""
         if len(input.shape) != 2 or input.shape[1] != self.input_size:
             raise ShapeError(f"input has inconsistent input_size: got shape {tuple(input.shape)}, "
                                f"expected (batch, {self.input_size})")
 
-    def check_forward_hidden(self, input: Any, hx: Any, hidden_label: str = "") -> None:
+    def check_forward_hidden(self, input: A, hx: A, hidden_label: str = "") -> None:
         """ShapeError unless the state `hx` is (batch of the input, hidden_size)."""
         expected = (input.shape[0], self.hidden_size)
         if tuple(hx.shape) != expected:
             raise ShapeError(f"hidden{str(hidden_label):.20} has inconsistent shape: got {tuple(hx.shape)}, "
                                f"expected {expected}")
 
-    def _step(self, input: Any, hx: Sequence[Any] | None, input_quantizer: Any = None,
-              weight_quantizer: Any = None) -> tuple[Any, ...]:
-        input = self._as_array(input, "input")
-        self.check_forward_input(input)
+    def _step(self, input: object, hx: Sequence[Any] | None, input_quantizer: Quantizer[A] | None = None,
+              weight_quantizer: Quantizer[A] | None = None) -> State[A]:
+        x = self._as_array(input, "input")
+        self.check_forward_input(x)
         parts = 2 if self._mode == "LSTM" else 1
-        state = ((self._ops.zeros(input, (input.shape[0], self.hidden_size)),) * parts if hx is None
-                 else states_of(self, hx, parts, input))
+        state = ((self._ops.zeros(x, (x.shape[0], self.hidden_size)),) * parts if hx is None
+                 else states_of(self, hx, parts, x))
         for number, part in enumerate(state):
-            self.check_forward_hidden(input, part, f"[{number}]" if parts == 2 else "")
+            self.check_forward_hidden(x, part, f"[{number}]" if parts == 2 else "")
         direction = Direction(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, input_quantizer,
                               weight_quantizer)
-        return CELLS[self._mode](self._ops, direction)(input, state)
+        return CELLS[self._mode](self._ops, direction)(x, state)
 
     def extra_repr(self) -> str:
         """The sizes, and what differs from the defaults."""
         text = f"{self.input_size}, {self.hidden_size}"
         if self.bias is not True:
             text += f", bias={self.bias}"
-        if getattr(self, "nonlinearity", "tanh") != "tanh":
-            text += f", nonlinearity={self.nonlinearity}"
+        nonlinearity = getattr(self, "nonlinearity", "tanh")
+        if nonlinearity != "tanh":
+            text += f", nonlinearity={nonlinearity}"
         return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import NDArray
 
 from ..._C import int4_call, integer_call
@@ -34,7 +35,10 @@ class ArrayEngine(IntegerEngine[NDArray[Any]]):
         if guarded is None or output_size is not None:
             return self._noted(self._answer(layer, input, output_size))
         answer = (integer_call if len(guarded) == 5 else int4_call)(guarded, layer, input)
-        if answer is None or (type(answer) is str and answer == NEGATIVE):  # which a range from 0 on clips
+        if type(answer) is ndarray:
+            self.execution = "int8"  # not by `_noted`: another call would cost a small layer a twentieth of its time
+            return answer
+        if answer is None or answer == NEGATIVE:  # which a range from 0 on clips
             answer = self._answer(layer, input, output_size)
             if type(answer) is str and answer != NO_FLOATS and cached is not None:
                 cached.guarded = None  # it would keep alive what the layer has no longer

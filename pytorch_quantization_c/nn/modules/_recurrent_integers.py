@@ -34,7 +34,7 @@ SETTINGS = ("_axis", "_scale_amax", "_num_bits", "_unsigned", "_narrow_range")
 _KNOWN: WeakKeyDictionary[Any, Remembered[tuple[PackedWeights, ...] | str]] = WeakKeyDictionary()  # by weight quantiser
 
 
-def _refusal(layer: Any, direction: Direction, x: Any) -> str | None:
+def _refusal(layer: Any, direction: Direction[Array], x: Any) -> str | None:
     """Why integers cannot compute a direction, as far as arrays and quantisers say it."""
     if not enabled():
         return "integers are switched off"
@@ -46,7 +46,7 @@ def _refusal(layer: Any, direction: Direction, x: Any) -> str | None:
     if not type(layer).__module__.startswith(LIBRARY) or any(
             type(each).__module__ != ArrayEngine.quantizers for each in quantizers):
         return "a class of its own"
-    arrays = (x, *direction[:4], direction.weight_hr)
+    arrays = (x, *direction.arrays)
     if type(x) is not np.ndarray or any(each is not None and each.dtype.char != "f" for each in arrays):
         return "not all arrays are of float32"
     if not x.size:
@@ -92,16 +92,17 @@ def _range_of(quantizer: Any, x: Array) -> tuple[Int, float] | str:
 Product = tuple[Any, float, Any]  # as `_C.recurrent` has it
 
 
-def _direction_on_integers(layer: Any, direction: Direction, x: Array) -> tuple[Array, list[Product]] | str:
+def _direction_on_integers(layer: Any, direction: Direction[Array], x: Array) -> tuple[Array, list[Product]] | str:
     """The products of the input, and what multiplies each state."""
     found = _refusal(layer, direction, x) or _range_of(direction.input_quantizer, x)
     if isinstance(found, str):
         return found
     format, amax = found
-    packed = _joined(direction.weight_quantizer, direction[:2], format)
+    packed = _joined(direction.weight_quantizer, [direction.weight_ih, direction.weight_hh], format)
     if isinstance(packed, str):
         return packed
-    of_x, of_h = (None if each is None else np.ascontiguousarray(np.asarray(each)) for each in direction[2:4])
+    of_x, of_h = (None if each is None else np.ascontiguousarray(np.asarray(each)) 
+                  for each in (direction.bias_ih, direction.bias_hh))
     if layer.mode == "LSTM" and of_x is not None:
         of_x, of_h = of_x + of_h, None
     products: list[Product] = [(packed[1]._packed, amax, of_h)]
@@ -117,8 +118,8 @@ def _direction_on_integers(layer: Any, direction: Direction, x: Array) -> tuple[
     return rows if isinstance(rows, str) else (rows, products)
 
 
-def layer_on_integers(layer: Any, directions: Sequence[Direction], x: Array, batch_sizes: Sequence[int],
-                      states: Sequence[State]) -> tuple[Array, list[State]] | str:
+def layer_on_integers(layer: Any, directions: Sequence[Direction[Array]], x: Array, batch_sizes: Sequence[int],
+                      states: Sequence[State[Array]]) -> tuple[Array, list[State[Array]]] | str:
     """One layer, both directions: packed outputs and the final state of each direction; or why integers cannot do it.
 
     Args:

@@ -55,7 +55,7 @@ class _NumpyOps:
     tanh, relu = staticmethod(F.tanh), staticmethod(F.relu)
 
 
-class _NumpyParameters:
+class _NumpyParameters(quant_rnn.RecurrentHost[Array]):
     """How parameters are made and filled."""
 
     _ops = _NumpyOps()
@@ -74,7 +74,7 @@ class _NumpyParameters:
         return like._replace(data=output) if hasattr(like, "_replace") else (output, like[1])
 
 
-class QuantRNNBase(quant_rnn.RecurrentRules, _NumpyParameters, _utils.QuantMixin, Module):
+class QuantRNNBase(quant_rnn.RecurrentRules[Array], _NumpyParameters, _utils.QuantMixin, Module):
     """Layers of recurrent cells whose products are quantised.
 
     Args:
@@ -131,17 +131,17 @@ class QuantGRU(GRURules, QuantRNNBase):
 GRU = QuantGRU  # the original's name
 
 
-class QuantRNNCellBase(quant_rnn.CellRules, _NumpyParameters, _utils.QuantMixin, Module):
+class QuantRNNCellBase(quant_rnn.CellRules[Array], _NumpyParameters, _utils.QuantMixin, Module):
     """What the cells share: parameters, their initialisation and the checks of shapes."""
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
 
 
-class QuantRNNCell(ElmanCellRules, QuantRNNCellBase):
+class QuantRNNCell(ElmanCellRules[Array], QuantRNNCellBase):
     """An Elman cell. As in the original, it has no quantisers: it computes with floats."""
 
 
-class QuantLSTMCell(LSTMCellRules, QuantRNNCellBase):
+class QuantLSTMCell(LSTMCellRules[Array], QuantRNNCellBase):
     """An LSTM cell, quantised.
 
     Args:
@@ -151,7 +151,7 @@ class QuantLSTMCell(LSTMCellRules, QuantRNNCellBase):
     """
 
 
-class QuantGRUCell(QuantGRUCellRules, QuantRNNCellBase):
+class QuantGRUCell(QuantGRUCellRules[Array], QuantRNNCellBase):
     """A GRU cell, quantised.
 
     Args:
@@ -161,7 +161,7 @@ class QuantGRUCell(QuantGRUCellRules, QuantRNNCellBase):
     """
 
 
-class GRUCell(GRUCellRules, QuantRNNCellBase):
+class GRUCell(GRUCellRules[Array], QuantRNNCellBase):
     """A GRU cell. As in the original, it has no quantisers: it computes with floats."""
 
 

@@ -53,7 +53,7 @@ class _TensorOps:
     tanh, relu = staticmethod(torch.tanh), staticmethod(torch.relu)
 
 
-class _TensorParameters:
+class _TensorParameters(quant_rnn.RecurrentHost[Tensor]):
     """How parameters are made and filled."""
 
     _ops = _TensorOps()
@@ -74,7 +74,7 @@ class _TensorParameters:
         return like._replace(data=output) if isinstance(like, PackedSequence) else (output, *like[1:])
 
 
-class QuantRNNBase(quant_rnn.RecurrentRules, _TensorParameters, _utils.QuantMixin, Module):
+class QuantRNNBase(quant_rnn.RecurrentRules[Tensor], _TensorParameters, _utils.QuantMixin, Module):
     """Layers of recurrent cells whose products are quantised.
 
     Arguments and errors are those of `pytorch_quantization_c.nn.modules.quant_rnn.QuantRNNBase`.
@@ -98,25 +98,25 @@ class QuantGRU(GRURules, QuantRNNBase):
 GRU = QuantGRU  # the original's name
 
 
-class QuantRNNCellBase(quant_rnn.CellRules, _TensorParameters, _utils.QuantMixin, Module):
+class QuantRNNCellBase(quant_rnn.CellRules[Tensor], _TensorParameters, _utils.QuantMixin, Module):
     """What the cells share: parameters, their initialisation and the checks of shapes."""
 
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW
 
 
-class QuantRNNCell(ElmanCellRules, QuantRNNCellBase):
+class QuantRNNCell(ElmanCellRules[Tensor], QuantRNNCellBase):
     """An Elman cell. As in the original, it has no quantisers: it computes with floats."""
 
 
-class QuantLSTMCell(LSTMCellRules, QuantRNNCellBase):
+class QuantLSTMCell(LSTMCellRules[Tensor], QuantRNNCellBase):
     """An LSTM cell, quantised. Arguments as `pytorch_quantization_c.nn.QuantLSTMCell`."""
 
 
-class QuantGRUCell(QuantGRUCellRules, QuantRNNCellBase):
+class QuantGRUCell(QuantGRUCellRules[Tensor], QuantRNNCellBase):
     """A GRU cell, quantised. Arguments as `pytorch_quantization_c.nn.QuantGRUCell`."""
 
 
-class GRUCell(GRUCellRules, QuantRNNCellBase):
+class GRUCell(GRUCellRules[Tensor], QuantRNNCellBase):
     """A GRU cell. As in the original, it has no quantisers: it computes with floats."""
 
 
