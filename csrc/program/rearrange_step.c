@@ -26,48 +26,76 @@ const char *pqc_rearrange_step_prepare(const pqc_step *s)
     return NULL;
 }
 
-/* `copies` of each of `count` runs of bytes, `step` bytes from one run to the next.  Plans made by hand may have an output over
- * the input: the numbers are senseless then, but nothing else happens. */
-PQC_INLINE void copy_runs(const char *from, ptrdiff_t step, ptrdiff_t count, char *to,
-                          ptrdiff_t pixel, ptrdiff_t copies, size_t bytes)
+/* `copies` of each of `count` runs of `bytes`, `step` bytes from one run to the next, `pixel` bytes from one copy to the next. */
+typedef struct {
+    const char *from;
+    ptrdiff_t step, count;
+    char *to;
+    ptrdiff_t pixel, copies, bytes;
+} runs;
+
+/* Plans made by hand may have an output over the input: the numbers are senseless then, but nothing else happens. */
+PQC_INLINE void copy_runs(const runs *given, size_t bytes)
 {
-    for (ptrdiff_t i = 0; i < count; i++, from += step)
-        for (ptrdiff_t k = 0; k < copies; k++, to += pixel)
-            memmove(to, from, bytes);
+    runs r = *given; /* which no byte that is written can change */
+    for (ptrdiff_t i = 0; i < r.count; i++, r.from += r.step)
+        for (ptrdiff_t k = 0; k < r.copies; k++, r.to += r.pixel)
+            memmove(r.to, r.from, bytes);
 }
 
-/* Of a size that the compiler knows, where runs are short: then a copy is a few moves. */
-static void copy(const char *from, ptrdiff_t step, ptrdiff_t count, char *to, ptrdiff_t pixel,
-                 ptrdiff_t copies, ptrdiff_t bytes)
+static void copy_3(const runs *r)
 {
-    switch (bytes) {
-    case 3:
-        copy_runs(from, step, count, to, pixel, copies, 3);
-        return;
-    case 4:
-        copy_runs(from, step, count, to, pixel, copies, 4);
-        return;
-    case 8:
-        copy_runs(from, step, count, to, pixel, copies, 8);
-        return;
-    case 16:
-        copy_runs(from, step, count, to, pixel, copies, 16);
-        return;
-    case 24:
-        copy_runs(from, step, count, to, pixel, copies, 24);
-        return;
-    case 32:
-        copy_runs(from, step, count, to, pixel, copies, 32);
-        return;
-    case 48:
-        copy_runs(from, step, count, to, pixel, copies, 48);
-        return;
-    case 64:
-        copy_runs(from, step, count, to, pixel, copies, 64);
-        return;
-    default:
-        copy_runs(from, step, count, to, pixel, copies, (size_t)bytes);
-    }
+    copy_runs(r, 3);
+}
+
+static void copy_4(const runs *r)
+{
+    copy_runs(r, 4);
+}
+
+static void copy_8(const runs *r)
+{
+    copy_runs(r, 8);
+}
+
+static void copy_16(const runs *r)
+{
+    copy_runs(r, 16);
+}
+
+static void copy_24(const runs *r)
+{
+    copy_runs(r, 24);
+}
+
+static void copy_32(const runs *r)
+{
+    copy_runs(r, 32);
+}
+
+static void copy_48(const runs *r)
+{
+    copy_runs(r, 48);
+}
+
+static void copy_64(const runs *r)
+{
+    copy_runs(r, 64);
+}
+
+/* Sizes that the compiler is to know, since a short copy is then a few moves. */
+static void (*const copy_of[])(const runs *) = {
+    [3] = copy_3,   [4] = copy_4,   [8] = copy_8,   [16] = copy_16,
+    [24] = copy_24, [32] = copy_32, [48] = copy_48, [64] = copy_64,
+};
+
+static void copy(const runs *r)
+{
+    size_t bytes = (size_t)r->bytes;
+    if (bytes < sizeof copy_of / sizeof *copy_of && copy_of[bytes])
+        copy_of[bytes](r);
+    else
+        copy_runs(r, bytes);
 }
 
 /* Channels of a pixel that become those of neighbours lie together on both sides, unless the output's pixels are longer. */
@@ -80,14 +108,15 @@ static void run_row(const job *j, ptrdiff_t n, ptrdiff_t y)
     const char *from = pqc_image_pixels(in, j->buffers, n, y / s->y.stride, 0).at;
     char *to = pqc_image_pixels(out, j->buffers, n, y, 0).at;
     if (s->kind == PQC_STEP_RESIZE) {
-        copy(from, in->codes.pixel, in->w, to, pixel, factor, bytes);
+        copy(&(runs){from, in->codes.pixel, in->w, to, pixel, factor, bytes});
         return;
     }
     from += y % s->y.stride * factor * bytes;
     if (pixel == bytes)
-        copy(from, in->codes.pixel, in->w, to, factor * bytes, 1, factor * bytes);
+        copy(&(runs){from, in->codes.pixel, in->w, to, factor * bytes, 1, factor * bytes});
     for (ptrdiff_t x = 0; x < in->w && pixel != bytes; x++)
-        copy(from + x * in->codes.pixel, bytes, factor, to + x * factor * pixel, pixel, 1, bytes);
+        copy(&(runs){from + x * in->codes.pixel, bytes, factor, to + x * factor * pixel, pixel, 1,
+                     bytes});
 }
 
 static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
@@ -139,7 +168,7 @@ static void copy_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
         if (step == bytes && pixel == bytes)
             memmove(to, from, (size_t)(out->w * bytes));
         else
-            copy(from, step, out->w, to, pixel, 1, bytes);
+            copy(&(runs){from, step, out->w, to, pixel, 1, bytes});
     }
 }
 

@@ -4,23 +4,20 @@ A layer says how its inputs are projected; what follows is the same for float an
 """
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from .errors import ShapeError, shown
+from .host import A, HostModule
 
 __all__ = ["NAMES", "AttentionRules", "QuantAttentionRules", "check_heads", "split_projections"]
 
-if TYPE_CHECKING:
-    FloatModule = Any  # what follows these rules among a layer's bases
-else:
-    FloatModule = object
-
 NAMES = ("q", "k", "v")
+L = TypeVar("L", bound="QuantAttentionRules[Any]")
 OPERANDS = (*NAMES, "softmax")  # of the two products of activations
 
 
-def _checked(name: str, size: Any) -> int:
+def _checked(name: str, size: object) -> int:
     if isinstance(size, bool) or not isinstance(size, int):
         raise TypeError(f"Expected `{name}` to be an integer, got {shown(size)}")
     if size < 1:
@@ -28,7 +25,7 @@ def _checked(name: str, size: Any) -> int:
     return int(size)
 
 
-def check_heads(embed_dim: Any, num_heads: Any, dropout: Any) -> int:
+def check_heads(embed_dim: object, num_heads: object, dropout: object) -> int:
     """Channels of each head. ValueError or TypeError for sizes that do not divide, or no probability."""
     channels, heads = _checked("embed_dim", embed_dim), _checked("num_heads", num_heads)
     if channels % heads:
@@ -53,13 +50,27 @@ def split_projections(state: MutableMapping[str, Any], prefix: str) -> None:
             state[f"{prefix}{name}_proj.weight"] = single
 
 
-class AttentionRules(FloatModule):  # type: ignore[misc]
-    """`forward` of a layer with `embed_dim`, `num_heads`, `head_dim`, `dropout`, `batch_first`, `bias_k`, `bias_v` and
-    `add_zero_attn`.
+class AttentionRules(HostModule, Generic[A]):
+    """`forward` of an attention layer. What is declared here without a body is the host's or the layer's to define."""
 
-    The host has `_opened`, `_softmax`, `_dropped`, `_joined`, `_zeros` and `_penalties`, the layer `_project`,
-    `_project_out` and, to quantise the operands of its products, `_bmm_operand`.
-    """
+    embed_dim: int
+    num_heads: int
+    head_dim: int
+    dropout: float
+    batch_first: bool
+    bias_k: A | None
+    bias_v: A | None
+    add_zero_attn: bool
+
+    if TYPE_CHECKING:
+        def _opened(self, x: Any, name: str) -> A: ...
+        def _softmax(self, scores: A) -> A: ...
+        def _dropped(self, weights: A) -> A: ...
+        def _joined(self, parts: list[A], axis: int = 1) -> A: ...
+        def _zeros(self, shape: tuple[int, ...], like: A) -> A: ...
+        def _penalties(self, mask: Any, name: str, like: A) -> A: ...
+        def _project(self, q: A, k: A, v: A) -> tuple[A, ...]: ...
+        def _project_out(self, x: A) -> A: ...
 
     def forward(self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
                 attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False) -> tuple[Any, Any]:
@@ -95,20 +106,20 @@ class AttentionRules(FloatModule):  # type: ignore[misc]
             weights = self._dropped(weights)
         mixed = self._bmm_operand(weights, "softmax") @ self._bmm_operand(self._heads(v), "v")
         batch, length = q.shape[0], q.shape[1]
-        output = self._project_out(mixed.swapaxes(1, 2).reshape(batch, length, self.embed_dim))
+        output = self._project_out(mixed.swapaxes(1, 2).reshape((batch, length, self.embed_dim)))
         if not is_batch:
-            output = output.reshape(length, self.embed_dim)
+            output = output.reshape((length, self.embed_dim))
         elif not self.batch_first:
             output = output.swapaxes(0, 1)
         return output, self._given_weights(weights, average_attn_weights, is_batch) if need_weights else None
 
-    def _batched(self, x: Any) -> Any:
+    def _batched(self, x: A) -> A:
         """(N, length, channels)."""
         if x.ndim == 2:
-            return x.reshape(1, *x.shape)
+            return x.reshape((1, *x.shape))
         return x if self.batch_first else x.swapaxes(0, 1)
 
-    def _extended(self, x: Any, learnt: Any) -> Any:
+    def _extended(self, x: A, learnt: A | None) -> A:
         """With a learnt key or value and one of zeros behind, where the layer has them."""
         parts, last = [x], (x.shape[0], 1, x.shape[2])
         if learnt is not None:
@@ -117,17 +128,17 @@ class AttentionRules(FloatModule):  # type: ignore[misc]
             parts.append(self._zeros(last, x))
         return x if len(parts) == 1 else self._joined(parts)
 
-    def _check(self, q: Any, k: Any, v: Any) -> None:
+    def _check(self, q: A, k: A, v: A) -> None:
         if not (q.shape[0] == k.shape[0] == v.shape[0] and k.shape[1] == v.shape[1]):
             raise ShapeError("Expected `query`, `key` and `value` of one batch, and as many keys as values, got "
                              f"batches of {q.shape[0]}, {k.shape[0]} and {v.shape[0]}, {k.shape[1]} keys and "
                              f"{v.shape[1]} values")
 
-    def _heads(self, x: Any) -> Any:
+    def _heads(self, x: A) -> A:
         """(N, length, E) to (N, heads, length, channels of a head)."""
-        return x.reshape(x.shape[0], x.shape[1], self.num_heads, self.head_dim).swapaxes(1, 2)
+        return x.reshape((x.shape[0], x.shape[1], self.num_heads, self.head_dim)).swapaxes(1, 2)
 
-    def _scores(self, q: Any, k: Any, key_padding_mask: Any, attn_mask: Any, is_batch: bool) -> Any:
+    def _scores(self, q: A, k: A, key_padding_mask: Any, attn_mask: Any, is_batch: bool) -> A:
         queries = self._bmm_operand(self._heads(q) * self.head_dim**-0.5, "q")
         keys = self._bmm_operand(self._heads(k), "k")
         scores = queries @ keys.swapaxes(2, 3)
@@ -141,10 +152,10 @@ class AttentionRules(FloatModule):  # type: ignore[misc]
         if key_padding_mask is not None:
             shape = (batch, given) if is_batch else (given,)
             mask = self._mask(key_padding_mask, "key_padding_mask", (shape,), scores, extra)
-            scores = scores + mask.reshape(batch, 1, 1, count)
+            scores = scores + mask.reshape((batch, 1, 1, count))
         return scores
 
-    def _mask(self, mask: Any, name: str, shapes: Sequence[tuple[int, ...]], like: Any, extra: int) -> Any:
+    def _mask(self, mask: Any, name: str, shapes: Sequence[tuple[int, ...]], like: A, extra: int) -> A:
         """What is added to scores; keys that the layer adds itself are never left out."""
         penalties = self._penalties(mask, name, like)
         if tuple(penalties.shape) not in shapes:
@@ -154,21 +165,36 @@ class AttentionRules(FloatModule):  # type: ignore[misc]
             return penalties
         return self._joined([penalties, self._zeros((*penalties.shape[:-1], extra), like)], axis=-1)
 
-    def _given_weights(self, weights: Any, average: bool, is_batch: bool) -> Any:
+    def _given_weights(self, weights: A, average: bool, is_batch: bool) -> A:
         found = weights.mean(1) if average else weights
         return found if is_batch else found.reshape(found.shape[1:])
 
-    def _bmm_operand(self, x: Any, which: str) -> Any:
+    def _bmm_operand(self, x: A, which: str) -> A:
         """An operand of a product of two activations; `which` is "q", "k", "softmax" or "v"."""
         return x
 
 
-class QuantAttentionRules(AttentionRules):
+class QuantAttentionRules(AttentionRules[A]):
     """Attention whose four projections are quantised linear layers, for both fronts.
 
-    The host adds `_linear_class`, `_new_quantizer`, `_float_class`, `_learnt` (a parameter from an array) and
-    `_projections_of` (the weights and biases of a float layer's three projections).
+    The host adds what is declared here: `_learnt` makes a parameter of an array, `_projections_of` has the weights and
+    biases of a float layer's three projections.
     """
+
+    _linear_class: ClassVar[Any]
+    _new_quantizer: ClassVar[Any]
+    _float_class: ClassVar[Any]
+
+    if TYPE_CHECKING:
+        q_proj: Callable[[A], A]
+        k_proj: Callable[[A], A]
+        v_proj: Callable[[A], A]
+        out_proj: Any
+
+        @staticmethod
+        def _learnt(array: Any) -> Any: ...
+        @staticmethod
+        def _projections_of(module: Any) -> Sequence[tuple[Any, Any]]: ...
 
     def _build(self, embed_dim: int, num_heads: int, dropout: float, bias: bool, kdim: int | None, vdim: int | None,
                batch_first: bool, add_zero_attn: bool, descriptors: dict[str, Any]) -> None:
@@ -187,7 +213,7 @@ class QuantAttentionRules(AttentionRules):
             setattr(self, f"{name}_bmm_quantizer", None if operand is None else self._new_quantizer(operand))
 
     @classmethod
-    def from_float(cls, module: Any, **kwargs: Any) -> Any:
+    def from_float(cls: type[L], module: Any, **kwargs: Any) -> L:
         """A quantised layer in the place of a float one: same settings and mode, shared weights.
 
         Args:
@@ -211,14 +237,15 @@ class QuantAttentionRules(AttentionRules):
         made.train(module.training)
         return made
 
-    def _project(self, q: Any, k: Any, v: Any) -> tuple[Any, ...]:
+    def _project(self, q: A, k: A, v: A) -> tuple[A, ...]:
         return self.q_proj(q), self.k_proj(k), self.v_proj(v)
 
-    def _project_out(self, x: Any) -> Any:
-        return self.out_proj(x)
+    def _project_out(self, x: A) -> A:
+        projected: A = self.out_proj(x)
+        return projected
 
-    def _bmm_operand(self, x: Any, which: str) -> Any:
-        quantizer = getattr(self, f"{which}_bmm_quantizer")
+    def _bmm_operand(self, x: A, which: str) -> A:
+        quantizer: Callable[[A], A] | None = getattr(self, f"{which}_bmm_quantizer")
         return x if quantizer is None else quantizer(x)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool,

@@ -1,20 +1,15 @@
 """The constructors of the layers that have no weight, for any host. Each stands before the host's float layer."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .layer_rules import pop_quant_desc_in_kwargs
+from .layer_rules import QuantInputRules, pop_quant_desc_in_kwargs
 
 __all__ = ["AdaptiveAvgPoolRules", "AvgPool1dRules", "AvgPoolRules", "InputLayerRules", "InstanceNormRules",
            "MaxPoolRules"]
 
-if TYPE_CHECKING:
-    FloatLayer = Any  # what follows these rules among the bases of a layer
-else:
-    FloatLayer = object
 
-
-class InputLayerRules(FloatLayer):  # type: ignore[misc]
+class InputLayerRules(QuantInputRules):
     """A layer that quantises its input and then does what the float layer does."""
 
     def forward(self, input: Any) -> Any:

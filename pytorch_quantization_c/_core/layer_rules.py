@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import copy
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from .descriptor import QUANT_DESC_8BIT_PER_TENSOR, ScaledQuantDescriptor
+from .host import A, HostModule
 from .lazy_logger import get_logger
 
 __all__ = ["ConvRules", "ConvTransposeRules", "LinearRules", "QuantInputRules", "QuantRules", "QuantWeightRules",
@@ -17,11 +18,6 @@ __all__ = ["ConvRules", "ConvTransposeRules", "LinearRules", "QuantInputRules", 
 logger = get_logger(__name__)
 
 L = TypeVar("L", bound="Quantizing")
-
-if TYPE_CHECKING:
-    FloatLayer = Any  # what follows a layer's rules among its bases
-else:
-    FloatLayer = object
 
 
 def pop_quant_desc_in_kwargs(quant_cls: Any, input_only: bool = False, **kwargs: Any) -> Any:
@@ -48,7 +44,7 @@ def pop_quant_desc_in_kwargs(quant_cls: Any, input_only: bool = False, **kwargs:
     return found[0] if input_only else tuple(found)
 
 
-def own_copy(name: str, value: Any) -> ScaledQuantDescriptor:
+def own_copy(name: str, value: object) -> ScaledQuantDescriptor:
     """A copy of a descriptor that is to become a default. ValueError if it is none."""
     if not isinstance(value, ScaledQuantDescriptor):
         raise ValueError(f"Expected {name} to be an instance of QuantDescriptor, got {type(value).__name__}")
@@ -87,13 +83,15 @@ def check_kernel(layer: Any, descriptor: ScaledQuantDescriptor) -> None:
                      "without groups, have blocks of input channels")
 
 
-class Quantizing(FloatLayer):  # type: ignore[misc]
+class Quantizing(HostModule):
     """What both mixins share. The host says how a quantiser and a list of modules are made."""
 
     default_quant_desc_input: ClassVar[ScaledQuantDescriptor] = QUANT_DESC_8BIT_PER_TENSOR
 
     #: The float layer in whose place this one stands, if it does not inherit from it.
     _float_class: ClassVar[Any] = None
+
+    _input_quantizer: Any
 
     #: The host's TensorQuantizer and ModuleList.
     _new_quantizer: ClassVar[Any]
@@ -237,8 +235,16 @@ class QuantWeightRules(Quantizing):
         self._weight_quantizer = self._new_quantizer(descriptor)
 
 
-class WeightLayerRules(FloatLayer):  # type: ignore[misc]
+class WeightLayerRules(QuantRules, Generic[A]):
     """A layer of input and weight: integer arithmetic if that is possible, else the float layer on quantised arrays."""
+
+    _engine: Any
+    weight: Any
+    groups: int
+
+    if TYPE_CHECKING:
+        def _quantized_weight(self, input: Any) -> A: ...
+        def _float_forward(self, input: Any) -> A: ...
 
     def _add_quantizers(self, *args: Any, **kwargs: Any) -> None:
         super()._add_quantizers(*args, **kwargs)
@@ -246,18 +252,21 @@ class WeightLayerRules(FloatLayer):  # type: ignore[misc]
         quantizer._as_matrix = is_pointwise(self)
         quantizer._channel_groups = self.groups if isinstance(self, ConvTransposeRules) else 1
 
-    def _quant(self, input: Any) -> tuple[Any, Any]:
+    def _quant(self, input: Any) -> tuple[A, A]:
         """The input and the weight, fake quantised."""
         return self._input_quantizer(input), self._quantized_weight(input)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> A:
         """The float layer's result for the quantised input and weight; shapes and errors are the float layer's."""
-        answer = self._engine.run(self, input)
+        answer: A | None = self._engine.run(self, input)
         return self._float_forward(input) if answer is None else answer
 
 
-class LinearRules(WeightLayerRules):
+class LinearRules(WeightLayerRules[A]):
     """`y = quant(x) @ quant(weight).T + bias`."""
+
+    if TYPE_CHECKING:
+        def _linear(self, input: A, weight: A) -> A: ...
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, **kwargs: Any) -> None:
         if isinstance(bias, ScaledQuantDescriptor):
@@ -266,12 +275,17 @@ class LinearRules(WeightLayerRules):
         super().__init__(in_features, out_features, bias)
         self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
 
-    def _float_forward(self, input: Any) -> Any:
+    def _float_forward(self, input: Any) -> A:
         return self._linear(*self._quant(input))
 
 
-class ConvRules(WeightLayerRules):
+class ConvRules(WeightLayerRules[A]):
     """Convolution; the quantised input is what is padded."""
+
+    bias: Any
+
+    if TYPE_CHECKING:
+        def _conv_forward(self, *args: Any, **kwargs: Any) -> A: ...
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
                  dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros",
@@ -279,15 +293,20 @@ class ConvRules(WeightLayerRules):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
         self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
 
-    def _float_forward(self, input: Any) -> Any:
+    def _float_forward(self, input: Any) -> A:
         return self._conv_forward(*self._quant(input), self.bias)
 
 
-class ConvTransposeRules(WeightLayerRules):
+class ConvTransposeRules(WeightLayerRules[A]):
     """Transposed convolution, whose weight is (in, out / groups, *kernel): its channels lie on axis 1.
 
     Groups share the ranges of `axis=1`; with `axis=(0, 1)` each output channel of a group has its own.
     """
+
+    bias: Any
+
+    if TYPE_CHECKING:
+        def _conv_forward(self, *args: Any, **kwargs: Any) -> A: ...
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
                  output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1,
@@ -296,10 +315,10 @@ class ConvTransposeRules(WeightLayerRules):
                          dilation, padding_mode)
         self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
 
-    def forward(self, input: Any, output_size: Any = None) -> Any:
+    def forward(self, input: Any, output_size: Any = None) -> A:
         """The float layer's result for the quantised input and weight; `output_size` picks among the possible sizes."""
-        answer = self._engine.run(self, input, output_size)
+        answer: A | None = self._engine.run(self, input, output_size)
         return self._float_forward(input, output_size) if answer is None else answer
 
-    def _float_forward(self, input: Any, output_size: Any = None) -> Any:
+    def _float_forward(self, input: Any, output_size: Any = None) -> A:
         return self._conv_forward(*self._quant(input), self.bias, output_size)

@@ -252,10 +252,14 @@ class QuantizerRules(QuantizerText[A]):
                 nothing = self._new_buffer(np.float32(0))
                 return nothing, nothing
             axes = axes_to_reduce(self._axis, inputs.shape, self._shown_name())
-            amin, amax = self._dynamic_amin(inputs, axes), -self._dynamic_amin(-inputs, axes)  # with 0 in between
-        amin, amax = self._as_float(amin), self._as_float(amax)
+            # both ends: 0 is in between
+            return self._scaled_ends(self._dynamic_amin(inputs, axes), -self._dynamic_amin(-inputs, axes))
+        return self._scaled_ends(amin, amax)
+
+    def _scaled_ends(self, amin: A, amax: A) -> tuple[A, A]:
+        low, high = self._as_float(amin), self._as_float(amax)
         factor = self._scale_amax
-        return (amin, amax) if factor is None else (amin * factor, amax * factor)
+        return (low, high) if factor is None else (low * factor, high * factor)
 
     def _get_amax(self, inputs: A) -> A:
         """The fixed amax, or that of the inputs; times scale_amax."""

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .layer_rules import pop_quant_desc_in_kwargs
 from .host import A, HostModule
+from .layer_rules import pop_quant_desc_in_kwargs
 from .rnn_layers import CellRules, elman_mode
 
 __all__ = ["ElmanCellRules", "ElmanRules", "GRUCellRules", "GRURules", "LSTMCellRules", "LSTMRules",

@@ -6,14 +6,13 @@ import operator
 import warnings
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from .descriptor import ScaledQuantDescriptor
 from .errors import DTypeError, ShapeError, is_raised_in_python, shown
-from .host import A, HostModule
-from .layer_rules import pop_quant_desc_in_kwargs
+from .host import A
+from .layer_rules import QuantRules, pop_quant_desc_in_kwargs
 from .rnn_rules import CELLS, GATES, ArrayOps, Direction, Quantizer, State, run_layers
 
 __all__ = ["CellRules", "RecurrentHost", "RecurrentRules"]
@@ -65,34 +64,30 @@ def elman_mode(nonlinearity: object) -> str:
     return f"RNN_{nonlinearity.upper()}"
 
 
-class RecurrentHost(HostModule, Generic[A]):
-    """What a front defines for its recurrent layers and cells, and `QuantRules` adds to them."""
+class RecurrentHost(QuantRules, Generic[A]):
+    """What a front defines for its recurrent layers and cells."""
 
     _ops: ArrayOps[A]
 
     if TYPE_CHECKING:
-        _new_quantizer: ClassVar[Any]
-        _new_list: ClassVar[Any]
-        _input_quantizer: Quantizer[A]
-        _weight_quantizer: Quantizer[A]
         _input_quantizers: Sequence[Quantizer[A]]
         _weight_quantizers: Sequence[Quantizer[A]]
 
-        def init_quantizer(self, quant_desc_input: ScaledQuantDescriptor, quant_desc_weight: ScaledQuantDescriptor,
-                           num_layers: int | None = None) -> None:
-            """Makes the quantisers, or lists of them."""
-
         def _as_array(self, value: object, name: str) -> A:
             """An argument as the front's array. TypeError naming it if it is none."""
+            ...
 
         def _new_parameter(self, shape: tuple[int, ...]) -> Any:
             """The front's parameter of this shape, of float32, not yet filled."""
+            ...
 
         def _fill_uniform(self, parameter: Any, bound: float) -> None:
             """Draws a parameter from the uniform distribution of +-bound."""
+            ...
 
         def _packed(self, output: A, like: Any) -> Any:
             """Packed outputs, as the packed input came."""
+            ...
 
 
 class RecurrentRules(RecurrentHost[A]):

@@ -163,7 +163,8 @@ CELLS: dict[str, type[Cell[Any]]] = {"RNN_TANH": Cell, "RNN_RELU": ReluCell, "LS
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 
 
-def run_direction(cell: Cell[A], x: A, batch_sizes: Sequence[int], state: State[A], reverse: bool) -> tuple[A, State[A]]:
+def run_direction(cell: Cell[A], x: A, batch_sizes: Sequence[int], state: State[A],
+                  reverse: bool) -> tuple[A, State[A]]:
     """Runs over packed steps: of `x` (sum of batch_sizes, inputs) step t is the next `batch_sizes[t]` rows.
 
     Batch sizes never grow with t: the sequences are sorted, longest first. Forwards, the state of a sequence is final
@@ -185,7 +186,8 @@ def run_direction(cell: Cell[A], x: A, batch_sizes: Sequence[int], state: State[
         state = cell(x[starts[t]:starts[t] + size], state)
         outputs[t] = state[0]
     ends = [state, *reversed(finished)]
-    return cell.ops.cat([outputs[t] for t in range(len(batch_sizes))], 0), tuple(cell.ops.cat(list(parts), 0) for parts in zip(*ends, strict=True))
+    in_order = [outputs[t] for t in range(len(batch_sizes))]
+    return cell.ops.cat(in_order, 0), tuple(cell.ops.cat(list(parts), 0) for parts in zip(*ends, strict=True))
 
 
 def run_layers(mode: str, ops: ArrayOps[A], layers: Sequence[Sequence[Direction[A]]], x: A, batch_sizes: Sequence[int],

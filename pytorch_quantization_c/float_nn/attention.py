@@ -17,7 +17,7 @@ from .parameter import Parameter, as_array
 __all__ = ["ArrayAttention", "MultiheadAttention"]
 
 
-class ArrayAttention(AttentionRules):
+class ArrayAttention(AttentionRules[Array]):
     """What attention asks of NumPy."""
 
     def _opened(self, x: ArrayLike, name: str) -> Array:

@@ -10,14 +10,14 @@ from ... import float_nn
 from ..._core.attention import NAMES, QuantAttentionRules
 from ...float_nn import init
 from ...float_nn.attention import ArrayAttention
-from ...float_nn.checks import factory
+from ...float_nn.checks import Array, factory
 from .quant_linear import QuantLinear
 from .tensor_quantizer import TensorQuantizer
 
 __all__ = ["QuantMultiheadAttention"]
 
 
-class QuantMultiheadAttention(QuantAttentionRules, ArrayAttention, float_nn.Module):
+class QuantMultiheadAttention(QuantAttentionRules[Array], ArrayAttention, float_nn.Module):
     """`float_nn.MultiheadAttention` whose projections are quantised.
 
     They are four QuantLinear layers, `q_proj`, `k_proj`, `v_proj` and `out_proj`, which compute with integers. The two

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 from ... import float_nn, tensor_quant
 from ..._core.layer_rules import ConvRules, ConvTransposeRules
+from ...float_nn.checks import Array
 from . import _utils
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "QuantConv1d",
            "QuantConv2d", "QuantConv3d", "QuantConvTranspose1d", "QuantConvTranspose2d", "QuantConvTranspose3d"]
 
 
-class _QuantConvNd(ConvRules, _utils.QuantMixin):
+class _QuantConvNd(ConvRules[Array], _utils.QuantMixin):
     """The float layer on a quantised input (batch, in_channels, *sizes) and weight (out_channels, in/groups, *kernel).
 
     Args:
@@ -52,7 +53,7 @@ class QuantConv3d(_QuantConvNd, float_nn.Conv3d):
     default_quant_desc_weight = tensor_quant.QUANT_DESC_8BIT_CONV3D_WEIGHT_PER_CHANNEL
 
 
-class _QuantConvTransposeNd(ConvTransposeRules, _utils.QuantMixin):
+class _QuantConvTransposeNd(ConvTransposeRules[Array], _utils.QuantMixin):
     """The float layer on a quantised input (batch, in_channels, *sizes) and weight (in_channels, out/groups, *kernel).
 
     Args:

@@ -6,12 +6,13 @@ from typing import Any
 from ... import float_nn, tensor_quant
 from ..._core.layer_rules import LinearRules
 from ...float_nn import functional as F
+from ...float_nn.checks import Array
 from . import _utils
 
 __all__ = ["Linear", "QuantLinear"]
 
 
-class QuantLinear(LinearRules, _utils.QuantMixin, float_nn.Linear):
+class QuantLinear(LinearRules[Array], _utils.QuantMixin, float_nn.Linear):
     """`float_nn.Linear` on quantised arrays: input (..., in_features), weight (out_features, in_features).
 
     Args:

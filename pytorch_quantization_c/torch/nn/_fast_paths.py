@@ -42,8 +42,8 @@ class _Identity(nn.Module):
 
 def _attention_call(self: Any, *args: Any, **kwargs: Any) -> Any:
     """A call that ends with the forward of `out_proj` if that is quantised."""
-    projection = self._modules.get("out_proj")
-    if not isinstance(projection, Quantizing):
+    projection: Any = self._modules.get("out_proj")
+    if not issubclass(type(projection), Quantizing):
         return nn.Module.__call__(self, *args, **kwargs)
     like = next(each for each in self._parameters.values() if each is not None)
     inner, outer = copy.copy(self), copy.copy(self)

@@ -14,7 +14,7 @@ from .tensor_quantizer import TensorQuantizer
 __all__ = ["QuantMultiheadAttention"]
 
 
-class QuantMultiheadAttention(QuantAttentionRules, nn.Module):
+class QuantMultiheadAttention(QuantAttentionRules[Tensor], nn.Module):
     """`torch.nn.MultiheadAttention` whose projections are quantised.
 
     Arguments and errors are those of `pytorch_quantization_c.nn.QuantMultiheadAttention`, the float ones torch's; state
@@ -37,8 +37,8 @@ class QuantMultiheadAttention(QuantAttentionRules, nn.Module):
         self.to(device=device, dtype=dtype)
 
     @staticmethod
-    def _learnt(tensor: Tensor) -> nn.Parameter:
-        return nn.Parameter(tensor.detach(), tensor.requires_grad)
+    def _learnt(array: Tensor) -> nn.Parameter:
+        return nn.Parameter(array.detach(), array.requires_grad)
 
     @staticmethod
     def _projections_of(module: Any) -> list[tuple[Any, Any]]:

@@ -21,7 +21,7 @@ __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "
            "QuantConv2d", "QuantConv3d", "QuantConvTranspose1d", "QuantConvTranspose2d", "QuantConvTranspose3d"]
 
 
-class _QuantConvNd(WeightLayerRules, _utils.QuantMixin, _ConvNd):
+class _QuantConvNd(WeightLayerRules[Tensor], _utils.QuantMixin, _ConvNd):
     """Base of the convolutions, for one's own, too: the float layer's arguments, then the descriptors.
 
     Args:
@@ -93,7 +93,7 @@ class QuantConv3d(_Conv):
     _conv_forward = nn.Conv3d._conv_forward
 
 
-class _QuantConvTransposeNd(ConvTransposeRules, _utils.QuantMixin, _ConvTransposeNd):
+class _QuantConvTransposeNd(ConvTransposeRules[Tensor], _utils.QuantMixin, _ConvTransposeNd):
     """Base of the transposed convolutions, for one's own, too. Arguments and errors as `_QuantConvNd`.
 
     ValueError in the forward for padding other than zeros.

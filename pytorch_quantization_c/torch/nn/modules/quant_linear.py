@@ -16,7 +16,7 @@ __all__ = ["Linear", "QuantLinear", "tensor_quant"]
 FLOAT = nn.Linear       # whatever stands under the name in torch.nn later
 
 
-class QuantLinear(LinearRules, _utils.QuantMixin, nn.Linear):
+class QuantLinear(LinearRules[Tensor], _utils.QuantMixin, nn.Linear):
     """`torch.nn.Linear` on quantised tensors: input (..., in_features), weight (out_features, in_features).
 
     Args:
