@@ -1,42 +1,16 @@
 """The same bits whatever floating-point mode the caller is in, with 1 to 4 threads, on every instruction set."""
 from __future__ import annotations
 
-import ctypes
-import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pytorch_quantization_c import _C, isa, threads
+from pytorch_quantization_c import _C
 
+from ..everywhere import assert_same_in_every_mode
 from ..kernels.test_recurrent import case
-
-libm = ctypes.CDLL(None)
-ARM = platform.machine() == "aarch64"
-CONTROL = 0 if ARM else 7  # the word of fenv_t that holds FPCR or MXCSR
-MODES = ({"flush": 1 << 24, "up": 1 << 22, "down": 2 << 22, "to zero": 3 << 22} if ARM else
-         {"FTZ": 1 << 15, "DAZ": 1 << 6, "both": 1 << 15 | 1 << 6, "down": 1 << 13, "up": 2 << 13, "to zero": 3 << 13})
-
-
-@contextmanager
-def float_mode(bits: int) -> Iterator[Callable[[], int]]:
-    before, changed, now = ((ctypes.c_uint32 * 16)() for _ in range(3))
-    libm.fegetenv(before)
-    libm.fegetenv(changed)
-    changed[CONTROL] |= bits
-
-    def current() -> int:
-        libm.fegetenv(now)
-        return int(now[CONTROL]) & ~0x3F
-
-    libm.fesetenv(changed)
-    try:
-        yield current
-    finally:
-        libm.fesetenv(before)
 
 
 def _int4_packed(codes: Any, scales: Any) -> Any:
@@ -110,7 +84,7 @@ def test_cells_do_not_depend_on_the_mode(kind: str, exact: bool) -> None:
     assert_same_bits(_C.recurrent, (*arguments, np.array(sizes), False, False), (1, 2, 3, 4))
 
 
-def bits_of(answer: Any) -> Any:
+def bits_of(answer: Any) -> list[bytes]:
     return [np.asarray(each).tobytes() for each in (answer if isinstance(answer, tuple) else (answer,))]
 
 
@@ -121,18 +95,4 @@ def test_bits_do_not_depend_on_the_mode(name: str, count: int) -> None:
 
 
 def assert_same_bits(function: Callable[..., Any], arguments: tuple[Any, ...], counts: tuple[int, ...]) -> None:
-    expected, before = bits_of(function(*arguments)), threads.get_num_threads()
-    try:
-        for count in counts:
-            threads.set_num_threads(count)
-            for level in range(len(isa.available())):
-                with isa.only(*isa.available()[:level + 1]):
-                    for mode, flags in MODES.items():
-                        with float_mode(flags) as current:
-                            set_to = current()
-                            answers = [function(*arguments) for _ in range(3)]
-                            kept = current() == set_to
-                        assert kept, (mode, level)
-                        assert all(bits_of(answer) == expected for answer in answers), (mode, level, count)
-    finally:
-        threads.set_num_threads(before)
+    assert_same_in_every_mode(lambda: bits_of(function(*arguments)), counts, repeats=3)

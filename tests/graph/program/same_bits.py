@@ -6,7 +6,9 @@ from typing import Any
 
 import onnx_ir as ir
 
-from pytorch_quantization_c import graph, isa, threads
+from pytorch_quantization_c import graph
+
+from ...everywhere import everywhere
 
 __all__ = ["assert_same_bits"]
 
@@ -14,16 +16,8 @@ __all__ = ["assert_same_bits"]
 def assert_same_bits(session: Any, model: ir.Model, feeds: dict[str, Any],
                      counts: Sequence[int] = (1, 2, 3, 4)) -> list[Any]:
     """Runs the session's program on each instruction set with each number of threads; what the interpreter gives."""
-    wanted, before = graph.interpret(model, feeds), threads.get_num_threads()
+    wanted = graph.interpret(model, feeds)
     expected = [(each.shape, each.tobytes()) for each in wanted]
-    try:
-        for each in isa.available():
-            for count in counts:
-                threads.set_num_threads(count)
-                with isa.only("scalar", each):
-                    found = session._program.run(feeds, session._outputs)
-                assert found is not None
-                assert [(array.shape, array.tobytes()) for array in found] == expected, (each, count)
-    finally:
-        threads.set_num_threads(before)
+    for setting, found in everywhere(lambda: session._program.run(feeds, session._outputs), counts).items():
+        assert found is not None and [(array.shape, array.tobytes()) for array in found] == expected, setting
     return wanted

@@ -7,10 +7,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from pytorch_quantization_c import graph, isa, threads
+from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.session import Session
 
 from ..networks import normal
+from .same_bits import assert_same_bits
 from .zoo import ZOO
 
 SETTINGS = [{}, {"residual": "u8"}, {"residual": "float"}, {"zero_point": False}]
@@ -45,27 +46,13 @@ def test_residuals_of_8_bits_are_requantised_in_the_output_stage(rng: np.random.
     model, shape = quantized(rng, "resnet", residual="u8")
     session, feeds = graph.compile(model), {"x": normal(rng, 2, *shape) * 2}
     assert "chain" not in {row.kernel for row in session.summary()}
-    expected = graph.interpret(model, feeds)
-    for one in isa.available():
-        with isa.only("scalar", one):
-            assert only_in_c(session, feeds)[0].tobytes() == expected[0].tobytes(), one
+    assert_same_bits(session, model, feeds)
 
 
 @pytest.mark.parametrize("name", ZOO)
 def test_instruction_sets_and_threads(rng: np.random.Generator, name: str) -> None:
     model, shape = quantized(rng, name)
-    session, feeds = graph.compile(model), {"x": normal(rng, 2, *shape) * 2}
-    expected = graph.interpret(model, feeds)
-    before = threads.get_num_threads()
-    try:
-        for one in isa.available():
-            for count in range(1, 5):
-                threads.set_num_threads(count)
-                with isa.only("scalar", one):
-                    found = only_in_c(session, feeds)
-                assert all(a.tobytes() == b.tobytes() for a, b in zip(found, expected, strict=True)), (one, count)
-    finally:
-        threads.set_num_threads(before)
+    assert_same_bits(graph.compile(model), model, {"x": normal(rng, 2, *shape) * 2})
 
 
 @pytest.mark.parametrize("name", ["resnet", "mobilenet", "branches"])

@@ -8,10 +8,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from pytorch_quantization_c import graph, isa, threads
+from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.session import Session
-from tests.contract.test_float_mode import MODES, float_mode
 
+from ...everywhere import MODES, assert_same_in_every_mode, float_mode
 from ..networks import network, normal
 from .test_strided import attention
 from .zoo import ZOO
@@ -53,21 +53,9 @@ def in_c(session: Session) -> bool:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bits_do_not_depend_on_the_mode(rng: np.random.Generator, name: str) -> None:
     model, x = made(rng, name)
-    before, session = threads.get_num_threads(), graph.compile(model)
-    expected = bits(session, x)
+    session = graph.compile(model)
     assert in_c(session), session.summary()
-    try:
-        for count in (1, 2, 3, 4):
-            threads.set_num_threads(count)
-            for level in range(len(isa.available())):
-                with isa.only(*isa.available()[:level + 1]):
-                    for mode, flags in MODES.items():
-                        with float_mode(flags) as current:
-                            set_to = current()
-                            found, kept = bits(session, x), current() == set_to
-                        assert found == expected and kept, (count, level, mode)
-    finally:
-        threads.set_num_threads(before)
+    assert_same_in_every_mode(lambda: bits(session, x), (1, 2, 3, 4))
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytorch_quantization_c import graph, isa
+from pytorch_quantization_c import graph
 
 from ..networks import network, normal
+from .same_bits import assert_same_bits
 
 BODIES = {
     "plain": "c = Conv (x, w1)",
@@ -30,12 +31,7 @@ def test_one_axis(rng: np.random.Generator, body: str, options: dict[str, Any]) 
     session = graph.compile(int8)
     assert "Python" not in [row.kernel for row in session.summary()]
     for batch, length in ((1, 19), (3, 8), (2, 64)):
-        x = normal(rng, batch, 4, length) * 2
-        expected = [(each.shape, each.tobytes()) for each in graph.interpret(int8, {"x": x})]
-        for each in isa.available():
-            with isa.only("scalar", each):
-                found = session._program.run({"x": x}, session._outputs)
-            assert [(array.shape, array.tobytes()) for array in found] == expected
+        assert_same_bits(session, int8, {"x": normal(rng, batch, 4, length) * 2}, counts=(1,))
 
 
 def test_channels_last(rng: np.random.Generator) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from pytorch_quantization_c import graph, isa, threads
+from pytorch_quantization_c import graph
 
 from ..networks import network, normal
+from .same_bits import assert_same_bits
 from .test_bits import only_in_c
 
 CASES = {
@@ -34,18 +35,7 @@ def pooled(rng: np.random.Generator, pool: str, channels: int, after: str = "Rel
 
 def assert_same(model: ir.Model, x: Any) -> None:
     session, feeds = graph.compile(model), {"x": x}
-    expected = graph.interpret(model, feeds)
-    before = threads.get_num_threads()
-    try:
-        for one in isa.available():
-            for count in (1, 3):
-                threads.set_num_threads(count)
-                with isa.only("scalar", one):
-                    found = only_in_c(session, feeds)
-                for a, b in zip(found, expected, strict=True):
-                    assert a.shape == b.shape and np.array_equal(a.view(np.uint32), b.view(np.uint32)), (one, count)
-    finally:
-        threads.set_num_threads(before)
+    assert_same_bits(session, model, feeds, counts=(1, 3))
 
 
 @pytest.mark.parametrize("case", CASES)

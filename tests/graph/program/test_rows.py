@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytorch_quantization_c import _C, graph, isa, threads
+from pytorch_quantization_c import _C, graph
 from pytorch_quantization_c import float_nn as fnn
 
+from ...everywhere import everywhere
 from ..networks import network, normal
 
 SIZES = [(1, 1), (3, 5), (2, 16), (7, 33), (2, 3, 100), (1, 1025)]
@@ -36,17 +37,8 @@ def test_against_float64(rng: np.random.Generator, shape: tuple[int, ...]) -> No
 
 def test_every_instruction_set_and_number_of_threads(rng: np.random.Generator) -> None:
     x, weight, bias = normal(rng, 300, 333), normal(rng, 333), normal(rng, 333)
-    before = threads.get_num_threads()
-    found = set()
-    try:
-        for each in isa.available():
-            for count in (1, 2, 4):
-                threads.set_num_threads(count)
-                with isa.only("scalar", each):
-                    found.add(_C.softmax(x).tobytes() + _C.layer_norm(x, weight, bias, 1e-5).tobytes())
-    finally:
-        threads.set_num_threads(before)
-    assert len(found) == 1
+    found = everywhere(lambda: _C.softmax(x).tobytes() + _C.layer_norm(x, weight, bias, 1e-5).tobytes(), (1, 2, 4))
+    assert len(set(found.values())) == 1
 
 
 def test_numbers_that_are_none() -> None:
