@@ -3,7 +3,7 @@
 A table per batch size and number of threads: our time and speed, the share of this machine's peak for products of small
 integers, measured all through the run, and how many times as long each peer takes. Peers that are not installed are
 left out: torch, onnxruntime, openvino, onednn-cpu-gomp with onednn-devel-cpu-gomp. `--write` puts everything into
-docs/performance.md, in the section of this kind of machine.
+docs/performance_layers.md, in the section of this kind of machine.
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from product_peak import Meter
 from pytorch_quantization_c import isa
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "performance.md"
+PAGE = HERE.parent / "docs" / "performance_layers.md"
 LIBRARIES = ("ours", "torch fp32", "ORT fp32", "torch int8", "ORT int8", "OpenVINO int8", "oneDNN int8")
 # torch's own kernels, and those of oneDNN and MKL inside it; onnxruntime has no such setting.
 TORCH_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2",
@@ -68,7 +68,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--no-tiles", dest="tiles", action="store_false",
                         help="all libraries without AMX, as on a machine with AVX-512 VNNI only")
     parser.add_argument("--quick", action="store_true", help="few rounds, batch 1, one thread")
-    parser.add_argument("--write", action="store_true", help="write the tables into docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/performance_layers.md")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.batch, options.threads = layer_turns.PASSES, [1], [1]

@@ -1,4 +1,4 @@
-"""The tables of bench_layers.py, and the place in docs/performance.md that holds them.
+"""The tables of bench_layers.py, and the place in docs/performance_layers.md that holds them.
 
 The page has one section for each kind of machine, by its instruction set; a run replaces that of its own machine only.
 """
