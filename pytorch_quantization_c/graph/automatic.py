@@ -18,10 +18,9 @@ from ..methods.budget import (
     given_budget,
     one_quantized,
 )
-from ..methods.order import checked_methods
 from .calibration.batches import Feeds
 from .calibration.batches import samples as samples_of
-from .methods.method_steps import without_rounding
+from .methods.method_steps import Methods
 from .nodes import checked_graph
 from .placement.choices import Override
 from .quantizing import quantize
@@ -41,8 +40,8 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float | None = 
     """A quantised copy of the model within a budget, which is spent where it matters.
 
     For each of the formats the model is quantised whole, without "gptq" and "adaround", and each layer's noise in the
-    outputs is measured with that layer alone quantised. From the widest format on, the step is taken again and again
-    that adds the least noise for what it saves, as if noises added up, until the budget is met.
+    outputs is measured with that layer alone quantised and its bias corrected. From the widest format on, the step is
+    taken again and again that adds the least noise for what it saves, as if noises added up, until the budget is met.
 
     Args:
         model: a float model, as `load` or `trace` returns it; it is left as it was.
@@ -84,12 +83,13 @@ class _Search:
     def __init__(self, model: ir.Model, data: Sequence[Feeds], kinds: tuple[int, ...], progress: bool | None,
                  options: Mapping[str, Any], resume: FilePath | None) -> None:
         self.model, self.data, self.kinds, self.progress, self.options = model, data, kinds, progress, dict(options)
-        methods = None if options.get("methods") is None else checked_methods(options["methods"])
-        self.options["methods"] = without_rounding(methods)
+        steps = Methods.of(options.get("methods"), True)
+        self.is_corrected = "bias_correction" in steps.names
+        self.options["methods"] = steps.measurable
         self.whole = {bits: self._quantized(bits) for bits in kinds if bits != FLOAT}
-        if resume is not None and methods != self.options["methods"]:
+        if resume is not None and steps.take_long:
             self.options["resume"] = part_file(resume, "weights")
-        self.options["methods"] = methods
+        self.options["methods"] = steps
         self.layers = layers_in(next(iter(self.whole.values())))
         self.first = next(iter(samples_of(model, data[0])))
 
@@ -107,7 +107,8 @@ class _Search:
         """The model, and in its metadata the table."""
         alone = {name: {FLOAT: float("inf")} if FLOAT in self.kinds else {} for name in self.layers}
         for bits, made in self.whole.items():
-            for row in ranked(made, self.data, part_file(resume, f"{bits}bits"), self.progress).rows:
+            kept = part_file(resume, f"{bits}bits")
+            for row in ranked(made, self.data, kept, self.progress, self.is_corrected).rows:
                 if row.layer in alone:
                     alone[row.layer][bits] = row.value
         noise = {name: {bits: 10 ** (-value / 10) for bits, value in found.items()} for name, found in alone.items()}

@@ -16,7 +16,7 @@ from .calibration.ranges import AUTO, Range, checked_method, fitted
 from .calibration.ranges import METHODS as RANGES
 from .files.bodies import give_bodies
 from .files.opset import raise_opset
-from .methods.method_steps import KEPT, Methods, without_rounding
+from .methods.method_steps import KEPT, Methods
 from .nodes import DOMAIN, Quantizer, checked_graph, declare, fake_quant, quantizers
 from .passes import prepare
 from .passes.editing import substitute
@@ -28,7 +28,7 @@ from .placement.targets import Target, target_of
 from .representation.naming import free_node_name, names_remembered
 from .search.accuracy_control import MethodNames, checked_drop, within_drop
 from .search.budgets import as_data
-from .search.selection import best_of
+from .search.selection import FOUND_BY, best_of
 
 __all__ = ["quantize"]
 
@@ -104,13 +104,14 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     if max_drop is not None and metric is not None:
         data = as_data(model, batches, "max_drop")
 
-        def again(more: dict[str, Override], names: MethodNames, is_rounded: bool = True) -> ir.Model:
-            others = without_rounding(names)
-            return quantize(model, data, input=input, weight=weight, method=method, percentile=percentile,
+        def again(more: dict[str, Override], names: MethodNames, ranges: str | None = None,
+                  is_measured: bool = False) -> ir.Model:
+            steps = Methods.of(names, True)
+            done: Any = steps.measurable if is_measured else steps
+            return quantize(model, data, input=input, weight=weight, method=ranges or method, percentile=percentile,
                             zero_point=zero_point, residual=residual, target=target, exclude=exclude,
-                            overrides={**(overrides or {}), **more}, progress=progress,
-                            methods=names if is_rounded else others,
-                            resume=part_file(resume, "weights") if is_rounded and names != others else None)
+                            overrides={**(overrides or {}), **more}, progress=progress, methods=done,
+                            resume=part_file(resume, "weights") if done.take_long else None)
 
         return within_drop(model, data, float(max_drop), metric, again, methods, resume, progress)
     if batches is None:
@@ -142,9 +143,12 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     bare = without_quantizers(made)
     weights = steps.for_weights(made, bare, kept, progress, resume)
     points = zero_point if wanted.zero_points else False
-    found = [calibration.ranges(each, percentile, points) for each in (("max", "mse") if method == AUTO else (method,))]
+    kinds = ("max", "mse") if method == AUTO else (method,)
+    found = [calibration.ranges(each, percentile, points) for each in kinds]
     candidates = [_with_ranges(made, ranges, points) for number, ranges in enumerate(found)
                   if ranges not in found[:number]]
+    for kind, candidate in zip(kinds, candidates, strict=False):
+        candidate.metadata_props[FOUND_BY] = kind
     for candidate in candidates:
         steps.for_biases(candidate, kept, weights)
     best = best_of(candidates, bare, kept)

@@ -14,9 +14,10 @@ from ..._core.fingerprint import fingerprint
 from ..._core.metrics import metric_value
 from ..._core.noise import Ratio
 from ..calibration.batches import Feeds, feeds_of
-from ..interpreter.run import Interpreter
+from ..methods.bias import give_biases
 from ..nodes import Quantizer, quantizers
 from ..passes.editing import floats, set_constant
+from ..session import Session
 
 __all__ = ["GraphSensitivity"]
 
@@ -44,17 +45,24 @@ def weights_of(model: ir.Model) -> dict[str, NDArray[Any]]:
     return {name: array for name, array in found.items() if array is not None}
 
 
+def give_weights(model: ir.Model, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Puts weights into a model, by the names of their quantisers."""
+    for found in tuple(quantizers(model)):
+        if found.name in weights:
+            set_constant(found.node, 0, weights[found.name], "rounded")
+
+
 def outputs_of(model: ir.Model, data: Iterable[Feeds]) -> list[list[Any]]:
     """What a model gives for each batch."""
-    run = Interpreter(model)
-    return [run.run(feeds) for feeds in data]
+    session = Session(model)
+    return [session.run(None, feeds) for feeds in data]
 
 
 def sqnr(model: ir.Model, data: Iterable[Feeds], expected: Iterable[Sequence[Any]]) -> float:
     """Of the outputs of floats for all batches, in dB; infinity if there are none."""
-    ratio, run = Ratio(), Interpreter(model)
+    ratio, session = Ratio(), Session(model)
     for feeds, outputs in zip(data, expected, strict=True):
-        for wanted, got in zip(outputs, run.run(feeds), strict=True):
+        for wanted, got in zip(outputs, session.run(None, feeds), strict=True):
             if np.asarray(wanted).dtype.kind == "f":
                 ratio.add(wanted, got)
     return ratio.sqnr
@@ -68,11 +76,13 @@ class GraphSensitivity:
         batches: as for `graph.calibrate`; gone through once and kept. None with a `metric`.
         metric: `metric(model)` of the graph with that layer quantised alone; None means SQNR of the outputs, in dB.
         weights: by the names of their quantisers, weights that stand in a layer while it is the one measured.
+        biases: by the names of layers, what is added to the outputs of the one measured.
     """
 
     def __init__(self, model: ir.Model, batches: Any, metric: Any,
-                 weights: Mapping[str, NDArray[Any]] | None = None) -> None:
-        self.model, self._metric, self._weights = model, metric, weights or {}
+                 weights: Mapping[str, NDArray[Any]] | None = None,
+                 biases: Mapping[str, NDArray[Any]] | None = None) -> None:
+        self.model, self._metric, self._weights, self._biases = model, metric, weights or {}, biases or {}
         self.layers: dict[str, list[tuple[str, Any]]] = {}
         for found in quantizers(model):
             self.layers.setdefault(layer_name(found), []).append((found.name, found))
@@ -99,14 +109,13 @@ class GraphSensitivity:
         found = [(each.name, repr(each.spec), each.amax) for each in quantizers(self.model)]
         constants = {str(name): value.const_value.numpy() for name, value in self.model.graph.initializers.items()
                      if value.const_value is not None}
-        return fingerprint(found, constants, self._weights, self._feeds)
+        return fingerprint(found, constants, self._weights, self._biases, self._feeds)
 
     def measure(self, layer: str) -> float:
         """The metric with one layer quantised."""
         alone = with_only(self.model, {name for name, _ in self.layers[layer]})
-        for found in tuple(quantizers(alone)):
-            if found.name in self._weights:
-                set_constant(found.node, 0, self._weights[found.name], "rounded")
+        give_weights(alone, self._weights)
+        give_biases(alone, self._biases)
         if self._metric is not None:
             return metric_value(self._metric(alone))
         return sqnr(alone, self._feeds, self._expected)

@@ -31,6 +31,25 @@ class _Pair(NamedTuple):
 def correct_biases(model: ir.Model, feeds: Iterable[Feeds], weights: Mapping[str, NDArray[Any]]) -> list[Gain]:
     """Corrects the biases of all quantised layers, in place.
 
+    Args:
+        weights: as of `mean_errors`.
+    """
+    errors = mean_errors(model, feeds, weights)
+    give_biases(model, {name: error.mean() for name, error in errors.items()})
+    return [Gain("bias_correction", name, *error.decibels()) for name, error in errors.items()]
+
+
+def give_biases(model: ir.Model, amounts: Mapping[str, NDArray[np.float64]]) -> None:
+    """Adds to what quantised layers give, in place, by the names of their nodes."""
+    for node in tuple(model.graph):
+        amount = amounts.get(str(node.name))
+        if amount is not None and quantized_layer(node) is not None:
+            _add(node, amount)
+
+
+def mean_errors(model: ir.Model, feeds: Iterable[Feeds], weights: Mapping[str, NDArray[Any]]) -> dict[str, MeanError]:
+    """What quantising does to the mean of each layer's outputs, by the names of their nodes, in their order.
+
     Each layer's error is measured on inputs of the float model, so that layers do not depend on each other and one
     pass is enough.
 
@@ -42,12 +61,7 @@ def correct_biases(model: ir.Model, feeds: Iterable[Feeds], weights: Mapping[str
     interpreter = Interpreter(shadowed)
     for each in feeds:
         _measure(interpreter, each, pairs, errors)
-    gains = []
-    for node in tuple(model.graph):
-        if node.name in errors and errors[node.name].count:
-            _add(node, errors[node.name].mean())
-            gains.append(Gain("bias_correction", str(node.name), *errors[node.name].decibels()))
-    return gains
+    return {name: error for name, error in errors.items() if error.count}
 
 
 def quantized_layer(node: ir.Node) -> Layer | None:

@@ -1,7 +1,7 @@
 """The methods of `quantize` in their order, and the record of what each has gained in the model's metadata."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ from .equalizing import equalize_layers
 from .outliers import move_outliers
 from .rounding import float_weights, improve_ranges, round_weights, weight_noise
 
-__all__ = ["Methods", "gains", "without_rounding"]
+__all__ = ["Methods", "gains"]
 
 Weights = Mapping[str, NDArray[np.float32]]
 RECORD = f"{DOMAIN}.methods"
@@ -36,11 +36,6 @@ DEFAULTS = ("activation_equalization", "weight_mse", "bias_correction")
 KEPT = 64           # samples that methods see
 
 
-def without_rounding(names: Iterable[str] | None) -> tuple[str, ...] | None:
-    """The methods but those that put rounded weights into the model, which hides what quantising them costs."""
-    return None if names is None else tuple(name for name in names if name not in IN_WEIGHTS)
-
-
 class Methods(NamedTuple):
     """The methods that were asked for, in order, and up to how many bits weights take "weight_mse"."""
 
@@ -50,6 +45,8 @@ class Methods(NamedTuple):
     @classmethod
     def of(cls, given: Any, has_data: bool) -> Methods:
         """By the argument `methods` of `quantize`; errors as `checked_methods`, ValueError for one that needs data."""
+        if isinstance(given, Methods):
+            return given
         if given is None:
             return cls(DEFAULTS if has_data else ("weight_mse",), MOST_MSE_BITS)
         names = checked_methods(given)
@@ -57,6 +54,14 @@ class Methods(NamedTuple):
         if wanting:
             raise ValueError(f"Expected `batches` for the method {wanting[0]!r}, got None")
         return cls(names, MAX_BITS)
+
+    @property
+    def measurable(self) -> Methods:
+        """Without those that change weights and biases themselves, so that layers can be measured one by one.
+
+        Rounded weights hide what quantising them costs, and a bias that is corrected is wrong in a float layer.
+        """
+        return self._replace(names=tuple(each for each in self.names if each not in IN_WEIGHTS | {"bias_correction"}))
 
     @property
     def take_long(self) -> bool:

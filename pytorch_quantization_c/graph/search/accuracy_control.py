@@ -12,15 +12,16 @@ from ..._core.files import FilePath
 from ..._core.metrics import ordered_metric_value
 from ...methods.budget import is_number
 from ...methods.decisions import Decision, Decisions, fewest_that_hold
-from ..analysis.layer_noise import outputs_of, sqnr
 from ..calibration.batches import samples as samples_of
-from ..methods.method_steps import without_rounding
+from ..calibration.calibrating import first_samples
+from ..methods.method_steps import Methods
 from ..placement.choices import Override
 from .budgets import MOST_BITS, Layer, dearest_first, layers_in, multiplications, named, ranked, record
+from .selection import FOUND_BY, JUDGED, best_of
 
 MethodNames = tuple[str, ...] | None
 Action = tuple[str, Override]
-Quantize = Callable[..., ir.Model]     # (overrides, methods, is_rounded=True)
+Quantize = Callable[..., ir.Model]     # (overrides, methods, method=None, is_measured=False)
 
 #: What is tried where the defaults miss the metric.
 STRONGER: MethodNames = ("activation_equalization", "weight_mse", "gptq", "bias_correction")
@@ -36,7 +37,7 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
     even one layer is too many.
 
     Args:
-        quantize: makes a model by overrides, methods, and whether those that round weights are done.
+        quantize: makes a model by overrides, methods, how ranges are found, and whether its layers are to be measured.
         methods: None: the defaults, then STRONGER if they miss the metric with all layers quantised; if both miss it,
             layers are given up of the one with less noise in its outputs.
     """
@@ -77,8 +78,9 @@ class _Control:
             if self._is_enough(self._value):
                 return
         if len(made) > 1:
-            expected = outputs_of(self._model, data)
-            self._methods, self._made = max(made, key=lambda each: sqnr(each[1], data, expected))
+            judged, _ = first_samples(self._model, data, JUDGED)
+            self._made = best_of([each for _, each in made], self._model, judged)
+            self._methods = next(methods for methods, each in made if each is self._made)
 
     def give_up(self, data: Sequence[Any], resume: FilePath | None, show_progress: bool | None) -> ir.Model:
         """The model, and in its metadata the table."""
@@ -94,7 +96,8 @@ class _Control:
         def holds(count: int) -> bool:
             if count == 0:
                 return self._is_enough(self._value)
-            made = self._quantize(dict((named(name), override) for name, override in actions[:count]), self._methods)
+            given = dict((named(name), override) for name, override in actions[:count])
+            made = self._quantize(given, self._methods, self._made.metadata_props.get(FOUND_BY))
             is_enough = self._is_enough(self._measured(_said(actions[:count]), made))
             if is_enough:
                 found.clear()
@@ -112,9 +115,11 @@ class _Control:
         return record(found[fewest], Decisions(goal, table, tuple(self._tried)))
 
     def _ranked(self, data: Sequence[Any], resume: FilePath | None, show_progress: bool | None) -> Any:
-        if without_rounding(self._methods) == self._methods:
-            return ranked(self._made, data, resume, show_progress)
-        return ranked(self._quantize({}, self._methods, is_rounded=False), data, resume, show_progress, self._made)
+        steps = Methods.of(self._methods, True)
+        plain = self._made if steps == steps.measurable else \
+            self._quantize({}, self._methods, self._made.metadata_props.get(FOUND_BY), is_measured=True)
+        return ranked(plain, data, resume, show_progress, "bias_correction" in steps.names,
+                      self._made if steps.take_long else None)
 
 
 def _formats(layers: dict[str, Layer], given: dict[str, Override]) -> dict[str, str]:

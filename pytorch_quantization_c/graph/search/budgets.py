@@ -15,11 +15,14 @@ from ..._core.cluster import is_spread
 from ..._core.descriptor import QuantDescriptor
 from ..._core.files import FilePath
 from ...methods.decisions import Decision, Decisions
-from ...model.sensitivity import SQNR, Sensitivity, sensitivity, sensitivity_of_graph
-from ..analysis.layer_noise import GraphSensitivity, weights_of, with_only
+from ...model.sensitivity import SQNR, Sensitivity, sensitivity_of_graph
+from ..analysis.layer_noise import GraphSensitivity, give_weights, weights_of, with_only
 from ..calibration.batches import Feeds, feeds_of
+from ..calibration.calibrating import first_samples
 from ..interpreter.run import Interpreter
-from ..methods.bias import input_quantizer, quantized_layer
+from ..methods.bias import input_quantizer, mean_errors, quantized_layer
+from ..methods.method_steps import KEPT
+from ..methods.rounding import float_weights
 from ..nodes import DOMAIN, Quantizer, quantizer
 
 __all__ = ["Decision", "Decisions", "decisions"]
@@ -127,17 +130,24 @@ def named(layer: str) -> str:
 
 
 def ranked(model: ir.Model, data: Sequence[Any], resume: FilePath | None, show_progress: bool | None,
-           rounded: ir.Model | None = None) -> Sensitivity:
+           is_corrected: bool, rounded: ir.Model | None = None) -> Sensitivity:
     """The layers by what each alone costs, in dB; of a file where it has been found before.
 
     Args:
+        model: with float weights and the biases of the float model.
+        is_corrected: whether each layer is measured with its bias corrected, while the others keep theirs.
         rounded: the same model with weights that methods have rounded: each layer is measured with that one, while the
             others keep their float ones.
     """
-    if rounded is None:
-        return sensitivity(model, data, resume=resume, show_progress=show_progress)
-    return sensitivity_of_graph(GraphSensitivity(model, data, None, weights_of(rounded)), SQNR, True, resume,
-                                show_progress)
+    weights = {} if rounded is None else weights_of(rounded)
+    biases = {}
+    if is_corrected:
+        whole = model.clone()
+        give_weights(whole, weights)
+        errors = mean_errors(whole, first_samples(model, data, KEPT)[0], float_weights(model) if weights else {})
+        biases = {name: error.mean() for name, error in errors.items()}
+    measured = GraphSensitivity(model, data, None, weights, biases)
+    return sensitivity_of_graph(measured, SQNR, True, resume, show_progress)
 
 
 def dearest_first(sensitivity: Mapping[str, float], costs: Mapping[str, float]) -> list[str]:

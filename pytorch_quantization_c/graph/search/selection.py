@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from ..calibration.batches import Feeds
 from ..interpreter.run import Interpreter
+from ..nodes import DOMAIN
 from ..passes.editing import attribute, is_op
 
 JUDGED = 16     # samples that decide
+FOUND_BY = f"{DOMAIN}.ranges"     # in the metadata: how the ranges of a model's activations were found
 
 
 class _Judged(NamedTuple):

@@ -116,6 +116,51 @@ def test_layers_are_ranked_by_the_weights_that_gptq_gives_them(rng: np.random.Ge
         assert row.sensitivity == pytest.approx(sqnr(expected, got), abs=1e-3)
 
 
+def test_layers_are_ranked_with_their_biases_corrected(rng: np.random.Generator) -> None:
+    """The float model with one layer quantised and that layer's corrected bias, by hand, gives that layer's row."""
+    model, data = convolutional(rng), [images(rng, 4)]
+    plain = graph.quantize(model, data, weight=THREE, methods=(), method="max")
+    corrected = graph.quantize(model, data, weight=THREE, methods=("bias_correction",), method="max")
+    biases = {node.name: node.inputs[2].const_value for node in corrected.graph if node.op_type in ("Conv", "Gemm")}
+    expected, = graph.interpret(model, {"x": data[0]})
+    rows = {}
+    for layer in biases:
+        alone = plain.clone()
+        for each in tuple(quantizers(alone)):
+            if not each.name.startswith(f"{layer}."):
+                ir.convenience.replace_all_uses_with(each.output, each.input)
+        before, = graph.interpret(alone, {"x": data[0]})
+        node = next(node for node in alone.graph if node.name == layer)
+        node.inputs[2].const_value = biases[layer]
+        got, = graph.interpret(alone, {"x": data[0]})
+        rows[layer] = sqnr(expected, got)
+        assert not np.array_equal(before, got)
+    for search in (lambda: graph.quantize(model, data, weight=THREE, methods=("bias_correction",), method="max",
+                                          max_drop=70, metric=agreement(model, data[0])),
+                   lambda: graph.auto_quantize(model, data, 8, formats=("float", 3), methods=("bias_correction",),
+                                               method="max")):
+        table = graph.decisions(search())
+        assert table is not None and {row.layer: row.sensitivity for row in table.rows} == pytest.approx(rows, abs=1e-3)
+
+
+def test_ranges_are_found_as_with_all_layers_quantised(rng: np.random.Generator) -> None:
+    """Which of both methods "auto" has taken stands in the metadata, and no trial of `max_drop` takes the other."""
+    model, data = convolutional(rng), [images(rng, 4)]
+    kept = graph.quantize(model, data, weight=THREE)
+    name = kept.metadata_props["pytorch_quantization_c.ranges"]
+    others = {each: graph.quantize(model, data, weight=THREE, method=each) for each in ("max", "mse")}
+    ranges = {each: repr([found.amax for found in quantizers(made)]) for each, made in others.items()}
+    assert repr([found.amax for found in quantizers(kept)]) == ranges[name] and ranges["max"] != ranges["mse"]
+    seen = []
+
+    def metric(candidate: ir.Model) -> float:
+        seen.append(candidate.metadata_props.get("pytorch_quantization_c.ranges", "float"))
+        return float(len(seen) in (1, 5))
+
+    graph.quantize(model, data, weight=THREE, max_drop=0, metric=metric, methods=())
+    assert seen[0] == "float" and len(seen) > 4 and len(set(seen[1:])) == 1
+
+
 def test_the_fewest_that_hold() -> None:
     for most in range(12):
         for least in range(most + 2):
