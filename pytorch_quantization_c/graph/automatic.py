@@ -16,7 +16,6 @@ from ..methods.budget import (
     checked_formats,
     format_name,
     given_budget,
-    one_quantized,
 )
 from .calibration.batches import Feeds
 from .calibration.batches import samples as samples_of
@@ -25,11 +24,10 @@ from .nodes import checked_graph
 from .placement.choices import Override
 from .quantizing import quantize
 from .search.budgets import Decision, Decisions, as_data, layers_in, multiplications, named, ranked, record
-from .search.costs import Stopwatch, bits_and_products, float_copy, times_by_format
+from .search.costs import Stopwatch, bits_and_products, float_copy, within_time
 
 __all__ = ["auto_quantize"]
 
-ROUNDS = 8          # a program that turns out too slow is made with a smaller budget so often
 Costs = dict[str, dict[int, float]]
 
 
@@ -137,26 +135,8 @@ class _Search:
         """The first choice whose program meets the budget; each that is too slow tightens what the next may take."""
         watch = Stopwatch(self.first)
         narrowest = self.whole[self.kinds[-1]]
-        made_by = ({FLOAT: float_copy(narrowest)} if FLOAT in self.kinds else {}) | self.whole
-        costs, rest = times_by_format(made_by, list(self.layers), watch)
-        tried = [(f"milliseconds, all {format_name(bits)}", rest + sum(costs[name][bits] for name in costs))
-                 for bits in self.kinds]
-        room = budget.limit - rest
-        for _ in range(ROUNDS):
-            try:
-                chosen = cheapest(noise, costs, room)
-            except OverBudget:      # the prediction says no: the fastest of all decides
-                chosen = _fastest(noise, costs)
-            made = self._chosen(chosen)
-            tried.append(("milliseconds", watch.whole(made)))
-            if tried[-1][1] <= budget.limit:
-                return made, chosen, tried
-            if chosen == _fastest(noise, costs):
-                break
-            room = min(room, sum(costs[name][bits] for name, bits in chosen.items())) * 0.97 - \
-                max(tried[-1][1] - budget.limit, 0) * 0.5
-        raise ValueError(f"Expected `milliseconds` >= {min(value for _, value in tried):.4g}, the fastest that was "
-                         f"found, got {budget.limit:g}")
+        whole = ({FLOAT: float_copy(narrowest)} if FLOAT in self.kinds else {}) | self.whole
+        return within_time(noise, whole, list(self.layers), watch, budget.limit, self._chosen)
 
 
 def _cheapest(noise: Costs, costs: Costs, limit: float, name: str) -> dict[str, int]:
@@ -166,6 +146,3 @@ def _cheapest(noise: Costs, costs: Costs, limit: float, name: str) -> dict[str, 
         raise ValueError(f"Expected `{name}` >= {problem.least:.6g}, that of the narrowest formats, got "
                          f"{limit:g}") from None
 
-
-def _fastest(noise: Costs, costs: Costs) -> dict[str, int]:
-    return one_quantized(noise, {name: min(found, key=lambda bits: found[bits]) for name, found in costs.items()})

@@ -10,7 +10,7 @@ import numpy as np
 from .._core.errors import shown
 from .._core.files import FilePath, check_folder, part_file
 from .._core.metrics import ordered_metric_value
-from .._core.models import is_graph, require_module
+from .._core.models import front_of, is_graph, require_module
 from ..model.quantizers import named_quantizers
 from ..model.rollback import whole_or_not_at_all
 from ..model.sensitivity import evaluating, no_grad, sensitivity
@@ -30,8 +30,9 @@ Costs = dict[str, dict[int, float]]
 
 
 def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | None = None, *,
-                  macs: float | str | None = None, formats: Iterable[int | str] = (8, 4),
-                  resume: FilePath | None = None, show_progress: bool | None = None) -> Decisions:
+                  macs: float | str | None = None, milliseconds: float | None = None,
+                  formats: Iterable[int | str] | None = None, resume: FilePath | None = None,
+                  show_progress: bool | None = None) -> Decisions:
     """Gives each layer's weight, in place, a format within a budget, which is spent where it matters.
 
         pq.replace(model)
@@ -54,7 +55,11 @@ def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | No
         effective_bits: the budget as mean bits of these layers' weights; a float one has 32.
         macs: the budget as multiplications of all batches, where one with a weight of b bits counts b / 32; a number,
             or a share of the float model's as "20%" (all of 8 bits: 25 %).
-        formats: bits to choose from, 2 to 8, and "float": both quantisers of such a layer are disabled.
+        milliseconds: the budget as the time of the model as a program (`pq.compile`) for a call with the first batch,
+            on the threads that `threads` allows; what the model that is left took is measured, not predicted. Modules
+            on NumPy, with the extra `onnx`; of a torch module, the graph that it exports to (`graph.auto_quantize`).
+        formats: bits to choose from, 2 to 8, and "float": both quantisers of such a layer are disabled. None: 8 and 4,
+            of `milliseconds` "float" and 8.
         resume: a JSON file; beside it, one for each format is written after each layer, and the same call goes on from
             there. Files of other data, weights or settings are refused.
         show_progress: a bar (with tqdm installed); None means: on a terminal.
@@ -64,15 +69,18 @@ def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | No
 
     Raises:
         ValueError: a budget below that of the narrowest formats, bad `formats`, no layer that can be treated, no batch.
-        TypeError: no budget or more than one, no module, or a graph (`graph.auto_quantize`).
+        TypeError: no budget or more than one, no module, a torch module with `milliseconds`, or a graph
+            (`graph.auto_quantize`).
+        ImportError: `milliseconds` without the extra `onnx`.
     """
     check_folder(resume, "resume")
-    budget, kinds = given_budget(effective_bits=effective_bits, macs=macs), checked_formats(formats)
+    budget = given_budget(effective_bits=effective_bits, macs=macs, milliseconds=milliseconds)
+    kinds = checked_formats((("float", 8) if milliseconds is not None else (8, 4)) if formats is None else formats)
     layers, data = _treated(model, "auto_quantize"), kept_batches(batches)
+    if milliseconds is not None:
+        _check_timed(model)
     warn_of_training(model, "auto_quantize")
     with whole_or_not_at_all(model):
-        counts = {layer.name: float(layer.weight.size) for layer in layers} if budget.name == "effective_bits" else \
-            _products(model, layers, data)
         alone: Costs = {layer.name: {FLOAT: math.inf} if FLOAT in kinds else {} for layer in layers}
         for bits in kinds:
             if bits != FLOAT:
@@ -82,11 +90,17 @@ def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | No
                 for row in found.rows:
                     if row.layer in alone:
                         alone[row.layer][bits] = row.value
-        chosen, spent = _within(budget, alone, counts, kinds)
+        if milliseconds is not None:
+            chosen, tried = _within_time(model, layers, alone, kinds, data[0], budget.limit)
+        else:
+            counts = {layer.name: float(layer.weight.size) for layer in layers} if macs is None else \
+                _products(model, layers, data)
+            chosen, spent = _within(budget, alone, counts, kinds)
+            tried = [spent]
         for layer in layers:
             _set_bits(layer, chosen[layer.name])
     rows = [Decision(name, alone[name][kinds[-1]], format_name(bits)) for name, bits in chosen.items()]
-    return Decisions(str(budget), tuple(sorted(rows, key=lambda row: row.sensitivity)), (spent,))
+    return Decisions(str(budget), tuple(sorted(rows, key=lambda row: row.sensitivity)), tuple(tried))
 
 
 def accuracy_control(model: Any, batches: Iterable[Any], metric: Callable[[Any], float], max_drop: float, *,
@@ -184,6 +198,42 @@ def _within(budget: Budget, alone: Costs, counts: Mapping[str, float],
     what = "mean bits" if budget.name == "effective_bits" else \
         "multiplications, as a share" if budget.is_share else "multiplications of 32 bits"
     return chosen, (what, sum(costs[name][bits] for name, bits in chosen.items()))
+
+
+def _check_timed(model: Any) -> None:
+    from ..graph.extra import require_extra
+
+    if front_of(model) == "torch":
+        raise TypeError("Expected `model` to be a module on NumPy with `milliseconds`, got a torch.nn.Module: export "
+                        "it, and call graph.auto_quantize")
+    require_extra("trace")
+
+
+def _within_time(model: Any, layers: Sequence[WeightLayer], alone: Costs, kinds: Sequence[int], batch: Any,
+                 limit: float) -> tuple[dict[str, int], list[tuple[str, float]]]:
+    """The formats whose program is fast enough, and what was measured."""
+    from ..graph.search.costs import Stopwatch, float_copy, within_time
+    from ..graph.tracing import trace
+
+    on = [quantizer for _, quantizer in named_quantizers(model) if not quantizer._disabled]
+
+    def make(bits: Mapping[str, int]) -> Any:
+        for quantizer in on:
+            quantizer.enable()
+        for layer in layers:
+            _set_bits(layer, bits[layer.name])
+        return trace(model, batch)
+
+    with evaluating(model):
+        whole = {bits: make(dict.fromkeys(alone, bits)) for bits in kinds if bits != FLOAT}
+        if FLOAT in kinds:
+            whole = {FLOAT: float_copy(whole[kinds[-1]])} | whole
+        names = [str(value.name) for value in whole[kinds[-1]].graph.inputs]
+        arrays = batch if isinstance(batch, Mapping) else batch if isinstance(batch, tuple) else (batch,)
+        feeds = dict(arrays) if isinstance(arrays, Mapping) else dict(zip(names, map(np.asarray, arrays), strict=True))
+        noise = {name: {bits: 10 ** (-value / 10) for bits, value in found.items()} for name, found in alone.items()}
+        _, chosen, tried = within_time(noise, whole, list(alone), Stopwatch(feeds), limit, make)
+    return chosen, tried
 
 
 class _Control:

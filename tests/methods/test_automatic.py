@@ -117,7 +117,7 @@ def test_layers_are_given_up_until_the_metric_holds(rng: np.random.Generator) ->
 def test_bad_calls(rng: np.random.Generator) -> None:
     model, data, _ = made(rng)
     for arguments in ({}, {"effective_bits": 5, "macs": 5}):
-        with pytest.raises(TypeError, match="one of `effective_bits`, `macs`, got"):
+        with pytest.raises(TypeError, match="one of `effective_bits`, `macs`, `milliseconds`, got"):
             pq.auto_quantize(model, data, **arguments)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one batch"):
         pq.auto_quantize(model, [], 5)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from ..._core.fingerprint import fingerprint
 from ..._core.metrics import metric_value
 from ..._core.noise import Ratio
 from ..calibration.batches import Feeds, feeds_of
-from ..methods.bias import give_biases
 from ..nodes import Quantizer, quantizers
 from ..passes.editing import floats, set_constant
 from ..session import Session
@@ -75,14 +74,13 @@ class GraphSensitivity:
         model: a model with quantisers.
         batches: as for `graph.calibrate`; gone through once and kept. None with a `metric`.
         metric: `metric(model)` of the graph with that layer quantised alone; None means SQNR of the outputs, in dB.
-        weights: by the names of their quantisers, weights that stand in a layer while it is the one measured.
-        biases: by the names of layers, what is added to the outputs of the one measured.
+        change: what is done, in place, to a copy in which one layer alone is quantised, before it is measured.
+        changed_by: what that depends on, for the fingerprint.
     """
 
     def __init__(self, model: ir.Model, batches: Any, metric: Any,
-                 weights: Mapping[str, NDArray[Any]] | None = None,
-                 biases: Mapping[str, NDArray[Any]] | None = None) -> None:
-        self.model, self._metric, self._weights, self._biases = model, metric, weights or {}, biases or {}
+                 change: Callable[[ir.Model], None] | None = None, changed_by: Any = ()) -> None:
+        self.model, self._metric, self._change, self._changed_by = model, metric, change, changed_by
         self.layers: dict[str, list[tuple[str, Any]]] = {}
         for found in quantizers(model):
             self.layers.setdefault(layer_name(found), []).append((found.name, found))
@@ -109,13 +107,13 @@ class GraphSensitivity:
         found = [(each.name, repr(each.spec), each.amax) for each in quantizers(self.model)]
         constants = {str(name): value.const_value.numpy() for name, value in self.model.graph.initializers.items()
                      if value.const_value is not None}
-        return fingerprint(found, constants, self._weights, self._biases, self._feeds)
+        return fingerprint(found, constants, self._changed_by, self._feeds)
 
     def measure(self, layer: str) -> float:
         """The metric with one layer quantised."""
         alone = with_only(self.model, {name for name, _ in self.layers[layer]})
-        give_weights(alone, self._weights)
-        give_biases(alone, self._biases)
+        if self._change is not None:
+            self._change(alone)
         if self._metric is not None:
             return metric_value(self._metric(alone))
         return sqnr(alone, self._feeds, self._expected)

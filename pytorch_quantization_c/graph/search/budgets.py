@@ -20,7 +20,7 @@ from ..analysis.layer_noise import GraphSensitivity, give_weights, weights_of, w
 from ..calibration.batches import Feeds, feeds_of
 from ..calibration.calibrating import first_samples
 from ..interpreter.run import Interpreter
-from ..methods.bias import input_quantizer, mean_errors, quantized_layer
+from ..methods.bias import give_biases, input_quantizer, mean_errors, quantized_layer
 from ..methods.method_steps import KEPT
 from ..methods.rounding import float_weights
 from ..nodes import DOMAIN, Quantizer, quantizer
@@ -146,7 +146,12 @@ def ranked(model: ir.Model, data: Sequence[Any], resume: FilePath | None, show_p
         give_weights(whole, weights)
         errors = mean_errors(whole, first_samples(model, data, KEPT)[0], float_weights(model) if weights else {})
         biases = {name: error.mean() for name, error in errors.items()}
-    measured = GraphSensitivity(model, data, None, weights, biases)
+
+    def change(alone: ir.Model) -> None:
+        give_weights(alone, weights)
+        give_biases(alone, biases)
+
+    measured = GraphSensitivity(model, data, None, change, (weights, biases))
     return sensitivity_of_graph(measured, SQNR, True, resume, show_progress)
 
 

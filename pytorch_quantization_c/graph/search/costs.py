@@ -3,19 +3,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import onnx_ir as ir
 
-from ...methods.budget import FLOAT
+from ...methods.budget import FLOAT, OverBudget, cheapest, format_name, one_quantized
 from ..analysis.layer_noise import SUFFIX, with_only
 from ..calibration.batches import Feeds
 from ..session import Session
 from .budgets import Layer
 
 REPEATS, SECONDS = 5, 0.5       # of calls that are timed: at least so many, and for so long
+ROUNDS = 8          # a program that turns out too slow is made with a smaller budget so often
 
 ByLayer = dict[str, float]
+Costs = dict[str, dict[int, float]]
 
 
 def bits_and_products(layers: Mapping[str, Layer], kinds: Sequence[int], counts: Mapping[str, float],
@@ -64,13 +66,13 @@ def float_copy(model: ir.Model) -> ir.Model:
 
 
 def times_by_format(made: Mapping[int, ir.Model], names: Sequence[str],
-                    watch: Stopwatch) -> tuple[dict[str, dict[int, float]], float]:
+                    watch: Stopwatch) -> tuple[Costs, float]:
     """By layer and bits, milliseconds, and those that the widest model takes beside its layers.
 
     Args:
         made: the model with all layers in each format.
     """
-    costs: dict[str, dict[int, float]] = {name: {} for name in names}
+    costs: Costs = {name: {} for name in names}
     rest = 0.0
     for bits, model in made.items():
         whole, parts = watch.layers(float_copy(model) if bits == FLOAT else model, names)
@@ -78,3 +80,41 @@ def times_by_format(made: Mapping[int, ir.Model], names: Sequence[str],
             costs[name][bits] = value
         rest = max(rest, whole - sum(parts.values()))
     return costs, rest
+
+
+def within_time(noise: Costs, whole: Mapping[int, ir.Model], names: Sequence[str], watch: Stopwatch, limit: float,
+                make: Callable[[dict[str, int]], ir.Model]) -> tuple[ir.Model, dict[str, int], list[tuple[str, float]]]:
+    """The first choice whose program meets the budget; each that is too slow tightens what the next may take.
+
+    Args:
+        noise: by layer and bits, the power of the noise that the layer alone makes.
+        whole: the model with all layers in each format, the widest first.
+        limit: milliseconds. ValueError if no choice keeps it.
+        make: the model with a choice of formats.
+
+    Returns:
+        The model, the choice, and what was measured.
+    """
+    costs, rest = times_by_format(whole, names, watch)
+    tried = [(f"milliseconds, all {format_name(bits)}", rest + sum(costs[name][bits] for name in costs))
+             for bits in whole]
+    room = limit - rest
+    for _ in range(ROUNDS):
+        try:
+            chosen = cheapest(noise, costs, room)
+        except OverBudget:      # the prediction says no: the fastest of all decides
+            chosen = _fastest(noise, costs)
+        made = make(chosen)
+        tried.append(("milliseconds", watch.whole(made)))
+        if tried[-1][1] <= limit:
+            return made, chosen, tried
+        if chosen == _fastest(noise, costs):
+            break
+        spent = sum(costs[name][bits] for name, bits in chosen.items())
+        room = min(room, spent) * 0.97 - max(tried[-1][1] - limit, 0) * 0.5
+    raise ValueError(f"Expected `milliseconds` >= {min(value for _, value in tried):.4g}, the fastest that was found, "
+                     f"got {limit:g}")
+
+
+def _fastest(noise: Costs, costs: Costs) -> dict[str, int]:
+    return one_quantized(noise, {name: min(found, key=lambda bits: found[bits]) for name, found in costs.items()})
