@@ -8,7 +8,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..nodes import declare, fake_quant
-from ..representation.coding import METADATA, Coding, coding_of, note_of, trusted
+from ..representation.coding import METADATA, Coding, coding_of, nearest_coding, note_of, trusted
 from ..representation.constants import constant_of, new_constant
 from ..representation.naming import free_node_name, free_value_name
 
@@ -20,6 +20,8 @@ DEQUANTIZE = ("DequantizeLinear", "TRT_FP8DequantizeLinear", "TRT_INT4Dequantize
 BIAS = (ir.DataType.INT32, ir.DataType.INT64)
 TRT = {"TRT_FP8QuantizeLinear": ir.DataType.FLOAT8E4M3FN, "TRT_FP8DequantizeLinear": ir.DataType.FLOAT8E4M3FN,
        "TRT_INT4QuantizeLinear": ir.DataType.INT4, "TRT_INT4DequantizeLinear": ir.DataType.INT4}
+ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Where", "PRelu", "LayerNormalization",
+              "InstanceNormalization", "GroupNormalization", "BatchNormalization")
 MOVES = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "MaxPool", "Slice", "Gather", "Expand",
          "DepthToSpace", "SpaceToDepth", "Identity")
 
@@ -100,7 +102,7 @@ class _Importer:
     def quantiser(self, node: ir.Node, x: ir.Value, coding: Coding, scale: NDArray[Any]) -> ir.Node:
         """A quantiser in the place of `node`, ahead of it."""
         note = note_of(node.metadata_props.get(METADATA))
-        spec, amax = trusted(note, coding, scale)
+        spec, amax = nearest_coding(coding, scale) if note is None else trusted(note, coding, scale)
         name = node.name or "" if note is None else note.name
         made = fake_quant(self.graph, x, amax, spec, self._free(name, node))
         self.graph.insert_before(node, made)
@@ -157,7 +159,7 @@ class _Importer:
         if values is None:
             return
         name = node.outputs[0].name or ""
-        if own.kind in BIAS:
+        if own.kind in BIAS or (METADATA not in node.metadata_props and _is_for_floats(node.outputs[0])):
             self._plain(node, values, name)
             return
         coding = own.coding
@@ -178,6 +180,13 @@ class _Importer:
         node.outputs[0].name = f"{name}.replaced"
         _replace(self.graph, node.outputs[0], new_constant(self.graph, values, name))
         self.graph.remove(node, safe=True)
+
+
+def _is_for_floats(value: ir.Value) -> bool:
+    """Whether a constant is an operand of arithmetic between floats alone: as such it has the file's values to the bit,
+    which decides sums that lie half way between two codes."""
+    readers = [use.node for use in value.uses()]
+    return bool(readers) and all(node.op_type in ARITHMETIC and node.domain == "" for node in readers)
 
 
 def _dequantized(codes: NDArray[Any], own: Constants) -> NDArray[np.float32] | None:

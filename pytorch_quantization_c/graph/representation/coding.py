@@ -13,8 +13,8 @@ from .arithmetic import block_codes
 from .notes import METADATA, Coding, Note, hidden_quantizer, note_of, noted, set_hidden_quantizer
 from .spec import E4M3, QuantizerSpec
 
-__all__ = ["METADATA", "SHIFT", "Coding", "Note", "code_type", "coding_of", "hidden_quantizer", "note_of", "noted",
-           "set_hidden_quantizer", "step_of", "trusted"]
+__all__ = ["METADATA", "SHIFT", "Coding", "Note", "code_type", "coding_of", "hidden_quantizer", "nearest_coding",
+           "note_of", "noted", "set_hidden_quantizer", "step_of", "trusted"]
 
 # Bits and sign of the types of codes.
 CODES: dict[ir.DataType, tuple[int | tuple[int, int], bool]] = {
@@ -49,16 +49,35 @@ def coding_of(scale: NDArray[Any], zero: NDArray[Any] | None, kind: ir.DataType,
     if block and (not several or np.any(points != points.flat[0])):
         return None
     point: Any = int(points.flat[0]) if np.all(points == points.flat[0]) else tuple(int(p) for p in points.reshape(-1))
-    if not unsigned and point == 0:
-        point = None
+    return _coding(scale, bits, unsigned, point, axis if several else None, block)
+
+
+def nearest_coding(coding: Coding, scale: NDArray[Any]) -> Coding:
+    """The same codes, or where that comes nearer to a file's steps, those less 128 as signed ones.
+
+    Just above a power of two, 255 / amax reaches half of the numbers only; 127 / amax, of signed codes, others. With
+    images from -1 to 1 at a step of 2 / 255 every pixel lies half way between two codes.
+    """
+    spec, point = coding.spec, coding.spec.zero_point
+    if not spec.unsigned or spec.bits != 8 or spec.block is not None or not isinstance(point, int) or point == 0:
+        return coding
+    signed = _coding(scale, 8, False, point - SHIFT, spec.axis, 0)
+    return signed if signed is not None and _off(signed, scale) < _off(coding, scale) else coding
+
+
+def _coding(scale: NDArray[Any], bits: Any, unsigned: bool, point: Any, axis: int | None, block: int) -> Coding | None:
     try:
-        spec = QuantizerSpec(bits, unsigned, False, point, axis if several else None, block or None)
+        spec = QuantizerSpec(bits, unsigned, False, None if not unsigned and point == 0 else point, axis, block or None)
     except ValueError:
         return None
     amax = _amax_of(np.asarray(scale, np.float32), np.float32(spec.bound))
-    if not np.isfinite(amax).all():
-        return None
-    return Coding(spec, amax if several else amax.reshape(()))
+    return Coding(spec, amax if scale.size > 1 else amax.reshape(())) if np.isfinite(amax).all() else None
+
+
+def _off(coding: Coding, step: NDArray[Any]) -> float:
+    """How far what is multiplied with is from 1 / step, in units of 2^-25: within one nothing in float32 is nearer."""
+    scale = np.float64(np.float32(coding.spec.bound) / coding.amax)
+    return float(np.floor(np.abs(scale * np.float64(step).reshape(np.shape(coding.amax)) - 1) * 2 ** 25).max())
 
 
 def _amax_of(step: NDArray[np.float32], bound: np.float32) -> NDArray[np.float32]:
