@@ -188,6 +188,24 @@ def test_every_function_of_the_extension_is_found_by_its_name() -> None:
         assert len(homes) == 1 and homes[0].startswith("py_"), (name, homes)
 
 
+def declarations(header: Path) -> str:
+    """A header without comments and without the bodies of inline functions."""
+    text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.S)
+    return re.sub(r"^\{$.*?^\}$", "", text, flags=re.S | re.M)
+
+
+def test_a_c_function_is_declared_once_in_the_folder_that_defines_it() -> None:
+    """csrc/README.md: one header has the contract of a name, and the definition lies beside it."""
+    headers = {path: declarations(path) for floor in FLOORS for path in sources(".h", under=f"csrc/{floor}")}
+    external = r"^(?!static|PQC_INLINE)(?:\w+ )+\**(pqc_\w+)\([^;{}]*?\)\n\{$"
+    found = [(path, name) for floor in FLOORS for path in sources(".c", under=f"csrc/{floor}")
+             for name in re.findall(external, path.read_text(), re.M)]
+    assert len(found) > 400
+    for path, name in found:
+        homes = [header for header, text in headers.items() if re.search(rf"\b{name}\b", text)]
+        assert [header.parent for header in homes] == [path.parent], (name, path, homes)
+
+
 def test_headers_are_guarded() -> None:
     for path in sources(".h", under="csrc"):
         assert re.search(r"^#ifndef (\w+)\n#define \1$|^#pragma once$", path.read_text(), re.M), path
