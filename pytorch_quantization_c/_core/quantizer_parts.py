@@ -5,7 +5,8 @@ from typing import Any
 
 from .blocks import Blocks
 
-__all__ = ["CALIBRATORS", "SETTINGS", "STATE", "SWITCHES", "USUAL", "method_of", "written_settings"]
+__all__ = ["CALIBRATORS", "SETTINGS", "STATE", "SWITCHES", "USUAL", "method_of", "new_calibrator",
+           "written_settings"]
 
 STATE = ("_amin", "_amax", "_pre_quant_scale")  # arrays
 # Attributes, after an underscore.
@@ -21,6 +22,14 @@ def method_of(calibrator: Any) -> str:
     """The `calib_method` that makes such a calibrator; "max" for a class of one's own."""
     name = type(calibrator).__name__
     return "histogram" if name == CALIBRATORS["histogram"] else "max"
+
+
+def new_calibrator(calib: Any, quantizer: Any, method: str) -> Any:
+    """The calibrator of a quantiser's settings, of the front whose package `calib` this is."""
+    blocks = quantizer._block_sizes
+    if method == "max" and blocks is not None and not blocks.is_dynamic:
+        return calib.MaxCalibrator(quantizer._num_bits, None, quantizer._unsigned, block_size=blocks.size)
+    return getattr(calib, CALIBRATORS[method])(quantizer._num_bits, quantizer._axis, quantizer._unsigned)
 
 
 def written_settings(quantizer: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._core.figures import MISSING
 from .overview import Overview, overviews
 from .reporting import percent
 
@@ -32,7 +33,7 @@ def plot(model_or_calibrator: Any) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError("Expected matplotlib to be installed: pip install 'pytorch-quantization-c[plot]'") from None
+        raise ImportError(MISSING) from None
     found = [each for each in overviews(model_or_calibrator) if each.counts is not None]
     if not found:
         raise ValueError("Expected a calibrator that has collected a histogram, got none")

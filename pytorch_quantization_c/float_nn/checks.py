@@ -5,7 +5,7 @@ torch raises RuntimeError for wrong shapes and types, NumPy code expects ValueEr
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,19 @@ from .._core.errors import DTypeError, ShapeError, is_raised_in_python, shown
 from .._core.tracing import TracedArray
 from .parameter import as_plain
 
-__all__ = ["DTypeError", "ShapeError", "factory", "float_array", "integer", "integers", "number", "probability",
-           "rounded", "same_floats"]
+__all__ = ["DTypeError", "ShapeError", "changed_settings", "factory", "float_array", "integer", "integers", "number",
+           "probability", "rounded", "same_floats"]
 
 Array = NDArray[Any]
 #: Arguments of functions that hold a layer's parameters, in words.
 LAYERS_OWN = {"weight": "weights are", "bias": "bias is", "w_ih": "weights are", "w_hh": "weights are"}
 IntOrInts = int | Sequence[int]
+
+
+def changed_settings(layer: Any, defaults: Mapping[str, Any]) -> str:
+    """The settings of a layer that are not its defaults, as torch prints them behind the others."""
+    return "".join(f", {name}={getattr(layer, name)}" for name, usual in defaults.items()
+                   if getattr(layer, name) != usual)
 
 
 def float_array(value: ArrayLike | None, name: str) -> Array:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import functional as F
 from . import init
-from .checks import Array, ShapeError, factory, integer
+from .checks import Array, ShapeError, changed_settings, factory, integer
 from .module import Module
 from .parameter import Parameter, as_array
 
@@ -124,11 +124,7 @@ class Embedding(Module):
         """As torch prints it."""
         text = f"{self.num_embeddings}, {self.embedding_dim}"
         defaults = {"padding_idx": None, "max_norm": None, "norm_type": 2, "scale_grad_by_freq": False, "sparse": False}
-        for name, default in defaults.items():
-            value = getattr(self, name)
-            if value != default:
-                text += f", {name}={value}"
-        return text
+        return text + changed_settings(self, defaults)
 
 
 class Flatten(Module):

@@ -19,6 +19,13 @@ __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "InstanceNo
 MOST_AXES = 64  # of a NumPy array
 
 
+def _reset(weight: Parameter | None, bias: Parameter | None) -> None:
+    if weight is not None:
+        init.ones_(weight)
+    if bias is not None:
+        init.zeros_(bias)
+
+
 class _NormBase(Module):
     """Weight, bias and running statistics of `num_features` channels."""
 
@@ -52,10 +59,7 @@ class _NormBase(Module):
     def reset_parameters(self) -> None:
         """Forgets all batches and sets weight to 1 and bias to 0."""
         self.reset_running_stats()
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        _reset(self.weight, self.bias)
 
     def _check_dimensions(self, x: Array) -> None:
         if x.ndim not in self._dimensions:
@@ -201,10 +205,7 @@ class LayerNorm(Module):
 
     def reset_parameters(self) -> None:
         """Sets weight to 1 and bias to 0."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        _reset(self.weight, self.bias)
 
     def forward(self, input: ArrayLike) -> Array:
         """(*, *normalized_shape) to the same shape."""
@@ -244,10 +245,7 @@ class GroupNorm(Module):
 
     def reset_parameters(self) -> None:
         """Sets weight to 1 and bias to 0."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        _reset(self.weight, self.bias)
 
     def forward(self, input: ArrayLike) -> Array:
         """(N, num_channels, ...) to the same shape."""

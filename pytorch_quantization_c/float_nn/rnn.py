@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from .._core.errors import shown
 from . import functional as F
 from . import init
-from .checks import Array, ShapeError, factory, float_array, integer, same_floats
+from .checks import Array, ShapeError, changed_settings, factory, float_array, integer, same_floats
 from .functional.recurrent import Remembered, States, Step, gru_gates, lstm_gates, run_in_c, stack_layers
 from .module import Module
 from .parameter import Parameter, as_plain
@@ -212,11 +212,7 @@ class _Recurrent(Module):
         text = f"{self.input_size}, {self.hidden_size}"
         defaults = {"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0,
                     "bidirectional": False}
-        for name, default in defaults.items():
-            value = getattr(self, name)
-            if value != default:
-                text += f", {name}={value}"
-        return text
+        return text + changed_settings(self, defaults)
 
 
 class LSTM(_Recurrent):

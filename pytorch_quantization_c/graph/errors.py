@@ -1,12 +1,12 @@
 """What is wrong with a graph, and how its parts are named in messages."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["GraphError", "failed", "shown_node"]
+__all__ = ["GraphError", "computed", "failed", "shown_node"]
 
 
 class GraphError(ValueError):
@@ -19,6 +19,17 @@ def shown_node(op_type: str, domain: str, name: str | None, outputs: list[str]) 
     if name:
         return f"Node {name!r} ({kind})"
     return f"The node of {next((each for each in outputs if each), 'no output')!r} ({kind})"
+
+
+def computed(compute: Callable[[Sequence[Any]], Sequence[Any]], arrays: Sequence[Any], node: Callable[[], str],
+             names: Callable[[], Sequence[str | None]]) -> Sequence[Any]:
+    """`compute` of a node's inputs; GraphError that names the node and its inputs if it cannot be computed."""
+    try:
+        return compute(arrays)
+    except (GraphError, MemoryError):
+        raise
+    except Exception as error:
+        raise failed(node(), error, names(), arrays) from error
 
 
 def failed(node: str, error: Exception, names: Sequence[str | None], arrays: Sequence[Any]) -> GraphError:

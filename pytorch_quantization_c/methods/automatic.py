@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from .._core.errors import shown
 from .._core.files import FilePath, check_folder, part_file
 from .._core.metrics import ordered_metric_value
 from .._core.models import front_of, is_graph, require_module
@@ -15,7 +14,7 @@ from ..model.quantizers import named_quantizers
 from ..model.rollback import whole_or_not_at_all
 from ..model.sensitivity import evaluating, no_grad, sensitivity
 from ..model.training_mode import warn_of_training
-from .budget import FLOAT, Budget, OverBudget, cheapest, checked_formats, format_name, given_budget, is_number
+from .budget import FLOAT, Budget, OverBudget, cheapest, check_drop, checked_formats, format_name, given_budget
 from .decisions import Decision, Decisions, fewest_that_hold
 from .improve import kept_batches
 from .layer_rounding import WeightProblem
@@ -122,10 +121,7 @@ def accuracy_control(model: Any, batches: Iterable[Any], metric: Callable[[Any],
         ValueError: even with one layer quantised the metric is too low; a metric that gives NaN; as `auto_quantize`.
         TypeError: an argument of a wrong type.
     """
-    if not is_number(max_drop) or not 0 <= max_drop < math.inf:
-        raise ValueError(f"Expected `max_drop` to be a number >= 0, got {shown(max_drop)}")
-    if not callable(metric):
-        raise TypeError(f"Expected `metric` to be callable, got {type(metric).__name__}")
+    check_drop(max_drop, metric)
     layers, data = _treated(model, "accuracy_control"), kept_batches(batches)
     warn_of_training(model, "accuracy_control")
     with whole_or_not_at_all(model):

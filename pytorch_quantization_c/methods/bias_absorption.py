@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arrays import float_array
 from .._core.noise import decibels
-from .grid import Array
+from .grid import Array, finite
 
 __all__ = ["absorb_bias"]
 
@@ -41,7 +40,7 @@ def absorb_bias(bias: ArrayLike, weight: ArrayLike, next_bias: ArrayLike, mean: 
         ValueError: NaN or infinity, negative deviations, or shapes that do not fit.
     """
     given = {"bias": bias, "weight": weight, "next_bias": next_bias, "mean": mean, "deviation": deviation}
-    a, w, b, m, d = (_finite(value, name) for name, value in given.items())
+    a, w, b, m, d = (finite(value, name) for name, value in given.items())
     if a.ndim != 1 or w.ndim < 2 or w.shape[1] != len(a):
         raise ValueError(f"Expected `weight` of shape (out, channels, ...) and `bias` of shape (channels,), got "
                          f"{w.shape} and {a.shape}")
@@ -96,10 +95,3 @@ class ChannelSpread:
 
 def _rounded(signal: float, most: float) -> float:
     return decibels(signal, float(most / 255) ** 2 / 12)
-
-
-def _finite(value: ArrayLike, name: str) -> NDArray[Any]:
-    array = float_array(value, name)
-    if not np.isfinite(array).all():
-        raise ValueError(f"Expected finite `{name}`, got NaN or infinity")
-    return np.asarray(array, array.dtype.newbyteorder("="))

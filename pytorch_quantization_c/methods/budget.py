@@ -9,7 +9,8 @@ import numpy as np
 
 from .._core.errors import shown
 
-__all__ = ["FLOAT", "Budget", "OverBudget", "checked_formats", "cheapest", "format_name", "given_budget", "is_number"]
+__all__ = ["FLOAT", "Budget", "OverBudget", "check_drop", "checked_formats", "cheapest", "format_name", "given_budget",
+           "is_number"]
 
 FLOAT = 32      # bits of a layer that stays float
 
@@ -76,6 +77,14 @@ def _percent(text: str) -> float:
 def is_number(value: Any) -> bool:
     """Whether a number is real, Python's or NumPy's, and no bool."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def check_drop(max_drop: Any, metric: Any) -> None:
+    """ValueError, TypeError for a loss of accuracy, or a metric to measure it with, that makes no sense."""
+    if not is_number(max_drop) or not 0 <= max_drop < math.inf:
+        raise ValueError(f"Expected `max_drop` to be a number >= 0, got {shown(max_drop)}")
+    if not callable(metric):
+        raise TypeError(f"Expected `metric` to be callable, got {type(metric).__name__}")
 
 
 def checked_formats(formats: Any) -> tuple[int, ...]:

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arrays import float_array
-from .grid import Array
+from .grid import Array, finite
 
 __all__ = ["equalize"]
 
@@ -40,11 +39,11 @@ def equalize(first: ArrayLike, second: ArrayLike,
         TypeError: an array that holds no floats.
         ValueError: NaN or infinity, or shapes that do not fit.
     """
-    a, b = _finite(first, "first"), _finite(second, "second")
+    a, b = finite(first, "first"), finite(second, "second")
     if a.ndim < 1 or b.ndim < 2 or b.shape[1] != len(a):
         raise ValueError(f"Expected `second` of shape (out, channels, ...) and `first` of shape (channels, ...), got "
                          f"{b.shape} and {a.shape}")
-    c = None if bias is None else _finite(bias, "bias")
+    c = None if bias is None else finite(bias, "bias")
     if c is not None and c.shape != (len(a),):
         raise ValueError(f"Expected `bias` of shape {(len(a),)}, got {c.shape}")
     factor = equalizing_factor(_ranges(a, 0), _ranges(b, 1))
@@ -72,10 +71,3 @@ def _ranges(array: NDArray[Any], axis: int) -> Array:
 def _times(array: NDArray[Any], factor: Array, axis: int) -> NDArray[Any]:
     wide = factor.reshape([-1 if at == axis else 1 for at in range(array.ndim)])
     return np.asarray(array.astype(np.float64) * wide, array.dtype)
-
-
-def _finite(value: ArrayLike, name: str) -> NDArray[Any]:
-    array = float_array(value, name)
-    if not np.isfinite(array).all():
-        raise ValueError(f"Expected finite `{name}`, got NaN or infinity")
-    return np.asarray(array, array.dtype.newbyteorder("="))

@@ -125,35 +125,26 @@ def inverse_factor(hessian: Array) -> Array:
     half = size // 2
     found = np.zeros_like(hessian)
     lower = inverse_factor(hessian[:, half:, half:])
-    middle = _times_lower(hessian[:, :half, half:], lower.transpose(0, 2, 1))
+    middle = _times_triangle(hessian[:, :half, half:], lower.transpose(0, 2, 1), is_lower=True)
     upper = inverse_factor(hessian[:, :half, :half] - middle @ middle.transpose(0, 2, 1))
     found[:, :half, :half], found[:, half:, half:] = upper, lower
-    last = _times_upper(middle, lower)
-    found[:, :half, half:] = -_times_lower(last.transpose(0, 2, 1), upper.transpose(0, 2, 1)).transpose(0, 2, 1)
+    last = _times_triangle(middle, lower, is_lower=False)
+    turned = _times_triangle(last.transpose(0, 2, 1), upper.transpose(0, 2, 1), is_lower=True)
+    found[:, :half, half:] = -turned.transpose(0, 2, 1)
     return found
 
 
-def _times_lower(a: Array, triangle: Array) -> Array:
-    """a @ triangle, which is lower triangular: without most of the products by zeros."""
+def _times_triangle(a: Array, triangle: Array, is_lower: bool) -> Array:
+    """a @ triangle, a lower or upper triangular matrix: without most of the products by zeros."""
     half = triangle.shape[1] // 2
     if half < TRIANGLE:
         return a @ triangle
     found = np.empty_like(a)
-    found[:, :, :half] = _times_lower(a[:, :, :half], triangle[:, :half, :half])
-    found[:, :, :half] += a[:, :, half:] @ triangle[:, half:, :half]
-    found[:, :, half:] = _times_lower(a[:, :, half:], triangle[:, half:, half:])
-    return found
-
-
-def _times_upper(a: Array, triangle: Array) -> Array:
-    """a @ triangle, which is upper triangular."""
-    half = triangle.shape[1] // 2
-    if half < TRIANGLE:
-        return a @ triangle
-    found = np.empty_like(a)
-    found[:, :, :half] = _times_upper(a[:, :, :half], triangle[:, :half, :half])
-    found[:, :, half:] = _times_upper(a[:, :, half:], triangle[:, half:, half:])
-    found[:, :, half:] += a[:, :, :half] @ triangle[:, :half, half:]
+    first, second = slice(half), slice(half, None)
+    for part in (first, second):
+        found[:, :, part] = _times_triangle(a[:, :, part], triangle[:, part, part], is_lower)
+    rows, columns = (second, first) if is_lower else (first, second)
+    found[:, :, columns] += a[:, :, rows] @ triangle[:, rows, columns]
     return found
 
 

@@ -62,12 +62,20 @@ def over(codes: Array, scale: Array) -> Array:
     return np.divide(codes, scale, where=scale > 0, out=np.zeros_like(codes))
 
 
+def finite(value: ArrayLike, name: str) -> NDArray[Any]:
+    """Finite floats of any shape. TypeError or ValueError that names them otherwise."""
+    array = float_array(value, name)
+    if not np.isfinite(array).all():
+        raise ValueError(f"Expected finite `{name}`, got NaN or infinity")
+    return np.asarray(array, array.dtype.newbyteorder("="))
+
+
 def checked_weight(weight: ArrayLike, name: str = "weight") -> NDArray[Any]:
     """A finite matrix (out, in) of floats. TypeError or ValueError that names it otherwise."""
     array = float_array(weight, name)
     if array.ndim != 2:
         raise ValueError(f"Expected `{name}` of shape (out, in), got {array.shape}")
-    return _finite(array, name)
+    return _contiguous(array, name)
 
 
 def checked_inputs(inputs: ArrayLike, columns: int, name: str = "inputs") -> NDArray[Any]:
@@ -76,15 +84,13 @@ def checked_inputs(inputs: ArrayLike, columns: int, name: str = "inputs") -> NDA
     if array.ndim != 2 or array.shape[1] != columns or not len(array):
         raise ValueError(f"Expected `{name}` of shape (rows, in) with at least one row and in = {columns}, as "
                          f"`weight` has columns, got {array.shape}")
-    return _finite(array, name)
+    return _contiguous(array, name)
 
 
-def _finite(array: NDArray[Any], name: str) -> NDArray[Any]:
+def _contiguous(array: NDArray[Any], name: str) -> NDArray[Any]:
     if math.prod(array.shape) > np.iinfo(np.int32).max:
         raise ValueError(f"Expected `{name}` of at most {np.iinfo(np.int32).max} elements, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"Expected finite `{name}`, got NaN or infinity")
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    return np.ascontiguousarray(finite(array, name))
 
 
 def checked_bits(num_bits: Any) -> int:

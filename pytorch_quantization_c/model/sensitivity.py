@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core.errors import is_raised_in_python, shown
+from .._core.figures import axes_or_new
 from .._core.files import FilePath, check_folder, read_file, write_file
 from .._core.fingerprint import fingerprint
 from .._core.metrics import metric_value
@@ -92,13 +93,7 @@ class Sensitivity:
         Returns:
             The axes.
         """
-        if axes is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError:
-                raise ImportError("Expected matplotlib to be installed: "
-                                  "pip install 'pytorch-quantization-c[plot]'") from None
-            _, axes = plt.subplots(figsize=(7, 1.2 + 0.28 * len(self.rows)), layout="constrained")
+        axes = axes_or_new(axes, 7, 1.2 + 0.28 * len(self.rows))
         names = [row.layer for row in self.rows]
         finite = [row.value if math.isfinite(row.value) else math.nan for row in self.rows]
         bars = axes.barh(names, finite)

@@ -13,7 +13,7 @@ from ..._core.tracing import traceable
 from ..checks import Array, ShapeError, float_array, integer, number, working
 from .adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
-__all__ = ["interpolate", "linear_along", "nearest_places"]
+__all__ = ["between", "interpolate", "linear_along", "nearest_places"]
 
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
 NEAREST = ("nearest", "nearest-exact")
@@ -70,9 +70,14 @@ def linear_along(x: Array, axis: int, m: int, factor: float | None, align_corner
         source = np.maximum((places + kind(0.5)) * scale - kind(0.5), kind(0))
     below = np.minimum(source.astype(np.int64), n - 1)
     above = np.minimum(below + 1, n - 1)
-    weight = (source - below.astype(x.dtype)).reshape(-1, *(1,) * (x.ndim - 1 - axis))
+    return between(x, axis, below, above, source - below.astype(x.dtype))
+
+
+def between(x: Array, axis: int, below: Array, above: Array, weight: Array) -> Array:
+    """x[below] * (1 - weight) + x[above] * weight along an axis."""
+    weight = weight.reshape(-1, *(1,) * (x.ndim - 1 - axis))
     result: Array = np.take(x, below, axis)
-    result *= kind(1) - weight
+    result *= x.dtype.type(1) - weight
     upper = np.take(x, above, axis)
     upper *= weight
     result += upper

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...float_nn.functional.resize import linear_along
+from ...float_nn.functional.resize import between, linear_along
 from .table import Array, Function, NodeLike, attribute, checked_shape, operator
 
 __all__ = ["nearest_places_of"]
@@ -49,13 +49,7 @@ def _linear(x: Array, axis: int, places: Array) -> Array:
     places = np.clip(places, 0, n - 1)
     below = np.floor(places).astype(np.int64)
     above = np.minimum(below + 1, n - 1)
-    weight = (places - below).astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1 - axis))
-    result = np.take(x, below, axis)
-    result *= x.dtype.type(1) - weight
-    upper = np.take(x, above, axis)
-    upper *= weight
-    result += upper
-    return result
+    return between(x, axis, below, above, (places - below).astype(x.dtype))
 
 
 def _scales_and_sizes(x: Array, scales: Any, sizes: Any, axes: list[int]) -> tuple[list[float], list[int]]:

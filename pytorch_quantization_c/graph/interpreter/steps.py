@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import GraphError, failed, shown_node
+from ..errors import GraphError, computed, shown_node
 from ..nodes import is_quantizer, quantizer
 from .custom import STANDARD
 from .nbits import INTEGERS, nbits_of
@@ -42,12 +42,7 @@ class Step:
     def run(self, values: Mapping[ir.Value, Any]) -> Sequence[Any]:
         """The outputs; GraphError that names the node if it cannot be computed."""
         arrays = [None if value is None else values[value] for value in self.reads]
-        try:
-            return self.compute(arrays)
-        except (GraphError, MemoryError):
-            raise
-        except Exception as error:
-            raise failed(named(self.node), error, self.names(), arrays) from error
+        return computed(self.compute, arrays, lambda: named(self.node), self.names)
 
     def names(self) -> list[str | None]:
         """Those of the values that are read."""

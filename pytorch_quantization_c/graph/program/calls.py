@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import GraphError, failed
+from ..errors import computed
 from ..interpreter.record import Compute
 
 __all__ = ["Call"]
@@ -29,9 +29,4 @@ class Call:
     def __call__(self, values: Mapping[int, Any]) -> Sequence[Any]:
         """The outputs; GraphError that names the node if it cannot be computed."""
         arrays = [None if number is None else values[number] for number in self.operands]
-        try:
-            return self.compute(arrays)
-        except (GraphError, MemoryError):
-            raise
-        except Exception as error:
-            raise failed(self.shown, error, self.names, arrays) from error
+        return computed(self.compute, arrays, lambda: self.shown, lambda: self.names)

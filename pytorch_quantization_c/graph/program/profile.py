@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..._core.figures import axes_or_new
 from ..interpreter.integer_layer import IntegerLayer
 from ..interpreter.nbits import NBits
 from ..interpreter.plain import Plain, Rounding
@@ -83,13 +84,7 @@ class Profile(Summary):
         Raises:
             ImportError: there is no matplotlib.
         """
-        if axes is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError:
-                raise ImportError("Expected matplotlib to be installed: "
-                                  "pip install 'pytorch-quantization-c[plot]'") from None
-            _, axes = plt.subplots(figsize=(8, 1.2 + 0.22 * min(len(self), TALLEST)), layout="constrained")
+        axes = axes_or_new(axes, 8, 1.2 + 0.22 * min(len(self), TALLEST))
         shown = sorted(self, key=lambda row: -(row.microseconds or 0.0))[:TALLEST]
         for kernel in dict.fromkeys(row.kernel for row in shown):
             places = [number for number, row in enumerate(shown) if row.kernel == kernel]

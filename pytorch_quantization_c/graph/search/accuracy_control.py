@@ -10,7 +10,7 @@ import onnx_ir as ir
 from ..._core.errors import shown
 from ..._core.files import FilePath
 from ..._core.metrics import ordered_metric_value
-from ...methods.budget import is_number
+from ...methods.budget import check_drop
 from ...methods.decisions import Decision, Decisions, fewest_that_hold
 from ..calibration.batches import samples as samples_of
 from ..calibration.calibrating import first_samples
@@ -141,7 +141,4 @@ def checked_drop(max_drop: Any, metric: Any, resume: Any = None) -> None:
             raise ValueError("Expected `resume` with `max_drop`, 'gptq' or 'adaround', whose findings it keeps, got "
                              f"{shown(resume)} without")
         return
-    if not is_number(max_drop) or not 0 <= max_drop < math.inf:
-        raise ValueError(f"Expected `max_drop` to be a number >= 0, got {shown(max_drop)}")
-    if not callable(metric):
-        raise TypeError(f"Expected `metric` to be callable, got {type(metric).__name__}")
+    check_drop(max_drop, metric)

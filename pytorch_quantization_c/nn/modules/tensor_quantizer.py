@@ -13,7 +13,7 @@ from ..._core.block_quant import codes_of, fake_blocks
 from ..._core.descriptor import QuantDescriptor, ScaledQuantDescriptor
 from ..._core.quantization import Quantization
 from ..._core.quantizer import QuantizerRules
-from ..._core.quantizer_parts import CALIBRATORS
+from ..._core.quantizer_parts import new_calibrator
 from ...float_nn.module import Module
 from ...float_nn.parameter import Parameter
 from ...formats import fake_range_quant, scaled_float
@@ -109,7 +109,4 @@ class TensorQuantizer(StepsNoted, QuantizerRules[NDArray[Any]], Module):
         return Clip(-limit, limit, learn_min=True, learn_max=True)
 
     def _make_calibrator(self, method: str) -> Any:
-        blocks = self._block_sizes
-        if method == "max" and blocks is not None and not blocks.is_dynamic:
-            return calib.MaxCalibrator(self._num_bits, None, self._unsigned, block_size=blocks.size)
-        return getattr(calib, CALIBRATORS[method])(self._num_bits, self._axis, self._unsigned)
+        return new_calibrator(calib, self, method)

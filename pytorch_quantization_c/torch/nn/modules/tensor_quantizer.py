@@ -12,7 +12,7 @@ from ...._arrays import number_array
 from ...._core.block_quant import codes_of
 from ...._core.quantization import Quantization
 from ...._core.quantizer import QuantizerRules
-from ...._core.quantizer_parts import CALIBRATORS, STATE
+from ...._core.quantizer_parts import STATE, new_calibrator
 from ... import _formulas, _native, _onnx, _onnx_nodes, calib
 from ... import utils as quant_utils
 from ..._convert import as_array, as_tensor
@@ -178,7 +178,4 @@ class TensorQuantizer(QuantizerRules[Tensor], Module):
         return Clip(-limit, limit, learn_min=True, learn_max=True)
 
     def _make_calibrator(self, method: str) -> Any:
-        blocks = self._block_sizes
-        if method == "max" and blocks is not None and not blocks.is_dynamic:
-            return calib.MaxCalibrator(self._num_bits, None, self._unsigned, block_size=blocks.size)
-        return getattr(calib, CALIBRATORS[method])(self._num_bits, self._axis, self._unsigned)
+        return new_calibrator(calib, self, method)
