@@ -87,6 +87,7 @@ pqc_output pqc_conv_step_finish(const pqc_step *s)
                     s->second_low,
                     s->second_high,
                     .hard_swish = s->hard_swish,
+                    .affine = s->affine,
                     .known = s->known,
                     .between = s->between,
                     .residual = s->residual.codes,
@@ -121,6 +122,7 @@ const char *pqc_conv_step_prepare(pqc_step *s)
         why = pqc_tail_check(s);
     if (why)
         return why;
+    pqc_tail_fold(s);
     const pqc_image *in = &s->input, *out = &s->output[0];
     if (!is_covered(&s->y, out->h, in->top, in->h, in->bottom) ||
         !is_covered(&s->x, out->w, in->left, in->w, in->right))

@@ -31,6 +31,32 @@ const char *pqc_tail_check(const pqc_step *s)
     return pqc_chain_check(s->chain, s->chain_length, 1 + operands);
 }
 
+/* The next operation of a chain, if it is of that kind and goes on with the result of those before. */
+static const pqc_chain_op *follows(const pqc_step *s, ptrdiff_t done, pqc_chain_kind kind)
+{
+    const pqc_chain_op *o = s->chain + done;
+    if (done >= s->chain_length || o->kind != kind)
+        return NULL;
+    return o->a == (done > 0 ? o[-1].to : 0) ? o : NULL;
+}
+
+/* Multiplication and addition of numbers, perhaps clamped: of all results alike, with nothing between. */
+void pqc_tail_fold(pqc_step *s)
+{
+    const pqc_chain_op *factor = follows(s, 0, PQC_CHAIN_MUL_NUMBER);
+    const pqc_chain_op *offset = follows(s, 1, PQC_CHAIN_ADD_NUMBER);
+    const pqc_chain_op *least = follows(s, 2, PQC_CHAIN_AT_LEAST);
+    const pqc_chain_op *most = follows(s, least ? 3 : 2, PQC_CHAIN_AT_MOST);
+    bool plain = s->between.content == PQC_NOTHING && s->residual.codes.content == PQC_NOTHING &&
+                 s->second_low == -INFINITY && s->second_high == INFINITY;
+    if (!plain || !factor || !offset || s->chain_length != 2 + (least != NULL) + (most != NULL))
+        return;
+    s->affine = (pqc_linear_map){true, factor->number, offset->number};
+    s->second_low = least ? least->number : -INFINITY;
+    s->second_high = most ? most->number : INFINITY;
+    s->chain_length = 0;
+}
+
 static bool is_without_columns(const pqc_image *i)
 {
     return i->codes.content == PQC_NOTHING || i->left + i->right == 0;

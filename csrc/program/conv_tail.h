@@ -32,6 +32,9 @@ typedef struct {
 /* NULL, or what is wrong with a convolution's chain. */
 const char *pqc_tail_check(const pqc_step *step);
 
+/* Puts a chain of a convolution that the output stage can do into it. */
+void pqc_tail_fold(pqc_step *step);
+
 void pqc_tail_begin(pqc_tail *tail, const pqc_step *step, char *const *buffers);
 
 /* Sums of at most PQC_MAX_TAIL pixels by PQC_NR channels, `ld` numbers from a pixel to the next.  Returns the flags of pack_u8.h. */

@@ -70,6 +70,7 @@ typedef struct {
     const pqc_weights *next;    /* of a later step, which may be fetched meanwhile; or NULL */
     float low, high, second_low, second_high;
     bool hard_swish;
+    pqc_linear_map affine; /* of convolutions; filled by pqc_step_prepare */
     pqc_pixels
         between; /* of convolutions: codes that results go through before the residual is added, or PQC_NOTHING */
     /* Operands of chains beside input and residual; of a convolution's chain, beside its results. */

@@ -69,6 +69,10 @@ static float expect(const arena *a, const pqc_output *f, float residual, int pix
         float shifted = clamped((float)((double)y + 3), 0, 6);
         y = (float)((double)(float)((double)y * (double)shifted) / 6);
     }
+    if (f->affine.there) {
+        y = (float)((double)y * (double)f->affine.factor);
+        y = (float)((double)y + (double)f->affine.offset);
+    }
     if (f->between.content != PQC_NOTHING)
         y = requantized(&f->between, y, flags);
     if (f->residual.content != PQC_NOTHING)
@@ -138,6 +142,9 @@ static void check_case(arena *a, int pixels, int channels, int residual, int out
     if (seed % 3 == 1)
         f.high = 6;
     f.hard_swish = seed % 11 < 3;
+    if (seed % 6 == 1)
+        f.affine = (pqc_linear_map){true, (float)(int32_t)random_bits() * 0x1p-30f,
+                                    (float)(int32_t)random_bits() * 0x1p-30f};
     if (seed % 17 == 3) /* ONNX has such clips */
         f.high = -1;
     if (seed % 4 == 1)

@@ -89,6 +89,12 @@ INLINE void store16(floats16 y, const pqc_pixels *to, char *at, refused *r)
     _mm_storeu_si128((__m128i *)(void *)at, bytes);
 }
 
+INLINE __m256 affine8(__m256 y, const pqc_linear_map *a)
+{
+    y = _mm256_mul_ps(y, _mm256_set1_ps(a->factor));
+    return _mm256_add_ps(y, _mm256_set1_ps(a->offset));
+}
+
 /* 16 channels of all pixels. */
 INLINE void finish_channels(const int32_t *acc, ptrdiff_t ld, int pixels, const pqc_output *f,
                             refused *r)
@@ -99,6 +105,8 @@ INLINE void finish_channels(const int32_t *acc, ptrdiff_t ld, int pixels, const 
         y = clamp16(y, f->low, f->high);
         if (f->hard_swish)
             y = (floats16){hard_swish8(y.low), hard_swish8(y.high)};
+        if (f->affine.there)
+            y = (floats16){affine8(y.low, &f->affine), affine8(y.high, &f->affine)};
         if (f->between.content != PQC_NOTHING)
             y = requantized16(y, &f->between, r);
         if (f->residual.content != PQC_NOTHING) {

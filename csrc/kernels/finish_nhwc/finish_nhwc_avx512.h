@@ -58,6 +58,14 @@ FINISH_INLINE __m512 finish_hard_swish(__m512 y)
     return _mm512_div_ps(_mm512_mul_ps(y, shifted), six);
 }
 
+FINISH_INLINE void finish_affine(__m512 *y, const int N, const pqc_linear_map *a)
+{
+    PQC_UNROLL(4)
+    for (int i = 0; i < N; i++)
+        y[i] = _mm512_add_ps(_mm512_mul_ps(y[i], _mm512_set1_ps(a->factor)),
+                             _mm512_set1_ps(a->offset));
+}
+
 /* What N vectors become that go through codes; in this order of operands NaN becomes `lo`. */
 FINISH_INLINE void finish_requantize(__m512 *y, const int N, const pqc_pixels *between)
 {
@@ -272,6 +280,8 @@ FINISH_INLINE void finish_any(const finish_pixels *pixels, ptrdiff_t pixel, cons
         for (int i = 0; i < P * V; i++)
             y[i] = finish_hard_swish(y[i]);
     }
+    if (f->affine.there)
+        finish_affine(y, P * V, &f->affine);
     if (f->between.content != PQC_NOTHING) {
         finish_check(y, P * V, V, c->lanes, f->known, &f->between, r);
         finish_requantize(y, P * V, &f->between);

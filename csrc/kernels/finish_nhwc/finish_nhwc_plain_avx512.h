@@ -195,6 +195,7 @@ FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop,
     ptrdiff_t ld = where->ld;
     __mmask64 lanes = finish_lanes(channels);
     bool hard_swish = f->hard_swish;
+    pqc_linear_map affine = f->affine;
     pqc_pixels between = f->between;
     finish_source from = finish_source_of(where, f);
     finish_target bytes = finish_target_of(where, f, PQC_U8_CODES);
@@ -225,6 +226,8 @@ FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop,
         }
         if (hard_swish)
             finish_plain_hard_swish(y);
+        if (affine.there)
+            finish_affine(y, 4, &affine);
         if (RESIDUAL != PQC_NOTHING && between.content != PQC_NOTHING)
             finish_requantize(y, 4, &between);
         if (RESIDUAL != PQC_NOTHING)

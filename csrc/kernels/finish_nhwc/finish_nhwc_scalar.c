@@ -35,6 +35,9 @@ static unsigned finish_pixel(const int32_t *acc, int pixel, int channels, const 
     if (f->hard_swish)
         for (int c = 0; c < channels; c++)
             y[c] = pqc_hard_swish(y[c]);
+    if (f->affine.there)
+        for (int c = 0; c < channels; c++)
+            y[c] = y[c] * f->affine.factor + f->affine.offset;
     if (f->between.content != PQC_NOTHING)
         flags |= requantize(&f->between, y, channels);
     if (f->residual.content != PQC_NOTHING)
@@ -86,7 +89,7 @@ static void fold_into(pqc_pixels *to, float low, float high)
 static bool is_alone(const pqc_output *f)
 {
     return f->residual.content == PQC_NOTHING && f->between.content == PQC_NOTHING &&
-           !f->hard_swish;
+           !f->hard_swish && !f->affine.there;
 }
 
 void pqc_finish_fold(pqc_output *f)
@@ -108,6 +111,8 @@ void pqc_finish_fold(pqc_output *f)
 static float bound_of(const pqc_output *f, float largest)
 {
     bool there = f->between.content != PQC_NOTHING;
+    if (f->affine.there) /* a little more, for what is rounded */
+        largest = 1.01f * (largest * fabsf(f->affine.factor) + fabsf(f->affine.offset));
     if (!(largest < 0x1p100f) || f->residual.content == PQC_FLOATS ||
         (there && !(largest * f->between.mul < 0x1p30f)))
         return INFINITY;
@@ -120,7 +125,8 @@ static float bound_of(const pqc_output *f, float largest)
 /* Whether all outputs are codes, one of a type at most, of which vectors of 32 bits can be made. */
 static bool are_plain(const pqc_output *f, float bound)
 {
-    bool plain = f->between.content == PQC_NOTHING || f->residual.content != PQC_NOTHING,
+    bool plain = (f->between.content == PQC_NOTHING || f->residual.content != PQC_NOTHING) &&
+                 !(f->affine.there && fabsf(f->affine.factor) > 0x1p30f),
          there[PQC_S16_CODES + 1] = {[PQC_FLOATS] = true};
     for (int i = 0; i < f->outputs; i++) {
         const pqc_pixels *to = &f->output[i];

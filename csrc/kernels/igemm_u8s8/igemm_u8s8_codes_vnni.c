@@ -45,6 +45,8 @@ INLINE void store_codes(const __m512i *sums, const int P, const int V, const boo
         }
         if (!RAW && to->f->hard_swish)
             finish_plain_hard_swish(y);
+        if (!RAW && to->f->affine.there)
+            finish_affine(y, 4, &to->f->affine);
         if (RAW)
             finish_raw_bytes(y, together, lanes, mul, at);
         else if (WORDS)
@@ -142,7 +144,7 @@ VNNI bool pqc_igemm_u8s8_codes_vnni(const pqc_igemm_params *g, const int32_t *pi
                       .codes = finish_target_of(&first, f, f->output[0].content),
                       .lanes = finish_lanes(channels),
                       .place = place};
-    to.raw = !f->hard_swish && finish_is_raw(&to.codes);
+    to.raw = !f->hard_swish && !f->affine.there && finish_is_raw(&to.codes);
     pqc_igemm_params part = fetching(g);
     int parts = (int)pqc_div_round_up(pixels, max_mr[g->vectors - 1]);
     for (; parts > 0; parts--) { /* parts of nearly equal size */

@@ -4,6 +4,7 @@
  *     y = fma((float)sum[p][c], scale[c], bias[c])      `finish` of requantize_<isa>.h
  *     y = min(max(y, low), high)
  *     y = y * min(max(y + 3, 0), 6) / 6                 if hard_swish
+ *     y = y * factor + offset                           if affine.there: rounded twice
  *     y = clamp(rint(y * mul), lo, hi) / div            of `between`, if it has a content: what codes stand for
  *     y = y + residual[p][c]                            if there is one; codes stand for (code - zero) / div
  *     y = min(max(y, second_low), second_high)
@@ -49,10 +50,17 @@ static inline ptrdiff_t pqc_content_size(pqc_content content)
 
 enum { PQC_MAX_OUTPUTS = 3 };
 
+/* Of all channels alike. */
+typedef struct {
+    bool there;
+    float factor, offset;
+} pqc_linear_map;
+
 typedef struct {
     const float *scale, *bias; /* of channel 0 */
     float low, high, second_low, second_high;
     bool hard_swish;
+    pqc_linear_map affine;
     unsigned known;     /* of pqc_finish_known, or 0 */
     pqc_pixels between; /* no pixels, codes alone */
     pqc_pixels residual, output[PQC_MAX_OUTPUTS];

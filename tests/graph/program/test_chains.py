@@ -13,6 +13,7 @@ from pytorch_quantization_c.graph.program.shapes import Unsupported, of_four_axe
 
 from ...everywhere import everywhere
 from ..networks import network, normal
+from .same_bits import assert_same_bits
 
 OPERATORS = {
     "sigmoid": "t = Sigmoid (c)", "silu": "s = Sigmoid (c)  t = Mul (c, s)", "hard_sigmoid": "t = HardSigmoid (c)",
@@ -24,6 +25,8 @@ OPERATORS = {
     "numbers": "a = Sub (c, two)  b = Max (a, c, low)  e = Min (b, high)  f = Neg (e)  g = Abs (f)  t = Sqrt (g)",
     "pixels": "m = ReduceMax <keepdims = 1> (x, ax)  a = Mul (c, m)  t = Relu (a)",
     "rows": "t = Add (c, row)",
+    "scaled": "h = HardSwish (c)  a = Mul (h, root)  t = Add (a, half)",
+    "scaled_clip": "a = Mul (c, root)  b = Add (a, half)  t = Clip (b, low, high)",
     "many": "a = Add (c, channel)  b = Mul (a, row)  e = Add (b, full)  t = Sub (e, channel)",
 }
 CONSTANTS: dict[str, Any] = {"low": np.float32(0.1), "high": np.float32(6), "two": np.float32(2), "one": np.float32(1),
@@ -66,6 +69,16 @@ def test_every_operator(rng: np.random.Generator, name: str, make: Any) -> None:
         found, python = run_in_c(int8, x)
         assert found.tobytes() == graph.interpret(int8, {"x": x})[0].tobytes()
         assert len(python) <= (name == "pixels")
+
+
+@pytest.mark.parametrize("make", [of_images, of_rows])
+@pytest.mark.parametrize("name", ["scaled", "scaled_clip", "hard_sigmoid"])
+def test_numbers_behind_a_layer(rng: np.random.Generator, name: str, make: Any) -> None:
+    """They are part of the output stage, whose bodies differ from one instruction set to the next."""
+    for channels in (19, 72):
+        x = normal(rng, 2, *((3, 9, 7) if make is of_images else (9, 5)))
+        int8 = quantized(make(rng, name, channels), x)
+        assert_same_bits(graph.compile(int8), int8, {"x": x}, (1, 2))
 
 
 @pytest.mark.parametrize("name", OPERATORS)
