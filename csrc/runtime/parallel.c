@@ -32,10 +32,11 @@ int pqc_set_own_threads(int n)
     return 0;
 }
 
-static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards, pqc_range_fn fn,
-                void *context)
+static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, ptrdiff_t worth, bool backwards,
+                pqc_range_fn fn, void *context)
 {
     (void)grain;
+    (void)parts;
     (void)worth;
     (void)backwards;
     if (n > 0)
@@ -53,7 +54,8 @@ static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards, p
 /* LARGE: grains that are worth waking somebody.  MANY: jobs of a model's layers rather than of one.  Nanoseconds: how long a
  * worker spins, and less, so that it still does when as much time goes by between jobs. */
 enum { LARGE = 16, MANY = 6, SPIN = 70000, SOON = 50000 };
-enum { PARTS_PER_THREAD = 4, PAUSES = 64, PATIENCE = 4000 };
+/* SHORT: grains of a part, where a job has enough for more than one a thread. */
+enum { PARTS_PER_THREAD = 4, SHORT = 4, PAUSES = 64, PATIENCE = 4000 };
 
 /* A thread's parts: the job's number (32 bits), the end of the parts (16) and which is the next (16).  Whoever takes one off
  * either end owns that part, and a worker that slept through a job can never take a part of it. */
@@ -61,9 +63,12 @@ typedef struct {
     _Alignas(64) atomic_ullong ticket;
 } hand;
 
-/* One job at a time.  The other fields are written before the tickets.  The plain ones are read only by owners of a part, and
- * the job is not over while there is one; the atomic ones may be read too late, but then the tickets have changed too. */
+/* One job at a time.  The other fields are written before the tickets, and those before the number.  The plain ones are read
+ * only by owners of a part, and the job is not over while there is one; the atomic ones may be read too late, but then the tickets
+ * have changed too.  A line takes a quarter of a microsecond from one core to another, or more: what a worker reads is in one with
+ * the number that it waits for. */
 static struct {
+    _Alignas(64) atomic_uint posted; /* number of the newest job */
     pqc_range_fn fn;
     void *context;
     ptrdiff_t n, grain;
@@ -77,7 +82,6 @@ static struct {
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* held by the thread whose job runs */
 static pthread_mutex_t sleep_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
-static atomic_uint posted;  /* number of the newest job */
 static atomic_int sleepers; /* workers waiting on `wake` */
 static atomic_int threads = 1;
 static _Thread_local int own_threads; /* of this caller; 0: `threads` */
@@ -124,13 +128,16 @@ static void work_on(uint32_t number, int index)
 {
     int count = atomic_load(&job.count);
     bool backwards = atomic_load(&job.backwards);
+    unsigned done = 0;
     for (int i = 0; i < count && index < count; i++) {
         hand *h = &job.hands[(index + i) % count];
         for (ptrdiff_t part; (part = take(h, number, backwards)) >= 0;) {
             job.fn(job.context, first_of(part), first_of(part + 1));
-            atomic_fetch_sub(&job.left, 1);
+            done++;
         }
     }
+    if (done > 0)
+        atomic_fetch_sub(&job.left, done);
 }
 
 static uint32_t wait_for_job(uint32_t last)
@@ -138,7 +145,7 @@ static uint32_t wait_for_job(uint32_t last)
     long long end = pqc_nanoseconds() + SPIN;
     do {
         for (int i = 0; i < PAUSES; i++) {
-            uint32_t number = atomic_load(&posted);
+            uint32_t number = atomic_load(&job.posted);
             if (number != last)
                 return number;
             pause_cpu();
@@ -146,16 +153,16 @@ static uint32_t wait_for_job(uint32_t last)
     } while (pqc_nanoseconds() < end);
     pthread_mutex_lock(&sleep_lock);
     atomic_fetch_add(&sleepers, 1);
-    while (atomic_load(&posted) == last)
+    while (atomic_load(&job.posted) == last)
         pthread_cond_wait(&wake, &sleep_lock);
     atomic_fetch_sub(&sleepers, 1);
     pthread_mutex_unlock(&sleep_lock);
-    return atomic_load(&posted);
+    return atomic_load(&job.posted);
 }
 
 static void *worker(void *index)
 {
-    uint32_t last = atomic_load(&posted);
+    uint32_t last = atomic_load(&job.posted);
     pqc_set_default_float_mode(); /* not what the thread that started it had */
     for (;;) {
         work_on(last, 1 + (int)(intptr_t)index);
@@ -199,7 +206,7 @@ static void watch_for_fork(void)
 
 static void post(void)
 {
-    atomic_fetch_add(&posted, 1);
+    atomic_fetch_add(&job.posted, 1);
     if (atomic_load(&sleepers) == 0)
         return;
     pthread_mutex_lock(&sleep_lock);
@@ -211,8 +218,10 @@ static void deal(uint32_t number, unsigned parts, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         unsigned begin = parts * i / count, end = parts * (i + 1) / count;
-        atomic_store(&job.hands[i].ticket,
-                     (unsigned long long)number << 32 | (unsigned long long)end << 16 | begin);
+        atomic_store_explicit(&job.hands[i].ticket,
+                              (unsigned long long)number << 32 | (unsigned long long)end << 16 |
+                                  begin,
+                              memory_order_release);
     }
 }
 
@@ -227,20 +236,30 @@ static bool are_wanted(ptrdiff_t worth, int wanted)
     return missed >= MANY;
 }
 
-static void share(ptrdiff_t n, ptrdiff_t grain, int count, bool backwards, pqc_range_fn fn,
-                  void *context)
+/* Of which there can be so many at most. */
+static ptrdiff_t parts_of(ptrdiff_t most, ptrdiff_t worth, int count)
 {
-    ptrdiff_t parts = pqc_min((ptrdiff_t)count * PARTS_PER_THREAD, n / grain);
-    uint32_t number = atomic_load(&posted) + 1;
+    ptrdiff_t parts = pqc_clamp(worth / SHORT, count, (ptrdiff_t)count * PARTS_PER_THREAD);
+    parts = pqc_min(parts, most);
+    if (parts > count) /* as many for each: 5 for two threads would be 3 and 2 */
+        parts -= parts % count;
+    return parts;
+}
+
+/* What is stored before the number is posted need not arrive one after the other. */
+static void share(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, int count, bool backwards,
+                  pqc_range_fn fn, void *context)
+{
+    uint32_t number = atomic_load(&job.posted) + 1;
     start_workers(count - 1);
     job.fn = fn;
     job.context = context;
     job.n = n;
     job.grain = grain;
     job.parts = (unsigned)parts;
-    atomic_store(&job.backwards, backwards);
-    atomic_store(&job.count, count);
-    atomic_store(&job.left, (unsigned)parts);
+    atomic_store_explicit(&job.backwards, backwards, memory_order_release);
+    atomic_store_explicit(&job.count, count, memory_order_release);
+    atomic_store_explicit(&job.left, (unsigned)parts, memory_order_release);
     deal(number, (unsigned)parts, (unsigned)count);
     post();
     work_on(number, 0);
@@ -252,21 +271,21 @@ static void share(ptrdiff_t n, ptrdiff_t grain, int count, bool backwards, pqc_r
     }
 }
 
-/* `worth`: grains of the whole job. */
-static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards, pqc_range_fn fn,
-                void *context)
+/* Parts are multiples of `grain`, as many as `parts` at most; `worth`: how many would be worth it. */
+static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, ptrdiff_t worth, bool backwards,
+                pqc_range_fn fn, void *context)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     int count = pqc_get_num_threads();
     if (n <= 0)
         return;
-    if (n / grain < 2 || count == 1 || pthread_mutex_trylock(&owner) != 0) {
+    if (parts < 2 || count == 1 || pthread_mutex_trylock(&owner) != 0) {
         fn(context, 0, n);
         return;
     }
     pthread_once(&once, watch_for_fork);
     if (are_wanted(worth, count - 1))
-        share(n, grain, count, backwards, fn, context);
+        share(n, grain, parts_of(parts, worth, count), count, backwards, fn, context);
     else
         fn(context, 0, n);
     ended = pqc_nanoseconds();
@@ -303,26 +322,23 @@ int pqc_set_own_threads(int n)
 
 #endif
 
-static void run_in_default_mode(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t worth, bool backwards,
-                                pqc_range_fn fn, void *context)
+static void run_in_default_mode(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, ptrdiff_t worth,
+                                bool backwards, pqc_range_fn fn, void *context)
 {
     pqc_float_mode before = pqc_set_default_float_mode();
-    run(n, grain, worth, backwards, fn, context);
+    run(n, grain, parts, worth, backwards, fn, context);
     pqc_restore_float_mode(before);
 }
 
 void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context)
 {
-    run_in_default_mode(n, grain, PTRDIFF_MAX, false, fn, context);
+    run_in_default_mode(n, grain, n / grain, PTRDIFF_MAX, false, fn, context);
 }
 
 void pqc_parallel_alternating(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t grain, bool backwards,
                               pqc_range_fn fn, void *context)
 {
-    if (n <= 0)
-        return;
-    ptrdiff_t each = pqc_clamp(cost / n, 1, grain);
-    run_in_default_mode(n, pqc_div_round_up(grain, each), cost / grain, backwards, fn, context);
+    run_in_default_mode(n, 1, pqc_min(n, cost / grain), cost / grain, backwards, fn, context);
 }
 
 void pqc_parallel_tasks(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t grain, pqc_range_fn fn,

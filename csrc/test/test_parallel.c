@@ -19,7 +19,7 @@ enum { LONGEST = 5000, MUCH = 1000 };
 
 typedef struct {
     unsigned char visits[LONGEST]; /* plain: two threads on one element would be a race */
-    ptrdiff_t n, grain;
+    ptrdiff_t n, grain, multiple;  /* where ranges begin; tasks: anywhere */
     atomic_int calls, bad_ranges;
     atomic_uint threads_seen[8];
 } record;
@@ -37,7 +37,7 @@ static void visit(void *context, ptrdiff_t begin, ptrdiff_t end)
     atomic_fetch_add(&r->calls, 1);
     bool whole = begin == 0 && end == r->n;
     bool fits = 0 <= begin && begin < end && end <= r->n;
-    bool cut_well = begin % r->grain == 0 && end - begin >= r->grain;
+    bool cut_well = begin % r->multiple == 0 && end - begin >= r->grain;
     if (!fits || !(whole || cut_well)) {
         atomic_fetch_add(&r->bad_ranges, 1);
         return;
@@ -50,7 +50,7 @@ static void reset(record *r, ptrdiff_t n, ptrdiff_t grain)
 {
     memset(r, 0, sizeof *r);
     r->n = n;
-    r->grain = grain;
+    r->grain = r->multiple = grain;
 }
 
 static bool each_visited(const record *r, unsigned char times)
@@ -87,6 +87,7 @@ static void check_cover(void)
                 bool one = thread_counts[t] == 1 || lengths[l] < 2 * grains[g];
                 CHECK(!one || r.calls == (lengths[l] > 0), "%d calls for n %td, grain %td",
                       (int)r.calls, lengths[l], grains[g]);
+                r.multiple = 1;
                 pqc_parallel_alternating(lengths[l], lengths[l] * MUCH, grains[g] * MUCH, true,
                                          visit, &r);
                 CHECK(each_visited(&r, 2) && r.bad_ranges == 0,
@@ -107,6 +108,17 @@ static void note_cut(void *context, ptrdiff_t begin, ptrdiff_t end)
     cuts *c = context;
     (void)end;
     atomic_store(&c->begins[begin / c->grain], true);
+}
+
+/* Threads are dealt as many tasks each, though there would be work for an odd number of ranges. */
+static void check_halves(void)
+{
+    static cuts c;
+    memset(&c, 0, sizeof c);
+    c.grain = 1;
+    pqc_set_num_threads(2);
+    pqc_parallel_tasks(30, 20 * MUCH, MUCH, note_cut, &c);
+    CHECK(c.begins[0] && c.begins[15], "no range begins at 15 of 30 tasks");
 }
 
 /* No range is more than a grain longer than another, and neither is what threads are dealt: a quarter each of the ranges
@@ -293,6 +305,7 @@ void test_parallel(void)
 {
     int before = pqc_get_num_threads();
     check_cover();
+    check_halves();
     for (int threads = 2; threads <= 5; threads++)
         for (ptrdiff_t grains = 2; grains <= 200; grains++)
             check_shares(threads, grains, 1 + grains % 3);
