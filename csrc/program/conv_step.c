@@ -358,6 +358,15 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
 
+/* Of an image; where there are few panels, so many that threads find equal shares. */
+static ptrdiff_t mblocks_of(const pqc_step *s, ptrdiff_t panels)
+{
+    enum { TASKS = 4, LEAST = 12 }; /* of a thread, wanted; pixels of an M-block */
+    ptrdiff_t pixels = s->output[0].h * s->output[0].w, threads = pqc_get_num_threads();
+    ptrdiff_t wanted = threads > 1 ? pqc_div_round_up(TASKS * threads, s->output[0].n * panels) : 1;
+    return pqc_max(pqc_mblocks(pixels), pqc_min(wanted, pixels / LEAST));
+}
+
 unsigned pqc_conv_step_run(const pqc_step *s, char *const *buffers)
 {
     const pqc_weights *w = s->weights;
@@ -369,8 +378,8 @@ unsigned pqc_conv_step_run(const pqc_step *s, char *const *buffers)
     ptrdiff_t pixels = out->h * out->w;
     if (w->shape.depthwise)
         return pqc_depthwise_step_run(s, buffers);
-    job j = {.step = s, .buffers = buffers, .mblocks = pqc_mblocks(pixels)};
-    j.panels = pqc_weights_panels(w);
+    job j = {.step = s, .buffers = buffers, .panels = pqc_weights_panels(w)};
+    j.mblocks = mblocks_of(s, j.panels);
     j.by_mblock = w->shape.groups * w->padded_out * w->k * 4 <= PQC_L2_MBLOCK_WEIGHTS;
     j.codes = makes_codes(s) ? pqc.igemm_u8s8_codes : NULL;
     ptrdiff_t products = out->n * pixels * w->shape.groups * w->padded_out * (w->k * 4 + 16);

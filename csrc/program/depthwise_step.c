@@ -105,7 +105,7 @@ unsigned pqc_depthwise_step_run(const pqc_step *s, char *const *buffers)
     j.spans = pqc_div_round_up(out->w, MAX_COLUMNS);
     ptrdiff_t columns = pqc_div_round_up(out->w, j.spans); /* at most, so that two rows have room */
     j.bands = pqc_div_round_up(pqc_div_round_up(out->h, 2), MAX_SUMS / (2 * PQC_NR * columns));
-    ptrdiff_t products = out->n * out->h * out->w * w->padded_out * (w->k * 4 + 16);
+    ptrdiff_t products = out->n * out->h * out->w * w->padded_out * (w->k * 4 + 32);
     pqc_parallel_tasks(out->n * j.bands * j.spans * j.panels, products, PQC_MAC_GRAIN, run_tasks,
                        &j);
     return atomic_load(&j.flags);
