@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx_ir as ir
@@ -76,8 +77,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             that of the float model: layers of fewer than 8 bits get 8, then layers stay float. How many is found by
             doubling, then bisection, each step of which quantises anew; `graph.decisions` gives the table. Before,
             where `methods` is None and the defaults miss the metric with all layers quantised,
-            "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried, and kept unless they are
-            worse.
+            "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried, and kept if they hold it,
+            or if the noise that each layer alone makes with them adds up to less.
         resume: with `max_drop`, a JSON file that layers' sensitivities are kept in, one after the other, and beside it
             one of weights; without, with "gptq" or "adaround" in `methods`, a file of the weights that they have
             rounded. The same call goes on from there.
@@ -102,7 +103,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     check_folder(resume, "resume")
     wanted = _checked(zero_point, residual, target)
     if max_drop is not None and metric is not None:
-        data = as_data(model, batches, "max_drop")
+        data, folder = as_data(model, batches, "max_drop"), TemporaryDirectory()
+        rounded = part_file(resume, "weights") or f"{folder.name}/weights"
 
         def again(more: dict[str, Override], names: MethodNames, ranges: str | None = None,
                   is_measured: bool = False) -> ir.Model:
@@ -111,9 +113,10 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             return quantize(model, data, input=input, weight=weight, method=ranges or method, percentile=percentile,
                             zero_point=zero_point, residual=residual, target=target, exclude=exclude,
                             overrides={**(overrides or {}), **more}, progress=progress, methods=done,
-                            resume=part_file(resume, "weights") if done.take_long else None)
+                            resume=rounded if done.take_long else None)
 
-        return within_drop(model, data, float(max_drop), metric, again, methods, resume, progress)
+        with folder:
+            return within_drop(model, data, float(max_drop), metric, again, methods, resume, progress)
     if batches is None:
         _check_without_data(method=(method, AUTO), percentile=(percentile, PERCENTILE),
                             residual=("auto" if residual == "float" else residual, "auto"))

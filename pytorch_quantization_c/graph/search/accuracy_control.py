@@ -8,16 +8,16 @@ from typing import Any
 import onnx_ir as ir
 
 from ..._core.errors import shown
-from ..._core.files import FilePath
+from ..._core.files import FilePath, part_file
 from ..._core.metrics import ordered_metric_value
 from ...methods.budget import check_drop
 from ...methods.decisions import Decision, Decisions, fewest_that_hold
+from ...model.sensitivity import Sensitivity
 from ..calibration.batches import samples as samples_of
-from ..calibration.calibrating import first_samples
 from ..methods.method_steps import Methods
 from ..placement.choices import Override
 from .budgets import MOST_BITS, Layer, dearest_first, layers_in, multiplications, named, ranked, record
-from .selection import FOUND_BY, JUDGED, best_of
+from .selection import FOUND_BY
 
 MethodNames = tuple[str, ...] | None
 Action = tuple[str, Override]
@@ -39,10 +39,10 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
     Args:
         quantize: makes a model by overrides, methods, how ranges are found, and whether its layers are to be measured.
         methods: None: the defaults, then STRONGER if they miss the metric with all layers quantised; if both miss it,
-            layers are given up of the one with less noise in its outputs.
+            layers are given up of the one whose layers make less noise, each alone.
     """
     control = _Control(model, max_drop, metric, quantize)
-    control.choose_methods((None, STRONGER) if methods is None else (methods,), data)
+    control.choose_methods((None, STRONGER) if methods is None else (methods,), data, resume, show_progress)
     return control.give_up(data, resume, show_progress)
 
 
@@ -55,6 +55,7 @@ class _Control:
         self._wanted = self._measured("float", model)
         self._methods: MethodNames = None
         self._made, self._value = model, -math.inf      # with all layers quantised
+        self._ranking: Sensitivity | None = None
 
     def _measured(self, what: str, model: ir.Model) -> float:
         value = ordered_metric_value(self._metric(model))
@@ -64,10 +65,13 @@ class _Control:
     def _is_enough(self, value: float) -> bool:
         return value >= self._wanted - self._max_drop
 
-    def choose_methods(self, ladder: Sequence[MethodNames], data: Sequence[Any]) -> None:
-        """The first that keep the metric with all layers quantised, else those with the highest SQNR of the outputs.
+    def choose_methods(self, ladder: Sequence[MethodNames], data: Sequence[Any], resume: FilePath | None,
+                       show_progress: bool | None) -> None:
+        """The first that keep the metric with all layers quantised, else those whose layers make the least noise.
 
-        A metric of few samples, a few steps below what it has to be, says less of how far a model is from float.
+        A metric of few samples, a few steps below what it has to be, says less of how far a model is from float. Nor
+        does the noise of the whole say what is left of it when the few layers are float that make most of it; that of
+        each layer alone, added up, does.
         """
         made: list[tuple[MethodNames, ir.Model]] = []
         for methods in ladder:
@@ -78,14 +82,15 @@ class _Control:
             if self._is_enough(self._value):
                 return
         if len(made) > 1:
-            judged, _ = first_samples(self._model, data, JUDGED)
-            self._made = best_of([each for _, each in made], self._model, judged)
-            self._methods = next(methods for methods, each in made if each is self._made)
+            rankings = [self._ranked(*each, data, part_file(resume, f"methods{number}") if number else resume,
+                                     show_progress) for number, each in enumerate(made)]
+            best = min(range(len(made)), key=lambda number: _noise(rankings[number]))
+            (self._methods, self._made), self._ranking = made[best], rankings[best]
 
     def give_up(self, data: Sequence[Any], resume: FilePath | None, show_progress: bool | None) -> ir.Model:
         """The model, and in its metadata the table."""
         layers = layers_in(self._made)
-        ranking = self._ranked(data, resume, show_progress)
+        ranking = self._ranking or self._ranked(self._methods, self._made, data, resume, show_progress)
         rows = [row for row in ranking.rows if row.layer in layers]
         costs = multiplications(self._made, next(iter(samples_of(self._model, data[0]))))
         names = dearest_first({row.layer: row.value for row in rows}, costs)
@@ -114,12 +119,19 @@ class _Control:
         goal = f"a drop of at most {self._max_drop:g} from {self._wanted:.6g}"
         return record(found[fewest], Decisions(goal, table, tuple(self._tried)))
 
-    def _ranked(self, data: Sequence[Any], resume: FilePath | None, show_progress: bool | None) -> Any:
-        steps = Methods.of(self._methods, True)
-        plain = self._made if steps == steps.measurable else \
-            self._quantize({}, self._methods, self._made.metadata_props.get(FOUND_BY), is_measured=True)
+    def _ranked(self, methods: MethodNames, made: ir.Model, data: Sequence[Any], resume: FilePath | None,
+                show_progress: bool | None) -> Sensitivity:
+        steps = Methods.of(methods, True)
+        plain = made if steps == steps.measurable else \
+            self._quantize({}, methods, made.metadata_props.get(FOUND_BY), is_measured=True)
         return ranked(plain, data, resume, show_progress, "bias_correction" in steps.names,
-                      self._made if steps.take_long else None)
+                      made if steps.take_long else None)
+
+
+def _noise(ranking: Sensitivity) -> float:
+    """The noise of each layer alone, added up, relative to the signal."""
+    found = sum(10 ** (-row.value / 10) for row in ranking.rows)
+    return math.inf if math.isnan(found) else found
 
 
 def _formats(layers: dict[str, Layer], given: dict[str, Override]) -> dict[str, str]:

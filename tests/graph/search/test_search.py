@@ -11,12 +11,13 @@ import pytest
 
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.nodes import quantizers
-from pytorch_quantization_c.graph.search import costs
+from pytorch_quantization_c.graph.search import accuracy_control, costs
 from pytorch_quantization_c.graph.search.accuracy_control import STRONGER
 from pytorch_quantization_c.graph.search.budgets import dearest_first
 from pytorch_quantization_c.graph.search.costs import Stopwatch
 from pytorch_quantization_c.methods.budget import cheapest
 from pytorch_quantization_c.methods.decisions import fewest_that_hold
+from pytorch_quantization_c.model.sensitivity import Sensitivity, SensitivityRow
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 from tests.graph.networks import convolutional, images, network, normal, sqnr
 
@@ -159,6 +160,28 @@ def test_ranges_are_found_as_with_all_layers_quantised(rng: np.random.Generator)
 
     graph.quantize(model, data, weight=THREE, max_drop=0, metric=metric, methods=())
     assert seen[0] == "float" and len(seen) > 4 and len(set(seen[1:])) == 1
+
+
+def test_methods_are_chosen_by_the_noise_of_layers_alone(rng: np.random.Generator, tmp_path: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here two layers at 20 dB spoil one, four at 28 the other: added up that one has more noise, the more so with a
+    layer float."""
+    model, data = convolutional(rng), [images(rng, 4)]
+    files: list[Any] = []
+
+    def values(made: ir.Model, *args: Any) -> Sensitivity:
+        files.append(args[1])
+        found = [28.0] * 4 if args[-1] is None else [20.0, 20.0, 60.0, 60.0]
+        rows = [SensitivityRow(name, value, ()) for name, value in zip(quantised(made), found, strict=True)]
+        return Sensitivity("SQNR", float("inf"), tuple(rows))
+
+    def metric(candidate: ir.Model) -> float:
+        return float(len(quantised(candidate)) < 4)
+
+    monkeypatch.setattr(accuracy_control, "ranked", values)
+    kept = graph.quantize(model, data, weight=THREE, max_drop=0, metric=metric, resume=tmp_path / "search.json")
+    assert not any(each.method == "gptq" for each in graph.gains(kept)) and len(quantised(kept)) == 3
+    assert [Path(each).name for each in files] == ["search.json", "search.methods1.json"]
 
 
 def test_the_fewest_that_hold() -> None:
