@@ -37,7 +37,7 @@ def ours(shape: Shape, batch: int, threads: int) -> Iterator[Call]:
 LIBRARIES: dict[str, Callable[[Shape, int, int], Iterator[Call]]] = {
     "ours": ours, "torch fp32": torch_float, "ORT fp32": ort_float, "torch int8": torch_dynamic, "ORT int8": ort_int8,
     "OpenVINO int8": openvino_int8, "oneDNN int8": onednn_int8}
-LEAST = {"fp32": 80.0, "int8": 20.0}  # dB; with AVX2 alone the sums of pairs saturate in several libraries
+MIN_DB = {"fp32": 80.0, "int8": 20.0}  # dB; with AVX2 alone the sums of pairs saturate in several libraries
 
 
 def decibels(answer: Any, exact: Any) -> float:
@@ -49,7 +49,7 @@ def decibels(answer: Any, exact: Any) -> float:
 
 def checked(library: str, call: Call, exact: Any) -> Call:
     reached = decibels(call(), exact)
-    least = LEAST["fp32" if library.endswith("fp32") else "int8"]
+    least = MIN_DB["fp32" if library.endswith("fp32") else "int8"]
     assert reached >= least, f"{library} is wrong: {reached:.1f} dB"
     return call
 

@@ -23,7 +23,7 @@ from network_inputs import feeds
 from network_models import SEEDED
 
 PROBLEMS = "problems.txt"
-LEAST = {"fp32": 60.0, "int8": 3.0}  # dB; weights and inputs are random
+MIN_DB = {"fp32": 60.0, "int8": 3.0}  # dB; weights and inputs are random
 SEGMENTS = ("ocr_det_v4",)  # of noise, nothing: probabilities near 0, whose errors are compared with 1
 
 
@@ -126,7 +126,7 @@ def check(library: str, call: Call, exact: Any, folder: Path) -> None:
     """ValueError for a wrong answer; that of a shipped network on int8, whose inputs are random, is only told."""
     segments = folder.name in SEGMENTS
     reached = decibels(1 + call() - exact, np.ones_like(exact)) if segments else decibels(call(), exact)
-    if reached >= LEAST["fp32" if library.endswith("fp32") else "int8"]:
+    if reached >= MIN_DB["fp32" if library.endswith("fp32") else "int8"]:
         return
     if folder.name in SEEDED or library.endswith("fp32") or not np.isfinite(reached):
         raise ValueError(f"the answer is wrong: {reached:.1f} dB")

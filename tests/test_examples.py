@@ -9,7 +9,7 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
-MOST_BYTES = 1_500_000
+MAX_BYTES = 1_500_000
 
 
 def cells(notebook: Path) -> list[dict[str, Any]]:
@@ -23,7 +23,7 @@ def text(cell: dict[str, Any]) -> str:
 
 def test_there_are_notebooks_and_they_are_small() -> None:
     assert len(NOTEBOOKS) >= 4
-    assert sum(path.stat().st_size for path in NOTEBOOKS) < MOST_BYTES
+    assert sum(path.stat().st_size for path in NOTEBOOKS) < MAX_BYTES
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST = 80, STEP = 20, CHANNEL = PQC_DWCONV_MAX_KERNEL * 2 * STEP, CHANNELS = 100 };
+enum { MAX_SIDE = 80, STEP = 20, CHANNEL = PQC_DWCONV_MAX_KERNEL * 2 * STEP, CHANNELS = 100 };
 
 typedef struct {
     buffer x, y;
@@ -225,7 +225,7 @@ static pqc_dwconv_params tall(pqc_dwconv_params p, ptrdiff_t padding)
 
 void test_dwconv_u8s8(void)
 {
-    static const ptrdiff_t sides[] = {1, 2, 3, 5, 7, 8, 9, 14, 15, 16, 17, 33, 57, MOST};
+    static const ptrdiff_t sides[] = {1, 2, 3, 5, 7, 8, 9, 14, 15, 16, 17, 33, 57, MAX_SIDE};
     enum { SIDES = sizeof sides / sizeof *sides };
     arena a;
     if (pqc.dwconv_u8s8 == NULL)

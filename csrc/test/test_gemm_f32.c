@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { ROW = 70, MOST = 40 };
+enum { ROW = 70, MAX_ROWS = 40 };
 
 /* Sums by the definition: one fused multiply-add after the other. */
 static void check_gemm(ptrdiff_t rows, ptrdiff_t n, ptrdiff_t k, bool first, buffer *buffers)
@@ -12,7 +12,7 @@ static void check_gemm(ptrdiff_t rows, ptrdiff_t n, ptrdiff_t k, bool first, buf
     float *a = buffer_place(&buffers[0], (size_t)(rows * k) * 4, 0);
     float *b = buffer_place(&buffers[1], (size_t)(k * PQC_GEMM_NR) * 4, 0);
     float *y = buffer_place(&buffers[2], (size_t)((rows - 1) * ROW + n) * 4, 0);
-    float before[MOST * ROW];
+    float before[MAX_ROWS * ROW];
     fill_within_f32(a, rows * k, 1.0f);
     fill_within_f32(b, k * PQC_GEMM_NR, 1.0f);
     fill_within_f32(y, (rows - 1) * ROW + n, 1.0f);
@@ -36,7 +36,7 @@ void test_gemm_f32(void)
     for (int i = 0; i < 3; i++)
         buffer_open(&buffers[i]);
     for (ptrdiff_t n = 1; n <= PQC_GEMM_NR; n += n < 18 ? 1 : 5)
-        for (ptrdiff_t rows = 1; rows <= MOST; rows += rows < 14 ? 3 : 13)
+        for (ptrdiff_t rows = 1; rows <= MAX_ROWS; rows += rows < 14 ? 3 : 13)
             check_gemm(rows, n, (n * 7 + rows) % 20, (n + rows) % 2, buffers);
     for (int i = 0; i < 3; i++)
         buffer_close(&buffers[i]);

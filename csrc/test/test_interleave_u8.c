@@ -2,7 +2,7 @@
 #include "dispatch.h"
 #include "tests.h"
 
-enum { MOST = 140 };
+enum { MAX_PIXELS = 140 };
 
 static void check_case(buffer *x, buffer *y, int channels, ptrdiff_t n)
 {
@@ -28,7 +28,7 @@ void test_interleave_u8(void)
         buffer_open(&x[c]);
     buffer_open(&y);
     for (int channels = 1; channels <= PQC_MAX_INTERLEAVED; channels++)
-        for (ptrdiff_t n = 0; n <= MOST; n++)
+        for (ptrdiff_t n = 0; n <= MAX_PIXELS; n++)
             check_case(x, &y, channels, n);
     for (int c = 0; c < PQC_MAX_INTERLEAVED; c++)
         buffer_close(&x[c]);

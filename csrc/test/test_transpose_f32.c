@@ -2,7 +2,7 @@
 #include "dispatch.h"
 #include "tests.h"
 
-enum { MOST = 40 };
+enum { MAX_SIDE = 40 };
 
 static void check_transpose(ptrdiff_t rows, ptrdiff_t columns, buffer *buffers)
 {
@@ -20,8 +20,8 @@ void test_transpose_f32(void)
     buffer buffers[2];
     for (int i = 0; i < 2; i++)
         buffer_open(&buffers[i]);
-    for (ptrdiff_t rows = 1; rows <= MOST; rows += rows < 10 ? 1 : 11)
-        for (ptrdiff_t columns = 1; columns <= MOST; columns += 3)
+    for (ptrdiff_t rows = 1; rows <= MAX_SIDE; rows += rows < 10 ? 1 : 11)
+        for (ptrdiff_t columns = 1; columns <= MAX_SIDE; columns += 3)
             check_transpose(rows, columns, buffers);
     for (int i = 0; i < 2; i++)
         buffer_close(&buffers[i]);

@@ -26,7 +26,7 @@ Edges = NDArray[Any]
 MOST_BINS = 1 << 24     # more are a sign of data that do not belong together
 LONG_ROW = 1 << 13
 SMALLEST_RANGE = -64    # exponent of the smallest range of `double`: 2^-64
-MOST_COUNTED = 2.0 ** 62  # no data have so many elements; sums of such counts stay below 2^63
+MAX_COUNTED = 2.0 ** 62  # no data have so many elements; sums of such counts stay below 2^63
 FLOAT_MAX = float(np.finfo(np.float32).max)
 VECTOR = 8              # floats of a vector in torch's arange
 
@@ -45,7 +45,7 @@ def is_histogram(counts: Any, edges: Any) -> bool:
     if not (isinstance(counts, np.ndarray) and isinstance(edges, np.ndarray) and counts.ndim == edges.ndim == 1):
         return False
     return (counts.dtype == np.int64 and edges.dtype in (np.float32, np.float64) and len(edges) == len(counts) + 1 > 1
-            and bool((counts >= 0).all() and counts.sum(dtype=np.float64) < MOST_COUNTED)
+            and bool((counts >= 0).all() and counts.sum(dtype=np.float64) < MAX_COUNTED)
             and bool(np.isfinite(edges).all() and (np.diff(edges) >= 0).all()) and len(counts) <= MOST_BINS)
 
 

@@ -16,7 +16,7 @@ INTEGER_TYPES = {(4, False): 22, (4, True): 21, (8, False): INT8, (8, True): UIN
 OTHER_TYPES = {"Half": FLOAT16, "BFloat16": BFLOAT16, "Double": DOUBLE}
 
 TINY = 2.0 ** -24                                       # integers: up to here an amax quantises everything to 0
-LEAST_SCALE = float(np.finfo(np.float32).tiny)          # which does that in a file, where no scale may be 0
+MIN_SCALE = float(np.finfo(np.float32).tiny)          # which does that in a file, where no scale may be 0
 
 Constant = Callable[[NDArray[Any]], Any]
 Annotate = Callable[[Any, Any, str], Any]
@@ -75,7 +75,7 @@ def int8_symbolic(g: Any, inputs: Any, amax: NDArray[Any], num_bits: int, unsign
     if narrow_range and not unsigned:
         raise ValueError("ONNX has no narrow signed range: expected `narrow_range` False, got True")
     largest = _finite(amax)
-    scale = np.where(largest <= TINY, np.float32(LEAST_SCALE), largest / np.float32(Int(8, unsigned).bound))
+    scale = np.where(largest <= TINY, np.float32(MIN_SCALE), largest / np.float32(Int(8, unsigned).bound))
     axis = None
     if scale.size == 1:
         zero = np.zeros((), np.float32)
@@ -113,7 +113,7 @@ def e4m3_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = np
                              f"got shape {largest.shape}")
         with np.errstate(divide="ignore"):
             forward = np.float32(E4M3.bound) / largest.reshape(())
-        scale = np.maximum(np.float32(1) / forward, np.float32(LEAST_SCALE))
+        scale = np.maximum(np.float32(1) / forward, np.float32(MIN_SCALE))
 
     def pair(value: Any) -> Any:
         step = g.op("Constant", value_t=constant(np.asarray(scale, np.float32)))
@@ -133,7 +133,7 @@ def float8_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = 
     if largest.size != 1:
         raise ValueError(f"E4M3 is exported with one scale: expected `amax` of one element, got shape {largest.shape}")
     scale = (largest / np.float32(E4M3.bound)).reshape(())
-    step = g.op("Constant", value_t=constant(np.maximum(scale, np.float32(LEAST_SCALE))))
+    step = g.op("Constant", value_t=constant(np.maximum(scale, np.float32(MIN_SCALE))))
     zero_point = g.op("Cast", g.op("Constant", value_t=constant(np.zeros((), np.float32))), to_i=FLOAT8E4M3FN)
     return _between_casts(g, inputs, lambda value: g.op(
         "DequantizeLinear", g.op("QuantizeLinear", value, step, zero_point), step, zero_point))

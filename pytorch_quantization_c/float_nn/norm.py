@@ -16,7 +16,7 @@ from .parameter import Parameter
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d",
            "InstanceNorm3d", "LayerNorm"]
 
-MOST_AXES = 64  # of a NumPy array
+MAX_AXES = 64  # of a NumPy array
 
 
 def _reset(weight: Parameter | None, bias: Parameter | None) -> None:
@@ -194,8 +194,8 @@ class LayerNorm(Module):
                  bias: bool = True, device: Any = None, dtype: DTypeLike | None = None) -> None:
         super().__init__()
         count = len(normalized_shape) if isinstance(normalized_shape, Sequence) else 1
-        if count > MOST_AXES:
-            raise ValueError(f"Expected `normalized_shape` with at most {MOST_AXES} sizes, got {count}")
+        if count > MAX_AXES:
+            raise ValueError(f"Expected `normalized_shape` with at most {MAX_AXES} sizes, got {count}")
         self.normalized_shape = integers(normalized_shape, count, "normalized_shape", 0)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         kind = factory(device, dtype)

@@ -19,7 +19,7 @@ from .decisions import Decision, Decisions, fewest_that_hold
 from .improve import kept_batches
 from .layer_rounding import WeightProblem
 from .module_layers import WeightLayer, numbers, watched, weight_layers
-from .order import MOST_MSE_BITS
+from .order import MAX_MSE_BITS
 
 __all__ = ["accuracy_control", "auto_quantize"]
 
@@ -149,7 +149,7 @@ def _set_bits(layer: WeightLayer, bits: int) -> None:
         return
     quantizer.num_bits = bits
     layer.reset_range()
-    if bits <= MOST_MSE_BITS:
+    if bits <= MAX_MSE_BITS:
         layer.set_amax(WeightProblem(layer.weight, layer.amax(), bits, None, layer.groups).by("weight_mse").amax)
 
 

@@ -17,7 +17,7 @@ from .grid import Array, finite
 __all__ = ["equalize"]
 
 ACTIVATION_ALPHA = 0.5
-LEAST = 1e-3        # of the largest: channels below are taken as that large
+MIN_SHARE = 1e-3        # of the largest: channels below are taken as that large
 
 
 def equalize(first: ArrayLike, second: ArrayLike,
@@ -60,7 +60,7 @@ def equalizing_factor(first: Array, second: Array) -> Array:
 
 def activation_factor(largest: Array, alpha: float) -> Array:
     """What each channel is multiplied by, by its largest magnitude, so that all use one range more alike."""
-    return np.asarray(np.maximum(largest / largest.max(), LEAST) ** -alpha)
+    return np.asarray(np.maximum(largest / largest.max(), MIN_SHARE) ** -alpha)
 
 
 def _ranges(array: NDArray[Any], axis: int) -> Array:

@@ -22,7 +22,7 @@ from .layer_rows import SAMPLE_ROWS, InputMoments, parts_in_memory
 from .module_between import BETWEEN
 from .module_layers import WeightLayer, numbers, renewed, warn_of_formats, watched, weight_layers
 from .module_pairs import layer_pairs
-from .order import MOST_MSE_BITS, checked_methods
+from .order import MAX_MSE_BITS, checked_methods
 from .rounding_state import RoundingState
 from .scaling import awq_factors, scaled, smoothing
 
@@ -88,7 +88,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
     layers, data = weight_layers(model), kept_batches(batches)
     warn_of_training(model, "improve")
     warn_of_formats(layers, {name: partial(_takes, name) for name in names or () if name in SCALING + ROUNDING})
-    work = _Work(model, layers, data, MOST_MSE_BITS if names is None else 8, show_progress)
+    work = _Work(model, layers, data, MAX_MSE_BITS if names is None else 8, show_progress)
     with whole_or_not_at_all(model), evaluating(model), no_grad(model), RoundingState(resume) as work.state:
         found = [gain for name in (("weight_mse", "bias_correction") if names is None else names)
                  for gain in work.by(name)]

@@ -14,7 +14,7 @@ METHODS = ("equalization", "bias_absorption", "activation_equalization", "smooth
            "adaround", "bias_correction")
 NEED_DATA = ("bias_absorption", "activation_equalization", "smoothquant", "awq", "gptq", "adaround", "bias_correction")
 EXCLUSIVE = (("gptq", "adaround"), ("smoothquant", "awq"))
-MOST_MSE_BITS = 4       # "weight_mse" is a default up to so many
+MAX_MSE_BITS = 4       # "weight_mse" is a default up to so many
 
 
 def checked_methods(methods: Any, known: Iterable[str] = METHODS) -> tuple[str, ...]:

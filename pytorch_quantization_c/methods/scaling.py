@@ -25,7 +25,7 @@ from .grid import (
 
 __all__ = ["awq", "smoothquant"]
 
-LEAST = 1e-5        # of the largest: no channel counts as less
+MIN_SHARE = 1e-5        # of the largest: no channel counts as less
 
 
 def smoothquant(weight: ArrayLike, inputs: ArrayLike, *,
@@ -104,7 +104,7 @@ def awq_factors(mean: Array, moment: Array, weight: NDArray[Any], bits: int, gro
     best, least = np.ones(len(mean)), np.inf
     if not mean.size or mean.max() <= 0:
         return best
-    floats, size = weight.astype(np.float64), np.maximum(mean / mean.max(), LEAST)
+    floats, size = weight.astype(np.float64), np.maximum(mean / mean.max(), MIN_SHARE)
     for number in range(steps):
         factor = size ** (number / steps)
         factor = factor / np.sqrt(factor.max() * factor.min())

@@ -11,7 +11,7 @@ from .grid import MIN_AMAX, Array, checked_bits, checked_group, checked_inputs, 
 __all__ = ["weight_range"]
 
 COARSE, FINE = 46, 9    # tries over the whole range, then around the best
-LEAST = 0.1             # of the largest magnitude: no shorter range is tried
+MIN_SHARE = 0.1             # of the largest magnitude: no shorter range is tried
 CHUNK = 1 << 20         # elements that are tried at a time
 
 
@@ -70,10 +70,10 @@ def least_squares_range(rows: NDArray[Any], importance: Array | None, bits: int)
 def _search(magnitudes: Array, importance: Array | None, bound: int) -> Array:
     """The best end for each row of magnitudes."""
     most = magnitudes.max(axis=1, initial=0)
-    shares = np.broadcast_to(np.linspace(LEAST, 1, COARSE), (len(most), COARSE))
+    shares = np.broadcast_to(np.linspace(MIN_SHARE, 1, COARSE), (len(most), COARSE))
     best = _best(magnitudes, importance, most, shares, bound)
-    width = (1 - LEAST) / (COARSE - 1)
-    near = np.clip(best[:, None] + np.linspace(-width, width, FINE), LEAST, 1)
+    width = (1 - MIN_SHARE) / (COARSE - 1)
+    near = np.clip(best[:, None] + np.linspace(-width, width, FINE), MIN_SHARE, 1)
     return np.asarray(most * _best(magnitudes, importance, most, near, bound))
 
 

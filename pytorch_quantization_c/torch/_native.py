@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from .._core.formats import Int
-from .._core.onnx import LEAST_SCALE
+from .._core.onnx import MIN_SCALE
 from ._convert import untraced
 
 __all__ = ["fake_quantize"]
@@ -19,7 +19,7 @@ def _constants(amax: Tensor, bound: int) -> tuple[Tensor, Tensor, float, int | N
     axes = [axis - amax.dim() for axis, size in enumerate(amax.shape) if size != 1]
     if len(axes) > 1:
         raise TypeError(f"torch's own quantisation has scales along one axis, got an amax of shape {tuple(amax.shape)}")
-    scales = (amax.detach().float().reshape(-1) / bound).clamp(min=LEAST_SCALE)
+    scales = (amax.detach().float().reshape(-1) / bound).clamp(min=MIN_SCALE)
     return scales, torch.zeros_like(scales, dtype=torch.int32), float(scales[0]), axes[0] if axes else None
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .._core.formats import E4M3, Int
-from .._core.onnx import FLOAT8E4M3FN, INT8, INTEGER_TYPES, LEAST_SCALE, TINY, UINT8
+from .._core.onnx import FLOAT8E4M3FN, INT8, INTEGER_TYPES, MIN_SCALE, TINY, UINT8
 
 try:
     from torch.onnx._internal.exporter import _flags
@@ -51,7 +51,7 @@ def _symbolic(name: str, inputs: list[Tensor], attributes: dict[str, Any], like:
 
 def _pair(x: Tensor, scale: Tensor, amax: Tensor, kind: int) -> Tensor:
     """QuantizeLinear to the ONNX type `kind`, and DequantizeLinear. Scales are float32; x is cast if it is not."""
-    scale = scale.clamp(min=LEAST_SCALE)
+    scale = scale.clamp(min=MIN_SCALE)
     long = [axis for axis, size in enumerate(amax.shape) if size != 1]
     attributes = {"axis": long[0] - amax.dim() + x.dim()} if long else {}
     scale = scale.reshape(-1) if long else scale.reshape(())
@@ -74,6 +74,6 @@ def e4m3_nodes(x: Tensor, amax: Tensor, standard: bool) -> Tensor:
     """The nodes of an E4M3 quantiser: standard float8, or TensorRT's own."""
     if standard:
         return _pair(x, amax.float() / E4M3.bound, amax, FLOAT8E4M3FN)
-    scale = (1.0 / (E4M3.bound / amax.float().reshape(()))).clamp(min=LEAST_SCALE)
+    scale = (1.0 / (E4M3.bound / amax.float().reshape(()))).clamp(min=MIN_SCALE)
     stored = _symbolic("trt::TRT_FP8QuantizeLinear", [x.float(), scale], {}, x, torch.uint8, None)
     return _symbolic("trt::TRT_FP8DequantizeLinear", [stored, scale], {}, x, torch.float32, None).to(x.dtype)

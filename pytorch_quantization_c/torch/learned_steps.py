@@ -25,7 +25,7 @@ __all__ = ["LearnedStepFunction", "learn_steps"]
 
 logger = logging.getLogger(__name__)
 
-LEAST = 2.0 ** -20      # an amax that training drives below counts as this
+MIN_AMAX = 2.0 ** -20      # an amax that training drives below counts as this
 
 
 class LearnedStepFunction(Function):
@@ -47,7 +47,7 @@ class LearnedStepFunction(Function):
     def forward(ctx: Any, inputs: Tensor, amax: Tensor, num_bits: int = 8, unsigned: bool = False,
                 narrow_range: bool = True) -> Tensor:
         """See the class."""
-        wide = torch.clamp(amax.detach(), min=LEAST)
+        wide = torch.clamp(amax.detach(), min=MIN_AMAX)
         outputs: Tensor = fake_tensor_quant(inputs.detach(), wide, num_bits, unsigned, narrow_range)
         ctx.save_for_backward(inputs, wide, outputs)
         ctx.bound = 2 ** (num_bits - 1 + bool(unsigned)) - 1

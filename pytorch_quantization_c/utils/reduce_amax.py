@@ -13,7 +13,7 @@ from .._arrays import axis_index, number_array
 
 __all__ = ["reduce_amax"]
 
-MOST_AXES = 1000  # that may be named, some several times; an iterator may have no end
+MAX_AXES = 1000  # that may be named, some several times; an iterator may have no end
 
 
 def _reduce(array: NDArray[Any], axes: tuple[int, ...] | None, keepdims: bool) -> NDArray[Any]:
@@ -57,9 +57,9 @@ def reduce_amax(input: ArrayLike, axis: int | Iterable[int] | None = None, keepd
         return _reduce(array, None, False)
     if isinstance(axis, str) or not isinstance(axis, Iterable):
         return _reduce(array, _own_axes(array, (axis,)), keepdims)
-    axes = tuple(islice(axis, MOST_AXES + 1))
-    if len(axes) > MOST_AXES:
-        raise ValueError(f"Expected at most {MOST_AXES} axes in `axis`, got more")
+    axes = tuple(islice(axis, MAX_AXES + 1))
+    if len(axes) > MAX_AXES:
+        raise ValueError(f"Expected at most {MAX_AXES} axes in `axis`, got more")
     if isinstance(axis, tuple) and len(axes) > array.ndim:
         raise ValueError(f"Cannot reduce more axes than tensor's dim: got {len(axes)} in `axis` for "
                          f"shape {array.shape}")

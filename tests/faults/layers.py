@@ -26,7 +26,7 @@ from pytorch_quantization_c.graph.session import _session
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 from tests.faults.inject import address_space
 
-STEP, MOST = 3 << 18, 200
+STEP, MAX_REFUSED = 3 << 18, 200
 CPUS = 4
 
 
@@ -105,7 +105,7 @@ WORK: dict[str, Callable[[], Callable[[], Any]]] = {
 def tries(make: Callable[[], Callable[[], Any]], problems: set[str], name: str) -> int:
     """How often memory was refused before the work was done."""
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    for refused in range(MOST):
+    for refused in range(MAX_REFUSED):
         work = make()
         resource.setrlimit(resource.RLIMIT_AS, (address_space() + refused * STEP, hard))
         try:
@@ -121,7 +121,7 @@ def tries(make: Callable[[], Callable[[], Any]], problems: set[str], name: str) 
         finally:
             resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
     problems.add(f"{name}: it never works")
-    return MOST
+    return MAX_REFUSED
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ from pytorch_quantization_c.tensor_quant import QuantDescriptor
 from .mutations import mutated_bytes, mutated_safetensors, mutated_text, mutated_zip
 
 REFUSALS = (ValueError, TypeError)
-LEAST = 1 << 20  # bytes that any reader may use, however small the file: the model it makes, the text of its error
+MIN_BYTES = 1 << 20  # bytes that any reader may use, however small the file: the model it makes, the text of its error
 TIMES = 12       # and for each byte of the file: JSON as Python objects
 
 DIGITS = Path(demo.__file__).parent / "data" / "lenet_digits.npz"
@@ -198,7 +198,7 @@ def attempt(loader: Loader, data: bytes, path: Path) -> str | None:
     """Reads `data`: None if all is well, else what is wrong."""
     path.write_bytes(data)
     before = loader.state()
-    most = LEAST + TIMES * len(data)
+    most = MIN_BYTES + TIMES * len(data)
     error, peak = traced(loader, path)
     if peak > most:  # what other threads and first imports take is not taken again
         peak = min(peak, traced(loader, path)[1])

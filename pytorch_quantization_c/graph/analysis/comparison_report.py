@@ -10,7 +10,7 @@ from ..._core.files import FilePath, write_file
 from ...calib.reporting import STYLE
 from ...version import __version__
 
-MOST_DB, WIDTH = 100.0, 240     # beyond, noise is that of float32; the width of a bar in pixels
+MAX_DB, WIDTH = 100.0, 240     # beyond, noise is that of float32; the width of a bar in pixels
 TALLEST = 60                    # rows of a picture
 
 
@@ -63,7 +63,7 @@ def _row(row: Any) -> str:
 
 
 def _bar(value: float) -> str:
-    length = WIDTH * min(max(value, 0.0), MOST_DB) / MOST_DB
+    length = WIDTH * min(max(value, 0.0), MAX_DB) / MAX_DB
     return (f'<svg width="{WIDTH}" height="10" role="img" aria-label="{_decibel(value)}">'
             f'<rect class="bars" width="{length:.1f}" height="10"/></svg> {_decibel(value)}')
 

@@ -16,7 +16,7 @@ from .external import node_tensors
 
 __all__ = ["check_model", "check_weights", "subgraphs_of"]
 
-MOST_ELEMENTS = 2 ** 31 - 1
+MAX_ELEMENTS = 2 ** 31 - 1
 LARGEST_PROTO = 2 ** 31 - 1  # bytes
 MAX_TEXT = 400  # of what shape inference says: one line a node
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
@@ -30,8 +30,8 @@ def _shown(node: onnx.NodeProto) -> str:
 
 def _check_tensor(tensor: onnx.TensorProto, where: str) -> None:
     dims, kind = tuple(tensor.dims), tensor.data_type
-    if min(dims, default=0) < 0 or math.prod(dims) > MOST_ELEMENTS:
-        raise GraphError(f"Expected {where} of at most {MOST_ELEMENTS} elements, got shape {dims}")
+    if min(dims, default=0) < 0 or math.prod(dims) > MAX_ELEMENTS:
+        raise GraphError(f"Expected {where} of at most {MAX_ELEMENTS} elements, got shape {dims}")
     try:
         dtype = ir.DataType(kind)
     except ValueError:

@@ -33,7 +33,7 @@ __all__ = ["TARGETS", "exported", "save"]
 TARGETS = ("here", "onnxruntime", "openvino", "tensorrt")
 LARGEST_FILE = 2 ** 31 - 2 ** 20  # a protobuf holds 2 GiB
 FLOAT8_OPSET, SMALL_OPSET, FLOAT4_OPSET = 19, 21, 23
-LEAST_OPSET = 13
+MIN_OPSET = 13
 
 
 def _opset_for(found: Quantizer) -> int:
@@ -43,7 +43,7 @@ def _opset_for(found: Quantizer) -> int:
     if isinstance(found.spec.bits, tuple):
         return FLOAT8_OPSET if found.spec.block is None else SMALL_OPSET
     small = found.spec.bits > 8 or found.spec.block is not None or (found.is_weight and found.spec.bits <= 4)
-    return SMALL_OPSET if small else LEAST_OPSET
+    return SMALL_OPSET if small else MIN_OPSET
 
 
 def _warn(found: Quantizer, target: str) -> None:
@@ -199,7 +199,7 @@ def exported(model: ir.Model, target: str = "here") -> onnx.ModelProto:
     if target not in TARGETS:
         raise ValueError(f"Expected `target` to be one of {', '.join(TARGETS)}, got {target!r}")
     found = [quantizer(node) for node in model.graph if is_quantizer(node)]
-    needed = max([LEAST_OPSET, *(_opset_for(each) for each in found)])
+    needed = max([MIN_OPSET, *(_opset_for(each) for each in found)])
     copy = raise_opset(model.clone(), needed)
     writer = _Writer(copy, target)
     with names_remembered():

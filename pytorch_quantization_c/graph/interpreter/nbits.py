@@ -27,7 +27,7 @@ DOMAIN, NAME = "com.microsoft", "MatMulNBits"
 INTEGERS = 4  # the accuracy level that allows 8-bit inputs
 MOST_BITS = 4
 ROWS = Int(8, narrow=True)
-MOST = 2 ** 31 - 1
+MAX_ELEMENTS = 2 ** 31 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class BlockWeight:
                              f"got {self.bits}, {self.block} and {self.inputs}")
         blocks, outputs = -(-self.inputs // self.block), self.packed.shape[0] if self.packed.ndim else 0
         if self.packed.dtype != np.uint8 or self.packed.shape != (outputs, blocks, self.block * self.bits // 8) or \
-                not outputs or outputs * self.inputs > MOST:
+                not outputs or outputs * self.inputs > MAX_ELEMENTS:
             raise ValueError(f"expected B of uint8 (N, {blocks}, {self.block * self.bits // 8}), got "
                              f"{self.packed.dtype} of shape {self.packed.shape}")
         for name, array, shape in (("scales", self.scale, (outputs, blocks)), ("zero_points", self.zero,

@@ -18,14 +18,14 @@ from .record import NodeLike
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["FLOATS_ALONE", "MOST_ELEMENTS", "TYPES", "Array", "Function", "NodeLike", "attribute", "checked_shape",
+__all__ = ["FLOATS_ALONE", "MAX_ELEMENTS", "TYPES", "Array", "Function", "NodeLike", "attribute", "checked_shape",
            "constant", "function_of", "operator", "operators"]
 
 Array = NDArray[Any]
 Function = Callable[..., Any]
 Maker = Callable[[Any, int], Function | None]
 
-MOST_ELEMENTS = 2 ** 31 - 1  # of a value
+MAX_ELEMENTS = 2 ** 31 - 1  # of a value
 #: NumPy's types by their numbers in TensorProto.DataType.
 TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.float32), 2: np.dtype(np.uint8), 3: np.dtype(np.int8), 4: np.dtype(np.uint16), 5: np.dtype(np.int16),
@@ -86,6 +86,6 @@ def checked_shape(shape: Any) -> tuple[int, ...]:
     count = 1
     for size in sizes:
         count *= size
-    if count > MOST_ELEMENTS:
-        raise ValueError(f"Expected at most {MOST_ELEMENTS} elements, got {count} in shape {sizes}")
+    if count > MAX_ELEMENTS:
+        raise ValueError(f"Expected at most {MAX_ELEMENTS} elements, got {count} in shape {sizes}")
     return sizes

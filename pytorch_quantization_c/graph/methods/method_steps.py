@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..._core.files import FilePath
 from ...methods.gains import Gain, Gains, from_text, to_text
 from ...methods.layer_rounding import ROUNDING
-from ...methods.order import MOST_MSE_BITS, NEED_DATA, checked_methods
+from ...methods.order import MAX_MSE_BITS, NEED_DATA, checked_methods
 from ..calibration.batches import Feeds
 from ..calibration.calibrating import first_samples
 from ..nodes import DOMAIN
@@ -48,7 +48,7 @@ class Methods(NamedTuple):
         if isinstance(given, Methods):
             return given
         if given is None:
-            return cls(DEFAULTS if has_data else ("weight_mse",), MOST_MSE_BITS)
+            return cls(DEFAULTS if has_data else ("weight_mse",), MAX_MSE_BITS)
         names = checked_methods(given)
         wanting = [] if has_data or names == ("bias_correction",) else [each for each in names if each in NEED_DATA]
         if wanting:

@@ -7,8 +7,8 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 from onnxscript import optimizer
 
-MOST_ELEMENTS = 1 << 26     # a larger constant stays an expression
-MOST_FILLED = 1 << 16       # a larger constant of one number does
+MAX_ELEMENTS = 1 << 26     # a larger constant stays an expression
+MAX_FILLED = 1 << 16       # a larger constant of one number does
 
 
 def fold_constants(model: ir.Model) -> None:
@@ -21,8 +21,8 @@ def fold_constants(model: ir.Model) -> None:
     for value in model.graph.outputs:
         value.shape = None if value.producer() is not None else value.shape
     ShapeInferencePass(check_type=False, strict_mode=False)(model)
-    optimizer.fold_constants(model, onnx_shape_inference=True, input_size_limit=MOST_ELEMENTS,
-                             output_size_limit=MOST_ELEMENTS, should_fold=_foldable)
+    optimizer.fold_constants(model, onnx_shape_inference=True, input_size_limit=MAX_ELEMENTS,
+                             output_size_limit=MAX_ELEMENTS, should_fold=_foldable)
     RemoveUnusedNodesPass()(model)
     for value, shape in zip(model.graph.outputs, declared, strict=True):
         if shape is not None and (value.shape is None or len(value.shape) == len(shape)):
@@ -37,5 +37,5 @@ def _foldable(node: ir.Node) -> bool | None:
         return True
     if node.op_type == "ConstantOfShape":
         shape = node.inputs[0].const_value if node.inputs[0] is not None else None
-        return shape is not None and 0 <= math.prod(shape.numpy().tolist()) <= MOST_FILLED or None
+        return shape is not None and 0 <= math.prod(shape.numpy().tolist()) <= MAX_FILLED or None
     return None

@@ -27,7 +27,7 @@ Decoder = Callable[[Any, Arrays], Any]
 #: For types that no file can hold: what becomes of them.
 Converters = dict[Any, Callable[[Any], Any]]
 
-MOST = 2 ** 63
+MAX_INTEGER = 2 ** 63
 
 
 def encoded(value: Any, key: str, arrays: Arrays, converters: Converters, hint: Any = None) -> Any:
@@ -119,7 +119,7 @@ def _element_type(hint: Any) -> Any:
 
 
 def _whole(data: Any, arrays: Arrays) -> int:
-    if type(data) is not int or not -MOST <= data < MOST:
+    if type(data) is not int or not -MAX_INTEGER <= data < MAX_INTEGER:
         raise TypeError(f"expected an integer, got {data!r:.40}")
     return data
 

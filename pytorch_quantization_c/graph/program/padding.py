@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from .operations import Single
 
-__all__ = ["MODES", "MOST", "Padded"]
+__all__ = ["MODES", "MAX_PADDING", "Padded"]
 
 MODES = ("edge", "reflect", "wrap")
-MOST = 2 ** 20  # elements before or after
+MAX_PADDING = 2 ** 20  # elements before or after
 Shape = tuple[int, ...]
 
 
@@ -26,8 +26,9 @@ class Padded(Single):
 
     def check(self) -> None:
         """ValueError for a mode or amounts that there are not."""
-        if self.mode not in MODES or not 0 <= min(self.before, self.after) <= max(self.before, self.after) <= MOST:
-            raise ValueError(f"expected up to {MOST} elements more in mode {', '.join(MODES)}, got {self}")
+        low, high = sorted((self.before, self.after))
+        if self.mode not in MODES or not 0 <= low <= high <= MAX_PADDING:
+            raise ValueError(f"expected up to {MAX_PADDING} elements more in mode {', '.join(MODES)}, got {self}")
 
     def shape(self, shape: Shape) -> Shape:
         """Of the output. ValueError if there is no such axis."""

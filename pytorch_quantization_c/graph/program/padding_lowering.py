@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..interpreter.table import attribute, constant
 from .chains import is_float
 from .operations import array_of
-from .padding import MODES, MOST, Padded
+from .padding import MAX_PADDING, MODES, Padded
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -29,7 +29,7 @@ def lower_padding(lowering: Lowering, step: Any) -> bool:
     amounts = [int(amount) for amount in pads]
     if len(amounts) != 2 * len(chosen) or len(set(chosen)) < len(chosen):
         return False
-    if not 0 <= min(amounts) <= max(amounts) <= MOST:
+    if not 0 <= min(amounts) <= max(amounts) <= MAX_PADDING:
         return False
     steps = [(axis, before, after) for axis, before, after in
              zip(chosen, amounts[:len(chosen)], amounts[len(chosen):], strict=True) if before or after]

@@ -22,7 +22,7 @@ from .shapes import Dims, Unsupported, dims_of
 __all__ = ["Program", "Unsupported"]
 
 KEPT_PLANS = 64  # shapes of a segment's inputs
-FREE_BYTES, MOST_GROWTH = 2 ** 28, 4096  # what a plan may need, beyond and for each byte of inputs and weights
+FREE_BYTES, MAX_GROWTH = 2 ** 28, 4096  # what a plan may need, beyond and for each byte of inputs and weights
 
 
 class _Images:
@@ -175,7 +175,7 @@ class Program:
         """Unsupported if a plan wants more memory than inputs and weights justify, as only a hostile file's does."""
         size = plan.arena + sum(4 * math.prod(shape[:4]) for shape, _ in plan.outputs.values())
         given = self._bytes + sum(4 * math.prod(each[:4]) for each in dims)
-        if size > FREE_BYTES + MOST_GROWTH * given:
+        if size > FREE_BYTES + MAX_GROWTH * given:
             raise Unsupported(f"{given} bytes of inputs and weights that need {size} bytes of memory")
 
 

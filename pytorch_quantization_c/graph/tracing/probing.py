@@ -15,8 +15,8 @@ __all__ = ["BATCH", "Probes", "combined", "probed", "resized", "size_of", "with_
 BATCH, OTHER_BATCHES = 2, (3, 8, 9)
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 LARGE = 259            # beyond what a short example has
-MOST_ASKED = 12       # sizes that are tried for an axis because the model compares with them
-MOST_ELEMENTS = 2**18  # of an input in sizes beyond twice its own
+MAX_ASKED = 12       # sizes that are tried for an axis because the model compares with them
+MAX_ELEMENTS = 2**18  # of an input in sizes beyond twice its own
 
 
 class Probes(NamedTuple):
@@ -72,7 +72,7 @@ def probed(subject: Subject, first: Run, batch_axis: int | None) -> Probes:
 
 def _other_batches(subject: Subject, first: Run, batch_axis: int) -> Iterator[Run]:
     asked, tried = [*OTHER_BATCHES], {BATCH, *OTHER_BATCHES}
-    most = MOST_ELEMENTS * BATCH // max(array.size for array in first.inputs.values())
+    most = MAX_ELEMENTS * BATCH // max(array.size for array in first.inputs.values())
     while asked:
         size = asked.pop(0)
         try:
@@ -88,7 +88,7 @@ def _other_batches(subject: Subject, first: Run, batch_axis: int) -> Iterator[Ru
             raise TraceError(f"{other}: cannot trace a model whose nodes change with the batch, axis {batch_axis}; "
                              "`batch_axis` says where the batch lies, None that there is none")
         for more in run.recording.questions.sizes_for(size):
-            if 1 < more <= most and more not in tried and len(tried) < MOST_ASKED:
+            if 1 < more <= most and more not in tried and len(tried) < MAX_ASKED:
                 asked.append(more)
                 tried.add(more)
         yield run
@@ -137,7 +137,7 @@ class _Trials:
         self.subject, self.first, self.axis = subject, first, axis
         array = list(first.inputs.values())[axis.places[0][0]]
         self.size = size_of(first.inputs, axis)
-        self.most = max(2 * self.size + 1, MOST_ELEMENTS * self.size // array.size)
+        self.most = max(2 * self.size + 1, MAX_ELEMENTS * self.size // array.size)
         self.tried, self.runs = {self.size}, [first]
 
     def takes(self, size: int) -> bool:
@@ -172,7 +172,7 @@ def _other_sizes(subject: Subject, first: Run, axis: Axis) -> list[Run]:
         for other in (1, large):
             if other not in trials.tried and other <= trials.most:
                 trials.takes(other)
-        for _ in range(MOST_ASKED):
+        for _ in range(MAX_ASKED):
             for other in trials.asked()[:1]:
                 trials.takes(other)
     except _Differs:

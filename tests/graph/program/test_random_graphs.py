@@ -12,7 +12,7 @@ from pytorch_quantization_c import graph
 
 from ..networks import network, normal
 
-MOST_CHANNELS = 20
+MAX_CHANNELS = 20
 
 
 class _Builder:
@@ -38,7 +38,7 @@ class _Builder:
         dilation = self.draw(st.sampled_from([1, 1, 2]))
         kind = self.draw(st.sampled_from(["plain", "plain", "depthwise", "groups"]))
         groups = 1 if kind == "plain" else inputs if kind == "depthwise" or inputs % 2 else 2
-        outputs = inputs if kind == "depthwise" else groups * self.draw(st.integers(1, max(1, MOST_CHANNELS // groups)))
+        outputs = inputs if kind == "depthwise" else groups * self.draw(st.integers(1, max(1, MAX_CHANNELS // groups)))
         number, pad = len(self.values), kernel // 2 * dilation
         self.constants[f"w{number}"] = normal(self.rng, outputs, inputs // groups, kernel, kernel) / kernel
         bias = ""
@@ -93,7 +93,7 @@ def models(draw: Any) -> tuple[ir.Model, int, np.random.Generator]:
     for _ in range(draw(st.integers(1, 9))):
         kinds = ["convolution", "convolution", "convolution", "elementwise", "elementwise", "sum", "product", "pool",
                  "larger"]
-        wide = builder.values[-1][1] > MOST_CHANNELS
+        wide = builder.values[-1][1] > MAX_CHANNELS
         getattr(builder, draw(st.sampled_from(kinds if wide else [*kinds, "concat"])))()
     builder.convolution()
     names = {builder.values[-1][0]: builder.values[-1][1]}
