@@ -167,6 +167,16 @@ def test_a_layer_norm_written_out_is_recognised(rng: np.random.Generator, square
     assert "LayerNormalization" not in prepared(other, rng, (2, 7, 12))
 
 
+@pytest.mark.parametrize("body, kept", [
+    ("y = ReduceMean (x, pixels)", ["GlobalAveragePool"]),
+    ("y = ReduceMean <keepdims = 0> (x, back)", ["GlobalAveragePool", "Flatten"]),
+    ("y = ReduceMean (x, channels)", ["ReduceMean"]), ("y = ReduceMean <keepdims = 0> (x, column)", ["ReduceMean"]),
+    ("y = ReduceMean <keepdims = 0> (x)", ["ReduceMean"])])
+def test_a_mean_over_all_pixels_is_a_pool(rng: np.random.Generator, body: str, kept: list[str]) -> None:
+    axes = {"pixels": np.array([2, 3]), "back": np.array([-1, -2]), "channels": np.array([1]), "column": np.array([3])}
+    assert prepared(network(body, **axes), rng) == kept
+
+
 def test_operators_newer_than_the_opset_are_not_used(rng: np.random.Generator) -> None:
     assert "HardSwish" not in prepared(network(HARD_SWISH[0], opset=13, **NUMBERS), rng)
     assert "Gelu" not in prepared(network(ERF[0], opset=19, **NUMBERS), rng)

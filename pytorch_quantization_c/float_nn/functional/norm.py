@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ... import _C
 from ..._core.tracing import traceable
@@ -38,14 +38,17 @@ def _statistics(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
     return mean, variance
 
 
+def norm_factor(variance: Array, weight: Array | None, eps: float) -> NDArray[np.float64]:
+    """weight / sqrt(variance + eps), what normalising multiplies a centred value by."""
+    factor: NDArray[np.float64] = 1.0 / np.sqrt(variance.astype(np.float64) + number(eps, "eps"))
+    return factor if weight is None else factor * weight.astype(np.float64)
+
+
 def _normalised(x: Array, mean: Array, variance: Array, weight: Array | None, bias: Array | None, eps: float,
                 dtype: np.dtype[Any]) -> Array:
     """(x - mean) / sqrt(variance + eps) * weight + bias; all but x broadcast to it."""
-    factor = 1.0 / np.sqrt(variance.astype(np.float64) + number(eps, "eps"))
-    if weight is not None:
-        factor = factor * weight.astype(np.float64)
     y: Array = x - mean.astype(x.dtype)
-    y *= factor.astype(x.dtype)
+    y *= norm_factor(variance, weight, eps).astype(x.dtype)
     if bias is not None:
         y += bias.astype(x.dtype)
     return y.astype(dtype, copy=False)

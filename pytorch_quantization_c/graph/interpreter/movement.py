@@ -72,15 +72,19 @@ def _concat(node: NodeLike, opset: int) -> Function:
     return lambda *arrays: np.concatenate(arrays, axis)
 
 
+def equal_parts(total: int, count: int) -> list[int]:
+    """The sizes of a Split into so many parts: equal but for the last ones."""
+    part = -(-total // count)
+    return [max(0, min(part, total - i * part)) for i in range(count)]
+
+
 @operator("Split")
 def _split(node: NodeLike, opset: int) -> Function:
     axis, fixed, count = attribute(node, "axis", 0), attribute(node, "split"), len(node.outputs)
 
     def run(x: Array, split: Any = None) -> tuple[Array, ...]:
         sizes, total = fixed if split is None else split, x.shape[axis]
-        if sizes is None:
-            part = -(-total // count)
-            sizes = [max(0, min(part, total - i * part)) for i in range(count)]
+        sizes = equal_parts(total, count) if sizes is None else sizes
         if sum(int(size) for size in sizes) != total:
             raise ValueError(f"Expected parts that add up to {total}, got {[int(size) for size in sizes]}")
         return tuple(np.split(x, np.cumsum(np.asarray(sizes, np.int64))[:-1], axis))

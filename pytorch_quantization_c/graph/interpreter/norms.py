@@ -9,14 +9,14 @@ from ...float_nn import functional as F
 from .table import Array, Function, NodeLike, attribute, operator
 
 
-def _epsilon(node: NodeLike) -> float:
+def epsilon_of(node: NodeLike) -> float:
     """The number whose shortest decimal the attribute, a float32, is: 1e-5 and not 9.99999975e-06."""
     return float(str(np.float32(attribute(node, "epsilon", 1e-5))))
 
 
 @operator("BatchNormalization", floats=True)
 def _batch_norm(node: NodeLike, opset: int) -> Function | None:
-    eps = _epsilon(node)
+    eps = epsilon_of(node)
     if attribute(node, "training_mode", 0) or len(node.outputs) > 1:
         return None
     return lambda x, weight, bias, mean, variance: F.batch_norm(x, mean, variance, weight, bias, eps=eps)
@@ -24,7 +24,7 @@ def _batch_norm(node: NodeLike, opset: int) -> Function | None:
 
 @operator("InstanceNormalization", floats=True)
 def _instance_norm(node: NodeLike, opset: int) -> Function:
-    eps = _epsilon(node)
+    eps = epsilon_of(node)
 
     def run(x: Array, weight: Array, bias: Array) -> Any:
         return NotImplemented if np.prod(x.shape[2:]) == 1 else F.instance_norm(x, weight=weight, bias=bias, eps=eps)
@@ -33,7 +33,7 @@ def _instance_norm(node: NodeLike, opset: int) -> Function:
 
 @operator("LayerNormalization", floats=True)
 def _layer_norm(node: NodeLike, opset: int) -> Function | None:
-    axis, eps = attribute(node, "axis", -1), _epsilon(node)
+    axis, eps = attribute(node, "axis", -1), epsilon_of(node)
     if len(node.outputs) > 1 or attribute(node, "stash_type", 1) != 1:
         return None
 
@@ -47,7 +47,7 @@ def _layer_norm(node: NodeLike, opset: int) -> Function | None:
 
 @operator("GroupNormalization", floats=True)
 def _group_norm(node: NodeLike, opset: int) -> Function | None:
-    groups, eps = attribute(node, "num_groups"), _epsilon(node)
+    groups, eps = attribute(node, "num_groups"), epsilon_of(node)
     if opset < 21:
         return None  # where scale and bias are those of groups
     return lambda x, weight, bias: F.group_norm(x, groups, weight, bias, eps)

@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from .editing import attribute, is_op, read_once, scalar, substitute
 from .layer_norm import layer_norm
+from .pools import global_average
 
 SWISH, GELU, HARD_SWISH, LAYER_NORM = 24, 20, 14, 17      # the opsets that brought them
 
@@ -20,7 +21,7 @@ class Product(NamedTuple):
 
 
 def recognise(model: ir.Model) -> None:
-    """HardSigmoid, HardSwish, Gelu (by Erf or Tanh), Swish, LayerNormalization, and Div by a constant as Mul."""
+    """HardSigmoid, HardSwish, Gelu (by Erf or Tanh), Swish, LayerNormalization, GlobalAveragePool."""
     opset = model.opset_imports.get("", 0)
     for node in tuple(model.graph):
         if node.graph is None:
@@ -31,6 +32,8 @@ def recognise(model: ir.Model) -> None:
                 substitute(node, made)
         elif opset >= LAYER_NORM and is_op(node, "Sqrt"):
             layer_norm(node)
+        elif is_op(node, "ReduceMean"):
+            global_average(node)
 
 
 def product(value: ir.Value, root: bool = True) -> Product:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from ...float_nn.functional.norm import norm_factor
+from ..interpreter.norms import epsilon_of
 from ..interpreter.table import attribute, constant
 from ..nodes import is_quantizer, quantizer
 from ..representation.arithmetic import signs_zeros
@@ -196,10 +198,27 @@ def _where(b: _Builder, node: ir.Node) -> Term:
     return b.emit("nan_number", b.term(_tested(node)), number=float(number.reshape(())))
 
 
+def _batch_norm(b: _Builder, node: ir.Node) -> Term:
+    """By the arithmetic of `float_nn.functional.batch_norm`, of constants of float32."""
+    given = [constant(node, number) for number in range(1, 5)]
+    x, axes = node.inputs[0], None if node.inputs[0] is None else node.inputs[0].shape
+    if x is None or axes is None or len(axes) < 2 or len(node.outputs) > 1 or attribute(node, "training_mode", 0):
+        raise _Refused
+    if any(each is None or each.dtype != np.float32 or each.ndim != 1 or np.isnan(each).any() for each in given):
+        raise _Refused
+    weight, bias, mean, variance = (np.asarray(each).reshape(-1, *[1] * (len(axes) - 2)) for each in given)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        factor = norm_factor(variance, weight, epsilon_of(node)).astype(np.float32)
+    if not np.isfinite(factor).all():
+        raise _Refused
+    centred = b.emit("sub", b.term(x), b.operand(mean))
+    return b.emit("add", b.emit("mul", centred, b.operand(factor)), b.operand(bias))
+
+
 MAKERS: dict[str, Callable[[_Builder, ir.Node], Term]] = {
     "Relu": lambda b, node: b.clamp(b.term(node.inputs[0]), 0.0, None), "Clip": _clip, "HardSigmoid": _hard_sigmoid,
     "Swish": _swish, "Gelu": _gelu, "LeakyRelu": _leaky_relu, "PRelu": _prelu, "Pow": _square,
-    "Where": _where,
+    "Where": _where, "BatchNormalization": _batch_norm,
     "Reciprocal": lambda b, node: b.binary("div", 1.0, b.term(node.inputs[0])),
 }
 KNOWN = {*BINARY, *UNARY, *MAKERS}

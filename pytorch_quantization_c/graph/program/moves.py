@@ -4,12 +4,14 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from ..interpreter.movement import equal_parts
 from ..interpreter.resize import nearest_places_of
 from ..interpreter.table import attribute, constant
 from .chains import is_float
 from .operations import Cut
 
-__all__ = ["cuts_of", "depth_to_space", "is_channels_last", "joins_channels", "resize_factors"]
+__all__ = ["cuts_of", "depth_to_space", "is_channels_last", "joins_channels", "resize_factors",
+           "split_sizes"]
 
 MAX_FACTOR = 1024  # of rearrange_step.c
 MAX_CUT = 2 ** 24  # the first element that is taken, and from one to the next
@@ -52,6 +54,16 @@ def is_channels_last(node: ir.Node, rank: int | None) -> bool:
         node.inputs[0])
 
 
+def split_sizes(node: ir.Node) -> list[int] | None:
+    """How much of its axis each output of a Split has; None if that is not known."""
+    given = constant(node, 1) if len(node.inputs) > 1 and node.inputs[1] is not None else attribute(node, "split")
+    if given is not None or (len(node.inputs) > 1 and node.inputs[1] is not None):
+        return None if given is None else [int(size) for size in given]
+    shape, axis = None if node.inputs[0] is None else node.inputs[0].shape, attribute(node, "axis", 0)
+    total = None if shape is None else shape[axis]
+    return equal_parts(total, len(node.outputs)) if isinstance(total, int) else None
+
+
 def cuts_of(node: ir.Node, rank: int | None) -> list[tuple[Cut, Cut, Cut]] | None:
     """What each output of a Slice or a Split of images takes of channels, rows and columns; None if of others.
 
@@ -60,7 +72,7 @@ def cuts_of(node: ir.Node, rank: int | None) -> list[tuple[Cut, Cut, Cut]] | Non
     if rank not in (3, 4):
         return None
     if _is(node, "Split"):
-        sizes = constant(node, 1) if len(node.inputs) > 1 else attribute(node, "split")
+        sizes = split_sizes(node)
         if sizes is None or attribute(node, "axis", 0) not in (1, 1 - rank) or min(sizes) < 1:
             return None
         ends = np.cumsum(sizes).tolist()

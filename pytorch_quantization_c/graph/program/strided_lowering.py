@@ -9,7 +9,7 @@ from .layers import codes_of
 from .natures import rank_of
 from .operations import F32, Codes, Key, array_of
 from .strided import Moved, Product
-from .strided_nodes import is_product, moved_of, transposed
+from .strided_nodes import is_product, moved_of, parts_of, transposed
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -27,6 +27,12 @@ def lower_strided(lowering: Lowering, step: Any) -> bool:
     name = node.name or value.name or ""
     if is_product(node):
         _lower_product(lowering, name, step, value, list(range(rank_of(value) or 0)))
+        return True
+    parts = parts_of(node)
+    if parts is not None:
+        for made, part in zip(step.outputs, parts, strict=True):
+            if lowering.forms(made):
+                lowering.operations.append(Moved(name, *part, [lowering.want(step.reads[0])], _stored(lowering, made)))
         return True
     found = moved_of(node, step.reads)
     if found is None:

@@ -10,10 +10,11 @@ import onnx_ir as ir
 from ..interpreter.table import attribute, constant
 from ..representation.notes import NUMPY
 from .chains import is_float
+from .moves import split_sizes
 from .natures import rank_of
 from .strided import AXES
 
-__all__ = ["is_product", "moved_of", "transposed"]
+__all__ = ["is_product", "moved_of", "parts_of", "transposed"]
 
 Numbers = tuple[str, list[int]]
 
@@ -100,6 +101,17 @@ def moved_of(node: ir.Node, reads: Sequence[ir.Value | None]) -> Numbers | None:
     if not is_float(node.outputs[0]) or max(rank_of(each) or 9 for each in (*values, *node.outputs)) > AXES:
         return None
     return _kind(node)
+
+
+def parts_of(node: ir.Node) -> list[Numbers] | None:
+    """As `moved_of`, for each output of a Split of floats."""
+    if node.op_type != "Split" or not _standard(node) or not all(map(is_float, (node.inputs[0], *node.outputs))):
+        return None
+    sizes, rank = split_sizes(node), rank_of(node.inputs[0]) or 0
+    if sizes is None or rank > AXES or len(sizes) != len(node.outputs) or min(sizes) < 0:
+        return None
+    axis, ends = attribute(node, "axis", 0) % rank, np.cumsum(sizes).tolist()
+    return [("slice", [axis, end - size, end, 1]) for end, size in zip(ends, sizes, strict=True)]
 
 
 def is_product(node: ir.Node) -> bool:

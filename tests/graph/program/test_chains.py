@@ -81,6 +81,29 @@ def test_numbers_behind_a_layer(rng: np.random.Generator, name: str, make: Any) 
         assert_same_bits(graph.compile(int8), int8, {"x": x}, (1, 2))
 
 
+BATCH_NORM = "r = Relu (c)  t = BatchNormalization <epsilon = 0.01> (r, gamma, beta, mean, variance)"
+
+
+@pytest.mark.parametrize("channels", [1, 19, 72])
+def test_a_batch_norm_that_no_layer_takes(rng: np.random.Generator, channels: int) -> None:
+    """Between layers and alone, with the numbers of ONNX's reference."""
+    vectors = {"gamma": normal(rng, channels), "beta": normal(rng, channels), "mean": normal(rng, channels),
+               "variance": rng.uniform(0.5, 2, channels)}
+    model = network(f"c = Conv (x, w1)  {BATCH_NORM}  d = Conv <pads = [1, 1, 1, 1]> (t, w2)  y = Add (d, t)",
+                    "float[N,3,9,7] x", f"float[N,{channels},9,7] y", w1=normal(rng, channels, 3, 1, 1),
+                    w2=normal(rng, channels, channels, 3, 3), **vectors)
+    x = normal(rng, 2, 3, 9, 7)
+    int8 = quantized(model, x)
+    session = graph.compile(int8)
+    assert "BatchNormalization" in [node.op_type for node in int8.graph] and not run_in_c(int8, x)[1]
+    assert_same_bits(session, int8, {"x": x}, (1, 2))
+    alone, c = network(BATCH_NORM, f"float[N,{channels},9] c", f"float[N,{channels},9] t", **vectors), normal(
+        rng, 2, channels, 9)
+    wanted, = onnx.reference.ReferenceEvaluator(ir.to_proto(alone)).run(None, {"c": c})
+    np.testing.assert_allclose(graph.compile(alone).run(None, {"c": c})[0], wanted, rtol=2e-6, atol=2e-6)
+    assert "Python" not in [row.kernel for row in graph.compile(alone).summary()]
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_against_the_reference(rng: np.random.Generator, name: str) -> None:
     """Float networks, whose only C steps are chains; the reference computes in float32 as well."""

@@ -68,12 +68,13 @@ def test_other_transposed_convolutions_are_left_to_python(rng: np.random.Generat
         assert session.run(None, {"x": x})[0].tobytes() == graph.interpret(int8, {"x": x})[0].tobytes()
 
 
-def test_slices_and_splits(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("split", ["Split <axis = 1> (s, parts)", "Split <axis = -3, num_outputs = 2> (s)"])
+def test_slices_and_splits(rng: np.random.Generator, split: str) -> None:
     """Every second pixel of an input and of images, as bytes and floats, joined again; channels apart."""
-    model = network("""t = Slice (x, zero, most, rows, two)  b = Slice (x, one, most, rows, two)
+    model = network(f"""t = Slice (x, zero, most, rows, two)  b = Slice (x, one, most, rows, two)
                        p = Slice (t, zero, most, columns, two)  q = Slice (b, one, most, columns, two)
                        k = Concat <axis = 1> (p, q)  c = Conv <pads = [1, 1, 1, 1]> (k, w1)  s = Sigmoid (c)
-                       u, v = Split <axis = 1> (s, parts)  d = Conv (u, w2)  y = Add (d, v)
+                       u, v = {split}  d = Conv (u, w2)  y = Add (d, v)
                        z = Slice (s, starts, ends, axes)""",
                     "float[N,3,H,W] x", "float[N,4,P,Q] y, float[N,2,R,S] z", w1=normal(rng, 9, 6, 3, 3),
                     w2=normal(rng, 4, 5, 1, 1), parts=np.array([5, 4]), zero=np.array([0]), one=np.array([1]),

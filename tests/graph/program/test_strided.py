@@ -28,12 +28,16 @@ MOVES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "slices": ("b = Slice (a, starts, ends, two, steps)", lambda x: x[:, 1:-1:2, :, -3:]),
     "expand": ("c = Slice (a, zero, one, last)  b = Expand (c, wide)",
                lambda x: np.broadcast_to(x[..., :1], (*x.shape[:3], 6))),
+    "split": ("c, d = Split <axis = 1, num_outputs = 2> (a)  b = Concat <axis = 1> (d, c)",
+              lambda x: np.concatenate([x[:, 4:], x[:, :4]], 1)),
+    "split last": ("c, d, e = Split <axis = -1> (a, parts)  b = Add (c, e)", lambda x: x[..., :2] + x[..., 3:]),
     "concat": ("c = Neg (a)  b = Concat <axis = -1> (a, c, a)", lambda x: np.concatenate([x, -x, x], -1)),
     "concat rows": ("c = Neg (a)  b = Concat <axis = 1> (a, c)", lambda x: np.concatenate([x, -x], 1)),
 }
 CONSTANTS: dict[str, Any] = {
     "three": np.array([0, 0, 20], I64), "axes": np.array([0, -1], I64), "starts": np.array([1, -3], I64),
     "ends": np.array([-1, 99], I64), "two": np.array([1, -1], I64), "steps": np.array([2, 1], I64),
+    "parts": np.array([2, 1, 2], I64),
     "zero": np.array([0], I64), "one": np.array([1], I64), "last": np.array([-1], I64), "wide": np.array([6], I64)}
 
 
