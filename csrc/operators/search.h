@@ -31,7 +31,8 @@ size_t pqc_entropy_scratch(pqc_search s); /* in bytes, aligned for double */
 
 /* mse: a candidate i in [0, bins) quantises the centres of all bins with amax = centre i.  The
  * answer is the candidate with the least sum of counts * (quantised - centre)^2, the first one of
- * equals, in double; centres below 0 are no candidates.  -1 if there is none.  `centres` are
+ * equals, in double; centres below 0 are no candidates, and if unsigned their errors, which amax does not
+ * change, are left out of the sum.  -1 if there is none.  `centres` are
  * floats; format.num_bits == PQC_SEARCH_E4M3 means E4M3. */
 enum { PQC_SEARCH_E4M3 = -1 };
 ptrdiff_t pqc_mse_search(pqc_search s, const float *centres, pqc_int_format format, void *scratch);

@@ -84,7 +84,7 @@ static ptrdiff_t narrow_down(job *j)
     const pqc_mse_table *t = &j->table;
     c->cost = t->levels ? t->steps : t->n;
     c->rate = 2.4e-16 * (double)(t->n + 8); /* of the additions in full */
-    c->slack = 2.0 * pqc_mse_rounding(t) + c->rate * t->constant;
+    c->slack = 2.0 * pqc_mse_rounding(t);
     ptrdiff_t n = pqc_narrow_chords(c), kept = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
         pqc_mse_quant q = quant_of(j, c->chords[i].at);

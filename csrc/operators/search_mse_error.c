@@ -101,6 +101,13 @@ static bool set_start(pqc_mse_table *t, const pqc_search *s, int32_t *start)
     return true;
 }
 
+/* Unsigned, what is below 0 becomes 0 whatever amax is: one error in all sums, which would only round away what tells
+ * them apart. */
+static bool always_lost(const pqc_mse_table *t, float centre)
+{
+    return centre < 0.0f && t->format.is_unsigned && !is_e4m3(t->format);
+}
+
 /* x and weight, and what may be done with them. */
 static int fill(pqc_mse_table *t, const pqc_search *s, const float *centres, double *weight,
                 float *x)
@@ -111,7 +118,7 @@ static int fill(pqc_mse_table *t, const pqc_search *s, const float *centres, dou
             return PQC_STOPPED;
         known &= fabsf(centres[i]) <= largest_centre;
         rising &= i == 0 || centres[i - 1] <= centres[i];
-        if (s->counts[i] != 0) {
+        if (s->counts[i] != 0 && !always_lost(t, centres[i])) {
             weight[t->n] = (double)s->counts[i];
             x[t->n++] = centres[i];
         }
@@ -192,7 +199,6 @@ bool pqc_mse_sort(const pqc_search *s, const float *values, int32_t *order, uint
     return true;
 }
 
-/* What is below 0 and unsigned becomes 0, whatever amax is. */
 static bool set_rising(pqc_mse_table *t, const pqc_search *s, double *count, float *rising,
                        uint64_t *work)
 {
@@ -200,13 +206,9 @@ static bool set_rising(pqc_mse_table *t, const pqc_search *s, double *count, flo
         t->order[i] = (int32_t)i;
     if (!pqc_mse_sort(s, t->x, t->order, work, t->n))
         return false;
-    bool zeros = !is_e4m3(t->format) && t->format.is_unsigned;
     for (ptrdiff_t i = 0; i < t->n; i++) {
-        double x = t->x[t->order[i]], weight = t->weight[t->order[i]];
-        bool lost = zeros && x < 0.0;
-        t->constant += lost ? weight * x * x : 0.0;
-        count[i] = lost ? 0.0 : weight;
-        rising[i] = (float)fabs(x);
+        count[i] = t->weight[t->order[i]];
+        rising[i] = fabsf(t->x[t->order[i]]);
     }
     t->count = count;
     t->rising = rising;
@@ -285,19 +287,20 @@ typedef struct {
 static inline bool is_above(float x, border b)
 {
     float product = x * b.mul;
-    return (product > b.middle || (product == b.middle && b.odd)) && x >= b.least;
+    return ((product > b.middle) | ((product == b.middle) & b.odd)) & (x >= b.least);
 }
 
-static inline ptrdiff_t cell_near(const pqc_mse_table *t, double place)
+static inline ptrdiff_t cell_at(const pqc_mse_table *t, double place)
 {
     double cell = cell_of(t, place);
-    return cell > 1.0 ? (ptrdiff_t)cell - 1 : 0;
+    return cell > 0.0 ? (ptrdiff_t)cell : 0;
 }
 
-/* The first of x above `place`, sought from a cell on. */
+/* The first of x above `place`, which lies in this cell: it is in the same cell, or is the first behind.  Most cells hold
+ * one x or none. */
 static inline ptrdiff_t first_from(const pqc_mse_table *t, ptrdiff_t cell, double place)
 {
-    ptrdiff_t low = t->start[cell], n = t->start[cell + 3 < t->cells ? cell + 3 : t->cells] - low;
+    ptrdiff_t low = t->start[cell], n = t->start[cell + 1] - low;
     while (n > 0) {
         ptrdiff_t half = n / 2;
         bool above = (double)t->rising[low + half] > place;
@@ -309,7 +312,7 @@ static inline ptrdiff_t first_from(const pqc_mse_table *t, ptrdiff_t cell, doubl
 
 static ptrdiff_t first_larger(const pqc_mse_table *t, double value)
 {
-    return first_from(t, cell_near(t, value), value);
+    return first_from(t, cell_at(t, value), value);
 }
 
 static float least_nonzero(const pqc_mse_table *t)
@@ -333,7 +336,7 @@ static void find_borders(const pqc_mse_table *t, double step, ptrdiff_t k, ptrdi
     double places[AHEAD];
     for (ptrdiff_t i = 0; i < n; i++) {
         places[i] = ((double)t->levels[k + i] + (double)t->levels[k + i + 1]) * 0.5 * step;
-        first[i] = cell_near(t, places[i]);
+        first[i] = cell_at(t, places[i]);
         PQC_FETCH_TO_READ(&t->start[first[i]]);
     }
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -353,18 +356,21 @@ static inline double saving(const pqc_above *x, double v, double next)
 double pqc_mse_exact(const pqc_mse_table *t, const pqc_mse_quant *q)
 {
     if (!t->levels && !q->zero)
-        return pqc_mse_in_full(t, q->amax) - t->constant;
+        return pqc_mse_in_full(t, q->amax);
     double step = 1.0 / (double)q->div;
     sum saved = {0};
     ptrdiff_t first[AHEAD];
     for (ptrdiff_t k = 0; k < t->steps && !q->zero; k += AHEAD) {
+        const float *levels = &t->levels[k];
         ptrdiff_t n = pqc_min(t->steps - k, AHEAD);
+        double block = 0.0;
         find_borders(t, step, k, n, first);
         if (first[0] == t->n)
             break;
         for (ptrdiff_t i = 0; i < n; i++)
-            add(&saved, saving(&t->above[first[i]], (double)t->levels[k + i] * step,
-                               (double)t->levels[k + i + 1] * step));
+            block += saving(&t->above[first[i]], (double)levels[i] * step,
+                            (double)levels[i + 1] * step);
+        add(&saved, block);
     }
     return fmax(0.0, (t->above[0].square - saved.main) - saved.rest);
 }
@@ -384,44 +390,67 @@ static inline ptrdiff_t walk(const pqc_mse_table *t, ptrdiff_t at, border b)
     return at;
 }
 
-/* n quantisers at once: their borders lie side by side, and never fall. */
-void pqc_mse_estimate(const pqc_mse_table *t, const pqc_mse_quant *q, ptrdiff_t n, double *errors)
+/* Neighbouring quantisers, of which n are asked for and the last is repeated, and their latest level. */
+typedef struct {
+    ptrdiff_t n;
+    float mul[PQC_MSE_RUN], div[PQC_MSE_RUN];
+    double level[PQC_MSE_RUN];
+    sum saved[PQC_MSE_RUN];
+} run;
+
+/* What `steps` steps from level k on save each of them: their borders lie side by side, and never fall. */
+static void save_block(const pqc_mse_table *t, run *r, ptrdiff_t k, ptrdiff_t steps)
 {
-    sum saved[PQC_MSE_RUN] = {{0}};
-    double v[PQC_MSE_RUN] = {0};
     ptrdiff_t first[AHEAD];
-    for (; n > 0 && q->zero; n--, q++) /* the first */
-        *errors++ = t->above[0].square;
-    for (ptrdiff_t k = 0; k < t->steps && n > 0; k += AHEAD) {
-        ptrdiff_t steps = pqc_min(t->steps - k, AHEAD);
-        find_borders(t, 1.0 / (double)q[0].mul, k, steps, first);
-        for (ptrdiff_t i = 0; i < steps; i++) {
-            border b = {.middle = (t->levels[k + i] + t->levels[k + i + 1]) * 0.5f,
-                        .mul = q[0].mul,
-                        .least = least_nonzero(t),
-                        .odd = (k + i) % 2 != 0};
-            ptrdiff_t at = walk_back(t, first[i], b);
-            for (ptrdiff_t j = 0; j < n; j++) {
-                double next = t->levels[k + i + 1] / q[j].div;
-                b.mul = q[j].mul;
-                at = walk(t, at, b);
-                add(&saved[j], saving(&t->above[at], v[j], next));
-                v[j] = next;
-            }
+    float next[PQC_MSE_RUN];
+    double saved[PQC_MSE_RUN] = {0};
+    find_borders(t, 1.0 / (double)r->mul[0], k, steps, first);
+    for (ptrdiff_t i = 0; i < steps; i++) {
+        float level = t->levels[k + i + 1];
+        border b = {.mul = r->mul[0],
+                    .middle = (t->levels[k + i] + level) * 0.5f,
+                    .least = least_nonzero(t),
+                    .odd = (k + i) % 2 != 0};
+        ptrdiff_t at = walk_back(t, first[i], b);
+        for (ptrdiff_t j = 0; j < PQC_MSE_RUN; j++)
+            next[j] = level / r->div[j];
+        for (ptrdiff_t j = 0; j < r->n; j++) {
+            b.mul = r->mul[j];
+            at = walk(t, at, b);
+            saved[j] += saving(&t->above[at], r->level[j], (double)next[j]);
+            r->level[j] = (double)next[j];
         }
     }
+    for (ptrdiff_t j = 0; j < r->n; j++)
+        add(&r->saved[j], saved[j]);
+}
+
+void pqc_mse_estimate(const pqc_mse_table *t, const pqc_mse_quant *q, ptrdiff_t n, double *errors)
+{
+    run r = {0};
+    for (; n > 0 && q->zero; n--, q++) /* the first */
+        *errors++ = t->above[0].square;
+    r.n = n;
+    for (ptrdiff_t j = 0; j < PQC_MSE_RUN && n > 0; j++) {
+        r.mul[j] = q[pqc_min(j, n - 1)].mul;
+        r.div[j] = q[pqc_min(j, n - 1)].div;
+    }
+    for (ptrdiff_t k = 0; k < t->steps && n > 0; k += AHEAD)
+        save_block(t, &r, k, pqc_min(t->steps - k, AHEAD));
     for (ptrdiff_t j = 0; j < n; j++)
-        errors[j] = t->levels ? fmax(0.0, (t->above[0].square - saved[j].main) - saved[j].rest)
-                              : pqc_mse_in_full(t, q[j].amax) - t->constant;
+        errors[j] = t->levels
+                        ? fmax(0.0, (t->above[0].square - r.saved[j].main) - r.saved[j].rest)
+                        : pqc_mse_in_full(t, q[j].amax);
 }
 
 /* With u = 2^-53: above[0].square is right to 3 u of it.  A step's saving, whose parts are sums that are right to u, is so to
  * 8 u (v' - v) * sum of x above the border; the sum of these is at most twice that of the squares, for a level is at most
- * twice the x that become it.  No more than 20 u in all; in full, the additions' and the constant's. */
+ * twice the x that become it.  The savings are not below 0 and no more than the squares in all, and AHEAD of them added up
+ * are off by less than AHEAD u of that.  No more than 60 u in all; in full, the additions'. */
 double pqc_mse_rounding(const pqc_mse_table *t)
 {
     double full = t->levels ? 0.0 : 2.4e-16 * (double)(t->n + 8);
-    return 1e-14 * t->above[0].square + full * (t->above[0].square + 2.0 * t->constant);
+    return 1e-14 * t->above[0].square + full * t->above[0].square;
 }
 
 /* The largest sum of squared levels that x may become with a step of `step` or more: the nearest level of x / step is at

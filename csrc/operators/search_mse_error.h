@@ -19,12 +19,11 @@ typedef struct {
 
 typedef struct {
     pqc_int_format format;
-    const float *x;       /* n filled bins' centres, in the order of the bins, and */
+    const float *x;       /* n filled bins' centres, in the order of the bins, those left out that always become 0; and */
     const double *weight; /* their counts */
     ptrdiff_t n;
     const float *rising;    /* the centres' magnitudes, rising: x itself if it is so; and */
-    const double *count;    /* their counts, 0 of those that always become 0; and */
-    double constant;        /* the error of these */
+    const double *count;    /* their counts */
     int32_t *order;         /* room for the number of each bin, where x is not rising */
     const pqc_above *above; /* n + 1 */
     const int32_t *start;   /* cells + 1: the first in each of equal cells from rising[0] on */
@@ -53,7 +52,7 @@ pqc_mse_quant pqc_mse_quant_of(const pqc_mse_table *t, float amax);
 /* The sum of weight * (quantised - x)^2 in the order of the bins: this decides. */
 double pqc_mse_in_full(const pqc_mse_table *t, float amax);
 
-/* The same of n <= PQC_MSE_RUN quantisers of rising amax less the constant, but for rounding: at most pqc_mse_rounding away. */
+/* The same of n <= PQC_MSE_RUN quantisers of rising amax, but for rounding: at most pqc_mse_rounding away. */
 enum { PQC_MSE_RUN = 8 };
 void pqc_mse_estimate(const pqc_mse_table *t, const pqc_mse_quant *q, ptrdiff_t n, double *errors);
 double pqc_mse_rounding(const pqc_mse_table *t);

@@ -75,13 +75,16 @@ def test_mse_of_zeros_alone_is_the_first_of_equals() -> None:
 
 @pytest.mark.parametrize("kind", ["around 0", "in any order"])
 @pytest.mark.parametrize("num_bits", [2, 8, 11])
-def test_unsigned_mse_counts_what_is_below_0(kind: str, num_bits: int, rng: np.random.Generator) -> None:
-    """All of it becomes 0, whatever the amax."""
+@pytest.mark.parametrize("more", [1, 10 ** 12])
+def test_unsigned_mse_leaves_out_what_is_below_0(kind: str, num_bits: int, more: int, rng: np.random.Generator) -> None:
+    """All of it becomes 0, whatever the amax: added up with the rest it would round away what tells candidates apart."""
     counts, edges = histogram("even", 500, rng)
     centres = OTHERS[kind](paper.centres(edges) - np.float32(1), rng).astype(np.float32)
-    errors = {i: value for i, value in paper.errors_of_centres(counts, centres, num_bits, True, 1, 3).items()
+    above = np.where(centres < 0, 0, counts)
+    errors = {i: value for i, value in paper.errors_of_centres(above, centres, num_bits, True, 1, 3).items()
               if centres[i] >= 0}
     least = min(errors.values()) * (1 + 1e-12)
+    counts = np.where(centres < 0, counts * more, counts)
     assert _C.mse_search(counts, centres, num_bits, True, 1, 3) == min(i for i in errors if errors[i] <= least)
 
 
@@ -91,14 +94,14 @@ def test_mse_of_nothing_but_lost_values_is_the_first_of_equals(rng: np.random.Ge
     assert _C.mse_search(rng.integers(1, 9, 1485), centres, None, False, 1, 179) == 742
 
 
-@pytest.mark.parametrize("kind, unsigned", [("falling", False), ("falling", True), ("around 0", False)])
-def test_mse_time_of_centres_that_do_not_rise_is_not_quadratic(kind: str, unsigned: bool,
+@pytest.mark.parametrize("kind, num_bits, unsigned", [("falling", 8, False), ("falling", 8, True),
+                                                      ("around 0", 8, False), ("around 0", 12, True)])
+def test_mse_time_of_centres_that_do_not_rise_is_not_quadratic(kind: str, num_bits: int, unsigned: bool,
                                                                rng: np.random.Generator) -> None:
-    """But where values below 0 become 0: their error is in every sum, whose rounding leaves many ties to add up."""
     counts, edges = histogram("even", BINS, rng)
     centres = OTHERS[kind](paper.centres(edges), rng)
     begin = time.process_time()
-    _C.mse_search(counts, centres, 8, unsigned, 1, 128)
+    _C.mse_search(counts, centres, num_bits, unsigned, 1, 128)
     assert time.process_time() - begin < 3
 
 
