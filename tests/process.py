@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytorch_quantization_c
 
+from .patience import SLICE, Patience
+
 HOME = str(Path(pytorch_quantization_c.__file__).resolve().parent.parent)
 
 
 def run_python(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
     """`python *arguments` in an empty folder, so that no source tree lies in the way; what came out, and the code.
 
-    After `timeout` seconds it and all that it started are killed: subprocess.TimeoutExpired.
+    After `timeout` seconds, those left out in which this process was stopped, it and all that it started are killed:
+    subprocess.TimeoutExpired.
     """
     path = os.pathsep.join(filter(None, [HOME, os.environ.get("PYTHONPATH")]))
     command = [sys.executable, *arguments]
@@ -28,12 +31,21 @@ def run_python(*arguments: str, timeout: float = 120, **environment: str) -> sub
             stderr=subprocess.PIPE, text=True, start_new_session=True,
         )
         try:
-            out, err = process.communicate(timeout=timeout)
+            out, err = _communicate(process, Patience(timeout), timeout)
         except BaseException:  # processes that it started hold the pipes: they end with it
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             raise
     return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _communicate(process: subprocess.Popen[str], patience: Patience, timeout: float) -> tuple[str, str]:
+    while True:
+        try:
+            return process.communicate(timeout=SLICE)
+        except subprocess.TimeoutExpired:
+            if patience.spent():
+                raise subprocess.TimeoutExpired(process.args, timeout) from None
 
 
 @contextlib.contextmanager

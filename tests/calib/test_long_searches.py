@@ -77,7 +77,7 @@ def test_mse_of_zeros_alone_is_the_first_of_equals() -> None:
 @pytest.mark.parametrize("num_bits", [2, 8, 11])
 @pytest.mark.parametrize("more", [1, 10 ** 12])
 def test_unsigned_mse_leaves_out_what_is_below_0(kind: str, num_bits: int, more: int, rng: np.random.Generator) -> None:
-    """All of it becomes 0, whatever the amax: added up with the rest it would round away what tells candidates apart."""
+    """All of it becomes 0, whatever the amax: in the sum it would round away what tells candidates apart."""
     counts, edges = histogram("even", 500, rng)
     centres = OTHERS[kind](paper.centres(edges) - np.float32(1), rng).astype(np.float32)
     above = np.where(centres < 0, 0, counts)

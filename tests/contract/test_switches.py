@@ -12,6 +12,8 @@ import pytest
 
 from pytorch_quantization_c import float_nn, integer, isa, nn, quant_modules
 
+from ..patience import within
+
 SWITCHES: dict[str, tuple[Callable[[int], AbstractContextManager[Any]], Callable[[], Any]]] = {
     "isa.only": (lambda i: isa.only(isa.available()[i % len(isa.available())]), isa.selected),
     "float_only": (lambda i: integer.float_only(i % 2 == 0), lambda: integer.enabled()),
@@ -43,7 +45,7 @@ class Block(threading.Thread):
 
     def step(self) -> None:
         self.go.release()
-        assert self.done.acquire(timeout=30)
+        assert within(30, lambda timeout: self.done.acquire(timeout=timeout))
 
 
 @pytest.mark.parametrize("name", SWITCHES)

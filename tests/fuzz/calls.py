@@ -5,7 +5,6 @@ import contextlib
 import io
 import itertools
 import os
-import signal
 import tempfile
 from collections.abc import Iterator
 from random import Random
@@ -15,6 +14,7 @@ import numpy as np
 
 from pytorch_quantization_c import _C, integer, nn, quant_modules, threads
 
+from ..patience import TooLong, time_limit
 from .arguments import arguments
 from .subjects import Subject
 
@@ -24,24 +24,6 @@ DUCKS = ("Function.", "symbolic", "check_forward")  # what takes a context, a gr
 NAMED = (*DUCKS, "module", "buffer", "parameter", "ModuleDict", "state", "pop", "_clip", "update", "freeze_parameters")
 SECONDS = 20
 DEFAULTS = ("default_quant_desc_input", "default_quant_desc_weight")
-
-
-class TooLong(BaseException):
-    """The call did not come back."""
-
-
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    def stop(*unused: Any) -> None:
-        raise TooLong
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @contextlib.contextmanager

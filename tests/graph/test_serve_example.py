@@ -41,11 +41,11 @@ def port(session: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
         said = process.stdout.readline()
         yield int(re.search(r":(\d+)$", said.strip())[1])       # type: ignore[index]
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(300)
 
 
 def post(port: int, body: bytes, path: str = "/run", **headers: str) -> tuple[int, bytes]:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=300)) as connection:
         connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
@@ -81,7 +81,7 @@ def test_answers_are_those_of_the_session(session: Any, port: int) -> None:
 
 
 def test_inputs_are_described(session: Any, port: int) -> None:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=300)) as connection:
         connection.request("GET", "/inputs")
         said = json.loads(connection.getresponse().read())
     assert said == [{"name": "input", "shape": ["batch", 8], "type": "tensor(float)"}]

@@ -1,6 +1,5 @@
 """Linear layers with weights of 2 to 4 bits in groups: the integers of NumPy, to the bit; frozen, saved, loaded."""
 import pickle
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from pytorch_quantization_c.integer.weights import IntegerWeight
 from pytorch_quantization_c.model.freeze import freeze, load_frozen, save_frozen
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
+from ..patience import least_held
 from .cases import on_every_isa
 from .test_int4 import expected
 
@@ -173,15 +173,20 @@ def test_odd_rows_and_convolutions_are_packed_too(rng, tmp_path):
 
 
 def test_a_frozen_layer_takes_a_byte_a_weight_and_its_scales(rng):
-    layer, x = layer_of(rng, 1024, 512), rng.standard_normal((2, 1024)).astype(np.float32)
-    want = layer(x)
-    tracemalloc.start()
-    freeze(layer, keep_float=False)
-    layer._engine.cached = None
-    np.testing.assert_array_equal(layer(x), want)
-    held = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert held < 512 * 1024 * 1.15 + 20000  # the codes and what is multiplied, half a byte each, and scales of it
+    x = rng.standard_normal((2, 1024)).astype(np.float32)
+    layers = [layer_of(rng, 1024, 512) for _ in range(4)]
+    outputs = [layer(x) for layer in layers]
+
+    def frozen():
+        layer, want = layers.pop(), outputs.pop()
+        freeze(layer, keep_float=False)
+        layer._engine.cached = None
+        np.testing.assert_array_equal(layer(x), want)
+        return layer
+
+    most = 512 * 1024 * 1.15 + 20000    # the codes and what is multiplied, half a byte each, and scales of it
+    assert 512 * 1024 < least_held(frozen, most, tries=3) < most
+    want, layer = outputs[-1], frozen()
     copied = pickle.loads(pickle.dumps(layer))
     np.testing.assert_array_equal(copied(x), want)
     assert len(pickle.dumps(layer)) < 512 * 1024 * 0.65 + 20000
