@@ -16,8 +16,9 @@ static float count(const float *x, ptrdiff_t n, const float *edges, ptrdiff_t bi
 {
     void *scratch = malloc(pqc_histogram_scratch(bins, 2));
     memset(counts, 0, (size_t)bins * sizeof *counts);
-    float largest = pqc_histogram((pqc_elements){x, n, n, n, PQC_F32}, edges, bins, false, partial,
-                                  scratch, 2, counts);
+    float largest =
+        pqc_histogram((pqc_elements){.data = x, .n = n, .inner = n, .stride = n, .dtype = PQC_F32},
+                      edges, bins, false, partial, scratch, 2, counts);
     free(scratch);
     return largest;
 }

@@ -12,8 +12,8 @@ enum {
     BLOCK = 512,     /* bins and their counters fit into L1 beside the elements */
     GRAIN = 1 << 15, /* elements worth a thread */
     ROUND = 1 << 30, /* elements after which counters of 32 bits are emptied */
+    ASK = 1 << 24,   /* elements between two questions whether to stop */
     SPARE = 16,      /* the numbers that stand for no bin */
-
 };
 
 /* Counters of one thread: bin k at [2k] and [2k + 1] in turns, so that equal neighbours do not wait
@@ -27,11 +27,12 @@ typedef struct {
 
 typedef struct {
     pqc_elements x;
-    ptrdiff_t begin; /* of this round */
+    ptrdiff_t begin; /* of what is being counted */
     pqc_binning binning;
     const int32_t *cells; /* see bin_any; NULL if the kernels may be used */
     slot *slots;
     int count;
+    int64_t *sums; /* of rounds, when there are several: what is too large may be in a later one */
 } job;
 
 static size_t pairs_size(ptrdiff_t bins)
@@ -47,7 +48,8 @@ static size_t aligned(size_t size)
 size_t pqc_histogram_scratch(ptrdiff_t bins, int slots)
 {
     size_t each = aligned(sizeof(slot)) + aligned(pairs_size(bins));
-    return (size_t)slots * each + aligned(((size_t)bins + 1) * sizeof(int32_t)) + 64;
+    return (size_t)slots * each + aligned(((size_t)bins + 1) * sizeof(int32_t)) +
+           (size_t)bins * sizeof(int64_t) + 64;
 }
 
 /* The elements from number `at` on as float32, *n of them or fewer, which it sets: within a row, and
@@ -215,6 +217,8 @@ static void lay_out(job *j, char *scratch, bool cells)
         fill_cells(&j->binning, (int32_t *)scratch);
         j->cells = (int32_t *)scratch;
     }
+    scratch += aligned(((size_t)j->binning.bins + 1) * sizeof(int32_t));
+    j->sums = (int64_t *)scratch;
 }
 
 /* Where zeros belong. */
@@ -237,14 +241,25 @@ static float largest_of(const job *j)
     return pqc_float_of(largest);
 }
 
-/* A first round may have been added before a later one finds a value that is too large: the rounds
- * are a matter of inputs above 4 GiB, for which the largest is found before. */
-static bool fits(const job *j, pqc_elements x)
+static bool stopped(const pqc_elements *x)
 {
-    if (x.n <= ROUND)
-        return true;
-    pqc_magnitudes m = pqc_magnitudes_of(x);
-    return m.nans + m.infs == 0 && m.largest <= j->binning.edges[j->binning.bins];
+    return x->stop && x->stop(x->stop_context);
+}
+
+/* All rounds into the slots, and of all but the last one, where there are several, into the sums.  False if stopped. */
+static bool count_all(job *j)
+{
+    ptrdiff_t n = j->x.n, bins = j->binning.bins;
+    if (n > ROUND)
+        memset(j->sums, 0, (size_t)bins * sizeof(int64_t));
+    for (j->begin = 0; j->begin < n; j->begin += ASK) {
+        if (j->begin > 0 && stopped(&j->x))
+            return false;
+        if (j->begin > 0 && j->begin % ROUND == 0)
+            add_slots(j, j->sums);
+        pqc_parallel(pqc_min(n - j->begin, ASK), GRAIN, count_range, j);
+    }
+    return true;
 }
 
 float pqc_histogram(pqc_elements x, const float *edges, ptrdiff_t bins, bool skip_zeros,
@@ -252,20 +267,18 @@ float pqc_histogram(pqc_elements x, const float *edges, ptrdiff_t bins, bool ski
 {
     job j = {.x = x, .binning = binning_of(edges, bins), .count = slots};
     uint64_t zeros = 0;
-    bool good = partial || fits(&j, x);
     lay_out(&j, scratch, !(j.binning.margin < PQC_BIN_MARGIN));
-    for (ptrdiff_t at = 0; at < x.n; at += ROUND) {
-        ptrdiff_t n = x.n - at < ROUND ? x.n - at : ROUND;
-        j.begin = at;
-        pqc_parallel(n, GRAIN, count_range, &j);
-        good = good && (partial || largest_of(&j) <= edges[bins]);
-        if (good)
-            add_slots(&j, counts);
-    }
+    if (!count_all(&j))
+        return PQC_COUNTING_STOPPED;
+    if (!partial && !(largest_of(&j) <= edges[bins]))
+        return largest_of(&j);
+    add_slots(&j, counts);
+    for (ptrdiff_t k = 0; x.n > ROUND && k < bins; k++)
+        counts[k] += j.sums[k];
     for (int i = 0; i < slots; i++)
         zeros += j.slots[i].seen.zeros;
     ptrdiff_t zero = bin_of_zero(&j);
-    if (good && !skip_zeros && zero < bins)
+    if (!skip_zeros && zero < bins)
         counts[zero] += (int64_t)zeros;
     return largest_of(&j);
 }
@@ -274,8 +287,13 @@ pqc_magnitudes pqc_magnitudes_of(pqc_elements x)
 {
     pqc_magnitudes m = {.smallest = INFINITY, .largest = 0.0f};
     float buffer[PQC_BLOCK];
-    ptrdiff_t step = x.dtype == PQC_F32 ? 1 << 24 : PQC_BLOCK;
+    ptrdiff_t step = x.dtype == PQC_F32 ? ASK : PQC_BLOCK, ask = ASK;
     for (ptrdiff_t at = 0, n; at < x.n; at += n) {
+        if (at >= ask && stopped(&x)) {
+            m.largest = PQC_COUNTING_STOPPED;
+            return m;
+        }
+        ask = at >= ask ? at + ASK : ask;
         n = x.n - at < step ? x.n - at : step;
         const float *part = floats(x, at, &n, buffer);
         pqc.magnitudes_f32(part, n, &m);

@@ -5,11 +5,16 @@
 #include "histogram/histogram.h"
 
 /* Elements of any dtype, n = rows * inner: rows of `inner`, each `stride` elements after the one
- * before.  What does not fit into float32 counts as infinity. */
+ * before.  What does not fit into float32 counts as infinity.  `stop`, unless it is NULL, is called
+ * every few dozen milliseconds, on the thread that called: if it returns true, the largest |x| is
+ * PQC_COUNTING_STOPPED, and nothing was counted. */
+#define PQC_COUNTING_STOPPED (-1.0f)
 typedef struct {
     const void *data;
     ptrdiff_t n, inner, stride;
     pqc_dtype dtype;
+    bool (*stop)(void *stop_context);
+    void *stop_context;
 } pqc_elements;
 
 pqc_magnitudes pqc_magnitudes_of(pqc_elements x);

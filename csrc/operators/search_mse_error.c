@@ -368,8 +368,8 @@ double pqc_mse_exact(const pqc_mse_table *t, const pqc_mse_quant *q)
         if (first[0] == t->n)
             break;
         for (ptrdiff_t i = 0; i < n; i++)
-            block += saving(&t->above[first[i]], (double)levels[i] * step,
-                            (double)levels[i + 1] * step);
+            block +=
+                saving(&t->above[first[i]], (double)levels[i] * step, (double)levels[i + 1] * step);
         add(&saved, block);
     }
     return fmax(0.0, (t->above[0].square - saved.main) - saved.rest);
@@ -438,9 +438,8 @@ void pqc_mse_estimate(const pqc_mse_table *t, const pqc_mse_quant *q, ptrdiff_t 
     for (ptrdiff_t k = 0; k < t->steps && n > 0; k += AHEAD)
         save_block(t, &r, k, pqc_min(t->steps - k, AHEAD));
     for (ptrdiff_t j = 0; j < n; j++)
-        errors[j] = t->levels
-                        ? fmax(0.0, (t->above[0].square - r.saved[j].main) - r.saved[j].rest)
-                        : pqc_mse_in_full(t, q[j].amax);
+        errors[j] = t->levels ? fmax(0.0, (t->above[0].square - r.saved[j].main) - r.saved[j].rest)
+                              : pqc_mse_in_full(t, q[j].amax);
 }
 
 /* With u = 2^-53: above[0].square is right to 3 u of it.  A step's saving, whose parts are sums that are right to u, is so to

@@ -19,7 +19,8 @@ typedef struct {
 
 typedef struct {
     pqc_int_format format;
-    const float *x;       /* n filled bins' centres, in the order of the bins, those left out that always become 0; and */
+    const float *
+        x; /* n filled bins' centres, in the order of the bins, those left out that always become 0; and */
     const double *weight; /* their counts */
     ptrdiff_t n;
     const float *rising;    /* the centres' magnitudes, rising: x itself if it is so; and */

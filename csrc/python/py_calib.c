@@ -86,6 +86,13 @@ static PyArrayObject *get_elements(PyObject *object, pqc_elements *e)
     return x;
 }
 
+/* Small arrays are gone through with the GIL: `state` is NULL. */
+static void stop_by_signals(pqc_elements *e, PyThreadState **state)
+{
+    e->stop = *state ? pqc_interrupted : NULL;
+    e->stop_context = state;
+}
+
 static int check_counts(PyObject *counts, npy_intp bins)
 {
     if (PyArray_Check(counts) && PyArray_TYPE((PyArrayObject *)counts) == NPY_INT64 &&
@@ -124,10 +131,11 @@ static PyObject *histogram(PyObject *self, PyObject *const *args, Py_ssize_t cou
         goto done;
     int64_t *counts = PyArray_DATA((PyArrayObject *)args[2]);
     PyThreadState *state = pqc_release_gil(elements.n);
+    stop_by_signals(&elements, &state);
     float largest = pqc_histogram(elements, PyArray_DATA(edges), bins, skip_zeros, partial, scratch,
                                   slots, counts);
     pqc_acquire_gil(state);
-    result = PyFloat_FromDouble(largest);
+    result = largest == PQC_COUNTING_STOPPED ? NULL : PyFloat_FromDouble(largest);
 done:
     pqc_restore_float_mode(mode);
     PyMem_RawFree(scratch);
@@ -176,10 +184,14 @@ static PyObject *magnitudes(PyObject *self, PyObject *object)
         return NULL;
     pqc_float_mode mode = pqc_set_default_float_mode();
     PyThreadState *state = pqc_release_gil(elements.n);
+    stop_by_signals(&elements, &state);
     pqc_magnitudes m = pqc_magnitudes_of(elements);
     pqc_acquire_gil(state);
-    PyObject *result = Py_BuildValue("(ddLLL)", (double)m.smallest, (double)m.largest,
-                                     (long long)m.zeros, (long long)m.nans, (long long)m.infs);
+    PyObject *result =
+        m.largest == PQC_COUNTING_STOPPED
+            ? NULL
+            : Py_BuildValue("(ddLLL)", (double)m.smallest, (double)m.largest, (long long)m.zeros,
+                            (long long)m.nans, (long long)m.infs);
     pqc_restore_float_mode(mode); /* not before the widening of a subnormal */
     Py_DECREF(x);
     return result;

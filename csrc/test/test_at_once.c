@@ -22,7 +22,7 @@ static void count_once(const float *edges, int64_t *counts, char *scratch)
 {
     for (int i = 0; i < BINS; i++)
         counts[i] = 0;
-    pqc_elements all = {x, N, N, N, PQC_F32};
+    pqc_elements all = {.data = x, .n = N, .inner = N, .stride = N, .dtype = PQC_F32};
     float largest = pqc_histogram(all, edges, BINS, false, false, scratch, 4, counts);
     int64_t least = N / (4 * BINS) * 4; /* of a bin: whole runs of x; the rest is one run's part */
     for (int i = 0; i < BINS; i++)

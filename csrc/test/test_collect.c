@@ -43,7 +43,8 @@ static void check_counts(pqc_elements elements, const float *x, ptrdiff_t bins, 
 static void check_kinds(const float *x, ptrdiff_t n)
 {
     static const ptrdiff_t some_bins[] = {1, 2, 7, 300};
-    pqc_elements elements = {x, n, n > 0 ? n : 1, n, PQC_F32};
+    pqc_elements elements = {
+        .data = x, .n = n, .inner = n > 0 ? n : 1, .stride = n, .dtype = PQC_F32};
     for (int s = 0; s < 4; s++) {
         ptrdiff_t bins = some_bins[s];
         for (int kind = 0; kind < 5; kind++) {
@@ -77,7 +78,10 @@ void test_collect(void)
         check_kinds(at_the_end, n);
         for (ptrdiff_t i = 0; i < n; i++)
             wide[i] = at_the_end[i];
-        check_counts((pqc_elements){wide, n, n > 0 ? n : 1, n, PQC_F64}, at_the_end, 300, false);
+        check_counts(
+            (pqc_elements){
+                .data = wide, .n = n, .inner = n > 0 ? n : 1, .stride = n, .dtype = PQC_F64},
+            at_the_end, 300, false);
     }
     buffer_close(&in);
 }

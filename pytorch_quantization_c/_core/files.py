@@ -17,6 +17,7 @@ __all__ = ["FilePath", "check_folder", "open_file", "part_file", "read_file", "w
 
 FilePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
+PIECE = 1 << 26     # bytes read or written at a time: Ctrl-C is answered between two of them
 SUFFIX = ".partial"
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)  # some file systems have none
 NOT_ORDINARY = "Expected an ordinary file, got {!r}, which is a device or a pipe"
@@ -160,7 +161,7 @@ def _fill(handle: int, data: bytes | Iterable[bytes], old: os.stat_result | None
     for piece in [data] if isinstance(data, bytes) else data:
         rest = memoryview(piece)
         while rest:
-            rest = rest[os.write(handle, rest[:1 << 30]):]
+            rest = rest[os.write(handle, rest[:PIECE]):]
     if old is not None and hasattr(os, "fchmod"):
         now = os.fstat(handle)
         if (now.st_uid, now.st_gid) != (old.st_uid, old.st_gid):

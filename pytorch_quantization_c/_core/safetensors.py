@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import shown
-from .files import FilePath, open_file, write_file
+from .files import PIECE, FilePath, open_file, write_file
 
 __all__ = ["deserialize", "load_file", "save_file", "serialize"]
 
@@ -119,7 +119,7 @@ def _body(file: IO[bytes], size: int) -> memoryview:
         raise _refusal(f"an array of {size} bytes is too large for the memory of this machine") from None
     data, done = memoryview(room.data), 0
     while done < size:
-        found = file.readinto(data[done:])  # type: ignore[attr-defined]
+        found = file.readinto(data[done:done + PIECE])  # type: ignore[attr-defined]
         if not found:
             raise _refusal(f"it ends {size - done} bytes before the end of an array")
         done += found

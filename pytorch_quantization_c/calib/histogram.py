@@ -13,6 +13,7 @@ from .. import utils as quant_utils  # noqa: F401  (a name of the original's mod
 from .._core.axes import Axis, axes_to_reduce
 from .._core.calibrator import both_locked, one_at_a_time
 from .._core.errors import shown
+from .._core.files import PIECE
 from .._core.formats import E4M3, Int, number_format
 from .._core.histogram import (
     MOST_BINS,
@@ -147,7 +148,7 @@ class HistogramCalibrator(_Calibrator):
             raise RuntimeError(f"amax shape changed! Expected {self._amax_shape}, got {shape}")
         channels = np.transpose(array, kept + reduced)
         if kept and np.prod(array.shape[kept[-1] + 1:]) < SHORT:
-            channels = np.ascontiguousarray(channels)
+            channels = _contiguous(channels)
         self._collect_rows([channels[place] for place in np.ndindex(*(array.shape[i] for i in kept))], shape)
 
     def _collect_rows(self, rows: list[NDArray[Any]], shape: tuple[int, ...]) -> None:
@@ -335,3 +336,15 @@ def _compute_amax_percentile(calib_hist: Any, calib_bin_edges: Any, percentile: 
     """The amax of one histogram that keeps this many percent of the values; None without one."""
     options = checked_options("percentile", {"percentile": percentile})
     return _amax_of("percentile", calib_hist, calib_bin_edges, None, False, **options)
+
+
+def _contiguous(x: NDArray[Any]) -> NDArray[Any]:
+    """As `np.ascontiguousarray`, in pieces along the longest axis: Ctrl-C is answered between two of them."""
+    if x.nbytes <= PIECE:
+        return np.ascontiguousarray(x)
+    copy = np.empty(x.shape, x.dtype)
+    to, source = (np.moveaxis(each, int(np.argmax(x.shape)), 0) for each in (copy, x))
+    step = max(1, len(source) * PIECE // x.nbytes)
+    for at in range(0, len(source), step):
+        to[at:at + step] = source[at:at + step]
+    return copy

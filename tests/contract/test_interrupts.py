@@ -40,6 +40,13 @@ CALIBRATOR = """
 made = calib.HistogramCalibrator(8, None, False, num_bins=3_600_000, grow_method="append")
 made.collect(rng.standard_normal(5_000_000).astype(np.float32))
 """
+LARGE = """
+x = np.tile(rng.standard_normal(1 << 20, dtype=np.float32), 200)
+"""
+FILE = """
+from pytorch_quantization_c._core.safetensors import load_file, save_file
+save_file({str(i): np.ones(1 << 27, np.float32) for i in range(2)}, folder / "large")
+"""
 MODEL = """
 def model():
     four = QuantDescriptor(4, axis=0)
@@ -54,6 +61,14 @@ data = [rng.standard_normal((4, 8, 20, 20)).astype(np.float32) for _ in range(3)
 ready = model()
 """
 CALLS = {
+    "collect": (LARGE, "calib.HistogramCalibrator(8, None, False).collect(x)"),
+    "collect of float64": (LARGE + "x = x[:1 << 26].astype(float)",
+                           "calib.HistogramCalibrator(8, None, False).collect(x)"),
+    "collect of channels": (LARGE + "x = x.reshape(-1, 4)", "calib.HistogramCalibrator(8, 1, False).collect(x)"),
+    "collect of more": (LARGE + "made = calib.HistogramCalibrator(8, None, False, grow_method='double')",
+                        "made.collect(x)"),
+    "collect of a maximum": (LARGE, "calib.MaxCalibrator(8, None, False).collect(x)"),
+    "a file loaded": (FILE, "load_file(folder / 'large')"),
     "percentile": (HISTOGRAM, "_C.percentile_search(counts, 0.9999)"),
     "entropy of a calibrator": (CALIBRATOR, "made.compute_amax('entropy')"),
     "mse of a calibrator": (CALIBRATOR, "made.compute_amax('mse', start_bin=128)"),
@@ -101,6 +116,42 @@ def longest_wait(prepare: str, call: str) -> float:
 @pytest.mark.parametrize("name", CALLS)
 def test_ctrl_c_in_a_long_call(name: str) -> None:
     assert longest_wait(*CALLS[name]) < 0.2
+
+
+HALFWAY = """
+import signal
+import numpy as np
+from pytorch_quantization_c import calib
+
+def interrupt(*ignored):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGPROF, interrupt)
+small, large = np.linspace(0, 1, 1000, dtype=np.float32), np.tile(np.linspace(0, 3, 1 << 20, dtype=np.float32), 100)
+for options in ({}, {"torch_hist": False}, {"grow_method": "double"}):
+    made, other = (calib.HistogramCalibrator(8, None, False, **options) for _ in range(2))
+    made.collect(small)
+    other.collect(small)
+    stopped = 0
+    for after in (0.005, 0.02, 0.04, 0.08):
+        signal.setitimer(signal.ITIMER_PROF, after)
+        try:
+            made.collect(large)
+            break
+        except KeyboardInterrupt:
+            stopped += 1
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    else:
+        made.collect(large)
+    assert stopped > 0, options
+    other.collect(large)
+    assert (made._calib_hist == other._calib_hist).all(), options
+"""
+
+
+def test_a_collect_that_was_interrupted_has_counted_nothing() -> None:
+    found = run_python("-c", HALFWAY, PQC_NUM_THREADS="1")
+    assert found.returncode == 0, found.stderr
 
 
 @pytest.mark.parametrize("name", GRAPHS)
