@@ -7,11 +7,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-import safetensors
-import safetensors.numpy
 
 from pytorch_quantization_c import float_nn, freeze, improve, interchange, nn, tensor_quant
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
+
+safetensors = pytest.importorskip("safetensors", reason="needs the package safetensors")
+pytest.importorskip("safetensors.numpy")
 
 KINDS = {"int8": tensor_quant.QUANT_DESC_8BIT_LINEAR_WEIGHT_PER_ROW,
          "int4": tensor_quant.QUANT_DESC_INT4_GROUPS_OF_32_WEIGHT, "fp8": tensor_quant.QUANT_DESC_FP8_PER_TENSOR,

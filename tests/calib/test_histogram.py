@@ -290,7 +290,7 @@ def test_memory_is_constant(rng: np.random.Generator) -> None:
             for _ in range(times):
                 calibrator.collect(x)
 
-        assert least_held(lambda: collect(500), 2000, settle=lambda: collect(1)) < 2000
+        assert least_held(lambda: collect(500), 2000, settle=lambda: collect(500)) < 2000
 
 
 @pytest.mark.parametrize(("call", "error", "message"), [
