@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { BYTES_GRAIN = 1 << 16, MAX_FACTOR = 1 << 10 };
+enum { BYTES_GRAIN = 1 << 16, MAX_FACTOR = 1 << 10, MAX_KNOWN = 64 };
 
 typedef struct {
     const pqc_step *step;
@@ -34,13 +34,25 @@ typedef struct {
     ptrdiff_t pixel, copies, bytes;
 } runs;
 
-/* Plans made by hand may have an output over the input: the numbers are senseless then, but nothing else happens. */
-PQC_INLINE void copy_runs(const runs *given, size_t bytes)
+/* Plans made by hand may have an output over the input: the numbers are senseless then, but nothing else happens.  `bytes` is a
+ * constant, at most MAX_KNOWN: through a buffer, as GCC calls memmove for three bytes. */
+PQC_INLINE void copy_runs(const runs *given, const size_t bytes)
 {
     runs r = *given; /* which no byte that is written can change */
     for (ptrdiff_t i = 0; i < r.count; i++, r.from += r.step)
+        for (ptrdiff_t k = 0; k < r.copies; k++, r.to += r.pixel) {
+            char held[MAX_KNOWN];
+            memcpy(held, r.from, bytes);
+            memcpy(r.to, held, bytes);
+        }
+}
+
+static void copy_any(const runs *given)
+{
+    runs r = *given;
+    for (ptrdiff_t i = 0; i < r.count; i++, r.from += r.step)
         for (ptrdiff_t k = 0; k < r.copies; k++, r.to += r.pixel)
-            memmove(r.to, r.from, bytes);
+            memmove(r.to, r.from, (size_t)r.bytes);
 }
 
 static void copy_3(const runs *r)
@@ -95,7 +107,7 @@ static void copy(const runs *r)
     if (bytes < sizeof copy_of / sizeof *copy_of && copy_of[bytes])
         copy_of[bytes](r);
     else
-        copy_runs(r, bytes);
+        copy_any(r);
 }
 
 /* Channels of a pixel that become those of neighbours lie together on both sides, unless the output's pixels are longer. */
