@@ -4,9 +4,10 @@
 #include "igemm_u8s8_vnni.h"
 #include "requantize/requantize_avx512.h"
 
-/* The most pixels (mr) of a body by the vectors of its panel: at most 24 sums, 4 weights and one activation in 32 registers.
+/* The most pixels (mr) of a body by the vectors of its panel: at most 24 sums, 4 weights and one activation in 32 registers; of two
+ * vectors 8, as the addresses of 12 pixels are more than there are registers for them.
  * Panels of nr = 16, packed for AMX, are multiplied by one row only. */
-static const int max_mr[] = {1, 12, 12, 8, 6};
+static const int max_mr[] = {1, 12, 8, 8, 6};
 
 /* Where sums go: as they are or, with F32, through the output stage. */
 typedef struct {
@@ -98,10 +99,6 @@ BODY(5, 32)
 BODY(6, 32)
 BODY(7, 32)
 BODY(8, 32)
-BODY(9, 32)
-BODY(10, 32)
-BODY(11, 32)
-BODY(12, 32)
 BODY(1, 48)
 BODY(2, 48)
 BODY(3, 48)
@@ -134,8 +131,7 @@ static body_fn *const acc_bodies[PQC_NR_VECTORS + 1][MAX_MR] = {
     {acc_1xnarrow},
     {acc_1x16, acc_2x16, acc_3x16, acc_4x16, acc_5x16, acc_6x16, acc_7x16, acc_8x16, acc_9x16,
      acc_10x16, acc_11x16, acc_12x16},
-    {acc_1x32, acc_2x32, acc_3x32, acc_4x32, acc_5x32, acc_6x32, acc_7x32, acc_8x32, acc_9x32,
-     acc_10x32, acc_11x32, acc_12x32},
+    {acc_1x32, acc_2x32, acc_3x32, acc_4x32, acc_5x32, acc_6x32, acc_7x32, acc_8x32},
     {acc_1x48, acc_2x48, acc_3x48, acc_4x48, acc_5x48, acc_6x48, acc_7x48, acc_8x48},
     {acc_1x64, acc_2x64, acc_3x64, acc_4x64, acc_5x64, acc_6x64}};
 
@@ -143,8 +139,7 @@ static body_fn *const f32_bodies[PQC_NR_VECTORS + 1][MAX_MR] = {
     {f32_1xnarrow},
     {f32_1x16, f32_2x16, f32_3x16, f32_4x16, f32_5x16, f32_6x16, f32_7x16, f32_8x16, f32_9x16,
      f32_10x16, f32_11x16, f32_12x16},
-    {f32_1x32, f32_2x32, f32_3x32, f32_4x32, f32_5x32, f32_6x32, f32_7x32, f32_8x32, f32_9x32,
-     f32_10x32, f32_11x32, f32_12x32},
+    {f32_1x32, f32_2x32, f32_3x32, f32_4x32, f32_5x32, f32_6x32, f32_7x32, f32_8x32},
     {f32_1x48, f32_2x48, f32_3x48, f32_4x48, f32_5x48, f32_6x48, f32_7x48, f32_8x48},
     {f32_1x64, f32_2x64, f32_3x64, f32_4x64, f32_5x64, f32_6x64}};
 
