@@ -20,23 +20,49 @@ static ptrdiff_t offset_of(const pqc_matrices *m, ptrdiff_t outer, ptrdiff_t inn
     return outer * m->batch[0] + inner * m->batch[1];
 }
 
-/* Rows [first, first + depth) of n columns from `column` on. */
+/* Rows of n columns, which are so far apart. */
+static void pack_rows(const float *b, ptrdiff_t row, ptrdiff_t between_columns, ptrdiff_t depth,
+                      ptrdiff_t n, float *panel)
+{
+    if (between_columns == 1)
+        for (ptrdiff_t l = 0; l < depth; l++)
+            memcpy(panel + l * PQC_GEMM_NR, b + l * row, (size_t)n * sizeof *panel);
+    else if (row == 1)
+        pqc.transpose_f32(b, between_columns, n, depth, panel, PQC_GEMM_NR);
+    else
+        for (ptrdiff_t l = 0; l < depth; l++)
+            for (ptrdiff_t i = 0; i < n; i++)
+                panel[l * PQC_GEMM_NR + i] = b[l * row + i * between_columns];
+}
+
+/* Rows [first, first + depth) of n columns from `column` on, tap by tap. */
 static void pack(const job *j, const float *b, ptrdiff_t first, ptrdiff_t depth, ptrdiff_t column,
                  ptrdiff_t n, float *panel)
 {
     const pqc_matrices *m = &j->p->b;
-    b += first * m->row + column * m->column;
+    ptrdiff_t taps = pqc_max(j->p->taps, 1), of_tap = j->p->k / taps, end = first + depth;
+    b += column * m->column;
     if (n < PQC_GEMM_NR)
         memset(panel, 0, (size_t)(depth * PQC_GEMM_NR) * sizeof *panel);
-    if (m->column == 1)
-        for (ptrdiff_t l = 0; l < depth; l++)
-            memcpy(panel + l * PQC_GEMM_NR, b + l * m->row, (size_t)n * sizeof *panel);
-    else if (m->row == 1)
-        pqc.transpose_f32(b, m->column, n, depth, panel, PQC_GEMM_NR);
-    else
-        for (ptrdiff_t l = 0; l < depth; l++)
-            for (ptrdiff_t i = 0; i < n; i++)
-                panel[l * PQC_GEMM_NR + i] = b[l * m->row + i * m->column];
+    for (ptrdiff_t size; first < end; first += size, panel += size * PQC_GEMM_NR) {
+        size = pqc_min(end - first, of_tap - first % of_tap);
+        ptrdiff_t from = first % of_tap * taps + first / of_tap;
+        pack_rows(b + from * m->row, taps * m->row, m->column, size, n, panel);
+    }
+}
+
+static void begin_rows(const float *start, const pqc_gemm *g)
+{
+    for (ptrdiff_t i = 0; i < g->rows; i++)
+        for (ptrdiff_t c = 0; c < g->n; c++)
+            g->y[i * g->y_row + c] = start[i];
+}
+
+void pqc_without_negative_zeros(float *y, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t y_row)
+{
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t c = 0; c < n; c++)
+            y[i * y_row + c] += 0.0f;
 }
 
 /* Tasks are numbered pair, panel, part of the rows, the last fastest. */
@@ -51,18 +77,23 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
         ptrdiff_t column = rest % j->panels * PQC_GEMM_NR;
         ptrdiff_t row = pqc_part_begin(p->m, j->parts, part);
         const float *b = j->b + offset_of(&p->b, outer, inner);
-        pqc_gemm g = {.b = panel, .n = pqc_min(p->n - column, PQC_GEMM_NR), .first = true};
+        pqc_gemm g = {.b = panel, .n = pqc_min(p->n - column, PQC_GEMM_NR)};
         g.rows = pqc_part_begin(p->m, j->parts, part + 1) - row;
         g.a_row = p->a.row;
         g.y_row = p->y.row;
         g.a = j->a + offset_of(&p->a, outer, inner) + row * g.a_row;
         g.y = j->y + offset_of(&p->y, outer, inner) + row * g.y_row + column;
+        g.first = p->start == NULL;
+        if (p->start)
+            begin_rows(p->start + inner * p->m + row, &g);
         for (ptrdiff_t done = 0; done == 0 || done < p->k; done += DEPTH, g.first = false) {
             g.k = pqc_min(p->k - done, DEPTH);
             pack(j, b, done, g.k, column, g.n, panel);
             pqc.gemm_f32(&g);
             g.a += DEPTH;
         }
+        if (p->start)
+            pqc_without_negative_zeros(g.y, g.rows, g.n, g.y_row);
     }
 }
 

@@ -74,10 +74,13 @@ void pqc_tail_begin(pqc_tail *t, const pqc_step *s, char *const *buffers)
 {
     t->step = s;
     t->buffers = buffers;
-    t->to = pqc_conv_step_finish(s);
-    t->together = rows_follow_on(s);
-    if (!s->chain_length)
-        return;
+    t->operands = 0;
+    if (s->weights) {
+        t->to = pqc_conv_step_finish(s);
+        t->together = rows_follow_on(s);
+        if (!s->chain_length)
+            return;
+    }
     t->operands = operands_of(s);
     for (int i = 0; i < t->operands; i++)
         t->operand[i] = pqc_view_of(&s->more[i], buffers);

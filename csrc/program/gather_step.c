@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { GRAIN = 1 << 14, FLOATS_OF_INDEX = sizeof(int64_t) / sizeof(float) };
+enum { GRAIN = 1 << 14, TOGETHER = 1 << 14, FLOATS_OF_INDEX = sizeof(int64_t) / sizeof(float) };
 
 static bool is_plain(const pqc_image *i)
 {
@@ -59,18 +59,27 @@ static void copy(float *y, const float *x, ptrdiff_t n)
         *y = *x;
 }
 
-/* Rows of an image row; false for an index that no row has. */
-static bool gather(const job *j, ptrdiff_t outer, ptrdiff_t i, ptrdiff_t end)
+/* Rows of so many image rows from `outer` on; false for an index that no row has. */
+static bool gather(const job *j, ptrdiff_t outer, ptrdiff_t times, ptrdiff_t i, ptrdiff_t end)
 {
     for (ptrdiff_t n; i < end; i += n) {
         int64_t at = index_at(j, i);
         if (at < -j->size || at >= j->size)
             return false;
         n = run_of(j, i, end, at);
-        ptrdiff_t from = outer * j->size + (ptrdiff_t)at + (at < 0 ? j->size : 0);
-        copy(j->y + (outer * j->count + i) * j->row, j->x + from * j->row, n * j->row);
+        const float *x = j->x + (outer * j->size + (ptrdiff_t)at + (at < 0 ? j->size : 0)) * j->row;
+        float *y = j->y + (outer * j->count + i) * j->row;
+        for (ptrdiff_t k = 0; k < times; k++)
+            copy(y + k * j->count * j->row, x + k * j->size * j->row, n * j->row);
     }
     return true;
+}
+
+/* Image rows that may be gathered together from the first on, without leaving the cache. */
+static ptrdiff_t times_of(const job *j, ptrdiff_t first, ptrdiff_t rows)
+{
+    ptrdiff_t fit = pqc_max(TOGETHER / ((j->count + j->size) * j->row), 1);
+    return first ? 1 : pqc_clamp(rows / j->count, 1, fit);
 }
 
 /* Tasks are numbered image row, row. */
@@ -80,9 +89,10 @@ static void gather_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     while (begin < end) {
         ptrdiff_t outer = begin / j->count, first = begin % j->count;
         ptrdiff_t last = pqc_min(j->count, first + end - begin);
-        if (!gather(j, outer, first, last))
+        ptrdiff_t times = times_of(j, first, end - begin);
+        if (!gather(j, outer, times, first, last))
             atomic_fetch_or_explicit(&j->flags, PQC_STEP_BAD_INDEX, memory_order_relaxed);
-        begin += last - first;
+        begin += times * (last - first);
     }
 }
 

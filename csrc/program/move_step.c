@@ -82,12 +82,30 @@ static void put_quad(const quad *q, const pqc_pixels *to, ptrdiff_t first, ptrdi
                 ((float *)(void *)(at + i * to->pixel))[c] = q->floats[c][first + i];
 }
 
+/* Some pixels from `first` on, between an array and an image of floats, which has no border. */
+static void transpose_run(const pqc_image *i, const job *j, float *plane, ptrdiff_t n,
+                          ptrdiff_t first, ptrdiff_t pixels, bool from_array)
+{
+    ptrdiff_t size = i->h * i->w, pixel = i->codes.pixel / (ptrdiff_t)sizeof(float);
+    float *image = (float *)pqc_image_pixels(i, j->buffers, n, 0, 0).at + first * pixel;
+    if (from_array && i->c == 1 && pixel == 1)
+        memcpy(image, plane + first, (size_t)pixels * sizeof *image);
+    else if (from_array)
+        pqc.transpose_f32(plane + first, size, i->c, pixels, image, pixel);
+    else
+        pqc.transpose_f32(image, pixel, pixels, i->c, plane + first, size);
+}
+
 /* Pixels [first, first + PIXELS) of an array, some channels at a time: the lines of their pixels stay in the cache. */
 static unsigned import_run(const job *j, ptrdiff_t n, ptrdiff_t first)
 {
     const pqc_image *in = &j->step->input;
     ptrdiff_t pixels = pqc_min(in->h * in->w - first, PIXELS);
     unsigned flags = 0;
+    if (j->step->output[0].codes.content == PQC_FLOATS) {
+        transpose_run(&j->step->output[0], j, array_plane(j, in, n, 0), n, first, pixels, true);
+        return 0;
+    }
     for (ptrdiff_t c = 0; c < in->c; c += QUAD) {
         quad q;
         const float *from[QUAD];
@@ -201,6 +219,14 @@ static void export_run(const job *j, ptrdiff_t n, ptrdiff_t first, ptrdiff_t cha
     ptrdiff_t channels = pqc_min(in->c - channel, PIXELS);
     float room[EXPORTED][PIXELS];
     const float *at[EXPORTED];
+    if (in->codes.content == PQC_FLOATS) {
+        pqc_image part = *in;
+        part.c = channels;
+        part.offset += channel * (ptrdiff_t)sizeof(float);
+        transpose_run(&part, j, array_plane(j, &j->step->output[0], n, channel), n, first, pixels,
+                      false);
+        return;
+    }
     for (ptrdiff_t i = 0; i < EXPORTED; i++) {
         ptrdiff_t pixel = first + pqc_min(i, pixels - 1);
         pqc_pixels from = pqc_image_pixels(in, j->buffers, n, pixel / in->w, pixel % in->w);

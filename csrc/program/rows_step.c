@@ -60,7 +60,7 @@ static unsigned run_row(const job *j, ptrdiff_t row, float *scratch)
     float *y = floats ? pqc_image_pixels(floats, j->buffers, 0, 0, row).at : scratch;
     unsigned flags = 0;
     if (s->kind == PQC_STEP_SOFTMAX)
-        pqc.softmax_f32(x, y, s->input.c);
+        pqc.softmax_f32(x, y, 1, s->input.c);
     else
         pqc.layer_norm_f32(x, y, s->input.c, &j->norm);
     for (int i = 0; i < s->outputs; i++)
@@ -71,11 +71,25 @@ static unsigned run_row(const job *j, ptrdiff_t row, float *scratch)
     return flags;
 }
 
+/* Whether rows of floats become rows of floats that follow each other, and nothing else. */
+static bool follows_on(const pqc_step *s)
+{
+    ptrdiff_t row = s->input.c * (ptrdiff_t)sizeof(float);
+    return s->outputs == 1 && s->output[0].codes.content == PQC_FLOATS &&
+           s->input.codes.pixel == row && s->output[0].codes.pixel == row;
+}
+
 static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
     float scratch[PQC_MAX_ROW];
     unsigned flags = 0;
+    if (j->step->kind == PQC_STEP_SOFTMAX && follows_on(j->step)) {
+        pqc.softmax_f32(pqc_image_pixels(&j->step->input, j->buffers, 0, 0, begin).at,
+                        pqc_image_pixels(&j->step->output[0], j->buffers, 0, 0, begin).at,
+                        end - begin, j->step->input.c);
+        return;
+    }
     for (ptrdiff_t row = begin; row < end; row++)
         flags |= run_row(j, row, scratch);
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);

@@ -45,6 +45,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return pqc_strided_step_prepare(step);
     if (step->kind == PQC_STEP_MATMUL)
         return pqc_matmul_step_prepare(step);
+    if (step->kind == PQC_STEP_FLOAT_CONV)
+        return pqc_float_conv_step_prepare(step);
     if (step->kind == PQC_STEP_RECURRENT)
         return pqc_recurrent_step_prepare(step);
     if (step->kind == PQC_STEP_GATHER)
@@ -110,6 +112,8 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
         return 0;
     case PQC_STEP_RECURRENT:
         return pqc_recurrent_step_run(step, buffers);
+    case PQC_STEP_FLOAT_CONV:
+        return pqc_float_conv_step_run(step, buffers);
     case PQC_STEP_GATHER:
         return pqc_gather_step_run(step, buffers);
     case PQC_STEP_MATMUL:

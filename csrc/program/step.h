@@ -26,6 +26,8 @@ typedef enum {
     PQC_STEP_MATMUL, /* products of input and residual, matrices of floats; `layout`: see layout_step.c */
     PQC_STEP_GATHER, /* rows of pixels: those that int64 numbers name, each in the place of two floats of residual */
     PQC_STEP_RECURRENT, /* cells over sequences: gates of the input; residual and more[0]: states or PQC_NOTHING */
+    PQC_STEP_FLOAT_CONV, /* of floats; residual: weights by panels of 32 outputs, of each the bias and a row for each tap and
+                          channel of a group; `layout`: groups; a chain and its operands as those of PQC_STEP_CONV */
     PQC_STEPS
 } pqc_step_kind;
 
@@ -135,6 +137,8 @@ const char *pqc_gather_step_prepare(const pqc_step *step);
 unsigned pqc_gather_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_matmul_step_prepare(const pqc_step *step);
 void pqc_matmul_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_float_conv_step_prepare(const pqc_step *step);
+unsigned pqc_float_conv_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_chain_step_prepare(const pqc_step *step);
 unsigned pqc_chain_step_run(const pqc_step *step, char *const *buffers);
 void pqc_export_step_run(const pqc_step *step, char *const *buffers);

@@ -98,36 +98,61 @@ static PyObject *layer_norm(PyObject *self, PyObject *const *args, Py_ssize_t co
     return (PyObject *)y;
 }
 
+/* Whether they can be multiplied: as many pairs as `b` has, `a` again and again; a number of `start` for each row of `a`. */
+static int check_product(PyArrayObject *a, PyArrayObject *b, PyArrayObject *start, npy_intp taps)
+{
+    npy_intp groups = PyArray_DIM(a, 0), m = PyArray_DIM(a, 1), k = PyArray_DIM(a, 2);
+    if (PyArray_DIM(b, 1) != k || (groups ? PyArray_DIM(b, 0) % groups : PyArray_DIM(b, 0))) {
+        pqc_refuse(PyExc_ValueError, (PyObject *)b,
+                   "Expected `b` of shape (%zd or a multiple of it, %zd, n)", groups, k);
+        return -1;
+    }
+    if (start && (PyArray_TYPE(start) != NPY_FLOAT || !PyArray_ISCARRAY_RO(start) ||
+                  PyArray_SIZE(start) != groups * m)) {
+        pqc_refuse(PyExc_ValueError, (PyObject *)start, "Expected `start` of %zd float32 elements",
+                   groups * m);
+        return -1;
+    }
+    if (taps < 1 || k % taps) {
+        PyErr_Format(PyExc_ValueError, "Expected `taps` to divide %zd, got %zd", k, taps);
+        return -1;
+    }
+    return 0;
+}
+
 PyDoc_STRVAR(
     matmul_doc,
-    "matmul(a, b, /)\n--\n\nProducts of as many pairs of matrices of float32, (batch, m, k) and "
-    "(batch, k, n); each sum begins at 0 and goes on by fused multiply-adds.");
+    "matmul(a, b, start=None, taps=1, /)\n--\n\nProducts of pairs of matrices of float32, (groups, "
+    "m, k) and (batch * groups, k, n); each sum begins at 0, or at its row's number in `start`, "
+    "and "
+    "goes on by fused multiply-adds. Row l of `b` is the one that im2col has for channel l % (k / "
+    "taps) and tap l / (k / taps).");
 
 static PyObject *matmul(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    PyArrayObject *a = NULL, *b = NULL, *y = NULL;
+    PyArrayObject *a = NULL, *b = NULL, *start = NULL, *y = NULL;
     (void)self;
-    if (pqc_check_count("matmul", count, 2, 2) < 0)
+    if (pqc_check_count("matmul", count, 2, 4) < 0)
         return NULL;
-    if (!(a = pqc_plain_array(args[0], "a", NPY_FLOAT, 3)) ||
-        !(b = pqc_plain_array(args[1], "b", NPY_FLOAT, 3)))
+    npy_intp taps = count > 3 ? PyLong_AsSsize_t(args[3]) : 1;
+    if ((taps == -1 && PyErr_Occurred()) ||
+        get_vector(count > 2 ? args[2] : Py_None, "start", &start) < 0 ||
+        !(a = pqc_plain_array(args[0], "a", NPY_FLOAT, 3)) ||
+        !(b = pqc_plain_array(args[1], "b", NPY_FLOAT, 3)) || check_product(a, b, start, taps) < 0)
         goto done;
-    npy_intp batch = PyArray_DIM(a, 0), m = PyArray_DIM(a, 1), k = PyArray_DIM(a, 2);
-    npy_intp n = PyArray_DIM(b, 2), dims[] = {batch, m, n};
-    if (PyArray_DIM(b, 0) != batch || PyArray_DIM(b, 1) != k) {
-        pqc_refuse(PyExc_ValueError, (PyObject *)b, "Expected `b` of shape (%zd, %zd, n)", batch,
-                   k);
-        goto done;
-    }
+    npy_intp groups = PyArray_DIM(a, 0), m = PyArray_DIM(a, 1), k = PyArray_DIM(a, 2);
+    npy_intp n = PyArray_DIM(b, 2), pairs = PyArray_DIM(b, 0), dims[] = {pairs, m, n};
     y = (PyArrayObject *)PyArray_SimpleNew(3, dims, NPY_FLOAT);
     if (y && PyArray_SIZE(y)) {
-        pqc_matmul p = {.batch = {1, batch},
+        pqc_matmul p = {.batch = {pairs / groups, groups},
                         .m = m,
                         .n = n,
                         .k = k,
                         .a = {{0, m * k}, k, 1},
-                        .b = {{0, k * n}, n, 1},
-                        .y = {{0, m * n}, n, 1}};
+                        .b = {{groups * k * n, k * n}, n, 1},
+                        .y = {{groups * m * n, m * n}, n, 1},
+                        .start = start ? PyArray_DATA(start) : NULL,
+                        .taps = taps};
         PyThreadState *state = pqc_release_gil(PyArray_SIZE(a) + PyArray_SIZE(b));
         pqc_matmul_f32(&p, PyArray_DATA(a), PyArray_DATA(b), PyArray_DATA(y));
         pqc_acquire_gil(state);
@@ -135,6 +160,7 @@ static PyObject *matmul(PyObject *self, PyObject *const *args, Py_ssize_t count)
 done:
     Py_XDECREF(a);
     Py_XDECREF(b);
+    Py_XDECREF(start);
     return (PyObject *)y;
 }
 

@@ -48,7 +48,7 @@ void test_rows_f32(void)
             bias[i] = (float)(int32_t)random_bits() * 0x1p-31f;
         }
         pqc_layer_norm p = {n % 2 ? weight : NULL, n % 3 ? bias : NULL, 1e-3};
-        pqc.softmax_f32(x, y, n);
+        pqc.softmax_f32(x, y, 1, n);
         check_softmax(x, y, n);
         pqc.layer_norm_f32(x, y, n, &p);
         check_layer_norm(x, y, n, &p);

@@ -43,9 +43,13 @@ AVX512 PQC_INLINE void multiply_all(const pqc_gemm *g, const int vectors)
     ptrdiff_t row = 0;
     for (; row + ROWS <= g->rows; row += ROWS)
         multiply(g, row, ROWS, vectors);
+    for (; row + 8 <= g->rows; row += 8)
+        multiply(g, row, 8, vectors);
     for (; row + 4 <= g->rows; row += 4)
         multiply(g, row, 4, vectors);
-    for (; row < g->rows; row++)
+    for (; row + 2 <= g->rows; row += 2)
+        multiply(g, row, 2, vectors);
+    if (row < g->rows)
         multiply(g, row, 1, vectors);
 }
 

@@ -2,9 +2,10 @@
 
 #if PQC_X86
 
-PQC_TARGET_AVX2 void pqc_softmax_f32_avx2(const float *x, float *y, ptrdiff_t n)
+PQC_TARGET_AVX2 void pqc_softmax_f32_avx2(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
 {
-    softmax_row(x, y, n);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        softmax_row(x + r * n, y + r * n, n);
 }
 
 PQC_TARGET_AVX2 void pqc_layer_norm_f32_avx2(const float *x, float *y, ptrdiff_t n,

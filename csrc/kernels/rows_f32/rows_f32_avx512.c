@@ -4,6 +4,8 @@
 
 #include "elementary/elementary_avx512.h"
 
+enum { ROWS = 4, MAX_TOGETHER = 1024 }; /* of rows that stay in L1 side by side */
+
 /* Lane i + 8 to lane i, and so on by halves. */
 AVX512 static inline float sum_of_16(__m512 lanes)
 {
@@ -13,34 +15,108 @@ AVX512 static inline float sum_of_16(__m512 lanes)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-AVX512 static inline __m512 maximum16(const float *x, ptrdiff_t n)
+/* `rows` rows side by side, a constant where this is called: their sums and maxima are waited for together. */
+AVX512 PQC_INLINE void softmax_rows(const float *x, float *y, ptrdiff_t n, const int rows)
 {
-    __m512 top = _mm512_set1_ps(x[0]);
+    __m512 top[ROWS], lanes[ROWS], factor[ROWS];
+    PQC_UNROLL(4)
+    for (int r = 0; r < rows; r++) {
+        top[r] = _mm512_set1_ps(x[r * n]);
+        lanes[r] = _mm512_setzero_ps();
+    }
     for (ptrdiff_t i = 0; i < n; i += 16)
-        top = _mm512_mask_max_ps(top, tail16(n - i), _mm512_maskz_loadu_ps(tail16(n - i), x + i),
-                                 top);
-    return _mm512_set1_ps(_mm512_reduce_max_ps(top));
-}
-
-PQC_TARGET_AVX512 void pqc_softmax_f32_avx512(const float *x, float *y, ptrdiff_t n)
-{
-    __m512 top = maximum16(x, n), lanes = _mm512_setzero_ps();
+        PQC_UNROLL(4)
+    for (int r = 0; r < rows; r++)
+        top[r] = _mm512_mask_max_ps(top[r], tail16(n - i),
+                                    _mm512_maskz_loadu_ps(tail16(n - i), x + r * n + i), top[r]);
+    PQC_UNROLL(4)
+    for (int r = 0; r < rows; r++)
+        top[r] = _mm512_set1_ps(_mm512_reduce_max_ps(top[r]));
     for (ptrdiff_t i = 0; i < n; i += 16) {
         __mmask16 tail = tail16(n - i);
-        __m512 e = exp16(_mm512_sub_ps(_mm512_maskz_loadu_ps(tail, x + i), top));
-        _mm512_mask_storeu_ps(y + i, tail, e);
-        lanes = _mm512_mask_add_ps(lanes, tail, lanes, e);
+        PQC_UNROLL(4)
+        for (int r = 0; r < rows; r++) {
+            __m512 e = _mm512_maskz_loadu_ps(tail, x + r * n + i);
+            e = exp16(_mm512_sub_ps(e, top[r]));
+            _mm512_mask_storeu_ps(y + r * n + i, tail, e);
+            lanes[r] = _mm512_mask_add_ps(lanes[r], tail, lanes[r], e);
+        }
     }
-    __m512 factor = _mm512_set1_ps(1.0f / sum_of_16(lanes));
+    PQC_UNROLL(4)
+    for (int r = 0; r < rows; r++)
+        factor[r] = _mm512_set1_ps(1.0f / sum_of_16(lanes[r]));
     for (ptrdiff_t i = 0; i < n; i += 16)
-        _mm512_mask_storeu_ps(y + i, tail16(n - i),
-                              _mm512_mul_ps(_mm512_maskz_loadu_ps(tail16(n - i), y + i), factor));
+        PQC_UNROLL(4)
+    for (int r = 0; r < rows; r++) {
+        __m512 e = _mm512_maskz_loadu_ps(tail16(n - i), y + r * n + i);
+        _mm512_mask_storeu_ps(y + r * n + i, tail16(n - i), _mm512_mul_ps(e, factor[r]));
+    }
+}
+
+PQC_TARGET_AVX512 void pqc_softmax_f32_avx512(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
+{
+    for (; rows >= ROWS && n <= MAX_TOGETHER; rows -= ROWS, x += ROWS * n, y += ROWS * n)
+        softmax_rows(x, y, n, ROWS);
+    for (; rows > 0; rows--, x += n, y += n)
+        softmax_rows(x, y, n, 1);
+}
+
+/* 16 sums of doubles. */
+typedef struct {
+    __m512d low, high;
+} lanes16;
+
+AVX512 PQC_INLINE lanes16 add_wide(lanes16 sum, __m512 x)
+{
+    sum.low = _mm512_add_pd(sum.low, _mm512_cvtps_pd(_mm512_castps512_ps256(x)));
+    sum.high = _mm512_add_pd(sum.high, _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)));
+    return sum;
+}
+
+AVX512 static inline double mean_of(lanes16 sum, ptrdiff_t n)
+{
+    __m512d eight = _mm512_add_pd(sum.low, sum.high);
+    __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1));
+    __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two))) / (double)n;
+}
+
+/* The last pass: of weight and bias what there is, constants where this is called. */
+AVX512 PQC_INLINE void scale_row(float *y, ptrdiff_t n, float by, const pqc_layer_norm *p,
+                                 const bool weight, const bool bias)
+{
+    __m512 factor = _mm512_set1_ps(by);
+    for (ptrdiff_t i = 0; i < n; i += 16) {
+        __mmask16 tail = tail16(n - i);
+        __m512 c = _mm512_mul_ps(_mm512_maskz_loadu_ps(tail, y + i), factor);
+        if (weight)
+            c = _mm512_mul_ps(c, _mm512_maskz_loadu_ps(tail, p->weight + i));
+        if (bias)
+            c = _mm512_add_ps(c, _mm512_maskz_loadu_ps(tail, p->bias + i));
+        _mm512_mask_storeu_ps(y + i, tail, c);
+    }
 }
 
 PQC_TARGET_AVX512 void pqc_layer_norm_f32_avx512(const float *x, float *y, ptrdiff_t n,
                                                  const pqc_layer_norm *p)
 {
-    layer_norm_row(x, y, n, p);
+    lanes16 sum = {_mm512_setzero_pd(), _mm512_setzero_pd()}, squares = sum;
+    for (ptrdiff_t i = 0; i < n; i += 16)
+        sum = add_wide(sum, _mm512_maskz_loadu_ps(tail16(n - i), x + i));
+    __m512 mean = _mm512_set1_ps((float)mean_of(sum, n));
+    for (ptrdiff_t i = 0; i < n; i += 16) {
+        __mmask16 tail = tail16(n - i);
+        __m512 c = _mm512_maskz_sub_ps(tail, _mm512_maskz_loadu_ps(tail, x + i), mean);
+        _mm512_mask_storeu_ps(y + i, tail, c);
+        squares = add_wide(squares, _mm512_mul_ps(c, c));
+    }
+    float factor = (float)(1.0 / sqrt(mean_of(squares, n) + p->epsilon));
+    if (p->weight && p->bias)
+        scale_row(y, n, factor, p, true, true);
+    else if (p->weight)
+        scale_row(y, n, factor, p, true, false);
+    else
+        scale_row(y, n, factor, p, false, p->bias != NULL);
 }
 
 #endif

@@ -1,8 +1,9 @@
 #include "rows_f32_scalar.h"
 
-void pqc_softmax_f32_scalar(const float *x, float *y, ptrdiff_t n)
+void pqc_softmax_f32_scalar(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
 {
-    softmax_row(x, y, n);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        softmax_row(x + r * n, y + r * n, n);
 }
 
 void pqc_layer_norm_f32_scalar(const float *x, float *y, ptrdiff_t n, const pqc_layer_norm *p)

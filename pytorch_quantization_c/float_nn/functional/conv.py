@@ -69,17 +69,28 @@ def _multiply(x: Array, weight: Array, window: Window, groups: int) -> Array:
     return y.reshape(count, groups * outputs, *window.out)
 
 
-def is_framed(spatial: int, channels: int, groups: int, padding: Sequence[int], dilation: Sequence[int]) -> bool:
-    """Whether a convolution multiplies neighbouring numbers of one row, as that of a Fourier transform does."""
-    return spatial == channels == groups == 1 and not any(padding) and set(dilation) == {1}
+def _multiply_floats(x: Array, weight: Array, bias: Array | None, window: Window, groups: int) -> Array:
+    """The same of float32, on our own product: each sum begins with the bias and goes tap by tap through the channels.
 
-
-def _multiply_frames(x: Array, weight: Array, stride: int) -> Array:
-    """(N, 1, L) and (O, K) to (N, O, *out), whose sums have the order of `_C.matmul`."""
-    frames = np.lib.stride_tricks.sliding_window_view(x[:, 0], weight.shape[1], axis=1)[:, ::stride]
-    rows = np.ascontiguousarray(frames).reshape(1, -1, weight.shape[1])
-    made = _C.matmul(rows, np.ascontiguousarray(weight.T)[None])
-    return made.reshape(*frames.shape[:2], len(weight)).transpose(0, 2, 1)
+    So do those of a compiled program, with the same bits.
+    """
+    count, outputs, taps, positions = len(x), len(weight), math.prod(window.kernel), math.prod(window.out)
+    rows = weight.shape[1] * taps
+    w = weight.reshape(outputs, -1, taps)
+    w = np.ascontiguousarray(w if 1 in w.shape[1:] else _C.transposed(w)).reshape(groups, outputs // groups, rows)
+    start = np.zeros(outputs, np.float32) if bias is None else np.asarray(bias + np.float32(0))
+    if window.trivial:
+        y = _C.matmul(w, np.ascontiguousarray(x).reshape(count * groups, rows, positions), start)
+    else:
+        y = np.empty((count * groups, outputs // groups, positions), np.float32)
+        step = max(1, min(COLUMNS // max(1, positions), CHUNK // max(1, groups * rows * positions * x.itemsize)))
+        for begin in range(0, count, step):
+            part = x[begin:begin + step]
+            columns = im2col(part, window).reshape(groups, rows, len(part) * positions)
+            product = _C.matmul(w, columns, start, taps)
+            shape = groups, outputs // groups, len(part), positions
+            y.reshape(count, groups, -1, positions)[begin:begin + step] = product.reshape(shape).transpose(2, 0, 1, 3)
+    return y.reshape(count, outputs, *window.out)
 
 
 def _conv(spatial: int, input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, stride: IntOrInts,
@@ -101,12 +112,12 @@ def _conv(spatial: int, input: ArrayLike, weight: ArrayLike, bias: ArrayLike | N
     if min(window.out) < 1:
         padded = tuple(n + 2 * p for n, p in zip(window.size, paddings, strict=True))
         raise ShapeError(f"Expected a kernel no larger than the padded `input` of {padded}, got {window.reach}")
-    if x.dtype == np.float32 and is_framed(spatial, x.shape[1], groups, paddings, dilations):
-        y = np.ascontiguousarray(_multiply_frames(x, w[:, 0], steps[0]))
+    if x.dtype == np.float32:
+        y = _multiply_floats(x, w, b, window, groups)
     else:
         y = _multiply(x, w.reshape(groups, len(w) // groups, -1), window, groups)
-    if b is not None:
-        y += b.reshape(-1, *(1,) * spatial)
+        if b is not None:
+            y += b.reshape(-1, *(1,) * spatial)
     y = y.astype(dtype, copy=False)
     return y[0] if single else y
 

@@ -98,7 +98,10 @@ class IntegerLayer:
         """The layer on fake quantised floats."""
         weight = fake_quantize(self.weight.array, self.weight.amax, self.weight.spec)
         weight = weight if self.weight.order is None else weight.transpose(self.weight.order)
-        y = self.plain(fake_quantize(x, self.x.amax, self.x.spec), weight)
+        x = fake_quantize(x, self.x.amax, self.x.spec)
+        if self.node.op_type == "Conv" and self.bias is not None and self.bias.dtype == x.dtype:
+            return np.asarray(self.plain(x, weight, self.bias))
+        y = self.plain(x, weight)
         if self.bias is None:
             return np.asarray(y)
         linear = self.node.op_type in ("Gemm", "MatMul")

@@ -19,7 +19,7 @@ from ..nodes import is_quantizer, quantizer
 from ..representation.arithmetic import signs_zeros
 from .calls import Call
 from .chains import Chained, chains_of, is_float
-from .frames_lowering import lower_frame_product
+from .float_conv_lowering import FloatLayer, float_layer, lower_float_conv
 from .fusing import Fused, fused_layers
 from .gather_lowering import lower_gather
 from .layers import codes_of
@@ -72,9 +72,14 @@ class Lowering:
         self.chains = chains_of(self.plan.steps, self.graph.outputs, self.inside)
         self.inside.update(step for chain in self.chains.values() for step in chain.steps)
         self.images = image_values(self.plan.steps, self.fused)
-        self.tails = tails_of(self.plan.steps, self.graph.outputs, self.fused, self.chains, self.images)
-        followed = {tail.layer for tail in self.tails.values()}
-        self.fused = {step: each for step, each in self.fused.items() if each not in followed}
+        floats = map(float_layer, self.plan.steps)
+        self.floats = {each.step: each for each in floats if each is not None}
+        self.tails = tails_of(self.plan.steps, self.graph.outputs, self.fused.values(), self.floats.values(),
+                              self.chains, self.images)
+        followed = {tail.layer.step for tail in self.tails.values()}
+        self.fused = {step: each for step, each in self.fused.items() if each.step not in followed}
+        self.floats = {step: each for step, each in self.floats.items() if step not in followed}
+        self.inside.update(followed)
         self.more_constants: dict[int, Any] = {}
         self.makers = {value: step for step in self.plan.steps for value in step.outputs if value is not None}
         self.readers = Counter(value for step in self.plan.steps for value in step.reads if value is not None)
@@ -129,9 +134,11 @@ class Lowering:
         outputs = {value.name or "": self.want(value).value for value in self.graph.outputs}
         for step in reversed(self.plan.steps):
             if step in self.tails:
-                self.lower_layer(*self.tails[step])
+                self.lower_tail(*self.tails[step])
             elif step in self.fused:
                 self.lower_layer(self.fused[step])
+            elif step in self.floats:
+                lower_float_conv(self, self.floats[step])
             elif step in self.chains:
                 self.lower_chain(self.chains[step])
             elif step not in self.inside:
@@ -149,6 +156,18 @@ class Lowering:
                 if key.form is not None:
                     self.operations.append(Import(f"{value.name}", self.number(value), key))
                     self.want(value)
+
+    def lower_tail(self, layer: Fused | FloatLayer, chain: Chained) -> None:
+        if isinstance(layer, Fused):
+            self.lower_layer(layer, chain)
+        else:
+            lower_float_conv(self, layer, chain)
+
+    def tail_operands(self, chain: Chained, matrix: bool) -> list[Key]:
+        """What a layer's chain reads beside the layer's results."""
+        rank = None if matrix else rank_of(chain.output)
+        return [self.constant(each, rank) if not isinstance(each, ir.Value) else self.want_operand(each, not matrix)
+                for each in chain.operands[1:]]
 
     def lower_layer(self, fused: Fused, chain: Chained | None = None) -> None:
         layer, value = fused.layer, fused.output if chain is None else chain.output
@@ -169,9 +188,7 @@ class Lowering:
             conv.between = fused.between
         if chain is not None:
             conv.chain = chain.operations
-            rank = None if layer.matrix else rank_of(value)
-            conv.operands = [self.constant(each, rank) if not isinstance(each, ir.Value) else
-                             self.want_operand(each, not layer.matrix) for each in chain.operands[1:]]
+            conv.operands = self.tail_operands(chain, layer.matrix)
         conv.input = self.want(fused.step.reads[0], layer.codes, layer.matrix)
 
     def split(self, value: ir.Value, matrix: bool) -> list[Key]:
@@ -236,7 +253,7 @@ class Lowering:
         forms = [key for value in step.outputs if value is not None for key in self.forms(value)]
         if (not forms or self.lower_move(step, forms) or self.lower_quantizer(step) or self.lower_rows(step)
                 or self.lower_average(step) or self.lower_flatten(step, forms) or lower_strided(self, step)
-                or lower_gather(self, step) or lower_padding(self, step) or lower_frame_product(self, step)
+                or lower_gather(self, step) or lower_padding(self, step)
                 or lower_recurrent(self, step)):
             return
         self.import_forms([value for value in step.outputs if value is not None])

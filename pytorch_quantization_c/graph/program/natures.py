@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from ..nodes import is_quantizer
 from .chains import KNOWN
-from .frames_lowering import is_frame_product
+from .float_conv_lowering import float_layer
 from .fusing import Fused
 
 __all__ = ["image_values", "rank_of"]
@@ -28,7 +28,7 @@ def image_values(steps: Iterable[Any], fused: Mapping[Any, Fused]) -> set[ir.Val
     for step in steps:
         if step in fused:
             found.update([] if fused[step].layer.matrix else [fused[step].output])
-        elif is_frame_product(step):
+        elif float_layer(step) is not None:
             found.add(step.outputs[0])
         elif is_quantizer(step.node) or (step.node.op_type in FOLLOWING and step.node.domain in ("", "ai.onnx")):
             if any(value in found for value in step.reads):

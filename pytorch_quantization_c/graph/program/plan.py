@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ... import _C
 from .arena import Block, lay_out
-from .frames import FrameProduct
+from .float_conv import FloatConv
 from .gather import Gathered
 from .operations import (
     FLOATS,
@@ -154,7 +154,7 @@ class _Binder:
         return [image if key.form is not None else image._replace(nchw=False, dims=of_four_axes([image.dims.shape])[0])
                 for key, image in zip(keys, images, strict=True)]
 
-    def _operand(self, each: Conv, key: Key) -> Image:
+    def _operand(self, each: Conv | FloatConv, key: Key) -> Image:
         """An operand of a layer's chain; arrays as images of four axes."""
         image = self.image(key)
         if key.form is not None and not key.matrix:
@@ -243,9 +243,11 @@ class _Binder:
             self._add_recurrent(tables, each)
         elif isinstance(each, Padded):
             self._add_padded(tables, each)
-        elif isinstance(each, FrameProduct):
-            layout = each.layout(self.dims[each.input].shape, self.dims[each.weight].shape)
-            tables.product(self._row(each.input), self._row(each.weight), self._row(each.output), layout)
+        elif isinstance(each, FloatConv):
+            x = self.dims[each.input]
+            tables.float_conv(each, image(each.input), self._row(each.weight), [image(key) for key in each.outputs],
+                              (each.y.pads(x.h)[0], each.x.pads(x.w)[0]),
+                              [self._operand(each, key) for key in each.operands])
         elif isinstance(each, Product):
             layout, _ = product_layout(each, [self.dims[key].shape for key in each.inputs])
             tables.product(self._row(each.inputs[0]), self._row(each.inputs[1]), self._row(each.output), layout)

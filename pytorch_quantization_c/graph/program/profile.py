@@ -10,7 +10,7 @@ from ..._core.figures import axes_or_new
 from ..interpreter.integer_layer import IntegerLayer
 from ..interpreter.nbits import NBits
 from ..interpreter.plain import Plain, Rounding
-from .frames import FrameProduct
+from .float_conv import FloatConv
 from .gather import Gathered
 from .operations import Average, Concat, Conv, Export, Flat, Import, Operation, Pool, Python
 from .padding import Padded
@@ -23,7 +23,7 @@ __all__ = ["Profile", "Row", "Summary", "profiled", "summary_of"]
 
 KERNELS = {Import: "import", Export: "export", Pool: "max pool", Average: "average", Concat: "concat", Flat: "flatten",
            Gathered: "gather", Padded: "pad",
-           FrameProduct: "product", Python: "Python"}
+           FloatConv: "float convolution", Python: "Python"}
 TALLEST = 40                    # rows of a picture
 COLOURS = {"Python": "#d1495b", "convolution": "#2a7f62", "depthwise": "#7b4fa3", "linear": "#e09f3e"}
 OTHER = "#9db4c0"

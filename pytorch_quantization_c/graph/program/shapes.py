@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .frames import FrameProduct
+from .float_conv import FloatConv
 from .gather import Gathered
 from .operations import (
     Average,
@@ -180,12 +180,14 @@ def _sliced(each: Sliced, x: Dims) -> Dims:
     return x._replace(h=h, w=w, c=c)
 
 
-def _frame_product(each: FrameProduct, dims: dict[Key, Dims]) -> Dims:
-    try:
-        count, pixels, outputs = each.shape(dims[each.input].shape, dims[each.weight].shape)
-    except ValueError as error:
-        raise Unsupported(str(error)) from None
-    return dims_of((count, outputs, pixels), matrix=False)
+def _float_conv(each: FloatConv, dims: dict[Key, Dims]) -> Dims:
+    x = dims[each.input]
+    if x.c != each.groups * each.inputs or x.lead is not None or dims[each.weight].shape != (each.weights,):
+        raise Unsupported(f"{x.c} channels and {dims[each.weight].shape} weights")
+    made = x._replace(h=_outputs(each.y, x.h), w=_outputs(each.x, x.w), c=each.groups * each.channels)
+    for key in each.operands:
+        of_operand(dims[key], made)
+    return made
 
 
 def _gathered(each: Gathered | Padded, dims: dict[Key, Dims]) -> Dims:
@@ -216,8 +218,8 @@ def _strided(each: Moved | Product, dims: dict[Key, Dims]) -> Dims:
 def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
     if isinstance(each, Moved | Product):
         return _strided(each, dims)
-    if isinstance(each, FrameProduct):
-        return _frame_product(each, dims)
+    if isinstance(each, FloatConv):
+        return _float_conv(each, dims)
     if isinstance(each, Gathered | Padded):
         return _gathered(each, dims)
     if isinstance(each, Import):

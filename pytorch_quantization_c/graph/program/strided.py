@@ -101,8 +101,7 @@ class Moved(Operation):
     """The elements of arrays in another order or shape.
 
     kind: one of VIEWS, which keep the order; "transpose" with a permutation, "slice" with axis, start, end and step of
-    each, "expand" with ONNX's shape, "concat" with an axis, "frames" of a row with their length and the distance from
-    one to the next.
+    each, "expand" with ONNX's shape, "concat" with an axis.
     """
 
     kind: str
@@ -141,11 +140,6 @@ class Moved(Operation):
             if any(a != b and 1 not in (a, b) for a, b in zip(*sizes, strict=True)):
                 raise ValueError(f"{first} as {self.numbers}")
             return tuple(max(pair) for pair in zip(*sizes, strict=True))
-        if self.kind == "frames":
-            length, step = self.numbers
-            if len(first) != 3 or first[1] != 1 or first[2] < length:
-                raise ValueError(f"frames of {length} in {first}")
-            return first[0], (first[2] - length) // step + 1, length
         axis = self.numbers[0] % len(first)
         if any(len(each) != len(first) or each[:axis] + each[axis + 1:] != first[:axis] + first[axis + 1:]
                for each in shapes):
@@ -154,10 +148,8 @@ class Moved(Operation):
 
     def check(self) -> None:
         """ValueError for a kind that there is not."""
-        if self.kind not in (*VIEWS, "transpose", "slice", "expand", "concat", "frames") or not self.inputs:
+        if self.kind not in (*VIEWS, "transpose", "slice", "expand", "concat") or not self.inputs:
             raise ValueError(f"expected another order of elements, got {self.kind[:40]}")
-        if self.kind == "frames" and (len(self.numbers) != 2 or min(self.numbers) < 1):
-            raise ValueError("expected frames of 1 and more numbers")
         if self.kind == "slice" and (len(self.numbers) % 4 or any(step < 1 for step in self.numbers[3::4])):
             raise ValueError("expected slices with steps of 1 and more")
 
@@ -179,8 +171,6 @@ def moves(each: Moved, shapes: Sequence[Shape]) -> Iterator[Copy]:
         wide = (1,) * (len(made) - len(first)) + first
         yield Copy(0, 0, 0, made, tuple(0 if size == 1 else stride for size, stride in
                                         zip(wide, _strides(wide), strict=True)), to)
-    elif each.kind == "frames":
-        yield Copy(0, 0, 0, made, (first[2], each.numbers[1], 1), to)
     else:
         axis, at = each.numbers[0] % len(first), 0
         for number, shape in enumerate(shapes):

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .float_conv import FloatConv
 from .operations import CHAIN_KINDS, Average, Chain, ChainOp, Clamp, Codes, Conv, Pool, Rearranged, Rows, Sliced, Window
 from .recurrent import Recurrent
 from .shapes import Dims
@@ -24,7 +25,7 @@ from .shapes import Dims
 __all__ = ["Image", "Tables"]
 
 (IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN, RESIZE,
- SHUFFLE, STRIDED, MATMUL, GATHER, RECURRENT) = range(17)  # pqc_step_kind
+ SHUFFLE, STRIDED, MATMUL, GATHER, RECURRENT, FLOAT_CONV) = range(18)  # pqc_step_kind
 NONE = -1
 LAYOUT = 18  # PQC_LAYOUT
 NO_WINDOW = Window(1)
@@ -113,6 +114,13 @@ class Tables:
         between = None if each.between is None or residual is None else _codes_alone(each.between, residual)
         self._step(CONV, source, residual, outputs, ((each.y, top), (each.x, left)), (each.first, each.second),
                    len(self._capsules) - 1, each.hard_swish, operands, len(each.chain), between)
+
+    def float_conv(self, each: FloatConv, source: Image, weight: Image, outputs: Sequence[Image],
+                   before: tuple[int, int], operands: Sequence[Image]) -> None:
+        """A convolution of floats with so much padding, and the operands of its chain."""
+        self._operations(each.chain)
+        self._step(FLOAT_CONV, source, weight, outputs, ((each.y, before[0]), (each.x, before[1])), more=operands,
+                   chain=len(each.chain), layout=[each.groups])
 
     def pool(self, each: Pool, source: Image, target: Image, top: int, left: int) -> None:
         """A pool with so much padding."""

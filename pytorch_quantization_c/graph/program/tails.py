@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from ..nodes import is_quantizer
 from .chains import Chained, has_same_shape
+from .float_conv_lowering import FloatLayer
 from .fusing import Fused
 from .natures import rank_of
 from .operations import MAX_TAIL_OPERANDS
@@ -19,16 +20,16 @@ __all__ = ["Tail", "tails_of"]
 class Tail(NamedTuple):
     """A layer, and the chain that its results go through; they are the chain's first operand."""
 
-    layer: Fused
+    layer: Fused | FloatLayer
     chain: Chained
 
 
-def tails_of(steps: Iterable[Any], outputs: Iterable[ir.Value], fused: Mapping[Any, Fused],
+def tails_of(steps: Iterable[Any], outputs: Iterable[ir.Value], fused: Iterable[Fused], floats: Iterable[FloatLayer],
              chains: Mapping[Any, Chained], images: Collection[ir.Value]) -> dict[Any, Tail]:
     """The layers that take chains along, by the last step of each chain."""
     counts = Counter(value for step in steps for value in step.reads if value is not None)
     counts.update(outputs)
-    layers = {each.output: each for each in fused.values()}
+    layers: dict[ir.Value, Fused | FloatLayer] = {each.output: each for each in (*fused, *floats)}
     found = {}
     for step, chain in chains.items():
         if is_quantizer(step.node):  # whose codes are made of what it reads
@@ -37,17 +38,26 @@ def tails_of(steps: Iterable[Any], outputs: Iterable[ir.Value], fused: Mapping[A
             layer = layers.get(value) if isinstance(value, ir.Value) else None
             if layer is None or counts[value] != sum(list(each.reads).count(value) for each in chain.steps):
                 continue
-            if has_same_shape(value, chain.output) and _fits(layer, chain, images):
+            if _keeps_shape(value, chain) and _fits(layer, chain, images):
                 found[step] = Tail(layer, Chained(chain.steps, value))
                 break
     return found
 
 
-def _fits(layer: Fused, chain: Chained, images: Collection[ir.Value]) -> bool:
+def _keeps_shape(value: Any, chain: Chained) -> bool:
+    """Whether a chain gives the shape of the value; a plan is refused if a constant has more channels than that."""
+    others = [each for each in chain.operands if each is not value]
+    channel = 1 - (rank_of(value) or 1)
+    return has_same_shape(value, chain.output) or all(
+        not isinstance(each, ir.Value) and each.ndim <= -channel + 1
+        and all(size == 1 for axis, size in enumerate(each.shape, -each.ndim) if axis != channel) for each in others)
+
+
+def _fits(layer: Fused | FloatLayer, chain: Chained, images: Collection[ir.Value]) -> bool:
     """Whether the other operands are of a kind that the output stage reads."""
     others = [each for each in chain.operands if each is not layer.output]
-    matrix = layer.layer.matrix
-    if len(others) > (MAX_TAIL_OPERANDS if layer.layer.block == 1 else 0) or matrix == (chain.output in images):
+    matrix, block = (layer.layer.matrix, layer.layer.block) if isinstance(layer, Fused) else (False, 1)
+    if len(others) > (MAX_TAIL_OPERANDS if block == 1 else 0) or matrix == (chain.output in images):
         return False
     return all(_is_row(each, chain.output) if matrix else _is_image(each, chain.output) for each in others)
 

@@ -83,6 +83,25 @@ def test_sums_are_fused_multiply_adds_in_order(rng: np.random.Generator, shape: 
     np.testing.assert_allclose(wanted, a.astype(float) @ b.astype(float), atol=1e-6 * max(k, 1))
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (2, 5, 3, 4, 33), (3, 25, 31, 9, 40), (1, 13, 300, 2, 65)])
+def test_sums_begin_with_numbers_and_go_tap_by_tap(rng: np.random.Generator, shape: tuple[int, ...]) -> None:
+    groups, m, channels, taps, n = shape
+    for batch in (1, 3):
+        a, b = normal(rng, groups, m, taps * channels), normal(rng, batch * groups, channels * taps, n)
+        start = normal(rng, groups, m)
+        tap_by_tap = b.reshape(-1, channels, taps, n).swapaxes(1, 2).reshape(b.shape)
+        wide = np.concatenate([a] * batch)
+        wanted = np.repeat(np.concatenate([start] * batch)[..., None], n, 2)
+        for number in range(taps * channels):
+            wanted = fma(wide[:, :, number:number + 1], tap_by_tap[:, number:number + 1], wanted)
+        for each in isa.available():
+            with isa.only("scalar", each):
+                assert _C.matmul(a, b, start, taps).tobytes() == wanted.tobytes()
+                assert _C.matmul(a, tap_by_tap, start).tobytes() == wanted.tobytes()
+    zeros = _C.matmul(np.zeros((1, 2, 3), np.float32), np.zeros((1, 3, 4), np.float32), np.full(2, -0.0, np.float32))
+    assert not np.signbit(zeros).any()
+
+
 def test_products_that_cannot_be(rng: np.random.Generator) -> None:
     a = normal(rng, 2, 3, 4)
     for b in (a, a[:1].swapaxes(1, 2).copy()):
@@ -91,6 +110,12 @@ def test_products_that_cannot_be(rng: np.random.Generator) -> None:
     for b in (a[0], a.astype(np.float64), a.swapaxes(1, 2), [1.0]):
         with pytest.raises(TypeError, match="`b`"):
             _C.matmul(a, b)
+    for start in (np.zeros(5, np.float32), np.zeros(6)):
+        with pytest.raises(ValueError, match="Expected `start` of 6 float32 elements"):
+            _C.matmul(a, a.swapaxes(1, 2).copy(), start)
+    for taps in (0, -1, 3):
+        with pytest.raises(ValueError, match="Expected `taps` to divide 4"):
+            _C.matmul(a, a.swapaxes(1, 2).copy(), None, taps)
 
 
 @pytest.mark.parametrize("a, b", [((4, 6, 5), (4, 5, 3)), ((2, 4, 6, 5), (5, 3)), ((6, 5), (2, 4, 5, 3)),

@@ -1,0 +1,257 @@
+/* Convolutions of floats, channels last.  Each sum begins with the bias and goes tap by tap through a group's channels, by fused
+ * multiply-adds, taps on padding left out: the bits of pqc_matmul_f32 with `start` and `taps` on finite weights. */
+#include "conv_tail.h"
+#include "dispatch.h"
+#include "matmul.h"
+#include "parallel.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+/* MAX_ROWS: of a tile; DEPTH: rows of a panel, 16 KB; FEW_CHANNELS: below them a row of taps is multiplied at once. */
+enum { MAX_ROWS = 48, NR = PQC_GEMM_NR, DEPTH = 128, FEW_CHANNELS = 24, GRAIN = 1 << 18 };
+
+/* `by_images`: the rows of a tile are the pixels of one place in several images, not those of a row. */
+typedef struct {
+    const pqc_step *step;
+    char *const *buffers;
+    const float *x, *weights;
+    ptrdiff_t groups, channels, outputs, panels; /* of a group; panels of NR outputs */
+    ptrdiff_t taps, row, pixel, image;           /* floats of the input from one to the next */
+    ptrdiff_t width, blocks, places;             /* tiles of a row, and of all rows */
+    bool by_images;
+    atomic_uint flags;
+} job;
+
+/* A tile: `rows` results from (n, y, x) on by some channels of a group. */
+typedef struct {
+    ptrdiff_t n, y, x, group, first;
+    int rows, channels;
+    const float *w; /* the bias of the panel, then its rows */
+    float *to;
+    ptrdiff_t to_row; /* floats from a result to the next one of its channel */
+} tile;
+
+static bool is_flat(const pqc_image *i)
+{
+    return !i->nchw && i->codes.content == PQC_FLOATS && i->n == 1 && i->h == 1 && i->w == 1;
+}
+
+static ptrdiff_t rows_of_panel(const pqc_step *s, ptrdiff_t channels)
+{
+    return 1 + s->y.kernel * s->x.kernel * channels;
+}
+
+const char *pqc_float_conv_step_prepare(const pqc_step *s)
+{
+    const pqc_image *in = &s->input, *out = &s->output[0];
+    const char *why = pqc_window_check(s);
+    int64_t groups = s->layout[0];
+    if (why)
+        return why;
+    if (in->nchw || in->codes.content != PQC_FLOATS || groups < 1 || groups > in->c ||
+        in->c % groups || out->c % groups)
+        return "images of floats in groups expected";
+    for (int i = 0; i < s->outputs; i++) {
+        const pqc_image *o = &s->output[i];
+        if (o->nchw || o->n != in->n || o->h != out->h || o->w != out->w || o->c != out->c)
+            return "outputs of one shape expected";
+    }
+    double panels = (double)groups * (double)pqc_div_round_up(out->c / groups, NR);
+    double taps = (double)s->y.kernel * (double)s->x.kernel;
+    if (!is_flat(&s->residual) ||
+        (double)s->residual.c != panels * (1 + taps * (double)(in->c / groups)) * NR)
+        return "weights that do not fit";
+    return pqc_tail_check(s);
+}
+
+/* Products with `k` rows of the panel from `w` on, of some rows of a tile. */
+static void add(const job *j, const tile *t, ptrdiff_t first, ptrdiff_t rows, const float *a,
+                ptrdiff_t w, ptrdiff_t k)
+{
+    const pqc_window *x = &j->step->x;
+    pqc_gemm g = {.a = a,
+                  .b = t->w + (1 + w) * NR,
+                  .y = t->to + first * t->to_row,
+                  .rows = rows,
+                  .n = t->channels,
+                  .a_row = j->by_images ? j->image : x->stride * j->pixel,
+                  .y_row = t->to_row};
+    for (; k > 0; k -= DEPTH, g.a += DEPTH, g.b += DEPTH * NR) {
+        g.k = pqc_min(k, DEPTH);
+        pqc.gemm_f32(&g);
+    }
+}
+
+/* Rows of a tile whose tap `at` lies on the image: [*first, *end). */
+static void rows_on_image(const job *j, const tile *t, ptrdiff_t at, ptrdiff_t *first,
+                          ptrdiff_t *end)
+{
+    const pqc_window *x = &j->step->x;
+    ptrdiff_t shift = x->before - at * x->dilation, size = j->step->input.w;
+    ptrdiff_t low = shift > 0 ? pqc_div_round_up(shift, x->stride) : 0;
+    ptrdiff_t high = size + shift > 0 ? pqc_div_round_up(size + shift, x->stride) : 0;
+    *first = pqc_clamp(low - t->x, 0, t->rows);
+    *end = pqc_clamp(high - t->x, 0, t->rows);
+}
+
+/* One tap after the other, of all rows for which it lies on the image.  `from`: the first pixel of the image's row. */
+static void add_taps(const job *j, const tile *t, const float *from, ptrdiff_t w)
+{
+    const pqc_window *x = &j->step->x;
+    for (ptrdiff_t at = 0; at < x->kernel; at++, w += j->channels) {
+        ptrdiff_t first, end;
+        rows_on_image(j, t, at, &first, &end);
+        ptrdiff_t pixel = (t->x + first) * x->stride - x->before + at * x->dilation;
+        if (first < end)
+            add(j, t, first, end - first, from + pixel * j->pixel, w, j->channels);
+    }
+}
+
+/* All taps of a row at once, whose channels follow on each other; of rows with the same taps. */
+static void add_runs(const job *j, const tile *t, const float *from, ptrdiff_t w)
+{
+    const pqc_window *x = &j->step->x;
+    ptrdiff_t rows = j->by_images ? 1 : t->rows;
+    for (ptrdiff_t first = 0, end; first < rows; first = end) {
+        pqc_taps taps = pqc_taps_of(x, t->x + first, j->step->input.w);
+        for (end = first + 1; end < rows; end++) {
+            pqc_taps next = pqc_taps_of(x, t->x + end, j->step->input.w);
+            if (next.first != taps.first || next.end != taps.end)
+                break;
+        }
+        ptrdiff_t count = j->by_images ? t->rows : end - first;
+        if (taps.first < taps.end)
+            add(j, t, first, count, from + (taps.start + taps.first) * j->pixel,
+                w + taps.first * j->channels, (taps.end - taps.first) * j->channels);
+    }
+}
+
+/* One tap after the other, of the same place in several images. */
+static void add_taps_of_images(const job *j, const tile *t, const float *from, ptrdiff_t w)
+{
+    const pqc_window *x = &j->step->x;
+    pqc_taps taps = pqc_taps_of(x, t->x, j->step->input.w);
+    for (ptrdiff_t at = taps.first; at < taps.end; at++)
+        add(j, t, 0, t->rows, from + (taps.start + at * x->dilation) * j->pixel,
+            w + at * j->channels, j->channels);
+}
+
+static void multiply(const job *j, const tile *t)
+{
+    const pqc_step *s = j->step;
+    bool together = s->x.dilation == 1 && j->pixel == j->channels;
+    pqc_taps taps = pqc_taps_of(&s->y, t->y, s->input.h);
+    const float *x = j->x + t->n * j->image + t->group * j->channels;
+    for (int i = 0; i < t->rows; i++)
+        memcpy(t->to + i * t->to_row, t->w, (size_t)t->channels * sizeof *t->to);
+    for (ptrdiff_t at = taps.first; at < taps.end; at++) {
+        const float *from = x + (taps.start + at * s->y.dilation) * j->row;
+        ptrdiff_t w = at * s->x.kernel * j->channels;
+        if (together && (j->by_images || j->channels < FEW_CHANNELS))
+            add_runs(j, t, from, w);
+        else if (j->by_images)
+            add_taps_of_images(j, t, from, w);
+        else
+            add_taps(j, t, from, w);
+    }
+    pqc_without_negative_zeros(t->to, t->rows, t->channels, t->to_row);
+}
+
+/* Tasks are numbered group, panel, place with the place fastest: a panel stays in the cache. */
+static tile tile_of(const job *j, ptrdiff_t number)
+{
+    const pqc_image *out = &j->step->output[0];
+    ptrdiff_t place = number % j->places, panel = number / j->places, block = place % j->blocks;
+    ptrdiff_t first = pqc_part_begin(j->width, j->blocks, block), rest = place / j->blocks;
+    tile t = {.group = panel / j->panels, .first = panel % j->panels * NR};
+    t.rows = (int)(pqc_part_begin(j->width, j->blocks, block + 1) - first);
+    t.channels = (int)pqc_min(j->outputs - t.first, NR);
+    t.n = j->by_images ? first : rest / out->h;
+    t.y = j->by_images ? rest / out->w : rest % out->h;
+    t.x = j->by_images ? rest % out->w : first;
+    t.w = j->weights + panel * j->taps * NR;
+    return t;
+}
+
+static void exchange(ptrdiff_t *a, ptrdiff_t *b)
+{
+    ptrdiff_t kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+static void exchange_images_and_pixels(pqc_tail *tail)
+{
+    for (int i = 0; i < tail->operands; i++)
+        exchange(&tail->operand[i].n, &tail->operand[i].x);
+    for (int i = 0; i < tail->step->outputs; i++)
+        exchange(&tail->output[i].n, &tail->output[i].x);
+}
+
+/* Whether results are floats to which nothing else happens. */
+static bool is_stored_at_once(const pqc_step *s)
+{
+    return s->chain_length == 0 && s->outputs == 1 && s->output[0].codes.content == PQC_FLOATS;
+}
+
+static void store_at_once(const job *j, tile *t)
+{
+    const pqc_image *out = &j->step->output[0];
+    t->to = (float *)pqc_image_pixels(out, j->buffers, t->n, t->y, t->x).at;
+    t->to += t->group * j->outputs + t->first;
+    t->to_row = (j->by_images ? pqc_image_size(out) : out->codes.pixel) / (ptrdiff_t)sizeof(float);
+}
+
+static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    job *j = context;
+    pqc_tail tail;
+    unsigned flags = 0;
+    pqc_tail_begin(&tail, j->step, j->buffers);
+    if (j->by_images)
+        exchange_images_and_pixels(&tail);
+    for (ptrdiff_t i = begin; i < end; i++) {
+        tile t = tile_of(j, i);
+        if (is_stored_at_once(j->step)) {
+            store_at_once(j, &t);
+            multiply(j, &t);
+            continue;
+        }
+        t.to = tail.floats;
+        t.to_row = t.channels;
+        multiply(j, &t);
+        pqc_results r = {.n = j->by_images ? t.x : t.n,
+                         .y = t.y,
+                         .x = j->by_images ? t.n : t.x,
+                         .channel = t.group * j->outputs + t.first,
+                         .pixels = t.rows,
+                         .channels = t.channels};
+        flags |= pqc_tail_chain(&tail, &r, tail.floats);
+    }
+    atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
+}
+
+unsigned pqc_float_conv_step_run(const pqc_step *s, char *const *buffers)
+{
+    const pqc_image *in = &s->input, *out = &s->output[0];
+    job j = {.step = s, .buffers = buffers, .groups = (ptrdiff_t)s->layout[0]};
+    j.x = pqc_image_pixels(in, buffers, 0, 0, 0).at;
+    j.weights = pqc_image_pixels(&s->residual, buffers, 0, 0, 0).at;
+    j.channels = in->c / j.groups;
+    j.outputs = out->c / j.groups;
+    j.panels = pqc_div_round_up(j.outputs, NR);
+    j.taps = rows_of_panel(s, j.channels);
+    j.pixel = in->codes.pixel / (ptrdiff_t)sizeof(float);
+    j.row = pqc_image_row(in) / (ptrdiff_t)sizeof(float);
+    j.image = pqc_image_size(in) / (ptrdiff_t)sizeof(float);
+    j.by_images = out->n > out->w;
+    j.width = j.by_images ? out->n : out->w;
+    j.blocks = pqc_div_round_up(j.width, MAX_ROWS);
+    j.places = j.blocks * out->h * (j.by_images ? out->w : out->n);
+    ptrdiff_t tasks = j.places * j.groups * j.panels;
+    double products = (double)tasks * MAX_ROWS * NR * (double)j.taps;
+    pqc_parallel_tasks(tasks, products < 0x1p60 ? (ptrdiff_t)products : PTRDIFF_MAX, GRAIN,
+                       run_tiles, &j);
+    return atomic_load(&j.flags);
+}

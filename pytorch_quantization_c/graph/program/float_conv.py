@@ -1,0 +1,68 @@
+"""Convolutions of floats, as of layers that are not quantised."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .operations import MAX_TAIL_OPERANDS, ChainOp, Key, Operation, Window
+
+__all__ = ["MOST_WEIGHTS", "PANEL", "FloatConv", "packed_panels"]
+
+PANEL = 32  # PQC_GEMM_NR
+MOST_WEIGHTS = 2 ** 24  # packed
+
+
+@dataclass(eq=False)
+class FloatConv(Operation):
+    """A convolution of images of floats, with the elementwise operations that follow it.
+
+    weight: what `packed_panels` makes. inputs, channels: of a group. chain, operands: as those of `operations.Conv`.
+    """
+
+    input: Key
+    weight: Key
+    groups: int
+    inputs: int
+    channels: int
+    y: Window
+    x: Window
+    outputs: list[Key] = field(default_factory=list)
+    chain: list[ChainOp] = field(default_factory=list)
+    operands: list[Key] = field(default_factory=list)
+
+    def reads(self) -> list[Key]:
+        return [self.input, self.weight, *self.operands]
+
+    def writes(self) -> list[Key]:
+        return self.outputs
+
+    def check(self) -> None:
+        """ValueError for numbers of channels that there are not, and for more operands than a chain may have."""
+        if min(self.groups, self.inputs, self.channels) < 1 or max(self.groups, self.inputs, self.channels) > 2 ** 24:
+            raise ValueError(f"expected groups of channels, got {self.groups} of {self.inputs} and {self.channels}")
+        if len(self.operands) > (MAX_TAIL_OPERANDS if self.chain else 0):
+            raise ValueError(f"expected at most {MAX_TAIL_OPERANDS} operands of a chain, got {len(self.operands)}")
+
+    @property
+    def weights(self) -> int:
+        """Floats of the packed weight."""
+        taps = self.y.kernel * self.x.kernel * self.inputs
+        return self.groups * -(-self.channels // PANEL) * (1 + taps) * PANEL
+
+
+def packed_panels(weight: NDArray[np.float32], bias: NDArray[np.float32] | None, groups: int) -> NDArray[np.float32]:
+    """The weight (outputs, inputs of a group, height, width) by panels of 32 outputs.
+
+    Of each panel: the bias, then the taps one after the other, of each its channels.
+    """
+    outputs, inputs, height, width = weight.shape
+    channels = outputs // groups
+    panels = -(-channels // PANEL)
+    made = np.zeros((groups, panels * PANEL, 1 + inputs * height * width), np.float32)
+    if bias is not None:
+        made[:, :channels, 0] = bias.reshape(groups, channels)
+        made += np.float32(0)  # without -0
+    made[:, :channels, 1:] = weight.transpose(0, 2, 3, 1).reshape(groups, channels, -1)
+    return np.ascontiguousarray(made.reshape(groups, panels, PANEL, -1).transpose(0, 1, 3, 2)).reshape(-1)

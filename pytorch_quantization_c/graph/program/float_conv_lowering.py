@@ -1,0 +1,83 @@
+"""Which convolutions of floats a program computes itself, and the operations that they become."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from ..interpreter.table import attribute, constant
+from .float_conv import MOST_WEIGHTS, FloatConv, packed_panels
+from .layers import windows_of
+from .operations import FLOATS, Window, array_of
+
+if TYPE_CHECKING:
+    from .chains import Chained
+    from .lower import Lowering
+
+__all__ = ["FloatLayer", "float_layer", "lower_float_conv"]
+
+
+class FloatLayer(NamedTuple):
+    """A step that is such a convolution: weight (outputs, inputs of a group, height, width), bias, groups, windows."""
+
+    step: Any
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    groups: int
+    y: Window
+    x: Window
+
+    @property
+    def output(self) -> ir.Value:
+        """What it computes."""
+        value: ir.Value = self.step.outputs[0]
+        return value
+
+
+def float_layer(step: Any) -> FloatLayer | None:
+    """A convolution of floats along one or two axes by a constant weight; None for anything else."""
+    node = step.node
+    if node.op_type != "Conv" or node.domain not in ("", "ai.onnx") or step.execution != "float":
+        return None
+    x, weight, bias = node.inputs[0], constant(node, 1), constant(node, 2)
+    given = len(node.inputs) > 2 and node.inputs[2] is not None
+    if weight is None or (given and bias is None) or x.dtype != ir.DataType.FLOAT or x.shape is None:
+        return None
+    if weight.ndim not in (3, 4) or len(x.shape) != weight.ndim or any(
+            each is not None and (each.dtype != np.float32 or not each.size)
+            for each in (weight, bias)):
+        return None
+    if weight.ndim == 3:
+        weight = weight[:, :, None]
+    groups, windows = attribute(node, "group", 1), windows_of(node, weight.shape[2:])
+    if windows is None or groups < 1 or len(weight) % groups or (bias is not None and bias.shape != weight.shape[:1]):
+        return None
+    y, x_window = windows
+    found = FloatLayer(step, weight, bias, groups, y, x_window)
+    return found if _operation("", found).weights <= MOST_WEIGHTS else None
+
+
+def _operation(name: str, layer: FloatLayer) -> FloatConv:
+    outputs, inputs = layer.weight.shape[:2]
+    return FloatConv(name, array_of(-1), array_of(-1), layer.groups, inputs, outputs // layer.groups, layer.y, layer.x)
+
+
+def lower_float_conv(lowering: Lowering, layer: FloatLayer, chain: Chained | None = None) -> None:
+    """Lowers such a step, and the chain that its results go through."""
+    value = layer.output if chain is None else chain.output
+    stored = lowering.split(value, matrix=False)
+    if not stored:
+        return
+    node = layer.step.node
+    made = _operation(node.name or value.name or "", layer)
+    made.outputs = stored
+    lowering.operations.append(made)
+    if chain is not None:
+        made.chain = chain.operations
+        made.operands = lowering.tail_operands(chain, matrix=False)
+    weight = lowering.fresh()
+    lowering.more_constants[weight] = packed_panels(layer.weight, layer.bias, layer.groups)
+    made.weight = array_of(weight)
+    made.input = lowering.want(layer.step.reads[0], FLOATS)
