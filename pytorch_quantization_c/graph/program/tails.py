@@ -29,7 +29,8 @@ def tails_of(steps: Iterable[Any], outputs: Iterable[ir.Value], fused: Iterable[
     """The layers that take chains along, by the last step of each chain."""
     counts = Counter(value for step in steps for value in step.reads if value is not None)
     counts.update(outputs)
-    layers: dict[ir.Value, Fused | FloatLayer] = {each.output: each for each in (*fused, *floats)}
+    layers: dict[ir.Value, Fused | FloatLayer] = {each.output: each for each in fused}
+    layers.update((each.output, each) for each in floats)
     found = {}
     for step, chain in chains.items():
         if is_quantizer(step.node):  # whose codes are made of what it reads
