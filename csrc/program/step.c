@@ -45,6 +45,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return pqc_strided_step_prepare(step);
     if (step->kind == PQC_STEP_MATMUL)
         return pqc_matmul_step_prepare(step);
+    if (step->kind == PQC_STEP_INTEGERS || step->kind == PQC_STEP_TRUTHS)
+        return pqc_integers_step_prepare(step);
     if (step->kind == PQC_STEP_FLOAT_CONV)
         return pqc_float_conv_step_prepare(step);
     if (step->kind == PQC_STEP_RECURRENT)
@@ -112,6 +114,10 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
         return 0;
     case PQC_STEP_RECURRENT:
         return pqc_recurrent_step_run(step, buffers);
+    case PQC_STEP_INTEGERS:
+    case PQC_STEP_TRUTHS:
+        pqc_integers_step_run(step, buffers);
+        return 0;
     case PQC_STEP_FLOAT_CONV:
         return pqc_float_conv_step_run(step, buffers);
     case PQC_STEP_GATHER:

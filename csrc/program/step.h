@@ -28,6 +28,8 @@ typedef enum {
     PQC_STEP_RECURRENT, /* cells over sequences: gates of the input; residual and more[0]: states or PQC_NOTHING */
     PQC_STEP_FLOAT_CONV, /* of floats; residual: weights by panels of 32 outputs, of each the bias and a row for each tap and
                           channel of a group; `layout`: groups; a chain and its operands as those of PQC_STEP_CONV */
+    PQC_STEP_INTEGERS, /* numbers of int64, each in the place of two floats, as floats */
+    PQC_STEP_TRUTHS,   /* the same, as 1 for those that are not 0 */
     PQC_STEPS
 } pqc_step_kind;
 
@@ -137,6 +139,8 @@ const char *pqc_gather_step_prepare(const pqc_step *step);
 unsigned pqc_gather_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_matmul_step_prepare(const pqc_step *step);
 void pqc_matmul_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_integers_step_prepare(const pqc_step *step);
+void pqc_integers_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_float_conv_step_prepare(const pqc_step *step);
 unsigned pqc_float_conv_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_chain_step_prepare(const pqc_step *step);

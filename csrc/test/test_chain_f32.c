@@ -6,6 +6,17 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+static double bits_of_both(double a, double b)
+{
+    float numbers[2] = {(float)a, (float)b}, y;
+    uint32_t bits[2];
+    memcpy(bits, numbers, sizeof bits);
+    bits[0] |= bits[1];
+    memcpy(&y, bits, sizeof y);
+    return (double)y;
+}
 
 static double two(pqc_chain_kind kind, double a, double b)
 {
@@ -39,6 +50,18 @@ static double two(pqc_chain_kind kind, double a, double b)
         return a != a ? b : a;
     case PQC_CHAIN_PRELU:
         return a < 0 ? a * b : a;
+    case PQC_CHAIN_IF:
+        return b != 0 ? a : 0;
+    case PQC_CHAIN_UNLESS:
+        return b == 0 ? a : 0;
+    case PQC_CHAIN_EITHER:
+        return bits_of_both(a, b);
+    case PQC_CHAIN_LESS:
+        return a < b;
+    case PQC_CHAIN_LESS_OR_EQUAL:
+        return a <= b;
+    case PQC_CHAIN_EQUAL:
+        return a == b;
     default: /* LEAKY_RELU */
         return a > 0 ? a : a * b;
     }

@@ -4,6 +4,9 @@
  *     ADD SUB MUL DIV                a op b
  *     MAX MIN                        NaN if one is NaN, b if both are zero
  *     PRELU                          a, or a * b where a < 0
+ *     IF UNLESS                      a where b is not 0, where it is 0; else the bits of 0
+ *     EITHER                         the bits that a or b has
+ *     LESS LESS_OR_EQUAL EQUAL       1 where a < b, a <= b, a == b; else 0
  *     ADD_NUMBER MUL_NUMBER ...      the same with `number` for b
  *     AT_LEAST AT_MOST               a, or `number` where a < number, a > number
  *     FROM_NUMBER OVER               number - a, number / a
@@ -29,6 +32,12 @@ typedef enum {
     PQC_CHAIN_MAX,
     PQC_CHAIN_MIN,
     PQC_CHAIN_PRELU,
+    PQC_CHAIN_IF,
+    PQC_CHAIN_UNLESS,
+    PQC_CHAIN_EITHER,
+    PQC_CHAIN_LESS,
+    PQC_CHAIN_LESS_OR_EQUAL,
+    PQC_CHAIN_EQUAL,
     PQC_CHAIN_ADD_NUMBER,
     PQC_CHAIN_MUL_NUMBER,
     PQC_CHAIN_DIV_NUMBER,
@@ -56,7 +65,7 @@ typedef enum {
 /* Whether an operation reads b. */
 static inline bool pqc_chain_has_two(pqc_chain_kind kind)
 {
-    return kind <= PQC_CHAIN_PRELU;
+    return kind <= PQC_CHAIN_EQUAL;
 }
 
 typedef void pqc_chain_f32_fn(pqc_chain_kind kind, const float *restrict a, const float *restrict b,

@@ -6,6 +6,45 @@
 #include "elementary/elementary_scalar.h"
 #include "requantize/requantize.h"
 
+PQC_INLINE float bits_of_either(float a, float b)
+{
+    uint32_t bits = pqc_bits_of_float(a) | pqc_bits_of_float(b);
+    float y;
+    memcpy(&y, &bits, 4);
+    return y;
+}
+
+/* Of truth values, which are 1 and 0. */
+PQC_INLINE void chain_of_truths(pqc_chain_kind kind, const float *restrict a,
+                                const float *restrict b, float *restrict y, ptrdiff_t n)
+{
+    switch (kind) {
+    case PQC_CHAIN_IF:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = pqc_either(b[i] != 0.0f, a[i], 0.0f);
+        return;
+    case PQC_CHAIN_UNLESS:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = pqc_either(b[i] == 0.0f, a[i], 0.0f);
+        return;
+    case PQC_CHAIN_EITHER:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = bits_of_either(a[i], b[i]);
+        return;
+    case PQC_CHAIN_LESS:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = pqc_either(a[i] < b[i], 1.0f, 0.0f);
+        return;
+    case PQC_CHAIN_LESS_OR_EQUAL:
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = pqc_either(a[i] <= b[i], 1.0f, 0.0f);
+        return;
+    default: /* EQUAL */
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = pqc_either(a[i] == b[i], 1.0f, 0.0f);
+    }
+}
+
 PQC_INLINE void chain_of_two(pqc_chain_kind kind, const float *restrict a, const float *restrict b,
                              float *restrict y, ptrdiff_t n)
 {
@@ -34,9 +73,12 @@ PQC_INLINE void chain_of_two(pqc_chain_kind kind, const float *restrict a, const
         for (ptrdiff_t i = 0; i < n; i++)
             y[i] = a[i] != a[i] ? a[i] : a[i] < b[i] ? a[i] : b[i];
         return;
-    default: /* PRELU */
+    case PQC_CHAIN_PRELU:
         for (ptrdiff_t i = 0; i < n; i++)
             y[i] = pqc_either(a[i] < 0.0f, a[i] * b[i], a[i]);
+        return;
+    default:
+        chain_of_truths(kind, a, b, y, n);
     }
 }
 

@@ -52,6 +52,7 @@ from .recurrent_lowering import lower_recurrent
 from .row_functions import row_function
 from .strided_lowering import lower_strided
 from .tails import tails_of
+from .truths_lowering import lower_masks, lower_truths, truths_of
 
 __all__ = ["Lowering", "lower"]
 
@@ -80,6 +81,8 @@ class Lowering:
         self.fused = {step: each for step, each in self.fused.items() if each.step not in followed}
         self.floats = {step: each for step, each in self.floats.items() if step not in followed}
         self.inside.update(followed)
+        self.truths = truths_of(self.plan.steps)
+        self.truth_numbers: dict[ir.Value, int] = {}  # of those that are wanted as floats
         self.more_constants: dict[int, Any] = {}
         self.makers = {value: step for step in self.plan.steps for value in step.outputs if value is not None}
         self.readers = Counter(value for step in self.plan.steps for value in step.reads if value is not None)
@@ -107,6 +110,12 @@ class Lowering:
         if key not in known:
             known.append(key)
         return key
+
+    def want_truth(self, value: ir.Value) -> Key:
+        """A truth value as floats, 1 or 0."""
+        if value not in self.truth_numbers:
+            self.truth_numbers[value] = self.fresh()
+        return array_of(self.truth_numbers[value])
 
     def want_operand(self, value: ir.Value, image: bool) -> Key:
         """What a chain reads: codes if a quantiser made them whose zeros have no signs, else floats."""
@@ -250,11 +259,13 @@ class Lowering:
         return array_of(number)
 
     def lower_step(self, step: Any) -> None:
+        if step.outputs and step.outputs[0] in self.truth_numbers:
+            lower_truths(self, step, self.want_truth(step.outputs[0]))
         forms = [key for value in step.outputs if value is not None for key in self.forms(value)]
         if (not forms or self.lower_move(step, forms) or self.lower_quantizer(step) or self.lower_rows(step)
                 or self.lower_average(step) or self.lower_flatten(step, forms) or lower_strided(self, step)
                 or lower_gather(self, step) or lower_padding(self, step)
-                or lower_recurrent(self, step)):
+                or lower_masks(self, step) or lower_recurrent(self, step)):
             return
         self.import_forms([value for value in step.outputs if value is not None])
         operands = [None if value is None else self.want(value).value for value in step.reads]

@@ -21,7 +21,8 @@ MOST_TAPS = 65535  # of a window, and pixels before or after an image
 MAX_OUTPUTS = 3  # PQC_MAX_OUTPUTS
 MAX_OPERANDS, MAX_REGISTERS, MAX_CHAIN = 4, 10, 64  # as in chain.h
 MAX_TAIL_OPERANDS = 2  # of a layer's chain, beside its results
-CHAIN_KINDS = ("add", "sub", "mul", "div", "max", "min", "prelu", "add_number", "mul_number", "div_number",
+CHAIN_KINDS = ("add", "sub", "mul", "div", "max", "min", "prelu", "if", "unless", "either", "less",
+               "less_or_equal", "equal", "add_number", "mul_number", "div_number",
                "max_number", "min_number", "at_least", "at_most", "from_number", "over", "nan_number", "leaky_relu",
                "hard_swish", "neg", "abs", "sqrt", "round", "sigmoid", "tanh", "silu", "erf",
                "gelu")  # as pqc_chain_kind

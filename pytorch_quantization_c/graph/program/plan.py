@@ -12,6 +12,7 @@ from ... import _C
 from .arena import Block, lay_out
 from .float_conv import FloatConv
 from .gather import Gathered
+from .integers import Integers, Picked
 from .operations import (
     FLOATS,
     Average,
@@ -187,14 +188,21 @@ class _Binder:
         tables.gathered(self._rows(each.input, *rows), self._rows(each.indices, 1, count, 2),
                         self._rows(each.output, rows[0], count, rows[2]))
 
-    def _add_padded(self, tables: Tables, each: Padded) -> None:
+    def _add_at_places(self, tables: Tables, each: Padded | Picked) -> None:
         shape = self.dims[each.input].shape
-        outer, inner = math.prod(shape[:each.axis]), math.prod(shape[each.axis + 1:])
-        indices = each.indices(shape[each.axis])
+        if isinstance(each, Padded):
+            outer, size, inner = math.prod(shape[:each.axis]), shape[each.axis], math.prod(shape[each.axis + 1:])
+            indices = each.indices(size)
+        else:
+            (size, inner), outer, indices = each.row(shape), 1, each.rows(shape)
         self.tables.append(indices)
         table = Image(FLOATS, False, len(self.outside) + len(self.tables), 0, Dims(1, 1, len(indices), 2), NO_BORDER, 8)
-        tables.gathered(self._rows(each.input, outer, shape[each.axis], inner), table,
+        tables.gathered(self._rows(each.input, outer, size, inner), table,
                         self._rows(each.output, outer, len(indices), inner))
+
+    def _add_integers(self, tables: Tables, each: Integers) -> None:
+        count = math.prod(self.dims[each.input].shape)
+        tables.integers(self._rows(each.input, 1, count, 2), self._rows(each.output, 1, count, 1), each.truths)
 
     def _add_moved(self, tables: Tables, each: Moved) -> None:
         if each.is_view and self.blocks.get(each.output, 0) is self.blocks.get(each.inputs[0]):
@@ -241,8 +249,10 @@ class _Binder:
             self._add_gathered(tables, each)
         elif isinstance(each, Recurrent):
             self._add_recurrent(tables, each)
-        elif isinstance(each, Padded):
-            self._add_padded(tables, each)
+        elif isinstance(each, Padded | Picked):
+            self._add_at_places(tables, each)
+        elif isinstance(each, Integers):
+            self._add_integers(tables, each)
         elif isinstance(each, FloatConv):
             x = self.dims[each.input]
             tables.float_conv(each, image(each.input), self._row(each.weight), [image(key) for key in each.outputs],

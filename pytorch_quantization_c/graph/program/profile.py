@@ -12,6 +12,7 @@ from ..interpreter.nbits import NBits
 from ..interpreter.plain import Plain, Rounding
 from .float_conv import FloatConv
 from .gather import Gathered
+from .integers import Integers, Picked
 from .operations import Average, Concat, Conv, Export, Flat, Import, Operation, Pool, Python
 from .padding import Padded
 from .run import Program
@@ -22,7 +23,7 @@ from .strided import Moved
 __all__ = ["Profile", "Row", "Summary", "profiled", "summary_of"]
 
 KERNELS = {Import: "import", Export: "export", Pool: "max pool", Average: "average", Concat: "concat", Flat: "flatten",
-           Gathered: "gather", Padded: "pad",
+           Gathered: "gather", Picked: "gather", Padded: "pad", Integers: "integers",
            FloatConv: "float convolution", Python: "Python"}
 TALLEST = 40                    # rows of a picture
 COLOURS = {"Python": "#d1495b", "convolution": "#2a7f62", "depthwise": "#7b4fa3", "linear": "#e09f3e"}

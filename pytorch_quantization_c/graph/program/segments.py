@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .gather import Gathered
+from .integers import Integers
 from .operations import Key, Operation, Python
 
 __all__ = ["Segment", "segments_of"]
@@ -23,7 +24,7 @@ class Segment:
         self.made = {key for each in operations for key in each.writes()}
         self.inputs = list(dict.fromkeys(key for each in operations for key in each.reads() if key not in self.made))
         self.outputs: list[Key] = []
-        self.integers = {key for each in operations if isinstance(each, Gathered) for key in each.integers()}
+        self.integers = {key for each in operations if isinstance(each, Gathered | Integers) for key in each.integers()}
 
 
 def segments_of(operations: Sequence[Operation], known: Iterable[Key], wanted: Iterable[Key]) -> list[Segment | Python]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .float_conv import FloatConv
 from .gather import Gathered
+from .integers import Integers, Picked
 from .operations import (
     Average,
     Chain,
@@ -190,9 +191,9 @@ def _float_conv(each: FloatConv, dims: dict[Key, Dims]) -> Dims:
     return made
 
 
-def _gathered(each: Gathered | Padded, dims: dict[Key, Dims]) -> Dims:
+def _gathered(each: Gathered | Padded | Picked, dims: dict[Key, Dims]) -> Dims:
     try:
-        if isinstance(each, Padded):
+        if isinstance(each, Padded | Picked):
             return dims_of(each.shape(dims[each.input].shape), matrix=True)
         return dims_of(each.shape(dims[each.input].shape, dims[each.indices].shape), matrix=True)
     except ValueError as error:
@@ -220,7 +221,7 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
         return _strided(each, dims)
     if isinstance(each, FloatConv):
         return _float_conv(each, dims)
-    if isinstance(each, Gathered | Padded):
+    if isinstance(each, Gathered | Padded | Picked):
         return _gathered(each, dims)
     if isinstance(each, Import):
         return dims_of(dims[each.reads()[0]].shape, each.output.matrix)
@@ -243,7 +244,7 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
     if isinstance(each, Pool | Average):
         x = dims[each.input]
         return x._replace(h=_pooled(each.y, x.h, each.ceil), w=_pooled(each.x, x.w, each.ceil))
-    assert isinstance(each, Export)
+    assert isinstance(each, Export | Integers)
     return dims[each.input]
 
 

@@ -14,7 +14,7 @@ from .moves import split_sizes
 from .natures import rank_of
 from .strided import AXES
 
-__all__ = ["is_product", "moved_of", "parts_of", "transposed"]
+__all__ = ["is_product", "kind_of", "moved_of", "parts_of", "transposed"]
 
 Numbers = tuple[str, list[int]]
 
@@ -33,9 +33,12 @@ def _integers(node: ir.Node, number: int, name: str = "") -> list[int] | None:
 
 def transposed(node: ir.Node | None) -> list[int] | None:
     """The axes of a Transpose of floats."""
-    rank = None if node is None else rank_of(node.inputs[0])
-    if node is None or rank is None or node.op_type != "Transpose" or not _standard(node) or not is_float(
-            node.inputs[0]):
+    return None if node is None or not _standard(node) or not is_float(node.inputs[0]) else _transposed(node)
+
+
+def _transposed(node: ir.Node) -> list[int] | None:
+    rank = rank_of(node.inputs[0])
+    if rank is None or node.op_type != "Transpose":
         return None
     order = attribute(node, "perm")
     return list(range(rank))[::-1] if order is None else [int(axis) for axis in order]
@@ -74,7 +77,8 @@ def _expand(node: ir.Node) -> Numbers | None:
     return None if shape is None else ("expand", shape)
 
 
-def _kind(node: ir.Node) -> Numbers | None:
+def kind_of(node: ir.Node) -> Numbers | None:
+    """The kind and numbers of `strided.Moved` for a node that moves elements of whatever type, or None."""
     op = node.op_type
     if op == "Reshape":
         return _reshape(node)
@@ -89,7 +93,7 @@ def _kind(node: ir.Node) -> Numbers | None:
         return _expand(node)
     if op == "Concat":
         return "concat", [int(attribute(node, "axis", 1))]
-    order = transposed(node)
+    order = _transposed(node)
     return None if order is None else ("transpose", order)
 
 
@@ -100,7 +104,7 @@ def moved_of(node: ir.Node, reads: Sequence[ir.Value | None]) -> Numbers | None:
         return None
     if not is_float(node.outputs[0]) or max(rank_of(each) or 9 for each in (*values, *node.outputs)) > AXES:
         return None
-    return _kind(node)
+    return kind_of(node)
 
 
 def parts_of(node: ir.Node) -> list[Numbers] | None:

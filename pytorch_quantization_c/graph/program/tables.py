@@ -25,7 +25,8 @@ from .shapes import Dims
 __all__ = ["Image", "Tables"]
 
 (IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN, RESIZE,
- SHUFFLE, STRIDED, MATMUL, GATHER, RECURRENT, FLOAT_CONV) = range(18)  # pqc_step_kind
+ SHUFFLE, STRIDED, MATMUL, GATHER, RECURRENT, FLOAT_CONV,
+ INTEGERS, TRUTHS) = range(20)  # pqc_step_kind
 NONE = -1
 LAYOUT = 18  # PQC_LAYOUT
 NO_WINDOW = Window(1)
@@ -158,6 +159,10 @@ class Tables:
     def gathered(self, source: Image, indices: Image, target: Image) -> None:
         """Rows that indices name."""
         self._step(GATHER, source, indices, [target])
+
+    def integers(self, source: Image, target: Image, truths: bool) -> None:
+        """Integers as floats."""
+        self._step(TRUTHS if truths else INTEGERS, source, None, [target])
 
     def product(self, a: Image, b: Image, target: Image, layout: Sequence[int]) -> None:
         """Products of matrices of floats."""

@@ -1,0 +1,143 @@
+"""Masks: comparisons, what is made of truth values, and Where become operations of a program on floats that are 1 or 0."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+
+from ..interpreter.table import attribute, constant
+from ..representation.notes import NUMPY
+from .chains import is_float
+from .integers import Integers, Picked
+from .natures import rank_of
+from .operations import MAX_OPERANDS, Chain, ChainOp, Key, array_of
+from .strided import AXES, Moved
+from .strided_nodes import kind_of
+
+if TYPE_CHECKING:
+    from .lower import Lowering
+
+__all__ = ["lower_masks", "lower_truths", "truths_of"]
+
+#: Of two operands: the operation, whether they change places, whether its result is turned round.
+TWO = {"And": ("mul", False), "Or": ("max", False), "Less": ("less", False), "LessOrEqual": ("less_or_equal", False),
+       "Greater": ("less", True), "GreaterOrEqual": ("less_or_equal", True), "Equal": ("equal", False)}
+LOGIC = {"And", "Or", "Not"}
+MOVES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Expand", "Concat", "Transpose"}
+MOST_AXES = 4  # of a chain
+
+
+def _is(value: ir.Value | None, dtype: ir.DataType, most: int = AXES) -> bool:
+    return (value is not None and value.dtype == dtype and value.shape is not None
+            and 0 < len(value.shape) <= most)
+
+
+def _is_constant(value: ir.Value | None, kinds: str) -> bool:
+    return (value is not None and value.const_value is not None and not value.is_graph_input()
+            and value.const_value.numpy().dtype.kind in kinds and value.const_value.numpy().size > 0
+            and value.const_value.numpy().ndim <= MOST_AXES)
+
+
+def truths_of(steps: Iterable[Any]) -> set[ir.Value]:
+    """The truth values that a program makes as floats."""
+    found: set[ir.Value] = set()
+    for step in steps:
+        if step.execution == "float" and _is_truth(step.node, found):
+            found.add(step.outputs[0])
+    return found
+
+
+def _is_truth(node: ir.Node, known: set[ir.Value]) -> bool:
+    if (node.domain not in ("", "ai.onnx") or NUMPY in node.metadata_props or len(node.outputs) != 1
+            or not _is(node.outputs[0], ir.DataType.BOOL)):
+        return False
+    op, inputs = node.op_type, list(node.inputs)
+    few = _is(node.outputs[0], ir.DataType.BOOL, MOST_AXES)
+    if op == "Cast":
+        return _is(inputs[0], ir.DataType.INT64) or (few and is_float(inputs[0])) or inputs[0] in known
+    if op in LOGIC:
+        return few and all(each in known or _is_constant(each, "b") for each in inputs)
+    if op in TWO:
+        return few and all(is_float(each) or _is_constant(each, "f") for each in inputs)
+    if op == "GatherND":
+        return inputs[0] in known and _places(node) is not None
+    if op in MOVES:
+        values = inputs if op == "Concat" else inputs[:1]
+        return all(each in known for each in values) and kind_of(node) is not None
+    return False
+
+
+def _places(node: ir.Node) -> Any:
+    """The constant indices of a GatherND, or None."""
+    found = None if attribute(node, "batch_dims", 0) else constant(node, 1)
+    return found if found is not None and found.dtype == np.int64 and found.ndim and found.size else None
+
+
+def lower_truths(lowering: Lowering, step: Any, key: Key) -> None:
+    """Lowers a step whose output is one of them, and wanted as floats."""
+    node, name = step.node, step.node.name or step.outputs[0].name or ""
+    op, inputs = node.op_type, list(node.inputs)
+    if op == "GatherND":
+        lowering.operations.append(picked := Picked(name, array_of(-1), key, np.ascontiguousarray(_places(node))))
+        picked.input = lowering.want_truth(inputs[0])
+    elif op in MOVES:
+        kind = kind_of(node)
+        assert kind is not None
+        lowering.operations.append(moved := Moved(name, *kind, [], key))
+        moved.inputs = [lowering.want_truth(each) for each in (inputs if op == "Concat" else inputs[:1])]
+    elif op == "Cast" and _is(inputs[0], ir.DataType.INT64):
+        lowering.operations.append(made := Integers(name, array_of(-1), key, True))
+        made.input = lowering.want(inputs[0])
+    elif op == "Cast" and inputs[0] in lowering.truths:
+        _chain(lowering, name, key, [inputs[0]], [])
+    elif op in ("Cast", "Not"):  # not equal to 0
+        turned = ChainOp("from_number", 5 if op == "Cast" else 0, 0, 4, 1.0)
+        zero: list[Any] = [np.zeros(1, np.float32)] if op == "Cast" else []
+        equal = [ChainOp("equal", 0, 1, 5)] if op == "Cast" else []
+        _chain(lowering, name, key, [inputs[0], *zero], [*equal, turned])
+    else:
+        kind_name, exchanged = TWO[op]
+        _chain(lowering, name, key, inputs[::-1] if exchanged else inputs, [ChainOp(kind_name, 0, 1, 4)])
+
+
+def _chain(lowering: Lowering, name: str, key: Key, operands: Sequence[Any], operations: list[ChainOp]) -> None:
+    made = Chain(name, [], operations, [key], image=False)
+    lowering.operations.append(made)
+    for each in operands:
+        if isinstance(each, ir.Value) and _is_constant(each, "bf"):
+            assert each.const_value is not None
+            each = each.const_value.numpy().astype(np.float32)
+        if not isinstance(each, ir.Value):
+            made.operands.append(lowering.constant(each.reshape(each.shape or (1,))))
+        else:
+            made.operands.append(lowering.want_truth(each) if each in lowering.truths else lowering.want(each))
+
+
+def lower_masks(lowering: Lowering, step: Any) -> bool:
+    """Lowers a Where by such values, and a Cast of them or of int64 to floats."""
+    node, value = step.node, step.outputs[0]
+    if step.execution != "float" or node.domain not in ("", "ai.onnx") or NUMPY in node.metadata_props:
+        return False
+    name, inputs = node.name or value.name or "", list(node.inputs)
+    if node.op_type == "Cast" and is_float(value) and (_is(inputs[0], ir.DataType.INT64) or (
+            inputs[0] in lowering.truths and (rank_of(value) or 9) <= MOST_AXES)):
+        lowering.import_forms([value])
+        key = array_of(lowering.number(value))
+        if inputs[0] in lowering.truths:
+            _chain(lowering, name, key, inputs, [])
+        else:
+            lowering.operations.append(made := Integers(name, array_of(-1), key, False))
+            made.input = lowering.want(inputs[0])
+        return True
+    if (node.op_type != "Where" or not is_float(value) or (rank_of(value) or 9) > MOST_AXES
+            or not (inputs[0] in lowering.truths or _is_constant(inputs[0], "b"))
+            or not all(is_float(each) or _is_constant(each, "f") for each in inputs[1:])
+            or any(each is not None and each.dtype not in (None, ir.DataType.FLOAT) for each in inputs[1:])):
+        return False
+    lowering.import_forms([value])
+    assert MAX_OPERANDS == 4  # the first register of results
+    _chain(lowering, name, array_of(lowering.number(value)), inputs,
+           [ChainOp("if", 1, 0, 4), ChainOp("unless", 2, 0, 5), ChainOp("either", 4, 5, 6)])
+    return True

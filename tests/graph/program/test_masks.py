@@ -1,0 +1,133 @@
+"""Masks in programs: comparisons, logic, Where, and integers as truth values, against NumPy and with the interpreter's bits."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytorch_quantization_c import graph
+
+from ..networks import network, normal
+from .same_bits import assert_same_bits
+
+I64 = np.int64
+SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 1e-45], np.float32)
+
+
+def in_c(session: Any) -> bool:
+    return all(row.kernel != "Python" for row in session.summary())
+
+
+def special(rng: np.random.Generator, *shape: int) -> Any:
+    return rng.choice(SPECIAL, shape)
+
+
+@pytest.mark.parametrize("op", ["Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"])
+def test_comparisons_choose(rng: np.random.Generator, op: str) -> None:
+    """All bits of what is chosen, NaN and -0 too."""
+    model = network(f"c = {op} (a, b)  y = Where (c, a, x)", "float[N,8] a, float[N,8] b, float[N,8] x",
+                    "float[N,8] y")
+    session = graph.compile(model)
+    assert in_c(session)
+    functions = {"Less": np.less, "LessOrEqual": np.less_equal, "Greater": np.greater,
+                 "GreaterOrEqual": np.greater_equal, "Equal": np.equal}
+    for count in (1, 40):
+        feeds = {name: special(rng, count, 8) for name in "abx"}
+        found, = assert_same_bits(session, model, feeds)
+        wanted = np.where(functions[op](feeds["a"], feeds["b"]), feeds["a"], feeds["x"])
+        assert found.tobytes() == wanted.tobytes()
+
+
+def test_logic(rng: np.random.Generator) -> None:
+    model = network("""p = Less (a, half)  q = Greater (b, half)  n = Not (p)  u = And (n, q)  v = Or (u, p)
+                       w = Cast <to = 9> (x)  z = And (v, w)  y = Cast <to = 1> (z)  k = Where (z, one, b)""",
+                    "float[N,3,5] a, float[5] b, float[N,1,5] x", "float[N,3,5] y, float[N,3,5] k",
+                    half=np.float32(0.5), one=np.float32(1))
+    session = graph.compile(model)
+    assert in_c(session)
+    for count in (1, 7):
+        feeds = {"a": normal(rng, count, 3, 5), "b": normal(rng, 5), "x": special(rng, count, 1, 5)}
+        y, k = assert_same_bits(session, model, feeds)
+        p = feeds["a"] < 0.5
+        z = ((~p & (feeds["b"] > 0.5)) | p) & feeds["x"].astype(bool)
+        np.testing.assert_array_equal(y, z.astype(np.float32))
+        np.testing.assert_array_equal(k, np.where(z, np.float32(1), feeds["b"]))
+
+
+def test_an_attention_mask(rng: np.random.Generator, tmp_path: Path) -> None:
+    """Integers become truth values, are moved, picked, joined with a constant, and choose what is added to scores."""
+    places = np.stack(np.broadcast_arrays(np.zeros((1, 1, 1), I64), np.arange(6)[None, None]), -1)
+    model = network("""t = Cast <to = 9> (mask)  g = GatherND (t, places)  e = Unsqueeze (g, one)
+                       c = And (e, causal)  m = Where (c, zero, least)  y = Add (scores, m)""",
+                    "int64[1,6] mask, float[2,1,6,6] scores", "float[2,1,6,6] y", places=places,
+                    one=np.array([1], I64), causal=np.tril(np.ones((1, 1, 6, 6), bool)), zero=np.float32(0),
+                    least=np.float32(-3e38))
+    session = graph.compile(model)
+    assert in_c(session) and len({row.name for row in session.summary()}) > 3
+    session.save(tmp_path / "m.pqc")
+    saved = graph.load_session(tmp_path / "m.pqc")
+    for mask in ([1, 1, 1, 1, 0, 0], [0, 2, -1, 2 ** 62, 0, 1]):
+        feeds = {"mask": np.array([mask], I64), "scores": normal(rng, 2, 1, 6, 6)}
+        found, = assert_same_bits(session, model, feeds)
+        allowed = np.tril(np.ones((6, 6), bool)) & (np.array(mask) != 0)
+        np.testing.assert_array_equal(found, feeds["scores"] + np.where(allowed, np.float32(0), np.float32(-3e38)))
+        assert saved.run(None, feeds)[0].tobytes() == found.tobytes()
+
+
+@pytest.mark.parametrize("move", ["Reshape (c, shape)", "Transpose <perm = [1, 0, 2]> (c)", "Unsqueeze (c, axis)",
+                                  "Slice (c, axis, ends)", "Concat <axis = 1> (c, c)", "Expand (c, wide)"])
+def test_moved_truth_values(rng: np.random.Generator, move: str) -> None:
+    rank = 4 if "Unsq" in move else 2 if "Resh" in move else 3
+    shape = ",".join("UVWZ"[:rank])
+    constants = {"shape": np.array([3, -1], I64), "axis": np.array([1], I64), "ends": np.array([3], I64),
+                 "wide": np.array([2, 3, 5], I64)}
+    model = network(f"c = Less (a, b)  d = {move}  y = Cast <to = 1> (d)", "float[2,3,5] a, float[2,3,5] b",
+                    f"float[{shape}] y", **{name: each for name, each in constants.items() if name in move})
+    session = graph.compile(model)
+    assert in_c(session)
+    assert_same_bits(session, model, {"a": normal(rng, 2, 3, 5), "b": normal(rng, 2, 3, 5)})
+
+
+def test_picked_rows(rng: np.random.Generator) -> None:
+    """Whole arrays of the other axes, and negative indices."""
+    places = np.array([[0, -1], [1, 2], [-2, 0]], I64)
+    model = network("c = Less (a, b)  d = GatherND (c, places)  y = Cast <to = 1> (d)",
+                    "float[2,3,5] a, float[5] b", "float[3,5] y", places=places)
+    session = graph.compile(model)
+    a, b = normal(rng, 2, 3, 5), normal(rng, 5)
+    assert in_c(session)
+    found, = assert_same_bits(session, model, {"a": a, "b": b})
+    np.testing.assert_array_equal(found, (a < b)[places[:, 0], places[:, 1]])
+
+
+def test_integers_as_floats(rng: np.random.Generator) -> None:
+    model = network("f = Cast <to = 1> (n)  y = Mul (f, x)", "int64[N,4] n, float[4] x", "float[N,4] y")
+    session = graph.compile(model)
+    assert in_c(session)
+    n = np.array([[2 ** 62 + 1, -3, 0, 2 ** 24 + 1], [1, 16777219, -(2 ** 63), 5]], I64)
+    found, = assert_same_bits(session, model, {"n": n, "x": np.ones(4, np.float32)})
+    assert found.tobytes() == n.astype(np.float32).tobytes()
+
+
+def test_truth_values_that_go_out_too(rng: np.random.Generator) -> None:
+    model = network("c = Less (a, b)  y = Where (c, a, b)", "float[N,4] a, float[4] b", "float[N,4] y, bool[N,4] c")
+    session = graph.compile(model)
+    feeds = {"a": normal(rng, 3, 4), "b": normal(rng, 4)}
+    y, c = assert_same_bits(session, model, feeds)
+    assert c.dtype == bool
+    np.testing.assert_array_equal(y, np.minimum(feeds["a"], feeds["b"]))
+
+
+def test_what_has_no_form_in_floats(rng: np.random.Generator) -> None:
+    """Truth values from outside, integers that are compared, five axes."""
+    model = network("e = Equal (n, m)  f = And (e, t)  y = Where (f, a, b)  g = Less (v, v)  z = Cast <to = 1> (g)",
+                    "int64[4] n, int64[4] m, bool[4] t, float[4] a, float[4] b, float[1,1,1,2,2] v",
+                    "float[4] y, float[1,1,1,2,2] z")
+    session = graph.compile(model)
+    assert not in_c(session)
+    feeds = {"n": np.array([1, 2, 3, 4]), "m": np.array([1, 0, 3, 0]), "t": np.array([True, True, False, False]),
+             "a": normal(rng, 4), "b": normal(rng, 4), "v": normal(rng, 1, 1, 1, 2, 2)}
+    for found, wanted in zip(session.run(None, feeds), graph.interpret(model, feeds), strict=True):
+        assert found.tobytes() == wanted.tobytes()
