@@ -1,4 +1,4 @@
-"""Masks: comparisons, what is made of truth values, and Where become operations of a program on floats that are 1 or 0."""
+"""Masks (comparisons, logic, Where) become operations of a program on floats that are 1 or 0."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["lower_masks", "lower_truths", "truths_of"]
 
-#: Of two operands: the operation, whether they change places, whether its result is turned round.
+#: Of two operands: the operation, and whether they change places.
 TWO = {"And": ("mul", False), "Or": ("max", False), "Less": ("less", False), "LessOrEqual": ("less_or_equal", False),
        "Greater": ("less", True), "GreaterOrEqual": ("less_or_equal", True), "Equal": ("equal", False)}
 LOGIC = {"And", "Or", "Not"}

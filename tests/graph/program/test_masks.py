@@ -1,4 +1,4 @@
-"""Masks in programs: comparisons, logic, Where, and integers as truth values, against NumPy and with the interpreter's bits."""
+"""Masks in programs (comparisons, logic, Where, integers as truth values): against NumPy, the interpreter's bits."""
 from __future__ import annotations
 
 from pathlib import Path

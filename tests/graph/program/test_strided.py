@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,8 +96,8 @@ def test_sums_begin_with_numbers_and_go_tap_by_tap(rng: np.random.Generator, sha
         for number in range(taps * channels):
             wanted = fma(wide[:, :, number:number + 1], tap_by_tap[:, number:number + 1], wanted)
         for x, count in ((b, taps), (tap_by_tap, 1)):
-            made = everywhere(lambda x=x, count=count: _C.matmul(a, x, start, count).tobytes(), counts=(1, 3))
-            assert set(made.values()) == {wanted.tobytes()}
+            made = everywhere(partial(_C.matmul, a, x, start, count), counts=(1, 3))
+            assert {each.tobytes() for each in made.values()} == {wanted.tobytes()}
     zeros = _C.matmul(np.zeros((1, 2, 3), np.float32), np.zeros((1, 3, 4), np.float32), np.full(2, -0.0, np.float32))
     assert not np.signbit(zeros).any()
 
