@@ -1,7 +1,6 @@
 """The amax of weights, layer by layer: rules shared by the fronts."""
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +14,6 @@ from .._core.histogram import MOST_BINS, count
 from .._core.histogram_search import checked_options, search, warn_of_small_percentile
 from .._core.layer_rules import ConvTransposeRules
 from .._core.progress import progress
-
-logger = logging.getLogger(__name__)
 
 ToArray = Callable[[Any], NDArray[Any]]
 
@@ -71,7 +68,10 @@ def calibrate_weights_of(model: Any, to_array: ToArray, method: str, perchannel:
     layers = [(name, module) for name, module in model.named_modules()
               if getattr(module, "weight", None) is not None and hasattr(module, "weight_quantizer")]
     if not layers:
-        logger.warning("No amax was set: the model has no layer with a weight quantizer, pq.replace(model) makes them")
+        import logging  # which takes a tenth of what importing `nn` does
+
+        logging.getLogger(__name__).warning("No amax was set: the model has no layer with a weight quantizer, "
+                                            "pq.replace(model) makes them")
     found = []
     for name, module in progress(layers, "weights"):
         axis = (1 if isinstance(module, ConvTransposeRules) else 0) if perchannel else None

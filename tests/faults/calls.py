@@ -140,7 +140,7 @@ def program_tables(side: int) -> tuple[Any, ...]:
              [2, 1, -1, 1, 2, -1, -1, 1, 1, 1, 3, 1, 1, 1, 3, 0, 0, *none],
              [5, 2, -1, 1, 2, -1, -1, *window, -1, 0, *chain], [1, 2, -1, 1, 3, -1, -1, *window, -1, 0, *none]]
     clamps = np.tile(np.array([-np.inf, np.inf], F32), (4, 2))
-    chains, numbers = np.array([[19, 0, 0, 4], [8, 4, 0, 5]], np.int64), np.array([0, -1], F32)
+    chains, numbers = np.array([[25, 0, 0, 4], [14, 4, 0, 5]], np.int64), np.array([0, -1], F32)
     buffers = [sums[3] + side * side * 32, side * side * 16, side * side * 32]
     steps = [[*step, -1, *[0] * 18] for step in steps]  # no codes between, no layouts
     return (np.array([arrays[0], image, sums, arrays[1]], np.int64), ranges, np.array(steps, np.int64), clamps,

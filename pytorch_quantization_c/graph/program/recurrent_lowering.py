@@ -11,6 +11,7 @@ from ..interpreter.recurrent_layer import RecurrentLayer
 from .layers import layer_of
 from .operations import Conv, Key, array_of
 from .recurrent import Recurrent, StateWeights
+from .strided import Moved
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -21,26 +22,44 @@ __all__ = ["lower_recurrent"]
 def lower_recurrent(lowering: Lowering, step: Any) -> bool:
     """Lowers a step if it is such a layer whose sequences all have one length."""
     layer = step.compute
-    if not isinstance(layer, RecurrentLayer) or layer.cells.batch_first:
+    if not isinstance(layer, RecurrentLayer):
         return False
     x, lengths, *states = [*step.reads, *[None] * 4][:4]
     ahead, products = layer_of(SimpleNamespace(compute=layer.input)), _products(layer)
     if lengths is not None or ahead is None or products is None:
         return False
     name, count = step.node.name or step.node.op_type, 2 if layer.cells.is_lstm else 1
-    outputs = []
-    for value in [*step.outputs, *[None] * 3][:1 + count]:
+    batch_first, outputs = layer.cells.batch_first, []
+    for number, value in enumerate([*step.outputs, *[None] * 3][:1 + count]):
         if value is not None:
             lowering.import_forms([value])
-        outputs.append(array_of(lowering.fresh() if value is None else lowering.number(value)))
+        key = array_of(lowering.fresh() if value is None else lowering.number(value))
+        if batch_first and value is not None:
+            key = _behind(lowering, name, key, [2, 0, 1, 3] if number == 0 else [1, 0, 2])
+        outputs.append(key)
     sums = array_of(lowering.fresh())
     made = Recurrent(name, layer.cells.kind, layer.cells.reverse, sums, [], outputs, products)
     lowering.operations.append(made)
-    made.states = [None if value is None else lowering.want(value) for value in states[:count]]
+    for value in states[:count]:
+        key = None if value is None else lowering.want(value)
+        if batch_first and key is not None:
+            moved = Moved(name, "transpose", [1, 0, 2], [key], array_of(lowering.fresh()))
+            lowering.operations.append(moved)
+            key = moved.output
+        made.states.append(key)
+    if batch_first:
+        sums = _behind(lowering, name, sums, [1, 0, 2])
     product = Conv(name, Key(-1, None), ahead.weight, ahead.scale, ahead.bias, 1, ahead.y, ahead.x, outputs=[sums])
     lowering.operations.append(product)
     product.input = lowering.want(x, ahead.codes, matrix=True)
     return True
+
+
+def _behind(lowering: Lowering, name: str, key: Key, order: list[int]) -> Key:
+    """What is transposed into a value."""
+    moved = Moved(name, "transpose", order, [array_of(lowering.fresh())], key)
+    lowering.operations.append(moved)
+    return moved.inputs[0]
 
 
 def _products(layer: RecurrentLayer) -> list[StateWeights] | None:

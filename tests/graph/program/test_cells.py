@@ -19,14 +19,16 @@ KINDS = {"lstm": ("LSTM", 4, ""), "gru": ("GRU", 3, ", linear_before_reset = 1")
 
 
 def cells(rng: np.random.Generator, kind: str, direction: str = "forward", states: bool = False,
-          all_outputs: bool = True) -> ir.Model:
+          all_outputs: bool = True, batch_first: bool = False) -> ir.Model:
     op, gates, more = KINDS[kind]
+    more += ", layout = 1" if batch_first else ""
     count, is_lstm = 2 if direction == "bidirectional" else 1, op == "LSTM"
     names = ["y", "hn", *(["cn"] if is_lstm else [])]
     given = (", , h" + (", c" if is_lstm else "")) if states else ""
     made = names if all_outputs else names[:1]
-    shapes = {"y": f"T,{count},N,{HIDDEN}", "hn": f"{count},N,{HIDDEN}", "cn": f"{count},N,{HIDDEN}"}
-    inputs = [f"float[T,N,{FEATURES}] x", *([f"float[{shapes['hn']}] {name}" for name in ("h", "c")[:1 + is_lstm]]
+    state = f"N,{count},{HIDDEN}" if batch_first else f"{count},N,{HIDDEN}"
+    shapes = {"y": f"N,T,{count},{HIDDEN}" if batch_first else f"T,{count},N,{HIDDEN}", "hn": state, "cn": state}
+    inputs = [f"float[{'N,T' if batch_first else 'T,N'},{FEATURES}] x", *([f"float[{shapes['hn']}] {name}" for name in ("h", "c")[:1 + is_lstm]]
                                             if states else [])]
     return network(
         f'{", ".join(made)} = {op} <hidden_size = {HIDDEN}, direction = "{direction}"{more}> (x, w, r, b{given})',
@@ -39,6 +41,18 @@ def feeds_of(rng: np.random.Generator, model: ir.Model, time: int, batch: int) -
     sizes = {"T": time, "N": batch}
     return {value.name or "": normal(rng, *(sizes.get(str(size), 0) or int(str(size)) for size in value.shape or ()))
             for value in model.graph.inputs}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("states", [False, True])
+@pytest.mark.parametrize("all_outputs", [False, True])
+def test_batches_first(rng: np.random.Generator, kind: str, states: bool, all_outputs: bool) -> None:
+    model = cells(rng, kind, "bidirectional", states, all_outputs, batch_first=True)
+    int8 = graph.quantize(model, [feeds_of(rng, model, 5, 2)], methods=())
+    session = graph.compile(int8)
+    assert "Python" not in [row.kernel for row in session.summary()]
+    for time, batch in ((5, 2), (1, 1), (9, 5)):
+        assert_same_bits(session, int8, feeds_of(rng, model, time, batch))
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
