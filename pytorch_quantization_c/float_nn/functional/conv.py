@@ -1,4 +1,4 @@
-"""Convolutions and their adjoints in one, two and three dimensions: columns in C, products by NumPy's own BLAS."""
+"""Convolutions and their adjoints in one, two and three dimensions: columns in C, and of float32 products as well."""
 from __future__ import annotations
 
 import math

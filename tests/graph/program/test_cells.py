@@ -28,8 +28,9 @@ def cells(rng: np.random.Generator, kind: str, direction: str = "forward", state
     made = names if all_outputs else names[:1]
     state = f"N,{count},{HIDDEN}" if batch_first else f"{count},N,{HIDDEN}"
     shapes = {"y": f"N,T,{count},{HIDDEN}" if batch_first else f"T,{count},N,{HIDDEN}", "hn": state, "cn": state}
-    inputs = [f"float[{'N,T' if batch_first else 'T,N'},{FEATURES}] x", *([f"float[{shapes['hn']}] {name}" for name in ("h", "c")[:1 + is_lstm]]
-                                            if states else [])]
+    axes = "N,T" if batch_first else "T,N"
+    inputs = [f"float[{axes},{FEATURES}] x", *([f"float[{shapes['hn']}] {name}" for name in ("h", "c")[:1 + is_lstm]]
+                                             if states else [])]
     return network(
         f'{", ".join(made)} = {op} <hidden_size = {HIDDEN}, direction = "{direction}"{more}> (x, w, r, b{given})',
         ", ".join(inputs), ", ".join(f"float[{shapes[name]}] {name}" for name in made),
