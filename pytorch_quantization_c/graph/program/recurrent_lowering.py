@@ -41,12 +41,12 @@ def lower_recurrent(lowering: Lowering, step: Any) -> bool:
     made = Recurrent(name, layer.cells.kind, layer.cells.reverse, sums, [], outputs, products)
     lowering.operations.append(made)
     for value in states[:count]:
-        key = None if value is None else lowering.want(value)
-        if batch_first and key is not None:
-            moved = Moved(name, "transpose", [1, 0, 2], [key], array_of(lowering.fresh()))
+        state = None if value is None else lowering.want(value)
+        if batch_first and state is not None:
+            moved = Moved(name, "transpose", [1, 0, 2], [state], array_of(lowering.fresh()))
             lowering.operations.append(moved)
-            key = moved.output
-        made.states.append(key)
+            state = moved.output
+        made.states.append(state)
     if batch_first:
         sums = _behind(lowering, name, sums, [1, 0, 2])
     product = Conv(name, Key(-1, None), ahead.weight, ahead.scale, ahead.bias, 1, ahead.y, ahead.x, outputs=[sums])
