@@ -23,7 +23,7 @@ from .. import _C
 Counts = NDArray[np.int64]
 Edges = NDArray[Any]
 
-MOST_BINS = 1 << 24     # more are a sign of data that do not belong together
+MAX_BINS = 1 << 24     # more are a sign of data that do not belong together
 LONG_ROW = 1 << 13
 SMALLEST_RANGE = -64    # exponent of the smallest range of `double`: 2^-64
 MAX_COUNTED = 2.0 ** 62  # no data have so many elements; sums of such counts stay below 2^63
@@ -46,7 +46,7 @@ def is_histogram(counts: Any, edges: Any) -> bool:
         return False
     return (counts.dtype == np.int64 and edges.dtype in (np.float32, np.float64) and len(edges) == len(counts) + 1 > 1
             and bool((counts >= 0).all() and counts.sum(dtype=np.float64) < MAX_COUNTED)
-            and bool(np.isfinite(edges).all() and (np.diff(edges) >= 0).all()) and len(counts) <= MOST_BINS)
+            and bool(np.isfinite(edges).all() and (np.diff(edges) >= 0).all()) and len(counts) <= MAX_BINS)
 
 
 def is_doubling(counts: Counts, edges: Edges, bins: int) -> bool:
@@ -80,7 +80,7 @@ def count(x: NDArray[Any], edges: Edges, counts: Counts, skip_zeros: bool) -> fl
 def check_growth(more: float, width: float, bins: int = 0) -> None:
     """ValueError if a histogram of `bins` bins would grow beyond all measure to reach `more` further."""
     needed = bins + (more / width if width > 0 else math.inf)
-    if not needed <= MOST_BINS:
+    if not needed <= MAX_BINS:
         raise ValueError(f"Expected a batch of the size of the first one: at the first one's bin width the histogram "
                          f"would need {needed:.3g} bins (grow_method='double' has no such limit)")
 

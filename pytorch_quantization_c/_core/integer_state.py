@@ -23,7 +23,7 @@ VALUES = (BYTES, HALVES)
 SCALE = "_integer_scale"
 LAYOUT = "_integer_layout"  # of 4-bit weights: are they unsigned, and how many share a scale, 0: all of a channel
 KEYS = (*VALUES, SCALE, LAYOUT)
-MOST_BITS = 4
+MAX_BITS = 4
 
 Array = NDArray[Any]
 
@@ -31,7 +31,7 @@ Array = NDArray[Any]
 def state_of(weight: IntegerWeight) -> dict[str, Array]:
     """The arrays, by the ends of their names."""
     values, quantization = weight.values, weight.quantization
-    if quantization.format.num_bits not in range(2, MOST_BITS + 1):
+    if quantization.format.num_bits not in range(2, MAX_BITS + 1):
         return {BYTES: values, SCALE: weight.scale}
     layout = np.array([values.dtype.char == "B", quantization.block or 0], np.int64)
     return {HALVES: in_halves(values), SCALE: weight.scale, LAYOUT: layout}
@@ -65,7 +65,7 @@ def _four_bits(halves: Array | None, scale: Array | None, layout: Array | None, 
     if layout is None or layout.dtype != np.int64 or layout.shape != (2,) or layout[0] not in (0, 1) or layout[1] < 0:
         return "expected a layout of two int64 numbers: 0 or 1, and the size of a block"
     unsigned, block = bool(layout[0]), int(layout[1])
-    values, format = from_halves(halves, shape, unsigned), Int(MOST_BITS, unsigned)
+    values, format = from_halves(halves, shape, unsigned), Int(MAX_BITS, unsigned)
     if block == 0:
         why = _channel_refusal(scale, shape, transposed, groups)
         if why is not None or scale is None:

@@ -16,7 +16,7 @@ from .._core.errors import shown
 from .._core.files import PIECE
 from .._core.formats import E4M3, Int, number_format
 from .._core.histogram import (
-    MOST_BINS,
+    MAX_BINS,
     DoubleRule,
     NotFinite,
     NumpyRule,
@@ -288,7 +288,7 @@ class HistogramCalibrator(_Calibrator):
         doubles = state["_grow_method"] == "double"
         first = state.get("_first_bins")
         first = bins if first is None else first
-        if not (1 <= bins <= MOST_BINS and 1 <= first <= MOST_BINS
+        if not (1 <= bins <= MAX_BINS and 1 <= first <= MAX_BINS
                 and len(rows) == (0 if none else math.prod(state["_amax_shape"] or ()))
                 and all(is_histogram(*row) and (not doubles or is_doubling(row[0], row[1], bins)) for row in rows)):
             raise ValueError("Expected a file of a calibrator, but what it holds is no histogram")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .. import _C
 from .._core.block_quant import blocked
 from .._core.errors import shown
-from .._core.histogram import MOST_BINS, count
+from .._core.histogram import MAX_BINS, count
 from .._core.histogram_search import checked_options, search, warn_of_small_percentile
 from .._core.layer_rules import ConvTransposeRules
 from .._core.progress import progress
@@ -63,7 +63,7 @@ def calibrate_weights_of(model: Any, to_array: ToArray, method: str, perchannel:
     """
     if isinstance(num_bins, bool) or not isinstance(num_bins, int | np.integer):
         raise TypeError(f"Expected `num_bins` to be an integer, got {shown(num_bins)}")
-    if not 1 <= num_bins <= MOST_BINS:
+    if not 1 <= num_bins <= MAX_BINS:
         raise ValueError(f"Expected `num_bins` from 1 to 2^24, got {shown(num_bins)}")
     layers = [(name, module) for name, module in model.named_modules()
               if getattr(module, "weight", None) is not None and hasattr(module, "weight_quantizer")]

@@ -25,7 +25,7 @@ __all__ = ["INTEGERS", "BlockWeight", "NBits", "nbits_of"]
 
 DOMAIN, NAME = "com.microsoft", "MatMulNBits"
 INTEGERS = 4  # the accuracy level that allows 8-bit inputs
-MOST_BITS = 4
+MAX_BITS = 4
 ROWS = Int(8, narrow=True)
 MAX_ELEMENTS = 2 ** 31 - 1
 
@@ -82,12 +82,12 @@ class BlockWeight:
         """For products of integers, or why there are none."""
         if self.level != INTEGERS:
             return f"accuracy_level is {self.level}: inputs stay floats"
-        if self.bits > MOST_BITS:
+        if self.bits > MAX_BITS:
             return f"the weight has {self.bits} bits"
         zero = np.full(self.scale.shape, 1 << (self.bits - 1), np.float32) if self.zero is None else self.zero
         if (zero != np.rint(zero)).any() or zero.min() < 0 or zero.max() > 15:
             return "its zero points are not those of 4-bit codes"
-        if self.bits == MOST_BITS and (zero == 8).all():
+        if self.bits == MAX_BITS and (zero == 8).all():
             signed = (self.codes() - np.uint8(8)).view(np.int8)
             return PackedInt4(signed, self.scale, ROWS, group=self.block, steps=True)
         return PackedInt4(self.codes(), self.scale, ROWS, group=self.block, zero=zero.astype(np.uint8), steps=True)

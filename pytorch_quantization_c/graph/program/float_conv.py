@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from .operations import MAX_TAIL_OPERANDS, ChainOp, Key, Operation, Window
 
-__all__ = ["MOST_WEIGHTS", "PANEL", "FloatConv", "packed_panels"]
+__all__ = ["MAX_WEIGHTS", "PANEL", "FloatConv", "packed_panels"]
 
 PANEL = 32  # PQC_GEMM_NR
-MOST_WEIGHTS = 2 ** 24  # packed
+MAX_WEIGHTS = 2 ** 24  # packed
 
 
 @dataclass(eq=False)

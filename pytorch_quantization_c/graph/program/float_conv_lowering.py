@@ -8,7 +8,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..interpreter.table import attribute, constant
-from .float_conv import MOST_WEIGHTS, FloatConv, packed_panels
+from .float_conv import MAX_WEIGHTS, FloatConv, packed_panels
 from .layers import windows_of
 from .operations import FLOATS, Window, array_of
 
@@ -56,7 +56,7 @@ def float_layer(step: Any) -> FloatLayer | None:
         return None
     y, x_window = windows
     found = FloatLayer(step, weight, bias, groups, y, x_window)
-    return found if _operation("", found).weights <= MOST_WEIGHTS else None
+    return found if _operation("", found).weights <= MAX_WEIGHTS else None
 
 
 def _operation(name: str, layer: FloatLayer) -> FloatConv:

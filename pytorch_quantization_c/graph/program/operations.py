@@ -17,7 +17,7 @@ __all__ = ["CHAIN_KINDS", "FLOATS", "MAX_CHAIN", "MAX_OPERANDS", "MAX_OUTPUTS", 
 
 F32, U8, S16 = 1, 2, 3  # as pqc_content
 TILE = 64  # bytes of a pixel that tiles multiply at a time
-MOST_TAPS = 65535  # of a window, and pixels before or after an image
+MAX_TAPS = 65535  # of a window, and pixels before or after an image
 MAX_OUTPUTS = 3  # PQC_MAX_OUTPUTS
 MAX_OPERANDS, MAX_REGISTERS, MAX_CHAIN = 4, 10, 64  # as in chain.h
 MAX_TAIL_OPERANDS = 2  # of a layer's chain, beside its results
@@ -99,9 +99,9 @@ class Window(NamedTuple):
     def check(self) -> None:
         """ValueError for numbers that no window has."""
         sizes, pads = (self.kernel, self.stride, self.dilation), (self.before, self.after)
-        if not (1 <= min(sizes) <= max(sizes) <= MOST_TAPS and 0 <= min(pads) <= max(pads) <= MOST_TAPS
+        if not (1 <= min(sizes) <= max(sizes) <= MAX_TAPS and 0 <= min(pads) <= max(pads) <= MAX_TAPS
                 and self.auto in ("", "SAME_UPPER", "SAME_LOWER")):
-            raise ValueError(f"expected a window of kernel, stride and dilation from 1 to {MOST_TAPS}, got {self}")
+            raise ValueError(f"expected a window of kernel, stride and dilation from 1 to {MAX_TAPS}, got {self}")
 
 
 class Clamp(NamedTuple):

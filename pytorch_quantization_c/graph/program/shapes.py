@@ -33,7 +33,7 @@ from .strided import Moved, Product
 
 __all__ = ["Dims", "Unsupported", "dims_of", "of_four_axes", "of_operand", "shapes_of"]
 
-MOST = 2 ** 31 - 1
+MAX_ELEMENTS = 2 ** 31 - 1
 MAX_ROW = 4096  # PQC_MAX_ROW
 
 
@@ -61,7 +61,8 @@ class Dims(NamedTuple):
 
 def dims_of(shape: tuple[int, ...], matrix: bool) -> Dims:
     """Of an array."""
-    if math.prod(shape) == 0 or math.prod(shape) > MOST or (len(shape) < 1 if matrix else len(shape) not in (3, 4)):
+    fits = len(shape) > 0 if matrix else len(shape) in (3, 4)
+    if not fits or not 0 < math.prod(shape) <= MAX_ELEMENTS:
         raise Unsupported(f"an array of shape {shape}")
     if matrix:
         return Dims(1, 1, math.prod(shape[:-1]), shape[-1], shape[:-1])

@@ -26,7 +26,7 @@ TWO = {"And": ("mul", False), "Or": ("max", False), "Less": ("less", False), "Le
        "Greater": ("less", True), "GreaterOrEqual": ("less_or_equal", True), "Equal": ("equal", False)}
 LOGIC = {"And", "Or", "Not"}
 MOVES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Expand", "Concat", "Transpose"}
-MOST_AXES = 4  # of a chain
+MAX_AXES = 4  # of a chain
 
 
 def _is(value: ir.Value | None, dtype: ir.DataType, most: int = AXES) -> bool:
@@ -37,7 +37,7 @@ def _is(value: ir.Value | None, dtype: ir.DataType, most: int = AXES) -> bool:
 def _is_constant(value: ir.Value | None, kinds: str) -> bool:
     return (value is not None and value.const_value is not None and not value.is_graph_input()
             and value.const_value.numpy().dtype.kind in kinds and value.const_value.numpy().size > 0
-            and value.const_value.numpy().ndim <= MOST_AXES)
+            and value.const_value.numpy().ndim <= MAX_AXES)
 
 
 def truths_of(steps: Iterable[Any]) -> set[ir.Value]:
@@ -54,7 +54,7 @@ def _is_truth(node: ir.Node, known: set[ir.Value]) -> bool:
             or not _is(node.outputs[0], ir.DataType.BOOL)):
         return False
     op, inputs = node.op_type, list(node.inputs)
-    few = _is(node.outputs[0], ir.DataType.BOOL, MOST_AXES)
+    few = _is(node.outputs[0], ir.DataType.BOOL, MAX_AXES)
     if op == "Cast":
         return _is(inputs[0], ir.DataType.INT64) or (few and is_float(inputs[0])) or inputs[0] in known
     if op in LOGIC:
@@ -122,7 +122,7 @@ def lower_masks(lowering: Lowering, step: Any) -> bool:
         return False
     name, inputs = node.name or value.name or "", list(node.inputs)
     if node.op_type == "Cast" and is_float(value) and (_is(inputs[0], ir.DataType.INT64) or (
-            inputs[0] in lowering.truths and (rank_of(value) or 9) <= MOST_AXES)):
+            inputs[0] in lowering.truths and (rank_of(value) or 9) <= MAX_AXES)):
         lowering.import_forms([value])
         key = array_of(lowering.number(value))
         if inputs[0] in lowering.truths:
@@ -131,7 +131,7 @@ def lower_masks(lowering: Lowering, step: Any) -> bool:
             lowering.operations.append(made := Integers(name, array_of(-1), key, False))
             made.input = lowering.want(inputs[0])
         return True
-    if (node.op_type != "Where" or not is_float(value) or (rank_of(value) or 9) > MOST_AXES
+    if (node.op_type != "Where" or not is_float(value) or (rank_of(value) or 9) > MAX_AXES
             or not (inputs[0] in lowering.truths or _is_constant(inputs[0], "b"))
             or not all(is_float(each) or _is_constant(each, "f") for each in inputs[1:])
             or any(each is not None and each.dtype not in (None, ir.DataType.FLOAT) for each in inputs[1:])):

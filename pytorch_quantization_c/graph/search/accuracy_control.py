@@ -16,7 +16,7 @@ from ...model.sensitivity import Sensitivity
 from ..calibration.batches import samples as samples_of
 from ..methods.method_steps import Methods
 from ..placement.choices import Override
-from .budgets import MOST_BITS, Layer, dearest_first, layers_in, multiplications, named, ranked, record
+from .budgets import MAX_BITS, Layer, dearest_first, layers_in, multiplications, named, ranked, record
 from .selection import FOUND_BY
 
 MethodNames = tuple[str, ...] | None
@@ -136,7 +136,7 @@ def _noise(ranking: Sensitivity) -> float:
 
 def _formats(layers: dict[str, Layer], given: dict[str, Override]) -> dict[str, str]:
     return {name: "float" if name in given and given[name] is None else
-            f"{max(layer.weight_bits, MOST_BITS if name in given else 0)} bits" for name, layer in layers.items()}
+            f"{max(layer.weight_bits, MAX_BITS if name in given else 0)} bits" for name, layer in layers.items()}
 
 
 def _said(actions: Sequence[Action]) -> str:

@@ -28,7 +28,7 @@ from ..nodes import DOMAIN, Quantizer, quantizer
 __all__ = ["Decision", "Decisions", "decisions"]
 
 RECORD = f"{DOMAIN}.decisions"
-MOST_BITS = 8
+MAX_BITS = 8
 OVERHEAD = 0.002    # of all multiplications: what a layer in floats costs beside its own
 
 
@@ -49,10 +49,10 @@ class Layer(NamedTuple):
     def widened(self) -> dict[str, QuantDescriptor]:
         """What gives it 8 bits where it has fewer; empty where it has them everywhere."""
         found = {}
-        if self.input_bits < MOST_BITS:
-            found["input"] = QuantDescriptor(MOST_BITS)
-        if self.weight_bits < MOST_BITS:
-            found["weight"] = QuantDescriptor(MOST_BITS, axis=self.axis)
+        if self.input_bits < MAX_BITS:
+            found["input"] = QuantDescriptor(MAX_BITS)
+        if self.weight_bits < MAX_BITS:
+            found["weight"] = QuantDescriptor(MAX_BITS, axis=self.axis)
         return found
 
 
@@ -107,7 +107,7 @@ def layers_in(model: ir.Model) -> dict[str, Layer]:
 
 
 def _bits(found: Quantizer) -> int:
-    return found.spec.bits if isinstance(found.spec.bits, int) else MOST_BITS
+    return found.spec.bits if isinstance(found.spec.bits, int) else MAX_BITS
 
 
 def multiplications(model: ir.Model, feeds: Feeds) -> dict[str, float]:
