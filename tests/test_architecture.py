@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pytorch_quantization_c
 from pytorch_quantization_c import nn, quant_modules
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pytorch_quantization_c"
+INSTALLED = Path(pytorch_quantization_c.__file__).parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 CALL, FREEZE = "One call of QuantConv2d, file by file", "One weight through freeze, file by file"
 
@@ -35,8 +37,8 @@ def files_that_run(call: Callable[[], Any]) -> list[str]:
 
     def enter(frame: FrameType, event: str, argument: Any) -> None:
         path = Path(frame.f_code.co_filename)
-        if event == "call" and path.is_relative_to(PACKAGE):
-            found[path.relative_to(PACKAGE).as_posix()] = None
+        if event == "call" and path.is_relative_to(INSTALLED):
+            found[path.relative_to(INSTALLED).as_posix()] = None
 
     before = sys.getprofile()
     sys.setprofile(enter)
