@@ -62,8 +62,6 @@ class HostArray(Protocol):
         ...
 
 
-
-
 class HostQuantizer(Protocol):
     """What an integer engine reads of a quantiser."""
 

@@ -145,4 +145,3 @@ def _cheapest(noise: Costs, costs: Costs, limit: float, name: str) -> dict[str, 
     except OverBudget as problem:
         raise ValueError(f"Expected `{name}` >= {problem.least:.6g}, that of the narrowest formats, got "
                          f"{limit:g}") from None
-

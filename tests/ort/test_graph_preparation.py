@@ -171,7 +171,9 @@ def test_a_layer_norm_written_out_is_recognised(rng: np.random.Generator, square
     ("y = ReduceMean (x, pixels)", ["GlobalAveragePool"]),
     ("y = ReduceMean <keepdims = 0> (x, back)", ["GlobalAveragePool", "Flatten"]),
     ("y = ReduceMean (x, channels)", ["ReduceMean"]), ("y = ReduceMean <keepdims = 0> (x, column)", ["ReduceMean"]),
-    ("y = ReduceMean <keepdims = 0> (x)", ["ReduceMean"])])
+    ("y = ReduceMean <keepdims = 0> (x)", ["ReduceMean"]),
+    ("i = Cast <to = 6> (x) m = ReduceMean (i, pixels) y = Cast <to = 1> (m)", ["Cast", "ReduceMean", "Cast"]),
+    ("i = Cast <to = 11> (x) m = ReduceMean (i, pixels) y = Cast <to = 1> (m)", ["Cast", "ReduceMean", "Cast"])])
 def test_a_mean_over_all_pixels_is_a_pool(rng: np.random.Generator, body: str, kept: list[str]) -> None:
     axes = {"pixels": np.array([2, 3]), "back": np.array([-1, -2]), "channels": np.array([1]), "column": np.array([3])}
     assert prepared(network(body, **axes), rng) == kept

@@ -69,6 +69,11 @@ def _multiply(x: Array, weight: Array, window: Window, groups: int) -> Array:
     return y.reshape(count, groups * outputs, *window.out)
 
 
+def goes_by_taps(outputs: int, groups: int) -> bool:
+    """Whether a convolution of float32 is multiplied tap by tap: groups of few outputs would fill its panels badly."""
+    return groups == 1 or outputs // groups >= 16
+
+
 def _multiply_floats(x: Array, weight: Array, bias: Array | None, window: Window, groups: int) -> Array:
     """The same of float32, on our own product: each sum begins with the bias and goes tap by tap through the channels.
 
@@ -79,7 +84,7 @@ def _multiply_floats(x: Array, weight: Array, bias: Array | None, window: Window
     w = weight.reshape(outputs, -1, taps)
     w = np.ascontiguousarray(w if 1 in w.shape[1:] else _C.transposed(w)).reshape(groups, outputs // groups, rows)
     start = np.zeros(outputs, np.float32) if bias is None else np.asarray(bias + np.float32(0))
-    if window.trivial:
+    if window.trivial and (count == 1 or positions >= 64):
         y = _C.matmul(w, np.ascontiguousarray(x).reshape(count * groups, rows, positions), start)
     else:
         y = np.empty((count * groups, outputs // groups, positions), np.float32)
@@ -112,7 +117,7 @@ def _conv(spatial: int, input: ArrayLike, weight: ArrayLike, bias: ArrayLike | N
     if min(window.out) < 1:
         padded = tuple(n + 2 * p for n, p in zip(window.size, paddings, strict=True))
         raise ShapeError(f"Expected a kernel no larger than the padded `input` of {padded}, got {window.reach}")
-    if x.dtype == np.float32:
+    if x.dtype == np.float32 and goes_by_taps(len(w), groups):
         y = _multiply_floats(x, w, b, window, groups)
     else:
         y = _multiply(x, w.reshape(groups, len(w) // groups, -1), window, groups)

@@ -21,7 +21,10 @@ class Product(NamedTuple):
 
 
 def recognise(model: ir.Model) -> None:
-    """HardSigmoid, HardSwish, Gelu (by Erf or Tanh), Swish, LayerNormalization, GlobalAveragePool."""
+    """HardSigmoid, HardSwish, Gelu (by Erf or Tanh), Swish, LayerNormalization, GlobalAveragePool.
+
+    A Div by a constant counts as a Mul.
+    """
     opset = model.opset_imports.get("", 0)
     for node in tuple(model.graph):
         if node.graph is None:

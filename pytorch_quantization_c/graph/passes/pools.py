@@ -5,17 +5,17 @@ import numpy as np
 import onnx_ir as ir
 
 from ..representation.naming import free_node_name, free_value_name
-from .editing import attribute, constant, graph_of, is_op, rank, substitute
+from .editing import attribute, constant, graph_of, rank, substitute
 
 
 def global_average(node: ir.Node) -> bool:
     """ReduceMean over all axes of pixels as GlobalAveragePool, and Flatten where it drops them.
 
-    Of an array with three axes it may be the mean over channels of a layer normalisation.
+    Of float32 with at least four axes: with three it may be the mean over channels of a layer normalisation.
     """
     x, axes = node.inputs[0] if node.inputs else None, _axes(node)
     count = rank(x)
-    if x is None or count is None or count < 4 or axes is None:
+    if x is None or x.dtype != ir.DataType.FLOAT or count is None or count < 4 or axes is None:
         return False
     if sorted(axis % count for axis in axes) != list(range(2, count)):
         return False
@@ -35,4 +35,4 @@ def global_average(node: ir.Node) -> bool:
 def _axes(node: ir.Node) -> list[int] | None:
     given = len(node.inputs) > 1 and node.inputs[1] is not None
     axes = constant(node.inputs[1]) if given else attribute(node, "axes", None)
-    return None if not is_op(node, "ReduceMean") or axes is None else [int(axis) for axis in np.ravel(axes)]
+    return None if axes is None else [int(axis) for axis in np.ravel(axes)]

@@ -204,7 +204,9 @@ def _batch_norm(b: _Builder, node: ir.Node) -> Term:
     x, axes = node.inputs[0], None if node.inputs[0] is None else node.inputs[0].shape
     if x is None or axes is None or len(axes) < 2 or len(node.outputs) > 1 or attribute(node, "training_mode", 0):
         raise _Refused
-    if any(each is None or each.dtype != np.float32 or each.ndim != 1 or np.isnan(each).any() for each in given):
+    if any(each is None or each.dtype != np.float32 or each.shape != (axes[1],) for each in given):
+        raise _Refused
+    if any(np.isnan(each).any() for each in given if each is not None):
         raise _Refused
     weight, bias, mean, variance = (np.asarray(each).reshape(-1, *[1] * (len(axes) - 2)) for each in given)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ...float_nn.functional.conv import goes_by_taps
 from ..interpreter.table import attribute, constant
 from .float_conv import MAX_WEIGHTS, FloatConv, packed_panels
 from .layers import windows_of
@@ -52,7 +53,9 @@ def float_layer(step: Any) -> FloatLayer | None:
     if weight.ndim == 3:
         weight = weight[:, :, None]
     groups, windows = attribute(node, "group", 1), windows_of(node, weight.shape[2:])
-    if windows is None or groups < 1 or len(weight) % groups or (bias is not None and bias.shape != weight.shape[:1]):
+    if windows is None or groups < 1 or len(weight) % groups or not goes_by_taps(len(weight), groups):
+        return None
+    if bias is not None and bias.shape != weight.shape[:1]:
         return None
     y, x_window = windows
     found = FloatLayer(step, weight, bias, groups, y, x_window)

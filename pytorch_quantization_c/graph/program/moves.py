@@ -55,13 +55,15 @@ def is_channels_last(node: ir.Node, rank: int | None) -> bool:
 
 
 def split_sizes(node: ir.Node) -> list[int] | None:
-    """How much of its axis each output of a Split has; None if that is not known."""
-    given = constant(node, 1) if len(node.inputs) > 1 and node.inputs[1] is not None else attribute(node, "split")
-    if given is not None or (len(node.inputs) > 1 and node.inputs[1] is not None):
-        return None if given is None else [int(size) for size in given]
+    """How much of its axis each output of a Split has; None unless the axis has a known size that they add up to."""
     shape, axis = None if node.inputs[0] is None else node.inputs[0].shape, attribute(node, "axis", 0)
-    total = None if shape is None else shape[axis]
-    return equal_parts(total, len(node.outputs)) if isinstance(total, int) else None
+    total = shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
+    computed = len(node.inputs) > 1 and node.inputs[1] is not None
+    given = constant(node, 1) if computed else attribute(node, "split")
+    if not isinstance(total, int) or (computed and given is None):
+        return None
+    sizes = equal_parts(total, len(node.outputs)) if given is None else [int(size) for size in given]
+    return sizes if len(sizes) == len(node.outputs) and min(sizes) > 0 and sum(sizes) == total else None
 
 
 def cuts_of(node: ir.Node, rank: int | None) -> list[tuple[Cut, Cut, Cut]] | None:
@@ -73,7 +75,7 @@ def cuts_of(node: ir.Node, rank: int | None) -> list[tuple[Cut, Cut, Cut]] | Non
         return None
     if _is(node, "Split"):
         sizes = split_sizes(node)
-        if sizes is None or attribute(node, "axis", 0) not in (1, 1 - rank) or min(sizes) < 1:
+        if sizes is None or attribute(node, "axis", 0) not in (1, 1 - rank):
             return None
         ends = np.cumsum(sizes).tolist()
         return [(Cut(int(end - size), int(end)), Cut(), Cut()) for end, size in zip(ends, sizes, strict=True)]

@@ -112,7 +112,7 @@ def parts_of(node: ir.Node) -> list[Numbers] | None:
     if node.op_type != "Split" or not _standard(node) or not all(map(is_float, (node.inputs[0], *node.outputs))):
         return None
     sizes, rank = split_sizes(node), rank_of(node.inputs[0]) or 0
-    if sizes is None or rank > AXES or len(sizes) != len(node.outputs) or min(sizes) < 0:
+    if sizes is None or rank > AXES:
         return None
     axis, ends = attribute(node, "axis", 0) % rank, np.cumsum(sizes).tolist()
     return [("slice", [axis, end - size, end, 1]) for end, size in zip(ends, sizes, strict=True)]

@@ -39,19 +39,21 @@ def tails_of(steps: Iterable[Any], outputs: Iterable[ir.Value], fused: Iterable[
             layer = layers.get(value) if isinstance(value, ir.Value) else None
             if layer is None or counts[value] != sum(list(each.reads).count(value) for each in chain.steps):
                 continue
-            if _keeps_shape(value, chain) and _fits(layer, chain, images):
+            channels = len(layer.layer.weight if isinstance(layer, Fused) else layer.weight)
+            if _keeps_shape(value, chain, channels) and _fits(layer, chain, images):
                 found[step] = Tail(layer, Chained(chain.steps, value))
                 break
     return found
 
 
-def _keeps_shape(value: Any, chain: Chained) -> bool:
-    """Whether a chain gives the shape of the value; a plan is refused if a constant has more channels than that."""
+def _keeps_shape(value: Any, chain: Chained, channels: int) -> bool:
+    """Whether a chain gives the shape of the value, which has so many channels."""
     others = [each for each in chain.operands if each is not value]
     channel = 1 - (rank_of(value) or 1)
     return has_same_shape(value, chain.output) or all(
         not isinstance(each, ir.Value) and each.ndim <= -channel + 1
-        and all(size == 1 for axis, size in enumerate(each.shape, -each.ndim) if axis != channel) for each in others)
+        and all(size == 1 or (axis == channel and size == channels) for axis, size in enumerate(each.shape, -each.ndim))
+        for each in others)
 
 
 def _fits(layer: Fused | FloatLayer, chain: Chained, images: Collection[ir.Value]) -> bool:

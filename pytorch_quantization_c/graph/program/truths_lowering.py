@@ -34,10 +34,10 @@ def _is(value: ir.Value | None, dtype: ir.DataType, most: int = AXES) -> bool:
             and 0 < len(value.shape) <= most)
 
 
-def _is_constant(value: ir.Value | None, kinds: str) -> bool:
+def _is_constant(value: ir.Value | None, *dtypes: ir.DataType) -> bool:
     return (value is not None and value.const_value is not None and not value.is_graph_input()
-            and value.const_value.numpy().dtype.kind in kinds and value.const_value.numpy().size > 0
-            and value.const_value.numpy().ndim <= MAX_AXES)
+            and value.const_value.dtype in dtypes and value.const_value.size > 0
+            and len(value.const_value.shape) <= MAX_AXES)
 
 
 def truths_of(steps: Iterable[Any]) -> set[ir.Value]:
@@ -58,9 +58,9 @@ def _is_truth(node: ir.Node, known: set[ir.Value]) -> bool:
     if op == "Cast":
         return _is(inputs[0], ir.DataType.INT64) or (few and is_float(inputs[0])) or inputs[0] in known
     if op in LOGIC:
-        return few and all(each in known or _is_constant(each, "b") for each in inputs)
+        return few and all(each in known or _is_constant(each, ir.DataType.BOOL) for each in inputs)
     if op in TWO:
-        return few and all(is_float(each) or _is_constant(each, "f") for each in inputs)
+        return few and all(is_float(each) or _is_constant(each, ir.DataType.FLOAT) for each in inputs)
     if op == "GatherND":
         return inputs[0] in known and _places(node) is not None
     if op in MOVES:
@@ -106,7 +106,7 @@ def _chain(lowering: Lowering, name: str, key: Key, operands: Sequence[Any], ope
     made = Chain(name, [], operations, [key], image=False)
     lowering.operations.append(made)
     for each in operands:
-        if isinstance(each, ir.Value) and _is_constant(each, "bf"):
+        if isinstance(each, ir.Value) and _is_constant(each, ir.DataType.BOOL, ir.DataType.FLOAT):
             assert each.const_value is not None
             each = each.const_value.numpy().astype(np.float32)
         if not isinstance(each, ir.Value):
@@ -132,8 +132,8 @@ def lower_masks(lowering: Lowering, step: Any) -> bool:
             made.input = lowering.want(inputs[0])
         return True
     if (node.op_type != "Where" or not is_float(value) or (rank_of(value) or 9) > MAX_AXES
-            or not (inputs[0] in lowering.truths or _is_constant(inputs[0], "b"))
-            or not all(is_float(each) or _is_constant(each, "f") for each in inputs[1:])
+            or not (inputs[0] in lowering.truths or _is_constant(inputs[0], ir.DataType.BOOL))
+            or not all(is_float(each) or _is_constant(each, ir.DataType.FLOAT) for each in inputs[1:])
             or any(each is not None and each.dtype not in (None, ir.DataType.FLOAT) for each in inputs[1:])):
         return False
     lowering.import_forms([value])

@@ -76,7 +76,8 @@ def _coding(scale: NDArray[Any], bits: Any, unsigned: bool, point: Any, axis: in
 
 def _off(coding: Coding, step: NDArray[Any]) -> float:
     """How far what is multiplied with is from 1 / step, in units of 2^-25: within one nothing in float32 is nearer."""
-    scale = np.float64(np.float32(coding.spec.bound) / coding.amax)
+    with np.errstate(over="ignore", divide="ignore"):
+        scale = np.float64(np.float32(coding.spec.bound) / coding.amax)
     return float(np.floor(np.abs(scale * np.float64(step).reshape(np.shape(coding.amax)) - 1) * 2 ** 25).max())
 
 

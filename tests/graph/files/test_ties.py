@@ -1,4 +1,4 @@
-"""Values half way between two codes in other tools' files: the code is the one of ONNX's text, by onnx.reference."""
+"""Images from -1 to 1, and constants, in other tools' files: the code is that of ONNX's text, by onnx.reference."""
 from __future__ import annotations
 
 from typing import Any

@@ -104,6 +104,26 @@ def test_a_batch_norm_that_no_layer_takes(rng: np.random.Generator, channels: in
     assert "Python" not in [row.kernel for row in graph.compile(alone).summary()]
 
 
+@pytest.mark.parametrize(("channels", "given"), [(3, 1), (1, 4)])
+def test_a_batch_norm_of_other_channels_is_refused(rng: np.random.Generator, channels: int, given: int) -> None:
+    vectors = {name: np.ones(given) for name in ("gamma", "beta", "mean", "variance")}
+    model = network(BATCH_NORM, f"float[N,{channels},9] c", "float t", **vectors)
+    with pytest.raises(graph.GraphError):
+        graph.compile(model).run(None, {"c": normal(rng, 2, channels, 9)})
+
+
+@pytest.mark.parametrize("operator", ["Mul", "Add"])
+@pytest.mark.parametrize("is_quantized", [True, False])
+def test_one_channel_and_a_constant_of_several(rng: np.random.Generator, operator: str, is_quantized: bool) -> None:
+    """What such a chain gives has more channels than the layer before it."""
+    model = network(f"c = Conv (x, w)  y = {operator} (c, k)", "float[N,3,8,8] x", "float[N,4,6,6] y",
+                    w=normal(rng, 1, 3, 3, 3), k=normal(rng, 4, 1, 1))
+    x = normal(rng, 2, 3, 8, 8)
+    model = quantized(model, x) if is_quantized else model
+    session = graph.compile(model)
+    assert_same_bits(session, model, {"x": x}, (1, 2))
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_against_the_reference(rng: np.random.Generator, name: str) -> None:
     """Float networks, whose only C steps are chains; the reference computes in float32 as well."""

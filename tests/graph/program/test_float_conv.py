@@ -1,7 +1,6 @@
 """Convolutions of floats in programs: against float64, and with the interpreter's bits."""
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from pytorch_quantization_c import float_nn, graph
+from pytorch_quantization_c.float_nn.functional.conv import goes_by_taps
 
 from ..networks import network, normal
 from .same_bits import assert_same_bits
@@ -57,7 +57,8 @@ def test_programs(rng: np.random.Generator, axes: int, seed: int) -> None:
     model = network(f"y = Conv <{attributes}> (x, w, b)", f"float[N,{g['groups'] * g['inputs']},{letters}] x",
                     f"float[N,{len(weight)},{','.join('DEF'[:axes])}] y", w=weight, b=bias)
     session = graph.compile(model)
-    assert [row.kernel for row in session.summary()].count("float convolution") == 1
+    kernels = [row.kernel for row in session.summary()]
+    assert kernels.count("float convolution") == goes_by_taps(len(weight), g["groups"])
     for count in (1, 3, 50):  # the last one: the rows of a tile are those of images
         x = normal(rng, count, g["groups"] * g["inputs"], *g["size"])
         found, = assert_same_bits(session, model, {"x": x}, counts=(1, 3))
@@ -157,14 +158,15 @@ def test_float_nn(rng: np.random.Generator, axes: int, seed: int) -> None:
     assert found.flags.c_contiguous
     assert (np.abs(found - wanted) <= LARGEST * (most + np.abs(bias).reshape(-1, *[1] * axes))).all()
     alone = conv(x[1:], weight, bias, g["stride"], g["before"], g["dilation"], g["groups"])
-    assert alone.tobytes() == found[1:].tobytes()  # whatever it is computed beside
+    if goes_by_taps(len(weight), g["groups"]):
+        assert alone.tobytes() == found[1:].tobytes()  # whatever it is computed beside
 
 
 def test_a_traced_convolution(rng: np.random.Generator) -> None:
     net = float_nn.Sequential(float_nn.Conv1d(1, 12, 9, stride=3), float_nn.ReLU(), float_nn.Conv1d(12, 4, 3)).eval()
     x = normal(rng, 2, 1, 90)
     session = graph.compile(graph.trace(net, x))
-    assert math.prod(row.kernel != "Python" for row in session.summary())
+    assert all(row.kernel != "Python" for row in session.summary())
     for size in (90, 60):
         fresh = normal(rng, 2, 1, size)
         assert session.run(None, {session.get_inputs()[0].name: fresh})[0].tobytes() == net(fresh).tobytes()

@@ -40,6 +40,20 @@ def test_comparisons_choose(rng: np.random.Generator, op: str) -> None:
         assert found.tobytes() == wanted.tobytes()
 
 
+@pytest.mark.parametrize("op", ["Less", "Equal"])
+def test_constants_of_float64_are_not_rounded(rng: np.random.Generator, op: str) -> None:
+    import onnx
+    import onnx_ir as ir
+
+    model = ir.to_proto(network(f"m = {op} (p, q)  y = Where (m, x, zero)", "float[N,3] x", "float[N,3] y", zero=0.0))
+    for name, values in (("p", [1.0, 1.0, 2.0]), ("q", [1 + 1e-12, 1.0, 2 - 1e-12])):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(values), name))
+    x = normal(rng, 2, 3)
+    found, = graph.compile(model).run(None, {"x": x})
+    kept = {"Less": [True, False, False], "Equal": [False, True, False]}[op]
+    np.testing.assert_array_equal(found, np.where(kept, x, np.float32(0)))
+
+
 def test_logic(rng: np.random.Generator) -> None:
     model = network("""p = Less (a, half)  q = Greater (b, half)  n = Not (p)  u = And (n, q)  v = Or (u, p)
                        w = Cast <to = 9> (x)  z = And (v, w)  y = Cast <to = 1> (z)  k = Where (z, one, b)""",

@@ -63,6 +63,22 @@ def test_orders_and_shapes(rng: np.random.Generator, name: str) -> None:
     np.testing.assert_allclose(found, wanted(1 / (1 + np.exp(-x))) ** 2, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("split", "size"), [
+    ("Split <axis = 1> (a, parts)", "N"), ("Split <axis = 1, num_outputs = 3> (a)", "4"),
+    ("Split <axis = 1, num_outputs = 3> (a)", "N")])
+def test_splits_that_may_be_empty_or_not_add_up_stay_the_interpreters(rng: np.random.Generator, split: str,
+                                                                      size: str) -> None:
+    model = network(f"a = Sigmoid (x)  b, c, d = {split}", f"float[2,{size},3] x",
+                    "float[2,P,3] b, float[2,Q,3] c, float[2,R,3] d", opset=18, parts=np.array([2, 2, 0], I64))
+    session, x = graph.compile(model), normal(rng, 2, 4, 3)
+    found = session.run(None, {"x": x})
+    assert [each.shape[1] for each in found] == [2, 2, 0]
+    assert [each.tobytes() for each in found] == [each.tobytes() for each in graph.interpret(model, {"x": x})]
+    if size == "N" and "parts" in split:
+        with pytest.raises(graph.GraphError, match="add up to 5"):
+            session.run(None, {"x": normal(rng, 2, 5, 3)})
+
+
 def test_views_of_inputs_and_outputs_are_copies(rng: np.random.Generator) -> None:
     model = network("a = Reshape (x, flat)  b = Neg (a)  y = Reshape (b, shape)  z = Reshape (y, flat)",
                     "float[3,4] x", "float[4,3] y, float[12] z", flat=np.array([-1], I64), shape=np.array([4, 3], I64))
