@@ -251,23 +251,18 @@ static ptrdiff_t multiply(const job *j, const task *t, const places *p, const ui
     return PQC_LANES * g.vectors;
 }
 
-/* Rows of taps of an output's row that may give something else than zeros: where zero has the code 0, those on the image. */
-static pqc_taps taps_at(const pqc_step *s, ptrdiff_t y)
-{
-    return pqc_taps_of(&s->y, y, s->input.h);
-}
-
-/* Of a task's pixels from number `done` on, those with the same rows of taps; returns how many there are. */
+/* Leaves out rows of taps that give nothing but zeros: where zero has the code 0, those outside of the image.  Returns how many of
+ * a task's pixels from number `done` on have the same rows. */
 static int skip_taps(const pqc_step *s, const task *t, int done, pqc_igemm_params *g)
 {
     const pqc_weights *w = s->weights;
     if (w->shape.zero || s->y.kernel == 1)
         return t->pixels;
     ptrdiff_t width = s->output[0].w, y = (t->first + done) / width, per_row = w->k / w->shape.kh;
-    pqc_taps taps = taps_at(s, y), next = taps;
+    pqc_taps taps = pqc_taps_of(&s->y, y, s->input.h), next = taps;
     ptrdiff_t end = (y + 1) * width - t->first;
     for (; end < t->pixels; end += width) {
-        next = taps_at(s, ++y);
+        next = pqc_taps_of(&s->y, ++y, s->input.h);
         if (next.first != taps.first || next.end != taps.end)
             break;
     }

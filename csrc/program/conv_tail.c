@@ -34,9 +34,9 @@ const char *pqc_tail_check(const pqc_step *s)
 /* The next operation of a chain, if it is of that kind and goes on with the result of those before. */
 static const pqc_chain_op *follows(const pqc_step *s, ptrdiff_t done, pqc_chain_kind kind)
 {
-    const pqc_chain_op *o = s->chain + done;
-    if (done >= s->chain_length || o->kind != kind)
+    if (done >= s->chain_length || s->chain[done].kind != kind)
         return NULL;
+    const pqc_chain_op *o = s->chain + done;
     return o->a == (done > 0 ? o[-1].to : 0) ? o : NULL;
 }
 
@@ -75,7 +75,7 @@ void pqc_tail_begin(pqc_tail *t, const pqc_step *s, char *const *buffers)
     t->step = s;
     t->buffers = buffers;
     t->operands = 0;
-    if (s->weights) {
+    if (s->kind == PQC_STEP_CONV) {
         t->to = pqc_conv_step_finish(s);
         t->together = rows_follow_on(s);
         if (!s->chain_length)

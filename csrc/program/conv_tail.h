@@ -1,5 +1,5 @@
 /* Where a convolution's sums go: through the output stage to the outputs; or, if a chain follows, as floats into L1, through the
- * chain, and from there to the outputs. */
+ * chain, and from there to the outputs.  A convolution of floats (float_conv_step.c) begins with the chain. */
 #ifndef PQC_CONV_TAIL_H
 #define PQC_CONV_TAIL_H
 
@@ -14,7 +14,8 @@ typedef struct {
 
 enum { PQC_MAX_TAIL = 64 };
 
-/* What one thread keeps: `to`, which has no addresses between calls; `registers` and `floats` for a chain.
+/* What one thread keeps: `to`, which has no addresses between calls; `registers` and `floats` for a chain.  Of a convolution of
+ * floats `to` and `together` stay unset.
  *
  *   together  the pixels of whole rows follow on each other everywhere, without a border between them; not before a chain, whose
  *             operands rows may share */

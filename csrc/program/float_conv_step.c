@@ -1,5 +1,6 @@
 /* Convolutions of floats, channels last.  Each sum begins with the bias and goes tap by tap through a group's channels, by fused
  * multiply-adds, taps on padding left out: the bits of pqc_matmul_f32 with `start` and `taps` on finite weights. */
+#include "cache_sizes.h"
 #include "conv_tail.h"
 #include "dispatch.h"
 #include "matmul.h"
@@ -8,8 +9,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* MAX_ROWS: of a tile; DEPTH: rows of a panel, 16 KB; FEW_CHANNELS: below them a row of taps is multiplied at once. */
-enum { MAX_ROWS = 48, NR = PQC_GEMM_NR, DEPTH = 128, FEW_CHANNELS = 24, GRAIN = 1 << 18 };
+/* MAX_ROWS: of a tile; DEPTH: rows of a panel at a time; FEW_CHANNELS: below them a row of taps is multiplied at once. */
+enum { MAX_ROWS = 48, NR = PQC_GEMM_NR, FEW_CHANNELS = 24, GRAIN = 1 << 18 };
+enum { DEPTH = PQC_L1_GEMM_PANEL / (NR * (int)sizeof(float)) };
 
 /* `by_images`: the rows of a tile are the pixels of one place in several images, not those of a row. */
 typedef struct {
@@ -17,8 +19,10 @@ typedef struct {
     char *const *buffers;
     const float *x, *weights;
     ptrdiff_t groups, channels, outputs, panels; /* of a group; panels of NR outputs */
-    ptrdiff_t taps, row, pixel, image;           /* floats of the input from one to the next */
-    ptrdiff_t width, blocks, places;             /* tiles of a row, and of all rows */
+    ptrdiff_t panel_rows;        /* of a packed panel: the bias, and one for each tap and channel */
+    ptrdiff_t row, pixel, image; /* floats of the input from one to the next */
+    ptrdiff_t width;             /* pixels of a row, or images: they are cut into tiles */
+    ptrdiff_t blocks, places;    /* tiles of a row, and of all rows */
     bool by_images;
     atomic_uint flags;
 } job;
@@ -57,6 +61,9 @@ const char *pqc_float_conv_step_prepare(const pqc_step *s)
         if (o->nchw || o->n != in->n || o->h != out->h || o->w != out->w || o->c != out->c)
             return "outputs of one shape expected";
     }
+    for (int i = 1; i < PQC_LAYOUT; i++)
+        if (s->layout[i] != 0)
+            return "a layout that is not used";
     double panels = (double)groups * (double)pqc_div_round_up(out->c / groups, NR);
     double taps = (double)s->y.kernel * (double)s->x.kernel;
     if (!is_flat(&s->residual) ||
@@ -144,7 +151,7 @@ static void multiply(const job *j, const tile *t)
     pqc_taps taps = pqc_taps_of(&s->y, t->y, s->input.h);
     const float *x = j->x + t->n * j->image + t->group * j->channels;
     for (int i = 0; i < t->rows; i++)
-        memcpy(t->to + i * t->to_row, t->w, (size_t)t->channels * sizeof *t->to);
+        memmove(t->to + i * t->to_row, t->w, (size_t)t->channels * sizeof *t->to);
     for (ptrdiff_t at = taps.first; at < taps.end; at++) {
         const float *from = x + (taps.start + at * s->y.dilation) * j->row;
         ptrdiff_t w = at * s->x.kernel * j->channels;
@@ -170,7 +177,7 @@ static tile tile_of(const job *j, ptrdiff_t number)
     t.n = j->by_images ? first : rest / out->h;
     t.y = j->by_images ? rest / out->w : rest % out->h;
     t.x = j->by_images ? rest % out->w : first;
-    t.w = j->weights + panel * j->taps * NR;
+    t.w = j->weights + panel * j->panel_rows * NR;
     return t;
 }
 
@@ -241,7 +248,7 @@ unsigned pqc_float_conv_step_run(const pqc_step *s, char *const *buffers)
     j.channels = in->c / j.groups;
     j.outputs = out->c / j.groups;
     j.panels = pqc_div_round_up(j.outputs, NR);
-    j.taps = rows_of_panel(s, j.channels);
+    j.panel_rows = rows_of_panel(s, j.channels);
     j.pixel = in->codes.pixel / (ptrdiff_t)sizeof(float);
     j.row = pqc_image_row(in) / (ptrdiff_t)sizeof(float);
     j.image = pqc_image_size(in) / (ptrdiff_t)sizeof(float);
@@ -250,7 +257,8 @@ unsigned pqc_float_conv_step_run(const pqc_step *s, char *const *buffers)
     j.blocks = pqc_div_round_up(j.width, MAX_ROWS);
     j.places = j.blocks * out->h * (j.by_images ? out->w : out->n);
     ptrdiff_t tasks = j.places * j.groups * j.panels;
-    double products = (double)tasks * MAX_ROWS * NR * (double)j.taps;
+    double results = (double)out->n * (double)out->h * (double)out->w * (double)j.groups;
+    double products = results * (double)j.panels * NR * (double)j.panel_rows;
     pqc_parallel_tasks(tasks, products < 0x1p60 ? (ptrdiff_t)products : PTRDIFF_MAX, GRAIN,
                        run_tiles, &j);
     return atomic_load(&j.flags);

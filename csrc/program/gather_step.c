@@ -1,12 +1,13 @@
 /* Rows of floats that numbers of int64 name, as an embedding's are: output row i is input row index[i], of each image row. */
 #include "step.h"
 
+#include "cache_sizes.h"
 #include "parallel.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
-enum { GRAIN = 1 << 14, TOGETHER = 1 << 14, FLOATS_OF_INDEX = sizeof(int64_t) / sizeof(float) };
+enum { GRAIN = 1 << 14, FLOATS_OF_INDEX = sizeof(int64_t) / sizeof(float) };
 
 static bool is_plain(const pqc_image *i)
 {
@@ -54,7 +55,7 @@ static ptrdiff_t run_of(const job *j, ptrdiff_t i, ptrdiff_t end, int64_t at)
 static void copy(float *y, const float *x, ptrdiff_t n)
 {
     if (n > 1)
-        memcpy(y, x, (size_t)n * sizeof *y);
+        memmove(y, x, (size_t)n * sizeof *y);
     else
         *y = *x;
 }
@@ -78,7 +79,8 @@ static bool gather(const job *j, ptrdiff_t outer, ptrdiff_t times, ptrdiff_t i, 
 /* Image rows that may be gathered together from the first on, without leaving the cache. */
 static ptrdiff_t times_of(const job *j, ptrdiff_t first, ptrdiff_t rows)
 {
-    ptrdiff_t fit = pqc_max(TOGETHER / ((j->count + j->size) * j->row), 1);
+    ptrdiff_t floats = PQC_L2_GATHER_ROWS / (ptrdiff_t)sizeof(float);
+    ptrdiff_t fit = pqc_max(floats / ((j->count + j->size) * j->row), 1);
     return first ? 1 : pqc_clamp(rows / j->count, 1, fit);
 }
 

@@ -25,11 +25,10 @@ static float *array_plane(const job *j, const pqc_image *array, ptrdiff_t n, ptr
     return (float *)(void *)base + (n * array->c + c) * array->h * array->w;
 }
 
-/* QUAD channels of up to PIXELS pixels on their way into an image. */
+/* QUAD channels of up to PIXELS pixels on their way into an image of codes. */
 typedef union {
     uint8_t bytes[QUAD][PIXELS];
     int16_t words[QUAD][PIXELS];
-    float floats[QUAD][PIXELS];
     uint32_t quads[PIXELS]; /* a pixel's bytes together */
 } quad;
 
@@ -47,9 +46,7 @@ static unsigned fill_quad(quad *q, const float *const *x, const pqc_pixels *to, 
 {
     unsigned flags = 0;
     for (ptrdiff_t c = 0; c < QUAD; c++) {
-        void *room = to->content == PQC_U8_CODES    ? (void *)q->bytes[c]
-                     : to->content == PQC_S16_CODES ? (void *)q->words[c]
-                                                    : (void *)q->floats[c];
+        void *room = to->content == PQC_U8_CODES ? (void *)q->bytes[c] : (void *)q->words[c];
         if (c < channels)
             flags |= pqc.encode_f32(to, x[c], room, pixels);
         else
@@ -72,14 +69,10 @@ static void put_quad(const quad *q, const pqc_pixels *to, ptrdiff_t first, ptrdi
         for (ptrdiff_t i = whole; i < pixels; i++)
             for (ptrdiff_t c = 0; c < channels; c++)
                 at[i * to->pixel + c] = (char)(q->quads[first + i] >> 8 * c);
-    } else if (to->content == PQC_S16_CODES)
+    } else
         for (ptrdiff_t i = 0; i < pixels; i++)
             for (ptrdiff_t c = 0; c < channels; c++)
                 ((int16_t *)(void *)(at + i * to->pixel))[c] = q->words[c][first + i];
-    else
-        for (ptrdiff_t i = 0; i < pixels; i++)
-            for (ptrdiff_t c = 0; c < channels; c++)
-                ((float *)(void *)(at + i * to->pixel))[c] = q->floats[c][first + i];
 }
 
 /* Some pixels from `first` on, between an array and an image of floats, which has no border. */
@@ -89,7 +82,7 @@ static void transpose_run(const pqc_image *i, const job *j, float *plane, ptrdif
     ptrdiff_t size = i->h * i->w, pixel = i->codes.pixel / (ptrdiff_t)sizeof(float);
     float *image = (float *)pqc_image_pixels(i, j->buffers, n, 0, 0).at + first * pixel;
     if (from_array && i->c == 1 && pixel == 1)
-        memcpy(image, plane + first, (size_t)pixels * sizeof *image);
+        memmove(image, plane + first, (size_t)pixels * sizeof *image);
     else if (from_array)
         pqc.transpose_f32(plane + first, size, i->c, pixels, image, pixel);
     else
@@ -200,17 +193,6 @@ unsigned pqc_import_step_run(const pqc_step *s, char *const *buffers)
     return atomic_load(&j.flags);
 }
 
-/* Some channels of a pixel as floats: where they are, or decoded. */
-static const float *export_pixel(const pqc_pixels *from, ptrdiff_t first, ptrdiff_t channels,
-                                 float *room)
-{
-    const char *at = (const char *)from->at + first * pqc_content_size(from->content);
-    if (from->content == PQC_FLOATS)
-        return (const float *)(const void *)at;
-    pqc.decode_f32(from, at, room, channels);
-    return room;
-}
-
 /* EXPORTED pixels, those that fill a line of an array, from `first` on, by some channels. */
 static void export_run(const job *j, ptrdiff_t n, ptrdiff_t first, ptrdiff_t channel)
 {
@@ -218,7 +200,6 @@ static void export_run(const job *j, ptrdiff_t n, ptrdiff_t first, ptrdiff_t cha
     ptrdiff_t pixels = pqc_min(in->h * in->w - first, EXPORTED);
     ptrdiff_t channels = pqc_min(in->c - channel, PIXELS);
     float room[EXPORTED][PIXELS];
-    const float *at[EXPORTED];
     if (in->codes.content == PQC_FLOATS) {
         pqc_image part = *in;
         part.c = channels;
@@ -227,19 +208,20 @@ static void export_run(const job *j, ptrdiff_t n, ptrdiff_t first, ptrdiff_t cha
                       false);
         return;
     }
-    for (ptrdiff_t i = 0; i < EXPORTED; i++) {
-        ptrdiff_t pixel = first + pqc_min(i, pixels - 1);
+    for (ptrdiff_t i = 0; i < pixels; i++) {
+        ptrdiff_t pixel = first + i;
         pqc_pixels from = pqc_image_pixels(in, j->buffers, n, pixel / in->w, pixel % in->w);
-        at[i] = export_pixel(&from, channel, channels, room[i]);
+        const char *at = (const char *)from.at + channel * pqc_content_size(from.content);
+        pqc.decode_f32(&from, at, room[i], channels);
     }
     for (ptrdiff_t c = 0; c < channels; c++) {
         float *to = array_plane(j, &j->step->output[0], n, channel + c) + first;
         if (pixels == EXPORTED)
             for (int i = 0; i < EXPORTED; i++)
-                to[i] = at[i][c];
+                to[i] = room[i][c];
         else
             for (ptrdiff_t i = 0; i < pixels; i++)
-                to[i] = at[i][c];
+                to[i] = room[i][c];
     }
 }
 

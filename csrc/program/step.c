@@ -35,6 +35,8 @@ static const char *prepare_export(const pqc_image *from, const pqc_image *to)
 const char *pqc_step_prepare(pqc_step *step)
 {
     const pqc_image *in = &step->input, *out = &step->output[0];
+    if (step->weights && step->kind != PQC_STEP_CONV)
+        return "packed weights that are not used";
     if (step->kind == PQC_STEP_CONV)
         return pqc_conv_step_prepare(step);
     if (step->kind == PQC_STEP_CHAIN)

@@ -93,7 +93,9 @@ typedef struct {
 /* Offsets that a step needs. */
 ptrdiff_t pqc_step_offsets(const pqc_step *step);
 
-/* NULL if a step of images that are in order reads and writes nothing else; or what is wrong.  Fills `offset`. */
+/* NULL if a step of images that are in order reads and writes nothing else; or what is wrong.  Of a convolution of integers
+ * fills `offset`, `known` and `tiling`; a chain that the output stage can do becomes `affine`, `second_low` and `second_high`, with
+ * `chain_length` 0; and clamps that come last go into the codes' bounds. */
 const char *pqc_step_prepare(pqc_step *step);
 
 /* Runs it, on all threads; returns the flags of pack_u8.h, and PQC_STEP_BAD_INDEX. */

@@ -12,6 +12,8 @@ enum {
 
     /* L1: operands that all output channels pass over. */
     PQC_L1_CHW_PANEL = 16 << 10, /* c4 blocks of a panel of pixels (conv_chw) */
+    PQC_L1_GEMM_PANEL =
+        16 << 10, /* rows of a packed panel of floats, multiplied at a time (float_conv_step) */
     PQC_L1_AMX_PANEL =
         32 << 10, /* the B panel of an M-block, if the weights stay in L2 (conv_amx) */
 
@@ -26,7 +28,9 @@ enum {
     PQC_L2_LINEAR_WEIGHTS =
         640 << 10,                 /* weight panels that an M-block passes over together (linear) */
     PQC_L2_NEXT_PANEL = 256 << 10, /* of weights that are fetched while those before are used */
-    PQC_L2_LINEAR_ROWS = 1 << 20,  /* quantised rows (linear) */
+    PQC_L2_GATHER_ROWS =
+        64 << 10, /* image rows that are gathered together, on both sides (gather_step) */
+    PQC_L2_LINEAR_ROWS = 1 << 20,       /* quantised rows (linear) */
     PQC_L2_WINOGRAD_PATCH = 256 << 10,  /* transformed inputs (conv_winograd) */
     PQC_L2_WINOGRAD_THREAD = 768 << 10, /* all that a thread transforms; above, another algorithm */
 

@@ -13,7 +13,9 @@ from ..networks import network, normal
 from .test_float_mode import NETWORKS, made
 
 TRIES = 150 * int(os.environ.get("PQC_TEST_SCALE", "1"))
-BUFFER, OFFSET, LAYOUT = 3, 4, 22  # columns of images, and of steps
+BUFFER, OFFSET = 3, 4                   # columns of images
+KIND, WEIGHTS, LAYOUT = 0, 15, 22       # and of steps
+CONV, RECURRENT, FLOAT_CONV = 2, 16, 17
 FLOATS = """a = Sigmoid (x)  r = Resize <mode = "nearest"> (a, , scales)  d = DepthToSpace <blocksize = 2> (r)
             p = AveragePool <kernel_shape = [2, 2]> (d)  m = GlobalAveragePool (p)  n = Mul (p, m)
             k = Concat <axis = 1> (n, p)  e, f = Split <axis = 1, num_outputs = 2> (k)
@@ -34,6 +36,11 @@ def plans_of(name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatc
     if name == "floats":
         model, x = network(FLOATS, "float[2,8,6,6] x", "float[N,P,Q,R] s, float[N,S,T,U] w",
                            scales=np.array([1, 1, 2, 2], np.float32)), normal(rng, 2, 8, 6, 6)
+    elif name == "float convolution":  # its results are codes, which the other one reads
+        model = network("f = Conv <pads = [1, 1, 1, 1]> (x, w)  y = Conv (f, v)", "float[N,8,6,6] x",
+                        "float[N,5,6,6] y", w=normal(rng, 12, 8, 3, 3), v=normal(rng, 5, 12, 1, 1))
+        x = normal(rng, 2, 8, 6, 6)
+        model = graph.quantize(model, [x], methods=(), exclude=("conv0",))
     else:
         model, x = made(rng, name)
     graph.compile(model).run(None, {"x": x})
@@ -46,7 +53,7 @@ def mutated(rng: np.random.Generator, tables: tuple[Any, ...]) -> tuple[Any, ...
     images, ranges, steps, *rest = (np.array(each) if isinstance(each, np.ndarray) else each for each in tables)
     for _ in range(rng.integers(1, 4)):
         one, other = rng.integers(0, len(images), 2)
-        step, action = rng.integers(0, len(steps)), rng.integers(0, 6)
+        step, action = rng.integers(0, len(steps)), rng.integers(0, 7)
         if action < 2:     # on top of another one, or a little further
             images[one, [BUFFER, OFFSET]] = images[other, [BUFFER, OFFSET]]
             images[one, OFFSET] += 4 * rng.integers(0, 40) * action
@@ -58,6 +65,8 @@ def mutated(rng: np.random.Generator, tables: tuple[Any, ...]) -> tuple[Any, ...
         elif action == 4:
             at = LAYOUT + rng.integers(0, 18)
             steps[step, at] = max(0, steps[step, at] + rng.choice([-1, 1, 7, -steps[step, at]]))
+        elif action == 5:  # other weights, or weights where there are none
+            steps[step, WEIGHTS] = rng.integers(-1, len(rest[4]))
         else:
             at = rng.integers(7, 15)
             steps[step, at] += rng.integers(-1, 2)
@@ -72,7 +81,7 @@ def run(rng: np.random.Generator, tables: tuple[Any, ...]) -> None:
         _C.program_run(plan, arrays, None)
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, "floats"])
+@pytest.mark.parametrize("name", [*NETWORKS, "floats", "float convolution"])
 def test_steps_that_write_over_what_they_read(name: str, rng: np.random.Generator,
                                               monkeypatch: pytest.MonkeyPatch) -> None:
     refused = ran = 0
@@ -85,3 +94,30 @@ def test_steps_that_write_over_what_they_read(name: str, rng: np.random.Generato
             except ValueError:
                 refused += 1
     assert ran > TRIES // 10 and refused > 0
+
+
+def test_packed_weights_are_refused_by_what_has_none(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above all by a convolution of floats that makes codes: its tail is that of convolutions of integers."""
+    kinds = set()
+    for tables in plans_of("float convolution", rng, monkeypatch):
+        assert len(tables[7]) == 1
+        for number, kind in enumerate(tables[2][:, KIND]):
+            if kind in (CONV, RECURRENT):
+                continue
+            steps = np.array(tables[2])
+            steps[number, WEIGHTS] = 0
+            with pytest.raises(ValueError, match=f"packed weights that are not used, in number {number}$"):
+                _C.program_plan(*tables[:2], steps, *tables[3:])
+            kinds.add(int(kind))
+    assert FLOAT_CONV in kinds and len(kinds) > 2
+
+
+def test_a_layout_that_a_convolution_of_floats_does_not_use(rng: np.random.Generator,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    tables, = plans_of("float convolution", rng, monkeypatch)
+    number, = np.flatnonzero(tables[2][:, KIND] == FLOAT_CONV)
+    for at in range(1, 18):
+        steps = np.array(tables[2])
+        steps[number, LAYOUT + at] = 1
+        with pytest.raises(ValueError, match=f"a layout that is not used, in number {number}$"):
+            _C.program_plan(*tables[:2], steps, *tables[3:])
