@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OUT = 2 * 80, MAX_WEIGHTS = MAX_OUT * 9 * 100, CASES = 120 };
+enum { MAX_OUT = 2 * 80, MAX_WEIGHTS = MAX_OUT * 9 * 100, CASES = 160, MAX_CHAIN = 4 };
 
 typedef struct {
     buffer arena; /* ends at a page that may not be touched */
@@ -66,6 +66,23 @@ static void add_image(pqc_image *i, pqc_content content, ptrdiff_t *end, ptrdiff
     *end = pqc_round_up(*end + i->n * pqc_image_size(i) + slack, 64);
 }
 
+/* Numbers that multiply and are added behind the convolution, with or without a clamp: one that the output stage can do if no
+ * residual is added before. */
+static void add_map(pqc_step *s, pqc_chain_op *ops)
+{
+    bool least = random_bits() % 2, most = random_bits() % 2;
+    ops[0] =
+        (pqc_chain_op){PQC_CHAIN_MUL_NUMBER, 0, 0, 4, (float)(int32_t)random_bits() * 0x1p-30f};
+    ops[1] =
+        (pqc_chain_op){PQC_CHAIN_ADD_NUMBER, 4, 0, 5, (float)(int32_t)random_bits() * 0x1p-30f};
+    s->chain = ops;
+    s->chain_length = 2;
+    if (least)
+        ops[s->chain_length++] = (pqc_chain_op){PQC_CHAIN_AT_LEAST, 5, 0, 4, -0.5f};
+    if (most)
+        ops[s->chain_length++] = (pqc_chain_op){PQC_CHAIN_AT_MOST, least ? 4 : 5, 0, 6, 1.5f};
+}
+
 /* A chain behind the convolution, an operand of which has one pixel, or one channel, or its own of everything. */
 static void add_chain(pqc_step *s, pqc_chain_op *ops, ptrdiff_t *bytes)
 {
@@ -120,8 +137,11 @@ static void describe(pqc_step *s, const pqc_weights_shape *w, pqc_chain_op *ops,
         }
         add_image(&s->output[i], content, bytes, 0);
     }
-    if (random_bits() % 3 == 0)
+    unsigned chain = random_bits() % 4;
+    if (chain == 0)
         add_chain(s, ops, bytes);
+    else if (chain == 1)
+        add_map(s, ops);
     s->input = (pqc_image){.codes.zero = w->zero,
                            .n = n,
                            .h = h,
@@ -154,6 +174,24 @@ static int64_t exact_sum(const room *r, const pqc_step *s, char *const *buffers,
     return sum;
 }
 
+/* One result through the operations of add_map. */
+static float mapped(const pqc_step *s, float value)
+{
+    for (ptrdiff_t i = 0; i < s->chain_length; i++) {
+        const pqc_chain_op *o = &s->chain[i];
+        float number = o->number;
+        if (o->kind == PQC_CHAIN_MUL_NUMBER)
+            value = value * number;
+        else if (o->kind == PQC_CHAIN_ADD_NUMBER)
+            value = value + number;
+        else if (o->kind == PQC_CHAIN_AT_LEAST)
+            value = value < number ? number : value;
+        else
+            value = value > number ? number : value;
+    }
+    return value;
+}
+
 /* A pixel's results through the chain: operations on one float each, by their names. */
 static unsigned expect_chain(const pqc_step *s, char *const *buffers, ptrdiff_t n, ptrdiff_t y,
                              ptrdiff_t x, const float *results)
@@ -163,7 +201,9 @@ static unsigned expect_chain(const pqc_step *s, char *const *buffers, ptrdiff_t 
         float given = results[c], product = 0, value = pqc_sigmoid_of(given);
         product = value * given;
         const pqc_image *more = &s->more[0];
-        if (s->chain_length == 3) {
+        if (s->chain[0].kind == PQC_CHAIN_MUL_NUMBER)
+            product = mapped(s, given);
+        else if (s->chain_length == 3) {
             pqc_pixels from = pqc_image_pixels(more, buffers, more->n > 1 ? n : 0,
                                                more->h > 1 ? y : 0, more->w > 1 ? x : 0);
             ptrdiff_t at = more->c > 1 ? c * pqc_content_size(from.content) : 0;
@@ -218,7 +258,8 @@ static void fill(char *arena, ptrdiff_t bytes, const pqc_step *s)
     }
 }
 
-static void run_case(room *r, pqc_step *s, ptrdiff_t bytes)
+/* `plain`: the step as it was before it was prepared, nothing folded. */
+static void run_case(room *r, pqc_step *s, const pqc_step *plain, ptrdiff_t bytes)
 {
     ptrdiff_t reached = bytes;
     pqc_step_limit(s, bytes, &reached);
@@ -228,7 +269,7 @@ static void run_case(room *r, pqc_step *s, ptrdiff_t bytes)
     pqc_image_fill_border(&s->input, &given);
     memcpy(wanted, given, (size_t)bytes);
     memcpy(arena, given, (size_t)bytes);
-    unsigned flags = expect_step(r, s, &wanted), got = pqc_step_run(s, &arena);
+    unsigned flags = expect_step(r, plain, &wanted), got = pqc_step_run(s, &arena);
     const pqc_weights_shape *w = &s->weights->shape;
     CHECK(got == flags, "flags %u, not %u", got, flags);
     CHECK(memcmp(arena, wanted, (size_t)bytes) == 0,
@@ -237,6 +278,12 @@ static void run_case(room *r, pqc_step *s, ptrdiff_t bytes)
     CHECK(buffer_guards_intact(&r->arena), "something written outside of the arena");
     free(given);
     free(wanted);
+}
+
+static bool chain_can_be_folded(const pqc_step *s)
+{
+    return s->chain_length && s->chain[0].kind == PQC_CHAIN_MUL_NUMBER &&
+           s->residual.codes.content == PQC_NOTHING;
 }
 
 static void check_case(room *r)
@@ -260,15 +307,18 @@ static void check_case(room *r)
                   .second_low = -INFINITY,
                   .second_high = INFINITY,
                   .hard_swish = random_bits() % 8 == 0};
-    pqc_chain_op ops[3];
+    pqc_chain_op ops[MAX_CHAIN];
     describe(&s, &shape, ops, &bytes);
     if (s.residual.codes.content != PQC_NOTHING && random_bits() % 2)
         s.second_low = 0;
     s.offset = malloc((size_t)pqc_step_offsets(&s) * sizeof *s.offset);
+    pqc_step plain = s;
+    bool folds = chain_can_be_folded(&s);
     const char *why = pqc_step_prepare(&s);
     CHECK(!why, "%s", why);
+    CHECK(why || s.affine.there == folds, "a chain of %td operations", plain.chain_length);
     if (!why)
-        run_case(r, &s, bytes);
+        run_case(r, &s, &plain, bytes);
     free(s.offset);
     free(memory);
 }

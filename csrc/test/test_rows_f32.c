@@ -3,8 +3,9 @@
 #include "tests.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { LONGEST = 300 };
+enum { LONGEST = 300, MOST_ROWS = 9 };
 
 static void check_softmax(const float *x, const float *y, ptrdiff_t n)
 {
@@ -34,6 +35,29 @@ static void check_layer_norm(const float *x, const float *y, ptrdiff_t n, const 
     }
 }
 
+/* Rows that follow each other, each with the bits that it has alone; they are done together up to a length of 1024. */
+static void check_rows_together(buffer *from, buffer *to)
+{
+    static const ptrdiff_t lengths[] = {1,   2,    15,   16,   17,   31,   33,
+                                        100, 1008, 1023, 1024, 1025, 1040, 1041};
+    static float alone[1041];
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++)
+        for (ptrdiff_t n = lengths[k], rows = 1; rows <= MOST_ROWS; rows++) {
+            size_t bytes = (size_t)(rows * n) * sizeof(float);
+            float *x = buffer_place(from, bytes, 0), *y = buffer_place(to, bytes, 4);
+            for (ptrdiff_t i = 0; i < rows * n; i++)
+                x[i] = (float)(int32_t)random_bits() * 0x1p-28f;
+            pqc.softmax_f32(x, y, rows, n);
+            for (ptrdiff_t r = 0; r < rows; r++) {
+                pqc.softmax_f32(x + r * n, alone, 1, n);
+                CHECK(memcmp(y + r * n, alone, (size_t)n * sizeof *y) == 0,
+                      "row %td of %td rows of %td", r, rows, n);
+            }
+            check_softmax(x + (rows - 1) * n, y + (rows - 1) * n, n);
+            CHECK(buffer_guards_intact(to), "%td rows of %td", rows, n);
+        }
+}
+
 void test_rows_f32(void)
 {
     buffer from, to;
@@ -54,6 +78,7 @@ void test_rows_f32(void)
         check_layer_norm(x, y, n, &p);
         CHECK(buffer_guards_intact(&to), "n = %td", n);
     }
+    check_rows_together(&from, &to);
     buffer_close(&from);
     buffer_close(&to);
 }
