@@ -19,9 +19,9 @@ typedef struct {
 
 typedef struct {
     pqc_int_format format;
-    const float *
-        x; /* n filled bins' centres, in the order of the bins, those left out that always become 0; and */
-    const double *weight; /* their counts */
+    /* The n filled bins' centres, in the order of the bins, those left out that always become 0; and their counts. */
+    const float *x;
+    const double *weight;
     ptrdiff_t n;
     const float *rising;    /* the centres' magnitudes, rising: x itself if it is so; and */
     const double *count;    /* their counts */

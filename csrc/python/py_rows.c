@@ -124,9 +124,8 @@ PyDoc_STRVAR(
     matmul_doc,
     "matmul(a, b, start=None, taps=1, /)\n--\n\nProducts of pairs of matrices of float32, (groups, "
     "m, k) and (batch * groups, k, n); each sum begins at 0, or at its row's number in `start`, "
-    "and "
-    "goes on by fused multiply-adds. Row l of `b` is the one that im2col has for channel l % (k / "
-    "taps) and tap l / (k / taps).");
+    "and goes on by fused multiply-adds. Row l of `b` is the one that im2col has for channel l % "
+    "(k / taps) and tap l / (k / taps).");
 
 static PyObject *matmul(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {

@@ -75,7 +75,7 @@ static struct {
     unsigned parts;
     atomic_bool backwards;
     atomic_int count; /* threads that take part: the caller, and workers by their index */
-    _Alignas(64) atomic_uint left; /* parts not finished */
+    _Alignas(64) atomic_uint left; /* parts not reported as done */
     hand hands[PQC_MAX_THREADS];
 } job;
 
@@ -236,7 +236,7 @@ static bool are_wanted(ptrdiff_t worth, int wanted)
     return missed >= MANY;
 }
 
-/* Of which there can be so many at most. */
+/* Into how many parts, `most` at most, a job is cut that is worth so many grains. */
 static ptrdiff_t parts_of(ptrdiff_t most, ptrdiff_t worth, int count)
 {
     ptrdiff_t parts = pqc_clamp(worth / SHORT, count, (ptrdiff_t)count * PARTS_PER_THREAD);

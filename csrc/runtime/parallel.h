@@ -13,8 +13,8 @@ typedef void (*pqc_range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
  * fork. */
 void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context);
 
-/* The same for n tasks that cost `cost` together, where `grain` takes a few microseconds: a range costs that at least.  If all
- * is little and the workers sleep, one call, here. */
+/* The same for n tasks that cost `cost` together, where `grain` takes a few microseconds: a range costs about that, or more.
+ * If all is little and the workers sleep, one call, here. */
 void pqc_parallel_tasks(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t grain, pqc_range_fn fn,
                         void *context);
 
