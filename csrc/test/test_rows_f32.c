@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LONGEST = 300, MOST_ROWS = 9 };
+enum { LONGEST = 300, MAX_ROWS = 9 };
 
 static void check_softmax(const float *x, const float *y, ptrdiff_t n)
 {
@@ -42,7 +42,7 @@ static void check_rows_together(buffer *from, buffer *to)
                                         100, 1008, 1023, 1024, 1025, 1040, 1041};
     static float alone[1041];
     for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++)
-        for (ptrdiff_t n = lengths[k], rows = 1; rows <= MOST_ROWS; rows++) {
+        for (ptrdiff_t n = lengths[k], rows = 1; rows <= MAX_ROWS; rows++) {
             size_t bytes = (size_t)(rows * n) * sizeof(float);
             float *x = buffer_place(from, bytes, 0), *y = buffer_place(to, bytes, 4);
             for (ptrdiff_t i = 0; i < rows * n; i++)
