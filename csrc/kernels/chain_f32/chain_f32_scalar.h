@@ -6,14 +6,6 @@
 #include "elementary/elementary_scalar.h"
 #include "requantize/requantize.h"
 
-PQC_INLINE float bits_of_either(float a, float b)
-{
-    uint32_t bits = pqc_bits_of_float(a) | pqc_bits_of_float(b);
-    float y;
-    memcpy(&y, &bits, 4);
-    return y;
-}
-
 /* Of truth values, which are 1 and 0. */
 PQC_INLINE void chain_of_truths(pqc_chain_kind kind, const float *restrict a,
                                 const float *restrict b, float *restrict y, ptrdiff_t n)
@@ -29,7 +21,7 @@ PQC_INLINE void chain_of_truths(pqc_chain_kind kind, const float *restrict a,
         return;
     case PQC_CHAIN_EITHER:
         for (ptrdiff_t i = 0; i < n; i++)
-            y[i] = bits_of_either(a[i], b[i]);
+            y[i] = pqc_float_of(pqc_bits_of(a[i]) | pqc_bits_of(b[i]));
         return;
     case PQC_CHAIN_LESS:
         for (ptrdiff_t i = 0; i < n; i++)

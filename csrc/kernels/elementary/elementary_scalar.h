@@ -11,26 +11,16 @@
 #ifndef PQC_ELEMENTARY_SCALAR_H
 #define PQC_ELEMENTARY_SCALAR_H
 
+#include "bits.h"
 #include "pqc.h"
 
 #include <math.h>
-#include <string.h>
-
-PQC_INLINE uint32_t pqc_bits_of_float(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    return bits;
-}
 
 /* One of two numbers that are both there: no branch, so that compilers make vectors of it. */
 PQC_INLINE float pqc_either(bool first, float a, float b)
 {
     uint32_t mask = 0u - (uint32_t)first;
-    uint32_t bits = (pqc_bits_of_float(a) & mask) | (pqc_bits_of_float(b) & ~mask);
-    float y;
-    memcpy(&y, &bits, 4);
-    return y;
+    return pqc_float_of((pqc_bits_of(a) & mask) | (pqc_bits_of(b) & ~mask));
 }
 
 /* exp(x) for x <= 43.  x = n ln 2 + r with |r| <= ln 2 / 2, r in two parts; exp(r) = 1 + r + r^2 q(r) with a minimax q.  Adding
@@ -44,10 +34,8 @@ PQC_INLINE float pqc_exp_of(float x)
     float high = fmaf(n, -0x1.62e430p-1f, x), low = n * 0x1.05c610p-29f, r = high + low;
     float q = fmaf(0x1.6a1a6ep-10f, r, 0x1.123fc6p-7f);
     q = fmaf(fmaf(fmaf(q, r, 0x1.555916p-5f), r, 0x1.55548ap-3f), r, 0x1.fffffcp-2f);
-    float y = 1.0f + (high + fmaf(r * r, q, low)), power;
-    uint32_t bits = pqc_bits_of_float(shifted) << 23;
-    memcpy(&power, &bits, 4);
-    return y * power * 0x1p-64f;
+    float y = 1.0f + (high + fmaf(r * r, q, low));
+    return y * pqc_float_of(pqc_bits_of(shifted) << 23) * 0x1p-64f;
 }
 
 /* With e = exp(-|x|) and p = e / (1 + e): 1 - p, or e / (1 + e) = e - e p without the rounding of 1 + e. */
@@ -101,7 +89,7 @@ PQC_INLINE float pqc_erf_of(float x)
     const float round = 0x1p23f;
     float a = fabsf(x), near = a > PQC_ERF_ONE ? PQC_ERF_ONE : a;
     float shifted = fmaf(near, 4.0f, round), t = fmaf(near, 4.0f, round - shifted);
-    uint32_t i = pqc_bits_of_float(shifted) % PQC_ERF_INTERVALS;
+    uint32_t i = pqc_bits_of(shifted) % PQC_ERF_INTERVALS;
     float p = pqc_erf_table[PQC_ERF_DEGREE][i];
     for (int k = PQC_ERF_DEGREE - 1; k >= 0; k--)
         p = fmaf(p, t, pqc_erf_table[k][i]);
