@@ -55,45 +55,20 @@ static void copy_any(const runs *given)
             memmove(r.to, r.from, (size_t)r.bytes);
 }
 
-static void copy_3(const runs *r)
-{
-    copy_runs(r, 3);
-}
+#define BODY(BYTES)                                                                                \
+    static void copy_##BYTES(const runs *r)                                                        \
+    {                                                                                              \
+        copy_runs(r, BYTES);                                                                       \
+    }
 
-static void copy_4(const runs *r)
-{
-    copy_runs(r, 4);
-}
-
-static void copy_8(const runs *r)
-{
-    copy_runs(r, 8);
-}
-
-static void copy_16(const runs *r)
-{
-    copy_runs(r, 16);
-}
-
-static void copy_24(const runs *r)
-{
-    copy_runs(r, 24);
-}
-
-static void copy_32(const runs *r)
-{
-    copy_runs(r, 32);
-}
-
-static void copy_48(const runs *r)
-{
-    copy_runs(r, 48);
-}
-
-static void copy_64(const runs *r)
-{
-    copy_runs(r, 64);
-}
+BODY(3)
+BODY(4)
+BODY(8)
+BODY(16)
+BODY(24)
+BODY(32)
+BODY(48)
+BODY(64)
 
 /* Sizes that the compiler is to know, since a short copy is then a few moves. */
 static void (*const copy_of[])(const runs *) = {
