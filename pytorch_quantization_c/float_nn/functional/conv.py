@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,21 +51,37 @@ def _same_padding(x: Array, weight: Array, padding: str, stride: tuple[int, ...]
     return x, tuple(t // 2 for t in total)
 
 
+def _multiply_chunks(x: Array, window: Window, groups: int, shape: tuple[int, int],
+                     product: Callable[[Array], Array]) -> Array:
+    """(N, C, *size) to (N, groups, outputs, positions), a chunk of images at a time: `product` takes their columns,
+    (groups, rows, positions of the chunk). shape: outputs and rows of a group."""
+    count, (outputs, rows), positions = len(x), shape, math.prod(window.out)
+    y = np.empty((count, groups, outputs, positions), x.dtype)
+    step = _chunk(x, window, groups, rows)
+    for begin in range(0, count, step):
+        part = x[begin:begin + step]
+        made = product(im2col(part, window).reshape(groups, rows, len(part) * positions))
+        y[begin:begin + step] = made.reshape(groups, outputs, len(part), positions).transpose(2, 0, 1, 3)
+    return y
+
+
+def _chunk(x: Array, window: Window, groups: int, rows: int) -> int:
+    """How many images are taken together."""
+    positions = math.prod(window.out)
+    return max(1, min(COLUMNS // max(1, positions), CHUNK // max(1, groups * rows * positions * x.itemsize)))
+
+
 def _multiply(x: Array, weight: Array, window: Window, groups: int) -> Array:
     """(N, C, *size) and (groups, O / groups, C / groups * kernel) to (N, O, *out), a chunk of images at a time."""
     count, (_, outputs, rows), positions = len(x), weight.shape, math.prod(window.out)
-    y = np.empty((count, groups, outputs, positions), x.dtype)
-    step = max(1, min(COLUMNS // max(1, positions), CHUNK // max(1, groups * rows * positions * x.itemsize)))
     if window.trivial:
-        np.matmul(weight, x.reshape(count, groups, rows, positions), out=y)
-    elif step == 1 or groups == count == 1:
+        y: Array = np.matmul(weight, x.reshape(count, groups, rows, positions))
+    elif _chunk(x, window, groups, rows) == 1 or groups == count == 1:
+        y = np.empty((count, groups, outputs, positions), x.dtype)
         for number in range(count):
             np.matmul(weight, im2col(x[number:number + 1], window).reshape(groups, rows, positions), out=y[number])
     else:
-        for begin in range(0, count, step):
-            part = x[begin:begin + step]
-            product = np.matmul(weight, im2col(part, window).reshape(groups, rows, len(part) * positions))
-            y[begin:begin + step] = product.reshape(groups, outputs, len(part), positions).transpose(2, 0, 1, 3)
+        y = _multiply_chunks(x, window, groups, (outputs, rows), lambda columns: np.matmul(weight, columns))
     return y.reshape(count, groups * outputs, *window.out)
 
 
@@ -87,14 +103,7 @@ def _multiply_floats(x: Array, weight: Array, bias: Array | None, window: Window
     if window.trivial and (count == 1 or positions >= 64):
         y = _C.matmul(w, np.ascontiguousarray(x).reshape(count * groups, rows, positions), start)
     else:
-        y = np.empty((count * groups, outputs // groups, positions), np.float32)
-        step = max(1, min(COLUMNS // max(1, positions), CHUNK // max(1, groups * rows * positions * x.itemsize)))
-        for begin in range(0, count, step):
-            part = x[begin:begin + step]
-            columns = im2col(part, window).reshape(groups, rows, len(part) * positions)
-            product = _C.matmul(w, columns, start, taps)
-            shape = groups, outputs // groups, len(part), positions
-            y.reshape(count, groups, -1, positions)[begin:begin + step] = product.reshape(shape).transpose(2, 0, 1, 3)
+        y = _multiply_chunks(x, window, groups, w.shape[1:], lambda columns: _C.matmul(w, columns, start, taps))
     return y.reshape(count, outputs, *window.out)
 
 
