@@ -130,11 +130,11 @@ def _quantized(path: str, feeds: Feeds, threads: int, folder: str) -> dict[str, 
     """A float network quantised on these very inputs, here and as a file for onnxruntime; empty if it is quantised."""
     from ..files.reader import load
     from ..files.writer import save
-    from ..nodes import quantizers
+    from ..nodes import is_quantizer
     from ..quantizing import quantize
 
     model = load(path)
-    if any(True for _ in quantizers(model)):
+    if any(map(is_quantizer, model.graph)):
         return {}
     session = Session(quantize(model, [feeds], methods=()), threads)
     runners: dict[str, Callable[[], Any] | str] = {"here, quantised": lambda: session.run(None, feeds)}

@@ -41,6 +41,12 @@ def attribute(node: ir.Node, name: str, default: Any) -> Any:
     return default if found is None else found.value
 
 
+def reduced_axes(node: ir.Node) -> list[int] | None:
+    """The axes that a Reduce... goes over; None for all of them, or if they are not known."""
+    axes = constant(node.inputs[1]) if len(node.inputs) > 1 else attribute(node, "axes", None)
+    return None if axes is None else [int(axis) for axis in np.ravel(axes)]
+
+
 def read_once(value: ir.Value) -> bool:
     """Whether one node alone reads the value, through one input, and the model's caller does not."""
     return len(value.uses()) == 1 and not value.is_graph_output()

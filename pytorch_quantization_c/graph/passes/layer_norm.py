@@ -5,7 +5,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..representation.constants import new_constant
-from .editing import attribute, constant, floats, graph_of, is_op, only_reader, rank, scalar, substitute
+from .editing import attribute, floats, graph_of, is_op, only_reader, rank, reduced_axes, scalar, substitute
 
 
 def layer_norm(root: ir.Node) -> bool:
@@ -50,9 +50,8 @@ def _mean_of(value: ir.Value | None) -> ir.Value | None:
     node = None if value is None else value.producer()
     if node is None or not is_op(node, "ReduceMean") or not attribute(node, "keepdims", 1):
         return None
-    axes = constant(node.inputs[1]) if len(node.inputs) > 1 else attribute(node, "axes", None)
-    found, axis = node.inputs[0], [] if axes is None else [int(each) for each in np.ravel(axes)]
-    return found if axis == [-1] or axis == [(rank(found) or 0) - 1] else None
+    found, axes = node.inputs[0], reduced_axes(node)
+    return found if axes in ([-1], [(rank(found) or 0) - 1]) else None
 
 
 def _square_of(value: ir.Value) -> ir.Value | None:

@@ -1,11 +1,10 @@
 """Means over all pixels of images become the pool that they are."""
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 
 from ..representation.naming import free_node_name, free_value_name
-from .editing import attribute, constant, graph_of, rank, substitute
+from .editing import attribute, graph_of, rank, reduced_axes, substitute
 
 
 def global_average(node: ir.Node) -> bool:
@@ -13,7 +12,7 @@ def global_average(node: ir.Node) -> bool:
 
     Of float32 with at least four axes: with three it may be the mean over channels of a layer normalisation.
     """
-    x, axes = node.inputs[0] if node.inputs else None, _axes(node)
+    x, axes = node.inputs[0] if node.inputs else None, reduced_axes(node)
     count = rank(x)
     if x is None or x.dtype != ir.DataType.FLOAT or count is None or count < 4 or axes is None:
         return False
@@ -30,9 +29,3 @@ def global_average(node: ir.Node) -> bool:
     graph.insert_before(node, pool)
     substitute(node, ir.node("Flatten", [made], attributes={"axis": 1}, name=free_node_name(graph, f"{name}.flatten")))
     return True
-
-
-def _axes(node: ir.Node) -> list[int] | None:
-    given = len(node.inputs) > 1 and node.inputs[1] is not None
-    axes = constant(node.inputs[1]) if given else attribute(node, "axes", None)
-    return None if axes is None else [int(axis) for axis in np.ravel(axes)]

@@ -72,9 +72,9 @@ class Lowering:
         self.inside = {step for fused in self.fused.values() for step in fused.steps}
         self.chains = chains_of(self.plan.steps, self.graph.outputs, self.inside)
         self.inside.update(step for chain in self.chains.values() for step in chain.steps)
-        self.images = image_values(self.plan.steps, self.fused)
         floats = map(float_layer, self.plan.steps)
         self.floats = {each.step: each for each in floats if each is not None}
+        self.images = image_values(self.plan.steps, self.fused, self.floats)
         self.tails = tails_of(self.plan.steps, self.graph.outputs, self.fused.values(), self.floats.values(),
                               self.chains, self.images)
         followed = {tail.layer.step for tail in self.tails.values()}

@@ -1,19 +1,18 @@
 """Which values of a graph are images: those that convolutions make, and what is computed of them pixel by pixel."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import onnx_ir as ir
 
 from ..nodes import is_quantizer
 from .chains import KNOWN
-from .float_conv_lowering import float_layer
 from .fusing import Fused
 
 __all__ = ["image_values", "rank_of"]
 
-FOLLOWING = {*KNOWN, "AveragePool", "BatchNormalization", "Concat", "DepthToSpace", "GlobalAveragePool",
+FOLLOWING = {*KNOWN, "AveragePool", "Concat", "DepthToSpace", "GlobalAveragePool",
              "GlobalMaxPool", "MaxPool", "ReduceMean", "Resize", "Slice", "Split"}
 
 
@@ -22,13 +21,13 @@ def rank_of(value: ir.Value | None) -> int | None:
     return None if value is None or value.shape is None else len(value.shape)
 
 
-def image_values(steps: Iterable[Any], fused: Mapping[Any, Fused]) -> set[ir.Value]:
-    """The values that lie channels last inside a program."""
+def image_values(steps: Iterable[Any], fused: Mapping[Any, Fused], floats: Container[Any]) -> set[ir.Value]:
+    """The values that lie channels last inside a program; `floats` are the convolutions of floats."""
     found: set[ir.Value] = set()
     for step in steps:
         if step in fused:
             found.update([] if fused[step].layer.matrix else [fused[step].output])
-        elif float_layer(step) is not None:
+        elif step in floats:
             found.add(step.outputs[0])
         elif is_quantizer(step.node) or (step.node.op_type in FOLLOWING and step.node.domain in ("", "ai.onnx")):
             if any(value in found for value in step.reads):
