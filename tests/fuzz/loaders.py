@@ -182,24 +182,30 @@ def build() -> list[Loader]:
     return result
 
 
+def refusal(loader: Loader, path: Path) -> Exception | None:
+    """Reads the file: the error, if there was one."""
+    try:
+        loader.read(path)
+    except Exception as error:
+        return error
+    return None
+
+
 def traced(loader: Loader, path: Path) -> tuple[Exception | None, int]:
     """Reads the file: the error, if there was one, and the most bytes that were held meanwhile."""
     tracemalloc.start()
     try:
-        loader.read(path)
-        return None, tracemalloc.get_traced_memory()[1]
-    except Exception as error:
-        return error, tracemalloc.get_traced_memory()[1]
+        return refusal(loader, path), tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
 
-def attempt(loader: Loader, data: bytes, path: Path) -> str | None:
-    """Reads `data`: None if all is well, else what is wrong."""
+def attempt(loader: Loader, data: bytes, path: Path, measure: bool = True) -> str | None:
+    """Reads `data`: None if all is well, else what is wrong; without `measure`, memory may be as much as is there."""
     path.write_bytes(data)
     before = loader.state()
     most = MIN_BYTES + TIMES * len(data)
-    error, peak = traced(loader, path)
+    error, peak = traced(loader, path) if measure else (refusal(loader, path), 0)
     if peak > most:  # what other threads and first imports take is not taken again
         peak = min(peak, traced(loader, path)[1])
     if peak > most:
