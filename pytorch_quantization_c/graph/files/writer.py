@@ -42,14 +42,13 @@ def _opset_for(found: Quantizer) -> int:
         return FLOAT4_OPSET
     if isinstance(found.spec.bits, tuple):
         return FLOAT8_OPSET if found.spec.block is None else SMALL_OPSET
-    small = found.spec.bits > 8 or found.spec.block is not None or (found.is_weight and found.spec.bits <= 4)
-    return SMALL_OPSET if small else MIN_OPSET
+    return MIN_OPSET if 4 < found.spec.bits <= 8 and found.spec.block is None else SMALL_OPSET
 
 
 def _warn(found: Quantizer, target: str) -> None:
     """Says what QuantizeLinear, or a target, does otherwise than the quantiser."""
     spec, losses = found.spec, []
-    if isinstance(spec.bits, int) and not found.is_weight:
+    if isinstance(spec.bits, int) and not found.is_weight and not found.is_dynamic:  # its own range clamps nothing
         if spec.bits not in (4, 8, 16):
             losses.append(f"other runtimes clamp to {4 if spec.bits < 4 else 8 if spec.bits < 8 else 16} bits, not to "
                           f"{spec.bits}")
@@ -84,7 +83,7 @@ class _Writer:
             raise GraphError(f"Expected quantisers of activations that QuantizeLinear can be, got {found.name!r} in "
                              "blocks with rounded scales")
         if found.amax is None:
-            made = dynamic_nodes(self.graph, found)
+            made = dynamic_nodes(self.graph, found, self.model.opset_imports[""])
         elif found.is_weight:
             made = self._constant(found)
         else:

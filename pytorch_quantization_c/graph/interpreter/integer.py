@@ -104,7 +104,9 @@ def integer_step(node: ir.Node, opset: int, added: Array | None = None) -> Step 
     ndim, rows = weight.array.ndim, x.spec.axis == 0 and x.amax is None and weight.array.ndim == 2
     grouped = (_in_groups(x.spec, weight.spec, own, weight.array.shape) and (x.spec.axis is None or rows)
                and attribute(node, "group", 1) == 1 and node.op_type != "ConvTranspose")
-    if plain is None or not (grouped or (_eligible(x.spec, None, 0) and _eligible(weight.spec, own, ndim))):
+    by_row = rows and not any(spec.zero_point or spec.two_sided for spec in (x.spec, weight.spec))
+    eligible = _eligible(x.spec, 0 if by_row else None, ndim) and _eligible(weight.spec, own, ndim)
+    if plain is None or not (grouped or eligible):
         return None
     known, bias = _bias(node, _outputs(node, weight)) if node.op_type != "MatMul" else (True, added)
     if not known:

@@ -73,6 +73,11 @@ class IntegerLayer:
         specs = self.x.spec, self.weight.spec
         return any(spec.two_sided or np.any(np.asarray(spec.zero_point or 0)) for spec in specs)
 
+    @property
+    def _by_row(self) -> bool:
+        """Whether each row of a linear layer's input has a range of its own."""
+        return self.x.spec.axis is not None
+
     def __call__(self, arrays: Sequence[Any]) -> list[Array]:
         x = arrays[0]
         answer = self._try(x)
@@ -87,6 +92,8 @@ class IntegerLayer:
         spec = self.x.spec
         if spec.unsigned and spec.zero_point == 0 and not spec.two_sided:
             x = np.maximum(x, np.float32(0))
+        if self._by_row and x.ndim != 2:
+            return "the input has an amax for each index of an axis that is not its only one beside the last"
         try:
             if self.weight.spec.block is not None:
                 return self._in_groups(x)
@@ -125,7 +132,7 @@ class IntegerLayer:
                 return made
             self._packed = {geometry: made}  # sizes seldom change it, and then one is enough
             packed = made
-        return packed.product(np.ascontiguousarray(x), self.x.amax, self.bias)
+        return packed.product(np.ascontiguousarray(x), self.x.amax, self.bias, by_row=self._by_row)
 
     def _pack(self, geometry: PackedGeometry) -> PackedWeights | str:
         w, transposed = self.weight, self.node.op_type == "ConvTranspose"
@@ -137,9 +144,6 @@ class IntegerLayer:
         return found if isinstance(found, str) else PackedWeights(found.values, found.scale, geometry, input_format)
 
     def _in_groups(self, x: Array) -> Array | str:
-        by_row = self.x.spec.axis is not None
-        if by_row and x.ndim != 2:
-            return "the input has an amax for each index of an axis that is not its only one beside the last"
         if self._groups is None:
             self._groups = self._pack_groups()
         if isinstance(self._groups, str):
@@ -149,7 +153,7 @@ class IntegerLayer:
             return PointwiseInt4(self._groups, self._geometry(x)).product(x, self.x.amax, self.bias, pair=pair)
         if pair is not None:
             return self._groups.by_scale(np.ascontiguousarray(x), pair, self.bias)
-        return self._groups.product(np.ascontiguousarray(x), self.x.amax, self.bias, by_row=by_row)
+        return self._groups.product(np.ascontiguousarray(x), self.x.amax, self.bias, by_row=self._by_row)
 
     def _scale_and_zero(self, x: Array) -> Array:
         """Of the input's range, and the zero point as the distance from the lowest code."""
