@@ -62,9 +62,19 @@ static bool is_without_columns(const pqc_image *i)
     return i->codes.content == PQC_NOTHING || i->left + i->right == 0;
 }
 
-static bool rows_follow_on(const pqc_step *s)
+/* Of finite sums, which go through GELU or SiLU into bytes, and nothing else. */
+static pqc_gate_u8_fn *gate_of(const pqc_step *s)
 {
-    bool follow = !s->chain_length && is_without_columns(&s->residual);
+    enum { PLAIN = PQC_NO_FIRST_CLAMP | PQC_NO_SECOND_CLAMP | PQC_NEVER_NAN };
+    bool alone = s->chain_length == 1 && s->chain[0].a == 0 && s->outputs == 1 && !s->hard_swish &&
+                 !s->affine.there && s->between.content == PQC_NOTHING &&
+                 s->residual.codes.content == PQC_NOTHING && (s->known & PLAIN) == PLAIN;
+    return alone && pqc_gate_u8_takes(s->chain[0].kind, &s->output[0].codes) ? pqc.gate_u8 : NULL;
+}
+
+static bool rows_follow_on(const pqc_step *s, bool by_chain)
+{
+    bool follow = !by_chain && is_without_columns(&s->residual);
     for (int i = 0; i < s->outputs; i++)
         follow &= is_without_columns(&s->output[i]);
     return follow;
@@ -77,7 +87,8 @@ void pqc_tail_begin(pqc_tail *t, const pqc_step *s, char *const *buffers)
     t->operands = 0;
     if (s->kind == PQC_STEP_CONV) {
         t->to = pqc_conv_step_finish(s);
-        t->together = rows_follow_on(s);
+        t->gate = s->chain_length ? gate_of(s) : NULL;
+        t->together = rows_follow_on(s, s->chain_length && !t->gate);
         if (!s->chain_length)
             return;
     }
@@ -131,6 +142,12 @@ unsigned pqc_tail_finish(pqc_tail *t, const pqc_results *r, const int32_t *acc, 
     f->bias = s->weights->bias + r->channel;
     if (s->residual.codes.content != PQC_NOTHING)
         f->residual.at = place_of(t, &s->residual, r);
+    if (t->gate) {
+        f->output[0] = s->output[0].codes;
+        f->output[0].at = place_of(t, &s->output[0], r);
+        t->gate(s->chain[0].kind, acc, ld, r->pixels, r->channels, f);
+        return 0;
+    }
     if (!s->chain_length) {
         for (int i = 0; i < s->outputs; i++)
             f->output[i].at = place_of(t, &s->output[i], r);

@@ -4,6 +4,7 @@
 #define PQC_CONV_TAIL_H
 
 #include "chain_block.h"
+#include "gate_u8/gate_u8.h"
 #include "step.h"
 
 /* Pixels of a row, or of several if `pqc_tail.together`, from (n, y, x) on, and channels. */
@@ -18,12 +19,14 @@ enum { PQC_MAX_TAIL = 64 };
  * floats `to` and `together` stay unset.
  *
  *   together  the pixels of whole rows follow on each other everywhere, without a border between them; not before a chain, whose
- *             operands rows may share */
+ *             operands rows may share
+ *   gate      makes the codes of a chain that is GELU or SiLU alone; or NULL */
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
     pqc_output to;
     bool together;
+    pqc_gate_u8_fn *gate;
     pqc_view operand[PQC_MAX_OPERANDS - 2], output[PQC_MAX_OUTPUTS];
     int operands;
     pqc_registers registers;

@@ -71,6 +71,7 @@ static void use_scalar(pqc_kernels *t)
     t->igemm_u8s8_f32 = NULL;
     t->igemm_u8s8_codes = NULL;
     t->gemv_u8s8 = NULL;
+    t->gate_u8 = NULL;
     t->amx_gemm = NULL;
     t->gemm_s8u4_amx = NULL;
     t->igemm_nhwc = NULL;
@@ -175,6 +176,7 @@ static void use_avx512(pqc_kernels *t)
     t->maxpool_nhwc = pqc_maxpool_nhwc_avx512;
     t->finish_nhwc = pqc_finish_nhwc_avx512;
     t->chain_f32 = pqc_chain_f32_avx512;
+    t->gate_u8 = pqc_gate_u8_avx512;
     t->sum_f32 = pqc_sum_f32_avx512;
     t->softmax_f32 = pqc_softmax_f32_avx512;
     t->gemm_f32 = pqc_gemm_f32_avx512;

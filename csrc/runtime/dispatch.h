@@ -20,6 +20,7 @@
 #include "rows_f32/rows_f32.h"
 #include "fake_quant_half/fake_quant_half.h"
 #include "fingerprint/fingerprint.h"
+#include "gate_u8/gate_u8.h"
 #include "gemm_f32/gemm_f32.h"
 #include "gemm_s8u4/gemm_s8u4.h"
 #include "igemm_nhwc/igemm_nhwc.h"
@@ -84,10 +85,11 @@ typedef struct {
     pqc_product_f32_fn *product_f32;
     pqc_decode_f32_fn *decode_f32;
     pqc_encode_f32_fn *encode_f32;
-    pqc_dwconv_u8s8_fn *dwconv_u8s8;           /* or NULL: these eight are the last */
+    pqc_dwconv_u8s8_fn *dwconv_u8s8;           /* or NULL: these nine are the last */
     pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32;     /* or NULL */
     pqc_igemm_u8s8_codes_fn *igemm_u8s8_codes; /* or NULL */
     pqc_gemv_u8s8_fn *gemv_u8s8;               /* or NULL */
+    pqc_gate_u8_fn *gate_u8;                   /* or NULL */
     const pqc_winograd *winograd;              /* or NULL */
     const pqc_amx_gemm *amx_gemm;              /* or NULL */
     pqc_gemm_s8u4_fn *gemm_s8u4_amx;           /* or NULL */

@@ -32,6 +32,7 @@ static const test per_isa[] = {
     {"interleave_u8", test_interleave_u8},
     {"dwconv_u8s8", test_dwconv_u8s8},
     {"finish_nhwc", test_finish_nhwc},
+    {"gate_u8", test_gate_u8},
     {"conv_step", test_conv_step},
     {"chain_f32", test_chain_f32},
     {"sum_f32", test_sum_f32},

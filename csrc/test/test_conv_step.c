@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OUT = 2 * 80, MAX_WEIGHTS = MAX_OUT * 9 * 100, CASES = 160, MAX_CHAIN = 4 };
+enum { MAX_OUT = 2 * 80, MAX_WEIGHTS = MAX_OUT * 9 * 100, CASES = 200, MAX_CHAIN = 4 };
 
 typedef struct {
     buffer arena; /* ends at a page that may not be touched */
@@ -106,6 +106,21 @@ static void add_chain(pqc_step *s, pqc_chain_op *ops, ptrdiff_t *bytes)
     }
 }
 
+/* GELU or SiLU alone: of plain sums, into one image of bytes, it has a body of its own. */
+static void add_gate(pqc_step *s, pqc_chain_op *ops)
+{
+    ops[0] = (pqc_chain_op){random_bits() % 2 ? PQC_CHAIN_GELU : PQC_CHAIN_SILU, 0, 0, 4, 0};
+    s->chain = ops;
+    s->chain_length = 1;
+    if (random_bits() % 4) {
+        s->outputs = 1;
+        s->residual = (pqc_image){0};
+        s->low = -INFINITY;
+        s->high = INFINITY;
+        s->hard_swish = false;
+    }
+}
+
 static void describe(pqc_step *s, const pqc_weights_shape *w, pqc_chain_op *ops, ptrdiff_t *bytes)
 {
     ptrdiff_t h = between(1, 9), width = between(1, 21), n = between(1, 2);
@@ -137,11 +152,13 @@ static void describe(pqc_step *s, const pqc_weights_shape *w, pqc_chain_op *ops,
         }
         add_image(&s->output[i], content, bytes, 0);
     }
-    unsigned chain = random_bits() % 4;
+    unsigned chain = random_bits() % 5;
     if (chain == 0)
         add_chain(s, ops, bytes);
     else if (chain == 1)
         add_map(s, ops);
+    else if (chain == 2)
+        add_gate(s, ops);
     s->input = (pqc_image){.codes.zero = w->zero,
                            .n = n,
                            .h = h,
@@ -203,6 +220,8 @@ static unsigned expect_chain(const pqc_step *s, char *const *buffers, ptrdiff_t 
         const pqc_image *more = &s->more[0];
         if (s->chain[0].kind == PQC_CHAIN_MUL_NUMBER)
             product = mapped(s, given);
+        else if (s->chain[0].kind == PQC_CHAIN_GELU)
+            product = pqc_gelu_of(given);
         else if (s->chain_length == 3) {
             pqc_pixels from = pqc_image_pixels(more, buffers, more->n > 1 ? n : 0,
                                                more->h > 1 ? y : 0, more->w > 1 ? x : 0);

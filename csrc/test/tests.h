@@ -20,6 +20,7 @@ void test_maxpool_nhwc(void);
 void test_interleave_u8(void);
 void test_dwconv_u8s8(void);
 void test_finish_nhwc(void);
+void test_gate_u8(void);
 void test_conv_step(void);
 void test_chain_f32(void);
 void test_sum_f32(void);

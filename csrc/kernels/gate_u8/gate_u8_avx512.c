@@ -1,0 +1,205 @@
+#include "gate_u8.h"
+
+#if PQC_X86
+#include "elementary/elementary_avx512.h"
+#include "requantize/requantize_avx512.h"
+
+/* With a = |x|, both functions are max(x, 0) - h(a), h(a) = a (1 - gate(a)): a bump that is 0 from `top` on.  h is one of sixteen
+ * polynomials; that of a follows from the exponent and two bits of the mantissa of 1 + steps * a, so intervals are short where
+ * a is small.  What comes out is off by `error` at most (all floats were tried, against what chain_f32 computes), so the code is
+ * known where y * mul is further than that from the middle between two codes.  Nearly all are; the others are computed in full. */
+enum { DEGREE = 4, INTERVALS = 16, FRACTION = 16 };
+
+typedef struct {
+    float top, steps, error;
+    float h[DEGREE + 1][INTERVALS];
+} gate;
+
+static const gate gelu = {
+    5.4f,
+    0x1.638828p1f,
+    1e-6f,
+    {{-0x1.5c1584p-12f, -0x1.1b17fap-9f, -0x1.fe96fap-8f, -0x1.39637p-6f, -0x1.507c26p-5f,
+      -0x1.eb0ce6p-6f, 0x1.03cb4ap-3f, 0x1.b9320cp-2f, 0x1.8c6b4cp-1f, 0x1.200314p-1f,
+      0x1.4741d6p-3f, 0x1.562d7ep-6f, 0x1.8f8026p-31f, -0x1.1a330ep-22f, -0x1.8d506p-18f,
+      -0x1.6efcdcp-15f},
+     {0x1.01ddd4p-1f, 0x1.08aa6ap-1f, 0x1.188e7ap-1f, 0x1.324ef4p-1f, 0x1.5aed56p-1f,
+      0x1.4dccdep-1f, 0x1.3b1f2ep-2f, -0x1.05cdd2p-2f, -0x1.985db6p-1f, -0x1.19861p-1f,
+      -0x1.1952e8p-3f, -0x1.0278fp-6f, 0x1p-1f, 0x1.00014ap-1f, 0x1.0010ecp-1f, 0x1.0058a8p-1f},
+     {-0x1.a87e86p-2f, -0x1.cdbd7p-2f, -0x1.07d18p-1f, -0x1.32c03ap-1f, -0x1.69f498p-1f,
+      -0x1.5f0884p-1f, -0x1.9b695cp-2f, -0x1.3c84bap-7f, 0x1.3f1426p-2f, 0x1.9ff20cp-3f,
+      0x1.6be8d2p-5f, 0x1.25474ep-8f, -0x1.9884acp-2f, -0x1.98a9b4p-2f, -0x1.99a376p-2f,
+      -0x1.9cb1c8p-2f},
+     {0x1.0331dep-5f, 0x1.37f7ecp-4f, 0x1.15d32ap-3f, 0x1.955574p-3f, 0x1.0d89cep-2f,
+      0x1.05f592p-2f, 0x1.3679bep-3f, 0x1.edd782p-6f, -0x1.bfacecp-5f, -0x1.13079ap-5f,
+      -0x1.a3a23p-8f, -0x1.282cf2p-11f, 0x1.2c96fp-15f, 0x1.fb662cp-11f, 0x1.1f9b3cp-8f,
+      0x1.7e126ap-7f},
+     {0x1.4256b8p-5f, 0x1.33e8a2p-6f, -0x1.f1a658p-10f, -0x1.3bb70ep-6f, -0x1.17b256p-5f,
+      -0x1.10aedp-5f, -0x1.35cdeep-6f, -0x1.39523ep-8f, 0x1.db2e9ap-9f, 0x1.127c3p-9f,
+      0x1.6bdaacp-12f, 0x1.c12c02p-16f, 0x1.0ef61ap-4f, 0x1.0526d8p-4f, 0x1.e41d6ep-5f,
+      0x1.ad61d6p-5f}}};
+
+static const gate silu = {
+    18.0f,
+    0x1.aaa362p-1f,
+    2e-6f,
+    {{-0x1.6d0012p-6f, -0x1.5dca9p-6f, 0x1.648608p-4f, 0x1.33f786p-2f, 0x1.3c6232p-1f,
+      0x1.991a62p-1f, 0x1.64ed62p-1f, 0x1.f9a534p-2f, 0x1.edfd2p-3f, 0x1.1498d8p-4f, 0x1.f6674p-7f,
+      0x1.8b982p-9f, -0x1.716a88p-27f, -0x1.10f072p-14f, -0x1.35bd3p-10f, -0x1.983288p-8f},
+     {0x1.29a32cp-1f, 0x1.2ac8bcp-1f, 0x1.9f39a2p-2f, 0x1.ebf42p-4f, -0x1.cda3bp-3f, -0x1.8970dp-2f,
+      -0x1.458f44p-2f, -0x1.a313aep-3f, -0x1.615336p-4f, -0x1.49bbeep-6f, -0x1.ff0632p-9f,
+      -0x1.5e4204p-11f, 0x1.00002ep-1f, 0x1.00613cp-1f, 0x1.0408dcp-1f, 0x1.0f6342p-1f},
+     {-0x1.79eb42p-2f, -0x1.7f9314p-2f, -0x1.0eeba4p-2f, -0x1.f116fap-4f, 0x1.4a5e1p-6f,
+      0x1.28d9cap-4f, 0x1.cd18acp-5f, 0x1.0ade1cp-5f, 0x1.807c82p-7f, 0x1.294bf6p-9f,
+      0x1.87ffe4p-12f, 0x1.d2fc0ap-15f, -0x1.0008b6p-2f, -0x1.0356fep-2f, -0x1.150ea4p-2f,
+      -0x1.3aacfap-2f},
+     {0x1.60774p-4f, 0x1.6e8904p-4f, 0x1.e4e266p-5f, 0x1.bd6374p-6f, 0x1.61c0f2p-10f,
+      -0x1.9e2288p-8f, -0x1.2ae22ep-8f, -0x1.345502p-9f, -0x1.7855dp-11f, -0x1.dff5eap-14f,
+      -0x1.0c9212p-16f, -0x1.15aa94p-19f, 0x1.1d87c8p-12f, 0x1.b896dcp-8f, 0x1.a32c6p-6f,
+      0x1.b072b4p-5f},
+     {-0x1.d35d94p-8f, -0x1.ffad38p-8f, -0x1.3206c2p-8f, -0x1.03c328p-9f, -0x1.b4f938p-13f,
+      0x1.c04822p-13f, 0x1.29dd9cp-13f, 0x1.0fcbf6p-14f, 0x1.170234p-16f, 0x1.245abep-19f,
+      0x1.1529bap-22f, 0x1.f0cd0ap-26f, 0x1.48adb2p-6f, 0x1.ec96a2p-7f, 0x1.d98548p-8f,
+      -0x1.86da44p-12f}}};
+
+/* h holds mul * h - zero - 1/2 - error in units of 2^-FRACTION, so that a code stands above the fraction bits; a code is in doubt
+ * where these are below `doubt`, which stands in the low half of each number beside 0. */
+typedef struct {
+    __m512 top, steps, scale, h[DEGREE + 1];
+    __m512i doubt, least, most;
+    const pqc_pixels *to;
+    pqc_chain_kind kind;
+} gate16;
+
+AVX512 static inline gate16 gate16_of(pqc_chain_kind kind, const pqc_pixels *to)
+{
+    enum {
+        ROUNDED = 10
+    }; /* what rounding adds to the error: of numbers up to 2^24, thrice, and of y * mul */
+    const gate *g = kind == PQC_CHAIN_SILU ? &silu : &gelu;
+    float scale = to->mul * (1 << FRACTION), error = ceilf(scale * g->error) + ROUNDED;
+    gate16 all = {.top = _mm512_set1_ps(g->top),
+                  .steps = _mm512_set1_ps(g->steps),
+                  .scale = _mm512_set1_ps(scale),
+                  .doubt = _mm512_set1_epi32(2 * (int32_t)error),
+                  .least = _mm512_set1_epi8((char)((int32_t)to->lo + to->zero)),
+                  .most = _mm512_set1_epi8((char)((int32_t)to->hi + to->zero)),
+                  .to = to,
+                  .kind = kind};
+    for (int k = 0; k <= DEGREE; k++)
+        all.h[k] = _mm512_mul_ps(_mm512_loadu_ps(g->h[k]), all.scale);
+    float offset = ((float)to->zero + 0.5f) * (1 << FRACTION) + error;
+    all.h[0] = _mm512_sub_ps(all.h[0], _mm512_set1_ps(offset));
+    return all;
+}
+
+/* Out of the range of 32 bits it is INT32_MIN, whose fraction is in doubt. */
+AVX512 PQC_INLINE __m512i approximate16(const gate16 *g, __m512 x)
+{
+    __m512 a = _mm512_min_ps(_mm512_abs_ps(x), g->top);
+    __m512 z = _mm512_fmadd_ps(a, g->steps, _mm512_set1_ps(1.0f));
+    __m512i i = _mm512_srli_epi32(_mm512_castps_si512(z), 21); /* of which the low 4 bits count */
+    __m512 h = _mm512_permutexvar_ps(i, g->h[DEGREE]);
+    PQC_UNROLL(4)
+    for (int k = DEGREE - 1; k >= 0; k--)
+        h = _mm512_fmadd_ps(h, a, _mm512_permutexvar_ps(i, g->h[k]));
+    __m512 positive = _mm512_max_ps(x, _mm512_setzero_ps());
+    return _mm512_cvtps_epi32(_mm512_fmsub_ps(positive, g->scale, h));
+}
+
+/* The codes that are in doubt, in full. */
+AVX512 PQC_NOINLINE __m512i settle16(const gate16 *g, __m512 x)
+{
+    const pqc_pixels *to = g->to;
+    __m512 y = g->kind == PQC_CHAIN_SILU ? _mm512_mul_ps(x, sigmoid16(x)) : gelu16(x);
+    y = _mm512_max_ps(_mm512_mul_ps(y, _mm512_set1_ps(to->mul)), _mm512_set1_ps(to->lo));
+    __m512i code = _mm512_cvtps_epi32(_mm512_min_ps(y, _mm512_set1_ps(to->hi)));
+    return _mm512_slli_epi32(_mm512_add_epi32(code, _mm512_set1_epi32(to->zero)), FRACTION);
+}
+
+AVX512 PQC_INLINE __mmask32 in_doubt(const gate16 *g, __m512i codes)
+{
+    return _mm512_cmplt_epu16_mask(codes, g->doubt);
+}
+
+/* Bytes of four vectors of x, in order. */
+AVX512 PQC_INLINE __m512i codes64(const gate16 *g, const __m512 *x)
+{
+    const __m512i halves = _mm512_setr_epi32(
+        0x30001, 0x70005, 0xb0009, 0xf000d, 0x130011, 0x170015, 0x1b0019, 0x1f001d, 0x230021,
+        0x270025, 0x2b0029, 0x2f002d, 0x330031, 0x370035, 0x3b0039, 0x3f003d); /* the high ones */
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    __m512i c[4];
+    PQC_UNROLL(4)
+    for (int v = 0; v < 4; v++)
+        c[v] = approximate16(g, x[v]);
+    __m512i least = _mm512_min_epu16(_mm512_min_epu16(c[0], c[1]), _mm512_min_epu16(c[2], c[3]));
+    if (in_doubt(g, least))
+        for (int v = 0; v < 4; v++)
+            if (in_doubt(g, c[v]))
+                c[v] = settle16(g, x[v]);
+    __m512i bytes = _mm512_packus_epi16(_mm512_permutex2var_epi16(c[0], halves, c[1]),
+                                        _mm512_permutex2var_epi16(c[2], halves, c[3]));
+    bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, g->least), g->most);
+    return _mm512_permutexvar_epi64(order, bytes);
+}
+
+/* P pixels of V vectors at a time, P * V being 3 or 4; the last ones are computed more than once rather than apart. */
+AVX512 PQC_INLINE void run_pixels(const gate16 *g, const int32_t *acc, ptrdiff_t ld, int pixels,
+                                  int channels, const pqc_output *f, const int P, const int V)
+{
+    output16 of[4];
+    __mmask16 last = tail16(channels - 16 * (V - 1));
+    __mmask64 lanes = ~(__mmask64)0 >> (64 - channels);
+    PQC_UNROLL(4)
+    for (int v = 0; v < V; v++)
+        of[v] = output16_load(f->scale + 16 * v, f->bias + 16 * v, v == V - 1 ? last : 0xffff);
+    for (int first = 0; first < pixels; first += P) {
+        __m512 x[4];
+        x[3] = _mm512_setzero_ps(); /* of three vectors */
+        PQC_UNROLL(4)
+        for (int p = 0; p < P; p++) {
+            const int32_t *sums = acc + ld * pqc_min(first + p, pixels - 1);
+            PQC_UNROLL(4)
+            for (int v = 0; v < V; v++)
+                x[p * V + v] = finish16(_mm512_loadu_si512(sums + 16 * v), of[v]);
+        }
+        __m512i bytes = codes64(g, x);
+        char *to = (char *)g->to->at + first * g->to->pixel;
+        if (P == 1) {
+            _mm512_mask_storeu_epi8(to, lanes, bytes);
+        } else if (P == 2) {
+            _mm256_mask_storeu_epi8(to, (__mmask32)lanes, _mm512_castsi512_si256(bytes));
+            if (first + 1 < pixels)
+                _mm256_mask_storeu_epi8(to + g->to->pixel, (__mmask32)lanes,
+                                        _mm512_extracti64x4_epi64(bytes, 1));
+        } else {
+            uint8_t room[64];
+            _mm512_storeu_si512(room, bytes);
+            for (int p = 0; p < 4 && first + p < pixels; p++)
+                _mm_mask_storeu_epi8(to + p * g->to->pixel, (__mmask16)lanes,
+                                     _mm_loadu_si128((const void *)(room + 16 * p)));
+        }
+    }
+}
+
+PQC_TARGET_AVX512 void pqc_gate_u8_avx512(pqc_chain_kind kind, const int32_t *acc, ptrdiff_t ld,
+                                          int pixels, int channels, const pqc_output *f)
+{
+    const pqc_output whole = *f;
+    for (int c = 0; c < channels; c += 64) {
+        pqc_output part = pqc_output_from(&whole, c);
+        gate16 g = gate16_of(kind, &part.output[0]);
+        int width = channels - c < 64 ? channels - c : 64;
+        if (width > 48)
+            run_pixels(&g, acc + c, ld, pixels, width, &part, 1, 4);
+        else if (width > 32)
+            run_pixels(&g, acc + c, ld, pixels, width, &part, 1, 3);
+        else if (width > 16)
+            run_pixels(&g, acc + c, ld, pixels, width, &part, 2, 2);
+        else
+            run_pixels(&g, acc + c, ld, pixels, width, &part, 4, 1);
+    }
+}
+
+#endif
