@@ -97,14 +97,16 @@ def _scale(nodes: _Nodes, amax: ir.Value) -> ir.Value:
 
 
 def _from_magnitude(nodes: _Nodes) -> ir.Node:
-    kind = code_type(nodes.found.spec)
+    spec, kind = nodes.found.spec, code_type(nodes.found.spec)
     magnitude = nodes.add("Abs", [nodes.found.input], "magnitude").outputs[0]
     scale = _scale(nodes, nodes.reduced("ReduceMax", magnitude, "amax"))
-    zero = nodes.constant(np.zeros((), kind.numpy()), "zero_point", kind)
-    if nodes.found.spec.axis is not None:  # as many as there are scales
-        shape = nodes.add("Shape", [scale], "ranges").outputs[0]
-        zero = nodes.add("Expand", [zero, shape], "zero_points").outputs[0]
-    return nodes.coded(scale, zero)
+    point = np.asarray(spec.zero_point or 0)
+    if spec.axis is None or point.ndim:
+        return nodes.coded(scale, nodes.constant(point.astype(kind.numpy()), "zero_point", kind))
+    ranges = nodes.add("Shape", [scale], "ranges").outputs[0]
+    same = nodes.constant(point.astype(np.float32), "zero_point.one")  # Expand takes no integers of 4 bits
+    many = nodes.add("Expand", [same, ranges], "zero_point.each").outputs[0]
+    return nodes.coded(scale, nodes.add("Cast", [many], "zero_point", [ir.AttrInt64("to", kind)]).outputs[0])
 
 
 def _from_ends(nodes: _Nodes) -> ir.Node:

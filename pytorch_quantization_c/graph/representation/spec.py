@@ -51,6 +51,10 @@ class QuantizerSpec:
             raise ValueError("Expected an `axis` for blocks or several zero points, got None")
         if self.block is not None and self.block < 1:
             raise ValueError(f"Expected `block` >= 1, got {self.block}")
+        if self.block is not None and isinstance(self.zero_point, tuple):
+            raise ValueError(f"Expected one `zero_point` for blocks, got {self.zero_point}")
+        if self.two_sided and (is_float or not self.unsigned or self.axis is not None or self.zero_point):
+            raise ValueError(f"Expected unsigned integers without `axis` and `zero_point` with `two_sided`, got {self}")
         if self.scale_bits is not None and (self.scale_bits not in SCALES or self.block is None or self.unsigned):
             raise ValueError(f"Expected `scale_bits` (8, 0) or (4, 3) of signed blocks, got {self.scale_bits}")
         if self.scale_bits is not None and not is_float and self.bits > 8:  # type: ignore[operator]

@@ -21,7 +21,8 @@ from .test_bodies import one_quantiser
 Array = NDArray[Any]
 SPECS = {
     "of all": QuantizerSpec(), "unsigned": QuantizerSpec(unsigned=True, zero_point=0),
-    "of rows": QuantizerSpec(axis=0), "of channels": QuantizerSpec(axis=1), "from the end": QuantizerSpec(axis=-1),
+    "of rows": QuantizerSpec(axis=0), "4 bits of rows": QuantizerSpec(4, axis=0),
+    "of channels": QuantizerSpec(axis=1), "from the end": QuantizerSpec(axis=-1),
     "16 bits of rows": QuantizerSpec(16, axis=0), "two ends": QuantizerSpec(unsigned=True, two_sided=True),
     "two ends of 4 bits": QuantizerSpec(4, unsigned=True, two_sided=True),
     "two ends of 16 bits": QuantizerSpec(16, unsigned=True, two_sided=True),
@@ -93,3 +94,12 @@ def test_rows_of_a_linear_layer_are_integers(bias: bool, rng: np.random.Generato
     np.testing.assert_array_equal(graph.interpret(graph.load(proto), {name: x})[0], own)
     found: Any = ReferenceEvaluator(proto).run(None, {name: x})[0]
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [
+    {"two_sided": True}, {"unsigned": True, "two_sided": True, "axis": 0}, {"bits": (4, 3), "two_sided": True},
+    {"unsigned": True, "two_sided": True, "zero_point": 3}, {"axis": 0, "block": 2, "zero_point": (1, 2)},
+], ids=str)
+def test_specs_that_contradict_themselves_are_refused(arguments: Any) -> None:
+    with pytest.raises(ValueError, match="with `two_sided`|one `zero_point` for blocks"):
+        QuantizerSpec(**arguments)
