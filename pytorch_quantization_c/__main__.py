@@ -8,6 +8,8 @@ from typing import Any
 
 from .version import __version__
 
+DATA = "an .npz file with an array for each input, an .npy file, or a folder of them"
+
 
 def at_least_one(text: str) -> int:
     value = int(text)
@@ -18,15 +20,16 @@ def at_least_one(text: str) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pytorch_quantization_c", description="Quantisation of neural networks on ordinary CPUs."
+        prog="python -m pytorch_quantization_c", description="Quantisation of neural networks on ordinary CPUs.",
+        epilog="`COMMAND --help` lists the arguments of one command.",
     )
     parser.add_argument("--version", action="version", version=f"pytorch_quantization_c {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|info|quantize|compare|run|bench")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="quantise a trained LeNet in several ways and print the results")
     demo.add_argument("--batch", type=at_least_one, metavar="N", help="images in a batch (default: 100; 1 with --onnx)")
-    demo.add_argument("--onnx", metavar="FILE", help="a model of yours in the place of the LeNet")
+    demo.add_argument("--onnx", metavar="FILE", help="your own model instead of the LeNet")
     add_inputs(demo)
-    commands.add_parser("info", help="print version, compiler, instruction sets and threads: for bug reports")
+    commands.add_parser("info", help="print version, compiler, instruction sets and threads, for bug reports")
     add_graph_commands(commands)
     return parser
 
@@ -36,39 +39,43 @@ def add_graph_commands(commands: Any) -> None:
     quantize = commands.add_parser("quantize", help="quantise an ONNX model")
     quantize.add_argument("model", help="the float model, an ONNX file")
     quantize.add_argument("-o", "--output", required=True, metavar="FILE", help="the ONNX file to write")
-    quantize.add_argument("--data", metavar="PATH", help="calibration data: an .npz file with an array for each input, "
-                          "an .npy file, or a folder of them (default: none, ranges are found at every call)")
-    quantize.add_argument("--method", default="auto", choices=["auto", "max", "mse", "entropy", "percentile"])
-    quantize.add_argument("--percentile", type=float, default=99.99, metavar="P")
-    quantize.add_argument("--residual", default="auto", choices=["auto", "u8", "float"])
-    quantize.add_argument("--symmetric", action="store_true", help="no zero points")
-    quantize.add_argument("--target", default="here", choices=["here", "onnxruntime", "openvino", "tensorrt"])
+    quantize.add_argument("--data", metavar="PATH", help=f"calibration data: {DATA} (default: "
+                          "none; ranges are then taken from each input)")
+    quantize.add_argument("--method", default="auto", choices=["auto", "max", "mse", "entropy", "percentile"],
+                          help="how activation ranges are calibrated (default: auto, the better of max and mse)")
+    quantize.add_argument("--percentile", type=float, default=99.99, metavar="P",
+                          help="percent of the values that --method percentile keeps (default: 99.99)")
+    quantize.add_argument("--residual", default="auto", choices=["auto", "u8", "float"],
+                          help="residual connections: 16-bit integers where the target has them, 8 bits, or float "
+                               "(default: auto)")
+    quantize.add_argument("--symmetric", action="store_true", help="symmetric ranges only, without zero points")
+    quantize.add_argument("--target", default="here", choices=["here", "onnxruntime", "openvino", "tensorrt"],
+                          help="the runtime that the file is for (default: here, this library)")
     quantize.add_argument("--exclude", action="append", default=[], metavar="PATTERN",
                           help="names or operators of layers that stay float (may be repeated)")
     quantize.add_argument("--summary", action="store_true", help="print how each node is quantised")
-    compare = commands.add_parser("compare", help="SQNR of every quantised value of a model against its float model")
+    compare = commands.add_parser("compare", help="compare a quantised model with its float model, value by value (SQNR)")
     compare.add_argument("a", help="the float model")
     compare.add_argument("b", help="the quantised model")
-    compare.add_argument("--data", required=True, metavar="PATH")
-    compare.add_argument("--report", metavar="FILE", help="an HTML page to write")
+    compare.add_argument("--data", required=True, metavar="PATH", help=DATA)
+    compare.add_argument("--report", metavar="FILE", help="also write the comparison to an HTML page")
     run = commands.add_parser("run", help="run an ONNX model")
-    run.add_argument("model")
-    run.add_argument("--data", required=True, metavar="PATH")
-    run.add_argument("-o", "--output", metavar="FILE", help="an .npz file for the outputs")
-    bench = commands.add_parser("bench", help="time a model, and in onnxruntime where that is installed")
+    run.add_argument("model", help="an ONNX file")
+    run.add_argument("--data", required=True, metavar="PATH", help=DATA)
+    run.add_argument("-o", "--output", metavar="FILE", help="write the outputs to an .npz file")
+    bench = commands.add_parser("bench", help="time a model here and, where it is installed, in onnxruntime")
     bench.add_argument("model", help="an ONNX file, or a saved program (.pqc)")
     add_inputs(bench)
-    bench.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="of random inputs (default: 1)")
-    bench.add_argument("--threads", type=at_least_one, default=1, metavar="N", help="(default: 1)")
-    bench.add_argument("--profile", action="store_true", help="print what each operation takes")
+    bench.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="batch size of random inputs (default: 1)")
+    bench.add_argument("--threads", type=at_least_one, default=1, metavar="N", help="number of threads (default: 1)")
+    bench.add_argument("--profile", action="store_true", help="print the time of each operation")
 
 
 def add_inputs(command: argparse.ArgumentParser) -> None:
     """What a model is run on."""
-    command.add_argument("--data", metavar="PATH", help="an .npz file with an array for each input, an .npy file, or a "
-                         "folder of them (default: random inputs)")
+    command.add_argument("--data", metavar="PATH", help=f"{DATA} (default: random inputs)")
     command.add_argument("--shape", action="append", default=[], metavar="[NAME=]1,3,224,224",
-                         help="the shape of an input for random ones (may be repeated)")
+                         help="the shape of random inputs: of the input NAME, or of all (may be repeated)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

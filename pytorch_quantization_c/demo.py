@@ -175,11 +175,11 @@ def run(batch: int = 100) -> list[Row]:
     calibrate(calibrated, digits.calibration_images)
     variants: list[tuple[str, Callable[[Array], Array], int]] = [
         ("float32", float_net(digits), 32),
-        ("8 bits, amax in flight (default)", quantised_net(digits), 8),
+        ("8 bits, dynamic amax (default)", quantised_net(digits), 8),
         ("8 bits, max calibration", calibrated, 8),
         ("the same, whole network compiled", program(), 8),
-        ("4 bits, amax in flight", quantised_net(digits, 4), 4),
-        ("E4M3, amax in flight", quantised_net(digits, (4, 3)), 8),
+        ("4 bits, dynamic amax", quantised_net(digits, 4), 4),
+        ("E4M3, dynamic amax", quantised_net(digits, (4, 3)), 8),
     ]
     rows, reference = [], None
     for name, net, bits in variants:
@@ -193,10 +193,10 @@ def run(batch: int = 100) -> list[Row]:
 
 def table(rows: list[Row], batch: int) -> str:
     title, speed = "LeNet on handwritten digits", f"ms / {batch} images"
-    lines = [f"{title:33} {'accuracy':>9} {'SQNR':>9} {speed:>15} {'us / image':>11} {'weights':>9}"]
+    lines = [f"{title:33} {'accuracy':>9} {'SQNR':>9} {speed:>15} {'us / 1 image':>13} {'weights':>9}"]
     for row in rows:
         noise = "" if row.sqnr == float("inf") else f"{row.sqnr:.1f} dB"
         size = f"{row.weight_bytes / 1000:.1f} kB"
         lines.append(f"{row.name:33} {row.accuracy:7.1f} % {noise:>9} {row.milliseconds:15.2f} "
-                     f"{row.microseconds:11.0f} {size:>9}")
+                     f"{row.microseconds:13.0f} {size:>9}")
     return "\n".join(lines)

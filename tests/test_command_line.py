@@ -1,6 +1,7 @@
 """`python -m pytorch_quantization_c`: commands, help, exit codes."""
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 
 import pytorch_quantization_c
 from pytorch_quantization_c import info, isa, threads
-from pytorch_quantization_c.__main__ import main
+from pytorch_quantization_c.__main__ import main, make_parser
 
 from .process import run_python
 
@@ -51,6 +52,14 @@ def test_help_and_version_leave_with_zero(capsys: pytest.CaptureFixture[str]) ->
         assert left.value.code == 0
     told = capsys.readouterr().out
     assert "demo" in told and "--batch" in told and f"pytorch_quantization_c {VERSION}" in told
+
+
+def test_every_argument_has_a_help_text() -> None:
+    chosen = next(each for each in make_parser()._actions if isinstance(each, argparse._SubParsersAction))
+    assert len(chosen.choices) == len(chosen._choices_actions) == 6
+    for name, command in chosen.choices.items():
+        for action in command._actions:
+            assert action.help, (name, action.dest)
 
 
 @pytest.mark.parametrize("arguments", ["", "dance", "demo --batch 0", "demo --batch x", "info extra",

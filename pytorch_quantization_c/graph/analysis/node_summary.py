@@ -87,7 +87,7 @@ def _needed(node: ir.Node) -> int:
 
 def _reason(node: ir.Node, found: list[Quantizer]) -> str:
     if not is_op(node, *PRODUCTS, *RECURRENT):
-        return "no layer of weights: computed in floats on the way"
+        return "not a layer with weights: computed in float"
     if found:
         return "not all of its inputs are quantised"
     if len(node.inputs) < 2 or floats(node.inputs[1]) is None:

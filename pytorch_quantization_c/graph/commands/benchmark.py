@@ -37,14 +37,20 @@ class Timing(NamedTuple):
     reason: str = ""
 
 
-def _shapes(options: argparse.Namespace) -> dict[str, tuple[int, ...]]:
-    found = {}
+def _shapes(options: argparse.Namespace, names: list[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes that `--shape` gives, by input name; "" stands for every other input."""
+    found: dict[str, tuple[int, ...]] = {}
     for text in options.shape:
         name, _, sizes = text.rpartition("=")
+        if name and name not in names:
+            raise ValueError(f"Expected `--shape` to name an input of the model, {', '.join(names)}, got {name!r}")
         try:
             found[name] = tuple(int(size) for size in sizes.split(","))
         except ValueError:
             raise ValueError(f"Expected `--shape` as NAME=1,3,224,224, got {text!r}") from None
+    unnamed = sum("=" not in text for text in options.shape)
+    if unnamed > 1:
+        raise ValueError(f"Expected one `--shape` without a name, got {unnamed}")
     return found
 
 
@@ -75,9 +81,9 @@ def file_feeds(session: Session, path: str) -> Iterator[Feeds]:
 
 def random_feeds(session: Session, options: argparse.Namespace, seed: int = 0) -> Feeds:
     """Random inputs of the shapes that `--shape` and `--batch` say."""
-    shapes, rng = _shapes(options), np.random.default_rng(seed)
-    return {arg.name: _random(arg, shapes.get(arg.name, shapes.get("")), options.batch, rng)
-            for arg in session.get_inputs()}
+    inputs, rng = session.get_inputs(), np.random.default_rng(seed)
+    shapes = _shapes(options, [arg.name for arg in inputs])
+    return {arg.name: _random(arg, shapes.get(arg.name, shapes.get("")), options.batch, rng) for arg in inputs}
 
 
 def _taking(session: Session) -> ir.Model:

@@ -78,7 +78,7 @@ def test_the_summary_says_how_and_why_not(rng: np.random.Generator) -> None:
     assert rows["conv3"].quantizers == ("conv3.input", "conv3.weight")
     assert rows["add6"].quantized == "s16" and rows["add6"].quantizers == ("add6.residual",)
     assert rows["gemm10"].quantized == "float" and "exclude" in rows["gemm10"].reason
-    assert "no layer" in rows["relu2"].reason and "conv3.input, conv3.weight" in text
+    assert "not a layer" in rows["relu2"].reason and "conv3.input, conv3.weight" in text
     assert "dynamic" in table(graph.quantize(model, None))[0]["conv3"].quantized
 
 

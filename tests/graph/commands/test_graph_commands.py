@@ -151,6 +151,8 @@ def test_a_quantised_file_is_timed_as_it_is(files: tuple[Path, Path], tmp_path: 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--shape", "x=1,a"], "Expected `--shape` as NAME=1,3,224,224"), (["--data", "nothing.npy"], "not there"),
     (["--shape", "x=1,4,16,16"], "of shape ['N', 3, 16, 16], got"),
+    (["--shape", "images=1,3,16,16"], "Expected `--shape` to name an input of the model, x, got 'images'"),
+    (["--shape", "1,3,16,16", "--shape", "1,3,8,8"], "Expected one `--shape` without a name, got 2"),
 ])
 def test_bad_arguments_of_bench(files: tuple[Path, Path], arguments: list[str], message: str,
                                 capsys: pytest.CaptureFixture[str]) -> None:
