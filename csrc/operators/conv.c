@@ -65,7 +65,7 @@ ptrdiff_t pqc_conv_prepare(const pqc_packed_weights *packed, const pqc_conv_view
            call->images_in_flight * image_bytes(packed, view) + call->threads * call->scratch;
 }
 
-/* The memory of a call. */
+/* Workspace of a call. */
 typedef struct {
     pqc_scratch_pool images, scratch;
 } memory;

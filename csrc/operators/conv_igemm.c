@@ -4,7 +4,7 @@
 
 enum { MAX_ROW_RANGES = 8, MIN_WIDTH = 4 };
 
-/* Neighbouring rows of outputs for which the same rows of taps lie on the image; others add up to nothing. */
+/* Neighbouring output rows with the same rows of taps on the image; the other taps contribute zero. */
 typedef struct {
     ptrdiff_t pixel, pixels; /* the first */
     ptrdiff_t mblock, mblocks;

@@ -165,7 +165,7 @@ static unsigned rows_of_plane(row_run run, ptrdiff_t first, ptrdiff_t y)
                                                    : strided_rows(part);
 }
 
-/* Takes the lowest digit to base n off a number; divisions are what small images would spend their time on. */
+/* Splits off the lowest base-n digit of a number; small images would spend their time on divisions. */
 static ptrdiff_t digit(ptrdiff_t *number, ptrdiff_t n)
 {
     if (n == 1)
@@ -209,7 +209,7 @@ ptrdiff_t pqc_conv_image_rows(const pqc_conv_image *image)
     return rows;
 }
 
-/* Backwards: the end of the image, which was looked at for its amax last, is still in the cache. */
+/* Backwards: the end of the image, which was read last for its amax, is still in the cache. */
 void pqc_conv_image_quantize(pqc_conv_image *image, ptrdiff_t begin, ptrdiff_t end)
 {
     unsigned flags = 0;

@@ -18,7 +18,7 @@ void pqc_conv_scales(const pqc_packed_weights *packed, const pqc_conv_call *call
     ptrdiff_t channels = packed->shape.groups * packed->shape.out;
     double inverse = 1.0 / (double)call->div;
     const double *restrict of_weights = packed->inverse;
-    if (call->row_q) /* a loop of its own: the other one becomes vectors */
+    if (call->row_q) /* a loop of its own: the other one is vectorised */
         for (ptrdiff_t c = 0; c < channels; c++)
             scale[c] = 1.0f;
     else
@@ -93,8 +93,8 @@ static void run_k_splits(const pqc_mblock *block, int32_t *acc)
                 pqc_finish((float)total[p * padded_out + c], to->scale[c], to->bias[c]);
 }
 
-/* Where results go, which takes less than the products.  Inline: to GCC a function that only fetches does nothing, and its
- * calls may be left out. */
+/* Where results go, which takes less than the products.  Inline: GCC takes a function that only prefetches for empty and
+ * may drop its calls. */
 PQC_INLINE void prefetch_places(const pqc_mblock *block, bool nhwc)
 {
     const pqc_output_f32 *to = &block->to;

@@ -7,7 +7,7 @@
 
 enum { QUANTIZE_GRAIN = 1 << 14 };
 
-/* To fetch a weight takes as long as so many products. */
+/* Loading a weight takes as long as this many products. */
 enum { FETCH = 4 };
 
 /* One row is faster by vectors: the weights come from the caches, and AMX takes them no faster. */

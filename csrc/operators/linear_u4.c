@@ -10,7 +10,7 @@
 
 enum { QUANTIZE_GRAIN = 1 << 14, PRODUCT_GRAIN = 1 << 20, PACK_GRAIN = 1 << 16 };
 
-/* To fetch a weight takes as long as so many products. */
+/* Loading a weight takes as long as this many products. */
 enum { FETCH = 4 };
 
 /* Panels that a block of rows passes over together. */
@@ -93,7 +93,7 @@ static int32_t levels_of(const pqc_u4_call *call)
     return (1 << call->format.num_bits) - 1;
 }
 
-/* How a row becomes bytes, and what it is multiplied by. */
+/* How a row is quantised to bytes, and its scale. */
 static unsigned set_quant(const work *k, ptrdiff_t row, pqc_u8_quant *quant, float *div)
 {
     const pqc_u4_call *call = k->call;

@@ -251,7 +251,7 @@ static ptrdiff_t multiply(const job *j, const task *t, const places *p, const ui
     return PQC_LANES * g.vectors;
 }
 
-/* Leaves out rows of taps that give nothing but zeros: where zero has the code 0, those outside of the image.  Returns how many of
+/* Skips rows of taps that contribute only zeros: where zero has the code 0, those outside the image.  Returns how many of
  * a task's pixels from number `done` on have the same rows. */
 static int skip_taps(const pqc_step *s, const task *t, int done, pqc_igemm_params *g)
 {

@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-/* Multiply-adds, as the grain of pqc_parallel_tasks: about 5 us.  A result takes about as long as so many of them. */
+/* Multiply-adds, as the grain of pqc_parallel_tasks: about 5 us.  Storing a result takes about as long as this many of them. */
 enum { GRAIN = 1 << 22, MACS_PER_RESULT = 300 };
 
 enum {

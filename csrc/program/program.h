@@ -8,7 +8,7 @@
 
 enum { PQC_KEPT_ARENAS = 4 };
 
-/* Of calls that are over, for the next ones of programs that share them. */
+/* Memory of finished calls, for reuse by later calls of programs that share it. */
 typedef struct {
     atomic_int users;
     _Atomic(char *) arena[PQC_KEPT_ARENAS];
@@ -25,7 +25,7 @@ void pqc_program_link(pqc_program *program);
 /* One that is kept, of any size, or NULL. */
 char *pqc_arenas_take(pqc_arenas *arenas);
 
-/* False if there are enough: the caller frees it. */
+/* False if enough are kept: the caller frees it. */
 bool pqc_arenas_keep(pqc_arenas *arenas, char *arena);
 
 /* Of a call: `nanoseconds`, if not NULL, gets the time of each step.  `stop` is asked between steps, on the thread that called,

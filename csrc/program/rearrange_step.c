@@ -34,7 +34,7 @@ typedef struct {
     ptrdiff_t pixel, copies, bytes;
 } runs;
 
-/* Plans made by hand may have an output over the input: the numbers are senseless then, but nothing else happens.  `bytes` is a
+/* Hand-made plans may overlap output and input: the results are then meaningless, but nothing else happens.  `bytes` is a
  * constant, at most MAX_KNOWN: through a buffer, as GCC calls memmove for three bytes. */
 PQC_INLINE void copy_runs(const runs *given, const size_t bytes)
 {
@@ -70,7 +70,7 @@ BODY(32)
 BODY(48)
 BODY(64)
 
-/* Sizes that the compiler is to know, since a short copy is then a few moves. */
+/* Sizes as compile-time constants: a short copy is then a few moves. */
 static void (*const copy_of[])(const runs *) = {
     [3] = copy_3,   [4] = copy_4,   [8] = copy_8,   [16] = copy_16,
     [24] = copy_24, [32] = copy_32, [48] = copy_48, [64] = copy_64,

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* The objects are compared, never used: a reference that another thread has dropped does no harm. */
+/* The objects are only compared, so a reference that another thread has dropped does no harm. */
 static int same_items(PyObject *dict, PyObject *names, PyObject *values)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {

@@ -1,4 +1,4 @@
-/* Has anything changed that a prepared call depends on? */
+/* Whether anything that a prepared call depends on has changed. */
 #ifndef PQC_GUARDS_H
 #define PQC_GUARDS_H
 

@@ -1,4 +1,4 @@
-/* Ctrl-C during a call that lasts. */
+/* Ctrl-C during a long call. */
 #ifndef PQC_INTERRUPT_H
 #define PQC_INTERRUPT_H
 

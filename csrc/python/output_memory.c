@@ -124,7 +124,7 @@ static void handler_free(void *context, void *block, size_t bytes)
     if (!block || keep(block))
         return;
     if (header_of(block)->bytes >= MIN_KEPT && header_of(block)->bytes <= MAX_KEPT) {
-        release_kept(); /* the newest is the likeliest to be wanted again */
+        release_kept(); /* the newest is most likely to be needed again */
         if (keep(block))
             return;
     }

@@ -1,4 +1,4 @@
-/* What the machine has and what of it is used: ISAs, threads, compiler. */
+/* The machine and the part of it that is in use: ISAs, threads, compiler. */
 #include "convert.h"
 #include "dispatch.h"
 #include "families.h"

@@ -58,7 +58,7 @@ static char *new_arena(ptrdiff_t size)
     return memory + HEADER;
 }
 
-/* One that is large enough; those that are not make room. */
+/* A kept block that is large enough; smaller ones are freed. */
 static char *take_arena(pqc_arenas *arenas, ptrdiff_t size)
 {
     char *arena;

@@ -1,4 +1,4 @@
-/* What is assumed of the caches: every constant of the kind, in bytes, for processors from 2013 to now.
+/* Assumptions about caches: every such constant, in bytes, for processors from 2013 to now.
  *
  * Sizes are those that a core can count on, not those of the machine at hand: a choice that depends on them must not depend on
  * where a layer was packed, and a factor of two matters little.  What a kernel keeps on its stack is written beside the kernel. */
@@ -17,8 +17,8 @@ enum {
     PQC_L1_AMX_PANEL =
         32 << 10, /* the B panel of an M-block, if the weights stay in L2 (conv_amx) */
 
-    /* L2: what is used again while something else streams past it. */
-    PQC_L2_WORKING_SET = 2 << 20, /* inputs and outputs of so much are not fetched ahead */
+    /* L2: what is reused while other data stream past it. */
+    PQC_L2_WORKING_SET = 2 << 20, /* inputs and outputs up to this size are not prefetched */
     PQC_L2_AMX_WEIGHTS =
         1 << 20, /* a layer's weights; above, few large M-blocks read them few times */
     PQC_L2_AMX_PANEL = 512 << 10, /* the B panel of such an M-block */
@@ -34,7 +34,7 @@ enum {
     PQC_L2_WINOGRAD_PATCH = 256 << 10,  /* transformed inputs (conv_winograd) */
     PQC_L2_WINOGRAD_THREAD = 768 << 10, /* all that a thread transforms; above, another algorithm */
 
-    /* The last level: outputs of so much would push each other out of it, about half of it. */
+    /* The last level, about half of it: larger outputs would evict each other. */
     PQC_LLC_STREAM = 16 << 20
 };
 

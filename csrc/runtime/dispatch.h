@@ -103,8 +103,8 @@ extern _Atomic(const pqc_kernels *) pqc_table;
 
 unsigned pqc_detect(void); /* PQC_BIT(i) is set: this CPU and its OS run ISA i */
 
-/* True if one core reads its last cache at a third of the speed at which others do: 35 GB/s of an Emerald Rapids, 98 of a Zen 4.
- * What comes from there is then worth being fetched. */
+/* True if a core reads its last-level cache at a third of the usual speed: 35 GB/s on Emerald Rapids, against 98 on Zen 4.
+ * Prefetching from there is then worthwhile. */
 bool pqc_last_cache_is_far(void);
 
 #if PQC_AMX_COMPILES

@@ -1,7 +1,7 @@
 /* A pool of sleeping workers.  A job is a range cut into parts, neighbouring ones for each thread: call after call a thread
- * finds its parts of the arrays in its own caches.  Who has none left takes others'.  The caller works too and returns when
- * all parts are done, so nobody waits for a worker that wakes late.  Workers spin for a moment after a job, since layers follow
- * each other closely, then sleep.  To wake them takes the caller 10 us, and them longer: a small job does so only if there were
+ * finds its parts of the arrays in its own caches.  A thread without parts steals others'.  The caller works too and returns when
+ * all parts are done, so that no one waits for a worker that wakes late.  Workers spin for a moment after a job, since layers follow
+ * each other closely, then sleep.  Waking them costs the caller 10 us, and takes them longer: a small job does so only if there were
  * others just before, so that they will be awake for the next. */
 #define _GNU_SOURCE
 #include "parallel.h"
@@ -51,8 +51,8 @@ static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, ptrdiff_t worth, 
 #include <stdatomic.h>
 #include <unistd.h>
 
-/* LARGE: grains that are worth waking somebody.  MANY: jobs of a model's layers rather than of one.  Nanoseconds: how long a
- * worker spins, and less, so that it still does when as much time goes by between jobs. */
+/* LARGE: grains worth waking workers for.  MANY: jobs in a row that suggest a model rather than a single layer.  Nanoseconds: how
+ * long a worker spins, and less, so that it still does when as much time goes by between jobs. */
 enum { LARGE = 16, MANY = 6, SPIN = 70000, SOON = 50000 };
 /* SHORT: grains of a part, where a job has enough for more than one a thread. */
 enum { PARTS_PER_THREAD = 4, SHORT = 4, PAUSES = 64, PATIENCE = 4000 };
@@ -89,7 +89,7 @@ static _Thread_local int own_threads; /* of this caller; 0: `threads` */
 /* Guarded by `owner`. */
 static int workers;     /* started so far */
 static long long ended; /* when the last job was over */
-static int missed;      /* small jobs that workers slept through, one soon after the other */
+static int missed;      /* small jobs in quick succession that workers slept through */
 
 static inline void pause_cpu(void)
 {
@@ -186,8 +186,8 @@ static void start_workers(int wanted)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* A forked child has none of the workers, and perhaps locks that nobody will release, and parts of a job that its new workers
- * must not take for theirs. */
+/* A forked child has none of the workers, perhaps locks that nobody will release, and parts of a job that its new workers
+ * must not take for their own. */
 static void forget_workers(void)
 {
     for (int i = 0; i < PQC_MAX_THREADS; i++)
@@ -236,7 +236,7 @@ static bool are_wanted(ptrdiff_t worth, int wanted)
     return missed >= MANY;
 }
 
-/* Into how many parts, `most` at most, a job is cut that is worth so many grains. */
+/* The number of parts, at most `most`, that a job of `worth` grains is cut into. */
 static ptrdiff_t parts_of(ptrdiff_t most, ptrdiff_t worth, int count)
 {
     ptrdiff_t parts = pqc_clamp(worth / SHORT, count, (ptrdiff_t)count * PARTS_PER_THREAD);
@@ -267,7 +267,7 @@ static void share(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, int count, bool
         if (i < PATIENCE)
             pause_cpu();
         else
-            sched_yield(); /* the worker has lost its CPU to somebody */
+            sched_yield(); /* the worker has lost its CPU to another thread */
     }
 }
 

@@ -1,4 +1,4 @@
-/* The only door to threads: a range of work is split over a small pool. */
+/* The only interface to threads: a range of work is split over a small pool. */
 #ifndef PQC_PARALLEL_H
 #define PQC_PARALLEL_H
 
@@ -14,7 +14,7 @@ typedef void (*pqc_range_fn)(void *context, ptrdiff_t begin, ptrdiff_t end);
 void pqc_parallel(ptrdiff_t n, ptrdiff_t grain, pqc_range_fn fn, void *context);
 
 /* The same for n tasks that cost `cost` together, where `grain` takes a few microseconds: a range costs about that, or more.
- * If all is little and the workers sleep, one call, here. */
+ * If the whole is small and the workers sleep: one call, here. */
 void pqc_parallel_tasks(ptrdiff_t n, ptrdiff_t cost, ptrdiff_t grain, pqc_range_fn fn,
                         void *context);
 

@@ -1,5 +1,5 @@
-/* The little the C tests share: counted checks, buffers at the edge of a forbidden page, numbers to
- * feed. */
+/* What the C tests share: counted checks, buffers at the edge of a protected page, input
+ * values. */
 #ifndef PQC_CHECK_H
 #define PQC_CHECK_H
 

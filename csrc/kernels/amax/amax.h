@@ -13,7 +13,7 @@
 
 #include "pqc.h"
 
-/* From so many elements on, loads of the x86 bodies are aligned after the first: one across two cache lines takes as long as
+/* From this many elements on, the x86 bodies align their loads after the first: one across two cache lines takes as long as
  * two, and NumPy's large arrays begin 16 bytes after a line. */
 enum { PQC_AMAX_LONG = 256 };
 

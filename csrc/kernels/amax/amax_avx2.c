@@ -59,7 +59,7 @@ AVX2 void pqc_amax_each_f32_avx2(const float *x, float *acc, ptrdiff_t n)
     pqc_amax_each_f32_scalar(x + i, acc + i, n - i);
 }
 
-/* vminps is not to be trusted with NaN: a comparison of each two vectors finds them. */
+/* vminps may drop a NaN, so each pair of vectors is compared to find them. */
 AVX2 float pqc_min_f32_avx2(const float *x, ptrdiff_t n)
 {
     __m256 a = _mm256_set1_ps(INFINITY), b = a, c = a, d = a;

@@ -50,7 +50,7 @@ AVX512 void pqc_amax_each_f32_avx512(const float *x, float *acc, ptrdiff_t n)
     }
 }
 
-/* vminps is not to be trusted with NaN: a comparison of each two vectors finds them. */
+/* vminps may drop a NaN, so each pair of vectors is compared to find them. */
 AVX512 float pqc_min_f32_avx512(const float *x, ptrdiff_t n)
 {
     __m512 inf = _mm512_set1_ps(INFINITY), a = inf, b = inf, c = inf, d = inf;

@@ -163,7 +163,7 @@ INLINE void store_pair(const int32_t *sums, const pair_output *o, float *y)
                          finish16(_mm512_load_si512(sums + PQC_LANES * v), o->of[v]));
 }
 
-/* Rows of results, as far as there are any: into other instructions' spare time, if they are few.  `pair` is NULL unless
+/* Stores rows of results, if any: a few at a time, to fill other instructions' stalls.  `pair` is NULL unless
  * there are 32 channels. */
 INLINE void flush_rows(pqc_output_block *b, const int32_t **sums, ptrdiff_t ld, int rows,
                        const pair_output *pair)
@@ -216,7 +216,7 @@ INLINE void row_tiles(operand a, operand b, ptrdiff_t k, const int a_tiles, cons
     store_tiles(a_tiles, b_tiles, pending->sums[pending->turn], 4 * pending->ld);
 }
 
-/* The rows and channels from some place on, at most so many. */
+/* The rows and channels from some position on, at most a given number. */
 static pqc_output_block part_of(const pqc_output_block *b, int row, int rows, int channel,
                                 int channels)
 {

@@ -1,4 +1,4 @@
-/* What carries operands and sums to and from AMX that comes with AVX-512. */
+/* AVX-512 helpers that move operands and sums to and from AMX. */
 #ifndef PQC_AMX_GEMM_AVX512_H
 #define PQC_AMX_GEMM_AVX512_H
 

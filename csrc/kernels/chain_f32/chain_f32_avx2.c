@@ -3,7 +3,7 @@
 #if PQC_X86
 #include "elementary/elementary_avx2.h"
 
-/* What compilers make no vectors of: a permutation, and a function that may set errno. */
+/* What compilers do not vectorise: a permutation, and a function that may set errno. */
 AVX2 PQC_INLINE __m256 function8(pqc_chain_kind kind, __m256 x)
 {
     return kind == PQC_CHAIN_SQRT ? _mm256_sqrt_ps(x) : kind == PQC_CHAIN_ERF ? erf8(x) : gelu8(x);

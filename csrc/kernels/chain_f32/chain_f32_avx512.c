@@ -3,7 +3,7 @@
 #if PQC_X86
 #include "elementary/elementary_avx512.h"
 
-/* What compilers make no vectors of, or slower ones: permutations, powers of two, a function that may set errno. */
+/* What compilers vectorise badly or not at all: permutations, powers of two, a function that may set errno. */
 AVX512 PQC_INLINE __m512 function16(pqc_chain_kind kind, __m512 x)
 {
     return kind == PQC_CHAIN_SQRT      ? _mm512_sqrt_ps(x)

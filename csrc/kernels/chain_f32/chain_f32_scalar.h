@@ -1,4 +1,4 @@
-/* The loops of every body; compilers make vectors of them. */
+/* The loops of every body; compilers vectorise them. */
 #ifndef PQC_CHAIN_F32_SCALAR_H
 #define PQC_CHAIN_F32_SCALAR_H
 

@@ -62,7 +62,7 @@ INLINE void tile(const pqc_conv_chw_params *g, const uint8_t *x, const int C, co
                 sums[c * V + v] = _mm512_dpbusd_epi32(sums[c * V + v], c4[v], weights);
         }
     }
-    /* Else GCC would keep them in memory, because of what follows. */
+    /* Otherwise GCC keeps them in memory because of what follows. */
     PQC_UNROLL(24)
     for (int i = 0; i < C * V; i++)
         PQC_KEEP_IN_REGISTER(sums[i]);

@@ -210,7 +210,7 @@ AVX2 static unsigned plane7(const pqc_dwconv_params *p)
     return p->stride == 1 ? plane(p, 7, 1) : plane(p, 7, 2);
 }
 
-/* From the last channel to the first: what the amax read last may still be cached. */
+/* From the last channel to the first: what was read last for the amax may still be cached. */
 AVX2 unsigned pqc_dwconv_u8s8_avx2(const pqc_dwconv_params *p)
 {
     pqc_dwconv_params channel = *p;

@@ -121,7 +121,7 @@ AVX2 PQC_INLINE void one_row(const float *x, int16_t *to, const packed_row_shape
     }
 }
 
-/* Up to 7 more zeros than [begin, end).  Compilers would call memset for `zero` if they knew what it is, which takes longer
+/* Up to 7 more zeros than [begin, end).  If compilers knew `zero`, they would call memset, which takes longer
  * than these few vectors. */
 AVX2 PQC_INLINE void put_zeros(int32_t *to, ptrdiff_t begin, ptrdiff_t end, __m256i zero)
 {
@@ -184,7 +184,7 @@ AVX2 PQC_NOINLINE words_seen fill_quickly(const pqc_dwconv_params *p, ptrdiff_t 
                           : fill_with(p, first, count, to, 2, false, true);
 }
 
-/* What is not worth speed: values beyond 16 bits, or NaN. */
+/* The slow path: values beyond 16 bits, or NaN. */
 AVX2 PQC_NOINLINE unsigned fill_carefully(const pqc_dwconv_params *p, ptrdiff_t first,
                                           ptrdiff_t count, packed_rows to)
 {

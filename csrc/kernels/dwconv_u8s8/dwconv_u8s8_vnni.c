@@ -73,7 +73,7 @@ INLINE unsigned store_rows(const pqc_dwconv_params *p, const row_layout *l, uint
     return flags;
 }
 
-/* From the last channel to the first, here and below: what the amax read last may still be cached. */
+/* From the last channel to the first, here and below: what was read last for the amax may still be cached. */
 INLINE unsigned store_small(const pqc_dwconv_params *p, const row_layout *l, uint8_t *room,
                             const int K, const int S, const bool SAME)
 {

@@ -146,7 +146,7 @@ typedef struct {
     uintptr_t next_x, next_y; /* if not 0, the inputs and outputs that are next */
 } outputs;
 
-/* Inline: to GCC a function that only fetches does nothing, and its calls are left out. */
+/* Inline: GCC takes a function that only prefetches for empty and drops its calls. */
 INLINE void prefetch_ahead(uintptr_t at, ptrdiff_t begin, ptrdiff_t end)
 {
     for (uintptr_t i = at + 4 * (uintptr_t)begin; i < at + 4 * (uintptr_t)end; i += 64)

@@ -16,7 +16,7 @@
 
 #include <math.h>
 
-/* One of two numbers that are both there: no branch, so that compilers make vectors of it. */
+/* Selects one of two computed numbers without a branch, so that compilers vectorise it. */
 PQC_INLINE float pqc_either(bool first, float a, float b)
 {
     uint32_t mask = 0u - (uint32_t)first;

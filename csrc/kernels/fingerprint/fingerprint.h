@@ -1,9 +1,9 @@
-/* A fingerprint of some bytes, at the speed of memory: tells whether an array has been changed.
+/* A fingerprint of some bytes, at memory speed: tells whether an array has changed.
  *
  * 64 lanes of 32 bits each take one word in turn by a step that is a bijection of the word, so a
  * change of any one word changes the fingerprint; several changes escape with a chance of about
  * 2^-32 if all of them are in words of one lane (64 words apart), of about 2^-64 else.  It is no
- * defence against somebody who wants to be taken for somebody else.
+ * defence against deliberate collisions.
  *
  *   x     n bytes, any alignment, n may be 0
  *   mark  the result: two numbers

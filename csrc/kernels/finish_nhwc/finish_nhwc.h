@@ -11,7 +11,7 @@
 #include "pack_u8/pack_u8.h"
 #include "requantize/requantize.h"
 
-/* What can be left out because it changes nothing: a clamp; a look for NaN or for what is negative. */
+/* What can be skipped because it changes nothing: a clamp, a check for NaN, a check for negative values. */
 enum {
     PQC_NO_FIRST_CLAMP = 1,
     PQC_NO_SECOND_CLAMP = 2,
@@ -29,7 +29,7 @@ pqc_finish_nhwc_fn pqc_finish_nhwc_scalar, pqc_finish_nhwc_avx2, pqc_finish_nhwc
 /* A clamp that comes last is one of the codes, if all outputs are codes: theirs get its bounds, and it none. */
 void pqc_finish_fold(pqc_output *f);
 
-/* What is known of a call: |fma(acc, scale, bias)| <= largest; infinity or NaN if there is no such bound. */
+/* What is known of a call: |fma(acc, scale, bias)| <= largest; infinity or NaN without such a bound. */
 unsigned pqc_finish_known(const pqc_output *f, float largest);
 
 #endif

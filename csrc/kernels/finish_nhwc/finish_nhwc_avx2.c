@@ -62,7 +62,7 @@ INLINE __m256i codes8(__m256 y, const pqc_pixels *to, refused *r)
     return _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(to->zero));
 }
 
-/* What numbers become that go through codes. */
+/* Values rounded to codes and back. */
 INLINE floats16 requantized16(floats16 y, const pqc_pixels *between, refused *r)
 {
     __m256i zero = _mm256_set1_epi32(between->zero);

@@ -36,7 +36,7 @@ FINISH_INLINE finish_channels finish_channels_of(const pqc_output *f, const int 
     return c;
 }
 
-/* In this order of operands NaN stays NaN.  A bound that is infinite costs nothing: branches are free beside vectors. */
+/* In this order of operands NaN stays NaN.  An infinite bound costs nothing: branches are free next to vector code. */
 FINISH_INLINE void finish_clamp(__m512 *y, const int N, float low, float high)
 {
     if (low > -INFINITY) {
@@ -66,7 +66,7 @@ FINISH_INLINE void finish_affine(__m512 *y, const int N, const pqc_linear_map *a
                              _mm512_set1_ps(a->offset));
 }
 
-/* What N vectors become that go through codes; in this order of operands NaN becomes `lo`. */
+/* N vectors rounded to codes and back; in this order of operands NaN becomes `lo`. */
 FINISH_INLINE void finish_requantize(__m512 *y, const int N, const pqc_pixels *between)
 {
     __m512 mul = _mm512_set1_ps(between->mul), div = _mm512_set1_ps(between->div);
@@ -176,7 +176,7 @@ FINISH_INLINE void finish_store_bytes(__m512i bytes, const int P, const int V, _
     }
 }
 
-/* What an output refuses, unless it is known that there is nothing. */
+/* The lanes that an output refuses, unless it is known that there are none. */
 FINISH_INLINE void finish_check(const __m512 *y, const int N, const int V, __mmask16 last,
                                 unsigned known, const pqc_pixels *to, finish_refused *r)
 {

@@ -5,7 +5,7 @@
 
 #include "finish_nhwc_avx512.h"
 
-/* Which codes are written, a sum of them; and how many pixels later a line is wanted that is fetched. */
+/* Which codes are written, as a sum; and how many pixels ahead lines are prefetched. */
 enum { FINISH_BYTES = 1, FINISH_WORDS = 2, FINISH_AHEAD = 32 };
 
 /* Where codes of some pixels lie, the first channel included; `offset`, or NULL, is that of finish_pixels. */
@@ -49,7 +49,7 @@ FINISH_INLINE char *finish_at(const finish_row *row, const bool INDIRECT, ptrdif
     return row->at + (INDIRECT ? row->offset[pixel] : row->pixel * pixel);
 }
 
-/* The same; if pixels lie apart, the line that is wanted some pixels later is fetched. */
+/* The same; if pixels are not contiguous, prefetches the line of a pixel further on. */
 FINISH_INLINE char *finish_at_and_fetch(const finish_row *row, const bool INDIRECT, ptrdiff_t pixel)
 {
     char *at = finish_at(row, INDIRECT, pixel);

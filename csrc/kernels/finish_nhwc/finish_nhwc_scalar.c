@@ -15,7 +15,7 @@ static void add(const pqc_pixels *from, int pixel, float *y, int channels)
         y[c] += other[c];
 }
 
-/* What numbers become that go through codes. */
+/* Values rounded to codes and back. */
 static unsigned requantize(const pqc_pixels *between, float *y, int channels)
 {
     int16_t codes[CHANNELS];

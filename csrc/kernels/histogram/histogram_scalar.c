@@ -21,7 +21,7 @@ ptrdiff_t pqc_bin_f32_scalar(const float *x, ptrdiff_t n, const pqc_binning *b, 
     return written;
 }
 
-/* Plain enough for the compiler to turn into vectors: blocks keep the counters in 32 bits. */
+/* Simple enough for the compiler to vectorise: blocks keep the counters in 32 bits. */
 PQC_INLINE void magnitudes(const float *x, ptrdiff_t n, pqc_magnitudes *m)
 {
     int32_t smallest = (int32_t)pqc_bits_of(m->smallest),

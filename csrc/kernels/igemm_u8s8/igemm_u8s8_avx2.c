@@ -66,7 +66,7 @@ AVX2 static void any_tile(const int32_t *x, const int16_t *w, ptrdiff_t kr_group
     }
 }
 
-/* kr groups [first, first + kr groups) of all channels and at most WIDE_PIXELS pixels, whose sums have begun. */
+/* Adds kr_groups kr groups from `first` on, for all channels and at most WIDE_PIXELS pixels. */
 AVX2 static void add_kr_groups(const pqc_igemm_params *g, ptrdiff_t first, ptrdiff_t kr_groups,
                                const int32_t *pixel, int pixels, int32_t *acc)
 {

@@ -88,7 +88,7 @@ AVX2 static void widen_four(const wide_part *w, const uint8_t *x, int32_t *to)
             store_pair(x + *offset + 4 * p, to + p * WIDE_PIXEL);
 }
 
-/* kr groups [first, first + kr groups) of some pixels to pixels x 2 pairs x WIDE_KR_GROUPS. */
+/* Widens kr_groups kr groups of some pixels, from `first` on, to pixels x 2 pairs x WIDE_KR_GROUPS. */
 AVX2 static void widen_pixels(const pqc_igemm_params *g, ptrdiff_t first, ptrdiff_t kr_groups,
                               const int32_t *pixel, int pixels, int32_t *to)
 {

@@ -20,7 +20,7 @@ INLINE __m512i broadcast_c4(const uint8_t *x)
     return _mm512_set1_epi32(bytes);
 }
 
-/* Else GCC loads a vector of weights again for each pixel, which takes longer than the products. */
+/* Otherwise GCC reloads the weights for each pixel, which takes longer than the products. */
 INLINE __m512i loaded_once(const int8_t *w)
 {
     __m512i weights = _mm512_loadu_si512(w);
@@ -61,7 +61,7 @@ INLINE void sum_up(const pqc_igemm_params *g, const int32_t *pixel, const int P,
                 sums[p * V + v] = _mm512_dpbusd_epi32(sums[p * V + v], c4, weights[v]);
         }
     }
-    /* Else GCC would keep them in memory, because of what follows. */
+    /* Otherwise GCC keeps them in memory because of what follows. */
     PQC_UNROLL(24)
     for (int i = 0; i < P * V; i++)
         PQC_KEEP_IN_REGISTER(sums[i]);

@@ -66,7 +66,7 @@ INLINE __m128i flat8(__m256 x, constants c, seen *s)
     return _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
 }
 
-/* The last vector kr groups back so as to be whole. */
+/* The last vector steps back so that it is a full one. */
 AVX2 static void flat_row(const float *x, uint8_t *y, ptrdiff_t n, constants c, seen *s)
 {
     if (n >= 32) {
@@ -133,7 +133,7 @@ INLINE void put_some(uint8_t *y, const uint32_t *c4, ptrdiff_t n)
         memcpy(y + 4 * i, c4 + i, 4);
 }
 
-/* `c4 blocks` of n <= 8 pixels in the order 0, 2, 4, 6, 1, 3, 5, 7. */
+/* The c4 blocks of n <= 8 pixels, the even ones to `even`, the odd ones to `odd`. */
 INLINE void put_apart(__m256i c4, uint8_t *even, uint8_t *odd, ptrdiff_t n)
 {
     const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
@@ -151,7 +151,7 @@ INLINE void put_apart(__m256i c4, uint8_t *even, uint8_t *odd, ptrdiff_t n)
         _mm_storeu_si128((__m128i *)(void *)odd, _mm256_extracti128_si256(c4, 1));
 }
 
-/* The last whole vector kr groups back to an even pixel; one pixel may be left then. */
+/* The last full vector steps back to an even pixel, which may leave one pixel over. */
 INLINE void quads_row_apart(const float *x, ptrdiff_t channel, uint8_t *even, uint8_t *odd,
                             ptrdiff_t n, const int C, constants c, seen *s)
 {

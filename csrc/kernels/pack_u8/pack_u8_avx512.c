@@ -31,8 +31,8 @@ INLINE void few_bytes(const float *x, uint8_t *y, ptrdiff_t n, const pack_kind k
     _mm512_mask_storeu_epi8(y, ((uint64_t)1 << n) - 1, in_order(pack(v, kind, c, seen)));
 }
 
-/* From ALIGNED values on the second step is short, so that loads cross no lines of the cache behind it; the last kr groups back
- * so as to be whole. */
+/* From ALIGNED values on the second step is short, so that later loads do not cross cache lines; the last one steps back
+  * so that it is a full one. */
 INLINE bool flat_rows(pqc_u8_rows r, const pack_kind kind)
 {
     pack_constants c = pack_constants_of(r.q);

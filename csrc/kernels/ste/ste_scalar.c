@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-/* A mask, not a choice: a branch would be guessed wrong at every second border. */
+/* A mask rather than a branch, which would be mispredicted at every other border. */
 static inline float pass(float x, float grad, float amax)
 {
     return pqc_float_of(pqc_bits_of(grad) & -(uint32_t)(fabsf(x) <= amax));

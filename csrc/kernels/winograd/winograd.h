@@ -52,7 +52,7 @@ typedef struct {
 typedef struct {
     int positions;
     const int16_t *v;
-    ptrdiff_t v_blocks, v_stride; /* v_quads: from a position to the next */
+    ptrdiff_t v_blocks, v_stride; /* v_blocks: c4 blocks from a position to the next */
     const int16_t *u;
     ptrdiff_t m_stride;
 } pqc_winograd_operands;
@@ -69,7 +69,7 @@ typedef struct {
     void (*weights)(const int8_t *w, ptrdiff_t k_stride, ptrdiff_t w_row, ptrdiff_t c4_blocks,
                     int16_t *u);
 
-    /* Products summed over `c4 blocks` c4 blocks: all of u, as many of v.  Added to m if `more`. */
+    /* Products summed over `c4_blocks` blocks of channels.  Added to m if `more`. */
     void (*products)(const pqc_winograd_operands *operands, ptrdiff_t c4_blocks, ptrdiff_t tiles,
                      bool more, int32_t *m);
 
