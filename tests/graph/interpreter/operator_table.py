@@ -12,21 +12,27 @@ __all__ = ["PAGE", "page"]
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "operators.md"
 HEAD = """# Operators of graphs
 
-What `graph.interpret` and `graph.compile` compute by functions of their own, from opset 13 on (older models are
-raised). Each passes all the cases that ONNX has for it: values within 1e-5, types and shapes exactly. Every other
-operator of the standard, and forms of these that a function does not know, are computed by `onnx.reference`.
+The operators that `graph.interpret` and `graph.compile` compute with their own functions, from opset 13 on (older
+models are converted). Each passes all the test cases that ONNX has for it: values within 1e-5, types and shapes
+exactly. Other standard operators, and forms that a function does not support, are computed by `onnx.reference`.
 
-A compiled program computes in C: convolutions along one and two axes and products with matrices on integers,
-transposed convolutions whose kernel is their stride, pools and averages of images, Softmax and LayerNormalization
-along the last axis, nearest Resize by whole factors, DepthToSpace, Slice, Split and Concat of images, and of float32
-all of Abs, Add, BatchNormalization, Clip, Div, Erf, Gelu, HardSigmoid, HardSwish, LeakyRelu, Max, Min, Mul, Neg,
-PRelu, Reciprocal, Relu, Sigmoid, Sqrt, Sub, Sum, Swish, Tanh and squares: those behind a layer in its output stage,
-others in one pass over memory as far as they follow each other. Convolutions of float32 along one and two axes by
-constant weights, but groups of fewer than 16 outputs, take such a chain along as well. Of arrays of float32 there are
-MatMul, Transpose, Reshape and its kin, Slice, Split, Concat, Expand, Gather and Pad of what is there; LSTM and GRU on
-integers if all sequences have one length. Masks are floats that are 1 or 0: comparisons of floats, And, Or, Not, Cast
-of int64 and of floats, GatherND by constant indices, moves of all these, and Where by them, of at most four axes.
-What else there is runs between them by the functions of the table; `Session.summary` says which nodes do.
+A compiled program computes in C:
+
+- on integers: convolutions along one and two axes, matrix products, and LSTM and GRU if all sequences have the same
+  length; transposed convolutions whose kernel equals their stride
+- pools and averages of images, nearest Resize by whole factors, DepthToSpace, Slice, Split and Concat of images
+- Softmax and LayerNormalization along the last axis
+- elementwise operators on float32: Abs, Add, BatchNormalization, Clip, Div, Erf, Gelu, HardSigmoid, HardSwish,
+  LeakyRelu, Max, Min, Mul, Neg, PRelu, Reciprocal, Relu, Sigmoid, Sqrt, Sub, Sum, Swish, Tanh and squares; those that
+  follow a layer run in its output stage, others as chains, in one pass over memory
+- float32 convolutions along one and two axes by constant weights, with the chain that follows, unless groups have
+  fewer than 16 outputs
+- on float32 arrays: MatMul, Transpose, Reshape and its relatives, Slice, Split, Concat, Expand, Gather, and Pad that
+  repeats the array's own elements
+- masks, as floats that are 1 or 0: comparisons of floats, And, Or, Not, Cast of int64 and of floats, GatherND by
+  constant indices, moves of all these, and Where by them, of at most four axes
+
+Everything else runs between them by the functions of the table; `Session.summary` says which nodes do.
 
 | operator | types | cases of ONNX |
 |---|---|---|
