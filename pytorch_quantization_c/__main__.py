@@ -54,7 +54,7 @@ def add_graph_commands(commands: Any) -> None:
     quantize.add_argument("--exclude", action="append", default=[], metavar="PATTERN",
                           help="names or operators of layers that stay float (may be repeated)")
     quantize.add_argument("--summary", action="store_true", help="print how each node is quantised")
-    compare = commands.add_parser("compare", help="compare a quantised model with its float model, value by value (SQNR)")
+    compare = commands.add_parser("compare", help="SQNR of every quantised value against the float model")
     compare.add_argument("a", help="the float model")
     compare.add_argument("b", help="the quantised model")
     compare.add_argument("--data", required=True, metavar="PATH", help=DATA)
@@ -66,7 +66,7 @@ def add_graph_commands(commands: Any) -> None:
     bench = commands.add_parser("bench", help="time a model here and, where it is installed, in onnxruntime")
     bench.add_argument("model", help="an ONNX file, or a saved program (.pqc)")
     add_inputs(bench)
-    bench.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="batch size of random inputs (default: 1)")
+    bench.add_argument("--batch", type=at_least_one, default=1, metavar="N", help="batch of random inputs (default: 1)")
     bench.add_argument("--threads", type=at_least_one, default=1, metavar="N", help="number of threads (default: 1)")
     bench.add_argument("--profile", action="store_true", help="print the time of each operation")
 

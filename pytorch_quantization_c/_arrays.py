@@ -19,7 +19,7 @@ def is_floating(dtype: np.dtype[Any]) -> bool:
 def float_array(value: Any, name: str) -> NDArray[Any]:
     """`value` as a plain array of floats; numbers and lists become float32.
 
-    TypeError naming the argument and its type for anything else, arrays of integers among it.
+    TypeError naming the argument and its type for anything else, integer arrays included.
     """
     if isinstance(value, TracedArray) and is_floating(value.dtype):
         return value

@@ -41,5 +41,5 @@ class Function:
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """The forward, its context thrown away."""
+        """The forward; its context is discarded."""
         return cls.forward(FunctionCtx(), *args, **kwargs)

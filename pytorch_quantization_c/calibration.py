@@ -1,4 +1,4 @@
-"""Deprecated: these names have moved to `pytorch_quantization_c.model.calibrating`, and go on working from here."""
+"""Deprecated: these names have moved to `pytorch_quantization_c.model.calibrating`, and still work from here."""
 from .model.calibrating import calibrating
 
 __all__ = ["calibrating"]

@@ -82,7 +82,7 @@ def enlarge(images: Array) -> npt.NDArray[np.float32]:
 
 
 def load_digits(path: FilePath | None = None) -> Digits:
-    """The data that came with the package, or a file like it. ValueError if it is damaged."""
+    """The data shipped with the package, or a file like it. ValueError if it is damaged."""
     if path is None:
         with (files(__package__) / "data" / "lenet_digits.npz").open("rb") as stream:
             arrays = read_arrays(stream, STORED)

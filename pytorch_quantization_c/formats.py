@@ -1,8 +1,8 @@
-"""Number formats of few bits: fake and real quantisation beyond integers with one amax.
+"""Low-bit number formats: fake and real quantisation beyond integers with one amax.
 
-Small floats, blocks of neighbours that share a scale (OCP's microscaling formats, NVFP4, integers in groups) and ranges
-with two ends. A descriptor asks for them (`QuantDescriptor(num_bits, block_sizes=..., zero_point=...)`), a
-`TensorQuantizer` or a function here does it; what codes stand for is a `Quantization`.
+Small floats, blocks of neighbours that share a scale (OCP's microscaling formats, NVFP4, integers in groups), and
+asymmetric ranges. A descriptor asks for them (`QuantDescriptor(num_bits, block_sizes=..., zero_point=...)`), a
+`TensorQuantizer` or a function here does the work; a `Quantization` says what codes stand for.
 """
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _fake_in_blocks(inputs: ArrayLike, num_bits: int | tuple[int, int], block_si
 
 
 class FakeBlockQuantFunction(Function):
-    """Quantises and dequantises at once, neighbours along the last axis by a scale that they share."""
+    """Quantises and dequantises at once, in blocks along the last axis that share a scale."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, inputs: ArrayLike, num_bits: int | tuple[int, int], block_sizes: Any,
@@ -172,7 +172,7 @@ def _end(value: ArrayLike, name: str) -> NDArray[Any]:
 
 
 class FakeRangeQuantFunction(Function):
-    """Quantises and dequantises at once, by a range with two ends."""
+    """Quantises and dequantises at once, by an asymmetric range."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, inputs: ArrayLike, amin: ArrayLike, amax: ArrayLike,
@@ -190,8 +190,8 @@ class FakeRangeQuantFunction(Function):
     def apply(inputs: ArrayLike, amin: ArrayLike, amax: ArrayLike, num_bits: int = 8) -> NDArray[Any]:
         """`(clamp(rint(inputs * scale) + zero, 0, levels) - zero) / scale` with `levels = 2^num_bits - 1`.
 
-        `scale = levels / (amax - amin)` in float32 and `zero = rint(-amin * scale)`: 0 is a value always. A width up to
-        2^-24 gives 0. NaN stays NaN.
+        `scale = levels / (amax - amin)` in float32 and `zero = rint(-amin * scale)`: 0 is always representable. A width
+        up to 2^-24 gives 0. NaN stays NaN.
 
         Args:
             inputs: float16, bfloat16, float32 or float64, any shape; lists and numbers become float32.
@@ -235,7 +235,7 @@ def quantize(inputs: ArrayLike, quant_desc: ScaledQuantDescriptor,
     Raises:
         TypeError: `quant_desc` is no descriptor, inputs are no floats or negative with `unsigned`.
         ValueError: more than 8 bits, several axes, a NaN that no code stands for, a range of another
-            shape, one that the descriptor has no use for, or one end of two.
+            shape, one that the descriptor does not use, or only one end.
     """
     if not isinstance(quant_desc, ScaledQuantDescriptor):
         raise TypeError(f"Expected `quant_desc` to be a QuantDescriptor, got {type(quant_desc).__name__}")

@@ -36,7 +36,7 @@ class only:
 
     Weights that were packed for AMX are multiplied by it also when it is not among them: the results are the same.
 
-    As a context manager, `with isa.only("avx2"):`, it puts back at the end what was selected before.
+    As a context manager, `with isa.only("avx2"):`, it restores the previous selection at the end.
     It holds for the whole process, not for one thread.
 
     Raises:

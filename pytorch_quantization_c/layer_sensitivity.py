@@ -1,4 +1,4 @@
-"""Deprecated: these names have moved to `pytorch_quantization_c.model.sensitivity`, and go on working from here."""
+"""Deprecated: these names have moved to `pytorch_quantization_c.model.sensitivity`, and still work from here."""
 from .model.sensitivity import Sensitivity, SensitivityRow, sensitivity
 
 __all__ = ["Sensitivity", "SensitivityRow", "sensitivity"]

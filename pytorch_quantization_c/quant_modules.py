@@ -1,7 +1,7 @@
-"""Quantised layers in the place of float ones, without touching the code of a model.
+"""Quantised layers instead of float ones, without changes to the code of a model.
 
 `initialize()` replaces the classes in `float_nn`, so that models made from then on are quantised; `replace(model)`
-changes a model that exists and keeps its weights.
+changes an existing model and keeps its weights.
 """
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DEFAULT_QUANT_MAP = [_quant_entry(float_nn, name, getattr(quant_nn, "Quant" + n
 
 
 class QuantModuleReplacementHelper(ReplacementRules):
-    """Which classes of `float_nn` are replaced at the moment, and what they were."""
+    """The classes of `float_nn` that are currently replaced, and the originals."""
 
     def __init__(self) -> None:
         super().__init__(_DEFAULT_QUANT_MAP)
@@ -45,7 +45,7 @@ def initialize(float_module_list: Iterable[str] | None = None,
     Args:
         float_module_list: names of classes to leave alone, as `["Linear"]`.
         custom_quant_modules: (module, name, class) triples of more to replace, as
-            `[(float_nn, "MaxPool2d", nn.QuantMaxPool2d)]`; they count more than `float_module_list`.
+            `[(float_nn, "MaxPool2d", nn.QuantMaxPool2d)]`; they take precedence over `float_module_list`.
 
     Calling it twice is the same as calling it once, with the second arguments.
 
@@ -62,7 +62,7 @@ def deactivate() -> None:
 
 def quantized(float_module_list: Iterable[str] | None = None,
               custom_quant_modules: Iterable[Sequence[Any]] | None = None) -> AbstractContextManager[None]:
-    """`initialize()` for the time of a `with` block. On the way out, by an exception too, all is as it was before.
+    """`initialize()` for the duration of a `with` block. Afterwards, by exception too, the former state holds.
 
     Args:
         float_module_list: as for `initialize`.
@@ -75,7 +75,7 @@ def quantized(float_module_list: Iterable[str] | None = None,
 
 
 def enable_onnx_export() -> AbstractContextManager[None]:
-    """For the time of a `with` block, quantisers check that they are ready to be exported to ONNX."""
+    """For the duration of a `with` block, quantisers check that they are ready to be exported to ONNX."""
     return onnx_export(quant_nn.TensorQuantizer)
 
 
@@ -84,7 +84,7 @@ def replace(model: M, include: str | Iterable[str] = "*", exclude: str | Iterabl
     """Turns float layers of `model` into quantised ones, in place, with the same parameters (the arrays are shared).
 
     Args:
-        model: any module; layers of exactly the classes that `initialize` replaces are turned, also those shared by
+        model: any module; layers of exactly the classes that `initialize` replaces are converted, also those shared by
             several places.
         include: which layers, by their full names as `named_modules` gives them: a pattern or a list of patterns.
             "encoder.*" is a glob, "re:layer[0-3]" a regular expression that has to match from the start of the name.
@@ -97,7 +97,7 @@ def replace(model: M, include: str | Iterable[str] = "*", exclude: str | Iterabl
     Returns:
         `model`, or its quantised form if it is itself such a layer.
 
-    Layers that cannot be taken (see `unquantized_layers`) are named in one UserWarning; a call that turns no layer
+    Layers that cannot be converted (see `unquantized_layers`) are named in one UserWarning; a call that converts none
     warns and says why.
 
     Raises:
@@ -111,7 +111,7 @@ def replace(model: M, include: str | Iterable[str] = "*", exclude: str | Iterabl
 
 
 def unquantized_layers(model: M, custom_quant_modules: Iterable[Sequence[Any]] | None = None) -> list[UnquantizedLayer]:
-    """The layers of `model` that compute with float weights, and why: what `replace` cannot take, or has not taken.
+    """The layers of `model` that compute with float weights, and why: those that `replace` cannot or did not convert.
 
     Listed are layers of a class that `initialize` replaces, that derive from one or that wrap one (attention, compiled
     layers, layers in plain lists), and others whose weight is a matrix but have no quantised form, as GRU.

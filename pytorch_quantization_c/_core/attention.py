@@ -26,7 +26,7 @@ def _checked(name: str, size: object) -> int:
 
 
 def check_heads(embed_dim: object, num_heads: object, dropout: object) -> int:
-    """Channels of each head. ValueError or TypeError for sizes that do not divide, or no probability."""
+    """Channels of each head. ValueError or TypeError for sizes that do not divide, or an invalid dropout."""
     channels, heads = _checked("embed_dim", embed_dim), _checked("num_heads", num_heads)
     if channels % heads:
         raise ValueError(f"Expected `embed_dim` to be divisible by `num_heads`, got {channels} and {heads}")
@@ -36,7 +36,7 @@ def check_heads(embed_dim: object, num_heads: object, dropout: object) -> int:
 
 
 def split_projections(state: MutableMapping[str, Any], prefix: str) -> None:
-    """Gives the entries of torch's layer the names of three layers `q_proj`, `k_proj` and `v_proj`, in place."""
+    """Renames the entries of torch's layer to those of the layers `q_proj`, `k_proj` and `v_proj`, in place."""
     for kind in ("weight", "bias"):
         key = f"{prefix}in_proj_{kind}"
         shape: tuple[int, ...] = getattr(state.get(key), "shape", ())
@@ -51,7 +51,7 @@ def split_projections(state: MutableMapping[str, Any], prefix: str) -> None:
 
 
 class AttentionRules(HostModule, Generic[A]):
-    """`forward` of an attention layer. What is declared here without a body is the host's or the layer's to define."""
+    """`forward` of an attention layer. The host or the layer defines what is declared without a body."""
 
     embed_dim: int
     num_heads: int
@@ -82,7 +82,7 @@ class AttentionRules(HostModule, Generic[A]):
             need_weights: return the weights too.
             attn_mask: (L, S) or (N * num_heads, L, S); as `key_padding_mask`.
             average_attn_weights: weights (N, L, S), the mean over heads, instead of (N, num_heads, L, S).
-            is_causal: says that `attn_mask` is causal, which has to be given.
+            is_causal: `attn_mask`, which must be given, is causal.
 
         Returns:
             (output of the shape of `query`, weights or None).
@@ -95,7 +95,7 @@ class AttentionRules(HostModule, Generic[A]):
             raise ShapeError("Expected `query`, `key` and `value` with 3 dimensions each, or 2 each, got shapes "
                              f"{tuple(q.shape)}, {tuple(k.shape)} and {tuple(v.shape)}")
         if is_causal and attn_mask is None:
-            raise RuntimeError("Expected `attn_mask` where `is_causal` says that it is causal, got None")
+            raise RuntimeError("Expected `attn_mask` together with `is_causal`, got None")
         is_batch = q.ndim == 3
         q, k, v = self._project(*(self._batched(each) for each in (q, k, v)))
         k, v = self._extended(k, self.bias_k), self._extended(v, self.bias_v)

@@ -1,4 +1,4 @@
-"""Quantisation of arrays whose neighbours share a scale, and by a range with two ends: fake and real, on NumPy arrays.
+"""Block and asymmetric quantisation: fake and real, on NumPy arrays.
 
 Both fronts call these; see `blocks` for the words and `quantization` for what comes out.
 """
@@ -183,7 +183,7 @@ def integer_quantize(x: Array, amax: Array, format: Int, axis: int | None) -> tu
 
 
 def affine_parameters(amin: Array, amax: Array, format: Int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """(scale, zero) of the range from min(amin, 0) to max(amax, 0), whose ends are the least and the largest code.
+    """(scale, zero) that map the range from min(amin, 0) to max(amax, 0) onto all codes.
 
     `scale = (2^bits - 1) / width` in float32, 1 if the width is at most 2^-24; `zero = low + rint(-amin * scale)`.
     """

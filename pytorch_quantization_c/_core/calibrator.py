@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def one_at_a_time(method: F) -> F:
-    """A calibrator's method during which other threads wait that call one of the same calibrator."""
+    """A calibrator's method that excludes other threads from the same calibrator."""
 
     @functools.wraps(method)
     def alone(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -35,7 +35,7 @@ def one_at_a_time(method: F) -> F:
 
 
 def both_locked(one: _Calibrator, other: _Calibrator) -> ExitStack:
-    """A block during which both are this thread's; always in the same order, so that no two threads wait for ever."""
+    """A block that holds both locks, always taken in the same order, so that threads cannot deadlock."""
     stack = ExitStack()
     for each in sorted((one, other), key=id):
         stack.enter_context(each._lock)
@@ -71,7 +71,7 @@ class _Calibrator(ABC):
     #: What a NaN or an infinity in the data does: "raise" or "ignore" as in `calibrating`, None: the class's own way.
     _nonfinite: str | None
 
-    #: Where amax is to be made, for fronts whose arrays lie on devices; None is the memory.
+    #: The device of amax, for fronts that have devices; None is main memory.
     _device: str | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -97,7 +97,7 @@ class _Calibrator(ABC):
 
     @abstractmethod
     def collect(self, x: Any) -> None:
-        """Takes the statistics of `x` in."""
+        """Adds the statistics of `x`."""
 
     @abstractmethod
     def reset(self) -> None:
@@ -108,18 +108,18 @@ class _Calibrator(ABC):
         """The amax, a fresh array, or None if nothing was collected. `method` None means the calibrator's own."""
 
     def _start_afresh(self) -> None:
-        """Becomes as it was when it was made."""
+        """Returns to its initial state."""
         self.reset()
 
     def save(self, path: FilePath) -> None:
-        """Writes settings and what was collected to a file (in the safetensors format), which appears whole or not."""
+        """Writes settings and what was collected to a safetensors file, atomically."""
         from .calibrator_file import write_state  # on request: an import of the package is lean
 
         with self._lock:
             write_state(self, path)
 
     def load(self, path: FilePath) -> None:
-        """Becomes what the calibrator was that wrote the file: its settings, and what it had collected.
+        """Restores the calibrator that wrote the file: its settings and what it had collected.
 
         Raises:
             ValueError: no such file format, a damaged file, or one of another class; the calibrator is then unchanged.

@@ -1,4 +1,4 @@
-"""What a calibrator has collected, as a file of the safetensors format: arrays, and settings as JSON metadata."""
+"""What a calibrator has collected, as a safetensors file: arrays, and settings as JSON metadata."""
 from __future__ import annotations
 
 import json
@@ -15,7 +15,7 @@ FORMAT, VERSION = "pytorch_quantization_c calibrator", "1"
 
 
 def write_state(calibrator: Any, path: FilePath) -> None:
-    """Writes every attribute of a calibrator. TypeError if one is no plain data; the file appears whole or not."""
+    """Writes every attribute of a calibrator, atomically. TypeError if one is not plain data."""
     arrays: dict[str, Any] = {}
     state = {name: pack(value, name, arrays) for name, value in vars(calibrator).items()}
     save_file(arrays, path, {"format": FORMAT, "version": VERSION, "class": type(calibrator).__name__,

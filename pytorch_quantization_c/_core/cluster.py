@@ -13,7 +13,7 @@ __all__ = ["compute", "dask", "delayed", "forget", "is_spread", "loaders_of", "m
 FAN_IN = 8                      # answers merged by one task
 T = TypeVar("T")
 
-# What this process's threads work with: token of a calibration -> thread -> object. Only the last calibration's stay.
+# The objects of this process's threads, of the last calibration alone: token of a calibration -> thread -> object.
 _owned: dict[str, dict[int, Any]] = {}
 
 
@@ -81,7 +81,7 @@ def merged(parts: list[Any], merge: Callable[[list[Any]], Any]) -> Any:
 
 
 def compute(task: Any, client: Any = None) -> Any:
-    """The answer of a task, by a client, by the active one, or by threads. What fails in a task is raised here."""
+    """The answer of a task, by a client, by the active one, or by threads. An exception in a task is raised here."""
     client = _active_client() if client is None else client
     return client.compute(task).result() if client is not None else task.compute(scheduler="threads")
 

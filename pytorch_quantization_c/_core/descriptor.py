@@ -23,10 +23,10 @@ MAX_AXES = 64           # of a NumPy array
 
 
 def checked_bits(num_bits: Any) -> int | tuple[int, int]:
-    """As `known_bits`, and a word in the log where they quantise everything to 0."""
+    """As `known_bits`; logs an error if they quantise everything to 0."""
     bits = known_bits(num_bits)
     if bits == 0:
-        logger.error("num_bits is 0: everything will be quantised to zero, which is of use for debugging only.")
+        logger.error("num_bits is 0: everything will be quantised to zero. Use this for debugging only.")
     return bits
 
 
@@ -55,7 +55,7 @@ def checked_axis(axis: Any) -> Axis:
 
 
 def _checked_amax(amax: Any) -> NDArray[np.float32] | None:
-    """A float32 copy that nobody can change; descriptors are shared between quantisers."""
+    """A read-only float32 copy: descriptors are shared between quantisers."""
     if amax is None:
         return None
     if not isinstance(amax, float | list | np.ndarray | np.floating):
@@ -82,7 +82,7 @@ def _checked_amin(amin: Any) -> NDArray[np.float32] | None:
 
 
 def _lists(values: dict[Any, Any]) -> dict[Any, Any]:
-    """The same with lists for tuples, of which plain YAML has none."""
+    """The same with lists instead of tuples, which plain YAML lacks."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
@@ -124,19 +124,19 @@ class ScaledQuantDescriptor(BlockSettings):
         axis: None for one amax for the whole array, or the axis or axes that have an amax each: 0 for the rows of a
             linear layer's weight, 1 for the channels of an activation. Negative axes count from the end.
         amax: a float, a list or an array: the range, fixed from the start (stored as float32). By default it is
-            calibrated, or computed from every array in flight.
+            calibrated, or computed from each array (dynamic).
         learn_amax: clip to a range that is learnt; `amax` is where it starts. Excludes `axis`.
         scale_amax: a factor on every amax, for quick experiments.
         calib_method: "max" or "histogram": which calibrator a quantiser makes.
         unsigned: range [0, 2^bits - 1] for arrays without negative values.
         narrow_range: signed integers from -(2^(bits-1) - 1) instead of -2^(bits-1).
-        block_sizes: None, or `{-1: size, "type": "static" | "dynamic", "scale_bits": None | (8, 0) | (4, 3)}`: so many
-            neighbours along the last axis have an amax each. "static", the default, may be calibrated or fixed,
-            "dynamic" is that of each array. The scales are float32 numbers; powers of two with (8, 0), as in OCP's
-            microscaling formats; E4M3 numbers times one scale of the array with (4, 3), as in NVFP4. Excludes `axis`,
-            `learn_amax`, `zero_point` and, but for one amax of the array, histograms.
-        zero_point: integers of 2 to 16 bits whose range has two ends, from min(x, 0) to max(x, 0), instead of the same
-            one on both sides of 0: for activations after ReLU, or lopsided ones. Fixed by `amin` and `amax` together.
+        block_sizes: None, or `{-1: size, "type": "static" | "dynamic", "scale_bits": None | (8, 0) | (4, 3)}`: each
+            run of `size` neighbours along the last axis has its own amax. "static", the default, may be calibrated or
+            fixed, "dynamic" is that of each array. The scales are float32 numbers; powers of two with (8, 0), as in
+            OCP's microscaling formats; E4M3 numbers times one scale of the array with (4, 3), as in NVFP4. Excludes
+            `axis`, `learn_amax`, `zero_point` and, but for one amax of the array, histograms.
+        zero_point: asymmetric integers of 2 to 16 bits: the range goes from min(x, 0) to max(x, 0) instead of being
+            symmetric. For activations after ReLU, or skewed ones. Fixed by `amin` and `amax` together.
         amin: the lower end of a fixed range with `zero_point`, at most 0.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Exceptions whose type the original or torch fixed although another one would say more, and values in messages."""
+"""Exceptions that keep the type which the original or torch raises, and values in messages."""
 from __future__ import annotations
 
 import reprlib
@@ -14,11 +14,11 @@ class ShapeError(ValueError, RuntimeError):
 
 
 class NotFiniteError(ValueError, RuntimeError):
-    """A NaN or an infinity in data that have to be finite; the original raises either, by the kind of histogram."""
+    """A NaN or an infinity in data that must be finite; the original raises one or the other, by kind of histogram."""
 
 
 class DTypeError(TypeError, RuntimeError):
-    """An array of a type that is not taken, or of another type than its partner."""
+    """An array of an unsupported type, or of a different type than its counterpart."""
 
 
 class _Shown(reprlib.Repr):

@@ -38,14 +38,14 @@ def part_file(path: FilePath | None, part: str) -> str | None:
 
 
 def check_folder(path: FilePath | None, argument: str) -> None:
-    """FileNotFoundError for a file that cannot be written later because its folder is not there; None is no file."""
+    """FileNotFoundError if the folder of a file to be written later does not exist; None is no file."""
     if path is not None and not os.path.isdir(os.path.dirname(os.path.abspath(_checked(path)))):
         raise FileNotFoundError(f"Expected `{argument}` to be in a folder that exists, got {os.fsdecode(path)!r}")
 
 
 @contextlib.contextmanager
 def open_file(path: FilePath) -> Iterator[tuple[IO[bytes], int]]:
-    """A file to read and its size in bytes, for the time of a `with` block.
+    """A file to read and its size in bytes, for the duration of a `with` block.
 
     TypeError for anything but a path, ValueError for a device or a pipe, which may have no end.
     """
@@ -117,7 +117,7 @@ def write_file(path: FilePath, data: bytes | Iterable[bytes]) -> None:
 
 
 def _of_path(problem: OSError, folder: str, path: str) -> OSError:
-    """The same error about the caller's own path; a folder that is not there is named."""
+    """The same error for the caller's path; a missing folder is named."""
     if isinstance(problem, FileNotFoundError) and not os.path.isdir(folder):
         return FileNotFoundError(problem.errno, f"Expected a file in a folder that exists, {folder!r} does not", path)
     return OSError(problem.errno, problem.strerror, path)
@@ -131,7 +131,7 @@ def _status(name: str) -> os.stat_result | None:
 
 
 def _create(start: str, mode: int) -> tuple[int, str]:
-    """A new file, locked as long as it is open, so that nobody takes it for an orphan."""
+    """A new file, locked while it is open, so that it is not taken for an orphan."""
     while True:
         partial = start + os.urandom(6).hex() + SUFFIX
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode & 0o777)
@@ -172,7 +172,7 @@ def _fill(handle: int, data: bytes | Iterable[bytes], old: os.stat_result | None
 
 
 def _remove_orphans(folder: str, prefix: str) -> None:
-    """Removes what has the name of a partial file and is locked by nobody."""
+    """Removes partial files that nobody has locked."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             if name.startswith(prefix) and name.endswith(SUFFIX):

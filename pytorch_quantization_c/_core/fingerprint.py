@@ -1,4 +1,4 @@
-"""What a file of intermediate results was computed from, as a short text."""
+"""A short text that identifies what a file of intermediate results was computed from."""
 from __future__ import annotations
 
 import hashlib
@@ -13,7 +13,7 @@ LENGTH = 16     # of the text
 
 
 def fingerprint(*values: Any) -> str:
-    """A text that differs where values do: arrays, tensors, texts, numbers, and lists, tuples and dicts of them.
+    """A text that differs if the values differ: arrays, tensors, strings, numbers, and lists, tuples and dicts of them.
 
     Of other objects, and of arrays of objects, only the type counts.
     """

@@ -1,4 +1,4 @@
-"""Descriptors of the formats whose neighbours share a scale, of small floats, and of ranges with two ends."""
+"""Descriptors of block formats, of small floats, and of asymmetric ranges."""
 from __future__ import annotations
 
 from .descriptor import QuantDescriptor

@@ -17,7 +17,7 @@ class Int:
     """Integers of `bits` bits; `amax` is quantised to `bound`.
 
     Args:
-        bits: 0 to 32. With 0 bits the only code is 0, which is of use for debugging.
+        bits: 0 to 32. With 0 bits the only code is 0, which is useful for debugging.
         unsigned: codes from 0 to 2^bits - 1 instead of two's complement.
         narrow: leaves out the lowest signed code, so that the range is symmetric; unsigned formats ignore it.
 

@@ -23,7 +23,7 @@ from .. import _C
 Counts = NDArray[np.int64]
 Edges = NDArray[Any]
 
-MAX_BINS = 1 << 24     # more are a sign of data that do not belong together
+MAX_BINS = 1 << 24     # more mean that the batches differ too much in scale
 LONG_ROW = 1 << 13
 SMALLEST_RANGE = -64    # exponent of the smallest range of `double`: 2^-64
 MAX_COUNTED = 2.0 ** 62  # no data have so many elements; sums of such counts stay below 2^63
@@ -78,7 +78,7 @@ def count(x: NDArray[Any], edges: Edges, counts: Counts, skip_zeros: bool) -> fl
 
 
 def check_growth(more: float, width: float, bins: int = 0) -> None:
-    """ValueError if a histogram of `bins` bins would grow beyond all measure to reach `more` further."""
+    """ValueError if a histogram of `bins` bins would grow too large to reach `more` further."""
     needed = bins + (more / width if width > 0 else math.inf)
     if not needed <= MAX_BINS:
         raise ValueError(f"Expected a batch of the size of the first one: at the first one's bin width the histogram "
@@ -98,7 +98,7 @@ def _begin(x: NDArray[Any], counts: Counts | None, bins: int, skip_zeros: bool) 
 
 
 def _remembered(make: Callable[[Any, int], Edges]) -> Callable[[Any, int], Edges]:
-    """A cache for functions of a range and a number of bins; long rows, which would fill the memory, are made anew."""
+    """A cache for functions of a range and a number of bins; long rows, which would fill the memory, are not kept."""
     cached = functools.lru_cache(maxsize=256)(make)
     return lambda high, bins: cached(high, bins) if bins <= LONG_ROW else make(high, bins)
 
@@ -133,7 +133,7 @@ def _thresholds(high: float, bins: int) -> Edges:
 
 
 def _arange(high: np.float32, width: np.float32) -> Edges:
-    """torch.arange(0, high + width, width), cut to whole bins; torch begins anew with every 8 numbers."""
+    """torch.arange(0, high + width, width), cut to whole bins; torch restarts the sum every 8 numbers."""
     check_growth(float(high), float(width))
     bins = int(np.ceil(high / width))
     step, whole = float(width), int(np.ceil(float(high + width) / float(width)))

@@ -1,4 +1,4 @@
-"""The amax of a histogram: by least divergence, by least squared error, by a share of the values."""
+"""The amax of a histogram: by minimum divergence, by minimum squared error, or by percentile."""
 from __future__ import annotations
 
 import warnings
@@ -14,7 +14,7 @@ from .formats import E4M3, Float, number_format
 from .lazy_logger import get_logger
 
 METHODS = {"entropy": ("stride", "start_bin"), "mse": ("stride", "start_bin"), "percentile": ("percentile",)}
-MUCH = 0.01     # a share of the values that is worth a word when it is clipped
+MUCH = 0.01     # clipping more than this share is logged
 
 logger = get_logger(__name__)
 
@@ -133,7 +133,7 @@ def clipped_share(counts: NDArray[Any], edges: NDArray[Any], amax: Any) -> float
 
 
 def report_clipping(owner: str, method: str, rows: Any, found: Any, options: dict[str, Any]) -> None:
-    """Logs an amax that clips over 1 % of its values, unless a percentile asks for that, and one that D26 has mended.
+    """Logs an amax that clips over 1 % of its values, unless a percentile asks for that, and one that D26 corrected.
 
     Args:
         owner: whose amax it is, for the message.
@@ -152,7 +152,7 @@ def report_clipping(owner: str, method: str, rows: Any, found: Any, options: dic
         if flat:
             counts, edges = flat[0]
             logger.warning("One bin, from 0 to %.5g, holds %.6g %% of the values of %s: amax is its upper edge. One "
-                           "outlier can stretch the bins so; method='mse' or num_bins=%d say more", edges[1],
+                           "outlier can stretch the bins like this: try method='mse' or num_bins=%d", edges[1],
                            100 * counts[0] / counts.sum(), owner, 8 * len(counts))
     shares = [clipped_share(counts, edges, amax) for (counts, edges), amax in zip(rows, found, strict=True)]
     share = max(shares)

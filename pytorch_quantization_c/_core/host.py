@@ -26,7 +26,7 @@ A = TypeVar("A", bound="HostArray")
 
 
 class HostArray(Protocol):
-    """As much of an array as the rules use themselves. Operators go elementwise, with a number or what broadcasts."""
+    """The array interface that the rules use. Operators are elementwise, with a number or what broadcasts."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,7 +91,7 @@ class HostQuantizer(Protocol):
 
 
 class HostModule:
-    """What stands behind a layer's rules among its bases: the front's mixins and its Module, as the rules use them."""
+    """The base classes that follow a layer's rules: the front's mixins and its Module, as the rules use them."""
 
     if TYPE_CHECKING:
         training: bool
@@ -164,12 +164,12 @@ class QuantizerHost(BlockSettings, ABC, Generic[A]):
         """Writes `value`, which broadcasts, into the buffer or parameter `target`, keeping its type."""
 
     def _numbers(self, array: Any) -> NDArray[Any]:
-        """The front's array as a NumPy one, to look at."""
+        """The front's array as a NumPy one, for reading."""
         return np.asarray(array)
 
     @abstractmethod
     def _as_inputs(self, inputs: Any) -> A:
-        """What forward was given, as the front's array."""
+        """The argument of forward as the front's array."""
 
     @abstractmethod
     def _scaled_inputs(self, inputs: A, scale: A) -> A:

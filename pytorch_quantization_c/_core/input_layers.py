@@ -18,7 +18,7 @@ class InputLayerRules(QuantInputRules):
 
 
 class MaxPoolRules(InputLayerRules):
-    """Maximum over windows. Quantising makes draws: `return_indices` gives the first of them."""
+    """Maximum over windows. Quantisation creates ties: `return_indices` gives the first."""
 
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                  return_indices: bool = False, ceil_mode: bool = False, **kwargs: Any) -> None:

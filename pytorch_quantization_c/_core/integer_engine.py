@@ -1,4 +1,4 @@
-"""What a quantised layer computes on integers with, for any front: an engine that the layer owns.
+"""The integer arithmetic of a quantised layer, for any front: an engine that the layer owns.
 
 The engine decides for each call whether integers give the answer, keeps the integer weight between calls for as long as
 it is proved unchanged, and freezes it for good on request. A front derives from `IntegerEngine`, which knows layers and
@@ -108,7 +108,7 @@ class IntegerEngine(ABC, Generic[A]):
 
     @abstractmethod
     def _frozen_proof(self, layer: HostLayer, keep_float: bool) -> Any:
-        """Gives a layer that is being frozen the weight and bias it is to have, and answers with what proves them."""
+        """Gives a layer that is being frozen its final weight and bias, and returns what proves them unchanged."""
 
     # A call
 
@@ -117,7 +117,7 @@ class IntegerEngine(ABC, Generic[A]):
         return self._noted(self._answer(layer, input, output_size))
 
     def _noted(self, answer: A | str) -> A | None:
-        """Notes how a call was computed; None for a sentence that says why it was not."""
+        """Records how a call was computed; None if `answer` is a sentence that says why it was not."""
         if isinstance(answer, str):
             self.execution = "float: " + answer
             return None
@@ -165,7 +165,7 @@ class IntegerEngine(ABC, Generic[A]):
         return self._product(layer, folded, quantizer, format, self.from_numpy(least), scaled, output_size, folded=True)
 
     def _rows(self, layer: HostLayer, cached: CachedWeight, quantizer: HostQuantizer, format: Int, input: A) -> A | str:
-        """The product of a linear layer whose input has a range for each row, in flight."""
+        """The product of a linear layer whose input has a dynamic range for each row."""
         if quantizer._zero_point or len(cached.weight.shape) != 2:
             return "the input has a range for each row" if quantizer._zero_point else EACH_CHANNEL
         few = cached.weight.quantization.format.num_bits in (2, 3, 4)
@@ -240,7 +240,7 @@ class IntegerEngine(ABC, Generic[A]):
         return frozen
 
     def thaw(self, layer: HostLayer) -> None:
-        """The weight is looked at again from now on."""
+        """From now on the weight is checked again."""
         self.frozen = None
 
     def _weight_key(self, quantizer: HostQuantizer, weight: A) -> tuple[Any, ...]:
@@ -251,7 +251,7 @@ class IntegerEngine(ABC, Generic[A]):
     def _product(self, layer: HostLayer, cached: CachedWeight, quantizer: HostQuantizer, format: Int, amax: A | None,
                  input: A, output_size: Any, folded: bool = False) -> A | str:
         bias, state = self._parameter(layer, "bias"), layer.__dict__
-        ranges: Any = None  # None: found in flight
+        ranges: Any = None  # None: dynamic
         if quantizer._zero_point:
             ranges = self._range(quantizer, input)
         elif folded and amax is not None:
@@ -281,7 +281,7 @@ class IntegerEngine(ABC, Generic[A]):
         return answer if isinstance(answer, str) else self.from_numpy(answer)
 
     def _amax(self, quantizer: HostQuantizer, amax: A | None, input: A) -> A | None:
-        """The range of the input, scaled, as the front's array; None: found in flight."""
+        """The range of the input, scaled, as the front's array; None: dynamic."""
         if quantizer._scale_amax is None:
             return amax
         return quantizer._get_amax(input) if math.prod(input.shape) else None
@@ -321,7 +321,7 @@ class IntegerEngine(ABC, Generic[A]):
         """
 
     def _is_library_class(self, cls: type) -> bool:
-        """True unless a subclass has put a method of its own in the place of one that integers would pass over."""
+        """True unless a subclass overrides a method that integers would bypass."""
         known = self._library_classes.get(cls)
         if known is None:
             methods = [getattr(cls, name) for name in STEPS if hasattr(cls, name)]
@@ -359,7 +359,7 @@ class IntegerEngine(ABC, Generic[A]):
         return None
 
     def take(self, layer: HostLayer, weight: IntegerWeight, keep_float: bool) -> None:
-        """Freezes the layer with an integer weight that is known to be its own."""
+        """Freezes the layer with an integer weight that is known to be correct."""
         with self._lock:
             self._become_frozen(CachedWeight(self._frozen_proof(layer, keep_float), weight))
             self.lock(layer)
@@ -383,7 +383,7 @@ class IntegerEngine(ABC, Generic[A]):
         return frozen is not None and frozen.proof is None and self._parameter(layer, "weight") is None
 
     def load(self, layer: HostLayer, state: dict[str, Any]) -> str | None:
-        """Becomes a frozen layer by integers from a state, as `state_of` has them; or says what is wrong with them."""
+        """Becomes a frozen layer by integers from a state, as `state_of` has them; or says what is wrong."""
         why = self._freeze_refusal(layer)
         if why is not None:
             return why

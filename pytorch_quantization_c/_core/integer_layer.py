@@ -1,4 +1,4 @@
-"""A layer with an engine for integers: what the engine is to the layer's pickles, copies and states."""
+"""A layer with an integer engine: how the engine is pickled, copied and stored in states."""
 from __future__ import annotations
 
 import copy

@@ -1,7 +1,7 @@
 """The integer weight of a frozen layer as the arrays of a state dictionary, and back.
 
-Weights of more than 4 bits are a byte each. Others lie two in a byte: row by row (the weight's axis 0), the first in
-the low half, signed ones in two's complement; beside them what tells them from others of that size.
+Weights of more than 4 bits are a byte each. Others are packed two in a byte: row by row (the weight's axis 0),
+the first in the low half, signed ones in two's complement; an extra array says how to unpack them.
 """
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def state_of(weight: IntegerWeight) -> dict[str, Array]:
 
 def integer_weight(state: dict[str, Any], shape: tuple[int, ...] | None, transposed: bool,
                    groups: int = 1) -> IntegerWeight | str:
-    """The weight of a layer of this shape, None if nobody knows it; or what is wrong with the arrays."""
+    """The weight of a layer of this shape, None if the state has none; or what is wrong with the arrays."""
     found = {key: value if isinstance(value, np.ndarray) else None for key, value in state.items()}
     scale = found.get(SCALE)
     if HALVES in state:

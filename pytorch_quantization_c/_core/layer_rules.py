@@ -1,4 +1,4 @@
-"""What a quantised layer does beside its arithmetic, for any host: default descriptors, quantisers, conversion.
+"""What a quantised layer does besides its arithmetic, for any host: default descriptors, quantisers, conversion.
 
 A host's layer puts one of these classes before its float layer: `class QuantLinear(LinearRules, QuantMixin, Linear)`.
 """
@@ -71,7 +71,7 @@ def is_pointwise(layer: Any) -> bool:
 
 
 def check_kernel(layer: Any, descriptor: ScaledQuantDescriptor) -> None:
-    """Blocks that are longer than a kernel's last axis would be no blocks but that axis, scale by scale. ValueError."""
+    """ValueError for blocks longer than the kernel's last axis: each would be that whole axis."""
     blocks, kernel = descriptor.blocks, getattr(layer, "kernel_size", None)
     if blocks is None or not isinstance(kernel, tuple) or not kernel or kernel[-1] >= blocks.size:
         return
@@ -88,7 +88,7 @@ class Quantizing(HostModule):
 
     default_quant_desc_input: ClassVar[ScaledQuantDescriptor] = QUANT_DESC_8BIT_PER_TENSOR
 
-    #: The float layer in whose place this one stands, if it does not inherit from it.
+    #: The float layer that this one replaces, if it does not inherit from it.
     _float_class: ClassVar[Any] = None
 
     _input_quantizer: Any
@@ -236,7 +236,7 @@ class QuantWeightRules(Quantizing):
 
 
 class WeightLayerRules(QuantRules, Generic[A]):
-    """A layer of input and weight: integer arithmetic if that is possible, else the float layer on quantised arrays."""
+    """A layer with input and weight: integer arithmetic if possible, else the float layer on quantised arrays."""
 
     _engine: Any
     weight: Any

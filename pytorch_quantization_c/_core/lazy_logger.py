@@ -10,7 +10,7 @@ __all__ = ["get_logger"]
 
 
 class _LazyLogger:
-    """`logging.getLogger(name)` for who asks it for anything."""
+    """`logging.getLogger(name)`, made at the first access."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""Whether an argument is a model, of which front, and what can be done with what is none."""
+"""Whether an argument is a model, of which front, and what to suggest if it is not."""
 from __future__ import annotations
 
 import os
@@ -19,7 +19,7 @@ def is_graph(model: Any) -> bool:
 
 
 def require_module(model: Any, argument: str = "model") -> None:
-    """TypeError, with what can be done about it, unless `model` is a module of either front."""
+    """TypeError, with a remedy, unless `model` is a module of either front."""
     if isinstance(model, type) and hasattr(model, "named_modules"):
         raise TypeError(f"Expected `{argument}` to be a module, got the class {model.__name__}: "
                         f"make one, `{model.__name__}(...)`")

@@ -19,13 +19,13 @@ def decibels(signal: float, noise: float) -> float:
 
 @dataclass
 class Ratio:
-    """Powers of a signal and of what was added to it, summed in float64 over all that was compared."""
+    """Powers of a signal and of its noise, summed in float64 over all that was compared."""
 
     signal: float = 0.0
     noise: float = 0.0
 
     def add(self, expected: Any, got: Any) -> None:
-        """One array more, and what stands in for it."""
+        """Adds an array and its approximation."""
         wanted = np.asarray(expected, np.float64)
         self.signal += float(np.sum(wanted * wanted))
         self.noise += float(np.sum((wanted - got) ** 2))

@@ -1,4 +1,4 @@
-"""Arrays into an .npz file, and of known types and shapes out of one: whatever else the file says is not believed."""
+"""Writes arrays to an .npz file, and reads arrays of known types and shapes: nothing else in the file is trusted."""
 from __future__ import annotations
 
 import io
@@ -18,7 +18,7 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, NotImplem
 
 
 def npz_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The contents of an .npz file with arrays of these names; `numpy.savez` has names of its own and takes not all."""
+    """The contents of an .npz file with arrays of these names; `numpy.savez` reserves some names."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
@@ -47,8 +47,8 @@ def _array(archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tup
         start = stream.read(10)
         text = stream.read(int.from_bytes(start[8:], "little"))
         if start[:8] != MAGIC or text.decode("latin1").strip() != header:
-            raise ValueError(f"`{name}` is no array of {size} bytes with the header {header}")
+            raise ValueError(f"`{name}` is not an array of {size} bytes with the header {header}")
         data = stream.read(size + 1)
     if len(data) != size:
-        raise ValueError(f"`{name}` has not {size} bytes")
+        raise ValueError(f"`{name}` does not have {size} bytes")
     return np.frombuffer(data, dtype).reshape(shape).copy()

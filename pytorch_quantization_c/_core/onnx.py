@@ -1,4 +1,4 @@
-"""The ONNX nodes of the quantisers, built through whatever graph builder `g.op(name, ...)` the exporter hands over."""
+"""The ONNX nodes of the quantisers, built by `g.op(name, ...)` of the exporter's graph builder."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def _finite(amax: Any) -> NDArray[np.float32]:
 
 def int8_symbolic(g: Any, inputs: Any, amax: NDArray[Any], num_bits: int, unsigned: bool, narrow_range: bool,
                   constant: Constant = np.asarray) -> Any:
-    """QuantizeLinear and DequantizeLinear with the scale amax / bound; the least normal one where all is 0.
+    """QuantizeLinear and DequantizeLinear with the scale amax / bound; the smallest normal one if all is 0.
 
     Args:
         g: the graph; `g.op(name, *inputs, **attributes)` adds a node and returns its output.

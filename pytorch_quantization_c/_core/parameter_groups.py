@@ -36,11 +36,11 @@ def _expressions(patterns: Iterable[str]) -> list[str]:
 
 
 def match_parameters(model: Any, patterns: Iterable[str]) -> Iterator[Any]:
-    """The parameters whose full names a pattern is found in, once for each pattern that is.
+    """The parameters whose full names match a pattern, once for each pattern that matches.
 
     Args:
         model: any module.
-        patterns: regular expressions; one that is found anywhere in the name will do.
+        patterns: regular expressions, which may match anywhere in the name.
     """
     expressions = _expressions(patterns)
     for name, parameter in _module(model).named_parameters():
@@ -56,8 +56,8 @@ def group_parameters(model: Any, patterns_list: Sequence[list[str]], lrs: Sequen
 
     Args:
         model: any module.
-        patterns_list: for each group the patterns of `match_parameters`. They ought to exclude each other; nothing
-            checks it.
+        patterns_list: for each group the patterns of `match_parameters`. They should be disjoint; this is not
+            checked.
         lrs, momentums, weight_decays: one value for each group, or None.
 
     Returns:
@@ -86,7 +86,7 @@ def freeze_parameters(model: Any, patterns: Iterable[str]) -> None:
     expressions, named = _expressions(patterns), list(_module(model).named_parameters())
     for expression in expressions:
         if not any(re.search(expression, name) for name, _ in named):
-            logger.warning("The pattern %s freezes nothing: it is found in none of the names %s%s", shown(expression),
+            logger.warning("The pattern %s freezes nothing: it matches none of the names %s%s", shown(expression),
                            ", ".join(name for name, _ in named[:8]) or "(there are none)", ", ..." * (len(named) > 8))
     for name, parameter in named:
         if any(re.search(expression, name) for expression in expressions):

@@ -11,10 +11,10 @@ LONG = 8    # shorter loops need no bar
 
 
 def progress(items: Collection[Item], what: str, wanted: bool | None = None, long: int = LONG) -> Iterable[Item]:
-    """The items, with a bar titled `what` while they are gone through.
+    """The items, with a bar titled `what` while they are consumed.
 
     Args:
-        wanted: True or False; None means: if there are at least `long` items and a terminal looks on.
+        wanted: True or False; None: if there are at least `long` items and the output is a terminal.
     """
     if not (len(items) >= long if wanted is None else wanted):
         return items

@@ -29,12 +29,12 @@ logger = get_logger(__name__)
 
 
 class QuantizerRules(QuantizerText[A]):
-    """Everything about a quantiser but the arrays. See the module's text for how a front uses it."""
+    """Everything about a quantiser except the arrays. The module's docstring says how a front uses it."""
 
     # The switch of quant_modules.enable_onnx_export: forward checks that the quantiser can be exported.
     _enable_onnx_export = False
 
-    #: The original's older switch: set on the class, it does for the time of an export what enable_onnx_export() does.
+    #: The original's older switch: set on the class for an export, it does what enable_onnx_export() does.
     use_fb_fake_quant = False
 
     #: Shown in messages about this quantiser; the descriptor's name at first.
@@ -298,7 +298,7 @@ class QuantizerRules(QuantizerText[A]):
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *args: Any,
                               **kwargs: Any) -> None:
-        """Makes the buffers that the state has and this quantiser has not yet, in whatever shape they come."""
+        """Creates the buffers that the state has and this quantiser lacks, in the shapes of the state."""
         warn_of_other_bits(local_metadata, self._num_bits)
         for name in STATE:
             there, here = prefix + name in state_dict, self._state(name) is not None

@@ -19,7 +19,7 @@ CALIBRATORS = {"max": "MaxCalibrator", "histogram": "HistogramCalibrator",  # cl
 
 
 def method_of(calibrator: Any) -> str:
-    """The `calib_method` that makes such a calibrator; "max" for a class of one's own."""
+    """The `calib_method` that makes such a calibrator; "max" for a custom class."""
     name = type(calibrator).__name__
     return "histogram" if name == CALIBRATORS["histogram"] else "max"
 

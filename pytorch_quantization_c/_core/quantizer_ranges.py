@@ -15,7 +15,7 @@ logger = get_logger(__name__)
 
 
 class QuantizerRanges(QuantizerHost[A]):
-    """The ranges that a quantiser holds, where they come from, and what turns its stages on and off."""
+    """The ranges that a quantiser holds, where they come from, and the switches of its stages."""
 
     _channel_groups = 1  # of a weight; with a range for each index of axes 0 and 1 groups of axis 0 have one
     _as_matrix = False  # of a weight whose blocks lie along axis 1, as all behind it are of length 1
@@ -27,7 +27,7 @@ class QuantizerRanges(QuantizerHost[A]):
         else:
             self._fill(parameter, value)
 
-    # Ranges and scales of inputs: buffers, or parameters where somebody learns them
+    # Ranges and scales of inputs: buffers, or parameters if they are learnt
 
     def _state(self, name: str) -> Any:
         """The buffer or the parameter of this name, one of `STATE`; None if there is neither."""
@@ -35,7 +35,7 @@ class QuantizerRanges(QuantizerHost[A]):
         return self._parameters.get(name) if found is None else found
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """As a module's; but what is put in the place of a range or a scale of inputs is a buffer from the start."""
+        """As a module's; but what replaces a range or a scale of inputs is a buffer from the start."""
         if name not in STATE or name in self._parameters or self._is_parameter(value):
             super().__setattr__(name, value)
         else:
@@ -189,7 +189,7 @@ class QuantizerRanges(QuantizerHost[A]):
         self._take("_amax", self._of_groups(found))
 
     def _of_groups(self, amax: Any) -> Any:
-        """Ranges of axes 0 and 1, the largest of each group of axis 0 in the place of all that are in it."""
+        """Ranges of axes 0 and 1, each replaced by the largest of its group of axis 0."""
         groups, ndim = self._channel_groups, len(amax.shape)
         if groups == 1 or ndim < 2 or amax.shape[0] % groups or not self._has_pairs(ndim):
             return amax

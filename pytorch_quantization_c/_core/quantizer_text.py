@@ -15,7 +15,7 @@ logger = get_logger(__name__)
 
 
 def tell_reader(message: str) -> None:
-    """A warning to whoever reads a property; none to torch's tracers, which read every attribute of a module."""
+    """Warns the reader of a property, but not torch's tracers, which read every attribute of a module."""
     if not sys._getframe(2).f_globals.get("__name__", "").startswith("torch."):
         logger.warning(message)
 

@@ -1,4 +1,4 @@
-"""Putting quantised classes in the place of float ones in a package of layers.
+"""Replacing float classes by quantised ones in a package of layers.
 
 Independent of the host: a table of entries says which name of which package stands for which quantised class.
 """
@@ -54,12 +54,12 @@ def names_of(float_module_list: Iterable[str] | None) -> set[str]:
 
 
 class ReplacementRules:
-    """Replaces classes in the packages they are looked up in, and puts the originals back.
+    """Replaces classes in the packages they are looked up in, and restores the originals.
 
-    The packages belong to the whole process. Threads take turns, so that no original is lost.
+    The packages are process-wide. Threads take turns, so that no original is lost.
 
     Args:
-        table: what is replaced by default; the very list, so that what is added to it later counts.
+        table: what is replaced by default; the list itself, so that later additions count.
     """
 
     def __init__(self, table: list[Entry]) -> None:
@@ -90,7 +90,7 @@ class ReplacementRules:
                 setattr(entry.orig_mod, entry.mod_name, entry.replace_mod)
 
     def restore_float_modules(self) -> None:
-        """Puts the originals back; what was to be replaced is forgotten."""
+        """Restores the originals; the pending replacements are forgotten."""
         with self._turn:
             for entry in self.orginal_func_map:
                 setattr(entry.orig_mod, entry.mod_name, entry.replace_mod)
@@ -112,10 +112,10 @@ class ReplacementRules:
 
     @contextmanager
     def quantized(self, float_module_list: Iterable[str] | None, custom_quant_modules: Custom) -> Iterator[None]:
-        """`initialize` for the time of a `with` block; what was replaced before is replaced again after it.
+        """`initialize` for the duration of a `with` block; the previous replacements are restored after it.
 
-        The classes belong to the whole process. Where blocks of several threads overlap, the newest one counts, and
-        when the last has ended, in whatever order, all is as it was before the first.
+        The classes are process-wide. Where blocks of several threads overlap, the newest one counts, and
+        when the last has ended, in whatever order, the state before the first is restored.
         """
         block = Block()
         with self._turn:
@@ -149,7 +149,7 @@ _exports: dict[Any, Switch[bool]] = {}  # of each class of quantisers
 
 @contextmanager
 def onnx_export(quantizer_class: Any) -> Iterator[None]:
-    """Sets the export flag of a class of quantisers for the time of a `with` block, whatever happens in it."""
+    """Sets the export flag of a class of quantisers for the duration of a `with` block, exceptions included."""
     block = Block()
     switch = _exports.setdefault(quantizer_class, Switch(functools.partial(setattr, quantizer_class, EXPORT), False))
     switch.ask(block, True)

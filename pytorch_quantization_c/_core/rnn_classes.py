@@ -1,4 +1,4 @@
-"""The recurrent layers and cells by kind, for both fronts: what their constructors take and how a cell is called."""
+"""The recurrent layers and cells by kind, for both fronts: their constructors, and how a cell is called."""
 from __future__ import annotations
 
 from typing import Any
@@ -74,7 +74,7 @@ class QuantGRUCellRules(_OneState[A]):
 class LSTMCellRules(CellRules[A]):
     """An LSTM cell with quantisers."""
 
-    _mode = "LSTM"  # which an object pickled by the original does not have of its own
+    _mode = "LSTM"  # which objects pickled by the original lack
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, **kwargs: Any) -> None:
         super().__init__()

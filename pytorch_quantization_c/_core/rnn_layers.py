@@ -93,7 +93,7 @@ class RecurrentHost(QuantRules, Generic[A]):
 class RecurrentRules(RecurrentHost[A]):
     """Layers of recurrent cells over sequences."""
 
-    proj_size: int = 0      # which an object pickled by the original does not have of its own
+    proj_size: int = 0      # which objects pickled by the original lack
 
     def __init__(self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
                  batch_first: bool = False, dropout: float = 0, bidirectional: bool = False, proj_size: int = 0,
@@ -151,7 +151,7 @@ class RecurrentRules(RecurrentHost[A]):
             self._fill_uniform(parameter, bound)
 
     def flatten_parameters(self) -> None:
-        """Does nothing: there is one way the parameters lie in memory here. Kept for code written for GPUs."""
+        """Does nothing: parameters have only one memory layout here. Kept for code written for GPUs."""
 
     @property
     def all_weights(self) -> list[list[Any]]:
@@ -238,7 +238,7 @@ class RecurrentRules(RecurrentHost[A]):
 
     def _whole_layer(self, directions: Sequence[Direction[A]], x: A, batch_sizes: Sequence[int],
                      states: Sequence[State[A]]) -> tuple[A, list[State[A]]] | None:
-        """A layer at once; None if the host has no such way for it."""
+        """A whole layer at once; None if the host cannot do that."""
         return None
 
     def _layers(self) -> list[list[Direction[A]]]:
@@ -260,7 +260,7 @@ class RecurrentRules(RecurrentHost[A]):
 
 
 def states_of(layer: RecurrentHost[A], hx: object, parts: int, data: A) -> State[A]:
-    """The given states as arrays. TypeError, DTypeError, ShapeError if they are no pair, or of another type."""
+    """The given states as arrays. TypeError, DTypeError, ShapeError if they are not a pair, or of another type."""
     if not isinstance(hx, tuple | list):
         raise TypeError(f"Expected `hx` to be a pair of arrays (h, c), got {type(hx).__name__}")
     if len(hx) != parts:

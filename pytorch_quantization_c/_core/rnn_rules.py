@@ -18,7 +18,7 @@ __all__ = ["CELLS", "GATES", "ArrayOps", "Cell", "Direction", "run_layers"]
 
 
 class ArrayOps(Protocol[A]):
-    """The few operations on arrays that a host provides; names and arguments as torch has them.
+    """The few array operations that a host provides, with torch's names and arguments.
 
     `lstm_gates` makes the new (h, c) of the sums for the four gates, side by side, and c. With `apart` the products of
     input and hidden state are made one by one, for the last digits of torch's own layers, else as one.

@@ -1,4 +1,4 @@
-"""The safetensors format, read and written with NumPy alone; a hostile file is refused before anything is allocated.
+"""The safetensors format, read and written with NumPy alone; a malicious file is refused before anything is allocated.
 
 A file is the length of its header (8 bytes, little endian), the header (JSON: each name's `dtype`, `shape` and
 `data_offsets`, and `__metadata__`, a map of strings), and the arrays one after the other, without gaps or overlaps.
@@ -86,7 +86,7 @@ def _read(file: IO[bytes], size: int,
     header, start = _header(file, size)
     metadata = header.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _refusal(f"{METADATA} is no map of strings")
+        raise _refusal(f"{METADATA} is not a map of strings")
     entries = sorted((_entry(name, entry) for name, entry in header.items()), key=lambda entry: entry[3:])
     end = 0
     for name, _, _, begin, stop in entries:
@@ -105,7 +105,7 @@ def _read(file: IO[bytes], size: int,
 
 
 def _memory() -> float:
-    """Bytes of this machine, or infinity: a file full of holes may be larger, and would fill all of it."""
+    """Memory of this machine in bytes, or infinity: a sparse file may claim more, and would fill it."""
     try:
         return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -130,14 +130,14 @@ def _refusal(problem: str) -> ValueError:
     return ValueError("Expected a safetensors file, but " + problem)
 
 
-#: How other files begin that a caller may take for one of ours.
+#: How files of other formats begin, for the message.
 OTHERS = {b"PK\x03\x04": "a zip archive, as np.savez and torch.save write", b"\x93NUMPY": "an .npy file",
           b"\x89HDF": "an HDF5 file", b"\x80\x02": "a pickle", b"\x80\x04": "a pickle", b"\x80\x05": "a pickle",
           b"GGUF": "a GGUF file", b"{": "JSON", b"\x08": "an ONNX model, or another protocol buffer"}
 
 
 def _header(file: IO[bytes], size: int) -> tuple[dict[str, Any], int]:
-    """The header, and where the data begin. Nothing is read that the size of the file does not allow for."""
+    """The header, and where the data begin. Nothing is read beyond the size of the file."""
     start = file.read(9)
     length = int.from_bytes(start[:8], "little")
     problem = (f"it has only {size} bytes" if size < 8 else
@@ -163,7 +163,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constants(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _sizes(value: Any) -> bool:
@@ -175,9 +175,9 @@ def _entry(name: str, entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...], 
         raise _refusal(f"the entry of `{name}` is not dtype, shape and data_offsets")
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _sizes(shape) or len(shape) > MAX_RANK:
-        raise _refusal(f"the shape of `{name}` is no list of at most {MAX_RANK} sizes")
+        raise _refusal(f"the shape of `{name}` is not a list of at most {MAX_RANK} sizes")
     if not _sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise _refusal(f"the data_offsets of `{name}` are no ascending pair")
+        raise _refusal(f"the data_offsets of `{name}` are not an ascending pair")
     dtype = _dtype(name, entry["dtype"])
     size = math.prod(shape) * dtype.itemsize
     if size != offsets[1] - offsets[0]:
@@ -204,7 +204,7 @@ def _array(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], data: memory
         if dtype == np.bool_:
             return np.asarray(np.frombuffer(data, np.uint8).reshape(shape) != 0)
         array = np.frombuffer(data, dtype).reshape(shape)
-        return array.astype(dtype.newbyteorder("="), copy=False)  # `data` belongs to nobody else
+        return array.astype(dtype.newbyteorder("="), copy=False)  # `data` has no other owner
     except ValueError as problem:
         raise _refusal(f"`{name}` is not an array NumPy can hold: {problem}") from None
 

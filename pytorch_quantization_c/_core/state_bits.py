@@ -1,6 +1,6 @@
-"""A state dictionary has the ranges of quantisers, as the original's; their bits are in its metadata.
+"""A state dictionary holds the ranges of quantisers, as the original's does; its metadata hold their bits.
 
-So loading notices where they differ. A dictionary from elsewhere has no such metadata, and nothing is said.
+So loading can warn if they differ. A dictionary from elsewhere has no such metadata, and no warning is given.
 """
 from __future__ import annotations
 

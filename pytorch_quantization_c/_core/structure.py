@@ -1,4 +1,4 @@
-"""Nested answers of models: what is around the arrays."""
+"""The structure of nested model outputs."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +8,7 @@ __all__ = ["filled", "leaves_of", "template"]
 
 
 def template(answer: Any, is_array: Callable[[Any], bool]) -> Any:
-    """The tuples, lists and dictionaries of an answer, with ... in the place of each array."""
+    """The tuples, lists and dictionaries of an output, with ... instead of each array."""
     if isinstance(answer, Mapping):
         return {key: template(value, is_array) for key, value in answer.items()}
     if isinstance(answer, tuple | list):

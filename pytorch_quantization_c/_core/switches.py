@@ -1,4 +1,4 @@
-"""Values of the whole process that blocks change, in any threads: when the last one has ended all is as before."""
+"""Process-wide values that `with` blocks change, in any thread; after the last block the initial value is restored."""
 from __future__ import annotations
 
 import threading
@@ -16,7 +16,7 @@ class Block:
 
 
 class _Entry(Generic[T]):
-    """A value that was asked for: by a block, open or yet to be entered, or for good if the block is gone."""
+    """A requested value: by a block, open or not yet entered, or permanent if the block is gone."""
 
     def __init__(self, block: Any, value: T) -> None:
         self.block, self.value = weakref.ref(block), value
@@ -26,8 +26,8 @@ class _Entry(Generic[T]):
 class Switch(Generic[T]):
     """The newest value asked for is in force.
 
-    Blocks of several threads overlap in any order, so none may put back what it found: another block may have set
-    that. Instead each one takes back its own request, and the newest of the others holds.
+    Blocks of several threads overlap in any order, so none may restore what it found: another block may have set
+    that. Instead each one withdraws its own request, and the newest of the others holds.
 
     Args:
         put: puts a value in force. If it raises, nothing has changed.
@@ -40,14 +40,14 @@ class Switch(Generic[T]):
         self._entries: list[_Entry[T]] = []
 
     def ask(self, block: Any, value: T) -> None:
-        """Puts a value in force: for good, or until `leave` if the block is entered."""
+        """Puts a value in force: permanently, or until `leave` if the block is entered."""
         with self._turn:
             self._put(value)
             self._entries.append(_Entry(block, value))
             self._merge()
 
     def enter(self, block: Any, value: T) -> None:
-        """Opens a block that has asked for a value. One that ended, or was taken back with another, asks again."""
+        """Opens a block that has asked for a value. One that ended, or was withdrawn with another, asks again."""
         with self._turn:
             waiting = [entry for entry in self._entries if entry.block() is block and not entry.is_open]
             if not waiting:
@@ -56,7 +56,7 @@ class Switch(Generic[T]):
             waiting[-1].is_open = True
 
     def leave(self, block: Any) -> None:
-        """Takes back what a block has asked for, and what was asked for in it for good, in this thread."""
+        """Withdraws what a block has asked for, and permanent requests made inside it by this thread."""
         with self._turn:
             at = max(number for number, entry in enumerate(self._entries) if entry.block() is block and entry.is_open)
             mine = threading.get_ident()
@@ -65,11 +65,11 @@ class Switch(Generic[T]):
 
     @property
     def is_asked(self) -> bool:
-        """Whether a request holds, so that what is in force may be another value than the one at first."""
+        """Whether a request holds, so that the value in force may differ from the initial one."""
         return bool(self._entries)
 
     def _merge(self) -> None:
-        """Of requests for good, one after the other, only the last counts."""
+        """Of consecutive permanent requests only the last counts."""
         kept: list[_Entry[T]] = []
         for entry in self._entries:
             if kept and kept[-1].block() is None and entry.block() is None:

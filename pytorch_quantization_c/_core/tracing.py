@@ -1,6 +1,6 @@
-"""What layers, functions and quantisers ask while a model is being traced.
+"""The hook that layers, functions and quantisers consult while a model is being traced.
 
-`graph.trace` and `fold_batch_norm` put a tracer here for as long as they run a model. All others read one name,
+`graph.trace` and `fold_batch_norm` install a tracer here while they run a model. Otherwise code reads one name,
 `tracer`, which is None.
 """
 from __future__ import annotations
@@ -23,7 +23,7 @@ class TracedArray(np.ndarray):
 
 
 class Tracer(Protocol):
-    """Who records calls. Calls of other threads, and those without anything traced, are to be made as ever."""
+    """Records calls. Calls from other threads, or without traced arguments, proceed as usual."""
 
     def function(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of a call of a function."""
@@ -38,7 +38,7 @@ _methods: list[tuple[type, str, Callable[..., Any]]] = []
 
 
 def asks_instead_of(cls: type, name: str) -> Callable[[C], C]:
-    """Registers a function that takes the place of a method as long as there is a tracer: at no cost when there is not.
+    """Registers a function that replaces a method while there is a tracer, at no cost when there is none.
     """
     def register(function: C) -> C:
         _methods.append((cls, name, function))
@@ -48,7 +48,7 @@ def asks_instead_of(cls: type, name: str) -> Callable[[C], C]:
 
 @contextmanager
 def asking(whom: Tracer) -> Iterator[None]:
-    """For the time of a `with` block this tracer is asked; one at a time in a process."""
+    """For the duration of a `with` block this tracer is used; one at a time in a process."""
     global tracer
     with _lock:
         if tracer is not None:

@@ -1,4 +1,4 @@
-"""Base class of the calibrators, for people who write their own."""
+"""Base class of the calibrators, for custom ones."""
 from .._core.calibrator import _Calibrator
 
 __all__ = ["_Calibrator"]

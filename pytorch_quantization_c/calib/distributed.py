@@ -4,7 +4,7 @@
     load_amax(model, amaxes)
 
 Each task runs one loader's batches through a worker's own copy of the model and answers with what its calibrators have
-collected; the answers are merged in a tree. A task has no effect but its answer, so Dask may run it again, when a
+collected; the answers are merged in a tree. A task has no side effects, so Dask may run it again, when a
 worker dies, without counting a batch twice. Histograms double, so the result does not depend on the partitioning.
 """
 from __future__ import annotations

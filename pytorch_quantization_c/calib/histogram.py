@@ -252,7 +252,7 @@ class HistogramCalibrator(_Calibrator):
         return [up_to_the_largest(*row) for row in rows] if self._grow_method else rows
 
     def merge(self, other: HistogramCalibrator) -> None:
-        """Adds what `other` has collected, of other data, to this calibrator; `other` stays as it is.
+        """Adds what `other` has collected from other data; `other` is unchanged.
 
         With grow_method="double" the result is what one calibrator would have collected of all the data, bit for bit.
 

@@ -57,7 +57,7 @@ class MaxCalibrator(_Calibrator):
 
     @one_at_a_time
     def collect(self, x: Any) -> None:
-        """Takes in the amax of `x`. A NaN stays, and is reported with the quantiser's name; an empty `x` is nothing.
+        """Adds the amax of `x`. A NaN is kept, and reported with the quantiser's name; an empty `x` is ignored.
 
         Raises:
             RuntimeError: the shape of amax differs from the batch before.
@@ -120,7 +120,7 @@ class MaxCalibrator(_Calibrator):
         return None if largest is None else self._from_array(largest)
 
     def merge(self, other: MaxCalibrator) -> None:
-        """Takes in what `other` has collected, of other data; `other` stays as it is.
+        """Adds what `other` has collected from other data; `other` is unchanged.
 
         Raises:
             TypeError: `other` is no MaxCalibrator.

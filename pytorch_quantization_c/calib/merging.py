@@ -1,4 +1,4 @@
-"""What both calibrators check before they take in another one."""
+"""What calibrators check before merging another one."""
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What calibrators have collected and what each method makes of it, as numbers to show."""
+"""What calibrators have collected and the result of each method, as numbers for reports."""
 from __future__ import annotations
 
 from typing import Any, NamedTuple

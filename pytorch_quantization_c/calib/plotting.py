@@ -1,4 +1,4 @@
-"""Pictures of what calibrators have collected, with matplotlib (the extra `plot`)."""
+"""Plots of what calibrators have collected, with matplotlib (the extra `plot`)."""
 from __future__ import annotations
 
 from typing import Any

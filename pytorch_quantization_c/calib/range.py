@@ -1,4 +1,4 @@
-"""Calibrator that keeps both ends of a range: for quantisers with a zero point."""
+"""Calibrator that keeps minimum and maximum: for quantisers with a zero point."""
 from __future__ import annotations
 
 from typing import Any
@@ -33,7 +33,7 @@ class RangeCalibrator(_Calibrator):
 
     @one_at_a_time
     def collect(self, x: Any) -> None:
-        """Takes in the range of `x`. A NaN stays, and is reported with the quantiser's name; an empty `x` is nothing.
+        """Adds the range of `x`. A NaN is kept, and reported with the quantiser's name; an empty `x` is ignored.
 
         Raises:
             RuntimeError: the shape of the range differs from the batch before.
@@ -82,7 +82,7 @@ class RangeCalibrator(_Calibrator):
         return None if self._low is None else self._from_array(self._low)
 
     def merge(self, other: RangeCalibrator) -> None:
-        """Takes in what another calibrator has collected, of other data; `other` stays as it is.
+        """Adds what another calibrator has collected from other data; `other` is unchanged.
 
         Raises:
             TypeError: `other` is no RangeCalibrator.
@@ -104,7 +104,7 @@ class RangeCalibrator(_Calibrator):
         both = [each for each in (low, high) if each is not None]
         shapes = {each.shape for each in both}
         if len(both) == 1 or len(shapes) > 1 or not all(each.dtype.kind in "fV" for each in both):
-            raise ValueError("Expected a file of a calibrator, but the range in it has not two ends of numbers")
+            raise ValueError("Expected a file of a calibrator, but its range is not a pair of numbers")
 
     def __str__(self) -> str:
         return "RangeCalibrator()"

@@ -1,4 +1,4 @@
-"""A page about a calibration: one HTML file that needs nothing else."""
+"""A report on a calibration: one self-contained HTML file."""
 from __future__ import annotations
 
 import math
@@ -16,7 +16,7 @@ __all__ = ["CLIPS_MUCH", "percent", "report"]
 
 WIDTH, HEIGHT, FOOT = 360, 96, 14       # of a histogram, in pixels, and the room for the numbers below it
 COLUMNS = 180                           # bars of a histogram
-CLIPS_MUCH = 0.01                       # a share of clipped values that is marked
+CLIPS_MUCH = 0.01                       # rows that clip more than this share are marked
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1c2430; --soft: #5d6876; --line: #dfe4ea; --ground: #fff; --bars: #9db4c0;
@@ -50,8 +50,8 @@ COLOURS = {"entropy": "var(--entropy)", "mse": "var(--mse)", "percentile": "var(
 def report(model: Any, path: FilePath) -> None:
     """Writes a page with a row for each quantiser: histogram, and amax, clipped share and SQNR of every method.
 
-    The page opens without a network. SQNR is the ratio of the signal to the quantisation noise, from the histogram. Of
-    a model that has collected nothing the page is empty, and a UserWarning says so.
+    The page opens without a network. SQNR is the ratio of the signal to the quantisation noise, from the histogram. If
+    the model has collected nothing, the page is empty and a UserWarning says so.
 
     Args:
         model: a model whose calibrators have collected, or one calibrator.
@@ -112,7 +112,7 @@ def _method(result: MethodResult, best: bool) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of values in words: two digits, never rounded up to all or down to none."""
+    """A share of values as text: two digits, never rounded up to 100 % or down to 0."""
     if share in (0.0, 1.0):
         return f"{100 * share:.0f} %"
     if share < 1e-5:

@@ -12,7 +12,7 @@ __all__ = ["ELU", "GELU", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Har
 
 
 class _InPlace(Module):
-    """A function of each element that may write its result over the input."""
+    """An elementwise function that may write its result over the input."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()

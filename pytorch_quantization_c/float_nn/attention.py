@@ -86,7 +86,7 @@ class MultiheadAttention(ArrayAttention, Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws the weights anew; biases of projections are 0."""
+        """Reinitialises the weights; biases of projections are 0."""
         for name in ("in_proj_weight", *(f"{each}_proj_weight" for each in NAMES)):
             if (weight := self._parameters[name]) is not None:
                 init.xavier_uniform_(weight)

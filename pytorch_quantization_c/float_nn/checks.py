@@ -60,7 +60,7 @@ def working(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def same_floats(**values: ArrayLike | None) -> tuple[list[Any], np.dtype[Any]]:
     """All `values` as arrays of one type to work in, and the type the result is to be rounded to.
 
-    Biases, whose names begin with b, may be None and stay it.
+    Biases, whose names begin with b, may be None and stay None.
     """
     arrays: list[Any] = []
     first: tuple[str, np.dtype[Any]] | None = None
@@ -73,13 +73,13 @@ def same_floats(**values: ArrayLike | None) -> tuple[list[Any], np.dtype[Any]]:
             first = name, array.dtype
         elif array.dtype != first[1]:
             raise _other_type(name, array.dtype, *first)
-        arrays.append(np.asarray(array, working(array.dtype), order="C"))  # the last digits of a product hang on it
+        arrays.append(np.asarray(array, working(array.dtype), order="C"))  # the last digits of a product depend on it
     assert first is not None
     return arrays, first[1]
 
 
 def _other_type(name: str, dtype: np.dtype[Any], input: str, given: np.dtype[Any]) -> DTypeError:
-    """Of two arrays of different types: the layer's own decides, and the input is what the caller can change."""
+    """The error for two different types: the layer's own decides, and the message is about the input."""
     if name not in LAYERS_OWN:
         return DTypeError(f"Expected `{name}` of type {given} as `{input}`, got {dtype}")
     cast = f"x.astype(np.{dtype})" if dtype.name in ("float16", "float32", "float64") else f"x.astype({str(dtype)!r})"
@@ -98,7 +98,7 @@ def number(value: Any, name: str) -> float:
         raise TypeError(f"Expected a number `{name}`, got {shown(value)}")
     try:
         return float(value)
-    except OverflowError:  # of more digits than Python prints, perhaps
+    except OverflowError:  # perhaps of more digits than Python prints
         raise ValueError(f"Expected a number `{name}` within the range of floats, got a huge one") from None
 
 
@@ -120,7 +120,7 @@ def integer(value: Any, name: str, low: int | None = None) -> int:
         if is_raised_in_python(error):
             raise
         raise TypeError(f"Expected an integer `{name}`, got {shown(value)}") from None
-    if not -(2 ** 63) <= number < 2 ** 63:  # of more digits than Python prints, perhaps
+    if not -(2 ** 63) <= number < 2 ** 63:  # perhaps of more digits than Python prints
         raise ShapeError(f"Expected an integer `{name}` of at most 64 bits, got a huge one")
     if low is not None and number < low:
         raise ShapeError(f"Expected `{name}` >= {low}, got {number}")
@@ -149,7 +149,7 @@ def any_dtype(dtype: Any) -> np.dtype[Any]:
 
 
 def factory(device: Any, dtype: DTypeLike | None) -> np.dtype[Any]:
-    """The type of new parameters; `device` is taken for torch's sake and must be the CPU."""
+    """The type of new parameters; `device` exists for compatibility with torch and must be the CPU."""
     if device is not None and str(device) != "cpu":
         raise ValueError(f"Expected `device` None or 'cpu', got {shown(device)}")
     kind = any_dtype(np.float32 if dtype is None else dtype)
@@ -159,7 +159,7 @@ def factory(device: Any, dtype: DTypeLike | None) -> np.dtype[Any]:
 
 
 def batched(array: Array, spatial: int, what: str) -> tuple[Array, bool]:
-    """The input (N, C, ...) with `spatial` dimensions; one without a batch gets one, and then the answer is True."""
+    """The input as (N, C, ...) with `spatial` dimensions, and whether its batch dimension was added."""
     if array.ndim not in (spatial + 1, spatial + 2):
         raise ShapeError(f"Expected {spatial + 1}D (unbatched) or {spatial + 2}D (batched) `input` to {what}, "
                          f"got shape {array.shape}")

@@ -1,4 +1,4 @@
-"""Convolution layers in one, two and three dimensions, and their transposed kin."""
+"""Convolution layers in one, two and three dimensions, and transposed ones."""
 from __future__ import annotations
 
 import math
@@ -21,7 +21,7 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class _ConvNd(Module):
-    """What all six have in common: arguments, parameters, text. `_spatial` is the number of dimensions."""
+    """The base of all six: arguments, parameters, text. `_spatial` is the number of dimensions."""
 
     _spatial: int
     _transposed = False
@@ -76,7 +76,7 @@ class _ConvNd(Module):
         return [amount for pair in reversed(pairs) for amount in pair]
 
     def reset_parameters(self) -> None:
-        """Draws weights and biases anew: uniform on +-1 / sqrt(inputs of one output)."""
+        """Reinitialises weights and biases: uniform on +-1 / sqrt(inputs of one output)."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             fan_in, _ = init.fans(self.weight.shape)

@@ -19,7 +19,7 @@ __all__ = ["calculate_gain", "constant_", "generator", "kaiming_normal_", "kaimi
 
 A = TypeVar("A", bound=np.ndarray[Any, Any])
 
-_state: dict[str, np.random.Generator] = {}     # filled on first use: importing numpy.random takes its time
+_state: dict[str, np.random.Generator] = {}     # filled on first use: importing numpy.random is slow
 _lock = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""Linear, Embedding and the layers that only pass or reshape."""
+"""Linear, Embedding, and the layers that only pass or reshape their input."""
 from __future__ import annotations
 
 import math
@@ -17,7 +17,7 @@ __all__ = ["Embedding", "Flatten", "Identity", "Linear", "Unflatten"]
 
 
 class Identity(Module):
-    """Gives back its input; takes and forgets any arguments."""
+    """Returns its input; ignores all arguments."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Linear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws weights and biases anew."""
+        """Reinitialises weights and biases."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             bound = 1 / math.sqrt(self.in_features) if self.in_features else 0.0
@@ -100,7 +100,7 @@ class Embedding(Module):
             self.weight = Parameter(_weight, not _freeze)
 
     def reset_parameters(self) -> None:
-        """Draws the table anew."""
+        """Reinitialises the table."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
             self.weight[self.padding_idx] = 0

@@ -1,4 +1,4 @@
-"""`Module`: what every layer and every model is. Registration, traversal, mode, types and text, as in torch.nn."""
+"""`Module`, the base of all layers and models. Registration, traversal, mode, types and text, as in torch.nn."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -42,10 +42,10 @@ class Module(StateDict):
     def __call__(self, input: Any = ABSENT, /, *args: Any, **kwargs: Any) -> Any:
         if args or kwargs or input is ABSENT:
             return self.forward(*(() if input is ABSENT else (input,)), *args, **kwargs)
-        return self.forward(input)  # by itself: a tuple would cost a small layer a tenth of its time
+        return self.forward(input)  # separate: a tuple would cost a small layer a tenth of its time
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """To be defined by the class, as in torch: one that a class behind this one has is not found."""
+        """To be defined by the subclass, as in torch; one of a later base class is not found."""
         raise TypeError(f"Expected {self._get_name()} to define `forward`, got none")
 
     # Registration
@@ -300,7 +300,7 @@ class Module(StateDict):
         return type(self).__name__
 
     def extra_repr(self) -> str:
-        """What stands in the parentheses of `repr`, before the children. Override it."""
+        """The text inside the parentheses of `repr`, before the children. Override it."""
         return ""
 
     def __repr__(self) -> str:

@@ -25,7 +25,7 @@ def as_array(value: Any) -> Any:
 
 
 def own_copy(parameter: Parameter) -> Parameter:
-    """A copy whose memory is nobody else's: made read-only, it has no base through which it could be written to."""
+    """A copy that owns its memory: made read-only, it has no base through which it could be written."""
     return np.array(parameter, copy=True, subok=True)
 
 
@@ -112,7 +112,7 @@ def _plain_method(name: str) -> Any:
     return method
 
 
-# The methods that NumPy answers with the class of the array, without asking it.
+# Methods whose results NumPy gives the class of the array.
 for _name in ("argmax", "argmin", "argsort", "choose", "compress", "diagonal", "dot", "flatten", "ravel", "repeat",
               "reshape", "squeeze", "swapaxes", "take", "transpose"):
     setattr(Parameter, _name, _plain_method(_name))

@@ -1,4 +1,4 @@
-"""How a Module turns into a state dictionary and back, with torch's strict errors."""
+"""Saving a Module as a state dictionary and loading it, with torch's strict errors."""
 from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
@@ -16,7 +16,7 @@ EXTRA_STATE = "_extra_state"
 
 
 class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
-    """What `load_state_dict` returns: the keys it missed and those it could not place."""
+    """What `load_state_dict` returns: missing and unexpected keys."""
 
     __slots__ = ()
 

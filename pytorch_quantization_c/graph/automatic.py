@@ -1,4 +1,4 @@
-"""`auto_quantize`: formats of weights, layer by layer, within a budget."""
+"""`auto_quantize`: formats of weights, chosen layer by layer within a budget."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,14 +35,14 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float | None = 
                   macs: float | str | None = None, milliseconds: float | None = None,
                   formats: Iterable[int | str] | None = None, resume: FilePath | None = None,
                   progress: bool | None = None, **options: Any) -> ir.Model:
-    """A quantised copy of the model within a budget, which is spent where it matters.
+    """A quantised copy of the model within a budget, spent where it reduces noise most.
 
     For each of the formats the model is quantised whole, without "gptq" and "adaround", and each layer's noise in the
     outputs is measured with that layer alone quantised and its bias corrected. From the widest format on, the step is
     taken again and again that adds the least noise for what it saves, as if noises added up, until the budget is met.
 
     Args:
-        model: a float model, as `load` or `trace` returns it; it is left as it was.
+        model: a float model, as `load` or `trace` returns it; it is not changed.
         batches: as for `quantize`, kept until the end; all of them are run for each layer and format.
         effective_bits: the budget as mean bits of the weights of layers; a float one has 32.
         macs: the budget as multiplications of a call with the first sample, where one with a weight of b bits counts
@@ -52,7 +52,7 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float | None = 
         formats: bits of weights to choose from, 2 to 8, and "float"; inputs have what `input` of `quantize` says. None:
             8 and 4, of `milliseconds` "float" and 8.
         resume: a JSON file; beside it, one for each format is written after each layer, and one of weights that "gptq"
-            or "adaround" rounded; the same call goes on from there. Those of other data, weights or settings are
+            or "adaround" rounded; the same call resumes from there. Those of other data, weights or settings are
             refused.
         progress: a bar (with tqdm installed); None means: on a terminal.
         **options: of `quantize`, but for `weight`, `overrides`, `max_drop` and `metric`.

@@ -15,7 +15,7 @@ __all__ = ["CompiledModel", "compile"]
 
 
 class CompiledModel:
-    """A model as a program: called like the model, with its answers to the bit.
+    """A model as a program: called like the model, with bit-identical results.
 
     Attributes:
         session: what runs it; `session.summary()` says how.
@@ -27,7 +27,7 @@ class CompiledModel:
         self._names = [each.name for each in session.get_inputs()]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The answer of the model, in its own tuples, lists and dictionaries.
+        """The result of the model, in its own tuples, lists and dictionaries.
 
         Raises:
             TypeError: other arguments than the model has been traced with.
@@ -60,7 +60,7 @@ def compile(net: Callable[..., Any], x: Any, *, batch_axis: int | None = 0,
         num_threads: how many threads a call may use; None: as `threads.set_num_threads` says at that time.
 
     Returns:
-        What is called like the model and gives equal bits, with any batch, and with other sizes where the model allows.
+        A callable with the model's arguments and bits, for any batch, and for other sizes where the model allows.
 
     Raises:
         ImportError: the extra `onnx` is missing.

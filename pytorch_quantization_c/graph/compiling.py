@@ -17,13 +17,13 @@ __all__ = ["Compiled", "restored"]
 
 
 class Compiled:
-    """A program, and the interpreter for what it does not know.
+    """A program, and the interpreter for what has no kernel.
 
     Args:
         model: what `load` takes.
 
     Raises:
-        GraphError: as `load`, or a node that nothing here can run.
+        GraphError: as `load`, or a node that cannot be run.
     """
 
     def __init__(self, model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with a graph, and how its parts are named in messages."""
+"""Errors about graphs, and how their parts are named in messages."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ __all__ = ["GraphError", "computed", "failed", "shown_node"]
 
 
 class GraphError(ValueError):
-    """A file, a graph or what it was given is not as it has to be; names the node or the value."""
+    """A file, a graph or its inputs are invalid; the message names the node or the value."""
 
 
 def shown_node(op_type: str, domain: str, name: str | None, outputs: list[str]) -> str:
@@ -33,7 +33,7 @@ def computed(compute: Callable[[Sequence[Any]], Sequence[Any]], arrays: Sequence
 
 
 def failed(node: str, error: Exception, names: Sequence[str | None], arrays: Sequence[Any]) -> GraphError:
-    """What is raised where a node, shown so, cannot compute its inputs; those without a name are left out."""
+    """The error for a node, shown as `node`, that cannot compute its inputs; inputs without a name are left out."""
     pairs = [(name, array) for name, array in zip(names, arrays, strict=True) if name is not None]
     shown = ", ".join(f"{name!r} {array.dtype}{list(array.shape)}" if isinstance(array, np.ndarray) else
                       f"{name!r} {type(array).__name__}" for name, array in pairs)

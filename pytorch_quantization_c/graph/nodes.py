@@ -1,4 +1,4 @@
-"""The quantisers of a graph: one node each, in a domain of our own.
+"""The quantisers of a graph: one node each, in our own domain.
 
 `FakeQuant(x, amax) -> y` rounds by a constant range, `DynamicFakeQuant(x) -> y` by the range of x itself. With
 bound = 2^(bits - 1 + unsigned) - 1 and scale = fl(bound / amax), both in float32,
@@ -80,7 +80,7 @@ def checked_graph(model: Any) -> ir.Model:
 
 
 def declare(model: ir.Model) -> None:
-    """Makes our domain known to a model, as every model with one of our nodes needs it."""
+    """Adds our domain to the opset imports, which every model with one of our nodes needs."""
     model.opset_imports[DOMAIN] = VERSION
 
 
@@ -105,7 +105,7 @@ def fake_quant(graph: ir.Graph, x: ir.Value, amax: ArrayLike | None, spec: Quant
 
 
 def _attributes(spec: QuantizerSpec) -> dict[str, Any]:
-    """Of a node, also what is at its default, as the functions of `bodies` read it."""
+    """The attributes of a node, defaults included, as the functions of `bodies` read them."""
     always = {"axis": NO_AXIS, "two_sided": 0, "zero_point": 0, "strict": int(spec.zero_point is None)}
     return always | spec.attributes()
 
@@ -133,7 +133,7 @@ def _initializer(graph: ir.Graph, wanted: str, array: NDArray[Any]) -> ir.Value:
 
 
 def quantizer(node: ir.Node) -> Quantizer:
-    """Reads a quantiser's node. ValueError, with its name, if it is none that `fake_quant` could have made."""
+    """Reads a quantiser's node. ValueError, with its name, if `fake_quant` could not have made it."""
     if not is_quantizer(node):
         raise ValueError(f"Expected node {node.name!r} to be a quantiser, got {node.domain}.{node.op_type}")
     found = {name: attribute.value for name, attribute in node.attributes.items()}

@@ -1,4 +1,4 @@
-"""`quantize`: a float model in, the same model with quantisers in it out."""
+"""`quantize`: from a float model to the same model with quantisers."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
@@ -43,10 +43,10 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
              overrides: Mapping[str, Override] | None = None, methods: Iterable[str] | None = None,
              max_drop: float | None = None, metric: Callable[[ir.Model], float] | None = None,
              resume: FilePath | None = None, progress: bool | None = None) -> ir.Model:
-    """A copy of the model that is folded and has a quantiser wherever a layer reads integers.
+    """A folded copy of the model with a quantiser wherever a layer reads integers.
 
     Args:
-        model: a float model, as `load` or `trace` returns it; it is left as it was.
+        model: a float model, as `load` or `trace` returns it; it is not changed.
         batches: calibration data: arrays (one input), tuples or dicts by input name, in any iterable that is gone
             through once, or anything with `get_next()`. A dask bag of batches, a dask array, or a list of dask.delayed
             that give batches: ranges are found on the workers of the active client. None: no data, ranges are found at
@@ -57,7 +57,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         method: how ranges of activations are found: "max", "mse", "entropy" or "percentile"; "auto" makes the model by
             "max" and by "mse" and keeps the one whose outputs have less noise on the first samples.
         percentile: how many percent of the values the method "percentile" keeps.
-        zero_point: "auto": unsigned where nothing is negative, a zero point for lopsided ranges, else symmetric;
+        zero_point: "auto": unsigned where nothing is negative, a zero point for skewed ranges, else symmetric;
             False: always symmetric.
         residual: "auto" keeps what only Adds and layers read as 16-bit integers, where the target can; "u8" quantises
             both inputs of an Add to 8 bits; "float" leaves them.
@@ -81,7 +81,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             or if the noise that each layer alone makes with them adds up to less.
         resume: with `max_drop`, a JSON file that layers' sensitivities are kept in, one after the other, and beside it
             one of weights; without, with "gptq" or "adaround" in `methods`, a file of the weights that they have
-            rounded. The same call goes on from there.
+            rounded. The same call resumes from there.
         progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Graphs as onnxruntime's sessions: made once, run often. What is needed for saved programs is NumPy alone."""
+"""Graphs with the interface of onnxruntime's sessions: made once, run often. Saved programs need only NumPy."""
 from __future__ import annotations
 
 import math
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["NodeArg", "Session", "compile", "load_session"]
 
 MAX_THREADS = 256  # PQC_MAX_THREADS
-SMALL = 4096  # elements that are multiplied sooner than looked at
+SMALL = 4096  # up to this many elements, a sum of squares is faster than isfinite
 
 
 class NodeArg(NamedTuple):
@@ -56,7 +56,7 @@ class Session:
         num_threads: how many threads a call may use; None: as `threads.set_num_threads` says at that time.
 
     Raises:
-        GraphError: as `load`, or a node that nothing here can run.
+        GraphError: as `load`, or a node that cannot be run.
         TypeError, ValueError: `num_threads` is no number of threads.
     """
 
@@ -119,7 +119,7 @@ class Session:
         return results if places is None else _written(names, results, places)
 
     def _checked(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
-        """The arrays; those of names, types and shapes that the last ones had as well are not looked at once more."""
+        """The checked arrays; checks are skipped if names, types and shapes equal those of the last call."""
         if type(feeds) is dict:
             known = tuple((name, each.dtype, each.shape) for name, each in feeds.items() if type(each) is np.ndarray)
             if known == self._last and len(known) == len(feeds):
@@ -268,14 +268,14 @@ def compile(model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model,
         num_threads: how many threads a call may use; None: as `threads.set_num_threads` says at that time.
 
     Raises:
-        GraphError: as `load`, or a node that nothing here can run.
+        GraphError: as `load`, or a node that cannot be run.
         TypeError, ValueError: `num_threads` is no number of threads.
     """
     return Session(model, num_threads)
 
 
 def load_session(path: FilePath, num_threads: int | None = None) -> Session:
-    """The session of a program that `Session.save` wrote; NumPy is all that it needs.
+    """The session of a program that `Session.save` wrote; it needs only NumPy.
 
     Args:
         path: the file.

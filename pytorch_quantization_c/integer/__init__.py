@@ -1,7 +1,7 @@
 """Layers on integers: exact sums of 8-bit products, faster and smaller than floats.
 
-The quantised layers of `nn` compute so by themselves wherever that gives the answer of fake quantisation (docs/guide.md
-says when); `layer.execution` tells how the last call was computed. `float_only()` and PQC_INTEGER=0 forbid it.
+The quantised layers of `nn` use them automatically wherever the result equals fake quantisation (docs/guide.md
+says when); `layer.execution` says how the last call was computed. `float_only()` and PQC_INTEGER=0 disable it.
 """
 from .._core.formats import Float, Int
 from .._core.quantization import Quantization

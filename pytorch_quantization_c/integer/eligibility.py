@@ -1,9 +1,9 @@
 """When a quantised layer can be computed on integers, and in which form.
 
-Both quantisers are on and fake, of 2 to 8 bits; the input has one amax, the weight one, or one for each output
+Both quantisers are enabled and fake, of 2 to 8 bits; the input has one amax, the weight one, or one for each output
 channel. Linear layers with weights of 2 to 4 bits may have them in groups along the inputs, and a dynamic range for
 each row of the input. Then fake quantisation, product and sum are the integer product divided by the scales, exactly.
-A function that finds that it cannot be done answers with a string that says why.
+A function that rules integers out returns a string that says why.
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .packed import Geometry
 
 __all__ = ["QUANTIZER_STEPS", "format_or_refusal", "geometry_of", "has_row_ranges", "range_refusal"]
 
-# What a quantiser is asked in every call, at once, and what a fake quantiser at work answers.
+# What every call asks of a quantiser, at once, and the answer of an active fake quantiser.
 _switches = attrgetter("_disabled", "_if_quant", "_if_calib", "_fake_quant", "_learn_amax", "_enable_onnx_export")
 QUANTIZER_STEPS = frozenset(("_quant_forward", "_get_amax", "_get_range", "_fake_quantize", "_range_quantize"))
 _AT_WORK = (False, True, False, True, False, False)

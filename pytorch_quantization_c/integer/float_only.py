@@ -24,8 +24,8 @@ def enabled() -> bool:
 class float_only:
     """Layers compute on floats from now on: fake quantised arrays, and NumPy's product.
 
-    As a context manager, `with integer.float_only():`, it puts back at the end what was before. It holds for the whole
-    process, not for one thread. `float_only(False)` allows integers.
+    As a context manager, `with integer.float_only():`, it restores the previous state at the end. It holds for the
+    whole process, not for one thread. `float_only(False)` allows integers.
     """
 
     def __init__(self, flag: bool = True) -> None:

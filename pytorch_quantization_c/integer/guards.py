@@ -1,7 +1,7 @@
-"""What must be as it is for a layer to be called in one step: written down once, compared by C in every call.
+"""The preconditions of calling a layer in one step: recorded once, checked by C in every call.
 
-The engine looks at all this one by one and says what forbids integers; where nothing does, the next call needs to know
-only that nothing has changed since. Guards name objects; what can change in place, the arrays, is looked at by C itself
+The engine checks these one by one and says what rules out integers; if nothing does, the next call needs to know
+only that nothing has changed since. Guards name objects; arrays, which can change in place, are checked by C itself
 (see csrc/python/unchanged.h).
 """
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .weights import CachedWeight
 __all__ = ["STEPS", "StepsNoted", "guarded_call"]
 
 ABSENT = ...
-# How a quantiser is set that quantises and does nothing else; beside its format and its range.
+# The settings of a quantiser that only quantises, apart from its format and its range.
 SWITCHES: dict[str, Any] = {"_disabled": False, "_if_quant": True, "_if_calib": False, "_fake_quant": True,
                             "_learn_amax": False, "_enable_onnx_export": ABSENT, "use_fb_fake_quant": ABSENT,
                             "forward": ABSENT}
-#: What a layer computes in; integers would pass over one that is set on a layer itself or is a subclass's own.
+#: The methods that a layer computes with; integers would bypass one that is set on an instance or overridden.
 STEPS = frozenset(("_quant", "_quantized_weight", "_float_forward", "_linear", "_conv_forward"))
 ROUNDING = ("_num_bits", "_unsigned", "_narrow_range")
 RANGE = ("_axis", "_scale_amax")
@@ -34,7 +34,7 @@ Guard = tuple[Any, type, tuple[str, ...], tuple[Any, ...]]
 
 
 class StepsNoted:
-    """Mixin of layers and quantisers: setting a step on one of them ends all calls that were prepared without it."""
+    """Mixin of layers and quantisers: overriding a step on one of them invalidates all prepared calls."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -49,7 +49,7 @@ def guard(holder: Any, cls: type, values: dict[str, Any]) -> Guard:
 
 
 def own_switches(quantizer: Any) -> dict[str, Any] | None:
-    """The quantiser's own objects for SWITCHES, 0 for False as well; None if one is another than it has to be."""
+    """The quantiser's own objects for SWITCHES, 0 for False as well; None if one is not as required."""
     found = {name: vars(quantizer).get(name, ABSENT) for name in SWITCHES}
     same = (value is wanted or (type(value) is int and value == wanted)
             for value, wanted in zip(found.values(), SWITCHES.values(), strict=True))
@@ -58,7 +58,7 @@ def own_switches(quantizer: Any) -> dict[str, Any] | None:
 
 def quantizer_guards(quantizer: Any, format: Int | Float, range: tuple[Any, ...],
                      two_ended: bool = False) -> tuple[Guard, ...] | None:
-    """That a quantiser rounds to `format` and has `range` for RANGE; None if it does not by now, or does more.
+    """Guards that a quantiser rounds to `format` and has `range` for RANGE; None if that no longer holds.
 
     `two_ended`: it has a zero point.
     """
@@ -119,7 +119,7 @@ def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights | Packe
     `format` and `own`, the settings of a convolution, are those that `packed` was made for: another thread may have
     changed them in between. `rows_of`: each row of so many axes has a range.
     """
-    steps = STATE["steps"]  # before anything is looked at
+    steps = STATE["steps"]  # before anything is read
     one_step = own.get("padding_mode", "zeros") == "zeros" and all(map(is_fixed, own.values()))
     axis = vars(quantizer).get("_axis") if rows_of is not None else None
     guards = quantizer_guards(quantizer, format, (axis, None), packed.two_ended)
@@ -139,7 +139,7 @@ def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights | Packe
         if others is None or proof is None:
             return None
         guards += others
-    amax = None if guards[1][3][0] is ABSENT else guards[1][3][0]  # the very one that is guarded
+    amax = None if guards[1][3][0] is ABSENT else guards[1][3][0]  # the same object that is guarded
     if packed.two_ended:
         found = two_ends(quantizer, format)
         if found is None:

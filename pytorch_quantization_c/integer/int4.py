@@ -1,4 +1,4 @@
-"""Weights of 2 to 4 bits, two in a byte, with a scale for each channel or group, and the product with them."""
+"""Weights of 2 to 4 bits, two in a byte, with a scale for each channel or group, and their product."""
 from __future__ import annotations
 
 from typing import Any
@@ -34,7 +34,7 @@ class PackedInt4:
         group: so many neighbouring inputs share a scale, a multiple of 8; the last group may be shorter. None: all.
         zero: the code of the value 0 in each group, in the type of `weight` and the shape of `scale`; None: 0.
         steps: `scale` holds what a code counts instead: `w = (weight - zero) * scale`.
-        two_ended: inputs have a range with two ends, and so a zero point: see `formats.fake_range_quant`.
+        two_ended: inputs have an asymmetric range, and so a zero point: see `formats.fake_range_quant`.
 
     Raises:
         TypeError: arguments of other types.
@@ -116,7 +116,7 @@ class PackedInt4:
         if not self.two_ended:
             return _C.int4_run(*self.arguments(input, amax, by_row, bias))
         if by_row:
-            raise ValueError("Expected no `by_row` with a range of two ends")
+            raise ValueError("Expected no `by_row` with an asymmetric range")
         return by_two_ends(lambda x, pair: self._run(x, pair, bias), input, amax, self.input_format)
 
     def by_scale(self, input: NDArray[np.float32], pair: NDArray[np.float32],

@@ -1,4 +1,4 @@
-"""Integer weights and the product with them: a plain object that knows nothing of layers."""
+"""Integer weights and their product: a plain object that knows nothing of layers."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def computed(answer: NDArray[np.float32] | str) -> NDArray[np.float32]:
 
 
 def scale_and_zero(input: NDArray[np.float32], ends: Any, format: Int) -> NDArray[np.float32] | str:
-    """The scale and the code of 0 of a range with two ends, of the input's own where they are None; or why not."""
+    """The scale and the code of 0 of an asymmetric range, the input's own where they are None; or why not."""
     low, high = (np.min(input, initial=0), np.max(input, initial=0)) if ends is None else ends
     scale, zero = affine_parameters(np.asarray(low), np.asarray(high), Int(format.bits, unsigned=True))
     if scale.size != 1:
@@ -47,7 +47,7 @@ def by_scale(run: Run, input: NDArray[np.float32], pair: NDArray[np.float32]) ->
 
 
 def by_two_ends(run: Run, input: Any, amax: Any, format: Int) -> NDArray[np.float32] | str:
-    """The product by `run` with an input whose range has two ends, its own where `amax` is None; or why not."""
+    """The product by `run` with an input of asymmetric range, its own where `amax` is None; or why not."""
     if not isinstance(input, np.ndarray) or input.dtype.char != "f":
         return NO_FLOATS
     if not input.size:
@@ -93,7 +93,7 @@ class PackedWeights:
             each index of the weight's axis 1 (the groups share them): where there is one, it is that of all.
         geometry: the layer's.
         input_format: how inputs are to be quantised: `Int` of 2 to 8 bits.
-        two_ended: inputs have a range with two ends, and so a zero point: see `formats.fake_range_quant`.
+        two_ended: inputs have an asymmetric range, and so a zero point: see `formats.fake_range_quant`.
 
     Raises:
         TypeError: arguments of other types.
@@ -148,7 +148,7 @@ class PackedWeights:
         if not self.two_ended:
             return _C.integer_run(self._packed, input, amax, bias, by_row)
         if by_row:
-            raise ValueError("Expected no `by_row` with a range of two ends")
+            raise ValueError("Expected no `by_row` with an asymmetric range")
         return by_two_ends(lambda x, pair: _C.integer_run(self._packed, x, pair, bias), input, amax, self.input_format)
 
     def __reduce__(self) -> tuple[Any, ...]:

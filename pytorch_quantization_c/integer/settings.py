@@ -1,4 +1,4 @@
-"""Settings as they are at a moment: what can change in place, as lists and arrays can, is copied."""
+"""Snapshots of settings: mutable values, such as lists and arrays, are copied."""
 from __future__ import annotations
 
 from typing import Any
@@ -11,7 +11,7 @@ FIXED = frozenset((int, bool, float, str, type(None)))
 
 
 def is_fixed(value: Any) -> bool:
-    """Whether the same object always is the same value."""
+    """Whether the object is immutable."""
     return type(value) in FIXED or (type(value) is tuple and FIXED.issuperset(map(type, value)))
 
 

@@ -1,4 +1,4 @@
-"""A layer's weight as integers, and what is kept of it between calls."""
+"""A layer's weight as integers, and what is cached between calls."""
 from __future__ import annotations
 
 import math
@@ -21,7 +21,7 @@ __all__ = ["CachedWeight", "IntegerWeight", "Packed", "as_matrix", "folded_weigh
            "quantized_groups", "quantized_weight", "weight_key", "weight_quantization"]
 
 Packed = PackedWeights | PackedInt4 | PointwiseInt4
-LARGE = 1 << 20  # weights of few bits that come from memory for every call, so that half a byte each is faster
+LARGE = 1 << 20  # low-bit weights too large for the caches, for which half a byte each is faster
 
 
 class IntegerWeight:
@@ -82,7 +82,7 @@ class IntegerWeight:
 
 
 class CachedWeight:
-    """An integer weight, what proves that it still is the layer's, and its packed form.
+    """An integer weight, what proves that it is still the layer's, and its packed form.
 
     `proof` belongs to the engine that made it: the `weight_key` of the weight, or what stands for it in a frozen layer.
     `packed` is what its packed form was made for, and that form; `guarded` is what a call needs if nothing has changed

@@ -1,4 +1,4 @@
-"""A checkpoint's folder: the arrays, and one of two JSON files that say what they are."""
+"""A checkpoint's folder: the arrays, and one of two JSON files that describe them."""
 from __future__ import annotations
 
 import json
@@ -21,7 +21,7 @@ def write(folder: Any, arrays: Arrays, name: str, config: dict[str, Any]) -> Non
 
 
 def _forget(folder: str, name: str) -> None:
-    """Takes what the other format says of the weights out of a folder; other words of a `config.json` stay."""
+    """Removes the other format's description of the weights from a folder; other entries of a `config.json` stay."""
     path = os.path.join(folder, name)
     if not os.path.exists(path):
         return

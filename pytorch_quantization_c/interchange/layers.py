@@ -1,4 +1,4 @@
-"""What is written of a model: its quantised linear layers, their codes and scales, and all that stays in floats."""
+"""What is saved of a model: its quantised linear layers, their codes and scales, and everything that stays float."""
 from __future__ import annotations
 
 from typing import Any
@@ -27,7 +27,7 @@ def float8() -> Any:
 
 
 def _kind_of(name: str, quantizer: Any) -> str:
-    """Which of the four a weight's quantiser is. ValueError, by its name, for another."""
+    """Which of the four formats a weight's quantiser has. ValueError, with its name, for any other."""
     blocks, format = quantizer.blocks, quantizer.format
     integer = isinstance(format, Int) and not format.unsigned and not quantizer.zero_point
     rows = quantizer.axis in (None, 0, (0,), -2)

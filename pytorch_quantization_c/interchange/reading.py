@@ -51,7 +51,7 @@ def load_checkpoint(folder: str | os.PathLike[str], model: Any = None) -> Arrays
 
 
 def _kind_in(folder: str) -> tuple[str, int | None]:
-    """Which of the four the weights are, and the size of their groups; None: a row is one."""
+    """Which of the four formats the weights have, and the size of their groups; None: a row is one."""
     name = HF_CONFIG if os.path.exists(os.path.join(folder, HF_CONFIG)) else CONFIG
     try:
         config = json.loads(read_file(os.path.join(folder, name), MAX_JSON))

@@ -1,4 +1,4 @@
-"""Methods that lessen what quantisation costs: array functions, which know no model."""
+"""Methods that reduce quantisation error: functions of arrays, independent of models."""
 from __future__ import annotations
 
 from .adaround import adaround

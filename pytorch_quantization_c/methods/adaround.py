@@ -134,6 +134,6 @@ class Rounding:
         self.v -= rate / (1 - a ** count) * self.first / spread
 
     def codes(self) -> Array:
-        """The integers, in float64; what was never moved is rounded to nearest."""
+        """The integers, in float64; weights that were never updated are rounded to nearest."""
         moved = np.minimum(self.floor + (self.v >= 0), self.bound)
         return np.where(self.second > 0, moved, self.nearest).astype(np.float64)

@@ -32,7 +32,7 @@ def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | No
                   macs: float | str | None = None, milliseconds: float | None = None,
                   formats: Iterable[int | str] | None = None, resume: FilePath | None = None,
                   show_progress: bool | None = None) -> Decisions:
-    """Gives each layer's weight, in place, a format within a budget, which is spent where it matters.
+    """Gives each layer's weight a format, in place, within a budget spent where it reduces noise most.
 
         pq.replace(model)
         with pq.calibrating(model, load_amax=True):
@@ -49,7 +49,7 @@ def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | No
         model: a module with quantised layers, on NumPy or of the torch twin, calibrated or with dynamic ranges. Layers
             whose weights are shared, or in other formats than symmetric integers of 2 to 8 bits with one range, or one
             for each output channel or group, keep them and do not count.
-        batches: what the model is called with: arrays, tuples of arguments or dicts of keyword arguments; gone through
+        batches: what the model is called with: arrays, tuples of arguments or dicts of keyword arguments; iterated
             once and kept until the end.
         effective_bits: the budget as mean bits of these layers' weights; a float one has 32.
         macs: the budget as multiplications of all batches, where one with a weight of b bits counts b / 32; a number,
@@ -59,12 +59,12 @@ def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | No
             on NumPy, with the extra `onnx`; of a torch module, the graph that it exports to (`graph.auto_quantize`).
         formats: bits to choose from, 2 to 8, and "float": both quantisers of such a layer are disabled. None: 8 and 4,
             of `milliseconds` "float" and 8.
-        resume: a JSON file; beside it, one for each format is written after each layer, and the same call goes on from
+        resume: a JSON file; beside it, one for each format is written after each layer, and the same call resumes from
             there. Files of other data, weights or settings are refused.
         show_progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
-        The table that it was decided by. If anything raises, Ctrl-C included, the model is as it was.
+        The table behind the decisions. If anything raises, Ctrl-C included, the model is as it was.
 
     Raises:
         ValueError: a budget below that of the narrowest formats, bad `formats`, no layer that can be treated, no batch.
@@ -115,7 +115,7 @@ def accuracy_control(model: Any, batches: Iterable[Any], metric: Callable[[Any],
         max_drop: >= 0, in units of the metric.
 
     Returns:
-        The table that it was decided by. If anything raises, Ctrl-C included, the model is as it was.
+        The table behind the decisions. If anything raises, Ctrl-C included, the model is as it was.
 
     Raises:
         ValueError: even with one layer quantised the metric is too low; a metric that gives NaN; as `auto_quantize`.

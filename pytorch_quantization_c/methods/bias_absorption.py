@@ -1,4 +1,4 @@
-"""High biases of a layer, taken into the next one's: what lies between needs a shorter range.
+"""High biases of a layer, absorbed by the next layer, so that the activation between needs a smaller range.
 
 Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization Through Weight Equalization and Bias Correction (2019),
 section 4.1.3. With y = max(W1 x + b1, 0) and c = max(0, mean - 3 * deviation) of each channel of W1 x + b1, nearly
@@ -88,7 +88,7 @@ class ChannelSpread:
         return absorbed(mean, np.sqrt(np.maximum(self._squares / max(self.count, 1) - np.square(mean), 0)))
 
     def decibels(self) -> tuple[float, float]:
-        """Signal to noise ratio of what a ReLU leaves, rounded to 8 bits with one range, before and after."""
+        """Signal to noise ratio of the ReLU's output, rounded to 8 bits with one range, before and after."""
         signal = float(np.sum(self._squares)) / max(self.count, 1)
         return _rounded(signal, np.max(self._most)), _rounded(signal, np.max(self._most - self.absorbed()))
 

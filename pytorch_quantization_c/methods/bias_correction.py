@@ -1,4 +1,4 @@
-"""Bias correction: the mean error that quantisation puts on each output channel is taken off the bias.
+"""Bias correction: the mean error of each output channel is subtracted from the bias.
 
 Empirical, as in section 4.2 of Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization Through Weight
 Equalization and Bias Correction (2019).

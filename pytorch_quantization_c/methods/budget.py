@@ -22,7 +22,7 @@ class Budget(NamedTuple):
 
     Attributes:
         name: "effective_bits", "macs" or "milliseconds".
-        limit: at most so much; of `macs` a share of the float model's if `is_share`.
+        limit: the most that may be spent; of `macs` a share of the float model's if `is_share`.
         is_share: whether `limit` is a part of what the float model takes.
     """
 
@@ -31,7 +31,7 @@ class Budget(NamedTuple):
     is_share: bool = False
 
     def __str__(self) -> str:
-        """For people."""
+        """As text, for messages."""
         if self.name == "effective_bits":
             return f"at most {self.limit:g} bits a weight"
         if self.name == "macs":
@@ -40,7 +40,7 @@ class Budget(NamedTuple):
 
 
 class OverBudget(ValueError):
-    """Even the narrowest formats cost more, namely `least`."""
+    """Even the narrowest formats cost more, `least`."""
 
     def __init__(self, least: float) -> None:
         super().__init__(f"Expected a budget >= {least:.6g}, that of the narrowest formats")
@@ -52,7 +52,7 @@ def given_budget(**values: Any) -> Budget:
 
     Raises:
         TypeError: none, or more than one.
-        ValueError: no finite number above 0, nor, of `macs`, a text such as "20%".
+        ValueError: not a finite number above 0 or, for `macs`, a text such as "20%".
     """
     given = [(name, value) for name, value in values.items() if value is not None]
     if len(given) != 1:
@@ -75,12 +75,12 @@ def _percent(text: str) -> float:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a number is real, Python's or NumPy's, and no bool."""
+    """Whether a value is a real number, Python's or NumPy's, and not a bool."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def check_drop(max_drop: Any, metric: Any) -> None:
-    """ValueError, TypeError for a loss of accuracy, or a metric to measure it with, that makes no sense."""
+    """ValueError, TypeError for an invalid `max_drop` or `metric`."""
     if not is_number(max_drop) or not 0 <= max_drop < math.inf:
         raise ValueError(f"Expected `max_drop` to be a number >= 0, got {shown(max_drop)}")
     if not callable(metric):
@@ -114,8 +114,8 @@ def cheapest(noise: Costs, costs: Costs, limit: float) -> dict[str, int]:
     """Bits for each layer with the least sum of noise whose costs are within a limit, as far as a greedy choice finds.
 
     All begin with the most bits; as long as the sum of costs is above the limit, the step to fewer bits is taken that
-    adds the least noise for what it saves; a step that saves nothing never is. What room the last step left is given
-    back where it takes most noise away. One layer at least has fewer bits than FLOAT.
+    adds the least noise for what it saves; a step that saves nothing is never taken. What is then left of the budget
+    is given back where it removes most noise. At least one layer has fewer bits than FLOAT.
 
     Args:
         noise: by layer and bits, the power of the noise it alone makes.
@@ -134,7 +134,7 @@ def cheapest(noise: Costs, costs: Costs, limit: float) -> dict[str, int]:
 
 
 def _spend_the_rest(noise: Costs, costs: Costs, limit: float, bits: dict[str, int]) -> None:
-    """Gives layers more bits while there is room, in place: each time where the most noise goes."""
+    """Gives layers more bits while the budget allows, in place: each time where it removes most noise."""
     while True:
         room = limit * (1 + 1e-12) - _sum(costs, bits)
         wider = [(noise[name][now] - noise[name][more], name, more) for name, now in bits.items()

@@ -1,4 +1,4 @@
-"""The table that a search for formats decided by."""
+"""The table behind the decisions of a search for formats."""
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What methods have gained, layer by layer."""
+"""What each method gained, layer by layer."""
 from __future__ import annotations
 
 import json

@@ -1,4 +1,4 @@
-"""GPTQ: columns are rounded one after the other, and each passes its error on to those that are still to come.
+"""GPTQ: columns are rounded one after the other, and each passes its error on to the remaining ones.
 
 Frantar, Ashkboos, Hoefler, Alistarh: GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers
 (2022), algorithm 1. With H = X^T X + damping * mean(diag(X^T X)) * I and U the upper Cholesky factor of H^-1, column i
@@ -18,7 +18,7 @@ __all__ = ["gptq"]
 BLOCK = 64          # columns whose errors are passed on to the rest by one product
 LEAF = 64           # a matrix up to this size is factored by LAPACK
 TRIANGLE = 256      # a triangular matrix is cut into halves of at least this size
-RIDGE = 1e-10       # of the mean diagonal: keeps an H that is singular without damping
+RIDGE = 1e-10       # of the mean diagonal: keeps H invertible without damping
 
 
 def gptq(weight: ArrayLike, inputs: ArrayLike, *, num_bits: int = 4, group_size: int | None = None,
@@ -35,7 +35,7 @@ def gptq(weight: ArrayLike, inputs: ArrayLike, *, num_bits: int = 4, group_size:
         num_bits: 2 to 8, of symmetric integers without the lowest one.
         group_size: columns that share a range, a divisor of in; None: one range a row.
         act_order: begin with the columns of the largest inputs (sum of squares).
-        damping: added to the diagonal of H, in parts of its mean.
+        damping: added to the diagonal of H, as a fraction of its mean.
         amax: ranges: (out,), or (out, in / group_size) with groups; None: the largest magnitudes.
         float_inputs: (rows, in), what the float layer is given where `inputs` are quantised already: then
             weight @ float_inputs^T is what the outputs are to be near to, and the least-squares weight for that is

@@ -1,4 +1,4 @@
-"""`improve`: methods that lessen what quantising a model costs, one after the other."""
+"""`improve`: applies methods that reduce the quantisation error of a model, one after the other."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,14 +34,14 @@ ALPHA, STEPS = 0.5, 20  # of SmoothQuant and AWQ
 
 def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = None, *,
             resume: FilePath | None = None, show_progress: bool | None = None) -> Gains:
-    """Lessens what quantising a model costs, in place: other ranges and rounding of weights, other biases.
+    """Reduces the quantisation error of a model, in place: better ranges, rounding of weights and biases.
 
         pq.replace(model)
         with pq.calibrating(model, load_amax=True):
             ...
         print(pq.improve(model, batches, methods=["weight_mse", "gptq", "bias_correction"]))
 
-    Each layer is treated on what it is given in the float model. The methods, in the order in which they make sense:
+    Each layer is optimised on its inputs in the float model. The methods, in the recommended order:
 
     "equalization": equal ranges of the channels between two layers, through ReLU, LeakyReLU and pools that are modules,
         along chains; for weights with one range. Fixed ranges follow. Fold batch normalisation before.
@@ -53,7 +53,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
         integers as a module; as a compiled graph it does.
     "weight_mse": ranges of weights by the least squared error of the outputs, instead of the largest magnitudes.
     "gptq", "adaround": weights rounded so that the outputs change little; the layer keeps the rounded weight.
-    "bias_correction": the mean error of each output channel is taken off the bias; a layer without a bias gets one.
+    "bias_correction": the mean error of each output channel is subtracted from the bias; layers without one get one.
 
     But for biases, layers whose weights are shared or in other formats than symmetric integers with one range, or one
     for each output channel or whole group of a linear layer's inputs, and transposed convolutions are left alone, other
@@ -62,11 +62,11 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
 
     Args:
         model: a module with quantised layers, on NumPy or of the torch twin, calibrated or with dynamic ranges.
-        batches: what the model is called with: arrays, tuples of arguments or dicts of keyword arguments; gone through
+        batches: what the model is called with: arrays, tuples of arguments or dicts of keyword arguments; iterated
             once and kept until the end.
-        methods: names, done in this order; an order that makes little sense warns. None: "weight_mse" for weights of
+        methods: names, done in this order; an unusual order gives a warning. None: "weight_mse" for weights of
             up to 4 bits, then "bias_correction".
-        resume: a file that "gptq" and "adaround" keep weights in, so that the same call goes on from there.
+        resume: a file that "gptq" and "adaround" keep weights in, so that the same call resumes from there.
         show_progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
@@ -96,7 +96,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
 
 
 def kept_batches(batches: Any) -> list[Any]:
-    """Batches that can be gone through again and again; TypeError or ValueError for anything else."""
+    """Batches that can be iterated repeatedly; TypeError or ValueError for anything else."""
     if not isinstance(batches, Iterable) or hasattr(batches, "shape") or isinstance(batches, str | Mapping):
         raise TypeError(f"Expected `batches` to be a list of batches or another iterable, got {shown(batches)}")
     data = list(batches)

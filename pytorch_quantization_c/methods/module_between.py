@@ -1,4 +1,4 @@
-"""What lies between pairs of a model's layers: equal ranges of weights or of activations, and high biases."""
+"""Methods for pairs of a model's layers: equal ranges of weights or of activations, and high biases."""
 from __future__ import annotations
 
 import math
@@ -73,7 +73,7 @@ def _pads(module: Any) -> bool:
 
 
 def _through(layer: WeightLayer, high: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What a layer makes of one number a channel."""
+    """The layer's result for one number per channel."""
     weight = layer.weight.astype(np.float64)
     sums = weight.reshape(layer.groups, len(weight) // layer.groups, weight.shape[1], -1).sum(axis=3)
     return np.asarray(np.einsum("goi,gi->go", sums, high.reshape(layer.groups, -1)).reshape(-1))

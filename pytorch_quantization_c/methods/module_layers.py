@@ -1,4 +1,4 @@
-"""Quantised layers of a model as products of rows, and what they are given when the model runs in float."""
+"""Quantised layers of a model as products of rows, and their inputs when the model runs in float."""
 from __future__ import annotations
 
 import warnings
@@ -168,7 +168,7 @@ def _most(values: Array, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def warn_of_formats(layers: list[WeightLayer], by_method: Mapping[str, Callable[[WeightLayer], bool]]) -> None:
-    """A UserWarning that names the layers which methods leave alone because of the format of their weights.
+    """A UserWarning that names the layers that methods skip because of the format of their weights.
 
     Args:
         by_method: of the names of methods, whether a layer is of a kind that the method treats.
@@ -181,7 +181,7 @@ def warn_of_formats(layers: list[WeightLayer], by_method: Mapping[str, Callable[
         return
     shown_layers = [f"{name or 'the model'} ({layer.format})" for name, layer in list(found.items())[:3]]
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    warnings.warn(f"The methods {', '.join(map(repr, names))} leave layers alone whose weights are no symmetric "
+    warnings.warn(f"The methods {', '.join(map(repr, names))} skip layers whose weights are not symmetric "
                   "integers of 2 to 8 bits with one range, or one for each output channel or group of inputs: "
                   f"{', '.join(shown_layers)}{more}", UserWarning, stacklevel=3)
 
@@ -215,7 +215,7 @@ def weight_layers(model: Any) -> list[WeightLayer]:
 
 @contextmanager
 def watched(layers: list[WeightLayer], observe: Callable[[WeightLayer, Any, Callable[[], Any]], Any]) -> Iterator[None]:
-    """Within, each layer's call is what `observe` makes of it: of the layer, its input, and the call itself."""
+    """Inside the block each layer's call goes through `observe`, with the layer, its input, and the call itself."""
     def wrapper(layer: WeightLayer, forward: Any) -> Any:
         def call(input: Any, *args: Any, **kwargs: Any) -> Any:
             return observe(layer, input, lambda: forward(input, *args, **kwargs))

@@ -22,7 +22,7 @@ Vector = NDArray[np.float64]
 
 
 class LayerPair:
-    """Two layers of which the second alone reads what the first gives, possibly through some of BETWEEN and CLIPS.
+    """Two layers in which only the second reads the first one's output, possibly through some of BETWEEN and CLIPS.
 
     Attributes:
         first, second: the layers.

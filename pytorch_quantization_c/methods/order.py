@@ -1,4 +1,4 @@
-"""Which methods there are, what each needs, and the order in which they make sense."""
+"""The methods, what each needs, and the recommended order."""
 from __future__ import annotations
 
 import warnings
@@ -9,7 +9,7 @@ from .._core.errors import shown
 
 __all__ = ["METHODS", "checked_methods"]
 
-#: In the order in which they make sense: what changes the float model, then ranges, rounding and biases.
+#: In the recommended order: what changes the float model, then ranges, rounding and biases.
 METHODS = ("equalization", "bias_absorption", "activation_equalization", "smoothquant", "awq", "weight_mse", "gptq",
            "adaround", "bias_correction")
 NEED_DATA = ("bias_absorption", "activation_equalization", "smoothquant", "awq", "gptq", "adaround", "bias_correction")
@@ -18,7 +18,7 @@ MAX_MSE_BITS = 4       # "weight_mse" is a default up to so many
 
 
 def checked_methods(methods: Any, known: Iterable[str] = METHODS) -> tuple[str, ...]:
-    """The names, in the order given; a UserWarning for an order that makes little sense.
+    """The names, in the order given; a UserWarning for an unusual order.
 
     Raises:
         ValueError: a name that is not known, or one given twice.
@@ -40,7 +40,7 @@ def checked_methods(methods: Any, known: Iterable[str] = METHODS) -> tuple[str, 
 def _warn_of_order(given: tuple[str, ...]) -> None:
     for one, other in zip(given, given[1:], strict=False):
         if METHODS.index(one) > METHODS.index(other):
-            warnings.warn(f"A doubtful order: {other!r} after {one!r} undoes part of it; usual is "
+            warnings.warn(f"An unusual order: {other!r} after {one!r} undoes part of it; recommended is "
                           f"{tuple(sorted(given, key=METHODS.index))}", UserWarning, stacklevel=4)
             return
     for pair in EXCLUSIVE:

@@ -1,4 +1,4 @@
-"""Codes of weights that took long to find, kept in a file so that the same call goes on from there."""
+"""Codes of weights that take long to compute, kept in a file so that the same call resumes from there."""
 from __future__ import annotations
 
 import hashlib

@@ -1,5 +1,5 @@
-"""The verbs over a whole model, of either front: replace, calibrate, measure, summarise, save, freeze.
+"""Operations on a whole model, of either front: replace, calibrate, measure, summarise, save, freeze.
 
-Most are names of the package itself, as `pq.calibrating`; here are the classes of what they return.
+Most are also names of the package itself, as `pq.calibrating`; the classes of their results are here.
 """
 __all__ = ["calibrating", "freeze", "quantizers", "sensitivity", "state_file", "summary"]

@@ -36,7 +36,7 @@ def calibrating(model: Any, load_amax: bool = False, method: str | None = None, 
         model: any module with quantisers.
         load_amax: at the end, unless the block raised, give each quantiser the amax of its calibrator.
         method: passed to calibrators other than MaxCalibrator, as "entropy", "mse", "percentile".
-        strict: with False, a quantiser that has seen nothing is no error: one of a weight takes the range of its
+        strict: with False, a quantiser that has seen nothing is not an error: one of a weight takes the range of its
             weight, any other keeps the range it has, or stays dynamic.
         resume: add to what the calibrators have collected before; with False they start afresh.
         nonfinite: what a NaN or an infinity in the data does: "raise" (ValueError with the quantiser's name) or
@@ -47,7 +47,7 @@ def calibrating(model: Any, load_amax: bool = False, method: str | None = None, 
         The model.
 
     Raises:
-        ValueError: the model has no quantiser that could be calibrated; `nonfinite` is none of the two.
+        ValueError: the model has no quantiser that could be calibrated; `nonfinite` is neither of the two.
         TypeError: `method` or options that are not used, without `load_amax` or without a calibrator that takes them.
         RuntimeError: a quantiser has seen nothing. Then no amax is loaded.
     """
@@ -82,7 +82,7 @@ def calibrated_quantizers(model: Any) -> Quantizers:
 
 @contextmanager
 def collecting(model: Any, resume: bool = False, nonfinite: str = "raise") -> Iterator[None]:
-    """The block of `calibrating` alone: nothing is checked before it, loaded or said after it."""
+    """The block of `calibrating` alone, without checks before, and without loading or logging after it."""
     calibrators = [quantizer._calibrator for _, quantizer in calibrated_quantizers(model)]
     with kept_calibrators(calibrators, resume, nonfinite), _observing(model):
         yield
@@ -145,6 +145,6 @@ def _load(model: Any, quantizers: Quantizers, given: dict[str, Any], strict: boo
             raise RuntimeError(f"{at or 'The model'}: {problem}") from problem
         raise
     if unseen:
-        logger.warning("The block has not reached %d quantizers: weights took their own values, inputs are as before "
-                       "(%s)", len(unseen), shown([name for name, _ in unseen]))
+        logger.warning("%d quantizers saw no data in the block: weights took the ranges of their values, inputs are "
+                       "unchanged (%s)", len(unseen), shown([name for name, _ in unseen]))
     logger.info("Loaded the calibrated amax of %d quantizers", loaded)

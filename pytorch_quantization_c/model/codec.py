@@ -1,7 +1,7 @@
 """The codec of a quantiser: settings, ranges and what its calibrator has collected, as JSON and a dictionary of arrays.
 
-`describe` writes, `rebuild` makes a new quantiser of what was written, and `adopt` turns one that exists into another.
-Both kinds of files that hold quantisers (`state_file`, `freeze`) are made of these.
+`describe` writes, `rebuild` makes a new quantiser from that, and `adopt` turns an existing one into another.
+Both kinds of files that hold quantisers (`state_file`, `freeze`) use these.
 """
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def describe(name: str, quantizer: Any, arrays: Arrays) -> dict[str, Any]:
         arrays[prefix + "_scale"] = np.array(quantizer._numbers(quantizer._scale))
     calibrator = quantizer._calibrator
     if calibrator is not None:
-        with getattr(calibrator, "_lock", nullcontext()):  # one of the user's own may have none
+        with getattr(calibrator, "_lock", nullcontext()):  # a custom one may have none
             state = {key: pack(value, f"{prefix}_calibrator.{key}", arrays) for key, value in vars(calibrator).items()}
         described["calibrator"] = {"class": type(calibrator).__name__, "state": state}
     return described
 
 
 def damaged(problem: str) -> ValueError:
-    """What is raised for a file of quantisers that cannot be read."""
+    """The error for a file of quantisers that cannot be read."""
     return ValueError(f"Expected a file of quantizers, but {problem}")
 
 
@@ -100,7 +100,7 @@ def _build(prefix: str, quantizer: Any, described: dict[str, Any], arrays: Array
 
 
 def _calibrator(fresh: Any, present: Any, described: Any, arrays: Arrays) -> Any:
-    """The calibrator with what was collected. A class that is not the library's must be there already."""
+    """The calibrator with what was collected. A custom class must already be there."""
     if described is None:
         return None
     if described["class"] != type(fresh).__name__:

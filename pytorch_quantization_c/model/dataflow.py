@@ -1,4 +1,4 @@
-"""Which layer's output only one other layer reads, found by calling a model with symbols in the place of arrays."""
+"""Which layers' outputs are read by only one other layer, found by calling a model with symbols instead of arrays."""
 from __future__ import annotations
 
 import dis
@@ -19,11 +19,11 @@ DESCRIPTIONS = ("shape", "ndim", "dtype", "size")  # of an array; reading them d
 
 
 class Unfollowed(Exception):
-    """A model that does something which symbols cannot; says what."""
+    """A model that does something symbols do not support; says what."""
 
 
 class Symbol:
-    """What stands for an array, and for anything computed from one. `source` is the layer whose output it is."""
+    """A stand-in for an array, and for anything computed from one. `source` is the layer whose output it is."""
 
     def __init__(self, source: Any = None) -> None:
         self.source, self.readers = source, 0
@@ -90,7 +90,7 @@ def read(*values: Any) -> Symbol:
 
 
 class DataflowTracer:
-    """Notes which layer is called with what. Layers of the library are not run."""
+    """Records the arguments of each layer. Layers of the library are not run."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, Symbol | None]] = []
@@ -114,7 +114,7 @@ class DataflowTracer:
 
 
 def array_pairs(model: Any) -> list[tuple[Any, Any]]:
-    """The pairs of layers of a `float_nn` model of which the second alone reads what the first gives, each called once.
+    """The pairs of layers of a `float_nn` model of which only the second reads the first's output, each called once.
 
     Raises Unfollowed.
     """

@@ -1,4 +1,4 @@
-"""The kinds of files in the safetensors format that the library writes, and what reads each."""
+"""The kinds of safetensors files that the library writes, and the function that reads each."""
 from __future__ import annotations
 
 __all__ = ["FROZEN", "PROGRAM", "QUANTIZERS", "loader_of"]
@@ -11,7 +11,7 @@ LOADERS = {FROZEN: "load_frozen(model, path)", QUANTIZERS: "load_quant_state(mod
 
 
 def loader_of(metadata: dict[str, str]) -> str:
-    """What to call for a file with these metadata, as the end of a message; "" if that is not known."""
+    """The function to call for a file with these metadata, as the end of a message; "" if unknown."""
     format = metadata.get("format")
     if format in LOADERS:
         return f": call {LOADERS[format]}"

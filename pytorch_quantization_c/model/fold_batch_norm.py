@@ -37,7 +37,7 @@ def fold_batch_norm(model: M, pairs: Iterable[Sequence[str]] | None = None) -> M
     bias (bias - running_mean) * f + the normalisation's bias, computed in float64 and rounded once; the normalisation
     becomes an Identity. Where the layer's weight quantiser has an amax for each output channel, it is scaled by |f|.
     A pair is folded if nothing else reads the layer's output and both are called once, which is found by following
-    the model's `forward` without data; other normalisation stays.
+    the model's `forward` without data; other normalisation is unchanged.
 
     Args:
         model: a model of `float_nn` or of torch in evaluation mode; quantised layers, groups and transposed
@@ -46,7 +46,7 @@ def fold_batch_norm(model: M, pairs: Iterable[Sequence[str]] | None = None) -> M
             `forward` cannot be followed.
 
     Returns:
-        `model`. Layers that cannot take what is behind them (frozen ones, shared weights, one amax for a whole
+        `model`. Layers that cannot be folded into (frozen ones, shared weights, one amax for a whole
         weight) are named in one UserWarning.
 
     Raises:
@@ -104,7 +104,7 @@ def _named_pair(model: Any, names: Sequence[str]) -> Pair:
 
 
 def _refusal(model: Any, pair: Pair) -> str | None:
-    """Why a layer cannot take the normalisation behind it."""
+    """Why the normalisation behind a layer cannot be folded into it."""
     layer, norm = pair.layer, pair.norm
     if norm.running_mean is None or norm.running_var is None:
         return "it has no running statistics"
@@ -189,7 +189,7 @@ def _renewed(like: Any, array: Array) -> Any:
 
 
 def _replace(model: Any, norm: Any) -> None:
-    """An Identity wherever a module stands."""
+    """Replaces a module by an Identity wherever it occurs."""
     front = "torch.nn" if front_of(norm) == "torch" else "pytorch_quantization_c.float_nn"
     identity = import_module(front).Identity()
     identity.train(norm.training)

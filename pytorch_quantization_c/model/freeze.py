@@ -28,12 +28,12 @@ VERSION = "1"
 
 
 def freeze(model: M, keep_float: bool = True) -> M:
-    """Fixes the weights of the quantised layers as integers: they are packed once and never looked at again.
+    """Fixes the weights of the quantised layers as integers: they are packed once and never checked again.
 
-    A frozen layer has copies of its parameters, read-only arrays or tensors that take no gradients, and its weight
-    quantiser is not asked any more. Input quantisers go on as before: calibrate them first, or leave them to find each
+    A frozen layer has copies of its parameters, read-only arrays or tensors without gradients, and its weight
+    quantiser is no longer used. Input quantisers work as before: calibrate them first, or leave them to find each
     input's range. A layer that is given another weight (`layer.weight = ...`, or, of a tensor, other values in place)
-    follows it and is frozen no more.
+    follows it and is no longer frozen.
 
     Args:
         model: a module, on NumPy or of the torch twin. Layers whose weight has no integer form (a warning says why)
@@ -97,7 +97,7 @@ def save_frozen(model: Any, path: FilePath) -> None:
 
 
 def load_frozen(model: M, path: FilePath) -> M:
-    """Makes `model` the one that `save_frozen` wrote; nothing is quantised again.
+    """Restores into `model` what `save_frozen` wrote; nothing is quantised again.
 
     Args:
         model: a quantised model of the same structure, frozen or not, calibrated or not; on NumPy or of the torch twin,
@@ -110,7 +110,7 @@ def load_frozen(model: M, path: FilePath) -> M:
     Raises:
         FileNotFoundError: no such file.
         ValueError: a damaged one, or one of another model's quantisers; the model is then unchanged.
-        RuntimeError: other parameters than the model's, as `load_state_dict` says; the model is then unchanged.
+        RuntimeError: parameters that differ from the model's, as in `load_state_dict`; the model is then unchanged.
     """
     require_module(model)
     arrays, metadata = load_file(path, _check_format)
@@ -131,7 +131,7 @@ def load_frozen(model: M, path: FilePath) -> M:
 
 
 def _group_ranges(model: Any) -> list[str]:
-    """The names of what no file needs: ranges of weights in groups, as many as their scales, where only integers are
+    """The names of what files omit: ranges of weights in groups, as many as their scales, where only integers are
     left."""
     return [f"{name}._weight_quantizer._amax".lstrip(".") for name, layer in model.named_modules()
             if isinstance(layer, IntegerLayer) and layer._engine.has_no_float(layer)
@@ -139,7 +139,7 @@ def _group_ranges(model: Any) -> list[str]:
 
 
 def _engine_of(model: Any) -> IntegerEngine[Any]:
-    """Any engine of a model, which knows the arrays of its front. ValueError if no layer has one."""
+    """Some engine of a model, which can convert its front's arrays. ValueError if no layer has one."""
     layer: Any = next((each for each in model.modules() if isinstance(each, IntegerLayer)), None)
     if layer is None:
         raise ValueError("Expected `model` to have quantized layers with weights, got none")

@@ -1,4 +1,4 @@
-"""What calibrators keep between one `with calibrating` block and the next."""
+"""The state of calibrators between one `with calibrating` block and the next."""
 from __future__ import annotations
 
 import copy
@@ -11,11 +11,11 @@ from .._core.calibrator import _Calibrator
 
 @contextmanager
 def kept_calibrators(collecting: Sequence[Any], resume: bool, nonfinite: str) -> Iterator[None]:
-    """A block in which calibrators collect; if it raises, they are as they were before it.
+    """A block in which calibrators collect; if it raises, their earlier state is restored.
 
     Args:
         collecting: calibrators of any class that can be reset; one may be there several times.
-        resume: the calibrators go on with what they have; else they start afresh.
+        resume: the calibrators continue from their state; else they start afresh.
         nonfinite: what they do with a NaN or an infinity: "raise" or "ignore".
     """
     calibrators = list({id(each): each for each in collecting}.values())

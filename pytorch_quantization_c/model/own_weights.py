@@ -1,4 +1,4 @@
-"""Weights of layers that calibration has not reached: they are known without any data."""
+"""Weights of layers that calibration did not reach, which need no data."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def collect_own_weights(model: Any, unseen: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Shows those of the quantisers that are for weights their weight; yields them one by one.
+    """Calibrates the weight quantisers among `unseen` on their own weights; yields them one by one.
 
     Args:
         model: a module of either front.
@@ -41,7 +41,7 @@ def _weights_of(layer: Any) -> Iterator[tuple[Any, Sequence[Any]]]:
 
 
 def _show(quantizer: Any, weight: Any) -> None:
-    """Lets a quantiser collect a weight and do nothing else."""
+    """Lets a quantiser collect a weight without quantising."""
     before = quantizer._if_quant, quantizer._if_calib
     quantizer._if_quant, quantizer._if_calib = False, True
     try:

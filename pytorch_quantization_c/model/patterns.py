@@ -1,4 +1,4 @@
-"""Which layers of a model a user's patterns mean."""
+"""Which layers of a model a user's patterns select."""
 from __future__ import annotations
 
 import re
@@ -56,7 +56,7 @@ def _refusal(argument: str, value: Any) -> TypeError:
 
 
 def _test(argument: str, pattern: str) -> Callable[[str], bool]:
-    """Whether a name is meant. A glob means the layers inside the containers that it matches, too."""
+    """Whether a name is selected. A glob also selects the layers inside containers that it matches."""
     if not pattern.startswith("re:"):
         return lambda name: any(fnmatchcase(each, pattern) for each in _with_containers(name))
     try:

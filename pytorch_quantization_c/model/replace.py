@@ -1,7 +1,7 @@
-"""Turning the float layers of a model that exists into quantised ones.
+"""Turning the float layers of an existing model into quantised ones.
 
-A table maps float classes to quantised classes; a layer is turned if its class is exactly one of them. What a call
-cannot take, and why it turned nothing, is said.
+A table maps float classes to quantised classes; a layer is converted if its class is exactly one of them.
+Warnings say what a call cannot convert, and why it converted nothing.
 """
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _check_descriptors(descriptors: dict[str, Any]) -> None:
 
 
 def _check_patterns(included: list[Pattern], known: dict[str, Any], done: set[str], modules: dict[str, Any]) -> str:
-    """ValueError for a pattern that matches only what cannot be taken; a text on one of what is quantised already."""
+    """ValueError for a pattern that matches only unsupported layers; a text about one for quantised layers alone."""
     stale = ""
     for pattern in included:
         if pattern.text == "*" or pattern.names & known.keys():
@@ -93,7 +93,7 @@ def _why_none(known: dict[str, Any], included: frozenset[str], done: set[str], m
 
 
 def _left_float(model: Any, table: dict[Any, Any], wanted: frozenset[str]) -> str:
-    """One text on all layers that were wanted and cannot be taken, or "" if there are none."""
+    """A text about all requested layers that cannot be converted, or "" if there are none."""
     left = [layer for layer in beyond_reach(model, table) if layer.name in wanted or "[" in layer.name]
     if not left:
         return ""
@@ -103,7 +103,7 @@ def _left_float(model: Any, table: dict[Any, Any], wanted: frozenset[str]) -> st
 
 
 def converted(name: str, module: Any, quantized_class: Any, descriptors: dict[str, Any]) -> Any:
-    """The quantised layer for a float one. Layers without a weight do not mind a descriptor for it."""
+    """The quantised layer for a float one. Layers without a weight ignore a descriptor for it."""
     if not hasattr(quantized_class, "from_float"):
         raise TypeError(f"Expected {quantized_class.__name__} to have a class method from_float(module, "
                         "**descriptors): QuantMixin and QuantInputMixin bring one")

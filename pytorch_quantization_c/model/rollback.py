@@ -1,4 +1,4 @@
-"""A change of a model, of either front, that happens whole or not at all."""
+"""All-or-nothing changes of a model, of either front."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def whole_or_not_at_all(model: Any) -> Iterator[None]:
 
 
 def _snapshot(array: Any) -> Callable[[], None]:
-    """What puts back the present contents of an array or a tensor."""
+    """A function that restores the present contents of an array or a tensor."""
     if not isinstance(array, np.ndarray):
         before = array.detach().clone()
         return lambda: array.detach().copy_(before)

@@ -1,4 +1,4 @@
-"""Which layers of a model suffer from quantisation: one is quantised at a time, all others stay float."""
+"""Sensitivity of a model's layers to quantisation: one is quantised at a time, all others stay float."""
 from __future__ import annotations
 
 import json
@@ -38,7 +38,7 @@ BATCH = ("a batch is an array, a tuple of the model's arguments or a dict of its
 
 @dataclass(frozen=True)
 class SensitivityRow:
-    """What quantising one layer alone does to the model."""
+    """The effect of quantising one layer alone."""
 
     layer: str
     value: float
@@ -111,7 +111,7 @@ class Sensitivity:
 def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric | None = None, *,
                 higher_is_better: bool = True, resume: FilePath | None = None,
                 show_progress: bool | None = None) -> Sensitivity:
-    """Quantises one layer at a time and ranks the layers by what that costs.
+    """Quantises one layer at a time and ranks the layers by the loss.
 
         report = sensitivity(model, batches)
         print(report)
@@ -123,14 +123,14 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
     Args:
         model: a module with quantisers, on NumPy or of the torch twin, or a graph that `graph.quantize` returned.
         batches: what the model is called with: arrays, tuples of arguments or dicts of keyword arguments; any iterable,
-            gone through once and kept until the end, so that a loader may shuffle. With `metric`, leave it out.
+            iterated once and kept until the end, so that a loader may shuffle. With `metric`, leave it out.
         metric: `metric(model)` gives a number, say the accuracy on a test set. None means the signal to quantisation
             noise ratio of the model's output against that of the float model, 10 log10(sum y^2 / sum (y - y_q)^2), in
             dB; the output may be one array or a tuple, list or dict of arrays.
         higher_is_better: False for a metric such as a loss.
         resume: a JSON file that is written after each layer; if it is there, the layers in it are not measured again.
-            It belongs to the quantisers' settings and ranges, the weights and the batches, in their order; what
-            `metric` measures on is not known to it.
+            It belongs to the quantisers' settings and ranges, the weights and the batches, in their order; the
+            data that `metric` uses are not checked.
         show_progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
@@ -200,18 +200,18 @@ def sensitivity_of_graph(measured: Any, name: str, higher_is_better: bool, resum
 
 @contextmanager
 def _saying_what_is_kept(found: dict[str, float], layers: Layers, path: Path | None) -> Iterator[None]:
-    """Ctrl-C is answered with how much is kept for another call."""
+    """On Ctrl-C, logs how much is kept for another call."""
     try:
         yield
     except KeyboardInterrupt as stop:
         done = f"{len(found)} of {len(layers)} layers are measured"
-        stop.args = (f"{done} and kept in {path}: the same call goes on from there" if path is not None else
+        stop.args = (f"{done} and kept in {path}: the same call resumes from there" if path is not None else
                      f"{done} and lost: resume='file.json' keeps them",)
         raise
 
 
 def _layers(model: Any) -> Layers:
-    """Quantisers that quantise, by layer: a layer's own have names that begin with an underscore; others are layers."""
+    """Active quantisers by layer: a layer's own have names that begin with an underscore; others count as layers."""
     layers: Layers = {}
     for name, quantizer in named_quantizers(model):
         if quantizer._disabled or not (quantizer._if_quant or quantizer._if_clip):
@@ -226,7 +226,7 @@ def _layers(model: Any) -> Layers:
 
 
 def _settings(layers: Layers) -> list[Any]:
-    """How the quantisers quantise, beside what a state_dict has."""
+    """The settings of the quantisers that a state_dict lacks."""
     return [(name, quantizer.num_bits, quantizer.unsigned, quantizer.narrow_range, quantizer.axis, quantizer.fake_quant,
              quantizer._scale_amax) for members in layers.values() for name, quantizer in members]
 
@@ -240,7 +240,7 @@ def _refuse_frozen(model: Any) -> None:
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    """Evaluation mode, and no quantiser that collects, for the time of the block."""
+    """Evaluation mode, and no collecting quantiser, for the duration of the block."""
     training = [(module, module.training) for _, module in model.named_modules()]
     collecting = [quantizer for _, quantizer in named_quantizers(model) if quantizer._if_calib]
     try:
@@ -262,7 +262,7 @@ def no_grad(model: Any) -> AbstractContextManager[Any]:
 
 @contextmanager
 def _only(layers: Layers, chosen: str | None) -> Iterator[None]:
-    """Disables all quantisers but those of one layer, for the time of the block."""
+    """Disables all quantisers but those of one layer, for the duration of the block."""
     quantizers = [(layer, quantizer) for layer, members in layers.items() for _, quantizer in members]
     try:
         for layer, quantizer in quantizers:
@@ -275,7 +275,7 @@ def _only(layers: Layers, chosen: str | None) -> Iterator[None]:
 
 
 def _measure(model: Any, batches: Iterable[Any] | None, metric: Metric | None) -> tuple[Callable[[], float], float]:
-    """How to measure the model as it is then, and the measure of the model as it is now: float."""
+    """The function that measures the model, and the measure of the float model."""
     if metric is not None:
         if not callable(metric):
             raise TypeError(f"Expected `metric` to be callable, got {type(metric).__name__}")
@@ -297,7 +297,7 @@ def _measure(model: Any, batches: Iterable[Any] | None, metric: Metric | None) -
 
 
 def _reference(model: Any, batch: Any) -> list[NDArray[np.float64]]:
-    """What the float model gives. A batch that it does not take may be one of inputs and labels."""
+    """The outputs of the float model. A batch that it rejects may be inputs and labels."""
     try:
         return _outputs(model, batch)
     except (TypeError, AttributeError) as problem:
@@ -307,12 +307,12 @@ def _reference(model: Any, batch: Any) -> list[NDArray[np.float64]]:
 
 
 def _is_float(value: Any) -> bool:
-    """Whether it is a number of JSON that a float can hold."""
+    """Whether it is a JSON number that a float can hold."""
     return type(value) is float or (type(value) is int and value.bit_length() < 1000)
 
 
 def _outputs(model: Any, batch: Any) -> list[NDArray[np.float64]]:
-    """What the model gives, as a list of arrays."""
+    """The model's outputs as a list of arrays."""
     if isinstance(batch, Mapping):
         result = model(**batch)
     else:
@@ -341,7 +341,7 @@ def _sqnr(model: Any, batches: list[Any], references: list[list[NDArray[np.float
 
 
 def _read(path: Path, metric: str, layers: Layers, settings: str = "") -> dict[str, float]:
-    """What an earlier run found, or nothing if there is no such file."""
+    """The findings of an earlier run; empty if there is no such file."""
     check_folder(path, "resume")
     try:
         data = json.loads(read_file(path, MAX_FILE))
@@ -358,11 +358,11 @@ def _read(path: Path, metric: str, layers: Layers, settings: str = "") -> dict[s
         raise ValueError(f"Expected `resume` to belong to this model and metric, got {path} with {what}")
     if data.get("settings") != settings:
         raise ValueError("Expected `resume` to belong to the quantizers' settings and ranges, the weights and the "
-                         f"batches of this call, got {path} of others: remove it to begin anew")
+                         f"batches of this call, got {path} of others: remove it to start over")
     return {layer: float(value) for layer, value in values.items()}
 
 
 def _write(path: Path, metric: str, values: dict[str, float], settings: str = "") -> None:
-    """Replaces the file in one step: an interrupted run leaves the one before."""
+    """Replaces the file atomically: an interrupted run leaves the previous one."""
     data = {"format": FORMAT, "metric": metric, "settings": settings, "layers": values}
     write_file(path, json.dumps(data, indent=1).encode())

@@ -37,7 +37,7 @@ def save_quant_state(model: Any, path: FilePath) -> None:
         path: a file in the safetensors format; it appears whole or not at all.
 
     Raises:
-        TypeError: a calibrator of one's own holds something that is no plain data.
+        TypeError: a calibrator of your own holds something that is no plain data.
         OSError: the file cannot be written.
     """
     arrays: Arrays = {}
@@ -51,7 +51,7 @@ def save_quant_state(model: Any, path: FilePath) -> None:
 
 
 def load_quant_state(model: Any, path: FilePath, strict: bool = True) -> LoadedQuantState:
-    """Makes the quantisers of `model` what those in the file were, whatever they are now.
+    """Restores the quantisers of `model` from a file, regardless of their current state.
 
     Args:
         model: any module with quantisers of the same names; calibrated or not, with an amax of any shape or without.

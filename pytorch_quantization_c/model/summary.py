@@ -1,4 +1,4 @@
-"""What the quantisers of a model are, and are doing."""
+"""A summary of a model's quantisers and their states."""
 from __future__ import annotations
 
 import sys
@@ -64,7 +64,7 @@ def _state(quantizer: Any) -> str:
 def _executions(model: Any) -> dict[int, str]:
     """How the layer of an input quantiser computed when it was last called, by the quantiser's id.
 
-    Left out is what the quantisers' switches made of that call and would not make of the next one, as in calibration.
+    Omitted if that call depended on switches that have since changed, as in calibration.
     """
     found = {}
     for _, layer in model.named_modules():

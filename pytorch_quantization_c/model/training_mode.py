@@ -1,4 +1,4 @@
-"""Modules whose result depends on whether they are in training mode."""
+"""Modules whose result depends on training mode."""
 from __future__ import annotations
 
 import logging

@@ -1,4 +1,4 @@
-"""Layers that stay float beside quantised ones, and why."""
+"""Layers that stay float among quantised ones, and why."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def is_quantized(module: Any) -> bool:
 
 
 def is_seized(parent: Any, child: str) -> bool:
-    """`torch.compile` keeps hold of the very module that it compiled: another in its place is never called."""
+    """`torch.compile` keeps a reference to the module that it compiled: a replacement is never called."""
     return type(parent).__name__ == "OptimizedModule" and child == "_orig_mod"
 
 
@@ -48,7 +48,7 @@ def unquantized(model: Any, table: dict[Any, Any]) -> list[UnquantizedLayer]:
 
 
 def beyond_reach(model: Any, table: dict[Any, Any]) -> Iterator[UnquantizedLayer]:
-    """The layers that `replace` cannot take, each once, and why."""
+    """The layers that `replace` cannot convert, each once, and why."""
     taken = tuple(f"{name}." if name else "" for name, module in model.named_modules() if type(module) in table)
     for name, module in model.named_modules():
         if isinstance(module, QuantizerRules) or name.startswith(taken):

@@ -22,7 +22,7 @@ def weight_amax(weight: NDArray[Any], axis: int | None, method: str, num_bits: i
                 percentile: float, num_bins: int) -> NDArray[np.float32]:
     """The amax of a weight: 0-d, or one for each index of `axis` with the other dimensions kept as 1.
 
-    mse and percentile search a histogram with `num_bins` bins from 0 to the largest magnitude. Where all is 0 so is
+    mse and percentile search a histogram with `num_bins` bins from 0 to the largest magnitude. Where all is 0, so is
     amax.
     """
     if method == "max":
@@ -104,7 +104,7 @@ def _channels_first(weight: NDArray[Any], groups: int) -> NDArray[Any]:
 
 
 def _in_weight(ends: NDArray[Any], weight: NDArray[Any], groups: int) -> NDArray[Any]:
-    """Numbers of the output channels where they are in such a weight."""
+    """Output channels moved back to their place in such a weight."""
     if groups == 1:
         return ends
     each = ends.reshape(groups, weight.shape[1], *[1] * (weight.ndim - 2))
@@ -113,7 +113,7 @@ def _in_weight(ends: NDArray[Any], weight: NDArray[Any], groups: int) -> NDArray
 
 def _ranges(quantizer: Any, weight: NDArray[Any], axis: int | None, method: str, percentile: float,
             num_bins: int) -> dict[str, NDArray[np.float32]]:
-    """What a quantiser's `amax`, and with a zero point its `amin`, are to be; nothing if it has those of each array."""
+    """The new `amax` of a quantiser and, with a zero point, its `amin`; empty if its ranges are dynamic."""
     blocks, rules = quantizer.blocks, (method, quantizer.num_bits, quantizer.unsigned, percentile, num_bins)
     if quantizer.zero_point:
         kept = None if axis is None else tuple(i for i in range(weight.ndim) if i != axis)

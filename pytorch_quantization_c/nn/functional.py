@@ -37,7 +37,7 @@ class ClipFunction(Function):
     @staticmethod
     def backward(ctx: FunctionCtx, grad_output: ArrayLike) -> tuple[NDArray[Any], NDArray[Any] | None,
                                                                     NDArray[Any] | None]:
-        """Gradients of input and limits: input where it lies strictly between them, each limit the sum over the rest.
+        """Gradients of input and limits: the input's passes strictly between them, a limit's is the sum over the rest.
 
         The gradient of a limit is None unless it is wanted (`ctx.needs_input_grad`, or its own `requires_grad`).
 

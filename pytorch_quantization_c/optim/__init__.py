@@ -1,4 +1,4 @@
-"""Helpers for those who train or fine-tune quantised models."""
+"""Helpers for training and fine-tuning quantised models."""
 from . import helper
 
 __all__ = ["helper"]

@@ -1,4 +1,4 @@
-"""Groups of parameters, freezing, and weights quantised where they lie."""
+"""Groups of parameters, freezing, and weights quantised in place."""
 from __future__ import annotations
 
 from .._core.parameter_groups import (
@@ -13,9 +13,9 @@ __all__ = ["freeze_parameters", "group_parameters", "match_parameters", "quant_w
 
 
 def quant_weight_inplace(model: Module) -> None:
-    """Puts quantised weights in the place of the weights of all layers that have a `weight_quantizer`.
+    """Replaces the weights of all layers that have a `weight_quantizer` by quantised ones.
 
-    Relax and round, instead of a gradient that pretends rounding were the identity. Recurrent layers, which quantise
+    Relax and round, instead of a straight-through gradient. Recurrent layers, which quantise
     several weights as one array, are left alone.
     """
     for module in layers_with_quantized_weight(model):

@@ -134,7 +134,7 @@ def compile(module: Module, args: tuple[Any, ...], *, dynamic_shapes: Any = None
         ImportError: the extra `onnx` is missing.
         TypeError: no module, or arguments that are no tuple.
         RuntimeError, ValueError: what the exporter refuses, or a quantiser that ONNX has no nodes for.
-        GraphError: a node that nothing here can run.
+        GraphError: a node that cannot be run.
     """
     require_extra("compile")
     if not isinstance(module, Module) or not isinstance(args, tuple):

@@ -1,4 +1,4 @@
-"""Which layer's output only one other layer reads, by torch.fx."""
+"""Which layers' outputs are read by only one other layer, by torch.fx."""
 from __future__ import annotations
 
 from collections import Counter
@@ -23,7 +23,7 @@ class _Tracer(torch.fx.Tracer):
 
 
 def tensor_pairs(model: Any) -> list[tuple[Any, Any]]:
-    """The pairs of layers of which the second alone reads what the first gives, each called once. Raises Unfollowed."""
+    """The pairs of layers of which only the second reads the first's output, each called once. Raises Unfollowed."""
     try:
         graph = _Tracer().trace(model)
     except Exception as error:

@@ -134,4 +134,4 @@ class TensorEngine(IntegerEngine[Tensor]):
 
     def before_load(self, layer: Any, state_dict: dict[str, Any], prefix: str, assign: bool,
                     error_msgs: list[str]) -> None:
-        """A frozen layer that is given another float weight follows it and is frozen no more."""
+        """A frozen layer that is given another float weight follows it and is no longer frozen."""

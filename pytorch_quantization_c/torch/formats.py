@@ -1,4 +1,4 @@
-"""Number formats of few bits on tensors: the functions of `pytorch_quantization_c.formats`, with gradients.
+"""Low-bit number formats on tensors: the functions of `pytorch_quantization_c.formats`, with gradients.
 
 Tensors on the CPU are computed by the C kernels; those of other devices are copied there and back.
 """
@@ -108,7 +108,7 @@ def _limit(x: Tensor, blocks: Blocks, amax: Tensor, scale_amax: float | None) ->
 
 
 class FakeRangeQuantFunction(Function):
-    """Quantises and dequantises by a range with two ends; see `formats.fake_range_quant` of NumPy.
+    """Quantises and dequantises by an asymmetric range; see `formats.fake_range_quant` of NumPy.
 
     `FakeRangeQuantFunction.apply(inputs, amin, amax, num_bits=8)`, also `fake_range_quant`. Gradients pass where
     amin <= inputs <= amax.

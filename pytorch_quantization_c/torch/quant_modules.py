@@ -1,7 +1,7 @@
-"""Quantised layers in the place of float ones, without touching the code of a model.
+"""Quantised layers instead of float ones, without changes to the code of a model.
 
 `initialize()` replaces the classes in `torch.nn`, so that models made from then on are quantised; `replace(model)`
-changes a model that exists and keeps its weights.
+changes an existing model and keeps its weights.
 """
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DEFAULT_QUANT_MAP = [_quant_entry(nn, name, getattr(quant_nn, "Quant" + name)) 
 
 
 class QuantModuleReplacementHelper(ReplacementRules):
-    """Which classes of `torch.nn` are replaced at the moment, and what they were."""
+    """The classes of `torch.nn` that are currently replaced, and the originals."""
 
     def __init__(self) -> None:
         super().__init__(_DEFAULT_QUANT_MAP)
@@ -54,7 +54,7 @@ def initialize(float_module_list: Iterable[str] | None = None,
     Args:
         float_module_list: names of classes to leave alone, as `["Linear"]`.
         custom_quant_modules: (module, name, class) triples of more to replace, as
-            `[(torch.nn, "MaxPool2d", quant_nn.QuantMaxPool2d)]`; they count more than `float_module_list`.
+            `[(torch.nn, "MaxPool2d", quant_nn.QuantMaxPool2d)]`; they take precedence over `float_module_list`.
 
     Calling it twice is the same as calling it once, with the second arguments.
 
@@ -71,7 +71,7 @@ def deactivate() -> None:
 
 def quantized(float_module_list: Iterable[str] | None = None,
               custom_quant_modules: Iterable[Sequence[Any]] | None = None) -> AbstractContextManager[None]:
-    """`initialize()` for the time of a `with` block. On the way out, by an exception too, all is as it was before.
+    """`initialize()` for the duration of a `with` block. Afterwards, by exception too, the former state holds.
 
     Args:
         float_module_list: as for `initialize`.
@@ -84,7 +84,7 @@ def quantized(float_module_list: Iterable[str] | None = None,
 
 
 def enable_onnx_export(float8: str = "trt") -> AbstractContextManager[None]:
-    """For the time of a `with` block, quantisers can be exported to ONNX, and check that they are ready to be.
+    """For the duration of a `with` block, quantisers can be exported to ONNX, and check that they are ready.
 
         with enable_onnx_export():
             torch.onnx.export(model, inputs, "model.onnx", dynamo=False)
@@ -112,7 +112,7 @@ def replace(model: M, include: str | Iterable[str] = "*", exclude: str | Iterabl
 
 
 def unquantized_layers(model: M, custom_quant_modules: Iterable[Sequence[Any]] | None = None) -> list[UnquantizedLayer]:
-    """The layers of `model` that compute with float weights, and why: what `replace` cannot take, or has not taken.
+    """The layers of `model` that compute with float weights, and why: those that `replace` cannot or did not convert.
 
     As `pytorch_quantization_c.unquantized_layers`, of torch's modules.
     """

@@ -10,7 +10,7 @@ ROOM = 2 << 30
 
 @contextmanager
 def address_space(room: int = ROOM) -> Iterator[None]:
-    """At most this many bytes more than there are now, for the time of the block."""
+    """At most this many bytes more than there are now, for the duration of the block."""
     with open("/proc/self/statm", encoding="ascii") as stream:
         now = int(stream.read().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)

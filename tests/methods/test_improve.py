@@ -269,7 +269,7 @@ def test_bad_calls(rng: np.random.Generator) -> None:
     model, data, _ = made(rng)
     with pytest.raises(ValueError, match="Expected `methods` to be a tuple of names"):
         pq.improve(model, data, methods=["magic"])
-    with pytest.warns(UserWarning, match="A doubtful order"):
+    with pytest.warns(UserWarning, match="An unusual order"):
         pq.improve(model, data, methods=["gptq", "weight_mse"])
     for given in (data[0], "x", 3):
         with pytest.raises(TypeError, match="Expected `batches`"):

@@ -80,7 +80,7 @@ def test_other_formats_are_left_alone_with_a_word(rng: np.random.Generator, meth
     with pq.calibrating(model, load_amax=True):
         model(x)
     before = {name: np.array(array) for name, array in model.state_dict().items()}
-    with pytest.warns(UserWarning, match=f"'{method}' leave.*alone.*: 0 .num_bits=") as told:
+    with pytest.warns(UserWarning, match=f"'{method}' skip layers.*: 0 .num_bits=") as told:
         assert pq.improve(model, [x], methods=[method]) == ()
     assert told[0].filename == __file__ and len(told) == 1
     after = model.state_dict()

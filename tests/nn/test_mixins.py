@@ -1,4 +1,4 @@
-"""Quantised layers of one's own: the mixins, the default descriptors, conversion."""
+"""Quantised layers of your own: the mixins, the default descriptors, conversion."""
 from __future__ import annotations
 
 import copy

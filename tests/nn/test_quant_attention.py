@@ -153,7 +153,7 @@ def test_wrong_sizes_are_refused(arguments: tuple[Any, ...], message: str) -> No
     ({"value": np.zeros((N, 4, E), np.float32)}, "as many keys as values"),
     ({"attn_mask": np.zeros((L, L))}, "`attn_mask` of shape"),
     ({"key_padding_mask": np.zeros((S, N), bool)}, "`key_padding_mask` of shape"),
-    ({"attn_mask": np.zeros((L, S), np.int64)}, "attn_mask"), ({"is_causal": True}, "`attn_mask` where `is_causal`")])
+    ({"attn_mask": np.zeros((L, S), np.int64)}, "attn_mask"), ({"is_causal": True}, "`attn_mask` together with")])
 def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
     layer = float_nn.MultiheadAttention(E, HEADS, batch_first=True).eval()
     given = dict(zip(("query", "key", "value"), arrays(), strict=True))

@@ -81,5 +81,5 @@ def test_integers_in_place_are_announced(caplog: pytest.LogCaptureFixture) -> No
 def test_a_pattern_that_freezes_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     layer = nn.QuantLinear(3, 2)
     optim.helper.freeze_parameters(layer, ["wieght", "bias"])
-    assert "'wieght' freezes nothing: it is found in none of the names weight, bias" in caplog.text
+    assert "'wieght' freezes nothing: it matches none of the names weight, bias" in caplog.text
     assert "'bias'" not in caplog.text and layer.weight.requires_grad and not layer.bias.requires_grad

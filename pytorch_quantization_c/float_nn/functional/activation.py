@@ -1,4 +1,4 @@
-"""Functions of each element, and softmax."""
+"""Elementwise functions, and softmax."""
 from __future__ import annotations
 
 import math
@@ -94,7 +94,7 @@ def softplus(input: ArrayLike, beta: float = 1.0, threshold: float = 20.0) -> Ar
     (x,), dtype = same_floats(input=input)
     beta, threshold = number(beta, "beta"), number(threshold, "threshold")
     scaled = x * x.dtype.type(beta)
-    with np.errstate(invalid="ignore"):  # NaN is no accident
+    with np.errstate(invalid="ignore"):  # NaN is expected here
         curve = np.logaddexp(x.dtype.type(0), scaled) / x.dtype.type(beta)
     return rounded(np.where(scaled > threshold, x, curve), dtype)
 

@@ -18,7 +18,7 @@ __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
 
 Padding = str | int | Sequence[int]
 
-# Images are taken together for a product until it is this many columns wide, or its columns take this many bytes.
+# Images are batched into one product until it is this many columns wide, or its columns take this many bytes.
 COLUMNS = 2048
 CHUNK = 4 << 20
 
@@ -66,7 +66,7 @@ def _multiply_chunks(x: Array, window: Window, groups: int, shape: tuple[int, in
 
 
 def _chunk(x: Array, window: Window, groups: int, rows: int) -> int:
-    """How many images are taken together."""
+    """How many images are multiplied at a time."""
     positions = math.prod(window.out)
     return max(1, min(COLUMNS // max(1, positions), CHUNK // max(1, groups * rows * positions * x.itemsize)))
 

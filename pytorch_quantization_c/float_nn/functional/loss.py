@@ -1,4 +1,4 @@
-"""Losses, as numbers to watch: nothing here is differentiated."""
+"""Losses, for evaluation only: there are no gradients."""
 from __future__ import annotations
 
 from typing import Any
@@ -16,7 +16,7 @@ __all__ = ["cross_entropy", "l1_loss", "mse_loss", "nll_loss"]
 
 
 def _reduction(reduction: str, size_average: bool | None, reduce: bool | None) -> str:
-    """The name of the reduction; the two flags are what older code says instead."""
+    """The name of the reduction; older code passes the two flags instead."""
     if size_average is not None or reduce is not None:
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
     if reduction not in ("none", "sum", "mean"):

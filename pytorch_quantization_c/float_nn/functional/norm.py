@@ -55,7 +55,7 @@ def _normalised(x: Array, mean: Array, variance: Array, weight: Array | None, bi
 
 
 def _update(momentum: float, *statistics: tuple[str, ArrayLike | None, Array]) -> None:
-    """Moves running statistics towards their new values, in place: all or none of them."""
+    """Updates running statistics in place: all or none of them."""
     momentum = number(momentum, "momentum")
     for name, given, _ in statistics:
         if given is not None and not isinstance(given, np.ndarray):
@@ -163,7 +163,7 @@ def group_norm(input: ArrayLike, num_groups: int, weight: ArrayLike | None = Non
 @traceable
 def layer_norm(input: ArrayLike, normalized_shape: int | Sequence[int], weight: ArrayLike | None = None,
                bias: ArrayLike | None = None, eps: float = 1e-5) -> Array:
-    """Ba et al. 2016: statistics over the last dimensions, whose sizes `normalized_shape` names."""
+    """Ba et al. 2016: statistics over the last dimensions, whose sizes `normalized_shape` gives."""
     x, dtype = _opened(input)
     single = not isinstance(normalized_shape, Sequence)
     count = 1 if single else len(normalized_shape)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a recurrent layer is made of: the gates, one direction in time, a stack of layers; whole layers in C."""
+"""The parts of a recurrent layer: gates, one direction in time, a stack of layers; whole layers in C."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -158,7 +158,7 @@ def stack_layers(layer: Layer, input: Array, state: States, bidirectional: bool 
 
 
 class Remembered(Generic[T]):
-    """What was made of some arrays the last time, as long as they are proved to be the same."""
+    """A cached result, valid while the arrays it was made of are proved unchanged."""
 
     def __init__(self) -> None:
         self._last: tuple[object, T] | None = None

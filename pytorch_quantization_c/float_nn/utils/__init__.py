@@ -1,4 +1,4 @@
-"""Helpers around layers; `utils.rnn` holds those for sequences of different lengths."""
+"""Helpers for layers; `utils.rnn` has those for sequences of different lengths."""
 from . import rnn
 
 __all__ = ["rnn"]

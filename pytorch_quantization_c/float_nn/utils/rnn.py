@@ -20,7 +20,7 @@ class PackedSequence(NamedTuple):
         data: (sum of batch_sizes, ...): all of the first moment, all of the second, ...
         batch_sizes: how many sequences still run at each moment; integers that never grow.
         sorted_indices: where each of the packed sequences was before they were sorted; None: they were not.
-        unsorted_indices: the way back.
+        unsorted_indices: the inverse permutation.
     """
 
     data: Any
@@ -60,7 +60,7 @@ def pack_padded_sequence(input: ArrayLike, lengths: ArrayLike, batch_first: bool
 
 def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0,
                         total_length: int | None = None) -> tuple[Array, Array]:
-    """The way back: the padded array in its first order, and the lengths."""
+    """The inverse of packing: the padded array in its original order, and the lengths."""
     packed = PackedSequence(*sequence)
     data, sizes = np.asarray(packed.data), np.asarray(packed.batch_sizes)
     length = len(sizes)

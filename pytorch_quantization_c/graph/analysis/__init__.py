@@ -1,1 +1,1 @@
-"""What a quantised graph is like: its nodes, its noise, layer by layer."""
+"""Analysis of a quantised graph: its nodes, and its noise layer by layer."""

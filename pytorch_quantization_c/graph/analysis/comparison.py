@@ -1,4 +1,4 @@
-"""Where accuracy goes: every quantised value of a graph against the same value in float."""
+"""Where accuracy is lost: every quantised value of a graph against the same value in float."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What quantisation does to each value, the worst first, and to the outputs.
+    """The effect of quantisation on each value, worst first, and on the outputs.
 
     Attributes:
         rows: one for each quantiser, by `alone`.
@@ -90,11 +90,11 @@ class Comparison:
                                     self.agreement.items())])
 
     def plot(self, axes: Any = None) -> Any:
-        """Two dots a value, alone and running, the worst on top (needs matplotlib); returns the axes."""
+        """Two dots per value, alone and running, the worst on top (needs matplotlib); returns the axes."""
         return drawn(self.rows, axes)
 
     def report(self, path: Any) -> None:
-        """Writes an HTML page that needs nothing else; an existing file is replaced as a whole or not at all."""
+        """Writes a self-contained HTML page; an existing file is replaced atomically."""
         page(self.rows, self.outputs, self.agreement, self.samples, path)
 
 
@@ -106,7 +106,7 @@ def compare(a: ir.Model, b: ir.Model, batches: Any, metric: str = "sqnr") -> Com
     Args:
         a: the float model.
         b: the model with quantisers that was made from it.
-        batches: as for `calibrate`; gone through once.
+        batches: as for `calibrate`; iterated once.
         metric: "sqnr": the signal to quantisation noise ratio, 10 log10(sum x^2 / sum (x - x_q)^2), in dB.
 
     Returns:
@@ -131,7 +131,7 @@ def compare(a: ir.Model, b: ir.Model, batches: Any, metric: str = "sqnr") -> Com
 
 
 class _Run:
-    """The two models, and the float model that is inside the quantised one, for values that `a` does not have."""
+    """The two models, and the quantised one without quantisers, for values that `a` does not have."""
 
     def __init__(self, a: ir.Model, b: ir.Model, outputs: list[str]) -> None:
         self.found = list(quantizers(b))

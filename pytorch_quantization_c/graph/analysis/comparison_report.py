@@ -1,4 +1,4 @@
-"""The picture and the page of a comparison."""
+"""The plot and the HTML page of a comparison."""
 from __future__ import annotations
 
 import math

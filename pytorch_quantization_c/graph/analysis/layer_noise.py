@@ -72,7 +72,7 @@ class GraphSensitivity:
 
     Args:
         model: a model with quantisers.
-        batches: as for `graph.calibrate`; gone through once and kept. None with a `metric`.
+        batches: as for `graph.calibrate`; iterated once and kept. None with a `metric`.
         metric: `metric(model)` of the graph with that layer quantised alone; None means SQNR of the outputs, in dB.
         change: what is done, in place, to a copy in which one layer alone is quantised, before it is measured.
         changed_by: what that depends on, for the fingerprint.

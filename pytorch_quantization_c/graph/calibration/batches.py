@@ -1,4 +1,4 @@
-"""Batches as users have them, as feeds by input name."""
+"""Batches in the forms users have them, as feeds by input name."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -34,7 +34,7 @@ def collected(model: ir.Model, batches: Any, histograms: bool, progress: bool | 
 
 
 def first_samples(model: ir.Model, batches: Any, count: int) -> tuple[list[Feeds], Any]:
-    """The first samples, and the batches, which those taken are still ahead of where they can be read only once."""
+    """The first samples, and the batches, still including those samples if they can be read only once."""
     if is_spread(batches):
         return first_of_workers(model, batches, count), batches
     taken: list[Feeds] = []

@@ -1,4 +1,4 @@
-"""What reaches a graph's quantisers, collected in one pass over data, whose size the memory does not grow with."""
+"""What reaches a graph's quantisers, collected in one pass over data, in memory that does not grow with its size."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What calibration keeps of a value: its ends, exactly, and histograms of both signs where a method asks for them."""
+"""What calibration keeps of a value: exact minimum and maximum, histograms of both signs if a method needs them."""
 from __future__ import annotations
 
 from typing import Any
@@ -13,9 +13,9 @@ Histogram = tuple[Counts, Edges]
 
 
 class Collector:
-    """The range of all that was seen, and how often which magnitude came, positive and negative ones apart.
+    """The range of all that was seen, and histograms of positive and of negative magnitudes.
 
-    Both depend on what was seen alone, not on how it came in batches. Ranges of histograms double, so memory stays.
+    Both depend only on the data, not on how it was split into batches. Ranges double, so memory is bounded.
 
     Args:
         histograms: whether to count at all.

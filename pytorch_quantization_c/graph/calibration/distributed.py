@@ -19,7 +19,7 @@ from .batches import NO_BATCH, Feeds, inputs_of, numbered, samples
 from .collecting import Calibration
 from .collectors import Collector
 
-WARNING = "distributed.admin.large-graph-warning-threshold"     # the model goes to the workers: nothing to warn of
+WARNING = "distributed.admin.large-graph-warning-threshold"     # the model goes to the workers, not to a user's file
 
 
 class Collected(NamedTuple):
@@ -127,7 +127,7 @@ def _take(data: bytes, loader: Any, number: int, count: int) -> list[Feeds]:
 
 
 def _inputs_alone(model: ir.Model) -> ir.Model:
-    """A model without nodes, that says what its batches are like."""
+    """A model without nodes that describes its batches."""
     inputs = [ir.Value(name=value.name, shape=value.shape, type=value.type) for value in inputs_of(model)]
     return ir.Model(ir.Graph(inputs, [], nodes=[], opset_imports=dict(model.opset_imports), name=model.graph.name),
                     ir_version=model.ir_version)

@@ -58,7 +58,7 @@ def _magnitudes(sides: tuple[Any, Any]) -> tuple[NDArray[np.int64], NDArray[np.f
 
 
 def _percentile(sides: tuple[Any, Any], share: float, low: float, high: float, two_sided: bool) -> Range:
-    """Ends that leave out equally many values on either side; with one sign, or one amax, all on that side."""
+    """Ends that clip equally many values on either side; with one sign, or one amax, all on that side."""
     counts, edges = _magnitudes(sides)
     if low >= 0 or not two_sided:
         amax = float(percentile(counts, edges, share))
@@ -74,7 +74,7 @@ def _percentile(sides: tuple[Any, Any], share: float, low: float, high: float, t
 
 
 class _Density:
-    """Values and how often they came: the centres of the bins of both signs."""
+    """Values and their counts: the centres of the bins of both signs."""
 
     def __init__(self, sides: tuple[Any, Any], low: float, high: float) -> None:
         values, counts = [], []
@@ -86,14 +86,14 @@ class _Density:
         self.values, self.counts = np.concatenate(values), np.concatenate(counts)
 
     def error(self, low: float, high: float, levels: int) -> float:
-        """Sum of squared errors when [low, high] is cut into so many steps, 0 being exact."""
+        """Sum of squared errors when [low, high] is cut into `levels` steps, 0 being exact."""
         step = (high - low) / levels
         codes = np.clip(np.rint(self.values / step), np.rint(low / step), np.rint(high / step))
         return float(self.counts @ np.square(self.values - codes * step))
 
 
 def _least_squares(density: _Density, levels: int, low: float, high: float, two_sided: bool) -> Range:
-    """The range with the least squared error; of two ends one after the other."""
+    """The range with the least squared error; an asymmetric one is found end by end."""
     if low >= 0 or high <= 0:
         return (0.0, _end(high, lambda end: density.error(0, end, levels))) if low >= 0 else \
             (-_end(-low, lambda end: density.error(-end, 0, levels)), 0.0)

@@ -1,4 +1,4 @@
-"""The command `bench`: how long a call takes here, and in onnxruntime where that is installed."""
+"""The command `bench`: the time of a call here and, where it is installed, in onnxruntime."""
 from __future__ import annotations
 
 import argparse
@@ -87,7 +87,7 @@ def random_feeds(session: Session, options: argparse.Namespace, seed: int = 0) -
 
 
 def _taking(session: Session) -> ir.Model:
-    """A graph that takes what a session takes and computes nothing; a saved program has no other."""
+    """A graph with the inputs of a session and no nodes; a saved program has no other graph."""
     import onnx_ir as ir
 
     inputs = [ir.Value(name=each.name, shape=None if each.shape is None else ir.Shape(each.shape),
@@ -97,7 +97,7 @@ def _taking(session: Session) -> ir.Model:
 
 
 def timings(runners: dict[str, Callable[[], Any] | str], rounds: int = 5) -> list[Timing]:
-    """The median times of functions that take turns; a string says why something does not run."""
+    """The median times of functions called in turns; a string says why something cannot run."""
     working = {name: run for name, run in runners.items() if not isinstance(run, str)}
     counts: dict[str, int] = {}
     times: dict[str, list[float]] = {name: [] for name in working}
@@ -118,7 +118,7 @@ def timings(runners: dict[str, Callable[[], Any] | str], rounds: int = 5) -> lis
 
 
 def by_onnxruntime(source: str, feeds: Feeds, threads: int) -> Callable[[], Any] | str:
-    """A call of onnxruntime, or why there is none."""
+    """A call of onnxruntime, or why it is not possible."""
     if find_spec("onnxruntime") is None:
         return "it is not installed"
     ort: Any = import_module("onnxruntime")
@@ -133,7 +133,7 @@ def by_onnxruntime(source: str, feeds: Feeds, threads: int) -> Callable[[], Any]
 
 
 def _quantized(path: str, feeds: Feeds, threads: int, folder: str) -> dict[str, Callable[[], Any] | str]:
-    """A float network quantised on these very inputs, here and as a file for onnxruntime; empty if it is quantised."""
+    """A float network quantised on these inputs, here and as a file for onnxruntime; empty if it already is."""
     from ..files.reader import load
     from ..files.writer import save
     from ..nodes import is_quantizer

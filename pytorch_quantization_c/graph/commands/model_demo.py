@@ -1,4 +1,4 @@
-"""`demo --onnx model.onnx`: what quantising a file brings, without a line of Python."""
+"""`demo --onnx model.onnx`: what quantising a file gains, without a line of Python."""
 from __future__ import annotations
 
 import argparse
@@ -60,7 +60,7 @@ def _samples(session: Session, feeds: Feeds) -> list[Feeds]:
 
 
 def _halves(session: Session, options: argparse.Namespace) -> tuple[list[Feeds], list[Feeds], str]:
-    """Samples to calibrate with, samples to measure on, and what they are."""
+    """Samples to calibrate with, samples to measure on, and a note that describes them."""
     if options.data is None:
         feeds = random_feeds(session, options)
         return [feeds], [random_feeds(session, options, seed=1)], "random inputs, noise means little: give --data"
@@ -72,7 +72,7 @@ def _halves(session: Session, options: argparse.Namespace) -> tuple[list[Feeds],
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file and of what it says stands beside it."""
+    """Bytes of a file and of its external data."""
     beside = path.with_name(path.name + ".data")
     return path.stat().st_size + (beside.stat().st_size if beside.exists() else 0)
 

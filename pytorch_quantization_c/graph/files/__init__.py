@@ -1,1 +1,1 @@
-"""Files into graphs and back: ONNX of ours and of others, and what lies beside it."""
+"""Files to graphs and back: our ONNX files and those of other tools, and their companion files."""

@@ -1,4 +1,4 @@
-"""Biases of products in files: rows of two axes, which onnxruntime leaves beside the product."""
+"""Biases of products in files: rows of two axes, which onnxruntime leaves next to the product."""
 from __future__ import annotations
 
 import onnx_ir as ir

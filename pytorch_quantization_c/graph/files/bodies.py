@@ -10,8 +10,8 @@ from ..nodes import DOMAIN, DYNAMIC, FAKE_QUANT, NO_AXIS, Quantizer, quantizers
 
 __all__ = ["give_bodies", "take_bodies"]
 
-FUNCTIONS = 8                      # the version of files that brought functions
-CAST_LIKE, AXES_AS_INPUT = 15, 18  # the opsets that brought them
+FUNCTIONS = 8                      # the file version that introduced functions
+CAST_LIKE, AXES_AS_INPUT = 15, 18  # the opsets that introduced them
 
 HEAD = """<domain: "{domain}", opset_import: ["" : {opset}]>
 {name} <bits, unsigned, narrow, zero_point, axis, two_sided, strict> ({inputs}) => (y) {{"""
@@ -121,10 +121,10 @@ ROUNDED = """
 
 
 def give_bodies(model: ir.Model) -> None:
-    """Gives a model the functions that its quantisers are, or takes them away where a function cannot say one.
+    """Gives a model the functions that its quantisers are, or removes them where a function cannot express one.
 
-    Functions say integers with one range, or one for each index of an axis; not small floats, blocks, or several zero
-    points. A dynamic range for each index of an axis takes opset 18.
+    Functions can express integers with one range, or one for each index of an axis; not small floats, blocks or
+    several zero points. A dynamic range for each index of an axis takes opset 18.
     """
     take_bodies(model)
     opset = model.opset_imports.get("", 0)

@@ -1,4 +1,4 @@
-"""Whether a model is one: names, types, shapes and sizes, before anything is computed."""
+"""Whether a model is valid: names, types, shapes and sizes, before anything is computed."""
 from __future__ import annotations
 
 import math
@@ -18,7 +18,7 @@ __all__ = ["check_model", "check_weights", "subgraphs_of"]
 
 MAX_ELEMENTS = 2 ** 31 - 1
 LARGEST_PROTO = 2 ** 31 - 1  # bytes
-MAX_TEXT = 400  # of what shape inference says: one line a node
+MAX_TEXT = 400  # of shape inference's message: one line per node
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
 GRAPHS = {"If": ("then_branch", "else_branch"), "Loop": ("body",), "Scan": ("body",)}
 STANDARD = ("", "ai.onnx")
@@ -125,7 +125,7 @@ def check_model(model: onnx.ModelProto) -> None:
 
 
 def _without_quantizers(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with Identity in the place of our own nodes, of which shape inference knows nothing."""
+    """The model with Identity instead of our own nodes, which shape inference does not know."""
     if not any(node.domain == DOMAIN for node in model.graph.node):
         return model
     plain = onnx.ModelProto()
@@ -137,9 +137,9 @@ def _without_quantizers(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check_types(model: onnx.ModelProto) -> None:
-    """Element types and shapes that operators do not take, as shape inference finds them.
+    """Element types and shapes that operators do not accept, found by shape inference.
 
-    Behind operators of other domains it knows no types, and then nothing can be said.
+    After operators of other domains it knows no types and finds nothing.
     """
     model = _without_quantizers(model)
     if model.ByteSize() > LARGEST_PROTO or any(node.domain not in STANDARD for node in model.graph.node):

@@ -1,4 +1,4 @@
-"""A quantiser that finds its range itself, in the operators of the standard."""
+"""A dynamic quantiser in standard operators."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Networks that other tools have quantised, into the form of our own."""
+"""Networks quantised by other tools, converted to our quantisers."""
 from __future__ import annotations
 
 import onnx_ir as ir
@@ -16,7 +16,7 @@ MARKS = ("Linear", "Integer", "QGemm", "QuantizeLSTM")
 
 
 def import_integers(model: ir.Model) -> None:
-    """Operators on integers become quantisers and float operators, in place; what has no such form is left as it is."""
+    """Operators on integers become quantisers and float operators, in place; everything else is left unchanged."""
     if not any(mark in node.op_type for node in model.graph for mark in MARKS):
         return
     with names_remembered():

@@ -1,4 +1,4 @@
-"""Products of integers whose input is quantised on the way, into quantisers that find their range themselves."""
+"""Integer products of dynamically quantised inputs, converted to dynamic quantisers."""
 from __future__ import annotations
 
 from typing import NamedTuple

@@ -59,7 +59,7 @@ def is_dequantize(node: ir.Node | None) -> bool:
 
 
 def constants(node: ir.Node) -> Constants | None:
-    """What a node of either kind is given as constants; None if something of it is computed."""
+    """The constant scale and zero point of a node of either kind; None if either is computed."""
     scale = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
     point = node.inputs[2] if len(node.inputs) > 2 else None
     zero, code = constant_of(point), node.inputs[0]
@@ -110,7 +110,7 @@ class _Importer:
         return made
 
     def _free(self, name: str, node: ir.Node) -> str:
-        """`name`, or one like it that no other node has than the one which is replaced."""
+        """`name`, or a variant of it that no node has except the one replaced."""
         return name if name == node.name else free_node_name(self.graph, name)
 
     def pair(self, node: ir.Node) -> None:

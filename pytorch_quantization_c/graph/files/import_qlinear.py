@@ -146,7 +146,7 @@ def _is_known(node: ir.Node) -> bool:
 
 
 def import_qlinear(model: ir.Model) -> None:
-    """Takes the operators on codes of a model's main graph apart, in place; forms that are not known stay."""
+    """Decomposes the operators on codes in a model's main graph, in place; unknown forms stay."""
     for node in list(model.graph):
         if _is_known(node):
             LOWERINGS[node.domain, node.op_type](_Lowering(model.graph, node))

@@ -1,4 +1,4 @@
-"""Models beyond what one protobuf holds: their numbers in a second file, and both replaced as one."""
+"""Models larger than a protobuf can be: their tensors in a second file, and both files replaced as one."""
 from __future__ import annotations
 
 import contextlib
@@ -20,8 +20,8 @@ SMALLEST, ALIGNED = 1024, 64  # bytes of a tensor that stays in the model; where
 def save_in_two(proto: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
     """Writes a model whose larger tensors are in a file beside it, `path` with a fingerprint and ".data" behind it.
 
-    The new model appears whole or not at all: its data have a name of their own, so that until it is there the old
-    model has its own data still, which are removed at last.
+    The new model appears whole or not at all: its data file has a unique name, so that until then the old
+    model still has its own data, which are removed last.
 
     Args:
         proto: loses its larger tensors.

@@ -11,11 +11,11 @@ from .bodies import give_bodies, take_bodies
 __all__ = ["MAX_OPSET", "MIN_OPSET", "converted", "raise_opset", "raised", "standard_opset"]
 
 MIN_OPSET, MAX_OPSET = 9, 25
-LARGE = 1 << 16  # bytes of a constant that no conversion looks into
+LARGE = 1 << 16  # bytes of a constant that conversions do not read
 
 
 def standard_opset(model: onnx.ModelProto) -> int:
-    """The version of the standard's operators. GraphError if it is none that is known."""
+    """The version of the standard's operators. GraphError for an unknown one."""
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     if not versions:
         raise GraphError("Expected an opset of the standard's operators, got none")
@@ -25,7 +25,7 @@ def standard_opset(model: onnx.ModelProto) -> int:
 
 
 def _set_aside(model: onnx.ModelProto) -> tuple[list[onnx.TensorProto], set[str]]:
-    """Takes large constants out of a model, as inputs; returns them, and the names of inputs that it had to make."""
+    """Moves large constants out of a model, as inputs; returns them, and the names of the inputs it created."""
     inputs, kept = {value.name for value in model.graph.input}, []
     large = [tensor for tensor in model.graph.initializer if len(tensor.raw_data) > LARGE]
     made = {tensor.name for tensor in large} - inputs
@@ -72,7 +72,7 @@ def converted(model: onnx.ModelProto) -> ir.Model:
 
 
 def raise_opset(model: ir.Model, opset: int) -> ir.Model:
-    """A model at an opset at least this high, for what older ones cannot say."""
+    """A model at an opset at least this high, for what older opsets cannot express."""
     if model.opset_imports.get("", opset) >= opset:
         return model
     take_bodies(model)

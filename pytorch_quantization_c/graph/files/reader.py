@@ -20,7 +20,7 @@ from .opset import converted, raised, standard_opset
 __all__ = ["load"]
 
 RAISED_OPSET = 13
-OVERRIDABLE_IR_VERSION = 4  # up to which an initialiser had to be among the inputs although nobody is to feed it
+OVERRIDABLE_IR_VERSION = 4  # up to which initialisers had to be listed among the inputs
 OURS = [(DOMAIN, FAKE_QUANT), (DOMAIN, DYNAMIC)]
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
@@ -30,7 +30,7 @@ def _parsed(data: bytes, what: str) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:
-        raise GraphError(f"Expected {what} to be an ONNX model, got bytes that are none: {error}") from None
+        raise GraphError(f"Expected {what} to be an ONNX model, got something else: {error}") from None
     if not data or not model.HasField("graph"):
         raise GraphError(f"Expected {what} to be an ONNX model, got one without a graph: it may be cut off")
     return model
@@ -124,7 +124,7 @@ def load(model: Source) -> ir.Model:
         model: a path, the contents of a file, an `onnx.ModelProto`, or an `onnx_ir.Model`; it is not changed.
 
     Raises:
-        GraphError: not a model, a damaged one, or one that nothing here can run; names the node or the value.
+        GraphError: not a model, a damaged one, or one that cannot be run; names the node or the value.
         TypeError: `model` is nothing of the kind.
         OSError: the file cannot be read.
     """

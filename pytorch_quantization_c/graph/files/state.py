@@ -1,4 +1,4 @@
-"""The quantisers of a graph as what a file of quantisers holds: settings and ranges, by name."""
+"""The quantisers of a graph in the form of quantiser state files: settings and ranges, by name."""
 from __future__ import annotations
 
 from typing import Any
@@ -12,7 +12,7 @@ from ..passes.editing import substitute
 
 __all__ = ["described", "restore"]
 
-KEY = "graph"       # what tells a graph's quantiser from a module's
+KEY = "graph"       # marks a graph's quantiser, as opposed to a module's
 
 
 def described(model: ir.Model) -> tuple[dict[str, dict[str, Any]], dict[str, NDArray[Any]]]:

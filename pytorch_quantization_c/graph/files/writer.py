@@ -37,7 +37,7 @@ MIN_OPSET = 13
 
 
 def _opset_for(found: Quantizer) -> int:
-    """The first opset whose nodes can say what a quantiser says."""
+    """The first opset whose nodes can express a quantiser."""
     if found.spec.bits == (2, 1):
         return FLOAT4_OPSET
     if isinstance(found.spec.bits, tuple):
@@ -46,7 +46,7 @@ def _opset_for(found: Quantizer) -> int:
 
 
 def _warn(found: Quantizer, target: str) -> None:
-    """Says what QuantizeLinear, or a target, does otherwise than the quantiser."""
+    """Warns of what QuantizeLinear, or a target, does differently from the quantiser."""
     spec, losses = found.spec, []
     if isinstance(spec.bits, int) and not found.is_weight and not found.is_dynamic:  # its own range clamps nothing
         if spec.bits not in (4, 8, 16):
@@ -71,7 +71,7 @@ def _needs_unsigned(value: ir.Value) -> bool:
 
 
 class _Writer:
-    """Puts the nodes of files in the place of the quantisers of a model, which it changes."""
+    """Replaces the quantisers of a model, in place, by the nodes of files."""
 
     def __init__(self, model: ir.Model, target: str) -> None:
         self.model, self.graph, self.target = model, model.graph, target
@@ -153,7 +153,7 @@ class _Writer:
         return node.outputs[0]
 
     def _blocks(self, found: Quantizer, array: NDArray[Any], kind: ir.DataType) -> ir.Node:
-        """A constant in blocks of small floats, or with rounded scales: the codes and what they count."""
+        """A constant in blocks of small floats, or with rounded scales: the codes and their scales."""
         assert found.amax is not None
         codes, step = block_codes(array, found.amax, found.spec)
         step = np.where(step > 0, step, np.float32(1))
@@ -189,11 +189,11 @@ def exported(model: ir.Model, target: str = "here") -> onnx.ModelProto:
     """The model as `save` writes it.
 
     Args:
-        model: is left as it is.
-        target: "here", "onnxruntime", "openvino" or "tensorrt": what the warnings are about.
+        model: is not changed.
+        target: "here", "onnxruntime", "openvino" or "tensorrt": the runtime that the warnings are about.
 
     Raises:
-        ValueError: another target. GraphError: a model that would be no valid one, with the checker's words.
+        ValueError: another target. GraphError: a model that would not be valid, with the checker's message.
     """
     if target not in TARGETS:
         raise ValueError(f"Expected `target` to be one of {', '.join(TARGETS)}, got {target!r}")
@@ -229,7 +229,7 @@ def _without_shape(proto: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 
 def _give_shapes(proto: onnx.ModelProto) -> None:
-    """Gives the outputs that have no shape the one that follows from the graph: a valid model says it."""
+    """Gives outputs without a shape the one that follows from the graph, as a valid model must have it."""
     if not _without_shape(proto):
         return
     inferred = onnx.shape_inference.infer_shapes(proto)
@@ -239,13 +239,13 @@ def _give_shapes(proto: onnx.ModelProto) -> None:
 
 
 def _checked(proto: onnx.ModelProto) -> None:
-    """GraphError if ONNX's checker has something against a model but for shapes that nobody can know."""
+    """GraphError if ONNX's checker rejects a model for anything but unknown shapes."""
     if _without_shape(proto):
         return
     try:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
-        raise GraphError(f"Expected a model that ONNX's checker takes, got: {error}") from None
+        raise GraphError(f"Expected a model that ONNX's checker accepts, got: {error}") from None
 
 
 def save(model: ir.Model, path: str | os.PathLike[str], *, target: str | None = None) -> None:
@@ -253,16 +253,16 @@ def save(model: ir.Model, path: str | os.PathLike[str], *, target: str | None = 
 
     Quantisers become QuantizeLinear and DequantizeLinear, constants before them codes; the float32 ranges go into the
     metadata of the nodes, so that `load` gives the same bits. The opset is raised where it has to be: 13 for 8 bits, 19
-    for E4M3, 21 for 4 and 16 bits and for blocks. What the nodes cannot say is a warning with the quantiser's name.
+    for E4M3, 21 for 4 and 16 bits and for blocks. What the nodes cannot express is a warning with the quantiser's name.
 
     Args:
-        model: what `load`, `trace` and `quantize` return; it is left as it is.
+        model: what `load`, `trace` and `quantize` return; it is not changed.
         path: an existing file is replaced once the new one is complete. Beyond 2 GB the constants go to a second file,
             `path` with a fingerprint and ".data" behind it; those of the model that is replaced are removed.
-        target: for whom the file is, as in `quantize`; None: what the model was quantised for, or "here".
+        target: the runtime that the file is for, as in `quantize`; None: what the model was quantised for, or "here".
 
     Raises:
-        GraphError: a model that would be no valid one; nothing is written.
+        GraphError: a model that would not be valid; nothing is written.
         ValueError: another target.
     """
     wanted = model.metadata_props.get(f"{DOMAIN}.target", "here") if target is None else target

@@ -1,1 +1,1 @@
-"""A graph run operator by operator: the oracle of everything that runs faster. See `run`."""
+"""A graph run operator by operator: the reference for everything that runs faster. See `run`."""

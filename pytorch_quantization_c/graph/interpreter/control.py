@@ -1,4 +1,4 @@
-"""If and Loop: their graphs are run as the one around them is."""
+"""If and Loop: their graphs run like the enclosing one."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ __all__ = ["control_step"]
 
 
 class Runner(Protocol):
-    """A graph made ready: see `run.Plan`."""
+    """A prepared graph: see `run.Plan`."""
 
     graph: ir.Graph
 

@@ -1,4 +1,4 @@
-"""Operators of users: functions of arrays that compute nodes of a domain of their own."""
+"""Custom operators: functions of arrays that compute nodes of the user's domain."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _functions: dict[tuple[str, str], Callable[..., Any]] = {}
 
 
 def custom_operator(op_type: str, domain: str) -> Callable[[Operator], Operator]:
-    """Has a function compute the nodes of an operator that ONNX does not have, in graphs and in programs.
+    """Registers a function that computes the nodes of a non-standard operator, in graphs and in programs.
 
         @graph.custom_operator("Swirl", "my.operators")
         def swirl(x, *, gain=1.0):
@@ -28,7 +28,7 @@ def custom_operator(op_type: str, domain: str) -> Callable[[Operator], Operator]
     The function gets the arrays of the node's inputs (None for one that is left out) and its attributes as keyword
     arguments: numbers, strings (as str), lists as tuples, tensors as arrays. It returns an array, or a tuple of as many
     as the node has outputs. It must not change its inputs, and may be called from several threads at once. A saved
-    program names the operator: the process that loads it registers the function first. Registering it once more
+    program names the operator: the process that loads it registers the function first. Registering it again
     replaces the function, in what is compiled from then on.
 
     Args:
@@ -36,7 +36,7 @@ def custom_operator(op_type: str, domain: str) -> Callable[[Operator], Operator]
         domain: its domain, which is not that of the standard.
 
     Returns:
-        A decorator that gives the function back.
+        A decorator that returns the function unchanged.
 
     Raises:
         TypeError: a name is no string, or what is decorated cannot be called.

@@ -1,4 +1,4 @@
-"""Operators on each element."""
+"""Elementwise operators."""
 from __future__ import annotations
 
 from typing import Any

@@ -40,7 +40,7 @@ def fma(sums: Array, scale: Array, bias: Array | None) -> Array:
 
     The product is exact in float64 and its sum with the bias rounded there, so that rounding once more to float32 goes
     wrong only where that sum lies in the middle between two floats. There it is moved to the side of what its rounding
-    left out, as rounding to odd would (Boldo and Melquiond 2008).
+    left out, as rounding to odd does (Boldo and Melquiond 2008).
     """
     if bias is None:
         return np.asarray(sums * scale, np.float32)

@@ -1,4 +1,4 @@
-"""What a graph is given: names, types and shapes."""
+"""The inputs of a graph: names, types and shapes."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ class Wanted(NamedTuple):
     shape: integers, names of axes, None for those that have none; None if it is not known.
     type: as onnxruntime names it.
     dtype: of its array; None: it is not checked.
-    optional: an input that has a value of its own.
+    optional: an input that has a default value.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which quantiser's numbers a value consists of, also behind operators that only move them."""
+"""Which quantiser produced the numbers of a value, also through operators that only move them."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

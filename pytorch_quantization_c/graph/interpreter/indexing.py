@@ -1,4 +1,4 @@
-"""Operators that pick elements."""
+"""Operators that select elements."""
 from __future__ import annotations
 
 from typing import Any

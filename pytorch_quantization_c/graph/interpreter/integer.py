@@ -1,4 +1,4 @@
-"""Which nodes are layers on integers."""
+"""Which nodes are layers that run on integers."""
 from __future__ import annotations
 
 import math

@@ -1,4 +1,4 @@
-"""QuantizeLinear, DequantizeLinear and DynamicQuantizeLinear, where no quantiser of ours could take their place."""
+"""QuantizeLinear, DequantizeLinear and DynamicQuantizeLinear, where they could not become our quantisers."""
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Comparisons and what is made of their results."""
+"""Comparisons and logic."""
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Operators that give an array another shape or order, or make one."""
+"""Operators that reshape, reorder or create arrays."""
 from __future__ import annotations
 
 from typing import Any

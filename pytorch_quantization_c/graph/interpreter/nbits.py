@@ -1,4 +1,4 @@
-"""com.microsoft.MatMulNBits: products with constant weights of few bits in blocks, as language models have them.
+"""com.microsoft.MatMulNBits: products with constant low-bit weights in blocks, as in language models.
 
 A weight is (code - zero point) * scale of its block. Where the node allows 8-bit inputs (`accuracy_level` 4), rows are
 quantised by their own ranges and multiplied with the codes as integers (`integer.PackedInt4`); otherwise, and where
@@ -51,7 +51,7 @@ class BlockWeight:
     bias: NDArray[np.float32] | None
 
     def check(self) -> None:
-        """ValueError for arrays that do not belong together."""
+        """ValueError for arrays that do not fit together."""
         if self.bits not in (2, 4, 8) or self.block < 16 or self.block & (self.block - 1) or self.inputs < 1:
             raise ValueError(f"expected bits of 2, 4 or 8, a block_size that is a power of two from 16 on, and K >= 1, "
                              f"got {self.bits}, {self.block} and {self.inputs}")
@@ -158,7 +158,7 @@ def _given(node: ir.Node, number: int, name: str) -> Array | None:
 
 
 def nbits_of(node: ir.Node) -> NBits | None:
-    """The product of such a node; None of another. ValueError for a form of it that nothing here can run."""
+    """The product of such a node; None of another. ValueError for an unsupported form."""
     if (node.domain, node.op_type) != (DOMAIN, NAME):
         return None
     inputs, outputs, bits, block, level = (attribute(node, name, default) for name, default in

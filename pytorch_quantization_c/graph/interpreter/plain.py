@@ -1,4 +1,4 @@
-"""What computes a node that is no layer on integers."""
+"""How nodes that are not integer layers are computed."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the functions of an operator know of its node, apart from the graph: enough to make them again without it."""
+"""What an operator's function needs of its node: enough to recreate the function without the graph."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ class NodeRecord:
     by_numpy: bool = False
 
     def node(self) -> RecordedNode:
-        """A node that says the same."""
+        """An equivalent node."""
         return RecordedNode(self)
 
 
@@ -60,7 +60,7 @@ class _Value(NamedTuple):
 
 
 class RecordedNode:
-    """What stands for an `onnx_ir.Node` in the functions of operators: see there."""
+    """A stand-in for `onnx_ir.Node` in the functions of operators."""
 
     name = ""
 

@@ -126,7 +126,7 @@ class RecurrentLayer:
         return made if isinstance(made, str) else self.cells.results(*made)
 
     def _ahead(self, rows: Array) -> Array | str:
-        """The products of the input: with a zero point, by the packed weights of a range with two ends."""
+        """The products of the input: with a zero point, by the packed weights of an asymmetric range."""
         spec, amax = self.input.x.spec, self.input.x.amax
         point = spec.zero_point
         if not isinstance(point, int) or not spec.unsigned or spec.low != 0 or spec.narrow or amax is None:

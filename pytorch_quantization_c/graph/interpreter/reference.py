@@ -1,4 +1,4 @@
-"""An operator as `onnx.reference` computes it: what is used where there is no function of our own."""
+"""An operator computed by `onnx.reference`: the fallback for operators without our own function."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

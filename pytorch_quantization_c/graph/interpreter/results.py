@@ -1,4 +1,4 @@
-"""Results that belong to the caller alone."""
+"""Results that the caller owns."""
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -24,7 +24,7 @@ Observe = Callable[[str, Any], None]
 
 
 class Plan:
-    """A graph made ready: its steps in order, its constants, and which values may go after which step."""
+    """A prepared graph: its steps in order, its constants, and after which step each value can be freed."""
 
     def __init__(self, graph: ir.Graph, opsets: dict[str, int]) -> None:
         self.graph, self.opsets = graph, opsets
@@ -51,7 +51,7 @@ class Plan:
         return steps
 
     def _mark_optional(self) -> None:
-        """A step that nothing reads is left out unless somebody asks for what it computes."""
+        """A step that nothing reads is skipped unless its output is requested."""
         readers = Counter(value for step in self.steps for value in set(step.reads))
         readers.update(self.graph.outputs)
         for step in reversed(self.steps):
@@ -121,13 +121,13 @@ def _is_bias(array: Array, product: ir.Node) -> bool:
 
 
 class Interpreter:
-    """A graph made ready to be run node by node, as often as wanted.
+    """A graph prepared to be run node by node, any number of times.
 
     Args:
         model: the graph; it must not be changed afterwards.
 
     Raises:
-        GraphError: a node that nothing here can run.
+        GraphError: a node that cannot be run.
     """
 
     def __init__(self, model: ir.Model) -> None:

@@ -1,4 +1,4 @@
-"""Nodes made ready to be run."""
+"""Nodes prepared for running."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class Step:
         reads: the values that `compute` gets the arrays of, in this order; None where an optional input is left out.
         outputs: the values that it returns.
         compute: the function.
-        optional: nothing reads the outputs unless somebody asks for them.
+        optional: nothing reads the outputs unless they are requested.
         execution: how the node is computed, for summaries.
     """
 
@@ -64,7 +64,7 @@ def quantizer_step(node: ir.Node) -> Step:
 
 
 class Reference:
-    """A node as `onnx.reference` computes it, made ready when it is first needed."""
+    """A node computed by `onnx.reference`, prepared when it is first needed."""
 
     def __init__(self, node: ir.Node, opsets: dict[str, int]) -> None:
         self.node, self.opsets = node, opsets
@@ -107,4 +107,4 @@ def _reference_step(node: ir.Node, opsets: dict[str, int]) -> Step:
         return Step(node, reads_of(node), Reference(node, opsets).ready(), "onnx.reference")
     except Exception as error:
         hint = "" if node.domain in STANDARD else "; `graph.custom_operator` registers a function for it"
-        raise GraphError(f"{named(node)} is an operator that nothing here can run: {error}{hint}") from error
+        raise GraphError(f"{named(node)} is an operator that cannot be run: {error}{hint}") from error

@@ -1,4 +1,4 @@
-"""What a graph says of its inputs and outputs."""
+"""The declared inputs and outputs of a graph."""
 from __future__ import annotations
 
 from collections.abc import Mapping

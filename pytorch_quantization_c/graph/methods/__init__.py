@@ -1,1 +1,1 @@
-"""What improves a quantised graph: equalization, bias correction, rounding; the formulas are in `methods` above."""
+"""Methods that improve a quantised graph: equalization, bias correction, rounding; the formulas are in `methods`."""

@@ -21,7 +21,7 @@ KEEPS_SUMMANDS = ("Relu", "MaxPool", "GlobalAveragePool", "GlobalMaxPool", "Iden
 
 def absorb_biases(model: ir.Model, layers: Sequence[ir.Node], samples: Sequence[Feeds],
                   choices: Choices) -> list[Gain]:
-    """Moves what channels are nearly always above zero by into the biases of the layers that read them, in place.
+    """Moves the nearly always positive part of each channel into the biases of the layers that read it, in place.
 
     A pair is that of equalization with a ReLU between, whose layers have biases and whose second one pads nothing.
 
@@ -61,7 +61,7 @@ def _absorb(pair: Pair, high: Vector) -> None:
 
 
 def _through(layer: Layer, high: Vector) -> Vector:
-    """What the layer makes of one number a channel."""
+    """The layer's result for one number per channel."""
     weight: Any = layer.weight.astype(np.float64)
     if layer.groups > 1:
         return np.asarray(weight.reshape(len(weight), -1).sum(axis=1) * np.repeat(high, len(weight) // len(high)))

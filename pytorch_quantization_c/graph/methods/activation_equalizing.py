@@ -1,4 +1,4 @@
-"""Channels that a depthwise convolution reads, made to use their one range alike: SmoothQuant where it costs nothing.
+"""Equalised input channels of depthwise convolutions, which share one range: SmoothQuant where it costs nothing.
 
 Weights with a range for each output channel do not mind when a layer's output channels are multiplied by factors, and
 those of a depthwise convolution not when its input channels are divided by them. What lies between is rounded with one
@@ -38,7 +38,7 @@ def equalizable(layers: Sequence[ir.Node], choices: Choices) -> list[Pair]:
 
 def equalize_activations(model: ir.Model, layers: Sequence[ir.Node], samples: Sequence[Feeds],
                          choices: Choices) -> list[Gain]:
-    """Multiplies channels ahead of depthwise convolutions by factors, in place; the model computes what it did.
+    """Multiplies channels ahead of depthwise convolutions by factors, in place; the model's function is unchanged.
 
     Behind a ReLU6, values above what the samples have shown may be cut off earlier.
 

@@ -48,9 +48,9 @@ def give_biases(model: ir.Model, amounts: Mapping[str, NDArray[np.float64]]) -> 
 
 
 def mean_errors(model: ir.Model, feeds: Iterable[Feeds], weights: Mapping[str, NDArray[Any]]) -> dict[str, MeanError]:
-    """What quantising does to the mean of each layer's outputs, by the names of their nodes, in their order.
+    """The change that quantisation makes to the mean of each layer's outputs, by node name, in order.
 
-    Each layer's error is measured on inputs of the float model, so that layers do not depend on each other and one
+    Each layer's error is measured on inputs of the float model, so that layers are independent and one
     pass is enough.
 
     Args:
@@ -85,7 +85,7 @@ def input_quantizer(node: ir.Node) -> ir.Node | None:
 
 
 def _settle(model: ir.Model) -> None:
-    """Puts quantisers that have moved up at the inputs of their layers again; what the layers read stays the same."""
+    """Moves quantisers back down to the inputs of their layers; what the layers read is unchanged."""
     lifted: list[ir.Node] = []
     for node in tuple(model.graph):
         source, value = input_quantizer(node), node.inputs[0] if node.inputs else None
@@ -103,7 +103,7 @@ def _settle(model: ir.Model) -> None:
 
 
 def _unquantized(node: ir.Node) -> ir.Node:
-    """A node like this one that reads what its quantisers read; in no graph."""
+    """A copy of the node that reads what its quantisers read; not in any graph."""
     inputs = [source.inputs[0] if value is not None and (source := value.producer()) is not None
               and is_quantizer(source) else value for value in node.inputs]
     return ir.Node(node.domain, node.op_type, inputs, node.attributes.values(), name=node.name)

@@ -61,7 +61,7 @@ def equalize_layers(model: ir.Model, layers: Iterable[ir.Node]) -> list[tuple[st
 
 
 def layer_at(node: ir.Node) -> Layer:
-    """The layer that a node is known to be."""
+    """The known layer of a node."""
     found = layer_of(node)
     assert found is not None
     return found

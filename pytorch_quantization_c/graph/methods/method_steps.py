@@ -1,4 +1,4 @@
-"""The methods of `quantize` in their order, and the record of what each has gained in the model's metadata."""
+"""The methods of `quantize` in order, and the record in the model's metadata of what each gained."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ KEPT = 64           # samples that methods see
 
 
 class Methods(NamedTuple):
-    """The methods that were asked for, in order, and up to how many bits weights take "weight_mse"."""
+    """The requested methods, in order, and the largest width that "weight_mse" applies to."""
 
     names: tuple[str, ...]
     mse_bits: int
@@ -57,7 +57,7 @@ class Methods(NamedTuple):
 
     @property
     def measurable(self) -> Methods:
-        """Without those that change weights and biases themselves, so that layers can be measured one by one.
+        """Without those that change weights and biases, so that layers can be measured one by one.
 
         Rounded weights hide what quantising them costs, and a bias that is corrected is wrong in a float layer.
         """
@@ -65,11 +65,11 @@ class Methods(NamedTuple):
 
     @property
     def take_long(self) -> bool:
-        """Whether some keep what they have found in a file."""
+        """Whether any of them keeps its findings in a file."""
         return bool(IN_WEIGHTS & set(self.names))
 
     def for_floats(self, model: ir.Model, layers: Sequence[ir.Node], choices: Choices, batches: Any) -> Any:
-        """What changes the float model that is to be quantised, in place; it computes what it did.
+        """The methods that change the float model before quantisation, in place; its function is unchanged.
 
         Returns the batches to calibrate with, where those given had to be begun.
         """
@@ -90,7 +90,7 @@ class Methods(NamedTuple):
 
     def for_weights(self, model: ir.Model, bare: ir.Model, samples: Sequence[Feeds],
                     progress: bool | None, resume: FilePath | None = None) -> Weights:
-        """What changes weights and their ranges, in place; returns the float weights of layers that have others now.
+        """The methods that change weights and their ranges, in place; returns the float weights they replaced.
 
         Args:
             bare: the float model, the same without quantisers.
@@ -106,7 +106,7 @@ class Methods(NamedTuple):
         return before
 
     def for_biases(self, model: ir.Model, samples: Sequence[Feeds], weights: Weights) -> None:
-        """What needs the ranges of activations as well, in place."""
+        """The methods that also need activation ranges, in place."""
         if "bias_correction" in self.names and samples:
             with names_remembered():
                 note(model, correct_biases(model, samples, weights))
@@ -126,10 +126,10 @@ def note(model: ir.Model, found: Sequence[Gain]) -> None:
 
 
 def gains(model: ir.Model) -> Gains:
-    """What the methods of `quantize` have gained, a row a method and layer, in the order in which they were done.
+    """What each method of `quantize` gained in each layer, in the order in which they were applied.
 
     Args:
-        model: what `quantize` returned; of another model there are no rows.
+        model: what `quantize` returned; other models have no rows.
 
     Returns:
         A tuple of `methods.gains.Gain` (method, layer, dB before and after), printed as a table.

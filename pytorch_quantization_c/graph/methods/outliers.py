@@ -27,7 +27,7 @@ Vector = NDArray[np.float64]
 
 def move_outliers(model: ir.Model, layers: Sequence[ir.Node], samples: Sequence[Feeds], method: str,
                   choices: Choices) -> list[Gain]:
-    """Scales what Gemm and MatMul layers read by "smoothquant" or "awq", in place; the model computes what it did.
+    """Scales what Gemm and MatMul layers read by "smoothquant" or "awq", in place; the model's function is unchanged.
 
     Layers that read the same value share the factors. These go into a LayerNormalization where it alone makes the value
     and nobody else reads it, else into a Mul of their own.

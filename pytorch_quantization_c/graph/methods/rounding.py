@@ -1,4 +1,4 @@
-"""Methods for weights on graphs: other ranges, and other rounding than to the nearest value."""
+"""Weight methods on graphs: optimised ranges and rounding."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What `quantize` does to a model before it places quantisers: the same function in fewer nodes."""
+"""What `quantize` does to a model before placing quantisers: the same function in fewer nodes."""
 from __future__ import annotations
 
 import onnx_ir as ir
@@ -19,7 +19,7 @@ def prepare(model: ir.Model) -> None:
     """Folds constants, BatchNorm and factors, removes what does nothing and recognises activations; in place."""
     for node in model.graph:
         if node.op_type == "MatMul":
-            node.metadata_props.pop(NUMPY, None)  # its sums may have another order now
+            node.metadata_props.pop(NUMPY, None)  # its sums may be in a different order now
     fold_constants(model)
     remove_no_ops(model)
     CommonSubexpressionEliminationPass()(model)

@@ -1,4 +1,4 @@
-"""Multiplying and adding constants, BatchNorm included, folded into the layer before or, where exact, after."""
+"""Constant factors and summands, BatchNorm included, folded into the layer before or, where exact, after."""
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class Affine(NamedTuple):
 
 
 def fold_affine(model: ir.Model) -> None:
-    """Folds what stands after a layer into it, as often as there is something; then what stands before."""
+    """Folds what follows a layer into it, repeatedly; then what precedes it."""
     for node in tuple(model.graph):
         _plain_gemm(node)
     changed = True
@@ -122,7 +122,7 @@ def _give(layer: Layer, weight: NDArray[np.float32], bias: Vector | None) -> Non
 
 
 def _fold_into_reader(node: ir.Node) -> bool:
-    """An affine node that one layer alone reads; a summand only where no padding of zeros comes between."""
+    """An affine node that only one layer reads; a summand only without zero padding in between."""
     index = _data_input(node)
     reader = only_reader(node.outputs[0])
     layer = layer_of(reader)

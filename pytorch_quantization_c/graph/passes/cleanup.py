@@ -1,4 +1,4 @@
-"""Nodes that do nothing are taken out: Identity, Dropout, no-op Cast and Reshape, pairs of Reshape or Transpose."""
+"""Removes nodes that do nothing: Identity, Dropout, no-op Cast and Reshape, pairs of Reshape or Transpose."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 
 def remove_no_ops(model: ir.Model) -> None:
-    """Takes out of the main graph what changes no number and no shape. Subgraphs stay as they are."""
+    """Removes nodes of the main graph that change neither numbers nor shapes. Subgraphs are unchanged."""
     changed = True
     while changed:
         changed = False
@@ -43,7 +43,7 @@ def _cast(node: ir.Node) -> bool:
 
 
 def _reshaping(node: ir.Node) -> bool:
-    """A Reshape to the same shape, or of a value that was reshaped before and that nobody else reads."""
+    """A Reshape to the same shape, or of a reshaped value that has no other reader."""
     value, out = node.inputs[0], node.outputs[0]
     if value is None:
         return False
@@ -80,7 +80,7 @@ def _transpose(node: ir.Node) -> bool:
 
 
 def _neutral(node: ir.Node) -> bool:
-    """Adding 0, or multiplying by 1, without growing the shape."""
+    """Adding 0, or multiplying by 1, without broadcasting to a larger shape."""
     neutral = 0.0 if node.op_type in ("Add", "Sub") else 1.0
     for index in (1,) if node.op_type in ("Sub", "Div") else (1, 0):
         array, value = constant(node.inputs[index]), node.inputs[1 - index]

@@ -12,10 +12,10 @@ MAX_FILLED = 1 << 16       # a larger constant of one number does
 
 
 def fold_constants(model: ir.Model) -> None:
-    """Computes what depends on constants alone, shapes of static values included; what nobody reads is removed.
+    """Computes what depends on constants alone, shapes of static values included; unread values are removed.
 
     A file may say of an output that it has another number of axes than it has, which is seen once shapes are known:
-    then what was found stands.
+    then the inferred one is used.
     """
     declared = [value.shape for value in model.graph.outputs]
     for value in model.graph.outputs:

@@ -1,4 +1,4 @@
-"""Small edits of an onnx_ir graph that every pass needs: constants in, constants out, a node taken out."""
+"""Small edits of an onnx_ir graph that all passes need: reading and setting constants, removing nodes."""
 from __future__ import annotations
 
 from typing import Any
@@ -11,7 +11,7 @@ from ..representation.constants import new_constant
 
 
 def constant(value: ir.Value | None) -> NDArray[Any] | None:
-    """The array of an initialiser or a Constant node; None for anything that a caller of the model could change."""
+    """The array of an initialiser or a Constant node; None for anything that the model's caller can change."""
     if value is None or value.is_graph_input():
         return None
     tensor = ir.convenience.get_const_tensor(value)
@@ -80,7 +80,7 @@ def graph_of(node: ir.Node) -> ir.Graph:
 
 
 def set_constant(node: ir.Node, index: int, array: NDArray[Any], suffix: str = "folded") -> None:
-    """Gives a node a constant of its own as input `index`; who else reads the old one is not touched."""
+    """Gives a node its own constant as input `index`; other readers of the old one are unaffected."""
     while len(node.inputs) <= index:
         node.resize_inputs(index + 1)
     old = node.inputs[index]
@@ -107,7 +107,7 @@ def replace_value(old: ir.Value, new: ir.Value) -> bool:
 
 
 def bypass(node: ir.Node, value: ir.Value) -> bool:
-    """Takes a node out: `value` stands for its first output. False if the interface needs the node."""
+    """Removes a node: `value` replaces its first output. False if the model's interface needs the node."""
     if not replace_value(node.outputs[0], value):
         return False
     graph_of(node).remove(node, safe=True)
@@ -115,7 +115,7 @@ def bypass(node: ir.Node, value: ir.Value) -> bool:
 
 
 def substitute(old: ir.Node, new: ir.Node) -> None:
-    """`new` in the place of `old`, with its name and its first output's."""
+    """Replaces `old` by `new`, keeping its name and that of its first output."""
     graph = graph_of(old)
     graph.insert_before(old, new)
     before, after = old.outputs[0], new.outputs[0]

@@ -1,4 +1,4 @@
-"""Layer normalisation written out: (x - mean) / sqrt(variance + epsilon), times a scale, plus a bias."""
+"""Decomposed layer normalisation: (x - mean) / sqrt(variance + epsilon), times a scale, plus a bias."""
 from __future__ import annotations
 
 import numpy as np

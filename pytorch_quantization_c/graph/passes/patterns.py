@@ -1,4 +1,4 @@
-"""Operators written out by exporters become the one operator that they are, where the model's opset has it."""
+"""Operators that exporters decomposed become one operator again, where the model's opset has it."""
 from __future__ import annotations
 
 import math
@@ -10,7 +10,7 @@ from .editing import attribute, is_op, read_once, scalar, substitute
 from .layer_norm import layer_norm
 from .pools import global_average
 
-SWISH, GELU, HARD_SWISH, LAYER_NORM = 24, 20, 14, 17      # the opsets that brought them
+SWISH, GELU, HARD_SWISH, LAYER_NORM = 24, 20, 14, 17      # the opsets that introduced them
 
 
 class Product(NamedTuple):

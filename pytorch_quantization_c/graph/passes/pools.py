@@ -1,4 +1,4 @@
-"""Means over all pixels of images become the pool that they are."""
+"""Means over all pixels of images become global average pools."""
 from __future__ import annotations
 
 import onnx_ir as ir

@@ -1,4 +1,4 @@
-"""Constant factors of whole arrays, as those of attention's scores, folded into the layer that they come from."""
+"""Constant scalar factors, such as those of attention scores, folded into the layer that produces the array."""
 from __future__ import annotations
 
 import numpy as np
@@ -15,7 +15,7 @@ MOVES = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 def fold_scalars(model: ir.Model) -> None:
     """Folds a multiplication or division by one number into the weights that its input is made with.
 
-    What only moves numbers may lie between, and a product of two activations: then the number goes into either.
+    Nodes that only move numbers may lie between, and products of two activations, of which either takes the number.
     """
     for node in tuple(model.graph):
         value, factor = _factor(node)

@@ -1,4 +1,4 @@
-"""Weights that a file holds as integers, made floats again before they are quantised anew."""
+"""Weights that a file holds as integers, dequantised before they are quantised again."""
 from __future__ import annotations
 
 import onnx_ir as ir
@@ -10,7 +10,7 @@ from .editing import bypass
 
 
 def dequantize_weights(model: ir.Model) -> None:
-    """Puts the numbers that quantised constants stand for in their place.
+    """Replaces quantised constants by the numbers they stand for.
 
     Raises:
         ValueError: a quantiser of an activation: the model has been quantised before.

@@ -1,4 +1,4 @@
-"""Quantisers put into a graph where placement says."""
+"""Inserts quantisers where placement puts them."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -52,7 +52,7 @@ def _insert(site: Site, spec: QuantizerSpec, name: str, order: dict[ir.Node, int
 
 
 def quantize_states(layers: list[ir.Node], choices: Choices) -> None:
-    """Has the hidden states of LSTM and GRU quantised, whose magnitudes do not go beyond 1."""
+    """Quantises the hidden states of LSTM and GRU, whose magnitudes do not exceed 1."""
     for node in layers:
         descriptor = choices.descriptor(node, "input")
         if is_op(node, *RECURRENT) and isinstance(descriptor.num_bits, int) and descriptor.num_bits <= 8:

@@ -1,6 +1,6 @@
 """Where quantisers go: at the inputs of layers that run on integers, and nowhere else.
 
-A quantiser moves up through nodes that only move data, as far as all who read the value agree, so that it is applied
+A quantiser moves up through nodes that only move data, as far as all readers of the value agree, so that it is applied
 once. Residuals, which only Adds and layers read, are kept as integers as well. See `targets` for what runtimes want.
 """
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _data_inputs(node: ir.Node) -> list[int]:
 
 
 def _move_up(demands: Demands, node: ir.Node) -> None:
-    """Where all who read a moved value want the same quantiser, the node's inputs are quantised in its stead."""
+    """If all readers of a moved value want the same quantiser, the node's inputs are quantised instead."""
     read = [value for value in node.outputs if value.uses() or value.is_graph_output()]
     wanted = {_agreed(demands, value) for value in read}
     agreed = wanted.pop() if len(wanted) == 1 else None
@@ -177,7 +177,7 @@ def _move_up(demands: Demands, node: ir.Node) -> None:
 
 
 def _agreed(demands: Demands, value: ir.Value) -> tuple[object, str] | None:
-    """The one quantiser that all who read a value want."""
+    """The one quantiser that all readers of a value want."""
     found = demands.get(value, {})
     if len(found) != 1 or value.is_graph_output():
         return None

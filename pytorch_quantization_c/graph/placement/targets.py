@@ -1,4 +1,4 @@
-"""What the runtimes want that a quantised model is for."""
+"""Requirements of the runtimes that a quantised model can be for."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from ..._core.errors import shown
 
 @dataclass(frozen=True)
 class Target:
-    """Where a runtime needs quantisers to run on integers, and what its files may say.
+    """Where a runtime needs quantisers to run on integers, and what its files can express.
 
     Attributes:
         opset: the opset that a model is raised to.

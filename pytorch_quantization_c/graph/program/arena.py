@@ -1,4 +1,4 @@
-"""Where the values of a segment lie in the arena."""
+"""The layout of a segment's values in the arena."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ LINE = 64
 
 @dataclass
 class Block:
-    """Bytes that are needed from one operation to another; both counted."""
+    """Bytes that are live from one operation to another, inclusive."""
 
     size: int
     first: int
@@ -22,7 +22,7 @@ class Block:
 def lay_out(blocks: Sequence[Block]) -> int:
     """Sets the offsets, multiples of 64; returns the size of the arena.
 
-    The largest first, each into the smallest gap between those that are needed at the same time.
+    Best fit, largest first: each goes into the smallest gap between blocks that are live at the same time.
     """
     placed: list[Block] = []
     for block in sorted(blocks, key=lambda each: -each.size):

@@ -1,4 +1,4 @@
-"""Whether a segment goes through a batch in parts, whose images stay in the caches from operation to operation."""
+"""Whether a segment processes a batch in parts, so that images stay cached from operation to operation."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from .shapes import Dims
 
 __all__ = ["images_a_call"]
 
-CACHED = 2 ** 22  # bytes of an arena that are worth to stay below
+CACHED = 2 ** 22  # arena size worth staying below, in bytes
 BY_IMAGE = (Import, Export, Conv, Pool, Average, Concat, Sliced, Rearranged, Flat)  # also by row of a matrix
 
 

@@ -1,4 +1,4 @@
-"""What a program computes through Python: a node's function, and the arrays that it is called with."""
+"""The nodes that a program computes in Python: their functions, and the arrays they are called with."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

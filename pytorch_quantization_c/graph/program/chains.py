@@ -1,4 +1,4 @@
-"""Which elementwise operators become a chain, one pass over memory, and the operations that each consists of."""
+"""Which elementwise operators become a chain, a single pass over memory, and the operations of each chain."""
 from __future__ import annotations
 
 from collections import Counter
@@ -28,11 +28,11 @@ UNARY = {"Neg": "neg", "Abs": "abs", "Sqrt": "sqrt", "Sigmoid": "sigmoid", "Tanh
 
 
 class _Refused(Exception):
-    """A form of an operator that chains do not know."""
+    """A form of an operator that chains do not support."""
 
 
 class _Builder:
-    """Operations on values that are numbered as they come: operands first, as far as they are known."""
+    """Operations on numbered values: operands first, in the order in which they appear."""
 
     def __init__(self) -> None:
         self.operands: list[Any] = []  # values, or constant arrays
@@ -83,7 +83,7 @@ class _Builder:
         return float(array.reshape(())) if array.size == 1 else self.operand(array)
 
     def add(self, node: ir.Node) -> None:
-        """A node's operations; its output is known from then on."""
+        """Adds a node's operations; from then on its output is known."""
         maker = _fake_quant if is_quantizer(node) else MAKERS.get(node.op_type)
         if maker is not None:
             result = maker(self, node)
@@ -96,7 +96,7 @@ class _Builder:
         self.known[node.outputs[0]] = result
 
     def joined(self) -> dict[int, tuple[str, Term, Term, float]]:
-        """The operations by their numbers; x * sigmoid(x) is one of its own where nothing else reads the sigmoid."""
+        """The operations by their numbers; x * sigmoid(x) is a single operation if nothing else reads the sigmoid."""
         made = dict(enumerate(self.made))
         uses = Counter(term for _, a, b, _ in self.made for term in {a, b})
         for number, (kind, a, b, _) in enumerate(self.made):

@@ -1,9 +1,9 @@
 """The parts of a program as JSON and arrays, by the types that their fields are declared with.
 
 A dataclass becomes a dictionary of its fields with the name of its class as "class", a named tuple a list. What is read
-is checked against the declarations, so that hostile data never becomes an object that could not have been written; a
+is checked against the declarations, so that malicious data never becomes an object that could not have been written; a
 class that has a method `check` says there what else has to hold, by a ValueError. Fields with a default may be absent:
-they are younger than the file.
+they were added later than the file.
 """
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Arrays", "Converters", "decoded", "encoded"]
 
 Arrays = dict[str, NDArray[Any]]
 Decoder = Callable[[Any, Arrays], Any]
-#: For types that no file can hold: what becomes of them.
+#: How types that no file can hold are converted.
 Converters = dict[Any, Callable[[Any], Any]]
 
 MAX_INTEGER = 2 ** 63
@@ -62,7 +62,7 @@ def _hinted(hint: Any, number: int) -> Any:
 
 
 def decoded(hint: Any, data: Any, arrays: Arrays, converters: Converters) -> Any:
-    """What `encoded` was given. ValueError if the data is nothing that a value of this type could have led to."""
+    """The inverse of `encoded`. ValueError if the data cannot come from a value of this type."""
     try:
         return _decoder(hint, tuple(converters.items()))(data, arrays)
     except (TypeError, LookupError, OverflowError, AttributeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""The bytes of a saved program: a safetensors container whose metadata name a format, its version, and the program.
+"""The bytes of a saved program: a safetensors file whose metadata hold the format, its version, and the program.
 
 `serialized` and `deserialized` are each other's inverse; neither knows a graph, and both need NumPy alone.
 """
@@ -71,7 +71,7 @@ class ProgramBody:
 # Saving
 
 def serialized(document: Document) -> bytes:
-    """The bytes of a file. GraphError that names what no file can hold: nodes that need onnx, and inputs of its types.
+    """The bytes of a file. GraphError for what no file can hold: nodes that need onnx, and inputs of ONNX's own types.
     """
     values = [_value(each) for each in (*document.inputs, *document.outputs)]
     lowered, count = document.lowered, len(document.inputs)
@@ -88,7 +88,7 @@ def serialized(document: Document) -> bytes:
 
 
 def _mark(text: str, arrays: Arrays) -> str:
-    """A fingerprint of all that a file says, which tells whether something has changed by accident."""
+    """A fingerprint of the whole file, which detects accidental changes."""
     lines = [text, *(f"{name} {array.dtype} {array.shape} {_C.fingerprint(array).hex()}"
                      for name, array in sorted(arrays.items()))]
     return _C.fingerprint(np.frombuffer("\n".join(lines).encode(), np.uint8)).hex()
@@ -143,7 +143,7 @@ def _check(metadata: dict[str, str]) -> None:
 def _document(arrays: Arrays, metadata: dict[str, str]) -> Document:
     text = metadata.get("program", "")
     if metadata.get("mark") != _mark(text, arrays):
-        raise _damaged("some of its bytes are not those that were written")
+        raise _damaged("it is corrupt: its fingerprint does not match")
     try:
         body = decoded(ProgramBody, json.loads(text), arrays, LOADING)
         inputs, outputs = ([each.wanted() for each in values] for values in (body.inputs, body.outputs))
@@ -155,10 +155,10 @@ def _document(arrays: Arrays, metadata: dict[str, str]) -> Document:
 
 
 def _check_values(lowered: Lowered, inputs: list[Wanted], outputs: list[Wanted]) -> None:
-    """That each value is made once, before it is read. ValueError if not."""
+    """Checks that each value is made once, before it is read; else ValueError."""
     for values, numbers, what in ((inputs, lowered.inputs, "inputs"), (outputs, lowered.outputs, "outputs")):
         if sorted({each.name for each in values}) != sorted(numbers):
-            raise ValueError(f"its {what} are not those that it names")
+            raise ValueError(f"the names of its {what} do not match")
     required = {lowered.inputs[each.name] for each in inputs if not each.optional}
     known = {array_of(number) for number in required} | {array_of(number) for number in lowered.constants}
     made = Counter(key for each in lowered.operations for key in each.writes())

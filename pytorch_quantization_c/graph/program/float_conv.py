@@ -39,7 +39,7 @@ class FloatConv(Operation):
         return self.outputs
 
     def check(self) -> None:
-        """ValueError for numbers of channels that there are not, and for more operands than a chain may have."""
+        """ValueError for invalid numbers of channels, or more operands than a chain can have."""
         if min(self.groups, self.inputs, self.channels) < 1 or max(self.groups, self.inputs, self.channels) > 2 ** 24:
             raise ValueError(f"expected groups of channels, got {self.groups} of {self.inputs} and {self.channels}")
         if len(self.operands) > (MAX_TAIL_OPERANDS if self.chain else 0):

@@ -1,4 +1,4 @@
-"""Which elementwise operators a layer's output stage takes along."""
+"""Which elementwise operators are fused into a layer's output stage."""
 from __future__ import annotations
 
 from collections import Counter
@@ -43,7 +43,7 @@ class Fused:
         return value
 
     def take(self, step: Any) -> bool:
-        """Takes the only reader of the output along, if the output stage can compute it."""
+        """Fuses the only reader of the output, if the output stage can compute it."""
         clamp = clamp_of(step.node)
         if clamp is not None and step.reads[0] is self.output:
             return self._take_clamp(step, clamp)
@@ -66,7 +66,7 @@ class Fused:
         return True
 
     def take_both(self, step: Any, add: Any) -> bool:
-        """Takes a quantiser with constant codes along, whose only reader adds something, if that can be taken, too."""
+        """Fuses a quantiser with constant codes whose only reader is an addition, if that can be fused too."""
         found = quantizer(step.node)
         codes = None if signs_zeros(found.spec) else codes_of(found)
         if codes is None or step.reads[0] is not self.output or not _is(add.node, "Add"):
@@ -111,7 +111,7 @@ def clamp_of(node: ir.Node) -> Clamp | None:
 
 
 def _may_be_equal(value: ir.Value, to: ir.Value) -> bool:
-    """Whether two shapes can be the same for all that is known."""
+    """Whether two shapes can be equal, as far as they are known."""
     shape, other = value.shape, to.shape
     if shape is None or other is None:
         return True

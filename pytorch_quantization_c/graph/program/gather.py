@@ -1,4 +1,4 @@
-"""Elements of arrays of floats that integers name: rows of an embedding."""
+"""Gathers elements of float arrays by integer indices, such as rows of an embedding."""
 from __future__ import annotations
 
 import math
@@ -13,9 +13,9 @@ Shape = tuple[int, ...]
 
 @dataclass(eq=False)
 class Gathered(Operation):
-    """Elements along an axis, those that int64 indices name; `whole`: the axes of the indices take its place.
+    """Elements along an axis, selected by int64 indices; `whole`: the axes of the indices replace it.
 
-    Otherwise the only index is one number, and the axis goes.
+    Otherwise there is a single index, and the axis is dropped.
     """
 
     input: Key
@@ -31,13 +31,13 @@ class Gathered(Operation):
         return [self.output]
 
     def integers(self) -> list[Key]:
-        """Those of what it reads that are int64."""
+        """The inputs that are int64."""
         return [self.indices]
 
     def check(self) -> None:
-        """ValueError for an array that would be both."""
+        """ValueError if one array is both."""
         if self.input == self.indices:
-            raise ValueError("expected indices of another array than their own")
+            raise ValueError("expected the indices in another array than the elements")
 
     def shape(self, shape: Shape, indices: Shape) -> Shape:
         """Of the output. ValueError if there is no such axis."""

@@ -1,4 +1,4 @@
-"""Arrays that come from integers: numbers as floats, and elements at fixed places."""
+"""Arrays that come from integers: integers as floats, and elements at fixed positions."""
 from __future__ import annotations
 
 import math
@@ -21,7 +21,7 @@ class Integers(Single):
     truths: bool
 
     def integers(self) -> list[Key]:
-        """Those of what it reads that are int64."""
+        """The inputs that are int64."""
         return [self.input]
 
 
@@ -32,7 +32,7 @@ class Picked(Single):
     indices: NDArray[np.int64]
 
     def check(self) -> None:
-        """ValueError for indices that name nothing."""
+        """ValueError for invalid indices."""
         if self.indices.ndim < 1 or not self.indices.size:
             raise ValueError(f"expected places along the first axes, got {list(self.indices.shape)}")
 

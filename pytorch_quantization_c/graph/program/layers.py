@@ -1,4 +1,4 @@
-"""Which layers a program multiplies itself, and the numbers that it needs of them."""
+"""Which layers a program computes in C, and the numbers that it needs for them."""
 from __future__ import annotations
 
 from typing import Any, NamedTuple
@@ -50,7 +50,7 @@ class Layer(NamedTuple):
 
 
 def windows_of(node: NodeLike, kernel: tuple[int, ...]) -> tuple[Window, Window] | None:
-    """The two axes of a convolution or a pool; None if its attributes are not as they should be.
+    """The two axes of a convolution or a pool; None if its attributes are invalid.
 
     A node may have one axis alone; then the other has one pixel.
     """
@@ -71,7 +71,7 @@ def windows_of(node: NodeLike, kernel: tuple[int, ...]) -> tuple[Window, Window]
 
 
 def _with_row(numbers: tuple[int, ...], name: str) -> tuple[int, ...]:
-    """What an attribute for one axis says of that and of an axis of one pixel before it."""
+    """An attribute for one axis, extended by an axis of one pixel before it."""
     if name == "pads":
         return (0, numbers[0], 0, numbers[1]) if len(numbers) == 2 else numbers
     return (1, *numbers) if len(numbers) == 1 else numbers

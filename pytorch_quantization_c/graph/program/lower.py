@@ -1,7 +1,7 @@
 """From the interpreter's steps to the operations of a program.
 
-Demands are followed from the outputs backwards: which values are wanted in which forms. A layer gives its output in
-every form that is wanted of it, in one pass; what nobody wants is left out.
+Demands are propagated from the outputs backwards: which values are needed in which forms. A layer stores its output in
+every form that is needed, in one pass; unneeded values are not computed.
 """
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ MAX_CODES = 2  # forms that a layer stores beside floats
 
 
 class Lowering:
-    """A graph on its way to a program."""
+    """A graph being lowered to a program."""
 
     def __init__(self, interpreter: Interpreter) -> None:
         self.plan = interpreter.plan
@@ -87,7 +87,7 @@ class Lowering:
         self.makers = {value: step for step in self.plan.steps for value in step.outputs if value is not None}
         self.readers = Counter(value for step in self.plan.steps for value in step.reads if value is not None)
         self.readers.update(self.graph.outputs)
-        self.rounded: dict[ir.Value, Codes] = {}  # values whose only reader makes nothing but codes of them
+        self.rounded: dict[ir.Value, Codes] = {}  # values whose only reader quantises them
 
     # Demands
 
@@ -95,16 +95,16 @@ class Lowering:
         return self.numbers.setdefault(value, len(self.numbers))
 
     def fresh(self) -> int:
-        """The number of a value that the graph does not have."""
+        """A number for a value that is not in the graph."""
         return self.number(ir.Value())
 
     def want(self, value: ir.Value, form: Codes | None = None, matrix: bool = False) -> Key:
-        """Notes that a value is wanted in a form, and names it."""
+        """Records that a value is needed in a form, and returns its key."""
         node = value.producer()
         if form is not None and node is not None and is_quantizer(node):
             found = quantizer(node)
             if codes_of(found) == form and form != FLOATS:
-                return self.want(found.input, form, matrix)  # to quantise once more changes nothing
+                return self.want(found.input, form, matrix)  # quantising again changes nothing
         key = Key(self.number(value), form, matrix and form is not None)
         known = self.wanted.setdefault(value, [])
         if key not in known:
@@ -118,7 +118,7 @@ class Lowering:
         return array_of(self.truth_numbers[value])
 
     def want_operand(self, value: ir.Value, image: bool) -> Key:
-        """What a chain reads: codes if a quantiser made them whose zeros have no signs, else floats."""
+        """What a chain reads: the codes of a quantiser without signed zeros, else floats."""
         node = value.producer()
         found = quantizer(node) if node is not None and is_quantizer(node) else None
         codes = None if found is None or signs_zeros(found.spec) else codes_of(found)
@@ -159,7 +159,7 @@ class Lowering:
         return Lowered(self.operations[::-1], inputs, outputs, constants)
 
     def import_forms(self, values: Sequence[ir.Value]) -> None:
-        """Makes the images that are wanted of arrays."""
+        """Makes the needed images from arrays."""
         for value in values:
             for key in tuple(self.forms(value)):
                 if key.form is not None:
@@ -173,7 +173,7 @@ class Lowering:
             lower_float_conv(self, layer, chain)
 
     def tail_operands(self, chain: Chained, matrix: bool) -> list[Key]:
-        """What a layer's chain reads beside the layer's results."""
+        """The operands of a layer's chain, other than the layer's results."""
         rank = None if matrix else rank_of(chain.output)
         return [self.constant(each, rank) if not isinstance(each, ir.Value) else self.want_operand(each, not matrix)
                 for each in chain.operands[1:]]
@@ -201,7 +201,7 @@ class Lowering:
         conv.input = self.want(fused.step.reads[0], layer.codes, layer.matrix)
 
     def split(self, value: ir.Value, matrix: bool) -> list[Key]:
-        """The forms that an operation stores; what it cannot store is made of the array, and that of the floats."""
+        """The forms that an operation stores; others are made from the array, and the array from the floats."""
         forms = self.forms(value)
         images = [key for key in forms if key.form is not None and key.form != FLOATS and key.matrix == matrix]
         stored = images[:MAX_CODES]
@@ -238,7 +238,7 @@ class Lowering:
                 made.operands.append(self.want_operand(each, image))
 
     def lower_clamped_pool(self, chain: Chained, forms: list[Key]) -> bool:
-        """A clamp of maxima of which only codes are wanted: the codes are clamped before."""
+        """A clamp of maxima of which only codes are needed: the codes are clamped first."""
         found = None if any(key.form is None or key.matrix or key.form.content != U8 for key in forms) else \
             clamped_pool(chain)
         if found is None:
@@ -343,7 +343,7 @@ class Lowering:
         return reader if isinstance(reader, Conv) and reader.residual != key else None
 
     def lower_move(self, step: Any, forms: list[Key]) -> bool:
-        """Images of the same codes, or floats: repeated pixels, channels as pixels, channels behind each other."""
+        """Images of the same codes, or floats: repeated pixels, channels as pixels, concatenated channels."""
         node, value = step.node, step.outputs[0]
         if node.domain not in ("", "ai.onnx"):
             return False

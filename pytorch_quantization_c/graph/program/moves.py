@@ -1,4 +1,4 @@
-"""Which nodes only move what images hold."""
+"""Which nodes only move pixels or channels of images."""
 from __future__ import annotations
 
 import numpy as np
@@ -24,7 +24,7 @@ def _is(node: ir.Node, kind: str) -> bool:
 
 
 def resize_factors(node: ir.Node) -> tuple[int, int] | None:
-    """By how much a Resize repeats each pixel along y and x; None if it does anything else."""
+    """How often a Resize repeats each pixel along y and x; None if it does anything else."""
     scales = constant(node, 2) if _is(node, "Resize") else None
     if scales is None or scales.shape != (4,) or attribute(node, "mode", "nearest") != "nearest":
         return None
@@ -67,7 +67,7 @@ def split_sizes(node: ir.Node) -> list[int] | None:
 
 
 def cuts_of(node: ir.Node, rank: int | None) -> list[tuple[Cut, Cut, Cut]] | None:
-    """What each output of a Slice or a Split of images takes of channels, rows and columns; None if of others.
+    """The channels, rows and columns in each output of a Slice or a Split of images; None for other axes.
 
     Images of one row may have three axes.
     """

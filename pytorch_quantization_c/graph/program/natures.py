@@ -1,4 +1,4 @@
-"""Which values of a graph are images: those that convolutions make, and what is computed of them pixel by pixel."""
+"""Which values of a graph are images: outputs of convolutions, and what is computed from them pixel by pixel."""
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What a program consists of. Nothing here knows a model or a shape."""
+"""The operations of a program, independent of models and shapes."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -45,7 +45,7 @@ class Codes(NamedTuple):
         return {F32: 4, U8: 1, S16: 2}[self.content]
 
     def check(self) -> None:
-        """ValueError for a content that there is not."""
+        """ValueError for an unknown content."""
         if self.content not in (F32, U8, S16):
             raise ValueError(f"expected codes of content {F32} to {S16}, got {self.content}")
 
@@ -97,7 +97,7 @@ class Window(NamedTuple):
         return (self.reach // 2 + 1,) * 2 if self.auto else (self.before, self.after)  # pyright: ignore
 
     def check(self) -> None:
-        """ValueError for numbers that no window has."""
+        """ValueError for invalid numbers."""
         sizes, pads = (self.kernel, self.stride, self.dilation), (self.before, self.after)
         if not (1 <= min(sizes) <= max(sizes) <= MAX_TAPS and 0 <= min(pads) <= max(pads) <= MAX_TAPS
                 and self.auto in ("", "SAME_UPPER", "SAME_LOWER")):
@@ -119,11 +119,11 @@ class Operation(ABC):
 
     @abstractmethod
     def reads(self) -> list[Key]:
-        """What has to be there before."""
+        """The values that it reads."""
 
     @abstractmethod
     def writes(self) -> list[Key]:
-        """What is there afterwards."""
+        """The values that it writes."""
 
 
 @dataclass(eq=False)
@@ -164,7 +164,7 @@ class ChainOp(NamedTuple):
     number: float = 0.0
 
     def check(self) -> None:
-        """ValueError for an operation that there is not."""
+        """ValueError for an unknown operation."""
         if self.kind not in CHAIN_KINDS:
             raise ValueError(f"expected an operation among {', '.join(CHAIN_KINDS)}, got {self.kind[:40]}")
 
@@ -215,7 +215,7 @@ class Conv(Operation):
         return self.outputs
 
     def check(self) -> None:
-        """ValueError for arrays that do not belong together."""
+        """ValueError for arrays that do not fit together."""
         outputs = self.weight.shape[:1]
         if self.weight.ndim != 4 or not self.weight.size or self.weight.shape[1:3] != (self.y.kernel, self.x.kernel):
             raise ValueError(f"expected a weight (outputs, height, width, inputs), got {list(self.weight.shape)}")
@@ -272,7 +272,7 @@ class Cut(NamedTuple):
         return -(-(min(self.stop, size) - self.start) // self.step)
 
     def check(self) -> None:
-        """ValueError for numbers that no cut has."""
+        """ValueError for invalid numbers."""
         if not (0 <= self.start < self.stop and 1 <= self.step and max(self.start, self.step) <= 2 ** 24):
             raise ValueError(f"expected a cut from 0 on, at most 2 ** 24 apart, got {self}")
 
@@ -286,9 +286,9 @@ class Sliced(Single):
     x: Cut
 
     def check(self) -> None:
-        """ValueError for channels that do not lie together."""
+        """ValueError for channels that are not contiguous."""
         if self.c.step != 1:
-            raise ValueError(f"expected channels that lie together, got a step of {self.c.step}")
+            raise ValueError(f"expected contiguous channels, got a step of {self.c.step}")
 
 
 @dataclass(eq=False)
@@ -355,7 +355,7 @@ class Rows(Operation):
         return self.outputs
 
     def check(self) -> None:
-        """ValueError for a function that there is not."""
+        """ValueError for an unknown function."""
         if self.kind not in ("softmax", "layer_norm"):
             raise ValueError(f"expected softmax or layer_norm, got {self.kind[:40]}")
 
@@ -376,7 +376,7 @@ class Concat(Operation):
 
 @dataclass(eq=False)
 class Python(Operation):
-    """What has no kernel: a function of arrays."""
+    """A node without a kernel: a function of arrays."""
 
     outputs: list[int]
     call: Call

@@ -1,4 +1,4 @@
-"""Arrays of floats with some of their own elements around them."""
+"""Float arrays padded with their own elements."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Padded(Single):
     mode: str
 
     def check(self) -> None:
-        """ValueError for a mode or amounts that there are not."""
+        """ValueError for an unknown mode or invalid amounts."""
         low, high = sorted((self.before, self.after))
         if self.mode not in MODES or not 0 <= low <= high <= MAX_PADDING:
             raise ValueError(f"expected up to {MAX_PADDING} elements more in mode {', '.join(MODES)}, got {self}")

@@ -1,4 +1,4 @@
-"""A Pad of floats that repeats what is there becomes operations of a program."""
+"""Lowering of a Pad that repeats the array's own elements."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ __all__ = ["lower_padding"]
 
 
 def lower_padding(lowering: Lowering, step: Any) -> bool:
-    """Lowers a Pad of floats with constant pads that repeats what is there."""
+    """Lowers a Pad of floats with constant pads that repeats the array's own elements."""
     node, value = step.node, step.outputs[0]
     if node.op_type != "Pad" or node.domain not in ("", "ai.onnx") or step.execution != "float":
         return False

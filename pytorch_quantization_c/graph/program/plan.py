@@ -85,7 +85,7 @@ class _Binder:
         return pixels * dims.c * codes.size + (SLACK if codes.size == 1 else 0)
 
     def _blocks(self) -> dict[Key, Block]:
-        """The places of what stays inside; an output takes that of the residual that is read for the last time."""
+        """The memory of inner values; an output reuses that of the residual that is read for the last time."""
         last = {key: number for number, each in enumerate(self.segment.operations) for key in each.reads()}
         blocks: dict[Key, Block] = {}
         outside = set(self.outside)
@@ -121,7 +121,7 @@ class _Binder:
         return None
 
     def _same_place(self, a: Key, b: Key) -> bool:
-        """Whether each element of a value lies where that of the other would, if both begin at one place."""
+        """Whether two values have the same layout, so that one can overwrite the other in place."""
         contents = [(key.form or FLOATS).content for key in (a, b)]
         return (contents[0] == contents[1] and (a.form is None) == (b.form is None) and self.border(a) == self.border(b)
                 and self.dims[a] == self.dims[b])

@@ -1,4 +1,4 @@
-"""How the operations of a program run, and what they take."""
+"""How the operations of a program run, and how long they take."""
 from __future__ import annotations
 
 from collections.abc import Sequence

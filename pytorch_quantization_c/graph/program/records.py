@@ -1,4 +1,4 @@
-"""What Python computes in a program, as a file holds it: an operator's name and attributes, a quantiser, a layer."""
+"""The Python steps of a program, as a file holds them: an operator's name and attributes, a quantiser, a layer."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ class Unsaved(GraphError):
 
 
 class Record(ABC):
-    """What a function can be made of again."""
+    """A description from which a function can be recreated."""
 
     @abstractmethod
     def made(self) -> Compute:
@@ -125,7 +125,7 @@ def _operator(record: NodeRecord) -> Plain:
     try:
         found = plain(record.node(), record.opset, None)
     except Exception as error:  # attributes of whatever types a damaged file may hold
-        raise ValueError(f"there is no such {record.op_type}: {error}") from None
+        raise ValueError(f"invalid attributes of {record.op_type}: {error}") from None
     if found is None and record.domain:
         raise ValueError(f"no function is registered for {record.domain}.{record.op_type}, see `graph.custom_operator`")
     if found is None:

@@ -30,7 +30,7 @@ class StateWeights:
     narrow: bool
 
     def check(self) -> None:
-        """ValueError for arrays that do not belong together."""
+        """ValueError for arrays that do not fit together."""
         if self.weight.ndim != 2 or not self.weight.size or not 2 <= self.bits <= 8:
             raise ValueError(f"expected weights (outputs, hidden), got {list(self.weight.shape)}")
         if self.scale.shape not in ((1,), self.weight.shape[:1]):
@@ -65,7 +65,7 @@ class Recurrent(Operation):
         return self.outputs
 
     def check(self) -> None:
-        """ValueError for cells that there are not."""
+        """ValueError for invalid cells."""
         states = 2 if self.cell == "LSTM" else 1
         each = 2 if self.cell == "GRU_RESET_FIRST" else 1
         if self.cell not in GATES or len(self.products) not in (each, 2 * each):

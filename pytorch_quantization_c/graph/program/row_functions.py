@@ -1,4 +1,4 @@
-"""Which nodes are functions of rows that a program has kernels for."""
+"""Which nodes are row functions that a program has kernels for."""
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class RowFunction(NamedTuple):
 
 
 def row_function(node: ir.Node) -> RowFunction | None:
-    """What a node computes of rows along the last axis; None if it is none of the kernels, or if its weights vary."""
+    """What a node computes of rows along the last axis; None if there is no kernel for it, or if its weights vary."""
     kind, x = KINDS.get(node.op_type), node.inputs[0] if node.inputs else None
     if kind is None or node.domain not in ("", "ai.onnx") or x is None or x.shape is None or not is_float(x):
         return None

@@ -1,4 +1,4 @@
-"""Programs made ready: segments with packed weights, planned for the shapes that come."""
+"""Prepared programs: segments with packed weights, planned for each set of input shapes."""
 from __future__ import annotations
 
 import math
@@ -33,7 +33,7 @@ class _Images:
 
 
 class _Places(dict[Key, int]):
-    """A number for each value in a form: quicker to look up than the form itself."""
+    """A number for each value in a form: faster to look up than the form itself."""
 
     def __missing__(self, key: Key) -> int:
         return self.setdefault(key, len(self))
@@ -60,7 +60,7 @@ class Program:
         lowered: what `lower` returns.
 
     Raises:
-        ValueError: operations that wait for each other, or weights that do not fit together.
+        ValueError: operations that depend on each other in a cycle, or weights that do not fit together.
     """
 
     def __init__(self, lowered: Lowered) -> None:
@@ -143,7 +143,7 @@ class Program:
 
     def _run_parts(self, each: _Run, segment: Segment, whole: Plan, arrays: list[NDArray[Any]],
                    clock: NDArray[np.int64] | None) -> int:
-        """Some images of a batch after the others."""
+        """Runs a batch a few images at a time."""
         batch = [*self._belong_to_batch(each), *[True] * len(each.writes)]
         count, flags = arrays[-1].shape[0], 0
         for first in range(0, count, whole.part):
@@ -172,7 +172,7 @@ class Program:
         return plan
 
     def _check_size(self, plan: Plan, dims: Sequence[Dims]) -> None:
-        """Unsupported if a plan wants more memory than inputs and weights justify, as only a hostile file's does."""
+        """Unsupported if a plan needs more memory than inputs and weights justify, as only a malicious file's does."""
         size = plan.arena + sum(4 * math.prod(shape[:4]) for shape, _ in plan.outputs.values())
         given = self._bytes + sum(4 * math.prod(each[:4]) for each in dims)
         if size > FREE_BYTES + MAX_GROWTH * given:
@@ -203,7 +203,7 @@ def _packed(each: Conv | Recurrent) -> object:
 
 
 def _borders(operations: Sequence[Any]) -> dict[Key, Border]:
-    """What the padding of all readers needs."""
+    """The border that the padding of all readers needs."""
     found: dict[Key, Border] = {}
     for each in operations:
         if isinstance(each, Conv):
@@ -215,7 +215,7 @@ def _borders(operations: Sequence[Any]) -> dict[Key, Border]:
 
 
 def _last_uses(order: Sequence[Segment | Python], kept: set[Key]) -> list[list[Key]]:
-    """The values that nobody reads after each operation."""
+    """The values that are dead after each operation."""
     seen, dead = set(kept), []
     for each in reversed(order):
         keys = [*each.inputs, *each.outputs] if isinstance(each, Segment) else [*each.reads(), *each.writes()]

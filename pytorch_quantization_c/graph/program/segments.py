@@ -28,7 +28,7 @@ class Segment:
 
 
 def segments_of(operations: Sequence[Operation], known: Iterable[Key], wanted: Iterable[Key]) -> list[Segment | Python]:
-    """The operations in an order with few segments: all that are ready, then what Python is ready for, and so on."""
+    """The operations in an order with few segments: all that are ready, then the ready Python ones, and so on."""
     have, left = set(known), list(operations)
     order: list[Segment | Python] = []
     while left:
@@ -38,7 +38,8 @@ def segments_of(operations: Sequence[Operation], known: Iterable[Key], wanted: I
         python, waiting = _ready([each for each in left if isinstance(each, Python)], have)
         order.extend(each for each in python if isinstance(each, Python))
         if not ready and not python:
-            raise ValueError(f"operations wait for each other: {', '.join(sorted({each.name for each in left})[:5])}")
+            names = ", ".join(sorted({each.name for each in left})[:5])
+            raise ValueError(f"operations depend on each other in a cycle: {names}")
         left = [*later, *waiting]
     _set_outputs(order, set(wanted))
     return order

@@ -1,4 +1,4 @@
-"""Operations on arrays of floats that are found by strides: their elements in another order, products of matrices."""
+"""Strided operations on float arrays: permutations of elements, and matrix products."""
 from __future__ import annotations
 
 import math
@@ -147,7 +147,7 @@ class Moved(Operation):
         return (*first[:axis], sum(each[axis] for each in shapes), *first[axis + 1:])
 
     def check(self) -> None:
-        """ValueError for a kind that there is not."""
+        """ValueError for an unknown kind."""
         if self.kind not in (*VIEWS, "transpose", "slice", "expand", "concat") or not self.inputs:
             raise ValueError(f"expected another order of elements, got {self.kind[:40]}")
         if self.kind == "slice" and (len(self.numbers) % 4 or any(step < 1 for step in self.numbers[3::4])):
@@ -195,7 +195,7 @@ class Product(Operation):
         return [self.output]
 
     def check(self) -> None:
-        """ValueError for orders of axes that there are not."""
+        """ValueError for invalid orders of axes."""
         if len(self.inputs) != 2 or any(sorted(each) != list(range(len(each))) or len(each) < 2
                                         for each in (self.a, self.b, self.order)):
             raise ValueError("expected two operands and permutations of their axes")
@@ -206,7 +206,7 @@ class Product(Operation):
 
 
 def product_layout(each: Product, shapes: Sequence[Shape]) -> tuple[list[int], Shape]:
-    """What C is told of a product, and the shape of the output. ValueError if C cannot do it."""
+    """The arguments of a product for C, and the shape of the output. ValueError if C does not support it."""
     if [len(shape) for shape in shapes] != [len(each.a), len(each.b)]:
         raise ValueError(f"matrices of shapes {shapes}")
     views = [_ordered(shape, order) for shape, order in zip(shapes, (each.a, each.b), strict=True)]

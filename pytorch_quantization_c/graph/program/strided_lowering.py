@@ -1,4 +1,4 @@
-"""Arrays in another order, and products of two of them, become operations of a program."""
+"""Lowering of strided copies and of products of two activations."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which nodes put the elements of floats into another order, or multiply matrices of two activations."""
+"""Which nodes permute elements of float arrays, or multiply two activations."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -98,7 +98,7 @@ def kind_of(node: ir.Node) -> Numbers | None:
 
 
 def moved_of(node: ir.Node, reads: Sequence[ir.Value | None]) -> Numbers | None:
-    """The kind and numbers of `strided.Moved`, and as many inputs as it reads; None if a node is nothing of that."""
+    """The kind and numbers of `strided.Moved`, and the number of inputs that it reads; None for any other node."""
     values = [reads[0]] if node.op_type != "Concat" and reads else list(reads)
     if not _standard(node) or not values or len(node.outputs) != 1 or not all(map(is_float, values)):
         return None

@@ -52,7 +52,7 @@ class Image(NamedTuple):
 
 
 def _codes_alone(codes: Codes, place: Image) -> Image:
-    """An image that nobody reads or writes: its first channel lies somewhere in the place of another."""
+    """An image that nothing reads or writes: only its codes matter."""
     return place._replace(codes=codes, nchw=False, dims=place.dims._replace(n=1, h=1, w=1, c=1), border=(0, 0, 0, 0))
 
 

@@ -1,4 +1,4 @@
-"""Which chains a layer's output stage takes along: those whose only layer output has no other reader."""
+"""Which chains are fused into a layer's output stage: those whose only layer output has no other reader."""
 from __future__ import annotations
 
 from collections import Counter
@@ -26,7 +26,7 @@ class Tail(NamedTuple):
 
 def tails_of(steps: Iterable[Any], outputs: Iterable[ir.Value], fused: Iterable[Fused], floats: Iterable[FloatLayer],
              chains: Mapping[Any, Chained], images: Collection[ir.Value]) -> dict[Any, Tail]:
-    """The layers that take chains along, by the last step of each chain."""
+    """The layers into which chains are fused, by the last step of each chain."""
     counts = Counter(value for step in steps for value in step.reads if value is not None)
     counts.update(outputs)
     layers: dict[ir.Value, Fused | FloatLayer] = {each.output: each for each in fused}

@@ -41,7 +41,7 @@ def _is_constant(value: ir.Value | None, *dtypes: ir.DataType) -> bool:
 
 
 def truths_of(steps: Iterable[Any]) -> set[ir.Value]:
-    """The truth values that a program makes as floats."""
+    """The truth values that a program represents as floats."""
     found: set[ir.Value] = set()
     for step in steps:
         if step.execution == "float" and _is_truth(step.node, found):

@@ -1,1 +1,1 @@
-"""What the nodes of a graph say and compute, its names and constants. The other packages here build on it."""
+"""The meaning and arithmetic of a graph's nodes, its names and constants. The other packages here build on it."""

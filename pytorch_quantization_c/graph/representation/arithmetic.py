@@ -62,7 +62,7 @@ def _clamped(x: Array, amax: Array, spec: QuantizerSpec, zero_point: Any) -> tup
 
 
 def dynamic_range(x: Array, spec: QuantizerSpec) -> tuple[Array, Any]:
-    """The amax of this very input, and the zero point."""
+    """The amax of this input, and the zero point."""
     if spec.two_sided:
         if not x.size:
             return np.zeros((), np.float32), spec.low
@@ -106,7 +106,7 @@ def fake_quantize(x: Array, amax: Array | None, spec: QuantizerSpec) -> Array:
 
 
 def _in_blocks(x: Array, amax: Array | None, spec: QuantizerSpec) -> Array:
-    """Blocks along `spec.axis` with shared scales, or with ranges of their own in flight."""
+    """Blocks along `spec.axis` with shared scales, or with dynamic ranges."""
     assert spec.axis is not None and spec.blocks is not None
     moved = np.ascontiguousarray(np.moveaxis(x, spec.axis, -1))
     each = amax if amax is None or amax.size == 1 else np.moveaxis(amax, spec.axis, -1)

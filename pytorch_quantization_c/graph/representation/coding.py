@@ -1,4 +1,4 @@
-"""How QuantizeLinear and DequantizeLinear say what a quantiser's node says, and back."""
+"""Quantiser nodes as QuantizeLinear and DequantizeLinear, and back."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -40,7 +40,7 @@ def code_type(spec: QuantizerSpec, four_bits: bool = True) -> ir.DataType:
 
 def coding_of(scale: NDArray[Any], zero: NDArray[Any] | None, kind: ir.DataType, axis: int,
               block: int) -> Coding | None:
-    """What these say; None if no quantiser of ours says that."""
+    """The quantiser that these describe; None if we have no such quantiser."""
     if kind not in CODES or not (np.isfinite(scale).all() and (scale > 0).all()):
         return None
     bits, unsigned = CODES[kind]

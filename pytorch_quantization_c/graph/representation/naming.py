@@ -1,4 +1,4 @@
-"""Names for what passes add to a graph: none that a value or a node of the graph or of its subgraphs has."""
+"""Names for what passes add to a graph, unique in the graph and its subgraphs."""
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the metadata of a node say of a quantiser."""
+"""The metadata of a node that describe a quantiser."""
 from __future__ import annotations
 
 import base64
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METADATA", "NUMPY", "Coding", "Note", "hidden_quantizer", "note_of", "noted", "set_hidden_quantizer"]
 
-METADATA = "pytorch_quantization_c.quantizer"  # in the metadata of a node: what the node cannot say
+METADATA = "pytorch_quantization_c.quantizer"  # in the metadata of a node: what the node cannot express
 HIDDEN = "pytorch_quantization_c.hidden"  # of an LSTM or a GRU: how its state is quantised ahead of its product
 NUMPY = "pytorch_quantization_c.numpy"  # of a node: NumPy's own function was traced, and computes it
 

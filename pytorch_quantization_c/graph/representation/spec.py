@@ -1,4 +1,4 @@
-"""What a quantiser's node says, apart from the graph."""
+"""The settings of a quantiser's node, independent of the graph."""
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Choices that meet a budget, of accuracy, size or time."""
+"""Searches that meet a budget of accuracy, size or time."""

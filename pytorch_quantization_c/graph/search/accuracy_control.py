@@ -1,4 +1,4 @@
-"""`max_drop` of `quantize`: as few multiplications in floats as keep a metric of the user's."""
+"""`max_drop` of `quantize`: the fewest float multiplications that keep a user's metric."""
 from __future__ import annotations
 
 import math
@@ -47,7 +47,7 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
 
 
 class _Control:
-    """Candidates, what was measured of them, and the one with all layers quantised whose layers are given up."""
+    """Candidates, their measurements, and the fully quantised one whose layers are given up."""
 
     def __init__(self, model: ir.Model, max_drop: float, metric: Callable[[Any], float], quantize: Quantize) -> None:
         self._model, self._max_drop, self._metric, self._quantize = model, max_drop, metric, quantize
@@ -145,7 +145,7 @@ def _said(actions: Sequence[Action]) -> str:
 
 
 def checked_drop(max_drop: Any, metric: Any, resume: Any = None) -> None:
-    """Errors for a budget of accuracy that makes no sense."""
+    """Checks the arguments of an accuracy budget."""
     if (max_drop is None) != (metric is None):
         raise TypeError("Expected `max_drop` and `metric` together, got one of them")
     if max_drop is None:

@@ -83,7 +83,7 @@ def record(model: ir.Model, found: Decisions) -> ir.Model:
 
 
 def as_data(model: ir.Model, batches: Any, function: str) -> list[Any]:
-    """Batches that can be gone through again and again."""
+    """Batches that can be iterated repeatedly."""
     if batches is None or is_spread(batches):
         raise ValueError(f"Expected `batches` of this process for {function}, got "
                          f"{'None' if batches is None else 'batches on a cluster'}")

@@ -1,4 +1,4 @@
-"""`Traced`: an array of real values that records what is done with it."""
+"""`Traced`: an array of real values that records the operations on it."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ __all__ = ["Traced", "plain", "plain_all", "traced_within"]
 
 
 class Traced(TracedArray):
-    """An array that belongs to a value of a graph which is being recorded.
+    """The array of a value in a graph that is being recorded.
 
-    Ufuncs, NumPy's functions, methods and indexing add nodes to the graph. Whatever would take the numbers out of it,
-    or change them in place, is refused.
+    Ufuncs, NumPy's functions, methods and indexing add nodes to the graph. Anything that would take the numbers out
+    of it, or change them in place, is refused.
     """
 
     _value: ir.Value | None
@@ -51,24 +51,24 @@ class Traced(TracedArray):
         return (self[i] for i in range(len(self)))
 
     def reshape(self, *shape: Any, order: Any = "C", **kwargs: Any) -> Any:
-        """As of any array."""
+        """As for any array."""
         return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order, **kwargs)
 
     def transpose(self, *axes: Any) -> Any:
-        """As of any array."""
+        """As for any array."""
         return np.transpose(self, (axes[0] if len(axes) == 1 else axes) if axes else None)
 
     def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
-        """As of any array; always a value of its own unless the type is the same."""
+        """As for any array; always a new value unless the type is the same."""
         return recording_of((self,)).cast(self, np.dtype(dtype))
 
     def flatten(self, order: Any = "C") -> Any:
-        """As of any array."""
+        """As for any array."""
         return np.ravel(self, order)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As of any array, of numbers that note what they are compared with."""
+        """As for any array, with sizes that record what they are compared with."""
         shape: tuple[int, ...] = np.ndarray.shape.__get__(self)
         return shape if self._recording is None else shape_of(shape, self._recording.questions)
 
@@ -78,18 +78,18 @@ class Traced(TracedArray):
 
     @property
     def size(self) -> int:
-        """As of any array, a number that notes what it is compared with."""
+        """As for any array, a size that records what it is compared with."""
         count: int = np.ndarray.size.__get__(self)
         return count if self._recording is None else shape_of((count,), self._recording.questions)[0]
 
     @property
     def T(self) -> Any:
-        """As of any array."""
+        """As for any array."""
         return np.transpose(self)
 
     @property
     def mT(self) -> Any:
-        """As of any array."""
+        """As for any array."""
         return np.swapaxes(self, -1, -2)
 
     def __repr__(self) -> str:
@@ -126,7 +126,7 @@ def plain(value: Any) -> Any:
 
 
 def plain_all(values: Any) -> Any:
-    """Nested tuples, lists and dictionaries with plain arrays in the place of traced ones."""
+    """Nested tuples, lists and dictionaries with plain arrays instead of traced ones."""
     if isinstance(values, tuple):
         plains = tuple(plain_all(value) for value in values)
         return plains if type(values) is tuple else type(values)(*plains)
@@ -152,7 +152,7 @@ def _refused_method(name: str, what: str, remedy: str) -> Any:
 
 
 _ESCAPES = ("keep it an array: what a number decides in Python is the same for all inputs of the graph, so it must not "
-            "hang on the values")
+            "depend on the values")
 _IN_PLACE = "make a new array instead, as in `y = np.where(...)` or `x = x + y`"
 _METHODS = ("argmax", "argmin", "clip", "copy", "cumsum", "dot", "max", "mean", "min", "prod", "ravel", "repeat",
             "round", "squeeze", "std", "sum", "swapaxes", "take", "var")

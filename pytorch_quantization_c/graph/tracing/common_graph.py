@@ -32,7 +32,7 @@ TOLERANCE = 1e-6  # of the largest number of an output, where the bits differ
 
 
 class Disagreement(TraceError):
-    """Graph and model do not give the same of these inputs."""
+    """Graph and model disagree on these inputs."""
 
     def __init__(self, message: str, inputs: Inputs) -> None:
         super().__init__(message)
@@ -138,7 +138,7 @@ def _first(subject: Subject, inputs: Inputs, batch_axis: int | None) -> Run:
 
 
 def _check_values(subject: Subject, first: Run) -> None:
-    """Refuses a model whose nodes or constants hang on the values, or on chance."""
+    """Refuses a model whose nodes or constants depend on the values, or on random numbers."""
     second = record(subject, _fresh(first.inputs))
     other = difference(first, second)
     changed = [] if other else changed_constants([first, second])
@@ -149,9 +149,9 @@ def _check_values(subject: Subject, first: Run) -> None:
     where = other or list(first.recording.constants.values())[changed[0]]
     if by_chance:
         raise TraceError(f"{where}: cannot trace random numbers: two runs on the same input differ")
-    raise TraceError(f"{where}: cannot trace what hangs on the values of the input: other values make other constants "
-                     "or nodes. `np.asarray(x)`, `table[x]` and `array[...] = x` take values out of the graph; "
-                     "`np.asanyarray`, `np.take(table, x, axis=0)` and `np.concatenate` do not")
+    raise TraceError(f"{where}: cannot trace what depends on the values of the input: other values give other "
+                     "constants or nodes. `np.asarray(x)`, `table[x]` and `array[...] = x` take values out of the "
+                     "graph; `np.asanyarray`, `np.take(table, x, axis=0)` and `np.concatenate` do not")
 
 
 def _finished(run: Run, sizes: Sizes, probes: Probes) -> ir.Model:
@@ -197,13 +197,13 @@ def _fresh_cases(subject: Subject, base: Inputs, given: Inputs, axes: Sequence[A
         except Exception:
             if has_to_work:
                 raise
-            continue  # not a size that the model takes
+            continue  # not a size that the model accepts
         yield inputs, [np.asarray(output) for _, output in flattened(answer)]
 
 
 def _check_agreement(subject: Subject, model: ir.Model, runs: Sequence[Run],
                      cases: Sequence[tuple[Inputs, list[Array]]]) -> None:
-    """The graph gives what the model gives, in all sizes. TraceError, or a warning logged."""
+    """Checks that graph and model agree in all sizes: TraceError, or a logged warning."""
     interpreter, first = Interpreter(model), runs[0]
     exact = True
     for inputs, outputs in (*cases, *((run.inputs, [plain(x) for x in run.outputs]) for run in runs)):
@@ -226,14 +226,14 @@ def _check_agreement(subject: Subject, model: ir.Model, runs: Sequence[Run],
 
 
 def _guilty(subject: Subject, model: ir.Model, first: Run, axes: Sequence[Axis], inputs: Inputs) -> list[Axis]:
-    """The axes whose sizes in these inputs make graph and model disagree: one alone if it does, else all that are
+    """The axes whose sizes in these inputs make graph and model disagree: a single one if possible, else all that
     other than in the first run."""
     changed = [axis for axis in axes if size_of(inputs, axis) != size_of(first.inputs, axis)]
     for axis in changed:
         alone = with_size(first.inputs, axis, size_of(inputs, axis))
         try:
             answer = [np.asarray(output) for _, output in flattened(subject.call(alone))]
-        except Exception:  # not a size that the model takes, alone
+        except Exception:  # not a size that the model accepts, alone
             continue
         try:
             _check_agreement(subject, model, [first], [(alone, answer)])
@@ -251,7 +251,7 @@ def _interpreted(interpreter: Interpreter, inputs: Inputs) -> list[Array]:
 
 
 def _of_sizes(inputs: Inputs, first: Run) -> str:
-    """Which sizes it is about, if not those of the first run."""
+    """The sizes concerned, if not those of the first run."""
     shapes = {name: list(array.shape) for name, array in inputs.items()}
     if all(list(array.shape) == shapes[name] for name, array in first.inputs.items()):
         return ""
@@ -259,7 +259,7 @@ def _of_sizes(inputs: Inputs, first: Run) -> str:
 
 
 def _differing(interpreter: Interpreter, run: Run) -> list[str]:
-    """The nodes that make other bits of the same inputs than the traced run had."""
+    """The nodes whose bits differ from the traced run for the same inputs."""
     got: dict[str, Array] = {}
     interpreter.run(run.inputs, observe=got.__setitem__)
     arrays = {value.name: array for value, array in run.recording.arrays.items()}

@@ -25,7 +25,7 @@ Ints = int | Sequence[int]
 
 
 def call_function(recording: Recording, function: Any, args: Any, kwargs: Any) -> Any:
-    """What one of NumPy's functions makes of arguments among which there is a traced array."""
+    """The traced result of a NumPy function with a traced array among its arguments."""
     name = function.__name__
     if kwargs.get("out") is not None:
         refuse(f"`numpy.{name}` with `out=`", "take the result that it returns")

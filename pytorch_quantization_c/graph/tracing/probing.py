@@ -1,4 +1,4 @@
-"""Which sizes of the inputs may change: a model is run in several, and has to do the same in all."""
+"""Which sizes of the inputs may change: a model is run in several, and must do the same in all."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ class Probes(NamedTuple):
 
 
 def resized(inputs: Inputs, sizes: Mapping[int, int], which: Mapping[str, Any]) -> Inputs:
-    """The inputs with other sizes of some axes, filled with their own values over and over."""
+    """The inputs with other sizes of some axes, filled by repeating their values."""
     made = {}
     for name, array in inputs.items():
         for axis, size in sizes.items():
@@ -82,7 +82,7 @@ def _other_batches(subject: Subject, first: Run, batch_axis: int) -> Iterator[Ru
         except Exception:
             if size == OTHER_BATCHES[0]:
                 raise
-            continue  # not a size that the model takes
+            continue  # not a size that the model accepts
         other = difference(first, run)
         if other is not None:
             raise TraceError(f"{other}: cannot trace a model whose nodes change with the batch, axis {batch_axis}; "
@@ -106,7 +106,7 @@ def _groups(inputs: Inputs, batch_axis: int | None) -> list[list[tuple[int, int]
 
 def _split(subject: Subject, first: Run,
            places: Sequence[tuple[int, int]]) -> Iterator[tuple[Axis, list[Run]]]:
-    """The axes that change each by itself, and one of all those that do not; with the runs, none if it is fixed."""
+    """The axes that change independently, and one of all others; with their runs, none if an axis is fixed."""
     names = list(first.inputs)
 
     def axis_of(some: Sequence[tuple[int, int]]) -> Axis:
@@ -127,7 +127,7 @@ def _split(subject: Subject, first: Run,
 
 
 class _Differs(Exception):
-    """The model does something else in another size."""
+    """The model behaves differently in another size."""
 
 
 class _Trials:
@@ -141,13 +141,13 @@ class _Trials:
         self.tried, self.runs = {self.size}, [first]
 
     def takes(self, size: int) -> bool:
-        """Whether the model takes the size. Raises _Differs."""
+        """Whether the model accepts the size. Raises _Differs."""
         self.tried.add(size)
         try:
             run = record(self.subject, with_size(self.first.inputs, self.axis, size)).light()
         except TraceError as error:
             raise _Differs from error
-        except Exception:  # whatever the model says to a size that it does not take
+        except Exception:  # whatever the model raises for a size that it does not accept
             return False
         if difference(self.first, run) is not None:
             raise _Differs
@@ -155,7 +155,7 @@ class _Trials:
         return True
 
     def asked(self) -> list[int]:
-        """Sizes that runs have compared with and that were not tried, the nearest first."""
+        """Untried sizes that runs have compared with, the nearest first."""
         found = dict.fromkeys(n for run in self.runs for n in run.recording.questions.sizes_for(self.size))
         return [n for n in found if n not in self.tried and n <= self.most]
 
@@ -195,7 +195,7 @@ def with_size(inputs: Inputs, axis: Axis, size: int) -> Inputs:
 
 
 def combined(inputs: Inputs, axes: Sequence[Axis]) -> Inputs:
-    """The inputs with all axes in sizes that differ from those tried, each from each."""
+    """The inputs with all axes in untried, mutually different sizes."""
     for extra, axis in enumerate(axes, 2):
         inputs = with_size(inputs, axis, size_of(inputs, axis) + extra)
     return inputs

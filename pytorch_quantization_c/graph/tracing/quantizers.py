@@ -22,7 +22,7 @@ __all__ = ["record_quantizer", "spec_of", "weight_of_frozen"]
 
 
 def record_quantizer(recording: Recording, quantizer: Any, name: str, inputs: Any) -> Any:
-    """What a `TensorQuantizer` makes of a traced array, or of a constant."""
+    """The traced result of a `TensorQuantizer` on a traced array or a constant."""
     x = inputs if isinstance(inputs, Traced) else recording.constant(inputs, name="weight")
     if quantizer.pre_quant_scale is not None:
         x = recording.cast(x * quantizer.pre_quant_scale, x.dtype)
@@ -79,7 +79,7 @@ def _blocks(recording: Recording, quantizer: Any, name: str, x: Traced) -> Any:
 
 
 def _two_ends(recording: Recording, quantizer: Any, name: str, x: Traced) -> Any:
-    """A range with two ends as an unsigned quantiser with a zero point."""
+    """An asymmetric range as an unsigned quantiser with a zero point."""
     bits, values = quantizer.num_bits, _constant(x)
     if quantizer.amax is None and values is None:
         if quantizer._axis is not None or quantizer._scale_amax is not None:
@@ -97,7 +97,7 @@ def _two_ends(recording: Recording, quantizer: Any, name: str, x: Traced) -> Any
 
 
 def spec_of(format: Int | Float) -> QuantizerSpec:
-    """How a graph's quantiser of this format rounds."""
+    """The spec of a graph's quantiser of this format."""
     if isinstance(format, Float):
         return QuantizerSpec(bits=format.num_bits)
     if not 2 <= format.bits <= 16:

@@ -41,7 +41,7 @@ class Recording:
         places: where in the user's code each node was made.
         scope: the names of the modules that are being called, outermost first.
         is_layer: the innermost of them is a layer of the library.
-        questions: what the model asked about sizes.
+        questions: the model's questions about sizes.
         frozen: amax, rounding and name of the weight quantiser of the frozen layer that is being called.
     """
 
@@ -215,7 +215,7 @@ class Recording:
         return self.wrapped(value, self.arrays[value])
 
     def moved(self, op: str, x: Any, *inputs: Any, **attributes: Any) -> Any:
-        """A node that only moves elements. Of one quantised value, it is the quantiser that comes behind it."""
+        """A node that only moves elements. Of one quantised value, the quantiser is placed after it."""
         node = self.value(x).producer()
         if node is None or not is_quantizer(node):
             return self.emit(op, x, *inputs, **attributes)
@@ -232,7 +232,7 @@ class Recording:
         return self.quantized(self.constant(w, name="weight"), *self.frozen)
 
     def cast(self, x: Any, dtype: np.dtype[Any]) -> Any:
-        """A Cast, unless the type is that already; constants are simply of the type."""
+        """A Cast, unless the type is already right; constants are converted directly."""
         if not isinstance(x, Traced):
             return np.asarray(x).astype(dtype, copy=False)
         if x.dtype == dtype:
@@ -240,7 +240,7 @@ class Recording:
         return self.emit("Cast", x, to=ir.DataType.from_numpy(dtype).value)
 
     def tidy(self) -> None:
-        """Takes out what no output needs, and gives quantisers that moved the names of those that went."""
+        """Removes what no output needs, and gives quantisers that moved the names of those removed."""
         for node in reversed(list(self.graph)):
             if not any(value.uses() or value.is_graph_output() for value in node.outputs):
                 self.graph.remove(node, safe=True)
@@ -287,7 +287,7 @@ def _rename(quantizer: ir.Node, name: str) -> None:
 
 
 def _memory(array: Array) -> tuple[Any, ...]:
-    """What two arrays that are the same memory have in common."""
+    """A key that identifies the memory of an array."""
     return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str
 
 

@@ -1,4 +1,4 @@
-"""What cannot be traced is refused with the place in the user's code."""
+"""Refusals of what cannot be traced, with the place in the user's code."""
 from __future__ import annotations
 
 import os
@@ -16,11 +16,11 @@ _FOREIGN = tuple(os.path.dirname(os.path.abspath(file)) + os.sep for file in
 
 
 class TraceError(GraphError):
-    """A model that cannot be traced; says where in its code and what would do instead."""
+    """A model that cannot be traced; says where in its code, and what to write instead."""
 
 
 def place() -> str:
-    """File and line of the innermost call that was made neither here nor in NumPy."""
+    """File and line of the innermost frame outside this package and NumPy."""
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename

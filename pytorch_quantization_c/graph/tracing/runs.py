@@ -36,13 +36,13 @@ class Run(NamedTuple):
         return list(self.recording.graph)
 
     def light(self) -> Run:
-        """The run, which keeps the shapes of its inner values but no longer their numbers."""
+        """The run without the numbers of its inner values, whose shapes are kept."""
         self.recording.forget()
         return self
 
 
 class Subject:
-    """A model that is to be traced, and how it takes its inputs."""
+    """A model to be traced, and how it takes its inputs."""
 
     def __init__(self, net: Callable[..., Any], by_name: bool) -> None:
         self.net, self.by_name = net, by_name
@@ -51,7 +51,7 @@ class Subject:
         self.parameters = dict((*net.named_parameters(), *net.named_buffers())) if isinstance(net, Module) else {}
 
     def call(self, inputs: dict[str, Any]) -> Any:
-        """The model's answer."""
+        """The model's result."""
         return self.net(**inputs) if self.by_name else self.net(*inputs.values())
 
 

@@ -1,4 +1,4 @@
-"""Sizes of traced arrays: whole numbers that note what they are compared with."""
+"""Sizes of traced arrays: integers that record what they are compared with."""
 from __future__ import annotations
 
 import sys
@@ -15,13 +15,13 @@ OWN = __name__.rpartition(".")[0].rpartition(".")[0] + "."  # pytorch_quantizati
 
 
 class Questions:
-    """What a model's code has asked about sizes: a size, and others at which the answer may be another."""
+    """What a model's code has asked about sizes: a size, and others at which the answer may differ."""
 
     def __init__(self) -> None:
         self.asked: dict[tuple[int, int], None] = {}
 
     def note(self, size: int, others: list[int]) -> None:
-        """`others` are noted, unless the graph's own code asks."""
+        """Records `others`, unless the graph's own code asks."""
         frame: Any = sys._getframe(1)
         while frame.f_globals.get("__name__") == __name__ and frame.f_back is not None:
             frame = frame.f_back
@@ -29,7 +29,7 @@ class Questions:
             self.asked.update({(size, other): None for other in others if other >= 0 and other != size})
 
     def sizes_for(self, size: int) -> list[int]:
-        """Other sizes of an axis of so many elements that are worth a try, the nearest first.
+        """Other sizes worth trying for an axis of this size, the nearest first.
 
         What was asked about a size m of an inner value stands for an axis of n elements times n / m.
         """
@@ -38,7 +38,7 @@ class Questions:
 
 
 class Size(int):
-    """A size in a traced run. Arithmetic with whole numbers gives a size again; comparing it is noted.
+    """A size in a traced run. Arithmetic with integers gives a size again; comparisons are recorded.
 
     Args:
         value: what it is in this run.
@@ -114,7 +114,7 @@ class Size(int):
     __rand__ = __and__
 
     def bit_length(self) -> int:
-        """As of any whole number."""
+        """As for any integer."""
         self._ask(*_powers(int(self)))
         return int(self).bit_length()
 
@@ -153,7 +153,7 @@ class Size(int):
         return int, (int(self),)
 
     def _plain(self, other: Any, alone: bool = False) -> Any:
-        """What the size is compared with; noted, and unless it counts `alone` its neighbours."""
+        """Records what the size is compared with and, unless `alone`, its neighbours."""
         if isinstance(other, Size):
             other = int(other)
         if isinstance(other, int | float | np.number) and -LIMIT < other < LIMIT:
@@ -179,7 +179,7 @@ def _powers(value: int) -> Iterator[int]:
 
 
 def as_numbers(values: Any) -> Any:
-    """Nested tuples, lists and dictionaries with plain numbers in the place of sizes."""
+    """Nested tuples, lists and dictionaries with plain numbers instead of sizes."""
     if isinstance(values, tuple | list):
         plains = [as_numbers(value) for value in values]
         return plains if type(values) is list else tuple(plains) if type(values) is tuple else type(values)(*plains)
@@ -189,5 +189,5 @@ def as_numbers(values: Any) -> Any:
 
 
 def shape_of(shape: tuple[int, ...], questions: Questions) -> tuple[Size, ...]:
-    """A shape of sizes that note what they are compared with."""
+    """A shape whose sizes record what they are compared with."""
     return tuple(Size(size, size, lambda wanted: [wanted], questions) for size in shape)

@@ -1,4 +1,4 @@
-"""Sizes that may change: which constants of a graph follow them, and the nodes that compute those constants."""
+"""Sizes that may change: which constants of a graph depend on them, and the nodes that compute those constants."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ class Axis(NamedTuple):
 
 
 class Unexplained(Exception):
-    """A constant that changes in a way that no size explains: where it came in, and in which run it is another."""
+    """A constant that changes in a way that no size explains: where it was recorded, and in which run it differs."""
 
     def __init__(self, place: str, run: int) -> None:
         super().__init__(place)
@@ -84,7 +84,7 @@ def _ratio(wanted: Vector, sizes: Vector) -> int | None:
 
 
 class Builder:
-    """Puts nodes that compute sizes before a node that needs them."""
+    """Inserts nodes that compute sizes before a node that needs them."""
 
     def __init__(self, sizes: Sizes, before: ir.Node) -> None:
         self.sizes, self.before, self.recording = sizes, before, sizes.recording
@@ -132,7 +132,7 @@ def _first_other(values: Sequence[Any]) -> int:
 
 
 def make_symbolic(runs: Sequence[Run]) -> Sizes:
-    """Computes the constants of the first run's graph that are others in other runs. Raises Unexplained."""
+    """Replaces constants of the first run that differ in other runs by nodes that compute them. Raises Unexplained."""
     sizes = Sizes(runs)
     lists = [list(run.recording.constants) for run in runs]
     for number in changed_constants(runs):
@@ -178,7 +178,7 @@ def _simplest(sizes: Sizes, node: ir.Node, entries: list[Vector]) -> list[Vector
 
 
 def _of_other_shapes(builder: Builder, arrays: list[Array], place: str) -> ir.Value:
-    """An array that is the same all along the axes that change, or counts up from 0."""
+    """An array that is constant along the axes that change, or counts up from 0."""
     first = arrays[0]
     shapes: list[Vector] = list(zip(*(each.shape for each in arrays), strict=True))
     cut = tuple(slice(0, 1) if len(set(sizes)) > 1 else slice(None) for sizes in shapes)
@@ -197,7 +197,7 @@ def _of_other_shapes(builder: Builder, arrays: list[Array], place: str) -> ir.Va
 
 
 def _cut(builder: Builder, arrays: list[Array], shapes: list[Vector], place: str) -> ir.Value | None:
-    """The beginning of a parameter, as of a table of positions."""
+    """A prefix of a parameter, such as a table of positions."""
     recording = builder.recording
     for array in recording.parameters.values():
         if array.ndim != len(shapes) or not all(

@@ -1,4 +1,4 @@
-"""The tracer: who is asked by layers, functions and quantisers for as long as a trace runs."""
+"""The tracer that layers, functions and quantisers consult while a trace runs."""
 from __future__ import annotations
 
 import functools
@@ -71,7 +71,7 @@ class RunTracer:
             return recording.rebound(made, self._really(module, args, kwargs))
 
     def _really(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What the module computes when nobody records it."""
+        """The module's result without recording."""
         self._suspended = True
         try:
             return module.forward(*plain_all(args), **plain_all(kwargs))
@@ -92,7 +92,7 @@ class RunTracer:
 
 
 def _asking(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function in C that asks the tracer first."""
+    """A C function that consults the tracer first."""
     @functools.wraps(function)
     def asking(*args: Any) -> Any:
         asked = tracing.tracer

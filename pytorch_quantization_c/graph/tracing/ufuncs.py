@@ -34,7 +34,7 @@ NUMBERS = (bool, int, float)
 
 def call_ufunc(recording: Recording, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...],
                kwargs: dict[str, Any]) -> Any:
-    """What a ufunc makes of arrays of which one is traced."""
+    """The traced result of a ufunc with a traced array among its inputs."""
     if kwargs.get("out") is not None:
         refuse(f"an in-place `{ufunc.__name__}` (an assignment like `+=`, or `out=`)", "write `x = x + y`")
     if method == "reduce" and ufunc.__name__ in REDUCTIONS:

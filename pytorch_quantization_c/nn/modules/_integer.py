@@ -36,12 +36,12 @@ class ArrayEngine(IntegerEngine[NDArray[Any]]):
             return self._noted(self._answer(layer, input, output_size))
         answer = (integer_call if len(guarded) == 5 else int4_call)(guarded, layer, input)
         if type(answer) is ndarray:
-            self.execution = "int8"  # not by `_noted`: another call would cost a small layer a twentieth of its time
+            self.execution = "int8"  # inlined: calling `_noted` would cost a small layer a twentieth of its time
             return answer
         if answer is None or answer == NEGATIVE:  # which a range from 0 on clips
             answer = self._answer(layer, input, output_size)
             if type(answer) is str and answer != NO_FLOATS and cached is not None:
-                cached.guarded = None  # it would keep alive what the layer has no longer
+                cached.guarded = None  # it would keep dropped arrays alive
         return self._noted(answer)
 
     def _called(self, layer: Any, cached: CachedWeight, packed: Packed, quantizer: Any, format: Int, bias: Any,
@@ -92,7 +92,7 @@ class ArrayEngine(IntegerEngine[NDArray[Any]]):
         return weight
 
     def thaw(self, layer: Any) -> None:
-        """The weight is looked at again from now on, and the bias can be written to."""
+        """From now on the weight is checked again, and the bias is writable."""
         super().thaw(layer)
         bias = self._parameter(layer, "bias")
         if bias is not None and not bias.flags.writeable:
@@ -110,7 +110,7 @@ class ArrayEngine(IntegerEngine[NDArray[Any]]):
         state = super().__getstate__()
         frozen = state["frozen"]
         if frozen is not None and frozen.proof is not None and frozen.proof.flags.writeable:
-            state["frozen"] = None  # somebody has made the weight writable: the copy must not trust it
+            state["frozen"] = None  # the weight has been made writable: the copy must not trust it
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -120,7 +120,7 @@ class ArrayEngine(IntegerEngine[NDArray[Any]]):
 
     def before_load(self, layer: Any, state_dict: dict[str, Any], prefix: str, assign: bool,
                     error_msgs: list[str]) -> None:
-        """A frozen layer takes no other float weight than the one it has; a copy of its bias takes the values."""
+        """A frozen layer accepts no float weight other than its own; a copy of its bias takes the values."""
         frozen, bias = self.frozen_weight(layer), self._parameter(layer, "bias")
         if frozen is None:
             return

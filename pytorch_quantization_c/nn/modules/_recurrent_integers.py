@@ -35,7 +35,7 @@ _KNOWN: WeakKeyDictionary[Any, Remembered[tuple[PackedWeights, ...] | str]] = We
 
 
 def _refusal(layer: Any, direction: Direction[Array], x: Any) -> str | None:
-    """Why integers cannot compute a direction, as far as arrays and quantisers say it."""
+    """Why integers cannot compute a direction, judging by arrays and quantisers."""
     if not enabled():
         return "integers are switched off"
     if layer.mode not in ("LSTM", "GRU"):
@@ -55,7 +55,7 @@ def _refusal(layer: Any, direction: Direction[Array], x: Any) -> str | None:
 
 
 def _joined(quantizer: Any, given: Sequence[Any], input_format: Int) -> tuple[PackedWeights, ...] | str:
-    """Weights side by side that a quantiser takes as one, each packed by itself; or why integers cannot do it."""
+    """Weights that share one quantiser, each packed separately; or why integers cannot do it."""
     format = format_or_refusal(quantizer, "weight")
     if isinstance(format, str):
         return format

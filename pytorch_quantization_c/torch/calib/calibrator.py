@@ -1,4 +1,4 @@
-"""Base class of the calibrators, for people who write their own, and what makes the NumPy package's take tensors."""
+"""Base class of the calibrators, for custom ones, and the mixin that makes those of the NumPy package take tensors."""
 from __future__ import annotations
 
 from typing import Any

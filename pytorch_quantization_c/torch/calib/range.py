@@ -1,4 +1,4 @@
-"""Calibrator that keeps both ends of a range: for quantisers with a zero point."""
+"""Calibrator that keeps minimum and maximum: for quantisers with a zero point."""
 from __future__ import annotations
 
 from ...calib import range as array_range

@@ -202,7 +202,7 @@ def test_other_formats_and_versions(saved: Any, tmp_path: Path) -> None:
     arrays, metadata = load_file(path)
     for changed, text in (({"version": "2"}, "its version is '2', and this library reads '1': save the program once"),
                           ({"format": "pytorch_quantization_c quantizers"}, r"call load_quant_state\(model, path\)"),
-                          ({"mark": ""}, "some of its bytes are not those that were written")):
+                          ({"mark": ""}, "it is corrupt: its fingerprint does not match")):
         save_file(arrays, tmp_path / "other.pqc", {**metadata, **changed})
         with pytest.raises(ValueError, match=text):
             graph.load_session(tmp_path / "other.pqc")
@@ -302,7 +302,7 @@ def _floats(program: Any, arrays: Any) -> None:
 
 
 @pytest.mark.parametrize(("change", "text"), [
-    (_cycle, "wait for each other"), (_twice, "is made twice"), (_from_nowhere, "nothing makes value 12345"),
+    (_cycle, "each other in a cycle"), (_twice, "is made twice"), (_from_nowhere, "nothing makes value 12345"),
     (_wrong_weight, "expected a weight"), (_floats, "expected an array of int8"),
     (_wide, "bytes of memory|does not fit the weights"),
 ])

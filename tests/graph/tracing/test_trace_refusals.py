@@ -60,8 +60,8 @@ REFUSED = {
     "an affine quantiser": (lambda x: tensor_quant.fake_affine_tensor_quant(x, -1.0, 1.0), "`fake_affine`"),
     "asarray": (lambda x: np.asarray(x) * x, r"taken out of the graph by `np\.asarray`.*np\.asanyarray"),
     "random numbers": (lambda x: x + np.random.default_rng().random(6).astype(np.float32), "random numbers"),
-    "a copy into another array": (copied_into, "hangs on the values"),
-    "a table looked into": (lambda x: x + TABLE[np.asarray(x).astype(int) % 6, 0], "hangs on the values"),
+    "a copy into another array": (copied_into, "depends on the values"),
+    "a table looked into": (lambda x: x + TABLE[np.asarray(x).astype(int) % 6, 0], "depends on the values"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Code that hangs on a size, by parity or by a threshold, is never traced into a graph that is silently wrong."""
+"""Code that depends on a size, by parity or by a threshold, is never traced into a graph that is silently wrong."""
 from __future__ import annotations
 
 from collections.abc import Callable

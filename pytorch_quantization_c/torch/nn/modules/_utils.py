@@ -1,4 +1,4 @@
-"""What people who write their own quantised layers need: the mixins and the keyword arguments of the descriptors."""
+"""For custom quantised layers: the mixins and the keyword arguments of the descriptors."""
 from __future__ import annotations
 
 from torch.nn import ModuleList

@@ -1,7 +1,7 @@
 """Recurrent layers with quantised products.
 
-One amax serves an input and the hidden state together, one amax per row serves the weights of both together: a machine
-would compute either product of a step as one. See `_core.rnn_rules` for the formulas.
+Input and hidden state share one amax, and the rows of their two weights share one each, because a machine
+computes both products of a step as one. See `_core.rnn_rules` for the formulas.
 """
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["LSTM", "LSTMCell", "QuantGRU", "QuantGRUCell", "QuantLSTM", "QuantLS
 
 
 class _TensorOps:
-    """The operations of the recurrent rules on tensors."""
+    """The operations that the recurrent rules need on tensors."""
 
     apart = True
 
