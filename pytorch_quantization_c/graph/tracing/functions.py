@@ -174,8 +174,7 @@ def _linear(recording: Recording, input: Any, weight: Any, bias: Any) -> Any:
     if weight.ndim != 2:
         refuse("`linear` with a weight of one dimension", "use `x @ weight`")
     own = bias is not None and np.shape(bias) == (weight.shape[0],)
-    flat = input if input.ndim == 2 else recording.moved("Reshape", input, np.array([-1, input.shape[-1]], np.int64))
-    y = recording.emit("Gemm", flat, weight, bias if own else None, transB=1)
+    y = recording.emit("Gemm", recording.as_rows(input), weight, bias if own else None, transB=1)
     if input.ndim != 2:
         outer = recording.emit("Shape", recording.ahead_of_quantizer(input), start=0, end=-1)
         shape = recording.emit("Concat", outer, np.array([weight.shape[0]], np.int64), axis=0)

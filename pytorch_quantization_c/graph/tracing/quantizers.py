@@ -49,6 +49,9 @@ def record_quantizer(recording: Recording, quantizer: Any, name: str, inputs: An
     if x._value is not None and x._value.const_value is not None:  # the range of a constant is a constant
         return recorded(recording, x, quantizer._get_amax(x.view(np.ndarray)), spec, name)
     axes = quantizer._axis if isinstance(quantizer._axis, tuple | list) else [quantizer._axis]
+    rows = len(axes) > 1 and sorted(axis % x.ndim for axis in axes) == list(range(x.ndim - 1))
+    if rows and quantizer._scale_amax is None and not isinstance(quantizer.format, Float):
+        return recording.rows_quantized(x, spec, name)
     if quantizer._scale_amax is not None or len(axes) != 1 or isinstance(quantizer.format, Float):
         refuse(f"quantiser {name!r} without an amax", "with `scale_amax`, several axes or E4M3 it needs one: calibrate "
                "first")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ class Recording:
         self.frozen: tuple[Any, QuantizerSpec, str] | None = None
         self._wanted: dict[ir.Node, str] = {}
         self._products: list[ir.Node] = []
+        self._rows: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}  # quantised by rows: the source, the matrix
         self.parameters: dict[str, Array] = {name: np.asarray(array) for name, array in parameters.items()}
         self._known = {_memory(array): name for name, array in self.parameters.items() if array.size}
         self._module_names = names
@@ -209,9 +211,12 @@ class Recording:
     def ahead_of_quantizer(self, x: Any) -> Any:
         """What a quantised value was before; another value itself."""
         node = self.value(x).producer()
-        if node is None or not is_quantizer(node):
+        if self.value(x) in self._rows:
+            value = self._rows[self.value(x)][0]
+        elif node is not None and is_quantizer(node):
+            value = quantizer(node).input
+        else:
             return x
-        value = quantizer(node).input
         return self.wrapped(value, self.arrays[value])
 
     def moved(self, op: str, x: Any, *inputs: Any, **attributes: Any) -> Any:
@@ -224,6 +229,23 @@ class Recording:
             return self.emit(op, x, *inputs, **attributes)
         moved = self.emit(op, self.ahead_of_quantizer(x), *inputs, **attributes)
         return self.quantized(moved, found.amax, found.spec, self._wanted[node])
+
+    def rows_quantized(self, x: Any, spec: QuantizerSpec, name: str) -> Any:
+        """Adds a dynamic quantiser with a range for each row of several dimensions: of the matrix of these rows."""
+        rows = self.emit("Reshape", x, np.array([-1, x.shape[-1]], np.int64))
+        quantized = self.quantized(rows, None, replace(spec, axis=0), name)
+        result = self.emit("Reshape", quantized, self.emit("Shape", x))
+        self._rows[self.value(result)] = self.value(x), self.value(quantized)
+        return result
+
+    def as_rows(self, x: Any) -> Any:
+        """An array as a matrix with its rows."""
+        if x.ndim == 2:
+            return x
+        if self.value(x) in self._rows:
+            rows = self._rows[self.value(x)][1]
+            return self.wrapped(rows, self.arrays[rows])
+        return self.moved("Reshape", x, np.array([-1, x.shape[-1]], np.int64))
 
     def weight(self, w: Any) -> Any:
         """The weight of a layer, behind its quantiser if the layer that is being called is frozen."""
