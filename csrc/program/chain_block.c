@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { MAX_CHANNELS = 1 << 24 };
+enum { MAX_CHANNELS = 1 << 29 };
 
 pqc_view pqc_view_of(const pqc_image *i, char *const *buffers)
 {

@@ -55,6 +55,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return pqc_recurrent_step_prepare(step);
     if (step->kind == PQC_STEP_GATHER)
         return pqc_gather_step_prepare(step);
+    if (step->kind == PQC_STEP_INTERPOLATE)
+        return pqc_interpolate_step_prepare(step);
     if (step->kind >= PQC_STEP_AVERAGE && step->kind <= PQC_STEP_MEAN)
         return pqc_average_step_prepare(step);
     if (step->outputs != 1 || step->residual.codes.content != PQC_NOTHING)
@@ -67,6 +69,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return "images with one meaning expected";
     if (step->kind == PQC_STEP_COPY)
         return pqc_copy_step_prepare(step);
+    if (step->kind == PQC_STEP_PAD)
+        return pqc_pad_step_prepare(step);
     if (step->kind == PQC_STEP_RESIZE || step->kind == PQC_STEP_SHUFFLE)
         return pqc_rearrange_step_prepare(step);
     if (in->codes.content != PQC_U8_CODES && in->codes.content != PQC_FLOATS)
@@ -124,6 +128,10 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
         return pqc_float_conv_step_run(step, buffers);
     case PQC_STEP_GATHER:
         return pqc_gather_step_run(step, buffers);
+    case PQC_STEP_INTERPOLATE:
+        return pqc_interpolate_step_run(step, buffers);
+    case PQC_STEP_PAD:
+        return pqc_pad_step_run(step, buffers);
     case PQC_STEP_MATMUL:
         pqc_matmul_step_run(step, buffers);
         return 0;

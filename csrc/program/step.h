@@ -30,6 +30,8 @@ typedef enum {
                           channel of a group; `layout`: groups; a chain and its operands as those of PQC_STEP_CONV */
     PQC_STEP_INTEGERS, /* numbers of int64, each in the place of two floats, as floats */
     PQC_STEP_TRUTHS,   /* the same, as 1 for those that are not 0 */
+    PQC_STEP_INTERPOLATE, /* along y or x; residual and more[0]: places and weights, see interpolate_step.c */
+    PQC_STEP_PAD, /* the same codes or floats with pixels of the value `low` around; before: where the image begins */
     PQC_STEPS
 } pqc_step_kind;
 
@@ -147,6 +149,10 @@ const char *pqc_float_conv_step_prepare(const pqc_step *step);
 unsigned pqc_float_conv_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_chain_step_prepare(const pqc_step *step);
 unsigned pqc_chain_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_interpolate_step_prepare(const pqc_step *step);
+unsigned pqc_interpolate_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_pad_step_prepare(const pqc_step *step);
+unsigned pqc_pad_step_run(const pqc_step *step, char *const *buffers);
 void pqc_export_step_run(const pqc_step *step, char *const *buffers);
 
 #endif

@@ -54,6 +54,7 @@ static void use_scalar(pqc_kernels *t)
     t->finish_nhwc = pqc_finish_nhwc_scalar;
     t->chain_f32 = pqc_chain_f32_scalar;
     t->sum_f32 = pqc_sum_f32_scalar;
+    t->interpolate_f32 = pqc_interpolate_f32_scalar;
     t->softmax_f32 = pqc_softmax_f32_scalar;
     t->gemm_f32 = pqc_gemm_f32_scalar;
     t->transpose_f32 = pqc_transpose_f32_scalar;
@@ -119,6 +120,7 @@ static void use_avx2(pqc_kernels *t)
     t->finish_nhwc = pqc_finish_nhwc_avx2;
     t->chain_f32 = pqc_chain_f32_avx2;
     t->sum_f32 = pqc_sum_f32_avx2;
+    t->interpolate_f32 = pqc_interpolate_f32_avx2;
     t->softmax_f32 = pqc_softmax_f32_avx2;
     t->gemm_f32 = pqc_gemm_f32_avx2;
     t->transpose_f32 = pqc_transpose_f32_avx2;
@@ -178,6 +180,7 @@ static void use_avx512(pqc_kernels *t)
     t->chain_f32 = pqc_chain_f32_avx512;
     t->gate_u8 = pqc_gate_u8_avx512;
     t->sum_f32 = pqc_sum_f32_avx512;
+    t->interpolate_f32 = pqc_interpolate_f32_avx512;
     t->softmax_f32 = pqc_softmax_f32_avx512;
     t->gemm_f32 = pqc_gemm_f32_avx512;
     t->layer_norm_f32 = pqc_layer_norm_f32_avx512;

@@ -29,6 +29,7 @@
 #include "histogram/histogram.h"
 #include "int_quant/int_quant.h"
 #include "interleave_u8/interleave_u8.h"
+#include "interpolate_f32/interpolate_f32.h"
 #include "conv_chw_u8s8/conv_chw_u8s8.h"
 #include "amx_gemm/amx_gemm.h"
 #include "maxpool_nhwc/maxpool_nhwc.h"
@@ -73,6 +74,7 @@ typedef struct {
     pqc_finish_nhwc_fn *finish_nhwc;
     pqc_chain_f32_fn *chain_f32;
     pqc_sum_f32_fn *sum_f32;
+    pqc_interpolate_f32_fn *interpolate_f32;
     pqc_gemm_f32_fn *gemm_f32;
     pqc_transpose_f32_fn *transpose_f32;
     pqc_interleave_u8_fn *interleave_u8;

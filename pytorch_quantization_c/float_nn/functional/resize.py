@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from ..._core.errors import shown
 from ..._core.tracing import traceable
 from ..checks import Array, ShapeError, float_array, integer, number, working
 from .adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
-__all__ = ["between", "interpolate", "linear_along", "nearest_places"]
+__all__ = ["between", "interpolate", "linear_along", "linear_places", "nearest_places"]
 
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
 NEAREST = ("nearest", "nearest-exact")
@@ -57,12 +57,11 @@ def nearest_places(n: int, m: int, factor: float | None, exact: bool, planar: bo
     return nearest
 
 
-def linear_along(x: Array, axis: int, m: int, factor: float | None, align_corners: bool) -> Array:
-    """One axis at m places, linearly between neighbours; factor: what the caller scaled by, if it was that."""
-    n, kind = x.shape[axis], x.dtype.type
-    if m == n:
-        return x
-    places = np.arange(m, dtype=x.dtype)
+def linear_places(n: int, m: int, factor: float | None, align_corners: bool,
+                  dtype: DTypeLike) -> tuple[Array, Array, Array]:
+    """Of each of m places its neighbours among n elements, and the weight of the second, computed in `dtype`."""
+    kind: Any = np.dtype(dtype).type
+    places = np.arange(m, dtype=dtype)
     if align_corners:
         source = places * (kind(n - 1) / kind(m - 1) if m > 1 else kind(0))
     else:
@@ -70,7 +69,13 @@ def linear_along(x: Array, axis: int, m: int, factor: float | None, align_corner
         source = np.maximum((places + kind(0.5)) * scale - kind(0.5), kind(0))
     below = np.minimum(source.astype(np.int64), n - 1)
     above = np.minimum(below + 1, n - 1)
-    return between(x, axis, below, above, source - below.astype(x.dtype))
+    return below, above, source - below.astype(dtype)
+
+
+def linear_along(x: Array, axis: int, m: int, factor: float | None, align_corners: bool) -> Array:
+    """One axis at m places, linearly between neighbours; factor: what the caller scaled by, if it was that."""
+    n = x.shape[axis]
+    return x if m == n else between(x, axis, *linear_places(n, m, factor, align_corners, x.dtype))
 
 
 def between(x: Array, axis: int, below: Array, above: Array, weight: Array) -> Array:

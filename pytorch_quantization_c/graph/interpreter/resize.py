@@ -1,16 +1,18 @@
-"""Resize by the nearest element or linearly, one axis after the other."""
+"""Resize by the nearest element, linearly or by cubics, one axis after the other."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from ...float_nn.functional.resize import between, linear_along
+from ...float_nn.functional.resize import linear_places
 from .table import Array, Function, NodeLike, attribute, checked_shape, operator
 
-__all__ = ["nearest_places_of"]
+__all__ = ["COORDINATES", "MODES", "NEAREST", "Sampling", "nearest_places_of", "sampling_of"]
 
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric")
+MODES = ("nearest", "linear", "cubic")
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 
@@ -44,12 +46,70 @@ def _decimal(scale: Any) -> float:
     return float(str(np.float32(scale)))
 
 
-def _linear(x: Array, axis: int, places: Array) -> Array:
-    n = x.shape[axis]
-    places = np.clip(places, 0, n - 1)
-    below = np.floor(places).astype(np.int64)
-    above = np.minimum(below + 1, n - 1)
-    return between(x, axis, below, above, (places - below).astype(x.dtype))
+class Sampling(NamedTuple):
+    """How elements are found between those of an axis: the attributes of a Resize."""
+
+    mode: str
+    coordinates: str
+    rule: str = "round_prefer_floor"
+    cubic: float = -0.75
+    exclude: bool = False  # cubics leave out what lies outside
+
+    def taps(self, n: int, m: int, factor: float, sized: bool, dtype: DTypeLike) -> tuple[Array, Array] | None:
+        """Which of n elements are added up for each of m, and their weights: (m, taps) each; None: nothing changes.
+
+        Args:
+            n, m: the old size and the new one.
+            factor: by which the axis grows.
+            sized: the new size was given, not the factor.
+            dtype: of the weights.
+        """
+        if n == m and factor == 1:
+            return None
+        corners = self.coordinates == "align_corners"
+        if self.mode == "linear" and (self.coordinates == "half_pixel" or (corners and n * factor == m)):
+            if n == m:
+                return None
+            below, above, weight = linear_places(n, m, None if sized else factor, corners, dtype)
+            return _between(below, above, weight)
+        places = _places(n, m, factor, self.coordinates)
+        if self.mode == "nearest":
+            return _nearest(places, n, self.rule)[:, None], np.ones((m, 1), dtype)
+        if self.mode == "cubic":
+            return self._cubic(places, n, dtype)
+        places = np.clip(places, 0, n - 1)
+        below = np.floor(places).astype(np.int64)
+        return _between(below, np.minimum(below + 1, n - 1), (places - below).astype(dtype))
+
+    def _cubic(self, places: Array, n: int, dtype: DTypeLike) -> tuple[Array, Array]:
+        a, first = self.cubic, np.floor(places)
+        distances = np.abs((places - first)[:, None] - np.arange(-1, 3))
+        near = ((a + 2) * distances - (a + 3)) * distances ** 2 + 1
+        far = ((a * distances - 5 * a) * distances + 8 * a) * distances - 4 * a
+        weights = np.where(distances <= 1, near, far)
+        chosen = first[:, None].astype(np.int64) + np.arange(-1, 3)
+        if self.exclude:
+            weights[(chosen < 0) | (chosen >= n)] = 0
+            weights /= weights.sum(axis=1, keepdims=True)
+        return np.clip(chosen, 0, n - 1), weights.astype(dtype)
+
+
+def _between(below: Array, above: Array, weight: Array) -> tuple[Array, Array]:
+    return np.stack([below, above], axis=1), np.stack([weight.dtype.type(1) - weight, weight], axis=1)
+
+
+def _sampled(x: Array, axis: int, places: Array, weights: Array) -> Array:
+    """An axis at other places: the products with the weights, added up one after the other."""
+    if places.shape[1] == 1:
+        return np.take(x, places[:, 0], axis)
+    wide = (-1, *(1,) * (x.ndim - 1 - axis))
+    result = np.take(x, places[:, 0], axis)
+    result *= weights[:, 0].reshape(wide)
+    for place, weight in zip(places.T[1:], weights.T[1:], strict=True):
+        part = np.take(x, place, axis)
+        part *= weight.reshape(wide)
+        result += part
+    return result
 
 
 def _scales_and_sizes(x: Array, scales: Any, sizes: Any, axes: list[int]) -> tuple[list[float], list[int]]:
@@ -80,29 +140,30 @@ def _coordinates(node: NodeLike) -> str | None:
     return str(found) if found in COORDINATES and plain else None
 
 
-@operator("Resize")
-def _resize(node: NodeLike, opset: int) -> Function | None:
+def sampling_of(node: NodeLike) -> Sampling | None:
+    """How a Resize finds its elements; None if that is not known."""
     mode, rule = attribute(node, "mode", "nearest"), attribute(node, "nearest_mode", "round_prefer_floor")
     coordinates = _coordinates(node)
-    if mode not in ("nearest", "linear") or coordinates is None or rule not in NEAREST:
+    if mode not in MODES or coordinates is None or rule not in NEAREST:
         return None
-    chosen = attribute(node, "axes")
+    return Sampling(mode, coordinates, rule, _decimal(attribute(node, "cubic_coeff_a", -0.75)),
+                    bool(attribute(node, "exclude_outside", 0)))
+
+
+@operator("Resize")
+def _resize(node: NodeLike, opset: int) -> Function | None:
+    sampling, chosen = sampling_of(node), attribute(node, "axes")
+    if sampling is None:
+        return None
 
     def run(x: Array, roi: Any = None, scales: Any = None, sizes: Any = None) -> Any:
-        if mode == "linear" and x.dtype.char not in "fd":
+        if sampling.mode != "nearest" and x.dtype.char not in "fd":
             return NotImplemented
         axes = list(range(x.ndim)) if chosen is None else [axis % x.ndim for axis in chosen]
         factors, lengths = _scales_and_sizes(x, scales, sizes, axes)
+        sized = sizes is not None and bool(np.size(sizes))
         for axis in reversed(axes):
-            n, m = x.shape[axis], lengths[axis]
-            if n == m and factors[axis] == 1:
-                continue
-            corners = coordinates == "align_corners"
-            if mode == "linear" and (coordinates == "half_pixel" or (corners and n * factors[axis] == m)):
-                given = None if sizes is not None and np.size(sizes) else factors[axis]
-                x = linear_along(x, axis, m, given, corners)
-                continue
-            places = _places(n, m, factors[axis], coordinates)
-            x = _linear(x, axis, places) if mode == "linear" else np.take(x, _nearest(places, n, rule), axis)
+            found = sampling.taps(x.shape[axis], lengths[axis], factors[axis], sized, x.dtype)
+            x = x if found is None else _sampled(x, axis, *found)
         return x
     return run

@@ -4,14 +4,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .operations import Average, Chain, Concat, Conv, Export, Flat, Import, Operation, Pool, Rearranged, Rows, Sliced
+from .padding import PaddedImage
 from .plan import Plan
+from .sampling import Sampled
 from .segments import Segment
 from .shapes import Dims
 
 __all__ = ["images_a_call"]
 
 CACHED = 2 ** 22  # arena size worth staying below, in bytes
-BY_IMAGE = (Import, Export, Conv, Pool, Average, Concat, Sliced, Rearranged, Flat)  # also by row of a matrix
+#: Also by row of a matrix.
+BY_IMAGE = (Import, Export, Conv, Pool, Average, Concat, Sliced, Rearranged, Flat, PaddedImage)
 
 
 def images_a_call(segment: Segment, inputs: Sequence[Dims], given: Sequence[bool], plan: Plan) -> int:
@@ -35,4 +38,6 @@ def images_a_call(segment: Segment, inputs: Sequence[Dims], given: Sequence[bool
 
 
 def _is_by_image(each: Operation) -> bool:
+    if isinstance(each, Sampled):
+        return each.input.form is not None
     return isinstance(each, (*BY_IMAGE, Rows)) or (isinstance(each, Chain) and each.image)

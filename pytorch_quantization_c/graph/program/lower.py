@@ -50,6 +50,7 @@ from .padding_lowering import lower_padding
 from .pooling import average_of, pixels_first, row_of
 from .recurrent_lowering import lower_recurrent
 from .row_functions import row_function
+from .sampling_lowering import lower_sampling
 from .strided_lowering import lower_strided
 from .tails import tails_of
 from .truths_lowering import lower_masks, lower_truths, truths_of
@@ -264,7 +265,7 @@ class Lowering:
         forms = [key for value in step.outputs if value is not None for key in self.forms(value)]
         if (not forms or self.lower_move(step, forms) or self.lower_quantizer(step) or self.lower_rows(step)
                 or self.lower_average(step) or self.lower_flatten(step, forms) or lower_strided(self, step)
-                or lower_gather(self, step) or lower_padding(self, step)
+                or lower_gather(self, step) or lower_padding(self, step) or lower_sampling(self, step)
                 or lower_masks(self, step) or lower_recurrent(self, step)):
             return
         self.import_forms([value for value in step.outputs if value is not None])

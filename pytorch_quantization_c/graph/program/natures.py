@@ -13,7 +13,7 @@ from .fusing import Fused
 __all__ = ["image_values", "rank_of"]
 
 FOLLOWING = {*KNOWN, "AveragePool", "Concat", "DepthToSpace", "GlobalAveragePool",
-             "GlobalMaxPool", "MaxPool", "ReduceMean", "Resize", "Slice", "Split"}
+             "GlobalMaxPool", "MaxPool", "Pad", "ReduceMean", "Resize", "Slice", "Split"}
 
 
 def rank_of(value: ir.Value | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Float arrays padded with their own elements."""
+"""Float arrays padded with their own elements, images padded with one number."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .operations import Single
+from .strided import MAX_PADDING
 
-__all__ = ["MODES", "MAX_PADDING", "Padded"]
+__all__ = ["MODES", "Padded", "PaddedImage"]
 
 MODES = ("edge", "reflect", "wrap")
-MAX_PADDING = 2 ** 20  # elements before or after
 Shape = tuple[int, ...]
 
 
@@ -25,7 +25,7 @@ class Padded(Single):
     mode: str
 
     def check(self) -> None:
-        """ValueError for an unknown mode or invalid amounts."""
+        """ValueError for a mode or amounts that there are not."""
         low, high = sorted((self.before, self.after))
         if self.mode not in MODES or not 0 <= low <= high <= MAX_PADDING:
             raise ValueError(f"expected up to {MAX_PADDING} elements more in mode {', '.join(MODES)}, got {self}")
@@ -40,3 +40,20 @@ class Padded(Single):
     def indices(self, size: int) -> NDArray[np.int64]:
         """Where each element of a row comes from."""
         return np.pad(np.arange(size), (self.before, self.after), self.mode)  # type: ignore[call-overload, no-any-return]
+
+
+@dataclass(eq=False)
+class PaddedImage(Single):
+    """Images of the same codes with pixels of one number around them."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    number: float
+
+    def check(self) -> None:
+        """ValueError for amounts that there are not."""
+        amounts = self.top, self.bottom, self.left, self.right
+        if not 0 <= min(amounts) <= max(amounts) <= MAX_PADDING or not np.isfinite(self.number):
+            raise ValueError(f"expected 0 to {MAX_PADDING} pixels of a finite number around images, got {self}")

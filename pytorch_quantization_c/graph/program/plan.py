@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,9 @@ from .operations import (
     Rows,
     Sliced,
 )
-from .padding import Padded
+from .padding import Padded, PaddedImage
 from .recurrent import Recurrent
+from .sampling import Sampled
 from .segments import Segment
 from .shapes import Dims, of_four_axes, of_operand, shapes_of
 from .strided import Moved, Product, moves, product_layout
@@ -61,7 +62,7 @@ class Plan(NamedTuple):
     arena: int
     live: int
     steps: list[Operation]
-    tables: tuple[NDArray[np.int64], ...] = ()
+    tables: tuple[NDArray[Any], ...] = ()
     part: int = 0
 
 
@@ -69,7 +70,7 @@ class _Binder:
     def __init__(self, segment: Segment, dims: dict[Key, Dims], borders: Mapping[Key, Border]) -> None:
         self.segment, self.dims, self.borders = segment, dims, borders
         self.outside = [*segment.inputs, *segment.outputs]
-        self.tables: list[NDArray[np.int64]] = []
+        self.tables: list[NDArray[Any]] = []
         self.blocks = self._blocks()
         self.arena = lay_out(list({id(block): block for block in self.blocks.values()}.values()))
 
@@ -195,10 +196,27 @@ class _Binder:
             indices = each.indices(size)
         else:
             (size, inner), outer, indices = each.row(shape), 1, each.rows(shape)
-        self.tables.append(indices)
-        table = Image(FLOATS, False, len(self.outside) + len(self.tables), 0, Dims(1, 1, len(indices), 2), NO_BORDER, 8)
-        tables.gathered(self._rows(each.input, outer, size, inner), table,
+        tables.gathered(self._rows(each.input, outer, size, inner), self._table(indices),
                         self._rows(each.output, outer, len(indices), inner))
+
+    def _table(self, array: NDArray[Any]) -> Image:
+        """What a call gets beside inputs and outputs, row by row."""
+        self.tables.append(array)
+        floats = array.nbytes // (4 * len(array))
+        return Image(FLOATS, False, len(self.outside) + len(self.tables), 0, Dims(1, 1, len(array), floats), NO_BORDER,
+                     4 * floats)
+
+    def _add_sampled(self, tables: Tables, each: Sampled) -> None:
+        x = self.dims[each.input]
+        places, weights = (self._table(table) for table in each.taps(x.shape[each.axis]))
+        if each.input.form is not None:
+            source, outputs, along_x = self.image(each.input), [self.image(key) for key in each.outputs], (
+                each.axis == 3 or x.flat)
+        else:
+            outer, inner, along_x = math.prod(x.shape[:each.axis]), math.prod(x.shape[each.axis + 1:]), True
+            source = self._rows(each.input, outer, x.shape[each.axis], inner)
+            outputs = [self._rows(key, outer, self.dims[key].shape[each.axis], inner) for key in each.outputs]
+        tables.sampled(source, places, weights, outputs, along_x)
 
     def _add_integers(self, tables: Tables, each: Integers) -> None:
         count = math.prod(self.dims[each.input].shape)
@@ -249,6 +267,10 @@ class _Binder:
             self._add_gathered(tables, each)
         elif isinstance(each, Recurrent):
             self._add_recurrent(tables, each)
+        elif isinstance(each, PaddedImage):
+            tables.padded(each, image(each.input), image(each.output))
+        elif isinstance(each, Sampled):
+            self._add_sampled(tables, each)
         elif isinstance(each, Padded | Picked):
             self._add_at_places(tables, each)
         elif isinstance(each, Integers):

@@ -14,8 +14,9 @@ from .float_conv import FloatConv
 from .gather import Gathered
 from .integers import Integers, Picked
 from .operations import Average, Concat, Conv, Export, Flat, Import, Operation, Pool, Python
-from .padding import Padded
+from .padding import Padded, PaddedImage
 from .run import Program
+from .sampling import Sampled
 from .segments import Segment
 from .shapes import Unsupported
 from .strided import Moved
@@ -23,8 +24,8 @@ from .strided import Moved
 __all__ = ["Profile", "Row", "Summary", "profiled", "summary_of"]
 
 KERNELS = {Import: "import", Export: "export", Pool: "max pool", Average: "average", Concat: "concat", Flat: "flatten",
-           Gathered: "gather", Picked: "gather", Padded: "pad", Integers: "integers",
-           FloatConv: "float convolution", Python: "Python"}
+           Gathered: "gather", Picked: "gather", Padded: "pad", PaddedImage: "pad", Integers: "integers",
+           FloatConv: "float convolution", Sampled: "resize", Python: "Python"}
 TALLEST = 40                    # rows of a picture
 COLOURS = {"Python": "#d1495b", "convolution": "#2a7f62", "depthwise": "#7b4fa3", "linear": "#e09f3e"}
 OTHER = "#9db4c0"

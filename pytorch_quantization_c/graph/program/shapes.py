@@ -26,14 +26,15 @@ from .operations import (
     Sliced,
     Window,
 )
-from .padding import Padded
+from .padding import Padded, PaddedImage
 from .recurrent import Recurrent
+from .sampling import Sampled
 from .segments import Segment
 from .strided import Moved, Product
 
 __all__ = ["Dims", "Unsupported", "dims_of", "of_four_axes", "of_operand", "shapes_of"]
 
-MAX_ELEMENTS = 2 ** 31 - 1
+MAX_ELEMENTS = 2 ** 29 - 1  # MAX_FLOATS of image.c
 MAX_ROW = 4096  # PQC_MAX_ROW
 
 
@@ -201,6 +202,23 @@ def _gathered(each: Gathered | Padded | Picked, dims: dict[Key, Dims]) -> Dims:
         raise Unsupported(str(error)) from None
 
 
+def _padded_image(each: PaddedImage, x: Dims) -> Dims:
+    if x.lead is not None or (x.flat and each.top + each.bottom):
+        raise Unsupported("rows of images of one row")
+    made = x._replace(h=x.h + each.top + each.bottom, w=x.w + each.left + each.right)
+    return dims_of(made.shape, matrix=False)
+
+
+def _sampled(each: Sampled, x: Dims) -> Dims:
+    try:
+        shape = each.shape(x.shape)
+    except ValueError as error:
+        raise Unsupported(str(error)) from None
+    if each.input.form is not None and (x.lead is not None or shape[:2] != x.shape[:2]):
+        raise Unsupported(f"axis {each.axis} of images")
+    return dims_of(shape, matrix=each.input.form is None)
+
+
 def _recurrent(each: Recurrent, dims: dict[Key, Dims]) -> dict[Key, Dims]:
     try:
         shapes = each.shapes(dims[each.input].shape, [None if key is None else dims[key].shape for key in each.states])
@@ -224,6 +242,10 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
         return _float_conv(each, dims)
     if isinstance(each, Gathered | Padded | Picked):
         return _gathered(each, dims)
+    if isinstance(each, PaddedImage):
+        return _padded_image(each, dims[each.input])
+    if isinstance(each, Sampled):
+        return _sampled(each, dims[each.input])
     if isinstance(each, Import):
         return dims_of(dims[each.reads()[0]].shape, each.output.matrix)
     if isinstance(each, Conv):

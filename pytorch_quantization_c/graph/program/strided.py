@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from .operations import Key, Operation
 
-__all__ = ["AXES", "Copy", "Moved", "Product", "moves", "product_layout"]
+__all__ = ["AXES", "MAX_PADDING", "Copy", "Moved", "Product", "moves", "product_layout"]
 
 AXES = 6  # PQC_LAYOUT_AXES
+MAX_PADDING = 2 ** 20  # elements before or after
 Shape = tuple[int, ...]
 
 
@@ -96,12 +97,36 @@ def _slices(numbers: Sequence[int], shape: Shape) -> list[range]:
     return found
 
 
+def _padded(numbers: Sequence[int], shapes: Sequence[Shape]) -> Shape:
+    shape, pairs = shapes[0], list(zip(numbers[::2], numbers[1::2], strict=True))
+    kept = [size + min(before, 0) + min(after, 0) for size, (before, after) in zip(shape, pairs, strict=True)]
+    if min(kept) < 1 or math.prod(shapes[1]) != 1:
+        raise ValueError(f"{shape} padded by {numbers}, with {shapes[1]} numbers")
+    return tuple(size + max(before, 0) + max(after, 0) for size, (before, after) in zip(kept, pairs, strict=True))
+
+
+def _pads(numbers: Sequence[int], shape: Shape, made: Shape) -> Iterator[Copy]:
+    """What is kept, then what lies before and behind it along each axis: of the axes that follow, all of it."""
+    strides, to, before, after = _strides(shape), _strides(made), numbers[::2], numbers[1::2]
+    kept = [size - max(first, 0) - max(last, 0) for size, first, last in zip(made, before, after, strict=True)]
+    starts = [max(first, 0) for first in before]
+    yield Copy(0, sum(max(-first, 0) * stride for first, stride in zip(before, strides, strict=True)),
+               sum(start * stride for start, stride in zip(starts, to, strict=True)), tuple(kept), strides, to)
+    for axis in range(len(made)):
+        inside = sum(start * stride for start, stride in zip(starts[:axis], to, strict=False))
+        for start, size in ((0, before[axis]), (starts[axis] + kept[axis], after[axis])):
+            if size > 0:
+                sizes = (*kept[:axis], size, *made[axis + 1:])
+                yield Copy(1, 0, inside + start * to[axis], sizes, (0,) * len(made), to)
+
+
 @dataclass(eq=False)
 class Moved(Operation):
     """The elements of arrays in another order or shape.
 
     kind: one of VIEWS, which keep the order; "transpose" with a permutation, "slice" with axis, start, end and step of
-    each, "expand" with ONNX's shape, "concat" with an axis.
+    each, "expand" with ONNX's shape, "concat" with an axis, "pad" with what comes before and behind each axis, or if
+    negative is cut off; of its inputs the second is the number there.
     """
 
     kind: str
@@ -140,6 +165,8 @@ class Moved(Operation):
             if any(a != b and 1 not in (a, b) for a, b in zip(*sizes, strict=True)):
                 raise ValueError(f"{first} as {self.numbers}")
             return tuple(max(pair) for pair in zip(*sizes, strict=True))
+        if self.kind == "pad":
+            return _padded(self.numbers, shapes)
         axis = self.numbers[0] % len(first)
         if any(len(each) != len(first) or each[:axis] + each[axis + 1:] != first[:axis] + first[axis + 1:]
                for each in shapes):
@@ -148,10 +175,13 @@ class Moved(Operation):
 
     def check(self) -> None:
         """ValueError for an unknown kind."""
-        if self.kind not in (*VIEWS, "transpose", "slice", "expand", "concat") or not self.inputs:
+        if self.kind not in (*VIEWS, "transpose", "slice", "expand", "concat", "pad") or not self.inputs:
             raise ValueError(f"expected another order of elements, got {self.kind[:40]}")
         if self.kind == "slice" and (len(self.numbers) % 4 or any(step < 1 for step in self.numbers[3::4])):
             raise ValueError("expected slices with steps of 1 and more")
+        if self.kind == "pad" and (len(self.inputs) != 2 or len(self.numbers) % 2 or any(
+                abs(number) > MAX_PADDING for number in self.numbers)):
+            raise ValueError(f"expected up to {MAX_PADDING} elements more of a number on each side")
 
 
 def moves(each: Moved, shapes: Sequence[Shape]) -> Iterator[Copy]:
@@ -171,6 +201,8 @@ def moves(each: Moved, shapes: Sequence[Shape]) -> Iterator[Copy]:
         wide = (1,) * (len(made) - len(first)) + first
         yield Copy(0, 0, 0, made, tuple(0 if size == 1 else stride for size, stride in
                                         zip(wide, _strides(wide), strict=True)), to)
+    elif each.kind == "pad":
+        yield from _pads(each.numbers, first, made)
     else:
         axis, at = each.numbers[0] % len(first), 0
         for number, shape in enumerate(shapes):

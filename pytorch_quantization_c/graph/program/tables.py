@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .float_conv import FloatConv
 from .operations import CHAIN_KINDS, Average, Chain, ChainOp, Clamp, Codes, Conv, Pool, Rearranged, Rows, Sliced, Window
+from .padding import PaddedImage
 from .recurrent import Recurrent
 from .shapes import Dims
 
@@ -26,7 +27,7 @@ __all__ = ["Image", "Tables"]
 
 (IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN, RESIZE,
  SHUFFLE, STRIDED, MATMUL, GATHER, RECURRENT, FLOAT_CONV,
- INTEGERS, TRUTHS) = range(20)  # pqc_step_kind
+ INTEGERS, TRUTHS, INTERPOLATE, PAD) = range(22)  # pqc_step_kind
 NONE = -1
 LAYOUT = 18  # PQC_LAYOUT
 NO_WINDOW = Window(1)
@@ -159,6 +160,15 @@ class Tables:
     def gathered(self, source: Image, indices: Image, target: Image) -> None:
         """Rows that indices name."""
         self._step(GATHER, source, indices, [target])
+
+    def sampled(self, source: Image, places: Image, weights: Image, outputs: Sequence[Image], along_x: bool) -> None:
+        """Weighted sums along an axis."""
+        self._step(INTERPOLATE, source, places, outputs, more=[weights], layout=[int(along_x), weights.dims.c])
+
+    def padded(self, each: PaddedImage, source: Image, target: Image) -> None:
+        """Images with pixels around them."""
+        self._step(PAD, source, None, [target], ((NO_WINDOW, each.top), (NO_WINDOW, each.left)),
+                   (Clamp(each.number), Clamp()))
 
     def integers(self, source: Image, target: Image, truths: bool) -> None:
         """Integers as floats."""

@@ -20,15 +20,15 @@ A compiled program computes in C:
 
 - on integers: convolutions along one and two axes, matrix products, and LSTM and GRU if all sequences have the same
   length; transposed convolutions whose kernel equals their stride
-- pools and averages of images, nearest Resize by whole factors, DepthToSpace, Slice, Split and Concat of images
+- pools and averages of images, DepthToSpace, Slice, Split, Concat, and Pad by a number, of images
 - Softmax and LayerNormalization along the last axis
 - elementwise operators on float32: Abs, Add, BatchNormalization, Clip, Div, Erf, Gelu, HardSigmoid, HardSwish,
   LeakyRelu, Max, Min, Mul, Neg, PRelu, Reciprocal, Relu, Sigmoid, Sqrt, Sub, Sum, Swish, Tanh and squares; those that
   follow a layer run in its output stage, others as chains, in one pass over memory
 - float32 convolutions along one and two axes by constant weights, with the chain that follows, unless groups have
   fewer than 16 outputs
-- on float32 arrays: MatMul, Transpose, Reshape and its relatives, Slice, Split, Concat, Expand, Gather, and Pad that
-  repeats the array's own elements
+- on float32 arrays: MatMul, Transpose, Reshape and its relatives, Slice, Split, Concat, Expand, Gather and Pad
+- Resize of float32 images and arrays, by the nearest element, linear or cubic, without antialias
 - masks, as floats that are 1 or 0: comparisons of floats, And, Or, Not, Cast of int64 and of floats, GatherND by
   constant indices, moves of all these, and Where by them, of at most four axes
 

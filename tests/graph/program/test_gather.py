@@ -131,6 +131,43 @@ def test_repeated_elements_of_chosen_axes(rng: np.random.Generator) -> None:
     assert python_steps(session) == []
 
 
+@pytest.mark.parametrize("number", [0.0, -1.5, np.inf])
+@pytest.mark.parametrize("pads", [[0, 0, 1, 2, 0, 0, 3, 0], [0, 1, 0, 0, 2, 0, 0, 2], [0, 0, -1, 2, 0, 0, 1, -1]])
+def test_one_number_around_an_array(rng: np.random.Generator, tmp_path: Path, number: float, pads: list[int]) -> None:
+    """Negative pads cut."""
+    model = network("p = Pad (x, pads, v)  y = Neg (p)", "float[N,A,B,C] x", "float[M,P,Q,R] y",
+                    pads=np.array(pads, I64), v=np.float32(number))
+    session = graph.compile(model)
+    session.save(tmp_path / "p.pqc")
+    saved = graph.load_session(tmp_path / "p.pqc")
+    for shape in ((2, 3, 5, 7), (1, 1, 2, 3)):
+        x = normal(rng, *shape)
+        pairs = list(zip(pads[:4], pads[4:], strict=True))
+        kept = x[tuple(slice(max(0, -a), n - max(0, -b)) for n, (a, b) in zip(shape, pairs, strict=True))]
+        added = [(max(0, a), max(0, b)) for a, b in pairs]
+        wanted = -np.pad(kept, added, constant_values=np.float32(number))
+        np.testing.assert_array_equal(on_every_machine(model, {"x": x}), wanted)
+        for each in (session, saved):
+            np.testing.assert_array_equal(each.run(None, {"x": x})[0], wanted)
+    assert python_steps(session) == []
+
+
+def test_one_number_around_images(rng: np.random.Generator) -> None:
+    """Of an input, of codes and floats, along one axis and along two; as TensorFlow pads before it convolves."""
+    for number in (0, 1.5):
+        model = network("""a = Pad (x, all, v)  c = Conv <strides = [2, 2]> (a, w1)  s = Sigmoid (c)
+                           r = Pad (s, all, v)  y = Conv <pads = [1, 1, 1, 1]> (r, w2)  z = Neg (r)
+                           t = Pad (s, some, , axes)  m = MaxPool <kernel_shape = [3, 3]> (t)""", "float[N,3,H,W] x",
+                        "float[N,7,P,Q] y, float[N,6,P,Q] z, float[N,6,S,T] m", w1=normal(rng, 6, 3, 3, 3),
+                        w2=normal(rng, 7, 6, 3, 3), all=np.array([0, 0, 1, 2, 0, 0, 3, 0]), v=np.float32(number),
+                        some=np.array([0, 2]), axes=np.array([-1]))
+        int8 = graph.quantize(model, [normal(rng, 2, 3, 9, 8)], methods=())
+        session = graph.compile(int8)
+        assert python_steps(session) == [] and sum(row.kernel == "pad" for row in session.summary()) == 4
+        for shape in ((1, 3, 9, 8), (3, 3, 5, 12)):
+            assert_same_bits(session, int8, {"x": normal(rng, *shape)}, (1, 4))
+
+
 def test_numbers_for_nan(rng: np.random.Generator) -> None:
     """As attention has them for rows without a key: a Softmax of nothing but -inf."""
     x = normal(rng, 2, 5, 70)

@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from pytorch_quantization_c import _C, graph
@@ -20,7 +21,16 @@ FLOATS = """a = Sigmoid (x)  r = Resize <mode = "nearest"> (a, , scales)  d = De
             p = AveragePool <kernel_shape = [2, 2]> (d)  m = GlobalAveragePool (p)  n = Mul (p, m)
             k = Concat <axis = 1> (n, p)  e, f = Split <axis = 1, num_outputs = 2> (k)
             t = Transpose <perm = [0, 2, 3, 1]> (e)  s = Softmax <axis = -1> (t)  u = Neg (f)
-            v = Transpose <perm = [0, 1, 3, 2]> (u)  w = MatMul (u, v)"""
+            v = Transpose <perm = [0, 1, 3, 2]> (u)  w = MatMul (u, v)
+            g = Resize <mode = "linear"> (u, , factors)  h = Pad (g, pads, seven)"""
+
+
+def floats(rng: np.random.Generator) -> tuple[ir.Model, Any]:
+    """A network of what programs compute of floats, and its input."""
+    model = network(FLOATS, "float[2,8,6,6] x", "float[N,P,Q,R] s, float[N,S,T,U] w, float[N,A,B,C] h",
+                    scales=np.array([1, 1, 2, 2], np.float32), factors=np.array([1, 1, 2, 0.6], np.float32),
+                    pads=np.array([0, 0, 1, 2, 0, 0, 3, 0]), seven=np.float32(7))
+    return model, normal(rng, 2, 8, 6, 6)
 
 
 def plans_of(name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
@@ -34,8 +44,7 @@ def plans_of(name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(_C, "program_plan", program_plan)
     if name == "floats":
-        model, x = network(FLOATS, "float[2,8,6,6] x", "float[N,P,Q,R] s, float[N,S,T,U] w",
-                           scales=np.array([1, 1, 2, 2], np.float32)), normal(rng, 2, 8, 6, 6)
+        model, x = floats(rng)
     elif name == "float convolution":  # its results are codes, which the other one reads
         model = network("f = Conv <pads = [1, 1, 1, 1]> (x, w)  y = Conv (f, v)", "float[N,8,6,6] x",
                         "float[N,5,6,6] y", w=normal(rng, 12, 8, 3, 3), v=normal(rng, 5, 12, 1, 1))

@@ -12,20 +12,15 @@ import pytest
 from pytorch_quantization_c import graph
 from tests.fuzz import loaders
 
-from ..networks import network, normal
 from .test_float_mode import made
-from .test_hostile_plans import FLOATS
+from .test_hostile_plans import floats
 
 TRIES = 40 * int(os.environ.get("PQC_TEST_SCALE", "1"))
 NAMES = ["resnet", "mobilenet", "branches", "swish", "squeeze", "groups", "attention", "floats"]
 
 
 def program(name: str, rng: np.random.Generator) -> tuple[Any, Any]:
-    if name != "floats":
-        return made(rng, name)
-    model = network(FLOATS, "float[2,8,6,6] x", "float[N,P,Q,R] s, float[N,S,T,U] w",
-                    scales=np.array([1, 1, 2, 2], np.float32))
-    return model, normal(rng, 2, 8, 6, 6)
+    return floats(rng) if name == "floats" else made(rng, name)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -212,3 +212,13 @@ def test_layouts_that_do_not_fit(kind: int, layout: list[int], inputs: int) -> N
             else:
                 _C.program_run(plan, arrays, None)
     assert refused > len(layout) * len(EXTREMES) // 4
+
+
+def test_arrays_of_many_elements() -> None:
+    """More than there are pixels of an image, or channels of a pixel."""
+    x = np.arange(2 ** 24 + 2, dtype=np.float32).reshape(2, -1)
+    model = network("a = Transpose (x)  b = Reshape (a, shape)  y = Transpose (b)", "float[2,M] x", "float[M,2] y",
+                    shape=np.array([2, -1]))
+    found = graph.compile(model)._program.run({"x": x}, ["y"])
+    assert found is not None
+    np.testing.assert_array_equal(found[0], x.T.reshape(2, -1).T)

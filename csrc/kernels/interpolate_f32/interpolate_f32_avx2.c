@@ -1,0 +1,11 @@
+#include "interpolate_f32_scalar.h"
+
+#if PQC_X86
+
+PQC_TARGET_AVX2 void pqc_interpolate_f32_avx2(const pqc_interpolation *p, ptrdiff_t count,
+                                              ptrdiff_t n, float *restrict y)
+{
+    interpolate_loops(p, count, n, y);
+}
+
+#endif
