@@ -110,6 +110,81 @@ def test_modelopt(kind: str, tmp_path: Any) -> None:
     check_read(tmp_path, model, wanted)
 
 
+INPUTS: dict[str, tuple[Any, Any]] = {
+    "fixed": (QuantDescriptor(8, amax=2.5), {"strategy": "tensor", "dynamic": False}),
+    "dynamic": (QuantDescriptor(8), {"strategy": "tensor", "dynamic": True}),
+    "rows": (QuantDescriptor(8, axis=0), {"strategy": "token", "dynamic": True}),
+    "rows of sequences": (QuantDescriptor(8, axis=(0, 1)), {"strategy": "token", "dynamic": True}),
+    "off": (None, None)}
+
+
+def with_inputs(weight: str, *inputs: str) -> Any:
+    layers = []
+    for each in inputs:
+        desc, _ = INPUTS[each]
+        layers.append(nn.QuantLinear(32, 32, quant_desc_input=desc or QuantDescriptor(8),
+                                     quant_desc_weight=KINDS[weight]))
+        if desc is None:
+            layers[-1].input_quantizer.disable()
+    return float_nn.Sequential(*layers)
+
+
+def groups_of(folder: Any) -> Any:
+    return files(folder, "config.json")[1]["quantization_config"]["config_groups"]
+
+
+@pytest.mark.parametrize("each", INPUTS)
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_inputs_are_described(kind: str, each: str, tmp_path: Any) -> None:
+    """What quantises the inputs, in the words of compressed-tensors: a reader would leave them floats otherwise."""
+    interchange.save_compressed_tensors(with_inputs(kind, each), tmp_path)
+    wanted = INPUTS[each][1]
+    if wanted is not None:
+        number = "int" if kind == "int8" else "float"
+        wanted = {"num_bits": 8, "type": number, "symmetric": True, "group_size": None, **wanted}
+    assert groups_of(tmp_path)["group_0"]["input_activations"] == wanted
+
+
+def test_inputs_of_4_bit_weights(tmp_path: Any) -> None:
+    token = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "group_size": None, "dynamic": True}
+    for each, wanted in (("dynamic", None), ("rows", token)):
+        interchange.save_compressed_tensors(with_inputs("int4", each), tmp_path)
+        assert groups_of(tmp_path)["group_0"]["input_activations"] == wanted
+
+
+def test_layers_with_other_inputs_are_groups_of_their_own(tmp_path: Any) -> None:
+    interchange.save_compressed_tensors(with_inputs("int8", "rows", "fixed", "rows", "off"), tmp_path)
+    groups = groups_of(tmp_path)
+    assert [group["targets"] for group in groups.values()] == [["0", "2"], ["1"], ["3"]]
+    strategies = [(group["input_activations"] or {}).get("strategy") for group in groups.values()]
+    assert strategies == ["token", "tensor", None]
+    assert set(interchange.load_checkpoint(tmp_path)) == {f"{i}.{key}" for i in range(4) for key in ("weight", "bias")}
+
+
+@pytest.mark.parametrize("save", [interchange.save_compressed_tensors, interchange.save_modelopt])
+@pytest.mark.parametrize("desc", [QuantDescriptor(8, zero_point=True), QuantDescriptor(8, scale_amax=0.9),
+                                  QuantDescriptor(8, axis=1, amax=np.ones((1, 32), np.float32))], ids=repr)
+def test_inputs_that_cannot_be_described_are_named(save: Any, desc: Any, tmp_path: Any) -> None:
+    layer = nn.QuantLinear(32, 8, quant_desc_input=desc, quant_desc_weight=KINDS["int8"])
+    with pytest.warns(UserWarning, match="nothing of how the input of 0 is quantised"):
+        save(float_nn.Sequential(layer), tmp_path)
+
+
+@pytest.mark.parametrize("save, kind", [(save, kind) for save in (interchange.save_compressed_tensors,
+                                                                    interchange.save_modelopt)
+                                         for kind in ("int8", "fp8", "nvfp4")])
+def test_fixed_ranges_of_inputs_are_read(save: Any, kind: str, tmp_path: Any) -> None:
+    save(network(kind), tmp_path)
+    other: Any = network(kind)
+    other[0].input_quantizer.amax = 9.0
+    bare: Any = float_nn.Sequential(nn.QuantLinear(96, 8), float_nn.ReLU(), float_nn.Linear(8, 3))
+    factor: Any = float_nn.Sequential(nn.QuantLinear(96, 8, quant_desc_input=QuantDescriptor(8, scale_amax=0.5)),
+                                      float_nn.ReLU(), float_nn.Linear(8, 3))
+    for model, wanted in ((other, 2.5), (bare, 2.5), (factor, 5.0)):
+        interchange.load_checkpoint(tmp_path, model)
+        np.testing.assert_allclose(model[0].input_quantizer.amax, wanted, rtol=1e-6)
+
+
 def awq(bits_of_input: Any) -> Any:
     layer = nn.QuantLinear(96, 8, quant_desc_input=QuantDescriptor(bits_of_input, amax=2.5),
                            quant_desc_weight=KINDS["int4"])

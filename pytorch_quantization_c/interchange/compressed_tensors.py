@@ -19,10 +19,13 @@ from .layers import (
     codes_of,
     float8,
     floats_of,
+    has_own_range,
+    has_row_ranges,
     input_amax,
     layers_of,
     one_kind,
     prefix,
+    warn_of_inputs,
 )
 
 FORMATS = {"int8": "int-quantized", "int4": "pack-quantized", "fp8": "float-quantized", "nvfp4": "nvfp4-pack-quantized"}
@@ -40,12 +43,17 @@ def save_compressed_tensors(model: Any, folder: str | os.PathLike[str]) -> None:
         folder: made if it is not there; files of these names are replaced, and what the other format's JSON file says
             of quantisation is removed.
 
+    Inputs are described in the format of the weights, with a fixed range, a dynamic one, or one for each row ("token");
+    those of 4-bit integers as floats, or with a range for each row as int8. What the file cannot say of an input is a
+    warning with the layer's name.
+
     Raises:
         ValueError: no quantised linear layers, another format, or several; a layer frozen without its float weight, an
             odd number of inputs in NVFP4, or a `pre_quant_scale`.
     """
     layers = layers_of(model)
     kind, arrays = one_kind(layers), floats_of(model, layers)
+    warn_of_inputs(layers)
     check_scales(model, {})
     for name, layer in layers.items():
         codes, found = codes_of(layer)
@@ -85,17 +93,33 @@ def _compressed_config(kind: str, model: Any, layers: dict[str, Any]) -> dict[st
     strategy = {"nvfp4": "tensor_group", "int4": "group"}.get(kind, "tensor" if quantizer.axis is None else "channel")
     weights = {"num_bits": {"int8": 8, "fp8": 8}.get(kind, 4), "type": "float" if kind in ("fp8", "nvfp4") else "int",
                "symmetric": True, "strategy": strategy, "group_size": group, "dynamic": False}
-    inputs = None
-    static = [input_amax(layer) is not None for layer in layers.values()]
-    if all(static) and kind != "int4":
-        inputs = {**weights, "strategy": "tensor_group" if kind == "nvfp4" else "tensor",
-                  "dynamic": "local" if kind == "nvfp4" else False}
     ignored = [name for name, module in model.named_modules()
                if type(module).__name__ in ("Linear", "NonDynamicallyQuantizableLinear") and name not in layers]
-    groups = {"group_0": {"targets": ["Linear"], "weights": weights, "input_activations": inputs,
-                          "output_activations": None}}
+    schemes = {name: _input_scheme(kind, weights, layer) for name, layer in layers.items()}
+    distinct = [scheme for at, scheme in enumerate(schemes.values()) if scheme not in list(schemes.values())[:at]]
+    targets = [["Linear"]] if len(distinct) == 1 else [
+        [name for name, each in schemes.items() if each == scheme] for scheme in distinct]
+    groups = {f"group_{number}": {"targets": names, "weights": weights, "input_activations": scheme,
+                                  "output_activations": None}
+              for number, (names, scheme) in enumerate(zip(targets, distinct, strict=True))}
     return {"quant_method": "compressed-tensors", "format": FORMATS[kind], "quantization_status": "compressed",
             "config_groups": groups, "ignore": ignored, "kv_cache_scheme": None}
+
+
+def _input_scheme(kind: str, weights: dict[str, Any], layer: Any) -> dict[str, Any] | None:
+    """How a reader quantises a layer's input, in the format of the weights; None: not at all.
+
+    Weights of 4-bit integers have float inputs there, but for a range for each row.
+    """
+    fixed, by_row = input_amax(layer) is not None, has_row_ranges(layer)
+    scheme = {**weights, "group_size": None}
+    if kind == "nvfp4":
+        return {**weights, "dynamic": "local"} if fixed else None
+    if by_row:
+        return {**scheme, "num_bits": 8, "strategy": "token", "dynamic": True}
+    if kind == "int4" or not (fixed or has_own_range(layer)):
+        return None
+    return {**scheme, "strategy": "tensor", "dynamic": not fixed}
 
 
 def group_size(kind: str, config: dict[str, Any]) -> int | None:

@@ -1,6 +1,7 @@
 """What is saved of a model: its quantised linear layers, their codes and scales, and everything that stays float."""
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,39 @@ def input_amax(layer: Any) -> np.float32 | None:
     amax = quantizer._numbers(quantizer.amax)
     factor = np.float32(1 if quantizer._scale_amax is None else quantizer._scale_amax)
     return np.float32(amax.item()) * factor if amax.size == 1 else None
+
+
+def has_row_ranges(layer: Any) -> bool:
+    """Whether the input's quantiser finds a range for each row, all indices but the last."""
+    quantizer = _dynamic(layer)
+    axis = None if quantizer is None else quantizer.axis
+    axes = axis if isinstance(axis, tuple | list) else (axis,)
+    return axis is not None and list(axes) == list(range(len(axes)))
+
+
+def has_own_range(layer: Any) -> bool:
+    """Whether the input's quantiser finds one range in each input."""
+    quantizer = _dynamic(layer)
+    return quantizer is not None and quantizer.axis is None
+
+
+def _dynamic(layer: Any) -> Any:
+    """The input's quantiser if it finds symmetric ranges itself, else None."""
+    quantizer = layer._modules.get("_input_quantizer")
+    if quantizer is None or quantizer._disabled or quantizer.amax is not None or quantizer.blocks is not None:
+        return None
+    return None if quantizer.zero_point or quantizer._scale_amax is not None else quantizer
+
+
+def warn_of_inputs(layers: dict[str, Any]) -> None:
+    """Warns, by the layer's name, of quantised inputs that a checkpoint says nothing of."""
+    for name, layer in layers.items():
+        quantizer = layer._modules.get("_input_quantizer")
+        if quantizer is None or quantizer._disabled or input_amax(layer) is not None:
+            continue
+        if not (has_row_ranges(layer) or has_own_range(layer)):
+            warnings.warn(f"The checkpoint says nothing of how the input of {name or 'the model'} is quantised: "
+                          f"{quantizer.extra_repr()}", UserWarning, stacklevel=3)
 
 
 def check_scales(model: Any, written: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from .layers import (
     layers_of,
     one_kind,
     prefix,
+    warn_of_inputs,
 )
 
 ALGORITHMS = {"int8": "W8A8_SQ_PER_CHANNEL", "fp8": "FP8", "nvfp4": "NVFP4", "int4": "W4A16_AWQ"}
@@ -45,6 +46,7 @@ def save_modelopt(model: Any, folder: str | os.PathLike[str]) -> None:
     """
     layers = layers_of(model)
     kind, arrays = one_kind(layers), floats_of(model, layers)
+    warn_of_inputs(layers)
     check_scales(model, layers if kind in ("int8", "int4") else {})
     algorithm = ALGORITHMS[kind]
     if kind == "int4" and all(_has_e4m3_input(layer) for layer in layers.values()):

@@ -17,7 +17,7 @@ from .._core.safetensors import load_file
 from ..model.quantizers import named_quantizers, quantizers_of
 from .compressed_tensors import FORMATS, group_size
 from .folder import CONFIG, HF_CONFIG, MAX_JSON, WEIGHTS
-from .layers import NVFP4_BLOCK, Arrays, state_of
+from .layers import LARGEST, NVFP4_BLOCK, Arrays, state_of
 from .modelopt import KINDS, rows_of_pairs
 
 
@@ -27,7 +27,7 @@ def load_checkpoint(folder: str | os.PathLike[str], model: Any = None) -> Arrays
     Args:
         folder: with `model.safetensors`, and `config.json` or `hf_quant_config.json`.
         model: None, or a model of either front with parameters and buffers of these names: it takes the values, and its
-            inputs' quantisers each `pre_quant_scale`.
+            inputs' quantisers each `pre_quant_scale` and, those of one range, the fixed range.
 
     Returns:
         The parameters and buffers by their names: of quantised layers the float32 values that the codes stand for, and
@@ -42,11 +42,11 @@ def load_checkpoint(folder: str | os.PathLike[str], model: Any = None) -> Arrays
     arrays, _ = load_file(os.path.join(folder, WEIGHTS))
     try:
         with np.errstate(all="ignore"):
-            found = _values(kind, group, arrays)
+            found, ranges = _values(kind, group, arrays), _input_ranges(kind, arrays)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as problem:
         raise ValueError(f"Expected a checkpoint of {kind} weights, but it cannot be read: {problem}") from problem
     if model is not None:
-        _give(model, found)
+        _give(model, found, ranges)
     return found
 
 
@@ -98,6 +98,18 @@ def _values(kind: str, group: int | None, arrays: Arrays) -> Arrays:
     return found
 
 
+def _input_ranges(kind: str, arrays: Arrays) -> dict[str, np.float32]:
+    """The amax of the input by the layer's name and a dot, where there is one: scales are of the weights' format."""
+    bound = LARGEST if kind == "nvfp4" else np.float32(127 if kind == "int8" else 448)
+    ranges: dict[str, np.float32] = {}
+    for name, array in arrays.items():
+        head, _, key = name.rpartition("input_")
+        if key in ("scale", "global_scale") and f"{head}weight_scale" in arrays and array.size == 1:
+            scale = array.astype(np.float32).reshape(())
+            ranges[head] = np.float32(LARGEST / scale if key == "global_scale" else scale * bound)
+    return {head: amax for head, amax in ranges.items() if np.isfinite(amax) and amax > 0}
+
+
 def _weight(name: str, kind: str, group: int | None, parts: Arrays) -> NDArray[np.float32]:
     scale = parts["weight_scale"].astype(np.float32)
     if kind == "nvfp4":
@@ -129,7 +141,7 @@ def _check_shape(name: str, scale: NDArray[np.float32], *shapes: tuple[int, ...]
         raise ValueError(f"{name} is of shape {scale.shape}, expected {' or '.join(map(str, shapes))}")
 
 
-def _give(model: Any, found: Arrays) -> None:
+def _give(model: Any, found: Arrays, ranges: dict[str, np.float32]) -> None:
     quantizer = next(iter(quantizers_of(model).values()))
     targets = state_of(model)
     for name, target in targets.items():
@@ -146,6 +158,22 @@ def _give(model: Any, found: Arrays) -> None:
             target[...] = target.new_tensor(found[name]) if hasattr(target, "new_tensor") else found[name]
     for each, scale in scaled:
         each.pre_quant_scale = scale
+    for each, amax in _ranged_inputs(model, ranges):
+        each.amax = amax
+
+
+def _ranged_inputs(model: Any, ranges: dict[str, np.float32]) -> list[tuple[Any, np.float32]]:
+    """The inputs' quantisers of one range that takes that of the file."""
+    modules, pairs = dict(model.named_modules()), []
+    for head, amax in ranges.items():
+        layer: Any = modules.get(head.removesuffix("."))
+        quantizer = None if layer is None else layer._modules.get("_input_quantizer")
+        if quantizer is None or quantizer.axis is not None or quantizer.blocks is not None or quantizer.zero_point:
+            continue
+        factor = np.float32(1 if quantizer._scale_amax is None else quantizer._scale_amax)
+        if quantizer.amax is None or quantizer._numbers(quantizer.amax).size == 1:
+            pairs.append((quantizer, np.float32(amax / factor)))
+    return pairs
 
 
 def _scaled_inputs(model: Any, found: Arrays) -> list[tuple[Any, NDArray[Any]]]:
