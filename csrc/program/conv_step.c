@@ -140,6 +140,7 @@ typedef struct {
     ptrdiff_t mblocks, panels;      /* of an image */
     bool by_mblock;                 /* all panels of an M-block come one after the other */
     pqc_igemm_u8s8_codes_fn *codes; /* or NULL */
+    pqc_igemm_u8s8_f32_fn *floats;  /* or NULL */
     atomic_uint flags;
 } job;
 
@@ -301,6 +302,36 @@ static bool multiply_to_codes(const job *j, const task *t, const places *p, cons
     return true;
 }
 
+/* Whether all that becomes of the sums is floats, times a scale and with a bias, whose pixels are equally spaced. */
+static bool makes_floats(const pqc_step *s)
+{
+    enum { UNBOUNDED = PQC_NO_FIRST_CLAMP | PQC_NO_SECOND_CLAMP };
+    const pqc_image *out = &s->output[0];
+    return !s->chain_length && !s->hard_swish && !s->affine.there && s->outputs == 1 &&
+           s->between.content == PQC_NOTHING && s->residual.codes.content == PQC_NOTHING &&
+           out->codes.content == PQC_FLOATS && out->left + out->right == 0 &&
+           (s->known & UNBOUNDED) == UNBOUNDED;
+}
+
+/* The floats of a task, from sums that stay in registers. */
+static void multiply_to_floats(const job *j, const task *t, const places *p, const uint8_t *x)
+{
+    const pqc_step *s = j->step;
+    pqc_igemm_params g = products_of(j, t, x);
+    ptrdiff_t width = s->output[0].w,
+              channel = t->group * s->weights->shape.out + PQC_NR * t->panel;
+    pqc_pixels to =
+        pqc_image_pixels(&s->output[0], j->buffers, t->image, t->first / width, t->first % width);
+    pqc_output_block b = {.to = {.scale = s->weights->scale + channel,
+                                 .bias = s->weights->bias + channel,
+                                 .y = (float *)to.at + channel,
+                                 .pixel_stride = to.pixel / (ptrdiff_t)sizeof(float),
+                                 .channel_stride = 1},
+                          .pixels = t->pixels,
+                          .channels = t->channels};
+    j->floats(&g, p->input, &b);
+}
+
 /* Those of a task's pixels from number `done` on that are finished at once: of one row if there is a border between rows. */
 static pqc_results results_of(const job *j, const task *t, int done, const pqc_tail *tail)
 {
@@ -347,6 +378,10 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
         const uint8_t *x = (const uint8_t *)base + t.image * pqc_image_size(in);
         if (j->codes && multiply_to_codes(j, &t, &p, x, &tail))
             continue;
+        if (j->floats) {
+            multiply_to_floats(j, &t, &p, x);
+            continue;
+        }
         ptrdiff_t ld = multiply(j, &t, &p, x, acc);
         flags |= finish(j, &t, acc, ld, &tail);
     }
@@ -377,6 +412,7 @@ unsigned pqc_conv_step_run(const pqc_step *s, char *const *buffers)
     j.mblocks = mblocks_of(s, j.panels);
     j.by_mblock = w->shape.groups * w->padded_out * w->k * 4 <= PQC_L2_MBLOCK_WEIGHTS;
     j.codes = makes_codes(s) ? pqc.igemm_u8s8_codes : NULL;
+    j.floats = makes_floats(s) ? pqc.igemm_u8s8_f32 : NULL;
     ptrdiff_t products = out->n * pixels * w->shape.groups * w->padded_out * (w->k * 4 + 16);
     pqc_parallel_tasks(out->n * j.panels * j.mblocks, products, PQC_MAC_GRAIN, run_tasks, &j);
     return atomic_load(&j.flags);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OUT = 2 * 80, MAX_WEIGHTS = MAX_OUT * 9 * 100, CASES = 200, MAX_CHAIN = 4 };
+enum { MAX_OUT = 2 * 80, MAX_WEIGHTS = MAX_OUT * 9 * 100, CASES = 240, MAX_CHAIN = 4 };
 
 typedef struct {
     buffer arena; /* ends at a page that may not be touched */
@@ -136,23 +136,30 @@ static void describe(pqc_step *s, const pqc_weights_shape *w, pqc_chain_op *ops,
                      .h = outputs_of(&s->y, h, after_y),
                      .w = outputs_of(&s->x, width, after_x),
                      .c = w->groups * w->out};
-    pqc_content residual = (pqc_content)(random_bits() % 4);
+    bool floats =
+        random_bits() % 6 == 0; /* alone and as they are: these have a body of their own */
+    pqc_content residual = floats ? PQC_NOTHING : (pqc_content)(random_bits() % 4);
     if (residual != PQC_NOTHING) {
         s->residual = out;
         add_image(&s->residual, residual, bytes, 0);
     }
-    s->outputs = (int)between(1, 2);
+    s->outputs = floats ? 1 : (int)between(1, 2);
     for (int i = 0; i < s->outputs; i++) {
         s->output[i] = out;
-        pqc_content content =
-            i == 0 && random_bits() % 2 ? PQC_U8_CODES : (pqc_content)between(1, 3);
+        pqc_content content = floats                        ? PQC_FLOATS
+                              : i == 0 && random_bits() % 2 ? PQC_U8_CODES
+                                                            : (pqc_content)between(1, 3);
         if (content == PQC_U8_CODES) {
             s->output[i].top = s->output[i].right = between(0, 2);
             s->output[i].codes.zero = random_bits() % 2 ? 0 : (int32_t)between(1, 255);
         }
         add_image(&s->output[i], content, bytes, 0);
     }
-    unsigned chain = random_bits() % 5;
+    unsigned chain = floats ? 4 : random_bits() % 5;
+    if (floats && random_bits() % 4) {
+        s->low = -INFINITY;
+        s->high = INFINITY;
+    }
     if (chain == 0)
         add_chain(s, ops, bytes);
     else if (chain == 1)
