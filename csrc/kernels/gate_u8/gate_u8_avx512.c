@@ -5,8 +5,8 @@
 #include "requantize/requantize_avx512.h"
 
 /* With a = |x|, both functions are max(x, 0) - h(a), h(a) = a (1 - gate(a)): a bump that is 0 from `top` on.  h is one of sixteen
- * polynomials; that of a follows from the exponent and two bits of the mantissa of 1 + steps * a, so intervals are short where
- * a is small.  What comes out is off by `error` at most (all floats were tried, against what chain_f32 computes), so the code is
+ * polynomials: of GELU that of the integer next to steps * a; of SiLU, whose bump is wider, it follows from the exponent and two
+ * bits of the mantissa of 1 + steps * a, so intervals are short where a is small.  What comes out is off by `error` at most (all floats were tried, against what chain_f32 computes), so the code is
  * known where y * mul is further than that from the middle between two codes.  Nearly all are; the others are computed in full. */
 enum { DEGREE = 4, INTERVALS = 16, FRACTION = 16 };
 
@@ -17,27 +17,26 @@ typedef struct {
 
 static const gate gelu = {
     5.4f,
-    0x1.638828p1f,
+    0x1.6f2b9ep1f,
     1e-6f,
-    {{-0x1.5c1584p-12f, -0x1.1b17fap-9f, -0x1.fe96fap-8f, -0x1.39637p-6f, -0x1.507c26p-5f,
-      -0x1.eb0ce6p-6f, 0x1.03cb4ap-3f, 0x1.b9320cp-2f, 0x1.8c6b4cp-1f, 0x1.200314p-1f,
-      0x1.4741d6p-3f, 0x1.562d7ep-6f, 0x1.8f8026p-31f, -0x1.1a330ep-22f, -0x1.8d506p-18f,
-      -0x1.6efcdcp-15f},
-     {0x1.01ddd4p-1f, 0x1.08aa6ap-1f, 0x1.188e7ap-1f, 0x1.324ef4p-1f, 0x1.5aed56p-1f,
-      0x1.4dccdep-1f, 0x1.3b1f2ep-2f, -0x1.05cdd2p-2f, -0x1.985db6p-1f, -0x1.19861p-1f,
-      -0x1.1952e8p-3f, -0x1.0278fp-6f, 0x1p-1f, 0x1.00014ap-1f, 0x1.0010ecp-1f, 0x1.0058a8p-1f},
-     {-0x1.a87e86p-2f, -0x1.cdbd7p-2f, -0x1.07d18p-1f, -0x1.32c03ap-1f, -0x1.69f498p-1f,
-      -0x1.5f0884p-1f, -0x1.9b695cp-2f, -0x1.3c84bap-7f, 0x1.3f1426p-2f, 0x1.9ff20cp-3f,
-      0x1.6be8d2p-5f, 0x1.25474ep-8f, -0x1.9884acp-2f, -0x1.98a9b4p-2f, -0x1.99a376p-2f,
-      -0x1.9cb1c8p-2f},
-     {0x1.0331dep-5f, 0x1.37f7ecp-4f, 0x1.15d32ap-3f, 0x1.955574p-3f, 0x1.0d89cep-2f,
-      0x1.05f592p-2f, 0x1.3679bep-3f, 0x1.edd782p-6f, -0x1.bfacecp-5f, -0x1.13079ap-5f,
-      -0x1.a3a23p-8f, -0x1.282cf2p-11f, 0x1.2c96fp-15f, 0x1.fb662cp-11f, 0x1.1f9b3cp-8f,
-      0x1.7e126ap-7f},
-     {0x1.4256b8p-5f, 0x1.33e8a2p-6f, -0x1.f1a658p-10f, -0x1.3bb70ep-6f, -0x1.17b256p-5f,
-      -0x1.10aedp-5f, -0x1.35cdeep-6f, -0x1.39523ep-8f, 0x1.db2e9ap-9f, 0x1.127c3p-9f,
-      0x1.6bdaacp-12f, 0x1.c12c02p-16f, 0x1.0ef61ap-4f, 0x1.0526d8p-4f, 0x1.e41d6ep-5f,
-      0x1.ad61d6p-5f}}};
+    {{0x1.d303fap-38f, -0x1.e57152p-15f, -0x1.c48a08p-9f, -0x1.787278p-6f, -0x1.85df1cp-5f,
+      0x1.b95344p-9f, 0x1.af8b36p-3f, 0x1.0b1ef6p-1f, 0x1.84d29p-1f, 0x1.93dad2p-1f, 0x1.41ec8cp-1f,
+      0x1.993e7ep-2f, 0x1.a8bae8p-3f, 0x1.6da4f2p-4f, 0x1.081b1cp-5f, 0x1.44b534p-7f},
+     {0x1.00000ep-1f, 0x1.007962p-1f, 0x1.0cdc78p-1f, 0x1.3a5496p-1f, 0x1.6523dp-1f, 0x1.252d28p-1f,
+      0x1.243712p-3f, -0x1.a1c8cep-2f, -0x1.8d14a4p-1f, -0x1.a2f4aep-1f, -0x1.408bd2p-1f,
+      -0x1.805e2ap-2f, -0x1.7659cp-3f, -0x1.2e48c4p-4f, -0x1.9a2dbap-6f, -0x1.dadfaep-8f},
+     {-0x1.988924p-2f, -0x1.9e398cp-2f, -0x1.e18fd4p-2f, -0x1.3ef646p-1f, -0x1.75a8dcp-1f,
+      -0x1.3acfb8p-1f, -0x1.1ec1c2p-2f, 0x1.607196p-4f, 0x1.328a88p-2f, 0x1.4a5068p-2f,
+      0x1.e33bdep-3f, 0x1.10702ep-3f, 0x1.f10194p-5f, 0x1.77f3f4p-6f, 0x1.dec762p-8f,
+      0x1.04d482p-9f},
+     {0x1.0f4ee6p-12f, 0x1.f74c0cp-7f, 0x1.8ab42p-4f, 0x1.b648e2p-3f, 0x1.19715cp-2f,
+      0x1.d28e4ap-3f, 0x1.c99ec6p-4f, 0x1.c1bbb2p-9f, -0x1.a6fb98p-5f, -0x1.d4bddcp-5f,
+      -0x1.468c2p-5f, -0x1.593f9ep-6f, -0x1.2666aep-7f, -0x1.a0bf1p-9f, -0x1.f1b89cp-11f,
+      -0x1.fe1c62p-13f},
+     {0x1.0b2e7ep-4f, 0x1.92bbdcp-5f, 0x1.665b9p-7f, -0x1.7e36cep-6f, -0x1.29d4b8p-5f,
+      -0x1.dd4c3ap-6f, -0x1.cb372p-7f, -0x1.046dc2p-9f, 0x1.b6ce6ep-9f, 0x1.f8a62ep-9f,
+      0x1.4d97ap-9f, 0x1.49d868p-10f, 0x1.0682eap-11f, 0x1.5b5718p-13f, 0x1.84c27cp-15f,
+      0x1.769ce4p-17f}}};
 
 static const gate silu = {
     18.0f,
@@ -69,6 +68,7 @@ typedef struct {
     __m512i doubt, least, most;
     const pqc_pixels *to;
     pqc_chain_kind kind;
+    bool is_narrow; /* `least` is not 0, or `most` not 255 */
 } gate16;
 
 AVX512 static inline gate16 gate16_of(pqc_chain_kind kind, const pqc_pixels *to)
@@ -85,7 +85,8 @@ AVX512 static inline gate16 gate16_of(pqc_chain_kind kind, const pqc_pixels *to)
                   .least = _mm512_set1_epi8((char)((int32_t)to->lo + to->zero)),
                   .most = _mm512_set1_epi8((char)((int32_t)to->hi + to->zero)),
                   .to = to,
-                  .kind = kind};
+                  .kind = kind,
+                  .is_narrow = to->lo + (float)to->zero > 0 || to->hi + (float)to->zero < 255};
     for (int k = 0; k <= DEGREE; k++)
         all.h[k] = _mm512_mul_ps(_mm512_loadu_ps(g->h[k]), all.scale);
     float offset = ((float)to->zero + 0.5f) * (1 << FRACTION) + error;
@@ -94,11 +95,14 @@ AVX512 static inline gate16 gate16_of(pqc_chain_kind kind, const pqc_pixels *to)
 }
 
 /* Out of the range of 32 bits it is INT32_MIN, whose fraction is in doubt. */
-AVX512 PQC_INLINE __m512i approximate16(const gate16 *g, __m512 x)
+AVX512 PQC_INLINE __m512i approximate16(const gate16 *g, const bool SILU, __m512 x)
 {
-    __m512 a = _mm512_min_ps(_mm512_abs_ps(x), g->top);
-    __m512 z = _mm512_fmadd_ps(a, g->steps, _mm512_set1_ps(1.0f));
-    __m512i i = _mm512_srli_epi32(_mm512_castps_si512(z), 21); /* of which the low 4 bits count */
+    enum { LEAST_MAGNITUDE = 0xa };
+    __m512 a = _mm512_range_ps(x, g->top, LEAST_MAGNITUDE);
+    __m512 z = _mm512_fmadd_ps(a, g->steps, _mm512_set1_ps(SILU ? 1.0f : 0x1p23f));
+    __m512i i = _mm512_castps_si512(z); /* of which the low 4 bits count */
+    if (SILU)
+        i = _mm512_srli_epi32(i, 21);
     __m512 h = _mm512_permutexvar_ps(i, g->h[DEGREE]);
     PQC_UNROLL(4)
     for (int k = DEGREE - 1; k >= 0; k--)
@@ -123,7 +127,7 @@ AVX512 PQC_INLINE __mmask32 in_doubt(const gate16 *g, __m512i codes)
 }
 
 /* Bytes of four vectors of x, in order. */
-AVX512 PQC_INLINE __m512i codes64(const gate16 *g, const __m512 *x)
+AVX512 PQC_INLINE __m512i codes64(const gate16 *g, const bool SILU, const __m512 *x)
 {
     const __m512i halves = _mm512_setr_epi32(
         0x30001, 0x70005, 0xb0009, 0xf000d, 0x130011, 0x170015, 0x1b0019, 0x1f001d, 0x230021,
@@ -132,7 +136,7 @@ AVX512 PQC_INLINE __m512i codes64(const gate16 *g, const __m512 *x)
     __m512i c[4];
     PQC_UNROLL(4)
     for (int v = 0; v < 4; v++)
-        c[v] = approximate16(g, x[v]);
+        c[v] = approximate16(g, SILU, x[v]);
     __m512i least = _mm512_min_epu16(_mm512_min_epu16(c[0], c[1]), _mm512_min_epu16(c[2], c[3]));
     if (in_doubt(g, least))
         for (int v = 0; v < 4; v++)
@@ -140,13 +144,15 @@ AVX512 PQC_INLINE __m512i codes64(const gate16 *g, const __m512 *x)
                 c[v] = settle16(g, x[v]);
     __m512i bytes = _mm512_packus_epi16(_mm512_permutex2var_epi16(c[0], halves, c[1]),
                                         _mm512_permutex2var_epi16(c[2], halves, c[3]));
-    bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, g->least), g->most);
+    if (g->is_narrow)
+        bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, g->least), g->most);
     return _mm512_permutexvar_epi64(order, bytes);
 }
 
 /* P pixels of V vectors at a time, P * V being 3 or 4; the last ones are computed more than once rather than apart. */
-AVX512 PQC_INLINE void run_pixels(const gate16 *g, const int32_t *acc, ptrdiff_t ld, int pixels,
-                                  int channels, const pqc_output *f, const int P, const int V)
+AVX512 PQC_INLINE void run_pixels(const gate16 *g, const bool SILU, const int32_t *acc,
+                                  ptrdiff_t ld, int pixels, int channels, const pqc_output *f,
+                                  const int P, const int V)
 {
     output16 of[4];
     __mmask16 last = tail16(channels - 16 * (V - 1));
@@ -164,7 +170,7 @@ AVX512 PQC_INLINE void run_pixels(const gate16 *g, const int32_t *acc, ptrdiff_t
             for (int v = 0; v < V; v++)
                 x[p * V + v] = finish16(_mm512_loadu_si512(sums + 16 * v), of[v]);
         }
-        __m512i bytes = codes64(g, x);
+        __m512i bytes = codes64(g, SILU, x);
         char *to = (char *)g->to->at + first * g->to->pixel;
         if (P == 1) {
             _mm512_mask_storeu_epi8(to, lanes, bytes);
@@ -183,6 +189,19 @@ AVX512 PQC_INLINE void run_pixels(const gate16 *g, const int32_t *acc, ptrdiff_t
     }
 }
 
+AVX512 PQC_INLINE void run_panel(const gate16 *g, const bool SILU, const int32_t *acc, ptrdiff_t ld,
+                                 int pixels, int channels, const pqc_output *f)
+{
+    if (channels > 48)
+        run_pixels(g, SILU, acc, ld, pixels, channels, f, 1, 4);
+    else if (channels > 32)
+        run_pixels(g, SILU, acc, ld, pixels, channels, f, 1, 3);
+    else if (channels > 16)
+        run_pixels(g, SILU, acc, ld, pixels, channels, f, 2, 2);
+    else
+        run_pixels(g, SILU, acc, ld, pixels, channels, f, 4, 1);
+}
+
 PQC_TARGET_AVX512 void pqc_gate_u8_avx512(pqc_chain_kind kind, const int32_t *acc, ptrdiff_t ld,
                                           int pixels, int channels, const pqc_output *f)
 {
@@ -191,14 +210,10 @@ PQC_TARGET_AVX512 void pqc_gate_u8_avx512(pqc_chain_kind kind, const int32_t *ac
         pqc_output part = pqc_output_from(&whole, c);
         gate16 g = gate16_of(kind, &part.output[0]);
         int width = channels - c < 64 ? channels - c : 64;
-        if (width > 48)
-            run_pixels(&g, acc + c, ld, pixels, width, &part, 1, 4);
-        else if (width > 32)
-            run_pixels(&g, acc + c, ld, pixels, width, &part, 1, 3);
-        else if (width > 16)
-            run_pixels(&g, acc + c, ld, pixels, width, &part, 2, 2);
+        if (kind == PQC_CHAIN_SILU)
+            run_panel(&g, true, acc + c, ld, pixels, width, &part);
         else
-            run_pixels(&g, acc + c, ld, pixels, width, &part, 4, 1);
+            run_panel(&g, false, acc + c, ld, pixels, width, &part);
     }
 }
 

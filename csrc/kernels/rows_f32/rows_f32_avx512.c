@@ -53,12 +53,49 @@ AVX512 PQC_INLINE void softmax_rows(const float *x, float *y, ptrdiff_t n, const
     }
 }
 
+/* The largest of a row: four at a time, as each comparison waits for the one before. */
+AVX512 static inline __m512 maximum(const float *x, ptrdiff_t n)
+{
+    __m512 top[ROWS];
+    ptrdiff_t i = 0;
+    PQC_UNROLL(4)
+    for (int k = 0; k < ROWS; k++)
+        top[k] = _mm512_set1_ps(x[0]); /* NaN stays there */
+    for (; i + 16 * ROWS <= n; i += 16 * ROWS)
+        PQC_UNROLL(4)
+    for (int k = 0; k < ROWS; k++)
+        top[k] = _mm512_max_ps(_mm512_loadu_ps(x + i + 16 * k), top[k]);
+    for (; i < n; i += 16)
+        top[0] = _mm512_mask_max_ps(top[0], tail16(n - i),
+                                    _mm512_maskz_loadu_ps(tail16(n - i), x + i), top[0]);
+    top[0] = _mm512_max_ps(_mm512_max_ps(top[0], top[1]), _mm512_max_ps(top[2], top[3]));
+    return _mm512_set1_ps(_mm512_reduce_max_ps(top[0]));
+}
+
+/* One row: whole vectors without masks, which take as long as what they are for. */
+AVX512 static inline void softmax_row16(const float *x, float *y, ptrdiff_t n)
+{
+    __m512 top = maximum(x, n), lanes = _mm512_setzero_ps();
+    __mmask16 tail = tail16(n % 16);
+    ptrdiff_t whole = n - n % 16;
+    for (ptrdiff_t i = 0; i < whole; i += 16) {
+        __m512 e = exp16(_mm512_sub_ps(_mm512_loadu_ps(x + i), top));
+        _mm512_storeu_ps(y + i, e);
+        lanes = _mm512_add_ps(lanes, e);
+    }
+    __m512 last = exp16(_mm512_sub_ps(_mm512_maskz_loadu_ps(tail, x + whole), top));
+    __m512 factor = _mm512_set1_ps(1.0f / sum_of_16(_mm512_mask_add_ps(lanes, tail, lanes, last)));
+    _mm512_mask_storeu_ps(y + whole, tail, _mm512_mul_ps(last, factor));
+    for (ptrdiff_t i = 0; i < whole; i += 16)
+        _mm512_storeu_ps(y + i, _mm512_mul_ps(_mm512_loadu_ps(y + i), factor));
+}
+
 PQC_TARGET_AVX512 void pqc_softmax_f32_avx512(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
 {
     for (; rows >= ROWS && n <= MAX_TOGETHER; rows -= ROWS, x += ROWS * n, y += ROWS * n)
         softmax_rows(x, y, n, ROWS);
     for (; rows > 0; rows--, x += n, y += n)
-        softmax_rows(x, y, n, 1);
+        softmax_row16(x, y, n);
 }
 
 /* 16 sums of doubles. */
@@ -81,35 +118,50 @@ AVX512 static inline double mean_of(lanes16 sum, ptrdiff_t n)
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two))) / (double)n;
 }
 
-/* The last pass: of weight and bias what there is, constants where this is called. */
+/* 16 numbers of the last pass: of weight and bias what there is, constants where this is called. */
+AVX512 PQC_INLINE void scale16(float *y, ptrdiff_t i, __mmask16 some, __m512 factor,
+                               const pqc_layer_norm *p, const bool weight, const bool bias)
+{
+    __m512 c = _mm512_mul_ps(_mm512_maskz_loadu_ps(some, y + i), factor);
+    if (weight)
+        c = _mm512_mul_ps(c, _mm512_maskz_loadu_ps(some, p->weight + i));
+    if (bias)
+        c = _mm512_add_ps(c, _mm512_maskz_loadu_ps(some, p->bias + i));
+    _mm512_mask_storeu_ps(y + i, some, c);
+}
+
 AVX512 PQC_INLINE void scale_row(float *y, ptrdiff_t n, float by, const pqc_layer_norm *p,
                                  const bool weight, const bool bias)
 {
     __m512 factor = _mm512_set1_ps(by);
-    for (ptrdiff_t i = 0; i < n; i += 16) {
-        __mmask16 tail = tail16(n - i);
-        __m512 c = _mm512_mul_ps(_mm512_maskz_loadu_ps(tail, y + i), factor);
-        if (weight)
-            c = _mm512_mul_ps(c, _mm512_maskz_loadu_ps(tail, p->weight + i));
-        if (bias)
-            c = _mm512_add_ps(c, _mm512_maskz_loadu_ps(tail, p->bias + i));
-        _mm512_mask_storeu_ps(y + i, tail, c);
-    }
+    ptrdiff_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        scale16(y, i, 0xffff, factor, p, weight, bias);
+    scale16(y, i, tail16(n - i), factor, p, weight, bias);
+}
+
+/* Takes the mean from 16 numbers and adds their squares. */
+AVX512 PQC_INLINE lanes16 centre16(const float *x, float *y, __mmask16 some, __m512 mean,
+                                   lanes16 squares)
+{
+    __m512 c = _mm512_maskz_sub_ps(some, _mm512_maskz_loadu_ps(some, x), mean);
+    _mm512_mask_storeu_ps(y, some, c);
+    return add_wide(squares, _mm512_mul_ps(c, c));
 }
 
 PQC_TARGET_AVX512 void pqc_layer_norm_f32_avx512(const float *x, float *y, ptrdiff_t n,
                                                  const pqc_layer_norm *p)
 {
     lanes16 sum = {_mm512_setzero_pd(), _mm512_setzero_pd()}, squares = sum;
-    for (ptrdiff_t i = 0; i < n; i += 16)
-        sum = add_wide(sum, _mm512_maskz_loadu_ps(tail16(n - i), x + i));
+    ptrdiff_t whole = n - n % 16;
+    __mmask16 tail = tail16(n % 16);
+    for (ptrdiff_t i = 0; i < whole; i += 16)
+        sum = add_wide(sum, _mm512_loadu_ps(x + i));
+    sum = add_wide(sum, _mm512_maskz_loadu_ps(tail, x + whole));
     __m512 mean = _mm512_set1_ps((float)mean_of(sum, n));
-    for (ptrdiff_t i = 0; i < n; i += 16) {
-        __mmask16 tail = tail16(n - i);
-        __m512 c = _mm512_maskz_sub_ps(tail, _mm512_maskz_loadu_ps(tail, x + i), mean);
-        _mm512_mask_storeu_ps(y + i, tail, c);
-        squares = add_wide(squares, _mm512_mul_ps(c, c));
-    }
+    for (ptrdiff_t i = 0; i < whole; i += 16)
+        squares = centre16(x + i, y + i, 0xffff, mean, squares);
+    squares = centre16(x + whole, y + whole, tail, mean, squares);
     float factor = (float)(1.0 / sqrt(mean_of(squares, n) + p->epsilon));
     if (p->weight && p->bias)
         scale_row(y, n, factor, p, true, true);
