@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
 from typing import Any
 
 from .errors import shown
 from .formats import E4M3
+from .frozen import Frozen
 
 __all__ = ["BlockSettings", "Blocks", "checked_blocks"]
 
@@ -16,8 +16,7 @@ SCALES = (E8M0, E4M3.num_bits)
 MAX_BLOCK = 2 ** 31 - 1
 
 
-@dataclass(frozen=True)
-class Blocks:
+class Blocks(Frozen):
     """So many neighbours along the last axis share a scale.
 
     Args:
@@ -28,8 +27,11 @@ class Blocks:
     """
 
     size: int
-    kind: str = "static"
-    scale_bits: tuple[int, int] | None = None
+    kind: str
+    scale_bits: tuple[int, int] | None
+
+    def __init__(self, size: int, kind: str = "static", scale_bits: tuple[int, int] | None = None) -> None:
+        self._set(size=size, kind=kind, scale_bits=scale_bits)
 
     @property
     def is_dynamic(self) -> bool:

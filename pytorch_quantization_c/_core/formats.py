@@ -2,18 +2,17 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
 from typing import Any
 
 from .errors import shown
+from .frozen import Frozen
 
 __all__ = ["E2M1", "E2M3", "E3M2", "E4M3", "E5M2", "FLOATS", "Float", "Int", "known_bits", "number_format"]
 
 MAX_BITS = 32
 
 
-@dataclass(frozen=True)
-class Int:
+class Int(Frozen):
     """Integers of `bits` bits; `amax` is quantised to `bound`.
 
     Args:
@@ -26,11 +25,12 @@ class Int:
         ValueError: `bits` out of range.
     """
 
-    bits: int = 8
-    unsigned: bool = False
-    narrow: bool = False
+    bits: int
+    unsigned: bool
+    narrow: bool
 
-    def __post_init__(self) -> None:
+    def __init__(self, bits: int = 8, unsigned: bool = False, narrow: bool = False) -> None:
+        self._set(bits=bits, unsigned=unsigned, narrow=narrow)
         for name in ("unsigned", "narrow"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"Expected `{name}` to be True or False, got {shown(getattr(self, name))}")
@@ -65,8 +65,7 @@ class Int:
         return f"{'u' if self.unsigned else ''}int{self.bits}"
 
 
-@dataclass(frozen=True)
-class Float:
+class Float(Frozen):
     """Floats of one sign bit, `exponent` and `mantissa` bits, saturating; `amax` is quantised to `bound`.
 
     `Float(5, 2)` and `Float(4, 3)` are OCP's 8-bit floating point specification 1.0: E5M2 with infinities and NaN, E4M3
@@ -80,8 +79,9 @@ class Float:
     exponent: int
     mantissa: int
 
-    def __post_init__(self) -> None:
-        bits = self.exponent, self.mantissa
+    def __init__(self, exponent: int, mantissa: int) -> None:
+        self._set(exponent=exponent, mantissa=mantissa)
+        bits = exponent, mantissa
         if not all(type(each) is int for each in bits) or bits not in FLOATS:
             raise ValueError(f"Expected the float format {_FLOATS_SHOWN}, got {shown(bits)}")
 

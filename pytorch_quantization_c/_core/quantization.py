@@ -5,7 +5,6 @@ arrays with this class.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
@@ -17,6 +16,7 @@ from .blocks import SCALES
 from .element_codes import values_of
 from .errors import shown
 from .formats import E4M3, Float, Int
+from .frozen import Frozen
 
 __all__ = ["Quantization", "element_unit"]
 
@@ -29,8 +29,7 @@ def element_unit(format: Int | Float) -> float:
     return 1.0 if isinstance(format, Float) else 2.0 ** (2 - format.bits)
 
 
-@dataclass(frozen=True, eq=False)
-class Quantization:
+class Quantization(Frozen):
     """How the codes of an array became its values.
 
     `value = (element - zero) / scale` without `scale_bits`; with them, as the formats of shared scales define it,
@@ -59,12 +58,25 @@ class Quantization:
     axis: int | None
     block: int | None
     scale: NDArray[np.float32]
-    zero: NDArray[np.int32] | None = None
-    scale_bits: tuple[int, int] | None = None
-    global_scale: float | np.floating[Any] = 1.0
-    groups: int = 1
+    zero: NDArray[np.int32] | None
+    scale_bits: tuple[int, int] | None
+    global_scale: float | np.floating[Any]
+    groups: int
 
-    def __post_init__(self) -> None:
+    def __init__(self, format: Int | Float, axis: int | None, block: int | None, scale: NDArray[np.float32],
+                 zero: NDArray[np.int32] | None = None, scale_bits: tuple[int, int] | None = None,
+                 global_scale: float | np.floating[Any] = 1.0, groups: int = 1) -> None:
+        self._set(format=format, axis=axis, block=block, scale=scale, zero=zero, scale_bits=scale_bits,
+                  global_scale=global_scale, groups=groups)
+        self._check()
+
+    def __eq__(self, other: object) -> bool:  # arrays have no one answer
+        return self is other
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
+    def _check(self) -> None:
         for name, kind in KINDS:
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"Expected another type than {type(getattr(self, name)).__name__} for `{name}`")

@@ -4,28 +4,21 @@
 """
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .histogram import HistogramCalibrator
+from .._lazy import on_request
 from .max import MaxCalibrator
-from .range import RangeCalibrator
-from .weights import calibrate_weights
 
 if TYPE_CHECKING:
+    from .histogram import HistogramCalibrator
     from .plotting import plot
+    from .range import RangeCalibrator
     from .reporting import report
+    from .weights import calibrate_weights
 
 __all__ = ["HistogramCalibrator", "MaxCalibrator", "RangeCalibrator", "calibrate_weights", "plot", "report"]
 
-_ON_REQUEST = {"plot": "plotting", "report": "reporting"}
+_HOMES = {"histogram": "HistogramCalibrator", "plotting": "plot", "range": "RangeCalibrator", "reporting": "report",
+          "weights": "calibrate_weights"}
 
-
-def __getattr__(name: str) -> Any:
-    if name in _ON_REQUEST:
-        return getattr(import_module(f"{__name__}.{_ON_REQUEST[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_REQUEST})
+__getattr__, __dir__ = on_request(__name__, _HOMES)

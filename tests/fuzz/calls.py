@@ -30,7 +30,7 @@ DEFAULTS = ("default_quant_desc_input", "default_quant_desc_weight")
 def settings_kept() -> Iterator[None]:
     """Puts back what a call may change for the whole process; files go to a folder of their own."""
     isas, count, allowed, folder = _C.isa_selected(), threads.get_num_threads(), integer.enabled(), os.getcwd()
-    classes = [each for each in vars(nn).values() if isinstance(each, type)]
+    classes = [each for name in nn.__all__ if isinstance(each := getattr(nn, name), type)]
     defaults = [(each, name, each.__dict__.get(name)) for each in classes for name in DEFAULTS]
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
         os.chdir(scratch)
