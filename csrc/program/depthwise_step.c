@@ -6,12 +6,13 @@
 
 #include <stdatomic.h>
 
-enum { MAX_SUMS = 64 * PQC_NR, MAX_COLUMNS = 32 };
+enum { MAX_SUMS = 64 * PQC_NR, MAX_COLUMNS = 32, MAX_CODED = 256 /* pixels of a task */ };
 
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
-    ptrdiff_t panels, bands, spans; /* of an image: channels, rows, columns */
+    ptrdiff_t panels, bands, spans;  /* of an image: channels, rows, columns */
+    pqc_dwconv_nhwc_codes_fn *codes; /* or NULL */
     atomic_uint flags;
 } job;
 
@@ -25,7 +26,7 @@ static ptrdiff_t panel_width(const pqc_weights *w, ptrdiff_t panel)
     return pqc_min(w->padded_out - PQC_NR * panel, PQC_NR);
 }
 
-static void multiply(const pqc_step *s, const task *t, char *const *buffers, int32_t *acc)
+static pqc_dwconv_nhwc_params products_of(const pqc_step *s, const task *t, char *const *buffers)
 {
     const pqc_weights *w = s->weights;
     const pqc_image *in = &s->input;
@@ -33,21 +34,40 @@ static void multiply(const pqc_step *s, const task *t, char *const *buffers, int
     const uint8_t *x = pqc_image_pixels(in, buffers, t->image, t->row * s->y.stride - s->y.before,
                                         t->column * s->x.stride - s->x.before)
                            .at;
-    pqc_dwconv_nhwc_params g = {.x = x + first,
-                                .tap_row = s->y.dilation * row,
-                                .tap_pixel = s->x.dilation * pixel,
-                                .step_row = s->y.stride * row,
-                                .step_pixel = s->x.stride * pixel,
-                                .kh = (int)w->shape.kh,
-                                .kw = (int)w->shape.kw,
-                                .rows = t->rows,
-                                .columns = t->columns,
-                                .channels = panel_width(w, t->panel),
-                                .ld = PQC_NR,
-                                .w_pitch = 4 * w->padded_out,
-                                .w = w->bytes + 4 * first,
-                                .compensation = w->compensation + first};
-    pqc.dwconv_nhwc(&g, acc);
+    return (pqc_dwconv_nhwc_params){.x = x + first,
+                                    .tap_row = s->y.dilation * row,
+                                    .tap_pixel = s->x.dilation * pixel,
+                                    .step_row = s->y.stride * row,
+                                    .step_pixel = s->x.stride * pixel,
+                                    .kh = (int)w->shape.kh,
+                                    .kw = (int)w->shape.kw,
+                                    .rows = t->rows,
+                                    .columns = t->columns,
+                                    .channels = panel_width(w, t->panel),
+                                    .ld = PQC_NR,
+                                    .w_pitch = 4 * w->padded_out,
+                                    .w = w->bytes + 4 * first,
+                                    .compensation = w->compensation + first};
+}
+
+static int channels_of(const pqc_step *s, const task *t)
+{
+    return (int)pqc_min(s->weights->shape.groups - PQC_NR * t->panel, PQC_NR);
+}
+
+/* The codes of a task, from sums that stay in registers. */
+static void multiply_to_codes(const job *j, const task *t, pqc_tail *tail)
+{
+    const pqc_step *s = j->step;
+    const pqc_image *out = &s->output[0];
+    ptrdiff_t first = PQC_NR * t->panel;
+    pqc_dwconv_nhwc_params g = products_of(s, t, j->buffers);
+    pqc_output *f = &tail->to;
+    f->scale = s->weights->scale + first;
+    f->bias = s->weights->bias + first;
+    f->output[0].at = j->buffers[out->buffer] + out->offset +
+                      pqc_image_at(out, t->image, t->row, t->column) + first;
+    j->codes(&g, pqc_image_row(out), channels_of(s, t), f);
 }
 
 /* The output stage, a row of pixels at a time, or all of them. */
@@ -60,7 +80,7 @@ static unsigned finish(const job *j, const task *t, const int32_t *acc, pqc_tail
                      .x = t->column,
                      .channel = first,
                      .pixels = (int)(all ? t->rows * t->columns : t->columns),
-                     .channels = (int)pqc_min(j->step->weights->shape.groups - first, PQC_NR)};
+                     .channels = channels_of(j->step, t)};
     unsigned flags = 0;
     for (; r.y < t->row + (all ? 1 : t->rows); r.y++, acc += t->columns * PQC_NR)
         flags |= pqc_tail_finish(tail, &r, acc, PQC_NR);
@@ -91,10 +111,23 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     pqc_tail_begin(&tail, j->step, j->buffers);
     for (ptrdiff_t i = begin; i < end; i++) {
         task t = task_of(j, i);
-        multiply(j->step, &t, j->buffers, acc);
+        if (j->codes) {
+            multiply_to_codes(j, &t, &tail);
+            continue;
+        }
+        pqc_dwconv_nhwc_params g = products_of(j->step, &t, j->buffers);
+        pqc.dwconv_nhwc(&g, acc);
         flags |= finish(j, &t, acc, &tail);
     }
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
+}
+
+/* Whether all that becomes of the sums is bytes, without an activation but clamps. */
+static bool makes_bytes(const pqc_step *s)
+{
+    return !s->chain_length && s->residual.codes.content == PQC_NOTHING && s->outputs == 1 &&
+           !s->hard_swish && !s->affine.there && s->output[0].codes.content == PQC_U8_CODES &&
+           (s->known & PQC_PLAIN);
 }
 
 unsigned pqc_depthwise_step_run(const pqc_step *s, char *const *buffers)
@@ -102,9 +135,13 @@ unsigned pqc_depthwise_step_run(const pqc_step *s, char *const *buffers)
     const pqc_weights *w = s->weights;
     const pqc_image *out = &s->output[0];
     job j = {.step = s, .buffers = buffers, .panels = pqc_weights_panels(w)};
-    j.spans = pqc_div_round_up(out->w, MAX_COLUMNS);
-    ptrdiff_t columns = pqc_div_round_up(out->w, j.spans); /* at most, so that two rows have room */
-    j.bands = pqc_div_round_up(pqc_div_round_up(out->h, 2), MAX_SUMS / (2 * PQC_NR * columns));
+    task any = {.panel = 0};
+    pqc_dwconv_nhwc_params taps = products_of(s, &any, buffers);
+    j.codes = makes_bytes(s) && pqc_dwconv_makes_codes(&taps) ? pqc.dwconv_nhwc_codes : NULL;
+    j.spans = j.codes ? 1 : pqc_div_round_up(out->w, MAX_COLUMNS);
+    ptrdiff_t columns = pqc_div_round_up(out->w, j.spans), /* at most, so that two rows have room */
+        pixels = j.codes ? pqc_max(MAX_CODED, 2 * columns) : MAX_SUMS / PQC_NR;
+    j.bands = pqc_div_round_up(pqc_div_round_up(out->h, 2), pixels / (2 * columns));
     ptrdiff_t products = out->n * out->h * out->w * w->padded_out * (w->k * 4 + 32);
     pqc_parallel_tasks(out->n * j.bands * j.spans * j.panels, products, PQC_MAC_GRAIN, run_tasks,
                        &j);

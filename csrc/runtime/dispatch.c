@@ -71,6 +71,7 @@ static void use_scalar(pqc_kernels *t)
     t->winograd = NULL;
     t->igemm_u8s8_f32 = NULL;
     t->igemm_u8s8_codes = NULL;
+    t->dwconv_nhwc_codes = NULL;
     t->gemv_u8s8 = NULL;
     t->gate_u8 = NULL;
     t->amx_gemm = NULL;
@@ -203,6 +204,7 @@ static void use_vnni(pqc_kernels *t)
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_vnni;
     t->dwconv_u8s8 = pqc_dwconv_u8s8_vnni;
     t->dwconv_nhwc = pqc_dwconv_nhwc_vnni;
+    t->dwconv_nhwc_codes = pqc_dwconv_nhwc_codes_vnni;
     t->winograd = NULL;
 }
 #endif

@@ -87,15 +87,16 @@ typedef struct {
     pqc_product_f32_fn *product_f32;
     pqc_decode_f32_fn *decode_f32;
     pqc_encode_f32_fn *encode_f32;
-    pqc_dwconv_u8s8_fn *dwconv_u8s8;           /* or NULL: these nine are the last */
-    pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32;     /* or NULL */
-    pqc_igemm_u8s8_codes_fn *igemm_u8s8_codes; /* or NULL */
-    pqc_gemv_u8s8_fn *gemv_u8s8;               /* or NULL */
-    pqc_gate_u8_fn *gate_u8;                   /* or NULL */
-    const pqc_winograd *winograd;              /* or NULL */
-    const pqc_amx_gemm *amx_gemm;              /* or NULL */
-    pqc_gemm_s8u4_fn *gemm_s8u4_amx;           /* or NULL */
-    const pqc_igemm_nhwc *igemm_nhwc;          /* or NULL */
+    pqc_dwconv_u8s8_fn *dwconv_u8s8;             /* or NULL: these ten are the last */
+    pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32;       /* or NULL */
+    pqc_igemm_u8s8_codes_fn *igemm_u8s8_codes;   /* or NULL */
+    pqc_dwconv_nhwc_codes_fn *dwconv_nhwc_codes; /* or NULL */
+    pqc_gemv_u8s8_fn *gemv_u8s8;                 /* or NULL */
+    pqc_gate_u8_fn *gate_u8;                     /* or NULL */
+    const pqc_winograd *winograd;                /* or NULL */
+    const pqc_amx_gemm *amx_gemm;                /* or NULL */
+    pqc_gemm_s8u4_fn *gemm_s8u4_amx;             /* or NULL */
+    const pqc_igemm_nhwc *igemm_nhwc;            /* or NULL */
 } pqc_kernels;
 
 /* The table in use.  A table never changes once it is here: pqc_select puts another in its place,

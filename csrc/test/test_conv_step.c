@@ -38,7 +38,13 @@ static pqc_weights_shape random_shape(void)
                            .kh = between(1, 3),
                            .kw = between(1, 3),
                            .zero = random_bits() % 2 ? 0 : (int32_t)between(1, 255)};
-    s.merged = s.groups == 1 && s.kw > 1 && (s.in % 4 != 0 || random_bits() % 2);
+    if (random_bits() % 4 == 0) {
+        s.depthwise = true;
+        s.groups = between(1, MAX_OUT);
+        s.in = s.out = 1;
+        s.kh = s.kw = 1 + 2 * between(0, 3);
+    }
+    s.merged = !s.depthwise && s.groups == 1 && s.kw > 1 && (s.in % 4 != 0 || random_bits() % 2);
     return s;
 }
 

@@ -2,12 +2,14 @@
 #include "dispatch.h"
 #include "tests.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAX_CHANNELS = 64, MAX_OUT = 9, MAX_KERNEL = 9, SPARE = 7 };
 
 typedef struct {
-    buffer x, w, compensation;
+    buffer x, w, compensation, scale, bias, codes;
     int32_t acc[MAX_OUT * MAX_OUT * (MAX_CHANNELS + SPARE)];
 } arena;
 
@@ -83,6 +85,68 @@ static void check_case(arena *a, const geometry *s)
         }
 }
 
+/* An output stage of bytes, any that the kernel takes. */
+static pqc_output stage_of(arena *a, int channels)
+{
+    pqc_output f = {.low = -INFINITY,
+                    .high = INFINITY,
+                    .second_low = -INFINITY,
+                    .second_high = INFINITY,
+                    .outputs = 1};
+    float *scale = buffer_place(&a->scale, 4 * (size_t)channels, 0);
+    float *bias = buffer_place(&a->bias, 4 * (size_t)channels, 0);
+    for (int c = 0; c < channels; c++) {
+        scale[c] = (float)(1 + random_bits() % 1000) * 0x1p-24f;
+        bias[c] = (float)(int32_t)random_bits() * 0x1p-29f;
+    }
+    f.scale = scale;
+    f.bias = bias;
+    pqc_pixels *to = &f.output[0];
+    *to = (pqc_pixels){.content = PQC_U8_CODES, .mul = (float)(1 + random_bits() % 64), .hi = 255};
+    to->div = to->mul;
+    if (random_bits() % 2) {
+        to->zero = (int32_t)(random_bits() % 256);
+        to->lo = (float)(-to->zero + (int32_t)(random_bits() % 3));
+        to->hi = (float)(255 - to->zero - (int32_t)(random_bits() % 3));
+    }
+    f.known = pqc_finish_known(&f, 0x1p14f);
+    return f;
+}
+
+/* The same sums as bytes; those expected come from the output stage by itself, which has a test of its own. */
+static void check_codes(arena *a, const geometry *s)
+{
+    static uint8_t wanted[MAX_CHANNELS];
+    static int32_t sums[MAX_CHANNELS];
+    pqc_dwconv_nhwc_params g = fill(a, s);
+    if (!pqc_dwconv_makes_codes(&g))
+        return;
+    int channels = s->channels - random_byte(false, 0, 15);
+    pqc_output f = stage_of(a, channels);
+    CHECK(f.known & PQC_PLAIN, "known: %u", f.known);
+    ptrdiff_t pixel = channels + random_byte(false, 0, 8), row = s->columns * pixel + 5;
+    size_t size = (size_t)pqc_max(0, (s->rows - 1) * row + (s->columns - 1) * pixel + channels);
+    uint8_t *codes = buffer_place(&a->codes, size, 0);
+    memset(codes, 123, size);
+    f.output[0].at = codes;
+    f.output[0].pixel = pixel;
+    pqc.dwconv_nhwc_codes(&g, row, channels, &f);
+    for (int p = 0; p < s->rows * s->columns; p++) {
+        const uint8_t *got = codes + p / s->columns * row + p % s->columns * pixel;
+        for (int c = 0; c < channels; c++)
+            sums[c] = (int32_t)expect(&g, p / s->columns, p % s->columns, c);
+        f.output[0].at = wanted;
+        pqc_finish_nhwc_scalar(sums, MAX_CHANNELS, 1, channels, &f);
+        CHECK(memcmp(got, wanted, (size_t)channels) == 0,
+              "codes of %d x %d taps, stride %d, dilation %d, output %d of %d x %d, %d channels",
+              s->kh, s->kw, s->stride, s->dilation, p, s->rows, s->columns, channels);
+        ptrdiff_t next = got - codes + channels, gap = pixel - channels;
+        for (ptrdiff_t i = next; i < pqc_min(next + gap, (ptrdiff_t)size); i++)
+            CHECK(codes[i] == 123, "a byte behind pixel %d", p);
+    }
+    CHECK(buffer_guards_intact(&a->codes), "something written outside of the codes");
+}
+
 void test_dwconv_nhwc(void)
 {
     static const int kernels[][2] = {{3, 3}, {5, 5}, {7, 7}, {1, 1}, {4, 3}, {3, 5}, {9, 2}};
@@ -90,6 +154,9 @@ void test_dwconv_nhwc(void)
     buffer_open(&a->x);
     buffer_open(&a->w);
     buffer_open(&a->compensation);
+    buffer_open(&a->scale);
+    buffer_open(&a->bias);
+    buffer_open(&a->codes);
     for (int k = 0; k < 7; k++)
         for (int stride = 1; stride <= 3; stride++)
             for (int dilation = 1; dilation <= 2; dilation++)
@@ -101,9 +168,14 @@ void test_dwconv_nhwc(void)
                     s.channels = 16 * (1 + (size + stride) % 4);
                     if (shared || size % 5 == 0)
                         check_case(a, &s);
+                    if (pqc.dwconv_nhwc_codes)
+                        check_codes(a, &s);
                 }
     buffer_close(&a->x);
     buffer_close(&a->w);
     buffer_close(&a->compensation);
+    buffer_close(&a->scale);
+    buffer_close(&a->bias);
+    buffer_close(&a->codes);
     free(a);
 }

@@ -12,7 +12,7 @@
 #ifndef PQC_DWCONV_NHWC_H
 #define PQC_DWCONV_NHWC_H
 
-#include "pqc.h"
+#include "requantize/requantize.h"
 
 typedef struct {
     const uint8_t *x;                                   /* tap (0, 0) of output (0, 0) */
@@ -29,11 +29,25 @@ typedef void pqc_dwconv_nhwc_fn(const pqc_dwconv_nhwc_params *g, int32_t *acc);
 pqc_dwconv_nhwc_fn pqc_dwconv_nhwc_scalar, pqc_dwconv_nhwc_avx2, pqc_dwconv_nhwc_avxvnni,
     pqc_dwconv_nhwc_vnni, pqc_dwconv_nhwc_neon;
 
+/* The same sums through the output stage as bytes: `f` has one output, of bytes, neither residual nor HardSwish nor affine map, and
+ * knows that it is PQC_PLAIN (finish_nhwc.h).  Output (0, 0) goes where that begins, the others pixel by pixel and `row` bytes from a row to the next;
+ * 1 <= channels <= g->channels.  `ld` is not read.  Taps as pqc_dwconv_makes_codes says. */
+typedef void pqc_dwconv_nhwc_codes_fn(const pqc_dwconv_nhwc_params *g, ptrdiff_t row, int channels,
+                                      const pqc_output *f);
+
+pqc_dwconv_nhwc_codes_fn pqc_dwconv_nhwc_codes_vnni;
+
 /* Whether the kernel is k x k, and the taps of an output lie `stride` columns beside those of the one before: then a column is
  * unpacked once for all outputs that it belongs to. */
 static inline bool pqc_dwconv_shares_columns(const pqc_dwconv_nhwc_params *g, int k, int stride)
 {
     return g->kh == k && g->kw == k && g->step_pixel == stride * g->tap_pixel;
+}
+
+static inline bool pqc_dwconv_makes_codes(const pqc_dwconv_nhwc_params *g)
+{
+    return pqc_dwconv_shares_columns(g, 3, 1) || pqc_dwconv_shares_columns(g, 3, 2) ||
+           pqc_dwconv_shares_columns(g, 5, 1) || pqc_dwconv_shares_columns(g, 5, 2);
 }
 
 #endif

@@ -72,12 +72,14 @@ INLINE void add_column(sums *to, const column *x, const taps *w, ptrdiff_t n, co
         *to = _mm256_add_epi32(*to, _mm256_madd_epi16(x->odd, w->odd));
 }
 
+#include "dwconv_nhwc_sums.h"
+
 #include "dwconv_nhwc_rows.h"
 
 AVX2 void pqc_dwconv_nhwc_avx2(const pqc_dwconv_nhwc_params *g, int32_t *acc)
 {
     for (ptrdiff_t c = 0; c < g->channels && g->columns > 0; c += 8)
-        sum_channels(g, c, acc + c, 1);
+        sum_channels(g, c, results_at(g, acc + c), 1);
 }
 
 #endif

@@ -68,12 +68,14 @@ INLINE void add_column(sums *to, const column *x, const taps *w, ptrdiff_t n, co
         }
 }
 
+#include "dwconv_nhwc_sums.h"
+
 #include "dwconv_nhwc_rows.h"
 
 void pqc_dwconv_nhwc_neon(const pqc_dwconv_nhwc_params *g, int32_t *acc)
 {
     for (ptrdiff_t c = 0; c < g->channels && g->columns > 0; c += 8)
-        sum_channels(g, c, acc + c, 1);
+        sum_channels(g, c, results_at(g, acc + c), 1);
 }
 
 #endif

@@ -3,10 +3,12 @@
  *
  * The file of an ISA defines before: INLINE, SHARED_ROWS, and of v vectors of channels, v being a constant where it is inlined,
  *
- *   sums    load_sums(at, v), store_sums(&sums, at, v)
+ *   sums    load_sums(at, v)
  *   column  load_column(x, row, n, v): n rows (more than 4: 4), `row` bytes from one to the next
  *   taps    load_taps(w, v); taps_below(&taps, v): of the output one row further down
- *           add_column(&sums, &column, &taps, n, v): taps of rows from n on are zeros */
+ *           add_column(&sums, &column, &taps, n, v): taps of rows from n on are zeros
+ *   results store_results(sums, rows, &results, v): sums[i], of row i, go where `at` says, which is moved to the next pixel;
+ *           `at` and `row`, from a row to the next: so far rows are told apart here (sums that stay sums: dwconv_nhwc_sums.h) */
 #ifndef PQC_DWCONV_NHWC_ROWS_H
 #define PQC_DWCONV_NHWC_ROWS_H
 
@@ -16,8 +18,8 @@ enum { MAX_OUTPUTS = 7, MAX_KERNEL = 7, MAX_GROUPS = 2 };
 
 /* What a row of outputs needs. */
 typedef struct {
-    ptrdiff_t tap_row, tap_pixel, columns, ld;
-    const int32_t *compensation;
+    ptrdiff_t tap_row, tap_pixel, columns;
+    sums begin;
     const taps *w; /* [row][column][group] */
 } row_job;
 
@@ -45,7 +47,7 @@ INLINE void take_step(const row_job *g, sums (*open)[SHARED_ROWS], const uint8_t
                 PQC_UNROLL(2)
                 for (int i = 0; i < rows; i++) {
                     if (tap == 0 && group == 0)
-                        open[0][i] = load_sums(g->compensation, v);
+                        open[0][i] = g->begin;
                     add_column(&open[d][i], &here, g->w + (i * k + tap) * groups + group, n, v);
                 }
             }
@@ -61,9 +63,9 @@ INLINE void move_on(sums (*open)[SHARED_ROWS], const int oldest, const int rows)
             open[d][i] = open[d - 1][i];
 }
 
-/* `rows` rows of outputs, acc_row numbers from one to the next.  With each step an output is over. */
-INLINE void sum_rows(const row_job *g, const uint8_t *x, int32_t *acc, ptrdiff_t acc_row,
-                     const int k, const int stride, const int rows, const int v)
+/* `rows` rows of outputs.  With each step an output is over. */
+INLINE void sum_rows(const row_job *g, const uint8_t *x, results to, const int k, const int stride,
+                     const int rows, const int v)
 {
     const int oldest = (k - 1) / stride;
     const ptrdiff_t step = stride * g->tap_pixel, steps = g->columns + oldest;
@@ -71,86 +73,83 @@ INLINE void sum_rows(const row_job *g, const uint8_t *x, int32_t *acc, ptrdiff_t
     PQC_UNROLL(7)
     for (int d = 0; d <= oldest; d++)
         for (int i = 0; i < rows; i++)
-            open[d][i] = load_sums(g->compensation, v);
+            open[d][i] = g->begin;
     ptrdiff_t n = 0;
     for (; n < pqc_min(oldest, g->columns); n++, x += step) {
         take_step(g, open, x, oldest, true, false, k, stride, rows, v);
         move_on(open, oldest, rows);
     }
-    for (; n < g->columns; n++, x += step, acc += g->ld) {
+    for (; n < g->columns; n++, x += step) {
         take_step(g, open, x, oldest, true, false, k, stride, rows, v);
-        PQC_UNROLL(2)
-        for (int i = 0; i < rows; i++)
-            store_sums(&open[oldest][i], acc + i * acc_row, v);
+        store_results(open[oldest], rows, &to, v);
         move_on(open, oldest, rows);
     }
     for (; n < steps; n++, x += step) {
         take_step(g, open, x, oldest, false, n == steps - 1, k, stride, rows, v);
-        if (n >= oldest) {
-            PQC_UNROLL(2)
-            for (int i = 0; i < rows; i++)
-                store_sums(&open[oldest][i], acc + i * acc_row, v);
-            acc += g->ld;
-        }
+        if (n >= oldest)
+            store_results(open[oldest], rows, &to, v);
         move_on(open, oldest, rows);
     }
 }
 
 /* Outputs whose columns are shared: k is 3, 5 or 7. */
-INLINE void sum_shared(const pqc_dwconv_nhwc_params *g, ptrdiff_t channel, int32_t *acc,
-                       const int k, const int stride, const int v)
+INLINE void sum_shared(const pqc_dwconv_nhwc_params *g, ptrdiff_t channel, results to, const int k,
+                       const int stride, const int v)
 {
-    const int groups = (k + 3) / 4, two = k == 3 ? SHARED_ROWS : 1;
+    const int groups = (k + 3) / 4, two = k == 3 && v < 4 ? SHARED_ROWS : 1;
     taps w[SHARED_ROWS * MAX_KERNEL * MAX_GROUPS];
     for (int i = 0; i < k * groups; i++) {
         w[i] = load_taps(g->w + i * g->w_pitch + 4 * channel, v);
         if (two == 2)
             w[k * groups + i] = taps_below(&w[i], v);
     }
-    row_job job = {g->tap_row, g->tap_pixel, g->columns, g->ld, g->compensation + channel, w};
+    row_job job = {g->tap_row, g->tap_pixel, g->columns, load_sums(g->compensation + channel, v),
+                   w};
     const uint8_t *x = g->x + channel;
-    ptrdiff_t i = 0, acc_row = g->columns * g->ld;
+    ptrdiff_t i = 0;
     if (two == 2 && g->step_row == g->tap_row)
-        for (; i + 2 <= g->rows; i += 2, x += 2 * g->step_row, acc += 2 * acc_row)
-            sum_rows(&job, x, acc, acc_row, k, stride, two, v);
-    for (; i < g->rows; i++, x += g->step_row, acc += acc_row)
-        sum_rows(&job, x, acc, acc_row, k, stride, 1, v);
+        for (; i + 2 <= g->rows; i += 2, x += 2 * g->step_row, to.at += 2 * to.row)
+            sum_rows(&job, x, to, k, stride, two, v);
+    for (; i < g->rows; i++, x += g->step_row, to.at += to.row)
+        sum_rows(&job, x, to, k, stride, 1, v);
 }
 
 /* One output after the other, of any kernel. */
-INLINE void sum_each(const pqc_dwconv_nhwc_params *g, ptrdiff_t channel, int32_t *acc, const int v)
+INLINE void sum_each(const pqc_dwconv_nhwc_params *g, ptrdiff_t channel, results to, const int v)
 {
-    for (ptrdiff_t i = 0; i < g->rows; i++)
-        for (ptrdiff_t j = 0; j < g->columns; j++, acc += g->ld) {
+    for (ptrdiff_t i = 0; i < g->rows; i++, to.at += to.row) {
+        results next = to;
+        for (ptrdiff_t j = 0; j < g->columns; j++) {
             const uint8_t *x = g->x + i * g->step_row + j * g->step_pixel + channel;
             const int8_t *at = g->w + 4 * channel;
-            sums to = load_sums(g->compensation + channel, v);
+            sums sum = load_sums(g->compensation + channel, v);
             for (int b = 0; b < g->kw; b++, x += g->tap_pixel)
                 for (int a = 0; a < g->kh; a += 4, at += g->w_pitch) {
                     column here = load_column(x + a * g->tap_row, g->tap_row, g->kh - a, v);
                     taps w = load_taps(at, v);
-                    add_column(&to, &here, &w, g->kh - a, v);
+                    add_column(&sum, &here, &w, g->kh - a, v);
                 }
-            store_sums(&to, acc, v);
+            store_results(&sum, 1, &next, v);
         }
+    }
 }
 
 /* v vectors of channels from `channel` on; not for no columns. */
-INLINE void sum_channels(const pqc_dwconv_nhwc_params *g, ptrdiff_t channel, int32_t *acc,
+INLINE void sum_channels(const pqc_dwconv_nhwc_params *g, ptrdiff_t channel, results to,
                          const int v)
 {
     if (pqc_dwconv_shares_columns(g, 3, 1))
-        sum_shared(g, channel, acc, 3, 1, v);
+        sum_shared(g, channel, to, 3, 1, v);
     else if (pqc_dwconv_shares_columns(g, 3, 2))
-        sum_shared(g, channel, acc, 3, 2, v);
+        sum_shared(g, channel, to, 3, 2, v);
     else if (pqc_dwconv_shares_columns(g, 5, 1))
-        sum_shared(g, channel, acc, 5, 1, v);
+        sum_shared(g, channel, to, 5, 1, v);
     else if (pqc_dwconv_shares_columns(g, 5, 2))
-        sum_shared(g, channel, acc, 5, 2, v);
+        sum_shared(g, channel, to, 5, 2, v);
     else if (v < 4 && pqc_dwconv_shares_columns(g, 7, 1))
-        sum_shared(g, channel, acc, 7, 1, v);
+        sum_shared(g, channel, to, 7, 1, v);
     else
-        sum_each(g, channel, acc, v);
+        sum_each(g, channel, to, v);
 }
 
 #endif

@@ -3,24 +3,11 @@
 #include "dwconv_nhwc.h"
 
 #if PQC_X86
-#include "avx512.h"
+#include "dwconv_nhwc_vnni.h"
 
-#define INLINE PQC_TARGET_VNNI PQC_INLINE
-
-enum { SHARED_ROWS = 2 };
-
-/* Up to 64 channels, 16 in each. */
-typedef struct {
-    __m512i v[4];
-} sums, column, taps;
-
-INLINE sums load_sums(const void *from, const int v)
+INLINE sums load_sums(const int32_t *from, const int v)
 {
-    sums loaded = {{_mm512_loadu_si512(from)}};
-    PQC_UNROLL(3)
-    for (int i = 1; i < v; i++)
-        loaded.v[i] = _mm512_loadu_si512((const char *)from + 64 * i);
-    return loaded;
+    return load_vectors(from, v);
 }
 
 INLINE void store_sums(const sums *from, int32_t *acc, const int v)
@@ -32,57 +19,21 @@ INLINE void store_sums(const sums *from, int32_t *acc, const int v)
 
 INLINE taps load_taps(const int8_t *w, const int v)
 {
-    return load_sums(w, v);
-}
-
-INLINE taps taps_below(const taps *w, const int v)
-{
-    taps shifted = {{_mm512_slli_epi32(w->v[0], 8)}};
-    PQC_UNROLL(3)
-    for (int i = 1; i < v; i++)
-        shifted.v[i] = _mm512_slli_epi32(w->v[i], 8);
-    return shifted;
-}
-
-INLINE __m512i load_channels(const uint8_t *x, const int v)
-{
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    __m512i loaded;
-    if (v == 4)
-        loaded = _mm512_loadu_si512(x);
-    else if (v == 2)
-        loaded = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)x));
-    else
-        loaded = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)x));
-    return _mm512_permutexvar_epi32(order, loaded); /* so that unpacking leaves channels in order */
+    return load_vectors(w, v);
 }
 
 /* Rows from n on are the first again. */
 INLINE column load_column(const uint8_t *x, ptrdiff_t row, ptrdiff_t n, const int v)
 {
+    if (n == 1)
+        return widen(x, v);
     __m512i r0 = load_channels(x, v), r1 = n > 1 ? load_channels(x + row, v) : r0;
     __m512i r2 = n > 2 ? load_channels(x + 2 * row, v) : r0;
     __m512i r3 = n > 3 ? load_channels(x + 3 * row, v) : r0;
-    __m512i low = _mm512_unpacklo_epi8(r0, r1), next = _mm512_unpacklo_epi8(r2, r3);
-    column c = {{_mm512_unpacklo_epi16(low, next)}};
-    if (v >= 2)
-        c.v[1] = _mm512_unpackhi_epi16(low, next);
-    if (v == 4) {
-        low = _mm512_unpackhi_epi8(r0, r1);
-        next = _mm512_unpackhi_epi8(r2, r3);
-        c.v[2] = _mm512_unpacklo_epi16(low, next);
-        c.v[3] = _mm512_unpackhi_epi16(low, next);
-    }
-    return c;
+    return interleave(r0, r1, r2, r3, v);
 }
 
-INLINE void add_column(sums *to, const column *x, const taps *w, ptrdiff_t n, const int v)
-{
-    (void)n;
-    PQC_UNROLL(4)
-    for (int i = 0; i < v; i++)
-        to->v[i] = _mm512_dpbusd_epi32(to->v[i], x->v[i], w->v[i]);
-}
+#include "dwconv_nhwc_sums.h"
 
 #include "dwconv_nhwc_rows.h"
 
@@ -101,11 +52,11 @@ PQC_TARGET_VNNI void pqc_dwconv_nhwc_vnni(const pqc_dwconv_nhwc_params *g, int32
     if (g->columns == 0)
         return;
     for (; c + 64 <= g->channels && most == 4; c += 64)
-        sum_channels(g, c, acc + c, 4);
+        sum_channels(g, c, results_at(g, acc + c), 4);
     for (; c + 32 <= g->channels && most >= 2; c += 32)
-        sum_channels(g, c, acc + c, 2);
+        sum_channels(g, c, results_at(g, acc + c), 2);
     for (; c < g->channels; c += 16)
-        sum_channels(g, c, acc + c, 1);
+        sum_channels(g, c, results_at(g, acc + c), 1);
 }
 
 #endif

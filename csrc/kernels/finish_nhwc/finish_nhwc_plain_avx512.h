@@ -134,15 +134,21 @@ FINISH_INLINE void finish_store_plain_bytes(__m512i bytes, const int P, __mmask6
     }
 }
 
-FINISH_INLINE void finish_plain_bytes(const __m512 *y, const int P, __mmask64 lanes,
-                                      const finish_target *to, char *const *at)
+/* Bytes of four vectors, lane by lane. */
+FINISH_INLINE __m512i finish_plain_packed(const __m512 *y, const finish_target *to)
 {
     __m512i bytes = _mm512_packus_epi16(finish_pack(y, 0, to), finish_pack(y, 2, to));
     if (to->least > 0)
         bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8((char)to->least));
     if (to->most < UINT8_MAX)
         bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8((char)to->most));
-    finish_store_plain_bytes(bytes, P, lanes, at);
+    return bytes;
+}
+
+FINISH_INLINE void finish_plain_bytes(const __m512 *y, const int P, __mmask64 lanes,
+                                      const finish_target *to, char *const *at)
+{
+    finish_store_plain_bytes(finish_plain_packed(y, to), P, lanes, at);
 }
 
 /* The same bytes where packing alone keeps them within their bounds, and there is no zero point. */
@@ -151,11 +157,15 @@ FINISH_INLINE bool finish_is_raw(const finish_target *to)
     return to->zero == 0 && to->least <= 0 && to->most >= UINT8_MAX;
 }
 
+FINISH_INLINE __m512i finish_raw_packed(const __m512 *y, __m512 mul)
+{
+    return _mm512_packus_epi16(finish_pack_raw(y, 0, mul), finish_pack_raw(y, 2, mul));
+}
+
 FINISH_INLINE void finish_raw_bytes(const __m512 *y, const int P, __mmask64 lanes, __m512 mul,
                                     char *const *at)
 {
-    __m512i words = finish_pack_raw(y, 0, mul), next = finish_pack_raw(y, 2, mul);
-    finish_store_plain_bytes(_mm512_packus_epi16(words, next), P, lanes, at);
+    finish_store_plain_bytes(finish_raw_packed(y, mul), P, lanes, at);
 }
 
 FINISH_INLINE void finish_plain_add(__m512 *y, const int P, const int V, const int RESIDUAL,

@@ -1,0 +1,158 @@
+/* As dwconv_nhwc_vnni.c, but 64 channels are left in the order that unpacking makes of them, lane by lane, as packing their codes
+ * undoes it: weights and constants are brought into that order once for all pixels.  What an activation would need beside them
+ * does not stay in registers, and takes longer than sums that are stored. */
+#include "dwconv_nhwc.h"
+
+#if PQC_X86
+#include "finish_nhwc/finish_nhwc_plain_avx512.h"
+
+#include "dwconv_nhwc_vnni.h"
+
+/* Four vectors whose lanes are exchanged: lane j of vector i is lane i of vector j before.  Fewer stay as they are. */
+INLINE sums load_sums(const void *from, const int v)
+{
+    sums x = load_vectors(from, v);
+    if (v < 4)
+        return x;
+    __m512i a = _mm512_shuffle_i32x4(x.v[0], x.v[1], 0x88);
+    __m512i b = _mm512_shuffle_i32x4(x.v[0], x.v[1], 0xdd);
+    __m512i c = _mm512_shuffle_i32x4(x.v[2], x.v[3], 0x88);
+    __m512i d = _mm512_shuffle_i32x4(x.v[2], x.v[3], 0xdd);
+    return (sums){{_mm512_shuffle_i32x4(a, c, 0x88), _mm512_shuffle_i32x4(b, d, 0x88),
+                   _mm512_shuffle_i32x4(a, c, 0xdd), _mm512_shuffle_i32x4(b, d, 0xdd)}};
+}
+
+INLINE taps load_taps(const int8_t *w, const int v)
+{
+    return load_sums(w, v);
+}
+
+INLINE __m512i load_row(const uint8_t *x, const int v)
+{
+    return v == 4 ? load_bytes(x, v) : load_channels(x, v);
+}
+
+/* Rows from n on are the first again. */
+INLINE column load_column(const uint8_t *x, ptrdiff_t row, ptrdiff_t n, const int v)
+{
+    if (n == 1 && v < 4)
+        return widen(x, v);
+    __m512i r0 = load_row(x, v), r1 = n > 1 ? load_row(x + row, v) : r0;
+    __m512i r2 = n > 2 ? load_row(x + 2 * row, v) : r0;
+    __m512i r3 = n > 3 ? load_row(x + 3 * row, v) : r0;
+    return interleave(r0, r1, r2, r3, v);
+}
+
+typedef struct {
+    char *at;
+    ptrdiff_t row, pixel;
+    output16 of[4];
+    __mmask64 lanes;
+    finish_target codes;
+    bool raw; /* as finish_raw_packed makes them */
+} results;
+
+/* Scale or bias, from `channel` on. */
+INLINE sums load_floats(const float *from, __mmask64 lanes, const int v)
+{
+    _Alignas(64) float room[64];
+    PQC_UNROLL(4)
+    for (int i = 0; i < v; i++)
+        _mm512_store_ps(room + 16 * i,
+                        _mm512_maskz_loadu_ps((__mmask16)(lanes >> 16 * i), from + 16 * i));
+    return load_sums(room, v);
+}
+
+INLINE results results_of(const pqc_output *f, ptrdiff_t row, ptrdiff_t channel, int channels,
+                          const bool RAW, const int v)
+{
+    finish_pixels first = {.channel = channel};
+    results to = {.lanes = finish_lanes((int)pqc_min(channels - channel, 16 * v)),
+                  .row = row,
+                  .codes = finish_target_of(&first, f, PQC_U8_CODES),
+                  .raw = RAW};
+    to.at = to.codes.row.at;
+    to.pixel = to.codes.row.pixel;
+    sums scale = load_floats(f->scale + channel, to.lanes, v);
+    sums bias = load_floats(f->bias + channel, to.lanes, v);
+    PQC_UNROLL(4)
+    for (int i = 0; i < v; i++)
+        to.of[i] = (output16){_mm512_castsi512_ps(scale.v[i]), _mm512_castsi512_ps(bias.v[i])};
+    return to;
+}
+
+/* The codes of `rows` pixels of v vectors; those that are missing to four vectors are the first again. */
+INLINE void store_results(const sums *done, const int rows, results *to, const int v)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const int N = rows * v;
+    __m512 y[4];
+    PQC_UNROLL(4)
+    for (int i = 0; i < N; i++)
+        y[i] = finish16(done[i / v].v[i % v], to->of[i % v]);
+    PQC_UNROLL(3)
+    for (int i = N; i < 4; i++)
+        y[i] = y[i % N];
+    __m512i bytes =
+        to->raw ? finish_raw_packed(y, to->codes.mul) : finish_plain_packed(y, &to->codes);
+    if (v < 4)
+        bytes = _mm512_permutexvar_epi32(order, bytes);
+    if (rows == 1 && v == 4) {
+        _mm512_mask_storeu_epi8(to->at, to->lanes, bytes);
+    } else if (v == 2) {
+        __m256i low = _mm512_castsi512_si256(bytes), high = _mm512_extracti64x4_epi64(bytes, 1);
+        _mm256_mask_storeu_epi8(to->at, (__mmask32)to->lanes, low);
+        if (rows == 2)
+            _mm256_mask_storeu_epi8(to->at + to->row, (__mmask32)to->lanes, high);
+    } else {
+        __m128i low = _mm512_castsi512_si128(bytes), high = _mm512_extracti32x4_epi32(bytes, 1);
+        _mm_mask_storeu_epi8(to->at, (__mmask16)to->lanes, low);
+        if (rows == 2)
+            _mm_mask_storeu_epi8(to->at + to->row, (__mmask16)to->lanes, high);
+    }
+    to->at += to->pixel;
+}
+
+#include "dwconv_nhwc_rows.h"
+
+/* All channels, as many at a time as take the least time: more do not stay in registers. */
+INLINE void sum_all(const pqc_dwconv_nhwc_params *g, ptrdiff_t row, int channels,
+                    const pqc_output *f, const int k, const int stride, const bool RAW)
+{
+    const int most = k == 3 && stride == 2 ? 4 : k == 5 && stride == 1 ? 1 : 2;
+    ptrdiff_t c = 0;
+    for (; c + 64 <= g->channels && most == 4; c += 64)
+        sum_shared(g, c, results_of(f, row, c, channels, RAW, 4), k, stride, 4);
+    for (; c + 32 <= g->channels && most >= 2; c += 32)
+        sum_shared(g, c, results_of(f, row, c, channels, RAW, 2), k, stride, 2);
+    for (; c < g->channels; c += 16)
+        sum_shared(g, c, results_of(f, row, c, channels, RAW, 1), k, stride, 1);
+}
+
+INLINE void sum_any(const pqc_dwconv_nhwc_params *g, ptrdiff_t row, int channels,
+                    const pqc_output *f, const bool RAW)
+{
+    if (pqc_dwconv_shares_columns(g, 3, 1))
+        sum_all(g, row, channels, f, 3, 1, RAW);
+    else if (pqc_dwconv_shares_columns(g, 3, 2))
+        sum_all(g, row, channels, f, 3, 2, RAW);
+    else if (pqc_dwconv_shares_columns(g, 5, 1))
+        sum_all(g, row, channels, f, 5, 1, RAW);
+    else
+        sum_all(g, row, channels, f, 5, 2, RAW);
+}
+
+PQC_TARGET_VNNI void pqc_dwconv_nhwc_codes_vnni(const pqc_dwconv_nhwc_params *g, ptrdiff_t row,
+                                                int channels, const pqc_output *f)
+{
+    finish_pixels first = {.acc = NULL};
+    finish_target codes = finish_target_of(&first, f, PQC_U8_CODES);
+    if (g->columns == 0)
+        return;
+    if (finish_is_raw(&codes))
+        sum_any(g, row, channels, f, true);
+    else
+        sum_any(g, row, channels, f, false);
+}
+
+#endif
