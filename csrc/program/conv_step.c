@@ -238,6 +238,7 @@ static pqc_igemm_params products_of(const job *j, const task *t, const uint8_t *
                           .compensation = w->compensation + row,
                           .weight_sums = w->weight_sums + row,
                           .vectors = (int)(width / PQC_LANES),
+                          .half_last = width - t->channels >= PQC_LANES / 2,
                           .has_min_weight = w->has_min_weight};
     set_ahead(j, t, &g);
     return g;

@@ -31,10 +31,10 @@ static ptrdiff_t between(ptrdiff_t low, ptrdiff_t high)
 static pqc_weights_shape random_shape(void)
 {
     static const ptrdiff_t in[] = {3, 4, 7, 20, 64, 64, 68, 96};
-    static const ptrdiff_t out[] = {1, 5, 16, 24, 32, 33, 48, 64, 70};
+    static const ptrdiff_t out[] = {1, 5, 16, 24, 24, 32, 33, 40, 48, 64, 70};
     pqc_weights_shape s = {.groups = random_bits() % 4 ? 1 : 2,
                            .in = one_of(in, 8),
-                           .out = one_of(out, 9),
+                           .out = one_of(out, 11),
                            .kh = between(1, 3),
                            .kw = between(1, 3),
                            .zero = random_bits() % 2 ? 0 : (int32_t)between(1, 255)};

@@ -90,6 +90,7 @@ static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool ext
                           .compensation = compensation,
                           .weight_sums = sum,
                           .vectors = vectors,
+                          .half_last = random_bits() % 2,
                           .has_min_weight = lowest};
     for (int c = 0; c < lanes; c++) {
         int32_t weights = 0;
@@ -100,13 +101,14 @@ static void check_block(arena *a, int vectors, ptrdiff_t k, int pixels, bool ext
         sum[c] = 128 * weights;
     }
     pqc.igemm_u8s8(&g, pixel, pixels, acc);
+    int wanted = lanes - (g.half_last ? PQC_LANES / 2 : 0);
     for (int p = 0; p < pixels; p++)
-        for (int c = 0; c < lanes; c++)
+        for (int c = 0; c < wanted; c++)
             CHECK(acc[p * lanes + c] == exact_product(&g, pixel[p], c),
                   "pixel %d of %d, channel %d of %d, k %td: %d", p, pixels, c, lanes, k,
                   acc[p * lanes + c]);
     CHECK(buffer_guards_intact(&a->acc), "%d pixels, %d channels, k %td", pixels, lanes, k);
-    if (pqc.igemm_u8s8_f32)
+    if (pqc.igemm_u8s8_f32 && !g.half_last)
         check_rows(a, &g, pixel, pixels, acc);
 }
 

@@ -30,7 +30,9 @@ typedef struct {
     const int8_t *w;
     ptrdiff_t k_stride, panel_stride;
     const int32_t *compensation, *weight_sums;
-    int vectors;         /* 1 to 4 */
+    int vectors; /* 1 to 4 */
+    bool
+        half_last; /* of the last vector only 8 channels are wanted: the sums of the others may be anything */
     bool has_min_weight; /* some weight may be -128, whose sign cannot be changed in a byte */
     const int8_t *ahead, *ahead_end; /* weights that are read next and may be fetched, or NULL */
 } pqc_igemm_params;

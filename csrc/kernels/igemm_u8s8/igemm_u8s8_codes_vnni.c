@@ -57,10 +57,13 @@ INLINE void store_codes(const __m512i *sums, const int P, const int V, const boo
 }
 
 INLINE void multiply(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
-                     const bool WORDS, const destination *to)
+                     const bool HALF, const bool WORDS, const destination *to)
 {
     __m512i sums[24];
-    sum_up(g, pixel, P, V, 0, 4 * PQC_LANES * V, 4 * PQC_LANES, sums);
+    if (HALF)
+        sum_up_half(g, pixel, P, V, sums);
+    else
+        sum_up(g, pixel, P, V, 0, 4 * PQC_LANES * V, 4 * PQC_LANES, sums);
     if (!WORDS && to->raw)
         store_codes(sums, P, V, false, true, to);
     else
@@ -74,7 +77,7 @@ typedef void body_fn(const pqc_igemm_params *g, const int32_t *pixel, const dest
     VNNI static void NAME##_##MR##x##NR(const pqc_igemm_params *g, const int32_t *pixel,           \
                                         const destination *to)                                     \
     {                                                                                              \
-        multiply(g, pixel, MR, NR / PQC_LANES, WORDS, to);                                         \
+        multiply(g, pixel, MR, (NR + PQC_LANES - 1) / PQC_LANES, NR % PQC_LANES != 0, WORDS, to);  \
     }
 
 BODY(1, 16, bytes, false)
@@ -105,6 +108,22 @@ BODY(5, 48, bytes, false)
 BODY(6, 48, bytes, false)
 BODY(7, 48, bytes, false)
 BODY(8, 48, bytes, false)
+BODY(1, 24, bytes, false)
+BODY(2, 24, bytes, false)
+BODY(3, 24, bytes, false)
+BODY(4, 24, bytes, false)
+BODY(5, 24, bytes, false)
+BODY(6, 24, bytes, false)
+BODY(7, 24, bytes, false)
+BODY(8, 24, bytes, false)
+BODY(1, 40, bytes, false)
+BODY(2, 40, bytes, false)
+BODY(3, 40, bytes, false)
+BODY(4, 40, bytes, false)
+BODY(5, 40, bytes, false)
+BODY(6, 40, bytes, false)
+BODY(7, 40, bytes, false)
+BODY(8, 40, bytes, false)
 BODY(1, 64, bytes, false)
 BODY(2, 64, bytes, false)
 BODY(3, 64, bytes, false)
@@ -127,6 +146,12 @@ static body_fn *const bytes_bodies[PQC_NR_VECTORS][MAX_MR] = {
      bytes_8x48},
     {bytes_1x64, bytes_2x64, bytes_3x64, bytes_4x64, bytes_5x64, bytes_6x64}};
 
+/* Of two and of three vectors, the last one half filled. */
+static body_fn *const half_bodies[2][MAX_MR] = {{bytes_1x24, bytes_2x24, bytes_3x24, bytes_4x24,
+                                                 bytes_5x24, bytes_6x24, bytes_7x24, bytes_8x24},
+                                                {bytes_1x40, bytes_2x40, bytes_3x40, bytes_4x40,
+                                                 bytes_5x40, bytes_6x40, bytes_7x40, bytes_8x40}};
+
 /* Words of the widest panels alone: narrower ones come from many products. */
 static body_fn *const words_bodies[] = {words_1x64, words_2x64, words_3x64,
                                         words_4x64, words_5x64, words_6x64};
@@ -138,7 +163,9 @@ VNNI bool pqc_igemm_u8s8_codes_vnni(const pqc_igemm_params *g, const int32_t *pi
     bool words = f->output[0].content == PQC_S16_CODES;
     if (words && g->vectors != PQC_NR_VECTORS)
         return false;
-    body_fn *const *bodies = words ? words_bodies : bytes_bodies[g->vectors - 1];
+    body_fn *const *bodies = words            ? words_bodies
+                             : shares_half(g) ? half_bodies[g->vectors - 2]
+                                              : bytes_bodies[g->vectors - 1];
     finish_pixels first = {.acc = NULL};
     destination to = {.f = f,
                       .codes = finish_target_of(&first, f, f->output[0].content),

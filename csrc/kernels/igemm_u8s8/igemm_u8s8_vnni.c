@@ -52,6 +52,15 @@ INLINE void multiply(const pqc_igemm_params *g, const int32_t *pixel, const int 
         store_sums(sums, P, V, PQC_LANES * g->vectors, out->acc + PQC_LANES * first);
 }
 
+/* Of panels whose last vector is half filled. */
+INLINE void multiply_half(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
+                          const destination *out)
+{
+    __m512i sums[24];
+    sum_up_half(g, pixel, P, V, sums);
+    store_sums(sums, P, V, PQC_LANES * V, out->acc);
+}
+
 /* One pixel by panels of nr = 16: of four panels four streams of weights at a time. */
 INLINE void multiply_narrow(const pqc_igemm_params *g, const int32_t *pixel, const bool F32,
                             const destination *out)
@@ -77,6 +86,13 @@ typedef void body_fn(const pqc_igemm_params *g, const int32_t *pixel, const dest
                                      const destination *out)                                       \
     {                                                                                              \
         multiply(g, pixel, MR, NR / PQC_LANES, 0, 4 * NR, 64, true, out);                          \
+    }
+
+#define HALF_BODY(MR, NR)                                                                          \
+    VNNI static void acc_##MR##x##NR(const pqc_igemm_params *g, const int32_t *pixel,              \
+                                     const destination *out)                                       \
+    {                                                                                              \
+        multiply_half(g, pixel, MR, (NR + 8) / PQC_LANES, out);                                    \
     }
 
 BODY(1, 16)
@@ -107,6 +123,22 @@ BODY(5, 48)
 BODY(6, 48)
 BODY(7, 48)
 BODY(8, 48)
+HALF_BODY(1, 24)
+HALF_BODY(2, 24)
+HALF_BODY(3, 24)
+HALF_BODY(4, 24)
+HALF_BODY(5, 24)
+HALF_BODY(6, 24)
+HALF_BODY(7, 24)
+HALF_BODY(8, 24)
+HALF_BODY(1, 40)
+HALF_BODY(2, 40)
+HALF_BODY(3, 40)
+HALF_BODY(4, 40)
+HALF_BODY(5, 40)
+HALF_BODY(6, 40)
+HALF_BODY(7, 40)
+HALF_BODY(8, 40)
 BODY(1, 64)
 BODY(2, 64)
 BODY(3, 64)
@@ -135,6 +167,11 @@ static body_fn *const acc_bodies[PQC_NR_VECTORS + 1][MAX_MR] = {
     {acc_1x48, acc_2x48, acc_3x48, acc_4x48, acc_5x48, acc_6x48, acc_7x48, acc_8x48},
     {acc_1x64, acc_2x64, acc_3x64, acc_4x64, acc_5x64, acc_6x64}};
 
+/* Of two and of three vectors, the last one half filled. */
+static body_fn *const half_bodies[2][MAX_MR] = {
+    {acc_1x24, acc_2x24, acc_3x24, acc_4x24, acc_5x24, acc_6x24, acc_7x24, acc_8x24},
+    {acc_1x40, acc_2x40, acc_3x40, acc_4x40, acc_5x40, acc_6x40, acc_7x40, acc_8x40}};
+
 static body_fn *const f32_bodies[PQC_NR_VECTORS + 1][MAX_MR] = {
     {f32_1xnarrow},
     {f32_1x16, f32_2x16, f32_3x16, f32_4x16, f32_5x16, f32_6x16, f32_7x16, f32_8x16, f32_9x16,
@@ -153,11 +190,13 @@ VNNI void pqc_igemm_u8s8_vnni(const pqc_igemm_params *g, const int32_t *pixel, i
                               int32_t *acc)
 {
     int vectors = panel_vectors(g), parts = (int)pqc_div_round_up(pixels, max_mr[vectors]);
+    body_fn *const *bodies =
+        vectors > 1 && shares_half(g) ? half_bodies[vectors - 2] : acc_bodies[vectors];
     destination out = {.acc = acc};
     pqc_igemm_params part = fetching(g);
     for (; parts > 0; parts--) { /* parts of nearly equal size: 8 pixels are 4 + 4, not 6 + 2 */
         int mr = (pixels + parts - 1) / parts;
-        acc_bodies[vectors][mr - 1](&part, pixel, &out);
+        bodies[mr - 1](&part, pixel, &out);
         fetch_on(&part);
         pixel += mr;
         out.acc += mr * PQC_LANES * g->vectors;

@@ -28,6 +28,14 @@ INLINE __m512i loaded_once(const int8_t *w)
     return weights;
 }
 
+/* Otherwise GCC keeps them in memory because of what follows. */
+INLINE void end_sums(__m512i *sums, const int N)
+{
+    PQC_UNROLL(24)
+    for (int i = 0; i < N; i++)
+        PQC_KEEP_IN_REGISTER(sums[i]);
+}
+
 /* P pixels by the V vectors of 16 channels from `first` on; P and V are constants where this is inlined, and so are the strides
  * where they can be: registers are short. */
 INLINE void sum_up(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
@@ -61,10 +69,83 @@ INLINE void sum_up(const pqc_igemm_params *g, const int32_t *pixel, const int P,
                 sums[p * V + v] = _mm512_dpbusd_epi32(sums[p * V + v], c4, weights[v]);
         }
     }
-    /* Otherwise GCC keeps them in memory because of what follows. */
-    PQC_UNROLL(24)
-    for (int i = 0; i < P * V; i++)
-        PQC_KEEP_IN_REGISTER(sums[i]);
+    end_sums(sums, P * V);
+}
+
+/* The weights of the last, half filled vector of two kr groups, each in a half of it. */
+INLINE __m512i halves(const int8_t *w, const int8_t *next)
+{
+    __m512i weights = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)w));
+    weights =
+        _mm512_inserti64x4(weights, _mm256_loadu_si256((const __m256i *)(const void *)next), 1);
+    PQC_KEEP_IN_REGISTER(weights);
+    return weights;
+}
+
+/* The same of panels of V vectors whose last one is half filled (half_last): two kr groups at a time, which share it. */
+INLINE void sum_up_half(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
+                        __m512i *sums)
+{
+    const ptrdiff_t k_stride = 4 * PQC_LANES * V, half = 4 * PQC_LANES * (V - 1);
+    const uint8_t *x[12];
+    PQC_UNROLL(12)
+    for (int p = 0; p < P; p++) {
+        x[p] = g->x + pixel[p];
+        PQC_UNROLL(4)
+        for (int v = 0; v < V; v++)
+            sums[p * V + v] = _mm512_maskz_loadu_epi32(v == V - 1 ? 0x00ff : 0xffff,
+                                                       g->compensation + PQC_LANES * v);
+    }
+    const int8_t *w = g->w;
+    const int32_t *offset = g->offset, *end = offset + g->k;
+    if (g->k % 2) {
+        __m512i weights[4];
+        PQC_UNROLL(4)
+        for (int v = 0; v < V; v++)
+            weights[v] =
+                _mm512_maskz_loadu_epi32(v == V - 1 ? 0x00ff : 0xffff, w + v * 4 * PQC_LANES);
+        PQC_UNROLL(12)
+        for (int p = 0; p < P; p++) {
+            __m512i c4 = broadcast_c4(x[p] + *offset);
+            PQC_UNROLL(4)
+            for (int v = 0; v < V; v++)
+                sums[p * V + v] = _mm512_dpbusd_epi32(sums[p * V + v], c4, weights[v]);
+        }
+        offset++;
+        w += k_stride;
+    }
+    for (; offset < end; offset += 2, w += 2 * k_stride) {
+        ptrdiff_t at = offset[0], next_at = offset[1];
+        __m512i weights[4], next[4], shared = halves(w + half, w + k_stride + half);
+        PQC_UNROLL(3)
+        for (int v = 0; v < V - 1; v++) {
+            weights[v] = loaded_once(w + v * 4 * PQC_LANES);
+            next[v] = loaded_once(w + k_stride + v * 4 * PQC_LANES);
+        }
+        PQC_UNROLL(12)
+        for (int p = 0; p < P; p++) {
+            __m512i c4 = broadcast_c4(x[p] + at), next_c4 = broadcast_c4(x[p] + next_at);
+            PQC_UNROLL(3)
+            for (int v = 0; v < V - 1; v++) {
+                sums[p * V + v] = _mm512_dpbusd_epi32(sums[p * V + v], c4, weights[v]);
+                sums[p * V + v] = _mm512_dpbusd_epi32(sums[p * V + v], next_c4, next[v]);
+            }
+            c4 = _mm512_mask_blend_epi32(0xff00, c4, next_c4);
+            sums[p * V + V - 1] = _mm512_dpbusd_epi32(sums[p * V + V - 1], c4, shared);
+        }
+    }
+    PQC_UNROLL(12)
+    for (int p = 0; p < P; p++) {
+        __m512i *sum = &sums[p * V + V - 1];
+        *sum = _mm512_add_epi32(*sum, _mm512_shuffle_i64x2(*sum, *sum, 0x4e));
+    }
+    end_sums(sums, P * V);
+}
+
+/* Whether there are bodies for that: one vector would take as many loads, and few of 56 channels are seen. */
+PQC_INLINE bool shares_half(const pqc_igemm_params *g)
+{
+    return g->half_last && (g->vectors == 2 || g->vectors == 3);
 }
 
 /* The same products for a part of the pixels after the other, each of which fetches some lines; if there are none to fetch, those
