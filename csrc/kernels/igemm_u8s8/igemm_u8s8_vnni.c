@@ -54,11 +54,14 @@ INLINE void multiply(const pqc_igemm_params *g, const int32_t *pixel, const int 
 
 /* Of panels whose last vector is half filled. */
 INLINE void multiply_half(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
-                          const destination *out)
+                          const bool F32, const destination *out)
 {
     __m512i sums[24];
     sum_up_half(g, pixel, P, V, sums);
-    store_sums(sums, P, V, PQC_LANES * V, out->acc);
+    if (F32)
+        store_results(sums, P, V, 0, &out->block);
+    else
+        store_sums(sums, P, V, PQC_LANES * V, out->acc);
 }
 
 /* One pixel by panels of nr = 16: of four panels four streams of weights at a time. */
@@ -92,7 +95,12 @@ typedef void body_fn(const pqc_igemm_params *g, const int32_t *pixel, const dest
     VNNI static void acc_##MR##x##NR(const pqc_igemm_params *g, const int32_t *pixel,              \
                                      const destination *out)                                       \
     {                                                                                              \
-        multiply_half(g, pixel, MR, (NR + 8) / PQC_LANES, out);                                    \
+        multiply_half(g, pixel, MR, (NR + 8) / PQC_LANES, false, out);                             \
+    }                                                                                              \
+    VNNI static void f32_##MR##x##NR(const pqc_igemm_params *g, const int32_t *pixel,              \
+                                     const destination *out)                                       \
+    {                                                                                              \
+        multiply_half(g, pixel, MR, (NR + 8) / PQC_LANES, true, out);                              \
     }
 
 BODY(1, 16)
@@ -167,11 +175,6 @@ static body_fn *const acc_bodies[PQC_NR_VECTORS + 1][MAX_MR] = {
     {acc_1x48, acc_2x48, acc_3x48, acc_4x48, acc_5x48, acc_6x48, acc_7x48, acc_8x48},
     {acc_1x64, acc_2x64, acc_3x64, acc_4x64, acc_5x64, acc_6x64}};
 
-/* Of two and of three vectors, the last one half filled. */
-static body_fn *const half_bodies[2][MAX_MR] = {
-    {acc_1x24, acc_2x24, acc_3x24, acc_4x24, acc_5x24, acc_6x24, acc_7x24, acc_8x24},
-    {acc_1x40, acc_2x40, acc_3x40, acc_4x40, acc_5x40, acc_6x40, acc_7x40, acc_8x40}};
-
 static body_fn *const f32_bodies[PQC_NR_VECTORS + 1][MAX_MR] = {
     {f32_1xnarrow},
     {f32_1x16, f32_2x16, f32_3x16, f32_4x16, f32_5x16, f32_6x16, f32_7x16, f32_8x16, f32_9x16,
@@ -179,6 +182,15 @@ static body_fn *const f32_bodies[PQC_NR_VECTORS + 1][MAX_MR] = {
     {f32_1x32, f32_2x32, f32_3x32, f32_4x32, f32_5x32, f32_6x32, f32_7x32, f32_8x32},
     {f32_1x48, f32_2x48, f32_3x48, f32_4x48, f32_5x48, f32_6x48, f32_7x48, f32_8x48},
     {f32_1x64, f32_2x64, f32_3x64, f32_4x64, f32_5x64, f32_6x64}};
+
+/* Of two and of three vectors, the last one half filled. */
+static body_fn *const half_acc_bodies[2][MAX_MR] = {
+    {acc_1x24, acc_2x24, acc_3x24, acc_4x24, acc_5x24, acc_6x24, acc_7x24, acc_8x24},
+    {acc_1x40, acc_2x40, acc_3x40, acc_4x40, acc_5x40, acc_6x40, acc_7x40, acc_8x40}};
+
+static body_fn *const half_f32_bodies[2][MAX_MR] = {
+    {f32_1x24, f32_2x24, f32_3x24, f32_4x24, f32_5x24, f32_6x24, f32_7x24, f32_8x24},
+    {f32_1x40, f32_2x40, f32_3x40, f32_4x40, f32_5x40, f32_6x40, f32_7x40, f32_8x40}};
 
 /* The vectors of a wide panel, or 0. */
 static int panel_vectors(const pqc_igemm_params *g)
@@ -191,7 +203,7 @@ VNNI void pqc_igemm_u8s8_vnni(const pqc_igemm_params *g, const int32_t *pixel, i
 {
     int vectors = panel_vectors(g), parts = (int)pqc_div_round_up(pixels, max_mr[vectors]);
     body_fn *const *bodies =
-        vectors > 1 && shares_half(g) ? half_bodies[vectors - 2] : acc_bodies[vectors];
+        vectors > 1 && shares_half(g) ? half_acc_bodies[vectors - 2] : acc_bodies[vectors];
     destination out = {.acc = acc};
     pqc_igemm_params part = fetching(g);
     for (; parts > 0; parts--) { /* parts of nearly equal size: 8 pixels are 4 + 4, not 6 + 2 */
@@ -209,11 +221,13 @@ VNNI void pqc_igemm_u8s8_f32_vnni(const pqc_igemm_params *g, const int32_t *pixe
 {
     int vectors = panel_vectors(g), left = block->pixels;
     int parts = (int)pqc_div_round_up(left, max_mr[vectors]);
+    body_fn *const *bodies =
+        vectors > 1 && shares_half(g) ? half_f32_bodies[vectors - 2] : f32_bodies[vectors];
     destination out = {.block = *block};
     pqc_igemm_params part = fetching(g);
     for (; parts > 0; parts--) {
         int mr = (left + parts - 1) / parts;
-        f32_bodies[vectors][mr - 1](&part, pixel, &out);
+        bodies[mr - 1](&part, pixel, &out);
         fetch_on(&part);
         pixel += mr;
         out.block.to.y += mr * block->to.pixel_stride;
