@@ -1,4 +1,5 @@
-"""Removes nodes that do nothing: Identity, Dropout, no-op Cast and Reshape, pairs of Reshape or Transpose."""
+"""Removes nodes that do nothing: Identity, Dropout, no-op Cast and Reshape, pairs of Reshape or Transpose,
+and the Reshapes around a Transpose of matrices."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from .editing import attribute, bypass, constant, is_op, read_once, same_shape, scalar
+from .editing import attribute, bypass, constant, is_op, read_once, same_shape, scalar, substitute
 
 RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
@@ -60,6 +61,36 @@ def _reshaping(node: ir.Node) -> bool:
     return True
 
 
+def _matrices_transposed(node: ir.Node) -> bool:
+    """A Transpose of the last two axes between a Reshape that joins those before and one that parts them again."""
+    transpose = None if node.inputs[0] is None else node.inputs[0].producer()
+    if not is_op(transpose, "Transpose") or transpose is None or not read_once(transpose.outputs[0]):
+        return False
+    joined = transpose.inputs[0]
+    reshape = None if joined is None else joined.producer()
+    if not is_op(reshape, "Reshape") or reshape is None or joined is None or not read_once(joined):
+        return False
+    order, value = attribute(transpose, "perm", None), reshape.inputs[0]
+    shapes = [None if each is None or each.shape is None or not each.shape.is_static() else list(each.shape.numpy())
+              for each in (value, joined, node.outputs[0])]
+    if value is None or order is None or any(shape is None or len(shape) < 2 for shape in shapes):
+        return False
+    before, inside, after = (shape or [] for shape in shapes)
+    axes, rank = list(range(len(before))), len(order)
+    if list(order) != [*range(rank - 2), rank - 1, rank - 2] or inside[-2:] != before[-2:] or \
+            after != [*before[:-2], before[-1], before[-2]]:
+        return False
+    substitute(node, ir.node("Transpose", [value], {"perm": [*axes[:-2], axes[-1], axes[-2]]}, name=node.name))
+    for each in (transpose, reshape):
+        if each.graph is not None:
+            each.graph.remove(each, safe=True)
+    return True
+
+
+def _reshape(node: ir.Node) -> bool:
+    return _matrices_transposed(node) or _reshaping(node)
+
+
 def _transpose(node: ir.Node) -> bool:
     value = node.inputs[0]
     order = attribute(node, "perm", None)
@@ -105,7 +136,7 @@ def _resize(node: ir.Node) -> bool:
 
 
 RULES: dict[str, Callable[[ir.Node], bool]] = {
-    "Identity": _identity, "Dropout": _dropout, "Cast": _cast, "Reshape": _reshaping, "Flatten": _reshaping,
+    "Identity": _identity, "Dropout": _dropout, "Cast": _cast, "Reshape": _reshape, "Flatten": _reshaping,
     "Squeeze": _reshaping, "Unsqueeze": _reshaping, "Expand": _reshaping, "Transpose": _transpose, "Add": _neutral,
     "Sub": _neutral, "Mul": _neutral, "Div": _neutral, "Pad": _pad, "Resize": _resize,
 }

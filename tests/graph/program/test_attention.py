@@ -88,3 +88,37 @@ def test_rows_that_are_added_to_all(rng: np.random.Generator) -> None:
     feeds = {"x": normal(rng, 3, 5, 8), "row": normal(rng, 1, 5, 8)}
     found = graph.compile(int8)._program.run(feeds, ["y"])
     assert found is not None and found[0].tobytes() == graph.interpret(int8, feeds)[0].tobytes()
+
+
+STAY = ["Transpose", "Reshape", "Transpose", "Reshape"]
+AROUND = [([-1, 6, 8], [2, 2, 8, 6], ["Transpose"]), ([4, 6, 8], [-1, 2, 8, 6], ["Transpose"]),
+          ([2, 2, 6, 8], [4, 8, 6], ["Transpose", "Reshape"]), ([4, 8, 6], [2, 2, 6, 8], STAY),
+          ([2, 12, 8], [2, 2, 8, 6], STAY), ([4, 6, 8], [2, 1, 2, 8, 6], STAY)]
+
+
+@pytest.mark.parametrize("joined, parted, left", AROUND)
+def test_matrices_transposed_between_reshapes(rng: np.random.Generator, joined: list[int], parted: list[int],
+                                              left: list[str]) -> None:
+    """torch's exporter joins batch and heads to transpose keys: the product takes that along."""
+    rank = len(joined)
+    order = [*range(rank - 2), rank - 1, rank - 2]
+    made = ",".join(str(size if size > 0 else 2) for size in parted)
+    model = network(f"""t = Transpose <perm = [0, 2, 1, 3]> (x)  r = Reshape (t, joined)
+                        s = Transpose <perm = {order}> (r)  y = Reshape (s, parted)""", "float[2,6,2,8] x",
+                    f"float[{made}] y", joined=np.array(joined), parted=np.array(parted))
+    x = normal(rng, 2, 6, 2, 8)
+    folded = prepared(model)
+    assert operators(folded) == left
+    wanted = x.transpose(0, 2, 1, 3).reshape(joined).transpose(order).reshape(parted)
+    for each in (model, folded):
+        assert np.array_equal(graph.interpret(each, {"x": x})[0], wanted)
+
+
+def test_matrices_transposed_that_others_read_stay(rng: np.random.Generator) -> None:
+    model = network("""r = Reshape (x, joined)  s = Transpose <perm = [0, 2, 1]> (r)  y = Reshape (s, parted)
+                       z = Neg (s)""", "float[2,2,6,8] x", "float[2,2,8,6] y, float[4,8,6] z",
+                    joined=np.array([4, 6, 8]), parted=np.array([2, 2, 8, 6]))
+    x = normal(rng, 2, 2, 6, 8)
+    found = graph.interpret(prepared(model), {"x": x})
+    assert np.array_equal(found[0], x.transpose(0, 1, 3, 2))
+    assert np.array_equal(found[1], -x.reshape(4, 6, 8).transpose(0, 2, 1))
