@@ -15,42 +15,63 @@ AVX512 static inline float sum_of_16(__m512 lanes)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-/* `rows` rows side by side, a constant where this is called: their sums and maxima are waited for together. */
-AVX512 PQC_INLINE void softmax_rows(const float *x, float *y, ptrdiff_t n, const int rows)
+/* 16 numbers of each row: those that `some` names. */
+AVX512 PQC_INLINE void maxima16(const float *x, ptrdiff_t n, __mmask16 some, __m512 *top)
+{
+    PQC_UNROLL(4)
+    for (int r = 0; r < ROWS; r++)
+        top[r] = _mm512_mask_max_ps(top[r], some, _mm512_maskz_loadu_ps(some, x + r * n), top[r]);
+}
+
+AVX512 PQC_INLINE void powers16(const float *x, float *y, ptrdiff_t n, __mmask16 some,
+                                const __m512 *top, __m512 *lanes)
+{
+    PQC_UNROLL(4)
+    for (int r = 0; r < ROWS; r++) {
+        __m512 e = exp16(_mm512_sub_ps(_mm512_maskz_loadu_ps(some, x + r * n), top[r]));
+        _mm512_mask_storeu_ps(y + r * n, some, e);
+        lanes[r] = _mm512_mask_add_ps(lanes[r], some, lanes[r], e);
+    }
+}
+
+AVX512 PQC_INLINE void scaled16(float *y, ptrdiff_t n, __mmask16 some, const __m512 *factor)
+{
+    PQC_UNROLL(4)
+    for (int r = 0; r < ROWS; r++) {
+        __m512 e = _mm512_maskz_loadu_ps(some, y + r * n);
+        _mm512_mask_storeu_ps(y + r * n, some, _mm512_mul_ps(e, factor[r]));
+    }
+}
+
+/* ROWS rows side by side: their sums and maxima are waited for together.  Masks of whole vectors are constants. */
+AVX512 static inline void softmax_rows(const float *x, float *y, ptrdiff_t n)
 {
     __m512 top[ROWS], lanes[ROWS], factor[ROWS];
+    __mmask16 tail = tail16(n % 16);
+    ptrdiff_t whole = n - n % 16;
     PQC_UNROLL(4)
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < ROWS; r++) {
         top[r] = _mm512_set1_ps(x[r * n]);
         lanes[r] = _mm512_setzero_ps();
     }
-    for (ptrdiff_t i = 0; i < n; i += 16)
-        PQC_UNROLL(4)
-    for (int r = 0; r < rows; r++)
-        top[r] = _mm512_mask_max_ps(top[r], tail16(n - i),
-                                    _mm512_maskz_loadu_ps(tail16(n - i), x + r * n + i), top[r]);
+    for (ptrdiff_t i = 0; i < whole; i += 16)
+        maxima16(x + i, n, 0xffff, top);
+    if (tail)
+        maxima16(x + whole, n, tail, top);
     PQC_UNROLL(4)
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < ROWS; r++)
         top[r] = _mm512_set1_ps(_mm512_reduce_max_ps(top[r]));
-    for (ptrdiff_t i = 0; i < n; i += 16) {
-        __mmask16 tail = tail16(n - i);
-        PQC_UNROLL(4)
-        for (int r = 0; r < rows; r++) {
-            __m512 e = _mm512_maskz_loadu_ps(tail, x + r * n + i);
-            e = exp16(_mm512_sub_ps(e, top[r]));
-            _mm512_mask_storeu_ps(y + r * n + i, tail, e);
-            lanes[r] = _mm512_mask_add_ps(lanes[r], tail, lanes[r], e);
-        }
-    }
+    for (ptrdiff_t i = 0; i < whole; i += 16)
+        powers16(x + i, y + i, n, 0xffff, top, lanes);
+    if (tail)
+        powers16(x + whole, y + whole, n, tail, top, lanes);
     PQC_UNROLL(4)
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < ROWS; r++)
         factor[r] = _mm512_set1_ps(1.0f / sum_of_16(lanes[r]));
-    for (ptrdiff_t i = 0; i < n; i += 16)
-        PQC_UNROLL(4)
-    for (int r = 0; r < rows; r++) {
-        __m512 e = _mm512_maskz_loadu_ps(tail16(n - i), y + r * n + i);
-        _mm512_mask_storeu_ps(y + r * n + i, tail16(n - i), _mm512_mul_ps(e, factor[r]));
-    }
+    for (ptrdiff_t i = 0; i < whole; i += 16)
+        scaled16(y + i, n, 0xffff, factor);
+    if (tail)
+        scaled16(y + whole, n, tail, factor);
 }
 
 /* The largest of a row: four at a time, as each comparison waits for the one before. */
@@ -93,7 +114,7 @@ AVX512 static inline void softmax_row16(const float *x, float *y, ptrdiff_t n)
 PQC_TARGET_AVX512 void pqc_softmax_f32_avx512(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
 {
     for (; rows >= ROWS && n <= MAX_TOGETHER; rows -= ROWS, x += ROWS * n, y += ROWS * n)
-        softmax_rows(x, y, n, ROWS);
+        softmax_rows(x, y, n);
     for (; rows > 0; rows--, x += n, y += n)
         softmax_row16(x, y, n);
 }
