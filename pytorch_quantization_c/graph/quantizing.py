@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -75,8 +76,9 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         max_drop, metric: `metric(model)` gives a number for a graph, the higher the better. Then layers are given up,
             those of the most noise for what they cost in floats first, until the metric is at most `max_drop` below
             that of the float model: layers of fewer than 8 bits get 8, then layers stay float. How many is found by
-            doubling, then bisection, each step of which quantises anew; `graph.decisions` gives the table. Before,
-            where `methods` is None and the defaults miss the metric with all layers quantised,
+            doubling, then bisection, each step of which quantises anew. Then each float layer of at least 1 % of the
+            multiplications is quantised again, the largest first, if the metric holds without it being float;
+            `graph.decisions` gives the table. Before, where `methods` is None and the defaults miss the metric with all layers quantised,
             "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried, and kept if they hold it,
             or if the noise that each layer alone makes with them adds up to less.
         resume: with `max_drop`, a JSON file that layers' sensitivities are kept in, one after the other, and beside it
@@ -103,19 +105,22 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     check_folder(resume, "resume")
     wanted = _checked(zero_point, residual, target)
     if max_drop is not None and metric is not None:
-        data, folder = as_data(model, batches, "max_drop"), TemporaryDirectory()
-        rounded = part_file(resume, "weights") or f"{folder.name}/weights"
+        data, folders = as_data(model, batches, "max_drop"), ExitStack()
+        rounded = part_file(resume, "weights")
 
         def again(more: dict[str, Override], names: MethodNames, ranges: str | None = None,
                   is_measured: bool = False) -> ir.Model:
             steps = Methods.of(names, True)
             done: Any = steps.measurable if is_measured else steps
+            nonlocal rounded
+            if done.take_long and rounded is None:
+                rounded = f"{folders.enter_context(TemporaryDirectory())}/weights"
             return quantize(model, data, input=input, weight=weight, method=ranges or method, percentile=percentile,
                             zero_point=zero_point, residual=residual, target=target, exclude=exclude,
                             overrides={**(overrides or {}), **more}, progress=progress, methods=done,
                             resume=rounded if done.take_long else None)
 
-        with folder:
+        with folders:
             return within_drop(model, data, float(max_drop), metric, again, methods, resume, progress)
     if batches is None:
         _check_without_data(method=(method, AUTO), percentile=(percentile, PERCENTILE),

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -21,10 +21,12 @@ from .selection import FOUND_BY
 
 MethodNames = tuple[str, ...] | None
 Action = tuple[str, Override]
+Given = dict[str, Override]
 Quantize = Callable[..., ir.Model]     # (overrides, methods, method=None, is_measured=False)
 
 #: What is tried where the defaults miss the metric.
 STRONGER: MethodNames = ("activation_equalization", "weight_mse", "gptq", "bias_correction")
+WORTH = 0.01    # of all multiplications: a float layer with fewer stays as it is
 
 
 def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: Callable[[Any], float],
@@ -33,7 +35,8 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
     """The model with few layers widened to 8 bits, then left float, whose metric is within `max_drop` of float.
 
     Layers are given up in the order of the noise that each alone makes for what leaving it float costs, so that few
-    multiplications are lost; how many is found by `fewest_that_hold`, and what is returned was measured. ValueError if
+    multiplications are lost; how many is found by `fewest_that_hold`. Then those of them with the most multiplications
+    are quantised again, one by one, as long as the metric holds without. What is returned was measured. ValueError if
     even one layer is too many.
 
     Args:
@@ -101,9 +104,9 @@ class _Control:
         def holds(count: int) -> bool:
             if count == 0:
                 return self._is_enough(self._value)
-            given = dict((named(name), override) for name, override in actions[:count])
-            made = self._quantize(given, self._methods, self._made.metadata_props.get(FOUND_BY))
-            is_enough = self._is_enough(self._measured(_said(actions[:count]), made))
+            given = dict(actions[:count])
+            made = self._quantized(given)
+            is_enough = self._is_enough(self._measured(_said(given), made))
             if is_enough:
                 found.clear()
                 found[count] = made
@@ -114,10 +117,35 @@ class _Control:
             best = max(value for _, value in self._tried[1:])
             raise ValueError(f"Expected a `max_drop` that can be met, got {self._max_drop:g}: the metric of the float "
                              f"model is {self._wanted:.6g}, the best that was found {best:.6g} ({self._tried[-1][0]})")
-        kinds = _formats(layers, dict(actions[:fewest]))
+        given, made = self._take_back(dict(actions[:fewest]), found[fewest], layers, costs,
+                                      {row.layer: row.value for row in rows})
+        kinds = _formats(layers, given)
         table = tuple(Decision(row.layer, row.value, kinds[row.layer]) for row in rows)
         goal = f"a drop of at most {self._max_drop:g} from {self._wanted:.6g}"
-        return record(found[fewest], Decisions(goal, table, tuple(self._tried)))
+        return record(made, Decisions(goal, table, tuple(self._tried)))
+
+    def _take_back(self, given: Given, made: ir.Model, layers: Mapping[str, Layer], costs: Mapping[str, float],
+                   sensitivity: Mapping[str, float]) -> tuple[Given, ir.Model]:
+        """Quantises float layers again while the metric holds: those of the most multiplications, then least noise.
+
+        The noise of each layer alone says little of what it does to the metric, and a metric of few samples jumps up
+        and down from one layer to the next: `fewest_that_hold` may end with layers that cost much and do no harm.
+        """
+        worth = WORTH * sum(costs.values())
+        left = sorted((name for name, override in given.items() if override is None and costs.get(name, 0) >= worth),
+                      key=lambda name: (-costs[name], -sensitivity[name]))
+        for name in left:
+            fewer = {each: override for each, override in given.items() if each != name}
+            if layers[name].widened:
+                fewer[name] = layers[name].widened
+            candidate = self._quantized(fewer)
+            if self._is_enough(self._measured(f"{name} on integers again, {_said(fewer)}", candidate)):
+                given, made = fewer, candidate
+        return given, made
+
+    def _quantized(self, given: Mapping[str, Override]) -> ir.Model:
+        return self._quantize({named(name): override for name, override in given.items()}, self._methods,
+                              self._made.metadata_props.get(FOUND_BY))
 
     def _ranked(self, methods: MethodNames, made: ir.Model, data: Sequence[Any], resume: FilePath | None,
                 show_progress: bool | None) -> Sensitivity:
@@ -139,9 +167,9 @@ def _formats(layers: dict[str, Layer], given: dict[str, Override]) -> dict[str, 
             f"{max(layer.weight_bits, MAX_BITS if name in given else 0)} bits" for name, layer in layers.items()}
 
 
-def _said(actions: Sequence[Action]) -> str:
-    reverted = sum(override is None for _, override in actions)
-    return f"{len(actions) - reverted} layers widened, {reverted} left float"
+def _said(given: Mapping[str, Override]) -> str:
+    reverted = sum(override is None for override in given.values())
+    return f"{len(given) - reverted} layers widened, {reverted} left float"
 
 
 def checked_drop(max_drop: Any, metric: Any, resume: Any = None) -> None:

@@ -1,0 +1,72 @@
+"""The last step of `max_drop`: layers that were left float and do no harm are quantised again."""
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from pytorch_quantization_c import graph
+from pytorch_quantization_c.graph import quantizing
+from pytorch_quantization_c.graph.nodes import quantizers
+from tests.graph.networks import network, normal, sqnr
+
+
+def branches(rng: np.random.Generator) -> ir.Model:
+    """Three layers without influence on each other: a dear one with large outputs, a cheap one, another.
+
+    Channel 0 of the data is 1000 times as large as the others. The cheap one, whose weight is 0 there, loses all that
+    it is to see; the dear one makes most of the noise of all outputs together.
+    """
+    lost = normal(rng, 1, 8, 1, 1)
+    lost[0, 0] = 0
+    return network(
+        "big = Conv <pads = [1, 1, 1, 1]> (x, w1) t = Abs (x) y = Conv (t, w2) u = Conv (x, w3)",
+        "float[N,8,9,9] x", "float[N,32,9,9] big, float[N,1,9,9] y, float[N,2,9,9] u",
+        w1=100 * normal(rng, 32, 8, 3, 3), w2=lost, w3=1e-3 * normal(rng, 2, 8, 1, 1))
+
+
+def layers(model: ir.Model) -> set[str]:
+    return {each.name.removesuffix(".weight") for each in quantizers(model) if each.is_weight}
+
+
+def test_a_dear_innocent_layer_is_on_integers(rng: np.random.Generator, tmp_path: Path) -> None:
+    """Noise and cost say that the dear layer goes first; the metric, which reads `y` alone, that the cheap one must."""
+    model, data = branches(rng), normal(rng, 4, 8, 9, 9)
+    data[:, 0] *= 1000
+    wanted = graph.interpret(model, {"x": data})[1]
+    calls: list[set[str]] = []
+
+    def metric(candidate: ir.Model) -> Any:
+        calls.append(layers(candidate))
+        got = graph.interpret(candidate, {"x": data})[1]
+        return float(np.array_equal(got, wanted) or sqnr(wanted, got) > 20)
+
+    made = graph.quantize(model, [data], max_drop=0, metric=metric, methods=())
+    table = graph.decisions(made)
+    assert table is not None and layers(made) == {"conv0", "conv3"}
+    assert {row.layer: row.format for row in table.rows} == {"conv0": "8 bits", "conv2": "float", "conv3": "8 bits"}
+    assert table.rows[0].layer == "conv0" and table.tried[-1] == (
+        "conv0 on integers again, 0 layers widened, 1 left float", 1.0)
+    assert [layers(made), metric(made)] == [calls[-2], 1.0]     # what is returned was the last that was measured
+
+
+def test_a_folder_is_made_only_for_weights_that_take_long(rng: np.random.Generator,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """None where the defaults hold the metric; one, which is gone at the end, where "gptq" is tried."""
+    model, data, made = branches(rng), normal(rng, 4, 8, 9, 9), []
+
+    class Folder(TemporaryDirectory[str]):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(Path(self.name))
+
+    monkeypatch.setattr(quantizing, "TemporaryDirectory", Folder)
+    graph.quantize(model, [data], max_drop=1, metric=lambda candidate: 0.0)
+    assert made == []
+    graph.quantize(model, [data], max_drop=0, metric=lambda candidate: float(
+        not layers(candidate) or any(each.method == "gptq" for each in graph.gains(candidate))))
+    assert len(made) == 1 and not made[0].exists()
