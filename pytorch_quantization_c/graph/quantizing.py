@@ -78,9 +78,9 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             that of the float model: layers of fewer than 8 bits get 8, then layers stay float. How many is found by
             doubling, then bisection, each step of which quantises anew. Then each float layer of at least 1 % of the
             multiplications is quantised again, the largest first, if the metric holds without it being float;
-            `graph.decisions` gives the table. Before, where `methods` is None and the defaults miss the metric with all layers quantised,
-            "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried, and kept if they hold it,
-            or if the noise that each layer alone makes with them adds up to less.
+            `graph.decisions` gives the table. Before, where `methods` is None and the defaults miss the metric with all
+            layers quantised, "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried, and kept
+            if they hold it, or if the noise that each layer alone makes with them adds up to less.
         resume: with `max_drop`, a JSON file that layers' sensitivities are kept in, one after the other, and beside it
             one of weights; without, with "gptq" or "adaround" in `methods`, a file of the weights that they have
             rounded. The same call resumes from there.

@@ -16,7 +16,7 @@ from .grid import Array, finite
 
 __all__ = ["equalize"]
 
-ACTIVATION_ALPHA = 0.5
+ACTIVATION_ALPHA = 0.75     # at 1 no channel has room for values that no sample has shown
 MIN_SHARE = 1e-3        # of the largest: channels below are taken as that large
 
 

@@ -75,7 +75,7 @@ def _plain_gemm(node: ir.Node) -> None:
         node.attributes.pop("beta")
 
 
-def _data_input(node: ir.Node) -> int | None:
+def data_input(node: ir.Node) -> int | None:
     """Which input of an affine node is not constant."""
     if is_op(node, "BatchNormalization"):
         return 0
@@ -86,7 +86,7 @@ def _data_input(node: ir.Node) -> int | None:
 
 
 def _fold_into_producer(node: ir.Node) -> bool:
-    index = _data_input(node)
+    index = data_input(node)
     value = None if index is None else node.inputs[index]
     if index is None or value is None or not read_once(value):
         return False
@@ -123,7 +123,7 @@ def _give(layer: Layer, weight: NDArray[np.float32], bias: Vector | None) -> Non
 
 def _fold_into_reader(node: ir.Node) -> bool:
     """An affine node that only one layer reads; a summand only without zero padding in between."""
-    index = _data_input(node)
+    index = data_input(node)
     reader = only_reader(node.outputs[0])
     layer = layer_of(reader)
     if index is None or layer is None or layer.node.inputs[0] is not node.outputs[0]:

@@ -29,6 +29,16 @@ def quantized(model: ir.Model, data: Array, *methods: str) -> ir.Model:
     return graph.quantize(model, [data], methods=methods, method="max", residual="float")
 
 
+def gain_at_input(plain: ir.Model, better: ir.Model, x: Array) -> float:
+    """In dB, with nothing quantised but what the depthwise convolution reads."""
+    found = []
+    for model in (plain, better):
+        last = [each.name for each in quantizers(model) if each.name.endswith(".input")][-1]
+        expected, = graph.interpret(with_only(model, ()), {"x": x})
+        found.append(sqnr(expected, graph.interpret(with_only(model, {last}), {"x": x})[0]))
+    return found[1] - found[0]
+
+
 @pytest.mark.parametrize("between", ["Relu (a)", "LeakyRelu (a)", "Clip (a, low, high)"])
 def test_channels_ahead_of_a_depthwise_convolution(rng: np.random.Generator, between: str) -> None:
     model, data, x = separable(rng, between), normal(rng, 4, 4, 9, 9), normal(rng, 8, 4, 9, 9)
@@ -42,9 +52,39 @@ def test_channels_ahead_of_a_depthwise_convolution(rng: np.random.Generator, bet
         np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(graph.compile(better).run(None, {"x": x})[0], graph.interpret(better, {"x": x})[0])
     row, = graph.gains(better)
-    assert row.method == "activation_equalization" and row.gain == pytest.approx(found[1] - found[0], abs=6)
+    assert row.method == "activation_equalization"
+    assert row.gain == pytest.approx(gain_at_input(plain, better, data), abs=4)
     with pytest.raises(ValueError, match="finite inputs of layers"):
         quantized(model, data * np.nan, "activation_equalization")
+
+
+@pytest.mark.parametrize("affine", ["c = Mul (h, k) b = Add (c, s)", "c = Mul (each, h) b = Add (s, c)",
+                                    "c = Div (h, k) b = Sub (s, c)"])
+def test_channels_behind_an_activation_that_factors_do_not_go_through(rng: np.random.Generator, affine: str) -> None:
+    """They go into what HardSwish is multiplied by and what is added, one number for all or one for each channel."""
+    spread = 10 ** rng.uniform(-2, 0, (12, 1, 1, 1))
+    model = network(f"a = Conv (x, w1) h = HardSwish (a) {affine} "
+                    "y = Conv <pads = [1, 1, 1, 1], group = 12> (b, w2, b2)",
+                    "float[N,4,9,9] x", "float[N,12,9,9] y", w1=normal(rng, 12, 4, 1, 1) * spread * 8,
+                    w2=normal(rng, 12, 1, 3, 3) / spread, b2=normal(rng, 12), k=1.5, s=np.full(1, -0.01),
+                    each=rng.uniform(0.5, 2, (1, 12, 1, 1)))
+    data, x = normal(rng, 4, 4, 9, 9), normal(rng, 8, 4, 9, 9)
+    expected, = graph.interpret(model, {"x": x})
+    plain, better = quantized(model, data), quantized(model, data, "activation_equalization")
+    found = [sqnr(expected, graph.interpret(each, {"x": x})[0]) for each in (plain, better)]
+    assert found[1] > found[0] + 6
+    np.testing.assert_allclose(graph.interpret(with_only(better, ()), {"x": x})[0], expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(graph.compile(better).run(None, {"x": x})[0], graph.interpret(better, {"x": x})[0])
+    row, = graph.gains(better)
+    assert row.method == "activation_equalization"
+    assert row.gain == pytest.approx(gain_at_input(plain, better, data), abs=4)
+
+
+@pytest.mark.parametrize("affine", ["b = Add (h, s)", "b = Mul (h, x)", "c = Mul (h, k) b = Add (c, h)",
+                                    "c = Mul (h, k) d = Neg (c) b = Add (c, d)"])
+def test_factors_need_constants_that_one_layer_alone_reads(rng: np.random.Generator, affine: str) -> None:
+    model = network(f"h = HardSwish (x) {affine} y = Conv <group = 4> (b, w)", w=normal(rng, 4, 1, 3, 3), k=1.5, s=0.5)
+    assert graph.gains(quantized(model, normal(rng, 4, 4, 9, 9), "activation_equalization")) == ()
 
 
 def test_a_clip_that_stays_changes_no_quantised_value(rng: np.random.Generator) -> None:
