@@ -82,8 +82,9 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             layers quantised, "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried, and kept
             if they hold it, or if the noise that each layer alone makes with them adds up to less.
         resume: with `max_drop`, a JSON file that layers' sensitivities are kept in, one after the other, and beside it
-            one of weights; without, with "gptq" or "adaround" in `methods`, a file of the weights that they have
-            rounded. The same call resumes from there.
+            one of weights and one of what the metric gave, to be removed where the metric has changed; without, with
+            "gptq" or "adaround" in `methods`, a file of the weights that they have rounded. The same call resumes
+            from there.
         progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:

@@ -9,7 +9,6 @@ import onnx_ir as ir
 
 from ..._core.errors import shown
 from ..._core.files import FilePath, part_file
-from ..._core.metrics import ordered_metric_value
 from ...methods.budget import check_drop
 from ...methods.decisions import Decision, Decisions, fewest_that_hold
 from ...model.sensitivity import Sensitivity
@@ -18,6 +17,7 @@ from ..methods.method_steps import Methods
 from ..placement.choices import Override
 from .budgets import MAX_BITS, Layer, dearest_first, layers_in, multiplications, named, ranked, record
 from .selection import FOUND_BY
+from .trials import Trials
 
 MethodNames = tuple[str, ...] | None
 Action = tuple[str, Override]
@@ -44,7 +44,7 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
         methods: None: the defaults, then STRONGER if they miss the metric with all layers quantised; if both miss it,
             layers are given up of the one whose layers make less noise, each alone.
     """
-    control = _Control(model, max_drop, metric, quantize)
+    control = _Control(model, max_drop, Trials(metric, part_file(resume, "metric")), quantize)
     control.choose_methods((None, STRONGER) if methods is None else (methods,), data, resume, show_progress)
     return control.give_up(data, resume, show_progress)
 
@@ -52,8 +52,8 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
 class _Control:
     """Candidates, their measurements, and the fully quantised one whose layers are given up."""
 
-    def __init__(self, model: ir.Model, max_drop: float, metric: Callable[[Any], float], quantize: Quantize) -> None:
-        self._model, self._max_drop, self._metric, self._quantize = model, max_drop, metric, quantize
+    def __init__(self, model: ir.Model, max_drop: float, trials: Trials, quantize: Quantize) -> None:
+        self._model, self._max_drop, self._trials, self._quantize = model, max_drop, trials, quantize
         self._tried: list[tuple[str, float]] = []
         self._wanted = self._measured("float", model)
         self._methods: MethodNames = None
@@ -61,7 +61,7 @@ class _Control:
         self._ranking: Sensitivity | None = None
 
     def _measured(self, what: str, model: ir.Model) -> float:
-        value = ordered_metric_value(self._metric(model))
+        value = self._trials.value(model)
         self._tried.append((what, value))
         return value
 

@@ -1,6 +1,7 @@
 """The last step of `max_drop`: layers that were left float and do no harm are quantised again."""
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -70,3 +71,35 @@ def test_a_folder_is_made_only_for_weights_that_take_long(rng: np.random.Generat
     graph.quantize(model, [data], max_drop=0, metric=lambda candidate: float(
         not layers(candidate) or any(each.method == "gptq" for each in graph.gains(candidate))))
     assert len(made) == 1 and not made[0].exists()
+
+
+def test_a_search_that_was_stopped_goes_on(rng: np.random.Generator, tmp_path: Path) -> None:
+    """Stopped in its fourth trial, it does not measure the first three again, and ends with the same model."""
+    model, data = branches(rng), normal(rng, 4, 8, 9, 9)
+    data[:, 0] *= 1000
+    calls = []
+
+    def metric(candidate: ir.Model) -> float:
+        if len(calls) == limit:
+            raise KeyboardInterrupt
+        calls.append(layers(candidate))
+        return float("conv2" not in calls[-1])
+
+    limit = 100
+    whole = graph.quantize(model, [data], max_drop=0, metric=metric, methods=())
+    expected, limit = list(calls), 3
+    calls.clear()
+    path = tmp_path / "search.json"
+    with pytest.raises(KeyboardInterrupt):
+        graph.quantize(model, [data], max_drop=0, metric=metric, methods=(), resume=path)
+    limit = 100
+    made = graph.quantize(model, [data], max_drop=0, metric=metric, methods=(), resume=path)
+    assert calls == expected and len(calls) > 4
+    assert ir.to_proto(made).SerializeToString() == ir.to_proto(whole).SerializeToString()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["search.json", "search.metric.json"]
+    kept = json.loads((tmp_path / "search.metric.json").read_text())
+    for damaged in ({}, [], kept | {"format": "x"}, kept | {"values": {"a": "b"}}, kept | {"values": {"a": True}},
+                    kept | {"metric": "other"}):
+        (tmp_path / "search.metric.json").write_text(json.dumps(damaged))
+        with pytest.raises(ValueError, match="Expected beside `resume`"):
+            graph.quantize(model, [data], max_drop=0, metric=metric, methods=(), resume=path)
