@@ -5,7 +5,8 @@
 DATA is a folder with a folder for each set of data, as for bench_models.py; `KEY.onnx` in a set stands for a model that
 no package here ships. Printed is, for weights of so many bits a channel and activations of 8 bits, the median over the
 sets of the SQNR of all float outputs in dB on the test data, the least of the sets, and the CPU seconds that quantising
-took. "nearest" is round-to-nearest: ranges of the largest values, no correction.
+took. "nearest" is round-to-nearest: ranges of the largest values, no correction. Brevitas needs onnx2torch beside it,
+and is run with equalization and bias correction, "brevitas_gptq" with GPTQ as well.
 """
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 import onnx
 from bench_models import MODELS, PEERS, Feeds, Outputs, for_peers, samples, sqnr
+from brevitas_peer import by_brevitas
 from checkpoint_networks import CHECKPOINTS
 
 from pytorch_quantization_c import graph
@@ -56,6 +58,14 @@ def theirs(package: str, model: Any, calibration: Feeds, test: Feeds, path: Path
         prepared = Path(folder) / "model.onnx"
         for_peers(path, test[0], prepared)
         return PEERS[package](prepared, calibration, test, False)
+
+
+def brevitas(bits: int, gptq: bool, model: Any, calibration: Feeds, test: Feeds, path: Path) -> Outputs:
+    """Brevitas', on torch."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / "model.onnx"
+        for_peers(path, test[0], prepared)
+        return by_brevitas(prepared, calibration, test, bits, gptq)
 
 
 def line(key: str, bits: int, name: str, path: Path, sets: list[Path], quantizer: Quantizer) -> str:
@@ -95,10 +105,12 @@ def main() -> None:
     parser.add_argument("keys", nargs="*", help=f"models in DATA, or of {', '.join(MODELS)}")
     parser.add_argument("--bits", type=int, nargs="+", default=[8, 4], help="of weights")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=USUAL, help=f"default: {' '.join(USUAL)}")
-    parser.add_argument("--peers", action="store_true", help="onnxruntime and NNCF as well, where they are installed")
+    parser.add_argument("--peers", action="store_true",
+                        help="onnxruntime, NNCF and brevitas as well, where they are installed")
     parser.add_argument("--packages", type=Path, default=Path(sysconfig.get_paths()["purelib"]),
                         help="folder of the packages, as of `pip install --no-deps --target`; default: site-packages")
     options = parser.parse_args()
+    has_brevitas = find_spec("brevitas") is not None and find_spec("onnx2torch") is not None
     print(f"NumPy {np.__version__}\n\n| model | bits of weights | recipe | SQNR, dB | least | CPU seconds |")
     print("|---|---|---|---|---|---|")
     for key in options.keys or MODELS:
@@ -110,6 +122,8 @@ def main() -> None:
             for bits in options.bits:
                 for name in options.recipes:
                     print(line(key, bits, name, path, sets, partial(ours, bits, name)), flush=True)
+                for name in ("brevitas", "brevitas_gptq") if has_brevitas and options.peers else ():
+                    print(line(key, bits, name, path, sets, partial(brevitas, bits, name.endswith("gptq"))), flush=True)
             for package in PEERS if options.peers else ():
                 if find_spec(package):
                     print(line(key, 8, package, path, sets, partial(theirs, package)), flush=True)
