@@ -57,6 +57,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return pqc_gather_step_prepare(step);
     if (step->kind == PQC_STEP_INTERPOLATE)
         return pqc_interpolate_step_prepare(step);
+    if (step->kind == PQC_STEP_REDUCE)
+        return pqc_reduce_step_prepare(step);
     if (step->kind >= PQC_STEP_AVERAGE && step->kind <= PQC_STEP_MEAN)
         return pqc_average_step_prepare(step);
     if (step->outputs != 1 || step->residual.codes.content != PQC_NOTHING)
@@ -132,6 +134,9 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
         return pqc_interpolate_step_run(step, buffers);
     case PQC_STEP_PAD:
         return pqc_pad_step_run(step, buffers);
+    case PQC_STEP_REDUCE:
+        pqc_reduce_step_run(step, buffers);
+        return 0;
     case PQC_STEP_MATMUL:
         pqc_matmul_step_run(step, buffers);
         return 0;

@@ -32,6 +32,7 @@ typedef enum {
     PQC_STEP_TRUTHS,   /* the same, as 1 for those that are not 0 */
     PQC_STEP_INTERPOLATE, /* along y or x; residual and more[0]: places and weights, see interpolate_step.c */
     PQC_STEP_PAD, /* the same codes or floats with pixels of the value `low` around; before: where the image begins */
+    PQC_STEP_REDUCE, /* sums, averages and extremes of floats, see reduce_step.c */
     PQC_STEPS
 } pqc_step_kind;
 
@@ -153,6 +154,8 @@ const char *pqc_interpolate_step_prepare(const pqc_step *step);
 unsigned pqc_interpolate_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_pad_step_prepare(const pqc_step *step);
 unsigned pqc_pad_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_reduce_step_prepare(const pqc_step *step);
+void pqc_reduce_step_run(const pqc_step *step, char *const *buffers);
 void pqc_export_step_run(const pqc_step *step, char *const *buffers);
 
 #endif

@@ -37,6 +37,7 @@ static const test per_isa[] = {
     {"chain_f32", test_chain_f32},
     {"sum_f32", test_sum_f32},
     {"interpolate_f32", test_interpolate_f32},
+    {"reduce_step", test_reduce_step},
     {"codes_f32", test_codes_f32},
     {"rows_f32", test_rows_f32},
     {"product_f32", test_product_f32},

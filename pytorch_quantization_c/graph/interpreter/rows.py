@@ -10,7 +10,10 @@ import numpy as np
 from ... import _C
 from ...float_nn import functional as F
 from ..representation.notes import NUMPY
+from .reductions import reduced
 from .table import Array, Function, NodeLike, attribute, operator
+
+__all__ = ["product_of"]
 
 
 @operator("MatMul")
@@ -49,10 +52,31 @@ def _gemm(node: NodeLike, opset: int) -> Function:
     return run
 
 
+def product_of(equation: str) -> bool | None:
+    """Whether an Einsum multiplies matrices as MatMul does, by its second operand (False) or its transpose (True)."""
+    text = "".join(equation.split())
+    operands, _, output = text.partition("->")
+    a, _, b = operands.partition(",")
+    lead = a[:-2]
+    if not (a + b + output).isalpha() or len(set(a)) != len(a) or len(a) < 2 or output[:-1] != a[:-1]:
+        return None
+    inner, column = a[-1], output[-1]
+    if column in a or b not in (lead + inner + column, lead + column + inner):
+        return None
+    return b[-1] == inner
+
+
 @operator("Einsum", floats=True)
 def _einsum(node: NodeLike, opset: int) -> Function:
     equation = attribute(node, "equation")
-    return lambda *arrays: np.einsum(equation, *arrays, optimize=len(arrays) > 2)
+    flipped = None if NUMPY in node.metadata_props else product_of(equation)
+
+    def run(*arrays: Array) -> Array:
+        if flipped is None or len(arrays) != 2 or arrays[0].shape[:-2] != arrays[1].shape[:-2]:
+            return np.asarray(np.einsum(equation, *arrays, optimize=len(arrays) > 2))
+        a, b = arrays
+        return _product(a, b.swapaxes(-1, -2) if flipped else b)
+    return run
 
 
 def _log_sum_exp(x: Array, axis: Any, keepdims: bool) -> Array:
@@ -63,20 +87,29 @@ def _log_sum_exp(x: Array, axis: Any, keepdims: bool) -> Array:
 
 
 REDUCTIONS: dict[str, Callable[[Array, Any, bool], Any]] = {
-    "ReduceL1": lambda x, axis, keepdims: np.abs(x).sum(axis=axis, keepdims=keepdims, dtype=x.dtype),
-    "ReduceL2": lambda x, axis, keepdims: np.sqrt(np.square(x).sum(axis=axis, keepdims=keepdims, dtype=x.dtype)),
+    "ReduceL1": lambda x, axis, keepdims: reduced("sum", np.abs(x), axis, keepdims),
+    "ReduceL2": lambda x, axis, keepdims: np.sqrt(reduced("sum", np.square(x), axis, keepdims)),
+    "ReduceMax": lambda x, axis, keepdims: reduced("max", x, axis, keepdims),
+    "ReduceMean": lambda x, axis, keepdims: reduced("mean", x, axis, keepdims),
+    "ReduceMin": lambda x, axis, keepdims: reduced("min", x, axis, keepdims),
+    "ReduceProd": lambda x, axis, keepdims: x.prod(axis=axis, keepdims=keepdims, dtype=x.dtype),
+    "ReduceSum": lambda x, axis, keepdims: reduced("sum", x, axis, keepdims),
+    "ReduceSumSquare": lambda x, axis, keepdims: reduced("sum", np.square(x), axis, keepdims),
+}
+#: What NumPy computes of an array as it lies in memory, in traced models.
+AS_NUMPY: dict[str, Callable[[Array, Any, bool], Any]] = {
     "ReduceMax": lambda x, axis, keepdims: x.max(axis=axis, keepdims=keepdims),
     "ReduceMean": lambda x, axis, keepdims: x.mean(axis=axis, keepdims=keepdims, dtype=x.dtype),
     "ReduceMin": lambda x, axis, keepdims: x.min(axis=axis, keepdims=keepdims),
-    "ReduceProd": lambda x, axis, keepdims: x.prod(axis=axis, keepdims=keepdims, dtype=x.dtype),
     "ReduceSum": lambda x, axis, keepdims: x.sum(axis=axis, keepdims=keepdims, dtype=x.dtype),
-    "ReduceSumSquare": lambda x, axis, keepdims: np.square(x).sum(axis=axis, keepdims=keepdims, dtype=x.dtype),
 }
 
 
 @operator(*REDUCTIONS, "ReduceLogSumExp", floats=True)
 def _reduce(node: NodeLike, opset: int) -> Function:
     reduce: Callable[[Array, Any, bool], Any] = REDUCTIONS.get(node.op_type, _log_sum_exp)
+    if NUMPY in node.metadata_props:
+        reduce = AS_NUMPY.get(node.op_type, reduce)
     fixed, keep = attribute(node, "axes"), bool(attribute(node, "keepdims", 1))
     nothing = bool(attribute(node, "noop_with_empty_axes", 0))
 

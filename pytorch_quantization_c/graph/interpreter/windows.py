@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...float_nn import functional as F
+from .reductions import reduced
 from .table import Array, Function, NodeLike, attribute, checked_shape, operator
 
 __all__ = ["Geometry", "conv_geometry", "transposed_geometry"]
@@ -220,4 +221,4 @@ def _global_average_pool(node: NodeLike, opset: int) -> Function:
 
 @operator("GlobalMaxPool")
 def _global_max_pool(node: NodeLike, opset: int) -> Function:
-    return lambda x: x.max(axis=tuple(range(2, x.ndim)), keepdims=True)
+    return lambda x: reduced("max", x, range(2, x.ndim), True) if x.size else NotImplemented

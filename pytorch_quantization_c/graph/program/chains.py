@@ -17,7 +17,7 @@ from ..representation.notes import NUMPY
 from .layers import codes_of
 from .operations import MAX_CHAIN, MAX_OPERANDS, MAX_REGISTERS, ChainOp
 
-__all__ = ["Chained", "chains_of", "has_same_shape", "is_float"]
+__all__ = ["Chained", "built", "chains_of", "has_same_shape", "is_float"]
 
 Term = int | float
 """What an operation reads: the number of a value, or a number itself."""
@@ -257,7 +257,8 @@ def is_float(value: ir.Value | None) -> bool:
             and len(value.shape) > 0)
 
 
-def _built(steps: Sequence[Any]) -> Chained | None:
+def built(steps: Sequence[Any]) -> Chained | None:
+    """The steps as a chain, or None if they are none."""
     try:
         return Chained(steps)
     except _Refused:
@@ -294,7 +295,7 @@ def chains_of(steps: Iterable[Any], outputs: Iterable[ir.Value], taken: Iterable
     for step in reversed(steps):
         if step in taken or step not in makers:
             continue
-        chain = _built([step])
+        chain = built([step])
         if chain is None:
             continue
         if not is_quantizer(step.node):  # whose codes are made of what it reads
@@ -319,5 +320,5 @@ def _grown(chain: Chained, able: dict[ir.Value, Any], counts: Counter[ir.Value],
         value = step.outputs[0]
         reads = sum(list(each.reads).count(value) for each in inside)
         if reads == counts[value] and has_same_shape(value, chain.output):
-            made = _built(sorted([*inside, step], key=order.__getitem__))
+            made = built(sorted([*inside, step], key=order.__getitem__))
             chain = chain if made is None else made

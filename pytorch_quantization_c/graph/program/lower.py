@@ -17,8 +17,9 @@ from ..interpreter.steps import named
 from ..interpreter.table import constant
 from ..nodes import is_quantizer, quantizer
 from ..representation.arithmetic import signs_zeros
+from .broadcasts import has_four_axes
 from .calls import Call
-from .chains import Chained, chains_of, is_float
+from .chains import Chained, built, chains_of, is_float
 from .float_conv_lowering import FloatLayer, float_layer, lower_float_conv
 from .fusing import Fused, fused_layers
 from .gather_lowering import lower_gather
@@ -49,6 +50,7 @@ from .operations import (
 from .padding_lowering import lower_padding
 from .pooling import average_of, pixels_first, row_of
 from .recurrent_lowering import lower_recurrent
+from .reductions_lowering import lower_reduction
 from .row_functions import row_function
 from .sampling_lowering import lower_sampling
 from .strided_lowering import lower_strided
@@ -57,6 +59,7 @@ from .truths_lowering import lower_masks, lower_truths, truths_of
 
 __all__ = ["Lowering", "lower"]
 
+LOWERED = (lower_reduction, lower_gather, lower_padding, lower_sampling, lower_masks, lower_recurrent)
 MAX_CODES = 2  # forms that a layer stores beside floats
 
 
@@ -225,9 +228,10 @@ class Lowering:
         image = value in self.images and all(
             rank_of(each) == rank_of(value) if isinstance(each, ir.Value) else each.ndim <= (rank_of(value) or 0)
             for each in chain.operands)
-        if not image and (rank_of(value) or 5) > 4:
+        if not image and not has_four_axes([*chain.operands, value]):
             for step in reversed(chain.steps):
-                self.lower_step(step)
+                alone = built([step]) if len(chain.steps) > 1 else None
+                self.lower_step(step) if alone is None else self.lower_chain(alone)
             return
         name, outputs = chain.steps[-1].node.name or value.name or "", self.split(value, not image)
         made = Chain(name, [], chain.operations, outputs, image)
@@ -265,8 +269,7 @@ class Lowering:
         forms = [key for value in step.outputs if value is not None for key in self.forms(value)]
         if (not forms or self.lower_move(step, forms) or self.lower_quantizer(step) or self.lower_rows(step)
                 or self.lower_average(step) or self.lower_flatten(step, forms) or lower_strided(self, step)
-                or lower_gather(self, step) or lower_padding(self, step) or lower_sampling(self, step)
-                or lower_masks(self, step) or lower_recurrent(self, step)):
+                or any(lower(self, step) for lower in LOWERED)):
             return
         self.import_forms([value for value in step.outputs if value is not None])
         operands = [None if value is None else self.want(value).value for value in step.reads]

@@ -7,7 +7,7 @@ from typing import Any
 import onnx_ir as ir
 
 from ..nodes import is_quantizer
-from .chains import KNOWN
+from .chains import KNOWN, is_float
 from .fusing import Fused
 
 __all__ = ["image_values", "rank_of"]
@@ -28,6 +28,9 @@ def image_values(steps: Iterable[Any], fused: Mapping[Any, Fused], floats: Conta
         if step in fused:
             found.update([] if fused[step].layer.matrix else [fused[step].output])
         elif step in floats:
+            found.add(step.outputs[0])
+        elif (step.node.op_type in ("AveragePool", "MaxPool") and step.node.domain in ("", "ai.onnx")
+              and rank_of(step.outputs[0]) == 4 and is_float(step.outputs[0])):
             found.add(step.outputs[0])
         elif is_quantizer(step.node) or (step.node.op_type in FOLLOWING and step.node.domain in ("", "ai.onnx")):
             if any(value in found for value in step.reads):

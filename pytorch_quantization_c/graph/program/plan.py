@@ -31,6 +31,7 @@ from .operations import (
 )
 from .padding import Padded, PaddedImage
 from .recurrent import Recurrent
+from .reductions import Reduced
 from .sampling import Sampled
 from .segments import Segment
 from .shapes import Dims, of_four_axes, of_operand, shapes_of
@@ -218,6 +219,15 @@ class _Binder:
             outputs = [self._rows(key, outer, self.dims[key].shape[each.axis], inner) for key in each.outputs]
         tables.sampled(source, places, weights, outputs, along_x)
 
+    def _add_reduced(self, tables: Tables, each: Reduced) -> None:
+        outer, count, inner = each.rows(self.dims[each.input].shape)
+        if inner > 1:
+            tables.reduced(each.kind, self._rows(each.input, outer, count, inner),
+                           self._rows(each.output, 1, outer, inner), True)
+        else:
+            tables.reduced(each.kind, self._rows(each.input, 1, outer, count), self._rows(each.output, 1, outer, 1),
+                           False)
+
     def _add_integers(self, tables: Tables, each: Integers) -> None:
         count = math.prod(self.dims[each.input].shape)
         tables.integers(self._rows(each.input, 1, count, 2), self._rows(each.output, 1, count, 1), each.truths)
@@ -271,6 +281,8 @@ class _Binder:
             tables.padded(each, image(each.input), image(each.output))
         elif isinstance(each, Sampled):
             self._add_sampled(tables, each)
+        elif isinstance(each, Reduced):
+            self._add_reduced(tables, each)
         elif isinstance(each, Padded | Picked):
             self._add_at_places(tables, each)
         elif isinstance(each, Integers):

@@ -28,6 +28,7 @@ from .operations import (
 )
 from .padding import Padded, PaddedImage
 from .recurrent import Recurrent
+from .reductions import Reduced
 from .sampling import Sampled
 from .segments import Segment
 from .strided import Moved, Product
@@ -193,9 +194,9 @@ def _float_conv(each: FloatConv, dims: dict[Key, Dims]) -> Dims:
     return made
 
 
-def _gathered(each: Gathered | Padded | Picked, dims: dict[Key, Dims]) -> Dims:
+def _gathered(each: Gathered | Padded | Picked | Reduced, dims: dict[Key, Dims]) -> Dims:
     try:
-        if isinstance(each, Padded | Picked):
+        if isinstance(each, Padded | Picked | Reduced):
             return dims_of(each.shape(dims[each.input].shape), matrix=True)
         return dims_of(each.shape(dims[each.input].shape, dims[each.indices].shape), matrix=True)
     except ValueError as error:
@@ -240,7 +241,7 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
         return _strided(each, dims)
     if isinstance(each, FloatConv):
         return _float_conv(each, dims)
-    if isinstance(each, Gathered | Padded | Picked):
+    if isinstance(each, Gathered | Padded | Picked | Reduced):
         return _gathered(each, dims)
     if isinstance(each, PaddedImage):
         return _padded_image(each, dims[each.input])

@@ -9,7 +9,7 @@ from .layers import codes_of
 from .natures import rank_of
 from .operations import F32, Codes, Key, array_of
 from .strided import Moved, Product
-from .strided_nodes import is_product, moved_of, parts_of, transposed
+from .strided_nodes import is_flipped, is_product, moved_of, parts_of, transposed
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -39,8 +39,8 @@ def lower_strided(lowering: Lowering, step: Any) -> bool:
         return False
     reads = _before_quantizers(lowering, value, step.reads if found[0] == "concat" else step.reads[:1])
     order, product = transposed(node), lowering.makers.get(reads[0])
-    if (order is not None and order[-1] == len(order) - 1 and lowering.readers[reads[0]] == 1 and product is not None
-            and is_product(product.node) and product.execution == "float"):
+    if (order is not None and len(order) <= 4 and order[-1] == len(order) - 1 and lowering.readers[reads[0]] == 1
+            and product is not None and is_product(product.node) and product.execution == "float"):
         lowering.inside.add(product)
         _lower_product(lowering, name, product, value, order)
         return True
@@ -51,8 +51,14 @@ def lower_strided(lowering: Lowering, step: Any) -> bool:
 
 
 def _lower_product(lowering: Lowering, name: str, product: Any, value: ir.Value, order: list[int]) -> None:
-    (a, a_order), (b, b_order) = (_before_transpose(lowering, read, rows_whole=number == 0)
-                                  for number, read in enumerate(product.reads))
+    reads = product.reads
+    if len(order) > 4:  # more than two axes before those of matrices, which have to follow each other
+        a_order, b_order, (a, b) = list(range(len(order))), list(range(len(order))), reads
+    else:
+        (a, a_order), (b, b_order) = (_before_transpose(lowering, read, rows_whole=number == 0)
+                                      for number, read in enumerate(reads))
+    if is_flipped(product.node):
+        b_order = [*b_order[:-2], b_order[-1], b_order[-2]]
     made = Product(name, [], _stored(lowering, value), a_order, b_order, order)
     lowering.operations.append(made)
     made.inputs = [lowering.want(a), lowering.want(b)]

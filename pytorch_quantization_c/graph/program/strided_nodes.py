@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from ..interpreter.rows import product_of
 from ..interpreter.table import attribute, constant
 from ..representation.notes import NUMPY
 from .chains import is_float
@@ -14,7 +15,7 @@ from .moves import split_sizes
 from .natures import rank_of
 from .strided import AXES
 
-__all__ = ["is_product", "kind_of", "moved_of", "parts_of", "transposed"]
+__all__ = ["is_flipped", "is_product", "kind_of", "moved_of", "parts_of", "transposed"]
 
 Numbers = tuple[str, list[int]]
 
@@ -118,7 +119,24 @@ def parts_of(node: ir.Node) -> list[Numbers] | None:
     return [("slice", [axis, end - size, end, 1]) for end, size in zip(ends, sizes, strict=True)]
 
 
+def is_flipped(node: ir.Node) -> bool:
+    """Whether a product is by the transpose of its second operand."""
+    return node.op_type == "Einsum" and product_of(attribute(node, "equation", "")) is True
+
+
+def _have_same_batch(node: ir.Node) -> bool:
+    """Whether both operands are known to have the same axes before those of matrices."""
+    a, b = (None if value is None else value.shape for value in node.inputs)
+    return a is not None and b is not None and len(a) == len(b) and all(
+        n == m and (isinstance(n, int) or n.value is not None) for n, m in zip(a[:-2], b[:-2], strict=True))
+
+
 def is_product(node: ir.Node) -> bool:
     """Whether a node multiplies matrices of floats that `_C.matmul` multiplies in the interpreter as well."""
-    return (node.op_type == "MatMul" and _standard(node) and all(map(is_float, (*node.inputs, *node.outputs)))
-            and all(2 <= (rank_of(each) or 0) <= 4 for each in node.inputs))
+    if not _standard(node) or len(node.inputs) != 2 or not all(map(is_float, (*node.inputs, *node.outputs))):
+        return False
+    ranks = [rank_of(each) or 0 for each in node.inputs]
+    if node.op_type == "Einsum":
+        return product_of(attribute(node, "equation", "")) is not None and max(ranks) <= AXES and _have_same_batch(node)
+    return node.op_type == "MatMul" and min(ranks) >= 2 and (max(ranks) <= 4 or (
+        max(ranks) <= AXES and _have_same_batch(node)))

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..interpreter.reductions import KINDS as REDUCTIONS
 from .float_conv import FloatConv
 from .operations import CHAIN_KINDS, Average, Chain, ChainOp, Clamp, Codes, Conv, Pool, Rearranged, Rows, Sliced, Window
 from .padding import PaddedImage
@@ -27,7 +28,7 @@ __all__ = ["Image", "Tables"]
 
 (IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN, RESIZE,
  SHUFFLE, STRIDED, MATMUL, GATHER, RECURRENT, FLOAT_CONV,
- INTEGERS, TRUTHS, INTERPOLATE, PAD) = range(22)  # pqc_step_kind
+ INTEGERS, TRUTHS, INTERPOLATE, PAD, REDUCE) = range(23)  # pqc_step_kind
 NONE = -1
 LAYOUT = 18  # PQC_LAYOUT
 NO_WINDOW = Window(1)
@@ -169,6 +170,10 @@ class Tables:
         """Images with pixels around them."""
         self._step(PAD, source, None, [target], ((NO_WINDOW, each.top), (NO_WINDOW, each.left)),
                    (Clamp(each.number), Clamp()))
+
+    def reduced(self, kind: str, source: Image, target: Image, of_rows: bool) -> None:
+        """A number for each row, or for all rows."""
+        self._step(REDUCE, source, None, [target], layout=[REDUCTIONS.index(kind), int(of_rows)])
 
     def integers(self, source: Image, target: Image, truths: bool) -> None:
         """Integers as floats."""

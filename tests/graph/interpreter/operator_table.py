@@ -22,12 +22,14 @@ A compiled program computes in C:
   length; transposed convolutions whose kernel equals their stride
 - pools and averages of images, DepthToSpace, Slice, Split, Concat, and Pad by a number, of images
 - Softmax and LayerNormalization along the last axis
+- ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL1, ReduceL2 and ReduceSumSquare over constant axes
 - elementwise operators on float32: Abs, Add, BatchNormalization, Clip, Div, Erf, Gelu, HardSigmoid, HardSwish,
   LeakyRelu, Max, Min, Mul, Neg, PRelu, Reciprocal, Relu, Sigmoid, Sqrt, Sub, Sum, Swish, Tanh and squares; those that
   follow a layer run in its output stage, others as chains, in one pass over memory
 - float32 convolutions along one and two axes by constant weights, with the chain that follows, unless groups have
   fewer than 16 outputs
-- on float32 arrays: MatMul, Transpose, Reshape and its relatives, Slice, Split, Concat, Expand, Gather and Pad
+- on float32 arrays: MatMul, Einsum that multiplies matrices, Transpose, Reshape and its relatives, Slice, Split,
+  Concat, Expand, Gather and Pad
 - Resize of float32 images and arrays, by the nearest element, linear or cubic, without antialias
 - masks, as floats that are 1 or 0: comparisons of floats, And, Or, Not, Cast of int64 and of floats, GatherND by
   constant indices, moves of all these, and Where by them, of at most four axes
