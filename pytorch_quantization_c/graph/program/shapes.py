@@ -132,7 +132,7 @@ def of_four_axes(shapes: Sequence[tuple[int, ...]]) -> list[Dims]:
     """Shapes that broadcast together, with four axes: more are joined where all have them or share them."""
     rank = max(4, *map(len, shapes))
     rows = [list((1,) * (rank - len(shape)) + shape) for shape in shapes]
-    full, axis = [max(sizes) for sizes in zip(*rows, strict=True)], rank - 2
+    full, axis = [max(sizes) for sizes in zip(*rows, strict=True)], rank - 1
     while len(full) > 4 and axis > 0:
         pairs = [(row[axis - 1], row[axis]) for row in rows]
         if all(a in (1, full[axis - 1]) and (a == full[axis - 1]) == (b == full[axis]) or full[axis - 1] == 1 or
