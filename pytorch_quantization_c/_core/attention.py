@@ -138,7 +138,7 @@ class AttentionRules(HostModule, Generic[A]):
         """(N, length, E) to (N, heads, length, channels of a head)."""
         return x.reshape((x.shape[0], x.shape[1], self.num_heads, self.head_dim)).swapaxes(1, 2)
 
-    def _scores(self, q: A, k: A, key_padding_mask: Any, attn_mask: Any, is_batch: bool) -> A:
+    def _scores(self, q: A, k: A, key_padding_mask: object, attn_mask: object, is_batch: bool) -> A:
         queries = self._bmm_operand(self._heads(q) * self.head_dim**-0.5, "q")
         keys = self._bmm_operand(self._heads(k), "k")
         scores = queries @ keys.swapaxes(2, 3)
@@ -155,7 +155,7 @@ class AttentionRules(HostModule, Generic[A]):
             scores = scores + mask.reshape((batch, 1, 1, count))
         return scores
 
-    def _mask(self, mask: Any, name: str, shapes: Sequence[tuple[int, ...]], like: A, extra: int) -> A:
+    def _mask(self, mask: object, name: str, shapes: Sequence[tuple[int, ...]], like: A, extra: int) -> A:
         """What is added to scores; keys that the layer adds itself are never left out."""
         penalties = self._penalties(mask, name, like)
         if tuple(penalties.shape) not in shapes:
@@ -194,7 +194,7 @@ class QuantAttentionRules(AttentionRules[A]):
         @staticmethod
         def _learnt(array: Any) -> Any: ...
         @staticmethod
-        def _projections_of(module: Any) -> Sequence[tuple[Any, Any]]: ...
+        def _projections_of(module: object) -> Sequence[tuple[Any, Any]]: ...
 
     def _build(self, embed_dim: int, num_heads: int, dropout: float, bias: bool, kdim: int | None, vdim: int | None,
                batch_first: bool, add_zero_attn: bool, descriptors: dict[str, Any]) -> None:
@@ -248,7 +248,7 @@ class QuantAttentionRules(AttentionRules[A]):
         quantizer: Callable[[A], A] | None = getattr(self, f"{which}_bmm_quantizer")
         return x if quantizer is None else quantizer(x)
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool,
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: object, strict: bool,
                               missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str]) -> None:
         """Takes the entries of torch's layer as well."""
         split_projections(state_dict, prefix)

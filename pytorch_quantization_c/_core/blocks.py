@@ -84,7 +84,7 @@ class BlockSettings:
         return self._zero_point
 
 
-def checked_blocks(block_sizes: Any) -> Blocks | None:
+def checked_blocks(block_sizes: object) -> Blocks | None:
     """A descriptor's `block_sizes` as `Blocks`; None for None. TypeError, ValueError for anything else."""
     if block_sizes is None or isinstance(block_sizes, Blocks):
         return block_sizes

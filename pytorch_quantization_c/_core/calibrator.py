@@ -137,7 +137,7 @@ class _Calibrator(ABC):
             if type(value) not in self._kinds.get(key, (type(value),)):
                 raise ValueError(f"Expected a file of a calibrator, but its {key} is of type {type(value).__name__}")
 
-    def _to_array(self, x: Any) -> NDArray[Any]:
+    def _to_array(self, x: object) -> NDArray[Any]:
         """The front's array as NumPy's; it is only read."""
         return np.asarray(x)
 

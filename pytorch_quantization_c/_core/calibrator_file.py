@@ -14,7 +14,7 @@ __all__ = ["read_state", "write_state"]
 FORMAT, VERSION = "pytorch_quantization_c calibrator", "1"
 
 
-def write_state(calibrator: Any, path: FilePath) -> None:
+def write_state(calibrator: object, path: FilePath) -> None:
     """Writes every attribute of a calibrator, atomically. TypeError if one is not plain data."""
     arrays: dict[str, Any] = {}
     state = {name: pack(value, name, arrays) for name, value in vars(calibrator).items()}
@@ -22,7 +22,7 @@ def write_state(calibrator: Any, path: FilePath) -> None:
                              "state": json.dumps(state)})
 
 
-def read_state(calibrator: Any, path: FilePath) -> dict[str, Any]:
+def read_state(calibrator: object, path: FilePath) -> dict[str, Any]:
     """The attributes in a file that `write_state` wrote. ValueError if it is not one, or of another class."""
     def check(metadata: dict[str, str]) -> None:
         if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:

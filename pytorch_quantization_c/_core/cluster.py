@@ -31,7 +31,7 @@ def delayed(function: Callable[..., Any]) -> Any:
     return dask().delayed(function, pure=False)
 
 
-def is_spread(batches: Any) -> bool:
+def is_spread(batches: object) -> bool:
     """Whether batches are a dask collection, or a list with one in it; nothing is imported or computed."""
     if isinstance(batches, list | tuple):
         return any(hasattr(type(each), "__dask_graph__") for each in batches)
@@ -49,7 +49,7 @@ def loaders_of(batches: Any) -> list[Any]:
     return list(batches)
 
 
-def opened(loader: Any) -> Any:
+def opened(loader: object) -> Any:
     """The batches of a loader: an array or a mapping is one batch, a function is called."""
     loader = loader() if callable(loader) else loader
     return [loader] if hasattr(loader, "shape") or isinstance(loader, Mapping) else loader

@@ -30,7 +30,7 @@ def checked_bits(num_bits: Any) -> int | tuple[int, int]:
     return bits
 
 
-def _one_axis(axis: Any, given: Any) -> int:
+def _one_axis(axis: Any, given: object) -> int:
     expected = f"Expected `axis` to be None, an integer or a tuple of integers, got {shown(given)}"
     if isinstance(axis, bool):
         raise TypeError(expected)
@@ -45,7 +45,7 @@ def _one_axis(axis: Any, given: Any) -> int:
     return index
 
 
-def checked_axis(axis: Any) -> Axis:
+def checked_axis(axis: object) -> Axis:
     """None, or plain integers in the kind of sequence they came in."""
     if axis is None:
         return None
@@ -54,7 +54,7 @@ def checked_axis(axis: Any) -> Axis:
     return _one_axis(axis, axis)
 
 
-def _checked_amax(amax: Any) -> NDArray[np.float32] | None:
+def _checked_amax(amax: object) -> NDArray[np.float32] | None:
     """A read-only float32 copy: descriptors are shared between quantisers."""
     if amax is None:
         return None
@@ -68,7 +68,7 @@ def _checked_amax(amax: Any) -> NDArray[np.float32] | None:
     return array
 
 
-def _checked_amin(amin: Any) -> NDArray[np.float32] | None:
+def _checked_amin(amin: object) -> NDArray[np.float32] | None:
     if amin is None:
         return None
     if not isinstance(amin, float | list | np.ndarray | np.floating):
@@ -92,7 +92,7 @@ def _same(mine: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
     return np.array_equal(mine, other, equal_nan=True)
 
 
-def _checked_scale(scale_amax: Any) -> Any:
+def _checked_scale(scale_amax: object) -> Any:
     if scale_amax is None:
         return None
     if isinstance(scale_amax, bool) or not isinstance(scale_amax, Real):
@@ -104,7 +104,7 @@ def _checked_scale(scale_amax: Any) -> Any:
     return scale_amax if isinstance(scale_amax, int) else as_float
 
 
-def _checked_flag(name: str, flag: Any) -> bool:
+def _checked_flag(name: str, flag: object) -> bool:
     if not isinstance(flag, int | np.bool_):
         raise TypeError(f"Expected `{name}` to be True or False, got {shown(flag)}")
     return bool(flag)

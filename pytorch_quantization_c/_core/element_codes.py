@@ -127,7 +127,7 @@ def _checked_scale(scale_bits: Any) -> tuple[int, int]:
     return tuple(scale_bits)
 
 
-def _checked_codes(codes: Any, bits: Any) -> NDArray[np.uint8]:
+def _checked_codes(codes: object, bits: object) -> NDArray[np.uint8]:
     if not isinstance(codes, np.ndarray) or codes.dtype not in (np.int8, np.uint8):
         raise TypeError(f"Expected an array of int8 or uint8, got {getattr(codes, 'dtype', type(codes).__name__)}")
     if isinstance(bits, bool) or not isinstance(bits, int):

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import reprlib
-from typing import Any
 
 
 class UnsupportedFormatError(NotImplementedError, ValueError):
@@ -30,7 +29,7 @@ class _Shown(reprlib.Repr):
         return super().repr_int(x, level) if x.bit_length() < 256 else f"an integer of {x.bit_length()} bits"
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """`value` for a message: short, however large, deep or tangled it is."""
     text = _Shown().repr(value)
     return text if len(text) <= 120 else text[:117] + "..."

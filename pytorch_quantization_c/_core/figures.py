@@ -8,7 +8,7 @@ __all__ = ["MISSING", "axes_or_new"]
 MISSING = "Expected matplotlib to be installed: pip install 'pytorch-quantization-c[plot]'"
 
 
-def axes_or_new(axes: Any, width: float, height: float) -> Any:
+def axes_or_new(axes: object, width: float, height: float) -> Any:
     """The given axes; those of a new figure, in inches, if they are None. ImportError without matplotlib."""
     if axes is not None:
         return axes

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
 
 from .errors import shown
 from .frozen import Frozen
@@ -131,7 +130,7 @@ E5M2, E4M3, E3M2, E2M3, E2M1 = (Float(*bits) for bits in FLOATS)
 _NAMED = {each.num_bits: each for each in (E5M2, E4M3, E3M2, E2M3, E2M1)}
 
 
-def known_bits(num_bits: Any) -> int | tuple[int, int]:
+def known_bits(num_bits: object) -> int | tuple[int, int]:
     """`num_bits` as a plain integer or one of `FLOATS`. TypeError, ValueError otherwise."""
     if isinstance(num_bits, tuple) and num_bits in FLOATS:
         return FLOATS[FLOATS.index(num_bits)]

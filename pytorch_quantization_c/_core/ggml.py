@@ -1,8 +1,6 @@
 """The blocks of ggml's files: Q4_0, Q8_0 and MXFP4, 32 numbers each, with the bytes of its reference quantisers."""
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -20,7 +18,7 @@ HALF_BIAS = 127
 FP4 = values_of(E2M1)[:16]
 
 
-def _name(name: Any) -> str:
+def _name(name: object) -> str:
     found = name.lower() if isinstance(name, str) else name
     if not isinstance(found, str) or found not in BYTES:
         raise ValueError(f"Expected `name` to be 'q4_0', 'q8_0' or 'mxfp4', got {shown(name)}")

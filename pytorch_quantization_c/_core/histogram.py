@@ -40,7 +40,7 @@ def blank(bins: int) -> tuple[Counts, Edges]:
     return np.zeros(bins, np.int64), np.zeros(bins + 1, np.float32)
 
 
-def is_histogram(counts: Any, edges: Any) -> bool:
+def is_histogram(counts: object, edges: object) -> bool:
     """Whether these are counts and edges as the rules make them."""
     if not (isinstance(counts, np.ndarray) and isinstance(edges, np.ndarray) and counts.ndim == edges.ndim == 1):
         return False

@@ -126,7 +126,7 @@ def up_to_the_largest(counts: NDArray[Any], edges: NDArray[Any]) -> tuple[NDArra
     return counts[:bins], edges[:bins + 1]
 
 
-def clipped_share(counts: NDArray[Any], edges: NDArray[Any], amax: Any) -> float:
+def clipped_share(counts: NDArray[Any], edges: NDArray[Any], amax: object) -> float:
     """The share of the values in bins whose lower edge lies above amax."""
     total = float(counts.sum(dtype=np.float64))
     return float(counts[edges[:-1] > amax].sum(dtype=np.float64)) / total if total else 0.0

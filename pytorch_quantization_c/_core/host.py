@@ -62,7 +62,7 @@ class HostArray(Protocol):
         ...
 
 
-class HostQuantizer(Protocol):
+class HostQuantizer(Protocol[A]):
     """What an integer engine reads of a quantiser."""
 
     _num_bits: int | tuple[int, int]
@@ -73,19 +73,19 @@ class HostQuantizer(Protocol):
     _scale_amax: float | None
     _block_sizes: Blocks | None
 
-    def __call__(self, inputs: Any, /) -> Any:
-        """The quantised inputs."""
+    def __call__(self, inputs: A | None, /) -> A:
+        """The quantised inputs; an exception for None."""
         ...
 
-    def _state(self, name: str) -> Any:
+    def _state(self, name: str) -> A | None:
         """The buffer or parameter of a range, or None."""
         ...
 
-    def _get_amax(self, inputs: Any) -> Any:
+    def _get_amax(self, inputs: A) -> A:
         """The fixed amax, or that of the inputs; times scale_amax."""
         ...
 
-    def _get_range(self, inputs: Any) -> tuple[Any, Any]:
+    def _get_range(self, inputs: A) -> tuple[A, A]:
         """Both ends of the fixed range, or those of the inputs; times scale_amax."""
         ...
 
@@ -106,7 +106,7 @@ class HostModule:
         def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None: ...
 
 
-class HostLayer(Protocol):
+class HostLayer(Protocol[A]):
     """What an integer engine reads of a layer; its geometry, if it has one, are further attributes."""
 
     @property
@@ -115,7 +115,7 @@ class HostLayer(Protocol):
         ...
 
     @property
-    def _weight_quantizer(self) -> HostQuantizer:
+    def _weight_quantizer(self) -> HostQuantizer[A]:
         """The quantiser of the weight."""
         ...
 
@@ -131,7 +131,7 @@ class QuantizerHost(BlockSettings, ABC, Generic[A]):
     _fake_quant: bool
     _scale_amax: float | None
     _learn_amax: bool
-    _scale: Any
+    _scale: A | float | None
     _disabled: bool
     _if_quant: bool
     _if_clip: bool
@@ -139,36 +139,36 @@ class QuantizerHost(BlockSettings, ABC, Generic[A]):
     _calibrator: Any
     _buffers: dict[str, Any]
     _parameters: dict[str, Any]
-    _amin: Any
-    _amax: Any
-    _pre_quant_scale: Any
+    _amin: A | None
+    _amax: A | None
+    _pre_quant_scale: A | None
     clip: Any
 
     @abstractmethod
-    def _new_buffer(self, value: Any, name: str = "value") -> A:
+    def _new_buffer(self, value: object, name: str = "value") -> A:
         """A fresh array from a number, list or array: floats keep their type, all else becomes float32.
 
         TypeError naming the argument, `name`, for anything but numbers.
         """
 
     @abstractmethod
-    def _is_array(self, value: Any) -> bool:
+    def _is_array(self, value: object) -> bool:
         """Whether `value` is the front's array of floats."""
 
     @abstractmethod
-    def _is_parameter(self, value: Any) -> bool:
+    def _is_parameter(self, value: object) -> bool:
         """Whether `value` is the front's parameter."""
 
     @abstractmethod
-    def _fill(self, target: Any, value: Any) -> None:
+    def _fill(self, target: A, value: object) -> None:
         """Writes `value`, which broadcasts, into the buffer or parameter `target`, keeping its type."""
 
-    def _numbers(self, array: Any) -> NDArray[Any]:
+    def _numbers(self, array: object) -> NDArray[Any]:
         """The front's array as a NumPy one, for reading."""
         return np.asarray(array)
 
     @abstractmethod
-    def _as_inputs(self, inputs: Any) -> A:
+    def _as_inputs(self, inputs: object) -> A:
         """The argument of forward as the front's array."""
 
     @abstractmethod

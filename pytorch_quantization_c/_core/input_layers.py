@@ -1,9 +1,10 @@
 """The constructors of the layers that have no weight, for any host. Each stands before the host's float layer."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from .layer_rules import QuantInputRules, pop_quant_desc_in_kwargs
+from .layer_rules import QuantInputRules, Sizes, pop_quant_desc_in_kwargs
 
 __all__ = ["AdaptiveAvgPoolRules", "AvgPool1dRules", "AvgPoolRules", "InputLayerRules", "InstanceNormRules",
            "MaxPoolRules"]
@@ -20,7 +21,7 @@ class InputLayerRules(QuantInputRules):
 class MaxPoolRules(InputLayerRules):
     """Maximum over windows. Quantisation creates ties: `return_indices` gives the first."""
 
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, dilation: Sizes = 1,
                  return_indices: bool = False, ceil_mode: bool = False, **kwargs: Any) -> None:
         super().__init__(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
         self.init_quantizer(pop_quant_desc_in_kwargs(type(self), input_only=True, **kwargs))
@@ -29,7 +30,7 @@ class MaxPoolRules(InputLayerRules):
 class AvgPool1dRules(InputLayerRules):
     """Mean over windows of one dimension."""
 
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, ceil_mode: bool = False,
                  count_include_pad: bool = True, **kwargs: Any) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
         self.init_quantizer(pop_quant_desc_in_kwargs(type(self), input_only=True, **kwargs))
@@ -38,7 +39,7 @@ class AvgPool1dRules(InputLayerRules):
 class AvgPoolRules(InputLayerRules):
     """Mean over windows of two or three dimensions."""
 
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0, ceil_mode: bool = False,
                  count_include_pad: bool = True, divisor_override: int | None = None, **kwargs: Any) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
         self.init_quantizer(pop_quant_desc_in_kwargs(type(self), input_only=True, **kwargs))
@@ -47,7 +48,7 @@ class AvgPoolRules(InputLayerRules):
 class AdaptiveAvgPoolRules(InputLayerRules):
     """Mean over as many windows as the output has elements."""
 
-    def __init__(self, output_size: Any, **kwargs: Any) -> None:
+    def __init__(self, output_size: int | Sequence[int | None] | None, **kwargs: Any) -> None:
         super().__init__(output_size)
         self.init_quantizer(pop_quant_desc_in_kwargs(type(self), input_only=True, **kwargs))
 

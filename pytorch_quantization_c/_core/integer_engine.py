@@ -79,11 +79,11 @@ class IntegerEngine(ABC, Generic[A]):
     # What a front defines
 
     @abstractmethod
-    def _parameter(self, layer: HostLayer, name: str) -> A | None:
+    def _parameter(self, layer: HostLayer[A], name: str) -> A | None:
         """The front's `weight` or `bias` of a layer, or None."""
 
     @abstractmethod
-    def _refusal(self, layer: HostLayer, input: A) -> str | None:
+    def _refusal(self, layer: HostLayer[A], input: A) -> str | None:
         """Why the front cannot hand these arrays to the engine."""
 
     @abstractmethod
@@ -95,24 +95,24 @@ class IntegerEngine(ABC, Generic[A]):
         """A new NumPy array as the front's."""
 
     @abstractmethod
-    def _padded(self, layer: HostLayer, input: A, mode: str) -> A:
+    def _padded(self, layer: HostLayer[A], input: A, mode: str) -> A:
         """The input of a convolution with another padding mode than zeros, padded."""
 
     @abstractmethod
-    def _still_frozen(self, layer: HostLayer, frozen: CachedWeight) -> bool:
+    def _still_frozen(self, layer: HostLayer[A], frozen: CachedWeight) -> bool:
         """Whether the layer has the weight that it was frozen with."""
 
     @abstractmethod
-    def _freeze_refusal(self, layer: HostLayer) -> str | None:
+    def _freeze_refusal(self, layer: HostLayer[A]) -> str | None:
         """Why a layer with such a weight cannot be frozen, whatever the weight."""
 
     @abstractmethod
-    def _frozen_proof(self, layer: HostLayer, keep_float: bool) -> Any:
+    def _frozen_proof(self, layer: HostLayer[A], keep_float: bool) -> Any:
         """Gives a layer that is being frozen its final weight and bias, and returns what proves them unchanged."""
 
     # A call
 
-    def run(self, layer: HostLayer, input: A, output_size: Any = None) -> A | None:
+    def run(self, layer: HostLayer[A], input: A, output_size: object = None) -> A | None:
         """The result by integer arithmetic, or None if this layer, as it is set, cannot be computed so."""
         return self._noted(self._answer(layer, input, output_size))
 
@@ -124,7 +124,7 @@ class IntegerEngine(ABC, Generic[A]):
         self.execution = "int8"
         return answer
 
-    def _answer(self, layer: HostLayer, input: A, output_size: Any) -> A | str:
+    def _answer(self, layer: HostLayer[A], input: A, output_size: object) -> A | str:
         """The result, or a sentence that says why integers cannot give it."""
         if not STATE["allowed"]:
             return "integers are switched off"
@@ -153,8 +153,8 @@ class IntegerEngine(ABC, Generic[A]):
             return self._folded(layer, cached, quantizer, format, input, output_size)
         return self._product(layer, cached, quantizer, format, amax, input, output_size)
 
-    def _folded(self, layer: HostLayer, cached: CachedWeight, quantizer: HostQuantizer, format: Int, input: A,
-                output_size: Any) -> A | str:
+    def _folded(self, layer: HostLayer[A], cached: CachedWeight, quantizer: HostQuantizer[A], format: Int, input: A,
+                output_size: object) -> A | str:
         """The product with a fixed range for each input channel, powers of two apart: the weight takes the factors."""
         amax = self.as_numpy(quantizer._get_amax(input))
         found = folded_weight(cached, amax, len(input.shape), _is_transposed(layer), getattr(layer, "groups", 1))
@@ -164,7 +164,8 @@ class IntegerEngine(ABC, Generic[A]):
         scaled = self.from_numpy(self.as_numpy(input) * (np.float32(1) / factors))
         return self._product(layer, folded, quantizer, format, self.from_numpy(least), scaled, output_size, folded=True)
 
-    def _rows(self, layer: HostLayer, cached: CachedWeight, quantizer: HostQuantizer, format: Int, input: A) -> A | str:
+    def _rows(self, layer: HostLayer[A], cached: CachedWeight, quantizer: HostQuantizer[A], format: Int,
+              input: A) -> A | str:
         """The product of a linear layer whose input has a dynamic range for each row."""
         if quantizer._zero_point or len(cached.weight.shape) != 2:
             return "the input has a range for each row" if quantizer._zero_point else EACH_CHANNEL
@@ -182,7 +183,7 @@ class IntegerEngine(ABC, Generic[A]):
                                 by_row=True)
         return answer if isinstance(answer, str) else self.from_numpy(answer)
 
-    def cached_weight(self, layer: HostLayer) -> CachedWeight | str:
+    def cached_weight(self, layer: HostLayer[A]) -> CachedWeight | str:
         """The integer weight: of a frozen layer, the one of the last call if it is proved unchanged, or a new one."""
         frozen, weight = self._weights(layer)
         if frozen is not None:
@@ -207,7 +208,7 @@ class IntegerEngine(ABC, Generic[A]):
                 return cached
         return UNSTEADY
 
-    def _quantized(self, layer: HostLayer, quantizer: HostQuantizer, weight: A) -> IntegerWeight | str:
+    def _quantized(self, layer: HostLayer[A], quantizer: HostQuantizer[A], weight: A) -> IntegerWeight | str:
         array, format = self.as_numpy(weight), self._format_or_refusal(quantizer, "weight")
         if isinstance(format, str):
             return format
@@ -222,7 +223,7 @@ class IntegerEngine(ABC, Generic[A]):
         return quantized_weight(array, self.as_numpy(quantizer._get_amax(weight)), format, _is_transposed(layer),
                                 getattr(layer, "groups", 1))
 
-    def _weights(self, layer: HostLayer) -> tuple[CachedWeight | None, A | None]:
+    def _weights(self, layer: HostLayer[A]) -> tuple[CachedWeight | None, A | None]:
         """What the layer was frozen with, or None and the front's float weight; never between the two."""
         frozen, weight = self.frozen_weight(layer), self._parameter(layer, "weight")
         if frozen is None and weight is None:
@@ -230,7 +231,7 @@ class IntegerEngine(ABC, Generic[A]):
                 return self.frozen_weight(layer), self._parameter(layer, "weight")
         return frozen, weight
 
-    def frozen_weight(self, layer: HostLayer) -> CachedWeight | None:
+    def frozen_weight(self, layer: HostLayer[A]) -> CachedWeight | None:
         """What a layer was frozen with; None if it is not, or no longer, as it was given another weight."""
         frozen = self.frozen
         if frozen is not None and not self._still_frozen(layer, frozen):
@@ -239,19 +240,19 @@ class IntegerEngine(ABC, Generic[A]):
             return None
         return frozen
 
-    def thaw(self, layer: HostLayer) -> None:
+    def thaw(self, layer: HostLayer[A]) -> None:
         """From now on the weight is checked again."""
         self.frozen = None
 
-    def _weight_key(self, quantizer: HostQuantizer, weight: A) -> tuple[Any, ...]:
+    def _weight_key(self, quantizer: HostQuantizer[A], weight: A) -> tuple[Any, ...]:
         amax = quantizer._state("_amax")
         return weight_key(self.as_numpy(weight), None if amax is None else self.as_numpy(amax),
                           fixed(_weight_settings(quantizer)))
 
-    def _product(self, layer: HostLayer, cached: CachedWeight, quantizer: HostQuantizer, format: Int, amax: A | None,
-                 input: A, output_size: Any, folded: bool = False) -> A | str:
+    def _product(self, layer: HostLayer[A], cached: CachedWeight, quantizer: HostQuantizer[A], format: Int,
+                 amax: A | None, input: A, output_size: object, folded: bool = False) -> A | str:
         bias, state = self._parameter(layer, "bias"), layer.__dict__
-        ranges: Any = None  # None: dynamic
+        ranges: NDArray[Any] | tuple[NDArray[Any], NDArray[Any]] | None = None  # None: dynamic
         if quantizer._zero_point:
             ranges = self._range(quantizer, input)
         elif folded and amax is not None:
@@ -280,13 +281,13 @@ class IntegerEngine(ABC, Generic[A]):
         answer = packed.product(self.as_numpy(input), ranges, None if bias is None else self.as_numpy(bias))
         return answer if isinstance(answer, str) else self.from_numpy(answer)
 
-    def _amax(self, quantizer: HostQuantizer, amax: A | None, input: A) -> A | None:
+    def _amax(self, quantizer: HostQuantizer[A], amax: A | None, input: A) -> A | None:
         """The range of the input, scaled, as the front's array; None: dynamic."""
         if quantizer._scale_amax is None:
             return amax
         return quantizer._get_amax(input) if math.prod(input.shape) else None
 
-    def _range(self, quantizer: HostQuantizer, input: A) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    def _range(self, quantizer: HostQuantizer[A], input: A) -> tuple[NDArray[Any], NDArray[Any]] | None:
         """Both ends of the range of an input with a zero point; None: of nothing."""
         if not math.prod(input.shape):
             return None
@@ -294,7 +295,7 @@ class IntegerEngine(ABC, Generic[A]):
         return self.as_numpy(low), self.as_numpy(high)
 
     @staticmethod
-    def _packed(layer: HostLayer, cached: CachedWeight, format: Int, settings: dict[str, Any],
+    def _packed(layer: HostLayer[A], cached: CachedWeight, format: Int, settings: dict[str, Any],
                 two_ended: bool) -> Packed | str:
         """The packed weights for these settings of a convolution; a linear layer has none."""
         if cached.weight.wants_groups:
@@ -313,8 +314,8 @@ class IntegerEngine(ABC, Generic[A]):
         return packed
 
     @abstractmethod
-    def _called(self, layer: HostLayer, cached: CachedWeight, packed: Packed, quantizer: HostQuantizer, format: Int,
-                bias: A | None, settings: dict[str, Any], rows_of: int | None = None) -> None:
+    def _called(self, layer: HostLayer[A], cached: CachedWeight, packed: Packed, quantizer: HostQuantizer[A],
+                format: Int, bias: A | None, settings: dict[str, Any], rows_of: int | None = None) -> None:
         """Told of a call before it happens, to prepare the next one.
 
         `rows_of`: each row of an input of so many axes has a range.
@@ -331,12 +332,11 @@ class IntegerEngine(ABC, Generic[A]):
 
     # The float path
 
-    def float_weight(self, layer: HostLayer, input: A) -> A:
+    def float_weight(self, layer: HostLayer[A], input: A) -> A:
         """The weight of the float path: fake quantised; of a frozen layer from its integers, in the type of `input`."""
         frozen, weight = self._weights(layer)
         if frozen is None:
-            quantized: A = layer._weight_quantizer(weight)
-            return quantized
+            return layer._weight_quantizer(weight)
         return self._in_type_of(input, frozen.weight.as_float())
 
     @abstractmethod
@@ -345,7 +345,7 @@ class IntegerEngine(ABC, Generic[A]):
 
     # Frozen layers
 
-    def freeze(self, layer: HostLayer, keep_float: bool) -> str | None:
+    def freeze(self, layer: HostLayer[A], keep_float: bool) -> str | None:
         """Fixes the weight; or says why not."""
         why = self._freeze_refusal(layer)
         if why is not None:
@@ -358,7 +358,7 @@ class IntegerEngine(ABC, Generic[A]):
         self.take(layer, cached.weight, keep_float)
         return None
 
-    def take(self, layer: HostLayer, weight: IntegerWeight, keep_float: bool) -> None:
+    def take(self, layer: HostLayer[A], weight: IntegerWeight, keep_float: bool) -> None:
         """Freezes the layer with an integer weight that is known to be correct."""
         with self._lock:
             self._become_frozen(CachedWeight(self._frozen_proof(layer, keep_float), weight))
@@ -369,20 +369,20 @@ class IntegerEngine(ABC, Generic[A]):
         self.frozen, self.cached = frozen, None
 
     @abstractmethod
-    def lock(self, layer: HostLayer) -> None:
+    def lock(self, layer: HostLayer[A]) -> None:
         """Makes the arrays of a frozen layer read-only, where the front's can be."""
 
     @abstractmethod
-    def before_load(self, layer: HostLayer, state_dict: dict[str, Any], prefix: str, assign: bool,
+    def before_load(self, layer: HostLayer[A], state_dict: dict[str, Any], prefix: str, assign: bool,
                     error_msgs: list[str]) -> None:
         """Prepares a frozen layer for a state: what cannot take it makes room, what must not change is left out."""
 
-    def has_no_float(self, layer: HostLayer) -> bool:
+    def has_no_float(self, layer: HostLayer[A]) -> bool:
         """Whether the layer is frozen without its float weight."""
         frozen = self.frozen
         return frozen is not None and frozen.proof is None and self._parameter(layer, "weight") is None
 
-    def load(self, layer: HostLayer, state: dict[str, Any]) -> str | None:
+    def load(self, layer: HostLayer[A], state: dict[str, Any]) -> str | None:
         """Becomes a frozen layer by integers from a state, as `state_of` has them; or says what is wrong."""
         why = self._freeze_refusal(layer)
         if why is not None:
@@ -408,11 +408,11 @@ class IntegerEngine(ABC, Generic[A]):
             self._become_frozen(frozen)
 
 
-def _is_transposed(layer: HostLayer) -> bool:
+def _is_transposed(layer: object) -> bool:
     return bool(getattr(layer, "transposed", False))
 
 
-def _output_padding(layer: Any, input: A, output_size: Any) -> tuple[int, ...]:
+def _output_padding(layer: Any, input: A, output_size: object) -> tuple[int, ...]:
     found: tuple[int, ...] = layer._output_padding(input, output_size, layer.stride, layer.padding, layer.kernel_size,
                                                    len(layer.kernel_size), layer.dilation)
     return found

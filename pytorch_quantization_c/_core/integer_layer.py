@@ -16,7 +16,7 @@ class EngineOfLayer:
     def __init__(self, engine: type[IntegerEngine[Any]]) -> None:
         self.engine = engine
 
-    def __get__(self, layer: Any, owner: type) -> Any:
+    def __get__(self, layer: object, owner: type) -> Any:
         if layer is None:
             return self
         return vars(layer).setdefault("_engine", self.engine())
@@ -36,7 +36,7 @@ class IntegerLayer:
         engine = vars(self).get("_engine")
         return "auto" if engine is None else engine.execution
 
-    def _quantized_weight(self, input: Any) -> Any:
+    def _quantized_weight(self, input: object) -> Any:
         """The weight as the float path multiplies it with `input`."""
         return self._engine.float_weight(self, input)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from .descriptor import QUANT_DESC_8BIT_PER_TENSOR, ScaledQuantDescriptor
@@ -18,6 +19,7 @@ __all__ = ["ConvRules", "ConvTransposeRules", "LinearRules", "QuantInputRules", 
 logger = get_logger(__name__)
 
 L = TypeVar("L", bound="Quantizing")
+Sizes = int | Sequence[int]
 
 
 def pop_quant_desc_in_kwargs(quant_cls: Any, input_only: bool = False, **kwargs: Any) -> Any:
@@ -70,7 +72,7 @@ def is_pointwise(layer: Any) -> bool:
         not isinstance(layer, ConvTransposeRules)
 
 
-def check_kernel(layer: Any, descriptor: ScaledQuantDescriptor) -> None:
+def check_kernel(layer: object, descriptor: ScaledQuantDescriptor) -> None:
     """ValueError for blocks longer than the kernel's last axis: each would be that whole axis."""
     blocks, kernel = descriptor.blocks, getattr(layer, "kernel_size", None)
     if blocks is None or not isinstance(kernel, tuple) or not kernel or kernel[-1] >= blocks.size:
@@ -243,8 +245,8 @@ class WeightLayerRules(QuantRules, Generic[A]):
     groups: int
 
     if TYPE_CHECKING:
-        def _quantized_weight(self, input: Any) -> A: ...
-        def _float_forward(self, input: Any) -> A: ...
+        def _quantized_weight(self, input: object) -> A: ...
+        def _float_forward(self, input: object) -> A: ...
 
     def _add_quantizers(self, *args: Any, **kwargs: Any) -> None:
         super()._add_quantizers(*args, **kwargs)
@@ -252,7 +254,7 @@ class WeightLayerRules(QuantRules, Generic[A]):
         quantizer._as_matrix = is_pointwise(self)
         quantizer._channel_groups = self.groups if isinstance(self, ConvTransposeRules) else 1
 
-    def _quant(self, input: Any) -> tuple[A, A]:
+    def _quant(self, input: object) -> tuple[A, A]:
         """The input and the weight, fake quantised."""
         return self._input_quantizer(input), self._quantized_weight(input)
 
@@ -275,7 +277,7 @@ class LinearRules(WeightLayerRules[A]):
         super().__init__(in_features, out_features, bias)
         self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
 
-    def _float_forward(self, input: Any) -> A:
+    def _float_forward(self, input: object) -> A:
         return self._linear(*self._quant(input))
 
 
@@ -287,13 +289,13 @@ class ConvRules(WeightLayerRules[A]):
     if TYPE_CHECKING:
         def _conv_forward(self, *args: Any, **kwargs: Any) -> A: ...
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-                 dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros",
-                 **kwargs: Any) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Sizes, stride: Sizes = 1,
+                 padding: Sizes | str = 0, dilation: Sizes = 1, groups: int = 1, bias: bool = True,
+                 padding_mode: str = "zeros", **kwargs: Any) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
         self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
 
-    def _float_forward(self, input: Any) -> A:
+    def _float_forward(self, input: object) -> A:
         return self._conv_forward(*self._quant(input), self.bias)
 
 
@@ -308,9 +310,9 @@ class ConvTransposeRules(WeightLayerRules[A]):
     if TYPE_CHECKING:
         def _conv_forward(self, *args: Any, **kwargs: Any) -> A: ...
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-                 output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1,
-                 padding_mode: str = "zeros", **kwargs: Any) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Sizes, stride: Sizes = 1,
+                 padding: Sizes | str = 0, output_padding: Sizes = 0, groups: int = 1, bias: bool = True,
+                 dilation: Sizes = 1, padding_mode: str = "zeros", **kwargs: Any) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias,
                          dilation, padding_mode)
         self.init_quantizer(*pop_quant_desc_in_kwargs(type(self), **kwargs))
@@ -320,5 +322,5 @@ class ConvTransposeRules(WeightLayerRules[A]):
         answer: A | None = self._engine.run(self, input, output_size)
         return self._float_forward(input, output_size) if answer is None else answer
 
-    def _float_forward(self, input: Any, output_size: Any = None) -> A:
+    def _float_forward(self, input: object, output_size: object = None) -> A:
         return self._conv_forward(*self._quant(input), self.bias, output_size)

@@ -19,7 +19,7 @@ def metric_value(value: Any) -> float:
         raise TypeError(f"Expected `metric` to return a number, got {shown(value)}") from None
 
 
-def ordered_metric_value(value: Any) -> float:
+def ordered_metric_value(value: object) -> float:
     """As `metric_value`; ValueError for NaN, which is neither better nor worse than another."""
     found = metric_value(value)
     if math.isnan(found):

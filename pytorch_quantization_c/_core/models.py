@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 __all__ = ["front_of", "is_graph", "require_front", "require_module"]
 
@@ -13,12 +12,12 @@ ROOTS = {"numpy": "pytorch_quantization_c", "torch": "pytorch_quantization_c.tor
 MODELS = {"numpy": "a float_nn model", "torch": "a torch model"}
 
 
-def is_graph(model: Any) -> bool:
+def is_graph(model: object) -> bool:
     """Whether this is a network of `pytorch_quantization_c.graph`, an `onnx_ir.Model`; imports nothing."""
     return type(model).__name__ == "Model" and type(model).__module__.partition(".")[0] == "onnx_ir"
 
 
-def require_module(model: Any, argument: str = "model") -> None:
+def require_module(model: object, argument: str = "model") -> None:
     """TypeError, with a remedy, unless `model` is a module of either front."""
     if isinstance(model, type) and hasattr(model, "named_modules"):
         raise TypeError(f"Expected `{argument}` to be a module, got the class {model.__name__}: "
@@ -27,7 +26,7 @@ def require_module(model: Any, argument: str = "model") -> None:
         raise TypeError(f"Expected `{argument}` to be a module, got {type(model).__name__}{_remedy(model)}")
 
 
-def _remedy(value: Any) -> str:
+def _remedy(value: object) -> str:
     packages = {cls.__module__.partition(".")[0] for cls in type(value).__mro__}
     path = os.fsdecode(value) if isinstance(value, str | bytes | os.PathLike) else ""
     if packages & {"onnx", "onnx_ir", "onnxruntime"} or path.endswith(".onnx"):
@@ -41,7 +40,7 @@ def _remedy(value: Any) -> str:
     return ""
 
 
-def front_of(model: Any) -> str | None:
+def front_of(model: object) -> str | None:
     """"torch" for a torch.nn.Module, "numpy" for a module of float_nn, None for another class with modules."""
     homes = [cls.__module__ for cls in type(model).__mro__]
     if any(home.startswith("torch.nn.") for home in homes):
@@ -49,12 +48,12 @@ def front_of(model: Any) -> str | None:
     return "numpy" if any(home.startswith("pytorch_quantization_c.float_nn") for home in homes) else None
 
 
-def is_frozen(module: Any) -> bool:
+def is_frozen(module: object) -> bool:
     """Whether a module is a layer whose weight was fixed as integers."""
     return getattr(vars(module).get("_engine"), "frozen", None) is not None
 
 
-def require_front(model: Any, front: str, function: str) -> None:
+def require_front(model: object, front: str, function: str) -> None:
     """TypeError if `model` is none, or of the other front: the message says what to call instead."""
     require_module(model)
     found = front_of(model)

@@ -30,7 +30,7 @@ def _described(value: Any, method: str) -> Any:
         return None
 
 
-def _between_casts(g: Any, inputs: Any, body: Callable[[Any], Any]) -> Any:
+def _between_casts(g: Any, inputs: object, body: Callable[[Any], Any]) -> Any:
     """`body` in float32: the quantising nodes of the runtimes take nothing else."""
     other = OTHER_TYPES.get(_described(inputs, "scalarType"))
     if other is None:
@@ -47,7 +47,7 @@ def _channel_axis(shape: tuple[int, ...], rank: int | None) -> int:
     return long[0] - len(shape) + (0 if rank is None else rank)
 
 
-def _finite(amax: Any) -> NDArray[np.float32]:
+def _finite(amax: object) -> NDArray[np.float32]:
     """amax in float32. ValueError for one that no runtime could compute with."""
     numbers = np.asarray(amax, np.float32)
     if not np.isfinite(numbers).all():
@@ -57,7 +57,7 @@ def _finite(amax: Any) -> NDArray[np.float32]:
     return numbers
 
 
-def int8_symbolic(g: Any, inputs: Any, amax: NDArray[Any], num_bits: int, unsigned: bool, narrow_range: bool,
+def int8_symbolic(g: Any, inputs: object, amax: NDArray[Any], num_bits: int, unsigned: bool, narrow_range: bool,
                   constant: Constant = np.asarray) -> Any:
     """QuantizeLinear and DequantizeLinear with the scale amax / bound; the smallest normal one if all is 0.
 
@@ -87,18 +87,18 @@ def int8_symbolic(g: Any, inputs: Any, amax: NDArray[Any], num_bits: int, unsign
     zero_point = g.op("Cast", g.op("Constant", value_t=constant(zero)), to_i=UINT8 if unsigned else INT8)
     step = g.op("Constant", value_t=constant(scale))
 
-    def pair(value: Any) -> Any:
+    def pair(value: object) -> Any:
         integers = g.op("QuantizeLinear", value, step, zero_point, axis_i=axis)
         return g.op("DequantizeLinear", integers, step, zero_point, axis_i=axis)
 
     return _between_casts(g, inputs, pair)
 
 
-def _unannotated(node: Any, inputs: Any, kind: str) -> Any:
+def _unannotated(node: object, inputs: object, kind: str) -> Any:
     return node
 
 
-def e4m3_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = np.asarray,
+def e4m3_symbolic(g: Any, inputs: object, amax: object = None, constant: Constant = np.asarray,
                   annotate: Annotate = _unannotated) -> Any:
     """TensorRT's FP8 nodes with the scale amax / 448, or 1 without amax.
 
@@ -115,7 +115,7 @@ def e4m3_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = np
             forward = np.float32(E4M3.bound) / largest.reshape(())
         scale = np.maximum(np.float32(1) / forward, np.float32(MIN_SCALE))
 
-    def pair(value: Any) -> Any:
+    def pair(value: object) -> Any:
         step = g.op("Constant", value_t=constant(np.asarray(scale, np.float32)))
         stored = annotate(g.op("trt::TRT_FP8QuantizeLinear", value, step), inputs, "uint8")
         step = g.op("Constant", value_t=constant(np.asarray(scale, np.float32)))
@@ -124,7 +124,7 @@ def e4m3_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = np
     return _between_casts(g, inputs, pair)
 
 
-def float8_symbolic(g: Any, inputs: Any, amax: Any = None, constant: Constant = np.asarray) -> Any:
+def float8_symbolic(g: Any, inputs: object, amax: object = None, constant: Constant = np.asarray) -> Any:
     """The standard's nodes for E4M3, which opset 19 brought, with the scale amax / 448, or 1 without amax.
 
     ValueError if amax has more than one element.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 __all__ = ["pack", "unpack"]
 
 
-def pack(value: Any, key: str, arrays: dict[str, NDArray[Any]]) -> Any:
+def pack(value: object, key: str, arrays: dict[str, NDArray[Any]]) -> Any:
     """`value` as JSON; the arrays in it go to `arrays` under `key`. TypeError for anything but plain data.
 
     Plain data are None, booleans, numbers, strings, NumPy arrays and scalars, and lists, tuples and dictionaries with
@@ -30,7 +30,7 @@ def pack(value: Any, key: str, arrays: dict[str, NDArray[Any]]) -> Any:
     raise TypeError(f"Expected `{key}` to be plain data that a file can hold, got {type(value).__name__}")
 
 
-def unpack(data: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+def unpack(data: object, arrays: dict[str, NDArray[Any]]) -> Any:
     """What `pack` packed. ValueError if `data` or the arrays are not what it makes."""
     if data is None or isinstance(data, bool | int | float | str):
         return data

@@ -14,7 +14,7 @@ __all__ = ["freeze_parameters", "group_parameters", "layers_with_quantized_weigh
 logger = get_logger(__name__)
 
 
-def _module(model: Any) -> Any:
+def _module(model: object) -> Any:
     if not hasattr(model, "named_parameters"):
         raise TypeError(f"Expected `model` to be a module, got {type(model).__name__}")
     return model
@@ -35,7 +35,7 @@ def _expressions(patterns: Iterable[str]) -> list[str]:
     return found
 
 
-def match_parameters(model: Any, patterns: Iterable[str]) -> Iterator[Any]:
+def match_parameters(model: object, patterns: Iterable[str]) -> Iterator[Any]:
     """The parameters whose full names match a pattern, once for each pattern that matches.
 
     Args:
@@ -49,7 +49,7 @@ def match_parameters(model: Any, patterns: Iterable[str]) -> Iterator[Any]:
                 yield parameter
 
 
-def group_parameters(model: Any, patterns_list: Sequence[list[str]], lrs: Sequence[float] | None = None,
+def group_parameters(model: object, patterns_list: Sequence[list[str]], lrs: Sequence[float] | None = None,
                      momentums: Sequence[float] | None = None,
                      weight_decays: Sequence[float] | None = None) -> list[dict[str, Any]]:
     """Groups of parameters with their own options, in the form that torch's optimisers take.
@@ -81,7 +81,7 @@ def group_parameters(model: Any, patterns_list: Sequence[list[str]], lrs: Sequen
     return groups
 
 
-def freeze_parameters(model: Any, patterns: Iterable[str]) -> None:
+def freeze_parameters(model: object, patterns: Iterable[str]) -> None:
     """Sets `requires_grad` to False for what `match_parameters` finds. A pattern that finds nothing is logged."""
     expressions, named = _expressions(patterns), list(_module(model).named_parameters())
     for expression in expressions:
@@ -94,7 +94,7 @@ def freeze_parameters(model: Any, patterns: Iterable[str]) -> None:
             parameter.requires_grad = False
 
 
-def layers_with_quantized_weight(model: Any) -> Iterator[Any]:
+def layers_with_quantized_weight(model: object) -> Iterator[Any]:
     """The layers of `model` whose one weight is to be quantised in place; says what becomes of each, and of the others.
 
     Recurrent layers, which quantise several weights as one array, are left alone.

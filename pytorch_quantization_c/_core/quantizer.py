@@ -292,11 +292,11 @@ class QuantizerRules(QuantizerText[A]):
 
     # State
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+    def _save_to_state_dict(self, destination: object, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
         note_bits(destination, prefix, self._num_bits)
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *args: Any,
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: object, *args: Any,
                               **kwargs: Any) -> None:
         """Creates the buffers that the state has and this quantiser lacks, in the shapes of the state."""
         warn_of_other_bits(local_metadata, self._num_bits)

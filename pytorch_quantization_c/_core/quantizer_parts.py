@@ -32,7 +32,7 @@ def new_calibrator(calib: Any, quantizer: Any, method: str) -> Any:
     return getattr(calib, CALIBRATORS[method])(quantizer._num_bits, quantizer._axis, quantizer._unsigned)
 
 
-def written_settings(quantizer: Any) -> dict[str, Any]:
+def written_settings(quantizer: object) -> dict[str, Any]:
     """Settings and switches of a quantiser as a file has them: plain data, without those of `USUAL`."""
     found: dict[str, Any] = {}
     for key in SETTINGS + SWITCHES:

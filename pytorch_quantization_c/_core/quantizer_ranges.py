@@ -20,7 +20,7 @@ class QuantizerRanges(QuantizerHost[A]):
     _channel_groups = 1  # of a weight; with a range for each index of axes 0 and 1 groups of axis 0 have one
     _as_matrix = False  # of a weight whose blocks lie along axis 1, as all behind it are of length 1
 
-    def _register(self, name: str, value: Any) -> None:
+    def _register(self, name: str, value: object) -> None:
         parameter = self._parameters.get(name)
         if parameter is None:
             self._buffers[name] = self._new_buffer(value)
@@ -29,12 +29,12 @@ class QuantizerRanges(QuantizerHost[A]):
 
     # Ranges and scales of inputs: buffers, or parameters if they are learnt
 
-    def _state(self, name: str) -> Any:
+    def _state(self, name: str) -> A | None:
         """The buffer or the parameter of this name, one of `STATE`; None if there is neither."""
         found = self._buffers.get(name)
         return self._parameters.get(name) if found is None else found
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         """As a module's; but what replaces a range or a scale of inputs is a buffer from the start."""
         if name not in STATE or name in self._parameters or self._is_parameter(value):
             super().__setattr__(name, value)
@@ -73,7 +73,7 @@ class QuantizerRanges(QuantizerHost[A]):
     def pre_quant_scale(self, value: Any) -> None:
         self._set_buffer("_pre_quant_scale", value)
 
-    def _set_buffer(self, name: str, value: Any) -> None:
+    def _set_buffer(self, name: str, value: object) -> None:
         public = name[1:]
         if value is None:
             logger.warning("Setting %s to None has no effect.", public)
@@ -179,7 +179,7 @@ class QuantizerRanges(QuantizerHost[A]):
             self._take_range(found)
         return found is not None
 
-    def _take_range(self, found: Any) -> None:
+    def _take_range(self, found: A) -> None:
         """Takes the amax that was found, and with `zero_point` the calibrator's lower end."""
         if self._block_sizes is not None and self._block_sizes.ignores_amax:
             return  # each array has its own ranges
@@ -188,21 +188,21 @@ class QuantizerRanges(QuantizerHost[A]):
             self._take("_amin", found if least is None else least)
         self._take("_amax", self._of_groups(found))
 
-    def _of_groups(self, amax: Any) -> Any:
+    def _of_groups(self, amax: A) -> A:
         """Ranges of axes 0 and 1, each replaced by the largest of its group of axis 0."""
         groups, ndim = self._channel_groups, len(amax.shape)
         if groups == 1 or ndim < 2 or amax.shape[0] % groups or not self._has_pairs(ndim):
             return amax
         in_group, rest = amax.shape[0] // groups, tuple(amax.shape[1:])
-        largest: Any = self._dynamic_amax(amax.reshape(groups, in_group, *rest), [1])
-        return largest.reshape(groups, *rest)[[index // in_group for index in range(amax.shape[0])]]
+        largest = self._dynamic_amax(amax.reshape((groups, in_group, *rest)), [1])
+        return largest.reshape((groups, *rest))[[index // in_group for index in range(amax.shape[0])]]
 
     def _has_pairs(self, ndim: int) -> bool:
         """Whether there is a range for each pair of indices of axes 0 and 1."""
         axis = self._axis
         return isinstance(axis, tuple) and {each % ndim for each in axis} == {0, 1}
 
-    def _take(self, name: str, found: Any) -> None:
+    def _take(self, name: str, found: A) -> None:
         present = self._state(name)
         if present is None:
             self._register(name, found)

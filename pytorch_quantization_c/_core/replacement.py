@@ -148,7 +148,7 @@ _exports: dict[Any, Switch[bool]] = {}  # of each class of quantisers
 
 
 @contextmanager
-def onnx_export(quantizer_class: Any) -> Iterator[None]:
+def onnx_export(quantizer_class: object) -> Iterator[None]:
     """Sets the export flag of a class of quantisers for the duration of a `with` block, exceptions included."""
     block = Block()
     switch = _exports.setdefault(quantizer_class, Switch(functools.partial(setattr, quantizer_class, EXPORT), False))

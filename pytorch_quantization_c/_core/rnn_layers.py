@@ -85,7 +85,7 @@ class RecurrentHost(QuantRules, Generic[A]):
             """Draws a parameter from the uniform distribution of +-bound."""
             ...
 
-        def _packed(self, output: A, like: Any) -> Any:
+        def _packed(self, output: A, like: object) -> Any:
             """Packed outputs, as the packed input came."""
             ...
 
@@ -197,7 +197,7 @@ class RecurrentRules(RecurrentHost[A]):
         output = output.reshape((time, batch, output.shape[-1]))
         return (output.swapaxes(0, 1) if self.batch_first else output), self._hidden(final)
 
-    def _forward_packed(self, input: Sequence[Any], hx: Any) -> tuple[Any, Any]:
+    def _forward_packed(self, input: Sequence[Any], hx: object) -> tuple[Any, Any]:
         if len(input) < 2:
             raise TypeError(f"Expected a packed `input` to be (data, batch_sizes), got a tuple of {len(input)}")
         data = self._as_array(input[0], "input")
@@ -210,7 +210,7 @@ class RecurrentRules(RecurrentHost[A]):
             final = tuple(part[:, back] for part in final)
         return self._packed(output, input), self._hidden(final)
 
-    def _initial(self, data: A, hx: Any, sizes: Sequence[Any] | None) -> State[A]:
+    def _initial(self, data: A, hx: object, sizes: Sequence[Any] | None) -> State[A]:
         """The initial states, (h, c) or (h,), whose shapes fit the data."""
         parts = 2 if self.mode == "LSTM" else 1
         if hx is None:
@@ -286,7 +286,7 @@ def check_sizes(batch_sizes: Iterable[Any], rows: int) -> list[int]:
     return sizes
 
 
-def check_float(cls: type, module: Any, settings: tuple[str, ...]) -> None:
+def check_float(cls: type, module: object, settings: tuple[str, ...]) -> None:
     """TypeError unless `module` has these settings of a float layer."""
     if not all(hasattr(module, name) for name in settings):
         raise TypeError(f"Expected `module` to be the float layer of {cls.__name__}, got {type(module).__name__}")

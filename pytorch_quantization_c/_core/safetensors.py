@@ -166,11 +166,11 @@ def _no_constants(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _sizes(value: Any) -> bool:
+def _sizes(value: object) -> bool:
     return isinstance(value, list) and all(type(each) is int and 0 <= each < 2 ** 63 for each in value)
 
 
-def _entry(name: str, entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...], int, int]:
+def _entry(name: str, entry: object) -> tuple[str, np.dtype[Any], tuple[int, ...], int, int]:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _refusal(f"the entry of `{name}` is not dtype, shape and data_offsets")
     shape, offsets = entry["shape"], entry["data_offsets"]
@@ -185,7 +185,7 @@ def _entry(name: str, entry: Any) -> tuple[str, np.dtype[Any], tuple[int, ...], 
     return name, dtype, tuple(shape), offsets[0], offsets[1]
 
 
-def _dtype(name: str, code: Any) -> np.dtype[Any]:
+def _dtype(name: str, code: object) -> np.dtype[Any]:
     if isinstance(code, str) and code in DTYPES:
         return np.dtype(DTYPES[code])
     if isinstance(code, str) and code in EXTRA_DTYPES:

@@ -12,14 +12,14 @@ __all__ = ["note_bits", "warn_of_other_bits"]
 LOADER = 5      # the frames from here to `load_state_dict`, at least
 
 
-def note_bits(destination: Any, prefix: str, num_bits: Any) -> None:
+def note_bits(destination: object, prefix: str, num_bits: object) -> None:
     """Notes the bits of the quantiser at `prefix` in the metadata of a state dictionary that has some."""
     metadata = getattr(destination, "_metadata", {}).get(prefix[:-1])
     if metadata is not None:
         metadata["num_bits"] = num_bits
 
 
-def warn_of_other_bits(metadata: Any, num_bits: Any) -> None:
+def warn_of_other_bits(metadata: Any, num_bits: object) -> None:
     """UserWarning if the metadata of a quantiser that is loaded have other bits than the quantiser."""
     bits = (metadata or {}).get("num_bits", num_bits)
     if bits != num_bits:

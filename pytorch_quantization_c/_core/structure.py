@@ -7,7 +7,7 @@ from typing import Any
 __all__ = ["filled", "leaves_of", "template"]
 
 
-def template(answer: Any, is_array: Callable[[Any], bool]) -> Any:
+def template(answer: object, is_array: Callable[[Any], bool]) -> Any:
     """The tuples, lists and dictionaries of an output, with ... instead of each array."""
     if isinstance(answer, Mapping):
         return {key: template(value, is_array) for key, value in answer.items()}
@@ -16,13 +16,13 @@ def template(answer: Any, is_array: Callable[[Any], bool]) -> Any:
     return ... if is_array(answer) else answer
 
 
-def _like(answer: Any, inside: list[Any]) -> Any:
+def _like(answer: object, inside: list[Any]) -> Any:
     if hasattr(answer, "_fields"):
         return type(answer)(*inside)
     return tuple(inside) if isinstance(answer, tuple) else inside
 
 
-def filled(made: Any, arrays: Iterator[Any]) -> Any:
+def filled(made: object, arrays: Iterator[Any]) -> Any:
     """A template with arrays."""
     if made is ...:
         return next(arrays)
@@ -31,7 +31,7 @@ def filled(made: Any, arrays: Iterator[Any]) -> Any:
     return _like(made, [filled(each, arrays) for each in made]) if isinstance(made, tuple | list) else made
 
 
-def leaves_of(answer: Any) -> Iterator[Any]:
+def leaves_of(answer: object) -> Iterator[Any]:
     """What is inside, in the order of `filled`."""
     if isinstance(answer, Mapping):
         answer = answer.values()

@@ -39,14 +39,14 @@ class Switch(Generic[T]):
         self._turn = threading.RLock()
         self._entries: list[_Entry[T]] = []
 
-    def ask(self, block: Any, value: T) -> None:
+    def ask(self, block: object, value: T) -> None:
         """Puts a value in force: permanently, or until `leave` if the block is entered."""
         with self._turn:
             self._put(value)
             self._entries.append(_Entry(block, value))
             self._merge()
 
-    def enter(self, block: Any, value: T) -> None:
+    def enter(self, block: object, value: T) -> None:
         """Opens a block that has asked for a value. One that ended, or was withdrawn with another, asks again."""
         with self._turn:
             waiting = [entry for entry in self._entries if entry.block() is block and not entry.is_open]
@@ -55,7 +55,7 @@ class Switch(Generic[T]):
                 waiting = self._entries[-1:]
             waiting[-1].is_open = True
 
-    def leave(self, block: Any) -> None:
+    def leave(self, block: object) -> None:
         """Withdraws what a block has asked for, and permanent requests made inside it by this thread."""
         with self._turn:
             at = max(number for number, entry in enumerate(self._entries) if entry.block() is block and entry.is_open)

@@ -28,7 +28,7 @@ class Tracer(Protocol):
     def function(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of a call of a function."""
 
-    def module(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def module(self, module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of a call of a module's `forward`."""
 
 
