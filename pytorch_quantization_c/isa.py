@@ -1,4 +1,4 @@
-"""Which instruction sets the kernels use. The results are the same with every one of them.
+"""Which instruction sets the kernels use. All give the same results.
 
 The environment variable PQC_ISA, read once at import, restricts them in the same way: `PQC_ISA=avx2`.
 """
@@ -14,7 +14,7 @@ __all__ = ["available", "known", "only", "selected"]
 
 
 def known() -> tuple[str, ...]:
-    """Names of all instruction sets that there are kernels for, slowest first."""
+    """Names of all instruction sets with kernels, slowest first."""
     return tuple(_C.isa_known())
 
 
@@ -32,9 +32,9 @@ _switch: Switch[tuple[str, ...]] = Switch(_C.isa_select, selected())
 
 
 class only:
-    """Restricts the kernels to some instruction sets ("scalar" is always allowed) from now on.
+    """From now on restricts the kernels to some instruction sets ("scalar" is always allowed).
 
-    Weights that were packed for AMX are multiplied by it also when it is not among them: the results are the same.
+    Weights packed for AMX still use it even if it is not among them: the results are the same.
 
     As a context manager, `with isa.only("avx2"):`, it restores the previous selection at the end.
     It holds for the whole process, not for one thread.

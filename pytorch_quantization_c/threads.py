@@ -1,4 +1,4 @@
-"""How many threads the kernels use. The default is the CPUs the process may run on, or PQC_NUM_THREADS."""
+"""How many threads the kernels use. The default is the number of CPUs the process may use, or PQC_NUM_THREADS."""
 from __future__ import annotations
 
 from . import _C
@@ -12,11 +12,11 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Sets how many threads a kernel may use, the calling one among them; results do not depend on it.
+    """Sets how many threads a kernel may use, including the calling one; results do not depend on it.
 
     Raises:
         TypeError: not an integer.
-        ValueError: less than 1, or more than the library can hold.
+        ValueError: less than 1, or more than the library supports.
     """
     _C.set_num_threads(n)
 

@@ -38,8 +38,8 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float | None = 
     """A quantised copy of the model within a budget, spent where it reduces noise most.
 
     For each of the formats the model is quantised whole, without "gptq" and "adaround", and each layer's noise in the
-    outputs is measured with that layer alone quantised and its bias corrected. From the widest format on, the step is
-    taken again and again that adds the least noise for what it saves, as if noises added up, until the budget is met.
+    outputs is measured with that layer alone quantised and its bias corrected. From the widest format on, the step
+    that adds the least noise for what it saves is taken repeatedly, as if noises added up, until the budget is met.
 
     Args:
         model: a float model, as `load` or `trace` returns it; it is not changed.
@@ -52,13 +52,13 @@ def auto_quantize(model: ir.Model, batches: Any, effective_bits: float | None = 
         formats: bits of weights to choose from, 2 to 8, and "float"; inputs have what `input` of `quantize` says. None:
             8 and 4, of `milliseconds` "float" and 8.
         resume: a JSON file; beside it, one for each format is written after each layer, and one of weights that "gptq"
-            or "adaround" rounded; the same call resumes from there. Those of other data, weights or settings are
+            or "adaround" rounded; the same call resumes from there. Files of other data, weights or settings are
             refused.
         progress: a bar (with tqdm installed); None means: on a terminal.
         **options: of `quantize`, but for `weight`, `overrides`, `max_drop` and `metric`.
 
     Returns:
-        The model; `graph.decisions` gives the table that it was decided by.
+        The model; `graph.decisions` gives the table behind the decisions.
 
     Raises:
         ValueError: a budget below that of the narrowest formats, bad `formats`, no data of this process; as `quantize`.

@@ -48,11 +48,11 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
 
     Args:
         model: a float model, as `load` or `trace` returns it; it is not changed.
-        batches: calibration data: arrays (one input), tuples or dicts by input name, in any iterable that is gone
-            through once, or anything with `get_next()`. A dask bag of batches, a dask array, or a list of dask.delayed
-            that give batches: ranges are found on the workers of the active client. None: no data, ranges are found at
-            every call, biases stay as they are, and what needs data (`method`, `percentile`, `residual="u8"`) is
-            refused.
+        batches: calibration data: arrays (one input), tuples or dicts by input name, in any iterable, which is
+            iterated once, or anything with `get_next()`. A dask bag of batches, a dask array, or a list of dask.delayed
+            that give batches: ranges are found on the workers of the active client. None: no data; ranges are then
+            found at every call, biases stay as they are, and what needs data (`method`, `percentile`,
+            `residual="u8"`) is refused.
         input, weight: how activations and weights of layers are quantised; axis 0 of `weight` means one range for each
             output channel, `block_sizes={-1: 32}` one for each 32 inputs of it in Gemm and MatMul.
         method: how ranges of activations are found: "max", "mse", "entropy" or "percentile"; "auto" makes the model by
@@ -60,31 +60,31 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         percentile: how many percent of the values the method "percentile" keeps.
         zero_point: "auto": unsigned where nothing is negative, a zero point for skewed ranges, else symmetric;
             False: always symmetric.
-        residual: "auto" keeps what only Adds and layers read as 16-bit integers, where the target can; "u8" quantises
-            both inputs of an Add to 8 bits; "float" leaves them.
-        target: "here", "onnxruntime", "openvino" or "tensorrt": where quantisers go, and what a file may say.
-        exclude: patterns (globs, or `re:` and an expression) of names or operators of layers that stay float.
+        residual: "auto" keeps values that only Adds and layers read as 16-bit integers, if the target supports that;
+            "u8" quantises both inputs of an Add to 8 bits; "float" leaves them in float.
+        target: "here", "onnxruntime", "openvino" or "tensorrt": decides where quantisers go, and what a file may hold.
+        exclude: patterns (globs, or `re:` and an expression) for names or operators of layers that stay float.
         overrides: by pattern, other descriptors: {"input": ..., "weight": ...}, one for both, or None for float.
-        methods: what is done beside finding ranges, in this order: "equalization" (equal ranges of the channels between
-            two layers), "bias_absorption" (high biases ahead of a ReLU go into the next layer),
-            "activation_equalization" (alike ranges of the channels that depthwise convolutions read), "smoothquant" or
-            "awq" (outlier channels of what linear layers read move into their weights), all before anything else;
-            "weight_mse" (ranges of weights by least squared error, not the largest magnitudes), "gptq" or "adaround"
-            (other rounding of weights than to nearest, by the first samples), "bias_correction"; docs/methods.md says
-            what each gains and takes. None: "activation_equalization", "weight_mse" for weights of up to 4 bits, and
-            "bias_correction"; () for nothing. `graph.gains` tells what each has gained.
-        max_drop, metric: `metric(model)` gives a number for a graph, the higher the better. Then layers are given up,
-            those of the most noise for what they cost in floats first, until the metric is at most `max_drop` below
-            that of the float model: layers of fewer than 8 bits get 8, then layers stay float. How many is found by
-            doubling, then bisection, each step of which quantises anew. Then each float layer of at least 1 % of the
-            multiplications is quantised again, the largest first, if the metric holds without it being float;
-            `graph.decisions` gives the table. Before, where `methods` is None and the defaults miss the metric with all
-            layers quantised, "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried, and kept
-            if they hold it, or if the noise that each layer alone makes with them adds up to less.
-        resume: with `max_drop`, a JSON file that layers' sensitivities are kept in, one after the other, and beside it
-            one of weights and one of what the metric gave, to be removed where the metric has changed; without, with
-            "gptq" or "adaround" in `methods`, a file of the weights that they have rounded. The same call resumes
-            from there.
+        methods: applied in this order, besides finding ranges: "equalization" (equal ranges of the channels between two
+            layers), "bias_absorption" (high biases before a ReLU move to the next layer), "activation_equalization"
+            (equalised ranges of the channels that depthwise convolutions read), "smoothquant" or "awq" (outlier
+            channels of the inputs of linear layers move into their weights); then "weight_mse" (ranges of weights by
+            least squared error, not by the largest magnitude), "gptq" or "adaround" (optimised rounding of weights, on
+            the first samples) and "bias_correction". docs/methods.md gives gains and costs. None:
+            "activation_equalization", "weight_mse" for weights of up to 4 bits, and "bias_correction"; () for nothing.
+            `graph.gains` tells what each gained.
+        max_drop, metric: `metric(model)` rates a graph, higher is better. Layers are given up, those with the most
+            noise for their float cost first, until the metric is at most `max_drop` below that of the float model:
+            layers of fewer than 8 bits get 8, then layers stay float. Their number is found by doubling, then
+            bisection, each step of which quantises again. Then each float layer with at least 1 % of the
+            multiplications, the largest first, is quantised again if the metric still holds; `graph.decisions` gives
+            the table. If `methods` is None and the defaults miss the metric with all layers quantised,
+            "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried first, and kept if they meet
+            it or lower the sum of the layers' noises.
+        resume: with `max_drop`, a JSON file that keeps the layers' sensitivities as they are measured, and beside it
+            one that keeps weights and one that keeps values of the metric, to be removed if the metric has changed;
+            without, with "gptq" or "adaround" in `methods`, a file that keeps the rounded weights. The same call
+            resumes from there.
         progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
@@ -92,7 +92,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         are those of `model`.
 
     Raises:
-        ValueError: nothing to quantise, a `max_drop` that is not met with one layer quantised, a pattern that matches
+        ValueError: nothing to quantise, a `max_drop` that even one quantised layer misses, a pattern that matches
             nothing, a batch that does not fit, NaN or infinity in a value (named, with its node), a descriptor with a
             field that graphs do not have, `resume` without `max_drop`, "gptq" and "adaround", or a file of another
             kind, or an argument out of range.

@@ -41,7 +41,7 @@ def adaround(weight: ArrayLike, inputs: ArrayLike, *, num_bits: int = 4, group_s
 
     Args:
         weight: (out, in).
-        inputs: (rows, in), what the layer is given.
+        inputs: (rows, in), the layer's inputs.
         num_bits: 2 to 8, of symmetric integers without the lowest one.
         group_size: columns that share a range, a divisor of in; None: one range a row.
         iterations: steps of Adam; 0 rounds to nearest.

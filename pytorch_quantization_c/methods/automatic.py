@@ -41,7 +41,7 @@ def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | No
         pq.improve(model, batches, methods=["gptq", "bias_correction"])
 
     For each of the formats, each layer's noise in the outputs is measured with that layer alone quantised. From the
-    widest format on, the step is taken again and again that adds the least noise for what it saves, as if noises added
+    widest format on, the step that adds the least noise for what it saves is taken repeatedly, as if noises added
     up, until the budget is met. Weights of up to 4 bits get ranges of the least squared error, wider ones those of the
     largest magnitudes if their range was fixed.
 
@@ -64,7 +64,7 @@ def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | No
         show_progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
-        The table behind the decisions. If anything raises, Ctrl-C included, the model is as it was.
+        The table behind the decisions. If anything raises, Ctrl-C included, the model is unchanged.
 
     Raises:
         ValueError: a budget below that of the narrowest formats, bad `formats`, no layer that can be treated, no batch.
@@ -104,18 +104,18 @@ def auto_quantize(model: Any, batches: Iterable[Any], effective_bits: float | No
 
 def accuracy_control(model: Any, batches: Iterable[Any], metric: Callable[[Any], float], max_drop: float, *,
                      resume: FilePath | None = None, show_progress: bool | None = None) -> Decisions:
-    """Gives layers up, in place, the most sensitive first, until a metric is within `max_drop` of the float model's.
+    """Gives up layers, in place, the most sensitive first, until a metric is within `max_drop` of the float model's.
 
     Layers whose weight has fewer than 8 bits get 8, in order of their sensitivity, then layers are left float: their
-    quantisers are disabled. How many is found by doubling, then bisection; the state that is left was measured.
+    quantisers are disabled. Their number is found by doubling, then bisection; the final state was measured.
 
     Args:
         model, batches, resume, show_progress: as for `auto_quantize`; the batches rank the layers.
-        metric: `metric(model)` gives a number, the higher the better, say the accuracy on a set of its own.
+        metric: `metric(model)` gives a number, higher is better, such as the accuracy on its own data set.
         max_drop: >= 0, in units of the metric.
 
     Returns:
-        The table behind the decisions. If anything raises, Ctrl-C included, the model is as it was.
+        The table behind the decisions. If anything raises, Ctrl-C included, the model is unchanged.
 
     Raises:
         ValueError: even with one layer quantised the metric is too low; a metric that gives NaN; as `auto_quantize`.

@@ -60,7 +60,7 @@ def absorbed(mean: Array, deviation: Array) -> Array:
 
 
 class ChannelSpread:
-    """The mean and the deviation of each channel, from arrays as they come.
+    """The mean and the deviation of each channel, accumulated from arrays.
 
     Args:
         axis: of the channels.

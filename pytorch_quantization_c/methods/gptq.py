@@ -26,18 +26,18 @@ def gptq(weight: ArrayLike, inputs: ArrayLike, *, num_bits: int = 4, group_size:
          float_inputs: ArrayLike | None = None) -> NDArray[Any]:
     """A layer's weight, rounded so that the layer's outputs on `inputs` change little (GPTQ, Frantar et al. 2022).
 
-    Everything is in float64. Two things differ from the authors' program: the ranges of groups are those of the float
+    Everything is in float64. Two things differ from the authors' code: the ranges of groups are those of the float
     weight with `act_order` and without, and columns whose inputs are all 0 are rounded to nearest, not zeroed.
 
     Args:
         weight: (out, in).
-        inputs: (rows, in), what the layer is given.
+        inputs: (rows, in), the layer's inputs.
         num_bits: 2 to 8, of symmetric integers without the lowest one.
         group_size: columns that share a range, a divisor of in; None: one range a row.
         act_order: begin with the columns of the largest inputs (sum of squares).
         damping: added to the diagonal of H, as a fraction of its mean.
         amax: ranges: (out,), or (out, in / group_size) with groups; None: the largest magnitudes.
-        float_inputs: (rows, in), what the float layer is given where `inputs` are quantised already: then
+        float_inputs: (rows, in), the float layer's inputs, if `inputs` are quantised already: then
             weight @ float_inputs^T is what the outputs are to be near to, and the least-squares weight for that is
             what is rounded.
 

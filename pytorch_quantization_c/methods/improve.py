@@ -58,7 +58,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
     But for biases, layers whose weights are shared or in other formats than symmetric integers with one range, or one
     for each output channel or whole group of a linear layer's inputs, and transposed convolutions are left alone, other
     formats with a warning if methods are named; equalization takes all formats. If a method raises, Ctrl-C included,
-    the model is as it was.
+    the model is unchanged.
 
     Args:
         model: a module with quantised layers, on NumPy or of the torch twin, calibrated or with dynamic ranges.

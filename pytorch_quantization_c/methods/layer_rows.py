@@ -35,7 +35,7 @@ def parts_in_memory(layers: Iterable[Layer], numbers: Callable[[Layer], int]) ->
 
 @dataclass(frozen=True)
 class Windows:
-    """How a convolution reads its input, one number for each spatial axis.
+    """How a convolution reads its input; one number for each spatial axis.
 
     Attributes:
         kernel, stride, dilation: sizes in elements.
@@ -80,7 +80,7 @@ class Windows:
 
 
 class InputMoments:
-    """The mean over rows of x x^T of what a layer is given, from arrays as they come.
+    """The mean over rows of x x^T of a layer's inputs, accumulated from arrays.
 
     Args:
         columns: length of a row.
@@ -103,7 +103,7 @@ class InputMoments:
         self.least, self.most = np.zeros((2, columns))
 
     def add(self, x: NDArray[Any], windows: Windows | None = None) -> None:
-        """Counts an array of what the layer is given; `windows` of a convolution. ValueError for NaN or infinity."""
+        """Adds an array of the layer's inputs; `windows` of a convolution. ValueError for NaN or infinity."""
         total = windows.positions(x.shape) if windows else math.prod(x.shape[:-1])
         limit = self.limit * max(1, len(x))
         chosen = np.sort(self._rng.choice(total, limit, replace=False)) if total > limit else None

@@ -30,7 +30,7 @@ MIN_SHARE = 1e-5        # of the largest: no channel counts as less
 
 def smoothquant(weight: ArrayLike, inputs: ArrayLike, *,
                 alpha: float = 0.5) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    """A linear layer whose inputs have fewer outliers, for 8 bits on both sides (SmoothQuant).
+    """Moves input outliers of a linear layer into its weight, for 8 bits on both sides (SmoothQuant).
 
     Xiao, Lin, Seznec, Wu, Demouth, Han: SmoothQuant: Accurate and Efficient Post-Training Quantization for Large
     Language Models (2022), equation 4: s_j = max|x_j|^alpha / max|w_j|^(1 - alpha) for input channel j. Channels whose
@@ -38,8 +38,8 @@ def smoothquant(weight: ArrayLike, inputs: ArrayLike, *,
 
     Args:
         weight: (out, in).
-        inputs: (rows, in), what the layer is given.
-        alpha: how much of the difficulty goes into the weight, from 0 to 1.
+        inputs: (rows, in), the layer's inputs.
+        alpha: how much of the outliers moves into the weight, from 0 to 1.
 
     Returns:
         The weight times s, (out, in), of its type, and 1 / s, (in,), float32, which the inputs are multiplied by before
@@ -57,7 +57,7 @@ def smoothquant(weight: ArrayLike, inputs: ArrayLike, *,
 
 def awq(weight: ArrayLike, inputs: ArrayLike, *, num_bits: int = 4, group_size: int | None = None,
         steps: int = 20) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    """A linear layer whose weights of large inputs are rounded finer, for few bits a weight and float inputs (AWQ).
+    """Scales a linear layer so that weights of large inputs are rounded more finely, for low-bit weights (AWQ).
 
     Lin, Tang, Tang, Yang, Dang, Han: AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration
     (2023), equations 4 and 5: s_j = (mean |x_j|)^a over the geometric mean of the largest and the least of them, where
@@ -66,7 +66,7 @@ def awq(weight: ArrayLike, inputs: ArrayLike, *, num_bits: int = 4, group_size: 
 
     Args:
         weight: (out, in).
-        inputs: (rows, in), what the layer is given.
+        inputs: (rows, in), the layer's inputs.
         num_bits: 2 to 8, of symmetric integers without the lowest one.
         group_size: columns that share a range, a divisor of in; None: one range a row.
         steps: values of a that are tried.

@@ -1,4 +1,4 @@
-"""Freezing the integer weights of a model, and frozen models in files."""
+"""Freezing the integer weights of a model, and files of frozen models."""
 from __future__ import annotations
 
 import json

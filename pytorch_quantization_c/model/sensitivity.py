@@ -124,9 +124,9 @@ def sensitivity(model: Any, batches: Iterable[Any] | None = None, metric: Metric
         model: a module with quantisers, on NumPy or of the torch twin, or a graph that `graph.quantize` returned.
         batches: what the model is called with: arrays, tuples of arguments or dicts of keyword arguments; any iterable,
             iterated once and kept until the end, so that a loader may shuffle. With `metric`, leave it out.
-        metric: `metric(model)` gives a number, say the accuracy on a test set. None means the signal to quantisation
-            noise ratio of the model's output against that of the float model, 10 log10(sum y^2 / sum (y - y_q)^2), in
-            dB; the output may be one array or a tuple, list or dict of arrays.
+        metric: `metric(model)` gives a number, such as the accuracy on a test set. None means the signal-to-
+            quantisation-noise ratio of the model's output against that of the float model, in dB,
+            10 log10(sum y^2 / sum (y - y_q)^2); the output may be one array or a tuple, list or dict of arrays.
         higher_is_better: False for a metric such as a loss.
         resume: a JSON file that is written after each layer; if it is there, the layers in it are not measured again.
             It belongs to the quantisers' settings and ranges, the weights and the batches, in their order; the

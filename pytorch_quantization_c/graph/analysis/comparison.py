@@ -99,7 +99,7 @@ class Comparison:
 
 
 def compare(a: ir.Model, b: ir.Model, batches: Any, metric: str = "sqnr") -> Comparison:
-    """The values that `b` quantises, against those of the float model `a`.
+    """Compares the values that `b` quantises with those of the float model `a`.
 
         print(graph.compare(model, int8, batches))
 
@@ -110,7 +110,7 @@ def compare(a: ir.Model, b: ir.Model, batches: Any, metric: str = "sqnr") -> Com
         metric: "sqnr": the signal to quantisation noise ratio, 10 log10(sum x^2 / sum (x - x_q)^2), in dB.
 
     Returns:
-        Rows, worst first, and the outputs, as data, text (`print`), picture (`.plot()`) and page (`.report(path)`).
+        Rows, worst first, and the outputs: as data, text (`print`), plot (`.plot()`) and HTML page (`.report(path)`).
 
     Raises:
         ValueError: another metric, models with other outputs, no batch, one that does not fit, or NaN or infinity

@@ -21,7 +21,7 @@ __all__ = ["calibrate", "collected", "first_samples"]
 
 def collected(model: ir.Model, batches: Any, histograms: bool, progress: bool | None,
               keep: int = 0) -> tuple[Calibration, list[Feeds]]:
-    """What reaches the quantisers, and the first `keep` samples."""
+    """The values that reach the quantisers, collected, and the first `keep` samples."""
     if is_spread(batches):
         return collected_by_workers(model, batches, histograms, keep)
     calibration = Calibration(model, histograms)
@@ -50,16 +50,16 @@ def calibrate(model: ir.Model, batches: Any, *, method: str = "max", percentile:
               zero_point: Any = "auto", progress: bool | None = None) -> dict[str, NDArray[np.float32] | Range]:
     """The ranges of the quantisers of activations, from a pass of the float model over data.
 
-    The model is not changed. The result does not depend on how the data are cut into batches where the model treats
-    each index of axis 0 by itself, and memory does not grow with their number.
+    The model is not changed. The result does not depend on how the data are split into batches if the model treats
+    each index of axis 0 independently, and memory does not grow with their number.
 
     Args:
         model: a model with quantisers, as `quantize` returns it; `quantize(model, None)` has dynamic ones.
         batches: arrays (one input), tuples or dicts by input name; any iterable, a DataLoader, anything with
-            `get_next()`, or, to calibrate on a Dask cluster, what `quantize` takes for that.
+            `get_next()`, or, to calibrate on a Dask cluster, what `quantize` accepts for that.
         method: "max", "mse", "entropy" or "percentile".
         percentile: how many percent of the values "percentile" keeps.
-        zero_point: "auto" for the two ends of a range, False for one amax.
+        zero_point: "auto" for asymmetric ranges, False for one amax.
         progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
