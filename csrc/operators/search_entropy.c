@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { GRAIN = 64, CLIPPING_COST = 8 };
+enum { GRAIN = 64, CLIPPING_COST = 8, FEW = 32 };
 
 typedef struct {
     pqc_entropy_table table;
@@ -59,9 +59,22 @@ static void bound(pqc_ranges *r, ptrdiff_t number, ptrdiff_t end)
             pqc_entropy_of_flattening(&j->table, bins_of(s, range->at), bins_of(s, end - 1),
                                       r->best + 2.0 * r->slack - range->least);
     if (r->width == 1 || range->least < r->best)
-        r->found[number] = pqc_entropy_estimate(&j->table, bins_of(s, least));
+        pqc_entropy_estimates(&j->table, bins_of(s, least), 1, &r->found[number]);
     if (r->width == 1)
         range->least = r->found[number];
+}
+
+/* Of neighbours that cost too much by clipping alone, that. */
+static void estimates(pqc_ranges *r, ptrdiff_t first, ptrdiff_t n, double *found)
+{
+    job *j = r->context;
+    double least = INFINITY;
+    for (ptrdiff_t k = 0; k < n; k++) {
+        found[k] = j->clipping[first + k];
+        least = fmin(least, found[k]);
+    }
+    if (least <= r->best + r->slack)
+        pqc_entropy_estimates(&j->table, bins_of(r->search, first), n, found);
 }
 
 /* The last of the least of n candidates that are left, or PQC_STOPPED. */
@@ -98,6 +111,8 @@ ptrdiff_t pqc_entropy_search(pqc_search s, int num_bits, bool is_unsigned, void 
     ptrdiff_t candidates = candidates_of(&s);
     job j = {.ranges = {.search = &s,
                         .bound = bound,
+                        .estimates = estimates,
+                        .few = s.stride == 1 ? FEW : 1,
                         .candidates = candidates,
                         .cost = (ptrdiff_t)2 << pqc_clamp(num_bits - 1 + is_unsigned, 0, 20),
                         .slack = largest_error(num_bits - 1 + is_unsigned)}};

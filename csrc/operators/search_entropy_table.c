@@ -44,6 +44,7 @@ static bool set_sums(pqc_entropy_table *t, double *sums, double *filled, double 
             main = next;
             sum += c;
             number += c > 0.0;
+            t->groups.used = c > 0.0 ? i + 1 : t->groups.used;
         }
     }
     t->groups.sums = sums;
@@ -259,13 +260,13 @@ bool pqc_entropy_is_zero(const pqc_entropy_table *t, ptrdiff_t i)
     return t->single || t->number_of_changes < (ptrdiff_t)1 << t->groups.shift;
 }
 
-double pqc_entropy_estimate(const pqc_entropy_table *t, ptrdiff_t i)
+void pqc_entropy_estimates(const pqc_entropy_table *t, ptrdiff_t i, ptrdiff_t n, double *found)
 {
-    double group_logs;
-    if (t->single)
-        return pqc_entropy_of_clipping(t, i);
-    if (pqc_entropy_is_zero(t, i))
-        return 0.0;
-    pqc.search_logs(&t->groups, i, 1, 1, &group_logs);
-    return divergence(t, i, group_logs);
+    double group_logs[PQC_CANDIDATES];
+    if (!t->single)
+        pqc.search_logs(&t->groups, i, 1, (int)n, group_logs);
+    for (ptrdiff_t k = 0; k < n; k++)
+        found[k] = t->single                       ? pqc_entropy_of_clipping(t, i + k)
+                   : pqc_entropy_is_zero(t, i + k) ? 0.0
+                                                   : divergence(t, i + k, group_logs[k]);
 }

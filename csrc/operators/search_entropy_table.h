@@ -36,8 +36,8 @@ double pqc_entropy_of_clipping(const pqc_entropy_table *t, ptrdiff_t i);
 /* What flattening adds to that for any candidate in [first, last], at least; what is more than `enough` may be less of it. */
 double pqc_entropy_of_flattening(const pqc_entropy_table *t, ptrdiff_t first, ptrdiff_t last,
                                  double enough);
-/* The divergence of candidate i, right to 1e-12. */
-double pqc_entropy_estimate(const pqc_entropy_table *t, ptrdiff_t i);
+/* The divergences of n <= PQC_CANDIDATES neighbouring candidates from i on, right to 1e-12. */
+void pqc_entropy_estimates(const pqc_entropy_table *t, ptrdiff_t i, ptrdiff_t n, double *found);
 
 /* Whether all counts lie below i and those of each group are equal: the divergence is 0, exactly. */
 bool pqc_entropy_is_zero(const pqc_entropy_table *t, ptrdiff_t i);

@@ -4,7 +4,9 @@
 
 enum {
     GRAIN = 8,
+    RUNS = 16 * PQC_RANGE_RUN,
     FIRST_RANGES = 1024,
+    MORE = 512,      /* candidates of a range that are estimated where halving drops few ranges */
     SLICE = 1 << 20, /* numbers read between two questions whether to stop: some 10 ms */
 };
 
@@ -55,6 +57,37 @@ static ptrdiff_t halve(pqc_ranges *r, ptrdiff_t n)
     return 2 * n - (n > 0 && last >= r->candidates);
 }
 
+static void estimate_run(void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    pqc_ranges *r = context;
+    for (ptrdiff_t i = r->slice + begin, n; i < r->slice + end; i += n) {
+        ptrdiff_t at = r->ranges[i].at;
+        for (n = 1; n < PQC_RANGE_RUN && i + n < r->slice + end && r->ranges[i + n].at == at + n;)
+            n++;
+        r->estimates(r, at, n, &r->found[i]);
+    }
+}
+
+/* Every candidate of n ranges by itself, estimated; how many may be the least, or -1. */
+static ptrdiff_t estimate_all(pqc_ranges *r, ptrdiff_t n)
+{
+    ptrdiff_t last = n > 0 ? pqc_min(r->ranges[n - 1].at + r->width, r->candidates) : 0;
+    ptrdiff_t all = n > 0 ? (n - 1) * r->width + last - r->ranges[n - 1].at : 0;
+    for (ptrdiff_t i = n, to = all; i-- > 0;) {
+        ptrdiff_t at = r->ranges[i].at;
+        for (ptrdiff_t k = pqc_min(r->width, r->candidates - at); k-- > 0;)
+            r->ranges[--to].at = at + k;
+    }
+    r->width = 1;
+    if (!pqc_in_slices(r->search, &r->slice, all, r->cost / PQC_RANGE_RUN, RUNS, estimate_run, r))
+        return -1;
+    for (ptrdiff_t i = 0; i < all; i++) {
+        r->ranges[i].least = r->found[i];
+        r->best = fmin(r->best, r->found[i]);
+    }
+    return keep(r, all, r->best + r->slack + r->rate * r->best);
+}
+
 ptrdiff_t pqc_narrow_down(pqc_ranges *r)
 {
     ptrdiff_t n = 0;
@@ -64,6 +97,7 @@ ptrdiff_t pqc_narrow_down(pqc_ranges *r)
     for (ptrdiff_t at = 0; at < r->candidates; at += r->width)
         r->ranges[n++] = (pqc_range){.at = at};
     for (;; n = halve(r, n)) {
+        ptrdiff_t before = n;
         if (!pqc_in_slices(r->search, &r->slice, n, r->cost, GRAIN, bound_slice, r))
             return -1;
         for (ptrdiff_t i = 0; i < n; i++)
@@ -71,5 +105,7 @@ ptrdiff_t pqc_narrow_down(pqc_ranges *r)
         n = keep(r, n, r->best + r->slack + r->rate * r->best);
         if (r->width == 1)
             return n;
+        if (r->width <= r->few || (r->few > 1 && r->width <= MORE && n > before / 4 * 3))
+            return estimate_all(r, n);
     }
 }

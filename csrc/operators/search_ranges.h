@@ -1,5 +1,6 @@
 /* The least of many candidates by bounds: ranges of neighbours are halved, and dropped once their bound is above the
- * least estimate found so far. */
+ * least estimate found so far.  Of short ranges, and where halving does not help, all candidates are estimated, neighbours at
+ * once. */
 #ifndef PQC_SEARCH_RANGES_H
 #define PQC_SEARCH_RANGES_H
 
@@ -18,6 +19,8 @@ struct pqc_ranges {
     /* Sets the bound of a range, which ends before `end`, and its entry of `found`: an estimate of one of its candidates, or
      * infinity.  A range of one candidate is bounded by its own estimate.  Called by several threads. */
     void (*bound)(pqc_ranges *r, ptrdiff_t number, ptrdiff_t end);
+    /* Estimates of n <= PQC_RANGE_RUN neighbours, in less time than as many bounds; likewise. */
+    void (*estimates)(pqc_ranges *r, ptrdiff_t first, ptrdiff_t n, double *found);
     void *context;
     ptrdiff_t candidates;
     ptrdiff_t cost; /* numbers read for one bound */
@@ -27,8 +30,11 @@ struct pqc_ranges {
     double *found;     /* likewise */
     double best;       /* the least estimate of wider ranges */
     ptrdiff_t width;   /* candidates in a range */
+    ptrdiff_t few;     /* no range of more candidates is estimated whole while halving helps */
     ptrdiff_t slice;   /* the first range of the slice at work */
 };
+
+enum { PQC_RANGE_RUN = 8 };
 
 /* Calls fn for numbers 0 to n - 1, less *slice, in slices between which it asks whether to stop: then false.  `cost`: the
  * numbers that fn reads for one of them. */

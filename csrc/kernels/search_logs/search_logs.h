@@ -5,16 +5,16 @@
 #include "bits.h"
 #include "pqc.h"
 
-/* The estimate's inner loop: for each of the n <= PQC_CANDIDATES candidates i = first, first +
- * stride,
- * ... the sum over its groups of  S log(S / k),  S the counts of the group, k its bins not empty.
- */
+/* The estimate's inner loop: for each of the n <= PQC_CANDIDATES candidates i = first, first + stride, ... the sum over its
+ * groups of  S log(S / k),  S the counts of the group, k its bins not empty.  What neighbours read is new lines of memory at
+ * as many places as there are groups, more than hardware foresees: the next eight candidates' are fetched ahead. */
 enum { PQC_LOG_TABLE = 16, PQC_CANDIDATES = 8 };
 typedef struct {
     const double *sums;   /* bins + 1 + PQC_CANDIDATES: the counts of all bins before */
     const double *filled; /* the same of bins that are not empty */
     const double *logs;   /* log k, 0 for k = 0 */
     int shift;            /* levels = 1 << shift */
+    ptrdiff_t used;       /* all bins from this one on are empty */
     double inverse[PQC_LOG_TABLE], log_inverse[PQC_LOG_TABLE]; /* see pqc_log */
 } pqc_groups;
 typedef void pqc_search_logs_fn(const pqc_groups *g, ptrdiff_t first, ptrdiff_t stride, int n,

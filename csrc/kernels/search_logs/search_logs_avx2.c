@@ -48,9 +48,12 @@ AVX2 static void four(const pqc_groups *g, ptrdiff_t first, double *sums)
     __m256i at = _mm256_set1_epi64x(levels - 1);
     __m128i shift = _mm_cvtsi32_si128(g->shift);
     __m256d before = _mm256_setzero_pd(), filled_before = before, sum = before;
-    for (int64_t group = 1; group <= levels; group++) {
+    int64_t base = 0;
+    for (int64_t group = 1; group <= levels && base < g->used; group++) {
         at = _mm256_add_epi64(at, candidates);
-        int64_t base = (group * first + levels - 1) >> g->shift;
+        base = (group * first + levels - 1) >> g->shift;
+        PQC_FETCH_TO_READ(&g->sums[base + PQC_CANDIDATES]);
+        PQC_FETCH_TO_READ(&g->filled[base + PQC_CANDIDATES]);
         __m256i place = _mm256_sub_epi64(_mm256_srl_epi64(at, shift), _mm256_set1_epi64x(base));
         __m256d s = pick4(g->sums + base, place), k = pick4(g->filled + base, place);
         __m256d count = _mm256_sub_pd(s, before);

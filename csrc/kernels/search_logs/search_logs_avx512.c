@@ -42,9 +42,12 @@ AVX512 void pqc_search_logs_avx512(const pqc_groups *g, ptrdiff_t first, ptrdiff
     __m512i at = _mm512_set1_epi64(levels - 1);
     __m128i shift = _mm_cvtsi32_si128(g->shift);
     __m512d before = _mm512_setzero_pd(), filled_before = before, sum = before;
-    for (int64_t group = 1; group <= levels; group++) {
+    int64_t base = 0;
+    for (int64_t group = 1; group <= levels && base < g->used; group++) {
         at = _mm512_add_epi64(at, candidates);
-        int64_t base = (group * first + levels - 1) >> g->shift;
+        base = (group * first + levels - 1) >> g->shift;
+        PQC_FETCH_TO_READ(&g->sums[base + PQC_CANDIDATES]);
+        PQC_FETCH_TO_READ(&g->filled[base + PQC_CANDIDATES]);
         __m512i place = _mm512_sub_epi64(_mm512_sra_epi64(at, shift), _mm512_set1_epi64(base));
         __m512d s = _mm512_permutexvar_pd(place, _mm512_loadu_pd(g->sums + base));
         __m512d k = _mm512_permutexvar_pd(place, _mm512_loadu_pd(g->filled + base));

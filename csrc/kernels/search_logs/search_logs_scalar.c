@@ -4,9 +4,10 @@ static double one(const pqc_groups *g, ptrdiff_t i)
 {
     int64_t levels = (int64_t)1 << g->shift, at = levels - 1; /* so the shift rounds up */
     double before = 0.0, filled_before = 0.0, sum = 0.0;
-    for (int64_t group = 0; group < levels; group++) {
+    ptrdiff_t border = 0;
+    for (int64_t group = 0; group < levels && border < g->used; group++) {
         at += i;
-        ptrdiff_t border = (ptrdiff_t)(at >> g->shift);
+        border = (ptrdiff_t)(at >> g->shift);
         double s = g->sums[border] - before, k = g->filled[border] - filled_before;
         before = g->sums[border];
         filled_before = g->filled[border];
