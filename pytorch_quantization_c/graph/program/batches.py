@@ -3,7 +3,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .operations import Average, Chain, Concat, Conv, Export, Flat, Import, Operation, Pool, Rearranged, Rows, Sliced
+from .operations import (
+    Average,
+    Chain,
+    Concat,
+    Conv,
+    Cropped,
+    Export,
+    Flat,
+    Import,
+    Operation,
+    Pool,
+    Rearranged,
+    Rows,
+    Sliced,
+)
 from .padding import PaddedImage
 from .plan import Plan
 from .sampling import Sampled
@@ -14,7 +28,7 @@ __all__ = ["images_a_call"]
 
 CACHED = 2 ** 22  # arena size worth staying below, in bytes
 #: Also by row of a matrix.
-BY_IMAGE = (Import, Export, Conv, Pool, Average, Concat, Sliced, Rearranged, Flat, PaddedImage)
+BY_IMAGE = (Import, Export, Conv, Pool, Average, Concat, Sliced, Rearranged, Flat, PaddedImage, Cropped)
 
 
 def images_a_call(segment: Segment, inputs: Sequence[Dims], given: Sequence[bool], plan: Plan) -> int:

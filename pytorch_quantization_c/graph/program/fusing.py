@@ -51,7 +51,7 @@ class Fused:
             self.hard_swish = True
             self.steps.append(step)
             return True
-        if self.layer.block > 1:
+        if self.layer.spread is not None:
             return False
         if self.residual is not None or not _is(step.node, "Add") or self.second != Clamp():
             return False

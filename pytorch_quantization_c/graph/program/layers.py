@@ -11,6 +11,7 @@ from ..interpreter.integer_layer import IntegerLayer, Rounded
 from ..interpreter.table import NodeLike, attribute
 from ..representation.arithmetic import integers
 from .operations import S16, U8, Codes, Window
+from .transposed import Spread, transposed_of
 
 __all__ = ["Layer", "codes_of", "layer_of", "windows_of"]
 
@@ -36,7 +37,7 @@ def codes_of(found: Rounded) -> Codes | None:
 
 
 class Layer(NamedTuple):
-    """A layer's integers: see `operations.Conv`; `block`: its channels are those of block x block pixels."""
+    """A layer's integers: see `operations.Conv`; `spread`: what becomes of its channels, if they are pixels."""
 
     codes: Codes
     weight: NDArray[np.int8]
@@ -46,7 +47,7 @@ class Layer(NamedTuple):
     y: Window
     x: Window
     matrix: bool
-    block: int = 1
+    spread: Spread | None = None
 
 
 def windows_of(node: NodeLike, kernel: tuple[int, ...]) -> tuple[Window, Window] | None:
@@ -82,30 +83,40 @@ def layer_of(step: Any) -> Layer | None:
     layer = step.compute
     if not isinstance(layer, IntegerLayer):
         return None
-    block = _block_of(layer) if layer.node.op_type == "ConvTranspose" else 1
-    if block is None:
-        return None
+    transposed = None
+    if layer.node.op_type == "ConvTranspose":
+        transposed = transposed_of(layer.node, layer.weight.array.shape[2:]) if layer.weight.order is None else None
+        if transposed is None:
+            return None
+
+    def rows_of(weight: NDArray[Any]) -> NDArray[Any]:
+        planes = _planes(layer, weight)
+        return planes if transposed is None else transposed.weight(planes)
+
     codes, spec = codes_of(layer.x), layer.weight.spec
     if spec.block is not None:
         return None
     if codes is None or codes.content != U8 or np.any(np.asarray(spec.zero_point or 0)) or spec.two_sided:
         return None
     matrix = layer.node.op_type in ("Gemm", "MatMul")
-    rows = _blocks(_planes(layer, layer.rows(layer.weight.array)), block)
+    rows = rows_of(layer.rows(layer.weight.array))
     if rows.ndim != (2 if matrix else 4) or not rows.size:
         return None
     groups = 1 if matrix else attribute(layer.node, "group", 1)
-    windows = (Window(1), Window(1)) if matrix or block > 1 else windows_of(layer.node, rows.shape[2:])
+    if transposed is not None:
+        windows: tuple[Window, Window] | None = (transposed.y.window, transposed.x.window)
+    else:
+        windows = (Window(1), Window(1)) if matrix else windows_of(layer.node, rows.shape[2:])
     if windows is None or groups < 1 or rows.shape[0] % groups:
         return None
     weight = _integers(layer)
     if weight is None:
         return None
     values, weight_scale = weight
-    values = _blocks(_planes(layer, values), block)
+    values = rows_of(values)
     scale = layer_scale(np.float32(codes.div), weight_scale)
     bias = np.zeros(len(rows), np.float32) if layer.bias is None else np.ascontiguousarray(layer.bias, np.float32)
-    if block > 1:
+    if transposed is not None:
         scale, bias = (np.tile(each, len(rows) // each.size) for each in (scale, bias))
     if not (np.isfinite(scale).all() and (scale >= np.finfo(np.float32).tiny).all() and np.isfinite(bias).all()):
         return None
@@ -114,30 +125,12 @@ def layer_of(step: Any) -> Layer | None:
     if values[0].size > MAX_PRODUCTS:
         return None
     return Layer(codes, values, np.ascontiguousarray(np.broadcast_to(scale, len(rows)), np.float32), bias, groups,
-                 *windows, matrix, block)
+                 *windows, matrix, None if transposed is None else transposed.spread)
 
 
 def _planes(layer: IntegerLayer, weight: NDArray[Any]) -> NDArray[Any]:
     """The weight of a convolution along one axis as that of images of one row."""
-    return weight[:, :, None] if layer.node.op_type == "Conv" and weight.ndim == 3 else weight
-
-
-def _block_of(layer: IntegerLayer) -> int | None:
-    """Of a transposed convolution whose kernel is its stride: the pixels of each side that one becomes."""
-    node, kernel = layer.node, layer.weight.array.shape[2:]
-    block = kernel[0] if len(kernel) == 2 and kernel[0] == kernel[1] and layer.weight.order is None else 0
-    plain = (attribute(node, "group", 1) == 1 and attribute(node, "auto_pad", "NOTSET") in ("NOTSET", "")
-             and attribute(node, "output_shape") is None and not any(attribute(node, "pads", ()))
-             and not any(attribute(node, "output_padding", ())) and set(attribute(node, "dilations", (1,))) == {1})
-    return block if plain and block > 1 and attribute(node, "strides", ()) == (block, block) else None
-
-
-def _blocks(weight: NDArray[Any], block: int) -> NDArray[Any]:
-    """(in, out, block, block) of a transposed convolution as that of one with a pixel's block for its channels."""
-    if block == 1:
-        return weight
-    inputs, outputs = weight.shape[:2]
-    return weight.transpose(2, 3, 1, 0).reshape(block * block * outputs, inputs, 1, 1)
+    return weight[:, :, None] if layer.node.op_type.startswith("Conv") and weight.ndim == 3 else weight
 
 
 def _integers(layer: IntegerLayer) -> tuple[NDArray[np.int8], NDArray[Any]] | None:

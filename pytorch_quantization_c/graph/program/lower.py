@@ -35,6 +35,7 @@ from .operations import (
     Codes,
     Concat,
     Conv,
+    Cropped,
     Export,
     Flat,
     Import,
@@ -55,6 +56,7 @@ from .row_functions import row_function
 from .sampling_lowering import lower_sampling
 from .strided_lowering import lower_strided
 from .tails import tails_of
+from .transposed import Spread
 from .truths_lowering import lower_masks, lower_truths, truths_of
 
 __all__ = ["Lowering", "lower"]
@@ -190,11 +192,8 @@ class Lowering:
         name = fused.step.node.name or value.name or ""
         conv = Conv(name, Key(-1, None), layer.weight, layer.scale, layer.bias, layer.groups, layer.y, layer.x,
                     first=fused.first, second=fused.second, hard_swish=fused.hard_swish, outputs=stored)
-        if layer.block > 1:  # what it makes is spread over pixels
-            middle = self.fresh()
-            conv.outputs = [Key(middle, key.form) for key in stored]
-            self.operations.extend(Rearranged(name, Key(middle, key.form), key, layer.block, layer.block, True)
-                                   for key in stored)
+        if layer.spread is not None:
+            conv.outputs = self.spread(name, layer.spread, stored)
         self.operations.append(conv)
         if fused.residual is not None:
             conv.residual = self.want_residual(fused.residual, layer.matrix)
@@ -203,6 +202,19 @@ class Lowering:
             conv.chain = chain.operations
             conv.operands = self.tail_operands(chain, layer.matrix)
         conv.input = self.want(fused.step.reads[0], layer.codes, layer.matrix)
+
+    def spread(self, name: str, spread: Spread, stored: list[Key]) -> list[Key]:
+        """Makes what a layer stores of channels that become the pixels of blocks; those channels."""
+        y, x, *cuts = spread
+        if spread.cuts:
+            whole = self.fresh()
+            self.operations.extend(Cropped(name, Key(whole, key.form), key, *cuts) for key in stored)
+            stored = [Key(whole, key.form) for key in stored]
+        if y * x > 1:
+            middle = self.fresh()
+            self.operations.extend(Rearranged(name, Key(middle, key.form), key, y, x, True) for key in stored)
+            stored = [Key(middle, key.form) for key in stored]
+        return stored
 
     def split(self, value: ir.Value, matrix: bool) -> list[Key]:
         """The forms that an operation stores; others are made from the array, and the array from the floats."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from .calls import Call
 
 __all__ = ["CHAIN_KINDS", "FLOATS", "MAX_CHAIN", "MAX_OPERANDS", "MAX_OUTPUTS", "MAX_REGISTERS",
-           "MAX_TAIL_OPERANDS", "Average", "Chain",
-           "ChainOp", "Clamp", "Codes", "Concat", "Conv", "Cut", "Export", "Flat", "Form", "Import", "Key", "Operation",
+           "MAX_TAIL_OPERANDS", "Average", "Chain", "ChainOp",
+           "Clamp", "Codes", "Concat", "Conv", "Cropped", "Cut", "Export", "Flat", "Form", "Import", "Key", "Operation",
            "Pool", "Python", "Rearranged", "Rows", "Sliced", "Window", "array_of"]
 
 F32, U8, S16 = 1, 2, 3  # as pqc_content
@@ -289,6 +289,21 @@ class Sliced(Single):
         """ValueError for channels that are not contiguous."""
         if self.c.step != 1:
             raise ValueError(f"expected contiguous channels, got a step of {self.c.step}")
+
+
+@dataclass(eq=False)
+class Cropped(Single):
+    """Images of the same codes without so many rows and columns at their borders."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def check(self) -> None:
+        """ValueError for negative numbers."""
+        if not 0 <= min(self.top, self.bottom, self.left, self.right) <= MAX_TAPS:
+            raise ValueError(f"expected rows and columns from 0 on to be cut off, got {self}")
 
 
 @dataclass(eq=False)

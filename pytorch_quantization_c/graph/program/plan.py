@@ -19,6 +19,7 @@ from .operations import (
     Chain,
     Concat,
     Conv,
+    Cropped,
     Export,
     Flat,
     Import,
@@ -258,6 +259,8 @@ class _Binder:
             tables.pool(each, image(each.input), target, each.y.pads(x.h)[0], each.x.pads(x.w)[0])
         elif isinstance(each, Rearranged):
             tables.rearranged(each, image(each.input), image(each.output))
+        elif isinstance(each, Cropped):
+            tables.cropped(each, image(each.input), image(each.output))
         elif isinstance(each, Sliced):
             source = image(each.input, (each.c.start, self.dims[each.output].c))
             tables.sliced(each, source, image(each.output))

@@ -15,6 +15,7 @@ from .operations import (
     Chain,
     Concat,
     Conv,
+    Cropped,
     Export,
     Flat,
     Import,
@@ -174,7 +175,14 @@ def _rearranged(each: Rearranged, x: Dims) -> Dims:
     block = each.y * each.x if each.shuffles else 1
     if x.c % block or x.lead is not None:
         raise Unsupported(f"{x.c} channels in blocks of {block}")
-    return Dims(x.n, x.h * each.y, x.w * each.x, x.c // block)
+    return x._replace(h=x.h * each.y, w=x.w * each.x, c=x.c // block)
+
+
+def _cropped(each: Cropped, x: Dims) -> Dims:
+    h, w = x.h - each.top - each.bottom, x.w - each.left - each.right
+    if min(h, w) < 1 or x.lead is not None:
+        raise Unsupported(f"images of {x.h} x {x.w} pixels to be cut")
+    return x._replace(h=h, w=w)
 
 
 def _sliced(each: Sliced, x: Dims) -> Dims:
@@ -257,6 +265,8 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
         return _chain(each, dims)
     if isinstance(each, Rearranged):
         return _rearranged(each, dims[each.input])
+    if isinstance(each, Cropped):
+        return _cropped(each, dims[each.input])
     if isinstance(each, Sliced):
         return _sliced(each, dims[each.input])
     if isinstance(each, Rows):

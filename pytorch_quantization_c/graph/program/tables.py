@@ -19,7 +19,21 @@ from numpy.typing import NDArray
 
 from ..interpreter.reductions import KINDS as REDUCTIONS
 from .float_conv import FloatConv
-from .operations import CHAIN_KINDS, Average, Chain, ChainOp, Clamp, Codes, Conv, Pool, Rearranged, Rows, Sliced, Window
+from .operations import (
+    CHAIN_KINDS,
+    Average,
+    Chain,
+    ChainOp,
+    Clamp,
+    Codes,
+    Conv,
+    Cropped,
+    Pool,
+    Rearranged,
+    Rows,
+    Sliced,
+    Window,
+)
 from .padding import PaddedImage
 from .recurrent import Recurrent
 from .shapes import Dims
@@ -103,6 +117,10 @@ class Tables:
         """A copy of some pixels: steps stand where others have strides, first ones where others have padding."""
         windows = [(NO_WINDOW._replace(stride=cut.step), cut.start) for cut in (each.y, each.x)]
         self._step(COPY, source, None, [target], windows)
+
+    def cropped(self, each: Cropped, source: Image, target: Image) -> None:
+        """A copy of the pixels that are left."""
+        self._step(COPY, source, None, [target], ((NO_WINDOW, each.top), (NO_WINDOW, each.left)))
 
     def rearranged(self, each: Rearranged, source: Image, target: Image) -> None:
         """Repeated pixels, or channels as pixels: the factors stand where others have strides."""

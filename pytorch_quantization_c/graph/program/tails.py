@@ -59,8 +59,8 @@ def _keeps_shape(value: Any, chain: Chained, channels: int) -> bool:
 def _fits(layer: Fused | FloatLayer, chain: Chained, images: Collection[ir.Value]) -> bool:
     """Whether the other operands are of a kind that the output stage reads."""
     others = [each for each in chain.operands if each is not layer.output]
-    matrix, block = (layer.layer.matrix, layer.layer.block) if isinstance(layer, Fused) else (False, 1)
-    if len(others) > (MAX_TAIL_OPERANDS if block == 1 else 0) or matrix == (chain.output in images):
+    matrix, spread = (layer.layer.matrix, layer.layer.spread) if isinstance(layer, Fused) else (False, None)
+    if len(others) > (MAX_TAIL_OPERANDS if spread is None else 0) or matrix == (chain.output in images):
         return False
     return all(_is_row(each, chain.output) if matrix else _is_image(each, chain.output) for each in others)
 

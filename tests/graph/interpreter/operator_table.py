@@ -19,7 +19,7 @@ exactly. Other standard operators, and forms that a function does not support, a
 A compiled program computes in C:
 
 - on integers: convolutions along one and two axes, matrix products, and LSTM and GRU if all sequences have the same
-  length; transposed convolutions whose kernel equals their stride
+  length; transposed convolutions along one and two axes, without groups
 - pools and averages of images, DepthToSpace, Slice, Split, Concat, and Pad by a number, of images
 - Softmax and LayerNormalization along the last axis
 - ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL1, ReduceL2 and ReduceSumSquare over constant axes
