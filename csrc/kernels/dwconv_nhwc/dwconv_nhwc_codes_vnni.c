@@ -55,11 +55,11 @@ typedef struct {
 /* Scale or bias, from `channel` on. */
 INLINE sums load_floats(const float *from, __mmask64 lanes, const int v)
 {
-    _Alignas(64) float room[64];
+    float room[64];
     PQC_UNROLL(4)
     for (int i = 0; i < v; i++)
-        _mm512_store_ps(room + 16 * i,
-                        _mm512_maskz_loadu_ps((__mmask16)(lanes >> 16 * i), from + 16 * i));
+        _mm512_storeu_ps(room + 16 * i,
+                         _mm512_maskz_loadu_ps((__mmask16)(lanes >> 16 * i), from + 16 * i));
     return load_sums(room, v);
 }
 

@@ -27,7 +27,7 @@
 #define PQC_TARGET_VNNI PQC_TARGET_AVX2
 #define PQC_TARGET_AMX PQC_TARGET_AVX2
 #undef PQC_KEEP_IN_REGISTER
-#define PQC_KEEP_IN_REGISTER(a) ((void)0) /* there is no register that wide */
+#define PQC_KEEP_IN_REGISTER(a) ((void)(a)) /* there is no register that wide */
 
 #pragma GCC push_options
 #pragma GCC optimize("O2") /* one call each: kernels are then compiled soon, and run soon enough */
@@ -243,6 +243,9 @@ IN_C __m512 _mm512_insertf32x8(__m512 a, __m256 half, int which)
     memcpy((char *)&a + 32 * which, &half, 32);
     return a;
 }
+
+#define _mm512_inserti64x4(a, half, which)                                                         \
+    ((__m512i)_mm512_insertf32x8((__m512)(a), (__m256)(half), which))
 
 IN_C __m256i _mm512_extracti64x4_epi64(__m512i a, int which)
 {

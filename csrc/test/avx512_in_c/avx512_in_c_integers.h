@@ -65,6 +65,7 @@ MASKED_OR_ZERO(_mm512_maskz_and_epi32, _mm512_and_si512, __m512i, i32x16, 16)
 MASKED_OR_ZERO(maskz_second_epi8, second, __m512i, i8x64, 64)
 #define _mm512_or_si512(a, b) or_si512(a, b)
 #define _mm512_mask_mov_epi32(other, mask, a) _mm512_mask_or_epi32(other, mask, a, a)
+#define _mm512_mask_blend_epi32(mask, a, b) _mm512_mask_mov_epi32(a, mask, b)
 #define _mm512_maskz_mov_epi8(mask, a) maskz_second_epi8(mask, a, a)
 
 #define SHIFT(name, lanes, n, expression)                                                          \
@@ -191,6 +192,10 @@ IN_C __m512 _mm512_shuffle_f32x4(__m512 a, __m512 b, int order)
     LANES(16) r[i] = (i & 8 ? b : a)[4 * (order >> 2 * (i / 4) & 3) + (i & 3)];
     return r;
 }
+
+#define _mm512_shuffle_i32x4(a, b, order)                                                          \
+    ((__m512i)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), order))
+#define _mm512_shuffle_i64x2(a, b, order) _mm512_shuffle_i32x4(a, b, order)
 
 IN_C __m512i _mm512_broadcast_i32x4(__m128i a)
 {
