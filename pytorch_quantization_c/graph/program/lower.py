@@ -17,6 +17,7 @@ from ..interpreter.steps import named
 from ..interpreter.table import constant
 from ..nodes import is_quantizer, quantizer
 from ..representation.arithmetic import signs_zeros
+from .blocks import pixels_of_blocks
 from .broadcasts import has_four_axes
 from .calls import Call
 from .chains import Chained, built, chains_of, is_float
@@ -162,7 +163,7 @@ class Lowering:
         inputs = {value.name or "": self.number(value) for value in self.graph.inputs}
         constants = {self.number(value): array for value, array in self.plan.constants.items() if value in self.wanted}
         constants.update(self.more_constants)
-        return Lowered(self.operations[::-1], inputs, outputs, constants)
+        return Lowered(pixels_of_blocks(self.operations[::-1]), inputs, outputs, constants)
 
     def import_forms(self, values: Sequence[ir.Value]) -> None:
         """Makes the needed images from arrays."""

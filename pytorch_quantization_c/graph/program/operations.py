@@ -178,6 +178,7 @@ class Conv(Operation):
     first, second: clamps before and after the residual is added; hard_swish: behind the first.
     between: codes that the results go through before the residual is added.
     chain: elementwise operations on all that, in the first register, and on `operands`, in those behind it.
+    multiple: what the image's height and width have to be multiples of.
     """
 
     input: Key
@@ -195,6 +196,7 @@ class Conv(Operation):
     chain: list[ChainOp] = field(default_factory=list)
     operands: list[Key] = field(default_factory=list)
     between: Form = None
+    multiple: int = 1
 
     @property
     def depthwise(self) -> bool:
@@ -224,6 +226,8 @@ class Conv(Operation):
                              f"{list(self.scale.shape)}, {list(self.bias.shape)} and {self.groups} groups")
         if self.between is not None and (self.residual is None or self.between.content == F32):
             raise ValueError("expected codes between a layer and its residual")
+        if not 1 <= self.multiple <= 2 ** 24:
+            raise ValueError(f"expected a multiple from 1 to 2 ** 24, got {self.multiple}")
         if len(self.operands) > (MAX_TAIL_OPERANDS if self.chain else 0):
             raise ValueError(f"expected at most {MAX_TAIL_OPERANDS} operands of a chain, got {len(self.operands)}")
 

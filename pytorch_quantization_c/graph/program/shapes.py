@@ -96,6 +96,8 @@ def _conv(each: Conv, dims: dict[Key, Dims]) -> Dims:
     x = dims[each.input]
     if x.c != each.groups * each.weight.shape[3]:
         raise Unsupported(f"{x.c} channels")
+    if x.h % each.multiple or x.w % each.multiple:
+        raise Unsupported(f"{x.h} x {x.w} pixels in blocks of {each.multiple}")
     made = x._replace(h=_outputs(each.y, x.h), w=_outputs(each.x, x.w), c=each.weight.shape[0])
     if each.residual is not None and dims[each.residual] != made:
         raise Unsupported("arrays of several shapes that are added")

@@ -108,6 +108,49 @@ def test_other_transposed_convolutions_are_left_to_python(rng: np.random.Generat
         assert session.run(None, {"x": x})[0].tobytes() == graph.interpret(int8, {"x": x})[0].tobytes()
 
 
+FOCUS = """t = Slice (x, zero, most, rows, two)  b = Slice (x, one, most, rows, two)
+           p = Slice (t, zero, most, columns, two)  q = Slice (b, zero, most, columns, two)
+           r = Slice (t, one, most, columns, two)  s = Slice (b, one, most, columns, two)
+           k = Concat <axis = 1> ({parts})  c = Conv <pads = [{pads}], strides = [{stride}, {stride}]> (k, w, bias)
+           y = Relu (c)"""
+
+
+def focus(rng: np.random.Generator, parts: str, pads: str = "1, 1, 1, 1", stride: int = 1, more: str = "") -> ir.Model:
+    weights = {"w": normal(rng, 5, 12, 3, 3), "bias": normal(rng, 5)}
+    if more:
+        weights["w1"] = normal(rng, 2, 12, 1, 1)
+    places = {name: np.array([value]) for name, value in
+              (("zero", 0), ("one", 1), ("two", 2), ("most", 2 ** 63 - 1), ("rows", 2), ("columns", 3))}
+    return network(FOCUS.format(parts=parts, pads=pads, stride=stride) + more, "float[N,3,H,W] x",
+                   "float[N,5,P,Q] y" + (", float[N,2,R,S] z" if more else ""), **places, **weights)
+
+
+@pytest.mark.parametrize("parts", ["p, q, r, s", "s, p, r, q"])
+@pytest.mark.parametrize(("pads", "stride"), [("1, 1, 1, 1", 1), ("0, 1, 2, 0", 2)])
+def test_blocks_of_pixels_for_one_convolution(rng: np.random.Generator, parts: str, pads: str, stride: int) -> None:
+    """YOLO's Focus is a convolution with a kernel twice as large; sizes that cannot be halved are refused as before."""
+    int8 = graph.quantize(focus(rng, parts, pads, stride), [normal(rng, 2, 3, 12, 10)], methods=())
+    session = graph.compile(int8)
+    assert [row.kernel for row in session.summary()] == ["import", "convolution", "export"]
+    for height, width in ((6, 4), (8, 14)):
+        assert_same_bits(session, int8, {"x": normal(rng, 2, 3, height, width) * 2}, (1, 3))
+    for height, width in ((7, 6), (6, 7)):
+        x = normal(rng, 1, 3, height, width)
+        with pytest.raises(ValueError, match="concatenat|dimension"):
+            graph.interpret(int8, {"x": x})
+        with pytest.raises(ValueError, match="concatenat|dimension"):
+            session.run(None, {"x": x})
+
+
+@pytest.mark.parametrize(("parts", "more"), [("p, q, r, r", ""), ("p, q, r, s", " z = Conv (k, w1)")],
+                         ids=["a pixel twice", "read twice"])
+def test_blocks_of_pixels_for_anything_else(rng: np.random.Generator, parts: str, more: str) -> None:
+    int8 = graph.quantize(focus(rng, parts, more=more), [normal(rng, 2, 3, 12, 10)], methods=())
+    session = graph.compile(int8)
+    assert "concat" in [row.kernel for row in session.summary()]
+    assert_same_bits(session, int8, {"x": normal(rng, 2, 3, 6, 4)}, (1, 3))
+
+
 @pytest.mark.parametrize("split", ["Split <axis = 1> (s, parts)", "Split <axis = -3, num_outputs = 2> (s)"])
 def test_slices_and_splits(rng: np.random.Generator, split: str) -> None:
     """Every second pixel of an input and of images, as bytes and floats, joined again; channels apart."""
