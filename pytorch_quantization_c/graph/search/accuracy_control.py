@@ -15,7 +15,7 @@ from ...model.sensitivity import Sensitivity
 from ..calibration.batches import samples as samples_of
 from ..methods.method_steps import Methods
 from ..placement.choices import Override
-from .budgets import MAX_BITS, Layer, dearest_first, layers_in, multiplications, named, ranked, record
+from .budgets import MAX_BITS, Layer, dearest_first, layers_in, multiplications, named, ranked, record, within
 from .selection import FOUND_BY
 from .trials import Trials
 
@@ -117,30 +117,39 @@ class _Control:
             best = max(value for _, value in self._tried[1:])
             raise ValueError(f"Expected a `max_drop` that can be met, got {self._max_drop:g}: the metric of the float "
                              f"model is {self._wanted:.6g}, the best that was found {best:.6g} ({self._tried[-1][0]})")
-        given, made = self._take_back(dict(actions[:fewest]), found[fewest], layers, costs,
-                                      {row.layer: row.value for row in rows})
+        given, made = self._take_back(dict(actions[:fewest]), found[fewest], layers, names, costs)
         kinds = _formats(layers, given)
         table = tuple(Decision(row.layer, row.value, kinds[row.layer]) for row in rows)
         goal = f"a drop of at most {self._max_drop:g} from {self._wanted:.6g}"
         return record(made, Decisions(goal, table, tuple(self._tried)))
 
-    def _take_back(self, given: Given, made: ir.Model, layers: Mapping[str, Layer], costs: Mapping[str, float],
-                   sensitivity: Mapping[str, float]) -> tuple[Given, ir.Model]:
+    def _take_back(self, given: Given, made: ir.Model, layers: Mapping[str, Layer], names: Sequence[str],
+                   costs: Mapping[str, float]) -> tuple[Given, ir.Model]:
         """Quantises float layers again while the metric holds: those of the most multiplications, then least noise.
 
+        Where it does not hold, once more with small layers left float instead, together half as large.
         The noise of each layer alone says little of what it does to the metric, and a metric of few samples jumps up
-        and down from one layer to the next: `fewest_that_hold` may end with layers that cost much and do no harm.
+        and down from one layer to the next: `fewest_that_hold` may end with large layers that do no harm.
+
+        Args:
+            given, made: what is given up, and the model.
+            names: the layers in the order in which they are given up.
         """
         worth = WORTH * sum(costs.values())
-        left = sorted((name for name, override in given.items() if override is None and costs.get(name, 0) >= worth),
-                      key=lambda name: (-costs[name], -sensitivity[name]))
-        for name in left:
+        left = [name for name in reversed(names) if costs.get(name, 0) >= worth and given.get(name, {}) is None]
+        for name in sorted(left, key=lambda each: -costs[each]):
             fewer = {each: override for each, override in given.items() if each != name}
             if layers[name].widened:
                 fewer[name] = layers[name].widened
-            candidate = self._quantized(fewer)
-            if self._is_enough(self._measured(f"{name} on integers again, {_said(fewer)}", candidate)):
-                given, made = fewer, candidate
+            floats = {each for each, override in given.items() if override is None}
+            instead = within(names[:-1], costs, costs[name] / 2, floats)
+            for small in [[], instead] if instead else [[]]:
+                trial: Given = fewer | dict.fromkeys(small, None)
+                candidate = self._quantized(trial)
+                what = f"{name} on integers again{', small ones float' if small else ''}, {_said(trial)}"
+                if self._is_enough(self._measured(what, candidate)):
+                    given, made = trial, candidate
+                    break
         return given, made
 
     def _quantized(self, given: Mapping[str, Override]) -> ir.Model:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -165,9 +165,27 @@ def dearest_first(sensitivity: Mapping[str, float], costs: Mapping[str, float]) 
         sensitivity: SQNR in dB with one layer quantised.
         costs: multiplications; of a layer that is not there, one.
     """
-    least = max(OVERHEAD * sum(costs.values()), 1e-9)
+    least = _overhead(costs)
 
     def rank(layer: str) -> float:
         return sensitivity[layer] + 10 * math.log10(costs.get(layer, 1) + least)
 
     return sorted(sensitivity, key=rank)
+
+
+def within(names: Sequence[str], costs: Mapping[str, float], room: float, but: Collection[str]) -> list[str]:
+    """The first layers in their order, `but` some, that together cost no more than `room` when they are left float.
+
+    One that no longer fits is passed over.
+    """
+    found, least = [], _overhead(costs)
+    for name in names:
+        cost = costs.get(name, 1) + least
+        if name not in but and cost <= room:
+            found.append(name)
+            room -= cost
+    return found
+
+
+def _overhead(costs: Mapping[str, float]) -> float:
+    return max(OVERHEAD * sum(costs.values()), 1e-9)

@@ -13,6 +13,7 @@ import pytest
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph import quantizing
 from pytorch_quantization_c.graph.nodes import quantizers
+from pytorch_quantization_c.graph.search.budgets import within
 from tests.graph.networks import network, normal, sqnr
 
 
@@ -53,6 +54,26 @@ def test_a_dear_innocent_layer_is_on_integers(rng: np.random.Generator, tmp_path
     assert table.rows[0].layer == "conv0" and table.tried[-1] == (
         "conv0 on integers again, 0 layers widened, 1 left float", 1.0)
     assert [layers(made), metric(made)] == [calls[-2], 1.0]     # what is returned was the last that was measured
+
+
+def test_small_layers_are_left_float_instead_of_a_dear_one(rng: np.random.Generator) -> None:
+    """The dear or the cheap one has to be float; by noise and cost the dear one is given up first."""
+    model, data = branches(rng), normal(rng, 4, 8, 9, 9)
+    data[:, 0] *= 1000
+    made = graph.quantize(model, [data], max_drop=0, methods=(),
+                          metric=lambda candidate: float(not {"conv0", "conv2"} <= layers(candidate)))
+    table = graph.decisions(made)
+    assert table is not None and layers(made) == {"conv0", "conv3"} and table.tried[2:] == (
+        ("0 layers widened, 1 left float", 1.0), ("conv0 on integers again, 0 layers widened, 0 left float", 0.0),
+        ("conv0 on integers again, small ones float, 0 layers widened, 1 left float", 1.0))
+    assert {row.layer: row.format for row in table.rows} == {"conv0": "8 bits", "conv2": "float", "conv3": "8 bits"}
+
+
+def test_what_fits_beside(rng: np.random.Generator) -> None:
+    """In order, what is too large passed over; each takes a share of 0.002 of all beside its own."""
+    costs = {"a": 900.0, "b": 40.0, "c": 30.0, "d": 20.0, "e": 10.0}
+    assert within("abcde", costs, 66, {"a"}) == ["b", "d"] and within("abcde", costs, 67, {"d"}) == ["b", "e"]
+    assert within("abcde", costs, 1, ()) == []
 
 
 def test_a_folder_is_made_only_for_weights_that_take_long(rng: np.random.Generator,
