@@ -107,13 +107,18 @@ def _affine_before(node: ir.Node) -> Affine | None:
         source = value.producer()
         index = None if source is None or axes is None else data_input(source)
         if source is None or index is None or not is_op(source, "Add", "Sub", "Mul", "Div") or \
-                rank(source.inputs[index]) != axes or affine_of(source, index, axes, 1, channels) is None:
+                not _has_channels(source.inputs[index], axes, channels) or \
+                affine_of(source, index, axes, 1, channels) is None:
             return None
         between.append(source)
         if source.op_type in ("Mul", "Div"):
             return Affine(node, tuple(between))
         value = source.inputs[index]
     return None
+
+
+def _has_channels(value: ir.Value | None, axes: int | None, channels: int) -> bool:
+    return value is not None and value.shape is not None and rank(value) == axes and value.shape[1] == channels
 
 
 def _scale_affine(found: Affine, factor: Vector) -> None:

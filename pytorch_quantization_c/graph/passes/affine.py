@@ -130,7 +130,8 @@ def _fold_into_reader(node: ir.Node) -> bool:
         return False
     value = node.inputs[index]
     axes = rank(value)
-    if value is None or axes is None or axes != rank(node.outputs[0]):
+    if value is None or value.shape is None or axes is None or axes != rank(node.outputs[0]) or \
+            value.shape[layer.channel_axis] == 1 != layer.in_channels:     # a channel that is broadcast
         return False
     affine = affine_of(node, index, axes, layer.channel_axis, layer.in_channels)
     if affine is None or (affine.shift.any() and not _takes_shift(layer)):

@@ -81,10 +81,15 @@ def test_channels_behind_an_activation_that_factors_do_not_go_through(rng: np.ra
 
 
 @pytest.mark.parametrize("affine", ["b = Add (h, s)", "b = Mul (h, x)", "c = Mul (h, k) b = Add (c, h)",
-                                    "c = Mul (h, k) d = Neg (c) b = Add (c, d)"])
+                                    "c = Mul (h, k) d = Neg (c) b = Add (c, d)",
+                                    "d = ReduceMean <keepdims = 1> (h, one) c = Mul (d, k) b = Add (c, each)"])
 def test_factors_need_constants_that_one_layer_alone_reads(rng: np.random.Generator, affine: str) -> None:
-    model = network(f"h = HardSwish (x) {affine} y = Conv <group = 4> (b, w)", w=normal(rng, 4, 1, 3, 3), k=1.5, s=0.5)
-    assert graph.gains(quantized(model, normal(rng, 4, 4, 9, 9), "activation_equalization")) == ()
+    model = network(f"h = HardSwish (x) {affine} y = Conv <group = 4> (b, w)", w=normal(rng, 4, 1, 3, 3), k=1.5, s=0.5,
+                    each=normal(rng, 1, 4, 1, 1), one=np.ones(1, np.int64))
+    made, x = quantized(model, normal(rng, 4, 4, 9, 9), "activation_equalization"), normal(rng, 2, 4, 9, 9)
+    assert graph.gains(made) == ()
+    np.testing.assert_allclose(graph.interpret(with_only(made, ()), {"x": x})[0],
+                               graph.interpret(model, {"x": x})[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_clip_that_stays_changes_no_quantised_value(rng: np.random.Generator) -> None:
