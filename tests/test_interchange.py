@@ -185,6 +185,41 @@ def test_fixed_ranges_of_inputs_are_read(save: Any, kind: str, tmp_path: Any) ->
         np.testing.assert_allclose(model[0].input_quantizer.amax, wanted, rtol=1e-6)
 
 
+@pytest.mark.parametrize("save, bits", [(interchange.save_compressed_tensors, 8), (interchange.save_modelopt, (4, 3))])
+def test_fixed_ranges_of_inputs_of_4_bit_weights_are_read(save: Any, bits: Any, tmp_path: Any) -> None:
+    save(awq(bits), tmp_path)
+    other = awq(bits)
+    other[0].input_quantizer.amax = 9.0
+    interchange.load_checkpoint(tmp_path, other)
+    np.testing.assert_allclose(other[0].input_quantizer.amax, 2.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("change, wanted", [
+    ({"num_bits": 8, "type": "float"}, 2.5 / 127 * 448), ({"num_bits": 8, "type": "int"}, 2.5),
+    ({"num_bits": 8, "type": "int", "symmetric": False}, 9.0), ({"num_bits": [8], "type": "int"}, 9.0),
+    ({"num_bits": 3, "type": "int"}, 9.0), ("int8", 9.0)])
+def test_ranges_of_inputs_are_of_their_own_scheme(change: Any, wanted: float, tmp_path: Any) -> None:
+    interchange.save_compressed_tensors(network("int4"), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["quantization_config"]["config_groups"]["group_0"]["input_activations"] = change
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    other = network("int4")
+    other[0].input_quantizer.amax = 9.0
+    interchange.load_checkpoint(tmp_path, other)
+    np.testing.assert_allclose(other[0].input_quantizer.amax, wanted, rtol=1e-6)
+
+
+def test_ranges_of_inputs_with_zero_points_are_not_read(tmp_path: Any) -> None:
+    """A step of (max - min) / 255 says nothing of a symmetric range without its zero point."""
+    interchange.save_compressed_tensors(network("int8"), tmp_path)
+    other = network("int8")
+    for point, wanted in ((-128, 9.0), (0, 2.5)):
+        rewritten(tmp_path, input_zero_point=np.array([point], np.int8))
+        other[0].input_quantizer.amax = 9.0
+        interchange.load_checkpoint(tmp_path, other)
+        np.testing.assert_allclose(other[0].input_quantizer.amax, wanted, rtol=1e-6)
+
+
 def awq(bits_of_input: Any) -> Any:
     layer = nn.QuantLinear(96, 8, quant_desc_input=QuantDescriptor(bits_of_input, amax=2.5),
                            quant_desc_weight=KINDS["int4"])

@@ -32,6 +32,8 @@ FORMATS = {"int8": "int-quantized", "int4": "pack-quantized", "fp8": "float-quan
 SCHEMES: dict[str, tuple[int, str, tuple[str, ...]]] = {
     "int8": (8, "int", ("tensor", "channel")), "int4": (4, "int", ("group", "channel")),
     "fp8": (8, "float", ("tensor", "channel")), "nvfp4": (4, "float", ("tensor_group",))}
+#: Range of inputs by their step, for each type and number of bits.
+BOUNDS = {("int", 8): np.float32(127), ("int", 4): np.float32(7), ("float", 8): np.float32(448), ("float", 4): LARGEST}
 ORDERS = (None, False, "weight", "static")  # orders of columns that leave them where they are
 
 
@@ -131,6 +133,26 @@ def group_size(kind: str, config: dict[str, Any]) -> int | None:
     if len(sizes) != 1:
         raise ValueError(f"Expected one group_size in config_groups, got {', '.join(sorted(map(str, sizes)))}")
     return sizes.pop()
+
+
+def input_bound(kind: str, config: dict[str, Any]) -> np.float32 | None:
+    """The range of a layer's input divided by its step; None where that is not one number, or zero points are needed.
+
+    Of 4-bit integers `save_compressed_tensors` writes the step of int8 inputs, whatever the scheme says.
+    """
+    schemes = [group.get("input_activations") for group in config["config_groups"].values()]
+    bounds = {_bound(each) for each in schemes if each is not None}
+    if len(bounds) > 1:
+        return None
+    number = "int" if kind in ("int8", "int4") else "float"
+    return bounds.pop() if bounds else BOUNDS[number, 4 if kind == "nvfp4" else 8]
+
+
+def _bound(scheme: Any) -> np.float32 | None:
+    if not isinstance(scheme, dict) or scheme.get("symmetric", True) is not True:
+        return None
+    said = scheme.get("type", "int"), scheme.get("num_bits", 8)
+    return next((bound for each, bound in BOUNDS.items() if each == said), None)
 
 
 def _checked_scheme(kind: str, name: str, group: Any) -> int | None:

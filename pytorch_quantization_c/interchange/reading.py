@@ -15,7 +15,7 @@ from .._core.formats import E2M1
 from .._core.quantization import Quantization
 from .._core.safetensors import load_file
 from ..model.quantizers import named_quantizers, quantizers_of
-from .compressed_tensors import FORMATS, group_size
+from .compressed_tensors import FORMATS, group_size, input_bound
 from .folder import CONFIG, HF_CONFIG, MAX_JSON, WEIGHTS
 from .layers import LARGEST, NVFP4_BLOCK, Arrays, state_of
 from .modelopt import KINDS, rows_of_pairs
@@ -27,7 +27,7 @@ def load_checkpoint(folder: str | os.PathLike[str], model: Any = None) -> Arrays
     Args:
         folder: with `model.safetensors`, and `config.json` or `hf_quant_config.json`.
         model: None, or a model of either front with parameters and buffers of these names: it takes the values, and its
-            inputs' quantisers each `pre_quant_scale` and, those of one range, the fixed range.
+            inputs' quantisers each `pre_quant_scale` and, those of one range, the fixed range if it is symmetric.
 
     Returns:
         The parameters and buffers by their names: of quantised layers the float32 values that the codes stand for, and
@@ -38,11 +38,11 @@ def load_checkpoint(folder: str | os.PathLike[str], model: Any = None) -> Arrays
         ValueError: another format, weights with zero points or in another order, damaged files, or a model that lacks a
             parameter or has one of another shape; the model is then unchanged.
     """
-    kind, group = _kind_in(os.fspath(folder))
+    kind, group, bound = _kind_in(os.fspath(folder))
     arrays, _ = load_file(os.path.join(folder, WEIGHTS))
     try:
         with np.errstate(all="ignore"):
-            found, ranges = _values(kind, group, arrays), _input_ranges(kind, arrays)
+            found, ranges = _values(kind, group, arrays), _input_ranges(bound, arrays)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as problem:
         raise ValueError(f"Expected a checkpoint of {kind} weights, but it cannot be read: {problem}") from problem
     if model is not None:
@@ -50,8 +50,9 @@ def load_checkpoint(folder: str | os.PathLike[str], model: Any = None) -> Arrays
     return found
 
 
-def _kind_in(folder: str) -> tuple[str, int | None]:
-    """Which of the four formats the weights have, and the size of their groups; None: a row is one."""
+def _kind_in(folder: str) -> tuple[str, int | None, np.float32 | None]:
+    """Which of the four formats the weights have, the size of their groups (None: a row is one), and the range of an
+    input divided by its step (None: not known)."""
     name = HF_CONFIG if os.path.exists(os.path.join(folder, HF_CONFIG)) else CONFIG
     try:
         config = json.loads(read_file(os.path.join(folder, name), MAX_JSON))
@@ -68,16 +69,17 @@ def _kind_in(folder: str) -> tuple[str, int | None]:
     if kind is None:
         raise ValueError(f"Expected a checkpoint in one of {', '.join(known)}, got {shown(said)}")
     if name == CONFIG:
-        return kind, group_size(kind, config)
+        return kind, group_size(kind, config), input_bound(kind, config)
     if kind == "nvfp4" and config.get("group_size", NVFP4_BLOCK) != NVFP4_BLOCK:
         raise ValueError(f"Expected group_size to be {NVFP4_BLOCK} for NVFP4, got {shown(config['group_size'])}")
+    bound = {"int8": np.float32(127), "nvfp4": LARGEST}.get(kind, np.float32(448))
     if kind != "int4":
-        return kind, None
+        return kind, None, bound
     size = config.get("group_size")
     if config.get("has_zero_point", False) is not False or isinstance(size, bool) or not isinstance(size, int) or \
             size < 1:
         raise ValueError(f"Expected {said} without zero points and with a group_size >= 1, got {shown(config)}")
-    return kind, size
+    return kind, size, bound
 
 
 def _values(kind: str, group: int | None, arrays: Arrays) -> Arrays:
@@ -98,12 +100,16 @@ def _values(kind: str, group: int | None, arrays: Arrays) -> Arrays:
     return found
 
 
-def _input_ranges(kind: str, arrays: Arrays) -> dict[str, np.float32]:
-    """The amax of the input by the layer's name and a dot, where there is one: scales are of the weights' format."""
-    bound = LARGEST if kind == "nvfp4" else np.float32(127 if kind == "int8" else 448)
+def _input_ranges(bound: np.float32 | None, arrays: Arrays) -> dict[str, np.float32]:
+    """The amax of the input by the layer's name and a dot, where there is a symmetric one."""
+    if bound is None:
+        return {}
     ranges: dict[str, np.float32] = {}
     for name, array in arrays.items():
         head, _, key = name.rpartition("input_")
+        point = arrays.get(f"{head}input_zero_point")
+        if point is not None and point.astype(np.float32).any():
+            continue
         if key in ("scale", "global_scale") and f"{head}weight_scale" in arrays and array.size == 1:
             scale = array.astype(np.float32).reshape(())
             ranges[head] = np.float32(LARGEST / scale if key == "global_scale" else scale * bound)
