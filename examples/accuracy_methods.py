@@ -4,7 +4,7 @@
 # # More accuracy after training
 #
 # `post_training.ipynb` chooses ranges. Here everything else is tried that needs samples of data, but no labels and no
-# training: other rounding of weights (GPTQ, AdaRound), corrected biases, alike ranges of channels. First a small
+# training: other rounding of weights (GPTQ, AdaRound), bias correction, equalised channels. First a small
 # residual network on digits with 3 bits, where accuracy itself is lost, then MobileNetV2 with 8 and 4 bits.
 
 # %%
@@ -71,7 +71,7 @@ for bits in (4, 3):
             print(gains)
 
 # %% [markdown]
-# Each recipe but the first ends with the correction of biases, which takes off the mean error that all rounding leaves.
+# Each recipe but the first ends with bias correction, which removes the mean error that all rounding leaves.
 #
 # ## Bits where they matter
 #
@@ -140,5 +140,5 @@ if found:
 plt.show()
 
 # %% [markdown]
-# Alike ranges cost nothing when the network runs, as weights with a range for each channel take the factors in. What
+# Equalised ranges cost nothing at run time, as weights with a range for each channel absorb the factors. What
 # the methods gain with other networks is on the page [More accuracy after training](../docs/methods.md).

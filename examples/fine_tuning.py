@@ -77,7 +77,7 @@ for bits, value in before.items():
 # ## Fine-tune
 #
 # A few epochs with a small, falling step. Batch normalisation stays in evaluation mode: its statistics belong to the
-# trained network. The amax of the activations stay as calibrated; those of the weights are taken anew before every
+# trained network. The amax of the activations stay as calibrated; those of the weights are recomputed before every
 # epoch, because the weights move. None of the 500 test images is trained on.
 
 # %%

