@@ -44,7 +44,7 @@ def number_array(value: Any, name: str) -> NDArray[Any]:
 
 
 def axis_index(axis: Any, ndim: int) -> int:
-    """An axis counted from the start. TypeError if it is no integer, AxisError if there is no such axis."""
+    """An axis counted from the start. TypeError if it is not an integer, AxisError if there is no such axis."""
     if isinstance(axis, bool) or not hasattr(axis, "__index__"):
         raise TypeError(f"Expected `axis` to be an integer, got {shown(axis)}")
     index = operator.index(axis)

@@ -34,7 +34,7 @@ def fake_tensor_quant(inputs: ArrayLike, amax: ArrayLike, num_bits: int = 8, uns
         out: array of the shape and type of `inputs` that takes the result; `inputs` itself is allowed.
 
     Raises:
-        TypeError: inputs are no floats, or negative with `unsigned`.
+        TypeError: inputs are not floats, or negative with `unsigned`.
         ValueError: amax of another size, or negative; bits out of range; `out` of another shape or type.
     """
     return _C.fake_quant(inputs, _single(amax, inputs), num_bits, unsigned, narrow_range, out)
@@ -70,7 +70,7 @@ def fake_tensor_quant_with_axis(inputs: ArrayLike, amax: ArrayLike, axis: int, n
         num_bits, unsigned, narrow_range, out: as for `fake_tensor_quant`.
 
     Raises:
-        TypeError: inputs are no floats, or negative with `unsigned`.
+        TypeError: inputs are not floats, or negative with `unsigned`.
         ValueError: amax of another size, or negative; bits out of range; `out` of another shape or type.
         AxisError: there is no such axis.
     """
@@ -93,6 +93,6 @@ def fake_e4m3fy(inputs: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[A
         out: array of the shape and type of `inputs` that takes the result; `inputs` itself is allowed.
 
     Raises:
-        TypeError: inputs are no floats. ValueError: `out` of another shape or type.
+        TypeError: inputs are not floats. ValueError: `out` of another shape or type.
     """
     return _C.e4m3(inputs, None, out)

@@ -64,7 +64,7 @@ class ScaledFloatFunction(Function):
             An array of the shape and type of `inputs`.
 
         Raises:
-            TypeError: inputs are no floats, E or M no integers.
+            TypeError: inputs are not floats, E or M no integers.
             ValueError: another format, a negative amax, shapes that do not broadcast.
         """
         if E == 4 and M == 3:
@@ -155,7 +155,7 @@ class FakeBlockQuantFunction(Function):
             An array of the shape and type of `inputs`.
 
         Raises:
-            TypeError: inputs are no floats; `block_sizes` is no dict.
+            TypeError: inputs are not floats; `block_sizes` is not a dict.
             ValueError: `inputs` without axes, a negative amax or one of another shape, arguments that a descriptor
                 refuses.
         """
@@ -202,7 +202,7 @@ class FakeRangeQuantFunction(Function):
             An array of the shape and type of `inputs`.
 
         Raises:
-            TypeError: inputs are no floats.
+            TypeError: inputs are not floats.
             ValueError: an end on the other side of 0, shapes that do not broadcast, bits out of range.
         """
         descriptor = ScaledQuantDescriptor(num_bits, zero_point=True)
@@ -233,7 +233,7 @@ def quantize(inputs: ArrayLike, quant_desc: ScaledQuantDescriptor,
         `pack_codes` puts codes of fewer bits side by side, `scale_codes` the shared scales of blocks into bytes.
 
     Raises:
-        TypeError: `quant_desc` is no descriptor, inputs are no floats or negative with `unsigned`.
+        TypeError: `quant_desc` is not a descriptor, inputs are not floats or negative with `unsigned`.
         ValueError: more than 8 bits, several axes, a NaN that no code stands for, a range of another
             shape, one that the descriptor does not use, or only one end.
     """

@@ -40,7 +40,7 @@ class only:
     It holds for the whole process, not for one thread.
 
     Raises:
-        TypeError: a name is no string.
+        TypeError: a name is not a string.
         ValueError: a name is unknown, or this machine does not run that instruction set.
     """
 

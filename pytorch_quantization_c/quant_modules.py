@@ -50,7 +50,7 @@ def initialize(float_module_list: Iterable[str] | None = None,
     Calling it twice is the same as calling it once, with the second arguments.
 
     Raises:
-        TypeError: `float_module_list` is no list of names, or `custom_quant_modules` holds something but such triples.
+        TypeError: `float_module_list` is not a list of names, or `custom_quant_modules` holds anything else.
     """
     _quant_module_helper_object.initialize(float_module_list, custom_quant_modules)
 
@@ -124,6 +124,6 @@ def unquantized_layers(model: M, custom_quant_modules: Iterable[Sequence[Any]] |
         A list of `name`, `kind` (the name of the class) and `reason`, in the order of the model.
 
     Raises:
-        TypeError: `model` is no module, or `custom_quant_modules` holds something but triples.
+        TypeError: `model` is not a module, or `custom_quant_modules` holds anything else.
     """
     return unquantized(model, _quant_module_helper_object.table(custom_quant_modules))

@@ -126,7 +126,7 @@ class TensorQuantFunction(Function):
             outputs 0 and scale 1; a NaN amax gives NaN, in its own channel alone.
 
         Raises:
-            TypeError: inputs are no floats; negative inputs with `unsigned` (unless there is a NaN among them).
+            TypeError: inputs are not floats; negative inputs with `unsigned` (unless there is a NaN among them).
             ValueError: negative amax, shapes that do not broadcast, bits out of range, one signed bit, or a scale
                 beyond the largest float16 for float16 inputs.
         """
@@ -170,7 +170,7 @@ class FakeTensorQuantFunction(Function):
             An array of the shape and type of `inputs`. An amax up to 2^-24 gives 0, a NaN amax NaN in its own channel.
 
         Raises:
-            TypeError: inputs are no floats; negative inputs with `unsigned` (unless there is a NaN among them).
+            TypeError: inputs are not floats; negative inputs with `unsigned` (unless there is a NaN among them).
             ValueError: negative amax, shapes that do not broadcast, bits out of range, one signed bit.
         """
         return _C.fake_quant(inputs, amax, num_bits, unsigned, narrow_range)
@@ -223,7 +223,7 @@ class FakeAffineTensorQuantFunction(Function):
             num_bits: bits of the signed integers in between.
 
         Raises:
-            TypeError: inputs are no floats.
+            TypeError: inputs are not floats.
             ValueError: shapes that do not broadcast, bits out of range.
         """
         return _C.fake_affine(inputs, min_range, max_range, num_bits)
@@ -268,7 +268,7 @@ class ScaledE4M3Function(Function):
 
         Raises:
             UnsupportedFormatError: another E or M.
-            TypeError: inputs are no floats.
+            TypeError: inputs are not floats.
             ValueError: shapes that do not broadcast.
         """
         _check_format(E, M)

@@ -20,7 +20,7 @@ class Int(Frozen):
         narrow: leaves out the lowest signed code, so that the range is symmetric; unsigned formats ignore it.
 
     Raises:
-        TypeError: `bits` is no integer, or a flag neither True nor False.
+        TypeError: `bits` is not an integer, or a flag neither True nor False.
         ValueError: `bits` out of range.
     """
 

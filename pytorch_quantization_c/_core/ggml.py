@@ -38,7 +38,7 @@ def to_ggml(name: str, inputs: ArrayLike) -> NDArray[np.uint8]:
         MXFP4 an E8M0 exponent and nibbles of E2M1.
 
     Raises:
-        TypeError: inputs are no floats. ValueError: another name, another length, NaN or infinities.
+        TypeError: inputs are not floats. ValueError: another name, another length, NaN or infinities.
     """
     kind, x = _name(name), np.asarray(float_array(inputs, "inputs"), np.float32)
     if x.ndim == 0 or x.shape[-1] % SIZE:
@@ -103,7 +103,7 @@ def from_ggml(name: str, blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
         float32, (..., blocks * 32).
 
     Raises:
-        TypeError: `blocks` is no array of uint8. ValueError: another name, blocks of another size.
+        TypeError: `blocks` is not an array of uint8. ValueError: another name, blocks of another size.
     """
     kind = _name(name)
     if not isinstance(blocks, np.ndarray) or blocks.dtype != np.uint8:

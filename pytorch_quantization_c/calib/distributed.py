@@ -88,7 +88,7 @@ def load_amax(model: Any, amaxes: Mapping[str, Any], strict: bool = True) -> Non
         strict: with False, names that the model does not have are left out.
 
     Raises:
-        TypeError: `amaxes` is no mapping, or an amax holds no numbers; the model is unchanged then.
+        TypeError: `amaxes` is not a mapping, or an amax holds no numbers; the model is unchanged then.
         ValueError: the model lacks one of the names, or an amax is negative; the model is unchanged then.
     """
     if not isinstance(amaxes, Mapping):

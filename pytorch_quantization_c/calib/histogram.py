@@ -129,7 +129,7 @@ class HistogramCalibrator(_Calibrator):
         """Counts the magnitudes of `x`; float64 is rounded to float32 first. An empty `x` counts as nothing.
 
         Raises:
-            TypeError: `x` is no array of floats.
+            TypeError: `x` is not an array of floats.
             ValueError: `x` (but for "double") holds NaN or infinities, is too large for the bins, or does not have the
                 axis.
             RuntimeError: another number of channels than before.
@@ -257,7 +257,7 @@ class HistogramCalibrator(_Calibrator):
         With grow_method="double" the result is what one calibrator would have collected of all the data, bit for bit.
 
         Raises:
-            TypeError: `other` is no HistogramCalibrator.
+            TypeError: `other` is not a HistogramCalibrator.
             ValueError: the two are set up differently or, but with "double", have other edges.
         """
         if not isinstance(other, HistogramCalibrator):

@@ -123,7 +123,7 @@ class MaxCalibrator(_Calibrator):
         """Adds what `other` has collected from other data; `other` is unchanged.
 
         Raises:
-            TypeError: `other` is no MaxCalibrator.
+            TypeError: `other` is not a MaxCalibrator.
             ValueError: the two are set up differently, or have an amax of another shape.
         """
         if not isinstance(other, MaxCalibrator):
@@ -145,7 +145,7 @@ class MaxCalibrator(_Calibrator):
         super()._check_state(state)
         found = [amax for amax in (state.get("_calib_amax"), *state.get("_amaxs", [])) if amax is not None]
         if not all(isinstance(amax, np.ndarray) and amax.dtype.kind in "fiuV" for amax in found):
-            raise ValueError("Expected a file of a calibrator, but an amax in it is no array of numbers")
+            raise ValueError("Expected a file of a calibrator, but an amax in it is not an array of numbers")
 
     def __str__(self) -> str:
         return f"MaxCalibrator(track_amax={self._track_amax})"

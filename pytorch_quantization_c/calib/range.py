@@ -85,7 +85,7 @@ class RangeCalibrator(_Calibrator):
         """Adds what another calibrator has collected from other data; `other` is unchanged.
 
         Raises:
-            TypeError: `other` is no RangeCalibrator.
+            TypeError: `other` is not a RangeCalibrator.
             ValueError: the two are set up differently, or have a range of another shape.
         """
         if not isinstance(other, RangeCalibrator):

@@ -93,7 +93,7 @@ def rounded(result: Any, dtype: np.dtype[Any]) -> Array:
 
 
 def number(value: Any, name: str) -> float:
-    """`value` as a float; TypeError if it is no number."""
+    """`value` as a float; TypeError if it is not a number."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number) or np.iscomplexobj(value):
         raise TypeError(f"Expected a number `{name}`, got {shown(value)}")
     try:
@@ -111,7 +111,7 @@ def probability(value: Any) -> float:
 
 
 def integer(value: Any, name: str, low: int | None = None) -> int:
-    """`value` as an int of at least `low`; TypeError if it is no integer, ValueError if it is too small."""
+    """`value` as an int of at least `low`; TypeError if it is not an integer, ValueError if it is too small."""
     if isinstance(value, bool | np.bool_):
         raise TypeError(f"Expected an integer `{name}`, got {shown(value)}")
     try:

@@ -65,7 +65,7 @@ def compile(net: Callable[..., Any], x: Any, *, batch_axis: int | None = 0,
     Raises:
         ImportError: the extra `onnx` is missing.
         TraceError: something that a graph cannot hold, with its place in the model's code.
-        TypeError, ValueError: `num_threads` is no number of threads.
+        TypeError, ValueError: `num_threads` is not a number of threads.
     """
     require_extra("trace")
     from .tracing import trace

@@ -72,7 +72,7 @@ def is_quantizer(node: ir.Node | None) -> bool:
 
 
 def checked_graph(model: Any) -> ir.Model:
-    """`model`; TypeError if it is no graph."""
+    """`model`; TypeError if it is not a graph."""
     if not isinstance(model, ir.Model):
         raise TypeError(f"Expected `model` to be an onnx_ir.Model, as `graph.load` returns it, got "
                         f"{type(model).__name__}")

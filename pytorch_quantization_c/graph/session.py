@@ -57,7 +57,7 @@ class Session:
 
     Raises:
         GraphError: as `load`, or a node that cannot be run.
-        TypeError, ValueError: `num_threads` is no number of threads.
+        TypeError, ValueError: `num_threads` is not a number of threads.
     """
 
     def __init__(self, model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model,
@@ -269,7 +269,7 @@ def compile(model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model,
 
     Raises:
         GraphError: as `load`, or a node that cannot be run.
-        TypeError, ValueError: `num_threads` is no number of threads.
+        TypeError, ValueError: `num_threads` is not a number of threads.
     """
     return Session(model, num_threads)
 

@@ -76,7 +76,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
         ValueError: an unknown method, no batch, no quantised layer, a frozen layer, NaN or infinity in a layer's input,
             a `resume` of another kind, or one without "gptq" and "adaround".
         FileNotFoundError: the folder of `resume` is not there.
-        TypeError: `model` is no module, or a graph (`graph.quantize` has `methods` of its own).
+        TypeError: `model` is not a module; for a graph, `graph.quantize` takes `methods`.
     """
     if is_graph(model):
         raise TypeError("Expected `model` to be a module, got a graph: graph.quantize(model, batches, methods=[...])")

@@ -50,7 +50,7 @@ def fold_batch_norm(model: M, pairs: Iterable[Sequence[str]] | None = None) -> M
         weight) are named in one UserWarning.
 
     Raises:
-        TypeError: `model` is no module.
+        TypeError: `model` is not a module.
         ValueError: a normalisation in training mode, a `forward` that cannot be followed, or `pairs` that name no such
             layers; the model is then unchanged.
     """

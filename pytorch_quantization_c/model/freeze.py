@@ -47,7 +47,7 @@ def freeze(model: M, keep_float: bool = True) -> M:
         `model`.
 
     Raises:
-        TypeError: `model` is no module.
+        TypeError: `model` is not a module.
         ValueError: no layer of the model could be frozen.
     """
     require_module(model)

@@ -11,7 +11,7 @@ __all__ = ["named_quantizers", "quantizers_of"]
 
 
 def named_quantizers(model: Any) -> Iterator[tuple[str, Any]]:
-    """The full names and the quantisers of a model, each once. TypeError if it is no module."""
+    """The full names and the quantisers of a model, each once. TypeError if it is not a module."""
     require_module(model)
     return ((name, module) for name, module in model.named_modules() if isinstance(module, QuantizerRules))
 

@@ -60,7 +60,7 @@ def install(name: str = "pytorch_quantization") -> None:
 
     Raises:
         ImportError: another package of that name is already imported.
-        ValueError: the name is no identifier.
+        ValueError: the name is not an identifier.
     """
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"Expected `name` to be the name of a package without dots, got {name!r}")

@@ -31,7 +31,7 @@ def fake_tensor_quant(inputs: Tensor, amax: Any, num_bits: int = 8, unsigned: bo
         num_bits, unsigned, narrow_range: as for `tensor_quant.TensorQuantFunction`.
 
     Raises:
-        TypeError: inputs are no tensor of floats, or negative with `unsigned`.
+        TypeError: inputs are not a tensor of floats, or negative with `unsigned`.
         ValueError: amax of another size, or negative; bits out of range.
     """
     x = checked(inputs, "inputs").detach()

@@ -91,7 +91,7 @@ def learn_steps(model: torch.nn.Module) -> list[Parameter]:
         The new parameters; those of a second call are the same.
 
     Raises:
-        TypeError: `model` is no module.
+        TypeError: `model` is not a module.
         ValueError: no quantiser has a range that can be learnt.
     """
     require_module(model)

@@ -59,7 +59,7 @@ def initialize(float_module_list: Iterable[str] | None = None,
     Calling it twice is the same as calling it once, with the second arguments.
 
     Raises:
-        TypeError: `float_module_list` is no list of names, or `custom_quant_modules` holds something but such triples.
+        TypeError: `float_module_list` is not a list of names, or `custom_quant_modules` holds anything else.
     """
     _quant_module_helper_object.initialize(float_module_list, custom_quant_modules)
 

@@ -67,7 +67,7 @@ def calibrate(model: ir.Model, batches: Any, *, method: str = "max", percentile:
 
     Raises:
         ValueError: no quantiser, no batch, a batch that does not fit, NaN or infinity in a value, an unknown method.
-        TypeError: `model` is no graph.
+        TypeError: `model` is not a graph.
     """
     checked_graph(model)
     checked_method(method, percentile)

@@ -43,7 +43,7 @@ def sqnr(wanted: Outputs, got: Outputs) -> float:
 
 
 def agreement(wanted: Outputs, got: Outputs) -> float | None:
-    """Percent of rows of the first output whose largest element is at the same place; None if it is no matrix."""
+    """Percent of rows of the first output whose largest element is at the same place; None if it is not a matrix."""
     if any(one[0].ndim != 2 or one[0].shape[1] < 2 or one[0].dtype.kind != "f" for one in wanted):
         return None
     equal = [one[0].argmax(1) == other[0].argmax(1) for one, other in zip(wanted, got, strict=True)]

@@ -33,7 +33,7 @@ def save_calibration_cache(model: ir.Model, path: str | os.PathLike[str], target
     Raises:
         GraphError: an activation without one fixed range, or no quantised activation.
         ValueError: another target.
-        TypeError: `model` is no graph.
+        TypeError: `model` is not a graph.
     """
     checked_graph(model)
     if target not in TARGETS:

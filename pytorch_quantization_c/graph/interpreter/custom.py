@@ -39,7 +39,7 @@ def custom_operator(op_type: str, domain: str) -> Callable[[Operator], Operator]
         A decorator that returns the function unchanged.
 
     Raises:
-        TypeError: a name is no string, or what is decorated cannot be called.
+        TypeError: a name is not a string, or what is decorated cannot be called.
         ValueError: an empty `op_type`, or the domain of the standard or of this library.
     """
     for name, value in (("op_type", op_type), ("domain", domain)):

@@ -59,7 +59,7 @@ class Layer(NamedTuple):
 def decisions(model: ir.Model) -> Decisions | None:
     """What a search has decided by that made this model (`quantize` with `max_drop`, `auto_quantize`); None if none.
 
-    TypeError if `model` is no graph, ValueError for metadata of another kind.
+    TypeError if `model` is not a graph, ValueError for metadata of another kind.
     """
     if not isinstance(model, ir.Model):
         raise TypeError(f"Expected `model` to be an onnx_ir.Model, got {type(model).__name__}")

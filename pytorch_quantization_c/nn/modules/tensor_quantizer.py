@@ -40,7 +40,7 @@ class TensorQuantizer(StepsNoted, QuantizerRules[NDArray[Any]], Module):
         if_calib: collect what passes for calibration.
 
     Raises:
-        TypeError: `quant_desc` is no descriptor.
+        TypeError: `quant_desc` is not a descriptor.
         ValueError: `if_clip` without `learn_amax`; a learnt amax of several elements.
     """
 

@@ -24,6 +24,6 @@ def reduce_amax(input: Tensor, axis: int | Iterable[int] | None = None, keepdims
         IndexError: there is no such axis, or it is empty.
         ValueError: a tuple of more axes than `input` has.
         RuntimeError: a reduction of nothing.
-        TypeError: `input` is no tensor of numbers.
+        TypeError: `input` is not a tensor of numbers.
     """
     return _kernels.amax(_kernels.checked(input, "input"), axis, keepdims)

@@ -48,7 +48,7 @@ class TensorQuantizer(QuantizerRules[Tensor], Module):
         if_calib: collect what passes for calibration.
 
     Raises:
-        TypeError: `quant_desc` is no descriptor.
+        TypeError: `quant_desc` is not a descriptor.
         ValueError: `if_clip` without `learn_amax`; a learnt amax of several elements.
     """
 
