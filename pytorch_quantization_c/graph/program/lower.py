@@ -21,6 +21,7 @@ from .blocks import pixels_of_blocks
 from .broadcasts import has_four_axes
 from .calls import Call
 from .chains import Chained, built, chains_of, is_float
+from .constants import ConstantValues
 from .float_conv_lowering import FloatLayer, float_layer, lower_float_conv
 from .fusing import Fused, fused_layers
 from .gather_lowering import lower_gather
@@ -62,7 +63,7 @@ from .truths_lowering import lower_masks, lower_truths, truths_of
 
 __all__ = ["Lowering", "lower"]
 
-LOWERED = (lower_reduction, lower_gather, lower_padding, lower_sampling, lower_masks, lower_recurrent)
+LOWERED = (lower_strided, lower_reduction, lower_gather, lower_padding, lower_sampling, lower_masks, lower_recurrent)
 MAX_CODES = 2  # forms that a layer stores beside floats
 
 
@@ -92,6 +93,7 @@ class Lowering:
         self.truth_numbers: dict[ir.Value, int] = {}  # of those that are wanted as floats
         self.more_constants: dict[int, Any] = {}
         self.makers = {value: step for step in self.plan.steps for value in step.outputs if value is not None}
+        self.known = ConstantValues(self.plan.constants, self.makers)
         self.readers = Counter(value for step in self.plan.steps for value in step.reads if value is not None)
         self.readers.update(self.graph.outputs)
         self.rounded: dict[ir.Value, Codes] = {}  # values whose only reader quantises them
@@ -280,8 +282,8 @@ class Lowering:
         if step.outputs and step.outputs[0] in self.truth_numbers:
             lower_truths(self, step, self.want_truth(step.outputs[0]))
         forms = [key for value in step.outputs if value is not None for key in self.forms(value)]
-        if (not forms or self.lower_move(step, forms) or self.lower_quantizer(step) or self.lower_rows(step)
-                or self.lower_average(step) or self.lower_flatten(step, forms) or lower_strided(self, step)
+        if (not forms or self.lower_constant(step) or self.lower_move(step, forms) or self.lower_quantizer(step)
+                or self.lower_rows(step) or self.lower_average(step) or self.lower_flatten(step, forms)
                 or any(lower(self, step) for lower in LOWERED)):
             return
         self.import_forms([value for value in step.outputs if value is not None])
@@ -289,6 +291,15 @@ class Lowering:
         call = Call(named(step.node), operands, step.names(), step.compute)
         outputs = [self.number(value) for value in step.outputs]
         self.operations.append(Python(step.node.name or step.node.op_type, outputs, call))
+
+    def lower_constant(self, step: Any) -> bool:
+        """What depends on constants alone."""
+        value = step.outputs[0]
+        array = self.known[value]
+        if array is not None:
+            self.more_constants[self.number(value)] = array
+            self.import_forms([value])
+        return array is not None
 
     def lower_rows(self, step: Any) -> bool:
         """Softmax and layer normalisation along the last axis of arrays."""
