@@ -243,6 +243,13 @@ class Chained:
             builder.add(step.node)
         self.steps, self.operands = list(steps), builder.operands
         self.operations = builder.operations()
+        self._check_axes()
+
+    def _check_axes(self) -> None:
+        """Refuses a chain that loses axes of its output: those of a constant of one element, which became a number."""
+        axes = [None if each.shape is None else len(each.shape) for each in self.operands]
+        if None not in axes and max(filter(None, axes), default=0) < len(self.output.shape or ()):
+            raise _Refused
 
     @property
     def output(self) -> ir.Value:

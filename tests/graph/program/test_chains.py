@@ -192,3 +192,16 @@ def test_layers_take_chains(rng: np.random.Generator, make: Any) -> None:
         x = normal(rng, 1, *((3, 9, 7) if make is of_images else (9, 5)))
         session = graph.compile(quantized(make(rng, name, 19), x))
         assert "chain" not in [row.kernel for row in session.summary()]
+
+
+@pytest.mark.parametrize("body", ["y = Div (wide, x)", "y = Max (x, wide)", "y = Pow (x, square)",
+                                  "a = Sub (x, wide)  b = Max (a, x)  y = Neg (b)", "a = Neg (x)  y = Mul (a, wide)"])
+def test_constants_of_one_element_with_more_axes_than_the_rest(rng: np.random.Generator, body: str) -> None:
+    model = network(body, "float[N] x", "float[1,N] y", wide=np.full((1, 1), 1.5, np.float32),
+                    square=np.full((1, 1), 2, np.float32))
+    for size in (1, 5):
+        feeds = {"x": np.abs(normal(rng, size)) + 1}
+        wanted, = onnx.reference.ReferenceEvaluator(ir.to_proto(model)).run(None, feeds)
+        got, = graph.compile(model).run(None, feeds)
+        assert got.shape == wanted.shape == (1, size)
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
