@@ -68,8 +68,6 @@ class Sampling(NamedTuple):
             return None
         corners = self.coordinates == "align_corners"
         if self.mode == "linear" and (self.coordinates == "half_pixel" or (corners and n * factor == m)):
-            if n == m:
-                return None
             below, above, weight = linear_places(n, m, None if sized else factor, corners, dtype)
             return _between(below, above, weight)
         places = _places(n, m, factor, self.coordinates)

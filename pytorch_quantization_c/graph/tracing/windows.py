@@ -159,12 +159,14 @@ def _interpolate(recording: Recording, input: Any, size: Any, scale_factor: Any,
     if mode == "nearest-exact":
         settings["nearest_mode"] = "round_prefer_ceil"
     factors = None if scale_factor is None else np.broadcast_to(scale_factor, spatial)
-    axes = list(range(2, input.ndim))
-    whole = factors is not None and (np.array(input.shape[2:]) * factors % 1 == 0).all()
+    axes, sizes = list(range(2, input.ndim)), np.array(input.shape[2:])
+    if factors is not None and settings["mode"] == "linear":  # which copies an axis that keeps its size
+        factors = np.where(np.floor(sizes * factors) == sizes, 1, factors)
+    whole = factors is not None and (sizes * factors % 1 == 0).all()
     if factors is not None and not recompute_scale_factor and (whole or not align_corners):
         made = recording.emit("Resize", input, None, factors.astype(np.float32), None, axes=axes, **settings)
     else:
-        wanted = np.broadcast_to(size, spatial) if factors is None else np.floor(np.array(input.shape[2:]) * factors)
+        wanted = np.broadcast_to(size, spatial) if factors is None else np.floor(sizes * factors)
         made = recording.emit("Resize", input, None, None, wanted.astype(np.int64), axes=axes, **settings)
     if settings["mode"] == "linear":
         return made

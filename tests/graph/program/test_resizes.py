@@ -148,3 +148,14 @@ def test_sizes_beyond_all_bounds(rng: np.random.Generator) -> None:
                     scales=np.array([1, 1, 1, 1e7], np.float32))
     with pytest.raises(GraphError, match="elements"):
         graph.compile(model).run(None, {"x": normal(rng, 1, 2, 30, 30)})
+
+
+@pytest.mark.parametrize("coordinates", [*COORDINATES[:1], *COORDINATES[2:]])
+@pytest.mark.parametrize("mode", MODES)
+def test_factors_that_leave_a_size_as_it_is(rng: np.random.Generator, mode: str, coordinates: str) -> None:
+    """3 * 1.2 is 3 rows again, but at other places."""
+    model = network(f'y = Resize <mode = "{mode}", coordinate_transformation_mode = "{coordinates}"> (x, , scales)',
+                    "float[N,3,H,W] x", "float[N,C,P,Q] y", scales=np.array((1, 1, 1.2, 2), np.float32))
+    session, x = graph.compile(model), normal(rng, 2, 3, 3, 5)
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], reference(model, {"x": x})[0], rtol=1e-4, atol=1e-5)
+    assert_same_bits(session, model, {"x": x}, [1])
