@@ -56,13 +56,11 @@ def lower_sampling(lowering: Lowering, step: Any) -> bool:
     else:
         lowering.import_forms([value])
         outputs = [array_of(lowering.number(value))]
-    made: Sampled | None = None
-    for axis, factor, size in changes:  # the last of the operations comes first here, and the first axis is the last
-        if made is not None:
-            outputs = [made.input]
+    made: list[Sampled] = []  # the last one first, and its axis is the first
+    for axis, factor, size in changes:
+        targets = [made[-1].input] if made else outputs
         read = Key(lowering.fresh(), FLOATS if image else None)
-        made = Sampled(node.name or value.name or "", read, outputs, axis, *sampling, factor, size)
-        lowering.operations.append(made)
-    assert made is not None
-    made.input = lowering.want(x, FLOATS if image else None)
+        made.append(Sampled(node.name or value.name or "", read, targets, axis, *sampling, factor, size))
+    lowering.operations.extend(made)
+    made[-1].input = lowering.want(x, FLOATS if image else None)
     return True
