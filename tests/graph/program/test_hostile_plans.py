@@ -23,6 +23,8 @@ FLOATS = """a = Sigmoid (x)  r = Resize <mode = "nearest"> (a, , scales)  d = De
             t = Transpose <perm = [0, 2, 3, 1]> (e)  s = Softmax <axis = -1> (t)  u = Neg (f)
             v = Transpose <perm = [0, 1, 3, 2]> (u)  w = MatMul (u, v)
             g = Resize <mode = "linear"> (u, , factors)  h = Pad (g, pads, seven)"""
+REDUCTIONS = """n = Neg (x)  a = ReduceSum (n, last)  b = ReduceMean (n, middle)  c = ReduceMax (n, apart)
+                d = ReduceMin (n, all)  e = Add (b, a)  y = Mul (e, c)  z = Neg (d)"""
 
 
 def floats(rng: np.random.Generator) -> tuple[ir.Model, Any]:
@@ -31,6 +33,27 @@ def floats(rng: np.random.Generator) -> tuple[ir.Model, Any]:
                     scales=np.array([1, 1, 2, 2], np.float32), factors=np.array([1, 1, 2, 0.6], np.float32),
                     pads=np.array([0, 0, 1, 2, 0, 0, 3, 0]), seven=np.float32(7))
     return model, normal(rng, 2, 8, 6, 6)
+
+
+def reductions(rng: np.random.Generator) -> tuple[ir.Model, Any]:
+    """Of elements and of rows."""
+    model = network(REDUCTIONS, "float[3,4,5,150] x", "float[N,P,Q,R] y, float[A,B,C,D] z", last=np.array([3]),
+                    middle=np.array([1, 2]), apart=np.array([0, 2]), all=np.arange(4))
+    return model, normal(rng, 3, 4, 5, 150)
+
+
+def gates(rng: np.random.Generator) -> tuple[ir.Model, Any]:
+    """Layers whose sums become bytes where they are: of depthwise taps, of half-filled vectors, of GELU and SiLU."""
+    model = network("""a = Conv (x, w1)  g = Gelu (a)  d = Conv <group = 24, pads = [1, 1, 1, 1]> (g, w2)
+                       b = Conv (d, w3)  s = Sigmoid (b)  m = Mul (b, s)
+                       e = Conv <group = 40, pads = [2, 2, 2, 2], strides = [2, 2]> (m, w4)  y = Conv (e, w5)""",
+                    "float[N,5,9,7] x", "float[N,P,Q,R] y", w1=normal(rng, 24, 5, 1, 1), w2=normal(rng, 24, 1, 3, 3),
+                    w3=normal(rng, 40, 24, 1, 1), w4=normal(rng, 40, 1, 5, 5), w5=normal(rng, 3, 40, 1, 1))
+    x = normal(rng, 2, 5, 9, 7)
+    return graph.quantize(model, [x], methods=()), x
+
+
+OWN = {"floats": floats, "reductions": reductions, "gates": gates}
 
 
 def plans_of(name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
@@ -43,8 +66,8 @@ def plans_of(name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatc
         return real(*tables)
 
     monkeypatch.setattr(_C, "program_plan", program_plan)
-    if name == "floats":
-        model, x = floats(rng)
+    if name in OWN:
+        model, x = OWN[name](rng)
     elif name == "float convolution":  # its results are codes, which the other one reads
         model = network("f = Conv <pads = [1, 1, 1, 1]> (x, w)  y = Conv (f, v)", "float[N,8,6,6] x",
                         "float[N,5,6,6] y", w=normal(rng, 12, 8, 3, 3), v=normal(rng, 5, 12, 1, 1))
@@ -90,7 +113,7 @@ def run(rng: np.random.Generator, tables: tuple[Any, ...]) -> None:
         _C.program_run(plan, arrays, None)
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, "floats", "float convolution"])
+@pytest.mark.parametrize("name", [*NETWORKS, *OWN, "float convolution"])
 def test_steps_that_write_over_what_they_read(name: str, rng: np.random.Generator,
                                               monkeypatch: pytest.MonkeyPatch) -> None:
     refused = ran = 0
