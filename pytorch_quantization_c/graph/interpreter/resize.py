@@ -16,19 +16,21 @@ MODES = ("nearest", "linear", "cubic")
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 
-def _places(n: int, m: int, scale: float, coordinates: str) -> Array:
-    """Where the m new elements lie among the n old ones."""
-    new = np.arange(m, dtype=np.float64)
+def _places(n: int, m: int, factor: float | None, coordinates: str) -> Array:
+    """Where the m new elements lie among the n old ones; factor: None if m was given.
+
+    Each is one division of exact numbers: where it is an integer, it is that integer.
+    """
+    new, whole = np.arange(m, dtype=np.float64), m if factor is None else n * factor
+    old, scale = (n, m) if factor is None else (1, factor)
     if coordinates == "align_corners":
-        return new * ((n - 1) / (n * scale - 1)) if m > 1 else np.zeros(m)
+        return new * (n - 1) / (whole - 1) if m > 1 else np.zeros(m)
     if coordinates == "asymmetric":
-        return new / scale
+        return new * old / scale
     if coordinates == "pytorch_half_pixel" and m == 1:
         return np.zeros(m)
-    if coordinates == "half_pixel_symmetric":
-        whole = scale * n
-        return n / 2 * (1 - m / whole) + (new + 0.5) / scale - 0.5
-    return (new + 0.5) / scale - 0.5
+    places = (new + 0.5) * old / scale - 0.5
+    return places + n / 2 * (1 - m / whole) if coordinates == "half_pixel_symmetric" else places
 
 
 def _nearest(places: Array, n: int, rule: str) -> Array:
@@ -70,7 +72,7 @@ class Sampling(NamedTuple):
         if self.mode == "linear" and (self.coordinates == "half_pixel" or (corners and n * factor == m)):
             below, above, weight = linear_places(n, m, None if sized else factor, corners, dtype)
             return _between(below, above, weight)
-        places = _places(n, m, factor, self.coordinates)
+        places = _places(n, m, None if sized else factor, self.coordinates)
         if self.mode == "nearest":
             return _nearest(places, n, self.rule)[:, None], np.ones((m, 1), dtype)
         if self.mode == "cubic":

@@ -1,6 +1,9 @@
 """Resize linearly, by cubics and by the nearest of any element, of images and arrays, against onnx's reference."""
 from __future__ import annotations
 
+import itertools
+import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 
 from pytorch_quantization_c import _C, graph
 from pytorch_quantization_c.graph.errors import GraphError
+from pytorch_quantization_c.graph.interpreter.resize import Sampling
 from pytorch_quantization_c.graph.program.operations import array_of
 from pytorch_quantization_c.graph.program.sampling import Sampled
 
@@ -159,3 +163,20 @@ def test_factors_that_leave_a_size_as_it_is(rng: np.random.Generator, mode: str,
     session, x = graph.compile(model), normal(rng, 2, 3, 3, 5)
     np.testing.assert_allclose(session.run(None, {"x": x})[0], reference(model, {"x": x})[0], rtol=1e-4, atol=1e-5)
     assert_same_bits(session, model, {"x": x}, [1])
+
+
+@pytest.mark.parametrize("coordinates", COORDINATES)
+def test_nearest_of_given_sizes_where_a_place_is_an_element(coordinates: str) -> None:
+    """Or lies in the middle between two: what decides is not rounded, as fractions say."""
+    half, rules = Fraction(1, 2), {"floor": math.floor, "ceil": math.ceil,
+                                   "round_prefer_floor": lambda place: math.ceil(place - half),
+                                   "round_prefer_ceil": lambda place: math.floor(place + half)}
+    for n, m in itertools.product(range(1, 41), repeat=2):
+        places = [Fraction(0) if m == 1 and coordinates in ("align_corners", "pytorch_half_pixel") else
+                  Fraction(i * (n - 1), m - 1) if coordinates == "align_corners" else
+                  Fraction(i * n, m) if coordinates == "asymmetric" else Fraction((2 * i + 1) * n, 2 * m) - half
+                  for i in range(m)]
+        for rule, chosen in rules.items():
+            found = Sampling("nearest", coordinates, rule).taps(n, m, m / n, True, np.float32)
+            wanted = [min(max(chosen(place), 0), n - 1) for place in places]
+            assert (list(range(n)) if found is None else found[0][:, 0].tolist()) == wanted, (n, m, rule)
