@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-/* MAX_FLOATS: those of an array, one behind the other, are the channels of one pixel. */
-enum { MAX_SIZE = 1 << 24, MAX_BORDER = 1 << 16, MAX_FLOATS = 1 << 29 };
+/* MAX_SIZE: an array has as many elements, all of which may be the channels of one pixel, or pixels of one row. */
+enum { MAX_SIZE = 1 << 29, MAX_BORDER = 1 << 16 };
 
 static bool is_within(ptrdiff_t value, ptrdiff_t low, ptrdiff_t high)
 {
@@ -41,7 +41,7 @@ const char *pqc_image_check(const pqc_image *i, const ptrdiff_t *buffer_bytes, p
         return why;
     if (!is_within(i->buffer, 0, buffers - 1) || !is_within(i->n, 1, INT32_MAX) ||
         !is_within(i->h, 1, MAX_SIZE) || !is_within(i->w, 1, MAX_SIZE) ||
-        !is_within(i->c, 1, MAX_FLOATS) || !is_within(i->codes.pixel, i->c * size, INT32_MAX) ||
+        !is_within(i->c, 1, MAX_SIZE) || !is_within(i->codes.pixel, i->c * size, INT32_MAX) ||
         !is_within(i->top, 0, MAX_BORDER) || !is_within(i->bottom, 0, MAX_BORDER) ||
         !is_within(i->left, 0, MAX_BORDER) || !is_within(i->right, 0, MAX_BORDER))
         return "an image beyond its bounds";

@@ -11,7 +11,7 @@ from .operations import Key, Operation
 
 __all__ = ["MAX_SIZE", "Sampled"]
 
-MAX_SIZE = 2 ** 24  # of image.c
+MAX_SIZE = 2 ** 24  # of an axis
 
 
 @dataclass(eq=False)

@@ -36,7 +36,7 @@ from .strided import Moved, Product
 
 __all__ = ["Dims", "Unsupported", "dims_of", "of_four_axes", "of_operand", "shapes_of"]
 
-MAX_ELEMENTS = 2 ** 29 - 1  # MAX_FLOATS of image.c
+MAX_ELEMENTS = 2 ** 29 - 1  # MAX_SIZE of image.c
 MAX_ROW = 4096  # PQC_MAX_ROW
 
 

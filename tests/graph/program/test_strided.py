@@ -222,3 +222,14 @@ def test_arrays_of_many_elements() -> None:
     found = graph.compile(model)._program.run({"x": x}, ["y"])
     assert found is not None
     np.testing.assert_array_equal(found[0], x.T.reshape(2, -1).T)
+
+
+def test_arrays_of_many_short_rows() -> None:
+    x = (np.arange(2 ** 24 + 1)[:, None] % 1001 + [0, 1]).astype(np.float32)
+    model = network("""a = Neg (x)  b = Softmax (a)  p = Pad (b, pads)  r = ReduceMax <keepdims = 0> (a, last)
+                       s = ReduceMax <keepdims = 0> (p, first)""", "float[N,2] x", "float[N] r, float[2] s",
+                    pads=np.array([1, 0, 0, 0]), last=np.array([1]), first=np.array([0]))
+    found = graph.compile(model)._program.run({"x": x}, ["r", "s"])
+    assert found is not None
+    np.testing.assert_array_equal(found[0], -x[:, 0])
+    np.testing.assert_allclose(found[1], [1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))], rtol=1e-6)
