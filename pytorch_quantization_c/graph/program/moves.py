@@ -15,6 +15,7 @@ __all__ = ["cuts_of", "depth_to_space", "is_channels_last", "joins_channels", "r
 
 MAX_FACTOR = 1024  # of rearrange_step.c
 MAX_CUT = 2 ** 24  # the first element that is taken, and from one to the next
+INT_MAX = 2 ** 31 - 1  # how ONNX recommends to say the end of an axis; longer than any axis of a program
 TRIED = 50  # pixels of an axis
 PERIODIC = ("half_pixel", "pytorch_half_pixel", "asymmetric")  # places that do not depend on the size
 
@@ -89,7 +90,7 @@ def cuts_of(node: ir.Node, rank: int | None) -> list[tuple[Cut, Cut, Cut]] | Non
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         if not (0 <= start < end and 1 <= step and max(start, step) <= MAX_CUT):
             return None
-        cuts[axis % rank] = Cut(start, min(end, Cut().stop), step)
+        cuts[axis % rank] = Cut(start, end if end < INT_MAX else Cut().stop, step)
     rows = cuts[2] if rank == 4 else Cut()
     return [(cuts[1], rows, cuts[rank - 1])] if cuts[0] == Cut() and cuts[1].step == 1 else None
 

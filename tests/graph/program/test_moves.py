@@ -115,12 +115,13 @@ FOCUS = """t = Slice (x, zero, most, rows, two)  b = Slice (x, one, most, rows, 
            y = Relu (c)"""
 
 
-def focus(rng: np.random.Generator, parts: str, pads: str = "1, 1, 1, 1", stride: int = 1, more: str = "") -> ir.Model:
+def focus(rng: np.random.Generator, parts: str, pads: str = "1, 1, 1, 1", stride: int = 1, more: str = "",
+          most: int = 2 ** 63 - 1) -> ir.Model:
     weights = {"w": normal(rng, 5, 12, 3, 3), "bias": normal(rng, 5)}
     if more:
         weights["w1"] = normal(rng, 2, 12, 1, 1)
     places = {name: np.array([value]) for name, value in
-              (("zero", 0), ("one", 1), ("two", 2), ("most", 2 ** 63 - 1), ("rows", 2), ("columns", 3))}
+              (("zero", 0), ("one", 1), ("two", 2), ("most", most), ("rows", 2), ("columns", 3))}
     return network(FOCUS.format(parts=parts, pads=pads, stride=stride) + more, "float[N,3,H,W] x",
                    "float[N,5,P,Q] y" + (", float[N,2,R,S] z" if more else ""), **places, **weights)
 
@@ -140,6 +141,15 @@ def test_blocks_of_pixels_for_one_convolution(rng: np.random.Generator, parts: s
             graph.interpret(int8, {"x": x})
         with pytest.raises(ValueError, match="concatenat|dimension"):
             session.run(None, {"x": x})
+
+
+@pytest.mark.parametrize("most", [2 ** 31 - 1, 2 ** 31, 2 ** 62])
+def test_blocks_of_pixels_up_to_an_end_beyond_all_sizes(rng: np.random.Generator, most: int) -> None:
+    """ONNX recommends INT_MAX."""
+    int8 = graph.quantize(focus(rng, "p, q, r, s", most=most), [normal(rng, 2, 3, 12, 10)], methods=())
+    session = graph.compile(int8)
+    assert [row.kernel for row in session.summary()] == ["import", "convolution", "export"]
+    assert_same_bits(session, int8, {"x": normal(rng, 2, 3, 6, 4)}, (2,))
 
 
 @pytest.mark.parametrize(("parts", "more"), [("p, q, r, r", ""), ("p, q, r, s", " z = Conv (k, w1)")],
