@@ -17,6 +17,7 @@ TRIES = 150 * int(os.environ.get("PQC_TEST_SCALE", "1"))
 BUFFER, OFFSET = 3, 4                   # columns of images
 KIND, WEIGHTS, LAYOUT = 0, 15, 22       # and of steps
 CONV, RECURRENT, FLOAT_CONV = 2, 16, 17
+EXTREMES = (-2 ** 63, -1, 0, 1, 2, 3, 64, 2 ** 31 - 1, 2 ** 31, 2 ** 62)
 FLOATS = """a = Sigmoid (x)  r = Resize <mode = "nearest"> (a, , scales)  d = DepthToSpace <blocksize = 2> (r)
             p = AveragePool <kernel_shape = [2, 2]> (d)  m = GlobalAveragePool (p)  n = Mul (p, m)
             k = Concat <axis = 1> (n, p)  e, f = Split <axis = 1, num_outputs = 2> (k)
@@ -53,7 +54,25 @@ def gates(rng: np.random.Generator) -> tuple[ir.Model, Any]:
     return graph.quantize(model, [x], methods=()), x
 
 
-OWN = {"floats": floats, "reductions": reductions, "gates": gates}
+def moves(rng: np.random.Generator) -> tuple[ir.Model, Any]:
+    """Layers between pads of codes and cubics, whose outputs are blocks of pixels, or that read such blocks."""
+    model = network("""f = Slice (x, zero, most, axes, two)  g = Slice (x, one, most, axes, two)
+                       h = Slice (x, left, most, axes, two)  i = Slice (x, right, most, axes, two)
+                       b = Concat <axis = 1> (f, g, h, i)  a = Conv (b, w1)
+                       r = Resize <mode = "cubic"> (a, , factors)  p = Pad (r, pads, half)
+                       c = Conv <strides = [2, 2]> (p, w2)
+                       t = ConvTranspose <strides = [2, 2], pads = [1, 1, 1, 1], output_padding = [1, 1]> (c, w3)
+                       q = Pad (t, pads, half)  m = MaxPool <kernel_shape = [3, 3]> (q)  y = Conv (m, w4)""",
+                    "float[N,3,8,6] x", "float[N,P,Q,R] y", zero=np.array([0, 0]), one=np.array([1, 1]),
+                    left=np.array([0, 1]), right=np.array([1, 0]), two=np.array([2, 2]), axes=np.array([2, 3]),
+                    most=np.full(2, 2 ** 31 - 1), factors=np.array([1, 1, 2, 1.5], np.float32), half=np.float32(0.5),
+                    pads=np.array([0, 0, 1, 0, 0, 0, 2, 1]), w1=normal(rng, 6, 12, 1, 1), w2=normal(rng, 40, 6, 3, 3),
+                    w3=normal(rng, 40, 5, 3, 3), w4=normal(rng, 24, 5, 1, 1))
+    x = normal(rng, 2, 3, 8, 6)
+    return graph.quantize(model, [x], methods=()), x
+
+
+OWN = {"floats": floats, "reductions": reductions, "gates": gates, "moves": moves}
 
 
 def plans_of(name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
@@ -85,7 +104,7 @@ def mutated(rng: np.random.Generator, tables: tuple[Any, ...]) -> tuple[Any, ...
     images, ranges, steps, *rest = (np.array(each) if isinstance(each, np.ndarray) else each for each in tables)
     for _ in range(rng.integers(1, 4)):
         one, other = rng.integers(0, len(images), 2)
-        step, action = rng.integers(0, len(steps)), rng.integers(0, 7)
+        step, action = rng.integers(0, len(steps)), rng.integers(0, 8)
         if action < 2:     # on top of another one, or a little further
             images[one, [BUFFER, OFFSET]] = images[other, [BUFFER, OFFSET]]
             images[one, OFFSET] += 4 * rng.integers(0, 40) * action
@@ -99,9 +118,13 @@ def mutated(rng: np.random.Generator, tables: tuple[Any, ...]) -> tuple[Any, ...
             steps[step, at] = max(0, steps[step, at] + rng.choice([-1, 1, 7, -steps[step, at]]))
         elif action == 5:  # other weights, or weights where there are none
             steps[step, WEIGHTS] = rng.integers(-1, len(rest[4]))
-        else:
+        elif action == 6:
             at = rng.integers(7, 15)
             steps[step, at] += rng.integers(-1, 2)
+        else:              # any number, also beyond all bounds
+            table = (images, steps)[rng.integers(0, 2)]
+            row, column = rng.integers(0, table.shape)
+            table[row, column] = rng.choice([*EXTREMES, *table[:, column], table[row, column] ^ 1])
     return images, ranges, steps, *rest
 
 
