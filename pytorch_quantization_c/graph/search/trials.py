@@ -45,17 +45,16 @@ class Trials:
 
     def _read(self, path: FilePath) -> dict[str, float]:
         try:
-            data = json.loads(read_file(path, MAX_FILE))
+            data = json.loads(read_file(path, MAX_FILE), parse_int=float)
         except FileNotFoundError:
             return {}
         except (ValueError, RecursionError) as problem:
             raise ValueError(f"Expected beside `resume` a file of a metric's values, got {path!r}: {problem}") from None
         values = data.get("values") if isinstance(data, dict) and data.get("format") == FORMAT else None
         if not isinstance(values, dict) or not all(
-                isinstance(each, float | int) and not isinstance(each, bool) and not math.isnan(each)
-                for each in values.values()):
+                isinstance(each, float) and not math.isnan(each) for each in values.values()):
             raise ValueError(f"Expected beside `resume` a file of a metric's values, got {path!r}")
         if data.get("metric") != self._name:
             raise ValueError(f"Expected beside `resume` values of the metric {self._name!r}, got {path!r} of "
                              f"{data.get('metric')!r}: remove it to begin anew")
-        return {key: float(value) for key, value in values.items()}
+        return dict(values)

@@ -124,3 +124,7 @@ def test_a_search_that_was_stopped_goes_on(rng: np.random.Generator, tmp_path: P
         (tmp_path / "search.metric.json").write_text(json.dumps(damaged))
         with pytest.raises(ValueError, match="Expected beside `resume`"):
             graph.quantize(model, [data], max_drop=0, metric=metric, methods=(), resume=path)
+    (tmp_path / "search.metric.json").write_text(json.dumps(kept | {"values": {"a": 10 ** 400, **kept["values"]}}))
+    calls.clear()
+    graph.quantize(model, [data], max_drop=0, metric=metric, methods=(), resume=path)
+    assert calls == []      # a number that no float can hold is of another model
