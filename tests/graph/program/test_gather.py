@@ -190,23 +190,3 @@ def test_other_choices_stay_as_they_are(rng: np.random.Generator, body: str) -> 
     wanted = {"x, zero": np.where(np.isnan(x), x, zero), "zero, x": np.where(np.isnan(z), zero, x),
               "wide, x": np.where(np.isnan(x), wide, x)}[body.split("(n, ")[1][:-1]]
     np.testing.assert_array_equal(graph.compile(model).run(None, {"x": x, "z": z})[0], wanted)
-
-
-def test_what_depends_on_constants_alone(rng: np.random.Generator, tmp_path: Path) -> None:
-    """As BERT's kinds of tokens are written out: computed once, and saved."""
-    kinds, table = np.zeros((1, 16), I64), normal(rng, 2, 6)
-    model = network("""g = GatherElements <axis = 1> (kinds, places)  e = Expand (g, shape)  r = Gather (table, e)
-                       y = Add (x, r)""", "float[2,5,6] x", "float[2,5,6] y", kinds=kinds, table=table,
-                    places=np.arange(5)[None], shape=np.array([2, 5]))
-    session, x = graph.compile(model), normal(rng, 2, 5, 6)
-    session.save(tmp_path / "k.pqc")
-    np.testing.assert_array_equal(on_every_machine(model, {"x": x}), x + table[0])
-    np.testing.assert_array_equal(graph.load_session(tmp_path / "k.pqc").run(None, {"x": x})[0], x + table[0])
-
-
-def test_constants_that_are_large_stay_expressions(rng: np.random.Generator) -> None:
-    model = network("e = Expand (z, shape)  y = Add (x, e)", "float[1] x", "float[P,Q] y", z=np.zeros((1, 1)),
-                    shape=np.array([2 ** 11, 2 ** 11]))
-    session = graph.compile(model)
-    assert sum(array.nbytes for array in session._program.lowered.constants.values()) < 100
-    np.testing.assert_array_equal(session.run(None, {"x": np.ones(1, np.float32)})[0], np.ones((2 ** 11, 2 ** 11)))
