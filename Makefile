@@ -29,7 +29,7 @@ lint-c: lint-layout
 	        find csrc/$$floor -name '*.c' | xargs -P 2 -I{} $$cc $(STRICT) $$below -c {} -o /dev/null || exit 1; done; done
 lint-python: build
 	$(PYTHON) -m ruff check .
-	$(PYTHON) -m mypy pytorch_quantization_c
+	$(PYTHON) -m mypy
 	cd examples && MYPYPATH=.. $(PYTHON) -m mypy --strict --ignore-missing-imports --follow-imports=silent \
 	    --untyped-calls-exclude=torch --untyped-calls-exclude=nbformat .
 	$(PYTHON) -m mypy.stubtest --mypy-config-file pyproject.toml pytorch_quantization_c._C
