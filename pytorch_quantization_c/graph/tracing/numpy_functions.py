@@ -231,7 +231,7 @@ def _dot(recording: Recording, a: Any, b: Any) -> Any:
 def _einsum(recording: Recording, equation: Any, *operands: Any, optimize: Any = False) -> Any:
     if not isinstance(equation, str):
         refuse("`numpy.einsum` without an equation of letters")
-    return recording.emit("Einsum", *_together(recording, operands), equation=equation)
+    return recording.emit("Einsum", *_together(recording, operands), by_numpy=True, equation=equation)
 
 
 # Picking
@@ -275,7 +275,7 @@ def _reduction(op: str) -> Handler:
         if op in ("ReduceSum", "ReduceProd", "ReduceMean"):
             a = recording.cast(a, _summed(a.dtype, dtype, op))
         axes = None if axis is None else _ints([each % a.ndim for each in _axes(axis)])
-        return recording.emit(op, a, axes, keepdims=int(keepdims))
+        return recording.emit(op, a, axes, by_numpy=True, keepdims=int(keepdims))
     return reduce
 
 

@@ -43,6 +43,8 @@ FUNCTIONS: dict[str, Callable[[Array], Any]] = {
     "reshape": lambda x: x.reshape(-1, 2, 3).transpose(0, 2, 1).reshape(x.shape[0], -1).ravel().reshape(x.shape),
     "signs": lambda x: np.maximum(x, 0) + np.minimum(x, np.float32(0.3)) + np.sign(x) + np.negative(x) + +x,
     "booleans": lambda x: (x > 0, np.isnan(x)), "logaddexp": lambda x: np.logaddexp(0, x),
+    "zeros with a sign": lambda x: ((-np.abs(x * 0)).max(1), (-np.abs(x * 0)).min(1)),
+    "einsum of matrices": lambda x: np.einsum("bij,bjk->bik", x[:, :, None] * x[:, None], x[:, :, None] - x[:, None]),
     "twice": lambda x: (x, x, x + 1), "matrices": lambda x: (x[:, :, None] @ x[:, None, :]).mT.sum(1),
     "copies": lambda x: x.copy() * x.flatten().reshape(x.shape), "rows": lambda x: sum(row for row in x.T),
 }
