@@ -34,7 +34,8 @@ def nearest_outputs(weight: Any, rounded: Any, exact: Any) -> Any:
 
 def linear(rng: np.random.Generator, *sizes: int) -> tuple[ir.Model, list[Any]]:
     """Layers with a ReLU between."""
-    arrays = {f"w{i}": normal(rng, a, b) for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))}
+    pairs = enumerate(zip(sizes, sizes[1:], strict=False))
+    arrays: dict[str, Any] = {f"w{i}": normal(rng, *pair) for i, pair in pairs}
     text, value = "", "x"
     for i in range(len(arrays)):
         text += f" h{i} = MatMul ({value}, w{i}) r{i} = Relu (h{i})"
