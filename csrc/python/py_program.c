@@ -472,7 +472,22 @@ static PyObject *program_run(PyObject *self, PyObject *const *args, Py_ssize_t c
     return result;
 }
 
+PyDoc_STRVAR(in_default_float_mode_doc,
+             "in_default_float_mode(function, /)\n--\n\n"
+             "Call a function where floats are rounded to nearest and subnormals kept, whatever "
+             "mode the thread is in.");
+
+static PyObject *in_default_float_mode(PyObject *self, PyObject *function)
+{
+    (void)self;
+    pqc_float_mode mode = pqc_set_default_float_mode();
+    PyObject *result = PyObject_CallNoArgs(function);
+    pqc_restore_float_mode(mode);
+    return result;
+}
+
 PyMethodDef pqc_program_methods[] = {
+    {"in_default_float_mode", in_default_float_mode, METH_O, in_default_float_mode_doc},
     {"program_plan", (PyCFunction)(void (*)(void))program_plan, METH_FASTCALL, program_plan_doc},
     {"program_run", (PyCFunction)(void (*)(void))program_run, METH_FASTCALL, program_run_doc},
     {NULL, NULL, 0, NULL},

@@ -121,6 +121,7 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "program_plan": [program],
         "program_run": [(_C.program_plan(*program), (images, maps), None),
                         (_C.program_plan(*program), (images, maps), np.zeros(4, np.int64))],
+        "in_default_float_mode": [(list,)],
         "integer_run": [(linear, x, 2.0, scale), (linear, x, None, scale, True), (linear, x, rows, scale, True),
                         (two_ended, x, np.array([30, 100], F32), scale), (linear, strided, None, None),
                         (conv, image[:, :, 0], ramp(1), None)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -161,6 +162,9 @@ class Program:
         return [place not in self._constants for place in each.reads]
 
     def _plan(self, each: _Run, segment: Segment, shapes: tuple[Any, ...]) -> Plan:
+        return _C.in_default_float_mode(partial(self._new_plan, each, segment, shapes))
+
+    def _new_plan(self, each: _Run, segment: Segment, shapes: tuple[Any, ...]) -> Plan:
         dims = [shape if isinstance(shape, Dims) else dims_of(shape, matrix=True) for shape in shapes]
         plan = bind(segment, dict(zip(segment.inputs, dims, strict=True)), self.borders, self.weights, self._arenas)
         self._check_size(plan, dims)

@@ -16,7 +16,7 @@ from ..networks import network, normal
 from .test_strided import attention
 from .zoo import ZOO
 
-NETWORKS = ["resnet", "mobilenet", "branches", "swish", "squeeze", "linear", "attention", "elementwise"]
+NETWORKS = ["resnet", "mobilenet", "branches", "swish", "squeeze", "linear", "attention", "elementwise", "resized"]
 
 
 def elementwise(rng: np.random.Generator) -> ir.Model:
@@ -28,11 +28,22 @@ def elementwise(rng: np.random.Generator) -> ir.Model:
                    three=np.float32(3), small=np.float32(1e-3))
 
 
+def resized(rng: np.random.Generator) -> ir.Model:
+    """Weights of neighbours, which a plan has in tables, and means."""
+    return network("""a = Conv (x, w)  r = Resize <mode = "linear"> (a, , factors)
+                      s = Resize <mode = "cubic", axes = [2, 3]> (r, , , sizes)
+                      m = ReduceMean (s, axes)  y = Sub (s, m)""",
+                   "float[N,4,9,9] x", "float[N,5,P,Q] y", w=normal(rng, 5, 4, 1, 1), axes=np.array([1, 3]),
+                   factors=np.array([1, 1, 1.7, 0.6], np.float32), sizes=np.array([11, 13]))
+
+
 def made(rng: np.random.Generator, name: str) -> tuple[ir.Model, Any]:
     if name == "attention":
         model, shape = attention(rng), (11, 24)
     elif name == "elementwise":
         model, shape = elementwise(rng), (4, 9, 9)
+    elif name == "resized":
+        model, shape = resized(rng), (4, 9, 9)
     else:
         model, shape = ZOO[name](rng)
     x = normal(rng, 3, *shape) * 2
