@@ -19,7 +19,7 @@ NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 def _places(n: int, m: int, factor: float | None, coordinates: str) -> Array:
     """Where the m new elements lie among the n old ones; factor: None if m was given.
 
-    Each is one division of exact numbers: where it is an integer, it is that integer.
+    Each is one division of numbers that are exact if the factor is short: where it is an integer, it is that integer.
     """
     new, whole = np.arange(m, dtype=np.float64), m if factor is None else n * factor
     old, scale = (n, m) if factor is None else (1, factor)
@@ -29,8 +29,9 @@ def _places(n: int, m: int, factor: float | None, coordinates: str) -> Array:
         return new * old / scale
     if coordinates == "pytorch_half_pixel" and m == 1:
         return np.zeros(m)
-    places = (new + 0.5) * old / scale - 0.5
-    return places + n / 2 * (1 - m / whole) if coordinates == "half_pixel_symmetric" else places
+    if coordinates == "half_pixel_symmetric":  # what a factor leaves beside the new elements, on both sides
+        new = new + (whole - m) / 2
+    return (new + 0.5) * old / scale - 0.5
 
 
 def _nearest(places: Array, n: int, rule: str) -> Array:

@@ -166,17 +166,21 @@ def test_factors_that_leave_a_size_as_it_is(rng: np.random.Generator, mode: str,
 
 
 @pytest.mark.parametrize("coordinates", COORDINATES)
-def test_nearest_of_given_sizes_where_a_place_is_an_element(coordinates: str) -> None:
+def test_nearest_where_a_place_is_an_element(coordinates: str) -> None:
     """Or lies in the middle between two: what decides is not rounded, as fractions say."""
     half, rules = Fraction(1, 2), {"floor": math.floor, "ceil": math.ceil,
                                    "round_prefer_floor": lambda place: math.ceil(place - half),
                                    "round_prefer_ceil": lambda place: math.floor(place + half)}
-    for n, m in itertools.product(range(1, 41), repeat=2):
+    sizes = [(n, m, Fraction(m, n), True) for n, m in itertools.product(range(1, 41), repeat=2)]
+    factors = [(n, math.floor(n * factor), factor, False) for n in range(1, 80)
+               for factor in map(Fraction, (0.5, 0.75, 1.5, 2, 2.5))]
+    for n, m, factor, sized in (each for each in sizes + factors if each[1] > 0):
+        whole = n * factor
+        aside = (whole - m) / 2 if coordinates == "half_pixel_symmetric" else 0
         places = [Fraction(0) if m == 1 and coordinates in ("align_corners", "pytorch_half_pixel") else
-                  Fraction(i * (n - 1), m - 1) if coordinates == "align_corners" else
-                  Fraction(i * n, m) if coordinates == "asymmetric" else Fraction((2 * i + 1) * n, 2 * m) - half
-                  for i in range(m)]
+                  i * (n - 1) / (whole - 1) if coordinates == "align_corners" else
+                  i / factor if coordinates == "asymmetric" else (i + aside + half) / factor - half for i in range(m)]
         for rule, chosen in rules.items():
-            found = Sampling("nearest", coordinates, rule).taps(n, m, m / n, True, np.float32)
+            found = Sampling("nearest", coordinates, rule).taps(n, m, float(factor), sized, np.float32)
             wanted = [min(max(chosen(place), 0), n - 1) for place in places]
             assert (list(range(n)) if found is None else found[0][:, 0].tolist()) == wanted, (n, m, rule)
