@@ -91,7 +91,7 @@ def _mark(text: str, arrays: Arrays) -> str:
     """A fingerprint of the whole file, which detects accidental changes."""
     lines = [text, *(f"{name} {array.dtype} {array.shape} {_C.fingerprint(array).hex()}"
                      for name, array in sorted(arrays.items()))]
-    return _C.fingerprint(np.frombuffer("\n".join(lines).encode(), np.uint8)).hex()
+    return _C.fingerprint(np.frombuffer("\n".join(lines).encode(errors="surrogatepass"), np.uint8)).hex()
 
 
 def _value(each: Wanted) -> _Value:

@@ -313,6 +313,22 @@ def test_hostile_programs(saved: Any, change: Any, text: str) -> None:
         graph.load_session(path).run(None, feeds(1))
 
 
+@pytest.mark.parametrize("change", [lambda header: header.update({"\ud800": header.pop(next(reversed(header)))}),
+                                    lambda header: header["__metadata__"].update(program="\ud800")],
+                         ids=["an array", "the program"])
+def test_names_that_are_no_text(saved: Any, change: Any) -> None:
+    """JSON can say half of a character, which no encoding has."""
+    _, path, _ = saved("lenet")
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    change(header)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
+    with pytest.raises(ValueError, match="its fingerprint does not match"):
+        graph.load_session(path)
+
+
 def test_an_operator_that_there_is_not(rng: np.random.Generator, tmp_path: Path) -> None:
     def other(program: Any, arrays: Any) -> None:
         _first(program, "Python")["call"]["compute"]["node"]["op_type"] = "Nothing"
