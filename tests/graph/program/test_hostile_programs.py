@@ -13,14 +13,14 @@ from pytorch_quantization_c import graph
 from tests.fuzz import loaders
 
 from .test_float_mode import made
-from .test_hostile_plans import floats
+from .test_hostile_plans import OWN
 
 TRIES = 40 * int(os.environ.get("PQC_TEST_SCALE", "1"))
-NAMES = ["resnet", "mobilenet", "branches", "swish", "squeeze", "groups", "attention", "floats"]
+NAMES = ["resnet", "mobilenet", "branches", "swish", "squeeze", "groups", "attention", *OWN]
 
 
 def program(name: str, rng: np.random.Generator) -> tuple[Any, Any]:
-    return floats(rng) if name == "floats" else made(rng, name)
+    return OWN[name](rng) if name in OWN else made(rng, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
