@@ -24,13 +24,15 @@ def lay_out(blocks: Sequence[Block]) -> int:
 
     Best fit, largest first: each goes into the smallest gap between blocks that are live at the same time.
     """
-    placed: list[Block] = []
+    placed: dict[int, list[Block]] = {}  # by the operations during which they are live
     for block in sorted(blocks, key=lambda each: -each.size):
         block.size = -(-block.size // LINE) * LINE
-        block.offset = _best_gap(block, [each for each in placed
-                                         if each.first <= block.last and block.first <= each.last])
-        placed.append(block)
-    return max((each.offset + each.size for each in placed), default=0)
+        during = range(block.first, block.last + 1)
+        others = {id(each): each for number in during for each in placed.get(number, ())}
+        block.offset = _best_gap(block, [*others.values()])
+        for number in during:
+            placed.setdefault(number, []).append(block)
+    return max((each.offset + each.size for each in blocks), default=0)
 
 
 def _best_gap(block: Block, others: list[Block]) -> int:

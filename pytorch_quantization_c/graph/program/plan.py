@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,6 +73,7 @@ class _Binder:
     def __init__(self, segment: Segment, dims: dict[Key, Dims], borders: Mapping[Key, Border]) -> None:
         self.segment, self.dims, self.borders = segment, dims, borders
         self.outside = [*segment.inputs, *segment.outputs]
+        self._numbers = {key: number for number, key in enumerate(self.outside)}
         self.tables: list[NDArray[Any]] = []
         self.blocks = self._blocks()
         self.arena = lay_out(list({id(block): block for block in self.blocks.values()}.values()))
@@ -131,14 +133,16 @@ class _Binder:
 
     def live(self) -> int:
         """The largest sum of bytes that are needed at the same time."""
-        blocks = {id(block): block for block in self.blocks.values()}.values()
-        return max((sum(each.size for each in blocks if each.first <= number <= each.last)
-                    for number in range(len(self.segment.operations))), default=0)
+        changes = [0] * (len(self.segment.operations) + 1)
+        for each in {id(block): block for block in self.blocks.values()}.values():
+            changes[each.first] += each.size
+            changes[each.last + 1] -= each.size
+        return max(accumulate(changes))
 
     def image(self, key: Key, channels: tuple[int, int] | None = None) -> Image:
         """A value's image; `channels`: where a part of it begins, and its size."""
         codes, dims, block = key.form or FLOATS, self.dims[key], self.blocks.get(key)
-        buffer = 0 if block is not None else 1 + self.outside.index(key)
+        buffer = 0 if block is not None else 1 + self._numbers[key]
         first, count = channels or (0, dims.c)
         return Image(codes, key.form is None and dims.lead is None, buffer,
                      (block.offset if block is not None else 0) + first * codes.size,

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
 
 from .gather import Gathered
 from .integers import Integers
@@ -27,33 +28,58 @@ class Segment:
         self.integers = {key for each in operations if isinstance(each, Gathered | Integers) for key in each.integers()}
 
 
+class _Waiting:
+    """Operations that wait for values, and those whose values are there, in the order in which they stand."""
+
+    def __init__(self, operations: Sequence[Operation], known: Iterable[Key]) -> None:
+        have = set(known)
+        self._operations = operations
+        self._missing = [set(each.reads()) - have for each in operations]
+        self._readers: dict[Key, list[int]] = {}
+        self._ready: dict[bool, list[int]] = {False: [], True: []}  # heaps; True: those of Python
+        for number, missing in enumerate(self._missing):
+            for key in missing:
+                self._readers.setdefault(key, []).append(number)
+            if not missing:
+                self._put(number)
+
+    def _put(self, number: int) -> None:
+        heappush(self._ready[isinstance(self._operations[number], Python)], number)
+
+    def take(self, by_python: bool) -> list[Operation]:
+        """All of one kind that are ready, or become ready by each other."""
+        heap, taken = self._ready[by_python], list[Operation]()
+        while heap:
+            each = self._operations[heappop(heap)]
+            taken.append(each)
+            for key in each.writes():
+                for number in self._readers.pop(key, ()):
+                    self._missing[number].discard(key)
+                    if not self._missing[number]:
+                        self._put(number)
+        return taken
+
+    def names(self) -> str:
+        """Some of those that still wait."""
+        left = {each.name for each, missing in zip(self._operations, self._missing, strict=True) if missing}
+        return ", ".join(sorted(left)[:5])
+
+
 def segments_of(operations: Sequence[Operation], known: Iterable[Key], wanted: Iterable[Key]) -> list[Segment | Python]:
     """The operations in an order with few segments: all that are ready, then the ready Python ones, and so on."""
-    have, left = set(known), list(operations)
+    waiting, left = _Waiting(operations, known), len(operations)
     order: list[Segment | Python] = []
     while left:
-        ready, later = _ready([each for each in left if not isinstance(each, Python)], have)
+        ready = waiting.take(by_python=False)
         if ready:
             order.append(Segment(ready))
-        python, waiting = _ready([each for each in left if isinstance(each, Python)], have)
+        python = waiting.take(by_python=True)
         order.extend(each for each in python if isinstance(each, Python))
         if not ready and not python:
-            names = ", ".join(sorted({each.name for each in left})[:5])
-            raise ValueError(f"operations depend on each other in a cycle: {names}")
-        left = [*later, *waiting]
+            raise ValueError(f"operations depend on each other in a cycle: {waiting.names()}")
+        left -= len(ready) + len(python)
     _set_outputs(order, set(wanted))
     return order
-
-
-def _ready(operations: Sequence[Operation], have: set[Key]) -> tuple[list[Operation], list[Operation]]:
-    ready, later = [], []
-    for each in operations:
-        if have.issuperset(each.reads()):
-            ready.append(each)
-            have.update(each.writes())
-        else:
-            later.append(each)
-    return ready, later
 
 
 def _set_outputs(order: Sequence[Segment | Python], wanted: set[Key]) -> None:
