@@ -15,7 +15,7 @@ __all__ = ["MOVES", "quantizer_behind"]
 
 MOVES = frozenset({"DepthToSpace", "Dropout", "Expand", "Flatten", "Gather", "GatherElements", "Identity", "MaxPool",
                    "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"})
-DEEPEST = 64  # chain of such operators that is looked through
+MAX_LOOKED = 256  # values that are looked through
 
 
 def _only_moves(node: ir.Node) -> bool:
@@ -37,20 +37,30 @@ def _same(first: Quantizer, other: Quantizer) -> bool:
     return first.spec == other.spec and np.array_equal(np.asarray(first.amax), np.asarray(other.amax))
 
 
-def quantizer_behind(value: ir.Value | None, depth: int = 0) -> Quantizer | None:
+def quantizer_behind(value: ir.Value | None) -> Quantizer | None:
     """The quantiser whose output a value is or consists of; None if there is none, or several that differ.
 
     Quantising such a value once more changes nothing, so that a layer may take its integers from it. Through other
     operators only quantisers with one constant range are found.
     """
     node = None if value is None else value.producer()
-    if node is None or depth > DEEPEST:
-        return None
-    if is_quantizer(node):
-        found = quantizer(node)
-        return found if depth == 0 or (found.amax is not None and found.spec.axis is None) else None
-    if node.op_type == "Concat" and node.domain == "":
-        parts = [quantizer_behind(each, depth + 1) for each in node.inputs]
-        first = parts[0] if parts else None
-        return first if first is not None and all(part and _same(first, part) for part in parts) else None
-    return quantizer_behind(node.inputs[0], depth + 1) if _only_moves(node) else None
+    if node is not None and is_quantizer(node):
+        return quantizer(node)
+    first, seen, left = None, {value}, [node]
+    while left:
+        node = left.pop()
+        if node is None or len(seen) > MAX_LOOKED:
+            return None
+        if is_quantizer(node):
+            found = quantizer(node)
+            if found.amax is None or found.spec.axis is not None or not _same(first or found, found):
+                return None
+            first = first or found
+        elif (node.op_type == "Concat" and node.domain == "") or _only_moves(node):
+            sources = node.inputs if node.op_type == "Concat" else node.inputs[:1]
+            fresh = [each for each in dict.fromkeys(sources) if each not in seen]
+            seen.update(fresh)
+            left.extend(None if each is None else each.producer() for each in reversed(fresh))
+        else:
+            return None
+    return first

@@ -9,6 +9,9 @@ from onnxscript import optimizer
 
 MAX_ELEMENTS = 1 << 26     # a larger constant stays an expression
 MAX_FILLED = 1 << 16       # a larger constant of one number does
+#: Operators whose outputs have sizes that numbers in their inputs say.
+SIZED = ("AffineGrid", "BlackmanWindow", "CenterCropPad", "ConstantOfShape", "DFT", "Expand", "HammingWindow",
+         "HannWindow", "MelWeightMatrix", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample")
 
 
 def fold_constants(model: ir.Model) -> None:
@@ -20,18 +23,50 @@ def fold_constants(model: ir.Model) -> None:
     declared = [value.shape for value in model.graph.outputs]
     for value in model.graph.outputs:
         value.shape = None if value.producer() is not None else value.shape
-    ShapeInferencePass(check_type=False, strict_mode=False)(model)
-    optimizer.fold_constants(model, onnx_shape_inference=True, input_size_limit=MAX_ELEMENTS,
-                             output_size_limit=MAX_ELEMENTS, should_fold=_foldable)
+    _infer_shapes(model)
+    _fold(model)
     RemoveUnusedNodesPass()(model)
     for value, shape in zip(model.graph.outputs, declared, strict=True):
         if shape is not None and (value.shape is None or len(value.shape) == len(shape)):
             value.shape = shape
 
 
+def _infer_shapes(model: ir.Model) -> None:
+    """Infers shapes, from elements of arrays as well unless an array is too long for that.
+
+    ONNX then keeps each element of arrays of one dimension apart, in memory that a file of 200 bytes could exhaust.
+    """
+    ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
+    nodes = tuple(model.graph.all_nodes())
+    if any(node.op_type in SIZED and any(value.shape is None or not value.shape.is_static() for value in node.outputs)
+           for node in nodes):
+        _fold(model)    # which makes the sizes known that depend on constants
+        nodes = tuple(model.graph.all_nodes())
+    if not any(map(_is_long, nodes)):
+        ShapeInferencePass(check_type=False, strict_mode=False)(model)
+
+
+def _is_long(node: ir.Node) -> bool:
+    return any(value.shape is not None and len(value.shape) == 1 and _size(value) > MAX_FILLED
+               for value in node.outputs)
+
+
+def _fold(model: ir.Model) -> None:
+    optimizer.fold_constants(model, onnx_shape_inference=True, input_size_limit=MAX_ELEMENTS,
+                             output_size_limit=MAX_ELEMENTS, should_fold=_foldable)
+
+
+def _size(value: ir.Value) -> int:
+    """The number of elements; 0 if it is not known."""
+    dims = () if value.shape is None else value.shape.dims
+    return math.prod(size if isinstance(size, int) else 0 for size in dims)
+
+
 def _foldable(node: ir.Node) -> bool | None:
     """Whether a node on constants is computed; None leaves it to the optimizer's rules (never random numbers)."""
     if node.domain not in ("", "ai.onnx"):
+        return False
+    if any(_size(value) > MAX_ELEMENTS for value in node.outputs):
         return False
     if node.op_type == "DequantizeLinear":
         return True

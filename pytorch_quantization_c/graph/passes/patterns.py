@@ -11,6 +11,7 @@ from .layer_norm import layer_norm
 from .pools import global_average
 
 SWISH, GELU, HARD_SWISH, LAYER_NORM = 24, 20, 14, 17      # the opsets that introduced them
+MAX_INNER = 16      # nodes of a product that are looked at
 
 
 class Product(NamedTuple):
@@ -41,21 +42,25 @@ def recognise(model: ir.Model) -> None:
 
 def product(value: ir.Value, root: bool = True) -> Product:
     """The factors of a tree of Mul, and of Div by constants, whose inner values nobody else reads."""
-    node = value.producer()
-    if node is None or not is_op(node, "Mul", "Div") or not (root or read_once(value)):
-        return Product([value], 1.0)
-    a, b = node.inputs
-    if a is None or b is None:
-        return Product([value], 1.0)
-    if is_op(node, "Div"):
-        divisor = scalar(b)
-        if not divisor:
-            return Product([value], 1.0)
-        inner = product(a, False)
-        return Product(inner.factors, inner.number / divisor)
-    left, right = (Product([], number) if (number := scalar(each)) is not None else product(each, False)
-                   for each in (a, b))
-    return Product(left.factors + right.factors, left.number * right.number)
+    factors, number, left, inner = list[ir.Value](), 1.0, [value], 0
+    while left:
+        each = left.pop()
+        node, is_root = each.producer(), root and each is value
+        divisor = scalar(node.inputs[1]) if node is not None and is_op(node, "Div") else None
+        if node is None or inner == MAX_INNER or None in node.inputs or not (is_root or read_once(each)) or \
+                not (is_op(node, "Mul") or divisor):
+            factors.append(each)
+            continue
+        inner += 1
+        operands = node.inputs[:1]
+        if divisor:
+            number /= divisor
+        else:
+            known = [scalar(operand) for operand in node.inputs]
+            number *= math.prod(1.0 if each is None else each for each in known)
+            operands = [operand for operand, found in zip(node.inputs, known, strict=True) if found is None]
+        left.extend(operand for operand in reversed(operands) if operand is not None)
+    return Product(factors, number)
 
 
 def near(number: float | None, wanted: float) -> bool:

@@ -41,22 +41,22 @@ def _factor(node: ir.Node) -> tuple[ir.Value | None, float | None]:
 
 def _scaled(value: ir.Value, factor: float) -> bool:
     """Whether what makes a value now makes it times the factor."""
-    if not read_once(value):
-        return False
-    node = value.producer()
-    layer = layer_of(node)
-    if layer is not None:
-        return not layer.has_other_bias and _give(layer, factor)
-    if is_op(node, *MOVES):
-        source = node.inputs[0] if node is not None else None
-        return source is not None and _scaled(source, factor)
-    if is_op(node, "MatMul"):
-        return any(each is not None and floats(each) is None and _scaled(each, factor) for each in _inputs(node))
-    return is_op(node, "Add") and node is not None and _scaled_sum(node, factor)
-
-
-def _inputs(node: ir.Node | None) -> list[ir.Value | None]:
-    return [] if node is None else list(node.inputs)
+    left = [value]
+    while left:
+        each = left.pop()
+        node = each.producer()
+        if node is None or not read_once(each):
+            continue
+        layer = layer_of(node)
+        if layer is not None:
+            if not layer.has_other_bias and _give(layer, factor):
+                return True
+        elif is_op(node, *MOVES, "MatMul"):
+            sources = node.inputs if is_op(node, "MatMul") else node.inputs[:1]
+            left.extend(source for source in reversed(sources) if source is not None and floats(source) is None)
+        elif is_op(node, "Add") and _scaled_sum(node, factor):
+            return True
+    return False
 
 
 def _scaled_sum(node: ir.Node, factor: float) -> bool:

@@ -51,13 +51,17 @@ def is_spectral(node: ir.Node) -> bool:
     Its quiet bins are far below the loudest one and count as much once a logarithm or a root is taken, so they do not
     survive integers. Moving data between the layer and the squares does not matter.
     """
-    return _is_only_squared(node.outputs[0])
-
-
-def _is_only_squared(value: ir.Value) -> bool:
-    return bool(value.uses()) and not value.is_graph_output() and all(
-        is_square(use.node) or (is_op(use.node, "Slice", *MOVING) and _is_only_squared(use.node.outputs[0]))
-        for use in value.uses())
+    left = [node.outputs[0]]
+    while left:
+        value = left.pop()
+        if not value.uses() or value.is_graph_output():
+            return False
+        for use in value.uses():
+            if is_op(use.node, "Slice", *MOVING):
+                left.append(use.node.outputs[0])
+            elif not is_square(use.node):
+                return False
+    return True
 
 
 def reads_spectrum(node: ir.Node) -> bool:
