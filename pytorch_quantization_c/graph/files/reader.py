@@ -59,13 +59,15 @@ def _proto(model: Source) -> onnx.ModelProto:
 
 def _unlinked(model: ir.Model) -> onnx.ModelProto:
     """A model in memory as a proto; its tensors in other files are those that its owner has opened."""
-    model = model.clone()
-    for graph in [model.graph, *model.graph.subgraphs()]:
-        for value in graph.initializers.values():
-            if isinstance(value.const_value, ir.ExternalTensor):
-                value.const_value = ir.tensor(value.const_value.numpy(), name=value.name)
     try:
+        model = model.clone()
+        for graph in [model.graph, *model.graph.subgraphs()]:
+            for value in graph.initializers.values():
+                if isinstance(value.const_value, ir.ExternalTensor):
+                    value.const_value = ir.tensor(value.const_value.numpy(), name=value.name)
         return ir.to_proto(model)
+    except OSError:
+        raise
     except Exception as error:
         while error.__cause__ is not None:
             error = error.__cause__  # type: ignore[assignment]

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..errors import GraphError
+from ..nodes import checked_graph
 from .control import control_step
 from .integer import integer_step, recurrent_step
 from .results import own_results
@@ -77,15 +78,10 @@ class Plan:
                 values[value] = array
                 if observe is not None and value in watched:
                     observe(value, array)
-            self.free(number, values, kept)
+            for read in {*step.reads, *step.outputs}:
+                if read is not None and self._last[read] == number and read not in kept:
+                    values.pop(read, None)
         return [values[value] for value in wanted]
-
-    def free(self, number: int, values: dict[ir.Value, Any], kept: Collection[ir.Value]) -> None:
-        """Removes what nothing reads after step `number`, but for `kept`."""
-        step = self.steps[number]
-        for read in {*step.reads, *step.outputs}:
-            if read is not None and self._last[read] == number and read not in kept:
-                values.pop(read, None)
 
     def _left_out(self) -> set[ir.Value]:
         return {value for step in self.steps if step.optional for value in step.outputs}
@@ -186,5 +182,6 @@ def interpret(model: ir.Model, feeds: Mapping[str, Any]) -> list[Any]:
 
     Raises:
         GraphError: as `Interpreter`.
+        TypeError: `model` is not a graph.
     """
-    return Interpreter(model).run(feeds)
+    return Interpreter(checked_graph(model)).run(feeds)

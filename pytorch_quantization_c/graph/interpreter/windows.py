@@ -11,7 +11,9 @@ from ...float_nn import functional as F
 from .reductions import reduced
 from .table import Array, Function, NodeLike, attribute, checked_shape, operator
 
-__all__ = ["Geometry", "conv_geometry", "transposed_geometry"]
+__all__ = ["AUTO_PADS", "Geometry", "conv_geometry", "transposed_geometry"]
+
+AUTO_PADS = ("", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -43,6 +45,8 @@ def _pads(node: NodeLike, size: Sequence[int], reach: Sequence[int], stride: Seq
         if len(pads) != 2 * spatial:
             raise ValueError(f"Expected `pads` of {2 * spatial} numbers, got {pads}")
         return [(pads[i], pads[i + spatial]) for i in range(spatial)]
+    if auto not in AUTO_PADS:
+        raise ValueError(f"Expected `auto_pad` to be one of {', '.join(filter(None, AUTO_PADS))}, got {auto!r}")
     if auto == "VALID":
         return [(0, 0)] * spatial
     total = [max(0, (-(-n // s) - 1) * s + r - n) for n, r, s in zip(size, reach, stride, strict=True)]
@@ -69,7 +73,9 @@ def conv_geometry(node: NodeLike, x: Array, weight: Array) -> Geometry:
     if x.ndim != weight.ndim:
         raise ValueError(f"Expected an input of {weight.ndim} dimensions for a weight of shape {weight.shape}, "
                          f"got shape {x.shape}")
-    return _window(node, x.shape[2:], weight.shape[2:])
+    made = _window(node, x.shape[2:], weight.shape[2:])
+    checked_shape([*x.shape[:2], *map(sum, zip(x.shape[2:], made.before, made.after, strict=True))])
+    return made
 
 
 @operator("Conv", floats=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..interpreter.exact import layer_scale
 from ..interpreter.integer_layer import IntegerLayer, Rounded
 from ..interpreter.table import NodeLike, attribute
+from ..interpreter.windows import AUTO_PADS
 from ..representation.arithmetic import integers
 from .operations import S16, U8, Codes, Window
 from .transposed import Spread, transposed_of
@@ -62,13 +63,18 @@ def windows_of(node: NodeLike, kernel: tuple[int, ...]) -> tuple[Window, Window]
     auto = attribute(node, "auto_pad", "NOTSET")
     if [len(each) for each in numbers.values()] != [2, 2, 4, 2] or numbers["kernel_shape"] != kernel:
         return None
-    if min(numbers["strides"] + numbers["dilations"] + kernel) < 1 or min(numbers["pads"]) < 0:
+    if auto not in AUTO_PADS:
         return None
     pads = numbers["pads"] if auto in ("NOTSET", "") else (0,) * 4
     same = auto if auto.startswith("SAME") else ""
-    made = [Window(kernel[i], numbers["strides"][i], numbers["dilations"][i], pads[i], pads[i + 2], same)
-            for i in (0, 1)]
-    return made[0], made[1]
+    y, x = (Window(kernel[i], numbers["strides"][i], numbers["dilations"][i], pads[i], pads[i + 2], same)
+            for i in (0, 1))
+    try:
+        y.check()
+        x.check()
+    except ValueError:
+        return None
+    return y, x
 
 
 def _with_row(numbers: tuple[int, ...], name: str) -> tuple[int, ...]:

@@ -274,3 +274,32 @@ def test_a_value_that_is_not_there() -> None:
     model = model_of([make_node("Relu", ["x"], ["y"], "relu")], {"x": [2]}, {"y": [2]}, {})
     with pytest.raises(graph.GraphError, match="Expected the name of a value of the graph, got 'q'"):
         graph.Interpreter(graph.load(model)).run({"x": np.zeros(2, np.float32)}, ["q"])
+
+
+def test_a_cycle_in_memory() -> None:
+    model = ir.from_proto(parsed("(float[2] x) => (float[2] y) { a = Add(x, b)  b = Relu(a)  y = Neg(b) }"))
+    with pytest.raises(graph.GraphError, match=r"that can be written, got one that cannot: .*%\"b\".*used by node"):
+        graph.compile(model)
+
+
+def test_a_model_that_is_not_loaded_is_not_interpreted() -> None:
+    model: Any = parsed("(float[2] x) => (float[2] y) { y = Neg(x) }")
+    with pytest.raises(TypeError, match="Expected `model` to be an onnx_ir.Model, as `graph.load` returns it, got Mod"):
+        graph.interpret(model, {"x": np.ones(2, np.float32)})
+
+
+@pytest.mark.parametrize("node, text", [
+    ('Conv <auto_pad = "WRONG"> (x, w)', "Expected `auto_pad` to be one of NOTSET, VALID, SAME_UPPER, SAME_LOWER"),
+    ('MaxPool <kernel_shape = [3, 3], auto_pad = "WRONG"> (x)', "Expected `auto_pad` to be one of NOTSET, VALID, SAME"),
+    (f"Conv <strides = [{2 ** 40}, 1]> (x, w)", "Expected `stride` to be an integer from 1 to 2147483647"),
+    (f"Conv <pads = [{2 ** 40}, 0, 0, 0]> (x, w)", "Expected at most 2147483647 elements"),
+    (f"MaxPool <kernel_shape = [3, 3], pads = [{2 ** 40}, 0, 0, 0]> (x)", "Expected at most 2147483647 elements")])
+def test_windows_that_there_are_not(node: str, text: str) -> None:
+    """The node is named when it runs, since only then all sizes are known."""
+    model = with_constant(np.ones((2, 2, 3, 3), np.float32),
+                          f"(float[N,2,5,5] x) => (float[N,2,A,B] y) {{ y = {node} }}")
+    x, op = {"x": np.ones((1, 2, 5, 5), np.float32)}, node.split()[0]
+    session = graph.compile(model)
+    for run in (lambda: session.run(None, x), lambda: graph.interpret(session.model, x)):
+        with pytest.raises(graph.GraphError, match=rf"Node '{op}_y' \({op}\): {text}"):
+            run()
