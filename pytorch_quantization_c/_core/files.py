@@ -13,7 +13,7 @@ try:
 except ImportError:  # not on Windows, where an open file cannot be removed anyway
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FilePath", "check_folder", "open_file", "part_file", "read_file", "write_file"]
+__all__ = ["FilePath", "check_folder", "errors_of_file", "open_file", "part_file", "read_file", "write_file"]
 
 FilePath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -41,6 +41,18 @@ def check_folder(path: FilePath | None, argument: str) -> None:
     """FileNotFoundError if the folder of a file to be written later does not exist; None is no file."""
     if path is not None and not os.path.isdir(os.path.dirname(os.path.abspath(_checked(path)))):
         raise FileNotFoundError(f"Expected `{argument}` to be in a folder that exists, got {os.fsdecode(path)!r}")
+
+
+@contextlib.contextmanager
+def errors_of_file(path: FilePath) -> Iterator[None]:
+    """A ValueError of the `with` block, in which a file is read, names the file."""
+    try:
+        yield
+    except ValueError as problem:
+        name = repr(_checked(path))
+        if len(problem.args) == 1 and name not in str(problem):
+            problem.args = (f"{problem} (in {name})",)
+        raise
 
 
 @contextlib.contextmanager

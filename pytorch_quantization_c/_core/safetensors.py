@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import shown
-from .files import PIECE, FilePath, open_file, write_file
+from .files import PIECE, FilePath, errors_of_file, open_file, write_file
 
 __all__ = ["deserialize", "load_file", "save_file", "serialize"]
 
@@ -220,5 +220,5 @@ def load_file(path: FilePath,
 
     `check` is called with the metadata before any array is read, and may refuse the file.
     """
-    with open_file(path) as (file, size):
+    with errors_of_file(path), open_file(path) as (file, size):
         return _read(file, size, check)

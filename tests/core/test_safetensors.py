@@ -132,6 +132,19 @@ def test_what_the_format_cannot_hold_is_refused(arrays: Any, metadata: Any, erro
         serialize(arrays, metadata)
 
 
+def test_what_is_wrong_with_a_file_is_said_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "some.safetensors"
+    path.write_bytes(b"none of ours")
+    with pytest.raises(ValueError, match=r"Expected a safetensors file, but .*\(in '.*some\.safetensors'\)$"):
+        load_file(path)
+    save_file({}, path, {"kind": "another"})
+
+    def check(metadata: dict[str, str]) -> None:
+        raise ValueError(f"Expected one kind, got {metadata['kind']}")
+    with pytest.raises(ValueError, match=r"^Expected one kind, got another \(in '.*some\.safetensors'\)$"):
+        load_file(path, check)
+
+
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state.safetensors"
     save_file({"a": np.ones(3)}, path)

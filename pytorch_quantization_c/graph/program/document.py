@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ... import _C
 from ..._core.errors import shown
-from ..._core.files import FilePath
+from ..._core.files import FilePath, errors_of_file
 from ..._core.safetensors import deserialize, load_file, serialize
 from ...model.file_kinds import PROGRAM, loader_of
 from ..errors import GraphError
@@ -118,7 +118,8 @@ def _refuse_unsaved(operations: Sequence[Operation]) -> None:
 
 def read(path: FilePath) -> Document:
     """The program in a file. ValueError if it is not one, OSError from the system."""
-    return _document(*load_file(path, _check))
+    with errors_of_file(path):
+        return _document(*load_file(path, _check))
 
 
 def deserialized(data: bytes) -> Document:
