@@ -180,9 +180,12 @@ def test_fixed_ranges_of_inputs_are_read(save: Any, kind: str, tmp_path: Any) ->
     bare: Any = float_nn.Sequential(nn.QuantLinear(96, 8), float_nn.ReLU(), float_nn.Linear(8, 3))
     factor: Any = float_nn.Sequential(nn.QuantLinear(96, 8, quant_desc_input=QuantDescriptor(8, scale_amax=0.5)),
                                       float_nn.ReLU(), float_nn.Linear(8, 3))
-    for model, wanted in ((other, 2.5), (bare, 2.5), (factor, 5.0)):
+    shaped: Any = float_nn.Sequential(nn.QuantLinear(96, 8, quant_desc_input=QuantDescriptor(8, amax=[9.0])),
+                                      float_nn.ReLU(), float_nn.Linear(8, 3))
+    for model, wanted in ((other, 2.5), (bare, 2.5), (factor, 5.0), (shaped, [2.5])):
         interchange.load_checkpoint(tmp_path, model)
         np.testing.assert_allclose(model[0].input_quantizer.amax, wanted, rtol=1e-6)
+        assert model[0].input_quantizer.amax.shape == np.shape(wanted)
 
 
 @pytest.mark.parametrize("save, bits", [(interchange.save_compressed_tensors, 8), (interchange.save_modelopt, (4, 3))])

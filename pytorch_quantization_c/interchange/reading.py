@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from typing import Any
 
@@ -168,8 +169,8 @@ def _give(model: Any, found: Arrays, ranges: dict[str, np.float32]) -> None:
         each.amax = amax
 
 
-def _ranged_inputs(model: Any, ranges: dict[str, np.float32]) -> list[tuple[Any, np.float32]]:
-    """The inputs' quantisers of one range that takes that of the file."""
+def _ranged_inputs(model: Any, ranges: dict[str, np.float32]) -> list[tuple[Any, NDArray[np.float32]]]:
+    """The inputs' quantisers of one range that takes that of the file, and the range in the shape of their own."""
     modules, pairs = dict(model.named_modules()), []
     for head, amax in ranges.items():
         layer: Any = modules.get(head.removesuffix("."))
@@ -177,8 +178,9 @@ def _ranged_inputs(model: Any, ranges: dict[str, np.float32]) -> list[tuple[Any,
         if quantizer is None or quantizer.axis is not None or quantizer.blocks is not None or quantizer.zero_point:
             continue
         factor = np.float32(1 if quantizer._scale_amax is None else quantizer._scale_amax)
-        if quantizer.amax is None or quantizer._numbers(quantizer.amax).size == 1:
-            pairs.append((quantizer, np.float32(amax / factor)))
+        shape = () if quantizer.amax is None else tuple(quantizer.amax.shape)
+        if math.prod(shape) == 1:
+            pairs.append((quantizer, np.full(shape, amax / factor, np.float32)))
     return pairs
 
 

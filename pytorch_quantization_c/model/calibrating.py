@@ -16,6 +16,8 @@ __all__ = ["calibrating"]
 
 logger = logging.getLogger(__name__)
 
+RANGES = ("_amin", "_amax")
+
 Quantizers = list[tuple[str, Any]]
 
 
@@ -122,9 +124,9 @@ def _takes_method(quantizer: Any) -> bool:
 
 
 def _load(model: Any, quantizers: Quantizers, given: dict[str, Any], strict: bool) -> None:
-    """Loads every amax, or none."""
-    before = [(quantizer, None if quantizer.amax is None else quantizer._numbers(quantizer.amax).copy())
-              for _, quantizer in quantizers]
+    """Loads every range, or none."""
+    before = [(quantizer, name, None if (array := quantizer._state(name)) is None else quantizer._numbers(array).copy())
+              for _, quantizer in quantizers for name in RANGES]
     at, loaded, unseen = "", 0, []
     try:
         for at, quantizer in quantizers:  # noqa: B007  (the name of the one that raised)
@@ -136,11 +138,11 @@ def _load(model: Any, quantizers: Quantizers, given: dict[str, Any], strict: boo
         for at, quantizer in collect_own_weights(model, unseen):  # noqa: B007
             quantizer.load_calib_amax(**(given if _takes_method(quantizer) else {}))
     except Exception as problem:
-        for quantizer, amax in before:
-            if amax is None:
-                quantizer._buffers.pop("_amax", None)
+        for quantizer, name, array in before:
+            if array is None:
+                quantizer._buffers.pop(name, None)
             else:
-                quantizer._fill(quantizer.amax, quantizer._new_buffer(amax))
+                quantizer._fill(quantizer._state(name), quantizer._new_buffer(array))
         if isinstance(problem, RuntimeError) and not (unseen and strict):
             raise RuntimeError(f"{at or 'The model'}: {problem}") from problem
         raise

@@ -121,6 +121,19 @@ def test_an_aborted_block_leaves_nothing_behind(resume: bool, problem: type[Base
             layer(x)
 
 
+def test_both_ends_of_a_range_stay_if_one_quantiser_has_no_data() -> None:
+    descriptor = QuantDescriptor(8, zero_point=True)
+    model: Any = float_nn.Sequential(*(nn.QuantLinear(3, 3, quant_desc_input=descriptor) for _ in range(3)))
+    first, second = (model[index]._input_quantizer for index in (0, 1))
+    with calibrating(model, load_amax=True, strict=False):
+        model[0](np.array([[-1.0, 0.5, 2.0]], np.float32))
+    with pytest.raises(RuntimeError, match="Calibrator returned None"), calibrating(model, load_amax=True):
+        for index in (0, 1):
+            model[index](np.array([[-8.0, 0.5, 9.0]], np.float32))
+    assert (first.amax, first._state("_amin")) == (2.0, -1.0)
+    assert (second.amax, second._state("_amin")) == (None, None)
+
+
 def test_layers_that_were_not_reached(rng: np.random.Generator, caplog: pytest.LogCaptureFixture) -> None:
     """With strict=False their weights take their own values, their inputs stay as they are: never NaN."""
     model = float_nn.Sequential(nn.QuantLinear(3, 4), nn.QuantConvTranspose1d(2, 3, 2), nn.QuantLSTM(2, 3),
