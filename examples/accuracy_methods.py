@@ -125,14 +125,14 @@ if mobilenet is not None:
 # %%
 figure, (left, middle) = plt.subplots(1, 2, layout="constrained")
 for bits, marker in ((4, "o"), (3, "s")):
-    left.plot(list(RECIPES), right[bits], marker + "-", label=f"{bits} bits")
+    left.plot(list(RECIPES), right[bits], marker, label=f"{bits} bits")
 left.axhline(accuracy(REFERENCE, digits.test_labels), color="black", linestyle=":", label="float32")
 left.set(title="small ResNet", ylabel="accuracy, %")
 left.tick_params(axis="x", rotation=30)
 left.legend()
 for bits, marker in ((8, "o"), (4, "s")):
     if bits in found:
-        middle.plot(list(METHODS), found[bits], marker + "-", label=f"weights of {bits} bits")
+        middle.plot(list(METHODS), found[bits], marker, label=f"weights of {bits} bits")
 middle.set(title="MobileNetV2, activations of 8 bits", ylabel="SQNR of the logits, dB")
 middle.tick_params(axis="x", rotation=30)
 if found:

@@ -90,7 +90,7 @@ def drawn(axis: Any, at: int, pick: Callable[[tuple[float, float]], float]) -> N
     for (name, values), marker in zip(found.items(), "os", strict=True):
         axis.plot(WIDTHS, [pick(each) for each in values], marker + "-", label=f"one width, {name}")
     axis.plot(BUDGETS, [pick(each) for each in under.values()], "^-", label="mixed widths, GPTQ")
-    axis.set(xlabel="mean bits of weights", ylabel=("right, %", "SQNR of the logits, dB")[at])
+    axis.set(xlabel="mean bits of weights", ylabel=("accuracy, %", "SQNR of the logits, dB")[at])
 
 
 figure, axes = plt.subplots(1, 2, layout="constrained")

@@ -221,10 +221,12 @@ if source is not None:
 # %%
 if source is not None:
     figure, (left, right_hand) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
-    left.barh(list(found), [noise for _, noise in found.values()])
+    bars = left.barh(list(found), [noise for _, noise in found.values()])
+    left.bar_label(bars, fmt="%.1f", label_type="center", color="white")
     left.invert_yaxis()
     left.set(xlabel="SQNR of the scores, dB", title="Accuracy")
-    right_hand.barh(list(times), list(times.values()), color=["C0", "0.6"])
+    bars = right_hand.barh(list(times), list(times.values()), color=["C0", "0.4"])
+    right_hand.bar_label(bars, fmt="%.0f", label_type="center", color="white")
     right_hand.invert_yaxis()
     right_hand.set(xlabel="microseconds a page, one thread", title="Speed")
     plt.show()

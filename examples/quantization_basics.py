@@ -152,7 +152,7 @@ def row_sqnr(quantised: NDArray[np.float32]) -> NDArray[np.float32]:
 
 plt.plot(row_sqnr(by_row), "o-", label="one amax per channel")
 plt.plot(row_sqnr(whole), "s-", label="one amax")
-plt.gca().set(xlabel="output channel, small to large", ylabel="SQNR, dB")
+plt.gca().set(xlabel="output channel, smallest weights first", ylabel="SQNR, dB")
 plt.legend()
 plt.show()
 
@@ -201,7 +201,7 @@ for bits_used, style in ((8, "-"), (4, "--")):
         print(f"{bits_used} bits  {name:10}  amax {float(amax):6.2f}  mean squared error {error:.4f}")
         axes.axvline(float(amax), color=f"C{at}", linestyle=style, label=f"{name}, {bits_used} bits")
 axes.set(xlabel="|x|", ylabel="count", title="The cube of normal values: long tails")
-axes.legend(ncols=2, fontsize=8)
+figure.legend(loc="outside right center", fontsize=8)
 plt.show()
 
 # %% [markdown]
@@ -216,7 +216,8 @@ FakeTensorQuantFunction.forward(ctx, line, alpha, 3)
 gradient = FakeTensorQuantFunction.backward(ctx, np.ones_like(line))[0]
 assert np.array_equal(gradient, (abs(line) <= alpha).astype(np.float32))
 plt.plot(line, fake_tensor_quant(line, alpha, 3), label="fake quantised, 3 bits")
-plt.plot(line, gradient, label="gradient that is passed")
+plt.plot(line, gradient, label="factor of the gradient")
+plt.xlabel("x")
 plt.legend()
 plt.show()
 

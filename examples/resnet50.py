@@ -210,7 +210,8 @@ for name, logits in {"onnxruntime": by_onnx, "the twin on floats": by_floats}.it
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-left.barh(list(top1), list(top1.values()), color=["0.6", *["C0"] * (len(top1) - 2), "C1"])
+bars = left.barh(list(top1), list(top1.values()), color=["0.4", *["C0"] * (len(top1) - 2), "C1"])
+left.bar_label(bars, fmt="%.0f", label_type="center", color="white")
 left.invert_yaxis()
 left.set(xlabel="top-1, %", title="ResNet-50 at 8 bits")
 right.plot(wanted.ravel(), by_onnx.ravel(), ".", markersize=4)

@@ -24,7 +24,7 @@ def drawn(rows: Sequence[Any], axes: Any = None) -> Any:
     names = [row.quantizer for row in shown]
     for label, marker in (("alone", "o"), ("running", "x")):
         axes.plot([_finite(getattr(row, label)) for row in shown], names, marker, label=label)
-    axes.invert_yaxis()
+    axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlabel("SQNR, dB")
     axes.set_title("Quantised values, the worst first")
     if shown:
