@@ -127,9 +127,9 @@ figure, (left, middle) = plt.subplots(1, 2, layout="constrained")
 for bits, marker in ((4, "o"), (3, "s")):
     left.plot(list(RECIPES), right[bits], marker, label=f"{bits} bits")
 left.axhline(accuracy(REFERENCE, digits.test_labels), color="black", linestyle=":", label="float32")
-left.set(title="small ResNet", ylabel="accuracy, %")
+left.set(title="small ResNet", ylabel="accuracy, %", ylim=(80, 101))
 left.tick_params(axis="x", rotation=30)
-left.legend()
+left.legend(loc="lower center", ncols=3)
 for bits, marker in ((8, "o"), (4, "s")):
     if bits in found:
         middle.plot(list(METHODS), found[bits], marker, label=f"weights of {bits} bits")

@@ -36,11 +36,11 @@ table.methods td, table.methods th { padding: .1rem .6rem .1rem .4rem; font-vari
   white-space: nowrap; } table.methods .number { text-align: right; } tr.best { background: var(--best); }
 tr.much td:nth-child(3) { color: var(--entropy); font-weight: 600; }
 tr.much td:nth-child(3)::before { content: "! "; }
-svg { max-width: 100%; }
+svg { max-width: 100%; } .narrow { display: none; }
 @media (max-width: 900px) {
   main > table, main > table > tbody, main > table > tbody > tr, main > table > tbody > tr > td {
-  display: block; width: auto; padding: .2rem 0; } main > table > thead { display: none; }
-  main > table > tbody > tr { padding: .6rem 0; } }
+  display: block; width: auto; padding: .2rem 0; } main > table > tbody > tr > td.name { width: auto; } main > table > thead { display: none; }
+  main > table > tbody > tr { padding: .6rem 0; } .narrow { display: inline-block; width: 5rem; } }
 i { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin-right: .45em; }
 .bars { fill: var(--bars); } .axis { stroke: var(--line); } text { fill: var(--soft); font-size: 10px; }
 """

@@ -10,7 +10,7 @@ from ..._core.files import FilePath, write_file
 from ...calib.reporting import STYLE
 from ...version import __version__
 
-MAX_DB, WIDTH = 100.0, 240     # beyond, noise is that of float32; the width of a bar in pixels
+MAX_DB, WIDTH = 100.0, 200     # beyond, noise is that of float32; the width of a bar in pixels
 TALLEST = 60                    # rows of a picture
 
 
@@ -58,14 +58,15 @@ errors from before included.</p>
 
 def _row(row: Any) -> str:
     return (f'<tr><td class="name"><b>{escape(row.quantizer)}</b><span class="soft">{escape(row.value)}, read by '
-            f"{escape(row.layer)}</span></td><td>{escape(row.how)}</td><td>{_bar(row.alone)}</td>"
-            f"<td>{_bar(row.running)}</td></tr>")
+            f"{escape(row.layer)}</span></td><td>{escape(row.how)}</td>"
+            f"<td>{_bar('alone', row.alone)}</td><td>{_bar('running', row.running)}</td></tr>")
 
 
-def _bar(value: float) -> str:
+def _bar(title: str, value: float) -> str:
+    """A bar and its value. The title is for narrow screens, where the table has no head."""
     length = WIDTH * min(max(value, 0.0), MAX_DB) / MAX_DB
-    return (f'<svg width="{WIDTH}" height="10" role="img" aria-label="{_decibel(value)}">'
-            f'<rect class="bars" width="{length:.1f}" height="10"/></svg> {_decibel(value)}')
+    return (f'<span class="soft narrow">{title}</span><svg width="{WIDTH}" height="10" role="img" '
+            f'aria-label="{_decibel(value)}"><rect class="bars" width="{length:.1f}" height="10"/></svg> {_decibel(value)}')
 
 
 def _decibel(value: float) -> str:

@@ -89,10 +89,11 @@ class Profile(Summary):
         """
         axes = axes_or_new(axes, 8, 1.2 + 0.22 * min(len(self), TALLEST))
         shown = sorted(self, key=lambda row: -(row.microseconds or 0.0))[:TALLEST]
-        for kernel in dict.fromkeys(row.kernel for row in shown):
-            places = [number for number, row in enumerate(shown) if row.kernel == kernel]
-            axes.barh(places, [shown[number].microseconds for number in places], label=kernel,
-                      color=COLOURS.get(kernel, OTHER))
+        kinds = [row.kernel if row.kernel in COLOURS else "other" for row in shown]
+        for kind in dict.fromkeys(kinds):
+            places = [number for number, each in enumerate(kinds) if each == kind]
+            axes.barh(places, [shown[number].microseconds for number in places], label=kind,
+                      color=COLOURS.get(kind, OTHER))
         axes.set_yticks(range(len(shown)), [row.name for row in shown], fontsize=7)
         axes.invert_yaxis()
         axes.set_xlabel("microseconds")
