@@ -186,7 +186,7 @@ def run_command(options: argparse.Namespace) -> int:
     """Runs the command; 2 and a message where the arguments or files do not fit."""
     try:
         run_bench(options)
-    except (ImportError, ValueError, TypeError, OSError) as problem:
+    except (ImportError, ValueError, TypeError, OSError, MemoryError) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 2
     return 0

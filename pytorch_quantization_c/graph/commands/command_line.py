@@ -22,6 +22,7 @@ from ..session import Session
 from .model_demo import run_demo
 
 Batch = Feeds | np.ndarray[Any, Any]
+ROUNDING_DB = 100.0  # above, the noise is that of float32
 
 
 class Data:
@@ -66,6 +67,7 @@ def _read(path: Path) -> Batch:
 
 def run_quantize(options: argparse.Namespace) -> None:
     """Quantises a file, writes the result and prints what became of it."""
+    _output_of_its_own(Path(options.model), Path(options.output))
     model, data = load(options.model), None if options.data is None else Data(options.data)
     int8 = quantize(model, data, method=options.method, percentile=options.percentile, residual=options.residual,
                     zero_point=False if options.symmetric else "auto", target=options.target,
@@ -84,14 +86,27 @@ def run_quantize(options: argparse.Namespace) -> None:
             print(f"{name}: {100 * value:.2f} % equal, on the calibration data")
 
 
+def _output_of_its_own(model: Path, output: Path) -> None:
+    """Looks at the output before minutes are spent on what goes into it."""
+    if output.exists() and model.exists() and output.samefile(model):
+        raise ValueError(f"Expected `--output` to be another file than the float model, got {output} for both")
+    if not output.absolute().parent.is_dir():
+        raise FileNotFoundError(f"Expected `--output` in a folder that exists, {output.parent} does not")
+
+
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.2f} MB"
 
 
 def run_compare(options: argparse.Namespace) -> None:
     """Prints the comparison of two files."""
-    found: Comparison = compare(load(options.a), load(options.b), Data(options.data))
+    b = load(options.b)
+    found: Comparison = compare(load(options.a), b, Data(options.data))
     print(found)
+    weights = {each.name for each in quantizers(b) if each.is_weight}
+    if any(row.quantizer in weights and row.alone > ROUNDING_DB for row in found.rows):
+        print("Weights stored as integers show no noise of their own; the outputs include it. `graph.compare` of the "
+              "model that `graph.quantize` returns shows it.")
     if options.report is not None:
         found.report(options.report)
 
@@ -116,7 +131,7 @@ def run_command(options: argparse.Namespace) -> int:
     """Runs one of the commands; 2 and a message where the arguments or files do not fit."""
     try:
         COMMANDS[options.command](options)
-    except (ValueError, TypeError, OSError) as problem:
+    except (ValueError, TypeError, OSError, MemoryError) as problem:
         print(f"{options.command}: {problem}", file=sys.stderr)
         return 2
     return 0

@@ -60,6 +60,33 @@ def test_the_demo_takes_random_inputs_and_refuses_what_is_no_model(files: tuple[
     assert capsys.readouterr().err.startswith("demo: ")
 
 
+def test_the_float_model_is_not_overwritten(files: tuple[Path, Path], tmp_path: Path,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    model, data = files
+    before = model.read_bytes()
+    (tmp_path / "link.onnx").symlink_to(model)
+    for output in (str(model), str(tmp_path / "link.onnx")):
+        assert main(["quantize", str(model), "-o", output, "--data", str(data)]) == 2
+        assert "another file than the float model" in capsys.readouterr().err
+    assert main(["quantize", str(model), "-o", str(tmp_path / "none" / "a.onnx"), "--data", str(data)]) == 2
+    assert "folder that exists" in capsys.readouterr().err and model.read_bytes() == before
+
+
+def test_more_memory_than_there_is_gets_a_message(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(files[0]), "--shape", f"{2**40},3,16,16"]) == 2
+    assert capsys.readouterr().err.startswith("bench: ")
+
+
+def test_weights_of_a_file_are_said_to_be_integers(files: tuple[Path, Path], tmp_path: Path,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    model, data, int8 = *map(str, files), str(tmp_path / "int8.onnx")
+    assert main(["quantize", model, "-o", int8, "--data", data]) == 0
+    assert main(["compare", model, int8, "--data", data]) == 0
+    assert "stored as integers" in capsys.readouterr().out
+    assert main(["compare", model, model, "--data", data]) == 0
+    assert "stored as integers" not in capsys.readouterr().out
+
+
 def test_data_may_be_a_folder_or_left_out(files: tuple[Path, Path], rng: np.random.Generator, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
