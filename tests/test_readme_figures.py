@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS = {
     "MobileNetV2": ("MobileNetV2", "mobilenet_v2"), "EfficientNet-Lite0": ("EfficientNet-Lite0", "efficientnet_lite0"),
-    "PP-LCNet (page orientation)": ("orientation", "orientation"), "MobileNetV3 (text direction)": ("ocr_cls", "ocr_cls"),
+    "PP-LCNet (page orientation)": ("orientation", "orientation"),
+    "MobileNetV3 (text direction)": ("ocr_cls", "ocr_cls"),
     "PP-OCRv4 (text detection)": ("ocr_det_v4", "ocr_det_v4"), "YOLOX-tiny": ("yolox_tiny", "yolox_tiny"),
     "LeNet (the demo)": ("LeNet", None), "ResNet-50": ("ResNet-50", None),
 }

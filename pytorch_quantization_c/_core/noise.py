@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Ratio", "decibels"]
+__all__ = ["Ratio", "decibels", "noise_share"]
 
 
 def decibels(signal: float, noise: float) -> float:
@@ -15,6 +15,11 @@ def decibels(signal: float, noise: float) -> float:
     if noise <= 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+
+
+def noise_share(value: float) -> float:
+    """Noise / signal for a ratio in dB; infinity beyond float64, as a damaged file may say."""
+    return math.inf if value < -3000 else 10 ** (-value / 10)
 
 
 @dataclass

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -11,10 +12,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["npz_of", "read_arrays"]
+__all__ = ["DAMAGE", "npz_of", "read_arrays"]
 
 MAGIC = b"\x93NUMPY\x01\x00"
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, NotImplementedError, RuntimeError, OverflowError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, NotImplementedError, RuntimeError, OverflowError,
+          SyntaxError, tokenize.TokenError)     # the last two: NumPy parses the header of an array as Python
 
 
 def npz_of(arrays: Mapping[str, NDArray[Any]]) -> bytes:

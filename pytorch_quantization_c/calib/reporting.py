@@ -39,7 +39,8 @@ tr.much td:nth-child(3)::before { content: "! "; }
 svg { max-width: 100%; } .narrow { display: none; }
 @media (max-width: 900px) {
   main > table, main > table > tbody, main > table > tbody > tr, main > table > tbody > tr > td {
-  display: block; width: auto; padding: .2rem 0; } main > table > tbody > tr > td.name { width: auto; } main > table > thead { display: none; }
+  display: block; width: auto; padding: .2rem 0; } main > table > thead { display: none; }
+  main > table > tbody > tr > td.name { width: auto; }
   main > table > tbody > tr { padding: .6rem 0; } .narrow { display: inline-block; width: 5rem; } }
 i { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin-right: .45em; }
 .bars { fill: var(--bars); } .axis { stroke: var(--line); } text { fill: var(--soft); font-size: 10px; }

@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from .._core.descriptor import QuantDescriptor
 from .._core.files import FilePath, check_folder, part_file
+from .._core.noise import noise_share
 from ..methods.budget import (
     FLOAT,
     Budget,
@@ -109,7 +110,7 @@ class _Search:
             for row in ranked(made, self.data, kept, self.progress, self.is_corrected).rows:
                 if row.layer in alone:
                     alone[row.layer][bits] = row.value
-        noise = {name: {bits: 10 ** (-value / 10) for bits, value in found.items()} for name, found in alone.items()}
+        noise = {name: {bits: noise_share(value) for bits, value in found.items()} for name, found in alone.items()}
         if budget.name == "milliseconds":
             made, chosen, tried = self._by_time(noise, budget)
         else:

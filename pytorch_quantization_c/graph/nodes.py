@@ -71,10 +71,10 @@ def is_quantizer(node: ir.Node | None) -> bool:
     return node is not None and node.domain == DOMAIN and node.op_type in (FAKE_QUANT, DYNAMIC)
 
 
-def checked_graph(model: Any) -> ir.Model:
-    """`model`; TypeError if it is not a graph."""
+def checked_graph(model: Any, name: str = "model") -> ir.Model:
+    """`model`, an argument of this name; TypeError if it is not a graph."""
     if not isinstance(model, ir.Model):
-        raise TypeError(f"Expected `model` to be an onnx_ir.Model, as `graph.load` returns it, got "
+        raise TypeError(f"Expected `{name}` to be an onnx_ir.Model, as `graph.load` returns it, got "
                         f"{type(model).__name__}")
     return model
 

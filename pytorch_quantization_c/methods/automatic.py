@@ -10,6 +10,7 @@ import numpy as np
 from .._core.files import FilePath, check_folder, part_file
 from .._core.metrics import ordered_metric_value
 from .._core.models import front_of, is_graph, require_module
+from .._core.noise import noise_share
 from ..model.quantizers import named_quantizers
 from ..model.rollback import whole_or_not_at_all
 from ..model.sensitivity import evaluating, no_grad, sensitivity
@@ -181,7 +182,7 @@ def _inputs(layer: WeightLayer) -> int:
 def _within(budget: Budget, alone: Costs, counts: Mapping[str, float],
             kinds: Sequence[int]) -> tuple[dict[str, int], tuple[str, float]]:
     """The formats, and what they spend."""
-    noise = {name: {bits: 10 ** (-value / 10) for bits, value in found.items()} for name, found in alone.items()}
+    noise = {name: {bits: noise_share(value) for bits, value in found.items()} for name, found in alone.items()}
     counted = {name: counts[name] for name in alone}
     relative = budget.name == "effective_bits" or budget.is_share
     unit = (sum(counted.values()) if relative else 1.0) * (FLOAT if budget.name == "macs" else 1)
@@ -227,7 +228,7 @@ def _within_time(model: Any, layers: Sequence[WeightLayer], alone: Costs, kinds:
         names = [str(value.name) for value in whole[kinds[-1]].graph.inputs]
         arrays = batch if isinstance(batch, Mapping) else batch if isinstance(batch, tuple) else (batch,)
         feeds = dict(arrays) if isinstance(arrays, Mapping) else dict(zip(names, map(np.asarray, arrays), strict=True))
-        noise = {name: {bits: 10 ** (-value / 10) for bits, value in found.items()} for name, found in alone.items()}
+        noise = {name: {bits: noise_share(value) for bits, value in found.items()} for name, found in alone.items()}
         _, chosen, tried = within_time(noise, whole, list(alone), Stopwatch(feeds), limit, make)
     return chosen, tried
 

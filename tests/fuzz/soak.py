@@ -14,6 +14,8 @@ import tempfile
 import threading
 import time
 import warnings
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -26,6 +28,8 @@ from .limits import address_space
 
 SLACK, PART = 4 << 20, 0.02
 CALLED = subjects.subjects()
+GRAPHS_EVERY = 4
+GRAPHS = import_module("tests.graph.fuzz.attempts") if find_spec("onnx") and find_spec("onnx_ir") else None
 CYCLE = 16  # rounds after which the same inputs come again: new ones would leave new holes in the heap
 
 
@@ -36,7 +40,7 @@ def resident() -> int:
 
 
 def one_round(seed: int, readers: list[loaders.Loader], folder: Path, problems: set[str]) -> None:
-    """Every function of `_C`, every public callable and every reader once; now and then the demonstration's net."""
+    """Every function of `_C`, every public callable and every reader once; now and then graphs and the demo's net."""
     for call in every_call(64):
         call.function(*call.arguments)
     for case in callables.CASES:
@@ -55,6 +59,13 @@ def one_round(seed: int, readers: list[loaders.Loader], folder: Path, problems: 
         problem = calls.attempt(subject, Random(f"{seed % CYCLE} {subject.name}"))
         if problem:
             problems.add(f"seed {seed}: {subject.name}: {problem}")
+    if GRAPHS is not None and seed % GRAPHS_EVERY == 0:
+        with calls.settings_kept():
+            for name, of_graphs in GRAPHS.SUBJECTS.items():
+                of_graphs.call(**of_graphs.given())
+                problem = GRAPHS.attempt(of_graphs, Random(f"{seed % CYCLE} {name}"))
+                if problem:
+                    problems.add(f"seed {seed}: graph.{name}: {problem}")
     if seed % 20 == 0:
         digits = demo.load_digits()
         demo.float_net(digits)(digits.test_images[:50])

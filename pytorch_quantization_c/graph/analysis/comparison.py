@@ -13,7 +13,7 @@ from ..._core.noise import Ratio
 from ..calibration.batches import Feeds, feeds_of
 from ..calibration.collecting import without_quantizers
 from ..interpreter.run import Interpreter
-from ..nodes import Quantizer, quantizers
+from ..nodes import Quantizer, checked_graph, quantizers
 from ..representation.arithmetic import fake_quantize
 from ..representation.naming import told
 from .comparison_report import drawn, page
@@ -113,11 +113,13 @@ def compare(a: ir.Model, b: ir.Model, batches: Any, metric: str = "sqnr") -> Com
         Rows, worst first, and the outputs: as data, text (`print`), plot (`.plot()`) and HTML page (`.report(path)`).
 
     Raises:
+        TypeError: not two graphs.
         ValueError: another metric, models with other outputs, no batch, one that does not fit, or NaN or infinity
             in a value that is quantised (named, with its node).
     """
     if metric != "sqnr":
         raise ValueError(f"Expected `metric` to be 'sqnr', got {metric!r}")
+    checked_graph(a, "a"), checked_graph(b, "b")
     names = [str(value.name) for value in a.graph.outputs]
     if names != [str(value.name) for value in b.graph.outputs]:
         raise ValueError(f"Expected models with the same outputs, got {names} and "

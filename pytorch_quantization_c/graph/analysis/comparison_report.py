@@ -66,7 +66,8 @@ def _bar(title: str, value: float) -> str:
     """A bar and its value. The title is for narrow screens, where the table has no head."""
     length = WIDTH * min(max(value, 0.0), MAX_DB) / MAX_DB
     return (f'<span class="soft narrow">{title}</span><svg width="{WIDTH}" height="10" role="img" '
-            f'aria-label="{_decibel(value)}"><rect class="bars" width="{length:.1f}" height="10"/></svg> {_decibel(value)}')
+            f'aria-label="{_decibel(value)}"><rect class="bars" width="{length:.1f}" height="10"/></svg> '
+            f"{_decibel(value)}")
 
 
 def _decibel(value: float) -> str:

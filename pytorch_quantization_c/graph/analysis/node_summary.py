@@ -7,7 +7,7 @@ from typing import NamedTuple, TextIO
 import onnx_ir as ir
 
 from ..interpreter.grid import quantizer_behind
-from ..nodes import DOMAIN, Quantizer, is_quantizer, quantizer
+from ..nodes import DOMAIN, Quantizer, checked_graph, is_quantizer, quantizer
 from ..passes.editing import floats, is_op
 from ..passes.layers import PRODUCTS, RECURRENT, layer_of
 from ..placement.sites import is_recurrent, is_spectral, reads_spectrum
@@ -43,8 +43,14 @@ def summary(model: ir.Model, file: TextIO | None = None) -> list[SummaryRow]:
 
     Returns:
         The rows, in the graph's order.
+
+    Raises:
+        TypeError: no graph, or no file.
     """
-    rows = [_row(node) for node in model.graph if node.domain != DOMAIN and not is_op(node, *SAYS_NOTHING)]
+    if file is not None and not hasattr(file, "write"):
+        raise TypeError(f"Expected `file` to be an open text file, got {type(file).__name__}")
+    nodes = checked_graph(model).graph
+    rows = [_row(node) for node in nodes if node.domain != DOMAIN and not is_op(node, *SAYS_NOTHING)]
     table = [("node", "op", "quantized", "by, or why not"), *(row.cells() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..._core.files import write_file
-from ..._core.npz import npz_of
+from ..._core.npz import DAMAGE, npz_of
 from ..analysis.comparison import Comparison, compare
 from ..analysis.node_summary import summary
 from ..calibration.batches import Feeds, fitting, numbered
@@ -56,12 +56,12 @@ class Data:
 def _read(path: Path) -> Batch:
     try:
         found = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as problem:
-        raise ValueError(f"Expected {path} to be a file of NumPy arrays: {problem}") from None
-    if isinstance(found, np.ndarray):
-        return found
-    with found:
-        arrays = {name: found[name] for name in found.files}
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            arrays = {name: found[name] for name in found.files}
+    except (ValueError, *DAMAGE) as problem:
+        raise ValueError(f"Expected {path} to be an undamaged file of NumPy arrays, but {problem}") from None
     return arrays["arr_0"] if list(arrays) == ["arr_0"] else arrays
 
 

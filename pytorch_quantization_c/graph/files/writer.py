@@ -15,7 +15,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 
 from ..._core.files import write_file
 from ..errors import GraphError
-from ..nodes import DOMAIN, Quantizer, is_quantizer, quantizer
+from ..nodes import DOMAIN, Quantizer, checked_graph, is_quantizer, quantizer
 from ..passes.editing import is_op
 from ..passes.layers import PRODUCTS, RECURRENT
 from ..representation.arithmetic import block_codes, fake_quantize, integers, spread
@@ -263,9 +263,10 @@ def save(model: ir.Model, path: str | os.PathLike[str], *, target: str | None = 
 
     Raises:
         GraphError: a model that would not be valid; nothing is written.
+        TypeError: `model` is not an `onnx_ir.Model`.
         ValueError: another target.
     """
-    wanted = model.metadata_props.get(f"{DOMAIN}.target", "here") if target is None else target
+    wanted = checked_graph(model).metadata_props.get(f"{DOMAIN}.target", "here") if target is None else target
     proto = exported(model, wanted)
     if proto.ByteSize() < LARGEST_FILE:
         _give_shapes(proto)

@@ -128,11 +128,12 @@ class Interpreter:
         model: the graph; it must not be changed afterwards.
 
     Raises:
+        TypeError: `model` is not an `onnx_ir.Model`.
         GraphError: a node that cannot be run.
     """
 
     def __init__(self, model: ir.Model) -> None:
-        self.model = model
+        self.model = checked_graph(model)
         graph = model.graph
         self.plan = Plan(graph, dict(model.opset_imports))
         self._values = {value.name: value for value in (*graph.inputs, *graph.initializers.values())}

@@ -14,7 +14,7 @@ from ...methods.layer_rounding import ROUNDING
 from ...methods.order import MAX_MSE_BITS, NEED_DATA, checked_methods
 from ..calibration.batches import Feeds
 from ..calibration.calibrating import first_samples
-from ..nodes import DOMAIN
+from ..nodes import DOMAIN, checked_graph
 from ..placement.choices import Choices
 from ..representation.naming import names_remembered
 from .absorbing import absorb_biases
@@ -137,6 +137,4 @@ def gains(model: ir.Model) -> Gains:
     Raises:
         TypeError: no graph. ValueError: metadata that `quantize` did not write.
     """
-    if not isinstance(model, ir.Model):
-        raise TypeError(f"Expected `model` to be an onnx_ir.Model, got {type(model).__name__}")
-    return from_text(model.metadata_props.get(RECORD, "[]"))
+    return from_text(checked_graph(model).metadata_props.get(RECORD, "[]"))

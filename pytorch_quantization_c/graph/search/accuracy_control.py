@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from ..._core.errors import shown
 from ..._core.files import FilePath, part_file
+from ..._core.noise import noise_share
 from ...methods.budget import check_drop
 from ...methods.decisions import Decision, Decisions, fewest_that_hold
 from ...model.sensitivity import Sensitivity
@@ -167,7 +168,7 @@ class _Control:
 
 def _noise(ranking: Sensitivity) -> float:
     """The noise of each layer alone, added up, relative to the signal."""
-    found = sum(10 ** (-row.value / 10) for row in ranking.rows)
+    found = sum(noise_share(row.value) for row in ranking.rows)
     return math.inf if math.isnan(found) else found
 
 

@@ -23,7 +23,7 @@ from ..interpreter.run import Interpreter
 from ..methods.bias import give_biases, input_quantizer, mean_errors, quantized_layer
 from ..methods.method_steps import KEPT
 from ..methods.rounding import float_weights
-from ..nodes import DOMAIN, Quantizer, quantizer
+from ..nodes import DOMAIN, Quantizer, checked_graph, quantizer
 
 __all__ = ["Decision", "Decisions", "decisions"]
 
@@ -61,9 +61,7 @@ def decisions(model: ir.Model) -> Decisions | None:
 
     TypeError if `model` is not a graph, ValueError for metadata of another kind.
     """
-    if not isinstance(model, ir.Model):
-        raise TypeError(f"Expected `model` to be an onnx_ir.Model, got {type(model).__name__}")
-    text = model.metadata_props.get(RECORD)
+    text = checked_graph(model).metadata_props.get(RECORD)
     if text is None:
         return None
     try:

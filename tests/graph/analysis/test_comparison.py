@@ -56,7 +56,8 @@ def test_text_and_page(rng: np.random.Generator, tmp_path: Path) -> None:
     comparison.report(tmp_path / "page.html")
     written = (tmp_path / "page.html").read_text()
     assert all(row.quantizer in written for row in comparison.rows) and "http" not in written
-    assert written.count('narrow">alone<') == written.count('narrow">running<') == len(comparison.rows)     # without a head
+    for title in ("alone", "running"):
+        assert written.count(f'narrow">{title}<') == len(comparison.rows)
 
 
 def test_other_models_and_metrics_are_refused(rng: np.random.Generator) -> None:
