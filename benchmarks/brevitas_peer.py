@@ -1,4 +1,4 @@
-"""Brevitas on ONNX files, by way of onnx2torch; both, and torch, have to be installed.
+"""Brevitas on ONNX files, through onnx2torch; needs both, and torch.
 
 onnx2torch imports torchvision for NonMaxSuppression and RoiAlign. Where torchvision does not load, as its wheel for
 CUDA beside a torch for CPUs, empty modules stand in, and models with those operators fail.

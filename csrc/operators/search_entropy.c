@@ -64,7 +64,7 @@ static void bound(pqc_ranges *r, ptrdiff_t number, ptrdiff_t end)
         range->least = r->found[number];
 }
 
-/* Of neighbours that cost too much by clipping alone, that. */
+/* Where clipping alone costs neighbouring candidates too much, that cost. */
 static void estimates(pqc_ranges *r, ptrdiff_t first, ptrdiff_t n, double *found)
 {
     job *j = r->context;

@@ -68,7 +68,7 @@ static void estimate_run(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-/* Every candidate of n ranges by itself, estimated; how many may be the least, or -1. */
+/* Estimates every candidate of n ranges separately.  Returns how many may be the minimum, or -1. */
 static ptrdiff_t estimate_all(pqc_ranges *r, ptrdiff_t n)
 {
     ptrdiff_t last = n > 0 ? pqc_min(r->ranges[n - 1].at + r->width, r->candidates) : 0;

@@ -19,7 +19,7 @@ struct pqc_ranges {
     /* Sets the bound of a range, which ends before `end`, and its entry of `found`: an estimate of one of its candidates, or
      * infinity.  A range of one candidate is bounded by its own estimate.  Called by several threads. */
     void (*bound)(pqc_ranges *r, ptrdiff_t number, ptrdiff_t end);
-    /* Estimates of n <= PQC_RANGE_RUN neighbours, in less time than as many bounds; likewise. */
+    /* Likewise, estimates of n <= PQC_RANGE_RUN neighbours; cheaper than as many bounds. */
     void (*estimates)(pqc_ranges *r, ptrdiff_t first, ptrdiff_t n, double *found);
     void *context;
     ptrdiff_t candidates;

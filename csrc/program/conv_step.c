@@ -303,7 +303,7 @@ static bool multiply_to_codes(const job *j, const task *t, const places *p, cons
     return true;
 }
 
-/* Whether all that becomes of the sums is floats, times a scale and with a bias, whose pixels are equally spaced. */
+/* Whether the sums only become floats, scaled and with a bias, at equally spaced pixels. */
 static bool makes_floats(const pqc_step *s)
 {
     enum { UNBOUNDED = PQC_NO_FIRST_CLAMP | PQC_NO_SECOND_CLAMP };

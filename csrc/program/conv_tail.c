@@ -62,7 +62,7 @@ static bool is_without_columns(const pqc_image *i)
     return i->codes.content == PQC_NOTHING || i->left + i->right == 0;
 }
 
-/* Of finite sums, which go through GELU or SiLU into bytes, and nothing else. */
+/* For finite sums that go through GELU or SiLU into bytes, and nowhere else. */
 static pqc_gate_u8_fn *gate_of(const pqc_step *s)
 {
     enum { PLAIN = PQC_NO_FIRST_CLAMP | PQC_NO_SECOND_CLAMP | PQC_NEVER_NAN };

@@ -1,8 +1,8 @@
 /* A pool of sleeping workers.  A job is a range cut into parts, neighbouring ones for each thread: call after call a thread
  * finds its parts of the arrays in its own caches.  A thread without parts steals others'.  The caller works too and returns when
  * all parts are done, so that no one waits for a worker that wakes late.  Workers spin for a moment after a job, since layers follow
- * each other closely, then sleep.  Waking them costs the caller 10 us, and takes them longer: a small job does so only if there were
- * others just before, so that they will be awake for the next. */
+ * each other closely, then sleep.  Waking them costs the caller 10 us, and they need longer to start: a small job wakes them only if it
+ * follows others closely, so that they are awake for the next. */
 #define _GNU_SOURCE
 #include "parallel.h"
 
@@ -52,7 +52,7 @@ static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, ptrdiff_t worth, 
 #include <unistd.h>
 
 /* LARGE: grains worth waking workers for.  MANY: jobs in a row that suggest a model rather than a single layer.  Nanoseconds: how
- * long a worker spins, and less, so that it still does when as much time goes by between jobs. */
+ * long a worker spins, and a shorter gap between jobs, within which it is still spinning. */
 enum { LARGE = 16, MANY = 6, SPIN = 70000, SOON = 50000 };
 /* SHORT: grains of a part, where a job has enough for more than one a thread. */
 enum { PARTS_PER_THREAD = 4, SHORT = 4, PAUSES = 64, PATIENCE = 4000 };

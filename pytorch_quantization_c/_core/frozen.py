@@ -1,4 +1,4 @@
-"""Objects whose attributes are set once. `dataclasses` took a sixth of what importing `nn` takes."""
+"""Objects whose attributes are set once. `dataclasses` accounted for a sixth of the import time of `nn`."""
 from __future__ import annotations
 
 from typing import Any, NoReturn

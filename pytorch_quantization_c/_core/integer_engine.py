@@ -383,7 +383,7 @@ class IntegerEngine(ABC, Generic[A]):
         return frozen is not None and frozen.proof is None and self._parameter(layer, "weight") is None
 
     def load(self, layer: HostLayer[A], state: dict[str, Any]) -> str | None:
-        """Becomes a frozen layer by integers from a state, as `state_of` has them; or says what is wrong."""
+        """Freezes the layer with integers from a state, as `state_of` makes it; else returns what is wrong."""
         why = self._freeze_refusal(layer)
         if why is not None:
             return why

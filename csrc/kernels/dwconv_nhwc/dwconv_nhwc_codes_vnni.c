@@ -1,6 +1,6 @@
-/* As dwconv_nhwc_vnni.c, but 64 channels are left in the order that unpacking makes of them, lane by lane, as packing their codes
- * undoes it: weights and constants are brought into that order once for all pixels.  What an activation would need beside them
- * does not stay in registers, and takes longer than sums that are stored. */
+/* As dwconv_nhwc_vnni.c, but 64 channels keep the order in which unpacking leaves them, which packing the codes undoes: weights and
+ * constants are brought into that order once for all pixels.  There are no activations: their constants would not fit into
+ * registers as well, and spilling costs more than storing the sums. */
 #include "dwconv_nhwc.h"
 
 #if PQC_X86

@@ -63,7 +63,7 @@ INLINE void move_on(sums (*open)[SHARED_ROWS], const int oldest, const int rows)
             open[d][i] = open[d - 1][i];
 }
 
-/* `rows` rows of outputs.  With each step an output is over. */
+/* `rows` rows of outputs.  Each step completes one output. */
 INLINE void sum_rows(const row_job *g, const uint8_t *x, results to, const int k, const int stride,
                      const int rows, const int v)
 {

@@ -5,7 +5,7 @@
  *     code = clamp(rint(y * mul), lo, hi) + zero
  *
  *   acc   read up to the next multiple of 16 channels, ld being one
- *   f     scale, bias and output[0], which pqc_gate_u8_takes; the rest of it says nothing
+ *   f     scale, bias and output[0], which pqc_gate_u8_takes accepts; the rest is not read
  *
  * Every x has to be finite.  Ties to even.  The bits are those of finish_nhwc, chain_f32 and encode_f32, one after the other. */
 #ifndef PQC_GATE_U8_H

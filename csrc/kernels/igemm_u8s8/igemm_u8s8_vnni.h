@@ -142,7 +142,7 @@ INLINE void sum_up_half(const pqc_igemm_params *g, const int32_t *pixel, const i
     end_sums(sums, P * V);
 }
 
-/* Whether there are bodies for that: one vector would take as many loads, and few of 56 channels are seen. */
+/* Whether such a body exists: none for one vector, which would save no loads, nor for 56 channels, which are rare. */
 PQC_INLINE bool shares_half(const pqc_igemm_params *g)
 {
     return g->half_last && (g->vectors == 2 || g->vectors == 3);

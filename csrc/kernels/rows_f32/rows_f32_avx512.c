@@ -15,7 +15,7 @@ AVX512 static inline float sum_of_16(__m512 lanes)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-/* 16 numbers of each row: those that `some` names. */
+/* 16 numbers of each row, masked by `some`. */
 AVX512 PQC_INLINE void maxima16(const float *x, ptrdiff_t n, __mmask16 some, __m512 *top)
 {
     PQC_UNROLL(4)
@@ -93,7 +93,7 @@ AVX512 static inline __m512 maximum(const float *x, ptrdiff_t n)
     return _mm512_set1_ps(_mm512_reduce_max_ps(top[0]));
 }
 
-/* One row: whole vectors without masks, which take as long as what they are for. */
+/* One row.  Whole vectors need no masks, which would cost as much as the arithmetic. */
 AVX512 static inline void softmax_row16(const float *x, float *y, ptrdiff_t n)
 {
     __m512 top = maximum(x, n), lanes = _mm512_setzero_ps();
@@ -139,7 +139,7 @@ AVX512 static inline double mean_of(lanes16 sum, ptrdiff_t n)
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two))) / (double)n;
 }
 
-/* 16 numbers of the last pass: of weight and bias what there is, constants where this is called. */
+/* 16 numbers of the last pass.  `weight` and `bias` say which of the two exist; every caller passes constants. */
 AVX512 PQC_INLINE void scale16(float *y, ptrdiff_t i, __mmask16 some, __m512 factor,
                                const pqc_layer_norm *p, const bool weight, const bool bias)
 {
@@ -161,7 +161,7 @@ AVX512 PQC_INLINE void scale_row(float *y, ptrdiff_t n, float by, const pqc_laye
     scale16(y, i, tail16(n - i), factor, p, weight, bias);
 }
 
-/* Takes the mean from 16 numbers and adds their squares. */
+/* Subtracts the mean from 16 numbers and accumulates their squares. */
 AVX512 PQC_INLINE lanes16 centre16(const float *x, float *y, __mmask16 some, __m512 mean,
                                    lanes16 squares)
 {

@@ -6,8 +6,8 @@
 #include "pqc.h"
 
 /* The estimate's inner loop: for each of the n <= PQC_CANDIDATES candidates i = first, first + stride, ... the sum over its
- * groups of  S log(S / k),  S the counts of the group, k its bins not empty.  What neighbours read is new lines of memory at
- * as many places as there are groups, more than hardware foresees: the next eight candidates' are fetched ahead. */
+ * groups of  S log(S / k),  S the counts of the group, k its bins not empty.  Neighbours touch a new cache line in
+ * every group, more streams than the hardware prefetches: the lines of the next eight candidates are prefetched here. */
 enum { PQC_LOG_TABLE = 16, PQC_CANDIDATES = 8 };
 typedef struct {
     const double *sums;   /* bins + 1 + PQC_CANDIDATES: the counts of all bins before */

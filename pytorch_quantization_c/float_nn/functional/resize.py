@@ -59,7 +59,7 @@ def nearest_places(n: int, m: int, factor: float | None, exact: bool, planar: bo
 
 def linear_places(n: int, m: int, factor: float | None, align_corners: bool,
                   dtype: DTypeLike) -> tuple[Array, Array, Array]:
-    """Of each of m places its neighbours among n elements, and the weight of the second, computed in `dtype`."""
+    """The two neighbours of each of m sampling points among n elements, and the weight of the second, in `dtype`."""
     kind: Any = np.dtype(dtype).type
     places = np.arange(m, dtype=dtype)
     if align_corners:

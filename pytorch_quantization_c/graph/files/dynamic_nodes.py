@@ -1,4 +1,4 @@
-"""A dynamic quantiser in standard operators."""
+"""Dynamic quantisers written as standard operators."""
 from __future__ import annotations
 
 from collections.abc import Sequence

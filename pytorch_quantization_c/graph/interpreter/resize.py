@@ -100,7 +100,7 @@ def _between(below: Array, above: Array, weight: Array) -> tuple[Array, Array]:
 
 
 def _sampled(x: Array, axis: int, places: Array, weights: Array) -> Array:
-    """An axis at other places: the products with the weights, added up one after the other."""
+    """Resamples an axis: a weighted sum of elements, accumulated in order."""
     if places.shape[1] == 1:
         return np.take(x, places[:, 0], axis)
     wide = (-1, *(1,) * (x.ndim - 1 - axis))

@@ -1,4 +1,4 @@
-"""Convolutions of pixels' blocks as convolutions of the pixels.
+"""Space-to-depth and the convolution behind it, merged into one convolution of the image.
 
 Slices take every second row and column of an image, a Concat makes channels of the four of a block, and a convolution
 multiplies them (YOLO's "Focus"): one with a kernel and a stride twice as large multiplies the same numbers.
@@ -78,7 +78,7 @@ def _place_of(key: Key, makers: dict[Key, Operation], side: int) -> tuple[Key | 
 
 
 def _joined(first: Cut, then: Cut) -> Cut | None:
-    """One cut after the other; None if one of them ends before its axis does."""
+    """Two slices composed; None if one of them ends before its axis does."""
     if min(first.stop, then.stop) < Cut().stop:
         return None
     return Cut(first.start + then.start * first.step, step=first.step * then.step)
