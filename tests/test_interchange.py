@@ -166,7 +166,7 @@ def test_layers_with_other_inputs_are_groups_of_their_own(tmp_path: Any) -> None
                                   QuantDescriptor(8, axis=1, amax=np.ones((1, 32), np.float32))], ids=repr)
 def test_inputs_that_cannot_be_described_are_named(save: Any, desc: Any, tmp_path: Any) -> None:
     layer = nn.QuantLinear(32, 8, quant_desc_input=desc, quant_desc_weight=KINDS["int8"])
-    with pytest.warns(UserWarning, match="nothing of how the input of 0 is quantised"):
+    with pytest.warns(UserWarning, match="does not say how the input of 0 is quantised"):
         save(float_nn.Sequential(layer), tmp_path)
 
 

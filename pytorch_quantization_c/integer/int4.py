@@ -116,7 +116,7 @@ class PackedInt4:
         if not self.two_ended:
             return _C.int4_run(*self.arguments(input, amax, by_row, bias))
         if by_row:
-            raise ValueError("Expected no `by_row` with an asymmetric range")
+            raise ValueError("Expected `by_row` False with an asymmetric range")
         return by_two_ends(lambda x, pair: self._run(x, pair, bias), input, amax, self.input_format)
 
     def by_scale(self, input: NDArray[np.float32], pair: NDArray[np.float32],

@@ -148,7 +148,7 @@ class PackedWeights:
         if not self.two_ended:
             return _C.integer_run(self._packed, input, amax, bias, by_row)
         if by_row:
-            raise ValueError("Expected no `by_row` with an asymmetric range")
+            raise ValueError("Expected `by_row` False with an asymmetric range")
         return by_two_ends(lambda x, pair: _C.integer_run(self._packed, x, pair, bias), input, amax, self.input_format)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -108,7 +108,7 @@ def warn_of_inputs(layers: dict[str, Any]) -> None:
         if quantizer is None or quantizer._disabled or input_amax(layer) is not None:
             continue
         if not (has_row_ranges(layer) or has_own_range(layer)):
-            warnings.warn(f"The checkpoint says nothing of how the input of {name or 'the model'} is quantised: "
+            warnings.warn(f"The checkpoint does not say how the input of {name or 'the model'} is quantised: "
                           f"{quantizer.extra_repr()}", UserWarning, stacklevel=3)
 
 

@@ -37,7 +37,7 @@ class Gathered(Operation):
     def check(self) -> None:
         """ValueError if one array is both."""
         if self.input == self.indices:
-            raise ValueError("expected the indices in another array than the elements")
+            raise ValueError("expected indices and elements in different arrays")
 
     def shape(self, shape: Shape, indices: Shape) -> Shape:
         """Of the output. ValueError if there is no such axis."""

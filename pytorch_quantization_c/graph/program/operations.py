@@ -307,7 +307,7 @@ class Cropped(Single):
     def check(self) -> None:
         """ValueError for negative numbers."""
         if not 0 <= min(self.top, self.bottom, self.left, self.right) <= MAX_TAPS:
-            raise ValueError(f"expected rows and columns from 0 on to be cut off, got {self}")
+            raise ValueError(f"expected a cut of 0 or more rows and columns, got {self}")
 
 
 @dataclass(eq=False)

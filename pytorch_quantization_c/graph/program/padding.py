@@ -56,4 +56,4 @@ class PaddedImage(Single):
         """ValueError for amounts that there are not."""
         amounts = self.top, self.bottom, self.left, self.right
         if not 0 <= min(amounts) <= max(amounts) <= MAX_PADDING or not np.isfinite(self.number):
-            raise ValueError(f"expected 0 to {MAX_PADDING} pixels of a finite number around images, got {self}")
+            raise ValueError(f"expected 0 to {MAX_PADDING} pixels of padding by a finite number, got {self}")

@@ -181,7 +181,7 @@ class Moved(Operation):
             raise ValueError("expected slices with steps of 1 and more")
         if self.kind == "pad" and (len(self.inputs) != 2 or len(self.numbers) % 2 or any(
                 abs(number) > MAX_PADDING for number in self.numbers)):
-            raise ValueError(f"expected up to {MAX_PADDING} elements more of a number on each side")
+            raise ValueError(f"expected up to {MAX_PADDING} elements of padding on each side, by one number")
 
 
 def moves(each: Moved, shapes: Sequence[Shape]) -> Iterator[Copy]:

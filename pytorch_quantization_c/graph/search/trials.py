@@ -49,12 +49,13 @@ class Trials:
         except FileNotFoundError:
             return {}
         except (ValueError, RecursionError) as problem:
-            raise ValueError(f"Expected beside `resume` a file of a metric's values, got {path!r}: {problem}") from None
+            raise ValueError(f"Expected the file beside `resume` to hold a metric's values, got {path!r}: "
+                             f"{problem}") from None
         values = data.get("values") if isinstance(data, dict) and data.get("format") == FORMAT else None
         if not isinstance(values, dict) or not all(
                 isinstance(each, float) and not math.isnan(each) for each in values.values()):
-            raise ValueError(f"Expected beside `resume` a file of a metric's values, got {path!r}")
+            raise ValueError(f"Expected the file beside `resume` to hold a metric's values, got {path!r}")
         if data.get("metric") != self._name:
-            raise ValueError(f"Expected beside `resume` values of the metric {self._name!r}, got {path!r} of "
-                             f"{data.get('metric')!r}: remove it to begin anew")
+            raise ValueError(f"Expected the file beside `resume` to hold values of the metric {self._name!r}, got "
+                             f"{path!r} of {data.get('metric')!r}: remove it to begin anew")
         return dict(values)

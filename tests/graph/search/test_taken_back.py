@@ -122,7 +122,7 @@ def test_a_search_that_was_stopped_goes_on(rng: np.random.Generator, tmp_path: P
     for damaged in ({}, [], kept | {"format": "x"}, kept | {"values": {"a": "b"}}, kept | {"values": {"a": True}},
                     kept | {"metric": "other"}):
         (tmp_path / "search.metric.json").write_text(json.dumps(damaged))
-        with pytest.raises(ValueError, match="Expected beside `resume`"):
+        with pytest.raises(ValueError, match="Expected the file beside `resume`"):
             graph.quantize(model, [data], max_drop=0, metric=metric, methods=(), resume=path)
     (tmp_path / "search.metric.json").write_text(json.dumps(kept | {"values": {"a": 10 ** 400, **kept["values"]}}))
     calls.clear()
