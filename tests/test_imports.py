@@ -119,7 +119,7 @@ def test_packages_of_graph_stand_on_each_other() -> None:
         return {each.name for each in path.iterdir() if each.is_dir()} - {"__pycache__"}
 
     assert folders(ROOT / PACKAGE / "graph") == set(ROOMS)
-    assert folders(ROOT / "tests" / "graph") <= set(ROOMS), "a test is in the folder of the same name"
+    assert folders(ROOT / "tests" / "graph") - {"fuzz"} <= set(ROOMS), "a test is in the folder of the same name"
     offences = []
     for name in MODULES:
         room = name.removeprefix(graph).partition(".")[0]
