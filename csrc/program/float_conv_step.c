@@ -3,6 +3,7 @@
 #include "cache_sizes.h"
 #include "conv_tail.h"
 #include "dispatch.h"
+#include "frames.h"
 #include "matmul.h"
 #include "parallel.h"
 
@@ -17,6 +18,7 @@ enum { DEPTH = PQC_L1_GEMM_PANEL / (NR * (int)sizeof(float)) };
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
+    pqc_frames frames;
     const float *x, *weights;
     ptrdiff_t groups, channels, outputs, panels; /* of a group; panels of NR outputs */
     ptrdiff_t panel_rows;        /* of a packed panel: the bias, and one for each tap and channel */
@@ -43,7 +45,7 @@ static bool is_flat(const pqc_image *i)
 
 static ptrdiff_t rows_of_panel(const pqc_step *s, ptrdiff_t channels)
 {
-    return 1 + s->y.kernel * s->x.kernel * channels;
+    return 1 + pqc_frames_of(s).z.kernel * s->y.kernel * s->x.kernel * channels;
 }
 
 const char *pqc_float_conv_step_prepare(const pqc_step *s)
@@ -51,6 +53,8 @@ const char *pqc_float_conv_step_prepare(const pqc_step *s)
     const pqc_image *in = &s->input, *out = &s->output[0];
     const char *why = pqc_window_check(s);
     int64_t groups = s->layout[0];
+    if (!why)
+        why = pqc_frames_check(s);
     if (why)
         return why;
     if (in->nchw || in->codes.content != PQC_FLOATS || groups < 1 || groups > in->c ||
@@ -58,14 +62,11 @@ const char *pqc_float_conv_step_prepare(const pqc_step *s)
         return "images of floats in groups expected";
     for (int i = 0; i < s->outputs; i++) {
         const pqc_image *o = &s->output[i];
-        if (o->nchw || o->n != in->n || o->h != out->h || o->w != out->w || o->c != out->c)
+        if (o->nchw || o->n != out->n || o->h != out->h || o->w != out->w || o->c != out->c)
             return "outputs of one shape expected";
     }
-    for (int i = 1; i < PQC_LAYOUT; i++)
-        if (s->layout[i] != 0)
-            return "a layout that is not used";
     double panels = (double)groups * (double)pqc_div_round_up(out->c / groups, NR);
-    double taps = (double)s->y.kernel * (double)s->x.kernel;
+    double taps = (double)pqc_frames_of(s).z.kernel * (double)s->y.kernel * (double)s->x.kernel;
     if (!is_flat(&s->residual) ||
         (double)s->residual.c != panels * (1 + taps * (double)(in->c / groups)) * NR)
         return "weights that do not fit";
@@ -144,23 +145,34 @@ static void add_taps_of_images(const job *j, const tile *t, const float *from, p
             w + at * j->channels, j->channels);
 }
 
-static void multiply(const job *j, const tile *t)
+/* The taps on one image of the input, the weights of which begin at row `w` of the panel. */
+static void add_image(const job *j, const tile *t, ptrdiff_t n, ptrdiff_t w)
 {
     const pqc_step *s = j->step;
     bool together = s->x.dilation == 1 && j->pixel == j->channels;
     pqc_taps taps = pqc_taps_of(&s->y, t->y, s->input.h);
-    const float *x = j->x + t->n * j->image + t->group * j->channels;
-    for (int i = 0; i < t->rows; i++)
-        memmove(t->to + i * t->to_row, t->w, (size_t)t->channels * sizeof *t->to);
-    for (ptrdiff_t at = taps.first; at < taps.end; at++) {
+    const float *x = j->x + n * j->image + t->group * j->channels;
+    w += taps.first * s->x.kernel * j->channels;
+    for (ptrdiff_t at = taps.first; at < taps.end; at++, w += s->x.kernel * j->channels) {
         const float *from = x + (taps.start + at * s->y.dilation) * j->row;
-        ptrdiff_t w = at * s->x.kernel * j->channels;
         if (together && (j->by_images || j->channels < FEW_CHANNELS))
             add_runs(j, t, from, w);
         else if (j->by_images)
             add_taps_of_images(j, t, from, w);
         else
             add_taps(j, t, from, w);
+    }
+}
+
+static void multiply(const job *j, const tile *t)
+{
+    ptrdiff_t image_taps = j->step->y.kernel * j->step->x.kernel;
+    for (int i = 0; i < t->rows; i++)
+        memmove(t->to + i * t->to_row, t->w, (size_t)t->channels * sizeof *t->to);
+    for (ptrdiff_t tap = 0; tap < j->frames.z.kernel; tap++) {
+        ptrdiff_t n = pqc_frame_of_tap(&j->frames, t->n, tap);
+        if (n >= 0)
+            add_image(j, t, n, tap * image_taps * j->channels);
     }
     pqc_without_negative_zeros(t->to, t->rows, t->channels, t->to_row);
 }
@@ -242,7 +254,10 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
 unsigned pqc_float_conv_step_run(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
-    job j = {.step = s, .buffers = buffers, .groups = (ptrdiff_t)s->layout[0]};
+    job j = {.step = s,
+             .buffers = buffers,
+             .frames = pqc_frames_of(s),
+             .groups = (ptrdiff_t)s->layout[0]};
     j.x = pqc_image_pixels(in, buffers, 0, 0, 0).at;
     j.weights = pqc_image_pixels(&s->residual, buffers, 0, 0, 0).at;
     j.channels = in->c / j.groups;
@@ -252,7 +267,7 @@ unsigned pqc_float_conv_step_run(const pqc_step *s, char *const *buffers)
     j.pixel = in->codes.pixel / (ptrdiff_t)sizeof(float);
     j.row = pqc_image_row(in) / (ptrdiff_t)sizeof(float);
     j.image = pqc_image_size(in) / (ptrdiff_t)sizeof(float);
-    j.by_images = out->n > out->w;
+    j.by_images = out->n > out->w && pqc_frames_are_alone(&j.frames);
     j.width = j.by_images ? out->n : out->w;
     j.blocks = pqc_div_round_up(j.width, MAX_ROWS);
     j.places = j.blocks * out->h * (j.by_images ? out->w : out->n);

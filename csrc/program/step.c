@@ -73,6 +73,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return pqc_copy_step_prepare(step);
     if (step->kind == PQC_STEP_PAD)
         return pqc_pad_step_prepare(step);
+    if (step->kind == PQC_STEP_STACK)
+        return pqc_stack_step_prepare(step);
     if (step->kind == PQC_STEP_RESIZE || step->kind == PQC_STEP_SHUFFLE)
         return pqc_rearrange_step_prepare(step);
     if (in->codes.content != PQC_U8_CODES && in->codes.content != PQC_FLOATS)
@@ -134,6 +136,9 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
         return pqc_interpolate_step_run(step, buffers);
     case PQC_STEP_PAD:
         return pqc_pad_step_run(step, buffers);
+    case PQC_STEP_STACK:
+        pqc_stack_step_run(step, buffers);
+        return 0;
     case PQC_STEP_REDUCE:
         pqc_reduce_step_run(step, buffers);
         return 0;

@@ -27,12 +27,13 @@ typedef enum {
     PQC_STEP_GATHER, /* rows of pixels: those that int64 numbers name, each in the place of two floats of residual */
     PQC_STEP_RECURRENT, /* cells over sequences: gates of the input; residual and more[0]: states or PQC_NOTHING */
     PQC_STEP_FLOAT_CONV, /* of floats; residual: weights by panels of 32 outputs, of each the bias and a row for each tap and
-                          channel of a group; `layout`: groups; a chain and its operands as those of PQC_STEP_CONV */
+                          channel of a group; `layout`: groups, then see frames.h; a chain and its operands as those of PQC_STEP_CONV */
     PQC_STEP_INTEGERS, /* numbers of int64, each in the place of two floats, as floats */
     PQC_STEP_TRUTHS,   /* the same, as 1 for those that are not 0 */
     PQC_STEP_INTERPOLATE, /* along y or x; residual and more[0]: places and weights, see interpolate_step.c */
     PQC_STEP_PAD, /* the same codes or floats with pixels of the value `low` around; before: where the image begins */
     PQC_STEP_REDUCE, /* sums, averages and extremes of floats, see reduce_step.c */
+    PQC_STEP_STACK,  /* frames of volumes in the channels of their pixels, see stack_step.c */
     PQC_STEPS
 } pqc_step_kind;
 
@@ -156,6 +157,8 @@ const char *pqc_pad_step_prepare(const pqc_step *step);
 unsigned pqc_pad_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_reduce_step_prepare(const pqc_step *step);
 void pqc_reduce_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_stack_step_prepare(const pqc_step *step);
+void pqc_stack_step_run(const pqc_step *step, char *const *buffers);
 void pqc_export_step_run(const pqc_step *step, char *const *buffers);
 
 #endif

@@ -23,12 +23,13 @@ from .plan import Plan
 from .sampling import Sampled
 from .segments import Segment
 from .shapes import Dims
+from .volumes import Stacked
 
 __all__ = ["images_a_call"]
 
 CACHED = 2 ** 22  # arena size worth staying below, in bytes
 #: Also by row of a matrix.
-BY_IMAGE = (Import, Export, Conv, Pool, Average, Concat, Sliced, Rearranged, Flat, PaddedImage, Cropped)
+BY_IMAGE = (Import, Export, Conv, Pool, Average, Concat, Sliced, Rearranged, Flat, PaddedImage, Cropped, Stacked)
 
 
 def images_a_call(segment: Segment, inputs: Sequence[Dims], given: Sequence[bool], plan: Plan) -> int:

@@ -1,6 +1,7 @@
 """Convolutions of floats, as of layers that are not quantised."""
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,9 +17,10 @@ MAX_WEIGHTS = 2 ** 24  # packed
 
 @dataclass(eq=False)
 class FloatConv(Operation):
-    """A convolution of images of floats, with the elementwise operations that follow it.
+    """A convolution of images of floats, or of volumes, with the elementwise operations that follow it.
 
     weight: what `packed_panels` makes. inputs, channels: of a group. chain, operands: as those of `operations.Conv`.
+    z: the window along the frames of volumes.
     """
 
     input: Key
@@ -31,6 +33,7 @@ class FloatConv(Operation):
     outputs: list[Key] = field(default_factory=list)
     chain: list[ChainOp] = field(default_factory=list)
     operands: list[Key] = field(default_factory=list)
+    z: Window = Window(1)
 
     def reads(self) -> list[Key]:
         return [self.input, self.weight, *self.operands]
@@ -48,21 +51,21 @@ class FloatConv(Operation):
     @property
     def weights(self) -> int:
         """Floats of the packed weight."""
-        taps = self.y.kernel * self.x.kernel * self.inputs
+        taps = self.z.kernel * self.y.kernel * self.x.kernel * self.inputs
         return self.groups * -(-self.channels // PANEL) * (1 + taps) * PANEL
 
 
 def packed_panels(weight: NDArray[np.float32], bias: NDArray[np.float32] | None, groups: int) -> NDArray[np.float32]:
-    """The weight (outputs, inputs of a group, height, width) by panels of 32 outputs.
+    """The weight (outputs, inputs of a group, taps along each axis) by panels of 32 outputs.
 
     Of each panel: the bias, then the taps one after the other, of each its channels.
     """
-    outputs, inputs, height, width = weight.shape
+    outputs, inputs, *taps = weight.shape
     channels = outputs // groups
     panels = -(-channels // PANEL)
-    made = np.zeros((groups, panels * PANEL, 1 + inputs * height * width), np.float32)
+    made = np.zeros((groups, panels * PANEL, 1 + inputs * math.prod(taps)), np.float32)
     if bias is not None:
         made[:, :channels, 0] = bias.reshape(groups, channels)
         made += np.float32(0)  # without -0
-    made[:, :channels, 1:] = weight.transpose(0, 2, 3, 1).reshape(groups, channels, -1)
+    made[:, :channels, 1:] = np.moveaxis(weight, 1, -1).reshape(groups, channels, -1)
     return np.ascontiguousarray(made.reshape(groups, panels, PANEL, -1).transpose(0, 1, 3, 2)).reshape(-1)

@@ -21,7 +21,10 @@ __all__ = ["FloatLayer", "float_layer", "lower_float_conv"]
 
 
 class FloatLayer(NamedTuple):
-    """A step that is such a convolution: weight (outputs, inputs of a group, height, width), bias, groups, windows."""
+    """A step that is such a convolution: weight (outputs, inputs of a group, height, width), bias, groups, windows.
+
+    The weight of a convolution of volumes has one axis more, and z is the window along it.
+    """
 
     step: Any
     weight: NDArray[np.float32]
@@ -29,6 +32,7 @@ class FloatLayer(NamedTuple):
     groups: int
     y: Window
     x: Window
+    z: Window = Window(1)
 
     @property
     def output(self) -> ir.Value:
@@ -38,7 +42,7 @@ class FloatLayer(NamedTuple):
 
 
 def float_layer(step: Any) -> FloatLayer | None:
-    """A convolution of floats along one or two axes by a constant weight; None for anything else."""
+    """A convolution of floats along one to three axes by a constant weight; None for anything else."""
     node = step.node
     if node.op_type != "Conv" or node.domain not in ("", "ai.onnx") or step.execution != "float":
         return None
@@ -46,7 +50,7 @@ def float_layer(step: Any) -> FloatLayer | None:
     given = len(node.inputs) > 2 and node.inputs[2] is not None
     if weight is None or (given and bias is None) or x.dtype != ir.DataType.FLOAT or x.shape is None:
         return None
-    if weight.ndim not in (3, 4) or len(x.shape) != weight.ndim or any(
+    if weight.ndim not in (3, 4, 5) or len(x.shape) != weight.ndim or any(
             each is not None and (each.dtype != np.float32 or not each.size)
             for each in (weight, bias)):
         return None
@@ -57,14 +61,15 @@ def float_layer(step: Any) -> FloatLayer | None:
         return None
     if bias is not None and bias.shape != weight.shape[:1]:
         return None
-    y, x_window = windows
-    found = FloatLayer(step, weight, bias, groups, y, x_window)
+    *z, y, x_window = windows
+    found = FloatLayer(step, weight, bias, groups, y, x_window, *z)
     return found if _operation("", found).weights <= MAX_WEIGHTS else None
 
 
 def _operation(name: str, layer: FloatLayer) -> FloatConv:
     outputs, inputs = layer.weight.shape[:2]
-    return FloatConv(name, array_of(-1), array_of(-1), layer.groups, inputs, outputs // layer.groups, layer.y, layer.x)
+    return FloatConv(name, array_of(-1), array_of(-1), layer.groups, inputs, outputs // layer.groups, layer.y, layer.x,
+                     z=layer.z)
 
 
 def lower_float_conv(lowering: Lowering, layer: FloatLayer, chain: Chained | None = None) -> None:

@@ -14,7 +14,7 @@ from ..representation.arithmetic import integers
 from .operations import S16, U8, Codes, Window
 from .transposed import Spread, transposed_of
 
-__all__ = ["Layer", "codes_of", "layer_of", "windows_of"]
+__all__ = ["Layer", "codes_of", "layer_of", "plane_windows_of", "windows_of"]
 
 SAFE = 2.0 ** -80, 2.0 ** 80  # pqc_reciprocal_is_safe
 MAX_PRODUCTS = 65536  # PQC_MAX_PRODUCTS
@@ -38,7 +38,10 @@ def codes_of(found: Rounded) -> Codes | None:
 
 
 class Layer(NamedTuple):
-    """A layer's integers: see `operations.Conv`; `spread`: what becomes of its channels, if they are pixels."""
+    """A layer's integers: see `operations.Conv`; `spread`: what becomes of its channels, if they are pixels.
+
+    `z`: the window along the frames of volumes, whose taps are channels of the weight, see `volumes.Stacked`.
+    """
 
     codes: Codes
     weight: NDArray[np.int8]
@@ -49,32 +52,42 @@ class Layer(NamedTuple):
     x: Window
     matrix: bool
     spread: Spread | None = None
+    z: Window | None = None
 
 
-def windows_of(node: NodeLike, kernel: tuple[int, ...]) -> tuple[Window, Window] | None:
-    """The two axes of a convolution or a pool; None if its attributes are invalid.
+def plane_windows_of(node: NodeLike, kernel: tuple[int, ...]) -> tuple[Window, Window] | None:
+    """`windows_of` two axes."""
+    found = windows_of(node, kernel) if len(kernel) == 2 else None
+    return None if found is None else (found[0], found[1])
+
+
+def windows_of(node: NodeLike, kernel: tuple[int, ...]) -> tuple[Window, ...] | None:
+    """The two or three axes of a convolution or a pool; None if its attributes are invalid.
 
     A node may have one axis alone; then the other has one pixel.
     """
-    numbers = {name: tuple(attribute(node, name, default)) for name, default in
-               (("strides", (1, 1)), ("dilations", (1, 1)), ("pads", (0,) * 4), ("kernel_shape", kernel))}
-    if kernel[0] == 1 and any(len(found) == (2 if name == "pads" else 1) for name, found in numbers.items()):
+    count = len(kernel)
+    numbers = {name: tuple(attribute(node, name, default)) for name, default in (
+        ("strides", (1,) * count), ("dilations", (1,) * count), ("pads", (0,) * 2 * count), ("kernel_shape", kernel))}
+    if count == 2 and kernel[0] == 1 and any(
+            len(found) == (2 if name == "pads" else 1) for name, found in numbers.items()):
         numbers = {name: _with_row(found, name) for name, found in numbers.items()}
     auto = attribute(node, "auto_pad", "NOTSET")
-    if [len(each) for each in numbers.values()] != [2, 2, 4, 2] or numbers["kernel_shape"] != kernel:
+    lengths = [len(each) for each in numbers.values()]
+    if lengths != [count, count, 2 * count, count] or numbers["kernel_shape"] != kernel:
         return None
     if auto not in AUTO_PADS:
         return None
-    pads = numbers["pads"] if auto in ("NOTSET", "") else (0,) * 4
+    pads = numbers["pads"] if auto in ("NOTSET", "") else (0,) * 2 * count
     same = auto if auto.startswith("SAME") else ""
-    y, x = (Window(kernel[i], numbers["strides"][i], numbers["dilations"][i], pads[i], pads[i + 2], same)
-            for i in (0, 1))
+    made = tuple(Window(kernel[i], numbers["strides"][i], numbers["dilations"][i], pads[i], pads[i + count], same)
+                 for i in range(count))
     try:
-        y.check()
-        x.check()
+        for each in made:
+            each.check()
     except ValueError:
         return None
-    return y, x
+    return made
 
 
 def _with_row(numbers: tuple[int, ...], name: str) -> tuple[int, ...]:
@@ -106,11 +119,11 @@ def layer_of(step: Any) -> Layer | None:
         return None
     matrix = layer.node.op_type in ("Gemm", "MatMul")
     rows = rows_of(layer.rows(layer.weight.array))
-    if rows.ndim != (2 if matrix else 4) or not rows.size:
+    if rows.ndim not in ((2,) if matrix else (4, 5)) or not rows.size:
         return None
     groups = 1 if matrix else attribute(layer.node, "group", 1)
     if transposed is not None:
-        windows: tuple[Window, Window] | None = (transposed.y.window, transposed.x.window)
+        windows: tuple[Window, ...] | None = (transposed.y.window, transposed.x.window)
     else:
         windows = (Window(1), Window(1)) if matrix else windows_of(layer.node, rows.shape[2:])
     if windows is None or groups < 1 or rows.shape[0] % groups:
@@ -126,12 +139,15 @@ def layer_of(step: Any) -> Layer | None:
         scale, bias = (np.tile(each, len(rows) // each.size) for each in (scale, bias))
     if not (np.isfinite(scale).all() and (scale >= np.finfo(np.float32).tiny).all() and np.isfinite(bias).all()):
         return None
-    order = (0, 2, 3, 1)
-    values = np.ascontiguousarray((values[:, :, None, None] if matrix else values).transpose(order))
+    values = values[:, :, None, None] if matrix else values
+    if values.ndim == 5:  # of each pixel all taps along the frames
+        values = values.transpose(0, 2, 1, 3, 4).reshape(len(values), -1, *values.shape[3:])
+    values = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
     if values[0].size > MAX_PRODUCTS:
         return None
+    *z, y, x = windows
     return Layer(codes, values, np.ascontiguousarray(np.broadcast_to(scale, len(rows)), np.float32), bias, groups,
-                 *windows, matrix, None if transposed is None else transposed.spread)
+                 y, x, matrix, None if transposed is None else transposed.spread, *z)
 
 
 def _planes(layer: IntegerLayer, weight: NDArray[Any]) -> NDArray[Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,9 @@ from .fusing import Fused, fused_layers
 from .gather_lowering import lower_gather
 from .layers import codes_of
 from .lowered import Lowered
-from .maxima import clamped_pool, max_pool
+from .maxima import MaxPool, clamped_pool, max_pool
 from .moves import cuts_of, depth_to_space, is_channels_last, joins_channels, resize_factors
-from .natures import image_values, rank_of
+from .natures import are_image_operands, image_values, rank_of
 from .operations import (
     FLOATS,
     U8,
@@ -48,6 +49,7 @@ from .operations import (
     Rearranged,
     Rows,
     Sliced,
+    Window,
     array_of,
 )
 from .padding_lowering import lower_padding
@@ -60,10 +62,12 @@ from .strided_lowering import lower_strided
 from .tails import tails_of
 from .transposed import Spread
 from .truths_lowering import lower_masks, lower_truths, truths_of
+from .volumes import Stacked
 
 __all__ = ["Lowering", "lower"]
 
 LOWERED = (lower_strided, lower_reduction, lower_gather, lower_padding, lower_sampling, lower_masks, lower_recurrent)
+ONE = Window(1)
 MAX_CODES = 2  # forms that a layer stores beside floats
 
 
@@ -198,6 +202,7 @@ class Lowering:
         if layer.spread is not None:
             conv.outputs = self.spread(name, layer.spread, stored)
         self.operations.append(conv)
+        z = layer.z
         if fused.residual is not None:
             conv.residual = self.want_residual(fused.residual, layer.matrix)
             conv.between = fused.between
@@ -205,6 +210,10 @@ class Lowering:
             conv.chain = chain.operations
             conv.operands = self.tail_operands(chain, layer.matrix)
         conv.input = self.want(fused.step.reads[0], layer.codes, layer.matrix)
+        if z is not None and {z, layer.y, layer.x} != {ONE}:
+            frames = Stacked(name, conv.input, conv.input._replace(value=self.fresh()), z, layer.groups)
+            self.operations.append(frames)
+            conv.input = frames.output
 
     def spread(self, name: str, spread: Spread, stored: list[Key]) -> list[Key]:
         """Makes what a layer stores of channels that become the pixels of blocks; those channels."""
@@ -240,9 +249,7 @@ class Lowering:
         value, forms = chain.output, self.forms(chain.output)
         if not forms or self.lower_clamped_pool(chain, forms):
             return
-        image = value in self.images and all(
-            rank_of(each) == rank_of(value) if isinstance(each, ir.Value) else each.ndim <= (rank_of(value) or 0)
-            for each in chain.operands)
+        image = value in self.images and are_image_operands(chain.operands, value)
         if not image and not has_four_axes([*chain.operands, value]):
             for step in reversed(chain.steps):
                 alone = built([step]) if len(chain.steps) > 1 else None
@@ -273,7 +280,7 @@ class Lowering:
         """A constant of a chain; over images, which have a rank, its channels last."""
         if rank is not None:
             array = array.reshape((1,) * (rank - array.ndim) + array.shape)
-            array = (array if rank == 4 else array[:, :, None]).transpose(0, 2, 3, 1)
+            array = array.reshape(*array.shape[:2], -1, array.shape[-1]).transpose(0, 2, 3, 1)
         number = self.fresh()
         self.more_constants[number] = np.ascontiguousarray(array)
         return array_of(number)
@@ -410,7 +417,7 @@ class Lowering:
     def lower_float_maxima(self, step: Any, forms: list[Key]) -> bool:
         """A max pool of images of which something else is wanted than bytes."""
         value, pool = step.outputs[0], max_pool(step.node)
-        if pool is None or value not in self.images or not is_float(value) or rank_of(value) != 4 or all(
+        if pool is None or value not in self.images or not is_float(value) or rank_of(value) not in (4, 5) or all(
                 key.form is not None and not key.matrix and key.form.content == U8 for key in forms):
             return False
         name, stored = step.node.name or value.name or "", self.split(value, False)
@@ -418,8 +425,15 @@ class Lowering:
         made = floats if stored == [floats] else Key(self.fresh(), FLOATS)
         if made != floats:
             self.operations.append(Chain(name, [made], [], stored, image=True))
-        self.operations.append(Pool(name, self.want(step.reads[0], FLOATS), made, *pool))
+        self.pool(name, pool, self.want(step.reads[0], FLOATS), made)
         return True
+
+    def pool(self, name: str, pool: MaxPool, source: Key, target: Key) -> None:
+        """A max pool; of volumes, first of each frame."""
+        made = [Pool(name, source, target, *each) for each in pool.pools()]
+        for first, then in pairwise(made):
+            then.input = first.output = target._replace(value=self.fresh())
+        self.operations.extend(made[::-1])
 
     def lower_moved_codes(self, step: Any, forms: list[Key]) -> bool:
         """Pools and concatenations of which only bytes of images are wanted."""
@@ -429,7 +443,7 @@ class Lowering:
         pool = max_pool(node)
         if pool is not None:
             for key in forms:
-                self.operations.append(Pool(node.name or "", self.want(step.reads[0], key.form), key, *pool))
+                self.pool(node.name or "", pool, self.want(step.reads[0], key.form), key)
             return True
         if not joins_channels(node, rank_of(value) or 4):
             return False

@@ -97,4 +97,4 @@ def cuts_of(node: ir.Node, rank: int | None) -> list[tuple[Cut, Cut, Cut]] | Non
 
 def joins_channels(node: ir.Node, rank: int | None) -> bool:
     """Whether a node is a Concat of the channels of images."""
-    return _is(node, "Concat") and attribute(node, "axis", 1) in (1, -3) and rank == 4
+    return _is(node, "Concat") and attribute(node, "axis", 1) in (1, 1 - (rank or 0)) and rank in (4, 5)

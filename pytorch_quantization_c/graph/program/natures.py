@@ -1,19 +1,21 @@
 """Which values of a graph are images: outputs of convolutions, and what is computed from them pixel by pixel."""
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
 
 from ..nodes import is_quantizer
-from .chains import KNOWN, is_float
+from .chains import KNOWN, has_same_shape, is_float
 from .fusing import Fused
 
-__all__ = ["image_values", "rank_of"]
+__all__ = ["are_image_operands", "image_values", "rank_of"]
 
 FOLLOWING = {*KNOWN, "AveragePool", "Concat", "DepthToSpace", "GlobalAveragePool",
              "GlobalMaxPool", "MaxPool", "Pad", "ReduceMean", "Resize", "Slice", "Split"}
+FOLLOWING_VOLUMES = {*KNOWN, "Concat", "MaxPool"}
+POOLS = {("AveragePool", 4), ("MaxPool", 4), ("MaxPool", 5)}
 
 
 def rank_of(value: ir.Value | None) -> int | None:
@@ -29,10 +31,27 @@ def image_values(steps: Iterable[Any], fused: Mapping[Any, Fused], floats: Conta
             found.update([] if fused[step].layer.matrix else [fused[step].output])
         elif step in floats:
             found.add(step.outputs[0])
-        elif (step.node.op_type in ("AveragePool", "MaxPool") and step.node.domain in ("", "ai.onnx")
-              and rank_of(step.outputs[0]) == 4 and is_float(step.outputs[0])):
+        elif (step.node.domain in ("", "ai.onnx") and is_float(step.outputs[0])
+              and (step.node.op_type, rank_of(step.outputs[0])) in POOLS):
             found.add(step.outputs[0])
         elif is_quantizer(step.node) or (step.node.op_type in FOLLOWING and step.node.domain in ("", "ai.onnx")):
             if any(value in found for value in step.reads):
-                found.update(value for value in step.outputs if value is not None and rank_of(value) in (3, 4))
+                volumes = is_quantizer(step.node) or step.node.op_type in FOLLOWING_VOLUMES
+                found.update(value for value in step.outputs if value is not None and (
+                    rank_of(value) in (3, 4) or (rank_of(value) == 5 and volumes)))
     return found
+
+
+def are_image_operands(operands: Sequence[Any], value: ir.Value) -> bool:
+    """Whether values and constants have the axes of images; what goes with volumes has their shape, or no frames."""
+    rank, values = rank_of(value) or 0, [each for each in operands if isinstance(each, ir.Value)]
+    constants = [each for each in operands if not isinstance(each, ir.Value)]
+    if any(rank_of(each) != rank for each in values) or any(each.ndim > rank for each in constants):
+        return False
+    return rank < 5 or (all(_has_no_frames(each) for each in constants)
+                        and all(has_same_shape(each, value) for each in values if len(values) > 1))
+
+
+def _has_no_frames(constant: Any) -> bool:
+    """Whether a constant that goes with volumes is a number, or one for each channel."""
+    return all(size == 1 or axis == -4 for axis, size in enumerate(constant.shape, -constant.ndim))

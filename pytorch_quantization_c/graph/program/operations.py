@@ -248,11 +248,20 @@ class Single(Operation):
 
 @dataclass(eq=False)
 class Pool(Single):
-    """Maxima of bytes or floats over windows; `ceil` as ONNX's ceil_mode."""
+    """Maxima of bytes or floats over windows; `ceil` as ONNX's ceil_mode.
+
+    `of_frames`: y is the window along the frames of volumes.
+    """
 
     y: Window
     x: Window
     ceil: bool
+    of_frames: bool = False
+
+    def check(self) -> None:
+        """ValueError for a window of frames that is one of pixels, too."""
+        if self.of_frames and self.x != Window(1):
+            raise ValueError("expected a window along frames alone")
 
 
 @dataclass(eq=False)

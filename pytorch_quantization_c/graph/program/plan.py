@@ -36,9 +36,10 @@ from .recurrent import Recurrent
 from .reductions import Reduced
 from .sampling import Sampled
 from .segments import Segment
-from .shapes import Dims, of_four_axes, of_operand, shapes_of
+from .shapes import Dims, Unsupported, of_four_axes, of_operand, shapes_of
 from .strided import Moved, Product, moves, product_layout
 from .tables import Image, Tables
+from .volumes import Stacked
 
 __all__ = ["Border", "Plan", "bind"]
 
@@ -148,6 +149,24 @@ class _Binder:
                      (block.offset if block is not None else 0) + first * codes.size,
                      dims._replace(c=count), self.border(key), dims.c * codes.size)
 
+    def _tall(self, key: Key) -> Image:
+        """A value's image, the frames of volumes one below the other."""
+        found, dims = self.image(key), self.dims[key]
+        if dims.depth and found.border != NO_BORDER:
+            raise Unsupported("volumes whose frames have borders")
+        return found._replace(dims=dims.tall)
+
+    def _pool_images(self, each: Pool) -> tuple[Image, Image]:
+        """What is read and written; the rows of frames are joined if it is a pool of those."""
+        images = self.image(each.input), self.image(each.output)._replace(codes=each.input.form or FLOATS)
+        if not each.of_frames:
+            return images  # which may be clamped more
+        if any(image.border != NO_BORDER for image in images):
+            raise Unsupported("volumes whose frames have borders")
+        return tuple(image._replace(dims=image.dims._replace(
+            n=image.dims.n // image.dims.depth, h=image.dims.depth, w=image.dims.h * image.dims.w, depth=0))
+            for image in images)  # type: ignore[return-value]
+
     def _flat(self, keys: list[Key]) -> list[Image]:
         """Arrays and matrices that broadcast, as images of four axes."""
         images = [self.image(key) for key in keys]
@@ -247,20 +266,19 @@ class _Binder:
     def add(self, tables: Tables, each: Operation) -> None:
         image = self.image
         if isinstance(each, Import):
-            source = image(each.reads()[0])
-            dims = self.dims[each.output]
-            tables.move(0, source._replace(nchw=dims.lead is None, dims=dims, pixel=dims.c * 4), image(each.output))
+            source, target = image(each.reads()[0]), self._tall(each.output)
+            nchw, dims = self.dims[each.output].lead is None, target.dims
+            tables.move(0, source._replace(nchw=nchw, dims=dims, pixel=dims.c * 4), target)
         elif isinstance(each, Export):
-            tables.move(1, image(each.input), image(each.writes()[0]))
+            tables.move(1, self._tall(each.input), self._tall(each.writes()[0]))
         elif isinstance(each, Conv):
             x = self.dims[each.input]
             residual = None if each.residual is None else image(each.residual)
             tables.conv(each, image(each.input), residual, [image(key) for key in each.outputs],
                         each.y.pads(x.h)[0], each.x.pads(x.w)[0], [self._operand(each, key) for key in each.operands])
         elif isinstance(each, Pool):
-            x = self.dims[each.input]
-            target = image(each.output)._replace(codes=each.input.form or FLOATS)  # which may be clamped more
-            tables.pool(each, image(each.input), target, each.y.pads(x.h)[0], each.x.pads(x.w)[0])
+            source, target = self._pool_images(each)
+            tables.pool(each, source, target, each.y.pads(source.dims.h)[0], each.x.pads(source.dims.w)[0])
         elif isinstance(each, Rearranged):
             tables.rearranged(each, image(each.input), image(each.output))
         elif isinstance(each, Cropped):
@@ -278,6 +296,8 @@ class _Binder:
         elif isinstance(each, Flat):
             dims, target = self.dims[each.input], image(each.output)
             tables.move(4, image(each.input), target._replace(dims=dims, pixel=dims.c * target.codes.size))
+        elif isinstance(each, Stacked):
+            tables.stacked(each, image(each.input), image(each.output))
         elif isinstance(each, Moved):
             self._add_moved(tables, each)
         elif isinstance(each, Gathered):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..interpreter.table import attribute, constant
 from ..nodes import is_quantizer, quantizer
 from .chains import is_float
-from .layers import windows_of
+from .layers import plane_windows_of
 from .natures import rank_of
 from .operations import FLOATS, Average, Key, Window
 
@@ -38,7 +38,7 @@ def average_of(step: Any) -> Average | None:
     if _is_mean(node):
         return Average(node.name or "", Key(-1, FLOATS), [], ONE, ONE, whole=True)
     kernel = tuple(attribute(node, "kernel_shape", ())) if node.op_type == "AveragePool" else ()
-    windows = windows_of(node, kernel) if len(kernel) == 2 else None
+    windows = plane_windows_of(node, kernel)
     ceil, padded = bool(attribute(node, "ceil_mode", 0)), bool(attribute(node, "count_include_pad", 0))
     if windows is None or (ceil and padded):
         return None

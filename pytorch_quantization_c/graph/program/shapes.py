@@ -33,6 +33,7 @@ from .reductions import Reduced
 from .sampling import Sampled
 from .segments import Segment
 from .strided import Moved, Product
+from .volumes import Stacked
 
 __all__ = ["Dims", "Unsupported", "dims_of", "of_four_axes", "of_operand", "shapes_of"]
 
@@ -45,7 +46,10 @@ class Unsupported(Exception):
 
 
 class Dims(NamedTuple):
-    """Images of h x w pixels; a matrix has its rows as the pixels of one row, which were the axes `lead`."""
+    """Images of h x w pixels; a matrix has its rows as the pixels of one row, which were the axes `lead`.
+
+    Of volumes the images are the frames, `depth` of each.
+    """
 
     n: int
     h: int
@@ -53,25 +57,40 @@ class Dims(NamedTuple):
     c: int
     lead: tuple[int, ...] | None = None
     flat: bool = False
+    depth: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
         """As an array of NumPy."""
         if self.lead is not None:
             return (*self.lead, self.c)
+        if self.depth:
+            return self.n // self.depth, self.c, self.depth, self.h, self.w
         return (self.n, self.c, self.w) if self.flat else (self.n, self.c, self.h, self.w)
+
+    @property
+    def tall(self) -> Dims:
+        """The frames of a volume one below the other, as they lie in memory if they have no border."""
+        return self._replace(n=self.n // self.depth, h=self.depth * self.h, depth=0) if self.depth else self
 
 
 def dims_of(shape: tuple[int, ...], matrix: bool) -> Dims:
     """Of an array."""
-    fits = len(shape) > 0 if matrix else len(shape) in (3, 4)
+    fits = len(shape) > 0 if matrix else len(shape) in (3, 4, 5)
     if not fits or not 0 < math.prod(shape) <= MAX_ELEMENTS:
         raise Unsupported(f"an array of shape {shape}")
     if matrix:
         return Dims(1, 1, math.prod(shape[:-1]), shape[-1], shape[:-1])
     if len(shape) == 3:
         return Dims(shape[0], 1, shape[2], shape[1], flat=True)
+    if len(shape) == 5:
+        return Dims(shape[0] * shape[2], shape[3], shape[4], shape[1], depth=shape[2])
     return Dims(shape[0], shape[2], shape[3], shape[1])
+
+
+def _of_frames(x: Dims, depth: int) -> Dims:
+    """Volumes with another number of frames."""
+    return x._replace(n=x.n // x.depth * depth, depth=depth)
 
 
 def _outputs(window: Window, size: int) -> int:
@@ -120,13 +139,13 @@ def of_operand(x: Dims, made: Dims) -> Dims:
 
 def _concat(each: Concat, dims: dict[Key, Dims]) -> Dims:
     parts = [dims[key] for key in each.inputs]
-    if any(part[:3] != parts[0][:3] for part in parts):
+    if any(part._replace(c=parts[0].c) != parts[0] for part in parts):
         raise Unsupported("images of several sizes")
     return parts[0]._replace(c=sum(part.c for part in parts))
 
 
 def _flat(each: Flat, x: Dims) -> Dims:
-    if x.h * x.w != each.pixels:
+    if x.h * x.w != each.pixels or x.depth:
         raise Unsupported(f"images of {x.h} x {x.w} pixels as rows of a matrix")
     return Dims(1, 1, x.n, x.h * x.w * x.c, (x.n,))
 
@@ -159,7 +178,10 @@ def _chain(each: Chain, dims: dict[Key, Dims]) -> Dims:
     if any(size not in (1, most) for shape in shapes for size, most in zip(shape, sizes, strict=True)):
         raise Unsupported(f"images of shapes {shapes}")
     flat = any(dims[key].flat for key in each.operands)
-    return Dims(sizes[0], sizes[1], sizes[2], sizes[3], flat=flat)
+    depths = {dims[key].depth for key in each.operands if key.form is not None}
+    if len(depths) > 1:
+        raise Unsupported(f"volumes of {depths} frames")
+    return Dims(sizes[0], sizes[1], sizes[2], sizes[3], flat=flat, depth=max(depths, default=0))
 
 
 def _rows(each: Rows, dims: dict[Key, Dims]) -> Dims:
@@ -198,7 +220,10 @@ def _float_conv(each: FloatConv, dims: dict[Key, Dims]) -> Dims:
     x = dims[each.input]
     if x.c != each.groups * each.inputs or x.lead is not None or dims[each.weight].shape != (each.weights,):
         raise Unsupported(f"{x.c} channels and {dims[each.weight].shape} weights")
+    if each.z != Window(1) and not x.depth:
+        raise Unsupported("images that are no frames of volumes")
     made = x._replace(h=_outputs(each.y, x.h), w=_outputs(each.x, x.w), c=each.groups * each.channels)
+    made = _of_frames(made, _outputs(each.z, x.depth)) if x.depth else made
     for key in each.operands:
         of_operand(dims[key], made)
     return made
@@ -211,6 +236,20 @@ def _gathered(each: Gathered | Padded | Picked | Reduced, dims: dict[Key, Dims])
         return dims_of(each.shape(dims[each.input].shape, dims[each.indices].shape), matrix=True)
     except ValueError as error:
         raise Unsupported(str(error)) from None
+
+
+def _stacked(each: Stacked, x: Dims) -> Dims:
+    if not x.depth or x.c % each.groups or x.c * each.z.kernel > MAX_ELEMENTS:
+        raise Unsupported(f"images of {x.c} channels, {x.depth} frames of a volume")
+    return _of_frames(x._replace(c=x.c * each.z.kernel), _outputs(each.z, x.depth))
+
+
+def _pool(each: Pool | Average, x: Dims) -> Dims:
+    if isinstance(each, Pool) and each.of_frames:
+        if not x.depth:
+            raise Unsupported("images that are no frames of volumes")
+        return _of_frames(x, _pooled(each.y, x.depth, each.ceil))
+    return x._replace(h=_pooled(each.y, x.h, each.ceil), w=_pooled(each.x, x.w, each.ceil))
 
 
 def _padded_image(each: PaddedImage, x: Dims) -> Dims:
@@ -278,8 +317,9 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
     if isinstance(each, Average) and each.whole:
         return dims[each.input]._replace(h=1, w=1)
     if isinstance(each, Pool | Average):
-        x = dims[each.input]
-        return x._replace(h=_pooled(each.y, x.h, each.ceil), w=_pooled(each.x, x.w, each.ceil))
+        return _pool(each, dims[each.input])
+    if isinstance(each, Stacked):
+        return _stacked(each, dims[each.input])
     assert isinstance(each, Export | Integers)
     return dims[each.input]
 

@@ -37,12 +37,13 @@ from .operations import (
 from .padding import PaddedImage
 from .recurrent import Recurrent
 from .shapes import Dims
+from .volumes import Stacked
 
 __all__ = ["Image", "Tables"]
 
 (IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN, RESIZE,
  SHUFFLE, STRIDED, MATMUL, GATHER, RECURRENT, FLOAT_CONV,
- INTEGERS, TRUTHS, INTERPOLATE, PAD, REDUCE) = range(23)  # pqc_step_kind
+ INTEGERS, TRUTHS, INTERPOLATE, PAD, REDUCE, STACK) = range(24)  # pqc_step_kind
 NONE = -1
 LAYOUT = 18  # PQC_LAYOUT
 NO_WINDOW = Window(1)
@@ -70,6 +71,11 @@ class Image(NamedTuple):
 def _codes_alone(codes: Codes, place: Image) -> Image:
     """An image that nothing reads or writes: only its codes matter."""
     return place._replace(codes=codes, nchw=False, dims=place.dims._replace(n=1, h=1, w=1, c=1), border=(0, 0, 0, 0))
+
+
+def _frames(z: Window, source: Dims, target: Dims) -> list[int]:
+    """A layout for frames.h."""
+    return [source.depth, target.depth, z.kernel, z.stride, z.dilation, z.pads(source.depth)[0]]
 
 
 class Tables:
@@ -139,9 +145,14 @@ class Tables:
     def float_conv(self, each: FloatConv, source: Image, weight: Image, outputs: Sequence[Image],
                    before: tuple[int, int], operands: Sequence[Image]) -> None:
         """A convolution of floats with so much padding, and the operands of its chain."""
+        frames = _frames(each.z, source.dims, outputs[0].dims) if source.dims.depth else []
         self._operations(each.chain)
         self._step(FLOAT_CONV, source, weight, outputs, ((each.y, before[0]), (each.x, before[1])), more=operands,
-                   chain=len(each.chain), layout=[each.groups])
+                   chain=len(each.chain), layout=[each.groups, *frames])
+
+    def stacked(self, each: Stacked, source: Image, target: Image) -> None:
+        """Frames in the channels of their pixels."""
+        self._step(STACK, source, None, [target], layout=[each.groups, *_frames(each.z, source.dims, target.dims)])
 
     def pool(self, each: Pool, source: Image, target: Image, top: int, left: int) -> None:
         """A pool with so much padding."""

@@ -11,7 +11,7 @@ from ..nodes import is_quantizer
 from .chains import Chained, has_same_shape
 from .float_conv_lowering import FloatLayer
 from .fusing import Fused
-from .natures import rank_of
+from .natures import are_image_operands, rank_of
 from .operations import MAX_TAIL_OPERANDS
 
 __all__ = ["Tail", "tails_of"]
@@ -62,15 +62,12 @@ def _fits(layer: Fused | FloatLayer, chain: Chained, images: Collection[ir.Value
     matrix, spread = (layer.layer.matrix, layer.layer.spread) if isinstance(layer, Fused) else (False, None)
     if len(others) > (MAX_TAIL_OPERANDS if spread is None else 0) or matrix == (chain.output in images):
         return False
-    return all(_is_row(each, chain.output) if matrix else _is_image(each, chain.output) for each in others)
+    if matrix:
+        return all(_is_row(each, chain.output) for each in others)
+    return are_image_operands([layer.output, *others], chain.output)
 
 
 def _is_row(operand: Any, output: ir.Value) -> bool:
     if isinstance(operand, ir.Value):
         return has_same_shape(operand, output)
     return bool(operand.ndim <= 4 and operand.shape[:-1] == (1,) * (operand.ndim - 1))
-
-
-def _is_image(operand: Any, output: ir.Value) -> bool:
-    rank = rank_of(output) or 0
-    return bool(rank_of(operand) == rank if isinstance(operand, ir.Value) else operand.ndim <= rank)

@@ -72,7 +72,21 @@ def moves(rng: np.random.Generator) -> tuple[ir.Model, Any]:
     return graph.quantize(model, [x], methods=()), x
 
 
-OWN = {"floats": floats, "reductions": reductions, "gates": gates, "moves": moves}
+def volumes(rng: np.random.Generator, quantized: bool = True) -> tuple[ir.Model, Any]:
+    """A network of volumes, and its input."""
+    model = network(
+        """a = Conv <pads = [1, 1, 0, 1, 0, 1], strides = [1, 1, 2]> (x, w)  b = Relu (a)
+           m = MaxPool <kernel_shape = [2, 2, 1], pads = [1, 0, 0, 0, 1, 0]> (b)
+           c = Conv <pads = [1, 1, 1, 1, 1, 1], group = 2> (m, v)  s = Add (c, m)
+           k = Concat <axis = 1> (s, m)  y = Conv <strides = [2, 1, 1]> (k, u)""", "float[2,3,4,5,8] x",
+        "float[2,5,2,5,4] y", w=normal(rng, 32, 3, 3, 2, 3), v=normal(rng, 32, 16, 3, 3, 3),
+        u=normal(rng, 5, 64, 1, 1, 1))
+    x = normal(rng, 2, 3, 4, 5, 8)
+    return graph.quantize(model, [x], methods=()) if quantized else model, x
+
+
+OWN = {"floats": floats, "reductions": reductions, "gates": gates, "moves": moves, "volumes": volumes,
+       "volumes of floats": lambda rng: volumes(rng, quantized=False)}
 
 
 def plans_of(name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
