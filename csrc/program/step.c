@@ -57,6 +57,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return pqc_gather_step_prepare(step);
     if (step->kind == PQC_STEP_INTERPOLATE)
         return pqc_interpolate_step_prepare(step);
+    if (step->kind == PQC_STEP_NORM)
+        return pqc_norm_step_prepare(step);
     if (step->kind == PQC_STEP_REDUCE)
         return pqc_reduce_step_prepare(step);
     if (step->kind >= PQC_STEP_AVERAGE && step->kind <= PQC_STEP_MEAN)
@@ -136,6 +138,9 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
         return pqc_interpolate_step_run(step, buffers);
     case PQC_STEP_PAD:
         return pqc_pad_step_run(step, buffers);
+    case PQC_STEP_NORM:
+        pqc_norm_step_run(step, buffers);
+        return 0;
     case PQC_STEP_STACK:
         pqc_stack_step_run(step, buffers);
         return 0;

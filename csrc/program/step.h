@@ -33,6 +33,7 @@ typedef enum {
     PQC_STEP_INTERPOLATE, /* along y or x; residual and more[0]: places and weights, see interpolate_step.c */
     PQC_STEP_PAD, /* the same codes or floats with pixels of the value `low` around; before: where the image begins */
     PQC_STEP_REDUCE, /* sums, averages and extremes of floats, see reduce_step.c */
+    PQC_STEP_NORM,   /* groups of channels of floats normalised, see norm_step.c */
     PQC_STEP_STACK,  /* frames of volumes in the channels of their pixels, see stack_step.c */
     PQC_STEPS
 } pqc_step_kind;
@@ -86,7 +87,7 @@ typedef struct {
     const pqc_chain_op *chain;
     ptrdiff_t chain_length;
     int64_t layout[PQC_LAYOUT]; /* of what is found by strides */
-    double epsilon;             /* of layer normalisation */
+    double epsilon;             /* of normalisation */
     unsigned known;             /* of convolutions: pqc_finish_known; filled by pqc_step_prepare */
     pqc_tiling tiling;          /* of convolutions; filled by pqc_step_prepare, as is: */
     const pqc_recurrent *recurrent; /* of cells: what does not depend on the sequences */
@@ -157,6 +158,8 @@ const char *pqc_pad_step_prepare(const pqc_step *step);
 unsigned pqc_pad_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_reduce_step_prepare(const pqc_step *step);
 void pqc_reduce_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_norm_step_prepare(const pqc_step *step);
+void pqc_norm_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_stack_step_prepare(const pqc_step *step);
 void pqc_stack_step_run(const pqc_step *step, char *const *buffers);
 void pqc_export_step_run(const pqc_step *step, char *const *buffers);

@@ -54,6 +54,16 @@ def _normalised(x: Array, mean: Array, variance: Array, weight: Array | None, bi
     return y.astype(dtype, copy=False)
 
 
+def _groups_normalised(x: Array, groups: int, eps: float) -> Array:
+    """(N, C, ...) with mean 0 and variance 1 of each group of channels: of float32 in C, as rows of `layer_norm`."""
+    grouped = x.reshape(x.shape[0] * groups, -1)
+    if x.dtype == np.float32:
+        y = np.asarray(_C.layer_norm(grouped, None, None, number(eps, "eps")))
+    else:
+        y = _normalised(grouped, *_statistics(grouped, (1,)), None, None, eps, x.dtype)
+    return y.reshape(x.shape)
+
+
 def _update(momentum: float, *statistics: tuple[str, ArrayLike | None, Array]) -> None:
     """Updates running statistics in place: all or none of them."""
     momentum = number(momentum, "momentum")
@@ -130,11 +140,16 @@ def instance_norm(input: ArrayLike, running_mean: ArrayLike | None = None, runni
         raise ShapeError(f"Expected more than 1 spatial element when training, got input size {x.shape}")
     if x.size == 0:
         return x.astype(dtype)
-    new_mean, new_variance = _statistics(x, tuple(range(2, x.ndim)))
-    _update(momentum, ("running_mean", running_mean, new_mean.reshape(-1, count).mean(axis=0)),
-            ("running_var", running_var, new_variance.reshape(-1, count).mean(axis=0) * (size / (size - 1))))
-    w, b = (None if each is None else each.reshape(wide) for each in (w, b))
-    return _normalised(x, new_mean, new_variance, w, b, eps, dtype)
+    if running_mean is not None or running_var is not None:
+        new_mean, new_variance = _statistics(x, tuple(range(2, x.ndim)))
+        _update(momentum, ("running_mean", running_mean, new_mean.reshape(-1, count).mean(axis=0)),
+                ("running_var", running_var, new_variance.reshape(-1, count).mean(axis=0) * (size / (size - 1))))
+    y = _groups_normalised(x, count, eps)
+    if w is not None:
+        y *= w.astype(x.dtype).reshape(wide)
+    if b is not None:
+        y += b.astype(x.dtype).reshape(wide)
+    return y.astype(dtype, copy=False)
 
 
 @traceable
@@ -150,9 +165,7 @@ def group_norm(input: ArrayLike, num_groups: int, weight: ArrayLike | None = Non
     w, b = _vector(weight, "weight", (count,)), _vector(bias, "bias", (count,))
     if x.size == 0:
         return x.astype(dtype)
-    grouped = x.reshape(x.shape[0], groups, -1)
-    mean, variance = _statistics(grouped, (2,))
-    y = _normalised(grouped, mean, variance, None, None, eps, x.dtype).reshape(x.shape)
+    y = _groups_normalised(x, groups, eps)
     if w is not None:
         y *= w.astype(x.dtype).reshape(wide)
     if b is not None:

@@ -25,10 +25,7 @@ def _batch_norm(node: NodeLike, opset: int) -> Function | None:
 @operator("InstanceNormalization", floats=True)
 def _instance_norm(node: NodeLike, opset: int) -> Function:
     eps = epsilon_of(node)
-
-    def run(x: Array, weight: Array, bias: Array) -> Any:
-        return NotImplemented if np.prod(x.shape[2:]) == 1 else F.instance_norm(x, weight=weight, bias=bias, eps=eps)
-    return run
+    return lambda x, weight, bias: F.group_norm(x, x.shape[1], weight, bias, eps)
 
 
 @operator("LayerNormalization", floats=True)

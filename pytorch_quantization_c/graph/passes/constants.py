@@ -36,14 +36,27 @@ def _infer_shapes(model: ir.Model) -> None:
 
     ONNX then keeps each element of arrays of one dimension apart, in memory that a file of 200 bytes could exhaust.
     """
-    ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
+    _run_inference(model, by_elements=False)
     nodes = tuple(model.graph.all_nodes())
     if any(node.op_type in SIZED and any(value.shape is None or not value.shape.is_static() for value in node.outputs)
            for node in nodes):
         _fold(model)    # which makes the sizes known that depend on constants
         nodes = tuple(model.graph.all_nodes())
     if not any(map(_is_long, nodes)):
-        ShapeInferencePass(check_type=False, strict_mode=False)(model)
+        _run_inference(model, by_elements=True)
+
+
+def _run_inference(model: ir.Model, by_elements: bool) -> None:
+    """ONNX infers nothing for GroupNormalization; its output is one of an instance norm in type and shape."""
+    groups = [node for node in model.graph.all_nodes()
+              if node.op_type == "GroupNormalization" and node.domain in ("", "ai.onnx")]
+    for node in groups:
+        node.op_type = "InstanceNormalization"
+    try:
+        ShapeInferencePass(check_type=False, strict_mode=False, data_prop=by_elements)(model)
+    finally:
+        for node in groups:
+            node.op_type = "GroupNormalization"
 
 
 def _is_long(node: ir.Node) -> bool:

@@ -31,6 +31,7 @@ from .lowered import Lowered
 from .maxima import MaxPool, clamped_pool, max_pool
 from .moves import cuts_of, depth_to_space, is_channels_last, joins_channels, resize_factors
 from .natures import are_image_operands, image_values, rank_of
+from .norms_lowering import lower_norm
 from .operations import (
     FLOATS,
     U8,
@@ -66,7 +67,8 @@ from .volumes import Stacked
 
 __all__ = ["Lowering", "lower"]
 
-LOWERED = (lower_strided, lower_reduction, lower_gather, lower_padding, lower_sampling, lower_masks, lower_recurrent)
+LOWERED = (lower_strided, lower_reduction, lower_gather, lower_padding, lower_sampling, lower_masks, lower_recurrent,
+           lower_norm)
 ONE = Window(1)
 MAX_CODES = 2  # forms that a layer stores beside floats
 

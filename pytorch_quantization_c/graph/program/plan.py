@@ -14,6 +14,7 @@ from .arena import Block, lay_out
 from .float_conv import FloatConv
 from .gather import Gathered
 from .integers import Integers, Picked
+from .norms import Normed
 from .operations import (
     FLOATS,
     Average,
@@ -252,6 +253,13 @@ class _Binder:
             tables.reduced(each.kind, self._rows(each.input, 1, outer, count), self._rows(each.output, 1, outer, 1),
                            False)
 
+    def _add_normed(self, tables: Tables, each: Normed) -> None:
+        shape = self.dims[each.input].shape
+        groups, channels, size = each.parts(shape)
+        weight, bias = (None if key is None else self._row(key) for key in (each.weight, each.bias))
+        source, target = (self._rows(key, 1, shape[0] * groups, channels * size) for key in (each.input, each.output))
+        tables.normed(each, source, weight, bias, target, (groups, channels))
+
     def _add_integers(self, tables: Tables, each: Integers) -> None:
         count = math.prod(self.dims[each.input].shape)
         tables.integers(self._rows(each.input, 1, count, 2), self._rows(each.output, 1, count, 1), each.truths)
@@ -296,6 +304,8 @@ class _Binder:
         elif isinstance(each, Flat):
             dims, target = self.dims[each.input], image(each.output)
             tables.move(4, image(each.input), target._replace(dims=dims, pixel=dims.c * target.codes.size))
+        elif isinstance(each, Normed):
+            self._add_normed(tables, each)
         elif isinstance(each, Stacked):
             tables.stacked(each, image(each.input), image(each.output))
         elif isinstance(each, Moved):

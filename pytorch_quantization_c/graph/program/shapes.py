@@ -10,6 +10,7 @@ import numpy as np
 from .float_conv import FloatConv
 from .gather import Gathered
 from .integers import Integers, Picked
+from .norms import Normed
 from .operations import (
     Average,
     Chain,
@@ -229,10 +230,13 @@ def _float_conv(each: FloatConv, dims: dict[Key, Dims]) -> Dims:
     return made
 
 
-def _gathered(each: Gathered | Padded | Picked | Reduced, dims: dict[Key, Dims]) -> Dims:
+def _gathered(each: Gathered | Normed | Padded | Picked | Reduced, dims: dict[Key, Dims]) -> Dims:
     try:
         if isinstance(each, Padded | Picked | Reduced):
             return dims_of(each.shape(dims[each.input].shape), matrix=True)
+        if isinstance(each, Normed):
+            weight, bias = (None if key is None else dims[key].shape for key in (each.weight, each.bias))
+            return dims_of(each.shape(dims[each.input].shape, weight, bias), matrix=True)
         return dims_of(each.shape(dims[each.input].shape, dims[each.indices].shape), matrix=True)
     except ValueError as error:
         raise Unsupported(str(error)) from None
@@ -290,7 +294,7 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
         return _strided(each, dims)
     if isinstance(each, FloatConv):
         return _float_conv(each, dims)
-    if isinstance(each, Gathered | Padded | Picked | Reduced):
+    if isinstance(each, Gathered | Normed | Padded | Picked | Reduced):
         return _gathered(each, dims)
     if isinstance(each, PaddedImage):
         return _padded_image(each, dims[each.input])

@@ -6,7 +6,7 @@ for y and x stride, dilation, padding before, kernel; the number of weights or -
 operands or -1, where a chain's operations begin and how many there are, an image whose codes results go through
 before the residual is added or -1, and for what is found by strides its layout (see csrc/program/step.h); beside it the
 bounds of two clamps.
-Of layer normalisation the stride along y is the bits of epsilon.
+Of normalisation the stride along y is the bits of epsilon.
 Operations of chains: kind, a, b, to; beside them the numbers.
 """
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..interpreter.reductions import KINDS as REDUCTIONS
 from .float_conv import FloatConv
+from .norms import Normed
 from .operations import (
     CHAIN_KINDS,
     Average,
@@ -43,7 +44,7 @@ __all__ = ["Image", "Tables"]
 
 (IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN, RESIZE,
  SHUFFLE, STRIDED, MATMUL, GATHER, RECURRENT, FLOAT_CONV,
- INTEGERS, TRUTHS, INTERPOLATE, PAD, REDUCE, STACK) = range(24)  # pqc_step_kind
+ INTEGERS, TRUTHS, INTERPOLATE, PAD, REDUCE, NORM, STACK) = range(25)  # pqc_step_kind
 NONE = -1
 LAYOUT = 18  # PQC_LAYOUT
 NO_WINDOW = Window(1)
@@ -71,6 +72,11 @@ class Image(NamedTuple):
 def _codes_alone(codes: Codes, place: Image) -> Image:
     """An image that nothing reads or writes: only its codes matter."""
     return place._replace(codes=codes, nchw=False, dims=place.dims._replace(n=1, h=1, w=1, c=1), border=(0, 0, 0, 0))
+
+
+def _with_epsilon(epsilon: float) -> list[tuple[Window, int]]:
+    """Windows in which its bits stand where others have a stride."""
+    return [(NO_WINDOW._replace(stride=int(np.float64(epsilon).view(np.int64))), 0), (NO_WINDOW, 0)]
 
 
 def _frames(z: Window, source: Dims, target: Dims) -> list[int]:
@@ -171,10 +177,15 @@ class Tables:
 
     def rows(self, each: Rows, source: Image, weight: Image | None, bias: Image | None,
              outputs: Sequence[Image]) -> None:
-        """A function of rows; the bits of epsilon stand where others have a stride."""
-        bits = int(np.float64(each.epsilon).view(np.int64))
+        """A function of rows."""
         self._step(SOFTMAX if each.kind == "softmax" else LAYER_NORM, source, weight, outputs,
-                   ((NO_WINDOW._replace(stride=bits), 0), (NO_WINDOW, 0)), more=[] if bias is None else [bias])
+                   _with_epsilon(each.epsilon), more=[] if bias is None else [bias])
+
+    def normed(self, each: Normed, source: Image, weight: Image | None, bias: Image | None, target: Image,
+               parts: Sequence[int]) -> None:
+        """Groups, as many as `parts` says, of so many channels."""
+        self._step(NORM, source, weight, [target], _with_epsilon(each.epsilon), more=[] if bias is None else [bias],
+                   layout=parts)
 
     def strided(self, source: Image, target: Image, layout: Sequence[int]) -> None:
         """Floats in another order."""

@@ -21,7 +21,7 @@ A compiled program computes in C:
 - on integers: convolutions along one to three axes, matrix products, and LSTM and GRU if all sequences have the same
   length; transposed convolutions along one and two axes, without groups
 - pools and averages of images, max pools of volumes, DepthToSpace, Slice, Split, Concat, and Pad by a number, of images
-- Softmax and LayerNormalization along the last axis
+- Softmax and LayerNormalization along the last axis, GroupNormalization and InstanceNormalization
 - ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL1, ReduceL2 and ReduceSumSquare over constant axes
 - elementwise operators on float32: Abs, Add, BatchNormalization, Clip, Div, Erf, Gelu, HardSigmoid, HardSwish,
   LeakyRelu, Max, Min, Mul, Neg, PRelu, Reciprocal, Relu, Sigmoid, Sqrt, Sub, Sum, Swish, Tanh and squares; those that

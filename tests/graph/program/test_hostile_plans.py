@@ -23,7 +23,8 @@ FLOATS = """a = Sigmoid (x)  r = Resize <mode = "nearest"> (a, , scales)  d = De
             k = Concat <axis = 1> (n, p)  e, f = Split <axis = 1, num_outputs = 2> (k)
             t = Transpose <perm = [0, 2, 3, 1]> (e)  s = Softmax <axis = -1> (t)  u = Neg (f)
             v = Transpose <perm = [0, 1, 3, 2]> (u)  w = MatMul (u, v)
-            g = Resize <mode = "linear"> (u, , factors)  h = Pad (g, pads, seven)"""
+            o = GroupNormalization <num_groups = 1> (u, two, two)  j = InstanceNormalization (o, two, two)
+            g = Resize <mode = "linear"> (j, , factors)  h = Pad (g, pads, seven)"""
 REDUCTIONS = """n = Neg (x)  a = ReduceSum (n, last)  b = ReduceMean (n, middle)  c = ReduceMax (n, apart)
                 d = ReduceMin (n, all)  e = Add (b, a)  y = Mul (e, c)  z = Neg (d)"""
 
@@ -32,7 +33,7 @@ def floats(rng: np.random.Generator) -> tuple[ir.Model, Any]:
     """A network of what programs compute of floats, and its input."""
     model = network(FLOATS, "float[2,8,6,6] x", "float[N,P,Q,R] s, float[N,S,T,U] w, float[N,A,B,C] h",
                     scales=np.array([1, 1, 2, 2], np.float32), factors=np.array([1, 1, 2, 0.6], np.float32),
-                    pads=np.array([0, 0, 1, 2, 0, 0, 3, 0]), seven=np.float32(7))
+                    pads=np.array([0, 0, 1, 2, 0, 0, 3, 0]), seven=np.float32(7), two=normal(rng, 2))
     return model, normal(rng, 2, 8, 6, 6)
 
 
