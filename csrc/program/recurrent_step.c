@@ -1,4 +1,6 @@
-/* Layers of LSTM or GRU cells over whole sequences. */
+/* Layers of LSTM or GRU cells over whole sequences.  more[1]: the length of each sequence, an int32 in the place of a float, or
+ * PQC_NOTHING. */
+#include "lengths.h"
 #include "step.h"
 
 #include <string.h>
@@ -43,15 +45,16 @@ const char *pqc_recurrent_step_prepare(const pqc_step *s)
             (!is_nothing(first) && !is_plain(first, 1, r.directions, r.batch, r.hidden)))
             return "the states of other cells";
     }
-    return (states == 1 && !is_nothing(&s->more[0])) || !is_nothing(&s->more[1])
-               ? "more states than the cells have"
-               : NULL;
+    if (!is_nothing(&s->more[1]) && !is_plain(&s->more[1], 1, 1, 1, r.batch))
+        return "a length for each sequence expected";
+    return states == 1 && !is_nothing(&s->more[0]) ? "more states than the cells have" : NULL;
 }
 
 ptrdiff_t pqc_recurrent_step_workspace(const pqc_step *s)
 {
     pqc_recurrent r = layer_of(s);
-    return pqc_recurrent_workspace(&r);
+    ptrdiff_t lengths = is_nothing(&s->more[1]) ? 0 : pqc_lengths_bytes(&r);
+    return pqc_line_aligned(pqc_recurrent_workspace(&r)) + lengths;
 }
 
 static float *floats_at(const pqc_image *i, char *const *buffers)
@@ -71,6 +74,22 @@ static float *begin(const pqc_image *first, const pqc_image *last, char *const *
     return state;
 }
 
+/* With the states where they will end. */
+static unsigned run_lengths(const pqc_step *s, pqc_recurrent *r, char *const *buffers)
+{
+    pqc_lengths l;
+    ptrdiff_t all = r->steps;
+    float *y = r->y, *h = r->h, *c = r->c;
+    char *room = (char *)r->workspace + pqc_line_aligned(pqc_recurrent_workspace(r));
+    const char *lengths = pqc_image_pixels(&s->more[1], buffers, 0, 0, 0).at;
+    if (!pqc_lengths_begin(&l, r, lengths, room))
+        return PQC_STEP_BAD_INDEX;
+    pqc_lengths_gather(&l, r);
+    unsigned flags = r->rows > 0 ? pqc_recurrent_run(r) : 0;
+    pqc_lengths_scatter(&l, r, all, y, h, c);
+    return flags;
+}
+
 unsigned pqc_recurrent_step_run(const pqc_step *s, char *const *buffers)
 {
     pqc_recurrent r = layer_of(s);
@@ -79,5 +98,5 @@ unsigned pqc_recurrent_step_run(const pqc_step *s, char *const *buffers)
     r.h = begin(&s->residual, &s->output[1], buffers);
     r.c = r.cell == PQC_LSTM ? begin(&s->more[0], &s->output[2], buffers) : NULL;
     r.workspace = buffers[0] + s->workspace;
-    return pqc_recurrent_run(&r);
+    return is_nothing(&s->more[1]) ? pqc_recurrent_run(&r) : run_lengths(s, &r, buffers);
 }

@@ -25,7 +25,7 @@ typedef enum {
     PQC_STEP_STRIDED, /* floats in another order: `layout` has sizes, strides of the input, strides of the output */
     PQC_STEP_MATMUL, /* products of input and residual, matrices of floats; `layout`: see layout_step.c */
     PQC_STEP_GATHER, /* rows of pixels: those that int64 numbers name, each in the place of two floats of residual */
-    PQC_STEP_RECURRENT, /* cells over sequences: gates of the input; residual and more[0]: states or PQC_NOTHING */
+    PQC_STEP_RECURRENT, /* cells over sequences: gates of the input, see recurrent_step.c; residual and more[0]: states or PQC_NOTHING */
     PQC_STEP_FLOAT_CONV, /* of floats; residual: weights by panels of 32 outputs, of each the bias and a row for each tap and
                           channel of a group; `layout`: groups, then see frames.h; a chain and its operands as those of PQC_STEP_CONV */
     PQC_STEP_INTEGERS, /* numbers of int64, each in the place of two floats, as floats */

@@ -87,7 +87,7 @@ class _Binder:
         dims, (top, bottom, left, right) = self.dims[key], self.border(key)
         codes = key.form or FLOATS
         if key in self.segment.integers:
-            return 8 * math.prod(dims.shape)
+            return np.dtype(self.segment.integers[key]).itemsize * math.prod(dims.shape)
         pixels = dims.n * (top + dims.h + bottom) * (left + dims.w + right)
         return pixels * dims.c * codes.size + (SLACK if codes.size == 1 else 0)
 
@@ -206,8 +206,9 @@ class _Binder:
 
         def plain(key: Key, n: int, h: int, w: int, c: int) -> Image:
             return self.image(key)._replace(nchw=False, dims=Dims(n, h, w, c), pixel=4 * c)
-        tables.recurrent(each, plain(each.input, 1, time, batch, gates),
-                         [None if key is None else plain(key, 1, *state) for key in each.states],
+        states = [None if key is None else plain(key, 1, *state) for key in each.states]
+        lengths = None if each.lengths is None else plain(each.lengths, 1, 1, 1, batch)
+        tables.recurrent(each, plain(each.input, 1, time, batch, gates), states, lengths,
                          [plain(each.outputs[0], time, *state), *(plain(key, 1, *state) for key in each.outputs[1:])])
 
     def _add_gathered(self, tables: Tables, each: Gathered) -> None:

@@ -46,6 +46,7 @@ class StateWeights:
 class Recurrent(Operation):
     """Cells over the products of a sequence (time, batch, directions * gates * hidden).
 
+    lengths: int32, of each sequence; None: all have every step.
     states: the initial h, and c of an LSTM, (directions, batch, hidden); None: zeros.
     outputs: (time, directions, batch, hidden), and the final states.
     products: of each direction one; two of GRU_RESET_FIRST.
@@ -57,9 +58,14 @@ class Recurrent(Operation):
     states: list[Key | None]
     outputs: list[Key]
     products: list[StateWeights]
+    lengths: Key | None = None
 
     def reads(self) -> list[Key]:
-        return [self.input, *(each for each in self.states if each is not None)]
+        return [self.input, *(each for each in (*self.states, self.lengths) if each is not None)]
+
+    def integers(self) -> list[Key]:
+        """The inputs that are int32."""
+        return [] if self.lengths is None else [self.lengths]
 
     def writes(self) -> list[Key]:
         return self.outputs
@@ -71,6 +77,8 @@ class Recurrent(Operation):
         if self.cell not in GATES or len(self.products) not in (each, 2 * each):
             raise ValueError(f"expected the products of one or two directions, got {len(self.products)} of "
                              f"{self.cell[:40]}")
+        if self.lengths is not None and self.lengths in (self.input, *self.states):
+            raise ValueError("expected the lengths in another array than the numbers")
         if len(self.states) != states or len(self.outputs) != 1 + states:
             raise ValueError(f"expected {states} states, got {len(self.states)} and {len(self.outputs)} outputs")
 
@@ -94,11 +102,13 @@ class Recurrent(Operation):
         products = tuple(each.packed() for each in self.products)
         return _C.program_states(self.cell, products, self.directions, self.hidden, self.reverse)
 
-    def shapes(self, ahead: Shape, states: list[Shape | None]) -> list[Shape]:
+    def shapes(self, ahead: Shape, states: list[Shape | None], lengths: Shape | None = None) -> list[Shape]:
         """Of the outputs. ValueError if the inputs do not fit."""
         directions, hidden = self.directions, self.hidden
         if len(ahead) != 3 or ahead[2] != directions * GATES[self.cell] * hidden:
             raise ValueError(f"the gates of other cells, of shape {ahead}")
+        if lengths not in (None, ahead[1:2]):
+            raise ValueError(f"lengths of shape {lengths} for {ahead[1]} sequences")
         state = directions, ahead[1], hidden
         if any(each not in (None, state) for each in states):
             raise ValueError(f"initial states of shapes {states}, not {state}")

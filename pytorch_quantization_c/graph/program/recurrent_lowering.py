@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx_ir as ir
 
 from ..._core.formats import Int
 from ..interpreter.recurrent_layer import RecurrentLayer
@@ -20,13 +21,13 @@ __all__ = ["lower_recurrent"]
 
 
 def lower_recurrent(lowering: Lowering, step: Any) -> bool:
-    """Lowers a step if it is such a layer whose sequences all have one length."""
+    """Lowers a step if it is such a layer."""
     layer = step.compute
     if not isinstance(layer, RecurrentLayer):
         return False
     x, lengths, *states = [*step.reads, *[None] * 4][:4]
     ahead, products = layer_of(SimpleNamespace(compute=layer.input)), _products(layer)
-    if lengths is not None or ahead is None or products is None:
+    if ahead is None or products is None or (lengths is not None and lengths.dtype != ir.DataType.INT32):
         return False
     name, count = step.node.name or step.node.op_type, 2 if layer.cells.is_lstm else 1
     batch_first, outputs = layer.cells.batch_first, []
@@ -47,6 +48,8 @@ def lower_recurrent(lowering: Lowering, step: Any) -> bool:
             lowering.operations.append(moved)
             state = moved.output
         made.states.append(state)
+    if lengths is not None:
+        made.lengths = lowering.want(lengths)
     if batch_first:
         sums = _behind(lowering, name, sums, [1, 0, 2])
     product = Conv(name, Key(-1, None), ahead.weight, ahead.scale, ahead.bias, 1, ahead.y, ahead.x, outputs=[sums])

@@ -43,7 +43,7 @@ class _Places(dict[Key, int]):
 class _Run(NamedTuple):
     """A segment, or what Python computes, with the places of what it reads, writes, and is the last to read.
 
-    integers: which of what it reads are int64.
+    types: of the arrays that it reads.
     """
 
     number: int
@@ -51,7 +51,7 @@ class _Run(NamedTuple):
     reads: list[int]
     writes: list[int]
     dead: list[int]
-    integers: list[bool]
+    types: list[type[np.generic]]
 
 
 class Program:
@@ -89,7 +89,7 @@ class Program:
         places = self._places
         return _Run(number, each, [places[key] for key in reads], [places[key] for key in writes],
                     [places[key] for key in dead],
-                    [isinstance(each, Segment) and key in each.integers for key in reads])
+                    [each.integers.get(key, np.float32) if isinstance(each, Segment) else np.generic for key in reads])
 
     def run(self, feeds: dict[str, Any], outputs: Sequence[str], times: list[Any] | None = None) -> list[Any] | None:
         """The outputs; None if some value was NaN or another that has no code, or an index was out of range.
@@ -120,13 +120,13 @@ class Program:
     def _run_segment(self, each: _Run, segment: Segment, values: dict[int, Any], times: list[Any] | None) -> bool:
         arrays: list[NDArray[Any]] = []
         shapes: list[Any] = []
-        for place, whole in zip(each.reads, each.integers, strict=True):
+        for place, kind in zip(each.reads, each.types, strict=True):
             value = values[place]
             if isinstance(value, _Images):
                 arrays.append(value.array)
                 shapes.append(value.dims)
             else:
-                arrays.append(_plain(value, np.int64 if whole else np.float32))
+                arrays.append(_plain(value, kind))
                 shapes.append(value.shape)
         plan = self._plans[each.number].get(tuple(shapes)) or self._plan(each, segment, tuple(shapes))
         for place, (key, (dims, size)) in zip(each.writes, plan.outputs.items(), strict=True):

@@ -4,9 +4,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
+import numpy as np
+
 from .gather import Gathered
 from .integers import Integers
 from .operations import Key, Operation, Python
+from .recurrent import Recurrent
 
 __all__ = ["Segment", "segments_of"]
 
@@ -17,7 +20,7 @@ class Segment:
     Attributes:
         inputs: what they read that others make.
         outputs: what others read of what they make.
-        integers: the inputs that are int64.
+        integers: the inputs that are integers, and their types.
     """
 
     def __init__(self, operations: Sequence[Operation]) -> None:
@@ -25,7 +28,11 @@ class Segment:
         self.made = {key for each in operations for key in each.writes()}
         self.inputs = list(dict.fromkeys(key for each in operations for key in each.reads() if key not in self.made))
         self.outputs: list[Key] = []
-        self.integers = {key for each in operations if isinstance(each, Gathered | Integers) for key in each.integers()}
+        self.integers: dict[Key, type[np.int32 | np.int64]] = {}
+        for each in operations:
+            if isinstance(each, Gathered | Integers | Recurrent):
+                kind = np.int32 if isinstance(each, Recurrent) else np.int64
+                self.integers.update(dict.fromkeys(each.integers(), kind))
 
 
 class _Waiting:

@@ -275,7 +275,10 @@ def _sampled(each: Sampled, x: Dims) -> Dims:
 
 def _recurrent(each: Recurrent, dims: dict[Key, Dims]) -> dict[Key, Dims]:
     try:
-        shapes = each.shapes(dims[each.input].shape, [None if key is None else dims[key].shape for key in each.states])
+        ahead, *states, lengths = (None if key is None else dims[key].shape
+                                   for key in (each.input, *each.states, each.lengths))
+        assert ahead is not None
+        shapes = each.shapes(ahead, states, lengths)
     except ValueError as error:
         raise Unsupported(str(error)) from None
     return {key: dims_of(shape, matrix=True) for key, shape in zip(each.outputs, shapes, strict=True)}

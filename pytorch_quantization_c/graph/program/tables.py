@@ -106,13 +106,14 @@ class Tables:
     def _step(self, kind: int, source: Image, residual: Image | None, outputs: Sequence[Image],
               windows: Sequence[tuple[Window, int]] = ((NO_WINDOW, 0), (NO_WINDOW, 0)),
               clamps: Sequence[Clamp] = (Clamp(), Clamp()), weights: int = NONE, hard_swish: bool = False,
-              more: Sequence[Image] = (), chain: int = 0, between: Image | None = None,
+              more: Sequence[Image | None] = (), chain: int = 0, between: Image | None = None,
               layout: Sequence[int] = ()) -> None:
         numbers = [self._image(image) for image in outputs]
         sizes = [number for w, before in windows for number in (w.stride, w.dilation, before, w.kernel)]
         self.steps.append([kind, self._image(source), NONE if residual is None else self._image(residual),
                            len(numbers), *(numbers + [NONE] * 2)[:3], *sizes, weights, int(hard_swish),
-                           *([self._image(image) for image in more] + [NONE] * 2)[:2], len(self.chains) - chain, chain,
+                           *([NONE if image is None else self._image(image) for image in more] + [NONE] * 2)[:2],
+                           len(self.chains) - chain, chain,
                            NONE if between is None else self._image(between),
                            *layout, *[0] * (LAYOUT - len(layout))])
         self.clamps.append([bound for clamp in clamps for bound in clamp])
@@ -191,12 +192,12 @@ class Tables:
         """Floats in another order."""
         self._step(STRIDED, source, None, [target], layout=layout)
 
-    def recurrent(self, each: Recurrent, source: Image, states: Sequence[Image | None],
+    def recurrent(self, each: Recurrent, source: Image, states: Sequence[Image | None], lengths: Image | None,
                   outputs: Sequence[Image]) -> None:
         """Cells over sequences."""
         self._capsules.append(self.weights[each])
         self._step(RECURRENT, source, states[0], outputs, weights=len(self._capsules) - 1,
-                   more=[state for state in states[1:] if state is not None])
+                   more=[states[1] if len(states) > 1 else None, lengths])
 
     def gathered(self, source: Image, indices: Image, target: Image) -> None:
         """Rows that indices name."""

@@ -18,8 +18,8 @@ exactly. Other standard operators, and forms that a function does not support, a
 
 A compiled program computes in C:
 
-- on integers: convolutions along one to three axes, matrix products, and LSTM and GRU if all sequences have the same
-  length; transposed convolutions along one and two axes, without groups
+- on integers: convolutions along one to three axes, matrix products, LSTM and GRU, and transposed convolutions
+  along one and two axes, without groups
 - pools and averages of images, max pools of volumes, DepthToSpace, Slice, Split, Concat, and Pad by a number, of images
 - Softmax and LayerNormalization along the last axis, GroupNormalization and InstanceNormalization
 - ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL1, ReduceL2 and ReduceSumSquare over constant axes

@@ -130,16 +130,82 @@ def test_nan_and_states_that_do_not_fit(rng: np.random.Generator, tmp_path: Path
             each.run(None, wrong)
 
 
-def test_sequences_of_several_lengths_stay_in_python(rng: np.random.Generator) -> None:
-    model = network(f"y, hn, cn = LSTM <hidden_size = {HIDDEN}> (x, w, r, b, n)",
-                    f"float[T,N,{FEATURES}] x, int32[N] n",
-                    f"float[T,1,N,{HIDDEN}] y, float[1,N,{HIDDEN}] hn, float[1,N,{HIDDEN}] cn",
-                    w=normal(rng, 1, 4 * HIDDEN, FEATURES), r=normal(rng, 1, 4 * HIDDEN, HIDDEN),
-                    b=normal(rng, 1, 8 * HIDDEN))
-    feeds = {"x": normal(rng, 4, 3, FEATURES), "n": np.array([2, 4, 1], np.int32)}
+def cells_of_lengths(rng: np.random.Generator, kind: str, direction: str, states: bool, layout: int) -> ir.Model:
+    """Cells with an input `n` for the lengths of sequences."""
+    model = cells(rng, kind, direction, states, batch_first=bool(layout))
+    node, = model.graph
+    n = ir.Value(name="n", type=ir.TensorType(ir.DataType.INT32), shape=ir.Shape(["N"]))
+    model.graph.inputs.append(n)
+    node.resize_inputs(max(len(node.inputs), 5))
+    node.replace_input_with(4, n)
+    return model
+
+
+@pytest.mark.parametrize("layout", [0, 1])
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("states", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_sequences_of_several_lengths(rng: np.random.Generator, tmp_path: Path, kind: str, direction: str,
+                                      states: bool, layout: int) -> None:
+    """Each as it is alone; zeros where it has ended."""
+    model = cells_of_lengths(rng, kind, direction, states, layout)
+    feeds = feeds_of(rng, model, 6, 5) | {"n": np.array([2, 6, 0, 3, 6], np.int32)}
     int8 = graph.quantize(model, [feeds], methods=())
-    found = graph.compile(int8).run(None, feeds)
-    assert [a.tobytes() for a in found] == [a.tobytes() for a in graph.interpret(int8, feeds)]
+    session = graph.compile(int8)
+    assert "Python" not in [row.kernel for row in session.summary()]
+    found = assert_same_bits(session, int8, feeds)
+    session.save(tmp_path / "n.pqc")
+    saved = graph.load_session(tmp_path / "n.pqc")
+    assert [a.tobytes() for a in saved.run(None, feeds)] == [a.tobytes() for a in found]
+    batch = 0 if layout else 1
+    for number, length in enumerate(feeds["n"]):
+        part = [slice(None)] * 3
+        part[batch] = slice(number, number + 1)
+        alone = {name: array[tuple(part)] for name, array in feeds.items() if name != "n"}
+        alone["x"] = alone["x"][:, :length] if layout else alone["x"][:length]
+        y = found[0][number] if layout else found[0][:, :, number]
+        assert not np.any(y[length:])
+        if length:
+            own = session.run(None, alone | {"n": np.array([length], np.int32)})
+            np.testing.assert_array_equal(y[:length], own[0][0] if layout else own[0][:, :, 0])
+            for state, wanted in zip(found[1:], own[1:], strict=True):
+                np.testing.assert_array_equal(np.take(state, number, batch), np.take(wanted, 0, batch))
+        else:
+            assert not any(np.any(np.take(state, number, batch)) for state in found[1:])
+
+
+@pytest.mark.parametrize("lengths", [[4, 4, 4], [0, 0, 0], [1, 0, 0]])
+def test_lengths_at_their_ends(rng: np.random.Generator, lengths: list[int]) -> None:
+    model = cells_of_lengths(rng, "lstm", "bidirectional", True, 0)
+    feeds = feeds_of(rng, model, 4, 3) | {"n": np.array(lengths, np.int32)}
+    int8 = graph.quantize(model, [feeds_of(rng, model, 4, 3) | {"n": np.full(3, 4, np.int32)}], methods=())
+    assert_same_bits(graph.compile(int8), int8, feeds)
+
+
+def test_constant_lengths(rng: np.random.Generator) -> None:
+    model = cells_of_lengths(rng, "gru", "forward", False, 0)
+    n = model.graph.inputs.pop()
+    n.const_value = ir.tensor(np.array([3, 1], np.int32), name="n")
+    model.graph.initializers["n"] = n
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        sizes = {"T": 3, "N": 2}
+        value.shape = ir.Shape([sizes.get(str(size)) or int(str(size)) for size in value.shape or ()])
+    feeds = feeds_of(rng, model, 3, 2)
+    int8 = graph.quantize(model, [feeds], methods=())
+    session = graph.compile(int8)
+    assert "Python" not in [row.kernel for row in session.summary()]
+    assert_same_bits(session, int8, feeds)
+
+
+@pytest.mark.parametrize("lengths", [[2, 5, 1], [2, -1, 1], [2, 2 ** 31 - 1, 1], [-2 ** 31, 1, 1]])
+def test_lengths_that_no_sequence_has(rng: np.random.Generator, tmp_path: Path, lengths: list[int]) -> None:
+    model = cells_of_lengths(rng, "lstm", "forward", False, 0)
+    feeds = feeds_of(rng, model, 4, 3) | {"n": np.array([4, 2, 1], np.int32)}
+    session = graph.compile(graph.quantize(model, [feeds], methods=()))
+    session.save(tmp_path / "n.pqc")
+    for each in (session, graph.load_session(tmp_path / "n.pqc")):
+        with pytest.raises(ValueError):
+            each.run(None, feeds | {"n": np.array(lengths, np.int32)})
 
 
 def test_products_of_other_cells(rng: np.random.Generator) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pytorch_quantization_c import _C, graph
 
 from ..networks import network, normal
+from .test_cells import FEATURES, cells_of_lengths
 from .test_float_mode import NETWORKS, made
 
 TRIES = 150 * int(os.environ.get("PQC_TEST_SCALE", "1"))
@@ -86,8 +87,14 @@ def volumes(rng: np.random.Generator, quantized: bool = True) -> tuple[ir.Model,
     return graph.quantize(model, [x], methods=()) if quantized else model, x
 
 
+def lengths(rng: np.random.Generator) -> tuple[ir.Model, Any]:
+    """Cells over sequences of several lengths, which are the input `n`."""
+    model, x = cells_of_lengths(rng, "lstm", "bidirectional", False, 0), normal(rng, 4, 3, FEATURES)
+    return graph.quantize(model, [{"x": x, "n": np.full(3, 4, np.int32)}], methods=()), x
+
+
 OWN = {"floats": floats, "reductions": reductions, "gates": gates, "moves": moves, "volumes": volumes,
-       "volumes of floats": lambda rng: volumes(rng, quantized=False)}
+       "lengths": lengths, "volumes of floats": lambda rng: volumes(rng, quantized=False)}
 
 
 def plans_of(name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
@@ -109,7 +116,8 @@ def plans_of(name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatc
         model = graph.quantize(model, [x], methods=(), exclude=("conv0",))
     else:
         model, x = made(rng, name)
-    graph.compile(model).run(None, {"x": x})
+    feeds = {"x": x, "n": np.array([2, 4, 0], np.int32)}
+    graph.compile(model).run(None, {value.name: feeds[value.name] for value in model.graph.inputs})
     monkeypatch.undo()
     assert found
     return found
@@ -147,7 +155,8 @@ def run(rng: np.random.Generator, tables: tuple[Any, ...]) -> None:
     plan, sizes = _C.program_plan(*tables), tables[4][1:]
     one = rng.standard_normal(int(sizes.max(initial=0)) // 4 + 1).astype(np.float32)
     apart = tuple(rng.standard_normal(int(size) // 4 + 1).astype(np.float32) for size in sizes)
-    for arrays in (apart, (one,) * len(sizes)):
+    whole = tuple(rng.integers(0, 4, each.shape, np.int32).view(np.float32) for each in apart)
+    for arrays in (apart, (one,) * len(sizes), whole):
         _C.program_run(plan, arrays, None)
 
 
