@@ -47,6 +47,26 @@ def _gather_nd(node: NodeLike, opset: int) -> Function:
     return run
 
 
+@operator("ScatterND")
+def _scatter_nd(node: NodeLike, opset: int) -> Function:
+    reduce = {"none": None, "add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}[
+        attribute(node, "reduction", "none")]
+
+    def run(x: Array, indices: Array, updates: Array) -> Array:
+        count = indices.shape[-1] if indices.ndim else 0
+        if not 1 <= count <= x.ndim or updates.shape != indices.shape[:-1] + x.shape[count:]:
+            raise ValueError(f"Expected indices of at most {x.ndim} axes, and an update for each, got shapes "
+                             f"{indices.shape} and {updates.shape}")
+        places = tuple(_checked(indices[..., number], x.shape[number]) for number in range(count))
+        made = x.copy()
+        if reduce is None:
+            made[places] = updates
+        else:
+            reduce.at(made, places, updates)
+        return made
+    return run
+
+
 @operator("Slice")
 def _slice(node: NodeLike, opset: int) -> Function:
     def run(x: Array, starts: Array, ends: Array, axes: Any = None, steps: Any = None) -> Array:

@@ -44,9 +44,9 @@ def lower_padding(lowering: Lowering, step: Any) -> bool:
         return False
     mode, x = attribute(node, "mode", "constant"), node.inputs[0]
     pads = _pads(node, len(x.shape)) if is_float(x) else None
-    if pads is None or not any(map(any, pads)):
+    if pads is None:
         return False
-    if mode == "constant":
+    if mode == "constant" or not any(map(any, pads)):
         return _lower_constant(lowering, step, pads)
     return mode in MODES and min(map(min, pads)) >= 0 and _lower_repeated(lowering, step, pads, mode)
 
@@ -67,6 +67,10 @@ def _lower_constant(lowering: Lowering, step: Any, pads: Pads) -> bool:
                                                    float(number)))
         return True
     lowering.import_forms([value])
+    if not any(map(any, pads)):
+        lowering.operations.append(view := Moved(name, "unsqueeze", [], [], array_of(lowering.number(value))))
+        view.inputs = [lowering.want(x)]
+        return True
     made = Moved(name, "pad", [amount for pair in pads for amount in pair], [], array_of(lowering.number(value)))
     lowering.operations.append(made)
     made.inputs = [lowering.want(x), lowering.constant(np.full(1, number))]

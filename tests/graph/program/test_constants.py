@@ -33,6 +33,31 @@ def test_what_depends_on_constants_alone(rng: np.random.Generator, tmp_path: Pat
     np.testing.assert_array_equal(graph.load_session(tmp_path / "k.pqc").run(None, {"x": x})[0], x + table[0])
 
 
+def test_masks_that_are_scattered(rng: np.random.Generator, tmp_path: Path) -> None:
+    """As torch's exporter writes what Swin assigns to the parts of a mask."""
+    x, parts = normal(rng, 2, 6, 5), [normal(rng, 2, 5), normal(rng, 3)]
+    model = network("""m = ScatterND (zeros, rows, first)  n = ScatterND <reduction = "add"> (m, places, second)
+                       y = Add (x, n)""", "float[2,6,5] x", "float[2,6,5] y", zeros=np.zeros((6, 5), np.float32),
+                    rows=np.array([[1], [-1]]), first=parts[0], places=np.array([[1, 2], [1, 2], [3, 4]]),
+                    second=parts[1])
+    mask = np.zeros((6, 5), np.float32)
+    mask[[1, 5]] = parts[0]
+    np.add.at(mask, ([1, 1, 3], [2, 2, 4]), parts[1])
+    graph.compile(model).save(tmp_path / "m.pqc")
+    np.testing.assert_array_equal(on_every_machine(model, {"x": x}), x + mask)
+    np.testing.assert_array_equal(graph.load_session(tmp_path / "m.pqc").run(None, {"x": x})[0], x + mask)
+
+
+@pytest.mark.parametrize(("indices", "updates"), [
+    ([[6]], (1, 5)), ([[-7]], (1, 5)), ([[0]], (1, 4)), ([[0, 0, 0]], (1,)), ([0], (6, 5))], ids=str)
+def test_scattered_beyond_an_array(rng: np.random.Generator, indices: Any, updates: tuple[int, ...]) -> None:
+    model = network("y = ScatterND (x, i, u)", "float[6,5] x, int64[A,B] i, float[C,D] u" if len(updates) == 2 else
+                    "float[6,5] x, int64[A,B] i, float[C] u", "float[6,5] y")
+    feeds = {"x": normal(rng, 6, 5), "i": np.array(indices), "u": normal(rng, *updates)}
+    with pytest.raises(ValueError):
+        graph.interpret(model, feeds)
+
+
 def test_constants_that_are_large_stay_expressions(rng: np.random.Generator) -> None:
     model = network("e = Expand (z, shape)  y = Add (x, e)", "float[1] x", "float[P,Q] y", z=np.zeros((1, 1)),
                     shape=np.array([2 ** 11, 2 ** 11]))

@@ -131,6 +131,22 @@ def test_repeated_elements_of_chosen_axes(rng: np.random.Generator) -> None:
     assert python_steps(session) == []
 
 
+@pytest.mark.parametrize("mode", ["constant", "reflect", "edge"])
+def test_pads_by_nothing(rng: np.random.Generator, tmp_path: Path, mode: str) -> None:
+    """As windows are padded whose sizes divide those of the image: no copy."""
+    model = network(f'n = Neg (x)  p = Pad <mode = "{mode}"> (n, pads)  y = Neg (p)', "float[N,T,8] x",
+                    "float[N,T,8] y", pads=np.zeros(6, np.int64))
+    x = normal(rng, 2, 5, 8)
+    np.testing.assert_array_equal(on_every_machine(model, {"x": x}), x)
+    graph.compile(model).save(tmp_path / "p.pqc")
+    np.testing.assert_array_equal(graph.load_session(tmp_path / "p.pqc").run(None, {"x": x})[0], x)
+    layers = network(f'c = Conv (x, w)  p = Pad <mode = "{mode}"> (c, pads)  y = Conv (p, w)', "float[N,4,5,5] x",
+                     "float[N,4,5,5] y", pads=np.zeros(8, np.int64), w=normal(rng, 4, 4, 1, 1))
+    x = normal(rng, 2, 4, 5, 5)
+    for each in (layers, graph.quantize(layers, [x], methods=())):
+        on_every_machine(each, {"x": x})
+
+
 @pytest.mark.parametrize("number", [0.0, -1.5, np.inf])
 @pytest.mark.parametrize("pads", [[0, 0, 1, 2, 0, 0, 3, 0], [0, 1, 0, 0, 2, 0, 0, 2], [0, 0, -1, 2, 0, 0, 1, -1]])
 def test_one_number_around_an_array(rng: np.random.Generator, tmp_path: Path, number: float, pads: list[int]) -> None:
