@@ -97,6 +97,12 @@ OWN = {"floats": floats, "reductions": reductions, "gates": gates, "moves": move
        "lengths": lengths, "volumes of floats": lambda rng: volumes(rng, quantized=False)}
 
 
+def feeds_of(model: ir.Model, x: Any) -> dict[str, Any]:
+    """The inputs of such a network."""
+    feeds = {"x": x, "n": np.array([2, 4, 0], np.int32)}
+    return {value.name or "": feeds[value.name or ""] for value in model.graph.inputs}
+
+
 def plans_of(name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """The tables that a session hands to C."""
     found: list[tuple[Any, ...]] = []
@@ -116,8 +122,7 @@ def plans_of(name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatc
         model = graph.quantize(model, [x], methods=(), exclude=("conv0",))
     else:
         model, x = made(rng, name)
-    feeds = {"x": x, "n": np.array([2, 4, 0], np.int32)}
-    graph.compile(model).run(None, {value.name: feeds[value.name] for value in model.graph.inputs})
+    graph.compile(model).run(None, feeds_of(model, x))
     monkeypatch.undo()
     assert found
     return found

@@ -13,7 +13,7 @@ from pytorch_quantization_c import graph
 from tests.fuzz import loaders
 
 from .test_float_mode import made
-from .test_hostile_plans import OWN
+from .test_hostile_plans import OWN, feeds_of
 
 TRIES = 40 * int(os.environ.get("PQC_TEST_SCALE", "1"))
 NAMES = ["resnet", "mobilenet", "branches", "swish", "squeeze", "groups", "attention", *OWN]
@@ -26,9 +26,10 @@ def program(name: str, rng: np.random.Generator) -> tuple[Any, Any]:
 @pytest.mark.parametrize("name", NAMES)
 def test_damaged_programs(name: str, rng: np.random.Generator, tmp_path: Path) -> None:
     model, x = program(name, rng)
+    feeds = feeds_of(model, x)
     graph.compile(model).save(tmp_path / "x.pqc")
     loader = loaders.Loader(name, (tmp_path / "x.pqc").read_bytes(), loaders.mutated_program,
-                            lambda path: graph.load_session(path, num_threads=1).run(None, {"x": x}))
+                            lambda path: graph.load_session(path, num_threads=1).run(None, feeds))
     assert loaders.attempt(loader, loader.data, tmp_path / "same") is None
     refused = 0
     for seed in range(TRIES):
