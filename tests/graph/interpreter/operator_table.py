@@ -31,10 +31,10 @@ A compiled program computes in C:
 - on float32 arrays: MatMul, Einsum that multiplies matrices, Transpose, Reshape and its relatives, Slice, Split,
   Concat, Expand, Gather and Pad
 - Resize of float32 images and arrays, by the nearest element, linear or cubic, without antialias
-- masks, as floats that are 1 or 0: comparisons of floats, And, Or, Not, Cast of int64 and of floats, GatherND by
+- masks, held as floats of 1 or 0: comparisons of floats, And, Or, Not, Cast of int64 and of floats, GatherND by
   constant indices, moves of all these, and Where by them, of at most four axes
 
-Everything else runs between them by the functions of the table; `Session.summary` says which nodes do.
+Everything else runs between these kernels, by the functions in the table; `Session.summary` names the nodes.
 
 | operator | types | cases of ONNX |
 |---|---|---|
