@@ -132,14 +132,12 @@ def by_onnxruntime(source: str, feeds: Feeds, threads: int) -> Callable[[], Any]
     return lambda: session.run(None, feeds)
 
 
-def _quantized(path: str, feeds: Feeds, threads: int, folder: str) -> dict[str, Callable[[], Any] | str]:
+def _quantized(model: ir.Model, feeds: Feeds, threads: int, folder: str) -> dict[str, Callable[[], Any] | str]:
     """A float network quantised on these inputs, here and as a file for onnxruntime; empty if it already is."""
-    from ..files.reader import load
     from ..files.writer import save
     from ..nodes import is_quantizer
     from ..quantizing import quantize
 
-    model = load(path)
     if any(map(is_quantizer, model.graph)):
         return {}
     session = Session(quantize(model, [feeds], methods=()), threads)
@@ -161,7 +159,7 @@ def run_bench(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if not saved:
             runners["onnxruntime"] = by_onnxruntime(path, feeds, threads)
-            runners.update(_quantized(path, feeds, threads, folder))
+            runners.update(_quantized(session.model, feeds, threads, folder))
         rows = timings(runners)
     print(table(rows, path, threads))
     if options.profile:

@@ -11,6 +11,7 @@ import pytest
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.__main__ import main
 from pytorch_quantization_c.graph.commands import benchmark
+from pytorch_quantization_c.graph.files import reader
 from tests.graph.networks import convolutional, images, network, normal, sqnr
 
 
@@ -141,7 +142,10 @@ def test_options_that_need_data_are_refused_without(files: tuple[Path, Path], tm
 def test_a_file_is_timed(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str], given: list[str] | str,
                          monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "SECONDS", 0.001)
+    reads, read = list[str](), reader.read_file
+    monkeypatch.setattr(reader, "read_file", lambda path: reads.append(path) or read(path))
     assert main(["bench", str(files[0]), *(["--data", str(files[1])] if given == "data" else given)]) == 0
+    assert reads == [str(files[0])]  # once
     text = capsys.readouterr().out
     lines = text.splitlines()
     assert lines[0].startswith("model.onnx, ") and lines[0].split()[-3:] == ["ms", "x", "here"]
