@@ -16,7 +16,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 from ..._core.files import write_file
 from ..errors import GraphError
 from ..nodes import DOMAIN, Quantizer, checked_graph, is_quantizer, quantizer
-from ..passes.editing import is_op
+from ..passes.editing import is_op, substitute
 from ..passes.layers import PRODUCTS, RECURRENT
 from ..representation.arithmetic import block_codes, fake_quantize, integers, spread
 from ..representation.coding import METADATA, SHIFT, code_type, noted, step_of
@@ -34,6 +34,7 @@ TARGETS = ("here", "onnxruntime", "openvino", "tensorrt")
 LARGEST_FILE = 2 ** 31 - 2 ** 20  # a protobuf holds 2 GiB
 FLOAT8_OPSET, SMALL_OPSET, FLOAT4_OPSET = 19, 21, 23
 MIN_OPSET = 13
+BELOW_ZERO = (ir.DataType.INT4, ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT8E5M2, ir.DataType.FLOAT4E2M1)
 
 
 def _opset_for(found: Quantizer) -> int:
@@ -123,9 +124,26 @@ class _Writer:
         kind, shift = code_type(found.spec), 0
         if kind == ir.DataType.INT8 and self.target != "tensorrt" and _needs_unsigned(found.output):
             kind, shift = ir.DataType.UINT8, SHIFT
+        source = found.input
+        if kind in BELOW_ZERO and self.target != "tensorrt":
+            source = self._without_relu(source)
         scales = self._scales(found, kind, shift)
-        codes = self._add(found, "QuantizeLinear", [found.input, *scales], f"{found.name}.quantize")
+        codes = self._add(found, "QuantizeLinear", [source, *scales], f"{found.name}.quantize")
         return self._add(found, "DequantizeLinear", [codes.outputs[0], *scales], f"{found.name}.dequantize")
+
+    def _without_relu(self, value: ir.Value) -> ir.Value:
+        """The value; if a Relu makes it, a Max does from now on.
+
+        onnxruntime (1.32) drops a Relu before codes whose zero point is 0, even if their type has negative ones, and
+        may refuse a Clip there.
+        """
+        node = value.producer()
+        if node is None or not is_op(node, "Relu"):
+            return value
+        zero = new_constant(self.graph, np.zeros((), np.float32), f"{node.name}.zero")
+        made = ir.node("Max", [node.inputs[0], zero], name=node.name)
+        substitute(node, made)
+        return made.outputs[0]
 
     def _constant(self, found: Quantizer) -> ir.Node:
         kind = code_type(found.spec)

@@ -9,9 +9,11 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from onnx.helper import make_node
 
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.nodes import quantizers
+from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
 from ...graph.models import model_of
 from ...graph.quantized import FORMATS, Format, quantized
@@ -57,6 +59,32 @@ def test_onnxruntime_computes_the_same(rng: np.random.Generator, tmp_path: Path,
         assert signal_to_noise(theirs, ours) >= signal_to_noise(ours, reference) + 20
     else:
         assert signal_to_noise(theirs, reference) >= signal_to_noise(ours, reference) - 3
+
+
+@pytest.mark.parametrize("bits", [4, (4, 3), (5, 2)])
+@pytest.mark.parametrize("target", ["here", "onnxruntime", "tensorrt"])
+@pytest.mark.parametrize("opset", [14, 17, 21])
+def test_a_relu_ahead_of_codes_below_zero(rng: np.random.Generator, tmp_path: Path, bits: Any, target: str,
+                                          opset: int) -> None:
+    """onnxruntime would drop it; for TensorRT it stays, and what our own programs compute is the same to the bit."""
+    proto = model_of([make_node("MatMul", ["x", "a"], ["m"], "first"), make_node("Relu", ["m"], ["r"], "relu"),
+                      make_node("MatMul", ["r", "b"], ["y"], "second")], {"x": ["N", 16]}, {"y": ["N", 4]},
+                     {"a": rng.standard_normal((16, 24)), "b": rng.standard_normal((24, 4))}, opset)
+    feeds = {"x": rng.standard_normal((8, 16)).astype(np.float32)}
+    model = graph.quantize(graph.load(proto), [feeds], input=QuantDescriptor(bits), weight=QuantDescriptor(8, axis=0),
+                           zero_point=False, methods=())
+    spec, = (found.spec for found in quantizers(model) if found.input.name == "r")
+    path = str(tmp_path / "saved.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph.save(model, path, target=target)
+    made = {node.name: node.op_type for node in onnx.load(path).graph.node}
+    assert made["relu"] == ("Relu" if target == "tensorrt" or spec.unsigned else "Max")
+    (ours,) = graph.interpret(model, feeds)
+    for again in (graph.interpret(graph.load(path), feeds), graph.compile(path).run(None, feeds)):
+        assert np.array_equal(again[0], ours)
+    if target != "tensorrt":
+        assert signal_to_noise(run(path, feeds)[0], ours) > 20
 
 
 def test_signed_codes_that_are_moved_run_in_onnxruntime(rng: np.random.Generator, tmp_path: Path) -> None:
