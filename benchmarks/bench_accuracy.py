@@ -39,9 +39,10 @@ RECIPES: dict[str, dict[str, Any]] = {
     "alike": {"methods": (ALIKE, "bias_correction")},
     "alike_gptq": {"methods": (ALIKE, "weight_mse", "gptq", "bias_correction")},
     "equalized_gptq": {"methods": ("equalization", "weight_mse", "gptq", "bias_correction")},
+    "alike_sequential": {"methods": (ALIKE, "weight_mse", "sequential_gptq", "bias_correction")},
     "adaround": {"methods": (ALIKE, "weight_mse", "adaround", "bias_correction")},
 }
-USUAL = ["nearest", "default", "gptq", "alike_gptq"]
+USUAL = ["nearest", "default", "gptq", "alike_gptq", "alike_sequential"]
 Quantizer = Callable[[Any, Feeds, Feeds, Path], Outputs]
 
 

@@ -70,7 +70,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             (equalised ranges of the channels that depthwise convolutions read), "smoothquant" or "awq" (outlier
             channels of the inputs of linear layers move into their weights); then "weight_mse" (ranges of weights by
             least squared error, not by the largest magnitude), "gptq" or "adaround" (optimised rounding of weights, on
-            the first samples) and "bias_correction". docs/methods.md gives gains and costs. None:
+            the first samples), or "sequential_gptq" (layer after layer, each making up for those before), and
+            "bias_correction". docs/methods.md gives gains and costs. None:
             "activation_equalization", "weight_mse" for weights of up to 4 bits, and "bias_correction"; () for nothing.
             `graph.gains` tells what each gained.
         max_drop, metric: `metric(model)` rates a graph, higher is better. Layers are given up, those with the most
@@ -151,7 +152,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         return made
     calibration, kept = collected(made, batches, method != "max", progress, KEPT)
     bare = without_quantizers(made)
-    weights = steps.for_weights(made, bare, kept, progress, resume)
+    replaced = steps.for_weights(made, bare, kept, progress, resume)
     points = zero_point if wanted.zero_points else False
     kinds = ("max", "mse") if method == AUTO else (method,)
     found = [calibration.ranges(each, percentile, points) for each in kinds]
@@ -160,7 +161,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     for kind, candidate in zip(kinds, candidates, strict=False):
         candidate.metadata_props[FOUND_BY] = kind
     for candidate in candidates:
-        steps.for_biases(candidate, kept, weights)
+        steps.for_biases(candidate, kept, replaced)
     best = best_of(candidates, bare, kept)
     give_bodies(best)
     return best

@@ -66,15 +66,16 @@ def gptq(weight: ArrayLike, inputs: ArrayLike, *, num_bits: int = 4, group_size:
 
 
 def least_squares(weight: Array, cross: Array, moment: Array, damping: float) -> Array:
-    """The weight (out, in) whose outputs on quantised inputs are nearest to the float layer's.
+    """The weight (..., out, in) whose outputs on quantised inputs are nearest to the float layer's.
 
     Args:
-        cross: the sum over rows of quantised inputs times float ones, (in, in).
+        cross: the sum over rows of quantised inputs times float ones, (..., in, in).
         moment: of the quantised inputs; `damping` holds the weight near to what it was.
     """
-    share = max(damping, RIDGE)
-    ridge = np.eye(len(moment)) * (share * np.trace(moment) / max(len(moment), 1) + np.finfo(float).tiny)
-    found: Array = np.linalg.solve(moment + ridge, (cross + ridge) @ weight.T).T
+    share, size = max(damping, RIDGE), moment.shape[-1]
+    mean = np.trace(moment, axis1=-2, axis2=-1)[..., None, None] / max(size, 1)
+    ridge = np.eye(size) * (share * mean + np.finfo(float).tiny)
+    found: Array = np.linalg.solve(moment + ridge, (cross + ridge) @ weight.swapaxes(-1, -2)).swapaxes(-1, -2)
     return found
 
 

@@ -22,7 +22,7 @@ from .layer_rows import SAMPLE_ROWS, InputMoments, parts_in_memory
 from .module_between import BETWEEN
 from .module_layers import WeightLayer, numbers, renewed, warn_of_formats, watched, weight_layers
 from .module_pairs import layer_pairs
-from .order import MAX_MSE_BITS, checked_methods
+from .order import MAX_MSE_BITS, MODULE_METHODS, checked_methods
 from .rounding_state import RoundingState
 from .scaling import awq_factors, scaled, smoothing
 
@@ -81,7 +81,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
     if is_graph(model):
         raise TypeError("Expected `model` to be a module, got a graph: graph.quantize(model, batches, methods=[...])")
     require_module(model)
-    names = None if methods is None else checked_methods(methods)
+    names = None if methods is None else checked_methods(methods, MODULE_METHODS)
     if resume is not None and not {"gptq", "adaround"} & set(names or ()):
         raise ValueError(f"Expected `resume` with 'gptq' or 'adaround', whose weights it keeps, got {shown(resume)} "
                          f"with {shown(names)}")

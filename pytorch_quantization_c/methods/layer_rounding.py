@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from .._core.noise import decibels
 from .adaround import Rounding
-from .gptq import rounded
+from .gptq import least_squares, rounded
 from .grid import MIN_AMAX, Array, nearest
 from .layer_rows import as_rows, from_rows
 from .weight_range import least_squares_range
 
-__all__ = ["ROUNDING", "RoundedWeight", "WeightProblem"]
+__all__ = ["ROUNDING", "CompensatedProblem", "RoundedWeight", "WeightProblem"]
 
 ROUNDING = ("weight_mse", "gptq", "adaround")
 STEPS, RATE, STRENGTH, DAMPING = 1000, 0.03, 1.0, 0.01     # the defaults of `adaround` and `gptq`
+NEAR = 0.1      # holds compensated weights near to the float ones: 0.1 and 1 do the same for mobilenet_v2
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,9 @@ class WeightProblem:
         return self.with_codes(self.codes_by(method))
 
     def codes_by(self, method: str) -> Array:
-        """The integers of "gptq" or "adaround", (groups, out / groups, columns)."""
-        return (self._gptq() if method == "gptq" else self._adaround()) + 0.0    # no -0.0, which integers do not have
+        """The integers of "gptq", "sequential_gptq" or "adaround", (groups, out / groups, columns)."""
+        codes = self._adaround() if method == "adaround" else self._gptq()
+        return codes + 0.0      # no -0.0, which integers do not have
 
     def with_codes(self, codes: Array) -> RoundedWeight:
         """The weight with these integers; as it was where rounding to nearest is as good."""
@@ -74,6 +76,11 @@ class WeightProblem:
         if not after > before:
             return RoundedWeight(self.weight, amax, before, before)
         return RoundedWeight(from_rows(self._values(codes, amax), self.weight), amax, before, after)
+
+    def values(self, made: RoundedWeight) -> NDArray[np.float32]:
+        """The weight as a layer multiplies by it, of the layer's form."""
+        codes = nearest(as_rows(made.weight, len(self.rows)), self._scale(made.amax).astype(np.float64), self.bound)
+        return from_rows(self._values(codes, made.amax), self.weight)
 
     def sqnr(self) -> float:
         """Signal to noise ratio in dB of the outputs with the weight rounded to nearest."""
@@ -123,6 +130,33 @@ class WeightProblem:
         for step in range(STEPS):
             learner.step(step, STEPS, RATE)
         return learner.codes()
+
+
+class CompensatedProblem(WeightProblem):
+    """A weight that also makes up for what rounding the layers before has done to its inputs.
+
+    What is rounded is the least-squares weight, on the inputs of the rounded model, for the outputs of the float one;
+    noise is the difference from these outputs.
+
+    Args:
+        weight, amax, bits, groups: as of `WeightProblem`.
+        means: of `PairedMoments`, of the rounded model's inputs and the float one's.
+    """
+
+    def __init__(self, weight: NDArray[Any], amax: NDArray[np.float32], bits: int, means: Array,
+                 groups: int = 1) -> None:
+        super().__init__(weight, amax, bits, means[0], groups)
+        self.wanted, self.cross, self.float_moment = self.rows, means[1], means[2]
+        self.rows = least_squares(self.rows, self.cross, self.moment, NEAR)
+
+    def _codes(self, amax: NDArray[np.float32]) -> Array:
+        return nearest(self.wanted, self._scale(amax).astype(np.float64), self.bound)
+
+    def _powers(self, codes: Array, amax: NDArray[np.float32]) -> tuple[float, float]:
+        values = self._values(codes, amax).astype(np.float64)
+        signal = float(np.einsum("goi,goi->", self.wanted @ self.float_moment, self.wanted))
+        common = float(np.einsum("goi,goi->", values @ self.cross, self.wanted))
+        return signal, max(signal - 2 * common + float(np.einsum("goi,goi->", values @ self.moment, values)), 0.0)
 
 
 def scaled_noise(weight: NDArray[Any], moment: Array, largest: Array, inverse: NDArray[np.float32], bits: int,

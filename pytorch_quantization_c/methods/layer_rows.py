@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .grid import Array
 
-__all__ = ["SAMPLE_ROWS", "InputMoments", "Windows", "parts_in_memory"]
+__all__ = ["SAMPLE_ROWS", "InputMoments", "PairedMoments", "Windows", "parts_in_memory"]
 
 SAMPLE_ROWS = 256   # of one sample's inputs of a layer that count
 AT_ONCE = 1 << 26   # numbers in the second moments that are kept at a time: half a gigabyte
@@ -104,24 +104,16 @@ class InputMoments:
 
     def add(self, x: NDArray[Any], windows: Windows | None = None) -> None:
         """Adds an array of the layer's inputs; `windows` of a convolution. ValueError for NaN or infinity."""
-        total = windows.positions(x.shape) if windows else math.prod(x.shape[:-1])
-        limit = self.limit * max(1, len(x))
-        chosen = np.sort(self._rng.choice(total, limit, replace=False)) if total > limit else None
-        if windows is not None:
-            rows = windows.rows(x, chosen)
-        else:
+        chosen = _chosen(x, windows, self.limit, self._rng)
+        if windows is None:
             flat = x.reshape(-1, x.shape[-1])
             magnitudes = np.abs(flat.astype(np.float64))
             self.least = np.minimum(self.least, flat.min(axis=0, initial=0))
             self.most = np.maximum(self.most, flat.max(axis=0, initial=0))
             self._magnitudes += magnitudes.sum(axis=0)
             self._rows += len(flat)
-            rows = (flat if chosen is None else flat[chosen])[None]
-        if not np.isfinite(rows).all():
-            raise ValueError("Expected finite inputs of layers, got NaN or infinity")
-        step = max(1, CHUNK // max(1, rows.shape[0] * rows.shape[2]))
-        for first in range(0, rows.shape[1], step):
-            part = rows[:, first:first + step].astype(np.float64)
+        rows = _rows(x, windows, chosen)
+        for part, _ in _parts(rows, rows):
             self._sum += part.transpose(0, 2, 1) @ part
         self.count += rows.shape[1]
 
@@ -137,6 +129,63 @@ class InputMoments:
     def mean_magnitude(self) -> Array:
         """The mean of |x| for each column of a linear layer's inputs, all rows counted."""
         return self._magnitudes / max(self._rows, 1)
+
+
+class PairedMoments:
+    """What `InputMoments` has, of the inputs of a layer in two models: those that it is to be used with, and others.
+
+    Args:
+        columns, groups, limit, seed: as of `InputMoments`.
+
+    Attributes:
+        count: rows that were counted.
+    """
+
+    def __init__(self, columns: int, groups: int, limit: int, seed: int) -> None:
+        self.limit, self.count = limit, 0
+        self._rng = np.random.default_rng(seed)
+        self._sums = np.zeros((3, groups, columns, columns))
+
+    def add(self, x: NDArray[Any], other: NDArray[Any], windows: Windows | None = None) -> None:
+        """Adds arrays of the inputs, of one shape; ValueError for NaN or infinity."""
+        chosen = _chosen(x, windows, self.limit, self._rng)
+        rows, others = (_rows(each, windows, chosen) for each in (x, other))
+        for part, second in _parts(rows, others):
+            turned = part.transpose(0, 2, 1)
+            self._sums[0] += turned @ part
+            self._sums[1] += turned @ second
+            self._sums[2] += second.transpose(0, 2, 1) @ second
+        self.count += rows.shape[1]
+
+    def means(self) -> Array:
+        """The means over rows of x x^T, x other^T and other other^T, each (groups, columns, columns)."""
+        return self._sums / max(self.count, 1)
+
+
+def _chosen(x: NDArray[Any], windows: Windows | None, limit: int, rng: np.random.Generator) -> NDArray[np.int64] | None:
+    """Numbers of rows drawn at random, `limit` a sample; None: all."""
+    total, limit = windows.positions(x.shape) if windows else math.prod(x.shape[:-1]), limit * max(1, len(x))
+    return np.sort(rng.choice(total, limit, replace=False)) if total > limit else None
+
+
+def _rows(x: NDArray[Any], windows: Windows | None, chosen: NDArray[np.int64] | None) -> NDArray[Any]:
+    """(groups, rows, columns). ValueError for NaN or infinity."""
+    if windows is not None:
+        rows = windows.rows(x, chosen)
+    else:
+        flat = x.reshape(-1, x.shape[-1])
+        rows = (flat if chosen is None else flat[chosen])[None]
+    if not np.isfinite(rows).all():
+        raise ValueError("Expected finite inputs of layers, got NaN or infinity")
+    return rows
+
+
+def _parts(rows: NDArray[Any], others: NDArray[Any]) -> Iterator[tuple[Array, Array]]:
+    """Both in float64, some rows at a time."""
+    step = max(1, CHUNK // max(1, rows.shape[0] * rows.shape[2]))
+    for first in range(0, rows.shape[1], step):
+        part = rows[:, first:first + step].astype(np.float64)
+        yield part, part if others is rows else others[:, first:first + step].astype(np.float64)
 
 
 def as_rows(weight: NDArray[Any], groups: int) -> Array:

@@ -7,13 +7,14 @@ from typing import Any
 
 from .._core.errors import shown
 
-__all__ = ["METHODS", "checked_methods"]
+__all__ = ["METHODS", "MODULE_METHODS", "checked_methods"]
 
 #: In the recommended order: what changes the float model, then ranges, rounding and biases.
 METHODS = ("equalization", "bias_absorption", "activation_equalization", "smoothquant", "awq", "weight_mse", "gptq",
-           "adaround", "bias_correction")
-NEED_DATA = ("bias_absorption", "activation_equalization", "smoothquant", "awq", "gptq", "adaround", "bias_correction")
-EXCLUSIVE = (("gptq", "adaround"), ("smoothquant", "awq"))
+           "sequential_gptq", "adaround", "bias_correction")
+MODULE_METHODS = tuple(each for each in METHODS if each != "sequential_gptq")     # graphs alone have that one
+NEED_DATA = tuple(each for each in METHODS if each not in ("equalization", "weight_mse"))
+EXCLUSIVE = (("gptq", "sequential_gptq"), ("gptq", "adaround"), ("sequential_gptq", "adaround"), ("smoothquant", "awq"))
 MAX_MSE_BITS = 4       # "weight_mse" is a default up to so many
 
 

@@ -78,10 +78,15 @@ class Plan:
                 values[value] = array
                 if observe is not None and value in watched:
                     observe(value, array)
-            for read in {*step.reads, *step.outputs}:
-                if read is not None and self._last[read] == number and read not in kept:
-                    values.pop(read, None)
+            self.free(number, values, kept)
         return [values[value] for value in wanted]
+
+    def free(self, number: int, values: dict[ir.Value, Any], kept: Collection[ir.Value]) -> None:
+        """Removes what nothing reads after step `number`, but for `kept`."""
+        step = self.steps[number]
+        for read in {*step.reads, *step.outputs}:
+            if read is not None and self._last[read] == number and read not in kept:
+                values.pop(read, None)
 
     def _left_out(self) -> set[ir.Value]:
         return {value for step in self.steps if step.optional for value in step.outputs}

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,14 +29,16 @@ class _Pair(NamedTuple):
     quantized: str
 
 
-def correct_biases(model: ir.Model, feeds: Iterable[Feeds], weights: Mapping[str, NDArray[Any]]) -> list[Gain]:
+def correct_biases(model: ir.Model, feeds: Iterable[Feeds], weights: Mapping[str, NDArray[Any]],
+                   shifts: Mapping[str, NDArray[np.float64]] = MappingProxyType({})) -> list[Gain]:
     """Corrects the biases of all quantised layers, in place.
 
     Args:
         weights: as of `mean_errors`.
+        shifts: what else to add, by the names of nodes.
     """
     errors = mean_errors(model, feeds, weights)
-    give_biases(model, {name: error.mean() for name, error in errors.items()})
+    give_biases(model, {name: error.mean() + shifts.get(name, 0) for name, error in errors.items()})
     return [Gain("bias_correction", name, *error.decibels()) for name, error in errors.items()]
 
 

@@ -23,6 +23,7 @@ from .bias import correct_biases
 from .equalizing import equalize_layers
 from .outliers import move_outliers
 from .rounding import float_weights, improve_ranges, round_weights, weight_noise
+from .sequential import SEQUENTIAL, round_in_sequence
 
 __all__ = ["Methods", "gains"]
 
@@ -30,10 +31,17 @@ Weights = Mapping[str, NDArray[np.float32]]
 RECORD = f"{DOMAIN}.methods"
 MAX_BITS = 8
 SCALING = ("smoothquant", "awq")
-IN_WEIGHTS = frozenset({"gptq", "adaround"})
+IN_WEIGHTS = frozenset({"gptq", "sequential_gptq", "adaround"})
 BETWEEN = {"bias_absorption": absorb_biases, "activation_equalization": equalize_activations}
 DEFAULTS = ("activation_equalization", "weight_mse", "bias_correction")
 KEPT = 64           # samples that methods see
+
+
+class Replaced(NamedTuple):
+    """What biases make up for: float weights that were replaced, and mean errors already known, by names of nodes."""
+
+    weights: Weights
+    shifts: Mapping[str, NDArray[np.float64]]
 
 
 class Methods(NamedTuple):
@@ -89,27 +97,32 @@ class Methods(NamedTuple):
         return batches
 
     def for_weights(self, model: ir.Model, bare: ir.Model, samples: Sequence[Feeds],
-                    progress: bool | None, resume: FilePath | None = None) -> Weights:
-        """The methods that change weights and their ranges, in place; returns the float weights they replaced.
+                    progress: bool | None, resume: FilePath | None = None) -> Replaced:
+        """The methods that change weights and their ranges, in place; returns what they replaced.
 
         Args:
             bare: the float model, the same without quantisers.
             resume: a file that the weights of methods that take long are kept in.
         """
-        before = float_weights(model) if set(ROUNDING) & set(self.names) else {}
+        before = Replaced(float_weights(model) if set(ROUNDING) & set(self.names) else {}, {})
         with names_remembered():
             for name in self.names:
                 if name == "weight_mse":
                     note(model, improve_ranges(model, bare, samples, self.mse_bits))
                 elif name in ROUNDING:
                     note(model, round_weights(model, bare, samples, name, progress, resume))
+                elif name == SEQUENTIAL:
+                    found, shifts = round_in_sequence(model, bare, samples, "bias_correction" in self.names, progress,
+                                                      resume)
+                    before = Replaced({}, shifts)
+                    note(model, found)
         return before
 
-    def for_biases(self, model: ir.Model, samples: Sequence[Feeds], weights: Weights) -> None:
+    def for_biases(self, model: ir.Model, samples: Sequence[Feeds], replaced: Replaced) -> None:
         """The methods that also need activation ranges, in place."""
         if "bias_correction" in self.names and samples:
             with names_remembered():
-                note(model, correct_biases(model, samples, weights))
+                note(model, correct_biases(model, samples, *replaced))
 
 
 def _equalized(model: ir.Model, layers: Sequence[ir.Node], choices: Choices) -> list[Gain]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..._core.files import FilePath
 from ..._core.progress import progress
 from ...methods.gains import Gain
-from ...methods.layer_rounding import WeightProblem
+from ...methods.layer_rounding import RoundedWeight, WeightProblem
 from ...methods.layer_rows import SAMPLE_ROWS, InputMoments, Windows, parts_in_memory
 from ...methods.rounding_state import RoundingState
 from ..calibration.batches import Feeds
@@ -44,7 +44,7 @@ def improve_ranges(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], mo
     than those that `round_weights` rounds, and without samples, all count the same.
     """
     gains, seen = [], set()
-    chosen = [each for each in _targets(model) if _bits(each.quantizer) <= most_bits]
+    chosen = [each for each in targets_of(model) if bits_of(each.quantizer) <= most_bits]
     for part in parts_in_memory(chosen, _numbers) if samples else ():
         moments = _moments(bare, part, samples)
         for target in part:
@@ -53,9 +53,9 @@ def improve_ranges(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], mo
     for found in tuple(quantizers(model)):
         array = floats(found.input)
         if found.is_weight and found.name not in seen and array is not None and found.amax is not None and \
-                _is_plain(found) and _bits(found) <= most_bits:
+                _is_plain(found) and bits_of(found) <= most_bits:
             turned = np.moveaxis(array, found.spec.axis or 0, 0)
-            problem = WeightProblem(turned.reshape(len(turned), -1), found.amax, _bits(found), None)
+            problem = WeightProblem(turned.reshape(len(turned), -1), found.amax, bits_of(found), None)
             gains.append(_set_range(found, problem, found.name.removesuffix(".weight")))
     return gains
 
@@ -84,13 +84,14 @@ def _set_range(found: Quantizer, problem: WeightProblem, name: str) -> Gain:
     return Gain("weight_mse", name, made.before, made.after)
 
 
-def _bits(found: Quantizer) -> int:
+def bits_of(found: Quantizer) -> int:
+    """The width of a quantiser's integers."""
     return found.spec.bits if isinstance(found.spec.bits, int) else 8
 
 
 def float_weights(model: ir.Model) -> dict[str, NDArray[np.float32]]:
     """The weights of the layers that `round_weights` changes, by the names of their nodes."""
-    return {each.name: each.layer.weight for each in _targets(model)}
+    return {each.name: each.layer.weight for each in targets_of(model)}
 
 
 def round_weights(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], method: str,
@@ -100,7 +101,7 @@ def round_weights(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], met
     Transposed convolutions, weights that several layers share and weights in other formats than symmetric integers
     with a range for each output channel, or one for all, stay as they are.
     """
-    targets = _targets(model)
+    targets = targets_of(model)
     gains = []
     with RoundingState(resume) as state:
         for part in progress(parts_in_memory(targets, _numbers), method, show_progress, long=2):
@@ -117,7 +118,8 @@ def _is_plain(found: Quantizer) -> bool:
         spec.block is None
 
 
-def _targets(model: ir.Model) -> list[Target]:
+def targets_of(model: ir.Model) -> list[Target]:
+    """The layers whose weights can be rounded, in order."""
     found = []
     for node in model.graph:
         layer = quantized_layer(node)
@@ -148,14 +150,15 @@ def _moments(bare: ir.Model, targets: list[Target], samples: Sequence[Feeds]) ->
     def observe(name: str, array: Any) -> None:
         for node in readers[name]:
             target = wanted[str(node.name)]
-            moments[target.name].add(array, _windows(node, array, target.layer) if node.op_type == "Conv" else None)
+            moments[target.name].add(array, windows_of(node, array, target.layer) if node.op_type == "Conv" else None)
 
     for feeds in samples:
         run.run(feeds, [], observe, readers)
     return moments
 
 
-def _windows(node: ir.Node, x: NDArray[Any], layer: Layer) -> Windows:
+def windows_of(node: ir.Node, x: NDArray[Any], layer: Layer) -> Windows:
+    """How a Conv reads its input."""
     at = conv_geometry(node, x, layer.weight)
     return Windows(layer.weight.shape[2:], at.stride, at.before, at.after, at.dilation, layer.groups)
 
@@ -164,11 +167,15 @@ def _problem(target: Target, moments: dict[str, InputMoments]) -> WeightProblem:
     layer, found, seen = target.layer, target.quantizer, moments[target.name]
     assert found.amax is not None
     rows = np.ascontiguousarray(np.moveaxis(layer.weight, layer.out_axis, 0))
-    return WeightProblem(rows, found.amax, _bits(found), seen.mean() if seen.count else None, layer.groups)
+    return WeightProblem(rows, found.amax, bits_of(found), seen.mean() if seen.count else None, layer.groups)
 
 
 def _round(target: Target, moments: dict[str, InputMoments], method: str, state: RoundingState) -> Gain:
-    made = state.rounded(_problem(target, moments), method)
+    return give_weight(target, state.rounded(_problem(target, moments), method), method)
+
+
+def give_weight(target: Target, made: RoundedWeight, method: str) -> Gain:
+    """Puts a rounded weight into the model; returns what it gained."""
     weight = np.ascontiguousarray(np.moveaxis(made.weight, 0, target.layer.out_axis))
     set_constant(target.quantizer.node, 0, weight, "rounded")
     return Gain(method, target.name, made.before, made.after)
