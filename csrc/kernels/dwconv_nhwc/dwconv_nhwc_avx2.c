@@ -7,7 +7,7 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-enum { SHARED_ROWS = 2 };
+enum { SHARED_ROWS = 2, SHARED_KERNEL = 3 };
 
 /* 8 channels, words of rows 0 and 2, and of 1 and 3. */
 typedef struct {
@@ -58,8 +58,9 @@ INLINE taps load_taps(const int8_t *w, const int v)
 }
 
 /* (0, w1) and (w0, w2). */
-INLINE taps taps_below(const taps *w, const int v)
+INLINE taps taps_below(const taps *w, const taps *before, const int v)
 {
+    (void)before; /* kernels have one group */
     (void)v;
     return (taps){_mm256_slli_epi32(w->odd, 16), w->even};
 }

@@ -6,7 +6,7 @@
 
 #define INLINE PQC_TARGET_AVXVNNI PQC_INLINE
 
-enum { SHARED_ROWS = 2 };
+enum { SHARED_ROWS = 2, SHARED_KERNEL = 3 };
 
 typedef __m256i sums;
 typedef __m256i column;
@@ -46,8 +46,9 @@ INLINE taps load_taps(const int8_t *w, const int v)
     return _mm256_loadu_si256((const __m256i *)(const void *)w);
 }
 
-INLINE taps taps_below(const taps *w, const int v)
+INLINE taps taps_below(const taps *w, const taps *before, const int v)
 {
+    (void)before; /* kernels have one group */
     (void)v;
     return _mm256_slli_epi32(*w, 8);
 }

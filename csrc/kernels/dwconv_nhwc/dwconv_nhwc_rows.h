@@ -1,11 +1,13 @@
 /* How sums go along rows of outputs, the same on every ISA with vectors.  A column of up to four rows is read once for all outputs
- * of a row that it belongs to, and for two rows of outputs (SHARED_ROWS) where three taps and one below them make the four.
+ * of a row that it belongs to, and for two rows of outputs (SHARED_ROWS) where kernels are so small (SHARED_KERNEL) that both stay in
+ * registers.
  *
- * The file of an ISA defines before: INLINE, SHARED_ROWS, and of v vectors of channels, v being a constant where it is inlined,
+ * The file of an ISA defines before: INLINE, SHARED_ROWS, SHARED_KERNEL, and of v vectors of channels, v being a constant where it
+ * is inlined,
  *
  *   sums    load_sums(at, v)
  *   column  load_column(x, row, n, v): n rows (more than 4: 4), `row` bytes from one to the next
- *   taps    load_taps(w, v); taps_below(&taps, v): of the output one row further down
+ *   taps    load_taps(w, v); taps_below(&taps, &before, v): of the output one row further down; `before`: the group above, or NULL
  *           add_column(&sums, &column, &taps, n, v): taps of rows from n on are zeros
  *   results store_results(sums, rows, &results, v): sums[i], of row i, go where `at` says, which is moved to the next pixel;
  *           `at` and `row`, from a row to the next: so far rows are told apart here (sums that stay sums: dwconv_nhwc_sums.h) */
@@ -96,12 +98,13 @@ INLINE void sum_rows(const row_job *g, const uint8_t *x, results to, const int k
 INLINE void sum_shared(const pqc_dwconv_nhwc_params *g, ptrdiff_t channel, results to, const int k,
                        const int stride, const int v)
 {
-    const int groups = (k + 3) / 4, two = k == 3 && v < 4 ? SHARED_ROWS : 1;
+    const int groups = (k + 3) / 4,
+              two = k <= SHARED_KERNEL && v * (k / 4 + 1) < 4 ? SHARED_ROWS : 1;
     taps w[SHARED_ROWS * MAX_KERNEL * MAX_GROUPS];
     for (int i = 0; i < k * groups; i++) {
         w[i] = load_taps(g->w + i * g->w_pitch + 4 * channel, v);
         if (two == 2)
-            w[k * groups + i] = taps_below(&w[i], v);
+            w[k * groups + i] = taps_below(&w[i], i % groups ? &w[i - 1] : NULL, v);
     }
     row_job job = {g->tap_row, g->tap_pixel, g->columns, load_sums(g->compensation + channel, v),
                    w};

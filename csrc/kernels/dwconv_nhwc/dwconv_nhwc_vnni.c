@@ -22,14 +22,14 @@ INLINE taps load_taps(const int8_t *w, const int v)
     return load_vectors(w, v);
 }
 
-/* Rows from n on are the first again. */
+/* Rows from n on are the first again; of two rows both, so that they are unpacked once. */
 INLINE column load_column(const uint8_t *x, ptrdiff_t row, ptrdiff_t n, const int v)
 {
     if (n == 1)
         return widen(x, v);
     __m512i r0 = load_channels(x, v), r1 = n > 1 ? load_channels(x + row, v) : r0;
     __m512i r2 = n > 2 ? load_channels(x + 2 * row, v) : r0;
-    __m512i r3 = n > 3 ? load_channels(x + 3 * row, v) : r0;
+    __m512i r3 = n > 3 ? load_channels(x + 3 * row, v) : n == 2 ? r1 : r0;
     return interleave(r0, r1, r2, r3, v);
 }
 

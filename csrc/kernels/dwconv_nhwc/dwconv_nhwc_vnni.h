@@ -7,7 +7,7 @@
 
 #define INLINE PQC_TARGET_VNNI PQC_INLINE
 
-enum { SHARED_ROWS = 2 };
+enum { SHARED_ROWS = 2, SHARED_KERNEL = 5 };
 
 /* Of 16 channels each. */
 typedef struct {
@@ -23,12 +23,15 @@ INLINE sums load_vectors(const void *from, const int v)
     return loaded;
 }
 
-INLINE taps taps_below(const taps *w, const int v)
+INLINE taps taps_below(const taps *w, const taps *before, const int v)
 {
-    taps shifted = {{_mm512_slli_epi32(w->v[0], 8)}};
-    PQC_UNROLL(3)
-    for (int i = 1; i < v; i++)
+    taps shifted;
+    PQC_UNROLL(4)
+    for (int i = 0; i < v; i++) {
         shifted.v[i] = _mm512_slli_epi32(w->v[i], 8);
+        if (before)
+            shifted.v[i] = _mm512_or_si512(shifted.v[i], _mm512_srli_epi32(before->v[i], 24));
+    }
     return shifted;
 }
 
