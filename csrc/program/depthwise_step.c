@@ -122,12 +122,13 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
 
-/* Whether all that becomes of the sums is bytes, without an activation but clamps. */
+/* Whether all that becomes of the sums is bytes, without an activation but clamps or HardSwish. */
 static bool makes_bytes(const pqc_step *s)
 {
+    bool as_they_are = !s->hard_swish && !s->affine.there;
     return !s->chain_length && s->residual.codes.content == PQC_NOTHING && s->outputs == 1 &&
-           !s->hard_swish && !s->affine.there && s->output[0].codes.content == PQC_U8_CODES &&
-           (s->known & PQC_PLAIN);
+           s->output[0].codes.content == PQC_U8_CODES &&
+           s->known & (as_they_are ? PQC_PLAIN : PQC_SWISH);
 }
 
 unsigned pqc_depthwise_step_run(const pqc_step *s, char *const *buffers)

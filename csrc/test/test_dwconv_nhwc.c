@@ -109,6 +109,11 @@ static pqc_output stage_of(arena *a, int channels)
         to->lo = (float)(-to->zero + (int32_t)(random_bits() % 3));
         to->hi = (float)(255 - to->zero - (int32_t)(random_bits() % 3));
     }
+    if (random_bits() % 2) {
+        f.hard_swish = true;
+        f.affine = (pqc_linear_map){random_bits() % 2, (float)(int32_t)random_bits() * 0x1p-30f,
+                                    (float)(int32_t)random_bits() * 0x1p-31f};
+    }
     f.known = pqc_finish_known(&f, 0x1p14f);
     return f;
 }
@@ -123,7 +128,7 @@ static void check_codes(arena *a, const geometry *s)
         return;
     int channels = s->channels - random_byte(false, 0, 15);
     pqc_output f = stage_of(a, channels);
-    CHECK(f.known & PQC_PLAIN, "known: %u", f.known);
+    CHECK(f.known & (f.hard_swish ? PQC_SWISH : PQC_PLAIN), "known: %u", f.known);
     ptrdiff_t pixel = channels + random_byte(false, 0, 8), row = s->columns * pixel + 5;
     size_t size = (size_t)pqc_max(0, (s->rows - 1) * row + (s->columns - 1) * pixel + channels);
     uint8_t *codes = buffer_place(&a->codes, size, 0);

@@ -187,6 +187,56 @@ static void check_case(arena *a, int pixels, int channels, int residual, int out
     CHECK(got == flags, "flags %u, not %u", got, flags);
 }
 
+/* The number whose HardSwish is next to y, which is not below 0. */
+static double before_hard_swish(double y)
+{
+    return y >= 3 ? y : (sqrt(9 + 24 * y) - 3) / 2;
+}
+
+/* HardSwish that becomes bytes, of numbers of all sizes, and of those whose results lie close to the middle between two codes. */
+static void check_swish(arena *a, unsigned seed)
+{
+    static const float muls[] = {0.37f, 10.5f, 57.8f, 1, 332, 0x1p11f, 0x1p-9f};
+    int channels = 1 + (int)(seed % MAX_CHANNELS), pixels = 1 + (int)(seed % MAX_PIXELS);
+    pqc_output f = {.scale = a->scale,
+                    .bias = a->bias,
+                    .low = -INFINITY,
+                    .high = INFINITY,
+                    .second_low = -INFINITY,
+                    .second_high = INFINITY,
+                    .hard_swish = true,
+                    .outputs = 1};
+    pqc_pixels *to = &f.output[0];
+    *to = codes_of(PQC_U8_CODES, seed);
+    to->mul = muls[seed % 7];
+    to->lo += (float)(seed % 3);
+    to->hi -= (float)(seed % 4);
+    if (seed % 3 == 0)
+        f.affine =
+            (pqc_linear_map){true, (float)(int32_t)random_bits() * 0x1p-30f, (float)(seed % 5) / 4};
+    place(&a->output[0], to, pixels, channels, (ptrdiff_t)(seed % 2));
+    double factor = f.affine.there ? (double)f.affine.factor : 1;
+    for (int i = 0; i < MAX_PIXELS * LD; i++)
+        a->acc[i] = (int32_t)random_bits() >> (random_bits() % 24);
+    for (int c = 0; c < channels; c++) {
+        double code = (int)(seed / 2 + (unsigned)c) % 280 - 0.5;
+        double y = (code / (double)to->mul - (double)f.affine.offset) / factor;
+        bool near_tie = seed % 2 && y >= 0 && y < 0x1p12;
+        a->bias[c] = near_tie ? (float)before_hard_swish(y)
+                              : (float)(int32_t)random_bits() * (c % 2 ? 0x1p-29f : 0x1p-26f);
+        a->scale[c] = near_tie ? fabsf(a->bias[c]) * 0x1p-52f : 0x1p-30f;
+    }
+    f.known = pqc_finish_known(&f, 0x1p12f);
+    CHECK(f.known & PQC_SWISH, "seed %u: known %u", seed, f.known);
+    pqc.finish_nhwc(a->acc, LD, pixels, channels, &f);
+    for (int p = 0; p < pixels; p++)
+        for (int c = 0; c < channels; c++) {
+            unsigned flags = 0;
+            check_output(to, expect(a, &f, 0, p, c, &flags), p, c);
+        }
+    CHECK(buffer_guards_intact(&a->output[0]), "%d pixels, %d channels", pixels, channels);
+}
+
 void test_finish_nhwc(void)
 {
     arena *a = calloc(1, sizeof *a);
@@ -199,6 +249,8 @@ void test_finish_nhwc(void)
             for (int outputs = 1; outputs <= PQC_MAX_OUTPUTS; outputs++)
                 for (int more = 0; more < 3; more++, seed++)
                     check_case(a, 1 + (int)(seed % MAX_PIXELS), channels, residual, outputs, seed);
+    for (seed = 0; seed < 6000; seed++)
+        check_swish(a, seed);
     for (int i = 0; i < PQC_MAX_OUTPUTS; i++)
         buffer_close(&a->output[i]);
     buffer_close(&a->residual);

@@ -1,10 +1,9 @@
 /* As dwconv_nhwc_vnni.c, but 64 channels keep the order in which unpacking leaves them, which packing the codes undoes: weights and
- * constants are brought into that order once for all pixels.  There are no activations: their constants would not fit into
- * registers as well, and spilling costs more than storing the sums. */
+ * constants are brought into that order once for all pixels. */
 #include "dwconv_nhwc.h"
 
 #if PQC_X86
-#include "finish_nhwc/finish_nhwc_plain_avx512.h"
+#include "finish_nhwc/finish_nhwc_swish_avx512.h"
 
 #include "dwconv_nhwc_vnni.h"
 
@@ -32,16 +31,19 @@ INLINE __m512i load_row(const uint8_t *x, const int v)
     return v == 4 ? load_bytes(x, v) : load_channels(x, v);
 }
 
-/* Rows from n on are the first again. */
+/* Rows from n on are the first again; of two rows both, so that they are unpacked once. */
 INLINE column load_column(const uint8_t *x, ptrdiff_t row, ptrdiff_t n, const int v)
 {
     if (n == 1 && v < 4)
         return widen(x, v);
     __m512i r0 = load_row(x, v), r1 = n > 1 ? load_row(x + row, v) : r0;
     __m512i r2 = n > 2 ? load_row(x + 2 * row, v) : r0;
-    __m512i r3 = n > 3 ? load_row(x + 3 * row, v) : r0;
+    __m512i r3 = n > 3 ? load_row(x + 3 * row, v) : n == 2 ? r1 : r0;
     return interleave(r0, r1, r2, r3, v);
 }
+
+/* How codes are made: as finish_plain_packed does, or the others. */
+typedef enum { PLAIN, RAW, SWISH } kind;
 
 typedef struct {
     char *at;
@@ -49,7 +51,8 @@ typedef struct {
     output16 of[4];
     __mmask64 lanes;
     finish_target codes;
-    bool raw; /* as finish_raw_packed makes them */
+    finish_swish quick; /* if they are made by it */
+    kind made;
 } results;
 
 /* Scale or bias, from `channel` on. */
@@ -64,13 +67,15 @@ INLINE sums load_floats(const float *from, __mmask64 lanes, const int v)
 }
 
 INLINE results results_of(const pqc_output *f, ptrdiff_t row, ptrdiff_t channel, int channels,
-                          const bool RAW, const int v)
+                          const kind MADE, const int v)
 {
     finish_pixels first = {.channel = channel};
     results to = {.lanes = finish_lanes((int)pqc_min(channels - channel, 16 * v)),
                   .row = row,
                   .codes = finish_target_of(&first, f, PQC_U8_CODES),
-                  .raw = RAW};
+                  .made = MADE};
+    if (MADE == SWISH)
+        to.quick = finish_swish_of(f);
     to.at = to.codes.row.at;
     to.pixel = to.codes.row.pixel;
     sums scale = load_floats(f->scale + channel, to.lanes, v);
@@ -93,8 +98,9 @@ INLINE void store_results(const sums *done, const int rows, results *to, const i
     PQC_UNROLL(3)
     for (int i = N; i < 4; i++)
         y[i] = y[i % N];
-    __m512i bytes =
-        to->raw ? finish_raw_packed(y, to->codes.mul) : finish_plain_packed(y, &to->codes);
+    __m512i bytes = to->made == RAW     ? finish_raw_packed(y, to->codes.mul)
+                    : to->made == SWISH ? finish_swish_packed(y, &to->quick, &to->codes)
+                                        : finish_plain_packed(y, &to->codes);
     if (v < 4)
         bytes = _mm512_permutexvar_epi32(order, bytes);
     if (rows == 1 && v == 4) {
@@ -117,29 +123,29 @@ INLINE void store_results(const sums *done, const int rows, results *to, const i
 
 /* All channels, as many at a time as take the least time: more do not stay in registers. */
 INLINE void sum_all(const pqc_dwconv_nhwc_params *g, ptrdiff_t row, int channels,
-                    const pqc_output *f, const int k, const int stride, const bool RAW)
+                    const pqc_output *f, const int k, const int stride, const kind MADE)
 {
     const int most = k == 3 && stride == 2 ? 4 : k == 5 && stride == 1 ? 1 : 2;
     ptrdiff_t c = 0;
     for (; c + 64 <= g->channels && most == 4; c += 64)
-        sum_shared(g, c, results_of(f, row, c, channels, RAW, 4), k, stride, 4);
+        sum_shared(g, c, results_of(f, row, c, channels, MADE, 4), k, stride, 4);
     for (; c + 32 <= g->channels && most >= 2; c += 32)
-        sum_shared(g, c, results_of(f, row, c, channels, RAW, 2), k, stride, 2);
+        sum_shared(g, c, results_of(f, row, c, channels, MADE, 2), k, stride, 2);
     for (; c < g->channels; c += 16)
-        sum_shared(g, c, results_of(f, row, c, channels, RAW, 1), k, stride, 1);
+        sum_shared(g, c, results_of(f, row, c, channels, MADE, 1), k, stride, 1);
 }
 
 INLINE void sum_any(const pqc_dwconv_nhwc_params *g, ptrdiff_t row, int channels,
-                    const pqc_output *f, const bool RAW)
+                    const pqc_output *f, const kind MADE)
 {
     if (pqc_dwconv_shares_columns(g, 3, 1))
-        sum_all(g, row, channels, f, 3, 1, RAW);
+        sum_all(g, row, channels, f, 3, 1, MADE);
     else if (pqc_dwconv_shares_columns(g, 3, 2))
-        sum_all(g, row, channels, f, 3, 2, RAW);
+        sum_all(g, row, channels, f, 3, 2, MADE);
     else if (pqc_dwconv_shares_columns(g, 5, 1))
-        sum_all(g, row, channels, f, 5, 1, RAW);
+        sum_all(g, row, channels, f, 5, 1, MADE);
     else
-        sum_all(g, row, channels, f, 5, 2, RAW);
+        sum_all(g, row, channels, f, 5, 2, MADE);
 }
 
 PQC_TARGET_VNNI void pqc_dwconv_nhwc_codes_vnni(const pqc_dwconv_nhwc_params *g, ptrdiff_t row,
@@ -149,10 +155,12 @@ PQC_TARGET_VNNI void pqc_dwconv_nhwc_codes_vnni(const pqc_dwconv_nhwc_params *g,
     finish_target codes = finish_target_of(&first, f, PQC_U8_CODES);
     if (g->columns == 0)
         return;
-    if (finish_is_raw(&codes))
-        sum_any(g, row, channels, f, true);
+    if (f->known & PQC_SWISH)
+        sum_any(g, row, channels, f, SWISH);
+    else if (finish_is_raw(&codes))
+        sum_any(g, row, channels, f, RAW);
     else
-        sum_any(g, row, channels, f, false);
+        sum_any(g, row, channels, f, PLAIN);
 }
 
 #endif

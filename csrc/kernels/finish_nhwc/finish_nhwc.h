@@ -18,7 +18,9 @@ enum {
     PQC_NEVER_NAN = 4,
     PQC_NEVER_NEGATIVE = 8,
     PQC_PLAIN =
-        16 /* All of these; integers become codes of at most 16 bits, one output of a type, and |y * mul| < 2^30. */
+        16, /* All of these; integers become codes of at most 16 bits, one output of a type, and |y * mul| < 2^30. */
+    PQC_SWISH =
+        32 /* PQC_PLAIN; HardSwish and nothing but an affine map becomes bytes: finish_nhwc_swish_avx512.h may be taken. */
 };
 
 typedef unsigned pqc_finish_nhwc_fn(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,

@@ -1,7 +1,7 @@
 #include "finish_nhwc.h"
 
 #if PQC_X86
-#include "finish_nhwc_plain_avx512.h"
+#include "finish_nhwc_run_avx512.h"
 
 AVX512 unsigned pqc_finish_nhwc_avx512(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,
                                        const pqc_output *f)

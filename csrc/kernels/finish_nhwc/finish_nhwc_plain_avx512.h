@@ -134,15 +134,19 @@ FINISH_INLINE void finish_store_plain_bytes(__m512i bytes, const int P, __mmask6
     }
 }
 
-/* Bytes of four vectors, lane by lane. */
-FINISH_INLINE __m512i finish_plain_packed(const __m512 *y, const finish_target *to)
+FINISH_INLINE __m512i finish_within(__m512i bytes, const finish_target *to)
 {
-    __m512i bytes = _mm512_packus_epi16(finish_pack(y, 0, to), finish_pack(y, 2, to));
     if (to->least > 0)
         bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8((char)to->least));
     if (to->most < UINT8_MAX)
         bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8((char)to->most));
     return bytes;
+}
+
+/* Bytes of four vectors, lane by lane. */
+FINISH_INLINE __m512i finish_plain_packed(const __m512 *y, const finish_target *to)
+{
+    return finish_within(_mm512_packus_epi16(finish_pack(y, 0, to), finish_pack(y, 2, to)), to);
 }
 
 FINISH_INLINE void finish_plain_bytes(const __m512 *y, const int P, __mmask64 lanes,
@@ -192,102 +196,6 @@ FINISH_INLINE void finish_plain_hard_swish(__m512 *y)
         shifted = _mm512_min_ps(six, _mm512_max_ps(_mm512_setzero_ps(), shifted));
         y[i] = divide16(_mm512_mul_ps(y[i], shifted), six, sixth);
     }
-}
-
-/* P pixels of V vectors at a time, P * V = 4; the last ones are computed more than once rather than apart, which is the same
- * in place too, as all loads come before the stores.  INDIRECT: there are offsets. */
-FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop, const int P,
-                                const int V, const bool INDIRECT, int channels, const pqc_output *f,
-                                const int RESIDUAL, const int CODES)
-{
-    const int32_t *acc = where->acc;
-    const uint8_t *rows = where->row;
-    ptrdiff_t ld = where->ld;
-    __mmask64 lanes = finish_lanes(channels);
-    bool hard_swish = f->hard_swish;
-    pqc_linear_map affine = f->affine;
-    pqc_pixels between = f->between;
-    finish_source from = finish_source_of(where, f);
-    finish_target bytes = finish_target_of(where, f, PQC_U8_CODES);
-    finish_target words = finish_target_of(where, f, PQC_S16_CODES);
-    output16 of[4];
-    PQC_UNROLL(4)
-    for (int v = 0; v < V; v++) {
-        ptrdiff_t channel = where->channel + 16 * v;
-        of[v] = output16_load(f->scale + channel, f->bias + channel, (__mmask16)(lanes >> 16 * v));
-    }
-    for (; first < stop; first += P) {
-        __m512 y[4];
-        char *at[3][4];
-        PQC_UNROLL(4)
-        for (int p = 0; p < P; p++) {
-            ptrdiff_t pixel = p == 0 ? first : pqc_min(first + p, stop - 1);
-            const int32_t *sums = acc + ld * (INDIRECT ? rows[pixel] : pixel);
-            PQC_UNROLL(4)
-            for (int v = 0; v < V; v++)
-                y[p * V + v] = finish16(
-                    _mm512_maskz_loadu_epi32((__mmask16)(lanes >> 16 * v), sums + 16 * v), of[v]);
-            if (RESIDUAL != PQC_NOTHING)
-                at[0][p] = finish_at_and_fetch(&from.row, INDIRECT, pixel);
-            if (CODES & FINISH_BYTES)
-                at[1][p] = finish_at_and_fetch(&bytes.row, INDIRECT, pixel);
-            if (CODES & FINISH_WORDS)
-                at[2][p] = finish_at_and_fetch(&words.row, INDIRECT, pixel);
-        }
-        if (hard_swish)
-            finish_plain_hard_swish(y);
-        if (affine.there)
-            finish_affine(y, 4, &affine);
-        if (RESIDUAL != PQC_NOTHING && between.content != PQC_NOTHING)
-            finish_requantize(y, 4, &between);
-        if (RESIDUAL != PQC_NOTHING)
-            finish_plain_add(y, P, V, RESIDUAL, lanes, &from, at[0]);
-        if (CODES & FINISH_WORDS)
-            finish_plain_words(y, P, V, lanes, &words, at[2]);
-        if (CODES & FINISH_BYTES)
-            finish_plain_bytes(y, P, lanes, &bytes, at[1]);
-    }
-}
-
-/* The contents as constants. */
-FINISH_INLINE void finish_plain_codes(const finish_pixels *pixels, int first, int stop, const int P,
-                                      const int V, const bool INDIRECT, int channels,
-                                      const pqc_output *f, const int RESIDUAL)
-{
-    bool bytes = f->output[0].content == PQC_U8_CODES;
-    if (f->outputs == 2)
-        finish_plain(pixels, first, stop, P, V, INDIRECT, channels, f, RESIDUAL,
-                     FINISH_BYTES + FINISH_WORDS);
-    else if (bytes)
-        finish_plain(pixels, first, stop, P, V, INDIRECT, channels, f, RESIDUAL, FINISH_BYTES);
-    else
-        finish_plain(pixels, first, stop, P, V, INDIRECT, channels, f, RESIDUAL, FINISH_WORDS);
-}
-
-FINISH_INLINE void finish_plain_residual(const finish_pixels *pixels, int first, int stop,
-                                         const int P, const int V, const bool INDIRECT,
-                                         int channels, const pqc_output *f)
-{
-    if (f->residual.content == PQC_NOTHING)
-        finish_plain_codes(pixels, first, stop, P, V, INDIRECT, channels, f, PQC_NOTHING);
-    else if (f->residual.content == PQC_U8_CODES)
-        finish_plain_codes(pixels, first, stop, P, V, INDIRECT, channels, f, PQC_U8_CODES);
-    else
-        finish_plain_codes(pixels, first, stop, P, V, INDIRECT, channels, f, PQC_S16_CODES);
-}
-
-/* The results of pixels `first` to `stop`, at most 64 channels; INDIRECT: at most 32, and there are offsets. */
-FINISH_INLINE void finish_run(const finish_pixels *pixels, int first, int stop, const bool INDIRECT,
-                              int channels, const pqc_output *f, finish_refused *r)
-{
-    if (!(f->known & PQC_PLAIN))
-        finish_general(pixels, first, stop, INDIRECT, channels, f, r);
-    else if (!INDIRECT && channels > 32)
-        finish_plain_residual(pixels, first, stop, 1, 4, INDIRECT, channels, f);
-    else if (channels > 16)
-        finish_plain_residual(pixels, first, stop, 2, 2, INDIRECT, channels, f);
-    else
-        finish_plain_residual(pixels, first, stop, 4, 1, INDIRECT, channels, f);
 }
 
 #endif

@@ -138,6 +138,17 @@ static bool are_plain(const pqc_output *f, float bound)
     return plain;
 }
 
+/* Whether HardSwish ends in bytes, and its factors are of an ordinary size. */
+static bool is_swish(const pqc_output *f)
+{
+    float factor = f->affine.there ? f->affine.factor : 1,
+          offset = f->affine.there ? f->affine.offset : 0;
+    const pqc_pixels *to = &f->output[0];
+    return f->hard_swish && f->residual.content == PQC_NOTHING && f->outputs == 1 &&
+           to->content == PQC_U8_CODES && fabsf(factor * to->mul) > 0x1p-60f &&
+           fabsf(factor * to->mul) < 0x1p20f && fabsf(offset * to->mul) < 0x1p12f;
+}
+
 unsigned pqc_finish_known(const pqc_output *f, float largest)
 {
     enum { ALL = PQC_NO_FIRST_CLAMP | PQC_NO_SECOND_CLAMP | PQC_NEVER_NAN };
@@ -157,6 +168,6 @@ unsigned pqc_finish_known(const pqc_output *f, float largest)
     if (!is_bounded(f->second_low, f->second_high))
         known |= PQC_NO_SECOND_CLAMP;
     if ((known & ALL) == ALL && (known & PQC_NEVER_NEGATIVE) && are_plain(f, bound))
-        known |= PQC_PLAIN;
+        known |= is_swish(f) ? PQC_PLAIN | PQC_SWISH : PQC_PLAIN;
     return known;
 }

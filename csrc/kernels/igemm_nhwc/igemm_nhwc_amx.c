@@ -1,7 +1,7 @@
 #include "igemm_nhwc.h"
 
 #if PQC_AMX_COMPILES
-#include "finish_nhwc/finish_nhwc_plain_avx512.h"
+#include "finish_nhwc/finish_nhwc_run_avx512.h"
 
 #define AMX PQC_TARGET_AMX
 #define INLINE AMX PQC_INLINE

@@ -1,7 +1,7 @@
 #include "igemm_u8s8.h"
 
 #if PQC_X86
-#include "finish_nhwc/finish_nhwc_plain_avx512.h"
+#include "finish_nhwc/finish_nhwc_swish_avx512.h"
 #include "igemm_u8s8_vnni.h"
 
 /* By the panel's vectors less 1: at most 24 sums.  Of two vectors 16: with more, what becomes of them fills the queues before the
@@ -11,8 +11,9 @@ static const int max_mr[PQC_NR_VECTORS] = {12, 8, 8, 6};
 typedef struct {
     const pqc_output *f;
     finish_target codes;
+    finish_swish quick; /* if `swish` */
     __mmask64 lanes;
-    bool raw; /* as finish_raw_bytes makes them */
+    bool raw, swish; /* as finish_raw_bytes, and as finish_swish_packed makes them */
     const int32_t *place;
 } destination;
 
@@ -34,7 +35,6 @@ INLINE void store_codes(const __m512i *sums, const int P, const int V, const boo
     for (int p = 0; p < P; p += together) {
         __m512 y[4];
         char *at[4];
-        y[3] = _mm512_setzero_ps(); /* of three vectors */
         PQC_UNROLL(4)
         for (int i = 0; i < together; i++) {
             const int pixel = p + i < P ? p + i : P - 1;
@@ -42,6 +42,13 @@ INLINE void store_codes(const __m512i *sums, const int P, const int V, const boo
             PQC_UNROLL(4)
             for (int v = 0; v < V; v++)
                 y[i * V + v] = finish16(sums[pixel * V + v], of[v]);
+        }
+        if (V == 3)
+            y[3] = y[0];
+        if (!RAW && !WORDS && to->swish) {
+            finish_store_plain_bytes(finish_swish_packed(y, &to->quick, &to->codes), together,
+                                     lanes, at);
+            continue;
         }
         if (!RAW && to->f->hard_swish)
             finish_plain_hard_swish(y);
@@ -171,6 +178,9 @@ VNNI bool pqc_igemm_u8s8_codes_vnni(const pqc_igemm_params *g, const int32_t *pi
                       .codes = finish_target_of(&first, f, f->output[0].content),
                       .lanes = finish_lanes(channels),
                       .place = place};
+    to.swish = f->known & PQC_SWISH;
+    if (to.swish)
+        to.quick = finish_swish_of(f);
     to.raw = !f->hard_swish && !f->affine.there && finish_is_raw(&to.codes);
     pqc_igemm_params part = fetching(g);
     int parts = (int)pqc_div_round_up(pixels, max_mr[g->vectors - 1]);

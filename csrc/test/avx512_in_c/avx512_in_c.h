@@ -273,8 +273,11 @@ BINARY(_mm512_add_pd, __m512d, f64x8, 8, a[i] + b[i])
 BINARY(_mm512_sub_pd, __m512d, f64x8, 8, a[i] - b[i])
 BINARY(_mm512_mul_pd, __m512d, f64x8, 8, a[i] * b[i])
 UNARY(_mm512_abs_ps, __m512, i32x16, __m512, i32x16, 16, a[i] & INT_MAX)
+/* The least magnitude, with the first operand's sign (2) or none (10): those in use. */
 BINARY(least_magnitude, __m512, f32x16, 16, fabsf(a[i]) < fabsf(b[i]) ? fabsf(a[i]) : fabsf(b[i]))
-#define _mm512_range_ps(a, b, how) least_magnitude(a, b) /* the only one in use */
+BINARY(with_sign, __m512, f32x16, 16, copysignf(a[i], b[i]))
+#define _mm512_range_ps(a, b, how)                                                                 \
+    ((how) == 2 ? with_sign(least_magnitude(a, b), a) : least_magnitude(a, b))
 TERNARY(_mm512_fmadd_ps, __m512, 16, fmaf(a[i], b[i], c[i]))
 TERNARY(_mm512_fmsub_ps, __m512, 16, fmaf(a[i], b[i], -c[i]))
 TERNARY(_mm512_fnmadd_ps, __m512, 16, fmaf(-a[i], b[i], c[i]))
