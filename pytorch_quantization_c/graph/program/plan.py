@@ -77,6 +77,7 @@ class _Binder:
         self.outside = [*segment.inputs, *segment.outputs]
         self._numbers = {key: number for number, key in enumerate(self.outside)}
         self.tables: list[NDArray[Any]] = []
+        self.viewed = self._viewed()
         self.blocks = self._blocks()
         self.arena = lay_out(list({id(block): block for block in self.blocks.values()}.values()))
 
@@ -91,11 +92,23 @@ class _Binder:
         pixels = dims.n * (top + dims.h + bottom) * (left + dims.w + right)
         return pixels * dims.c * codes.size + (SLACK if codes.size == 1 else 0)
 
+    def _viewed(self) -> dict[Key, Key]:
+        """Arrays in an output's memory: outputs, inner ones that they are views of, and inner views of those."""
+        made = {key for each in self.segment.operations for key in each.writes()}.difference(self.outside)
+        found = {key: key for key in self.segment.outputs if key.form is None and key not in self.segment.integers}
+        for each in reversed(self.segment.operations):
+            if isinstance(each, Moved) and each.is_view and each.output in found and each.inputs[0] in made:
+                found.setdefault(each.inputs[0], found[each.output])
+        for each in self.segment.operations:
+            if isinstance(each, Moved) and each.is_view and each.inputs[0] in found and each.output in made:
+                found.setdefault(each.output, found[each.inputs[0]])
+        return found
+
     def _blocks(self) -> dict[Key, Block]:
         """The memory of inner values; an output reuses that of the residual that is read for the last time."""
         last = {key: number for number, each in enumerate(self.segment.operations) for key in each.reads()}
         blocks: dict[Key, Block] = {}
-        outside = set(self.outside)
+        outside = {*self.outside, *self.viewed}
         for number, each in enumerate(self.segment.operations):
             for key in each.writes():
                 if key in outside:
@@ -144,7 +157,7 @@ class _Binder:
     def image(self, key: Key, channels: tuple[int, int] | None = None) -> Image:
         """A value's image; `channels`: where a part of it begins, and its size."""
         codes, dims, block = key.form or FLOATS, self.dims[key], self.blocks.get(key)
-        buffer = 0 if block is not None else 1 + self._numbers[key]
+        buffer = 0 if block is not None else 1 + self._numbers[self.viewed.get(key, key)]
         first, count = channels or (0, dims.c)
         return Image(codes, key.form is None and dims.lead is None, buffer,
                      (block.offset if block is not None else 0) + first * codes.size,
@@ -266,7 +279,9 @@ class _Binder:
         tables.integers(self._rows(each.input, 1, count, 2), self._rows(each.output, 1, count, 1), each.truths)
 
     def _add_moved(self, tables: Tables, each: Moved) -> None:
-        if each.is_view and self.blocks.get(each.output, 0) is self.blocks.get(each.inputs[0]):
+        source, target = each.inputs[0], each.output
+        if each.is_view and (self.blocks.get(target, 0) is self.blocks.get(source)
+                             or self.viewed.get(target, 0) == self.viewed.get(source)):
             return
         for copy in moves(each, [self.dims[key].shape for key in each.inputs]):
             tables.strided(self._row(each.inputs[copy.source], copy.start), self._row(each.output, copy.target),

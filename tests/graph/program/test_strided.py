@@ -89,6 +89,37 @@ def test_views_of_inputs_and_outputs_are_copies(rng: np.random.Generator) -> Non
     np.testing.assert_array_equal(z, -x.ravel())
 
 
+STRIDED = 13  # the kind of a copying step
+
+
+@pytest.mark.parametrize(("text", "outputs", "copies"), [
+    ("a = Sigmoid (x)  b = Reshape (a, flat)  y = Reshape (b, shape)", "float[4,3] y", 0),
+    ("y = Sigmoid (x)  b = Reshape (y, flat)  z = Neg (b)", "float[3,4] y, float[12] z", 0),
+    ("a = Sigmoid (x)  y = Reshape (a, shape)  b = Reshape (a, flat)  z = Neg (b)", "float[4,3] y, float[12] z", 0),
+    ("a = Sigmoid (x)  y = Reshape (a, shape)  z = Reshape (a, flat)  s = Neg (a)",
+     "float[4,3] y, float[12] z, float[3,4] s", 1),
+    ("y = Reshape (x, shape)  z = Reshape (y, flat)", "float[4,3] y, float[12] z", 2),
+    ("s = Softmax (x)  y = Reshape (s, flat)  m = MatMul (s, x)  z = Add (m, s)", "float[16] y, float[4,4] z", 0)])
+def test_what_outputs_are_views_of_is_made_in_their_memory(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch,
+                                                            text: str, outputs: str, copies: int) -> None:
+    kinds: list[int] = []
+    real = _C.program_plan
+
+    def program_plan(images: Any, ranges: Any, steps: Any, *rest: Any) -> Any:
+        kinds.extend(np.array(steps)[:, 0])
+        return real(images, ranges, steps, *rest)
+
+    monkeypatch.setattr(_C, "program_plan", program_plan)
+    size = "float[4,4] x" if "Softmax" in text else "float[3,4] x"
+    model = network(text, size, outputs, flat=np.array([-1], I64), shape=np.array([4, 3], I64))
+    session, x = graph.compile(model), normal(rng, 4 if "Softmax" in text else 3, 4)
+    found = session.run(None, {"x": x})
+    assert kinds.count(STRIDED) == copies
+    assert [each.tobytes() for each in found] == [each.tobytes() for each in graph.interpret(model, {"x": x})]
+    assert not any(np.shares_memory(one, x) for one in found)
+    assert not any(np.shares_memory(one, other) for one in found for other in found if one is not other)
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 7), (3, 25, 33, 32), (1, 13, 300, 65), (4, 64, 0, 3)])
 def test_sums_are_fused_multiply_adds_in_order(rng: np.random.Generator, shape: tuple[int, ...]) -> None:
     batch, m, k, n = shape
