@@ -16,6 +16,7 @@ FOLDERS = ("csrc", "pytorch_quantization_c", "tests", "benchmarks", "examples", 
 FLOORS = ("kernels", "runtime", "operators", "program", "python")  # each includes itself and what is below
 ISAS = "scalar|avx2|avxvnni|avx512|vnni|amx|neon|dotprod"
 LONGEST_FILE = 500
+LONGEST_COMMENT = 132
 LONGEST_GLUE_FUNCTION = 40
 RELEASE, ACQUIRE = r"(?:Py_BEGIN_ALLOW_THREADS|= pqc_release_gil)", r"(?:Py_END_ALLOW_THREADS|pqc_acquire_gil)"
 NEEDS_GIL = r"\b(return|goto)\b|\bPy_\w+\s*\(|\bPy(Err|Object|List|Tuple|Mem|Long|Float)_\w+\s*\(|\bpqc_raise\b"
@@ -60,6 +61,12 @@ def functions(path: Path) -> Iterator[tuple[str, int, str]]:
 def test_files_are_short() -> None:
     counts = {path: len(path.read_text().splitlines()) for path in sources(".c", ".h", ".py", ".pyi")}
     assert not [f"{path}: {count}" for path, count in counts.items() if count > LONGEST_FILE]
+
+
+def test_comments_fit_a_screen() -> None:
+    """clang-format holds the code's lines within its limit, comments it leaves as they are."""
+    assert not [f"{path}:{number}" for path in sources(".c", ".h")
+                for number, line in enumerate(path.read_text().splitlines(), 1) if len(line) > LONGEST_COMMENT]
 
 
 def test_nothing_is_unfinished_or_left_out() -> None:

@@ -1,5 +1,5 @@
-/* How 16 pixels' c4 blocks come from 64 bytes of a row tap-packed (conv_chw_u8s8.h): dwords to 128-bit lanes of 4 pixels, then bytes
- * to their places. */
+/* How 16 pixels' c4 blocks come from 64 bytes of a row tap-packed (conv_chw_u8s8.h): dwords to 128-bit lanes of 4 pixels, then
+ * bytes to their places. */
 #ifndef PQC_KW4_AVX512_H
 #define PQC_KW4_AVX512_H
 

@@ -102,8 +102,8 @@ static void fill_kw4_offsets(const pqc_conv_work *w)
                                           y * axis[1].dilation * row + x * axis[2].dilation);
 }
 
-/* The first c4 block's taps are there, and each's distance from a c4 block to the next is the same: from the last kr group to the first,
- * for those taps are read until the end. */
+/* The first c4 block's taps are there, and each's distance from a c4 block to the next is the same: from the last kr group to
+ * the first, for those taps are read until the end. */
 static void spread_over_c4_blocks(const pqc_conv_work *w, ptrdiff_t taps)
 {
     ptrdiff_t c4_blocks = w->view->c4_blocks, stride = 4 * w->view->block_stride;

@@ -16,8 +16,8 @@ enum { FETCH = 4 };
 /* Panels that a block of rows passes over together. */
 enum { AT_ONCE = 2 };
 
-/* From so many rows on AMX is faster, whose tiles have 16; in short groups the sums, which leave the tiles after each, take longer than
- * the products. */
+/* From so many rows on AMX is faster, whose tiles have 16; in short groups the sums, which leave the tiles after each, take
+ * longer than the products. */
 enum { SIDE = 16, MIN_AMX_ROWS = 8, MIN_AMX_ROWS_SHORT = 48 };
 
 /* A part of the rows at a time, which stays in L2 while the weights pass by; its blocks have nearly as many rows as each other. */

@@ -23,8 +23,9 @@ typedef struct {
     float div;
 } pqc_state_product;
 
-/* Steps follow each other in rows: step t has the next sizes[t] rows, which never grow with t (the longest sequence first), or `batch`
- * if sizes is NULL.  Forwards a sequence's state is final when it ends; backwards it joins with its initial state there.
+/* Steps follow each other in rows: step t has the next sizes[t] rows, which never grow with t (the longest sequence first), or
+ * `batch` if sizes is NULL.  Forwards a sequence's state is final when it ends; backwards it joins with its initial state
+ * there.
  *
  *   hidden       units
  *   state        numbers of a hidden state: units, or those that PQC_LSTM_PROJECTED makes of them

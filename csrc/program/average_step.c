@@ -1,8 +1,8 @@
 /* Averages of images, in the order in which float_nn adds.
  *
  * Over windows: along each row of a window from the left to the right, then those sums from the top to the bottom; padding adds 0.
- * Over whole images: NumPy's order for the pixels of a channel, pairwise: up to 128 as sum_f32.h says, more in two halves, the first
- * a multiple of 8. */
+ * Over whole images: NumPy's order for the pixels of a channel, pairwise: up to 128 as sum_f32.h says, more in two halves, the
+ * first a multiple of 8. */
 #include "step.h"
 
 #include "dispatch.h"

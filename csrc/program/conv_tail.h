@@ -41,7 +41,8 @@ void pqc_tail_fold(pqc_step *step);
 
 void pqc_tail_begin(pqc_tail *tail, const pqc_step *step, char *const *buffers);
 
-/* Sums of at most PQC_MAX_TAIL pixels by PQC_NR channels, `ld` numbers from a pixel to the next.  Returns the flags of pack_u8.h. */
+/* Sums of at most PQC_MAX_TAIL pixels by PQC_NR channels, `ld` numbers from a pixel to the next.  Returns the flags of
+ * pack_u8.h. */
 unsigned pqc_tail_finish(pqc_tail *tail, const pqc_results *r, const int32_t *acc, ptrdiff_t ld);
 
 /* The chain alone, on floats of the pixels, whose channels lie together. */

@@ -1,5 +1,5 @@
-/* Sums, averages and extremes of floats, in the order in which NumPy adds and the interpreter calls it: `layout` has what is computed
- * (pqc_reduction), and whether it is of the elements of each row (0) or of the rows of each image row (1).
+/* Sums, averages and extremes of floats, in the order in which NumPy adds and the interpreter calls it: `layout` has what is
+ * computed (pqc_reduction), and whether it is of the elements of each row (0) or of the rows of each image row (1).
  *
  *   Of a row: pairwise, up to 128 elements as sum_f32.h says, more in two halves, the first a multiple of 8.
  *   Of rows: one after the other.

@@ -25,9 +25,11 @@ typedef enum {
     PQC_STEP_STRIDED, /* floats in another order: `layout` has sizes, strides of the input, strides of the output */
     PQC_STEP_MATMUL, /* products of input and residual, matrices of floats; `layout`: see layout_step.c */
     PQC_STEP_GATHER, /* rows of pixels: those that int64 numbers name, each in the place of two floats of residual */
-    PQC_STEP_RECURRENT, /* cells over sequences: gates of the input, see recurrent_step.c; residual and more[0]: states or PQC_NOTHING */
+    PQC_STEP_RECURRENT, /* cells over sequences: gates of the input, see recurrent_step.c; residual and more[0]:
+                          states or PQC_NOTHING */
     PQC_STEP_FLOAT_CONV, /* of floats; residual: weights by panels of 32 outputs, of each the bias and a row for each tap and
-                          channel of a group; `layout`: groups, then see frames.h; a chain and its operands as those of PQC_STEP_CONV */
+                          channel of a group; `layout`: groups, then see frames.h; a chain and its operands as those
+                          of PQC_STEP_CONV */
     PQC_STEP_INTEGERS, /* numbers of int64, each in the place of two floats, as floats */
     PQC_STEP_TRUTHS,   /* the same, as 1 for those that are not 0 */
     PQC_STEP_INTERPOLATE, /* along y or x; residual and more[0]: places and weights, see interpolate_step.c */
@@ -106,7 +108,8 @@ const char *pqc_step_prepare(pqc_step *step);
 /* Runs it, on all threads; returns the flags of pack_u8.h, and PQC_STEP_BAD_INDEX. */
 unsigned pqc_step_run(const pqc_step *step, char *const *buffers);
 
-/* Tiles may read beyond an image, and cells need memory of their own.  The arena grows so far; another buffer's steps do without tiles. */
+/* Tiles may read beyond an image, and cells need memory of their own.  The arena grows so far; another buffer's steps do
+ * without tiles. */
 void pqc_step_limit(pqc_step *step, ptrdiff_t buffer_bytes, ptrdiff_t *arena_bytes);
 
 /* Runs of kr groups whose bytes lie together: a tap's, or those of a row of taps. */

@@ -28,8 +28,8 @@ pqc_integer_layer *pqc_integer_layer_of(PyObject *capsule);
 bool pqc_is_plain_float(PyObject *object);
 bool pqc_is_bias(PyObject *object, const pqc_integer_layer *layer);
 
-/* The layer on `input`, an object of any type; `amax` None: the range of the input itself, or `by_row` of each row; `bias` or None.  A new array, a string
- * that says why integers cannot give it, or NULL with an exception. */
+/* The layer on `input`, an object of any type; `amax` None: the range of the input itself, or `by_row` of each row; `bias` or
+ * None.  A new array, a string that says why integers cannot give it, or NULL with an exception. */
 PyObject *pqc_integer_layer_run(pqc_integer_layer *layer, PyObject *input, PyObject *amax,
                                 PyObject *bias, bool by_row);
 

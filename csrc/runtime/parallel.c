@@ -1,8 +1,8 @@
 /* A pool of sleeping workers.  A job is a range cut into parts, neighbouring ones for each thread: call after call a thread
  * finds its parts of the arrays in its own caches.  A thread without parts steals others'.  The caller works too and returns when
- * all parts are done, so that no one waits for a worker that wakes late.  Workers spin for a moment after a job, since layers follow
- * each other closely, then sleep.  Waking them costs the caller 10 us, and they need longer to start: a small job wakes them only if it
- * follows others closely, so that they are awake for the next. */
+ * all parts are done, so that no one waits for a worker that wakes late.  Workers spin for a moment after a job, since layers
+ * follow each other closely, then sleep.  Waking them costs the caller 10 us, and they need longer to start: a small job wakes
+ * them only if it follows others closely, so that they are awake for the next. */
 #define _GNU_SOURCE
 #include "parallel.h"
 

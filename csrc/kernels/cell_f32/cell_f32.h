@@ -1,6 +1,6 @@
-/* What recurrent cells make of the sums for their gates, of one row of n units.  x and u: the products of the input and of the hidden
- * state with their biases, gates one after the other, n numbers each; u is not NULL.  Every operation is rounded once; sigmoid and
- * tanh are those of elementary_scalar.h.
+/* What recurrent cells make of the sums for their gates, of one row of n units.  x and u: the products of the input and of the
+ * hidden state with their biases, gates one after the other, n numbers each; u is not NULL.  Every operation is rounded once;
+ * sigmoid and tanh are those of elementary_scalar.h.
  *
  *     lstm         i, f, g, o = x + u:  c = sigmoid(f) * c + sigmoid(i) * tanh(g),  h = sigmoid(o) * tanh(c)
  *     gru          r, z = sigmoid(x + u), n = tanh(x + r * u):  h = n + z * (h - n)

@@ -30,8 +30,9 @@ pqc_dwconv_nhwc_fn pqc_dwconv_nhwc_scalar, pqc_dwconv_nhwc_avx2, pqc_dwconv_nhwc
     pqc_dwconv_nhwc_vnni, pqc_dwconv_nhwc_neon;
 
 /* The same sums through the output stage as bytes: `f` has one output, of bytes, no residual, and knows that it is PQC_PLAIN, and
- * PQC_SWISH if it has HardSwish or an affine map (finish_nhwc.h).  Output (0, 0) goes where that begins, the others pixel by pixel and `row` bytes from a row to the next;
- * 1 <= channels <= g->channels.  `ld` is not read.  Taps as pqc_dwconv_makes_codes says. */
+ * PQC_SWISH if it has HardSwish or an affine map (finish_nhwc.h).  Output (0, 0) goes where that begins, the others pixel by
+ * pixel and `row` bytes from a row to the next; 1 <= channels <= g->channels.  `ld` is not read.  Taps as
+ * pqc_dwconv_makes_codes says. */
 typedef void pqc_dwconv_nhwc_codes_fn(const pqc_dwconv_nhwc_params *g, ptrdiff_t row, int channels,
                                       const pqc_output *f);
 

@@ -1,6 +1,6 @@
 /* How sums go along rows of outputs, the same on every ISA with vectors.  A column of up to four rows is read once for all outputs
- * of a row that it belongs to, and for two rows of outputs (SHARED_ROWS) where kernels are so small (SHARED_KERNEL) that both stay in
- * registers.
+ * of a row that it belongs to, and for two rows of outputs (SHARED_ROWS) where kernels are so small (SHARED_KERNEL) that both
+ * stay in registers.
  *
  * The file of an ISA defines before: INLINE, SHARED_ROWS, SHARED_KERNEL, and of v vectors of channels, v being a constant where it
  * is inlined,

@@ -1,4 +1,5 @@
-/* exp, sigmoid, erf and GELU of 16 floats: the operations of elementary_scalar.h, a coefficient being a permutation of its row of the table. */
+/* exp, sigmoid, erf and GELU of 16 floats: the operations of elementary_scalar.h, a coefficient being a permutation of its row
+ * of the table. */
 #ifndef PQC_ELEMENTARY_AVX512_H
 #define PQC_ELEMENTARY_AVX512_H
 

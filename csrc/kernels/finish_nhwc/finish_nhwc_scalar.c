@@ -122,8 +122,8 @@ static float bound_of(const pqc_output *f, float largest)
                                               : largest + 0x1p17f / f->residual.div; /* codes */
 }
 
-/* Whether all outputs are codes, one of a type at most, of which vectors of 32 bits can be made.  Plain bodies divide by 6 in HardSwish
- * without care for the smallest numbers: a large factor might make a difference of these visible. */
+/* Whether all outputs are codes, one of a type at most, of which vectors of 32 bits can be made.  Plain bodies divide by 6 in
+ * HardSwish without care for the smallest numbers: a large factor might make a difference of these visible. */
 static bool are_plain(const pqc_output *f, float bound)
 {
     bool plain = (f->between.content == PQC_NOTHING || f->residual.content != PQC_NOTHING) &&

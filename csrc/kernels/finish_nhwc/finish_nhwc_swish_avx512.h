@@ -1,9 +1,9 @@
 /* HardSwish that becomes bytes (PQC_SWISH), in half the operations that the definition takes.
  *
- * With r = min(max(x, -3), 3) a result is x * (r + 3) * a + b, of which 2^16 times is computed, with the zero point and a half: what
- * stands above the fraction's bits is the code.  It differs from what the definition gives, rounded after each operation, by less than
- * `error`, which is added; so the code is known where the fraction is not below twice that.  Nearly all are; vectors with one that is
- * not are computed by the definition. */
+ * With r = min(max(x, -3), 3) a result is x * (r + 3) * a + b, of which 2^16 times is computed, with the zero point and a half:
+ * what stands above the fraction's bits is the code.  It differs from what the definition gives, rounded after each operation,
+ * by less than `error`, which is added; so the code is known where the fraction is not below twice that.  Nearly all are;
+ * vectors with one that is not are computed by the definition. */
 #ifndef PQC_FINISH_NHWC_SWISH_AVX512_H
 #define PQC_FINISH_NHWC_SWISH_AVX512_H
 

@@ -7,8 +7,8 @@
 /* With a = |x|, both functions are max(x, 0) - h(a), h(a) = a (1 - gate(a)): a bump that is 0 from `top` on.  h is one of sixteen
  * polynomials: of GELU that of the integer next to steps * a; of SiLU, whose bump is wider, it follows from the exponent and two
  * bits of the mantissa of 1 + steps * a, so intervals are short where a is small.  The result is off by at most
- * `error` (checked for all floats against chain_f32), so the code is certain where y * mul is further than that from the midpoint of
- * two codes.  Nearly all are; the others are computed in full. */
+ * `error` (checked for all floats against chain_f32), so the code is certain where y * mul is further than that from the
+ * midpoint of two codes.  Nearly all are; the others are computed in full. */
 enum { DEGREE = 4, INTERVALS = 16, FRACTION = 16 };
 
 typedef struct {

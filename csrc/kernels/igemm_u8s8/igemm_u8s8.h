@@ -30,9 +30,8 @@ typedef struct {
     const int8_t *w;
     ptrdiff_t k_stride, panel_stride;
     const int32_t *compensation, *weight_sums;
-    int vectors; /* 1 to 4 */
-    bool
-        half_last; /* of the last vector only 8 channels are wanted: the sums of the others may be anything */
+    int vectors;         /* 1 to 4 */
+    bool half_last;      /* of the last vector 8 channels are wanted: other sums may be anything */
     bool has_min_weight; /* some weight may be -128, whose sign cannot be changed in a byte */
     const int8_t *ahead, *ahead_end; /* weights that are read next and may be fetched, or NULL */
 } pqc_igemm_params;
@@ -51,8 +50,8 @@ pqc_igemm_u8s8_f32_fn pqc_igemm_u8s8_f32_vnni;
 
 /* The same sums through the output stage as codes: `f` has one output and no residual, and knows that it is PQC_PLAIN
  * (finish_nhwc.h).  Pixel p goes place[p] bytes behind the output's `at`.  Panels as wide as they are, panel_stride 64;
- * 1 <= channels <= nr; pixels may be 0.  weight_sums are not read, so k may be that of some of the taps.  Returns whether there is a
- * body for such codes; else it has done nothing. */
+ * 1 <= channels <= nr; pixels may be 0.  weight_sums are not read, so k may be that of some of the taps.  Returns whether there
+ * is a body for such codes; else it has done nothing. */
 typedef bool pqc_igemm_u8s8_codes_fn(const pqc_igemm_params *g, const int32_t *pixel,
                                      const int32_t *place, int pixels, int channels,
                                      const pqc_output *f);

@@ -18,8 +18,9 @@
  *                     0  4  0 -5  0  1       0  0  1
  *
  * An element of B' d B is at most 4 * 255, or 68 * 255; one of G g G' at most 9 * 128, or 49 * 128: both fit into 16 bits,
- * whose products x86 adds in pairs into 32 (2 * 68 * 255 * 49 * 128 is 2.2e8).  All sums wrap modulo 2^32, and so does the division by s^2: by 9 as the product
- * with 9's inverse, by 4 or 64 as a shift, which is right if 4 or 64 times the sum fits (pqc_winograd_fits).
+ * whose products x86 adds in pairs into 32 (2 * 68 * 255 * 49 * 128 is 2.2e8).  All sums wrap modulo 2^32, and so does the
+ * division by s^2: by 9 as the product with 9's inverse, by 4 or 64 as a shift, which is right if 4 or 64 times the sum fits
+ * (pqc_winograd_fits).
  *
  * The transformed operands, of positions p in the square of (m + 2)^2:
  *
@@ -65,7 +66,8 @@ typedef struct {
     void (*inputs)(const pqc_winograd_image *image, ptrdiff_t first, ptrdiff_t tiles,
                    ptrdiff_t v_stride, int16_t *v);
 
-    /* The weights of 16 output channels: of each row of taps, w_row bytes apart, the c4 blocks' three taps, k_stride bytes apart. */
+    /* The weights of 16 output channels: of each row of taps, w_row bytes apart, the c4 blocks' three taps, k_stride bytes
+     * apart. */
     void (*weights)(const int8_t *w, ptrdiff_t k_stride, ptrdiff_t w_row, ptrdiff_t c4_blocks,
                     int16_t *u);
 

@@ -30,8 +30,10 @@ def _identity(node: ir.Node) -> bool:
 
 def _dropout(node: ir.Node) -> bool:
     training = node.inputs[2] if len(node.inputs) > 2 else None
-    if training is not None and (scalar_bool := constant(training)) is None or training is not None and scalar_bool:  # pyright: ignore
-        return False
+    if training is not None:
+        trains = constant(training)
+        if trains is None or trains:
+            return False
     if len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
         return False
     return _identity(node)

@@ -193,12 +193,14 @@ def test_weights_of_matrices_have_groups(rng: np.random.Generator, body: str, tu
 
 
 @pytest.mark.parametrize("call", [
-    lambda: graph.quantize("x.onnx", []), lambda: graph.quantize("x.onnx", [], max_drop=1.0, metric=lambda model: 1.0),  # type: ignore[arg-type]
-    lambda: graph.auto_quantize("x.onnx", [], 4.8), lambda: graph.save_calibration_cache("x.onnx", "cache"),  # type: ignore[arg-type]
-    lambda: graph.calibrate("x.onnx", [])])  # type: ignore[arg-type]
+    lambda model: graph.quantize(model, []),
+    lambda model: graph.quantize(model, [], max_drop=1.0, metric=lambda made: 1.0),
+    lambda model: graph.auto_quantize(model, [], 4.8),
+    lambda model: graph.save_calibration_cache(model, "cache"),
+    lambda model: graph.calibrate(model, [])])
 def test_what_is_no_model_is_named(call: Any) -> None:
     with pytest.raises(TypeError, match="Expected `model` to be an onnx_ir.Model, .* got str"):
-        call()
+        call("x.onnx")
 
 
 def test_weights_of_nan_are_refused_by_name(rng: np.random.Generator) -> None:
