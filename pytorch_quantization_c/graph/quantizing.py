@@ -128,12 +128,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     if batches is None:
         _check_without_data(method=(method, AUTO), percentile=(percentile, PERCENTILE),
                             residual=("auto" if residual == "float" else residual, "auto"))
-    made = model.clone()
-    dequantize_weights(made)
-    made = raise_opset(made, wanted.opset)
-    made.metadata_props[f"{DOMAIN}.target"] = target
-    prepare(made)
-    _name_nodes(made)
+    made = _prepared(model, wanted, target)
     eligible = layers_of(made)
     choices = Choices(eligible, input, weight, exclude, overrides or {})
     layers = [node for node in eligible if choices.wanted(node) and not is_spectral(node) and not reads_spectrum(node)]
@@ -150,19 +145,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         _leave_dynamic(made, wanted.zero_points and zero_point == "auto")
         give_bodies(made)
         return made
-    calibration, kept = collected(made, batches, method != "max", progress, KEPT)
-    bare = without_quantizers(made)
-    replaced = steps.for_weights(made, bare, kept, progress, resume)
-    points = zero_point if wanted.zero_points else False
-    kinds = ("max", "mse") if method == AUTO else (method,)
-    found = [calibration.ranges(each, percentile, points) for each in kinds]
-    candidates = [_with_ranges(made, ranges, points) for number, ranges in enumerate(found)
-                  if ranges not in found[:number]]
-    for kind, candidate in zip(kinds, candidates, strict=False):
-        candidate.metadata_props[FOUND_BY] = kind
-    for candidate in candidates:
-        steps.for_biases(candidate, kept, replaced)
-    best = best_of(candidates, bare, kept)
+    best = _calibrated(made, batches, method, percentile, zero_point if wanted.zero_points else False, steps, resume,
+                       progress)
     give_bodies(best)
     return best
 
@@ -173,6 +157,34 @@ def _checked(zero_point: Any, residual: str, target: str) -> Target:
     if residual not in ("auto", "u8", "float"):
         raise ValueError(f"Expected `residual` to be 'auto', 'u8' or 'float', got {shown(residual)}")
     return target_of(target)
+
+
+def _prepared(model: ir.Model, wanted: Target, target: str) -> ir.Model:
+    """A folded copy for a target, whose nodes have names."""
+    made = model.clone()
+    dequantize_weights(made)
+    made = raise_opset(made, wanted.opset)
+    made.metadata_props[f"{DOMAIN}.target"] = target
+    prepare(made)
+    _name_nodes(made)
+    return made
+
+
+def _calibrated(made: ir.Model, batches: Any, method: str, percentile: float, points: Any, steps: Methods,
+                resume: FilePath | None, progress: bool | None) -> ir.Model:
+    """The model with constant ranges, found in one pass over the batches, and with what methods do after that."""
+    calibration, kept = collected(made, batches, method != "max", progress, KEPT)
+    bare = without_quantizers(made)
+    weights = steps.for_weights(made, bare, kept, progress, resume)
+    kinds = ("max", "mse") if method == AUTO else (method,)
+    found = [calibration.ranges(each, percentile, points) for each in kinds]
+    candidates = [_with_ranges(made, ranges, points) for number, ranges in enumerate(found)
+                  if ranges not in found[:number]]
+    for kind, candidate in zip(kinds, candidates, strict=False):
+        candidate.metadata_props[FOUND_BY] = kind
+    for candidate in candidates:
+        steps.for_biases(candidate, kept, weights)
+    return best_of(candidates, bare, kept)
 
 
 def _check_without_data(**given: tuple[Any, Any]) -> None:
