@@ -85,8 +85,8 @@ static void add(const job *j, const tile *t, ptrdiff_t first, ptrdiff_t rows, co
                   .n = t->channels,
                   .a_row = j->by_images ? j->image : x->stride * j->pixel,
                   .y_row = t->to_row};
-    for (; k > 0; k -= DEPTH, g.a += DEPTH, g.b += DEPTH * NR) {
-        g.k = pqc_min(k, DEPTH);
+    for (; k > 0; k -= g.k, g.a += g.k, g.b += g.k * NR) {
+        g.k = k < DEPTH + DEPTH / 4 ? k : DEPTH; /* no small rest */
         pqc.gemm_f32(&g);
     }
 }

@@ -73,6 +73,8 @@ const char *pqc_step_prepare(pqc_step *step)
         return "images with one meaning expected";
     if (step->kind == PQC_STEP_COPY)
         return pqc_copy_step_prepare(step);
+    if (step->kind == PQC_STEP_FOLD)
+        return pqc_fold_step_prepare(step);
     if (step->kind == PQC_STEP_PAD)
         return pqc_pad_step_prepare(step);
     if (step->kind == PQC_STEP_STACK)
@@ -143,6 +145,9 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers)
         return 0;
     case PQC_STEP_STACK:
         pqc_stack_step_run(step, buffers);
+        return 0;
+    case PQC_STEP_FOLD:
+        pqc_fold_step_run(step, buffers);
         return 0;
     case PQC_STEP_REDUCE:
         pqc_reduce_step_run(step, buffers);

@@ -37,6 +37,7 @@ typedef enum {
     PQC_STEP_REDUCE, /* sums, averages and extremes of floats, see reduce_step.c */
     PQC_STEP_NORM,   /* groups of channels of floats normalised, see norm_step.c */
     PQC_STEP_STACK,  /* frames of volumes in the channels of their pixels, see stack_step.c */
+    PQC_STEP_FOLD, /* windows of rows of one channel, their halves added and subtracted, see fold_step.c */
     PQC_STEPS
 } pqc_step_kind;
 
@@ -159,6 +160,8 @@ const char *pqc_interpolate_step_prepare(const pqc_step *step);
 unsigned pqc_interpolate_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_pad_step_prepare(const pqc_step *step);
 unsigned pqc_pad_step_run(const pqc_step *step, char *const *buffers);
+const char *pqc_fold_step_prepare(const pqc_step *step);
+void pqc_fold_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_reduce_step_prepare(const pqc_step *step);
 void pqc_reduce_step_run(const pqc_step *step, char *const *buffers);
 const char *pqc_norm_step_prepare(const pqc_step *step);

@@ -12,6 +12,7 @@ from ... import _C
 from ..._core.errors import shown
 from ..._core.tracing import traceable
 from ..checks import Array, IntOrInts, ShapeError, batched, integer, integers, same_floats
+from .mirrored import folded, folded_weight, is_mirrored
 from .windows import Window, col2im, im2col
 
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
@@ -126,7 +127,10 @@ def _conv(spatial: int, input: ArrayLike, weight: ArrayLike, bias: ArrayLike | N
     if min(window.out) < 1:
         padded = tuple(n + 2 * p for n, p in zip(window.size, paddings, strict=True))
         raise ShapeError(f"Expected a kernel no larger than the padded `input` of {padded}, got {window.reach}")
-    if x.dtype == np.float32 and goes_by_taps(len(w), groups):
+    if x.dtype == np.float32 and spatial == 1 and dilations == (1,) and is_mirrored(w, groups):
+        x = folded(x, w.shape[2], steps[0], paddings[0])
+        y = _multiply_floats(x, folded_weight(w), b, Window(x.shape[2:], (1,), (1,), (0,), (1,)), 2)
+    elif x.dtype == np.float32 and goes_by_taps(len(w), groups):
         y = _multiply_floats(x, w, b, window, groups)
     else:
         y = _multiply(x, w.reshape(groups, len(w) // groups, -1), window, groups)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .operations import MAX_TAIL_OPERANDS, ChainOp, Key, Operation, Window
+from .operations import MAX_TAIL_OPERANDS, ChainOp, Key, Operation, Single, Window
 
-__all__ = ["MAX_WEIGHTS", "PANEL", "FloatConv", "packed_panels"]
+__all__ = ["MAX_WEIGHTS", "PANEL", "FloatConv", "Folded", "packed_panels"]
 
 PANEL = 32  # PQC_GEMM_NR
 MAX_WEIGHTS = 2 ** 24  # packed
@@ -53,6 +53,18 @@ class FloatConv(Operation):
         """Floats of the packed weight."""
         taps = self.z.kernel * self.y.kernel * self.x.kernel * self.inputs
         return self.groups * -(-self.channels // PANEL) * (1 + taps) * PANEL
+
+
+@dataclass(eq=False)
+class Folded(Single):
+    """Windows over rows of one channel: each half added to the other, and subtracted, as channels of a pixel."""
+
+    x: Window
+
+    def check(self) -> None:
+        """ValueError for a window that cannot be folded."""
+        if self.x.kernel % 2 or self.x.dilation != 1:
+            raise ValueError(f"expected an even window without gaps, got {self.x}")
 
 
 def packed_panels(weight: NDArray[np.float32], bias: NDArray[np.float32] | None, groups: int) -> NDArray[np.float32]:

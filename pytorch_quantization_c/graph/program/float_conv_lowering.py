@@ -8,10 +8,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ...float_nn.functional.conv import goes_by_taps
+from ...float_nn.functional.mirrored import folded_weight, is_mirrored
 from ..interpreter.table import attribute, constant
-from .float_conv import MAX_WEIGHTS, FloatConv, packed_panels
+from .float_conv import MAX_WEIGHTS, FloatConv, Folded, packed_panels
 from .layers import windows_of
-from .operations import FLOATS, Window, array_of
+from .operations import FLOATS, Key, Window, array_of
 
 if TYPE_CHECKING:
     from .chains import Chained
@@ -24,6 +25,7 @@ class FloatLayer(NamedTuple):
     """A step that is such a convolution: weight (outputs, inputs of a group, height, width), bias, groups, windows.
 
     The weight of a convolution of volumes has one axis more, and z is the window along it.
+    mirrored: its windows are folded, see `float_nn.functional.mirrored`.
     """
 
     step: Any
@@ -33,6 +35,7 @@ class FloatLayer(NamedTuple):
     y: Window
     x: Window
     z: Window = Window(1)
+    mirrored: bool = False
 
     @property
     def output(self) -> ir.Value:
@@ -54,7 +57,8 @@ def float_layer(step: Any) -> FloatLayer | None:
             each is not None and (each.dtype != np.float32 or not each.size)
             for each in (weight, bias)):
         return None
-    if weight.ndim == 3:
+    row = weight.ndim == 3
+    if row:
         weight = weight[:, :, None]
     groups, windows = attribute(node, "group", 1), windows_of(node, weight.shape[2:])
     if windows is None or groups < 1 or len(weight) % groups or not goes_by_taps(len(weight), groups):
@@ -62,14 +66,17 @@ def float_layer(step: Any) -> FloatLayer | None:
     if bias is not None and bias.shape != weight.shape[:1]:
         return None
     *z, y, x_window = windows
-    found = FloatLayer(step, weight, bias, groups, y, x_window, *z)
+    mirrored = row and x_window.dilation == 1 and is_mirrored(weight[:, :, 0], groups)
+    if mirrored:
+        groups, weight = 2, folded_weight(weight[:, :, 0])[:, :, None]
+    found = FloatLayer(step, weight, bias, groups, y, x_window, z[0] if z else Window(1), mirrored)
     return found if _operation("", found).weights <= MAX_WEIGHTS else None
 
 
 def _operation(name: str, layer: FloatLayer) -> FloatConv:
     outputs, inputs = layer.weight.shape[:2]
-    return FloatConv(name, array_of(-1), array_of(-1), layer.groups, inputs, outputs // layer.groups, layer.y, layer.x,
-                     z=layer.z)
+    y, x = (Window(1), Window(1)) if layer.mirrored else (layer.y, layer.x)
+    return FloatConv(name, array_of(-1), array_of(-1), layer.groups, inputs, outputs // layer.groups, y, x, z=layer.z)
 
 
 def lower_float_conv(lowering: Lowering, layer: FloatLayer, chain: Chained | None = None) -> None:
@@ -89,3 +96,7 @@ def lower_float_conv(lowering: Lowering, layer: FloatLayer, chain: Chained | Non
     lowering.more_constants[weight] = packed_panels(layer.weight, layer.bias, layer.groups)
     made.weight = array_of(weight)
     made.input = lowering.want(layer.step.reads[0], FLOATS)
+    if layer.mirrored:
+        windows = Key(lowering.fresh(), FLOATS)
+        lowering.operations.append(Folded(made.name, made.input, windows, layer.x))
+        made.input = windows

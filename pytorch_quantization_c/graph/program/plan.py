@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ... import _C
 from .arena import Block, lay_out
-from .float_conv import FloatConv
+from .float_conv import FloatConv, Folded
 from .gather import Gathered
 from .integers import Integers, Picked
 from .norms import Normed
@@ -345,6 +345,9 @@ class _Binder:
             tables.float_conv(each, image(each.input), self._row(each.weight), [image(key) for key in each.outputs],
                               (each.y.pads(x.h)[0], each.x.pads(x.w)[0]),
                               [self._operand(each, key) for key in each.operands])
+        elif isinstance(each, Folded):
+            before, _ = each.x.pads(self.dims[each.input].w)
+            tables.folded(each, image(each.input), image(each.output), before)
         elif isinstance(each, Product):
             layout, _ = product_layout(each, [self.dims[key].shape for key in each.inputs])
             tables.product(self._row(each.inputs[0]), self._row(each.inputs[1]), self._row(each.output), layout)

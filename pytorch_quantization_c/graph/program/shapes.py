@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .float_conv import FloatConv
+from .float_conv import FloatConv, Folded
 from .gather import Gathered
 from .integers import Integers, Picked
 from .norms import Normed
@@ -230,6 +230,12 @@ def _float_conv(each: FloatConv, dims: dict[Key, Dims]) -> Dims:
     return made
 
 
+def _folded(each: Folded, x: Dims) -> Dims:
+    if x.c != 1 or x.h != 1 or x.lead is not None:
+        raise Unsupported(f"{x.c} channels of {x.h} rows to be folded")
+    return x._replace(w=_outputs(each.x, x.w), c=each.x.kernel + 2)
+
+
 def _gathered(each: Gathered | Normed | Padded | Picked | Reduced, dims: dict[Key, Dims]) -> Dims:
     try:
         if isinstance(each, Padded | Picked | Reduced):
@@ -297,6 +303,8 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
         return _strided(each, dims)
     if isinstance(each, FloatConv):
         return _float_conv(each, dims)
+    if isinstance(each, Folded):
+        return _folded(each, dims[each.input])
     if isinstance(each, Gathered | Normed | Padded | Picked | Reduced):
         return _gathered(each, dims)
     if isinstance(each, PaddedImage):

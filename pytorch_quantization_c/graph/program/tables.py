@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..interpreter.reductions import KINDS as REDUCTIONS
-from .float_conv import FloatConv
+from .float_conv import FloatConv, Folded
 from .norms import Normed
 from .operations import (
     CHAIN_KINDS,
@@ -44,7 +44,7 @@ __all__ = ["Image", "Tables"]
 
 (IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN, RESIZE,
  SHUFFLE, STRIDED, MATMUL, GATHER, RECURRENT, FLOAT_CONV,
- INTEGERS, TRUTHS, INTERPOLATE, PAD, REDUCE, NORM, STACK) = range(25)  # pqc_step_kind
+ INTEGERS, TRUTHS, INTERPOLATE, PAD, REDUCE, NORM, STACK, FOLD) = range(26)  # pqc_step_kind
 NONE = -1
 LAYOUT = 18  # PQC_LAYOUT
 NO_WINDOW = Window(1)
@@ -160,6 +160,10 @@ class Tables:
     def stacked(self, each: Stacked, source: Image, target: Image) -> None:
         """Frames in the channels of their pixels."""
         self._step(STACK, source, None, [target], layout=[each.groups, *_frames(each.z, source.dims, target.dims)])
+
+    def folded(self, each: Folded, source: Image, target: Image, before: int) -> None:
+        """Folded windows over rows with so much padding."""
+        self._step(FOLD, source, None, [target], ((NO_WINDOW, 0), (each.x, before)))
 
     def pool(self, each: Pool, source: Image, target: Image, top: int, left: int) -> None:
         """A pool with so much padding."""

@@ -170,3 +170,81 @@ def test_a_traced_convolution(rng: np.random.Generator) -> None:
     for size in (90, 60):
         fresh = normal(rng, 2, 1, size)
         assert session.run(None, {session.get_inputs()[0].name: fresh})[0].tobytes() == net(fresh).tobytes()
+
+
+def transform(kernel: int, outputs: int, rng: np.random.Generator) -> Any:
+    """Cosines, then sines, under a window that is even about the middle."""
+    at = np.arange(kernel)
+    angles = 2 * np.pi * np.arange(outputs // 2)[:, None] * at / kernel
+    window = rng.uniform(0.1, 1, kernel // 2 + 1)
+    window = np.concatenate([window, window[-2:0:-1]])
+    made = np.concatenate([window * np.cos(angles), window * np.sin(angles)]).astype(np.float32)
+    half = kernel // 2
+    made[:, :half:-1] = made[:, 1:half] * np.where(np.arange(outputs) < outputs // 2, 1, -1)[:, None]
+    made[outputs // 2:, [0, half]] = 0
+    return made[:, None]
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("kernel", "outputs", "stride", "before", "after"), [
+    (32, 34, 8, 0, 0), (256, 258, 128, 0, 0), (48, 40, 7, 20, 31), (34, 32, 1, 40, 3), (64, 66, 100, 0, 5)])
+def test_transforms_are_folded(rng: np.random.Generator, tmp_path: Path, kernel: int, outputs: int, stride: int,
+                               before: int, after: int, bias: bool) -> None:
+    weight = transform(kernel, outputs, rng)
+    added = normal(rng, outputs) if bias else np.zeros(outputs, np.float32)
+    model = network(f"y = Conv <strides = [{stride}], pads = [{before}, {after}]> (x, w{', b' if bias else ''})",
+                    "float[N,1,L] x", f"float[N,{outputs},T] y", w=weight, **({"b": added} if bias else {}))
+    session = graph.compile(model)
+    assert "fold" in [row.kernel for row in session.summary()]
+    session.save(tmp_path / "f.pqc")
+    saved = graph.load_session(tmp_path / "f.pqc")
+    for count, size in ((1, 300), (2, 513), (30, 400)):
+        feeds = {"x": normal(rng, count, 1, size)}
+        found, = assert_same_bits(session, model, feeds, counts=(1, 3))
+        assert saved.run(None, feeds)[0].tobytes() == found.tobytes()
+        if count > 2:
+            continue
+        wanted, most = exact(feeds["x"], weight, added, (stride,), (before,), (1,), 1, found.shape[2:])
+        assert (np.abs(found - wanted) <= LARGEST * (most + np.abs(added)[:, None])).all()
+
+
+def test_folded_transforms_lose_no_accuracy(rng: np.random.Generator) -> None:
+    weight = transform(256, 258, rng)
+    x = normal(rng, 20, 1, 640)
+    exactly = exact(x, weight, np.zeros(258), (128,), (0,), (1,), 1, (4,))[0]
+    other = weight.copy()
+    other[0, 0, 5] = np.nextafter(other[0, 0, 5], np.float32(9))  # no mirror image of itself
+    conv = float_nn.functional.conv1d
+    errors = [np.square(conv(x, each, stride=128)[:, 1:] - exactly[:, 1:]).mean() for each in (weight, other)]
+    assert errors[0] != errors[1]
+    assert errors[0] < 1.05 * errors[1]
+
+
+@pytest.mark.parametrize("what", ["value", "middle", "first", "half", "dilation", "short", "channels"])
+def test_what_is_not_folded(rng: np.random.Generator, what: str) -> None:
+    weight = transform(16 if what == "short" else 64, 66, rng)
+    if what == "value":
+        weight[40, 0, 3] += np.float32(1e-6)
+    elif what == "middle":
+        weight[40, 0, 32] = 1e-6
+    elif what == "first":
+        weight[40, 0, 0] = 1e-6
+    elif what == "half":
+        weight = weight[:-1]
+    elif what == "channels":
+        weight = weight.repeat(2, axis=1)
+    model = network(f"y = Conv <dilations = [{2 if what == 'dilation' else 1}]> (x, w)",
+                    f"float[N,{weight.shape[1]},L] x", f"float[N,{len(weight)},T] y", w=weight)
+    session = graph.compile(model)
+    kernels = [row.kernel for row in session.summary()]
+    assert "float convolution" in kernels and "fold" not in kernels
+    assert_same_bits(session, model, {"x": normal(rng, 2, weight.shape[1], 200)}, counts=(1,))
+
+
+def test_folded_layers_of_modules(rng: np.random.Generator) -> None:
+    net = float_nn.Conv1d(1, 66, 64, stride=16, padding=5, bias=False).eval()
+    net.load_state_dict({"weight": transform(64, 66, rng)})
+    x = normal(rng, 2, 1, 300)
+    session = graph.compile(graph.trace(net, x))
+    assert "fold" in [row.kernel for row in session.summary()]
+    assert session.run(None, {session.get_inputs()[0].name: x})[0].tobytes() == net(x).tobytes()
