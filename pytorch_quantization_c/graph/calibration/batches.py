@@ -109,8 +109,14 @@ def fitting(model: ir.Model, feeds: Feeds) -> list[Feeds]:
 
 
 def samples(model: ir.Model, feeds: Feeds) -> list[Feeds]:
-    """A batch cut along axis 0 into the smallest ones that the model takes; itself where that is not possible."""
+    """A batch cut along axis 0 into the smallest ones that the model takes; itself where that is not possible.
+
+    Inputs whose axes 0 have different names, as time and samples do, are not cut even where the sizes are equal.
+    """
     shapes = [value.shape for value in inputs_of(model)]
+    names = {_size(shape[0]) for shape in shapes if shape} - {"None"}
+    if sum(isinstance(name, str) for name in names) > 1:
+        return [feeds]
     counts = set()
     for shape, array in zip(shapes, feeds.values(), strict=True):
         if array.ndim == 0 or shape is None:

@@ -126,6 +126,18 @@ def test_batches_of_a_model_with_a_fixed_size(rng: np.random.Generator) -> None:
     assert graph.calibrate(dynamic, [data]) == graph.calibrate(dynamic, list(np.split(data, 6)))
 
 
+@pytest.mark.parametrize("names", ["TN", "NN"])
+def test_axes_of_equal_sizes_that_are_not_the_same(rng: np.random.Generator, names: str) -> None:
+    """Where axis 0 of x is time, and of y samples, a sum over time is that of all; where both are samples, of each."""
+    model = network("s = ReduceSum <keepdims = 0> (x, zero)  m = Mul (y, s)  z = MatMul (m, w)",
+                    f"float[{names[0]},4] x, float[{names[1]},4] y", "float[M,3] z", w=normal(rng, 4, 3),
+                    zero=np.array([0]))
+    x, y = normal(rng, 5, 4), normal(rng, 5, 4)
+    found = graph.calibrate(graph.quantize(model, None), [{"x": x, "y": y}])
+    product = y * x.sum(0) if names == "TN" else y * x
+    np.testing.assert_allclose(found["matmul2.input"], (product.min(), product.max()), rtol=1e-5)
+
+
 @pytest.mark.parametrize("method", ["auto", *METHODS])
 def test_empty_batches_alone_are_refused(rng: np.random.Generator, method: str) -> None:
     model, empty = convolutional(rng), images(rng, 0)
