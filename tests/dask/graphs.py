@@ -34,3 +34,16 @@ def named(number: int, bad: int = -1) -> dict[str, Any]:
     if number == bad:
         x[0, 0, 0, 0] = -100
     return {"x": x, "z": z}
+
+
+def recurrent() -> ir.Model:
+    """A linear layer on the states of an LSTM, time being axis 0."""
+    rng = np.random.default_rng(2)
+    return network("y, h, c = LSTM <hidden_size = 8> (x, w, r)  q = Squeeze (y, one)  z = MatMul (q, v)",
+                   "float[T,N,4] x", "float[T,N,3] z", w=normal(rng, 1, 32, 4), r=normal(rng, 1, 32, 8),
+                   v=normal(rng, 8, 3), one=np.array([1]))
+
+
+def steps(number: int) -> dict[str, Any]:
+    """40 steps of three sequences."""
+    return {"x": normal(np.random.default_rng(number), 40, 3, 4)}

@@ -17,7 +17,7 @@ from distributed import Client, LocalCluster
 from pytorch_quantization_c import graph
 from pytorch_quantization_c._core import cluster
 
-from .graphs import COUNT, batch, named, residual, two_inputs
+from .graphs import COUNT, batch, named, recurrent, residual, steps, two_inputs
 
 METHODS = ("max", "mse", "entropy", "percentile")
 
@@ -87,6 +87,15 @@ def test_batches_by_name_and_an_error_in_a_worker(workers: int) -> None:
         graph.quantize(two_inputs(), bad)
     with pytest.raises(ValueError, match=r"input 'x' of batch 1 of partition 1 of shape .*got \[2, 3\]"):
         graph.calibrate(model, [good[0], [named(1), {"x": np.ones((2, 3)), "z": np.ones((2, 3))}], good[1]])
+
+
+def test_time_is_not_cut(workers: int) -> None:
+    """Ranges and corrected biases are those of whole sequences."""
+    model, sequences = recurrent(), [dask.delayed(steps)(number) for number in range(3)]
+    whole = graph.calibrate(graph.quantize(model, None), map(steps, range(3)))
+    assert graph.calibrate(graph.quantize(model, None), sequences) == whole
+    made, alone = (graph.quantize(model, batches) for batches in (sequences, list(map(steps, range(3)))))
+    np.testing.assert_array_equal(graph.interpret(made, steps(5))[0], graph.interpret(alone, steps(5))[0])
 
 
 def test_a_large_model_is_no_reason_to_warn(workers: int) -> None:

@@ -9,8 +9,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..._core.errors import shown
+from ..interpreter.table import attribute
 
 Feeds = dict[str, NDArray[Any]]
+RECURRENT = {"LSTM", "GRU", "RNN"}
+SEQUENCE = "pytorch_quantization_c.sequence"  # of a model without its nodes: what `is_sequence` said
 NO_BATCH = "Expected `batches` to have at least one batch, got none"
 
 
@@ -100,6 +103,20 @@ def _size(size: Any) -> Any:
     return size if isinstance(size, int) else str(size)
 
 
+def _first_names(shapes: Iterable[ir.Shape | None]) -> set[str]:
+    """The names of axes 0, where they have one."""
+    return {str(shape[0]) for shape in shapes if shape and not isinstance(shape[0], int)} - {"None"}
+
+
+def is_sequence(model: ir.Model) -> bool:
+    """Whether axis 0 of an input is time, along which a recurrent layer goes (its layout being 0), by its name."""
+    if SEQUENCE in model.metadata_props:
+        return True
+    layers = [node for node in model.graph if node.op_type in RECURRENT and not attribute(node, "layout", 0)]
+    times = _first_names(node.inputs[0].shape for node in layers if node.inputs[0] is not None)
+    return bool(times & _first_names(value.shape for value in inputs_of(model)))
+
+
 def fitting(model: ir.Model, feeds: Feeds) -> list[Feeds]:
     """A batch as the model takes it: itself, or cut where axis 0 of its inputs is fixed to fewer samples."""
     fixed = [value.shape[0] for value in inputs_of(model) if value.shape]
@@ -111,11 +128,11 @@ def fitting(model: ir.Model, feeds: Feeds) -> list[Feeds]:
 def samples(model: ir.Model, feeds: Feeds) -> list[Feeds]:
     """A batch cut along axis 0 into the smallest ones that the model takes; itself where that is not possible.
 
-    Inputs whose axes 0 have different names, as time and samples do, are not cut even where the sizes are equal.
+    Inputs whose axes 0 have different names, as time and samples do, are not cut even where the sizes are equal, nor
+    are sequences, see `is_sequence`.
     """
     shapes = [value.shape for value in inputs_of(model)]
-    names = {_size(shape[0]) for shape in shapes if shape} - {"None"}
-    if sum(isinstance(name, str) for name in names) > 1:
+    if len(_first_names(shapes)) > 1 or is_sequence(model):
         return [feeds]
     counts = set()
     for shape, array in zip(shapes, feeds.values(), strict=True):

@@ -15,7 +15,7 @@ import onnx
 import onnx_ir as ir
 
 from ..._core import cluster
-from .batches import NO_BATCH, Feeds, inputs_of, numbered, samples
+from .batches import NO_BATCH, SEQUENCE, Feeds, inputs_of, is_sequence, numbered, samples
 from .collecting import Calibration
 from .collectors import Collector
 
@@ -129,5 +129,8 @@ def _take(data: bytes, loader: Any, number: int, count: int) -> list[Feeds]:
 def _inputs_alone(model: ir.Model) -> ir.Model:
     """A model without nodes that describes its batches."""
     inputs = [ir.Value(name=value.name, shape=value.shape, type=value.type) for value in inputs_of(model)]
-    return ir.Model(ir.Graph(inputs, [], nodes=[], opset_imports=dict(model.opset_imports), name=model.graph.name),
-                    ir_version=model.ir_version)
+    alone = ir.Model(ir.Graph(inputs, [], nodes=[], opset_imports=dict(model.opset_imports), name=model.graph.name),
+                     ir_version=model.ir_version)
+    if is_sequence(model):
+        alone.metadata_props[SEQUENCE] = "true"
+    return alone

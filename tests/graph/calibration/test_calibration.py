@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.parser
+import onnx_ir as ir
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.calibration.collectors import Collector
@@ -136,6 +138,21 @@ def test_axes_of_equal_sizes_that_are_not_the_same(rng: np.random.Generator, nam
     found = graph.calibrate(graph.quantize(model, None), [{"x": x, "y": y}])
     product = y * x.sum(0) if names == "TN" else y * x
     np.testing.assert_allclose(found["matmul2.input"], (product.min(), product.max()), rtol=1e-5)
+
+
+@pytest.mark.parametrize("op, gates", [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_time_is_not_cut(rng: np.random.Generator, op: str, gates: int, inputs: int) -> None:
+    """onnx.reference runs the sequence, whose steps depend on those before."""
+    gate, given = [("Identity (a)", "float[T,N,4] a"), ("Mul (a, b)", "float[T,N,4] a, float[T,N,4] b")][inputs - 1]
+    model = network(f"x = {gate}  y, h = {op} <hidden_size = 8> (x, w, r)  q = Squeeze (y, one)  z = MatMul (q, v)",
+                    given, "float[T,N,3] z, float[T,N,8] q", w=normal(rng, 1, 8 * gates, 4),
+                    r=normal(rng, 1, 8 * gates, 8), v=normal(rng, 8, 3), one=np.array([1]))
+    feeds = {name: normal(rng, 40, 3, 4) for name in "ab"[:inputs]}
+    truth = ReferenceEvaluator(ir.to_proto(model)).run(["q"], feeds)[0]
+    found = graph.calibrate(graph.quantize(model, None), [feeds])
+    low, high = next(each for name, each in found.items() if name.startswith("matmul"))
+    np.testing.assert_allclose((low, high), (truth.min(), truth.max()), rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["auto", *METHODS])
