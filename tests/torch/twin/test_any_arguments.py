@@ -41,6 +41,7 @@ def bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     with address_space():
         yield
+    twin.deactivate()  # what `initialize` has replaced
 
 
 def arguments(thing: Any, random: Random) -> dict[str, Any]:
@@ -62,6 +63,8 @@ def test_any_arguments_give_an_answer_or_a_refusal(thing: Any) -> None:
                 thing(**given)
         except REFUSALS as error:
             assert isinstance(error, MemoryError) or 0 < len(str(error)) < 1500, (seed, error)
+        except ImportError as error:
+            assert "pip install 'pytorch-quantization-c[" in str(error), seed    # where that extra is not installed
         except AssertionError as error:
             assert "Embedding" in thing.__name__ and str(error), seed    # torch's own checks of its constructor
         for tensor, kept in zip(TENSORS, before, strict=True):
