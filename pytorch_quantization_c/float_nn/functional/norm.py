@@ -54,14 +54,23 @@ def _normalised(x: Array, mean: Array, variance: Array, weight: Array | None, bi
     return y.astype(dtype, copy=False)
 
 
-def _groups_normalised(x: Array, groups: int, eps: float) -> Array:
-    """(N, C, ...) with mean 0 and variance 1 of each group of channels: of float32 in C, as rows of `layer_norm`."""
+def _groups_normalised(x: Array, groups: int, weight: Array | None, bias: Array | None, eps: float,
+                       dtype: np.dtype[Any]) -> Array:
+    """(N, C, ...) with mean 0 and variance 1 of each group of channels, times and plus a number for each channel.
+
+    Of float32 in C, as rows of `layer_norm`.
+    """
     grouped = x.reshape(x.shape[0] * groups, -1)
     if x.dtype == np.float32:
         y = np.asarray(_C.layer_norm(grouped, None, None, number(eps, "eps")))
     else:
         y = _normalised(grouped, *_statistics(grouped, (1,)), None, None, eps, x.dtype)
-    return y.reshape(x.shape)
+    y, (_, wide) = y.reshape(x.shape), _channels(x)
+    if weight is not None:
+        y *= weight.astype(x.dtype).reshape(wide)
+    if bias is not None:
+        y += bias.astype(x.dtype).reshape(wide)
+    return y.astype(dtype, copy=False)
 
 
 def _update(momentum: float, *statistics: tuple[str, ArrayLike | None, Array]) -> None:
@@ -131,7 +140,7 @@ def instance_norm(input: ArrayLike, running_mean: ArrayLike | None = None, runni
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     x, dtype = _opened(input)
-    count, wide = _channels(x)
+    count, _ = _channels(x)
     _vector(running_mean, "running_mean", (count,))
     _vector(running_var, "running_var", (count,))
     w, b = _vector(weight, "weight", (count,)), _vector(bias, "bias", (count,))
@@ -144,12 +153,7 @@ def instance_norm(input: ArrayLike, running_mean: ArrayLike | None = None, runni
         new_mean, new_variance = _statistics(x, tuple(range(2, x.ndim)))
         _update(momentum, ("running_mean", running_mean, new_mean.reshape(-1, count).mean(axis=0)),
                 ("running_var", running_var, new_variance.reshape(-1, count).mean(axis=0) * (size / (size - 1))))
-    y = _groups_normalised(x, count, eps)
-    if w is not None:
-        y *= w.astype(x.dtype).reshape(wide)
-    if b is not None:
-        y += b.astype(x.dtype).reshape(wide)
-    return y.astype(dtype, copy=False)
+    return _groups_normalised(x, count, w, b, eps, dtype)
 
 
 @traceable
@@ -157,7 +161,7 @@ def group_norm(input: ArrayLike, num_groups: int, weight: ArrayLike | None = Non
                eps: float = 1e-5) -> Array:
     """Wu and He 2018: (N, C, ...) with statistics of each of `num_groups` groups of channels of each instance."""
     x, dtype = _opened(input)
-    count, wide = _channels(x)
+    count, _ = _channels(x)
     groups = integer(num_groups, "num_groups", 1)
     if count % groups:
         raise ShapeError(f"Expected number of channels in input to be divisible by num_groups, got shape {x.shape} "
@@ -165,12 +169,7 @@ def group_norm(input: ArrayLike, num_groups: int, weight: ArrayLike | None = Non
     w, b = _vector(weight, "weight", (count,)), _vector(bias, "bias", (count,))
     if x.size == 0:
         return x.astype(dtype)
-    y = _groups_normalised(x, groups, eps)
-    if w is not None:
-        y *= w.astype(x.dtype).reshape(wide)
-    if b is not None:
-        y += b.astype(x.dtype).reshape(wide)
-    return y.astype(dtype, copy=False)
+    return _groups_normalised(x, groups, w, b, eps, dtype)
 
 
 @traceable
