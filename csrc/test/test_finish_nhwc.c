@@ -125,17 +125,22 @@ static void fill_residual(pqc_pixels *p, int pixels, int channels)
         }
 }
 
+static pqc_output unclamped(const arena *a, int outputs)
+{
+    return (pqc_output){.scale = a->scale,
+                        .bias = a->bias,
+                        .low = -INFINITY,
+                        .high = INFINITY,
+                        .second_low = -INFINITY,
+                        .second_high = INFINITY,
+                        .outputs = outputs};
+}
+
 static void check_case(arena *a, int pixels, int channels, int residual, int outputs, unsigned seed)
 {
     float values[MAX_PIXELS][MAX_CHANNELS] = {{0}};
     unsigned flags = 0;
-    pqc_output f = {.scale = a->scale,
-                    .bias = a->bias,
-                    .low = -INFINITY,
-                    .high = INFINITY,
-                    .second_low = -INFINITY,
-                    .second_high = INFINITY,
-                    .outputs = outputs};
+    pqc_output f = unclamped(a, outputs);
     fill(a, seed);
     if (seed % 2)
         f.low = 0;
@@ -198,14 +203,8 @@ static void check_swish(arena *a, unsigned seed)
 {
     static const float muls[] = {0.37f, 10.5f, 57.8f, 1, 332, 0x1p11f, 0x1p-9f};
     int channels = 1 + (int)(seed % MAX_CHANNELS), pixels = 1 + (int)(seed % MAX_PIXELS);
-    pqc_output f = {.scale = a->scale,
-                    .bias = a->bias,
-                    .low = -INFINITY,
-                    .high = INFINITY,
-                    .second_low = -INFINITY,
-                    .second_high = INFINITY,
-                    .hard_swish = true,
-                    .outputs = 1};
+    pqc_output f = unclamped(a, 1);
+    f.hard_swish = true;
     pqc_pixels *to = &f.output[0];
     *to = codes_of(PQC_U8_CODES, seed);
     to->mul = muls[seed % 7];
