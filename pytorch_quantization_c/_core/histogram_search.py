@@ -81,8 +81,8 @@ def entropy(counts: NDArray[Any], edges: NDArray[Any], num_bits: int | tuple[int
     if isinstance(format, Float):
         raise TypeError(f"Expected an integer `num_bits` for the entropy method, got {num_bits}")
     at = _candidate(_C.entropy_search(counts, format.bits, unsigned, stride, start_bin), start_bin, len(counts))
-    kept = np.cumsum(counts, dtype=np.float64)
-    if 2 * kept[at - 1] < kept[-1]:
+    if 2 * counts[:at].sum(dtype=np.float64) < counts.sum(dtype=np.float64):
+        kept = np.cumsum(counts, dtype=np.float64)
         half = int(np.argmax(2 * kept >= kept[-1])) + 1        # the first i that keeps half of the values
         start = start_bin + -(-(half - start_bin) // stride) * stride
         if start > len(counts):

@@ -13,7 +13,6 @@ from .. import utils as quant_utils  # noqa: F401  (a name of the original's mod
 from .._core.axes import Axis, axes_to_reduce
 from .._core.calibrator import both_locked, one_at_a_time
 from .._core.errors import shown
-from .._core.files import PIECE
 from .._core.formats import E4M3, Int, number_format
 from .._core.histogram import (
     MAX_BINS,
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["HistogramCalibrator", "calibrate_weights"]
 
 Rows = list[tuple[NDArray[np.int64], NDArray[np.float32]]]
+STRIDED = 1 << 23     # bytes gathered at a time from all over an array: some 20 ms
 SHORT = 64      # a channel in pieces of fewer elements is copied together
 SAME = ("num_bits", "axis", "unsigned", "skip_zeros", "torch_hist", "grow_method")
 
@@ -340,11 +340,11 @@ def _compute_amax_percentile(calib_hist: Any, calib_bin_edges: Any, percentile: 
 
 def _contiguous(x: NDArray[Any]) -> NDArray[Any]:
     """As `np.ascontiguousarray`, in pieces along the longest axis: Ctrl-C is answered between two of them."""
-    if x.nbytes <= PIECE:
+    if x.nbytes <= STRIDED:
         return np.ascontiguousarray(x)
     copy = np.empty(x.shape, x.dtype)
     to, source = (np.moveaxis(each, int(np.argmax(x.shape)), 0) for each in (copy, x))
-    step = max(1, len(source) * PIECE // x.nbytes)
+    step = max(1, len(source) * STRIDED // x.nbytes)
     for at in range(0, len(source), step):
         to[at:at + step] = source[at:at + step]
     return copy

@@ -113,9 +113,14 @@ def longest_wait(prepare: str, call: str) -> float:
     return float(longest)
 
 
+def is_answered(prepare: str, call: str) -> bool:
+    """Tried again if not, for a busy machine may take its time over a page; a call that does not ask never passes."""
+    return any(longest_wait(prepare, call) < 0.2 for _ in range(3))
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_ctrl_c_in_a_long_call(name: str) -> None:
-    assert longest_wait(*CALLS[name]) < 0.2
+    assert is_answered(*CALLS[name])
 
 
 HALFWAY = """
@@ -159,4 +164,4 @@ def test_ctrl_c_in_a_graph(name: str) -> None:
     pytest.importorskip("onnx_ir")
     prepare, call = GRAPHS[name]
     root = str(Path(__file__).parents[2])
-    assert longest_wait(PROGRAM.replace("{root!r}", repr(root)) + prepare, call) < 0.2
+    assert is_answered(PROGRAM.replace("{root!r}", repr(root)) + prepare, call)
