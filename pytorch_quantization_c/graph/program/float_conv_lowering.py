@@ -1,82 +1,17 @@
-"""Which convolutions of floats a program computes itself, and the operations that they become."""
+"""Lowering of convolutions of floats."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-import onnx_ir as ir
-from numpy.typing import NDArray
-
-from ...float_nn.functional.conv import goes_by_taps
-from ...float_nn.functional.mirrored import folded_weight, is_mirrored
-from ..interpreter.table import attribute, constant
-from .float_conv import MAX_WEIGHTS, FloatConv, Folded, packed_panels
-from .layers import windows_of
-from .operations import FLOATS, Key, Window, array_of
+from .float_conv import Folded, packed_panels
+from .operations import FLOATS, Key, array_of
 
 if TYPE_CHECKING:
     from .chains import Chained
-    from .lower import Lowering
+    from .float_layers import FloatLayer
+    from .lowering import Lowering
 
-__all__ = ["FloatLayer", "float_layer", "lower_float_conv"]
-
-
-class FloatLayer(NamedTuple):
-    """A step that is such a convolution: weight (outputs, inputs of a group, height, width), bias, groups, windows.
-
-    The weight of a convolution of volumes has one axis more, and z is the window along it.
-    mirrored: its windows are folded, see `float_nn.functional.mirrored`.
-    """
-
-    step: Any
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32] | None
-    groups: int
-    y: Window
-    x: Window
-    z: Window = Window(1)
-    mirrored: bool = False
-
-    @property
-    def output(self) -> ir.Value:
-        """What it computes."""
-        value: ir.Value = self.step.outputs[0]
-        return value
-
-
-def float_layer(step: Any) -> FloatLayer | None:
-    """A convolution of floats along one to three axes by a constant weight; None for anything else."""
-    node = step.node
-    if node.op_type != "Conv" or node.domain not in ("", "ai.onnx") or step.execution != "float":
-        return None
-    x, weight, bias = node.inputs[0], constant(node, 1), constant(node, 2)
-    given = len(node.inputs) > 2 and node.inputs[2] is not None
-    if weight is None or (given and bias is None) or x.dtype != ir.DataType.FLOAT or x.shape is None:
-        return None
-    if weight.ndim not in (3, 4, 5) or len(x.shape) != weight.ndim or any(
-            each is not None and (each.dtype != np.float32 or not each.size)
-            for each in (weight, bias)):
-        return None
-    row = weight.ndim == 3
-    if row:
-        weight = weight[:, :, None]
-    groups, windows = attribute(node, "group", 1), windows_of(node, weight.shape[2:])
-    if windows is None or groups < 1 or len(weight) % groups or not goes_by_taps(len(weight), groups):
-        return None
-    if bias is not None and bias.shape != weight.shape[:1]:
-        return None
-    *z, y, x_window = windows
-    mirrored = row and x_window.dilation == 1 and is_mirrored(weight[:, :, 0], groups)
-    if mirrored:
-        groups, weight = 2, folded_weight(weight[:, :, 0])[:, :, None]
-    found = FloatLayer(step, weight, bias, groups, y, x_window, z[0] if z else Window(1), mirrored)
-    return found if _operation("", found).weights <= MAX_WEIGHTS else None
-
-
-def _operation(name: str, layer: FloatLayer) -> FloatConv:
-    outputs, inputs = layer.weight.shape[:2]
-    y, x = (Window(1), Window(1)) if layer.mirrored else (layer.y, layer.x)
-    return FloatConv(name, array_of(-1), array_of(-1), layer.groups, inputs, outputs // layer.groups, y, x, z=layer.z)
+__all__ = ["lower_float_conv"]
 
 
 def lower_float_conv(lowering: Lowering, layer: FloatLayer, chain: Chained | None = None) -> None:
@@ -86,7 +21,7 @@ def lower_float_conv(lowering: Lowering, layer: FloatLayer, chain: Chained | Non
     if not stored:
         return
     node = layer.step.node
-    made = _operation(node.name or value.name or "", layer)
+    made = layer.operation(node.name or value.name or "")
     made.outputs = stored
     lowering.operations.append(made)
     if chain is not None:

@@ -11,7 +11,7 @@ from .norms import Normed
 from .operations import array_of
 
 if TYPE_CHECKING:
-    from .lower import Lowering
+    from .lowering import Lowering
 
 __all__ = ["lower_norm"]
 

@@ -13,7 +13,7 @@ from .padding import MODES, Padded, PaddedImage
 from .strided import AXES, MAX_PADDING, Moved
 
 if TYPE_CHECKING:
-    from .lower import Lowering
+    from .lowering import Lowering
 
 __all__ = ["lower_padding"]
 

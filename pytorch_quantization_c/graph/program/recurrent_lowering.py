@@ -15,7 +15,7 @@ from .recurrent import Recurrent, StateWeights
 from .strided import Moved
 
 if TYPE_CHECKING:
-    from .lower import Lowering
+    from .lowering import Lowering
 
 __all__ = ["lower_recurrent"]
 

@@ -15,7 +15,7 @@ from .operations import Chain, ChainOp, array_of
 from .reductions import Reduced
 
 if TYPE_CHECKING:
-    from .lower import Lowering
+    from .lowering import Lowering
 
 __all__ = ["lower_reduction"]
 

@@ -14,7 +14,7 @@ from .operations import FLOATS, Key, array_of
 from .sampling import MAX_SIZE, Sampled
 
 if TYPE_CHECKING:
-    from .lower import Lowering
+    from .lowering import Lowering
 
 __all__ = ["lower_sampling"]
 

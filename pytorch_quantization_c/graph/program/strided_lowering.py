@@ -14,7 +14,7 @@ from .strided_nodes import is_flipped, is_product, moved_of, parts_of, transpose
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from .lower import Lowering
+    from .lowering import Lowering
 
 __all__ = ["lower_strided"]
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from ..nodes import is_quantizer
 from .chains import Chained, has_same_shape
-from .float_conv_lowering import FloatLayer
+from .float_layers import FloatLayer
 from .fusing import Fused
 from .natures import are_image_operands, rank_of
 from .operations import MAX_TAIL_OPERANDS

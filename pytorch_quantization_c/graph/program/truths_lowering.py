@@ -1,78 +1,25 @@
-"""Masks (comparisons, logic, Where) become operations of a program on floats that are 1 or 0."""
+"""Lowering of masks (comparisons, logic, Where) to operations on floats that are 1 or 0."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
 
-from ..interpreter.table import attribute, constant
 from ..representation.notes import NUMPY
 from .chains import is_float
 from .integers import Integers, Picked
 from .natures import rank_of
 from .operations import MAX_OPERANDS, Chain, ChainOp, Key, array_of
-from .strided import AXES, Moved
+from .strided import Moved
 from .strided_nodes import kind_of
+from .truths import MAX_AXES, MOVES, TWO, has_type, is_given, places_of
 
 if TYPE_CHECKING:
-    from .lower import Lowering
+    from .lowering import Lowering
 
-__all__ = ["lower_masks", "lower_truths", "truths_of"]
-
-#: Of two operands: the operation, and whether they change places.
-TWO = {"And": ("mul", False), "Or": ("max", False), "Less": ("less", False), "LessOrEqual": ("less_or_equal", False),
-       "Greater": ("less", True), "GreaterOrEqual": ("less_or_equal", True), "Equal": ("equal", False)}
-LOGIC = {"And", "Or", "Not"}
-MOVES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Expand", "Concat", "Transpose"}
-MAX_AXES = 4  # of a chain
-
-
-def _is(value: ir.Value | None, dtype: ir.DataType, most: int = AXES) -> bool:
-    return (value is not None and value.dtype == dtype and value.shape is not None
-            and 0 < len(value.shape) <= most)
-
-
-def _is_constant(value: ir.Value | None, *dtypes: ir.DataType) -> bool:
-    return (value is not None and value.const_value is not None and not value.is_graph_input()
-            and value.const_value.dtype in dtypes and value.const_value.size > 0
-            and len(value.const_value.shape) <= MAX_AXES)
-
-
-def truths_of(steps: Iterable[Any]) -> set[ir.Value]:
-    """The truth values that a program represents as floats."""
-    found: set[ir.Value] = set()
-    for step in steps:
-        if step.execution == "float" and _is_truth(step.node, found):
-            found.add(step.outputs[0])
-    return found
-
-
-def _is_truth(node: ir.Node, known: set[ir.Value]) -> bool:
-    if (node.domain not in ("", "ai.onnx") or NUMPY in node.metadata_props or len(node.outputs) != 1
-            or not _is(node.outputs[0], ir.DataType.BOOL)):
-        return False
-    op, inputs = node.op_type, list(node.inputs)
-    few = _is(node.outputs[0], ir.DataType.BOOL, MAX_AXES)
-    if op == "Cast":
-        return _is(inputs[0], ir.DataType.INT64) or (few and is_float(inputs[0])) or inputs[0] in known
-    if op in LOGIC:
-        return few and all(each in known or _is_constant(each, ir.DataType.BOOL) for each in inputs)
-    if op in TWO:
-        return few and all(is_float(each) or _is_constant(each, ir.DataType.FLOAT) for each in inputs)
-    if op == "GatherND":
-        return inputs[0] in known and _places(node) is not None
-    if op in MOVES:
-        values = inputs if op == "Concat" else inputs[:1]
-        return all(each in known for each in values) and kind_of(node) is not None
-    return False
-
-
-def _places(node: ir.Node) -> Any:
-    """The constant indices of a GatherND, or None."""
-    found = None if attribute(node, "batch_dims", 0) else constant(node, 1)
-    return found if found is not None and found.dtype == np.int64 and found.ndim and found.size else None
+__all__ = ["lower_masks", "lower_truths"]
 
 
 def lower_truths(lowering: Lowering, step: Any, key: Key) -> None:
@@ -80,14 +27,14 @@ def lower_truths(lowering: Lowering, step: Any, key: Key) -> None:
     node, name = step.node, step.node.name or step.outputs[0].name or ""
     op, inputs = node.op_type, list(node.inputs)
     if op == "GatherND":
-        lowering.operations.append(picked := Picked(name, array_of(-1), key, np.ascontiguousarray(_places(node))))
+        lowering.operations.append(picked := Picked(name, array_of(-1), key, np.ascontiguousarray(places_of(node))))
         picked.input = lowering.want_truth(inputs[0])
     elif op in MOVES:
         kind = kind_of(node)
         assert kind is not None
         lowering.operations.append(moved := Moved(name, *kind, [], key))
         moved.inputs = [lowering.want_truth(each) for each in (inputs if op == "Concat" else inputs[:1])]
-    elif op == "Cast" and _is(inputs[0], ir.DataType.INT64):
+    elif op == "Cast" and has_type(inputs[0], ir.DataType.INT64):
         lowering.operations.append(made := Integers(name, array_of(-1), key, True))
         made.input = lowering.want(inputs[0])
     elif op == "Cast" and inputs[0] in lowering.truths:
@@ -106,7 +53,7 @@ def _chain(lowering: Lowering, name: str, key: Key, operands: Sequence[Any], ope
     made = Chain(name, [], operations, [key], image=False)
     lowering.operations.append(made)
     for each in operands:
-        if isinstance(each, ir.Value) and _is_constant(each, ir.DataType.BOOL, ir.DataType.FLOAT):
+        if isinstance(each, ir.Value) and is_given(each, ir.DataType.BOOL, ir.DataType.FLOAT):
             assert each.const_value is not None
             each = each.const_value.numpy().astype(np.float32)
         if not isinstance(each, ir.Value):
@@ -121,7 +68,7 @@ def lower_masks(lowering: Lowering, step: Any) -> bool:
     if step.execution != "float" or node.domain not in ("", "ai.onnx") or NUMPY in node.metadata_props:
         return False
     name, inputs = node.name or value.name or "", list(node.inputs)
-    if node.op_type == "Cast" and is_float(value) and (_is(inputs[0], ir.DataType.INT64) or (
+    if node.op_type == "Cast" and is_float(value) and (has_type(inputs[0], ir.DataType.INT64) or (
             inputs[0] in lowering.truths and (rank_of(value) or 9) <= MAX_AXES)):
         lowering.import_forms([value])
         key = array_of(lowering.number(value))
@@ -132,8 +79,8 @@ def lower_masks(lowering: Lowering, step: Any) -> bool:
             made.input = lowering.want(inputs[0])
         return True
     if (node.op_type != "Where" or not is_float(value) or (rank_of(value) or 9) > MAX_AXES
-            or not (inputs[0] in lowering.truths or _is_constant(inputs[0], ir.DataType.BOOL))
-            or not all(is_float(each) or _is_constant(each, ir.DataType.FLOAT) for each in inputs[1:])
+            or not (inputs[0] in lowering.truths or is_given(inputs[0], ir.DataType.BOOL))
+            or not all(is_float(each) or is_given(each, ir.DataType.FLOAT) for each in inputs[1:])
             or any(each is not None and each.dtype not in (None, ir.DataType.FLOAT) for each in inputs[1:])):
         return False
     lowering.import_forms([value])

@@ -1,0 +1,71 @@
+"""Which truth values (comparisons, logic) a program represents as floats that are 1 or 0."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from ..interpreter.table import attribute, constant
+from ..representation.notes import NUMPY
+from .chains import is_float
+from .strided import AXES
+from .strided_nodes import kind_of
+
+__all__ = ["MAX_AXES", "MOVES", "TWO", "has_type", "is_given", "places_of", "truths_of"]
+
+#: Of two operands: the operation, and whether they change places.
+TWO = {"And": ("mul", False), "Or": ("max", False), "Less": ("less", False), "LessOrEqual": ("less_or_equal", False),
+       "Greater": ("less", True), "GreaterOrEqual": ("less_or_equal", True), "Equal": ("equal", False)}
+LOGIC = {"And", "Or", "Not"}
+MOVES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Expand", "Concat", "Transpose"}
+MAX_AXES = 4  # of a chain
+
+
+def has_type(value: ir.Value | None, dtype: ir.DataType, most: int = AXES) -> bool:
+    """Whether a value has this type and a known number of axes, not more than `most`."""
+    return (value is not None and value.dtype == dtype and value.shape is not None
+            and 0 < len(value.shape) <= most)
+
+
+def is_given(value: ir.Value | None, *dtypes: ir.DataType) -> bool:
+    """Whether a value is a constant that a chain can read, of one of these types."""
+    return (value is not None and value.const_value is not None and not value.is_graph_input()
+            and value.const_value.dtype in dtypes and value.const_value.size > 0
+            and len(value.const_value.shape) <= MAX_AXES)
+
+
+def truths_of(steps: Iterable[Any]) -> set[ir.Value]:
+    """The truth values that a program represents as floats."""
+    found: set[ir.Value] = set()
+    for step in steps:
+        if step.execution == "float" and _is_truth(step.node, found):
+            found.add(step.outputs[0])
+    return found
+
+
+def _is_truth(node: ir.Node, known: set[ir.Value]) -> bool:
+    if (node.domain not in ("", "ai.onnx") or NUMPY in node.metadata_props or len(node.outputs) != 1
+            or not has_type(node.outputs[0], ir.DataType.BOOL)):
+        return False
+    op, inputs = node.op_type, list(node.inputs)
+    few = has_type(node.outputs[0], ir.DataType.BOOL, MAX_AXES)
+    if op == "Cast":
+        return has_type(inputs[0], ir.DataType.INT64) or (few and is_float(inputs[0])) or inputs[0] in known
+    if op in LOGIC:
+        return few and all(each in known or is_given(each, ir.DataType.BOOL) for each in inputs)
+    if op in TWO:
+        return few and all(is_float(each) or is_given(each, ir.DataType.FLOAT) for each in inputs)
+    if op == "GatherND":
+        return inputs[0] in known and places_of(node) is not None
+    if op in MOVES:
+        values = inputs if op == "Concat" else inputs[:1]
+        return all(each in known for each in values) and kind_of(node) is not None
+    return False
+
+
+def places_of(node: ir.Node) -> Any:
+    """The constant indices of a GatherND, or None."""
+    found = None if attribute(node, "batch_dims", 0) else constant(node, 1)
+    return found if found is not None and found.dtype == np.int64 and found.ndim and found.size else None
