@@ -45,7 +45,7 @@ def test_a_file_into_a_float_model(load: Any, tmp_path: Path) -> None:
         pq.save_quant_state(model, tmp_path / "file")
     else:
         pq.save_frozen(pq.freeze(model, keep_float=False), tmp_path / "file")
-    with pytest.raises(ValueError, match="Expected `model` to have quantizers, " + REPLACE_FIRST):
+    with pytest.raises(ValueError, match="Expected `model` to have quantisers, " + REPLACE_FIRST):
         load(float_nn.Sequential(float_nn.Linear(3, 3), float_nn.ReLU(), float_nn.Linear(3, 2)), tmp_path / "file")
 
 
@@ -214,7 +214,7 @@ def test_a_percentile_that_is_a_fraction(percentile: float) -> None:
 
 def test_a_state_dictionary_holds_ranges_and_not_bits() -> None:
     four, model = pq.replace(float_nn.Linear(3, 2), quant_desc_input=QuantDescriptor(4)), nn.QuantLinear(3, 2)
-    with pytest.warns(UserWarning, match="num_bits 4 is loaded into quantizers with 8: .* save_quant_state") as caught:
+    with pytest.warns(UserWarning, match="num_bits 4 is loaded into quantisers with 8: .* save_quant_state") as caught:
         model.load_state_dict(four.state_dict())
     assert len(caught) == 1
     model.load_state_dict(nn.QuantLinear(3, 2).state_dict())
@@ -232,4 +232,4 @@ def test_arguments_in_the_wrong_place() -> None:
 
 def test_weights_of_a_float_model(caplog: pytest.LogCaptureFixture) -> None:
     pq.calib.calibrate_weights(float_nn.Linear(3, 2))
-    assert "No amax was set: the model has no layer with a weight quantizer" in caplog.text
+    assert "No amax was set: the model has no layer with a weight quantiser" in caplog.text

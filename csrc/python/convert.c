@@ -260,7 +260,7 @@ int pqc_get_int_format(PyObject *const *args, long low, long high, pqc_int_forma
     format->num_bits = (int)num_bits;
     if (num_bits == 1 && !format->is_unsigned) {
         PyErr_SetString(PyExc_ValueError,
-                        "Expected `num_bits` >= 2 for signed quantization, got 1");
+                        "Expected `num_bits` >= 2 for signed quantisation, got 1");
         return -1;
     }
     return 0;

@@ -8,7 +8,7 @@ from .errors import ShapeError
 Axis = int | tuple[int, ...] | list[int] | None
 
 
-def axes_to_reduce(axis: Axis, shape: Sequence[int], owner: str = "a quantizer") -> list[int] | None:
+def axes_to_reduce(axis: Axis, shape: Sequence[int], owner: str = "a quantiser") -> list[int] | None:
     """The axes of an array of this shape that share an amax; None means all of them.
 
     `axis` names those that have one amax each; a negative one counts from the end. ValueError that names `owner`, the

@@ -146,7 +146,7 @@ class _Calibrator(ABC):
         return np.array(array)
 
     def _owner(self) -> str:
-        return f"quantizer {self.name!r}" if self.name else "a quantizer without a name"
+        return f"quantiser {self.name!r}" if self.name else "a quantiser without a name"
 
     def _refuse_not_finite(self, nans: int, infs: int) -> None:
         raise NotFiniteError(f"Expected finite values to calibrate {self._owner()}, got {nans} NaN and {infs} infinite "

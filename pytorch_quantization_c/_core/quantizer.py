@@ -132,9 +132,9 @@ class QuantizerRules(QuantizerText[A]):
     def scale(self) -> Any:
         """What the last real quantisation multiplied by; 1.0 for a fake quantiser, None before the first array."""
         if self._fake_quant:
-            tell_reader("A fake quantizer has no scale of its own.")
+            tell_reader("A fake quantiser has no scale of its own.")
         elif self._scale is None:
-            tell_reader("No array was quantized yet, so there is no scale.")
+            tell_reader("No array was quantised yet, so there is no scale.")
         return self._scale
 
     @property
@@ -155,7 +155,7 @@ class QuantizerRules(QuantizerText[A]):
             return None
         format = self.format
         if not format.bound:
-            tell_reader("There is no step_size with one quantized value.")
+            tell_reader("There is no step_size with one quantised value.")
             return None
         if self._block_sizes is not None and self._block_sizes.scale_bits is not None:
             tell_reader("There is no step_size where the scales of blocks are rounded.")

@@ -61,7 +61,7 @@ class QuantizerRanges(QuantizerHost[A]):
         """Raises RuntimeError if there is an amin of another shape, ValueError if one is positive or there is no zero
         point."""
         if not self._zero_point:
-            raise ValueError(f"Expected `amin` of a quantizer with zero_point alone: {self._shown_name()} has none")
+            raise ValueError(f"Expected `amin` of a quantiser with zero_point alone: {self._shown_name()} has none")
         self._set_buffer("_amin", value)
 
     @property
@@ -120,7 +120,7 @@ class QuantizerRanges(QuantizerHost[A]):
 
     def _learnable(self) -> Any:
         if not self._learn_amax:
-            raise AttributeError("learn_amax is False: this quantizer has no clip.")
+            raise AttributeError("learn_amax is False: this quantiser has no clip.")
         return self.clip.clip_value_min
 
     def disable_calib(self) -> None:
@@ -144,7 +144,7 @@ class QuantizerRanges(QuantizerHost[A]):
         self._if_quant = True
 
     def _shown_name(self) -> str:
-        return f"quantizer {self.name!r}" if self.name else "a quantizer without a name"
+        return f"quantiser {self.name!r}" if self.name else "a quantiser without a name"
 
     # Calibrated and learnt ranges
 

@@ -23,6 +23,6 @@ def warn_of_other_bits(metadata: Any, num_bits: object) -> None:
     """UserWarning if the metadata of a quantiser that is loaded have other bits than the quantiser."""
     bits = (metadata or {}).get("num_bits", num_bits)
     if bits != num_bits:
-        warnings.warn(f"A state dictionary of quantizers with num_bits {bits} is loaded into quantizers with "
+        warnings.warn(f"A state dictionary of quantisers with num_bits {bits} is loaded into quantisers with "
                       f"{num_bits}: it holds ranges, not bits; save_quant_state and load_quant_state carry both",
                       UserWarning, stacklevel=LOADER)

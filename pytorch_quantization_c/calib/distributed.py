@@ -96,7 +96,7 @@ def load_amax(model: Any, amaxes: Mapping[str, Any], strict: bool = True) -> Non
     quantizers = dict(named_quantizers(model))
     unknown = [name for name in amaxes if name not in quantizers]
     if strict and unknown:
-        raise ValueError(f"Expected names of quantizers of the model, got {shown(unknown)}")
+        raise ValueError(f"Expected names of quantisers of the model, got {shown(unknown)}")
     known = {name: number_array(amax, name).astype(np.float32) for name, amax in amaxes.items() if name in quantizers}
     for name, amax in known.items():
         if (amax < 0).any():
@@ -171,5 +171,5 @@ def _amaxes(collected: Collected, method: str | None, options: dict[str, Any],
         else:
             found[name] = np.asarray(amax, np.float32)
     if strict and unseen:
-        raise RuntimeError(f"Expected batches for every quantizer, but {', '.join(unseen)} have seen nothing")
+        raise RuntimeError(f"Expected batches for every quantiser, but {', '.join(unseen)} have seen nothing")
     return found

@@ -64,17 +64,17 @@ def report(model: Any, path: FilePath) -> None:
     """
     found = overviews(model)
     if not found:
-        raise ValueError("Expected a model with quantizers that have calibrators, got none")
+        raise ValueError("Expected a model with quantisers that have calibrators, got none")
     rows = "\n".join(map(_row, found))
     page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Calibration</title><style>{STYLE}</style></head><body><main>
 <h1>Calibration</h1>
-<p>{len(found)} quantizers, pytorch-quantization-c {__version__}. Histograms of magnitudes on a logarithmic scale; lines
+<p>{len(found)} quantisers, pytorch-quantization-c {__version__}. Histograms of magnitudes on a logarithmic scale; lines
 mark the amax of each method (percentile: {PERCENTILE} %). Clipped: the share of values above amax. SQNR: signal to
-quantization noise, every value taken for the middle of its bin; the highlighted method has the most. "!" marks an
+quantisation noise, every value taken for the middle of its bin; the highlighted method has the most. "!" marks an
 amax that clips more than 1 %.</p>
-<table><thead><tr><th>Quantizer</th><th>Histogram</th><th>amax by method</th></tr></thead><tbody>
+<table><thead><tr><th>Quantiser</th><th>Histogram</th><th>amax by method</th></tr></thead><tbody>
 {rows}
 </tbody></table></main></body></html>
 """

@@ -38,8 +38,8 @@ def format_or_refusal(quantizer: Any, whose: str) -> Int | str:
     if (quantizer._buffers or quantizer._parameters) and quantizer._state("_pre_quant_scale") is not None:
         return f"the {whose} has a pre_quant_scale"
     if "forward" in vars(quantizer):
-        return f"the {whose} quantizer has a forward of its own"
-    return format if QUANTIZER_STEPS.isdisjoint(vars(quantizer)) else f"the {whose} quantizer has a step of its own"
+        return f"the {whose} quantiser has a forward of its own"
+    return format if QUANTIZER_STEPS.isdisjoint(vars(quantizer)) else f"the {whose} quantiser has a step of its own"
 
 
 def _is_in_groups(quantizer: Any) -> bool:
@@ -59,11 +59,11 @@ def has_row_ranges(quantizer: Any, amax: Any, input: Any) -> bool:
 
 def _switch_refusal(quantizer: Any, whose: str) -> str | None:
     if quantizer._disabled or not quantizer._if_quant:
-        return f"the {whose} quantizer is off"
+        return f"the {whose} quantiser is off"
     if quantizer._if_calib:
-        return f"the {whose} quantizer collects for calibration"
+        return f"the {whose} quantiser collects for calibration"
     if not quantizer._fake_quant:
-        return f"the {whose} quantizer is not fake"
+        return f"the {whose} quantiser is not fake"
     if quantizer._learn_amax:
         return f"the range of the {whose} is learnt"
     return "ONNX export is on" if quantizer._enable_onnx_export else None

@@ -40,7 +40,7 @@ def _kind_of(name: str, quantizer: Any) -> str:
         return "fp8"
     if format == E2M1 and blocks is not None and blocks.has_global and blocks.size == NVFP4_BLOCK:
         return "nvfp4"
-    raise ValueError(f"Expected the weight quantizer of {name or 'the model'} to be int8, int4 in groups, E4M3 or "
+    raise ValueError(f"Expected the weight quantiser of {name or 'the model'} to be int8, int4 in groups, E4M3 or "
                      f"NVFP4, got {quantizer.extra_repr()}")
 
 

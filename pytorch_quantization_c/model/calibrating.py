@@ -68,7 +68,7 @@ def calibrating(model: Any, load_amax: bool = False, method: str | None = None, 
         _load(model, quantizers, given, strict)
     elif all(quantizer.amax is None for _, quantizer in quantizers):
         logger.warning("No amax was loaded, so all %d ranges are still dynamic: calibrating(model, load_amax=True), or "
-                       "load_calib_amax() of each quantizer, fixes them", len(quantizers))
+                       "load_calib_amax() of each quantiser, fixes them", len(quantizers))
 
 
 def calibrated_quantizers(model: Any) -> Quantizers:
@@ -77,7 +77,7 @@ def calibrated_quantizers(model: Any) -> Quantizers:
     found = [(name, quantizer) for name, quantizer in present
              if not quantizer._disabled and quantizer._calibrator is not None]
     if not found:
-        raise ValueError("Expected `model` to have quantizers that are enabled and have calibrators, got none"
+        raise ValueError("Expected `model` to have quantisers that are enabled and have calibrators, got none"
                          + ("" if present else ": call pq.replace(model) first"))
     return found
 
@@ -115,7 +115,7 @@ def _unseen(names: list[str], count: int) -> str:
     if len(names) == count:
         return "Expected the model to be called in the block: the block saw no batch"
     more = f", nor {len(names) - 1} more" if names[1:] else ""
-    return (f"{names[0] or 'The model'}: Calibrator returned None, because the block has not reached this quantizer"
+    return (f"{names[0] or 'The model'}: Calibrator returned None, because the block has not reached this quantiser"
             f"{more}: call all of the model, or pass strict=False")
 
 
@@ -147,6 +147,6 @@ def _load(model: Any, quantizers: Quantizers, given: dict[str, Any], strict: boo
             raise RuntimeError(f"{at or 'The model'}: {problem}") from problem
         raise
     if unseen:
-        logger.warning("%d quantizers saw no data in the block: weights took the ranges of their values, inputs are "
+        logger.warning("%d quantisers saw no data in the block: weights took the ranges of their values, inputs are "
                        "unchanged (%s)", len(unseen), shown([name for name, _ in unseen]))
-    logger.info("Loaded the calibrated amax of %d quantizers", loaded)
+    logger.info("Loaded the calibrated amax of %d quantisers", loaded)

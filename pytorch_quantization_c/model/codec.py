@@ -53,7 +53,7 @@ def describe(name: str, quantizer: Any, arrays: Arrays) -> dict[str, Any]:
 
 def damaged(problem: str) -> ValueError:
     """The error for a file of quantisers that cannot be read."""
-    return ValueError(f"Expected a file of quantizers, but {problem}")
+    return ValueError(f"Expected a file of quantisers, but {problem}")
 
 
 def described_in(metadata: dict[str, str]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def described_in(metadata: dict[str, str]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise damaged("its settings are not valid JSON") from None
     if not isinstance(described, dict) or not all(isinstance(each, dict) for each in described.values()):
-        raise damaged("its settings are not those of named quantizers")
+        raise damaged("its settings are not those of named quantisers")
     return described
 
 
@@ -72,7 +72,7 @@ def rebuild(name: str, quantizer: Any, described: dict[str, Any], arrays: Arrays
     try:
         return _build(f"{name}." if name else "", quantizer, described, arrays)
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as problem:
-        raise damaged(f"{name or 'the quantizer'} cannot be made from it: {problem!r}") from problem
+        raise damaged(f"{name or 'the quantiser'} cannot be made from it: {problem!r}") from problem
 
 
 def _build(prefix: str, quantizer: Any, described: dict[str, Any], arrays: Arrays) -> Any:

@@ -61,7 +61,7 @@ def freeze(model: M, keep_float: bool = True) -> M:
         if why:
             logger.warning("%s is not frozen: %s.", name or "The layer", why)
     if all(refused.values()):
-        raise ValueError("Expected a model with quantized layers that can be frozen, got "
+        raise ValueError("Expected a model with quantised layers that can be frozen, got "
                          f"{refused or 'none: call pq.replace(model) first'}")
     return model
 
@@ -117,7 +117,7 @@ def load_frozen(model: M, path: FilePath) -> M:
     described = described_in(metadata)
     present = quantizers_of(model)
     if set(described) != set(present):
-        raise ValueError(f"Expected a file for the quantizers {sorted(present)}, got one for {sorted(described)}")
+        raise ValueError(f"Expected a file for the quantisers {sorted(present)}, got one for {sorted(described)}")
     made = {name: rebuild(name, present[name], described[name], arrays) for name in present}
     loaded, engine = cast(Any, model), _engine_of(model)
     state = {name: value for name, value in loaded.state_dict().items() if _is_of_quantizer(name, present)}
@@ -142,7 +142,7 @@ def _engine_of(model: Any) -> IntegerEngine[Any]:
     """Some engine of a model, which can convert its front's arrays. ValueError if no layer has one."""
     layer: Any = next((each for each in model.modules() if isinstance(each, IntegerLayer)), None)
     if layer is None:
-        raise ValueError("Expected `model` to have quantized layers with weights, got none")
+        raise ValueError("Expected `model` to have quantised layers with weights, got none")
     engine: IntegerEngine[Any] = layer._engine
     return engine
 

@@ -20,5 +20,5 @@ def quantizers_of(model: Any) -> dict[str, Any]:
     """The quantisers of a model that is to have some, by their full names. ValueError if it has none."""
     found = dict(named_quantizers(model))
     if not found:
-        raise ValueError("Expected `model` to have quantizers, got none: call pq.replace(model) first")
+        raise ValueError("Expected `model` to have quantisers, got none: call pq.replace(model) first")
     return found

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 CALLER = 3      # of `replace`, counted from `replace_layers`
 DESCRIPTORS = ("quant_desc_input", "quant_desc_weight")
-KEEPS = "keeps its quantizers: set their num_bits, axis, amax, or begin with the float model"
+KEEPS = "keeps its quantisers: set their num_bits, axis, amax, or begin with the float model"
 
 
 def replace_layers(model: Any, table: dict[Any, Any], front: str, include: str | Iterable[str],

@@ -221,7 +221,7 @@ def _layers(model: Any) -> Layers:
         layers.setdefault(".".join(parts[:private]) or "(model)", []).append((name, quantizer))
     if not layers:
         remedy = "" if any(named_quantizers(model)) else ": call pq.replace(model) first"
-        raise ValueError(f"Expected `model` to have quantizers that are enabled and quantize, got none{remedy}")
+        raise ValueError(f"Expected `model` to have quantisers that are enabled and quantise, got none{remedy}")
     return layers
 
 
@@ -357,7 +357,7 @@ def _read(path: Path, metric: str, layers: Layers, settings: str = "") -> dict[s
         what = f"layer {shown(strangers[0])}" if strangers else f"metric {shown(data.get('metric'))}"
         raise ValueError(f"Expected `resume` to belong to this model and metric, got {path} with {what}")
     if data.get("settings") != settings:
-        raise ValueError("Expected `resume` to belong to the quantizers' settings and ranges, the weights and the "
+        raise ValueError("Expected `resume` to belong to the quantisers' settings and ranges, the weights and the "
                          f"batches of this call, got {path} of others: remove it to start over")
     return {layer: float(value) for layer, value in values.items()}
 

@@ -72,7 +72,7 @@ def load_quant_state(model: Any, path: FilePath, strict: bool = True) -> LoadedQ
     result = LoadedQuantState([name for name in present if name not in described],
                               [name for name in described if name not in present])
     if strict and any(result):
-        raise ValueError(f"Expected a file for the same quantizers, got one without {result.missing_keys} "
+        raise ValueError(f"Expected a file for the same quantisers, got one without {result.missing_keys} "
                          f"and with {result.unexpected_keys}")
     if is_graph(model):
         from ..graph.files.state import restore

@@ -77,7 +77,7 @@ def _executions(model: Any) -> dict[int, str]:
 
 def _is_stale(execution: str, quantizers: dict[str, Any]) -> bool:
     for whose, quantizer in quantizers.items():
-        switched = (f"float: the {whose} quantizer is off", f"float: the {whose} quantizer collects for calibration")
+        switched = (f"float: the {whose} quantiser is off", f"float: the {whose} quantiser collects for calibration")
         if quantizer is not None and execution in switched:
             return execution != f"float: {format_or_refusal(quantizer, whose)}"
     return False
@@ -94,13 +94,13 @@ class QuantSummary(list[QuantizerRow]):
 
     def __str__(self) -> str:
         executed = any(row.execution for row in self)
-        titles = ["quantizer", "bits", "axis", "amax", "state", "execution" if executed else ""]
+        titles = ["quantiser", "bits", "axis", "amax", "state", "execution" if executed else ""]
         table = [titles, *(row.cells() for row in self)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         return "\n".join("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self)} quantizers>" if self._printed else str(self)
+        return f"<{type(self).__name__} of {len(self)} quantisers>" if self._printed else str(self)
 
 
 def quant_summary(model: Any, file: TextIO | None = None) -> QuantSummary:

@@ -70,7 +70,7 @@ def calibrate_weights_of(model: Any, to_array: ToArray, method: str, perchannel:
     if not layers:
         import logging  # which takes a tenth of what importing `nn` does
 
-        logging.getLogger(__name__).warning("No amax was set: the model has no layer with a weight quantizer, "
+        logging.getLogger(__name__).warning("No amax was set: the model has no layer with a weight quantiser, "
                                             "pq.replace(model) makes them")
     found = []
     for name, module in progress(layers, "weights"):
@@ -118,7 +118,7 @@ def _ranges(quantizer: Any, weight: NDArray[Any], axis: int | None, method: str,
     if quantizer.zero_point:
         kept = None if axis is None else tuple(i for i in range(weight.ndim) if i != axis)
         if method != "max":
-            raise ValueError(f"Expected the method 'max' for a quantizer with a zero point, got {shown(method)}")
+            raise ValueError(f"Expected the method 'max' for a quantiser with a zero point, got {shown(method)}")
         zero, keepdims = np.float32(0), axis is not None
         return {"amin": np.asarray(np.min(weight, axis=kept, keepdims=keepdims, initial=zero), np.float32),
                 "amax": np.asarray(np.max(weight, axis=kept, keepdims=keepdims, initial=zero), np.float32)}

@@ -121,7 +121,7 @@ def _carry(side: Side, module: Any, made: Any, seen: dict[int, Any], name: str) 
         full = f"{name}.{child}" if name else child
         if each is not None and isinstance(each, QuantizerRules) and not isinstance(made._modules.get(child),
                                                                                    QuantizerRules):
-            raise ValueError(f"Expected `into` to have a quantizer {full!r}: quantise it as the model is, with "
+            raise ValueError(f"Expected `into` to have a quantiser {full!r}: quantise it as the model is, with "
                              f"{side.replace}(into)")
         if each is not None and made._modules.get(child) is None:
             raise ValueError(f"Expected `into` to have a module {full!r}")

@@ -62,7 +62,7 @@ class TensorEngine(IntegerEngine[Tensor]):
     @staticmethod
     def _format_or_refusal(quantizer: Any, whose: str) -> Any:
         if quantizer._forward_hooks or quantizer._forward_pre_hooks:
-            return f"the {whose} quantizer has hooks"
+            return f"the {whose} quantiser has hooks"
         return format_or_refusal(quantizer, whose)
 
     def _parameter(self, layer: Any, name: str) -> Any:

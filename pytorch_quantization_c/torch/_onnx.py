@@ -82,7 +82,7 @@ def _shown(quantizer: Any) -> str:
             name = next((found for found, each in module.named_modules() if each is quantizer), None) or name
         frame = frame.f_back
     name = name or quantizer.name
-    return f"quantizer {name!r}" if name else "a quantizer without a name"
+    return f"quantiser {name!r}" if name else "a quantiser without a name"
 
 
 def check_traced_range(quantizer: Any, inputs: Tensor) -> None:

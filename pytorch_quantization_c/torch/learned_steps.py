@@ -108,7 +108,7 @@ def learn_steps(model: torch.nn.Module) -> list[Parameter]:
         quantizer._learn_step = True
         found.append(quantizer.amax)
     if not found:
-        raise ValueError("Expected `model` to have quantizers with a fixed range, got none: calibrate first")
+        raise ValueError("Expected `model` to have quantisers with a fixed range, got none: calibrate first")
     if left:
         logger.info("Not learnt: the ranges of %s", shown(left))
     return found

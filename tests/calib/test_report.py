@@ -124,7 +124,7 @@ def test_one_calibrator(rng: np.random.Generator) -> None:
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="a model or a calibrator, got int"):
         report(3, tmp_path / "page.html")
-    with pytest.raises(ValueError, match="quantizers that have calibrators"):
+    with pytest.raises(ValueError, match="quantisers that have calibrators"):
         report(float_nn.ReLU(), tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
 

@@ -115,7 +115,7 @@ def test_a_step_of_a_quantizer_set_on_an_instance_is_not_passed_over(name: str, 
 
     setattr(quantizer, name, step)
     layer(x)
-    assert called == [name] and layer.execution == f"float: the {which} quantizer has a step of its own"
+    assert called == [name] and layer.execution == f"float: the {which} quantiser has a step of its own"
 
 
 # Biases

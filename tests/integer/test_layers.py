@@ -164,9 +164,9 @@ def disable(quantizer):
 
 
 REFUSALS = [
-    (lambda layer: layer.input_quantizer.disable(), "the input quantizer is off"),
-    (lambda layer: layer.weight_quantizer.disable_quant(), "the weight quantizer is off"),
-    (lambda layer: layer.input_quantizer.enable_calib(), "the input quantizer collects"),
+    (lambda layer: layer.input_quantizer.disable(), "the input quantiser is off"),
+    (lambda layer: layer.weight_quantizer.disable_quant(), "the weight quantiser is off"),
+    (lambda layer: layer.input_quantizer.enable_calib(), "the input quantiser collects"),
     (lambda layer: setattr(layer.input_quantizer, "num_bits", 16), "has not 2 to 8 bits"),
     (lambda layer: setattr(layer.weight_quantizer, "num_bits", (4, 3)), "has not 2 to 8 bits"),
     (lambda layer: setattr(layer.input_quantizer, "_axis", -1), "an amax for each channel"),

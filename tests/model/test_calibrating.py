@@ -225,7 +225,7 @@ def test_data_that_are_not_finite_are_reported_with_the_name(model: Any, bad: fl
         model(np.array([[1, bad, 1]], np.float32))
     told = [record.getMessage() for record in caplog.records]
     assert [text for text in told if "'0._input_quantizer'" in text] == [
-        "NaN or infinity in the calibration data of quantizer '0._input_quantizer'"]
+        "NaN or infinity in the calibration data of quantiser '0._input_quantizer'"]
     assert not any("mine" in text for text in told)
     assert [q.name for _, q in named_quantizers(model)] == ["0._input_quantizer", "mine", "2._input_quantizer",
                                                             "2._weight_quantizer"]
@@ -252,6 +252,6 @@ def test_options_that_nobody_takes_are_refused_before_the_block(model: Any, argu
 
 
 def test_a_model_without_quantisers_is_refused() -> None:
-    with pytest.raises(ValueError, match="Expected `model` to have quantizers"), calibrating(float_nn.Linear(2, 2)):
+    with pytest.raises(ValueError, match="Expected `model` to have quantisers"), calibrating(float_nn.Linear(2, 2)):
         raise AssertionError
     assert pq.calibrating is calibrating

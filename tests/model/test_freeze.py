@@ -184,7 +184,7 @@ def test_damaged_state_dictionaries(change, text, rng):
 def test_files_of_other_models(rng, tmp_path):
     layer = quant_modules.freeze(nn.QuantLinear(20, 5), keep_float=False)
     quant_modules.save_frozen(layer, tmp_path / "layer")
-    with pytest.raises(ValueError, match="Expected a file for the quantizers"):
+    with pytest.raises(ValueError, match="Expected a file for the quantisers"):
         quant_modules.load_frozen(network(rng), tmp_path / "layer")
     with pytest.raises(RuntimeError, match="size mismatch"):
         quant_modules.load_frozen(nn.QuantLinear(20, 6), tmp_path / "layer")
@@ -197,8 +197,8 @@ def test_what_cannot_be_frozen(rng, tmp_path, caplog):
     model = network(rng)
     model[3].weight_quantizer.disable()
     quant_modules.freeze(model)
-    assert "3 is not frozen: the weight quantizer is off." in caplog.text
-    with pytest.raises(ValueError, match="Expected a model with quantized layers that can be frozen"):
+    assert "3 is not frozen: the weight quantiser is off." in caplog.text
+    with pytest.raises(ValueError, match="Expected a model with quantised layers that can be frozen"):
         quant_modules.freeze(float_nn.Linear(3, 4))
     with pytest.raises(ValueError, match="Expected a model after freeze"):
         quant_modules.save_frozen(model, tmp_path / "model")

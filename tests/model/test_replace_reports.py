@@ -98,7 +98,7 @@ def test_a_pattern_of_layers_that_cannot_be_taken_is_refused(include: Any) -> No
 @pytest.mark.parametrize(("model", "arguments", "message"), [
     (stack(float_nn.ReLU(), float_nn.MaxPool2d(2)), {}, r"none of a class .* \(it has MaxPool2d, ReLU\)"),
     (net(), {"include": "2", "exclude": "2"}, "`exclude` leaves out all .* '2'"),
-    (stack(nn.QuantLinear(2, 2)), {"quant_desc_input": FOUR}, "'0', is quantised already and keeps its quantizers")],
+    (stack(nn.QuantLinear(2, 2)), {"quant_desc_input": FOUR}, "'0', is quantised already and keeps its quantisers")],
     ids=["no layers", "all excluded", "all quantised"])
 def test_a_call_that_turns_nothing_says_why(model: Any, arguments: Any, message: str) -> None:
     with pytest.warns(UserWarning, match="`replace` turned no layer: .*" + message):

@@ -161,7 +161,7 @@ def test_refusals(model, batches):
         sensitivity(model, metric=3)
     with pytest.raises(ValueError, match="at least one batch"):
         sensitivity(model, [])
-    with pytest.raises(ValueError, match="quantizers"):
+    with pytest.raises(ValueError, match="quantisers"):
         sensitivity(float_nn.Linear(2, 2), batches)
     for answer in (None, "high", np.zeros(2)):
         with pytest.raises(TypeError, match="`metric` to return a number"):
@@ -237,7 +237,7 @@ def test_quantizers_that_do_not_quantize_are_left_out(model, batches):
     model.first.input_quantizer.disable_quant()
     model.first.weight_quantizer.disable_quant()
     assert sensitivity(model, batches).to_dict().keys() == {"second", "last"}
-    with calibrating(model), pytest.raises(ValueError, match="quantize, got none"):
+    with calibrating(model), pytest.raises(ValueError, match="quantise, got none"):
         sensitivity(model, batches)
 
 

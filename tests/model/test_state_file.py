@@ -233,7 +233,7 @@ def test_hostile_settings_are_refused_and_change_nothing(changes: dict[str, Any]
     assert quantizer.num_bits == 4
     changed(tmp_path / "q", num_bits=3, **changes) if "num_bits" not in changes else changed(tmp_path / "q", **changes)
     before = repr(quantizer)
-    with pytest.raises(ValueError, match="Expected a file of quantizers, but the quantizer cannot be made from it"):
+    with pytest.raises(ValueError, match="Expected a file of quantisers, but the quantiser cannot be made from it"):
         pq.load_quant_state(quantizer, tmp_path / "q")
     assert repr(quantizer) == before and quantizer.num_bits == 4
 
@@ -241,8 +241,8 @@ def test_hostile_settings_are_refused_and_change_nothing(changes: dict[str, Any]
 @pytest.mark.parametrize(("metadata", "message"), [
     ({}, "its format is None"), ({"format": "pt"}, "its format is 'pt'"),
     ({"version": "2"}, "its version is '2'"), ({"quantizers": "{"}, "not valid JSON"),
-    ({"quantizers": "[" * 100_000}, "not valid JSON"), ({"quantizers": "[]"}, "not those of named quantizers"),
-    ({"quantizers": '{"": 1}'}, "not those of named quantizers"), ({"quantizers": '{"": {}}'}, "cannot be made")],
+    ({"quantizers": "[" * 100_000}, "not valid JSON"), ({"quantizers": "[]"}, "not those of named quantisers"),
+    ({"quantizers": '{"": 1}'}, "not those of named quantisers"), ({"quantizers": '{"": {}}'}, "cannot be made")],
     ids=lambda value: str(value)[:40])
 def test_other_files_are_refused(metadata: dict[str, str], message: str, tmp_path: Path) -> None:
     pq.save_quant_state(nn.TensorQuantizer(), tmp_path / "q")

@@ -36,7 +36,7 @@ def test_rows_as_data_and_in_print(capsys: pytest.CaptureFixture[str]) -> None:
     rows[1].amax[...] = 7
     assert net.conv.weight_quantizer.amax.max() == 2
     assert capsys.readouterr().out == """\
-quantizer               bits  axis    amax                 state
+quantiser               bits  axis    amax                 state
 conv._input_quantizer   u4    tensor  0.5                  quant
 conv._weight_quantizer  8     0       0.25 to 2 (2x1x1x1)  calib, quant
 pool._input_quantizer   E4M3  (0, 1)  dynamic              disabled
@@ -58,11 +58,11 @@ def test_after_calibration_it_does_not_say_that_the_quantizers_are_off() -> None
     net, out = nn.QuantLinear(4, 3), io.StringIO()
     with pq.calibrating(net, load_amax=True):
         net(np.ones((1, 4), np.float32))
-        assert pq.quant_summary(net, out)[0].execution == "float: the input quantizer is off"
+        assert pq.quant_summary(net, out)[0].execution == "float: the input quantiser is off"
     assert [row.execution for row in pq.quant_summary(net, out)] == ["", ""]
     net.input_quantizer.disable()
     net(np.ones((1, 4), np.float32))
-    assert pq.quant_summary(net, out)[0].execution == "float: the input quantizer is off"
+    assert pq.quant_summary(net, out)[0].execution == "float: the input quantiser is off"
 
 
 def test_what_is_returned_prints_itself_once(capsys: pytest.CaptureFixture[str]) -> None:

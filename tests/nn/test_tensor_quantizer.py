@@ -168,7 +168,7 @@ def test_nan_in_calibration_is_reported_with_the_name(caplog: pytest.LogCaptureF
         quantizer(np.float32([1, np.inf]))
         quantizer(np.float32([1, np.nan]))
     assert [record.getMessage() for record in caplog.records] == [
-        "NaN or infinity in the calibration data of quantizer 'conv1 input'"]
+        "NaN or infinity in the calibration data of quantiser 'conv1 input'"]
 
 
 def test_setting_amax(caplog: pytest.LogCaptureFixture) -> None:

@@ -80,7 +80,7 @@ class Comparison:
 
     def __str__(self) -> str:
         """A table: rank, quantiser, how, SQNR alone and running; the outputs below."""
-        titles = ("", "quantizer", "how", "alone, dB", "running, dB")
+        titles = ("", "quantiser", "how", "alone, dB", "running, dB")
         table = [titles, *((str(rank), row.quantizer, row.how, f"{row.alone:.1f}", f"{row.running:.1f}")
                            for rank, row in enumerate(self.rows, 1))]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]

@@ -36,5 +36,5 @@ def test_ranges_go_through_a_file(rng: np.random.Generator, tmp_path: Path) -> N
     assert np.any(graph.interpret(other, {"x": data})[0] != graph.interpret(int8, {"x": data})[0])
     assert load_quant_state(other, tmp_path / "ranges.safetensors") == ([], [])
     np.testing.assert_array_equal(graph.interpret(other, {"x": data})[0], graph.interpret(int8, {"x": data})[0])
-    with pytest.raises(ValueError, match="same quantizers"):
+    with pytest.raises(ValueError, match="same quantisers"):
         load_quant_state(graph.quantize(model, [data], exclude="gemm10"), tmp_path / "ranges.safetensors")

@@ -60,4 +60,4 @@ def test_float8() -> None:
 def test_uncalibrated_quantizers_are_refused_by_name() -> None:
     with pytest.raises(Exception, match="torch.export") as problem:
         export(nn.Sequential(quant_nn.QuantLinear(6, 5)).eval(), torch.randn(4, 6), dynamo=True)
-    assert "quantizer '0._input_quantizer'" in str(problem.value.__cause__)
+    assert "quantiser '0._input_quantizer'" in str(problem.value.__cause__)

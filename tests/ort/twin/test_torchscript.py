@@ -135,12 +135,12 @@ def linear(**descriptor: Any) -> nn.Module:
     ({"num_bits": (4, 3), "axis": 1}, "got shape \\(1, 6\\)"), ({"axis": (0, 1)}, "amax of shape \\(4, 6\\)")])
 def test_unsupported_settings_are_refused_by_name(settings: dict[str, Any], reason: str) -> None:
     x = torch.randn(4, 6)
-    with pytest.raises(ValueError, match=f"quantizer '1._input_quantizer' .*{reason}"):
+    with pytest.raises(ValueError, match=f"quantiser '1._input_quantizer' .*{reason}"):
         export(calibrated(linear(**settings), x), x)
 
 
 def test_uncalibrated_quantizers_are_refused_by_name() -> None:
-    with pytest.raises(RuntimeError, match="not been calibrated: expected quantizer '1._input_quantizer'"):
+    with pytest.raises(RuntimeError, match="not been calibrated: expected quantiser '1._input_quantizer'"):
         export(linear(), torch.randn(4, 6))
 
 

@@ -175,7 +175,7 @@ def test_a_pruned_weight_made_permanent_is_frozen() -> None:
 @pytest.mark.parametrize(("change", "text"), [
     (lambda layer: layer.half(), "the weight is float16"),
     (lambda layer: layer.to("meta"), "no dense tensor on the CPU"),
-    (lambda layer: layer.weight_quantizer.disable(), "the weight quantizer is off")], ids=["half", "meta", "off"])
+    (lambda layer: layer.weight_quantizer.disable(), "the weight quantiser is off")], ids=["half", "meta", "off"])
 def test_what_cannot_be_frozen(change: Callable[[Any], Any], text: str) -> None:
     layer = nn.QuantLinear(4, 3)
     change(layer)
@@ -214,7 +214,7 @@ def test_a_file_that_is_refused_late_changes_nothing(tmp_path: Path) -> None:
 
 def test_files_of_other_models(tmp_path: Path) -> None:
     pq.save_frozen(pq.freeze(nn.QuantLinear(20, 5), keep_float=False), tmp_path / "layer")
-    with pytest.raises(ValueError, match="Expected a file for the quantizers"):
+    with pytest.raises(ValueError, match="Expected a file for the quantisers"):
         pq.load_frozen(network(), tmp_path / "layer")
     with pytest.raises(RuntimeError, match="size mismatch"):
         pq.load_frozen(nn.QuantLinear(20, 6), tmp_path / "layer")

@@ -81,9 +81,9 @@ def test_a_changed_weight_or_range_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(("change", "reason"), [
-    (lambda layer: layer.input_quantizer.disable(), "input quantizer is off"),
-    (lambda layer: layer.input_quantizer.register_forward_hook(lambda *_: None), "input quantizer has hooks"),
-    (lambda layer: layer.weight_quantizer.enable_calib(), "weight quantizer collects"),
+    (lambda layer: layer.input_quantizer.disable(), "input quantiser is off"),
+    (lambda layer: layer.input_quantizer.register_forward_hook(lambda *_: None), "input quantiser has hooks"),
+    (lambda layer: layer.weight_quantizer.enable_calib(), "weight quantiser collects"),
     (lambda layer: setattr(layer.weight_quantizer, "num_bits", 9), "weight has not 2 to 8 bits"),
     (lambda layer: layer.double(), "not all float32"),
     (lambda layer: setattr(layer.weight_quantizer, "amax", [1.0, 2.0]), "neither per-tensor nor per-output-channel")])

@@ -56,7 +56,7 @@ def test_models_that_cannot_be_frozen_yet(function: Any) -> None:
 
 def test_a_state_of_quantizers_into_a_float_model(tmp_path: Path) -> None:
     pq.save_quant_state(pq.replace(TorchNet()), tmp_path / "state")
-    with pytest.raises(ValueError, match=r"`model` to have quantizers, got none: call pq.replace\(model\) first"):
+    with pytest.raises(ValueError, match=r"`model` to have quantisers, got none: call pq.replace\(model\) first"):
         pq.load_quant_state(TorchNet(), tmp_path / "state")
     torch.save(TorchNet().state_dict(), tmp_path / "weights.pt")
     with pytest.raises(ValueError, match="a safetensors file, but got a zip archive, as np.savez and torch.save write"):

@@ -81,7 +81,7 @@ def test_a_model_of_the_other_package() -> None:
 def test_nothing_turned_says_why() -> None:
     model = pq.replace(nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), nn.Linear(2, 2)), "0")
     assert [type(each).__name__ for each in (model[0][0], model[1])] == ["QuantLinear", "Linear"]
-    with pytest.warns(UserWarning, match="'0.0', is quantised already and keeps its quantizers"):
+    with pytest.warns(UserWarning, match="'0.0', is quantised already and keeps its quantisers"):
         pq.replace(model, "0")
     with pytest.raises(ValueError, match=r"'0.1' matches only 0.1 \(ReLU\)"):
         pq.replace(model, "0.1")

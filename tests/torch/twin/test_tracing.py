@@ -40,7 +40,7 @@ def traced(module: nn.Module, x: Any = X) -> Any:
 @pytest.mark.parametrize("desc", [{}, {"num_bits": (4, 3)}, {"axis": 1}, {"unsigned": True, "num_bits": 4}])
 def test_a_trace_does_not_freeze_a_dynamic_range(desc: dict[str, Any]) -> None:
     x = X.abs()
-    with pytest.raises(RuntimeError, match=r"range of quantizer '0\._input_quantizer' is dynamic.*freeze.*calibrat"):
+    with pytest.raises(RuntimeError, match=r"range of quantiser '0\._input_quantizer' is dynamic.*freeze.*calibrat"):
         traced(model(False, **desc), x)
 
 
