@@ -58,18 +58,12 @@ static void begin_rows(const float *start, const pqc_gemm *g)
             g->y[i * g->y_row + c] = start[i];
 }
 
-void pqc_without_negative_zeros(float *y, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t y_row)
-{
-    for (ptrdiff_t i = 0; i < rows; i++)
-        for (ptrdiff_t c = 0; c < n; c++)
-            y[i * y_row + c] += 0.0f;
-}
-
 /* Tasks are numbered pair, panel, part of the rows, the last fastest. */
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const job *j = context;
     const pqc_matmul *p = j->p;
+    static const float zeros[PQC_GEMM_NR] = {0};
     _Alignas(64) float panel[DEPTH * PQC_GEMM_NR];
     for (ptrdiff_t task = begin; task < end; task++) {
         ptrdiff_t part = task % j->parts, rest = task / j->parts, pair = rest / j->panels;
@@ -83,17 +77,16 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
         g.y_row = p->y.row;
         g.a = j->a + offset_of(&p->a, outer, inner) + row * g.a_row;
         g.y = j->y + offset_of(&p->y, outer, inner) + row * g.y_row + column;
-        g.first = p->start == NULL;
+        g.start = p->start ? NULL : zeros;
         if (p->start)
             begin_rows(p->start + inner * p->m + row, &g);
-        for (ptrdiff_t done = 0; done == 0 || done < p->k; done += DEPTH, g.first = false) {
+        for (ptrdiff_t done = 0; done == 0 || done < p->k; done += DEPTH, g.start = NULL) {
             g.k = pqc_min(p->k - done, DEPTH);
+            g.plus_zero = p->start && p->k - done <= DEPTH;
             pack(j, b, done, g.k, column, g.n, panel);
             pqc.gemm_f32(&g);
             g.a += DEPTH;
         }
-        if (p->start)
-            pqc_without_negative_zeros(g.y, g.rows, g.n, g.y_row);
     }
 }
 

@@ -21,9 +21,6 @@ typedef struct {
     ptrdiff_t taps;
 } pqc_matmul;
 
-/* What is -0 becomes 0: sums over taps on padding and sums without them differ in nothing else. */
-void pqc_without_negative_zeros(float *y, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t y_row);
-
 void pqc_matmul_f32(const pqc_matmul *p, const float *a, const float *b, float *y);
 
 #endif

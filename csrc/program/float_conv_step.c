@@ -36,6 +36,9 @@ typedef struct {
     const float *w; /* the bias of the panel, then its rows */
     float *to;
     ptrdiff_t to_row; /* floats from a result to the next one of its channel */
+    pqc_gemm
+        due; /* what is added next, once it is known whether it is the last; rows 0: nothing yet */
+    bool begun; /* all sums have their bias */
 } tile;
 
 static bool is_flat(const pqc_image *i)
@@ -73,9 +76,40 @@ const char *pqc_float_conv_step_prepare(const pqc_step *s)
     return pqc_tail_check(s);
 }
 
+static void begin_rows(tile *t)
+{
+    for (int i = 0; i < t->rows; i++)
+        memmove(t->to + i * t->to_row, t->w, (size_t)t->channels * sizeof *t->to);
+    t->begun = true;
+}
+
+/* What is -0 becomes 0: sums over taps on padding and sums without them differ in nothing else. */
+static void without_negative_zeros(const tile *t)
+{
+    for (int i = 0; i < t->rows; i++)
+        for (ptrdiff_t c = 0; c < t->channels; c++)
+            t->to[i * t->to_row + c] += 0.0f;
+}
+
+/* Adds what is due: with the bias if it is the first of all rows, without negative zeros if it is the last of them. */
+static void add_due(tile *t, bool last)
+{
+    bool whole = t->due.rows == t->rows;
+    if (!t->begun && whole)
+        t->due.start = t->w;
+    else if (!t->begun)
+        begin_rows(t);
+    t->begun = true;
+    t->due.plus_zero = last && whole;
+    if (t->due.rows > 0)
+        pqc.gemm_f32(&t->due);
+    if (last && !whole)
+        without_negative_zeros(t);
+}
+
 /* Products with `k` rows of the panel from `w` on, of some rows of a tile. */
-static void add(const job *j, const tile *t, ptrdiff_t first, ptrdiff_t rows, const float *a,
-                ptrdiff_t w, ptrdiff_t k)
+static void add(const job *j, tile *t, ptrdiff_t first, ptrdiff_t rows, const float *a, ptrdiff_t w,
+                ptrdiff_t k)
 {
     const pqc_window *x = &j->step->x;
     pqc_gemm g = {.a = a,
@@ -87,7 +121,9 @@ static void add(const job *j, const tile *t, ptrdiff_t first, ptrdiff_t rows, co
                   .y_row = t->to_row};
     for (; k > 0; k -= g.k, g.a += g.k, g.b += g.k * NR) {
         g.k = k < DEPTH + DEPTH / 4 ? k : DEPTH; /* no small rest */
-        pqc.gemm_f32(&g);
+        if (t->due.rows > 0)
+            add_due(t, false);
+        t->due = g;
     }
 }
 
@@ -104,7 +140,7 @@ static void rows_on_image(const job *j, const tile *t, ptrdiff_t at, ptrdiff_t *
 }
 
 /* One tap after the other, of all rows for which it lies on the image.  `from`: the first pixel of the image's row. */
-static void add_taps(const job *j, const tile *t, const float *from, ptrdiff_t w)
+static void add_taps(const job *j, tile *t, const float *from, ptrdiff_t w)
 {
     const pqc_window *x = &j->step->x;
     for (ptrdiff_t at = 0; at < x->kernel; at++, w += j->channels) {
@@ -117,7 +153,7 @@ static void add_taps(const job *j, const tile *t, const float *from, ptrdiff_t w
 }
 
 /* All taps of a row at once, whose channels follow on each other; of rows with the same taps. */
-static void add_runs(const job *j, const tile *t, const float *from, ptrdiff_t w)
+static void add_runs(const job *j, tile *t, const float *from, ptrdiff_t w)
 {
     const pqc_window *x = &j->step->x;
     ptrdiff_t rows = j->by_images ? 1 : t->rows;
@@ -136,7 +172,7 @@ static void add_runs(const job *j, const tile *t, const float *from, ptrdiff_t w
 }
 
 /* One tap after the other, of the same place in several images. */
-static void add_taps_of_images(const job *j, const tile *t, const float *from, ptrdiff_t w)
+static void add_taps_of_images(const job *j, tile *t, const float *from, ptrdiff_t w)
 {
     const pqc_window *x = &j->step->x;
     pqc_taps taps = pqc_taps_of(x, t->x, j->step->input.w);
@@ -146,7 +182,7 @@ static void add_taps_of_images(const job *j, const tile *t, const float *from, p
 }
 
 /* The taps on one image of the input, the weights of which begin at row `w` of the panel. */
-static void add_image(const job *j, const tile *t, ptrdiff_t n, ptrdiff_t w)
+static void add_image(const job *j, tile *t, ptrdiff_t n, ptrdiff_t w)
 {
     const pqc_step *s = j->step;
     bool together = s->x.dilation == 1 && j->pixel == j->channels;
@@ -164,17 +200,15 @@ static void add_image(const job *j, const tile *t, ptrdiff_t n, ptrdiff_t w)
     }
 }
 
-static void multiply(const job *j, const tile *t)
+static void multiply(const job *j, tile *t)
 {
     ptrdiff_t image_taps = j->step->y.kernel * j->step->x.kernel;
-    for (int i = 0; i < t->rows; i++)
-        memmove(t->to + i * t->to_row, t->w, (size_t)t->channels * sizeof *t->to);
     for (ptrdiff_t tap = 0; tap < j->frames.z.kernel; tap++) {
         ptrdiff_t n = pqc_frame_of_tap(&j->frames, t->n, tap);
         if (n >= 0)
             add_image(j, t, n, tap * image_taps * j->channels);
     }
-    pqc_without_negative_zeros(t->to, t->rows, t->channels, t->to_row);
+    add_due(t, true);
 }
 
 /* Tasks are numbered group, panel, place with the place fastest: a panel stays in the cache. */

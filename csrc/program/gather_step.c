@@ -43,11 +43,12 @@ static int64_t index_at(const job *j, ptrdiff_t i)
     return at;
 }
 
-/* How many of the rows from i on, before `end`, follow on each other in the input as well. */
-static ptrdiff_t run_of(const job *j, ptrdiff_t i, ptrdiff_t end, int64_t at)
+/* How many of the rows from i on, before `end`, follow on each other in the input as well, forwards (step 1) or backwards. */
+static ptrdiff_t run_of(const job *j, ptrdiff_t i, ptrdiff_t end, int64_t at, int step)
 {
-    ptrdiff_t most = pqc_min(end - i, (ptrdiff_t)((at < 0 ? 0 : j->size) - at)), n = 1;
-    while (n < most && index_at(j, i + n) == at + n)
+    int64_t ahead = at < 0 ? at + j->size : at, rows = step > 0 ? j->size - ahead : ahead + 1;
+    ptrdiff_t most = pqc_min(end - i, (ptrdiff_t)rows), n = 1;
+    while (n < most && index_at(j, i + n) == at + step * n)
         n++;
     return n;
 }
@@ -60,6 +61,12 @@ static void copy(float *y, const float *x, ptrdiff_t n)
         *y = *x;
 }
 
+static void copy_backwards(float *restrict y, const float *restrict x, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        y[i] = x[-i];
+}
+
 /* Rows of so many image rows from `outer` on; false for an index that no row has. */
 static bool gather(const job *j, ptrdiff_t outer, ptrdiff_t times, ptrdiff_t i, ptrdiff_t end)
 {
@@ -67,10 +74,15 @@ static bool gather(const job *j, ptrdiff_t outer, ptrdiff_t times, ptrdiff_t i, 
         int64_t at = index_at(j, i);
         if (at < -j->size || at >= j->size)
             return false;
-        n = run_of(j, i, end, at);
+        n = run_of(j, i, end, at, 1);
+        bool backwards = n == 1 && j->row == 1;
+        if (backwards)
+            n = run_of(j, i, end, at, -1);
         const float *x = j->x + (outer * j->size + (ptrdiff_t)at + (at < 0 ? j->size : 0)) * j->row;
         float *y = j->y + (outer * j->count + i) * j->row;
-        for (ptrdiff_t k = 0; k < times; k++)
+        for (ptrdiff_t k = 0; k < times && backwards; k++)
+            copy_backwards(y + k * j->count, x + k * j->size, n);
+        for (ptrdiff_t k = 0; k < times && !backwards; k++)
             copy(y + k * j->count * j->row, x + k * j->size * j->row, n * j->row);
     }
     return true;

@@ -15,7 +15,7 @@ AVX2 PQC_INLINE void multiply(const pqc_gemm *g, ptrdiff_t row, ptrdiff_t first,
     PQC_UNROLL(6)
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < 2; v++)
-            acc[r][v] = g->first ? _mm256_setzero_ps()
+            acc[r][v] = g->start ? _mm256_loadu_ps(g->start + first + 8 * v)
                                  : first_of(y + r * g->y_row + 8 * v, pqc_max(left - 8 * v, 0));
     for (ptrdiff_t l = 0; l < g->k; l++, b += PQC_GEMM_NR) {
         __m256 w[2] = {_mm256_loadu_ps(b), _mm256_loadu_ps(b + 8)};
@@ -25,6 +25,12 @@ AVX2 PQC_INLINE void multiply(const pqc_gemm *g, ptrdiff_t row, ptrdiff_t first,
             acc[r][0] = _mm256_fmadd_ps(x, w[0], acc[r][0]);
             acc[r][1] = _mm256_fmadd_ps(x, w[1], acc[r][1]);
         }
+    }
+    if (g->plus_zero) {
+        PQC_UNROLL(6)
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < 2; v++)
+                acc[r][v] = _mm256_add_ps(acc[r][v], _mm256_setzero_ps());
     }
     PQC_UNROLL(6)
     for (int r = 0; r < rows; r++)

@@ -16,7 +16,7 @@ AVX512 PQC_INLINE void multiply(const pqc_gemm *g, ptrdiff_t row, const int rows
     for (int r = 0; r < rows; r++)
         PQC_UNROLL(2)
     for (int v = 0; v < vectors; v++)
-        acc[r][v] = g->first ? _mm512_setzero_ps()
+        acc[r][v] = g->start ? _mm512_loadu_ps(g->start + 16 * v)
                              : _mm512_maskz_loadu_ps(tail[v], y + r * g->y_row + 16 * v);
     for (ptrdiff_t l = 0; l < g->k; l++, b += PQC_GEMM_NR) {
         __m512 w[2];
@@ -30,6 +30,13 @@ AVX512 PQC_INLINE void multiply(const pqc_gemm *g, ptrdiff_t row, const int rows
             for (int v = 0; v < vectors; v++)
                 acc[r][v] = _mm512_fmadd_ps(x, w[v], acc[r][v]);
         }
+    }
+    if (g->plus_zero) {
+        PQC_UNROLL(12)
+        for (int r = 0; r < rows; r++)
+            PQC_UNROLL(2)
+        for (int v = 0; v < vectors; v++)
+            acc[r][v] = _mm512_add_ps(acc[r][v], _mm512_setzero_ps());
     }
     PQC_UNROLL(12)
     for (int r = 0; r < rows; r++)

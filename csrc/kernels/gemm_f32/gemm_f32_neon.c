@@ -31,8 +31,8 @@ PQC_INLINE void multiply(const pqc_gemm *g, ptrdiff_t row, ptrdiff_t first, cons
     for (int r = 0; r < rows; r++)
         PQC_UNROLL(4)
     for (int v = 0; v < VECTORS; v++)
-        acc[r][v] = g->first
-                        ? vdupq_n_f32(0)
+        acc[r][v] = g->start
+                        ? vld1q_f32(g->start + first + 4 * v)
                         : load_first(y + r * g->y_row + (left > 4 * v ? 4 * v : 0), left - 4 * v);
     for (ptrdiff_t l = 0; l < g->k; l++, b += PQC_GEMM_NR) {
         float32x4_t w[VECTORS];
@@ -44,6 +44,13 @@ PQC_INLINE void multiply(const pqc_gemm *g, ptrdiff_t row, ptrdiff_t first, cons
             PQC_UNROLL(4)
         for (int v = 0; v < VECTORS; v++)
             acc[r][v] = vfmaq_n_f32(acc[r][v], w[v], a[r * g->a_row + l]);
+    }
+    if (g->plus_zero) {
+        PQC_UNROLL(6)
+        for (int r = 0; r < rows; r++)
+            PQC_UNROLL(4)
+        for (int v = 0; v < VECTORS; v++)
+            acc[r][v] = vaddq_f32(acc[r][v], vdupq_n_f32(0));
     }
     PQC_UNROLL(6)
     for (int r = 0; r < rows; r++)

@@ -6,9 +6,9 @@ void pqc_gemm_f32_scalar(const pqc_gemm *g)
 {
     for (ptrdiff_t i = 0; i < g->rows; i++)
         for (ptrdiff_t j = 0; j < g->n; j++) {
-            float acc = g->first ? 0.0f : g->y[i * g->y_row + j];
+            float acc = g->start ? g->start[j] : g->y[i * g->y_row + j];
             for (ptrdiff_t l = 0; l < g->k; l++)
                 acc = fmaf(g->a[i * g->a_row + l], g->b[l * PQC_GEMM_NR + j], acc);
-            g->y[i * g->y_row + j] = acc;
+            g->y[i * g->y_row + j] = g->plus_zero ? acc + 0.0f : acc;
         }
 }

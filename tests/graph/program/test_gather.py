@@ -42,6 +42,14 @@ def test_indices_that_come_in(rng: np.random.Generator, axis: int, shape: tuple[
     np.testing.assert_array_equal(found, -np.take(np.maximum(x, 0), indices, axis))
 
 
+def test_elements_backwards(rng: np.random.Generator) -> None:
+    """Runs of single elements that fall, up to the first one, in both ways of counting."""
+    x = normal(rng, 5, 2, 9)
+    indices = np.array([3, 2, 1, 0, 0, 1, 2, 8, 7, -1, -2, -3, -9, 4, 5, 6, 5, 4])
+    model = network("g = Gather <axis = 2> (x, i)  y = Neg (g)", "float[P,Q,9] x, int64[T] i", "float[P,Q,T] y")
+    np.testing.assert_array_equal(on_every_machine(model, {"x": x, "i": indices}), -np.take(x, indices, 2))
+
+
 @pytest.mark.parametrize("indices", [np.array(2), np.array([-1, 0, 0, 3]), np.array([[1, 2], [3, -4]])])
 def test_constant_indices(rng: np.random.Generator, indices: Any) -> None:
     x, rank = normal(rng, 3, 4, 5), 2 + indices.ndim
