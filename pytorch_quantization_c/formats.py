@@ -229,7 +229,7 @@ def quantize(inputs: ArrayLike, quant_desc: ScaledQuantDescriptor,
             where both ends are needed.
 
     Returns:
-        `(codes, quantization)`: int8, or uint8 for floats and unsigned integers, in the shape of `inputs`.
+        `(codes, quantization)`. Codes are int8, or uint8 for floats and unsigned integers, in the shape of `inputs`.
         `pack_codes` puts codes of fewer bits side by side, `scale_codes` the shared scales of blocks into bytes.
 
     Raises:

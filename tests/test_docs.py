@@ -138,3 +138,12 @@ def test_code_of_pages_is_narrow() -> None:
     for page in TEXTS[1:]:
         for block in blocks(page):
             assert max(map(len, block.splitlines()), default=0) <= 90, (page.name, block)
+
+
+def test_what_a_function_returns_is_no_type_on_its_page() -> None:
+    """The site sets what stands before a colon on the first line of "Returns:" as code, as if it were a type."""
+    for path in sorted((ROOT / "pytorch_quantization_c").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                first = re.findall(r"^(?:Returns|Yields):\n +(.*)$", ast.get_docstring(node) or "", re.M)
+                assert not [line for line in first if re.search(r":(?: |$)", line)], f"{path.name}: {first}"

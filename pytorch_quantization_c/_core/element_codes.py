@@ -79,7 +79,7 @@ def pack_codes(codes: NDArray[Any], bits: int) -> NDArray[np.uint8]:
         bits: 1 to 8.
 
     Returns:
-        uint8, (..., ceil(n * bits / 8)): with 4 bits two codes a byte, the first in the low half.
+        uint8, (..., ceil(n * bits / 8)). With 4 bits a byte holds two codes, the first in its low half.
 
     Raises:
         TypeError: another type of codes or of `bits`. ValueError: no axis, bits out of range.

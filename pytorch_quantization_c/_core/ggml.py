@@ -33,9 +33,9 @@ def to_ggml(name: str, inputs: ArrayLike) -> NDArray[np.uint8]:
         inputs: finite floats, (..., n), n a multiple of 32; computed in float32.
 
     Returns:
-        uint8, (..., n / 32, bytes): 18, 34 or 17 bytes a block. Q4_0 is a float16 d and 16 bytes of nibbles, number j
-        low and number j + 16 high, of value (nibble - 8) * d; Q8_0 a float16 d and 32 int8 of value d * integer;
-        MXFP4 an E8M0 exponent and nibbles of E2M1.
+        uint8, (..., n / 32, bytes), with 18, 34 or 17 bytes a block. Q4_0 is a float16 d and 16 bytes of nibbles,
+        number j low and number j + 16 high, of value (nibble - 8) * d; Q8_0 a float16 d and 32 int8 of value
+        d * integer; MXFP4 an E8M0 exponent and nibbles of E2M1.
 
     Raises:
         TypeError: inputs are not floats. ValueError: another name, another length, NaN or infinities.

@@ -23,7 +23,7 @@ def plot(model_or_calibrator: Any) -> Any:
         model_or_calibrator: a model that has collected, or one HistogramCalibrator.
 
     Returns:
-        A matplotlib Figure, not shown and not tied to pyplot: `figure.savefig("calibration.png")`.
+        A matplotlib Figure, not shown and not tied to pyplot. Save it by `figure.savefig("calibration.png")`.
 
     Raises:
         ImportError: there is no matplotlib.

@@ -184,7 +184,7 @@ def folded_weight(cached: CachedWeight, amax: NDArray[Any], ndim: int, transpose
         transposed, groups: of the layer.
 
     Returns:
-        The folded weight, the least range, and the factors in the shape of `amax`: inputs are divided by them.
+        The folded weight, the least range, and the factors in the shape of `amax`, by which inputs are divided.
     """
     weight = cached.weight
     spatial = len(weight.shape) - 2

@@ -31,8 +31,8 @@ def load_checkpoint(folder: str | os.PathLike[str], model: Any = None) -> Arrays
             inputs' quantisers each `pre_quant_scale` and, those of one range, the fixed range if it is symmetric.
 
     Returns:
-        The parameters and buffers by their names: of quantised layers the float32 values that the codes stand for, and
-        `pre_quant_scale`, (in,), where the inputs are multiplied by one first.
+        The parameters and buffers by their names. Those of quantised layers are the float32 values that the codes stand
+        for, and `pre_quant_scale`, (in,), where the inputs are multiplied by one first.
 
     Raises:
         FileNotFoundError: no such files.

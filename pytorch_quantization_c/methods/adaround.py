@@ -51,7 +51,7 @@ def adaround(weight: ArrayLike, inputs: ArrayLike, *, num_bits: int = 4, group_s
         show_progress: a bar (with tqdm installed).
 
     Returns:
-        The fake-quantised weight, (out, in), of the type of `weight`: `fake_tensor_quant` with these ranges leaves it
+        The fake-quantised weight, (out, in), of the type of `weight`. `fake_tensor_quant` with these ranges leaves it
         as it is.
 
     Raises:

@@ -42,7 +42,7 @@ def gptq(weight: ArrayLike, inputs: ArrayLike, *, num_bits: int = 4, group_size:
             what is rounded.
 
     Returns:
-        The fake-quantised weight, (out, in), of the type of `weight`: `fake_tensor_quant` with these ranges leaves it
+        The fake-quantised weight, (out, in), of the type of `weight`. `fake_tensor_quant` with these ranges leaves it
         as it is.
 
     Raises:

@@ -43,7 +43,7 @@ def smoothquant(weight: ArrayLike, inputs: ArrayLike, *,
 
     Returns:
         The weight times s, (out, in), of its type, and 1 / s, (in,), float32, which the inputs are multiplied by before
-        they are quantised: the `pre_quant_scale` of a quantiser.
+        they are quantised (the `pre_quant_scale` of a quantiser).
 
     Raises:
         TypeError: an array that holds no floats, or another argument of a wrong type.
@@ -72,7 +72,7 @@ def awq(weight: ArrayLike, inputs: ArrayLike, *, num_bits: int = 4, group_size: 
         steps: values of a that are tried.
 
     Returns:
-        The weight times s, (out, in), of its type, not yet rounded, and 1 / s, (in,), float32: a `pre_quant_scale`.
+        The weight times s, (out, in), of its type, not yet rounded, and 1 / s, (in,), float32, a `pre_quant_scale`.
 
     Raises:
         TypeError: an array that holds no floats, or another argument of a wrong type.

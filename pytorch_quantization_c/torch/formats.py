@@ -141,7 +141,7 @@ def quantize(inputs: Tensor, quant_desc: ScaledQuantDescriptor, amax: Any = None
     """The codes of a tensor, one a byte, and what they stand for; see `formats.quantize` of NumPy.
 
     Returns:
-        `(codes, quantization)`: a tensor of int8, or uint8, and a `Quantization` of NumPy arrays.
+        `(codes, quantization)`, a tensor of int8, or uint8, and a `Quantization` of NumPy arrays.
     """
     x = _floats(inputs)
     high, low = (None if each is None else as_array(operand(each, name, x))

@@ -110,7 +110,7 @@ def compare(a: ir.Model, b: ir.Model, batches: Any, metric: str = "sqnr") -> Com
         metric: "sqnr": the signal to quantisation noise ratio, 10 log10(sum x^2 / sum (x - x_q)^2), in dB.
 
     Returns:
-        Rows, worst first, and the outputs: as data, text (`print`), plot (`.plot()`) and HTML page (`.report(path)`).
+        Rows, worst first, and the outputs, as data, text (`print`), plot (`.plot()`) and HTML page (`.report(path)`).
 
     Raises:
         TypeError: not two graphs.

@@ -63,7 +63,7 @@ def calibrate(model: ir.Model, batches: Any, *, method: str = "max", percentile:
         progress: a bar (with tqdm installed); None means: on a terminal.
 
     Returns:
-        By the name of the quantiser: amax, or (low, high).
+        Amax, or (low, high), by the name of the quantiser.
 
     Raises:
         ValueError: no quantiser, no batch, a batch that does not fit, NaN or infinity in a value, an unknown method.
