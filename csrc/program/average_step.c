@@ -26,7 +26,7 @@ typedef struct {
     ptrdiff_t n, first, channels;
 } part;
 
-const char *pqc_average_step_prepare(const pqc_step *s)
+static const char *prepare_average(pqc_step *s)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     if (in->nchw || s->residual.codes.content != PQC_NOTHING)
@@ -167,7 +167,7 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
 
-unsigned pqc_average_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_average(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     job j = {.step = s, .buffers = buffers, .parts = pqc_div_round_up(in->c, CHANNELS)};
@@ -176,3 +176,5 @@ unsigned pqc_average_step_run(const pqc_step *s, char *const *buffers)
     pqc_parallel_tasks(out->n * out->h * j.parts, cost, FLOATS_GRAIN, run_tasks, &j);
     return atomic_load(&j.flags);
 }
+
+const pqc_step_type pqc_average_step = {.prepare = prepare_average, .run = run_average};

@@ -34,7 +34,7 @@ static bool fits(ptrdiff_t size, ptrdiff_t of_output)
     return size == of_output || size == 1;
 }
 
-const char *pqc_chain_step_prepare(const pqc_step *s)
+static const char *prepare_chain(pqc_step *s)
 {
     const pqc_image *to = &s->output[0];
     int operands = operands_of(s);
@@ -143,7 +143,7 @@ static void run_blocks(void *context, ptrdiff_t begin, ptrdiff_t end)
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
 
-unsigned pqc_chain_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_chain(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *to = &s->output[0];
     job j = {.step = s, .operands = operands_of(s), .n = to->n, .h = to->h, .w = to->w, .c = to->c};
@@ -158,3 +158,5 @@ unsigned pqc_chain_step_run(const pqc_step *s, char *const *buffers)
                        run_blocks, &j);
     return atomic_load(&j.flags);
 }
+
+const pqc_step_type pqc_chain_step = {.prepare = prepare_chain, .run = run_chain};

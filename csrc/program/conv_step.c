@@ -1,24 +1,11 @@
 #include "cache_sizes.h"
 #include "conv_tail.h"
+#include "conv_ways.h"
 #include "dispatch.h"
 #include "igemm_mblock.h"
 #include "parallel.h"
 
 #include <stdatomic.h>
-
-enum { MAX_NUMBER = 1 << 24 };
-
-static bool is_in_range(const pqc_window *w)
-{
-    return w->stride >= 1 && w->dilation >= 1 && w->kernel >= 1 && w->stride <= MAX_NUMBER &&
-           w->dilation <= MAX_NUMBER && w->kernel <= MAX_NUMBER && w->before >= 0 &&
-           w->before <= MAX_NUMBER;
-}
-
-const char *pqc_window_check(const pqc_step *step)
-{
-    return is_in_range(&step->y) && is_in_range(&step->x) ? NULL : "a window beyond its bounds";
-}
 
 /* Whether all taps of all outputs lie on the image and its border. */
 static bool is_covered(const pqc_window *w, ptrdiff_t outputs, ptrdiff_t before, ptrdiff_t size,
@@ -76,33 +63,11 @@ static void set_offsets(const pqc_step *s)
         }
 }
 
-/* The output stage, without addresses; before a chain it ends in floats. */
-pqc_output pqc_conv_step_finish(const pqc_step *s)
-{
-    const pqc_weights *w = s->weights;
-    pqc_output f = {w->scale,
-                    w->bias,
-                    s->low,
-                    s->high,
-                    s->second_low,
-                    s->second_high,
-                    .hard_swish = s->hard_swish,
-                    .affine = s->affine,
-                    .known = s->known,
-                    .between = s->between,
-                    .residual = s->residual.codes,
-                    .outputs = s->chain_length ? 1 : s->outputs};
-    f.output[0].content = PQC_FLOATS;
-    for (int i = 0; i < s->outputs && !s->chain_length; i++)
-        f.output[i] = s->output[i].codes;
-    return f;
-}
-
 /* Clamps that come last go into the codes' bounds. */
 static void set_known(pqc_step *s)
 {
     s->known = 0;
-    pqc_output f = pqc_conv_step_finish(s);
+    pqc_output f = pqc_tail_output(s);
     pqc_finish_fold(&f);
     s->low = f.low;
     s->high = f.high;
@@ -113,7 +78,7 @@ static void set_known(pqc_step *s)
     s->known = pqc_finish_known(&f, s->weights->largest);
 }
 
-const char *pqc_conv_step_prepare(pqc_step *s)
+static const char *prepare_conv(pqc_step *s)
 {
     const char *why = s->weights ? pqc_window_check(s) : "weights expected";
     if (!why)
@@ -398,7 +363,7 @@ static ptrdiff_t mblocks_of(const pqc_step *s, ptrdiff_t panels)
     return pqc_max(pqc_mblocks(pixels), pqc_min(wanted, pixels / LEAST));
 }
 
-unsigned pqc_conv_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_conv(const pqc_step *s, char *const *buffers)
 {
     const pqc_weights *w = s->weights;
     const pqc_image *out = &s->output[0];
@@ -408,7 +373,7 @@ unsigned pqc_conv_step_run(const pqc_step *s, char *const *buffers)
         return pqc_conv_tiles_run(s, buffers, tiles);
     ptrdiff_t pixels = out->h * out->w;
     if (w->shape.depthwise)
-        return pqc_depthwise_step_run(s, buffers);
+        return pqc_depthwise_run(s, buffers);
     job j = {.step = s, .buffers = buffers, .panels = pqc_weights_panels(w)};
     j.mblocks = mblocks_of(s, j.panels);
     j.by_mblock = w->shape.groups * w->padded_out * w->k * 4 <= PQC_L2_MBLOCK_WEIGHTS;
@@ -418,3 +383,5 @@ unsigned pqc_conv_step_run(const pqc_step *s, char *const *buffers)
     pqc_parallel_tasks(out->n * j.panels * j.mblocks, products, PQC_MAC_GRAIN, run_tasks, &j);
     return atomic_load(&j.flags);
 }
+
+const pqc_step_type pqc_conv_step = {.prepare = prepare_conv, .run = run_conv};

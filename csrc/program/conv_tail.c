@@ -80,13 +80,34 @@ static bool rows_follow_on(const pqc_step *s, bool by_chain)
     return follow;
 }
 
+pqc_output pqc_tail_output(const pqc_step *s)
+{
+    const pqc_weights *w = s->weights;
+    pqc_output f = {w->scale,
+                    w->bias,
+                    s->low,
+                    s->high,
+                    s->second_low,
+                    s->second_high,
+                    .hard_swish = s->hard_swish,
+                    .affine = s->affine,
+                    .known = s->known,
+                    .between = s->between,
+                    .residual = s->residual.codes,
+                    .outputs = s->chain_length ? 1 : s->outputs};
+    f.output[0].content = PQC_FLOATS;
+    for (int i = 0; i < s->outputs && !s->chain_length; i++)
+        f.output[i] = s->output[i].codes;
+    return f;
+}
+
 void pqc_tail_begin(pqc_tail *t, const pqc_step *s, char *const *buffers)
 {
     t->step = s;
     t->buffers = buffers;
     t->operands = 0;
     if (s->kind == PQC_STEP_CONV) {
-        t->to = pqc_conv_step_finish(s);
+        t->to = pqc_tail_output(s);
         t->gate = s->chain_length ? gate_of(s) : NULL;
         t->together = rows_follow_on(s, s->chain_length && !t->gate);
         if (!s->chain_length)

@@ -39,6 +39,9 @@ const char *pqc_tail_check(const pqc_step *step);
 /* Puts a chain of a convolution that the output stage can do into it. */
 void pqc_tail_fold(pqc_step *step);
 
+/* The output stage, without addresses; before a chain it ends in floats. */
+pqc_output pqc_tail_output(const pqc_step *step);
+
 void pqc_tail_begin(pqc_tail *tail, const pqc_step *step, char *const *buffers);
 
 /* Sums of at most PQC_MAX_TAIL pixels by PQC_NR channels, `ld` numbers from a pixel to the next.  Returns the flags of

@@ -1,6 +1,7 @@
 /* Convolutions by tiles of 16 pixels (igemm_nhwc.h), straight from the image: a tile's pixels are equally spaced. */
 #include "cache_sizes.h"
 #include "conv_tail.h"
+#include "conv_ways.h"
 #include "dispatch.h"
 #include "parallel.h"
 
@@ -182,7 +183,7 @@ static void begin_mblock(const job *j, mblock *b, ptrdiff_t image, ptrdiff_t num
     b->begin[0] = 0;
     for (ptrdiff_t pair = 0; 2 * pair < b->tiles; pair++)
         add_pair(j, b, pair);
-    b->f = pqc_conv_step_finish(s);
+    b->f = pqc_tail_output(s);
     for (int i = 0; i < s->outputs && !s->chain_length; i++) {
         const pqc_image *out = &s->output[i];
         b->f.output[i].at = j->buffers[out->buffer] + out->offset + image * pqc_image_size(out);

@@ -1,5 +1,6 @@
 /* Depthwise convolutions of a program: bands of an output's rows, 64 channels at a time. */
 #include "conv_tail.h"
+#include "conv_ways.h"
 #include "dispatch.h"
 #include "igemm_mblock.h"
 #include "parallel.h"
@@ -131,7 +132,7 @@ static bool makes_bytes(const pqc_step *s)
            s->known & (as_they_are ? PQC_PLAIN : PQC_SWISH);
 }
 
-unsigned pqc_depthwise_step_run(const pqc_step *s, char *const *buffers)
+unsigned pqc_depthwise_run(const pqc_step *s, char *const *buffers)
 {
     const pqc_weights *w = s->weights;
     const pqc_image *out = &s->output[0];

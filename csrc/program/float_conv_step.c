@@ -51,7 +51,7 @@ static ptrdiff_t rows_of_panel(const pqc_step *s, ptrdiff_t channels)
     return 1 + pqc_frames_of(s).z.kernel * s->y.kernel * s->x.kernel * channels;
 }
 
-const char *pqc_float_conv_step_prepare(const pqc_step *s)
+static const char *prepare_float_conv(pqc_step *s)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     const char *why = pqc_window_check(s);
@@ -285,7 +285,7 @@ static void run_tiles(void *context, ptrdiff_t begin, ptrdiff_t end)
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
 
-unsigned pqc_float_conv_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_float_conv(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     job j = {.step = s,
@@ -312,3 +312,5 @@ unsigned pqc_float_conv_step_run(const pqc_step *s, char *const *buffers)
                        run_tiles, &j);
     return atomic_load(&j.flags);
 }
+
+const pqc_step_type pqc_float_conv_step = {.prepare = prepare_float_conv, .run = run_float_conv};

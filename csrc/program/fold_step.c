@@ -15,7 +15,7 @@ typedef struct {
     char *const *buffers;
 } job;
 
-const char *pqc_fold_step_prepare(const pqc_step *s)
+static const char *prepare_fold(pqc_step *s)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     const char *why = pqc_window_check(s);
@@ -77,9 +77,13 @@ static void run_pixels(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-void pqc_fold_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_fold(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *out = &s->output[0];
     job j = {.step = s, .buffers = buffers};
     pqc_parallel_tasks(out->n * out->w, out->n * out->w * out->c, GRAIN, run_pixels, &j);
+    return 0;
 }
+
+const pqc_step_type pqc_fold_step = {
+    .prepare = prepare_fold, .run = run_fold, .expects = PQC_SAME_CODES};

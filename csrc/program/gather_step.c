@@ -15,7 +15,7 @@ static bool is_plain(const pqc_image *i)
            i->codes.pixel == i->c * (ptrdiff_t)sizeof(float);
 }
 
-const char *pqc_gather_step_prepare(const pqc_step *s)
+static const char *prepare_gather(pqc_step *s)
 {
     const pqc_image *in = &s->input, *index = &s->residual, *out = &s->output[0];
     if (s->outputs != 1 || !is_plain(in) || !is_plain(out) || !is_plain(index))
@@ -110,7 +110,7 @@ static void gather_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-unsigned pqc_gather_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_gather(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *out = &s->output[0];
     job j = {.x = pqc_image_pixels(&s->input, buffers, 0, 0, 0).at,
@@ -123,3 +123,5 @@ unsigned pqc_gather_step_run(const pqc_step *s, char *const *buffers)
     pqc_parallel_tasks(rows, rows * out->c, GRAIN, gather_tasks, &j);
     return atomic_load(&j.flags);
 }
+
+const pqc_step_type pqc_gather_step = {.prepare = prepare_gather, .run = run_gather};

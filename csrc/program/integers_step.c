@@ -19,7 +19,7 @@ static bool is_plain(const pqc_image *i, ptrdiff_t floats)
            i->codes.pixel == floats * (ptrdiff_t)sizeof(float);
 }
 
-const char *pqc_integers_step_prepare(const pqc_step *s)
+static const char *prepare_integers(pqc_step *s)
 {
     return s->outputs == 1 && is_plain(&s->input, FLOATS_OF_INTEGER) &&
                    is_plain(&s->output[0], 1) && s->input.w == s->output[0].w
@@ -37,10 +37,13 @@ static void convert(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-void pqc_integers_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_integers(const pqc_step *s, char *const *buffers)
 {
     job j = {.x = pqc_image_pixels(&s->input, buffers, 0, 0, 0).at,
              .y = pqc_image_pixels(&s->output[0], buffers, 0, 0, 0).at,
              .truths = s->kind == PQC_STEP_TRUTHS};
     pqc_parallel_tasks(s->input.w, s->input.w, GRAIN, convert, &j);
+    return 0;
 }
+
+const pqc_step_type pqc_integers_step = {.prepare = prepare_integers, .run = run_integers};

@@ -37,7 +37,7 @@ static bool is_table(const pqc_image *i, ptrdiff_t rows, ptrdiff_t floats)
            i->c == floats && i->codes.pixel == floats * (ptrdiff_t)sizeof(float);
 }
 
-const char *pqc_interpolate_step_prepare(const pqc_step *s)
+static const char *prepare_interpolate(pqc_step *s)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     ptrdiff_t taps = (ptrdiff_t)pqc_clamp(s->layout[1], 0, MAX_TAPS + 1);
@@ -136,7 +136,7 @@ static void run_blocks(void *context, ptrdiff_t begin, ptrdiff_t end)
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
 
-unsigned pqc_interpolate_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_interpolate(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *out = &s->output[0];
     job j = {.step = s,
@@ -153,3 +153,5 @@ unsigned pqc_interpolate_step_run(const pqc_step *s, char *const *buffers)
     pqc_parallel_tasks(rows * j.blocks, rows * out->w * out->c * j.taps, GRAIN, run_blocks, &j);
     return atomic_load(&j.flags);
 }
+
+const pqc_step_type pqc_interpolate_step = {.prepare = prepare_interpolate, .run = run_interpolate};

@@ -29,7 +29,7 @@ static bool is_flat(const pqc_image *i)
     return i->codes.content == PQC_FLOATS && !i->nchw && i->n == 1 && i->h == 1 && i->w == 1;
 }
 
-const char *pqc_strided_step_prepare(const pqc_step *s)
+static const char *prepare_strided(pqc_step *s)
 {
     const int64_t *l = s->layout;
     if (s->outputs != 1 || !is_flat(&s->input) || !is_flat(&s->output[0]))
@@ -85,7 +85,7 @@ static float *floats_at(const pqc_image *i, char *const *buffers)
     return (float *)(void *)(buffers[i->buffer] + i->offset);
 }
 
-void pqc_strided_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_strided(const pqc_step *s, char *const *buffers)
 {
     const int64_t *l = s->layout;
     copy_job j = {.size = l, .from = l + AXES, .to = l + 2 * AXES};
@@ -98,7 +98,10 @@ void pqc_strided_step_run(const pqc_step *s, char *const *buffers)
         elements *= l[axis];
     }
     pqc_parallel_tasks(tasks, elements, GRAIN, copy_tasks, &j);
+    return 0;
 }
+
+const pqc_step_type pqc_strided_step = {.prepare = prepare_strided, .run = run_strided};
 
 /* Of a product: sizes b0 b1 m n k, then the strides of a (b0 b1 row), b (b0 b1 row column) and y (b0 b1 row). */
 static pqc_matmul matmul_of(const int64_t *l)
@@ -112,7 +115,7 @@ static pqc_matmul matmul_of(const int64_t *l)
                         .y = {{l[12], l[13]}, l[14], 1}};
 }
 
-const char *pqc_matmul_step_prepare(const pqc_step *s)
+static const char *prepare_matmul(pqc_step *s)
 {
     const int64_t *l = s->layout;
     int64_t a[] = {l[0], l[1], l[2], l[4]}, a_stride[] = {l[5], l[6], l[7], 1};
@@ -127,9 +130,12 @@ const char *pqc_matmul_step_prepare(const pqc_step *s)
                : "strides beyond an array";
 }
 
-void pqc_matmul_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_matmul(const pqc_step *s, char *const *buffers)
 {
     pqc_matmul p = matmul_of(s->layout);
     pqc_matmul_f32(&p, floats_at(&s->input, buffers), floats_at(&s->residual, buffers),
                    floats_at(&s->output[0], buffers));
+    return 0;
 }
+
+const pqc_step_type pqc_matmul_step = {.prepare = prepare_matmul, .run = run_matmul};

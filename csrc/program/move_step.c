@@ -182,7 +182,20 @@ static ptrdiff_t elements(const pqc_image *i)
     return i->n * i->h * i->w * i->c;
 }
 
-unsigned pqc_import_step_run(const pqc_step *s, char *const *buffers)
+static bool same_shape(const pqc_image *a, const pqc_image *b)
+{
+    return a->n == b->n && a->h == b->h && a->w == b->w && a->c == b->c;
+}
+
+static const char *prepare_import(pqc_step *s)
+{
+    const pqc_image *from = &s->input, *to = &s->output[0];
+    if (from->codes.content != PQC_FLOATS || to->nchw || !same_shape(from, to))
+        return "floats and an image of their shape expected";
+    return from->nchw || to->codes.content != PQC_FLOATS ? NULL : "an array or codes expected";
+}
+
+static unsigned run_import(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *in = &s->input;
     bool dense = is_dense(s), whole = dense && s->output[0].left + s->output[0].right == 0;
@@ -192,6 +205,9 @@ unsigned pqc_import_step_run(const pqc_step *s, char *const *buffers)
     pqc_parallel_tasks(in->n * j.tasks, elements(in), FLOATS_GRAIN, import_tasks, &j);
     return atomic_load(&j.flags);
 }
+
+const pqc_step_type pqc_import_step = {
+    .prepare = prepare_import, .run = run_import, .expects = PQC_ONE_OUTPUT};
 
 /* EXPORTED pixels, those that fill a line of an array, from `first` on, by some channels. */
 static void export_run(const job *j, ptrdiff_t n, ptrdiff_t first, ptrdiff_t channel)
@@ -248,10 +264,22 @@ static void export_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-void pqc_export_step_run(const pqc_step *s, char *const *buffers)
+static const char *prepare_export(pqc_step *s)
+{
+    const pqc_image *from = &s->input, *to = &s->output[0];
+    return to->nchw && !from->nchw && same_shape(from, to)
+               ? NULL
+               : "an image and an array of its shape expected";
+}
+
+static unsigned run_export(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *in = &s->input;
     job j = {.step = s, .buffers = buffers};
     j.tasks = exports_rows(in) ? in->h : pqc_div_round_up(in->h * in->w, EXPORTED);
     pqc_parallel_tasks(in->n * j.tasks, elements(in), FLOATS_GRAIN, export_tasks, &j);
+    return 0;
 }
+
+const pqc_step_type pqc_export_step = {
+    .prepare = prepare_export, .run = run_export, .expects = PQC_ONE_OUTPUT};

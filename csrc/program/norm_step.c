@@ -26,7 +26,7 @@ static bool is_vector(const pqc_image *i, double n)
     return i->codes.content == PQC_NOTHING || (is_plain(i) && i->w == 1 && (double)i->c == n);
 }
 
-const char *pqc_norm_step_prepare(const pqc_step *s)
+static const char *prepare_norm(pqc_step *s)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     int64_t groups = s->layout[0], channels = s->layout[1];
@@ -71,7 +71,7 @@ static void *floats_at(const pqc_image *i, char *const *buffers)
     return i->codes.content == PQC_NOTHING ? NULL : pqc_image_pixels(i, buffers, 0, 0, 0).at;
 }
 
-void pqc_norm_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_norm(const pqc_step *s, char *const *buffers)
 {
     job j = {.x = floats_at(&s->input, buffers),
              .weight = floats_at(&s->residual, buffers),
@@ -82,4 +82,7 @@ void pqc_norm_step_run(const pqc_step *s, char *const *buffers)
              .size = s->input.c / (ptrdiff_t)s->layout[1],
              .epsilon = s->epsilon};
     pqc_parallel_tasks(s->input.w, s->input.w * s->input.c, GRAIN, run_groups, &j);
+    return 0;
 }
+
+const pqc_step_type pqc_norm_step = {.prepare = prepare_norm, .run = run_norm};

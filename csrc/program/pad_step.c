@@ -15,7 +15,7 @@ typedef struct {
     char code[sizeof(float)]; /* of the value */
 } job;
 
-const char *pqc_pad_step_prepare(const pqc_step *s)
+static const char *prepare_pad(pqc_step *s)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     if (out->n != in->n || out->c != in->c)
@@ -82,7 +82,7 @@ static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-unsigned pqc_pad_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_pad(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *out = &s->output[0];
     job j = {.step = s, .buffers = buffers};
@@ -91,3 +91,6 @@ unsigned pqc_pad_step_run(const pqc_step *s, char *const *buffers)
     pqc_parallel_tasks(rows, rows * out->w * out->c, BYTES_GRAIN, run_rows, &j);
     return flags;
 }
+
+const pqc_step_type pqc_pad_step = {
+    .prepare = prepare_pad, .run = run_pad, .expects = PQC_SAME_CODES};

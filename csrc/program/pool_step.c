@@ -107,11 +107,24 @@ static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
         run_row(j, row / out->h, row % out->h);
 }
 
-void pqc_pool_step_run(const pqc_step *s, char *const *buffers)
+static const char *prepare_pool(pqc_step *s)
+{
+    const pqc_image *in = &s->input, *out = &s->output[0];
+    if (in->codes.content != PQC_U8_CODES && in->codes.content != PQC_FLOATS)
+        return "bytes or floats expected";
+    return in->n == out->n && in->c == out->c ? pqc_window_check(s)
+                                              : "as many images and channels expected";
+}
+
+static unsigned run_pool(const pqc_step *s, char *const *buffers)
 {
     job j = {s, buffers};
     const pqc_image *out = &s->output[0];
     ptrdiff_t rows = out->n * out->h;
     ptrdiff_t taps = pqc_min(s->y.kernel, s->input.h) * pqc_min(s->x.kernel, s->input.w);
     pqc_parallel_tasks(rows, rows * out->w * out->c * taps, BYTES_GRAIN, run_rows, &j);
+    return 0;
 }
+
+const pqc_step_type pqc_pool_step = {
+    .prepare = prepare_pool, .run = run_pool, .expects = PQC_SAME_CODES};

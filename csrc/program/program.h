@@ -2,7 +2,7 @@
 #ifndef PQC_PROGRAM_H
 #define PQC_PROGRAM_H
 
-#include "step.h"
+#include "steps.h"
 
 #include <stdatomic.h>
 

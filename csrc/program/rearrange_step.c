@@ -13,7 +13,7 @@ typedef struct {
     char *const *buffers;
 } job;
 
-const char *pqc_rearrange_step_prepare(const pqc_step *s)
+static const char *prepare_rearrange(pqc_step *s)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     ptrdiff_t y = s->y.stride, x = s->x.stride;
@@ -114,20 +114,24 @@ static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
         run_row(j, row / height, row % height);
 }
 
-void pqc_rearrange_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_rearrange(const pqc_step *s, char *const *buffers)
 {
     job j = {s, buffers};
     const pqc_image *out = &s->output[0];
     ptrdiff_t bytes = out->w * out->c * pqc_content_size(out->codes.content);
     pqc_parallel_tasks(out->n * out->h, out->n * out->h * bytes, BYTES_GRAIN, run_rows, &j);
+    return 0;
 }
+
+const pqc_step_type pqc_rearrange_step = {
+    .prepare = prepare_rearrange, .run = run_rearrange, .expects = PQC_SAME_CODES};
 
 static bool is_within(const pqc_window *w, ptrdiff_t outputs, ptrdiff_t size)
 {
     return (double)w->before + (double)(outputs - 1) * (double)w->stride < (double)size;
 }
 
-const char *pqc_copy_step_prepare(const pqc_step *s)
+static const char *prepare_copy(pqc_step *s)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     const char *why = pqc_window_check(s);
@@ -159,10 +163,14 @@ static void copy_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-void pqc_copy_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_copy(const pqc_step *s, char *const *buffers)
 {
     job j = {s, buffers};
     const pqc_image *out = &s->output[0];
     ptrdiff_t rows = out->n * out->h;
     pqc_parallel_tasks(rows, rows * out->w * out->c, BYTES_GRAIN, copy_rows, &j);
+    return 0;
 }
+
+const pqc_step_type pqc_copy_step = {
+    .prepare = prepare_copy, .run = run_copy, .expects = PQC_SAME_CODES};

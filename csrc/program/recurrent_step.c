@@ -27,7 +27,7 @@ static pqc_recurrent layer_of(const pqc_step *s)
     return r;
 }
 
-const char *pqc_recurrent_step_prepare(const pqc_step *s)
+static const char *prepare_recurrent(pqc_step *s)
 {
     if (!s->recurrent)
         return "the weights of cells expected";
@@ -50,7 +50,7 @@ const char *pqc_recurrent_step_prepare(const pqc_step *s)
     return states == 1 && !is_nothing(&s->more[0]) ? "more states than the cells have" : NULL;
 }
 
-ptrdiff_t pqc_recurrent_step_workspace(const pqc_step *s)
+static ptrdiff_t workspace_of(const pqc_step *s)
 {
     pqc_recurrent r = layer_of(s);
     ptrdiff_t lengths = is_nothing(&s->more[1]) ? 0 : pqc_lengths_bytes(&r);
@@ -90,7 +90,7 @@ static unsigned run_lengths(const pqc_step *s, pqc_recurrent *r, char *const *bu
     return flags;
 }
 
-unsigned pqc_recurrent_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_recurrent(const pqc_step *s, char *const *buffers)
 {
     pqc_recurrent r = layer_of(s);
     r.ahead = floats_at(&s->input, buffers);
@@ -100,3 +100,6 @@ unsigned pqc_recurrent_step_run(const pqc_step *s, char *const *buffers)
     r.workspace = buffers[0] + s->workspace;
     return is_nothing(&s->more[1]) ? pqc_recurrent_run(&r) : run_lengths(s, &r, buffers);
 }
+
+const pqc_step_type pqc_recurrent_step = {
+    .prepare = prepare_recurrent, .run = run_recurrent, .workspace = workspace_of};

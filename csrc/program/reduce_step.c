@@ -30,7 +30,7 @@ static bool is_plain(const pqc_image *i)
            i->codes.pixel == i->c * (ptrdiff_t)sizeof(float);
 }
 
-const char *pqc_reduce_step_prepare(const pqc_step *s)
+static const char *prepare_reduce(pqc_step *s)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     if (s->layout[0] < 0 || s->layout[0] >= REDUCTIONS || s->layout[1] < 0 || s->layout[1] > 1)
@@ -148,7 +148,7 @@ static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-void pqc_reduce_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_reduce(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *in = &s->input;
     bool of_rows = s->layout[1] == 1;
@@ -160,4 +160,7 @@ void pqc_reduce_step_run(const pqc_step *s, char *const *buffers)
              .kind = (reduction)s->layout[0]};
     ptrdiff_t tasks = of_rows ? in->h * j.parts : in->w;
     pqc_parallel_tasks(tasks, in->h * in->w * in->c, GRAIN, of_rows ? run_rows : run_elements, &j);
+    return 0;
 }
+
+const pqc_step_type pqc_reduce_step = {.prepare = prepare_reduce, .run = run_reduce};

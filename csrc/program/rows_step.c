@@ -26,7 +26,7 @@ static bool is_plain(const pqc_image *i)
     return !i->nchw && i->n == 1 && i->h == 1;
 }
 
-const char *pqc_rows_step_prepare(const pqc_step *s)
+static const char *prepare_rows(pqc_step *s)
 {
     const pqc_image *in = &s->input;
     if (!is_plain(in) || in->codes.content != PQC_FLOATS)
@@ -79,7 +79,7 @@ static bool follows_on(const pqc_step *s)
            s->input.codes.pixel == row && s->output[0].codes.pixel == row;
 }
 
-static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
+static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
     float scratch[PQC_MAX_ROW];
@@ -100,11 +100,13 @@ static const float *vector_at(const pqc_image *i, char *const *buffers)
     return i->codes.content == PQC_NOTHING ? NULL : pqc_image_pixels(i, buffers, 0, 0, 0).at;
 }
 
-unsigned pqc_rows_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_rows(const pqc_step *s, char *const *buffers)
 {
     job j = {.step = s, .buffers = buffers};
     j.norm = (pqc_layer_norm){vector_at(&s->residual, buffers), vector_at(&s->more[0], buffers),
                               s->epsilon};
-    pqc_parallel_tasks(s->input.w, s->input.w * s->input.c, GRAIN, run_rows, &j);
+    pqc_parallel_tasks(s->input.w, s->input.w * s->input.c, GRAIN, run_tasks, &j);
     return atomic_load(&j.flags);
 }
+
+const pqc_step_type pqc_rows_step = {.prepare = prepare_rows, .run = run_rows};

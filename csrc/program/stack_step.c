@@ -15,7 +15,7 @@ typedef struct {
     ptrdiff_t groups, channels; /* of a group of the input */
 } job;
 
-const char *pqc_stack_step_prepare(const pqc_step *s)
+static const char *prepare_stack(pqc_step *s)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     const char *why = pqc_frames_check(s);
@@ -71,7 +71,7 @@ static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
         run_row(j, row / height, row % height);
 }
 
-void pqc_stack_step_run(const pqc_step *s, char *const *buffers)
+static unsigned run_stack(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *out = &s->output[0];
     job j = {.step = s, .buffers = buffers, .frames = pqc_frames_of(s)};
@@ -79,4 +79,8 @@ void pqc_stack_step_run(const pqc_step *s, char *const *buffers)
     j.channels = s->input.c / j.groups;
     pqc_parallel_tasks(out->n * out->h, out->n * out->h * out->w * out->c, BYTES_GRAIN, run_rows,
                        &j);
+    return 0;
 }
+
+const pqc_step_type pqc_stack_step = {
+    .prepare = prepare_stack, .run = run_stack, .expects = PQC_SAME_CODES};

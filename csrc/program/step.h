@@ -82,36 +82,21 @@ typedef struct {
     const pqc_weights *next;    /* of a later step, which may be fetched meanwhile; or NULL */
     float low, high, second_low, second_high;
     bool hard_swish;
-    pqc_linear_map affine; /* of convolutions; filled by pqc_step_prepare */
+    pqc_linear_map affine; /* of convolutions; filled by prepare */
     pqc_pixels
         between; /* of convolutions: codes that results go through before the residual is added, or PQC_NOTHING */
     /* Operands of chains beside input and residual; of a convolution's chain, beside its results. */
     pqc_image more[PQC_MAX_OPERANDS - 2];
     const pqc_chain_op *chain;
     ptrdiff_t chain_length;
-    int64_t layout[PQC_LAYOUT]; /* of what is found by strides */
-    double epsilon;             /* of normalisation */
-    unsigned known;             /* of convolutions: pqc_finish_known; filled by pqc_step_prepare */
-    pqc_tiling tiling;          /* of convolutions; filled by pqc_step_prepare, as is: */
+    int64_t layout[PQC_LAYOUT];     /* of what is found by strides */
+    double epsilon;                 /* of normalisation */
+    unsigned known;                 /* of convolutions: pqc_finish_known; filled by prepare */
+    pqc_tiling tiling;              /* of convolutions; filled by prepare, as is: */
     const pqc_recurrent *recurrent; /* of cells: what does not depend on the sequences */
     ptrdiff_t workspace;            /* of cells: bytes into the arena */
     int32_t *offset; /* of convolutions but depthwise ones: of each kr group, then of their runs */
 } pqc_step;
-
-/* Offsets that a step needs. */
-ptrdiff_t pqc_step_offsets(const pqc_step *step);
-
-/* NULL if a step of images that are in order reads and writes nothing else; or what is wrong.  Of a convolution of integers
- * fills `offset`, `known` and `tiling`; a chain that the output stage can do becomes `affine`, `second_low` and `second_high`, with
- * `chain_length` 0; and clamps that come last go into the codes' bounds. */
-const char *pqc_step_prepare(pqc_step *step);
-
-/* Runs it, on all threads; returns the flags of pack_u8.h, and PQC_STEP_BAD_INDEX. */
-unsigned pqc_step_run(const pqc_step *step, char *const *buffers);
-
-/* Tiles may read beyond an image, and cells need memory of their own.  The arena grows so far; another buffer's steps do
- * without tiles. */
-void pqc_step_limit(pqc_step *step, ptrdiff_t buffer_bytes, ptrdiff_t *arena_bytes);
 
 /* Runs of kr groups whose bytes lie together: a tap's, or those of a row of taps. */
 static inline ptrdiff_t pqc_step_runs(const pqc_step *step)
@@ -120,54 +105,25 @@ static inline ptrdiff_t pqc_step_runs(const pqc_step *step)
     return w->kh * (w->merged ? 1 : w->kw);
 }
 
-/* Of convolutions: the output stage, without addresses (before a chain it ends in floats); its way by tiles. */
-pqc_output pqc_conv_step_finish(const pqc_step *step);
-pqc_tiling pqc_tiling_of(pqc_step *step);
-unsigned pqc_conv_tiles_run(const pqc_step *step, char *const *buffers,
-                            const pqc_igemm_nhwc *kernels);
+/* What PQC_ONE_OUTPUT and PQC_SAME_CODES have checked before `prepare`: one output and no residual; and that input and output are
+ * images of the same codes or floats. */
+typedef enum { PQC_ANY, PQC_ONE_OUTPUT, PQC_SAME_CODES } pqc_step_expects;
 
-/* One for each kind. */
-const char *pqc_conv_step_prepare(pqc_step *step);
-unsigned pqc_conv_step_run(const pqc_step *step, char *const *buffers);
-unsigned pqc_depthwise_step_run(const pqc_step *step, char *const *buffers);
+/* What the steps of a kind, or of a few, have in common. */
+typedef struct {
+    const char *(*prepare)(pqc_step *step); /* NULL, or what is wrong: see pqc_step_prepare */
+    unsigned (*run)(const pqc_step *step, char *const *buffers); /* see pqc_step_run */
+    pqc_step_expects expects;
+    ptrdiff_t (*workspace)(const pqc_step *step); /* bytes of memory of its own; or NULL */
+} pqc_step_type;
+
+extern const pqc_step_type pqc_import_step, pqc_export_step, pqc_conv_step, pqc_pool_step,
+    pqc_copy_step, pqc_chain_step, pqc_rows_step, pqc_average_step, pqc_rearrange_step,
+    pqc_strided_step, pqc_matmul_step, pqc_gather_step, pqc_recurrent_step, pqc_float_conv_step,
+    pqc_integers_step, pqc_interpolate_step, pqc_pad_step, pqc_reduce_step, pqc_norm_step,
+    pqc_stack_step, pqc_fold_step;
+
+/* NULL if the step's windows are within bounds; or what is wrong. */
 const char *pqc_window_check(const pqc_step *step);
-void pqc_pool_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_copy_step_prepare(const pqc_step *step);
-void pqc_copy_step_run(const pqc_step *step, char *const *buffers);
-unsigned pqc_import_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_rearrange_step_prepare(const pqc_step *step);
-void pqc_rearrange_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_rows_step_prepare(const pqc_step *step);
-unsigned pqc_rows_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_average_step_prepare(const pqc_step *step);
-unsigned pqc_average_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_strided_step_prepare(const pqc_step *step);
-void pqc_strided_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_recurrent_step_prepare(const pqc_step *step);
-ptrdiff_t pqc_recurrent_step_workspace(const pqc_step *step);
-unsigned pqc_recurrent_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_gather_step_prepare(const pqc_step *step);
-unsigned pqc_gather_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_matmul_step_prepare(const pqc_step *step);
-void pqc_matmul_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_integers_step_prepare(const pqc_step *step);
-void pqc_integers_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_float_conv_step_prepare(const pqc_step *step);
-unsigned pqc_float_conv_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_chain_step_prepare(const pqc_step *step);
-unsigned pqc_chain_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_interpolate_step_prepare(const pqc_step *step);
-unsigned pqc_interpolate_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_pad_step_prepare(const pqc_step *step);
-unsigned pqc_pad_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_fold_step_prepare(const pqc_step *step);
-void pqc_fold_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_reduce_step_prepare(const pqc_step *step);
-void pqc_reduce_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_norm_step_prepare(const pqc_step *step);
-void pqc_norm_step_run(const pqc_step *step, char *const *buffers);
-const char *pqc_stack_step_prepare(const pqc_step *step);
-void pqc_stack_step_run(const pqc_step *step, char *const *buffers);
-void pqc_export_step_run(const pqc_step *step, char *const *buffers);
 
 #endif

@@ -1,7 +1,7 @@
 /* Sums, means and extremes of programs, whole steps, by their definition. */
 #include "check.h"
 #include "dispatch.h"
-#include "step.h"
+#include "steps.h"
 #include "tests.h"
 
 #include <math.h>
