@@ -74,7 +74,7 @@ def _random(arg: NodeArg, given: tuple[int, ...] | None, batch: int, rng: np.ran
 def file_feeds(session: Session, path: str) -> Iterator[Feeds]:
     """The batches of a file or folder, as the model takes them."""
     from ..calibration.batches import feeds_of
-    from .command_line import Data
+    from .batch_files import Data
 
     return feeds_of(_taking(session), Data(path))
 
