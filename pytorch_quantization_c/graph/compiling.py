@@ -10,6 +10,7 @@ import onnx_ir as ir
 from .files.reader import load
 from .interpreter.run import Interpreter
 from .interpreter.values import tied_axes, wanted
+from .passes.constants import complete_types
 from .program.document import Document
 from .program.lower import lower
 
@@ -28,6 +29,7 @@ class Compiled:
 
     def __init__(self, model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model) -> None:
         self.model = load(model)
+        complete_types(self.model)
         self.interpreter = Interpreter(self.model)
         graph = self.model.graph
         self.document = Document(lower(self.interpreter), [wanted(value) for value in graph.inputs],

@@ -46,6 +46,16 @@ def _infer_shapes(model: ir.Model) -> None:
         _run_inference(model, by_elements=True)
 
 
+def complete_types(model: ir.Model) -> None:
+    """Infers types and shapes where a node's output has none, and changes nothing else, in place."""
+    if all(value.dtype is not None and value.shape is not None
+           for node in model.graph for value in node.outputs if value.name):
+        return
+    _run_inference(model, by_elements=False)
+    if not any(map(_is_long, model.graph.all_nodes())):
+        _run_inference(model, by_elements=True)
+
+
 def _run_inference(model: ir.Model, by_elements: bool) -> None:
     """ONNX infers nothing for GroupNormalization; its output is one of an instance norm in type and shape."""
     groups = [node for node in model.graph.all_nodes()

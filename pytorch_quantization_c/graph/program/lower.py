@@ -86,7 +86,8 @@ def _lower_step(lowering: Lowering, step: Any) -> None:
     operands = [None if value is None else lowering.want(value).value for value in step.reads]
     call = Call(named(step.node), operands, step.names(), step.compute)
     outputs = [lowering.number(value) for value in step.outputs]
-    lowering.operations.append(Python(step.node.name or step.node.op_type, outputs, call))
+    fixed = all(value in lowering.fixed for value in step.outputs)
+    lowering.operations.append(Python(step.node.name or step.node.op_type, outputs, call, fixed))
 
 
 def _lower_constant(lowering: Lowering, step: Any) -> bool:

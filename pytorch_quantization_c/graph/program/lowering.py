@@ -22,6 +22,7 @@ from .fusing import fused_layers
 from .layers import codes_of
 from .natures import image_values, rank_of
 from .operations import FLOATS, Codes, Export, Import, Key, Operation, array_of
+from .sized import fixed_values
 from .tails import tails_of
 from .truths import truths_of
 
@@ -52,6 +53,7 @@ class Lowering:
         self.fused = {step: each for step, each in self.fused.items() if each.step not in followed}
         self.floats = {step: each for step, each in self.floats.items() if step not in followed}
         self.inside.update(followed)
+        self.fixed = fixed_values(self.plan.steps, self.graph.inputs, self.plan.constants)
         self.truths = truths_of(self.plan.steps)
         self.truth_numbers: dict[ir.Value, int] = {}  # of those that are wanted as floats
         self.more_constants: dict[int, Any] = {}

@@ -404,10 +404,14 @@ class Concat(Operation):
 
 @dataclass(eq=False)
 class Python(Operation):
-    """A node without a kernel: a function of arrays."""
+    """A node without a kernel: a function of arrays.
+
+    fixed: calls with inputs of the same shapes share its outputs.
+    """
 
     outputs: list[int]
     call: Call
+    fixed: bool = False
 
     def reads(self) -> list[Key]:
         return [array_of(value) for value in dict.fromkeys(self.call.operands) if value is not None]

@@ -23,6 +23,7 @@ from .shapes import Dims, Unsupported, dims_of
 __all__ = ["Program", "Unsupported"]
 
 KEPT_PLANS = 64  # shapes of a segment's inputs
+MAX_KEPT = 2 ** 20  # bytes of what calls with inputs of the same shapes share
 FREE_BYTES, MAX_GROWTH = 2 ** 28, 4096  # what a plan may need, beyond and for each byte of inputs and weights
 
 
@@ -31,6 +32,12 @@ class _Images:
 
     def __init__(self, array: NDArray[np.uint8], dims: Dims) -> None:
         self.array, self.dims = array, dims
+
+
+class _Sizes(NamedTuple):
+    """The numbers of an array that is a shape."""
+
+    numbers: tuple[int, ...]
 
 
 class _Places(dict[Key, int]):
@@ -44,6 +51,7 @@ class _Run(NamedTuple):
     """A segment, or what Python computes, with the places of what it reads, writes, and is the last to read.
 
     types: of the arrays that it reads.
+    sizes: whether they are shapes that a plan has to know.
     """
 
     number: int
@@ -52,6 +60,7 @@ class _Run(NamedTuple):
     writes: list[int]
     dead: list[int]
     types: list[type[np.generic]]
+    sizes: list[bool]
 
 
 class Program:
@@ -80,6 +89,8 @@ class Program:
                       enumerate(zip(self.order, _last_uses(self.order, wanted), strict=True))]
         self._plans: list[dict[tuple[Any, ...], Plan]] = [{} for _ in self.order]  # by the shapes of a segment's inputs
         self._arenas: object = None  # a plan: all share their memory
+        self._fixed = _places_of_fixed(self._runs, [*self._outputs.values()])
+        self._kept: dict[tuple[Any, ...], dict[int, Any]] = {}  # what they hold, by the shapes of the inputs
         self._bytes = sum(each.nbytes if isinstance(each, Recurrent) else each.weight.nbytes for each in self.weights)
         made = {key for each in self.order if isinstance(each, Segment) for key in each.outputs}
         self._only_c = made.issuperset(wanted) and len(wanted) == len(outputs)
@@ -89,7 +100,8 @@ class Program:
         places = self._places
         return _Run(number, each, [places[key] for key in reads], [places[key] for key in writes],
                     [places[key] for key in dead],
-                    [each.integers.get(key, np.float32) if isinstance(each, Segment) else np.generic for key in reads])
+                    [each.integers.get(key, np.float32) if isinstance(each, Segment) else np.generic for key in reads],
+                    [isinstance(each, Segment) and key in each.sizes for key in reads])
 
     def run(self, feeds: dict[str, Any], outputs: Sequence[str], times: list[Any] | None = None) -> list[Any] | None:
         """The outputs; None if some value was NaN or another that has no code, or an index was out of range.
@@ -105,24 +117,46 @@ class Program:
         values: dict[int, Any] = dict(self._constants)
         for name, array in feeds.items():
             values[self._inputs[name]] = array
+        shapes = tuple([(name, array.shape) for name, array in feeds.items()]) if self._fixed else ()
+        kept = self._kept.get(shapes)
+        if kept is not None:
+            values.update(kept)
         for each in self._runs:
+            if kept is not None and isinstance(each.operation, Python) and each.operation.fixed:
+                if times is not None:
+                    times.append((each.operation, 0))
+                continue
             if isinstance(each.operation, Python):
                 _run_python(each, each.operation, values, times)
             elif not self._run_segment(each, each.operation, values, times):
                 return None
             for place in each.dead:
-                values.pop(place, None)
+                if place not in self._fixed:
+                    values.pop(place, None)
+        if self._fixed and kept is None:
+            self._keep(shapes, {place: values[place] for place in self._fixed})
         found = [values[self._outputs[name]] for name in outputs]
         if self._only_c and (len(outputs) == 1 or len({*outputs}) == len(outputs)):
             return found
-        return own_results(found, (*feeds.values(), *self._constants.values()))
+        others = (*feeds.values(), *self._constants.values(), *(values[place] for place in self._fixed))
+        return own_results(found, others)
+
+    def _keep(self, shapes: tuple[Any, ...], found: dict[int, Any]) -> None:
+        """Keeps what calls with inputs of these shapes share, but for large arrays."""
+        if all(isinstance(each, np.ndarray) for each in found.values()) and sum(
+                each.nbytes for each in found.values()) <= MAX_KEPT:
+            kept = dict(list(self._kept.items())[1 - KEPT_PLANS:])
+            self._kept = {**kept, shapes: found}  # as with plans
 
     def _run_segment(self, each: _Run, segment: Segment, values: dict[int, Any], times: list[Any] | None) -> bool:
         arrays: list[NDArray[Any]] = []
         shapes: list[Any] = []
-        for place, kind in zip(each.reads, each.types, strict=True):
+        for place, kind, sizes in zip(each.reads, each.types, each.sizes, strict=True):
             value = values[place]
-            if isinstance(value, _Images):
+            if sizes:
+                arrays.append(_plain(value, kind))
+                shapes.append(_Sizes(tuple(value.reshape(-1).tolist())))
+            elif isinstance(value, _Images):
                 arrays.append(value.array)
                 shapes.append(value.dims)
             else:
@@ -165,7 +199,12 @@ class Program:
         return _C.in_default_float_mode(partial(self._new_plan, each, segment, shapes))
 
     def _new_plan(self, each: _Run, segment: Segment, shapes: tuple[Any, ...]) -> Plan:
-        dims = [shape if isinstance(shape, Dims) else dims_of(shape, matrix=True) for shape in shapes]
+        given = {key: shape.numbers for key, shape in zip(segment.inputs, shapes, strict=True) if type(shape) is _Sizes}
+        if segment.sizes != given.keys():
+            raise Unsupported("shapes that are not known")
+        dims = [shape if isinstance(shape, Dims) else dims_of((len(shape.numbers),) if type(shape) is _Sizes else shape,
+                                                              matrix=True) for shape in shapes]
+        segment = segment.with_sizes(given) if given else segment
         plan = bind(segment, dict(zip(segment.inputs, dims, strict=True)), self.borders, self.weights, self._arenas)
         self._check_size(plan, dims)
         self._arenas = self._arenas or plan.capsule
@@ -181,6 +220,15 @@ class Program:
         given = self._bytes + sum(4 * math.prod(each[:4]) for each in dims)
         if size > FREE_BYTES + MAX_GROWTH * given:
             raise Unsupported(f"{given} bytes of inputs and weights that need {size} bytes of memory")
+
+
+def _places_of_fixed(runs: Sequence[_Run], outputs: Sequence[int]) -> frozenset[int]:
+    """Of what calls with inputs of the same shapes share, the values that anything else reads."""
+    fixed = {place for each in runs if isinstance(each.operation, Python) and each.operation.fixed
+             for place in each.writes}
+    others = {place for each in runs if not (isinstance(each.operation, Python) and each.operation.fixed)
+              for place in each.reads}
+    return frozenset(fixed & {*others, *outputs})
 
 
 def _run_python(each: _Run, operation: Python, values: dict[int, Any], times: list[Any] | None) -> None:

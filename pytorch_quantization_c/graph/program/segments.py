@@ -1,7 +1,9 @@
 """Runs of operations for one call of C each, with Python between."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from heapq import heappop, heappush
 
 import numpy as np
@@ -10,6 +12,7 @@ from .gather import Gathered
 from .integers import Integers
 from .operations import Key, Operation, Python
 from .recurrent import Recurrent
+from .strided import Moved
 
 __all__ = ["Segment", "segments_of"]
 
@@ -21,6 +24,7 @@ class Segment:
         inputs: what they read that others make.
         outputs: what others read of what they make.
         integers: the inputs that are integers, and their types.
+        sizes: those of them that are shapes, which a plan has to know.
     """
 
     def __init__(self, operations: Sequence[Operation]) -> None:
@@ -29,10 +33,19 @@ class Segment:
         self.inputs = list(dict.fromkeys(key for each in operations for key in each.reads() if key not in self.made))
         self.outputs: list[Key] = []
         self.integers: dict[Key, type[np.int32 | np.int64]] = {}
+        self.sizes = {each.given for each in operations if isinstance(each, Moved) and each.given is not None}
         for each in operations:
-            if isinstance(each, Gathered | Integers | Recurrent):
+            if isinstance(each, Gathered | Integers | Moved | Recurrent):
                 kind = np.int32 if isinstance(each, Recurrent) else np.int64
                 self.integers.update(dict.fromkeys(each.integers(), kind))
+
+    def with_sizes(self, sizes: Mapping[Key, Sequence[int]]) -> Segment:
+        """The same segment with the shapes that are given; KeyError if one is missing."""
+        made = copy(self)
+        made.operations = [
+            replace(each, numbers=[*each.numbers, *sizes[each.given]], given=None)
+            if isinstance(each, Moved) and each.given is not None else each for each in self.operations]
+        return made
 
 
 class _Waiting:

@@ -127,15 +127,21 @@ class Moved(Operation):
     kind: one of VIEWS, which keep the order; "transpose" with a permutation, "slice" with axis, start, end and step of
     each, "expand" with ONNX's shape, "concat" with an axis, "pad" with what comes before and behind each axis, or if
     negative is cut off; of its inputs the second is the number there.
+    given: an array of int64 with the shape of "reshape" or "expand", which is known when the program runs.
     """
 
     kind: str
     numbers: list[int]
     inputs: list[Key]
     output: Key
+    given: Key | None = None
 
     def reads(self) -> list[Key]:
-        return self.inputs
+        return [*self.inputs, *self.integers()]
+
+    def integers(self) -> list[Key]:
+        """The inputs that are int64."""
+        return [] if self.given is None else [self.given]
 
     def writes(self) -> list[Key]:
         return [self.output]
@@ -179,6 +185,8 @@ class Moved(Operation):
             raise ValueError(f"expected another order of elements, got {self.kind[:40]}")
         if self.kind == "slice" and (len(self.numbers) % 4 or any(step < 1 for step in self.numbers[3::4])):
             raise ValueError("expected slices with steps of 1 and more")
+        if self.given is not None and (self.kind not in ("reshape", "expand") or self.given in self.inputs):
+            raise ValueError("expected a shape that is given of a reshape or an expansion, in an array of its own")
         if self.kind == "pad" and (len(self.inputs) != 2 or len(self.numbers) % 2 or any(
                 abs(number) > MAX_PADDING for number in self.numbers)):
             raise ValueError(f"expected up to {MAX_PADDING} elements of padding on each side, by one number")

@@ -9,7 +9,7 @@ from .layers import codes_of
 from .natures import rank_of
 from .operations import F32, Codes, Key, array_of
 from .strided import Moved, Product
-from .strided_nodes import is_flipped, is_product, moved_of, parts_of, transposed
+from .strided_nodes import is_flipped, is_product, moved_of, parts_of, sized_of, transposed
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -34,7 +34,9 @@ def lower_strided(lowering: Lowering, step: Any) -> bool:
             if lowering.forms(made):
                 lowering.operations.append(Moved(name, *part, [lowering.want(step.reads[0])], _stored(lowering, made)))
         return True
-    found = moved_of(node, step.reads)
+    found, given = moved_of(node, step.reads), None
+    if found is None:
+        found, given = sized_of(node, lowering.fixed), step.reads[1] if len(step.reads) > 1 else None
     if found is None:
         return False
     reads = _before_quantizers(lowering, value, step.reads if found[0] == "concat" else step.reads[:1])
@@ -47,6 +49,7 @@ def lower_strided(lowering: Lowering, step: Any) -> bool:
     moved = Moved(name, *found, [], _stored(lowering, value))
     lowering.operations.append(moved)
     moved.inputs = [lowering.want(each) for each in reads]
+    moved.given = None if given is None else lowering.want(given)
     return True
 
 

@@ -1,7 +1,7 @@
 """Which nodes permute elements of float arrays, or multiply two activations."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from .moves import split_sizes
 from .natures import rank_of
 from .strided import AXES
 
-__all__ = ["is_flipped", "is_product", "kind_of", "moved_of", "parts_of", "transposed"]
+__all__ = ["is_flipped", "is_product", "kind_of", "moved_of", "parts_of", "sized_of",
+           "transposed"]
 
 Numbers = tuple[str, list[int]]
 
@@ -106,6 +107,16 @@ def moved_of(node: ir.Node, reads: Sequence[ir.Value | None]) -> Numbers | None:
     if not is_float(node.outputs[0]) or max(rank_of(each) or 9 for each in (*values, *node.outputs)) > AXES:
         return None
     return kind_of(node)
+
+
+def sized_of(node: ir.Node, fixed: Container[ir.Value | None]) -> Numbers | None:
+    """As `moved_of` of a Reshape or an Expand, without the shape: it is a value that the inputs' shapes determine."""
+    if node.op_type not in ("Reshape", "Expand") or not _standard(node) or node.inputs[1] not in fixed:
+        return None
+    values = node.inputs[0], node.outputs[0]
+    if not all(map(is_float, values)) or max(rank_of(each) or 9 for each in values) > AXES:
+        return None
+    return ("expand", []) if node.op_type == "Expand" else ("reshape", [int(attribute(node, "allowzero", 0))])
 
 
 def parts_of(node: ir.Node) -> list[Numbers] | None:

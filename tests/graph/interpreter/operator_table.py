@@ -34,7 +34,9 @@ A compiled program computes in C:
 - masks, held as floats of 1 or 0: comparisons of floats, And, Or, Not, Cast of int64 and of floats, GatherND by
   constant indices, moves of all these, and Where by them, of at most four axes
 
-Everything else runs between these kernels, by the functions in the table; `Session.summary` names the nodes.
+Everything else runs between these kernels, by the functions in the table; `Session.summary` names the nodes. What
+depends on the shapes of the inputs alone, such as the sizes that exporters compute of Shape for axes that may vary, is
+computed by the first call with these shapes and kept; Reshape and Expand of float32 by such sizes are in C.
 
 | operator | types | cases of ONNX |
 |---|---|---|
