@@ -27,6 +27,7 @@ class MeanError:
         self.axis = axis
         self.count = 0
         self._sum: NDArray[np.float64] | None = None
+        self._samples, self._squares = 0, 0.0       # of the means of single samples
         self._signal = self._noise = 0.0
 
     def add(self, expected: ArrayLike, got: ArrayLike) -> None:
@@ -38,6 +39,10 @@ class MeanError:
         off = np.subtract(wanted, given, dtype=np.float64)
         error = off.sum(axis=rest)
         self._sum = error if self._sum is None else self._sum + error
+        if wanted.ndim > 1 and self.axis % wanted.ndim and off.size:
+            means = np.moveaxis(off, self.axis, 1).reshape(len(off), len(error), -1).mean(axis=2)
+            self._samples += len(off)
+            self._squares = self._squares + np.square(means).sum(axis=0)
         self._signal += float(np.square(wanted, dtype=np.float64).sum())
         self._noise += float(np.square(off).sum())
         self.count += wanted.size // max(len(error), 1)
@@ -47,6 +52,20 @@ class MeanError:
         if self._sum is None or not self.count:
             raise ValueError("Expected outputs to have been added, got none")
         return self._sum / self.count
+
+    def sure_mean(self) -> NDArray[np.float64]:
+        """The mean error of each channel, less of it the less the samples agree, as the indices of axis 0 are taken.
+
+        What n samples have in common is known to within the variance v / n of their mean m: with the share
+        max(0, 1 - v / (n m^2)) of m the squared error that is expected on other samples is least. With one sample all
+        of it; ValueError as `mean`.
+        """
+        mean = self.mean()
+        if self._samples < 2:
+            return mean
+        variance = np.maximum(self._squares / self._samples - np.square(mean), 0) / (self._samples - 1)
+        share = 1 - np.divide(variance, np.square(mean), where=mean != 0, out=np.ones_like(mean))
+        return np.asarray(mean * np.maximum(share, 0))
 
     def decibels(self) -> tuple[float, float]:
         """Signal to noise ratio of what was counted, as it is and without the mean errors. As `mean` before that."""

@@ -15,11 +15,11 @@ from ..model.quantizers import named_quantizers
 from ..model.rollback import whole_or_not_at_all
 from ..model.sensitivity import evaluating, no_grad
 from ..model.training_mode import warn_of_training
-from .bias_correction import MeanError, corrected_bias
 from .gains import Gain, Gains
 from .layer_rounding import ROUNDING, WeightProblem, scaled_noise
 from .layer_rows import SAMPLE_ROWS, InputMoments, parts_in_memory
 from .module_between import BETWEEN
+from .module_biases import correct_biases
 from .module_layers import WeightLayer, numbers, renewed, warn_of_formats, watched, weight_layers
 from .module_pairs import layer_pairs
 from .order import MAX_MSE_BITS, MODULE_METHODS, checked_methods
@@ -41,7 +41,8 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
             ...
         print(pq.improve(model, batches, methods=["weight_mse", "gptq", "bias_correction"]))
 
-    Each layer is optimised on its inputs in the float model. The methods, in the recommended order:
+    Each layer is optimised on its inputs in the float model, but for biases, which are corrected layer after layer in
+    the quantised one. The methods, in the recommended order:
 
     "equalization": equal ranges of the channels between two layers, through ReLU, LeakyReLU and pools that are modules,
         along chains; for weights with one range. Fixed ranges follow. Fold batch normalisation before.
@@ -54,6 +55,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
     "weight_mse": ranges of weights by the least squared error of the outputs, instead of the largest magnitudes.
     "gptq", "adaround": weights rounded so that the outputs change little; the layer keeps the rounded weight.
     "bias_correction": the mean error of each output channel is subtracted from the bias; layers without one get one.
+        The outputs that all layers have for one batch are kept meanwhile.
 
     But for biases, layers whose weights are shared or in other formats than symmetric integers with one range, or one
     for each output channel or whole group of a linear layer's inputs, and transposed convolutions are left alone, other
@@ -135,8 +137,16 @@ class _Work:
     def _suits(layer: WeightLayer, name: str, most: int) -> bool:
         return layer.bits is not None and layer.bits <= (8 if name in SCALING else most) and _takes(name, layer)
 
-    def _run(self) -> None:
-        """The float model on all batches: no quantiser quantises, and weights are the float ones."""
+    def _call(self, batches: list[Any]) -> None:
+        """The model as it is on batches."""
+        for batch in batches:
+            if isinstance(batch, Mapping):
+                self.model(**batch)
+            else:
+                self.model(*batch) if isinstance(batch, tuple) else self.model(batch)
+
+    def _run(self, batches: list[Any] | None = None) -> None:
+        """The float model on batches, None: on all; no quantiser quantises, and weights are the float ones."""
         quantizers = [quantizer for _, quantizer in named_quantizers(self.model) if not quantizer._disabled]
         rounded = [(layer.module, layer.module.weight) for layer in self.layers]
         try:
@@ -144,11 +154,7 @@ class _Work:
                 quantizer._disabled = True
             for layer in self.layers:
                 layer.module.weight = self.floats[layer.name]
-            for batch in self.data:
-                if isinstance(batch, Mapping):
-                    self.model(**batch)
-                else:
-                    self.model(*batch) if isinstance(batch, tuple) else self.model(batch)
+            self._call(self.data if batches is None else batches)
         finally:
             for quantizer in quantizers:
                 quantizer._disabled = False
@@ -225,37 +231,9 @@ class _Work:
         return found
 
     def _correct_biases(self) -> list[Gain]:
-        errors: dict[str, MeanError] = {}
         chosen = [layer for layer in self.layers if not layer.module.weight_quantizer._disabled
                   or not layer.module.input_quantizer._disabled]
-        rounded = {layer.name: layer.module.weight for layer in chosen}
-        off = {layer.name: [each for each in (layer.module.input_quantizer, layer.module.weight_quantizer)
-                            if not each._disabled] for layer in chosen}
-
-        def observe(layer: WeightLayer, input: Any, call: Any) -> Any:
-            answer, module = call(), layer.module
-            try:
-                module.weight = rounded[layer.name]
-                for quantizer in off[layer.name]:
-                    quantizer._disabled = False
-                got = numbers(call())
-            finally:
-                for quantizer in off[layer.name]:
-                    quantizer._disabled = True
-                module.weight = self.floats[layer.name]
-            errors.setdefault(layer.name, MeanError(layer.channel_axis(got))).add(numbers(answer), got)
-            return answer
-
-        with watched(chosen, observe):
-            self._run()
-        gains = []
-        for layer in chosen:
-            if layer.name in errors and errors[layer.name].count:
-                bias, error = layer.module.bias, errors[layer.name]
-                fixed = corrected_bias(None if bias is None else numbers(bias), error.mean())
-                layer.module.bias = renewed(layer.module.weight if bias is None else bias, fixed)
-                gains.append(Gain("bias_correction", layer.name, *error.decibels()))
-        return gains
+        return correct_biases(chosen, self.data, self._run, self._call)
 
 
 def _takes(name: str, layer: WeightLayer) -> bool:

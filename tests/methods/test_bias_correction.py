@@ -17,6 +17,22 @@ def test_the_mean_error_of_each_channel(rng: np.random.Generator, axis: int, sha
     np.testing.assert_allclose(error.mean(), difference.reshape(5, -1).mean(1), rtol=1e-12)
 
 
+def test_what_is_sure_of_the_mean_error(rng: np.random.Generator) -> None:
+    """By samples: the mean less its variance's share; of one sample, and where channels lie on axis 0, the mean."""
+    off = rng.standard_normal((12, 5, 1, 1)) + rng.standard_normal((12, 5, 4, 2)) + np.arange(5)[:, None, None]
+    error, single, flat = MeanError(1), MeanError(1), MeanError(0)
+    for part in (off[:5], off[5:]):
+        error.add(part, np.zeros(part.shape))
+    means = off.mean((2, 3))
+    mean = means.mean(0)
+    np.testing.assert_allclose(error.sure_mean(), mean * np.maximum(0, 1 - means.var(0, ddof=1) / 12 / mean ** 2))
+    assert (error.sure_mean() != error.mean()).any()
+    single.add(off[:1], np.zeros((1, 5, 4, 2)))
+    np.testing.assert_array_equal(single.sure_mean(), single.mean())
+    flat.add(off[0], np.zeros((5, 4, 2)))
+    np.testing.assert_array_equal(flat.sure_mean(), flat.mean())
+
+
 def test_the_corrected_bias_takes_the_mean_error_away(rng: np.random.Generator) -> None:
     x, w = rng.standard_normal((64, 6)), rng.standard_normal((4, 6))
     rounded, bias = np.rint(w * 2) / 2, rng.standard_normal(4).astype(np.float32)

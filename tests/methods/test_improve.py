@@ -80,14 +80,42 @@ def test_a_layer_gets_what_the_array_function_gives(rng: np.random.Generator) ->
     assert not np.array_equal(model.head.weight, head)
 
 
+def sure(off: Array) -> Array:
+    """Of errors (samples, channels) the mean, as much of it as its own variance leaves."""
+    mean = off.mean(0, dtype=np.float64)
+    return mean * np.maximum(0, 1 - off.var(0, ddof=1, dtype=np.float64) / len(off) / mean ** 2)
+
+
 def test_the_bias_takes_the_mean_error_away(rng: np.random.Generator) -> None:
     layer = nn.QuantLinear(6, 4, quant_desc_weight=QuantDescriptor(3, axis=0))
     model = float_nn.Sequential(layer)
-    x = rng.standard_normal((64, 6)).astype(np.float32)
-    expected = floats(model, x)
+    x = (1 + rng.standard_normal((64, 6))).astype(np.float32)
+    off, bias = floats(model, x) - model(x), np.array(layer.bias)
     row, = pq.improve(model, [x], methods=["bias_correction"])
-    np.testing.assert_allclose(model(x).mean(0), expected.mean(0), atol=1e-5)
-    assert row.after == pytest.approx(sqnr(expected, model(x)), abs=0.01) and row.layer == "0"
+    np.testing.assert_allclose(layer.bias - bias, sure(off), atol=1e-6)
+    assert np.abs(sure(off)).max() > 0.02
+    assert row.gain == pytest.approx(10 * np.log10(np.square(off).sum() / np.square(off - off.mean(0)).sum()), abs=1e-3)
+
+
+def test_biases_are_corrected_on_what_the_corrected_layers_before_give(rng: np.random.Generator) -> None:
+    """Step by step by hand: the second layer's error is that on inputs of the quantised and corrected first one."""
+    three = {"quant_desc_weight": QuantDescriptor(3, axis=0)}
+    first, second = nn.QuantLinear(6, 16, **three), nn.QuantLinear(16, 4, bias=False, **three)
+    model = float_nn.Sequential(first, float_nn.ReLU(), second)
+    x = (1 + rng.standard_normal((64, 6))).astype(np.float32)
+    with pq.calibrating(model, load_amax=True):
+        model(x)
+    second.input_quantizer.amax = second.input_quantizer.amax / 3       # cuts off, so that means move
+    whole, parts = copy.deepcopy(model), copy.deepcopy(model)
+    hidden, expected = floats(float_nn.Sequential(first), x), floats(model, x)
+    first.bias[...] += sure(hidden - first(x)).astype(np.float32)
+    shift = sure(expected - model(x))
+    pq.improve(whole, [x], methods=["bias_correction"])
+    np.testing.assert_allclose(whole[0].bias, first.bias, atol=1e-6)
+    np.testing.assert_allclose(whole[2].bias, shift, atol=1e-5)
+    pq.improve(parts, [x[:24], x[24:40], x[40:]], methods=["bias_correction"])
+    np.testing.assert_allclose(parts[0].bias, first.bias, atol=1e-6)    # what it is given does not change
+    np.testing.assert_allclose(parts[2].bias, shift, atol=0.05 * np.abs(shift).max())
 
 
 def test_ranges_by_squared_error_are_the_default_for_few_bits(rng: np.random.Generator) -> None:
