@@ -1,5 +1,6 @@
 /* Convolutions of floats, channels last.  Each sum begins with the bias and goes tap by tap through a group's channels, by fused
- * multiply-adds, taps on padding left out: the bits of pqc_matmul_f32 with `start` and `taps` on finite weights. */
+ * multiply-adds, taps on padding left out: the bits of pqc_matmul_f32 with `start` and `taps` on finite weights.  A depthwise one
+ * has one group for its step's purposes, whose panels are NR channels each of rows that hold all of them. */
 #include "cache_sizes.h"
 #include "conv_tail.h"
 #include "dispatch.h"
@@ -25,7 +26,7 @@ typedef struct {
     ptrdiff_t row, pixel, image; /* floats of the input from one to the next */
     ptrdiff_t width;             /* pixels of a row, or images: they are cut into tiles */
     ptrdiff_t blocks, places;    /* tiles of a row, and of all rows */
-    bool by_images;
+    bool by_images, depthwise;
     atomic_uint flags;
 } job;
 
@@ -44,6 +45,11 @@ typedef struct {
 static bool is_flat(const pqc_image *i)
 {
     return !i->nchw && i->codes.content == PQC_FLOATS && i->n == 1 && i->h == 1 && i->w == 1;
+}
+
+static bool is_depthwise(const pqc_step *s)
+{
+    return s->layout[0] > 1 && s->layout[0] == s->input.c && s->layout[0] == s->output[0].c;
 }
 
 static ptrdiff_t rows_of_panel(const pqc_step *s, ptrdiff_t channels)
@@ -69,9 +75,10 @@ static const char *prepare_float_conv(pqc_step *s)
             return "outputs of one shape expected";
     }
     double panels = (double)groups * (double)pqc_div_round_up(out->c / groups, NR);
+    double columns = is_depthwise(s) ? (double)groups : panels * NR;
     double taps = (double)pqc_frames_of(s).z.kernel * (double)s->y.kernel * (double)s->x.kernel;
     if (!is_flat(&s->residual) ||
-        (double)s->residual.c != panels * (1 + taps * (double)(in->c / groups)) * NR)
+        (double)s->residual.c != columns * (1 + taps * (double)(in->c / groups)))
         return "weights that do not fit";
     return pqc_tail_check(s);
 }
@@ -152,21 +159,30 @@ static void add_taps(const job *j, tile *t, const float *from, ptrdiff_t w)
     }
 }
 
-/* All taps of a row at once, whose channels follow on each other; of rows with the same taps. */
-static void add_runs(const job *j, tile *t, const float *from, ptrdiff_t w)
+/* The rows of a tile from `first` on that have the same taps along x: their end. */
+static ptrdiff_t end_of_run(const job *j, const tile *t, ptrdiff_t first, pqc_taps *taps)
 {
     const pqc_window *x = &j->step->x;
-    ptrdiff_t rows = j->by_images ? 1 : t->rows;
-    for (ptrdiff_t first = 0, end; first < rows; first = end) {
-        pqc_taps taps = pqc_taps_of(x, t->x + first, j->step->input.w);
-        for (end = first + 1; end < rows; end++) {
-            pqc_taps next = pqc_taps_of(x, t->x + end, j->step->input.w);
-            if (next.first != taps.first || next.end != taps.end)
-                break;
-        }
-        ptrdiff_t count = j->by_images ? t->rows : end - first;
+    ptrdiff_t end = first + 1;
+    *taps = pqc_taps_of(x, t->x + first, j->step->input.w);
+    if (j->by_images)
+        return t->rows;
+    for (; end < t->rows; end++) {
+        pqc_taps next = pqc_taps_of(x, t->x + end, j->step->input.w);
+        if (next.first != taps->first || next.end != taps->end)
+            break;
+    }
+    return end;
+}
+
+/* All taps of a row at once, whose channels follow on each other. */
+static void add_runs(const job *j, tile *t, const float *from, ptrdiff_t w)
+{
+    pqc_taps taps;
+    for (ptrdiff_t first = 0, end; first < t->rows; first = end) {
+        end = end_of_run(j, t, first, &taps);
         if (taps.first < taps.end)
-            add(j, t, first, count, from + (taps.start + taps.first) * j->pixel,
+            add(j, t, first, end - first, from + (taps.start + taps.first) * j->pixel,
                 w + taps.first * j->channels, (taps.end - taps.first) * j->channels);
     }
 }
@@ -200,15 +216,48 @@ static void add_image(const job *j, tile *t, ptrdiff_t n, ptrdiff_t w)
     }
 }
 
+/* The same of a depthwise convolution: all taps on the image at once. */
+static void add_depthwise(const job *j, tile *t, ptrdiff_t n, ptrdiff_t w)
+{
+    const pqc_step *s = j->step;
+    pqc_taps y = pqc_taps_of(&s->y, t->y, s->input.h), x;
+    const float *from =
+        j->x + n * j->image + t->first + (y.start + y.first * s->y.dilation) * j->row;
+    pqc_dwconv_f32 d = {.channels = t->channels,
+                        .kh = y.end - y.first,
+                        .x_pixel = j->by_images ? j->image : s->x.stride * j->pixel,
+                        .x_row = s->y.dilation * j->row,
+                        .x_tap = s->x.dilation * j->pixel,
+                        .w_row = s->x.kernel * j->outputs,
+                        .w_tap = j->outputs,
+                        .y_pixel = t->to_row};
+    for (ptrdiff_t first = 0, end; first < t->rows && y.first < y.end; first = end) {
+        end = end_of_run(j, t, first, &x);
+        if (x.first >= x.end)
+            continue;
+        d.x = from + (x.start + x.first * s->x.dilation) * j->pixel;
+        d.w = t->w + (1 + w + y.first * s->x.kernel + x.first) * j->outputs;
+        d.y = t->to + first * t->to_row;
+        d.kw = x.end - x.first;
+        d.pixels = end - first;
+        pqc.dwconv_f32(&d);
+    }
+}
+
 static void multiply(const job *j, tile *t)
 {
     ptrdiff_t image_taps = j->step->y.kernel * j->step->x.kernel;
+    if (j->depthwise)
+        begin_rows(t);
     for (ptrdiff_t tap = 0; tap < j->frames.z.kernel; tap++) {
         ptrdiff_t n = pqc_frame_of_tap(&j->frames, t->n, tap);
         if (n >= 0)
-            add_image(j, t, n, tap * image_taps * j->channels);
+            (j->depthwise ? add_depthwise : add_image)(j, t, n, tap * image_taps * j->channels);
     }
-    add_due(t, true);
+    if (j->depthwise)
+        without_negative_zeros(t);
+    else
+        add_due(t, true);
 }
 
 /* Tasks are numbered group, panel, place with the place fastest: a panel stays in the cache. */
@@ -223,7 +272,7 @@ static tile tile_of(const job *j, ptrdiff_t number)
     t.n = j->by_images ? first : rest / out->h;
     t.y = j->by_images ? rest / out->w : rest % out->h;
     t.x = j->by_images ? rest % out->w : first;
-    t.w = j->weights + panel * j->panel_rows * NR;
+    t.w = j->weights + (j->depthwise ? t.first : panel * j->panel_rows * NR);
     return t;
 }
 
@@ -291,10 +340,11 @@ static unsigned run_float_conv(const pqc_step *s, char *const *buffers)
     job j = {.step = s,
              .buffers = buffers,
              .frames = pqc_frames_of(s),
-             .groups = (ptrdiff_t)s->layout[0]};
+             .depthwise = is_depthwise(s),
+             .groups = is_depthwise(s) ? 1 : (ptrdiff_t)s->layout[0]};
     j.x = pqc_image_pixels(in, buffers, 0, 0, 0).at;
     j.weights = pqc_image_pixels(&s->residual, buffers, 0, 0, 0).at;
-    j.channels = in->c / j.groups;
+    j.channels = in->c / (ptrdiff_t)s->layout[0];
     j.outputs = out->c / j.groups;
     j.panels = pqc_div_round_up(j.outputs, NR);
     j.panel_rows = rows_of_panel(s, j.channels);

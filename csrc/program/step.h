@@ -28,8 +28,8 @@ typedef enum {
     PQC_STEP_RECURRENT, /* cells over sequences: gates of the input, see recurrent_step.c; residual and more[0]:
                           states or PQC_NOTHING */
     PQC_STEP_FLOAT_CONV, /* of floats; residual: weights by panels of 32 outputs, of each the bias and a row for each tap and
-                          channel of a group; `layout`: groups, then see frames.h; a chain and its operands as those
-                          of PQC_STEP_CONV */
+                          channel of a group; of depthwise ones one panel of all channels; `layout`: groups, then see
+                          frames.h; a chain and its operands as those of PQC_STEP_CONV */
     PQC_STEP_INTEGERS, /* numbers of int64, each in the place of two floats, as floats */
     PQC_STEP_TRUTHS,   /* the same, as 1 for those that are not 0 */
     PQC_STEP_INTERPOLATE, /* along y or x; residual and more[0]: places and weights, see interpolate_step.c */

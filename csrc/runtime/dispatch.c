@@ -57,6 +57,7 @@ static void use_scalar(pqc_kernels *t)
     t->interpolate_f32 = pqc_interpolate_f32_scalar;
     t->softmax_f32 = pqc_softmax_f32_scalar;
     t->gemm_f32 = pqc_gemm_f32_scalar;
+    t->dwconv_f32 = pqc_dwconv_f32_scalar;
     t->transpose_f32 = pqc_transpose_f32_scalar;
     t->interleave_u8 = pqc_interleave_u8_scalar;
     t->layer_norm_f32 = pqc_layer_norm_f32_scalar;
@@ -124,6 +125,7 @@ static void use_avx2(pqc_kernels *t)
     t->interpolate_f32 = pqc_interpolate_f32_avx2;
     t->softmax_f32 = pqc_softmax_f32_avx2;
     t->gemm_f32 = pqc_gemm_f32_avx2;
+    t->dwconv_f32 = pqc_dwconv_f32_avx2;
     t->transpose_f32 = pqc_transpose_f32_avx2;
     t->interleave_u8 = pqc_interleave_u8_avx2;
     t->layer_norm_f32 = pqc_layer_norm_f32_avx2;
@@ -184,6 +186,7 @@ static void use_avx512(pqc_kernels *t)
     t->interpolate_f32 = pqc_interpolate_f32_avx512;
     t->softmax_f32 = pqc_softmax_f32_avx512;
     t->gemm_f32 = pqc_gemm_f32_avx512;
+    t->dwconv_f32 = pqc_dwconv_f32_avx512;
     t->layer_norm_f32 = pqc_layer_norm_f32_avx512;
     t->lstm_f32 = pqc_lstm_f32_avx512;
     t->gru_f32 = pqc_gru_f32_avx512;
@@ -252,6 +255,7 @@ static void use_neon(pqc_kernels *t)
     t->interleave_u8 = pqc_interleave_u8_neon;
     t->chain_f32 = pqc_chain_f32_neon;
     t->gemm_f32 = pqc_gemm_f32_neon;
+    t->dwconv_f32 = pqc_dwconv_f32_neon;
 }
 
 static void use_dotprod(pqc_kernels *t)

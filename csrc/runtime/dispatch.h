@@ -11,6 +11,7 @@
 #include "chain_f32/chain_f32.h"
 #include "codes_f32/codes_f32.h"
 #include "search_logs/search_logs.h"
+#include "dwconv_f32/dwconv_f32.h"
 #include "dwconv_nhwc/dwconv_nhwc.h"
 #include "dwconv_u8s8/dwconv_u8s8.h"
 #include "finish_nhwc/finish_nhwc.h"
@@ -76,6 +77,7 @@ typedef struct {
     pqc_sum_f32_fn *sum_f32;
     pqc_interpolate_f32_fn *interpolate_f32;
     pqc_gemm_f32_fn *gemm_f32;
+    pqc_dwconv_f32_fn *dwconv_f32;
     pqc_transpose_f32_fn *transpose_f32;
     pqc_interleave_u8_fn *interleave_u8;
     pqc_softmax_f32_fn *softmax_f32;

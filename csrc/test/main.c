@@ -43,6 +43,7 @@ static const test per_isa[] = {
     {"product_f32", test_product_f32},
     {"cell_f32", test_cell_f32},
     {"gemm_f32", test_gemm_f32},
+    {"dwconv_f32", test_dwconv_f32},
     {"transpose_f32", test_transpose_f32},
     {"winograd", test_winograd},
     {"amx_gemm", test_amx_gemm},

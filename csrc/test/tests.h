@@ -31,6 +31,7 @@ void test_rows_f32(void);
 void test_product_f32(void);
 void test_cell_f32(void);
 void test_gemm_f32(void);
+void test_dwconv_f32(void);
 void test_transpose_f32(void);
 void test_winograd(void);
 void test_amx_gemm(void);

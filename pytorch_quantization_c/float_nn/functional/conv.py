@@ -86,11 +86,6 @@ def _multiply(x: Array, weight: Array, window: Window, groups: int) -> Array:
     return y.reshape(count, groups * outputs, *window.out)
 
 
-def goes_by_taps(outputs: int, groups: int) -> bool:
-    """Whether a convolution of float32 is multiplied tap by tap: groups of few outputs would fill its panels badly."""
-    return groups == 1 or outputs // groups >= 16
-
-
 def _multiply_floats(x: Array, weight: Array, bias: Array | None, window: Window, groups: int) -> Array:
     """The same of float32, on our own product: each sum begins with the bias and goes tap by tap through the channels.
 
@@ -130,7 +125,7 @@ def _conv(spatial: int, input: ArrayLike, weight: ArrayLike, bias: ArrayLike | N
     if x.dtype == np.float32 and spatial == 1 and dilations == (1,) and is_mirrored(w, groups):
         x = folded(x, w.shape[2], steps[0], paddings[0])
         y = _multiply_floats(x, folded_weight(w), b, Window(x.shape[2:], (1,), (1,), (0,), (1,)), 2)
-    elif x.dtype == np.float32 and goes_by_taps(len(w), groups):
+    elif x.dtype == np.float32:
         y = _multiply_floats(x, w, b, window, groups)
     else:
         y = _multiply(x, w.reshape(groups, len(w) // groups, -1), window, groups)

@@ -52,6 +52,8 @@ class FloatConv(Operation):
     def weights(self) -> int:
         """Floats of the packed weight."""
         taps = self.z.kernel * self.y.kernel * self.x.kernel * self.inputs
+        if self.groups > 1 and self.inputs == self.channels == 1:
+            return self.groups * (1 + taps)
         return self.groups * -(-self.channels // PANEL) * (1 + taps) * PANEL
 
 
@@ -70,10 +72,13 @@ class Folded(Single):
 def packed_panels(weight: NDArray[np.float32], bias: NDArray[np.float32] | None, groups: int) -> NDArray[np.float32]:
     """The weight (outputs, inputs of a group, taps along each axis) by panels of 32 outputs.
 
-    Of each panel: the bias, then the taps one after the other, of each its channels.
+    Of each panel: the bias, then the taps one after the other, of each its channels. Depthwise: one panel of all.
     """
     outputs, inputs, *taps = weight.shape
     channels = outputs // groups
+    if groups > 1 and inputs == channels == 1:
+        first = np.zeros(outputs, np.float32) if bias is None else bias + np.float32(0)  # without -0
+        return np.concatenate([first, weight.reshape(outputs, -1).T.reshape(-1)])
     panels = -(-channels // PANEL)
     made = np.zeros((groups, panels * PANEL, 1 + inputs * math.prod(taps)), np.float32)
     if bias is not None:

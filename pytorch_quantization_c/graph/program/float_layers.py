@@ -7,7 +7,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from ...float_nn.functional.conv import goes_by_taps
 from ...float_nn.functional.mirrored import folded_weight, is_mirrored
 from ..interpreter.table import attribute, constant
 from .float_conv import MAX_WEIGHTS, FloatConv
@@ -63,7 +62,7 @@ def float_layer(step: Any) -> FloatLayer | None:
     if row:
         weight = weight[:, :, None]
     groups, windows = attribute(node, "group", 1), windows_of(node, weight.shape[2:])
-    if windows is None or groups < 1 or len(weight) % groups or not goes_by_taps(len(weight), groups):
+    if windows is None or groups < 1 or len(weight) % groups:
         return None
     if bias is not None and bias.shape != weight.shape[:1]:
         return None
