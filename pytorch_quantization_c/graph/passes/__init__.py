@@ -11,6 +11,7 @@ from .cleanup import remove_no_ops
 from .constants import fold_constants
 from .patterns import recognise
 from .scalars import fold_scalars
+from .sizes import fold_sizes
 
 __all__ = ["prepare"]
 
@@ -21,6 +22,9 @@ def prepare(model: ir.Model) -> None:
         if node.op_type == "MatMul":
             node.metadata_props.pop(NUMPY, None)  # its sums may be in a different order now
     fold_constants(model)
+    if fold_sizes(model):
+        remove_no_ops(model)
+        fold_constants(model)
     remove_no_ops(model)
     CommonSubexpressionEliminationPass()(model)
     with names_remembered():

@@ -73,7 +73,7 @@ def _matrices_transposed(node: ir.Node) -> bool:
     if not is_op(reshape, "Reshape") or reshape is None or joined is None or not read_once(joined):
         return False
     order, value = attribute(transpose, "perm", None), reshape.inputs[0]
-    shapes = [None if each is None or each.shape is None or not each.shape.is_static() else list(each.shape.numpy())
+    shapes = [None if each is None or each.shape is None or each.shape.has_unknown_dim() else list(each.shape.dims)
               for each in (value, joined, node.outputs[0])]
     if value is None or order is None or any(shape is None or len(shape) < 2 for shape in shapes):
         return False

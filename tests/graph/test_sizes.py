@@ -1,0 +1,164 @@
+"""Shapes that a network computes from those of its inputs: constants, and no step of Python is left."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytorch_quantization_c import graph
+from pytorch_quantization_c.graph.passes.sizes import Size, _added, _divided, _equal, _multiplied, _subtracted
+
+from .networks import network, normal
+from .program.same_bits import assert_same_bits
+
+NAMES = {"N": 6, "T": 35}
+NUMBERS = {"one": np.array([1]), "zero": np.array([0]), "i0": np.array(0), "i1": np.array(1), "i2": np.array(2),
+           "none": np.array([-1])}
+
+
+def evaluated(size: Any) -> int:
+    """The number that it stands for; quotients of what is positive."""
+    text = str(size).replace("/", "//")
+    return int(eval(text, {}, dict(NAMES)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_arithmetic(seed: int) -> None:
+    """Random expressions, against integers."""
+    rng = np.random.default_rng(seed)
+    known: list[tuple[Any, int]] = [(Size(1, ("N",)), 6), (Size(1, ("T",)), 35), *((n, n) for n in (1, 2, 3, 7, 12))]
+    for _ in range(60):
+        (a, m), (b, n) = (known[int(at)] for at in rng.integers(0, len(known), 2))
+        made, number = [(_added(a, b), m + n), (_multiplied(a, b), m * n), (_divided(a, b), m // n),
+                        (_subtracted(a, b), m - n)][int(rng.integers(4))]
+        equal = _equal(a, b)
+        assert equal is None or equal == (m == n)
+        if made is None or not 0 < number < 2 ** 31:
+            continue
+        assert evaluated(made) == number
+        known.append((made, number))
+
+
+def test_sums_in_any_order_are_one_size() -> None:
+    n, t = Size(1, ("N",)), Size(1, ("T",))
+    assert _added(n, t) == _added(t, n)
+    assert _divided(_multiplied(_multiplied(n, 49), t), _multiplied(t, 7)) == Size(7, ("N",))
+    assert _subtracted(n, n) == 0
+    assert _divided(n, 0) is None
+
+
+def left(session: Any) -> list[str]:
+    return [row.name for row in session.summary() if row.kernel == "Python"]
+
+
+def check(model: Any, shapes: list[tuple[int, ...]], rng: np.random.Generator, exclude: tuple[str, ...] = ()) -> None:
+    """Quantised: no step of Python, the interpreter's bits, and near onnxruntime's floats, if that is there."""
+    int8 = graph.quantize(model, [normal(rng, *shapes[0])], methods=(), exclude=exclude)
+    session = graph.compile(int8)
+    assert left(session) == []
+    for shape in shapes:
+        x = normal(rng, *shape)
+        found = assert_same_bits(session, int8, {"x": x}, counts=(1, 2))
+        for got, wanted in zip(found, graph.interpret(model, {"x": x}), strict=True):
+            assert got.shape == wanted.shape
+            assert np.abs(got - wanted).max() < 0.2 * np.abs(wanted).max()
+
+
+def joined(name: str, *elements: str) -> str:
+    """Elements of int64, scalars, as one shape."""
+    parts = [f"{name}_{number} = Unsqueeze ({each}, zero)" for number, each in enumerate(elements)]
+    return "  ".join([*parts, f"{name} = Concat <axis = 0> ({', '.join(f'{name}_{n}' for n in range(len(elements)))})"])
+
+
+def test_attention_of_any_length(rng: np.random.Generator) -> None:
+    """As torch's exporter by tracing writes x.view(n, t, h, d // h)."""
+    model = network(
+        f"""s = Shape (x)  n = Gather (s, i0)  t = Gather (s, i1)  d = Gather (s, i2)  part = Div (d, heads)
+        {joined("split", "n", "t", "heads", "part")}  {joined("whole", "n", "t", "d")}
+        q0 = MatMul (x, wq)  q1 = Reshape (q0, split)  q = Transpose <perm = [0, 2, 1, 3]> (q1)
+        k0 = MatMul (x, wk)  k1 = Reshape (k0, split)  k = Transpose <perm = [0, 2, 3, 1]> (k1)
+        a0 = MatMul (q, k)  a = Softmax <axis = -1> (a0)  v0 = MatMul (a, q)
+        v = Transpose <perm = [0, 2, 1, 3]> (v0)  o = Reshape (v, whole)  y = MatMul (o, wo)""",
+        "float[N,T,24] x", "float[N,T,8] y", heads=np.array(4), wq=normal(rng, 24, 24) / 5, wk=normal(rng, 24, 24) / 5,
+        wo=normal(rng, 24, 8), **NUMBERS)
+    check(model, [(2, 7, 24), (1, 5, 24), (3, 1, 24)], rng)
+
+
+def test_keys_turned_as_matrices(rng: np.random.Generator) -> None:
+    """As torch.export writes them: three axes for the Transpose, by sizes that Slice and Concat find."""
+    model = network(
+        """x0 = MatMul (x, w)  sx = Shape (x)  nt = Slice (sx, zero, two)  split = Concat <axis = 0> (nt, heads)
+        h = Reshape <allowzero = 1> (x0, split)  k = Transpose <perm = [0, 2, 1, 3]> (h)
+        s = Shape (k)  last = Slice (s, m1, big)  before = Slice (s, m2, m1)  outer = Slice (s, zero, m2)
+        flat = Concat <axis = 0> (none, before, last)  back = Concat <axis = 0> (outer, last, before)
+        k3 = Reshape (k, flat)  kt = Transpose <perm = [0, 2, 1]> (k3)  k4 = Reshape (kt, back)
+        a = MatMul (k, k4)  y = Softmax <axis = -1> (a)""",
+        "float[N,T,24] x", "float[N,3,T,T] y", w=normal(rng, 24, 24) / 5, heads=np.array([3, 8]), two=np.array([2]),
+        m1=np.array([-1]), m2=np.array([-2]), big=np.array([2 ** 63 - 1]), **NUMBERS)
+    check(model, [(2, 7, 24), (1, 5, 24)], rng)
+
+
+def test_windows_of_any_batch(rng: np.random.Generator) -> None:
+    """Swin's: the batch is found again as the number of windows over those of an image."""
+    model = network(
+        f"""s = Shape (x)  n = Gather (s, i0)
+        {joined("cut", "n", "two", "four", "two", "four", "c")}  p0 = Reshape (x, cut)
+        p = Transpose <perm = [0, 1, 3, 2, 4, 5]> (p0)  w0 = Reshape (p, windows)  w1 = MatMul (w0, w)
+        sw = Shape (w1)  count = Gather (sw, i0)  images = Div (count, four)
+        {joined("paste", "images", "two", "two", "four", "four", "c")}  b0 = Reshape (w1, paste)
+        b = Transpose <perm = [0, 1, 3, 2, 4, 5]> (b0)  {joined("whole", "images", "eight", "eight", "minus")}
+        y = Reshape (b, whole)""",
+        "float[N,8,8,12] x", "float[N,8,8,12] y", w=normal(rng, 12, 12), windows=np.array([-1, 16, 12]),
+        two=np.array(2), four=np.array(4), eight=np.array(8), c=np.array(12), minus=np.array(-1), **NUMBERS)
+    check(model, [(2, 8, 8, 12), (1, 8, 8, 12)], rng)
+
+
+def test_resizes_to_computed_sizes(rng: np.random.Generator) -> None:
+    """Of a segmentation network: to the size of the input, and to one that it has."""
+    model = network(
+        """a = Conv <strides = [2, 2], pads = [1, 1, 1, 1]> (x, w)  b = Conv (a, v)
+        sx = Shape (x)  hw = Slice (sx, two, four)  sb = Shape (b)  nc = Slice (sb, zero, two)
+        to = Concat <axis = 0> (nc, hw)  r = Resize <mode = "linear"> (b, , , to)
+        sa = Shape (a)  ha = Slice (sa, two, four)  same = Concat <axis = 0> (nc, ha)
+        m = Resize <mode = "linear"> (b, , , same)  sm = Conv (m, u)  y = Conv (r, u)""",
+        "float[N,3,12,20] x", "float[N,2,12,20] y, float[N,2,6,10] sm", w=normal(rng, 8, 3, 3, 3),
+        v=normal(rng, 5, 8, 1, 1), u=normal(rng, 2, 5, 1, 1), two=np.array([2]), four=np.array([4]), **NUMBERS)
+    check(model, [(2, 3, 12, 20), (1, 3, 12, 20)], rng)
+
+
+def test_groups_of_channels(rng: np.random.Generator) -> None:
+    """GroupNorm before opset 18: Reshape, InstanceNormalization, and a Reshape to the shape it was."""
+    model = network(
+        """c = Conv <pads = [1, 1, 1, 1]> (x, w)  g = Reshape (c, three)  i = InstanceNormalization (g, scale, bias)
+        s = Shape (c)  n = Reshape (i, s)  y = Conv (n, v)""",
+        "float[N,3,6,6] x", "float[N,4,6,6] y", w=normal(rng, 8, 3, 3, 3), v=normal(rng, 4, 8, 1, 1),
+        three=np.array([0, 2, -1]), scale=np.ones(2), bias=np.zeros(2))
+    check(model, [(2, 3, 6, 6), (1, 3, 6, 6)], rng)
+
+
+@pytest.mark.parametrize("body", [
+    "r = Reshape (x, shape)  y = MatMul (r, w)",                                     # which the caller gives
+    "s = Shape (x)  a = Add (s, s)  h = Div (a, shape)  r = Reshape (x, h)  y = MatMul (r, w)"])
+def test_what_the_caller_says_stays(rng: np.random.Generator, body: str) -> None:
+    model = network(body, "float[N,T,8] x, int64[3] shape", "float[A,B,3] y", w=normal(rng, 8, 3))
+    shape = np.array([2, 2, 2]) if "Div" in body else np.array([1, 10, 8])
+    feeds = {"x": normal(rng, 2, 5, 8), "shape": shape}
+    int8 = graph.quantize(model, [feeds], methods=())
+    assert graph.compile(int8).run(None, feeds)[0].tobytes() == graph.interpret(int8, feeds)[0].tobytes()
+    assert any(row.kernel == "Python" for row in graph.compile(int8).summary())
+
+
+def test_two_sizes_that_a_reshape_cannot_find(rng: np.random.Generator) -> None:
+    """(N, T, 8) to (T, N, 8): neither 0 nor -1 says so."""
+    model = network(
+        f"s = Shape (x)  n = Gather (s, i0)  t = Gather (s, i1)  {joined('turned', 't', 'n', 'eight')}  "
+        "r = Reshape (x, turned)  y = MatMul (r, w)", "float[N,T,8] x", "float[T,N,3] y", w=normal(rng, 8, 3),
+        eight=np.array(8), **NUMBERS)
+    x = normal(rng, 2, 5, 8)
+    int8 = graph.quantize(model, [x], methods=())
+    for shape in ((2, 5, 8), (3, 4, 8)):
+        x = normal(rng, *shape)
+        found, = assert_same_bits(graph.compile(int8), int8, {"x": x}, counts=(1,))
+        assert found.shape == (shape[1], shape[0], 3) and math.isfinite(found.sum())
