@@ -16,19 +16,28 @@ KINDS = {"Softmax": "softmax", "LayerNormalization": "layer_norm"}
 
 
 class RowFunction(NamedTuple):
-    """See `operations.Rows`; `vectors`: weight and bias."""
+    """See `operations.Rows`; `vectors`: weight and bias.
+
+    order: the axes with that of the rows last, where another is.
+    """
 
     kind: str
     vectors: list[NDArray[np.float32] | None]
     epsilon: float
+    order: list[int] | None = None
 
 
 def row_function(node: ir.Node) -> RowFunction | None:
-    """What a node computes of rows along the last axis; None if there is no kernel for it, or if its weights vary."""
+    """What a node computes of rows along the last axis, or softmax along any; None without a kernel for it."""
     kind, x = KINDS.get(node.op_type), node.inputs[0] if node.inputs else None
     if kind is None or node.domain not in ("", "ai.onnx") or x is None or x.shape is None or not is_float(x):
         return None
-    if attribute(node, "axis", -1) not in (-1, len(x.shape) - 1) or attribute(node, "stash_type", 1) != 1:
+    rank = len(x.shape)
+    axis = attribute(node, "axis", -1)
+    if not -rank <= axis < rank or attribute(node, "stash_type", 1) != 1:
+        return None
+    last = axis in (-1, rank - 1)
+    if not last and kind != "softmax":
         return None
     given = [constant(node, number) for number, each in enumerate(node.inputs) if number and each is not None]
     vectors: list[NDArray[np.float32] | None] = []
@@ -37,5 +46,6 @@ def row_function(node: ir.Node) -> RowFunction | None:
             return None
         vectors.append(each)
     if kind == "softmax":
-        return RowFunction(kind, [None, None], 0.0)
+        order = None if last else [*(each for each in range(rank) if each != axis % rank), axis % rank]
+        return RowFunction(kind, [None, None], 0.0, order)
     return RowFunction(kind, (vectors + [None])[:2], float(str(np.float32(attribute(node, "epsilon", 1e-5)))))

@@ -1,6 +1,7 @@
 """Softmax and layer normalisation of rows: close to the truth, the interpreter's bits, the same on every machine."""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from pytorch_quantization_c import float_nn as fnn
 
 from ...everywhere import everywhere
 from ..networks import network, normal
+from .same_bits import assert_same_bits
 
 SIZES = [(1, 1), (3, 5), (2, 16), (7, 33), (2, 3, 100), (1, 1025)]
 
@@ -83,3 +85,20 @@ def test_rows_of_an_image_are_not_its_channels(rng: np.random.Generator, body: s
     y, c = graph.compile(graph.quantize(model, [x])).run(None, {"x": x})
     rows = softmax(c) if "Softmax" in body else layer_norm(c, weights["scale"], 0, 1e-5)
     np.testing.assert_allclose(y, rows, rtol=2e-6, atol=5e-6)
+
+
+@pytest.mark.parametrize(("axis", "shape"), [
+    (1, (2, 5, 7)), (-2, (1, 3, 8)), (0, (3, 4, 2)), (1, (2, 16, 4, 9)), (2, (2, 3, 4, 9))])
+def test_softmax_along_another_axis(rng: np.random.Generator, tmp_path: Path, axis: int,
+                                    shape: tuple[int, ...]) -> None:
+    """As of YOLO's boxes and of classes of pixels."""
+    sizes = ",".join(["N", *map(str, shape[1:])])
+    model = network(f"a = Neg (x)  y = Softmax <axis = {axis}> (a)", f"float[{sizes}] x", f"float[{sizes}] y")
+    session = graph.compile(model)
+    assert all(row.kernel != "Python" for row in session.summary())
+    session.save(tmp_path / "s.pqc")
+    x = normal(rng, *shape)
+    found, = assert_same_bits(session, model, {"x": x})
+    wanted = np.moveaxis(softmax(np.moveaxis(-x, axis, -1)), -1, axis)
+    np.testing.assert_allclose(found, wanted, rtol=2e-6)
+    assert graph.load_session(tmp_path / "s.pqc").run(None, {"x": x})[0].tobytes() == found.tobytes()
