@@ -21,13 +21,12 @@ A compiled program computes in C:
 - on integers: convolutions along one to three axes, matrix products, LSTM and GRU, and transposed convolutions
   along one and two axes, without groups
 - pools and averages of images, max pools of volumes, DepthToSpace, Slice, Split, Concat, and Pad by a number, of images
-- Softmax and LayerNormalization along the last axis, GroupNormalization and InstanceNormalization
+- Softmax, LayerNormalization along the last axis, GroupNormalization and InstanceNormalization
 - ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL1, ReduceL2 and ReduceSumSquare over constant axes
 - elementwise operators on float32: Abs, Add, BatchNormalization, Clip, Div, Erf, Gelu, HardSigmoid, HardSwish,
   LeakyRelu, Max, Min, Mul, Neg, PRelu, Reciprocal, Relu, Sigmoid, Sqrt, Sub, Sum, Swish, Tanh and squares; those that
   follow a layer run in its output stage, others as chains, in one pass over memory
-- float32 convolutions along one to three axes by constant weights, with the chain that follows, unless groups have
-  fewer than 16 outputs
+- float32 convolutions along one to three axes by constant weights, with the chain that follows
 - on float32 arrays: MatMul, Einsum that multiplies matrices, Transpose, Reshape and its relatives, Slice, Split,
   Concat, Expand, Gather and Pad
 - Resize of float32 images and arrays, by the nearest element, linear or cubic, without antialias
