@@ -6,7 +6,7 @@
  * them few times. */
 enum {
     MAX_MBLOCK_TILES = PQC_AMX_MAX_MC / PQC_AMX_SIDE,
-    TASKS = 8 /* of an image at least, if it has so many blocks */
+    TASKS = 8 /* for each image at least, if it has enough blocks */
 };
 
 /* Pixels are taken in spans, 16 at a time.  c4 blocks: a span is a layer with its borders, whose sums are not stored;
@@ -152,7 +152,7 @@ typedef struct {
     const uint8_t *x;     /* the group's image */
     const uint8_t *panel; /* if it is not direct */
     ptrdiff_t first, tiles;
-    pqc_amx_run run[PQC_AMX_MAX_MC]; /* so many if each pixel stands alone */
+    pqc_amx_run run[PQC_AMX_MAX_MC]; /* one for each pixel in the worst case */
     int runs;
 } mblock;
 

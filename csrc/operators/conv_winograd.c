@@ -3,7 +3,7 @@
 #include "parallel.h"
 
 /* A patch is a run of tiles whose transformed inputs stay in L2 while all output channels pass over them,
- * 16 at a time.  The weights are transformed anew for each patch: the more tiles it has, the less that costs. */
+ * 16 at a time.  The weights are transformed again for each patch: the more tiles it has, the less that costs. */
 enum { MIN_PATCH = 8, MAX_PATCH = 96, MAX_K_BLOCKS = 64 };
 
 enum { PANEL_PIXELS = 64 }; /* of a row, requantised at a time */

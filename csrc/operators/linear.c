@@ -25,8 +25,8 @@ typedef struct {
     ptrdiff_t first, rows, mblocks;
     bool fits_l2;            /* x and y stay in L2 */
     ptrdiff_t group;         /* weight panels of a group */
-    const pqc_amx_gemm *amx; /* or NULL: then */
-    ptrdiff_t row_block;     /* is 1, else 16: so many rows are stored together */
+    const pqc_amx_gemm *amx; /* or NULL */
+    ptrdiff_t row_block;     /* rows stored together: 16 with `amx`, else 1 */
     pqc_gemv_u8s8_fn *gemv;  /* if it can take the only row there is, or NULL */
     atomic_uint flags;
 } work;

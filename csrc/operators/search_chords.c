@@ -40,7 +40,7 @@ static bool in_slices(pqc_chords *c, ptrdiff_t n, pqc_range_fn fn)
     return pqc_in_slices(c->search, &c->slice, n, c->cost, GRAIN, fn, c);
 }
 
-/* Chords of one width, and the last candidate by itself; how many, or -1. */
+/* Chords of one width, and the last candidate alone; returns how many, or -1. */
 static ptrdiff_t begin(pqc_chords *c)
 {
     ptrdiff_t first = pqc_clamp(FIRST_COST / (c->cost + 1), MIN_FIRST, MAX_FIRST), n = 0;
@@ -129,7 +129,7 @@ static void score_run(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-/* Every candidate of n chords by itself, scored; how many, or -1. */
+/* Scores every candidate of n chords; returns how many, or -1. */
 static ptrdiff_t score_all(pqc_chords *c, ptrdiff_t n)
 {
     ptrdiff_t all = 0;

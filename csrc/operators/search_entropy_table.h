@@ -17,7 +17,7 @@ typedef struct {
     double *work; /* room for two distributions */
 } pqc_entropy_table;
 
-/* Room for a table of so many bins, in bytes. */
+/* Bytes of a table with this many bins. */
 size_t pqc_entropy_table_scratch(ptrdiff_t bins);
 /* False if stopped on the way. */
 bool pqc_entropy_table_init(pqc_entropy_table *t, const pqc_search *s, int num_bits,

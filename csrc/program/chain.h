@@ -13,7 +13,7 @@ typedef struct {
     float number;
 } pqc_chain_op;
 
-/* NULL; or what is wrong with operations on so many operands. */
+/* NULL, or what is wrong with operations on this number of operands. */
 const char *pqc_chain_check(const pqc_chain_op *ops, ptrdiff_t count, int operands);
 
 /* Runs them on n <= PQC_BLOCK elements.  `values[i]` is where register i lies, PQC_MAX_REGISTERS of them; those of operands are

@@ -40,7 +40,7 @@ static const char *check_images(const pqc_step *s)
     return NULL;
 }
 
-/* Offsets of the kr groups of a tap, or of a row of taps: so many bytes from there on. */
+/* Offsets of the kr groups of a tap, or of a row of taps: this many bytes from its start. */
 static int32_t *add_groups(int32_t *offset, ptrdiff_t from, ptrdiff_t bytes)
 {
     for (ptrdiff_t i = 0; i < bytes; i += 4)
@@ -354,7 +354,7 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
 
-/* Of an image; where there are few panels, so many that threads find equal shares. */
+/* Of an image; where there are few panels, enough for equal shares of the threads. */
 static ptrdiff_t mblocks_of(const pqc_step *s, ptrdiff_t panels)
 {
     enum { TASKS = 4, LEAST = 12 }; /* of a thread, wanted; pixels of an M-block */

@@ -14,7 +14,7 @@ enum {
     MAX_MBLOCK = 16, /* tiles of an M-block, at most */
     MBLOCK = 8,      /* if all weights stay in L2 meanwhile */
     MAX_AHEAD = 16,  /* rows of weights that are fetched with a tile of K */
-    MIN_TASKS = 8,   /* of a convolution, if it has so many */
+    MIN_TASKS = 8,   /* for each convolution, if it has enough blocks */
     MIN_USE = 5,     /* a fifth of the products should be wanted */
     MAX_PIXELS = MAX_MBLOCK * PQC_TILE,
     CHAIN_PAIRS =

@@ -67,7 +67,7 @@ static void copy_backwards(float *restrict y, const float *restrict x, ptrdiff_t
         y[i] = x[-i];
 }
 
-/* Rows of so many image rows from `outer` on; false for an index that no row has. */
+/* Rows i to `end`, each of `times` image rows from `outer` on; false for an index that no row has. */
 static bool gather(const job *j, ptrdiff_t outer, ptrdiff_t times, ptrdiff_t i, ptrdiff_t end)
 {
     for (ptrdiff_t n; i < end; i += n) {

@@ -18,7 +18,7 @@ typedef struct {
     float *ahead, *y, *h, *c;
 } pqc_lengths;
 
-/* Bytes of `room` for a layer of so many steps. */
+/* Bytes of `room` for a layer with this many steps. */
 ptrdiff_t pqc_lengths_bytes(const pqc_recurrent *r);
 
 /* Reads batch int32; false if one is not from 0 to r->steps.  Sets steps, sizes and rows of `r`. */

@@ -69,7 +69,7 @@ static bool keep(void *block)
     return false;
 }
 
-/* A kept block of at least so many bytes, and at most a quarter more; or NULL. */
+/* A kept block of at least this many bytes, and at most a quarter more; or NULL. */
 static void *take(size_t bytes)
 {
     for (int i = 0; i < KEPT; i++) {

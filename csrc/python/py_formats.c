@@ -156,7 +156,7 @@ done:
     return (PyObject *)codes;
 }
 
-/* An array of this type, with so many dimensions at least; NULL with an exception. */
+/* An array of this type, with at least this many dimensions; NULL with an exception. */
 static PyArrayObject *plain(PyObject *object, const char *name, int type, int least)
 {
     PyArrayObject *array = (PyArrayObject *)PyArray_FROMANY(

@@ -18,7 +18,7 @@ typedef struct {
     float amax; /* of a layer with a zero point its scale */
     int32_t zero;
     bool in_flight;
-    bool by_row; /* amax of each row, `given` or in flight */
+    bool by_row; /* an amax for each row, `given` or dynamic */
     PyArrayObject *given;
     pqc_packed_weights shifted; /* the weights for this zero point, in zero_memory */
     void *zero_memory;

@@ -35,7 +35,7 @@ static inline ptrdiff_t pqc_nth_of_range(ptrdiff_t begin, ptrdiff_t end, bool ba
 int pqc_get_num_threads(void);
 void pqc_set_num_threads(int n);
 
-/* The same for jobs of the calling thread alone; n == 0: it has no number of its own.  Returns what it had. */
+/* The same for jobs of the calling thread alone; n == 0: the default again.  Returns the previous number. */
 int pqc_set_own_threads(int n);
 
 /* The CPUs this process may run on. */

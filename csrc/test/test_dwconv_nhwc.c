@@ -118,7 +118,7 @@ static pqc_output stage_of(arena *a, int channels)
     return f;
 }
 
-/* The same sums as bytes; those expected come from the output stage by itself, which has a test of its own. */
+/* The same sums as bytes; the expected ones come from the output stage alone, which has its own test. */
 static void check_codes(arena *a, const geometry *s)
 {
     static uint8_t wanted[MAX_CHANNELS];

@@ -1,4 +1,4 @@
-"""`QuantDescriptor`: how an array is to be quantised. Immutable, comparable, to and from YAML."""
+"""`QuantDescriptor`: how to quantise an array. Immutable, comparable, to and from YAML."""
 # pyright: reportArgumentType=false
 from __future__ import annotations
 

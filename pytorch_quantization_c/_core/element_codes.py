@@ -1,4 +1,4 @@
-"""Codes of elements and of shared scales as bytes, and so many bits each side by side."""
+"""Codes of elements and of shared scales as bytes, and packed at their own bit width."""
 from __future__ import annotations
 
 import functools

@@ -26,7 +26,7 @@ Edges = NDArray[Any]
 MAX_BINS = 1 << 24     # more mean that the batches differ too much in scale
 LONG_ROW = 1 << 13
 SMALLEST_RANGE = -64    # exponent of the smallest range of `double`: 2^-64
-MAX_COUNTED = 2.0 ** 62  # no data have so many elements; sums of such counts stay below 2^63
+MAX_COUNTED = 2.0 ** 62  # more than any data have; sums of such counts stay below 2^63
 FLOAT_MAX = float(np.finfo(np.float32).max)
 VECTOR = 8              # floats of a vector in torch's arange
 

@@ -1,7 +1,7 @@
 """The integer arithmetic of a quantised layer, for any front: an engine that the layer owns.
 
 The engine decides for each call whether integers give the answer, keeps the integer weight between calls for as long as
-it is proved unchanged, and freezes it for good on request. A front derives from `IntegerEngine`, which knows layers and
+it is proved unchanged, and freezes it on request. A front derives from `IntegerEngine`, which knows layers and
 quantisers by their attributes alone and arrays through a few hooks.
 """
 from __future__ import annotations
@@ -318,7 +318,7 @@ class IntegerEngine(ABC, Generic[A]):
                 format: Int, bias: A | None, settings: dict[str, Any], rows_of: int | None = None) -> None:
         """Told of a call before it happens, to prepare the next one.
 
-        `rows_of`: each row of an input of so many axes has a range.
+        `rows_of`: each row of an input with this many axes has a range.
         """
 
     def _is_library_class(self, cls: type) -> bool:

@@ -181,7 +181,7 @@ class QuantRules(Quantizing):
 
         Args:
             quant_desc_input, quant_desc_weight: descriptors of fake quantisation, else ValueError.
-            num_layers: make lists of so many, `_input_quantizers` and `_weight_quantizers`, as recurrent layers need.
+            num_layers: the length of `_input_quantizers` and `_weight_quantizers`, lists that recurrent layers need.
 
         Raises:
             TypeError: it is called by anything but `__init__`.

@@ -95,7 +95,7 @@ def freeze_parameters(model: object, patterns: Iterable[str]) -> None:
 
 
 def layers_with_quantized_weight(model: object) -> Iterator[Any]:
-    """The layers of `model` whose one weight is to be quantised in place; says what becomes of each, and of the others.
+    """The layers of `model` with a single weight to quantise in place; says what becomes of each, and of the others.
 
     Recurrent layers, which quantise several weights as one array, are left alone.
     """

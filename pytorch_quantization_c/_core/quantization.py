@@ -40,13 +40,13 @@ class Quantization(Frozen):
     Args:
         format: of the codes.
         axis: the axis that `scale` varies along, or None for one scale. Negative axes count from the end.
-        block: so many neighbours along `axis` share a scale; None where each index has its own.
+        block: this many neighbours along `axis` share a scale; None where each index has its own.
         scale: float32: what values were multiplied by, `bound / amax`; with `scale_bits` the shared scales. One
             dimension; with a block also as many as the codes have, one element for each block.
         zero: the code of the value 0, one for each scale; None for a symmetric format.
         scale_bits: (8, 0) for powers of two, (4, 3) for E4M3 numbers; needs a block.
         global_scale: the float32 scale of the whole array that goes with (4, 3).
-        groups: axis 0 falls into so many equal parts, one after the other, each with scales of its own along `axis`, as
+        groups: axis 0 falls into this many equal parts, one after the other, each with its own scales along `axis`, as
             the output channels of a grouped transposed convolution lie in its weight.
 
     Raises:

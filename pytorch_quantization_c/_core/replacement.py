@@ -70,7 +70,7 @@ class ReplacementRules:
         self.orginal_func_map: list[Entry] = []
 
     def prepare_state(self, float_module_list: Iterable[str] | None = None, custom_map: Custom = None) -> None:
-        """Decides what is to be replaced: the table without the names in `float_module_list`, then `custom_map`."""
+        """Decides what to replace: the table without the names in `float_module_list`, then `custom_map`."""
         kept = names_of(float_module_list)
         for name in sorted(kept - {entry.mod_name for entry in self.default_quant_map}):
             logger.warning("float_module_list names %s, which is a float layer anyway", name)

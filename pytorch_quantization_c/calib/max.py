@@ -26,7 +26,7 @@ class MaxCalibrator(_Calibrator):
     Args:
         num_bits, axis, unsigned: see QuantDescriptor; only `axis` matters here.
         track_amax: keep the amax of every batch in `amaxs`.
-        block_size: None, or so many neighbours along the last axis that have an amax each; `axis` is then None.
+        block_size: None, or how many neighbours along the last axis share an amax; `axis` is then None.
     """
 
     #: Absent from the state of calibrators without blocks.

@@ -58,7 +58,7 @@ def working(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def same_floats(**values: ArrayLike | None) -> tuple[list[Any], np.dtype[Any]]:
-    """All `values` as arrays of one type to work in, and the type the result is to be rounded to.
+    """All `values` as arrays of one type to work in, and the type to round the result to.
 
     Biases, whose names begin with b, may be None and stay None.
     """

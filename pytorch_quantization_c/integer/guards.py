@@ -117,7 +117,7 @@ def guarded_call(layer: Any, cached: CachedWeight, packed: PackedWeights | Packe
     """The first argument of `_C.integer_call`, or of `_C.int4_call`; None if a call needs more than one step.
 
     `format` and `own`, the settings of a convolution, are those that `packed` was made for: another thread may have
-    changed them in between. `rows_of`: each row of so many axes has a range.
+    changed them in between. `rows_of`: each row of an input with this many axes has a range.
     """
     steps = STATE["steps"]  # before anything is read
     one_step = own.get("padding_mode", "zeros") == "zeros" and all(map(is_fixed, own.values()))

@@ -13,7 +13,7 @@ from .packed import by_scale, by_two_ends, computed
 
 __all__ = ["PackedInt4"]
 
-NR, KR = 16, 8  # channels of a panel; groups are a multiple of so many inputs
+NR, KR = 16, 8  # channels of a panel; groups are a multiple of KR inputs
 
 
 class PackedInt4:
@@ -30,8 +30,8 @@ class PackedInt4:
     Args:
         weight: int8 from -8 to 7 or uint8 from 0 to 15, (out, in); not kept.
         scale: float32, what the weights were multiplied by: one, (out,), or (out, groups) in groups.
-        input_format: how inputs are to be quantised: `Int` of 2 to 8 bits.
-        group: so many neighbouring inputs share a scale, a multiple of 8; the last group may be shorter. None: all.
+        input_format: how to quantise inputs: `Int` of 2 to 8 bits.
+        group: how many neighbouring inputs share a scale, a multiple of 8; the last group may be shorter. None: all.
         zero: the code of the value 0 in each group, in the type of `weight` and the shape of `scale`; None: 0.
         steps: `scale` holds what a code counts instead: `w = (weight - zero) * scale`.
         two_ended: inputs have an asymmetric range, and so a zero point: see `formats.fake_range_quant`.

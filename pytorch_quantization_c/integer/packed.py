@@ -1,4 +1,4 @@
-"""Integer weights and their product: a plain object that knows nothing of layers."""
+"""Integer weights and their product: a plain object, independent of layers."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -92,7 +92,7 @@ class PackedWeights:
         scale: float32, what the weights were multiplied by: one, one for each output channel, or, transposed, one for
             each index of the weight's axis 1 (the groups share them): where there is one, it is that of all.
         geometry: the layer's.
-        input_format: how inputs are to be quantised: `Int` of 2 to 8 bits.
+        input_format: how to quantise inputs: `Int` of 2 to 8 bits.
         two_ended: inputs have an asymmetric range, and so a zero point: see `formats.fake_range_quant`.
 
     Raises:

@@ -102,7 +102,7 @@ def _dynamic(layer: Any) -> Any:
 
 
 def warn_of_inputs(layers: dict[str, Any]) -> None:
-    """Warns, by the layer's name, of quantised inputs that a checkpoint says nothing of."""
+    """Warns, by the layer's name, of quantised inputs that a checkpoint does not describe."""
     for name, layer in layers.items():
         quantizer = layer._modules.get("_input_quantizer")
         if quantizer is None or quantizer._disabled or input_amax(layer) is not None:

@@ -110,7 +110,7 @@ class Rounding:
         self._strength = np.asarray(strength, weight.dtype)
 
     def step(self, number: int, steps: int, rate: float) -> None:
-        """Step `number`, from 0, out of so many."""
+        """Step `number` of `steps`, counted from 0."""
         sigmoid = 1 / (1 + np.exp(-self.v))
         stretched = sigmoid * (HIGH - LOW) + LOW
         share = np.clip(stretched, 0, 1)

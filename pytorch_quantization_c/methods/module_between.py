@@ -82,7 +82,7 @@ def _through(layer: WeightLayer, high: NDArray[np.float64]) -> NDArray[np.float6
 def equalize_activations(pairs: list[LayerPair], run: Run) -> list[Gain]:
     """Alike ranges of the channels that depthwise convolutions read.
 
-    Factors are at least 1, so a ReLU6 between cuts off nothing of what the samples have shown.
+    Factors are at least 1, so a ReLU6 between clips nothing that the samples contain.
     """
     found = [pair for pair in pairs if _is_depthwise(pair)]
     largest: dict[str, Any] = {}

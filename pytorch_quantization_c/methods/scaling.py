@@ -119,7 +119,7 @@ def awq_factors(mean: Array, moment: Array, weight: NDArray[Any], bits: int, gro
 
 
 def scaled(weight: NDArray[Any], factor: Array) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    """The weight times the factor of each input channel, and what inputs are to be multiplied by.
+    """The weight times the factor of each input channel, and the factors for the inputs.
 
     The factor is what float32 makes of 1 / s, so that the two undo each other but for one rounding each.
     """

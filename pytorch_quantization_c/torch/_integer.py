@@ -52,7 +52,7 @@ class TensorEngine(IntegerEngine[Tensor]):
 
     def run(self, layer: Any, input: Any, output_size: Any = None) -> Any:
         """The result by integer arithmetic, or None."""
-        if torch.compiler.is_compiling():  # nothing of the engine may become part of the graph
+        if torch.compiler.is_compiling():  # the engine must not become part of the graph
             return None
         return super().run(layer, input, output_size)
 
@@ -70,7 +70,7 @@ class TensorEngine(IntegerEngine[Tensor]):
 
     def _called(self, layer: Any, cached: CachedWeight, packed: Packed, quantizer: Any, format: Int, bias: Any,
                 settings: dict[str, Any], rows_of: int | None = None) -> None:
-        """Nothing is prepared: what torch asks of a call is looked at each time."""
+        """Nothing is prepared: torch's conditions are checked at every call."""
 
     def _refusal(self, layer: Any, input: Any) -> str | None:
         named = (input, layer.weight, layer.bias)

@@ -5,7 +5,7 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-/* Products of a half byte by a signed byte, two added up, are at most 3840: so many such sums fit in 16 bits. */
+/* Products of a half byte by a signed byte, two added up, are at most 3840: this many such sums fit in 16 bits. */
 enum { MAX_STEPS = 4, MAX_ROWS = 3 };
 
 INLINE __m256i broadcast_four(const int8_t *x)

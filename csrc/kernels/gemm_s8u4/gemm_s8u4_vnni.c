@@ -147,7 +147,7 @@ INLINE void step_of_two(const int8_t *x, const int rows, const uint8_t *w, ptrdi
     }
 }
 
-/* R of so many rows, from `row` on, by the two panels from `channel` on, without zero points but one. */
+/* R rows from `row` on, by the two panels from `channel` on; one zero point at most. */
 INLINE void two_panels(const pqc_gemm_s8u4_params *p, ptrdiff_t channel, const int rows,
                        const int row, const int R, ptrdiff_t steps)
 {

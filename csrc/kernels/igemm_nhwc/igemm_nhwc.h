@@ -31,7 +31,7 @@ typedef struct {
     const int32_t *compensation; /* NULL: zeros */
     ptrdiff_t channel;           /* of the output stage */
     int channels;                /* at most 32 */
-    /* Kr groups that are soon wanted: so many are fetched with each tile of K.  NULL if none. */
+    /* Kr groups needed soon, and how many of them to prefetch with each tile of K.  NULL if none. */
     const int8_t *ahead;
     ptrdiff_t ahead_stride;
     int ahead_k;

@@ -7,7 +7,7 @@
 #if PQC_X86
 
 /* Bytes are widened to 16 bits, multiplied and added in pairs (vpmaddwd): exact, where vpmaddubsw would saturate.  Both
- * operands of some kr groups are widened beforehand, into buffers that stay in L1: activations once for all
+ * operands of some kr groups are widened first, into buffers that stay in L1: activations once for all
  * channels of the block, weights once for all pixels.  A tile is P pixels by 16 channels: 12 sums, 2 weights, 1 activation. */
 enum { MAX_PIXELS = 6 };
 

@@ -37,7 +37,7 @@ typedef struct {
  *     code = clamp(rint(x * mul), lo, hi), or the number of `floats` nearest to x * mul;   value = code / div
  *
  *   channels, inner   the axis: element i has the scale of channel (i / inner) % channels
- *   block             instead: so many neighbours along the last axis share a scale; 0 where none do
+ *   block             instead: how many neighbours along the last axis share a scale; 0 where none do
  *   mul, div          one for each channel: floats, or doubles if x is
  *   lo, hi            of integers; a zero point z shifts both by -z: codes here are less their zero point */
 typedef struct {

@@ -69,7 +69,7 @@ def _class_weights(weight: ArrayLike | None, classes: int, dtype: np.dtype[Any])
 
 
 def _indices(x: Array, target: ArrayLike, ignore_index: int) -> tuple[Array, Array]:
-    """The classes as int64 with 0 where they are to be ignored, and where they are not."""
+    """The classes as int64, 0 where ignored, and the mask of those that count."""
     indices = np.asarray(as_plain(target))
     if indices.dtype.kind not in "iu":
         raise DTypeError(f"Expected `target` of an integer type, got {indices.dtype}")

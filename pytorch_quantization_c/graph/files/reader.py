@@ -127,7 +127,7 @@ def load(model: Source) -> ir.Model:
 
     Raises:
         GraphError: not a model, a damaged one, or one that cannot be run; names the node or the value.
-        TypeError: `model` is nothing of the kind.
+        TypeError: `model` is none of these.
         OSError: the file cannot be read.
     """
     proto = _proto(model)

@@ -73,7 +73,7 @@ def _concat(node: NodeLike, opset: int) -> Function:
 
 
 def equal_parts(total: int, count: int) -> list[int]:
-    """The sizes of a Split into so many parts: equal but for the last ones."""
+    """The sizes of the parts of a Split: equal but for the last ones."""
     part = -(-total // count)
     return [max(0, min(part, total - i * part)) for i in range(count)]
 

@@ -18,7 +18,7 @@ __all__ = ["Reference", "Step", "named", "plain_step", "quantizer_step"]
 
 
 class Step:
-    """What is to be done for a node.
+    """What to do for a node.
 
     Attributes:
         node: the node.

@@ -60,7 +60,7 @@ def equalize_activations(model: ir.Model, layers: Sequence[ir.Node], samples: Se
     Behind a ReLU6, values above what the samples have shown may be cut off earlier.
 
     Args:
-        layers: the nodes that are to be quantised.
+        layers: the nodes to be quantised.
         samples: inputs of the model.
     """
     found = equalizable(layers, choices)

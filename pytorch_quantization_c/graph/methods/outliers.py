@@ -33,7 +33,7 @@ def move_outliers(model: ir.Model, layers: Sequence[ir.Node], samples: Sequence[
     and nobody else reads it, else into a Mul of their own.
 
     Args:
-        layers: the nodes that are to be quantised.
+        layers: the nodes to be quantised.
         samples: inputs of the model.
     """
     groups: dict[ir.Value, list[Layer]] = {}

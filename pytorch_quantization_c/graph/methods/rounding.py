@@ -38,7 +38,7 @@ class Target(NamedTuple):
 
 
 def improve_ranges(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], most_bits: int = 8) -> list[Gain]:
-    """Gives weights of up to so many bits the ranges of the least squared error, in place.
+    """Gives weights of up to that many bits the ranges of least squared error, in place.
 
     An error counts as much as the mean square of its input on the samples, in the float model `bare`; of weights other
     than those that `round_weights` rounds, and without samples, all count the same.

@@ -44,7 +44,7 @@ def round_in_sequence(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds],
         corrects: whether biases will be corrected: then each layer is rounded on inputs of corrected ones.
 
     Returns:
-        What rounding gained, and, if it `corrects`, what is to be added to the channels of layers, by their names.
+        What rounding gained, and, if it `corrects`, what to add to the channels of layers, by their names.
     """
     targets = {each.name: each for each in targets_of(model)}
     run = _SideBySide(bare, samples)

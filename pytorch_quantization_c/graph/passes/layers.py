@@ -104,7 +104,7 @@ def _convolution(node: ir.Node, weight: NDArray[np.float32]) -> Layer | None:
 
 
 def along(vector: NDArray[Any], axes: int, axis: int) -> NDArray[Any]:
-    """A vector as an array that broadcasts along one of so many axes."""
+    """A vector reshaped to broadcast along one axis of an array of that rank."""
     return vector.reshape([-1 if at == axis % axes else 1 for at in range(axes)])
 
 

@@ -11,7 +11,7 @@ from .layer_norm import layer_norm
 from .pools import global_average
 
 SWISH, GELU, HARD_SWISH, LAYER_NORM = 24, 20, 14, 17      # the opsets that introduced them
-MAX_INNER = 16      # nodes of a product that are looked at
+MAX_INNER = 16      # nodes of a product that are searched
 
 
 class Product(NamedTuple):

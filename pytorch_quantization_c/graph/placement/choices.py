@@ -141,7 +141,7 @@ def _check_groups(name: str, descriptor: QuantDescriptor, blocks: Blocks) -> Non
 
 
 def nothing_left(model: ir.Model, eligible: list[ir.Node]) -> str:
-    """Why no layer of a model is to be quantised, for an error."""
+    """Why no layer of a model would be quantised, for an error."""
     text = ("Expected `model` to have layers to quantise (Conv, ConvTranspose, Gemm, MatMul, LSTM or GRU with constant "
             "weights of float32), ")
     if eligible:

@@ -23,7 +23,7 @@ PARTS = ("Slice", "Split", "Gather")    # of a value; what is quantised ahead of
 
 @dataclass
 class Site:
-    """A value that is to be quantised for some of its readers.
+    """A value to quantise for some of its readers.
 
     Attributes:
         value: what is quantised.

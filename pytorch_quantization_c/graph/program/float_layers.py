@@ -39,7 +39,7 @@ class FloatLayer(NamedTuple):
         return value
 
     def operation(self, name: str) -> FloatConv:
-        """The operation that it becomes, without what that reads and writes."""
+        """The operation that it becomes, without its inputs and outputs."""
         outputs, inputs = self.weight.shape[:2]
         y, x = (Window(1), Window(1)) if self.mirrored else (self.y, self.x)
         return FloatConv(name, array_of(-1), array_of(-1), self.groups, inputs, outputs // self.groups, y, x, z=self.z)

@@ -1,4 +1,4 @@
-"""Lowering of layers on integers, with what their output stage takes along."""
+"""Lowering of layers on integers, with what is fused into their output stage."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -306,7 +306,7 @@ class Sliced(Single):
 
 @dataclass(eq=False)
 class Cropped(Single):
-    """Images of the same codes without so many rows and columns at their borders."""
+    """Images of the same codes, cropped by these rows and columns at their borders."""
 
     top: int
     bottom: int

@@ -210,7 +210,7 @@ class _Binder:
                               pixel=4 * (count - start))
 
     def _rows(self, key: Key, arrays: int, number: int, length: int) -> Image:
-        """Floats as rows of so many."""
+        """Floats as rows of this length."""
         return self.image(key)._replace(nchw=False, dims=Dims(1, arrays, number, length), pixel=4 * length)
 
     def _add_recurrent(self, tables: Tables, each: Recurrent) -> None:

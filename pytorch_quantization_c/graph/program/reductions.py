@@ -35,6 +35,6 @@ class Reduced(Single):
                 *shape[self.last + 1:])
 
     def rows(self, shape: Shape) -> tuple[int, int, int]:
-        """Arrays, numbers that become one, and how many such numbers lie beside each other."""
+        """Outer size, elements reduced to one, and inner size."""
         return (math.prod(shape[:self.first]), math.prod(shape[self.first:self.last + 1]),
                 math.prod(shape[self.last + 1:]))

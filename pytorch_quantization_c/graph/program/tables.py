@@ -188,7 +188,7 @@ class Tables:
 
     def normed(self, each: Normed, source: Image, weight: Image | None, bias: Image | None, target: Image,
                parts: Sequence[int]) -> None:
-        """Groups, as many as `parts` says, of so many channels."""
+        """`parts` groups, each with this many channels."""
         self._step(NORM, source, weight, [target], _with_epsilon(each.epsilon), more=[] if bias is None else [bias],
                    layout=parts)
 

@@ -47,7 +47,7 @@ def tails_of(steps: Iterable[Any], outputs: Iterable[ir.Value], fused: Iterable[
 
 
 def _keeps_shape(value: Any, chain: Chained, channels: int) -> bool:
-    """Whether a chain gives the shape of the value, which has so many channels."""
+    """Whether a chain gives the shape of the value, which has this many channels."""
     others = [each for each in chain.operands if each is not value]
     channel = 1 - (rank_of(value) or 1)
     return has_same_shape(value, chain.output) or all(

@@ -68,5 +68,5 @@ def hidden_quantizer(node: Any) -> Coding | None:
 
 
 def set_hidden_quantizer(node: ir.Node, amax: float, spec: QuantizerSpec) -> None:
-    """Has the hidden state quantised with this range; other runtimes, which know nothing of it, keep it float."""
+    """Has the hidden state quantised with this range; other runtimes, which do not know of it, keep it float."""
     node.metadata_props[HIDDEN] = noted(node.name or "", spec, np.asarray(amax, np.float32))

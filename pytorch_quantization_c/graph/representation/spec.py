@@ -22,7 +22,7 @@ class QuantizerSpec:
     zero_point: the integer that stands for 0. None is 0 with the library's rule that a negative number in an unsigned
         quantiser is an error; 0 clamps it. One for each index of `axis` as a tuple.
     axis: the axis of x that amax has one element for each index of; None for one amax.
-    block: blocks of so many along `axis` have an amax each; then amax has the rank of x.
+    block: the length of blocks along `axis` with an amax each; then amax has the rank of x.
     two_sided: of a dynamic quantiser: its range is that from min(x, 0) to max(x, 0), whose width is amax, and the zero
         point follows from it.
     scale_bits: of blocks: their scales are powers of two for (8, 0), E4M3 numbers times one scale of the array for

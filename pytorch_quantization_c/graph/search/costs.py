@@ -13,7 +13,7 @@ from ..calibration.batches import Feeds
 from ..session import Session
 from .budgets import Layer
 
-REPEATS, SECONDS = 5, 0.5       # of calls that are timed: at least so many, and for so long
+REPEATS, SECONDS = 5, 0.5       # least number of timed calls, and least time
 ROUNDS = 8          # a program that turns out too slow is made with a smaller budget so often
 
 ByLayer = dict[str, float]

@@ -57,5 +57,5 @@ class Trials:
             raise ValueError(f"Expected the file beside `resume` to hold a metric's values, got {path!r}")
         if data.get("metric") != self._name:
             raise ValueError(f"Expected the file beside `resume` to hold values of the metric {self._name!r}, got "
-                             f"{path!r} of {data.get('metric')!r}: remove it to begin anew")
+                             f"{path!r} of {data.get('metric')!r}: remove it to start over")
         return dict(values)

@@ -30,7 +30,7 @@ def has_scales_of_groups(layer: Any) -> bool:
 
 
 def record_transposed_groups(recording: Recording, layer: Any, input: Any, output_size: Any = None) -> Any:
-    """Each group's convolution by itself, joined along the channels."""
+    """One convolution for each group, joined along the channels."""
     groups, spatial = layer.groups, len(layer.kernel_size)
     x, axis = layer._input_quantizer(input), input.ndim - spatial - 1
     frozen = weight_of_frozen(layer, recording.scope[-1])

@@ -22,7 +22,7 @@ __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "
 
 
 class _QuantConvNd(WeightLayerRules[Tensor], _utils.QuantMixin, _ConvNd):
-    """Base of the convolutions, for one's own, too: the float layer's arguments, then the descriptors.
+    """Base of the convolutions, also for custom ones: the float layer's arguments, then the descriptors.
 
     Args:
         in_channels ... padding_mode: as torch's `_ConvNd`; sizes are tuples.
@@ -94,7 +94,7 @@ class QuantConv3d(_Conv):
 
 
 class _QuantConvTransposeNd(ConvTransposeRules[Tensor], _utils.QuantMixin, _ConvTransposeNd):
-    """Base of the transposed convolutions, for one's own, too. Arguments and errors as `_QuantConvNd`.
+    """Base of the transposed convolutions, also for custom ones. Arguments and errors as `_QuantConvNd`.
 
     ValueError in the forward for padding other than zeros.
     """
