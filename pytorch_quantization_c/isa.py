@@ -19,12 +19,12 @@ def known() -> tuple[str, ...]:
 
 
 def available() -> tuple[str, ...]:
-    """Those that this machine runs; "scalar" is always one of them."""
+    """The instruction sets that this machine runs; "scalar" is always one of them."""
     return tuple(_C.isa_detected())
 
 
 def selected() -> tuple[str, ...]:
-    """Those in use."""
+    """The instruction sets in use."""
     return tuple(_C.isa_selected())
 
 

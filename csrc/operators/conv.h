@@ -16,7 +16,7 @@ typedef struct {
     ptrdiff_t batch;
     pqc_u8_quant q;
     float div; /* by which a quantised x is divided */
-    /* Of a matrix of two rows or more: each row's own q, whose zero is q.zero, and 1 / div; or NULL. */
+    /* For a matrix of two rows or more: each row's own q, whose zero is q.zero, and 1 / div; or NULL. */
     const pqc_u8_quant *row_q;
     const double *row_inverse;
     /* Go over the weights from their end.  Alternate it on each call, so that the most recently used ones are still cached. */

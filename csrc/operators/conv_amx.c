@@ -51,7 +51,7 @@ static layout layout_of(const pqc_packed_weights *packed, const pqc_conv_view *v
     return l;
 }
 
-/* Of all subconvolutions, the tasks and bytes of the one that has the most. */
+/* The tasks and bytes of the subconvolution that needs most. */
 pqc_conv_amx_needs pqc_conv_amx_need(const pqc_packed_weights *packed, const pqc_conv_view *view)
 {
     pqc_conv_amx_needs need = {0, 0};

@@ -64,7 +64,7 @@ static void find_row_ranges(job *j)
     add_rows(j, bottom, rows);
 }
 
-/* Those of a row range's rows of taps. */
+/* The range of K that a row range's rows of taps cover. */
 static void set_k_range(const pqc_mblock *mblock, const row_range *b, pqc_k_range *range)
 {
     const pqc_subconv *sub = mblock->sub;

@@ -273,7 +273,7 @@ static void run_mblocks_on_amx(void *context, ptrdiff_t begin, ptrdiff_t end)
     w->amx->end();
 }
 
-/* Of rows with a scale each, whose sums lie in y. */
+/* Rescales rows with a scale each, whose sums are in y. */
 static void rescale_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const work *w = context;

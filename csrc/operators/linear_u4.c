@@ -116,7 +116,7 @@ static unsigned set_quant(const work *k, ptrdiff_t row, pqc_u8_quant *quant, flo
     return isfinite(q.mul) ? 0 : PQC_U4_SCALE;
 }
 
-/* Of neighbours k to k + 3 of a row. */
+/* Where neighbours k to k + 3 of a row are packed. */
 static int8_t *place_of(const work *w, block b, ptrdiff_t row, ptrdiff_t k)
 {
     if (w->amx_k == 0)

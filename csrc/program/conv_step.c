@@ -354,7 +354,7 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
 
-/* Of an image; where there are few panels, enough for equal shares of the threads. */
+/* M-blocks of an image; where there are few panels, enough for equal shares of the threads. */
 static ptrdiff_t mblocks_of(const pqc_step *s, ptrdiff_t panels)
 {
     enum { TASKS = 4, LEAST = 12 }; /* of a thread, wanted; pixels of an M-block */

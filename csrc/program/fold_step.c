@@ -29,7 +29,7 @@ static const char *prepare_fold(pqc_step *s)
                : "an even window, and two pixels more expected";
 }
 
-/* Of a window that lies on the row. */
+/* Folds a window that lies within the row. */
 static void fold(const float *x, ptrdiff_t kernel, float *y)
 {
     ptrdiff_t half = kernel / 2;

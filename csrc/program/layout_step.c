@@ -103,7 +103,7 @@ static unsigned run_strided(const pqc_step *s, char *const *buffers)
 
 const pqc_step_type pqc_strided_step = {.prepare = prepare_strided, .run = run_strided};
 
-/* Of a product: sizes b0 b1 m n k, then the strides of a (b0 b1 row), b (b0 b1 row column) and y (b0 b1 row). */
+/* A product: sizes b0 b1 m n k, then the strides of a (b0 b1 row), b (b0 b1 row column) and y (b0 b1 row). */
 static pqc_matmul matmul_of(const int64_t *l)
 {
     return (pqc_matmul){.batch = {l[0], l[1]},

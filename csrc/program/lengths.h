@@ -4,7 +4,7 @@
 
 #include "recurrent.h"
 
-/* Of a batch; all of it lies in `room`.
+/* The lengths of a batch; all of it lies in `room`.
  *
  *   length  of each sequence, as given
  *   place   of each sequence in that order

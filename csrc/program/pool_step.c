@@ -38,7 +38,7 @@ static void max_pool_floats(const pqc_maxpool_params *g, ptrdiff_t pixels, char 
                            (float *)(void *)y + c);
 }
 
-/* Of a pixel no tap of which is on the image: less than all that is. */
+/* The least value, for a pixel none of whose taps is on the image. */
 static void fill_least(const pqc_step *s, char *y)
 {
     const pqc_pixels *to = &s->output[0].codes;

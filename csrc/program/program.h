@@ -28,7 +28,7 @@ char *pqc_arenas_take(pqc_arenas *arenas);
 /* False if enough are kept: the caller frees it. */
 bool pqc_arenas_keep(pqc_arenas *arenas, char *arena);
 
-/* Of a call: `nanoseconds`, if not NULL, gets the time of each step.  `stop` is asked between steps, on the thread that called,
+/* Options of a call: `nanoseconds`, if not NULL, gets the time of each step.  `stop` is asked between steps, on the calling thread,
  * every few dozen milliseconds. */
 typedef struct {
     int64_t *nanoseconds;

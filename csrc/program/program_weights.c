@@ -158,7 +158,7 @@ static void *take(char **memory, ptrdiff_t bytes)
     return at;
 }
 
-/* Of results, after this many products; infinity if something is not finite. */
+/* A bound of the results' magnitude after this many products; infinity if something is not finite. */
 static float largest_of(const float *scale, const float *bias, ptrdiff_t channels,
                         ptrdiff_t products)
 {

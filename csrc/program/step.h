@@ -57,7 +57,7 @@ typedef struct {
     ptrdiff_t first, end, start;
 } pqc_taps;
 
-/* Of output `at` along an axis of so many pixels. */
+/* The taps of output `at` along an axis of `size` pixels. */
 static inline pqc_taps pqc_taps_of(const pqc_window *w, ptrdiff_t at, ptrdiff_t size)
 {
     ptrdiff_t start = at * w->stride - w->before;

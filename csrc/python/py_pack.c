@@ -143,7 +143,7 @@ static PyObject *new_packed(pqc_conv_shape *shape, int axes, pqc_int_format form
     return capsule;
 }
 
-/* That no other argument has changed them meanwhile. */
+/* Checks that no other argument has changed the weights meanwhile. */
 static int check_weights(PyArrayObject *weights, int axes, bool is_unsigned)
 {
     if (pqc_check_unchanged(weights, "weight", is_unsigned ? NPY_UINT8 : NPY_INT8) < 0)

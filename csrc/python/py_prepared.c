@@ -24,7 +24,7 @@ static int get_ready(PyObject *object, ready *r)
     return 0;
 }
 
-/* Of arrays the guards compare the objects: what can change in place is looked at here. */
+/* Guards compare arrays as objects; what can change in place is checked here. */
 static int arrays_are_as_before(const ready *r, const pqc_integer_layer *layer)
 {
     bool is_number = PyArray_Check(r->amax) &&

@@ -77,7 +77,7 @@ static void leave_arenas(pqc_arenas *arenas)
     PyMem_RawFree(arenas);
 }
 
-/* Of another plan, or new ones. */
+/* Takes the arenas of another plan, or makes new ones. */
 static int join_arenas(plan *p, PyObject *other)
 {
     if (other != Py_None) {
@@ -190,7 +190,7 @@ static int get_between(plan *p, const description *d, ptrdiff_t number)
     return image.codes.content == PQC_FLOATS ? refuse("codes expected", number) : 0;
 }
 
-/* Of a layer: packed ones, or those of cells. */
+/* Gets the weights of a layer: packed ones, or those of cells. */
 static int get_weights(plan *p, int64_t at, ptrdiff_t number)
 {
     pqc_step *s = &p->step[number];

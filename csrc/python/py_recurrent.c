@@ -91,7 +91,7 @@ static int get_product(PyObject *triple, call *a, int d, int i)
     return a->arrays[d][i][1] ? 0 : -1;
 }
 
-/* Of a direction's product i. */
+/* Sets the sides of a direction's product i. */
 static void set_sides(const pqc_recurrent *r, pqc_state_product *p, int i)
 {
     bool projection = r->cell == PQC_LSTM_PROJECTED && i == 1;

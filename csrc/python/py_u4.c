@@ -271,7 +271,7 @@ static ptrdiff_t ranges_of(const pqc_u4_call *call)
     return call->two_ended ? 2 : call->by_row ? call->rows : 1;
 }
 
-/* Of a two-ended range: a scale and the code of 0. */
+/* Gets the zero point of an asymmetric range: a scale and the code of 0. */
 static int get_zero_point(run *r)
 {
     if (!r->call.two_ended)
@@ -331,7 +331,7 @@ static PyObject *int4_run(PyObject *self, PyObject *const *args, Py_ssize_t coun
     return result;
 }
 
-/* Of int4_run's arguments: those that each call has. */
+/* Positions of the arguments of int4_run that change from call to call. */
 enum { INPUT = 8, AMAX = 9, BIAS = 11 };
 
 /* What can change in place in the arrays that the guards compare as objects. */

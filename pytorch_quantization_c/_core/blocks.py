@@ -17,7 +17,7 @@ MAX_BLOCK = 2 ** 31 - 1
 
 
 class Blocks(Frozen):
-    """So many neighbours along the last axis share a scale.
+    """Blocks of neighbours along the last axis that share a scale.
 
     Args:
         size: elements of a block; the last one of a row may be shorter.

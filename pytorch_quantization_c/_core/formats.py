@@ -92,12 +92,12 @@ class Float(Frozen):
 
     @property
     def top_exponent(self) -> int:
-        """Of the largest value; the bias is 2^(exponent-1) - 1, and E5M2's last exponent is that of infinities."""
+        """The largest value's exponent; the bias is 2^(exponent-1) - 1, E5M2 keeps its last one for infinities."""
         return int(2 ** (self.exponent - 1)) - (self.nan_code == 0x7e)
 
     @property
     def lowest_exponent(self) -> int:
-        """Of the normal numbers."""
+        """The lowest exponent of normal numbers."""
         return int(2 - 2 ** (self.exponent - 1))
 
     @property
@@ -107,7 +107,7 @@ class Float(Frozen):
 
     @property
     def bits(self) -> int:
-        """Of a code."""
+        """The bits of a code."""
         return 1 + self.exponent + self.mantissa
 
     @property

@@ -136,7 +136,7 @@ class Quantization(Frozen):
         return tuple(shape)
 
     def _check_length(self, codes: NDArray[Any]) -> None:
-        """That there is a scale for each index, or block, along the axis."""
+        """ValueError unless there is a scale for each index, or block, along the axis."""
         assert self.axis is not None
         length = codes.shape[self.axis] if -codes.ndim <= self.axis < codes.ndim else -1
         if self.scale.ndim == 1:

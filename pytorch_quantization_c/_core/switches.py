@@ -69,7 +69,7 @@ class Switch(Generic[T]):
         return bool(self._entries)
 
     def _merge(self) -> None:
-        """Of consecutive permanent requests only the last counts."""
+        """Merges consecutive permanent requests: only the last counts."""
         kept: list[_Entry[T]] = []
         for entry in self._entries:
             if kept and kept[-1].block() is None and entry.block() is None:

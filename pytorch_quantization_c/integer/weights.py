@@ -46,7 +46,7 @@ class IntegerWeight:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the codes."""
+        """The shape of the codes."""
         values, halves = self._values, self._halves
         if values is None and halves is not None:
             return halves[1]
@@ -66,7 +66,7 @@ class IntegerWeight:
 
     @property
     def scale(self) -> NDArray[np.float32]:
-        """Of each output channel, or of all."""
+        """The scale of each output channel, or of all."""
         return self.quantization.scale
 
     @property
@@ -104,7 +104,7 @@ class CachedWeight:
 
 def weight_quantization(format: Int, scale: NDArray[np.float32], shape: tuple[int, ...], transposed: bool,
                         groups: int = 1) -> Quantization:
-    """Of a weight of this shape with one scale, or one for each output channel.
+    """The quantisation of a weight of this shape with one scale, or one for each output channel.
 
     In a transposed convolution groups may share those of axis 1, or have their own.
     """

@@ -62,8 +62,8 @@ class WeightLayer:
 
     @property
     def bits(self) -> int | None:
-        """Of symmetric integers with one range, one for each output channel, or each of `group_size` inputs of it; None
-        for anything else."""
+        """The bits of symmetric integers with one range, one for each output channel, or one for each `group_size` of
+        its inputs; None for anything else."""
         quantizer = self.module.weight_quantizer
         bits, axis = quantizer.num_bits, quantizer.axis
         axes = (axis,) if isinstance(axis, int) else tuple(axis or ())
@@ -88,7 +88,7 @@ class WeightLayer:
 
     @property
     def format(self) -> str:
-        """Of the weight, in words."""
+        """The format of the weight, in words."""
         quantizer = self.module.weight_quantizer
         said = {"block_sizes": quantizer.block_sizes, "zero_point": quantizer.zero_point or None,
                 "unsigned": quantizer.unsigned or None, "axis": quantizer.axis}
@@ -156,7 +156,7 @@ class WeightLayer:
                           tuple(b for _, b in pairs), tuple(module.dilation), self.groups)
 
     def channel_axis(self, output: Array) -> int:
-        """Of an output."""
+        """The axis of the channels of an output."""
         return output.ndim - len(self.module.kernel_size) - 1 if self.is_conv else output.ndim - 1
 
 

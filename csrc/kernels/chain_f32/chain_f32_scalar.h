@@ -6,7 +6,7 @@
 #include "elementary/elementary_scalar.h"
 #include "requantize/requantize.h"
 
-/* Of truth values, which are 1 and 0. */
+/* Operations on truth values, which are 1 and 0. */
 PQC_INLINE void chain_of_truths(pqc_chain_kind kind, const float *restrict a,
                                 const float *restrict b, float *restrict y, ptrdiff_t n)
 {

@@ -51,7 +51,7 @@ PQC_INLINE bool has_negative(const float *restrict x, ptrdiff_t n)
     return found != 0;
 }
 
-/* Of a NaN the bits but the sign are above those of infinity. */
+/* Without the sign, the bits of a NaN are above those of infinity. */
 PQC_INLINE bool has_nan(const float *restrict x, ptrdiff_t n)
 {
     int32_t largest = 0;

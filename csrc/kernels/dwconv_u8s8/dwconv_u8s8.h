@@ -42,7 +42,7 @@ static inline ptrdiff_t pqc_dwconv_padded_width(const pqc_dwconv_params *p)
     return (p->out_width - 1) * p->stride + p->kernel;
 }
 
-/* So many channels further on, which may be negative. */
+/* Moves p by this many channels, which may be negative. */
 static inline void pqc_dwconv_move(pqc_dwconv_params *p, ptrdiff_t channels)
 {
     p->x += channels * p->height * p->width;

@@ -88,7 +88,7 @@ INLINE __m512i start_of(const __m512i *w, const int K, __m512i zero, const uint6
     return _mm512_sub_epi32(_mm512_setzero_si512(), sum);
 }
 
-/* Of the first channel of p; K is the kernel's size. */
+/* Sets the first channel of p; K is the kernel's size. */
 INLINE void set_channel(const pqc_dwconv_params *p, const row_layout *l, const int K, channel *c)
 {
     static const uint64_t all[2] = {UINT64_MAX, UINT64_MAX};

@@ -58,7 +58,7 @@ INLINE void unpack(const uint8_t *w, ptrdiff_t steps, __m512i zeros, int8_t *to)
     }
 }
 
-/* Of a group, four times each channel's. */
+/* The zero points of a group, each channel's four times. */
 INLINE __m512i zeros_of(const pqc_gemm_s8u4_params *p, ptrdiff_t at)
 {
     if (!p->zeros)

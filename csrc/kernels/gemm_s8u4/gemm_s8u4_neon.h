@@ -19,7 +19,7 @@ PQC_INLINE int8x16_t u4_four(const int8_t *x)
     return vreinterpretq_s8_s32(vdupq_n_s32(bytes));
 }
 
-/* Of quarter q in group `at`, in elements of zeros and weight_sums. */
+/* The first sums of quarter q in group `at`, which counts elements of zeros and weight_sums. */
 PQC_INLINE int32x4_t u4_begin(const pqc_gemm_s8u4_params *p, ptrdiff_t at, int q, int32_t x_sum)
 {
     int32x4_t zeros = vdupq_n_s32(p->zero), sums = vdupq_n_s32(0);
@@ -50,7 +50,7 @@ PQC_INLINE void u4_group(const pqc_gemm_s8u4_params *p, const int8_t *x, const u
     }
 }
 
-/* Of a row by 16 channels, of which some may be past the end. */
+/* Stores a row of 16 channels, some of which may be past the end. */
 PQC_INLINE void u4_store(const pqc_gemm_s8u4_params *p, int row, ptrdiff_t channel,
                          const int32x4_t *sums, const float32x4_t *acc)
 {

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Of one row, group and channel, before the zero points; `next` bytes lie between four codes and the next four. */
+/* The product of one row, group and channel, before the zero points; `next` bytes lie between four codes and the next four. */
 static uint32_t product(const int8_t *x, ptrdiff_t next, const uint8_t *w, ptrdiff_t length)
 {
     int32_t sum = 0;

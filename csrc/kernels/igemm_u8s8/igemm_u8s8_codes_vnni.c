@@ -153,7 +153,7 @@ static body_fn *const bytes_bodies[PQC_NR_VECTORS][MAX_MR] = {
      bytes_8x48},
     {bytes_1x64, bytes_2x64, bytes_3x64, bytes_4x64, bytes_5x64, bytes_6x64}};
 
-/* Of two and of three vectors, the last one half filled. */
+/* Two and three vectors, the last one half filled. */
 static body_fn *const half_bodies[2][MAX_MR] = {{bytes_1x24, bytes_2x24, bytes_3x24, bytes_4x24,
                                                  bytes_5x24, bytes_6x24, bytes_7x24, bytes_8x24},
                                                 {bytes_1x40, bytes_2x40, bytes_3x40, bytes_4x40,

@@ -52,7 +52,7 @@ INLINE void multiply(const pqc_igemm_params *g, const int32_t *pixel, const int 
         store_sums(sums, P, V, PQC_LANES * g->vectors, out->acc + PQC_LANES * first);
 }
 
-/* Of panels whose last vector is half filled. */
+/* Multiplies panels whose last vector is half filled. */
 INLINE void multiply_half(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
                           const bool F32, const destination *out)
 {
@@ -183,7 +183,7 @@ static body_fn *const f32_bodies[PQC_NR_VECTORS + 1][MAX_MR] = {
     {f32_1x48, f32_2x48, f32_3x48, f32_4x48, f32_5x48, f32_6x48, f32_7x48, f32_8x48},
     {f32_1x64, f32_2x64, f32_3x64, f32_4x64, f32_5x64, f32_6x64}};
 
-/* Of two and of three vectors, the last one half filled. */
+/* Two and three vectors, the last one half filled. */
 static body_fn *const half_acc_bodies[2][MAX_MR] = {
     {acc_1x24, acc_2x24, acc_3x24, acc_4x24, acc_5x24, acc_6x24, acc_7x24, acc_8x24},
     {acc_1x40, acc_2x40, acc_3x40, acc_4x40, acc_5x40, acc_6x40, acc_7x40, acc_8x40}};

@@ -3,7 +3,7 @@
 #if PQC_X86
 #include "avx2.h"
 
-/* Of three channels: which pixel's byte comes where in vector k of 16 results, row 3 * k + c of channel c; -1: another's. */
+/* For three channels: which pixel's byte comes where in vector k of 16 results, row 3 * k + c of channel c; -1: another's. */
 static const int8_t places[9][16] = {
     {0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1, 5},
     {-1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1},

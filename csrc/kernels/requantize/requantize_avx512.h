@@ -14,7 +14,7 @@ AVX512 PQC_INLINE output16 output16_load(const float *scale, const float *bias, 
     return (output16){_mm512_maskz_loadu_ps(lanes, scale), _mm512_maskz_loadu_ps(lanes, bias)};
 }
 
-/* Of the first `lanes` of 16 neighbouring channels. */
+/* The output stage of the first `lanes` of 16 neighbouring channels. */
 AVX512 PQC_INLINE output16 output16_of_channels(const pqc_output_f32 *o, ptrdiff_t channel,
                                                 __mmask16 lanes)
 {

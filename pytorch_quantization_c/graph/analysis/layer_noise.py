@@ -58,7 +58,7 @@ def outputs_of(model: ir.Model, data: Iterable[Feeds]) -> list[list[Any]]:
 
 
 def sqnr(model: ir.Model, data: Iterable[Feeds], expected: Iterable[Sequence[Any]]) -> float:
-    """Of the outputs of floats for all batches, in dB; infinity if there are none."""
+    """The SQNR of the float outputs over all batches, in dB; infinity if there are none."""
     ratio, session = Ratio(), Session(model)
     for feeds, outputs in zip(data, expected, strict=True):
         for wanted, got in zip(outputs, session.run(None, feeds), strict=True):

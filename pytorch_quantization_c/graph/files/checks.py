@@ -47,7 +47,7 @@ def _check_tensor(tensor: onnx.TensorProto, where: str) -> None:
 
 
 def _check_numbers(tensor: onnx.TensorProto, where: str) -> None:
-    """Of a tensor whose numbers lie in fields of their own types."""
+    """Checks a tensor whose numbers are in typed fields."""
     try:
         onnx.numpy_helper.to_array(tensor)
     except Exception as error:

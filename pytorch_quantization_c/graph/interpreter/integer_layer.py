@@ -156,7 +156,7 @@ class IntegerLayer:
         return self._groups.product(np.ascontiguousarray(x), self.x.amax, self.bias, by_row=self._by_row)
 
     def _scale_and_zero(self, x: Array) -> Array:
-        """Of the input's range, and the zero point as the distance from the lowest code."""
+        """The scale of the input's range, and the zero point as the distance from the lowest code."""
         spec, amax = self.x.spec, self.x.amax
         point = spec.zero_point
         if amax is None:

@@ -36,7 +36,7 @@ class Cells:
 
     @property
     def gates(self) -> int:
-        """Of a unit."""
+        """The gates of a unit."""
         return 4 if self.is_lstm else 3
 
     def ordered(self, array: Array) -> Array:

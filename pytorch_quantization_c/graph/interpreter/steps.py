@@ -45,7 +45,7 @@ class Step:
         return computed(self.compute, arrays, lambda: named(self.node), self.names)
 
     def names(self) -> list[str | None]:
-        """Those of the values that are read."""
+        """The names of the values that are read."""
         return [None if value is None else value.name for value in self.reads]
 
 

@@ -68,7 +68,7 @@ def _check_kernel(node: NodeLike, weight: Array) -> None:
 
 
 def conv_geometry(node: NodeLike, x: Array, weight: Array) -> Geometry:
-    """Of a Conv on an input and a weight of these shapes."""
+    """The geometry of a Conv on an input and a weight of these shapes."""
     _check_kernel(node, weight)
     if x.ndim != weight.ndim:
         raise ValueError(f"Expected an input of {weight.ndim} dimensions for a weight of shape {weight.shape}, "
@@ -95,7 +95,7 @@ def _conv(node: NodeLike, opset: int) -> Function:
 
 
 def transposed_geometry(node: NodeLike, x: Array, weight: Array) -> Geometry:
-    """Of a ConvTranspose; `output_shape` and `auto_pad` resolved into pads."""
+    """The geometry of a ConvTranspose; `output_shape` and `auto_pad` are resolved into pads."""
     _check_kernel(node, weight)
     if x.ndim != weight.ndim:
         raise ValueError(f"Expected an input of {weight.ndim} dimensions for a weight of shape {weight.shape}, "

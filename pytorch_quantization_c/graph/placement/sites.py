@@ -190,7 +190,7 @@ def _agreed(demands: Demands, value: ir.Value) -> tuple[object, str] | None:
 
 
 def _move_back(demands: Demands) -> None:
-    """Of a value that others read as well, only the parts are quantised that integers are made of."""
+    """Where a value has other readers too, quantises only the parts that become integers."""
     for value in list(demands):
         if _agreed(demands, value) is not None:
             continue

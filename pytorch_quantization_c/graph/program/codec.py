@@ -227,7 +227,7 @@ def _subclasses(cls: Any) -> list[type]:
 
 
 def _classes(base: type, of: Callable[[Any], Decoder]) -> Decoder:
-    """Of a dataclass and those that are derived from it."""
+    """A decoder of a dataclass and of those derived from it."""
     known = {cls.__name__: cls for cls in _subclasses(base)}
     fields: dict[type, dict[str, Decoder]] = {}
 

@@ -40,7 +40,7 @@ class Gathered(Operation):
             raise ValueError("expected indices and elements in different arrays")
 
     def shape(self, shape: Shape, indices: Shape) -> Shape:
-        """Of the output. ValueError if there is no such axis."""
+        """The shape of the output. ValueError if there is no such axis."""
         if not -len(shape) <= self.axis < len(shape):
             raise ValueError(f"axis {self.axis} of {shape}")
         if not self.whole and math.prod(indices) != 1:

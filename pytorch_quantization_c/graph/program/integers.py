@@ -37,7 +37,7 @@ class Picked(Single):
             raise ValueError(f"expected places along the first axes, got {list(self.indices.shape)}")
 
     def shape(self, shape: Shape) -> Shape:
-        """Of the output. ValueError if there are no such places."""
+        """The shape of the output. ValueError if there are no such places."""
         count = self.indices.shape[-1]
         if count > len(shape) or any(not -size <= column.min() <= column.max() < size for size, column in
                                      zip(shape, np.moveaxis(self.indices, -1, 0), strict=False)):

@@ -39,7 +39,7 @@ class Normed(Single):
         return groups, shape[1] // groups, math.prod(shape[2:])
 
     def shape(self, shape: Shape, weight: Shape | None, bias: Shape | None) -> Shape:
-        """Of the output. ValueError if the inputs do not fit."""
+        """The shape of the output. ValueError if the inputs do not fit."""
         self.parts(shape)
         if any(each not in (None, shape[1:2]) for each in (weight, bias)):
             raise ValueError(f"weights of shapes {weight} and {bias} for the channels of {shape}")

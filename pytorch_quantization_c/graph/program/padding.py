@@ -31,7 +31,7 @@ class Padded(Single):
             raise ValueError(f"expected up to {MAX_PADDING} elements more in mode {', '.join(MODES)}, got {self}")
 
     def shape(self, shape: Shape) -> Shape:
-        """Of the output. ValueError if there is no such axis."""
+        """The shape of the output. ValueError if there is no such axis."""
         if not 0 <= self.axis < len(shape):
             raise ValueError(f"axis {self.axis} of {shape}")
         size = shape[self.axis] + self.before + self.after

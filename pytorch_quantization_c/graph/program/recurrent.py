@@ -94,7 +94,7 @@ class Recurrent(Operation):
 
     @property
     def nbytes(self) -> int:
-        """Of the weights."""
+        """The bytes of the weights."""
         return sum(each.weight.nbytes for each in self.products)
 
     def packed(self) -> object:
@@ -103,7 +103,7 @@ class Recurrent(Operation):
         return _C.program_states(self.cell, products, self.directions, self.hidden, self.reverse)
 
     def shapes(self, ahead: Shape, states: list[Shape | None], lengths: Shape | None = None) -> list[Shape]:
-        """Of the outputs. ValueError if the inputs do not fit."""
+        """The shapes of the outputs. ValueError if the inputs do not fit."""
         directions, hidden = self.directions, self.hidden
         if len(ahead) != 3 or ahead[2] != directions * GATES[self.cell] * hidden:
             raise ValueError(f"the gates of other cells, of shape {ahead}")

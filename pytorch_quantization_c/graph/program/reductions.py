@@ -28,7 +28,7 @@ class Reduced(Single):
                              f"{self.first} to {self.last}")
 
     def shape(self, shape: Shape) -> Shape:
-        """Of the output. ValueError if there are no such axes."""
+        """The shape of the output. ValueError if there are no such axes."""
         if self.last >= len(shape) or (len(shape) == self.last + 1 - self.first and not self.keep):
             raise ValueError(f"axes {self.first} to {self.last} of {shape}")
         return (*shape[:self.first], *((1,) * (self.last + 1 - self.first) if self.keep else ()),

@@ -55,7 +55,7 @@ class Sampled(Operation):
         return count
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Of the output. ValueError if there is no such axis."""
+        """The shape of the output. ValueError if there is no such axis."""
         if not 0 <= self.axis < len(shape):
             raise ValueError(f"axis {self.axis} of {shape}")
         return (*shape[:self.axis], self.count(shape[self.axis]), *shape[self.axis + 1:])

@@ -76,7 +76,7 @@ class Dims(NamedTuple):
 
 
 def dims_of(shape: tuple[int, ...], matrix: bool) -> Dims:
-    """Of an array."""
+    """The dimensions of an array."""
     fits = len(shape) > 0 if matrix else len(shape) in (3, 4, 5)
     if not fits or not 0 < math.prod(shape) <= MAX_ELEMENTS:
         raise Unsupported(f"an array of shape {shape}")
@@ -340,7 +340,7 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
 
 
 def shapes_of(segment: Segment, inputs: dict[Key, Dims]) -> dict[Key, Dims]:
-    """Of all values of a segment. Unsupported if its operations do not fit the inputs."""
+    """The shapes of all values of a segment. Unsupported if its operations do not fit the inputs."""
     dims = dict(inputs)
     for each in segment.operations:
         if isinstance(each, Recurrent):

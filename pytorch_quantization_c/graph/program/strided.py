@@ -152,7 +152,7 @@ class Moved(Operation):
         return self.kind in VIEWS
 
     def shape(self, shapes: Sequence[Shape]) -> Shape:
-        """Of the output. ValueError or IndexError if the inputs do not fit."""
+        """The shape of the output. ValueError or IndexError if the inputs do not fit."""
         first = shapes[0]
         if self.is_view:
             made = VIEWS[self.kind](self.numbers, first)
@@ -241,7 +241,7 @@ class Product(Operation):
             raise ValueError("expected two operands and permutations of their axes")
 
     def shape(self, shapes: Sequence[Shape]) -> Shape:
-        """Of the output. ValueError or IndexError if the inputs do not fit."""
+        """The shape of the output. ValueError or IndexError if the inputs do not fit."""
         return product_layout(self, shapes)[1]
 
 

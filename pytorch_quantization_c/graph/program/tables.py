@@ -229,7 +229,7 @@ class Tables:
         self._step(MATMUL, a, b, [target], layout=layout)
 
     def operations(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Those of all chains, and their numbers."""
+        """The operations of all chains, and their constants."""
         return np.array(self.chains, np.int64).reshape(-1, 4), np.array(self.numbers, np.float32)
 
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:

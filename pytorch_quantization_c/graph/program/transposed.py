@@ -45,7 +45,7 @@ class _Axis(NamedTuple):
 
     @classmethod
     def of(cls, kernel: int, stride: int, dilation: int, pads: tuple[int, int], more: int) -> _Axis:
-        """Of a transposed convolution's numbers; `more`: pixels that its output has behind the last one."""
+        """An axis of a transposed convolution; `more`: pixels that its output has behind the last one."""
         reach = (kernel - 1) * dilation + 1
         count = -(-reach // stride)
         skipped = min(pads[0] // stride, count - 1)  # blocks before the first pixel
@@ -79,7 +79,7 @@ class Transposed(NamedTuple):
 
 
 def transposed_of(node: NodeLike, kernel: tuple[int, ...]) -> Transposed | None:
-    """Of a ConvTranspose along one or two axes; None if its output is not found from its input's size alone."""
+    """A ConvTranspose along one or two axes; None if its output is not found from its input's size alone."""
     if attribute(node, "group", 1) != 1 or attribute(node, "auto_pad", "NOTSET") not in ("NOTSET", ""):
         return None
     if attribute(node, "output_shape") is not None or len(kernel) not in (1, 2):

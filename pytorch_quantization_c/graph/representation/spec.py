@@ -62,7 +62,7 @@ class QuantizerSpec:
 
     @property
     def format(self) -> Int | Float:
-        """Of the codes."""
+        """The format of the codes."""
         return number_format(self.bits, self.unsigned, self.narrow)
 
     @property

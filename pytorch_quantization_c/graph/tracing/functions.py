@@ -76,7 +76,7 @@ def is_decimal(value: float) -> bool:
     return float(str(np.float32(value))) == value
 
 
-# Of each element
+# Elementwise
 
 def _unary(op: str) -> Recorder:
     def record(recording: Recording, input: Any, **others: Any) -> Any:

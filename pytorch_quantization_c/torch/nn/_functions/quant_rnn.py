@@ -27,7 +27,7 @@ def LSTMCell(input: Tensor, hidden: tuple[Tensor, Tensor], w_ih: Tensor, w_hh: T
 
 
 def _direction(tensors: Any, input_quantizer: Any, weight_quantizer: Any) -> Direction[Tensor]:
-    """Of two weights and, unless the layer has none, two biases."""
+    """A direction from two weights and, unless the layer has none, two biases."""
     w_ih, w_hh, b_ih, b_hh = (*tensors, None, None)[:4]
     return Direction(w_ih, w_hh, b_ih, b_hh, input_quantizer, weight_quantizer)
 
