@@ -72,7 +72,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             least squared error, not by the largest magnitude), "gptq" or "adaround" (optimised rounding of weights, on
             the first samples), or "sequential_gptq" (layer after layer, each making up for those before), and
             "bias_correction". docs/methods.md gives gains and costs. None:
-            "activation_equalization", "weight_mse" for weights of up to 4 bits, and "bias_correction"; () for nothing.
+            "activation_equalization", "weight_mse" and "sequential_gptq" for weights of up to 4 bits, and
+            "bias_correction"; () for nothing.
             `graph.gains` tells what each gained.
         max_drop, metric: `metric(model)` rates a graph, higher is better. Layers are given up, those with the most
             noise for their float cost first, until the metric is at most `max_drop` below that of the float model:

@@ -45,7 +45,8 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
     the quantised one. The methods, in the recommended order:
 
     "equalization": equal ranges of the channels between two layers, through ReLU, LeakyReLU and pools that are modules,
-        along chains; for weights with one range. Fixed ranges follow. Fold batch normalisation before.
+        along chains; for weights with one range. Through ReLU6 of the channels that the batches do not drive to 6, so
+        that the float model stays the same on them. Fixed ranges follow. Fold batch normalisation before.
     "bias_absorption": what channels ahead of a ReLU are nearly always above zero by goes into the next layer's bias.
     "activation_equalization": alike ranges of the channels that depthwise convolutions read, where weights have a range
         for each channel; through what equalization goes through, and ReLU6, which stays as it is.

@@ -25,11 +25,30 @@ Run = Callable[[], None]
 
 
 def equalize(pairs: list[LayerPair], run: Run) -> list[Gain]:
-    """Equal ranges of weights."""
-    pairs = [pair for pair in pairs if not pair.clips]
+    """Equal ranges of weights.
+
+    Through a ReLU6, which stays as it is, only of channels that it cuts off nowhere in the samples.
+    """
+    largest: dict[str, Any] = {}
+
+    def observe(layer: WeightLayer, input: Any, call: Any) -> Any:
+        answer = call()
+        x = numbers(answer)
+        if not np.isfinite(x).all():
+            raise ValueError("Expected finite outputs of layers, got NaN or infinity")
+        channels = np.moveaxis(x, layer.channel_axis(x), 0).astype(np.float64)
+        largest[layer.name] = np.maximum(largest.get(layer.name, 0),
+                                         channels.max(axis=tuple(range(1, channels.ndim)), initial=0))
+        return answer
+
+    clipped = [pair.first for pair in pairs if pair.clips]
+    if clipped:
+        with watched(clipped, observe):
+            run()
+    pairs = [pair for pair in pairs if not pair.clips or pair.first.name in largest]
     chosen = {layer.name: layer for pair in pairs for layer in (pair.first, pair.second)}
     before = {name: _noise(layer) for name, layer in chosen.items()}
-    equalize_pairs(pairs)
+    equalize_pairs(pairs, largest)
     for layer in chosen.values():
         layer.reset_range()
     return [Gain("equalization", name, before[name], _noise(layer)) for name, layer in chosen.items()]

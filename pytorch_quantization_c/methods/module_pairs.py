@@ -1,6 +1,7 @@
 """Pairs of a model's layers with functions f between them that keep f(a x) = a f(x) for a > 0, for equalization."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +17,9 @@ __all__ = ["LayerPair"]
 
 BETWEEN = ("ReLU", "LeakyReLU", "MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool", "Identity", "Dropout")
 CLIPS = ("ReLU6",)     # keep factors only of what they do not cut off
+LIMIT = 6.0            # where they cut off
 ROUNDS, CLOSE = 40, 1e-4
+TINY = 1e-6            # of the limit: channels whose outputs are smaller are taken as that large
 
 Vector = NDArray[np.float64]
 
@@ -37,9 +40,15 @@ class LayerPair:
         """Whether something between the layers cuts off high values."""
         return any(kind_of(each) in CLIPS for each in self.between)
 
-    def step(self) -> Vector:
-        """Equalizes the ranges once; returns what the first layer's channels were multiplied by."""
+    def step(self, room: Vector | None = None) -> Vector:
+        """Equalizes the ranges once; returns what the first layer's channels were multiplied by.
+
+        Args:
+            room: the largest factor of each channel, 0 for one that has to stay; None: any.
+        """
         factor = equalizing_factor(_over_rows(self.first.weight), _over_columns(self.second.weight, self.second.groups))
+        if room is not None:
+            factor = np.where(room > 0, np.minimum(factor, room), 1)
         return self.scale(factor)
 
     def scale(self, factor: Vector) -> Vector:
@@ -76,18 +85,28 @@ def layer_pairs(model: Any, layers: list[WeightLayer]) -> list[LayerPair]:
     return found
 
 
-def equalize_pairs(pairs: list[LayerPair]) -> dict[str, Vector]:
-    """Equalizes pair by pair until all chains have settled; the factor of each first layer's channels, by its name."""
+def equalize_pairs(pairs: list[LayerPair], largest: Mapping[str, Vector]) -> dict[str, Vector]:
+    """Equalizes pair by pair until all chains have settled; the factor of each first layer's channels, by its name.
+
+    Args:
+        largest: outputs of the first layers of pairs that clip, by channel.
+    """
     total = {pair.first.name: np.ones(len(pair.first.weight)) for pair in pairs}
     for _ in range(ROUNDS):
         moved = 0.0
         for pair in pairs:
-            factor = pair.step()
-            total[pair.first.name] = total[pair.first.name] * factor
+            most, done = largest.get(pair.first.name), total[pair.first.name]
+            factor = pair.step(None if most is None else _room(most, done))
+            total[pair.first.name] = done * factor
             moved = max(moved, float(np.abs(np.log(factor)).max(initial=0)))
         if moved < CLOSE:
             break
     return total
+
+
+def _room(most: Vector, done: Vector) -> Vector:
+    """How much larger outputs may become that were `most`, and have been multiplied by `done`; 0 where LIMIT cuts."""
+    return np.where(most < LIMIT, LIMIT / (np.maximum(most, TINY * LIMIT) * done), 0)
 
 
 def _learns(layer: WeightLayer) -> bool:

@@ -187,7 +187,7 @@ def test_equalization_of_a_depthwise_network(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("clips", [False, True])
 def test_channels_ahead_of_a_depthwise_convolution(rng: np.random.Generator, clips: bool) -> None:
-    """A ReLU6 stays, and the float model is the same on the data: equalization, which it hinders, does nothing."""
+    """A ReLU6 stays, and the float model is the same on the data."""
     model = float_nn.Sequential(nn.QuantConv2d(3, 8, 1), float_nn.ReLU6() if clips else float_nn.ReLU(),
                                 nn.QuantConv2d(8, 8, 3, groups=8)).eval()
     spread = 10 ** rng.uniform(-2, 0, (8, 1, 1, 1))
@@ -203,7 +203,6 @@ def test_channels_ahead_of_a_depthwise_convolution(rng: np.random.Generator, cli
         with pq.calibrating(model, load_amax=True):
             model(data)
         assert np.abs(floats_into(model, model[2], data)).max() == 6
-        assert not pq.improve(model, [data], methods=["equalization"])
     seen, expected, before = floats(model, data), floats(model, x), model(x)
     row, = pq.improve(model, [data], methods=["activation_equalization"])
     np.testing.assert_allclose(floats(model, data), seen, rtol=1e-3, atol=1e-4)
@@ -212,6 +211,32 @@ def test_channels_ahead_of_a_depthwise_convolution(rng: np.random.Generator, cli
     assert sqnr(expected, model(x)) > sqnr(expected, before) + 6 and row.layer == "2" and row.gain > 6
     largest = np.abs(floats_into(model, model[2], data)).max()
     assert float(model[2].input_quantizer.amax) == pytest.approx(float(largest), rel=1e-3)
+
+
+def test_equalization_through_a_relu6(rng: np.random.Generator) -> None:
+    """Channels below 6 get equal ranges or reach 6, those that are cut off stay; on the data nothing else changes."""
+    model = float_nn.Sequential(nn.QuantConv2d(3, 8, 1, quant_desc_weight=QuantDescriptor(8)), float_nn.ReLU6(),
+                                nn.QuantConv2d(8, 4, 1, quant_desc_weight=QuantDescriptor(8))).eval()
+    factor = np.array([30, 0.3, 0.1, 0.03, 0.01, 0.003, 1e-3, 0.5]).reshape(8, 1, 1, 1)
+    model[0].weight[...] = rng.standard_normal(model[0].weight.shape) * factor
+    model[0].bias[...] *= factor.ravel()
+    model[2].weight[...] = rng.standard_normal(model[2].weight.shape) / factor.reshape(1, 8, 1, 1)
+    model[2].weight[:, 7] *= 1000       # asks for more than 6 leaves room for
+    data, x = rng.uniform(-1, 1, (2, 8, 3, 10, 10)).astype(np.float32)
+    with pq.calibrating(model, load_amax=True):
+        model(data)
+    first, second = np.array(model[0].weight), np.array(model[2].weight)
+    most = floats(float_nn.Sequential(model[0]), data).max((0, 2, 3))
+    seen, expected, before = floats(model, data), floats(model, x), model(x)
+    rows = pq.improve(model, [data], methods=["equalization"])
+    np.testing.assert_allclose(floats(model, data), seen, rtol=1e-3, atol=1e-3)
+    ranges = [np.abs(model[at].weight).max(axes) for at, axes in ((0, (1, 2, 3)), (2, (0, 2, 3)))]
+    wanted = np.sqrt(np.abs(second).max((0, 2, 3)) / np.abs(first).max((1, 2, 3)))      # the closed form
+    by_hand = np.where(most < 6, np.minimum(wanted, 6 / most), 1)
+    assert {bool(each) for each in most < 6} == {True, False} and (by_hand < wanted).any() and (by_hand == wanted).any()
+    np.testing.assert_allclose(ranges[0], np.abs(first).max((1, 2, 3)) * by_hand, rtol=1e-3)
+    np.testing.assert_allclose(ranges[1], np.abs(second).max((0, 2, 3)) / by_hand, rtol=1e-3)
+    assert sqnr(expected, model(x)) > sqnr(expected, before) + 6 and [each.layer for each in rows] == ["0", "2"]
 
 
 def test_high_biases_go_into_the_next_layer(rng: np.random.Generator) -> None:

@@ -33,7 +33,7 @@ MAX_BITS = 8
 SCALING = ("smoothquant", "awq")
 IN_WEIGHTS = frozenset({"gptq", "sequential_gptq", "adaround"})
 BETWEEN = {"bias_absorption": absorb_biases, "activation_equalization": equalize_activations}
-DEFAULTS = ("activation_equalization", "weight_mse", "bias_correction")
+DEFAULTS = ("activation_equalization", "weight_mse", "sequential_gptq", "bias_correction")
 KEPT = 64           # samples that methods see
 
 
@@ -45,10 +45,10 @@ class Replaced(NamedTuple):
 
 
 class Methods(NamedTuple):
-    """The requested methods, in order, and the largest width that "weight_mse" applies to."""
+    """The requested methods, in order, and the largest width of weights that methods for weights apply to."""
 
     names: tuple[str, ...]
-    mse_bits: int
+    most_bits: int
 
     @classmethod
     def of(cls, given: Any, has_data: bool) -> Methods:
@@ -73,8 +73,8 @@ class Methods(NamedTuple):
 
     @property
     def take_long(self) -> bool:
-        """Whether any of them keeps its findings in a file."""
-        return bool(IN_WEIGHTS & set(self.names))
+        """Whether any of them keeps its findings in a file: those that were asked for."""
+        return bool(IN_WEIGHTS & set(self.names)) and self.most_bits == MAX_BITS
 
     def for_floats(self, model: ir.Model, layers: Sequence[ir.Node], choices: Choices, batches: Any) -> Any:
         """The methods that change the float model before quantisation, in place; its function is unchanged.
@@ -108,12 +108,12 @@ class Methods(NamedTuple):
         with names_remembered():
             for name in self.names:
                 if name == "weight_mse":
-                    note(model, improve_ranges(model, bare, samples, self.mse_bits))
+                    note(model, improve_ranges(model, bare, samples, self.most_bits))
                 elif name in ROUNDING:
                     note(model, round_weights(model, bare, samples, name, progress, resume))
                 elif name == SEQUENTIAL:
                     found, shifts = round_in_sequence(model, bare, samples, "bias_correction" in self.names, progress,
-                                                      resume)
+                                                      resume, self.most_bits)
                     before = Replaced({}, shifts)
                     note(model, found)
         return before

@@ -34,8 +34,11 @@ Shifts = dict[str, NDArray[np.float64]]
 
 
 def round_in_sequence(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], corrects: bool,
-                      show_progress: bool | None, resume: FilePath | None = None) -> tuple[list[Gain], Shifts]:
+                      show_progress: bool | None, resume: FilePath | None = None,
+                      most_bits: int = 8) -> tuple[list[Gain], Shifts]:
     """Rounds the weights that `round_weights` rounds, in place, one after the other; activations stay float meanwhile.
+
+    Those of more than `most_bits` bits are taken as float.
 
     All samples go through the float model and the rounded one node by node, as many of them as fit into AT_ONCE.
 
@@ -46,7 +49,9 @@ def round_in_sequence(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds],
     Returns:
         What rounding gained, and, if it `corrects`, what to add to the channels of layers, by their names.
     """
-    targets = {each.name: each for each in targets_of(model)}
+    targets = {each.name: each for each in targets_of(model) if bits_of(each.quantizer) <= most_bits}
+    if not targets:
+        return [], {}
     run = _SideBySide(bare, samples)
     gains, shifts = [], {}
     with RoundingState(resume) as state, np.errstate(all="ignore"):

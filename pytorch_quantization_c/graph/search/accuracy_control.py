@@ -14,7 +14,8 @@ from ...methods.budget import check_drop
 from ...methods.decisions import Decision, Decisions, fewest_that_hold
 from ...model.sensitivity import Sensitivity
 from ..calibration.batches import samples as samples_of
-from ..methods.method_steps import Methods
+from ..methods.method_steps import Methods, gains
+from ..methods.sequential import SEQUENTIAL
 from ..placement.choices import Override
 from .budgets import MAX_BITS, Layer, dearest_first, layers_in, multiplications, named, ranked, record, within
 from .selection import FOUND_BY
@@ -83,8 +84,8 @@ class _Control:
             by = f", by {', '.join(methods or ())}" if len(made) > 1 else ""
             self._methods, self._made = made[-1]
             self._value = self._measured(f"all layers quantised{by}", self._made)
-            if self._is_enough(self._value):
-                return
+            if self._is_enough(self._value) or any(each.method == SEQUENTIAL for each in gains(self._made)):
+                return      # STRONGER would not be: low-bit weights are rounded by default
         if len(made) > 1:
             rankings = [self._ranked(*each, data, part_file(resume, f"methods{number}") if number else resume,
                                      show_progress) for number, each in enumerate(made)]

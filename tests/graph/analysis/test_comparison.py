@@ -18,7 +18,7 @@ from tests.graph.networks import convolutional, images, network, normal, sqnr
 @pytest.mark.parametrize("layer", ["conv0", "conv3", "conv5", "gemm10"])
 def test_a_layer_of_3_bits_ranks_first(rng: np.random.Generator, layer: str) -> None:
     model, data = convolutional(rng), [images(rng, 8)]
-    bad = graph.quantize(model, data, overrides={layer: QuantDescriptor(3)})
+    bad = graph.quantize(model, data, overrides={layer: QuantDescriptor(3)}, methods=())     # weights not rounded yet
     rows = graph.compare(model, bad, data).rows
     assert {row.quantizer.split(".")[0] for row in rows[:2]} == {layer}
     assert rows[1].alone < rows[2].alone - 10

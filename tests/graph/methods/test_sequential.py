@@ -134,3 +134,19 @@ def test_what_it_does_not_go_with_is_said(rng: np.random.Generator) -> None:
     pq.replace(module)
     with pytest.raises(ValueError, match="Expected `methods` to be a tuple of names out of"):
         pq.improve(module, [x], ["sequential_gptq"])
+
+
+def test_by_default_weights_of_up_to_four_bits(rng: np.random.Generator) -> None:
+    """Those are rounded for what rounding the others makes of their inputs; wider ones stay as they are."""
+    model, _ = linear(rng, 12, 40, 20, 5)
+    x = normal(rng, 64, 12)
+    wide = {"re:.*2\\Z": {"weight": QuantDescriptor(8, axis=0)}}
+    mixed = graph.quantize(model, [x], weight=FOUR, overrides=wide)
+    named = graph.quantize(model, [x], weight=FOUR, overrides=wide, methods=())
+    names = [each.layer for each in graph.gains(mixed) if each.method == "sequential_gptq"]
+    assert len(names) == 2 and len(weights(mixed)) == 3
+    for name, weight in weights(mixed).items():
+        assert np.array_equal(weight, weights(named)[name]) == (name not in names)
+    assert not [each for each in graph.gains(graph.quantize(model, [x])) if each.method == "sequential_gptq"]
+    expected, = graph.interpret(model, {"x": x})
+    assert sqnr(expected, graph.interpret(mixed, {"x": x})[0]) > sqnr(expected, graph.interpret(named, {"x": x})[0]) + 2

@@ -21,7 +21,7 @@ from pytorch_quantization_c.model.sensitivity import Sensitivity, SensitivityRow
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 from tests.graph.networks import convolutional, images, network, normal, sqnr
 
-THREE = QuantDescriptor(3, axis=0)
+THREE, SIX = QuantDescriptor(3, axis=0), QuantDescriptor(6, axis=0)
 
 
 def quantised(model: ir.Model) -> dict[str, Any]:
@@ -67,10 +67,15 @@ def test_stronger_methods_come_before_layers_are_given_up(rng: np.random.Generat
         rounded = any(each.method == "gptq" for each in graph.gains(candidate))
         return float(rounded or not list(quantizers(candidate)))
 
-    made = graph.quantize(model, data, weight=THREE, max_drop=0, metric=by_gptq)
+    made = graph.quantize(model, data, weight=SIX, max_drop=0, metric=by_gptq)
     table = graph.decisions(made)
     assert table is not None and [value for _, value in table.tried] == [1, 0, 1] and "gptq" in table.tried[2][0]
-    assert set(quantised(made).values()) == {3}
+    assert set(quantised(made).values()) == {6}
+    made = graph.quantize(model, data, weight=THREE, max_drop=0, metric=lambda candidate: float(
+        8 in quantised(candidate).values() or not quantised(candidate)))
+    table = graph.decisions(made)       # weights of 3 bits have been rounded by then
+    assert table is not None and [what for what, _ in table.tried[:3]] == [
+        "float", "all layers quantised", "1 layers widened, 0 left float"]
     with pytest.raises(ValueError, match="can be met"):
         graph.quantize(model, data, weight=THREE, max_drop=0, metric=by_gptq, methods=("weight_mse",))
 
@@ -86,11 +91,11 @@ def test_the_methods_with_less_noise_are_kept_where_both_miss_the_metric(rng: np
         return 0.5 if any(each.method == "gptq" for each in graph.gains(candidate)) else 0.6
 
     def noise(methods: Any) -> float:
-        return sqnr(expected, graph.interpret(graph.quantize(model, data, weight=THREE, methods=methods),
+        return sqnr(expected, graph.interpret(graph.quantize(model, data, weight=SIX, methods=methods),
                                               {"x": data[0]})[0])
 
     assert noise(STRONGER) > noise(None)
-    made = graph.quantize(model, data, weight=THREE, max_drop=0, metric=coarse)
+    made = graph.quantize(model, data, weight=SIX, max_drop=0, metric=coarse)
     table = graph.decisions(made)
     assert table is not None and [value for _, value in table.tried] == [1, 0.6, 0.5, 1]
     assert any(each.method == "gptq" for each in graph.gains(made))
@@ -179,7 +184,7 @@ def test_methods_are_chosen_by_the_noise_of_layers_alone(rng: np.random.Generato
         return float(len(quantised(candidate)) < 4)
 
     monkeypatch.setattr(accuracy_control, "ranked", values)
-    kept = graph.quantize(model, data, weight=THREE, max_drop=0, metric=metric, resume=tmp_path / "search.json")
+    kept = graph.quantize(model, data, weight=SIX, max_drop=0, metric=metric, resume=tmp_path / "search.json")
     assert not any(each.method == "gptq" for each in graph.gains(kept)) and len(quantised(kept)) == 3
     assert [Path(each).name for each in files] == ["search.json", "search.methods1.json"]
 

@@ -69,6 +69,23 @@ def test_equalization_by_torch_fx(rng: np.random.Generator) -> None:
         torch.testing.assert_close(found.detach(), (first * second).sqrt(), rtol=1e-4, atol=1e-6)
 
 
+def test_equalization_through_a_relu6(rng: np.random.Generator) -> None:
+    """The weights of the NumPy model, some channels cut off at 6."""
+    whole = {"quant_desc_weight": QuantDescriptor(8)}
+    arrays = float_nn.Sequential(pq.nn.QuantLinear(6, 8, **whole), float_nn.ReLU6(), pq.nn.QuantLinear(8, 3, **whole))
+    tensors = torch.nn.Sequential(twin.nn.QuantLinear(6, 8, **whole), torch.nn.ReLU6(),
+                                  twin.nn.QuantLinear(8, 3, **whole))
+    arrays[0].weight[...] *= np.logspace(-2, 1.5, 8)[:, None]
+    tensors.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.state_dict().items()})
+    x, before = rng.standard_normal((32, 6)).astype(np.float32), np.array(arrays[0].weight)
+    pq.improve(arrays, [x], methods=["equalization"])
+    twin.improve(tensors, [torch.from_numpy(x)], methods=["equalization"])
+    for name, array in arrays.state_dict().items():
+        np.testing.assert_allclose(tensors.state_dict()[name].numpy(), array, rtol=1e-4, atol=1e-6)
+    stayed = (arrays[0].weight == before).all(axis=1)
+    assert stayed.any() and not stayed.all()
+
+
 def test_a_torch_model_is_as_it_was_if_a_method_raises(rng: np.random.Generator) -> None:
     _, tensors = models()
     x = torch.from_numpy(rng.standard_normal((4, 3, 5, 5)).astype(np.float32))
