@@ -13,11 +13,24 @@ from ..._core.noise import noise_share
 from ...methods.budget import check_drop
 from ...methods.decisions import Decision, Decisions, fewest_that_hold
 from ...model.sensitivity import Sensitivity
+from ..analysis.layer_noise import weights_of
 from ..calibration.batches import samples as samples_of
 from ..methods.method_steps import Methods, gains
 from ..methods.sequential import SEQUENTIAL
 from ..placement.choices import Override
-from .budgets import MAX_BITS, Layer, dearest_first, layers_in, multiplications, named, ranked, record, within
+from .budgets import (
+    MAX_BITS,
+    Layer,
+    corrections,
+    dearest_first,
+    layers_in,
+    multiplications,
+    named,
+    ranked,
+    record,
+    within,
+)
+from .candidates import Candidates
 from .selection import FOUND_BY
 from .trials import Trials
 
@@ -61,6 +74,8 @@ class _Control:
         self._methods: MethodNames = None
         self._made, self._value = model, -math.inf      # with all layers quantised
         self._ranking: Sensitivity | None = None
+        self._plains: dict[MethodNames, ir.Model] = {}
+        self._candidates: Candidates | None = None
 
     def _measured(self, what: str, model: ir.Model) -> float:
         value = self._trials.value(model)
@@ -95,6 +110,7 @@ class _Control:
     def give_up(self, data: Sequence[Any], resume: FilePath | None, show_progress: bool | None) -> ir.Model:
         """The model, and in its metadata the table."""
         layers = layers_in(self._made)
+        self._prepare_candidates(data)
         ranking = self._ranking or self._ranked(self._methods, self._made, data, resume, show_progress)
         rows = [row for row in ranking.rows if row.layer in layers]
         costs = multiplications(self._made, next(iter(samples_of(self._model, data[0]))))
@@ -154,17 +170,37 @@ class _Control:
                     break
         return given, made
 
+    def _prepare_candidates(self, data: Sequence[Any]) -> None:
+        """What makes models with layers left float quickly; not where rounding a weight depends on layers before."""
+        steps = Methods.of(self._methods, True)
+        if not any(each.method == SEQUENTIAL for each in gains(self._made)):
+            plain = self._plain(self._methods, self._made)
+            weights = weights_of(self._made) if steps.take_long else {}
+            biases = corrections(plain, data, weights) if "bias_correction" in steps.names else {}
+            self._candidates = Candidates(plain, self._made, biases)
+
     def _quantized(self, given: Mapping[str, Override]) -> ir.Model:
+        if self._candidates is not None and all(override is None for override in given.values()):
+            made = self._candidates.without(given)
+            if made is not None:
+                return made
         return self._quantize({named(name): override for name, override in given.items()}, self._methods,
                               self._made.metadata_props.get(FOUND_BY))
 
     def _ranked(self, methods: MethodNames, made: ir.Model, data: Sequence[Any], resume: FilePath | None,
                 show_progress: bool | None) -> Sensitivity:
-        steps = Methods.of(methods, True)
-        plain = made if steps == steps.measurable else \
-            self._quantize({}, methods, made.metadata_props.get(FOUND_BY), is_measured=True)
+        steps, plain = Methods.of(methods, True), self._plain(methods, made)
         return ranked(plain, data, resume, show_progress, "bias_correction" in steps.names,
                       made if steps.take_long else None)
+
+
+    def _plain(self, methods: MethodNames, made: ir.Model) -> ir.Model:
+        """The quantised model before its weights were rounded and its biases corrected."""
+        steps = Methods.of(methods, True)
+        if methods not in self._plains:
+            self._plains[methods] = made if steps == steps.measurable else \
+                self._quantize({}, methods, made.metadata_props.get(FOUND_BY), is_measured=True)
+        return self._plains[methods]
 
 
 def _noise(ranking: Sensitivity) -> float:

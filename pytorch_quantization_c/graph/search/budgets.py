@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from ..._core.cluster import is_spread
 from ..._core.descriptor import QuantDescriptor
@@ -138,12 +139,7 @@ def ranked(model: ir.Model, data: Sequence[Any], resume: FilePath | None, show_p
             others keep their float ones.
     """
     weights = {} if rounded is None else weights_of(rounded)
-    biases = {}
-    if is_corrected:
-        whole = model.clone()
-        give_weights(whole, weights)
-        errors = mean_errors(whole, first_samples(model, data, KEPT)[0], float_weights(model) if weights else {})
-        biases = {name: error.mean() for name, error in errors.items()}
+    biases = corrections(model, data, weights) if is_corrected else {}
 
     def change(alone: ir.Model) -> None:
         give_weights(alone, weights)
@@ -151,6 +147,14 @@ def ranked(model: ir.Model, data: Sequence[Any], resume: FilePath | None, show_p
 
     measured = GraphSensitivity(model, data, None, change, (weights, biases))
     return sensitivity_of_graph(measured, SQNR, True, resume, show_progress)
+
+
+def corrections(model: ir.Model, data: Sequence[Any], weights: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """What bias correction adds to each layer's outputs, with these rounded weights in the place of the model's."""
+    whole = model.clone()
+    give_weights(whole, weights)
+    errors = mean_errors(whole, first_samples(model, data, KEPT)[0], float_weights(model) if weights else {})
+    return {name: error.mean() for name, error in errors.items()}
 
 
 def dearest_first(sensitivity: Mapping[str, float], costs: Mapping[str, float]) -> list[str]:

@@ -14,7 +14,7 @@ from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph import quantizing
 from pytorch_quantization_c.graph.nodes import quantizers
 from pytorch_quantization_c.graph.search.budgets import within
-from tests.graph.networks import network, normal, sqnr
+from tests.graph.networks import convolutional, images, network, normal, sqnr
 
 
 def branches(rng: np.random.Generator) -> ir.Model:
@@ -67,6 +67,19 @@ def test_small_layers_are_left_float_instead_of_a_dear_one(rng: np.random.Genera
         ("0 layers widened, 1 left float", 1.0), ("conv0 on integers again, 0 layers widened, 0 left float", 0.0),
         ("conv0 on integers again, small ones float, 0 layers widened, 1 left float", 1.0))
     assert {row.layer: row.format for row in table.rows} == {"conv0": "8 bits", "conv2": "float", "conv3": "8 bits"}
+
+
+@pytest.mark.parametrize("methods", [(), ("weight_mse", "gptq", "bias_correction")])
+def test_layers_left_float_are_as_if_never_quantised(rng: np.random.Generator, methods: tuple[str, ...]) -> None:
+    """What a search returns without quantising again gives what `quantize` gives that never quantised that layer."""
+    model, data = convolutional(rng), [images(rng, 4)]
+    made = graph.quantize(model, data, method="max", methods=methods, residual="float", max_drop=0,
+                          metric=lambda candidate: float(len(layers(candidate)) in (0, 3)))
+    gone, = {"conv0", "conv3", "conv5", "gemm10"} - layers(made)
+    again = graph.quantize(model, data, method="max", methods=methods, residual="float", overrides={gone: None})
+    x = images(rng, 8)
+    np.testing.assert_array_equal(graph.interpret(made, {"x": x})[0], graph.interpret(again, {"x": x})[0])
+    assert repr(graph.gains(made)) == repr(graph.gains(again)) and layers(again) == layers(made)
 
 
 def test_what_fits_beside(rng: np.random.Generator) -> None:
