@@ -1,5 +1,6 @@
 /* Convolutions of programs, whole steps: sums by the definition, then the output stage, which has a test of its own. */
 #include "check.h"
+#include "conv_tail.h"
 #include "dispatch.h"
 #include "elementary/elementary_scalar.h"
 #include "steps.h"
