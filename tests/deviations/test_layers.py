@@ -59,7 +59,8 @@ def test_D20_initialize_twice_keeps_the_originals() -> None:
     quant_modules.initialize(custom_quant_modules=[(float_nn, "MaxPool2d", nn.QuantMaxPool2d)])
     assert float_nn.Linear is nn.QuantLinear and float_nn.MaxPool2d is nn.QuantMaxPool2d
     quant_modules.deactivate()
-    assert dict(vars(float_nn)) == originals and float_nn.Linear is not nn.QuantLinear
+    assert vars(float_nn).items() >= originals.items()  # some that are imported on first use may have come
+    assert float_nn.Linear is not nn.QuantLinear
 
 
 def model() -> float_nn.Module:
