@@ -59,9 +59,11 @@ def _div(node: NodeLike, opset: int) -> Function:
 
 @operator("Pow")
 def _pow(node: NodeLike, opset: int) -> Function:
+    own = (2,) if NUMPY in node.metadata_props else (2, 3)
+
     def run(a: Array, b: Array) -> Array:
-        if b.size == 1 and b.ravel()[0] == 2 and b.ndim <= a.ndim and a.dtype.kind == "f":
-            return np.asarray(a * a)
+        if b.size == 1 and b.ravel()[0] in own and b.ndim <= a.ndim and a.dtype.kind == "f":
+            return np.asarray(a * a if b.ravel()[0] == 2 else a * a * a)
         return np.asarray(np.power(a, b.astype(a.dtype) if a.dtype.kind == "f" else b)).astype(a.dtype)
     return run
 

@@ -165,11 +165,13 @@ def _prelu(b: _Builder, node: ir.Node) -> Term:
     return b.emit("prelu", x, b.operand(constant(node, 1)) if isinstance(slope, float) else slope)
 
 
-def _square(b: _Builder, node: ir.Node) -> Term:
+def _power(b: _Builder, node: ir.Node) -> Term:
+    """Squares and cubes."""
     exponent, x = constant(node, 1), b.term(node.inputs[0])
-    if exponent is None or exponent.size != 1 or float(exponent.reshape(())) != 2:
+    if exponent is None or exponent.size != 1 or float(exponent.reshape(())) not in (2, 3):
         raise _Refused
-    return b.emit("mul", x, x)
+    square = b.emit("mul", x, x)
+    return square if float(exponent.reshape(())) == 2 else b.emit("mul", square, x)
 
 
 def _fake_quant(b: _Builder, node: ir.Node) -> Term:
@@ -219,7 +221,7 @@ def _batch_norm(b: _Builder, node: ir.Node) -> Term:
 
 MAKERS: dict[str, Callable[[_Builder, ir.Node], Term]] = {
     "Relu": lambda b, node: b.clamp(b.term(node.inputs[0]), 0.0, None), "Clip": _clip, "HardSigmoid": _hard_sigmoid,
-    "Swish": _swish, "Gelu": _gelu, "LeakyRelu": _leaky_relu, "PRelu": _prelu, "Pow": _square,
+    "Swish": _swish, "Gelu": _gelu, "LeakyRelu": _leaky_relu, "PRelu": _prelu, "Pow": _power,
     "Where": _where, "BatchNormalization": _batch_norm,
     "Reciprocal": lambda b, node: b.binary("div", 1.0, b.term(node.inputs[0])),
 }

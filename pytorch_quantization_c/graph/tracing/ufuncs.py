@@ -25,7 +25,7 @@ OPERATORS: dict[str, str] = {
     "sinh": "Sinh", "sqrt": "Sqrt", "subtract": "Sub", "tan": "Tan", "tanh": "Tanh",
     "bitwise_and": "BitwiseAnd", "bitwise_or": "BitwiseOr", "bitwise_xor": "BitwiseXor", "invert": "BitwiseNot",
 }
-OWN = {"MatMul", "Tanh"}  # operators that a graph computes by functions of the library unless NumPy's was traced
+OWN = {"MatMul", "Pow", "Tanh"}  # operators that a graph computes by functions of the library unless NumPy's was traced
 LOGICAL = {"BitwiseAnd": "And", "BitwiseOr": "Or", "BitwiseXor": "Xor", "BitwiseNot": "Not", "Add": "Or",
            "Mul": "And", "Max": "Or", "Min": "And"}  # of booleans
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
@@ -72,7 +72,8 @@ def emitted(recording: Recording, op: str, arrays: list[Any]) -> Any:
             refuse(f"{op} of booleans")
     elif op in ("And", "Or", "Xor", "Not"):
         arrays = [recording.cast(x, np.dtype(bool)) for x in arrays]
-    return recording.emit(op, *arrays, by_numpy=op in OWN)
+    square = op == "Pow" and np.array_equal(plain(arrays[1]), 2)
+    return recording.emit(op, *arrays, by_numpy=op in OWN and not square)
 
 
 def _floats(op: str) -> Callable[..., Any]:

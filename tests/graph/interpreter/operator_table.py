@@ -24,8 +24,8 @@ A compiled program computes in C:
 - Softmax, LayerNormalization along the last axis, GroupNormalization and InstanceNormalization
 - ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL1, ReduceL2 and ReduceSumSquare over constant axes
 - elementwise operators on float32: Abs, Add, BatchNormalization, Clip, Div, Erf, Gelu, HardSigmoid, HardSwish,
-  LeakyRelu, Max, Min, Mul, Neg, PRelu, Reciprocal, Relu, Sigmoid, Sqrt, Sub, Sum, Swish, Tanh and squares; those that
-  follow a layer run in its output stage, others as chains, in one pass over memory
+  LeakyRelu, Max, Min, Mul, Neg, PRelu, Reciprocal, Relu, Sigmoid, Sqrt, Sub, Sum, Swish, Tanh, squares and cubes; those
+  that follow a layer run in its output stage, others as chains, in one pass over memory
 - float32 convolutions along one to three axes by constant weights, with the chain that follows
 - on float32 arrays: MatMul, Einsum that multiplies matrices, Transpose, Reshape and its relatives, Slice, Split,
   Concat, Expand, Gather and Pad

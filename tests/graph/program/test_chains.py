@@ -19,7 +19,8 @@ OPERATORS = {
     "sigmoid": "t = Sigmoid (c)", "silu": "s = Sigmoid (c)  t = Mul (c, s)", "hard_sigmoid": "t = HardSigmoid (c)",
     "hard_swish": "t = HardSwish (c)", "clip": "t = Clip (c, low, high)", "leaky": "t = LeakyRelu <alpha = 0.2> (c)",
     "prelu": "t = PRelu (c, channel)", "tanh": "t = Tanh (c)", "gelu": "t = Gelu (c)",
-    "gelu_tanh": 't = Gelu <approximate = "tanh"> (c)', "square": "t = Pow (c, two)", "swish": "t = Mul (c, low)",
+    "gelu_tanh": 't = Gelu <approximate = "tanh"> (c)', "square": "t = Pow (c, two)",
+    "cube": "t = Pow (c, three)", "swish": "t = Mul (c, low)",
     "erf_gelu": "a = Div (c, root)  b = Erf (a)  e = Add (b, one)  f = Mul (c, e)  t = Mul (f, half)",
     "affine": "a = Mul (c, channel)  b = Sub (two, a)  e = Div (b, root)  t = Div (one, e)",
     "numbers": "a = Sub (c, two)  b = Max (a, c, low)  e = Min (b, high)  f = Neg (e)  g = Abs (f)  t = Sqrt (g)",
@@ -29,7 +30,7 @@ OPERATORS = {
     "scaled_clip": "a = Mul (c, root)  b = Add (a, half)  t = Clip (b, low, high)",
     "many": "a = Add (c, channel)  b = Mul (a, row)  e = Add (b, full)  t = Sub (e, channel)",
 }
-CONSTANTS: dict[str, Any] = {"low": np.float32(0.1), "high": np.float32(6), "two": np.float32(2), "one": np.float32(1),
+CONSTANTS: dict[str, Any] = {"low": np.float32(0.1), "high": np.float32(6), "two": np.float32(2), "three": np.float32(3), "one": np.float32(1),
                              "half": np.float32(0.5), "root": np.float32(np.sqrt(2)), "ax": np.array([1])}
 
 
@@ -192,6 +193,19 @@ def test_layers_take_chains(rng: np.random.Generator, make: Any) -> None:
         x = normal(rng, 1, *((3, 9, 7) if make is of_images else (9, 5)))
         session = graph.compile(quantized(make(rng, name, 19), x))
         assert "chain" not in [row.kernel for row in session.summary()]
+
+
+def test_cubes(rng: np.random.Generator) -> None:
+    """As exports of GELU by tanh have them: two products, so two roundings."""
+    model = network("y = Pow (x, three)", "float[N] x", "float[N] y", three=np.float32(3))
+    x = np.concatenate([normal(rng, 1000), np.array([0, -0.0, 1e-20, -1e-13, 1e13, -1e20, np.inf, -np.inf, np.nan])])
+    x = x.astype(np.float32)
+    got, python = run_in_c(model, x)
+    assert python == []
+    with np.errstate(over="ignore"):
+        wanted = (x.astype(np.float64) ** 3).astype(np.float32)
+    np.testing.assert_allclose(got, wanted, rtol=2e-7, atol=2e-45)
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(wanted))
 
 
 @pytest.mark.parametrize("body", ["y = Div (wide, x)", "y = Max (x, wide)", "y = Pow (x, square)",

@@ -18,7 +18,7 @@ W, WT = DRAWN.standard_normal((6, 4)).astype(np.float32), DRAWN.standard_normal(
 FUNCTIONS: dict[str, Callable[[Array], Any]] = {
     "elementary": lambda x: np.sin(x) + np.cos(x) * np.exp(-np.abs(x)) - np.sqrt(np.square(x)) / np.log(np.abs(x) + 2),
     "numbers": lambda x: 2 * x + 1 - x / 3 + np.float32(0.5) ** 2, "float64 scalar": lambda x: x * np.float64(2.5),
-    "powers": lambda x: x ** 2 + np.abs(x) ** 0.5 + np.power(np.abs(x), np.float32(1.7)),
+    "powers": lambda x: x ** 2 + x ** 3 + np.abs(x) ** 0.5 + np.power(np.abs(x), np.float32(1.7)),
     "comparisons": lambda x: np.where((x > 0) & (x < 1) | np.logical_not(x != 0), x, -x),
     "clip": lambda x: np.clip(x, -1, 1) + x.clip(0, None) + np.clip(x, None, 0.5),
     "moments": lambda x: (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) + x.std(),
