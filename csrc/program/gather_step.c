@@ -1,4 +1,5 @@
-/* Rows of floats that numbers of int64 name, as an embedding's are: output row i is input row index[i], of each image row. */
+/* Rows of floats that numbers of int64 name, as an embedding's are: output row i is input row index[i], of each image row; or
+ * index[i] of the image row's own indices, if there are so many. */
 #include "step.h"
 
 #include "cache_sizes.h"
@@ -22,7 +23,8 @@ static const char *prepare_gather(pqc_step *s)
         return "rows of floats expected";
     if (in->h != out->h || in->c != out->c)
         return "rows as many and as long expected";
-    if (index->h != 1 || index->c != FLOATS_OF_INDEX || index->w != out->w)
+    if (index->h != 1 || index->c != FLOATS_OF_INDEX ||
+        (index->w != out->w && (double)index->w != (double)out->h * (double)out->w))
         return "an index for each row expected";
     return in->buffer == out->buffer && in->offset == out->offset ? "rows in another place expected"
                                                                   : NULL;
@@ -33,22 +35,24 @@ typedef struct {
     float *y;
     const char *index;
     ptrdiff_t size, count, row; /* rows to choose from, that are chosen, floats of one */
+    ptrdiff_t apart; /* indices from those of an image row to those of the next; 0: the same */
     atomic_uint flags;
 } job;
 
-static int64_t index_at(const job *j, ptrdiff_t i)
+static int64_t index_at(const char *index, ptrdiff_t i)
 {
     int64_t at;
-    memcpy(&at, j->index + i * (ptrdiff_t)sizeof at, sizeof at);
+    memcpy(&at, index + i * (ptrdiff_t)sizeof at, sizeof at);
     return at;
 }
 
 /* How many of the rows from i on, before `end`, follow on each other in the input as well, forwards (step 1) or backwards. */
-static ptrdiff_t run_of(const job *j, ptrdiff_t i, ptrdiff_t end, int64_t at, int step)
+static ptrdiff_t run_of(const job *j, const char *index, ptrdiff_t i, ptrdiff_t end, int64_t at,
+                        int step)
 {
     int64_t ahead = at < 0 ? at + j->size : at, rows = step > 0 ? j->size - ahead : ahead + 1;
     ptrdiff_t most = pqc_min(end - i, (ptrdiff_t)rows), n = 1;
-    while (n < most && index_at(j, i + n) == at + step * n)
+    while (n < most && index_at(index, i + n) == at + step * n)
         n++;
     return n;
 }
@@ -70,14 +74,15 @@ static void copy_backwards(float *restrict y, const float *restrict x, ptrdiff_t
 /* Rows i to `end`, each of `times` image rows from `outer` on; false for an index that no row has. */
 static bool gather(const job *j, ptrdiff_t outer, ptrdiff_t times, ptrdiff_t i, ptrdiff_t end)
 {
+    const char *index = j->index + outer * j->apart * (ptrdiff_t)sizeof(int64_t);
     for (ptrdiff_t n; i < end; i += n) {
-        int64_t at = index_at(j, i);
+        int64_t at = index_at(index, i);
         if (at < -j->size || at >= j->size)
             return false;
-        n = run_of(j, i, end, at, 1);
+        n = run_of(j, index, i, end, at, 1);
         bool backwards = n == 1 && j->row == 1;
         if (backwards)
-            n = run_of(j, i, end, at, -1);
+            n = run_of(j, index, i, end, at, -1);
         const float *x = j->x + (outer * j->size + (ptrdiff_t)at + (at < 0 ? j->size : 0)) * j->row;
         float *y = j->y + (outer * j->count + i) * j->row;
         for (ptrdiff_t k = 0; k < times && backwards; k++)
@@ -93,7 +98,7 @@ static ptrdiff_t times_of(const job *j, ptrdiff_t first, ptrdiff_t rows)
 {
     ptrdiff_t floats = PQC_L2_GATHER_ROWS / (ptrdiff_t)sizeof(float);
     ptrdiff_t fit = pqc_max(floats / ((j->count + j->size) * j->row), 1);
-    return first ? 1 : pqc_clamp(rows / j->count, 1, fit);
+    return first || j->apart ? 1 : pqc_clamp(rows / j->count, 1, fit);
 }
 
 /* Tasks are numbered image row, row. */
@@ -119,6 +124,7 @@ static unsigned run_gather(const pqc_step *s, char *const *buffers)
              .size = s->input.w,
              .count = out->w,
              .row = out->c};
+    j.apart = s->residual.w == out->w ? 0 : out->w;
     ptrdiff_t rows = out->h * out->w;
     pqc_parallel_tasks(rows, rows * out->c, GRAIN, gather_tasks, &j);
     return atomic_load(&j.flags);

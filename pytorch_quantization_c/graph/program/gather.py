@@ -15,7 +15,8 @@ Shape = tuple[int, ...]
 class Gathered(Operation):
     """Elements along an axis, selected by int64 indices; `whole`: the axes of the indices replace it.
 
-    Otherwise there is a single index, and the axis is dropped.
+    Otherwise there is a single index, and the axis is dropped. `elements`: the indices select elements of their own row
+    along the last axis.
     """
 
     input: Key
@@ -23,6 +24,7 @@ class Gathered(Operation):
     output: Key
     axis: int
     whole: bool = True
+    elements: bool = False
 
     def reads(self) -> list[Key]:
         return [self.input, self.indices]
@@ -43,6 +45,10 @@ class Gathered(Operation):
         """The shape of the output. ValueError if there is no such axis."""
         if not -len(shape) <= self.axis < len(shape):
             raise ValueError(f"axis {self.axis} of {shape}")
+        if self.elements:
+            if self.axis % len(shape) != len(shape) - 1 or shape[:-1] != indices[:-1] or not indices:
+                raise ValueError(f"elements of {shape} by indices of {indices}")
+            return indices
         if not self.whole and math.prod(indices) != 1:
             raise ValueError(f"one index of shape {indices}")
         axis = self.axis % len(shape)

@@ -1,4 +1,4 @@
-"""A Gather of floats becomes an operation of a program."""
+"""A Gather or GatherElements of floats becomes an operation of a program."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["lower_gather"]
 
+OPERATORS = ("Gather", "GatherElements")
+
 
 def lower_gather(lowering: Lowering, step: Any) -> bool:
-    """Lowers a Gather of floats by int64 indices."""
+    """Lowers a Gather of floats by int64 indices, or a GatherElements along the last axis."""
     node = step.node
-    if node.op_type != "Gather" or node.domain not in ("", "ai.onnx") or step.execution != "float":
+    if node.op_type not in OPERATORS or node.domain not in ("", "ai.onnx") or step.execution != "float":
         return False
+    elements, axis = node.op_type == "GatherElements", int(attribute(node, "axis", 0))
     x, indices, value = node.inputs[0], node.inputs[1], step.outputs[0]
     given, rank = constant(node, 1), None if x.shape is None else len(x.shape)
     if given is None:
@@ -32,9 +35,11 @@ def lower_gather(lowering: Lowering, step: Any) -> bool:
     whole = bool(indices.shape) if given is None else given.ndim > 0
     if not whole and (given is None or rank < 2):
         return False
+    if elements and (axis not in (-1, rank - 1) or (len(indices.shape) if given is None else given.ndim) != rank):
+        return False
     lowering.import_forms([value])
     made = Gathered(node.name or value.name or "", array_of(-1), array_of(-1), array_of(lowering.number(value)),
-                    int(attribute(node, "axis", 0)), whole)
+                    axis, whole, elements)
     lowering.operations.append(made)
     made.input = lowering.want(x)
     if given is None:

@@ -225,9 +225,10 @@ class _Binder:
                          [plain(each.outputs[0], time, *state), *(plain(key, 1, *state) for key in each.outputs[1:])])
 
     def _add_gathered(self, tables: Tables, each: Gathered) -> None:
-        count, rows = math.prod(self.dims[each.indices].shape), each.rows(self.dims[each.input].shape)
+        indices, rows = self.dims[each.indices].shape, each.rows(self.dims[each.input].shape)
+        count, chosen = math.prod(indices), indices[-1] if each.elements else math.prod(indices)
         tables.gathered(self._rows(each.input, *rows), self._rows(each.indices, 1, count, 2),
-                        self._rows(each.output, rows[0], count, rows[2]))
+                        self._rows(each.output, rows[0], chosen, rows[2]))
 
     def _add_at_places(self, tables: Tables, each: Padded | Picked) -> None:
         shape = self.dims[each.input].shape

@@ -28,7 +28,7 @@ A compiled program computes in C:
   that follow a layer run in its output stage, others as chains, in one pass over memory
 - float32 convolutions along one to three axes by constant weights, with the chain that follows
 - on float32 arrays: MatMul, Einsum that multiplies matrices, Transpose, Reshape and its relatives, Slice, Split,
-  Concat, Expand, Gather and Pad
+  Concat, Expand, Gather, GatherElements along the last axis and Pad
 - Resize of float32 images and arrays, by the nearest element, linear or cubic, without antialias
 - masks, held as floats of 1 or 0: comparisons of floats, And, Or, Not, Cast of int64 and of floats, GatherND by
   constant indices, moves of all these, and Where by them, of at most four axes

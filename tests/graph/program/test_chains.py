@@ -30,7 +30,8 @@ OPERATORS = {
     "scaled_clip": "a = Mul (c, root)  b = Add (a, half)  t = Clip (b, low, high)",
     "many": "a = Add (c, channel)  b = Mul (a, row)  e = Add (b, full)  t = Sub (e, channel)",
 }
-CONSTANTS: dict[str, Any] = {"low": np.float32(0.1), "high": np.float32(6), "two": np.float32(2), "three": np.float32(3), "one": np.float32(1),
+CONSTANTS: dict[str, Any] = {"low": np.float32(0.1), "high": np.float32(6), "two": np.float32(2), "one": np.float32(1),
+                             "three": np.float32(3),
                              "half": np.float32(0.5), "root": np.float32(np.sqrt(2)), "ax": np.array([1])}
 
 

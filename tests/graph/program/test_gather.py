@@ -58,6 +58,35 @@ def test_constant_indices(rng: np.random.Generator, indices: Any) -> None:
     np.testing.assert_array_equal(on_every_machine(model, {"x": x}), np.abs(np.take(x, indices, 1)))
 
 
+@pytest.mark.parametrize("constant", [True, False])
+@pytest.mark.parametrize("axis, lead, size, count", [(0, (), 7, 11), (-1, (3, 4), 5, 20), (2, (2, 5), 6, 1)])
+def test_elements_of_rows(rng: np.random.Generator, axis: int, lead: tuple[int, ...], size: int, count: int,
+                          constant: bool) -> None:
+    """As in attention by relative positions: neighbours in both directions, and indices that count from the end."""
+    x, indices = normal(rng, *lead, size), rng.integers(-size, size, (*lead, count))
+    for row in indices.reshape(-1, count)[::2]:
+        row[-4:] = np.arange(3, -1, -1)[:len(row)]
+    axes = ",".join("PQ"[:len(lead)] + "R")
+    inputs, kept = (f"float[{axes}] x", {"i": indices}) if constant else (
+        f"float[{axes}] x, int64[{axes.replace('R', 'S')}] i", {})
+    model = network(f"g = GatherElements <axis = {axis}> (x, i)  y = Neg (g)", inputs,
+                    f"float[{axes.replace('R', 'S')}] y", **kept)
+    found = on_every_machine(model, {"x": x} if constant else {"x": x, "i": indices})
+    np.testing.assert_array_equal(found, -np.take_along_axis(x, indices, -1))
+
+
+@pytest.mark.parametrize("bad", [3, -4, 2 ** 40])
+def test_elements_that_are_not_there(rng: np.random.Generator, tmp_path: Path, bad: int) -> None:
+    model = network("g = GatherElements <axis = 1> (x, i)  y = Neg (g)", "float[N,M] x, int64[N,K] i", "float[N,K] y")
+    session, feeds = graph.compile(model), {"x": normal(rng, 2, 3), "i": np.array([[0, 1], [2, bad]])}
+    assert session._program.run(feeds, ["y"]) is None
+    session.save(tmp_path / "g.pqc")
+    with pytest.raises(GraphError, match="index out of range"):
+        graph.load_session(tmp_path / "g.pqc").run(None, feeds)
+    fewer = {"x": feeds["x"], "i": np.array([[2]])}
+    np.testing.assert_array_equal(session.run(None, fewer)[0], -feeds["x"][:1, 2:])  # by the interpreter
+
+
 def test_an_embedding_of_many_rows(rng: np.random.Generator, tmp_path: Path) -> None:
     """Tables of words and of kinds, added up and normalised; saved, it needs no onnx."""
     words, kinds, tokens = normal(rng, 3000, 96), normal(rng, 2, 96), rng.integers(0, 3000, (2, 50))
