@@ -23,7 +23,7 @@ from .shapes import Dims, Unsupported, dims_of
 __all__ = ["Program", "Unsupported"]
 
 KEPT_PLANS = 64  # shapes of a segment's inputs
-MAX_KEPT = 2 ** 20  # bytes of what calls with inputs of the same shapes share
+MAX_KEPT = 2 ** 26  # bytes of what calls with inputs of the same shapes share, of all such shapes
 FREE_BYTES, MAX_GROWTH = 2 ** 28, 4096  # what a plan may need, beyond and for each byte of inputs and weights
 
 
@@ -142,11 +142,14 @@ class Program:
         return own_results(found, others)
 
     def _keep(self, shapes: tuple[Any, ...], found: dict[int, Any]) -> None:
-        """Keeps what calls with inputs of these shapes share, but for large arrays."""
-        if all(isinstance(each, np.ndarray) for each in found.values()) and sum(
-                each.nbytes for each in found.values()) <= MAX_KEPT:
-            kept = dict(list(self._kept.items())[1 - KEPT_PLANS:])
-            self._kept = {**kept, shapes: found}  # as with plans
+        """Keeps what calls with inputs of these shapes share; of others, what fits beside it, the latest first."""
+        left, kept = MAX_KEPT - _bytes_of(found), [(shapes, found)]
+        for each in list(self._kept.items())[:-KEPT_PLANS:-1]:
+            left -= _bytes_of(each[1])
+            if left >= 0:
+                kept.append(each)
+        if _bytes_of(found) <= MAX_KEPT:
+            self._kept = dict(kept[::-1])  # as with plans
 
     def _run_segment(self, each: _Run, segment: Segment, values: dict[int, Any], times: list[Any] | None) -> bool:
         arrays: list[NDArray[Any]] = []
@@ -220,6 +223,10 @@ class Program:
         given = self._bytes + sum(4 * math.prod(each[:4]) for each in dims)
         if size > FREE_BYTES + MAX_GROWTH * given:
             raise Unsupported(f"{given} bytes of inputs and weights that need {size} bytes of memory")
+
+
+def _bytes_of(values: dict[int, Any]) -> int:
+    return sum(each.nbytes if isinstance(each, np.ndarray) else MAX_KEPT + 1 for each in values.values())
 
 
 def _places_of_fixed(runs: Sequence[_Run], outputs: Sequence[int]) -> frozenset[int]:

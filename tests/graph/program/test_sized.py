@@ -55,6 +55,27 @@ def test_sizes_are_computed_once_for_each_shape(rng: np.random.Generator) -> Non
         assert sum(row.microseconds or 0.0 for row in profile) > 0
 
 
+def test_what_is_kept_is_bounded(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytorch_quantization_c.graph.program import run
+
+    session = graph.compile(heads())
+
+    def call(length: int) -> int:
+        x = normal(rng, 2, length, 8)
+        np.testing.assert_array_equal(session.run(None, {"x": x})[0], np.maximum(x, 0))
+        return len(session._program._kept)
+
+    assert [call(length) for length in (1, 2, 3, 2)] == [1, 2, 3, 3]
+    each = run._bytes_of(next(iter(session._program._kept.values())))
+    monkeypatch.setattr(run, "MAX_KEPT", 2 * each)
+    assert [call(length) for length in (4, 5, 1)] == [2, 2, 2]
+    monkeypatch.setattr(run, "MAX_KEPT", each - 1)
+    assert call(9) == 2
+    monkeypatch.setattr(run, "MAX_KEPT", 2 ** 26)
+    monkeypatch.setattr(run, "KEPT_PLANS", 3)
+    assert [call(length) for length in (11, 12, 13)] == [3, 3, 3]
+
+
 def test_expands_by_computed_sizes(rng: np.random.Generator) -> None:
     model = network("s = Shape (x)  e = Expand (v, s)  y = Add (x, e)", "float[B,T] x, float[T] v", "float[B,T] y")
     session = graph.compile(model)
