@@ -116,28 +116,38 @@ typedef struct {
     bool is_last; /* of its panel's M-blocks */
 } task;
 
+/* So many pixels the bodies with AVX-512 take at a time: M-blocks but the last are multiples of that.  Larger ones come between
+ * smaller ones, so that halves of them are nearly equal. */
+static ptrdiff_t mblock_begin(const job *j, ptrdiff_t i)
+{
+    const pqc_image *out = &j->step->output[0];
+    ptrdiff_t channels = j->step->weights->padded_out, pixels = out->h * out->w;
+    ptrdiff_t unit = channels >= PQC_NR ? 6 : channels > PQC_LANES ? 8 : 12;
+    return pqc_min(pqc_div_round_up(pixels, unit) * i / j->mblocks * unit, pixels);
+}
+
 static task task_of(const job *j, ptrdiff_t number)
 {
     const pqc_weights *w = j->step->weights;
-    const pqc_image *out = &j->step->output[0];
     ptrdiff_t fast = j->by_mblock ? j->panels : j->mblocks, slow = j->panels * j->mblocks / fast;
     ptrdiff_t inner = number % fast, outer = number / fast % slow;
     ptrdiff_t mblock = j->by_mblock ? outer : inner, panel = j->by_mblock ? inner : outer;
-    ptrdiff_t pixels = out->h * out->w, panels = pqc_div_round_up(w->padded_out, PQC_NR);
+    ptrdiff_t panels = pqc_div_round_up(w->padded_out, PQC_NR);
     task t = {.image = number / fast / slow,
               .group = panel / panels,
               .panel = panel % panels,
               .is_last = mblock + 1 == j->mblocks};
-    t.first = pqc_part_begin(pixels, j->mblocks, mblock);
-    t.pixels = (int)(pqc_part_begin(pixels, j->mblocks, mblock + 1) - t.first);
+    t.first = mblock_begin(j, mblock);
+    t.pixels = (int)(mblock_begin(j, mblock + 1) - t.first);
     t.channels = (int)pqc_min(w->shape.out - PQC_NR * t.panel, PQC_NR);
     return t;
 }
 
-/* Where an M-block's pixels lie in the input and, if codes are made, in the output: bytes from an image's first. */
+/* Where an M-block's pixels lie in the input and, if codes are made, in the outputs and the residual: bytes from an image's
+ * first. */
 typedef struct {
     ptrdiff_t first; /* the M-block's first pixel, or -1 */
-    int32_t input[PQC_MAX_MC], output[PQC_MAX_MC];
+    int32_t input[PQC_MAX_MC], residual[PQC_MAX_MC], output[2][PQC_MAX_MC];
 } places;
 
 /* The places of one of them, which has windows of one tap in the output. */
@@ -165,8 +175,10 @@ static void set_places(const job *j, const task *t, places *p)
         return;
     p->first = t->first;
     set_image_places(t, &s->input, out->w, &s->y, &s->x, p->input);
-    if (j->codes)
-        set_image_places(t, out, out->w, &plain, &plain, p->output);
+    for (int i = 0; j->codes && i < s->outputs; i++)
+        set_image_places(t, &s->output[i], out->w, &plain, &plain, p->output[i]);
+    if (j->codes && s->residual.codes.content != PQC_NOTHING)
+        set_image_places(t, &s->residual, out->w, &plain, &plain, p->residual);
 }
 
 /* What is read after a panel's last M-block: the next panel, or the next step's first. */
@@ -239,30 +251,46 @@ static int skip_taps(const pqc_step *s, const task *t, int done, pqc_igemm_param
     return (int)pqc_min(end, t->pixels) - done;
 }
 
-/* Whether all that becomes of the sums is one kind of codes. */
+/* Whether all that becomes of the sums is codes, in images whose places fit into 32 bits. */
 static bool makes_codes(const pqc_step *s)
 {
-    return !s->chain_length && s->residual.codes.content == PQC_NOTHING && s->outputs == 1 &&
-           (s->known & PQC_PLAIN) && pqc_image_size(&s->output[0]) <= INT32_MAX;
+    enum {
+        LEAST_K = 16
+    }; /* kr groups: products of fewer hide nothing of a residual's output stage */
+    ptrdiff_t largest = pqc_image_size(&s->residual);
+    if (s->residual.codes.content != PQC_NOTHING && s->weights->k < LEAST_K)
+        return false;
+    for (int i = 0; i < s->outputs; i++)
+        largest = pqc_max(largest, pqc_image_size(&s->output[i]));
+    return !s->chain_length && s->outputs <= 2 && (s->known & PQC_PLAIN) && largest <= INT32_MAX;
 }
 
-/* The codes of a task, from sums that stay in registers; false if there is no body for them. */
+/* The first pixel of an image of the batch, from a channel on. */
+static char *first_of(const pqc_tail *tail, const pqc_image *i, ptrdiff_t image, ptrdiff_t channel)
+{
+    return tail->buffers[i->buffer] + i->offset + image * pqc_image_size(i) +
+           channel * pqc_content_size(i->codes.content);
+}
+
+/* The codes of a task, from sums that do not leave L1; false if there is no body for them. */
 static bool multiply_to_codes(const job *j, const task *t, const places *p, const uint8_t *x,
                               pqc_tail *tail)
 {
     const pqc_step *s = j->step;
-    const pqc_image *out = &s->output[0];
     pqc_igemm_params all = products_of(j, t, x);
     ptrdiff_t channel = t->group * s->weights->shape.out + PQC_NR * t->panel;
     pqc_output *f = &tail->to;
     f->scale = s->weights->scale + channel;
     f->bias = s->weights->bias + channel;
-    f->output[0].at = tail->buffers[out->buffer] + out->offset + t->image * pqc_image_size(out) +
-                      channel * pqc_content_size(out->codes.content);
+    for (int i = 0; i < s->outputs; i++)
+        f->output[i].at = first_of(tail, &s->output[i], t->image, channel);
+    if (s->residual.codes.content != PQC_NOTHING)
+        f->residual.at = first_of(tail, &s->residual, t->image, channel);
     for (int done = 0, run; done < t->pixels; done += run) {
         pqc_igemm_params g = all;
         run = skip_taps(s, t, done, &g);
-        if (!j->codes(&g, p->input + done, p->output + done, run, t->channels, f))
+        pqc_code_places at = {p->residual + done, {p->output[0] + done, p->output[1] + done}};
+        if (!j->codes(&g, p->input + done, &at, run, t->channels, f))
             return false;
     }
     return true;
@@ -365,6 +393,9 @@ static ptrdiff_t mblocks_of(const pqc_step *s, ptrdiff_t panels)
 
 static unsigned run_conv(const pqc_step *s, char *const *buffers)
 {
+    enum {
+        LEAST_ROWS = 4
+    }; /* so many take no longer than one, for which weights are read as well */
     const pqc_weights *w = s->weights;
     const pqc_image *out = &s->output[0];
     const pqc_igemm_nhwc *tiles =
@@ -379,7 +410,8 @@ static unsigned run_conv(const pqc_step *s, char *const *buffers)
     j.by_mblock = w->shape.groups * w->padded_out * w->k * 4 <= PQC_L2_MBLOCK_WEIGHTS;
     j.codes = makes_codes(s) ? pqc.igemm_u8s8_codes : NULL;
     j.floats = makes_floats(s) ? pqc.igemm_u8s8_f32 : NULL;
-    ptrdiff_t products = out->n * pixels * w->shape.groups * w->padded_out * (w->k * 4 + 16);
+    ptrdiff_t rows = pqc_max(out->n * pixels, LEAST_ROWS);
+    ptrdiff_t products = rows * w->shape.groups * w->padded_out * (w->k * 4 + 16);
     pqc_parallel_tasks(out->n * j.panels * j.mblocks, products, PQC_MAC_GRAIN, run_tasks, &j);
     return atomic_load(&j.flags);
 }

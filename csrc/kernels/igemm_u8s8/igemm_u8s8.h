@@ -48,12 +48,16 @@ typedef void pqc_igemm_u8s8_f32_fn(const pqc_igemm_params *g, const int32_t *pix
 
 pqc_igemm_u8s8_f32_fn pqc_igemm_u8s8_f32_vnni;
 
-/* The same sums through the output stage as codes: `f` has one output and no residual, and knows that it is PQC_PLAIN
- * (finish_nhwc.h).  Pixel p goes place[p] bytes behind the output's `at`.  Panels as wide as they are, panel_stride 64;
- * 1 <= channels <= nr; pixels may be 0.  weight_sums are not read, so k may be that of some of the taps.  Returns whether there
- * is a body for such codes; else it has done nothing. */
+/* Where the residual and the outputs of pixel p lie: bytes from the `at` of each. */
+typedef struct {
+    const int32_t *residual, *output[2];
+} pqc_code_places;
+
+/* The same sums through the output stage as codes: `f` knows that it is PQC_PLAIN (finish_nhwc.h) and has one output, or two of
+ * bytes and words.  Panels as wide as they are, panel_stride 64; 1 <= channels <= nr; pixels may be 0.  weight_sums are not read,
+ * so k may be that of some of the taps.  Returns whether there is a body for such codes; else it has done nothing. */
 typedef bool pqc_igemm_u8s8_codes_fn(const pqc_igemm_params *g, const int32_t *pixel,
-                                     const int32_t *place, int pixels, int channels,
+                                     const pqc_code_places *places, int pixels, int channels,
                                      const pqc_output *f);
 
 pqc_igemm_u8s8_codes_fn pqc_igemm_u8s8_codes_vnni;

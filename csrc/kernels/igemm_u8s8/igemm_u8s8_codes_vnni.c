@@ -2,7 +2,7 @@
 
 #if PQC_X86
 #include "finish_nhwc/finish_nhwc_swish_avx512.h"
-#include "igemm_u8s8_vnni.h"
+#include "igemm_u8s8_residual_vnni.h"
 
 /* By the panel's vectors less 1: at most 24 sums.  Of two vectors 16: with more, what becomes of them fills the queues before the
  * next products, and a sum of few takes a sixth longer. */
@@ -164,11 +164,13 @@ static body_fn *const words_bodies[] = {words_1x64, words_2x64, words_3x64,
                                         words_4x64, words_5x64, words_6x64};
 
 VNNI bool pqc_igemm_u8s8_codes_vnni(const pqc_igemm_params *g, const int32_t *pixel,
-                                    const int32_t *place, int pixels, int channels,
+                                    const pqc_code_places *places, int pixels, int channels,
                                     const pqc_output *f)
 {
+    if (f->residual.content != PQC_NOTHING)
+        return pqc_igemm_u8s8_residual_vnni(g, pixel, places, pixels, channels, f);
     bool words = f->output[0].content == PQC_S16_CODES;
-    if (words && g->vectors != PQC_NR_VECTORS)
+    if (f->outputs > 1 || (words && g->vectors != PQC_NR_VECTORS))
         return false;
     body_fn *const *bodies = words            ? words_bodies
                              : shares_half(g) ? half_bodies[g->vectors - 2]
@@ -177,7 +179,7 @@ VNNI bool pqc_igemm_u8s8_codes_vnni(const pqc_igemm_params *g, const int32_t *pi
     destination to = {.f = f,
                       .codes = finish_target_of(&first, f, f->output[0].content),
                       .lanes = finish_lanes(channels),
-                      .place = place};
+                      .place = places->output[0]};
     to.swish = f->known & PQC_SWISH;
     if (to.swish)
         to.quick = finish_swish_of(f);

@@ -36,39 +36,62 @@ INLINE void end_sums(__m512i *sums, const int N)
         PQC_KEEP_IN_REGISTER(sums[i]);
 }
 
+/* Where the kr groups have got to. */
+typedef struct {
+    const uint8_t *x[MAX_MR];
+    const int8_t *w, *ahead;
+    const int32_t *offset;
+} igemm_walk;
+
 /* P pixels by the V vectors of 16 channels from `first` on; P and V are constants where this is inlined, and so are the strides
  * where they can be: registers are short. */
-INLINE void sum_up(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
-                   int first, ptrdiff_t k_stride, ptrdiff_t panel_stride, __m512i *sums)
+INLINE igemm_walk igemm_begin(const pqc_igemm_params *g, const int32_t *pixel, const int P,
+                              const int V, int first, __m512i *sums)
 {
-    const uint8_t *x[12];
+    igemm_walk walk;
     PQC_UNROLL(12)
     for (int p = 0; p < P; p++) {
-        x[p] = g->x + pixel[p];
+        walk.x[p] = g->x + pixel[p];
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
             sums[p * V + v] = _mm512_loadu_si512(g->compensation + PQC_LANES * (first + v));
     }
-    const int8_t *w = g->w + first * panel_stride, *ahead = g->ahead;
-    for (const int32_t *offset = g->offset, *end = offset + g->k; offset < end;
-         offset++, w += k_stride) {
-        ptrdiff_t at = *offset;
-        __m512i weights[4];
-        if (V == PQC_NR_VECTORS) { /* narrower ones have no loads to spare */
-            _mm_prefetch((const char *)ahead, _MM_HINT_T1);
-            ahead += 64;
-        }
+    walk.w = g->w + first * g->panel_stride;
+    walk.ahead = g->ahead;
+    walk.offset = g->offset;
+    return walk;
+}
+
+/* The products of a kr group. */
+INLINE void igemm_step(igemm_walk *walk, const int P, const int V, ptrdiff_t k_stride,
+                       ptrdiff_t panel_stride, __m512i *sums)
+{
+    ptrdiff_t at = *walk->offset++;
+    __m512i weights[4];
+    if (V == PQC_NR_VECTORS) { /* narrower ones have no loads to spare */
+        _mm_prefetch((const char *)walk->ahead, _MM_HINT_T1);
+        walk->ahead += 64;
+    }
+    PQC_UNROLL(4)
+    for (int v = 0; v < V; v++)
+        weights[v] = loaded_once(walk->w + v * panel_stride);
+    PQC_UNROLL(12)
+    for (int p = 0; p < P; p++) {
+        __m512i c4 = broadcast_c4(walk->x[p] + at);
         PQC_UNROLL(4)
         for (int v = 0; v < V; v++)
-            weights[v] = loaded_once(w + v * panel_stride);
-        PQC_UNROLL(12)
-        for (int p = 0; p < P; p++) {
-            __m512i c4 = broadcast_c4(x[p] + at);
-            PQC_UNROLL(4)
-            for (int v = 0; v < V; v++)
-                sums[p * V + v] = _mm512_dpbusd_epi32(sums[p * V + v], c4, weights[v]);
-        }
+            sums[p * V + v] = _mm512_dpbusd_epi32(sums[p * V + v], c4, weights[v]);
     }
+    walk->w += k_stride;
+}
+
+INLINE void sum_up(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
+                   int first, ptrdiff_t k_stride, ptrdiff_t panel_stride, __m512i *sums)
+{
+    igemm_walk walk = igemm_begin(g, pixel, P, V, first, sums);
+    const int32_t *end = g->offset + g->k;
+    while (walk.offset < end)
+        igemm_step(&walk, P, V, k_stride, panel_stride, sums);
     end_sums(sums, P * V);
 }
 

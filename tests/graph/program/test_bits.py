@@ -10,7 +10,7 @@ import pytest
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.session import Session
 
-from ..networks import normal
+from ..networks import network, normal
 from .same_bits import assert_same_bits
 from .zoo import ZOO
 
@@ -47,6 +47,21 @@ def test_residuals_of_8_bits_are_requantised_in_the_output_stage(rng: np.random.
     session, feeds = graph.compile(model), {"x": normal(rng, 2, *shape) * 2}
     assert "chain" not in {row.kernel for row in session.summary()}
     assert_same_bits(session, model, feeds)
+
+
+@pytest.mark.parametrize("zero_point", ["auto", False])
+@pytest.mark.parametrize("residual", ["auto", "u8"])
+def test_residuals_of_whole_panels(rng: np.random.Generator, residual: str, zero_point: Any) -> None:
+    """Two panels of 64 channels, one and nine taps, codes of bytes alone and beside words; rows of taps on padding."""
+    w = {"w1": normal(rng, 128, 64, 1, 1) / 8, "w2": normal(rng, 128, 64, 3, 3) / 24,
+         "w3": normal(rng, 64, 128, 1, 1) / 12, "w4": normal(rng, 128, 64, 3, 3) / 24}
+    body = """c = Conv (x, w1)  d = Conv <pads = [1, 1, 1, 1]> (x, w2)  s = Add (c, d)  r = Relu (s)  e = Conv (r, w3)
+        f = Conv <pads = [1, 1, 1, 1]> (e, w4)  t = Add (f, r)  u = Relu (t)  y = Conv (u, w3)"""
+    model = network(body, "float[N,64,H,W] x", "float[N,64,H,W] y", **w)
+    int8 = graph.quantize(model, [normal(rng, 2, 64, 6, 7)], methods=(), residual=residual, zero_point=zero_point)
+    session = graph.compile(int8)
+    for batch, height, width in ((2, 6, 7), (1, 1, 5), (1, 3, 23)):
+        assert_same_bits(session, int8, {"x": normal(rng, batch, 64, height, width) * 2})
 
 
 @pytest.mark.parametrize("name", ZOO)
