@@ -162,3 +162,29 @@ def test_two_sizes_that_a_reshape_cannot_find(rng: np.random.Generator) -> None:
         x = normal(rng, *shape)
         found, = assert_same_bits(graph.compile(int8), int8, {"x": x}, counts=(1,))
         assert found.shape == (shape[1], shape[0], 3) and math.isfinite(found.sum())
+
+
+@pytest.mark.parametrize("sizes", ["N,12,10", "2,12,10"])
+def test_images_of_rows(rng: np.random.Generator, sizes: str) -> None:
+    """Rows of pixels, as of attention, that a convolution reads: none is transposed."""
+    model = network(
+        """l = LayerNormalization (x, g)  t = Transpose <perm = [0, 2, 1]> (l)  i = Reshape (t, image)
+        c = Conv <pads = [1, 1, 1, 1], group = 10> (i, w)  y = Conv (c, v)""", f"float[{sizes}] x", "float y",
+        g=np.ones(10), image=np.array([-1, 10, 3, 4]), w=normal(rng, 10, 1, 3, 3), v=normal(rng, 6, 10, 1, 1))
+    check(model, [(2, 12, 10)], rng)
+    int8 = graph.quantize(model, [normal(rng, 2, 12, 10)], methods=())
+    assert "transpose" not in [row.kernel for row in graph.compile(int8).summary()]
+
+
+@pytest.mark.parametrize("body", [
+    "t = Transpose <perm = [0, 2, 1]> (x)  i = Reshape (t, image)  y = Conv (i, w)  z = Relu (t)",    # read twice
+    "t = Transpose <perm = [2, 0, 1]> (x)  i = Reshape (t, image)  y = Conv (i, w)  z = Relu (i)",    # another order
+    "t = Transpose <perm = [0, 2, 1]> (x)  i = Reshape (t, other)  y = Conv (i, v)  z = Relu (i)"])   # other channels
+def test_rows_that_are_no_images(rng: np.random.Generator, body: str) -> None:
+    model = network(body, "float[12,12,12] x", "float y, float z", image=np.array([12, 12, 3, 4]),
+                    other=np.array([12, 6, 4, 6]), w=normal(rng, 5, 12, 1, 1), v=normal(rng, 5, 6, 1, 1))
+    x = normal(rng, 12, 12, 12)
+    int8 = graph.quantize(model, [x], methods=())
+    assert_same_bits(graph.compile(int8), int8, {"x": x}, counts=(1, 2))
+    for got, wanted in zip(graph.interpret(int8, {"x": x}), graph.interpret(model, {"x": x}), strict=True):
+        assert got.shape == wanted.shape and np.abs(got - wanted).max() < 0.2 * np.abs(wanted).max()

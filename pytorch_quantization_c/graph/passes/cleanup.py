@@ -7,7 +7,18 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from .editing import attribute, bypass, constant, is_op, read_once, same_shape, scalar, substitute
+from .editing import (
+    attribute,
+    bypass,
+    constant,
+    graph_of,
+    is_op,
+    read_once,
+    same_shape,
+    scalar,
+    set_constant,
+    substitute,
+)
 
 RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
@@ -89,8 +100,31 @@ def _matrices_transposed(node: ir.Node) -> bool:
     return True
 
 
+def _images_of_rows(node: ir.Node) -> bool:
+    """Rows of pixels that a Transpose and a Reshape make images of: the Reshape goes first, with channels last."""
+    transpose = None if node.inputs[0] is None else node.inputs[0].producer()
+    if not is_op(transpose, "Transpose") or transpose is None or not read_once(transpose.outputs[0]):
+        return False
+    shape, value, turned = constant(node.inputs[1]), transpose.inputs[0], transpose.outputs[0].shape
+    order = tuple(attribute(transpose, "perm", ()))
+    if order != (0, 2, 1) or shape is None or shape.shape != (4,) or value is None or value.dtype is None or \
+            turned is None or len(turned) != 3:
+        return False
+    batch, channels, height, width = (int(size) for size in shape)
+    if min(channels, height, width) < 1 or list(turned.dims[1:]) != [channels, height * width]:
+        return False
+    pixels = ir.node("Reshape", [value, node.inputs[1]], name=f"{node.name}_pixels")
+    graph_of(node).insert_before(node, pixels)
+    set_constant(pixels, 1, np.array([batch, height, width, channels], np.int64), "pixels")
+    pixels.outputs[0].type = value.type
+    pixels.outputs[0].shape = ir.Shape([turned[0], height, width, channels])
+    substitute(node, ir.node("Transpose", [pixels.outputs[0]], {"perm": [0, 3, 1, 2]}, name=node.name))
+    graph_of(transpose).remove(transpose, safe=True)
+    return True
+
+
 def _reshape(node: ir.Node) -> bool:
-    return _matrices_transposed(node) or _reshaping(node)
+    return _matrices_transposed(node) or _images_of_rows(node) or _reshaping(node)
 
 
 def _transpose(node: ir.Node) -> bool:
