@@ -121,8 +121,8 @@ def test_what_python_computes(rng: np.random.Generator, tmp_path: Path) -> None:
     for count in (1, 2):
         x = {"x": normal(rng, count, 4, 9)}
         assert equal(session.run(None, x), graph.interpret(int8, x))
-    kernels = {row.name: row.kernel for row in session.summary()}
-    assert kernels["softmax5"] == "Python" and all(row.reason for row in session.summary() if row.kernel == "Python")
+    reasons = [row.reason for row in session.summary() if row.kernel == "Python"]
+    assert reasons and all(reasons)
 
 
 def test_inputs_with_values_of_their_own(rng: np.random.Generator, tmp_path: Path) -> None:
