@@ -87,7 +87,7 @@ def input_quantizer(node: ir.Node) -> ir.Node | None:
     return source
 
 
-def _settle(model: ir.Model) -> None:
+def settle(model: ir.Model) -> None:
     """Moves quantisers back down to the inputs of their layers; what the layers read is unchanged."""
     lifted: list[ir.Node] = []
     for node in tuple(model.graph):
@@ -115,7 +115,7 @@ def _unquantized(node: ir.Node) -> ir.Node:
 def _shadowed(model: ir.Model, weights: Mapping[str, NDArray[Any]]) -> tuple[ir.Model, dict[str, _Pair]]:
     """The float model with each quantised layer beside its float one, on the same float input."""
     made = model.clone()
-    _settle(made)
+    settle(made)
     found: dict[str, _Pair] = {}
     for node in tuple(made.graph):
         layer = quantized_layer(node)

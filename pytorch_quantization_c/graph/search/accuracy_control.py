@@ -136,6 +136,10 @@ class _Control:
             raise ValueError(f"Expected a `max_drop` that can be met, got {self._max_drop:g}: the metric of the float "
                              f"model is {self._wanted:.6g}, the best that was found {best:.6g} ({self._tried[-1][0]})")
         given, made = self._take_back(dict(actions[:fewest]), found[fewest], layers, names, costs)
+        quick = self._quick(given)
+        if quick is not None and not quick.are_as_quantized(given):
+            anew = self._quantized_anew(given)      # the same bits, quicker to run
+            made = anew if self._is_enough(self._measured(f"quantised anew, {_said(given)}", anew)) else made
         kinds = _formats(layers, given)
         table = tuple(Decision(row.layer, row.value, kinds[row.layer]) for row in rows)
         goal = f"a drop of at most {self._max_drop:g} from {self._wanted:.6g}"
@@ -180,10 +184,14 @@ class _Control:
             self._candidates = Candidates(plain, self._made, biases)
 
     def _quantized(self, given: Mapping[str, Override]) -> ir.Model:
-        if self._candidates is not None and all(override is None for override in given.values()):
-            made = self._candidates.without(given)
-            if made is not None:
-                return made
+        quick = self._quick(given)
+        return self._quantized_anew(given) if quick is None else quick.without(given)
+
+    def _quick(self, given: Mapping[str, Override]) -> Candidates | None:
+        """What makes the model without quantising anew; None if layers are widened or weights rounded in sequence."""
+        return self._candidates if all(override is None for override in given.values()) else None
+
+    def _quantized_anew(self, given: Mapping[str, Override]) -> ir.Model:
         return self._quantize({named(name): override for name, override in given.items()}, self._methods,
                               self._made.metadata_props.get(FOUND_BY))
 

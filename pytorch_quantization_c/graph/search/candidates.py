@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...methods.gains import Gains, to_text
 from ..analysis.layer_noise import give_weights, weights_of
-from ..methods.bias import give_biases
+from ..methods.bias import give_biases, settle
 from ..methods.method_steps import RECORD, gains
 from ..nodes import is_quantizer, quantizers
 
@@ -32,16 +32,25 @@ class Candidates:
         self._plain, self._biases, self._weights = plain, biases, weights_of(made)
         self._gains, self._metadata = gains(made), dict(made.metadata_props)
 
-    def without(self, floats: Collection[str]) -> ir.Model | None:
-        """The model with these layers left float; None where the quantiser of an input lies further up."""
+    def are_as_quantized(self, floats: Collection[str]) -> bool:
+        """Whether `without` gives what `quantize` gives, with every quantiser at its place."""
+        return all(_is_direct(node) for node in self._plain.graph if node.name in floats)
+
+    def without(self, floats: Collection[str]) -> ir.Model:
+        """The model with these layers left float.
+
+        Unless they `are_as_quantized`, quantisers of inputs are moved down to the layers first: the same bits, but
+        nodes that move data before them move floats.
+        """
         made = self._plain.clone()
+        if not self.are_as_quantized(floats):
+            settle(made)
         for node in made.graph:
             if node.name in floats:
                 for index in (0, 1):
                     value = node.inputs[index]
                     source = None if value is None else value.producer()
-                    if source is None or not is_quantizer(source):
-                        return None
+                    assert source is not None and is_quantizer(source)
                     node.replace_input_with(index, source.inputs[0])
         for found in tuple(quantizers(made)):
             if not found.output.uses() and not found.output.is_graph_output():
@@ -52,3 +61,8 @@ class Candidates:
         if self._gains:
             made.metadata_props[RECORD] = to_text(Gains(row for row in self._gains if row.layer not in floats))
         return made
+
+
+def _is_direct(node: ir.Node) -> bool:
+    value = node.inputs[0]
+    return value is not None and is_quantizer(value.producer())

@@ -82,6 +82,28 @@ def test_layers_left_float_are_as_if_never_quantised(rng: np.random.Generator, m
     assert repr(graph.gains(made)) == repr(graph.gains(again)) and layers(again) == layers(made)
 
 
+def test_a_quantiser_ahead_of_a_reshape(rng: np.random.Generator) -> None:
+    """It moves down for trials; what is returned has it where `quantize` puts it, and the same bits."""
+    model = network("h = Conv (x, w1) r = Relu (h) f = Flatten (r) y = Gemm (f, w2) z = Gemm (f, w3)",
+                    "float[N,3,4,4] x", "float[N,5] y, float[N,6] z", w1=normal(rng, 8, 3, 1, 1),
+                    w2=normal(rng, 128, 5), w3=normal(rng, 128, 6))
+    data, tried = [normal(rng, 4, 3, 4, 4)], []
+
+    def metric(candidate: ir.Model) -> float:
+        tried.append(candidate)
+        return float("gemm3" not in layers(candidate))
+
+    names = ("weight_mse", "gptq", "bias_correction")
+    made = graph.quantize(model, data, method="max", max_drop=0, metric=metric, methods=names)
+    again = graph.quantize(model, data, method="max", overrides={"gemm3": None}, methods=names)
+    x, same = normal(rng, 6, 3, 4, 4), [each for each in tried if layers(each) == layers(made)]
+    assert same[-1] is made and len(same) == 2 and layers(made) == {"conv0", "gemm4"}
+    for candidate in same:
+        for got, wanted in zip(graph.interpret(candidate, {"x": x}), graph.interpret(again, {"x": x}), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+    assert [node.op_type for node in made.graph] == [node.op_type for node in again.graph]
+
+
 def test_what_fits_beside(rng: np.random.Generator) -> None:
     """In order, what is too large passed over; each takes a share of 0.002 of all beside its own."""
     costs = {"a": 900.0, "b": 40.0, "c": 30.0, "d": 20.0, "e": 10.0}
