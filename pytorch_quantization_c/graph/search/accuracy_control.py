@@ -137,8 +137,8 @@ class _Control:
                              f"model is {self._wanted:.6g}, the best that was found {best:.6g} ({self._tried[-1][0]})")
         given, made = self._take_back(dict(actions[:fewest]), found[fewest], layers, names, costs)
         quick = self._quick(given)
-        if quick is not None and not quick.are_as_quantized(given):
-            anew = self._quantized_anew(given)      # the same bits, quicker to run
+        if quick is not None and not quick.are_direct(given):
+            anew = self._quantized_anew(given)      # quicker to run
             made = anew if self._is_enough(self._measured(f"quantised anew, {_said(given)}", anew)) else made
         kinds = _formats(layers, given)
         table = tuple(Decision(row.layer, row.value, kinds[row.layer]) for row in rows)

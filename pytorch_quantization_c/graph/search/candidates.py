@@ -20,7 +20,8 @@ class Candidates:
     """The quantised model with float weights, inputs and biases of some layers, without calibrating again.
 
     Ranges, rounded weights and corrections of a layer are found for inputs of the float model, so they do not depend on
-    which others are quantised; weights that are rounded in sequence do.
+    which others are quantised; weights that are rounded in sequence do. `quantize` would also leave out 16-bit
+    residuals that such layers read, and equalise no channels for them.
 
     Args:
         plain: the quantised model before its weights were rounded and its biases corrected.
@@ -32,18 +33,18 @@ class Candidates:
         self._plain, self._biases, self._weights = plain, biases, weights_of(made)
         self._gains, self._metadata = gains(made), dict(made.metadata_props)
 
-    def are_as_quantized(self, floats: Collection[str]) -> bool:
-        """Whether `without` gives what `quantize` gives, with every quantiser at its place."""
+    def are_direct(self, floats: Collection[str]) -> bool:
+        """Whether the quantisers of these layers' inputs stand right ahead of them."""
         return all(_is_direct(node) for node in self._plain.graph if node.name in floats)
 
     def without(self, floats: Collection[str]) -> ir.Model:
         """The model with these layers left float.
 
-        Unless they `are_as_quantized`, quantisers of inputs are moved down to the layers first: the same bits, but
-        nodes that move data before them move floats.
+        Unless they `are_direct`, quantisers of inputs are moved down to the layers first: the same bits, but nodes that
+        move data before them move floats.
         """
         made = self._plain.clone()
-        if not self.are_as_quantized(floats):
+        if not self.are_direct(floats):
             settle(made)
         for node in made.graph:
             if node.name in floats:
