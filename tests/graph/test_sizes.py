@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pytorch_quantization_c import graph
-from pytorch_quantization_c.graph.passes.sizes import Size, _added, _divided, _equal, _multiplied, _subtracted
+from pytorch_quantization_c.graph.passes.size_arithmetic import Size, added, divided, equal, multiplied, subtracted
 
 from .networks import network, normal
 from .program.same_bits import assert_same_bits
@@ -31,10 +31,10 @@ def test_arithmetic(seed: int) -> None:
     known: list[tuple[Any, int]] = [(Size(1, ("N",)), 6), (Size(1, ("T",)), 35), *((n, n) for n in (1, 2, 3, 7, 12))]
     for _ in range(60):
         (a, m), (b, n) = (known[int(at)] for at in rng.integers(0, len(known), 2))
-        made, number = [(_added(a, b), m + n), (_multiplied(a, b), m * n), (_divided(a, b), m // n),
-                        (_subtracted(a, b), m - n)][int(rng.integers(4))]
-        equal = _equal(a, b)
-        assert equal is None or equal == (m == n)
+        made, number = [(added(a, b), m + n), (multiplied(a, b), m * n), (divided(a, b), m // n),
+                        (subtracted(a, b), m - n)][int(rng.integers(4))]
+        same = equal(a, b)
+        assert same is None or same == (m == n)
         if made is None or not 0 < number < 2 ** 31:
             continue
         assert evaluated(made) == number
@@ -43,10 +43,10 @@ def test_arithmetic(seed: int) -> None:
 
 def test_sums_in_any_order_are_one_size() -> None:
     n, t = Size(1, ("N",)), Size(1, ("T",))
-    assert _added(n, t) == _added(t, n)
-    assert _divided(_multiplied(_multiplied(n, 49), t), _multiplied(t, 7)) == Size(7, ("N",))
-    assert _subtracted(n, n) == 0
-    assert _divided(n, 0) is None
+    assert added(n, t) == added(t, n)
+    assert divided(multiplied(multiplied(n, 49), t), multiplied(t, 7)) == Size(7, ("N",))
+    assert subtracted(n, n) == 0
+    assert divided(n, 0) is None
 
 
 def left(session: Any) -> list[str]:
