@@ -93,7 +93,7 @@ class _Folding:
             return
         value = node.outputs[0]
         self.values[value], self.dims[value] = made, list(made.shape)
-        if value.dtype in TYPES and not value.is_graph_output() and all(
+        if value.dtype is not None and value.dtype in TYPES and not value.is_graph_output() and all(
                 isinstance(each, int | bool) for each in made.ravel()):
             array = made.astype(value.dtype.numpy())
             self.changed |= replace_value(value, new_constant(self.model.graph, array, f"{value.name}_known"))

@@ -26,20 +26,19 @@ def lower_gather(lowering: Lowering, step: Any) -> bool:
     elements, axis = node.op_type == "GatherElements", int(attribute(node, "axis", 0))
     x, indices, value = node.inputs[0], node.inputs[1], step.outputs[0]
     given, rank = constant(node, 1), None if x.shape is None else len(x.shape)
-    if given is None:
-        known = indices.dtype == ir.DataType.INT64 and indices.shape is not None
+    if given is not None:
+        axes = given.ndim if given.dtype == np.int64 and given.size > 0 else None
     else:
-        known = given.dtype == np.int64 and given.size > 0
-    if x.dtype != ir.DataType.FLOAT or not rank or not known:
+        axes = None if indices.shape is None or indices.dtype != ir.DataType.INT64 else len(indices.shape)
+    if x.dtype != ir.DataType.FLOAT or not rank or axes is None:
         return False
-    whole = bool(indices.shape) if given is None else given.ndim > 0
-    if not whole and (given is None or rank < 2):
+    if axes == 0 and (given is None or rank < 2):
         return False
-    if elements and (axis not in (-1, rank - 1) or (len(indices.shape) if given is None else given.ndim) != rank):
+    if elements and (axis not in (-1, rank - 1) or axes != rank):
         return False
     lowering.import_forms([value])
     made = Gathered(node.name or value.name or "", array_of(-1), array_of(-1), array_of(lowering.number(value)),
-                    axis, whole, elements)
+                    axis, axes > 0, elements)
     lowering.operations.append(made)
     made.input = lowering.want(x)
     if given is None:
