@@ -29,7 +29,8 @@ static ptrdiff_t between(ptrdiff_t low, ptrdiff_t high)
     return low + (ptrdiff_t)(random_bits() % (unsigned)(high - low + 1));
 }
 
-static pqc_weights_shape random_shape(void)
+/* `whole`: panels whose codes behind a residual have bodies of their own. */
+static pqc_weights_shape random_shape(bool whole)
 {
     static const ptrdiff_t in[] = {3, 4, 7, 20, 64, 64, 68, 96};
     static const ptrdiff_t out[] = {1, 5, 16, 24, 24, 32, 33, 40, 48, 64, 70};
@@ -39,7 +40,11 @@ static pqc_weights_shape random_shape(void)
                            .kh = between(1, 3),
                            .kw = between(1, 3),
                            .zero = random_bits() % 2 ? 0 : (int32_t)between(1, 255)};
-    if (random_bits() % 4 == 0) {
+    if (whole) {
+        s.in = 64;
+        s.out = 64 * between(1, 2);
+        s.groups = s.out > 64 ? 1 : s.groups;
+    } else if (random_bits() % 4 == 0) {
         s.depthwise = true;
         s.groups = between(1, MAX_OUT);
         s.in = s.out = 1;
@@ -128,7 +133,32 @@ static void add_gate(pqc_step *s, pqc_chain_op *ops)
     }
 }
 
-static void describe(pqc_step *s, const pqc_weights_shape *w, pqc_chain_op *ops, ptrdiff_t *bytes)
+/* Codes that results go through before the residual is added. */
+static void add_between(pqc_step *s)
+{
+    bool words = random_bits() % 4 == 0;
+    int32_t zero = words || random_bits() % 2 ? 0 : (int32_t)between(1, 255);
+    float number = 1.0f + (float)(random_bits() % 64);
+    s->between = (pqc_pixels){.content = words ? PQC_S16_CODES : PQC_U8_CODES,
+                              .mul = number,
+                              .div = number,
+                              .lo = words ? -32767.0f : (float)-zero,
+                              .hi = words ? 32767.0f : (float)(255 - zero),
+                              .zero = zero};
+}
+
+/* What output i holds: floats or any codes; of whole panels bytes, beside which there may be words. */
+static pqc_content random_content(int i, int bytes_in, bool floats, bool whole)
+{
+    if (floats)
+        return PQC_FLOATS;
+    if (whole)
+        return i == bytes_in ? PQC_U8_CODES : PQC_S16_CODES;
+    return i == 0 && random_bits() % 2 ? PQC_U8_CODES : (pqc_content)between(1, 3);
+}
+
+static void describe(pqc_step *s, const pqc_weights_shape *w, bool whole, pqc_chain_op *ops,
+                     ptrdiff_t *bytes)
 {
     ptrdiff_t h = between(1, 9), width = between(1, 21), n = between(1, 2);
     ptrdiff_t after_y = between(0, w->kh - 1), after_x = between(0, w->kw - 1);
@@ -143,27 +173,32 @@ static void describe(pqc_step *s, const pqc_weights_shape *w, pqc_chain_op *ops,
                      .h = outputs_of(&s->y, h, after_y),
                      .w = outputs_of(&s->x, width, after_x),
                      .c = w->groups * w->out};
-    bool floats =
-        random_bits() % 6 == 0; /* alone and as they are: these have a body of their own */
-    pqc_content residual = floats ? PQC_NOTHING : (pqc_content)(random_bits() % 4);
+    /* Floats alone and as they are: these have a body of their own. */
+    bool floats = !whole && random_bits() % 6 == 0;
+    pqc_content residual = floats  ? PQC_NOTHING
+                           : whole ? (pqc_content)between(PQC_U8_CODES, PQC_S16_CODES)
+                                   : (pqc_content)(random_bits() % 4);
     if (residual != PQC_NOTHING) {
         s->residual = out;
+        if (residual == PQC_U8_CODES)
+            s->residual.codes.zero = random_bits() % 2 ? 0 : (int32_t)between(1, 255);
         add_image(&s->residual, residual, bytes, 0);
+        if (residual != PQC_FLOATS && random_bits() % 2)
+            add_between(s);
     }
     s->outputs = floats ? 1 : (int)between(1, 2);
+    int bytes_in = (int)between(0, s->outputs - 1);
     for (int i = 0; i < s->outputs; i++) {
         s->output[i] = out;
-        pqc_content content = floats                        ? PQC_FLOATS
-                              : i == 0 && random_bits() % 2 ? PQC_U8_CODES
-                                                            : (pqc_content)between(1, 3);
+        pqc_content content = random_content(i, bytes_in, floats, whole);
         if (content == PQC_U8_CODES) {
             s->output[i].top = s->output[i].right = between(0, 2);
             s->output[i].codes.zero = random_bits() % 2 ? 0 : (int32_t)between(1, 255);
         }
         add_image(&s->output[i], content, bytes, 0);
     }
-    unsigned chain = floats ? 4 : random_bits() % 5;
-    if (floats && random_bits() % 4) {
+    unsigned chain = floats || whole ? 4 : random_bits() % 5;
+    if ((floats || whole) && random_bits() % 4) {
         s->low = -INFINITY;
         s->high = INFINITY;
     }
@@ -321,7 +356,8 @@ static bool chain_can_be_folded(const pqc_step *s)
 
 static void check_case(room *r)
 {
-    pqc_weights_shape shape = random_shape();
+    bool whole = random_bits() % 5 == 0;
+    pqc_weights_shape shape = random_shape(whole);
     ptrdiff_t channels = shape.groups * shape.out, bytes;
     for (ptrdiff_t i = 0; i < channels * shape.kh * shape.kw * shape.in; i++)
         r->weight[i] = (int8_t)random_bits();
@@ -341,9 +377,11 @@ static void check_case(room *r)
                   .second_high = INFINITY,
                   .hard_swish = random_bits() % 8 == 0};
     pqc_chain_op ops[MAX_CHAIN];
-    describe(&s, &shape, ops, &bytes);
+    describe(&s, &shape, whole, ops, &bytes);
     if (s.residual.codes.content != PQC_NOTHING && random_bits() % 2)
         s.second_low = 0;
+    if (s.residual.codes.content != PQC_NOTHING && random_bits() % 4 == 0)
+        s.second_high = 6;
     s.offset = malloc((size_t)pqc_step_offsets(&s) * sizeof *s.offset);
     pqc_step plain = s;
     bool folds = chain_can_be_folded(&s);
