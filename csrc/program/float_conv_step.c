@@ -221,6 +221,8 @@ static void add_depthwise(const job *j, tile *t, ptrdiff_t n, ptrdiff_t w)
 {
     const pqc_step *s = j->step;
     pqc_taps y = pqc_taps_of(&s->y, t->y, s->input.h), x;
+    if (y.first >= y.end)
+        return;
     const float *from =
         j->x + n * j->image + t->first + (y.start + y.first * s->y.dilation) * j->row;
     pqc_dwconv_f32 d = {.channels = t->channels,
@@ -231,7 +233,7 @@ static void add_depthwise(const job *j, tile *t, ptrdiff_t n, ptrdiff_t w)
                         .w_row = s->x.kernel * j->outputs,
                         .w_tap = j->outputs,
                         .y_pixel = t->to_row};
-    for (ptrdiff_t first = 0, end; first < t->rows && y.first < y.end; first = end) {
+    for (ptrdiff_t first = 0, end; first < t->rows; first = end) {
         end = end_of_run(j, t, first, &x);
         if (x.first >= x.end)
             continue;

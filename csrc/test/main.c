@@ -38,6 +38,7 @@ static const test per_isa[] = {
     {"sum_f32", test_sum_f32},
     {"interpolate_f32", test_interpolate_f32},
     {"reduce_step", test_reduce_step},
+    {"float_conv_step", test_float_conv_step},
     {"codes_f32", test_codes_f32},
     {"rows_f32", test_rows_f32},
     {"product_f32", test_product_f32},

@@ -26,6 +26,7 @@ void test_chain_f32(void);
 void test_sum_f32(void);
 void test_interpolate_f32(void);
 void test_reduce_step(void);
+void test_float_conv_step(void);
 void test_codes_f32(void);
 void test_rows_f32(void);
 void test_product_f32(void);
