@@ -15,9 +15,9 @@ from .test_cells import FEATURES, cells_of_lengths
 from .test_float_mode import NETWORKS, made
 
 TRIES = 150 * int(os.environ.get("PQC_TEST_SCALE", "1"))
-BUFFER, OFFSET = 3, 4                   # columns of images
-KIND, WEIGHTS, LAYOUT = 0, 15, 22       # and of steps
-CONV, RECURRENT, FLOAT_CONV = 2, 16, 17
+BUFFER, OFFSET, WIDTH, CHANNELS = 3, 4, 6, 7        # columns of images
+KIND, RESIDUAL, WEIGHTS, LAYOUT = 0, 2, 15, 22      # and of steps
+CONV, GATHER, RECURRENT, FLOAT_CONV = 2, 15, 16, 17
 EXTREMES = (-2 ** 63, -1, 0, 1, 2, 3, 64, 2 ** 31 - 1, 2 ** 31, 2 ** 62)
 FLOATS = """a = Sigmoid (x)  r = Resize <mode = "nearest"> (a, , scales)  d = DepthToSpace <blocksize = 2> (r)
             p = AveragePool <kernel_shape = [2, 2]> (d)  m = GlobalAveragePool (p)  n = Mul (p, m)
@@ -93,8 +93,27 @@ def lengths(rng: np.random.Generator) -> tuple[ir.Model, Any]:
     return graph.quantize(model, [{"x": x, "n": np.full(3, 4, np.int32)}], methods=()), x
 
 
+def separable(rng: np.random.Generator) -> tuple[ir.Model, Any]:
+    """Convolutions of floats whose groups have one channel, or several."""
+    model = network("""a = Conv <group = 34, pads = [1, 1, 1, 1]> (x, w1)  b = Relu (a)
+                       c = Conv <group = 34, strides = [2, 1], dilations = [1, 2]> (b, w2)
+                       d = Conv <group = 2> (c, w3)  y = Sigmoid (d)""", "float[N,34,7,6] x", "float[N,P,Q,R] y",
+                    w1=normal(rng, 34, 1, 3, 3), w2=normal(rng, 34, 1, 2, 3), w3=normal(rng, 6, 17, 1, 1))
+    return model, normal(rng, 2, 34, 7, 6)
+
+
+def elements(rng: np.random.Generator) -> tuple[ir.Model, Any]:
+    """Rows, runs of elements, and elements of rows of their own, that integers name."""
+    model = network("""a = Gather <axis = 1> (x, rows)  b = Gather <axis = 2> (a, runs)
+                       c = GatherElements <axis = 2> (b, own)  y = Neg (c)""",
+                    "float[2,5,9] x", "float[2,4,7] y", rows=np.array([3, 0, -1, 2]),
+                    runs=np.array([8, 7, 6, 5, 0, 1, 2, 3]), own=rng.integers(-8, 8, (2, 4, 7)))
+    return model, normal(rng, 2, 5, 9)
+
+
 OWN = {"floats": floats, "reductions": reductions, "gates": gates, "moves": moves, "volumes": volumes,
-       "lengths": lengths, "volumes of floats": lambda rng: volumes(rng, quantized=False)}
+       "lengths": lengths, "volumes of floats": lambda rng: volumes(rng, quantized=False), "separable": separable,
+       "elements": elements}
 
 
 def feeds_of(model: ir.Model, x: Any) -> dict[str, Any]:
@@ -205,3 +224,31 @@ def test_a_layout_that_a_convolution_of_floats_does_not_use(rng: np.random.Gener
         steps[number, LAYOUT + at] = 1
         with pytest.raises(ValueError, match=f"a layout that is not used, in number {number}$"):
             _C.program_plan(*tables[:2], steps, *tables[3:])
+
+
+@pytest.mark.parametrize(("name", "kind", "size", "why"), [
+    ("separable", FLOAT_CONV, CHANNELS, "weights that do not fit"),
+    ("elements", GATHER, WIDTH, "an index for each row expected")])
+def test_constants_of_another_size(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, name: str, kind: int,
+                                   size: int, why: str) -> None:
+    """Weights of groups of one channel and of several; indices of rows, of elements, and of each row's own elements."""
+    tables, = plans_of(name, rng, monkeypatch)
+    numbers = np.flatnonzero(tables[2][:, KIND] == kind)
+    assert len(numbers) == 3
+    for number in numbers:
+        images = np.array(tables[0])
+        images[tables[2][number, RESIDUAL], size] -= 1
+        with pytest.raises(ValueError, match=f"{why}, in number {number}$"):
+            _C.program_plan(images, *tables[1:])
+
+
+def test_other_groups_of_a_convolution_of_floats(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables, = plans_of("separable", rng, monkeypatch)
+    for number in np.flatnonzero(tables[2][:, KIND] == FLOAT_CONV):
+        for groups in (1, 2, 17, 34):
+            if groups == tables[2][number, LAYOUT]:
+                continue
+            steps = np.array(tables[2])
+            steps[number, LAYOUT] = groups
+            with pytest.raises(ValueError, match=f"(weights that do not fit|in groups expected), in number {number}$"):
+                _C.program_plan(*tables[:2], steps, *tables[3:])
