@@ -395,7 +395,7 @@ static unsigned run_conv(const pqc_step *s, char *const *buffers)
 {
     enum {
         LEAST_ROWS = 4
-    }; /* so many take no longer than one, for which weights are read as well */
+    }; /* as many take no longer than one, for which weights are read as well */
     const pqc_weights *w = s->weights;
     const pqc_image *out = &s->output[0];
     const pqc_igemm_nhwc *tiles =

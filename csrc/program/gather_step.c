@@ -1,5 +1,5 @@
 /* Rows of floats that numbers of int64 name, as an embedding's are: output row i is input row index[i], of each image row; or
- * index[i] of the image row's own indices, if there are so many. */
+ * index[i] of the image row's own indices, where each row has some. */
 #include "step.h"
 
 #include "cache_sizes.h"

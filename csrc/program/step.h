@@ -24,7 +24,8 @@ typedef enum {
     PQC_STEP_SHUFFLE, /* a pixel's channels as those of y.stride x x.stride pixels */
     PQC_STEP_STRIDED, /* floats in another order: `layout` has sizes, strides of the input, strides of the output */
     PQC_STEP_MATMUL, /* products of input and residual, matrices of floats; `layout`: see layout_step.c */
-    PQC_STEP_GATHER, /* rows of pixels: those that int64 numbers name, each in the place of two floats of residual */
+    PQC_STEP_GATHER, /* rows of pixels: those that int64 numbers name, each in the place of two floats of residual; the
+                        same for all image rows, or some for each */
     PQC_STEP_RECURRENT, /* cells over sequences: gates of the input, see recurrent_step.c; residual and more[0]:
                           states or PQC_NOTHING */
     PQC_STEP_FLOAT_CONV, /* of floats; residual: weights by panels of 32 outputs, of each the bias and a row for each tap and

@@ -5,7 +5,7 @@
 
 enum { PIXELS = 8 };
 
-/* 4 channels of so many pixels; `pixels` is a constant where this is called. */
+/* 4 channels of `pixels` pixels, a number that is a constant where this is called. */
 PQC_INLINE void multiply(const pqc_dwconv_f32 *d, ptrdiff_t c, ptrdiff_t p, const int pixels)
 {
     const float *x = d->x + p * d->x_pixel + c, *w = d->w + c;

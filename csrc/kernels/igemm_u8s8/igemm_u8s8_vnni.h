@@ -43,8 +43,9 @@ typedef struct {
     const int32_t *offset;
 } igemm_walk;
 
-/* P pixels by the V vectors of 16 channels from `first` on; P and V are constants where this is inlined, and so are the strides
- * where they can be: registers are short. */
+/* Where the kr groups of P pixels begin, and what the sums of these pixels by the V vectors of 16 channels from `first` on begin
+ * with.  P and V are constants where this and what follows is inlined, and so are the strides where they can be: registers are
+ * short. */
 INLINE igemm_walk igemm_begin(const pqc_igemm_params *g, const int32_t *pixel, const int P,
                               const int V, int first, __m512i *sums)
 {
