@@ -2,13 +2,18 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from pytorch_quantization_c import graph
+from pytorch_quantization_c.graph.errors import GraphError
+from pytorch_quantization_c.graph.passes import prepare
 from pytorch_quantization_c.graph.passes.size_arithmetic import Size, added, divided, equal, multiplied, subtracted
+from pytorch_quantization_c.graph.passes.sizes import fold_sizes
 
 from .networks import network, normal
 from .program.same_bits import assert_same_bits
@@ -188,3 +193,96 @@ def test_rows_that_are_no_images(rng: np.random.Generator, body: str) -> None:
     assert_same_bits(graph.compile(int8), int8, {"x": x}, counts=(1, 2))
     for got, wanted in zip(graph.interpret(int8, {"x": x}), graph.interpret(model, {"x": x}), strict=True):
         assert got.shape == wanted.shape and np.abs(got - wanted).max() < 0.2 * np.abs(wanted).max()
+
+
+PICK = "z = Where (e, tall, wide)  r = Reshape (x, z)  y = Relu (r)"
+
+
+def same_as_before(body: str, inputs: str, outputs: str, feeds: list[dict[str, Any]], **constants: Any) -> Any:
+    """What `quantize` makes of a model before it places quantisers computes what the model did; that one."""
+    known = {**NUMBERS, **{name: np.array([number]) for name, number in (("two", 2), ("three", 3), ("four", 4))}}
+    model = network(body, inputs, outputs, **{name: each for name, each in known.items() if name in body}, **constants)
+    made = graph.load(model)
+    prepare(made)
+    for each in feeds:
+        for got, wanted in zip(graph.interpret(made, each), graph.interpret(model, each), strict=True):
+            assert got.shape == wanted.shape
+            np.testing.assert_allclose(got, wanted, rtol=1e-6)
+    return made
+
+
+@pytest.mark.parametrize("count, size", [
+    ("m = Sub (n, i1)  e = Equal (m, i0)", 1),                                  # a difference may be zero,
+    ("d = Sub (n, i2)  m = Mul (d, i2)  e = Equal (m, minus)", 1),              # or negative,
+    ("m = Div (n, i2)  e = Equal (m, i0)", 1),                                  # a quotient zero,
+    ("d = Sub (n, n)  t = Sub (d, odd)  m = Div (t, i2)  e = Equal (m, minus)", 1),
+    ("e = Equal (n, i0)", 0)])                                                  # and an axis empty
+def test_sizes_that_are_not_positive(rng: np.random.Generator, count: str, size: int) -> None:
+    feeds = [{"x": normal(rng, number, 4)} for number in (size, 2, 6)]
+    same_as_before(f"s = Shape (x)  n = Gather (s, i0)  {count}  {PICK}", "float[N,4] x", "float[A,B] y", feeds,
+                   **({"minus": np.array(-2)} if "minus" in count else {}),
+                   **({"odd": np.array(5)} if "odd" in count else {}), tall=np.array([-1, 1]), wide=np.array([-1, 2]))
+
+
+@pytest.mark.parametrize("body", [
+    "n = Gather (s, zero)  b = Cast <to = 9> (n)  c = Cast <to = 7> (b)  z = Concat <axis = 0> (c, none)",
+    "t = Reshape (s, pairs)  z = ReduceProd <keepdims = 0> (t, one)",
+    "z = ReduceProd <noop_with_empty_axes = 1> (s)",
+    "k = Unsqueeze (s, zero)  l = Slice (k, none, m3, one, none)  p = Squeeze (l, zero)  "
+    "z = Concat <axis = 0> (none, p)"])
+def test_what_operators_on_sizes_give(rng: np.random.Generator, body: str) -> None:
+    given = {"pairs": np.array([2, 2]), "m3": np.array([-3])}
+    axes = "A,B,C,D" if "noop" in body else "A,B,C" if "m3" in body else "A,B"
+    same_as_before(f"s = Shape (x)  {body}  y = Reshape (x, z)", "float[N,3,4,5] x", f"float[{axes}] y",
+                   [{"x": normal(rng, number, 3, 4, 5)} for number in (2, 3)],
+                   **{name: each for name, each in given.items() if name in body})
+
+
+def test_outputs_with_the_names_of_the_input_s_axes(rng: np.random.Generator) -> None:
+    """As users give them to exporters; the lower level of a pyramid has to be resized nevertheless."""
+    made = same_as_before(
+        """a = Conv <strides = [2, 2]> (x, w)  b = Conv <strides = [2, 2]> (a, w)  s = Shape (a)
+        r = Resize <mode = "nearest"> (b, , , s)  y = Add (a, r)""", "float[N,3,H,W] x",
+        "float[N,3,H,W] a, float[N,3,H,W] b, float[N,3,H,W] y", [{"x": normal(rng, 1, 3, 16, 16)}],
+        w=normal(rng, 3, 3, 1, 1))
+    assert [str(value.shape) for value in made.graph.outputs] == ["[N,3,H,W]"] * 3
+
+
+def test_names_that_a_file_has_already(rng: np.random.Generator) -> None:
+    """An axis without a name gets one that no other has."""
+    model = network("""c = Compress <axis = 0> (x, k)  b = Relu (c)  s = Shape (x)
+                       y = Resize <mode = "nearest"> (b, , , s)""", "float[?,3] x, bool[K] k", "float[A,3] y")
+    for value in (node.outputs[0] for node in model.graph):
+        if value.name in ("b", "c"):
+            value.shape = ir.Shape(["?1", 3])
+    made, x = graph.load(model), normal(rng, 4, 3)
+    fold_sizes(made)
+    feeds = {"x": x, "k": np.array([True, False, True, False])}
+    assert graph.interpret(made, feeds)[0].shape == graph.interpret(model, feeds)[0].shape == (4, 3)
+
+
+def test_resizes_that_keep_the_aspect(rng: np.random.Generator) -> None:
+    """The axes that stay are among those that have a say."""
+    same_as_before("""s = Shape (x)  nc = Slice (s, zero, two)  to = Concat <axis = 0> (nc, hw)
+                      y = Resize <mode = "nearest", keep_aspect_ratio_policy = "not_larger"> (x, , , to)""",
+                   "float[N,3,H,W] x", "float[A,B,C,D] y", [{"x": normal(rng, 1, 3, 4, 8)}], hw=np.array([16, 16]))
+
+
+@pytest.mark.parametrize("body", ["n = Gather (s, i0)  y = Slice (x, i0, n, i0)",
+                                  "n = Gather (s, zero)  y = Slice (x, zero, n, four)"])
+def test_slices_that_no_array_has(rng: np.random.Generator, body: str) -> None:
+    model = network(f"s = Shape (x)  {body}", "float[N] x", "float[A] y", four=np.array([4]),
+                    **{name: each for name, each in NUMBERS.items() if name in ("i0", "zero")})
+    prepare(model)
+    with pytest.raises(GraphError, match="Slice"):
+        graph.interpret(model, {"x": normal(rng, 4)})
+
+
+def test_long_ranges_are_not_made() -> None:
+    model = network("s = Shape (x)  c = Gather (s, i1)  l = Mul (c, many)  t = Range (i0, l, i1)  y = ReduceMax (t)",
+                    "float[N,4] x", "int64[1] y", many=np.array(10 ** 6), i0=np.array(0), i1=np.array(1))
+    tracemalloc.start()
+    fold_sizes(model)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 ** 22

@@ -20,7 +20,7 @@ MAX_NAME = 200     # characters; a longer expression is unknown
 
 
 class Size:
-    """A whole number times named sizes, all of them positive."""
+    """A whole number times named sizes, none of them negative but those with a minus in their names."""
 
     def __init__(self, number: int, names: tuple[str, ...]) -> None:
         self.number, self.names = number, names
@@ -94,9 +94,11 @@ def equal(a: Any, b: Any) -> Any:
     if a == b:
         return True
     (m, a_names), (n, b_names) = _parts(a), _parts(b)
-    if (not a_names and not b_names) or m * n <= 0:
-        return False  # different numbers, or one is positive and the other is not
-    return None
+    if not a_names and not b_names:
+        return False
+    if (a_names and b_names) or any("-" in name for name in a_names + b_names):
+        return None
+    return False if m * n < 0 else None  # an axis may be empty, and a quotient zero
 
 
 def _both(function: Callable[[Any, Any], Any]) -> Callable[[ir.Node, list[Sizes]], Sizes]:
@@ -137,7 +139,7 @@ def _slice(node: ir.Node, inputs: list[Sizes]) -> Sizes:
     steps = inputs[4].tolist() if len(inputs) > 4 else [1] * len(starts)
     at = [slice(None)] * inputs[0].ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        at[axis] = slice(start, None if step < 0 and end < -len(inputs[0]) else end, step)
+        at[axis] = slice(start, None if step < 0 and end < -inputs[0].shape[axis] else end, step)
     return inputs[0][tuple(at)]
 
 
@@ -153,7 +155,9 @@ def _where(node: ir.Node, inputs: list[Sizes]) -> Sizes:
     return made
 
 
-def _product(node: ir.Node, inputs: list[Sizes]) -> Sizes:
+def _product(node: ir.Node, inputs: list[Sizes]) -> Sizes | None:
+    if inputs[0].ndim != 1 or attribute(node, "noop_with_empty_axes", 0):
+        return None
     made = np.empty((1,) if attribute(node, "keepdims", 1) else (), object)
     total: Any = 1
     for each in inputs[0].ravel():
@@ -162,15 +166,25 @@ def _product(node: ir.Node, inputs: list[Sizes]) -> Sizes:
     return made
 
 
+def _cast(node: ir.Node, inputs: list[Sizes]) -> Sizes | None:
+    """Sizes as they are; numbers as those of the type, and no size as a truth value: it may be zero."""
+    dtype = node.outputs[0].dtype
+    if dtype == ir.DataType.INT64:
+        return inputs[0]
+    if dtype is None or any(not isinstance(each, int | bool) for each in inputs[0].ravel()):
+        return None if dtype == ir.DataType.BOOL else inputs[0]
+    return np.asarray(inputs[0].astype(np.int64).astype(dtype.numpy()).astype(object))
+
+
 def _filled(node: ir.Node, inputs: list[Sizes]) -> Sizes:
     fill = node.attributes.get("value")
     number = 0 if fill is None else fill.value.numpy().reshape(-1)[0].item()  # float32 by default: not used then
     return np.full(inputs[0].astype(np.int64).tolist(), number, object)
 
 
-COMPUTED: dict[str, Callable[[ir.Node, list[Sizes]], Sizes]] = {
+COMPUTED: dict[str, Callable[[ir.Node, list[Sizes]], Sizes | None]] = {
     "Add": _both(added), "Sub": _both(subtracted), "Mul": _both(multiplied), "Div": _both(divided),
     "Equal": _both(equal), "Gather": _gather, "Concat": _concat, "Unsqueeze": _unsqueeze, "Squeeze": _squeeze,
     "Slice": _slice, "Reshape": _reshape, "Where": _where, "ReduceProd": _product, "ConstantOfShape": _filled,
-    "Cast": lambda node, inputs: inputs[0], "Identity": lambda node, inputs: inputs[0],
+    "Cast": _cast, "Identity": lambda node, inputs: inputs[0],
 }

@@ -4,6 +4,7 @@ Exporters write such networks where axes are dynamic. ONNX infers what shape eac
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,9 +30,21 @@ PLAIN = ("Abs", "And", "Expand", "Flatten", "Greater", "GreaterOrEqual", "Less",
 TYPES = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL)
 
 
+def _count(node: ir.Node, inputs: list[Sizes]) -> int:
+    """The elements of what a node makes that may be far larger than its inputs; 0 of others."""
+    if node.op_type == "Range":
+        start, limit, delta = (int(each.item()) for each in inputs)
+        return max(0, -(-(limit - start) // delta))
+    if node.op_type in ("ConstantOfShape", "Expand", "Tile"):
+        return math.prod(int(each) for each in inputs[-1].ravel()) * (inputs[0].size if node.op_type == "Tile" else 1)
+    return 0
+
+
 class _Folding:
     def __init__(self, model: ir.Model) -> None:
         self.model, self.fresh, self.changed = model, 0, False
+        self.taken = {str(each) for node in model.graph for value in (*node.inputs, *node.outputs)
+                      if value is not None and value.shape is not None for each in value.shape.dims}
         self.dims: dict[ir.Value, list[Any] | None] = {}
         self.values: dict[ir.Value, Sizes] = {}
         self.opsets = [onnx.helper.make_operatorsetid(*each) for each in model.opset_imports.items()]
@@ -50,17 +63,25 @@ class _Folding:
         return self.changed
 
     def dims_of(self, value: ir.Value | None) -> list[Any] | None:
-        """The sizes of a value's axes; None if their number is not known."""
+        """The sizes of a value's axes; None if their number is not known.
+
+        Those of an output that are not inferred have names of their own: exporters call them what their users say, and
+        users often give all outputs the names of the input's axes.
+        """
         if value is None:
             return None
         if value not in self.dims:
             self.dims[value] = None if value.shape is None else [
-                each if isinstance(each, int) else self._symbol(each.value) for each in value.shape.dims]
+                each if isinstance(each, int) else self._symbol(value, each.value) for each in value.shape.dims]
         return self.dims[value]
 
-    def _symbol(self, name: str | None) -> Size:
-        self.fresh += name is None
-        return Size(1, (name if name is not None else f"?{self.fresh}",))
+    def _symbol(self, value: ir.Value, name: str | None) -> Size:
+        if name is not None and (value.producer() is None or not value.is_graph_output()):
+            return Size(1, (name,))
+        self.fresh += 1
+        while f"?{self.fresh}" in self.taken:
+            self.fresh += 1
+        return Size(1, (f"?{self.fresh}",))
 
     def value_of(self, value: ir.Value | None) -> Sizes | None:
         """The elements of a small array of integers, as far as they are known."""
@@ -72,6 +93,11 @@ class _Folding:
                 return None
             self.values[value] = array.astype(object)
         return self.values[value]
+
+    def list_of(self, value: ir.Value | None) -> Sizes | None:
+        """As `value_of`, if it has one dimension."""
+        found = self.value_of(value)
+        return found if found is not None and found.ndim == 1 else None
 
     def _compute(self, node: ir.Node) -> None:
         made: Sizes | None = None
@@ -86,7 +112,8 @@ class _Folding:
             if all(each is not None for each in inputs):
                 compute = COMPUTED.get(node.op_type, self._plain)
                 try:
-                    made = compute(node, [each for each in inputs if each is not None])
+                    known = [each for each in inputs if each is not None]
+                    made = compute(node, known) if _count(node, known) <= MAX_ELEMENTS else None
                 except Exception:  # of a damaged file: the interpreter says what is wrong when the node runs
                     made = None
         if made is None or made.size > MAX_ELEMENTS:
@@ -150,15 +177,17 @@ class _Folding:
             elif each.dim_param:
                 dims.append(known.get(each.dim_param) or Size(1, (each.dim_param,)))
             else:
-                dims.append(self._symbol(None if old is None else old.value))
+                dims.append(self._symbol(value, None if old is None else old.value))
         if is_op(node, "Reshape"):
             dims = self._reshaped(node) or dims
         self.dims[value] = dims
-        value.shape = ir.Shape([each if isinstance(each, int) else str(each) for each in dims])
+        named = list(value.shape.dims) if value.is_graph_output() and value.shape is not None else []
+        value.shape = ir.Shape([each if isinstance(each, int) else named[number] if number < len(named) else str(each)
+                                for number, each in enumerate(dims)])
 
     def _reshaped(self, node: ir.Node) -> list[Any] | None:
         """The sizes that a Reshape makes, if all are known: that of -1 from the product of the others."""
-        source, shape = self.dims_of(node.inputs[0]), self.value_of(node.inputs[1])
+        source, shape = self.dims_of(node.inputs[0]), self.list_of(node.inputs[1])
         if source is None or shape is None or attribute(node, "allowzero", 0) and 0 in shape.tolist():
             return None
         made = shape.tolist()
@@ -183,7 +212,7 @@ class _Folding:
 
     def shape_of_reshape(self, node: ir.Node) -> bool:
         """Sizes that the input has in the same place become 0, and one other that is not a number -1."""
-        shape, dims = self.value_of(node.inputs[1]), self.dims_of(node.inputs[0])
+        shape, dims = self.list_of(node.inputs[1]), self.dims_of(node.inputs[0])
         if constant(node.inputs[1]) is not None or shape is None or dims is None or 0 in shape.tolist():
             return False
         made: list[int] = []
@@ -198,11 +227,12 @@ class _Folding:
 
     def size_of_resize(self, node: ir.Node) -> bool:
         """Only the axes are resized whose sizes change, to numbers; where none changes, nothing is."""
-        sizes = self.value_of(node.inputs[3]) if len(node.inputs) > 3 else None
+        sizes = self.list_of(node.inputs[3]) if len(node.inputs) > 3 else None
         dims = self.dims_of(node.inputs[0])
         if sizes is None or dims is None or constant(node.inputs[3]) is not None or "axes" in node.attributes or \
                 self.model.opset_imports[""] < 18 or len(sizes) != len(dims) or \
-                attribute(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize":
+                attribute(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize" or \
+                attribute(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
             return False
         axes = [axis for axis, (old, new) in enumerate(zip(dims, sizes.tolist(), strict=True)) if old != new]
         if not axes and node.inputs[0] is not None:
@@ -215,10 +245,10 @@ class _Folding:
 
     def end_of_slice(self, node: ir.Node) -> bool:
         """An end that is the size of its axis."""
-        ends, dims = self.value_of(node.inputs[2]), self.dims_of(node.inputs[0])
+        ends, dims = self.list_of(node.inputs[2]), self.dims_of(node.inputs[0])
         axes = constant(node.inputs[3]) if len(node.inputs) > 3 else None
         if ends is None or dims is None or axes is None or constant(node.inputs[2]) is not None or \
-                len(axes) != len(ends):
+                axes.shape != ends.shape or any(not -len(dims) <= axis < len(dims) for axis in axes):
             return False
         made = [each if isinstance(each, int) else END if dims[axis] == each else None
                 for axis, each in zip(axes.tolist(), ends.tolist(), strict=True)]
@@ -229,7 +259,7 @@ class _Folding:
 
     def expand_to_itself(self, node: ir.Node) -> bool:
         """To sizes that the input has."""
-        shape, dims, value = self.value_of(node.inputs[1]), self.dims_of(node.inputs[0]), node.inputs[0]
+        shape, dims, value = self.list_of(node.inputs[1]), self.dims_of(node.inputs[0]), node.inputs[0]
         if shape is None or dims is None or value is None or len(shape) > len(dims) or constant(value) is not None:
             return False
         same = all(each == 1 or each == dim for each, dim in
