@@ -134,7 +134,7 @@ class Program:
                 if place not in self._fixed:
                     values.pop(place, None)
         if self._fixed and kept is None:
-            self._keep(shapes, {place: values[place] for place in self._fixed})
+            self._keep(shapes, {place: _alone(values[place]) for place in self._fixed})
         found = [values[self._outputs[name]] for name in outputs]
         if self._only_c and (len(outputs) == 1 or len({*outputs}) == len(outputs)):
             return found
@@ -223,6 +223,12 @@ class Program:
         given = self._bytes + sum(4 * math.prod(each[:4]) for each in dims)
         if size > FREE_BYTES + MAX_GROWTH * given:
             raise Unsupported(f"{given} bytes of inputs and weights that need {size} bytes of memory")
+
+
+def _alone(value: Any) -> Any:
+    """An array, without a larger one that it is a part of."""
+    whole = value.base if isinstance(value, np.ndarray) else None
+    return value.copy() if isinstance(whole, np.ndarray) and whole.nbytes > value.nbytes else value
 
 
 def _bytes_of(values: dict[int, Any]) -> int:

@@ -76,6 +76,17 @@ def test_what_is_kept_is_bounded(rng: np.random.Generator, monkeypatch: pytest.M
     assert [call(length) for length in (11, 12, 13)] == [3, 3, 3]
 
 
+def test_of_what_is_cut_off_the_rest_is_not_kept() -> None:
+    model = network("""s = Shape (x)  b = Mul (s, many)  k = ConstantOfShape <value = int64[1] {3}> (b)
+                       y = Slice (k, zero, two)""", "float[N] x", "int64[2] y", many=np.array([1000]),
+                    **{name: NUMBERS[name] for name in ("zero", "two")})
+    session = graph.compile(model)
+    for _ in range(2):
+        assert session.run(None, {"x": np.ones(5, np.float32)})[0].tolist() == [3, 3]
+    (found, *_), = (each.values() for each in session._program._kept.values())
+    assert found.nbytes == 16 and found.base is None
+
+
 def test_expands_by_computed_sizes(rng: np.random.Generator) -> None:
     model = network("s = Shape (x)  e = Expand (v, s)  y = Add (x, e)", "float[B,T] x, float[T] v", "float[B,T] y")
     session = graph.compile(model)
