@@ -81,9 +81,9 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             bisection; a step that only leaves layers float calibrates no more. Then each float layer with at least 1 %
             of the multiplications, the largest first, is quantised again if the metric still holds, or if it holds with
             smaller layers left float instead, with at most half as many; `graph.decisions` gives the table. If
-            `methods` is None and the defaults miss the metric with all layers quantised, "activation_equalization",
-            "weight_mse", "gptq" and "bias_correction" are tried first, and kept if they meet it or lower the sum of the
-            layers' noises.
+            `methods` is None and the defaults miss the metric with all layers quantised, and have rounded no weights of
+            up to 4 bits, "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried first, and
+            kept if they meet it or lower the sum of the layers' noises.
         resume: with `max_drop`, a JSON file that keeps the layers' sensitivities as they are measured, and beside it
             one that keeps weights and one that keeps values of the metric, to be removed if the metric has changed;
             without, with "gptq" or "adaround" in `methods`, a file that keeps the rounded weights. The same call
