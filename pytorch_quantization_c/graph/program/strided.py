@@ -168,7 +168,7 @@ class Moved(Operation):
         if self.kind == "expand":
             rank = max(len(first), len(self.numbers))
             sizes = [(1,) * (rank - len(each)) + tuple(each) for each in (first, self.numbers)]
-            if any(a != b and 1 not in (a, b) for a, b in zip(*sizes, strict=True)):
+            if any((a != b and 1 not in (a, b)) or b < 1 for a, b in zip(*sizes, strict=True)):
                 raise ValueError(f"{first} as {self.numbers}")
             return tuple(max(pair) for pair in zip(*sizes, strict=True))
         if self.kind == "pad":

@@ -9,6 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from pytorch_quantization_c import graph
+from pytorch_quantization_c.graph.errors import GraphError
 from pytorch_quantization_c.graph.program.operations import array_of
 from pytorch_quantization_c.graph.program.strided import Moved
 
@@ -94,6 +95,18 @@ def test_expands_by_computed_sizes(rng: np.random.Generator) -> None:
     for shape in ((2, 3), (5, 3), (2, 3), (1, 7)):
         x, v = normal(rng, *shape), normal(rng, shape[1])
         np.testing.assert_array_equal(session.run(None, {"x": x, "v": v})[0], x + v)
+
+
+def test_expands_to_nothing_and_less(rng: np.random.Generator) -> None:
+    """Sizes of 0, which no plan has, and below, which no array has."""
+    model = network("s = Shape (x)  d = Sub (s, two)  e = Expand (v, d)  y = Neg (e)", "float[B,T] x, float[P,Q] v",
+                    "float[C,D] y", two=NUMBERS["two"])
+    session, v = graph.compile(model), normal(rng, 1, 1)
+    for shape in ((2, 5), (4, 2), (4, 5)):
+        made, = session.run(None, {"x": normal(rng, *shape), "v": v})
+        np.testing.assert_array_equal(made, np.broadcast_to(-v, [size - 2 for size in shape]))
+    with pytest.raises(GraphError, match="Expand"):
+        session.run(None, {"x": normal(rng, 1, 1), "v": v})
 
 
 def test_shapes_that_come_in_are_no_such_sizes(rng: np.random.Generator) -> None:
