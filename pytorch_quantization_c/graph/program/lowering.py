@@ -53,12 +53,13 @@ class Lowering:
         self.fused = {step: each for step, each in self.fused.items() if each.step not in followed}
         self.floats = {step: each for step, each in self.floats.items() if step not in followed}
         self.inside.update(followed)
-        self.fixed = fixed_values(self.plan.steps, self.graph.inputs, self.plan.constants)
+        constants = {value: array for value, array in self.plan.constants.items() if not value.is_graph_input()}
+        self.fixed = fixed_values(self.plan.steps, self.graph.inputs, constants)
         self.truths = truths_of(self.plan.steps)
         self.truth_numbers: dict[ir.Value, int] = {}  # of those that are wanted as floats
         self.more_constants: dict[int, Any] = {}
         self.makers = {value: step for step in self.plan.steps for value in step.outputs if value is not None}
-        self.known = ConstantValues(self.plan.constants, self.makers)
+        self.known = ConstantValues(constants, self.makers)
         self.readers = Counter(value for step in self.plan.steps for value in step.reads if value is not None)
         self.readers.update(self.graph.outputs)
         self.rounded: dict[ir.Value, Codes] = {}  # values whose only reader quantises them

@@ -122,6 +122,18 @@ def test_shapes_that_come_in_are_no_such_sizes(rng: np.random.Generator) -> None
         np.testing.assert_array_equal(y, 2 * np.array(wanted.shape))
 
 
+@pytest.mark.parametrize("body", ["u = Add (sh, sh)  h = Div (u, two)  r = Reshape (x, h)  y = Relu (r)",
+                                  "r = Reshape (x, sh)  y = Relu (r)"])
+def test_inputs_with_a_default_are_no_constants(rng: np.random.Generator, body: str) -> None:
+    model = network(body, "float[N] x, int64[2] sh", "float[C,D] y", sh=np.array([3, 4]), **(
+        {"two": NUMBERS["two"]} if "two" in body else {}))
+    session, x = graph.compile(model), normal(rng, 12)
+    for shape in (None, [4, 3], [2, 6], None):
+        given = {} if shape is None else {"sh": np.array(shape)}
+        found, = session.run(None, {"x": x, **given})
+        np.testing.assert_array_equal(found, np.maximum(x, 0).reshape(shape or (3, 4)))
+
+
 def test_sizes_that_depend_on_numbers(rng: np.random.Generator) -> None:
     model = network("p = NonZero (x)  s = Shape (p)  y = Mul (s, s)", "float[N] x", "int64[2] y")
     session = graph.compile(model)
