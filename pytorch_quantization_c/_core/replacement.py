@@ -152,7 +152,6 @@ def onnx_export(quantizer_class: object) -> Iterator[None]:
     """Sets the export flag of a class of quantisers for the duration of a `with` block, exceptions included."""
     block = Block()
     switch = _exports.setdefault(quantizer_class, Switch(functools.partial(setattr, quantizer_class, EXPORT), False))
-    switch.ask(block, True)
     switch.enter(block, True)
     try:
         yield

@@ -18,9 +18,9 @@ class Block:
 class _Entry(Generic[T]):
     """A requested value: by a block, open or not yet entered, or permanent if the block is gone."""
 
-    def __init__(self, block: Any, value: T) -> None:
+    def __init__(self, block: Any, value: T, is_open: bool = False) -> None:
         self.block, self.value = weakref.ref(block), value
-        self.thread, self.is_open = threading.get_ident(), False
+        self.thread, self.is_open = threading.get_ident(), is_open
 
 
 class Switch(Generic[T]):
@@ -42,18 +42,16 @@ class Switch(Generic[T]):
     def ask(self, block: object, value: T) -> None:
         """Puts a value in force: permanently, or until `leave` if the block is entered."""
         with self._turn:
-            self._put(value)
-            self._entries.append(_Entry(block, value))
-            self._merge()
+            self._add(_Entry(block, value))
 
     def enter(self, block: object, value: T) -> None:
         """Opens a block that has asked for a value. One that ended, or was withdrawn with another, asks again."""
         with self._turn:
             waiting = [entry for entry in self._entries if entry.block() is block and not entry.is_open]
-            if not waiting:
-                self.ask(block, value)
-                waiting = self._entries[-1:]
-            waiting[-1].is_open = True
+            if waiting:
+                waiting[-1].is_open = True
+            else:
+                self._add(_Entry(block, value, is_open=True))
 
     def leave(self, block: object) -> None:
         """Withdraws what a block has asked for, and permanent requests made inside it by this thread."""
@@ -68,13 +66,24 @@ class Switch(Generic[T]):
         """Whether a request holds, so that the value in force may differ from the initial one."""
         return bool(self._entries)
 
-    def _merge(self) -> None:
-        """Merges consecutive permanent requests: only the last counts."""
+    def _add(self, entry: _Entry[T]) -> None:
+        """Puts the value of a new request in force. Whatever raises, nothing has changed."""
+        before = self._initial, self._entries
+        self._initial, self._entries = self._merged([*self._entries, entry])
+        try:
+            self._put(entry.value)
+        except BaseException:
+            self._initial, self._entries = before
+            raise
+
+    def _merged(self, entries: list[_Entry[T]]) -> tuple[T, list[_Entry[T]]]:
+        """The initial value and the requests: of consecutive permanent ones only the last counts."""
         kept: list[_Entry[T]] = []
-        for entry in self._entries:
+        for entry in entries:
             if kept and kept[-1].block() is None and entry.block() is None:
                 kept.pop()
             kept.append(entry)
+        initial = self._initial
         if kept and kept[0].block() is None:
-            self._initial = kept.pop(0).value
-        self._entries = kept
+            initial = kept.pop(0).value
+        return initial, kept

@@ -26,9 +26,13 @@ class _Indexed(Module):
         return list(self._modules)[self._position(index, len(self))]
 
     def _replace_all(self, modules: Iterable[Any]) -> None:
-        self._modules = {}
-        for number, module in enumerate(modules):
-            self.add_module(str(number), module)
+        self._modules = {str(number): module for number, module in enumerate(modules)}
+
+    def _without(self, index: int | slice) -> dict[str, Any]:
+        """The modules that stay when those at `index` go."""
+        names = list(self._modules)
+        gone = names[index] if isinstance(index, slice) else [self._name(index)]
+        return {name: module for name, module in self._modules.items() if name not in gone}
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -48,10 +52,7 @@ class _Indexed(Module):
         setattr(self, self._name(index), module)
 
     def __delitem__(self, index: int | slice) -> None:
-        names = list(self._modules)
-        for name in names[index] if isinstance(index, slice) else [self._name(index)]:
-            delattr(self, name)
-        self._replace_all(list(self._modules.values()))
+        self._replace_all(self._without(index).values())
 
     def append(self, module: Module) -> Any:
         """Adds `module` at the end; returns this container."""
@@ -101,11 +102,11 @@ class Sequential(_Indexed):
 
     def __delitem__(self, index: int | slice) -> None:
         numbered = list(self._modules) == [str(number) for number in range(len(self))]
-        names = list(self._modules)
-        for name in names[index] if isinstance(index, slice) else [self._name(index)]:
-            delattr(self, name)
+        kept = self._without(index)
         if numbered:
-            self._replace_all(list(self._modules.values()))
+            self._replace_all(kept.values())
+        else:
+            self._modules = kept
 
     def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):

@@ -122,7 +122,7 @@ def array_pairs(model: Any) -> list[tuple[Any, Any]]:
     with tracing.asking(tracer):
         try:
             read(model(*arguments))
-        except Unfollowed:
+        except (Unfollowed, MemoryError):
             raise
         except Exception as error:
             raise Unfollowed(f"{type(error).__name__}: {shown(str(error))}") from error

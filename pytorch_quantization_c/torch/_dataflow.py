@@ -26,6 +26,8 @@ def tensor_pairs(model: Any) -> list[tuple[Any, Any]]:
     """The pairs of layers of which only the second reads the first's output, each called once. Raises Unfollowed."""
     try:
         graph = _Tracer().trace(model)
+    except MemoryError:
+        raise
     except Exception as error:
         raise Unfollowed(f"torch.fx: {shown(str(error))}") from error
     calls = [node for node in graph.nodes if node.op == "call_module"]

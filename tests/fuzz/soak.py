@@ -8,6 +8,7 @@ is printed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import resource
 import sys
@@ -30,6 +31,7 @@ from .limits import address_space
 SLACK, PART = 4 << 20, 0.02
 CALLED = subjects.subjects()
 GRAPHS_EVERY = 4
+TWIN = import_module("tests.torch.twin.subjects") if find_spec("torch") else None
 GRAPHS = import_module("tests.graph.fuzz.attempts") if find_spec("onnx") and find_spec("onnx_ir") else None
 CYCLE = 16  # rounds after which the same inputs come again: new ones would leave new holes in the heap
 
@@ -41,7 +43,7 @@ def resident() -> int:
 
 
 def one_round(seed: int, readers: list[loaders.Loader], folder: Path, problems: set[str]) -> None:
-    """Every function of `_C`, every public callable and every reader once; now and then graphs and the demo's net."""
+    """Every function of `_C`, public callable and reader once; now and then graphs, the twin and the demo's net."""
     for call in every_call(64):
         call.function(*call.arguments)
     for case in callables.CASES:
@@ -67,6 +69,12 @@ def one_round(seed: int, readers: list[loaders.Loader], folder: Path, problems: 
                 problem = GRAPHS.attempt(of_graphs, Random(f"{seed % CYCLE} {name}"))
                 if problem:
                     problems.add(f"seed {seed}: graph.{name}: {problem}")
+    if TWIN is not None and seed % GRAPHS_EVERY == 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for subject in TWIN.found():
+                with calls.settings_kept(), contextlib.suppress(*calls.REFUSALS, *calls.LIKE_TORCH):
+                    calls.use(subject.make()(**TWIN.needed(subject)))
     if seed % 20 == 0:
         digits = demo.load_digits()
         demo.float_net(digits)(digits.test_images[:50])

@@ -23,14 +23,16 @@ from ..contract import surface
 PACKAGE = pytorch_quantization_c.__name__
 WHOLE = ("float_nn", "float_nn.functional", "integer", "interchange", "methods", "model")
 PROGRAMS = ("demo", "info")  # what `python -m` runs; the file that demo reads is among the loaders
-APART = ("graph", "torch")  # packages that an extra brings: tests/graph, tests/torch
+APART = {  # packages that an extra brings, and where each of their callables is
+    "graph": "tests/graph/fuzz/subjects.py", "torch": "tests/torch/twin/subjects.py",
+}
 
 ELSEWHERE = {
-    "compile": "needs the extra onnx; tests/graph",
-    "calib.distributed.calibrate": "needs Dask; tests/dask",
+    "compile": "needs the extra onnx; tests/graph/fuzz/subjects.py",
+    "calib.distributed.calibrate": "needs Dask; tests/dask/test_faults.py",
     "calib.merging.check_same": "compares settings that the calibrators name",
-    "calib.plot": "needs matplotlib; tests/plot",
-    "layer_sensitivity.Sensitivity.plot": "needs matplotlib; tests/plot",
+    "calib.plot": "needs matplotlib; tests/plot/test_any_arguments.py",
+    "layer_sensitivity.Sensitivity.plot": "needs matplotlib; tests/plot/test_any_arguments.py",
     "utils.quant_logging.reset_logger_handler": "takes nothing, and takes the test runner's log away",
     "float_nn.Module.__call__": "calls forward, which each layer defines",
 }
@@ -143,9 +145,8 @@ def is_ours(function: Any) -> bool:
     return (getattr(function, "__module__", None) or "").startswith(PACKAGE)
 
 
-def members(path: str, cls: type, seen: set[Any]) -> Iterator[Subject]:
-    """The public methods and settable properties of a class that no class before had."""
-    make = maker(path, cls)
+def members(path: str, cls: type, make: Callable[[], Any], seen: set[Any]) -> Iterator[Subject]:
+    """The public methods and settable properties of a class, of which `make` makes an object, that none before had."""
     for name in sorted(dir(cls)):
         raw = inspect.getattr_static(cls, name)
         function = getattr(raw, "__func__", getattr(raw, "fset", None) if isinstance(raw, property) else raw)
@@ -161,11 +162,23 @@ def members(path: str, cls: type, seen: set[Any]) -> Iterator[Subject]:
             yield Subject(f"{path}.{name}", lambda name=name: getattr(make(), name), method)
 
 
-def subjects() -> list[Subject]:
-    found, seen = [], set(ELSEWHERE)
+def subjects_of(names: dict[str, Any], maker: Callable[[str, type], Callable[[], Any]]) -> list[Subject]:
+    """Functions and classes by their paths, and what the classes have, on objects by `maker(path, cls)`."""
+    found: list[Subject] = []
     functions: set[Any] = set()
-    for path, thing in public_names().items():
+    for path, thing in names.items():
         found.append(Subject(path, lambda thing=thing: thing, signature_of(thing)))
         if inspect.isclass(thing):
-            found += members(path, thing, functions)
-    return [subject for subject in found if subject.name not in seen]
+            found += members(path, thing, maker(path, thing), functions)
+    return found
+
+
+def subjects() -> list[Subject]:
+    return [subject for subject in subjects_of(public_names(), maker) if subject.name not in ELSEWHERE]
+
+
+def needed(subject: Subject, fitting: Callable[[str, inspect.Parameter], Any]) -> dict[str, Any]:
+    """A value for each argument that a call needs."""
+    return {} if subject.signature is None else {
+        name: fitting(subject.name, each) for name, each in subject.signature.parameters.items()
+        if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD}

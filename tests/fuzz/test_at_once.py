@@ -44,9 +44,7 @@ def outcome(call: Any, arguments: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("subject", subjects.subjects(), ids=lambda subject: subject.name)
 def test_calls_at_once(subject: subjects.Subject) -> None:
-    needed = {} if subject.signature is None else {
-        name: fitting(subject.name, each) for name, each in subject.signature.parameters.items()
-        if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD}
+    needed = subjects.needed(subject, fitting)
     shared, outcomes, failures = subject.make(), [], []
     gate = threading.Barrier(AT_ONCE)
 

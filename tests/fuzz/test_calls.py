@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -37,6 +38,29 @@ def test_the_list_is_whole() -> None:
     assert {"QuantDescriptor.from_yaml", "TensorQuantizer.amax", "PackedWeights.__call__", "init.uniform_"} <= {
         ".".join(name.split(".")[-2:]) for name in names}
     assert len(names) == len(SUBJECTS) > 400
+
+
+def test_what_is_elsewhere_is_there() -> None:
+    """The file that a reason names is there, and has the callable. The extras' own lists say what is in none."""
+    root = Path(__file__).parents[2]
+    files = {path: reason.split("; ")[1] for path, reason in subjects.ELSEWHERE.items() if "; tests/" in reason}
+    assert len(files) >= 4
+    for path, file in files.items():
+        assert f'"{path}"' in (root / file).read_text(), path
+    assert all((root / file).exists() for file in subjects.APART.values())
+
+
+def test_every_run_goes_through_the_same_list() -> None:
+    """Fuzzers, threads, soak and injected failures: a public callable is in all of them or in none."""
+    from ..faults import test_public
+    from . import soak, test_at_once
+
+    names = [subject.name for subject in SUBJECTS]
+    assert [subject.name for subject in soak.CALLED] == names
+    for test in (test_public.test_memory_runs_out, test_at_once.test_calls_at_once,
+                 test_any_arguments_give_an_answer_or_a_refusal):
+        parameters, = [mark.args[1] for mark in test.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
+        assert [subject.name for subject in parameters] == names
 
 
 def new_function(inputs: Any, count: int = 3) -> float:

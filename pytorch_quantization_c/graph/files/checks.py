@@ -50,6 +50,8 @@ def _check_numbers(tensor: onnx.TensorProto, where: str) -> None:
     """Checks a tensor whose numbers are in typed fields."""
     try:
         onnx.numpy_helper.to_array(tensor)
+    except MemoryError:
+        raise
     except Exception as error:
         raise GraphError(f"Expected {where} with numbers for its shape {tuple(tensor.dims)}, got: {error}") from None
 

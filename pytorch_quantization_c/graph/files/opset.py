@@ -50,6 +50,8 @@ def raised(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     large, made = _set_aside(model)
     try:
         new = onnx.version_converter.convert_version(model, opset)
+    except MemoryError:
+        raise
     except Exception as error:
         raise GraphError(f"Expected a model of opset {own} that can be raised to {opset}: {error}") from None
     for node in new.graph.node:
@@ -67,6 +69,8 @@ def converted(model: onnx.ModelProto) -> ir.Model:
     try:
         made: ir.Model = ir.from_proto(model)
         return made
+    except MemoryError:
+        raise
     except Exception as error:
         raise GraphError(f"Expected an ONNX model, got one that cannot be read: {error}") from None
 

@@ -29,6 +29,8 @@ Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 def _parsed(data: bytes, what: str) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(data)
+    except MemoryError:
+        raise
     except Exception as error:
         raise GraphError(f"Expected {what} to be an ONNX model, got something else: {error}") from None
     if not data or not model.HasField("graph"):
@@ -66,7 +68,7 @@ def _unlinked(model: ir.Model) -> onnx.ModelProto:
                 if isinstance(value.const_value, ir.ExternalTensor):
                     value.const_value = ir.tensor(value.const_value.numpy(), name=value.name)
         return ir.to_proto(model)
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as error:
         while error.__cause__ is not None:
@@ -80,6 +82,8 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         inlined: onnx.ModelProto = onnx.inliner.inline_selected_functions(model, OURS, exclude=True)
         return inlined
+    except MemoryError:
+        raise
     except Exception as error:
         names = ", ".join(f"{each.domain}.{each.name}" for each in model.functions)
         raise GraphError(f"Expected functions that can be inlined, got {names}: {error}") from None

@@ -95,6 +95,8 @@ def plain_step(node: ir.Node, opsets: dict[str, int]) -> Step:
         if blocks is not None:
             return Step(node, node.inputs[:1], blocks, "int8" if blocks.weight.level == INTEGERS else "float")
         own = plain(node, opsets.get("", opsets.get("ai.onnx", 0)), Reference(node, opsets))
+    except MemoryError:
+        raise
     except Exception as error:
         raise GraphError(f"{named(node)}: {error}") from error
     return _reference_step(node, opsets) if own is None else Step(node, node.inputs, own, "float")
@@ -105,6 +107,8 @@ def _reference_step(node: ir.Node, opsets: dict[str, int]) -> Step:
 
     try:
         return Step(node, reads_of(node), Reference(node, opsets).ready(), "onnx.reference")
+    except MemoryError:
+        raise
     except Exception as error:
         hint = "" if node.domain in STANDARD else "; `graph.custom_operator` registers a function for it"
         raise GraphError(f"{named(node)} is an operator that cannot be run: {error}{hint}") from error

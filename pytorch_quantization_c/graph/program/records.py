@@ -124,6 +124,8 @@ class BlockRecord(Record):
 def _operator(record: NodeRecord) -> Plain:
     try:
         found = plain(record.node(), record.opset, None)
+    except MemoryError:
+        raise
     except Exception as error:  # attributes of whatever types a damaged file may hold
         raise ValueError(f"invalid attributes of {record.op_type}: {error}") from None
     if found is None and record.domain:

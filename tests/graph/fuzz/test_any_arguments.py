@@ -1,4 +1,4 @@
-"""The public callables of the graph package with arguments of any kind: an answer or one clear refusal."""
+"""The public callables of the graph package with arguments of any kind, at once, and as memory runs out."""
 from __future__ import annotations
 
 import inspect
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytorch_quantization_c import graph
+from tests.faults import lines
 from tests.fuzz.calls import settings_kept
 from tests.fuzz.limits import address_space
 
@@ -19,6 +20,7 @@ from .subjects import ELSEWHERE, SUBJECTS
 
 ROUNDS, AT_ONCE = 12, 6
 WRITERS = ("report", "save", "custom_operator")
+LASTING = ("custom_operator",)     # an operator is registered once, also if what follows fails
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +35,11 @@ def test_any_arguments_give_an_answer_or_a_refusal(name: str) -> None:
     SUBJECTS[name].call(**SUBJECTS[name].given())
     for seed in range(ROUNDS):
         assert attempt(SUBJECTS[name], Random(f"{seed} {name}")) is None, f"with seed {seed}"
+
+
+@pytest.mark.parametrize("name", [name for name in SUBJECTS if name not in LASTING])
+def test_memory_runs_out(name: str) -> None:
+    assert not lines.problems(name, lambda: (SUBJECTS[name].call, SUBJECTS[name].given()))
 
 
 @pytest.mark.parametrize("name", [name for name in SUBJECTS if not any(part in name for part in WRITERS)])
