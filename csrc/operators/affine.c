@@ -1,11 +1,12 @@
+/* Affine fake quantisation of float32 and float64 arrays: splits the array over threads and into runs of one channel. */
 #include "affine.h"
 
 #include "dispatch.h"
 #include "parallel.h"
 
-enum { GRAIN = 65536 }; /* elements worth a thread */
+enum { GRAIN = 65536 }; /* elements per grain */
 
-/* A code less its zero point is no negative zero. */
+/* code - zero_point may be -0.0; makes it +0.0. */
 static void no_negative_zero(float *y, ptrdiff_t n)
 {
     for (ptrdiff_t i = 0; i < n; i++)
@@ -31,7 +32,7 @@ static void run_shifted_f64(const pqc_affine_work *w, ptrdiff_t at, ptrdiff_t n,
         y[at + i] += 0.0;
 }
 
-/* n neighbouring elements of a channel, from number `at` on. */
+/* A run of n elements of one channel, starting at element `at`. */
 static void run_f32(const pqc_affine_work *w, ptrdiff_t at, ptrdiff_t n, ptrdiff_t range)
 {
     const float *x = w->x, *pair = (const float *)w->ranges + 2 * range;

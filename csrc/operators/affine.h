@@ -4,17 +4,18 @@
 
 #include "affine/affine.h"
 
-/* Element i belongs to channel (i / inner) % channels; one channel has all. */
+/* Element i belongs to channel (i / inner) % channels. */
 typedef struct {
     const void *x;
-    void *y; /* n floats each, doubles if is_double */
+    void *y; /* n elements each: doubles if is_double, else floats */
     ptrdiff_t n, channels, inner;
-    const void *ranges;     /* pairs of min and max, or of scale and zero point, of the type of x */
-    const double *range_of; /* the number of each channel's pair */
+    const void *ranges;     /* (min, max) or (scale, zero point) pairs, of the type of x */
+    const double *range_of; /* for each channel, the index of its pair */
     int num_bits;
     bool is_double;
-    bool fake;    /* pqc_shifted_quant: divides by the scale */
-    float levels; /* the code of the upper end, if that of the lower end is 0 */
+    /* pqc_shifted_quant: divide by the scale (fake quantise); otherwise return codes */
+    bool fake;
+    float levels; /* code of the upper end of the range, where that of the lower end is 0 */
 } pqc_affine_work;
 
 void pqc_fake_affine(const pqc_affine_work *work);

@@ -1,3 +1,5 @@
+/* Block formats (MX, NVFP4): one scale per block of a row, then each element to its nearest level; float32 or
+ * float64. */
 #include "blocks.h"
 
 #include "amax/amax.h"
@@ -7,7 +9,7 @@
 #include "parallel.h"
 
 enum {
-    GRAIN = 16384, /* elements worth a thread */
+    GRAIN = 16384, /* elements per grain */
     GRAIN_F64 = 4096,
     MAX_EXPONENT = 127,
 };
@@ -17,7 +19,7 @@ static float power_of_two(int exponent)
     return exponent > -127 ? pqc_float_of((uint32_t)(exponent + 127) << 23) : 0x1p-127f;
 }
 
-/* From the exponent bits: of a subnormal amax they say -127, as much as the lower bound. */
+/* The exponent bits.  For a subnormal amax they give -127, which is also the lower bound. */
 static float shared_exponent(float amax, int top_exponent)
 {
     int exponent = (int)(pqc_bits_of(amax) >> 23) - 127 - top_exponent;
@@ -38,11 +40,11 @@ static float scale_of(const pqc_blocks *job, float amax)
     return pqc_nearest(amax / job->q.floats.hi / job->global, &e4m3);
 }
 
-/* scale * unit or scale * global, of one block. */
+/* The step of one block: scale * unit, or scale * global. */
 static float block_step(const pqc_blocks *job, float scale)
 {
     if (scale == 0.0f)
-        return 0.0f; /* if `global` is infinite, too */
+        return 0.0f; /* also if `global` is infinite */
     return scale * (job->rule == PQC_SCALE_E8M0 ? job->unit : job->global);
 }
 

@@ -20,9 +20,9 @@ typedef struct {
     const void *x;
     void *y; /* like x; may be x */
     bool is_double;
-    bool elements;      /* y = nearest(x / step) instead */
-    const float *given; /* the amax of every block, rows x blocks; or NULL: found */
-    float *scales;      /* rows x blocks; or NULL */
+    bool elements;      /* store the level, nearest(x / step), instead of y */
+    const float *given; /* rows x blocks amaxes; NULL: computed from x */
+    float *scales;      /* output, rows x blocks; or NULL */
     ptrdiff_t rows, length;
     pqc_quantization q; /* its elements and blocks */
     pqc_scale_rule rule;
@@ -32,7 +32,7 @@ typedef struct {
 /* On all threads; same bits however the work is split. */
 void pqc_blocks_quantize(const pqc_blocks *job);
 
-/* codes[i] of n elements q, and y[i] = table[codes[i]] * steps[block of i] of rows x length codes. */
+/* encode: codes[i] of n levels q.  decode: y = table[code] * steps[its block], for rows x length codes. */
 void pqc_encode(const float *q, uint8_t *codes, ptrdiff_t n, const pqc_float_format *format);
 void pqc_decode(const uint8_t *codes, float *y, const float *table, const float *steps,
                 ptrdiff_t rows, ptrdiff_t length, ptrdiff_t block);

@@ -1,3 +1,5 @@
+/* Drives one quantised convolution: chooses the algorithm, lays out the workspace, and packs and multiplies each
+ * image. */
 #include "conv_work.h"
 #include "dispatch.h"
 #include "parallel.h"
@@ -65,7 +67,7 @@ ptrdiff_t pqc_conv_prepare(const pqc_packed_weights *packed, const pqc_conv_view
            call->images_in_flight * image_bytes(packed, view) + call->threads * call->scratch;
 }
 
-/* Workspace of a call. */
+/* How the workspace of a call is laid out. */
 typedef struct {
     pqc_scratch_pool images, scratch;
 } memory;
@@ -86,7 +88,7 @@ static void lay_out(pqc_conv_work *w, memory *m)
     w->scratch = &m->scratch;
 }
 
-/* Tap-packed: weight planes, channels, taps z, y, x with 4 taps along x in a kr group. */
+/* Tap-packed: offsets in the order weight plane, channel, tap z, y, x, with 4 taps along x per kr group. */
 static void fill_kw4_offsets(const pqc_conv_work *w)
 {
     const pqc_conv_view *view = w->view;
@@ -102,8 +104,8 @@ static void fill_kw4_offsets(const pqc_conv_work *w)
                                           y * axis[1].dilation * row + x * axis[2].dilation);
 }
 
-/* The first c4 block's taps are there, and each's distance from a c4 block to the next is the same: from the last kr group to
- * the first, for those taps are read until the end. */
+/* The offsets of the first c4 block's taps are filled in; the other blocks' follow at a constant stride.  Goes from
+ * the last kr group to the first, because the taps of the first block are read until the end. */
 static void spread_over_c4_blocks(const pqc_conv_work *w, ptrdiff_t taps)
 {
     ptrdiff_t c4_blocks = w->view->c4_blocks, stride = 4 * w->view->block_stride;
@@ -119,7 +121,7 @@ static void spread_over_c4_blocks(const pqc_conv_work *w, ptrdiff_t taps)
     }
 }
 
-/* Taps y, c4 blocks, taps z, x. */
+/* Offsets in the order tap y, c4 block, tap z, tap x. */
 static void fill_offsets_by_rows(const pqc_conv_work *w)
 {
     const pqc_conv_shape *shape = &w->packed->shape;
@@ -137,7 +139,7 @@ static void fill_offsets_by_rows(const pqc_conv_work *w)
         }
 }
 
-/* Where the c4 block of each kr group lies, in the order of conv_pack_weights.h. */
+/* The offset of the c4 block that each kr group reads, in the order of conv_pack_weights.h. */
 static void fill_offsets(const pqc_conv_work *w)
 {
     if (w->packed->shape.kw4) {
@@ -186,7 +188,7 @@ static void run_subconvs(pqc_conv_work *w)
     }
 }
 
-/* Image number n, with its c4 blocks at `bytes`. */
+/* Runs image number n, packed into `bytes`. */
 static unsigned run_image(pqc_conv_work w, ptrdiff_t n, uint8_t *bytes)
 {
     const pqc_conv_shape *shape = &w.packed->shape;
@@ -211,7 +213,7 @@ static unsigned run_image(pqc_conv_work w, ptrdiff_t n, uint8_t *bytes)
     return atomic_load(&w.image.flags);
 }
 
-/* Small images, each on one thread, which takes memory for its c4 blocks from a pool. */
+/* Small images: one thread per image, each taking memory for its packed image from a pool. */
 typedef struct {
     const pqc_conv_work *work;
     pqc_scratch_pool *images;

@@ -15,25 +15,26 @@ typedef struct {
     float *y;          /* batch x groups * out x outputs */
     ptrdiff_t batch;
     pqc_u8_quant q;
-    float div; /* by which a quantised x is divided */
-    /* For a matrix of two rows or more: each row's own q, whose zero is q.zero, and 1 / div; or NULL. */
+    float div; /* divisor of the quantised x (its scale) */
+    /* A matrix of two or more rows may have a quantiser per row, all with q's zero, and 1 / div per row; else NULL. */
     const pqc_u8_quant *row_q;
     const double *row_inverse;
-    /* Go over the weights from their end.  Alternate it on each call, so that the most recently used ones are still cached. */
+    /* Traverse the weights from their end.  Alternate on each call, so that the most recently used ones are still
+     * cached. */
     bool backwards;
     void *workspace; /* pqc_conv_prepare or pqc_linear_workspace bytes, 64-aligned */
-    /* From pqc_conv_prepare; of a matrix not used: images packed and multiplied at the same time; the side of Winograd's tiles, or
-     * 0; threads that have scratch memory, and its bytes for each. */
+    /* Set by pqc_conv_prepare, unused for a matrix: how many images are packed and multiplied at a time, the side of
+     * Winograd's tiles (or 0), and how many threads have how many bytes of scratch memory. */
     ptrdiff_t images_in_flight;
     int side, threads;
     ptrdiff_t scratch;
 } pqc_conv_call;
 
-/* True if integers can carry it: every 1 / (div * scale_w) is a normal float. */
+/* True if integers can be used: every 1 / (div * scale_w) is a normal float. */
 bool pqc_conv_scale_is_safe(const pqc_packed_weights *packed, float div);
 
-/* Chooses the algorithm for call->batch images; returns the bytes of the workspace.  Small images are shared out among
- * the threads; of large ones there is one at a time, on all threads. */
+/* Chooses the algorithm for call->batch images; returns the bytes of workspace it needs.  Small images are divided
+ * among the threads; large ones are run one at a time, on all threads. */
 ptrdiff_t pqc_conv_prepare(const pqc_packed_weights *packed, const pqc_conv_view *view,
                            pqc_conv_call *call);
 
@@ -41,7 +42,7 @@ ptrdiff_t pqc_conv_prepare(const pqc_packed_weights *packed, const pqc_conv_view
 unsigned pqc_conv_run(const pqc_packed_weights *packed, const pqc_conv_view *view,
                       const pqc_conv_call *call);
 
-/* The same for a matrix: x is rows x in, y rows x out, of weights with one group and kernels of 1. */
+/* The same for a matrix, x (rows, in) to y (rows, out); the weights have one group and kernels of 1. */
 ptrdiff_t pqc_linear_workspace(const pqc_packed_weights *packed, ptrdiff_t rows);
 unsigned pqc_linear_run(const pqc_packed_weights *packed, const pqc_conv_call *call);
 

@@ -1,23 +1,25 @@
+/* Quantised convolutions by AMX: an M-block of pixels times all output channels, 16 x 16 tiles of int32 at a time. */
 #include "conv_work.h"
 #include "parallel.h"
 
-/* An M-block is multiplied with all output channels, 32 of each at a time.  Where no 16 c4 blocks are equally spaced its bytes
- * are gathered in a B panel first.  If the weights stay in L2 the panel should stay in L1; if not, few M-blocks mean reading
- * them few times. */
+/* An M-block is multiplied with all output channels, 32 at a time.  Unless its c4 blocks come in equally spaced runs
+ * of 16, its bytes are first gathered into a B panel.  The panel should stay in L1 if the weights stay in L2;
+ * otherwise M-blocks are large, so that the weights are read few times. */
 enum {
     MAX_MBLOCK_TILES = PQC_AMX_MAX_MC / PQC_AMX_SIDE,
-    TASKS = 8 /* for each image at least, if it has enough blocks */
+    TASKS = 8 /* per image at least, if it has enough blocks */
 };
 
-/* Pixels are taken in spans, 16 at a time.  c4 blocks: a span is a layer with its borders, whose sums are not stored;
- * tap-packed: a row.  Where more than half would be borders: pixel by pixel, all in one span. */
+/* Pixels are taken 16 at a time within spans.  A span is one z slice including its borders, whose sums are not
+ * stored; in tap-packed layers it is a row.  If borders would be more than half, pixels are gathered one by one into
+ * a single span. */
 typedef struct {
-    ptrdiff_t spans, length;     /* pixels of a span */
-    ptrdiff_t span_tiles, tiles; /* of 16 pixels: of a span, of all */
-    ptrdiff_t mblock, mblocks;   /* tiles of an M-block, at most; M-blocks */
-    ptrdiff_t pairs, parts;      /* of output channels: 32 each, and in how many tasks */
+    ptrdiff_t spans, length;     /* number of spans, and pixels of one */
+    ptrdiff_t span_tiles, tiles; /* tiles of 16 pixels: in a span, in all spans */
+    ptrdiff_t mblock, mblocks;   /* most tiles in an M-block; number of M-blocks */
+    ptrdiff_t pairs, parts;      /* pairs of 16 output channels; tasks they are divided into */
     bool gathered;
-    bool direct; /* without a panel */
+    bool direct; /* tiles are loaded straight from the image, not from a panel */
 } layout;
 
 typedef struct {
@@ -51,7 +53,7 @@ static layout layout_of(const pqc_packed_weights *packed, const pqc_conv_view *v
     return l;
 }
 
-/* The tasks and bytes of the subconvolution that needs most. */
+/* The tasks and bytes of the subconvolution that needs the most. */
 pqc_conv_amx_needs pqc_conv_amx_need(const pqc_packed_weights *packed, const pqc_conv_view *view)
 {
     pqc_conv_amx_needs need = {0, 0};
@@ -71,7 +73,7 @@ pqc_conv_amx_needs pqc_conv_amx_need(const pqc_packed_weights *packed, const pqc
     return need;
 }
 
-/* Results of `count` pixels from place `from` on; with those before, if they follow them. */
+/* Appends a run of `count` pixels stored from `to`; merges it with the previous run if they are adjacent. */
 static int add_run(const pqc_conv_work *w, pqc_amx_run *run, int runs, int from, int count,
                    ptrdiff_t to)
 {
@@ -86,7 +88,7 @@ static int add_run(const pqc_conv_work *w, pqc_amx_run *run, int runs, int from,
     return runs + 1;
 }
 
-/* Pixels from `first` on of a span with rows `pitch` long, of which range[2].count count. */
+/* Runs for the pixels [first, end) of a span whose rows are `pitch` long and hold range[2].count outputs each. */
 static int row_runs(const pqc_conv_work *w, ptrdiff_t span, ptrdiff_t first, ptrdiff_t end,
                     ptrdiff_t pitch, int from, pqc_amx_run *run, int runs)
 {
@@ -115,7 +117,7 @@ static int runs_of(const job *j, ptrdiff_t tile, int from, pqc_amx_run *run, int
                    pqc_conv_output(w, span / rows, span % rows, first));
 }
 
-/* The image's bytes from which a tile's pixels are counted on. */
+/* The address that a tile's pixel offsets are relative to. */
 static const uint8_t *pixels_at(const job *j, const uint8_t *x, ptrdiff_t tile)
 {
     const pqc_conv_work *w = j->w;
@@ -147,12 +149,12 @@ static void fill_panel(const job *j, const uint8_t *x, ptrdiff_t tile, uint8_t *
     j->amx->panel(&p, pixels_at(j, x, tile), panel);
 }
 
-/* Tiles of pixels whose sums are stored together. */
+/* One M-block: the tiles of pixels whose sums are stored together. */
 typedef struct {
-    const uint8_t *x;     /* the group's image */
-    const uint8_t *panel; /* if it is not direct */
+    const uint8_t *x;     /* packed image of the group */
+    const uint8_t *panel; /* unused if the layout is direct */
     ptrdiff_t first, tiles;
-    pqc_amx_run run[PQC_AMX_MAX_MC]; /* one for each pixel in the worst case */
+    pqc_amx_run run[PQC_AMX_MAX_MC]; /* one per pixel in the worst case */
     int runs;
 } mblock;
 
@@ -168,10 +170,11 @@ static pqc_amx_pixels pixels_of(const job *j, const mblock *s, ptrdiff_t i)
     return (pqc_amx_pixels){x, j->w->offset, 4 * j->w->view->block_stride, next - x, blocks};
 }
 
-/* A part of the output channels of a group. */
+/* Multiplies one part of a group's output channels. */
 static void multiply(const job *j, const mblock *s, ptrdiff_t group, ptrdiff_t part)
 {
-    _Alignas(64) int32_t sums[PQC_AMX_PAIR * PQC_AMX_SUMS_STRIDE]; /* vectors may begin anywhere */
+    /* stores may begin at any column */
+    _Alignas(64) int32_t sums[PQC_AMX_PAIR * PQC_AMX_SUMS_STRIDE];
     const pqc_conv_work *w = j->w;
     const pqc_packed_weights *packed = w->packed;
     ptrdiff_t k = w->sub->k, out = packed->shape.out;
@@ -213,7 +216,8 @@ static void begin_mblock(const job *j, mblock *s, ptrdiff_t group, ptrdiff_t num
     }
 }
 
-/* Tasks are numbered group, M-block, part with the part fastest: a thread begins an M-block once for several parts. */
+/* Tasks are numbered (group, M-block, part), part fastest, so that a thread sets an M-block up once for several
+ * parts. */
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const job *j = context;

@@ -1,9 +1,11 @@
+/* Quantised convolutions whose vector lanes are pixels (CHW results): tap-packed, depthwise and narrow pointwise
+ * layers. */
 #include "conv_chw_u8s8/conv_chw_u8s8.h"
 #include "conv_work.h"
 #include "dispatch.h"
 #include "parallel.h"
 
-/* Up to 512 channels an M-block's pixels stay in L1 while all output channels pass over them. */
+/* With up to 512 channels the pixels of an M-block stay in L1 while all output channels pass over them. */
 enum { MAX_C4_BLOCKS = 128, MIN_MC = 48, FEW_ROWS = 8 };
 
 bool pqc_conv_takes_chw(const pqc_conv_work *w)
@@ -34,7 +36,7 @@ static pqc_conv_chw_params params_of(const pqc_conv_work *w, ptrdiff_t group, pt
     };
 }
 
-/* Rows from `begin` to `end` of all layers of a tap-packed image, for the channels of one panel. */
+/* Output rows [begin, end), over all z slices, of a tap-packed image, for one panel of output channels. */
 static void kw4_rows(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t panel, ptrdiff_t begin,
                      ptrdiff_t end)
 {
@@ -57,8 +59,7 @@ static void kw4_rows(const pqc_conv_work *w, ptrdiff_t group, ptrdiff_t panel, p
     }
 }
 
-/* Tasks are groups: a group's image is quantised, if that is still to do, and multiplied while it
- * is in the cache. */
+/* Tasks are groups: a group's image is quantised, unless that is already done, and multiplied while it is cached. */
 static void run_groups(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     pqc_conv_work *w = context;
@@ -70,7 +71,8 @@ static void run_groups(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-/* Tasks are rows of one group, all output channels: a few rows at a time, for some kernels prepare the weights. */
+/* Tasks are rows of one group, with all output channels: several rows per task, because some kernels first prepare
+ * the weights. */
 static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const pqc_conv_work *w = context;
@@ -79,7 +81,7 @@ static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
             kw4_rows(w, 0, panel, row, pqc_min(row + FEW_ROWS, end));
 }
 
-/* Pixels of an M-block, and M-blocks of an image. */
+/* Pixels per M-block; M-blocks of an image. */
 static ptrdiff_t mc_of(const pqc_conv_work *w)
 {
     return MIN_MC * pqc_max(1, PQC_L1_CHW_PANEL / (4 * MIN_MC * w->sub->k + 1));
@@ -90,7 +92,7 @@ static ptrdiff_t mblocks_of(const pqc_conv_work *w)
     return pqc_div_round_up(w->view->outputs, mc_of(w));
 }
 
-/* Tasks are M-blocks of one group, all output channels. */
+/* Tasks are M-blocks of one group, with all output channels. */
 static void run_mblocks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const pqc_conv_work *w = context;

@@ -1,3 +1,4 @@
+/* Depthwise convolutions by pqc.dwconv_u8s8, which quantises float32 rows as it goes; tasks are ranges of channels. */
 #include "conv_work.h"
 #include "dispatch.h"
 #include "parallel.h"

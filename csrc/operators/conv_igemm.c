@@ -1,12 +1,14 @@
+/* Quantised convolutions whose vector lanes are output channels: indirect GEMM over M-blocks of pixels and weight
+ * panels. */
 #include "conv_work.h"
 #include "dispatch.h"
 #include "parallel.h"
 
 enum { MAX_ROW_RANGES = 8, MIN_WIDTH = 4 };
 
-/* Neighbouring output rows with the same rows of taps on the image; the other taps contribute zero. */
+/* Neighbouring output rows that see the same kernel rows; the other kernel rows lie on padding and contribute zero. */
 typedef struct {
-    ptrdiff_t pixel, pixels; /* the first */
+    ptrdiff_t pixel, pixels; /* index of the first; their number */
     ptrdiff_t mblock, mblocks;
     ptrdiff_t tap, taps;
 } row_range;
@@ -15,7 +17,7 @@ typedef struct {
     const pqc_conv_work *work;
     row_range row_range[MAX_ROW_RANGES];
     int row_ranges;
-    ptrdiff_t mblocks; /* of all row ranges */
+    ptrdiff_t mblocks; /* total over the row ranges */
 } job;
 
 static void add_row_range(job *j, ptrdiff_t y, ptrdiff_t rows, ptrdiff_t tap, ptrdiff_t taps)
@@ -29,7 +31,7 @@ static void add_row_range(job *j, ptrdiff_t y, ptrdiff_t rows, ptrdiff_t tap, pt
     j->mblocks += mblocks;
 }
 
-/* The first tap of output row y that lies at input row `in` or below. */
+/* The first kernel row that, for output row y, reads input row `in` or a later one. */
 static ptrdiff_t tap_at(const pqc_conv_axis *a, ptrdiff_t y, ptrdiff_t in)
 {
     ptrdiff_t distance = in + a->before - y * a->stride;
@@ -45,7 +47,8 @@ static void add_rows(job *j, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-/* The rows at the top and the bottom of which some taps lie on padding come alone, if these are few. */
+/* Output rows at the top and bottom whose kernels overlap padding get row ranges of their own, if there are few of
+ * them. */
 static void find_row_ranges(job *j)
 {
     const pqc_conv_work *w = j->work;
@@ -64,7 +67,7 @@ static void find_row_ranges(job *j)
     add_rows(j, bottom, rows);
 }
 
-/* The range of K that a row range's rows of taps cover. */
+/* The kr groups of a row range's kernel rows, and the compensation for those alone. */
 static void set_k_range(const pqc_mblock *mblock, const row_range *b, pqc_k_range *range)
 {
     const pqc_subconv *sub = mblock->sub;
@@ -97,7 +100,7 @@ void pqc_conv_pixels(const pqc_conv_work *w, ptrdiff_t first, int pixels, int32_
     }
 }
 
-/* A subconvolution writes every stride-th output. */
+/* A subconvolution of a transposed convolution writes every stride-th output. */
 static void scatter(const pqc_conv_work *w, const float *mblock, ptrdiff_t first, int pixels,
                     int channels, float *y)
 {
@@ -151,7 +154,7 @@ static void run_mblock(const job *j, ptrdiff_t group, ptrdiff_t panel, ptrdiff_t
     scatter(w, result, first, mblock.pixels, pqc_mblock_channels(&mblock), to.y);
 }
 
-/* Tasks are numbered group, panel, M-block with the M-block fastest: a panel's weights stay in the cache. */
+/* Tasks are numbered (group, panel, M-block), M-block fastest, so that a panel's weights stay cached. */
 static void run_mblocks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const job *j = context;

@@ -1,16 +1,18 @@
+/* Quantises one float32 image to bytes and packs them as nChw4c (or tap-packed), with borders and stride phases. */
 #include "conv_pack_input.h"
 
 #include "dispatch.h"
 
 #include <string.h>
 
-enum { STRETCH = 512 }; /* columns quantised at a time when a stride spreads them over phases */
+/* columns quantised at a time before a stride spreads them over the phases */
+enum { STRETCH = 512 };
 
-/* Neighbouring rows of a c4 block (tap-packed: of a channel), in all their phases along x. */
+/* A run of neighbouring rows of one c4 block (tap-packed: of one channel), with all its phases along x. */
 typedef struct {
     const pqc_conv_image *image;
-    const float *x; /* the first channel's first row */
-    uint8_t *y;     /* the first row in phase 0 */
+    const float *x; /* first row of the first channel */
+    uint8_t *y;     /* first row in phase 0 */
     ptrdiff_t rows, x_row, y_row, phase;
     int channels;
 } row_run;
@@ -20,7 +22,7 @@ static void fill(const pqc_conv_image *image, uint8_t *y, ptrdiff_t elements)
     memset(y, image->q.zero, (size_t)(elements * image->view->element));
 }
 
-/* A phase's rows follow each other without gaps. */
+/* Fills the borders.  The rows of a phase are contiguous. */
 static void border_rows(row_run run)
 {
     const pqc_conv_axis_layout *layout = &run.image->view->axis[2];
@@ -41,7 +43,7 @@ static pqc_u8_rows rows_of(row_run run)
                          .q = run.image->q};
 }
 
-/* Without phases a row of inputs is a row of the packed image, between its borders. */
+/* Without phases, a row of the packed image is a row of inputs between its borders. */
 static unsigned plain_rows(row_run run)
 {
     const pqc_conv_axis_layout *layout = &run.image->view->axis[2];
@@ -53,19 +55,19 @@ static unsigned plain_rows(row_run run)
     pqc_u8_rows rows = rows_of(run);
     rows.y += before * element;
     rows.n = n;
-    if (layout->size == n && run.x_row == n) { /* no border between them: one long row */
+    if (layout->size == n && run.x_row == n) { /* no borders: quantise all rows as one */
         rows.n = n * run.rows;
         rows.rows = 1;
     }
     return run.image->shape->kw4 ? pqc.pack_u8(&rows) : pqc.pack_u8_c4(&rows);
 }
 
-/* A stride of 2: the kernel writes both phases, or the one there is.  Inputs past the end of a row are not used. */
+/* Stride 2: the kernel writes both phases, or the only one stored.  Inputs past the end of a row are not read. */
 static unsigned deinterleaved_rows(row_run run)
 {
     const pqc_conv_axis_layout *layout = &run.image->view->axis[2];
     ptrdiff_t room = 2 * layout->size - layout->before, element = run.image->view->element;
-    uint8_t *one = layout->phases > 1 ? run.y + run.phase : NULL; /* of the odd coordinates */
+    uint8_t *one = layout->phases > 1 ? run.y + run.phase : NULL; /* phase of the odd coordinates */
     pqc_u8_rows rows = rows_of(run);
     border_rows(run);
     if (room <= 0)
@@ -88,7 +90,7 @@ static void pick(uint32_t *restrict y, const uint32_t *restrict x, ptrdiff_t n, 
         y[i] = x[stride * i];
 }
 
-/* The columns from `column` on, already c4 blocks, to the phases' places whose coordinate they are. */
+/* Scatters quantised c4 blocks, from input column `column` on, to the phases of their coordinates. */
 static void spread(row_run run, const uint32_t *c4, ptrdiff_t column, ptrdiff_t n)
 {
     const pqc_conv_axis_layout *layout = &run.image->view->axis[2];
@@ -123,8 +125,8 @@ static unsigned strided_rows(row_run run)
     return flags;
 }
 
-/* The distance between the inputs of neighbouring rows or layers of a phase, and the input of the first;
- * outside of [0, in) there is only border. */
+/* How many input rows (or z slices) apart neighbours of a phase are, and the input of the first; outside [0, in)
+ * there is only border. */
 static ptrdiff_t step_of(const pqc_conv_image *image, int axis)
 {
     return image->shape->transposed || image->shape->kw4 ? 1 : image->shape->axis[axis].stride;
@@ -137,8 +139,7 @@ static ptrdiff_t first_of(const pqc_conv_image *image, int axis, ptrdiff_t phase
     return step_of(image, axis) == 1 ? -before : phase * a->dilation % a->stride - before;
 }
 
-/* Rows y to y + run.rows of the plane whose first row has input `first`: borders, and what lies
- * between. */
+/* Rows [y, y + run.rows) of a plane whose row 0 reads input `first`: borders, and the inputs between them. */
 static unsigned rows_of_plane(row_run run, ptrdiff_t first, ptrdiff_t y)
 {
     const pqc_conv_axis_layout *layout = &run.image->view->axis[1];
@@ -165,7 +166,7 @@ static unsigned rows_of_plane(row_run run, ptrdiff_t first, ptrdiff_t y)
                                                    : strided_rows(part);
 }
 
-/* Splits off the lowest base-n digit of a number; small images would spend their time on divisions. */
+/* Splits the lowest base-n digit off a number without dividing if it can: divisions would dominate small images. */
 static ptrdiff_t digit(ptrdiff_t *number, ptrdiff_t n)
 {
     if (n == 1)
@@ -175,8 +176,8 @@ static ptrdiff_t digit(ptrdiff_t *number, ptrdiff_t n)
     return rest;
 }
 
-/* `rows` rows from number `index` on, all of one plane: group, c4 block, phase z, phase y, z, y with y
- * fastest. */
+/* Quantises `rows` rows of one plane from row number `index`.  Rows are numbered (group, c4 block, phase z, phase y,
+ * z, y), y fastest. */
 static unsigned quantize_rows_at(const pqc_conv_image *image, ptrdiff_t index, ptrdiff_t rows)
 {
     const pqc_conv_view *view = image->view;
@@ -209,7 +210,7 @@ ptrdiff_t pqc_conv_image_rows(const pqc_conv_image *image)
     return rows;
 }
 
-/* Backwards: the end of the image, which was read last for its amax, is still in the cache. */
+/* Goes backwards: the end of the image, read last when its amax was taken, is still cached. */
 void pqc_conv_image_quantize(pqc_conv_image *image, ptrdiff_t begin, ptrdiff_t end)
 {
     unsigned flags = 0;

@@ -1,3 +1,4 @@
+/* Packs int8 or uint8 convolution weights into panels (see conv_pack_weights.h) and computes their compensations. */
 #include "conv_pack_weights.h"
 
 #include "dispatch.h"
@@ -19,13 +20,13 @@ static ptrdiff_t subconvs_of(const pqc_conv_shape *shape)
     return subconvs;
 }
 
-/* Tap-packed, four taps along a row are one kr group. */
+/* kr groups along an axis: in tap-packed layers four taps along x make one. */
 static ptrdiff_t k_along(const pqc_conv_shape *shape, int axis, ptrdiff_t taps)
 {
     return shape->kw4 && axis == PQC_AXES - 1 ? (taps + 3) / 4 : taps;
 }
 
-/* Fills everything of a subconvolution but its pointers. */
+/* Sets every field of a subconvolution except its pointers. */
 static void subconv_init(pqc_subconv *sub, const pqc_conv_shape *shape, ptrdiff_t number, bool wide)
 {
     sub->k = (shape->kw4 ? shape->in : (shape->in + 3) / 4) * (wide ? 3 : 1);
@@ -50,7 +51,7 @@ static ptrdiff_t sum_bytes(const pqc_conv_shape *shape, const pqc_subconv *sub)
     return pqc_line_aligned(shape->groups * sub->k_splits * padded_out_of(shape) * 4);
 }
 
-/* Of K splits no rows are left out. */
+/* None if K is split: then no kernel rows are skipped. */
 static ptrdiff_t row_sums_bytes(const pqc_conv_shape *shape, const pqc_subconv *sub, bool wide)
 {
     if (!pqc_conv_k_by_rows(shape, wide ? 3 : 1) || sub->k_splits > 1)
@@ -75,7 +76,7 @@ bool pqc_conv_wants_kw4(const pqc_conv_shape *shape)
            (tap_packed < c4_blocks || shape->in == 1) && 3 * tap_packed <= PQC_MAX_K;
 }
 
-/* kr groups of which a tile takes 16 at a time, however many there are: with fewer than these vectors are faster. */
+/* A tile takes 16 kr groups even if there are fewer; below this many, vector kernels are faster. */
 enum { MIN_AMX_K = 8 };
 
 const pqc_amx_gemm *pqc_conv_wanted_amx(const pqc_conv_shape *shape, bool wide)
@@ -111,7 +112,7 @@ ptrdiff_t pqc_packed_weights_bytes(const pqc_conv_shape *shape, bool wide)
     return bytes;
 }
 
-/* Weight plane 0, 1 or 2 of a weight that may be above 127. */
+/* Weight plane 0, 1 or 2 of a weight that may exceed 127. */
 static int8_t weight_plane_of(int weight, ptrdiff_t plane)
 {
     for (; plane > 0; plane--)
@@ -131,8 +132,8 @@ static ptrdiff_t tap_number(const pqc_conv_shape *s, const pqc_subconv *sub, ptr
     return number;
 }
 
-/* Where the weights of a kr group lie: `count` of them `pitch` elements from each other, from `first` on for output channel
- * 0, and `next` elements further for every other channel.  The rest of the four are zeros. */
+/* Where a kr group's weights lie in the layer's own array: for output channel 0 there are `count` of them from
+ * `first`, `pitch` apart; the next output channel's lie `next` further.  Missing ones, up to four, are zeros. */
 typedef struct {
     ptrdiff_t first, pitch, next, count;
 } group_weights;
@@ -169,7 +170,7 @@ static group_weights weights_of_group(const pqc_packed_weights *packed, const pq
                            pqc_min(s->in - in, 4)};
 }
 
-/* Where the four weights of a kr group lie for an output channel. */
+/* Where the four packed weights of a kr group and an output channel go. */
 static int8_t *place_of(const pqc_packed_weights *packed, const pqc_subconv *sub, ptrdiff_t group,
                         ptrdiff_t kr, ptrdiff_t channel)
 {
@@ -185,7 +186,7 @@ static int8_t *place_of(const pqc_packed_weights *packed, const pqc_subconv *sub
     return w + (first * stored + kr * width + channel - first) * 4;
 }
 
-/* Where the sums of a kr group's row of taps are, for the time being without the rows in front; or NULL. */
+/* The sums of a kr group's kernel row, or NULL.  They become running sums over rows later, in accumulate_row_sums. */
 static int32_t *row_of(const pqc_packed_weights *packed, const pqc_subconv *sub, ptrdiff_t group,
                        ptrdiff_t kr)
 {
@@ -204,7 +205,7 @@ static void accumulate_row_sums(const pqc_packed_weights *packed, const pqc_subc
                 sub->row_sums[group * numbers + i - packed->padded_out];
 }
 
-/* One group's weights of a subconvolution; all bytes are zeros before. */
+/* Packs one group of a subconvolution; the memory must be zero. */
 static void pack_group(const pqc_packed_weights *packed, const pqc_subconv *sub, ptrdiff_t group,
                        const uint8_t *bytes)
 {
@@ -263,7 +264,7 @@ static void invert_scales(pqc_packed_weights *packed, const float *scale)
     }
 }
 
-/* True if some signed weight is -128. */
+/* True if some signed weight is -128, checked in the layer's own order. */
 static bool finds_min_weight(const pqc_conv_shape *s, const void *weights)
 {
     ptrdiff_t count = s->groups * s->out * s->in;

@@ -21,26 +21,26 @@
 #include "cache_sizes.h"
 #include "conv_shape.h"
 
-enum { PQC_MAX_K = 16384 }; /* kr groups: 65,536 products of at most 255 * 128 stay below 2^31 */
+enum { PQC_MAX_K = 16384 }; /* in kr groups: 65,536 products of at most 255 * 128 stay below 2^31 */
 
 typedef struct {
     ptrdiff_t index[PQC_AXES];
     pqc_conv_taps taps[PQC_AXES];
     ptrdiff_t k, k_splits;
-    int8_t *w; /* groups x k x padded_out x 4; k up to a multiple of 16 in AMX tiles */
+    int8_t *w; /* groups x k x padded_out x 4; in AMX tiles k is rounded up to a multiple of 16 */
     int32_t *compensation,
         *weight_sums; /* groups x k_splits x padded_out, for a zero point of 128 */
-    int32_t *
-        row_sums; /* groups x (rows of taps + 1) x padded_out: 128 * (sum of all rows before); or NULL */
+    /* groups x (kernel rows + 1) x padded_out: 128 * (sum of the weights of all rows before); or NULL */
+    int32_t *row_sums;
 } pqc_subconv;
 
 typedef struct {
     pqc_conv_shape shape;
-    ptrdiff_t padded_out;    /* output channels of a group, up to a multiple of 16 */
+    ptrdiff_t padded_out;    /* output channels of a group, rounded up to a multiple of 16 */
     ptrdiff_t weight_planes; /* 3 for unsigned weights above 127, else 1 */
     bool has_min_weight;     /* some weight is -128 */
-    ptrdiff_t
-        max_weight_sum; /* over output channels: sum of |weight|; of transposed ones not used */
+    /* the largest sum of |weight| of an output channel; unused for transposed ones */
+    ptrdiff_t max_weight_sum;
     ptrdiff_t subconvs;
     pqc_subconv *sub;
     double *inverse; /* 1 / scale of the weights, for each output channel of each group */
@@ -48,26 +48,28 @@ typedef struct {
     int32_t *no_compensation; /* padded_out zeros, for a zero point of 0 */
 } pqc_packed_weights;
 
-/* True if kr groups are ordered by rows of taps. */
+/* True if the kr groups are ordered by kernel row. */
 static inline bool pqc_conv_k_by_rows(const pqc_conv_shape *shape, ptrdiff_t weight_planes)
 {
     return !shape->kw4 && !shape->amx && !shape->transposed && weight_planes == 1 &&
            shape->axis[1].kernel > 1;
 }
 
-/* kr groups of one row of taps, where they are ordered by rows. */
+/* kr groups per kernel row, where they are ordered so. */
 static inline ptrdiff_t pqc_conv_row_k(const pqc_subconv *sub)
 {
     return sub->k / sub->taps[1].count;
 }
 
-/* True if tap packing needs no more kr groups than c4 blocks do, and the kernel can take it. */
+/* True if tap packing needs no more kr groups than c4 blocks would, and the kernel supports it. */
 bool pqc_conv_wants_kw4(const pqc_conv_shape *shape);
 
-/* The table's AMX kernels, if there are any and they are the fastest way for a layer with these weights. */
+/* The AMX kernels of the table, or NULL if there are none or another algorithm is faster for a layer of these
+ * weights. */
 const pqc_amx_gemm *pqc_conv_wanted_amx(const pqc_conv_shape *shape, bool wide);
 
-/* Bytes of memory packed weights need, to be 64-aligned; -1 if they or the subconvolutions are too many to count. */
+/* Bytes of memory the packed weights need, 64-aligned; -1 if the weights or the subconvolutions are too many to
+ * count. */
 ptrdiff_t pqc_packed_weights_bytes(const pqc_conv_shape *shape, bool wide);
 
 /* Lays the packed weights out in `memory` and packs.
@@ -81,8 +83,8 @@ ptrdiff_t pqc_packed_weights_bytes(const pqc_conv_shape *shape, bool wide);
 void pqc_pack_weights(pqc_packed_weights *packed, const pqc_conv_shape *shape, bool wide,
                       void *memory, const void *weights, const float *scale);
 
-/* The same weights for activations with another zero point than 128: their compensations lie in `memory`, of so many bytes and
- * 64-aligned, all else where it was.  From 0 to 255. */
+/* The same packed weights for activations with another zero point, from 0 to 255, than 128.  Only the compensations
+ * differ: they are written to `memory`, of pqc_zero_point_bytes bytes, 64-aligned; the rest is shared with `packed`. */
 ptrdiff_t pqc_zero_point_bytes(const pqc_packed_weights *packed);
 void pqc_with_zero_point(pqc_packed_weights *made, const pqc_packed_weights *packed, int32_t zero,
                          void *memory);
@@ -93,20 +95,21 @@ static inline bool pqc_conv_in_amx_tiles(const pqc_conv_shape *shape)
     return shape->amx && !shape->matrix;
 }
 
-/* kr groups as they are stored. */
+/* kr groups including the padding of tiles. */
 static inline ptrdiff_t pqc_conv_stored_k(const pqc_conv_shape *shape, ptrdiff_t k)
 {
     return pqc_conv_in_amx_tiles(shape) ? pqc_round_up(k, PQC_AMX_SIDE) : k;
 }
 
-/* c4 blocks between which no taps lie: 16 for AMX, else one; fewer if fewer than that are left from `c4` on. */
+/* How many c4 blocks follow each other before the next tap: up to 16 for AMX, or as many as are left from `c4`; else
+ * 1. */
 static inline ptrdiff_t pqc_conv_c4_run(const pqc_conv_shape *shape, ptrdiff_t c4_blocks,
                                         ptrdiff_t c4)
 {
     return shape->amx && !shape->kw4 ? pqc_min(c4_blocks - c4, PQC_AMX_SIDE) : 1;
 }
 
-/* Number of panels of a group, and the vectors of one. */
+/* Panels per group, and vectors of 16 channels in a panel. */
 static inline ptrdiff_t pqc_panels(const pqc_packed_weights *packed)
 {
     return pqc_div_round_up(packed->padded_out, PQC_NR);

@@ -1,8 +1,9 @@
+/* Output sizes, phases, offsets and bytes of the packed layouts described in conv_shape.h; integer arithmetic alone. */
 #include "conv_shape.h"
 
-enum { READ_AHEAD = 1024 }; /* bytes a vector may read past the last output's address */
+enum { READ_AHEAD = 1024 }; /* bytes that a vector load may reach past the last output's address */
 
-static const ptrdiff_t MAX_OUTPUTS = (ptrdiff_t)1 << 40; /* of a channel */
+static const ptrdiff_t MAX_OUTPUTS = (ptrdiff_t)1 << 40; /* per channel */
 
 static ptrdiff_t gcd(ptrdiff_t a, ptrdiff_t b)
 {
@@ -40,8 +41,7 @@ bool pqc_conv_is_flat(const pqc_conv_shape *shape, const pqc_conv_view *view)
     return z->kernel == 1 && z->before == 0 && view->axis[0].in == 1 && view->axis[0].out == 1;
 }
 
-/* Taps that share a phase are `period` apart; an ordinary convolution reads pqc_min(kernel, period)
- * phases. */
+/* Taps of the same phase are `period` apart; an ordinary convolution reads pqc_min(kernel, period) phases. */
 static ptrdiff_t period_of(const pqc_conv_axis *a)
 {
     return a->stride / gcd(a->stride, a->dilation);
@@ -52,7 +52,7 @@ ptrdiff_t pqc_conv_axis_subconvs(const pqc_conv_shape *shape, int axis)
     return shape->transposed ? shape->axis[axis].stride : 1;
 }
 
-/* Tap t of a transposed convolution writes outputs of the phase (t * dilation) mod stride. */
+/* Tap t of a transposed convolution contributes to outputs o with o + before = t * dilation (mod stride). */
 pqc_conv_taps pqc_conv_axis_taps(const pqc_conv_shape *shape, int axis, ptrdiff_t sub)
 {
     const pqc_conv_axis *a = &shape->axis[axis];
@@ -65,8 +65,7 @@ pqc_conv_taps pqc_conv_axis_taps(const pqc_conv_shape *shape, int axis, ptrdiff_
     return (pqc_conv_taps){0, 1, 0};
 }
 
-/* Output o = stride * j + sub - before takes, for tap t, the input j - (t * dilation - sub) /
- * stride. */
+/* Output o = stride * j + sub - before reads, through tap t, input j - (t * dilation - sub) / stride. */
 static ptrdiff_t first_j(const pqc_conv_axis *a, ptrdiff_t sub)
 {
     return a->before > sub ? (a->before - sub + a->stride - 1) / a->stride : 0;
@@ -103,7 +102,7 @@ ptrdiff_t pqc_conv_axis_place(const pqc_conv_shape *shape, const pqc_conv_view *
     return i % period_of(a) * slot_pitch + i * a->dilation / a->stride * pqc_conv_pitch(view, axis);
 }
 
-/* The border before the first input, and how far the phases reach, over all subconvolutions. */
+/* Over all subconvolutions: the border before the first input, and the extent of a phase. */
 static void transposed_layout(pqc_conv_view *view, const pqc_conv_shape *shape, int axis)
 {
     const pqc_conv_axis *a = &shape->axis[axis];
@@ -123,8 +122,7 @@ static void transposed_layout(pqc_conv_view *view, const pqc_conv_shape *shape, 
     plane->phases = 1;
 }
 
-/* A matrix unit reads 16 c4 blocks at a time: an odd number of cache lines from each other, they lie in different places of the
- * first cache. */
+/* AMX reads 16 c4 blocks at a time.  An odd number of cache lines between blocks keeps them in different L1 sets. */
 static ptrdiff_t amx_block_stride(ptrdiff_t dwords)
 {
     return ((dwords + 15) / 16 | 1) * 16;

@@ -1,18 +1,21 @@
+/* 3 x 3 convolutions by Winograd's F(2 x 2) or F(4 x 4) on exact integers: a patch of tiles times 16 output channels
+ * at a time. */
 #include "conv_work.h"
 #include "dispatch.h"
 #include "parallel.h"
 
-/* A patch is a run of tiles whose transformed inputs stay in L2 while all output channels pass over them,
- * 16 at a time.  The weights are transformed again for each patch: the more tiles it has, the less that costs. */
+/* A patch is a run of tiles whose transformed inputs stay in L2 while all output channels pass over them, 16 at a
+ * time.  Each patch transforms the weights again, so larger patches spend less time on that. */
 enum { MIN_PATCH = 8, MAX_PATCH = 96, MAX_K_BLOCKS = 64 };
 
-enum { PANEL_PIXELS = 64 }; /* of a row, requantised at a time */
+enum { PANEL_PIXELS = 64 }; /* pixels of an output row that are requantised at a time */
 
 typedef struct {
-    int side, positions;     /* of a tile: 2 or 4, and 16 or 36 */
-    ptrdiff_t across, tiles; /* tiles in a row of them, and in all */
-    ptrdiff_t patches, most; /* and tiles in the largest patch */
-    ptrdiff_t blocks, parts; /* 16 output channels each, and in how many tasks */
+    /* outputs along a side of a tile, 2 or 4; elements of its transform, 16 or 36 */
+    int side, positions;
+    ptrdiff_t across, tiles; /* tiles in a row of tiles, and in all */
+    ptrdiff_t patches, most; /* number of patches; tiles of the largest */
+    ptrdiff_t blocks, parts; /* blocks of 16 output channels; tasks they are divided into */
     ptrdiff_t v_words, u_words, v_stride, m_stride;
 } layout;
 
@@ -29,7 +32,7 @@ static layout layout_of(const pqc_packed_weights *packed, const pqc_conv_view *v
     l.blocks = packed->padded_out / PQC_WINOGRAD_CHANNELS;
     l.parts = pqc_clamp(8 / (l.patches * packed->shape.groups), 1, pqc_div_round_up(l.blocks, 4));
     l.v_stride = l.most + PQC_WINOGRAD_SPARE;
-    l.m_stride = l.most | 1; /* else all positions might lie in the same place of the cache */
+    l.m_stride = l.most | 1; /* odd, so that the positions do not all map to the same cache set */
     l.v_words = (l.positions * c4_blocks * l.v_stride * 4 + 31) & ~(ptrdiff_t)31;
     l.u_words = l.positions * pqc_winograd_weights(pqc_min(c4_blocks, MAX_K_BLOCKS));
     return l;
@@ -48,11 +51,12 @@ static bool suits(const pqc_packed_weights *packed, const pqc_conv_view *view)
            packed->weight_planes == 1 && packed->sub->k_splits == 1;
 }
 
-/* Vector operations of AVX2 for a group, of which 2 make 16 products. */
+/* Cost of a group in AVX2 vector operations, two of which make 16 products. */
 static double cost_of(const layout *l, const pqc_packed_weights *packed, const pqc_conv_view *view)
 {
     static const struct {
-        double c4, weights, sums; /* of a tile, of 4 x 16 channels, of 16 channels of a tile */
+        /* per c4 block of a tile, per 4 x 16 weights, per tile and 16 output channels */
+        double c4, weights, sums;
     } costs[] = {{20, 280, 140}, {80, 560, 620}};
     int i = l->side == 4;
     double c4_blocks = (double)view->c4_blocks,
@@ -73,12 +77,13 @@ static ptrdiff_t bytes_of(const layout *l)
     return pqc_line_aligned(2 * (l->v_words + l->u_words) + 4 * products);
 }
 
-static const double WORTH_IT = 0.85; /* of the operations: there are more loads and stores */
+/* the estimate counts operations; Winograd also has more loads and stores */
+static const double WORTH_IT = 0.85;
 
 int pqc_conv_winograd_side(const pqc_packed_weights *packed, const pqc_conv_view *view)
 {
     double outputs = (double)view->outputs * (double)view->c4_blocks * (double)packed->padded_out;
-    double least = WORTH_IT * outputs / 16 * 9 * 8; /* the operations of the definition */
+    double least = WORTH_IT * outputs / 16 * 9 * 8; /* operations of the direct algorithm */
     int best = 0;
     for (int side = 2; side <= 4 && suits(packed, view); side += 2) {
         layout l = layout_of(packed, view, side);
@@ -112,7 +117,7 @@ typedef struct {
     layout l;
 } job;
 
-/* One patch of one group, with memory of its own. */
+/* One patch of one group, with its own memory. */
 typedef struct {
     const job *job;
     ptrdiff_t group, first, tiles;
@@ -133,7 +138,7 @@ static void transform(const patch *p)
     p->job->kernels->inputs(&image, p->first, p->tiles, p->job->l.v_stride, p->v);
 }
 
-/* The products of 16 output channels. */
+/* Multiplies a patch with 16 output channels. */
 static void multiply(const patch *p, ptrdiff_t block)
 {
     const pqc_conv_work *w = p->job->work;
@@ -147,7 +152,7 @@ static void multiply(const patch *p, ptrdiff_t block)
                             block % 4 * PQC_WINOGRAD_CHANNELS * 4;
     for (ptrdiff_t c4 = 0; c4 < c4_blocks; c4 += MAX_K_BLOCKS) {
         ptrdiff_t now = pqc_min(c4_blocks - c4, MAX_K_BLOCKS);
-        /* By rows of taps, as all layers are that come here. */
+        /* The weights are ordered by kernel row: only such layers come here. */
         p->job->kernels->weights(weights + c4 * 3 * k_stride, k_stride, c4_blocks * 3 * k_stride,
                                  now, p->u);
         operands.v = p->v + c4 * l->v_stride * 4;
@@ -155,7 +160,7 @@ static void multiply(const patch *p, ptrdiff_t block)
     }
 }
 
-/* `tiles` tiles from number `from` of the patch on, which lie beside each other. */
+/* Stores `tiles` neighbouring tiles of a row, from tile number `from` of the patch. */
 static void store(const patch *p, ptrdiff_t block, ptrdiff_t from, ptrdiff_t tiles)
 {
     _Alignas(64) int32_t sums[4][PANEL_PIXELS * PQC_WINOGRAD_CHANNELS];
@@ -191,7 +196,7 @@ static void store_block(const patch *p, ptrdiff_t block)
     }
 }
 
-/* Tasks are numbered group, patch, part of the output channels with the part fastest. */
+/* Tasks are numbered (group, patch, part of the output channels), part fastest. */
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const job *j = context;

@@ -1,3 +1,4 @@
+/* Elementwise quantisation of float32, float64, float16 and bfloat16 arrays: splits them by threads and channels. */
 #include "elementwise.h"
 
 #include <string.h>
@@ -7,14 +8,14 @@
 #include "parallel.h"
 
 enum {
-    GRAIN = 65536,     /* elements worth a thread */
-    GRAIN_F64 = 16384, /* the same where the kernel is scalar */
-    SHORT_RUN = 32,    /* runs of one channel below this go through a vector of scales */
-    STREAM_RUN = 4096, /* shortest run to be written around the caches, in elements */
+    GRAIN = 65536,     /* elements per grain */
+    GRAIN_F64 = 16384, /* per grain, where the kernel is scalar */
+    SHORT_RUN = 32,    /* shorter runs of one channel share a call that takes a vector of scales */
+    STREAM_RUN = 4096, /* shortest run, in elements, whose results bypass the caches */
     STREAM_BYTES = 16 << 20,
 };
 
-/* The scales of a run: one for all of it, or one for each element. */
+/* The scales of a run: one for all of it, or one per element. */
 typedef struct {
     const float *mul, *div;
     bool each;
@@ -121,7 +122,7 @@ static void run_f64(const pqc_elementwise *job, ptrdiff_t at, ptrdiff_t n, ptrdi
     }
 }
 
-/* One kernel call for each stretch of a channel. */
+/* One kernel call per run of a channel. */
 static void by_runs(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end)
 {
     for (ptrdiff_t at = begin, next; at < end; at = next) {
@@ -136,7 +137,7 @@ static void by_runs(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-/* out[i] = the value of element begin + i's channel. */
+/* out[i] = the value of the channel that element begin + i belongs to. */
 static void lay_out(const float *values, float *out, ptrdiff_t begin, ptrdiff_t n,
                     ptrdiff_t channels, ptrdiff_t inner)
 {
@@ -149,18 +150,20 @@ static void lay_out(const float *values, float *out, ptrdiff_t begin, ptrdiff_t 
             channel = channel + 1 == channels ? 0 : channel + 1;
         }
     }
-    for (ptrdiff_t done = first, length; done < n; done += length) { /* from there on it repeats */
+    /* from here on the pattern repeats */
+    for (ptrdiff_t done = first, length; done < n; done += length) {
         length = pqc_min(n - done, done);
         memcpy(out + done, out, (size_t)length * sizeof *out);
     }
 }
 
-/* Runs too short for a call each: blocks with the scales of their elements laid out beside them. */
+/* Channels whose runs are too short for a call each: blocks of elements, with one scale per element laid out beside
+ * them. */
 static void by_blocks(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end)
 {
     float mul[PQC_BLOCK], div[PQC_BLOCK];
     ptrdiff_t period = job->q.channels * job->q.inner;
-    bool fixed = period <= PQC_BLOCK; /* then every block has the same scales */
+    bool fixed = period <= PQC_BLOCK; /* all blocks then have the same scales */
     ptrdiff_t block = fixed ? PQC_BLOCK / period * period : PQC_BLOCK;
     for (ptrdiff_t at = begin, n; at < end; at += n) {
         n = pqc_min(end - at, block);
@@ -172,7 +175,7 @@ static void by_blocks(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end
     }
 }
 
-/* Every element has a channel of its own: the scales lie there already. */
+/* Each element is a channel, so the scales need no laying out. */
 static void by_elements(const pqc_elementwise *job, ptrdiff_t begin, ptrdiff_t end)
 {
     const float *mul = job->q.mul, *div = job->q.div;

@@ -1,5 +1,4 @@
-/* An elementwise quantisation of a whole array: every type, any number of channels, on all threads.
- */
+/* Elementwise quantisation of a whole array of any float type, with a scale per channel, on all threads. */
 #ifndef PQC_ELEMENTWISE_H
 #define PQC_ELEMENTWISE_H
 

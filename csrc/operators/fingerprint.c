@@ -1,3 +1,4 @@
+/* Fingerprint of n bytes: lanes of 32 bits over whole blocks (pqc.fingerprint), then mixed to 128 bits. */
 #include "fingerprint.h"
 
 #include "dispatch.h"

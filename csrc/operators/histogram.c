@@ -1,3 +1,4 @@
+/* Magnitude histograms: each thread counts into its own 32-bit counters, which are added to the int64 results. */
 #include "histogram.h"
 
 #include "bits.h"
@@ -9,15 +10,15 @@
 #include <string.h>
 
 enum {
-    BLOCK = 512,     /* bins and their counters fit into L1 beside the elements */
-    GRAIN = 1 << 15, /* elements worth a thread */
-    ROUND = 1 << 30, /* elements after which counters of 32 bits are emptied */
-    ASK = 1 << 24,   /* elements between two questions whether to stop */
-    SPARE = 16,      /* the numbers that stand for no bin */
+    BLOCK = 512,     /* a block fits into L1 together with its bins and counters */
+    GRAIN = 1 << 15, /* elements per grain */
+    ROUND = 1 << 30, /* elements after which the 32-bit counters are emptied */
+    ASK = 1 << 24,   /* elements between two calls of `stop` */
+    SPARE = 16,      /* bin numbers reserved for "no bin" */
 };
 
-/* Counters of one thread: bin k at [2k] and [2k + 1] in turns, so that equal neighbours do not wait
- * for each other's store. */
+/* One thread's counters.  Bin k alternates between [2k] and [2k + 1], so that equal neighbours need not wait for each
+ * other's store. */
 typedef struct {
     atomic_flag taken;
     bool used;
@@ -27,12 +28,13 @@ typedef struct {
 
 typedef struct {
     pqc_elements x;
-    ptrdiff_t begin; /* of what is being counted */
+    ptrdiff_t begin; /* of the elements being counted */
     pqc_binning binning;
-    const int32_t *cells; /* see bin_any; NULL if the kernels may be used */
+    const int32_t *cells; /* see bin_any; NULL if the vector kernels can be used */
     slot *slots;
     int count;
-    int64_t *sums; /* of rounds, when there are several: what is too large may be in a later one */
+    /* totals of earlier rounds, if there are several: a value that is too large may only appear in a later one */
+    int64_t *sums;
 } job;
 
 static size_t pairs_size(ptrdiff_t bins)
@@ -52,8 +54,8 @@ size_t pqc_histogram_scratch(ptrdiff_t bins, int slots)
            (size_t)bins * sizeof(int64_t) + 64;
 }
 
-/* The elements from number `at` on as float32, *n of them or fewer, which it sets: within a row, and
- * in `buffer` unless they are floats already. */
+/* A run of elements from `at` as float32, converted into `buffer` unless they are floats already.  Sets *n to its
+ * length, at most the old *n; a run does not leave its row. */
 static const float *floats(pqc_elements x, ptrdiff_t at, ptrdiff_t *n, float *buffer)
 {
     ptrdiff_t row = at / x.inner, left = (row + 1) * x.inner - at;
@@ -76,7 +78,7 @@ static const float *floats(pqc_elements x, ptrdiff_t at, ptrdiff_t *n, float *bu
     return buffer;
 }
 
-/* From 0 in steps of a power of two, the last bin open: nothing is rounded. */
+/* Edges from 0 in steps of a power of two, the last bin open: then nothing is rounded. */
 static bool exact(pqc_binning *b)
 {
     int exponent;
@@ -91,7 +93,7 @@ static bool exact(pqc_binning *b)
     return b->edges[b->bins] < (float)b->bins * width;
 }
 
-/* t is off by at most 2^-22 of itself: three roundings.  The rest is measured. */
+/* t has a relative error of at most 2^-22, from three roundings; the rest is measured. */
 static pqc_binning binning_of(const float *edges, ptrdiff_t bins)
 {
     double lo = edges[0], hi = edges[bins];
@@ -99,7 +101,7 @@ static pqc_binning binning_of(const float *edges, ptrdiff_t bins)
     if (bins > 1 && exact(&b))
         return b;
     b.inv = (float)((double)bins / (hi - lo));
-    double offs[4] = {0}; /* four, not to wait for each other */
+    double offs[4] = {0}; /* four running maxima, which do not wait for each other */
     for (ptrdiff_t i = 0; i <= bins; i++) {
         double distance = fabs((edges[i] - lo) * b.inv - (double)i);
         offs[i & 3] = distance > offs[i & 3] ? distance : offs[i & 3];
@@ -110,7 +112,7 @@ static pqc_binning binning_of(const float *edges, ptrdiff_t bins)
     return b;
 }
 
-/* cells[c] is a bin near t = c, where the walk of bin_any begins. */
+/* cells[c]: a bin near t = c, from which bin_any searches. */
 static void fill_cells(const pqc_binning *b, int32_t *cells)
 {
     double lo = b->edges[0], width = ((double)b->edges[b->bins] - lo) / (double)b->bins;
@@ -165,7 +167,7 @@ static void count(const uint32_t *bin, ptrdiff_t n, uint32_t *restrict pairs)
         pairs[2 * (size_t)bin[i]]++;
 }
 
-/* There are as many slots as threads, so one is free, or will be at once. */
+/* There are as many slots as threads, so one is free or about to be. */
 static slot *take(job *j)
 {
     for (int i = 0;; i = (i + 1) % j->count)
@@ -221,7 +223,7 @@ static void lay_out(job *j, char *scratch, bool cells)
     j->sums = (int64_t *)scratch;
 }
 
-/* Where zeros belong. */
+/* The bin that zeros belong to. */
 static ptrdiff_t bin_of_zero(const job *j)
 {
     const float *edges = j->binning.edges;
@@ -246,7 +248,7 @@ static bool stopped(const pqc_elements *x)
     return x->stop && x->stop(x->stop_context);
 }
 
-/* All rounds into the slots, and of all but the last one, where there are several, into the sums.  False if stopped. */
+/* Counts every round into the slots, and adds all rounds but the last to the sums.  False if stopped. */
 static bool count_all(job *j)
 {
     ptrdiff_t n = j->x.n, bins = j->binning.bins;
@@ -307,8 +309,8 @@ static ptrdiff_t histc_bin(float x, float hi, float bins)
     return (ptrdiff_t)(scaled / hi);
 }
 
-/* The quotient is a rising function of x, so the least x of a bin is a few floats from i * hi /
- * bins (an x * bins that overflows has no bin in the original). */
+/* The quotient grows with x, so the smallest x of a bin is within a few floats of i * hi / bins.  (An x whose x *
+ * bins overflows has no bin in the original.) */
 void pqc_histc_edges(float hi, ptrdiff_t bins, float *edges)
 {
     double width = (double)hi / (double)bins;

@@ -1,3 +1,4 @@
+/* Multiplies one M-block with one weight panel (u8 x s8, int32 sums) and requantises the sums to float32. */
 #include "igemm_mblock.h"
 
 #include "dispatch.h"
@@ -18,13 +19,13 @@ void pqc_conv_scales(const pqc_packed_weights *packed, const pqc_conv_call *call
     ptrdiff_t channels = packed->shape.groups * packed->shape.out;
     double inverse = 1.0 / (double)call->div;
     const double *restrict of_weights = packed->inverse;
-    if (call->row_q) /* a loop of its own: the other one is vectorised */
+    if (call->row_q) /* a separate loop, so that the other one is vectorised */
         for (ptrdiff_t c = 0; c < channels; c++)
             scale[c] = 1.0f;
     else
         for (ptrdiff_t c = 0; c < channels; c++)
             scale[c] = (float)(inverse * of_weights[c]);
-    if (call->bias && !call->row_q) /* else both come last: rescale_row */
+    if (call->bias && !call->row_q) /* else by rescale_row, at the end */
         memcpy(bias, call->bias, (size_t)channels * sizeof *bias);
     else
         memset(bias, 0, (size_t)channels * sizeof *bias);
@@ -36,7 +37,7 @@ int pqc_mblock_channels(const pqc_mblock *block)
     return left < PQC_NR ? (int)left : PQC_NR;
 }
 
-/* The kr groups of one split. */
+/* The products of one K split. */
 static pqc_igemm_params k_split_of(const pqc_mblock *block, ptrdiff_t split)
 {
     const pqc_subconv *sub = block->sub;
@@ -75,7 +76,7 @@ pqc_igemm_params pqc_mblock_igemm(const pqc_mblock *block)
     return g;
 }
 
-/* More products than 32 bits can sum: the K splits are added in 64 bits. */
+/* K is too long for 32-bit sums: adds the K splits in 64 bits. */
 static void run_k_splits(const pqc_mblock *block, int32_t *acc)
 {
     int64_t total[PQC_MAX_MC * PQC_NR] = {0};
@@ -93,8 +94,8 @@ static void run_k_splits(const pqc_mblock *block, int32_t *acc)
                 pqc_finish((float)total[p * padded_out + c], to->scale[c], to->bias[c]);
 }
 
-/* Where results go, which takes less than the products.  Inline: GCC takes a function that only prefetches for empty and
- * may drop its calls. */
+/* Prefetches the results' cache lines, which takes less time than the products.  Inline: GCC may treat a function
+ * that only prefetches as empty and drop its calls. */
 PQC_INLINE void prefetch_places(const pqc_mblock *block, bool nhwc)
 {
     const pqc_output_f32 *to = &block->to;

@@ -1,5 +1,5 @@
-/* One M-block: some pixels (or rows of a matrix) by one weight panel, multiplied and stored.  What convolutions and linear
- * layers share. */
+/* One M-block: some pixels (or rows of a matrix) times one weight panel, u8 x s8, requantised to float32 and stored.
+ * Shared by convolutions and linear layers. */
 #ifndef PQC_IGEMM_MBLOCK_H
 #define PQC_IGEMM_MBLOCK_H
 
@@ -7,9 +7,9 @@
 #include "igemm_u8s8/igemm_u8s8.h"
 #include "requantize/requantize.h"
 
-enum { PQC_MC = 48, PQC_MAX_MC = 64 }; /* pixels of an M-block: wanted, at most */
+enum { PQC_MC = 48, PQC_MAX_MC = 64 }; /* pixels of an M-block: preferred, and at most */
 
-/* Multiply-adds, as the grain of pqc_parallel_tasks: about 5 us of vectors', or of AMX's in convolutions. */
+/* Multiply-adds per grain of pqc_parallel_tasks: about 5 us of vector code, or of AMX in convolutions. */
 #define PQC_MAC_GRAIN ((ptrdiff_t)1 << 20)
 #define PQC_AMX_GRAIN ((ptrdiff_t)1 << 22)
 
@@ -19,11 +19,11 @@ static inline ptrdiff_t pqc_mblocks(ptrdiff_t n)
     return n <= PQC_MAX_MC ? 1 : pqc_div_round_up(n, PQC_MC);
 }
 
-/* Fills `scale` and `bias`, one value for each output channel. */
+/* Computes `scale` and `bias` for every output channel. */
 void pqc_conv_scales(const pqc_packed_weights *packed, const pqc_conv_call *call, float *scale,
                      float *bias);
 
-/* A run of kr groups, and what their sums begin with. */
+/* A range of kr groups, and the compensation of its sums. */
 typedef struct {
     ptrdiff_t first, k;
     int32_t compensation[PQC_NR], weight_sums[PQC_NR];
@@ -32,17 +32,17 @@ typedef struct {
 typedef struct {
     const pqc_packed_weights *packed;
     const pqc_subconv *sub;
-    const pqc_k_range *range; /* the kr groups whose sum is not zero; NULL means all */
+    const pqc_k_range *range; /* kr groups that contribute; NULL means all */
     ptrdiff_t group, panel;
-    int32_t zero;  /* the activations are q + zero, and the compensations for that, or zero is 0 */
-    bool prefetch; /* the results' places are not in L2 */
+    int32_t zero;  /* the activations are q + zero, with compensations to match; or zero is 0 */
+    bool prefetch; /* the destinations are not in L2 */
     const uint8_t *x;
     const int32_t *offset, *pixel;
     int pixels;
-    pqc_output_f32 to; /* of the panel's first channel and the first pixel */
+    pqc_output_f32 to; /* destination of the panel's first channel at the first pixel */
 } pqc_mblock;
 
-/* The products of an M-block whose sums fit into 32 bits. */
+/* The parameters of an M-block's products, whose sums fit into 32 bits. */
 pqc_igemm_params pqc_mblock_igemm(const pqc_mblock *block);
 int pqc_mblock_channels(const pqc_mblock *block);
 

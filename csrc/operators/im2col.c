@@ -1,11 +1,12 @@
+/* im2col of 1, 2, 4 and 8 byte elements and its adjoint for floats and doubles, as copies and additions of lines. */
 #include "im2col.h"
 
 #include "parallel.h"
 
 #include <string.h>
 
-/* One line of positions against one line of the plane: positions [first, first + count) lie inside
- * it, the first of them at element `at`.  The same for all lines of a kernel element. */
+/* One line of output positions against one line of the plane: positions [first, first + count) lie inside the plane,
+ * the first of them at element `at`.  It is the same for every line of a kernel element. */
 typedef struct {
     ptrdiff_t first, count, at;
 } overlap;
@@ -23,7 +24,7 @@ static overlap overlap_of(const pqc_window *w, ptrdiff_t k)
     return o;
 }
 
-/* Index in the plane of the line that kernel element k meets at (z, y), or -1: none. */
+/* Index of the plane's line that kernel element k reads at (z, y); -1 if it lies outside. */
 static inline ptrdiff_t line_of(const pqc_window *w, const ptrdiff_t k[3], ptrdiff_t z, ptrdiff_t y)
 {
     ptrdiff_t d = z * w->stride[0] + k[0] * w->dilation[0] - w->padding[0];
@@ -39,15 +40,15 @@ static inline void split(const pqc_window *w, ptrdiff_t number, ptrdiff_t k[3])
     k[0] = number / (w->kernel[2] * w->kernel[1]);
 }
 
-/* n elements, `step` apart in the source, side by side in the target.  The size is a constant at
- * each call: memcpy becomes one move. */
+/* Copies n elements, `step` apart in the source, to contiguous places.  The size is a constant at each call, so
+ * memcpy becomes one move. */
 static inline void gather(const char *from, char *to, ptrdiff_t n, ptrdiff_t step, size_t item)
 {
     for (ptrdiff_t i = 0; i < n; i++)
         memcpy(to + (size_t)i * item, from + (size_t)(i * step) * item, item);
 }
 
-/* Lines are short: moves of 32 bytes are done before a call of memcpy has begun. */
+/* Lines are short: 32-byte moves finish before a call of memcpy would have started. */
 static inline void copy_bytes(const char *from, char *to, size_t n)
 {
     size_t i = 0;
@@ -113,7 +114,7 @@ void pqc_im2col_rows(const void *x, void *columns, ptrdiff_t images, ptrdiff_t c
     }
 }
 
-/* to[i * step] += from[i], with a loop of its own for neighbours. */
+/* to[i * step] += from[i]; step 1 has a loop of its own. */
 static void add_line_f32(const float *from, float *to, ptrdiff_t n, ptrdiff_t step)
 {
     if (step == 1)
@@ -177,7 +178,7 @@ static void add_planes(void *context, ptrdiff_t begin, ptrdiff_t end)
     pqc_col2im_planes(w->from, w->to, begin, end, w->item, &w->window);
 }
 
-/* The least number of tasks worth a thread, of `elements` each. */
+/* Tasks of `elements` each that are worth a thread. */
 static ptrdiff_t grain_of(ptrdiff_t elements)
 {
     return 1 + (16 << 10) / (elements + 1);

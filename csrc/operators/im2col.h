@@ -1,13 +1,13 @@
-/* The columns a convolution multiplies, and the way back.  Copies and additions: scalar code is at
- * the speed of memory. */
+/* im2col, the matrix that a convolution multiplies, and its adjoint col2im.  They only copy and add: scalar code is
+ * memory bound. */
 #ifndef PQC_IM2COL_H
 #define PQC_IM2COL_H
 
 #include "pqc.h"
 
-/* A window that slides over planes of `size` elements; fewer than three dimensions have leading
- * ones.  At position o, kernel element k reads element o * stride + k * dilation - padding of each
- * dimension; outside the plane lie zeros.  No number is negative, none exceeds 2^31 - 1. */
+/* A window that slides over planes of `size` elements; shapes of fewer than three dimensions have leading ones.  At
+ * position o, kernel element k reads element o * stride + k * dilation - padding of each dimension; outside the plane
+ * it reads zero.  No number is negative or above 2^31 - 1. */
 typedef struct {
     ptrdiff_t size[3], kernel[3], stride[3], padding[3], dilation[3], out[3];
 } pqc_window;
@@ -34,8 +34,8 @@ void pqc_col2im_planes(const void *columns, void *y, ptrdiff_t begin, ptrdiff_t 
 typedef struct {
     const void *from;
     void *to;
-    size_t item;                /* bytes of an element; of col2im 4 or 8: float or double */
-    ptrdiff_t images, channels; /* of col2im images * channels planes */
+    size_t item;                /* bytes per element; for col2im 4 (float) or 8 (double) */
+    ptrdiff_t images, channels; /* col2im: images * channels planes */
     pqc_window window;
 } pqc_im2col_work;
 

@@ -1,3 +1,5 @@
+/* Quantised linear layers: float32 rows are quantised to bytes and multiplied with packed int8 weights, a row panel
+ * at a time. */
 #include "igemm_mblock.h"
 #include "dispatch.h"
 #include "parallel.h"
@@ -7,27 +9,27 @@
 
 enum { QUANTIZE_GRAIN = 1 << 14 };
 
-/* Loading a weight takes as long as this many products. */
+/* Loading a weight costs as much as this many products. */
 enum { FETCH = 4 };
 
-/* One row is faster by vectors: the weights come from the caches, and AMX takes them no faster. */
+/* For a single row vectors are faster: loading the weights dominates, and AMX loads them no faster. */
 enum { MIN_AMX_ROWS = 2 };
 
-/* A panel of rows is quantised and multiplied at a time: it stays in the cache, and memory does not
- * grow with rows. */
+/* Rows are quantised and multiplied one row panel at a time, so that they stay cached and memory does not grow with
+ * their number. */
 typedef struct {
     const pqc_packed_weights *packed;
     const pqc_conv_call *call;
     float *scale, *bias;
     int32_t *offset;
     uint8_t *bytes;
-    ptrdiff_t pitch; /* bytes of a row */
+    ptrdiff_t pitch; /* bytes per row */
     ptrdiff_t first, rows, mblocks;
     bool fits_l2;            /* x and y stay in L2 */
-    ptrdiff_t group;         /* weight panels of a group */
+    ptrdiff_t group;         /* weight panels per group */
     const pqc_amx_gemm *amx; /* or NULL */
-    ptrdiff_t row_block;     /* rows stored together: 16 with `amx`, else 1 */
-    pqc_gemv_u8s8_fn *gemv;  /* if it can take the only row there is, or NULL */
+    ptrdiff_t row_block;     /* granularity of the stored rows: 16 with `amx`, else 1 */
+    pqc_gemv_u8s8_fn *gemv;  /* the kernel for a single row, if it supports this one; else NULL */
     atomic_uint flags;
 } work;
 
@@ -75,7 +77,7 @@ static void lay_out(work *w)
                pqc_line_aligned(w->packed->sub->k * (ptrdiff_t)sizeof(int32_t));
 }
 
-/* What M-blocks need and a gemv does not. */
+/* Sets up what M-blocks need and a gemv does not. */
 static void set_up_mblocks(work *w)
 {
     int32_t *offset = w->offset;
@@ -103,7 +105,7 @@ static unsigned quantize(const work *w, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t
                                        .q = w->call->row_q ? w->call->row_q[from] : w->call->q});
     }
     for (ptrdiff_t i = 0; i < rows && n % 4 != 0; i++)
-        memset(y + i * y_row + n, 0, (size_t)(4 - n % 4)); /* their weights are 0 */
+        memset(y + i * y_row + n, 0, (size_t)(4 - n % 4)); /* the weights there are 0 */
     return flags;
 }
 
@@ -116,7 +118,7 @@ static void pack_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
         atomic_fetch_or(&w->flags, flags);
 }
 
-/* Blocks of 16 rows, as amx_gemm.h has them.  Backwards, as in conv_pack_input.c. */
+/* Packs rows in blocks of 16, as amx_gemm.h describes.  Backwards for the reason given in conv_pack_input.c. */
 static void pack_blocks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     work *w = context;
@@ -130,8 +132,8 @@ static void pack_blocks(void *context, ptrdiff_t begin, ptrdiff_t end)
         atomic_fetch_or(&w->flags, flags);
 }
 
-/* Weight panels that stay in L2 while the rows pass over them: the wider, the longer is the part of a row
- * that is written at once. */
+/* Weight panels that stay in L2 while all rows pass over them.  With wider groups longer parts of a row are written
+ * at once. */
 static ptrdiff_t group_of(const pqc_packed_weights *packed)
 {
     ptrdiff_t most = PQC_L2_LINEAR_WEIGHTS / (4 * PQC_NR * packed->sub->k),
@@ -140,12 +142,12 @@ static ptrdiff_t group_of(const pqc_packed_weights *packed)
     return pqc_div_round_up(blocks, groups);
 }
 
-/* Tasks are numbered group of panels, M-block, panel.  The next one is found by counting, as a division takes as long as many
- * products. */
+/* Tasks are numbered (group of panels, M-block, panel).  Stepping to the next one avoids a division, which costs as
+ * much as many products. */
 typedef struct {
-    ptrdiff_t first, end; /* panels of the group */
+    ptrdiff_t first, end; /* panels [first, end) of the group */
     ptrdiff_t panel, mblock;
-    ptrdiff_t row; /* the M-block's first */
+    ptrdiff_t row; /* first row of the M-block */
     int rows;
 } place;
 
@@ -178,7 +180,7 @@ static place place_of(const work *w, ptrdiff_t task)
     return at;
 }
 
-/* To the next task, or the one before. */
+/* Steps to the next task, or to the previous one if backwards. */
 static void move_on(const work *w, place *at)
 {
     int by = w->call->backwards ? -1 : 1;
@@ -231,7 +233,7 @@ static void run_mblocks(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-/* Panels by the only row. */
+/* Multiplies panels [begin, end) with the single row. */
 static void run_gemv(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const work *w = context;
@@ -273,7 +275,7 @@ static void run_mblocks_on_amx(void *context, ptrdiff_t begin, ptrdiff_t end)
     w->amx->end();
 }
 
-/* Rescales rows with a scale each, whose sums are in y. */
+/* Rescales rows that have a scale each; y holds their sums. */
 static void rescale_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const work *w = context;
@@ -283,7 +285,7 @@ static void rescale_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
                         w->packed->inverse, w->call->bias ? w->call->bias : w->bias);
 }
 
-/* On AMX the row blocks of an M-block are pairs, as far as they go. */
+/* On AMX, an M-block takes an even number of row blocks where it can. */
 static void run_row_panel(work *w)
 {
     ptrdiff_t blocks = pqc_div_round_up(w->rows, w->row_block);

@@ -1,3 +1,5 @@
+/* Linear layers with 4-bit weights: float32 rows are quantised to int8 and multiplied group by group with scaled u4
+ * weights. */
 #include "linear_u4.h"
 #include "cache_sizes.h"
 #include "dispatch.h"
@@ -10,23 +12,24 @@
 
 enum { QUANTIZE_GRAIN = 1 << 14, PRODUCT_GRAIN = 1 << 20, PACK_GRAIN = 1 << 16 };
 
-/* Loading a weight takes as long as this many products. */
+/* Loading a weight costs as much as this many products. */
 enum { FETCH = 4 };
 
-/* Panels that a block of rows passes over together. */
+/* Weight panels that a block of rows is multiplied with at a time. */
 enum { AT_ONCE = 2 };
 
-/* From so many rows on AMX is faster, whose tiles have 16; in short groups the sums, which leave the tiles after each, take
- * longer than the products. */
+/* From this many rows AMX, with its tiles of 16 rows, is faster.  In short groups, storing a group's sums from the
+ * tiles takes longer than its products. */
 enum { SIDE = 16, MIN_AMX_ROWS = 8, MIN_AMX_ROWS_SHORT = 48 };
 
-/* A part of the rows at a time, which stays in L2 while the weights pass by; its blocks have nearly as many rows as each other. */
+/* The rows are processed in parts that stay in L2 while the weights pass by.  A part is divided into blocks of nearly
+ * equal numbers of rows. */
 typedef struct {
     const pqc_u4_weights *w;
     const pqc_u4_call *call;
-    float amax; /* of all, found */
+    float amax; /* amax of all of x, if it is computed here */
     pqc_gemm_s8u4_fn *gemm;
-    ptrdiff_t amx_k; /* 0: not by AMX */
+    ptrdiff_t amx_k; /* 0: not AMX */
     ptrdiff_t first, rows, blocks;
     double *row_scale;
     int32_t *x_sums, *starts;
@@ -39,7 +42,7 @@ static ptrdiff_t padded_in(const pqc_u4_weights *w)
     return w->groups * w->length;
 }
 
-/* Rows of a part: a multiple of both kinds of blocks. */
+/* Rows per part: a multiple of both block sizes. */
 static ptrdiff_t most_rows(const pqc_u4_weights *w, ptrdiff_t rows)
 {
     enum { BLOCKS = 3 * PQC_U4_AMX_MR };
@@ -47,7 +50,7 @@ static ptrdiff_t most_rows(const pqc_u4_weights *w, ptrdiff_t rows)
     return pqc_min(rows, pqc_max(fit, BLOCKS));
 }
 
-/* Where there is room for whole tiles. */
+/* Rows rounded up to whole tiles. */
 static ptrdiff_t padded_rows(ptrdiff_t rows)
 {
     return pqc_round_up(rows, PQC_U4_AMX_MR);
@@ -73,7 +76,7 @@ static void lay_out(work *k)
     k->x = (int8_t *)at + 2 * sums;
 }
 
-/* Where a block lies: its first row in the part, how many, and its codes. */
+/* A block: its first row in the part, its number of rows, and where its codes go. */
 typedef struct {
     ptrdiff_t row;
     int rows;
@@ -93,7 +96,7 @@ static int32_t levels_of(const pqc_u4_call *call)
     return (1 << call->format.num_bits) - 1;
 }
 
-/* How a row is quantised to bytes, and its scale. */
+/* Sets the quantiser of a row and its scale. */
 static unsigned set_quant(const work *k, ptrdiff_t row, pqc_u8_quant *quant, float *div)
 {
     const pqc_u4_call *call = k->call;
@@ -116,7 +119,7 @@ static unsigned set_quant(const work *k, ptrdiff_t row, pqc_u8_quant *quant, flo
     return isfinite(q.mul) ? 0 : PQC_U4_SCALE;
 }
 
-/* Where neighbours k to k + 3 of a row are packed. */
+/* Where codes k to k + 3 of a row are packed. */
 static int8_t *place_of(const work *w, block b, ptrdiff_t row, ptrdiff_t k)
 {
     if (w->amx_k == 0)
@@ -125,7 +128,7 @@ static int8_t *place_of(const work *w, block b, ptrdiff_t row, ptrdiff_t k)
     return b.x + SIDE * tile + row % SIDE * w->amx_k + k % w->amx_k;
 }
 
-/* Signed codes [k, k + n) of a row, from bytes that have 128 more; sums grow by those of their groups. */
+/* Packs signed codes [k, k + n) of a row from bytes biased by 128, and adds them to the sums of their groups. */
 static void interleave(const work *w, const uint8_t *bytes, ptrdiff_t k, ptrdiff_t n, block b,
                        ptrdiff_t row)
 {
@@ -186,13 +189,13 @@ static void quantize_blocks(void *context, ptrdiff_t begin, ptrdiff_t end)
         atomic_fetch_or(&w->flags, flags);
 }
 
-/* Whether the codes of inputs are not those of `x`. */
+/* True if the codes of the inputs have a zero point that the products must correct for. */
 static bool has_zero(const pqc_u4_call *call)
 {
     return call->two_ended ? call->x_zero != 128 : call->format.is_unsigned;
 }
 
-/* A block by some panels. */
+/* Multiplies block i with some panels. */
 static void multiply(const work *k, ptrdiff_t i, ptrdiff_t panel, ptrdiff_t panels)
 {
     const pqc_u4_weights *w = k->w;
@@ -218,7 +221,7 @@ static void multiply(const work *k, ptrdiff_t i, ptrdiff_t panel, ptrdiff_t pane
     k->gemm(&p);
 }
 
-/* Tasks are numbered pair of panels, block: panels are in the caches while the rows pass by. */
+/* Tasks are numbered (pair of panels, block), block fastest, so that panels stay cached while the rows pass by. */
 static void multiply_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const work *k = context;
@@ -248,7 +251,8 @@ static void run_part(work *k)
 
 static void choose(work *k)
 {
-    pqc_gemm_s8u4_fn *amx = pqc.gemm_s8u4_amx; /* once: another thread may select other kernels */
+    /* read once: another thread may select other kernels */
+    pqc_gemm_s8u4_fn *amx = pqc.gemm_s8u4_amx;
     ptrdiff_t amx_k = amx ? pqc_u4_amx_k(k->w->length) : 0;
     ptrdiff_t least = amx_k == 64 ? MIN_AMX_ROWS : MIN_AMX_ROWS_SHORT;
     k->amx_k = k->call->rows >= least ? amx_k : 0;
@@ -282,7 +286,7 @@ typedef struct {
     const float *given_scale;
 } packing;
 
-/* The byte that holds the code of neighbour k in a group, and how far up it is. */
+/* The byte that holds code k of a lane within a group, and the bit position in it. */
 static ptrdiff_t byte_of(ptrdiff_t lane, ptrdiff_t k)
 {
     return k / PQC_U4_KR * 64 + 4 * lane + k % 4;

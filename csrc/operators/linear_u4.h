@@ -1,5 +1,5 @@
-/* Linear layers with weights of 4 bits, whose scales are those of groups along K, on float32 rows that are quantised to bytes on
- * the way: gemm_s8u4.h says what is computed, and how it is rounded. */
+/* Linear layers with 4-bit weights, scaled per group along K, on float32 rows quantised to bytes on the way.
+ * gemm_s8u4.h defines the arithmetic and its rounding. */
 #ifndef PQC_LINEAR_U4_H
 #define PQC_LINEAR_U4_H
 
@@ -12,7 +12,7 @@ typedef struct {
     const uint8_t *panels;
     const uint8_t *zeros;
     int zero;
-    const int32_t *weight_sums; /* if inputs are unsigned or two-ended */
+    const int32_t *weight_sums; /* needed if inputs are unsigned or two-ended */
     const double *inverse;
 } pqc_u4_weights;
 
@@ -21,13 +21,13 @@ static inline ptrdiff_t pqc_u4_panels(ptrdiff_t out)
     return pqc_div_round_up(out, PQC_U4_NR);
 }
 
-/* Codes from 0 to 15, a row of `in` for each channel, and groups scales for each channel, to and from panels. */
+/* Between panels and plain arrays: codes from 0 to 15, `in` per channel, and `groups` scales per channel. */
 void pqc_u4_pack(const pqc_u4_weights *w, const uint8_t *codes, const float *scale,
                  uint8_t *panels);
 void pqc_u4_unpack(const pqc_u4_weights *w, uint8_t *codes, float *scale);
 
-/* amax: of each row, if `by_row`, else of all; or NULL: the largest magnitude there is in the row, or in x.  two_ended: inputs are
- * levels clamp(rint(x * scale) + x_zero, 0, 2^bits - 1) - x_zero instead. */
+/* amax: one per row if `by_row`, else one; NULL: computed, per row or over x.  two_ended: the codes are instead
+ * clamp(rint(x * scale) + x_zero, 0, 2^bits - 1) - x_zero. */
 typedef struct {
     const float *x;
     ptrdiff_t rows;
@@ -44,7 +44,7 @@ typedef struct {
 
 ptrdiff_t pqc_linear_u4_workspace(const pqc_u4_weights *w, ptrdiff_t rows);
 
-/* 0, or an OR of the flags of pack_u8.h and these; y is then not to be used. */
+/* 0, or an OR of the flags of pack_u8.h and of these; y is then not meaningful. */
 enum {
     PQC_U4_AMAX = 4,  /* an amax is negative or not finite */
     PQC_U4_SCALE = 8, /* a scale is not finite */

@@ -1,3 +1,4 @@
+/* Batched float32 matrix products by pqc.gemm_f32: packs panels of b and splits the work by matrix, panel and rows. */
 #include "matmul.h"
 
 #include "dispatch.h"
@@ -5,14 +6,14 @@
 
 #include <string.h>
 
-/* DEPTH: rows of a panel that are packed at a time, 32 KB; GRAIN: products that are worth a thread. */
+/* DEPTH: rows of a panel packed at a time, 32 KB.  GRAIN: products per grain. */
 enum { DEPTH = 256, GRAIN = 1 << 18, MIN_TASKS = 8, MIN_ROWS = 24 };
 
 typedef struct {
     const pqc_matmul *p;
     const float *a, *b;
     float *y;
-    ptrdiff_t panels, parts; /* of a pair; `parts` of the rows */
+    ptrdiff_t panels, parts; /* panels of a matrix; `parts` its rows are divided into */
 } job;
 
 static ptrdiff_t offset_of(const pqc_matrices *m, ptrdiff_t outer, ptrdiff_t inner)
@@ -20,7 +21,7 @@ static ptrdiff_t offset_of(const pqc_matrices *m, ptrdiff_t outer, ptrdiff_t inn
     return outer * m->batch[0] + inner * m->batch[1];
 }
 
-/* Rows of n columns, which are so far apart. */
+/* Packs rows of n columns that lie `between` floats apart. */
 static void pack_rows(const float *b, ptrdiff_t row, ptrdiff_t between_columns, ptrdiff_t depth,
                       ptrdiff_t n, float *panel)
 {
@@ -35,7 +36,7 @@ static void pack_rows(const float *b, ptrdiff_t row, ptrdiff_t between_columns, 
                 panel[l * PQC_GEMM_NR + i] = b[l * row + i * between_columns];
 }
 
-/* Rows [first, first + depth) of n columns from `column` on, tap by tap. */
+/* Packs rows [first, first + depth), n columns from `column`, in tap order. */
 static void pack(const job *j, const float *b, ptrdiff_t first, ptrdiff_t depth, ptrdiff_t column,
                  ptrdiff_t n, float *panel)
 {
@@ -58,7 +59,7 @@ static void begin_rows(const float *start, const pqc_gemm *g)
             g->y[i * g->y_row + c] = start[i];
 }
 
-/* Tasks are numbered pair, panel, part of the rows, the last fastest. */
+/* Tasks are numbered (matrix, panel, part of the rows), part fastest. */
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const job *j = context;

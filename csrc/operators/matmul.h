@@ -1,10 +1,10 @@
-/* Products of many pairs of float32 matrices, on all threads; the bits of gemm_f32.h. */
+/* Batched products of float32 matrices, on all threads; bit for bit those of gemm_f32.h. */
 #ifndef PQC_MATMUL_H
 #define PQC_MATMUL_H
 
 #include "pqc.h"
 
-/* A matrix of a pair, found by strides in floats; `batch`: from a pair to the next along two axes. */
+/* An operand, addressed by strides in floats; `batch` are the strides between matrices along two batch axes. */
 typedef struct {
     ptrdiff_t batch[2], row, column;
 } pqc_matrices;

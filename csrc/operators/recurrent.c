@@ -1,3 +1,5 @@
+/* LSTM and GRU layers on float32 sequences: per step the state's product, as integers or floats, then the cell's
+ * kernel. */
 #include "recurrent.h"
 
 #include "dispatch.h"
@@ -21,10 +23,11 @@ void pqc_pack_float_panels(const float *weight, ptrdiff_t out, ptrdiff_t in, flo
                 *panels++ = c < out ? weight[c * in + k] : 0.0f;
 }
 
-/* The memory of one direction. */
+/* Scratch memory of one direction. */
 typedef struct {
-    float *sums[PQC_STATE_PRODUCTS]; /* rows of products */
-    float *reset, *z;                /* states; `reset` of PQC_LSTM_PROJECTED: what is projected */
+    float *sums[PQC_STATE_PRODUCTS]; /* products of the step, a row per sequence */
+    /* states; for PQC_LSTM_PROJECTED `reset` holds the states before the projection */
+    float *reset, *z;
     void *linear;
 } scratch;
 
@@ -33,7 +36,7 @@ static ptrdiff_t sums_row(const pqc_state_product *p)
     return p->integers ? p->out : pqc_round_up(p->out, NR);
 }
 
-/* Of one row, too: tiles, which other rows than one may take, need memory of another size. */
+/* For one row as well: a batch may go to AMX tiles, which need another amount of memory. */
 static ptrdiff_t linear_bytes(const pqc_state_product *p, ptrdiff_t batch)
 {
     return p->integers ? pqc_line_aligned(pqc_max(pqc_linear_workspace(p->integers, 1),
@@ -41,7 +44,7 @@ static ptrdiff_t linear_bytes(const pqc_state_product *p, ptrdiff_t batch)
                        : 0;
 }
 
-/* Bytes of one direction's memory, laid out from `at` on. */
+/* Lays out the memory of one direction from `at`; returns its bytes. */
 static ptrdiff_t lay_out(const pqc_recurrent *r, ptrdiff_t d, char *at, scratch *s)
 {
     ptrdiff_t bytes = 0, linear = 0;
@@ -119,7 +122,7 @@ static unsigned multiply(const pqc_state_product *p, const float *x, ptrdiff_t r
     return 0;
 }
 
-/* What a step reads and writes, of one direction. */
+/* What one step of one direction reads and writes. */
 typedef struct {
     const pqc_recurrent *r;
     const scratch *s;

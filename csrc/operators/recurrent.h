@@ -1,6 +1,6 @@
-/* A layer of LSTM or GRU cells over a whole sequence, of one direction or two, from the input's products on.  A hidden state is
- * multiplied as integers, by a linear layer's packed weights and a fixed range, or as floats (product_f32.h); then
- * cell_f32.h. */
+/* LSTM and GRU layers over whole sequences, in one or two directions, given the input's products.  Each step
+ * multiplies the hidden state, as integers (a linear layer's packed weights, a fixed range) or as floats
+ * (product_f32.h), and then runs cell_f32.h. */
 #ifndef PQC_RECURRENT_H
 #define PQC_RECURRENT_H
 
@@ -61,7 +61,7 @@ static inline int pqc_cell_products(pqc_cell cell)
 
 ptrdiff_t pqc_float_panels(ptrdiff_t out, ptrdiff_t in);
 
-/* From (out, in). */
+/* Packs a float32 (out, in) matrix. */
 void pqc_pack_float_panels(const float *weight, ptrdiff_t out, ptrdiff_t in, float *panels);
 
 ptrdiff_t pqc_recurrent_workspace(const pqc_recurrent *r);

@@ -1,3 +1,4 @@
+/* Largest magnitudes and minimum of arrays of every float type, over any axes, split over threads by outer dimension. */
 #include "reduce.h"
 
 #include <math.h>
@@ -8,8 +9,8 @@
 #include "parallel.h"
 
 enum {
-    GRAIN = 32768,             /* elements worth a thread: 1 us or more */
-    SHORT_ROW = PQC_BLOCK / 4, /* below this a call for each row would cost more than the row */
+    GRAIN = 32768,             /* elements per grain: 1 us or more */
+    SHORT_ROW = PQC_BLOCK / 4, /* shorter rows cost less than a call each */
 };
 
 typedef struct {
@@ -18,7 +19,7 @@ typedef struct {
     pqc_dtype dtype;
     const pqc_dimension *dimensions;
     int count;
-    int split; /* the dimension that is cut into ranges */
+    int split; /* the dimension that is divided into ranges */
 } reduction;
 
 static ptrdiff_t result_size(pqc_dtype dtype)
@@ -46,7 +47,7 @@ static float amax_run(pqc_dtype dtype, const char *x, ptrdiff_t n)
     return best;
 }
 
-/* A run along a reduced dimension: everything goes into one result. */
+/* A run along a reduced dimension: all elements go into one result. */
 static void into_one(const reduction *r, const char *x, char *amax, ptrdiff_t n)
 {
     if (r->dtype == PQC_F64) {
@@ -58,7 +59,7 @@ static void into_one(const reduction *r, const char *x, char *amax, ptrdiff_t n)
     }
 }
 
-/* A run along a kept dimension: every element has its own result. */
+/* A run along a kept dimension: each element has its own result. */
 static void into_each(const reduction *r, const char *x, char *amax, ptrdiff_t n)
 {
     if (r->dtype == PQC_F64) {
@@ -99,7 +100,7 @@ static void walk_range(void *context, ptrdiff_t begin, ptrdiff_t end)
     walk(r, 0, r->x, r->amax, begin, end);
 }
 
-/* One result: every range has its own maximum, merged under a lock-free maximum of bit patterns. */
+/* A single result: the maxima of the ranges are merged by a lock-free maximum of bit patterns. */
 typedef struct {
     const char *x;
     pqc_dtype dtype;
@@ -138,8 +139,8 @@ static void reduce_all(const void *x, pqc_dtype dtype, ptrdiff_t n, void *amax)
         memcpy(amax, &bits_f32, sizeof bits_f32);
 }
 
-/* x is rows of a few elements each: a block of rows is taken as one run with a maximum for each
- * element of it, and then that block, which has x's other dimensions, is reduced like an x. */
+/* Rows of a few elements each: a block of rows is reduced as one run with a maximum per element of the block, and the
+ * resulting block, which has x's other dimensions, is then reduced like an x. */
 static void reduce_rows(const reduction *r, ptrdiff_t rows, ptrdiff_t row, ptrdiff_t results)
 {
     float block[PQC_BLOCK] = {0.0f};

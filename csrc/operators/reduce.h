@@ -1,13 +1,13 @@
-/* Abs-max and minimum of a whole array, of every type, on all threads. */
+/* Abs-max over any axes, and minimum, of whole arrays of any float type, on all threads. */
 #ifndef PQC_REDUCE_H
 #define PQC_REDUCE_H
 
 #include "pqc.h"
 
-/* A dimension, or several neighbours taken together. */
+/* A dimension, or several neighbours merged. */
 typedef struct {
     ptrdiff_t length;
-    bool kept; /* else reduced */
+    bool kept; /* otherwise reduced */
 } pqc_dimension;
 
 #define PQC_MAX_DIMENSIONS 64
@@ -20,7 +20,7 @@ typedef struct {
 void pqc_reduce_amax(const void *x, pqc_dtype dtype, const pqc_dimension *dimensions, int count,
                      void *amax);
 
-/* min x, of n elements: +inf if n is 0, NaN if there is one. */
+/* min x of n elements: +inf if n is 0, NaN if any element is NaN. */
 double pqc_reduce_min(const void *x, pqc_dtype dtype, ptrdiff_t n);
 
 #endif

@@ -1,3 +1,4 @@
+/* Softmax, layer normalisation and transposes of float32 rows, split over threads. */
 #include "rows.h"
 
 #include "dispatch.h"
@@ -12,7 +13,7 @@ typedef struct {
     const float *x;
     float *y;
     ptrdiff_t n;
-    const pqc_layer_norm *norm; /* NULL: softmax */
+    const pqc_layer_norm *norm; /* NULL means softmax */
 } job;
 
 static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)

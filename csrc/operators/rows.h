@@ -1,10 +1,10 @@
-/* Functions of rows (rows_f32.h), on all threads. */
+/* Softmax, layer normalisation and transposes of float32 rows (rows_f32.h, transpose_f32.h), on all threads. */
 #ifndef PQC_ROWS_H
 #define PQC_ROWS_H
 
 #include "rows_f32/rows_f32.h"
 
-/* Of `rows` rows of n floats that follow each other; no overlap.  n or rows may be 0. */
+/* Over `rows` contiguous rows of n floats; no overlap.  n or rows may be 0. */
 void pqc_softmax_rows(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n);
 void pqc_layer_norm_rows(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n,
                          const pqc_layer_norm *p);

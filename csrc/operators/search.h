@@ -7,11 +7,11 @@
 
 #include "quant_params/quant_params.h"
 
-/* The candidates: start, start + stride, ...  A search that may last calls `stop`, unless that is NULL, every few dozen
- * milliseconds, on the thread that called it; if it returns true the answer is PQC_STOPPED. */
+/* The candidates are start, start + stride, ...  `stop`, if not NULL, is called every few dozen milliseconds on the
+ * calling thread during a long search; if it returns true, the answer is PQC_STOPPED. */
 enum { PQC_STOPPED = -2 };
 typedef struct {
-    const int64_t *counts; /* bins of them, none negative */
+    const int64_t *counts; /* `bins` counts, none negative */
     ptrdiff_t bins, start, stride;
     bool (*stop)(void *stop_context);
     void *stop_context;
@@ -38,8 +38,8 @@ enum { PQC_SEARCH_E4M3 = -1 };
 ptrdiff_t pqc_mse_search(pqc_search s, const float *centres, pqc_int_format format, void *scratch);
 size_t pqc_mse_scratch(pqc_search s);
 
-/* percentile: the first bin up to which the running sum of counts[i] / total reaches `fraction`;
- * bins if rounding never lets it; 0 if the histogram is empty. */
+/* percentile: the first bin where the running sum of counts[i] / total reaches `fraction`; `bins` if rounding keeps
+ * it from that; 0 if the histogram is empty. */
 ptrdiff_t pqc_percentile_search(const int64_t *counts, ptrdiff_t bins, double fraction);
 
 #endif

@@ -1,3 +1,5 @@
+/* Minimum of many candidates by halving chords of the curve that their scores lie close to, until few are left to
+ * score. */
 #include "search_chords.h"
 #include "search_ranges.h"
 
@@ -7,10 +9,10 @@ enum {
     GRAIN = 8,
     MIN_FIRST = 64,
     MAX_FIRST = 1024,
-    FEW = 4,              /* candidates that are scored rather than halved; or, */
-    MORE = 32,            /* where halving does not help, */
+    FEW = 4,              /* at this width or below, candidates are scored instead of halved; */
+    MORE = 32,            /* likewise where halving drops few, */
     FIRST_COST = 1 << 19, /* numbers read for the first scores */
-    ASK = 1 << 16,        /* chords between two questions whether to stop: some ms */
+    ASK = 1 << 16,        /* chords between two calls of `stop`: some ms */
 };
 
 static ptrdiff_t end_of(const pqc_chords *c, ptrdiff_t at)
@@ -40,7 +42,8 @@ static bool in_slices(pqc_chords *c, ptrdiff_t n, pqc_range_fn fn)
     return pqc_in_slices(c->search, &c->slice, n, c->cost, GRAIN, fn, c);
 }
 
-/* Chords of one width, and the last candidate alone; returns how many, or -1. */
+/* Divides the candidates into chords of equal width, the last candidate being one by itself; returns how many, or -1
+ * if stopped. */
 static ptrdiff_t begin(pqc_chords *c)
 {
     ptrdiff_t first = pqc_clamp(FIRST_COST / (c->cost + 1), MIN_FIRST, MAX_FIRST), n = 0;
@@ -56,7 +59,7 @@ static ptrdiff_t begin(pqc_chords *c)
     return n;
 }
 
-/* The score of the lowest point of those half-way; at the beginning, of all. */
+/* Scores the lowest midpoint, or, at the beginning, the lowest of all points. */
 static void try_lowest(pqc_chords *c, ptrdiff_t n, bool beginning)
 {
     double lowest = INFINITY, score;
@@ -82,7 +85,7 @@ static bool may_be_best(const pqc_chords *c, const pqc_chord *chord)
     return c->least(c->context, chord->at, chord->low, end_of(c, chord->at), chord->high) <= limit;
 }
 
-/* How many are left; -1 if stopped. */
+/* Drops the chords that cannot hold the minimum; returns how many are left, or -1 if stopped. */
 static ptrdiff_t keep(pqc_chords *c, ptrdiff_t n)
 {
     ptrdiff_t kept = 0;
@@ -95,7 +98,7 @@ static ptrdiff_t keep(pqc_chords *c, ptrdiff_t n)
     return kept;
 }
 
-/* From the last one on: there is room behind them. */
+/* Splits every chord in two, from the last to the first, since there is room behind them. */
 static ptrdiff_t halve(pqc_chords *c, ptrdiff_t n)
 {
     ptrdiff_t halves = n, half = c->width / 2;
@@ -129,7 +132,7 @@ static void score_run(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-/* Scores every candidate of n chords; returns how many, or -1. */
+/* Scores every candidate of n chords; returns how many are left, or -1 if stopped. */
 static ptrdiff_t score_all(pqc_chords *c, ptrdiff_t n)
 {
     ptrdiff_t all = 0;

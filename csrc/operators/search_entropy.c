@@ -1,3 +1,4 @@
+/* Entropy (KL divergence) calibration: bounds drop most candidates, estimates most of the rest, full sums decide. */
 #include "search_entropy_table.h"
 #include "search_ranges.h"
 
@@ -8,7 +9,7 @@ enum { GRAIN = 64, CLIPPING_COST = 8, FEW = 32 };
 typedef struct {
     pqc_entropy_table table;
     pqc_ranges ranges;
-    double *clipping; /* what it costs each candidate */
+    double *clipping; /* cost of clipping, per candidate */
 } job;
 
 static ptrdiff_t candidates_of(const pqc_search *s)
@@ -35,7 +36,7 @@ static void clip(void *context, ptrdiff_t begin, ptrdiff_t end)
         j->clipping[n] = pqc_entropy_of_clipping(&j->table, bins_of(j->table.search, n));
 }
 
-/* The candidate that clipping costs least has the estimate. */
+/* Estimates the candidate of the range that clipping costs least, and bounds the range. */
 static void bound(pqc_ranges *r, ptrdiff_t number, ptrdiff_t end)
 {
     job *j = r->context;
@@ -43,14 +44,14 @@ static void bound(pqc_ranges *r, ptrdiff_t number, ptrdiff_t end)
     pqc_range *range = &r->ranges[number];
     ptrdiff_t least = range->at;
     for (ptrdiff_t n = range->at; n < end; n++)
-        if (!(j->clipping[n] >= j->clipping[least])) /* nor NaN, which are the first */
+        if (!(j->clipping[n] >= j->clipping[least])) /* NaN come first */
             least = n;
     range->least = j->clipping[least];
     r->found[number] = INFINITY;
     if (!(range->least <= r->best + r->slack) || range->least == INFINITY)
         return;
     if (pqc_entropy_is_zero(&j->table,
-                            bins_of(s, least))) { /* none is less; often many are equal */
+                            bins_of(s, least))) { /* only a strictly better one: many are equal */
         range->least = r->found[number] = 0.0;
         return;
     }
@@ -64,7 +65,7 @@ static void bound(pqc_ranges *r, ptrdiff_t number, ptrdiff_t end)
         range->least = r->found[number];
 }
 
-/* Where clipping alone costs neighbouring candidates too much, that cost. */
+/* Estimates neighbouring candidates; where clipping alone is too expensive, its cost stands for the estimate. */
 static void estimates(pqc_ranges *r, ptrdiff_t first, ptrdiff_t n, double *found)
 {
     job *j = r->context;
@@ -77,7 +78,7 @@ static void estimates(pqc_ranges *r, ptrdiff_t first, ptrdiff_t n, double *found
         pqc_entropy_estimates(&j->table, bins_of(r->search, first), n, found);
 }
 
-/* The last of the least of n candidates that are left, or PQC_STOPPED. */
+/* The best of n remaining candidates in full, the last one of equals; or PQC_STOPPED. */
 static ptrdiff_t choose(const job *j, ptrdiff_t n)
 {
     const pqc_range *left = j->ranges.ranges;
@@ -99,8 +100,9 @@ static ptrdiff_t choose(const job *j, ptrdiff_t n)
     return bins_of(j->table.search, last);
 }
 
-/* Candidates whose estimates are this close are computed in full.  No log is above 44: adding up one for each of n levels is
- * off by at most 44 n units of 2^-53 of the divergence, and the other sums and logs by some 1e-13. */
+/* Candidates whose estimates are within this of the best are computed in full.  No logarithm exceeds 44, so adding
+ * one for each of n levels has an error of at most 44 n * 2^-53 of the divergence; the other sums and logarithms add
+ * some 1e-13. */
 static double largest_error(int shift)
 {
     return 1e-12 + 1e-14 * ldexp(1.0, shift);

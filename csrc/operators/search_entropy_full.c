@@ -1,11 +1,13 @@
+/* The divergence of one candidate in the original's order of operations (NumPy's pairwise sums, SciPy's rel_entr), in
+ * double. */
 #include "search_entropy_table.h"
 
 #include <float.h>
 #include <math.h>
 
-enum { ASK = 1 << 18 }; /* bins between two questions whether to stop: some 10 ms */
+enum { ASK = 1 << 18 }; /* bins between two calls of `stop`: some 10 ms */
 
-/* NumPy's order of a sum: eight running sums within 128 numbers, halves above. */
+/* NumPy's order of summation: eight running sums within 128 numbers, halves above. */
 static double pairwise_sum(const double *x, ptrdiff_t n)
 {
     if (n > 128) {
@@ -47,7 +49,7 @@ static double count_at(const pqc_search *s, ptrdiff_t i)
     return (double)s->counts[i == 0 && s->bins > 1 ? 1 : i];
 }
 
-/* q of candidate i, not yet divided by its sum. */
+/* q of candidate i, not yet normalised. */
 static void flatten(const pqc_entropy_table *t, ptrdiff_t i, double *q)
 {
     const pqc_groups *g = &t->groups;

@@ -1,3 +1,4 @@
+/* Running sums over a histogram, and the entropy search's bounds and estimates computed from them, in double. */
 #include "search_entropy_table.h"
 
 #include "dispatch.h"
@@ -5,7 +6,7 @@
 #include <math.h>
 
 enum {
-    ASK = 1 << 19, /* bins between two questions whether to stop: some 10 ms */
+    ASK = 1 << 19, /* bins between two calls of `stop`: some 10 ms */
     AHEAD = 16,
     PARTS = 4,
 };
@@ -25,8 +26,8 @@ static double c_log_c(double c)
     return c > 0.0 ? c * log(c) : 0.0;
 }
 
-/* The rows of running sums; that of c log c is compensated (Neumaier), for it is large and its error would be every later
- * candidate's. */
+/* Fills the running sums.  That of c log c is compensated (Neumaier): it is large, and its error would carry over to
+ * every later candidate. */
 static bool set_sums(pqc_entropy_table *t, double *sums, double *filled, double *clogc)
 {
     const pqc_search *s = t->search;
@@ -56,7 +57,7 @@ static bool set_sums(pqc_entropy_table *t, double *sums, double *filled, double 
 
 static bool set_logs(pqc_entropy_table *t, double *logs)
 {
-    ptrdiff_t most = t->single ? 0 : (t->search->bins >> t->groups.shift) + 1; /* bins in a group */
+    ptrdiff_t most = t->single ? 0 : (t->search->bins >> t->groups.shift) + 1; /* bins per group */
     for (ptrdiff_t k = 0; k <= most; k++) {
         if (k % ASK == 0 && pqc_search_stopped(t->search))
             return false;
@@ -70,7 +71,7 @@ static bool set_logs(pqc_entropy_table *t, double *logs)
     return true;
 }
 
-/* More changes than groups have borders need not be known. */
+/* Counts of changes saturate: no more than there are group borders matter. */
 static void set_changes(pqc_entropy_table *t, int32_t *changes)
 {
     ptrdiff_t before = -1, bins = t->search->bins;
@@ -134,7 +135,7 @@ double pqc_entropy_of_clipping(const pqc_entropy_table *t, ptrdiff_t i)
     return divergence(t, i, t->clogc[i]);
 }
 
-/* fmax and fmin are calls, for they look for NaN. */
+/* Plain comparisons, since fmax and fmin are library calls that check for NaN. */
 static inline double larger(double a, double b)
 {
     return a > b ? a : b;
@@ -145,12 +146,13 @@ static inline double smaller(double a, double b)
     return a < b ? a : b;
 }
 
-/* The bins that belong to one group of each candidate in a range: their counts, how many have any, and the quotient. */
+/* The bins that belong to the same group for every candidate of a range: the sum of their counts, how many are
+ * filled, and the mean. */
 typedef struct {
     double s, k, level, log_level;
 } core;
 
-/* What merging these bins loses: c log c of each, less S log(S/k). */
+/* What merging these bins loses: the sum of c log c, less S log(S/k). */
 static double core_loss(const pqc_entropy_table *t, ptrdiff_t from, ptrdiff_t to, core *c)
 {
     const pqc_groups *g = &t->groups;
@@ -164,8 +166,8 @@ static double core_loss(const pqc_entropy_table *t, ptrdiff_t from, ptrdiff_t to
     return larger(0.0, t->clogc[to] - t->clogc[from] - c->s * c->log_level);
 }
 
-/* s - k * level of the first bins from `from` on, and of the last ones before `to`: at most, in magnitude, however many they
- * are.  Known at some of the bins; between two of these it changes by no more than their s or k * level. */
+/* Upper bounds of |s - k * level| over all prefixes of the bins [from, to) and over all suffixes.  The value is
+ * computed at PARTS places; between two of them it changes by at most their s or k * level. */
 static void largest_offsets(const pqc_entropy_table *t, ptrdiff_t from, ptrdiff_t to,
                             double first_level, double last_level, double *first, double *last)
 {
@@ -187,10 +189,11 @@ static void largest_offsets(const pqc_entropy_table *t, ptrdiff_t from, ptrdiff_
     *last += step_last;
 }
 
-/* What the bins between two cores lose at least, wherever the border of the groups lies among them.  S log(S/k) of a core
- * and bins s, k beside it is at most that of the core + s (log level + 1) - k level + (s - k level)^2 / (level K): log u is at
- * most u - 1.  Twice the last term allows for bins on both sides of a core.  If the first bins go to the left, the others to
- * the right, that makes s (log right + 1) - k right in all, and at most (s - k right) log (left / right) of the first. */
+/* A lower bound of what the bins between two cores lose, wherever among them the border of the two groups lies.  For
+ * a core with sums S, K and neighbouring bins s, k, the merged S log(S/K) is at most that of the core + s (log level
+ * + 1) - k level + (s - k level)^2 / (level K), because log u <= u - 1.  Twice the last term allows for bins on both
+ * sides of a core.  If the first bins join the left core and the rest the right one, this gives s (log right + 1) - k
+ * right over all bins, and at most (s - k right) log(left / right) more for the first ones. */
 static double border_loss(const pqc_entropy_table *t, ptrdiff_t from, ptrdiff_t to,
                           const core *left, const core *right)
 {
@@ -199,7 +202,7 @@ static double border_loss(const pqc_entropy_table *t, ptrdiff_t from, ptrdiff_t 
     if (from >= to || left->s == 0.0 || right->s == 0.0)
         return 0.0;
     double s = g->sums[to] - g->sums[from], k = g->filled[to] - g->filled[from];
-    if (k > (left->k + right->k) / 8.0) /* hardly any are sure to be lost */
+    if (k > (left->k + right->k) / 8.0) /* almost none are certain to be lost */
         return 0.0;
     largest_offsets(t, from, to, left->level, right->level, &off_left, &off_right);
     double higher = left->log_level - right->log_level, lower = right->level - left->level;
@@ -210,7 +213,7 @@ static double border_loss(const pqc_entropy_table *t, ptrdiff_t from, ptrdiff_t 
     return larger(0.0, t->clogc[to] - t->clogc[from] - merged);
 }
 
-/* Fetches what the bounds of n groups from number `group` on read; where their cores begin and end. */
+/* Prefetches what the bounds of n groups, from `group`, read; returns where their cores begin and end. */
 static void find_cores(const pqc_entropy_table *t, ptrdiff_t first, ptrdiff_t last, int64_t group,
                        int64_t n, ptrdiff_t *from, ptrdiff_t *to)
 {

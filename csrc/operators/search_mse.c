@@ -1,3 +1,5 @@
+/* MSE calibration: bounds drop most candidates, and the full sum of squared errors, in double, decides among the
+ * rest. */
 #include "search_chords.h"
 #include "search_mse_error.h"
 #include "search_ranges.h"
@@ -8,8 +10,8 @@ typedef struct {
     pqc_search s;
     const float *centres;
     pqc_mse_table table;
-    pqc_chords chords; /* of the candidates up to one that makes everything 0 */
-    int32_t *order;    /* the candidates' bins by rising centres; NULL: they are in that order */
+    pqc_chords chords; /* over the candidates up to the first whose quantiser makes everything 0 */
+    int32_t *order;    /* the candidates' bins sorted by centre; NULL: they are sorted already */
 } job;
 
 static ptrdiff_t candidates_of(pqc_search s)
@@ -37,7 +39,7 @@ static pqc_mse_quant quant_of(const job *j, ptrdiff_t n)
     return pqc_mse_quant_of(&j->table, candidate(j, n));
 }
 
-/* Whether a candidate quantises as the one before, which is an earlier bin. */
+/* True if a candidate quantises exactly as the previous one, whose bin is earlier. */
 static bool is_repeated(const job *j, ptrdiff_t n, const pqc_mse_quant *q)
 {
     if (n == 0 || bin_of(j, n - 1) > bin_of(j, n))
@@ -77,13 +79,13 @@ static void full_slice(void *context, ptrdiff_t begin, ptrdiff_t end)
         j->chords.chords[i].low = pqc_mse_in_full(&j->table, candidate(j, j->chords.chords[i].at));
 }
 
-/* The candidates that may be the best; -1 if stopped. */
+/* Returns how many candidates may be the best; -1 if stopped. */
 static ptrdiff_t narrow_down(job *j)
 {
     pqc_chords *c = &j->chords;
     const pqc_mse_table *t = &j->table;
     c->cost = t->levels ? t->steps : t->n;
-    c->rate = 2.4e-16 * (double)(t->n + 8); /* of the additions in full */
+    c->rate = 2.4e-16 * (double)(t->n + 8); /* of the additions of the full sum */
     c->slack = 2.0 * pqc_mse_rounding(t);
     ptrdiff_t n = pqc_narrow_chords(c), kept = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -94,7 +96,8 @@ static ptrdiff_t narrow_down(job *j)
     return n < 0 ? n : kept;
 }
 
-/* The first candidate from which on everything becomes 0, and one more; it is the earliest bin of those. */
+/* How many of the n candidates to consider.  The last one is the first for which everything becomes 0; it stands for
+ * all later ones and is given the earliest bin among them. */
 static ptrdiff_t end_of(job *j, ptrdiff_t n)
 {
     ptrdiff_t low = 0, high = n;
@@ -111,7 +114,7 @@ static ptrdiff_t end_of(job *j, ptrdiff_t n)
     return low < n ? low + 1 : n;
 }
 
-/* The candidates by their centres, those below 0 left out; how many there are, or PQC_STOPPED. */
+/* Sorts the candidates by centre, without those below 0; returns how many there are, or PQC_STOPPED. */
 static ptrdiff_t sort_candidates(job *j)
 {
     ptrdiff_t n = 0;

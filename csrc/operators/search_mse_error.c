@@ -1,3 +1,4 @@
+/* Squared quantisation error of a histogram for one amax: in full, and from running sums over the levels, in double. */
 #include "search_mse_error.h"
 
 #include "dispatch.h"
@@ -9,7 +10,7 @@
 enum {
     E4M3_STEPS = 126,
     ROW = 512,
-    ASK = 1 << 18, /* bins between two questions whether to stop: some ms */
+    ASK = 1 << 18, /* bins between two calls of `stop`: some ms */
 };
 
 static const float e4m3_largest = 448.0f;
@@ -26,7 +27,7 @@ static double largest_level(pqc_int_format format)
     return is_e4m3(format) ? (double)e4m3_largest : ldexp(1.0, bits < 0 ? 0 : bits) - 1.0;
 }
 
-/* The positive levels of E4M3: 7 subnormals, then 8 a binade, the last being 448. */
+/* The positive levels of E4M3: 7 subnormals, then 8 per binade, the largest 448. */
 static float level(pqc_int_format format, ptrdiff_t k)
 {
     if (!is_e4m3(format))
@@ -46,7 +47,7 @@ size_t pqc_mse_table_scratch(ptrdiff_t bins)
            2 * aligned((n + 2) * sizeof(int32_t)) + aligned((n / 2 + 1) * sizeof(float));
 }
 
-/* A compensated sum (Knuth's two sums): its error does not grow with n. */
+/* A compensated sum (Knuth's TwoSum): its error does not grow with n. */
 typedef struct {
     double main, rest;
 } sum;
@@ -101,14 +102,14 @@ static bool set_start(pqc_mse_table *t, const pqc_search *s, int32_t *start)
     return true;
 }
 
-/* Unsigned, what is below 0 becomes 0 whatever amax is: one error in all sums, which would only round away what tells
- * them apart. */
+/* In an unsigned format negative values become 0 for every amax.  Their error is common to all sums and would only
+ * round away their differences. */
 static bool always_lost(const pqc_mse_table *t, float centre)
 {
     return centre < 0.0f && t->format.is_unsigned && !is_e4m3(t->format);
 }
 
-/* x and weight, and what may be done with them. */
+/* Sets x and weight; returns the kind of table (see the header). */
 static int fill(pqc_mse_table *t, const pqc_search *s, const float *centres, double *weight,
                 float *x)
 {
@@ -134,12 +135,12 @@ static uint32_t magnitude_bits(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    return bits & 0x7fffffffu; /* as integers they rise with the magnitude */
+    return bits & 0x7fffffffu; /* as integers these sort like magnitudes */
 }
 
 enum { DIGIT = 11, DIGITS = 1 << DIGIT, PASSES = 3 };
 
-/* 1 if they rise, -1 if they fall without equal ones, else 0. */
+/* 1 if the values rise, -1 if they strictly fall, else 0. */
 static int direction(const float *values, const int32_t *order, ptrdiff_t n)
 {
     ptrdiff_t rising = 1, falling = 1;
@@ -166,7 +167,7 @@ static int digit_of(uint64_t item, int pass)
     return (int)(item >> (32 + DIGIT * pass)) % DIGITS;
 }
 
-/* By digits, the lowest first; an item is a magnitude above a number. */
+/* Radix sort, lowest digit first; an item holds a magnitude in its high half and a number in its low half. */
 bool pqc_mse_sort(const pqc_search *s, const float *values, int32_t *order, uint64_t *work,
                   ptrdiff_t n)
 {
@@ -277,8 +278,8 @@ double pqc_mse_in_full(const pqc_mse_table *t, float amax)
     return total;
 }
 
-/* Where x is quantised to a level above k, `middle` being half-way from k to the next: the kernels'
- * product, ties to the even level; E4M3 makes 0 of the smallest x. */
+/* The border above level k: x * mul must reach `middle`, halfway to the next level; ties go to the even level.  In
+ * E4M3 x below `least` become 0. */
 typedef struct {
     float mul, middle, least;
     bool odd;
@@ -296,8 +297,8 @@ static inline ptrdiff_t cell_at(const pqc_mse_table *t, double place)
     return cell > 0.0 ? (ptrdiff_t)cell : 0;
 }
 
-/* The first of x above `place`, which lies in this cell: it is in the same cell, or is the first behind.  Most cells hold
- * one x or none. */
+/* The first of x above `place`, which lies in this cell: it is in the cell or the first one after it.  Most cells
+ * hold at most one x. */
 static inline ptrdiff_t first_from(const pqc_mse_table *t, ptrdiff_t cell, double place)
 {
     ptrdiff_t low = t->start[cell], n = t->start[cell + 1] - low;
@@ -328,8 +329,8 @@ bool pqc_mse_all_zero(const pqc_mse_table *t, const pqc_mse_quant *q)
 
 enum { AHEAD = 32 };
 
-/* The first of x above each of n borders from number k on, half-way between levels.  Memory is what takes the time: all is
- * fetched ahead. */
+/* For each of n borders from number k, halfway between levels: the first of x above it.  Memory latency dominates, so
+ * everything is prefetched first. */
 static void find_borders(const pqc_mse_table *t, double step, ptrdiff_t k, ptrdiff_t n,
                          ptrdiff_t *first)
 {
@@ -347,7 +348,7 @@ static void find_borders(const pqc_mse_table *t, double step, ptrdiff_t k, ptrdi
         first[i] = first_from(t, first[i], places[i]);
 }
 
-/* What the step from level v to `next` saves of the error that everything had if it became 0, of the x above the border. */
+/* By how much raising the level from v to `next` reduces the total error, over the x above the border. */
 static inline double saving(const pqc_above *x, double v, double next)
 {
     return (next - v) * ((2.0 * x->sum - (v + next) * x->count) + 2.0 * x->sum_rest);
@@ -382,7 +383,7 @@ static inline ptrdiff_t walk_back(const pqc_mse_table *t, ptrdiff_t at, border b
     return at;
 }
 
-/* From one at or before the first of x above a border to that. */
+/* From a position at or before it, the first of x above a border. */
 static inline ptrdiff_t walk(const pqc_mse_table *t, ptrdiff_t at, border b)
 {
     while (at < t->n && !is_above(t->rising[at], b))
@@ -390,7 +391,7 @@ static inline ptrdiff_t walk(const pqc_mse_table *t, ptrdiff_t at, border b)
     return at;
 }
 
-/* Neighbouring quantisers, of which n are asked for and the last is repeated, and their latest level. */
+/* Neighbouring quantisers, n of them, the last one repeated to fill the vector; and their current levels. */
 typedef struct {
     ptrdiff_t n;
     float mul[PQC_MSE_RUN], div[PQC_MSE_RUN];
@@ -398,7 +399,8 @@ typedef struct {
     sum saved[PQC_MSE_RUN];
 } run;
 
-/* What `steps` steps from level k on save each of them: their borders lie side by side, and never fall. */
+/* Adds what `steps` levels from k on save for each quantiser.  The quantisers' borders are close to each other and
+ * never decrease. */
 static void save_block(const pqc_mse_table *t, run *r, ptrdiff_t k, ptrdiff_t steps)
 {
     ptrdiff_t first[AHEAD];

@@ -1,10 +1,10 @@
+/* Percentile calibration: the first bin where the running share of counts reaches a fraction, in double. */
 #include "search.h"
 
-/* The quotients are summed, as NumPy's cumsum of counts / total does, so that a bin at the border
- * is the original's. */
+/* Sums the quotients, as NumPy's cumsum(counts / total) does, so that a border case falls into the original's bin. */
 ptrdiff_t pqc_percentile_search(const int64_t *counts, ptrdiff_t bins, double fraction)
 {
-    uint64_t all = 0; /* wraps where int64_t may not */
+    uint64_t all = 0; /* unsigned, so that it wraps where int64_t must not overflow */
     double sum = 0.0;
     for (ptrdiff_t i = 0; i < bins; i++)
         all += (uint64_t)counts[i];

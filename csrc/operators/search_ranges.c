@@ -1,3 +1,4 @@
+/* Minimum of many candidates by branch and bound over ranges of neighbouring candidates. */
 #include "search_ranges.h"
 
 #include <math.h>
@@ -6,8 +7,9 @@ enum {
     GRAIN = 8,
     RUNS = 16 * PQC_RANGE_RUN,
     FIRST_RANGES = 1024,
-    MORE = 512,      /* candidates of a range that are estimated where halving drops few ranges */
-    SLICE = 1 << 20, /* numbers read between two questions whether to stop: some 10 ms */
+    /* candidates per range that are estimated when halving no longer drops ranges */
+    MORE = 512,
+    SLICE = 1 << 20, /* numbers read between two calls of `stop`: some 10 ms */
 };
 
 bool pqc_search_stopped(const pqc_search *s)
@@ -68,7 +70,7 @@ static void estimate_run(void *context, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-/* Estimates every candidate of n ranges separately.  Returns how many may be the minimum, or -1. */
+/* Estimates every candidate of n ranges; returns how many may be the minimum, or -1 if stopped. */
 static ptrdiff_t estimate_all(pqc_ranges *r, ptrdiff_t n)
 {
     ptrdiff_t last = n > 0 ? pqc_min(r->ranges[n - 1].at + r->width, r->candidates) : 0;

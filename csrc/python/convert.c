@@ -1,3 +1,4 @@
+/* Converts Python arguments to arrays, numbers and formats, and makes output arrays; messages name the argument. */
 #include "convert.h"
 
 #include "output_memory.h"
@@ -30,10 +31,10 @@ static bool float_dtype(PyArray_Descr *descr, pqc_dtype *dtype)
     return is_bfloat16(descr);
 }
 
-/* At most this many characters of a value stand in a message. */
+/* Messages show at most this many characters of a value. */
 enum { SHOWN = 120 };
 
-/* A value for a message: the dtype and shape of an array, the beginning of what repr() says of anything else. */
+/* A value as messages show it: the dtype and shape of an array, the beginning of the repr() of anything else. */
 static PyObject *shown(PyObject *object)
 {
     if (PyArray_Check(object)) {
@@ -87,7 +88,7 @@ static PyArrayObject *refuse_dtype(PyArrayObject *array, const char *name, const
     return NULL;
 }
 
-/* Whether the exception was raised by Python code, so by the object's own: NumPy's have no traceback yet. */
+/* True if the exception came out of Python code, so from the object's own methods: NumPy's own have no traceback yet. */
 static bool is_raised_in_python(void)
 {
     PyObject *type, *value, *traceback;
@@ -97,7 +98,7 @@ static bool is_raised_in_python(void)
     return has_traceback;
 }
 
-/* np.asarray(object), with an exception that names the argument. */
+/* np.asarray(object); its exception names the argument. */
 static PyArrayObject *any_array(PyObject *object, const char *name, const char *expected)
 {
     PyArrayObject *array =
@@ -215,7 +216,7 @@ int pqc_get_int(PyObject *object, const char *name, long low, long high, long *v
         return -1;
     if (!overflow && *value >= low && *value <= high)
         return 0;
-    if (overflow) /* it may have more digits than Python prints */
+    if (overflow) /* repr may refuse: it may have more digits than Python prints */
         PyErr_Format(PyExc_ValueError, "Expected `%s` to be an integer from %ld to %ld, got a %s",
                      name, low, high, overflow > 0 ? "huge one" : "huge negative one");
     else

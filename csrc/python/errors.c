@@ -1,3 +1,4 @@
+/* The table of status codes and the exceptions that they become. */
 #include "errors.h"
 
 int pqc_raise(pqc_status status)

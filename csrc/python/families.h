@@ -1,4 +1,4 @@
-/* The functions of each py_<family>.c; module.c adds them all. */
+/* The method tables of the py_<family>.c files; module.c adds them all. */
 #ifndef PQC_FAMILIES_H
 #define PQC_FAMILIES_H
 

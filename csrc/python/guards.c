@@ -1,10 +1,11 @@
+/* Compares the objects that a prepared call depends on, by identity. */
 #include "guards.h"
 
 #include "convert.h"
 
 #include <stdbool.h>
 
-/* The objects are only compared, so a reference that another thread has dropped does no harm. */
+/* The objects are only compared, so it does no harm if another thread has dropped one. */
 static int same_items(PyObject *dict, PyObject *names, PyObject *values)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {

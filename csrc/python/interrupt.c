@@ -1,3 +1,4 @@
+/* Runs pending signal handlers during a long call. */
 #include "interrupt.h"
 
 bool pqc_interrupted(void *thread_state)

@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-/* For code without the GIL, with the address of the thread state that PyEval_SaveThread gave: takes the GIL, runs the
- * handlers of signals that have come, and lets it go.  True if one raised: the exception is set then. */
+/* For code that runs without the GIL, given the address of the thread state from PyEval_SaveThread: takes the GIL,
+ * runs pending signal handlers, and releases it.  True if one raised an exception, which stays set. */
 bool pqc_interrupted(void *thread_state);
 
 #endif

@@ -1,4 +1,4 @@
-/* The module `_C`: private; the Python files of the package are its callers. */
+/* The private extension module `_C`, which only the package's own Python files call. */
 #define PQC_IMPORT_NUMPY
 #include "numpy_api.h"
 
@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 
-/* The package will select what PQC_ISA names: until then nothing that a process has to ask for. */
+/* True if PQC_ISA is set.  The package will then select what it names; until then AMX, which a process must ask the
+ * OS for, is left out. */
 static bool is_restricted(void)
 {
     const char *names = getenv("PQC_ISA");
@@ -26,7 +27,7 @@ static int module_exec(PyObject *module)
     };
     if (PyArray_ImportNumPyAPI() < 0)
         return -1;
-    if (pqc_selected() == 0) { /* another interpreter of this process may have done it */
+    if (pqc_selected() == 0) { /* another interpreter in this process may have selected already */
         pqc_select(is_restricted() ? ~PQC_BIT(PQC_AMX) : ~0u);
         pqc_set_num_threads(pqc_available_cpus());
     }

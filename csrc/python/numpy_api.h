@@ -1,4 +1,4 @@
-/* The only file that includes NumPy; module.c alone imports its table (PQC_IMPORT_NUMPY). */
+/* The only file that includes NumPy's headers; module.c alone imports its C API (PQC_IMPORT_NUMPY). */
 #ifndef PQC_NUMPY_API_H
 #define PQC_NUMPY_API_H
 

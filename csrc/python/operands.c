@@ -1,3 +1,4 @@
+/* Broadcasts an array and its amax to what kernels take: one amax per channel, or one in all. */
 #include "operands.h"
 
 #include "convert.h"
@@ -16,7 +17,7 @@ static int refuse_shapes(PyArrayObject *x, PyArrayObject *amax, const char *x_na
     return -1;
 }
 
-/* A view of `array` stretched to `shape`, by steps of 0; new reference. */
+/* A view of `array` broadcast to `shape` with strides of 0; new reference. */
 static PyArrayObject *stretched(PyArrayObject *array, int ndim, const npy_intp *shape)
 {
     npy_intp strides[NPY_MAXDIMS];
@@ -37,7 +38,7 @@ static PyArrayObject *stretched(PyArrayObject *array, int ndim, const npy_intp *
     return view;
 }
 
-/* Replaces *array by a contiguous copy of `shape`. */
+/* Replaces *array by a contiguous copy broadcast to `shape`. */
 static int stretch(PyArrayObject **array, int ndim, const npy_intp *shape)
 {
     PyArrayObject *view = stretched(*array, ndim, shape);
@@ -49,7 +50,7 @@ static int stretch(PyArrayObject **array, int ndim, const npy_intp *shape)
     return 0;
 }
 
-/* The length of each dimension after broadcasting; -1 if the shapes don't fit. */
+/* Sets the broadcast shape; -1 if the shapes do not fit. */
 static int common_shape(PyArrayObject *a, PyArrayObject *b, npy_intp *shape)
 {
     int ndim = PyArray_NDIM(a) > PyArray_NDIM(b) ? PyArray_NDIM(a) : PyArray_NDIM(b);
@@ -63,8 +64,8 @@ static int common_shape(PyArrayObject *a, PyArrayObject *b, npy_intp *shape)
     return ndim;
 }
 
-/* channels and inner from the dimensions in which amax varies; a hole between them is filled by
- * repeating amax. */
+/* Finds `channels` and `inner` from the dimensions along which amax varies.  If others lie between them, amax is
+ * repeated along those. */
 static int find_channels(pqc_operands *o)
 {
     int ndim = PyArray_NDIM(o->x), missing = ndim - PyArray_NDIM(o->values), first = ndim,
@@ -75,7 +76,7 @@ static int find_channels(pqc_operands *o)
             last = i;
         }
     o->channels = o->inner = 1;
-    if (PyArray_SIZE(o->x) == 0) { /* no element has a channel */
+    if (PyArray_SIZE(o->x) == 0) { /* there is no element, so no channel */
         o->channels = 0;
         return 0;
     }
@@ -101,7 +102,8 @@ int pqc_operands_lay_out(pqc_operands *o, PyArrayObject *values, const char *x_n
     bool grows = ndim != PyArray_NDIM(o->x);
     for (int i = 0; i < ndim && !grows; i++)
         grows = shape[i] != PyArray_DIM(o->x, i);
-    if (grows) { /* to drop the last reference might run code: not before pqc_operands_clear */
+    /* given_x keeps the old one alive: dropping the last reference might run code, so not before pqc_operands_clear */
+    if (grows) {
         Py_INCREF(o->x);
         o->given_x = o->x;
         if (stretch(&o->x, ndim, shape) < 0)

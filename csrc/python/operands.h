@@ -1,18 +1,18 @@
-/* An array and the amax that goes with it, laid out as the kernels want them. */
+/* An array and its amax, laid out as the kernels need them. */
 #ifndef PQC_OPERANDS_H
 #define PQC_OPERANDS_H
 
 #include "numpy_api.h"
 #include "pqc.h"
 
-/* Element i of x uses channel (i / inner) % channels of amax. */
+/* Element i of x belongs to channel (i / inner) % channels of amax. */
 typedef struct {
-    PyArrayObject *x; /* of the shape that x and amax broadcast to */
+    PyArrayObject *x; /* broadcast to the common shape */
     pqc_dtype dtype;  /* of x */
     ptrdiff_t n, channels, inner;
-    const void *amax;      /* one value a channel: floats, or doubles if `is_double` */
-    PyArrayObject *values; /* what amax points into, or NULL: into `number` */
-    PyArrayObject *given_x, *given_amax; /* before they were stretched; or NULL */
+    const void *amax;      /* one value per channel: doubles if `is_double`, else floats */
+    PyArrayObject *values; /* owns amax; NULL if amax is `number` */
+    PyArrayObject *given_x, *given_amax; /* as they were before broadcasting; or NULL */
     bool is_double;
     union {
         float f32;
@@ -27,8 +27,7 @@ int pqc_operands_init(pqc_operands *o, PyObject *x, PyObject *amax, const char *
                       const char *amax_name);
 void pqc_operands_clear(pqc_operands *o);
 
-/* Broadcasts `values` (float32, or float64) against o->x and points o->amax to it; o->x may grow.
- */
+/* Broadcasts `values` (float32 or float64) against o->x and sets o->amax; o->x may be broadcast too. */
 int pqc_operands_lay_out(pqc_operands *o, PyArrayObject *values, const char *x_name,
                          const char *amax_name);
 

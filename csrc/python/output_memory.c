@@ -1,3 +1,4 @@
+/* A NumPy memory handler for results: cache-line aligned, with large blocks kept for the next result of similar size. */
 #include "output_memory.h"
 
 #include <stdatomic.h>
@@ -14,7 +15,7 @@ enum { LINE = 64, ALIGNED = 1 << 14, KEPT = 4 };
 #define MAX_KEPT ((size_t)64 << 20)
 #define HUGE_PAGE ((size_t)2 << 20)
 
-/* In the line before a block. */
+/* Header of a block, in the cache line before it. */
 typedef struct {
     void *allocated;
     size_t bytes;
@@ -41,7 +42,8 @@ static void *allocate(size_t bytes)
     if (!allocated)
         return NULL;
 #ifdef __linux__
-    if (bytes >= 2 * HUGE_PAGE) { /* as NumPy does: a fault for 2 MiB instead of one for 4 KiB */
+    /* huge pages, as NumPy does: one page fault per 2 MiB instead of one per 4 KiB */
+    if (bytes >= 2 * HUGE_PAGE) {
         uintptr_t first = ((uintptr_t)allocated + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
         madvise((void *)first, bytes - HUGE_PAGE, MADV_HUGEPAGE);
     }
@@ -51,7 +53,7 @@ static void *allocate(size_t bytes)
     return block;
 }
 
-/* Keeps a block; false if there is no room. */
+/* Keeps a freed block; false if there is no room. */
 static bool keep(void *block)
 {
     size_t bytes = header_of(block)->bytes;
@@ -69,7 +71,7 @@ static bool keep(void *block)
     return false;
 }
 
-/* A kept block of at least this many bytes, and at most a quarter more; or NULL. */
+/* Takes a kept block of at least this many bytes, and at most a quarter more; NULL if there is none. */
 static void *take(size_t bytes)
 {
     for (int i = 0; i < KEPT; i++) {
@@ -86,7 +88,7 @@ static void *take(size_t bytes)
     return NULL;
 }
 
-/* Makes room where blocks of other sizes are kept. */
+/* Frees all kept blocks, to make room for other sizes. */
 static void release_kept(void)
 {
     for (int i = 0; i < KEPT; i++) {
@@ -124,7 +126,7 @@ static void handler_free(void *context, void *block, size_t bytes)
     if (!block || keep(block))
         return;
     if (header_of(block)->bytes >= MIN_KEPT && header_of(block)->bytes <= MAX_KEPT) {
-        release_kept(); /* the newest is most likely to be needed again */
+        release_kept(); /* this block is the newest and likeliest to be reused */
         if (keep(block))
             return;
     }
@@ -150,8 +152,7 @@ static PyDataMem_Handler handler = {
 PyArrayObject *pqc_new_array(PyArray_Descr *descr, int ndim, const npy_intp *shape)
 {
     npy_intp bytes = PyArray_MultiplyList(shape, ndim) * PyDataType_ELSIZE(descr);
-    static PyObject
-        *ours; /* lives as long as the process, as arrays that outlive the module need it */
+    static PyObject *ours; /* never freed, because arrays may outlive the module */
     PyObject *current = bytes < ALIGNED ? NULL : PyDataMem_GetHandler();
     if (bytes >= ALIGNED && !current)
         goto failed;

@@ -1,4 +1,4 @@
-/* What plans of compiled programs point to: packed weights, and the cells of recurrent layers. */
+/* Capsules that plans of compiled programs refer to: packed weights, and the cells of recurrent layers. */
 #ifndef PQC_PROGRAM_CAPSULES_H
 #define PQC_PROGRAM_CAPSULES_H
 
@@ -7,7 +7,7 @@
 #include "program_weights.h"
 #include "recurrent.h"
 
-/* What a capsule of program_weights or program_states holds; NULL with an exception if it is another object. */
+/* The content of a capsule of program_weights or program_states; NULL with an exception for any other object. */
 const pqc_weights *pqc_program_weights_of(PyObject *capsule);
 const pqc_recurrent *pqc_program_states_of(PyObject *capsule);
 

@@ -1,4 +1,4 @@
-/* fake_affine and shifted_quant: a range, or a scale and a zero point, instead of an amax. */
+/* fake_affine and shifted_quant: quantisation with a range, or a scale and a zero point, instead of an amax. */
 #include "affine.h"
 #include "convert.h"
 #include "errors.h"
@@ -41,8 +41,7 @@ done:
     return pairs;
 }
 
-/* The index of each pair, in the shape of the ranges: laid out over x, it says which pair an
- * element uses. */
+/* The index of each pair, in the shape of the ranges.  Broadcast against x, it tells which pair an element uses. */
 static PyArrayObject *count_up(PyArrayObject *pairs)
 {
     PyArrayObject *numbers = (PyArrayObject *)PyArray_SimpleNew(PyArray_NDIM(pairs) - 1,
@@ -52,7 +51,7 @@ static PyArrayObject *count_up(PyArrayObject *pairs)
     return numbers;
 }
 
-/* Halves go through a float32 copy and are rounded once. */
+/* float16 and bfloat16 go through a float32 copy and are rounded once. */
 static PyArrayObject *cast(PyArrayObject *array, PyArray_Descr *descr)
 {
     Py_INCREF(descr);
@@ -72,7 +71,7 @@ static void lay_out(const pqc_operands *o, PyArrayObject *pairs, PyArrayObject *
     work->is_double = o->dtype == PQC_F64;
 }
 
-/* `run` on the inputs, args[0], with the pair of numbers, args[1] and args[2], of each element. */
+/* Applies `run` to the inputs, args[0], with each element's pair of numbers from args[1] and args[2]. */
 static PyObject *by_pairs(PyObject *const *args, const char *const *names,
                           void (*run)(const pqc_affine_work *), pqc_affine_work *work)
 {

@@ -1,4 +1,4 @@
-/* Histograms of magnitudes, and the searches for the bin to cut at. */
+/* Magnitude histograms, and the calibration searches for the bin to clip at. */
 #include "search.h"
 #include "convert.h"
 #include "errors.h"
@@ -11,12 +11,12 @@
 
 enum {
     MAX_BINS = 1 << 24,
-    MIN_ROW = 64, /* shorter ones are better copied together */
+    MIN_ROW = 64, /* shorter rows are better copied together */
     COPY = NPY_ARRAY_CARRAY_RO | NPY_ARRAY_ENSUREARRAY | NPY_ARRAY_ENSURECOPY,
 };
 
-/* A copy as a C-contiguous vector of this type with at least `least` and at most `most` numbers.  What is checked here or
- * read twice by a search cannot be changed meanwhile, by other arguments or by other threads. */
+/* A private C-contiguous copy as a vector of this type, with between `least` and `most` numbers: what is checked
+ * here, or read twice by a search, must not be changed by other arguments or threads in the meantime. */
 static PyArrayObject *vector(PyObject *object, const char *name, int type_num, npy_intp least,
                              npy_intp most)
 {
@@ -41,14 +41,14 @@ static int check_edges(PyArrayObject *edges)
     return good ? 0 : -1;
 }
 
-/* Whether the array's elements along this axis are `step` bytes apart, or there is but one. */
+/* True if the elements along this axis are `step` bytes apart, or there is only one. */
 static bool goes_on(PyArrayObject *x, int axis, npy_intp step)
 {
     return PyArray_STRIDE(x, axis) == step || PyArray_DIM(x, axis) == 1;
 }
 
-/* Sets inner and stride if the array is rows of contiguous elements at one distance, as a
- * channel of an image is. */
+/* Sets inner and stride if the array consists of contiguous rows at one distance, as one channel of a batch of images
+ * does. */
 static bool as_rows(PyArrayObject *x, pqc_elements *e)
 {
     int last = PyArray_NDIM(x) - 1;
@@ -64,8 +64,8 @@ static bool as_rows(PyArrayObject *x, pqc_elements *e)
            PyArray_ISNOTSWAPPED(x);
 }
 
-/* A new reference to `object` as an array of floats, and what it holds: rows where they lie, else a
- * contiguous copy. */
+/* A new reference to `object` as an array of floats, and its elements: rows in place if possible, else a contiguous
+ * copy. */
 static PyArrayObject *get_elements(PyObject *object, pqc_elements *e)
 {
     PyArrayObject *x = NULL;
@@ -86,7 +86,7 @@ static PyArrayObject *get_elements(PyObject *object, pqc_elements *e)
     return x;
 }
 
-/* Small arrays are gone through with the GIL: `state` is NULL. */
+/* Small arrays are counted while holding the GIL: `state` is then NULL. */
 static void stop_by_signals(pqc_elements *e, PyThreadState **state)
 {
     e->stop = *state ? pqc_interrupted : NULL;
@@ -192,12 +192,12 @@ static PyObject *magnitudes(PyObject *self, PyObject *object)
             ? NULL
             : Py_BuildValue("(ddLLL)", (double)m.smallest, (double)m.largest, (long long)m.zeros,
                             (long long)m.nans, (long long)m.infs);
-    pqc_restore_float_mode(mode); /* not before the widening of a subnormal */
+    pqc_restore_float_mode(mode); /* only after subnormals have been widened */
     Py_DECREF(x);
     return result;
 }
 
-/* The arguments that both searches over candidates have: stride and start_bin. */
+/* The arguments common to the two searches over candidates: stride and start_bin. */
 static int get_candidates(PyObject *const *args, long least, pqc_search *s)
 {
     long step, first;
@@ -208,7 +208,7 @@ static int get_candidates(PyObject *const *args, long least, pqc_search *s)
     return 0;
 }
 
-/* A copy of the counts, which the search points to. */
+/* A copy of the counts; the search points to it. */
 static PyArrayObject *get_counts(PyObject *object, pqc_search *s)
 {
     PyArrayObject *counts = vector(object, "counts", NPY_INT64, 1, MAX_BINS);

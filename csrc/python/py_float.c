@@ -1,12 +1,12 @@
-/* What the float layers need and NumPy does not have: im2col, its adjoint, and elementary functions whose
- * bits are the same everywhere. */
+/* What the float layers need and NumPy lacks: im2col, its adjoint, and elementary functions with the same bits
+ * everywhere. */
 #include "convert.h"
 #include "elementwise.h"
 #include "errors.h"
 #include "families.h"
 #include "im2col.h"
 
-/* float32 or float64; TypeError for the half types, which the callers widen first. */
+/* float32 or float64; TypeError for float16 and bfloat16, which callers widen first. */
 static PyArrayObject *wide_array(PyObject *object, const char *name, int dimensions,
                                  pqc_dtype *dtype)
 {
@@ -24,7 +24,7 @@ static PyArrayObject *wide_array(PyObject *object, const char *name, int dimensi
     return NULL;
 }
 
-/* Tuples of three integers within [low, 2^31 - 1], one for each of `count` fields. */
+/* One tuple of three integers in [low, 2^31 - 1] for each of `count` fields. */
 static int get_triples(PyObject *const *args, const char *const *names, ptrdiff_t *const *fields,
                        const long *lows, int count)
 {
@@ -44,8 +44,8 @@ static int get_triples(PyObject *const *args, const char *const *names, ptrdiff_
     return 0;
 }
 
-/* The product of all numbers times the item size must be a size that memory can have, even where one
- * of them is 0: the others are still multiplied. */
+/* The product of all numbers and the item size must be addressable.  A factor of 0 counts as 1, because the other
+ * factors are still multiplied with each other. */
 static int check_volume(const ptrdiff_t *a, const ptrdiff_t *b, ptrdiff_t planes)
 {
     double volume = (double)(planes > 0 ? planes : 1) * 8;

@@ -1,4 +1,4 @@
-/* block_quant, encode and decode: elements of few bits, and the scales that blocks of them share. */
+/* block_quant, encode and decode: elements of a few bits, and the scales that blocks of them share. */
 #include "blocks.h"
 #include "convert.h"
 #include "errors.h"
@@ -6,8 +6,8 @@
 
 #include <math.h>
 
-/* exponent, mantissa, lo, hi: a float format, or integers from lo to hi if exponent is 0.  The value of the integer 1 goes
- * to *unit: 2^(2 - bits), so that integers fill -2 to 2. */
+/* Arguments exponent, mantissa, lo, hi: a float format, or integers from lo to hi if exponent is 0.  Sets *unit to
+ * the value of the integer 1: 2^(2 - bits), so that the integers span -2 to 2. */
 static int get_elements(PyObject *const *args, pqc_float_format *format, float *unit)
 {
     long exponent, bits, lo, hi;
@@ -24,7 +24,7 @@ static int get_elements(PyObject *const *args, pqc_float_format *format, float *
     return 0;
 }
 
-/* x of float32 or float64, and its rows. */
+/* Checks that x is float32 or float64, and divides it into rows. */
 static int get_rows(PyArrayObject *x, pqc_dtype dtype, long block, pqc_blocks *job)
 {
     int ndim = PyArray_NDIM(x);
@@ -45,7 +45,7 @@ static int get_rows(PyArrayObject *x, pqc_dtype dtype, long block, pqc_blocks *j
     return 0;
 }
 
-/* One float32 for each block, in the shape of x but for the last axis. */
+/* float32 scales, one per block: the shape of x except for its last axis. */
 static PyArrayObject *new_scales(PyArrayObject *x, ptrdiff_t length, ptrdiff_t block)
 {
     npy_intp shape[NPY_MAXDIMS];
@@ -55,7 +55,7 @@ static PyArrayObject *new_scales(PyArrayObject *x, ptrdiff_t length, ptrdiff_t b
     return (PyArrayObject *)PyArray_SimpleNew(ndim, shape, NPY_FLOAT);
 }
 
-/* The amax of the whole array, from which `global` follows; or one for each block. */
+/* Reads either the amax of the whole array, from which `global` follows, or one amax per block. */
 static int get_ranges(PyObject *whole, PyObject *given, PyArrayObject *scales, pqc_blocks *job,
                       PyArrayObject **kept)
 {

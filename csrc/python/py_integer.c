@@ -1,4 +1,4 @@
-/* A call of a convolution or a linear layer on integers. */
+/* integer_run: a convolution or linear layer on integers. */
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
@@ -9,25 +9,26 @@
 
 #include <math.h>
 
-enum { MAX_CHANNELS = 1 << 24 }; /* a tile of rows is addressed with 31 bits */
+enum { MAX_CHANNELS = 1 << 24 }; /* the offsets within a tile of rows must fit into 31 bits */
 
-/* Everything of one call. */
+/* The state of one call. */
 typedef struct {
     pqc_integer_layer *layer;
     PyArrayObject *x, *bias, *y;
-    float amax; /* of a layer with a zero point its scale */
+    float amax; /* for a layer with a zero point: its scale */
     int32_t zero;
     bool in_flight;
-    bool by_row; /* an amax for each row, `given` or dynamic */
+    bool by_row; /* one amax per row, `given` or computed */
     PyArrayObject *given;
-    pqc_packed_weights shifted; /* the weights for this zero point, in zero_memory */
+    pqc_packed_weights shifted; /* the weights compensated for this zero point, in zero_memory */
     void *zero_memory;
     pqc_conv_view view;
     pqc_conv_call call;
-    ptrdiff_t workspace, elements; /* elements of x: another thread may change the array */
+    /* `elements`: of x, kept because another thread may reshape the array */
+    ptrdiff_t workspace, elements;
 } run;
 
-/* The view and the shape of the result; or why integers cannot do it. */
+/* Sets the view and the shape of the result; or returns why integers cannot compute it. */
 static const char *set_shape(run *r, npy_intp *shape)
 {
     const pqc_packed_weights *weights = &r->layer->weights;
@@ -57,7 +58,8 @@ static const char *set_shape(run *r, npy_intp *shape)
     for (int i = 0; i < axes; i++)
         shape[ndim - axes + i] = r->view.axis[PQC_AXES - axes + i].out;
     if (pqc_conv_is_pointwise(&weights->shape)) {
-        ptrdiff_t line[PQC_AXES] = {1, 1, r->view.inputs}; /* rows do not matter */
+        /* a pointwise layer does not depend on the rows */
+        ptrdiff_t line[PQC_AXES] = {1, 1, r->view.inputs};
         if (!pqc_conv_view_init(&r->view, &weights->shape, line))
             return "too large an image";
     }
@@ -72,7 +74,7 @@ static const char *product(run *r, const pqc_packed_weights *weights)
     return flags & PQC_U8_NAN ? "NaN in the input" : flags ? "negative input" : NULL;
 }
 
-/* By a scale and a zero point: bytes are levels above the lower end of the range. */
+/* With a scale and a zero point: bytes are levels above the lower end of the range. */
 static const char *compute_two_ended(run *r)
 {
     const pqc_packed_weights *weights = &r->layer->weights;
@@ -99,7 +101,7 @@ static const char *amax_to_quant(const run *r, float amax, pqc_int_quant *q)
     return NULL;
 }
 
-/* A range for each row: what rows are quantised with and divided by lies in zero_memory. */
+/* With one range per row: the quantisers and divisors of the rows lie in zero_memory. */
 static const char *compute_rows(run *r)
 {
     ptrdiff_t rows = r->call.batch;
@@ -128,7 +130,7 @@ static const char *compute_rows(run *r)
     return product(r, &r->layer->weights);
 }
 
-/* Without the GIL: the range, the scale, the layer. */
+/* Runs without the GIL: finds the range and the scale, and runs the layer. */
 static const char *compute(run *r)
 {
     const pqc_packed_weights *weights = &r->layer->weights;
@@ -147,11 +149,11 @@ static const char *compute(run *r)
     r->call.q.bounded = r->in_flight;
     r->call.div = q.div;
     if (r->layer->format.is_unsigned && pqc_reduce_min(r->call.x, PQC_F32, all.length) < 0)
-        return "negative input"; /* also where no output looks */
+        return "negative input"; /* also where no output depends on it */
     return product(r, weights);
 }
 
-/* Allocates the result, or says why not; NULL with an exception if there is no memory. */
+/* Allocates the result and runs; or returns why not; NULL with an exception set if there is no memory. */
 static const char *run_layer(run *r)
 {
     npy_intp shape[NPY_MAXDIMS];
@@ -193,7 +195,7 @@ bool pqc_is_plain_float(PyObject *object)
            PyArray_ISNOTSWAPPED((PyArrayObject *)object);
 }
 
-/* As the kernels read it; mostly it is so already. */
+/* The array in the layout the kernels read; usually it has that already. */
 static PyArrayObject *contiguous(PyArrayObject *array)
 {
     if (PyArray_CHKFLAGS(array, NPY_ARRAY_CARRAY_RO))
@@ -201,7 +203,7 @@ static PyArrayObject *contiguous(PyArrayObject *array)
     return (PyArrayObject *)PyArray_FROM_OF((PyObject *)array, PQC_PLAIN_ARRAY);
 }
 
-/* An array of a scale and a zero point, the level of the value 0. */
+/* Reads an array of two: the scale, and the zero point (the level of the value 0). */
 static int get_scale_and_zero(PyObject *object, run *r)
 {
     PyArrayObject *pair = pqc_number_array(object, "amax", false);
@@ -221,7 +223,7 @@ static int get_scale_and_zero(PyObject *object, run *r)
     return good ? 0 : -1;
 }
 
-/* None: the range of the input itself. */
+/* None means that it is taken from the input. */
 static int get_amax(PyObject *object, run *r)
 {
     if (r->layer->two_ended)

@@ -1,4 +1,4 @@
-/* The machine and the part of it that is in use: ISAs, threads, compiler. */
+/* Functions about the machine: ISAs, threads, CPUs, compiler. */
 #include "convert.h"
 #include "dispatch.h"
 #include "families.h"

@@ -1,4 +1,4 @@
-/* Weights of a convolution or a linear layer, packed: a capsule. */
+/* integer_pack: packs the weights of a convolution or linear layer into a capsule. */
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
@@ -22,7 +22,7 @@ pqc_integer_layer *pqc_integer_layer_of(PyObject *capsule)
     return PyCapsule_GetPointer(capsule, capsule_name);
 }
 
-/* One tuple of `axes` integers from `low` on into a field of the last axes. */
+/* Reads a tuple of `axes` integers, each at least `low`, into one field of the last axes. */
 static int get_numbers(PyObject *tuple, const char *name, int axes, long low, ptrdiff_t *values)
 {
     if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != axes) {
@@ -39,7 +39,7 @@ static int get_numbers(PyObject *tuple, const char *name, int axes, long low, pt
     return 0;
 }
 
-/* stride, before, after, dilation, output_padding: args in this order. */
+/* Reads stride, before, after, dilation and output_padding, in this order. */
 static int get_axes(PyObject *const *args, int axes, pqc_conv_shape *shape)
 {
     static const char *const names[] = {"stride", "padding before", "padding after", "dilation",
@@ -143,7 +143,7 @@ static PyObject *new_packed(pqc_conv_shape *shape, int axes, pqc_int_format form
     return capsule;
 }
 
-/* Checks that no other argument has changed the weights meanwhile. */
+/* Checks that converting the other arguments has not changed the weights. */
 static int check_weights(PyArrayObject *weights, int axes, bool is_unsigned)
 {
     if (pqc_check_unchanged(weights, "weight", is_unsigned ? NPY_UINT8 : NPY_INT8) < 0)

@@ -1,4 +1,4 @@
-/* A call of a layer on integers that was prepared before: if nothing has changed that it depends on. */
+/* integer_call: runs a layer on integers if nothing that its prepared arguments depend on has changed. */
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
@@ -6,8 +6,7 @@
 #include "integer_layer.h"
 #include "unchanged.h"
 
-/* What a prepared call has beside its input: packed weights, amax, bias, what proves the weight,
- * guards. */
+/* The prepared arguments: packed weights, amax, bias, proof that the weight is unchanged, guards. */
 typedef struct {
     PyObject *packed, *amax, *bias, *weight, *guards;
 } ready;
@@ -24,7 +23,7 @@ static int get_ready(PyObject *object, ready *r)
     return 0;
 }
 
-/* Guards compare arrays as objects; what can change in place is checked here. */
+/* Guards compare arrays by identity; this checks what can change in place. */
 static int arrays_are_as_before(const ready *r, const pqc_integer_layer *layer)
 {
     bool is_number = PyArray_Check(r->amax) &&

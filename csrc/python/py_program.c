@@ -1,4 +1,4 @@
-/* Compiled programs: packed weights, a plan for some shapes, and the call that runs it. */
+/* Compiled programs: makes a plan from tables, and runs it on arrays. */
 #include "program.h"
 #include "convert.h"
 #include "errors.h"
@@ -20,20 +20,20 @@ enum {
 
 static const char plan_name[] = "pytorch_quantization_c.program_plan";
 
-/* A program, and what its steps point to. */
+/* A program, and everything that its steps point to. */
 typedef struct {
     pqc_program program;
     PyObject *weights;
     pqc_step *step;
-    pqc_chain_op *chain; /* of all steps */
+    pqc_chain_op *chain; /* those of all steps */
     int32_t *offset;
     ptrdiff_t *buffer_bytes;
-    bool *is_written; /* buffers */
+    bool *is_written; /* for each buffer */
     ptrdiff_t buffers;
-    pqc_arenas *arenas; /* its own, or shared with other plans */
+    pqc_arenas *arenas; /* shared with the plans that were made from this one */
 } plan;
 
-enum { HEADER = 64 }; /* of an arena: its size, before its first byte */
+enum { HEADER = 64 }; /* in front of an arena, for its size */
 
 static ptrdiff_t size_of(const char *arena)
 {
@@ -47,7 +47,7 @@ static void free_arena(char *arena)
     pqc_workspace_free(arena ? arena - HEADER : NULL);
 }
 
-/* Zeros: bytes of another program are never read. */
+/* Zeroed, so that bytes left by another program are never read. */
 static char *new_arena(ptrdiff_t size)
 {
     char *memory = pqc_workspace_allocate(HEADER + size);
@@ -58,7 +58,7 @@ static char *new_arena(ptrdiff_t size)
     return memory + HEADER;
 }
 
-/* A kept block that is large enough; smaller ones are freed. */
+/* Takes a kept arena that is large enough; smaller ones are freed. */
 static char *take_arena(pqc_arenas *arenas, ptrdiff_t size)
 {
     char *arena;
@@ -77,7 +77,7 @@ static void leave_arenas(pqc_arenas *arenas)
     PyMem_RawFree(arenas);
 }
 
-/* Takes the arenas of another plan, or makes new ones. */
+/* Shares the arenas of another plan, or makes new ones. */
 static int join_arenas(plan *p, PyObject *other)
 {
     if (other != Py_None) {
@@ -115,7 +115,7 @@ static int refuse(const char *why, ptrdiff_t number)
     return -1;
 }
 
-/* What the arguments of program_plan say. */
+/* The arguments of program_plan, as pointers into its tables. */
 typedef struct {
     const int64_t *images, *steps, *buffers, *chains;
     const float *ranges, *clamps, *numbers;
@@ -146,7 +146,7 @@ static void get_image(const int64_t *f, const float *range, pqc_image *image)
                                 .refuses_negative = f[14] != 0};
 }
 
-/* Image number `number`, checked; NULL with an exception. */
+/* Reads and checks image number `number` of the table; -1 with an exception. */
 static int take_image(const plan *p, const description *d, int64_t number, ptrdiff_t step,
                       pqc_image *image)
 {
@@ -162,7 +162,7 @@ static pqc_window window_of(const int64_t *f)
     return (pqc_window){f[0], f[1], f[2], f[3]};
 }
 
-/* The operands beside input and residual, and which operations are the step's. */
+/* Reads the operands beyond input and residual, and the step's range of operations. */
 static int get_chain(plan *p, const description *d, ptrdiff_t number)
 {
     const int64_t *f = d->steps + number * STEP_FIELDS;
@@ -177,7 +177,7 @@ static int get_chain(plan *p, const description *d, ptrdiff_t number)
     return 0;
 }
 
-/* Codes that results go through: those of an image of which nothing else counts. */
+/* Reads the codes that results pass through: those of an image, whose other fields are ignored. */
 static int get_between(plan *p, const description *d, ptrdiff_t number)
 {
     pqc_image image;
@@ -190,7 +190,7 @@ static int get_between(plan *p, const description *d, ptrdiff_t number)
     return image.codes.content == PQC_FLOATS ? refuse("codes expected", number) : 0;
 }
 
-/* Gets the weights of a layer: packed ones, or those of cells. */
+/* Sets the weights of a layer: packed ones, or the cells of a recurrent layer. */
 static int get_weights(plan *p, int64_t at, ptrdiff_t number)
 {
     pqc_step *s = &p->step[number];
@@ -325,7 +325,7 @@ static PyObject *new_plan(const description *d, ptrdiff_t buffers, PyObject *wei
     return capsule;
 }
 
-/* images, ranges, steps, clamps, buffers, chains, numbers: tables whose rows belong together. */
+/* Checks that the tables (images, ranges, steps, clamps, buffers, chains, numbers) have matching numbers of rows. */
 static int check_tables(PyArrayObject *const *t)
 {
     npy_intp images = PyArray_DIM(t[0], 0), steps = PyArray_DIM(t[2], 0),
@@ -385,7 +385,7 @@ static PyObject *program_plan(PyObject *self, PyObject *const *args, Py_ssize_t 
     return result;
 }
 
-/* The addresses of the arrays behind the arena's. */
+/* Sets the addresses of the buffers that are the caller's arrays; they follow the arena's. */
 static int get_arrays(const plan *p, PyObject *arrays, char **buffers)
 {
     if (!PyTuple_Check(arrays) || PyTuple_GET_SIZE(arrays) != p->buffers - 1) {
@@ -411,7 +411,7 @@ static int get_arrays(const plan *p, PyObject *arrays, char **buffers)
     return 0;
 }
 
-/* The nanoseconds of each step go into an int64 array, if one is given. */
+/* Checks the int64 array, if one is given, that receives the nanoseconds of each step. */
 static int get_times(const plan *p, PyObject *object, int64_t **times)
 {
     *times = NULL;

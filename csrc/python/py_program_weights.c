@@ -1,4 +1,4 @@
-/* Packed weights of compiled programs. */
+/* program_weights: packs the weights of one layer of a compiled program. */
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
@@ -26,7 +26,7 @@ static void free_weights(PyObject *capsule)
     PyMem_RawFree(p);
 }
 
-/* From (groups * out, kh, kw, in). */
+/* Reads the shape of weights (groups * out, kh, kw, in). */
 static int set_shape(pqc_weights_shape *s, PyArrayObject *weight, long groups)
 {
     npy_intp rows = PyArray_DIM(weight, 0);

@@ -1,4 +1,4 @@
-/* quantize, fake_quant, e4m3 and ste: elementwise, with one amax for each channel. */
+/* quantize, fake_quant, e4m3, float_quant and ste: elementwise quantisation with one amax per channel. */
 #include "elementwise.h"
 #include "reduce.h"
 #include "convert.h"
@@ -26,7 +26,7 @@ static pqc_status run(pqc_elementwise *job, bool check_sign)
     return status;
 }
 
-/* clamp(rint(x * scale)) or that over scale; NULL with an exception. */
+/* clamp(rint(x * scale)), divided by the scale unless codes are wanted; NULL with an exception. */
 static PyArrayObject *integer(pqc_operation operation, const pqc_operands *o, const pqc_scales *s,
                               pqc_int_format format, PyObject *out)
 {
@@ -37,15 +37,15 @@ static PyArrayObject *integer(pqc_operation operation, const pqc_operands *o, co
     job.y = PyArray_DATA(y);
     if (pqc_raise(run(&job, format.is_unsigned && o->n > 0)) < 0)
         Py_CLEAR(y);
-    else if (format.num_bits == 0) /* one value, 0, for infinities and NaN too */
+    else if (format.num_bits == 0) /* there is only one value, 0, also for infinities and NaN */
         memset(job.y, 0, (size_t)(o->n * pqc_dtype_size(o->dtype)));
     return y;
 }
 
-/* The scales in the shape amax came in and in the dtype of x. */
+/* The scales, in the shape that amax was given in and the dtype of x. */
 static PyObject *scale_array(const pqc_operands *o, pqc_int_format format)
 {
-    pqc_operands own = *o; /* the same amax, before it was repeated to fit x */
+    pqc_operands own = *o; /* with amax as it was before it was repeated to fit x */
     pqc_scales s = {0};
     PyArrayObject *values = o->given_amax, *result = NULL;
     PyArray_Descr *descr = PyArray_DESCR(o->x);
@@ -89,7 +89,7 @@ static PyObject *quantize(PyObject *self, PyObject *const *args, Py_ssize_t coun
     if (pqc_operands_init(&o, args[0], args[1], "inputs", "amax") < 0 ||
         pqc_scales_int(&s, &o, format) < 0)
         goto done;
-    scale = scale_array(&o, format); /* of amax as it is now: another thread may write into it */
+    scale = scale_array(&o, format); /* from the current amax: another thread may write to it */
     y = scale ? integer(PQC_QUANTIZE, &o, &s, format, NULL) : NULL;
     if (y)
         result = PyTuple_Pack(2, y, scale);
@@ -129,7 +129,7 @@ done:
     return result;
 }
 
-/* The original takes a Python number another way than an array: one division, in double. */
+/* The original treats a Python number differently from an array: one division, in double. */
 static void scale_of_number(double amax, pqc_scales *s, pqc_dtype dtype)
 {
     double scale = 448.0 / amax;
@@ -139,7 +139,8 @@ static void scale_of_number(double amax, pqc_scales *s, pqc_dtype dtype)
         *(float *)s->mul = *(float *)s->div = (float)scale;
 }
 
-/* A Python number as a float; None, whose scale is 1, as 448; anything else as it is.  New reference. */
+/* Converts a Python number to a float; None, whose scale is 1, to 448; returns anything else as it is.  New
+ * reference. */
 static PyObject *number_or_array(PyObject *amax, bool *is_number)
 {
     *is_number =
@@ -154,7 +155,7 @@ static PyObject *number_or_array(PyObject *amax, bool *is_number)
     return amax;
 }
 
-/* amax is a number or an array; `is_number`: of a Python number, as above. */
+/* amax is a number or an array; `is_number`: it was a Python number, as above. */
 static PyObject *float_quantised(PyObject *inputs, PyObject *amax, PyObject *out, bool is_number,
                                  pqc_float_format format)
 {

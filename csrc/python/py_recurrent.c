@@ -1,4 +1,4 @@
-/* Recurrent layers over whole sequences. */
+/* recurrent, program_states and float_panels: recurrent layers over whole sequences. */
 #include "recurrent.h"
 #include "convert.h"
 #include "errors.h"
@@ -14,7 +14,7 @@ enum { MAX_UNITS = 1 << 24 };
 
 static const char *const cells[PQC_CELLS] = {"LSTM", "GRU", "GRU_RESET_FIRST", "LSTM_PROJECTED"};
 
-/* Everything of one call. */
+/* The state of one call. */
 typedef struct {
     pqc_recurrent r;
     PyArrayObject *ahead, *h, *c, *sizes, *y;
@@ -47,7 +47,7 @@ static PyObject *float_panels(PyObject *self, PyObject *object)
     return (PyObject *)made;
 }
 
-/* A linear layer's packed weights, or panels; `in` and `out` are what they have to be. */
+/* Reads a linear layer's packed weights, or float panels; checks them against `in` and `out`. */
 static int get_weights(PyObject *object, call *a, int d, int i)
 {
     pqc_state_product *p = &a->r.product[d][i];
@@ -91,7 +91,7 @@ static int get_product(PyObject *triple, call *a, int d, int i)
     return a->arrays[d][i][1] ? 0 : -1;
 }
 
-/* Sets the sides of a direction's product i. */
+/* Sets `in` and `out` of a direction's product i. */
 static void set_sides(const pqc_recurrent *r, pqc_state_product *p, int i)
 {
     bool projection = r->cell == PQC_LSTM_PROJECTED && i == 1;
@@ -126,7 +126,7 @@ static int refuse(const char *what)
     return -1;
 }
 
-/* Rows of each step, which never grow, add up to all rows. */
+/* The rows per step, which must never grow, must add up to all rows. */
 static int check_sizes(call *a)
 {
     pqc_recurrent *r = &a->r;
@@ -165,7 +165,7 @@ static int check_products(call *a)
     return 0;
 }
 
-/* Once everything is converted. */
+/* Checks the arrays after every argument has been converted. */
 static int check_arrays(call *a)
 {
     pqc_recurrent *r = &a->r;
@@ -181,7 +181,7 @@ static int check_arrays(call *a)
     return check_sizes(a) < 0 || check_products(a) < 0 ? -1 : 0;
 }
 
-/* How states are quantised; or why integers cannot do it. */
+/* Sets how states are quantised; or returns why integers cannot compute it. */
 static const char *set_quants(call *a)
 {
     for (int d = 0; d < a->r.directions; d++)
@@ -200,7 +200,8 @@ static const char *set_quants(call *a)
     return NULL;
 }
 
-/* The outputs, (steps, directions, batch, hidden) or (rows, directions * hidden); the states become the final ones. */
+/* Allocates the outputs, (steps, directions, batch, hidden) or (rows, directions * hidden).  The states become the
+ * final ones. */
 static int make_results(call *a)
 {
     pqc_recurrent *r = &a->r;
@@ -250,7 +251,7 @@ static int get_cell(PyObject *object, pqc_recurrent *r)
     return -1;
 }
 
-/* A plain array of our own: what other arguments, or other threads, do to the caller's has no effect on it. */
+/* A private copy of a plain array, which other arguments and threads cannot change. */
 static PyArrayObject *own_copy(PyObject *object, const char *name, int type, int ndim)
 {
     PyArrayObject *given = pqc_plain_array(object, name, type, ndim), *made = NULL;
@@ -262,7 +263,7 @@ static PyArrayObject *own_copy(PyObject *object, const char *name, int type, int
     return made;
 }
 
-/* The sizes are those of the states, as they are when they are converted. */
+/* Checks the sizes against the states, after those have been converted. */
 static int get_states(PyObject *h, PyObject *c, PyObject *sizes, call *a)
 {
     pqc_recurrent *r = &a->r;
@@ -342,7 +343,7 @@ static void free_states(PyObject *capsule)
     PyMem_RawFree(a);
 }
 
-/* The capsule owns `a` and the products, whose packed weights it points to. */
+/* The capsule owns `a` and the products, to whose packed weights it points. */
 static PyObject *new_states(call *a, PyObject *products)
 {
     const char *why = set_quants(a);
@@ -356,7 +357,7 @@ static PyObject *new_states(call *a, PyObject *products)
     return capsule;
 }
 
-/* Arrays of our own in the place of the caller's. */
+/* Replaces the caller's arrays by private copies. */
 static int own_products(call *a)
 {
     for (int i = 0; i < PQC_MAX_DIRECTIONS * PQC_STATE_PRODUCTS * 2; i++) {

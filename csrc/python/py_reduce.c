@@ -1,11 +1,11 @@
-/* What one pass over an array finds: the largest magnitude over any axes, a fingerprint. */
+/* amax and fingerprint: the largest magnitude over any axes, and a mark of the contents. */
 #include "reduce.h"
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
 #include "fingerprint.h"
 
-/* A new reference to None or to a tuple of Python's own integers. */
+/* A new reference to None or to a tuple of exact Python integers. */
 static PyObject *get_axes(PyObject *axes)
 {
     if (axes == Py_None)
@@ -23,7 +23,7 @@ static PyObject *get_axes(PyObject *axes)
     return numbers;
 }
 
-/* Marks the reduced dimensions of what get_axes returned; runs no code of the caller's. */
+/* Marks the reduced dimensions, given what get_axes returned; runs no code of the caller's. */
 static int mark_reduced(PyObject *axes, int ndim, bool *reduced)
 {
     for (int i = 0; i < ndim; i++)
@@ -40,7 +40,7 @@ static int mark_reduced(PyObject *axes, int ndim, bool *reduced)
     return 0;
 }
 
-/* The shape of the result, and x's dimensions with neighbours of one kind taken together. */
+/* Sets the shape of the result, and x's dimensions with neighbours of the same kind merged. */
 static int dimensions_of(PyArrayObject *x, const bool *reduced, bool keepdims, npy_intp *shape,
                          int *shape_ndim, pqc_dimension *dimensions)
 {
@@ -60,7 +60,7 @@ static int dimensions_of(PyArrayObject *x, const bool *reduced, bool keepdims, n
     return count;
 }
 
-/* Halves have their amax in float32; it goes back to their type, exactly. */
+/* float16 and bfloat16 have their amax in float32; it converts back exactly. */
 static PyArrayObject *in_dtype(PyArray_Descr *descr, PyArrayObject *wide)
 {
     if (descr->type_num == PyArray_TYPE(wide))
@@ -87,7 +87,7 @@ static PyArrayObject *reduce(PyArrayObject *x, pqc_dtype dtype, const bool *redu
         Py_DECREF(result);
         return NULL;
     }
-    PyArray_Descr *descr = PyArray_DESCR(x); /* another thread may change it */
+    PyArray_Descr *descr = PyArray_DESCR(x); /* read now: another thread may change it */
     Py_INCREF(descr);
     PyThreadState *state = pqc_release_gil(size);
     pqc_reduce_amax(PyArray_DATA(x), dtype, dimensions, groups, PyArray_DATA(result));

@@ -1,4 +1,4 @@
-/* Softmax and layer normalisation of rows, products and transposes of matrices: of float32. */
+/* softmax, layer_norm, matmul and transposed, for float32. */
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
@@ -6,7 +6,7 @@
 #include "output_memory.h"
 #include "rows.h"
 
-/* float32 with at least one axis. */
+/* A float32 array with at least one axis. */
 static PyArrayObject *rows_of(PyObject *object)
 {
     pqc_dtype dtype;
@@ -39,7 +39,7 @@ static PyObject *softmax(PyObject *self, PyObject *object)
     return (PyObject *)y;
 }
 
-/* NULL for None; else n float32 numbers. */
+/* NULL for None, else n float32 numbers. */
 static int get_vector(PyObject *object, const char *name, PyArrayObject **vector)
 {
     pqc_dtype dtype = PQC_F32;
@@ -50,7 +50,7 @@ static int get_vector(PyObject *object, const char *name, PyArrayObject **vector
     return *vector ? 0 : -1;
 }
 
-/* Once everything is converted, which may have run code of the caller's: the arrays are looked at only then. */
+/* Run after every argument has been converted, since conversion may run the caller's code. */
 static int check_length(PyArrayObject *x, PyArrayObject *vector, const char *name)
 {
     if (PyArray_NDIM(x) < 1) {
@@ -98,7 +98,8 @@ static PyObject *layer_norm(PyObject *self, PyObject *const *args, Py_ssize_t co
     return (PyObject *)y;
 }
 
-/* Whether they can be multiplied: as many pairs as `b` has, `a` again and again; a number of `start` for each row of `a`. */
+/* Checks that a and b can be multiplied: as many matrices as `b` has, with `a` repeated; `start` has one number per
+ * row of `a`. */
 static int check_product(PyArrayObject *a, PyArrayObject *b, PyArrayObject *start, npy_intp taps)
 {
     npy_intp groups = PyArray_DIM(a, 0), m = PyArray_DIM(a, 1), k = PyArray_DIM(a, 2);

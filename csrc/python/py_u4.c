@@ -1,4 +1,4 @@
-/* Linear layers with weights of 4 bits: packing, unpacking, a call. */
+/* Linear layers with 4-bit weights: int4_pack, int4_unpack, int4_run and int4_call. */
 #include "convert.h"
 #include "errors.h"
 #include "families.h"
@@ -12,7 +12,7 @@
 
 enum { ARGUMENTS = 16 };
 
-enum { MAX_SIDE = 1 << 24, MAX_IN = 1 << 19 }; /* 255 * 15 * MAX_IN fits in 31 bits */
+enum { MAX_SIDE = 1 << 24, MAX_IN = 1 << 19 }; /* so that 255 * 15 * MAX_IN fits in 31 bits */
 
 static int check_size(PyArrayObject *array, const char *name, ptrdiff_t wanted)
 {
@@ -47,7 +47,7 @@ static int set_sides(pqc_u4_weights *w, ptrdiff_t out, ptrdiff_t in)
     return -1;
 }
 
-/* From args: out, in and the groups' length. */
+/* Reads out, in and the length of a group from args. */
 static int get_shape(PyObject *const *args, pqc_u4_weights *w)
 {
     long out, in;
@@ -62,7 +62,7 @@ static ptrdiff_t bytes_of(const pqc_u4_weights *w)
     return pqc_u4_panels(w->out) * pqc_u4_panel_bytes(w->groups, w->length);
 }
 
-/* Bytes that begin on a cache line: a view of an array that is a line longer. */
+/* A cache-line aligned byte array: a view of an array that is one line longer. */
 static PyArrayObject *new_bytes(npy_intp bytes)
 {
     npy_intp padded = bytes + 64;
@@ -141,11 +141,11 @@ done:
     return both;
 }
 
-/* Everything of one call. */
+/* The state of one call. */
 typedef struct {
     pqc_u4_weights w;
     pqc_u4_call call;
-    PyArrayObject *panels, *zeros, *weight_sums, *inverse; /* what w points into */
+    PyArrayObject *panels, *zeros, *weight_sums, *inverse; /* own what w points to */
     PyArrayObject *x, *amax, *bias, *y;
 } run;
 
@@ -157,7 +157,8 @@ static int get_optional(PyObject *object, const char *name, int type, PyArrayObj
     return *array ? 0 : -1;
 }
 
-/* What conversion may run code of the caller's for: the arrays are looked at after it.  args: of int4_run. */
+/* Converts the arguments whose conversion may run the caller's code; arrays are read afterwards.  args: those of
+ * int4_run. */
 static int get_numbers(run *r, PyObject *const *args, Py_ssize_t count)
 {
     pqc_u4_call *c = &r->call;
@@ -214,7 +215,7 @@ static const void *data_of(PyArrayObject *array)
     return array ? PyArray_DATA(array) : NULL;
 }
 
-/* The result's shape and the number of rows; or why integers cannot do it. */
+/* Sets the result's shape and the number of rows; or returns why integers cannot compute it. */
 static const char *set_rows(run *r, npy_intp *shape)
 {
     int ndim = PyArray_NDIM(r->x);
@@ -271,7 +272,7 @@ static ptrdiff_t ranges_of(const pqc_u4_call *call)
     return call->two_ended ? 2 : call->by_row ? call->rows : 1;
 }
 
-/* Gets the zero point of an asymmetric range: a scale and the code of 0. */
+/* Reads the zero point of an asymmetric range: a scale and the code of 0. */
 static int get_zero_point(run *r)
 {
     if (!r->call.two_ended)
@@ -331,10 +332,10 @@ static PyObject *int4_run(PyObject *self, PyObject *const *args, Py_ssize_t coun
     return result;
 }
 
-/* Positions of the arguments of int4_run that change from call to call. */
+/* Positions in the arguments of int4_run that vary from call to call. */
 enum { INPUT = 8, AMAX = 9, BIAS = 11 };
 
-/* What can change in place in the arrays that the guards compare as objects. */
+/* Checks the arrays that guards compare by identity for what can change in place. */
 static int is_as_before(PyObject *const *args, PyObject *input, long ndim, PyObject *proof)
 {
     PyObject *amax = args[AMAX], *bias = args[BIAS];

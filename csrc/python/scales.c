@@ -1,3 +1,4 @@
+/* Computes the scale of each channel from its amax, in float or double. */
 #include "scales.h"
 
 static int allocate(pqc_scales *s, const pqc_operands *o)
@@ -31,7 +32,7 @@ int pqc_scales_int(pqc_scales *s, const pqc_operands *o, pqc_int_format format)
         pqc_int_scales(o->amax, s->mul, s->div, o->channels, format);
     } else if (o->is_double) {
         pqc_int_scales_f64(o->amax, s->mul, s->div, o->channels, format);
-    } else { /* the scale of a float32 amax is a float32 */
+    } else { /* a float32 amax has a float32 scale */
         const float *amax = o->amax;
         for (ptrdiff_t i = 0; i < o->channels; i++) {
             pqc_int_quant q = pqc_int_quant_init(amax[i], format);

@@ -1,3 +1,4 @@
+/* Compares the contents of arrays with a fingerprint or a copy. */
 #include "unchanged.h"
 
 #include <string.h>
@@ -41,7 +42,7 @@ static bool array_is_unchanged(PyObject *proof)
     return memcmp(PyArray_DATA(x), PyArray_DATA(like), (size_t)PyArray_NBYTES(x)) == 0;
 }
 
-/* 1, 0, or -1 for what is no proof. */
+/* 1 if unchanged, 0 if changed, -1 with an exception if it is no proof. */
 static int one_is_unchanged(PyObject *proof)
 {
     if (proof == Py_None)

@@ -1,3 +1,4 @@
+/* 64-aligned scratch memory; keeps the last block for the next call. */
 #include "workspace.h"
 
 #define PY_SSIZE_T_CLEAN

@@ -1,5 +1,5 @@
-/* Scratch memory of calls: the last block given back is kept, so that a layer called again finds
- * its pages warm. */
+/* Scratch memory for calls.  The last block given back is kept, so that a layer that is called again finds its pages
+ * warm. */
 #ifndef PQC_WORKSPACE_H
 #define PQC_WORKSPACE_H
 
@@ -9,7 +9,7 @@
 void *pqc_workspace_take(ptrdiff_t bytes);
 void pqc_workspace_give(void *memory);
 
-/* The same, never kept: for what lives long. */
+/* The same, but never kept: for memory with a long life. */
 void *pqc_workspace_allocate(ptrdiff_t bytes);
 void pqc_workspace_free(void *memory);
 

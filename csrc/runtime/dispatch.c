@@ -1,9 +1,10 @@
+/* Fills a table of kernels for a set of ISAs and makes it the one in use. */
 #include "dispatch.h"
 
 _Atomic(const pqc_kernels *) pqc_table;
 
 static pqc_kernels
-    tables[PQC_BIT(PQC_ISAS)]; /* by set of ISAs; guarded by `filling` until in use */
+    tables[PQC_BIT(PQC_ISAS)]; /* indexed by set of ISAs; guarded by `filling` until it is in use */
 static bool filled[PQC_BIT(PQC_ISAS)];
 static atomic_flag filling = ATOMIC_FLAG_INIT;
 

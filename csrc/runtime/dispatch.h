@@ -1,4 +1,4 @@
-/* The table of kernels: one for each set of ISAs, slowest first, better ones override. */
+/* The table of kernel pointers: one table per set of ISAs, filled from the slowest ISA to the fastest. */
 #ifndef PQC_DISPATCH_H
 #define PQC_DISPATCH_H
 
@@ -89,7 +89,7 @@ typedef struct {
     pqc_product_f32_fn *product_f32;
     pqc_decode_f32_fn *decode_f32;
     pqc_encode_f32_fn *encode_f32;
-    pqc_dwconv_u8s8_fn *dwconv_u8s8;             /* or NULL: these ten are the last */
+    pqc_dwconv_u8s8_fn *dwconv_u8s8;             /* these ten, the last, may be NULL */
     pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32;       /* or NULL */
     pqc_igemm_u8s8_codes_fn *igemm_u8s8_codes;   /* or NULL */
     pqc_dwconv_nhwc_codes_fn *dwconv_nhwc_codes; /* or NULL */
@@ -101,29 +101,29 @@ typedef struct {
     const pqc_igemm_nhwc *igemm_nhwc;            /* or NULL */
 } pqc_kernels;
 
-/* The table in use.  A table never changes once it is here: pqc_select puts another in its place,
- * and calls that run meanwhile take their kernels from either, with the same bits. */
+/* The table in use.  A table never changes once it is published; pqc_select replaces it.  Calls that run meanwhile
+ * may take kernels from either, with the same bits. */
 extern _Atomic(const pqc_kernels *) pqc_table;
 #define pqc (*atomic_load_explicit(&pqc_table, memory_order_acquire))
 
 unsigned pqc_detect(void); /* PQC_BIT(i) is set: this CPU and its OS run ISA i */
 
-/* True if a core reads its last-level cache at a third of the usual speed: 35 GB/s on Emerald Rapids, against 98 on Zen 4.
- * Prefetching from there is then worthwhile. */
+/* True if a core reads its last-level cache at a third of the usual speed (35 GB/s on Emerald Rapids, 98 on Zen 4).
+ * Prefetching from it is then worthwhile. */
 bool pqc_last_cache_is_far(void);
 
 #if PQC_AMX_COMPILES
-/* Asks for the right to use tiles, whose 8 KiB are part of a thread's state only in processes that have it.  Linux refuses
- * while a thread has a signal stack too small for them, and from then on refuses such stacks.  Once refused, AMX is not
- * detected any more. */
+/* Asks the OS for permission to use AMX tiles, whose 8 KiB are part of a thread's state only in processes that have
+ * it.  Linux refuses while a thread's signal stack is too small for them, and refuses such stacks afterwards.  Once
+ * refused, AMX is no longer detected. */
 bool pqc_request_tiles(void);
 #endif
 
-/* Puts the best kernels of the ISAs that are allowed and detected to use; scalar is always among
- * them.  Returns those.  Safe from several threads at once, and while kernels run. */
+/* Selects the best kernels of the ISAs that are both allowed and detected; scalar always is.  Returns those ISAs.
+ * Safe from several threads at once and while kernels run. */
 unsigned pqc_select(unsigned allowed);
 
-unsigned pqc_selected(void); /* those of the table in use; 0 before the first pqc_select */
+unsigned pqc_selected(void); /* the ISAs of the table in use; 0 before the first pqc_select */
 const char *pqc_isa_name(pqc_isa isa); /* "scalar", "avx2", ...; NULL past the end */
 
 #endif

@@ -1,7 +1,7 @@
-/* The mode of floating-point arithmetic belongs to the thread: MXCSR on x86, FPCR on ARM.  A library that flushes
- * subnormals or rounds another way (torch.set_flush_denormal, fesetround, a thread pool that inherited either) would change
- * our results.  Kernels therefore run in the default mode: round to nearest, ties to even, subnormals kept, no traps.
- * Inline, and written only where it differs: small calls are a few hundred instructions. */
+/* The floating-point mode is per thread: MXCSR on x86, FPCR on ARM.  A library that flushes subnormals or rounds
+ * differently (torch.set_flush_denormal, fesetround, a thread pool that inherited either) would change our results.
+ * Kernels therefore run in the default mode: round to nearest, ties to even, subnormals kept, no traps.  Inline, and
+ * the register is written only if it differs, because small calls take a few hundred instructions. */
 #ifndef PQC_FLOAT_MODE_H
 #define PQC_FLOAT_MODE_H
 
@@ -64,7 +64,7 @@ static inline pqc_float_mode pqc_set_default_float_mode(void)
     return before;
 }
 
-/* Puts back what pqc_set_default_float_mode returned. */
+/* Restores the mode that pqc_set_default_float_mode returned. */
 static inline void pqc_restore_float_mode(pqc_float_mode before)
 {
     if (before != PQC_DEFAULT_FLOAT_MODE)

@@ -1,8 +1,8 @@
-/* A pool of sleeping workers.  A job is a range cut into parts, neighbouring ones for each thread: call after call a thread
- * finds its parts of the arrays in its own caches.  A thread without parts steals others'.  The caller works too and returns when
- * all parts are done, so that no one waits for a worker that wakes late.  Workers spin for a moment after a job, since layers
- * follow each other closely, then sleep.  Waking them costs the caller 10 us, and they need longer to start: a small job wakes
- * them only if it follows others closely, so that they are awake for the next. */
+/* A pool of sleeping workers.  A job is a range divided into parts; each thread owns neighbouring parts, so that call
+ * after call it finds them in its own caches.  A thread that runs out of parts steals from others.  The caller works
+ * too and returns when all parts are done, so nobody waits for a worker that wakes late.  Workers spin briefly after
+ * a job, because layers follow each other closely, then sleep.  Waking them costs the caller 10 us and they take
+ * longer to start, so a small job wakes them only if it follows others closely, for the benefit of the next. */
 #define _GNU_SOURCE
 #include "parallel.h"
 
@@ -51,22 +51,23 @@ static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, ptrdiff_t worth, 
 #include <stdatomic.h>
 #include <unistd.h>
 
-/* LARGE: grains worth waking workers for.  MANY: jobs in a row that suggest a model rather than a single layer.  Nanoseconds: how
- * long a worker spins, and a shorter gap between jobs, within which it is still spinning. */
+/* LARGE: grains that are worth waking workers for.  MANY: jobs in quick succession that suggest a model rather than a
+ * single layer.  In nanoseconds, SPIN: how long a worker spins; SOON: a shorter gap between jobs, during which it is
+ * still spinning. */
 enum { LARGE = 16, MANY = 6, SPIN = 70000, SOON = 50000 };
-/* SHORT: grains of a part, where a job has enough for more than one a thread. */
+/* SHORT: grains per part, where a job has enough for several parts per thread. */
 enum { PARTS_PER_THREAD = 4, SHORT = 4, PAUSES = 64, PATIENCE = 4000 };
 
-/* A thread's parts: the job's number (32 bits), the end of the parts (16) and which is the next (16).  Whoever takes one off
- * either end owns that part, and a worker that slept through a job can never take a part of it. */
+/* A thread's parts, as one word: the job's number (32 bits), the end of its parts (16) and the next one (16).
+ * Whoever advances either end owns the part taken; a worker that slept through a job can never take a part of it. */
 typedef struct {
     _Alignas(64) atomic_ullong ticket;
 } hand;
 
-/* One job at a time.  The other fields are written before the tickets, and those before the number.  The plain ones are read
- * only by owners of a part, and the job is not over while there is one; the atomic ones may be read too late, but then the tickets
- * have changed too.  A line takes a quarter of a microsecond from one core to another, or more: what a worker reads is in one with
- * the number that it waits for. */
+/* The job; there is one at a time.  The fields are written before the tickets, and the tickets before the number.
+ * Plain fields are read only by threads that own a part, and the job is not over while one is owned.  Atomic fields
+ * may be read too late, but by then the tickets have changed.  Moving a cache line between cores takes a quarter of a
+ * microsecond or more, so what a worker reads first shares a line with the number that it waits for. */
 static struct {
     _Alignas(64) atomic_uint posted; /* number of the newest job */
     pqc_range_fn fn;
@@ -74,22 +75,23 @@ static struct {
     ptrdiff_t n, grain;
     unsigned parts;
     atomic_bool backwards;
-    atomic_int count; /* threads that take part: the caller, and workers by their index */
-    _Alignas(64) atomic_uint left; /* parts not reported as done */
+    atomic_int count; /* participating threads: the caller, and workers with a lower index */
+    _Alignas(64) atomic_uint left; /* parts not yet reported as done */
     hand hands[PQC_MAX_THREADS];
 } job;
 
-static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* held by the thread whose job runs */
+/* held by the thread whose job is running */
+static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t sleep_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static atomic_int sleepers; /* workers waiting on `wake` */
 static atomic_int threads = 1;
-static _Thread_local int own_threads; /* of this caller; 0: `threads` */
+static _Thread_local int own_threads; /* of this thread; 0 means `threads` */
 
 /* Guarded by `owner`. */
 static int workers;     /* started so far */
-static long long ended; /* when the last job was over */
-static int missed;      /* small jobs in quick succession that workers slept through */
+static long long ended; /* when the last job ended */
+static int missed;      /* small jobs in quick succession that did not wake the workers */
 
 static inline void pause_cpu(void)
 {
@@ -100,7 +102,7 @@ static inline void pause_cpu(void)
 #endif
 }
 
-/* The next part of a hand, or -1. */
+/* Takes the next part of a hand; -1 if there is none. */
 static ptrdiff_t take(hand *h, uint32_t number, bool backwards)
 {
     unsigned long long seen = atomic_load(&h->ticket);
@@ -114,7 +116,7 @@ static ptrdiff_t take(hand *h, uint32_t number, bool backwards)
     }
 }
 
-/* Where a part begins.  Larger parts come between smaller ones, so that the threads' shares are nearly equal as well. */
+/* The beginning of a part.  Larger parts alternate with smaller ones, so that the threads' shares are nearly equal. */
 static ptrdiff_t first_of(ptrdiff_t part)
 {
     ptrdiff_t grains = job.n / job.grain;
@@ -123,7 +125,7 @@ static ptrdiff_t first_of(ptrdiff_t part)
                : (grains / job.parts * part + grains % job.parts * part / job.parts) * job.grain;
 }
 
-/* Takes parts of that job while there are any, its own first; `index` is the thread's, 0 the caller's. */
+/* Takes parts of that job until there are none, its own first.  `index` is the thread's; the caller's is 0. */
 static void work_on(uint32_t number, int index)
 {
     int count = atomic_load(&job.count);
@@ -163,7 +165,7 @@ static uint32_t wait_for_job(uint32_t last)
 static void *worker(void *index)
 {
     uint32_t last = atomic_load(&job.posted);
-    pqc_set_default_float_mode(); /* not what the thread that started it had */
+    pqc_set_default_float_mode(); /* it inherits that of the thread that started it */
     for (;;) {
         work_on(last, 1 + (int)(intptr_t)index);
         last = wait_for_job(last);
@@ -174,7 +176,7 @@ static void *worker(void *index)
 static void start_workers(int wanted)
 {
     sigset_t all, before;
-    sigfillset(&all); /* signals belong to the caller's threads */
+    sigfillset(&all); /* signals are for the caller's threads */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (workers < wanted) {
         pthread_t thread;
@@ -186,8 +188,8 @@ static void start_workers(int wanted)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* A forked child has none of the workers, perhaps locks that nobody will release, and parts of a job that its new workers
- * must not take for their own. */
+/* In a forked child: there are no workers, locks may be held for ever, and parts of a job must not be taken by new
+ * workers. */
 static void forget_workers(void)
 {
     for (int i = 0; i < PQC_MAX_THREADS; i++)
@@ -225,7 +227,7 @@ static void deal(uint32_t number, unsigned parts, unsigned count)
     }
 }
 
-/* True if the workers are awake, or should be. */
+/* True if the workers are awake or are worth waking. */
 static bool are_wanted(ptrdiff_t worth, int wanted)
 {
     if (worth >= LARGE || (workers >= wanted && atomic_load(&sleepers) == 0)) {
@@ -236,17 +238,17 @@ static bool are_wanted(ptrdiff_t worth, int wanted)
     return missed >= MANY;
 }
 
-/* The number of parts, at most `most`, that a job of `worth` grains is cut into. */
+/* How many parts, at most `most`, to divide a job of `worth` grains into. */
 static ptrdiff_t parts_of(ptrdiff_t most, ptrdiff_t worth, int count)
 {
     ptrdiff_t parts = pqc_clamp(worth / SHORT, count, (ptrdiff_t)count * PARTS_PER_THREAD);
     parts = pqc_min(parts, most);
-    if (parts > count) /* as many for each: 5 for two threads would be 3 and 2 */
+    if (parts > count) /* the same number for each thread: 5 parts for two would be 3 and 2 */
         parts -= parts % count;
     return parts;
 }
 
-/* What is stored before the number is posted need not arrive one after the other. */
+/* Runs a job on the pool.  Nothing before the posted number has to become visible in any order. */
 static void share(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, int count, bool backwards,
                   pqc_range_fn fn, void *context)
 {
@@ -271,7 +273,7 @@ static void share(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, int count, bool
     }
 }
 
-/* Parts are multiples of `grain`, as many as `parts` at most; `worth`: how many would be worth it. */
+/* Runs a job of at most `parts` parts, multiples of `grain` long, of which `worth` would be worth a thread. */
 static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, ptrdiff_t worth, bool backwards,
                 pqc_range_fn fn, void *context)
 {

@@ -1,4 +1,4 @@
-/* Equal blocks of scratch memory that threads take and give back. */
+/* Equally large blocks of scratch memory that threads acquire and release. */
 #ifndef PQC_SCRATCH_POOL_H
 #define PQC_SCRATCH_POOL_H
 
@@ -8,7 +8,7 @@
 
 typedef struct {
     uint8_t *memory;
-    ptrdiff_t count, bytes; /* blocks, and bytes of one */
+    ptrdiff_t count, bytes; /* number of blocks, bytes of one */
     atomic_flag taken[PQC_MAX_THREADS];
 } pqc_scratch_pool;
 
@@ -22,7 +22,7 @@ static inline void pqc_scratch_pool_init(pqc_scratch_pool *s, void *memory, ptrd
         atomic_flag_clear(&s->taken[i]);
 }
 
-/* The number of a free block; waits for one, unless there is one for each thread. */
+/* Acquires a free block and returns its number.  Waits for one, unless there are as many as threads. */
 static inline ptrdiff_t pqc_scratch_pool_acquire(pqc_scratch_pool *s)
 {
     ptrdiff_t block = 0;
