@@ -1,4 +1,4 @@
-/* What several AVX-512 bodies share; only their files include it. */
+/* AVX-512 helpers shared by several bodies; only files for AVX-512 include it. */
 #ifndef PQC_AVX512_H
 #define PQC_AVX512_H
 
@@ -8,14 +8,14 @@
 
 #define AVX512 PQC_TARGET_AVX512
 
-/* The first `left` of 16 lanes; all of them from 16 on. */
+/* A mask of the first `left` of 16 lanes; all of them if left >= 16. */
 AVX512 static inline __mmask16 tail16(ptrdiff_t left)
 {
     return (__mmask16)(left >= 16 ? 0xffffu : (1u << left) - 1u);
 }
 
-/* q / div, correctly rounded, for div with pqc_reciprocal_is_safe: one Newton step on the quotient
- * (Markstein).  The residue is taken as s*y - q, not q - s*y, so that -0 stays -0. */
+/* q / div, correctly rounded, if pqc_reciprocal_is_safe(div): one Newton step on the quotient (Markstein).  The
+ * residue is computed as s*y - q rather than q - s*y, so that -0 stays -0. */
 AVX512 static inline __m512 divide16(__m512 q, __m512 div, __m512 reciprocal)
 {
     __m512 y = _mm512_mul_ps(q, reciprocal);

@@ -1,4 +1,4 @@
-/* A float's bits, and back. */
+/* The bits of a float32 as an integer, and back. */
 #ifndef PQC_BITS_H
 #define PQC_BITS_H
 

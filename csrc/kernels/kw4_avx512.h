@@ -1,5 +1,5 @@
-/* How 16 pixels' c4 blocks come from 64 bytes of a row tap-packed (conv_chw_u8s8.h): dwords to 128-bit lanes of 4 pixels, then
- * bytes to their places. */
+/* AVX-512: the c4 blocks of 16 tap-packed pixels (conv_chw_u8s8.h) from 64 bytes of a row.  Dwords are permuted into
+ * 128-bit lanes of 4 pixels, then bytes within lanes. */
 #ifndef PQC_KW4_AVX512_H
 #define PQC_KW4_AVX512_H
 
@@ -9,7 +9,8 @@ typedef struct {
     __m512i dwords, bytes;
 } kw4_spread;
 
-/* Dword i of the first is i / 4 * stride + i % 4; byte i of a lane of the second pqc_kw4_place(i / 4, i % 4). */
+/* Dword i of the first control is i / 4 * stride + i % 4; byte i of a lane of the second is pqc_kw4_place(i / 4, i %
+ * 4). */
 AVX512 PQC_INLINE kw4_spread kw4_spread_of(int stride, int dilation)
 {
     const __m512i lane = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);

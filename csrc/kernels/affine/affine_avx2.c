@@ -1,3 +1,4 @@
+/* Affine fake quantisation of float32 with one step and zero point, with AVX2; see affine.h. */
 #include "affine.h"
 
 #if PQC_X86

@@ -1,3 +1,4 @@
+/* Affine fake quantisation of float32 with one step and zero point, in plain C; see affine.h. */
 #include <math.h>
 
 #include "affine.h"

@@ -13,8 +13,8 @@
 
 #include "pqc.h"
 
-/* From this many elements on, the x86 bodies align their loads after the first: one across two cache lines takes as long as
- * two, and NumPy's large arrays begin 16 bytes after a line. */
+/* From this many elements on, the x86 bodies align their loads after the first one: a load that crosses a cache line
+ * takes as long as two, and NumPy's large arrays begin 16 bytes after a line. */
 enum { PQC_AMAX_LONG = 256 };
 
 typedef float pqc_amax_f32_fn(const float *x, ptrdiff_t n);

@@ -1,3 +1,4 @@
+/* Largest magnitude (in all, or a running one per element) and minimum of float32, with AVX2; see amax.h. */
 #include "amax.h"
 
 #if PQC_X86

@@ -17,17 +17,17 @@
 
 #include "igemm_u8s8/igemm_u8s8.h"
 
-/* Rows of sums are not a power of two apart: those of a tile would share a set of L1. */
+/* Rows of sums are not a power of two apart, because the rows of a tile would then share an L1 set. */
 enum {
     PQC_AMX_SIDE = 16,                  /* channels, pixels or rows of a tile, and its kr groups */
-    PQC_AMX_PAIR = 2 * PQC_AMX_SIDE,    /* most of each that are multiplied at a time */
+    PQC_AMX_PAIR = 2 * PQC_AMX_SIDE,    /* at most this many of each are multiplied at a time */
     PQC_AMX_TILE_BYTES = 1024,          /* of weights: 16 channels, 16 kr groups, 4 bytes */
     PQC_AMX_MAX_MC = 16 * PQC_AMX_SIDE, /* most pixels of an M-block */
     PQC_AMX_SUMS_STRIDE = PQC_AMX_MAX_MC + PQC_AMX_SIDE,
 };
 
-/* Two blocks of 16 pixels, or one: kr group j of K tile t at x[offset[16 * t] + j * k_stride], the other block's block_stride
- * bytes further.  Without offsets a K tile's 16 rows of 64 bytes follow the last one's. */
+/* One or two blocks of 16 pixels.  Kr group j of K tile t is at x[offset[16 * t] + j * k_stride], that of the other
+ * block block_stride bytes further.  Without offsets, each K tile is 16 contiguous rows of 64 bytes. */
 typedef struct {
     const uint8_t *x;
     const int32_t *offset;
@@ -46,10 +46,10 @@ typedef struct {
     int stride, dilation;
 } pqc_amx_panel;
 
-/* Neighbouring sums whose results are neighbours, too. */
+/* Neighbouring sums whose results are neighbours as well. */
 typedef struct {
-    int from, count; /* pixels, at most 16 */
-    ptrdiff_t to;    /* floats from the channel's first */
+    int from, count; /* first pixel, and their number, at most 16 */
+    ptrdiff_t to;    /* floats from the beginning of the channel */
 } pqc_amx_run;
 
 /* The pixels i of each run: y[c * channel_stride + to + i * pixel_stride] = finish(compensation[c] + sums[c][from + i]). */
@@ -60,30 +60,31 @@ typedef struct {
     int runs;
 } pqc_amx_store;
 
-/* Sums of some rows and channels, the last ones that AMX has made: their results are not written yet. */
+/* Sums of some rows and channels, the last that AMX computed; their results are not written yet. */
 typedef struct {
     _Alignas(64) int32_t sums[2][PQC_AMX_PAIR * PQC_AMX_PAIR];
-    int turn; /* whose they are */
+    int turn; /* which half of the buffers they are in */
     ptrdiff_t ld;
     pqc_output_block block; /* nhwc */
 } pqc_amx_pending;
 
 typedef struct {
-    /* From `begin` to `end` this thread may multiply k kr groups.  `a_rows` is 16, or the number of all rows of A
-     * if those are fewer. */
+    /* Between `begin` and `end` this thread may multiply k kr groups.  `a_rows` is 16, or the number of rows of A if
+     * that is smaller. */
     void (*begin)(ptrdiff_t k, int a_rows);
     void (*end)(void);
 
-    /* One or two panels of 16 channels; straight from an image k is a multiple of 16. */
+    /* One or two panels of 16 channels.  If the pixels are read straight from an image, k is a multiple of 16. */
     void (*gemm_nchw)(const int8_t *w, int panels, const pqc_amx_pixels *pixels, ptrdiff_t k,
                       int32_t *sums);
 
-    /* g's channels, whose x and offsets are not used.  The pending results are written, and some of these are pending. */
+    /* The channels of g, whose x and offsets are ignored.  Writes the pending results; some of the new ones become
+     * pending. */
     void (*gemm_nhwc)(const pqc_igemm_params *g, const uint8_t *x, const pqc_output_block *block,
                       pqc_amx_pending *pending);
     void (*flush)(pqc_amx_pending *pending);
 
-    /* One block of 16 pixels.  Reads up to 64 bytes from the last byte used on. */
+    /* Gathers one block of 16 pixels.  Reads up to 64 bytes from the last byte used. */
     void (*panel)(const pqc_amx_panel *p, const uint8_t *x, uint8_t *panel);
 
     void (*store)(const pqc_amx_store *s, const int32_t *sums, int channels);

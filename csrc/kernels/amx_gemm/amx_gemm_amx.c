@@ -1,3 +1,4 @@
+/* u8 x s8 products in 16 x 16 tiles, to int32 sums, with AMX; see amx_gemm.h. */
 #include "amx_gemm.h"
 
 #if PQC_AMX_COMPILES
@@ -9,15 +10,15 @@
 #define AMX PQC_TARGET_AMX
 #define INLINE AMX PQC_INLINE
 
-/* AMX's eight tile registers: 0 to 3 are sums; the operands of 16 kr groups and of a shorter last K tile have two each.  Macros,
- * since GCC writes them into the names of the registers. */
+/* The eight tile registers: 0 to 3 are sums; two are operands of 16 kr groups, two are operands of the shorter last K
+ * tile.  Macros, because GCC pastes them into the registers' names. */
 #define A_TILE 4
 #define B_TILE 5
 #define A_REST 6
 #define B_REST 7
 #define REGISTERS 8
 
-/* What the hardware reads. */
+/* The tile configuration, as LDTILECFG reads it. */
 typedef struct {
     uint8_t palette, first_row, reserved[14];
     uint16_t row_bytes[16];
@@ -44,14 +45,15 @@ AMX static void end(void)
     _tile_release();
 }
 
-/* The operands' first tiles: up to two of A and four of B, `tile_stride` bytes from each other; `row` bytes between
- * the rows of one. */
+/* The first tiles of an operand: up to two of A and four of B, `tile_stride` bytes apart; rows of a tile are `row`
+ * bytes apart. */
 typedef struct {
     const uint8_t *tile;
     ptrdiff_t tile_stride, row;
 } operand;
 
-/* Adds 16 kr groups, or the rest of them.  Of 2 x 2 tiles those of B, which may lie across cache lines, are loaded once. */
+/* Adds 16 kr groups, or those of the last K tile.  With 2 x 2 tiles those of B, which may cross cache lines, are
+ * loaded once. */
 #define GROUP(multiply, L, R)                                                                      \
     do {                                                                                           \
         _tile_loadd(R, b.tile, b.row);                                                             \
@@ -91,7 +93,7 @@ typedef struct {
             GROUP(multiply, A_REST, B_REST);                                                       \
     } while (0)
 
-/* `to` has `row` bytes from a row to the next; a tile's rows of A follow the other's. */
+/* Rows of `to` are `row` bytes apart; the rows of the second tile of A follow those of the first. */
 INLINE void store_tiles(const int a_tiles, const int b_tiles, int32_t *to, ptrdiff_t row)
 {
     int32_t *below = to + PQC_AMX_SIDE * row / 4;
@@ -144,7 +146,7 @@ AMX static void gemm_nchw(const int8_t *w, int blocks, const pqc_amx_pixels *pix
         nchw_tiles(a, b, pixels->offset, k, 1, 1, sums);
 }
 
-/* Of 32 channels, in registers. */
+/* Output parameters of 32 channels, in registers. */
 typedef struct {
     output16 of[2];
 } pair_output;
@@ -163,8 +165,8 @@ INLINE void store_pair(const int32_t *sums, const pair_output *o, float *y)
                          finish16(_mm512_load_si512(sums + PQC_LANES * v), o->of[v]));
 }
 
-/* Stores rows of results, if any: a few at a time, to fill other instructions' stalls.  `pair` is NULL unless
- * there are 32 channels. */
+/* Stores a few rows of pending results, if there are any, to fill the stalls of tile instructions.  `pair` is NULL
+ * unless they have 32 channels. */
 INLINE void flush_rows(pqc_output_block *b, const int32_t **sums, ptrdiff_t ld, int rows,
                        const pair_output *pair)
 {
@@ -182,7 +184,7 @@ AMX static void flush(pqc_amx_pending *pending)
     flush_rows(&pending->block, &sums, pending->ld, pending->block.pixels, NULL);
 }
 
-/* A: rows, B: channels.  PAIR: the pending results are of 32 channels. */
+/* A: rows, B: channels.  PAIR: the pending results have 32 channels. */
 INLINE void row_tiles(operand a, operand b, ptrdiff_t k, const int a_tiles, const int b_tiles,
                       const bool PAIR, const int32_t *compensation, pqc_output_block next,
                       pqc_amx_pending *pending)
@@ -216,7 +218,7 @@ INLINE void row_tiles(operand a, operand b, ptrdiff_t k, const int a_tiles, cons
     store_tiles(a_tiles, b_tiles, pending->sums[pending->turn], 4 * pending->ld);
 }
 
-/* The rows and channels from some position on, at most a given number. */
+/* A part of a block: at most a given number of rows and channels from some position. */
 static pqc_output_block part_of(const pqc_output_block *b, int row, int rows, int channel,
                                 int channels)
 {
@@ -245,7 +247,7 @@ INLINE void two_blocks(const pqc_igemm_params *g, operand a, int row, const pqc_
     }
 }
 
-/* One block of rows by all of the channels. */
+/* One block of rows by all channels. */
 INLINE void one_block(const pqc_igemm_params *g, operand a, pqc_output_block next,
                       pqc_amx_pending *pending)
 {

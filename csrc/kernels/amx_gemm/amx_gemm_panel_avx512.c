@@ -1,3 +1,4 @@
+/* Gathers the bytes of 16 pixels into a B panel for AMX, with AVX-512; see amx_gemm.h. */
 #include "amx_gemm_avx512.h"
 
 #if PQC_AMX_COMPILES
@@ -19,7 +20,7 @@ INLINE void kw4(const pqc_amx_panel *p, const uint8_t *x, uint8_t *to)
         _mm512_store_si512(to, spread_kw4(_mm512_loadu_si512(x + *offset), spread));
 }
 
-/* Pixels that lie anywhere. */
+/* Pixels at arbitrary places. */
 INLINE void gathered(const pqc_amx_panel *p, const uint8_t *x, uint8_t *to)
 {
     __m512i pixel = _mm512_loadu_si512(p->pixel);

@@ -1,10 +1,10 @@
-/* Rows of sums through the output stage, once they are in memory. */
+/* Rows of stored int32 sums through the float32 output stage, with AVX-512. */
 #ifndef PQC_AMX_GEMM_ROWS_AVX512_H
 #define PQC_AMX_GEMM_ROWS_AVX512_H
 
 #include "requantize/requantize_avx512.h"
 
-/* The first of the block's rows, as many as are said; `ld` sums from a row to the next. */
+/* Stores the first `rows` rows of the block; rows of sums are `ld` apart. */
 AVX512 PQC_INLINE void store_rows(const int32_t *sums, ptrdiff_t ld, int rows,
                                   const pqc_output_block *block)
 {

@@ -1,3 +1,4 @@
+/* Requantises AMX's int32 sums to float32 and stores them as nchw, with AVX-512; see amx_gemm.h. */
 #include "amx_gemm_avx512.h"
 
 #if PQC_AMX_COMPILES
@@ -11,8 +12,8 @@ INLINE void store(const pqc_amx_store *s, const int32_t *sums, int channels, con
     const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     __m512i index = _mm512_mullo_epi32(lanes, _mm512_set1_epi32((int)s->to.pixel_stride));
     float *y = s->to.y;
-    uintptr_t ahead = (uintptr_t)(2 * s->to.channel_stride) *
-                      sizeof *y; /* the cache lines of another channel are on their way meanwhile */
+    uintptr_t ahead =
+        (uintptr_t)(2 * s->to.channel_stride) * sizeof *y; /* prefetches two channels ahead */
     for (int c = 0; c < channels; c++, sums += PQC_AMX_SUMS_STRIDE, y += s->to.channel_stride) {
         __m512i compensation = _mm512_set1_epi32(s->compensation[c]);
         output16 of = output16_of_channel(&s->to, c);

@@ -35,8 +35,8 @@ pqc_encode_elements_fn pqc_encode_elements_scalar, pqc_encode_elements_avx2,
 pqc_decode_elements_fn pqc_decode_elements_scalar, pqc_decode_elements_avx2,
     pqc_decode_elements_avx512;
 
-/* What encode adds up: the exponent and mantissa of a normal number are its float32 bits shifted,
- * less `rebias`; those of a subnormal q are the mantissa bits of |q| + the smallest normal number. */
+/* How encode works: for a normal number, exponent and mantissa are its float32 bits shifted, minus `rebias`; for a
+ * subnormal q they are the mantissa bits of |q| + the smallest normal number. */
 typedef struct {
     float normal; /* the smallest normal number */
     int32_t shift, rebias, rebias_subnormal, sign_shift;

@@ -1,3 +1,4 @@
+/* Blocks of float32 that share a step, and element codes of up to 8 bits, with AVX2; see block_quant.h. */
 #include "block_quant.h"
 
 #if PQC_X86
@@ -18,7 +19,7 @@ AVX2 void pqc_block_quant_f32_avx2(const float *x, float *y, ptrdiff_t n, float 
     pqc_block_quant_f32_scalar(x + i, y + i, n - i, step, back, f);
 }
 
-/* 8 dwords to 8 bytes. */
+/* Stores the low bytes of 8 dwords. */
 AVX2 static inline void store_bytes8(uint8_t *to, __m256i dwords)
 {
     __m128i words =

@@ -1,3 +1,4 @@
+/* Blocks of float32 that share a step, and element codes of up to 8 bits, with AVX-512; see block_quant.h. */
 #include "block_quant.h"
 
 #if PQC_X86

@@ -1,3 +1,4 @@
+/* Blocks of float32 that share a step, and element codes of up to 8 bits, in plain C; see block_quant.h. */
 #include "block_quant.h"
 
 #include "float_quant/float_quant_scalar.h"

@@ -1,3 +1,4 @@
+/* LSTM and GRU cells on float32 gate sums, with AVX2; see cell_f32.h. */
 #include "cell_f32_scalar.h"
 
 #if PQC_X86

@@ -1,3 +1,4 @@
+/* LSTM and GRU cells on float32 gate sums, in plain C; see cell_f32.h. */
 #include "cell_f32_scalar.h"
 
 void pqc_lstm_f32_scalar(const float *x, const float *u, float *c, float *h, ptrdiff_t n)

@@ -62,7 +62,7 @@ typedef enum {
     PQC_CHAIN_KINDS
 } pqc_chain_kind;
 
-/* Whether an operation reads b. */
+/* True if an operation reads b. */
 static inline bool pqc_chain_has_two(pqc_chain_kind kind)
 {
     return kind <= PQC_CHAIN_EQUAL;

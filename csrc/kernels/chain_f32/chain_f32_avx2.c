@@ -1,9 +1,10 @@
+/* Elementwise operations of chains on float32, with AVX2; see chain_f32.h. */
 #include "chain_f32_scalar.h"
 
 #if PQC_X86
 #include "elementary/elementary_avx2.h"
 
-/* What compilers do not vectorise: a permutation, and a function that may set errno. */
+/* Functions that compilers do not vectorise: they need a permutation, or may set errno. */
 AVX2 PQC_INLINE __m256 function8(pqc_chain_kind kind, __m256 x)
 {
     return kind == PQC_CHAIN_SQRT ? _mm256_sqrt_ps(x) : kind == PQC_CHAIN_ERF ? erf8(x) : gelu8(x);

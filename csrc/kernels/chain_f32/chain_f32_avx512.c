@@ -1,9 +1,10 @@
+/* Elementwise operations of chains on float32, with AVX-512; see chain_f32.h. */
 #include "chain_f32_scalar.h"
 
 #if PQC_X86
 #include "elementary/elementary_avx512.h"
 
-/* What compilers vectorise badly or not at all: permutations, powers of two, a function that may set errno. */
+/* Functions that compilers vectorise badly or not at all: permutations, powers of two, what may set errno. */
 AVX512 PQC_INLINE __m512 function16(pqc_chain_kind kind, __m512 x)
 {
     return kind == PQC_CHAIN_SQRT      ? _mm512_sqrt_ps(x)

@@ -1,3 +1,4 @@
+/* Elementwise operations of chains on float32, with NEON; see chain_f32.h. */
 #include "chain_f32_scalar.h"
 
 #if PQC_ARM

@@ -1,4 +1,4 @@
-/* The loops of every body; compilers vectorise them. */
+/* Scalar loops of the elementwise operations.  Each body includes them, and the compiler vectorises them for its ISA. */
 #ifndef PQC_CHAIN_F32_SCALAR_H
 #define PQC_CHAIN_F32_SCALAR_H
 

@@ -1,3 +1,4 @@
+/* Codes of one or two bytes to float32 and back, with AVX2; see codes_f32.h. */
 #include "codes_f32_scalar.h"
 
 #if PQC_X86

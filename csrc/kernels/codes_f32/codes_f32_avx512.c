@@ -1,3 +1,4 @@
+/* Codes of one or two bytes to float32 and back, with AVX-512; see codes_f32.h. */
 #include "codes_f32_scalar.h"
 
 #if PQC_X86
@@ -10,25 +11,25 @@ PQC_TARGET_AVX512 void pqc_decode_f32_avx512(const pqc_pixels *form, const void 
     decode_loops(form, codes, y, n);
 }
 
-/* What codes are made with, and what was met: the least of all integers, which is that of NaN, and the least number. */
+/* Encoding constants, and what to check in the end: the smallest integer met, which NaN becomes, and the smallest x. */
 typedef struct {
     __m512 mul, lo, hi;
     __m512i zero, least;
     __m512 smallest;
 } encoder;
 
-/* 16 codes; NaN goes through both bounds and becomes INT32_MIN. */
+/* Encodes 16 numbers.  NaN passes both bounds and becomes INT32_MIN. */
 PQC_TARGET_AVX512 PQC_INLINE __m512i encode16(encoder *e, __m512 x, bool refuses)
 {
     __m512 scaled = _mm512_max_ps(e->lo, _mm512_mul_ps(x, e->mul));
     __m512i code = _mm512_cvtps_epi32(_mm512_min_ps(e->hi, scaled));
     e->least = _mm512_min_epi32(e->least, code);
     if (refuses)
-        e->smallest = _mm512_min_ps(x, e->smallest); /* NaN leaves it as it is */
+        e->smallest = _mm512_min_ps(x, e->smallest); /* NaN leaves it unchanged */
     return _mm512_add_epi32(code, e->zero);
 }
 
-/* 16 of the numbers at x, of which there are `left`: those that are there, and zeros. */
+/* The first `left` of 16 numbers at x; the other lanes are 0. */
 PQC_TARGET_AVX512 PQC_INLINE __m512 load16(const float *x, ptrdiff_t left)
 {
     return _mm512_maskz_loadu_ps((__mmask16)(left >= 16 ? 0xffff

@@ -1,3 +1,4 @@
+/* Codes of one or two bytes to float32 and back, in plain C; see codes_f32.h. */
 #include "codes_f32_scalar.h"
 
 void pqc_decode_f32_scalar(const pqc_pixels *form, const void *restrict codes, float *restrict y,

@@ -1,4 +1,4 @@
-/* The loops of every body; compilers vectorise them. */
+/* Scalar loops of encode and decode.  Each body includes them, and the compiler vectorises them for its ISA. */
 #ifndef PQC_CODES_F32_SCALAR_H
 #define PQC_CODES_F32_SCALAR_H
 
@@ -31,8 +31,8 @@ PQC_INLINE void decode_loops(const pqc_pixels *form, const void *restrict codes,
             y[i] = quotient((float)(words[i] - zero), div, reciprocal);
 }
 
-/* Adding 1.5 * 2^23 rounds to an integer, whose two's complement then stands in the low 16 bits.  What NaN becomes does not
- * matter. */
+/* Adding 1.5 * 2^23 rounds to an integer, whose two's complement is then in the low 16 bits.  The code of NaN does
+ * not matter. */
 PQC_INLINE uint32_t code_of(float scaled, float lo, float hi, uint32_t zero)
 {
     scaled = scaled > lo ? scaled : lo;
@@ -51,7 +51,7 @@ PQC_INLINE bool has_negative(const float *restrict x, ptrdiff_t n)
     return found != 0;
 }
 
-/* Without the sign, the bits of a NaN are above those of infinity. */
+/* Compares bits without the sign: those of NaN exceed those of infinity. */
 PQC_INLINE bool has_nan(const float *restrict x, ptrdiff_t n)
 {
     int32_t largest = 0;

@@ -35,7 +35,7 @@ typedef void pqc_conv_chw_u8s8_fn(const pqc_conv_chw_params *g, ptrdiff_t pixels
 pqc_conv_chw_u8s8_fn pqc_conv_chw_u8s8_scalar, pqc_conv_chw_u8s8_avx2, pqc_conv_chw_u8s8_avxvnni,
     pqc_conv_chw_u8s8_vnni, pqc_conv_chw_u8s8_neon, pqc_conv_chw_u8s8_dotprod;
 
-/* The block of `most` channels, or what is left, from channel `first` on. */
+/* The block of at most `most` channels that begins at channel `first`. */
 static inline pqc_conv_chw_params pqc_conv_chw_part(const pqc_conv_chw_params *g, int first,
                                                     int most)
 {
@@ -48,8 +48,7 @@ static inline pqc_conv_chw_params pqc_conv_chw_part(const pqc_conv_chw_params *g
     return part;
 }
 
-/* In a group of 4 pixels, the place of the byte for tap i of pixel p from the group's first byte;
- * at most 15. */
+/* For tap i of pixel p in a group of 4 pixels: the distance of its byte from the group's first byte, at most 15. */
 static inline int pqc_kw4_place(const pqc_conv_chw_params *g, int p, int i)
 {
     return p * g->stride + i * g->dilation;

@@ -1,4 +1,4 @@
-/* What is the same for NEON with and without dot products; the file that includes it defines `add_products` before. */
+/* Code shared by NEON with and without dot products.  The including file first defines `add_products`. */
 #ifndef PQC_CONV_CHW_U8S8_ARM_H
 #define PQC_CONV_CHW_U8S8_ARM_H
 
@@ -8,7 +8,7 @@
 
 enum { LANES = 4 };
 
-/* 4 pixels' c4 blocks from 16 bytes, as signed x - 128: `begin` has 128 * (sum of weights). */
+/* The c4 blocks of 4 pixels from 16 bytes, as signed x - 128; `begin` adds 128 * (sum of weights). */
 INLINE vector c4_at(const uint8_t *x, const bool kw4, int stride, vector kw4_places)
 {
     (void)stride;

@@ -1,3 +1,4 @@
+/* u8 x s8 convolution rows whose lanes are pixels, to float32 CHW, with AVX2; see conv_chw_u8s8.h. */
 #include "conv_chw_u8s8.h"
 
 #include <string.h>
@@ -7,9 +8,10 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-/* Both operands are widened to 16 bits, in pairs of bytes 0 and 2 and bytes 1 and 3 of a c4 block (so no byte changes its lane),
- * multiplied and added (vpmaddwd): the pixels of a pass once for all channels, the weights once for all pixels.  A tile is up
- * to 6 channels by up to 2 vectors of 8 pixels: 12 sums, 2 activations, 1 weight. */
+/* Both operands are widened to 16 bits, as pairs of bytes 0 and 2 and of bytes 1 and 3 of a c4 block, so that no byte
+ * changes lanes; then multiplied and added in pairs (vpmaddwd).  The pixels of a pass are widened once for all
+ * channels, the weights once for all pixels.  A tile is up to 6 channels by up to 2 vectors of 8 pixels: 12 sums, 2
+ * activations, 1 weight. */
 enum { MAX_CHANNELS = 6, MAX_KR_GROUPS = 128, VECTORS = 2, PASS = 8 * VECTORS, KR_WORDS = 32 };
 
 typedef struct {
@@ -18,7 +20,7 @@ typedef struct {
     int16_t w[64 * MAX_KR_GROUPS * 4];         /* tiles x kr groups x channels x 4 */
 } wide_operands;
 
-/* Columns: the places of 4 pixels' c4 blocks in 16 bytes, twice. */
+/* Tap-packed: shuffle control for the bytes of 4 pixels' c4 blocks in 16 bytes, twice. */
 INLINE __m256i kw4_places_of(const pqc_conv_chw_params *g)
 {
     uint8_t bytes[16];
@@ -27,7 +29,7 @@ INLINE __m256i kw4_places_of(const pqc_conv_chw_params *g)
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)bytes));
 }
 
-/* 8 pixels' c4 blocks; x is that of the first. */
+/* The c4 blocks of 8 pixels; x points to the first one's. */
 INLINE __m256i c4_at(const uint8_t *x, const bool kw4, int stride, __m256i kw4_places)
 {
     if (!kw4)
@@ -37,7 +39,7 @@ INLINE __m256i c4_at(const uint8_t *x, const bool kw4, int stride, __m256i kw4_p
     return _mm256_shuffle_epi8(_mm256_set_m128i(high, low), kw4_places);
 }
 
-/* The first `pixels` of 8 results, or all of them. */
+/* Stores the first `pixels` of 8 results. */
 INLINE void store(float *y, ptrdiff_t pixels, __m256 result, bool stream)
 {
     if (stream && pixels >= 8 && ((uintptr_t)y & 31) == 0)
@@ -46,7 +48,7 @@ INLINE void store(float *y, ptrdiff_t pixels, __m256 result, bool stream)
         store_first(y, result, pixels);
 }
 
-/* Where vector `p / 8` begins in a row of `pixels`: the last one steps back so as to be whole, if there are 8. */
+/* Where vector p / 8 of a row begins.  The last one moves back to be full, if the row has 8 pixels. */
 static inline ptrdiff_t vector_begin(ptrdiff_t p, ptrdiff_t pixels)
 {
     return p + 8 > pixels && pixels >= 8 ? pixels - 8 : p;
@@ -87,11 +89,11 @@ INLINE void widen_pixels(const pqc_conv_chw_params *g, const uint8_t *x, const b
     }
 }
 
-/* What becomes of some channels' sums. */
+/* Where the sums of some channels go. */
 typedef struct {
     const int32_t *compensation;
     pqc_output_f32 to;
-    ptrdiff_t pixels, at[VECTORS]; /* of the row; where the vectors begin */
+    ptrdiff_t pixels, at[VECTORS]; /* pixels of the row; where the vectors begin */
 } row_output;
 
 static inline row_output row_output_of(const pqc_conv_chw_params *g, int first, ptrdiff_t pixels,
@@ -103,7 +105,7 @@ static inline row_output row_output_of(const pqc_conv_chw_params *g, int first, 
     return o;
 }
 
-/* One channel's V vectors of sums. */
+/* Stores V vectors of sums of one channel. */
 INLINE void store_channel(row_output o, int c, const int V, const __m256i *sums)
 {
     output8 of = output8_of_channel(&o.to, c);
@@ -115,7 +117,7 @@ INLINE void store_channel(row_output o, int c, const int V, const __m256i *sums)
               o.to.stream);
 }
 
-/* C channels of V vectors, which are constants where this is inlined; `vector` words lie between two of them. */
+/* Sums of C channels by V vectors.  C and V are constants after inlining; vectors of x are `vector` words apart. */
 INLINE void tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t kr_groups,
                  const int C, const int V, row_output o)
 {
@@ -137,7 +139,7 @@ INLINE void tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdiff_t
                 if (V == 2)
                     sums[c][1] = _mm256_add_epi32(sums[c][1], _mm256_madd_epi16(x1, weights));
                 PQC_KEEP_IN_REGISTERS(sums[c][0],
-                                      sums[c][1]); /* else GCC gives a sum two registers */
+                                      sums[c][1]); /* or GCC uses two registers per sum */
             }
         }
     }
@@ -171,7 +173,7 @@ INLINE void any_tile(const int16_t *x, ptrdiff_t vector, const int16_t *w, ptrdi
     }
 }
 
-/* Up to PASS pixels from `begin` on, all channels. */
+/* Up to PASS pixels from `begin`, all channels. */
 INLINE void pass(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw4, __m256i kw4_places,
                  wide_operands *wide, ptrdiff_t begin, ptrdiff_t pixels, float *y)
 {
@@ -194,7 +196,7 @@ INLINE void pass(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw4,
     }
 }
 
-/* Rows of more kr groups than there is room for: 4 channels of 8 pixels at a time, widened in the loop. */
+/* For more kr groups than the buffers hold: 4 channels by 8 pixels at a time, widened in the loop. */
 INLINE void long_tile(const pqc_conv_chw_params *g, const uint8_t *x, const bool kw4,
                       __m256i kw4_places, row_output o)
 {

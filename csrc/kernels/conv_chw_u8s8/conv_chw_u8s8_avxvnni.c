@@ -1,3 +1,4 @@
+/* u8 x s8 convolution rows whose lanes are pixels, to float32 CHW, with AVX-VNNI, 256 bits wide; see conv_chw_u8s8.h. */
 #include "conv_chw_u8s8.h"
 
 #if PQC_X86
@@ -18,7 +19,7 @@ INLINE accumulator begin(const pqc_conv_chw_params *g, int c)
     return _mm256_set1_epi32(g->compensation[c]);
 }
 
-/* 8 pixels' c4 blocks from bytes tap-packed: 16 bytes for each 4 pixels, shuffled to their places. */
+/* The c4 blocks of 8 pixels; tap-packed, 16 bytes per 4 pixels are shuffled into place. */
 INLINE vector c4_at(const uint8_t *x, const bool kw4, int stride, vector kw4_places)
 {
     if (!kw4)

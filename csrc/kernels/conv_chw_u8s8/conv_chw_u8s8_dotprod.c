@@ -1,3 +1,4 @@
+/* u8 x s8 convolution rows whose lanes are pixels, to float32 CHW, with NEON's dot products; see conv_chw_u8s8.h. */
 #include "conv_chw_u8s8.h"
 
 #if PQC_ARM

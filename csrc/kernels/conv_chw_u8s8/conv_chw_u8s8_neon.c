@@ -1,3 +1,4 @@
+/* u8 x s8 convolution rows whose lanes are pixels, to float32 CHW, with NEON; see conv_chw_u8s8.h. */
 #include "conv_chw_u8s8.h"
 
 #if PQC_ARM
@@ -9,8 +10,8 @@
 typedef int8x16_t vector;
 typedef int32x4_t accumulator;
 
-/* SMULL of bytes: a product is at most 128 * 128, a sum of two still fits into 16 bits but for 2 *
- * 128 * 128, so the pairs are added into 32 bits. */
+/* SMULL of bytes.  A product is at most 128 * 128, and two products add up in 16 bits except for 2 * 128 * 128, so
+ * pairs are added into 32 bits. */
 INLINE accumulator add_products(accumulator acc, vector x, vector w)
 {
     int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(x), vget_low_s8(w)));

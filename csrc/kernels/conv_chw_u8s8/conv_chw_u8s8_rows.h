@@ -13,7 +13,7 @@
 
 #include "conv_chw_u8s8.h"
 
-/* C channels by 2 * LANES pixels; C and `kw4` are constants where this is inlined. */
+/* C channels by 2 * LANES pixels; C and `kw4` are constants after inlining. */
 INLINE void tile(const pqc_conv_chw_params *g, const uint8_t *x, const int C, const bool kw4,
                  vector kw4_places, ptrdiff_t pixels, float *y, ptrdiff_t channel_stride)
 {

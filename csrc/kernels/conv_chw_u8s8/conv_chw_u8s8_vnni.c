@@ -1,3 +1,4 @@
+/* u8 x s8 convolution rows whose lanes are pixels, to float32 CHW, with AVX-512 VNNI; see conv_chw_u8s8.h. */
 #include "conv_chw_u8s8.h"
 
 #if PQC_X86
@@ -30,9 +31,8 @@ INLINE void store(float *y, __mmask16 lanes, const bool STREAM, __m512 result)
         _mm512_mask_storeu_ps(y, lanes, result);
 }
 
-/* C channels by V vectors of 16 pixels: at most 24 sums, 3 activations and one weight in 32
- * registers.  C, V, `kw4` and STREAM are constants where this is inlined.  `kept` are the lanes of the last vector that
- * are pixels. */
+/* C channels by V vectors of 16 pixels: at most 24 sums, 3 activations and one weight in 32 registers.  C, V, `kw4`
+ * and STREAM are constants after inlining.  `kept` masks the pixels in the last vector. */
 INLINE void tile(const pqc_conv_chw_params *g, const uint8_t *x, const int C, const int V,
                  const bool kw4, const bool STREAM, kw4_spread s, __mmask16 kept, float *y,
                  ptrdiff_t channel_stride)
@@ -62,7 +62,7 @@ INLINE void tile(const pqc_conv_chw_params *g, const uint8_t *x, const int C, co
                 sums[c * V + v] = _mm512_dpbusd_epi32(sums[c * V + v], c4[v], weights);
         }
     }
-    /* Otherwise GCC keeps them in memory because of what follows. */
+    /* or GCC spills them, because of what follows */
     PQC_UNROLL(24)
     for (int i = 0; i < C * V; i++)
         PQC_KEEP_IN_REGISTER(sums[i]);
@@ -78,7 +78,7 @@ INLINE void tile(const pqc_conv_chw_params *g, const uint8_t *x, const int C, co
     }
 }
 
-/* 3 vectors at a time, then what is left. */
+/* 3 vectors at a time, then the rest. */
 INLINE void one_row(const pqc_conv_chw_params *g, const uint8_t *x, const int C, const bool kw4,
                     const bool STREAM, kw4_spread s, ptrdiff_t pixels, float *y,
                     ptrdiff_t channel_stride)

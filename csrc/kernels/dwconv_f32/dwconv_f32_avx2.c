@@ -1,3 +1,4 @@
+/* Depthwise convolution of float32, channels last, with AVX2; see dwconv_f32.h. */
 #include "dwconv_f32.h"
 
 #if PQC_X86
@@ -10,7 +11,7 @@ AVX2 PQC_INLINE __m256 load(const float *x, ptrdiff_t n, const bool whole)
     return whole ? _mm256_loadu_ps(x) : first_of(x, n);
 }
 
-/* The first n of 8 channels of `pixels` pixels; this number and `whole`, whether n is 8, are constants where this is called. */
+/* 8 channels of `pixels` pixels, or their first n.  `pixels` and `whole` (n is 8) are constants after inlining. */
 AVX2 PQC_INLINE void multiply(const pqc_dwconv_f32 *d, ptrdiff_t c, ptrdiff_t n, ptrdiff_t p,
                               const int pixels, const bool whole)
 {

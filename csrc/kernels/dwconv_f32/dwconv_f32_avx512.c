@@ -1,3 +1,4 @@
+/* Depthwise convolution of float32, channels last, with AVX-512; see dwconv_f32.h. */
 #include "dwconv_f32.h"
 
 #if PQC_X86
@@ -5,7 +6,7 @@
 
 enum { PIXELS = 12 };
 
-/* 16 channels of `pixels` pixels, a number that is a constant where this is called. */
+/* 16 channels of `pixels` pixels, a constant after inlining. */
 AVX512 PQC_INLINE void multiply(const pqc_dwconv_f32 *d, ptrdiff_t c, ptrdiff_t p, const int pixels)
 {
     const float *x = d->x + p * d->x_pixel + c, *w = d->w + c;

@@ -1,3 +1,4 @@
+/* Depthwise convolution of float32, channels last, with NEON; see dwconv_f32.h. */
 #include "dwconv_f32.h"
 
 #if PQC_ARM
@@ -5,7 +6,7 @@
 
 enum { PIXELS = 8 };
 
-/* 4 channels of `pixels` pixels, a number that is a constant where this is called. */
+/* 4 channels of `pixels` pixels, a constant after inlining. */
 PQC_INLINE void multiply(const pqc_dwconv_f32 *d, ptrdiff_t c, ptrdiff_t p, const int pixels)
 {
     const float *x = d->x + p * d->x_pixel + c, *w = d->w + c;

@@ -1,3 +1,4 @@
+/* Depthwise convolution of float32, channels last, in plain C; see dwconv_f32.h. */
 #include "dwconv_f32.h"
 
 #include <math.h>

@@ -16,10 +16,10 @@
 
 typedef struct {
     const uint8_t *x;                                   /* tap (0, 0) of output (0, 0) */
-    ptrdiff_t tap_row, tap_pixel, step_row, step_pixel; /* bytes, the steps at least 1 */
+    ptrdiff_t tap_row, tap_pixel, step_row, step_pixel; /* in bytes; the steps are at least 1 */
     int kh, kw;
     ptrdiff_t rows, columns, channels, ld;
-    ptrdiff_t w_pitch; /* bytes from a group to the next */
+    ptrdiff_t w_pitch; /* bytes between groups */
     const int8_t *w;
     const int32_t *compensation;
 } pqc_dwconv_nhwc_params;
@@ -29,17 +29,17 @@ typedef void pqc_dwconv_nhwc_fn(const pqc_dwconv_nhwc_params *g, int32_t *acc);
 pqc_dwconv_nhwc_fn pqc_dwconv_nhwc_scalar, pqc_dwconv_nhwc_avx2, pqc_dwconv_nhwc_avxvnni,
     pqc_dwconv_nhwc_vnni, pqc_dwconv_nhwc_neon;
 
-/* The same sums through the output stage as bytes: `f` has one output, of bytes, no residual, and knows that it is PQC_PLAIN, and
- * PQC_SWISH if it has HardSwish or an affine map (finish_nhwc.h).  Output (0, 0) goes where that begins, the others pixel by
- * pixel and `row` bytes from a row to the next; 1 <= channels <= g->channels.  `ld` is not read.  Taps as
- * pqc_dwconv_makes_codes says. */
+/* The same sums through the output stage, as bytes.  `f` has one output, of bytes, and no residual; its `known`
+ * includes PQC_PLAIN, and PQC_SWISH if it has HardSwish or an affine map (finish_nhwc.h).  Output (0, 0) is stored at
+ * the output's beginning, the others pixel by pixel, with rows `row` bytes apart.  1 <= channels <= g->channels; `ld`
+ * is ignored.  The taps must satisfy pqc_dwconv_makes_codes. */
 typedef void pqc_dwconv_nhwc_codes_fn(const pqc_dwconv_nhwc_params *g, ptrdiff_t row, int channels,
                                       const pqc_output *f);
 
 pqc_dwconv_nhwc_codes_fn pqc_dwconv_nhwc_codes_vnni;
 
-/* Whether the kernel is k x k, and the taps of an output lie `stride` columns beside those of the one before: then a column is
- * unpacked once for all outputs that it belongs to. */
+/* True if the kernel is k x k and neighbouring outputs are `stride` columns apart.  A column is then unpacked once
+ * for all outputs that use it. */
 static inline bool pqc_dwconv_shares_columns(const pqc_dwconv_nhwc_params *g, int k, int stride)
 {
     return g->kh == k && g->kw == k && g->step_pixel == stride * g->tap_pixel;

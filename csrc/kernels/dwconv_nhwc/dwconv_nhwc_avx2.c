@@ -1,5 +1,6 @@
-/* Four rows of a column become two pairs of words for each channel, (0, 2) and (1, 3), which two multiplications take for an
- * output: taps in pairs come out of dwords of four bytes by shifts alone. */
+/* Depthwise u8 x s8 convolution, channels last, with AVX2.  Four rows of a column become two pairs of words per
+ * channel, (0, 2) and (1, 3), which take two multiplications per output; the pairs of taps come out of dwords of four
+ * bytes by shifts alone. */
 #include "dwconv_nhwc.h"
 
 #if PQC_X86
@@ -9,7 +10,7 @@
 
 enum { SHARED_ROWS = 2, SHARED_KERNEL = 3 };
 
-/* 8 channels, words of rows 0 and 2, and of 1 and 3. */
+/* 8 channels: words of rows 0 and 2, and of rows 1 and 3. */
 typedef struct {
     __m256i even, odd;
 } column, taps;
@@ -57,10 +58,10 @@ INLINE taps load_taps(const int8_t *w, const int v)
     return (taps){_mm256_srai_epi16(_mm256_slli_epi16(bytes, 8), 8), _mm256_srai_epi16(bytes, 8)};
 }
 
-/* (0, w1) and (w0, w2). */
+/* Taps one row further down: (0, w1) and (w0, w2). */
 INLINE taps taps_below(const taps *w, const taps *before, const int v)
 {
-    (void)before; /* kernels have one group */
+    (void)before; /* these kernels have one group */
     (void)v;
     return (taps){_mm256_slli_epi32(w->odd, 16), w->even};
 }

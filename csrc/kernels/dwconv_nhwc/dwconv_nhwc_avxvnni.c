@@ -1,4 +1,4 @@
-/* As dwconv_nhwc_vnni.c, 8 channels at a time. */
+/* Depthwise u8 x s8 convolution, channels last, with AVX-VNNI: as dwconv_nhwc_vnni.c, 8 channels at a time. */
 #include "dwconv_nhwc.h"
 
 #if PQC_X86
@@ -29,7 +29,7 @@ INLINE __m128i load8(const uint8_t *x)
     return _mm_loadl_epi64((const __m128i *)(const void *)x);
 }
 
-/* Rows from n on are the first again. */
+/* Rows from n on repeat the first one. */
 INLINE column load_column(const uint8_t *x, ptrdiff_t row, ptrdiff_t n, const int v)
 {
     __m128i r0 = load8(x), r1 = n > 1 ? load8(x + row) : r0;
@@ -48,7 +48,7 @@ INLINE taps load_taps(const int8_t *w, const int v)
 
 INLINE taps taps_below(const taps *w, const taps *before, const int v)
 {
-    (void)before; /* kernels have one group */
+    (void)before; /* these kernels have one group */
     (void)v;
     return _mm256_slli_epi32(*w, 8);
 }

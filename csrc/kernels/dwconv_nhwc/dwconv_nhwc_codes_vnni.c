@@ -1,5 +1,6 @@
-/* As dwconv_nhwc_vnni.c, but 64 channels keep the order in which unpacking leaves them, which packing the codes undoes: weights and
- * constants are brought into that order once for all pixels. */
+/* Depthwise u8 x s8 convolution, channels last, to codes of one byte, with AVX-512 VNNI.  As dwconv_nhwc_vnni.c, but
+ * 64 channels stay in the order in which unpacking leaves them, which packing the codes undoes; weights and constants
+ * are permuted into that order once for all pixels. */
 #include "dwconv_nhwc.h"
 
 #if PQC_X86
@@ -7,7 +8,8 @@
 
 #include "dwconv_nhwc_vnni.h"
 
-/* Four vectors whose lanes are exchanged: lane j of vector i is lane i of vector j before.  Fewer stay as they are. */
+/* Four vectors transposed in groups of lanes: lane j of vector i becomes lane i of vector j.  Fewer vectors stay as
+ * they are. */
 INLINE sums load_sums(const void *from, const int v)
 {
     sums x = load_vectors(from, v);
@@ -31,7 +33,7 @@ INLINE __m512i load_row(const uint8_t *x, const int v)
     return v == 4 ? load_bytes(x, v) : load_channels(x, v);
 }
 
-/* Rows from n on are the first again; of two rows both, so that they are unpacked once. */
+/* Rows from n on repeat the first one; of two rows both are repeated, so that they are unpacked once. */
 INLINE column load_column(const uint8_t *x, ptrdiff_t row, ptrdiff_t n, const int v)
 {
     if (n == 1 && v < 4)
@@ -42,7 +44,7 @@ INLINE column load_column(const uint8_t *x, ptrdiff_t row, ptrdiff_t n, const in
     return interleave(r0, r1, r2, r3, v);
 }
 
-/* How codes are made: as finish_plain_packed does, or the others. */
+/* How codes are made: PLAIN and RAW as finish_plain_packed does, or SWISH. */
 typedef enum { PLAIN, RAW, SWISH } kind;
 
 typedef struct {
@@ -51,11 +53,11 @@ typedef struct {
     output16 of[4];
     __mmask64 lanes;
     finish_target codes;
-    finish_swish quick; /* if they are made by it */
+    finish_swish quick; /* used if kind is SWISH */
     kind made;
 } results;
 
-/* Scale or bias, from `channel` on. */
+/* Scale or bias, from `channel`. */
 INLINE sums load_floats(const float *from, __mmask64 lanes, const int v)
 {
     float room[64];
@@ -86,7 +88,7 @@ INLINE results results_of(const pqc_output *f, ptrdiff_t row, ptrdiff_t channel,
     return to;
 }
 
-/* The codes of `rows` pixels of v vectors; those that are missing to four vectors are the first again. */
+/* Stores the codes of `rows` pixels of v vectors.  Where v is less than four, the first vector fills the rest. */
 INLINE void store_results(const sums *done, const int rows, results *to, const int v)
 {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -121,7 +123,7 @@ INLINE void store_results(const sums *done, const int rows, results *to, const i
 
 #include "dwconv_nhwc_rows.h"
 
-/* All channels, as many at a time as take the least time: more do not stay in registers. */
+/* All channels, in blocks whose sums stay in registers and that take the least time in total. */
 INLINE void sum_all(const pqc_dwconv_nhwc_params *g, ptrdiff_t row, int channels,
                     const pqc_output *f, const int k, const int stride, const kind MADE)
 {

@@ -1,3 +1,4 @@
+/* Depthwise u8 x s8 convolution, channels last, to int32 sums, with NEON; see dwconv_nhwc.h. */
 #include "dwconv_nhwc.h"
 
 #if PQC_ARM
@@ -50,10 +51,10 @@ INLINE taps load_taps(const int8_t *w, const int v)
     return t;
 }
 
-/* Not called: a row of outputs at a time needs no multiplications by zero. */
+/* Never called: one row of outputs at a time has no taps outside. */
 INLINE taps taps_below(const taps *w, const taps *before, const int v)
 {
-    (void)before; /* kernels have one group */
+    (void)before; /* these kernels have one group */
     (void)v;
     return *w;
 }

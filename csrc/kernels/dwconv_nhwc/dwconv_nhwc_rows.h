@@ -18,15 +18,16 @@
 
 enum { MAX_OUTPUTS = 7, MAX_KERNEL = 7, MAX_GROUPS = 2 };
 
-/* What a row of outputs needs. */
+/* What all outputs of a row share. */
 typedef struct {
     ptrdiff_t tap_row, tap_pixel, columns;
     sums begin;
     const taps *w; /* [row][column][group] */
 } row_job;
 
-/* The columns of a step, those from where an output of a row begins to where the next does: k x k taps, `stride` columns from an
- * output to the next.  The output that begins here is open[0], the one before open[1], and so on up to the `oldest`. */
+/* Adds the columns of one step, from where one output of a row begins to where the next one does, `stride` columns
+ * further, to every output with a k x k window over them.  open[0] is the output that begins here, open[1] the one
+ * before, up to open[oldest]. */
 INLINE void take_step(const row_job *g, sums (*open)[SHARED_ROWS], const uint8_t *x,
                       const int oldest, const bool begins, const bool ends, const int k,
                       const int stride, const int rows, const int v)
@@ -94,7 +95,7 @@ INLINE void sum_rows(const row_job *g, const uint8_t *x, results to, const int k
     }
 }
 
-/* Outputs whose columns are shared: k is 3, 5 or 7. */
+/* Outputs that share columns: k is 3, 5 or 7. */
 INLINE void sum_shared(const pqc_dwconv_nhwc_params *g, ptrdiff_t channel, results to, const int k,
                        const int stride, const int v)
 {
@@ -117,7 +118,7 @@ INLINE void sum_shared(const pqc_dwconv_nhwc_params *g, ptrdiff_t channel, resul
         sum_rows(&job, x, to, k, stride, 1, v);
 }
 
-/* One output after the other, of any kernel. */
+/* One output at a time, for any kernel. */
 INLINE void sum_each(const pqc_dwconv_nhwc_params *g, ptrdiff_t channel, results to, const int v)
 {
     for (ptrdiff_t i = 0; i < g->rows; i++, to.at += to.row) {
@@ -137,7 +138,7 @@ INLINE void sum_each(const pqc_dwconv_nhwc_params *g, ptrdiff_t channel, results
     }
 }
 
-/* v vectors of channels from `channel` on; not for no columns. */
+/* v vectors of channels from `channel`; there is at least one column. */
 INLINE void sum_channels(const pqc_dwconv_nhwc_params *g, ptrdiff_t channel, results to,
                          const int v)
 {

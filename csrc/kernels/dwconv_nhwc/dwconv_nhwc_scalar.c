@@ -1,3 +1,4 @@
+/* Depthwise u8 x s8 convolution, channels last, to int32 sums, in plain C; see dwconv_nhwc.h. */
 #include "dwconv_nhwc.h"
 
 static int32_t sum_at(const pqc_dwconv_nhwc_params *g, const uint8_t *x, ptrdiff_t channel)

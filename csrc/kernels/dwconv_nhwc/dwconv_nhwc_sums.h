@@ -1,4 +1,4 @@
-/* Sums that are results (dwconv_nhwc_rows.h), stored by store_sums(&sums, at, v) of an ISA. */
+/* For ISAs whose results are the sums themselves (dwconv_nhwc_rows.h), stored by their store_sums(&sums, at, v). */
 #ifndef PQC_DWCONV_NHWC_SUMS_H
 #define PQC_DWCONV_NHWC_SUMS_H
 

@@ -1,5 +1,6 @@
-/* Four rows of a column are interleaved into dwords, four taps of a channel each, which one vpdpbusd multiplies for an output.
- * For 64 sums of 3 x 3 that is 12 products and half of 4 permutations and 8 unpacks: 9 cycles of the two ports that have both. */
+/* Depthwise u8 x s8 convolution, channels last, with AVX-512 VNNI.  Four rows of a column are interleaved into
+ * dwords, four taps of a channel each, which one vpdpbusd multiplies for an output.  64 sums of 3 x 3 take 12
+ * products, plus half of 4 permutations and 8 unpacks: 9 cycles on the two ports that run both. */
 #include "dwconv_nhwc.h"
 
 #if PQC_X86
@@ -22,7 +23,7 @@ INLINE taps load_taps(const int8_t *w, const int v)
     return load_vectors(w, v);
 }
 
-/* Rows from n on are the first again; of two rows both, so that they are unpacked once. */
+/* Rows from n on repeat the first one; of two rows both are repeated, so that they are unpacked once. */
 INLINE column load_column(const uint8_t *x, ptrdiff_t row, ptrdiff_t n, const int v)
 {
     if (n == 1)
@@ -37,7 +38,7 @@ INLINE column load_column(const uint8_t *x, ptrdiff_t row, ptrdiff_t n, const in
 
 #include "dwconv_nhwc_rows.h"
 
-/* The most vectors whose open outputs and columns stay in registers; with more a sum takes twice as long. */
+/* The most vectors whose open outputs and columns stay in registers; with more, a sum takes twice as long. */
 static int most_vectors(const pqc_dwconv_nhwc_params *g)
 {
     if (pqc_dwconv_shares_columns(g, 3, 1))

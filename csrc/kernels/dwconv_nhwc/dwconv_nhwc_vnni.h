@@ -1,4 +1,4 @@
-/* Sums of depthwise convolutions with VNNI, up to 64 channels in registers. */
+/* AVX-512 VNNI sums of depthwise convolutions, up to 64 channels in registers. */
 #ifndef PQC_DWCONV_NHWC_VNNI_H
 #define PQC_DWCONV_NHWC_VNNI_H
 
@@ -9,7 +9,7 @@
 
 enum { SHARED_ROWS = 2, SHARED_KERNEL = 5 };
 
-/* Of 16 channels each. */
+/* Up to four vectors of 16 channels. */
 typedef struct {
     __m512i v[4];
 } sums, column, taps;
@@ -35,7 +35,7 @@ INLINE taps taps_below(const taps *w, const taps *before, const int v)
     return shifted;
 }
 
-/* Bytes of 16 * v channels, and nothing else. */
+/* Exactly the bytes of 16 * v channels. */
 INLINE __m512i load_bytes(const uint8_t *x, const int v)
 {
     if (v == 4)
@@ -45,7 +45,7 @@ INLINE __m512i load_bytes(const uint8_t *x, const int v)
     return _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)x));
 }
 
-/* The same in the order in which unpacking leaves channels in order. */
+/* The same, permuted so that unpacking leaves the channels in order. */
 INLINE __m512i load_channels(const uint8_t *x, const int v)
 {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -67,7 +67,7 @@ INLINE column interleave(__m512i r0, __m512i r1, __m512i r2, __m512i r3, const i
     return c;
 }
 
-/* One row's channels as dwords. */
+/* The channels of one row as dwords. */
 INLINE column widen(const uint8_t *x, const int v)
 {
     column c = {{_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)x))}};

@@ -19,30 +19,30 @@
 enum { PQC_DWCONV_MAX_KERNEL = 7, PQC_DWCONV_MAX_WIDTH = 640 };
 
 typedef struct {
-    const float *x; /* of the first channel; that of the next comes behind it */
+    const float *x; /* the first channel's plane; the others follow it */
     ptrdiff_t channels, height, width;
     int kernel, stride; /* 3, 5 or 7; 1 or 2 */
     ptrdiff_t top, left;
-    const int8_t *taps;     /* w, in kr groups of four taps along a row, with zeros past its end */
-    ptrdiff_t taps_step;    /* bytes from a kr group to the next */
-    ptrdiff_t taps_channel; /* bytes from a channel to the next */
+    const int8_t *taps;     /* w as kr groups of four taps along a row, padded with zeros */
+    ptrdiff_t taps_step;    /* bytes between kr groups */
+    ptrdiff_t taps_channel; /* bytes between channels */
     pqc_u8_quant q;
-    pqc_output_f32 to; /* nchw, a channel's plane behind the one before */
+    pqc_output_f32 to; /* nchw, contiguous planes */
     ptrdiff_t out_height, out_width;
-    bool prefetch; /* what is next of x and y is worth fetching */
+    bool prefetch; /* prefetch the next x and y */
 } pqc_dwconv_params;
 
 typedef unsigned pqc_dwconv_u8s8_fn(const pqc_dwconv_params *p);
 
 pqc_dwconv_u8s8_fn pqc_dwconv_u8s8_avx2, pqc_dwconv_u8s8_vnni;
 
-/* The padded width that outputs read; these and the width are at most PQC_DWCONV_MAX_WIDTH. */
+/* Width of a row including the padding that outputs read; it and the width are at most PQC_DWCONV_MAX_WIDTH. */
 static inline ptrdiff_t pqc_dwconv_padded_width(const pqc_dwconv_params *p)
 {
     return (p->out_width - 1) * p->stride + p->kernel;
 }
 
-/* Moves p by this many channels, which may be negative. */
+/* Advances p by this many channels, which may be negative. */
 static inline void pqc_dwconv_move(pqc_dwconv_params *p, ptrdiff_t channels)
 {
     p->x += channels * p->height * p->width;

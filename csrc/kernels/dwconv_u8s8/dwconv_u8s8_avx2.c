@@ -1,3 +1,5 @@
+/* Depthwise convolution of float32 planes that are quantised to bytes on the way, to float32 CHW, with AVX2; see
+ * dwconv_u8s8.h. */
 #include "dwconv_u8s8_avx2.h"
 
 #if PQC_X86
@@ -5,11 +7,12 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-/* The packed rows (dwconv_u8s8_avx2.h) that a block of output rows needs are made first, so that their stores are long done
- * when loads that overlap two of them come; then outputs are made ROWS rows by 8 columns at a time. */
+/* First all packed rows (dwconv_u8s8_avx2.h) that a block of output rows needs are written, so that the stores have
+ * retired before loads that overlap two of them.  Then outputs are computed ROWS rows by 8 columns at a time. */
 enum { ROWS = 4, PITCH = 8, NARROW = 64 };
 
-/* Of the kernel's size and the stride: the packed rows of an output row, what of their pairs, and the first of a row. */
+/* From the kernel's size and the stride: packed rows per output row, pairs read from each, and the first packed row
+ * of an output row. */
 INLINE int packed_rows_of(const int K, const int S)
 {
     return S == 1 ? (K + 1) / 2 : K;
@@ -25,14 +28,14 @@ INLINE ptrdiff_t first_packed_row(ptrdiff_t row, const int S)
     return S == 1 ? row / 2 : 2 * row;
 }
 
-/* Pairs of weights: for a stride of 1 those of an even output row, then of an odd one, whose first tap is the second half
- * of a pair. */
+/* Pairs of weights.  With stride 1, those of an even output row are followed by those of an odd one, whose first tap
+ * is the second half of a pair. */
 typedef struct {
     int32_t pairs[(PQC_DWCONV_MAX_KERNEL + 1) * PITCH];
     pqc_output_f32 to;
 } parameters;
 
-/* One row, with zeros past its end; no row, outside of the kernel. */
+/* One row of weights, padded with zeros; all zeros outside the kernel. */
 INLINE __m256i weights_of(const pqc_dwconv_params *p, const int K, int row)
 {
     const int along = (K + 3) / 4;
@@ -64,8 +67,9 @@ INLINE void set_weights(const pqc_dwconv_params *p, const int K, const int S, in
     }
 }
 
-/* Products of 8 columns of R rows at C places; all but `at` and `pairs` are constants.  Left to themselves compilers
- * would add in another order and keep all weights, with more values at a time than there are registers. */
+/* Sums of 8 columns by R rows at each of C places.  All arguments but `at` and `pairs` are constants.  Without the
+ * barriers compilers would reorder the additions and keep all weights live, which takes more registers than there
+ * are. */
 INLINE void tile(const int32_t *const *at, ptrdiff_t pitch, const int32_t *pairs, const int C,
                  const int R, const int K, const int S, __m256i (*sums)[ROWS])
 {
@@ -109,13 +113,13 @@ INLINE void tile(const int32_t *const *at, ptrdiff_t pitch, const int32_t *pairs
     }
 }
 
-/* Outputs of a block; at least 8 columns. */
+/* A block of outputs, at least 8 columns wide. */
 typedef struct {
     float *y;
     ptrdiff_t pitch, width, height;
 } outputs;
 
-/* Up to R rows of 8 columns from each of C columns on. */
+/* Up to R rows of 8 columns, from each of C columns. */
 INLINE void column_blocks(packed_rows from, const parameters *p, const int C, const int R,
                           const int K, const int S, const ptrdiff_t *column, outputs to)
 {
@@ -135,7 +139,7 @@ INLINE void column_blocks(packed_rows from, const parameters *p, const int C, co
     }
 }
 
-/* Up to R rows. */
+/* Up to R rows of outputs. */
 INLINE void rows(packed_rows from, const parameters *p, const int R, const int K, const int S,
                  outputs to)
 {
@@ -156,7 +160,8 @@ INLINE void block(packed_rows from, const parameters *p, const int K, const int 
         rows(from, p, 2, K, S, to);
 }
 
-/* Rows of less than 8 floats, which lie 8 apart.  Where there is room, what is too much is written over by the next row. */
+/* Stores rows of fewer than 8 floats, which are 8 apart.  Where there is room a full vector is stored, and the next
+ * row overwrites the excess. */
 INLINE void store_narrow(const float *from, ptrdiff_t width, ptrdiff_t height, float *y,
                          const float *end)
 {
@@ -174,7 +179,7 @@ INLINE unsigned plane(const pqc_dwconv_params *p, const int K, const int S)
     const ptrdiff_t width = p->out_width, height = p->out_height;
     const float *end = p->to.y + height * width;
     packed_rows to = packed_rows_in(room, p, S);
-    /* An odd number of output rows is rounded up, so `most` has to be even. */
+    /* `most` must be even, because an odd number of output rows is rounded up. */
     ptrdiff_t room_for = PACKED_ROOM / to.pitch - packed_rows_of(K, S);
     ptrdiff_t most = S == 1 ? 2 * (room_for + 1) : (room_for / 2 + 1) / 2 * 2;
     parameters all = {.to = p->to};
@@ -210,7 +215,7 @@ AVX2 static unsigned plane7(const pqc_dwconv_params *p)
     return p->stride == 1 ? plane(p, 7, 1) : plane(p, 7, 2);
 }
 
-/* From the last channel to the first: what was read last for the amax may still be cached. */
+/* From the last channel to the first: what was read last, for the amax, may still be cached. */
 AVX2 unsigned pqc_dwconv_u8s8_avx2(const pqc_dwconv_params *p)
 {
     pqc_dwconv_params channel = *p;

@@ -12,15 +12,15 @@
 #if PQC_X86
 #include "avx2.h"
 
-enum { PACKED_ROOM = 4096 }; /* pairs: half of L1 */
+enum { PACKED_ROOM = 4096 }; /* in pairs: half of L1 */
 
 typedef struct {
-    int32_t *data;   /* the pair of column 0 of the first */
-    ptrdiff_t pitch; /* pairs from a packed row to the next */
+    int32_t *data;   /* pair of column 0 in the first packed row */
+    ptrdiff_t pitch; /* pairs between packed rows */
 } packed_rows;
 
-/* For the flags: NaN in any lane, the least word before clamping, and the least value (a NaN may hide one, but is refused
- * itself). */
+/* For the flags: whether a lane was NaN, the smallest word before clamping, and the smallest value.  (A NaN may hide
+ * a smaller value, but is refused itself.) */
 typedef struct {
     __m256 nan, least;
     __m256i word;
@@ -33,13 +33,13 @@ typedef struct {
 
 static const float padding_row[PQC_DWCONV_MAX_WIDTH]; /* a row of padding */
 
-/* Columns before column 0: the inputs lie at a multiple of 32 bytes, or for a stride of 2 a word behind it. */
+/* Columns in front of column 0, so that the inputs lie at a multiple of 32 bytes, or for stride 2 one word after it. */
 AVX2 PQC_INLINE ptrdiff_t packed_start(const pqc_dwconv_params *p, const int S)
 {
     return S == 1 ? -p->left & 7 : -(p->left & -2) & 15;
 }
 
-/* Those that are read: of less than 8 outputs a vector reads more columns. */
+/* Columns that are read: for fewer than 8 outputs a vector reads beyond them. */
 AVX2 PQC_INLINE ptrdiff_t packed_used(const pqc_dwconv_params *p)
 {
     ptrdiff_t width = pqc_dwconv_padded_width(p), least = 7 * p->stride + p->kernel + 1;
@@ -53,7 +53,7 @@ AVX2 PQC_INLINE packed_rows packed_rows_in(int32_t *room, const pqc_dwconv_param
     return S == 1 ? (packed_rows){room + start, pitch} : (packed_rows){room + start / 2, pitch / 2};
 }
 
-/* Two vectors to words.  Numbers too large for 32 bits, and NaN, become the least word: `careful` clamps before. */
+/* Converts two vectors to words.  NaN and numbers beyond 32 bits become the smallest word; `careful` clamps first. */
 AVX2 PQC_INLINE __m256i words_of(__m256 a, __m256 b, const bool careful, const bool is_unsigned,
                                  const word_constants *c, words_seen *s)
 {
@@ -73,14 +73,14 @@ AVX2 PQC_INLINE __m256i words_of(__m256 a, __m256 b, const bool careful, const b
     return _mm256_max_epi16(c->lo_word, _mm256_min_epi16(c->hi_word, words));
 }
 
-/* What all packed rows of a channel have in common: zeros before the n inputs, the place after their last vector, and
- * the end of what is read.  The masks are for the last vectors. */
+/* What all packed rows of a channel share: the zeros in front of the n inputs, the end of their last vector, the end
+ * of what is read, and masks for the last vectors. */
 typedef struct {
     ptrdiff_t before, n, after, end;
     __m256i mask, next_mask, zero;
 } packed_row_shape;
 
-/* n columns of two rows, and up to 7 pairs of zeros. */
+/* Packs n columns of two rows, then up to 7 pairs of zeros. */
 AVX2 PQC_INLINE void pair_rows(const float *x, const float *next, int32_t *to,
                                const packed_row_shape *f, const bool careful,
                                const bool is_unsigned, const word_constants *c, words_seen *s)
@@ -100,7 +100,7 @@ AVX2 PQC_INLINE void pair_rows(const float *x, const float *next, int32_t *to,
     }
 }
 
-/* n columns of a row, and up to 15 words of zeros. */
+/* Packs n columns of one row, then up to 15 words of zeros. */
 AVX2 PQC_INLINE void one_row(const float *x, int16_t *to, const packed_row_shape *f,
                              const bool careful, const bool is_unsigned, const word_constants *c,
                              words_seen *s)
@@ -121,8 +121,8 @@ AVX2 PQC_INLINE void one_row(const float *x, int16_t *to, const packed_row_shape
     }
 }
 
-/* Up to 7 more zeros than [begin, end).  If compilers knew `zero`, they would call memset, which takes longer
- * than these few vectors. */
+/* Writes zeros to [begin, end) and up to 7 more.  `zero` is opaque: otherwise compilers would call memset, which
+ * takes longer than these few vectors. */
 AVX2 PQC_INLINE void put_zeros(int32_t *to, ptrdiff_t begin, ptrdiff_t end, __m256i zero)
 {
     for (; begin < end; begin += 8)
@@ -184,7 +184,7 @@ AVX2 PQC_NOINLINE words_seen fill_quickly(const pqc_dwconv_params *p, ptrdiff_t 
                           : fill_with(p, first, count, to, 2, false, true);
 }
 
-/* The slow path: values beyond 16 bits, or NaN. */
+/* The slow path, for values beyond 16 bits or NaN. */
 AVX2 PQC_NOINLINE unsigned fill_carefully(const pqc_dwconv_params *p, ptrdiff_t first,
                                           ptrdiff_t count, packed_rows to)
 {
@@ -193,7 +193,8 @@ AVX2 PQC_NOINLINE unsigned fill_carefully(const pqc_dwconv_params *p, ptrdiff_t 
     return _mm256_movemask_ps(s.nan) ? PQC_U8_NAN : 0u;
 }
 
-/* `count` packed rows, of which padded row `first` is the first; a row beyond those that outputs use is zeros.  Returns flags. */
+/* Writes `count` packed rows, starting with padded row `first`; rows beyond those that outputs use are zeros.
+ * Returns flags. */
 AVX2 PQC_INLINE unsigned fill_packed_rows(const pqc_dwconv_params *p, ptrdiff_t first,
                                           ptrdiff_t count, packed_rows to)
 {

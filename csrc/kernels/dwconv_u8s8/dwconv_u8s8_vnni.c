@@ -1,13 +1,16 @@
+/* Depthwise convolution of float32 planes that are quantised to bytes on the way, to float32 CHW, with AVX-512 VNNI;
+ * see dwconv_u8s8.h. */
 #include "dwconv_u8s8_vnni.h"
 
 #if PQC_X86
 #include "pack_u8/pack_u8_avx512.h"
 
-/* Padded rows are made bytes, all of a few small channels or some of a large one, and multiplied while they are in the first
- * cache.  TOGETHER: bytes of small channels that are worth a turn. */
+/* Padded rows are quantised to bytes, those of several small channels or of a part of a large one, and multiplied
+ * while they are in L1.  TOGETHER: bytes that make a batch of small channels worthwhile. */
 enum { ROOM = 16384, TOGETHER = 4096 };
 
-/* The padded rows for some rows of outputs: how many there are, and those that the image has, which begin at number `low`. */
+/* The padded rows that some output rows need: how many lie above the image, `rows` of the image from number `low`,
+ * and how many lie below it. */
 typedef struct {
     ptrdiff_t above, low, rows, below;
 } padded;
@@ -45,7 +48,7 @@ static unsigned set_bytes(const pqc_dwconv_params *p, padded r, uint8_t *room)
                                              .q = p->q});
 }
 
-/* `count` rows of outputs from `first` on, of all channels. */
+/* `count` output rows from `first`, of all channels. */
 INLINE unsigned store_rows(const pqc_dwconv_params *p, const row_layout *l, uint8_t *room, padded r,
                            const int K, const int S, const bool SAME, ptrdiff_t first,
                            ptrdiff_t count)
@@ -73,7 +76,7 @@ INLINE unsigned store_rows(const pqc_dwconv_params *p, const row_layout *l, uint
     return flags;
 }
 
-/* From the last channel to the first, here and below: what was read last for the amax may still be cached. */
+/* From the last channel to the first, here and below: what was read last, for the amax, may still be cached. */
 INLINE unsigned store_small(const pqc_dwconv_params *p, const row_layout *l, uint8_t *room,
                             const int K, const int S, const bool SAME)
 {
@@ -117,7 +120,7 @@ INLINE unsigned store_large(const pqc_dwconv_params *p, const row_layout *l, uin
     return flags;
 }
 
-/* Flags of the inputs that outputs use: others were made bytes, too. */
+/* The flags of the inputs that outputs really use: others were quantised, too. */
 static unsigned used_flags(const pqc_dwconv_params *p, uint8_t *room)
 {
     ptrdiff_t rows = (p->out_height - 1) * p->stride + p->kernel - p->top;
@@ -145,7 +148,7 @@ INLINE unsigned planes(const pqc_dwconv_params *p, const int K, const int S, con
     return flags != 0 ? used_flags(p, room) : 0;
 }
 
-/* A window of 16 bytes for all lanes makes two pixels less at a sixth of the work less. */
+/* With the same 16 bytes in all lanes a tile has 14 pixels instead of 16, at five sixths of the work. */
 VNNI static unsigned planes3(const pqc_dwconv_params *p)
 {
     ptrdiff_t same = pqc_div_round_up(p->out_width, 14), own = pqc_div_round_up(p->out_width, 16);

@@ -1,5 +1,6 @@
-/* Outputs of a channel from padded rows of bytes: dwords of four neighbouring bytes by four taps.  Rows lie without a gap
- * between them, so bytes of the row before and behind are masked away; only above and below there are bytes of `zero`. */
+/* Outputs of one channel from padded rows of bytes, with AVX-512 VNNI: dwords of four neighbouring bytes times four
+ * taps.  Rows are contiguous, so the bytes of the rows before and after are masked out.  Only above and below the
+ * image do rows of `zero` bytes exist. */
 #ifndef PQC_DWCONV_U8S8_VNNI_H
 #define PQC_DWCONV_U8S8_VNNI_H
 
@@ -13,8 +14,8 @@
 #define VNNI PQC_TARGET_VNNI
 #define INLINE VNNI PQC_INLINE
 
-/* An input row is read once for all the ROWS outputs it belongs to.  A tile reads up to BEFORE bytes in front of a row and
- * up to BEHIND from its end on. */
+/* An input row is read once for all ROWS outputs that use it.  A tile reads up to BEFORE bytes in front of a row and
+ * up to BEHIND bytes past its end. */
 enum {
     ROWS = 7,
     STEPS = 2 * PQC_DWCONV_MAX_KERNEL,
@@ -23,9 +24,10 @@ enum {
     BEHIND = 64
 };
 
-/* The outputs of a row that are made together: their first byte's distance from the row's (or some other, if the row has none
- * of their bytes), which bytes of their dwords the row has (those of the first four taps, then of the next), which lanes are
- * outputs, and with which of the channel's sums they begin. */
+/* A tile: outputs of a row that are computed together.  `at` is the distance of their first byte from the row's
+ * (arbitrary if they use none of its bytes).  `inside` masks the bytes of their dwords that lie in the row, for the
+ * first four taps and for the rest.  `lanes` masks the lanes that are outputs; `start` is the index of the channel's
+ * initial sums. */
 typedef struct {
     uint64_t inside[2];
     ptrdiff_t at;
@@ -35,17 +37,18 @@ typedef struct {
 typedef struct {
     __m512i dwords, bytes, zero;
     tile_place tile[TILES];
-    int tiles, starts; /* starts: of tiles with a part outside */
+    int tiles, starts; /* starts: number of tiles that lie partly outside */
 } row_layout;
 
-/* Sums begin so that bytes of `zero` add up to nothing: the first for tiles that are all inside, then one for each other. */
+/* The initial sums make `zero` bytes contribute nothing: the first for tiles entirely inside, then one for each other
+ * tile. */
 typedef struct {
     __m512i w[STEPS];
     output16 of;
     __m512i start[TILES + 1];
 } channel;
 
-/* Which of a tile's bytes, by their distance from its first, are from `low` on and before `high`. */
+/* A mask of the bytes of a tile whose distances from its first lie in [low, high). */
 INLINE uint64_t between(__m512i places, ptrdiff_t low, ptrdiff_t high)
 {
     __m512i from = _mm512_set1_epi8((char)pqc_clamp(low, 0, BEFORE));
@@ -53,8 +56,9 @@ INLINE uint64_t between(__m512i places, ptrdiff_t low, ptrdiff_t high)
     return _mm512_cmpge_epi8_mask(places, from) & _mm512_cmplt_epi8_mask(places, to);
 }
 
-/* S is the stride.  The dwords of 16 pixels come from bytes: to each 128-bit lane the 16 bytes from its first pixel on (or
- * with SAME all lanes have the same 16, which is enough for 14 pixels and 3 taps), then within the lanes. */
+/* Sets up a row; S is the stride.  The dwords of 16 pixels are permuted out of bytes in two steps: each 128-bit lane
+ * gets the 16 bytes from its first pixel (with SAME, all lanes get the same 16, which is enough for 14 pixels and 3
+ * taps), then bytes move within lanes. */
 INLINE void lay_out(const pqc_dwconv_params *p, const int S, const bool SAME, row_layout *l)
 {
     const __m512i pixel = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -88,7 +92,7 @@ INLINE __m512i start_of(const __m512i *w, const int K, __m512i zero, const uint6
     return _mm512_sub_epi32(_mm512_setzero_si512(), sum);
 }
 
-/* Sets the first channel of p; K is the kernel's size. */
+/* Loads the weights of the first channel of p; K is the size of the kernel. */
 INLINE void set_channel(const pqc_dwconv_params *p, const row_layout *l, const int K, channel *c)
 {
     static const uint64_t all[2] = {UINT64_MAX, UINT64_MAX};
@@ -113,7 +117,7 @@ INLINE __m512i window_at(const uint8_t *x, const bool SAME, __m512i dwords)
     return _mm512_permutexvar_epi32(dwords, _mm512_loadu_si512(x));
 }
 
-/* R rows of a tile, whose inputs begin at x; all constants in capitals. */
+/* Sums of R rows of a tile whose inputs begin at x.  Capitals are constants. */
 INLINE void sum_up(const uint8_t *x, ptrdiff_t pitch, const tile_place *t, const row_layout *l,
                    const channel *c, const int R, const int K, const int S, const bool SAME,
                    __m512i *sums)
@@ -137,23 +141,24 @@ INLINE void sum_up(const uint8_t *x, ptrdiff_t pitch, const tile_place *t, const
     }
 }
 
-/* Rows of outputs of a channel. */
+/* Output rows of one channel. */
 typedef struct {
-    const uint8_t *x; /* the first of the padded rows */
+    const uint8_t *x; /* first padded row */
     ptrdiff_t pitch;
     float *y;
     ptrdiff_t width, height;
-    uintptr_t next_x, next_y; /* if not 0, the inputs and outputs that are next */
+    uintptr_t next_x, next_y; /* next inputs and outputs to prefetch, or 0 */
 } outputs;
 
-/* Inline: GCC takes a function that only prefetches for empty and drops its calls. */
+/* Inline: GCC may treat a function that only prefetches as empty and drop its calls. */
 INLINE void prefetch_ahead(uintptr_t at, ptrdiff_t begin, ptrdiff_t end)
 {
     for (uintptr_t i = at + 4 * (uintptr_t)begin; i < at + 4 * (uintptr_t)end; i += 64)
         _mm_prefetch((const char *)i, _MM_HINT_T1);
 }
 
-/* R rows at a time, the last step back so as to be as many.  What lanes write that are no outputs the next tile puts right. */
+/* R rows at a time; the last step moves back to be full.  Lanes that are not outputs are overwritten by the next
+ * tile. */
 INLINE void store_outputs(outputs to, const row_layout *l, const channel *c, const int R,
                           const int K, const int S, const bool SAME)
 {

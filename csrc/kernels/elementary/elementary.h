@@ -1,4 +1,4 @@
-/* Elementary functions of doubles, by the C library. */
+/* Elementary functions of double arrays, by the C library. */
 #ifndef PQC_ELEMENTARY_H
 #define PQC_ELEMENTARY_H
 

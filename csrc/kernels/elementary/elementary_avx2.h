@@ -1,4 +1,5 @@
-/* erf and GELU of 8 floats: the operations of elementary_scalar.h, a coefficient being one of two permutations. */
+/* erf and GELU of 8 floats, with the operations of elementary_scalar.h; coefficients are looked up by two
+ * permutations. */
 #ifndef PQC_ELEMENTARY_AVX2_H
 #define PQC_ELEMENTARY_AVX2_H
 
@@ -20,7 +21,8 @@ AVX2 PQC_INLINE __m256 erf8(__m256 x)
     __m256 near = _mm256_min_ps(_mm256_set1_ps(PQC_ERF_ONE), a); /* NaN stays NaN */
     __m256 shifted = _mm256_fmadd_ps(near, four, round);
     __m256 t = _mm256_fmadd_ps(near, four, _mm256_sub_ps(round, shifted));
-    __m256i i = _mm256_castps_si256(shifted); /* bit 3 says which half, the bits below it where */
+    /* bit 3 selects the half of the table, the bits below it the entry */
+    __m256i i = _mm256_castps_si256(shifted);
     __m256 high = _mm256_castsi256_ps(_mm256_slli_epi32(i, 28));
     __m256 p = coefficient8(PQC_ERF_DEGREE, i, high);
     PQC_UNROLL(8)

@@ -1,5 +1,5 @@
-/* exp, sigmoid, erf and GELU of 16 floats: the operations of elementary_scalar.h, a coefficient being a permutation of its row
- * of the table. */
+/* exp, sigmoid, erf and GELU of 16 floats, with the operations of elementary_scalar.h; coefficients are looked up by
+ * a permutation. */
 #ifndef PQC_ELEMENTARY_AVX512_H
 #define PQC_ELEMENTARY_AVX512_H
 
@@ -20,7 +20,7 @@ AVX512 PQC_INLINE __m512 exp16(__m512 x)
     q = _mm512_fmadd_ps(q, r, _mm512_set1_ps(0x1.fffffcp-2f));
     __m512 y = _mm512_add_ps(high, _mm512_fmadd_ps(_mm512_mul_ps(r, r), q, low));
     y = _mm512_add_ps(_mm512_set1_ps(1.0f), y);
-    return _mm512_scalef_ps(y, n); /* rounds once as well */
+    return _mm512_scalef_ps(y, n); /* this, too, rounds once */
 }
 
 AVX512 PQC_INLINE __m512 sigmoid16(__m512 x)
@@ -41,7 +41,7 @@ AVX512 PQC_INLINE __m512 erf16(__m512 x)
     __m512 near = _mm512_min_ps(_mm512_set1_ps(PQC_ERF_ONE), a); /* NaN stays NaN */
     __m512 shifted = _mm512_fmadd_ps(near, four, round);
     __m512 t = _mm512_fmadd_ps(near, four, _mm512_sub_ps(round, shifted));
-    __m512i i = _mm512_castps_si512(shifted); /* of which the low 4 bits count */
+    __m512i i = _mm512_castps_si512(shifted); /* only the low 4 bits are used */
     __m512 p = _mm512_permutexvar_ps(i, _mm512_loadu_ps(pqc_erf_table[PQC_ERF_DEGREE]));
     PQC_UNROLL(8)
     for (int k = PQC_ERF_DEGREE - 1; k >= 0; k--)

@@ -1,3 +1,4 @@
+/* erf, sigmoid and tanh of doubles, by the C library; see elementary.h. */
 #include "elementary.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
-/* erf and GELU of 4 floats: the operations of elementary_scalar.h, a coefficient being four bytes of a row of 64. */
+/* erf and GELU of 4 floats, with the operations of elementary_scalar.h; coefficients are looked up as four bytes of a
+ * row of 64. */
 #ifndef PQC_ELEMENTARY_NEON_H
 #define PQC_ELEMENTARY_NEON_H
 

@@ -16,16 +16,16 @@
 
 #include <math.h>
 
-/* Selects one of two computed numbers without a branch, so that compilers vectorise it. */
+/* Selects one of two computed numbers without a branch, so that loops vectorise. */
 PQC_INLINE float pqc_either(bool first, float a, float b)
 {
     uint32_t mask = 0u - (uint32_t)first;
     return pqc_float_of((pqc_bits_of(a) & mask) | (pqc_bits_of(b) & ~mask));
 }
 
-/* exp(x) for x <= 43.  x = n ln 2 + r with |r| <= ln 2 / 2, r in two parts; exp(r) = 1 + r + r^2 q(r) with a minimax q.  Adding
- * `round` rounds to an integer, and has n + 191 stand in the low bits: those of 2^(n + 64) after a shift.  The 2^-64 left over
- * rounds results that are subnormal, once.  NaN goes through. */
+/* exp(x) for x <= 43.  x = n ln 2 + r with |r| <= ln 2 / 2, ln 2 being split in two; exp(r) = 1 + r + r^2 q(r) with a
+ * minimax q.  Adding `round` rounds to an integer and leaves n + 191 in the low bits, which after a shift are the
+ * bits of 2^(n + 64).  The remaining factor 2^-64 rounds subnormal results once.  NaN passes. */
 PQC_INLINE float pqc_exp_of(float x)
 {
     const float round = 0x1.8p23f + 191.0f;
@@ -38,14 +38,14 @@ PQC_INLINE float pqc_exp_of(float x)
     return y * pqc_float_of(pqc_bits_of(shifted) << 23) * 0x1p-64f;
 }
 
-/* With e = exp(-|x|) and p = e / (1 + e): 1 - p, or e / (1 + e) = e - e p without the rounding of 1 + e. */
+/* With e = exp(-|x|) and p = e / (1 + e): 1 - p, or e / (1 + e) = e - e p, which avoids the rounding of 1 + e. */
 PQC_INLINE float pqc_sigmoid_of(float x)
 {
     float e = pqc_exp_of(-fabsf(x)), p = e / (1.0f + e), m = pqc_either(x < 0.0f, e, 1.0f);
     return fmaf(-m, p, m);
 }
 
-/* x + x^3 p(x^2) below 0.625, from there on 1 - 2 / (exp(2 |x|) + 1), which is 1 from 9.1 on. */
+/* x + x^3 p(x^2) below 0.625; above, 1 - 2 / (exp(2 |x|) + 1), which is 1 from 9.1 on. */
 PQC_INLINE float pqc_tanh_of(float x)
 {
     float a = fabsf(x), s = x * x, t = pqc_either(a > 20.0f, 20.0f, a);
@@ -55,8 +55,9 @@ PQC_INLINE float pqc_tanh_of(float x)
     return copysignf(pqc_either(a < 0.625f, small, large), x);
 }
 
-/* Polynomials of degree 5 in t = 4 |x| - i, i the nearest integer: (erf(x) - x) / x below 0.875, erf(x) from there on, which is 1
- * from 3.875 on.  A row has one coefficient of all intervals, so that a permutation of one vector looks it up. */
+/* Polynomials of degree 5 in t = 4 |x| - i, i being the nearest integer: (erf(x) - x) / x below 0.875, erf(x) above,
+ * which is 1 from 3.875 on.  A row of the table holds one coefficient of all intervals, so one permutation looks it
+ * up. */
 enum { PQC_ERF_DEGREE = 5, PQC_ERF_INTERVALS = 16 };
 #define PQC_ERF_SMALL 0.875f
 #define PQC_ERF_ONE 3.875f
@@ -97,7 +98,7 @@ PQC_INLINE float pqc_erf_of(float x)
     return copysignf(a >= PQC_ERF_ONE ? 1.0f : p, x);
 }
 
-/* GELU, rounded as its operations one by one. */
+/* GELU, rounded after each operation of its definition. */
 PQC_INLINE float pqc_gelu_of(float x)
 {
     return (pqc_erf_of(x * 0x1.6a09e6p-1f) + 1.0f) * x * 0.5f;

@@ -1,3 +1,4 @@
+/* Fake quantisation of float16 and bfloat16, computed in float32, with AVX-512; see fake_quant_half.h. */
 #include "fake_quant_half.h"
 
 #if PQC_X86

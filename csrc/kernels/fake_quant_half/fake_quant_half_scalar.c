@@ -1,3 +1,4 @@
+/* Fake quantisation of float16 and bfloat16, computed in float32, in plain C; see fake_quant_half.h. */
 #include "fake_quant_half.h"
 
 #include "half/half.h"

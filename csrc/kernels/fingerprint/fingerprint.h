@@ -20,7 +20,7 @@ typedef struct {
     uint64_t word[2];
 } pqc_mark;
 
-/* Takes `blocks` blocks of 256 bytes into the lanes. */
+/* Mixes `blocks` blocks of 256 bytes into the lanes. */
 typedef void pqc_fingerprint_fn(const uint8_t *x, ptrdiff_t blocks, uint32_t *lanes);
 
 pqc_fingerprint_fn pqc_fingerprint_scalar, pqc_fingerprint_avx2, pqc_fingerprint_avx512;

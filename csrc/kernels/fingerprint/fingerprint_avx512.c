@@ -1,3 +1,4 @@
+/* Fingerprint of bytes in 64 lanes of 32 bits, with AVX-512; see fingerprint.h. */
 #include "fingerprint.h"
 #include "pqc.h"
 

@@ -1,3 +1,4 @@
+/* Fingerprint of bytes in 64 lanes of 32 bits, in plain C; see fingerprint.h. */
 #include "fingerprint.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The whole output stage on int32 sums, channels last, with AVX2; see finish_nhwc.h. */
 #include "finish_nhwc.h"
 
 #if PQC_X86
@@ -47,7 +48,7 @@ INLINE floats16 values16(const pqc_pixels *from, const char *at)
     return (floats16){decoded8(low, zero, div, reciprocal), decoded8(high, zero, div, reciprocal)};
 }
 
-/* Lanes whose sign bit is set: NaN, and what an output refuses. */
+/* Lanes with the sign bit set were NaN, or are refused by an output. */
 typedef struct {
     __m256 nan, negative;
 } refused;

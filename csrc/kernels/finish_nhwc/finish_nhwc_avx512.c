@@ -1,3 +1,4 @@
+/* The whole output stage on int32 sums, channels last, with AVX-512; see finish_nhwc.h. */
 #include "finish_nhwc.h"
 
 #if PQC_X86

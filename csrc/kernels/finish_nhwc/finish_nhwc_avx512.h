@@ -1,5 +1,5 @@
-/* The output stage (finish_nhwc.h) with AVX-512: up to four vectors of 16 sums at a time, of one pixel or of several, so that their
- * codes fill whole vectors. */
+/* The output stage (finish_nhwc.h) with AVX-512: up to four vectors of 16 sums at a time, of one pixel or of several,
+ * so that their codes fill whole vectors. */
 #ifndef PQC_FINISH_NHWC_AVX512_H
 #define PQC_FINISH_NHWC_AVX512_H
 
@@ -11,14 +11,14 @@
 
 #define FINISH_INLINE AVX512 PQC_INLINE
 
-/* Scale and bias of up to four vectors of channels, of the last one `lanes`; and 1 / div of the residual. */
+/* Scale and bias of up to four vectors of channels, `lanes` masking the last one; and 1 / div of the residual. */
 typedef struct {
     output16 of[4];
     __m512 reciprocal;
     __mmask16 lanes;
 } finish_channels;
 
-/* Lanes that an output cannot carry. */
+/* Lanes with values that an output cannot represent. */
 typedef struct {
     __mmask16 nan, negative;
 } finish_refused;
@@ -36,7 +36,8 @@ FINISH_INLINE finish_channels finish_channels_of(const pqc_output *f, const int 
     return c;
 }
 
-/* In this order of operands NaN stays NaN.  An infinite bound costs nothing: branches are free next to vector code. */
+/* With this operand order NaN stays NaN.  An infinite bound costs nothing, because branches are free beside vector
+ * code. */
 FINISH_INLINE void finish_clamp(__m512 *y, const int N, float low, float high)
 {
     if (low > -INFINITY) {
@@ -66,7 +67,7 @@ FINISH_INLINE void finish_affine(__m512 *y, const int N, const pqc_linear_map *a
                              _mm512_set1_ps(a->offset));
 }
 
-/* N vectors rounded to codes and back; in this order of operands NaN becomes `lo`. */
+/* N vectors rounded to codes and back; with this operand order NaN becomes `lo`. */
 FINISH_INLINE void finish_requantize(__m512 *y, const int N, const pqc_pixels *between)
 {
     __m512 mul = _mm512_set1_ps(between->mul), div = _mm512_set1_ps(between->div);
@@ -79,7 +80,7 @@ FINISH_INLINE void finish_requantize(__m512 *y, const int N, const pqc_pixels *b
     }
 }
 
-/* 16 codes, as far as lanes say. */
+/* 16 codes, masked by `lanes`. */
 FINISH_INLINE __m512i finish_codes(const int CONTENT, const char *at, __mmask16 lanes)
 {
     return CONTENT == PQC_U8_CODES ? _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, at))
@@ -105,8 +106,8 @@ FINISH_INLINE void finish_store_floats(const __m512 *y, const int V, __mmask16 l
         _mm512_mask_storeu_ps(at + 64 * v, v == V - 1 ? last : 0xffff, y[v]);
 }
 
-/* Words of V vectors of a pixel: those of two are packed lane by lane and put in order.  If `lo` is the least word, saturation
- * does what it does, as there is no zero point then. */
+/* Stores V vectors of a pixel as words.  Two vectors are packed lane by lane and then put in order.  Where `lo` is
+ * INT16_MIN and there is no zero point, saturation replaces the clamp. */
 FINISH_INLINE void finish_store_words(const __m512 *y, const int V, __mmask16 last,
                                       const pqc_pixels *to, char *at)
 {
@@ -133,8 +134,8 @@ FINISH_INLINE void finish_store_words(const __m512 *y, const int V, __mmask16 la
         _mm256_mask_storeu_epi16(at + 32 * (V - 1), last, _mm512_cvtsepi32_epi16(codes[V - 1]));
 }
 
-/* Bytes of N vectors, one vector's 16 after the other's.  Saturation does what `lo` does not: codes beyond it end at 0 and are
- * raised then. */
+/* N vectors as bytes, 16 per vector.  Instead of a clamp to `lo`, saturation brings smaller codes to 0 and a maximum
+ * then raises them to lo + zero. */
 FINISH_INLINE __m512i finish_bytes(const __m512 *y, const int N, const pqc_pixels *to)
 {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -156,7 +157,7 @@ FINISH_INLINE __m512i finish_bytes(const __m512 *y, const int N, const pqc_pixel
     return _mm512_permutexvar_epi32(order, bytes);
 }
 
-/* The bytes of P pixels of V vectors each; P > 1 have all lanes. */
+/* Stores the bytes of P pixels of V vectors each; P > 1 have all lanes. */
 FINISH_INLINE void finish_store_bytes(__m512i bytes, const int P, const int V, __mmask16 last,
                                       char *const *at)
 {
@@ -176,7 +177,7 @@ FINISH_INLINE void finish_store_bytes(__m512i bytes, const int P, const int V, _
     }
 }
 
-/* The lanes that an output refuses, unless it is known that there are none. */
+/* Collects the lanes that an output refuses, unless none are known to exist. */
 FINISH_INLINE void finish_check(const __m512 *y, const int N, const int V, __mmask16 last,
                                 unsigned known, const pqc_pixels *to, finish_refused *r)
 {
@@ -193,8 +194,9 @@ FINISH_INLINE void finish_check(const __m512 *y, const int N, const int V, __mma
     }
 }
 
-/* Which pixels: their sums at acc + ld * row[p], or ld * p without rows; their bytes offset[0][p] from `at` of the residual and
- * offset[1 + i][p] from that of output i, or, without offsets, as far apart as `pixel` says.  All from `channel` on. */
+/* Selects pixels: the sums of pixel p are at acc + ld * row[p], or at ld * p without rows; its residual is
+ * offset[0][p] bytes from that `at`, output i offset[1 + i][p] bytes from its own.  Without offsets pixels are as far
+ * apart as `pixel` says.  All begin at `channel`. */
 typedef struct {
     const int32_t *acc;
     ptrdiff_t ld;
@@ -208,7 +210,7 @@ FINISH_INLINE const int32_t *finish_sums(const finish_pixels *pixels, ptrdiff_t 
     return pixels->acc + pixels->ld * (pixels->row ? pixels->row[p] : p);
 }
 
-/* Where pixel p lies; `number` is 0 for the residual, 1 + i for output i. */
+/* The address of pixel p; `number` is 0 for the residual, 1 + i for output i. */
 FINISH_INLINE char *finish_place(const finish_pixels *pixels, const pqc_pixels *codes,
                                  const int CONTENT, int number, ptrdiff_t p)
 {
@@ -266,7 +268,7 @@ FINISH_INLINE void finish_fma(__m512 *y, const int P, const int V, const finish_
     }
 }
 
-/* P pixels from `pixel` on, whose sums are V vectors each; P * V <= 4, and constants where this is inlined. */
+/* P pixels from `pixel`, of V vectors each; P * V <= 4, and both are constants after inlining. */
 FINISH_INLINE void finish_any(const finish_pixels *pixels, ptrdiff_t pixel, const int P,
                               const int V, const finish_channels *c, const pqc_output *f,
                               finish_refused *r)
@@ -297,7 +299,7 @@ FINISH_INLINE void finish_any(const finish_pixels *pixels, ptrdiff_t pixel, cons
     }
 }
 
-/* Pixels from `first` to `stop`. */
+/* Pixels `first` to `stop`. */
 FINISH_INLINE void finish_some_way(const finish_pixels *pixels, int first, int stop, const int P,
                                    const int V, int channels, const pqc_output *f,
                                    finish_refused *r)
@@ -312,7 +314,7 @@ FINISH_INLINE void finish_some_way(const finish_pixels *pixels, int first, int s
         finish_any(pixels, first, 1, V, &c, f, r);
 }
 
-/* Any contents and clamps; several pixels at a time only with all lanes. */
+/* Any contents and clamps; several pixels at a time only if all lanes exist. */
 FINISH_INLINE void finish_general(const finish_pixels *pixels, int first, int stop,
                                   const bool INDIRECT, int channels, const pqc_output *f,
                                   finish_refused *r)

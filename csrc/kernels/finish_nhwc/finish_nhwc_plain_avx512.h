@@ -1,21 +1,22 @@
-/* The output stage where nothing is clamped or looked for (PQC_PLAIN): the codes' own bounds are those of packed integers.
- * Everything that the loop needs stays in registers, as GCC cannot know that results are not written over the parameters. */
+/* The output stage where nothing is clamped or checked (PQC_PLAIN): the codes' bounds are those of saturating packs.
+ * Everything the loop needs is kept in local variables, because GCC cannot know that results do not overwrite the
+ * parameters. */
 #ifndef PQC_FINISH_NHWC_PLAIN_AVX512_H
 #define PQC_FINISH_NHWC_PLAIN_AVX512_H
 
 #include "finish_nhwc_avx512.h"
 
-/* Which codes are written, as a sum; and how many pixels ahead lines are prefetched. */
+/* Which codes are written, as a bit set; how many pixels ahead to prefetch. */
 enum { FINISH_BYTES = 1, FINISH_WORDS = 2, FINISH_AHEAD = 32 };
 
-/* Where codes of some pixels lie, the first channel included; `offset`, or NULL, is that of finish_pixels. */
+/* Where the codes of some pixels go, first channel included; `offset`, which may be NULL, is that of finish_pixels. */
 typedef struct {
     char *at;
     ptrdiff_t pixel, ahead;
     const ptrdiff_t *offset;
 } finish_row;
 
-/* Codes are packed to words, and so to bytes: saturated, `zero` added, and kept within [least, most]. */
+/* Codes are packed to words and then to bytes: saturated, `zero` added, and clamped to [least, most]. */
 typedef struct {
     finish_row row;
     __m512 mul;
@@ -28,7 +29,7 @@ typedef struct {
     int32_t zero;
 } finish_source;
 
-/* Channels of a pixel that there are: of vector v 16, from bit 16 * v on. */
+/* A mask of the channels of a pixel, 16 bits per vector. */
 FINISH_INLINE __mmask64 finish_lanes(int channels)
 {
     return channels >= 64 ? ~0ull : (1ull << channels) - 1;
@@ -49,7 +50,7 @@ FINISH_INLINE char *finish_at(const finish_row *row, const bool INDIRECT, ptrdif
     return row->at + (INDIRECT ? row->offset[pixel] : row->pixel * pixel);
 }
 
-/* The same; if pixels are not contiguous, prefetches the line of a pixel further on. */
+/* The same; if the pixels are not contiguous, prefetches the line of a later one. */
 FINISH_INLINE char *finish_at_and_fetch(const finish_row *row, const bool INDIRECT, ptrdiff_t pixel)
 {
     char *at = finish_at(row, INDIRECT, pixel);
@@ -79,7 +80,7 @@ FINISH_INLINE finish_source finish_source_of(const finish_pixels *pixels, const 
                            .zero = from->zero};
 }
 
-/* Words of vectors i and i + 1, lane by lane, without the zero point. */
+/* Words of vectors i and i + 1, packed lane by lane, without the zero point. */
 FINISH_INLINE __m512i finish_pack_raw(const __m512 *y, int i, __m512 mul)
 {
     return _mm512_packs_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(y[i], mul)),
@@ -115,7 +116,7 @@ FINISH_INLINE void finish_plain_words(const __m512 *y, const int P, const int V,
     }
 }
 
-/* Vectors of 16 bytes in the order of their pixels and channels. */
+/* Stores bytes, 16 per vector, in the order of pixels and channels. */
 FINISH_INLINE void finish_store_plain_bytes(__m512i bytes, const int P, __mmask64 lanes,
                                             char *const *at)
 {
@@ -143,7 +144,7 @@ FINISH_INLINE __m512i finish_within(__m512i bytes, const finish_target *to)
     return bytes;
 }
 
-/* Bytes of four vectors, lane by lane. */
+/* Bytes of four vectors, packed lane by lane. */
 FINISH_INLINE __m512i finish_plain_packed(const __m512 *y, const finish_target *to)
 {
     return finish_within(_mm512_packus_epi16(finish_pack(y, 0, to), finish_pack(y, 2, to)), to);
@@ -155,7 +156,7 @@ FINISH_INLINE void finish_plain_bytes(const __m512 *y, const int P, __mmask64 la
     finish_store_plain_bytes(finish_plain_packed(y, to), P, lanes, at);
 }
 
-/* The same bytes where packing alone keeps them within their bounds, and there is no zero point. */
+/* True if packing alone keeps the bytes within their bounds, and there is no zero point. */
 FINISH_INLINE bool finish_is_raw(const finish_target *to)
 {
     return to->zero == 0 && to->least <= 0 && to->most >= UINT8_MAX;
@@ -186,7 +187,7 @@ FINISH_INLINE void finish_plain_add(__m512 *y, const int P, const int V, const i
     }
 }
 
-/* The quotient by 6 may be wrong where it is too small to matter in codes. */
+/* The quotient by 6 may be wrong where it is too small to affect a code. */
 FINISH_INLINE void finish_plain_hard_swish(__m512 *y)
 {
     __m512 six = _mm512_set1_ps(6), sixth = _mm512_set1_ps(1.0f / 6);

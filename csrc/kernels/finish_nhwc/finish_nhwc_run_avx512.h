@@ -1,11 +1,11 @@
-/* The output stage over stored sums. */
+/* The output stage over stored sums, with AVX-512. */
 #ifndef PQC_FINISH_NHWC_RUN_AVX512_H
 #define PQC_FINISH_NHWC_RUN_AVX512_H
 
 #include "finish_nhwc_swish_avx512.h"
 
-/* P pixels of V vectors at a time, P * V = 4; the last ones are computed more than once rather than apart, which is the same
- * in place too, as all loads come before the stores.  INDIRECT: there are offsets. */
+/* P pixels of V vectors at a time, P * V = 4.  The last step overlaps the one before instead of being shorter; that
+ * gives the same results in place too, since all loads come before the stores.  INDIRECT: there are offsets. */
 FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop, const int P,
                                 const int V, const bool INDIRECT, int channels, const pqc_output *f,
                                 const int RESIDUAL, const int CODES)
@@ -67,7 +67,7 @@ FINISH_INLINE void finish_plain(const finish_pixels *where, int first, int stop,
     }
 }
 
-/* The contents as constants. */
+/* Calls finish_plain with the contents as constants. */
 FINISH_INLINE void finish_plain_codes(const finish_pixels *pixels, int first, int stop, const int P,
                                       const int V, const bool INDIRECT, int channels,
                                       const pqc_output *f, const int RESIDUAL)
@@ -94,7 +94,7 @@ FINISH_INLINE void finish_plain_residual(const finish_pixels *pixels, int first,
         finish_plain_codes(pixels, first, stop, P, V, INDIRECT, channels, f, PQC_S16_CODES);
 }
 
-/* The results of pixels `first` to `stop`, at most 64 channels; INDIRECT: at most 32, and there are offsets. */
+/* The results of pixels `first` to `stop`, at most 64 channels; with INDIRECT at most 32, and there are offsets. */
 FINISH_INLINE void finish_run(const finish_pixels *pixels, int first, int stop, const bool INDIRECT,
                               int channels, const pqc_output *f, finish_refused *r)
 {

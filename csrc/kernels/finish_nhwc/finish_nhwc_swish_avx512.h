@@ -1,9 +1,8 @@
-/* HardSwish that becomes bytes (PQC_SWISH), in half the operations that the definition takes.
- *
- * With r = min(max(x, -3), 3) a result is x * (r + 3) * a + b, of which 2^16 times is computed, with the zero point and a half:
- * what stands above the fraction's bits is the code.  It differs from what the definition gives, rounded after each operation,
- * by less than `error`, which is added; so the code is known where the fraction is not below twice that.  Nearly all are;
- * vectors with one that is not are computed by the definition. */
+/* HardSwish to bytes (PQC_SWISH), in half as many operations as its definition.  With r = min(max(x, -3), 3) the
+ * result is x * (r + 3) * a + b.  2^16 times that, with the zero point and a half added, is computed as an integer,
+ * whose bits above the fraction are the code.  It differs from the definition, which rounds after each operation, by
+ * less than `error`, which is added; so the code is certain unless the fraction is below twice that.  Vectors with an
+ * uncertain lane, which are rare, are computed by the definition. */
 #ifndef PQC_FINISH_NHWC_SWISH_AVX512_H
 #define PQC_FINISH_NHWC_SWISH_AVX512_H
 
@@ -11,14 +10,14 @@
 
 typedef struct {
     __m512 three, slope, middle, offset;
-    __m512i doubt; /* twice the error, in the low half of each number beside 0 */
+    __m512i doubt; /* twice the error, in the low half of each dword */
     const pqc_output *f;
 } finish_swish;
 
-/* The factor of r and what three times that is, which is exact, as the last two bits are zeros: where r is -3 nothing is left.
- *
- * With u = 2^-24 the definition's result is off by at most 4 u of the product and 2 u of the result; ours by 5 u of the product for
- * the slope, u for the factor and for the sum each, and u for the offset.  Beyond `reach` codes are clamped alike. */
+/* The factor of r, and three times that, which is exact because its last two bits are zero: at r = -3 nothing is
+ * left.  With u = 2^-24, the definition's result has an error of at most 4 u of the product and 2 u of the result;
+ * ours has 5 u of the product for the slope, u each for the factor and the sum, and u for the offset.  Beyond `reach`
+ * both clamp alike. */
 AVX512 static inline finish_swish finish_swish_of(const pqc_output *f)
 {
     enum { FRACTION = 1 << 16, UNITS = 256 /* u * FRACTION as a share of one */ };
@@ -39,7 +38,7 @@ AVX512 static inline finish_swish finish_swish_of(const pqc_output *f)
     return s;
 }
 
-/* Out of the range of 32 bits it is INT32_MIN, whose fraction is in doubt. */
+/* Numbers beyond 32 bits become INT32_MIN, whose fraction is uncertain. */
 FINISH_INLINE __m512i finish_swish16(__m512 x, const finish_swish *s)
 {
     enum { LEAST_MAGNITUDE = 2 };
@@ -61,13 +60,13 @@ AVX512 PQC_NOINLINE __m512i finish_swish_settled(__m512 x0, __m512 x1, __m512 x2
     return finish_plain_packed(y, &to);
 }
 
-/* Bytes of four vectors, lane by lane, as finish_plain_packed has them; `to` are those of s->f. */
+/* Bytes of four vectors, packed lane by lane like those of finish_plain_packed; `to` are those of s->f. */
 FINISH_INLINE __m512i finish_swish_packed(const __m512 *x, const finish_swish *s,
                                           const finish_target *to)
 {
     const __m512i halves = _mm512_setr_epi32(
         0x30001, 0x70005, 0x230021, 0x270025, 0xb0009, 0xf000d, 0x2b0029, 0x2f002d, 0x130011,
-        0x170015, 0x330031, 0x370035, 0x1b0019, 0x1f001d, 0x3b0039, 0x3f003d); /* the high ones */
+        0x170015, 0x330031, 0x370035, 0x1b0019, 0x1f001d, 0x3b0039, 0x3f003d); /* the high words */
     __m512i c[4];
     PQC_UNROLL(4)
     for (int i = 0; i < 4; i++)

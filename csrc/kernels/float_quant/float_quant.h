@@ -28,10 +28,9 @@ pqc_float_quant_f32_fn pqc_float_quant_f32_scalar, pqc_float_quant_f32_avx2,
 pqc_float_quant_each_f32_fn pqc_float_quant_each_f32_scalar, pqc_float_quant_each_f32_avx2,
     pqc_float_quant_each_f32_avx512, pqc_float_quant_each_f32_neon;
 
-/* Adding 1.5 * 2^(e + 23 - m) to a float32 of exponent e, and subtracting it again, leaves m bits
- * after the first.  e is at least that of the smallest normal number, where the subnormals begin.
- * The exponent bits of the number, at least `normal`, plus `magic` are that sum's second term; NaN
- * makes it a harmless number. */
+/* Adding 1.5 * 2^(e + 23 - m) to a float32 of exponent e, and subtracting it again, rounds to m mantissa bits.  e is
+ * at least the exponent of the smallest normal number, where subnormals begin.  The addend is made of the number's
+ * exponent bits, at least `normal`, plus `magic`; NaN gives a harmless one. */
 enum { PQC_EXPONENT_BITS = 0x7f800000 };
 
 static inline int32_t pqc_normal_bits(const pqc_float_format *f)

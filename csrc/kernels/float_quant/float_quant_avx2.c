@@ -1,9 +1,10 @@
+/* Rounding of float32 to 4 to 8 bit floats and back, with AVX2; see float_quant.h. */
 #include "float_quant.h"
 
 #if PQC_X86
 #include "float_quant_avx2.h"
 
-/* y where |x| >= tiny or x is NaN, +0 elsewhere. */
+/* y where |x| >= tiny or x is NaN, else +0. */
 AVX2 static inline __m256 zero_tiny8(__m256 x, __m256 y, __m256 tiny)
 {
     return _mm256_and_ps(_mm256_cmp_ps(abs8(x), tiny, _CMP_NLT_UQ), y);

@@ -1,4 +1,4 @@
-/* `nearest` of float_quant.h on 8 numbers. */
+/* `nearest` of float_quant.h for 8 floats. */
 #ifndef PQC_FLOAT_QUANT_AVX2_H
 #define PQC_FLOAT_QUANT_AVX2_H
 

@@ -1,9 +1,10 @@
+/* Rounding of float32 to 4 to 8 bit floats and back, with AVX-512; see float_quant.h. */
 #include "float_quant.h"
 
 #if PQC_X86
 #include "float_quant_avx512.h"
 
-/* rounded / div where |x| >= tiny or x is NaN, +0 elsewhere. */
+/* rounded / div where |x| >= tiny or x is NaN, else +0. */
 AVX512 static inline __m512 divide_or_zero16(__m512 x, __m512 rounded, __m512 div, __m512 tiny)
 {
     __mmask16 keep = _mm512_cmp_ps_mask(_mm512_abs_ps(x), tiny, _CMP_NLT_UQ);

@@ -1,4 +1,4 @@
-/* `nearest` of float_quant.h on 16 numbers. */
+/* `nearest` of float_quant.h for 16 floats. */
 #ifndef PQC_FLOAT_QUANT_AVX512_H
 #define PQC_FLOAT_QUANT_AVX512_H
 

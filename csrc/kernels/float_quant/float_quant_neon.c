@@ -1,3 +1,4 @@
+/* Rounding of float32 to 4 to 8 bit floats and back, with NEON; see float_quant.h. */
 #include "float_quant.h"
 
 #if PQC_ARM
@@ -27,7 +28,7 @@ static inline float32x4_t nearest4(float32x4_t v, format4 f)
     return vbslq_f32(vdupq_n_u32(0x80000000), v, rounded);
 }
 
-/* y, but +0 where |x| < tiny. */
+/* +0 where |x| < tiny, else y. */
 static inline float32x4_t zero_tiny4(float32x4_t x, float32x4_t y, format4 f)
 {
     return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(y), vcaltq_f32(x, f.tiny)));

@@ -1,3 +1,4 @@
+/* Rounding of float32 to 4 to 8 bit floats and back, in plain C; see float_quant.h. */
 #include "float_quant_scalar.h"
 
 static inline float fake(float x, float mul, float div, const pqc_float_format *f)

@@ -1,4 +1,4 @@
-/* `nearest` of float_quant.h on one number. */
+/* `nearest` of float_quant.h for one float. */
 #ifndef PQC_FLOAT_QUANT_SCALAR_H
 #define PQC_FLOAT_QUANT_SCALAR_H
 

@@ -1,14 +1,15 @@
+/* int32 sums through GELU or SiLU to bytes, with AVX-512; see gate_u8.h. */
 #include "gate_u8.h"
 
 #if PQC_X86
 #include "elementary/elementary_avx512.h"
 #include "requantize/requantize_avx512.h"
 
-/* With a = |x|, both functions are max(x, 0) - h(a), h(a) = a (1 - gate(a)): a bump that is 0 from `top` on.  h is one of sixteen
- * polynomials: of GELU that of the integer next to steps * a; of SiLU, whose bump is wider, it follows from the exponent and two
- * bits of the mantissa of 1 + steps * a, so intervals are short where a is small.  The result is off by at most
- * `error` (checked for all floats against chain_f32), so the code is certain where y * mul is further than that from the
- * midpoint of two codes.  Nearly all are; the others are computed in full. */
+/* With a = |x| both functions are max(x, 0) - h(a), h(a) = a (1 - gate(a)): a bump that is 0 from `top` on.  h is one
+ * of sixteen polynomials.  For GELU its number is the integer nearest to steps * a.  For SiLU, whose bump is wider,
+ * it is made of the exponent and two mantissa bits of 1 + steps * a, so that intervals are short where a is small.
+ * The result is off by at most `error` (checked for all floats against chain_f32), so the code is certain if y * mul
+ * is further than that from the midpoint between two codes.  The few others are computed in full. */
 enum { DEGREE = 4, INTERVALS = 16, FRACTION = 16 };
 
 typedef struct {
@@ -62,8 +63,8 @@ static const gate silu = {
       0x1.1529bap-22f, 0x1.f0cd0ap-26f, 0x1.48adb2p-6f, 0x1.ec96a2p-7f, 0x1.d98548p-8f,
       -0x1.86da44p-12f}}};
 
-/* h holds mul * h - zero - 1/2 - error in units of 2^-FRACTION, so that a code stands above the fraction bits; a code is in doubt
- * where these are below `doubt`, which stands in the low half of each number beside 0. */
+/* h holds mul * h - zero - 1/2 - error in units of 2^-FRACTION, so that the code stands above the fraction bits.  A
+ * code is uncertain if its fraction is below `doubt`, which is stored in the low half of each dword. */
 typedef struct {
     __m512 top, steps, scale, h[DEGREE + 1];
     __m512i doubt, least, most;
@@ -75,8 +76,9 @@ typedef struct {
 AVX512 static inline gate16 gate16_of(pqc_chain_kind kind, const pqc_pixels *to)
 {
     enum {
+        /* what rounding adds to the error: three roundings of numbers up to 2^24, and that of y * mul */
         ROUNDED = 10
-    }; /* what rounding adds to the error: of numbers up to 2^24, thrice, and of y * mul */
+    };
     const gate *g = kind == PQC_CHAIN_SILU ? &silu : &gelu;
     float scale = to->mul * (1 << FRACTION), error = ceilf(scale * g->error) + ROUNDED;
     gate16 all = {.top = _mm512_set1_ps(g->top),
@@ -95,13 +97,13 @@ AVX512 static inline gate16 gate16_of(pqc_chain_kind kind, const pqc_pixels *to)
     return all;
 }
 
-/* Out of the range of 32 bits it is INT32_MIN, whose fraction is in doubt. */
+/* Numbers beyond 32 bits become INT32_MIN, whose fraction is uncertain. */
 AVX512 PQC_INLINE __m512i approximate16(const gate16 *g, const bool SILU, __m512 x)
 {
     enum { LEAST_MAGNITUDE = 0xa };
     __m512 a = _mm512_range_ps(x, g->top, LEAST_MAGNITUDE);
     __m512 z = _mm512_fmadd_ps(a, g->steps, _mm512_set1_ps(SILU ? 1.0f : 0x1p23f));
-    __m512i i = _mm512_castps_si512(z); /* of which the low 4 bits count */
+    __m512i i = _mm512_castps_si512(z); /* only the low 4 bits are used */
     if (SILU)
         i = _mm512_srli_epi32(i, 21);
     __m512 h = _mm512_permutexvar_ps(i, g->h[DEGREE]);
@@ -112,7 +114,7 @@ AVX512 PQC_INLINE __m512i approximate16(const gate16 *g, const bool SILU, __m512
     return _mm512_cvtps_epi32(_mm512_fmsub_ps(positive, g->scale, h));
 }
 
-/* The codes that are in doubt, in full. */
+/* Computes uncertain codes in full. */
 AVX512 PQC_NOINLINE __m512i settle16(const gate16 *g, __m512 x)
 {
     const pqc_pixels *to = g->to;
@@ -132,7 +134,7 @@ AVX512 PQC_INLINE __m512i codes64(const gate16 *g, const bool SILU, const __m512
 {
     const __m512i halves = _mm512_setr_epi32(
         0x30001, 0x70005, 0xb0009, 0xf000d, 0x130011, 0x170015, 0x1b0019, 0x1f001d, 0x230021,
-        0x270025, 0x2b0029, 0x2f002d, 0x330031, 0x370035, 0x3b0039, 0x3f003d); /* the high ones */
+        0x270025, 0x2b0029, 0x2f002d, 0x330031, 0x370035, 0x3b0039, 0x3f003d); /* the high words */
     const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
     __m512i c[4];
     PQC_UNROLL(4)
@@ -150,7 +152,7 @@ AVX512 PQC_INLINE __m512i codes64(const gate16 *g, const bool SILU, const __m512
     return _mm512_permutexvar_epi64(order, bytes);
 }
 
-/* P pixels of V vectors at a time, P * V being 3 or 4; the last ones are computed more than once rather than apart. */
+/* P pixels of V vectors at a time, P * V being 3 or 4; the last step overlaps the one before. */
 AVX512 PQC_INLINE void run_pixels(const gate16 *g, const bool SILU, const int32_t *acc,
                                   ptrdiff_t ld, int pixels, int channels, const pqc_output *f,
                                   const int P, const int V)
@@ -163,7 +165,7 @@ AVX512 PQC_INLINE void run_pixels(const gate16 *g, const bool SILU, const int32_
         of[v] = output16_load(f->scale + 16 * v, f->bias + 16 * v, v == V - 1 ? last : 0xffff);
     for (int first = 0; first < pixels; first += P) {
         __m512 x[4];
-        x[3] = _mm512_setzero_ps(); /* of three vectors */
+        x[3] = _mm512_setzero_ps(); /* there are three vectors */
         PQC_UNROLL(4)
         for (int p = 0; p < P; p++) {
             const int32_t *sums = acc + ld * pqc_min(first + p, pixels - 1);

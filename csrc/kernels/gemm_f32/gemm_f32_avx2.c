@@ -1,3 +1,4 @@
+/* Products of float32 rows with a packed panel, summed in a fixed order, with AVX2; see gemm_f32.h. */
 #include "gemm_f32.h"
 
 #if PQC_X86
@@ -5,7 +6,7 @@
 
 enum { ROWS = 6, WIDTH = 16 };
 
-/* Columns from `first` on, at most WIDTH; `rows` is a constant where this is called. */
+/* At most WIDTH columns from `first`; `rows` is a constant after inlining. */
 AVX2 PQC_INLINE void multiply(const pqc_gemm *g, ptrdiff_t row, ptrdiff_t first, const int rows)
 {
     const float *a = g->a + row * g->a_row, *b = g->b + first;

@@ -1,3 +1,4 @@
+/* Products of float32 rows with a packed panel, summed in a fixed order, with AVX-512; see gemm_f32.h. */
 #include "gemm_f32.h"
 
 #if PQC_X86
@@ -5,7 +6,7 @@
 
 enum { ROWS = 12 };
 
-/* `rows` and `vectors` are constants where this is called. */
+/* `rows` and `vectors` are constants after inlining. */
 AVX512 PQC_INLINE void multiply(const pqc_gemm *g, ptrdiff_t row, const int rows, const int vectors)
 {
     const float *a = g->a + row * g->a_row, *b = g->b;

@@ -1,3 +1,4 @@
+/* Products of float32 rows with a packed panel, summed in a fixed order, with NEON; see gemm_f32.h. */
 #include "gemm_f32.h"
 
 #if PQC_ARM
@@ -20,7 +21,7 @@ static void store_first(float *y, float32x4_t v, ptrdiff_t n)
     memcpy(y, room, (size_t)pqc_clamp(n, 0, 4) * sizeof *y);
 }
 
-/* Columns from `first` on, at most WIDTH; `rows` is a constant where this is called. */
+/* At most WIDTH columns from `first`; `rows` is a constant after inlining. */
 PQC_INLINE void multiply(const pqc_gemm *g, ptrdiff_t row, ptrdiff_t first, const int rows)
 {
     const float *a = g->a + row * g->a_row, *b = g->b + first;

@@ -1,3 +1,4 @@
+/* Products of float32 rows with a packed panel, summed in a fixed order, in plain C; see gemm_f32.h. */
 #include "gemm_f32.h"
 
 #include <math.h>

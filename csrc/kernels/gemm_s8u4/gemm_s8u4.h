@@ -44,9 +44,9 @@ typedef struct {
     int x_zero;
     const double *inverse;
     ptrdiff_t channels;
-    const float *bias; /* or NULL: zeros */
+    const float *bias; /* NULL means zeros */
     float *y;
-    ptrdiff_t y_row; /* floats from a row to the next */
+    ptrdiff_t y_row; /* floats between rows */
 } pqc_gemm_s8u4_params;
 
 typedef void pqc_gemm_s8u4_fn(const pqc_gemm_s8u4_params *p);
@@ -65,7 +65,7 @@ static inline ptrdiff_t pqc_u4_panel_bytes(ptrdiff_t groups, ptrdiff_t length)
     return groups * pqc_u4_group_bytes(length);
 }
 
-/* K of a tile of AMX for groups of this length, or 0. */
+/* K of an AMX tile for groups of this length; 0 if AMX cannot be used. */
 static inline ptrdiff_t pqc_u4_amx_k(ptrdiff_t length)
 {
     return length % 64 == 0 ? 64 : length == 32 ? 32 : 0;

@@ -1,3 +1,4 @@
+/* Products of s8 rows with 4-bit weights that have a scale per group, to float32, with AMX tiles; see gemm_s8u4.h. */
 #include "gemm_s8u4.h"
 
 #if PQC_AMX_COMPILES
@@ -6,26 +7,28 @@
 #define AMX PQC_TARGET_AMX
 #define INLINE AMX PQC_INLINE
 
-/* Tile registers: 0 to 3 are sums.  Macros, since GCC writes them into the names of the registers. */
+/* Tile registers 0 to 3 are sums.  Macros, because GCC pastes them into the registers' names. */
 #define A_TILE 4
 #define B_TILE 5
 
 enum {
-    SIDE = 16,                    /* rows of x, and channels, of a tile of sums */
-    TILES = PQC_U4_AMX_MR / SIDE, /* of rows */
-    CHUNK = 512,                  /* K of weights that are unpacked at a time */
-    AT_ONCE = 4, /* groups of a tile of rows, in turn: a product waits for the one before it */
+    SIDE = 16,                    /* rows of x and channels in a tile of sums */
+    TILES = PQC_U4_AMX_MR / SIDE, /* tiles of rows in a block */
+    CHUNK = 512,                  /* weights along K that are unpacked at a time */
+    /* groups of one tile of rows that are computed in turn, since each product waits for the one before */
+    AT_ONCE = 4,
     REGISTERS = 6,
 };
 
 typedef struct {
-    _Alignas(
-        64) int8_t weights[CHUNK * PQC_U4_NR]; /* less their zero points: as tiles, K by channels */
-    _Alignas(64) int32_t sums[2][AT_ONCE][SIDE * SIDE]; /* of some groups, and of those before */
+    /* zero points subtracted; as tiles of K by channels */
+    _Alignas(64) int8_t weights[CHUNK * PQC_U4_NR];
+    /* of the current groups and of the previous ones */
+    _Alignas(64) int32_t sums[2][AT_ONCE][SIDE * SIDE];
     _Alignas(64) float acc[PQC_U4_AMX_MR][PQC_U4_NR];
 } scratch;
 
-/* What the hardware reads. */
+/* The tile configuration, as LDTILECFG reads it. */
 typedef struct {
     uint8_t palette, first_row, reserved[14];
     uint16_t row_bytes[16];
@@ -45,7 +48,7 @@ AMX static void begin(ptrdiff_t k)
     _tile_loadconfig(&s);
 }
 
-/* 8 * steps neighbours along K. */
+/* Unpacks 8 * steps weights per channel along K. */
 INLINE void unpack(const uint8_t *w, ptrdiff_t steps, __m512i zeros, int8_t *to)
 {
     const __m512i half = _mm512_set1_epi8(15);
@@ -58,7 +61,7 @@ INLINE void unpack(const uint8_t *w, ptrdiff_t steps, __m512i zeros, int8_t *to)
     }
 }
 
-/* The zero points of a group, each channel's four times. */
+/* The zero points of a group, four copies of each channel's. */
 INLINE __m512i zeros_of(const pqc_gemm_s8u4_params *p, ptrdiff_t at)
 {
     if (!p->zeros)
@@ -76,7 +79,7 @@ INLINE __m512i from_x_zero(const pqc_gemm_s8u4_params *p, ptrdiff_t at)
                               _mm512_loadu_si512(p->weight_sums + at));
 }
 
-/* SUMS += a tile of rows by weights, over `tiles` tiles of K. */
+/* SUMS += a tile of rows times weights, over `tiles` tiles of K. */
 #define MULTIPLY(SUMS, x, w, k, tiles)                                                             \
     for (ptrdiff_t t_ = 0; t_ < (tiles); t_++) {                                                   \
         _tile_loadd(A_TILE, (x) + t_ * SIDE * (k), k);                                             \
@@ -103,7 +106,7 @@ INLINE void groups_of(const int8_t *x, const int8_t *w, ptrdiff_t length, ptrdif
     GROUP(3);
 }
 
-/* A tile of rows by some groups, whose weights are unpacked. */
+/* Accumulates one tile of rows over some groups whose weights are unpacked. */
 INLINE void rows_by_groups(const pqc_gemm_s8u4_params *p, ptrdiff_t panel, ptrdiff_t tile,
                            ptrdiff_t first, ptrdiff_t end, ptrdiff_t k, scratch *s)
 {
@@ -138,7 +141,7 @@ INLINE void rows_by_groups(const pqc_gemm_s8u4_params *p, ptrdiff_t panel, ptrdi
         _mm512_storeu_ps(to[r], acc[r]);
 }
 
-/* Groups of which some fit in a chunk. */
+/* Groups so short that several fit into a chunk. */
 AMX static void short_groups(const pqc_gemm_s8u4_params *p, ptrdiff_t panel, scratch *s)
 {
     const ptrdiff_t length = p->length, at_once = CHUNK / length, k = pqc_u4_amx_k(length);
@@ -159,7 +162,7 @@ AMX static void short_groups(const pqc_gemm_s8u4_params *p, ptrdiff_t panel, scr
             MULTIPLY(SUMS, x + (SUMS)*of_tile, s->weights, k, tiles)                               \
     } while (0)
 
-/* The sums of one long group, of all rows: a chunk at a time. */
+/* The sums of one long group for all rows, a chunk at a time. */
 INLINE void long_group(const pqc_gemm_s8u4_params *p, ptrdiff_t panel, ptrdiff_t g, scratch *s)
 {
     const ptrdiff_t length = p->length, k = pqc_u4_amx_k(length),

@@ -1,3 +1,4 @@
+/* Products of s8 rows with 4-bit weights that have a scale per group, to float32, with AVX2; see gemm_s8u4.h. */
 #include "gemm_s8u4.h"
 
 #if PQC_X86
@@ -5,7 +6,8 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-/* Products of a half byte by a signed byte, two added up, are at most 3840: this many such sums fit in 16 bits. */
+/* The sum of two products of a 4-bit weight and a signed byte is at most 3840 in magnitude: this many such sums fit
+ * into 16 bits. */
 enum { MAX_STEPS = 4, MAX_ROWS = 3 };
 
 INLINE __m256i broadcast_four(const int8_t *x)
@@ -15,7 +17,7 @@ INLINE __m256i broadcast_four(const int8_t *x)
     return _mm256_set1_epi32(bytes);
 }
 
-/* What the zero points add to the sums of R rows by the 8 channels from `at` on. */
+/* The initial sums, from the zero points, of R rows by the 8 channels from `at`. */
 INLINE void begin(const pqc_gemm_s8u4_params *p, ptrdiff_t at, const int32_t *x_sums, const int R,
                   __m256i *sums)
 {
@@ -30,7 +32,7 @@ INLINE void begin(const pqc_gemm_s8u4_params *p, ptrdiff_t at, const int32_t *x_
         sums[r] = _mm256_sub_epi32(from, _mm256_mullo_epi32(zeros, _mm256_set1_epi32(x_sums[r])));
 }
 
-/* Up to MAX_STEPS times eight neighbours along K; `rows` is that of the call, `w` of 8 channels. */
+/* Up to MAX_STEPS steps of eight k; `rows` is that of the call, `w` points to 8 channels. */
 INLINE void steps_of(const int8_t *x, ptrdiff_t rows, const uint8_t *w, ptrdiff_t steps,
                      const int R, __m256i *sums)
 {
@@ -79,7 +81,7 @@ INLINE void store(const pqc_gemm_s8u4_params *p, int row, ptrdiff_t channel, __m
     store_first(y, _mm256_fmadd_ps(acc, by, bias), left);
 }
 
-/* R rows from `row` on by the 8 channels from `channel` on. */
+/* R rows starting at `row`, times the 8 channels starting at `channel`. */
 INLINE void block(const pqc_gemm_s8u4_params *p, int row, ptrdiff_t channel, const int R)
 {
     const ptrdiff_t panel = channel / PQC_U4_NR, lane = channel % PQC_U4_NR;

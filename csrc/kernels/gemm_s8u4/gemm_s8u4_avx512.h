@@ -1,4 +1,4 @@
-/* What the AVX-512 bodies of gemm_s8u4 share; only their files include it. */
+/* Code shared by the AVX-512 bodies of gemm_s8u4; only their files include it. */
 #ifndef PQC_GEMM_S8U4_AVX512_H
 #define PQC_GEMM_S8U4_AVX512_H
 
@@ -15,7 +15,7 @@ AVX512 PQC_INLINE __m512 u4_scales16(double by, const double *inverse, __mmask16
     return _mm512_insertf32x8(_mm512_castps256_ps512(first), second, 1);
 }
 
-/* Writes a row's results of 16 channels, from the sums of the last group and of all. */
+/* Writes 16 channels of a row, given the last group's sums and the accumulated ones. */
 AVX512 PQC_INLINE void u4_store16(const pqc_gemm_s8u4_params *p, ptrdiff_t channel, int row,
                                   __m512i sums, __m512 acc)
 {

@@ -1,3 +1,5 @@
+/* Products of s8 rows with 4-bit weights that have a scale per group, to float32, with NEON's dot products; see
+ * gemm_s8u4.h. */
 #include "gemm_s8u4.h"
 
 #if PQC_ARM

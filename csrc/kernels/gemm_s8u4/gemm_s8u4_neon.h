@@ -1,4 +1,4 @@
-/* What the bodies of gemm_s8u4 for ARM share; only their files include it.  `dot` is a constant where this is inlined. */
+/* Code shared by the ARM bodies of gemm_s8u4; only their files include it.  `dot` is a constant after inlining. */
 #ifndef PQC_GEMM_S8U4_NEON_H
 #define PQC_GEMM_S8U4_NEON_H
 
@@ -7,9 +7,9 @@
 #include <arm_neon.h>
 #include <string.h>
 
-enum { U4_QUARTERS = 4, U4_ROWS = 2 }; /* 16 channels are four vectors */
+enum { U4_QUARTERS = 4, U4_ROWS = 2 }; /* 16 channels take four vectors */
 
-/* Four products for each of four channels, added up. */
+/* Adds four products to each of four channels. */
 typedef int32x4_t u4_dot(int32x4_t sums, int8x16_t w, int8x16_t x);
 
 PQC_INLINE int8x16_t u4_four(const int8_t *x)
@@ -19,7 +19,7 @@ PQC_INLINE int8x16_t u4_four(const int8_t *x)
     return vreinterpretq_s8_s32(vdupq_n_s32(bytes));
 }
 
-/* The first sums of quarter q in group `at`, which counts elements of zeros and weight_sums. */
+/* The initial sums of quarter q in group `at`, an index into zeros and weight_sums. */
 PQC_INLINE int32x4_t u4_begin(const pqc_gemm_s8u4_params *p, ptrdiff_t at, int q, int32_t x_sum)
 {
     int32x4_t zeros = vdupq_n_s32(p->zero), sums = vdupq_n_s32(0);
@@ -50,7 +50,7 @@ PQC_INLINE void u4_group(const pqc_gemm_s8u4_params *p, const int8_t *x, const u
     }
 }
 
-/* Stores a row of 16 channels, some of which may be past the end. */
+/* Stores 16 channels of a row, some of which may be past the end. */
 PQC_INLINE void u4_store(const pqc_gemm_s8u4_params *p, int row, ptrdiff_t channel,
                          const int32x4_t *sums, const float32x4_t *acc)
 {
@@ -69,7 +69,7 @@ PQC_INLINE void u4_store(const pqc_gemm_s8u4_params *p, int row, ptrdiff_t chann
     memcpy(p->y + row * p->y_row + channel, y, (size_t)n * sizeof *y);
 }
 
-/* R rows from `row` on by 16 channels. */
+/* R rows starting at `row`, times 16 channels. */
 PQC_INLINE void u4_rows(const pqc_gemm_s8u4_params *p, int row, ptrdiff_t channel, const int R,
                         u4_dot *dot)
 {

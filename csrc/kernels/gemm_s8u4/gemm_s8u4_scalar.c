@@ -1,9 +1,11 @@
+/* Products of s8 rows with 4-bit weights that have a scale per group, to float32, in plain C; see gemm_s8u4.h. */
 #include "gemm_s8u4.h"
 
 #include <math.h>
 #include <string.h>
 
-/* The product of one row, group and channel, before the zero points; `next` bytes lie between four codes and the next four. */
+/* The product of one row, group and channel, without zero points; each four codes are `next` bytes after the previous
+ * four. */
 static uint32_t product(const int8_t *x, ptrdiff_t next, const uint8_t *w, ptrdiff_t length)
 {
     int32_t sum = 0;

@@ -1,3 +1,4 @@
+/* Products of s8 rows with 4-bit weights that have a scale per group, to float32, with AVX-512 VNNI; see gemm_s8u4.h. */
 #include "gemm_s8u4.h"
 
 #if PQC_X86
@@ -8,7 +9,7 @@
 #define VNNI PQC_TARGET_VNNI
 #define INLINE VNNI PQC_INLINE
 
-enum { PREFETCH = 8192 }; /* bytes ahead: one row takes the weights as fast as they come */
+enum { PREFETCH = 8192 }; /* in bytes: a single row consumes weights as fast as they arrive */
 
 INLINE __m512i broadcast_four(const int8_t *x)
 {
@@ -17,7 +18,7 @@ INLINE __m512i broadcast_four(const int8_t *x)
     return _mm512_set1_epi32(bytes);
 }
 
-/* What the zero points add to the sums of R rows in group g of a panel. */
+/* The initial sums, from the zero points, of R rows in group g of a panel. */
 INLINE void begin(const pqc_gemm_s8u4_params *p, ptrdiff_t panel, ptrdiff_t g, const int R,
                   const bool plain, __m512i *sums)
 {
@@ -48,7 +49,7 @@ INLINE void begin(const pqc_gemm_s8u4_params *p, ptrdiff_t panel, ptrdiff_t g, c
             from, _mm512_set1_epi32((int32_t)((uint32_t)p->zero * (uint32_t)x_sums[r])));
 }
 
-/* Eight neighbours along K of R rows by a panel. */
+/* Eight k of R rows times a panel. */
 INLINE void step(const int8_t *x, const uint8_t *w, const int R, __m512i *low, __m512i *high)
 {
     const __m512i half = _mm512_set1_epi8(15);
@@ -66,7 +67,8 @@ INLINE void step(const int8_t *x, const uint8_t *w, const int R, __m512i *low, _
     }
 }
 
-/* A group's sums.  One row has four in turn, few rows two: a product waits for the one before it. */
+/* The sums of a group.  A single row uses four accumulators in turn, few rows two, since each product waits for the
+ * one before. */
 INLINE void group(const int8_t *x, const uint8_t *w, ptrdiff_t steps, const int R, __m512i *sums)
 {
     const int turns = R == 1 ? 4 : R <= 4 ? 2 : 1;
@@ -88,7 +90,7 @@ INLINE void group(const int8_t *x, const uint8_t *w, ptrdiff_t steps, const int 
         sums[i % R] = _mm512_add_epi32(sums[i % R], more[i]);
 }
 
-/* Panels from `channel` on. */
+/* Panels from `channel`. */
 INLINE void panels(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps, const bool plain,
                    ptrdiff_t channel)
 {
@@ -118,7 +120,8 @@ INLINE void panels(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps, 
     }
 }
 
-/* Eight neighbours along K of R rows, of those that lie side by side, by two panels: each four of a row is loaded for both. */
+/* Eight k of R rows, out of `rows` interleaved ones, times two panels: each four codes of a row are loaded once for
+ * both. */
 INLINE void step_of_two(const int8_t *x, const int rows, const uint8_t *w, ptrdiff_t next,
                         const int R, __m512i *sums)
 {
@@ -147,7 +150,7 @@ INLINE void step_of_two(const int8_t *x, const int rows, const uint8_t *w, ptrdi
     }
 }
 
-/* R rows from `row` on, by the two panels from `channel` on; one zero point at most. */
+/* R rows starting at `row`, times the two panels starting at `channel`; there is at most one zero point. */
 INLINE void two_panels(const pqc_gemm_s8u4_params *p, ptrdiff_t channel, const int rows,
                        const int row, const int R, ptrdiff_t steps)
 {
@@ -183,7 +186,7 @@ INLINE void two_panels(const pqc_gemm_s8u4_params *p, ptrdiff_t channel, const i
     }
 }
 
-/* Pairs of panels, of which rows take two turns; returns the channels that are done. */
+/* Pairs of panels, for rows that take two passes; returns the number of channels done. */
 INLINE ptrdiff_t pairs(const pqc_gemm_s8u4_params *p, const int R, ptrdiff_t steps)
 {
     const int first = R > 6 ? (R + 1) / 2 : R, second = R - first;
@@ -200,7 +203,7 @@ typedef void body_fn(const pqc_gemm_s8u4_params *p);
 
 enum { PAIRS = 4 }; /* rows from which pairs of panels are faster */
 
-/* Groups of 32 have their loop unrolled; zero points are asked for once. */
+/* The loop for groups of 32 is unrolled; zero points are tested once. */
 #define BODY(R)                                                                                    \
     VNNI static void rows_##R(const pqc_gemm_s8u4_params *p)                                       \
     {                                                                                              \

@@ -1,4 +1,4 @@
-/* bfloat16 in AVX2 registers; float16 has instructions of its own. */
+/* bfloat16 conversions in AVX2 registers; float16 has instructions of its own. */
 #ifndef PQC_HALF_AVX2_H
 #define PQC_HALF_AVX2_H
 
@@ -9,7 +9,7 @@ AVX2 static inline __m256 from_bf16x8(__m128i h)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
 }
 
-/* The bfloat16 in the lower half of every lane, the upper half 0. */
+/* Rounds to bfloat16, in the low half of every lane; the high half is 0. */
 AVX2 static inline __m256i to_bf16x8(__m256 x)
 {
     __m256i bits = _mm256_castps_si256(x);
@@ -21,8 +21,7 @@ AVX2 static inline __m256i to_bf16x8(__m256 x)
     return _mm256_srli_epi32(_mm256_castps_si256(chosen), 16);
 }
 
-/* The lower halves of all lanes.  The pack works within 128 bits: a0 b0 a1 b1, put into order by
- * quarters. */
+/* Packs the low halves of all lanes.  The pack works within 128 bits (a0 b0 a1 b1); a permutation restores the order. */
 AVX2 static inline __m256i join_bf16x16(__m256i a, __m256i b)
 {
     return _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xd8);

@@ -1,3 +1,4 @@
+/* float16 and bfloat16 to float32 and back, with AVX-512; see half.h. */
 #include "half.h"
 
 #if PQC_X86

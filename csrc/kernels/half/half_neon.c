@@ -1,3 +1,4 @@
+/* float16 and bfloat16 to float32 and back, with NEON; see half.h. */
 #include "half.h"
 
 #if PQC_ARM

@@ -1,10 +1,10 @@
-/* bfloat16 in NEON registers; float16 has instructions of its own. */
+/* bfloat16 conversions in NEON registers; float16 has instructions of its own. */
 #ifndef PQC_HALF_NEON_H
 #define PQC_HALF_NEON_H
 
 #include <arm_neon.h>
 
-/* The bfloat16 in the upper half of every lane. */
+/* Rounds to bfloat16, in the high half of every lane. */
 static inline uint32x4_t to_bf16x4(float32x4_t x)
 {
     uint32x4_t bits = vreinterpretq_u32_f32(x);

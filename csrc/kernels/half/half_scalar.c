@@ -1,3 +1,4 @@
+/* float16 and bfloat16 to float32 and back, in plain C; see half.h. */
 #include "half.h"
 
 #include "bits.h"
@@ -6,7 +7,7 @@ enum {
     F32_INF = 0x7f800000,
     F32_2_TO_16 = 0x47800000,
     F32_2_TO_MINUS_14 = 0x38800000, /* the smallest normal float16 */
-    BIAS_STEP = (127 - 15) << 23,   /* from float16's exponent to float32's */
+    BIAS_STEP = (127 - 15) << 23,   /* difference of the exponent biases of float16 and float32 */
 };
 
 static inline float f16_to_f32(uint16_t h)
@@ -37,8 +38,8 @@ static inline uint16_t f32_to_f16(float f)
     else if (size >= F32_2_TO_16)
         h = 0x7c00;
     else if (size >= F32_2_TO_MINUS_14)
-        h = round_shift(size - BIAS_STEP, 13); /* from 65520 on it carries over to infinity */
-    else /* the last bit of a float32 near 0.5 is worth 2^-24, as that of a subnormal float16 is */
+        h = round_shift(size - BIAS_STEP, 13); /* from 65520 on the carry gives infinity */
+    else /* near 0.5, the last bit of a float32 is worth 2^-24, like that of a subnormal float16 */
         h = pqc_bits_of(pqc_float_of(size) + 0.5f) - pqc_bits_of(0.5f);
     return (uint16_t)(sign | h);
 }

@@ -9,44 +9,42 @@
 
 #include "pqc.h"
 
-/* t = (|x| - lo) * inv is a magnitude measured in bins; the edges lie within `margin` of whole t,
- * roundings of t included.  So a t farther than that from a whole number decides; another one is
- * compared with the edge beside it.  PQC_BIN_EXACT: t is exact, every one decides, also t >= bins:
- * no bin. */
+/* t = (|x| - lo) * inv is the magnitude in units of bins; every edge lies within `margin` of an integer t, rounding
+ * errors of t included.  So if t is further than that from an integer it decides; otherwise |x| is compared with the
+ * nearest edge.  PQC_BIN_EXACT: t is exact and always decides; t >= bins means no bin. */
 typedef struct {
     const float *edges;
     ptrdiff_t bins;
     float lo, inv, margin;
 } pqc_binning;
 
-/* With a margin below this the kernels below may be used: the edge beside t is the only candidate.
- */
+/* The kernels below require a smaller margin: the nearest edge is then the only candidate. */
 #define PQC_BIN_MARGIN 0.45f
 #define PQC_BIN_EXACT (-1.0f)
 
 typedef struct {
-    uint32_t largest; /* bits of the largest |x|: above infinity is NaN */
-    uint64_t zeros;   /* how many x are 0; they get no bin here */
+    uint32_t largest; /* bits of the largest |x|; NaN exceeds infinity */
+    uint64_t zeros;   /* zeros, which get no bin here */
 } pqc_binned;
 
-/* Writes the bins of x[0 .. n) to `bin`, which has room for n + 16, and returns how many it wrote;
- * numbers from `bins` to bins + 15 stand for no bin.  Updates `seen`. */
+/* Writes the bins of x[0 ..  n) to `bin`, which has room for n + 16, and returns how many it wrote; numbers from
+ * `bins` to bins + 15 mean no bin.  Updates `seen`. */
 typedef ptrdiff_t pqc_bin_f32_fn(const float *x, ptrdiff_t n, const pqc_binning *b, uint32_t *bin,
                                  pqc_binned *seen);
 
 pqc_bin_f32_fn pqc_bin_f32_scalar, pqc_bin_f32_avx2, pqc_bin_f32_avx512, pqc_bin_f32_neon;
 
-/* What a first look at |x| says. */
+/* A first pass over |x|. */
 typedef struct {
-    float smallest; /* of those above 0; +inf if there is none */
-    float largest;  /* of the finite ones; 0 if there is none */
+    float smallest; /* smallest above 0; +inf if there is none */
+    float largest;  /* largest finite one; 0 if there is none */
     int64_t zeros, nans, infs;
 } pqc_magnitudes;
 
 typedef void pqc_magnitudes_f32_fn(const float *x, ptrdiff_t n, pqc_magnitudes *m);
 pqc_magnitudes_f32_fn pqc_magnitudes_f32_scalar, pqc_magnitudes_f32_avx2;
 
-/* The bin of one v >= 0, or bins: for a margin below PQC_BIN_MARGIN. */
+/* The bin of one v >= 0, or `bins`; requires a margin below PQC_BIN_MARGIN. */
 static inline uint32_t pqc_bin_of(float v, const pqc_binning *b)
 {
     if (!(v >= b->lo && v <= b->edges[b->bins]))

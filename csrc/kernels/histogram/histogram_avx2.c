@@ -1,3 +1,4 @@
+/* Bin numbers of float32 magnitudes, and their range, with AVX2; see histogram.h. */
 #include "histogram.h"
 #include "pqc.h"
 
@@ -5,8 +6,8 @@
 #include "avx2.h"
 #include "bits.h"
 
-/* Zeros go to eight places that stand for no bin, one a lane, so that counting them does not wait
- * for itself.  A t near a whole number is rare, then the lane is done again by comparing. */
+/* Zeros go to eight bin numbers that mean no bin, one per lane, so that counting them does not wait for itself.  A t
+ * near an integer is rare; such lanes are decided by comparison. */
 AVX2 PQC_NOINLINE __m256i decide8(__m256i k, __m256 v, unsigned unsure, const pqc_binning *b)
 {
     uint32_t bins[8];
@@ -19,7 +20,7 @@ AVX2 PQC_NOINLINE __m256i decide8(__m256i k, __m256 v, unsigned unsure, const pq
     return _mm256_loadu_si256((const __m256i *)bins);
 }
 
-/* k is one of the bins: as unsigned numbers, k <= last. */
+/* True if k is a bin: compared as unsigned numbers, k <= last. */
 AVX2 static inline __m256i inside8(__m256i k, __m256i last)
 {
     return _mm256_cmpeq_epi32(_mm256_min_epu32(k, last), k);

@@ -1,11 +1,12 @@
+/* Bin numbers of float32 magnitudes, and their range, with AVX-512; see histogram.h. */
 #include "histogram.h"
 #include "pqc.h"
 
 #if PQC_X86
 #include "avx512.h"
 
-/* Zeros, half of what comes out of a ReLU, are counted by their mask and squeezed out.  A t near a
- * whole number is rare, then the edge there is fetched. */
+/* Zeros, half of the output of a ReLU, are counted by their mask and compressed out.  A t near an integer is rare;
+ * its edge is then fetched. */
 typedef struct {
     __m512 lo, hi, inv, sure, end;
     __m512i bins, last;
@@ -27,7 +28,7 @@ AVX512 static inline constants constants_of(const pqc_binning *b)
 AVX512 PQC_NOINLINE __m512i decide16(__m512i k, __m512 v, __m512 t, __mmask16 unsure,
                                      const constants *c)
 {
-    __m512i edge = _mm512_min_epu32(_mm512_cvtps_epi32(t), c->bins); /* NaN: the last edge */
+    __m512i edge = _mm512_min_epu32(_mm512_cvtps_epi32(t), c->bins); /* NaN takes the last edge */
     __m512 at = _mm512_mask_i32gather_ps(v, unsure, edge, c->edges, 4);
     __mmask16 below = _mm512_mask_cmp_ps_mask(unsure, v, at, _CMP_LT_OQ);
     __mmask16 outside = (__mmask16)(_mm512_cmp_ps_mask(v, c->lo, _CMP_NGE_UQ) |
@@ -41,7 +42,7 @@ AVX512 PQC_NOINLINE __m512i decide16(__m512i k, __m512 v, __m512 t, __mmask16 un
 AVX512 static inline __m512i bins16(__m512 v, __mmask16 lanes, const constants *c)
 {
     __m512 t = _mm512_mul_ps(_mm512_sub_ps(v, c->lo), c->inv);
-    t = _mm512_min_ps(t, c->end); /* what is outside, and NaN, becomes whole: unsure */
+    t = _mm512_min_ps(t, c->end); /* values outside and NaN become integers, which are undecided */
     __m512i k = _mm512_cvttps_epi32(t);
     __m512 half = _mm512_set1_ps(0.5f);
     __m512 off = _mm512_abs_ps(_mm512_sub_ps(_mm512_sub_ps(t, _mm512_cvtepi32_ps(k)), half));

@@ -1,3 +1,4 @@
+/* Bin numbers of float32 magnitudes, and their range, with NEON; see histogram.h. */
 #include "histogram.h"
 #include "pqc.h"
 

@@ -1,3 +1,4 @@
+/* Bin numbers of float32 magnitudes, and their range, in plain C; see histogram.h. */
 #include "bits.h"
 #include "histogram.h"
 
@@ -21,7 +22,7 @@ ptrdiff_t pqc_bin_f32_scalar(const float *x, ptrdiff_t n, const pqc_binning *b, 
     return written;
 }
 
-/* Simple enough for the compiler to vectorise: blocks keep the counters in 32 bits. */
+/* Simple enough for the compiler to vectorise; counters of a block fit into 32 bits. */
 PQC_INLINE void magnitudes(const float *x, ptrdiff_t n, pqc_magnitudes *m)
 {
     int32_t smallest = (int32_t)pqc_bits_of(m->smallest),

@@ -14,42 +14,42 @@ enum {
     PQC_TILE_PAIR = 2 * PQC_TILE, /* pixels and channels that are multiplied at a time */
 };
 
-/* Two tiles of pixels, or one.  Their pixels are `pixel` bytes apart; each tile's 16 are read, whatever they are.  The kr groups
- * are runs of bytes that lie together: run r of the first pixel begins at tile[i] + run[r]. */
+/* One or two tiles of pixels, which are `pixel` bytes apart; each tile reads all 16, whatever they are.  The kr
+ * groups are runs of contiguous bytes: run r of the first pixel begins at tile[i] + run[r]. */
 typedef struct {
     const uint8_t *tile[2];
     int tiles;
     ptrdiff_t pixel;
     const int32_t *run;
-    ptrdiff_t runs, run_k; /* kr groups of a run */
+    ptrdiff_t runs, run_k; /* kr groups per run */
 } pqc_tile_pixels;
 
-/* One or two vectors of 16 channels of a panel of igemm_u8s8.h, whose panel_stride is 64. */
+/* One or two vectors of 16 channels of an igemm_u8s8.h panel, whose panel_stride is 64. */
 typedef struct {
     const int8_t *w;
     ptrdiff_t k_stride;
-    const int32_t *compensation; /* NULL: zeros */
-    ptrdiff_t channel;           /* of the output stage */
+    const int32_t *compensation; /* NULL means zeros */
+    ptrdiff_t channel;           /* index into the output stage */
     int channels;                /* at most 32 */
-    /* Kr groups needed soon, and how many of them to prefetch with each tile of K.  NULL if none. */
+    /* Kr groups needed soon, and how many of them to prefetch with each tile of K; NULL if there are none. */
     const int8_t *ahead;
     ptrdiff_t ahead_stride;
     int ahead_k;
 } pqc_tile_weights;
 
-/* Where results go: pixel i is row[i] of the tiles' pixels and lies offset[0][i] bytes from `at` of the residual and
- * offset[1 + n][i] from that of output n.  All of it has to stay until the results are not pending any more. */
+/* Where results go: pixel i is number row[i] among the tiles' pixels, offset[0][i] bytes from `at` of the residual
+ * and offset[1 + n][i] from that of output n.  Everything must stay valid while the results are pending. */
 typedef struct {
-    const pqc_output *f; /* of channel 0 */
+    const pqc_output *f; /* from channel 0 */
     const uint8_t *row;
     const ptrdiff_t *offset[1 + PQC_MAX_OUTPUTS];
     int pixels;
 } pqc_tile_results;
 
-/* Starts with `to` NULL and no flags. */
+/* The pending results.  Initially `to` is NULL and there are no flags. */
 typedef struct {
     _Alignas(64) int32_t sums[2][PQC_TILE_PAIR * PQC_TILE_PAIR];
-    int turn; /* whose sums are pending */
+    int turn; /* which half of the buffers holds the pending sums */
     const pqc_tile_results *to;
     ptrdiff_t channel;
     int channels;
@@ -57,7 +57,7 @@ typedef struct {
 } pqc_tile_pending;
 
 typedef struct {
-    /* From `begin` to `end` this thread may multiply pixels with runs of run_k kr groups. */
+    /* Between `begin` and `end` this thread may multiply pixels with runs of run_k kr groups. */
     void (*begin)(ptrdiff_t run_k);
     void (*end)(void);
 

@@ -1,3 +1,5 @@
+/* u8 x s8 convolutions and matrix products on images, channels last, through the output stage, with AMX tiles; see
+ * igemm_nhwc.h. */
 #include "igemm_nhwc.h"
 
 #if PQC_AMX_COMPILES
@@ -8,15 +10,15 @@
 
 enum { REGISTERS = 8 };
 
-/* What the hardware reads. */
+/* The tile configuration, as LDTILECFG reads it. */
 typedef struct {
     uint8_t palette, first_row, reserved[14];
     uint16_t row_bytes[16];
     uint8_t rows[16];
 } tile_shapes;
 
-/* Registers 0 to 3 are sums.  If all tiles of K have one size, 4 and 5 are pixels and 6 and 7 weights; else the whole ones are 4
- * and 5, one of each, and the last of a run 6 and 7. */
+/* Registers 0 to 3 are sums.  If all K tiles have the same size, 4 and 5 are pixels and 6 and 7 weights; otherwise 4
+ * and 5 are pixels and weights of full K tiles, 6 and 7 those of the last one of a run. */
 AMX static void begin(ptrdiff_t run_k)
 {
     int rest = (int)(run_k % PQC_TILE), last = rest ? rest : PQC_TILE;
@@ -59,14 +61,14 @@ AMX static void flush(pqc_tile_pending *pending)
     pending->to = NULL;
 }
 
-/* A step of K: where its operands begin, and their rows' distances. */
+/* One step of K: the addresses of its operands and the distances of their rows. */
 typedef struct {
     const uint8_t *x[2];
     const int8_t *w;
     ptrdiff_t pixel, k_stride;
 } operands;
 
-/* Four loads, if there are registers for all; else pixels are loaded twice. */
+/* Four loads if there are enough registers; otherwise pixels are loaded twice. */
 #define MULTIPLY(X0, W0)                                                                           \
     do {                                                                                           \
         _tile_loadd(W0, o.w, o.k_stride);                                                          \
@@ -103,9 +105,9 @@ typedef struct {
         }                                                                                          \
     } while (0)
 
-/* What goes on beside the tiles: with each step weights are fetched.  After the first one, whose products are under way then, the
- * pending results are stored, all at once: where instructions for tiles and for vectors mix, the vectors' go by one port
- * only, so that little pieces in between would take longer. */
+/* What is interleaved with the tile instructions.  Each step prefetches weights.  After the first one, while its
+ * products are under way, the pending results are stored all at once: where tile and vector instructions mix, the
+ * latter can only use one port, so storing piecemeal would take longer. */
 typedef struct {
     const int8_t *ahead;
     ptrdiff_t stride;
@@ -124,7 +126,7 @@ INLINE void do_meanwhile(meanwhile *m, const int VECTORS)
         flush(m->pending);
 }
 
-/* All kr groups. */
+/* Multiplies all kr groups. */
 INLINE void multiply_all(const pqc_tile_pixels *x, const pqc_tile_weights *w, const int TILES,
                          const int VECTORS, const bool MIXED, meanwhile *m)
 {

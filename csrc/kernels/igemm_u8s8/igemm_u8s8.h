@@ -30,10 +30,11 @@ typedef struct {
     const int8_t *w;
     ptrdiff_t k_stride, panel_stride;
     const int32_t *compensation, *weight_sums;
-    int vectors;         /* 1 to 4 */
-    bool half_last;      /* of the last vector 8 channels are wanted: other sums may be anything */
-    bool has_min_weight; /* some weight may be -128, whose sign cannot be changed in a byte */
-    const int8_t *ahead, *ahead_end; /* weights that are read next and may be fetched, or NULL */
+    int vectors; /* in [1, 4] */
+    /* only 8 channels of the last vector are wanted; the other sums may be anything */
+    bool half_last;
+    bool has_min_weight; /* some weight may be -128, whose negation does not fit in a byte */
+    const int8_t *ahead, *ahead_end; /* the weights read next, which may be prefetched; or NULL */
 } pqc_igemm_params;
 
 typedef void pqc_igemm_u8s8_fn(const pqc_igemm_params *g, const int32_t *pixel, int pixels,
@@ -42,20 +43,21 @@ typedef void pqc_igemm_u8s8_fn(const pqc_igemm_params *g, const int32_t *pixel, 
 pqc_igemm_u8s8_fn pqc_igemm_u8s8_scalar, pqc_igemm_u8s8_avx2, pqc_igemm_u8s8_avxvnni,
     pqc_igemm_u8s8_vnni, pqc_igemm_u8s8_neon, pqc_igemm_u8s8_dotprod;
 
-/* The same sums through the output stage, nhwc; channels <= nr. */
+/* The same sums through the float32 output stage, nhwc; channels <= nr. */
 typedef void pqc_igemm_u8s8_f32_fn(const pqc_igemm_params *g, const int32_t *pixel,
                                    const pqc_output_block *block);
 
 pqc_igemm_u8s8_f32_fn pqc_igemm_u8s8_f32_vnni;
 
-/* Where the residual and the outputs of pixel p lie: bytes from the `at` of each. */
+/* Addresses of pixel p in the residual and the outputs: bytes from the `at` of each. */
 typedef struct {
     const int32_t *residual, *output[2];
 } pqc_code_places;
 
-/* The same sums through the output stage as codes: `f` knows that it is PQC_PLAIN (finish_nhwc.h) and has one output, or two of
- * bytes and words.  Panels as wide as they are, panel_stride 64; 1 <= channels <= nr; pixels may be 0.  weight_sums are not read,
- * so k may be that of some of the taps.  Returns whether there is a body for such codes; else it has done nothing. */
+/* The same sums through the output stage, as codes.  `f` must be PQC_PLAIN (finish_nhwc.h) and have one output, or
+ * two: bytes and words.  Panels have their natural width and a panel_stride of 64; 1 <= channels <= nr; pixels may be
+ * 0.  weight_sums are not read, so k may cover part of the taps.  Returns false, having done nothing, if there is no
+ * body for such codes. */
 typedef bool pqc_igemm_u8s8_codes_fn(const pqc_igemm_params *g, const int32_t *pixel,
                                      const pqc_code_places *places, int pixels, int channels,
                                      const pqc_output *f);
@@ -76,7 +78,7 @@ typedef struct {
     const int32_t *compensation;
     double scale;
     const double *inverse;
-    pqc_output_f32 to; /* its scale is not used; bias may be NULL: zeros */
+    pqc_output_f32 to; /* its scale is ignored; a NULL bias means zeros */
     ptrdiff_t channels;
     bool backwards; /* from the last panel to the first */
 } pqc_gemv_params;
@@ -85,7 +87,7 @@ typedef void pqc_gemv_u8s8_fn(const pqc_gemv_params *r);
 
 pqc_gemv_u8s8_fn pqc_igemm_u8s8_gemv_vnni;
 
-/* True if no sum of `products` products of |x| <= x_bound by |w| <= w_bound leaves 32 bits. */
+/* True if no sum of `products` products of |x| <= x_bound and |w| <= w_bound overflows 32 bits. */
 static inline bool pqc_igemm_fits(ptrdiff_t products, int x_bound, int w_bound)
 {
     return products <= INT32_MAX / ((ptrdiff_t)x_bound * w_bound);

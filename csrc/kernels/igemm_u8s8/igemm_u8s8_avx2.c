@@ -1,3 +1,4 @@
+/* Indirect GEMM of u8 activations with s8 weight panels, to int32 sums, with AVX2; see igemm_u8s8.h. */
 #include "igemm_u8s8_small_m_avx2.h"
 #include "igemm_u8s8.h"
 #include "igemm_u8s8_avx2.h"
@@ -6,12 +7,12 @@
 
 #if PQC_X86
 
-/* Bytes are widened to 16 bits, multiplied and added in pairs (vpmaddwd): exact, where vpmaddubsw would saturate.  Both
- * operands of some kr groups are widened first, into buffers that stay in L1: activations once for all
- * channels of the block, weights once for all pixels.  A tile is P pixels by 16 channels: 12 sums, 2 weights, 1 activation. */
+/* Bytes are widened to 16 bits, multiplied and added in pairs (vpmaddwd), which is exact; vpmaddubsw would saturate.
+ * Both operands of some kr groups are widened first, into buffers that stay in L1: activations once for all channels
+ * of the block, weights once for all pixels.  A tile is P pixels by 16 channels: 12 sums, 2 weights, 1 activation. */
 enum { MAX_PIXELS = 6 };
 
-/* Adds kr groups x 2 pairs to 16 channels of P pixels; P is a constant where this is inlined. */
+/* Adds kr groups x 2 pairs to 16 channels of P pixels; P is a constant after inlining. */
 INLINE void tile(const int32_t *x, const int16_t *w, ptrdiff_t kr_groups, const int P, int32_t *acc,
                  ptrdiff_t lanes)
 {
@@ -30,7 +31,7 @@ INLINE void tile(const int32_t *x, const int16_t *w, ptrdiff_t kr_groups, const 
                 __m256i both = _mm256_set1_epi32(x[p * WIDE_PIXEL + pair * WIDE_KR_GROUPS]);
                 low[p] = _mm256_add_epi32(low[p], _mm256_madd_epi16(both, w0));
                 high[p] = _mm256_add_epi32(high[p], _mm256_madd_epi16(both, w1));
-                PQC_KEEP_IN_REGISTERS(low[p], high[p]); /* else GCC gives a sum two registers */
+                PQC_KEEP_IN_REGISTERS(low[p], high[p]); /* or GCC uses two registers per sum */
             }
         }
     }
@@ -66,7 +67,7 @@ AVX2 static void any_tile(const int32_t *x, const int16_t *w, ptrdiff_t kr_group
     }
 }
 
-/* Adds kr_groups kr groups from `first` on, for all channels and at most WIDE_PIXELS pixels. */
+/* Adds kr_groups kr groups from `first`, for all channels and at most WIDE_PIXELS pixels. */
 AVX2 static void add_kr_groups(const pqc_igemm_params *g, ptrdiff_t first, ptrdiff_t kr_groups,
                                const int32_t *pixel, int pixels, int32_t *acc)
 {

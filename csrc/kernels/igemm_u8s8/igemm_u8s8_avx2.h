@@ -1,4 +1,5 @@
-/* c4 blocks of some kr groups as two pairs of words, bytes 0 and 2 and bytes 1 and 3: so no byte has to change its lane. */
+/* AVX2: widens c4 blocks of some kr groups to two pairs of words, bytes 0 and 2 and bytes 1 and 3, so that no byte
+ * changes lanes. */
 #ifndef PQC_IGEMM_U8S8_AVX2_H
 #define PQC_IGEMM_U8S8_AVX2_H
 
@@ -14,14 +15,13 @@
 
 enum { WIDE_KR_GROUPS = 32, WIDE_PIXELS = 64, WIDE_RUN = 8 };
 
-/* Where a pixel has the first of its pairs; those of bytes 1 and 3 are WIDE_KR_GROUPS later. */
+/* Pairs per pixel: those of bytes 1 and 3 are WIDE_KR_GROUPS after those of bytes 0 and 2. */
 enum { WIDE_PIXEL = 2 * WIDE_KR_GROUPS };
 
 typedef struct {
     const int32_t *offset;
     ptrdiff_t kr_groups;
-    bool runs[WIDE_KR_GROUPS /
-              WIDE_RUN]; /* there are WIDE_RUN kr groups, whose c4 blocks are neighbours */
+    bool runs[WIDE_KR_GROUPS / WIDE_RUN]; /* these WIDE_RUN kr groups have neighbouring c4 blocks */
 } wide_part;
 
 /* 8 c4 blocks of activations. */
@@ -39,7 +39,7 @@ static inline void store_pair(const uint8_t *x, int32_t *to)
     to[WIDE_KR_GROUPS] = (int32_t)(c4 >> 8 & 0x00ff00ff);
 }
 
-/* True if each of n places lies 4 bytes after the one before. */
+/* True if the n places are 4 bytes apart. */
 static inline bool are_neighbours(const int32_t *place, int n)
 {
     for (int i = 1; i < n; i++)
@@ -68,7 +68,7 @@ INLINE __m256i four_at(const uint8_t *x, const int32_t *offset)
         _mm_loadu_si128((const __m128i *)(const void *)(x + offset[4])), 1);
 }
 
-/* 4 neighbouring pixels: a transposition for each 8 kr groups. */
+/* 4 neighbouring pixels: one transposition per 8 kr groups. */
 AVX2 static void widen_four(const wide_part *w, const uint8_t *x, int32_t *to)
 {
     const int32_t *offset = w->offset;
@@ -88,7 +88,7 @@ AVX2 static void widen_four(const wide_part *w, const uint8_t *x, int32_t *to)
             store_pair(x + *offset + 4 * p, to + p * WIDE_PIXEL);
 }
 
-/* Widens kr_groups kr groups of some pixels, from `first` on, to pixels x 2 pairs x WIDE_KR_GROUPS. */
+/* Widens kr_groups kr groups of some pixels, from `first`, to pixels x 2 pairs x WIDE_KR_GROUPS. */
 AVX2 static void widen_pixels(const pqc_igemm_params *g, ptrdiff_t first, ptrdiff_t kr_groups,
                               const int32_t *pixel, int pixels, int32_t *to)
 {
@@ -105,7 +105,7 @@ AVX2 static void widen_pixels(const pqc_igemm_params *g, ptrdiff_t first, ptrdif
         }
 }
 
-/* 16 channels' weights of some kr groups, `k_stride` bytes from one to the next, to kr groups x 2 pairs x 16. */
+/* Widens 16 channels' weights of some kr groups, `k_stride` bytes apart, to kr groups x 2 pairs x 16. */
 INLINE void widen_weights(const int8_t *w, ptrdiff_t k_stride, ptrdiff_t kr_groups, int16_t *to)
 {
     for (; kr_groups > 0; kr_groups--, w += k_stride, to += 64) {

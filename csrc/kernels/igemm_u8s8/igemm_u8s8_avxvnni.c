@@ -1,3 +1,5 @@
+/* Indirect GEMM of u8 activations with s8 weight panels, to int32 sums, with AVX-VNNI, 256 bits wide; see
+ * igemm_u8s8.h. */
 #include "igemm_u8s8.h"
 #include "pqc.h"
 
@@ -24,7 +26,7 @@ INLINE __m256i broadcast_c4(const uint8_t *x)
     return _mm256_set1_epi32(bytes);
 }
 
-/* Channels 16 * v to 16 * v + 15; P is a constant where this is inlined. */
+/* Channels 16 * v to 16 * v + 15; P is a constant after inlining. */
 INLINE void tile(const pqc_igemm_params *g, const int32_t *pixel, const int P, int v, int32_t *acc)
 {
     const uint8_t *x[MAX_PIXELS];

@@ -1,23 +1,24 @@
+/* Indirect GEMM of u8 x s8 whose sums become codes while they are in registers, with AVX-512 VNNI; see igemm_u8s8.h. */
 #include "igemm_u8s8.h"
 
 #if PQC_X86
 #include "finish_nhwc/finish_nhwc_swish_avx512.h"
 #include "igemm_u8s8_residual_vnni.h"
 
-/* By the panel's vectors less 1: at most 24 sums.  Of two vectors 16: with more, what becomes of them fills the queues before the
- * next products, and a sum of few takes a sixth longer. */
+/* Most pixels, by the panel's vectors less 1: at most 24 sums.  Of two vectors only 16: with more, the output stage
+ * fills the queues before the next products, and short sums take a sixth longer. */
 static const int max_mr[PQC_NR_VECTORS] = {12, 8, 8, 6};
 
 typedef struct {
     const pqc_output *f;
     finish_target codes;
-    finish_swish quick; /* if `swish` */
+    finish_swish quick; /* used if `swish` */
     __mmask64 lanes;
     bool raw, swish; /* as finish_raw_bytes, and as finish_swish_packed makes them */
     const int32_t *place;
 } destination;
 
-/* As many pixels at a time as fill a vector of bytes; the last ones are computed more than once rather than apart. */
+/* As many pixels at a time as fill a vector of bytes; the last step overlaps the one before. */
 INLINE void store_codes(const __m512i *sums, const int P, const int V, const bool WORDS,
                         const bool RAW, const destination *to)
 {
@@ -77,7 +78,7 @@ INLINE void multiply(const pqc_igemm_params *g, const int32_t *pixel, const int 
         store_codes(sums, P, V, WORDS, false, to);
 }
 
-/* Bodies of mr x nr, functions of their own: in a larger one addresses would be kept in vectors. */
+/* Bodies of mr x nr.  They are functions of their own, because in a larger one GCC would keep addresses in vectors. */
 typedef void body_fn(const pqc_igemm_params *g, const int32_t *pixel, const destination *to);
 
 #define BODY(MR, NR, NAME, WORDS)                                                                  \
@@ -153,13 +154,13 @@ static body_fn *const bytes_bodies[PQC_NR_VECTORS][MAX_MR] = {
      bytes_8x48},
     {bytes_1x64, bytes_2x64, bytes_3x64, bytes_4x64, bytes_5x64, bytes_6x64}};
 
-/* Two and three vectors, the last one half filled. */
+/* Two and three vectors, the last one half full. */
 static body_fn *const half_bodies[2][MAX_MR] = {{bytes_1x24, bytes_2x24, bytes_3x24, bytes_4x24,
                                                  bytes_5x24, bytes_6x24, bytes_7x24, bytes_8x24},
                                                 {bytes_1x40, bytes_2x40, bytes_3x40, bytes_4x40,
                                                  bytes_5x40, bytes_6x40, bytes_7x40, bytes_8x40}};
 
-/* Words of the widest panels alone: narrower ones come from many products. */
+/* Words exist only for the widest panels: the sums of narrower ones usually have many products. */
 static body_fn *const words_bodies[] = {words_1x64, words_2x64, words_3x64,
                                         words_4x64, words_5x64, words_6x64};
 
@@ -186,7 +187,7 @@ VNNI bool pqc_igemm_u8s8_codes_vnni(const pqc_igemm_params *g, const int32_t *pi
     to.raw = !f->hard_swish && !f->affine.there && finish_is_raw(&to.codes);
     pqc_igemm_params part = fetching(g);
     int parts = (int)pqc_div_round_up(pixels, max_mr[g->vectors - 1]);
-    for (; parts > 0; parts--) { /* parts of nearly equal size */
+    for (; parts > 0; parts--) { /* in parts of nearly equal size */
         int mr = (pixels + parts - 1) / parts;
         bodies[mr - 1](&part, pixel, &to);
         fetch_on(&part);

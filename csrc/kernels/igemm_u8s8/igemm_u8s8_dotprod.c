@@ -1,3 +1,4 @@
+/* Indirect GEMM of u8 activations with s8 weight panels, to int32 sums, with NEON's dot products; see igemm_u8s8.h. */
 #include "igemm_u8s8.h"
 #include "pqc.h"
 
@@ -8,9 +9,8 @@
 #define DOTPROD PQC_TARGET_DOTPROD
 #define INLINE DOTPROD PQC_INLINE
 
-/* A tile is P pixels by 16 channels: 24 sums, 4 weights and 1 activation in 32 registers.  SDOT is
- * signed by signed, so the activation is read as x - 128 (the sign bit flipped) and 128 * (sum of
- * weights) added in the end. */
+/* A tile is P pixels by 16 channels: 24 sums, 4 weights and 1 activation in 32 registers.  SDOT multiplies signed
+ * bytes, so activations are read as x - 128 (the sign bit flipped), and 128 * (sum of weights) is added at the end. */
 enum { MAX_PIXELS = 6 };
 
 INLINE int8x16_t broadcast_c4(const uint8_t *x)
@@ -20,7 +20,7 @@ INLINE int8x16_t broadcast_c4(const uint8_t *x)
     return vreinterpretq_s8_u32(vdupq_n_u32(bytes ^ 0x80808080u));
 }
 
-/* Channels 16 * v to 16 * v + 15; P is a constant where this is inlined. */
+/* Channels 16 * v to 16 * v + 15; P is a constant after inlining. */
 INLINE void tile(const pqc_igemm_params *g, const int32_t *pixel, const int P, int v, int32_t *acc)
 {
     const uint8_t *x[MAX_PIXELS];

@@ -1,3 +1,4 @@
+/* One row of u8 times a matrix of s8 panels, requantised to float32, with AVX-512 VNNI; see igemm_u8s8.h. */
 #include "igemm_u8s8.h"
 
 #if PQC_X86
@@ -18,8 +19,8 @@ INLINE __m512 scales_of(double scale, const double *inverse, __mmask16 lanes)
     return _mm512_insertf32x8(_mm512_castps256_ps512(first), second, 1);
 }
 
-/* V vectors of 16 channels from `first` on; NARROW: 16 channels' kr groups lie behind each other.  Two sums for each: a product
- * waits for the one before it longer than weights are on their way. */
+/* V vectors of 16 channels from `first`.  NARROW: the kr groups of 16 channels are contiguous.  Two accumulators
+ * each, because the latency of a product exceeds the time its weights take to load. */
 INLINE void block(pqc_gemv_params r, ptrdiff_t first, const int V, const bool NARROW)
 {
     const ptrdiff_t k_stride = NARROW ? 64 : 64 * V, panel_stride = NARROW ? 64 * r.k : 64;

@@ -1,3 +1,4 @@
+/* Indirect GEMM of u8 activations with s8 weight panels, to int32 sums, with NEON; see igemm_u8s8.h. */
 #include "igemm_u8s8.h"
 #include "pqc.h"
 
@@ -7,9 +8,8 @@
 
 #define INLINE PQC_INLINE
 
-/* A tile is P pixels by 8 channels.  SMULL of bytes, then pairs are added into 32 bits: the
- * activation is read as x - 128, so a product is at most 128 * 128 and fits; 128 * (sum of weights)
- * is added in the end. */
+/* A tile is P pixels by 8 channels.  SMULL of bytes, whose pairs are added into 32 bits.  Activations are read as x -
+ * 128, so a product is at most 128 * 128 and fits; 128 * (sum of weights) is added at the end. */
 enum { MAX_PIXELS = 4 };
 
 INLINE int8x16_t broadcast_c4(const uint8_t *x)
@@ -24,7 +24,7 @@ INLINE int32x4_t add_products(int32x4_t acc, int8x8_t x, int8x8_t w)
     return vpadalq_s16(acc, vmull_s8(x, w));
 }
 
-/* Channels 8 * half to 8 * half + 7; P is a constant where this is inlined. */
+/* Channels 8 * half to 8 * half + 7; P is a constant after inlining. */
 INLINE void tile(const pqc_igemm_params *g, const int32_t *pixel, const int P, int half,
                  int32_t *acc)
 {

@@ -1,4 +1,4 @@
-/* What pqc_igemm_u8s8_codes_vnni calls where there is a residual. */
+/* The part of pqc_igemm_u8s8_codes_vnni for output stages with a residual. */
 #ifndef PQC_IGEMM_U8S8_RESIDUAL_VNNI_H
 #define PQC_IGEMM_U8S8_RESIDUAL_VNNI_H
 

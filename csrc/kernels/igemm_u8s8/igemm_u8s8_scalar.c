@@ -1,3 +1,4 @@
+/* Indirect GEMM of u8 activations with s8 weight panels, to int32 sums, in plain C; see igemm_u8s8.h. */
 #include "igemm_u8s8.h"
 
 /* Unsigned, so that wrapping is defined. */

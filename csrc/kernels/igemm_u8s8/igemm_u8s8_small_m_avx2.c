@@ -1,3 +1,4 @@
+/* Indirect GEMM of u8 x s8 for one or a few pixels, to int32 sums, with AVX2; see igemm_u8s8_small_m_avx2.h. */
 #include "igemm_u8s8_small_m_avx2.h"
 
 #include <string.h>
@@ -5,9 +6,9 @@
 #if PQC_X86
 #define INLINE AVX2 PQC_INLINE
 
-/* Activations are taken as x - 128, in sign and magnitude, and the sign is given to the weights: then vpmaddubsw, which
- * saturates at 2^15, gets at most 2 * 128 * 127.  So weights are used as bytes, just as they come from memory, and a
- * vector of 8 channels needs one sum. */
+/* Activations are taken as x - 128, split into sign and magnitude, and the sign is applied to the weights:
+ * vpmaddubsw, which saturates at 2^15, then gets at most 2 * 128 * 127.  So weights are used as bytes, straight from
+ * memory, and a vector of 8 channels needs only one sum. */
 enum { KR_GROUPS = 256, MAX_AT_ONCE = 2, HALVES = 8 };
 
 typedef struct {
@@ -23,7 +24,7 @@ AVX2 static void fill(const pqc_igemm_params *g, ptrdiff_t first, ptrdiff_t kr_g
     for (ptrdiff_t j = first; j < first + kr_groups; j++)
         for (int p = 0; p < pixels; p++)
             memcpy(to++, g->x + pixel[p] + g->offset[j], 4);
-    for (ptrdiff_t i = 0; i < kr_groups * pixels; i += 8) { /* what is past the end is not used */
+    for (ptrdiff_t i = 0; i < kr_groups * pixels; i += 8) { /* what lies past the end is ignored */
         __m256i *value = (__m256i *)(void *)(q->value + i);
         __m256i x = _mm256_xor_si256(_mm256_loadu_si256(value), flip);
         _mm256_storeu_si256(value, x);
@@ -31,13 +32,14 @@ AVX2 static void fill(const pqc_igemm_params *g, ptrdiff_t first, ptrdiff_t kr_g
     }
 }
 
-/* Where vectors of 8 channels have their weights: the second 32 bytes after the first, the third panel_stride after it. */
+/* Where vectors of 8 channels have their weights: the second 32 bytes after the first, the third panel_stride bytes
+ * after it. */
 typedef struct {
     const int8_t *w;
     ptrdiff_t k_stride, panel_stride;
 } weights;
 
-/* Adds to H vectors of 8 channels for P pixels; P and H are constants where this is inlined. */
+/* Adds to H vectors of 8 channels for P pixels; P and H are constants after inlining. */
 INLINE void tile(const c4 *q, weights from, ptrdiff_t kr_groups, const int P, const int H,
                  int32_t *acc, ptrdiff_t lanes)
 {
@@ -73,7 +75,7 @@ INLINE void tile(const c4 *q, weights from, ptrdiff_t kr_groups, const int P, co
         _mm256_storeu_si256((__m256i *)(void *)(acc + i / H * lanes + i % H * 8), sums[i]);
 }
 
-/* One or two pixels in all channels, as many of them at a time as there are registers for. */
+/* One or two pixels by all channels, as many channels at a time as registers allow. */
 AVX2 static void all_channels(const pqc_igemm_params *g, const c4 *q, ptrdiff_t first,
                               ptrdiff_t kr_groups, int pixels, int32_t *acc)
 {

@@ -1,15 +1,16 @@
+/* Indirect GEMM of u8 activations with s8 weight panels, to int32 sums, with AVX-512 VNNI; see igemm_u8s8.h. */
 #include "igemm_u8s8.h"
 
 #if PQC_X86
 #include "igemm_u8s8_vnni.h"
 #include "requantize/requantize_avx512.h"
 
-/* The most pixels (mr) of a body by the vectors of its panel: at most 24 sums, 4 weights and one activation in 32 registers; of two
- * vectors 8, as the addresses of 12 pixels are more than there are registers for them.
- * Panels of nr = 16, packed for AMX, are multiplied by one row only. */
+/* Most pixels (mr) of a body, by the vectors of its panel: at most 24 sums, 4 weights and one activation in 32
+ * registers.  Of two vectors only 8, because there are not enough registers for the addresses of 12 pixels.  Panels
+ * of nr = 16, packed for AMX, are multiplied by one row at a time. */
 static const int max_mr[] = {1, 12, 8, 8, 6};
 
-/* Where sums go: as they are or, with F32, through the output stage. */
+/* Where sums go: unchanged to memory or, with F32, through the output stage. */
 typedef struct {
     int32_t *acc;
     pqc_output_block block;
@@ -52,7 +53,7 @@ INLINE void multiply(const pqc_igemm_params *g, const int32_t *pixel, const int 
         store_sums(sums, P, V, PQC_LANES * g->vectors, out->acc + PQC_LANES * first);
 }
 
-/* Multiplies panels whose last vector is half filled. */
+/* Multiplies panels whose last vector is half full. */
 INLINE void multiply_half(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
                           const bool F32, const destination *out)
 {
@@ -64,7 +65,7 @@ INLINE void multiply_half(const pqc_igemm_params *g, const int32_t *pixel, const
         store_sums(sums, P, V, PQC_LANES * V, out->acc);
 }
 
-/* One pixel by panels of nr = 16: of four panels four streams of weights at a time. */
+/* One pixel by panels of nr = 16; four panels are four streams of weights, read together. */
 INLINE void multiply_narrow(const pqc_igemm_params *g, const int32_t *pixel, const bool F32,
                             const destination *out)
 {
@@ -76,7 +77,7 @@ INLINE void multiply_narrow(const pqc_igemm_params *g, const int32_t *pixel, con
         multiply(g, pixel, 1, 1, v, g->k_stride, g->panel_stride, F32, out);
 }
 
-/* Bodies of mr x nr, functions of their own: in a larger one addresses would be kept in vectors. */
+/* Bodies of mr x nr.  They are functions of their own, because in a larger one GCC would keep addresses in vectors. */
 typedef void body_fn(const pqc_igemm_params *g, const int32_t *pixel, const destination *out);
 
 #define BODY(MR, NR)                                                                               \
@@ -166,7 +167,7 @@ VNNI static void f32_1xnarrow(const pqc_igemm_params *g, const int32_t *pixel,
     multiply_narrow(g, pixel, true, out);
 }
 
-/* By the panel's vectors, 0 for panels of nr = 16, and mr - 1. */
+/* By the panel's vectors (0 for panels of nr = 16) and by mr - 1. */
 static body_fn *const acc_bodies[PQC_NR_VECTORS + 1][MAX_MR] = {
     {acc_1xnarrow},
     {acc_1x16, acc_2x16, acc_3x16, acc_4x16, acc_5x16, acc_6x16, acc_7x16, acc_8x16, acc_9x16,
@@ -183,7 +184,7 @@ static body_fn *const f32_bodies[PQC_NR_VECTORS + 1][MAX_MR] = {
     {f32_1x48, f32_2x48, f32_3x48, f32_4x48, f32_5x48, f32_6x48, f32_7x48, f32_8x48},
     {f32_1x64, f32_2x64, f32_3x64, f32_4x64, f32_5x64, f32_6x64}};
 
-/* Two and three vectors, the last one half filled. */
+/* Two and three vectors, the last one half full. */
 static body_fn *const half_acc_bodies[2][MAX_MR] = {
     {acc_1x24, acc_2x24, acc_3x24, acc_4x24, acc_5x24, acc_6x24, acc_7x24, acc_8x24},
     {acc_1x40, acc_2x40, acc_3x40, acc_4x40, acc_5x40, acc_6x40, acc_7x40, acc_8x40}};
@@ -192,7 +193,7 @@ static body_fn *const half_f32_bodies[2][MAX_MR] = {
     {f32_1x24, f32_2x24, f32_3x24, f32_4x24, f32_5x24, f32_6x24, f32_7x24, f32_8x24},
     {f32_1x40, f32_2x40, f32_3x40, f32_4x40, f32_5x40, f32_6x40, f32_7x40, f32_8x40}};
 
-/* The vectors of a wide panel, or 0. */
+/* Vectors of a wide panel; 0 for a narrow one. */
 static int panel_vectors(const pqc_igemm_params *g)
 {
     return g->panel_stride == 64 && g->k_stride == 64 * g->vectors ? g->vectors : 0;
@@ -206,7 +207,7 @@ VNNI void pqc_igemm_u8s8_vnni(const pqc_igemm_params *g, const int32_t *pixel, i
         vectors > 1 && shares_half(g) ? half_acc_bodies[vectors - 2] : acc_bodies[vectors];
     destination out = {.acc = acc};
     pqc_igemm_params part = fetching(g);
-    for (; parts > 0; parts--) { /* parts of nearly equal size: 8 pixels are 4 + 4, not 6 + 2 */
+    for (; parts > 0; parts--) { /* in parts of nearly equal size: 8 pixels are 4 + 4, not 6 + 2 */
         int mr = (pixels + parts - 1) / parts;
         bodies[mr - 1](&part, pixel, &out);
         fetch_on(&part);

@@ -1,4 +1,4 @@
-/* Sums of the bodies with VNNI, in registers. */
+/* AVX-512 VNNI products of P pixels by V vectors of channels, with the sums in registers; shared by several bodies. */
 #ifndef PQC_IGEMM_U8S8_VNNI_H
 #define PQC_IGEMM_U8S8_VNNI_H
 
@@ -10,7 +10,7 @@
 #define VNNI PQC_TARGET_VNNI
 #define INLINE VNNI PQC_INLINE
 
-/* The most pixels of a body. */
+/* Most pixels of a body. */
 enum { MAX_MR = 12 };
 
 INLINE __m512i broadcast_c4(const uint8_t *x)
@@ -28,7 +28,7 @@ INLINE __m512i loaded_once(const int8_t *w)
     return weights;
 }
 
-/* Otherwise GCC keeps them in memory because of what follows. */
+/* Otherwise GCC spills the sums, because of what follows. */
 INLINE void end_sums(__m512i *sums, const int N)
 {
     PQC_UNROLL(24)
@@ -36,16 +36,16 @@ INLINE void end_sums(__m512i *sums, const int N)
         PQC_KEEP_IN_REGISTER(sums[i]);
 }
 
-/* Where the kr groups have got to. */
+/* How far the kr groups have been walked. */
 typedef struct {
     const uint8_t *x[MAX_MR];
     const int8_t *w, *ahead;
     const int32_t *offset;
 } igemm_walk;
 
-/* Where the kr groups of P pixels begin, and what the sums of these pixels by the V vectors of 16 channels from `first` on begin
- * with.  P and V are constants where this and what follows is inlined, and so are the strides where they can be: registers are
- * short. */
+/* Sets up the walk over the kr groups of P pixels, and the initial sums of these pixels by the V vectors of 16
+ * channels from `first`.  P and V are constants after inlining, here and below, and so are the strides where
+ * possible: registers are scarce. */
 INLINE igemm_walk igemm_begin(const pqc_igemm_params *g, const int32_t *pixel, const int P,
                               const int V, int first, __m512i *sums)
 {
@@ -63,13 +63,13 @@ INLINE igemm_walk igemm_begin(const pqc_igemm_params *g, const int32_t *pixel, c
     return walk;
 }
 
-/* The products of a kr group. */
+/* The products of one kr group. */
 INLINE void igemm_step(igemm_walk *walk, const int P, const int V, ptrdiff_t k_stride,
                        ptrdiff_t panel_stride, __m512i *sums)
 {
     ptrdiff_t at = *walk->offset++;
     __m512i weights[4];
-    if (V == PQC_NR_VECTORS) { /* narrower ones have no loads to spare */
+    if (V == PQC_NR_VECTORS) { /* narrower panels have no load slots to spare */
         _mm_prefetch((const char *)walk->ahead, _MM_HINT_T1);
         walk->ahead += 64;
     }
@@ -96,7 +96,7 @@ INLINE void sum_up(const pqc_igemm_params *g, const int32_t *pixel, const int P,
     end_sums(sums, P * V);
 }
 
-/* The weights of the last, half filled vector of two kr groups, each in a half of it. */
+/* The weights of the last, half full vector in two kr groups, each in one half of a register. */
 INLINE __m512i halves(const int8_t *w, const int8_t *next)
 {
     __m512i weights = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)w));
@@ -106,7 +106,7 @@ INLINE __m512i halves(const int8_t *w, const int8_t *next)
     return weights;
 }
 
-/* The same of panels of V vectors whose last one is half filled (half_last): two kr groups at a time, which share it. */
+/* The same for panels of V vectors whose last one is half full (half_last): two kr groups at a time share it. */
 INLINE void sum_up_half(const pqc_igemm_params *g, const int32_t *pixel, const int P, const int V,
                         __m512i *sums)
 {
@@ -166,14 +166,15 @@ INLINE void sum_up_half(const pqc_igemm_params *g, const int32_t *pixel, const i
     end_sums(sums, P * V);
 }
 
-/* Whether such a body exists: none for one vector, which would save no loads, nor for 56 channels, which are rare. */
+/* True if such a body exists.  There is none for one vector, where it would save no loads, nor for 56 channels, which
+ * are rare. */
 PQC_INLINE bool shares_half(const pqc_igemm_params *g)
 {
     return g->half_last && (g->vectors == 2 || g->vectors == 3);
 }
 
-/* The same products for a part of the pixels after the other, each of which fetches some lines; if there are none to fetch, those
- * of its own weights. */
+/* For products computed for one part of the pixels after another: each part prefetches some lines; if there are none
+ * to prefetch, those of its own weights. */
 INLINE pqc_igemm_params fetching(const pqc_igemm_params *g)
 {
     pqc_igemm_params part = *g;

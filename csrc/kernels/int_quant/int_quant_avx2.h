@@ -1,4 +1,4 @@
-/* Integer quantisation in AVX2 registers, for float32 and half bodies. */
+/* Integer quantisation in AVX2 registers, shared by the float32 and half bodies. */
 #ifndef PQC_INT_QUANT_AVX2_H
 #define PQC_INT_QUANT_AVX2_H
 
@@ -15,7 +15,7 @@ AVX2 static inline __m256 quantize8(__m256 x, __m256 mul, __m256 lo, __m256 hi)
 
 typedef struct {
     __m256 mul, lo, hi, div, reciprocal;
-    bool by_reciprocal; /* else by division, which is slower */
+    bool by_reciprocal; /* otherwise by division, which is slower */
 } fake_quant8;
 
 AVX2 static inline fake_quant8 fake_quant8_init(pqc_int_quant q)

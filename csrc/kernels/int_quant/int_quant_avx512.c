@@ -1,3 +1,4 @@
+/* Symmetric integer quantisation of float32, and with dequantisation (fake), with AVX-512; see int_quant.h. */
 #include "int_quant.h"
 
 #if PQC_X86
@@ -30,7 +31,7 @@ AVX512 void pqc_fake_quant_f32_avx512(const float *x, float *y, ptrdiff_t n, pqc
 
 AVX512 void pqc_fake_quant_stream_f32_avx512(const float *x, float *y, ptrdiff_t n, pqc_int_quant q)
 {
-    ptrdiff_t head = pqc_bytes_to(y, 64) / 4; /* to a line of its own */
+    ptrdiff_t head = pqc_bytes_to(y, 64) / 4; /* up to a cache line boundary */
     if (((uintptr_t)y & 3) != 0 || n < head) {
         pqc_fake_quant_f32_avx512(x, y, n, q);
         return;

@@ -1,4 +1,4 @@
-/* Integer quantisation in AVX-512 registers, for float32 and half bodies. */
+/* Integer quantisation in AVX-512 registers, shared by the float32 and half bodies. */
 #ifndef PQC_INT_QUANT_AVX512_H
 #define PQC_INT_QUANT_AVX512_H
 
@@ -15,7 +15,7 @@ AVX512 static inline __m512 quantize16(__m512 x, __m512 mul, __m512 lo, __m512 h
 
 typedef struct {
     __m512 mul, lo, hi, div, reciprocal;
-    bool by_reciprocal; /* else by division, which costs 10 cycles a vector on Zen 4 */
+    bool by_reciprocal; /* otherwise by division, which costs 10 cycles per vector on Zen 4 */
 } fake_quant16;
 
 AVX512 static inline fake_quant16 fake_quant16_init(pqc_int_quant q)

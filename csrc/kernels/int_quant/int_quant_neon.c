@@ -1,3 +1,4 @@
+/* Symmetric integer quantisation of float32, and with dequantisation (fake), with NEON; see int_quant.h. */
 #include "int_quant.h"
 
 #if PQC_ARM

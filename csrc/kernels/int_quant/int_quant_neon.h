@@ -1,4 +1,4 @@
-/* Integer quantisation in NEON registers, for float32 and half bodies. */
+/* Integer quantisation in NEON registers, shared by the float32 and half bodies. */
 #ifndef PQC_INT_QUANT_NEON_H
 #define PQC_INT_QUANT_NEON_H
 
@@ -6,8 +6,8 @@
 
 #include "quant_params/quant_params.h"
 
-/* A comparison is false for NaN, and for -0 < 0: both pass, as on the other ISAs.  FMAX would turn
- * -0 into lo = 0. */
+/* The comparisons are false for NaN and for -0 < 0, so both pass as on the other ISAs.  FMAX would turn -0 into lo =
+ * 0. */
 static inline float32x4_t quantize4(float32x4_t x, float32x4_t mul, float32x4_t lo, float32x4_t hi)
 {
     float32x4_t v = vrndnq_f32(vmulq_f32(x, mul));

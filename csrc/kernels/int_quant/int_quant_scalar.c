@@ -1,3 +1,4 @@
+/* Symmetric integer quantisation of float32, and with dequantisation (fake), in plain C; see int_quant.h. */
 #include "int_quant.h"
 
 #include <math.h>

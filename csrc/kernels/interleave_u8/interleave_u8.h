@@ -15,7 +15,7 @@ typedef void pqc_interleave_u8_fn(const uint8_t *const *plane, int channels, ptr
 
 pqc_interleave_u8_fn pqc_interleave_u8_scalar, pqc_interleave_u8_avx2, pqc_interleave_u8_neon;
 
-/* What is left of the planes from pixel `first` on. */
+/* The remaining pixels, from `first`. */
 static inline void pqc_interleave_u8_rest(const uint8_t *const *plane, int channels,
                                           ptrdiff_t first, ptrdiff_t n, uint8_t *restrict y)
 {

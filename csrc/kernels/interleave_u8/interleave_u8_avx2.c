@@ -1,9 +1,11 @@
+/* Planes of bytes to pixels, channels last, with AVX2; see interleave_u8.h. */
 #include "interleave_u8.h"
 
 #if PQC_X86
 #include "avx2.h"
 
-/* For three channels: which pixel's byte comes where in vector k of 16 results, row 3 * k + c of channel c; -1: another's. */
+/* Shuffles for three channels: row 3 * k + c says which pixel of channel c goes to each byte of result vector k; -1:
+ * not from this channel. */
 static const int8_t places[9][16] = {
     {0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1, 5},
     {-1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1},

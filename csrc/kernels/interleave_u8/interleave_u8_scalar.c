@@ -1,3 +1,4 @@
+/* Planes of bytes to pixels, channels last, in plain C; see interleave_u8.h. */
 #include "interleave_u8.h"
 
 void pqc_interleave_u8_scalar(const uint8_t *const *plane, int channels, ptrdiff_t n,

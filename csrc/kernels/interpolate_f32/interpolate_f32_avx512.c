@@ -1,3 +1,4 @@
+/* Weighted sums of float32 rows, with AVX-512; see interpolate_f32.h. */
 #include "interpolate_f32_scalar.h"
 
 #if PQC_X86

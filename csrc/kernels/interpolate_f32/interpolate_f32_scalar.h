@@ -1,4 +1,4 @@
-/* The loops of every body; compilers make vectors of them. */
+/* Scalar loops of the interpolation.  Each body includes them, and the compiler vectorises them for its ISA. */
 #ifndef PQC_INTERPOLATE_F32_SCALAR_H
 #define PQC_INTERPOLATE_F32_SCALAR_H
 

@@ -12,7 +12,8 @@
 
 typedef struct {
     const uint8_t *x;
-    ptrdiff_t kh, kw, tap_row, tap_pixel, step; /* bytes, from a tap or a pixel to the next */
+    /* distances between taps and between pixels, in bytes */
+    ptrdiff_t kh, kw, tap_row, tap_pixel, step;
     ptrdiff_t channels, y_pixel;
 } pqc_maxpool_params;
 

@@ -1,3 +1,4 @@
+/* Maxima of bytes over windows, channels last, with AVX2; see maxpool_nhwc.h. */
 #include "maxpool_nhwc.h"
 
 #if PQC_X86
@@ -28,7 +29,7 @@ INLINE void take16(const pqc_maxpool_params *g, const uint8_t *x, uint8_t *y)
     _mm_storeu_si128((__m128i *)(void *)y, most);
 }
 
-/* At least 16 channels: the last vectors overlap those before. */
+/* At least 16 channels: the last vectors overlap the previous ones. */
 AVX2 void pqc_maxpool_nhwc_avx2(const pqc_maxpool_params *g, ptrdiff_t pixels, uint8_t *restrict y)
 {
     ptrdiff_t channels = g->channels, wide = channels / 32 * 32, left = channels - wide;

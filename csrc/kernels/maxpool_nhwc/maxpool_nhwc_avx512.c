@@ -1,9 +1,10 @@
+/* Maxima of bytes over windows, channels last, with AVX-512; see maxpool_nhwc.h. */
 #include "maxpool_nhwc.h"
 
 #if PQC_X86
 #include "avx512.h"
 
-/* 64 channels, as far as the mask says, of one pixel. */
+/* Up to 64 channels, masked, of one pixel. */
 AVX512 PQC_INLINE __m512i most_of(const pqc_maxpool_params *g, const uint8_t *x, __mmask64 mask)
 {
     __m512i most = _mm512_setzero_si512();

@@ -1,3 +1,4 @@
+/* Maxima of bytes over windows, channels last, with NEON; see maxpool_nhwc.h. */
 #include "maxpool_nhwc.h"
 
 #if PQC_ARM
@@ -12,7 +13,7 @@ PQC_INLINE void take16(const pqc_maxpool_params *g, const uint8_t *x, uint8_t *y
     vst1q_u8(y, most);
 }
 
-/* At least 16 channels: the last vector overlaps the one before. */
+/* At least 16 channels: the last vector overlaps the previous one. */
 void pqc_maxpool_nhwc_neon(const pqc_maxpool_params *g, ptrdiff_t pixels, uint8_t *restrict y)
 {
     if (g->channels < 16) {

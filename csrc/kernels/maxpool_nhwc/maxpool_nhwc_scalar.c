@@ -1,3 +1,4 @@
+/* Maxima of bytes over windows, channels last, in plain C; see maxpool_nhwc.h. */
 #include "maxpool_nhwc.h"
 
 void pqc_maxpool_nhwc_scalar(const pqc_maxpool_params *g, ptrdiff_t pixels, uint8_t *restrict y)

@@ -25,8 +25,8 @@ enum {
     PQC_U8_NEGATIVE = 2, /* some x < 0 with zero == 0 */
 };
 
-/* bounded: every x is known to be a number within the amax that mul came from, and not below 0 if zero is 0.  Then a body
- * need not look for others. */
+/* bounded: every x is known to be a number within the amax that mul was computed from, and not negative if zero is 0.
+ * Bodies then need not check. */
 typedef struct {
     float mul, lo, hi;
     int32_t zero;
@@ -50,7 +50,7 @@ pqc_pack_u8_fn pqc_pack_u8_scalar, pqc_pack_u8_avx2, pqc_pack_u8_avx512, pqc_pac
 pqc_pack_u8_fn pqc_pack_u8_c4_scalar, pqc_pack_u8_c4_avx2, pqc_pack_u8_c4_avx512,
     pqc_pack_u8_c4_neon;
 
-/* The form of q for bytes; at most 8 bits. */
+/* A quantiser for bytes; the format has at most 8 bits. */
 static inline pqc_u8_quant pqc_u8_quant_of(pqc_int_quant q, pqc_int_format format)
 {
     return (pqc_u8_quant){

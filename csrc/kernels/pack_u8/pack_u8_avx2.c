@@ -1,3 +1,4 @@
+/* float32 quantised to bytes, flat or as c4 blocks, with AVX2; see pack_u8.h. */
 #include "pqc.h"
 #include "pack_u8.h"
 
@@ -10,11 +11,11 @@
 
 typedef struct {
     __m256 mul, lo, hi;
-    __m256i zero; /* 16 bits each */
+    __m256i zero; /* in 16 bits */
     bool is_unsigned;
 } constants;
 
-/* What a byte cannot carry: NaN, and of an unsigned format the least value. */
+/* For the flags: whether there was a NaN, and the smallest value of an unsigned format. */
 typedef struct {
     __m256 nan, least;
 } seen;
@@ -32,16 +33,16 @@ AVX2 static inline unsigned flags_of(seen s)
            (_mm256_movemask_ps(below) ? PQC_U8_NEGATIVE : 0u);
 }
 
-/* max and min in this operand order keep NaN. */
+/* With this operand order max and min keep NaN. */
 INLINE __m256 clamped(__m256 x, constants c)
 {
     return _mm256_min_ps(c.hi, _mm256_max_ps(c.lo, _mm256_mul_ps(x, c.mul)));
 }
 
-/* 16 values to 16 bits, in the order 0-3, 8-11, 4-7, 12-15. */
+/* Converts 16 values to words, in the order 0-3, 8-11, 4-7, 12-15. */
 INLINE __m256i words_of(__m256 a, __m256 b, constants c, seen *s)
 {
-    if (c.is_unsigned) /* a NaN may hide a lesser value, but is refused itself */
+    if (c.is_unsigned) /* a NaN may hide a smaller value, but is refused itself */
         s->least = _mm256_min_ps(s->least, _mm256_min_ps(a, b));
     a = clamped(a, c);
     b = clamped(b, c);
@@ -66,7 +67,7 @@ INLINE __m128i flat8(__m256 x, constants c, seen *s)
     return _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
 }
 
-/* The last vector steps back so that it is a full one. */
+/* The last vector moves back so that it is full. */
 AVX2 static void flat_row(const float *x, uint8_t *y, ptrdiff_t n, constants c, seen *s)
 {
     if (n >= 32) {
@@ -95,7 +96,7 @@ INLINE __m256i quads_of(__m256 v0, __m256 v1, __m256 v2, __m256 v3, constants c,
     return _mm256_shuffle_epi8(_mm256_packus_epi16(low, high), order);
 }
 
-/* 8 pixels of C channels; those that do not exist are zeros. */
+/* 8 pixels of C channels; missing channels are zeros. */
 INLINE __m256i quads8(const float *x, ptrdiff_t channel, const int C, constants c, seen *s)
 {
     const __m256 none = _mm256_setzero_ps();
@@ -133,7 +134,7 @@ INLINE void put_some(uint8_t *y, const uint32_t *c4, ptrdiff_t n)
         memcpy(y + 4 * i, c4 + i, 4);
 }
 
-/* The c4 blocks of n <= 8 pixels, the even ones to `even`, the odd ones to `odd`. */
+/* Stores the c4 blocks of n <= 8 pixels, those of even pixels to `even`, those of odd ones to `odd`. */
 INLINE void put_apart(__m256i c4, uint8_t *even, uint8_t *odd, ptrdiff_t n)
 {
     const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
@@ -151,7 +152,7 @@ INLINE void put_apart(__m256i c4, uint8_t *even, uint8_t *odd, ptrdiff_t n)
         _mm_storeu_si128((__m128i *)(void *)odd, _mm256_extracti128_si256(c4, 1));
 }
 
-/* The last full vector steps back to an even pixel, which may leave one pixel over. */
+/* The last full vector moves back to an even pixel, which may leave one pixel over. */
 INLINE void quads_row_apart(const float *x, ptrdiff_t channel, uint8_t *even, uint8_t *odd,
                             ptrdiff_t n, const int C, constants c, seen *s)
 {
@@ -181,7 +182,8 @@ INLINE unsigned quads_rows(const pqc_u8_rows *rows, const int C)
 {
     if (rows->deinterleave)
         return quads_rows_apart(rows, C);
-    const pqc_u8_rows r = *rows; /* the compiler must take bytes written for a change of *rows */
+    /* a copy: otherwise compilers assume that storing bytes changes *rows */
+    const pqc_u8_rows r = *rows;
     constants c = constants_of(r.q);
     seen s = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     for (ptrdiff_t row = 0; row < r.rows; row++)

@@ -1,3 +1,4 @@
+/* float32 quantised to bytes, flat or as c4 blocks, with AVX-512; see pack_u8.h. */
 #include "pqc.h"
 #include "pack_u8.h"
 
@@ -8,7 +9,7 @@
 
 enum { ALIGNED = 192 };
 
-/* Bytes by packing; if there was anything packing cannot do, all of them again. */
+/* Quantises by packing.  If there was a value that packing cannot handle, everything is done again by the exact body. */
 
 INLINE __m512i bytes64(const float *x, const pack_kind kind, pack_constants c, __m512i *seen)
 {
@@ -31,8 +32,8 @@ INLINE void few_bytes(const float *x, uint8_t *y, ptrdiff_t n, const pack_kind k
     _mm512_mask_storeu_epi8(y, ((uint64_t)1 << n) - 1, in_order(pack(v, kind, c, seen)));
 }
 
-/* From ALIGNED values on the second step is short, so that later loads do not cross cache lines; the last one steps back
-  * so that it is a full one. */
+/* From ALIGNED values on, the second step is short, so that later loads do not cross cache lines.  The last step
+ * moves back so that it is full. */
 INLINE bool flat_rows(pqc_u8_rows r, const pack_kind kind)
 {
     pack_constants c = pack_constants_of(r.q);
@@ -54,7 +55,7 @@ INLINE bool flat_rows(pqc_u8_rows r, const pack_kind kind)
     return is_strange(seen, kind);
 }
 
-/* 16 pixels, or those in `lanes`, of C channels; those that do not exist are zeros. */
+/* 16 pixels, or those in `lanes`, of C channels; missing channels are zeros. */
 INLINE __m512i quads16(const float *x, ptrdiff_t channel, const int C, __mmask16 lanes,
                        const pack_kind kind, pack_constants c, __m512i *seen)
 {

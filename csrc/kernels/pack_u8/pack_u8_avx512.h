@@ -1,16 +1,16 @@
-/* What the AVX-512 bodies share: bytes of 64 values by packing, and where c4 blocks go. */
+/* Shared by the AVX-512 bodies: 64 values to bytes by packing, and where c4 blocks are stored. */
 #ifndef PQC_PACK_U8_AVX512_H
 #define PQC_PACK_U8_AVX512_H
 
 #include "avx512.h"
 #include "pack_u8.h"
 
-/* Any values; tells of flags.  What packing cannot do is given to these. */
+/* For any values, with flags; these take over what packing cannot handle. */
 pqc_pack_u8_fn pqc_pack_u8_exact_avx512, pqc_pack_u8_c4_exact_avx512;
 
 typedef struct {
     __m512 mul;
-    __m512i zero, low, high; /* 16 bits; bytes */
+    __m512i zero, low, high; /* zero in 16 bits; low and high in 8 */
 } pack_constants;
 
 AVX512 static inline pack_constants pack_constants_of(pqc_u8_quant q)
@@ -20,7 +20,7 @@ AVX512 static inline pack_constants pack_constants_of(pqc_u8_quant q)
                             _mm512_set1_epi8((char)((int)q.hi + q.zero))};
 }
 
-/* What has to be looked for among the values: nothing if they are bounded. */
+/* What to check the values for: nothing if they are bounded. */
 typedef enum { PACK_SIGNED, PACK_UNSIGNED, PACK_BOUNDED } pack_kind;
 
 AVX512 static inline pack_kind pack_kind_of(pqc_u8_quant q)
@@ -28,9 +28,9 @@ AVX512 static inline pack_kind pack_kind_of(pqc_u8_quant q)
     return q.bounded ? PACK_BOUNDED : q.zero == 0 ? PACK_UNSIGNED : PACK_SIGNED;
 }
 
-/* Bytes of four vectors: each 128-bit lane has that lane of the first, then of the second and so on.  What is out of
- * every integer's range becomes the least integer, which is right for large negative values only: *seen (zeros at
- * first) remembers whether there was one, and for an unsigned format whether an x had its sign bit set. */
+/* Packs four vectors to bytes: each 128-bit lane holds that lane of the first vector, then of the second, and so on.
+ * Values beyond 32 bits become the smallest integer, which is right for large negative ones only; *seen (initially
+ * zeros) records whether there was one and, for an unsigned format, whether an x had its sign bit set. */
 AVX512 PQC_INLINE __m512i pack(const __m512 *x, const pack_kind kind, pack_constants c,
                                __m512i *seen)
 {
@@ -57,14 +57,14 @@ AVX512 PQC_INLINE bool is_strange(__m512i seen, const pack_kind kind)
                      _mm512_cmpeq_epi32_mask(seen, _mm512_set1_epi32(INT32_MIN)) != 0;
 }
 
-/* Packed bytes in the order of the four vectors. */
+/* Permutes packed bytes into the order of the four vectors. */
 AVX512 PQC_INLINE __m512i in_order(__m512i packed)
 {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     return _mm512_permutexvar_epi32(order, packed);
 }
 
-/* The first `left` of 16 c4 blocks. */
+/* Stores the first `left` of 16 c4 blocks. */
 AVX512 static inline void store(__m512i c4, uint8_t *y, ptrdiff_t left)
 {
     if (left >= 16)

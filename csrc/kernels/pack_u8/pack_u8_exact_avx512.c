@@ -1,3 +1,4 @@
+/* Any float32, NaN and huge values included, quantised to bytes, with AVX-512: the slow path of pack_u8_avx512.c. */
 #include "pqc.h"
 #include "pack_u8.h"
 
@@ -8,15 +9,14 @@ typedef struct {
     __m512 mul, lo, hi, magic;
 } constants;
 
-/* 1.5 * 2^23 + zero: adding it rounds to an integer, ties to even, and leaves the byte in the
- * lowest 8 bits. */
+/* 1.5 * 2^23 + zero: adding it rounds to an integer, ties to even, and leaves the byte in the lowest 8 bits. */
 AVX512 static inline constants constants_of(pqc_u8_quant q)
 {
     return (constants){_mm512_set1_ps(q.mul), _mm512_set1_ps(q.lo), _mm512_set1_ps(q.hi),
                        _mm512_set1_ps(12582912.0f + (float)q.zero)};
 }
 
-/* max and min in this operand order keep NaN. */
+/* With this operand order max and min keep NaN. */
 AVX512 static inline __m512 clamped(__m512 x, constants c)
 {
     return _mm512_min_ps(c.hi, _mm512_max_ps(c.lo, _mm512_mul_ps(x, c.mul)));
@@ -39,7 +39,8 @@ static inline unsigned flags_of(unsigned nan, unsigned below)
 
 AVX512 unsigned pqc_pack_u8_exact_avx512(const pqc_u8_rows *rows)
 {
-    const pqc_u8_rows r = *rows; /* the compiler must take bytes written for a change of *rows */
+    /* a copy: otherwise compilers assume that storing bytes changes *rows */
+    const pqc_u8_rows r = *rows;
     constants c = constants_of(r.q);
     __mmask16 nan = 0, below = 0;
     for (ptrdiff_t row = 0; row < r.rows; row++) {
@@ -62,7 +63,7 @@ AVX512 unsigned pqc_pack_u8_exact_avx512(const pqc_u8_rows *rows)
     return flags_of(nan, below);
 }
 
-/* Four rows of 16 to 16 dwords.  The magic's own bits fall out of the top of every shifted row but
+/* Four rows of 16 numbers to 16 dwords.  The bits of the magic number fall off the top of every shifted row except
  * the second. */
 AVX512 static inline __m512i interleave(__m512i a, __m512i b, __m512i c, __m512i d,
                                         __m512i magic_bits)
@@ -75,7 +76,7 @@ typedef struct {
     __mmask16 nan, below;
 } seen;
 
-/* One row; rows of channels that do not exist are read as zeros, which gives `zero`. */
+/* One row; missing channels are read as zeros, which gives `zero`. */
 AVX512 static inline seen quads_row(pqc_u8_rows r, const float *x, uint8_t *y, uint8_t *odd,
                                     constants c, __m512i magic_bits)
 {

@@ -1,3 +1,4 @@
+/* float32 quantised to bytes, flat or as c4 blocks, with NEON; see pack_u8.h. */
 #include "pqc.h"
 #include "pack_u8.h"
 
@@ -50,7 +51,7 @@ static unsigned flat_row(const float *x, uint8_t *y, ptrdiff_t n, pqc_u8_quant q
                &(pqc_u8_rows){.x = x + i, .y = y + i, .rows = 1, .n = n - i, .q = q});
 }
 
-/* Eight c4 blocks: all to y, or the even ones there and the others to `odd`. */
+/* Stores eight c4 blocks: all to y, or even ones to y and odd ones to `odd`. */
 static inline void store(uint8x8x4_t c4, uint8_t *y, uint8_t *odd, bool deinterleave)
 {
     if (!deinterleave) {

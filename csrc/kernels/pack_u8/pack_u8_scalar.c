@@ -1,3 +1,4 @@
+/* float32 quantised to bytes, flat or as c4 blocks, in plain C; see pack_u8.h. */
 #include "pack_u8.h"
 
 #include <math.h>

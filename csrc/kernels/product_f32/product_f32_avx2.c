@@ -1,3 +1,5 @@
+/* Products of float32 rows with a packed panel of 64 outputs, even and odd k summed separately, with AVX2; see
+ * product_f32.h. */
 #include "product_f32.h"
 
 #if PQC_X86
@@ -5,7 +7,7 @@
 
 #define INLINE AVX2 PQC_INLINE
 
-enum { NR = PQC_PRODUCT_NR, LANES = 8, PART = 4 }; /* vectors at a time: eight chains */
+enum { NR = PQC_PRODUCT_NR, LANES = 8, PART = 4 }; /* vectors at a time: eight dependency chains */
 
 INLINE void part_of_row(const pqc_product *p, const float *x, const float *w, float *y)
 {

@@ -1,3 +1,5 @@
+/* Products of float32 rows with a packed panel of 64 outputs, even and odd k summed separately, with AVX-512; see
+ * product_f32.h. */
 #include "product_f32.h"
 
 #if PQC_X86
@@ -7,7 +9,7 @@
 
 enum { NR = PQC_PRODUCT_NR, VECTORS = NR / 16, MAX_ROWS = 3, PREFETCH = 2048 };
 
-/* R rows; even and odd k apart, so that one row alone has eight chains. */
+/* R rows; even and odd k are summed separately, so that a single row has eight dependency chains. */
 INLINE void block(const pqc_product *p, ptrdiff_t first, const int R)
 {
     const float *x = p->x + first * p->x_row, *w = p->w;

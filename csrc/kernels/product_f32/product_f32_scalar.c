@@ -1,3 +1,5 @@
+/* Products of float32 rows with a packed panel of 64 outputs, even and odd k summed separately, in plain C; see
+ * product_f32.h. */
 #include "product_f32.h"
 
 #include <math.h>

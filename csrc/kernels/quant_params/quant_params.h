@@ -1,4 +1,4 @@
-/* The numbers a quantisation kernel works with, from amax and the number of bits. */
+/* The parameters of quantisation kernels, computed from amax and a number format. */
 #ifndef PQC_QUANT_PARAMS_H
 #define PQC_QUANT_PARAMS_H
 
@@ -22,12 +22,12 @@ typedef struct {
     double mul, div;
 } pqc_float_scale_f64;
 
-/* Elements of at most 8 bits: floats of one sign bit, or integers. */
+/* An element type of at most 8 bits: a float with a sign bit, or an integer. */
 typedef struct {
     float lo, hi;                      /* the finite range */
-    float tiny;                        /* what is smaller becomes 0, before it is scaled */
-    int32_t mantissa, lowest_exponent; /* of the normal numbers */
-    int32_t bits;                      /* of a code */
+    float tiny;                        /* magnitudes below it become 0, before scaling */
+    int32_t mantissa, lowest_exponent; /* of normal numbers */
+    int32_t bits;                      /* code length */
     int32_t nan_code;                  /* 0 if the format has no NaN */
     int32_t top_exponent;              /* of the largest value */
 } pqc_float_format;
@@ -47,9 +47,9 @@ typedef struct {
     const void *mul, *div;
 } pqc_quantization;
 
-/* What mul and div are for one element or channel of amax. */
+/* mul and div for one channel of amax. */
 typedef struct {
-    int num_bits; /* 0 gives zeros */
+    int num_bits; /* 0: everything becomes 0 */
     bool is_unsigned;
     bool narrow_range;
 } pqc_int_format;
@@ -65,21 +65,21 @@ void pqc_int_scales(const float *amax, float *mul, float *div, ptrdiff_t n, pqc_
 void pqc_int_scales_f64(const double *amax, double *mul, double *div, ptrdiff_t n,
                         pqc_int_format format);
 
-/* E5M2, E4M3, E3M2, E2M3 or E2M1 by the bits of their exponent and mantissa.  E5M2 has infinities and
- * NaN, E4M3 one NaN, which take the top codes; the others are numbers throughout. */
+/* E5M2, E4M3, E3M2, E2M3 or E2M1, given their exponent and mantissa bits.  E5M2 has infinities and NaN, and E4M3 one
+ * NaN, as their highest codes; all codes of the others are numbers. */
 pqc_float_format pqc_float_format_init(int exponent, int mantissa);
 /* Integers from lo to hi, at most 8 bits: the elements of block_quant/. */
 pqc_float_format pqc_int_elements(float lo, float hi);
 
-/* mul = div = (1 / amax) * f->hi, each step rounded, as the original does it for 448.  Where that is
- * infinite, mul = 1 and div = inf: everything becomes 0. */
+/* mul = div = (1 / amax) * f->hi, rounded after each step, as the original does for 448.  If that is infinite, mul =
+ * 1 and div = inf, so that everything becomes 0. */
 pqc_float_scale pqc_float_scale_init(float amax, const pqc_float_format *f);
 pqc_float_scale_f64 pqc_float_scale_init_f64(double amax, const pqc_float_format *f);
 void pqc_float_scales(const float *amax, float *mul, float *div, ptrdiff_t n,
                       const pqc_float_format *f);
 
-/* True if q / div equals, for every |q| <= hi, one multiplication by the rounded reciprocal and one
- * correction by two FMAs (Markstein): nothing over- or underflows on the way. */
+/* True if, for every |q| <= hi, q / div equals one multiplication by the rounded reciprocal followed by a correction
+ * with two FMAs (Markstein), without overflow or underflow on the way. */
 static inline bool pqc_reciprocal_is_safe(float div)
 {
     return div > 0x1p-80f && div < 0x1p80f;

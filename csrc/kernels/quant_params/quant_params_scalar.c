@@ -1,8 +1,10 @@
+/* Scales and bounds of integer and float formats from amax, in plain C; see quant_params.h. */
 #include "quant_params.h"
 
 #include <math.h>
 
-static const double zero_amax = 1.0 / (1 << 24); /* the smallest float16: less counts as 0 */
+/* the smallest float16; a smaller amax counts as 0 */
+static const double zero_amax = 1.0 / (1 << 24);
 
 static double upper_bound(pqc_int_format format)
 {
@@ -77,7 +79,7 @@ pqc_float_format pqc_float_format_init(int exponent, int mantissa)
     return f;
 }
 
-/* Every value up to 2^8 lies below the smallest normal number: the steps are 1 throughout. */
+/* Every value up to 2^8 lies below the smallest normal number, so that all steps are 1. */
 pqc_float_format pqc_int_elements(float lo, float hi)
 {
     return (pqc_float_format){

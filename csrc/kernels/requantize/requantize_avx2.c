@@ -1,3 +1,4 @@
+/* int32 sums to float32, nchw or nhwc, with AVX2; see requantize.h. */
 #include "requantize.h"
 
 #if PQC_X86
@@ -10,7 +11,7 @@ INLINE __m256 finished(const int32_t *acc, output8 o)
     return finish8(_mm256_loadu_si256((const __m256i *)(const void *)acc), o);
 }
 
-/* What is left of `sums` from a channel on. */
+/* The rest of `sums`, from `channel`. */
 static pqc_sums rest_of(pqc_sums sums, int channel)
 {
     return (pqc_sums){sums.acc + channel, sums.ld, sums.pixels, sums.channels - channel};
@@ -54,7 +55,7 @@ INLINE void transpose(__m256 r[8])
         r[i] = t[i];
 }
 
-/* Up to 8 pixels of 8 channels. */
+/* A square of up to 8 pixels by 8 channels. */
 INLINE void store_square(const int32_t *acc, ptrdiff_t ld, int pixels, output8 of, float *y,
                          ptrdiff_t stride)
 {

@@ -1,4 +1,4 @@
-/* The output stage (requantize.h) of 8 sums. */
+/* The float32 output stage (requantize.h) of 8 sums, with AVX2. */
 #ifndef PQC_REQUANTIZE_AVX2_H
 #define PQC_REQUANTIZE_AVX2_H
 
@@ -14,13 +14,13 @@ AVX2 PQC_INLINE output8 output8_load(const float *scale, const float *bias)
     return (output8){_mm256_loadu_ps(scale), _mm256_loadu_ps(bias)};
 }
 
-/* Of 8 neighbouring channels. */
+/* For 8 neighbouring channels. */
 AVX2 PQC_INLINE output8 output8_of_channels(const pqc_output_f32 *o, ptrdiff_t channel)
 {
     return output8_load(o->scale + channel, o->bias + channel);
 }
 
-/* Of 8 pixels of a channel. */
+/* For 8 pixels of one channel. */
 AVX2 PQC_INLINE output8 output8_of_channel(const pqc_output_f32 *o, ptrdiff_t channel)
 {
     return (output8){_mm256_set1_ps(o->scale[channel]), _mm256_set1_ps(o->bias[channel])};

@@ -1,3 +1,4 @@
+/* int32 sums to float32, nchw or nhwc, with AVX-512; see requantize.h. */
 #include "requantize.h"
 
 #if PQC_X86
@@ -21,7 +22,7 @@ AVX512 void pqc_requantize_nhwc_avx512(pqc_sums sums, const pqc_output_f32 *o)
     }
 }
 
-/* 16 x 16 by pairs of rows, then of pairs, then of halves of registers. */
+/* Transposes 16 x 16: pairs of rows, pairs of pairs, then register halves. */
 INLINE void transpose(__m512 r[16])
 {
     __m512 t[16];
@@ -63,8 +64,8 @@ AVX512 void pqc_requantize_nchw_avx512(pqc_sums sums, const pqc_output_f32 *o)
             __m512 r[16];
             PQC_UNROLL(16)
             for (int i = 0; i < 16; i++) {
-                int row =
-                    p + i < sums.pixels ? p + i : sums.pixels - 1; /* the last again: not stored */
+                /* the last one again: it is not stored */
+                int row = p + i < sums.pixels ? p + i : sums.pixels - 1;
                 r[i] = finished(sums.acc + row * sums.ld + c, of);
             }
             transpose(r);

@@ -1,4 +1,4 @@
-/* The output stage (requantize.h) of 16 sums. */
+/* The float32 output stage (requantize.h) of 16 sums, with AVX-512. */
 #ifndef PQC_REQUANTIZE_AVX512_H
 #define PQC_REQUANTIZE_AVX512_H
 
@@ -14,14 +14,14 @@ AVX512 PQC_INLINE output16 output16_load(const float *scale, const float *bias, 
     return (output16){_mm512_maskz_loadu_ps(lanes, scale), _mm512_maskz_loadu_ps(lanes, bias)};
 }
 
-/* The output stage of the first `lanes` of 16 neighbouring channels. */
+/* For the first `lanes` of 16 neighbouring channels. */
 AVX512 PQC_INLINE output16 output16_of_channels(const pqc_output_f32 *o, ptrdiff_t channel,
                                                 __mmask16 lanes)
 {
     return output16_load(o->scale + channel, o->bias + channel, lanes);
 }
 
-/* Of 16 pixels of a channel. */
+/* For 16 pixels of one channel. */
 AVX512 PQC_INLINE output16 output16_of_channel(const pqc_output_f32 *o, ptrdiff_t channel)
 {
     return (output16){_mm512_set1_ps(o->scale[channel]), _mm512_set1_ps(o->bias[channel])};

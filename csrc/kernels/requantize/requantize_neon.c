@@ -1,3 +1,4 @@
+/* int32 sums to float32, nchw or nhwc, with NEON; see requantize.h. */
 #include "requantize_neon.h"
 
 #if PQC_ARM
@@ -7,7 +8,7 @@ PQC_INLINE float32x4_t finished(const int32_t *acc, output4 o)
     return finish4(vld1q_s32(acc), o);
 }
 
-/* What is left of `sums` from a pixel and a channel on. */
+/* The rest of `sums`, from `pixel` and `channel`. */
 static pqc_sums rest_of(pqc_sums sums, int pixel, int channel)
 {
     return (pqc_sums){sums.acc + pixel * sums.ld + channel, sums.ld, sums.pixels - pixel,

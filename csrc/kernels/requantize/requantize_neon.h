@@ -1,4 +1,4 @@
-/* The output stage (requantize.h) of 4 sums. */
+/* The float32 output stage (requantize.h) of 4 sums, with NEON. */
 #ifndef PQC_REQUANTIZE_NEON_H
 #define PQC_REQUANTIZE_NEON_H
 
@@ -11,13 +11,13 @@ typedef struct {
     float32x4_t scale, bias;
 } output4;
 
-/* Of 4 neighbouring channels. */
+/* For 4 neighbouring channels. */
 PQC_INLINE output4 output4_of_channels(const pqc_output_f32 *o, ptrdiff_t channel)
 {
     return (output4){vld1q_f32(o->scale + channel), vld1q_f32(o->bias + channel)};
 }
 
-/* Of 4 pixels of a channel. */
+/* For 4 pixels of one channel. */
 PQC_INLINE output4 output4_of_channel(const pqc_output_f32 *o, ptrdiff_t channel)
 {
     return (output4){vdupq_n_f32(o->scale[channel]), vdupq_n_f32(o->bias[channel])};

@@ -1,3 +1,4 @@
+/* int32 sums to float32, nchw or nhwc, in plain C; see requantize.h. */
 #include "requantize.h"
 
 static float value(const pqc_sums *sums, const pqc_output_f32 *o, int pixel, int channel)

@@ -1,3 +1,4 @@
+/* Scale and bias of a float32 row that has a scale of its own, with AVX2; see rescale_row.h. */
 #include "rescale_row.h"
 
 #if PQC_X86

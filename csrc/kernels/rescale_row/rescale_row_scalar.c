@@ -1,3 +1,4 @@
+/* Scale and bias of a float32 row that has a scale of its own, in plain C; see rescale_row.h. */
 #include "rescale_row.h"
 
 #include <math.h>

@@ -10,11 +10,11 @@
  * every group, more streams than the hardware prefetches: the lines of the next eight candidates are prefetched here. */
 enum { PQC_LOG_TABLE = 16, PQC_CANDIDATES = 8 };
 typedef struct {
-    const double *sums;   /* bins + 1 + PQC_CANDIDATES: the counts of all bins before */
-    const double *filled; /* the same of bins that are not empty */
-    const double *logs;   /* log k, 0 for k = 0 */
+    const double *sums;   /* bins + 1 + PQC_CANDIDATES numbers: the counts of all bins before */
+    const double *filled; /* likewise, the number of filled bins before */
+    const double *logs;   /* log k; 0 for k = 0 */
     int shift;            /* levels = 1 << shift */
-    ptrdiff_t used;       /* all bins from this one on are empty */
+    ptrdiff_t used;       /* from this bin on all bins are empty */
     double inverse[PQC_LOG_TABLE], log_inverse[PQC_LOG_TABLE]; /* see pqc_log */
 } pqc_groups;
 typedef void pqc_search_logs_fn(const pqc_groups *g, ptrdiff_t first, ptrdiff_t stride, int n,

@@ -1,3 +1,5 @@
+/* Sums of S log(S / k) over the groups of a histogram, in double, for neighbouring candidates, with AVX2; see
+ * search_logs.h. */
 #include "search_logs.h"
 #include "pqc.h"
 
@@ -30,7 +32,7 @@ AVX2 static inline __m256d log4(__m256d x, const pqc_groups *g)
     return _mm256_fmadd_pd(p, r, l);
 }
 
-/* x[place] of four doubles, place from 0 to 3. */
+/* x[place] for four doubles, each place in [0, 3]. */
 AVX2 static inline __m256d pick4(const double *x, __m256i place)
 {
     __m256i low = _mm256_slli_epi64(place, 1);
@@ -39,7 +41,7 @@ AVX2 static inline __m256d pick4(const double *x, __m256i place)
     return _mm256_castps_pd(_mm256_permutevar8x32_ps(four, _mm256_or_si256(low, high)));
 }
 
-/* An empty group has 0 times the finite number that log4 makes of 0. */
+/* An empty group contributes 0 times the finite number that log4 gives for 0. */
 AVX2 static void four(const pqc_groups *g, ptrdiff_t first, double *sums)
 {
     int64_t levels = (int64_t)1 << g->shift;

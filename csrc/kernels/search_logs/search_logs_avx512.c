@@ -1,16 +1,18 @@
+/* Sums of S log(S / k) over the groups of a histogram, in double, for neighbouring candidates, with AVX-512; see
+ * search_logs.h. */
 #include "search_logs.h"
 #include "pqc.h"
 
 #if PQC_X86
 #include "avx512.h"
 
-/* Eight neighbouring candidates at a time: their borders of one group lie within eight bins, so one
- * load and a permutation fetch all of them. */
+/* Eight neighbouring candidates at a time.  Their borders of one group lie within eight bins, so one load and a
+ * permutation fetch all of them. */
 AVX512 static inline __m512d log8(__m512d x, const pqc_groups *g)
 {
     __m512d e = _mm512_getexp_pd(x);
     __m512d m = _mm512_getmant_pd(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_zero);
-    __m512i piece = _mm512_srli_epi64(_mm512_castpd_si512(m), 48); /* its low bits count */
+    __m512i piece = _mm512_srli_epi64(_mm512_castpd_si512(m), 48); /* only its low bits are used */
     __m512d c =
         _mm512_permutex2var_pd(_mm512_loadu_pd(g->inverse), piece, _mm512_loadu_pd(g->inverse + 8));
     __m512d l = _mm512_permutex2var_pd(_mm512_loadu_pd(g->log_inverse), piece,

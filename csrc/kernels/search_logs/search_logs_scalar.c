@@ -1,8 +1,11 @@
+/* Sums of S log(S / k) over the groups of a histogram, in double, for neighbouring candidates, in plain C; see
+ * search_logs.h. */
 #include "search_logs.h"
 
 static double one(const pqc_groups *g, ptrdiff_t i)
 {
-    int64_t levels = (int64_t)1 << g->shift, at = levels - 1; /* so the shift rounds up */
+    /* starts there so that the shift rounds up */
+    int64_t levels = (int64_t)1 << g->shift, at = levels - 1;
     double before = 0.0, filled_before = 0.0, sum = 0.0;
     ptrdiff_t border = 0;
     for (int64_t group = 0; group < levels && border < g->used; group++) {

@@ -1,3 +1,4 @@
+/* Straight-through gradient of a quantiser, clipped at amax, float32, with AVX2; see ste.h. */
 #include "ste.h"
 
 #if PQC_X86

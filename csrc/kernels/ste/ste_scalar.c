@@ -1,10 +1,11 @@
+/* Straight-through gradient of a quantiser, clipped at amax, float32, in plain C; see ste.h. */
 #include "ste.h"
 
 #include "bits.h"
 
 #include <math.h>
 
-/* A mask rather than a branch, which would be mispredicted at every other border. */
+/* A mask rather than a branch, which would often be mispredicted. */
 static inline float pass(float x, float grad, float amax)
 {
     return pqc_float_of(pqc_bits_of(grad) & -(uint32_t)(fabsf(x) <= amax));

@@ -1,3 +1,4 @@
+/* Sums of float32 pixels, channel by channel, in NumPy's order, with AVX2; see sum_f32.h. */
 #include "sum_f32_scalar.h"
 
 #if PQC_X86

@@ -1,4 +1,4 @@
-/* The loops of every body; compilers vectorise them. */
+/* Scalar loops of the sums.  Each body includes them, and the compiler vectorises them for its ISA. */
 #ifndef PQC_SUM_F32_SCALAR_H
 #define PQC_SUM_F32_SCALAR_H
 
@@ -22,7 +22,7 @@ PQC_INLINE const float *pixel_of(const char *x, ptrdiff_t pixel, ptrdiff_t i)
 PQC_INLINE void sum_loops(const char *x, ptrdiff_t pixel, ptrdiff_t n, ptrdiff_t channels,
                           float *restrict sums)
 {
-    float parts[EIGHT - 1][PQC_SUMMED]; /* beside the first, which are `sums` */
+    float parts[EIGHT - 1][PQC_SUMMED]; /* seven more beside `sums` */
     ptrdiff_t lanes = n < EIGHT ? 1 : EIGHT, even = n - n % lanes, size = channels * 4;
     memcpy(sums, x, (size_t)size);
     for (ptrdiff_t i = 1; i < lanes; i++)

@@ -1,3 +1,4 @@
+/* Transposes of 4-byte elements, with AVX2; see transpose_f32.h. */
 #include "transpose_f32.h"
 
 #if PQC_X86
@@ -7,7 +8,7 @@ AVX2 PQC_INLINE void transpose8(const float *x, ptrdiff_t x_row, float *y, ptrdi
 {
     __m256 a[8], b[8];
     PQC_UNROLL(4)
-    for (int i = 0; i < 4; i++) { /* rows i and i + 4 in the halves of a vector */
+    for (int i = 0; i < 4; i++) { /* rows i and i + 4 in the two halves of a vector */
         for (int half = 0; half < 2; half++) {
             __m256 low = _mm256_castps128_ps256(_mm_loadu_ps(x + i * x_row + 4 * half));
             a[i + 4 * half] =

@@ -34,26 +34,25 @@
 
 enum { PQC_WINOGRAD_CHANNELS = 16, PQC_WINOGRAD_SPARE = 3, PQC_WINOGRAD_SIDES = 2 };
 
-/* Words of transformed weights from a position to the next.  The spare ones keep the positions out of each other's way in
- * L1: without them their distance is often a power of two. */
+/* Words of transformed weights per position.  The spare ones keep positions apart in L1: without them their distance
+ * is often a power of two. */
 static inline ptrdiff_t pqc_winograd_weights(ptrdiff_t c4_blocks)
 {
     return c4_blocks * 4 * PQC_WINOGRAD_CHANNELS + 32;
 }
 
-/* A group's c4 blocks as conv_shape.h lays them out: each a plane of rows, with the border. */
+/* The c4 blocks of a group as conv_shape.h lays them out: planes of rows, with borders. */
 typedef struct {
     const uint8_t *x;
-    ptrdiff_t c4_blocks, block_stride,
-        row;          /* bytes from a c4 block to the next, and from a row to the next */
-    ptrdiff_t rows;   /* rows past the last one are read as the last one */
-    ptrdiff_t across; /* tiles in a row of tiles */
+    ptrdiff_t c4_blocks, block_stride, row; /* bytes between c4 blocks, and between rows */
+    ptrdiff_t rows;                         /* rows past the last one repeat it */
+    ptrdiff_t across;                       /* tiles in a row of tiles */
 } pqc_winograd_image;
 
 typedef struct {
     int positions;
     const int16_t *v;
-    ptrdiff_t v_blocks, v_stride; /* v_blocks: c4 blocks from a position to the next */
+    ptrdiff_t v_blocks, v_stride; /* v_blocks: c4 blocks per position */
     const int16_t *u;
     ptrdiff_t m_stride;
 } pqc_winograd_operands;
@@ -61,27 +60,27 @@ typedef struct {
 typedef struct {
     int side; /* m */
 
-    /* Tiles `first` to `first + tiles` in reading order; writes up to PQC_WINOGRAD_SPARE tiles more, reads up to 64 bytes
-     * past the end of a row. */
+    /* Transforms tiles `first` to `first + tiles`, in reading order.  Writes up to PQC_WINOGRAD_SPARE tiles more and
+     * reads up to 64 bytes past the end of a row. */
     void (*inputs)(const pqc_winograd_image *image, ptrdiff_t first, ptrdiff_t tiles,
                    ptrdiff_t v_stride, int16_t *v);
 
-    /* The weights of 16 output channels: of each row of taps, w_row bytes apart, the c4 blocks' three taps, k_stride bytes
-     * apart. */
+    /* Transforms the weights of 16 output channels: kernel rows are w_row bytes apart, and within one the three taps
+     * of each c4 block k_stride bytes apart. */
     void (*weights)(const int8_t *w, ptrdiff_t k_stride, ptrdiff_t w_row, ptrdiff_t c4_blocks,
                     int16_t *u);
 
-    /* Products summed over `c4_blocks` blocks of channels.  Added to m if `more`. */
+    /* Products summed over `c4_blocks` c4 blocks, and added to m if `more`. */
     void (*products)(const pqc_winograd_operands *operands, ptrdiff_t c4_blocks, ptrdiff_t tiles,
                      bool more, int32_t *m);
 
-    /* compensation[c] + sum for 16 channels of some neighbouring tiles: to[pixel][channel] for each of the m rows of pixels,
-     * to_row numbers from one to the next. */
+    /* compensation[c] + sum for 16 channels of some neighbouring tiles: to[pixel][channel] for each of the m rows of
+     * pixels, which are to_row numbers apart. */
     void (*sums)(const int32_t *m, ptrdiff_t m_stride, ptrdiff_t tiles, const int32_t *compensation,
                  int32_t *to, ptrdiff_t to_row);
 } pqc_winograd;
 
-/* m = 2 and m = 4.  The table's field is NULL where the products of igemm_u8s8 are faster. */
+/* For m = 2 and m = 4.  The table's field is NULL where the products of igemm_u8s8 are faster. */
 extern const pqc_winograd pqc_winograd_avx2[PQC_WINOGRAD_SIDES];
 
 /* True if the sums fit: each |sum| is at most 255 * (sum of the channel's |weights|). */

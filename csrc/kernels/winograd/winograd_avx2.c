@@ -1,3 +1,4 @@
+/* Products of Winograd-transformed int16 operands, summed in int32, with AVX2; see winograd.h. */
 #include "winograd_avx2.h"
 
 #if PQC_X86
@@ -10,10 +11,10 @@ enum { MAX_TILES = 6, STEP = 4 * PQC_WINOGRAD_CHANNELS };
 
 typedef struct {
     const int16_t *v, *u;
-    ptrdiff_t v_step, c4_blocks; /* words of v from a c4 block to the next */
+    ptrdiff_t v_step, c4_blocks; /* words of v between c4 blocks */
 } block_operands;
 
-/* P tiles; P is a constant where this is inlined.  Adds to m if `more`. */
+/* P tiles, a constant after inlining.  Adds to m if `more`. */
 INLINE void block(block_operands s, const int P, bool more, int32_t *m)
 {
     __m256i low[MAX_TILES], high[MAX_TILES];
@@ -34,7 +35,7 @@ INLINE void block(block_operands s, const int P, bool more, int32_t *m)
                                       x1); /* two products, then two sums: 3 % faster on Zen 3 */
                 low[p] = _mm256_add_epi32(low[p], x0);
                 high[p] = _mm256_add_epi32(high[p], x1);
-                PQC_KEEP_IN_REGISTERS(low[p], high[p]); /* else GCC gives a sum two registers */
+                PQC_KEEP_IN_REGISTERS(low[p], high[p]); /* or GCC uses two registers per sum */
             }
         }
     }

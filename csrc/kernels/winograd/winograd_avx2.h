@@ -1,4 +1,4 @@
-/* The parts of pqc_winograd_avx2. */
+/* The transforms and products that make up pqc_winograd_avx2. */
 #ifndef PQC_WINOGRAD_AVX2_H
 #define PQC_WINOGRAD_AVX2_H
 

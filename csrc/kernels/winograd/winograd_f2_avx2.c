@@ -1,3 +1,4 @@
+/* The transforms of Winograd's F(2 x 2, 3 x 3) on integers, with AVX2; see winograd.h. */
 #include "winograd_avx2.h"
 
 #if PQC_X86
@@ -7,7 +8,7 @@ typedef struct {
     __m256i at[4];
 } four;
 
-/* Of 8 neighbouring c4 blocks, `a` and `b`: those with an even number, or an odd one, in 16 bits. */
+/* The even, or the odd, ones of 8 neighbouring c4 blocks `a` and `b`, in 16 bits. */
 INLINE __m256i every_other(__m128i a, __m128i b, const bool odd)
 {
     __m128 x = _mm_castsi128_ps(a), y = _mm_castsi128_ps(b);
@@ -15,7 +16,7 @@ INLINE __m256i every_other(__m128i a, __m128i b, const bool odd)
     return _mm256_cvtepu8_epi16(_mm_castps_si128(picked));
 }
 
-/* d B of one row of four neighbouring tiles, which begin at every other c4 block. */
+/* d B for one row of four neighbouring tiles, which begin at every other c4 block. */
 INLINE four across(const uint8_t *x)
 {
     __m128i a = bytes_at(x), b = bytes_at(x + 16), c = bytes_at(x + 8), d = bytes_at(x + 24);

@@ -1,3 +1,4 @@
+/* The transforms of Winograd's F(4 x 4, 3 x 3) on integers, with AVX2; see winograd.h. */
 #include "winograd_avx2.h"
 
 #if PQC_X86
@@ -20,7 +21,7 @@ INLINE six mixed(const __m256i d[6])
                   _mm256_sub_epi16(_mm256_sub_epi16(d[5], d[3]), _mm256_slli_epi16(e, 2))}};
 }
 
-/* d B of one row of four neighbouring tiles, which begin at every fourth c4 block. */
+/* d B for one row of four neighbouring tiles, which begin at every fourth c4 block. */
 INLINE six across(const uint8_t *x)
 {
     __m128i r0 = bytes_at(x), r1 = bytes_at(x + 16), r2 = bytes_at(x + 32), r3 = bytes_at(x + 48);
@@ -102,7 +103,7 @@ INLINE four narrowed(const __m256i m[6])
                    _mm256_sub_epi32(_mm256_slli_epi32(s, 2), p), _mm256_sub_epi32(last, d)}};
 }
 
-/* 576 = 9 * 64 times the sum: the product with 1 / 9 modulo 2^32 leaves 64 times the sum. */
+/* x is 576 = 9 * 64 times the sum: multiplying by 1 / 9 modulo 2^32 leaves 64 times the sum. */
 INLINE __m256i divided(__m256i x, __m256i compensation)
 {
     __m256i sum = _mm256_mullo_epi32(x, _mm256_set1_epi32(0x38e38e39));

@@ -1,4 +1,4 @@
-/* What the transformations of both tile sizes on AVX2 share: their loops, and the loads. */
+/* Loops and loads shared by the AVX2 transforms of both tile sizes. */
 #ifndef PQC_WINOGRAD_TRANSFORMS_AVX2_H
 #define PQC_WINOGRAD_TRANSFORMS_AVX2_H
 
@@ -17,10 +17,10 @@ INLINE __m128i bytes_at(const uint8_t *x)
     return _mm_loadu_si128((const __m128i *)(const void *)x);
 }
 
-/* B' d B of four channels of four neighbouring tiles; `position` words lie from a position to the next. */
+/* B' d B for four channels of four neighbouring tiles; positions are `position` words apart. */
 typedef void inputs_fn(const uint8_t *const *row, ptrdiff_t at, int16_t *v, ptrdiff_t position);
 
-/* Both are constants where this is inlined. */
+/* Both are constants after inlining. */
 INLINE void transform_inputs(const pqc_winograd_image *image, ptrdiff_t first, ptrdiff_t tiles,
                              ptrdiff_t v_stride, int16_t *v, const int side, inputs_fn *transform)
 {
@@ -39,10 +39,10 @@ INLINE void transform_inputs(const pqc_winograd_image *image, ptrdiff_t first, p
     }
 }
 
-/* G g G' of two input channels and 8 output channels. */
+/* G g G' for two input channels and 8 output channels. */
 typedef void weights_fn(__m256i taps[9], int16_t *u, ptrdiff_t position);
 
-/* The first two of each of 8 times 4 signed bytes, and the last two, in 16 bits. */
+/* The first two, and the last two, of each of 8 groups of four signed bytes, in 16 bits. */
 INLINE void widen_pairs(__m256i c4_blocks, __m256i pair[2])
 {
     __m256i spread = _mm256_permute4x64_epi64(c4_blocks, _MM_SHUFFLE(3, 1, 2, 0));
@@ -73,7 +73,7 @@ INLINE void transform_weights(const int8_t *w, ptrdiff_t k_stride, ptrdiff_t w_r
         }
 }
 
-/* 8 channels of one tile; `position` and `to_row` numbers lie between positions, and between rows of pixels. */
+/* 8 channels of one tile; positions are `position` numbers apart, rows of pixels `to_row`. */
 typedef void sums_fn(const int32_t *m, ptrdiff_t position, __m256i compensation, int32_t *to,
                      ptrdiff_t to_row);
 
