@@ -1,7 +1,7 @@
 """`auto_quantize`: formats of weights, chosen layer by layer within a budget."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -23,7 +23,7 @@ from .calibration.batches import samples as samples_of
 from .methods.method_steps import Methods
 from .nodes import checked_graph
 from .placement.choices import Override
-from .quantizing import quantize
+from .quantizing import quantize, whole
 from .search.budgets import Decision, Decisions, as_data, layers_in, multiplications, named, ranked, record
 from .search.costs import Stopwatch, bits_and_products, float_copy, within_time
 
@@ -85,22 +85,23 @@ class _Search:
         steps = Methods.of(options.get("methods"), True)
         self.is_corrected = "bias_correction" in steps.names
         self.options["methods"] = steps.measurable
-        self.whole = {bits: self._quantized(bits) for bits in kinds if bits != FLOAT}
+        self.whole = {bits: self._quantized(whole, bits) for bits in kinds if bits != FLOAT}
         if resume is not None and steps.take_long:
             self.options["resume"] = part_file(resume, "weights")
         self.options["methods"] = steps
         self.layers = layers_in(next(iter(self.whole.values())))
         self.first = next(iter(samples_of(model, data[0])))
 
-    def _quantized(self, bits: int, overrides: Mapping[str, Override] | None = None) -> ir.Model:
-        return quantize(self.model, self.data, weight=QuantDescriptor(bits, axis=0), overrides=overrides,
-                        progress=self.progress, **self.options)
+    def _quantized(self, quantizing: Callable[..., ir.Model], bits: int,
+                   overrides: Mapping[str, Override] | None = None) -> ir.Model:
+        return quantizing(self.model, self.data, weight=QuantDescriptor(bits, axis=0), overrides=overrides,
+                          progress=self.progress, **self.options)
 
     def _chosen(self, chosen: Mapping[str, int]) -> ir.Model:
         overrides: dict[str, Override] = {
             named(name): None if bits == FLOAT else {"weight": QuantDescriptor(bits, axis=0)}
             for name, bits in chosen.items()}
-        return self._quantized(next(iter(self.whole)), overrides)
+        return self._quantized(quantize, next(iter(self.whole)), overrides)
 
     def within(self, budget: Budget, resume: FilePath | None) -> ir.Model:
         """The model, and in its metadata the table."""

@@ -16,10 +16,9 @@ from .calibration.calibrating import collected
 from .calibration.collecting import without_quantizers
 from .calibration.ranges import AUTO, Range, checked_method, fitted
 from .calibration.ranges import METHODS as RANGES
-from .files.bodies import give_bodies
 from .files.opset import raise_opset
 from .methods.method_steps import KEPT, Methods
-from .nodes import DOMAIN, Quantizer, checked_graph, declare, fake_quant, quantizers
+from .nodes import Quantizer, checked_graph, declare, fake_quant, quantizers
 from .passes import prepare
 from .passes.editing import substitute
 from .passes.weights import dequantize_weights
@@ -30,6 +29,7 @@ from .placement.targets import Target, target_of
 from .representation.naming import free_node_name, names_remembered
 from .search.accuracy_control import MethodNames, checked_drop, within_drop
 from .search.budgets import as_data
+from .search.finishing import TARGET, finished
 from .search.selection import FOUND_BY, best_of
 
 __all__ = ["quantize"]
@@ -53,7 +53,9 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             that give batches: ranges are found on the workers of the active client. None: no data; ranges are then
             found at every call, biases stay as they are, and what needs data (`method`, `percentile`,
             `residual="u8"`) is refused.
-        input, weight: how activations and weights of layers are quantised; axis 0 of `weight` means one range for each
+        input, weight: how activations and weights of layers are quantised; an input of more than 8 bits becomes the
+            sum of two of 8 bits, which the layer multiplies one after the other (with data, for the target "here", and
+            weights of up to 8 bits; of LSTM and GRU it stays as it is). Axis 0 of `weight` means one range for each
             output channel, `block_sizes={-1: 32}` one for each 32 inputs of it in Gemm and MatMul.
         method: how ranges of activations are found: "max", "mse", "entropy" or "percentile"; "auto" makes the model by
             "max" and by "mse" and keeps the one whose outputs have less noise on the first samples.
@@ -76,16 +78,18 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             "bias_correction"; () for nothing.
             `graph.gains` tells what each gained.
         max_drop, metric: `metric(model)` rates a graph, higher is better. Layers are given up, those with the most
-            noise for their float cost first, until the metric is at most `max_drop` below that of the float model:
-            layers of fewer than 8 bits get 8, then layers stay float. Their number is found by doubling, then
-            bisection; a step that only leaves layers float calibrates no more. Then each float layer with at least 1 %
-            of the multiplications, the largest first, is quantised again if the metric still holds, or if it holds with
-            smaller layers left float instead, with at most half as many; `graph.decisions` gives the table. If
-            `methods` is None and the defaults miss the metric with all layers quantised, and have rounded no weights of
-            up to 4 bits, "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried first, and
-            kept if they meet it or lower the sum of the layers' noises.
+            noise for their cost first, until the metric is at most `max_drop` below that of the float model: layers of
+            fewer than 8 bits get 8, then inputs get 16 bits (for the target "here"), or layers stay float. Their number
+            is found by doubling, then bisection; a step that changes no weight's bits calibrates no more. Then each
+            float layer with at least 1 % of the multiplications, the largest first, is quantised again if the metric
+            still holds, or if it holds with smaller layers left float instead, with at most half as many;
+            `graph.decisions` gives the table. If `methods` is None and the defaults miss the metric with all layers
+            quantised, "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried first, and kept
+            if they meet it or lower the sum of the layers' noises; "sequential_gptq" where some weights have up to 4
+            bits, nothing where all have.
         resume: with `max_drop`, a JSON file that keeps the layers' sensitivities as they are measured, and beside it
-            one that keeps weights and one that keeps values of the metric, to be removed if the metric has changed;
+            more of them, one that keeps weights and one that keeps values of the metric, to be removed if the metric
+            has changed;
             without, with "gptq" or "adaround" in `methods`, a file that keeps the rounded weights. The same call
             resumes from there.
         progress: a bar (with tqdm installed); None means: on a terminal.
@@ -107,25 +111,39 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     methods = None if methods is None else steps.names
     checked_drop(max_drop, metric, None if steps.take_long else resume)
     check_folder(resume, "resume")
-    wanted = _checked(zero_point, residual, target)
-    if max_drop is not None and metric is not None:
-        data, folders = as_data(model, batches, "max_drop"), ExitStack()
-        rounded = part_file(resume, "weights")
+    _checked(zero_point, residual, target)
+    options: dict[str, Any] = {
+        "input": input, "weight": weight, "percentile": percentile, "zero_point": zero_point, "residual": residual,
+        "target": target, "exclude": exclude, "progress": progress}
+    if max_drop is None or metric is None:
+        return finished(whole(model, batches, method=method, overrides=overrides, methods=steps, resume=resume,
+                              **options))
+    data, folders = as_data(model, batches, "max_drop"), ExitStack()
+    rounded = part_file(resume, "weights")
 
-        def again(more: dict[str, Override], names: MethodNames, ranges: str | None = None,
-                  is_measured: bool = False) -> ir.Model:
-            steps = Methods.of(names, True)
-            done: Any = steps.measurable if is_measured else steps
-            nonlocal rounded
-            if done.take_long and rounded is None:
-                rounded = f"{folders.enter_context(TemporaryDirectory())}/weights"
-            return quantize(model, data, input=input, weight=weight, method=ranges or method, percentile=percentile,
-                            zero_point=zero_point, residual=residual, target=target, exclude=exclude,
-                            overrides={**(overrides or {}), **more}, progress=progress, methods=done,
-                            resume=rounded if done.take_long else None)
+    def again(more: dict[str, Override], names: MethodNames, ranges: str | None = None,
+              is_measured: bool = False) -> ir.Model:
+        steps = Methods.of(names, True)
+        done: Any = steps.measurable if is_measured else steps
+        nonlocal rounded
+        if done.take_long and rounded is None:
+            rounded = f"{folders.enter_context(TemporaryDirectory())}/weights"
+        return whole(model, data, method=ranges or method, overrides={**(overrides or {}), **more}, methods=done,
+                     resume=rounded if done.take_long else None, **options)
 
-        with folders:
-            return within_drop(model, data, float(max_drop), metric, again, methods, resume, progress)
+    with folders:
+        return within_drop(model, data, float(max_drop), metric, again, methods, resume, progress)
+
+
+def whole(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT, weight: QuantDescriptor = WEIGHT,
+          method: str = AUTO, percentile: float = PERCENTILE, zero_point: Any = "auto", residual: str = "auto",
+          target: str = "here", exclude: Patterns = (), overrides: Mapping[str, Override] | None = None,
+          methods: Methods | Iterable[str] | None = None, resume: FilePath | None = None,
+          progress: bool | None = None) -> ir.Model:
+    """As `quantize` without a metric, but not `finished`: each layer reads one quantiser, however many bits it has."""
+    checked_graph(model)
+    checked_method(method, percentile, (AUTO, *RANGES))
+    steps, wanted = Methods.of(methods, batches is not None), _checked(zero_point, residual, target)
     if batches is None:
         _check_without_data(method=(method, AUTO), percentile=(percentile, PERCENTILE),
                             residual=("auto" if residual == "float" else residual, "auto"))
@@ -144,12 +162,9 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
     if batches is None:
         steps.for_weights(made, made, (), progress)
         _leave_dynamic(made, wanted.zero_points and zero_point == "auto")
-        give_bodies(made)
         return made
-    best = _calibrated(made, batches, method, percentile, zero_point if wanted.zero_points else False, steps, resume,
+    return _calibrated(made, batches, method, percentile, zero_point if wanted.zero_points else False, steps, resume,
                        progress)
-    give_bodies(best)
-    return best
 
 
 def _checked(zero_point: Any, residual: str, target: str) -> Target:
@@ -165,7 +180,7 @@ def _prepared(model: ir.Model, wanted: Target, target: str) -> ir.Model:
     made = model.clone()
     dequantize_weights(made)
     made = raise_opset(made, wanted.opset)
-    made.metadata_props[f"{DOMAIN}.target"] = target
+    made.metadata_props[TARGET] = target
     prepare(made)
     _name_nodes(made)
     return made

@@ -13,9 +13,10 @@ from ...methods.bias_correction import MeanError, corrected_bias
 from ...methods.gains import Gain
 from ..calibration.batches import Feeds
 from ..interpreter.run import Interpreter
-from ..nodes import fake_quant, is_quantizer, quantizer
-from ..passes.editing import floats, graph_of, is_op, only_reader, rank, set_constant
+from ..nodes import fake_quant, is_quantizer, quantizer, quantizers
+from ..passes.editing import bypass, floats, graph_of, is_op, only_reader, rank, set_constant
 from ..passes.layers import Layer, as_channels, layer_of
+from ..placement.insertion import is_residual
 from ..placement.sites import moves
 from ..representation.constants import new_constant
 from ..representation.naming import free_node_name, free_value_name
@@ -87,15 +88,16 @@ def input_quantizer(node: ir.Node) -> ir.Node | None:
     return source
 
 
-def settle(model: ir.Model) -> None:
-    """Moves quantisers back down to the inputs of their layers; what the layers read is unchanged."""
+def settle(model: ir.Model, layers: Iterable[ir.Node] | None = None) -> None:
+    """Moves quantisers back down to the inputs of layers, by default of all; what the layers read is unchanged."""
     lifted: list[ir.Node] = []
-    for node in tuple(model.graph):
+    for node in tuple(model.graph if layers is None else layers):
         source, value = input_quantizer(node), node.inputs[0] if node.inputs else None
         if quantized_layer(node) is None or source is None or value is None or value.producer() is source:
             continue
         found = quantizer(source)
-        at_layer = fake_quant(model.graph, value, found.amax, found.spec, free_node_name(model.graph, "settled"))
+        at_layer = fake_quant(model.graph, value, found.amax, found.spec,
+                              free_node_name(model.graph, f"{node.name}.input", ".", 2))
         model.graph.insert_before(node, at_layer)
         node.replace_input_with(0, at_layer.outputs[0])
         lifted.append(source)
@@ -103,6 +105,13 @@ def settle(model: ir.Model) -> None:
         for use in tuple(source.outputs[0].uses()):
             if moves(use.node):
                 use.node.replace_input_with(use.idx, source.inputs[0])
+
+
+def remove_unread(model: ir.Model) -> None:
+    """Removes quantisers whose output nothing reads any more."""
+    for found in tuple(quantizers(model)):
+        if not found.output.uses() and not found.output.is_graph_output():
+            model.graph.remove(found.node, safe=True)
 
 
 def _unquantized(node: ir.Node) -> ir.Node:
@@ -116,6 +125,9 @@ def _shadowed(model: ir.Model, weights: Mapping[str, NDArray[Any]]) -> tuple[ir.
     """The float model with each quantised layer beside its float one, on the same float input."""
     made = model.clone()
     settle(made)
+    for each in tuple(quantizers(made)):
+        if is_residual(each):
+            bypass(each.node, each.input)
     found: dict[str, _Pair] = {}
     for node in tuple(made.graph):
         layer = quantized_layer(node)

@@ -151,3 +151,8 @@ def gains(model: ir.Model) -> Gains:
         TypeError: no graph. ValueError: metadata that `quantize` did not write.
     """
     return from_text(checked_graph(model).metadata_props.get(RECORD, "[]"))
+
+
+def is_in_sequence(model: ir.Model) -> bool:
+    """Whether the weight of some layer was rounded for what rounding the layers before it has done to its inputs."""
+    return any(each.method == SEQUENTIAL for each in gains(model))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..._core.block_quant import block_amax
 from ..._core.descriptor import QuantDescriptor
-from ..nodes import QuantizerSpec, fake_quant
+from ..nodes import Quantizer, QuantizerSpec, fake_quant
 from ..passes.editing import floats, graph_of, is_op
 from ..passes.layers import RECURRENT
 from ..representation.naming import free_node_name
@@ -21,6 +21,13 @@ from .sites import Site, adds_and, input_sites, residual_sites, weights_of
 from .targets import Target
 
 STATE_AMAX = 1.0  # a state is a tanh times a sigmoid, or between a tanh and the state before
+RESIDUAL = QuantizerSpec(16, narrow=False)
+
+
+def is_residual(found: Quantizer) -> bool:
+    """Whether a quantiser is that of operands of Adds alone, in 16 bits."""
+    return found.spec == RESIDUAL and all(is_op(use.node, "Add") for use in found.output.uses())
+
 
 def insert_quantizers(model: ir.Model, layers: list[ir.Node], choices: Choices, target: Target, residual: str) -> None:
     """Puts quantisers in: of weights with their ranges, of activations dynamic ones."""
@@ -36,8 +43,7 @@ def insert_quantizers(model: ir.Model, layers: list[ir.Node], choices: Choices, 
         _quantize_weights(node, choices.descriptor(node, "weight"), weights)
     order = {node: number for number, node in enumerate(model.graph)}
     for site in sites:
-        spec = QuantizerSpec(16, narrow=False) if site.kind == "residual" else \
-            spec_of(choices.descriptor(site.owner, "input"))
+        spec = RESIDUAL if site.kind == "residual" else spec_of(choices.descriptor(site.owner, "input"))
         _insert(site, spec, free_node_name(model.graph, f"{site.owner.name}.{site.kind}", ".", 2), order)
 
 

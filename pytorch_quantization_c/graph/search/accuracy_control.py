@@ -7,22 +7,26 @@ from typing import Any
 
 import onnx_ir as ir
 
+from ..._core.descriptor import QuantDescriptor
 from ..._core.errors import shown
 from ..._core.files import FilePath, part_file
 from ..._core.noise import noise_share
 from ...methods.budget import check_drop
 from ...methods.decisions import Decision, Decisions, fewest_that_hold
+from ...methods.order import MAX_MSE_BITS
 from ...model.sensitivity import Sensitivity
-from ..analysis.layer_noise import weights_of
 from ..calibration.batches import samples as samples_of
-from ..methods.method_steps import Methods, gains
+from ..methods.method_steps import Methods, is_in_sequence
 from ..methods.sequential import SEQUENTIAL
 from ..placement.choices import Override
 from .budgets import (
     MAX_BITS,
+    WIDE_BITS,
+    WIDE_INPUT,
     Layer,
-    corrections,
     dearest_first,
+    dearest_steps,
+    is_wide,
     layers_in,
     multiplications,
     named,
@@ -31,6 +35,7 @@ from .budgets import (
     within,
 )
 from .candidates import Candidates
+from .finishing import HERE, TARGET, finished
 from .selection import FOUND_BY
 from .trials import Trials
 
@@ -40,24 +45,25 @@ Given = dict[str, Override]
 Quantize = Callable[..., ir.Model]     # (overrides, methods, method=None, is_measured=False)
 
 #: What is tried where the defaults miss the metric.
-STRONGER: MethodNames = ("activation_equalization", "weight_mse", "gptq", "bias_correction")
+STRONGER = ("activation_equalization", "weight_mse", "gptq", "bias_correction")
 WORTH = 0.01    # of all multiplications: a float layer with fewer stays as it is
 
 
 def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: Callable[[Any], float],
                 quantize: Quantize, methods: MethodNames, resume: FilePath | None,
                 show_progress: bool | None) -> ir.Model:
-    """The model with few layers widened to 8 bits, then left float, whose metric is within `max_drop` of float.
+    """The model with few layers widened, few left float, whose metric is within `max_drop` of float.
 
-    Layers are given up in the order of the noise that each alone makes for what leaving it float costs, so that few
-    multiplications are lost; how many is found by `fewest_that_hold`. Then those of them with the most multiplications
-    are quantised again, one by one, as long as the metric holds without. What is returned was measured. ValueError if
-    even one layer is too many.
+    Layers of fewer than 8 bits get 8, then inputs get 16 bits or layers stay float, in the order of the noise that each
+    step saves, alone, for what it costs; how many is found by `fewest_that_hold`. Then float layers with the most
+    multiplications are quantised again, one by one, as long as the metric holds without. What is returned was measured.
+    ValueError if even one layer is too many.
 
     Args:
         quantize: makes a model by overrides, methods, how ranges are found, and whether its layers are to be measured.
         methods: None: the defaults, then STRONGER if they miss the metric with all layers quantised; if both miss it,
-            layers are given up of the one whose layers make less noise, each alone.
+            layers are given up of the one whose layers make less noise, each alone. Where the defaults have rounded
+            weights of up to 4 bits in sequence, STRONGER rounds the others so as well.
     """
     control = _Control(model, max_drop, Trials(metric, part_file(resume, "metric")), quantize)
     control.choose_methods((None, STRONGER) if methods is None else (methods,), data, resume, show_progress)
@@ -76,6 +82,7 @@ class _Control:
         self._ranking: Sensitivity | None = None
         self._plains: dict[MethodNames, ir.Model] = {}
         self._candidates: Candidates | None = None
+        self._wide: dict[str, float] = {}
 
     def _measured(self, what: str, model: ir.Model) -> float:
         value = self._trials.value(model)
@@ -95,12 +102,16 @@ class _Control:
         """
         made: list[tuple[MethodNames, ir.Model]] = []
         for methods in ladder:
+            if methods == STRONGER and made and is_in_sequence(self._made):
+                if all(layer.weight_bits <= MAX_MSE_BITS for layer in layers_in(self._made).values()):
+                    break       # all weights have been rounded by then
+                methods = tuple(SEQUENTIAL if each == "gptq" else each for each in STRONGER)
             made.append((methods, self._quantize({}, methods)))
             by = f", by {', '.join(methods or ())}" if len(made) > 1 else ""
             self._methods, self._made = made[-1]
-            self._value = self._measured(f"all layers quantised{by}", self._made)
-            if self._is_enough(self._value) or any(each.method == SEQUENTIAL for each in gains(self._made)):
-                return      # STRONGER would not be: low-bit weights are rounded by default
+            self._value = self._measured(f"all layers quantised{by}", finished(self._made.clone()))
+            if self._is_enough(self._value):
+                return
         if len(made) > 1:
             rankings = [self._ranked(*each, data, part_file(resume, f"methods{number}") if number else resume,
                                      show_progress) for number, each in enumerate(made)]
@@ -114,10 +125,14 @@ class _Control:
         ranking = self._ranking or self._ranked(self._methods, self._made, data, resume, show_progress)
         rows = [row for row in ranking.rows if row.layer in layers]
         costs = multiplications(self._made, next(iter(samples_of(self._model, data[0]))))
-        names = dearest_first({row.layer: row.value for row in rows}, costs)
+        values = {row.layer: row.value for row in rows}
+        self._wide = self._noise_if_wide(layers, data, resume, show_progress)
+        names = dearest_first(values, costs)
         actions: list[Action] = [(name, layers[name].widened) for name in names if layers[name].widened]
-        actions += [(name, None) for name in names[:-1]]
-        found = {0: self._made}
+        actions += [(name, None if is_float else self._on_integers(layers[name]))
+                    for name, is_float in dearest_steps(values, self._wide, costs)
+                    if not is_float or name != names[-1]]
+        found = {0: finished(self._made.clone())}
 
         def holds(count: int) -> bool:
             if count == 0:
@@ -161,8 +176,9 @@ class _Control:
         left = [name for name in reversed(names) if costs.get(name, 0) >= worth and given.get(name, {}) is None]
         for name in sorted(left, key=lambda each: -costs[each]):
             fewer = {each: override for each, override in given.items() if each != name}
-            if layers[name].widened:
-                fewer[name] = layers[name].widened
+            widest = self._on_integers(layers[name])
+            if widest:
+                fewer[name] = widest
             floats = {each for each, override in given.items() if override is None}
             instead = within(names[:-1], costs, costs[name] / 2, floats)
             for small in [[], instead] if instead else [[]]:
@@ -174,33 +190,50 @@ class _Control:
                     break
         return given, made
 
+    def _on_integers(self, layer: Layer) -> dict[str, QuantDescriptor | None]:
+        """The override by which a layer makes the least noise without being float."""
+        return layer.widened | (WIDE_INPUT if layer.name in self._wide else {})
+
+    def _noise_if_wide(self, layers: Mapping[str, Layer], data: Sequence[Any], resume: FilePath | None,
+                       show_progress: bool | None) -> dict[str, float]:
+        """What each layer alone makes, in dB, with an input of 16 bits: of those whose inputs can be split."""
+        chosen = [name for name, layer in layers.items() if layer.input_bits <= MAX_BITS >= layer.weight_bits]
+        if not chosen or self._made.metadata_props.get(TARGET) != HERE:
+            return {}
+        if self._candidates is None:
+            found = self._quantize({named(name): WIDE_INPUT for name in chosen}, self._methods,
+                                   self._made.metadata_props.get(FOUND_BY), is_measured=True)
+        else:
+            found = self._candidates.wide()
+        steps, kept = Methods.of(self._methods, True), part_file(resume, "wide")
+        rows = ranked(found, data, kept, show_progress, "bias_correction" in steps.names,
+                      self._made if steps.take_long else None).rows
+        return {row.layer: row.value for row in rows if row.layer in chosen}
+
     def _prepare_candidates(self, data: Sequence[Any]) -> None:
-        """What makes models with layers left float quickly; not where rounding a weight depends on layers before."""
+        """What makes models with layers given up quickly; not where rounding a weight depends on layers before."""
         steps = Methods.of(self._methods, True)
-        if not any(each.method == SEQUENTIAL for each in gains(self._made)):
-            plain = self._plain(self._methods, self._made)
-            weights = weights_of(self._made) if steps.take_long else {}
-            biases = corrections(plain, data, weights) if "bias_correction" in steps.names else {}
-            self._candidates = Candidates(plain, self._made, biases)
+        if not is_in_sequence(self._made):
+            self._candidates = Candidates(self._plain(self._methods, self._made), self._made, data, steps.take_long,
+                                          "bias_correction" in steps.names)
 
     def _quantized(self, given: Mapping[str, Override]) -> ir.Model:
         quick = self._quick(given)
-        return self._quantized_anew(given) if quick is None else quick.without(given)
+        return self._quantized_anew(given) if quick is None else finished(quick.given(given))
 
     def _quick(self, given: Mapping[str, Override]) -> Candidates | None:
-        """What makes the model without quantising anew; None if layers are widened or weights rounded in sequence."""
-        return self._candidates if all(override is None for override in given.values()) else None
+        """What makes the model without quantising anew; None if weights are widened or were rounded in sequence."""
+        return self._candidates if all(each is None or is_wide(each) for each in given.values()) else None
 
     def _quantized_anew(self, given: Mapping[str, Override]) -> ir.Model:
-        return self._quantize({named(name): override for name, override in given.items()}, self._methods,
-                              self._made.metadata_props.get(FOUND_BY))
+        return finished(self._quantize({named(name): override for name, override in given.items()}, self._methods,
+                                       self._made.metadata_props.get(FOUND_BY)))
 
     def _ranked(self, methods: MethodNames, made: ir.Model, data: Sequence[Any], resume: FilePath | None,
                 show_progress: bool | None) -> Sensitivity:
         steps, plain = Methods.of(methods, True), self._plain(methods, made)
         return ranked(plain, data, resume, show_progress, "bias_correction" in steps.names,
                       made if steps.take_long else None)
-
 
     def _plain(self, methods: MethodNames, made: ir.Model) -> ir.Model:
         """The quantised model before its weights were rounded and its biases corrected."""
@@ -218,8 +251,15 @@ def _noise(ranking: Sensitivity) -> float:
 
 
 def _formats(layers: dict[str, Layer], given: dict[str, Override]) -> dict[str, str]:
-    return {name: "float" if name in given and given[name] is None else
-            f"{max(layer.weight_bits, MAX_BITS if name in given else 0)} bits" for name, layer in layers.items()}
+    return {name: _format(layer, given[name]) if name in given else f"{layer.weight_bits} bits"
+            for name, layer in layers.items()}
+
+
+def _format(layer: Layer, override: Override) -> str:
+    if not isinstance(override, Mapping):
+        return "float"
+    inputs = f", inputs of {WIDE_BITS}" if override.get("input") == WIDE_INPUT["input"] else ""
+    return f"{max(layer.weight_bits, MAX_BITS)} bits{inputs}"
 
 
 def _said(given: Mapping[str, Override]) -> str:

@@ -1,67 +1,149 @@
-"""Models with some layers left float, made from one that is quantised already."""
+"""Models with some layers left float or given wide inputs, made from one that is quantised already."""
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ...methods.gains import Gains, to_text
-from ..analysis.layer_noise import give_weights, weights_of
-from ..methods.bias import give_biases, settle
+from ..analysis.layer_noise import give_weights, weights_of, with_only
+from ..calibration.batches import Feeds
+from ..calibration.batches import samples as samples_of
+from ..interpreter.run import Interpreter
+from ..methods.bias import give_biases, input_quantizer, quantized_layer, remove_unread, settle
 from ..methods.method_steps import RECORD, gains
-from ..nodes import is_quantizer, quantizers
+from ..nodes import QuantizerSpec, fake_quant, is_quantizer, quantizer, quantizers
+from ..passes.editing import bypass
+from ..placement.choices import Override
+from ..placement.insertion import RESIDUAL, is_residual
+from ..placement.sites import layers_of, residual_sites
+from ..representation.naming import free_node_name
+from .budgets import WIDE_BITS, corrections, is_wide
 
 __all__ = ["Candidates"]
 
+WIDE = QuantizerSpec(WIDE_BITS)
+Biases = Mapping[str, NDArray[Any]]
+
 
 class Candidates:
-    """The quantised model with float weights, inputs and biases of some layers, without calibrating again.
+    """The quantised model with some layers float, or with inputs of 16 bits, without calibrating again.
 
     Ranges, rounded weights and corrections of a layer are found for inputs of the float model, so they do not depend on
-    which others are quantised; weights that are rounded in sequence do. `quantize` would also leave out 16-bit
-    residuals that such layers read, and equalise no channels for them.
+    which others are quantised; weights that are rounded in sequence do. `quantize` would also equalise no channels for
+    layers that are float.
 
     Args:
         plain: the quantised model before its weights were rounded and its biases corrected.
-        made: the same after that, whose rounded weights and metadata are taken over.
-        biases: corrections by layer.
+        made: the same after that, whose metadata are taken over, and the weights if methods have rounded them.
+        data: what the model was calibrated with.
+        is_rounded, is_corrected: whether methods round weights, and correct biases.
     """
 
-    def __init__(self, plain: ir.Model, made: ir.Model, biases: Mapping[str, NDArray[Any]]) -> None:
-        self._plain, self._biases, self._weights = plain, biases, weights_of(made)
+    def __init__(self, plain: ir.Model, made: ir.Model, data: Sequence[Feeds], is_rounded: bool,
+                 is_corrected: bool) -> None:
+        self._plain, self._weights = plain, weights_of(made) if is_rounded else {}
         self._gains, self._metadata = gains(made), dict(made.metadata_props)
+        self._ranges = _largest(plain, data)
+        self._has_residuals = any(map(is_residual, quantizers(plain)))
+        self._biases, self._wide_biases = (
+            corrections(model, data, self._weights) if is_corrected else {} for model in (plain, self.wide()))
 
-    def are_direct(self, floats: Collection[str]) -> bool:
+    def are_direct(self, overrides: Collection[str]) -> bool:
         """Whether the quantisers of these layers' inputs stand right ahead of them."""
-        return all(_is_direct(node) for node in self._plain.graph if node.name in floats)
+        return all(_is_direct(node) for node in self._plain.graph if node.name in overrides)
 
-    def without(self, floats: Collection[str]) -> ir.Model:
-        """The model with these layers left float.
+    def wide(self) -> ir.Model:
+        """The model before rounding and correcting, with inputs of 16 bits."""
+        made = self._plain.clone()
+        settle(made)
+        self._widen(made, [node for node in made.graph if quantized_layer(node) is not None])
+        remove_unread(made)
+        return made
+
+    def given(self, overrides: Mapping[str, Override]) -> ir.Model:
+        """The model in which these layers are float or, where there is an override, have inputs of 16 bits.
 
         Unless they `are_direct`, quantisers of inputs are moved down to the layers first: the same bits, but nodes that
         move data before them move floats.
         """
         made = self._plain.clone()
-        if not self.are_direct(floats):
+        if not self.are_direct(overrides):
             settle(made)
-        for node in made.graph:
-            if node.name in floats:
-                for index in (0, 1):
-                    value = node.inputs[index]
-                    source = None if value is None else value.producer()
-                    assert source is not None and is_quantizer(source)
-                    node.replace_input_with(index, source.inputs[0])
-        for found in tuple(quantizers(made)):
-            if not found.output.uses() and not found.output.is_graph_output():
-                made.graph.remove(found.node, safe=True)
+        nodes = [node for node in made.graph if node.name in overrides]
+        self._widen(made, [node for node in nodes if is_wide(overrides[str(node.name)])])
+        floats = {str(node.name) for node in nodes if overrides[str(node.name)] is None}
+        for node in (node for node in nodes if node.name in floats):
+            for index in (0, 1):
+                value = node.inputs[index]
+                source = None if value is None else value.producer()
+                assert source is not None and is_quantizer(source)
+                node.replace_input_with(index, source.inputs[0])
+        remove_unread(made)
+        if floats and self._has_residuals:
+            self._place_residuals(made)
         give_weights(made, self._weights)
-        give_biases(made, {name: amount for name, amount in self._biases.items() if name not in floats})
+        give_biases(made, {name: (self._wide_biases if name in overrides else self._biases)[name]
+                           for name in self._biases if name not in floats})
         made.metadata_props.update(self._metadata)
         if self._gains:
             made.metadata_props[RECORD] = to_text(Gains(row for row in self._gains if row.layer not in floats))
         return made
+
+    def _widen(self, model: ir.Model, layers: Sequence[ir.Node]) -> None:
+        """Has layers read 16 bits, those of one value the same ones."""
+        made: dict[ir.Value, ir.Value] = {}
+        for node in layers:
+            value = node.inputs[0]
+            source = None if value is None else value.producer()
+            assert source is not None and is_quantizer(source)
+            found = quantizer(source)
+            if found.input not in made:
+                wide = fake_quant(model.graph, found.input, self._ranges[str(found.input.name)], WIDE,
+                                  free_node_name(model.graph, f"{node.name}.input", ".", 2))
+                model.graph.insert_before(source, wide)
+                made[found.input] = wide.outputs[0]
+            node.replace_input_with(0, made[found.input])
+
+    def _place_residuals(self, model: ir.Model) -> None:
+        """Has those operands of Adds in 16 bits that `quantize` would, with these layers quantised."""
+        for found in tuple(quantizers(model)):
+            if is_residual(found):
+                bypass(found.node, found.input)
+        bare = with_only(model, ())
+        nodes = {str(node.name): node for node in model.graph}
+        layers = [node for node in layers_of(bare) if input_quantizer(nodes[str(node.name)]) is not None]
+        for site in residual_sites(bare, layers):
+            uses = [(nodes[str(node.name)], index) for node, index in site.uses]
+            first, index = uses[0]
+            value = first.inputs[index]
+            assert value is not None
+            added = fake_quant(model.graph, value, self._ranges[str(value.name)], RESIDUAL,
+                               free_node_name(model.graph, f"{site.owner.name}.residual", ".", 2))
+            model.graph.insert_before(first, added)
+            for node, index in uses:
+                node.replace_input_with(index, added.outputs[0])
+
+
+def _largest(model: ir.Model, data: Sequence[Feeds]) -> dict[str, np.float32]:
+    """The largest magnitude of each value that layers or Adds read, in the float model."""
+    bare = with_only(model, ())
+    layers = {str(node.name) for node in model.graph if input_quantizer(node) is not None}
+    names = {str(value.name) for node in bare.graph for value in node.inputs if value is not None and (
+        node.op_type == "Add" or (node.name in layers and value is node.inputs[0]))}
+    found: dict[str, np.float32] = {}
+
+    def observe(name: str, array: Any) -> None:
+        largest = np.abs(array).max(initial=0)
+        found[name] = np.float32(max(found.get(name, np.float32(0)), largest))
+
+    run = Interpreter(bare)
+    for feeds in (each for batch in data for each in samples_of(model, batch)):
+        run.run(feeds, [], observe, names)
+    return found
 
 
 def _is_direct(node: ir.Node) -> bool:

@@ -55,7 +55,11 @@ def test_layers_are_given_up_until_the_metric_holds(rng: np.random.Generator, tm
     assert [row.sensitivity for row in table.rows] == sorted(row.sensitivity for row in table.rows)
     assert table.tried[0] == ("float", 60.0) and "layers widened" in str(table)
     strict = graph.quantize(model, data, max_drop=60 - wanted - 8, metric=measure)
-    assert measure(strict) >= wanted + 8 and 0 < len(quantised(strict)) < 4
+    assert measure(strict) >= wanted + 8 and len(quantised(strict)) == 4        # by inputs of 16 bits
+    table = graph.decisions(strict)
+    assert table is not None and {row.format for row in table.rows} == {"8 bits", "8 bits, inputs of 16"}
+    stricter = graph.quantize(model, data, max_drop=1, metric=measure)
+    assert measure(stricter) >= 59 and 0 < len(quantised(stricter)) < 4
     assert ir.to_proto(model).SerializeToString() == before and graph.decisions(plain) is None
 
 
@@ -78,6 +82,21 @@ def test_stronger_methods_come_before_layers_are_given_up(rng: np.random.Generat
         "float", "all layers quantised", "1 layers widened, 0 left float"]
     with pytest.raises(ValueError, match="can be met"):
         graph.quantize(model, data, weight=THREE, max_drop=0, metric=by_gptq, methods=("weight_mse",))
+
+
+def test_a_layer_of_few_bits_leaves_the_others_stronger_methods(rng: np.random.Generator) -> None:
+    """Of 3 bits it has been rounded in sequence by default; then those of 6 bits are so too."""
+    model, data = convolutional(rng), [images(rng, 4)]
+
+    def rounded(candidate: ir.Model) -> float:
+        names = {each.layer for each in graph.gains(candidate) if each.method == "sequential_gptq"}
+        return float(names == set(quantised(candidate)))
+
+    made = graph.quantize(model, data, weight=SIX, overrides={"conv3": {"weight": THREE}}, max_drop=0, metric=rounded)
+    table = graph.decisions(made)
+    assert table is not None and [value for _, value in table.tried] == [1, 0, 1]
+    assert "sequential_gptq" in table.tried[2][0] and quantised(made) == {"conv0": 6, "conv3": 3, "conv5": 6,
+                                                                          "gemm10": 6}
 
 
 def test_the_methods_with_less_noise_are_kept_where_both_miss_the_metric(rng: np.random.Generator) -> None:
@@ -186,7 +205,7 @@ def test_methods_are_chosen_by_the_noise_of_layers_alone(rng: np.random.Generato
     monkeypatch.setattr(accuracy_control, "ranked", values)
     kept = graph.quantize(model, data, weight=SIX, max_drop=0, metric=metric, resume=tmp_path / "search.json")
     assert not any(each.method == "gptq" for each in graph.gains(kept)) and len(quantised(kept)) == 3
-    assert [Path(each).name for each in files] == ["search.json", "search.methods1.json"]
+    assert [Path(each).name for each in files] == ["search.json", "search.methods1.json", "search.wide.json"]
 
 
 def test_the_fewest_that_hold() -> None:

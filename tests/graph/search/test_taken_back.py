@@ -1,6 +1,7 @@
 """The last step of `max_drop`: layers that were left float and do no harm are quantised again."""
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,9 +13,16 @@ import pytest
 
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph import quantizing
+from pytorch_quantization_c.graph.calibration.batches import feeds_of
+from pytorch_quantization_c.graph.methods.method_steps import Methods
 from pytorch_quantization_c.graph.nodes import quantizers
-from pytorch_quantization_c.graph.search.budgets import within
+from pytorch_quantization_c.graph.quantizing import whole
+from pytorch_quantization_c.graph.search.budgets import WIDE_INPUT, within
+from pytorch_quantization_c.graph.search.candidates import Candidates
+from pytorch_quantization_c.graph.search.finishing import finished
 from tests.graph.networks import convolutional, images, network, normal, sqnr
+
+NO_WIDE = "onnxruntime"     # a target for which no input gets 16 bits
 
 
 def branches(rng: np.random.Generator) -> ir.Model:
@@ -47,7 +55,7 @@ def test_a_dear_innocent_layer_is_on_integers(rng: np.random.Generator, tmp_path
         got = graph.interpret(candidate, {"x": data})[1]
         return float(np.array_equal(got, wanted) or sqnr(wanted, got) > 20)
 
-    made = graph.quantize(model, [data], max_drop=0, metric=metric, methods=())
+    made = graph.quantize(model, [data], max_drop=0, metric=metric, methods=(), target=NO_WIDE)
     table = graph.decisions(made)
     assert table is not None and layers(made) == {"conv0", "conv3"}
     assert {row.layer: row.format for row in table.rows} == {"conv0": "8 bits", "conv2": "float", "conv3": "8 bits"}
@@ -60,13 +68,32 @@ def test_small_layers_are_left_float_instead_of_a_dear_one(rng: np.random.Genera
     """The dear or the cheap one has to be float; by noise and cost the dear one is given up first."""
     model, data = branches(rng), normal(rng, 4, 8, 9, 9)
     data[:, 0] *= 1000
-    made = graph.quantize(model, [data], max_drop=0, methods=(),
+    made = graph.quantize(model, [data], max_drop=0, methods=(), target=NO_WIDE,
                           metric=lambda candidate: float(not {"conv0", "conv2"} <= layers(candidate)))
     table = graph.decisions(made)
     assert table is not None and layers(made) == {"conv0", "conv3"} and table.tried[2:] == (
         ("0 layers widened, 1 left float", 1.0), ("conv0 on integers again, 0 layers widened, 0 left float", 0.0),
         ("conv0 on integers again, small ones float, 0 layers widened, 1 left float", 1.0))
     assert {row.layer: row.format for row in table.rows} == {"conv0": "8 bits", "conv2": "float", "conv3": "8 bits"}
+
+
+@pytest.mark.parametrize("methods", [(), ("weight_mse", "gptq", "bias_correction")])
+def test_models_made_quickly_are_those_of_quantize(rng: np.random.Generator, methods: tuple[str, ...]) -> None:
+    """Whichever layers are float or read 16 bits, also where another operand of an Add becomes the residual."""
+    model, data, x = convolutional(rng), [images(rng, 4)], images(rng, 8)
+    made = whole(model, data, methods=methods, method="max")
+    plain = whole(model, data, methods=Methods.of(methods, True).measurable, method="max")
+    candidates = Candidates(plain, made, list(feeds_of(model, data)), bool(methods), bool(methods))
+    places = set()
+    for count in (1, 2):
+        for chosen in itertools.combinations(("conv0", "conv3", "conv5", "gemm10"), count):
+            for kinds in itertools.product((None, WIDE_INPUT), repeat=count):
+                given = dict(zip(chosen, kinds, strict=True))
+                quick = finished(candidates.given(given))
+                again = graph.quantize(model, data, method="max", methods=methods, overrides=given)
+                np.testing.assert_array_equal(graph.interpret(quick, {"x": x})[0], graph.interpret(again, {"x": x})[0])
+                places.add(tuple(each.input.name for each in quantizers(quick) if each.spec.bits == 16))
+    assert len(places) == 3
 
 
 @pytest.mark.parametrize("methods", [(), ("weight_mse", "gptq", "bias_correction")])
@@ -94,8 +121,8 @@ def test_a_quantiser_ahead_of_a_reshape(rng: np.random.Generator) -> None:
         return float("gemm3" not in layers(candidate))
 
     names = ("weight_mse", "gptq", "bias_correction")
-    made = graph.quantize(model, data, method="max", max_drop=0, metric=metric, methods=names)
-    again = graph.quantize(model, data, method="max", overrides={"gemm3": None}, methods=names)
+    made = graph.quantize(model, data, method="max", max_drop=0, metric=metric, methods=names, target=NO_WIDE)
+    again = graph.quantize(model, data, method="max", overrides={"gemm3": None}, methods=names, target=NO_WIDE)
     x, same = normal(rng, 6, 3, 4, 4), [each for each in tried if layers(each) == layers(made)]
     assert same[-1] is made and len(same) == 2 and layers(made) == {"conv0", "gemm4"}
     for candidate in same:
@@ -152,7 +179,8 @@ def test_a_search_that_was_stopped_goes_on(rng: np.random.Generator, tmp_path: P
     made = graph.quantize(model, [data], max_drop=0, metric=metric, methods=(), resume=path)
     assert calls == expected and len(calls) > 4
     assert ir.to_proto(made).SerializeToString() == ir.to_proto(whole).SerializeToString()
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["search.json", "search.metric.json"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "search.json", "search.metric.json", "search.wide.json"]
     kept = json.loads((tmp_path / "search.metric.json").read_text())
     for damaged in ({}, [], kept | {"format": "x"}, kept | {"values": {"a": "b"}}, kept | {"values": {"a": True}},
                     kept | {"metric": "other"}):
