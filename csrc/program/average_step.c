@@ -1,8 +1,6 @@
-/* Averages of images, in the order in which float_nn adds.
- *
- * Over windows: along each row of a window from the left to the right, then those sums from the top to the bottom; padding adds 0.
- * Over whole images: NumPy's order for the pixels of a channel, pairwise: up to 128 as sum_f32.h says, more in two halves, the
- * first a multiple of 8. */
+/* Averages of float images, added up in the order that float_nn uses.  Over windows: each row of a window from left
+ * to right, then the row sums from top to bottom; padding adds 0.  Over whole images: NumPy's pairwise order over the
+ * pixels of a channel, up to 128 as described in sum_f32.h, more as two halves, the first a multiple of 8. */
 #include "step.h"
 
 #include "dispatch.h"
@@ -16,7 +14,7 @@ enum { CHANNELS = PQC_SUMMED, FLOATS_GRAIN = 1 << 14 };
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
-    ptrdiff_t parts; /* of the channels */
+    ptrdiff_t parts; /* parts of the channels */
     atomic_uint flags;
 } job;
 
@@ -66,7 +64,7 @@ static void add(float *restrict to, const float *restrict x, ptrdiff_t channels)
         to[c] += x[c];
 }
 
-/* Sums of pixels [first, first + n), at most PQC_RUN, counted along the rows: of floats, which have no border, where they are. */
+/* Sums pixels [first, first + n), n <= PQC_RUN, in row order.  Floats, which have no border, are summed in place. */
 static void sum_run(const part *p, ptrdiff_t first, ptrdiff_t n, float *to)
 {
     const pqc_image *in = &p->j->step->input;
@@ -110,7 +108,7 @@ static unsigned run_mean(const part *p)
     return store(p, 0, 0, y);
 }
 
-/* The sum of a window's row; the taps that lie on the padding add 0, which turns -0 into 0. */
+/* The sum of one row of a window.  Taps on padding add 0, which turns -0 into 0. */
 static void sum_row(const part *p, ptrdiff_t y, const pqc_taps *columns, float *to)
 {
     const pqc_window *window = &p->j->step->x;
@@ -150,7 +148,7 @@ static unsigned run_window(const part *p, ptrdiff_t y, ptrdiff_t x)
     return store(p, y, x, sum);
 }
 
-/* Tasks are numbered image, row of outputs, part of the channels. */
+/* Tasks are numbered (image, row of outputs, part of the channels). */
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;

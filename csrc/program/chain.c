@@ -1,3 +1,4 @@
+/* Checks and runs elementwise chains on blocks of float32. */
 #include "chain.h"
 
 #include "dispatch.h"

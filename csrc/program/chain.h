@@ -6,18 +6,18 @@
 
 enum { PQC_MAX_OPERANDS = 4, PQC_MAX_REGISTERS = 10, PQC_MAX_CHAIN = 64 };
 
-/* Register `to` gets the operation on a and b, or on a and `number`. */
+/* The operation on registers a and b, or on a and `number`, goes to register `to`. */
 typedef struct {
     pqc_chain_kind kind;
     int a, b, to;
     float number;
 } pqc_chain_op;
 
-/* NULL, or what is wrong with operations on this number of operands. */
+/* NULL if the operations are valid for this number of operands, else what is wrong. */
 const char *pqc_chain_check(const pqc_chain_op *ops, ptrdiff_t count, int operands);
 
-/* Runs them on n <= PQC_BLOCK elements.  `values[i]` is where register i lies, PQC_MAX_REGISTERS of them; those of operands are
- * only read.  Returns the last result: that of the first operand if there is no operation. */
+/* Runs the operations on n <= PQC_BLOCK elements.  `values[i]`, PQC_MAX_REGISTERS of them, point to the registers;
+ * those of operands are only read.  Returns the last result, or the first operand if there is no operation. */
 const float *pqc_chain_run(const pqc_chain_op *ops, ptrdiff_t count, float *const *values,
                            ptrdiff_t n);
 

@@ -1,3 +1,4 @@
+/* Loads operands of an elementwise chain into float32 registers, and stores its result as floats or codes. */
 #include "chain_block.h"
 
 #include "dispatch.h"
@@ -41,7 +42,7 @@ static void repeat(float *x, ptrdiff_t length, ptrdiff_t times)
         memcpy(x + i * length, x, (size_t)length * sizeof *x);
 }
 
-/* A pixel's channels, or its one number for all. */
+/* Loads the channels of one pixel, or repeats its single number. */
 static void load_pixel(const pqc_view *v, const char *from, float *x, ptrdiff_t channels)
 {
     pqc.decode_f32(&v->form, from, x, v->c ? channels : 1);

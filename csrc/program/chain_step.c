@@ -1,5 +1,5 @@
-/* Elementwise chains over images and arrays, one pass over memory.  An operand may have one pixel, one channel, one row or one
- * image for all. */
+/* Elementwise chains over images and arrays, in one pass over memory.  An operand may be broadcast along any axis:
+ * images, rows, pixels or channels. */
 #include "chain_block.h"
 #include "parallel.h"
 #include "step.h"
@@ -12,7 +12,7 @@ typedef struct {
     const pqc_step *step;
     int operands;
     pqc_view operand[PQC_MAX_OPERANDS], output[PQC_MAX_OUTPUTS];
-    ptrdiff_t n, h, w, c, pixels; /* `pixels` of a block */
+    ptrdiff_t n, h, w, c, pixels; /* pixels per block */
     atomic_uint flags;
 } job;
 
@@ -55,7 +55,7 @@ static const char *prepare_chain(pqc_step *s)
     return pqc_chain_check(s->chain, s->chain_length, operands);
 }
 
-/* Whether rows follow each other without a gap, or all are the same. */
+/* True if rows are contiguous, or are all the same row. */
 static bool rows_join(const pqc_view *v, ptrdiff_t w)
 {
     return v->y == w * v->x;
@@ -78,7 +78,7 @@ static bool all_join(const job *j, join_fn *join, ptrdiff_t size)
     return all;
 }
 
-/* Rows become pixels of a row, if `pixels`, and images rows. */
+/* Drops an axis of length 1: rows take the place of pixels (if `pixels`), and images that of rows. */
 static void shift(job *j, bool pixels)
 {
     pqc_view *views[] = {j->operand, j->output};
@@ -94,7 +94,7 @@ static void shift(job *j, bool pixels)
     j->n = 1;
 }
 
-/* Images without borders are one row, and so are those of one pixel. */
+/* Merges axes: images without borders become one row, and so do images of one pixel. */
 static void join_axes(job *j)
 {
     while (j->w == 1 && j->h * j->n > 1)
@@ -123,7 +123,7 @@ static unsigned run_block(const job *j, const pqc_chain_block *b, pqc_registers 
     return flags;
 }
 
-/* Tasks are numbered image, row, block of pixels. */
+/* Tasks are numbered (image, row, block of pixels). */
 static void run_blocks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;

@@ -7,7 +7,7 @@
 #include "gate_u8/gate_u8.h"
 #include "step.h"
 
-/* Pixels of a row, or of several if `pqc_tail.together`, from (n, y, x) on, and channels. */
+/* A place for results: pixels of a row (of several if `pqc_tail.together`), from (n, y, x), and channels. */
 typedef struct {
     ptrdiff_t n, y, x, channel;
     int pixels, channels;
@@ -33,22 +33,22 @@ typedef struct {
     _Alignas(64) float floats[PQC_MAX_TAIL * PQC_NR];
 } pqc_tail;
 
-/* NULL, or what is wrong with a convolution's chain. */
+/* NULL if the chain of a convolution is valid, else what is wrong. */
 const char *pqc_tail_check(const pqc_step *step);
 
-/* Puts a chain of a convolution that the output stage can do into it. */
+/* Moves a convolution's chain into the output stage, if that can compute it. */
 void pqc_tail_fold(pqc_step *step);
 
-/* The output stage, without addresses; before a chain it ends in floats. */
+/* The output stage without addresses; if a chain follows it ends in floats. */
 pqc_output pqc_tail_output(const pqc_step *step);
 
 void pqc_tail_begin(pqc_tail *tail, const pqc_step *step, char *const *buffers);
 
-/* Sums of at most PQC_MAX_TAIL pixels by PQC_NR channels, `ld` numbers from a pixel to the next.  Returns the flags of
- * pack_u8.h. */
+/* Finishes sums of at most PQC_MAX_TAIL pixels by PQC_NR channels; pixels are `ld` numbers apart.  Returns the flags
+ * of pack_u8.h. */
 unsigned pqc_tail_finish(pqc_tail *tail, const pqc_results *r, const int32_t *acc, ptrdiff_t ld);
 
-/* The chain alone, on floats of the pixels, whose channels lie together. */
+/* Runs only the chain, on floats whose channels are contiguous in each pixel. */
 unsigned pqc_tail_chain(pqc_tail *tail, const pqc_results *r, float *floats);
 
 #endif

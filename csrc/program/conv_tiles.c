@@ -1,4 +1,5 @@
-/* Convolutions by tiles of 16 pixels (igemm_nhwc.h), straight from the image: a tile's pixels are equally spaced. */
+/* Convolutions by tiles of 16 pixels (igemm_nhwc.h), u8 x s8, loaded straight from the image, where a tile's pixels
+ * are equally spaced. */
 #include "cache_sizes.h"
 #include "conv_tail.h"
 #include "conv_ways.h"
@@ -7,32 +8,33 @@
 
 #include <stdatomic.h>
 
-/* Multiply-adds, as the grain of pqc_parallel_tasks: about 5 us.  Storing a result takes about as long as this many of them. */
+/* GRAIN in multiply-adds, as for pqc_parallel_tasks: about 5 us.  Storing one result takes about as long as
+ * MACS_PER_RESULT of them. */
 enum { GRAIN = 1 << 22, MACS_PER_RESULT = 300 };
 
 enum {
-    MAX_MBLOCK = 16, /* tiles of an M-block, at most */
-    MBLOCK = 8,      /* if all weights stay in L2 meanwhile */
-    MAX_AHEAD = 16,  /* rows of weights that are fetched with a tile of K */
-    MIN_TASKS = 8,   /* for each convolution, if it has enough blocks */
-    MIN_USE = 5,     /* a fifth of the products should be wanted */
+    MAX_MBLOCK = 16, /* most tiles in an M-block */
+    MBLOCK = 8,      /* if all weights stay in L2 */
+    MAX_AHEAD = 16,  /* rows of weights that are prefetched with a tile of K */
+    MIN_TASKS = 8,   /* per convolution, if it has enough blocks */
+    MIN_USE = 5,     /* at least a fifth of the products must be useful */
     MAX_PIXELS = MAX_MBLOCK * PQC_TILE,
     CHAIN_PAIRS =
-        PQC_NR / PQC_TILE_PAIR, /* of vectors of a task whose results go through a chain */
+        PQC_NR / PQC_TILE_PAIR, /* pairs of vectors in a task whose results go through a chain */
 };
 
-/* Pixels are counted with those that are not wanted: `pitch` from a row to the next. */
+/* Pixels are numbered with the unwanted ones between rows included: rows are `pitch` pixels apart. */
 static void set_pitch(const pqc_step *s, pqc_tiling *t)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     ptrdiff_t row = s->y.stride * pqc_image_row(in), pixel = s->x.stride * in->codes.pixel;
-    ptrdiff_t apart = pqc_round_up(out->w, PQC_TILE); /* each row has tiles of its own */
+    ptrdiff_t apart = pqc_round_up(out->w, PQC_TILE); /* each row in tiles of its own */
     t->pitch = apart;
     t->tiles = out->h * (apart / PQC_TILE);
     if (row % pixel != 0 || row / pixel < out->w)
         return;
-    ptrdiff_t together =
-        pqc_div_round_up((out->h - 1) * (row / pixel) + out->w, PQC_TILE); /* rows follow on */
+    /* rows packed one after the other */
+    ptrdiff_t together = pqc_div_round_up((out->h - 1) * (row / pixel) + out->w, PQC_TILE);
     if (together < t->tiles) {
         t->pitch = row / pixel;
         t->tiles = together;
@@ -70,15 +72,15 @@ pqc_tiling pqc_tiling_of(pqc_step *s)
     return t;
 }
 
-/* Tasks are numbered part of the channels, image, group, M-block, the last fastest. */
+/* Tasks are numbered (part of the channels, image, group, M-block), M-block fastest. */
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
     const pqc_igemm_nhwc *kernels;
     ptrdiff_t tasks, mblock, mblocks, parts,
-        pairs;              /* tiles of an M-block; pairs of vectors of a group */
+        pairs;              /* tiles per M-block; pairs of vectors per group */
     bool ahead;             /* weights do not stay in L2 */
-    pqc_tile_pixels pixels; /* but for the tiles */
+    pqc_tile_pixels pixels; /* all fields but the tiles */
     ptrdiff_t k_tiles;
     atomic_uint flags;
 } job;
@@ -106,16 +108,16 @@ static void split(job *j)
     j->k_tiles = j->pixels.runs * pqc_div_round_up(j->pixels.run_k, PQC_TILE);
 }
 
-/* Some tiles, and where their pixels' results go. */
+/* An M-block: some tiles, and where the results of their pixels go. */
 typedef struct {
     ptrdiff_t image, number;                /* -1 at first */
-    ptrdiff_t first, tiles;                 /* the tiles */
-    pqc_tile_pixels pixels[MAX_MBLOCK / 2]; /* of each pair of tiles, of group 0 */
+    ptrdiff_t first, tiles;                 /* first tile, and their number */
+    pqc_tile_pixels pixels[MAX_MBLOCK / 2]; /* per pair of tiles, in group 0 */
     pqc_tile_results results[MAX_MBLOCK / 2];
-    int begin[MAX_MBLOCK / 2 + 1]; /* of each pair of tiles the first pixel that is wanted */
+    int begin[MAX_MBLOCK / 2 + 1]; /* index of the first wanted pixel of each pair of tiles */
     uint8_t row[MAX_PIXELS];
     ptrdiff_t offset[1 + PQC_MAX_OUTPUTS][MAX_PIXELS];
-    pqc_output f; /* of the image's first pixel and channel */
+    pqc_output f; /* at the image's first pixel and channel */
 } mblock;
 
 static const pqc_image *image_of(const pqc_step *s, int number)
@@ -123,7 +125,7 @@ static const pqc_image *image_of(const pqc_step *s, int number)
     return number == 0 ? &s->residual : &s->output[number - 1];
 }
 
-/* Pixels x to x + count of a row, which are wanted; returns how many there are now. */
+/* Appends the wanted pixels [x, x + count) of a row; returns the new number of pixels. */
 static int add_pixels(const pqc_step *s, mblock *b, int pixels, ptrdiff_t row, ptrdiff_t y,
                       ptrdiff_t x, ptrdiff_t count)
 {
@@ -193,14 +195,14 @@ static void begin_mblock(const job *j, mblock *b, ptrdiff_t image, ptrdiff_t num
                            image * pqc_image_size(&s->residual);
 }
 
-/* What a thread fetches of the next step's weights, two cache lines at a time, `rows` times with each tile of K. */
+/* What a thread prefetches of the next step's weights: two cache lines at a time, `rows` times per tile of K. */
 typedef struct {
     const int8_t *at, *end;
     int rows;
     bool first; /* the step's own weights have not been read yet */
 } ahead;
 
-/* The part of them that corresponds to tasks begin to end of all. */
+/* The share of those weights that corresponds to tasks [begin, end). */
 static ahead ahead_of(const job *j, ptrdiff_t begin, ptrdiff_t end)
 {
     const pqc_weights *next = j->step->next;
@@ -217,7 +219,7 @@ static ahead ahead_of(const job *j, ptrdiff_t begin, ptrdiff_t end)
     return a;
 }
 
-/* Weights of a pair of vectors. */
+/* The weights of a pair of vectors. */
 static pqc_tile_weights weights_of(const job *j, ptrdiff_t group, ptrdiff_t pair)
 {
     const pqc_weights *w = j->step->weights;
@@ -232,8 +234,8 @@ static pqc_tile_weights weights_of(const job *j, ptrdiff_t group, ptrdiff_t pair
     };
 }
 
-/* Weights that are read next are fetched meanwhile: those of the step's next pair of vectors, if they have not been read before
- * or do not stay in L2; else the next step's. */
+/* Chooses the weights to prefetch meanwhile: those of this step's next pair of vectors, if they have not been read
+ * yet or do not stay in L2; else some of the next step's. */
 static void fetch_ahead(const job *j, const mblock *b, ptrdiff_t group, ptrdiff_t pair, ptrdiff_t n,
                         ahead *next, pqc_tile_weights *weights)
 {
@@ -252,7 +254,7 @@ static void fetch_ahead(const job *j, const mblock *b, ptrdiff_t group, ptrdiff_
     }
 }
 
-/* Before a chain, the results of an M-block and of some channels are floats that lie together. */
+/* If a chain follows: the results of an M-block and some channels, as contiguous floats. */
 typedef struct {
     pqc_tail tail;
     _Alignas(64) float results[MBLOCK * PQC_TILE * PQC_NR];
@@ -266,7 +268,7 @@ static void begin_chain(mblock *b, chained *c, ptrdiff_t channel, ptrdiff_t chan
     b->f.output[0].at = c->results;
 }
 
-/* The results of an M-block, a row of pixels at a time. */
+/* Runs the chain over the results of an M-block, a row of pixels at a time. */
 static unsigned end_chain(const job *j, const mblock *b, chained *c, ptrdiff_t channel,
                           ptrdiff_t channels)
 {

@@ -1,10 +1,10 @@
-/* The ways of a convolution that have files of their own; conv_step.c chooses. */
+/* The convolution algorithms that have files of their own; conv_step.c chooses among them. */
 #ifndef PQC_CONV_WAYS_H
 #define PQC_CONV_WAYS_H
 
 #include "step.h"
 
-/* By tiles of 16 pixels; `fits` is false where few of their products are wanted. */
+/* By tiles of 16 pixels; `fits` is false if too few of their products would be useful. */
 pqc_tiling pqc_tiling_of(pqc_step *step);
 unsigned pqc_conv_tiles_run(const pqc_step *step, char *const *buffers,
                             const pqc_igemm_nhwc *kernels);

@@ -1,4 +1,4 @@
-/* Depthwise convolutions of a program: bands of an output's rows, 64 channels at a time. */
+/* Depthwise convolutions of a program, u8 x s8: bands of output rows, 64 channels at a time. */
 #include "conv_tail.h"
 #include "conv_ways.h"
 #include "dispatch.h"
@@ -7,17 +7,18 @@
 
 #include <stdatomic.h>
 
-enum { MAX_SUMS = 64 * PQC_NR, MAX_COLUMNS = 32, MAX_CODED = 256 /* pixels of a task */ };
+enum { MAX_SUMS = 64 * PQC_NR, MAX_COLUMNS = 32, MAX_CODED = 256 /* pixels per task */ };
 
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
-    ptrdiff_t panels, bands, spans;  /* of an image: channels, rows, columns */
+    /* per image: panels of channels, bands of rows, spans of columns */
+    ptrdiff_t panels, bands, spans;
     pqc_dwconv_nhwc_codes_fn *codes; /* or NULL */
     atomic_uint flags;
 } job;
 
-/* What a task computes. */
+/* What one task computes. */
 typedef struct {
     ptrdiff_t image, panel, row, rows, column, columns;
 } task;
@@ -56,7 +57,7 @@ static int channels_of(const pqc_step *s, const task *t)
     return (int)pqc_min(s->weights->shape.groups - PQC_NR * t->panel, PQC_NR);
 }
 
-/* The codes of a task, from sums that stay in registers. */
+/* Computes the codes of a task from sums that stay in registers. */
 static void multiply_to_codes(const job *j, const task *t, pqc_tail *tail)
 {
     const pqc_step *s = j->step;
@@ -71,7 +72,7 @@ static void multiply_to_codes(const job *j, const task *t, pqc_tail *tail)
     j->codes(&g, pqc_image_row(out), channels_of(s, t), f);
 }
 
-/* The output stage, a row of pixels at a time, or all of them. */
+/* Runs the output stage over a task's sums, all at once or a row of pixels at a time. */
 static unsigned finish(const job *j, const task *t, const int32_t *acc, pqc_tail *tail)
 {
     ptrdiff_t first = PQC_NR * t->panel;
@@ -88,7 +89,7 @@ static unsigned finish(const job *j, const task *t, const int32_t *acc, pqc_tail
     return flags;
 }
 
-/* Tasks are numbered image, band, span, panel with the panel fastest: rows of inputs stay in the cache. */
+/* Tasks are numbered (image, band, span, panel), panel fastest, so that input rows stay cached. */
 static task task_of(const job *j, ptrdiff_t number)
 {
     const pqc_image *out = &j->step->output[0];
@@ -123,7 +124,7 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
 
-/* Whether all that becomes of the sums is bytes, without an activation but clamps or HardSwish. */
+/* True if the sums only become bytes: no activation except clamps or HardSwish, and no residual. */
 static bool makes_bytes(const pqc_step *s)
 {
     bool as_they_are = !s->hard_swish && !s->affine.there;
@@ -141,7 +142,7 @@ unsigned pqc_depthwise_run(const pqc_step *s, char *const *buffers)
     pqc_dwconv_nhwc_params taps = products_of(s, &any, buffers);
     j.codes = makes_bytes(s) && pqc_dwconv_makes_codes(&taps) ? pqc.dwconv_nhwc_codes : NULL;
     j.spans = j.codes ? 1 : pqc_div_round_up(out->w, MAX_COLUMNS);
-    ptrdiff_t columns = pqc_div_round_up(out->w, j.spans), /* at most, so that two rows have room */
+    ptrdiff_t columns = pqc_div_round_up(out->w, j.spans), /* at most, so that two rows fit */
         pixels = j.codes ? pqc_max(MAX_CODED, 2 * columns) : MAX_SUMS / PQC_NR;
     j.bands = pqc_div_round_up(pqc_div_round_up(out->h, 2), pixels / (2 * columns));
     ptrdiff_t products = out->n * out->h * out->w * w->padded_out * (w->k * 4 + 32);

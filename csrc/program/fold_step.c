@@ -8,7 +8,7 @@
 
 #include "parallel.h"
 
-enum { GRAIN = 1 << 16 }; /* numbers */
+enum { GRAIN = 1 << 16 }; /* numbers per grain */
 
 typedef struct {
     const pqc_step *step;
@@ -47,7 +47,7 @@ static float at(const float *x, ptrdiff_t i, ptrdiff_t size)
     return i >= 0 && i < size ? x[i] : 0;
 }
 
-/* The same of a window from `first` on, of which some lies on padding. */
+/* The same for a window from `first`, part of which lies on padding. */
 static void fold_partly(const float *x, ptrdiff_t first, ptrdiff_t size, ptrdiff_t kernel, float *y)
 {
     ptrdiff_t half = kernel / 2;

@@ -1,3 +1,4 @@
+/* Reads and checks the layout of steps along the frames of volumes. */
 #include "frames.h"
 
 enum { FIRST = 1, END = 7, MAX_NUMBER = 1 << 24 };

@@ -1,5 +1,5 @@
-/* Rows of floats that numbers of int64 name, as an embedding's are: output row i is input row index[i], of each image row; or
- * index[i] of the image row's own indices, where each row has some. */
+/* Rows of float32 selected by int64 indices, as in an embedding: output row i is input row index[i], where the image
+ * rows either share the indices or each have their own. */
 #include "step.h"
 
 #include "cache_sizes.h"
@@ -34,8 +34,8 @@ typedef struct {
     const float *x;
     float *y;
     const char *index;
-    ptrdiff_t size, count, row; /* rows to choose from, that are chosen, floats of one */
-    ptrdiff_t apart; /* indices from those of an image row to those of the next; 0: the same */
+    ptrdiff_t size, count, row; /* rows to choose from, rows chosen, floats per row */
+    ptrdiff_t apart; /* indices between those of one image row and those of the next; 0: shared */
     atomic_uint flags;
 } job;
 
@@ -46,7 +46,7 @@ static int64_t index_at(const char *index, ptrdiff_t i)
     return at;
 }
 
-/* How many of the rows from i on, before `end`, follow on each other in the input as well, forwards (step 1) or backwards. */
+/* How many of the rows [i, end) are also contiguous in the input, forwards (step 1) or backwards (step -1). */
 static ptrdiff_t run_of(const job *j, const char *index, ptrdiff_t i, ptrdiff_t end, int64_t at,
                         int step)
 {
@@ -71,7 +71,7 @@ static void copy_backwards(float *restrict y, const float *restrict x, ptrdiff_t
         y[i] = x[-i];
 }
 
-/* Rows i to `end`, each of `times` image rows from `outer` on; false for an index that no row has. */
+/* Gathers rows [i, end) of `times` image rows starting at `outer`; false if an index is out of range. */
 static bool gather(const job *j, ptrdiff_t outer, ptrdiff_t times, ptrdiff_t i, ptrdiff_t end)
 {
     const char *index = j->index + outer * j->apart * (ptrdiff_t)sizeof(int64_t);
@@ -93,7 +93,7 @@ static bool gather(const job *j, ptrdiff_t outer, ptrdiff_t times, ptrdiff_t i, 
     return true;
 }
 
-/* Image rows that may be gathered together from the first on, without leaving the cache. */
+/* How many image rows can be gathered together, starting with the first, while staying cached. */
 static ptrdiff_t times_of(const job *j, ptrdiff_t first, ptrdiff_t rows)
 {
     ptrdiff_t floats = PQC_L2_GATHER_ROWS / (ptrdiff_t)sizeof(float);
@@ -101,7 +101,7 @@ static ptrdiff_t times_of(const job *j, ptrdiff_t first, ptrdiff_t rows)
     return first || j->apart ? 1 : pqc_clamp(rows / j->count, 1, fit);
 }
 
-/* Tasks are numbered image row, row. */
+/* Tasks are numbered (image row, row). */
 static void gather_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;

@@ -1,9 +1,10 @@
+/* Checks images of a program and fills their borders. */
 #include "image.h"
 
 #include <math.h>
 #include <string.h>
 
-/* MAX_SIZE: an array has as many elements, all of which may be the channels of one pixel, or pixels of one row. */
+/* MAX_SIZE: elements of an array, all of which may be channels of one pixel or pixels of one row. */
 enum { MAX_SIZE = 1 << 29, MAX_BORDER = 1 << 16 };
 
 static bool is_within(ptrdiff_t value, ptrdiff_t low, ptrdiff_t high)
@@ -60,7 +61,7 @@ const char *pqc_image_check(const pqc_image *i, const ptrdiff_t *buffer_bytes, p
     return NULL;
 }
 
-/* `pixels` neighbouring pixels. */
+/* Fills `pixels` contiguous pixels. */
 static void fill(char *at, ptrdiff_t pixels, const pqc_image *i)
 {
     if (i->codes.pixel == i->c) {

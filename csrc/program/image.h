@@ -1,4 +1,4 @@
-/* Where a value of a compiled program lies: images channels last in the arena, arrays of NumPy at its border. */
+/* Where a value of a compiled program lies: an image in the arena, channels last, or a NumPy array of the caller's. */
 #ifndef PQC_IMAGE_H
 #define PQC_IMAGE_H
 
@@ -12,12 +12,12 @@
  *   offset  bytes to the first channel of the first pixel of the border
  *   pixel   bytes from a pixel to the next: more than its channels where it is a slice of a longer one */
 typedef struct {
-    pqc_pixels codes; /* but `at` */
+    pqc_pixels codes; /* except `at` */
     bool nchw;
     ptrdiff_t buffer, offset, n, h, w, c, top, bottom, left, right;
 } pqc_image;
 
-/* What vectors may read past the end of bytes. */
+/* Bytes that vectors may read past the end. */
 enum { PQC_IMAGE_SLACK = 64 };
 
 static inline ptrdiff_t pqc_image_row(const pqc_image *i)
@@ -30,13 +30,13 @@ static inline ptrdiff_t pqc_image_size(const pqc_image *i)
     return (i->top + i->h + i->bottom) * pqc_image_row(i);
 }
 
-/* Bytes from the offset to a pixel, which may be one of the border. */
+/* Bytes from `offset` to a pixel, possibly one of the border. */
 static inline ptrdiff_t pqc_image_at(const pqc_image *i, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x)
 {
     return n * pqc_image_size(i) + (y + i->top) * pqc_image_row(i) + (x + i->left) * i->codes.pixel;
 }
 
-/* Pixels with their address. */
+/* The pixels of an image, with their address. */
 static inline pqc_pixels pqc_image_pixels(const pqc_image *i, char *const *buffers, ptrdiff_t n,
                                           ptrdiff_t y, ptrdiff_t x)
 {
@@ -45,7 +45,7 @@ static inline pqc_pixels pqc_image_pixels(const pqc_image *i, char *const *buffe
     return pixels;
 }
 
-/* NULL; or what is wrong with an image of buffers of these sizes. */
+/* NULL if an image is valid for buffers of these sizes; else what is wrong. */
 const char *pqc_image_check(const pqc_image *i, const ptrdiff_t *buffer_bytes, ptrdiff_t buffers);
 
 /* Fills the border with the code of zero. */

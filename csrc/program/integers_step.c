@@ -1,4 +1,4 @@
-/* Numbers of int64, each in the place of two floats, as floats: rounded, or 1 for those that are not 0. */
+/* int64 numbers, each in the place of two floats, to float32: rounded, or (TRUTHS) 1 for those that are not 0. */
 #include "step.h"
 
 #include "parallel.h"

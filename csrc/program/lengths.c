@@ -1,3 +1,4 @@
+/* Sorts the sequences of a batch by length, and gathers and scatters their float32 rows and states. */
 #include "lengths.h"
 
 #include <string.h>
@@ -14,7 +15,7 @@ static void *take(char **at, ptrdiff_t bytes)
     return found;
 }
 
-/* Returns the end.  r->steps: all steps. */
+/* Lays out the memory; returns its end.  r->steps: the number of all steps. */
 static char *lay_out(pqc_lengths *l, const pqc_recurrent *r, char *at)
 {
     ptrdiff_t rows = r->steps * r->batch, size = (ptrdiff_t)sizeof(float);
@@ -37,7 +38,7 @@ ptrdiff_t pqc_lengths_bytes(const pqc_recurrent *r)
     return lay_out(&l, r, &nothing) - &nothing;
 }
 
-/* Sequences that are longer than t steps are sizes[t]; one of t steps has its place behind them. */
+/* sizes[t] is the number of sequences longer than t steps; a sequence of t steps comes after those. */
 static void set_places(pqc_lengths *l, const pqc_recurrent *r, ptrdiff_t all)
 {
     for (ptrdiff_t t = 0; t <= all; t++)

@@ -1,4 +1,5 @@
-/* Sequences of several lengths in the order that recurrent.h wants: the longest first, and of each step only those that go on. */
+/* Sequences of different lengths in the order that recurrent.h needs: the longest first, and in each step only those
+ * that have not ended. */
 #ifndef PQC_LENGTHS_H
 #define PQC_LENGTHS_H
 
@@ -18,17 +19,17 @@ typedef struct {
     float *ahead, *y, *h, *c;
 } pqc_lengths;
 
-/* Bytes of `room` for a layer with this many steps. */
+/* Bytes of `room` for a layer of this many steps. */
 ptrdiff_t pqc_lengths_bytes(const pqc_recurrent *r);
 
-/* Reads batch int32; false if one is not from 0 to r->steps.  Sets steps, sizes and rows of `r`. */
+/* Reads `batch` int32 lengths; false if one is outside [0, r->steps].  Sets steps, sizes and rows of `r`. */
 bool pqc_lengths_begin(pqc_lengths *l, pqc_recurrent *r, const char *lengths, void *room);
 
-/* Gives `r` rows and states in that order, in the place of (steps, batch, ...) and (directions, batch, hidden). */
+/* Points `r` to rows and states in that order, instead of (steps, batch, ...) and (directions, batch, hidden). */
 void pqc_lengths_gather(pqc_lengths *l, pqc_recurrent *r);
 
-/* Outputs (steps, directions, batch, hidden), zeros where a sequence has ended, and states in the batch's order: zeros of sequences
- * without a step.  `all`: the steps that there are. */
+/* Scatters the outputs to (steps, directions, batch, hidden), with zeros where a sequence has ended, and the states
+ * to the batch's order, with zeros for sequences without steps.  `all`: the total number of steps. */
 void pqc_lengths_scatter(const pqc_lengths *l, const pqc_recurrent *r, ptrdiff_t all, float *y,
                          float *h, float *c);
 

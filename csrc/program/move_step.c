@@ -1,4 +1,4 @@
-/* Arrays to images and back. */
+/* Imports NumPy arrays (nchw floats) as images of floats or codes, and exports images as arrays. */
 #include "step.h"
 
 #include "dispatch.h"
@@ -7,29 +7,29 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* PIXELS: of a row at a time, or channels; EXPORTED: pixels that fill a line of an array. */
+/* PIXELS: pixels of a row, or channels, at a time.  EXPORTED: pixels that fill a cache line of an array. */
 enum { FLOATS_GRAIN = 1 << 14, QUAD = 4, PIXELS = 64, EXPORTED = 16, SPAN = 256 };
 
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
-    ptrdiff_t tasks; /* of an image */
-    ptrdiff_t width; /* of a row; of an image all of whose pixels lie together, all of them */
+    ptrdiff_t tasks; /* tasks per image */
+    ptrdiff_t width; /* pixels per row; if all pixels of an image are contiguous, all of them */
     atomic_uint flags;
 } job;
 
-/* Floats of a channel: its pixels follow on each other. */
+/* The floats of one channel, whose pixels are contiguous. */
 static float *array_plane(const job *j, const pqc_image *array, ptrdiff_t n, ptrdiff_t c)
 {
     char *base = j->buffers[array->buffer] + array->offset;
     return (float *)(void *)base + (n * array->c + c) * array->h * array->w;
 }
 
-/* QUAD channels of up to PIXELS pixels on their way into an image of codes. */
+/* QUAD channels of up to PIXELS pixels, on their way into an image of codes. */
 typedef union {
     uint8_t bytes[QUAD][PIXELS];
     int16_t words[QUAD][PIXELS];
-    uint32_t quads[PIXELS]; /* a pixel's bytes together */
+    uint32_t quads[PIXELS]; /* the bytes of one pixel each */
 } quad;
 
 static void join_bytes(quad *q)
@@ -57,7 +57,7 @@ static unsigned fill_quad(quad *q, const float *const *x, const pqc_pixels *to, 
     return flags;
 }
 
-/* Pixels [first, first + pixels) of the quad; the last channels are `channels`. */
+/* Stores pixels [first, first + pixels) of the quad; the last quad has `channels` channels. */
 static void put_quad(const quad *q, const pqc_pixels *to, ptrdiff_t first, ptrdiff_t pixels,
                      ptrdiff_t channels)
 {
@@ -75,7 +75,7 @@ static void put_quad(const quad *q, const pqc_pixels *to, ptrdiff_t first, ptrdi
                 ((int16_t *)(void *)(at + i * to->pixel))[c] = q->words[c][first + i];
 }
 
-/* Some pixels from `first` on, between an array and an image of floats, which has no border. */
+/* Transposes some pixels from `first`, between an array and an image of floats, which has no border. */
 static void transpose_run(const pqc_image *i, const job *j, float *plane, ptrdiff_t n,
                           ptrdiff_t first, ptrdiff_t pixels, bool from_array)
 {
@@ -89,7 +89,8 @@ static void transpose_run(const pqc_image *i, const job *j, float *plane, ptrdif
         pqc.transpose_f32(image, pixel, pixels, i->c, plane + first, size);
 }
 
-/* Pixels [first, first + PIXELS) of an array, some channels at a time: the lines of their pixels stay in the cache. */
+/* Imports pixels [first, first + PIXELS) of an array, several channels at a time, so that the lines of their pixels
+ * stay cached. */
 static unsigned import_run(const job *j, ptrdiff_t n, ptrdiff_t first)
 {
     const pqc_image *in = &j->step->input;
@@ -117,7 +118,7 @@ static unsigned import_run(const job *j, ptrdiff_t n, ptrdiff_t first)
     return flags;
 }
 
-/* Pixels of a row, at most SPAN, whose channels lie together on both sides. */
+/* Imports at most SPAN pixels of a row whose channels are contiguous on both sides. */
 static unsigned import_pixels(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x)
 {
     const pqc_image *in = &j->step->input;
@@ -133,7 +134,7 @@ static unsigned import_pixels(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t 
     return flags;
 }
 
-/* Whether an array of few channels becomes bytes that lie together. */
+/* True if an array with few channels becomes contiguous bytes. */
 static bool is_dense(const pqc_step *s)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
@@ -141,7 +142,7 @@ static bool is_dense(const pqc_step *s)
            out->codes.pixel == in->c;
 }
 
-/* Pixels of such a row, at most SPAN. */
+/* Imports at most SPAN pixels of such a row. */
 static unsigned import_planes(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x)
 {
     const pqc_image *in = &j->step->input;
@@ -160,7 +161,7 @@ static unsigned import_planes(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t 
     return flags;
 }
 
-/* Tasks are numbered image, row and SPAN pixels of it, or run of PIXELS pixels of an array. */
+/* Tasks are numbered (image, row, span of SPAN pixels) or (image, run of PIXELS pixels of an array). */
 static void import_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
@@ -209,7 +210,7 @@ static unsigned run_import(const pqc_step *s, char *const *buffers)
 const pqc_step_type pqc_import_step = {
     .prepare = prepare_import, .run = run_import, .expects = PQC_ONE_OUTPUT};
 
-/* EXPORTED pixels, those that fill a line of an array, from `first` on, by some channels. */
+/* Exports EXPORTED pixels from `first`, which fill a line of an array, for some channels. */
 static void export_run(const job *j, ptrdiff_t n, ptrdiff_t first, ptrdiff_t channel)
 {
     const pqc_image *in = &j->step->input;
@@ -241,13 +242,13 @@ static void export_run(const job *j, ptrdiff_t n, ptrdiff_t first, ptrdiff_t cha
     }
 }
 
-/* Whether a row's numbers lie together on both sides. */
+/* True if the numbers of a row are contiguous on both sides. */
 static bool exports_rows(const pqc_image *in)
 {
     return in->c == 1 && in->codes.pixel == pqc_content_size(in->codes.content);
 }
 
-/* Tasks are numbered image, run of pixels or row. */
+/* Tasks are numbered (image, run of pixels or row). */
 static void export_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const job *j = context;

@@ -1,5 +1,5 @@
-/* Pixels of one value around each image, of the same codes or floats; `y.before` and `x.before` say where the image begins, `low`
- * is the value. */
+/* Surrounds each image with pixels of one value, in the same codes or floats.  `y.before` and `x.before` say where
+ * the image begins, `low` is the value. */
 #include "step.h"
 
 #include "dispatch.h"
@@ -12,7 +12,7 @@ enum { BYTES_GRAIN = 1 << 16 };
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
-    char code[sizeof(float)]; /* of the value */
+    char code[sizeof(float)]; /* encoding of the value */
 } job;
 
 static const char *prepare_pad(pqc_step *s)
@@ -37,7 +37,7 @@ static void fill_pixel(const job *j, char *to, ptrdiff_t channels)
         memcpy(to + c * size, j->code, (size_t)size);
 }
 
-/* Pixels [first, end) of a row. */
+/* Fills pixels [first, end) of a row. */
 static void fill(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t first, ptrdiff_t end)
 {
     const pqc_image *out = &j->step->output[0];

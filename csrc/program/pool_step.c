@@ -1,3 +1,4 @@
+/* Maxima over windows of bytes or floats, channels last. */
 #include "step.h"
 
 #include "dispatch.h"
@@ -13,7 +14,7 @@ typedef struct {
     char *const *buffers;
 } job;
 
-/* Maxima of floats, of n channels of a pixel, tap by tap as NumPy's. */
+/* Maxima of floats over the taps of a pixel, for n channels, in NumPy's order. */
 static void most_of_floats(const pqc_maxpool_params *g, const char *x, ptrdiff_t n, float *y)
 {
     float room[2][CHANNELS];
@@ -38,7 +39,7 @@ static void max_pool_floats(const pqc_maxpool_params *g, ptrdiff_t pixels, char 
                            (float *)(void *)y + c);
 }
 
-/* The least value, for a pixel none of whose taps is on the image. */
+/* Stores the smallest value, for a pixel without a tap on the image. */
 static void fill_least(const pqc_step *s, char *y)
 {
     const pqc_pixels *to = &s->output[0].codes;
@@ -49,7 +50,7 @@ static void fill_least(const pqc_step *s, char *y)
             ((float *)(void *)y)[c] = -INFINITY;
 }
 
-/* Outputs of a row, first to last, whose windows have the same taps along the row. */
+/* Outputs [first, last) of a row, whose windows have the same taps along the row. */
 static void run_pixels(const job *j, ptrdiff_t n, ptrdiff_t y, const pqc_taps *rows,
                        const pqc_taps *columns, ptrdiff_t first, ptrdiff_t last)
 {

@@ -1,3 +1,4 @@
+/* Packs int8 convolution weights of programs into panels, and computes compensations and bounds of the results. */
 #include "program_weights.h"
 
 #include "cache_sizes.h"
@@ -6,7 +7,7 @@
 #include <string.h>
 
 enum { MAX_CHANNELS = 1 << 24, MAX_KERNEL = 1 << 15 };
-/* BLOCK: kr groups of a panel.  NARROW: bytes whose sum fits into 16 bits. */
+/* BLOCK: kr groups per block of a panel.  NARROW: this many bytes add up within 16 bits. */
 enum { BLOCK = 16, NARROW = 128 };
 
 const char *pqc_weights_check(const pqc_weights_shape *s)
@@ -54,7 +55,7 @@ ptrdiff_t pqc_weights_bytes(const pqc_weights_shape *s)
            2 * pqc_line_aligned(4 * numbers_of(s));
 }
 
-/* kr group i of n bytes of a channel goes to `to + i * stride`. */
+/* Copies kr group i of a channel's n bytes to to + i * stride. */
 static void pack_run(int8_t *to, ptrdiff_t stride, const int8_t *from, ptrdiff_t n)
 {
     for (; n >= 4; n -= 4, from += 4, to += stride)
@@ -63,7 +64,7 @@ static void pack_run(int8_t *to, ptrdiff_t stride, const int8_t *from, ptrdiff_t
         memcpy(to, from, (size_t)n);
 }
 
-/* The same of 4 channels, which lie `next` bytes apart, and of 4 kr groups: registers that are transposed. */
+/* The same for 4 channels, `next` bytes apart, and 4 kr groups: a transposition in registers. */
 static inline void pack_square(int8_t *to, ptrdiff_t stride, const int8_t *from, ptrdiff_t next)
 {
     uint32_t word[4][4];
@@ -75,7 +76,7 @@ static inline void pack_square(int8_t *to, ptrdiff_t stride, const int8_t *from,
     }
 }
 
-/* n bytes of each of some channels, block by block, so that the lines that several channels share stay in L1. */
+/* n bytes of each of some channels, in blocks, so that the lines shared by several channels stay in L1. */
 static void pack_runs(int8_t *to, ptrdiff_t stride, const int8_t *from, ptrdiff_t next,
                       ptrdiff_t channels, ptrdiff_t n)
 {
@@ -89,7 +90,7 @@ static void pack_runs(int8_t *to, ptrdiff_t stride, const int8_t *from, ptrdiff_
     }
 }
 
-/* One panel of a group: output channels from `first` on. */
+/* Packs one panel of a group: output channels from `first`. */
 static void pack_panel(pqc_weights *p, const int8_t *weight, ptrdiff_t group, ptrdiff_t first)
 {
     const pqc_weights_shape *s = &p->shape;
@@ -119,7 +120,7 @@ static void pack_depthwise(pqc_weights *p, const int8_t *weight)
                 p->bytes[((x * column + y / 4) * p->padded_out + c) * 4 + y % 4] = *weight++;
 }
 
-/* Whether every byte is a weight. */
+/* True if every byte of the packed memory is a weight. */
 static bool fills_memory(const pqc_weights *p)
 {
     const pqc_weights_shape *s = &p->shape;
@@ -131,7 +132,7 @@ static int32_t sum_of(const int8_t *x, ptrdiff_t n)
 {
     int32_t sum = 0;
     for (; n > 0; n -= NARROW, x += NARROW) {
-        int16_t part = 0; /* twice the lanes */
+        int16_t part = 0; /* accumulates in 16 bits, which have twice as many lanes */
         for (ptrdiff_t i = 0; i < pqc_min(n, NARROW); i++)
             part = (int16_t)(part + x[i]);
         sum += part;
@@ -158,11 +159,12 @@ static void *take(char **memory, ptrdiff_t bytes)
     return at;
 }
 
-/* A bound of the results' magnitude after this many products; infinity if something is not finite. */
+/* A bound of the magnitude of results of this many products; infinity if something is not finite. */
 static float largest_of(const float *scale, const float *bias, ptrdiff_t channels,
                         ptrdiff_t products)
 {
-    float largest = 0, sum = (float)(products * 255 * 128) * 1.0001f; /* it was rounded */
+    /* compensates for its rounding */
+    float largest = 0, sum = (float)(products * 255 * 128) * 1.0001f;
     for (ptrdiff_t c = 0; c < channels; c++) {
         float bound = sum * fabsf(scale[c]) + fabsf(bias[c]);
         if (!(bound <= largest))

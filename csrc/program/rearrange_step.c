@@ -1,5 +1,5 @@
-/* The same codes or floats elsewhere: larger images of repeated pixels, channels that become pixels, channels of a longer
- * pixel, every so many pixels. */
+/* Moves codes or floats without changing them: repeated pixels of larger images, channels that become pixels, slices
+ * of longer pixels, every n-th pixel. */
 #include "step.h"
 
 #include "parallel.h"
@@ -26,7 +26,7 @@ static const char *prepare_rearrange(pqc_step *s)
     return NULL;
 }
 
-/* `copies` of each of `count` runs of `bytes`, `step` bytes from one run to the next, `pixel` bytes from one copy to the next. */
+/* Copies each of `count` runs of `bytes` bytes `copies` times; runs are `step` bytes apart, copies `pixel` bytes. */
 typedef struct {
     const char *from;
     ptrdiff_t step, count;
@@ -34,11 +34,11 @@ typedef struct {
     ptrdiff_t pixel, copies, bytes;
 } runs;
 
-/* Hand-made plans may overlap output and input: the results are then meaningless, but nothing else happens.  `bytes` is a
- * constant, at most MAX_KNOWN: through a buffer, as GCC calls memmove for three bytes. */
+/* The output and input of a hand-made plan may overlap; the results are then meaningless, but nothing else happens.
+ * `bytes` is a constant, at most MAX_KNOWN.  Copies through a buffer, because GCC would call memmove for three bytes. */
 PQC_INLINE void copy_runs(const runs *given, const size_t bytes)
 {
-    runs r = *given; /* which no byte that is written can change */
+    runs r = *given; /* a copy, which no byte written below can change */
     for (ptrdiff_t i = 0; i < r.count; i++, r.from += r.step)
         for (ptrdiff_t k = 0; k < r.copies; k++, r.to += r.pixel) {
             char held[MAX_KNOWN];
@@ -85,7 +85,8 @@ static void copy(const runs *r)
         copy_any(r);
 }
 
-/* Channels of a pixel that become those of neighbours lie together on both sides, unless the output's pixels are longer. */
+/* One row of channels that become neighbouring pixels.  They are contiguous on both sides, unless the output's pixels
+ * are longer. */
 static void run_row(const job *j, ptrdiff_t n, ptrdiff_t y)
 {
     const pqc_step *s = j->step;

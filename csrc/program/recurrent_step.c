@@ -1,5 +1,5 @@
-/* Layers of LSTM or GRU cells over whole sequences.  more[1]: the length of each sequence, an int32 in the place of a float, or
- * PQC_NOTHING. */
+/* LSTM and GRU layers over whole float32 sequences.  more[1]: the length of each sequence, an int32 in the place of a
+ * float, or PQC_NOTHING. */
 #include "lengths.h"
 #include "step.h"
 
@@ -62,7 +62,7 @@ static float *floats_at(const pqc_image *i, char *const *buffers)
     return pqc_image_pixels(i, buffers, 0, 0, 0).at;
 }
 
-/* States begin where they will end. */
+/* The initial states are copied to where the final ones will be. */
 static float *begin(const pqc_image *first, const pqc_image *last, char *const *buffers)
 {
     float *state = floats_at(last, buffers);
@@ -74,7 +74,7 @@ static float *begin(const pqc_image *first, const pqc_image *last, char *const *
     return state;
 }
 
-/* With the states where they will end. */
+/* Runs sequences of different lengths; the states are already where they will end. */
 static unsigned run_lengths(const pqc_step *s, pqc_recurrent *r, char *const *buffers)
 {
     pqc_lengths l;

@@ -1,3 +1,4 @@
+/* Checks that the windows of a step are within bounds. */
 #include "step.h"
 
 enum { MAX_NUMBER = 1 << 24 };
