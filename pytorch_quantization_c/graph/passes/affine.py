@@ -14,14 +14,14 @@ Vector = NDArray[np.float64]
 
 
 class Affine(NamedTuple):
-    """x * scale + shift, one of each a channel."""
+    """x * scale + shift, with one scale and one shift per channel."""
 
     scale: Vector
     shift: Vector
 
 
 def fold_affine(model: ir.Model) -> None:
-    """Folds what follows a layer into it, repeatedly; then what precedes it."""
+    """Folds affine nodes into the layer before them, repeatedly; then those that are left into the layer after them."""
     for node in tuple(model.graph):
         _plain_gemm(node)
     changed = True
@@ -33,7 +33,7 @@ def fold_affine(model: ir.Model) -> None:
 
 
 def affine_of(node: ir.Node, index: int, axes: int | None, axis: int, channels: int) -> Affine | None:
-    """What the node does to its input `index`, if that is one factor and one summand a channel."""
+    """The node as an affine function of its input `index` with one factor and one summand per channel, else None."""
     ones, zeros = np.ones(channels), np.zeros(channels)
     if is_op(node, "BatchNormalization"):
         return _batch_norm(node, channels) if index == 0 and axis % (axes or 2) == 1 else None
@@ -62,7 +62,7 @@ def _batch_norm(node: ir.Node, channels: int) -> Affine | None:
 
 
 def _plain_gemm(node: ir.Node) -> None:
-    """alpha and beta of a Gemm on constants go into them."""
+    """Folds alpha and beta of a Gemm into its constant weight and bias."""
     if not is_op(node, "Gemm"):
         return
     alpha, beta = float(attribute(node, "alpha", 1.0)), float(attribute(node, "beta", 1.0))
@@ -122,7 +122,7 @@ def _give(layer: Layer, weight: NDArray[np.float32], bias: Vector | None) -> Non
 
 
 def _fold_into_reader(node: ir.Node) -> bool:
-    """An affine node that only one layer reads; a summand only without zero padding in between."""
+    """Folds an affine node into the only layer that reads it; its shift only if the layer does not pad with zeros."""
     index = data_input(node)
     reader = only_reader(node.outputs[0])
     layer = layer_of(reader)
@@ -147,7 +147,7 @@ def _fold_into_reader(node: ir.Node) -> bool:
 
 
 def _takes_shift(layer: Layer) -> bool:
-    """Whether a constant added to each input channel is one added to each output channel."""
+    """Whether adding a constant to each input channel amounts to adding one to each output channel."""
     if layer.node.op_type == "Gemm":
         return not layer.has_other_bias
     pads = attribute(layer.node, "pads", [0])
@@ -156,7 +156,7 @@ def _takes_shift(layer: Layer) -> bool:
 
 
 def _moved(layer: Layer, shift: Vector) -> Vector:
-    """The bias with what a constant input adds."""
+    """The bias plus what the layer makes of a constant added to its input channels."""
     weight = layer.weight.astype(np.float64)
     if layer.node.op_type == "Gemm":
         added = weight @ shift if layer.out_axis == 0 else shift @ weight

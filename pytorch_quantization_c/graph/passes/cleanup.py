@@ -75,7 +75,7 @@ def _reshaping(node: ir.Node) -> bool:
 
 
 def _matrices_transposed(node: ir.Node) -> bool:
-    """A Transpose of the last two axes between a Reshape that joins those before and one that parts them again."""
+    """Removes Reshapes around a Transpose of the last two axes that merge the leading axes and split them again."""
     transpose = None if node.inputs[0] is None else node.inputs[0].producer()
     if not is_op(transpose, "Transpose") or transpose is None or not read_once(transpose.outputs[0]):
         return False
@@ -101,7 +101,7 @@ def _matrices_transposed(node: ir.Node) -> bool:
 
 
 def _images_of_rows(node: ir.Node) -> bool:
-    """Rows of pixels that a Transpose and a Reshape make images of: the Reshape goes first, with channels last."""
+    """Where a Transpose and a Reshape turn rows of pixels into images, puts the Reshape first, on channels last."""
     transpose = None if node.inputs[0] is None else node.inputs[0].producer()
     if not is_op(transpose, "Transpose") or transpose is None or not read_once(transpose.outputs[0]):
         return False
@@ -147,7 +147,7 @@ def _transpose(node: ir.Node) -> bool:
 
 
 def _neutral(node: ir.Node) -> bool:
-    """Adding 0, or multiplying by 1, without broadcasting to a larger shape."""
+    """Whether a node adds 0 or multiplies by 1, without broadcasting to a larger shape."""
     neutral = 0.0 if node.op_type in ("Add", "Sub") else 1.0
     for index in (1,) if node.op_type in ("Sub", "Div") else (1, 0):
         array, value = constant(node.inputs[index]), node.inputs[1 - index]
@@ -164,7 +164,7 @@ def _pad(node: ir.Node) -> bool:
 
 
 def _resize(node: ir.Node) -> bool:
-    """To the size it has."""
+    """Whether a Resize keeps the size."""
     value = node.inputs[0]
     plain = attribute(node, "coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize"
     return value is not None and plain and bool(value.shape and value.shape.is_static()) and \

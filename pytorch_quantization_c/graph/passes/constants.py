@@ -57,7 +57,7 @@ def complete_types(model: ir.Model) -> None:
 
 
 def _run_inference(model: ir.Model, by_elements: bool) -> None:
-    """ONNX infers nothing for GroupNormalization; its output is one of an instance norm in type and shape."""
+    """Runs ONNX's inference. It does not know GroupNormalization, whose types and shapes are an instance norm's."""
     groups = [node for node in model.graph.all_nodes()
               if node.op_type == "GroupNormalization" and node.domain in ("", "ai.onnx")]
     for node in groups:

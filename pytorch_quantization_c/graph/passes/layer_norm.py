@@ -28,7 +28,7 @@ def layer_norm(root: ir.Node) -> bool:
 
 
 def _normalised(root: ir.Node, divided: ir.Node | None) -> tuple[ir.Value | None, float]:
-    """The value that is normalised, and epsilon; None if this is something else."""
+    """The value that is normalised, and epsilon; None if the nodes are no layer normalisation."""
     nothing = None, 0.0
     if divided is None or not is_op(divided, "Div") or divided.inputs[1] is not root.outputs[0]:
         return nothing
@@ -46,7 +46,7 @@ def _normalised(root: ir.Node, divided: ir.Node | None) -> tuple[ir.Value | None
 
 
 def _mean_of(value: ir.Value | None) -> ir.Value | None:
-    """What the value is the mean of over the last axis, which is kept."""
+    """x, where the value is the mean of x over the last axis, with that axis kept."""
     node = None if value is None else value.producer()
     if node is None or not is_op(node, "ReduceMean") or not attribute(node, "keepdims", 1):
         return None
@@ -64,7 +64,7 @@ def _square_of(value: ir.Value) -> ir.Value | None:
 
 
 def _centred(value: ir.Value | None) -> ir.Value | None:
-    """x, where the value is x less its mean."""
+    """x, where the value is x minus its mean."""
     node = None if value is None else value.producer()
     if node is None or not is_op(node, "Sub") or _mean_of(node.inputs[1]) is not node.inputs[0]:
         return None
@@ -72,7 +72,7 @@ def _centred(value: ir.Value | None) -> ir.Value | None:
 
 
 def _followed(node: ir.Node, op_type: str, channels: int) -> tuple[ir.Node, np.ndarray | None]:
-    """The next node and its constant, one number a channel of the last axis; else the node itself."""
+    """The node after this one, if an `op_type` with one number per channel, and the numbers; else this node, None."""
     reader = only_reader(node.outputs[0])
     if reader is None or not is_op(reader, op_type):
         return node, None

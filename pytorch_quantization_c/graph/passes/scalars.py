@@ -13,9 +13,9 @@ MOVES = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def fold_scalars(model: ir.Model) -> None:
-    """Folds a multiplication or division by one number into the weights that its input is made with.
+    """Folds a multiplication or division by one number into the weights of the layer that produces its input.
 
-    Nodes that only move numbers may lie between, and products of two activations, of which either takes the number.
+    In between there may be nodes that only move numbers, and products of two activations, either of which takes it.
     """
     for node in tuple(model.graph):
         value, factor = _factor(node)
@@ -24,7 +24,7 @@ def fold_scalars(model: ir.Model) -> None:
 
 
 def _factor(node: ir.Node) -> tuple[ir.Value | None, float | None]:
-    """What a node multiplies, and by which number, which is neither 0 nor infinite."""
+    """The value that a node multiplies by a number, and the number, which is neither 0 nor infinite; else None."""
     if not is_op(node, "Mul", "Div") or node.outputs[0].is_graph_output():
         return None, None
     for index in (1, 0) if node.op_type == "Mul" else (1,):
@@ -40,7 +40,7 @@ def _factor(node: ir.Node) -> tuple[ir.Value | None, float | None]:
 
 
 def _scaled(value: ir.Value, factor: float) -> bool:
-    """Whether what makes a value now makes it times the factor."""
+    """Folds the factor into what produces the value; whether that was possible."""
     left = [value]
     while left:
         each = left.pop()
@@ -60,7 +60,7 @@ def _scaled(value: ir.Value, factor: float) -> bool:
 
 
 def _scaled_sum(node: ir.Node, factor: float) -> bool:
-    """A layer's bias that is an Add of its own."""
+    """Scales a layer whose bias is a separate Add."""
     for index in (0, 1):
         bias, other = floats(node.inputs[index]), node.inputs[1 - index]
         layer = None if bias is None or other is None or not read_once(other) else layer_of(other.producer())

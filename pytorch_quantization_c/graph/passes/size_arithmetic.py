@@ -1,7 +1,7 @@
-"""Arithmetic of sizes that may vary, and the operators by which exporters compute with them.
+"""Arithmetic on sizes that may vary, and the operators that exporters use to compute them.
 
-A size is a whole number times names, as "6 * N"; a sum or quotient that is none gets a name of its own, the same for
-the same operands.
+A size is an integer times names, such as "6 * N". A sum or quotient that is not of that form gets a name of its own,
+which is the same for the same operands.
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_NAME = 200     # characters; a longer expression is unknown
 
 
 class Size:
-    """A whole number times named sizes, none of them negative but those with a minus in their names."""
+    """An integer times named sizes. A size is never negative, unless its name has a minus in it."""
 
     def __init__(self, number: int, names: tuple[str, ...]) -> None:
         self.number, self.names = number, names
@@ -167,7 +167,7 @@ def _product(node: ir.Node, inputs: list[Sizes]) -> Sizes | None:
 
 
 def _cast(node: ir.Node, inputs: list[Sizes]) -> Sizes | None:
-    """Sizes as they are; numbers as those of the type, and no size as a truth value: it may be zero."""
+    """Casts numbers and keeps sizes; a size cannot become a truth value, because it may be zero."""
     dtype = node.outputs[0].dtype
     if dtype == ir.DataType.INT64:
         return inputs[0]

@@ -1,6 +1,6 @@
-"""Shapes that a network computes from those of its inputs, as constants: 0 and -1 of a Reshape for what may vary.
+"""Replaces shapes that a network computes from its inputs' by constants; in a Reshape, 0 and -1 stand for what varies.
 
-Exporters write such networks where axes are dynamic. ONNX infers what shape each node makes.
+Exporters write such networks where axes are dynamic. ONNX infers the shapes of the nodes' outputs.
 """
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TYPES = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL)
 
 
 def _count(node: ir.Node, inputs: list[Sizes]) -> int:
-    """The elements of what a node makes that may be far larger than its inputs; 0 of others."""
+    """The number of elements of an output that may be far larger than the inputs; 0 for other operators."""
     if node.op_type == "Range":
         start, limit, delta = (int(each.item()) for each in inputs)
         return max(0, -(-(limit - start) // delta))
@@ -65,8 +65,8 @@ class _Folding:
     def dims_of(self, value: ir.Value | None) -> list[Any] | None:
         """The sizes of a value's axes; None if their number is not known.
 
-        Those of an output that are not inferred have names of their own: exporters call them what their users say, and
-        users often give all outputs the names of the input's axes.
+        Sizes of an output that cannot be inferred get fresh names. The file's are the user's, who often gives the axes
+        of all outputs the names of the input's axes.
         """
         if value is None:
             return None
@@ -114,7 +114,7 @@ class _Folding:
                 try:
                     known = [each for each in inputs if each is not None]
                     made = compute(node, known) if _count(node, known) <= MAX_ELEMENTS else None
-                except Exception:  # of a damaged file: the interpreter says what is wrong when the node runs
+                except Exception:  # a damaged file: running the node will report it
                     made = None
         if made is None or made.size > MAX_ELEMENTS:
             return
@@ -126,7 +126,7 @@ class _Folding:
             self.changed |= replace_value(value, new_constant(self.model.graph, array, f"{value.name}_known"))
 
     def _plain(self, node: ir.Node, inputs: list[Sizes]) -> Sizes | None:
-        """By ONNX's own reference, of numbers alone."""
+        """Computes a node on numbers, without sizes, by ONNX's reference."""
         if any(not isinstance(each, int | bool) for array in inputs for each in array.ravel()):
             return None
         feeds = {value.name or "": array.astype(value.dtype.numpy())
@@ -211,7 +211,7 @@ class _Folding:
     # Rules
 
     def shape_of_reshape(self, node: ir.Node) -> bool:
-        """Sizes that the input has in the same place become 0, and one other that is not a number -1."""
+        """Makes the shape of a Reshape constant: 0 for a size that the input has at that place, -1 for one other."""
         shape, dims = self.list_of(node.inputs[1]), self.dims_of(node.inputs[0])
         if constant(node.inputs[1]) is not None or shape is None or dims is None or 0 in shape.tolist():
             return False
@@ -226,7 +226,7 @@ class _Folding:
         return True
 
     def size_of_resize(self, node: ir.Node) -> bool:
-        """Only the axes are resized whose sizes change, to numbers; where none changes, nothing is."""
+        """Makes a Resize change only the axes whose sizes differ, to constant sizes; removes it if there is none."""
         sizes = self.list_of(node.inputs[3]) if len(node.inputs) > 3 else None
         dims = self.dims_of(node.inputs[0])
         if sizes is None or dims is None or constant(node.inputs[3]) is not None or "axes" in node.attributes or \
@@ -244,7 +244,7 @@ class _Folding:
         return True
 
     def end_of_slice(self, node: ir.Node) -> bool:
-        """An end that is the size of its axis."""
+        """Makes the ends of a Slice constant, where they are numbers or the sizes of their axes."""
         ends, dims = self.list_of(node.inputs[2]), self.dims_of(node.inputs[0])
         axes = constant(node.inputs[3]) if len(node.inputs) > 3 else None
         if ends is None or dims is None or axes is None or constant(node.inputs[2]) is not None or \
@@ -258,7 +258,7 @@ class _Folding:
         return True
 
     def expand_to_itself(self, node: ir.Node) -> bool:
-        """To sizes that the input has."""
+        """Removes an Expand to the shape that the input has."""
         shape, dims, value = self.list_of(node.inputs[1]), self.dims_of(node.inputs[0]), node.inputs[0]
         if shape is None or dims is None or value is None or len(shape) > len(dims) or constant(value) is not None:
             return False

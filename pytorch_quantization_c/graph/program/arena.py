@@ -22,7 +22,7 @@ class Block:
 def lay_out(blocks: Sequence[Block]) -> int:
     """Sets the offsets, multiples of 64; returns the size of the arena.
 
-    Best fit, largest first: each goes into the smallest gap between blocks that are live at the same time.
+    Best fit, largest first: each block goes into the smallest gap between blocks that are live at the same time.
     """
     placed: dict[int, list[Block]] = {}  # by the operations during which they are live
     for block in sorted(blocks, key=lambda each: -each.size):

@@ -22,7 +22,7 @@ Place = tuple[int, int]
 
 
 def pixels_of_blocks(operations: Sequence[Operation]) -> list[Operation]:
-    """The same operations, without those that make blocks for one convolution alone."""
+    """The same operations, with a convolution of blocks and what makes the blocks replaced by one of pixels."""
     makers = {key: each for each in operations for key in each.writes()}
     readers = Counter(key for each in operations for key in each.reads())
     for conv in operations:
@@ -64,7 +64,7 @@ def _is_plain(conv: Conv) -> bool:
 
 
 def _place_of(key: Key, makers: dict[Key, Operation], side: int) -> tuple[Key | None, Place]:
-    """The image whose pixels are taken, and which of a block they are; (None, (0, 0)) for anything else."""
+    """The image of which a slice takes one pixel of each block, and its place in the block; else (None, (0, 0))."""
     y, x = Cut(), Cut()
     while isinstance(cut := makers.get(key), Sliced):
         if cut.c != Cut():
@@ -85,7 +85,7 @@ def _joined(first: Cut, then: Cut) -> Cut | None:
 
 
 def _spread(weight: NDArray[np.int8], places: Sequence[Place], side: int) -> NDArray[np.int8]:
-    """(outputs, height, width, channels of blocks) over the pixels of the blocks."""
+    """The weight (outputs, height, width, channels of a block) spread over the pixels of the blocks."""
     outputs, height, width, channels = weight.shape
     blocks = weight.reshape(outputs, height, width, len(places), channels // len(places))
     made = np.empty((outputs, height, side, width, side, blocks.shape[4]), np.int8)

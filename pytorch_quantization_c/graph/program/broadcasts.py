@@ -10,11 +10,11 @@ from .shapes import Unsupported, of_four_axes
 
 __all__ = ["has_four_axes"]
 
-FIRST = 1009  # a size that no other has, for the first axis without one
+FIRST = 1009  # an otherwise unused size, for the first axis whose size is unknown
 
 
 def has_four_axes(values: Iterable[ir.Value | Any]) -> bool:
-    """Whether values and constant arrays that broadcast have four axes, once axes that all have are joined."""
+    """Whether broadcasting values and constants have at most four axes, once axes that can be merged are."""
     names: dict[str, int] = {}
     shapes: list[tuple[int, ...]] = []
     for value in values:

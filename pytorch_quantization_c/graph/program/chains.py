@@ -61,7 +61,7 @@ class _Builder:
         return self.emit(reverse.get(kind, f"{kind}_number"), b, number=a)
 
     def clamp(self, x: Term, low: Any, high: Any, clip: bool = False) -> Term:
-        """By maximum and minimum; by comparing as numpy.clip does, which tells the zeros apart."""
+        """Clamps by maximum and minimum, or by comparisons as numpy.clip does, which distinguishes the zeros."""
         kinds = ("at_least", "at_most") if clip else ("max_number", "min_number")
         for kind, bound in zip(kinds, (low, high), strict=True):
             if bound is not None:
@@ -108,7 +108,7 @@ class _Builder:
         return made
 
     def operations(self) -> list[ChainOp]:
-        """With registers: the first for operands, those behind for results as long as they are needed."""
+        """The operations with registers: operands come first, then results, for as long as they are needed."""
         if len(self.operands) > MAX_OPERANDS or len(self.made) > MAX_CHAIN or not self.operands:
             raise _Refused
         made = self.joined()
@@ -175,7 +175,7 @@ def _power(b: _Builder, node: ir.Node) -> Term:
 
 
 def _fake_quant(b: _Builder, node: ir.Node) -> Term:
-    """With the signs of zeros, which codes do not have; what has a zero point is decoded from its codes."""
+    """Fake quantises with signed zeros, which codes do not have; with a zero point, values are decoded from codes."""
     found = quantizer(node)
     codes = codes_of(found)
     if codes is None or codes.refuses_negative or not signs_zeros(found.spec):
@@ -185,7 +185,7 @@ def _fake_quant(b: _Builder, node: ir.Node) -> Term:
 
 
 def _tested(node: ir.Node) -> ir.Value | None:
-    """What a Where gives unless that is NaN: then it gives a number."""
+    """For a Where that replaces NaN by a number: the value that it tests."""
     maker = node.inputs[0].producer() if node.op_type == "Where" and node.inputs[0] is not None else None
     if maker is None or maker.op_type != "IsNaN" or maker.domain not in ("", "ai.onnx"):
         return None
@@ -248,7 +248,7 @@ class Chained:
         self._check_axes()
 
     def _check_axes(self) -> None:
-        """Refuses a chain that loses axes of its output: those of a constant of one element, which became a number."""
+        """Refuses a chain whose output has axes from a one-element constant alone, since that became a number."""
         axes = [None if each.shape is None else len(each.shape) for each in self.operands]
         if None not in axes and max(filter(None, axes), default=0) < len(self.output.shape or ()):
             raise _Refused
@@ -293,7 +293,7 @@ def has_same_shape(a: ir.Value, b: ir.Value) -> bool:
 
 
 def chains_of(steps: Iterable[Any], outputs: Iterable[ir.Value], taken: Iterable[Any]) -> dict[Any, Chained]:
-    """The chains among steps that are not taken otherwise, by the last step of each."""
+    """The chains among steps that nothing else has taken, by the last step of each."""
     steps, taken = [step for step in steps if not step.optional and step.outputs], set(taken)
     able = {step.outputs[0]: step for step in steps if step not in taken and _is_elementwise(step)}
     counts = Counter(value for step in steps for value in step.reads if value is not None)
@@ -307,7 +307,7 @@ def chains_of(steps: Iterable[Any], outputs: Iterable[ir.Value], taken: Iterable
         chain = built([step])
         if chain is None:
             continue
-        if not is_quantizer(step.node):  # whose codes are made of what it reads
+        if not is_quantizer(step.node):  # its codes are computed from its input
             chain = _grown(chain, able, counts, order, taken)
         found[step] = chain
         taken.update(chain.steps)
@@ -316,7 +316,7 @@ def chains_of(steps: Iterable[Any], outputs: Iterable[ir.Value], taken: Iterable
 
 def _grown(chain: Chained, able: dict[ir.Value, Any], counts: Counter[ir.Value], order: dict[Any, int],
            taken: set[Any]) -> Chained:
-    """With the steps before it that nothing else reads, as many as fit."""
+    """The chain extended by preceding steps that nothing else reads, as many as fit."""
     tried: set[Any] = set()
     while True:
         inside = set(chain.steps)

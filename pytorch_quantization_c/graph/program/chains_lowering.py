@@ -41,7 +41,7 @@ def lower_chain(lowering: Lowering, chain: Chained) -> bool:
 
 
 def _clamped_pool(lowering: Lowering, chain: Chained, forms: list[Key]) -> bool:
-    """A clamp of maxima of which only codes are needed: the codes are clamped first."""
+    """A clamp behind a max pool, where only codes are needed: pools codes that are clamped first."""
     found = None if any(key.form is None or key.matrix or key.form.content != U8 for key in forms) else \
         clamped_pool(chain)
     if found is None:

@@ -37,7 +37,7 @@ LOADING: Converters = {Compute: computed}
 
 
 class Document(NamedTuple):
-    """A program with what its session says of its inputs and outputs."""
+    """A program, and the names, shapes and types of its inputs and outputs."""
 
     lowered: Lowered
     inputs: list[Wanted]

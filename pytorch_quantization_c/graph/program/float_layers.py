@@ -17,7 +17,7 @@ __all__ = ["FloatLayer", "float_layer"]
 
 
 class FloatLayer(NamedTuple):
-    """A step that is such a convolution: weight (outputs, inputs of a group, height, width), bias, groups, windows.
+    """A step that convolves floats: weight (outputs, inputs of a group, height, width), bias, groups, windows.
 
     The weight of a convolution of volumes has one axis more, and z is the window along it.
     mirrored: its windows are folded, see `float_nn.functional.mirrored`.
@@ -34,12 +34,12 @@ class FloatLayer(NamedTuple):
 
     @property
     def output(self) -> ir.Value:
-        """What it computes."""
+        """The value it computes."""
         value: ir.Value = self.step.outputs[0]
         return value
 
     def operation(self, name: str) -> FloatConv:
-        """The operation that it becomes, without its inputs and outputs."""
+        """The operation it becomes, without inputs and outputs."""
         outputs, inputs = self.weight.shape[:2]
         y, x = (Window(1), Window(1)) if self.mirrored else (self.y, self.x)
         return FloatConv(name, array_of(-1), array_of(-1), self.groups, inputs, outputs // self.groups, y, x, z=self.z)

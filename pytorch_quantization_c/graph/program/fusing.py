@@ -60,13 +60,13 @@ class Fused:
         if len(others) != 1 or others[0] is None or not same(others[0], self.output):
             return False
         if self.hard_swish and is_quantizer(others[0].producer()):
-            return False  # HardSwish gives -0, to which a -0 may be added; decoded codes have none
+            return False  # HardSwish may give -0, and -0 + -0 is -0; decoded codes have no -0
         self.residual = others[0]
         self.steps.append(step)
         return True
 
     def take_both(self, step: Any, add: Any) -> bool:
-        """Fuses a quantiser with constant codes whose only reader is an addition, if that can be fused too."""
+        """Fuses a quantiser with a constant range that only an addition reads, if the addition can be fused too."""
         found = quantizer(step.node)
         codes = None if signs_zeros(found.spec) else codes_of(found)
         if codes is None or step.reads[0] is not self.output or not _is(add.node, "Add"):

@@ -27,7 +27,7 @@ class Integers(Single):
 
 @dataclass(eq=False)
 class Picked(Single):
-    """Elements along the first axes, or arrays of the others, at the places that the last axis of `indices` names."""
+    """A GatherND by constant `indices`, whose last axis holds places along the first axes."""
 
     indices: NDArray[np.int64]
 

@@ -1,4 +1,4 @@
-"""Max pools, and clamps behind them: of codes, a clamp may as well come first."""
+"""Max pools, and the clamps behind them; on codes, clamping first gives the same result."""
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class MaxPool(NamedTuple):
     z: Window | None = None
 
     def pools(self) -> list[tuple[Window, Window, bool, bool]]:
-        """As `operations.Pool` takes them, one after the other; that of frames comes last."""
+        """The windows as one or two `operations.Pool`; that over frames comes last."""
         planes = [(self.y, self.x, self.ceil, False)] if self.z is None or (self.y, self.x) != (ONE, ONE) else []
         frames = [] if self.z is None or (self.z == ONE and planes) else [(self.z, ONE, self.ceil, True)]
         return planes + frames
@@ -42,7 +42,7 @@ class ClampedPool(NamedTuple):
     clamp: Clamp
 
     def codes(self, wanted: Codes) -> Codes:
-        """Codes whose maxima are those of the clamped maxima, which are wanted: rounding keeps the order."""
+        """Codes clamped in such a way that their maxima are the wanted codes, because rounding preserves order."""
         low, high = (float(np.rint(np.float32(bound) * np.float32(wanted.mul))) for bound in self.clamp)
         return wanted._replace(lo=min(max(wanted.lo, low), wanted.hi), hi=max(min(wanted.hi, high), wanted.lo))
 
@@ -60,7 +60,7 @@ def max_pool(node: ir.Node) -> MaxPool | None:
 
 
 def clamped_pool(chain: Chained) -> ClampedPool | None:
-    """What a chain computes, if it is a clamp of maxima none of which is of an empty window."""
+    """What a chain computes, if it clamps the result of a max pool that has no empty window."""
     node, value = chain.steps[0].node, chain.operands[0]
     clamp = clamp_of(node) if len(chain.steps) == len(chain.operands) == 1 else None
     pool = value.producer() if clamp is not None and isinstance(value, ir.Value) else None

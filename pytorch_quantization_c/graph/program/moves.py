@@ -14,8 +14,8 @@ __all__ = ["cuts_of", "depth_to_space", "is_channels_last", "joins_channels", "r
            "split_sizes"]
 
 MAX_FACTOR = 1024  # of rearrange_step.c
-MAX_CUT = 2 ** 24  # the first element that is taken, and from one to the next
-INT_MAX = 2 ** 31 - 1  # how ONNX recommends to say the end of an axis; longer than any axis of a program
+MAX_CUT = 2 ** 24  # largest start and step of a cut
+INT_MAX = 2 ** 31 - 1  # the end of an axis as ONNX recommends to write it; longer than any axis of a program
 TRIED = 50  # pixels of an axis
 PERIODIC = ("half_pixel", "pytorch_half_pixel", "asymmetric")  # places that do not depend on the size
 
@@ -44,7 +44,7 @@ def resize_factors(node: ir.Node) -> tuple[int, int] | None:
 
 
 def depth_to_space(node: ir.Node) -> int | None:
-    """The block size of a DepthToSpace whose channels are ordered as a pixel's of a block are."""
+    """The block size of a DepthToSpace whose channels are ordered by pixel of the block; else None."""
     block = attribute(node, "blocksize") if _is(node, "DepthToSpace") else None
     return block if block and attribute(node, "mode", "DCR") == "DCR" and block <= MAX_FACTOR else None
 
@@ -56,7 +56,7 @@ def is_channels_last(node: ir.Node, rank: int | None) -> bool:
 
 
 def split_sizes(node: ir.Node) -> list[int] | None:
-    """How much of its axis each output of a Split has; None unless the axis has a known size that they add up to."""
+    """The sizes of a Split's outputs along its axis; None unless the axis has a known size, which is their sum."""
     shape, axis = None if node.inputs[0] is None else node.inputs[0].shape, attribute(node, "axis", 0)
     total = shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
     computed = len(node.inputs) > 1 and node.inputs[1] is not None

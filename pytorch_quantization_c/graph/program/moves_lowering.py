@@ -46,7 +46,7 @@ def lower_move(lowering: Lowering, step: Any, forms: list[Key]) -> bool:
 
 
 def _cut(lowering: Lowering, step: Any, forms: list[Key]) -> bool:
-    """Some channels or pixels of images; of anything else if only images of bytes are wanted."""
+    """Slices channels or pixels of images; other slices only if nothing but images of bytes is wanted."""
     cuts = cuts_of(step.node, rank_of(step.outputs[0]))
     bytes_alone = all(key.form is not None and not key.matrix and key.form.content == U8 for key in forms)
     if cuts is None or not (bytes_alone or step.outputs[0] in lowering.images):
@@ -59,7 +59,7 @@ def _cut(lowering: Lowering, step: Any, forms: list[Key]) -> bool:
 
 
 def _float_maxima(lowering: Lowering, step: Any, forms: list[Key]) -> bool:
-    """A max pool of images of which something else is wanted than bytes."""
+    """A max pool of images, where more is wanted than bytes."""
     value, pool = step.outputs[0], max_pool(step.node)
     if pool is None or value not in lowering.images or not is_float(value) or rank_of(value) not in (4, 5) or all(
             key.form is not None and not key.matrix and key.form.content == U8 for key in forms):

@@ -24,7 +24,7 @@ def rank_of(value: ir.Value | None) -> int | None:
 
 
 def image_values(steps: Iterable[Any], fused: Mapping[Any, Fused], floats: Container[Any]) -> set[ir.Value]:
-    """The values that lie channels last inside a program; `floats` are the convolutions of floats."""
+    """The values stored channels last in a program; `floats` are the convolutions of floats."""
     found: set[ir.Value] = set()
     for step in steps:
         if step in fused:
@@ -43,7 +43,7 @@ def image_values(steps: Iterable[Any], fused: Mapping[Any, Fused], floats: Conta
 
 
 def are_image_operands(operands: Sequence[Any], value: ir.Value) -> bool:
-    """Whether values and constants have the axes of images; what goes with volumes has their shape, or no frames."""
+    """Whether operands have the axes of images; with volumes, they have the same shape, or none along the frames."""
     rank, values = rank_of(value) or 0, [each for each in operands if isinstance(each, ir.Value)]
     constants = [each for each in operands if not isinstance(each, ir.Value)]
     if any(rank_of(each) != rank for each in values) or any(each.ndim > rank for each in constants):
@@ -53,5 +53,5 @@ def are_image_operands(operands: Sequence[Any], value: ir.Value) -> bool:
 
 
 def _has_no_frames(constant: Any) -> bool:
-    """Whether a constant that goes with volumes is a number, or one for each channel."""
+    """Whether a constant operand of volumes is one number, or one per channel."""
     return all(size == 1 or axis == -4 for axis, size in enumerate(constant.shape, -constant.ndim))

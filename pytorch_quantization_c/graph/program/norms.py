@@ -13,9 +13,9 @@ Shape = tuple[int, ...]
 
 @dataclass(eq=False)
 class Normed(Single):
-    """Each of the groups of channels of (N, C, ...) with mean 0 and variance 1, then channels times weight plus bias.
+    """Normalises groups of channels of (N, C, ...) to mean 0 and variance 1, then scales and shifts each channel.
 
-    groups: 0: as many as there are channels.
+    groups: 0 means one per channel.
     """
 
     weight: Key | None

@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 
 @dataclass(eq=False)
 class Padded(Single):
-    """`before` and `after` elements more along an axis, which NumPy's mode takes from the array."""
+    """`before` and `after` more elements along an axis, taken from the array as in NumPy's pad of this mode."""
 
     axis: int
     before: int
@@ -25,7 +25,7 @@ class Padded(Single):
     mode: str
 
     def check(self) -> None:
-        """ValueError for a mode or amounts that there are not."""
+        """ValueError for an unknown mode, or invalid amounts."""
         low, high = sorted((self.before, self.after))
         if self.mode not in MODES or not 0 <= low <= high <= MAX_PADDING:
             raise ValueError(f"expected up to {MAX_PADDING} elements more in mode {', '.join(MODES)}, got {self}")
@@ -38,7 +38,7 @@ class Padded(Single):
         return (*shape[:self.axis], size, *shape[self.axis + 1:])
 
     def indices(self, size: int) -> NDArray[np.int64]:
-        """Where each element of a row comes from."""
+        """The index that each element of a padded row is copied from."""
         return np.pad(np.arange(size), (self.before, self.after), self.mode)  # type: ignore[call-overload, no-any-return]
 
 

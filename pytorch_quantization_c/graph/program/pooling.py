@@ -31,7 +31,7 @@ def _is_mean(node: ir.Node) -> bool:
 
 
 def average_of(step: Any) -> Average | None:
-    """The average that a step computes, without what it reads and writes; None if a program has no kernel for it."""
+    """The average that a step computes, without inputs and outputs; None if there is no kernel for it."""
     node, value = step.node, step.reads[0] if step.reads else None
     if node.domain not in ("", "ai.onnx") or value is None or not is_float(value) or rank_of(value) != 4:
         return None
@@ -46,7 +46,7 @@ def average_of(step: Any) -> Average | None:
 
 
 def row_of(step: Any) -> tuple[int, int] | None:
-    """Channels and pixels of images of a known size that a step makes rows of; None if it does not."""
+    """The channels and pixels per image, of known number, that a step flattens to rows; else None."""
     node, value = step.node, step.reads[0] if step.reads else None
     if node.op_type not in ("Flatten", "Reshape", "Squeeze") or node.domain not in ("", "ai.onnx"):
         return None

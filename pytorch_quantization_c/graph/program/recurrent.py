@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 
 @dataclass(eq=False)
 class StateWeights:
-    """What states are multiplied with: int8 (outputs, hidden), the scale of each output, how states are quantised."""
+    """The weights of the states: int8 (outputs, hidden), a scale for each output, how states are quantised."""
 
     weight: NDArray[np.int8]
     scale: NDArray[np.float32]

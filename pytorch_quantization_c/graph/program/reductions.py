@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 
 @dataclass(eq=False)
 class Reduced(Single):
-    """The axes from `first` to `last` as one number; `keep`: their sizes become 1, else they go."""
+    """Reduces the axes from `first` to `last`; `keep`: they remain with size 1, else they are dropped."""
 
     kind: str
     first: int

@@ -31,7 +31,7 @@ def lower_rows(lowering: Lowering, step: Any) -> bool:
 
 
 def _lower_turned(lowering: Lowering, step: Any, kind: str, order: list[int]) -> None:
-    """Rows along another axis: it becomes the last one for that while."""
+    """Rows along another axis: transposes it to the end, and back afterwards."""
     value = step.outputs[0]
     name = step.node.name or value.name or ""
     lowering.import_forms([value])

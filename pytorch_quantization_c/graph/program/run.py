@@ -28,7 +28,7 @@ FREE_BYTES, MAX_GROWTH = 2 ** 28, 4096  # what a plan may need, beyond and for e
 
 
 class _Images:
-    """Images that go from one segment to another."""
+    """Images passed from one segment to another."""
 
     def __init__(self, array: NDArray[np.uint8], dims: Dims) -> None:
         self.array, self.dims = array, dims
@@ -104,7 +104,7 @@ class Program:
                     [isinstance(each, Segment) and key in each.sizes for key in reads])
 
     def run(self, feeds: dict[str, Any], outputs: Sequence[str], times: list[Any] | None = None) -> list[Any] | None:
-        """The outputs; None if some value was NaN or another that has no code, or an index was out of range.
+        """The outputs; None if a value had no code (NaN, for example) or an index was out of range.
 
         Args:
             feeds: arrays that fit the inputs, by name.
@@ -142,7 +142,7 @@ class Program:
         return own_results(found, others)
 
     def _keep(self, shapes: tuple[Any, ...], found: dict[int, Any]) -> None:
-        """Keeps what calls with inputs of these shapes share; of others, what fits beside it, the latest first."""
+        """Keeps what calls with inputs of these shapes share; evicts the least recent of other shapes to make room."""
         left, kept = MAX_KEPT - _bytes_of(found), [(shapes, found)]
         for each in list(self._kept.items())[:-KEPT_PLANS:-1]:
             left -= _bytes_of(each[1])
@@ -218,7 +218,7 @@ class Program:
         return plan
 
     def _check_size(self, plan: Plan, dims: Sequence[Dims]) -> None:
-        """Unsupported if a plan needs more memory than inputs and weights justify, as only a malicious file's does."""
+        """Unsupported if a plan needs more memory than inputs and weights justify, which only malicious files do."""
         size = plan.arena + sum(4 * math.prod(shape[:4]) for shape, _ in plan.outputs.values())
         given = self._bytes + sum(4 * math.prod(each[:4]) for each in dims)
         if size > FREE_BYTES + MAX_GROWTH * given:
@@ -226,7 +226,7 @@ class Program:
 
 
 def _alone(value: Any) -> Any:
-    """An array, without a larger one that it is a part of."""
+    """The array, copied if it is a view of a larger one, so that the latter can be freed."""
     whole = value.base if isinstance(value, np.ndarray) else None
     return value.copy() if isinstance(whole, np.ndarray) and whole.nbytes > value.nbytes else value
 
@@ -236,7 +236,7 @@ def _bytes_of(values: dict[int, Any]) -> int:
 
 
 def _places_of_fixed(runs: Sequence[_Run], outputs: Sequence[int]) -> frozenset[int]:
-    """Of what calls with inputs of the same shapes share, the values that anything else reads."""
+    """The values that calls with inputs of the same shapes share and something else reads."""
     fixed = {place for each in runs if isinstance(each.operation, Python) and each.operation.fixed
              for place in each.writes}
     others = {place for each in runs if not (isinstance(each.operation, Python) and each.operation.fixed)
@@ -268,7 +268,7 @@ def _packed(each: Conv | Recurrent) -> object:
 
 
 def _borders(operations: Sequence[Any]) -> dict[Key, Border]:
-    """The border that the padding of all readers needs."""
+    """The border of each image: enough for the padding of every reader."""
     found: dict[Key, Border] = {}
     for each in operations:
         if isinstance(each, Conv):

@@ -1,4 +1,4 @@
-"""Images and arrays of floats at other sizes: a Resize, one axis at a time."""
+"""Resizes images and arrays of floats, one axis at a time."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MAX_SIZE = 2 ** 24  # of an axis
 
 @dataclass(eq=False)
 class Sampled(Operation):
-    """Elements along an axis, weighted sums of neighbours; `factor` by which it grows, or its new `size`.
+    """Resamples an axis, each element a weighted sum of neighbours, by a `factor` or to a new `size`.
 
     Of images the axis is 2 or 3, as of their arrays.
     """
@@ -39,7 +39,7 @@ class Sampled(Operation):
         return self.outputs
 
     def check(self) -> None:
-        """ValueError for a Resize that there is not."""
+        """ValueError for anything that ONNX's Resize does not have."""
         if (self.mode not in MODES or self.coordinates not in COORDINATES or self.rule not in NEAREST
                 or not np.isfinite(self.cubic)):
             raise ValueError(f"expected a Resize of ONNX, got {self.mode[:40]}, {self.coordinates[:40]}, "
@@ -61,7 +61,7 @@ class Sampled(Operation):
         return (*shape[:self.axis], self.count(shape[self.axis]), *shape[self.axis + 1:])
 
     def taps(self, n: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Which elements are added up for each of the output, and their weights."""
+        """The input elements that each output element sums up, and their weights."""
         m, sized = self.count(n), self.size is not None
         factor = m / n if sized else self.factor or 0.0
         sampling = Sampling(self.mode, self.coordinates, self.rule, self.cubic, self.exclude)

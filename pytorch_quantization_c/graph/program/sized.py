@@ -1,4 +1,4 @@
-"""Which values depend on the shapes of a graph's inputs alone, as sizes that an exporter computes of Shape do."""
+"""Which values depend on the shapes of a graph's inputs alone, such as sizes that are computed from a Shape."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -22,12 +22,12 @@ BY_SHAPES = set("""
     RMSNormalization RNN Reciprocal Relu Round ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Sinh Size
     Softmax Softplus Softsign SpaceToDepth Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Transpose Trilu Where Xor
     """.split())
-#: The same with sizes or axes in the inputs behind the first.
+#: Likewise, given the values of the sizes or axes in the inputs after the first.
 BY_FURTHER_INPUTS = set("""
     Expand Pad ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd
     ReduceSum ReduceSumSquare Reshape Resize Slice Split Squeeze Tile TopK Unsqueeze
     """.split())
-#: And in all of them.
+#: Likewise, with sizes in all inputs.
 BY_ALL_INPUTS = {"ConstantOfShape", "OneHot", "Range"}
 
 

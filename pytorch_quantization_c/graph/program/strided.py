@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 
 class Copy(NamedTuple):
-    """Elements of one input, by its number, to the output: where they begin, and each axis's size and strides."""
+    """A copy from one input (by number) to the output: where both begin, and each axis's size and strides."""
 
     source: int
     start: int
@@ -44,7 +44,7 @@ class Copy(NamedTuple):
 
 
 def _joined(axes: list[Shape]) -> list[Shape]:
-    """Axes that follow on each other on both sides are one."""
+    """Merges axes that are contiguous on both sides."""
     found: list[Shape] = []
     for size, stride, to in axes:
         if found and found[-1][1:] == (size * stride, size * to):
@@ -106,7 +106,7 @@ def _padded(numbers: Sequence[int], shapes: Sequence[Shape]) -> Shape:
 
 
 def _pads(numbers: Sequence[int], shape: Shape, made: Shape) -> Iterator[Copy]:
-    """What is kept, then what lies before and behind it along each axis: of the axes that follow, all of it."""
+    """The copy of what is kept, then the fills before and after it, axis by axis, over all of the later axes."""
     strides, to, before, after = _strides(shape), _strides(made), numbers[::2], numbers[1::2]
     kept = [size - max(first, 0) - max(last, 0) for size, first, last in zip(made, before, after, strict=True)]
     starts = [max(first, 0) for first in before]
@@ -193,7 +193,7 @@ class Moved(Operation):
 
 
 def moves(each: Moved, shapes: Sequence[Shape]) -> Iterator[Copy]:
-    """The copies that an operation consists of."""
+    """The copies that make up an operation."""
     first, made = shapes[0], each.shape(shapes)
     strides, to = _strides(first), _strides(made)
     if each.is_view:

@@ -55,7 +55,7 @@ def lower_strided(lowering: Lowering, step: Any) -> bool:
 
 def _lower_product(lowering: Lowering, name: str, product: Any, value: ir.Value, order: list[int]) -> None:
     reads = product.reads
-    if len(order) > 4:  # more than two axes before those of matrices, which have to follow each other
+    if len(order) > 4:  # more than two batch axes, which must be mergeable
         a_order, b_order, (a, b) = list(range(len(order))), list(range(len(order))), reads
     else:
         (a, a_order), (b, b_order) = (_before_transpose(lowering, read, rows_whole=number == 0)
@@ -68,13 +68,13 @@ def _lower_product(lowering: Lowering, name: str, product: Any, value: ir.Value,
 
 
 def _stored(lowering: Lowering, value: ir.Value) -> Key:
-    """A value as an array, of which its other forms are made."""
+    """The value as an array, from which its other forms are made."""
     lowering.import_forms([value])
     return array_of(lowering.number(value))
 
 
 def _only_codes(lowering: Lowering, value: ir.Value) -> Codes | None:
-    """The codes that are all that becomes of a value, if there is one kind of them."""
+    """The only form in which a value is used, if that is codes of a single quantiser."""
     if value in lowering.rounded and lowering.readers[value] == 1:
         return lowering.rounded[value]
     found = {key.form for key in lowering.forms(value)}
@@ -83,7 +83,7 @@ def _only_codes(lowering: Lowering, value: ir.Value) -> Codes | None:
 
 
 def _before_quantizers(lowering: Lowering, value: ir.Value, reads: Sequence[ir.Value]) -> list[ir.Value]:
-    """What a node that moves numbers reads; not rounded before if all that becomes of them are those very codes."""
+    """The inputs of a node that moves numbers, without quantisers whose codes are all that its result is used for."""
     codes, found = _only_codes(lowering, value), list(reads)
     for number, read in enumerate(reads if codes is not None else ()):
         node = read.producer()
@@ -96,7 +96,7 @@ def _before_quantizers(lowering: Lowering, value: ir.Value, reads: Sequence[ir.V
 
 
 def _before_transpose(lowering: Lowering, value: ir.Value, rows_whole: bool) -> tuple[ir.Value, list[int]]:
-    """What a Transpose reads, with its axes; the value itself if it is no result of one, or if rows came apart."""
+    """The input and axes of the Transpose that makes a value; the value itself if none does, or it splits rows."""
     step, rank = lowering.makers.get(value), rank_of(value) or 0
     order = None if step is None else transposed(step.node)
     if step is None or order is None or step in lowering.inside or (rows_whole and order[-1] != rank - 1):

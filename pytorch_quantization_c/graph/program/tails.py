@@ -33,7 +33,7 @@ def tails_of(steps: Iterable[Any], outputs: Iterable[ir.Value], fused: Iterable[
     layers.update((each.output, each) for each in floats)
     found = {}
     for step, chain in chains.items():
-        if is_quantizer(step.node):  # whose codes are made of what it reads
+        if is_quantizer(step.node):  # its codes are computed from its input
             continue
         for value in chain.operands:
             layer = layers.get(value) if isinstance(value, ir.Value) else None
@@ -47,7 +47,7 @@ def tails_of(steps: Iterable[Any], outputs: Iterable[ir.Value], fused: Iterable[
 
 
 def _keeps_shape(value: Any, chain: Chained, channels: int) -> bool:
-    """Whether a chain gives the shape of the value, which has this many channels."""
+    """Whether the result of a chain has the shape of the value, which has this many channels."""
     others = [each for each in chain.operands if each is not value]
     channel = 1 - (rank_of(value) or 1)
     return has_same_shape(value, chain.output) or all(
@@ -57,7 +57,7 @@ def _keeps_shape(value: Any, chain: Chained, channels: int) -> bool:
 
 
 def _fits(layer: Fused | FloatLayer, chain: Chained, images: Collection[ir.Value]) -> bool:
-    """Whether the other operands are of a kind that the output stage reads."""
+    """Whether the output stage can read the other operands."""
     others = [each for each in chain.operands if each is not layer.output]
     matrix, spread = (layer.layer.matrix, layer.layer.spread) if isinstance(layer, Fused) else (False, None)
     if len(others) > (MAX_TAIL_OPERANDS if spread is None else 0) or matrix == (chain.output in images):

@@ -12,7 +12,7 @@ __all__ = ["Stacked"]
 class Stacked(Single):
     """Frames of volumes stacked in the channels of their pixels, for a convolution along three axes.
 
-    Of each of the groups of channels all taps of the window along the frames, of each tap the channels of the group.
+    Channels are ordered by group, then by tap of the window along the frames, then by channel of the group.
     """
 
     z: Window

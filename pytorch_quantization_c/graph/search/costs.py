@@ -14,7 +14,7 @@ from ..session import Session
 from .budgets import Layer
 
 REPEATS, SECONDS = 5, 0.5       # least number of timed calls, and least time
-ROUNDS = 8          # a program that turns out too slow is made with a smaller budget so often
+ROUNDS = 8          # attempts, each with a smaller budget than the last
 
 ByLayer = dict[str, float]
 Costs = dict[str, dict[int, float]]
@@ -22,7 +22,7 @@ Costs = dict[str, dict[int, float]]
 
 def bits_and_products(layers: Mapping[str, Layer], kinds: Sequence[int], counts: Mapping[str, float],
                       unit: float) -> dict[str, dict[int, float]]:
-    """By layer and bits: a count for each layer, times the bits, over `unit`."""
+    """By layer and bits: the layer's count times the bits, divided by `unit`."""
     return {name: {bits: counts[name] * bits / unit for bits in kinds} for name in layers}
 
 
@@ -37,7 +37,7 @@ class Stopwatch:
         return self._shortest(Session(model))
 
     def layers(self, model: ir.Model, names: Sequence[str]) -> tuple[float, ByLayer]:
-        """The shortest call, and what part of it is each layer's: its own operation and those up to the next layer."""
+        """The time of the shortest call, and each layer's share: its operation and those up to the next layer's."""
         session, known = Session(model), set(names)
         shortest = self._shortest(session)
         found, owner, rest = dict.fromkeys(names, 0.0), "", 0.0
@@ -67,7 +67,7 @@ def float_copy(model: ir.Model) -> ir.Model:
 
 def times_by_format(made: Mapping[int, ir.Model], names: Sequence[str],
                     watch: Stopwatch) -> tuple[Costs, float]:
-    """By layer and bits, milliseconds, and those that the widest model takes beside its layers.
+    """Milliseconds by layer and bits, and the largest time that any of the models spends outside its layers.
 
     Args:
         made: the model with all layers in each format.
@@ -84,12 +84,12 @@ def times_by_format(made: Mapping[int, ir.Model], names: Sequence[str],
 
 def within_time(noise: Costs, whole: Mapping[int, ir.Model], names: Sequence[str], watch: Stopwatch, limit: float,
                 make: Callable[[dict[str, int]], ir.Model]) -> tuple[ir.Model, dict[str, int], list[tuple[str, float]]]:
-    """The first choice whose program meets the budget; each that is too slow tightens what the next may take.
+    """The first choice whose program meets the budget; each one that is too slow lowers the budget of the next.
 
     Args:
         noise: by layer and bits, the power of the noise that the layer alone makes.
         whole: the model with all layers in each format, the widest first.
-        limit: milliseconds. ValueError if no choice keeps it.
+        limit: milliseconds. ValueError if no choice meets it.
         make: the model with a choice of formats.
 
     Returns:

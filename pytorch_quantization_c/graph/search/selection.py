@@ -19,7 +19,7 @@ FOUND_BY = f"{DOMAIN}.ranges"     # in the metadata: how the ranges of a model's
 
 
 class _Judged(NamedTuple):
-    """A value that is compared, and the axis of a Softmax that it goes through; None: it is an output itself."""
+    """A value that is compared: an output, or the input of the Softmax along `axis` that produces the output."""
 
     name: str
     axis: int | None
@@ -28,9 +28,9 @@ class _Judged(NamedTuple):
 def best_of(candidates: Sequence[ir.Model], reference: ir.Model, feeds: Sequence[Feeds]) -> ir.Model:
     """The candidate with the least noise in its outputs against those of the float model `reference`.
 
-    The noise of each output is taken relative to its own power, and the mean over the outputs counts. The first of
-    equals wins. Of a Softmax its input counts, less its mean, which changes nothing: where a model is sure of itself
-    noise does not show in probabilities, and the few samples near a decision would settle everything.
+    Compares the mean, over the outputs, of noise relative to the output's power; the first of equals wins. Where an
+    output is a Softmax, its input is compared instead, minus its mean, on which a Softmax does not depend: where a
+    model is confident, noise does not show in probabilities, and few samples near a decision would decide.
     """
     if len(candidates) == 1:
         return candidates[0]

@@ -1,4 +1,4 @@
-"""What a metric gave for models that a search has made, kept in a file so that the same search goes on from there."""
+"""The values of a metric for the models of a search, kept in a file so that the same search can be resumed."""
 from __future__ import annotations
 
 import json
@@ -20,7 +20,7 @@ class Trials:
     """A metric that is called once for each model; models are told apart by all their bytes.
 
     Args:
-        metric: gives a number for a graph. Another one of the same name is not told apart.
+        metric: gives a number for a graph; it is identified by its name alone.
         path: a JSON file, written after each call; None: nothing is kept.
 
     Raises:
@@ -33,7 +33,7 @@ class Trials:
         self._values = {} if path is None else self._read(path)
 
     def value(self, model: ir.Model) -> float:
-        """What the metric gives."""
+        """The metric of a model, from the file if it has it."""
         if self._path is None:
             return ordered_metric_value(self._metric(model))
         key = fingerprint(ir.to_proto(model).SerializeToString(deterministic=True))
