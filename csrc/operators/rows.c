@@ -19,10 +19,12 @@ typedef struct {
 static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const job *j = context;
-    if (!j->norm)
-        pqc.softmax_f32(j->x + begin * j->n, j->y + begin * j->n, end - begin, j->n);
-    for (ptrdiff_t i = begin * j->n; j->norm && i < end * j->n; i += j->n)
-        pqc.layer_norm_f32(j->x + i, j->y + i, j->n, j->norm);
+    const float *x = j->x + begin * j->n;
+    float *y = j->y + begin * j->n;
+    if (j->norm)
+        pqc.layer_norm_f32(x, y, end - begin, j->n, j->norm);
+    else
+        pqc.softmax_f32(x, y, end - begin, j->n);
 }
 
 void pqc_softmax_rows(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)

@@ -60,7 +60,7 @@ static void run_groups(void *context, ptrdiff_t begin, ptrdiff_t end)
     ptrdiff_t n = j->channels * j->size;
     for (ptrdiff_t group = begin; group < end; group++) {
         float *y = j->y + group * n;
-        pqc.layer_norm_f32(j->x + group * n, y, n, &(pqc_layer_norm){.epsilon = j->epsilon});
+        pqc.layer_norm_f32(j->x + group * n, y, 1, n, &(pqc_layer_norm){.epsilon = j->epsilon});
         for (ptrdiff_t c = 0; c < j->channels; c++)
             scale_channel(j, y + c * j->size, group % j->groups * j->channels + c);
     }

@@ -52,46 +52,55 @@ static const pqc_image *floats_of(const pqc_step *s)
     return NULL;
 }
 
-static unsigned run_row(const job *j, ptrdiff_t row, float *scratch)
+/* Rows from `row` on, which follow each other in the input, as do their results. */
+static void run_function(const job *j, ptrdiff_t row, ptrdiff_t rows, float *y)
 {
     const pqc_step *s = j->step;
-    const pqc_image *floats = floats_of(s);
     const float *x = pqc_image_pixels(&s->input, j->buffers, 0, 0, row).at;
-    float *y = floats ? pqc_image_pixels(floats, j->buffers, 0, 0, row).at : scratch;
-    unsigned flags = 0;
     if (s->kind == PQC_STEP_SOFTMAX)
-        pqc.softmax_f32(x, y, 1, s->input.c);
+        pqc.softmax_f32(x, y, rows, s->input.c);
     else
-        pqc.layer_norm_f32(x, y, s->input.c, &j->norm);
-    for (int i = 0; i < s->outputs; i++)
-        if (&s->output[i] != floats) {
-            pqc_pixels to = pqc_image_pixels(&s->output[i], j->buffers, 0, 0, row);
-            flags |= pqc.encode_f32(&to, y, to.at, s->input.c);
-        }
+        pqc.layer_norm_f32(x, y, rows, s->input.c, &j->norm);
+}
+
+static bool follows_on(const pqc_image *i)
+{
+    return i->codes.pixel == i->c * pqc_content_size(i->codes.content);
+}
+
+static unsigned encode_rows(const job *j, const pqc_image *to, ptrdiff_t row, ptrdiff_t rows,
+                            const float *y)
+{
+    ptrdiff_t together = follows_on(to) ? rows : 1;
+    unsigned flags = 0;
+    for (ptrdiff_t i = 0; i < rows; i += together) {
+        pqc_pixels codes = pqc_image_pixels(to, j->buffers, 0, 0, row + i);
+        flags |= pqc.encode_f32(&codes, y + i * to->c, codes.at, together * to->c);
+    }
     return flags;
 }
 
-/* Whether rows of floats become rows of floats that follow each other, and nothing else. */
-static bool follows_on(const pqc_step *s)
-{
-    ptrdiff_t row = s->input.c * (ptrdiff_t)sizeof(float);
-    return s->outputs == 1 && s->output[0].codes.content == PQC_FLOATS &&
-           s->input.codes.pixel == row && s->output[0].codes.pixel == row;
-}
-
+/* Some rows at a time: their results are still in L1 when codes are made of them. */
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
+    const pqc_step *s = j->step;
+    const pqc_image *floats = floats_of(s);
     float scratch[PQC_MAX_ROW];
+    ptrdiff_t most = pqc_max(PQC_MAX_ROW / s->input.c, 1), rows;
     unsigned flags = 0;
-    if (j->step->kind == PQC_STEP_SOFTMAX && follows_on(j->step)) {
-        pqc.softmax_f32(pqc_image_pixels(&j->step->input, j->buffers, 0, 0, begin).at,
-                        pqc_image_pixels(&j->step->output[0], j->buffers, 0, 0, begin).at,
-                        end - begin, j->step->input.c);
-        return;
+    if (!follows_on(&s->input) || (floats && !follows_on(floats)))
+        most = 1;
+    else if (floats && s->outputs == 1)
+        most = end - begin;
+    for (ptrdiff_t row = begin; row < end; row += rows) {
+        rows = pqc_min(end - row, most);
+        float *y = floats ? pqc_image_pixels(floats, j->buffers, 0, 0, row).at : scratch;
+        run_function(j, row, rows, y);
+        for (int i = 0; i < s->outputs; i++)
+            if (&s->output[i] != floats)
+                flags |= encode_rows(j, &s->output[i], row, rows, y);
     }
-    for (ptrdiff_t row = begin; row < end; row++)
-        flags |= run_row(j, row, scratch);
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
 

@@ -35,6 +35,23 @@ static void check_layer_norm(const float *x, const float *y, ptrdiff_t n, const 
     }
 }
 
+static void check_norms_together(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
+{
+    static float alone[1041], vectors[2][1041];
+    for (ptrdiff_t i = 0; i < n; i++) {
+        vectors[0][i] = (float)(int32_t)random_bits() * 0x1p-31f;
+        vectors[1][i] = (float)(int32_t)random_bits() * 0x1p-31f;
+    }
+    pqc_layer_norm p = {rows % 2 ? vectors[0] : NULL, rows % 3 ? vectors[1] : NULL, 1e-3};
+    pqc.layer_norm_f32(x, y, rows, n, &p);
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        pqc.layer_norm_f32(x + r * n, alone, 1, n, &p);
+        CHECK(memcmp(y + r * n, alone, (size_t)n * sizeof *y) == 0, "row %td of %td rows of %td", r,
+              rows, n);
+    }
+    check_layer_norm(x + (rows - 1) * n, y + (rows - 1) * n, n, &p);
+}
+
 /* Rows that follow each other, each with the bits that it has alone; they are done together up to a length of 1024. */
 static void check_rows_together(buffer *from, buffer *to)
 {
@@ -54,6 +71,7 @@ static void check_rows_together(buffer *from, buffer *to)
                       "row %td of %td rows of %td", r, rows, n);
             }
             check_softmax(x + (rows - 1) * n, y + (rows - 1) * n, n);
+            check_norms_together(x, y, rows, n);
             CHECK(buffer_guards_intact(to), "%td rows of %td", rows, n);
         }
 }
@@ -74,7 +92,7 @@ void test_rows_f32(void)
         pqc_layer_norm p = {n % 2 ? weight : NULL, n % 3 ? bias : NULL, 1e-3};
         pqc.softmax_f32(x, y, 1, n);
         check_softmax(x, y, n);
-        pqc.layer_norm_f32(x, y, n, &p);
+        pqc.layer_norm_f32(x, y, 1, n, &p);
         check_layer_norm(x, y, n, &p);
         CHECK(buffer_guards_intact(&to), "n = %td", n);
     }

@@ -1,4 +1,4 @@
-/* Functions of a row of n floats, n >= 1; softmax of several that follow each other.
+/* Functions of rows of n floats, n >= 1, that follow each other.
  *
  *     softmax      y = exp(x - max) * (1 / sum of these)
  *     layer_norm   y = c * factor [* weight] [+ bias],  c = x - (float)mean,
@@ -19,7 +19,8 @@ typedef struct {
 } pqc_layer_norm;
 
 typedef void pqc_softmax_f32_fn(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n);
-typedef void pqc_layer_norm_f32_fn(const float *x, float *y, ptrdiff_t n, const pqc_layer_norm *p);
+typedef void pqc_layer_norm_f32_fn(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n,
+                                   const pqc_layer_norm *p);
 
 pqc_softmax_f32_fn pqc_softmax_f32_scalar, pqc_softmax_f32_avx2, pqc_softmax_f32_avx512;
 pqc_layer_norm_f32_fn pqc_layer_norm_f32_scalar, pqc_layer_norm_f32_avx2, pqc_layer_norm_f32_avx512;

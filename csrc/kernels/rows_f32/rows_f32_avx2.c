@@ -8,10 +8,11 @@ PQC_TARGET_AVX2 void pqc_softmax_f32_avx2(const float *x, float *y, ptrdiff_t ro
         softmax_row(x + r * n, y + r * n, n);
 }
 
-PQC_TARGET_AVX2 void pqc_layer_norm_f32_avx2(const float *x, float *y, ptrdiff_t n,
+PQC_TARGET_AVX2 void pqc_layer_norm_f32_avx2(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n,
                                              const pqc_layer_norm *p)
 {
-    layer_norm_row(x, y, n, p);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        layer_norm_row(x + r * n, y + r * n, n, p);
 }
 
 #endif

@@ -139,57 +139,106 @@ AVX512 static inline double mean_of(lanes16 sum, ptrdiff_t n)
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two))) / (double)n;
 }
 
-/* 16 numbers of the last pass.  `weight` and `bias` say which of the two exist; every caller passes constants. */
-AVX512 PQC_INLINE void scale16(float *y, ptrdiff_t i, __mmask16 some, __m512 factor,
-                               const pqc_layer_norm *p, const bool weight, const bool bias)
+/* 16 numbers of each of R rows, n apart, to their sums. */
+AVX512 PQC_INLINE void sums16(const float *x, ptrdiff_t n, __mmask16 some, lanes16 *sum,
+                              const int R)
 {
-    __m512 c = _mm512_mul_ps(_mm512_maskz_loadu_ps(some, y + i), factor);
-    if (weight)
-        c = _mm512_mul_ps(c, _mm512_maskz_loadu_ps(some, p->weight + i));
-    if (bias)
-        c = _mm512_add_ps(c, _mm512_maskz_loadu_ps(some, p->bias + i));
-    _mm512_mask_storeu_ps(y + i, some, c);
+    PQC_UNROLL(4)
+    for (int r = 0; r < R; r++)
+        sum[r] = add_wide(sum[r], _mm512_maskz_loadu_ps(some, x + r * n));
 }
 
-AVX512 PQC_INLINE void scale_row(float *y, ptrdiff_t n, float by, const pqc_layer_norm *p,
-                                 const bool weight, const bool bias)
+/* Subtracts the means and adds up the squares. */
+AVX512 PQC_INLINE void centre16(const float *x, float *y, ptrdiff_t n, __mmask16 some,
+                                const __m512 *mean, lanes16 *squares, const int R)
 {
-    __m512 factor = _mm512_set1_ps(by);
+    PQC_UNROLL(4)
+    for (int r = 0; r < R; r++) {
+        __m512 c = _mm512_maskz_sub_ps(some, _mm512_maskz_loadu_ps(some, x + r * n), mean[r]);
+        _mm512_mask_storeu_ps(y + r * n, some, c);
+        squares[r] = add_wide(squares[r], _mm512_mul_ps(c, c));
+    }
+}
+
+/* The last pass: of 16 numbers from number i on. */
+AVX512 PQC_INLINE void scale16(float *y, ptrdiff_t n, ptrdiff_t i, __mmask16 some,
+                               const __m512 *factor, const pqc_layer_norm *p, const bool weight,
+                               const bool bias, const int R)
+{
+    __m512 w = weight ? _mm512_maskz_loadu_ps(some, p->weight + i) : _mm512_setzero_ps();
+    __m512 b = bias ? _mm512_maskz_loadu_ps(some, p->bias + i) : _mm512_setzero_ps();
+    PQC_UNROLL(4)
+    for (int r = 0; r < R; r++) {
+        float *at = y + r * n + i;
+        __m512 c = _mm512_mul_ps(_mm512_maskz_loadu_ps(some, at), factor[r]);
+        if (weight)
+            c = _mm512_mul_ps(c, w);
+        if (bias)
+            c = _mm512_add_ps(c, b);
+        _mm512_mask_storeu_ps(at, some, c);
+    }
+}
+
+AVX512 PQC_INLINE void scale_rows(float *y, ptrdiff_t n, const __m512 *factor,
+                                  const pqc_layer_norm *p, const bool weight, const bool bias,
+                                  const int R)
+{
     ptrdiff_t i = 0;
     for (; i + 16 <= n; i += 16)
-        scale16(y, i, 0xffff, factor, p, weight, bias);
-    scale16(y, i, tail16(n - i), factor, p, weight, bias);
+        scale16(y, n, i, 0xffff, factor, p, weight, bias, R);
+    if (i < n)
+        scale16(y, n, i, tail16(n - i), factor, p, weight, bias, R);
 }
 
-/* Subtracts the mean from 16 numbers and accumulates their squares. */
-AVX512 PQC_INLINE lanes16 centre16(const float *x, float *y, __mmask16 some, __m512 mean,
-                                   lanes16 squares)
+/* R rows side by side, 1 or ROWS: their sums are waited for together.  `weight` and `bias` say which of the two exist; all three
+ * are constants where this is called. */
+AVX512 PQC_INLINE void norm_rows(const float *x, float *y, ptrdiff_t n, const pqc_layer_norm *p,
+                                 const bool weight, const bool bias, const int R)
 {
-    __m512 c = _mm512_maskz_sub_ps(some, _mm512_maskz_loadu_ps(some, x), mean);
-    _mm512_mask_storeu_ps(y, some, c);
-    return add_wide(squares, _mm512_mul_ps(c, c));
-}
-
-PQC_TARGET_AVX512 void pqc_layer_norm_f32_avx512(const float *x, float *y, ptrdiff_t n,
-                                                 const pqc_layer_norm *p)
-{
-    lanes16 sum = {_mm512_setzero_pd(), _mm512_setzero_pd()}, squares = sum;
+    lanes16 sum[ROWS], squares[ROWS];
+    __m512 mean[ROWS], factor[ROWS];
     ptrdiff_t whole = n - n % 16;
     __mmask16 tail = tail16(n % 16);
+    PQC_UNROLL(4)
+    for (int r = 0; r < R; r++)
+        sum[r] = squares[r] = (lanes16){_mm512_setzero_pd(), _mm512_setzero_pd()};
     for (ptrdiff_t i = 0; i < whole; i += 16)
-        sum = add_wide(sum, _mm512_loadu_ps(x + i));
-    sum = add_wide(sum, _mm512_maskz_loadu_ps(tail, x + whole));
-    __m512 mean = _mm512_set1_ps((float)mean_of(sum, n));
+        sums16(x + i, n, 0xffff, sum, R);
+    if (tail)
+        sums16(x + whole, n, tail, sum, R);
+    PQC_UNROLL(4)
+    for (int r = 0; r < R; r++)
+        mean[r] = _mm512_set1_ps((float)mean_of(sum[r], n));
     for (ptrdiff_t i = 0; i < whole; i += 16)
-        squares = centre16(x + i, y + i, 0xffff, mean, squares);
-    squares = centre16(x + whole, y + whole, tail, mean, squares);
-    float factor = (float)(1.0 / sqrt(mean_of(squares, n) + p->epsilon));
+        centre16(x + i, y + i, n, 0xffff, mean, squares, R);
+    if (tail)
+        centre16(x + whole, y + whole, n, tail, mean, squares, R);
+    PQC_UNROLL(4)
+    for (int r = 0; r < R; r++)
+        factor[r] = _mm512_set1_ps((float)(1.0 / sqrt(mean_of(squares[r], n) + p->epsilon)));
+    scale_rows(y, n, factor, p, weight, bias, R);
+}
+
+AVX512 PQC_INLINE void norm_all(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n,
+                                const pqc_layer_norm *p, const bool weight, const bool bias)
+{
+    for (; rows >= ROWS && n <= MAX_TOGETHER; rows -= ROWS, x += ROWS * n, y += ROWS * n)
+        norm_rows(x, y, n, p, weight, bias, ROWS);
+    for (; rows > 0; rows--, x += n, y += n)
+        norm_rows(x, y, n, p, weight, bias, 1);
+}
+
+PQC_TARGET_AVX512 void pqc_layer_norm_f32_avx512(const float *x, float *y, ptrdiff_t rows,
+                                                 ptrdiff_t n, const pqc_layer_norm *p)
+{
     if (p->weight && p->bias)
-        scale_row(y, n, factor, p, true, true);
+        norm_all(x, y, rows, n, p, true, true);
     else if (p->weight)
-        scale_row(y, n, factor, p, true, false);
+        norm_all(x, y, rows, n, p, true, false);
+    else if (p->bias)
+        norm_all(x, y, rows, n, p, false, true);
     else
-        scale_row(y, n, factor, p, false, p->bias != NULL);
+        norm_all(x, y, rows, n, p, false, false);
 }
 
 #endif

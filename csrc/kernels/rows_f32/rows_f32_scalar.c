@@ -6,7 +6,9 @@ void pqc_softmax_f32_scalar(const float *x, float *y, ptrdiff_t rows, ptrdiff_t 
         softmax_row(x + r * n, y + r * n, n);
 }
 
-void pqc_layer_norm_f32_scalar(const float *x, float *y, ptrdiff_t n, const pqc_layer_norm *p)
+void pqc_layer_norm_f32_scalar(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n,
+                               const pqc_layer_norm *p)
 {
-    layer_norm_row(x, y, n, p);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        layer_norm_row(x + r * n, y + r * n, n, p);
 }
