@@ -1,6 +1,8 @@
 #include "program.h"
 
+#include "bands.h"
 #include "clock.h"
+#include "dispatch.h"
 
 enum { BETWEEN_QUESTIONS = 30000000 }; /* nanoseconds */
 
@@ -12,6 +14,13 @@ void pqc_program_link(pqc_program *program)
         if (program->step[i].weights)
             next = program->step[i].weights;
     }
+    pqc_bands_find(program->step, program->steps);
+}
+
+/* Tiles of a convolution are of whole images. */
+static bool goes_by_bands(const pqc_step *step)
+{
+    return step->together > 1 && !pqc.igemm_nhwc;
 }
 
 char *pqc_arenas_take(pqc_arenas *arenas)
@@ -39,10 +48,15 @@ unsigned pqc_program_run(const pqc_program *program, char *const *buffers,
 {
     unsigned flags = 0;
     int64_t begin = pqc_nanoseconds(), asked = begin;
-    for (ptrdiff_t i = 0; i < program->steps && !flags; i++) {
-        flags = pqc_step_run(&program->step[i], buffers);
+    for (ptrdiff_t i = 0, count; i < program->steps && !flags; i += count) {
+        const pqc_step *step = &program->step[i];
+        bool bands = goes_by_bands(step);
+        count = bands ? step->together : 1;
+        flags = bands
+                    ? pqc_bands_run(step, buffers, call->nanoseconds ? call->nanoseconds + i : NULL)
+                    : pqc_step_run(step, buffers);
         int64_t end = pqc_nanoseconds();
-        if (call->nanoseconds)
+        if (call->nanoseconds && !bands)
             call->nanoseconds[i] = end - begin;
         if (end - asked > BETWEEN_QUESTIONS) {
             flags |= call->stop(call->stop_context) ? PQC_PROGRAM_STOPPED : 0;

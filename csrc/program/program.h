@@ -19,7 +19,7 @@ typedef struct {
     ptrdiff_t steps, arena_bytes;
 } pqc_program;
 
-/* Tells each step whose weights are read after its own. */
+/* Tells each step whose weights are read after its own, and which are run together. */
 void pqc_program_link(pqc_program *program);
 
 /* One that is kept, of any size, or NULL. */

@@ -96,6 +96,9 @@ typedef struct {
     pqc_tiling tiling;              /* of convolutions; filled by prepare, as is: */
     const pqc_recurrent *recurrent; /* of cells: what does not depend on the sequences */
     ptrdiff_t workspace;            /* of cells: bytes into the arena */
+    int together; /* steps from this one on that are run by bands; filled by pqc_bands_find, as is: */
+    ptrdiff_t band;  /* rows of one */
+    bool passes_on;  /* the image that the next one of them reads is read by that one alone */
     int32_t *offset; /* of convolutions but depthwise ones: of each kr group, then of their runs */
 } pqc_step;
 

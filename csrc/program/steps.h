@@ -12,8 +12,11 @@ ptrdiff_t pqc_step_offsets(const pqc_step *step);
  * `chain_length` 0; and clamps that come last go into the codes' bounds. */
 const char *pqc_step_prepare(pqc_step *step);
 
-/* Runs it, on all threads; returns the flags of pack_u8.h, and PQC_STEP_BAD_INDEX. */
+/* Runs it, on all threads, and fills the outputs' borders; returns the flags of pack_u8.h, and PQC_STEP_BAD_INDEX. */
 unsigned pqc_step_run(const pqc_step *step, char *const *buffers);
+
+/* The same without the borders. */
+unsigned pqc_step_run_bare(const pqc_step *step, char *const *buffers);
 
 /* Tiles may read beyond an image, and cells need memory of their own.  The arena grows so far; another buffer's steps do
  * without tiles. */

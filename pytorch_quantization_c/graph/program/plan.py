@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ... import _C
 from .arena import Block, lay_out
+from .bands import keep_together
 from .float_conv import FloatConv, Folded
 from .gather import Gathered
 from .integers import Integers, Picked
@@ -79,6 +80,7 @@ class _Binder:
         self.tables: list[NDArray[Any]] = []
         self.viewed = self._viewed()
         self.blocks = self._blocks()
+        keep_together(segment.operations, self.blocks, dims, self.bytes_of)
         self.arena = lay_out(list({id(block): block for block in self.blocks.values()}.values()))
 
     def border(self, key: Key) -> Border:
