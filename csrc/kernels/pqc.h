@@ -18,7 +18,7 @@
 #define PQC_ARM 0
 #endif
 
-/* Tiles: Linux lets a process use them on request, and compilers know them since GCC 11 and clang 12. */
+/* AMX: Linux lets a process use tiles on request; compilers know them since GCC 11 and clang 12. */
 #if PQC_X86 && defined(__linux__) && defined(__clang__)
 #define PQC_AMX_COMPILES (__clang_major__ >= 12)
 #elif PQC_X86 && defined(__linux__) && defined(__GNUC__)
@@ -67,8 +67,8 @@ static inline uint64_t pqc_read_fpcr(void)
 #define PQC_WRITE_FPCR(mode) _WriteStatusReg(ARM64_FPCR, (__int64)(mode))
 #endif
 
-/* Before a loop of at most n rounds whose number is a constant: unrolls it, so that an array of
- * vectors it goes over stays in registers.  Clang does not read GCC's pragma. */
+/* Put before a loop of at most n iterations whose count is a constant: unrolls it, so that an array of vectors that
+ * it goes over stays in registers.  Clang does not read GCC's pragma. */
 #define PQC_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define PQC_UNROLL(n) PQC_PRAGMA(clang loop unroll(full))
@@ -135,7 +135,7 @@ static inline ptrdiff_t pqc_div_round_up(ptrdiff_t n, ptrdiff_t by)
     return (n + by - 1) / by;
 }
 
-/* Up to a multiple of `by`. */
+/* Rounded up to a multiple of `by`. */
 static inline ptrdiff_t pqc_round_up(ptrdiff_t n, ptrdiff_t by)
 {
     return pqc_div_round_up(n, by) * by;
@@ -146,7 +146,7 @@ static inline ptrdiff_t pqc_clamp(ptrdiff_t n, ptrdiff_t low, ptrdiff_t high)
     return n < low ? low : n > high ? high : n;
 }
 
-/* Where part i of `parts` nearly equal ones of n begins. */
+/* The beginning of part i, when n is divided into `parts` nearly equal ones. */
 static inline ptrdiff_t pqc_part_begin(ptrdiff_t n, ptrdiff_t parts, ptrdiff_t i)
 {
     return n / parts * i + pqc_min(i, n % parts);
@@ -158,8 +158,7 @@ static inline ptrdiff_t pqc_bytes_to(const void *at, ptrdiff_t boundary)
     return (ptrdiff_t)(-(uintptr_t)at & (uintptr_t)(boundary - 1));
 }
 
-/* Elements handled at a time where a kernel goes through a buffer: a few such buffers fit into L1.
- */
+/* Elements per pass where a kernel goes through a buffer: a few such buffers fit into L1. */
 #define PQC_BLOCK 1024
 
 #endif

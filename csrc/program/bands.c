@@ -1,3 +1,4 @@
+/* Finds consecutive steps that can run by bands of rows, and runs them so; see bands.h. */
 #include "bands.h"
 
 #include "cache_sizes.h"
@@ -13,7 +14,7 @@ static bool is_there(const pqc_image *i)
     return i->codes.content != PQC_NOTHING;
 }
 
-/* Whether rows of its output are computed from some rows of one image and the same ones of another. */
+/* True if rows of the step's output depend only on some rows of one image and the same rows of another. */
 static bool is_by_rows(const pqc_step *s)
 {
     bool one = s->input.n == 1 && !s->input.nchw && !is_there(&s->more[0]);
@@ -29,7 +30,7 @@ static bool overlap(const pqc_image *a, const pqc_image *b)
            b->offset < a->offset + a->n * pqc_image_size(a) + PQC_IMAGE_SLACK;
 }
 
-/* Not where one is a slice of the other's channels. */
+/* False if one is a slice of the other's channels. */
 static bool is_same(const pqc_image *a, const pqc_image *b)
 {
     return a->buffer == b->buffer && a->offset == b->offset && a->n == b->n && a->h == b->h &&
@@ -37,7 +38,7 @@ static bool is_same(const pqc_image *a, const pqc_image *b)
            a->bottom == b->bottom && a->left == b->left && a->right == b->right;
 }
 
-/* The step among `count` that writes an image, or NONE. */
+/* The number of the step, among the first `count`, that writes an image; or NONE. */
 static int writer_of(const pqc_step *step, int count, const pqc_image *image)
 {
     for (int i = 0; i < count && is_there(image); i++)
@@ -47,7 +48,7 @@ static int writer_of(const pqc_step *step, int count, const pqc_image *image)
     return NONE;
 }
 
-/* Whether an image is written by those steps as a whole, or no byte of it. */
+/* True if those steps write all of an image or none of its bytes. */
 static bool is_read_whole(const pqc_step *step, int count, const pqc_image *image)
 {
     int writer = writer_of(step, count, image);
@@ -59,7 +60,7 @@ static bool is_read_whole(const pqc_step *step, int count, const pqc_image *imag
     return true;
 }
 
-/* Whether a step can follow `count` others within a band. */
+/* True if a step can follow `count` others within a band. */
 static bool can_follow(const pqc_step *step, int count)
 {
     const pqc_step *s = step + count;
@@ -78,7 +79,7 @@ static bool can_follow(const pqc_step *step, int count)
     return true;
 }
 
-/* Bytes that the steps read first and write. */
+/* Bytes of the first step's input and of all outputs. */
 static ptrdiff_t bytes_of(const pqc_step *step, int count)
 {
     ptrdiff_t bytes = pqc_image_size(&step->input);
@@ -88,7 +89,7 @@ static ptrdiff_t bytes_of(const pqc_step *step, int count)
     return bytes;
 }
 
-/* Whether all bytes of an image are written before a step reads any of them: by those among `count`. */
+/* True if steps among the first `count` write all bytes of an image before a step reads any of them. */
 static bool is_written(const pqc_step *step, ptrdiff_t count, const pqc_image *image)
 {
     for (ptrdiff_t i = 0; i < count; i++)
@@ -102,7 +103,7 @@ static bool is_written(const pqc_step *step, ptrdiff_t count, const pqc_image *i
     return false;
 }
 
-/* Whether any of those steps reads what an image held before the first of them. */
+/* True if one of those steps reads what an image held before the first of them. */
 static bool is_read(const pqc_step *step, ptrdiff_t steps, const pqc_image *image)
 {
     for (ptrdiff_t i = 0; i < steps; i++)
@@ -116,7 +117,7 @@ static bool is_read(const pqc_step *step, ptrdiff_t steps, const pqc_image *imag
     return false;
 }
 
-/* Whether of what a step among `together` writes in the arena the next one alone reads something. */
+/* True if step number + 1 alone reads its input, an image in the arena. */
 static bool passes_on(const pqc_step *step, int number, int together, ptrdiff_t steps)
 {
     const pqc_image *image = &step[number + 1].input;
@@ -148,7 +149,7 @@ void pqc_bands_find(pqc_step *step, ptrdiff_t steps)
     }
 }
 
-/* Rows of the output for which `rows` of the input suffice. */
+/* How many rows of the output can be computed from `rows` rows of the input. */
 static ptrdiff_t rows_from(const pqc_step *s, ptrdiff_t rows)
 {
     const pqc_window *w = &s->y;
@@ -158,7 +159,7 @@ static ptrdiff_t rows_from(const pqc_step *s, ptrdiff_t rows)
     return last < 0 ? 0 : pqc_min(last / w->stride + 1, s->output[0].h);
 }
 
-/* Rows [begin, end) of an image whose first `gone` rows, those of the border included, have made room. */
+/* Narrows an image to its rows [begin, end), given that its first `gone` rows, border included, have been moved out. */
 static void cut(pqc_image *i, ptrdiff_t gone, ptrdiff_t begin, ptrdiff_t end)
 {
     if (is_there(i)) {
@@ -167,7 +168,7 @@ static void cut(pqc_image *i, ptrdiff_t gone, ptrdiff_t begin, ptrdiff_t end)
     }
 }
 
-/* The borders beside rows that have been cut out, and those above and below the image. */
+/* Fills the borders beside rows that have been cut out, and those above the first and below the last. */
 static void fill_border(const pqc_image *rows, bool first, bool last, char *const *buffers)
 {
     pqc_image i = *rows;
@@ -181,11 +182,11 @@ static void fill_border(const pqc_image *rows, bool first, bool last, char *cons
 }
 
 typedef struct {
-    ptrdiff_t done;                  /* rows of the outputs */
-    ptrdiff_t gone[PQC_MAX_OUTPUTS]; /* of each output: rows that have made room */
+    ptrdiff_t done;                  /* rows of the outputs computed so far */
+    ptrdiff_t gone[PQC_MAX_OUTPUTS]; /* for each output: rows that have been moved out */
 } progress;
 
-/* Rows of the outputs up to `end`. */
+/* Computes the rows of the outputs up to `end`. */
 static unsigned run_rows(const pqc_step *s, char *const *buffers, const progress *p,
                          ptrdiff_t input_gone, ptrdiff_t end)
 {
@@ -201,7 +202,8 @@ static unsigned run_rows(const pqc_step *s, char *const *buffers, const progress
     return pqc_step_run_bare(&part, buffers);
 }
 
-/* Moves the rows of an output that `next` reads again to where the image begins, so that the same memory serves all bands. */
+/* Moves the rows of an output that `next` will read again to the beginning of the image, so that all bands use the
+ * same memory. */
 static void make_room(const pqc_image *i, ptrdiff_t *gone, ptrdiff_t done, const pqc_step *next,
                       ptrdiff_t next_done, char *const *buffers)
 {
@@ -212,7 +214,7 @@ static void make_room(const pqc_image *i, ptrdiff_t *gone, ptrdiff_t done, const
     *gone = from;
 }
 
-/* The number of the output that the next step reads, and nothing else ever: or NONE. */
+/* The number of the output that only the next step ever reads; or NONE. */
 static int passed_on(const pqc_step *s, bool last)
 {
     for (int k = 0; k < s->outputs && !last; k++)

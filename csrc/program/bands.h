@@ -4,12 +4,12 @@
 
 #include "step.h"
 
-/* Tells each of `steps` steps how many from it on are run by bands together, and of how many rows of the first one's output these
- * are.  They depend on each other only as by rows: what one writes no other one of them reads or writes, unless it is the image
- * that the other one reads. */
+/* Sets, for each step, how many steps from it on run together by bands, and how many rows of the first one's output
+ * make a band.  Such steps depend on each other by rows only: what one writes no other one reads or writes, except as
+ * the image that is its input. */
 void pqc_bands_find(pqc_step *step, ptrdiff_t steps);
 
-/* Runs such steps; returns the flags of pqc_step_run.  `nanoseconds`, if not NULL, gets the time of each. */
+/* Runs such steps; returns the flags of pqc_step_run.  `nanoseconds`, if not NULL, receives the time of each. */
 unsigned pqc_bands_run(const pqc_step *step, char *const *buffers, int64_t *nanoseconds);
 
 #endif

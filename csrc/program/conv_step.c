@@ -7,7 +7,7 @@
 
 #include <stdatomic.h>
 
-/* Whether all taps of all outputs lie on the image and its border. */
+/* True if every tap of every output lies on the image or its border. */
 static bool is_covered(const pqc_window *w, ptrdiff_t outputs, ptrdiff_t before, ptrdiff_t size,
                        ptrdiff_t after)
 {
@@ -40,7 +40,7 @@ static const char *check_images(const pqc_step *s)
     return NULL;
 }
 
-/* Offsets of the kr groups of a tap, or of a row of taps: this many bytes from its start. */
+/* Appends the offsets of the kr groups of a tap, or of a row of taps, whose bytes begin at `from`. */
 static int32_t *add_groups(int32_t *offset, ptrdiff_t from, ptrdiff_t bytes)
 {
     for (ptrdiff_t i = 0; i < bytes; i += 4)
@@ -63,7 +63,7 @@ static void set_offsets(const pqc_step *s)
         }
 }
 
-/* Clamps that come last go into the codes' bounds. */
+/* Moves clamps that come last into the codes' bounds. */
 static void set_known(pqc_step *s)
 {
     s->known = 0;
@@ -102,22 +102,22 @@ static const char *prepare_conv(pqc_step *s)
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
-    ptrdiff_t mblocks, panels;      /* of an image */
-    bool by_mblock;                 /* all panels of an M-block come one after the other */
+    ptrdiff_t mblocks, panels;      /* per image */
+    bool by_mblock;                 /* all panels of an M-block follow each other */
     pqc_igemm_u8s8_codes_fn *codes; /* or NULL */
     pqc_igemm_u8s8_f32_fn *floats;  /* or NULL */
     atomic_uint flags;
 } job;
 
-/* What a task computes: some pixels of an image by one panel. */
+/* What one task computes: some pixels of an image by one panel. */
 typedef struct {
     ptrdiff_t image, first, group, panel;
     int pixels, channels;
-    bool is_last; /* of its panel's M-blocks */
+    bool is_last; /* last M-block of its panel */
 } task;
 
-/* So many pixels the bodies with AVX-512 take at a time: M-blocks but the last are multiples of that.  Larger ones come between
- * smaller ones, so that halves of them are nearly equal. */
+/* M-blocks but the last are multiples of the number of pixels that bodies with AVX-512 take at a time.  Larger ones
+ * alternate with smaller ones, so that halves of them are nearly equal. */
 static ptrdiff_t mblock_begin(const job *j, ptrdiff_t i)
 {
     const pqc_image *out = &j->step->output[0];
@@ -143,14 +143,14 @@ static task task_of(const job *j, ptrdiff_t number)
     return t;
 }
 
-/* Where an M-block's pixels lie in the input and, if codes are made, in the outputs and the residual: bytes from an image's
- * first. */
+/* Where an M-block's pixels lie in the input and, if codes are made, in the outputs and the residual: bytes from the
+ * first pixel of an image. */
 typedef struct {
-    ptrdiff_t first; /* the M-block's first pixel, or -1 */
+    ptrdiff_t first; /* first pixel of the M-block, or -1 */
     int32_t input[PQC_MAX_MC], residual[PQC_MAX_MC], output[2][PQC_MAX_MC];
 } places;
 
-/* The places of one of them, which has windows of one tap in the output. */
+/* Sets the places in one image; those of an output have windows of one tap. */
 static void set_image_places(const task *t, const pqc_image *image, ptrdiff_t width,
                              const pqc_window *y, const pqc_window *x, int32_t *place)
 {
@@ -165,7 +165,7 @@ static void set_image_places(const task *t, const pqc_image *image, ptrdiff_t wi
     }
 }
 
-/* Nothing to do if they are those of the task before. */
+/* Keeps them if they are those of the previous task. */
 static void set_places(const job *j, const task *t, places *p)
 {
     static const pqc_window plain = {1, 1, 0, 1};
@@ -181,7 +181,7 @@ static void set_places(const job *j, const task *t, places *p)
         set_image_places(t, &s->residual, out->w, &plain, &plain, p->residual);
 }
 
-/* What is read after a panel's last M-block: the next panel, or the next step's first. */
+/* Sets the weights that are read after a panel's last M-block: the next panel's, or the first of the next step. */
 static void set_ahead(const job *j, const task *t, pqc_igemm_params *g)
 {
     const pqc_weights *w = j->step->weights, *next = j->step->next;
@@ -199,7 +199,7 @@ static void set_ahead(const job *j, const task *t, pqc_igemm_params *g)
     }
 }
 
-/* The products of a task's panel, of all taps. */
+/* The products of a task's panel, with all taps. */
 static pqc_igemm_params products_of(const job *j, const task *t, const uint8_t *x)
 {
     const pqc_step *s = j->step;
@@ -221,7 +221,7 @@ static pqc_igemm_params products_of(const job *j, const task *t, const uint8_t *
     return g;
 }
 
-/* Sums of a task; returns numbers from a pixel to the next. */
+/* Computes the sums of a task; returns how many numbers pixels are apart. */
 static ptrdiff_t multiply(const job *j, const task *t, const places *p, const uint8_t *x,
                           int32_t *acc)
 {
@@ -230,8 +230,8 @@ static ptrdiff_t multiply(const job *j, const task *t, const places *p, const ui
     return PQC_LANES * g.vectors;
 }
 
-/* Skips rows of taps that contribute only zeros: where zero has the code 0, those outside the image.  Returns how many of
- * a task's pixels from number `done` on have the same rows. */
+/* Skips kernel rows that contribute only zeros: those outside the image, if zero has the code 0.  Returns how many of
+ * the task's pixels, from number `done`, have the same rows. */
 static int skip_taps(const pqc_step *s, const task *t, int done, pqc_igemm_params *g)
 {
     const pqc_weights *w = s->weights;
@@ -251,12 +251,12 @@ static int skip_taps(const pqc_step *s, const task *t, int done, pqc_igemm_param
     return (int)pqc_min(end, t->pixels) - done;
 }
 
-/* Whether all that becomes of the sums is codes, in images whose places fit into 32 bits. */
+/* True if the sums only become codes, in images whose places fit into 32 bits. */
 static bool makes_codes(const pqc_step *s)
 {
     enum {
         LEAST_K = 16
-    }; /* kr groups: products of fewer hide nothing of a residual's output stage */
+    }; /* in kr groups: shorter products hide nothing of a residual's output stage */
     ptrdiff_t largest = pqc_image_size(&s->residual);
     if (s->residual.codes.content != PQC_NOTHING && s->weights->k < LEAST_K)
         return false;
@@ -265,14 +265,14 @@ static bool makes_codes(const pqc_step *s)
     return !s->chain_length && s->outputs <= 2 && (s->known & PQC_PLAIN) && largest <= INT32_MAX;
 }
 
-/* The first pixel of an image of the batch, from a channel on. */
+/* The address of the first pixel of an image of the batch, at `channel`. */
 static char *first_of(const pqc_tail *tail, const pqc_image *i, ptrdiff_t image, ptrdiff_t channel)
 {
     return tail->buffers[i->buffer] + i->offset + image * pqc_image_size(i) +
            channel * pqc_content_size(i->codes.content);
 }
 
-/* The codes of a task, from sums that do not leave L1; false if there is no body for them. */
+/* Computes the codes of a task from sums that do not leave L1; false if there is no body for them. */
 static bool multiply_to_codes(const job *j, const task *t, const places *p, const uint8_t *x,
                               pqc_tail *tail)
 {
@@ -296,7 +296,7 @@ static bool multiply_to_codes(const job *j, const task *t, const places *p, cons
     return true;
 }
 
-/* Whether the sums only become floats, scaled and with a bias, at equally spaced pixels. */
+/* True if the sums only become scaled floats with a bias, at equally spaced pixels. */
 static bool makes_floats(const pqc_step *s)
 {
     enum { UNBOUNDED = PQC_NO_FIRST_CLAMP | PQC_NO_SECOND_CLAMP };
@@ -307,7 +307,7 @@ static bool makes_floats(const pqc_step *s)
            (s->known & UNBOUNDED) == UNBOUNDED;
 }
 
-/* Fetches the lines of a task's floats, which lie in many pages, while the products are computed. */
+/* Prefetches the lines of a task's floats, which lie in many pages, before the products are computed. */
 static void fetch_lines(const pqc_pixels *to, ptrdiff_t channel, const task *t)
 {
     for (int p = 0; p < t->pixels; p++) {
@@ -318,7 +318,7 @@ static void fetch_lines(const pqc_pixels *to, ptrdiff_t channel, const task *t)
     }
 }
 
-/* The floats of a task, from sums that stay in registers. */
+/* Computes the floats of a task from sums that stay in registers. */
 static void multiply_to_floats(const job *j, const task *t, const places *p, const uint8_t *x)
 {
     const pqc_step *s = j->step;
@@ -339,7 +339,8 @@ static void multiply_to_floats(const job *j, const task *t, const places *p, con
     j->floats(&g, p->input, &b);
 }
 
-/* Those of a task's pixels from number `done` on that are finished at once: of one row if there is a border between rows. */
+/* The task's pixels from number `done` that are finished together: those of one row, if there is a border between
+ * rows. */
 static pqc_results results_of(const job *j, const task *t, int done, const pqc_tail *tail)
 {
     const pqc_step *s = j->step;
@@ -367,8 +368,9 @@ static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_
     return flags;
 }
 
-/* Tasks are numbered image, group, panel, M-block with the M-block fastest: a panel's weights stay in the cache.  Where all panels
- * do, they come last: so do an M-block's inputs then, and the lines that neighbouring panels' outputs share. */
+/* Tasks are numbered (image, group, panel, M-block), M-block fastest, so that a panel's weights stay cached.  If all
+ * panels do, they vary fastest instead: an M-block's inputs then stay cached, and the lines that outputs of
+ * neighbouring panels share. */
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
@@ -395,10 +397,10 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     atomic_fetch_or_explicit(&j->flags, flags, memory_order_relaxed);
 }
 
-/* M-blocks of an image; where there are few panels, enough for equal shares of the threads. */
+/* M-blocks per image: if there are few panels, enough to give each thread an equal share. */
 static ptrdiff_t mblocks_of(const pqc_step *s, ptrdiff_t panels)
 {
-    enum { TASKS = 4, LEAST = 12 }; /* of a thread, wanted; pixels of an M-block */
+    enum { TASKS = 4, LEAST = 12 }; /* TASKS wanted per thread; LEAST pixels in an M-block */
     ptrdiff_t pixels = s->output[0].h * s->output[0].w, threads = pqc_get_num_threads();
     ptrdiff_t wanted = threads > 1 ? pqc_div_round_up(TASKS * threads, s->output[0].n * panels) : 1;
     return pqc_max(pqc_mblocks(pixels), pqc_min(wanted, pixels / LEAST));
@@ -412,7 +414,7 @@ static unsigned run_conv(const pqc_step *s, char *const *buffers)
     const pqc_weights *w = s->weights;
     const pqc_image *out = &s->output[0];
     const pqc_igemm_nhwc *tiles =
-        pqc.igemm_nhwc; /* once: another thread may select other kernels */
+        pqc.igemm_nhwc; /* read once: another thread may select other kernels */
     if (s->tiling.fits && tiles)
         return pqc_conv_tiles_run(s, buffers, tiles);
     ptrdiff_t pixels = out->h * out->w;

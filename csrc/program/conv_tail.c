@@ -1,3 +1,4 @@
+/* The output stage and elementwise chain behind a convolution's sums, and where the results go. */
 #include "conv_tail.h"
 
 #include "dispatch.h"
@@ -31,7 +32,7 @@ const char *pqc_tail_check(const pqc_step *s)
     return pqc_chain_check(s->chain, s->chain_length, 1 + operands);
 }
 
-/* The next operation of a chain, if it is of that kind and goes on with the result of those before. */
+/* The next operation of a chain, if it is of this kind and only continues the previous result. */
 static const pqc_chain_op *follows(const pqc_step *s, ptrdiff_t done, pqc_chain_kind kind)
 {
     if (done >= s->chain_length || s->chain[done].kind != kind)
@@ -40,7 +41,7 @@ static const pqc_chain_op *follows(const pqc_step *s, ptrdiff_t done, pqc_chain_
     return o->a == (done > 0 ? o[-1].to : 0) ? o : NULL;
 }
 
-/* Multiplication and addition of numbers, perhaps clamped: of all results alike, with nothing between. */
+/* Folds a multiplication and addition of one number each, and clamps, into the output stage. */
 void pqc_tail_fold(pqc_step *s)
 {
     const pqc_chain_op *factor = follows(s, 0, PQC_CHAIN_MUL_NUMBER);
@@ -62,7 +63,7 @@ static bool is_without_columns(const pqc_image *i)
     return i->codes.content == PQC_NOTHING || i->left + i->right == 0;
 }
 
-/* For finite sums that go through GELU or SiLU into bytes, and nowhere else. */
+/* A kernel for finite sums that only become bytes by way of GELU or SiLU; or NULL. */
 static pqc_gate_u8_fn *gate_of(const pqc_step *s)
 {
     enum { PLAIN = PQC_NO_FIRST_CLAMP | PQC_NO_SECOND_CLAMP | PQC_NEVER_NAN };
@@ -148,7 +149,7 @@ unsigned pqc_tail_chain(pqc_tail *t, const pqc_results *r, float *floats)
     return flags;
 }
 
-/* Where the first channel of the first pixel lies. */
+/* The address of the first channel of the first pixel. */
 static char *place_of(const pqc_tail *t, const pqc_image *i, const pqc_results *r)
 {
     return t->buffers[i->buffer] + i->offset + pqc_image_at(i, r->n, r->y, r->x) +

@@ -21,25 +21,26 @@ typedef struct {
     char *const *buffers;
     pqc_frames frames;
     const float *x, *weights;
-    ptrdiff_t groups, channels, outputs, panels; /* of a group; panels of NR outputs */
-    ptrdiff_t panel_rows;        /* of a packed panel: the bias, and one for each tap and channel */
-    ptrdiff_t row, pixel, image; /* floats of the input from one to the next */
-    ptrdiff_t width;             /* pixels of a row, or images: they are cut into tiles */
-    ptrdiff_t blocks, places;    /* tiles of a row, and of all rows */
+    /* channels and outputs per group; panels of NR outputs */
+    ptrdiff_t groups, channels, outputs, panels;
+    ptrdiff_t panel_rows;        /* rows of a packed panel: the bias, and one per tap and channel */
+    ptrdiff_t row, pixel, image; /* floats of the input between rows, pixels, images */
+    ptrdiff_t width;             /* pixels of a row, or images: they are divided into tiles */
+    ptrdiff_t blocks, places;    /* tiles per row, and rows in all */
     bool by_images, depthwise;
     atomic_uint flags;
 } job;
 
-/* A tile: `rows` results from (n, y, x) on by some channels of a group. */
+/* A tile: `rows` results from (n, y, x), for some channels of a group. */
 typedef struct {
     ptrdiff_t n, y, x, group, first;
     int rows, channels;
-    const float *w; /* the bias of the panel, then its rows */
+    const float *w; /* the panel: bias, then rows */
     float *to;
-    ptrdiff_t to_row; /* floats from a result to the next one of its channel */
+    ptrdiff_t to_row; /* floats between results of one channel */
     pqc_gemm
         due; /* what is added next, once it is known whether it is the last; rows 0: nothing yet */
-    bool begun; /* all sums have their bias */
+    bool begun; /* all sums already contain the bias */
 } tile;
 
 static bool is_flat(const pqc_image *i)
@@ -90,7 +91,7 @@ static void begin_rows(tile *t)
     t->begun = true;
 }
 
-/* What is -0 becomes 0: sums over taps on padding and sums without them differ in nothing else. */
+/* Turns -0 into 0.  Sums that include taps on padding differ from sums without them in nothing else. */
 static void without_negative_zeros(const tile *t)
 {
     for (int i = 0; i < t->rows; i++)
@@ -114,7 +115,7 @@ static void add_due(tile *t, bool last)
         without_negative_zeros(t);
 }
 
-/* Products with `k` rows of the panel from `w` on, of some rows of a tile. */
+/* Adds the products with `k` rows of the panel, from `w`, to some rows of a tile. */
 static void add(const job *j, tile *t, ptrdiff_t first, ptrdiff_t rows, const float *a, ptrdiff_t w,
                 ptrdiff_t k)
 {
@@ -134,7 +135,7 @@ static void add(const job *j, tile *t, ptrdiff_t first, ptrdiff_t rows, const fl
     }
 }
 
-/* Rows of a tile whose tap `at` lies on the image: [*first, *end). */
+/* Rows [*first, *end) of a tile whose tap `at` lies on the image. */
 static void rows_on_image(const job *j, const tile *t, ptrdiff_t at, ptrdiff_t *first,
                           ptrdiff_t *end)
 {
@@ -146,7 +147,7 @@ static void rows_on_image(const job *j, const tile *t, ptrdiff_t at, ptrdiff_t *
     *end = pqc_clamp(high - t->x, 0, t->rows);
 }
 
-/* One tap after the other, of all rows for which it lies on the image.  `from`: the first pixel of the image's row. */
+/* One tap after the other, for all rows whose tap lies on the image.  `from`: the first pixel of the image's row. */
 static void add_taps(const job *j, tile *t, const float *from, ptrdiff_t w)
 {
     const pqc_window *x = &j->step->x;
@@ -159,7 +160,7 @@ static void add_taps(const job *j, tile *t, const float *from, ptrdiff_t w)
     }
 }
 
-/* The rows of a tile from `first` on that have the same taps along x: their end. */
+/* The end of the tile's rows from `first` that have the same taps along x. */
 static ptrdiff_t end_of_run(const job *j, const tile *t, ptrdiff_t first, pqc_taps *taps)
 {
     const pqc_window *x = &j->step->x;
@@ -175,7 +176,7 @@ static ptrdiff_t end_of_run(const job *j, const tile *t, ptrdiff_t first, pqc_ta
     return end;
 }
 
-/* All taps of a row at once, whose channels follow on each other. */
+/* All taps of a row at once, where their channels are contiguous. */
 static void add_runs(const job *j, tile *t, const float *from, ptrdiff_t w)
 {
     pqc_taps taps;
@@ -187,7 +188,7 @@ static void add_runs(const job *j, tile *t, const float *from, ptrdiff_t w)
     }
 }
 
-/* One tap after the other, of the same place in several images. */
+/* One tap after the other, for the same place in several images. */
 static void add_taps_of_images(const job *j, tile *t, const float *from, ptrdiff_t w)
 {
     const pqc_window *x = &j->step->x;
@@ -197,7 +198,7 @@ static void add_taps_of_images(const job *j, tile *t, const float *from, ptrdiff
             w + at * j->channels, j->channels);
 }
 
-/* The taps on one image of the input, the weights of which begin at row `w` of the panel. */
+/* The taps on one image of the input, whose weights begin at row `w` of the panel. */
 static void add_image(const job *j, tile *t, ptrdiff_t n, ptrdiff_t w)
 {
     const pqc_step *s = j->step;
@@ -216,7 +217,7 @@ static void add_image(const job *j, tile *t, ptrdiff_t n, ptrdiff_t w)
     }
 }
 
-/* The same of a depthwise convolution: all taps on the image at once. */
+/* The same for a depthwise convolution: all taps on the image at once. */
 static void add_depthwise(const job *j, tile *t, ptrdiff_t n, ptrdiff_t w)
 {
     const pqc_step *s = j->step;
@@ -262,7 +263,7 @@ static void multiply(const job *j, tile *t)
         add_due(t, true);
 }
 
-/* Tasks are numbered group, panel, place with the place fastest: a panel stays in the cache. */
+/* Tasks are numbered (group, panel, place), place fastest, so that a panel stays cached. */
 static tile tile_of(const job *j, ptrdiff_t number)
 {
     const pqc_image *out = &j->step->output[0];
@@ -293,7 +294,7 @@ static void exchange_images_and_pixels(pqc_tail *tail)
         exchange(&tail->output[i].n, &tail->output[i].x);
 }
 
-/* Whether results are floats to which nothing else happens. */
+/* True if the results are floats that nothing else happens to. */
 static bool is_stored_at_once(const pqc_step *s)
 {
     return s->chain_length == 0 && s->outputs == 1 && s->output[0].codes.content == PQC_FLOATS;

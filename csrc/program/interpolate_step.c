@@ -25,12 +25,12 @@ typedef struct {
     const char *x, *place;
     const float *weight;
     pqc_view output[PQC_MAX_OUTPUTS];
-    ptrdiff_t taps, pixels, blocks; /* `pixels` of a block, `blocks` of a row */
+    ptrdiff_t taps, pixels, blocks; /* pixels per block, blocks per row */
     bool along_x;
     atomic_uint flags;
 } job;
 
-/* Rows of `floats`, one behind the other. */
+/* True if the image is `rows` contiguous rows of `floats`. */
 static bool is_table(const pqc_image *i, ptrdiff_t rows, ptrdiff_t floats)
 {
     return i->codes.content == PQC_FLOATS && !i->nchw && i->n == 1 && i->h == 1 && i->w == rows &&
@@ -63,7 +63,7 @@ static const char *prepare_interpolate(pqc_step *s)
                : "places and weights for each output expected";
 }
 
-/* Copies the places of outputs from `first` on; false if one is not on the image. */
+/* Copies the places of outputs from `first`; false if one lies outside the image. */
 static bool get_places(const job *j, ptrdiff_t first, ptrdiff_t count, ptrdiff_t *places)
 {
     const pqc_image *in = &j->step->input;
@@ -118,7 +118,7 @@ static unsigned run_block(const job *j, const pqc_chain_block *b)
     return store(j, b, y);
 }
 
-/* Tasks are numbered image, row, block of pixels. */
+/* Tasks are numbered (image, row, block of pixels). */
 static void run_blocks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;

@@ -1,4 +1,4 @@
-/* Steps on floats found by strides: products of two matrices, and copies in another order. */
+/* Steps on float32 arrays addressed by strides: matrix products, and copies in another order. */
 #include "step.h"
 
 #include "dispatch.h"
@@ -9,7 +9,8 @@
 
 enum { AXES = PQC_LAYOUT_AXES, GRAIN = 1 << 14, CHUNK = 64, MAX_SIZE = INT32_MAX };
 
-/* Whether all of it lies within `floats`; strides are not negative.  `once`: an output, no longer than that either. */
+/* True if everything lies within `floats`, with strides that are not negative.  `once`: for an output, which must not
+ * be longer either. */
 static bool reaches(const int64_t *sizes, const int64_t *strides, int axes, ptrdiff_t floats,
                     bool once)
 {
@@ -23,7 +24,7 @@ static bool reaches(const int64_t *sizes, const int64_t *strides, int axes, ptrd
     return last < (double)floats && (!once || count <= (double)floats);
 }
 
-/* Floats one behind the other. */
+/* True if the floats are contiguous. */
 static bool is_flat(const pqc_image *i)
 {
     return i->codes.content == PQC_FLOATS && !i->nchw && i->n == 1 && i->h == 1 && i->w == 1;
@@ -44,10 +45,10 @@ typedef struct {
     const int64_t *size, *from, *to;
     const float *x;
     float *y;
-    ptrdiff_t chunks; /* of the last axis but one */
+    ptrdiff_t chunks; /* of the next to last axis */
 } copy_job;
 
-/* The last two axes. */
+/* Copies along the last two axes. */
 static void copy_plane(const copy_job *j, const float *x, float *y, ptrdiff_t rows)
 {
     ptrdiff_t n = j->size[AXES - 1], x_row = j->from[AXES - 2], y_row = j->to[AXES - 2];
@@ -63,7 +64,7 @@ static void copy_plane(const copy_job *j, const float *x, float *y, ptrdiff_t ro
                 y[i * y_row + k * y_column] = x[i * x_row + k * x_column];
 }
 
-/* Tasks are numbered as the axes, the last but one in chunks. */
+/* Tasks are numbered by the axes, the next to last one in chunks. */
 static void copy_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const copy_job *j = context;

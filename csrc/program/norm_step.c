@@ -11,7 +11,7 @@ enum { GRAIN = 1 << 13 };
 typedef struct {
     const float *x, *weight, *bias;
     float *y;
-    ptrdiff_t groups, channels, size; /* of a channel: floats */
+    ptrdiff_t groups, channels, size; /* floats per channel */
     double epsilon;
 } job;
 

@@ -1,3 +1,4 @@
+/* Runs the steps of a compiled program, and keeps arenas for later calls. */
 #include "program.h"
 
 #include "bands.h"
@@ -17,7 +18,7 @@ void pqc_program_link(pqc_program *program)
     pqc_bands_find(program->step, program->steps);
 }
 
-/* Tiles of a convolution are of whole images. */
+/* AMX tiles of a convolution cover whole images, so such steps do not run by bands. */
 static bool goes_by_bands(const pqc_step *step)
 {
     return step->together > 1 && !pqc.igemm_nhwc;

@@ -8,7 +8,7 @@
 
 enum { PQC_KEPT_ARENAS = 4 };
 
-/* Memory of finished calls, for reuse by later calls of programs that share it. */
+/* Memory of finished calls, reused by later calls of programs that share it. */
 typedef struct {
     atomic_int users;
     _Atomic(char *) arena[PQC_KEPT_ARENAS];
@@ -19,17 +19,17 @@ typedef struct {
     ptrdiff_t steps, arena_bytes;
 } pqc_program;
 
-/* Tells each step whose weights are read after its own, and which are run together. */
+/* Tells each step whose weights are read after its own, and which steps run together by bands. */
 void pqc_program_link(pqc_program *program);
 
-/* One that is kept, of any size, or NULL. */
+/* Takes a kept arena, of any size; NULL if there is none. */
 char *pqc_arenas_take(pqc_arenas *arenas);
 
-/* False if enough are kept: the caller frees it. */
+/* Keeps an arena; false if there are enough, and the caller frees it. */
 bool pqc_arenas_keep(pqc_arenas *arenas, char *arena);
 
-/* Options of a call: `nanoseconds`, if not NULL, gets the time of each step.  `stop` is asked between steps, on the calling thread,
- * every few dozen milliseconds. */
+/* Options of a call.  `nanoseconds`, if not NULL, receives the time of each step.  `stop` is called between steps, on
+ * the calling thread, every few dozen milliseconds. */
 typedef struct {
     int64_t *nanoseconds;
     bool (*stop)(void *stop_context);
@@ -38,8 +38,8 @@ typedef struct {
 
 enum { PQC_PROGRAM_STOPPED = 1 << 8 };
 
-/* All steps, in order.  buffers[0] is the arena, arena_bytes bytes, 64-aligned.  Returns the flags of pack_u8.h, with which the
- * results are meaningless, as soon as a step has one, or PQC_PROGRAM_STOPPED. */
+/* Runs all steps in order.  buffers[0] is the arena, arena_bytes bytes, 64-aligned.  Stops as soon as a step returns
+ * flags of pack_u8.h, which make the results meaningless, and returns them; or returns PQC_PROGRAM_STOPPED. */
 unsigned pqc_program_run(const pqc_program *program, char *const *buffers,
                          const pqc_program_call *call);
 

@@ -46,7 +46,7 @@ static const char *prepare_reduce(pqc_step *s)
     return fits ? NULL : "a number for each row expected";
 }
 
-/* Fewer than LANES. */
+/* For fewer than LANES. */
 static float sum_few(const float *x, ptrdiff_t n)
 {
     float sum = x[0];
@@ -55,7 +55,7 @@ static float sum_few(const float *x, ptrdiff_t n)
     return sum;
 }
 
-/* LANES to RUN. */
+/* For LANES to RUN. */
 static float sum_run(const float *x, ptrdiff_t n)
 {
     float s[LANES];
@@ -131,7 +131,7 @@ static void take_row(float *restrict y, const float *restrict x, ptrdiff_t n, re
             y[i] += x[i];
 }
 
-/* Tasks are numbered image row, part of the floats. */
+/* Tasks are numbered (image row, part of the floats). */
 static void run_rows(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     const job *j = context;

@@ -1,4 +1,4 @@
-/* Softmax and layer normalisation of rows: a pixel's channels. */
+/* Softmax and layer normalisation of float32 rows, the channels of a pixel. */
 #include "step.h"
 
 #include "dispatch.h"
@@ -43,7 +43,7 @@ static const char *prepare_rows(pqc_step *s)
     return NULL;
 }
 
-/* The first output of floats takes the results, if there is one; then the others are made of it. */
+/* The first output of floats receives the results, if there is one; the other outputs are made from it. */
 static const pqc_image *floats_of(const pqc_step *s)
 {
     for (int i = 0; i < s->outputs; i++)
@@ -52,7 +52,7 @@ static const pqc_image *floats_of(const pqc_step *s)
     return NULL;
 }
 
-/* Rows from `row` on, which follow each other in the input, as do their results. */
+/* Applies the function to `rows` rows from `row`, which are contiguous in the input, as are their results. */
 static void run_function(const job *j, ptrdiff_t row, ptrdiff_t rows, float *y)
 {
     const pqc_step *s = j->step;
@@ -80,7 +80,7 @@ static unsigned encode_rows(const job *j, const pqc_image *to, ptrdiff_t row, pt
     return flags;
 }
 
-/* Some rows at a time: their results are still in L1 when codes are made of them. */
+/* Several rows at a time, so that their results are still in L1 when they become codes. */
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;

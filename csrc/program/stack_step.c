@@ -1,5 +1,6 @@
-/* Frames of volumes stacked in the channels of their pixels, for convolutions along three axes: of each group all taps, of each
- * tap the group's channels.  `layout`: the groups, then see frames.h.  On padding lies the code of zero. */
+/* Stacks the frames of volumes in the channels of their pixels, for convolutions along three axes: channels are
+ * ordered by group, then tap, then channel of the group.  `layout`: the number of groups, then see frames.h.  Padding
+ * holds the code of zero. */
 #include "frames.h"
 
 #include "parallel.h"
@@ -30,7 +31,7 @@ static const char *prepare_stack(pqc_step *s)
                : "the channels of all taps expected";
 }
 
-/* `bytes` of each pixel. */
+/* Copies `bytes` bytes of each pixel. */
 static void copy(char *to, ptrdiff_t to_pixel, const char *from, ptrdiff_t from_pixel,
                  ptrdiff_t pixels, ptrdiff_t bytes)
 {

@@ -9,21 +9,25 @@
 #include "recurrent.h"
 
 typedef enum {
-    PQC_STEP_IMPORT,  /* an array becomes an image: codes or floats */
-    PQC_STEP_EXPORT,  /* an image becomes an array: floats, codes decoded */
-    PQC_STEP_CONV,    /* convolution or matrix product, with the output stage of finish_nhwc.h */
-    PQC_STEP_POOL,    /* maxima of bytes or floats over windows, what lies outside left out */
-    PQC_STEP_COPY,    /* the same codes elsewhere: of pixels y.before + i * y.stride, and along x */
-    PQC_STEP_CHAIN,   /* an elementwise chain */
-    PQC_STEP_SOFTMAX, /* of rows of floats: an image of one row of pixels */
-    PQC_STEP_LAYER_NORM,     /* the same; residual and more[0]: weight and bias, or PQC_NOTHING */
-    PQC_STEP_AVERAGE,        /* averages over windows, of what lies on the image */
-    PQC_STEP_PADDED_AVERAGE, /* the same, of all taps, padding being zeros */
+    PQC_STEP_IMPORT, /* an array to an image of codes or floats */
+    PQC_STEP_EXPORT, /* an image to an array of floats; codes are decoded */
+    /* convolution or matrix product of codes, through the output stage of finish_nhwc.h */
+    PQC_STEP_CONV,
+    PQC_STEP_POOL, /* maxima of bytes or floats over windows, ignoring what lies outside */
+    /* copies the same codes of pixels y.before + i * y.stride, and likewise along x */
+    PQC_STEP_COPY,
+    PQC_STEP_CHAIN,          /* an elementwise chain */
+    PQC_STEP_SOFTMAX,        /* of rows of floats: an image with one row of pixels */
+    PQC_STEP_LAYER_NORM,     /* likewise; residual and more[0]: weight and bias, or PQC_NOTHING */
+    PQC_STEP_AVERAGE,        /* averages over the part of each window that lies on the image */
+    PQC_STEP_PADDED_AVERAGE, /* averages over whole windows, padding counting as zeros */
     PQC_STEP_MEAN,           /* averages of whole images */
-    PQC_STEP_RESIZE, /* each pixel y.stride times and x.stride times, of the same codes or floats */
-    PQC_STEP_SHUFFLE, /* a pixel's channels as those of y.stride x x.stride pixels */
-    PQC_STEP_STRIDED, /* floats in another order: `layout` has sizes, strides of the input, strides of the output */
-    PQC_STEP_MATMUL, /* products of input and residual, matrices of floats; `layout`: see layout_step.c */
+    PQC_STEP_RESIZE, /* repeats each pixel y.stride x x.stride times, in the same codes or floats */
+    PQC_STEP_SHUFFLE, /* the channels of a pixel become y.stride x x.stride pixels */
+    /* copies floats in another order; `layout`: sizes, strides of the input, strides of the output */
+    PQC_STEP_STRIDED,
+    /* matrix products of input and residual, in floats; `layout`: see layout_step.c */
+    PQC_STEP_MATMUL,
     PQC_STEP_GATHER, /* rows of pixels: those that int64 numbers name, each in the place of two floats of residual; the
                         same for all image rows, or some for each */
     PQC_STEP_RECURRENT, /* cells over sequences: gates of the input, see recurrent_step.c; residual and more[0]:
@@ -31,10 +35,12 @@ typedef enum {
     PQC_STEP_FLOAT_CONV, /* of floats; residual: weights by panels of 32 outputs, of each the bias and a row for each tap and
                           channel of a group; of depthwise ones one panel of all channels; `layout`: groups, then see
                           frames.h; a chain and its operands as those of PQC_STEP_CONV */
-    PQC_STEP_INTEGERS, /* numbers of int64, each in the place of two floats, as floats */
-    PQC_STEP_TRUTHS,   /* the same, as 1 for those that are not 0 */
-    PQC_STEP_INTERPOLATE, /* along y or x; residual and more[0]: places and weights, see interpolate_step.c */
-    PQC_STEP_PAD, /* the same codes or floats with pixels of the value `low` around; before: where the image begins */
+    PQC_STEP_INTEGERS, /* int64 numbers, each in the place of two floats, as floats */
+    PQC_STEP_TRUTHS,   /* the same, as 1 if not 0 */
+    /* interpolates along y or x; residual and more[0]: places and weights, see interpolate_step.c */
+    PQC_STEP_INTERPOLATE,
+    /* surrounds the image with pixels of the value `low`; before: where the image begins */
+    PQC_STEP_PAD,
     PQC_STEP_REDUCE, /* sums, averages and extremes of floats, see reduce_step.c */
     PQC_STEP_NORM,   /* groups of channels of floats normalised, see norm_step.c */
     PQC_STEP_STACK,  /* frames of volumes in the channels of their pixels, see stack_step.c */
@@ -44,16 +50,16 @@ typedef enum {
 
 enum { PQC_LAYOUT_AXES = 6, PQC_LAYOUT = 3 * PQC_LAYOUT_AXES };
 
-/* Beside the flags of pack_u8.h: an index that no element has. */
+/* In addition to the flags of pack_u8.h: an index out of range. */
 enum { PQC_STEP_BAD_INDEX = 4 };
 
-enum { PQC_MAX_ROW = 4096 }; /* floats of a row of which only codes are stored */
+enum { PQC_MAX_ROW = 4096 }; /* most floats of a row of which only codes are stored */
 
 typedef struct {
     ptrdiff_t stride, dilation, before, kernel;
 } pqc_window;
 
-/* Taps [first, end) of a window that lie on the image; start: coordinate of tap 0. */
+/* The taps [first, end) of a window that lie on the image; start: coordinate of tap 0. */
 typedef struct {
     ptrdiff_t first, end, start;
 } pqc_taps;
@@ -67,10 +73,10 @@ static inline pqc_taps pqc_taps_of(const pqc_window *w, ptrdiff_t at, ptrdiff_t 
     return (pqc_taps){pqc_min(first, w->kernel), pqc_clamp(end, 0, w->kernel), start};
 }
 
-/* How a convolution's pixels are cut into tiles of 16 (conv_tiles.c). */
+/* How a convolution's pixels are divided into tiles of 16 (conv_tiles.c). */
 typedef struct {
-    bool fits;              /* enough of the tiles' products are wanted */
-    ptrdiff_t pitch, tiles; /* pixels from a row to the next; tiles of an image */
+    bool fits;              /* enough of the tiles' products are useful */
+    ptrdiff_t pitch, tiles; /* pixels between rows; tiles per image */
     ptrdiff_t reach;        /* bytes of the input's buffer up to the end of what the tiles read */
 } pqc_tiling;
 
@@ -80,7 +86,7 @@ typedef struct {
     int outputs;
     pqc_window y, x;            /* of convolutions, pools and averages */
     const pqc_weights *weights; /* of convolutions */
-    const pqc_weights *next;    /* of a later step, which may be fetched meanwhile; or NULL */
+    const pqc_weights *next;    /* those of a later step, which may be prefetched; or NULL */
     float low, high, second_low, second_high;
     bool hard_swish;
     pqc_linear_map affine; /* of convolutions; filled by prepare */
@@ -96,24 +102,25 @@ typedef struct {
     pqc_tiling tiling;              /* of convolutions; filled by prepare, as is: */
     const pqc_recurrent *recurrent; /* of cells: what does not depend on the sequences */
     ptrdiff_t workspace;            /* of cells: bytes into the arena */
-    int together; /* steps from this one on that are run by bands; filled by pqc_bands_find, as is: */
-    ptrdiff_t band;  /* rows of one */
-    bool passes_on;  /* the image that the next one of them reads is read by that one alone */
-    int32_t *offset; /* of convolutions but depthwise ones: of each kr group, then of their runs */
+    /* how many steps from this one on run by bands together; filled by pqc_bands_find, as are: */
+    int together;
+    ptrdiff_t band;  /* rows per band */
+    bool passes_on;  /* only the next one of them reads its own input */
+    int32_t *offset; /* convolutions, except depthwise ones: of each kr group, then of their runs */
 } pqc_step;
 
-/* Runs of kr groups whose bytes lie together: a tap's, or those of a row of taps. */
+/* Number of runs of kr groups whose bytes are contiguous: one per tap, or per row of taps. */
 static inline ptrdiff_t pqc_step_runs(const pqc_step *step)
 {
     const pqc_weights_shape *w = &step->weights->shape;
     return w->kh * (w->merged ? 1 : w->kw);
 }
 
-/* What PQC_ONE_OUTPUT and PQC_SAME_CODES have checked before `prepare`: one output and no residual; and that input and output are
- * images of the same codes or floats. */
+/* What has been checked before `prepare`.  PQC_ONE_OUTPUT: there is one output and no residual.  PQC_SAME_CODES: in
+ * addition, input and output are images of the same codes or floats. */
 typedef enum { PQC_ANY, PQC_ONE_OUTPUT, PQC_SAME_CODES } pqc_step_expects;
 
-/* What the steps of a kind, or of a few, have in common. */
+/* What the steps of one or several kinds have in common. */
 typedef struct {
     const char *(*prepare)(pqc_step *step); /* NULL, or what is wrong: see pqc_step_prepare */
     unsigned (*run)(const pqc_step *step, char *const *buffers); /* see pqc_step_run */

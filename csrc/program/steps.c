@@ -1,3 +1,4 @@
+/* The table of step kinds, and what calls through it. */
 #include "steps.h"
 
 typedef const pqc_step_type *type;

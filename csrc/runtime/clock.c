@@ -1,3 +1,4 @@
+/* Nanoseconds of a monotonic clock: clock_gettime, or QueryPerformanceCounter on Windows. */
 #define _POSIX_C_SOURCE 200809L /* for clock_gettime */
 
 #include "clock.h"

@@ -11,7 +11,7 @@
 #include "pack_u8/pack_u8.h"
 #include "requantize/requantize.h"
 
-/* What can be skipped because it changes nothing: a clamp, a check for NaN, a check for negative values. */
+/* What can be skipped because it has no effect: a clamp, a check for NaN, a check for negative values. */
 enum {
     PQC_NO_FIRST_CLAMP = 1,
     PQC_NO_SECOND_CLAMP = 2,
@@ -28,10 +28,10 @@ typedef unsigned pqc_finish_nhwc_fn(const int32_t *acc, ptrdiff_t ld, int pixels
 
 pqc_finish_nhwc_fn pqc_finish_nhwc_scalar, pqc_finish_nhwc_avx2, pqc_finish_nhwc_avx512;
 
-/* A clamp that comes last is one of the codes, if all outputs are codes: theirs get its bounds, and it none. */
+/* If all outputs are codes, moves a clamp that comes last into their bounds. */
 void pqc_finish_fold(pqc_output *f);
 
-/* What is known of a call: |fma(acc, scale, bias)| <= largest; infinity or NaN without such a bound. */
+/* What is known of a call: |fma(acc, scale, bias)| <= largest, or no bound if that is infinity or NaN. */
 unsigned pqc_finish_known(const pqc_output *f, float largest);
 
 #endif

@@ -1,12 +1,13 @@
+/* The whole output stage on int32 sums, channels last, in plain C; see finish_nhwc.h. */
 #include "finish_nhwc.h"
 
 #include "codes_f32/codes_f32_scalar.h"
 
 #include <math.h>
 
-enum { CHANNELS = 64 }; /* at a time */
+enum { CHANNELS = 64 }; /* channels at a time */
 
-/* What is added, and what is stored: some channels of a pixel. */
+/* Adds a residual to some channels of a pixel; stores them. */
 static void add(const pqc_pixels *from, int pixel, float *y, int channels)
 {
     float other[CHANNELS];
@@ -69,7 +70,7 @@ static bool is_bounded(float low, float high)
     return low > -INFINITY || high < INFINITY;
 }
 
-/* Whether an output's codes can have a clamp's bounds. */
+/* True if a clamp's bounds can become the bounds of an output's codes. */
 static bool is_foldable(const pqc_pixels *to, float low)
 {
     return to->content != PQC_FLOATS && to->mul > 0 && to->lo <= to->hi &&
@@ -85,7 +86,7 @@ static void fold_into(pqc_pixels *to, float low, float high)
     to->refuses_negative = false;
 }
 
-/* Whether nothing comes between the two clamps. */
+/* True if nothing comes between the two clamps. */
 static bool is_alone(const pqc_output *f)
 {
     return f->residual.content == PQC_NOTHING && f->between.content == PQC_NOTHING &&
@@ -107,11 +108,11 @@ void pqc_finish_fold(pqc_output *f)
     *high = INFINITY;
 }
 
-/* Of |y|; infinity if there is none. */
+/* A bound of |y|; infinity if there is none. */
 static float bound_of(const pqc_output *f, float largest)
 {
     bool there = f->between.content != PQC_NOTHING;
-    if (f->affine.there) /* a little more, for what is rounded */
+    if (f->affine.there) /* a little more, because of rounding */
         largest = 1.01f * (largest * fabsf(f->affine.factor) + fabsf(f->affine.offset));
     if (!(largest < 0x1p100f) || f->residual.content == PQC_FLOATS ||
         (there && !(largest * f->between.mul < 0x1p30f)))
@@ -122,8 +123,8 @@ static float bound_of(const pqc_output *f, float largest)
                                               : largest + 0x1p17f / f->residual.div; /* codes */
 }
 
-/* Whether all outputs are codes, one of a type at most, of which vectors of 32 bits can be made.  Plain bodies divide by 6 in
- * HardSwish without care for the smallest numbers: a large factor might make a difference of these visible. */
+/* True if all outputs are codes, at most one of each type, that vectors of 32 bits can compute.  Plain bodies divide
+ * by 6 in HardSwish without care for the smallest numbers, and a large factor could make the difference visible. */
 static bool are_plain(const pqc_output *f, float bound)
 {
     bool plain = (f->between.content == PQC_NOTHING || f->residual.content != PQC_NOTHING) &&
@@ -138,7 +139,7 @@ static bool are_plain(const pqc_output *f, float bound)
     return plain;
 }
 
-/* Whether HardSwish ends in bytes, and its factors are of an ordinary size. */
+/* True if HardSwish ends in bytes and its factors are of ordinary size. */
 static bool is_swish(const pqc_output *f)
 {
     float factor = f->affine.there ? f->affine.factor : 1,

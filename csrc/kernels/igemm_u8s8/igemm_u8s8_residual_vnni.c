@@ -20,7 +20,7 @@ typedef struct {
     bool raw;
 } stage;
 
-/* Pixels whose sums are in L1, and the kr groups to multiply before each. */
+/* Pixels whose sums are in L1, and the kr groups to multiply before finishing each. */
 typedef struct {
     const int32_t *acc, *residual, *bytes, *words;
     int pixels;
@@ -202,7 +202,7 @@ VNNI bool pqc_igemm_u8s8_residual_vnni(const pqc_igemm_params *g, const int32_t 
     stored_pixels before = {.pixels = 0};
     pqc_igemm_params part = fetching(g);
     int parts = (int)pqc_div_round_up(pixels, MR), done = 0;
-    for (; parts > 0; parts--) { /* of nearly equal size */
+    for (; parts > 0; parts--) { /* in parts of nearly equal size */
         int mr = (pixels - done + parts - 1) / parts;
         of->multiply[mr - 1](&part, pixel + done, &s, &before, acc[parts % 2]);
         fetch_on(&part);

@@ -1,3 +1,4 @@
+/* Planes of bytes to pixels, channels last, with NEON; see interleave_u8.h. */
 #include "interleave_u8.h"
 
 #if PQC_ARM

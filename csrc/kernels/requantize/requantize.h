@@ -32,12 +32,12 @@
 
 typedef enum { PQC_NOTHING, PQC_FLOATS, PQC_U8_CODES, PQC_S16_CODES } pqc_content;
 
-/* Pixels of codes or floats in memory, and how a code is made.  lo and hi are integers, lo + zero and hi + zero fit into the type;
- * div is within pqc_reciprocal_is_safe: the division is correctly rounded. */
+/* Pixels of codes or floats in memory, and how a code is made.  lo and hi are integers, and lo + zero and hi + zero
+ * fit into the type.  div satisfies pqc_reciprocal_is_safe, so that the division is correctly rounded. */
 typedef struct {
     pqc_content content;
     void *at;        /* channel 0 of the first pixel */
-    ptrdiff_t pixel; /* bytes from a pixel to the next */
+    ptrdiff_t pixel; /* bytes between pixels */
     float mul, div, lo, hi;
     int32_t zero;
     bool refuses_negative;
@@ -50,7 +50,7 @@ static inline ptrdiff_t pqc_content_size(pqc_content content)
 
 enum { PQC_MAX_OUTPUTS = 3 };
 
-/* Of all channels alike. */
+/* The same factor and offset for all channels. */
 typedef struct {
     bool there;
     float factor, offset;
@@ -73,7 +73,7 @@ static inline void pqc_pixels_skip(pqc_pixels *pixels, ptrdiff_t channels)
         pixels->at = (char *)pixels->at + channels * pqc_content_size(pixels->content);
 }
 
-/* The same output from some channel on. */
+/* The same output, from `channel`. */
 static inline pqc_output pqc_output_from(const pqc_output *o, ptrdiff_t channel)
 {
     pqc_output part = *o;
@@ -86,21 +86,21 @@ static inline pqc_output pqc_output_from(const pqc_output *o, ptrdiff_t channel)
 }
 
 typedef struct {
-    const float *scale, *bias; /* of channel 0 */
-    float *y;                  /* of channel 0, pixel 0 */
-    /* Floats from a pixel to the next, and from a channel to the next.  One of them is 1: nchw has a channel's pixels together,
-     * nhwc a pixel's channels (or the columns of a matrix).  A subconvolution has pixels further apart. */
+    const float *scale, *bias; /* from channel 0 */
+    float *y;                  /* at channel 0 of pixel 0 */
+    /* In floats.  One of them is 1: in nchw a channel's pixels are contiguous, in nhwc a pixel's channels (or a
+     * matrix's columns).  A subconvolution has pixels further apart. */
     ptrdiff_t pixel_stride, channel_stride;
-    bool stream; /* y is not wanted in the caches: bodies may write around them */
+    bool stream; /* y need not stay in the caches: bodies may bypass them */
 } pqc_output_f32;
 
-/* Results of some pixels and channels. */
+/* Where the results of some pixels and channels go. */
 typedef struct {
     pqc_output_f32 to;
     int pixels, channels;
 } pqc_output_block;
 
-/* The same output from some channel on. */
+/* The same output, from `channel`. */
 static inline pqc_output_f32 pqc_output_f32_from(const pqc_output_f32 *o, ptrdiff_t channel)
 {
     pqc_output_f32 part = *o;
@@ -116,7 +116,7 @@ static inline float pqc_finish(float sum, float scale, float bias)
     return fmaf(sum, scale, bias);
 }
 
-/* In this order of operands NaN stays NaN. */
+/* With this operand order NaN stays NaN. */
 static inline float pqc_at_least(float y, float low)
 {
     return y < low ? low : y;
@@ -132,7 +132,8 @@ static inline float pqc_hard_swish(float y)
     return y * pqc_at_most(pqc_at_least(y + 3.0f, 0.0f), 6.0f) / 6.0f;
 }
 
-/* Sums that are stored: acc[p * ld + c], read up to the next multiple of 16 channels, ld being one.  Of nchw at most 64 pixels. */
+/* Stored sums acc[p * ld + c], read up to the next multiple of 16 channels; ld is a multiple of 16.  For nchw at most
+ * 64 pixels. */
 typedef struct {
     const int32_t *acc;
     ptrdiff_t ld;

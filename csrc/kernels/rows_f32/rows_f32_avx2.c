@@ -1,3 +1,4 @@
+/* Softmax and layer normalisation of float32 rows, with AVX2; see rows_f32.h. */
 #include "rows_f32_scalar.h"
 
 #if PQC_X86

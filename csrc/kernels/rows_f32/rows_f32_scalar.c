@@ -1,3 +1,4 @@
+/* Softmax and layer normalisation of float32 rows, in plain C; see rows_f32.h. */
 #include "rows_f32_scalar.h"
 
 void pqc_softmax_f32_scalar(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)

@@ -1,4 +1,5 @@
-/* The loops of every body; compilers vectorise them. */
+/* Scalar loops of softmax and layer normalisation.  Each body includes them, and the compiler vectorises them for its
+ * ISA. */
 #ifndef PQC_ROWS_F32_SCALAR_H
 #define PQC_ROWS_F32_SCALAR_H
 
