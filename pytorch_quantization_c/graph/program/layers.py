@@ -91,14 +91,14 @@ def windows_of(node: NodeLike, kernel: tuple[int, ...]) -> tuple[Window, ...] | 
 
 
 def _with_row(numbers: tuple[int, ...], name: str) -> tuple[int, ...]:
-    """An attribute for one axis, extended by an axis of one pixel before it."""
+    """The attribute of a node with one axis, with an axis of one pixel put in front."""
     if name == "pads":
         return (0, numbers[0], 0, numbers[1]) if len(numbers) == 2 else numbers
     return (1, *numbers) if len(numbers) == 1 else numbers
 
 
 def layer_of(step: Any) -> Layer | None:
-    """The integers of an interpreter's step, if a program can multiply them with the same bits."""
+    """A step as integers, if a program can compute it with the same bits; else None."""
     layer = step.compute
     if not isinstance(layer, IntegerLayer):
         return None

@@ -30,7 +30,7 @@ from .truths_lowering import lower_masks, lower_truths
 
 __all__ = ["lower"]
 
-#: Each returns whether it has lowered a step; what none of them knows becomes a call of Python.
+#: Each returns whether it has lowered a step; one that none of them lowers becomes a call of Python.
 RULES = (lower_quantizer, lower_rows, lower_average, lower_strided, lower_reduction, lower_gather, lower_padding,
          lower_sampling, lower_masks, lower_recurrent, lower_norm)
 
@@ -91,7 +91,7 @@ def _lower_step(lowering: Lowering, step: Any) -> None:
 
 
 def _lower_constant(lowering: Lowering, step: Any) -> bool:
-    """What depends on constants alone."""
+    """Lowers a value that depends on constants alone."""
     value = step.outputs[0]
     array = lowering.known[value]
     if array is not None:

@@ -91,7 +91,7 @@ class Lowering:
         return array_of(self.truth_numbers[value])
 
     def want_operand(self, value: ir.Value, image: bool) -> Key:
-        """What a chain reads: the codes of a quantiser without signed zeros, else floats."""
+        """The form in which a chain reads a value: codes of a quantiser without signed zeros, else floats."""
         node = value.producer()
         found = quantizer(node) if node is not None and is_quantizer(node) else None
         codes = None if found is None or signs_zeros(found.spec) else codes_of(found)
@@ -111,7 +111,7 @@ class Lowering:
         return self.wanted.get(value, [])
 
     def import_forms(self, values: Sequence[ir.Value]) -> None:
-        """Makes the needed images from arrays."""
+        """Adds the imports that make the needed images from arrays."""
         for value in values:
             for key in tuple(self.forms(value)):
                 if key.form is not None:
@@ -119,7 +119,7 @@ class Lowering:
                     self.want(value)
 
     def split(self, value: ir.Value, matrix: bool) -> list[Key]:
-        """The forms that an operation stores; others are made from the array, and the array from the floats."""
+        """Which needed forms an operation stores; others are made from the array, and that from the floats."""
         forms = self.forms(value)
         images = [key for key in forms if key.form is not None and key.form != FLOATS and key.matrix == matrix]
         stored = images[:MAX_CODES]

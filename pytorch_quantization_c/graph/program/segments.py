@@ -67,7 +67,7 @@ class _Waiting:
         heappush(self._ready[isinstance(self._operations[number], Python)], number)
 
     def take(self, by_python: bool) -> list[Operation]:
-        """All of one kind that are ready, or become ready by each other."""
+        """Takes all operations of one kind that are ready, or become ready through each other."""
         heap, taken = self._ready[by_python], list[Operation]()
         while heap:
             each = self._operations[heappop(heap)]
@@ -80,7 +80,7 @@ class _Waiting:
         return taken
 
     def names(self) -> str:
-        """Some of those that still wait."""
+        """The names of some operations that are still waiting."""
         left = {each.name for each, missing in zip(self._operations, self._missing, strict=True) if missing}
         return ", ".join(sorted(left)[:5])
 

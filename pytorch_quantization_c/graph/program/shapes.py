@@ -71,7 +71,7 @@ class Dims(NamedTuple):
 
     @property
     def tall(self) -> Dims:
-        """The frames of a volume one below the other, as they lie in memory if they have no border."""
+        """The frames of a volume stacked vertically, as they lie in memory if they have no border."""
         return self._replace(n=self.n // self.depth, h=self.depth * self.h, depth=0) if self.depth else self
 
 
@@ -152,7 +152,7 @@ def _flat(each: Flat, x: Dims) -> Dims:
 
 
 def of_four_axes(shapes: Sequence[tuple[int, ...]]) -> list[Dims]:
-    """Shapes that broadcast together, with four axes: more are joined where all have them or share them."""
+    """Shapes that broadcast together, with four axes: others are merged where all shapes have them or share them."""
     rank = max(4, *map(len, shapes))
     rows = [list((1,) * (rank - len(shape)) + shape) for shape in shapes]
     full, axis = [max(sizes) for sizes in zip(*rows, strict=True)], rank - 1

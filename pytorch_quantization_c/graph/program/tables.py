@@ -142,7 +142,7 @@ class Tables:
 
     def conv(self, each: Conv, source: Image, residual: Image | None, outputs: Sequence[Image], top: int,
              left: int, operands: Sequence[Image]) -> None:
-        """A convolution with so much padding, and the operands of its chain."""
+        """A convolution with this padding, and the operands of its chain."""
         self._capsules.append(self.weights[each])
         self._operations(each.chain)
         between = None if each.between is None or residual is None else _codes_alone(each.between, residual)
@@ -151,7 +151,7 @@ class Tables:
 
     def float_conv(self, each: FloatConv, source: Image, weight: Image, outputs: Sequence[Image],
                    before: tuple[int, int], operands: Sequence[Image]) -> None:
-        """A convolution of floats with so much padding, and the operands of its chain."""
+        """A convolution of floats with this padding, and the operands of its chain."""
         frames = _frames(each.z, source.dims, outputs[0].dims) if source.dims.depth else []
         self._operations(each.chain)
         self._step(FLOAT_CONV, source, weight, outputs, ((each.y, before[0]), (each.x, before[1])), more=operands,
@@ -162,15 +162,15 @@ class Tables:
         self._step(STACK, source, None, [target], layout=[each.groups, *_frames(each.z, source.dims, target.dims)])
 
     def folded(self, each: Folded, source: Image, target: Image, before: int) -> None:
-        """Folded windows over rows with so much padding."""
+        """Folded windows over rows with this padding."""
         self._step(FOLD, source, None, [target], ((NO_WINDOW, 0), (each.x, before)))
 
     def pool(self, each: Pool, source: Image, target: Image, top: int, left: int) -> None:
-        """A pool with so much padding."""
+        """A pool with this padding."""
         self._step(POOL, source, None, [target], ((each.y, top), (each.x, left)))
 
     def average(self, each: Average, source: Image, outputs: Sequence[Image], top: int, left: int) -> None:
-        """Averages over windows with so much padding, or of whole images."""
+        """Averages over windows with this padding, or of whole images."""
         kind = MEAN if each.whole else PADDED_AVERAGE if each.padded else AVERAGE
         self._step(kind, source, None, outputs, ((each.y, top), (each.x, left)))
 

@@ -52,18 +52,18 @@ WORTH = 0.01    # of all multiplications: a float layer with fewer stays as it i
 def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: Callable[[Any], float],
                 quantize: Quantize, methods: MethodNames, resume: FilePath | None,
                 show_progress: bool | None) -> ir.Model:
-    """The model with few layers widened, few left float, whose metric is within `max_drop` of float.
+    """The quantised model, with few layers widened and few left float, whose metric is within `max_drop` of float.
 
-    Layers of fewer than 8 bits get 8, then inputs get 16 bits or layers stay float, in the order of the noise that each
-    step saves, alone, for what it costs; how many is found by `fewest_that_hold`. Then float layers with the most
-    multiplications are quantised again, one by one, as long as the metric holds without. What is returned was measured.
-    ValueError if even one layer is too many.
+    Layers of fewer than 8 bits get 8; then inputs get 16 bits or layers stay float. Steps are taken by the noise that
+    each alone saves relative to its cost, and `fewest_that_hold` finds how many. Then the float layers with the most
+    multiplications are quantised again, one by one, while the metric holds. The returned model has been measured.
+    ValueError if none meets the budget.
 
     Args:
         quantize: makes a model by overrides, methods, how ranges are found, and whether its layers are to be measured.
-        methods: None: the defaults, then STRONGER if they miss the metric with all layers quantised; if both miss it,
-            layers are given up of the one whose layers make less noise, each alone. Where the defaults have rounded
-            weights of up to 4 bits in sequence, STRONGER rounds the others so as well.
+        methods: None means the defaults, then STRONGER if those miss the metric with all layers quantised. If both miss
+            it, the search starts from the model whose layers, each alone, make less noise in total. Where the defaults
+            have rounded weights of up to 4 bits in sequence, STRONGER rounds the others in sequence as well.
     """
     control = _Control(model, max_drop, Trials(metric, part_file(resume, "metric")), quantize)
     control.choose_methods((None, STRONGER) if methods is None else (methods,), data, resume, show_progress)
@@ -94,11 +94,11 @@ class _Control:
 
     def choose_methods(self, ladder: Sequence[MethodNames], data: Sequence[Any], resume: FilePath | None,
                        show_progress: bool | None) -> None:
-        """The first that keep the metric with all layers quantised, else those whose layers make the least noise.
+        """Takes the first methods that keep the metric with all layers quantised, else those of least noise.
 
-        A metric of few samples, a few steps below what it has to be, says less of how far a model is from float. Nor
-        does the noise of the whole say what is left of it when the few layers are float that make most of it; that of
-        each layer alone, added up, does.
+        On few samples, a metric just below its target is a poor measure of the distance from float. The noise of the
+        whole model does not show what remains once the few layers that make most of it are float; the sum of the noise
+        of each layer alone does.
         """
         made: list[tuple[MethodNames, ir.Model]] = []
         for methods in ladder:
@@ -119,7 +119,7 @@ class _Control:
             (self._methods, self._made), self._ranking = made[best], rankings[best]
 
     def give_up(self, data: Sequence[Any], resume: FilePath | None, show_progress: bool | None) -> ir.Model:
-        """The model, and in its metadata the table."""
+        """Gives up layers until the metric holds; the model, with the table in its metadata."""
         layers = layers_in(self._made)
         self._prepare_candidates(data)
         ranking = self._ranking or self._ranked(self._methods, self._made, data, resume, show_progress)
@@ -164,9 +164,9 @@ class _Control:
                    costs: Mapping[str, float]) -> tuple[Given, ir.Model]:
         """Quantises float layers again while the metric holds: those of the most multiplications, then least noise.
 
-        Where it does not hold, once more with small layers left float instead, together half as large.
-        The noise of each layer alone says little of what it does to the metric, and a metric of few samples jumps up
-        and down from one layer to the next: `fewest_that_hold` may end with large layers that do no harm.
+        If it does not hold, tries again with small layers left float instead, at most half as costly together.
+        The noise of a layer alone says little about its effect on the metric, and on few samples a metric jumps from
+        one layer to the next, so `fewest_that_hold` may end with large layers that do no harm.
 
         Args:
             given, made: what is given up, and the model.

@@ -54,7 +54,7 @@ class Layer(NamedTuple):
 
     @property
     def widened(self) -> dict[str, QuantDescriptor]:
-        """What gives it 8 bits where it has fewer; empty where it has them everywhere."""
+        """The override that widens it to 8 bits where it has fewer; empty if it has 8 everywhere."""
         found = {}
         if self.input_bits < MAX_BITS:
             found["input"] = QuantDescriptor(MAX_BITS)
@@ -85,7 +85,7 @@ def decisions(model: ir.Model) -> Decisions | None:
 
 
 def record(model: ir.Model, found: Decisions) -> ir.Model:
-    """The model, with the table in its metadata."""
+    """Stores the table in the model's metadata; returns the model."""
     data = asdict(found) | {"rows": [[row.layer, str(row.sensitivity), row.format] for row in found.rows],
                             "tried": [[what, str(value)] for what, value in found.tried]}
     model.metadata_props[RECORD] = json.dumps(data)
@@ -136,13 +136,13 @@ def multiplications(model: ir.Model, feeds: Feeds) -> dict[str, float]:
 
 
 def named(layer: str) -> str:
-    """The pattern that means one node."""
+    """A pattern that matches exactly one node."""
     return f"re:{re.escape(layer)}\\Z"
 
 
 def ranked(model: ir.Model, data: Sequence[Any], resume: FilePath | None, show_progress: bool | None,
            is_corrected: bool, rounded: ir.Model | None = None) -> Sensitivity:
-    """The layers by what each alone costs, in dB; of a file where it has been found before.
+    """Ranks the layers by the SQNR with each alone quantised; values that `resume` already has are not measured again.
 
     Args:
         model: with float weights and the biases of the float model.
@@ -162,7 +162,7 @@ def ranked(model: ir.Model, data: Sequence[Any], resume: FilePath | None, show_p
 
 
 def corrections(model: ir.Model, data: Sequence[Any], weights: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """What bias correction adds to each layer's outputs, with these rounded weights in the place of the model's."""
+    """What bias correction adds to each layer's outputs, given these rounded weights instead of the model's."""
     whole = model.clone()
     give_weights(whole, weights)
     errors = mean_errors(whole, first_samples(model, data, KEPT)[0], float_weights(model) if weights else {})
@@ -170,10 +170,10 @@ def corrections(model: ir.Model, data: Sequence[Any], weights: Mapping[str, NDAr
 
 
 def dearest_first(sensitivity: Mapping[str, float], costs: Mapping[str, float]) -> list[str]:
-    """Layers by the noise that each makes for what leaving it float costs, the most first.
+    """Sorts layers by noise divided by the cost of leaving them float, largest first.
 
-    That is its multiplications, and a share of all for what goes between integers and floats because of it: else the
-    smallest layers, such as those of a squeeze, would come before those that matter.
+    The cost is a layer's multiplications, plus a share of all for the conversions between integers and floats that it
+    causes: without the share the smallest layers, such as those of a squeeze, would come before those that matter.
 
     Args:
         sensitivity: SQNR in dB with one layer quantised.
@@ -210,7 +210,7 @@ def dearest_steps(sensitivity: Mapping[str, float], wide: Mapping[str, float],
 
 
 def within(names: Sequence[str], costs: Mapping[str, float], room: float, but: Collection[str]) -> list[str]:
-    """The first layers in their order, `but` some, that together cost no more than `room` when they are left float.
+    """The first layers, in order and without `but`, that together cost at most `room` when left float.
 
     One that no longer fits is passed over.
     """

@@ -53,7 +53,7 @@ class Candidates:
             corrections(model, data, self._weights) if is_corrected else {} for model in (plain, self.wide()))
 
     def are_direct(self, overrides: Collection[str]) -> bool:
-        """Whether the quantisers of these layers' inputs stand right ahead of them."""
+        """Whether the quantisers of these layers' inputs directly precede the layers."""
         return all(_is_direct(node) for node in self._plain.graph if node.name in overrides)
 
     def wide(self) -> ir.Model:
