@@ -1,4 +1,4 @@
-"""The twin's public callables, methods among them, with arguments of any kind, at once, and as memory runs out."""
+"""The twin's public callables, methods among them, with arguments of any kind, and at once."""
 from __future__ import annotations
 
 import threading
@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import pytorch_quantization_c.torch as twin
-from tests.faults import lines
 from tests.fuzz.callables import OTHERS
 from tests.fuzz.calls import DUCKS, NAMED, settings_kept, use
 from tests.fuzz.limits import address_space
@@ -75,12 +74,6 @@ def test_any_arguments_give_an_answer_or_a_refusal(subject: Subject) -> None:
             if not (tensor.is_meta or torch.equal(tensor, kept)):
                 assert worked and subject.name.endswith("_"), seed
                 tensor.copy_(kept)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
-def test_memory_runs_out(subject: Subject) -> None:
-    assert not lines.problems(subject.name, lambda: (subject.make(), subjects.needed(subject)))
 
 
 @pytest.mark.filterwarnings("ignore")
