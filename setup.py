@@ -3,7 +3,6 @@
 Environment: PQC_DEBUG=1 (asserts, -O1 -g), PQC_SANITIZE=1 (ASan + UBSan), PQC_COVERAGE=1 (gcov), PQC_WERROR=1.
 """
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-MSVC = sys.platform == "win32"
 FLOORS = ("kernels", "runtime", "operators", "program", "python")  # each knows those before it
 
 
@@ -19,8 +17,9 @@ def wanted(name):
     return os.environ.get(name, "0") not in ("", "0")
 
 
-def flags():
-    if MSVC:
+def flags(compiler):
+    """(for the compiler, for the linker) where distutils calls it "msvc", "unix" or "mingw32"."""
+    if compiler == "msvc":
         return ["/std:c11", "/experimental:c11atomics", "/O2", "/fp:precise"], []
     compile_args = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-g0", "-Wall", "-Wextra",
                     "-Wshadow", "-Wstrict-prototypes", "-Wvla"]
@@ -46,7 +45,8 @@ class BuildBesideSources(build_ext):
     """
 
     def build_extension(self, ext):
-        if not MSVC:
+        ext.extra_compile_args, ext.extra_link_args = flags(self.compiler.compiler_type)
+        if self.compiler.compiler_type != "msvc":
             one_by_one = self.compiler.compile
 
             def at_once(sources, **options):
@@ -62,7 +62,6 @@ class BuildBesideSources(build_ext):
             self.copy_extensions_to_source()
 
 
-compile_args, link_args = flags()
 macros = [("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")]
 
 setup(cmdclass={"build_ext": BuildBesideSources}, ext_modules=[Extension(
@@ -71,6 +70,4 @@ setup(cmdclass={"build_ext": BuildBesideSources}, ext_modules=[Extension(
     depends=sorted(str(path) for path in Path("csrc").glob("**/*.h")),
     include_dirs=[*(f"csrc/{floor}" for floor in FLOORS), numpy.get_include()],
     define_macros=macros,
-    extra_compile_args=compile_args,
-    extra_link_args=link_args,
 )])

@@ -30,7 +30,7 @@
 /* What is not C11 stands here only.  PQC_INLINE: a function whose vectors have to stay in registers.
  * PQC_NOINLINE: one that is rarely called from a loop.  PQC_KEEP_IN_REGISTERS: of two vectors on
  * x86; _REGISTER: of one, with AVX-512.  PQC_WRITTEN_WHOLE: what p points to is, before something that
- * reads it unseen.  PQC_FETCH_TO_WRITE: into L2.  PQC_FETCH_TO_READ: into L1.  MSVC has no targets: it takes every intrinsic. */
+ * reads it unseen.  PQC_THREAD_LOCAL: a variable of each thread's own.  PQC_FETCH_TO_WRITE: into L2.  PQC_FETCH_TO_READ: into L1.  MSVC has no targets: it takes every intrinsic. */
 #if defined(__GNUC__) || defined(__clang__)
 #define PQC_TARGET(features) __attribute__((target(features)))
 #define PQC_INLINE static inline __attribute__((always_inline))
@@ -40,6 +40,7 @@
 #define PQC_WRITTEN_WHOLE(p) __asm__ volatile("" : : "r"(p) : "memory")
 #define PQC_FETCH_TO_WRITE(p) __builtin_prefetch(p, 1, 2)
 #define PQC_FETCH_TO_READ(p) __builtin_prefetch(p, 0, 3)
+#define PQC_THREAD_LOCAL _Thread_local
 #else
 #define PQC_TARGET(features)
 #define PQC_INLINE static __forceinline
@@ -49,6 +50,7 @@
 #define PQC_WRITTEN_WHOLE(p) ((void)0)
 #define PQC_FETCH_TO_WRITE(p) ((void)(p))
 #define PQC_FETCH_TO_READ(p) ((void)(p))
+#define PQC_THREAD_LOCAL __declspec(thread)
 #endif
 
 /* ARM's register of the floating-point mode. */

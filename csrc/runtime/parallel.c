@@ -8,55 +8,16 @@
 
 #include "clock.h"
 #include "float_mode.h"
+#include "os_threads.h"
 
-#if defined(_WIN32)
-
-int pqc_available_cpus(void)
-{
-    return 1;
-}
-
-int pqc_get_num_threads(void)
-{
-    return 1;
-}
-
-void pqc_set_num_threads(int n)
-{
-    (void)n;
-}
-
-int pqc_set_own_threads(int n)
-{
-    (void)n;
-    return 0;
-}
-
-static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, ptrdiff_t worth, bool backwards,
-                pqc_range_fn fn, void *context)
-{
-    (void)grain;
-    (void)parts;
-    (void)worth;
-    (void)backwards;
-    if (n > 0)
-        fn(context, 0, n);
-}
-
-#else
-
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 /* LARGE: grains that are worth waking workers for.  MANY: jobs in quick succession that suggest a model rather than a
  * single layer.  In nanoseconds, SPIN: how long a worker spins; SOON: a shorter gap between jobs, during which it is
  * still spinning. */
 enum { LARGE = 16, MANY = 6, SPIN = 70000, SOON = 50000 };
-/* SHORT: grains per part, where a job has enough for several parts per thread. */
-enum { PARTS_PER_THREAD = 4, SHORT = 4, PAUSES = 64, PATIENCE = 4000 };
+/* BRIEF: grains per part, where a job has enough for several parts per thread. */
+enum { PARTS_PER_THREAD = 4, BRIEF = 4, PAUSES = 64, PATIENCE = 4000 };
 
 /* A thread's parts, as one word: the job's number (32 bits), the end of its parts (16) and the next one (16).
  * Whoever advances either end owns the part taken; a worker that slept through a job can never take a part of it. */
@@ -81,12 +42,12 @@ static struct {
 } job;
 
 /* held by the thread whose job is running */
-static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t sleep_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+static pqc_lock owner = PQC_LOCK_INIT;
+static pqc_lock sleep_lock = PQC_LOCK_INIT;
+static pqc_condition wake = PQC_CONDITION_INIT;
 static atomic_int sleepers; /* workers waiting on `wake` */
 static atomic_int threads = 1;
-static _Thread_local int own_threads; /* of this thread; 0 means `threads` */
+static PQC_THREAD_LOCAL int own_threads; /* of this thread; 0 means `threads` */
 
 /* Guarded by `owner`. */
 static int workers;     /* started so far */
@@ -96,8 +57,8 @@ static int missed;      /* small jobs in quick succession that did not wake the 
 static inline void pause_cpu(void)
 {
 #if PQC_X86
-    __builtin_ia32_pause();
-#elif PQC_ARM
+    _mm_pause();
+#elif PQC_ARM && !defined(_MSC_VER)
     __asm__ volatile("yield");
 #endif
 }
@@ -153,16 +114,16 @@ static uint32_t wait_for_job(uint32_t last)
             pause_cpu();
         }
     } while (pqc_nanoseconds() < end);
-    pthread_mutex_lock(&sleep_lock);
+    pqc_acquire(&sleep_lock);
     atomic_fetch_add(&sleepers, 1);
     while (atomic_load(&job.posted) == last)
-        pthread_cond_wait(&wake, &sleep_lock);
+        pqc_wait(&wake, &sleep_lock);
     atomic_fetch_sub(&sleepers, 1);
-    pthread_mutex_unlock(&sleep_lock);
+    pqc_release(&sleep_lock);
     return atomic_load(&job.posted);
 }
 
-static void *worker(void *index)
+static pqc_thread_result PQC_THREAD_CALL worker(void *index)
 {
     uint32_t last = atomic_load(&job.posted);
     pqc_set_default_float_mode(); /* it inherits that of the thread that started it */
@@ -170,24 +131,20 @@ static void *worker(void *index)
         work_on(last, 1 + (int)(intptr_t)index);
         last = wait_for_job(last);
     }
-    return NULL;
+    return 0;
 }
 
 static void start_workers(int wanted)
 {
-    sigset_t all, before;
-    sigfillset(&all); /* signals are for the caller's threads */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (workers < wanted) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, worker, (void *)(intptr_t)workers) != 0)
-            break;
-        pthread_detach(thread);
+    while (workers < wanted && pqc_start_thread(worker, (void *)(intptr_t)workers))
         workers++;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+#ifdef _WIN32
+static void watch_for_fork(void) /* there is none */
+{
+}
+#else
 /* In a forked child: there are no workers, locks may be held for ever, and parts of a job must not be taken by new
  * workers. */
 static void forget_workers(void)
@@ -201,19 +158,26 @@ static void forget_workers(void)
     workers = 0;
 }
 
-static void watch_for_fork(void)
+static void forget_in_children(void)
 {
     pthread_atfork(NULL, NULL, forget_workers);
 }
+
+static void watch_for_fork(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, forget_in_children);
+}
+#endif
 
 static void post(void)
 {
     atomic_fetch_add(&job.posted, 1);
     if (atomic_load(&sleepers) == 0)
         return;
-    pthread_mutex_lock(&sleep_lock);
-    pthread_cond_broadcast(&wake);
-    pthread_mutex_unlock(&sleep_lock);
+    pqc_acquire(&sleep_lock);
+    pqc_wake_all(&wake);
+    pqc_release(&sleep_lock);
 }
 
 static void deal(uint32_t number, unsigned parts, unsigned count)
@@ -241,7 +205,7 @@ static bool are_wanted(ptrdiff_t worth, int wanted)
 /* How many parts, at most `most`, to divide a job of `worth` grains into. */
 static ptrdiff_t parts_of(ptrdiff_t most, ptrdiff_t worth, int count)
 {
-    ptrdiff_t parts = pqc_clamp(worth / SHORT, count, (ptrdiff_t)count * PARTS_PER_THREAD);
+    ptrdiff_t parts = pqc_clamp(worth / BRIEF, count, (ptrdiff_t)count * PARTS_PER_THREAD);
     parts = pqc_min(parts, most);
     if (parts > count) /* the same number for each thread: 5 parts for two would be 3 and 2 */
         parts -= parts % count;
@@ -269,7 +233,7 @@ static void share(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, int count, bool
         if (i < PATIENCE)
             pause_cpu();
         else
-            sched_yield(); /* the worker has lost its CPU to another thread */
+            pqc_yield(); /* the worker has lost its CPU to another thread */
     }
 }
 
@@ -277,32 +241,25 @@ static void share(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, int count, bool
 static void run(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, ptrdiff_t worth, bool backwards,
                 pqc_range_fn fn, void *context)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     int count = pqc_get_num_threads();
     if (n <= 0)
         return;
-    if (parts < 2 || count == 1 || pthread_mutex_trylock(&owner) != 0) {
+    if (parts < 2 || count == 1 || !pqc_try_acquire(&owner)) {
         fn(context, 0, n);
         return;
     }
-    pthread_once(&once, watch_for_fork);
+    watch_for_fork();
     if (are_wanted(worth, count - 1))
         share(n, grain, parts_of(parts, worth, count), count, backwards, fn, context);
     else
         fn(context, 0, n);
     ended = pqc_nanoseconds();
-    pthread_mutex_unlock(&owner);
+    pqc_release(&owner);
 }
 
 int pqc_available_cpus(void)
 {
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        return CPU_COUNT(&set);
-#endif
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
-    return count < 1 ? 1 : (int)count;
+    return pqc_count_cpus();
 }
 
 int pqc_get_num_threads(void)
@@ -321,8 +278,6 @@ int pqc_set_own_threads(int n)
     own_threads = n < 0 ? 0 : n > PQC_MAX_THREADS ? PQC_MAX_THREADS : n;
     return before;
 }
-
-#endif
 
 static void run_in_default_mode(ptrdiff_t n, ptrdiff_t grain, ptrdiff_t parts, ptrdiff_t worth,
                                 bool backwards, pqc_range_fn fn, void *context)
