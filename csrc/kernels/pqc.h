@@ -97,12 +97,14 @@ typedef enum {
 
 #define PQC_BIT(isa) (1u << (isa))
 
-#define PQC_TARGET_AVX2 PQC_TARGET("avx2,fma,f16c")
-#define PQC_TARGET_AVXVNNI PQC_TARGET("avx2,fma,f16c,avxvnni")
-#define PQC_TARGET_AVX512 PQC_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")
-#define PQC_TARGET_VNNI PQC_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+#define PQC_TARGET_AVX2 PQC_TARGET("popcnt,avx2,fma,f16c")
+#define PQC_TARGET_AVXVNNI PQC_TARGET("popcnt,avx2,fma,f16c,avxvnni")
+#define PQC_TARGET_AVX512 PQC_TARGET("popcnt,avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")
+#define PQC_TARGET_VNNI                                                                            \
+    PQC_TARGET("popcnt,avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #define PQC_TARGET_AMX                                                                             \
-    PQC_TARGET("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,amx-tile,amx-int8")
+    PQC_TARGET(                                                                                    \
+        "popcnt,avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,amx-tile,amx-int8")
 #define PQC_TARGET_DOTPROD PQC_TARGET("arch=armv8.2-a+dotprod")
 
 typedef enum {

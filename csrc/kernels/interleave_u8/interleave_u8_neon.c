@@ -14,11 +14,14 @@ void pqc_interleave_u8_neon(const uint8_t *const *plane, int channels, ptrdiff_t
             x.val[c] = vld1q_u8(plane[c < channels ? c : 0] + i);
         if (channels == 4)
             vst4q_u8(y, x);
-        else if (channels == 3)
-            vst3q_u8(y, (uint8x16x3_t){{x.val[0], x.val[1], x.val[2]}});
-        else if (channels == 2)
-            vst2q_u8(y, (uint8x16x2_t){{x.val[0], x.val[1]}});
-        else
+        else if (channels == 3) {
+            uint8x16x3_t three = {
+                {x.val[0], x.val[1], x.val[2]}}; /* vst3q_u8 is a macro in clang */
+            vst3q_u8(y, three);
+        } else if (channels == 2) {
+            uint8x16x2_t two = {{x.val[0], x.val[1]}};
+            vst2q_u8(y, two);
+        } else
             vst1q_u8(y, x.val[0]);
     }
     pqc_interleave_u8_rest(plane, channels, i, n, y - i * channels);
