@@ -4,6 +4,7 @@ CC ?= gcc
 CLANG ?= clang
 AARCH64_CC ?= aarch64-linux-gnu-gcc
 MINGW_CC ?= x86_64-w64-mingw32-gcc
+ZIG_CC ?= $(shell $(PYTHON) -c 'import ziglang; print(ziglang.__path__[0])')/zig cc
 SECONDS ?= 300
 MINUTES ?= 10
 ISAS ?= $(shell $(PYTHON) -c 'from pytorch_quantization_c import isa; print(*isa.available())')
@@ -27,6 +28,10 @@ lint-c: lint-layout
 	@for cc in $(CC) $(CLANG) $(AARCH64_CC) $$(command -v $(MINGW_CC)); do \
 	    echo "$$cc: no warning, and no header of a floor above"; below=; for floor in $(FLOORS); do below="$$below -Icsrc/$$floor"; \
 	        find csrc/$$floor -name '*.c' | xargs -P 2 -I{} $$cc $(STRICT) $$below -c {} -o /dev/null || exit 1; done; done
+lint-macos:  ## the newest clang's errors, for systems whose wheels nobody here can run: needs the extra `wheels`
+	@for cpu in aarch64 x86_64; do echo "zig cc for macOS, $$cpu"; below=; for floor in $(FLOORS); do below="$$below -Icsrc/$$floor"; done; \
+	    find $(addprefix csrc/,$(FLOORS)) -name '*.c' | xargs -P 2 -I{} $(ZIG_CC) -target $$cpu-macos -std=c11 -O1 -fPIC \
+	        -ffp-contract=off -Wall -Wextra -Werror $$below -c {} -o /dev/null || exit 1; done
 lint-python: build
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
@@ -63,7 +68,10 @@ docs: build  ## the pages of docs/ with the API from docstrings, into build/site
 	$(PYTHON) -m mkdocs build --strict --quiet
 wheel:
 	$(PYTHON) -m pip wheel --no-deps -w dist .
+wheel-manylinux:  ## for x86-64 with glibc 2.17 and later: needs the extra `wheels`
+	CC="$(ZIG_CC) -target x86_64-linux-gnu.2.17" $(PYTHON) -m pip wheel --no-deps -w build/unrepaired .
+	$(PYTHON) -m auditwheel repair --only-plat --plat manylinux_2_17_x86_64 -w dist build/unrepaired/*.whl
 clean:
 	rm -rf build dist *.egg-info pytorch_quantization_c/_C.*.so
-.PHONY: build test test-isa test-c lint lint-layout lint-c lint-python lint-examples format bench bench-layers sanitize fuzz soak \
-    coverage notebooks docs wheel clean
+.PHONY: build test test-isa test-c lint lint-layout lint-c lint-macos lint-python lint-examples format bench bench-layers sanitize fuzz \
+    soak coverage notebooks docs wheel wheel-manylinux clean
