@@ -30,7 +30,8 @@
 /* What is not C11 stands here only.  PQC_INLINE: a function whose vectors have to stay in registers.
  * PQC_NOINLINE: one that is rarely called from a loop.  PQC_KEEP_IN_REGISTERS: of two vectors on
  * x86; _REGISTER: of one, with AVX-512.  PQC_WRITTEN_WHOLE: what p points to is, before something that
- * reads it unseen.  PQC_THREAD_LOCAL: a variable of each thread's own.  PQC_FETCH_TO_WRITE: into L2.  PQC_FETCH_TO_READ: into L1.  MSVC has no targets: it takes every intrinsic. */
+ * reads it unseen.  PQC_FETCH_TO_WRITE: into L2.  PQC_FETCH_TO_READ: into L1.  PQC_THREAD_LOCAL: a variable of each thread's
+ * own.  MSVC has no targets: it takes every intrinsic. */
 #if defined(__GNUC__) || defined(__clang__)
 #define PQC_TARGET(features) __attribute__((target(features)))
 #define PQC_INLINE static inline __attribute__((always_inline))
