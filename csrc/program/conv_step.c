@@ -2,6 +2,7 @@
 #include "conv_tail.h"
 #include "conv_ways.h"
 #include "dispatch.h"
+#include "finish_nhwc/code_sum.h"
 #include "igemm_mblock.h"
 #include "parallel.h"
 
@@ -76,6 +77,7 @@ static void set_known(pqc_step *s)
     for (int i = 0; i < s->outputs && !s->chain_length; i++)
         s->output[i].codes = f.output[i];
     s->known = pqc_finish_known(&f, s->weights->largest);
+    s->sum = s->known & PQC_PLAIN ? pqc_code_sum_of(&f) : (pqc_code_sum){.there = false};
 }
 
 static const char *prepare_conv(pqc_step *s)

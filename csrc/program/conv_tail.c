@@ -94,6 +94,7 @@ pqc_output pqc_tail_output(const pqc_step *s)
                     .affine = s->affine,
                     .known = s->known,
                     .between = s->between,
+                    .sum = s->sum,
                     .residual = s->residual.codes,
                     .outputs = s->chain_length ? 1 : s->outputs};
     f.output[0].content = PQC_FLOATS;

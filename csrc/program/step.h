@@ -92,6 +92,7 @@ typedef struct {
     pqc_linear_map affine; /* of convolutions; filled by prepare */
     pqc_pixels
         between; /* of convolutions: codes that results go through before the residual is added, or PQC_NOTHING */
+    pqc_code_sum sum; /* of convolutions; filled by prepare */
     /* Operands of chains beside input and residual; of a convolution's chain, beside its results. */
     pqc_image more[PQC_MAX_OPERANDS - 2];
     const pqc_chain_op *chain;

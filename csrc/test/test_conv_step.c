@@ -65,15 +65,24 @@ static ptrdiff_t outputs_of(const pqc_window *w, ptrdiff_t size, ptrdiff_t after
     return left < 0 ? 0 : left / w->stride + 1;
 }
 
+/* The reciprocal of a step: half of them integers, some of these powers of two, the others as ranges of data make them. */
+static float random_scale(void)
+{
+    float number = 1.0f + (float)(random_bits() % 64);
+    return random_bits() % 2 ? number : number + (float)(random_bits() % (1 << 20)) * 0x1p-20f;
+}
+
 /* Puts an image behind those before. */
 static void add_image(pqc_image *i, pqc_content content, ptrdiff_t *end, ptrdiff_t slack)
 {
     ptrdiff_t size = pqc_content_size(content);
     i->codes.content = content;
     i->codes.pixel = i->c * size + (content == PQC_U8_CODES ? 0 : 2 * size);
-    i->codes.mul = i->codes.div = 1.0f + (float)(random_bits() % 64);
+    i->codes.mul = i->codes.div = random_scale();
     i->codes.lo = content == PQC_U8_CODES ? (float)-i->codes.zero : -32767.0f;
-    i->codes.hi = content == PQC_U8_CODES ? (float)(255 - i->codes.zero) : 32767.0f;
+    i->codes.hi = content == PQC_U8_CODES ? (float)(255 - i->codes.zero)
+                  : random_bits() % 4     ? 32767.0f
+                                          : 99.0f;
     i->offset = *end;
     *end = pqc_round_up(*end + i->n * pqc_image_size(i) + slack, 64);
 }
@@ -138,7 +147,7 @@ static void add_between(pqc_step *s)
 {
     bool words = random_bits() % 4 == 0;
     int32_t zero = words || random_bits() % 2 ? 0 : (int32_t)between(1, 255);
-    float number = 1.0f + (float)(random_bits() % 64);
+    float number = random_scale();
     s->between = (pqc_pixels){.content = words ? PQC_S16_CODES : PQC_U8_CODES,
                               .mul = number,
                               .div = number,

@@ -14,7 +14,7 @@ from .._core.errors import shown
 from .._core.files import FilePath, check_folder, part_file
 from .calibration.calibrating import collected
 from .calibration.collecting import without_quantizers
-from .calibration.ranges import AUTO, Range, checked_method, fitted
+from .calibration.ranges import AUTO, Range, checked_method, fitted, widened
 from .calibration.ranges import METHODS as RANGES
 from .files.opset import raise_opset
 from .methods.method_steps import KEPT, Methods
@@ -27,6 +27,7 @@ from .placement.insertion import insert_quantizers, quantize_states
 from .placement.sites import is_spectral, layers_of, reads_spectrum
 from .placement.targets import Target, target_of
 from .representation.naming import free_node_name, names_remembered
+from .representation.notes import is_power_of_two
 from .search.accuracy_control import MethodNames, checked_drop, within_drop
 from .search.budgets import as_data
 from .search.finishing import TARGET, finished
@@ -62,7 +63,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         percentile: how many percent of the values the method "percentile" keeps.
         zero_point: "auto": unsigned where nothing is negative, a zero point for skewed ranges, else symmetric;
             False: always symmetric.
-        residual: "auto" keeps values that only Adds and layers read as 16-bit integers, if the target supports that;
+        residual: "auto" keeps values that only Adds and layers read as 16-bit integers, whose step is a power of two,
+            if the target supports that;
             "u8" quantises both inputs of an Add to 8 bits; "float" leaves them in float.
         target: "here", "onnxruntime", "openvino" or "tensorrt": decides where quantisers go, and what a file may hold.
         exclude: patterns (globs, or `re:` and an expression) for names or operators of layers that stay float.
@@ -242,6 +244,8 @@ def fix(model: ir.Model, found: Quantizer, ends: Range, zero_point: Any) -> None
     """Gives a quantiser of an activation a constant range."""
     symmetric = isinstance(found.spec.bits, tuple) or found.spec.bits > 8
     spec, amax = fitted(found.spec, ends, False if symmetric else zero_point)
+    if is_power_of_two(found.node):
+        amax = widened(spec, amax)
     node = fake_quant(model.graph, found.input, amax, spec, found.name)
     node.metadata_props.update(found.node.metadata_props)
     substitute(found.node, node)

@@ -20,7 +20,8 @@ enum {
     PQC_PLAIN =
         16, /* All of these; integers become codes of at most 16 bits, one output of a type, and |y * mul| < 2^30. */
     PQC_SWISH =
-        32 /* PQC_PLAIN; HardSwish and nothing but an affine map becomes bytes: finish_nhwc_swish_avx512.h may be taken. */
+        32, /* PQC_PLAIN; HardSwish and nothing but an affine map becomes bytes: finish_nhwc_swish_avx512.h may be taken. */
+    PQC_SMALL_CODES = 64 /* |y * mul| < 2^22 of all codes, and mul is not tiny. */
 };
 
 typedef unsigned pqc_finish_nhwc_fn(const int32_t *acc, ptrdiff_t ld, int pixels, int channels,

@@ -153,13 +153,17 @@ static bool is_swish(const pqc_output *f)
 unsigned pqc_finish_known(const pqc_output *f, float largest)
 {
     enum { ALL = PQC_NO_FIRST_CLAMP | PQC_NO_SECOND_CLAMP | PQC_NEVER_NAN };
-    bool finite = true, refuses = f->between.refuses_negative;
+    bool finite = true, small = true, refuses = f->between.refuses_negative;
     float bound = bound_of(f, largest);
     for (int i = 0; i < f->outputs; i++) {
         finite &= f->output[i].content == PQC_FLOATS || bound * f->output[i].mul < INFINITY;
+        small &= f->output[i].content == PQC_FLOATS ||
+                 (bound * f->output[i].mul < 0x1p22f && f->output[i].mul > 0x1p-60f);
         refuses |= f->output[i].refuses_negative;
     }
     unsigned known = bound < INFINITY && finite ? PQC_NEVER_NAN : 0;
+    if (small)
+        known |= PQC_SMALL_CODES;
     bool ends_above_0 = f->second_low >= 0 && f->second_high >= 0;
     bool stays_above_0 = is_alone(f) && f->low >= 0 && f->high >= 0 && f->second_high >= 0;
     if (!refuses || (!f->between.refuses_negative && ends_above_0) || stays_above_0)

@@ -56,6 +56,12 @@ typedef struct {
     float factor, offset;
 } pqc_linear_map;
 
+/* Of codes of two scales: finish_nhwc/code_sum.h. */
+typedef struct {
+    bool there;
+    float first, second, offset;
+} pqc_code_sum;
+
 typedef struct {
     const float *scale, *bias; /* of channel 0 */
     float low, high, second_low, second_high;
@@ -63,6 +69,7 @@ typedef struct {
     pqc_linear_map affine;
     unsigned known;     /* of pqc_finish_known, or 0 */
     pqc_pixels between; /* no pixels, codes alone */
+    pqc_code_sum sum;   /* what becomes of `between` and the residual, or not there */
     pqc_pixels residual, output[PQC_MAX_OUTPUTS];
     int outputs;
 } pqc_output;

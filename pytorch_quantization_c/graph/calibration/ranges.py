@@ -141,6 +141,14 @@ def fitted(spec: QuantizerSpec, found: Range, zero_point: Any) -> tuple[Quantize
     return replace(wide, zero_point=point), width
 
 
+def widened(spec: QuantizerSpec, amax: np.float32) -> np.float32:
+    """The least amax from this one on that makes the step a power of two; 0, and what is too large, stays."""
+    if not 0 < amax < np.finfo(np.float32).max / 2:
+        return amax
+    _, exponent = np.frexp(spec.bound / float(amax))
+    return np.float32(np.ldexp(spec.bound, 1 - int(exponent)))
+
+
 def checked_method(method: str, share: float, known: tuple[str, ...] = METHODS) -> None:
     """ValueError for an unknown method or a percentile outside of 0 to 100."""
     if method not in known:

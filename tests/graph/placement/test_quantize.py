@@ -101,6 +101,18 @@ def test_residuals(rng: np.random.Generator, residual: str, bits: set[int]) -> N
     assert {found(int8)[str(node.name)].spec.bits for node in quantised} <= bits
 
 
+def test_residuals_of_16_bits_have_the_finest_step_that_is_a_power_of_two(rng: np.random.Generator) -> None:
+    given, model = images(rng, 4), convolutional(rng)
+    int8 = graph.quantize(model, [given], method="max", methods=())
+    quantizer = found(int8)["add6.residual"]
+    scale = np.float32(quantizer.spec.bound) / np.float32(quantizer.amax)
+    assert np.frexp(scale)[0] == 0.5
+    value = quantizer.input.name
+    model.graph.outputs.append(next(each for node in model.graph for each in node.outputs if each.name == value))
+    largest = np.abs(graph.interpret(model, {model.graph.inputs[0].name: given})[-1]).max()
+    assert quantizer.amax / 2 < largest <= quantizer.amax
+
+
 def test_excluded_layers_stay_float_and_overrides_count(rng: np.random.Generator) -> None:
     model, data = convolutional(rng), [images(rng, 4)]
     without = found(graph.quantize(model, data, exclude="Gemm"))
