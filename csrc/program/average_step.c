@@ -9,12 +9,13 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { CHANNELS = PQC_SUMMED, FLOATS_GRAIN = 1 << 14 };
+enum { CHANNELS = PQC_SUMMED, MAX_TAPS = 7, FLOATS_GRAIN = 1 << 14 };
 
 typedef struct {
     const pqc_step *step;
     char *const *buffers;
     ptrdiff_t parts; /* parts of the channels */
+    bool by_rows;    /* run_row does all channels of a row */
     atomic_uint flags;
 } job;
 
@@ -148,6 +149,79 @@ static unsigned run_window(const part *p, ptrdiff_t y, ptrdiff_t x)
     return store(p, y, x, sum);
 }
 
+/* Outputs [from, end) of a row, each by itself. */
+static unsigned run_windows(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t from, ptrdiff_t end)
+{
+    ptrdiff_t channels = j->step->output[0].c;
+    unsigned flags = 0;
+    for (ptrdiff_t x = from; x < end; x++)
+        for (ptrdiff_t first = 0; first < channels; first += CHANNELS) {
+            part p = {j, n, first, pqc_min(channels - first, CHANNELS)};
+            flags |= run_window(&p, y, x);
+        }
+    return flags;
+}
+
+/* The same where all columns of the windows lie on the image: floats that lie together in the images and in their sums. */
+static unsigned run_together(const job *j, ptrdiff_t n, ptrdiff_t y, ptrdiff_t from, ptrdiff_t end)
+{
+    const pqc_step *s = j->step;
+    const pqc_image *in = &s->input;
+    pqc_taps rows = pqc_taps_of(&s->y, y, in->h);
+    ptrdiff_t taps = rows.end - rows.first, floats = (end - from) * in->c;
+    bool padded = s->kind == PQC_STEP_PADDED_AVERAGE, clipped = taps < s->y.kernel;
+    float by = (float)(padded ? s->y.kernel : taps) * (float)s->x.kernel;
+    float row[MAX_TAPS][CHANNELS], sum[CHANNELS];
+    unsigned flags = 0;
+    for (ptrdiff_t done = 0; done < floats; done += CHANNELS) {
+        ptrdiff_t some = pqc_min(floats - done, CHANNELS);
+        for (ptrdiff_t i = 0; i < taps; i++) {
+            const char *at =
+                pqc_image_pixels(in, j->buffers, n, rows.start + (rows.first + i) * s->y.dilation,
+                                 from - s->x.before)
+                    .at;
+            pqc.sum_f32(at + done * (ptrdiff_t)sizeof *sum, in->codes.pixel * s->x.dilation,
+                        s->x.kernel, some, row[i]);
+        }
+        pqc.sum_f32((const char *)row, sizeof row[0], taps, some, sum);
+        for (ptrdiff_t c = 0; c < some; c++)
+            sum[c] = (clipped ? sum[c] + 0.0f : sum[c]) / by;
+        for (int i = 0; i < s->outputs; i++) {
+            pqc_pixels to = pqc_image_pixels(&s->output[i], j->buffers, n, y, from);
+            char *at = (char *)to.at + done * pqc_content_size(to.content);
+            flags |= pqc.encode_f32(&to, sum, at, some);
+        }
+    }
+    return flags;
+}
+
+/* Whether the floats of a row's windows lie together, and so few taps that sum_f32 adds one after the other. */
+static bool lie_together(const pqc_step *s)
+{
+    const pqc_image *in = &s->input;
+    bool together = s->kind != PQC_STEP_MEAN && in->codes.content == PQC_FLOATS &&
+                    in->codes.pixel == in->c * pqc_content_size(PQC_FLOATS) && s->x.stride == 1 &&
+                    s->x.kernel <= MAX_TAPS && s->y.kernel <= MAX_TAPS;
+    for (int i = 0; i < s->outputs; i++) {
+        const pqc_pixels *to = &s->output[i].codes;
+        together &= to->pixel == in->c * pqc_content_size(to->content);
+    }
+    return together;
+}
+
+static unsigned run_row(const job *j, ptrdiff_t n, ptrdiff_t y)
+{
+    const pqc_step *s = j->step;
+    ptrdiff_t width = s->output[0].w, reach = (s->x.kernel - 1) * s->x.dilation;
+    pqc_taps rows = pqc_taps_of(&s->y, y, s->input.h);
+    ptrdiff_t from = pqc_min(s->x.before, width);
+    ptrdiff_t end = pqc_clamp(s->input.w + s->x.before - reach, from, width);
+    if (rows.first >= rows.end || from == end)
+        return run_windows(j, n, y, 0, width);
+    return run_windows(j, n, y, 0, from) | run_together(j, n, y, from, end) |
+           run_windows(j, n, y, end, width);
+}
+
 /* Tasks are numbered (image, row of outputs, part of the channels). */
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
@@ -157,6 +231,10 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     for (ptrdiff_t i = begin; i < end; i++) {
         ptrdiff_t row = i / j->parts, first = i % j->parts * CHANNELS;
         part p = {j, row / out->h, first, pqc_min(out->c - first, CHANNELS)};
+        if (j->by_rows) {
+            flags |= run_row(j, row / out->h, row % out->h);
+            continue;
+        }
         if (j->step->kind == PQC_STEP_MEAN)
             flags |= run_mean(&p);
         for (ptrdiff_t x = 0; x < out->w && j->step->kind != PQC_STEP_MEAN; x++)
@@ -168,7 +246,8 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 static unsigned run_average(const pqc_step *s, char *const *buffers)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
-    job j = {.step = s, .buffers = buffers, .parts = pqc_div_round_up(in->c, CHANNELS)};
+    job j = {.step = s, .buffers = buffers, .by_rows = lie_together(s)};
+    j.parts = j.by_rows ? 1 : pqc_div_round_up(in->c, CHANNELS);
     ptrdiff_t taps = s->kind == PQC_STEP_MEAN ? in->h * in->w : s->y.kernel * s->x.kernel;
     ptrdiff_t cost = out->n * out->h * out->w * out->c * pqc_min(taps, in->h * in->w);
     pqc_parallel_tasks(out->n * out->h * j.parts, cost, FLOATS_GRAIN, run_tasks, &j);

@@ -1,8 +1,8 @@
 #include "cache_sizes.h"
+#include "code_sum.h"
 #include "conv_tail.h"
 #include "conv_ways.h"
 #include "dispatch.h"
-#include "finish_nhwc/code_sum.h"
 #include "igemm_mblock.h"
 #include "parallel.h"
 

@@ -65,6 +65,7 @@ static const test once[] = {
     {"float_mode", test_float_mode},
     {"fork", test_fork},
     {"at_once", test_at_once},
+    {"code_sum", test_code_sum},
     {"im2col", test_im2col},
     {"erf", test_erf},
     {"histc_edges", test_histc_edges},

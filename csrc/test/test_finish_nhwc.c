@@ -1,7 +1,6 @@
 #include "check.h"
 #include "dispatch.h"
 #include "expect.h"
-#include "finish_nhwc/code_sum.h"
 #include "tests.h"
 
 #include <math.h>
@@ -237,47 +236,8 @@ static void check_swish(arena *a, unsigned seed)
     CHECK(buffer_guards_intact(&a->output[0]), "%d pixels, %d channels", pixels, channels);
 }
 
-/* Numbers as ranges of data make them, or integers, of which many pairs lie in the middle between two codes. */
-static float random_scale(unsigned seed)
-{
-    float number = 8.0f + (float)(random_bits() % 16);
-    return seed % 4 ? number + (float)(random_bits() % (1 << 20)) * 0x1p-20f : number;
-}
-
-/* Every pair of codes; returns whether there were numbers for them. */
-static bool check_code_sum(unsigned seed)
-{
-    pqc_output f = {.outputs = 1};
-    pqc_pixels *all[] = {&f.between, &f.residual, &f.output[0]};
-    for (int i = 0; i < 3; i++) {
-        *all[i] = codes_of(PQC_U8_CODES, seed % 2 ? seed + (unsigned)i : 0);
-        all[i]->mul = all[i]->div = random_scale(seed);
-    }
-    pqc_code_sum s = pqc_code_sum_of(&f);
-    for (int i = 0; i < 256 && s.there; i++)
-        for (int r = 0; r < 256; r++) {
-            float code = f.between.lo + (float)i;
-            float y = (float)((double)code / (double)f.between.div) +
-                      (float)((double)(r - f.residual.zero) / (double)f.residual.div);
-            const pqc_pixels *to = &f.output[0];
-            float sum = rintf(fmaf(code, s.first, fmaf((float)r, s.second, s.offset)));
-            CHECK(clamped(sum, to->lo, to->hi) == expect_quantized(y, to->mul, to->lo, to->hi),
-                  "codes %g and %d, seed %u", (double)code, r, seed);
-        }
-    return s.there;
-}
-
-static void test_code_sum(void)
-{
-    int there = 0;
-    for (unsigned seed = 0; seed < 48; seed++)
-        there += check_code_sum(seed);
-    CHECK(there >= 30, "numbers for %d of 36 scales that are no integers", there);
-}
-
 void test_finish_nhwc(void)
 {
-    test_code_sum();
     arena *a = calloc(1, sizeof *a);
     buffer_open(&a->residual);
     for (int i = 0; i < PQC_MAX_OUTPUTS; i++)

@@ -41,6 +41,7 @@ void test_conv_chw_u8s8(void);
 void test_histogram(void);
 void test_search_logs(void);
 void test_fingerprint(void);
+void test_code_sum(void);
 void test_collect(void);
 void test_calib_search(void);
 

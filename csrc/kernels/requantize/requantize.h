@@ -56,7 +56,7 @@ typedef struct {
     float factor, offset;
 } pqc_linear_map;
 
-/* Of codes of two scales: finish_nhwc/code_sum.h. */
+/* Of codes of two scales: program/code_sum.h. */
 typedef struct {
     bool there;
     float first, second, offset;
