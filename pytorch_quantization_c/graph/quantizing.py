@@ -23,11 +23,10 @@ from .passes import prepare
 from .passes.editing import substitute
 from .passes.weights import dequantize_weights
 from .placement.choices import Choices, Override, Patterns, nothing_left
-from .placement.insertion import insert_quantizers, quantize_states
+from .placement.insertion import insert_quantizers, is_residual, quantize_states
 from .placement.sites import is_spectral, layers_of, reads_spectrum
 from .placement.targets import Target, target_of
 from .representation.naming import free_node_name, names_remembered
-from .representation.notes import is_power_of_two
 from .search.accuracy_control import MethodNames, checked_drop, within_drop
 from .search.budgets import as_data
 from .search.finishing import TARGET, finished
@@ -244,7 +243,7 @@ def fix(model: ir.Model, found: Quantizer, ends: Range, zero_point: Any) -> None
     """Gives a quantiser of an activation a constant range."""
     symmetric = isinstance(found.spec.bits, tuple) or found.spec.bits > 8
     spec, amax = fitted(found.spec, ends, False if symmetric else zero_point)
-    if is_power_of_two(found.node):
+    if is_residual(found):
         amax = widened(spec, amax)
     node = fake_quant(model.graph, found.input, amax, spec, found.name)
     node.metadata_props.update(found.node.metadata_props)

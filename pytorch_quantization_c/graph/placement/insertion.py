@@ -14,7 +14,7 @@ from ..nodes import Quantizer, QuantizerSpec, fake_quant
 from ..passes.editing import floats, graph_of, is_op
 from ..passes.layers import RECURRENT
 from ..representation.naming import free_node_name
-from ..representation.notes import set_hidden_quantizer, set_power_of_two
+from ..representation.notes import set_hidden_quantizer
 from ..representation.sharing import set_group
 from .choices import Choices, spec_of
 from .sites import Site, adds_and, input_sites, residual_sites, weights_of
@@ -44,12 +44,10 @@ def insert_quantizers(model: ir.Model, layers: list[ir.Node], choices: Choices, 
     order = {node: number for number, node in enumerate(model.graph)}
     for site in sites:
         spec = RESIDUAL if site.kind == "residual" else spec_of(choices.descriptor(site.owner, "input"))
-        node = _insert(site, spec, free_node_name(model.graph, f"{site.owner.name}.{site.kind}", ".", 2), order)
-        if site.kind == "residual":
-            set_power_of_two(node)
+        _insert(site, spec, free_node_name(model.graph, f"{site.owner.name}.{site.kind}", ".", 2), order)
 
 
-def _insert(site: Site, spec: QuantizerSpec, name: str, order: dict[ir.Node, int]) -> ir.Node:
+def _insert(site: Site, spec: QuantizerSpec, name: str, order: dict[ir.Node, int]) -> None:
     first = min((node for node, _ in site.uses), key=order.__getitem__)
     graph = graph_of(first)
     node = fake_quant(graph, site.value, None, spec, name)
@@ -57,7 +55,6 @@ def _insert(site: Site, spec: QuantizerSpec, name: str, order: dict[ir.Node, int
     graph.insert_before(first, node)
     for reader, index in site.uses:
         reader.replace_input_with(index, node.outputs[0])
-    return node
 
 
 def quantize_states(layers: list[ir.Node], choices: Choices) -> None:

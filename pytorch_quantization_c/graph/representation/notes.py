@@ -13,12 +13,10 @@ from .spec import QuantizerSpec
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["METADATA", "NUMPY", "Coding", "Note", "hidden_quantizer", "is_power_of_two", "note_of", "noted",
-           "set_hidden_quantizer", "set_power_of_two"]
+__all__ = ["METADATA", "NUMPY", "Coding", "Note", "hidden_quantizer", "note_of", "noted", "set_hidden_quantizer"]
 
 METADATA = "pytorch_quantization_c.quantizer"  # in the metadata of a node: what the node cannot express
 HIDDEN = "pytorch_quantization_c.hidden"  # of an LSTM or a GRU: how its state is quantised ahead of its product
-POWER = "pytorch_quantization_c.power_of_two"  # of a quantiser: the step that data are given is a power of two
 NUMPY = "pytorch_quantization_c.numpy"  # of a node: NumPy's own function was traced, and computes it
 
 
@@ -72,13 +70,3 @@ def hidden_quantizer(node: Any) -> Coding | None:
 def set_hidden_quantizer(node: ir.Node, amax: float, spec: QuantizerSpec) -> None:
     """Has the hidden state quantised with this range; other runtimes, which do not know of it, keep it float."""
     node.metadata_props[HIDDEN] = noted(node.name or "", spec, np.asarray(amax, np.float32))
-
-
-def is_power_of_two(node: ir.Node) -> bool:
-    """Whether ranges found in data are widened until the step is a power of two."""
-    return POWER in node.metadata_props
-
-
-def set_power_of_two(node: ir.Node) -> None:
-    """Has ranges found in data widened until the step is a power of two."""
-    node.metadata_props[POWER] = "1"

@@ -12,6 +12,7 @@ from ...methods.gains import Gains, to_text
 from ..analysis.layer_noise import give_weights, weights_of, with_only
 from ..calibration.batches import Feeds
 from ..calibration.batches import samples as samples_of
+from ..calibration.ranges import widened
 from ..interpreter.run import Interpreter
 from ..methods.bias import give_biases, input_quantizer, quantized_layer, remove_unread, settle
 from ..methods.method_steps import RECORD, gains
@@ -121,7 +122,7 @@ class Candidates:
             first, index = uses[0]
             value = first.inputs[index]
             assert value is not None
-            added = fake_quant(model.graph, value, self._ranges[str(value.name)], RESIDUAL,
+            added = fake_quant(model.graph, value, widened(RESIDUAL, self._ranges[str(value.name)]), RESIDUAL,
                                free_node_name(model.graph, f"{site.owner.name}.residual", ".", 2))
             model.graph.insert_before(first, added)
             for node, index in uses:
