@@ -20,7 +20,7 @@ CASES = {
     "ceil": "AveragePool <kernel_shape = [3, 3], strides = [2, 2], ceil_mode = 1>",
     "same": 'AveragePool <kernel_shape = [4, 3], strides = [2, 3], auto_pad = "SAME_LOWER">',
     "wide": "AveragePool <kernel_shape = [2, 7], pads = [1, 3, 0, 3]>",
-    "more taps than are added in a row": "AveragePool <kernel_shape = [3, 8], pads = [1, 4, 1, 3], count_include_pad = 1>",
+    "more taps than in a sum": "AveragePool <kernel_shape = [3, 8], pads = [1, 4, 1, 3], count_include_pad = 1>",
     "dilated": "AveragePool <kernel_shape = [3, 2], dilations = [2, 3]>",
     "max": "MaxPool <kernel_shape = [3, 2], pads = [1, 0, 1, 1], strides = [2, 1]>",
     "max, dilated": "MaxPool <kernel_shape = [2, 3], dilations = [3, 2], strides = [1, 2], ceil_mode = 1>",
