@@ -57,18 +57,10 @@ static const test per_isa[] = {
 };
 
 static const test once[] = {
-    {"avxvnni", test_avxvnni},
-    {"dispatch", test_dispatch},
-    {"quant_params", test_quant_params},
-    {"f64", test_f64},
-    {"parallel", test_parallel},
-    {"float_mode", test_float_mode},
-    {"fork", test_fork},
-    {"at_once", test_at_once},
-    {"code_sum", test_code_sum},
-    {"im2col", test_im2col},
-    {"erf", test_erf},
-    {"histc_edges", test_histc_edges},
+    {"avxvnni", test_avxvnni}, {"dispatch", test_dispatch}, {"quant_params", test_quant_params},
+    {"f64", test_f64},         {"parallel", test_parallel}, {"float_mode", test_float_mode},
+    {"fork", test_fork},       {"at_once", test_at_once},   {"code_sum", test_code_sum},
+    {"im2col", test_im2col},   {"erf", test_erf},           {"histc_edges", test_histc_edges},
 };
 
 static bool wanted(const char *name, int argc, char **argv)
