@@ -30,7 +30,7 @@ enum {
     /* weights that are prefetched while the previous ones are used */
     PQC_L2_NEXT_PANEL = 256 << 10,
     /* rows of the images that some steps read and write together (bands) */
-    PQC_L2_BAND = 384 << 10,
+    PQC_L2_BAND = 512 << 10,
     PQC_L2_GATHER_ROWS =
         64 << 10, /* image rows that are gathered together, on both sides (gather_step) */
     PQC_L2_LINEAR_ROWS = 1 << 20,       /* quantised rows (linear) */

@@ -4,7 +4,7 @@
 
 #include "elementary/elementary_avx512.h"
 
-enum { ROWS = 4, MAX_TOGETHER = 1024 }; /* of rows that stay in L1 side by side */
+enum { ROWS = 8, MAX_TOGETHER = 1024 }; /* of rows that stay in L1 side by side */
 
 /* Lane i + 8 to lane i, and so on by halves. */
 AVX512 static inline float sum_of_16(__m512 lanes)
@@ -18,7 +18,7 @@ AVX512 static inline float sum_of_16(__m512 lanes)
 /* 16 numbers of each row, masked by `some`. */
 AVX512 PQC_INLINE void maxima16(const float *x, ptrdiff_t n, __mmask16 some, __m512 *top)
 {
-    PQC_UNROLL(4)
+    PQC_UNROLL(8)
     for (int r = 0; r < ROWS; r++)
         top[r] = _mm512_mask_max_ps(top[r], some, _mm512_maskz_loadu_ps(some, x + r * n), top[r]);
 }
@@ -26,7 +26,7 @@ AVX512 PQC_INLINE void maxima16(const float *x, ptrdiff_t n, __mmask16 some, __m
 AVX512 PQC_INLINE void powers16(const float *x, float *y, ptrdiff_t n, __mmask16 some,
                                 const __m512 *top, __m512 *lanes)
 {
-    PQC_UNROLL(4)
+    PQC_UNROLL(8)
     for (int r = 0; r < ROWS; r++) {
         __m512 e = exp16(_mm512_sub_ps(_mm512_maskz_loadu_ps(some, x + r * n), top[r]));
         _mm512_mask_storeu_ps(y + r * n, some, e);
@@ -36,7 +36,7 @@ AVX512 PQC_INLINE void powers16(const float *x, float *y, ptrdiff_t n, __mmask16
 
 AVX512 PQC_INLINE void scaled16(float *y, ptrdiff_t n, __mmask16 some, const __m512 *factor)
 {
-    PQC_UNROLL(4)
+    PQC_UNROLL(8)
     for (int r = 0; r < ROWS; r++) {
         __m512 e = _mm512_maskz_loadu_ps(some, y + r * n);
         _mm512_mask_storeu_ps(y + r * n, some, _mm512_mul_ps(e, factor[r]));
@@ -49,7 +49,7 @@ AVX512 static inline void softmax_rows(const float *x, float *y, ptrdiff_t n)
     __m512 top[ROWS], lanes[ROWS], factor[ROWS];
     __mmask16 tail = tail16(n % 16);
     ptrdiff_t whole = n - n % 16;
-    PQC_UNROLL(4)
+    PQC_UNROLL(8)
     for (int r = 0; r < ROWS; r++) {
         top[r] = _mm512_set1_ps(x[r * n]);
         lanes[r] = _mm512_setzero_ps();
@@ -58,14 +58,14 @@ AVX512 static inline void softmax_rows(const float *x, float *y, ptrdiff_t n)
         maxima16(x + i, n, 0xffff, top);
     if (tail)
         maxima16(x + whole, n, tail, top);
-    PQC_UNROLL(4)
+    PQC_UNROLL(8)
     for (int r = 0; r < ROWS; r++)
         top[r] = _mm512_set1_ps(_mm512_reduce_max_ps(top[r]));
     for (ptrdiff_t i = 0; i < whole; i += 16)
         powers16(x + i, y + i, n, 0xffff, top, lanes);
     if (tail)
         powers16(x + whole, y + whole, n, tail, top, lanes);
-    PQC_UNROLL(4)
+    PQC_UNROLL(8)
     for (int r = 0; r < ROWS; r++)
         factor[r] = _mm512_set1_ps(1.0f / sum_of_16(lanes[r]));
     for (ptrdiff_t i = 0; i < whole; i += 16)
@@ -77,14 +77,15 @@ AVX512 static inline void softmax_rows(const float *x, float *y, ptrdiff_t n)
 /* The largest of a row: four at a time, as each comparison waits for the one before. */
 AVX512 static inline __m512 maximum(const float *x, ptrdiff_t n)
 {
-    __m512 top[ROWS];
+    enum { AT_ONCE = 4 };
+    __m512 top[AT_ONCE];
     ptrdiff_t i = 0;
     PQC_UNROLL(4)
-    for (int k = 0; k < ROWS; k++)
+    for (int k = 0; k < AT_ONCE; k++)
         top[k] = _mm512_set1_ps(x[0]); /* NaN stays there */
-    for (; i + 16 * ROWS <= n; i += 16 * ROWS)
+    for (; i + 16 * AT_ONCE <= n; i += 16 * AT_ONCE)
         PQC_UNROLL(4)
-    for (int k = 0; k < ROWS; k++)
+    for (int k = 0; k < AT_ONCE; k++)
         top[k] = _mm512_max_ps(_mm512_loadu_ps(x + i + 16 * k), top[k]);
     for (; i < n; i += 16)
         top[0] = _mm512_mask_max_ps(top[0], tail16(n - i),
@@ -143,7 +144,7 @@ AVX512 static inline double mean_of(lanes16 sum, ptrdiff_t n)
 AVX512 PQC_INLINE void sums16(const float *x, ptrdiff_t n, __mmask16 some, lanes16 *sum,
                               const int R)
 {
-    PQC_UNROLL(4)
+    PQC_UNROLL(8)
     for (int r = 0; r < R; r++)
         sum[r] = add_wide(sum[r], _mm512_maskz_loadu_ps(some, x + r * n));
 }
@@ -152,7 +153,7 @@ AVX512 PQC_INLINE void sums16(const float *x, ptrdiff_t n, __mmask16 some, lanes
 AVX512 PQC_INLINE void centre16(const float *x, float *y, ptrdiff_t n, __mmask16 some,
                                 const __m512 *mean, lanes16 *squares, const int R)
 {
-    PQC_UNROLL(4)
+    PQC_UNROLL(8)
     for (int r = 0; r < R; r++) {
         __m512 c = _mm512_maskz_sub_ps(some, _mm512_maskz_loadu_ps(some, x + r * n), mean[r]);
         _mm512_mask_storeu_ps(y + r * n, some, c);
@@ -167,7 +168,7 @@ AVX512 PQC_INLINE void scale16(float *y, ptrdiff_t n, ptrdiff_t i, __mmask16 som
 {
     __m512 w = weight ? _mm512_maskz_loadu_ps(some, p->weight + i) : _mm512_setzero_ps();
     __m512 b = bias ? _mm512_maskz_loadu_ps(some, p->bias + i) : _mm512_setzero_ps();
-    PQC_UNROLL(4)
+    PQC_UNROLL(8)
     for (int r = 0; r < R; r++) {
         float *at = y + r * n + i;
         __m512 c = _mm512_mul_ps(_mm512_maskz_loadu_ps(some, at), factor[r]);
@@ -199,21 +200,21 @@ AVX512 PQC_INLINE void norm_rows(const float *x, float *y, ptrdiff_t n, const pq
     __m512 mean[ROWS], factor[ROWS];
     ptrdiff_t whole = n - n % 16;
     __mmask16 tail = tail16(n % 16);
-    PQC_UNROLL(4)
+    PQC_UNROLL(8)
     for (int r = 0; r < R; r++)
         sum[r] = squares[r] = (lanes16){_mm512_setzero_pd(), _mm512_setzero_pd()};
     for (ptrdiff_t i = 0; i < whole; i += 16)
         sums16(x + i, n, 0xffff, sum, R);
     if (tail)
         sums16(x + whole, n, tail, sum, R);
-    PQC_UNROLL(4)
+    PQC_UNROLL(8)
     for (int r = 0; r < R; r++)
         mean[r] = _mm512_set1_ps((float)mean_of(sum[r], n));
     for (ptrdiff_t i = 0; i < whole; i += 16)
         centre16(x + i, y + i, n, 0xffff, mean, squares, R);
     if (tail)
         centre16(x + whole, y + whole, n, tail, mean, squares, R);
-    PQC_UNROLL(4)
+    PQC_UNROLL(8)
     for (int r = 0; r < R; r++)
         factor[r] = _mm512_set1_ps((float)(1.0 / sqrt(mean_of(squares[r], n) + p->epsilon)));
     scale_rows(y, n, factor, p, weight, bias, R);
