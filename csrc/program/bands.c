@@ -3,6 +3,7 @@
 
 #include "cache_sizes.h"
 #include "clock.h"
+#include "parallel.h"
 #include "steps.h"
 
 #include <string.h>
@@ -228,6 +229,7 @@ unsigned pqc_bands_run(const pqc_step *step, char *const *buffers, int64_t *nano
     progress all[MAX_TOGETHER] = {{0}};
     unsigned flags = 0;
     int count = step->together;
+    ptrdiff_t band = step->band * pqc_get_num_threads(); /* each has a cache of its own */
     int64_t begin = pqc_nanoseconds();
     for (int i = 0; i < count && nanoseconds; i++)
         nanoseconds[i] = 0;
@@ -236,7 +238,7 @@ unsigned pqc_bands_run(const pqc_step *step, char *const *buffers, int64_t *nano
             progress *p = &all[i];
             int residual = writer_of(step, i, &step[i].residual), before = NONE;
             int own = passed_on(&step[i], i + 1 == count);
-            ptrdiff_t end = pqc_min(p->done + step->band, step->output[0].h);
+            ptrdiff_t end = pqc_min(p->done + band, step->output[0].h);
             if (i > 0) {
                 before = passed_on(&step[i - 1], false);
                 end = rows_from(&step[i], p[-1].done);
