@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-enum { GRAIN = 1 << 13 };
+enum { GRAIN = 1 << 13, SCRATCH = 2 * PQC_MAX_ROW, SIDE_BY_SIDE = 8 /* rows, in rows_f32 */ };
 
 typedef struct {
     const pqc_step *step;
@@ -86,13 +86,15 @@ static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
     job *j = context;
     const pqc_step *s = j->step;
     const pqc_image *floats = floats_of(s);
-    float scratch[PQC_MAX_ROW];
-    ptrdiff_t most = pqc_max(PQC_MAX_ROW / s->input.c, 1), rows;
+    float scratch[SCRATCH];
+    ptrdiff_t most = pqc_max(SCRATCH / s->input.c, 1), rows;
     unsigned flags = 0;
     if (!follows_on(&s->input) || (floats && !follows_on(floats)))
         most = 1;
     else if (floats && s->outputs == 1)
         most = end - begin;
+    else if (most > SIDE_BY_SIDE)
+        most -= most % SIDE_BY_SIDE;
     for (ptrdiff_t row = begin; row < end; row += rows) {
         rows = pqc_min(end - row, most);
         float *y = floats ? pqc_image_pixels(floats, j->buffers, 0, 0, row).at : scratch;

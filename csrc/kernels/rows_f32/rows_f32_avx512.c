@@ -4,7 +4,8 @@
 
 #include "elementary/elementary_avx512.h"
 
-enum { ROWS = 8, MAX_TOGETHER = 1024 }; /* of rows that stay in L1 side by side */
+/* Rows of so many floats go side by side, and stay in L1: eight if they are short, or four. */
+enum { ROWS = 8, MAX_OF_EIGHT = 512, MAX_OF_FOUR = 1024 };
 
 /* Lane i + 8 to lane i, and so on by halves. */
 AVX512 static inline float sum_of_16(__m512 lanes)
@@ -16,62 +17,64 @@ AVX512 static inline float sum_of_16(__m512 lanes)
 }
 
 /* 16 numbers of each row, masked by `some`. */
-AVX512 PQC_INLINE void maxima16(const float *x, ptrdiff_t n, __mmask16 some, __m512 *top)
+AVX512 PQC_INLINE void maxima16(const float *x, ptrdiff_t n, __mmask16 some, __m512 *top,
+                                const int R)
 {
     PQC_UNROLL(8)
-    for (int r = 0; r < ROWS; r++)
+    for (int r = 0; r < R; r++)
         top[r] = _mm512_mask_max_ps(top[r], some, _mm512_maskz_loadu_ps(some, x + r * n), top[r]);
 }
 
 AVX512 PQC_INLINE void powers16(const float *x, float *y, ptrdiff_t n, __mmask16 some,
-                                const __m512 *top, __m512 *lanes)
+                                const __m512 *top, __m512 *lanes, const int R)
 {
     PQC_UNROLL(8)
-    for (int r = 0; r < ROWS; r++) {
+    for (int r = 0; r < R; r++) {
         __m512 e = exp16(_mm512_sub_ps(_mm512_maskz_loadu_ps(some, x + r * n), top[r]));
         _mm512_mask_storeu_ps(y + r * n, some, e);
         lanes[r] = _mm512_mask_add_ps(lanes[r], some, lanes[r], e);
     }
 }
 
-AVX512 PQC_INLINE void scaled16(float *y, ptrdiff_t n, __mmask16 some, const __m512 *factor)
+AVX512 PQC_INLINE void scaled16(float *y, ptrdiff_t n, __mmask16 some, const __m512 *factor,
+                                const int R)
 {
     PQC_UNROLL(8)
-    for (int r = 0; r < ROWS; r++) {
+    for (int r = 0; r < R; r++) {
         __m512 e = _mm512_maskz_loadu_ps(some, y + r * n);
         _mm512_mask_storeu_ps(y + r * n, some, _mm512_mul_ps(e, factor[r]));
     }
 }
 
-/* ROWS rows side by side: their sums and maxima are waited for together.  Masks of whole vectors are constants. */
-AVX512 static inline void softmax_rows(const float *x, float *y, ptrdiff_t n)
+/* R rows side by side: their sums and maxima are waited for together.  Masks of whole vectors are constants. */
+AVX512 PQC_INLINE void softmax_rows(const float *x, float *y, ptrdiff_t n, const int R)
 {
     __m512 top[ROWS], lanes[ROWS], factor[ROWS];
     __mmask16 tail = tail16(n % 16);
     ptrdiff_t whole = n - n % 16;
     PQC_UNROLL(8)
-    for (int r = 0; r < ROWS; r++) {
+    for (int r = 0; r < R; r++) {
         top[r] = _mm512_set1_ps(x[r * n]);
         lanes[r] = _mm512_setzero_ps();
     }
     for (ptrdiff_t i = 0; i < whole; i += 16)
-        maxima16(x + i, n, 0xffff, top);
+        maxima16(x + i, n, 0xffff, top, R);
     if (tail)
-        maxima16(x + whole, n, tail, top);
+        maxima16(x + whole, n, tail, top, R);
     PQC_UNROLL(8)
-    for (int r = 0; r < ROWS; r++)
+    for (int r = 0; r < R; r++)
         top[r] = _mm512_set1_ps(_mm512_reduce_max_ps(top[r]));
     for (ptrdiff_t i = 0; i < whole; i += 16)
-        powers16(x + i, y + i, n, 0xffff, top, lanes);
+        powers16(x + i, y + i, n, 0xffff, top, lanes, R);
     if (tail)
-        powers16(x + whole, y + whole, n, tail, top, lanes);
+        powers16(x + whole, y + whole, n, tail, top, lanes, R);
     PQC_UNROLL(8)
-    for (int r = 0; r < ROWS; r++)
+    for (int r = 0; r < R; r++)
         factor[r] = _mm512_set1_ps(1.0f / sum_of_16(lanes[r]));
     for (ptrdiff_t i = 0; i < whole; i += 16)
-        scaled16(y + i, n, 0xffff, factor);
+        scaled16(y + i, n, 0xffff, factor, R);
     if (tail)
-        scaled16(y + whole, n, tail, factor);
+        scaled16(y + whole, n, tail, factor, R);
 }
 
 /* The largest of a row: four at a time, as each comparison waits for the one before. */
@@ -114,8 +117,10 @@ AVX512 static inline void softmax_row16(const float *x, float *y, ptrdiff_t n)
 
 PQC_TARGET_AVX512 void pqc_softmax_f32_avx512(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n)
 {
-    for (; rows >= ROWS && n <= MAX_TOGETHER; rows -= ROWS, x += ROWS * n, y += ROWS * n)
-        softmax_rows(x, y, n);
+    for (; rows >= 8 && n <= MAX_OF_EIGHT; rows -= 8, x += 8 * n, y += 8 * n)
+        softmax_rows(x, y, n, 8);
+    for (; rows >= 4 && n <= MAX_OF_FOUR; rows -= 4, x += 4 * n, y += 4 * n)
+        softmax_rows(x, y, n, 4);
     for (; rows > 0; rows--, x += n, y += n)
         softmax_row16(x, y, n);
 }
@@ -191,7 +196,7 @@ AVX512 PQC_INLINE void scale_rows(float *y, ptrdiff_t n, const __m512 *factor,
         scale16(y, n, i, tail16(n - i), factor, p, weight, bias, R);
 }
 
-/* R rows side by side, 1 or ROWS: their sums are waited for together.  `weight` and `bias` say which of the two exist; all three
+/* R rows side by side, 1, 4 or 8: their sums are waited for together.  `weight` and `bias` say which of the two exist; all three
  * are constants where this is called. */
 AVX512 PQC_INLINE void norm_rows(const float *x, float *y, ptrdiff_t n, const pqc_layer_norm *p,
                                  const bool weight, const bool bias, const int R)
@@ -223,8 +228,10 @@ AVX512 PQC_INLINE void norm_rows(const float *x, float *y, ptrdiff_t n, const pq
 AVX512 PQC_INLINE void norm_all(const float *x, float *y, ptrdiff_t rows, ptrdiff_t n,
                                 const pqc_layer_norm *p, const bool weight, const bool bias)
 {
-    for (; rows >= ROWS && n <= MAX_TOGETHER; rows -= ROWS, x += ROWS * n, y += ROWS * n)
-        norm_rows(x, y, n, p, weight, bias, ROWS);
+    for (; rows >= 8 && n <= MAX_OF_EIGHT; rows -= 8, x += 8 * n, y += 8 * n)
+        norm_rows(x, y, n, p, weight, bias, 8);
+    for (; rows >= 4 && n <= MAX_OF_FOUR; rows -= 4, x += 4 * n, y += 4 * n)
+        norm_rows(x, y, n, p, weight, bias, 4);
     for (; rows > 0; rows--, x += n, y += n)
         norm_rows(x, y, n, p, weight, bias, 1);
 }
