@@ -166,7 +166,7 @@ static unsigned rows_of_plane(row_run run, ptrdiff_t first, ptrdiff_t y)
                                                    : strided_rows(part);
 }
 
-/* Splits the lowest base-n digit off a number without dividing if it can: divisions would dominate small images. */
+/* Splits the lowest base-n digit off a number.  Base 1 takes no division: divisions would dominate small images. */
 static ptrdiff_t digit(ptrdiff_t *number, ptrdiff_t n)
 {
     if (n == 1)

@@ -51,7 +51,7 @@ INLINE taps load_taps(const int8_t *w, const int v)
     return t;
 }
 
-/* Never called: one row of outputs at a time has no taps outside. */
+/* Never called: outputs are computed one row at a time. */
 INLINE taps taps_below(const taps *w, const taps *before, const int v)
 {
     (void)before; /* these kernels have one group */

@@ -177,7 +177,7 @@ FINISH_INLINE void finish_store_bytes(__m512i bytes, const int P, const int V, _
     }
 }
 
-/* Collects the lanes that an output refuses, unless none are known to exist. */
+/* Collects the lanes that an output refuses, unless it is known that there are none. */
 FINISH_INLINE void finish_check(const __m512 *y, const int N, const int V, __mmask16 last,
                                 unsigned known, const pqc_pixels *to, finish_refused *r)
 {
