@@ -224,13 +224,15 @@ static int passed_on(const pqc_step *s, bool last)
     return NONE;
 }
 
-unsigned pqc_bands_run(const pqc_step *step, char *const *buffers, int64_t *nanoseconds)
+unsigned pqc_bands_run(const pqc_step *step, char *const *buffers, ptrdiff_t number,
+                       const pqc_program_call *call, int64_t *asked)
 {
     progress all[MAX_TOGETHER] = {{0}};
     unsigned flags = 0;
     int count = step->together;
     ptrdiff_t band = step->band * pqc_get_num_threads(); /* each has a cache of its own */
     int64_t begin = pqc_nanoseconds();
+    int64_t *nanoseconds = call->nanoseconds ? call->nanoseconds + number : NULL;
     for (int i = 0; i < count && nanoseconds; i++)
         nanoseconds[i] = 0;
     while (all[count - 1].done < step[count - 1].output[0].h && !flags)
@@ -255,6 +257,7 @@ unsigned pqc_bands_run(const pqc_step *step, char *const *buffers, int64_t *nano
             int64_t now = pqc_nanoseconds();
             if (nanoseconds)
                 nanoseconds[i] += now - begin;
+            flags |= pqc_program_asks(call, now, asked);
             begin = now;
         }
     return flags;

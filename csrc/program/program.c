@@ -44,6 +44,14 @@ bool pqc_arenas_keep(pqc_arenas *arenas, char *arena)
     return false;
 }
 
+unsigned pqc_program_asks(const pqc_program_call *call, int64_t now, int64_t *asked)
+{
+    if (now - *asked <= BETWEEN_QUESTIONS)
+        return 0;
+    *asked = now;
+    return call->stop(call->stop_context) ? PQC_PROGRAM_STOPPED : 0;
+}
+
 unsigned pqc_program_run(const pqc_program *program, char *const *buffers,
                          const pqc_program_call *call)
 {
@@ -53,16 +61,11 @@ unsigned pqc_program_run(const pqc_program *program, char *const *buffers,
         const pqc_step *step = &program->step[i];
         bool bands = goes_by_bands(step);
         count = bands ? step->together : 1;
-        flags = bands
-                    ? pqc_bands_run(step, buffers, call->nanoseconds ? call->nanoseconds + i : NULL)
-                    : pqc_step_run(step, buffers);
+        flags = bands ? pqc_bands_run(step, buffers, i, call, &asked) : pqc_step_run(step, buffers);
         int64_t end = pqc_nanoseconds();
         if (call->nanoseconds && !bands)
             call->nanoseconds[i] = end - begin;
-        if (end - asked > BETWEEN_QUESTIONS) {
-            flags |= call->stop(call->stop_context) ? PQC_PROGRAM_STOPPED : 0;
-            asked = end;
-        }
+        flags |= pqc_program_asks(call, end, &asked);
         begin = end;
     }
     return flags;

@@ -38,6 +38,9 @@ typedef struct {
 
 enum { PQC_PROGRAM_STOPPED = 1 << 8 };
 
+/* Asks `stop` if the last time was long ago; returns PQC_PROGRAM_STOPPED or 0. */
+unsigned pqc_program_asks(const pqc_program_call *call, int64_t now, int64_t *asked);
+
 /* Runs all steps in order.  buffers[0] is the arena, arena_bytes bytes, 64-aligned.  Stops as soon as a step returns
  * flags of pack_u8.h, which make the results meaningless, and returns them; or returns PQC_PROGRAM_STOPPED. */
 unsigned pqc_program_run(const pqc_program *program, char *const *buffers,
