@@ -366,4 +366,5 @@ static unsigned run_float_conv(const pqc_step *s, char *const *buffers)
     return atomic_load(&j.flags);
 }
 
-const pqc_step_type pqc_float_conv_step = {.prepare = prepare_float_conv, .run = run_float_conv};
+const pqc_step_type pqc_float_conv_step = {
+    .prepare = prepare_float_conv, .run = run_float_conv, .has_layout = true};

@@ -154,4 +154,5 @@ static unsigned run_interpolate(const pqc_step *s, char *const *buffers)
     return atomic_load(&j.flags);
 }
 
-const pqc_step_type pqc_interpolate_step = {.prepare = prepare_interpolate, .run = run_interpolate};
+const pqc_step_type pqc_interpolate_step = {
+    .prepare = prepare_interpolate, .run = run_interpolate, .has_layout = true};

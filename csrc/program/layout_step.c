@@ -102,7 +102,8 @@ static unsigned run_strided(const pqc_step *s, char *const *buffers)
     return 0;
 }
 
-const pqc_step_type pqc_strided_step = {.prepare = prepare_strided, .run = run_strided};
+const pqc_step_type pqc_strided_step = {
+    .prepare = prepare_strided, .run = run_strided, .has_layout = true};
 
 /* A product: sizes b0 b1 m n k, then the strides of a (b0 b1 row), b (b0 b1 row column) and y (b0 b1 row). */
 static pqc_matmul matmul_of(const int64_t *l)
@@ -139,4 +140,5 @@ static unsigned run_matmul(const pqc_step *s, char *const *buffers)
     return 0;
 }
 
-const pqc_step_type pqc_matmul_step = {.prepare = prepare_matmul, .run = run_matmul};
+const pqc_step_type pqc_matmul_step = {
+    .prepare = prepare_matmul, .run = run_matmul, .has_layout = true};

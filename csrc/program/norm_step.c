@@ -85,4 +85,4 @@ static unsigned run_norm(const pqc_step *s, char *const *buffers)
     return 0;
 }
 
-const pqc_step_type pqc_norm_step = {.prepare = prepare_norm, .run = run_norm};
+const pqc_step_type pqc_norm_step = {.prepare = prepare_norm, .run = run_norm, .has_layout = true};

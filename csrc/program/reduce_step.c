@@ -163,4 +163,5 @@ static unsigned run_reduce(const pqc_step *s, char *const *buffers)
     return 0;
 }
 
-const pqc_step_type pqc_reduce_step = {.prepare = prepare_reduce, .run = run_reduce};
+const pqc_step_type pqc_reduce_step = {
+    .prepare = prepare_reduce, .run = run_reduce, .has_layout = true};

@@ -3,6 +3,7 @@
 
 #include "dispatch.h"
 #include "parallel.h"
+#include "rows.h"
 
 #include <stdatomic.h>
 
@@ -59,6 +60,9 @@ static void run_function(const job *j, ptrdiff_t row, ptrdiff_t rows, float *y)
     const float *x = pqc_image_pixels(&s->input, j->buffers, 0, 0, row).at;
     if (s->kind == PQC_STEP_SOFTMAX)
         pqc.softmax_f32(x, y, rows, s->input.c);
+    else if (s->kind == PQC_STEP_LOG_SOFTMAX)
+        for (ptrdiff_t i = 0; i < rows; i++)
+            pqc_log_softmax_row(x + i * s->input.c, y + i * s->input.c, s->input.c);
     else
         pqc.layer_norm_f32(x, y, rows, s->input.c, &j->norm);
 }

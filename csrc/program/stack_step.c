@@ -84,4 +84,4 @@ static unsigned run_stack(const pqc_step *s, char *const *buffers)
 }
 
 const pqc_step_type pqc_stack_step = {
-    .prepare = prepare_stack, .run = run_stack, .expects = PQC_SAME_CODES};
+    .prepare = prepare_stack, .run = run_stack, .expects = PQC_SAME_CODES, .has_layout = true};

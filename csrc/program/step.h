@@ -45,6 +45,8 @@ typedef enum {
     PQC_STEP_NORM,   /* groups of channels of floats normalised, see norm_step.c */
     PQC_STEP_STACK,  /* frames of volumes in the channels of their pixels, see stack_step.c */
     PQC_STEP_FOLD, /* windows of rows of one channel, their halves added and subtracted, see fold_step.c */
+    PQC_STEP_LOCATE,      /* rows at places along several axes, see locate_step.c */
+    PQC_STEP_LOG_SOFTMAX, /* as PQC_STEP_SOFTMAX */
     PQC_STEPS
 } pqc_step_kind;
 
@@ -127,13 +129,14 @@ typedef struct {
     unsigned (*run)(const pqc_step *step, char *const *buffers); /* see pqc_step_run */
     pqc_step_expects expects;
     ptrdiff_t (*workspace)(const pqc_step *step); /* bytes of memory of its own; or NULL */
+    bool has_layout;
 } pqc_step_type;
 
 extern const pqc_step_type pqc_import_step, pqc_export_step, pqc_conv_step, pqc_pool_step,
     pqc_copy_step, pqc_chain_step, pqc_rows_step, pqc_average_step, pqc_rearrange_step,
     pqc_strided_step, pqc_matmul_step, pqc_gather_step, pqc_recurrent_step, pqc_float_conv_step,
     pqc_integers_step, pqc_interpolate_step, pqc_pad_step, pqc_reduce_step, pqc_norm_step,
-    pqc_stack_step, pqc_fold_step;
+    pqc_stack_step, pqc_fold_step, pqc_locate_step;
 
 /* NULL if the step's windows are within bounds; or what is wrong. */
 const char *pqc_window_check(const pqc_step *step);

@@ -30,6 +30,8 @@ static const type TYPES[PQC_STEPS] = {
     [PQC_STEP_NORM] = &pqc_norm_step,
     [PQC_STEP_STACK] = &pqc_stack_step,
     [PQC_STEP_FOLD] = &pqc_fold_step,
+    [PQC_STEP_LOCATE] = &pqc_locate_step,
+    [PQC_STEP_LOG_SOFTMAX] = &pqc_rows_step,
 };
 
 ptrdiff_t pqc_step_offsets(const pqc_step *step)
@@ -51,6 +53,9 @@ const char *pqc_step_prepare(pqc_step *step)
     type t = TYPES[step->kind];
     if (step->weights && step->kind != PQC_STEP_CONV)
         return "packed weights that are not used";
+    for (int i = 0; i < PQC_LAYOUT && !t->has_layout; i++)
+        if (step->layout[i] != 0)
+            return "a layout that is not used";
     if (t->expects != PQC_ANY &&
         (step->outputs != 1 || step->residual.codes.content != PQC_NOTHING))
         return "one output and no residual expected";

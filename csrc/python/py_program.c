@@ -224,12 +224,6 @@ static int get_step(plan *p, const description *d, ptrdiff_t number)
                     .second_high = clamps[3]};
     memcpy(&s->epsilon, f + 7, sizeof s->epsilon);
     memcpy(s->layout, f + 22, sizeof s->layout);
-    bool uses = f[0] == PQC_STEP_STRIDED || f[0] == PQC_STEP_MATMUL ||
-                f[0] == PQC_STEP_FLOAT_CONV || f[0] == PQC_STEP_INTERPOLATE ||
-                f[0] == PQC_STEP_REDUCE || f[0] == PQC_STEP_NORM || f[0] == PQC_STEP_STACK;
-    for (int i = 0; i < PQC_LAYOUT && !uses; i++)
-        if (s->layout[i] != 0)
-            return refuse("a layout that is not used", number);
     if (take_image(p, d, f[1], number, &s->input) < 0 ||
         (f[2] != NONE && take_image(p, d, f[2], number, &s->residual) < 0))
         return -1;

@@ -23,20 +23,34 @@ static PyArrayObject *rows_of(PyObject *object)
 PyDoc_STRVAR(softmax_doc,
              "softmax(x, /)\n--\n\nexp(x) divided by its sum along the last axis, of float32.");
 
-static PyObject *softmax(PyObject *self, PyObject *object)
+static PyObject *of_rows(PyObject *object,
+                         void (*function)(const float *, float *, ptrdiff_t, ptrdiff_t))
 {
     PyArrayObject *x = rows_of(object), *y = x ? pqc_new_like(x) : NULL;
-    (void)self;
     if (y) {
         npy_intp size = PyArray_SIZE(x), n = PyArray_DIM(x, PyArray_NDIM(x) - 1);
         const float *from = PyArray_DATA(x);
         float *to = PyArray_DATA(y);
         PyThreadState *state = pqc_release_gil(size);
-        pqc_softmax_rows(from, to, n ? size / n : 0, n);
+        function(from, to, n ? size / n : 0, n);
         pqc_acquire_gil(state);
     }
     Py_XDECREF(x);
     return (PyObject *)y;
+}
+
+static PyObject *softmax(PyObject *self, PyObject *object)
+{
+    (void)self;
+    return of_rows(object, pqc_softmax_rows);
+}
+
+PyDoc_STRVAR(log_softmax_doc, "log_softmax(x, /)\n--\n\nThe logarithm of `softmax`, of float32.");
+
+static PyObject *log_softmax(PyObject *self, PyObject *object)
+{
+    (void)self;
+    return of_rows(object, pqc_log_softmax_rows);
 }
 
 /* NULL for None, else n float32 numbers. */
@@ -196,6 +210,7 @@ static PyObject *transposed(PyObject *self, PyObject *object)
 
 PyMethodDef pqc_rows_methods[] = {
     {"layer_norm", (PyCFunction)(void (*)(void))layer_norm, METH_FASTCALL, layer_norm_doc},
+    {"log_softmax", log_softmax, METH_O, log_softmax_doc},
     {"matmul", (PyCFunction)(void (*)(void))matmul, METH_FASTCALL, matmul_doc},
     {"softmax", softmax, METH_O, softmax_doc},
     {"transposed", transposed, METH_O, transposed_doc},

@@ -6,11 +6,13 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from .files.reader import load
 from .interpreter.run import Interpreter
 from .interpreter.values import tied_axes, wanted
 from .passes.constants import complete_types
+from .passes.sizes import fold_sizes
 from .program.document import Document
 from .program.lower import lower
 
@@ -30,6 +32,9 @@ class Compiled:
     def __init__(self, model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model) -> None:
         self.model = load(model)
         complete_types(self.model)
+        if any(node.op_type == "Shape" for node in self.model.graph) and fold_sizes(self.model):
+            RemoveUnusedNodesPass()(self.model)
+            complete_types(self.model)
         self.interpreter = Interpreter(self.model)
         graph = self.model.graph
         self.document = Document(lower(self.interpreter), [wanted(value) for value in graph.inputs],

@@ -90,6 +90,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
                                             False, True), floats(60, 100), floats(1), floats(60)],
     "layer_norm": lambda: [floats(60, 100), floats(100), floats(100), 1e-5],
     "transposed": lambda: [floats(3, 20, 100)],
+    "log_softmax": lambda: [floats(60, 100)],
     "softmax": lambda: [floats(60, 100)],
     "matmul": lambda: [floats(3, 20, 100), floats(3, 100, 20)],
     "erf": lambda: [floats(60, 100)],

@@ -60,6 +60,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
         "shifted_quant": (_C.shifted_quant, (x, amax, amax, 255, True)),
         "matmul": (_C.matmul, (a, b)),
         "softmax": (_C.softmax, (x,)),
+        "log_softmax": (_C.log_softmax, (x,)),
         "layer_norm": (_C.layer_norm, (x, x[0], x[1], 1e-5)),
         "sigmoid": (_C.sigmoid, (x * 30,)),
         "tanh": (_C.tanh, (x,)),

@@ -286,3 +286,41 @@ def test_long_ranges_are_not_made() -> None:
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 2 ** 22
+
+
+def test_an_empty_batch_of_any_length(rng: np.random.Generator) -> None:
+    """Its elements do not tell what -1 stands for; the axes that are not copied do."""
+    body = f"""s = Shape (x)  n = Gather (s, i0)  t = Gather (s, i1)  tt = Mul (t, i2)
+               {joined('z', 'n', 'tt', 'three')}  y = Reshape (x, z)"""
+    made = network(body, "float[N,T,6] x", "float[A,B,3] y", three=np.array(3), **NUMBERS)
+    feeds = {"x": normal(rng, 0, 5, 6)}
+    folded = graph.load(made)
+    assert fold_sizes(folded)
+    for model in (made, folded):
+        assert graph.interpret(model, feeds)[0].shape == graph.compile(model).run(None, feeds)[0].shape == (0, 10, 3)
+
+
+def test_floats_without_a_step_of_python(rng: np.random.Generator) -> None:
+    """Sizes are folded where nothing was quantised, too."""
+    model = network(
+        f"""s = Shape (x)  n = Gather (s, i0)  t = Gather (s, i1)  {joined('z', 'n', 't', 'two', 'four')}
+            a = Reshape (x, z)  b = Transpose <perm = [0, 2, 1, 3]> (a)  e = Slice (b, zero, wide, one)
+            y = Softmax (e)""", "float[N,T,8] x", "float[A,B,C,D] y", two=np.array(2), four=np.array(4),
+        wide=np.array([2]), **NUMBERS)
+    session = graph.compile(model)
+    assert "Python" not in {row.kernel for row in session.summary()}
+    for shape in ((1, 3, 8), (2, 5, 8)):
+        assert_same_bits(session, session.model, {"x": (x := normal(rng, *shape))})
+        np.testing.assert_array_equal(session.run(None, {"x": x})[0], graph.interpret(model, {"x": x})[0])
+
+
+def test_names_of_outputs_that_are_wrong(rng: np.random.Generator) -> None:
+    """A Reshape, an Expand and a Mul by ones that change the shape, though the file calls the axes the same."""
+    model = network("""y = Reshape (x, turned)  r = Relu (x)  z = Expand (r, wide)  w = Mul (r, ones)
+                       m = MatMul (x, k)""", "float[N,T] x", "float[N,T] y, float[N,T] z, float[N,T] w, float[N,2] m",
+                    turned=np.array([-1, 2]), wide=np.array([3, 1]), ones=np.ones((3, 1), np.float32),
+                    k=normal(rng, 4, 2))
+    feeds = {"x": normal(rng, 1, 4)}
+    wanted = graph.interpret(model, feeds)
+    found = graph.interpret(graph.quantize(model, [feeds], methods=()), feeds)
+    assert [each.shape for each in found] == [each.shape for each in wanted] == [(2, 2), (3, 4), (3, 4), (1, 2)]

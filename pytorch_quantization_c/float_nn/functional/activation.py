@@ -172,6 +172,9 @@ def log_softmax(input: ArrayLike, dim: int | None = None, _stacklevel: int = 3,
                 dtype: DTypeLike | None = None) -> Array:
     """The logarithm of `softmax`, computed without leaving the range of the type."""
     x, axis, result = _opened(input, dim, dtype)
-    x = _shifted(x, axis)
-    y: Array = x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
+    if x.dtype == np.float32:
+        y: Array = np.moveaxis(_C.log_softmax(np.moveaxis(x, axis, -1)), -1, axis)
+    else:
+        x = _shifted(x, axis)
+        y = x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
     return y.astype(result, copy=False).reshape(np.shape(input))

@@ -5,12 +5,16 @@ import os
 
 import onnx
 import onnx.inliner
+import onnx.shape_inference
 import onnx_ir as ir
+from onnx import helper
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveInitializersFromInputsPass
 
 from ..._core.files import read_file
 from ..errors import GraphError
+from ..interpreter.custom import STANDARD
 from ..nodes import DOMAIN, DYNAMIC, FAKE_QUANT
+from ..passes.editing import bypass, is_op
 from .bodies import give_bodies
 from .checks import check_model, check_weights, subgraphs_of
 from .external import embed_external
@@ -21,6 +25,7 @@ __all__ = ["load"]
 
 RAISED_OPSET = 13
 OVERRIDABLE_IR_VERSION = 4  # up to which initialisers had to be listed among the inputs
+WRITTEN_OUT = ("Attention", "RMSNormalization", "RotaryEmbedding")
 OURS = [(DOMAIN, FAKE_QUANT), (DOMAIN, DYNAMIC)]
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
@@ -89,6 +94,26 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
         raise GraphError(f"Expected functions that can be inlined, got {names}: {error}") from None
 
 
+def _written_out(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with those operators that ONNX defines by others written out so; as it is if ONNX cannot do that."""
+    if not any(node.op_type in WRITTEN_OUT and node.domain in STANDARD for node in model.graph.node):
+        return model
+    typed = onnx.ModelProto()
+    typed.CopyFrom(model)
+    given = {value.name for value in (*typed.graph.input, *typed.graph.value_info)}
+    typed.graph.value_info.extend(helper.make_tensor_value_info(each.name, each.data_type, list(each.dims))
+                                  for each in typed.graph.initializer if each.name not in given)
+    try:
+        typed = onnx.shape_inference.infer_shapes(typed)
+        written: onnx.ModelProto = onnx.inliner.inline_selected_functions(
+            typed, [("", name) for name in WRITTEN_OUT], inline_schema_functions=True)
+    except Exception:  # types that are not known: the reference computes these nodes
+        return model
+    written.graph.ClearField("value_info")
+    written.graph.value_info.extend(model.graph.value_info)
+    return written
+
+
 def _open_axes(graph: onnx.GraphProto) -> None:
     """Axes of negative size, which exporters write for ones that may vary, become axes of unknown size."""
     for value in (*graph.input, *graph.output, *graph.value_info):
@@ -122,9 +147,10 @@ def _sorted(model: ir.Model) -> None:
 def load(model: Source) -> ir.Model:
     """A network as an `onnx_ir.Model`, its quantisers as nodes of our own (see `graph.nodes`).
 
-    Opsets below 13 are raised to it, functions are inlined, constants become initialisers, nodes without a name get
-    one. QuantizeLinear and DequantizeLinear pairs, and the operators on integers of other quantisers' files, become
-    quantisers before float layers. Everything else stays as it is: names, shapes, metadata, inputs and outputs.
+    Opsets below 13 are raised to it, functions are inlined, Attention, RMSNormalization and RotaryEmbedding written
+    out, constants become initialisers, an Identity of one goes, nodes without a name get one. QuantizeLinear and
+    DequantizeLinear pairs, and the operators on integers of other quantisers' files, become quantisers before float
+    layers. Everything else stays as it is: names, shapes, metadata, inputs and outputs.
 
     Args:
         model: a path, the contents of a file, an `onnx.ModelProto`, or an `onnx_ir.Model`; it is not changed.
@@ -150,16 +176,26 @@ def _loaded(proto: onnx.ModelProto) -> ir.Model:
     proto.ir_version = max(proto.ir_version, OVERRIDABLE_IR_VERSION)
     proto = _in_order(proto)
     check_model(proto)
+    proto = _written_out(proto)
     loaded = converted(raised(proto, RAISED_OPSET))
     _sorted(loaded)
     if is_old:
         RemoveInitializersFromInputsPass()(loaded)
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(loaded)
+    _bypass_identities(loaded.graph)
     _name_nodes(loaded.graph, {node.name for node in loaded.graph.all_nodes()})
     import_integers(loaded)
     give_bodies(loaded)
     check_weights(loaded)
     return loaded
+
+
+def _bypass_identities(graph: ir.Graph) -> None:
+    """Exporters write equal weights once, and an Identity of them for each other layer: they become its weights."""
+    for node in tuple(graph):
+        value = node.inputs[0] if is_op(node, "Identity") else None
+        if value is not None and value.is_initializer() and not value.is_graph_input():
+            bypass(node, value)
 
 
 def _in_order(proto: onnx.ModelProto) -> onnx.ModelProto:

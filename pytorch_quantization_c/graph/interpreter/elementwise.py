@@ -194,3 +194,11 @@ def _cast(node: NodeLike, opset: int) -> Function | None:
             return NotImplemented
         return x.astype(dtype)
     return run
+
+
+@operator("CastLike")
+def _cast_like(node: NodeLike, opset: int) -> Function:
+    def run(x: Array, like: Array) -> Any:
+        known = x.dtype in TYPES.values() and like.dtype in TYPES.values()
+        return x.astype(like.dtype) if known else NotImplemented
+    return run

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .table import Array, Function, NodeLike, attribute, operator
+from .table import Array, Function, NodeLike, attribute, checked_shape, operator
 
 
 def _checked(indices: Array, size: int) -> Array:
@@ -109,4 +109,48 @@ def _cum_sum(node: NodeLike, opset: int) -> Function | None:
         if reverse:
             return np.flip(np.cumsum(np.flip(x, along), along, x.dtype), along)
         return np.cumsum(x, along, x.dtype)
+    return run
+
+
+@operator("Trilu")
+def _trilu(node: NodeLike, opset: int) -> Function:
+    keep = np.triu if attribute(node, "upper", 1) else np.tril
+
+    def run(x: Array, k: Any = None) -> Array:
+        diagonal = 0 if k is None else int(k.reshape(-1)[0])
+        return np.asarray(keep(x, max(min(diagonal, x.shape[-1]), -x.shape[-2])))
+    return run
+
+
+@operator("TopK")
+def _top_k(node: NodeLike, opset: int) -> Function:
+    axis, largest = attribute(node, "axis", -1), attribute(node, "largest", 1)
+
+    def run(x: Array, k: Array) -> Any:
+        count, size = int(k.reshape(-1)[0]), x.shape[axis]
+        if not 0 <= count <= size:
+            raise ValueError(f"Expected k from 0 to {size}, got {count}")
+        if largest:  # of equal elements the first comes first
+            order = size - 1 - np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
+        else:
+            order = np.argsort(x, axis, kind="stable")
+        places = np.take(order, range(count), axis).astype(np.int64)
+        return np.take_along_axis(x, places, axis), places
+    return run
+
+
+@operator("OneHot")
+def _one_hot(node: NodeLike, opset: int) -> Function:
+    axis = attribute(node, "axis", -1)
+
+    def run(indices: Array, depth: Array, values: Array) -> Any:
+        count = int(depth.reshape(-1)[0])
+        if indices.dtype.kind not in "iu":
+            return NotImplemented
+        checked_shape([*indices.shape, count])
+        places = np.expand_dims(indices.astype(np.int64), axis)
+        along = [1] * places.ndim
+        along[axis] = count
+        numbers = np.arange(count).reshape(along)
+        return np.where((places == numbers) | (places + count == numbers), values[1], values[0])
     return run

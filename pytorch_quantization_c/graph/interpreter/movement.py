@@ -1,6 +1,7 @@
 """Operators that reshape, reorder or create arrays."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,21 @@ def _reshape(node: NodeLike, opset: int) -> Function:
     allow_zero = bool(attribute(node, "allowzero", 0))
 
     def run(x: Array, shape: Array) -> Array:
-        sizes = [int(size) for size in shape]
+        given = [int(size) for size in shape]
+        sizes = list(given)
         if not allow_zero:
-            sizes = [x.shape[i] if size == 0 and i < x.ndim else size for i, size in enumerate(sizes)]
+            sizes = [x.shape[i] if size == 0 and i < x.ndim else size for i, size in enumerate(given)]
+        if not x.size and not allow_zero and sizes.count(-1) == 1:
+            sizes[sizes.index(-1)] = _rest(x.shape, given)
         return x.reshape(sizes)
     return run
+
+
+def _rest(shape: tuple[int, ...], given: list[int]) -> int:
+    """The size for -1 in a shape for an empty array: what the axes hold that the shape does not copy by 0."""
+    count = math.prod(size for i, size in enumerate(shape) if i >= len(given) or given[i] != 0)
+    others = math.prod(size for size in given if size not in (0, -1))
+    return count // max(others, 1)
 
 
 @operator("Flatten")

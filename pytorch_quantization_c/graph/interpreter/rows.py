@@ -105,7 +105,12 @@ AS_NUMPY: dict[str, Callable[[Array, Any, bool], Any]] = {
 }
 
 
-@operator(*REDUCTIONS, "ReduceLogSumExp", floats=True)
+#: Of integers, whose sums and products wrap around.
+OF_INTEGERS: dict[str, Callable[..., Any]] = {"ReduceMax": np.max, "ReduceMin": np.min, "ReduceProd": np.prod,
+                                              "ReduceSum": np.sum}
+
+
+@operator(*REDUCTIONS, "ReduceLogSumExp")
 def _reduce(node: NodeLike, opset: int) -> Function:
     reduce: Callable[[Array, Any, bool], Any] = REDUCTIONS.get(node.op_type, _log_sum_exp)
     if NUMPY in node.metadata_props:
@@ -119,9 +124,14 @@ def _reduce(node: NodeLike, opset: int) -> Function:
             if nothing:
                 return NotImplemented
             chosen = tuple(range(x.ndim))
-        if not x.size:
+        chosen = tuple(axis % x.ndim for axis in chosen)
+        if not x.size or (x.dtype.kind == "i") != (x.dtype.char not in "fd"):
             return NotImplemented
-        return np.asarray(reduce(x, tuple(axis % x.ndim for axis in chosen), keep))
+        if x.dtype.kind == "i":
+            integers = OF_INTEGERS.get(node.op_type)
+            found = NotImplemented if integers is None else integers(x, axis=chosen, keepdims=keep)
+            return found if found is NotImplemented else np.asarray(found).astype(x.dtype)
+        return np.asarray(reduce(x, chosen, keep))
     return run
 
 

@@ -67,7 +67,13 @@ def rank(value: ir.Value | None) -> int | None:
 
 
 def same_shape(a: ir.Value, b: ir.Value) -> bool:
-    """Whether both shapes are known and equal, names of axes included."""
+    """Whether both shapes are known and equal, names of axes included.
+
+    Names that a file gives to the axes of the model's outputs are what its user said, and may be wrong.
+    """
+    named = [value for value in (a, b) if value.is_graph_output() and value.producer() is not None]
+    if any(value.shape is None or not value.shape.is_static() for value in named):
+        return False
     return a.shape is not None and b.shape is not None and not a.shape.has_unknown_dim() and a.shape == b.shape
 
 

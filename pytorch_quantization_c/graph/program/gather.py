@@ -5,8 +5,9 @@ import math
 from dataclasses import dataclass
 
 from .operations import Key, Operation
+from .strided import AXES
 
-__all__ = ["Gathered"]
+__all__ = ["Gathered", "Located"]
 
 Shape = tuple[int, ...]
 
@@ -58,3 +59,38 @@ class Gathered(Operation):
         """Arrays, rows of each to choose from, elements of a row."""
         axis = self.axis % len(shape)
         return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1:])
+
+
+@dataclass(eq=False)
+class Located(Operation):
+    """Elements along the first axes, or arrays of the others, at the places that the last axis of int64 indices names.
+
+    axes: how many they are.
+    """
+
+    input: Key
+    indices: Key
+    output: Key
+    axes: int
+
+    def reads(self) -> list[Key]:
+        return [self.input, self.indices]
+
+    def writes(self) -> list[Key]:
+        return [self.output]
+
+    def integers(self) -> list[Key]:
+        """The inputs that are int64."""
+        return [self.indices]
+
+    def check(self) -> None:
+        """ValueError if one array is both, or for a number of axes that C does not know."""
+        if self.input == self.indices or not 1 <= self.axes <= AXES:
+            raise ValueError(f"expected indices and elements in different arrays, and 1 to {AXES} axes, "
+                             f"got {self.axes}")
+
+    def shape(self, shape: Shape, indices: Shape) -> Shape:
+        """The shape of the output. ValueError if there are no such axes."""
+        if not indices or indices[-1] != self.axes or self.axes > len(shape):
+            raise ValueError(f"places in {shape} by indices of {indices}")
+        return (*indices[:-1], *shape[self.axes:]) or (1,)

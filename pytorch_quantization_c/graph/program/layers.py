@@ -105,7 +105,7 @@ def layer_of(step: Any) -> Layer | None:
     transposed = None
     if layer.node.op_type == "ConvTranspose":
         transposed = transposed_of(layer.node, layer.weight.array.shape[2:]) if layer.weight.order is None else None
-        if transposed is None:
+        if transposed is None or not transposed.fits(layer.weight.array.shape):
             return None
 
     def rows_of(weight: NDArray[Any]) -> NDArray[Any]:
@@ -121,9 +121,9 @@ def layer_of(step: Any) -> Layer | None:
     rows = rows_of(layer.rows(layer.weight.array))
     if rows.ndim not in ((2,) if matrix else (4, 5)) or not rows.size:
         return None
-    groups = 1 if matrix else attribute(layer.node, "group", 1)
+    groups = 1 if matrix or transposed is not None else attribute(layer.node, "group", 1)
     if transposed is not None:
-        windows: tuple[Window, ...] | None = (transposed.y.window, transposed.x.window)
+        windows: tuple[Window, ...] | None = transposed.windows
     else:
         windows = (Window(1), Window(1)) if matrix else windows_of(layer.node, rows.shape[2:])
     if windows is None or groups < 1 or rows.shape[0] % groups:

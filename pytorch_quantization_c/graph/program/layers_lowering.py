@@ -1,9 +1,10 @@
 """Lowering of layers on integers, with what is fused into their output stage."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .operations import Conv, Cropped, Key, Rearranged, Window
+from .operations import Conv, Cropped, Key, Operation, Rearranged, Window
 from .transposed import Spread
 from .volumes import Stacked
 
@@ -44,13 +45,22 @@ def lower_layer(lowering: Lowering, fused: Fused, chain: Chained | None = None) 
 
 def _spread(lowering: Lowering, name: str, spread: Spread, stored: list[Key]) -> list[Key]:
     """Makes what a layer stores of channels that become the pixels of blocks; those channels."""
-    y, x, *cuts = spread
-    if spread.cuts:
-        whole = lowering.fresh()
-        lowering.operations.extend(Cropped(name, Key(whole, key.form), key, *cuts) for key in stored)
-        stored = [Key(whole, key.form) for key in stored]
+    y, x, top, bottom, left, right, z, front, back = spread
+
+    def before(make: Callable[[Key, Key], Operation]) -> None:
+        nonlocal stored
+        value = lowering.fresh()
+        keys = [Key(value, key.form) for key in stored]
+        lowering.operations.extend(make(key, target) for key, target in zip(keys, stored, strict=True))
+        stored = keys
+
+    frames = z > 1 or front or back
+    if spread.cuts or (frames and y * x == 1):  # what the readers of the result may need a border of
+        before(lambda key, target: Cropped(name, key, target, top, bottom, left, right))
     if y * x > 1:
-        middle = lowering.fresh()
-        lowering.operations.extend(Rearranged(name, Key(middle, key.form), key, y, x, True) for key in stored)
-        stored = [Key(middle, key.form) for key in stored]
+        before(lambda key, target: Rearranged(name, key, target, y, x, True))
+    if front or back:
+        before(lambda key, target: Cropped(name, key, target, front, back, 0, 0, of_frames=True))
+    if z > 1:
+        before(lambda key, target: Rearranged(name, key, target, z, 1, True, of_frames=True))
     return stored

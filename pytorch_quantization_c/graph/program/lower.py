@@ -76,7 +76,7 @@ def _lower_chain(lowering: Lowering, chain: Chained) -> None:
 
 
 def _lower_step(lowering: Lowering, step: Any) -> None:
-    if step.outputs and step.outputs[0] in lowering.truth_numbers:
+    if step.outputs and step.outputs[0] in lowering.truths and step.outputs[0] in lowering.truth_numbers:
         lower_truths(lowering, step, lowering.want_truth(step.outputs[0]))
     forms = [key for value in step.outputs if value is not None for key in lowering.forms(value)]
     if (not forms or _lower_constant(lowering, step) or lower_move(lowering, step, forms)

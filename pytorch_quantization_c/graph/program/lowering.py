@@ -12,22 +12,25 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from ..interpreter.plain import plain
 from ..interpreter.run import Interpreter
 from ..nodes import is_quantizer, quantizer
 from ..representation.arithmetic import signs_zeros
+from .calls import Call
 from .chains import Chained, chains_of
 from .constants import ConstantValues
 from .float_layers import float_layer
 from .fusing import fused_layers
 from .layers import codes_of
 from .natures import image_values, rank_of
-from .operations import FLOATS, Codes, Export, Import, Key, Operation, array_of
+from .operations import FLOATS, Codes, Export, Import, Key, Operation, Python, array_of
 from .sized import fixed_values
 from .tails import tails_of
-from .truths import truths_of
+from .truths import is_fixed_truth, truths_of
 
 __all__ = ["Lowering"]
 
+OPSET = 21  # of operators that are added
 MAX_CODES = 2  # forms that a layer stores beside floats
 
 
@@ -55,7 +58,7 @@ class Lowering:
         self.inside.update(followed)
         constants = {value: array for value, array in self.plan.constants.items() if not value.is_graph_input()}
         self.fixed = fixed_values(self.plan.steps, self.graph.inputs, constants)
-        self.truths = truths_of(self.plan.steps)
+        self.truths = truths_of(self.plan.steps, self.fixed)
         self.truth_numbers: dict[ir.Value, int] = {}  # of those that are wanted as floats
         self.more_constants: dict[int, Any] = {}
         self.makers = {value: step for step in self.plan.steps for value in step.outputs if value is not None}
@@ -84,10 +87,22 @@ class Lowering:
             known.append(key)
         return key
 
+    def is_truth(self, value: ir.Value | None) -> bool:
+        """Whether `want_truth` knows a value."""
+        return value in self.truths or is_fixed_truth(value, self.fixed)
+
     def want_truth(self, value: ir.Value) -> Key:
         """A truth value as floats, 1 or 0."""
         if value not in self.truth_numbers:
-            self.truth_numbers[value] = self.fresh()
+            number = self.truth_numbers[value] = self.fresh()
+            array = self.known[value] if value not in self.truths else None
+            if array is not None:
+                self.more_constants[number] = array.astype(np.float32)
+            elif value not in self.truths:
+                cast = plain(ir.node("Cast", [value], attributes={"to": ir.DataType.FLOAT}), OPSET, None)
+                assert cast is not None
+                call = Call(value.name or "", [self.want(value).value], [value.name], cast)
+                self.operations.append(Python(value.name or "", [number], call, fixed=True))
         return array_of(self.truth_numbers[value])
 
     def want_operand(self, value: ir.Value, image: bool) -> Key:

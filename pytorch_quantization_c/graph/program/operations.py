@@ -266,11 +266,20 @@ class Pool(Single):
 
 @dataclass(eq=False)
 class Rearranged(Single):
-    """Pixels of the same codes: each repeated y times and x times, or if `shuffles` its channels as y x x pixels."""
+    """Pixels of the same codes: each repeated y times and x times, or if `shuffles` its channels as y x x pixels.
+
+    `of_frames`: y is along the frames of volumes.
+    """
 
     y: int
     x: int
     shuffles: bool = False
+    of_frames: bool = False
+
+    def check(self) -> None:
+        """ValueError for frames whose pixels are rearranged, too."""
+        if self.of_frames and self.x != 1:
+            raise ValueError(f"expected frames alone to be rearranged, got {self.x} pixels of each")
 
 
 class Cut(NamedTuple):
@@ -306,16 +315,21 @@ class Sliced(Single):
 
 @dataclass(eq=False)
 class Cropped(Single):
-    """Images of the same codes, cropped by these rows and columns at their borders."""
+    """Images of the same codes, cropped by these rows and columns at their borders.
+
+    `of_frames`: the rows are the frames of volumes.
+    """
 
     top: int
     bottom: int
     left: int
     right: int
+    of_frames: bool = False
 
     def check(self) -> None:
         """ValueError for negative numbers."""
-        if not 0 <= min(self.top, self.bottom, self.left, self.right) <= MAX_TAPS:
+        if not 0 <= min(self.top, self.bottom, self.left, self.right) <= MAX_TAPS or (
+                self.of_frames and self.left + self.right):
             raise ValueError(f"expected a cut of 0 or more rows and columns, got {self}")
 
 
@@ -367,7 +381,10 @@ class Chain(Operation):
 
 @dataclass(eq=False)
 class Rows(Operation):
-    """A function of each row of floats along the last axis: "softmax" or "layer_norm" with weight, bias and epsilon."""
+    """A function of each row of floats along the last axis.
+
+    kind: "softmax", "log_softmax", or "layer_norm" with weight, bias and epsilon.
+    """
 
     kind: str
     input: Key
@@ -384,8 +401,8 @@ class Rows(Operation):
 
     def check(self) -> None:
         """ValueError for an unknown function."""
-        if self.kind not in ("softmax", "layer_norm"):
-            raise ValueError(f"expected softmax or layer_norm, got {self.kind[:40]}")
+        if self.kind not in ("softmax", "log_softmax", "layer_norm"):
+            raise ValueError(f"expected softmax, log_softmax or layer_norm, got {self.kind[:40]}")
 
 
 @dataclass(eq=False)

@@ -13,7 +13,7 @@ from ... import _C
 from .arena import Block, lay_out
 from .bands import keep_together
 from .float_conv import FloatConv, Folded
-from .gather import Gathered
+from .gather import Gathered, Located
 from .integers import Integers, Picked
 from .norms import Normed
 from .operations import (
@@ -38,7 +38,7 @@ from .recurrent import Recurrent
 from .reductions import Reduced
 from .sampling import Sampled
 from .segments import Segment
-from .shapes import Dims, Unsupported, of_four_axes, of_operand, shapes_of
+from .shapes import Dims, Unsupported, dims_of, of_four_axes, of_operand, shapes_of
 from .strided import Moved, Product, moves, product_layout
 from .tables import Image, Tables
 from .volumes import Stacked
@@ -174,14 +174,18 @@ class _Binder:
 
     def _pool_images(self, each: Pool) -> tuple[Image, Image]:
         """What is read and written; the rows of frames are joined if it is a pool of those."""
-        images = self.image(each.input), self.image(each.output)._replace(codes=each.input.form or FLOATS)
+        source, target = self.image(each.input), self.image(each.output)._replace(codes=each.input.form or FLOATS)
         if not each.of_frames:
-            return images  # which may be clamped more
-        if any(image.border != NO_BORDER for image in images):
+            return source, target  # which may be clamped more
+        return self._joined(each.input, source), self._joined(each.output, target)
+
+    def _joined(self, key: Key, image: Image | None = None) -> Image:
+        """A volume as an image, each of whose rows is a frame."""
+        image = image or self.image(key)
+        if image.border != NO_BORDER:
             raise Unsupported("volumes whose frames have borders")
-        return tuple(image._replace(dims=image.dims._replace(
-            n=image.dims.n // image.dims.depth, h=image.dims.depth, w=image.dims.h * image.dims.w, depth=0))
-            for image in images)  # type: ignore[return-value]
+        n, h, w, depth = image.dims.n, image.dims.h, image.dims.w, image.dims.depth
+        return image._replace(dims=image.dims._replace(n=n // depth, h=depth, w=h * w, depth=0))
 
     def _flat(self, keys: list[Key]) -> list[Image]:
         """Arrays and matrices that broadcast, as images of four axes."""
@@ -211,6 +215,14 @@ class _Binder:
         return image._replace(nchw=False, offset=image.offset + 4 * start, dims=Dims(1, 1, 1, count - start),
                               pixel=4 * (count - start))
 
+    def _matrix(self, key: Key) -> Image:
+        """Rows along the last axis, also of an array that was an image."""
+        image = self.image(key)
+        if key.form is not None or image.dims.lead is not None:
+            return image
+        dims = dims_of(image.dims.shape, matrix=True)
+        return image._replace(nchw=False, dims=dims, pixel=4 * dims.c)
+
     def _rows(self, key: Key, arrays: int, number: int, length: int) -> Image:
         """Floats as rows of this length."""
         return self.image(key)._replace(nchw=False, dims=Dims(1, arrays, number, length), pixel=4 * length)
@@ -231,6 +243,12 @@ class _Binder:
         count, chosen = math.prod(indices), indices[-1] if each.elements else math.prod(indices)
         tables.gathered(self._rows(each.input, *rows), self._rows(each.indices, 1, count, 2),
                         self._rows(each.output, rows[0], chosen, rows[2]))
+
+    def _add_located(self, tables: Tables, each: Located) -> None:
+        shape, indices = self.dims[each.input].shape, self.dims[each.indices].shape
+        sizes, count, row = shape[:each.axes], math.prod(indices[:-1]), math.prod(shape[each.axes:])
+        tables.located(self._rows(each.input, 1, math.prod(sizes), row),
+                       self._rows(each.indices, 1, count, 2 * each.axes), self._rows(each.output, 1, count, row), sizes)
 
     def _add_at_places(self, tables: Tables, each: Padded | Picked) -> None:
         shape = self.dims[each.input].shape
@@ -307,15 +325,17 @@ class _Binder:
             source, target = self._pool_images(each)
             tables.pool(each, source, target, each.y.pads(source.dims.h)[0], each.x.pads(source.dims.w)[0])
         elif isinstance(each, Rearranged):
-            tables.rearranged(each, image(each.input), image(each.output))
+            whole = self._joined if each.of_frames else image
+            tables.rearranged(each, whole(each.input), whole(each.output))
         elif isinstance(each, Cropped):
-            tables.cropped(each, image(each.input), image(each.output))
+            whole = self._joined if each.of_frames else image
+            tables.cropped(each, whole(each.input), whole(each.output))
         elif isinstance(each, Sliced):
             source = image(each.input, (each.c.start, self.dims[each.output].c))
             tables.sliced(each, source, image(each.output))
         elif isinstance(each, Rows):
             weight, bias = (None if key is None else image(key) for key in (each.weight, each.bias))
-            tables.rows(each, image(each.input), weight, bias, [image(key) for key in each.outputs])
+            tables.rows(each, self._matrix(each.input), weight, bias, [image(key) for key in each.outputs])
         elif isinstance(each, Average):
             x = self.dims[each.input]
             tables.average(each, image(each.input), [image(key) for key in each.outputs], each.y.pads(x.h)[0],
@@ -331,6 +351,8 @@ class _Binder:
             self._add_moved(tables, each)
         elif isinstance(each, Gathered):
             self._add_gathered(tables, each)
+        elif isinstance(each, Located):
+            self._add_located(tables, each)
         elif isinstance(each, Recurrent):
             self._add_recurrent(tables, each)
         elif isinstance(each, PaddedImage):

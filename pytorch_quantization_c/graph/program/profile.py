@@ -11,7 +11,7 @@ from ..interpreter.integer_layer import IntegerLayer
 from ..interpreter.nbits import NBits
 from ..interpreter.plain import Plain, Rounding
 from .float_conv import FloatConv, Folded
-from .gather import Gathered
+from .gather import Gathered, Located
 from .integers import Integers, Picked
 from .operations import Average, Concat, Conv, Export, Flat, Import, Operation, Pool, Python
 from .padding import Padded, PaddedImage
@@ -25,8 +25,9 @@ from .strided import Moved
 __all__ = ["Profile", "Row", "Summary", "profiled", "summary_of"]
 
 KERNELS = {Import: "import", Export: "export", Pool: "max pool", Average: "average", Concat: "concat", Flat: "flatten",
-           Gathered: "gather", Picked: "gather", Padded: "pad", PaddedImage: "pad", Integers: "integers",
-           FloatConv: "float convolution", Folded: "fold", Sampled: "resize", Reduced: "reduction", Python: "Python"}
+           Gathered: "gather", Located: "gather", Picked: "gather", Padded: "pad", PaddedImage: "pad",
+           Integers: "integers", FloatConv: "float convolution", Folded: "fold", Sampled: "resize",
+           Reduced: "reduction", Python: "Python"}
 TALLEST = 40                    # rows of a picture
 COLOURS = {"Python": "#d1495b", "convolution": "#2a7f62", "depthwise": "#7b4fa3", "linear": "#e09f3e"}
 OTHER = "#9db4c0"

@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 
 import numpy as np
 
-from .gather import Gathered
+from .gather import Gathered, Located
 from .integers import Integers
 from .operations import Key, Operation, Python
 from .recurrent import Recurrent
@@ -35,7 +35,7 @@ class Segment:
         self.integers: dict[Key, type[np.int32 | np.int64]] = {}
         self.sizes = {each.given for each in operations if isinstance(each, Moved) and each.given is not None}
         for each in operations:
-            if isinstance(each, Gathered | Integers | Moved | Recurrent):
+            if isinstance(each, Gathered | Integers | Located | Moved | Recurrent):
                 kind = np.int32 if isinstance(each, Recurrent) else np.int64
                 self.integers.update(dict.fromkeys(each.integers(), kind))
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .float_conv import FloatConv, Folded
-from .gather import Gathered
+from .gather import Gathered, Located
 from .integers import Integers, Picked
 from .norms import Normed
 from .operations import (
@@ -187,6 +187,8 @@ def _chain(each: Chain, dims: dict[Key, Dims]) -> Dims:
 
 def _rows(each: Rows, dims: dict[Key, Dims]) -> Dims:
     x = dims[each.input]
+    if x.lead is None and each.input.form is None:
+        x = dims_of(x.shape, matrix=True)
     if x.lead is None:
         raise Unsupported("rows of images, whose last axis is not their channels")
     if any(dims[key].shape != (x.c,) for key in (each.weight, each.bias) if key is not None):
@@ -200,10 +202,17 @@ def _rearranged(each: Rearranged, x: Dims) -> Dims:
     block = each.y * each.x if each.shuffles else 1
     if x.c % block or x.lead is not None:
         raise Unsupported(f"{x.c} channels in blocks of {block}")
-    return x._replace(h=x.h * each.y, w=x.w * each.x, c=x.c // block)
+    if each.of_frames and not x.depth:
+        raise Unsupported("images that are no frames of volumes")
+    made = x._replace(c=x.c // block)
+    return _of_frames(made, x.depth * each.y) if each.of_frames else made._replace(h=x.h * each.y, w=x.w * each.x)
 
 
 def _cropped(each: Cropped, x: Dims) -> Dims:
+    if each.of_frames:
+        if x.depth - each.top - each.bottom < 1:
+            raise Unsupported(f"volumes of {x.depth} frames to be cut")
+        return _of_frames(x, x.depth - each.top - each.bottom)
     h, w = x.h - each.top - each.bottom, x.w - each.left - each.right
     if min(h, w) < 1 or x.lead is not None:
         raise Unsupported(f"images of {x.h} x {x.w} pixels to be cut")
@@ -236,7 +245,7 @@ def _folded(each: Folded, x: Dims) -> Dims:
     return x._replace(w=_outputs(each.x, x.w), c=each.x.kernel + 2)
 
 
-def _gathered(each: Gathered | Normed | Padded | Picked | Reduced, dims: dict[Key, Dims]) -> Dims:
+def _gathered(each: Gathered | Located | Normed | Padded | Picked | Reduced, dims: dict[Key, Dims]) -> Dims:
     try:
         if isinstance(each, Padded | Picked | Reduced):
             return dims_of(each.shape(dims[each.input].shape), matrix=True)
@@ -305,7 +314,7 @@ def _shape(each: Operation, dims: dict[Key, Dims]) -> Dims:
         return _float_conv(each, dims)
     if isinstance(each, Folded):
         return _folded(each, dims[each.input])
-    if isinstance(each, Gathered | Normed | Padded | Picked | Reduced):
+    if isinstance(each, Gathered | Located | Normed | Padded | Picked | Reduced):
         return _gathered(each, dims)
     if isinstance(each, PaddedImage):
         return _padded_image(each, dims[each.input])

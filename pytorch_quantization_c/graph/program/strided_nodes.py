@@ -15,7 +15,7 @@ from .moves import split_sizes
 from .natures import rank_of
 from .strided import AXES
 
-__all__ = ["is_flipped", "is_product", "kind_of", "moved_of", "parts_of", "sized_of",
+__all__ = ["is_flipped", "is_product", "kind_of", "moved_of", "parts_of", "sized_kind", "sized_of",
            "transposed"]
 
 Numbers = tuple[str, list[int]]
@@ -86,6 +86,8 @@ def kind_of(node: ir.Node) -> Numbers | None:
         return _reshape(node)
     if op == "Flatten":
         return "flatten", [int(attribute(node, "axis", 1))]
+    if op == "Identity" or (op == "Cast" and node.outputs[0].dtype == node.inputs[0].dtype):  # type: ignore[union-attr]
+        return "unsqueeze", []  # nothing
     if op in ("Squeeze", "Unsqueeze"):
         axes = _axes(node)
         return None if axes is None else (op.lower(), axes)
@@ -111,10 +113,14 @@ def moved_of(node: ir.Node, reads: Sequence[ir.Value | None]) -> Numbers | None:
 
 def sized_of(node: ir.Node, fixed: Container[ir.Value | None]) -> Numbers | None:
     """As `moved_of` of a Reshape or an Expand, without the shape: it is a value that the inputs' shapes determine."""
+    return sized_kind(node, fixed) if all(map(is_float, (node.inputs[0], node.outputs[0]))) else None
+
+
+def sized_kind(node: ir.Node, fixed: Container[ir.Value | None]) -> Numbers | None:
+    """As `sized_of`, of values of whatever type."""
     if node.op_type not in ("Reshape", "Expand") or not _standard(node) or node.inputs[1] not in fixed:
         return None
-    values = node.inputs[0], node.outputs[0]
-    if not all(map(is_float, values)) or max(rank_of(each) or 9 for each in values) > AXES:
+    if max(rank_of(each) or 9 for each in (node.inputs[0], node.outputs[0])) > AXES:
         return None
     return ("expand", []) if node.op_type == "Expand" else ("reshape", [int(attribute(node, "allowzero", 0))])
 

@@ -44,7 +44,8 @@ __all__ = ["Image", "Tables"]
 
 (IMPORT, EXPORT, CONV, POOL, COPY, CHAIN, SOFTMAX, LAYER_NORM, AVERAGE, PADDED_AVERAGE, MEAN, RESIZE,
  SHUFFLE, STRIDED, MATMUL, GATHER, RECURRENT, FLOAT_CONV,
- INTEGERS, TRUTHS, INTERPOLATE, PAD, REDUCE, NORM, STACK, FOLD) = range(26)  # pqc_step_kind
+ INTEGERS, TRUTHS, INTERPOLATE, PAD, REDUCE, NORM, STACK, FOLD, LOCATE,
+ LOG_SOFTMAX) = range(28)  # pqc_step_kind
 NONE = -1
 LAYOUT = 18  # PQC_LAYOUT
 NO_WINDOW = Window(1)
@@ -183,7 +184,8 @@ class Tables:
     def rows(self, each: Rows, source: Image, weight: Image | None, bias: Image | None,
              outputs: Sequence[Image]) -> None:
         """A function of rows."""
-        self._step(SOFTMAX if each.kind == "softmax" else LAYER_NORM, source, weight, outputs,
+        kind = {"softmax": SOFTMAX, "log_softmax": LOG_SOFTMAX, "layer_norm": LAYER_NORM}[each.kind]
+        self._step(kind, source, weight, outputs,
                    _with_epsilon(each.epsilon), more=[] if bias is None else [bias])
 
     def normed(self, each: Normed, source: Image, weight: Image | None, bias: Image | None, target: Image,
@@ -206,6 +208,10 @@ class Tables:
     def gathered(self, source: Image, indices: Image, target: Image) -> None:
         """Rows that indices name."""
         self._step(GATHER, source, indices, [target])
+
+    def located(self, source: Image, indices: Image, target: Image, sizes: Sequence[int]) -> None:
+        """Rows at places along axes of these sizes."""
+        self._step(LOCATE, source, indices, [target], layout=[len(sizes), *sizes])
 
     def sampled(self, source: Image, places: Image, weights: Image, outputs: Sequence[Image], along_x: bool) -> None:
         """Weighted sums along an axis."""

@@ -5,21 +5,24 @@ as many as the kernel has strides, and each of its pixels p has weights of its o
 """
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..interpreter.table import NodeLike, attribute
+from ..interpreter.windows import AUTO_PADS
 from .operations import Window
 
 __all__ = ["Spread", "Transposed", "transposed_of"]
 
 MAX_STRIDE = 64
+MAX_UNGROUPED = 2 ** 18  # elements of a weight
 
 
 class Spread(NamedTuple):
-    """Channels become the pixels of y x x blocks, then rows and columns at the borders are cut off."""
+    """Channels become the pixels of blocks of z x y x x, then frames, rows and columns at the borders are cut off."""
 
     y: int
     x: int
@@ -27,11 +30,14 @@ class Spread(NamedTuple):
     bottom: int
     left: int
     right: int
+    z: int = 1
+    front: int = 0
+    back: int = 0
 
     @property
     def cuts(self) -> bool:
-        """Whether anything is cut off."""
-        return any(self[2:])
+        """Whether rows or columns are cut off."""
+        return any(self[2:6])
 
 
 class _Axis(NamedTuple):
@@ -58,40 +64,67 @@ class _Axis(NamedTuple):
 
 
 class Transposed(NamedTuple):
-    """A transposed convolution of two axes."""
+    """A transposed convolution of two axes, or of three; one without frames has an axis of one."""
 
+    z: _Axis
     y: _Axis
     x: _Axis
+    frames: bool
+    groups: int
 
     @property
     def spread(self) -> Spread:
         """What becomes of the ordinary convolution's channels."""
-        return Spread(self.y.stride, self.x.stride, self.y.before, self.y.after, self.x.before, self.x.after)
+        return Spread(self.y.stride, self.x.stride, self.y.before, self.y.after, self.x.before, self.x.after,
+                      self.z.stride, self.z.before, self.z.after)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """Those of the ordinary convolution."""
+        return (self.z.window, self.y.window, self.x.window)[0 if self.frames else 1:]
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a weight in groups is small enough to be one without: 0 from the inputs of other groups."""
+        inputs, outputs, *kernel = shape
+        return self.groups == 1 or inputs * outputs * self.groups * math.prod(kernel) <= MAX_UNGROUPED
 
     def weight(self, array: NDArray[Any]) -> NDArray[Any]:
-        """(inputs, outputs, height, width) as (pixels of a block x outputs, inputs, window)."""
-        padded = np.concatenate([array, np.zeros_like(array[:, :, :1])], axis=2)
-        padded = np.concatenate([padded, np.zeros_like(padded[..., :1])], axis=3)
-        # Inputs, outputs, window and pixel along y and along x:
-        made = padded[:, :, self.y.taps[:, :, None, None], self.x.taps[None, None]]
-        inputs, outputs, height, y, width, x = made.shape
-        return np.ascontiguousarray(made.transpose(3, 5, 1, 0, 2, 4)).reshape(y * x * outputs, inputs, height, width)
+        """(inputs, outputs of a group, [depth,] height, width) as (pixels of a block x outputs, inputs, window)."""
+        array = array if self.frames else array[:, :, None]
+        if self.groups > 1:
+            inputs, outputs, *kernel = array.shape
+            made = np.zeros((self.groups, inputs // self.groups, self.groups, outputs, *kernel), array.dtype)
+            each = np.arange(self.groups)
+            made[each, :, each] = array.reshape(self.groups, -1, outputs, *kernel)
+            array = made.reshape(inputs, self.groups * outputs, *kernel)
+        for axis in (2, 3, 4):
+            array = np.concatenate([array, np.zeros_like(array.take([0], axis))], axis)
+        # Inputs, outputs, window and pixel along z, along y and along x:
+        made = array[:, :, self.z.taps[:, :, None, None, None, None], self.y.taps[:, :, None, None], self.x.taps]
+        inputs, outputs, depth, z, height, y, width, x = made.shape
+        rows = np.ascontiguousarray(made.transpose(3, 5, 7, 1, 0, 2, 4, 6))
+        return rows.reshape(z * y * x * outputs, inputs, *(depth, height, width)[0 if self.frames else 1:])
 
 
 def transposed_of(node: NodeLike, kernel: tuple[int, ...]) -> Transposed | None:
-    """A ConvTranspose along one or two axes; None if its output is not found from its input's size alone."""
-    if attribute(node, "group", 1) != 1 or attribute(node, "auto_pad", "NOTSET") not in ("NOTSET", ""):
+    """A ConvTranspose along one to three axes; None if its output is not found from its input's size alone."""
+    count, groups, auto = len(kernel), attribute(node, "group", 1), attribute(node, "auto_pad", "NOTSET")
+    if attribute(node, "output_shape") is not None or count not in (1, 2, 3) or groups < 1 or auto not in AUTO_PADS:
         return None
-    if attribute(node, "output_shape") is not None or len(kernel) not in (1, 2):
-        return None
-    count = len(kernel)
     strides, dilations, more = (tuple(attribute(node, name, (default,) * count)) for name, default in
                                 (("strides", 1), ("dilations", 1), ("output_padding", 0)))
     pads = tuple(attribute(node, "pads", (0,) * 2 * count))
     if [len(strides), len(dilations), len(more), len(pads)] != [count, count, count, 2 * count]:
         return None
+    if auto not in ("NOTSET", ""):
+        total = [0 if auto == "VALID" else (k - 1) * d + 1 + e - s
+                 for k, s, d, e in zip(kernel, strides, dilations, more, strict=True)]
+        less, more_of = [t // 2 for t in total], [t - t // 2 for t in total]
+        pads = (*less, *more_of) if auto == "SAME_UPPER" else (*more_of, *less)
     if min(*strides, *dilations) < 1 or max(strides) > MAX_STRIDE or min(*pads, *more) < 0:
         return None
     axes = [_Axis.of(*numbers, (pads[axis], pads[axis + count]), more[axis]) for axis, numbers in
             enumerate(zip(kernel, strides, dilations, strict=True))]
-    return Transposed(*[_Axis.of(1, 1, 1, (0, 0), 0), *axes][-2:])
+    one = _Axis.of(1, 1, 1, (0, 0), 0)
+    z, y, x = [one, one, *axes][-3:]
+    return Transposed(z, y, x, count == 3, groups)

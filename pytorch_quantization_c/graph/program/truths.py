@@ -1,19 +1,18 @@
 """Which truth values (comparisons, logic) a program represents as floats that are 1 or 0."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
-from ..interpreter.table import attribute, constant
 from ..representation.notes import NUMPY
 from .chains import is_float
+from .gather_nodes import gathering_of, locating_of
 from .strided import AXES
-from .strided_nodes import kind_of
+from .strided_nodes import kind_of, sized_kind
 
-__all__ = ["MAX_AXES", "MOVES", "TWO", "has_type", "is_given", "places_of", "truths_of"]
+__all__ = ["MAX_AXES", "MOVES", "TWO", "has_type", "is_fixed_truth", "is_given", "truths_of"]
 
 #: Of two operands: the operation, and whether they change places.
 TWO = {"And": ("mul", False), "Or": ("max", False), "Less": ("less", False), "LessOrEqual": ("less_or_equal", False),
@@ -36,36 +35,40 @@ def is_given(value: ir.Value | None, *dtypes: ir.DataType) -> bool:
             and len(value.const_value.shape) <= MAX_AXES)
 
 
-def truths_of(steps: Iterable[Any]) -> set[ir.Value]:
-    """The truth values that a program represents as floats."""
+def is_fixed_truth(value: ir.Value | None, fixed: Container[ir.Value | None]) -> bool:
+    """Whether a truth value is one that the shapes of the inputs determine, which a chain can read as floats."""
+    return value in fixed and has_type(value, ir.DataType.BOOL, MAX_AXES)
+
+
+def truths_of(steps: Iterable[Any], fixed: Container[ir.Value | None]) -> set[ir.Value]:
+    """The truth values that a program represents as floats, other than those that shapes determine (`fixed`)."""
     found: set[ir.Value] = set()
     for step in steps:
-        if step.execution == "float" and _is_truth(step.node, found):
+        if step.execution == "float" and step.outputs[0] not in fixed and _is_truth(step.node, found, fixed):
             found.add(step.outputs[0])
     return found
 
 
-def _is_truth(node: ir.Node, known: set[ir.Value]) -> bool:
+def _is_truth(node: ir.Node, found: set[ir.Value], fixed: Container[ir.Value | None]) -> bool:
+    def known(value: ir.Value | None) -> bool:
+        return value in found or is_fixed_truth(value, fixed)
+
     if (node.domain not in ("", "ai.onnx") or NUMPY in node.metadata_props or len(node.outputs) != 1
             or not has_type(node.outputs[0], ir.DataType.BOOL)):
         return False
     op, inputs = node.op_type, list(node.inputs)
     few = has_type(node.outputs[0], ir.DataType.BOOL, MAX_AXES)
     if op == "Cast":
-        return has_type(inputs[0], ir.DataType.INT64) or (few and is_float(inputs[0])) or inputs[0] in known
+        return has_type(inputs[0], ir.DataType.INT64) or (few and is_float(inputs[0])) or known(inputs[0])
     if op in LOGIC:
-        return few and all(each in known or is_given(each, ir.DataType.BOOL) for each in inputs)
+        return few and all(known(each) or is_given(each, ir.DataType.BOOL) for each in inputs)
     if op in TWO:
         return few and all(is_float(each) or is_given(each, ir.DataType.FLOAT) for each in inputs)
     if op == "GatherND":
-        return inputs[0] in known and places_of(node) is not None
+        return known(inputs[0]) and locating_of(node)
+    if op in ("Gather", "GatherElements"):
+        return known(inputs[0]) and gathering_of(node) is not None
     if op in MOVES:
         values = inputs if op == "Concat" else inputs[:1]
-        return all(each in known for each in values) and kind_of(node) is not None
+        return all(map(known, values)) and (kind_of(node) or sized_kind(node, fixed)) is not None
     return False
-
-
-def places_of(node: ir.Node) -> Any:
-    """The constant indices of a GatherND, or None."""
-    found = None if attribute(node, "batch_dims", 0) else constant(node, 1)
-    return found if found is not None and found.dtype == np.int64 and found.ndim and found.size else None

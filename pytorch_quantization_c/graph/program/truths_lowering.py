@@ -9,12 +9,13 @@ import onnx_ir as ir
 
 from ..representation.notes import NUMPY
 from .chains import is_float
-from .integers import Integers, Picked
+from .gather_lowering import gather
+from .integers import Integers
 from .natures import rank_of
 from .operations import MAX_OPERANDS, Chain, ChainOp, Key, array_of
 from .strided import Moved
-from .strided_nodes import kind_of
-from .truths import MAX_AXES, MOVES, TWO, has_type, is_given, places_of
+from .strided_nodes import kind_of, sized_kind
+from .truths import MAX_AXES, MOVES, TWO, has_type, is_given
 
 if TYPE_CHECKING:
     from .lowering import Lowering
@@ -26,18 +27,18 @@ def lower_truths(lowering: Lowering, step: Any, key: Key) -> None:
     """Lowers a step whose output is one of them, and wanted as floats."""
     node, name = step.node, step.node.name or step.outputs[0].name or ""
     op, inputs = node.op_type, list(node.inputs)
-    if op == "GatherND":
-        lowering.operations.append(picked := Picked(name, array_of(-1), key, np.ascontiguousarray(places_of(node))))
-        picked.input = lowering.want_truth(inputs[0])
+    if op in ("Gather", "GatherElements", "GatherND"):
+        gather(lowering, node, key).input = lowering.want_truth(inputs[0])
     elif op in MOVES:
         kind = kind_of(node)
-        assert kind is not None
-        lowering.operations.append(moved := Moved(name, *kind, [], key))
+        sized = sized_kind(node, lowering.fixed) if kind is None else None
+        lowering.operations.append(moved := Moved(name, *(kind or sized or ("", [])), [], key))
         moved.inputs = [lowering.want_truth(each) for each in (inputs if op == "Concat" else inputs[:1])]
+        moved.given = None if sized is None else lowering.want(inputs[1])
     elif op == "Cast" and has_type(inputs[0], ir.DataType.INT64):
         lowering.operations.append(made := Integers(name, array_of(-1), key, True))
         made.input = lowering.want(inputs[0])
-    elif op == "Cast" and inputs[0] in lowering.truths:
+    elif op == "Cast" and lowering.is_truth(inputs[0]):
         _chain(lowering, name, key, [inputs[0]], [])
     elif op in ("Cast", "Not"):  # not equal to 0
         turned = ChainOp("from_number", 5 if op == "Cast" else 0, 0, 4, 1.0)
@@ -59,7 +60,7 @@ def _chain(lowering: Lowering, name: str, key: Key, operands: Sequence[Any], ope
         if not isinstance(each, ir.Value):
             made.operands.append(lowering.constant(each.reshape(each.shape or (1,))))
         else:
-            made.operands.append(lowering.want_truth(each) if each in lowering.truths else lowering.want(each))
+            made.operands.append(lowering.want_truth(each) if lowering.is_truth(each) else lowering.want(each))
 
 
 def lower_masks(lowering: Lowering, step: Any) -> bool:
@@ -69,17 +70,17 @@ def lower_masks(lowering: Lowering, step: Any) -> bool:
         return False
     name, inputs = node.name or value.name or "", list(node.inputs)
     if node.op_type == "Cast" and is_float(value) and (has_type(inputs[0], ir.DataType.INT64) or (
-            inputs[0] in lowering.truths and (rank_of(value) or 9) <= MAX_AXES)):
+            lowering.is_truth(inputs[0]) and (rank_of(value) or 9) <= MAX_AXES)):
         lowering.import_forms([value])
         key = array_of(lowering.number(value))
-        if inputs[0] in lowering.truths:
+        if lowering.is_truth(inputs[0]):
             _chain(lowering, name, key, inputs, [])
         else:
             lowering.operations.append(made := Integers(name, array_of(-1), key, False))
             made.input = lowering.want(inputs[0])
         return True
     if (node.op_type != "Where" or not is_float(value) or (rank_of(value) or 9) > MAX_AXES
-            or not (inputs[0] in lowering.truths or is_given(inputs[0], ir.DataType.BOOL))
+            or not (lowering.is_truth(inputs[0]) or is_given(inputs[0], ir.DataType.BOOL))
             or not all(is_float(each) or is_given(each, ir.DataType.FLOAT) for each in inputs[1:])
             or any(each is not None and each.dtype not in (None, ir.DataType.FLOAT) for each in inputs[1:])):
         return False

@@ -16,6 +16,7 @@ from onnx.reference import ReferenceEvaluator
 from pytorch_quantization_c import graph
 
 from ..models import model_of
+from ..networks import network, normal, operators
 from ..small_network import batches, classifier
 
 OLD = {9, 10, 11, 12}
@@ -195,3 +196,32 @@ def test_inputs_with_a_value_of_their_own(rng: np.random.Generator) -> None:
     assert np.array_equal(session.run(None, {"x": x, "k": np.array([3], np.float32)})[0], 3 * x)
     model.ir_version = 3
     assert [value.name for value in graph.load(model).graph.inputs] == ["x"]
+
+
+def test_weights_that_layers_share(rng: np.random.Generator) -> None:
+    """Exporters write equal ones once, and an Identity for each other layer; one that is an output stays."""
+    model = network("""w2 = Identity (w)  b2 = Identity (b)  c = Conv (x, w, b)  r = Relu (c)  y = Conv (r, w2, b2)
+                       z = Identity (b)  k = Identity (x)  u = Neg (k)""", "float[N,4,5,5] x",
+                    "float[N,4,5,5] y, float[4] z, float[N,4,5,5] u", w=normal(rng, 4, 4, 1, 1), b=normal(rng, 4))
+    loaded = graph.load(model)
+    assert operators(loaded) == ["Conv", "Relu", "Conv", "Identity", "Identity", "Neg"]
+    feeds = {"x": normal(rng, 2, 4, 5, 5)}
+    for found, wanted in zip(graph.interpret(loaded, feeds), graph.interpret(model, feeds), strict=True):
+        assert found.tobytes() == wanted.tobytes()
+    assert "Python" not in {row.kernel for row in graph.compile(model).summary() if row.name.startswith("conv")}
+
+
+def test_operators_that_are_written_out(rng: np.random.Generator) -> None:
+    """Those that ONNX defines by others, which programs compute in C and files for other runtimes may hold."""
+    model = network("""n = RMSNormalization (x, w)  r = Reshape (n, heads)  h = Transpose <perm = [0, 2, 1, 3]> (r)
+                       e = RotaryEmbedding (h, cosine, sine, at)  v = Neg (h)
+                       a = Attention <is_causal = 1> (e, h, v)  y = Relu (a)""",
+                    "float[N,T,16] x, int64[N,T] at", "float[N,2,T,8] y", opset=23, w=normal(rng, 16),
+                    heads=np.array([0, 0, 2, 8]), cosine=normal(rng, 9, 4), sine=normal(rng, 9, 4))
+    loaded = graph.load(model)
+    assert not {"Attention", "RMSNormalization", "RotaryEmbedding"} & {*operators(loaded)}
+    feeds = {"x": normal(rng, 2, 5, 16), "at": rng.integers(0, 9, (2, 5))}
+    wanted, = expected(ir.to_proto(model), feeds)
+    np.testing.assert_allclose(graph.interpret(loaded, feeds)[0], wanted, rtol=1e-4, atol=1e-5)
+    session = graph.compile(model)
+    np.testing.assert_array_equal(session.run(None, feeds)[0], graph.interpret(loaded, feeds)[0])

@@ -18,20 +18,21 @@ exactly. Other standard operators, and forms that a function does not support, a
 
 A compiled program computes in C:
 
-- on integers: convolutions along one to three axes, matrix products, LSTM and GRU, and transposed convolutions
-  along one and two axes, without groups
+- on integers: convolutions along one to three axes, matrix products, LSTM and GRU, and transposed convolutions,
+  in groups if their weights are small, without output_shape
 - pools and averages of images, max pools of volumes, DepthToSpace, Slice, Split, Concat, and Pad by a number, of images
-- Softmax, LayerNormalization along the last axis, GroupNormalization and InstanceNormalization
+- Softmax, LogSoftmax, LayerNormalization along the last axis, GroupNormalization and InstanceNormalization
 - ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL1, ReduceL2 and ReduceSumSquare over constant axes
 - elementwise operators on float32: Abs, Add, BatchNormalization, Clip, Div, Erf, Gelu, HardSigmoid, HardSwish,
   LeakyRelu, Max, Min, Mul, Neg, PRelu, Reciprocal, Relu, Sigmoid, Sqrt, Sub, Sum, Swish, Tanh, squares and cubes; those
   that follow a layer run in its output stage, others as chains, in one pass over memory
 - float32 convolutions along one to three axes by constant weights, with the chain that follows
 - on float32 arrays: MatMul, Einsum that multiplies matrices, Transpose, Reshape and its relatives, Slice, Split,
-  Concat, Expand, Gather, GatherElements along the last axis and Pad
+  Concat, Expand, Gather, GatherElements along the last axis, GatherND
+  without batch axes, and Pad
 - Resize of float32 images and arrays, by the nearest element, linear or cubic, without antialias
-- masks, held as floats of 1 or 0: comparisons of floats, And, Or, Not, Cast of int64 and of floats, GatherND by
-  constant indices, moves of all these, and Where by them, of at most four axes
+- masks, held as floats of 1 or 0: comparisons of floats, And, Or, Not, Cast of int64 and of floats, moves and
+  gathers of all these, and Where by them, of at most four axes; those that shapes determine are read as they are
 
 Everything else runs between these kernels, by the functions in the table; `Session.summary` names the nodes. What
 depends on the shapes of the inputs alone, such as the sizes that exporters compute of Shape for axes that may vary, is

@@ -243,3 +243,32 @@ def test_other_choices_stay_as_they_are(rng: np.random.Generator, body: str) -> 
     wanted = {"x, zero": np.where(np.isnan(x), x, zero), "zero, x": np.where(np.isnan(z), zero, x),
               "wide, x": np.where(np.isnan(x), wide, x)}[body.split("(n, ")[1][:-1]]
     np.testing.assert_array_equal(graph.compile(model).run(None, {"x": x, "z": z})[0], wanted)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_places_that_come_in(rng: np.random.Generator, count: int) -> None:
+    """Elements, and rows of the other axes; from either end."""
+    x = normal(rng, 4, 5, 6)
+    places = np.stack([rng.integers(-size, size, (2, 70)) for size in x.shape[:count]], -1)
+    model = network("r = Relu (x)  g = GatherND (r, i)  y = Neg (g)", f"float[4,5,6] x, int64[P,Q,{count}] i",
+                    f"float[{','.join('ABCDE'[:2 + 3 - count])}] y")
+    found = on_every_machine(model, {"x": x, "i": places})
+    np.testing.assert_array_equal(found, -np.maximum(x, 0)[tuple(np.moveaxis(places, -1, 0))])
+
+
+def test_places_that_are_constants(rng: np.random.Generator) -> None:
+    x, places = normal(rng, 3, 4, 5), np.array([[0, -1], [2, 1], [-3, 3]])
+    model = network("g = GatherND (x, i)  y = Neg (g)", "float[N,4,5] x", "float[3,5] y", i=places)
+    np.testing.assert_array_equal(on_every_machine(model, {"x": x}), -x[places[:, 0], places[:, 1]])
+
+
+@pytest.mark.parametrize("bad", [[0, 5], [-5, 0], [4, 0], [0, -6], [2 ** 40, 0], [0, -2 ** 63]])
+def test_places_beyond_an_array(rng: np.random.Generator, tmp_path: Path, bad: list[int]) -> None:
+    model = network("g = GatherND (x, i)  y = Neg (g)", "float[4,5,6] x, int64[P,2] i", "float[P,6] y")
+    session = graph.compile(model)
+    session.save(tmp_path / "m.pqc")
+    feeds = {"x": normal(rng, 4, 5, 6), "i": np.array([[0, 0], bad])}
+    with pytest.raises(GraphError, match="Expected indices within"):
+        session.run(None, feeds)
+    with pytest.raises(GraphError, match="index out of range"):
+        graph.load_session(tmp_path / "m.pqc").run(None, feeds)

@@ -17,7 +17,7 @@ from .test_float_mode import NETWORKS, made
 TRIES = 150 * int(os.environ.get("PQC_TEST_SCALE", "1"))
 BUFFER, OFFSET, WIDTH, CHANNELS = 3, 4, 6, 7        # columns of images
 KIND, RESIDUAL, WEIGHTS, LAYOUT = 0, 2, 15, 22      # and of steps
-CONV, GATHER, RECURRENT, FLOAT_CONV = 2, 15, 16, 17
+CONV, GATHER, RECURRENT, FLOAT_CONV, LOCATE = 2, 15, 16, 17, 26
 EXTREMES = (-2 ** 63, -1, 0, 1, 2, 3, 64, 2 ** 31 - 1, 2 ** 31, 2 ** 62)
 FLOATS = """a = Sigmoid (x)  r = Resize <mode = "nearest"> (a, , scales)  d = DepthToSpace <blocksize = 2> (r)
             p = AveragePool <kernel_shape = [2, 2]> (d)  m = GlobalAveragePool (p)  n = Mul (p, m)
@@ -111,9 +111,17 @@ def elements(rng: np.random.Generator) -> tuple[ir.Model, Any]:
     return model, normal(rng, 2, 5, 9)
 
 
+def places(rng: np.random.Generator) -> tuple[ir.Model, Any]:
+    """Rows and elements at places along several axes."""
+    model = network("""i = Shape (x)  j = ConstantOfShape (i)  k = Cast <to = 7> (j)  a = GatherND (x, k)  y = Neg (a)
+                       l = Slice (k, one, two, axis)  b = GatherND (x, l)  z = Neg (b)""", "float[3,4,2] x",
+                    "float[3,4] y, float[3,4,4,2] z", one=np.array([1]), two=np.array([2]), axis=np.array([2]))
+    return model, normal(rng, 3, 4, 2)
+
+
 OWN = {"floats": floats, "reductions": reductions, "gates": gates, "moves": moves, "volumes": volumes,
        "lengths": lengths, "volumes of floats": lambda rng: volumes(rng, quantized=False), "separable": separable,
-       "elements": elements}
+       "elements": elements, "places": places}
 
 
 def feeds_of(model: ir.Model, x: Any) -> dict[str, Any]:
@@ -252,3 +260,19 @@ def test_other_groups_of_a_convolution_of_floats(rng: np.random.Generator, monke
             steps[number, LAYOUT] = groups
             with pytest.raises(ValueError, match=f"(weights that do not fit|in groups expected), in number {number}$"):
                 _C.program_plan(*tables[:2], steps, *tables[3:])
+
+
+def test_places_along_other_axes(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes that are not those of the array, axes that it does not have, and numbers behind those."""
+    tables, = plans_of("places", rng, monkeypatch)
+    numbers = np.flatnonzero(tables[2][:, KIND] == LOCATE)
+    assert len(numbers) == 2
+    for number in numbers:
+        for at in range(18):
+            for value in (*EXTREMES, 5, 6, 7):
+                steps = np.array(tables[2])
+                if steps[number, LAYOUT + at] == value:
+                    continue
+                steps[number, LAYOUT + at] = value
+                with pytest.raises(ValueError, match=f"(axes|coordinates|layout) .*, in number {number}$"):
+                    _C.program_plan(*tables[:2], steps, *tables[3:])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pytorch_quantization_c import graph
+from pytorch_quantization_c.graph.program.operations import Python
 
 from ..networks import network, normal
 from .same_bits import assert_same_bits
@@ -145,3 +146,42 @@ def test_what_has_no_form_in_floats(rng: np.random.Generator) -> None:
              "a": normal(rng, 4), "b": normal(rng, 4), "v": normal(rng, 1, 1, 1, 2, 2)}
     for found, wanted in zip(session.run(None, feeds), graph.interpret(model, feeds), strict=True):
         assert found.tobytes() == wanted.tobytes()
+
+
+def by_shapes_alone(session: Any) -> bool:
+    """Whether all that Python computes is shared by calls with inputs of the same shapes."""
+    return all(each.fixed for each in session._program.lowered.operations if isinstance(each, Python))
+
+
+#: A causal mask of any length, and one of what is padding: as exporters write them, by places and by flat numbers.
+CAUSAL = """n = Shape <start = 0, end = 1> (mask)  t = Shape <start = 1, end = 2> (mask)  m = Squeeze (t)
+            r = Range (nil, m, step)  q = Unsqueeze (r, last)  lower = LessOrEqual (r, q)"""
+MASKS = {"places": """b = Squeeze (n)  rows = Range (nil, b, step)  i = Unsqueeze (rows, last)
+                      it = Concat <axis = 0> (n, t)  ie = Expand (i, it)  je = Expand (r, it)
+                      iu = Unsqueeze (ie, two)  ju = Unsqueeze (je, two)  ij = Concat <axis = 2> (iu, ju)
+                      p = GatherND (given, ij)  k = Unsqueeze (p, one)""",
+         "numbers": """f = Flatten <axis = 2> (given)  b = Squeeze (n)  rows = Range (nil, b, step)
+                       i = Unsqueeze (rows, last)  im = Mul (i, m)  ij = Add (im, r)  g = Gather (f, ij)
+                       it = Shape (ij)  p = Reshape (g, it)  k = Unsqueeze (p, one)"""}
+
+
+@pytest.mark.parametrize("kind", MASKS)
+def test_masks_of_any_length(rng: np.random.Generator, tmp_path: Path, kind: str) -> None:
+    model = network(f"""{CAUSAL}  given = Cast <to = 9> (mask)  {MASKS[kind]}  c = And (lower, k)
+                        w = Concat <axis = 0> (n, t, t)  e = Expand (c, w)  y = Where (e, scores, least)
+                        z = Where (lower, scores, least)""",
+                    "int64[N,T] mask, float[N,T,T] scores", "float[A,B,C] y, float[D,E,F] z", nil=np.array(0),
+                    step=np.array(1), last=np.array([-1]), one=np.array([1]), two=np.array([2]),
+                    least=np.float32(-3e38))
+    session = graph.compile(model)
+    assert by_shapes_alone(session)
+    session.save(tmp_path / "m.pqc")
+    saved = graph.load_session(tmp_path / "m.pqc")
+    for count, length in ((1, 1), (2, 7), (3, 40), (2, 7)):
+        feeds = {"mask": rng.integers(0, 2, (count, length)), "scores": normal(rng, count, length, length)}
+        y, z = assert_same_bits(session, model, feeds)
+        lower = np.tril(np.ones((length, length), bool))
+        np.testing.assert_array_equal(z, np.where(lower, feeds["scores"], np.float32(-3e38)))
+        seen = lower & (feeds["mask"] != 0)[:, None]
+        np.testing.assert_array_equal(y, np.where(seen, feeds["scores"], np.float32(-3e38)))
+        assert [each.tobytes() for each in saved.run(None, feeds)] == [y.tobytes(), z.tobytes()]

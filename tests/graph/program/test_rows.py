@@ -32,6 +32,7 @@ def layer_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
 def test_against_float64(rng: np.random.Generator, shape: tuple[int, ...]) -> None:
     x, weight, bias = normal(rng, *shape) * 4 + 1, normal(rng, shape[-1]), normal(rng, shape[-1])
     np.testing.assert_allclose(_C.softmax(x), softmax(x), rtol=2e-6, atol=1e-37)
+    np.testing.assert_allclose(_C.log_softmax(x), np.log(softmax(x)), rtol=5e-7, atol=5e-7)
     np.testing.assert_allclose(_C.layer_norm(x, weight, bias, 1e-5), layer_norm(x, weight, bias, 1e-5), rtol=2e-6,
                                atol=5e-6)
     np.testing.assert_allclose(_C.layer_norm(x, None, None, 1e-3), layer_norm(x, 1, 0, 1e-3), rtol=2e-6, atol=5e-6)
@@ -39,7 +40,8 @@ def test_against_float64(rng: np.random.Generator, shape: tuple[int, ...]) -> No
 
 def test_every_instruction_set_and_number_of_threads(rng: np.random.Generator) -> None:
     x, weight, bias = normal(rng, 300, 333), normal(rng, 333), normal(rng, 333)
-    found = everywhere(lambda: _C.softmax(x).tobytes() + _C.layer_norm(x, weight, bias, 1e-5).tobytes(), (1, 2, 4))
+    found = everywhere(lambda: _C.softmax(x).tobytes() + _C.log_softmax(x).tobytes()
+                       + _C.layer_norm(x, weight, bias, 1e-5).tobytes(), (1, 2, 4))
     assert len(set(found.values())) == 1
 
 
@@ -48,6 +50,9 @@ def test_numbers_that_are_none() -> None:
     found = _C.softmax(rows)
     assert found[0, 1] == 0 and found[0].sum() == pytest.approx(1) and np.isnan(found[1:4]).all()
     assert np.isnan(found[4, 0])
+    logarithms = _C.log_softmax(rows)
+    assert logarithms[0, 1] == -np.inf and np.isfinite(logarithms[0, ::2]).all() and np.isnan(logarithms[1:]).all()
+    assert _C.log_softmax(np.empty((3, 0), np.float32)).shape == (3, 0)
     assert np.isnan(_C.layer_norm(rows[1:], None, None, 1e-5)).all()
     assert _C.softmax(np.empty((3, 0), np.float32)).shape == (3, 0)
     assert _C.layer_norm(np.empty((0, 3), np.float32), None, None, 1e-5).shape == (0, 3)
@@ -102,3 +107,20 @@ def test_softmax_along_another_axis(rng: np.random.Generator, tmp_path: Path, ax
     wanted = np.moveaxis(softmax(np.moveaxis(-x, axis, -1)), -1, axis)
     np.testing.assert_allclose(found, wanted, rtol=2e-6)
     assert graph.load_session(tmp_path / "s.pqc").run(None, {"x": x})[0].tobytes() == found.tobytes()
+
+
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+def test_logarithms_of_softmax(rng: np.random.Generator, tmp_path: Path, axis: int) -> None:
+    """Of what a layer gives as an image, too, and as the codes that a layer reads."""
+    model = network(f"""c = Conv (x, w)  l = LogSoftmax <axis = {axis}> (c)  y = Relu (l)
+                        k = LogSoftmax (c)  z = MatMul (k, v)""", "float[N,3,9] x", "float[N,5,9] y, float[N,5,4] z",
+                    w=normal(rng, 5, 3, 1), v=normal(rng, 9, 4))
+    x = normal(rng, 4, 3, 9)
+    for each in (model, graph.quantize(model, [x], methods=())):
+        session = graph.compile(each)
+        assert all(row.kernel != "Python" for row in session.summary())
+        session.save(tmp_path / "l.pqc")
+        for count in (1, 4):
+            wanted = assert_same_bits(session, each, {"x": x[:count]})
+            found = graph.load_session(tmp_path / "l.pqc").run(None, {"x": x[:count]})
+            assert [array.tobytes() for array in found] == [array.tobytes() for array in wanted]

@@ -160,3 +160,75 @@ def test_frames_that_are_none() -> None:
         Pool("", image, y, Window(2), Window(2), False, True).check()
     with pytest.raises(ValueError, match="groups"):
         Stacked("", x, stacked, Window(2), 0).check()
+
+
+def spread(x: Any, weight: Any, bias: Any, strides: Any, dilations: Any, pads: Any, more: Any, groups: int) -> Any:
+    """A transposed convolution along any axes: each input's taps are added where they fall."""
+    count, axes = len(strides), range(len(strides))
+    reach = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilations, strict=True)]
+    full = [(n - 1) * s + r + e for n, s, r, e in zip(x.shape[2:], strides, reach, more, strict=True)]
+    made = np.zeros((len(x), weight.shape[1] * groups, *full))
+    parts = zip(np.split(x.astype(np.float64), groups, 1), np.split(weight.astype(np.float64), groups), strict=True)
+    for group, (part, taps) in enumerate(parts):
+        outputs = slice(group * weight.shape[1], (group + 1) * weight.shape[1])
+        for tap in np.ndindex(*weight.shape[2:]):
+            where = tuple(slice(tap[i] * dilations[i], tap[i] * dilations[i] + (x.shape[2 + i] - 1) * strides[i] + 1,
+                                strides[i]) for i in axes)
+            made[(slice(None), outputs, *where)] += np.einsum("ni...,io->no...", part,
+                                                              taps[(slice(None), slice(None), *tap)])
+    cut = (slice(pads[i], full[i] - pads[i + count]) for i in axes)
+    return made[(slice(None), slice(None), *cut)] + bias.reshape(-1, *(1,) * count)
+
+
+@pytest.mark.parametrize(("kernel", "strides", "dilations", "pads", "more", "groups"), [
+    ((2, 2, 2), (2, 2, 2), (1, 1, 1), (0,) * 6, (0, 0, 0), 1),
+    ((3, 3, 3), (2, 2, 2), (1, 1, 1), (1,) * 6, (1, 1, 1), 1),
+    ((4, 3, 1), (2, 1, 3), (1, 2, 1), (1, 2, 0, 2, 1, 0), (0, 0, 1), 1),
+    ((3, 1, 1), (3, 1, 1), (1, 1, 1), (0,) * 6, (0, 0, 0), 1),
+    ((3, 1, 1), (1, 1, 1), (1, 1, 1), (1, 0, 0, 0, 0, 0), (0, 0, 0), 1),
+    ((1, 4, 4), (1, 2, 2), (1, 1, 1), (0, 1, 1, 0, 1, 1), (0, 0, 0), 2),
+    ((2, 2, 3), (2, 1, 1), (1, 1, 1), (1, 0, 1, 0, 1, 1), (0, 0, 0), 4),
+    ((4, 4), (2, 2), (1, 1), (1,) * 4, (0, 0), 8),
+    ((3, 3), (2, 1), (1, 2), (1, 0, 0, 2), (1, 0), 2), ((5,), (3,), (1,), (1, 2), (0,), 4)])
+def test_transposed(rng: np.random.Generator, tmp_path: Path, kernel: Any, strides: Any, dilations: Any, pads: Any,
+                    more: Any, groups: int) -> None:
+    """Between layers whose padding needs a border, against sums of taps; other batches and sizes, and from a file."""
+    def numbers(each: Any) -> str:
+        return str(list(each))
+
+    axes, count = ",".join("PQR"[:len(kernel)]), len(kernel)
+    w, b, v = normal(rng, 8, 8 // groups, *kernel), normal(rng, 8), normal(rng, 8, 8, *(3,) * count)
+    model = network(f"""a = Relu (x)
+        c = ConvTranspose <strides = {numbers(strides)}, dilations = {numbers(dilations)}, pads = {numbers(pads)},
+                           output_padding = {numbers(more)}, group = {groups}> (a, w, b)
+        r = Relu (c)  y = Conv <pads = {numbers((1,) * 2 * count)}> (r, v)""", f"float[N,8,{axes}] x",
+                    f"float[N,8,{axes.replace('P', 'S').replace('Q', 'T').replace('R', 'U')}] y", w=w, b=b, v=v)
+    data = [normal(rng, 2, 8, *(4, 5, 3)[:count]), normal(rng, 1, 8, *(3, 3, 6)[:count])]
+    int8 = graph.quantize(model, data, methods=())
+    session = graph.compile(int8)
+    assert "Python" not in {row.kernel for row in session.summary()}
+    session.save(tmp_path / "t.pqc")
+    loaded = graph.load_session(tmp_path / "t.pqc")
+    for x in data:
+        y, = assert_same_bits(session, int8, {"x": x}, counts=(1, 3))
+        assert loaded.run(None, {"x": x})[0].tobytes() == y.tobytes()
+        inner = spread(np.maximum(x, 0), w, b, strides, dilations, pads, more, groups)
+        wanted, = graph.interpret(network(f"r = Relu (c)  y = Conv <pads = {numbers((1,) * 2 * count)}> (r, v)",
+                                          f"float[N,8,{axes}] c", f"float[N,8,{axes}] y", v=v),
+                                  {"c": inner.astype(np.float32)})
+        assert np.square(y - wanted).sum() < 5e-3 * np.square(wanted).sum()
+
+
+@pytest.mark.parametrize("auto", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+def test_transposed_by_padding_that_is_found(rng: np.random.Generator, auto: str) -> None:
+    w, b = normal(rng, 4, 6, 3, 2), normal(rng, 6)
+    model = network(f"""a = Relu (x)  c = ConvTranspose <auto_pad = "{auto}", strides = [2, 1]> (a, w, b)
+                        y = Sigmoid (c)""", "float[N,4,P,Q] x", "float[N,6,R,S] y", w=w, b=b)
+    x = normal(rng, 2, 4, 5, 6)
+    int8 = graph.quantize(model, [x], methods=())
+    session = graph.compile(int8)
+    assert "Python" not in {row.kernel for row in session.summary()}
+    y, = assert_same_bits(session, int8, {"x": x}, counts=(1,))
+    pads = {"SAME_UPPER": (0, 0, 1, 1), "SAME_LOWER": (1, 1, 0, 0), "VALID": (0, 0, 0, 0)}[auto]
+    wanted = 1 / (1 + np.exp(-spread(np.maximum(x, 0), w, b, (2, 1), (1, 1), pads, (0, 0), 1)))
+    assert np.abs(y - wanted).max() < 0.05
