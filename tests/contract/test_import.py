@@ -46,9 +46,9 @@ _core.switches _core.tracing
 calib.calibrator calib.max calib.merging
 float_nn.checks float_nn.container float_nn.conv float_nn.functional float_nn.init float_nn.linear float_nn.module
 float_nn.parameter float_nn.pooling float_nn.state
-float_nn.functional.activation float_nn.functional.adaptive float_nn.functional.conv float_nn.functional.dropout
-float_nn.functional.linear float_nn.functional.mirrored float_nn.functional.norm float_nn.functional.pooling
-float_nn.functional.special float_nn.functional.windows
+float_nn.functional.activation float_nn.functional.adaptive float_nn.functional.blockwise float_nn.functional.conv
+float_nn.functional.dropout float_nn.functional.linear float_nn.functional.mirrored float_nn.functional.norm
+float_nn.functional.pooling float_nn.functional.special float_nn.functional.windows
 integer.eligibility integer.float_only integer.guards integer.halves integer.int4 integer.packed integer.pointwise
 integer.settings integer.weights
 cuda_ext nn.functional nn.modules nn.modules._integer nn.modules._utils nn.modules.clip nn.modules.quant_conv

@@ -12,6 +12,7 @@ from ... import _C
 from ..._core.errors import shown
 from ..._core.tracing import traceable
 from ..checks import Array, IntOrInts, ShapeError, batched, integer, integers, same_floats
+from .blockwise import blockwise_weight, is_blockwise, pixels_of_blocks
 from .mirrored import folded, folded_weight, is_mirrored
 from .windows import Window, col2im, im2col
 
@@ -157,6 +158,18 @@ def _spread(x: Array, weight: Array, window: Window, groups: int) -> Array:
     return y
 
 
+def _by_blocks(x: Array, weight: Array, bias: Array | None, stride: tuple[int, ...], padding: Sequence[int],
+               size: tuple[int, ...]) -> Array:
+    """The same of float32 as an ordinary convolution, see `blockwise`; a compiled program has its bits."""
+    made = blockwise_weight(weight, stride)
+    counts = made.shape[2:]
+    window = Window(x.shape[2:], counts, (1,) * len(counts), tuple(n - 1 for n in counts), (1,) * len(counts))
+    biases = None if bias is None else np.tile(bias, math.prod(stride))
+    pixels = pixels_of_blocks(_multiply_floats(x, made, biases, window, 1), stride)
+    kept = (slice(p, p + n) for p, n in zip(padding, size, strict=True))
+    return np.ascontiguousarray(pixels[(slice(None), slice(None), *kept)])
+
+
 def _conv_transpose(spatial: int, input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, stride: IntOrInts,
                     padding: IntOrInts, output_padding: IntOrInts, groups: int, dilation: IntOrInts) -> Array:
     what = f"conv_transpose{spatial}d"
@@ -174,12 +187,16 @@ def _conv_transpose(spatial: int, input: ArrayLike, weight: ArrayLike, bias: Arr
     size = _transposed_size(x.shape[2:], w.shape[2:], steps, paddings, extra, dilations)
     if min(size) < 1 or 0 in x.shape[2:]:
         raise ShapeError(f"Expected sizes that give an output, got {size} for `input` of shape {x.shape}")
-    window = Window(size, w.shape[2:], steps, paddings, dilations)
-    window.out = x.shape[2:]  # output_padding may leave room for one more position: it stays unused
-    flat = w.reshape(groups, len(w) // groups, -1).transpose(0, 2, 1)
-    y = _spread(x, flat, window, groups)
-    if b is not None:
-        y += b.reshape(-1, *(1,) * spatial)
+    missing = [e - p for e, p in zip(extra, paddings, strict=True)]
+    if x.dtype == np.float32 and is_blockwise(w.shape[2:], steps, dilations, groups, missing):
+        y = _by_blocks(x, w, b, steps, paddings, size)
+    else:
+        window = Window(size, w.shape[2:], steps, paddings, dilations)
+        window.out = x.shape[2:]  # output_padding may leave room for one more position: it stays unused
+        flat = w.reshape(groups, len(w) // groups, -1).transpose(0, 2, 1)
+        y = _spread(x, flat, window, groups)
+        if b is not None:
+            y += b.reshape(-1, *(1,) * spatial)
     y = y.astype(dtype, copy=False)
     return y[0] if single else y
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .float_conv import Folded, packed_panels
+from .layers_lowering import spread_outputs
 from .operations import FLOATS, Key, array_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def lower_float_conv(lowering: Lowering, layer: FloatLayer, chain: Chained | Non
         return
     node = layer.step.node
     made = layer.operation(node.name or value.name or "")
-    made.outputs = stored
+    made.outputs = stored if layer.spread is None else spread_outputs(lowering, made.name, layer.spread, stored)
     lowering.operations.append(made)
     if chain is not None:
         made.chain = chain.operations

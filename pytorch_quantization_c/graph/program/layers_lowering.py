@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ONE = Window(1)
 
-__all__ = ["lower_layer"]
+__all__ = ["lower_layer", "spread_outputs"]
 
 
 def lower_layer(lowering: Lowering, fused: Fused, chain: Chained | None = None) -> None:
@@ -27,7 +27,7 @@ def lower_layer(lowering: Lowering, fused: Fused, chain: Chained | None = None) 
     conv = Conv(name, Key(-1, None), layer.weight, layer.scale, layer.bias, layer.groups, layer.y, layer.x,
                 first=fused.first, second=fused.second, hard_swish=fused.hard_swish, outputs=stored)
     if layer.spread is not None:
-        conv.outputs = _spread(lowering, name, layer.spread, stored)
+        conv.outputs = spread_outputs(lowering, name, layer.spread, stored)
     lowering.operations.append(conv)
     z = layer.z
     if fused.residual is not None:
@@ -43,7 +43,7 @@ def lower_layer(lowering: Lowering, fused: Fused, chain: Chained | None = None) 
         conv.input = frames.output
 
 
-def _spread(lowering: Lowering, name: str, spread: Spread, stored: list[Key]) -> list[Key]:
+def spread_outputs(lowering: Lowering, name: str, spread: Spread, stored: list[Key]) -> list[Key]:
     """Makes what a layer stores of channels that become the pixels of blocks; those channels."""
     y, x, top, bottom, left, right, z, front, back = spread
 

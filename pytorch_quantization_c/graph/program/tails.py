@@ -59,7 +59,7 @@ def _keeps_shape(value: Any, chain: Chained, channels: int) -> bool:
 def _fits(layer: Fused | FloatLayer, chain: Chained, images: Collection[ir.Value]) -> bool:
     """Whether the output stage can read the other operands."""
     others = [each for each in chain.operands if each is not layer.output]
-    matrix, spread = (layer.layer.matrix, layer.layer.spread) if isinstance(layer, Fused) else (False, None)
+    matrix, spread = (layer.layer.matrix, layer.layer.spread) if isinstance(layer, Fused) else (False, layer.spread)
     if len(others) > (MAX_TAIL_OPERANDS if spread is None else 0) or matrix == (chain.output in images):
         return False
     if matrix:

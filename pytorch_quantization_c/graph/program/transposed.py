@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...float_nn.functional.blockwise import is_blockwise
 from ..interpreter.table import NodeLike, attribute
 from ..interpreter.windows import AUTO_PADS
 from .operations import Window
@@ -71,6 +72,7 @@ class Transposed(NamedTuple):
     x: _Axis
     frames: bool
     groups: int
+    is_blockwise: bool  # as float_nn computes it by blocks
 
     @property
     def spread(self) -> Spread:
@@ -127,4 +129,5 @@ def transposed_of(node: NodeLike, kernel: tuple[int, ...]) -> Transposed | None:
             enumerate(zip(kernel, strides, dilations, strict=True))]
     one = _Axis.of(1, 1, 1, (0, 0), 0)
     z, y, x = [one, one, *axes][-3:]
-    return Transposed(z, y, x, count == 3, groups)
+    missing = [e - a for e, a in zip(more, pads[:count], strict=True)] if pads[:count] == pads[count:] else more
+    return Transposed(z, y, x, count == 3, groups, is_blockwise(kernel, strides, dilations, groups, missing))

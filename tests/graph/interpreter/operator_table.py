@@ -20,6 +20,7 @@ A compiled program computes in C:
 
 - on integers: convolutions along one to three axes, matrix products, LSTM and GRU, and transposed convolutions,
   in groups if their weights are small, without output_shape
+- transposed convolutions of float32 without groups, whose kernels are multiples of their strides
 - pools and averages of images, max pools of volumes, DepthToSpace, Slice, Split, Concat, and Pad by a number, of images
 - Softmax, LogSoftmax, LayerNormalization along the last axis, GroupNormalization and InstanceNormalization
 - ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL1, ReduceL2 and ReduceSumSquare over constant axes

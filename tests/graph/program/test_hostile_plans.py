@@ -119,9 +119,18 @@ def places(rng: np.random.Generator) -> tuple[ir.Model, Any]:
     return model, normal(rng, 3, 4, 2)
 
 
+def blocks(rng: np.random.Generator) -> tuple[ir.Model, Any]:
+    """Transposed convolutions along three axes, of integers and of floats, whose frames are cut and rearranged."""
+    model = network("""a = ConvTranspose <strides = [2, 1, 2], pads = [1, 0, 0, 0, 0, 1]> (x, w)  b = Relu (a)
+                       y = ConvTranspose <strides = [2, 2, 1], pads = [1, 0, 0, 1, 0, 0]> (b, v)""",
+                    "float[2,3,2,3,2] x", "float[2,5,P,Q,R] y", w=normal(rng, 3, 8, 3, 1, 2), v=normal(rng, 8, 5, 2, 2, 1))
+    x = normal(rng, 2, 3, 2, 3, 2)
+    return graph.quantize(model, [x], methods=(), exclude=("convtranspose2",)), x
+
+
 OWN = {"floats": floats, "reductions": reductions, "gates": gates, "moves": moves, "volumes": volumes,
        "lengths": lengths, "volumes of floats": lambda rng: volumes(rng, quantized=False), "separable": separable,
-       "elements": elements, "places": places}
+       "elements": elements, "places": places, "blocks": blocks}
 
 
 def feeds_of(model: ir.Model, x: Any) -> dict[str, Any]:
