@@ -138,9 +138,12 @@ LAYER_NORM = "m = ReduceMean <keepdims = 1> (x, last) d = Sub (x, m) {} v = Redu
 
 
 @pytest.mark.parametrize("body, operator", [*((body, "HardSwish") for body in HARD_SWISH),
-                                            *((body, "Gelu") for body in ERF + TANH)])
-def test_activations_written_out_are_recognised(rng: np.random.Generator, body: str, operator: str) -> None:
-    assert prepared(network(body, **NUMBERS), rng) == [operator]
+                                            *((body, "Gelu") for body in ERF + TANH),
+                                            ("p = Softplus (x) t = Tanh (p) y = Mul (t, x)", "Mish"),
+                                            ("a = Abs (x) y = Pow (a, half)", ["Abs", "Sqrt"])])
+def test_activations_written_out_are_recognised(rng: np.random.Generator, body: str,
+                                                      operator: str | list[str]) -> None:
+    assert prepared(network(body, **NUMBERS), rng) == ([operator] if isinstance(operator, str) else operator)
 
 
 @pytest.mark.parametrize("number, wrong", [("three", 2.9), ("six", 5.0), ("sixth", 0.2), ("half", 0.4), ("one", 1.1),
@@ -158,9 +161,10 @@ def test_a_hard_sigmoid_written_out_is_recognised(rng: np.random.Generator) -> N
 
 
 @pytest.mark.parametrize("square", ["s = Pow (d, two)", "s = Mul (d, d)"])
-def test_a_layer_norm_written_out_is_recognised(rng: np.random.Generator, square: str) -> None:
-    model = network(LAYER_NORM.format(square), "float[N,7,12] x", last=np.array([-1]), two=2.0, eps=1e-5,
-                    scale=normal(rng, 12), bias=normal(rng, 12))
+@pytest.mark.parametrize("root", ["Sqrt (e)", "Pow (e, half)"])
+def test_a_layer_norm_written_out_is_recognised(rng: np.random.Generator, square: str, root: str) -> None:
+    model = network(LAYER_NORM.format(square).replace("Sqrt (e)", root), "float[N,7,12] x", last=np.array([-1]),
+                    two=2.0, eps=1e-5, half=0.5, scale=normal(rng, 12), bias=normal(rng, 12))
     assert prepared(model, rng, (2, 7, 12)) == ["LayerNormalization"]
     other = network(LAYER_NORM.format(square), "float[N,7,12] x", last=np.array([1]), two=2.0, eps=1e-5,
                     scale=normal(rng, 12), bias=normal(rng, 12))

@@ -7,6 +7,7 @@ import numpy as np
 
 from ... import _C
 from ...float_nn import functional as F
+from ...float_nn.functional.activation import expm1_below_zero
 from ..representation.notes import NUMPY
 from .table import TYPES, Array, Function, NodeLike, attribute, operator
 
@@ -96,7 +97,8 @@ def _selu(node: NodeLike, opset: int) -> Function:
 
     def run(x: Array) -> Array:
         kind = x.dtype.type
-        return np.asarray(kind(gamma) * np.where(x > 0, x, kind(alpha) * np.expm1(np.minimum(x, kind(0)))))
+        below = kind(alpha) * expm1_below_zero(np.minimum(x, kind(0)))
+        return np.asarray(kind(gamma) * (np.maximum(x, kind(0)) + below))
     return run
 
 
@@ -106,7 +108,8 @@ def _celu(node: NodeLike, opset: int) -> Function:
 
     def run(x: Array) -> Array:
         kind = x.dtype.type
-        return np.asarray(np.maximum(x, 0) + kind(alpha) * np.expm1(np.minimum(x, kind(0)) / kind(alpha)))
+        below = kind(alpha) * expm1_below_zero(np.minimum(x, kind(0)) / kind(alpha))
+        return np.asarray(np.maximum(x, kind(0)) + below)
     return run
 
 
@@ -155,7 +158,11 @@ def _softsign(node: NodeLike, opset: int) -> Function:
 
 @operator("Mish", floats=True)
 def _mish(node: NodeLike, opset: int) -> Function:
-    return lambda x: x * F.tanh(np.logaddexp(x.dtype.type(0), x))
+    """By s (1 + v) / (1 + v^2) with s = sigmoid(x) and v = sigmoid(-x), which is tanh(log(1 + exp(x)))."""
+    def run(x: Array) -> Array:
+        s, v, one = F.sigmoid(x), F.sigmoid(-x), x.dtype.type(1)
+        return np.asarray(s * (v + one) / (v * v + one) * x)
+    return run
 
 
 @operator("Clip")

@@ -10,7 +10,7 @@ from .editing import attribute, is_op, read_once, scalar, substitute
 from .layer_norm import layer_norm
 from .pools import global_average
 
-SWISH, GELU, HARD_SWISH, LAYER_NORM = 24, 20, 14, 17      # the opsets that introduced them
+SWISH, GELU, MISH, HARD_SWISH, LAYER_NORM = 24, 20, 18, 14, 17      # the opsets that introduced them
 MAX_INNER = 16      # nodes of a product that are searched
 
 
@@ -22,7 +22,7 @@ class Product(NamedTuple):
 
 
 def recognise(model: ir.Model) -> None:
-    """HardSigmoid, HardSwish, Gelu (by Erf or Tanh), Swish, LayerNormalization, GlobalAveragePool.
+    """HardSigmoid, HardSwish, Gelu (by Erf or Tanh), Mish, Swish, LayerNormalization, GlobalAveragePool; Pow as Sqrt.
 
     A Div by a constant counts as a Mul.
     """
@@ -34,6 +34,11 @@ def recognise(model: ir.Model) -> None:
             made = _activation(node, opset)
             if made is not None:
                 substitute(node, made)
+        elif is_op(node, "Pow") and scalar(node.inputs[1]) == 0.5 and node.inputs[0] is not None:
+            root = _made("Sqrt", node.inputs[0], node)
+            substitute(node, root)
+            if opset >= LAYER_NORM:
+                layer_norm(root)
         elif opset >= LAYER_NORM and is_op(node, "Sqrt"):
             layer_norm(node)
         elif is_op(node, "ReduceMean"):
@@ -85,6 +90,9 @@ def _activation(node: ir.Node, opset: int) -> ir.Node | None:
             return _made("HardSwish", x, node)
         if opset >= GELU and near(number, 0.5) and (form := _gelu_gate(gate, x)):
             return _made("Gelu", x, node, approximate=form)
+        gated = _argument(gate, "Tanh") if opset >= MISH and number == 1 else None
+        if gated is not None and _argument(gated, "Softplus") is x:
+            return _made("Mish", x, node)
         if opset >= SWISH and number == 1 and _argument(gate, "Sigmoid") is x:
             return _made("Swish", x, node)
     return None

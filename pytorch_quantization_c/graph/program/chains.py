@@ -156,6 +156,35 @@ def _gelu(b: _Builder, node: ir.Node) -> Term:
     return b.emit("gelu", x)
 
 
+def _exponential(b: _Builder, x: Term, alpha: float, inner: float = 1.0) -> Term:
+    """x above 0, else alpha * (exp(x / inner) - 1): see `expm1_below_zero`."""
+    low = b.emit("min_number", x, number=0.0)
+    t = b.emit("tanh", b.emit("mul_number", low if inner == 1 else b.emit("div_number", low, number=inner), number=0.5))
+    curve = b.emit("div", b.emit("mul_number", t, number=2.0), b.emit("from_number", t, number=1.0))
+    return b.emit("add", b.emit("max_number", x, number=0.0), b.emit("mul_number", curve, number=alpha))
+
+
+def _elu(b: _Builder, node: ir.Node) -> Term:
+    return _exponential(b, b.term(node.inputs[0]), attribute(node, "alpha", 1.0))
+
+
+def _celu(b: _Builder, node: ir.Node) -> Term:
+    alpha = attribute(node, "alpha", 1.0)
+    return _exponential(b, b.term(node.inputs[0]), alpha, alpha)
+
+
+def _selu(b: _Builder, node: ir.Node) -> Term:
+    made = _exponential(b, b.term(node.inputs[0]), attribute(node, "alpha", 1.6732632423543772))
+    return b.emit("mul_number", made, number=attribute(node, "gamma", 1.0507009873554805))
+
+
+def _mish(b: _Builder, node: ir.Node) -> Term:
+    x = b.term(node.inputs[0])
+    s, v = b.emit("sigmoid", x), b.emit("sigmoid", b.emit("neg", x))
+    above = b.emit("mul", s, b.emit("add_number", v, number=1.0))
+    return b.emit("mul", b.emit("div", above, b.emit("add_number", b.emit("mul", v, v), number=1.0)), x)
+
+
 def _leaky_relu(b: _Builder, node: ir.Node) -> Term:
     return b.emit("leaky_relu", b.term(node.inputs[0]), number=attribute(node, "alpha", 0.01))
 
@@ -221,7 +250,8 @@ def _batch_norm(b: _Builder, node: ir.Node) -> Term:
 
 MAKERS: dict[str, Callable[[_Builder, ir.Node], Term]] = {
     "Relu": lambda b, node: b.clamp(b.term(node.inputs[0]), 0.0, None), "Clip": _clip, "HardSigmoid": _hard_sigmoid,
-    "Swish": _swish, "Gelu": _gelu, "LeakyRelu": _leaky_relu, "PRelu": _prelu, "Pow": _power,
+    "Swish": _swish, "Elu": _elu, "Celu": _celu, "Selu": _selu, "Mish": _mish,
+    "Gelu": _gelu, "LeakyRelu": _leaky_relu, "PRelu": _prelu, "Pow": _power,
     "Where": _where, "BatchNormalization": _batch_norm,
     "Reciprocal": lambda b, node: b.binary("div", 1.0, b.term(node.inputs[0])),
 }

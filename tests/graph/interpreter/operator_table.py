@@ -24,9 +24,9 @@ A compiled program computes in C:
 - pools and averages of images, max pools of volumes, DepthToSpace, Slice, Split, Concat, and Pad by a number, of images
 - Softmax, LogSoftmax, LayerNormalization along the last axis, GroupNormalization and InstanceNormalization
 - ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL1, ReduceL2 and ReduceSumSquare over constant axes
-- elementwise operators on float32: Abs, Add, BatchNormalization, Clip, Div, Erf, Gelu, HardSigmoid, HardSwish,
-  LeakyRelu, Max, Min, Mul, Neg, PRelu, Reciprocal, Relu, Sigmoid, Sqrt, Sub, Sum, Swish, Tanh, squares and cubes; those
-  that follow a layer run in its output stage, others as chains, in one pass over memory
+- elementwise operators on float32: Abs, Add, BatchNormalization, Celu, Clip, Div, Elu, Erf, Gelu, HardSigmoid,
+  HardSwish, LeakyRelu, Max, Min, Mish, Mul, Neg, PRelu, Reciprocal, Relu, Selu, Sigmoid, Sqrt, Sub, Sum, Swish, Tanh,
+  squares and cubes; those that follow a layer run in its output stage, others as chains, in one pass over memory
 - float32 convolutions along one to three axes by constant weights, with the chain that follows
 - on float32 arrays: MatMul, Einsum that multiplies matrices, Transpose, Reshape and its relatives, Slice, Split,
   Concat, Expand, Gather, GatherElements along the last axis, GatherND

@@ -22,6 +22,8 @@ OPERATORS = {
     "gelu_tanh": 't = Gelu <approximate = "tanh"> (c)', "square": "t = Pow (c, two)",
     "cube": "t = Pow (c, three)", "swish": "t = Mul (c, low)",
     "erf_gelu": "a = Div (c, root)  b = Erf (a)  e = Add (b, one)  f = Mul (c, e)  t = Mul (f, half)",
+    "elu": "t = Elu <alpha = 0.7> (c)", "celu": "t = Celu <alpha = 1.3> (c)", "selu": "t = Selu (c)",
+    "mish": "t = Mish (c)",
     "affine": "a = Mul (c, channel)  b = Sub (two, a)  e = Div (b, root)  t = Div (one, e)",
     "numbers": "a = Sub (c, two)  b = Max (a, c, low)  e = Min (b, high)  f = Neg (e)  g = Abs (f)  t = Sqrt (g)",
     "pixels": "m = ReduceMax <keepdims = 1> (x, ax)  a = Mul (c, m)  t = Relu (a)",
@@ -220,3 +222,27 @@ def test_constants_of_one_element_with_more_axes_than_the_rest(rng: np.random.Ge
         got, = graph.compile(model).run(None, feeds)
         assert got.shape == wanted.shape == (1, size)
         np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+def exponential(x: Any, alpha: float = 1.0, inner: float = 1.0, gamma: float = 1.0) -> Any:
+    x = x.astype(np.float64)
+    return gamma * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / inner))
+
+
+@pytest.mark.parametrize(("node", "wanted"), [
+    ("Elu", exponential), ("Elu <alpha = 0.25>", lambda x: exponential(x, 0.25)),
+    ("Celu <alpha = 2.5>", lambda x: exponential(x, 2.5, 2.5)),
+    ("Selu", lambda x: exponential(x, float(np.float32(1.6732632)), gamma=float(np.float32(1.05070102)))),
+    ("Mish", lambda x: x * np.tanh(np.logaddexp(0, x.astype(np.float64))))])
+def test_exponential_units(rng: np.random.Generator, node: str, wanted: Any) -> None:
+    """Within four units in the last place of numbers of all sizes; limits and NaN."""
+    x = np.concatenate([np.linspace(-100, 100, 4000), rng.standard_normal(4000) * np.exp(6 * rng.standard_normal(4000)),
+                        [0.0, -1e-30, 3e38, -3e38]]).astype(np.float32).reshape(3, -1)
+    model = network(f"y = {node} (x)", "float[N,M] x", "float[N,M] y")
+    session = graph.compile(model)
+    assert [row.kernel for row in session.summary()] == ["chain"]
+    found, = assert_same_bits(session, model, {"x": x})
+    exact = wanted(x)
+    assert np.all(np.abs(found - exact) <= 4 * np.spacing(np.abs(exact).astype(np.float32)) + 1e-37)
+    y, = session.run(None, {"x": np.array([[np.inf, np.nan]], np.float32)})
+    assert y[0, 0] == np.inf and np.isnan(y[0, 1])

@@ -123,7 +123,8 @@ def blocks(rng: np.random.Generator) -> tuple[ir.Model, Any]:
     """Transposed convolutions along three axes, of integers and of floats, whose frames are cut and rearranged."""
     model = network("""a = ConvTranspose <strides = [2, 1, 2], pads = [1, 0, 0, 0, 0, 1]> (x, w)  b = Relu (a)
                        y = ConvTranspose <strides = [2, 2, 1], pads = [1, 0, 0, 1, 0, 0]> (b, v)""",
-                    "float[2,3,2,3,2] x", "float[2,5,P,Q,R] y", w=normal(rng, 3, 8, 3, 1, 2), v=normal(rng, 8, 5, 2, 2, 1))
+                    "float[2,3,2,3,2] x", "float[2,5,P,Q,R] y", w=normal(rng, 3, 8, 3, 1, 2),
+                    v=normal(rng, 8, 5, 2, 2, 1))
     x = normal(rng, 2, 3, 2, 3, 2)
     return graph.quantize(model, [x], methods=(), exclude=("convtranspose2",)), x
 

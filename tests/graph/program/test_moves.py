@@ -98,12 +98,12 @@ def test_transposed_convolutions_along_one_axis(rng: np.random.Generator, tmp_pa
 
 
 def test_other_transposed_convolutions_are_left_to_python(rng: np.random.Generator) -> None:
-    for attributes in ("strides = [3, 3], group = 3", 'auto_pad = "SAME_UPPER", strides = [2, 2]',
-                       "output_shape = [9, 9], strides = [2, 2]"):
-        model = network(f"y = ConvTranspose <{attributes}> (x, w)", "float[N,3,H,W] x", "float[N,C,P,Q] y",
-                        w=normal(rng, 3, 2, 3, 3))
-        int8 = graph.quantize(model, [normal(rng, 1, 3, 5, 6)], methods=())
-        session, x = graph.compile(int8), normal(rng, 1, 3, 5, 5)
+    """Of a size that the input's decides, and in so many groups that a weight without them would be large."""
+    for attributes, channels in (("output_shape = [9, 9], strides = [2, 2]", 3), ("group = 130", 260)):
+        model = network(f"y = ConvTranspose <{attributes}> (x, w)", f"float[N,{channels},H,W] x", "float[N,C,P,Q] y",
+                        w=normal(rng, channels, 2, 3, 3))
+        int8 = graph.quantize(model, [normal(rng, 1, channels, 5, 6)], methods=())
+        session, x = graph.compile(int8), normal(rng, 1, channels, 5, 5)
         assert "Python" in [row.kernel for row in session.summary()]
         assert session.run(None, {"x": x})[0].tobytes() == graph.interpret(int8, {"x": x})[0].tobytes()
 
