@@ -31,8 +31,8 @@ TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.float32), 2: np.dtype(np.uint8), 3: np.dtype(np.int8), 4: np.dtype(np.uint16), 5: np.dtype(np.int16),
     6: np.dtype(np.int32), 7: np.dtype(np.int64), 9: np.dtype(np.bool_), 10: np.dtype(np.float16),
     11: np.dtype(np.float64), 12: np.dtype(np.uint32), 13: np.dtype(np.uint64)}
-FAMILIES = ("elementwise", "indexing", "linear", "logic", "movement", "norms", "padding", "recurrent", "resize", "rows",
-            "windows")
+FAMILIES = ("elementwise", "grid_sample", "indexing", "linear", "logic", "movement", "norms", "padding", "recurrent",
+            "resize", "rows", "windows")
 _makers: dict[str, Maker] = {}
 FLOATS_ALONE: set[str] = set()  # operators whose functions know float32 and float64 alone
 

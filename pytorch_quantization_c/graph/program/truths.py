@@ -1,9 +1,10 @@
 """Which truth values (comparisons, logic) a program represents as floats that are 1 or 0."""
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from ..representation.notes import NUMPY
@@ -12,7 +13,7 @@ from .gather_nodes import gathering_of, locating_of
 from .strided import AXES
 from .strided_nodes import kind_of, sized_kind
 
-__all__ = ["MAX_AXES", "MOVES", "TWO", "has_type", "is_fixed_truth", "is_given", "truths_of"]
+__all__ = ["MAX_AXES", "MOVES", "TWO", "has_type", "is_fixed_truth", "is_given", "is_small_integer", "truths_of"]
 
 #: Of two operands: the operation, and whether they change places.
 TWO = {"And": ("mul", False), "Or": ("max", False), "Less": ("less", False), "LessOrEqual": ("less_or_equal", False),
@@ -40,6 +41,19 @@ def is_fixed_truth(value: ir.Value | None, fixed: Container[ir.Value | None]) ->
     return value in fixed and has_type(value, ir.DataType.BOOL, MAX_AXES)
 
 
+def is_small_integer(value: ir.Value | None) -> bool:
+    """Whether a value is a constant of int64 that float32 has, as it has no other number that rounds to it."""
+    if not is_given(value, ir.DataType.INT64) or value is None or value.const_value is None:
+        return False
+    return bool(abs(value.const_value.numpy().astype(np.float64)).max() < 2 ** 24)
+
+
+def _has_integers(inputs: Sequence[ir.Value | None]) -> bool:
+    """Whether int64 is compared with such constants: as floats they compare the same."""
+    return any(has_type(a, ir.DataType.INT64, MAX_AXES) and not is_given(a, ir.DataType.INT64) and is_small_integer(b)
+               for a, b in (inputs, inputs[::-1]))
+
+
 def truths_of(steps: Iterable[Any], fixed: Container[ir.Value | None]) -> set[ir.Value]:
     """The truth values that a program represents as floats, other than those that shapes determine (`fixed`)."""
     found: set[ir.Value] = set()
@@ -62,6 +76,8 @@ def _is_truth(node: ir.Node, found: set[ir.Value], fixed: Container[ir.Value | N
         return has_type(inputs[0], ir.DataType.INT64) or (few and is_float(inputs[0])) or known(inputs[0])
     if op in LOGIC:
         return few and all(known(each) or is_given(each, ir.DataType.BOOL) for each in inputs)
+    if op in TWO and _has_integers(inputs):
+        return few
     if op in TWO:
         return few and all(is_float(each) or is_given(each, ir.DataType.FLOAT) for each in inputs)
     if op == "GatherND":

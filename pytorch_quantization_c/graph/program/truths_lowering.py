@@ -15,7 +15,7 @@ from .natures import rank_of
 from .operations import MAX_OPERANDS, Chain, ChainOp, Key, array_of
 from .strided import Moved
 from .strided_nodes import kind_of, sized_kind
-from .truths import MAX_AXES, MOVES, TWO, has_type, is_given
+from .truths import MAX_AXES, MOVES, TWO, has_type, is_given, is_small_integer
 
 if TYPE_CHECKING:
     from .lowering import Lowering
@@ -36,8 +36,7 @@ def lower_truths(lowering: Lowering, step: Any, key: Key) -> None:
         moved.inputs = [lowering.want_truth(each) for each in (inputs if op == "Concat" else inputs[:1])]
         moved.given = None if sized is None else lowering.want(inputs[1])
     elif op == "Cast" and has_type(inputs[0], ir.DataType.INT64):
-        lowering.operations.append(made := Integers(name, array_of(-1), key, True))
-        made.input = lowering.want(inputs[0])
+        _converted(lowering, name, inputs[0], key, True)
     elif op == "Cast" and lowering.is_truth(inputs[0]):
         _chain(lowering, name, key, [inputs[0]], [])
     elif op in ("Cast", "Not"):  # not equal to 0
@@ -54,13 +53,36 @@ def _chain(lowering: Lowering, name: str, key: Key, operands: Sequence[Any], ope
     made = Chain(name, [], operations, [key], image=False)
     lowering.operations.append(made)
     for each in operands:
-        if isinstance(each, ir.Value) and is_given(each, ir.DataType.BOOL, ir.DataType.FLOAT):
+        if isinstance(each, ir.Value) and (is_given(each, ir.DataType.BOOL, ir.DataType.FLOAT)
+                                           or is_small_integer(each)):
             assert each.const_value is not None
             each = each.const_value.numpy().astype(np.float32)
         if not isinstance(each, ir.Value):
             made.operands.append(lowering.constant(each.reshape(each.shape or (1,))))
         else:
-            made.operands.append(lowering.want_truth(each) if lowering.is_truth(each) else lowering.want(each))
+            made.operands.append(lowering.want_truth(each) if lowering.is_truth(each) else
+                                 _floats_of(lowering, name, each) if each.dtype == ir.DataType.INT64 else
+                                 lowering.want(each))
+
+
+def _converted(lowering: Lowering, name: str, value: ir.Value, key: Key, truths: bool) -> None:
+    """Numbers of int64 as floats or as truth values; what only moves them moves those instead."""
+    maker = lowering.makers.get(value)
+    node = None if maker is None or value in lowering.fixed else maker.node
+    kind = kind_of(node) if node is not None and node.op_type in MOVES - {"Concat"} and node.domain == "" else None
+    if node is not None and kind is not None and has_type(node.inputs[0], ir.DataType.INT64):
+        source = array_of(lowering.fresh())
+        lowering.operations.append(Moved(name, *kind, [source], key))
+        _converted(lowering, name, node.inputs[0], source, truths)  # type: ignore[arg-type]
+    else:
+        lowering.operations.append(made := Integers(name, array_of(-1), key, truths))
+        made.input = lowering.want(value)
+
+
+def _floats_of(lowering: Lowering, name: str, value: ir.Value) -> Key:
+    key = array_of(lowering.fresh())
+    _converted(lowering, name, value, key, False)
+    return key
 
 
 def lower_masks(lowering: Lowering, step: Any) -> bool:
@@ -76,8 +98,7 @@ def lower_masks(lowering: Lowering, step: Any) -> bool:
         if lowering.is_truth(inputs[0]):
             _chain(lowering, name, key, inputs, [])
         else:
-            lowering.operations.append(made := Integers(name, array_of(-1), key, False))
-            made.input = lowering.want(inputs[0])
+            _converted(lowering, name, inputs[0], key, False)
         return True
     if (node.op_type != "Where" or not is_float(value) or (rank_of(value) or 9) > MAX_AXES
             or not (lowering.is_truth(inputs[0]) or is_given(inputs[0], ir.DataType.BOOL))

@@ -185,3 +185,30 @@ def test_masks_of_any_length(rng: np.random.Generator, tmp_path: Path, kind: str
         seen = lower & (feeds["mask"] != 0)[:, None]
         np.testing.assert_array_equal(y, np.where(seen, feeds["scores"], np.float32(-3e38)))
         assert [each.tobytes() for each in saved.run(None, feeds)] == [y.tobytes(), z.tobytes()]
+
+
+@pytest.mark.parametrize("op", ["Equal", "Less", "GreaterOrEqual"])
+def test_integers_against_small_constants(rng: np.random.Generator, op: str) -> None:
+    """What only moves them comes behind their way to floats, which has no other number at such a constant."""
+    model = network(f"""w = Unsqueeze (n, last)  c = {op} (w, k)  d = {op} (k, n)  y = Where (c, x, least)
+                        e = Cast <to = 1> (w)  z = Mul (e, x)  f = Cast <to = 1> (d)""",
+                    "int64[N,T] n, float[N,T,3] x", "float[N,T,3] y, float[N,T,3] z, float[N,T] f",
+                    last=np.array([-1]), k=np.array(2 ** 24 - 1), least=np.float32(-1))
+    session = graph.compile(model)
+    assert in_c(session)
+    n = np.array([[2 ** 24 - 1, 2 ** 24 - 2, 2 ** 24, 2 ** 24 + 1], [-1, 2 ** 62, -(2 ** 63), 0]], I64)
+    feeds = {"n": n, "x": normal(rng, 2, 4, 3)}
+    y, z, f = assert_same_bits(session, model, feeds)
+    compare = {"Equal": np.equal, "Less": np.less, "GreaterOrEqual": np.greater_equal}[op]
+    np.testing.assert_array_equal(y, np.where(compare(n, 2 ** 24 - 1)[..., None], feeds["x"], np.float32(-1)))
+    np.testing.assert_array_equal(z, n[..., None].astype(np.float32) * feeds["x"])
+    np.testing.assert_array_equal(f, compare(2 ** 24 - 1, n))
+
+
+def test_integers_against_large_constants(rng: np.random.Generator) -> None:
+    """2 ** 24 and the number behind it are one float."""
+    model = network("c = Equal (n, k)  y = Where (c, x, least)", "int64[N] n, float[N] x", "float[N] y",
+                    k=np.array(2 ** 24), least=np.float32(-1))
+    feeds = {"n": np.array([2 ** 24, 2 ** 24 + 1]), "x": np.ones(2, np.float32)}
+    y, = assert_same_bits(graph.compile(model), model, feeds)
+    assert y.tolist() == [1, -1]
