@@ -153,4 +153,4 @@ def profiled(program: Program, feeds: dict[str, Any], outputs: Sequence[str], re
             raise Unsupported("values without a code")
         runs.append(times)
     medians = np.median([[nanoseconds for _, nanoseconds in times] for times in runs[1:]], axis=0)
-    return Profile(_row(each, float(time) / 1000) for (each, _), time in zip(runs[0], medians, strict=True))
+    return Profile(_row(each, float(time) / 1000) for (each, _), time in zip(runs[1], medians, strict=True))

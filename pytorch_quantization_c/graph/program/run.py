@@ -17,7 +17,7 @@ from .lowered import Lowered
 from .operations import Conv, Key, Python, array_of
 from .plan import NO_BORDER, Border, Plan, bind
 from .recurrent import Recurrent
-from .segments import Segment, segments_of
+from .segments import Segment, needed_for, segments_of
 from .shapes import Dims, Unsupported, dims_of
 
 __all__ = ["Program", "Unsupported"]
@@ -85,17 +85,29 @@ class Program:
         self._constants = {self._places[key]: array for key, array in constants.items()}
         self._inputs = {name: self._places[array_of(number)] for name, number in lowered.inputs.items()}
         self._outputs = {name: self._places[key] for name, key in outputs.items()}
-        self._runs = [self._made_ready(number, each, dead) for number, (each, dead) in
-                      enumerate(zip(self.order, _last_uses(self.order, wanted), strict=True))]
-        self._plans: list[dict[tuple[Any, ...], Plan]] = [{} for _ in self.order]  # by the shapes of a segment's inputs
+        self._plans: list[dict[tuple[Any, ...], Plan]] = []  # by the shapes of a segment's inputs
+        self._runs = self._made_ready(self.order, wanted)
         self._arenas: object = None  # a plan: all share their memory
         self._fixed = _places_of_fixed(self._runs, [*self._outputs.values()])
+        fixed = [each for each in lowered.operations if isinstance(each, Python) and each.fixed]
+        self._shared = [(each, 0) for each in fixed]  # operations of other calls, which take no time
+        self._later = self._runs
+        if fixed:
+            known = [*known, *(key for each in fixed for key in each.writes())]
+            rest = needed_for(wanted, known, lowered.operations)
+            self._later = self._made_ready(segments_of(rest, known, list(wanted)), wanted)
         self._kept: dict[tuple[Any, ...], dict[int, Any]] = {}  # what they hold, by the shapes of the inputs
         self._bytes = sum(each.nbytes if isinstance(each, Recurrent) else each.weight.nbytes for each in self.weights)
         made = {key for each in self.order if isinstance(each, Segment) for key in each.outputs}
         self._only_c = made.issuperset(wanted) and len(wanted) == len(outputs)
 
-    def _made_ready(self, number: int, each: Segment | Python, dead: Sequence[Key]) -> _Run:
+    def _made_ready(self, order: Sequence[Segment | Python], wanted: set[Key]) -> list[_Run]:
+        made = [self._run_of(len(self._plans) + number, each, dead) for number, (each, dead) in
+                enumerate(zip(order, _last_uses(order, wanted), strict=True))]
+        self._plans.extend({} for _ in order)
+        return made
+
+    def _run_of(self, number: int, each: Segment | Python, dead: Sequence[Key]) -> _Run:
         reads, writes = (each.inputs, each.outputs) if isinstance(each, Segment) else (each.reads(), each.writes())
         places = self._places
         return _Run(number, each, [places[key] for key in reads], [places[key] for key in writes],
@@ -121,11 +133,9 @@ class Program:
         kept = self._kept.get(shapes)
         if kept is not None:
             values.update(kept)
-        for each in self._runs:
-            if kept is not None and isinstance(each.operation, Python) and each.operation.fixed:
-                if times is not None:
-                    times.append((each.operation, 0))
-                continue
+            if times is not None:
+                times.extend(self._shared)
+        for each in self._runs if kept is None else self._later:
             if isinstance(each.operation, Python):
                 _run_python(each, each.operation, values, times)
             elif not self._run_segment(each, each.operation, values, times):

@@ -14,7 +14,7 @@ from .operations import Key, Operation, Python
 from .recurrent import Recurrent
 from .strided import Moved
 
-__all__ = ["Segment", "segments_of"]
+__all__ = ["Segment", "needed_for", "segments_of"]
 
 
 class Segment:
@@ -100,6 +100,20 @@ def segments_of(operations: Sequence[Operation], known: Iterable[Key], wanted: I
         left -= len(ready) + len(python)
     _set_outputs(order, set(wanted))
     return order
+
+
+def needed_for(wanted: Iterable[Key], known: Iterable[Key], operations: Sequence[Operation]) -> list[Operation]:
+    """The operations without which some wanted values could not be made of the known ones."""
+    makers = {key: each for each in operations for key in each.writes()}
+    left, seen, needed = list(wanted), set(known), set[Operation]()
+    while left:
+        key = left.pop()
+        if key in seen:
+            continue
+        seen.add(key)
+        needed.add(makers[key])
+        left.extend(makers[key].reads())
+    return [each for each in operations if each in needed]
 
 
 def _set_outputs(order: Sequence[Segment | Python], wanted: set[Key]) -> None:
