@@ -12,7 +12,6 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveInitial
 
 from ..._core.files import read_file
 from ..errors import GraphError
-from ..interpreter.custom import STANDARD
 from ..nodes import DOMAIN, DYNAMIC, FAKE_QUANT
 from ..passes.editing import bypass, is_op
 from .bodies import give_bodies
@@ -96,7 +95,7 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _written_out(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with those operators that ONNX defines by others written out so; as it is if ONNX cannot do that."""
-    if not any(node.op_type in WRITTEN_OUT and node.domain in STANDARD for node in model.graph.node):
+    if not any(node.op_type in WRITTEN_OUT and node.domain in ("", "ai.onnx") for node in model.graph.node):
         return model
     typed = onnx.ModelProto()
     typed.CopyFrom(model)
