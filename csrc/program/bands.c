@@ -24,11 +24,12 @@ static bool is_by_rows(const pqc_step *s)
     return one && (s->kind == PQC_STEP_CONV || s->kind == PQC_STEP_POOL);
 }
 
+/* Bytes that vectors read past an end do not matter. */
 static bool overlap(const pqc_image *a, const pqc_image *b)
 {
     return is_there(a) && is_there(b) && a->buffer == b->buffer &&
-           a->offset < b->offset + b->n * pqc_image_size(b) + PQC_IMAGE_SLACK &&
-           b->offset < a->offset + a->n * pqc_image_size(a) + PQC_IMAGE_SLACK;
+           a->offset < b->offset + b->n * pqc_image_size(b) &&
+           b->offset < a->offset + a->n * pqc_image_size(a);
 }
 
 /* False if one is a slice of the other's channels. */
@@ -157,7 +158,7 @@ static ptrdiff_t rows_from(const pqc_step *s, ptrdiff_t rows)
     ptrdiff_t last = rows - 1 - (w->kernel - 1) * w->dilation + w->before;
     if (rows >= s->input.h)
         return s->output[0].h;
-    return last < 0 ? 0 : pqc_min(last / w->stride + 1, s->output[0].h);
+    return rows == 0 || last < 0 ? 0 : pqc_min(last / w->stride + 1, s->output[0].h);
 }
 
 /* Narrows an image to its rows [begin, end), given that its first `gone` rows, border included, have been moved out. */
@@ -193,6 +194,7 @@ static unsigned run_rows(const pqc_step *s, char *const *buffers, const progress
 {
     pqc_step part = *s;
     bool last = end == s->output[0].h;
+    part.tiling.fits = false; /* even if another thread selects kernels for tiles meanwhile */
     part.y.before -= p->done * s->y.stride;
     part.input.offset -= input_gone * pqc_image_row(&s->input);
     cut(&part.residual, 0, p->done, end);
@@ -224,6 +226,15 @@ static int passed_on(const pqc_step *s, bool last)
     return NONE;
 }
 
+/* The last rows of an image may be for readers outside of the band alone. */
+static bool are_done(const pqc_step *step, const progress *all, int count)
+{
+    bool done = true;
+    for (int i = 0; i < count; i++)
+        done &= all[i].done == step[i].output[0].h;
+    return done;
+}
+
 unsigned pqc_bands_run(const pqc_step *step, char *const *buffers, ptrdiff_t number,
                        const pqc_program_call *call, int64_t *asked)
 {
@@ -235,7 +246,7 @@ unsigned pqc_bands_run(const pqc_step *step, char *const *buffers, ptrdiff_t num
     int64_t *nanoseconds = call->nanoseconds ? call->nanoseconds + number : NULL;
     for (int i = 0; i < count && nanoseconds; i++)
         nanoseconds[i] = 0;
-    while (all[count - 1].done < step[count - 1].output[0].h && !flags)
+    while (!are_done(step, all, count) && !flags)
         for (int i = 0; i < count && !flags; i++) {
             progress *p = &all[i];
             int residual = writer_of(step, i, &step[i].residual), before = NONE;
@@ -249,7 +260,7 @@ unsigned pqc_bands_run(const pqc_step *step, char *const *buffers, ptrdiff_t num
                 end = pqc_min(end, all[residual].done);
             if (end <= p->done)
                 continue;
-            if (own != NONE)
+            if (own != NONE && p->done > 0) /* the first band needs the whole border above */
                 make_room(&step[i].output[own], &p->gone[own], p->done, &step[i + 1], p[1].done,
                           buffers);
             flags = run_rows(&step[i], buffers, p, before == NONE ? 0 : p[-1].gone[before], end);

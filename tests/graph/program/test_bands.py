@@ -26,8 +26,15 @@ CASES = {
                           b = Conv (r, n)  y = Mul (a, b)""",
     "slices": f"""{WIDEN}  d = Conv <group = {CHANNELS}, pads = [1, 1, 1, 1]> (r, k)  e = Relu (d)
                   j = Concat <axis = 1> (e, r)  z = Conv (j, m)  y = Relu (z)""",
+    "a border larger than its padding": f"""{WIDEN}  d = Conv <group = {CHANNELS}, auto_pad = "SAME_UPPER"> (r, k)
+                                           y = Conv <auto_pad = "SAME_LOWER"> (d, n)""",
+    "padding larger than its window": f"""{WIDEN}  d = Conv <group = {CHANNELS}, dilations = [60, 1]> (r, k)
+                                         y = Conv <pads = [1, 0, 2, 0]> (d, n)""",
+    "rows that strides skip": f"""{WIDEN}  d = Conv <group = {CHANNELS}, pads = [1, 1, 1, 1]> (r, k)
+                                 y = Conv <strides = [40, 1]> (d, n)  z = Conv (d, n)""",
     "an output": f"{WIDEN}  d = Conv <group = {CHANNELS}, pads = [1, 1, 1, 1]> (r, k)  z = Relu (d)  y = Conv (z, n)",
 }
+CHANNELS_OF_Z = {"rows that strides skip": 4, "an output": CHANNELS}
 
 
 @pytest.mark.parametrize(("case", "residual"), [*((case, "auto") for case in CASES), ("residual", "u8")])
@@ -36,7 +43,8 @@ def test_bits(rng: np.random.Generator, case: str, residual: Any) -> None:
     weights = {"w": normal(rng, CHANNELS, 3, 1, 1), "k": normal(rng, CHANNELS, 1, 3, 3),
                "n": normal(rng, 4, CHANNELS, 1, 1), "m": normal(rng, 4, 2 * CHANNELS, 1, 1)}
     body = CASES[case]
-    outputs = "float[N,4,P,Q] y" + (f", float[N,{CHANNELS},P,Q] z" if case == "an output" else "")
+    outputs = "float[N,4,P,Q] y" + (
+        f", float[N,{CHANNELS_OF_Z[case]},R,S] z" if case in CHANNELS_OF_Z else "")
     used = {name: value for name, value in weights.items() if f", {name})" in body}
     x = normal(rng, 1, 3, HEIGHT, WIDTH)
     model = graph.quantize(network(body, "float[N,3,H,W] x", outputs, **used), [x], residual=residual, methods=())
