@@ -41,14 +41,17 @@ def split_inputs(model: ir.Model) -> None:
     either way.
     """
     nodes = [node for node in model.graph if _is_wide(node)]
-    settle(model, nodes)
-    made: dict[ir.Node, Halves] = {}
+    wide = {input_quantizer(node) for node in nodes}
+    settle(model, [node for node in model.graph if input_quantizer(node) in wide])
+    made: dict[tuple[ir.Value, float], Halves] = {}     # by what is split and its range
     for node in nodes:
         source = input_quantizer(node)
         assert source is not None
-        if source not in made:
-            made[source] = _halves(model.graph, source)
-        _split(model.graph, node, *made[source])
+        found = quantizer(source)
+        of = found.input, float(np.float32(found.amax))
+        if of not in made:
+            made[of] = _halves(model.graph, source)
+        _split(model.graph, node, *made[of])
     if made:
         remove_unread(model)
 
@@ -84,10 +87,10 @@ def _split(graph: ir.Graph, node: ir.Node, high: ir.Value, low: ir.Value) -> Non
                       name=free_node_name(graph, f"{node.name}.low"))
     node.metadata_props[HALF], product.metadata_props[HALF] = HIGH, LOW
     node.replace_input_with(0, high)
-    last = _with_bias(node)
+    last, bare = _with_bias(node), node.outputs[0]
     out = last.outputs[0]
     product.outputs[0].name = free_value_name(graph, f"{out.name}.low")
-    product.outputs[0].shape, product.outputs[0].type = out.shape, out.type
+    product.outputs[0].shape, product.outputs[0].type = bare.shape, bare.type   # a bias may have more axes
     graph.insert_before(node, product)
     total = ir.node("Add", [out, product.outputs[0]], name=free_node_name(graph, f"{node.name}.sum"))
     after = total.outputs[0]

@@ -59,6 +59,7 @@ def test_two_products_of_integers(rng: np.random.Generator) -> None:
     ("y = Conv <pads = [1, 1, 1, 1], group = 6> (x, w)", "N,6,9,9", {"w": (6, 1, 3, 3)}),
     ("y = ConvTranspose <strides = [2, 2]> (x, w, b)", "N,6,5,5", {"w": (6, 4, 2, 2), "b": (4,)}),
     ("t = MatMul (x, w) y = Add (t, b)", "N,7,6", {"w": (6, 9), "b": (9,)}),
+    ("t = MatMul (x, w) y = Add (t, b)", "N,6", {"w": (6, 9), "b": (3, 1, 9)}),
     ("t = Transpose <perm = [0, 2, 1]> (x) y = MatMul (t, w)", "N,6,7", {"w": (6, 9)}),
     ("a = MatMul (x, w) c = MatMul (x, v) y = Mul (a, c)", "N,7,6", {"w": (6, 9), "v": (6, 9)})])
 def test_layers_have_the_noise_of_their_weights_alone(rng: np.random.Generator, body: str, shape: str,
@@ -86,10 +87,11 @@ def test_layers_have_the_noise_of_their_weights_alone(rng: np.random.Generator, 
         (name, 16) for name in layers_in(plain)}
 
 
-def test_layers_of_one_value_share_its_halves(rng: np.random.Generator) -> None:
-    model = network("a = MatMul (x, w) b = MatMul (x, v) y = Mul (a, b)", "float[N,6] x", w=normal(rng, 6, 9),
-                    v=normal(rng, 6, 9))
-    made = graph.quantize(model, [normal(rng, 8, 6)], **WIDE)
+@pytest.mark.parametrize("moves", ["t = Identity (x)", "t = Transpose <perm = [0, 2, 1]> (x)"])
+def test_layers_of_one_value_share_its_halves(rng: np.random.Generator, moves: str) -> None:
+    model = network(f"{moves} a = MatMul (t, w) b = MatMul (t, v) y = Mul (a, b)", "float[N,6,6] x",
+                    w=normal(rng, 6, 9), v=normal(rng, 6, 9))
+    made = graph.quantize(model, [normal(rng, 8, 6, 6)], **WIDE)
     assert operators(made).count("Sub") == 1 and operators(made).count("MatMul") == 4
     assert len([each for each in quantizers(made) if not each.is_weight]) == 2
 
@@ -102,6 +104,16 @@ def test_other_inputs_stay_whole(rng: np.random.Generator) -> None:
                  graph.quantize(model, data, input=QuantDescriptor(16), weight=QuantDescriptor(16, axis=0))):
         assert [each.spec.bits for each in quantizers(made) if not each.is_weight] == [16]
         assert operators(made) == ["Conv"]
+
+
+def test_a_layer_beside_it_keeps_its_input_quantised(rng: np.random.Generator) -> None:
+    """The quantiser of both stands ahead of what moves their input; one of them has a weight of 16 bits."""
+    model = network("t = Transpose <perm = [0, 2, 1]> (x) a = MatMul (t, w) b = MatMul (t, v) y = Mul (a, b)",
+                    "float[N,6,7] x", w=normal(rng, 6, 9), v=normal(rng, 6, 9))
+    made = graph.quantize(model, [normal(rng, 8, 6, 7)], **WIDE,
+                          overrides={"matmul2": {"weight": QuantDescriptor(16, axis=0)}})
+    assert {name: (layer.weight_bits, layer.input_bits) for name, layer in layers_in(made).items()} == {
+        "matmul1": (8, 16), "matmul2": (16, 16)}
 
 
 def test_a_network_with_a_residual(rng: np.random.Generator, tmp_path: Any) -> None:
