@@ -129,9 +129,20 @@ def blocks(rng: np.random.Generator) -> tuple[ir.Model, Any]:
     return graph.quantize(model, [x], methods=(), exclude=("convtranspose2",)), x
 
 
+def bands(rng: np.random.Generator) -> tuple[ir.Model, Any]:
+    """Layers over one image that is too large for L2: two with borders, a pool, a residual."""
+    model = network("""a = Conv (x, w1)  b = Conv <group = 64, auto_pad = "SAME_UPPER"> (a, w2)  c = Add (b, a)
+                       d = Relu (c)  m = MaxPool <kernel_shape = [3, 3], strides = [2, 1], pads = [1, 0, 1, 0]> (d)
+                       y = Conv <strides = [3, 1], pads = [1, 1, 1, 1]> (m, w3)""",
+                    "float[1,1,120,120] x", "float[N,P,Q,R] y", w1=normal(rng, 64, 1, 1, 1),
+                    w2=normal(rng, 64, 1, 3, 3), w3=normal(rng, 1, 64, 3, 3))
+    x = normal(rng, 1, 1, 120, 120)
+    return graph.quantize(model, [x], residual="u8", methods=()), x
+
+
 OWN = {"floats": floats, "reductions": reductions, "gates": gates, "moves": moves, "volumes": volumes,
        "lengths": lengths, "volumes of floats": lambda rng: volumes(rng, quantized=False), "separable": separable,
-       "elements": elements, "places": places, "blocks": blocks}
+       "elements": elements, "places": places, "blocks": blocks, "bands": bands}
 
 
 def feeds_of(model: ir.Model, x: Any) -> dict[str, Any]:
