@@ -108,7 +108,8 @@ def _celu(node: NodeLike, opset: int) -> Function:
 
     def run(x: Array) -> Array:
         kind = x.dtype.type
-        below = kind(alpha) * expm1_below_zero(np.minimum(x, kind(0)) / kind(alpha))
+        inner = np.minimum(x, kind(0)) / kind(alpha)
+        below = kind(alpha) * (np.expm1(inner) if alpha < 0 else expm1_below_zero(inner))
         return np.asarray(np.maximum(x, kind(0)) + below)
     return run
 

@@ -170,6 +170,8 @@ def _elu(b: _Builder, node: ir.Node) -> Term:
 
 def _celu(b: _Builder, node: ir.Node) -> Term:
     alpha = attribute(node, "alpha", 1.0)
+    if alpha < 0:  # exp of what is above 0
+        raise _Refused
     return _exponential(b, b.term(node.inputs[0]), alpha, alpha)
 
 

@@ -44,13 +44,13 @@ def places_of(node: ir.Node) -> Any:
 
 
 def locating_of(node: ir.Node) -> bool:
-    """Whether a GatherND is by int64 indices of all arrays together, constant or not."""
-    if attribute(node, "batch_dims", 0) or rank_of(node.inputs[0]) is None:
+    """Whether a GatherND is by int64 indices of all arrays together, constant or not, and its result has axes."""
+    rank, places, indices = rank_of(node.inputs[0]), places_of(node), node.inputs[1]
+    if attribute(node, "batch_dims", 0) or rank is None:
         return False
-    if places_of(node) is not None:
-        return True
-    indices = node.inputs[1]
+    if places is not None:
+        return bool(places.ndim > 1 or places.size < rank)
     if constant(node, 1) is not None or indices is None or indices.dtype != ir.DataType.INT64 or not indices.shape:
         return False
     last = indices.shape[-1]
-    return isinstance(last, int) and 1 <= last <= min(AXES, rank_of(node.inputs[0]) or 0)
+    return isinstance(last, int) and 1 <= last <= min(AXES, rank if len(indices.shape) > 1 else rank - 1)

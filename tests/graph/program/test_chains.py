@@ -246,3 +246,11 @@ def test_exponential_units(rng: np.random.Generator, node: str, wanted: Any) -> 
     assert np.all(np.abs(found - exact) <= 4 * np.spacing(np.abs(exact).astype(np.float32)) + 1e-37)
     y, = session.run(None, {"x": np.array([[np.inf, np.nan]], np.float32)})
     assert y[0, 0] == np.inf and np.isnan(y[0, 1])
+
+
+def test_celu_of_a_negative_alpha() -> None:
+    """Which makes it the exponential of what is above 0."""
+    x = np.linspace(-80, 80, 3001, dtype=np.float32).reshape(1, -1)
+    model = network("y = Celu <alpha = -1.0> (x)", "float[N,M] x", "float[N,M] y")
+    found, = assert_same_bits(graph.compile(model), model, {"x": x})
+    np.testing.assert_allclose(found, exponential(x, -1.0, -1.0), rtol=1e-6)

@@ -262,6 +262,17 @@ def test_places_that_are_constants(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(on_every_machine(model, {"x": x}), -x[places[:, 0], places[:, 1]])
 
 
+@pytest.mark.parametrize("shape", [(4,), (4, 5), (4, 5, 6)])
+@pytest.mark.parametrize("given", [False, True])
+def test_one_place_of_one_number(rng: np.random.Generator, shape: tuple[int, ...], given: bool) -> None:
+    """The result has no axes."""
+    x, place = normal(rng, *shape), np.array([-2] * len(shape))
+    model = network("g = GatherND (x, i)  y = Neg (g)", f"float[{','.join('NML'[:len(shape)])}] x"
+                    + ("" if given else f", int64[{len(shape)}] i"), "float y", **({"i": place} if given else {}))
+    found, = graph.compile(model).run(None, {"x": x} if given else {"x": x, "i": place})
+    assert found.shape == () and found == -x[tuple(place)]
+
+
 @pytest.mark.parametrize("bad", [[0, 5], [-5, 0], [4, 0], [0, -6], [2 ** 40, 0], [0, -2 ** 63]])
 def test_places_beyond_an_array(rng: np.random.Generator, tmp_path: Path, bad: list[int]) -> None:
     model = network("g = GatherND (x, i)  y = Neg (g)", "float[4,5,6] x, int64[P,2] i", "float[P,6] y")
