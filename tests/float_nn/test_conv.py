@@ -85,6 +85,14 @@ def test_many_images_and_one_give_the_same(rng):
             np.testing.assert_array_equal(y[number], F.conv2d(x[number], w, None, 1, 1, 1, 2))
 
 
+@pytest.mark.parametrize("kernel, stride", [(2, 2), (3, 2), (1, 1)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_transposed_convolution_of_no_images(kernel, stride, dtype):
+    """By blocks, or not."""
+    y = F.conv_transpose2d(np.zeros((0, 3, 4, 5), dtype), np.zeros((3, 2, kernel, kernel), dtype), stride=stride)
+    assert y.shape == (0, 2, 3 * stride + kernel, 4 * stride + kernel) and y.dtype == dtype
+
+
 def test_output_padding_after_a_kernel_of_one():
     y = F.conv_transpose1d(np.ones((1, 1, 3)), np.ones((1, 1, 1)), np.full(1, 5.0), output_padding=2, dilation=3)
     assert y.tolist() == [[[6, 6, 6, 5, 5]]]

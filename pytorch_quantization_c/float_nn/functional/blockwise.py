@@ -5,6 +5,7 @@ convolution of c taps gives all pixels p of block q as its channels.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,8 +34,8 @@ def blockwise_weight(weight: Array, stride: Sequence[int]) -> Array:
 
 def pixels_of_blocks(blocks: Array, stride: Sequence[int]) -> Array:
     """(N, pixels of a block x outputs, blocks along each axis) as (N, outputs, pixels along each axis)."""
-    count, sizes = len(stride), blocks.shape[2:]
-    parts = blocks.reshape(len(blocks), *stride, -1, *sizes)
+    count, sizes, outputs = len(stride), blocks.shape[2:], blocks.shape[1] // math.prod(stride)
+    parts = blocks.reshape(len(blocks), *stride, outputs, *sizes)
     order = [axis for i in range(count) for axis in (2 + count + i, 1 + i)]
     return parts.transpose(0, 1 + count, *order).reshape(
-        len(blocks), -1, *(n * s for n, s in zip(sizes, stride, strict=True)))
+        len(blocks), outputs, *(n * s for n, s in zip(sizes, stride, strict=True)))
