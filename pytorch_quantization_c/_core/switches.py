@@ -58,7 +58,8 @@ class Switch(Generic[T]):
         with self._turn:
             at = max(number for number, entry in enumerate(self._entries) if entry.block() is block and entry.is_open)
             mine = threading.get_ident()
-            self._entries[at:] = [entry for entry in self._entries[at + 1:] if entry.is_open or entry.thread != mine]
+            inside = [entry for entry in self._entries[at + 1:] if entry.is_open or entry.thread != mine]
+            self._initial, self._entries = self._merged([*self._entries[:at], *inside])
             self._put(self._entries[-1].value if self._entries else self._initial)
 
     @property
@@ -77,9 +78,14 @@ class Switch(Generic[T]):
             raise
 
     def _merged(self, entries: list[_Entry[T]]) -> tuple[T, list[_Entry[T]]]:
-        """The initial value and the requests: of consecutive permanent ones only the last counts."""
+        """The initial value and the requests: of consecutive permanent ones only the last counts.
+
+        An open block that is gone will not end: it was interrupted on its way in, and no longer asks for anything.
+        """
         kept: list[_Entry[T]] = []
         for entry in entries:
+            if entry.is_open and entry.block() is None:
+                continue
             if kept and kept[-1].block() is None and entry.block() is None:
                 kept.pop()
             kept.append(entry)
