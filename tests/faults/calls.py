@@ -76,7 +76,7 @@ def table(side: int) -> dict[str, list[tuple[Any, ...]]]:
         "shifted_quant": [(x, 2.0, 3.0, 255, True), (h, rows, rows, 15, False), (d, F64(1), rows, 255, True)],
         "matmul": [(image[0, :, 0].copy(), image[0, :, 0].swapaxes(1, 2).copy()),
                    (image[0, :, 0].copy(), image[0, :, 0].swapaxes(1, 2).copy(), image[0, :, 0, :, 0].tolist(), 2)],
-        "softmax": [(x,), (strided,)], "transposed": [(image,), (strided,)],
+        "softmax": [(x,), (strided,)], "log_softmax": [(x,), (strided,)], "transposed": [(image,), (strided,)],
         "layer_norm": [(x, None, None, 1e-5), (strided, rows, rows, 0.0)],
         "erf": [(x,), (d,), (strided,)], "sigmoid": [(x,), (d,)], "tanh": [(x,), (strided,)],
         "fake_affine": [(x, -1.0, 2.0, 8), (h, rows, 4 + rows, 8), (d, F64(-1), 4 + rows, 4)],
