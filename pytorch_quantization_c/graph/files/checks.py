@@ -13,6 +13,7 @@ import onnx_ir as ir
 from ..errors import GraphError, shown_node
 from ..nodes import DOMAIN, is_quantizer
 from .external import node_tensors
+from .opset import LARGE_CONSTANT
 
 __all__ = ["check_model", "check_weights", "subgraphs_of"]
 
@@ -126,12 +127,21 @@ def check_model(model: onnx.ModelProto) -> None:
     _check_types(model)
 
 
-def _without_quantizers(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with Identity instead of our own nodes, which shape inference does not know."""
-    if not any(node.domain == DOMAIN for node in model.graph.node):
-        return model
-    plain = onnx.ModelProto()
-    plain.CopyFrom(model)
+def _outline(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What shape inference reads of a model: inputs instead of large weights, Identity instead of our own nodes."""
+    plain, graph = onnx.ModelProto(), model.graph
+    plain.ir_version, plain.graph.name = model.ir_version, graph.name
+    plain.opset_import.extend(model.opset_import)
+    plain.functions.extend(model.functions)
+    for field in ("node", "input", "output", "value_info", "sparse_initializer"):
+        getattr(plain.graph, field).extend(getattr(graph, field))
+    inputs = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if len(tensor.raw_data) <= LARGE_CONSTANT or tensor.name in inputs:
+            plain.graph.initializer.append(tensor)
+        else:
+            value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            plain.graph.input.append(value)
     for node in plain.graph.node:
         if node.domain == DOMAIN:
             node.CopyFrom(onnx.helper.make_node("Identity", node.input[:1], node.output, node.name))
@@ -143,8 +153,10 @@ def _check_types(model: onnx.ModelProto) -> None:
 
     After operators of other domains it knows no types and finds nothing.
     """
-    model = _without_quantizers(model)
-    if model.ByteSize() > LARGEST_PROTO or any(node.domain not in STANDARD for node in model.graph.node):
+    if any(node.domain not in (*STANDARD, DOMAIN) for node in model.graph.node):
+        return
+    model = _outline(model)
+    if model.ByteSize() > LARGEST_PROTO:
         return
     try:
         onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)

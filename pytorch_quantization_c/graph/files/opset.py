@@ -8,10 +8,10 @@ import onnx_ir as ir
 from ..errors import GraphError
 from .bodies import give_bodies, take_bodies
 
-__all__ = ["MAX_OPSET", "MIN_OPSET", "converted", "raise_opset", "raised", "standard_opset"]
+__all__ = ["LARGE_CONSTANT", "MAX_OPSET", "MIN_OPSET", "converted", "raise_opset", "raised", "standard_opset"]
 
 MIN_OPSET, MAX_OPSET = 9, 25
-LARGE = 1 << 16  # bytes of a constant that conversions do not read
+LARGE_CONSTANT = 1 << 16  # bytes; neither conversions nor shape inference read larger ones
 
 
 def standard_opset(model: onnx.ModelProto) -> int:
@@ -27,7 +27,7 @@ def standard_opset(model: onnx.ModelProto) -> int:
 def _set_aside(model: onnx.ModelProto) -> tuple[list[onnx.TensorProto], set[str]]:
     """Moves large constants out of a model, as inputs; returns them, and the names of the inputs it created."""
     inputs, kept = {value.name for value in model.graph.input}, []
-    large = [tensor for tensor in model.graph.initializer if len(tensor.raw_data) > LARGE]
+    large = [tensor for tensor in model.graph.initializer if len(tensor.raw_data) > LARGE_CONSTANT]
     made = {tensor.name for tensor in large} - inputs
     for tensor in large:
         kept.append(onnx.TensorProto())
@@ -35,7 +35,7 @@ def _set_aside(model: onnx.ModelProto) -> tuple[list[onnx.TensorProto], set[str]
         if tensor.name in made:
             value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
             model.graph.input.append(value)
-    rest = [tensor for tensor in model.graph.initializer if len(tensor.raw_data) <= LARGE]
+    rest = [tensor for tensor in model.graph.initializer if len(tensor.raw_data) <= LARGE_CONSTANT]
     del model.graph.initializer[:]
     model.graph.initializer.extend(rest)
     return kept, made
@@ -64,10 +64,22 @@ def raised(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     return new
 
 
+def _decode_once(model: ir.Model) -> None:
+    """Large weights become arrays: a tensor of protobuf copies its bytes every time that it is asked for them."""
+    for graph in [model.graph, *model.graph.subgraphs()]:
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.TensorProtoTensor) and tensor.dtype != ir.DataType.STRING and \
+                    tensor.dtype.bitwidth >= 8 and tensor.nbytes > LARGE_CONSTANT:
+                value.const_value = ir.Tensor(tensor.numpy(), tensor.dtype, name=tensor.name,
+                                              doc_string=tensor.doc_string, metadata_props=tensor.metadata_props)
+
+
 def converted(model: onnx.ModelProto) -> ir.Model:
     """A proto as the model that everything here works with."""
     try:
         made: ir.Model = ir.from_proto(model)
+        _decode_once(made)
         return made
     except MemoryError:
         raise

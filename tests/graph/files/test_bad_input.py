@@ -91,6 +91,9 @@ CASES: list[tuple[str, Any, str]] = [
     ("shapes that disagree", lambda: with_constant(np.ones(3, np.float32),
                                                    "(float[2] x) => (float[2] y) { [n] y = Add(x, w) }"),
      r"Expected types and shapes that agree, got .*Add.*Incompatible dimensions"),
+    ("shapes of a large weight that disagree", lambda: with_constant(np.ones((30000, 3), np.float32),
+                                                   "(float[2] x) => (float[2] y) { [n] y = Add(x, w) }"),
+     r"Expected types and shapes that agree, got .*Add.*Incompatible dimensions"),
     ("weight of other channels", lambda: with_constant(
         np.ones((4, 2, 1, 1), np.float32), "(float[1,3,8,8] x) => (float[1,4,8,8] y) { [n] y = Conv(x, w) }"),
      r"Node 'n' \(Conv\): .*; its inputs are 'x' float32\[1, 3, 8, 8\], 'w' float32\[4, 2, 1, 1\]"),

@@ -225,3 +225,15 @@ def test_operators_that_are_written_out(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(graph.interpret(loaded, feeds)[0], wanted, rtol=1e-4, atol=1e-5)
     session = graph.compile(model)
     np.testing.assert_array_equal(session.run(None, feeds)[0], graph.interpret(loaded, feeds)[0])
+
+
+def test_large_weights_are_decoded_once(rng: np.random.Generator) -> None:
+    """Protobuf copies the bytes of a tensor whenever it is asked for them; small ones and texts stay as they are."""
+    weight = rng.normal(size=(300, 200)).astype(np.float32)
+    proto = model_of([make_node("MatMul", ["x", "w"], ["y"])], {"x": (2, 300)}, ["y"], {"w": weight})
+    loaded = graph.load(proto)
+    tensor = loaded.graph.initializers["w"].const_value
+    assert tensor is not None and tensor.numpy() is tensor.numpy()
+    np.testing.assert_array_equal(tensor.numpy(), weight)
+    x = rng.normal(size=(2, 300)).astype(np.float32)
+    np.testing.assert_allclose(graph.interpret(loaded, {"x": x})[0], x @ weight, rtol=1e-4, atol=1e-4)
