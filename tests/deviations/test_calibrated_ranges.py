@@ -62,8 +62,8 @@ def test_D28_an_empty_batch_counts_as_nothing(make: Any, axis: Any, rng: np.rand
     ("QuantInstanceNorm2d", (3,), (0, 3, 8, 8), (0, 3, 8, 8)), ("QuantLSTM", (3, 4), (5, 0, 3), (5, 0, 4))])
 def test_D28_a_layer_answers_an_empty_array(layer: str, arguments: Any, shape: Any, wanted: Any) -> None:
     made = getattr(nn, layer)(*arguments)
-    for how in (contextlib.nullcontext(), float_only()):
-        with how:
+    for block in (contextlib.nullcontext, float_only):
+        with block():
             outputs = made(np.empty(shape, np.float32))
         assert (outputs[0] if isinstance(outputs, tuple) else outputs).shape == wanted
 
