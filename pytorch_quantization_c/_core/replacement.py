@@ -118,19 +118,19 @@ class ReplacementRules:
         when the last has ended, in whatever order, the state before the first is restored.
         """
         block = Block()
-        with self._turn:
-            before = self.quant_map
-            self.prepare_state(float_module_list, custom_quant_modules)
-            self._blocks = self._blocks or Switch(self._replace_only, before)
-            self._blocks.ask(block, self.quant_map)
-            self._blocks.enter(block, self.quant_map)
         try:
+            with self._turn:
+                before = self.quant_map
+                self.prepare_state(float_module_list, custom_quant_modules)
+                self._blocks = self._blocks or Switch(self._replace_only, before)
+                self._blocks.enter(block, self.quant_map)
             yield
         finally:
             with self._turn:
-                self._blocks.leave(block)
-                if not self._blocks.is_asked:
-                    self._blocks = None
+                if self._blocks is not None:
+                    self._blocks.leave(block)
+                    if not self._blocks.is_asked:
+                        self._blocks = None
 
     def _replace_only(self, entries: list[Entry]) -> None:
         self.restore_float_modules()
@@ -152,8 +152,8 @@ def onnx_export(quantizer_class: object) -> Iterator[None]:
     """Sets the export flag of a class of quantisers for the duration of a `with` block, exceptions included."""
     block = Block()
     switch = _exports.setdefault(quantizer_class, Switch(functools.partial(setattr, quantizer_class, EXPORT), False))
-    switch.enter(block, True)
     try:
+        switch.enter(block, True)
         yield
     finally:
         switch.leave(block)

@@ -54,9 +54,15 @@ class Switch(Generic[T]):
                 self._add(_Entry(block, value, is_open=True))
 
     def leave(self, block: object) -> None:
-        """Withdraws what a block has asked for, and permanent requests made inside it by this thread."""
+        """Withdraws what a block has asked for, and permanent requests made inside it by this thread.
+
+        Nothing, if the block was interrupted before it was open.
+        """
         with self._turn:
-            at = max(number for number, entry in enumerate(self._entries) if entry.block() is block and entry.is_open)
+            at = max((number for number, entry in enumerate(self._entries) if entry.block() is block and entry.is_open),
+                     default=None)
+            if at is None:
+                return
             mine = threading.get_ident()
             inside = [entry for entry in self._entries[at + 1:] if entry.is_open or entry.thread != mine]
             self._initial, self._entries = self._merged([*self._entries[:at], *inside])
@@ -70,8 +76,8 @@ class Switch(Generic[T]):
     def _add(self, entry: _Entry[T]) -> None:
         """Puts the value of a new request in force. Whatever raises, nothing has changed."""
         before = self._initial, self._entries
-        self._initial, self._entries = self._merged([*self._entries, entry])
         try:
+            self._initial, self._entries = self._merged([*self._entries, entry])
             self._put(entry.value)
         except BaseException:
             self._initial, self._entries = before

@@ -55,9 +55,8 @@ def export(quantizer_class: type[Any], float8: str) -> Iterator[None]:
     if float8 not in FLOAT8_NODES:
         raise ValueError(f"Expected `float8` to be 'trt' or 'onnx', got {float8!r}")
     block, hook = Block(), register_module_forward_pre_hook(_name_quantizers)
-    _switch.ask(block, float8)
-    _switch.enter(block, float8)
     try:
+        _switch.enter(block, float8)
         with onnx_export(quantizer_class):
             yield
     finally:

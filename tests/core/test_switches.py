@@ -42,3 +42,12 @@ def test_a_value_that_cannot_be_put_in_force_is_forgotten() -> None:
     switch.enter(block, 2)
     switch.leave(block)
     assert put == [2, 0]
+
+
+def test_a_block_that_was_never_open_has_nothing_to_withdraw() -> None:
+    put: list[int] = []
+    switch, block = Switch(put.append, 0), Block()
+    switch.ask(block, 1)
+    switch.leave(Block())
+    assert put == [1]
+    assert switch.is_asked
