@@ -35,7 +35,10 @@ X = np.linspace(-1, 1, 2 * 4 * 6 * 6, dtype=np.float32).reshape(2, 4, 6, 6)
 
 
 class Loader(NamedTuple):
-    """`read(path)` of a file with the bytes `data`; `state()` may change only if it succeeds."""
+    """`read(path)` of a file with the bytes `data`; `state()` may change only if it succeeds.
+
+    `least`: bytes of memory that it may take, however small the file.
+    """
 
     name: str
     data: bytes
@@ -43,6 +46,7 @@ class Loader(NamedTuple):
     read: Callable[[Path], Any]
     state: Callable[[], Any] = lambda: None
     refusals: tuple[type[Exception], ...] = REFUSALS
+    least: int = MIN_BYTES
 
 
 def small_model(method: str = "histogram") -> Any:
@@ -204,7 +208,7 @@ def attempt(loader: Loader, data: bytes, path: Path, measure: bool = True) -> st
     """Reads `data`: None if all is well, else what is wrong; without `measure`, memory may be as much as is there."""
     path.write_bytes(data)
     before = loader.state()
-    most = MIN_BYTES + TIMES * len(data)
+    most = loader.least + TIMES * len(data)
     error, peak = traced(loader, path) if measure else (refusal(loader, path), 0)
     if peak > most:  # what other threads and first imports take is not taken again
         peak = min(peak, traced(loader, path)[1])

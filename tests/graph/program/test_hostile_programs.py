@@ -16,6 +16,7 @@ from .test_float_mode import made
 from .test_hostile_plans import OWN, feeds_of
 
 TRIES = 40 * int(os.environ.get("PQC_TEST_SCALE", "1"))
+IMAGES = 128    # channels as large as the input that a program may hold at a time
 NAMES = ["resnet", "mobilenet", "branches", "swish", "squeeze", "groups", "attention", *OWN]
 
 
@@ -29,7 +30,8 @@ def test_damaged_programs(name: str, rng: np.random.Generator, tmp_path: Path) -
     feeds = feeds_of(model, x)
     graph.compile(model).save(tmp_path / "x.pqc")
     loader = loaders.Loader(name, (tmp_path / "x.pqc").read_bytes(), loaders.mutated_program,
-                            lambda path: graph.load_session(path, num_threads=1).run(None, feeds))
+                            lambda path: graph.load_session(path, num_threads=1).run(None, feeds),
+                            least=max(loaders.MIN_BYTES, IMAGES * x.nbytes))
     assert loaders.attempt(loader, loader.data, tmp_path / "same") is None
     refused = 0
     for seed in range(TRIES):
