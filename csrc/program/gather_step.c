@@ -10,16 +10,11 @@
 
 enum { GRAIN = 1 << 14, FLOATS_OF_INDEX = sizeof(int64_t) / sizeof(float) };
 
-static bool is_plain(const pqc_image *i)
-{
-    return i->codes.content == PQC_FLOATS && !i->nchw && i->n == 1 &&
-           i->codes.pixel == i->c * (ptrdiff_t)sizeof(float);
-}
-
 static const char *prepare_gather(pqc_step *s)
 {
     const pqc_image *in = &s->input, *index = &s->residual, *out = &s->output[0];
-    if (s->outputs != 1 || !is_plain(in) || !is_plain(out) || !is_plain(index))
+    if (s->outputs != 1 || !pqc_image_is_float_rows(in) || !pqc_image_is_float_rows(out) ||
+        !pqc_image_is_float_rows(index))
         return "rows of floats expected";
     if (in->h != out->h || in->c != out->c)
         return "rows as many and as long expected";

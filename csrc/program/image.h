@@ -30,6 +30,13 @@ static inline ptrdiff_t pqc_image_size(const pqc_image *i)
     return (i->top + i->h + i->bottom) * pqc_image_row(i);
 }
 
+/* One image of floats, channels last, whose pixels follow each other: rows of c floats. */
+static inline bool pqc_image_is_float_rows(const pqc_image *i)
+{
+    return i->codes.content == PQC_FLOATS && !i->nchw && i->n == 1 &&
+           i->codes.pixel == i->c * (ptrdiff_t)sizeof(float);
+}
+
 /* Bytes from `offset` to a pixel, possibly one of the border. */
 static inline ptrdiff_t pqc_image_at(const pqc_image *i, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x)
 {

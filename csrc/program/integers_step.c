@@ -15,8 +15,7 @@ typedef struct {
 
 static bool is_plain(const pqc_image *i, ptrdiff_t floats)
 {
-    return i->codes.content == PQC_FLOATS && !i->nchw && i->n == 1 && i->h == 1 && i->c == floats &&
-           i->codes.pixel == floats * (ptrdiff_t)sizeof(float);
+    return pqc_image_is_float_rows(i) && i->h == 1 && i->c == floats;
 }
 
 static const char *prepare_integers(pqc_step *s)

@@ -11,8 +11,7 @@ enum { GRAIN = 1 << 12, FLOATS_OF_INDEX = sizeof(int64_t) / sizeof(float) };
 
 static bool is_plain(const pqc_image *i)
 {
-    return i->codes.content == PQC_FLOATS && !i->nchw && i->n == 1 && i->h == 1 &&
-           i->codes.pixel == i->c * (ptrdiff_t)sizeof(float);
+    return pqc_image_is_float_rows(i) && i->h == 1;
 }
 
 static const char *prepare_locate(pqc_step *s)

@@ -17,8 +17,7 @@ typedef struct {
 
 static bool is_plain(const pqc_image *i)
 {
-    return i->codes.content == PQC_FLOATS && !i->nchw && i->n == 1 && i->h == 1 &&
-           i->codes.pixel == i->c * (ptrdiff_t)sizeof(float);
+    return pqc_image_is_float_rows(i) && i->h == 1;
 }
 
 static bool is_vector(const pqc_image *i, double n)

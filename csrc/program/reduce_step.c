@@ -24,12 +24,6 @@ typedef struct {
     reduction kind;
 } job;
 
-static bool is_plain(const pqc_image *i)
-{
-    return i->codes.content == PQC_FLOATS && !i->nchw && i->n == 1 &&
-           i->codes.pixel == i->c * (ptrdiff_t)sizeof(float);
-}
-
 static const char *prepare_reduce(pqc_step *s)
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
@@ -38,8 +32,8 @@ static const char *prepare_reduce(pqc_step *s)
     for (int i = 2; i < PQC_LAYOUT; i++)
         if (s->layout[i] != 0)
             return "a layout that is not used";
-    if (s->outputs != 1 || s->residual.codes.content != PQC_NOTHING || !is_plain(in) ||
-        !is_plain(out) || out->h != 1)
+    if (s->outputs != 1 || s->residual.codes.content != PQC_NOTHING ||
+        !pqc_image_is_float_rows(in) || !pqc_image_is_float_rows(out) || out->h != 1)
         return "floats and one output of floats expected";
     bool fits = s->layout[1] ? out->w == in->h && out->c == in->c
                              : in->h == 1 && out->w == in->w && out->c == 1;
