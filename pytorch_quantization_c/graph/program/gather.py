@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from .operations import Key, Operation
@@ -13,19 +14,12 @@ Shape = tuple[int, ...]
 
 
 @dataclass(eq=False)
-class Gathered(Operation):
-    """Elements along an axis, selected by int64 indices; `whole`: the axes of the indices replace it.
-
-    Otherwise there is a single index, and the axis is dropped. `elements`: the indices select elements of their own row
-    along the last axis.
-    """
+class _Indexed(Operation):
+    """Elements that int64 indices select."""
 
     input: Key
     indices: Key
     output: Key
-    axis: int
-    whole: bool = True
-    elements: bool = False
 
     def reads(self) -> list[Key]:
         return [self.input, self.indices]
@@ -36,6 +30,23 @@ class Gathered(Operation):
     def integers(self) -> list[Key]:
         """The inputs that are int64."""
         return [self.indices]
+
+    @abstractmethod
+    def shape(self, shape: Shape, indices: Shape) -> Shape:
+        """The shape of the output. ValueError if the indices are none of such an array."""
+
+
+@dataclass(eq=False)
+class Gathered(_Indexed):
+    """Elements along an axis, selected by int64 indices; `whole`: the axes of the indices replace it.
+
+    Otherwise there is a single index, and the axis is dropped. `elements`: the indices select elements of their own row
+    along the last axis.
+    """
+
+    axis: int
+    whole: bool = True
+    elements: bool = False
 
     def check(self) -> None:
         """ValueError if one array is both."""
@@ -62,26 +73,13 @@ class Gathered(Operation):
 
 
 @dataclass(eq=False)
-class Located(Operation):
+class Located(_Indexed):
     """Elements along the first axes, or arrays of the others, at the places that the last axis of int64 indices names.
 
     axes: how many they are.
     """
 
-    input: Key
-    indices: Key
-    output: Key
     axes: int
-
-    def reads(self) -> list[Key]:
-        return [self.input, self.indices]
-
-    def writes(self) -> list[Key]:
-        return [self.output]
-
-    def integers(self) -> list[Key]:
-        """The inputs that are int64."""
-        return [self.indices]
 
     def check(self) -> None:
         """ValueError if one array is both, or for a number of axes that C does not know."""
