@@ -14,7 +14,7 @@ from ...methods.gains import Gain
 from ..calibration.batches import Feeds
 from ..interpreter.run import Interpreter
 from ..nodes import fake_quant, is_quantizer, quantizer, quantizers
-from ..passes.editing import bypass, floats, graph_of, is_op, only_reader, rank, set_constant
+from ..passes.editing import add_to_output, bypass, floats, graph_of, is_op, only_reader, rank, set_constant
 from ..passes.layers import Layer, as_channels, layer_of
 from ..placement.insertion import is_residual
 from ..placement.sites import moves
@@ -177,12 +177,5 @@ def _add(node: ir.Node, amount: NDArray[np.float64]) -> None:
     if reader is not None and found is not None:
         set_constant(reader, index, corrected_bias(found, amount), "corrected")
         return
-    graph = graph_of(node)
-    constant = new_constant(graph, corrected_bias(None, amount), f"{node.name}.correction")
-    added = ir.node("Add", [out, constant], name=free_node_name(graph, f"{node.name}.corrected"))
-    after = added.outputs[0]
-    after.shape, after.type = out.shape, out.type
-    after.name, out.name = out.name, free_value_name(graph, f"{out.name}.uncorrected")
-    ir.convenience.replace_all_uses_with(out, after, replace_graph_outputs=True)
-    added.replace_input_with(0, out)
-    graph.insert_after(node, added)
+    constant = new_constant(graph_of(node), corrected_bias(None, amount), f"{node.name}.correction")
+    add_to_output(node, constant, f"{node.name}.corrected", "uncorrected")

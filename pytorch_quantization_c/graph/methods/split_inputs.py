@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from ..analysis.layer_noise import layer_name
 from ..nodes import DOMAIN, QuantizerSpec, fake_quant, quantizer
-from ..passes.editing import constant, is_op, only_reader
+from ..passes.editing import add_to_output, constant, is_op, only_reader
 from ..representation.naming import free_node_name, free_value_name
 from .bias import input_quantizer, quantized_layer, remove_unread, settle
 
@@ -92,13 +92,7 @@ def _split(graph: ir.Graph, node: ir.Node, high: ir.Value, low: ir.Value) -> Non
     product.outputs[0].name = free_value_name(graph, f"{out.name}.low")
     product.outputs[0].shape, product.outputs[0].type = bare.shape, bare.type   # a bias may have more axes
     graph.insert_before(node, product)
-    total = ir.node("Add", [out, product.outputs[0]], name=free_node_name(graph, f"{node.name}.sum"))
-    after = total.outputs[0]
-    after.shape, after.type = out.shape, out.type
-    after.name, out.name = out.name, free_value_name(graph, f"{out.name}.high")
-    ir.convenience.replace_all_uses_with(out, after, replace_graph_outputs=True)
-    total.replace_input_with(0, out)
-    graph.insert_after(last, total)
+    add_to_output(last, product.outputs[0], f"{node.name}.sum", HIGH)
 
 
 def _with_bias(node: ir.Node) -> ir.Node:

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..representation.constants import new_constant
+from ..representation.naming import free_node_name, free_value_name
 
 
 def constant(value: ir.Value | None) -> NDArray[Any] | None:
@@ -130,3 +131,20 @@ def substitute(old: ir.Node, new: ir.Node) -> None:
     ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
     graph.remove(old, safe=True)
     after.name = name
+
+
+def add_to_output(node: ir.Node, amount: ir.Value, name: str, before: str) -> None:
+    """Makes a node's output its sum with `amount`: all readers get the sum, which takes over the output's name.
+
+    Args:
+        name: of the Add, if it is free.
+        before: what the name of the output without `amount` ends in.
+    """
+    graph, out = graph_of(node), node.outputs[0]
+    total = ir.node("Add", [out, amount], name=free_node_name(graph, name))
+    after = total.outputs[0]
+    after.shape, after.type = out.shape, out.type
+    after.name, out.name = out.name, free_value_name(graph, f"{out.name}.{before}")
+    ir.convenience.replace_all_uses_with(out, after, replace_graph_outputs=True)
+    total.replace_input_with(0, out)
+    graph.insert_after(node, total)
