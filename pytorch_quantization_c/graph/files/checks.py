@@ -13,7 +13,7 @@ import onnx_ir as ir
 from ..errors import GraphError, shown_node
 from ..nodes import DOMAIN, is_quantizer
 from .external import node_tensors
-from .opset import LARGE_CONSTANT
+from .opset import LARGE_CONSTANT, declared
 
 __all__ = ["check_model", "check_weights", "subgraphs_of"]
 
@@ -140,8 +140,7 @@ def _outline(model: onnx.ModelProto) -> onnx.ModelProto:
         if len(tensor.raw_data) <= LARGE_CONSTANT or tensor.name in inputs:
             plain.graph.initializer.append(tensor)
         else:
-            value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-            plain.graph.input.append(value)
+            plain.graph.input.append(declared(tensor))
     for node in plain.graph.node:
         if node.domain == DOMAIN:
             node.CopyFrom(onnx.helper.make_node("Identity", node.input[:1], node.output, node.name))

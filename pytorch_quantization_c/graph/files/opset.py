@@ -8,7 +8,8 @@ import onnx_ir as ir
 from ..errors import GraphError
 from .bodies import give_bodies, take_bodies
 
-__all__ = ["LARGE_CONSTANT", "MAX_OPSET", "MIN_OPSET", "converted", "raise_opset", "raised", "standard_opset"]
+__all__ = ["LARGE_CONSTANT", "MAX_OPSET", "MIN_OPSET", "converted", "declared", "raise_opset", "raised",
+           "standard_opset"]
 
 MIN_OPSET, MAX_OPSET = 9, 25
 LARGE_CONSTANT = 1 << 16  # bytes; neither conversions nor shape inference read larger ones
@@ -24,6 +25,11 @@ def standard_opset(model: onnx.ModelProto) -> int:
     return int(versions[0])
 
 
+def declared(tensor: onnx.TensorProto) -> onnx.ValueInfoProto:
+    """The name, type and shape of a constant, as of an input."""
+    return onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+
+
 def _set_aside(model: onnx.ModelProto) -> tuple[list[onnx.TensorProto], set[str]]:
     """Moves large constants out of a model, as inputs; returns them, and the names of the inputs it created."""
     inputs, kept = {value.name for value in model.graph.input}, []
@@ -33,8 +39,7 @@ def _set_aside(model: onnx.ModelProto) -> tuple[list[onnx.TensorProto], set[str]
         kept.append(onnx.TensorProto())
         kept[-1].CopyFrom(tensor)
         if tensor.name in made:
-            value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-            model.graph.input.append(value)
+            model.graph.input.append(declared(tensor))
     rest = [tensor for tensor in model.graph.initializer if len(tensor.raw_data) <= LARGE_CONSTANT]
     del model.graph.initializer[:]
     model.graph.initializer.extend(rest)

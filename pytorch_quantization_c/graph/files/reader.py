@@ -7,7 +7,6 @@ import onnx
 import onnx.inliner
 import onnx.shape_inference
 import onnx_ir as ir
-from onnx import helper
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveInitializersFromInputsPass
 
 from ..._core.files import read_file
@@ -18,7 +17,7 @@ from .bodies import give_bodies
 from .checks import check_model, check_weights, subgraphs_of
 from .external import embed_external
 from .foreign import import_integers
-from .opset import converted, raised, standard_opset
+from .opset import converted, declared, raised, standard_opset
 
 __all__ = ["load"]
 
@@ -100,8 +99,7 @@ def _written_out(model: onnx.ModelProto) -> onnx.ModelProto:
     typed = onnx.ModelProto()
     typed.CopyFrom(model)
     given = {value.name for value in (*typed.graph.input, *typed.graph.value_info)}
-    typed.graph.value_info.extend(helper.make_tensor_value_info(each.name, each.data_type, list(each.dims))
-                                  for each in typed.graph.initializer if each.name not in given)
+    typed.graph.value_info.extend(declared(each) for each in typed.graph.initializer if each.name not in given)
     try:
         typed = onnx.shape_inference.infer_shapes(typed)
         written: onnx.ModelProto = onnx.inliner.inline_selected_functions(
