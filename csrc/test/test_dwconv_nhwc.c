@@ -6,15 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CHANNELS = 64, MAX_OUT = 9, MAX_KERNEL = 9, SPARE = 7 };
+enum { MAX_CHANNELS = 64, MAX_OUT = 9, UNEQUAL = 5, MAX_KERNEL = 9, SPARE = 7 };
 
 typedef struct {
     buffer x, w, compensation, scale, bias, codes;
     int32_t acc[MAX_OUT * MAX_OUT * (MAX_CHANNELS + SPARE)];
 } arena;
 
+/* `down` is the stride from row to row. */
 typedef struct {
-    int kh, kw, stride, dilation, rows, columns, channels;
+    int kh, kw, down, stride, dilation, rows, columns, channels;
 } geometry;
 
 /* Extremes half of the time: 255 * -128 in every tap. */
@@ -25,11 +26,11 @@ static pqc_dwconv_nhwc_params fill(arena *a, const geometry *s)
               row = pixel * (MAX_OUT * 2 + 20) + random_byte(false, 0, 8);
     ptrdiff_t groups = s->kw * pqc_div_round_up(s->kh, 4);
     ptrdiff_t last = pqc_max(s->columns - 1, 0) * s->stride + (s->kw - 1) * s->dilation;
-    size_t bytes = (size_t)(((s->rows - 1) * s->stride + (s->kh - 1) * s->dilation) * row +
+    size_t bytes = (size_t)(((s->rows - 1) * s->down + (s->kh - 1) * s->dilation) * row +
                             last * pixel + s->channels);
     pqc_dwconv_nhwc_params g = {.tap_row = s->dilation * row,
                                 .tap_pixel = s->dilation * pixel,
-                                .step_row = s->stride * row,
+                                .step_row = s->down * row,
                                 .step_pixel = s->stride * pixel,
                                 .kh = s->kh,
                                 .kw = s->kw,
@@ -167,8 +168,9 @@ void test_dwconv_nhwc(void)
             for (int dilation = 1; dilation <= 2; dilation++)
                 for (int size = 0; size <= 6 * MAX_OUT; size++) {
                     bool shared = k < 3 && stride <= 2 * dilation;
-                    geometry s = {kernels[k][0], kernels[k][1], stride, dilation,
-                                  .rows = 1 + size % 4};
+                    geometry s = {
+                        kernels[k][0], kernels[k][1], size % UNEQUAL ? stride : stride % 3 + 1,
+                        stride,        dilation,      .rows = 1 + size % 4};
                     s.columns = size / 6;
                     s.channels = 16 * (1 + (size + stride) % 4);
                     if (shared || size % 5 == 0)

@@ -4,9 +4,7 @@
 #include "dwconv_nhwc.h"
 
 #if PQC_X86
-#include "finish_nhwc/finish_nhwc_swish_avx512.h"
-
-#include "dwconv_nhwc_vnni.h"
+#include "dwconv_nhwc_codes_vnni.h"
 
 /* Four vectors transposed in groups of lanes: lane j of vector i becomes lane i of vector j.  Fewer vectors stay as
  * they are. */
@@ -44,19 +42,6 @@ INLINE column load_column(const uint8_t *x, ptrdiff_t row, ptrdiff_t n, const in
     return interleave(r0, r1, r2, r3, v);
 }
 
-/* How codes are made: PLAIN and RAW as finish_plain_packed does, or SWISH. */
-typedef enum { PLAIN, RAW, SWISH } kind;
-
-typedef struct {
-    char *at;
-    ptrdiff_t row, pixel;
-    output16 of[4];
-    __mmask64 lanes;
-    finish_target codes;
-    finish_swish quick; /* used if kind is SWISH */
-    kind made;
-} results;
-
 /* Scale or bias, from `channel`. */
 INLINE sums load_floats(const float *from, __mmask64 lanes, const int v)
 {
@@ -71,15 +56,7 @@ INLINE sums load_floats(const float *from, __mmask64 lanes, const int v)
 INLINE results results_of(const pqc_output *f, ptrdiff_t row, ptrdiff_t channel, int channels,
                           const kind MADE, const int v)
 {
-    finish_pixels first = {.channel = channel};
-    results to = {.lanes = finish_lanes((int)pqc_min(channels - channel, 16 * v)),
-                  .row = row,
-                  .codes = finish_target_of(&first, f, PQC_U8_CODES),
-                  .made = MADE};
-    if (MADE == SWISH)
-        to.quick = finish_swish_of(f);
-    to.at = to.codes.row.at;
-    to.pixel = to.codes.row.pixel;
+    results to = results_from(f, row, channel, channels, MADE, 16 * v);
     sums scale = load_floats(f->scale + channel, to.lanes, v);
     sums bias = load_floats(f->bias + channel, to.lanes, v);
     PQC_UNROLL(4)
@@ -100,9 +77,7 @@ INLINE void store_results(const sums *done, const int rows, results *to, const i
     PQC_UNROLL(3)
     for (int i = N; i < 4; i++)
         y[i] = y[i % N];
-    __m512i bytes = to->made == RAW     ? finish_raw_packed(y, to->codes.mul)
-                    : to->made == SWISH ? finish_swish_packed(y, &to->quick, &to->codes)
-                                        : finish_plain_packed(y, &to->codes);
+    __m512i bytes = packed(y, to);
     if (v < 4)
         bytes = _mm512_permutexvar_epi32(order, bytes);
     if (rows == 1 && v == 4) {
@@ -125,29 +100,24 @@ INLINE void store_results(const sums *done, const int rows, results *to, const i
 
 /* All channels, in blocks whose sums stay in registers and that take the least time in total. */
 INLINE void sum_all(const pqc_dwconv_nhwc_params *g, ptrdiff_t row, int channels,
-                    const pqc_output *f, const int k, const int stride, const kind MADE)
+                    const pqc_output *f, const int stride, const kind MADE)
 {
-    const int most = k == 3 && stride == 2 ? 4 : k == 5 && stride == 1 ? 1 : 2;
     ptrdiff_t c = 0;
-    for (; c + 64 <= g->channels && most == 4; c += 64)
-        sum_shared(g, c, results_of(f, row, c, channels, MADE, 4), k, stride, 4);
-    for (; c + 32 <= g->channels && most >= 2; c += 32)
-        sum_shared(g, c, results_of(f, row, c, channels, MADE, 2), k, stride, 2);
+    for (; c + 64 <= g->channels && stride == 2; c += 64)
+        sum_shared(g, c, results_of(f, row, c, channels, MADE, 4), 3, stride, 4);
+    for (; c + 32 <= g->channels; c += 32)
+        sum_shared(g, c, results_of(f, row, c, channels, MADE, 2), 3, stride, 2);
     for (; c < g->channels; c += 16)
-        sum_shared(g, c, results_of(f, row, c, channels, MADE, 1), k, stride, 1);
+        sum_shared(g, c, results_of(f, row, c, channels, MADE, 1), 3, stride, 1);
 }
 
 INLINE void sum_any(const pqc_dwconv_nhwc_params *g, ptrdiff_t row, int channels,
                     const pqc_output *f, const kind MADE)
 {
     if (pqc_dwconv_shares_columns(g, 3, 1))
-        sum_all(g, row, channels, f, 3, 1, MADE);
-    else if (pqc_dwconv_shares_columns(g, 3, 2))
-        sum_all(g, row, channels, f, 3, 2, MADE);
-    else if (pqc_dwconv_shares_columns(g, 5, 1))
-        sum_all(g, row, channels, f, 5, 1, MADE);
+        sum_all(g, row, channels, f, 1, MADE);
     else
-        sum_all(g, row, channels, f, 5, 2, MADE);
+        sum_all(g, row, channels, f, 2, MADE);
 }
 
 PQC_TARGET_VNNI void pqc_dwconv_nhwc_codes_vnni(const pqc_dwconv_nhwc_params *g, ptrdiff_t row,
@@ -157,7 +127,9 @@ PQC_TARGET_VNNI void pqc_dwconv_nhwc_codes_vnni(const pqc_dwconv_nhwc_params *g,
     finish_target codes = finish_target_of(&first, f, PQC_U8_CODES);
     if (g->columns == 0)
         return;
-    if (f->known & PQC_SWISH)
+    if (g->kh == 5)
+        pqc_dwconv_nhwc_codes_5x5_vnni(g, row, channels, f);
+    else if (f->known & PQC_SWISH)
         sum_any(g, row, channels, f, SWISH);
     else if (finish_is_raw(&codes))
         sum_any(g, row, channels, f, RAW);

@@ -141,6 +141,7 @@ DPBUSD(_mm256_dpbusd_epi32, __m256i, i32x8, u8x32, i8x32, 8)
 /* Permutations; most stay within the 128-bit lanes. */
 BINARY(_mm512_permutexvar_epi32, __m512i, i32x16, 16, b[a[i] & 15])
 BINARY(_mm512_permutexvar_epi64, __m512i, i64x8, 8, b[a[i] & 7])
+BINARY(_mm512_permutexvar_epi16, __m512i, i16x32, 32, b[a[i] & 31])
 BINARY(_mm512_shuffle_epi8, __m512i, i8x64, 64, b[i] < 0 ? 0 : a[(i & 48) + (b[i] & 15)])
 MASKED_OR_ZERO(_mm512_maskz_shuffle_epi8, _mm512_shuffle_epi8, __m512i, i8x64, 64)
 BINARY(_mm512_unpacklo_epi8, __m512i, u8x64, 64, (i & 1 ? b : a)[(i & 48) + (i & 15) / 2])
