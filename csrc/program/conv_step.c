@@ -98,6 +98,9 @@ static const char *prepare_conv(pqc_step *s)
         set_offsets(s);
     set_known(s);
     s->tiling = pqc_tiling_of(s);
+    const pqc_winograd_nhwc *winograd = pqc.winograd_nhwc;
+    if (winograd && !pqc.igemm_nhwc)
+        s->patches = pqc_patches_of(s, winograd);
     return NULL;
 }
 
@@ -419,6 +422,9 @@ static unsigned run_conv(const pqc_step *s, char *const *buffers)
         pqc.igemm_nhwc; /* read once: another thread may select other kernels */
     if (s->tiling.fits && tiles)
         return pqc_conv_tiles_run(s, buffers, tiles);
+    const pqc_winograd_nhwc *winograd = pqc.winograd_nhwc;
+    if (s->winograd && winograd)
+        return pqc_conv_winograd_run(s, buffers, winograd);
     ptrdiff_t pixels = out->h * out->w;
     if (w->shape.depthwise)
         return pqc_depthwise_run(s, buffers);
@@ -433,4 +439,5 @@ static unsigned run_conv(const pqc_step *s, char *const *buffers)
     return atomic_load(&j.flags);
 }
 
-const pqc_step_type pqc_conv_step = {.prepare = prepare_conv, .run = run_conv};
+const pqc_step_type pqc_conv_step = {
+    .prepare = prepare_conv, .run = run_conv, .workspace = pqc_patches_workspace};

@@ -140,6 +140,18 @@ static int32_t sum_of(const int8_t *x, ptrdiff_t n)
     return sum;
 }
 
+static int32_t magnitude_of(const int8_t *x, ptrdiff_t n)
+{
+    int32_t sum = 0;
+    for (; n > 0; n -= NARROW, x += NARROW) {
+        int16_t part = 0;
+        for (ptrdiff_t i = 0; i < pqc_min(n, NARROW); i++)
+            part = (int16_t)(part + (x[i] < 0 ? -x[i] : x[i]));
+        sum += part;
+    }
+    return sum;
+}
+
 static void set_sums(pqc_weights *p, const int8_t *weight)
 {
     const pqc_weights_shape *s = &p->shape;
@@ -147,6 +159,7 @@ static void set_sums(pqc_weights *p, const int8_t *weight)
     for (ptrdiff_t c = 0; c < s->groups * s->out; c++, weight += length) {
         ptrdiff_t at = s->depthwise ? c : c / s->out * p->padded_out + c % s->out;
         int32_t sum = sum_of(weight, length);
+        p->largest_sum = pqc_max(p->largest_sum, magnitude_of(weight, length));
         p->compensation[at] = -s->zero * sum;
         p->weight_sums[at] = 128 * sum;
     }

@@ -25,6 +25,7 @@ typedef struct {
     int32_t *compensation, *weight_sums; /* groups x padded_out */
     float *scale, *bias;                 /* groups * out, rounded up to a multiple of 16 */
     float largest;                       /* no result has a larger magnitude */
+    ptrdiff_t largest_sum;               /* of a channel's |weights| */
 } pqc_weights;
 
 enum { PQC_MAX_PRODUCTS = 65536 }; /* in a sum: 255 * 128 times as many stay below 2^31 */

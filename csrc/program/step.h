@@ -82,6 +82,12 @@ typedef struct {
     ptrdiff_t reach;        /* bytes of the input's buffer up to the end of what the tiles read */
 } pqc_tiling;
 
+/* How a convolution is divided for Winograd's algorithm (conv_winograd_nhwc.c). */
+typedef struct {
+    ptrdiff_t tiles;  /* most of a patch; 0: another algorithm */
+    ptrdiff_t blocks; /* of workspace: how many threads can work on patches at a time */
+} pqc_patches;
+
 typedef struct {
     pqc_step_kind kind;
     pqc_image input, residual, output[PQC_MAX_OUTPUTS]; /* residual: content PQC_NOTHING if none */
@@ -99,12 +105,15 @@ typedef struct {
     pqc_image more[PQC_MAX_OPERANDS - 2];
     const pqc_chain_op *chain;
     ptrdiff_t chain_length;
-    int64_t layout[PQC_LAYOUT];     /* of what is found by strides */
-    double epsilon;                 /* of normalisation */
-    unsigned known;                 /* of convolutions: pqc_finish_known; filled by prepare */
-    pqc_tiling tiling;              /* of convolutions; filled by prepare, as is: */
+    int64_t layout[PQC_LAYOUT]; /* of what is found by strides */
+    double epsilon;             /* of normalisation */
+    unsigned known;             /* of convolutions: pqc_finish_known; filled by prepare */
+    pqc_tiling tiling;          /* of convolutions; filled by prepare, as is: */
+    pqc_patches patches;        /* and: */
+    const int16_t
+        *winograd; /* transformed weights, if `patches` has tiles; or NULL: another algorithm */
     const pqc_recurrent *recurrent; /* of cells: what does not depend on the sequences */
-    ptrdiff_t workspace;            /* of cells: bytes into the arena */
+    ptrdiff_t workspace;            /* of cells and convolutions: bytes into the arena */
     /* how many steps from this one on run by bands together; filled by pqc_bands_find, as are: */
     int together;
     ptrdiff_t band;  /* rows per band */

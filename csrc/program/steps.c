@@ -65,19 +65,19 @@ const char *pqc_step_prepare(pqc_step *step)
     return t->prepare(step);
 }
 
-void pqc_step_limit(pqc_step *step, ptrdiff_t buffer_bytes, ptrdiff_t *arena_bytes)
+void pqc_step_limit(pqc_step *step, const ptrdiff_t *buffer_bytes, ptrdiff_t *arena_bytes)
 {
     type t = TYPES[step->kind];
     if (t->workspace) {
-        step->workspace = pqc_line_aligned(*arena_bytes);
-        *arena_bytes = step->workspace + t->workspace(step);
+        step->workspace = pqc_line_aligned(buffer_bytes[0]);
+        *arena_bytes = pqc_max(*arena_bytes, step->workspace + t->workspace(step));
     }
     if (!step->tiling.fits)
         return;
     if (step->input.buffer == 0)
         *arena_bytes = pqc_max(*arena_bytes, step->tiling.reach);
     else
-        step->tiling.fits = step->tiling.reach <= buffer_bytes;
+        step->tiling.fits = step->tiling.reach <= buffer_bytes[step->input.buffer];
 }
 
 unsigned pqc_step_run(const pqc_step *step, char *const *buffers)

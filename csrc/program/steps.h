@@ -19,8 +19,8 @@ unsigned pqc_step_run(const pqc_step *step, char *const *buffers);
 /* The same, without filling borders. */
 unsigned pqc_step_run_bare(const pqc_step *step, char *const *buffers);
 
-/* Tiles may read beyond an image, and cells need memory of their own: the arena grows accordingly.  Steps that read
- * another buffer use no tiles. */
-void pqc_step_limit(pqc_step *step, ptrdiff_t buffer_bytes, ptrdiff_t *arena_bytes);
+/* Tiles may read beyond an image, and some steps need memory of their own while they run, behind the images: the arena
+ * grows accordingly.  Steps that read another buffer use no tiles. */
+void pqc_step_limit(pqc_step *step, const ptrdiff_t *buffer_bytes, ptrdiff_t *arena_bytes);
 
 #endif

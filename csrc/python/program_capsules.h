@@ -11,4 +11,7 @@
 const pqc_weights *pqc_program_weights_of(PyObject *capsule);
 const pqc_recurrent *pqc_program_states_of(PyObject *capsule);
 
+/* The weights of such a capsule, transformed for Winograd's algorithm at the first call; NULL with an exception. */
+const int16_t *pqc_program_winograd_of(PyObject *capsule);
+
 #endif

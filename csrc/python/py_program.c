@@ -206,6 +206,14 @@ static int get_weights(plan *p, int64_t at, ptrdiff_t number)
     return s->weights ? 0 : -1;
 }
 
+/* Sets the transformed weights of a convolution that runs by Winograd's algorithm. */
+static int get_winograd(plan *p, const description *d, ptrdiff_t number)
+{
+    int64_t at = d->steps[number * STEP_FIELDS + 15];
+    p->step[number].winograd = pqc_program_winograd_of(PyTuple_GET_ITEM(p->weights, at));
+    return p->step[number].winograd ? 0 : -1;
+}
+
 static int get_step(plan *p, const description *d, ptrdiff_t number)
 {
     const int64_t *f = d->steps + number * STEP_FIELDS;
@@ -258,8 +266,9 @@ static int get_steps(plan *p, const description *d)
         const char *why = pqc_step_prepare(&p->step[i]);
         if (why)
             return refuse(why, i);
-        pqc_step_limit(&p->step[i], p->buffer_bytes[p->step[i].input.buffer],
-                       &p->program.arena_bytes);
+        pqc_step_limit(&p->step[i], p->buffer_bytes, &p->program.arena_bytes);
+        if (p->step[i].patches.tiles && get_winograd(p, d, i) < 0)
+            return -1;
     }
     return 0;
 }

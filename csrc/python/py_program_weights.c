@@ -3,13 +3,17 @@
 #include "errors.h"
 #include "families.h"
 #include "program_capsules.h"
+#include "winograd_weights.h"
 #include "workspace.h"
+
+#include <stdatomic.h>
 
 static const char weights_name[] = "pytorch_quantization_c.program_weights";
 
 typedef struct {
     pqc_weights weights;
     void *memory;
+    _Atomic(int16_t *) winograd; /* NULL until a plan needs it */
 } packed;
 
 const pqc_weights *pqc_program_weights_of(PyObject *capsule)
@@ -18,11 +22,33 @@ const pqc_weights *pqc_program_weights_of(PyObject *capsule)
     return p ? &p->weights : NULL;
 }
 
+const int16_t *pqc_program_winograd_of(PyObject *capsule)
+{
+    packed *p = PyCapsule_GetPointer(capsule, weights_name);
+    int16_t *had = p ? atomic_load(&p->winograd) : NULL;
+    if (!p || had)
+        return had;
+    int16_t *made = pqc_workspace_allocate(pqc_winograd_weights_bytes(&p->weights));
+    if (!made) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    pqc_winograd_weights_pack(&p->weights, made);
+    Py_END_ALLOW_THREADS
+    if (atomic_compare_exchange_strong(&p->winograd, &had, made))
+        return made;
+    pqc_workspace_free(made); /* another plan was faster */
+    return had;
+}
+
 static void free_weights(PyObject *capsule)
 {
     packed *p = PyCapsule_GetPointer(capsule, weights_name);
-    if (p)
+    if (p) {
         pqc_workspace_free(p->memory);
+        pqc_workspace_free(atomic_load(&p->winograd));
+    }
     PyMem_RawFree(p);
 }
 
@@ -58,6 +84,7 @@ static PyObject *new_weights(const pqc_weights_shape *shape, PyArrayObject *weig
         return NULL;
     }
     p->memory = memory;
+    atomic_init(&p->winograd, NULL);
     Py_BEGIN_ALLOW_THREADS
     pqc_weights_pack(&p->weights, shape, memory, PyArray_DATA(weight), PyArray_DATA(scale),
                      PyArray_DATA(bias));

@@ -33,8 +33,11 @@ enum {
     PQC_L2_BAND = 512 << 10,
     PQC_L2_GATHER_ROWS =
         64 << 10, /* image rows that are gathered together, on both sides (gather_step) */
-    PQC_L2_LINEAR_ROWS = 1 << 20,       /* quantised rows (linear) */
-    PQC_L2_WINOGRAD_PATCH = 256 << 10,  /* transformed inputs (conv_winograd) */
+    PQC_L2_LINEAR_ROWS = 1 << 20,      /* quantised rows (linear) */
+    PQC_L2_WINOGRAD_PATCH = 256 << 10, /* transformed inputs (conv_winograd) */
+    PQC_L2_WINOGRAD_NHWC = 384 << 10,  /* transformed inputs and products (conv_winograd_nhwc) */
+    /* transformed weights; if larger, they are read from further away (conv_winograd_nhwc) */
+    PQC_L2_WINOGRAD_WEIGHTS = 1536 << 10,
     PQC_L2_WINOGRAD_THREAD = 768 << 10, /* all that a thread transforms; above, another algorithm */
 
     /* About half of the last-level cache: larger outputs would evict each other. */

@@ -71,6 +71,7 @@ static void use_scalar(pqc_kernels *t)
     t->encode_f32 = pqc_encode_f32_scalar;
     t->dwconv_u8s8 = NULL;
     t->winograd = NULL;
+    t->winograd_nhwc = NULL;
     t->igemm_u8s8_f32 = NULL;
     t->igemm_u8s8_codes = NULL;
     t->dwconv_nhwc_codes = NULL;
@@ -139,6 +140,7 @@ static void use_avx2(pqc_kernels *t)
     t->encode_f32 = pqc_encode_f32_avx2;
     t->dwconv_u8s8 = pqc_dwconv_u8s8_avx2;
     t->winograd = pqc_winograd_avx2;
+    t->winograd_nhwc = &pqc_winograd_nhwc_avx2;
 }
 
 static void use_avxvnni(pqc_kernels *t)
@@ -147,6 +149,7 @@ static void use_avxvnni(pqc_kernels *t)
     t->conv_chw_u8s8 = pqc_conv_chw_u8s8_avxvnni;
     t->dwconv_nhwc = pqc_dwconv_nhwc_avxvnni;
     t->winograd = NULL;
+    t->winograd_nhwc = &pqc_winograd_nhwc_avxvnni;
 }
 
 static void use_avx512(pqc_kernels *t)
@@ -196,6 +199,7 @@ static void use_avx512(pqc_kernels *t)
     t->product_f32 = pqc_product_f32_avx512;
     t->decode_f32 = pqc_decode_f32_avx512;
     t->encode_f32 = pqc_encode_f32_avx512;
+    t->winograd_nhwc = &pqc_winograd_nhwc_avx512;
 }
 
 static void use_vnni(pqc_kernels *t)
@@ -210,6 +214,7 @@ static void use_vnni(pqc_kernels *t)
     t->dwconv_nhwc = pqc_dwconv_nhwc_vnni;
     t->dwconv_nhwc_codes = pqc_dwconv_nhwc_codes_vnni;
     t->winograd = NULL;
+    t->winograd_nhwc = &pqc_winograd_nhwc_vnni;
 }
 #endif
 

@@ -40,6 +40,7 @@
 #include "sum_f32/sum_f32.h"
 #include "transpose_f32/transpose_f32.h"
 #include "winograd/winograd.h"
+#include "winograd_nhwc/winograd_nhwc.h"
 
 typedef struct {
     pqc_int_quant_f32_fn *quantize_f32, *fake_quant_f32, *fake_quant_stream_f32;
@@ -89,13 +90,14 @@ typedef struct {
     pqc_product_f32_fn *product_f32;
     pqc_decode_f32_fn *decode_f32;
     pqc_encode_f32_fn *encode_f32;
-    pqc_dwconv_u8s8_fn *dwconv_u8s8;             /* these ten, the last, may be NULL */
+    pqc_dwconv_u8s8_fn *dwconv_u8s8;             /* these eleven, the last, may be NULL */
     pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32;       /* or NULL */
     pqc_igemm_u8s8_codes_fn *igemm_u8s8_codes;   /* or NULL */
     pqc_dwconv_nhwc_codes_fn *dwconv_nhwc_codes; /* or NULL */
     pqc_gemv_u8s8_fn *gemv_u8s8;                 /* or NULL */
     pqc_gate_u8_fn *gate_u8;                     /* or NULL */
     const pqc_winograd *winograd;                /* or NULL */
+    const pqc_winograd_nhwc *winograd_nhwc;      /* or NULL */
     const pqc_amx_gemm *amx_gemm;                /* or NULL */
     pqc_gemm_s8u4_fn *gemm_s8u4_amx;             /* or NULL */
     const pqc_igemm_nhwc *igemm_nhwc;            /* or NULL */

@@ -47,6 +47,7 @@ static const test per_isa[] = {
     {"dwconv_f32", test_dwconv_f32},
     {"transpose_f32", test_transpose_f32},
     {"winograd", test_winograd},
+    {"winograd_nhwc", test_winograd_nhwc},
     {"amx_gemm", test_amx_gemm},
     {"conv_amx", test_conv_amx},
     {"histogram", test_histogram},

@@ -12,10 +12,12 @@ void test_avxvnni(void)
     other.igemm_u8s8 = igemm_u8s8_in_other_encoding;
     other.conv_chw_u8s8 = conv_chw_u8s8_in_other_encoding;
     other.dwconv_nhwc = dwconv_nhwc_in_other_encoding;
+    other.winograd_nhwc = &winograd_nhwc_in_other_encoding;
     atomic_store(&pqc_table, &other);
     test_igemm_u8s8();
     test_conv_chw_u8s8();
     test_dwconv_nhwc();
+    test_winograd_nhwc();
     pqc_select(before);
 #endif
 }

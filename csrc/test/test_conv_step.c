@@ -5,6 +5,7 @@
 #include "elementary/elementary_scalar.h"
 #include "steps.h"
 #include "tests.h"
+#include "winograd_weights.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -56,6 +57,8 @@ static pqc_weights_shape random_shape(bool whole)
 
 static pqc_window random_window(ptrdiff_t kernel, bool dilated)
 {
+    if (kernel == 3 && random_bits() % 2) /* as Winograd's algorithm takes it */
+        return (pqc_window){1, 1, between(0, 2), 3};
     return (pqc_window){between(1, 2), dilated ? between(1, 2) : 1, between(0, kernel - 1), kernel};
 }
 
@@ -335,11 +338,28 @@ static void fill(char *arena, ptrdiff_t bytes, const pqc_step *s)
     }
 }
 
+/* Lets a step of 3 x 3 taps run by Winograd's algorithm, also where that is no faster, in patches of a random size; returns the
+ * weights' memory, or NULL. */
+static void *use_winograd(pqc_step *s)
+{
+    const pqc_weights *w = s->weights;
+    s->patches = (pqc_patches){0};
+    if (!pqc.winograd_nhwc || w->shape.groups > 1 || w->shape.depthwise || s->y.kernel != 3 ||
+        s->x.kernel != 3 || s->y.stride + s->x.stride + s->y.dilation + s->x.dilation != 4)
+        return NULL;
+    int16_t *u = line_alloc((size_t)pqc_winograd_weights_bytes(w));
+    pqc_winograd_weights_pack(w, u);
+    s->winograd = u;
+    s->patches = (pqc_patches){6 * between(1, 2), between(1, 2)};
+    return u;
+}
+
 /* `plain`: the step as it was before it was prepared, nothing folded. */
 static void run_case(room *r, pqc_step *s, const pqc_step *plain, ptrdiff_t bytes)
 {
     ptrdiff_t reached = bytes;
-    pqc_step_limit(s, bytes, &reached);
+    void *transformed = use_winograd(s);
+    pqc_step_limit(s, &bytes, &reached);
     char *wanted = calloc(1, (size_t)bytes), *given = calloc(1, (size_t)bytes);
     char *arena = buffer_place(&r->arena, (size_t)pqc_round_up(reached, 64), 0);
     fill(given, bytes, s);
@@ -353,6 +373,7 @@ static void run_case(room *r, pqc_step *s, const pqc_step *plain, ptrdiff_t byte
           "%td groups of %td by %td channels, %td x %td taps, %td x %td pixels", w->groups, w->in,
           w->out, w->kh, w->kw, s->output[0].h, s->output[0].w);
     CHECK(buffer_guards_intact(&r->arena), "something written outside of the arena");
+    line_free(transformed);
     free(given);
     free(wanted);
 }

@@ -35,6 +35,7 @@ void test_gemm_f32(void);
 void test_dwconv_f32(void);
 void test_transpose_f32(void);
 void test_winograd(void);
+void test_winograd_nhwc(void);
 void test_amx_gemm(void);
 void test_conv_amx(void);
 void test_conv_chw_u8s8(void);

@@ -18,6 +18,7 @@ UNARY(_mm512_cvtepi32_epi16, __m512i, i32x16, __m256i, i16x16, 16, (int16_t)a[i]
 UNARY(_mm512_cvtsepi32_epi16, __m512i, i32x16, __m256i, i16x16, 16,
       (int16_t)pqc_clamp(a[i], INT16_MIN, INT16_MAX))
 UNARY(_mm512_cvtepi16_epi32, __m256i, i16x16, __m512i, i32x16, 16, a[i])
+UNARY(_mm512_cvtepu8_epi16, __m256i, u8x32, __m512i, i16x32, 32, a[i])
 UNARY(_mm512_cvtepu8_epi32, __m128i, u8x16, __m512i, i32x16, 16, a[i])
 UNARY(_mm512_cvtepu16_epi32, __m256i, u16x16, __m512i, i32x16, 16, a[i])
 UNARY(round_to_even, __m512, f32x16, __m512, f32x16, 16, nearbyintf(a[i]))
@@ -38,8 +39,10 @@ IN_C __m256 half_of(__m512 a, int which)
 
 /* Arithmetic. */
 BINARY(_mm512_add_epi8, __m512i, u8x64, 64, a[i] + b[i])
+BINARY(_mm512_add_epi16, __m512i, u16x32, 32, (uint16_t)(a[i] + b[i]))
 BINARY(_mm512_add_epi32, __m512i, u32x16, 16, a[i] + b[i])
 BINARY(_mm512_add_epi64, __m512i, u64x8, 8, a[i] + b[i])
+BINARY(_mm512_sub_epi16, __m512i, u16x32, 32, (uint16_t)(a[i] - b[i]))
 BINARY(_mm512_sub_epi32, __m512i, u32x16, 16, a[i] - b[i])
 BINARY(_mm512_sub_epi64, __m512i, u64x8, 8, a[i] - b[i])
 BINARY(_mm512_sub_epi8, __m512i, u8x64, 64, (uint8_t)(a[i] - b[i]))
@@ -75,6 +78,8 @@ MASKED_OR_ZERO(maskz_second_epi8, second, __m512i, i8x64, 64)
         LANES(n) a[i] = (expression);                                                              \
         return (__m512i)a;                                                                         \
     }
+SHIFT(_mm512_slli_epi16, u16x32, 32, by < 16 ? (uint16_t)(a[i] << by) : 0)
+SHIFT(_mm512_srai_epi32, i32x16, 16, a[i] >> (by < 31 ? by : 31))
 SHIFT(_mm512_slli_epi32, u32x16, 16, by < 32 ? a[i] << by : 0)
 SHIFT(_mm512_srli_epi32, u32x16, 16, by < 32 ? a[i] >> by : 0)
 SHIFT(_mm512_srli_epi16, u16x32, 32, by < 16 ? (uint16_t)(a[i] >> by) : 0)
@@ -137,6 +142,21 @@ COMPARE(_mm512_cmpge_epi8_mask, __m512i, i8x64, 64, a[i] >= b[i])
     }
 DPBUSD(_mm512_dpbusd_epi32, __m512i, i32x16, u8x64, i8x64, 16)
 DPBUSD(_mm256_dpbusd_epi32, __m256i, i32x8, u8x32, i8x32, 8)
+
+/* Dot products of two words; those of AVX-512 BW have no sum to add to. */
+#define DPWSSD(name, vector, sums, words, n)                                                       \
+    IN_C vector name(vector sum, vector x, vector y)                                               \
+    {                                                                                              \
+        sums r = (sums)sum;                                                                        \
+        words a = (words)x, b = (words)y;                                                          \
+        LANES(n)                                                                                   \
+        r[i] = (int32_t)((uint32_t)r[i] + (uint32_t)(a[2 * i] * b[2 * i]) +                        \
+                         (uint32_t)(a[2 * i + 1] * b[2 * i + 1]));                                 \
+        return (vector)r;                                                                          \
+    }
+DPWSSD(_mm512_dpwssd_epi32, __m512i, i32x16, i16x32, 16)
+DPWSSD(_mm256_dpwssd_epi32, __m256i, i32x8, i16x16, 8)
+#define _mm512_madd_epi16(a, b) _mm512_dpwssd_epi32(_mm512_setzero_si512(), a, b)
 
 /* Permutations; most stay within the 128-bit lanes. */
 BINARY(_mm512_permutexvar_epi32, __m512i, i32x16, 16, b[a[i] & 15])
