@@ -41,9 +41,7 @@ INLINE column load_column(const uint8_t *x, ptrdiff_t row, ptrdiff_t n, const in
 /* The most vectors whose open outputs and columns stay in registers; with more, a sum takes twice as long. */
 static int most_vectors(const pqc_dwconv_nhwc_params *g)
 {
-    if (pqc_dwconv_shares_columns(g, 3, 1))
-        return 2;
-    return pqc_dwconv_shares_columns(g, 5, 1) ? 1 : g->kw < 5 ? 4 : 2;
+    return pqc_dwconv_shares_columns(g, 3, 1) || g->kw >= 5 ? 2 : 4;
 }
 
 PQC_TARGET_VNNI void pqc_dwconv_nhwc_vnni(const pqc_dwconv_nhwc_params *g, int32_t *acc)
@@ -52,6 +50,10 @@ PQC_TARGET_VNNI void pqc_dwconv_nhwc_vnni(const pqc_dwconv_nhwc_params *g, int32
     int most = most_vectors(g);
     if (g->columns == 0)
         return;
+    if (pqc_dwconv_shares_columns(g, 5, 1) || pqc_dwconv_shares_columns(g, 5, 2)) {
+        pqc_dwconv_nhwc_5x5_vnni(g, acc);
+        return;
+    }
     for (; c + 64 <= g->channels && most == 4; c += 64)
         sum_channels(g, c, results_at(g, acc + c), 4);
     for (; c + 32 <= g->channels && most >= 2; c += 32)

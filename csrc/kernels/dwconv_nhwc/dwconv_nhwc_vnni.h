@@ -7,7 +7,13 @@
 
 #define INLINE PQC_TARGET_VNNI PQC_INLINE
 
-enum { SHARED_ROWS = 2, SHARED_KERNEL = 5 };
+enum { SHARED_ROWS = 2, SHARED_KERNEL = 3 };
+
+/* Of 5 x 5 taps: vectors at a time; channels that lie together in memory. */
+enum { VECTORS = 2, BLOCK = 16 };
+
+/* Sums of 5 x 5 taps in steps of one or two columns. */
+pqc_dwconv_nhwc_fn pqc_dwconv_nhwc_5x5_vnni;
 
 /* Up to four vectors of 16 channels. */
 typedef struct {
