@@ -29,7 +29,7 @@ from .placement.targets import Target, target_of
 from .representation.naming import free_node_name, names_remembered
 from .search.accuracy_control import MethodNames, checked_drop, within_drop
 from .search.budgets import as_data
-from .search.finishing import TARGET, finished
+from .search.finishing import TARGET, finished, warn_of_floats
 from .search.selection import FOUND_BY, best_of
 
 __all__ = ["quantize"]
@@ -53,10 +53,12 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             that give batches: ranges are found on the workers of the active client. None: no data; ranges are then
             found at every call, biases stay as they are, and what needs data (`method`, `percentile`,
             `residual="u8"`) is refused.
-        input, weight: how activations and weights of layers are quantised; an input of more than 8 bits becomes the
-            sum of two of 8 bits, which the layer multiplies one after the other (with data, for the target "here", and
-            weights of up to 8 bits; of LSTM and GRU it stays as it is). Axis 0 of `weight` means one range for each
-            output channel, `block_sizes={-1: 32}` one for each 32 inputs of it in Gemm and MatMul.
+        input, weight: how activations and weights of layers are quantised. What has more than 8 bits becomes the sum of
+            two of 8 bits, which the layer multiplies one after the other, for the target "here": two products where the
+            input or the weight has 16 bits, three where both have. Inputs then take numbers up to twice the range that
+            calibration found. With a range that is found at every call, in LSTM and GRU, and of weights in groups it
+            stays as it is; a warning names such layers, which run in float. Axis 0 of `weight` means one range for
+            each output channel, `block_sizes={-1: 32}` one for each 32 inputs of it in Gemm and MatMul.
         method: how ranges of activations are found: "max", "mse", "entropy" or "percentile"; "auto" makes the model by
             "max" and by "mse" and keeps the one whose outputs have less noise on the first samples.
         percentile: how many percent of the values the method "percentile" keeps.
@@ -80,10 +82,10 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             `graph.gains` tells what each gained.
         max_drop, metric: `metric(model)` rates a graph, higher is better. Layers are given up, those with the most
             noise for their cost first, until the metric is at most `max_drop` below that of the float model: layers of
-            fewer than 8 bits get 8, then inputs get 16 bits (for the target "here"), or layers stay float. Their number
-            is found by doubling, then bisection; a step that changes no weight's bits calibrates no more. Then each
-            float layer with at least 1 % of the multiplications, the largest first, is quantised again if the metric
-            still holds, or if it holds with smaller layers left float instead, with at most half as many;
+            fewer than 8 bits get 8, then inputs, weights or both get 16 bits (for the target "here"), or layers stay
+            float. Their number is found by doubling, then bisection; steps to 16 bits or float do not calibrate again.
+            Then each float layer with at least 1 % of the multiplications, the largest first, is quantised again if the
+            metric still holds, or if it holds with smaller layers left float instead, with at most half as many;
             `graph.decisions` gives the table. If `methods` is None and the defaults miss the metric with all layers
             quantised, "activation_equalization", "weight_mse", "gptq" and "bias_correction" are tried first, and kept
             if they meet it or lower the sum of the layers' noises; "sequential_gptq" where some weights have up to 4
@@ -117,8 +119,8 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         "input": input, "weight": weight, "percentile": percentile, "zero_point": zero_point, "residual": residual,
         "target": target, "exclude": exclude, "progress": progress}
     if max_drop is None or metric is None:
-        return finished(whole(model, batches, method=method, overrides=overrides, methods=steps, resume=resume,
-                              **options))
+        return warn_of_floats(finished(whole(model, batches, method=method, overrides=overrides, methods=steps,
+                                             resume=resume, **options)))
     data, folders = as_data(model, batches, "max_drop"), ExitStack()
     rounded = part_file(resume, "weights")
 
@@ -133,7 +135,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
                      resume=rounded if done.take_long else None, **options)
 
     with folders:
-        return within_drop(model, data, float(max_drop), metric, again, methods, resume, progress)
+        return warn_of_floats(within_drop(model, data, float(max_drop), metric, again, methods, resume, progress))
 
 
 def whole(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT, weight: QuantDescriptor = WEIGHT,

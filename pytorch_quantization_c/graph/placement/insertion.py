@@ -74,7 +74,7 @@ def _quantize_weights(node: ir.Node, descriptor: QuantDescriptor,
             raise ValueError(f"Expected finite weights, got NaN or infinity in {value.name!r} of node {node.name!r}")
         spec = _weight_spec(node, descriptor, axis)
         if (value, spec) not in made:
-            amax = _largest(array, spec) if descriptor.amax is None else descriptor.amax
+            amax = largest(array, spec) if descriptor.amax is None else descriptor.amax
             name = f"{node.name}.weight" if index == 1 else f"{node.name}.recurrent_weight"
             new = fake_quant(graph_of(node), value, amax, spec, free_node_name(graph_of(node), name, ".", 2))
             graph_of(node).insert_before(node, new)
@@ -93,7 +93,7 @@ def _weight_spec(node: ir.Node, descriptor: QuantDescriptor, axis: int) -> Quant
     return replace(spec_of(descriptor), axis=1 - axis, block=descriptor.blocks.size)
 
 
-def _largest(array: NDArray[np.float32], spec: QuantizerSpec) -> NDArray[Any]:
+def largest(array: NDArray[np.float32], spec: QuantizerSpec) -> NDArray[Any]:
     """The largest magnitudes: of all, of each index of an axis, or of each block along it."""
     if spec.axis is None:
         return np.asarray(np.abs(array).max())

@@ -16,17 +16,15 @@ from ...methods.decisions import Decision, Decisions, fewest_that_hold
 from ...methods.order import MAX_MSE_BITS
 from ...model.sensitivity import Sensitivity
 from ..calibration.batches import samples as samples_of
+from ..methods.halves import INPUT, WEIGHT
 from ..methods.method_steps import Methods, is_in_sequence
 from ..methods.sequential import SEQUENTIAL
 from ..placement.choices import Override
 from .budgets import (
     MAX_BITS,
     WIDE_BITS,
-    WIDE_INPUT,
     Layer,
     dearest_first,
-    dearest_steps,
-    is_wide,
     layers_in,
     multiplications,
     named,
@@ -36,6 +34,7 @@ from .budgets import (
 )
 from .candidates import Candidates
 from .finishing import HERE, TARGET, finished
+from .forms import BOTH, Form, dearest_steps, override_of, wide_form
 from .selection import FOUND_BY
 from .trials import Trials
 
@@ -82,7 +81,7 @@ class _Control:
         self._ranking: Sensitivity | None = None
         self._plains: dict[MethodNames, ir.Model] = {}
         self._candidates: Candidates | None = None
-        self._wide: dict[str, float] = {}
+        self._wide: dict[Form, dict[str, float]] = {}
 
     def _measured(self, what: str, model: ir.Model) -> float:
         value = self._trials.value(model)
@@ -126,12 +125,14 @@ class _Control:
         rows = [row for row in ranking.rows if row.layer in layers]
         costs = multiplications(self._made, next(iter(samples_of(self._model, data[0]))))
         values = {row.layer: row.value for row in rows}
-        self._wide = self._noise_if_wide(layers, data, resume, show_progress)
+        for operand, part in ((INPUT, "wide"), (WEIGHT, "wide_weights")):
+            form = frozenset({operand})
+            self._wide[form] = self._noise_if_wide(form, layers, data, part_file(resume, part), show_progress)
         names = dearest_first(values, costs)
         actions: list[Action] = [(name, layers[name].widened) for name in names if layers[name].widened]
-        actions += [(name, None if is_float else self._on_integers(layers[name]))
-                    for name, is_float in dearest_steps(values, self._wide, costs)
-                    if not is_float or name != names[-1]]
+        actions += [(name, None if form is None else layers[name].widened | override_of(form, layers[name].axis))
+                    for name, form in dearest_steps(values, self._wide, costs)
+                    if form is not None or name != names[-1]]
         found = {0: finished(self._made.clone())}
 
         def holds(count: int) -> bool:
@@ -192,22 +193,23 @@ class _Control:
 
     def _on_integers(self, layer: Layer) -> dict[str, QuantDescriptor | None]:
         """The override by which a layer makes the least noise without being float."""
-        return layer.widened | (WIDE_INPUT if layer.name in self._wide else {})
+        is_wide = any(layer.name in found for found in self._wide.values())
+        return layer.widened | (override_of(BOTH, layer.axis) if is_wide else {})
 
-    def _noise_if_wide(self, layers: Mapping[str, Layer], data: Sequence[Any], resume: FilePath | None,
+    def _noise_if_wide(self, form: Form, layers: Mapping[str, Layer], data: Sequence[Any], resume: FilePath | None,
                        show_progress: bool | None) -> dict[str, float]:
-        """What each layer alone makes, in dB, with an input of 16 bits: of those whose inputs can be split."""
+        """What each layer alone makes, in dB, with operands of 16 bits: of those whose operands can be split."""
         chosen = [name for name, layer in layers.items() if layer.input_bits <= MAX_BITS >= layer.weight_bits]
         if not chosen or self._made.metadata_props.get(TARGET) != HERE:
             return {}
         if self._candidates is None:
-            found = self._quantize({named(name): WIDE_INPUT for name in chosen}, self._methods,
-                                   self._made.metadata_props.get(FOUND_BY), is_measured=True)
+            found = self._quantize({named(name): override_of(form, layers[name].axis) for name in chosen},
+                                   self._methods, self._made.metadata_props.get(FOUND_BY), is_measured=True)
         else:
-            found = self._candidates.wide()
-        steps, kept = Methods.of(self._methods, True), part_file(resume, "wide")
-        rows = ranked(found, data, kept, show_progress, "bias_correction" in steps.names,
-                      self._made if steps.take_long else None).rows
+            found = self._candidates.wide(form)
+        steps = Methods.of(self._methods, True)
+        rows = ranked(found, data, resume, show_progress, "bias_correction" in steps.names,
+                      self._made if steps.take_long and WEIGHT not in form else None).rows
         return {row.layer: row.value for row in rows if row.layer in chosen}
 
     def _prepare_candidates(self, data: Sequence[Any]) -> None:
@@ -223,7 +225,7 @@ class _Control:
 
     def _quick(self, given: Mapping[str, Override]) -> Candidates | None:
         """What makes the model without quantising anew; None if weights are widened or were rounded in sequence."""
-        return self._candidates if all(each is None or is_wide(each) for each in given.values()) else None
+        return self._candidates if all(each is None or wide_form(each) for each in given.values()) else None
 
     def _quantized_anew(self, given: Mapping[str, Override]) -> ir.Model:
         return finished(self._quantize({named(name): override for name, override in given.items()}, self._methods,
@@ -258,8 +260,9 @@ def _formats(layers: dict[str, Layer], given: dict[str, Override]) -> dict[str, 
 def _format(layer: Layer, override: Override) -> str:
     if not isinstance(override, Mapping):
         return "float"
-    inputs = f", inputs of {WIDE_BITS}" if override.get("input") == WIDE_INPUT["input"] else ""
-    return f"{max(layer.weight_bits, MAX_BITS)} bits{inputs}"
+    bits = {name: each.num_bits for name, each in override.items() if each is not None}
+    inputs = f", inputs of {WIDE_BITS}" if bits.get(INPUT) == WIDE_BITS else ""
+    return f"{WIDE_BITS if bits.get(WEIGHT) == WIDE_BITS else max(layer.weight_bits, MAX_BITS)} bits{inputs}"
 
 
 def _said(given: Mapping[str, Override]) -> str:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ..._core.cluster import is_spread
 from ..._core.descriptor import QuantDescriptor
 from ..._core.files import FilePath
-from ..._core.noise import noise_share
 from ...methods.decisions import Decision, Decisions
 from ...model.sensitivity import SQNR, Sensitivity, sensitivity_of_graph
 from ..analysis.layer_noise import GraphSensitivity, give_weights, weights_of, with_only
@@ -23,25 +22,22 @@ from ..calibration.batches import Feeds, feeds_of
 from ..calibration.calibrating import first_samples
 from ..interpreter.run import Interpreter
 from ..methods.bias import give_biases, input_quantizer, mean_errors, quantized_layer
+from ..methods.halves import INPUT, WEIGHT, is_low_half, wide_operands
 from ..methods.method_steps import KEPT
 from ..methods.rounding import float_weights
-from ..methods.split_inputs import is_low_half, is_split
 from ..nodes import DOMAIN, Quantizer, checked_graph, quantizer
-from ..placement.choices import Override
 
 __all__ = ["Decision", "Decisions", "decisions"]
 
 RECORD = f"{DOMAIN}.decisions"
 MAX_BITS, WIDE_BITS = 8, 16
 OVERHEAD = 0.002    # of all multiplications: what a layer in floats costs beside its own
-WIDE_COST, FLOAT_COST = 2, 5    # times of a multiplication beyond that of 8 bits: ocr_rec_v4 on AVX-512 VNNI
-WIDE_INPUT: dict[str, QuantDescriptor | None] = {"input": QuantDescriptor(WIDE_BITS)}
 
 
 class Layer(NamedTuple):
     """A quantised layer: its name, the bits of its weight and its input, and how many numbers its weight has.
 
-    An input that has been split into two of 8 bits has 16.
+    An input or a weight that has been split into two of 8 bits has 16.
     `axis`: of a descriptor of its weight without groups: None for one range, 0 for more; `channels`: outputs.
     """
 
@@ -61,11 +57,6 @@ class Layer(NamedTuple):
         if self.weight_bits < MAX_BITS:
             found["weight"] = QuantDescriptor(MAX_BITS, axis=self.axis)
         return found
-
-
-def is_wide(override: Override) -> bool:
-    """Whether an override gives a layer an input of 16 bits and leaves its weight as it is."""
-    return override == WIDE_INPUT
 
 
 def decisions(model: ir.Model) -> Decisions | None:
@@ -111,8 +102,10 @@ def layers_in(model: ir.Model) -> dict[str, Layer]:
         inputs = input_quantizer(node)
         assert inputs is not None
         weight = quantizer(source)
-        bits = WIDE_BITS if is_split(node) else _bits(quantizer(inputs))
-        found[str(node.name)] = Layer(str(node.name), _bits(weight), bits, layer.weight.size,
+        wide = wide_operands(node)
+        weight_bits, input_bits = (WIDE_BITS if operand in wide else _bits(found_in) for operand, found_in in (
+            (WEIGHT, weight), (INPUT, quantizer(inputs))))
+        found[str(node.name)] = Layer(str(node.name), weight_bits, input_bits, layer.weight.size,
                                       None if weight.spec.axis is None else 0, layer.channels)
     return found
 
@@ -179,7 +172,7 @@ def dearest_first(sensitivity: Mapping[str, float], costs: Mapping[str, float]) 
         sensitivity: SQNR in dB with one layer quantised.
         costs: multiplications; of a layer that is not there, one.
     """
-    least = _overhead(costs)
+    least = overhead(costs)
 
     def rank(layer: str) -> float:
         return sensitivity[layer] + 10 * math.log10(costs.get(layer, 1) + least)
@@ -187,34 +180,12 @@ def dearest_first(sensitivity: Mapping[str, float], costs: Mapping[str, float]) 
     return sorted(sensitivity, key=rank)
 
 
-def dearest_steps(sensitivity: Mapping[str, float], wide: Mapping[str, float],
-                  costs: Mapping[str, float]) -> list[tuple[str, bool]]:
-    """Steps that save noise, those first that save most for what they cost: a layer, and whether it becomes float.
-
-    Otherwise its input gets 16 bits; a layer takes that step only where it saves more for its cost than being float.
-
-    Args:
-        sensitivity: SQNR in dB with one layer quantised; `wide`: with its input at 16 bits, of layers that can have it.
-        costs: multiplications; of a layer that is not there, one.
-    """
-    least, found = _overhead(costs), []
-    for name, value in sensitivity.items():
-        noise, cost = noise_share(value), costs.get(name, 1)
-        left = min(noise_share(wide[name]), noise) if name in wide else noise
-        step, at_once = ((noise - left) / (WIDE_COST * cost + least), noise / (FLOAT_COST * cost + least))
-        if step > at_once:
-            found.append((step, name, False))
-            at_once = min(step, left / ((FLOAT_COST - WIDE_COST) * cost + least))
-        found.append((at_once, name, True))
-    return [(name, is_float) for _, name, is_float in sorted(found, key=lambda each: (-each[0], each[2]))]
-
-
 def within(names: Sequence[str], costs: Mapping[str, float], room: float, but: Collection[str]) -> list[str]:
     """The first layers, in order and without `but`, that together cost at most `room` when left float.
 
     One that no longer fits is passed over.
     """
-    found, least = [], _overhead(costs)
+    found, least = [], overhead(costs)
     for name in names:
         cost = costs.get(name, 1) + least
         if name not in but and cost <= room:
@@ -223,5 +194,6 @@ def within(names: Sequence[str], costs: Mapping[str, float], room: float, but: C
     return found
 
 
-def _overhead(costs: Mapping[str, float]) -> float:
+def overhead(costs: Mapping[str, float]) -> float:
+    """What a layer that is given up costs beside its own multiplications."""
     return max(OVERHEAD * sum(costs.values()), 1e-9)

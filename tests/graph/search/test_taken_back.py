@@ -13,13 +13,15 @@ import pytest
 
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph import quantizing
+from pytorch_quantization_c.graph.analysis.layer_noise import layer_name
 from pytorch_quantization_c.graph.calibration.batches import feeds_of
 from pytorch_quantization_c.graph.methods.method_steps import Methods
 from pytorch_quantization_c.graph.nodes import quantizers
 from pytorch_quantization_c.graph.quantizing import whole
-from pytorch_quantization_c.graph.search.budgets import WIDE_INPUT, within
+from pytorch_quantization_c.graph.search.budgets import within
 from pytorch_quantization_c.graph.search.candidates import Candidates
 from pytorch_quantization_c.graph.search.finishing import finished
+from pytorch_quantization_c.graph.search.forms import WIDE, override_of
 from tests.graph.networks import convolutional, images, network, normal, sqnr
 
 NO_WIDE = "onnxruntime"     # a target for which no input gets 16 bits
@@ -40,7 +42,7 @@ def branches(rng: np.random.Generator) -> ir.Model:
 
 
 def layers(model: ir.Model) -> set[str]:
-    return {each.name.removesuffix(".weight") for each in quantizers(model) if each.is_weight}
+    return {layer_name(each) for each in quantizers(model) if each.is_weight}
 
 
 def test_a_dear_innocent_layer_is_on_integers(rng: np.random.Generator, tmp_path: Path) -> None:
@@ -79,19 +81,21 @@ def test_small_layers_are_left_float_instead_of_a_dear_one(rng: np.random.Genera
 
 @pytest.mark.parametrize("methods", [(), ("weight_mse", "gptq", "bias_correction")])
 def test_models_made_quickly_are_those_of_quantize(rng: np.random.Generator, methods: tuple[str, ...]) -> None:
-    """Whichever layers are float or read 16 bits, also where another operand of an Add becomes the residual."""
+    """Whichever are float or have operands of 16 bits, also where another operand of an Add becomes the residual."""
     model, data, x = convolutional(rng), [images(rng, 4)], images(rng, 8)
     made = whole(model, data, methods=methods, method="max")
     plain = whole(model, data, methods=Methods.of(methods, True).measurable, method="max")
     candidates = Candidates(plain, made, list(feeds_of(model, data)), bool(methods), bool(methods))
-    places = set()
+    forms, places = [override_of(form, 0) for form in WIDE], set()
     for count in (1, 2):
         for chosen in itertools.combinations(("conv0", "conv3", "conv5", "gemm10"), count):
-            for kinds in itertools.product((None, WIDE_INPUT), repeat=count):
+            for kinds in itertools.product(*((None, *pair[:5 - 2 * count]) for pair in (forms, forms[::-1])[:count])):
                 given = dict(zip(chosen, kinds, strict=True))
                 quick = finished(candidates.given(given))
                 again = graph.quantize(model, data, method="max", methods=methods, overrides=given)
                 np.testing.assert_array_equal(graph.interpret(quick, {"x": x})[0], graph.interpret(again, {"x": x})[0])
+                assert {(row.method, row.layer) for row in graph.gains(quick)} == {
+                    (row.method, row.layer) for row in graph.gains(again)}
                 places.add(tuple(each.input.name for each in quantizers(quick) if each.spec.bits == 16))
     assert len(places) == 3
 
@@ -101,9 +105,10 @@ def test_layers_left_float_are_as_if_never_quantised(rng: np.random.Generator, m
     """What a search returns without quantising again gives what `quantize` gives that never quantised that layer."""
     model, data = convolutional(rng), [images(rng, 4)]
     made = graph.quantize(model, data, method="max", methods=methods, residual="float", max_drop=0,
-                          metric=lambda candidate: float(len(layers(candidate)) in (0, 3)))
+                          target=NO_WIDE, metric=lambda candidate: float(len(layers(candidate)) in (0, 3)))
     gone, = {"conv0", "conv3", "conv5", "gemm10"} - layers(made)
-    again = graph.quantize(model, data, method="max", methods=methods, residual="float", overrides={gone: None})
+    again = graph.quantize(model, data, method="max", methods=methods, residual="float", overrides={gone: None},
+                           target=NO_WIDE)
     x = images(rng, 8)
     np.testing.assert_array_equal(graph.interpret(made, {"x": x})[0], graph.interpret(again, {"x": x})[0])
     assert repr(graph.gains(made)) == repr(graph.gains(again)) and layers(again) == layers(made)
@@ -180,7 +185,7 @@ def test_a_search_that_was_stopped_goes_on(rng: np.random.Generator, tmp_path: P
     assert calls == expected and len(calls) > 4
     assert ir.to_proto(made).SerializeToString() == ir.to_proto(whole).SerializeToString()
     assert sorted(each.name for each in tmp_path.iterdir()) == [
-        "search.json", "search.metric.json", "search.wide.json"]
+        "search.json", "search.metric.json", "search.wide.json", "search.wide_weights.json"]
     kept = json.loads((tmp_path / "search.metric.json").read_text())
     for damaged in ({}, [], kept | {"format": "x"}, kept | {"values": {"a": "b"}}, kept | {"values": {"a": True}},
                     kept | {"metric": "other"}):
