@@ -148,11 +148,14 @@ static task task_of(const job *j, ptrdiff_t number)
     return t;
 }
 
+/* Most pixels of an M-block; narrow panels have more than others, so that what an M-block takes to set up counts less. */
+enum { MOST_PIXELS = 256 };
+
 /* Where an M-block's pixels lie in the input and, if codes are made, in the outputs and the residual: bytes from the
  * first pixel of an image. */
 typedef struct {
     ptrdiff_t first; /* first pixel of the M-block, or -1 */
-    int32_t input[PQC_MAX_MC], residual[PQC_MAX_MC], output[2][PQC_MAX_MC];
+    int32_t input[MOST_PIXELS], residual[MOST_PIXELS], output[2][MOST_PIXELS];
 } places;
 
 /* Sets the places in one image; those of an output have windows of one tap. */
@@ -160,13 +163,17 @@ static void set_image_places(const task *t, const pqc_image *image, ptrdiff_t wi
                              const pqc_window *y, const pqc_window *x, int32_t *place)
 {
     ptrdiff_t row = t->first / width, column = t->first % width;
-    int32_t step = (int32_t)(x->stride * image->codes.pixel);
+    ptrdiff_t step = x->stride * image->codes.pixel;
     for (int done = 0, run; done < t->pixels; done += run, row++, column = 0) {
-        int32_t first = (int32_t)pqc_image_at(image, 0, row * y->stride - y->before,
-                                              column * x->stride - x->before);
+        ptrdiff_t at =
+            pqc_image_at(image, 0, row * y->stride - y->before, column * x->stride - x->before);
         run = (int)pqc_min(width - column, t->pixels - done);
-        for (int i = 0; i < run; i++)
-            place[done + i] = first + i * step;
+        int i = 0;
+        for (; i + 4 <= run; i += 4, at += 4 * step) /* GCC would not unroll a plain loop */
+            for (int k = 0; k < 4; k++)
+                place[done + i + k] = (int32_t)(at + k * step);
+        for (; i < run; i++, at += step)
+            place[done + i] = (int32_t)at;
     }
 }
 
@@ -379,7 +386,7 @@ static unsigned finish(const job *j, const task *t, const int32_t *acc, ptrdiff_
 static void run_tasks(void *context, ptrdiff_t begin, ptrdiff_t end)
 {
     job *j = context;
-    _Alignas(64) int32_t acc[PQC_MAX_MC * PQC_NR];
+    _Alignas(64) int32_t acc[PQC_MAX_MC * PQC_NR]; /* also of more pixels by fewer channels */
     pqc_tail tail;
     const pqc_image *in = &j->step->input;
     const char *base = j->buffers[in->buffer] + in->offset;
@@ -408,7 +415,9 @@ static ptrdiff_t mblocks_of(const pqc_step *s, ptrdiff_t panels)
     enum { TASKS = 4, LEAST = 12 }; /* TASKS wanted per thread; LEAST pixels in an M-block */
     ptrdiff_t pixels = s->output[0].h * s->output[0].w, threads = pqc_get_num_threads();
     ptrdiff_t wanted = threads > 1 ? pqc_div_round_up(TASKS * threads, s->output[0].n * panels) : 1;
-    return pqc_max(pqc_mblocks(pixels), pqc_min(wanted, pixels / LEAST));
+    ptrdiff_t each = PQC_MC * PQC_NR / pqc_min(s->weights->padded_out, PQC_NR);
+    ptrdiff_t least = pixels <= PQC_MAX_MC ? 1 : pqc_div_round_up(pixels, each);
+    return pqc_max(least, pqc_min(wanted, pixels / LEAST));
 }
 
 static unsigned run_conv(const pqc_step *s, char *const *buffers)

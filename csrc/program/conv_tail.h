@@ -44,7 +44,7 @@ pqc_output pqc_tail_output(const pqc_step *step);
 
 void pqc_tail_begin(pqc_tail *tail, const pqc_step *step, char *const *buffers);
 
-/* Finishes sums of at most PQC_MAX_TAIL pixels by PQC_NR channels; pixels are `ld` numbers apart.  Returns the flags
+/* Finishes at most PQC_MAX_TAIL * PQC_NR sums; pixels are `ld` numbers apart.  Returns the flags
  * of pack_u8.h. */
 unsigned pqc_tail_finish(pqc_tail *tail, const pqc_results *r, const int32_t *acc, ptrdiff_t ld);
 
