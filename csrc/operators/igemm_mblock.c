@@ -111,16 +111,17 @@ void pqc_mblock_run(const pqc_mblock *block)
 {
     _Alignas(64) int32_t acc[PQC_MAX_MC * PQC_NR];
     bool nhwc = block->to.channel_stride == 1;
-    if (block->prefetch)
+    pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32 =
+        nhwc && block->sub->k_splits == 1 ? pqc.igemm_u8s8_f32 : NULL;
+    if (block->prefetch && !igemm_u8s8_f32)
         prefetch_places(block, nhwc);
     if (block->sub->k_splits > 1) {
         run_k_splits(block, acc);
         return;
     }
     pqc_igemm_params g = pqc_mblock_igemm(block);
-    pqc_output_block out = {block->to, block->pixels, pqc_mblock_channels(block)};
-    pqc_igemm_u8s8_f32_fn *igemm_u8s8_f32 = pqc.igemm_u8s8_f32;
-    if (nhwc && igemm_u8s8_f32) {
+    pqc_output_block out = {block->to, block->pixels, pqc_mblock_channels(block), block->prefetch};
+    if (igemm_u8s8_f32) {
         igemm_u8s8_f32(&g, block->pixel, &out);
         return;
     }

@@ -268,7 +268,7 @@ static void run_mblocks_on_amx(void *context, ptrdiff_t begin, ptrdiff_t end)
     for (ptrdiff_t left = end - begin; left > 0; left--, move_on(w, &at)) {
         pqc_mblock mblock = mblock_of(w, at, NULL);
         pqc_igemm_params g = pqc_mblock_igemm(&mblock);
-        pqc_output_block block = {mblock.to, at.rows, pqc_mblock_channels(&mblock)};
+        pqc_output_block block = {mblock.to, at.rows, pqc_mblock_channels(&mblock), false};
         w->amx->gemm_nhwc(&g, mblock.x, &block, &pending);
     }
     w->amx->flush(&pending);

@@ -319,17 +319,6 @@ static bool makes_floats(const pqc_step *s)
            (s->known & UNBOUNDED) == UNBOUNDED;
 }
 
-/* Prefetches the lines of a task's floats, which lie in many pages, before the products are computed. */
-static void fetch_lines(const pqc_pixels *to, ptrdiff_t channel, const task *t)
-{
-    for (int p = 0; p < t->pixels; p++) {
-        const char *at = (const char *)to->at + p * to->pixel + 4 * channel;
-        for (ptrdiff_t i = 0; i < 4 * t->channels; i += PQC_CACHE_LINE)
-            PQC_FETCH_TO_WRITE(at + i);
-        PQC_FETCH_TO_WRITE(at + 4 * t->channels - 1);
-    }
-}
-
 /* Computes the floats of a task from sums that stay in registers. */
 static void multiply_to_floats(const job *j, const task *t, const places *p, const uint8_t *x)
 {
@@ -345,9 +334,8 @@ static void multiply_to_floats(const job *j, const task *t, const places *p, con
                                  .pixel_stride = to.pixel / (ptrdiff_t)sizeof(float),
                                  .channel_stride = 1},
                           .pixels = t->pixels,
-                          .channels = t->channels};
-    if (pqc_image_size(&s->output[0]) > PQC_L2_BAND)
-        fetch_lines(&to, channel, t);
+                          .channels = t->channels,
+                          .is_far = pqc_image_size(&s->output[0]) > PQC_L2_BAND};
     j->floats(&g, p->input, &b);
 }
 

@@ -52,7 +52,7 @@ static void check_rows(arena *a, const pqc_igemm_params *g, const int32_t *pixel
         scale[c] = 0x1.234568p-10f * (float)(c + 1);
         bias[c] = (float)(random_bits() % 1000) - 500.3f;
     }
-    pqc_output_block block = {{scale, bias, y, stride, 1, false}, pixels, channels};
+    pqc_output_block block = {{scale, bias, y, stride, 1, false}, pixels, channels, pixels % 2};
     pqc.igemm_u8s8_f32(g, pixel, &block);
     for (ptrdiff_t i = 0; i < n; i++) {
         ptrdiff_t p = i / stride, c = i % stride;

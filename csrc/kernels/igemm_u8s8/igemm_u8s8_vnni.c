@@ -10,6 +10,9 @@
  * of nr = 16, packed for AMX, are multiplied by one row at a time. */
 static const int max_mr[] = {1, 12, 8, 8, 6};
 
+/* Parts of mr pixels whose results' lines are fetched before their turn, if they do not stay in L2. */
+enum { FETCH_AHEAD = 1 };
+
 /* Where sums go: unchanged to memory or, with F32, through the output stage. */
 typedef struct {
     int32_t *acc;
@@ -217,22 +220,36 @@ VNNI void pqc_igemm_u8s8_vnni(const pqc_igemm_params *g, const int32_t *pixel, i
     }
 }
 
+/* Prefetches the lines of some pixels' results.  All at once would keep the products waiting. */
+PQC_INLINE void fetch_lines(const pqc_output_block *b, int first, int stop)
+{
+    for (int p = first; p < stop; p++) {
+        const float *y = b->to.y + p * b->to.pixel_stride;
+        for (int c = 0; c < b->channels; c += PQC_LANES)
+            PQC_FETCH_TO_WRITE(y + c);
+        PQC_FETCH_TO_WRITE(y + b->channels - 1);
+    }
+}
+
 VNNI void pqc_igemm_u8s8_f32_vnni(const pqc_igemm_params *g, const int32_t *pixel,
                                   const pqc_output_block *block)
 {
-    int vectors = panel_vectors(g), left = block->pixels;
-    int parts = (int)pqc_div_round_up(left, max_mr[vectors]);
+    int vectors = panel_vectors(g), fetched = 0;
+    int parts = (int)pqc_div_round_up(block->pixels, max_mr[vectors]);
     body_fn *const *bodies =
         vectors > 1 && shares_half(g) ? half_f32_bodies[vectors - 2] : f32_bodies[vectors];
     destination out = {.block = *block};
     pqc_igemm_params part = fetching(g);
-    for (; parts > 0; parts--) {
-        int mr = (left + parts - 1) / parts;
-        bodies[mr - 1](&part, pixel, &out);
+    for (int done = 0, mr; parts > 0; parts--, done += mr) {
+        mr = (block->pixels - done + parts - 1) / parts;
+        if (block->is_far) {
+            int next = (int)pqc_min(done + (FETCH_AHEAD + 1) * mr, block->pixels);
+            fetch_lines(block, fetched, next);
+            fetched = next;
+        }
+        bodies[mr - 1](&part, pixel + done, &out);
         fetch_on(&part);
-        pixel += mr;
         out.block.to.y += mr * block->to.pixel_stride;
-        left -= mr;
     }
 }
 

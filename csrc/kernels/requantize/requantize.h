@@ -105,6 +105,7 @@ typedef struct {
 typedef struct {
     pqc_output_f32 to;
     int pixels, channels;
+    bool is_far; /* the results' lines are not in L2: bodies may prefetch them */
 } pqc_output_block;
 
 /* The same output, from `channel`. */

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ class _Refused(Exception):
 class _Builder:
     """Operations on numbered values: operands first, in the order in which they appear."""
 
-    def __init__(self) -> None:
+    def __init__(self, unsigned: Collection[ir.Value]) -> None:
+        self.unsigned = unsigned
         self.operands: list[Any] = []  # values, or constant arrays
         self.made: list[tuple[str, Term, Term, float]] = []  # kind, a, b, number; results are numbered -1, -2, ...
         self.known: dict[ir.Value, Term] = {}
@@ -206,10 +207,10 @@ def _power(b: _Builder, node: ir.Node) -> Term:
 
 
 def _fake_quant(b: _Builder, node: ir.Node) -> Term:
-    """Fake quantises with signed zeros, which codes do not have; with a zero point, values are decoded from codes."""
+    """Fake quantises with signed zeros, which codes do not have; values without them are decoded from codes."""
     found = quantizer(node)
     codes = codes_of(found)
-    if codes is None or codes.refuses_negative or not signs_zeros(found.spec):
+    if codes is None or codes.refuses_negative or not signs_zeros(found.spec) or found.output in b.unsigned:
         raise _Refused
     x = b.emit("round", b.emit("mul_number", b.term(found.input), number=codes.mul))
     return b.emit("div_number", b.clamp(x, codes.lo, codes.hi, clip=True), number=codes.div)
@@ -267,10 +268,13 @@ class Chained:
         steps: the steps, in order; the last makes the output.
         operands: values, or constant arrays, that it reads.
         operations: what it does with them.
+        unsigned: the values whose zeros may have either sign.
     """
 
-    def __init__(self, steps: Sequence[Any], first: ir.Value | None = None) -> None:
-        builder = _Builder()
+    def __init__(self, steps: Sequence[Any], unsigned: Collection[ir.Value] = (),
+                 first: ir.Value | None = None) -> None:
+        self.unsigned = unsigned
+        builder = _Builder(unsigned)
         if first is not None:
             builder.operand(first)
         for step in steps:
@@ -298,10 +302,10 @@ def is_float(value: ir.Value | None) -> bool:
             and len(value.shape) > 0)
 
 
-def built(steps: Sequence[Any]) -> Chained | None:
+def built(steps: Sequence[Any], unsigned: Collection[ir.Value] = ()) -> Chained | None:
     """The steps as a chain, or None if they are none."""
     try:
-        return Chained(steps)
+        return Chained(steps, unsigned)
     except _Refused:
         return None
 
@@ -324,7 +328,8 @@ def has_same_shape(a: ir.Value, b: ir.Value) -> bool:
                for n, m in zip(a.shape, b.shape, strict=True))
 
 
-def chains_of(steps: Iterable[Any], outputs: Iterable[ir.Value], taken: Iterable[Any]) -> dict[Any, Chained]:
+def chains_of(steps: Iterable[Any], outputs: Iterable[ir.Value], taken: Iterable[Any],
+              unsigned: Collection[ir.Value]) -> dict[Any, Chained]:
     """The chains among steps that nothing else has taken, by the last step of each."""
     steps, taken = [step for step in steps if not step.optional and step.outputs], set(taken)
     able = {step.outputs[0]: step for step in steps if step not in taken and _is_elementwise(step)}
@@ -336,7 +341,7 @@ def chains_of(steps: Iterable[Any], outputs: Iterable[ir.Value], taken: Iterable
     for step in reversed(steps):
         if step in taken or step not in makers:
             continue
-        chain = built([step])
+        chain = built([step], unsigned)
         if chain is None:
             continue
         if not is_quantizer(step.node):  # its codes are computed from its input
@@ -361,5 +366,5 @@ def _grown(chain: Chained, able: dict[ir.Value, Any], counts: Counter[ir.Value],
         value = step.outputs[0]
         reads = sum(list(each.reads).count(value) for each in inside)
         if reads == counts[value] and has_same_shape(value, chain.output):
-            made = built(sorted([*inside, step], key=order.__getitem__))
+            made = built(sorted([*inside, step], key=order.__getitem__), chain.unsigned)
             chain = chain if made is None else made

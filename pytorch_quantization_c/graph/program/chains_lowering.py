@@ -7,7 +7,6 @@ import onnx_ir as ir
 
 from ..interpreter.table import constant
 from ..nodes import is_quantizer, quantizer
-from ..representation.arithmetic import signs_zeros
 from .broadcasts import has_four_axes
 from .chains import Chained, is_float
 from .layers import codes_of
@@ -64,7 +63,7 @@ def lower_quantizer(lowering: Lowering, step: Any) -> bool:
         lowering.import_forms([found.output])
         return True
     codes = codes_of(found)
-    if (codes is None or signs_zeros(found.spec) or not is_float(found.input)
+    if (codes is None or lowering.has_signed_zeros(found) or not is_float(found.input)
             or found.input.const_value is not None):
         return False
     image, forms = found.output in lowering.images, lowering.forms(found.output)

@@ -70,7 +70,7 @@ def _lower_chain(lowering: Lowering, chain: Chained) -> None:
     if lower_chain(lowering, chain):
         return
     for step in reversed(chain.steps):
-        alone = built([step]) if len(chain.steps) > 1 else None
+        alone = built([step], chain.unsigned) if len(chain.steps) > 1 else None
         if alone is None or not lower_chain(lowering, alone):
             _lower_step(lowering, step)
 

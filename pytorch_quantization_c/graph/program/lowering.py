@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from ..interpreter.plain import plain
 from ..interpreter.run import Interpreter
-from ..nodes import is_quantizer, quantizer
+from ..nodes import Quantizer, is_quantizer, quantizer
 from ..representation.arithmetic import signs_zeros
 from .calls import Call
 from .chains import Chained, chains_of
@@ -24,6 +24,7 @@ from .fusing import fused_layers
 from .layers import codes_of
 from .natures import image_values, rank_of
 from .operations import FLOATS, Codes, Export, Import, Key, Operation, Python, array_of
+from .signs import unsigned_zeros
 from .sized import fixed_values
 from .tails import tails_of
 from .truths import is_fixed_truth, truths_of
@@ -45,7 +46,8 @@ class Lowering:
         self.operations: list[Operation] = []  # the last first
         self.fused = fused_layers(self.plan.steps, self.graph.outputs)
         self.inside = {step for fused in self.fused.values() for step in fused.steps}
-        self.chains = chains_of(self.plan.steps, self.graph.outputs, self.inside)
+        self.unsigned = unsigned_zeros(self.plan.steps, self.graph.outputs)
+        self.chains = chains_of(self.plan.steps, self.graph.outputs, self.inside, self.unsigned)
         self.inside.update(step for chain in self.chains.values() for step in chain.steps)
         floats = map(float_layer, self.plan.steps)
         self.floats = {each.step: each for each in floats if each is not None}
@@ -106,13 +108,17 @@ class Lowering:
         return array_of(self.truth_numbers[value])
 
     def want_operand(self, value: ir.Value, image: bool) -> Key:
-        """The form in which a chain reads a value: codes of a quantiser without signed zeros, else floats."""
+        """The form in which a chain reads a value: codes of a quantiser, unless its zeros have signs; else floats."""
         node = value.producer()
         found = quantizer(node) if node is not None and is_quantizer(node) else None
-        codes = None if found is None or signs_zeros(found.spec) else codes_of(found)
+        codes = None if found is None or self.has_signed_zeros(found) else codes_of(found)
         if image:
             return self.want(value, FLOATS if codes is None else codes)
         return self.want(value, codes, matrix=codes is not None)
+
+    def has_signed_zeros(self, found: Quantizer) -> bool:
+        """Whether the sign of a quantised value's zeros has to be kept."""
+        return signs_zeros(found.spec) and found.output not in self.unsigned
 
     def want_residual(self, value: ir.Value, matrix: bool) -> Key:
         """The value that an output stage adds: as codes if a quantiser made it, else as floats."""

@@ -41,7 +41,7 @@ def tails_of(steps: Iterable[Any], outputs: Iterable[ir.Value], fused: Iterable[
                 continue
             channels = len(layer.layer.weight if isinstance(layer, Fused) else layer.weight)
             if _keeps_shape(value, chain, channels) and _fits(layer, chain, images):
-                found[step] = Tail(layer, Chained(chain.steps, value))
+                found[step] = Tail(layer, Chained(chain.steps, chain.unsigned, value))
                 break
     return found
 

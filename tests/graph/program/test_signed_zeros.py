@@ -9,9 +9,11 @@ import pytest
 
 from pytorch_quantization_c import graph
 from pytorch_quantization_c.graph.nodes import fake_quant
+from pytorch_quantization_c.graph.program.operations import Conv
 from pytorch_quantization_c.graph.representation.spec import QuantizerSpec
 
 from ..networks import network, normal
+from .same_bits import assert_same_bits as same_bits
 
 SPECS = {"signed": QuantizerSpec(8), "signed with 0 as its zero point": QuantizerSpec(8, zero_point=0),
          "with a zero point": QuantizerSpec(8, True, False, 100), "unsigned": QuantizerSpec(8, True, False, 0),
@@ -77,3 +79,25 @@ def test_sums_of_no_products_are_positive_zeros(rng: np.random.Generator) -> Non
     model = network("y = Conv (x, w)", "float[N,1,H,W] x", "float[N,6,H,W] y", w=-np.abs(normal(rng, 6, 1, 1, 1)))
     int8 = graph.quantize(model, [normal(rng, 2, 1, 6, 6) + 3])
     assert_same_bits(int8, np.zeros((1, 1, 6, 6), np.float32), -np.zeros((1, 1, 6, 6), np.float32))
+
+
+@pytest.mark.parametrize("last", ["y = Conv (f, v)", "g = Neg (f)  y = Conv (f, v)  z = Div (one, g)"],
+                         ids=["integers", "floats"])
+def test_residuals_behind_silu(rng: np.random.Generator, last: str) -> None:
+    """Where sums end as integers, residuals are codes, without signs of zeros; SiLU of -105 is -0."""
+    body = f"""c = Conv <pads = [1, 1, 1, 1]> (x, w, b)  s = Sigmoid (c)  a = Mul (c, s)
+               d = Conv (a, v)  t = Sigmoid (d)  e = Mul (d, t)  f = Add (a, e)  {last}"""
+    w = {"w": normal(rng, 6, 4, 3, 3), "b": normal(rng, 6) / 4, "v": normal(rng, 6, 6, 1, 1)}
+    outputs = ", ".join(f"float[N,6,H,W] {name}" for name in ("y", "z") if f"{name} = " in last)
+    model = network(body, "float[N,4,H,W] x", outputs, **w, one=np.ones(1, np.float32))
+    int8 = graph.quantize(model, [normal(rng, 2, 4, 6, 6)], methods=())
+    add = next(node for node in int8.graph if node.op_type == "Add")
+    made = fake_quant(int8.graph, add.inputs[0], np.float32(4), SPECS["signed"], "residual")
+    int8.graph.insert_before(add, made)
+    add.replace_input_with(0, made.outputs[0])
+    feeds = {"x": normal(rng, 2, 4, 6, 6) * np.repeat(np.float32([1, 300]), 3)}
+    session = graph.compile(int8)
+    same_bits(session, int8, feeds, (1, 3))
+    tail = next(each for each in session._document.lowered.operations if getattr(each, "operands", []))
+    kinds = [op.kind for op in (tail.chain if isinstance(tail, Conv) else tail.operations)]
+    assert ("round" in kinds) == ("Div" in last), kinds
