@@ -109,19 +109,34 @@ static unsigned run_mean(const part *p)
     return store(p, 0, 0, y);
 }
 
+/* Sums some taps of a row of a window one after the other, floats in place.  There is at least one. */
+static void sum_taps(const part *p, ptrdiff_t y, const pqc_taps *columns, float *to)
+{
+    const pqc_image *in = &p->j->step->input;
+    const ptrdiff_t dilation = p->j->step->x.dilation, n = columns->end - columns->first;
+    const ptrdiff_t from = columns->start + columns->first * dilation;
+    if (in->codes.content == PQC_FLOATS && n <= MAX_TAPS) {
+        const char *at = pqc_image_pixels(in, p->j->buffers, p->n, y, from).at;
+        pqc.sum_f32(at + p->first * (ptrdiff_t)sizeof *to, dilation * in->codes.pixel, n,
+                    p->channels, to);
+        return;
+    }
+    load(p, y, from, to);
+    for (ptrdiff_t k = 1; k < n; k++) {
+        float x[CHANNELS];
+        load(p, y, from + k * dilation, x);
+        add(to, x, p->channels);
+    }
+}
+
 /* The sum of one row of a window.  Taps on padding add 0, which turns -0 into 0. */
 static void sum_row(const part *p, ptrdiff_t y, const pqc_taps *columns, float *to)
 {
     const pqc_window *window = &p->j->step->x;
-    float x[CHANNELS];
-    memset(to, 0, (size_t)p->channels * sizeof *to);
-    for (ptrdiff_t k = columns->first; k < columns->end; k++) {
-        load(p, y, columns->start + k * window->dilation, x);
-        if (k == columns->first)
-            memcpy(to, x, (size_t)p->channels * sizeof *to);
-        else
-            add(to, x, p->channels);
-    }
+    if (columns->first < columns->end)
+        sum_taps(p, y, columns, to);
+    else
+        memset(to, 0, (size_t)p->channels * sizeof *to);
     if (columns->end - columns->first < window->kernel)
         for (ptrdiff_t c = 0; c < p->channels; c++)
             to[c] += 0.0f;
