@@ -27,12 +27,13 @@ typedef struct {
 
 /* Adds the columns of one step, from where one output of a row begins to where the next one does, `stride` columns
  * further, to every output with a k x k window over them.  open[0] is the output that begins here, open[1] the one
- * before, up to open[oldest]. */
+ * before, up to open[oldest]; `turn` steps after they were there all are as many places lower, below the lowest of which
+ * is the uppermost. */
 INLINE void take_step(const row_job *g, sums (*open)[SHARED_ROWS], const uint8_t *x,
-                      const int oldest, const bool begins, const bool ends, const int k,
-                      const int stride, const int rows, const int v)
+                      const int oldest, const int turn, const bool begins, const bool ends,
+                      const int k, const int stride, const int rows, const int v)
 {
-    const int groups = (k + 3) / 4;
+    const int groups = (k + 3) / 4, places = oldest + 1;
     PQC_UNROLL(2)
     for (int s = 0; s < stride; s++) {
         if (ends && s + stride * oldest >= k)
@@ -44,14 +45,14 @@ INLINE void take_step(const row_job *g, sums (*open)[SHARED_ROWS], const uint8_t
                 load_column(x + s * g->tap_pixel + 4 * group * g->tap_row, g->tap_row, n, v);
             PQC_UNROLL(7)
             for (int d = 0; d <= oldest; d++) {
-                const int tap = stride * d + s;
+                const int tap = stride * d + s, place = (d + places - turn) % places;
                 if (tap >= k || (d == 0 && !begins))
                     continue;
                 PQC_UNROLL(2)
                 for (int i = 0; i < rows; i++) {
                     if (tap == 0 && group == 0)
-                        open[0][i] = g->begin;
-                    add_column(&open[d][i], &here, g->w + (i * k + tap) * groups + group, n, v);
+                        open[place][i] = g->begin;
+                    add_column(&open[place][i], &here, g->w + (i * k + tap) * groups + group, n, v);
                 }
             }
         }
@@ -79,16 +80,23 @@ INLINE void sum_rows(const row_job *g, const uint8_t *x, results to, const int k
             open[d][i] = g->begin;
     ptrdiff_t n = 0;
     for (; n < pqc_min(oldest, g->columns); n++, x += step) {
-        take_step(g, open, x, oldest, true, false, k, stride, rows, v);
+        take_step(g, open, x, oldest, 0, true, false, k, stride, rows, v);
         move_on(open, oldest, rows);
     }
+    for (; k == 3 && stride == 1 && n + oldest < g->columns; n += oldest + 1) {
+        PQC_UNROLL(3)
+        for (int turn = 0; turn <= oldest; turn++, x += step) {
+            take_step(g, open, x, oldest, turn, true, false, k, stride, rows, v);
+            store_results(open[oldest - turn], rows, &to, v);
+        }
+    }
     for (; n < g->columns; n++, x += step) {
-        take_step(g, open, x, oldest, true, false, k, stride, rows, v);
+        take_step(g, open, x, oldest, 0, true, false, k, stride, rows, v);
         store_results(open[oldest], rows, &to, v);
         move_on(open, oldest, rows);
     }
     for (; n < steps; n++, x += step) {
-        take_step(g, open, x, oldest, false, n == steps - 1, k, stride, rows, v);
+        take_step(g, open, x, oldest, 0, false, n == steps - 1, k, stride, rows, v);
         if (n >= oldest)
             store_results(open[oldest], rows, &to, v);
         move_on(open, oldest, rows);
