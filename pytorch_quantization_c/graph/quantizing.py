@@ -73,9 +73,10 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
         methods: applied in this order, besides finding ranges: "equalization" (equal ranges of the channels between two
             layers), "bias_absorption" (high biases before a ReLU move to the next layer), "activation_equalization"
             (equalised ranges of the channels that depthwise convolutions read), "smoothquant" or "awq" (outlier
-            channels of the inputs of linear layers move into their weights); then "weight_mse" (ranges of weights by
-            least squared error, not by the largest magnitude), "gptq" or "adaround" (optimised rounding of weights, on
-            the first samples), or "sequential_gptq" (layer after layer, each making up for those before), and
+            channels of the inputs of linear layers move into their weights; "awq" then gives these the ranges of
+            "weight_mse"); then "weight_mse" (ranges of weights by least squared error, of the outputs where no method
+            below rounds the weight, not by the largest magnitude), "gptq" or "adaround" (optimised rounding of weights,
+            on the first samples), or "sequential_gptq" (layer after layer, each making up for those before), and
             "bias_correction". docs/methods.md gives gains and costs. None:
             "activation_equalization", "weight_mse" and "sequential_gptq" for weights of up to 4 bits, and
             "bias_correction"; () for nothing.

@@ -151,7 +151,7 @@ def _set_bits(layer: WeightLayer, bits: int) -> None:
     quantizer.num_bits = bits
     layer.reset_range()
     if bits <= MAX_MSE_BITS:
-        layer.set_amax(WeightProblem(layer.weight, layer.amax(), bits, None, layer.groups).by("weight_mse").amax)
+        layer.set_amax(WeightProblem(layer.weight, layer.amax(), bits, None, layer.groups).ranged().amax)
 
 
 def _products(model: Any, layers: Sequence[WeightLayer], data: Sequence[Any]) -> dict[str, float]:

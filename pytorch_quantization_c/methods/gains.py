@@ -16,7 +16,8 @@ class Gain:
     of "equalization" that of the weight itself, all inputs alike; of "bias_absorption" that of the activation between,
     rounded to 8 bits; of "activation_equalization" that of the input rounded, but for a number that is the same for
     both; of "smoothquant" and "awq" that of the weight and an estimate for the input; of "bias_correction" that of the
-    layer with its input and its weight quantised. Inputs are those of the float model.
+    layer with its input and its weight quantised. "awq" on graphs has rows for its scales and others for its ranges, by
+    the weight alone. Inputs are those of the float model.
     """
 
     method: str

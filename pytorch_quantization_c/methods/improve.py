@@ -22,7 +22,7 @@ from .module_between import BETWEEN
 from .module_biases import correct_biases
 from .module_layers import WeightLayer, numbers, renewed, warn_of_formats, watched, weight_layers
 from .module_pairs import layer_pairs
-from .order import MAX_MSE_BITS, MODULE_METHODS, checked_methods
+from .order import MAX_MSE_BITS, MODULE_METHODS, ROUND_WEIGHTS, checked_methods
 from .rounding_state import RoundingState
 from .scaling import awq_factors, scaled, smoothing
 
@@ -52,8 +52,9 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
         for each channel; through what equalization goes through, and ReLU6, which stays as it is.
     "smoothquant", "awq" (linear layers): outlier channels of the input move into the weight, which leaves a
         `pre_quant_scale` in the input's quantiser; a fixed range of the input follows. Such a layer does not run on
-        integers as a module; as a compiled graph it does.
-    "weight_mse": ranges of weights by the least squared error of the outputs, instead of the largest magnitudes.
+        integers as a module; as a compiled graph it does. "awq" also gives the weight the ranges of "weight_mse".
+    "weight_mse": ranges of weights by the least squared error of the outputs, instead of the largest magnitudes; ahead
+        of "gptq" and "adaround" by that of the weight, where each counts as much as the mean square of its input.
     "gptq", "adaround": weights rounded so that the outputs change little; the layer keeps the rounded weight.
     "bias_correction": the mean error of each output channel is subtracted from the bias; layers without one get one.
         The outputs that all layers have for one batch are kept meanwhile.
@@ -92,6 +93,7 @@ def improve(model: Any, batches: Iterable[Any], methods: Iterable[str] | None = 
     warn_of_training(model, "improve")
     warn_of_formats(layers, {name: partial(_takes, name) for name in names or () if name in SCALING + ROUNDING})
     work = _Work(model, layers, data, MAX_MSE_BITS if names is None else 8, show_progress)
+    work.is_final = not ROUND_WEIGHTS & set(names or ())
     with whole_or_not_at_all(model), evaluating(model), no_grad(model), RoundingState(resume) as work.state:
         found = [gain for name in (("weight_mse", "bias_correction") if names is None else names)
                  for gain in work.by(name)]
@@ -116,6 +118,7 @@ class _Work:
         self.model, self.layers, self.data = model, layers, data
         self.mse_bits, self.show_progress = mse_bits, show_progress
         self.state = RoundingState(None)
+        self.is_final = True    # weights are rounded to nearest, by the ranges that they are given
         self.floats = {layer.name: layer.module.weight for layer in layers}
 
     def by(self, name: str) -> list[Gain]:
@@ -180,7 +183,7 @@ class _Work:
             return self._scale(layer, name, seen)
         assert layer.bits is not None
         problem = WeightProblem(layer.weight, layer.amax(), layer.bits, seen.mean(), layer.groups)
-        made = problem.by(name) if name == "weight_mse" else self.state.rounded(problem, name)
+        made = problem.ranged(self.is_final) if name == "weight_mse" else self.state.rounded(problem, name)
         layer.set_amax(made.amax)
         if name in ROUNDING[1:]:
             layer.module.weight = renewed(layer.module.weight, made.weight)
@@ -202,7 +205,12 @@ class _Work:
         _scale_range(kept, (seen.least.min(), seen.most.max()),
                      ((seen.least * inverse).min(), (seen.most * inverse).max()))
         layer.reset_range()
-        after = scaled_noise(wide, seen.mean(), seen.largest, inverse, bits, whole, inputs, size)
+        amax = None
+        if name == "awq":
+            moment = seen.mean() * np.outer(inverse, inverse).astype(np.float64)
+            amax = WeightProblem(layer.weight, layer.amax(), bits, moment).ranged(self.is_final).amax
+            layer.set_amax(amax)
+        after = scaled_noise(layer.weight, seen.mean(), seen.largest, inverse, bits, whole, inputs, size, amax)
         return Gain(name, layer.name, before, after)
 
     def _between(self, change: Callable[..., list[Gain]]) -> list[Gain]:

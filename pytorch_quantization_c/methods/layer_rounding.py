@@ -13,7 +13,8 @@ from .adaround import Rounding
 from .gptq import least_squares, rounded
 from .grid import MIN_AMAX, Array, nearest
 from .layer_rows import as_rows, from_rows
-from .weight_range import least_squares_range
+from .output_range import output_ranges
+from .squares_range import least_squares_range
 
 __all__ = ["ROUNDING", "CompensatedProblem", "RoundedWeight", "WeightProblem"]
 
@@ -56,14 +57,22 @@ class WeightProblem:
         self.bound = (1 << (bits - 1)) - 1
         self.rows = as_rows(weight, groups)
         columns = self.rows.shape[2]
+        self.knows_inputs = moment is not None
         self.moment = np.broadcast_to(np.eye(columns), (groups, columns, columns)) if moment is None else moment
 
     def by(self, method: str) -> RoundedWeight:
-        """The weight by one of ROUNDING."""
-        if method == "weight_mse":
-            amax = self._least_squares()
-            return RoundedWeight(self.weight, amax, self.sqnr(), self._sqnr(self._codes(amax), amax))
+        """The weight by "gptq", "sequential_gptq" or "adaround"."""
         return self.with_codes(self.codes_by(method))
+
+    def ranged(self, is_final: bool = True) -> RoundedWeight:
+        """The weight with ranges of the least squared error.
+
+        Args:
+            is_final: whether the weight is rounded to nearest with them: then the error is that of the outputs. Ahead
+                of other rounding that of the weight, where an error counts as much as the mean square of its input.
+        """
+        amax = self._least_by_outputs() if is_final and self.knows_inputs else self._least_by_squares()
+        return RoundedWeight(self.weight, amax, self.sqnr(), self._sqnr(self._codes(amax), amax))
 
     def codes_by(self, method: str) -> Array:
         """The integers of "gptq", "sequential_gptq" or "adaround", (groups, out / groups, columns)."""
@@ -114,12 +123,21 @@ class WeightProblem:
         signal, noise = self._powers(codes, amax)
         return decibels(signal, noise) if signal > 0 else math.inf
 
-    def _least_squares(self) -> NDArray[np.float32]:
-        """Ranges, where an error counts as much as the mean square of its input."""
+    def _least_by_squares(self) -> NDArray[np.float32]:
         count = max(self.amax.size, 1)
         squares = np.repeat(np.einsum("gii->gi", self.moment), self.rows.shape[1], 0)
         found = least_squares_range(self.weight.reshape(count, -1), squares.reshape(-1), self.bits)
         return found.astype(np.float32).reshape(self.amax.shape)
+
+    def _least_by_outputs(self) -> NDArray[np.float32]:
+        if self.weight.size == 0:
+            return self.amax
+        count, rows = self.rows.shape[:2]
+        groups = self.amax.shape[1] if self.amax.ndim == 2 else 1
+        start = np.broadcast_to(self.amax.reshape(count, rows, groups) if self.amax.ndim else self.amax,
+                                (count, rows, groups))
+        found = output_ranges(self.rows, self.moment, start, self.bits, not self.amax.ndim)
+        return found.reshape(self.amax.shape) if self.amax.ndim else np.asarray(found.ravel()[0])
 
     def _gptq(self) -> Array:
         return rounded(self.rows, self.moment, self._scale(self.amax).astype(np.float64), self.bound, True, DAMPING)
@@ -160,7 +178,8 @@ class CompensatedProblem(WeightProblem):
 
 
 def scaled_noise(weight: NDArray[Any], moment: Array, largest: Array, inverse: NDArray[np.float32], bits: int,
-                 whole: bool, input_bits: int | None, group_size: int | None = None) -> float:
+                 whole: bool, input_bits: int | None, group_size: int | None = None,
+                 amax: NDArray[np.float32] | None = None) -> float:
     """Signal to noise ratio in dB of a linear layer whose inputs are multiplied by `inverse`, and its weight divided.
 
     The noise of rounding the inputs, one range for all, counts as uniform: step^2 / 12.
@@ -171,11 +190,13 @@ def scaled_noise(weight: NDArray[Any], moment: Array, largest: Array, inverse: N
         whole: whether the weight has one range, not one for each row or group.
         input_bits: None for inputs that stay float.
         group_size: columns that share a range; None: those of a row.
+        amax: the ranges; None: the largest magnitudes.
     """
     factor = inverse.astype(np.float64)
-    magnitudes = np.abs(weight).astype(np.float32)
-    groups = magnitudes.reshape(len(weight), -1, group_size or max(weight.shape[1], 1))
-    amax = np.asarray(magnitudes.max() if whole else groups.max(axis=2))
+    if amax is None:
+        magnitudes = np.abs(weight).astype(np.float32)
+        groups = magnitudes.reshape(len(weight), -1, group_size or max(weight.shape[1], 1))
+        amax = np.asarray(magnitudes.max() if whole else groups.max(axis=2))
     signal, noise = WeightProblem(weight, amax, bits, moment * np.outer(factor, factor)).powers()
     if input_bits is not None:
         step = float((largest * factor).max()) / ((1 << (input_bits - 1)) - 1)

@@ -15,6 +15,7 @@ METHODS = ("equalization", "bias_absorption", "activation_equalization", "smooth
 MODULE_METHODS = tuple(each for each in METHODS if each != "sequential_gptq")     # graphs alone have that one
 NEED_DATA = tuple(each for each in METHODS if each not in ("equalization", "weight_mse"))
 EXCLUSIVE = (("gptq", "sequential_gptq"), ("gptq", "adaround"), ("sequential_gptq", "adaround"), ("smoothquant", "awq"))
+ROUND_WEIGHTS = frozenset({"gptq", "sequential_gptq", "adaround"})
 MAX_MSE_BITS = 4       # "weight_mse" is a default up to this width
 
 

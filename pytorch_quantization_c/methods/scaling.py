@@ -62,7 +62,10 @@ def awq(weight: ArrayLike, inputs: ArrayLike, *, num_bits: int = 4, group_size: 
     Lin, Tang, Tang, Yang, Dang, Han: AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration
     (2023), equations 4 and 5: s_j = (mean |x_j|)^a over the geometric mean of the largest and the least of them, where
     a out of 0, 1 / steps, ... has the least squared error of the layer's outputs with W s rounded to nearest. Means
-    below 1e-5 of the largest count as that.
+    below 1e-5 of the largest count as that. The paper's second step, ranges that clip the scaled weight, is
+    `weight_range(scaled, inputs * factors, num_bits=..., group_size=...)`; of a model or graph "awq" does both.
+
+    Costs out * in^2 multiplications for each step, and a float64 matrix of in x in.
 
     Args:
         weight: (out, in).

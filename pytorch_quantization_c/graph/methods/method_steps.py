@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..._core.files import FilePath
 from ...methods.gains import Gain, Gains, from_text, to_text
 from ...methods.layer_rounding import ROUNDING
-from ...methods.order import MAX_MSE_BITS, NEED_DATA, checked_methods
+from ...methods.order import MAX_MSE_BITS, NEED_DATA, ROUND_WEIGHTS, checked_methods
 from ..calibration.batches import Feeds
 from ..calibration.calibrating import first_samples
 from ..nodes import DOMAIN, checked_graph
@@ -22,7 +22,7 @@ from .activation_equalizing import equalizable, equalize_activations
 from .bias import correct_biases
 from .equalizing import equalize_layers
 from .outliers import move_outliers
-from .rounding import float_weights, improve_ranges, round_weights, weight_noise
+from .rounding import float_weights, improve_ranges, linear_ranges, round_weights, weight_noise
 from .sequential import SEQUENTIAL, round_in_sequence
 
 __all__ = ["Methods", "gains"]
@@ -31,7 +31,6 @@ Weights = Mapping[str, NDArray[np.float32]]
 RECORD = f"{DOMAIN}.methods"
 MAX_BITS = 8
 SCALING = ("smoothquant", "awq")
-IN_WEIGHTS = frozenset({"gptq", "sequential_gptq", "adaround"})
 BETWEEN = {"bias_absorption": absorb_biases, "activation_equalization": equalize_activations}
 DEFAULTS = ("activation_equalization", "weight_mse", "sequential_gptq", "bias_correction")
 KEPT = 64           # samples that methods see
@@ -45,10 +44,14 @@ class Replaced(NamedTuple):
 
 
 class Methods(NamedTuple):
-    """The requested methods, in order, and the largest width of weights that methods for weights apply to."""
+    """The requested methods, in order, and the largest width of weights that methods for weights apply to.
+
+    `ranges_are_final`: no method rounds weights by other means than to the nearest value in the ranges.
+    """
 
     names: tuple[str, ...]
     most_bits: int
+    ranges_are_final: bool
 
     @classmethod
     def of(cls, given: Any, has_data: bool) -> Methods:
@@ -56,25 +59,27 @@ class Methods(NamedTuple):
         if isinstance(given, Methods):
             return given
         if given is None:
-            return cls(DEFAULTS if has_data else ("weight_mse",), MAX_MSE_BITS)
+            return cls(DEFAULTS if has_data else ("weight_mse",), MAX_MSE_BITS, not has_data)
         names = checked_methods(given)
         wanting = [] if has_data or names == ("bias_correction",) else [each for each in names if each in NEED_DATA]
         if wanting:
             raise ValueError(f"Expected `batches` for the method {wanting[0]!r}, got None")
-        return cls(names, MAX_BITS)
+        return cls(names, MAX_BITS, not ROUND_WEIGHTS & set(names))
 
     @property
     def measurable(self) -> Methods:
         """Without those that change weights and biases, so that layers can be measured one by one.
 
-        Rounded weights hide what quantising them costs, and a bias that is corrected is wrong in a float layer.
+        Rounded weights hide what quantising them costs, and a bias that is corrected is wrong in a float layer. Ranges
+        stay those that the weights were rounded in.
         """
-        return self._replace(names=tuple(each for each in self.names if each not in IN_WEIGHTS | {"bias_correction"}))
+        hiding = ROUND_WEIGHTS | {"bias_correction"}
+        return self._replace(names=tuple(each for each in self.names if each not in hiding))
 
     @property
     def take_long(self) -> bool:
         """Whether any of them keeps its findings in a file: those that were asked for."""
-        return bool(IN_WEIGHTS & set(self.names)) and self.most_bits == MAX_BITS
+        return bool(ROUND_WEIGHTS & set(self.names)) and self.most_bits == MAX_BITS
 
     def for_floats(self, model: ir.Model, layers: Sequence[ir.Node], choices: Choices, batches: Any) -> Any:
         """The methods that change the float model before quantisation, in place; its function is unchanged.
@@ -108,7 +113,9 @@ class Methods(NamedTuple):
         with names_remembered():
             for name in self.names:
                 if name == "weight_mse":
-                    note(model, improve_ranges(model, bare, samples, self.most_bits))
+                    note(model, improve_ranges(model, bare, samples, self.most_bits, self.ranges_are_final))
+                elif name == "awq" and "weight_mse" not in self.names:
+                    note(model, linear_ranges(model, bare, samples, self.ranges_are_final))
                 elif name in ROUNDING:
                     note(model, round_weights(model, bare, samples, name, progress, resume))
                 elif name == SEQUENTIAL:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..calibration.batches import Feeds
 from ..interpreter.run import Interpreter
 from ..interpreter.windows import conv_geometry
 from ..nodes import Quantizer, quantizer, quantizers, set_amax
-from ..passes.editing import floats, set_constant
+from ..passes.editing import floats, is_op, set_constant
 from ..passes.layers import Layer, layer_of
 from ..placement.choices import Choices
 from .bias import quantized_layer
@@ -37,18 +38,20 @@ class Target(NamedTuple):
         return self.layer.weight.size // max(self.layer.channels, 1)
 
 
-def improve_ranges(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], most_bits: int = 8) -> list[Gain]:
+def improve_ranges(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], most_bits: int = 8,
+                   is_final: bool = True) -> list[Gain]:
     """Gives weights of up to that many bits the ranges of least squared error, in place.
 
-    An error counts as much as the mean square of its input on the samples, in the float model `bare`; of weights other
-    than those that `round_weights` rounds, and without samples, all count the same.
+    The error is that of the layer's outputs on the samples, in the float model `bare`; unless `is_final`, because
+    weights are still to be rounded by another method, that of the weight, where an error counts as much as the mean
+    square of its input. Of weights other than those that `round_weights` rounds, and without samples, all count alike.
     """
     gains, seen = [], set()
     chosen = [each for each in targets_of(model) if bits_of(each.quantizer) <= most_bits]
     for part in parts_in_memory(chosen, _numbers) if samples else ():
         moments = _moments(bare, part, samples)
         for target in part:
-            gains.append(_set_range(target.quantizer, _problem(target, moments), target.name))
+            gains.append(_set_range(target, _problem(target, moments), "weight_mse", is_final))
             seen.add(target.quantizer.name)
     for found in tuple(quantizers(model)):
         array = floats(found.input)
@@ -56,8 +59,17 @@ def improve_ranges(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], mo
                 _is_plain(found) and bits_of(found) <= most_bits:
             turned = np.moveaxis(array, found.spec.axis or 0, 0)
             problem = WeightProblem(turned.reshape(len(turned), -1), found.amax, bits_of(found), None)
-            gains.append(_set_range(found, problem, found.name.removesuffix(".weight")))
+            made = problem.ranged()
+            set_amax(found.node, made.amax)
+            gains.append(Gain("weight_mse", found.name.removesuffix(".weight"), made.before, made.after))
     return gains
+
+
+def linear_ranges(model: ir.Model, bare: ir.Model, samples: Sequence[Feeds], is_final: bool) -> list[Gain]:
+    """Gives Gemm and MatMul layers, also those in groups, ranges of `improve_ranges`, in place: AWQ's second step."""
+    chosen = [each for each in targets_of(model, with_groups=True) if is_op(each.layer.node, "Gemm", "MatMul")]
+    return [_set_range(target, _problem(target, moments), "awq", is_final) for part in parts_in_memory(chosen, _numbers)
+            for moments in [_moments(bare, part, samples)] for target in part]
 
 
 def weight_noise(layers: Sequence[ir.Node], choices: Choices) -> dict[str, float]:
@@ -78,10 +90,10 @@ def weight_noise(layers: Sequence[ir.Node], choices: Choices) -> dict[str, float
     return found
 
 
-def _set_range(found: Quantizer, problem: WeightProblem, name: str) -> Gain:
-    made = problem.by("weight_mse")
-    set_amax(found.node, made.amax)
-    return Gain("weight_mse", name, made.before, made.after)
+def _set_range(target: Target, problem: WeightProblem, method: str, is_final: bool) -> Gain:
+    made, found = problem.ranged(is_final), target.quantizer
+    set_amax(found.node, made.amax if found.spec.block is None else np.moveaxis(made.amax, 0, target.layer.out_axis))
+    return Gain(method, target.name, made.before, made.after)
 
 
 def bits_of(found: Quantizer) -> int:
@@ -118,8 +130,21 @@ def _is_plain(found: Quantizer) -> bool:
         spec.block is None
 
 
-def targets_of(model: ir.Model) -> list[Target]:
-    """The layers whose weights can be rounded, in order."""
+def _is_grouped(found: Quantizer, layer: Layer) -> bool:
+    """Whether the weight of a linear layer has a range for each whole group of inputs."""
+    spec, weight = found.spec, layer.weight
+    if spec.block is None or spec.scale_bits is not None:
+        return False
+    return _is_plain(found._replace(spec=replace(spec, block=None))) and weight.ndim == 2 and \
+        spec.axis == 1 - layer.out_axis and weight.shape[spec.axis] % spec.block == 0
+
+
+def targets_of(model: ir.Model, with_groups: bool = False) -> list[Target]:
+    """The layers whose weights can be rounded, in order.
+
+    Args:
+        with_groups: and linear layers with a range for each group of inputs.
+    """
     found = []
     for node in model.graph:
         layer = quantized_layer(node)
@@ -128,7 +153,9 @@ def targets_of(model: ir.Model) -> list[Target]:
         source = node.inputs[1].producer()  # type: ignore[union-attr]
         assert source is not None
         weight = quantizer(source)
-        if _is_plain(weight) and weight.spec.axis in (None, layer.out_axis) and len(weight.output.uses()) == 1:
+        works = _is_plain(weight) and weight.spec.axis in (None, layer.out_axis)
+        works = works or (with_groups and _is_grouped(weight, layer))
+        if works and len(weight.output.uses()) == 1:
             found.append(Target(str(node.name), layer, weight))
     return found
 
@@ -167,7 +194,8 @@ def _problem(target: Target, moments: dict[str, InputMoments]) -> WeightProblem:
     layer, found, seen = target.layer, target.quantizer, moments[target.name]
     assert found.amax is not None
     rows = np.ascontiguousarray(np.moveaxis(layer.weight, layer.out_axis, 0))
-    return WeightProblem(rows, found.amax, bits_of(found), seen.mean() if seen.count else None, layer.groups)
+    amax = found.amax if found.spec.block is None else np.ascontiguousarray(np.moveaxis(found.amax, layer.out_axis, 0))
+    return WeightProblem(rows, amax, bits_of(found), seen.mean() if seen.count else None, layer.groups)
 
 
 def _round(target: Target, moments: dict[str, InputMoments], method: str, state: RoundingState) -> Gain:

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ...methods.gains import Gains, to_text
+from ...methods.order import ROUND_WEIGHTS
 from ..analysis.layer_noise import give_weights, weights_of, with_only
 from ..calibration.batches import Feeds
 from ..calibration.batches import samples as samples_of
@@ -16,7 +17,7 @@ from ..calibration.ranges import widened
 from ..interpreter.run import Interpreter
 from ..methods.bias import give_biases, input_quantizer, quantized_layer, remove_unread, settle
 from ..methods.halves import INPUT, WEIGHT
-from ..methods.method_steps import IN_WEIGHTS, RECORD, gains
+from ..methods.method_steps import RECORD, gains
 from ..nodes import QuantizerSpec, fake_quant, is_quantizer, quantizer, quantizers
 from ..passes.editing import bypass
 from ..placement.choices import Override
@@ -30,7 +31,7 @@ __all__ = ["Candidates"]
 
 WIDE = QuantizerSpec(WIDE_BITS)
 NARROW: Form = frozenset()
-ROUNDED = IN_WEIGHTS | {"weight_mse"}   # methods that leave weights of 16 bits as they are
+ROUNDED = ROUND_WEIGHTS | {"weight_mse"}   # methods that leave weights of 16 bits as they are
 Biases = Mapping[str, NDArray[Any]]
 
 

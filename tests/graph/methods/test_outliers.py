@@ -32,10 +32,10 @@ def block(rng: np.random.Generator) -> ir.Model:
 
 
 @pytest.mark.parametrize("names, bits, kept, gain", [
-    (["smoothquant"], 8, 8, 6), (["awq", "weight_mse", "gptq"], 4, 16, 6)])
+    (["smoothquant"], 8, 8, 6), (["awq"], 4, 16, 6), (["awq", "weight_mse", "gptq"], 4, 16, 6)])
 def test_a_transformer_block_with_outlier_channels(rng: np.random.Generator, names: list[str], bits: int, kept: int,
                                                    gain: float) -> None:
-    """With 4 bits the two layers without outliers make most of what is left after AWQ alone; few samples would clip."""
+    """With 4 bits the layers without outliers make noise as well, which AWQ's ranges reduce; few samples would clip."""
     model = block(rng)
     data, x = [normal(rng, 8, 64, WIDTH) for _ in range(8)], normal(rng, 4, 24, WIDTH)
     expected = graph.interpret(model, {"x": x})[0] - x
@@ -48,7 +48,9 @@ def test_a_transformer_block_with_outlier_channels(rng: np.random.Generator, nam
     got, = graph.compile(int8).run(None, {"x": x})
     np.testing.assert_array_equal(got, graph.interpret(int8, {"x": x})[0])
     rows = [each for each in graph.gains(int8) if each.method == names[0]]
-    assert len(rows) == 6 and all(each.gain > 3 for each in rows if each.layer in ("matmul1", "matmul2", "matmul3"))
+    scales, ranges = rows[:6], rows[6:]
+    assert len(scales) == 6 and all(each.gain > 3 for each in scales if each.layer in ("matmul1", "matmul2", "matmul3"))
+    assert len(ranges) == (6 if names == ["awq"] else 0) and all(each.gain > 1 for each in ranges)
     plain = sum(node.op_type == "Mul" for node in graph.quantize(model, data).graph)
     assert sum(node.op_type == "Mul" for node in int8.graph) == plain + 2   # both norms took theirs
 
@@ -63,8 +65,20 @@ def test_awq_knows_groups(rng: np.random.Generator) -> None:
     assert not np.allclose(scale, methods.awq(np.ascontiguousarray(w.T), x)[1])
     factors = next(node for node in int4.graph if node.op_type == "Mul").inputs[1]
     np.testing.assert_allclose(factors.const_value.numpy(), scale, rtol=1e-6)  # type: ignore[union-attr]
-    row, = graph.gains(int4)
-    assert row.gain > 6
+    scales, ranges = graph.gains(int4)
+    assert scales.gain > 6 and ranges.gain > 2
+    weight = next(each for each in quantizers(int4) if each.is_weight)
+    assert weight.amax is not None
+    np.testing.assert_allclose(weight.amax.T, methods.weight_range(expected, x * scale, group_size=32), rtol=1e-5)
+
+
+def test_ranges_before_other_rounding_are_those_of_weight_mse(rng: np.random.Generator) -> None:
+    w, x = normal(rng, 64, 24), normal(rng, 90, 64)
+    model = network("y = MatMul (x, w)", "float[N,64] x", w=w)
+    for more in ([], ["gptq"]):
+        both = [graph.quantize(model, [x], methods=[*names, *more], weight=QuantDescriptor(4, axis=0))
+                for names in (["awq"], ["awq", "weight_mse"])]
+        np.testing.assert_array_equal(*(next(each.amax for each in quantizers(one) if each.is_weight) for one in both))
 
 
 def test_the_factors_are_those_of_the_array_function(rng: np.random.Generator) -> None:
