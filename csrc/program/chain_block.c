@@ -7,9 +7,11 @@
 
 enum { MAX_CHANNELS = 1 << 29 };
 
-pqc_view pqc_view_of(const pqc_image *i, char *const *buffers)
+pqc_view pqc_view_of(const pqc_image *i, const pqc_image *of, char *const *buffers)
 {
     pqc_view v = {.form = i->codes, .base = pqc_image_pixels(i, buffers, 0, 0, 0).at};
+    v.rows = i->h > 1 ? of->h / i->h : 1;
+    v.columns = i->w > 1 ? of->w / i->w : 1;
     v.n = i->n > 1 ? pqc_image_size(i) : 0;
     v.y = i->h > 1 ? pqc_image_row(i) : 0;
     v.x = i->w > 1 ? i->codes.pixel : 0;
@@ -27,13 +29,15 @@ void pqc_registers_begin(pqc_registers *r)
 
 static char *at(const pqc_view *v, const pqc_chain_block *b)
 {
-    return v->base + b->n * v->n + b->y * v->y + b->x * v->x + b->first * v->c;
+    return v->base + b->n * v->n + b->y / v->rows * v->y + b->x / v->columns * v->x +
+           b->first * v->c;
 }
 
 static bool is_contiguous(const pqc_view *v, const pqc_chain_block *b)
 {
     ptrdiff_t size = pqc_content_size(v->form.content);
-    return (v->c == size || b->channels == 1) && (v->x == b->channels * size || b->pixels == 1);
+    bool apart = v->x != b->channels * size || v->columns > 1;
+    return (v->c == size || b->channels == 1) && (!apart || b->pixels == 1);
 }
 
 static void repeat(float *x, ptrdiff_t length, ptrdiff_t times)
@@ -48,6 +52,17 @@ static void load_pixel(const pqc_view *v, const char *from, float *x, ptrdiff_t 
     pqc.decode_f32(&v->form, from, x, v->c ? channels : 1);
     for (ptrdiff_t c = 1; !v->c && c < channels; c++)
         x[c] = x[0];
+}
+
+/* Loads pixels, each distinct one once. */
+static void load_pixels(const pqc_view *v, const pqc_chain_block *b, const char *from, float *x)
+{
+    ptrdiff_t times;
+    for (ptrdiff_t p = 0; p < b->pixels; p += times, from += v->x) {
+        times = pqc_min(v->columns - (b->x + p) % v->columns, b->pixels - p);
+        load_pixel(v, from, x + p * b->channels, b->channels);
+        repeat(x + p * b->channels, b->channels, times);
+    }
 }
 
 void pqc_chain_load(const pqc_view *v, const pqc_chain_block *b, int number, pqc_registers *r)
@@ -69,8 +84,8 @@ void pqc_chain_load(const pqc_view *v, const pqc_chain_block *b, int number, pqc
         load_pixel(v, from, x, b->channels);
         repeat(x, b->channels, b->pixels);
     }
-    for (ptrdiff_t p = 0; v->x != 0 && p < b->pixels; p++)
-        load_pixel(v, from + p * v->x, x + p * b->channels, b->channels);
+    if (v->x != 0)
+        load_pixels(v, b, from, x);
     r->values[number] = x;
     r->loaded[number] = shared ? key : -1;
     r->count[number] = count;

@@ -6,11 +6,11 @@
 #include "image.h"
 
 /* An image as a chain sees it: n, y, x, c are the bytes between elements along each axis, 0 along axes that are
- * broadcast. */
+ * broadcast.  Each row is repeated `rows` times, each pixel `columns` times. */
 typedef struct {
     pqc_pixels form;
     char *base;
-    ptrdiff_t n, y, x, c;
+    ptrdiff_t n, y, x, c, rows, columns;
 } pqc_view;
 
 /* Some channels of some pixels of one row; at most PQC_BLOCK elements. */
@@ -26,7 +26,8 @@ typedef struct {
     ptrdiff_t count[PQC_MAX_OPERANDS];
 } pqc_registers;
 
-pqc_view pqc_view_of(const pqc_image *image, char *const *buffers);
+/* An image as large as `of`, a fraction of it, or of one element, along each axis. */
+pqc_view pqc_view_of(const pqc_image *image, const pqc_image *of, char *const *buffers);
 void pqc_registers_begin(pqc_registers *r);
 
 /* Loads operand `number`: in place if it consists of contiguous floats, else copied and decoded. */

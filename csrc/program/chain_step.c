@@ -1,5 +1,5 @@
 /* Elementwise chains over images and arrays, in one pass over memory.  An operand may be broadcast along any axis:
- * images, rows, pixels or channels. */
+ * images, rows, pixels or channels; or be an image enlarged by whole numbers, whose pixels are repeated as they are read. */
 #include "chain_block.h"
 #include "parallel.h"
 #include "step.h"
@@ -34,6 +34,11 @@ static bool fits(ptrdiff_t size, ptrdiff_t of_output)
     return size == of_output || size == 1;
 }
 
+static bool is_fraction(ptrdiff_t size, ptrdiff_t of_output)
+{
+    return size <= of_output && of_output % size == 0;
+}
+
 static const char *prepare_chain(pqc_step *s)
 {
     const pqc_image *to = &s->output[0];
@@ -43,8 +48,8 @@ static const char *prepare_chain(pqc_step *s)
             return "operands with a gap";
     for (int i = 0; i < operands; i++) {
         const pqc_image *from = operand_of(s, i);
-        if (from->nchw || !fits(from->n, to->n) || !fits(from->h, to->h) || !fits(from->w, to->w) ||
-            !fits(from->c, to->c))
+        if (from->nchw || !fits(from->n, to->n) || !is_fraction(from->h, to->h) ||
+            !is_fraction(from->w, to->w) || !fits(from->c, to->c))
             return "an operand that does not broadcast";
     }
     for (int i = 0; i < s->outputs; i++) {
@@ -58,12 +63,12 @@ static const char *prepare_chain(pqc_step *s)
 /* True if rows are contiguous, or are all the same row. */
 static bool rows_join(const pqc_view *v, ptrdiff_t w)
 {
-    return v->y == w * v->x;
+    return v->y == w * v->x && v->rows == 1 && v->columns == 1;
 }
 
 static bool images_join(const pqc_view *v, ptrdiff_t h)
 {
-    return v->n == h * v->y;
+    return v->n * v->rows == h * v->y;
 }
 
 typedef bool join_fn(const pqc_view *, ptrdiff_t);
@@ -86,7 +91,9 @@ static void shift(job *j, bool pixels)
     for (int k = 0; k < 2; k++)
         for (pqc_view *v = views[k]; v < views[k] + counts[k]; v++) {
             v->x = pixels ? v->y : v->x;
+            v->columns = pixels ? v->rows : v->columns;
             v->y = v->n;
+            v->rows = 1;
             v->n = 0;
         }
     j->w = pixels ? j->h : j->w;
@@ -148,9 +155,9 @@ static unsigned run_chain(const pqc_step *s, char *const *buffers)
     const pqc_image *to = &s->output[0];
     job j = {.step = s, .operands = operands_of(s), .n = to->n, .h = to->h, .w = to->w, .c = to->c};
     for (int i = 0; i < j.operands; i++)
-        j.operand[i] = pqc_view_of(operand_of(s, i), buffers);
+        j.operand[i] = pqc_view_of(operand_of(s, i), to, buffers);
     for (int i = 0; i < s->outputs; i++)
-        j.output[i] = pqc_view_of(&s->output[i], buffers);
+        j.output[i] = pqc_view_of(&s->output[i], to, buffers);
     join_axes(&j);
     j.pixels = pqc_max(PQC_BLOCK / j.c, 1);
     ptrdiff_t tasks = j.n * j.h * pqc_div_round_up(j.w, j.pixels);

@@ -117,9 +117,9 @@ void pqc_tail_begin(pqc_tail *t, const pqc_step *s, char *const *buffers)
     }
     t->operands = operands_of(s);
     for (int i = 0; i < t->operands; i++)
-        t->operand[i] = pqc_view_of(&s->more[i], buffers);
+        t->operand[i] = pqc_view_of(&s->more[i], &s->output[0], buffers);
     for (int i = 0; i < s->outputs; i++)
-        t->output[i] = pqc_view_of(&s->output[i], buffers);
+        t->output[i] = pqc_view_of(&s->output[i], &s->output[0], buffers);
     pqc_registers_begin(&t->registers);
 }
 

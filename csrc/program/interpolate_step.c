@@ -146,7 +146,7 @@ static unsigned run_interpolate(const pqc_step *s, char *const *buffers)
              .taps = (ptrdiff_t)s->layout[1],
              .along_x = s->layout[0] == 1};
     for (int i = 0; i < s->outputs; i++)
-        j.output[i] = pqc_view_of(&s->output[i], buffers);
+        j.output[i] = pqc_view_of(&s->output[i], &s->output[i], buffers);
     j.pixels = pqc_clamp(PQC_BLOCK / out->c, 1, j.along_x ? ALONG_X : PQC_BLOCK);
     j.blocks = pqc_div_round_up(out->w, j.pixels);
     ptrdiff_t rows = out->n * out->h;

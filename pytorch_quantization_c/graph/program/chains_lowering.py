@@ -8,9 +8,10 @@ import onnx_ir as ir
 from ..interpreter.table import constant
 from ..nodes import is_quantizer, quantizer
 from .broadcasts import has_four_axes
-from .chains import Chained, is_float
+from .chains import Chained, has_same_shape, is_float
 from .layers import codes_of
 from .maxima import clamped_pool
+from .moves import resize_factors
 from .natures import are_image_operands, rank_of
 from .operations import U8, Chain, Export, Key, Pool, array_of
 
@@ -31,12 +32,33 @@ def lower_chain(lowering: Lowering, chain: Chained) -> bool:
     name, outputs = chain.steps[-1].node.name or value.name or "", lowering.split(value, not image)
     made = Chain(name, [], chain.operations, outputs, image)
     lowering.operations.append(made)
+    enlarged = _enlarged(lowering, chain) if image else {}
     for each in chain.operands:
         if not isinstance(each, ir.Value):
             made.operands.append(lowering.constant(each, rank_of(value) if image else None))
         else:
-            made.operands.append(lowering.want_operand(each, image))
+            made.operands.append(lowering.want_operand(enlarged[each][0] if each in enlarged else each, image))
+    if enlarged:
+        made.repeats = [enlarged[each][1] if isinstance(each, ir.Value) and each in enlarged else (1, 1)
+                        for each in chain.operands]
     return True
+
+
+def _enlarged(lowering: Lowering, chain: Chained) -> dict[ir.Value, tuple[ir.Value, tuple[int, int]]]:
+    """Operands that repeat the pixels of another image and that only the chain reads: that image, and how often.
+
+    The chain repeats them itself, if another operand is as large as its result.
+    """
+    found, values = {}, [each for each in chain.operands if isinstance(each, ir.Value)]
+    for each in values:
+        maker = lowering.makers.get(each)
+        factors = None if maker is None else resize_factors(maker.node)
+        source = None if maker is None else maker.reads[0]
+        inside = sum(list(step.reads).count(each) for step in chain.steps)
+        if source is not None and factors is not None and lowering.readers[each] == inside:
+            found[each] = source, factors
+    whole = any(each not in found and has_same_shape(each, chain.output) for each in values)
+    return found if whole else {}
 
 
 def _clamped_pool(lowering: Lowering, chain: Chained, forms: list[Key]) -> bool:

@@ -364,13 +364,21 @@ class Chain(Operation):
     """Elementwise operations in one pass; without any, other forms of a value.
 
     `image`: over images; operands without a form are constants (images, height, width, channels). Else over arrays and
-    matrices of codes, which broadcast as NumPy's.
+    matrices of codes, which broadcast as NumPy's. `repeats`: how often each pixel of each operand is repeated along y
+    and x; without any, once.
     """
 
     operands: list[Key]
     operations: list[ChainOp]
     outputs: list[Key]
     image: bool
+    repeats: list[tuple[int, int]] = field(default_factory=list)
+
+    def check(self) -> None:
+        """ValueError for factors that the operands do not have."""
+        if self.repeats and (not self.image or len(self.repeats) != len(self.operands)
+                             or min(min(each) for each in self.repeats) < 1):
+            raise ValueError(f"expected a positive factor for each operand, got {self.repeats}")
 
     def reads(self) -> list[Key]:
         return self.operands

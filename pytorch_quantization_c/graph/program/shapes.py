@@ -175,6 +175,9 @@ def _chain(each: Chain, dims: dict[Key, Dims]) -> Dims:
         except ValueError as error:
             raise Unsupported(str(error)) from None
     shapes = [dims[key][:4] if key.form is not None else dims[key].shape for key in each.operands]
+    for number, (y, x) in enumerate(each.repeats):
+        n, h, w, c = shapes[number]
+        shapes[number] = n, h * y, w * x, c
     sizes = [max(column) for column in zip(*shapes, strict=True)]
     if any(size not in (1, most) for shape in shapes for size, most in zip(shape, sizes, strict=True)):
         raise Unsupported(f"images of shapes {shapes}")

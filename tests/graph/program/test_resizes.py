@@ -184,3 +184,33 @@ def test_nearest_where_a_place_is_an_element(coordinates: str) -> None:
             found = Sampling("nearest", coordinates, rule).taps(n, m, float(factor), sized, np.float32)
             wanted = [min(max(chosen(place), 0), n - 1) for place in places]
             assert (list(range(n)) if found is None else found[0][:, 0].tolist()) == wanted, (n, m, rule)
+
+
+@pytest.mark.parametrize(("y", "x", "channels"), [(2, 2, 5), (1, 3, 1100), (2, 1, 5), (6, 4, 5), (6, 12, 5)])
+def test_chains_repeat_pixels_as_they_read(rng: np.random.Generator, y: int, x: int, channels: int,
+                                           tmp_path: Path) -> None:
+    """Also a single pixel, row or column."""
+    model = network(f"""a = Conv (x, w)  z = Neg (a)  s = Sigmoid (a)
+                        b = Conv <strides = [{y}, {x}]> (x, v)
+                        r = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric",
+                                    nearest_mode = "floor"> (b, , scales)
+                        p = Mul (a, k)  t = Mul (p, s)  y = Add (t, r)""",
+                    "float[N,3,6,12] x", f"float[N,{channels},6,12] y, float[N,{channels},6,12] z",
+                    w=normal(rng, channels, 3, 1, 1), v=normal(rng, channels, 3, 1, 1),
+                    k=normal(rng, channels, 1, 1), scales=np.array((1, 1, y, x), np.float32))
+    int8 = graph.quantize(model, [normal(rng, 2, 3, 6, 12)], methods=())
+    graph.compile(int8).save(tmp_path / "r.pqc")
+    session = graph.load_session(tmp_path / "r.pqc")
+    assert "rearranged" not in [row.kernel for row in session.summary()]
+    for batch, count in ((1, 1), (3, 4)):
+        assert_same_bits(session, int8, {"x": normal(rng, batch, 3, 6, 12) * 2}, (count,))
+
+
+def test_an_enlarged_image_that_others_read(rng: np.random.Generator) -> None:
+    body = """b = Conv (x, w)  r = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric",
+                                           nearest_mode = "floor"> (b, , scales)
+              y = Add (r, r)  z = Neg (r)"""
+    model = network(body, "float[N,3,6,4] x", "float[N,5,12,8] y, float[N,5,12,8] z", w=normal(rng, 5, 3, 1, 1),
+                    scales=np.array((1, 1, 2, 2), np.float32))
+    int8 = graph.quantize(model, [normal(rng, 2, 3, 6, 4)], methods=())
+    assert_same_bits(graph.compile(int8), int8, {"x": normal(rng, 2, 3, 6, 4)}, (3,))
