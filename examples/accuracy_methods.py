@@ -22,7 +22,7 @@ import pytorch_quantization_c as pq
 from pytorch_quantization_c import float_nn, graph
 from pytorch_quantization_c.tensor_quant import QuantDescriptor
 
-plt.rcParams.update({"figure.dpi": 72, "figure.figsize": (9, 3.6), "axes.grid": True, "grid.alpha": 0.3})
+plt.rcParams.update({"figure.dpi": 88, "figure.figsize": (10, 3.8), "axes.grid": True, "grid.alpha": 0.3})
 logging.getLogger("pytorch_quantization_c").setLevel(logging.ERROR)
 digits = package_digits()
 
@@ -98,7 +98,7 @@ if mobilenet is None:
 # %%
 METHODS: dict[str, tuple[str, ...]] = {
     "nearest": (), "bias_correction": ("bias_correction",),
-    "activation_\nequalization": ("activation_equalization", "bias_correction"),
+    "activation_equalization": ("activation_equalization", "bias_correction"),
     "gptq": ("activation_equalization", "weight_mse", "gptq", "bias_correction")}
 found: dict[int, list[float]] = {}
 
@@ -120,23 +120,33 @@ if mobilenet is not None:
             int8 = graph.quantize(model, data, weight=QuantDescriptor(bits, axis=0), method="mse", methods=recipe)
             seconds = time.process_time() - start
             found.setdefault(bits, []).append(sqnr(expected, outputs(graph.compile(int8))))
-            print(f"{bits} bits, {name.replace(chr(10), ''):24}: {found[bits][-1]:5.1f} dB, {seconds:3.0f} s")
+            print(f"{bits} bits, {name:24}: {found[bits][-1]:5.1f} dB, {seconds:3.0f} s")
 
 # %%
-figure, (left, middle) = plt.subplots(1, 2, layout="constrained")
-for bits, marker in ((4, "o"), (3, "s")):
-    left.plot(list(RECIPES), right[bits], marker, label=f"{bits} bits")
-left.axhline(accuracy(REFERENCE, digits.test_labels), color="black", linestyle=":", label="float32")
-left.set(title="small ResNet", ylabel="accuracy, %", ylim=(80, 101))
-left.tick_params(axis="x", rotation=30)
-left.legend(loc="lower center", ncols=3)
-for bits, marker in ((8, "o"), (4, "s")):
-    if bits in found:
-        middle.plot(list(METHODS), found[bits], marker, label=f"weights of {bits} bits")
-middle.set(title="MobileNetV2, activations of 8 bits", ylabel="SQNR of the logits, dB")
-middle.tick_params(axis="x", rotation=30)
+def dots(axes: Any, names: list[str], rows: dict[str, list[float]]) -> None:
+    """A line of dots for each row, the methods from top to bottom, each dot with its number."""
+    for number, (label, values) in enumerate(rows.items()):
+        color = ("tab:blue", "tab:red")[number]
+        axes.plot(values, range(len(names)), "os"[number], color=color, markersize=7, label=label)
+        for place, value in enumerate(values):
+            axes.annotate(f"{value:.1f}", (value, place), ((7, -7)[number], 0), textcoords="offset points",
+                          ha=("left", "right")[number], va="center", fontsize=9, color=color,
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) + 0.2, -0.6)
+    axes.margins(x=0.18)
+
+
+figure, (left, right_hand) = plt.subplots(1, 2, layout="constrained")
+dots(left, list(RECIPES), {f"{bits} bits": right[bits] for bits in (4, 3)})
+left.axvline(accuracy(REFERENCE, digits.test_labels), color="black", linestyle=":", zorder=1,
+             label="float32")
+left.set(title="small ResNet, weights and activations", xlabel="accuracy, %")
+left.legend(loc="lower center", ncols=3, framealpha=1)
 if found:
-    middle.legend()
+    dots(right_hand, list(METHODS), {f"weights of {bits} bits": found[bits] for bits in (8, 4)})
+    right_hand.legend(loc="lower center", ncols=2)
+right_hand.set(title="MobileNetV2, activations of 8 bits", xlabel="SQNR of the logits, dB")
 plt.show()
 
 # %% [markdown]

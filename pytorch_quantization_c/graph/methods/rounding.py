@@ -133,7 +133,7 @@ def _is_plain(found: Quantizer) -> bool:
 def _is_grouped(found: Quantizer, layer: Layer) -> bool:
     """Whether the weight of a linear layer has a range for each whole group of inputs."""
     spec, weight = found.spec, layer.weight
-    if spec.block is None or spec.scale_bits is not None:
+    if spec.block is None or spec.axis is None or spec.scale_bits is not None:
         return False
     return _is_plain(found._replace(spec=replace(spec, block=None))) and weight.ndim == 2 and \
         spec.axis == 1 - layer.out_axis and weight.shape[spec.axis] % spec.block == 0
