@@ -97,13 +97,16 @@ AVX512 static inline __m512 maximum(const float *x, ptrdiff_t n)
     return _mm512_set1_ps(_mm512_reduce_max_ps(top[0]));
 }
 
-/* One row.  Whole vectors need no masks, which would cost as much as the arithmetic. */
-AVX512 static inline void softmax_row16(const float *x, float *y, ptrdiff_t n)
+/* One row.  Whole vectors need no masks, which would cost as much as the arithmetic.  The row that is `next` floats
+ * further on is fetched meanwhile. */
+AVX512 static inline void softmax_row16(const float *x, float *y, ptrdiff_t n, ptrdiff_t next)
 {
     __m512 top = maximum(x, n), lanes = _mm512_setzero_ps();
     __mmask16 tail = tail16(n % 16);
     ptrdiff_t whole = n - n % 16;
     for (ptrdiff_t i = 0; i < whole; i += 16) {
+        PQC_FETCH_TO_WRITE(x + next + i);
+        PQC_FETCH_TO_WRITE(y + next + i);
         __m512 e = exp16(_mm512_sub_ps(_mm512_loadu_ps(x + i), top));
         _mm512_storeu_ps(y + i, e);
         lanes = _mm512_add_ps(lanes, e);
@@ -122,7 +125,7 @@ PQC_TARGET_AVX512 void pqc_softmax_f32_avx512(const float *x, float *y, ptrdiff_
     for (; rows >= 4 && n <= MAX_OF_FOUR; rows -= 4, x += 4 * n, y += 4 * n)
         softmax_rows(x, y, n, 4);
     for (; rows > 0; rows--, x += n, y += n)
-        softmax_row16(x, y, n);
+        softmax_row16(x, y, n, rows > 1 ? n : 0);
 }
 
 /* 16 sums of doubles. */
