@@ -83,7 +83,7 @@ def quantize(model: ir.Model, batches: Any, *, input: QuantDescriptor = INPUT,
             `graph.gains` tells what each gained.
         max_drop, metric: `metric(model)` rates a graph, higher is better. Layers are given up, those with the most
             noise for their cost first, until the metric is at most `max_drop` below that of the float model: layers of
-            fewer than 8 bits get 8, then inputs, weights or both get 16 bits (for the target "here"), or layers stay
+            fewer than 8 bits get 8, then inputs, weights or both get 16 bits (for the target "here"), then layers stay
             float. Their number is found by doubling, then bisection; steps to 16 bits or float do not calibrate again.
             Then each float layer with at least 1 % of the multiplications, the largest first, is quantised again if the
             metric still holds, or if it holds with smaller layers left float instead, with at most half as many;

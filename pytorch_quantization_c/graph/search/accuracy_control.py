@@ -53,9 +53,10 @@ def within_drop(model: ir.Model, data: Sequence[Any], max_drop: float, metric: C
                 show_progress: bool | None) -> ir.Model:
     """The quantised model, with few layers widened and few left float, whose metric is within `max_drop` of float.
 
-    Layers of fewer than 8 bits get 8; then inputs get 16 bits or layers stay float. Steps are taken by the noise that
-    each alone saves relative to its cost, and `fewest_that_hold` finds how many. Then the float layers with the most
-    multiplications are quantised again, one by one, while the metric holds. The returned model has been measured.
+    Layers of fewer than 8 bits get 8; then inputs, weights or both get 16 bits; then layers stay float. Steps are taken
+    by the noise that each alone saves relative to its cost, and `fewest_that_hold` finds how many; layers become float
+    only where all are not enough that leave them on integers. Then the float layers with the most multiplications are
+    quantised again, one by one, while the metric holds. The returned model has been measured.
     ValueError if none meets the budget.
 
     Args:
@@ -130,9 +131,11 @@ class _Control:
             self._wide[form] = self._noise_if_wide(form, layers, data, part_file(resume, part), show_progress)
         names = dearest_first(values, costs)
         actions: list[Action] = [(name, layers[name].widened) for name in names if layers[name].widened]
-        actions += [(name, None if form is None else layers[name].widened | override_of(form, layers[name].axis))
-                    for name, form in dearest_steps(values, self._wide, costs)
-                    if form is not None or name != names[-1]]
+        steps = dearest_steps(values, self._wide, costs)
+        actions += [(name, layers[name].widened | override_of(form, layers[name].axis))
+                    for name, form in steps if form is not None]
+        wide = len(actions)
+        actions += [(name, None) for name, form in steps if form is None and name != names[-1]]
         found = {0: finished(self._made.clone())}
 
         def holds(count: int) -> bool:
@@ -146,7 +149,10 @@ class _Control:
                 found[count] = made
             return is_enough
 
-        fewest = fewest_that_hold(len(actions), holds)
+        fewest = fewest_that_hold(wide, holds)
+        if fewest is None:
+            beyond = fewest_that_hold(len(actions) - wide, lambda count: count > 0 and holds(wide + count))
+            fewest = None if beyond is None else wide + beyond
         if fewest is None:
             best = max(value for _, value in self._tried[1:])
             raise ValueError(f"Expected a `max_drop` that can be met, got {self._max_drop:g}: the metric of the float "

@@ -67,6 +67,19 @@ def test_layers_are_given_up_until_the_metric_holds(rng: np.random.Generator, tm
     assert ir.to_proto(model).SerializeToString() == before and graph.decisions(plain) is None
 
 
+def test_no_layer_is_float_where_16_bits_of_all_are_enough(rng: np.random.Generator) -> None:
+    """A metric that also holds with any layer float: doubling the number of steps would have passed all wide ones."""
+    model, data = convolutional(rng), [images(rng, 4)]
+
+    def metric(candidate: ir.Model) -> float:
+        found = layers_in(candidate)
+        return float(len(found) < 4 or all(each.weight_bits == each.input_bits == 16 for each in found.values()))
+
+    table = graph.decisions(graph.quantize(model, data, max_drop=0, metric=metric, methods=()))
+    assert table is not None and {row.format for row in table.rows} == {"16 bits, inputs of 16"}
+    assert all("0 left float" in what for what, _ in table.tried[2:])
+
+
 def test_stronger_methods_come_before_layers_are_given_up(rng: np.random.Generator) -> None:
     """A metric that holds where weights were rounded by GPTQ: then no layer is given up; methods asked for are kept."""
     model, data = convolutional(rng), [images(rng, 4)]
