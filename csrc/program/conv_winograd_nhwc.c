@@ -92,9 +92,9 @@ pqc_patches pqc_patches_of(const pqc_step *s, const pqc_winograd_nhwc *kernels)
     ptrdiff_t tiles = patch_of(s);
     if (!is_faster(s, tiles, kernels))
         return none;
-    ptrdiff_t patches = s->output[0].n * pqc_div_round_up(tiles_of(s), tiles);
+    ptrdiff_t most = s->output[0].n * pqc_div_round_up(tiles_of(s), UNIT); /* see patches_of */
     ptrdiff_t threads = pqc_max(pqc_available_cpus(), pqc_get_num_threads());
-    return (pqc_patches){tiles, pqc_clamp(threads, 1, pqc_min(patches, PQC_MAX_THREADS))};
+    return (pqc_patches){tiles, pqc_clamp(threads, 1, pqc_min(most, PQC_MAX_THREADS))};
 }
 
 ptrdiff_t pqc_patches_workspace(const pqc_step *s)

@@ -1,8 +1,10 @@
 /* Convolutions of programs, whole steps: sums by the definition, then the output stage, which has a test of its own. */
 #include "check.h"
 #include "conv_tail.h"
+#include "conv_ways.h"
 #include "dispatch.h"
 #include "elementary/elementary_scalar.h"
+#include "parallel.h"
 #include "steps.h"
 #include "tests.h"
 #include "winograd_weights.h"
@@ -424,8 +426,31 @@ static void check_case(room *r)
     free(memory);
 }
 
+/* Small images: a patch would take all tiles, and threads take fewer each, in memory of their own. */
+static void check_blocks(void)
+{
+    enum { THREADS = 3, TILES = 16, UNIT = 6 };
+    static const pqc_winograd_nhwc cheap = {.product = 1, .direct = 8, .transforms = 1};
+    pqc_weights weights = {.shape = {.groups = 1, .out = 64, .in = 64, .kh = 3, .kw = 3},
+                           .padded_out = 64,
+                           .k = 9 * 16};
+    pqc_step s = {.kind = PQC_STEP_CONV,
+                  .weights = &weights,
+                  .y = {1, 1, 1, 3},
+                  .x = {1, 1, 1, 3},
+                  .outputs = 1};
+    s.output[0] = (pqc_image){.n = 1, .h = 14, .w = 14};
+    int before = pqc_get_num_threads();
+    pqc_set_num_threads(THREADS);
+    pqc_patches patches = pqc_patches_of(&s, &cheap);
+    pqc_set_num_threads(before);
+    CHECK(patches.tiles >= TILES && patches.blocks == pqc_div_round_up(TILES, UNIT),
+          "%td blocks of %td tiles", patches.blocks, patches.tiles);
+}
+
 void test_conv_step(void)
 {
+    check_blocks();
     room *r = calloc(1, sizeof *r);
     buffer_open(&r->arena);
     for (int i = 0; i < CASES; i++)
