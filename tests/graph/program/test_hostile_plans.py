@@ -144,9 +144,9 @@ def winograd(rng: np.random.Generator) -> tuple[ir.Model, Any]:
     """3 x 3 convolutions by Winograd's algorithm: behind a residual, and of pixels that are slices of longer ones."""
     model = network("""a = Conv (x, w1)  b = Conv <pads = [1, 1, 1, 1]> (a, w2)  c = Add (b, a)  d = Relu (c)
                        e = Concat <axis = 1> (d, a)  f = Conv (e, w3)  y = Conv <pads = [1, 0, 1, 2]> (d, w2)""",
-                    "float[1,1,14,13] x", "float[N,P,Q,R] f, float[N,S,T,U] y", w1=normal(rng, 64, 1, 1, 1),
+                    "float[1,1,20,21] x", "float[N,P,Q,R] f, float[N,S,T,U] y", w1=normal(rng, 64, 1, 1, 1),
                     w2=normal(rng, 64, 64, 3, 3), w3=normal(rng, 5, 128, 1, 1))
-    x = normal(rng, 1, 1, 14, 13)
+    x = normal(rng, 1, 1, 20, 21)
     return graph.quantize(model, [x], residual="u8", methods=()), x
 
 
