@@ -207,7 +207,7 @@ unsigned pqc_conv_winograd_run(const pqc_step *s, char *const *buffers,
 {
     const pqc_image *in = &s->input, *out = &s->output[0];
     job j = {.step = s, .buffers = buffers, .kernels = kernels, .tiles = tiles_of(s)};
-    j.patches = pqc_max(patches_of(s, j.tiles), pqc_div_round_up(j.tiles, s->patches.tiles));
+    j.patches = patches_of(s, j.tiles);
     j.image = (pqc_winograd_nhwc_image){.x = (const uint8_t *)buffers[in->buffer] + in->offset +
                                              pqc_image_at(in, 0, -s->y.before, -s->x.before),
                                         .row = pqc_image_row(in),

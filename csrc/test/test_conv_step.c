@@ -386,6 +386,18 @@ static bool chain_can_be_folded(const pqc_step *s)
            s->residual.codes.content == PQC_NOTHING;
 }
 
+static void check_largest_sum(const pqc_weights *w, const int8_t *weight)
+{
+    ptrdiff_t length = w->shape.kh * w->shape.kw * w->shape.in, largest = 0;
+    for (ptrdiff_t c = 0; c < w->shape.groups * w->shape.out; c++, weight += length) {
+        ptrdiff_t sum = 0;
+        for (ptrdiff_t i = 0; i < length; i++)
+            sum += abs(weight[i]);
+        largest = pqc_max(largest, sum);
+    }
+    CHECK(w->largest_sum == largest, "%td, not %td", w->largest_sum, largest);
+}
+
 static void check_case(room *r)
 {
     bool whole = random_bits() % 5 == 0;
@@ -400,6 +412,7 @@ static void check_case(room *r)
     void *memory = malloc((size_t)pqc_weights_bytes(&shape));
     pqc_weights weights;
     pqc_weights_pack(&weights, &shape, memory, r->weight, r->scale, r->bias);
+    check_largest_sum(&weights, r->weight);
     pqc_step s = {.kind = PQC_STEP_CONV,
                   .weights = &weights,
                   .next = &weights,
@@ -426,8 +439,9 @@ static void check_case(room *r)
     free(memory);
 }
 
-/* Small images: a patch would take all tiles, and threads take fewer each, in memory of their own. */
-static void check_blocks(void)
+/* Which steps go by Winograd's algorithm, and how many threads can do so at once: here a patch would take all tiles, and
+ * threads take fewer each, in memory of their own. */
+static void check_patches(void)
 {
     enum { THREADS = 3, TILES = 16, UNIT = 6 };
     static const pqc_winograd_nhwc cheap = {.product = 1, .direct = 8, .transforms = 1};
@@ -444,13 +458,17 @@ static void check_blocks(void)
     pqc_set_num_threads(THREADS);
     pqc_patches patches = pqc_patches_of(&s, &cheap);
     pqc_set_num_threads(before);
+    weights.largest_sum = INT32_MAX / (64 * 255);
+    CHECK(pqc_patches_of(&s, &cheap).tiles > 0, "sums that just fit");
+    weights.largest_sum++;
+    CHECK(pqc_patches_of(&s, &cheap).tiles == 0, "sums that do not fit");
     CHECK(patches.tiles >= TILES && patches.blocks == pqc_div_round_up(TILES, UNIT),
           "%td blocks of %td tiles", patches.blocks, patches.tiles);
 }
 
 void test_conv_step(void)
 {
-    check_blocks();
+    check_patches();
     room *r = calloc(1, sizeof *r);
     buffer_open(&r->arena);
     for (int i = 0; i < CASES; i++)
