@@ -100,11 +100,19 @@ def settle(model: ir.Model, layers: Iterable[ir.Node] | None = None) -> None:
                               free_node_name(model.graph, f"{node.name}.input", ".", 2))
         model.graph.insert_before(node, at_layer)
         node.replace_input_with(0, at_layer.outputs[0])
-        lifted.append(source)
+        lifted += [source] if layers is not None else _above(value)
     for source in lifted:
         for use in tuple(source.outputs[0].uses()):
             if moves(use.node):
                 use.node.replace_input_with(use.idx, source.inputs[0])
+
+
+def _above(value: ir.Value) -> list[ir.Node]:
+    """The quantisers ahead of a value that nodes have moved; of a Concat those of all inputs."""
+    source = value.producer()
+    if source is None or is_quantizer(source):
+        return [] if source is None else [source]
+    return [found for each in source.inputs if each is not None for found in _above(each)] if moves(source) else []
 
 
 def remove_unread(model: ir.Model) -> None:

@@ -18,7 +18,7 @@ from pytorch_quantization_c.graph.calibration.batches import feeds_of
 from pytorch_quantization_c.graph.methods.method_steps import Methods
 from pytorch_quantization_c.graph.nodes import quantizers
 from pytorch_quantization_c.graph.quantizing import whole
-from pytorch_quantization_c.graph.search.budgets import within
+from pytorch_quantization_c.graph.search.budgets import layers_in, within
 from pytorch_quantization_c.graph.search.candidates import Candidates
 from pytorch_quantization_c.graph.search.finishing import finished
 from pytorch_quantization_c.graph.search.forms import WIDE, override_of
@@ -134,6 +134,20 @@ def test_a_quantiser_ahead_of_a_reshape(rng: np.random.Generator) -> None:
         for got, wanted in zip(graph.interpret(candidate, {"x": x}), graph.interpret(again, {"x": x}), strict=True):
             np.testing.assert_array_equal(got, wanted)
     assert [node.op_type for node in made.graph] == [node.op_type for node in again.graph]
+
+
+def test_no_quantiser_stays_ahead_of_a_concat_of_float_layers(rng: np.random.Generator) -> None:
+    """Each input of the Concat has one, and the layer behind it becomes float."""
+    model = network("a = Conv (x, w1) b = Relu (a) c = Conv (x, w2) d = Concat <axis = 1> (b, c) y = Conv (d, w3)",
+                    "float[N,3,4,4] x", w1=normal(rng, 4, 3, 1, 1), w2=normal(rng, 4, 3, 1, 1),
+                    w3=normal(rng, 5, 8, 1, 1))
+    data = [normal(rng, 4, 3, 4, 4)]
+    plain = whole(model, data, methods=(), method="max")
+    last = list(layers_in(plain))[-1]
+    made = Candidates(plain, plain, list(feeds_of(model, data)), False, False).given({last: None})
+    again = graph.quantize(model, data, methods=(), method="max", overrides={last: None})
+    assert len(list(quantizers(made))) == len(list(quantizers(again))) < len(list(quantizers(plain)))
+    np.testing.assert_array_equal(*(graph.interpret(each, {"x": data[0]})[0] for each in (made, again)))
 
 
 def test_what_fits_beside(rng: np.random.Generator) -> None:
