@@ -63,6 +63,12 @@ def test_files_are_short() -> None:
     assert not [f"{path}: {count}" for path, count in counts.items() if count > LONGEST_FILE]
 
 
+def test_files_of_c_begin_with_what_they_are_for() -> None:
+    """Tests of C are named after what they test."""
+    assert not [path for path in sources(".c", ".h")
+                if "test" not in path.relative_to(ROOT).parts and not path.read_text().startswith("/* ")]
+
+
 def test_comments_fit_a_screen() -> None:
     """clang-format holds the code's lines within its limit, comments it leaves as they are."""
     assert not [f"{path}:{number}" for path in sources(".c", ".h")

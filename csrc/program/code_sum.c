@@ -1,3 +1,4 @@
+/* Searches for the numbers that add two codes as code_sum.h says. */
 #include "code_sum.h"
 
 #include <math.h>

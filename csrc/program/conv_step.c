@@ -1,3 +1,4 @@
+/* Convolutions and matrix products of codes: prepares the step, chooses the algorithm, and runs the one by M-blocks. */
 #include "cache_sizes.h"
 #include "code_sum.h"
 #include "conv_tail.h"

@@ -1,3 +1,4 @@
+/* Softmax and layer norm of rows of floats with AVX-512, several rows side by side; see rows_f32.h. */
 #include "rows_f32_scalar.h"
 
 #if PQC_X86
