@@ -4,22 +4,11 @@
 #if PQC_X86
 #include "winograd_transforms_avx2.h"
 
-typedef struct {
-    __m256i at[6];
-} six;
+typedef __m256i vector;
 
-/* (d0, ..., d5) B */
-INLINE six mixed(const __m256i d[6])
-{
-    __m256i far = _mm256_sub_epi16(d[4], _mm256_slli_epi16(d[2], 2));
-    __m256i near = _mm256_sub_epi16(d[3], _mm256_slli_epi16(d[1], 2));
-    __m256i c = _mm256_sub_epi16(d[4], d[2]), e = _mm256_sub_epi16(d[3], d[1]);
-    __m256i twice = _mm256_add_epi16(e, e);
-    return (six){{_mm256_add_epi16(_mm256_slli_epi16(_mm256_sub_epi16(d[0], d[2]), 2), c),
-                  _mm256_add_epi16(far, near), _mm256_sub_epi16(far, near),
-                  _mm256_add_epi16(c, twice), _mm256_sub_epi16(c, twice),
-                  _mm256_sub_epi16(_mm256_sub_epi16(d[5], d[3]), _mm256_slli_epi16(e, 2))}};
-}
+#define OP(name) _mm256_##name
+
+#include "winograd_f4.h"
 
 /* d B for one row of four neighbouring tiles, which begin at every fourth c4 block. */
 INLINE six across(const uint8_t *x)
@@ -81,38 +70,10 @@ INLINE void one_pair(__m256i taps[9], int16_t *u, ptrdiff_t position)
     }
 }
 
-typedef struct {
-    __m256i at[4];
-} four;
-
-INLINE __m256i times(__m256i x, const int shift, const int other)
-{
-    return _mm256_add_epi32(_mm256_slli_epi32(x, shift), _mm256_slli_epi32(x, other));
-}
-
-/* (m0, ..., m5) A */
-INLINE four narrowed(const __m256i m[6])
-{
-    __m256i p = _mm256_slli_epi32(_mm256_add_epi32(m[1], m[2]), 2),
-            s = _mm256_add_epi32(m[3], m[4]);
-    __m256i d = _mm256_slli_epi32(_mm256_sub_epi32(m[1], m[2]), 2),
-            e = _mm256_sub_epi32(m[3], m[4]);
-    __m256i first = _mm256_add_epi32(times(m[0], 2, 1), s);
-    __m256i last = _mm256_add_epi32(times(m[5], 4, 3), _mm256_slli_epi32(e, 3));
-    return (four){{_mm256_sub_epi32(first, p), _mm256_sub_epi32(_mm256_add_epi32(e, e), d),
-                   _mm256_sub_epi32(_mm256_slli_epi32(s, 2), p), _mm256_sub_epi32(last, d)}};
-}
-
-/* x is 576 = 9 * 64 times the sum: multiplying by 1 / 9 modulo 2^32 leaves 64 times the sum. */
-INLINE __m256i divided(__m256i x, __m256i compensation)
-{
-    __m256i sum = _mm256_mullo_epi32(x, _mm256_set1_epi32(0x38e38e39));
-    return _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_slli_epi32(compensation, 6)), 6);
-}
-
 INLINE void one_tile(const int32_t *m, ptrdiff_t position, __m256i compensation, int32_t *to,
                      ptrdiff_t to_row)
 {
+    __m256i start = _mm256_slli_epi32(compensation, 6);
     four column[6];
     PQC_UNROLL(6)
     for (int j = 0; j < 6; j++) {
@@ -120,7 +81,7 @@ INLINE void one_tile(const int32_t *m, ptrdiff_t position, __m256i compensation,
         PQC_UNROLL(6)
         for (int i = 0; i < 6; i++)
             x[i] = load_words(m + (6 * i + j) * position);
-        column[j] = narrowed(x);
+        column[j] = scaled(x);
     }
     PQC_UNROLL(4)
     for (int i = 0; i < 4; i++) {
@@ -128,11 +89,10 @@ INLINE void one_tile(const int32_t *m, ptrdiff_t position, __m256i compensation,
         PQC_UNROLL(6)
         for (int j = 0; j < 6; j++)
             x[j] = column[j].at[i];
-        four row = narrowed(x);
+        four row = scaled(x);
         PQC_UNROLL(4)
         for (int j = 0; j < 4; j++)
-            store_words(to + i * to_row + j * PQC_WINOGRAD_CHANNELS,
-                        divided(row.at[j], compensation));
+            store_words(to + i * to_row + j * PQC_WINOGRAD_CHANNELS, divided(row.at[j], start));
     }
 }
 
