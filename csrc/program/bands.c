@@ -131,8 +131,8 @@ static bool passes_on(const pqc_step *step, int number, int together, ptrdiff_t 
     return image->buffer == 0 && !is_read(step + together, steps - together, image);
 }
 
-/* Rows that a step computes as well as fewer: those of Winograd's tiles. */
-static ptrdiff_t unit_of(const pqc_step *s)
+/* A step takes as long for fewer rows: Winograd's tiles are whole. */
+static ptrdiff_t rows_at_a_time(const pqc_step *s)
 {
     return s->winograd ? PQC_WINOGRAD_SIDE : 1;
 }
@@ -154,7 +154,7 @@ void pqc_bands_find(pqc_step *step, ptrdiff_t steps)
         step[i].together = (int)count;
         step[i].band = pqc_max((ptrdiff_t)PQC_L2_BAND * h / bytes, MIN_ROWS);
         for (int k = 0; k < count; k++)
-            step[i].band = pqc_round_up(step[i].band, unit_of(&step[i + k]));
+            step[i].band = pqc_round_up(step[i].band, rows_at_a_time(&step[i + k]));
         for (int k = 0; k + 1 < count; k++)
             step[i + k].passes_on = passes_on(step + i, k, (int)count, steps - i);
     }
@@ -267,8 +267,8 @@ unsigned pqc_bands_run(const pqc_step *step, char *const *buffers, ptrdiff_t num
             }
             if (residual != NONE)
                 end = pqc_min(end, all[residual].done);
-            if (end < step[i].output[0].h)
-                end -= (end - p->done) % unit_of(&step[i]);
+            if (end < step[i].output[0].h) /* the last rows are as many as there are */
+                end -= (end - p->done) % rows_at_a_time(&step[i]);
             if (end <= p->done)
                 continue;
             if (own != NONE && p->done > 0) /* the first band needs the whole border above */

@@ -149,8 +149,9 @@ static task task_of(const job *j, ptrdiff_t number)
     return t;
 }
 
-/* Most pixels of an M-block; narrow panels have more than others, so that what an M-block takes to set up counts less. */
-enum { MOST_PIXELS = 256 };
+/* Most pixels of an M-block; narrow panels have more than others, so that what an M-block takes to set up counts less.  They
+ * exceed what mblocks_of has in mind by no more than a body takes at a time. */
+enum { MOST_PIXELS = PQC_MC * PQC_NR / PQC_LANES + 16 };
 
 /* Where an M-block's pixels lie in the input and, if codes are made, in the outputs and the residual: bytes from the
  * first pixel of an image. */

@@ -105,13 +105,12 @@ typedef struct {
     pqc_image more[PQC_MAX_OPERANDS - 2];
     const pqc_chain_op *chain;
     ptrdiff_t chain_length;
-    int64_t layout[PQC_LAYOUT]; /* of what is found by strides */
-    double epsilon;             /* of normalisation */
-    unsigned known;             /* of convolutions: pqc_finish_known; filled by prepare */
-    pqc_tiling tiling;          /* of convolutions; filled by prepare, as is: */
-    pqc_patches patches;        /* and: */
-    const int16_t
-        *winograd; /* transformed weights, if `patches` has tiles; or NULL: another algorithm */
+    int64_t layout[PQC_LAYOUT];     /* of what is found by strides */
+    double epsilon;                 /* of normalisation */
+    unsigned known;                 /* of convolutions: pqc_finish_known; filled by prepare */
+    pqc_tiling tiling;              /* of convolutions; filled by prepare, as is: */
+    pqc_patches patches;            /* and: */
+    const int16_t *winograd;        /* transformed weights, or NULL: another algorithm */
     const pqc_recurrent *recurrent; /* of cells: what does not depend on the sequences */
     ptrdiff_t workspace;            /* of cells and convolutions: bytes into the arena */
     /* how many steps from this one on run by bands together; filled by pqc_bands_find, as are: */

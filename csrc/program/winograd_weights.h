@@ -4,7 +4,7 @@
 
 #include "program_weights.h"
 
-/* Their bytes: eight times those of the weights. */
+/* Their bytes: eight times those of the packed weights. */
 ptrdiff_t pqc_winograd_weights_bytes(const pqc_weights *weights);
 
 /* Writes, for each panel of up to PQC_NR output channels, its transformed weights. */
