@@ -109,10 +109,18 @@ def settle(model: ir.Model, layers: Iterable[ir.Node] | None = None) -> None:
 
 def _above(value: ir.Value) -> list[ir.Node]:
     """The quantisers ahead of a value that nodes have moved; of a Concat those of all inputs."""
-    source = value.producer()
-    if source is None or is_quantizer(source):
-        return [] if source is None else [source]
-    return [found for each in source.inputs if each is not None for found in _above(each)] if moves(source) else []
+    found: dict[ir.Node, None] = {}
+    seen, left = set(), [value.producer()]
+    while left:
+        source = left.pop()
+        if source is None or source in seen:
+            continue
+        seen.add(source)
+        if is_quantizer(source):
+            found[source] = None
+        elif moves(source):
+            left += [each.producer() for each in source.inputs if each is not None]
+    return list(found)
 
 
 def remove_unread(model: ir.Model) -> None:
