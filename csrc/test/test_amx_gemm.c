@@ -108,7 +108,7 @@ static product any_product(arena *a, ptrdiff_t k, int rows, int channels, bool e
               .compensation = start,
               .vectors = vectors},
         .x = random_bytes(&a->x, x_bytes, extreme, 0),
-        .block = {{scale, bias, y, stride, 1, false}, rows, channels}};
+        .block = {{scale, bias, y, stride, 1, false}, rows, channels, false}};
 }
 
 static int64_t exact_row(const product *p, ptrdiff_t row, ptrdiff_t channel)
