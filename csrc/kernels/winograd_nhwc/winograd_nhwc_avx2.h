@@ -6,8 +6,8 @@
 typedef __m256i vector;
 
 #define OP(name) _mm256_##name
-#define LOAD(from) _mm256_loadu_si256((const __m256i *)(const void *)(from))
-#define STORE(to, v) _mm256_storeu_si256((__m256i *)(void *)(to), v)
+#define VECTOR_AT(from) _mm256_loadu_si256((const __m256i *)(const void *)(from))
+#define STORE_VECTOR(to, v) _mm256_storeu_si256((__m256i *)(void *)(to), v)
 #define BYTES_AT(x) _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(x)))
 
 #include "winograd_nhwc_transforms.h"
@@ -33,7 +33,7 @@ INLINE void block(const block_operands *o, const int P, int32_t *m)
     for (int p = 0; p < P; p++)
         low[p] = high[p] = _mm256_setzero_si256();
     for (const int16_t *end = v + 2 * o->pairs; v < end; v += 2, u += step) {
-        vector w0 = LOAD(u), w1 = LOAD(u + WORDS);
+        vector w0 = VECTOR_AT(u), w1 = VECTOR_AT(u + WORDS);
         PQC_UNROLL(6)
         for (int p = 0; p < P; p++) {
             int32_t pair;
@@ -46,8 +46,8 @@ INLINE void block(const block_operands *o, const int P, int32_t *m)
     }
     PQC_UNROLL(6)
     for (int p = 0; p < P; p++) {
-        STORE(m + p * o->width, low[p]);
-        STORE(m + p * o->width + LANES, high[p]);
+        STORE_VECTOR(m + p * o->width, low[p]);
+        STORE_VECTOR(m + p * o->width + LANES, high[p]);
     }
 }
 

@@ -8,8 +8,8 @@
 typedef __m512i vector;
 
 #define OP(name) _mm512_##name
-#define LOAD(from) _mm512_loadu_si512(from)
-#define STORE(to, v) _mm512_storeu_si512(to, v)
+#define VECTOR_AT(from) _mm512_loadu_si512(from)
+#define STORE_VECTOR(to, v) _mm512_storeu_si512(to, v)
 #define BYTES_AT(x) _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(x)))
 
 #include "winograd_nhwc_transforms.h"

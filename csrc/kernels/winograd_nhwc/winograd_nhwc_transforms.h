@@ -3,7 +3,7 @@
  *
  *   BODY, INLINE    a target, and functions of it that are inlined
  *   vector, OP      the type of vectors, and their intrinsic of a name
- *   LOAD, STORE     without alignment
+ *   VECTOR_AT, STORE_VECTOR  without alignment
  *   BYTES_AT        bytes widened to 16 bits */
 #ifndef PQC_WINOGRAD_NHWC_TRANSFORMS_H
 #define PQC_WINOGRAD_NHWC_TRANSFORMS_H
@@ -48,7 +48,7 @@ BODY static void transform_run(const pqc_winograd_nhwc_image *image, const uint8
             six line = mixed(d);
             PQC_UNROLL(6)
             for (int j = 0; j < TAPS; j++)
-                STORE(v + (TAPS * i + j) * v_position, line.at[j]);
+                STORE_VECTOR(v + (TAPS * i + j) * v_position, line.at[j]);
         }
     }
 }
@@ -90,7 +90,7 @@ INLINE void one_tile(const int32_t *m, ptrdiff_t m_position, vector compensation
         vector x[TAPS];
         PQC_UNROLL(6)
         for (int i = 0; i < TAPS; i++)
-            x[i] = LOAD(m + (TAPS * i + j) * m_position);
+            x[i] = VECTOR_AT(m + (TAPS * i + j) * m_position);
         column[j] = narrowed(x);
     }
     PQC_UNROLL(4)
@@ -102,7 +102,7 @@ INLINE void one_tile(const int32_t *m, ptrdiff_t m_position, vector compensation
         four row = scaled(x);
         PQC_UNROLL(4)
         for (int j = 0; j < SIDE; j++)
-            STORE(to + i * to_row + j * to_pixel, divided(row.at[j], compensation));
+            STORE_VECTOR(to + i * to_row + j * to_pixel, divided(row.at[j], compensation));
     }
 }
 
@@ -111,7 +111,7 @@ BODY static void sums(const int32_t *m, ptrdiff_t m_position, int vectors, ptrdi
 {
     ptrdiff_t pixel = PQC_LANES * vectors;
     for (ptrdiff_t i = 0; i < pixel; i += LANES) {
-        vector c = OP(slli_epi32)(LOAD(compensation + i), 6);
+        vector c = OP(slli_epi32)(VECTOR_AT(compensation + i), 6);
         for (ptrdiff_t t = 0; t < tiles; t++)
             one_tile(m + t * pixel + i, m_position, c, to + SIDE * t * pixel + i, to_row, pixel);
     }

@@ -72,7 +72,7 @@ MASKED_OR_ZERO(maskz_second_epi8, second, __m512i, i8x64, 64)
 #define _mm512_maskz_mov_epi8(mask, a) maskz_second_epi8(mask, a, a)
 
 #define SHIFT(name, lanes, n, expression)                                                          \
-    IN_C __m512i name(__m512i x, int by)                                                           \
+    IN_C __m512i name(__m512i x, unsigned by)                                                      \
     {                                                                                              \
         lanes a = (lanes)x;                                                                        \
         LANES(n) a[i] = (expression);                                                              \
@@ -87,7 +87,7 @@ SHIFT(_mm512_srli_epi64, u64x8, 8, by < 64 ? a[i] >> by : 0)
 
 IN_C __m512i _mm512_srl_epi32(__m512i x, __m128i by)
 {
-    return _mm512_srli_epi32(x, _mm_cvtsi128_si32(by));
+    return _mm512_srli_epi32(x, (unsigned)_mm_cvtsi128_si32(by));
 }
 
 IN_C __m512 _mm512_i32gather_ps(__m512i at, const void *from, int size)
@@ -99,7 +99,7 @@ IN_C __m512 _mm512_i32gather_ps(__m512i at, const void *from, int size)
 }
 SHIFT(_mm512_rol_epi32, u32x16, 16, a[i] << (by & 31) | a[i] >> (-by & 31))
 SHIFT(sra_epi64, i64x8, 8, a[i] >> (by < 63 ? by : 63))
-#define _mm512_sra_epi64(a, by) sra_epi64(a, _mm_cvtsi128_si32(by))
+#define _mm512_sra_epi64(a, by) sra_epi64(a, (unsigned)_mm_cvtsi128_si32(by))
 
 /* Bit 4a + 2b + c of the table, for each bit. */
 IN_C __m512i _mm512_ternarylogic_epi32(__m512i a, __m512i b, __m512i c, int table)
