@@ -87,7 +87,7 @@ pqc_patches pqc_patches_of(const pqc_step *s, const pqc_winograd_nhwc *kernels)
     const pqc_weights *w = s->weights;
     pqc_patches none = {0};
     if (w->shape.depthwise || w->shape.groups > 1 || !is_plain(&s->y) || !is_plain(&s->x) ||
-        !pqc_winograd_nhwc_fits(w->largest_sum))
+        !pqc_winograd_fits(SIDE, w->largest_sum))
         return none;
     ptrdiff_t tiles = patch_of(s);
     if (!is_faster(s, tiles, kernels))

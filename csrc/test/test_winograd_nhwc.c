@@ -134,7 +134,7 @@ void test_winograd_nhwc(void)
     arena a;
     if (pqc.winograd_nhwc == NULL)
         return;
-    CHECK(pqc_winograd_nhwc_fits(131586) && !pqc_winograd_nhwc_fits(131587),
+    CHECK(pqc_winograd_fits(4, 131586) && !pqc_winograd_fits(4, 131587),
           "64 * 255 * the sum of weights within 31 bits");
     arena_each(&a, buffer_open);
     for (int i = 0; i < CASES; i++) {

@@ -72,10 +72,4 @@ extern const pqc_winograd_nhwc pqc_winograd_nhwc_avx2, pqc_winograd_nhwc_avxvnni
 /* u of a 3 x 3 kernel. */
 void pqc_winograd_nhwc_weights(const int8_t *g, int16_t u[PQC_WINOGRAD_POSITIONS]);
 
-/* True if the sums fit: 64 times each |sum|, which is at most 255 * (sum of the channel's |weights|), fits into 32 bits. */
-static inline bool pqc_winograd_nhwc_fits(ptrdiff_t weights)
-{
-    return weights <= INT32_MAX / (64 * 255);
-}
-
 #endif

@@ -6,13 +6,12 @@
 typedef __m256i vector;
 
 #define OP(name) _mm256_##name
-#define VECTOR_AT(from) _mm256_loadu_si256((const __m256i *)(const void *)(from))
-#define STORE_VECTOR(to, v) _mm256_storeu_si256((__m256i *)(void *)(to), v)
+#define VECTOR_AT(from) load_words(from)
+#define STORE_VECTOR(to, v) store_words(to, v)
 #define BYTES_AT(x) _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(x)))
 
+#include "avx2.h"
 #include "winograd_nhwc_transforms.h"
-
-#include <string.h>
 
 /* A block is up to 6 tiles by 16 channels: 12 sums, 2 weights, 1 input in 16 registers. */
 enum { MOST_TILES = 6 };
@@ -36,9 +35,7 @@ INLINE void block(const block_operands *o, const int P, int32_t *m)
         vector w0 = VECTOR_AT(u), w1 = VECTOR_AT(u + WORDS);
         PQC_UNROLL(6)
         for (int p = 0; p < P; p++) {
-            int32_t pair;
-            memcpy(&pair, v + p * k, sizeof pair);
-            vector x = _mm256_set1_epi32(pair);
+            vector x = pair_at(v + p * k);
             low[p] = add_products(low[p], x, w0);
             high[p] = add_products(high[p], x, w1);
             PQC_KEEP_IN_REGISTERS(low[p], high[p]); /* or GCC uses two registers per sum */
